@@ -1,0 +1,109 @@
+#include "base/key_material.h"
+
+#include <sys/mman.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace cygnet {
+namespace {
+
+// Keys of up to kSlotBytes come from arenas of locked pages, so that 100,000 keys do not cost
+// 100,000 locked pages. Longer ones (none today) would be a bug at set-up.
+constexpr std::size_t kSlotBytes = 256;
+constexpr std::size_t kArenaBytes = 256 * 1024;
+
+class LockedArena {
+ public:
+  uint8_t* Take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) {
+      Grow();
+    }
+    uint8_t* slot = free_.back();
+    free_.pop_back();
+    return slot;
+  }
+  void Give(uint8_t* slot) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(slot);
+  }
+
+ private:
+  void Grow() {
+    void* p =
+        mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CYGNET_CHECK(p != MAP_FAILED);
+    // RLIMIT_MEMLOCK may forbid the lock to an ordinary user; the pages are still kept out of
+    // dumps.
+    (void)mlock(p, kArenaBytes);
+    (void)madvise(p, kArenaBytes, MADV_DONTDUMP);
+    auto* base = static_cast<uint8_t*>(p);
+    for (std::size_t offset = 0; offset < kArenaBytes; offset += kSlotBytes) {
+      free_.push_back(base + offset);
+    }
+  }
+
+  std::mutex mutex_;
+  std::vector<uint8_t*> free_;
+};
+
+LockedArena& Arena() {
+  static LockedArena* const arena = new LockedArena;  // never destroyed: keys may outlive main
+  return *arena;
+}
+
+}  // namespace
+
+void SecureWipe(void* p, std::size_t n) { explicit_bzero(p, n); }
+
+KeyMaterial::KeyMaterial(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) {
+    return;
+  }
+  CYGNET_CHECK(bytes.size() <= kSlotBytes);
+  data_ = Arena().Take();
+  size_ = bytes.size();
+  std::memcpy(data_, bytes.data(), size_);
+}
+
+KeyMaterial::~KeyMaterial() { Wipe(); }
+
+KeyMaterial::KeyMaterial(KeyMaterial&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+KeyMaterial& KeyMaterial::operator=(KeyMaterial&& other) noexcept {
+  if (this != &other) {
+    Wipe();
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+
+void KeyMaterial::Wipe() {
+  if (data_ != nullptr) {
+    SecureWipe(data_, kSlotBytes);
+    Arena().Give(std::exchange(data_, nullptr));
+    size_ = 0;
+  }
+}
+
+bool operator==(const KeyMaterial& a, const KeyMaterial& b) {
+  if (a.size_ != b.size_) {
+    return false;
+  }
+  unsigned diff = 0;
+  for (std::size_t i = 0; i < a.size_; ++i) {
+    diff |= static_cast<unsigned>(a.data_[i] ^ b.data_[i]);
+  }
+  return diff == 0;
+}
+
+}  // namespace cygnet

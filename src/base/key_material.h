@@ -1,0 +1,42 @@
+// KeyMaterial: secret bytes. Lives in locked memory that is left out of core dumps, is wiped when
+// it goes, moves but does not copy by accident, and has no way to be printed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace cygnet {
+
+class KeyMaterial {
+ public:
+  KeyMaterial() = default;
+  explicit KeyMaterial(std::span<const uint8_t> bytes);
+  ~KeyMaterial();
+  KeyMaterial(KeyMaterial&& other) noexcept;
+  KeyMaterial& operator=(KeyMaterial&& other) noexcept;
+  KeyMaterial(const KeyMaterial&) = delete;
+  KeyMaterial& operator=(const KeyMaterial&) = delete;
+
+  // A second copy, said aloud.
+  KeyMaterial Clone() const { return KeyMaterial(bytes()); }
+
+  std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  // Constant time in the contents.
+  friend bool operator==(const KeyMaterial& a, const KeyMaterial& b);
+
+  // Overwrites the bytes and lets the memory go.
+  void Wipe();
+
+ private:
+  uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Overwrites memory in a way the compiler keeps.
+void SecureWipe(void* p, std::size_t n);
+
+}  // namespace cygnet

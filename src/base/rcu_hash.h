@@ -1,0 +1,107 @@
+// RcuHash: a hash multimap of pointers, read without locks by workers while one control thread
+// changes it. Entries of one hash are found newest first. What is unlinked is freed by Quiescence.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/quiescence.h"
+
+namespace cygnet {
+
+template <typename T>
+class RcuHash {
+ public:
+  explicit RcuHash(Quiescence* quiescence)
+      : quiescence_(quiescence), table_(new Table(kInitialBuckets)) {}
+  ~RcuHash() { delete table_.load(); }
+  RcuHash(const RcuHash&) = delete;
+  RcuHash& operator=(const RcuHash&) = delete;
+
+  // Reader: the first value with this hash for which match(value) is true, newest first.
+  template <typename Fn>
+  T* Find(uint64_t hash, Fn match) const {
+    const Table* table = table_.load(std::memory_order_acquire);
+    const Node* node = table->buckets[hash & table->mask].load(std::memory_order_acquire);
+    for (; node != nullptr; node = node->next.load(std::memory_order_acquire)) {
+      if (node->hash == hash && match(node->value)) return node->value;
+    }
+    return nullptr;
+  }
+
+  // Control thread only, from here on.
+  void Insert(uint64_t hash, T* value) {
+    Table* table = table_.load(std::memory_order_relaxed);
+    if (size_ >= table->buckets.size()) table = Grow(table);
+    table->PushFront(hash, value);
+    ++size_;
+  }
+
+  void Erase(uint64_t hash, T* value) {
+    Table* table = table_.load(std::memory_order_relaxed);
+    std::atomic<Node*>* link = &table->buckets[hash & table->mask];
+    for (Node* node = link->load(); node != nullptr; link = &node->next, node = link->load()) {
+      if (node->value == value) {
+        link->store(node->next.load(), std::memory_order_release);
+        quiescence_->Retire([node] { delete node; });
+        --size_;
+        return;
+      }
+    }
+  }
+
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Node {
+    uint64_t hash;
+    T* value;
+    std::atomic<Node*> next{nullptr};
+  };
+
+  struct Table {
+    explicit Table(std::size_t n) : mask(n - 1), buckets(n) {}
+    ~Table() {
+      for (auto& bucket : buckets) {
+        for (Node* node = bucket.load(); node != nullptr;) {
+          Node* next = node->next.load();
+          delete node;
+          node = next;
+        }
+      }
+    }
+    void PushFront(uint64_t hash, T* value) {
+      auto& head = buckets[hash & mask];
+      Node* node = new Node{hash, value};
+      node->next.store(head.load(), std::memory_order_relaxed);
+      head.store(node, std::memory_order_release);
+    }
+    const std::size_t mask;
+    std::vector<std::atomic<Node*>> buckets;
+  };
+
+  Table* Grow(Table* old) {
+    Table* bigger = new Table(old->buckets.size() * 2);
+    for (auto& bucket : old->buckets) {
+      std::vector<Node*> chain;  // refilled from its end, so that newest stays first
+      for (Node* node = bucket.load(); node != nullptr; node = node->next.load()) {
+        chain.push_back(node);
+      }
+      for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+        bigger->PushFront((*it)->hash, (*it)->value);
+      }
+    }
+    table_.store(bigger, std::memory_order_release);
+    quiescence_->Retire([old] { delete old; });
+    return bigger;
+  }
+
+  static constexpr std::size_t kInitialBuckets = 64;
+  Quiescence* const quiescence_;
+  std::atomic<Table*> table_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace cygnet
