@@ -1,0 +1,50 @@
+#include "net/address.h"
+
+#include <arpa/inet.h>
+
+namespace cygnet {
+
+bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits) {
+  const unsigned whole = prefix_bits / 8;
+  if (whole > 0 && std::memcmp(a.bytes.data(), b.bytes.data(), whole) != 0) {
+    return false;
+  }
+  const unsigned rest = prefix_bits % 8;
+  if (rest == 0) {
+    return true;
+  }
+  const unsigned mask = 0xffu << (8 - rest) & 0xffu;
+  return ((a.bytes[whole] ^ b.bytes[whole]) & mask) == 0;
+}
+
+bool IsMulticastOrBroadcast(const IpAddress& a, IpFamily family) {
+  if (family == IpFamily::kV4) {
+    return (a.bytes[0] & 0xf0) == 0xe0 ||
+           (a.bytes[0] == 255 && a.bytes[1] == 255 && a.bytes[2] == 255 && a.bytes[3] == 255);
+  }
+  return a.bytes[0] == 0xff;
+}
+
+std::string ToString(const IpAddress& a, IpFamily family) {
+  char text[INET6_ADDRSTRLEN] = "";
+  const int af = family == IpFamily::kV6 ? AF_INET6 : AF_INET;
+  inet_ntop(af, a.bytes.data(), text, sizeof(text));
+  return text;
+}
+
+std::optional<ParsedAddress> ParseAddress(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;
+  const std::string copy(text);
+  ParsedAddress result;
+  if (inet_pton(AF_INET, copy.c_str(), result.address.bytes.data()) == 1) {
+    result.family = IpFamily::kV4;
+    return result;
+  }
+  if (inet_pton(AF_INET6, copy.c_str(), result.address.bytes.data()) == 1) {
+    result.family = IpFamily::kV6;
+    return result;
+  }
+  return std::nullopt;
+}
+
+}  // namespace cygnet

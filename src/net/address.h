@@ -1,0 +1,64 @@
+// IP addresses and prefixes as XFRM carries them: 16 bytes in wire order, IPv4 in the first four,
+// the family kept beside them.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cygnet {
+
+enum class IpFamily : uint16_t { kUnspec = 0, kV4 = 2, kV6 = 10 };  // AF_UNSPEC, AF_INET, AF_INET6
+
+inline constexpr unsigned AddressBits(IpFamily family) {
+  return family == IpFamily::kV4 ? 32 : family == IpFamily::kV6 ? 128 : 0;
+}
+
+struct IpAddress {
+  alignas(8) std::array<uint8_t, 16> bytes{};  // wire order; bytes 4..15 are zero for IPv4
+
+  auto operator<=>(const IpAddress&) const = default;
+  bool IsAny() const { return *this == IpAddress{}; }
+
+  static IpAddress V4(const void* four_bytes) {
+    IpAddress a;
+    std::memcpy(a.bytes.data(), four_bytes, 4);
+    return a;
+  }
+  static IpAddress V6(const void* sixteen_bytes) {
+    IpAddress a;
+    std::memcpy(a.bytes.data(), sixteen_bytes, 16);
+    return a;
+  }
+};
+
+// True when the first `prefix_bits` bits of both are equal; 0 bits always are.
+bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits);
+
+// 224/4, 255.255.255.255, ff00::/8.
+bool IsMulticastOrBroadcast(const IpAddress& a, IpFamily family);
+
+std::string ToString(const IpAddress& a, IpFamily family);
+
+struct ParsedAddress {
+  IpAddress address;
+  IpFamily family = IpFamily::kUnspec;
+};
+std::optional<ParsedAddress> ParseAddress(std::string_view text);
+
+}  // namespace cygnet
+
+template <>
+struct std::hash<cygnet::IpAddress> {
+  std::size_t operator()(const cygnet::IpAddress& a) const noexcept {
+    uint64_t w[2];
+    std::memcpy(w, a.bytes.data(), 16);
+    const uint64_t h = (w[0] * 0x9E3779B97F4A7C15u) ^ (w[1] * 0xC2B2AE3D27D4EB4Fu);
+    return static_cast<std::size_t>(h ^ (h >> 29));
+  }
+};

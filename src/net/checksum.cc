@@ -1,0 +1,58 @@
+#include "net/checksum.h"
+
+#include <cstring>
+
+#include "base/endian.h"
+
+namespace cygnet {
+
+uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum) {
+  // Adds in native order with end-around carry, swaps the folded result once: the sum is
+  // byte-order independent (RFC 1071, section 2B).
+  uint64_t native = 0;
+  const uint8_t* p = bytes.data();
+  std::size_t n = bytes.size();
+  while (n >= 8) {
+    uint64_t word;
+    std::memcpy(&word, p, 8);
+    native += word;
+    native += native < word ? 1 : 0;
+    p += 8;
+    n -= 8;
+  }
+  uint64_t tail = 0;
+  if (n > 0) {
+    std::memcpy(&tail, p, n);
+    native += tail;
+    native += native < tail ? 1 : 0;
+  }
+  uint64_t folded = (native & 0xffffffffu) + (native >> 32);
+  folded = (folded & 0xffff) + (folded >> 16);
+  folded = (folded & 0xffff) + (folded >> 16);
+  folded = (folded & 0xffff) + (folded >> 16);
+  return sum + ByteSwap(static_cast<uint16_t>(folded));
+}
+
+uint16_t ChecksumFinish(uint64_t sum) {
+  sum = (sum & 0xffffffffu) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
+
+uint64_t PseudoHeaderSum(const IpAddress& saddr, const IpAddress& daddr, IpFamily family,
+                         uint8_t proto, uint32_t upper_length) {
+  const std::size_t n = AddressBits(family) / 8;
+  uint64_t sum = ChecksumAdd({saddr.bytes.data(), n});
+  sum = ChecksumAdd({daddr.bytes.data(), n}, sum);
+  return sum + proto + (upper_length >> 16) + (upper_length & 0xffff);
+}
+
+void WriteIpv4HeaderChecksum(uint8_t* header) {
+  const std::size_t length = static_cast<std::size_t>(header[0] & 0x0f) * 4;
+  StoreBe16(header + 10, 0);
+  StoreBe16(header + 10, Checksum({header, length}));
+}
+
+}  // namespace cygnet

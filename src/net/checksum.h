@@ -1,0 +1,27 @@
+// The Internet checksum (RFC 1071).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "net/address.h"
+
+namespace cygnet {
+
+// Ones-complement sum of the bytes as 16-bit words in wire order, added to `sum`; not folded to 16.
+uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum = 0);
+// Folds and complements; the result is in host order, to be stored big-endian.
+uint16_t ChecksumFinish(uint64_t sum);
+
+inline uint16_t Checksum(std::span<const uint8_t> bytes) {
+  return ChecksumFinish(ChecksumAdd(bytes));
+}
+
+// Sum of the TCP/UDP/ICMPv6 pseudo-header.
+uint64_t PseudoHeaderSum(const IpAddress& saddr, const IpAddress& daddr, IpFamily family,
+                         uint8_t proto, uint32_t upper_length);
+
+// Rewrites the header checksum of the IPv4 header at `header` (ihl·4 bytes must be there).
+void WriteIpv4HeaderChecksum(uint8_t* header);
+
+}  // namespace cygnet

@@ -1,0 +1,43 @@
+// Selector (RFC 4301, section 4.4.1.1; struct xfrm_selector): which flows an entry is about.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "net/address.h"
+#include "net/flow_key.h"
+
+namespace cygnet {
+
+// Kept exactly as the client wrote it: identity compares every field, host bits beyond a prefix
+// included (two spellings of one network are two policies); matching looks at the masked bits only.
+struct Selector {
+  IpAddress daddr;
+  IpAddress saddr;
+  uint16_t dport = 0;  // host order
+  uint16_t dport_mask = 0;
+  uint16_t sport = 0;
+  uint16_t sport_mask = 0;
+  IpFamily family = IpFamily::kUnspec;  // as a uint16_t of the message; values other than 2 and 10
+                                        // are refused before a Selector is made, 0 may stay in SAs
+  uint8_t prefixlen_d = 0;
+  uint8_t prefixlen_s = 0;
+  uint8_t proto = 0;    // 0 = any
+  int32_t ifindex = 0;  // 0 = any
+  uint32_t user = 0;    // carried, never matched
+
+  bool operator==(const Selector&) const = default;
+
+  // `ifindex_of_flow` is the egress (outbound) or receiving (inbound) interface, 0 if unknown.
+  bool Matches(const FlowKey& flow, int32_t ifindex_of_flow) const {
+    return family == flow.family && PrefixMatches(daddr, flow.daddr, prefixlen_d) &&
+           PrefixMatches(saddr, flow.saddr, prefixlen_s) &&
+           ((dport ^ flow.dport) & dport_mask) == 0 && ((sport ^ flow.sport) & sport_mask) == 0 &&
+           (proto == 0 || proto == flow.proto) && (ifindex == 0 || ifindex == ifindex_of_flow);
+  }
+};
+
+// "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 80", as iproute2 writes it.
+std::string ToString(const Selector& selector);
+
+}  // namespace cygnet

@@ -1,0 +1,86 @@
+// Packet: one frame in one linear buffer with room before and after it. Owned by exactly one place
+// at a time: a batch, a ring, a port, or the pool.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/check.h"
+#include "base/ids.h"
+
+namespace cygnet {
+
+class PacketPool;
+
+// What a device and the stack tell each other about one packet (OffloadDevice contract).
+enum class OffloadStatus : uint8_t {
+  kNone,           // not touched by a device
+  kSealRequested,  // outbound: the device holding `handle` must seal it
+  kSealed,         // outbound: sealed, by device or software
+  kOpened,         // inbound: opened in place, ICV verified; ESP header, trailer and ICV remain
+  kAuthFailed,     // inbound: the ICV did not verify
+  kError,          // inbound: the device could not tell
+};
+
+struct OffloadMeta {
+  OffloadHandle handle;
+  uint32_t esn_high = 0;    // outbound: high word of the sequence number, for the AAD
+  uint16_t esp_offset = 0;  // outbound: of the ESP header, from the start of the frame
+  OffloadStatus status = OffloadStatus::kNone;
+};
+
+// Unfinished work that a frame carries across the host-side port (virtio-net header semantics).
+enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
+
+struct alignas(kCacheLine) Packet {
+  uint8_t* buffer = nullptr;
+  uint32_t capacity = 0;     // of the buffer
+  uint32_t head = 0;         // offset of the first byte of the frame
+  uint32_t length = 0;       // of the frame
+  uint16_t l3_offset = 0;    // of the IP header, from the start of the frame
+  uint16_t gso_size = 0;     // super-packet: payload bytes per segment; 0 = an ordinary packet
+  uint16_t csum_start = 0;   // unfinished checksum: first byte covered, from the start of the frame
+  uint16_t csum_offset = 0;  // where it is stored, from csum_start
+  GsoType gso_type = GsoType::kNone;
+  bool csum_partial = false;
+  uint8_t interface = 0;  // index of the interface it entered by
+  uint8_t padding = 0;
+  OffloadMeta offload;
+  PacketPool* pool = nullptr;
+
+  uint8_t* data() { return buffer + head; }
+  const uint8_t* data() const { return buffer + head; }
+  std::span<uint8_t> bytes() { return {data(), length}; }
+  std::span<const uint8_t> bytes() const { return {data(), length}; }
+  std::span<uint8_t> l3() { return {data() + l3_offset, length - l3_offset}; }
+  std::span<const uint8_t> l3() const { return {data() + l3_offset, length - l3_offset}; }
+  uint32_t headroom() const { return head; }
+  uint32_t tailroom() const { return capacity - head - length; }
+
+  // REQUIRES: n ≤ headroom().
+  uint8_t* Prepend(uint32_t n) {
+    CYGNET_DCHECK(n <= head);
+    head -= n;
+    length += n;
+    return data();
+  }
+  // REQUIRES: n ≤ tailroom(). Returns the first new byte.
+  uint8_t* Append(uint32_t n) {
+    CYGNET_DCHECK(n <= tailroom());
+    uint8_t* end = data() + length;
+    length += n;
+    return end;
+  }
+  void TrimFront(uint32_t n) {
+    CYGNET_DCHECK(n <= length);
+    head += n;
+    length -= n;
+  }
+  void TrimTo(uint32_t n) {
+    CYGNET_DCHECK(n <= length);
+    length = n;
+  }
+};
+static_assert(sizeof(Packet) == kCacheLine);
+
+}  // namespace cygnet

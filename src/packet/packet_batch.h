@@ -1,0 +1,86 @@
+// PacketBatch: up to kMaxBatch owned packets in order. `Filter` with a sink is the only way to
+// drop.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "packet/drop_reason.h"
+#include "packet/packet_pool.h"
+
+namespace cygnet {
+
+inline constexpr uint32_t kMaxBatch = 64;
+
+// Where dropped packets go: counted with a reason, then back to their pool. One per thread.
+class DropSink {
+ public:
+  DropSink(PacketCaches* caches, DropCounters* counters) : caches_(caches), counters_(counters) {}
+  void Drop(Packet* p, DropReason reason) {
+    counters_->Add(reason);
+    caches_->Give(p);
+  }
+  // Gives back a packet whose contents went elsewhere (copied, cut into segments): not a loss.
+  void Recycle(Packet* p) { caches_->Give(p); }
+  PacketCaches* caches() { return caches_; }
+  DropCounters* counters() { return counters_; }
+
+ private:
+  PacketCaches* caches_;
+  DropCounters* counters_;
+};
+
+class PacketBatch {
+ public:
+  PacketBatch() = default;
+  PacketBatch(const PacketBatch&) = delete;
+  PacketBatch& operator=(const PacketBatch&) = delete;
+  ~PacketBatch() { CYGNET_DCHECK(size_ == 0); }
+
+  uint32_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  bool full() const { return size_ == kMaxBatch; }
+  uint32_t room() const { return kMaxBatch - size_; }
+  Packet* operator[](uint32_t i) const { return packets_[i]; }
+  std::span<Packet*> packets() { return {packets_.data(), size_}; }
+
+  // REQUIRES: !full(). Takes ownership.
+  void Push(Packet* p) {
+    CYGNET_DCHECK(size_ < kMaxBatch);
+    packets_[size_++] = p;
+  }
+
+  // For a port that took the first n packets, or all of them.
+  void ReleaseFront(uint32_t n) {
+    CYGNET_DCHECK(n <= size_);
+    for (uint32_t i = n; i < size_; ++i) packets_[i - n] = packets_[i];
+    size_ -= n;
+  }
+  void ReleaseAll() { size_ = 0; }
+
+  // Keeps the packets for which fn(packet, index) says kNone, in order; drops the others.
+  template <typename Fn>
+  void Filter(Fn fn, DropSink* sink) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < size_; ++i) {
+      const DropReason reason = fn(packets_[i], i);
+      if (reason == DropReason::kNone) {
+        packets_[kept++] = packets_[i];
+      } else {
+        sink->Drop(packets_[i], reason);
+      }
+    }
+    size_ = kept;
+  }
+
+  void DropAll(DropReason reason, DropSink* sink) {
+    Filter([reason](Packet*, uint32_t) { return reason; }, sink);
+  }
+
+ private:
+  uint32_t size_ = 0;
+  std::array<Packet*, kMaxBatch> packets_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,111 @@
+// PacketPool: buffers of one size, made once. Threads take and give back through a PacketCache of
+// their own, which trades with the pool in bulk.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/spin_lock.h"
+#include "packet/packet.h"
+
+namespace cygnet {
+
+class PacketPool {
+ public:
+  // `count` packets of `capacity` bytes; a packet that is taken starts with `headroom` bytes free.
+  PacketPool(uint32_t count, uint32_t capacity, uint32_t headroom);
+  ~PacketPool();
+  PacketPool(const PacketPool&) = delete;
+  PacketPool& operator=(const PacketPool&) = delete;
+
+  uint32_t capacity() const { return capacity_; }
+  uint32_t headroom() const { return headroom_; }
+  uint32_t Available() const;
+
+  // Any thread. Take returns how many it had.
+  uint32_t Take(Packet** out, uint32_t n);
+  void Give(Packet* const* packets, uint32_t n);
+
+ private:
+  const uint32_t count_;
+  const uint32_t capacity_;
+  const uint32_t headroom_;
+  std::unique_ptr<Packet[]> packets_;
+  uint8_t* memory_ = nullptr;
+  std::size_t memory_bytes_ = 0;
+  mutable SpinLock lock_;
+  std::vector<Packet*> free_;  // reserved once; never grows past count_
+};
+
+// One thread's stock of packets of one pool.
+class PacketCache {
+ public:
+  explicit PacketCache(PacketPool* pool) : pool_(pool) {}
+  ~PacketCache() { pool_->Give(stock_, size_); }
+  PacketCache(const PacketCache&) = delete;
+  PacketCache& operator=(const PacketCache&) = delete;
+
+  // A clean packet, or nullptr when the pool is empty.
+  Packet* Take() {
+    if (size_ == 0) {
+      size_ = pool_->Take(stock_, kBulk);
+      if (size_ == 0) return nullptr;
+    }
+    Packet* p = stock_[--size_];
+    Reset(p);
+    return p;
+  }
+
+  // Gives back a packet of this pool.
+  void Give(Packet* p) {
+    if (size_ == kStock) {
+      size_ -= kBulk;
+      pool_->Give(stock_ + size_, kBulk);
+    }
+    stock_[size_++] = p;
+  }
+
+  PacketPool* pool() const { return pool_; }
+
+ private:
+  static constexpr uint32_t kBulk = 64;
+  static constexpr uint32_t kStock = 256;
+
+  void Reset(Packet* p) const {
+    p->head = pool_->headroom();
+    p->length = 0;
+    p->l3_offset = 0;
+    p->gso_size = 0;
+    p->gso_type = GsoType::kNone;
+    p->csum_partial = false;
+    p->interface = 0;
+    p->offload = OffloadMeta{};
+  }
+
+  PacketPool* const pool_;
+  uint32_t size_ = 0;
+  Packet* stock_[kStock];
+};
+
+// The two pools of a daemon: MTU-sized packets and super-packets of up to 64 KiB.
+struct PacketPools {
+  PacketPool small;
+  PacketPool jumbo;
+  PacketPools(uint32_t small_count, uint32_t jumbo_count);
+};
+
+inline constexpr uint32_t kPacketHeadroom = 192;  // outer IPv6 + UDP + ESP + IV, alignment, spare
+inline constexpr uint32_t kPacketTailroom = 288;  // pad 255 + trailer 2 + ICV 16, rounded
+inline constexpr uint32_t kSmallPacketBytes = 2560;
+inline constexpr uint32_t kJumboPacketBytes = 66 * 1024 + 512;
+
+// One thread's stock of both.
+struct PacketCaches {
+  PacketCache small;
+  PacketCache jumbo;
+  explicit PacketCaches(PacketPools* pools) : small(&pools->small), jumbo(&pools->jumbo) {}
+  void Give(Packet* p) { (p->pool == small.pool() ? small : jumbo).Give(p); }
+};
+
+}  // namespace cygnet
