@@ -1,0 +1,80 @@
+// Policy: which traffic is protected, passed or blocked (RFC 4301, section 4.4.1; struct
+// xfrm_userpolicy_info). Plain values; the Spd keeps them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "net/selector.h"
+
+namespace cygnet {
+
+enum class PolicyDirection : uint8_t { kIn = 0, kOut = 1, kForward = 2 };
+inline constexpr int kPolicyDirections = 3;
+enum class PolicyAction : uint8_t { kAllow = 0, kBlock = 1 };
+enum class PolicyType : uint8_t { kMain = 0, kSub = 1 };
+
+inline constexpr std::size_t kMaxTemplates = 6;  // XFRM_MAX_DEPTH
+
+// What SA a protected packet needs (struct xfrm_user_tmpl).
+struct Template {
+  IpAddress daddr;
+  IpAddress saddr;
+  Spi spi;  // 0 = any
+  IpFamily family = IpFamily::kUnspec;
+  uint8_t proto = 0;
+  uint8_t mode = 0;  // SaMode's values
+  uint8_t share = 0;
+  bool optional = false;  // "level use"
+  Reqid reqid;
+  uint32_t aalgos = ~uint32_t{0};
+  uint32_t ealgos = ~uint32_t{0};
+  uint32_t calgos = ~uint32_t{0};
+  bool operator==(const Template&) const = default;
+};
+
+// Limits as sa/sa_spec.h has them, repeated here in policy terms: only the time limits act.
+struct PolicyLimits {
+  uint64_t soft_bytes = ~uint64_t{0};
+  uint64_t hard_bytes = ~uint64_t{0};
+  uint64_t soft_packets = ~uint64_t{0};
+  uint64_t hard_packets = ~uint64_t{0};
+  uint64_t soft_add_seconds = 0;
+  uint64_t hard_add_seconds = 0;
+  uint64_t soft_use_seconds = 0;
+  uint64_t hard_use_seconds = 0;
+  bool operator==(const PolicyLimits&) const = default;
+};
+
+// What a client asked a policy to be.
+struct PolicySpec {
+  Selector selector;
+  PolicyLimits limits;
+  uint32_t priority = 0;  // the lowest number wins; equal numbers: the older policy
+  uint32_t index = 0;     // 0 = choose one
+  PolicyDirection direction = PolicyDirection::kOut;
+  PolicyAction action = PolicyAction::kAllow;
+  PolicyType type = PolicyType::kMain;
+  uint8_t flags = 0;
+  uint8_t share = 0;
+  uint32_t mark_value = 0;
+  uint32_t mark_mask = 0;
+  uint32_t if_id = 0;
+  std::vector<Template> templates;  // empty and kAllow: pass in clear
+  std::vector<uint8_t> security_context;
+};
+
+// The key of GETPOLICY and DELPOLICY: by index when it is not 0, else by selector.
+struct PolicyId {
+  Selector selector;
+  uint32_t index = 0;
+  PolicyDirection direction = PolicyDirection::kOut;
+  PolicyType type = PolicyType::kMain;
+  uint32_t mark_value = 0;
+  uint32_t mark_mask = 0;
+  uint32_t if_id = 0;
+};
+
+}  // namespace cygnet

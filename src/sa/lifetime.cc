@@ -1,0 +1,73 @@
+#include "sa/lifetime.h"
+
+namespace cygnet {
+
+Lifetime::Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage)
+    : bytes_(usage.bytes),
+      packets_(usage.packets),
+      use_time_(usage.use_time),
+      add_time_(usage.add_time) {
+  SetLimits(limits);
+}
+
+void Lifetime::SetLimits(const LifetimeLimits& limits) {
+  limits_ = limits;
+  soft_bytes_.store(limits.soft_bytes, std::memory_order_relaxed);
+  hard_bytes_.store(limits.hard_bytes, std::memory_order_relaxed);
+  soft_packets_.store(limits.soft_packets, std::memory_order_relaxed);
+  hard_packets_.store(limits.hard_packets, std::memory_order_relaxed);
+  unlimited_.store(limits.soft_bytes == kUnlimited && limits.hard_bytes == kUnlimited &&
+                       limits.soft_packets == kUnlimited && limits.hard_packets == kUnlimited,
+                   std::memory_order_relaxed);
+  soft_signalled_.store(false, std::memory_order_relaxed);
+}
+
+Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_t now) {
+  ChargeResult result;
+  const auto n = static_cast<uint32_t>(sizes.size());
+  uint64_t total = 0;
+  for (const uint32_t size : sizes) total += size;
+  // Take the whole run's share first, so that two workers never both use the last packet of a
+  // limit; give back what turns out to lie beyond it.
+  const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed);
+  const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed);
+  if (unlimited_.load(std::memory_order_relaxed)) {
+    result.allowed = n;
+  } else {
+    const uint64_t hard_bytes = hard_bytes_.load(std::memory_order_relaxed);
+    const uint64_t hard_packets = hard_packets_.load(std::memory_order_relaxed);
+    uint64_t counted = 0;
+    while (result.allowed < n && bytes + counted < hard_bytes &&
+           packets + result.allowed < hard_packets) {
+      counted += sizes[result.allowed++];
+    }
+    result.hard_hit = result.allowed < n;
+    if (result.hard_hit) {
+      bytes_.fetch_sub(total - counted, std::memory_order_relaxed);
+      packets_.fetch_sub(n - result.allowed, std::memory_order_relaxed);
+    }
+    // As the kernel does: tested for each packet that goes on, before it is counted. The last one
+    // decides, since the counts only grow.
+    const uint32_t last = result.allowed > 0 ? result.allowed - 1 : 0;
+    const bool soft =
+        result.allowed > 0 &&
+        (bytes + counted - sizes[last] >= soft_bytes_.load(std::memory_order_relaxed) ||
+         packets + last >= soft_packets_.load(std::memory_order_relaxed));
+    result.soft_hit = soft && !soft_signalled_.exchange(true, std::memory_order_relaxed);
+  }
+  if (result.allowed > 0 && last_used_.load(std::memory_order_relaxed) != now) {
+    last_used_.store(now, std::memory_order_relaxed);
+    uint64_t never = 0;
+    use_time_.compare_exchange_strong(never, now, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+LifetimeUsage Lifetime::usage() const {
+  return {.bytes = bytes_.load(std::memory_order_relaxed),
+          .packets = packets_.load(std::memory_order_relaxed),
+          .add_time = add_time_,
+          .use_time = use_time_.load(std::memory_order_relaxed)};
+}
+
+}  // namespace cygnet

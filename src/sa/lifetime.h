@@ -1,0 +1,47 @@
+// Lifetime: what an SA may still carry and what it has carried (RFC 4301 section 4.4.2.1; counting
+// rules of the Linux kernel: a limit is tested before a packet is counted). Shared by all workers
+// and both directions; charged once per run.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+class Lifetime {
+ public:
+  Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage);
+
+  struct ChargeResult {
+    uint32_t allowed = 0;   // leading packets of the run that may go on
+    bool soft_hit = false;  // this call was the one to cross the soft limit
+    bool hard_hit = false;  // a packet was refused
+  };
+  // Worker. `sizes[i]`: bytes counted for packet i. `now`: wall-clock seconds.
+  ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now);
+
+  // Control thread.
+  void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
+  LifetimeLimits limits() const { return limits_; }
+  LifetimeUsage usage() const;
+  uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> bytes_;
+  std::atomic<uint64_t> packets_;
+  std::atomic<uint64_t> use_time_;
+  std::atomic<uint64_t> last_used_{0};
+  std::atomic<bool> soft_signalled_{false};
+  std::atomic<bool> unlimited_{false};  // no byte or packet limit at all: the common case
+  std::atomic<uint64_t> soft_bytes_;
+  std::atomic<uint64_t> hard_bytes_;
+  std::atomic<uint64_t> soft_packets_;
+  std::atomic<uint64_t> hard_packets_;
+  uint64_t add_time_;
+  LifetimeLimits limits_;  // control thread's copy
+};
+
+}  // namespace cygnet

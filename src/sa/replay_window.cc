@@ -1,0 +1,143 @@
+#include "sa/replay_window.h"
+
+#include <bit>
+#include <mutex>
+
+namespace cygnet {
+
+uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window) {
+  const uint32_t top_low = static_cast<uint32_t>(top);
+  const uint64_t top_high = top >> 32;
+  const uint32_t bottom = top_low - window + 1;  // modulo 2^32
+  uint64_t high = top_high;
+  if (top_low >= window - 1) {  // case A: the window lies in one subspace
+    if (low < bottom) high = top_high + 1;
+  } else if (low >= bottom) {  // case B: it spans two, and `low` is in the older
+    if (top_high == 0) return 0;
+    high = top_high - 1;
+  }
+  return high << 32 | low;
+}
+
+ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn)
+    : esn_(esn),
+      extended_form_(initial.extended_form),
+      window_(initial.window),
+      bmp_words_(static_cast<uint32_t>(initial.bitmap.size())) {
+  // One word more than the window needs: the word being entered may be cleared as a whole.
+  const uint32_t words = std::bit_ceil(window_ / 64 + 2);
+  word_mask_ = words - 1;
+  bits_ = std::make_unique<uint64_t[]>(words);
+  Import(initial);
+}
+
+void ReplayWindow::Import(const ReplayState& initial) {
+  top_ = initial.seq;
+  for (uint32_t back = 0; back < window_ && back < top_; ++back) {
+    const uint64_t seq = top_ - back;
+    const uint64_t index = extended_form_ ? (seq - 1) % window_ : back;
+    const std::size_t word = static_cast<std::size_t>(index / 32);
+    if (word < initial.bitmap.size() && ((initial.bitmap[word] >> (index % 32)) & 1) != 0) {
+      bits_[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
+    }
+  }
+}
+
+ReplayState ReplayWindow::Export(uint64_t oseq) {
+  const std::lock_guard lock(lock_);
+  ReplayState out;
+  out.oseq = oseq;
+  out.seq = top_;
+  out.window = window_;
+  out.extended_form = extended_form_;
+  out.bitmap.assign(extended_form_ ? bmp_words_ : 1, 0);
+  for (uint32_t back = 0; back < window_ && back < top_; ++back) {
+    const uint64_t seq = top_ - back;
+    if (TestBit(seq)) {
+      const uint64_t index = extended_form_ ? (seq - 1) % window_ : back;
+      const std::size_t word = static_cast<std::size_t>(index / 32);
+      if (word < out.bitmap.size()) out.bitmap[word] |= uint32_t{1} << (index % 32);
+    }
+  }
+  return out;
+}
+
+uint64_t ReplayWindow::InferLocked(uint32_t low) const {
+  return esn_ && window_ > 0 ? InferEsn(low, top_, window_) : low;
+}
+
+DropReason ReplayWindow::CheckLocked(uint64_t seq) const {
+  if (window_ == 0 || seq > top_) {
+    return DropReason::kNone;
+  }
+  if (top_ - seq >= window_) {
+    return DropReason::kInReplayOld;
+  }
+  return TestBit(seq) ? DropReason::kInReplayDuplicate : DropReason::kNone;
+}
+
+void ReplayWindow::MarkLocked(uint64_t seq) {
+  if (window_ == 0) {
+    top_ = seq > top_ ? seq : top_;
+    return;
+  }
+  if (seq > top_) {
+    // Clear the words between the old and the new top (RFC 6479); all of them on a long jump.
+    const uint64_t from = top_ >> 6;
+    const uint64_t steps = (seq >> 6) - from;
+    const uint64_t clear = steps <= word_mask_ ? steps : uint64_t{word_mask_} + 1;
+    for (uint64_t i = 1; i <= clear; ++i) {
+      bits_[(from + i) & word_mask_] = 0;
+    }
+    top_ = seq;
+  }
+  bits_[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
+}
+
+void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
+                            std::span<DropReason> verdict) {
+  const std::lock_guard lock(lock_);
+  for (std::size_t i = 0; i < low.size(); ++i) {
+    if (verdict[i] != DropReason::kNone) continue;
+    seq[i] = InferLocked(low[i]);
+    if (seq[i] == 0 && window_ > 0) {
+      // Number 0 is never sent; with ESN a low word from before the first subspace is just old.
+      verdict[i] = low[i] == 0 ? DropReason::kInReplayZero : DropReason::kInReplayOld;
+    } else {
+      verdict[i] = CheckLocked(seq[i]);
+    }
+  }
+}
+
+void ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict) {
+  const std::lock_guard lock(lock_);
+  for (std::size_t i = 0; i < seq.size(); ++i) {
+    if (verdict[i] != DropReason::kNone) continue;
+    verdict[i] = CheckLocked(seq[i]);
+    if (verdict[i] == DropReason::kNone) MarkLocked(seq[i]);
+  }
+}
+
+DropReason ReplayWindow::Check(uint64_t seq) {
+  const std::lock_guard lock(lock_);
+  if (seq == 0 && window_ > 0) return DropReason::kInReplayZero;
+  return CheckLocked(seq);
+}
+
+DropReason ReplayWindow::Commit(uint64_t seq) {
+  DropReason verdict = DropReason::kNone;
+  CommitRun({&seq, 1}, {&verdict, 1});
+  return verdict;
+}
+
+uint64_t ReplayWindow::InferHigh(uint32_t low) {
+  const std::lock_guard lock(lock_);
+  return InferLocked(low);
+}
+
+uint64_t ReplayWindow::highest() {
+  const std::lock_guard lock(lock_);
+  return top_;
+}
+
+}  // namespace cygnet

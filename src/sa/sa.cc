@@ -1,0 +1,184 @@
+#include "sa/sa.h"
+
+#include <cstring>
+
+#include "base/endian.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint8_t kOuterTtl = 64;  // the route's default, never the inner packet's
+
+EspLengths LengthsOf(const SaSpec& spec) {
+  EspLengths lengths;
+  if (const AlgorithmDescriptor* aead = spec.aead.descriptor; aead != nullptr) {
+    lengths.iv = aead->iv_bytes;
+    lengths.icv = static_cast<uint8_t>(spec.aead.icv_bits / 8);
+    lengths.align = aead->block_bytes > 4 ? aead->block_bytes : uint8_t{4};
+  }
+  lengths.udp = spec.encap.has_value() ? 8 : 0;
+  return lengths;
+}
+
+std::array<uint8_t, 4> SaltOf(const SaSpec& spec) {
+  std::array<uint8_t, 4> salt{};
+  if (const AlgorithmDescriptor* aead = spec.aead.descriptor; aead != nullptr) {
+    const std::span<const uint8_t> key = spec.aead.key.bytes();
+    const std::size_t n = aead->salt_bytes;
+    std::memcpy(salt.data() + salt.size() - n, key.data() + key.size() - n, n);
+  }
+  return salt;
+}
+
+uint8_t WriteTunnelHeader(const SaSpec& spec, uint8_t* out) {
+  const uint8_t proto = spec.encap.has_value() ? kProtoUdp : kProtoEsp;
+  if (spec.family == IpFamily::kV4) {
+    out[0] = 0x45;
+    out[8] = kOuterTtl;
+    out[9] = proto;
+    std::memcpy(out + 12, spec.saddr.bytes.data(), 4);
+    std::memcpy(out + 16, spec.daddr.bytes.data(), 4);
+    return 20;
+  }
+  out[0] = 0x60;
+  out[6] = proto;
+  out[7] = kOuterTtl;
+  std::memcpy(out + 8, spec.saddr.bytes.data(), 16);
+  std::memcpy(out + 24, spec.daddr.bytes.data(), 16);
+  return 40;
+}
+
+uint8_t WriteHeader(const SaSpec& spec, uint8_t* out) {
+  uint8_t n = spec.mode == SaMode::kTunnel ? WriteTunnelHeader(spec, out) : uint8_t{0};
+  if (spec.encap.has_value()) {
+    n = static_cast<uint8_t>(n + 8);  // ports and length per packet; checksum 0 (RFC 3948, 2.1)
+  }
+  StoreBe32(out + n, spec.spi.value);
+  return static_cast<uint8_t>(n + 4);
+}
+
+// RFC 4303 section 3.3.3: without ESN the counter must not cycle, unless the SA says that it may;
+// the 64-bit counter behind it goes on either way, so the IV never repeats.
+uint64_t SequenceLimit(const SaSpec& spec) {
+  const bool wide = spec.esn() || (spec.extra_flags & kSaExtraOseqMayWrap) != 0;
+  return wide ? ~uint64_t{0} : uint64_t{0xffffffff};
+}
+
+LifetimeUsage StartingUsage(const SaSpec& spec, uint64_t now) {
+  if (spec.initial_usage.has_value()) return *spec.initial_usage;
+  return {.add_time = now};
+}
+
+}  // namespace
+
+bool MayBeOutbound(const SaSpec& spec) {
+  if (spec.direction != SaDirection::kUnspec) return spec.direction == SaDirection::kOut;
+  return !spec.offload.has_value() || !spec.offload->inbound;
+}
+
+bool MayBeInbound(const SaSpec& spec) {
+  if (spec.direction != SaDirection::kUnspec) return spec.direction == SaDirection::kIn;
+  return !spec.offload.has_value() || spec.offload->inbound;
+}
+
+OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
+    : sa(owner),
+      lengths(LengthsOf(spec)),
+      mode(spec.mode),
+      family(spec.family),
+      esn(spec.esn()),
+      flags(spec.flags),
+      copy_dscp((spec.extra_flags & kSaExtraDontEncapDscp) == 0),
+      salt(SaltOf(spec)),
+      iv_mask(mask),
+      sequence(spec.replay.oseq, SequenceLimit(spec)) {
+  header_length = WriteHeader(spec, header.data());
+  if_id.store(spec.if_id, std::memory_order_relaxed);
+  if (spec.encap.has_value()) {
+    udp_ports.store(uint32_t{spec.encap->sport} << 16 | spec.encap->dport,
+                    std::memory_order_relaxed);
+  }
+}
+
+InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
+    : sa(owner),
+      lengths(LengthsOf(spec)),
+      mode(spec.mode),
+      esn(spec.esn()),
+      flags(spec.flags),
+      spi(spec.spi.value),
+      salt(SaltOf(spec)),
+      replay(spec.replay, spec.esn()) {}
+
+Sa::Sa(SaSpec spec, uint64_t now, Larval)
+    : spec_(std::move(spec)),
+      state_(SaState::kLarval),
+      lifetime_(spec_.limits, {.add_time = now}) {}
+
+Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
+    : spec_(std::move(spec)),
+      state_(SaState::kValid),
+      lifetime_(spec_.limits, StartingUsage(spec_, now)) {
+  if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
+  if (MayBeInbound(spec_)) inbound_ = std::make_unique<InboundSa>(spec_, this);
+}
+
+SaId Sa::id() const {
+  return {.daddr = spec_.daddr,
+          .spi = spec_.spi,
+          .proto = spec_.proto,
+          .family = spec_.family,
+          .mark = spec_.mark.value & spec_.mark.mask};
+}
+
+void Sa::CountDrop(DropReason reason) {
+  drops_[static_cast<std::size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+}
+
+SaStats Sa::stats() const {
+  const auto count = [this](DropReason r) { return static_cast<uint32_t>(drops(r)); };
+  return {.replay_window = count(DropReason::kInReplayOld) + count(DropReason::kInReplayZero),
+          .replay = count(DropReason::kInReplayDuplicate),
+          .integrity_failed = count(DropReason::kInAuthFailed)};
+}
+
+ReplayState Sa::ExportReplay() const {
+  const uint64_t oseq = outbound_ ? outbound_->sequence.last_sent() : spec_.replay.oseq;
+  if (inbound_) return inbound_->replay.Export(oseq);
+  ReplayState state = spec_.replay;
+  state.oseq = oseq;
+  if (!state.extended_form && state.bitmap.empty()) state.bitmap.assign(1, 0);
+  return state;
+}
+
+void Sa::UpdateLimits(const LifetimeLimits& limits) {
+  spec_.limits = limits;
+  lifetime_.SetLimits(limits);
+  soft_time_signalled = false;
+  if (state() == SaState::kDying) set_state(SaState::kValid);
+}
+
+void Sa::UpdateEncapPorts(const UdpEncap& encap) {
+  spec_.encap = encap;
+  if (outbound_) {
+    outbound_->udp_ports.store(uint32_t{encap.sport} << 16 | encap.dport,
+                               std::memory_order_relaxed);
+  }
+}
+
+void Sa::UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id) {
+  spec_.output_mark = mark;
+  spec_.if_id = if_id;
+  if (outbound_) outbound_->if_id.store(if_id, std::memory_order_relaxed);
+}
+
+std::string Describe(const SaSpec& spec) {
+  char spi[16];
+  std::snprintf(spi, sizeof(spi), "0x%08x", spec.spi.value);
+  const char* proto = spec.proto == kProtoEsp ? "esp" : spec.proto == kProtoAh ? "ah" : "comp";
+  return "src " + ToString(spec.saddr, spec.family) + " dst " + ToString(spec.daddr, spec.family) +
+         " spi " + spi + " proto " + proto;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,160 @@
+// Sa: one security association: the spec, its state, and the hot halves that workers use. Made and
+// changed by the control thread; workers touch only what is marked so.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "base/ids.h"
+#include "net/ethernet.h"
+#include "packet/drop_reason.h"
+#include "sa/lifetime.h"
+#include "sa/replay_window.h"
+#include "sa/sa_spec.h"
+#include "sa/sequence_counter.h"
+
+namespace cygnet {
+
+class Sa;
+struct SaBinding;  // datapath/: which engine or device does the work. An SA only carries the
+                   // pointer.
+
+// RFC 4303 lengths of an SA, worked out once.
+struct EspLengths {
+  uint8_t iv = 0;
+  uint8_t icv = 0;
+  uint8_t align = 4;  // padded payload is a multiple of this
+  uint8_t udp = 0;    // 8 with UDP encapsulation
+};
+
+// Where the outer packet goes next on the wire, as the kernel's FIB and neighbour tables say.
+// One word, so that workers read it whole: MAC in the low 48 bits, interface + 1 above, 0 =
+// unknown.
+class NextHop {
+ public:
+  void Set(const MacAddress& mac, uint8_t interface) {
+    uint64_t word = uint64_t{interface} + 1;
+    for (const uint8_t byte : mac) word = word << 8 | byte;
+    word_.store(word, std::memory_order_relaxed);
+  }
+  void Clear() { word_.store(0, std::memory_order_relaxed); }
+  bool Get(MacAddress* mac, uint8_t* interface) const {
+    uint64_t word = word_.load(std::memory_order_relaxed);
+    if (word == 0) return false;
+    for (int i = 5; i >= 0; --i, word >>= 8) (*mac)[static_cast<std::size_t>(i)] = word & 0xff;
+    *interface = static_cast<uint8_t>(word - 1);
+    return true;
+  }
+
+ private:
+  std::atomic<uint64_t> word_{0};
+};
+
+// Outbound half (workers).
+struct alignas(kCacheLine) OutboundSa {
+  OutboundSa(const SaSpec& spec, Sa* owner, uint64_t iv_mask);
+
+  Sa* const sa;
+  std::atomic<const SaBinding*> binding{nullptr};
+  const EspLengths lengths;
+  const SaMode mode;
+  const IpFamily family;  // of the outer header
+  const bool esn;
+  const uint8_t flags;
+  const bool copy_dscp;
+  std::array<uint8_t, 4> salt{};
+  // The IV is the 64-bit sequence number XOR this: unique within the SA because the number is, and
+  // different between two lives of one key because the mask is random (RFC 4106 section 3.1 leaves
+  // the form of the IV to the sender).
+  const uint64_t iv_mask;
+  uint8_t header_length = 0;  // of `header`
+  // Tunnel: outer IP header, UDP header if any, then SPI; transport: UDP header if any, then SPI.
+  std::array<uint8_t, 64> header{};
+  std::atomic<uint32_t> if_id{0};  // UPDSA may change it
+  // UDP encapsulation: source port above, destination port below; UPDSA may change them.
+  std::atomic<uint32_t> udp_ports{0};
+  NextHop next_hop;
+  SequenceCounter sequence;
+};
+
+// Inbound half (workers).
+struct alignas(kCacheLine) InboundSa {
+  InboundSa(const SaSpec& spec, Sa* owner);
+
+  Sa* const sa;
+  std::atomic<const SaBinding*> binding{nullptr};
+  const EspLengths lengths;
+  const SaMode mode;
+  const bool esn;
+  const uint8_t flags;
+  const uint32_t spi;  // host order
+  std::array<uint8_t, 4> salt{};
+  ReplayWindow replay;
+};
+
+enum class SaState : uint8_t { kLarval, kValid, kDying, kExpired, kDead };
+
+struct SaStats {
+  uint32_t replay_window = 0;     // packets older than the window
+  uint32_t replay = 0;            // duplicates
+  uint32_t integrity_failed = 0;  // ICV wrong
+};
+
+class Sa {
+ public:
+  // A larval state: an SPI that key management has reserved, no keys yet.
+  struct Larval {};
+  Sa(SaSpec spec, uint64_t now, Larval);
+  // A complete SA. `iv_mask` is random but for tests that compare wire bytes.
+  Sa(SaSpec spec, uint64_t now, uint64_t iv_mask);
+  Sa(const Sa&) = delete;
+  Sa& operator=(const Sa&) = delete;
+
+  const SaSpec& spec() const { return spec_; }
+  SaId id() const;
+  OutboundSa* outbound() const { return outbound_.get(); }
+  InboundSa* inbound() const { return inbound_.get(); }
+  Lifetime& lifetime() { return lifetime_; }
+  const Lifetime& lifetime() const { return lifetime_; }
+
+  // Any thread.
+  SaState state() const { return state_.load(std::memory_order_acquire); }
+  bool usable() const {
+    const SaState s = state();
+    return s == SaState::kValid || s == SaState::kDying;
+  }
+  SaStats stats() const;
+  ReplayState ExportReplay() const;
+  uint64_t drops(DropReason reason) const {
+    return drops_[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
+  }
+
+  // Workers.
+  void CountDrop(DropReason reason);
+
+  // Control thread.
+  void set_state(SaState state) { state_.store(state, std::memory_order_release); }
+  // What UPDSA may change of a valid SA.
+  void UpdateLimits(const LifetimeLimits& limits);
+  void UpdateEncapPorts(const UdpEncap& encap);
+  void UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id);
+  uint64_t number = 0;  // order of insertion; newest has the largest
+  bool soft_time_signalled = false;
+
+ private:
+  SaSpec spec_;
+  std::atomic<SaState> state_;
+  Lifetime lifetime_;
+  std::unique_ptr<OutboundSa> outbound_;
+  std::unique_ptr<InboundSa> inbound_;
+  std::array<std::atomic<uint32_t>, kDropReasons> drops_{};
+};
+
+// True when the SA may carry packets that leave (arrive): by XFRMA_SA_DIR, else by the offload
+// request's direction, else both.
+bool MayBeOutbound(const SaSpec& spec);
+bool MayBeInbound(const SaSpec& spec);
+
+}  // namespace cygnet

@@ -1,0 +1,153 @@
+// SaSpec: what a client asked an SA to be. A plain value; says nothing of state; never prints keys.
+// Field meanings follow struct xfrm_usersa_info and the XFRMA_* attributes, in host byte order.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/key_material.h"
+#include "crypto/algorithm.h"
+#include "net/address.h"
+#include "net/selector.h"
+
+namespace cygnet {
+
+enum class SaMode : uint8_t { kTransport = 0, kTunnel = 1, kRouteOptimization = 2, kBeet = 4 };
+enum class SaDirection : uint8_t { kUnspec = 0, kIn = 1, kOut = 2 };  // XFRMA_SA_DIR
+
+// usersa_info.flags
+inline constexpr uint8_t kSaFlagNoEcn = 1;
+inline constexpr uint8_t kSaFlagDecapDscp = 2;
+inline constexpr uint8_t kSaFlagNoPmtuDisc = 4;
+inline constexpr uint8_t kSaFlagWildRecv = 8;
+inline constexpr uint8_t kSaFlagIcmp = 16;
+inline constexpr uint8_t kSaFlagAfUnspec = 32;
+inline constexpr uint8_t kSaFlagAlign4 = 64;
+inline constexpr uint8_t kSaFlagEsn = 128;
+// XFRMA_SA_EXTRA_FLAGS
+inline constexpr uint32_t kSaExtraDontEncapDscp = 1;
+inline constexpr uint32_t kSaExtraOseqMayWrap = 2;
+
+inline constexpr uint64_t kUnlimited = ~uint64_t{0};  // XFRM_INF
+
+// Bytes and packets: kUnlimited = no limit, 0 = expires at once. Seconds: 0 = no limit.
+struct LifetimeLimits {
+  uint64_t soft_bytes = kUnlimited;
+  uint64_t hard_bytes = kUnlimited;
+  uint64_t soft_packets = kUnlimited;
+  uint64_t hard_packets = kUnlimited;
+  uint64_t soft_add_seconds = 0;
+  uint64_t hard_add_seconds = 0;
+  uint64_t soft_use_seconds = 0;
+  uint64_t hard_use_seconds = 0;
+  bool operator==(const LifetimeLimits&) const = default;
+};
+
+// Current usage; times are wall-clock seconds, 0 = not yet.
+struct LifetimeUsage {
+  uint64_t bytes = 0;
+  uint64_t packets = 0;
+  uint64_t add_time = 0;
+  uint64_t use_time = 0;
+  bool operator==(const LifetimeUsage&) const = default;
+};
+
+struct Mark {
+  uint32_t value = 0;
+  uint32_t mask = 0;
+  bool operator==(const Mark&) const = default;
+};
+
+// UDP encapsulation (RFC 3948); ports in host order.
+struct UdpEncap {
+  uint16_t type = 2;  // UDP_ENCAP_ESPINUDP, the only one taken
+  uint16_t sport = 0;
+  uint16_t dport = 0;
+  IpAddress original_address;  // carried, not used
+  bool operator==(const UdpEncap&) const = default;
+};
+
+// Replay counters as XFRMA_REPLAY_VAL / XFRMA_REPLAY_ESN_VAL carry them. `bitmap` is in the
+// kernel's layout: one word for the legacy form (bit 0 = seq itself), bmp_len words for the other
+// (bit of sequence number s at index (s-1) mod window).
+struct ReplayState {
+  uint64_t oseq = 0;  // last sent, with its high word
+  uint64_t seq = 0;   // highest received, with its high word
+  uint32_t window = 0;
+  bool extended_form = false;  // XFRMA_REPLAY_ESN_VAL rather than XFRMA_REPLAY_VAL
+  std::vector<uint32_t> bitmap;
+  bool operator==(const ReplayState&) const = default;
+};
+
+enum class OffloadMode : uint8_t { kNo, kCrypto, kPacket };
+
+// What XFRMA_OFFLOAD_DEV asked for.
+struct OffloadRequest {
+  OffloadMode mode = OffloadMode::kNo;
+  int32_t ifindex = 0;
+  bool inbound = false;
+  bool operator==(const OffloadRequest&) const = default;
+};
+
+struct SaAlgorithm {
+  const AlgorithmDescriptor* descriptor = nullptr;  // nullptr: none of this kind
+  KeyMaterial key;                                  // with the salt at its end, if it has one
+  uint16_t icv_bits = 0;
+  bool explicit_truncation = false;  // auth: given by XFRMA_ALG_AUTH_TRUNC
+};
+
+struct SaSpec {
+  // Identity (with `mark`): daddr, spi, proto, family.
+  IpAddress saddr;
+  IpAddress daddr;
+  Spi spi;
+  IpFamily family = IpFamily::kUnspec;  // of the outer addresses
+  uint8_t proto = 0;                    // 50 = ESP; larval states may be AH or IPCOMP
+
+  SaMode mode = SaMode::kTransport;
+  Reqid reqid;
+  uint32_t acquire_seq = 0;  // usersa_info.seq: ties the SA to the ACQUIRE it answers
+  Selector selector;
+  uint8_t flags = 0;
+  uint32_t extra_flags = 0;
+  LifetimeLimits limits;
+  std::optional<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
+  ReplayState replay;                          // window and starting counters
+  SaAlgorithm aead;
+  SaAlgorithm cipher;
+  SaAlgorithm auth;
+  std::optional<UdpEncap> encap;
+  uint32_t tfc_pad = 0;
+  Mark mark;
+  std::optional<Mark> output_mark;
+  uint32_t if_id = 0;
+  SaDirection direction = SaDirection::kUnspec;
+  std::optional<OffloadRequest> offload;
+  std::optional<IpAddress> care_of_address;
+  std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
+  std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
+  std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
+  std::optional<uint32_t> nat_keepalive;    // seconds
+  std::optional<uint32_t> pcpu;
+  std::vector<uint8_t> security_context;  // XFRMA_SEC_CTX as given
+
+  bool esn() const { return (flags & kSaFlagEsn) != 0; }
+};
+
+// What identifies an SA to a client: the key of GETSA and DELSA. `mark` already means value & mask.
+struct SaId {
+  IpAddress daddr;
+  Spi spi;
+  uint8_t proto = 0;
+  IpFamily family = IpFamily::kUnspec;
+  uint32_t mark = 0;
+  bool operator==(const SaId&) const = default;
+};
+
+// "dst 192.0.2.2 spi 0x00001000 esp", for logs and reasons.
+std::string Describe(const SaSpec& spec);
+
+}  // namespace cygnet

@@ -1,0 +1,23 @@
+// SaView: an SA as a client sees it at one moment: what it was asked to be, and how it stands.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "sa/sa.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// A snapshot of one SA. `spec` stays the caller's through the Sa that it came from.
+struct SaView {
+  const SaSpec* spec = nullptr;
+  SaState state = SaState::kLarval;
+  LifetimeUsage usage;
+  SaStats stats;
+  ReplayState replay;                     // live counters, kernel layout
+  std::optional<OffloadRequest> offload;  // effective: absent when in software
+  uint64_t last_used = 0;                 // wall-clock seconds; 0 = never
+};
+
+}  // namespace cygnet

@@ -1,0 +1,69 @@
+// Sad: the security association database (RFC 4301 section 4.4.2). The control thread inserts and
+// removes; workers look up without locks.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "base/quiescence.h"
+#include "base/rcu_hash.h"
+#include "net/flow_key.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+class Sad {
+ public:
+  explicit Sad(Quiescence* quiescence);
+  ~Sad();
+
+  // --- Workers ---
+  // The SA that a packet to `daddr` with this SPI names; nullptr when there is none.
+  // Larval and dead states are found too: the caller tells them apart.
+  Sa* LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const;
+
+  // What a policy's template asks for; addresses already resolved, `saddr` any = not decided.
+  struct OutboundQuery {
+    Reqid reqid;
+    SaMode mode = SaMode::kTransport;
+    uint8_t proto = 0;
+    IpFamily family = IpFamily::kUnspec;
+    Spi spi;  // 0 = any
+    IpAddress daddr;
+    IpAddress saddr;
+  };
+  // The newest valid SA that fits the query and whose selector admits the flow; a dying one only
+  // when no other fits.
+  OutboundSa* ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const;
+
+  // --- Control thread ---
+  // By identity; with the client's mark semantics: a state fits when (mark & its mask) == its
+  // value.
+  std::shared_ptr<Sa> Find(const SaId& id) const;
+  std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;
+  std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
+  void Insert(std::shared_ptr<Sa> sa);
+  // Workers may use the SA until they are quiescent; the shared pointer keeps it whole until then.
+  void Remove(const std::shared_ptr<Sa>& sa);
+  bool SpiTaken(uint8_t proto, Spi spi) const;
+  // Newest first.
+  std::vector<std::shared_ptr<Sa>> List() const;
+  std::size_t size() const { return by_number_.size(); }
+
+ private:
+  static uint64_t InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto);
+  static uint64_t OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto);
+
+  Quiescence* const quiescence_;
+  RcuHash<Sa> inbound_;
+  RcuHash<Sa> outbound_;
+  std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
+  std::unordered_multimap<uint32_t, std::shared_ptr<Sa>> by_spi_;
+  uint64_t next_number_ = 1;
+};
+
+}  // namespace cygnet
