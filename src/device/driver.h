@@ -1,0 +1,41 @@
+// Drivers of wire-side devices: one row of the built-in table each (drivers/CMakeLists.txt).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "device/capture.h"
+#include "device/offload_device.h"
+#include "device/port.h"
+
+namespace cygnet {
+
+struct DriverParams {
+  std::string name;     // what operators call the device: the host-side interface
+  std::string wire;     // the interface to own
+  uint32_t queues = 1;  // one per worker
+  PacketPools* pools = nullptr;
+  CapturePoints* capture = nullptr;
+  uint32_t sa_limit = 1024;  // software NIC: slots of its SA table
+};
+
+// A device: always a port, perhaps one that offloads.
+struct Device {
+  std::unique_ptr<Port> port;
+  OffloadDevice* offload = nullptr;  // the same object as *port, or nullptr
+};
+
+struct DriverInfo {
+  std::string_view name;
+  std::string_view help;
+  Result<Device> (*create)(const DriverParams& params);
+};
+
+std::span<const DriverInfo* const> BuiltinDrivers();
+const DriverInfo* FindDriver(std::string_view name);
+
+}  // namespace cygnet

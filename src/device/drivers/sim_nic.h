@@ -1,0 +1,103 @@
+// SimNic: a NIC in software. Has its own thread, key store, SA table and rings; seals what the host
+// hands over with a handle and opens what arrives for an SA it holds. Everything else passes as it
+// is.
+//
+//   host (workers) ── to_wire_[w] ──► thread ──► wire port
+//                  ◄─ to_host_[w] ──        ◄──
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "base/spsc_ring.h"
+#include "device/driver.h"
+#include "device/drivers/sim_nic_table.h"
+
+namespace cygnet {
+
+class SimNic final : public Port, public OffloadDevice {
+ public:
+  // `wire` is owned; nullptr capture: none. The thread starts with Start().
+  SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
+         PacketPools* pools, CapturePoints* capture);
+  ~SimNic() override;
+  void Start();
+  // One turn of the thread's loop, for tests and benchmarks without a thread. Returns packets
+  // moved.
+  uint32_t RunOnce();
+  Port& wire() { return *wire_; }
+
+  // Port: the host side, seen from the workers.
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return wire_->mac(); }
+  uint32_t mtu() const override { return wire_->mtu(); }
+  uint32_t queues() const override { return static_cast<uint32_t>(to_host_.size()); }
+  PortStats stats() const override { return wire_->stats(); }
+  const DropCounters* device_drops() const override { return &drops_; }
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override { return host_bells_[queue]->fd(); }
+  bool PrepareWait(uint32_t queue) override;
+  void FinishWait(uint32_t queue) override { host_bells_[queue]->Disarm(); }
+
+  // OffloadDevice.
+  std::string_view device_name() const override { return name_; }
+  const OffloadCaps& caps() const override { return caps_; }
+  bool offload_up() const override { return up_.load(std::memory_order_acquire); }
+  std::optional<DeviceRefusal> AddSa(const SaSpec& spec, bool inbound,
+                                     OffloadHandle* handle) override;
+  void StopSa(OffloadHandle handle) override;
+  void ReleaseSa(OffloadHandle handle) override;
+  OffloadStats offload_stats() const override;
+  std::vector<SaId> HeldSas() const override;
+  void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
+  void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
+
+  // Plays a card whose offload unit stops: it takes no SAs, seals and opens nothing.
+  void SetOffloadUp(bool up) { up_.store(up, std::memory_order_release); }
+  // Plays a card with fewer abilities. Before the first SA.
+  void set_caps(const OffloadCaps& caps) { caps_ = caps; }
+
+ private:
+  using Ring = SpscRing<Packet*>;
+
+  void Loop();
+  void Sleep();
+  uint32_t MoveToWire(uint32_t queue);
+  uint32_t MoveToHost();
+  void Seal(PacketBatch* batch);
+  void Open(PacketBatch* batch);
+  bool BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq);
+  void Distribute(PacketBatch* batch);
+
+  const std::string name_;
+  const std::unique_ptr<Port> wire_;
+  CapturePoints* const capture_;
+  OffloadCaps caps_;
+  std::atomic<bool> up_{true};
+
+  std::vector<std::unique_ptr<Ring>> to_wire_;
+  std::vector<std::unique_ptr<Ring>> to_host_;
+  std::vector<std::unique_ptr<Doorbell>> host_bells_;
+  Doorbell wire_bell_;
+
+  mutable std::mutex mutex_;  // table_: the thread holds it for one burst, control for one change
+  SimNicTable table_;
+  std::unique_ptr<CryptoQueue> crypto_;
+
+  PacketCaches caches_;
+  DropCounters drops_;
+  DropSink sink_;
+  std::array<CryptoJob, kMaxBatch> jobs_;
+  std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
+      dropped_stale_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,77 @@
+// The software NIC's SA tables and key store: its own copies of keys, its own sessions, a fixed
+// number of slots for each direction, as cards have.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/key_material.h"
+#include "crypto/crypto_engine.h"
+#include "device/offload_device.h"
+#include "esp/crypto_jobs.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// Not thread-safe: SimNic's lock covers it.
+class SimNicTable {
+ public:
+  struct Slot {
+    bool used = false;
+    bool stopped = false;
+    bool inbound = false;
+    uint32_t generation = 0;
+    SaId id;
+    KeyMaterial key;
+    std::unique_ptr<CryptoSession> session;
+    esp::JobParams params;
+    uint32_t window = 0;
+    uint64_t highest = 0;  // inbound ESN: highest authenticated number
+  };
+
+  // `limit`: slots of each direction.
+  explicit SimNicTable(uint32_t limit);
+
+  // nullopt: done, `handle` set.
+  std::optional<DeviceRefusal> Add(const SaSpec& spec, bool inbound, OffloadHandle* handle);
+  void Stop(OffloadHandle handle);
+  void Release(OffloadHandle handle);
+
+  // The slot a handle names, stopped or not; nullptr when it was released.
+  Slot* Find(OffloadHandle handle);
+  // The slot that an arriving packet names, if it is not stopped.
+  Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
+
+  uint32_t used() const { return used_[0] + used_[1]; }
+  uint32_t used(bool inbound) const { return used_[inbound ? 1 : 0]; }
+  uint32_t high_water() const { return high_water_; }
+  uint32_t limit() const { return static_cast<uint32_t>(slots_.size() / 2); }
+  std::vector<SaId> Held() const;
+
+ private:
+  struct InboundKey {
+    IpAddress daddr;
+    uint32_t spi;
+    IpFamily family;
+    bool operator==(const InboundKey&) const = default;
+  };
+  struct InboundKeyHash {
+    std::size_t operator()(const InboundKey& k) const {
+      return std::hash<IpAddress>{}(k.daddr) ^ (std::size_t{k.spi} * 0x9E3779B97F4A7C15u);
+    }
+  };
+
+  std::unique_ptr<CryptoEngine> engine_;
+  std::vector<Slot> slots_;
+  std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
+  std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
+  std::array<uint32_t, 2> used_{};
+  uint32_t high_water_ = 0;
+};
+
+}  // namespace cygnet

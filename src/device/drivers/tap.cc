@@ -1,0 +1,192 @@
+#include "device/drivers/tap.h"
+
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "device/drivers/virtio_header.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+
+Error SystemError(const std::string& what) {
+  const int code = errno;
+  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
+}
+
+Result<UniqueFd> OpenQueue(const TapParams& params) {
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid()) return SystemError("open /dev/net/tun");
+  ifreq request{};
+  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (params.queues > 1)
+    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_MULTI_QUEUE);
+  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return SystemError("create TAP interface " + params.name);
+  }
+  const int header = kVirtioHeader;
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return SystemError("TUNSETVNETHDRSZ");
+  if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
+    return SystemError("TUNSETOFFLOAD");
+  }
+  return fd;
+}
+
+// Address, MTU, up. A TAP that came up as it is made keeps no state of an earlier life.
+Result<int> ConfigureInterface(const TapParams& params) {
+  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(request.ifr_hwaddr.sa_data, params.mac.data(), params.mac.size());
+  if (ioctl(socket_fd.get(), SIOCSIFHWADDR, &request) != 0) return SystemError("set MAC address");
+  request.ifr_mtu = static_cast<int>(params.mtu);
+  if (ioctl(socket_fd.get(), SIOCSIFMTU, &request) != 0) return SystemError("set MTU");
+  if (ioctl(socket_fd.get(), SIOCGIFINDEX, &request) != 0) return SystemError("interface index");
+  const int ifindex = request.ifr_ifindex;
+  if (ioctl(socket_fd.get(), SIOCGIFFLAGS, &request) != 0) return SystemError("interface flags");
+  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+  if (ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0) return SystemError("set link up");
+  return ifindex;
+}
+
+// Length of Ethernet, IP and TCP headers of a coalesced packet: csum_start is where TCP begins.
+uint16_t SuperPacketHeaders(const Packet& packet) {
+  const uint8_t tcp_words = packet.data()[packet.csum_start + 12u] >> 4;
+  return static_cast<uint16_t>(packet.csum_start + tcp_words * 4);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
+  if (params.name.empty() || params.name.size() >= IFNAMSIZ) {
+    return MakeError(Errc::kInvalid,
+                     "interface name '" + params.name + "' must have 1 to 15 bytes");
+  }
+  if (params.mtu + kEthernetHeader > kSmallRoom) {
+    return MakeError(Errc::kInvalid, "MTU " + std::to_string(params.mtu) + " is above " +
+                                         std::to_string(kSmallRoom - kEthernetHeader));
+  }
+  std::unique_ptr<TapPort> port(new TapPort);
+  port->name_ = params.name;
+  port->mac_ = params.mac;
+  port->mtu_ = params.mtu;
+  for (uint32_t i = 0; i < params.queues; ++i) {
+    Result<UniqueFd> fd = OpenQueue(params);
+    if (!fd) return fd.error();
+    auto queue = std::make_unique<Queue>();
+    queue->fd = *std::move(fd);
+    port->queues_.push_back(std::move(queue));
+  }
+  Result<int> ifindex = ConfigureInterface(params);
+  if (!ifindex) return ifindex.error();
+  port->ifindex_ = *ifindex;
+  return port;
+}
+
+TapPort::~TapPort() {
+  for (auto& queue : queues_) {
+    if (queue->overflow != nullptr) queue->overflow->pool->Give(&queue->overflow, 1);
+  }
+}
+
+Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
+  PacketCaches* caches = sink->caches();
+  if (queue->overflow == nullptr) queue->overflow = caches->jumbo.Take();
+  Packet* packet = caches->small.Take();
+  if (packet == nullptr || queue->overflow == nullptr) {
+    if (packet != nullptr) sink->Recycle(packet);
+    *more = false;
+    return nullptr;
+  }
+  // A frame that fits a small packet lands there; what is longer runs over into a jumbo packet,
+  // just behind the place where its front will be copied to.
+  VirtioNetHeader header;
+  Packet* jumbo = queue->overflow;
+  const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - kSmallRoom;
+  iovec parts[3] = {{&header, kVirtioHeader},
+                    {packet->data(), kSmallRoom},
+                    {jumbo->buffer + kPacketHeadroom + kSmallRoom, jumbo_room}};
+  const ssize_t n = readv(queue->fd.get(), parts, 3);
+  if (n <= 0) {
+    sink->Recycle(packet);
+    *more = false;
+    return nullptr;
+  }
+  const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader;
+  if (length > kSmallRoom) {
+    std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), kSmallRoom);
+    sink->Recycle(packet);
+    packet = jumbo;
+    queue->overflow = nullptr;
+  }
+  packet->length = length;
+  if (length < kEthernetHeader || !ReadVirtioHeader(header, packet)) {
+    sink->Drop(packet, DropReason::kPortBadFrame);
+    return nullptr;
+  }
+  packet->l3_offset = kEthernetHeader;
+  return packet;
+}
+
+uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  uint32_t received = 0;
+  uint64_t bytes = 0;
+  bool more = true;
+  while (more && !out->full()) {
+    Packet* packet = ReceiveOne(queue, sink, &more);
+    if (packet == nullptr) continue;
+    out->Push(packet);
+    ++received;
+    bytes += packet->length;
+  }
+  queue->rx_packets.fetch_add(received, std::memory_order_relaxed);
+  queue->rx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  return received;
+}
+
+void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  uint64_t sent = 0;
+  uint64_t bytes = 0;
+  for (Packet* packet : batch->packets()) {
+    const bool super = packet->gso_type != GsoType::kNone;
+    VirtioNetHeader header =
+        WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
+    const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
+    if (writev(queue->fd.get(), parts, 2) < 0) {
+      sink->Drop(packet, DropReason::kPortFull);
+      continue;
+    }
+    ++sent;
+    bytes += packet->length;
+    sink->Recycle(packet);
+  }
+  batch->ReleaseAll();
+  queue->tx_packets.fetch_add(sent, std::memory_order_relaxed);
+  queue->tx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+PortStats TapPort::stats() const {
+  PortStats total;
+  for (const auto& queue : queues_) {
+    total.rx_packets += queue->rx_packets.load(std::memory_order_relaxed);
+    total.rx_bytes += queue->rx_bytes.load(std::memory_order_relaxed);
+    total.tx_packets += queue->tx_packets.load(std::memory_order_relaxed);
+    total.tx_bytes += queue->tx_bytes.load(std::memory_order_relaxed);
+  }
+  return total;
+}
+
+}  // namespace cygnet

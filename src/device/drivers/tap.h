@@ -1,0 +1,57 @@
+// TapPort: the host side. A TAP interface with virtio-net headers: the host hands over
+// super-packets with unfinished checksums, and takes coalesced ones. One queue per worker.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "device/port.h"
+
+namespace cygnet {
+
+struct TapParams {
+  std::string name;
+  uint32_t queues = 1;
+  uint32_t mtu = 1500;
+  MacAddress mac{};
+};
+
+class TapPort final : public Port {
+ public:
+  static Result<std::unique_ptr<TapPort>> Create(const TapParams& params);
+  ~TapPort() override;
+
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return mac_; }
+  uint32_t mtu() const override { return mtu_; }
+  uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
+  PortStats stats() const override;
+  int ifindex() const { return ifindex_; }
+
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override { return queues_[queue]->fd.get(); }
+  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  void FinishWait(uint32_t) override {}
+
+ private:
+  struct Queue {
+    UniqueFd fd;
+    Packet* overflow = nullptr;  // where the rest of a long frame is read to
+    std::atomic<uint64_t> rx_packets{0}, rx_bytes{0}, tx_packets{0}, tx_bytes{0};
+  };
+  TapPort() = default;
+  Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);
+
+  std::string name_;
+  MacAddress mac_{};
+  uint32_t mtu_ = 0;
+  int ifindex_ = 0;
+  std::vector<std::unique_ptr<Queue>> queues_;
+};
+
+}  // namespace cygnet

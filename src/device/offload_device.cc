@@ -1,0 +1,49 @@
+#include "device/offload_device.h"
+
+#include <algorithm>
+
+namespace cygnet {
+namespace {
+
+template <typename Array, typename T>
+bool Contains(const Array& values, T value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+std::optional<std::string> MissingForAlgorithm(const OffloadCaps& caps, const SaSpec& spec) {
+  const AlgorithmDescriptor* aead = spec.aead.descriptor;
+  if (aead == nullptr || !Contains(caps.algorithms, aead->name)) return "algorithm";
+  const std::size_t key = spec.aead.key.size() - aead->salt_bytes;
+  if (!Contains(caps.key_bytes, static_cast<uint16_t>(key))) {
+    return "key-" + std::to_string(key * 8);
+  }
+  if (!Contains(caps.icv_bytes, static_cast<uint8_t>(spec.aead.icv_bits / 8))) {
+    return "icv-" + std::to_string(spec.aead.icv_bits);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSpec& spec,
+                                             bool inbound) {
+  const bool packet = spec.offload.has_value() && spec.offload->mode == OffloadMode::kPacket;
+  if (packet ? !caps.packet_offload : !caps.crypto_offload) {
+    return packet ? "packet-offload" : "crypto-offload";
+  }
+  if (inbound ? !caps.inbound : !caps.outbound) return inbound ? "inbound" : "outbound";
+  if (spec.mode == SaMode::kTunnel ? !caps.tunnel : !caps.transport) {
+    return spec.mode == SaMode::kTunnel ? "tunnel" : "transport";
+  }
+  if (spec.family == IpFamily::kV4 ? !caps.ipv4 : !caps.ipv6) {
+    return spec.family == IpFamily::kV4 ? "ipv4" : "ipv6";
+  }
+  if (spec.esn() && !caps.esn) return "esn";
+  if (spec.encap.has_value() && !caps.udp_encap) return "udp-encapsulation";
+  if (inbound && spec.replay.window > caps.max_replay_window) {
+    return "replay-window-" + std::to_string(spec.replay.window);
+  }
+  return MissingForAlgorithm(caps, spec);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,94 @@
+// OffloadDevice: the contract of a device that does ESP cryptography (doc/offload_contract.md). The
+// stack builds ESP packets and keeps sequence, replay and lifetimes; the device seals them on the
+// way out and opens them on the way in.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "device/placement_reason.h"
+#include "packet/packet.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// What a device can do. Data, so that placement can answer before anything is installed.
+struct OffloadCaps {
+  bool crypto_offload = false;
+  bool packet_offload = false;
+  bool inbound = false;
+  bool outbound = false;
+  bool transport = false;
+  bool tunnel = false;
+  bool ipv4 = false;
+  bool ipv6 = false;
+  bool esn = false;
+  bool udp_encap = false;
+  std::array<std::string_view, 8> algorithms{};  // AlgorithmDescriptor names
+  std::array<uint16_t, 3> key_bytes{};           // without salt; 0 = unused
+  std::array<uint8_t, 3> icv_bytes{};
+  uint32_t max_replay_window = 0;  // of inbound SAs; the device tracks the high word over this span
+};
+
+// nullopt: the device's capabilities cover the SA; else which one is missing ("esn", "icv-64" …).
+std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSpec& spec,
+                                             bool inbound);
+
+enum class AddSaError : uint8_t { kTableFull, kDeviceDown, kRefused };
+
+struct DeviceRefusal {
+  AddSaError kind = AddSaError::kRefused;
+  Errc code = Errc::kNotSupported;  // EOPNOTSUPP: "do it in software", honoured for crypto offload
+  std::string text;
+};
+
+struct OffloadStats {
+  uint32_t slots_used = 0;  // of both directions
+  uint32_t slots_high_water = 0;
+  uint32_t slots_limit = 0;
+  uint32_t outbound_used = 0;
+  uint32_t inbound_used = 0;
+  uint32_t direction_limit = 0;  // cards have a table per direction; this is the size of each
+  uint64_t sealed = 0;           // packets
+  uint64_t opened = 0;
+  uint64_t auth_failed = 0;
+  uint64_t passed_unknown = 0;  // inbound ESP of no SA in the table: handed up as it came
+  uint64_t refusals = 0;        // SA adds refused
+  uint64_t dropped_stale = 0;   // outbound packets whose SA was gone: never sent
+};
+
+class OffloadDevice {
+ public:
+  virtual ~OffloadDevice() = default;
+
+  virtual std::string_view device_name() const = 0;
+  virtual const OffloadCaps& caps() const = 0;
+  // False: takes no SAs, seals and opens nothing.
+  virtual bool offload_up() const = 0;
+
+  // Control thread. Takes a copy of the key into the device's own store. `inbound` says which half.
+  virtual std::optional<DeviceRefusal> AddSa(const SaSpec& spec, bool inbound,
+                                             OffloadHandle* handle) = 0;
+  // No new packets will name the handle; the device stops matching arriving ones.
+  virtual void StopSa(OffloadHandle handle) = 0;
+  // After the last packet is back: the slot is free, its key wiped.
+  virtual void ReleaseSa(OffloadHandle handle) = 0;
+  virtual OffloadStats offload_stats() const = 0;
+  // SAs the table holds now, for the operator.
+  virtual std::vector<SaId> HeldSas() const = 0;
+
+  // Workers. The highest authenticated number of an ESN SA moved.
+  virtual void AdvanceEsn(OffloadHandle handle, uint64_t highest) = 0;
+  // Outbound: which of the packets (already encapsulated, offload meta filled in) the device can
+  // seal. The others are sealed in software.
+  virtual void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) = 0;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,50 @@
+// Port: where frames come from and go to, in bursts. One virtual call per burst.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "net/ethernet.h"
+#include "packet/packet_batch.h"
+
+namespace cygnet {
+
+struct PortStats {
+  uint64_t rx_packets = 0;
+  uint64_t rx_bytes = 0;
+  uint64_t tx_packets = 0;
+  uint64_t tx_bytes = 0;
+  uint64_t rx_dropped = 0;  // lost before Receive saw them (ring overrun)
+};
+
+class Port {
+ public:
+  virtual ~Port() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual MacAddress mac() const = 0;
+  virtual uint32_t mtu() const = 0;
+  virtual uint32_t queues() const = 0;
+  virtual PortStats stats() const = 0;
+  // What the device behind the port dropped by itself, in a thread of its own; nullptr: nothing.
+  virtual const DropCounters* device_drops() const { return nullptr; }
+
+  // The thread that serves `queue`. Appends what has arrived to `out`, up to its room, from the
+  // thread's caches; frames that cannot be taken are counted in `sink`. Returns how many.
+  virtual uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) = 0;
+  // Takes the whole batch: each packet is sent or dropped with a reason; the batch comes back
+  // empty.
+  virtual void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
+
+  // Before its thread sleeps: a descriptor that becomes readable when Receive may have something,
+  // and a last look. False: there is work, do not sleep.
+  virtual int wait_fd(uint32_t queue) const = 0;
+  virtual bool PrepareWait(uint32_t queue) = 0;
+  // After the thread woke.
+  virtual void FinishWait(uint32_t queue) = 0;
+};
+
+// Upper bound of worker threads, and so of the queues of a port.
+inline constexpr uint32_t kMaxWorkers = 8;
+
+}  // namespace cygnet

@@ -1,0 +1,31 @@
+// Crypto jobs of ESP packets: which bytes are sealed or opened, with which nonce and AAD
+// (RFC 4106, sections 3 – 5). The same for a CPU engine, a look-aside device and the software NIC.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "crypto/crypto_job.h"
+#include "sa/sa.h"
+
+namespace cygnet::esp {
+
+// What of an SA a job needs; the software NIC has it without having the SA.
+struct JobParams {
+  EspLengths lengths;
+  std::array<uint8_t, 4> salt{};
+  bool esn = false;
+  CryptoSession* session = nullptr;
+};
+
+JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session);
+JobParams ParamsOf(const InboundSa& sa, CryptoSession* session);
+
+// `esp` starts at the SPI and ends behind the ICV; REQUIRES: at least header, IV, ICV are there
+// (HasRoomForJob). `esn_high`: high word of the sequence number.
+void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job);
+
+// True when `esp_length` bytes hold ESP header, IV, at least the trailer, and the ICV.
+bool HasRoomForJob(const EspLengths& lengths, std::size_t esp_length);
+
+}  // namespace cygnet::esp

@@ -1,0 +1,127 @@
+#include "esp/decapsulate.h"
+
+#include <cstring>
+
+#include "base/endian.h"
+#include "net/checksum.h"
+#include "net/esp_view.h"
+#include "net/ethernet.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet::esp {
+namespace {
+
+constexpr uint8_t kEcnMask = 0x03;
+constexpr uint8_t kEcnCe = 0x03;
+
+uint8_t InnerTos(uint8_t* ip) {
+  return ip[0] >> 4 == 4 ? ip[1] : static_cast<uint8_t>(ip[0] << 4 | ip[1] >> 4);
+}
+
+void SetTos(uint8_t tos, uint8_t* ip) {
+  if (ip[0] >> 4 == 4) {
+    ip[1] = tos;
+    WriteIpv4HeaderChecksum(ip);
+  } else {
+    ip[0] = static_cast<uint8_t>(0x60 | tos >> 4);
+    ip[1] = static_cast<uint8_t>(tos << 4 | (ip[1] & 0x0f));
+  }
+}
+
+// DSCP only when asked; congestion experienced on the way is told to the inner packet if that can
+// carry it. (RFC 6040 section 4.2 would drop CE outside of not-ECT; the kernel delivers it, and so
+// does this: silent loss would be the worse surprise.)
+void PropagateTos(const InboundSa& sa, uint8_t outer_tos, uint8_t* inner) {
+  const uint8_t before = InnerTos(inner);
+  uint8_t tos = before;
+  if ((sa.flags & kSaFlagDecapDscp) != 0) {
+    tos = static_cast<uint8_t>((outer_tos & ~kEcnMask) | (tos & kEcnMask));
+  }
+  if ((sa.flags & kSaFlagNoEcn) == 0 && (outer_tos & kEcnMask) == kEcnCe) {
+    if ((tos & kEcnMask) != 0) tos = static_cast<uint8_t>(tos | kEcnCe);
+  }
+  if (tos != before) SetTos(tos, inner);
+}
+
+void WriteEtherType(uint8_t version, Packet* packet) {
+  if (packet->l3_offset >= kEthernetHeader) {
+    StoreBe16(packet->data() + packet->l3_offset - 2,
+              version == 4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  }
+}
+
+// Removes `n` bytes that follow the first `keep` bytes of the frame.
+void CloseGap(uint32_t keep, uint32_t n, Packet* packet) {
+  uint8_t* old_front = packet->data();
+  packet->TrimFront(n);
+  std::memmove(packet->data(), old_front, keep);
+}
+
+DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uint32_t payload_at,
+                             const Trailer& trailer, Packet* packet) {
+  const bool v4 = trailer.next_header == kProtoIpip;
+  if (!v4 && trailer.next_header != kProtoIpv6) return DropReason::kInModeMismatch;
+  uint8_t* inner = packet->data() + packet->l3_offset + payload_at;
+  const uint32_t minimum = v4 ? 20 : 40;
+  if (trailer.payload_length < minimum || inner[0] >> 4 != (v4 ? 4 : 6)) {
+    return DropReason::kInModeMismatch;
+  }
+  if (v4 && ((inner[0] & 0x0f) < 5 || (inner[0] & 0x0fu) * 4u > trailer.payload_length)) {
+    return DropReason::kInModeMismatch;
+  }
+  // Traffic-flow confidentiality (RFC 4303, section 2.7): what lies behind the inner packet is
+  // padding; the inner length decides.
+  const uint32_t length = v4 ? LoadBe16(inner + 2) : 40u + LoadBe16(inner + 4);
+  if (length > trailer.payload_length || length < minimum) return DropReason::kInModeMismatch;
+  PropagateTos(sa, outer.tos, inner);
+  packet->TrimTo(packet->l3_offset + payload_at + length);
+  CloseGap(packet->l3_offset, payload_at, packet);
+  WriteEtherType(v4 ? 4 : 6, packet);
+  return DropReason::kNone;
+}
+
+DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
+                                uint32_t payload_at, const Trailer& trailer, Packet* packet) {
+  const uint32_t keep = esp_offset - sa.lengths.udp;  // IP header and what stays outside
+  packet->TrimTo(packet->l3_offset + payload_at + trailer.payload_length);
+  CloseGap(packet->l3_offset + keep, payload_at - keep, packet);
+  uint8_t* ip = packet->data() + packet->l3_offset;
+  const uint32_t total = packet->length - packet->l3_offset;
+  if (outer.flow.family == IpFamily::kV4) {
+    ip[9] = trailer.next_header;
+    StoreBe16(ip + 2, static_cast<uint16_t>(total));
+    WriteIpv4HeaderChecksum(ip);
+  } else {
+    ip[outer.esp_nexthdr_offset_v6] = trailer.next_header;
+    StoreBe16(ip + 4, static_cast<uint16_t>(total - 40));
+  }
+  return DropReason::kNone;
+}
+
+}  // namespace
+
+DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_offset,
+                       Trailer* trailer) {
+  const uint32_t front = packet.l3_offset + esp_offset + kEspHeader + sa.lengths.iv;
+  if (packet.length < front + 2u + sa.lengths.icv) return DropReason::kInTruncated;
+  const uint32_t text = packet.length - front - sa.lengths.icv;
+  const uint8_t* end = packet.data() + front + text;
+  const uint32_t pad = end[-2];
+  if (pad + 2 > text) return DropReason::kInBadTrailer;
+  trailer->next_header = end[-1];
+  trailer->payload_length = text - pad - 2;
+  if (trailer->next_header == kProtoNone) return DropReason::kInDummy;
+  // RFC 4303 section 2.4 lets a receiver inspect the monotonic pad bytes; the kernel does not.
+  return DropReason::kNone;
+}
+
+DropReason Decapsulate(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
+                       const Trailer& trailer, Packet* packet) {
+  const uint32_t payload_at = esp_offset + kEspHeader + sa.lengths.iv;
+  if (sa.mode == SaMode::kTunnel) {
+    return DecapsulateTunnel(sa, outer, payload_at, trailer, packet);
+  }
+  return DecapsulateTransport(sa, outer, esp_offset, payload_at, trailer, packet);
+}
+
+}  // namespace cygnet::esp
