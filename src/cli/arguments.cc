@@ -1,0 +1,273 @@
+#include "cli/arguments.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kMaxNumber = ~uint32_t{0};
+constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
+
+// Thrown and caught within this file.
+struct UsageError {
+  std::string text;
+};
+
+// In the order in which a shortened name finds them.
+constexpr std::array<std::pair<std::string_view, Object>, 8> kObjects = {{
+    {"sa", Object::kSa},
+    {"policy", Object::kPolicy},
+    {"dev", Object::kDevice},
+    {"stat", Object::kStat},
+    {"capture", Object::kCapture},
+    {"exec", Object::kExec},
+    {"version", Object::kVersion},
+    {"help", Object::kHelp},
+}};
+
+class Words {
+ public:
+  explicit Words(std::span<const char* const> words) : words_(words) {}
+
+  bool done() const { return at_ == words_.size(); }
+  std::size_t at() const { return at_; }
+  std::string_view Peek() const { return done() ? std::string_view() : words_[at_]; }
+  std::string_view Take() { return words_[at_++]; }
+
+  // The value behind a keyword.
+  std::string TakeValue(std::string_view keyword) {
+    if (done()) throw UsageError{fmt::format("\"{}\" needs a value", keyword)};
+    return std::string(Take());
+  }
+
+  // Steps over `word` or its beginning.
+  bool TakeIf(std::string_view word) {
+    if (Peek().empty() || !word.starts_with(Peek())) return false;
+    ++at_;
+    return true;
+  }
+
+ private:
+  std::span<const char* const> words_;
+  std::size_t at_ = 0;
+};
+
+uint64_t ParseNumber(std::string_view keyword, std::string_view text, uint64_t min, uint64_t max) {
+  std::string_view digits = text;
+  const bool hex = text.starts_with("0x") || text.starts_with("0X");
+  if (hex) digits.remove_prefix(2);
+  uint64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value, hex ? 16 : 10);
+  if (error != std::errc() || stop != end || value < min || value > max) {
+    throw UsageError{
+        fmt::format("{}: \"{}\" is no number between {} and {}", keyword, text, min, max)};
+  }
+  return value;
+}
+
+std::string ParseIpAddress(std::string_view keyword, const std::string& text) {
+  std::array<uint8_t, 16> bytes;
+  if (inet_pton(AF_INET, text.c_str(), bytes.data()) != 1 &&
+      inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) {
+    throw UsageError{fmt::format("{}: \"{}\" is no IP address", keyword, text)};
+  }
+  return text;
+}
+
+void SetOnce(Json* request, const char* field, Json value) {
+  if (request->contains(field)) throw UsageError{fmt::format("\"{}\" is given twice", field)};
+  (*request)[field] = std::move(value);
+}
+
+[[noreturn]] void FailUnknown(std::string_view object, std::string_view word) {
+  throw UsageError{
+      fmt::format("{}: \"{}\" is no command or keyword; try \"cygnet help\"", object, word)};
+}
+
+// "list" and "show" mean the same, and are meant when nothing is said.
+void SkipListCommand(Words* words) {
+  if (!words->TakeIf("list")) words->TakeIf("show");
+}
+
+void ParseSa(Words* words, Arguments* out) {
+  out->request = {{"command", "sa"}};
+  SkipListCommand(words);
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word == "--show-keys") {
+      out->request["show_keys"] = true;
+    } else if (word == "spi") {
+      SetOnce(&out->request, "spi", ParseNumber(word, words->TakeValue(word), 0, kMaxNumber));
+    } else if (word == "reqid") {
+      SetOnce(&out->request, "reqid", ParseNumber(word, words->TakeValue(word), 0, kMaxNumber));
+    } else if (word == "dst") {
+      SetOnce(&out->request, "dst", ParseIpAddress(word, words->TakeValue(word)));
+    } else if (word == "src") {
+      SetOnce(&out->request, "src", ParseIpAddress(word, words->TakeValue(word)));
+    } else {
+      FailUnknown("sa", word);
+    }
+  }
+}
+
+void ParsePolicy(Words* words, Arguments* out) {
+  out->request = {{"command", "policy"}};
+  SkipListCommand(words);
+  if (!words->done()) FailUnknown("policy", words->Take());
+}
+
+void ParseDevice(Words* words, Arguments* out) {
+  out->request = {{"command", "dev"}};
+  SkipListCommand(words);
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word != "dev") FailUnknown("dev", word);
+    SetOnce(&out->request, "name", words->TakeValue(word));
+  }
+}
+
+void ParseStat(Words* words, Arguments* out) {
+  out->request = {{"command", "stat"}};
+  SkipListCommand(words);
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word != "-a" && word != "--all") FailUnknown("stat", word);
+    out->all = true;
+  }
+}
+
+void ParseCapture(Words* words, Arguments* out) {
+  if (out->json) throw UsageError{"capture writes pcapng; it has no JSON form"};
+  Json& request = out->request = {{"command", "capture"}};
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word == "dev") {
+      SetOnce(&request, "device", words->TakeValue(word));
+    } else if (word == "side") {
+      const std::string side = words->TakeValue(word);
+      if (side != "host" && side != "wire") {
+        throw UsageError{fmt::format("side: must be \"host\" or \"wire\", is \"{}\"", side)};
+      }
+      SetOnce(&request, "side", side);
+    } else if (word == "snaplen") {
+      SetOnce(&request, "snaplen", ParseNumber(word, words->TakeValue(word), 1, kMaxSnapLength));
+    } else if (word == "write") {
+      out->write_file = words->TakeValue(word);
+    } else if (word == "count") {
+      out->count = ParseNumber(word, words->TakeValue(word), 1, ~uint64_t{0});
+    } else {
+      FailUnknown("capture", word);
+    }
+  }
+  if (!request.contains("device")) throw UsageError{"capture: \"dev NAME\" is missing"};
+  if (!request.contains("side"))
+    throw UsageError{"capture: \"side host\" or \"side wire\" is missing"};
+}
+
+void ParseExec(Words* words, Arguments* out) {
+  if (words->Peek() == "--") words->Take();
+  if (words->done()) throw UsageError{"exec: no command; usage: cygnet exec -- COMMAND ..."};
+  out->command_at = words->at();
+}
+
+Object FindObject(std::string_view word) {
+  for (const auto& [name, object] : kObjects) {
+    if (name.starts_with(word)) return object;
+  }
+  throw UsageError{fmt::format("\"{}\" is no object; try \"cygnet help\"", word)};
+}
+
+// True: what the option asks for is all there is to do.
+bool ParseOptions(Words* words, Arguments* out) {
+  while (words->Peek().starts_with('-')) {
+    const std::string_view option = words->Take();
+    if (option == "-j" || option == "--json") {
+      out->json = true;
+    } else if (option == "-h" || option == "--help") {
+      out->object = Object::kHelp;
+      return true;
+    } else if (option == "-V" || option == "--version") {
+      out->object = Object::kVersion;
+      return true;
+    } else {
+      throw UsageError{fmt::format("\"{}\" is no option; try \"cygnet help\"", option)};
+    }
+  }
+  return false;
+}
+
+Arguments Parse(Words words) {
+  Arguments out;
+  if (ParseOptions(&words, &out)) return out;
+  if (words.Peek().empty()) throw UsageError{"no object; try \"cygnet help\""};
+  out.object = FindObject(words.Take());
+  if (words.Peek() == "help" || words.Peek() == "--help") {
+    // exec's command may be called so.
+    if (out.object != Object::kExec) out.object = Object::kHelp;
+  }
+  switch (out.object) {
+    case Object::kSa:
+      ParseSa(&words, &out);
+      break;
+    case Object::kPolicy:
+      ParsePolicy(&words, &out);
+      break;
+    case Object::kDevice:
+      ParseDevice(&words, &out);
+      break;
+    case Object::kStat:
+      ParseStat(&words, &out);
+      break;
+    case Object::kCapture:
+      ParseCapture(&words, &out);
+      break;
+    case Object::kExec:
+      ParseExec(&words, &out);
+      break;
+    case Object::kVersion:
+    case Object::kHelp:
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Arguments> ParseArguments(std::span<const char* const> words) {
+  try {
+    return Parse(Words(words));
+  } catch (const UsageError& error) {
+    return MakeError(Errc::kInvalid, error.text);
+  }
+}
+
+std::string_view HelpText() {
+  return R"(Usage: cygnet [-j | --json] OBJECT [COMMAND] [KEYWORD VALUE ...]
+
+  sa [list] [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER] [--show-keys]
+        the SAs, and where and why their cryptography runs there
+  policy [list]
+        the policies
+  dev [list] [dev NAME]
+        the devices: what they can do, what keys they hold, what passed them
+  stat [-a]
+        what went wrong, by the kernel's names (XfrmIn…, XfrmOut…) and by finer ones; -a zeros too
+  capture dev NAME side host|wire [write FILE|-] [snaplen BYTES] [count PACKETS]
+        the frames at one side of a device, as pcapng (default: to standard output)
+  exec -- COMMAND [ARGUMENT ...]
+        runs an XFRM client so that it talks to cygnetd in place of the kernel
+  version
+  help
+
+OBJECT and COMMAND may be shortened. -j prints JSON.
+Exit status: 0 done, 1 wrong usage, 2 it did not work; of exec: the command's, or 125 to 127.
+)";
+}
+
+}  // namespace cygnet

@@ -1,0 +1,34 @@
+// The command line: cygnet [-j] OBJECT [COMMAND] [KEYWORD VALUE ...], as iproute2 has it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace cygnet {
+
+using Json = nlohmann::ordered_json;
+
+enum class Object : uint8_t { kSa, kPolicy, kDevice, kStat, kCapture, kExec, kVersion, kHelp };
+
+struct Arguments {
+  Object object = Object::kHelp;
+  bool json = false;
+  Json request;                   // what the daemon is asked; null for exec, version, help
+  bool all = false;               // stat: zeros too
+  std::string write_file = "-";   // capture: "-" = standard output
+  std::optional<uint64_t> count;  // capture: end after so many packets
+  std::size_t command_at = 0;     // exec: index of the command
+};
+
+// `words`: as main has them, without the program's name. Messages are for people.
+Result<Arguments> ParseArguments(std::span<const char* const> words);
+
+std::string_view HelpText();
+
+}  // namespace cygnet

@@ -1,0 +1,119 @@
+// The command line: what it asks the daemon, and what it refuses.
+#include "cli/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Words = std::vector<const char*>;
+
+struct RequestCase {
+  Words words;
+  std::string request;
+};
+
+TEST(ArgumentsTest, MakesRequests) {
+  const RequestCase kCases[] = {
+      {{"sa"}, R"({"command":"sa"})"},
+      {{"s"}, R"({"command":"sa"})"},
+      {{"sa", "list"}, R"({"command":"sa"})"},
+      {{"sa", "show"}, R"({"command":"sa"})"},
+      {{"sa", "l"}, R"({"command":"sa"})"},
+      {{"sa", "spi", "0x1000"}, R"({"command":"sa","spi":4096})"},
+      {{"sa", "sh", "dst", "192.0.2.2", "src", "2001:db8::1", "reqid", "7", "--show-keys"},
+       R"({"command":"sa","dst":"192.0.2.2","src":"2001:db8::1","reqid":7,"show_keys":true})"},
+      {{"policy"}, R"({"command":"policy"})"},
+      {{"pol", "list"}, R"({"command":"policy"})"},
+      {{"dev"}, R"({"command":"dev"})"},
+      {{"d", "show", "dev", "nic0"}, R"({"command":"dev","name":"nic0"})"},
+      {{"dev", "dev", "nic0"}, R"({"command":"dev","name":"nic0"})"},
+      {{"stat"}, R"({"command":"stat"})"},
+      {{"st", "-a"}, R"({"command":"stat"})"},
+      {{"capture", "dev", "nic0", "side", "wire"},
+       R"({"command":"capture","device":"nic0","side":"wire"})"},
+      {{"c", "side", "host", "dev", "nic0", "snaplen", "128", "count", "5", "write", "f"},
+       R"({"command":"capture","side":"host","device":"nic0","snaplen":128})"},
+  };
+  for (const auto& row : kCases) {
+    const auto arguments = ParseArguments(row.words);
+    ASSERT_TRUE(arguments) << row.request << ": " << arguments.error().message;
+    EXPECT_EQ(arguments->request.dump(), row.request);
+  }
+}
+
+TEST(ArgumentsTest, ReadsOptions) {
+  EXPECT_FALSE(ParseArguments(Words{"sa"})->json);
+  EXPECT_TRUE(ParseArguments(Words{"-j", "sa"})->json);
+  EXPECT_TRUE(ParseArguments(Words{"--json", "stat"})->json);
+  EXPECT_FALSE(ParseArguments(Words{"stat"})->all);
+  EXPECT_TRUE(ParseArguments(Words{"stat", "--all"})->all);
+  EXPECT_EQ(ParseArguments(Words{"-h"})->object, Object::kHelp);
+  EXPECT_EQ(ParseArguments(Words{"help"})->object, Object::kHelp);
+  EXPECT_EQ(ParseArguments(Words{"sa", "help"})->object, Object::kHelp);
+  EXPECT_EQ(ParseArguments(Words{"-V"})->object, Object::kVersion);
+  EXPECT_EQ(ParseArguments(Words{"version"})->object, Object::kVersion);
+}
+
+TEST(ArgumentsTest, ReadsCaptureOptions) {
+  const auto plain = ParseArguments(Words{"capture", "dev", "nic0", "side", "host"});
+  EXPECT_EQ(plain->write_file, "-");
+  EXPECT_EQ(plain->count, std::nullopt);
+  const auto full = ParseArguments(
+      Words{"capture", "dev", "nic0", "side", "host", "write", "/tmp/f", "count", "3"});
+  EXPECT_EQ(full->write_file, "/tmp/f");
+  EXPECT_EQ(full->count, 3u);
+}
+
+TEST(ArgumentsTest, FindsTheCommandOfExec) {
+  EXPECT_EQ(ParseArguments(Words{"exec", "--", "ip", "--", "-s"})->command_at, 2u);
+  EXPECT_EQ(ParseArguments(Words{"exec", "ip"})->command_at, 1u);
+  EXPECT_EQ(ParseArguments(Words{"exec", "help"})->object, Object::kExec);
+}
+
+TEST(ArgumentsTest, SaysWhatIsWrong) {
+  const struct {
+    Words words;
+    const char* message;
+  } kCases[] = {
+      {{}, "no object"},
+      {{""}, "no object"},
+      {{"-x"}, "\"-x\" is no option"},
+      {{"sas"}, "\"sas\" is no object"},
+      {{"state"}, "\"state\" is no object"},
+      {{"sa", "delete"}, "sa: \"delete\" is no command or keyword"},
+      {{"sa", "spi"}, "\"spi\" needs a value"},
+      {{"sa", "spi", "x"}, "spi: \"x\" is no number between 0 and 4294967295"},
+      {{"sa", "spi", "4294967296"}, "spi: \"4294967296\" is no number"},
+      {{"sa", "spi", "0x"}, "spi: \"0x\" is no number"},
+      {{"sa", "spi", "-1"}, "spi: \"-1\" is no number"},
+      {{"sa", "spi", "1", "spi", "2"}, "\"spi\" is given twice"},
+      {{"sa", "dst", "host"}, "dst: \"host\" is no IP address"},
+      {{"policy", "list", "all"}, "policy: \"all\" is no command or keyword"},
+      {{"dev", "nic0"}, "dev: \"nic0\" is no command or keyword"},
+      {{"dev", "show", "dev"}, "\"dev\" needs a value"},
+      {{"stat", "-b"}, "stat: \"-b\" is no command or keyword"},
+      {{"capture"}, "capture: \"dev NAME\" is missing"},
+      {{"capture", "dev", "nic0"}, "\"side host\" or \"side wire\" is missing"},
+      {{"capture", "side", "both"}, "side: must be \"host\" or \"wire\", is \"both\""},
+      {{"capture", "count", "0"}, "count: \"0\" is no number between 1 and"},
+      {{"capture", "snaplen", "262145"}, "snaplen: \"262145\" is no number between 1 and 262144"},
+      {{"-j", "capture", "dev", "nic0", "side", "host"}, "no JSON form"},
+      {{"exec"}, "exec: no command"},
+      {{"exec", "--"}, "exec: no command"},
+  };
+  for (const auto& row : kCases) {
+    const auto arguments = ParseArguments(row.words);
+    ASSERT_FALSE(arguments) << row.message;
+    EXPECT_THAT(arguments.error().message, HasSubstr(row.message));
+  }
+}
+
+}  // namespace
+}  // namespace cygnet

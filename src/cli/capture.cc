@@ -1,0 +1,179 @@
+#include "cli/capture.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "base/unique_fd.h"
+#include "cli/operator_client.h"
+
+namespace cygnet {
+namespace {
+
+// pcapng: block types, and the parts of them that are looked at.
+constexpr uint32_t kInterfaceStatistics = 5;
+constexpr uint32_t kEnhancedPacket = 6;
+constexpr std::size_t kSmallestBlock = 12;
+constexpr std::size_t kStatisticsOptions = 20;  // where they begin
+constexpr uint16_t kIsbIfDrop = 5;
+
+// How long the daemon may take to send the rest after it was told to end.
+constexpr int kEndTimeoutMs = 2000;
+
+Error SystemError(const std::string& what) {
+  return MakeError(Errc::kIo, what + ": " + std::strerror(errno));
+}
+
+template <typename T>
+T Load(std::string_view bytes, std::size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof(value));
+  return value;
+}
+
+// SIGINT and SIGTERM as a descriptor; a reader that goes shows as EPIPE.
+Result<UniqueFd> TakeSignals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return SystemError("sigprocmask");
+  UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
+  if (!fd.valid()) return SystemError("signalfd");
+  return fd;
+}
+
+// Others than the caller have no business with what may be plaintext.
+Result<UniqueFd> OpenOutput(const std::string& path) {
+  UniqueFd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                          : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd.valid()) return SystemError(path);
+  return fd;
+}
+
+enum class Wake : uint8_t { kData, kSignal, kOutputClosed, kTimeout };
+
+Wake Wait(int daemon_fd, int signal_fd, int output_fd, int timeout_ms) {
+  std::array<pollfd, 3> fds = {{{.fd = daemon_fd, .events = POLLIN, .revents = 0},
+                                {.fd = signal_fd, .events = POLLIN, .revents = 0},
+                                {.fd = output_fd, .events = 0, .revents = 0}}};
+  int ready = 0;
+  do {
+    ready = poll(fds.data(), fds.size(), timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  if (ready <= 0) return Wake::kTimeout;
+  if (fds[1].revents != 0) return Wake::kSignal;
+  if ((fds[2].revents & POLLERR) != 0) return Wake::kOutputClosed;
+  return Wake::kData;
+}
+
+// Copies until the daemon has no more to send.
+Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter* writer) {
+  bool ending = false;
+  for (;;) {
+    const Wake wake = Wait(client->fd(), signal_fd, output_fd, ending ? kEndTimeoutMs : -1);
+    if (wake == Wake::kOutputClosed || wake == Wake::kTimeout) return {};
+    if (wake == Wake::kSignal && ending) return {};  // asked twice: at once
+    bool end_now = wake == Wake::kSignal;
+    if (end_now) {
+      signalfd_siginfo info;
+      // Emptied, so that the next one is seen as another.
+      static_cast<void>(!read(signal_fd, &info, sizeof(info)));
+    } else {
+      const Result<std::string> datagram = client->Receive();
+      if (!datagram) return datagram.error();
+      if (datagram->empty()) {
+        if (ending) return {};
+        return MakeError(Errc::kIo, "cygnetd went away");
+      }
+      const auto outcome = writer->Write(*datagram);
+      if (!outcome) return outcome.error();
+      if (*outcome == CaptureWriter::Outcome::kClosed) return {};
+      end_now = *outcome == CaptureWriter::Outcome::kLimit && !ending;
+    }
+    if (end_now) {
+      ending = true;
+      // Fails when the daemon is gone, which the next read sees.
+      static_cast<void>(shutdown(client->fd(), SHUT_WR));
+    }
+  }
+}
+
+}  // namespace
+
+Result<CaptureWriter::Outcome> CaptureWriter::WriteAll(std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EPIPE) return Outcome::kClosed;
+    if (n < 0 && errno != EINTR) return SystemError("cannot write");
+    if (n > 0) bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return Outcome::kMore;
+}
+
+bool CaptureWriter::Take(uint32_t type, std::string_view block) {
+  if (type == kEnhancedPacket) {
+    if (limit_ && packets_ >= *limit_) return false;
+    ++packets_;
+  }
+  if (type == kInterfaceStatistics) {
+    std::size_t at = kStatisticsOptions;
+    while (at + 4 <= block.size()) {
+      const auto code = Load<uint16_t>(block, at);
+      const auto length = Load<uint16_t>(block, at + 2);
+      if (code == 0) break;
+      if (code == kIsbIfDrop && length == 8 && at + 12 <= block.size()) {
+        missed_ = Load<uint64_t>(block, at + 4);
+      }
+      at += 4 + (std::size_t{length} + 3) / 4 * 4;
+    }
+  }
+  return true;
+}
+
+Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
+  std::string kept;
+  while (!datagram.empty()) {
+    const uint32_t length =
+        datagram.size() < kSmallestBlock ? 0 : Load<uint32_t>(datagram, sizeof(uint32_t));
+    if (length < kSmallestBlock || length % 4 != 0 || length > datagram.size()) {
+      return MakeError(Errc::kIo, "cygnetd sent what is no pcapng");
+    }
+    const std::string_view block = datagram.substr(0, length);
+    if (Take(Load<uint32_t>(block, 0), block)) kept += block;
+    datagram.remove_prefix(length);
+  }
+  auto outcome = WriteAll(kept);
+  if (outcome && *outcome == Outcome::kMore && limit_ && packets_ >= *limit_) {
+    return Outcome::kLimit;
+  }
+  return outcome;
+}
+
+Status RunCapture(const Arguments& arguments, std::string_view socket_name) {
+  auto client = OperatorClient::Connect(socket_name);
+  if (!client) return client.error();
+  const auto signals = TakeSignals();
+  if (!signals) return signals.error();
+  // Only when there is something to write is a file made, or an old one lost.
+  CYGNET_RETURN_IF_ERROR(client->StartStream(arguments.request));
+  const auto output = OpenOutput(arguments.write_file);
+  if (!output) return output.error();
+  CaptureWriter writer(output->get(), arguments.count);
+  const Status copied = Copy(&*client, signals->get(), output->get(), &writer);
+  fmt::print(stderr, "{} packets captured, {} missed\n", writer.packets(), writer.missed());
+  return copied;
+}
+
+}  // namespace cygnet

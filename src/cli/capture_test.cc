@@ -1,0 +1,200 @@
+// The capture command: blocks, limits, and the ways to end.
+#include "cli/capture.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "cli/scripted_daemon.h"
+#include "daemon/pcapng.h"
+
+namespace cygnet {
+namespace {
+
+using test::Ending;
+using test::ScriptedDaemon;
+using ::testing::HasSubstr;
+
+std::string Header() {
+  std::string out;
+  pcapng::AppendSectionHeader("test", &out);
+  pcapng::AppendInterface("nic0-wire", "", 65535, &out);
+  return out;
+}
+
+std::string PacketBlock() {
+  std::string out;
+  pcapng::AppendPacket(0,
+                       {.time_ns = 1,
+                        .direction = CaptureDirection::kInbound,
+                        .original_length = 3,
+                        .bytes = {1, 2, 3}},
+                       &out);
+  return out;
+}
+
+std::string Statistics(uint64_t dropped) {
+  std::string out;
+  pcapng::AppendStatistics(0, 1, {.received = 9, .dropped = dropped}, &out);
+  return out;
+}
+
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(pipe2(fds_.data(), O_CLOEXEC | O_NONBLOCK), 0); }
+  ~Pipe() {
+    CloseReader();
+    close(fds_[1]);
+  }
+  int writer() const { return fds_[1]; }
+  void CloseReader() {
+    if (fds_[0] >= 0) close(std::exchange(fds_[0], -1));
+  }
+  std::string Read() const {
+    std::string text(100'000, '\0');
+    const ssize_t n = read(fds_[0], text.data(), text.size());
+    text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    return text;
+  }
+
+ private:
+  std::array<int, 2> fds_{-1, -1};
+};
+
+TEST(CaptureWriterTest, WritesBlocksAndCounts) {
+  const Pipe pipe;
+  CaptureWriter writer(pipe.writer(), std::nullopt);
+  const std::string text = Header() + PacketBlock() + PacketBlock() + Statistics(4);
+  ASSERT_TRUE(writer.Write(text));
+  EXPECT_EQ(pipe.Read(), text);
+  EXPECT_EQ(writer.packets(), 2u);
+  EXPECT_EQ(writer.missed(), 4u);
+}
+
+TEST(CaptureWriterTest, StopsPacketsAtTheLimitButNotStatistics) {
+  const Pipe pipe;
+  CaptureWriter writer(pipe.writer(), 1);
+  const auto outcome = writer.Write(PacketBlock() + PacketBlock() + PacketBlock());
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(*outcome, CaptureWriter::Outcome::kLimit);
+  ASSERT_TRUE(writer.Write(PacketBlock() + Statistics(0)));
+  EXPECT_EQ(pipe.Read(), PacketBlock() + Statistics(0));
+  EXPECT_EQ(writer.packets(), 1u);
+}
+
+TEST(CaptureWriterTest, RefusesWhatIsNoPcapng) {
+  const Pipe pipe;
+  const std::string block = PacketBlock();
+  for (const std::string& text :
+       {std::string("short"), std::string(12, '\0'), block.substr(0, block.size() - 4), block + "x",
+        std::string("\1\0\0\0\xff\xff\xff\xff\0\0\0\0", 12)}) {
+    CaptureWriter writer(pipe.writer(), std::nullopt);
+    const auto outcome = writer.Write(text);
+    ASSERT_FALSE(outcome);
+    EXPECT_THAT(outcome.error().message, HasSubstr("no pcapng"));
+  }
+}
+
+TEST(CaptureWriterTest, ReaderThatGoesIsNoFault) {
+  std::signal(SIGPIPE, SIG_IGN);
+  Pipe pipe;
+  pipe.CloseReader();
+  CaptureWriter writer(pipe.writer(), std::nullopt);
+  const auto outcome = writer.Write(PacketBlock());
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(*outcome, CaptureWriter::Outcome::kClosed);
+}
+
+class RunCaptureTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = ::testing::TempDir() + "cygnet_capture_XXXXXX";
+    const int fd = mkstemp(path.data());
+    ASSERT_GE(fd, 0);
+    close(fd);
+    arguments_.object = Object::kCapture;
+    arguments_.request = {{"command", "capture"}};
+    arguments_.write_file = path;
+  }
+  void TearDown() override { unlink(arguments_.write_file.c_str()); }
+
+  std::string Written() const {
+    std::ostringstream text;
+    text << std::ifstream(arguments_.write_file, std::ios::binary).rdbuf();
+    return text.str();
+  }
+
+  Arguments arguments_;
+};
+
+TEST_F(RunCaptureTest, EndsAfterTheLimitWithTheStatistics) {
+  arguments_.count = 2;
+  const ScriptedDaemon daemon(
+      {R"({"ok":true})", Header(), PacketBlock(), PacketBlock(), PacketBlock(), Statistics(0)},
+      Ending::kWaitForShutdown);
+  const Status status = RunCapture(arguments_, daemon.name());
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(Written(), Header() + PacketBlock() + PacketBlock() + Statistics(0));
+}
+
+TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
+  const Status status = RunCapture(arguments_, daemon.name());
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("went away"));
+  EXPECT_EQ(Written(), Header() + PacketBlock());
+}
+
+TEST_F(RunCaptureTest, ErrorLeavesTheFileAlone) {
+  std::ofstream(arguments_.write_file) << "precious";
+  const ScriptedDaemon daemon({R"({"error":"no device \"nic0\""})"}, Ending::kClose);
+  const Status status = RunCapture(arguments_, daemon.name());
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message, "no device \"nic0\"");
+  EXPECT_EQ(Written(), "precious");
+}
+
+// The signal and the descriptors are a process's own: in a child.
+TEST_F(RunCaptureTest, SignalEndsItInGoodOrder) {
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()},
+                              Ending::kWaitForShutdown);
+  const pid_t child = fork();
+  if (child == 0) _exit(RunCapture(arguments_, daemon.name()) ? 0 : 1);
+  while (Written() != Header() + PacketBlock()) std::this_thread::yield();
+  kill(child, SIGINT);
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST_F(RunCaptureTest, EndsWhenTheReaderOfItsOutputGoes) {
+  const ScriptedDaemon daemon({R"({"ok":true})", Header()}, Ending::kWaitForShutdown);
+  Pipe pipe;
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(pipe.writer(), STDOUT_FILENO);
+    pipe.CloseReader();
+    arguments_.write_file = "-";
+    _exit(RunCapture(arguments_, daemon.name()) ? 0 : 1);
+  }
+  while (pipe.Read().empty()) std::this_thread::yield();
+  pipe.CloseReader();
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace cygnet

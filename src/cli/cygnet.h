@@ -1,0 +1,15 @@
+// The operator's command as a function, so that it can be tested.
+#pragma once
+
+#include <cstdio>
+#include <string_view>
+
+namespace cygnet {
+
+inline constexpr int kExitUsage = 1;
+inline constexpr int kExitFailed = 2;
+
+// Returns the exit status. `socket_name`: of the daemon; results go to `out`, complaints to `err`.
+int RunCygnet(int argc, char** argv, std::string_view socket_name, FILE* out, FILE* err);
+
+}  // namespace cygnet

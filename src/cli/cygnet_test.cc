@@ -1,0 +1,210 @@
+// The command against the daemon's own server, over a real socket.
+#include "cli/cygnet.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/scripted_daemon.h"
+#include "daemon/operator_server.h"
+#include "daemon/operator_server_fake.h"
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+using Json = nlohmann::ordered_json;
+
+// Standard output or error of the command, kept in memory.
+class Stream {
+ public:
+  Stream() : file_(open_memstream(&text_, &size_)) {}
+  ~Stream() {
+    fclose(file_);
+    std::free(text_);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  FILE* file() const { return file_; }
+  std::string text() const {
+    fflush(file_);
+    return {text_, size_};
+  }
+
+ private:
+  char* text_ = nullptr;
+  std::size_t size_ = 0;
+  FILE* file_;
+};
+
+struct Outcome {
+  int status = -1;
+  std::string out;
+  std::string err;
+};
+
+Outcome RunAgainst(const std::string& socket_name, std::vector<std::string> words) {
+  words.insert(words.begin(), "cygnet");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  const Stream out;
+  const Stream err;
+  Outcome outcome;
+  outcome.status =
+      RunCygnet(static_cast<int>(argv.size()), argv.data(), socket_name, out.file(), err.file());
+  outcome.out = out.text();
+  outcome.err = err.text();
+  return outcome;
+}
+
+class CygnetTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    control_.sas = {test::SampleSaReport(0x1000), test::SampleSaReport(0x2000)};
+    control_.devices = {test::SampleDeviceReport()};
+    control_.stat.xfrm = {{"XfrmInError", 0}, {"XfrmInNoStates", 3}};
+    control_.stat.engine = "openssl";
+    StartServer();
+  }
+
+  void TearDown() override { StopServer(); }
+
+  void StartServer() {
+    auto poller = Poller::Create();
+    ASSERT_TRUE(poller);
+    poller_ = std::move(*poller);
+    server_ = std::make_unique<OperatorServer>(poller_.get(), &control_, name_,
+                                               [this](int) { return permitted_; });
+    ASSERT_TRUE(server_->Start());
+    thread_ = std::thread([this] {
+      while (!stop_) poller_->RunOnce(-1);
+    });
+  }
+
+  void StopServer() {
+    stop_ = true;
+    poller_->Wake();
+    thread_.join();
+    server_.reset();
+  }
+
+  Outcome Run(std::vector<std::string> words) { return RunAgainst(name_, std::move(words)); }
+
+  const std::string name_ = test::UniqueSocketName();
+  bool permitted_ = true;
+  std::atomic<bool> stop_{false};
+  test::FakeOperatorControl control_;
+  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<OperatorServer> server_;
+  std::thread thread_;
+};
+
+TEST_F(CygnetTest, ListsSas) {
+  const Outcome outcome = Run({"sa"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("spi 0x00001000"));
+  EXPECT_THAT(outcome.out, HasSubstr("spi 0x00002000"));
+  EXPECT_THAT(outcome.out, HasSubstr("placement out: crypto offload, device nic0, since "));
+}
+
+TEST_F(CygnetTest, FiltersSas) {
+  const Outcome outcome = Run({"sa", "spi", "0x2000"});
+  EXPECT_THAT(outcome.out, Not(HasSubstr("spi 0x00001000")));
+  EXPECT_THAT(outcome.out, HasSubstr("spi 0x00002000"));
+}
+
+TEST_F(CygnetTest, HidesKeysUnlessAskedNot) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"sa"}, {"-j", "sa"}}) {
+    EXPECT_THAT(Run(words).out, Not(HasSubstr("000102030405")));
+    auto with_keys = words;
+    with_keys.emplace_back("--show-keys");
+    EXPECT_THAT(Run(with_keys).out, HasSubstr("0x000102030405060708090a0b0c0d0e0f10111213"));
+  }
+}
+
+TEST_F(CygnetTest, PrintsJsonArrays) {
+  const Json sas = Json::parse(Run({"-j", "sa"}).out);
+  ASSERT_EQ(sas.size(), 2u);
+  EXPECT_EQ(sas[1]["spi"], "0x00002000");
+  EXPECT_EQ(Json::parse(Run({"-j", "sa", "spi", "5"}).out), Json::array());
+  EXPECT_EQ(Json::parse(Run({"-j", "policy"}).out), Json::array());
+  EXPECT_EQ(Json::parse(Run({"-j", "dev"}).out)[0]["name"], "nic0");
+}
+
+TEST_F(CygnetTest, PrintsStatAsOneJsonObject) {
+  const Json stat = Json::parse(Run({"-j", "stat"}).out);
+  EXPECT_EQ(stat["xfrm"]["XfrmInError"], 0);
+  EXPECT_EQ(stat["xfrm"]["XfrmInNoStates"], 3);
+}
+
+TEST_F(CygnetTest, StatShowsZerosOnRequest) {
+  EXPECT_THAT(Run({"stat"}).out, Not(HasSubstr("XfrmInError")));
+  EXPECT_THAT(Run({"stat", "-a"}).out, HasSubstr("XfrmInError"));
+}
+
+TEST_F(CygnetTest, ShowsDevicesWholeHoweverManyKeysTheyHold) {
+  control_.devices[0].held.assign(20'000, control_.devices[0].held[0]);
+  const Outcome outcome = Run({"-j", "dev", "show", "dev", "nic0"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(outcome.out)[0]["held"].size(), 20'000u);
+}
+
+TEST_F(CygnetTest, SaysWhatTheDaemonRefuses) {
+  const Outcome outcome = Run({"dev", "dev", "nic9"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_EQ(outcome.err, "cygnet: no device \"nic9\"\n");
+}
+
+TEST_F(CygnetTest, SaysWhatRightsAreMissing) {
+  permitted_ = false;
+  const Outcome outcome = Run({"sa"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("CAP_NET_ADMIN"));
+}
+
+TEST(CygnetAloneTest, SaysThatThereIsNoDaemon) {
+  const Outcome outcome = RunAgainst(test::UniqueSocketName(), {"sa"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_EQ(outcome.err, "cygnet: no cygnetd in this network namespace\n");
+}
+
+TEST(CygnetAloneTest, WrongUsageIsAnotherStatus) {
+  const Outcome outcome = RunAgainst("nobody", {"nonsense"});
+  EXPECT_EQ(outcome.status, kExitUsage);
+  EXPECT_THAT(outcome.err, StartsWith("cygnet: \"nonsense\" is no object"));
+}
+
+TEST(CygnetAloneTest, HelpAndVersionNeedNoDaemon) {
+  EXPECT_THAT(RunAgainst("nobody", {"help"}).out, StartsWith("Usage: cygnet"));
+  EXPECT_EQ(RunAgainst("nobody", {"version"}).out, "cygnet " CYGNET_VERSION "\n");
+  EXPECT_EQ(Json::parse(RunAgainst("nobody", {"-j", "version"}).out)["version"], CYGNET_VERSION);
+}
+
+TEST(CygnetAloneTest, PartOfAReplyIsNotTakenForTheWhole) {
+  const test::ScriptedDaemon daemon({R"({"item":{"spi":"0x1"}})"}, test::Ending::kClose);
+  const Outcome outcome = RunAgainst(daemon.name(), {"-j", "sa"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_THAT(outcome.err, HasSubstr("went away"));
+  EXPECT_TRUE(Json::parse(outcome.out, nullptr, false).is_discarded());
+}
+
+TEST(CygnetAloneTest, StrangeAnswerIsAnErrorAndNoCrash) {
+  const test::ScriptedDaemon daemon({R"({"item":{"spi":5}})"}, test::Ending::kClose);
+  const Outcome outcome = RunAgainst(daemon.name(), {"sa"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_NE(outcome.err, "");
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,28 @@
+// Reading fields that another version of the daemon may not send.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace cygnet {
+
+using Json = nlohmann::ordered_json;
+
+inline std::string Text(const Json& json, const char* field) {
+  return json.value(field, std::string());
+}
+
+inline uint64_t Number(const Json& json, const char* field) {
+  return json.value(field, uint64_t{0});
+}
+
+// An object or array inside `json`; an empty one if there is none. Unlike the result of value() it
+// outlives the expression, so that a loop may run over its items().
+inline const Json& Child(const Json& json, const char* field) {
+  static const Json kNone = Json::object();
+  const auto found = json.find(field);
+  return found == json.end() || found->is_null() ? kNone : *found;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,119 @@
+#include "cli/operator_client.h"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+
+namespace cygnet {
+namespace {
+
+constexpr int kTimeoutSeconds = 10;
+constexpr std::size_t kMaxDatagram =
+    512 * 1024;  // a super-packet, and more than the kernel lets by
+
+Error SystemError(const char* what) {
+  return MakeError(Errc::kIo, std::string(what) + ": " + std::strerror(errno));
+}
+
+Error WentAway() { return MakeError(Errc::kIo, "cygnetd went away in the middle of its answer"); }
+
+}  // namespace
+
+Result<OperatorClient> OperatorClient::Connect(std::string_view name) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return SystemError("socket");
+  const timeval timeout{.tv_sec = kTimeoutSeconds, .tv_usec = 0};
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
+      setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0) {
+    return SystemError("setsockopt");
+  }
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (name.size() >= sizeof(address.sun_path)) return MakeError(Errc::kInvalid, "name too long");
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    if (errno == ECONNREFUSED) {
+      return MakeError(Errc::kNoEntry, "no cygnetd in this network namespace");
+    }
+    return SystemError("cannot reach cygnetd");
+  }
+  return OperatorClient(std::move(fd));
+}
+
+Status OperatorClient::Send(const Json& request) {
+  const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) >= 0) return {};
+  // A refusal may have been sent before the connection was closed: the reader will find it.
+  if (errno == EPIPE || errno == ECONNRESET) return {};
+  return SystemError("cannot ask cygnetd");
+}
+
+Result<std::string> OperatorClient::Receive() {
+  std::string text(kMaxDatagram, '\0');
+  ssize_t got = 0;
+  do {
+    got = recv(fd_.get(), text.data(), text.size(), MSG_TRUNC);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0 && errno == EAGAIN) return MakeError(Errc::kIo, "cygnetd does not answer");
+  if (got < 0 && errno == ECONNRESET) return std::string();
+  if (got < 0) return SystemError("cannot hear cygnetd");
+  if (static_cast<std::size_t>(got) > text.size()) {
+    return MakeError(Errc::kIo, "cygnetd sent more than it should");
+  }
+  text.resize(static_cast<std::size_t>(got));
+  return text;
+}
+
+Result<Json> OperatorClient::ReceiveJson() {
+  const Result<std::string> text = Receive();
+  if (!text) return text.error();
+  if (text->empty()) return WentAway();
+  Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return MakeError(Errc::kIo, "cygnetd answered what is no JSON object");
+  if (const auto error = json.find("error"); error != json.end()) {
+    return MakeError(Errc::kIo, error->is_string() ? error->get<std::string>() : error->dump());
+  }
+  return json;
+}
+
+Status OperatorClient::ForEachItem(const Json& request,
+                                   const std::function<void(const Json&)>& show) {
+  CYGNET_RETURN_IF_ERROR(Send(request));
+  std::optional<Json> item;  // held back, since more of it may follow
+  for (;;) {
+    Result<Json> reply = ReceiveJson();
+    if (item && (!reply || !reply->contains("append"))) {
+      show(*item);
+      item.reset();
+    }
+    if (!reply) return reply.error();
+    if (reply->contains("done")) return {};
+    if (reply->contains("item")) {
+      item = std::move((*reply)["item"]);
+    } else if (item && reply->contains("append")) {
+      for (auto& [field, more] : (*reply)["append"].items()) {
+        for (Json& element : more) (*item)[field].push_back(std::move(element));
+      }
+    }
+  }
+}
+
+Status OperatorClient::StartStream(const Json& request) {
+  CYGNET_RETURN_IF_ERROR(Send(request));
+  const Result<Json> reply = ReceiveJson();
+  if (!reply) return reply.error();
+  // From here on silence is no fault.
+  const timeval forever{};
+  if (setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) != 0) {
+    return SystemError("setsockopt");
+  }
+  return {};
+}
+
+}  // namespace cygnet

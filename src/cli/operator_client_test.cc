@@ -1,0 +1,78 @@
+// The client's end of the operator socket: replies in pieces, errors, and a daemon that dies.
+#include "cli/operator_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "cli/scripted_daemon.h"
+
+namespace cygnet {
+namespace {
+
+using test::Ending;
+using test::ScriptedDaemon;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Outcome {
+  std::vector<std::string> items;
+  std::string error;
+};
+
+Outcome Ask(std::vector<std::string> script) {
+  const ScriptedDaemon daemon(std::move(script), Ending::kClose);
+  auto client = OperatorClient::Connect(daemon.name());
+  EXPECT_TRUE(client);
+  Outcome outcome;
+  const Status status = client->ForEachItem(
+      {{"command", "sa"}}, [&](const Json& item) { outcome.items.push_back(item.dump()); });
+  if (!status) outcome.error = status.error().message;
+  return outcome;
+}
+
+TEST(OperatorClientTest, ShowsItemsInOrder) {
+  const auto outcome = Ask({R"({"item":1})", R"({"item":2})", R"({"done":true})"});
+  EXPECT_THAT(outcome.items, ElementsAre("1", "2"));
+  EXPECT_EQ(outcome.error, "");
+}
+
+TEST(OperatorClientTest, PutsTogetherItemsThatComeInParts) {
+  const auto outcome =
+      Ask({R"({"item":{"held":[1]}})", R"({"append":{"held":[2,3]}})", R"({"append":{"held":[4]}})",
+           R"({"item":{"held":[]}})", R"({"done":true})"});
+  EXPECT_THAT(outcome.items, ElementsAre(R"({"held":[1,2,3,4]})", R"({"held":[]})"));
+}
+
+TEST(OperatorClientTest, PassesOnErrors) {
+  const auto outcome = Ask({R"({"item":1})", R"({"error":"no"})"});
+  EXPECT_THAT(outcome.items, ElementsAre("1"));
+  EXPECT_EQ(outcome.error, "no");
+}
+
+TEST(OperatorClientTest, NoticesADaemonThatDiesInTheMiddle) {
+  const auto outcome = Ask({R"({"item":1})"});
+  EXPECT_THAT(outcome.items, ElementsAre("1"));
+  EXPECT_THAT(outcome.error, HasSubstr("went away"));
+}
+
+TEST(OperatorClientTest, NoticesADaemonThatDiesAtOnce) {
+  EXPECT_THAT(Ask({}).error, HasSubstr("went away"));
+}
+
+TEST(OperatorClientTest, DistrustsWhatIsNoJsonObject) {
+  EXPECT_THAT(Ask({"nonsense"}).error, HasSubstr("no JSON object"));
+  EXPECT_THAT(Ask({"[]"}).error, HasSubstr("no JSON object"));
+}
+
+TEST(OperatorClientTest, SaysThatThereIsNoDaemon) {
+  const auto client = OperatorClient::Connect(test::UniqueSocketName());
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, Errc::kNoEntry);
+  EXPECT_EQ(client.error().message, "no cygnetd in this network namespace");
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,159 @@
+// SAs and policies.
+#include "cli/text.h"
+
+#include <fmt/format.h>
+#include <net/if.h>
+
+#include <ctime>
+#include <string_view>
+
+#include "cli/json_fields.h"
+
+namespace cygnet {
+namespace {
+
+std::string AlgorithmLine(const char* kind, const Json& sa) {
+  const auto found = sa.find(kind);
+  if (found == sa.end()) return {};
+  const Json& row = *found;
+  const std::string key = row.contains("key") ? " key " + Text(row, "key") : "";
+  return fmt::format("\t{} {}{} ({} bit key) icv {} bits\n", kind, Text(row, "name"), key,
+                     Number(row, "key_bits"), Number(row, "icv_bits"));
+}
+
+std::string FlagsText(const Json& sa) {
+  std::string text;
+  for (const Json& flag : Child(sa, "flags")) text += " " + flag.get<std::string>();
+  return text.empty() ? text : " flag" + text;
+}
+
+// What most SAs do not have.
+std::string ExtrasLine(const Json& sa) {
+  std::string text;
+  if (const std::string direction = Text(sa, "direction"); !direction.empty()) {
+    text += " dir " + direction;
+  }
+  if (const auto encap = sa.find("encap"); encap != sa.end()) {
+    text += fmt::format(" encap espinudp sport {} dport {}", Number(*encap, "sport"),
+                        Number(*encap, "dport"));
+  }
+  if (const auto mark = sa.find("mark"); mark != sa.end()) {
+    text += fmt::format(" mark {}/{}", Text(*mark, "value"), Text(*mark, "mask"));
+  }
+  if (sa.contains("if_id")) text += fmt::format(" if_id {:#x}", Number(sa, "if_id"));
+  return text.empty() ? text : "\t" + text.substr(1) + "\n";
+}
+
+std::string LimitsLine(const Json& sa) {
+  std::string text;
+  for (const auto& [name, value] : Child(sa, "limits").items()) {
+    text += fmt::format(" {} {}", name, value.get<uint64_t>());
+  }
+  return text.empty() ? text : "\tlimits" + text + "\n";
+}
+
+std::string UsageText(const Json& usage) {
+  return fmt::format("{} packets, {} bytes, added {}, first used {}", Number(usage, "packets"),
+                     Number(usage, "bytes"), TimeText(Number(usage, "add_time")),
+                     TimeText(Number(usage, "use_time")));
+}
+
+std::string ReplayLine(const Json& sa) {
+  const Json& replay = Child(sa, "replay");
+  return fmt::format("\tsequence sent {}, received {}\n", Number(replay, "oseq"),
+                     Number(replay, "seq"));
+}
+
+std::string ErrorsLine(const Json& sa) {
+  const Json& stats = Child(sa, "stats");
+  const uint64_t window = Number(stats, "replay_window");
+  const uint64_t replay = Number(stats, "replay");
+  const uint64_t integrity = Number(stats, "integrity_failed");
+  if (window + replay + integrity == 0) return {};
+  return fmt::format("\terrors replay-window {} replay {} failed {}\n", window, replay, integrity);
+}
+
+std::string DropsLine(const Json& sa) {
+  std::string text;
+  for (const auto& [reason, count] : Child(sa, "drops").items()) {
+    text += fmt::format(" {} {}", reason, count.get<uint64_t>());
+  }
+  return text.empty() ? text : "\tdrops" + text + "\n";
+}
+
+std::string OffloadRequestLine(const Json& sa) {
+  const auto request = sa.find("offload_requested");
+  if (request == sa.end() || request->is_null()) return {};
+  const auto ifindex = static_cast<unsigned>(Number(*request, "ifindex"));
+  char name[IF_NAMESIZE] = "";
+  const bool known = if_indextoname(ifindex, name) != nullptr;
+  return fmt::format("\toffload requested: {} dev {} dir {}\n", Text(*request, "mode"),
+                     known ? name : fmt::format("if{}", ifindex), Text(*request, "dir"));
+}
+
+std::string PlacementLine(const Json& placement) {
+  const std::string effective = Text(placement, "effective");
+  const std::string requested = Text(placement, "requested");
+  const std::string reason = Text(placement, "reason");
+  const bool software = effective == "software";
+  std::string text = fmt::format(
+      "\tplacement {}: {}, since {}", Text(placement, "direction"),
+      software ? fmt::format("software, engine {}", Text(placement, "engine"))
+               : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
+      TimeText(Number(placement, "since")));
+  // What was asked for and not given is said in full.
+  if (software && requested != "no" && !requested.empty()) {
+    text +=
+        fmt::format(" — asked for {}: {} ({})", requested, reason, Text(placement, "explanation"));
+  } else {
+    text += fmt::format(" ({})", reason);
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string TimeText(uint64_t seconds) {
+  if (seconds == 0) return "never";
+  const auto time = static_cast<time_t>(seconds);
+  tm parts{};
+  char text[32];
+  if (localtime_r(&time, &parts) == nullptr ||
+      strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts) == 0) {
+    return std::to_string(seconds);
+  }
+  return text;
+}
+
+std::string SaText(const Json& sa) {
+  std::string text = fmt::format(
+      "src {} dst {}\n\tproto {} spi {} reqid {} mode {}\n\treplay-window {}{}\n", Text(sa, "src"),
+      Text(sa, "dst"), Text(sa, "proto"), Text(sa, "spi"), Number(sa, "reqid"), Text(sa, "mode"),
+      Number(sa, "replay_window"), FlagsText(sa));
+  text += AlgorithmLine("aead", sa) + AlgorithmLine("cipher", sa) + AlgorithmLine("auth", sa);
+  text += ExtrasLine(sa);
+  text += fmt::format("\tsel {}\n", Text(sa, "selector"));
+  text += LimitsLine(sa);
+  text += fmt::format("\tstate {}, {}, last used {}\n", Text(sa, "state"),
+                      UsageText(Child(sa, "usage")), TimeText(Number(sa, "last_used")));
+  text += ReplayLine(sa) + ErrorsLine(sa) + DropsLine(sa) + OffloadRequestLine(sa);
+  for (const Json& row : Child(sa, "placements")) text += PlacementLine(row);
+  return text;
+}
+
+std::string PolicyText(const Json& policy) {
+  std::string text =
+      fmt::format("{}\n\tdir {} action {} priority {} index {}\n", Text(policy, "selector"),
+                  Text(policy, "dir"), Text(policy, "action"), Number(policy, "priority"),
+                  Number(policy, "index"));
+  text += ExtrasLine(policy);
+  for (const Json& tmpl : Child(policy, "templates")) {
+    text +=
+        fmt::format("\ttmpl src {} dst {} proto {} spi {} reqid {} mode {} level {}\n",
+                    Text(tmpl, "src"), Text(tmpl, "dst"), Text(tmpl, "proto"), Text(tmpl, "spi"),
+                    Number(tmpl, "reqid"), Text(tmpl, "mode"), Text(tmpl, "level"));
+  }
+  return text + fmt::format("\t{}\n", UsageText(Child(policy, "usage")));
+}
+
+}  // namespace cygnet

@@ -1,0 +1,21 @@
+// Reports for people, in the manner of iproute2. The fields are those of daemon/report_json.h.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace cygnet {
+
+using Json = nlohmann::ordered_json;
+
+enum class Counters : uint8_t { kNonZero, kAll };
+
+std::string SaText(const Json& sa);
+std::string PolicyText(const Json& policy);
+std::string DeviceText(const Json& device);
+std::string StatText(const Json& stat, Counters which);
+
+// "2023-11-14 22:13:20" in local time; "never" for 0.
+std::string TimeText(uint64_t seconds);
+
+}  // namespace cygnet

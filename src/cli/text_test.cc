@@ -1,0 +1,180 @@
+// Reports for people: golden text of canned JSON.
+#include "cli/text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <string>
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TextTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("TZ", "UTC", 1);
+    tzset();
+  }
+};
+
+constexpr char kSa[] = R"json({
+  "src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "proto": "esp", "family": 4,
+  "mode": "tunnel", "reqid": 7, "replay_window": 32, "esn": true, "flags": ["align4", "esn"],
+  "direction": "out",
+  "aead": {"name": "rfc4106(gcm(aes))", "icv_bits": 128, "key_bits": 128},
+  "encap": {"sport": 4500, "dport": 4501}, "mark": {"value": "0x00000005", "mask": "0x000000ff"},
+  "if_id": 10, "state": "valid",
+  "usage": {"bytes": 840, "packets": 10, "add_time": 1700000000, "use_time": 0},
+  "last_used": 1700000005, "stats": {"replay_window": 1, "replay": 2, "integrity_failed": 3},
+  "replay": {"oseq": 10, "seq": 5}, "limits": {"soft_packets": 100, "hard_add_seconds": 3600},
+  "selector": "src 0.0.0.0/0 dst 0.0.0.0/0",
+  "offload_requested": {"ifindex": 2000000000, "mode": "crypto", "dir": "out"},
+  "placements": [
+    {"direction": "out", "requested": "crypto", "effective": "crypto", "device": "nic0",
+     "engine": "openssl", "reason": "requested", "explanation": "runs where it was asked for",
+     "since": 1700000000},
+    {"direction": "in", "requested": "crypto", "effective": "software", "device": "",
+     "engine": "openssl", "reason": "table-full",
+     "explanation": "the device's SA table is full (1 of 1 SA slots in use)",
+     "since": 1700000000},
+    {"direction": "in", "requested": "no", "effective": "software", "device": "",
+     "engine": "openssl", "reason": "not-requested", "explanation": "no offload was asked for",
+     "since": 1700000000}],
+  "drops": {"in-auth-failed": 3, "in-replay-old": 1}})json";
+
+TEST_F(TextTest, SaShowsEverything) {
+  EXPECT_EQ(SaText(Json::parse(kSa)),
+            "src 192.0.2.1 dst 192.0.2.2\n"
+            "\tproto esp spi 0x00001000 reqid 7 mode tunnel\n"
+            "\treplay-window 32 flag align4 esn\n"
+            "\taead rfc4106(gcm(aes)) (128 bit key) icv 128 bits\n"
+            "\tdir out encap espinudp sport 4500 dport 4501 mark 0x00000005/0x000000ff if_id 0xa\n"
+            "\tsel src 0.0.0.0/0 dst 0.0.0.0/0\n"
+            "\tlimits soft_packets 100 hard_add_seconds 3600\n"
+            "\tstate valid, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "
+            "last used 2023-11-14 22:13:25\n"
+            "\tsequence sent 10, received 5\n"
+            "\terrors replay-window 1 replay 2 failed 3\n"
+            "\tdrops in-auth-failed 3 in-replay-old 1\n"
+            "\toffload requested: crypto dev if2000000000 dir out\n"
+            "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (requested)\n"
+            "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 — asked for "
+            "crypto: table-full (the device's SA table is full (1 of 1 SA slots in use))\n"
+            "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 "
+            "(not-requested)\n");
+}
+
+TEST_F(TextTest, SaLeavesOutWhatIsNotThere) {
+  Json sa = Json::parse(kSa);
+  for (const char* field : {"direction", "encap", "mark", "if_id", "aead", "limits", "drops"}) {
+    sa.erase(field);
+  }
+  sa["flags"] = Json::array();
+  sa["stats"] = {{"replay_window", 0}, {"replay", 0}, {"integrity_failed", 0}};
+  sa["offload_requested"] = nullptr;
+  sa["placements"] = Json::array();
+  sa["state"] = "larval";
+  EXPECT_EQ(SaText(sa),
+            "src 192.0.2.1 dst 192.0.2.2\n"
+            "\tproto esp spi 0x00001000 reqid 7 mode tunnel\n"
+            "\treplay-window 32\n"
+            "\tsel src 0.0.0.0/0 dst 0.0.0.0/0\n"
+            "\tstate larval, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "
+            "last used 2023-11-14 22:13:25\n"
+            "\tsequence sent 10, received 5\n");
+}
+
+TEST_F(TextTest, SaShowsKeysThatAreThere) {
+  Json sa = Json::parse(kSa);
+  EXPECT_THAT(SaText(sa), Not(HasSubstr(" key 0x")));
+  sa["aead"]["key"] = "0x0011";
+  EXPECT_THAT(SaText(sa), HasSubstr("\taead rfc4106(gcm(aes)) key 0x0011 (128 bit key) icv"));
+}
+
+TEST_F(TextTest, PolicyShowsTemplates) {
+  const Json policy = Json::parse(R"({
+    "selector": "src 10.1.0.0/16 dst 10.2.0.0/16", "dir": "out", "action": "allow",
+    "priority": 100, "index": 9,
+    "templates": [{"src": "192.0.2.1", "dst": "192.0.2.2", "proto": "esp", "mode": "tunnel",
+                   "reqid": 7, "spi": "0x00000000", "level": "required"}],
+    "usage": {"bytes": 0, "packets": 0, "add_time": 1700000000, "use_time": 1700000001}})");
+  EXPECT_EQ(PolicyText(policy),
+            "src 10.1.0.0/16 dst 10.2.0.0/16\n"
+            "\tdir out action allow priority 100 index 9\n"
+            "\ttmpl src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00000000 reqid 7 mode tunnel "
+            "level required\n"
+            "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used 2023-11-14 22:13:21\n");
+}
+
+constexpr char kDevice[] = R"json({
+  "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
+  "mac": "02:00:00:00:00:0a",
+  "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
+    "slots_high_water": 2, "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
+    "refusals": 7, "dropped_stale": 8,
+    "capabilities": {"crypto_offload": true, "packet_offload": false, "inbound": true,
+      "outbound": true, "transport": false, "tunnel": true, "ipv4": true, "ipv6": false,
+      "esn": true, "udp_encap": false, "algorithms": ["rfc4106(gcm(aes))"],
+      "key_bits": [128, 256], "icv_bits": [128], "max_replay_window": 4096}},
+  "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
+  "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5},
+  "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
+    "rx_dropped": 10}})json";
+
+TEST_F(TextTest, DeviceShowsEverything) {
+  EXPECT_EQ(DeviceText(Json::parse(kDevice)),
+            "nic0: wire eth1 driver sim_nic ifindex 5 mtu 1500 mac 02:00:00:00:00:0a\n"
+            "\toffload crypto, device up: 1 of 16 SA slots in use, at most 2 so far, 7 SAs "
+            "refused\n"
+            "\tpackets sealed 3 opened 4 auth-failed 5 passed-unknown 6 dropped-stale 8\n"
+            "\tcan do crypto-offload inbound outbound tunnel ipv4 esn rfc4106(gcm(aes)) key 128 "
+            "256 icv 128 replay-window 4096\n"
+            "\tholds the keys of 1 SA:\n"
+            "\t\tdst 192.0.2.2 spi 0x00001000\n"
+            "\thost rx 1 packets 2 bytes 5 lost, tx 3 packets 4 bytes\n"
+            "\twire rx 6 packets 7 bytes 10 lost, tx 8 packets 9 bytes\n");
+}
+
+TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
+  Json device = Json::parse(kDevice);
+  device["offload"] = {{"capable", false}, {"capabilities", nullptr}};
+  device["held"] = Json::array();
+  EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: the device cannot\n\tholds no keys\n"));
+}
+
+TEST_F(TextTest, StatHidesZerosUnlessAskedNot) {
+  const Json stat = Json::parse(R"({"xfrm": {"XfrmInError": 0, "XfrmInNoStates": 3},
+    "drops": {"in-no-state": 3, "nested": 0}, "uptime_seconds": 12, "workers": 1,
+    "engine": "openssl"})");
+  EXPECT_EQ(StatText(stat, Counters::kNonZero),
+            "up 12 s, 1 worker, engine openssl\n"
+            "XfrmInNoStates                  3\n"
+            "in-no-state                     3\n");
+  EXPECT_EQ(StatText(stat, Counters::kAll),
+            "up 12 s, 1 worker, engine openssl\n"
+            "XfrmInError                     0\n"
+            "XfrmInNoStates                  3\n"
+            "in-no-state                     3\n"
+            "nested                          0\n");
+}
+
+TEST_F(TextTest, StatWithoutFaultsSaysSo) {
+  const Json stat = Json::parse(R"({"xfrm": {"XfrmInError": 0}, "workers": 2})");
+  EXPECT_THAT(StatText(stat, Counters::kNonZero), HasSubstr("nothing went wrong"));
+}
+
+TEST_F(TextTest, ToleratesMissingFields) {
+  const Json empty = Json::object();
+  EXPECT_THAT(SaText(empty), HasSubstr("src "));
+  EXPECT_THAT(PolicyText(empty), HasSubstr("dir "));
+  EXPECT_THAT(DeviceText(empty), HasSubstr("wire "));
+  EXPECT_THAT(StatText(empty, Counters::kAll), HasSubstr("up 0 s"));
+}
+
+}  // namespace
+}  // namespace cygnet

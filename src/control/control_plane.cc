@@ -1,0 +1,74 @@
+// The daemon's loop of the control plane: time, events of the data path, changes of the host.
+#include "control/control_plane.h"
+
+#include "base/log.h"
+
+namespace cygnet {
+
+ControlPlane::ControlPlane(ControlPlaneParams params)
+    : params_(std::move(params)), path_(*params_.path), started_(params_.clock->WallSeconds()) {
+  OnHostNetworkChange();
+}
+
+ControlPlane::~ControlPlane() {
+  // The workers have stopped: nothing is in flight, keys leave the devices now.
+  for (const auto& sa : path_.sad.List()) Remove(sa);
+  path_.quiescence.Collect();
+}
+
+void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) {
+  if (params_.listener != nullptr) params_.listener->OnControlEvent(event, origin);
+}
+
+std::vector<PlacementDevice> ControlPlane::PlacementDevices() const {
+  std::vector<PlacementDevice> devices;
+  for (const ControlDevice& d : params_.devices) {
+    devices.push_back({.device = d.offload, .mode = d.mode, .ifindex = d.ifindex});
+  }
+  return devices;
+}
+
+void ControlPlane::Tick() {
+  constexpr uint64_t kNeighbourTicks = 30;
+  const uint64_t now = Now();
+  for (const auto& sa : path_.sad.List()) CheckTimes(sa, now);
+  for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
+  if (++ticks_ % kNeighbourTicks == 0) {
+    for (const auto& sa : path_.sad.List()) ResolveNextHop(*sa);
+  }
+  path_.quiescence.Collect();
+}
+
+void ControlPlane::OnDataPathEvents() {
+  for (auto& ring : path_.events) {
+    DataPathEvent event;
+    while (ring->Pop({&event, 1}) == 1) {
+      const std::shared_ptr<Sa> sa = event.sa_number == 0 ? nullptr : ByNumber(event.sa_number);
+      switch (event.kind) {
+        case DataPathEvent::Kind::kAcquire:
+          OnAcquire(event);
+          break;
+        case DataPathEvent::Kind::kSoftLimit:
+          if (sa != nullptr && sa->state() == SaState::kValid) Expire(sa, false);
+          break;
+        case DataPathEvent::Kind::kHardLimit:
+          if (sa != nullptr) Expire(sa, true);
+          break;
+        case DataPathEvent::Kind::kSequenceExhausted:
+          if (sa != nullptr) {
+            Log(LogLevel::kWarning,
+                "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
+          }
+          break;
+      }
+    }
+  }
+}
+
+void ControlPlane::OnHostNetworkChange() {
+  if (params_.network == nullptr) return;
+  path_.SetHostAddresses(params_.network->LocalAddresses());
+  for (const auto& sa : path_.sad.List()) ResolveNextHop(*sa);
+}
+
+}  // namespace cygnet

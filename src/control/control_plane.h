@@ -1,0 +1,130 @@
+// ControlPlane: applies changes to SAD, SPD, engines and devices, one request after the other, and
+// tells listeners. Owns what the data path reads. Everything here runs on one control thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/host_network.h"
+#include "control/report.h"
+#include "control/xfrm_control.h"
+#include "crypto/crypto_engine.h"
+#include "datapath/data_path.h"
+#include "datapath/path_select.h"
+
+namespace cygnet {
+
+// A device of the configuration, as the control plane keeps it.
+struct ControlDevice {
+  std::string name;  // host-side interface
+  std::string wire;
+  std::string driver;
+  DeviceOffloadMode mode = DeviceOffloadMode::kCrypto;
+  int32_t ifindex = 0;
+  Port* host_port = nullptr;
+  Port* wire_port = nullptr;
+  OffloadDevice* offload = nullptr;
+  CapturePoints* capture = nullptr;
+};
+
+struct ControlPlaneParams {
+  DataPath* path = nullptr;
+  const Clock* clock = nullptr;
+  CryptoEngine* engine = nullptr;
+  std::vector<ControlDevice> devices;
+  HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
+  ControlListener* listener = nullptr;  // nullptr: nobody is told
+  std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
+};
+
+class ControlPlane final : public XfrmControl, public OperatorControl {
+ public:
+  explicit ControlPlane(ControlPlaneParams params);
+  ~ControlPlane() override;
+
+  // --- XfrmControl ---
+  Status AddSa(SaSpec spec, const RequestOrigin& origin) override;
+  Status UpdateSa(SaSpec spec, const RequestOrigin& origin) override;
+  Status DeleteSa(const SaId& id, const RequestOrigin& origin) override;
+  Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override;
+  bool FlushSas(uint8_t proto, const RequestOrigin& origin) override;
+  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override;
+  Status ExpireSa(const SaId& id, bool hard) override;
+  std::vector<std::shared_ptr<const Sa>> ListSas() const override;
+  SaView Inspect(const Sa& sa) const override;
+  SadInfo GetSadInfo() const override;
+
+  Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override;
+  Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override;
+  Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override;
+  Result<PolicyView> GetPolicy(const PolicyId& id) const override;
+  Status ExpirePolicy(const PolicyId& id, bool hard) override;
+  bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
+  std::vector<PolicyView> ListPolicies() const override;
+  SpdInfo GetSpdInfo() const override;
+  void SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
+                   const RequestOrigin& origin) override;
+  std::array<PolicyAction, kPolicyDirections> GetDefaults() const override;
+
+  // --- OperatorControl ---
+  std::vector<SaReport> ReportSas() const override;
+  std::vector<PolicyReport> ReportPolicies() const override;
+  std::vector<DeviceReport> ReportDevices() const override;
+  StatReport ReportStats() const override;
+  CapturePoints* FindCapture(const std::string& device) override;
+
+  // --- The daemon's loop ---
+  // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
+  void Tick();
+  // Something in DataPath::events.
+  void OnDataPathEvents();
+  // Host addresses, routes or neighbours changed.
+  void OnHostNetworkChange();
+
+ private:
+  // The bindings of one SA's halves; the data path holds pointers to them.
+  struct Bindings {
+    std::unique_ptr<SaBinding> outbound;
+    std::unique_ptr<SaBinding> inbound;
+  };
+
+  // sa_control.cc
+  Status Install(SaSpec spec);
+  Status UpdateValid(Sa* sa, const SaSpec& spec);
+  Result<std::unique_ptr<SaBinding>> Bind(const SaSpec& spec, CryptoDirection direction);
+  void Remove(const std::shared_ptr<Sa>& sa);
+  void Release(std::unique_ptr<SaBinding> binding);
+  void RemoveAnsweredLarval(const SaSpec& spec);
+  std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
+  std::shared_ptr<Sa> InsertLarval(SaSpec spec);
+  std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
+  std::shared_ptr<Sa> ByNumber(uint64_t number) const;
+  void Expire(const std::shared_ptr<Sa>& sa, bool hard);
+  void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
+  void ResolveNextHop(const Sa& sa);
+  // acquire.cc
+  void OnAcquire(const DataPathEvent& event);
+
+  // policy_control.cc
+  static PolicyView ViewOf(const Policy& policy);
+  void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
+
+  uint64_t Now() const { return params_.clock->WallSeconds(); }
+  void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
+  std::vector<PlacementDevice> PlacementDevices() const;
+
+  const ControlPlaneParams params_;
+  DataPath& path_;
+  std::unordered_map<uint64_t, Bindings> bindings_;  // by Sa::number
+  std::array<PolicyAction, kPolicyDirections> defaults_{};
+  uint32_t acquire_sequence_ = 0;
+  const uint64_t started_;
+  uint64_t ticks_ = 0;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,218 @@
+#include "control/host_network.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace cygnet {
+namespace {
+
+using Buffer = std::array<char, 16384>;
+
+uint8_t AddressFamily(IpFamily family) { return static_cast<uint8_t>(family); }
+
+IpAddress ReadAddress(const nlattr* attr, IpFamily family) {
+  const std::size_t want = AddressBits(family) / 8;
+  if (mnl_attr_get_payload_len(attr) < want) return {};
+  return family == IpFamily::kV4 ? IpAddress::V4(mnl_attr_get_payload(attr))
+                                 : IpAddress::V6(mnl_attr_get_payload(attr));
+}
+
+void PutAddress(nlmsghdr* message, uint16_t type, const IpAddress& address, IpFamily family) {
+  mnl_attr_put(message, type, AddressBits(family) / 8, address.bytes.data());
+}
+
+// Calls fn(attribute) for each attribute behind the fixed header of `message`.
+template <typename Fn>
+void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
+  const auto* attr = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, fixed));
+  const char* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
+  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+    fn(attr);
+    attr = mnl_attr_next(attr);
+  }
+}
+
+// Sends a request and calls fn(message) for each answer of type `answer`; false on an error reply.
+template <typename Fn>
+bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
+  const bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return false;
+  Buffer buffer;
+  for (;;) {
+    const ssize_t n = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
+    if (n <= 0) return false;
+    int left = static_cast<int>(n);
+    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
+         m = mnl_nlmsg_next(m, &left)) {
+      if (m->nlmsg_seq != request->nlmsg_seq) continue;
+      if (m->nlmsg_type == NLMSG_DONE) return true;
+      if (m->nlmsg_type == NLMSG_ERROR) {
+        return static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error == 0;
+      }
+      if (m->nlmsg_type == answer) fn(m);
+      if (!dump) return true;
+    }
+  }
+}
+
+}  // namespace
+
+void HostNetwork::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s); }
+
+HostNetwork::~HostNetwork() = default;
+
+Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
+  std::unique_ptr<HostNetwork> network(new HostNetwork);
+  network->requests_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  network->events_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const unsigned groups = RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                          RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+  if (network->requests_ == nullptr || network->events_ == nullptr ||
+      mnl_socket_bind(network->requests_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
+      mnl_socket_bind(network->events_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
+    return MakeError(static_cast<Errc>(errno),
+                     std::string("open NETLINK_ROUTE: ") + std::strerror(errno));
+  }
+  return network;
+}
+
+int HostNetwork::event_fd() const { return mnl_socket_get_fd(events_.get()); }
+
+bool HostNetwork::DrainEvents() {
+  Buffer buffer;
+  bool any = false;
+  for (;;) {
+    const ssize_t n = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == ENOBUFS) {  // lost some: something changed, all is asked anew
+      any = true;
+      continue;
+    }
+    if (n <= 0) return any;
+    any = true;
+  }
+}
+
+std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
+  std::vector<ParsedAddress> addresses;
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETADDR;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)));
+  body->ifa_family = AF_UNSPEC;
+  Ask(requests_.get(), request, RTM_NEWADDR, [&](const nlmsghdr* m) {
+    const auto* info = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
+    const IpFamily family = info->ifa_family == AF_INET ? IpFamily::kV4 : IpFamily::kV6;
+    ParsedAddress parsed{.address = {}, .family = family};
+    ForEachAttr(m, sizeof(ifaddrmsg), [&](const nlattr* attr) {
+      const uint16_t type = mnl_attr_get_type(attr);
+      // IFA_LOCAL is the host's own on point-to-point links; IPv6 has only IFA_ADDRESS.
+      if (type == IFA_LOCAL || (type == IFA_ADDRESS && parsed.address.IsAny())) {
+        parsed.address = ReadAddress(attr, family);
+      }
+    });
+    if (!parsed.address.IsAny()) addresses.push_back(parsed);
+  });
+  return addresses;
+}
+
+std::optional<HostNetwork::Route> HostNetwork::LookupRoute(const IpAddress& daddr,
+                                                           IpFamily family) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETROUTE;
+  request->nlmsg_flags = NLM_F_REQUEST;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  body->rtm_family = AddressFamily(family);
+  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
+  PutAddress(request, RTA_DST, daddr, family);
+  std::optional<Route> found;
+  Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
+    const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));
+    if (info->rtm_type != RTN_UNICAST) return;
+    Route route{.ifindex = 0, .gateway = daddr};
+    ForEachAttr(m, sizeof(rtmsg), [&](const nlattr* attr) {
+      if (mnl_attr_get_type(attr) == RTA_OIF) {
+        route.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
+      } else if (mnl_attr_get_type(attr) == RTA_GATEWAY) {
+        route.gateway = ReadAddress(attr, family);
+      }
+    });
+    if (route.ifindex != 0) found = route;
+  });
+  return found;
+}
+
+std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const Route& route, IpFamily family) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETNEIGH;
+  request->nlmsg_flags = NLM_F_REQUEST;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
+  body->ndm_family = AddressFamily(family);
+  body->ndm_ifindex = route.ifindex;
+  PutAddress(request, NDA_DST, route.gateway, family);
+  std::optional<ResolvedHop> hop;
+  Ask(requests_.get(), request, RTM_NEWNEIGH, [&](const nlmsghdr* m) {
+    const auto* info = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(m));
+    constexpr uint16_t kKnown =
+        NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+    if ((info->ndm_state & kKnown) == 0) return;
+    ForEachAttr(m, sizeof(ndmsg), [&](const nlattr* attr) {
+      if (mnl_attr_get_type(attr) != NDA_LLADDR || mnl_attr_get_payload_len(attr) != 6) return;
+      ResolvedHop known{.ifindex = route.ifindex, .stale = (info->ndm_state & NUD_STALE) != 0};
+      std::memcpy(known.mac.data(), mnl_attr_get_payload(attr), 6);
+      hop = known;
+    });
+  });
+  return hop;
+}
+
+void HostNetwork::Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily family) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_NEWNEIGH;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
+  body->ndm_family = AddressFamily(family);
+  body->ndm_ifindex = ifindex;
+  body->ndm_flags = NTF_USE;  // resolve now, as if a packet waited for it
+  PutAddress(request, NDA_DST, neighbour, family);
+  (void)Ask(requests_.get(), request, 0, [](const nlmsghdr*) {});
+}
+
+Status HostNetwork::SetAlias(int32_t ifindex, const std::string& alias) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_SETLINK;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  body->ifi_family = AF_UNSPEC;
+  body->ifi_index = ifindex;
+  mnl_attr_put(request, IFLA_IFALIAS, alias.size(), alias.data());
+  if (!Ask(requests_.get(), request, 0, [](const nlmsghdr*) {})) {
+    return MakeError(Errc::kIo, "cannot set the interface's alias");
+  }
+  return {};
+}
+
+std::optional<ResolvedHop> HostNetwork::NextHop(const IpAddress& daddr, IpFamily family) {
+  const auto route = LookupRoute(daddr, family);
+  if (!route.has_value()) return std::nullopt;
+  auto hop = LookupNeighbour(*route, family);
+  if (!hop.has_value() || hop->stale) Probe(route->ifindex, route->gateway, family);
+  return hop;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,137 @@
+// NEWPOLICY, DELPOLICY … as a Linux kernel answers them.
+#include "control/control_plane.h"
+
+namespace cygnet {
+namespace {
+
+PolicyId IdOf(const PolicySpec& spec) {
+  return {.selector = spec.selector,
+          .index = 0,
+          .direction = spec.direction,
+          .type = spec.type,
+          .mark_value = spec.mark_value,
+          .mark_mask = spec.mark_mask,
+          .if_id = spec.if_id};
+}
+
+void FillTemplateFamilies(PolicySpec* spec) {
+  for (Template& tmpl : spec->templates) {
+    if (tmpl.family == IpFamily::kUnspec) tmpl.family = spec->selector.family;
+  }
+}
+
+}  // namespace
+
+PolicyView ControlPlane::ViewOf(const Policy& policy) {
+  return {.spec = policy.spec,
+          .usage = {.bytes = 0,
+                    .packets = 0,
+                    .add_time = policy.add_time,
+                    .use_time = policy.use_time.load(std::memory_order_relaxed)}};
+}
+
+Status ControlPlane::AddPolicy(PolicySpec spec, const RequestOrigin& origin) {
+  FillTemplateFamilies(&spec);
+  if (path_.spd.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  const auto policy = path_.spd.Insert(std::move(spec), Now());
+  path_.BumpGeneration();
+  Tell(PolicyAdded{ViewOf(*policy)}, origin);
+  return {};
+}
+
+Status ControlPlane::UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) {
+  FillTemplateFamilies(&spec);
+  const auto old = path_.spd.Find(IdOf(spec));
+  std::shared_ptr<Policy> policy;
+  if (old != nullptr) {
+    spec.index = old->spec.index;
+    policy = path_.spd.Replace(old, std::move(spec), Now());
+  } else {
+    policy = path_.spd.Insert(std::move(spec), Now());
+  }
+  path_.BumpGeneration();
+  Tell(PolicyUpdated{ViewOf(*policy)}, origin);
+  return {};
+}
+
+Status ControlPlane::DeletePolicy(const PolicyId& id, const RequestOrigin& origin) {
+  const auto policy = path_.spd.Find(id);
+  if (policy == nullptr) return MakeError(Errc::kNoEntry);
+  path_.spd.Remove(policy);
+  path_.BumpGeneration();
+  Tell(PolicyDeleted{ViewOf(*policy), id}, origin);
+  return {};
+}
+
+Result<PolicyView> ControlPlane::GetPolicy(const PolicyId& id) const {
+  const auto policy = path_.spd.Find(id);
+  if (policy == nullptr) return MakeError(Errc::kNoEntry);
+  return ViewOf(*policy);
+}
+
+Status ControlPlane::ExpirePolicy(const PolicyId& id, bool hard) {
+  const auto policy = path_.spd.Find(id);
+  if (policy == nullptr) return MakeError(Errc::kNoEntry);
+  if (hard) {
+    path_.spd.Remove(policy);
+    path_.BumpGeneration();
+  }
+  Tell(PolicyExpired{ViewOf(*policy), hard});
+  return {};
+}
+
+bool ControlPlane::FlushPolicies(PolicyType type, const RequestOrigin& origin) {
+  const bool any = path_.spd.RemoveAll(type) > 0;
+  if (any) {
+    path_.BumpGeneration();
+    Tell(PolicyFlushed{type}, origin);
+  }
+  return any;
+}
+
+std::vector<PolicyView> ControlPlane::ListPolicies() const {
+  std::vector<PolicyView> views;
+  for (const auto& policy : path_.spd.List()) views.push_back(ViewOf(*policy));
+  return views;
+}
+
+SpdInfo ControlPlane::GetSpdInfo() const { return {.count = path_.spd.Counts()}; }
+
+void ControlPlane::SetDefaults(
+    const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
+    const RequestOrigin& origin) {
+  for (std::size_t d = 0; d < actions.size(); ++d) {
+    if (actions[d].has_value()) {
+      defaults_[d] = *actions[d];
+      path_.spd.SetDefault(static_cast<PolicyDirection>(d), *actions[d]);
+    }
+  }
+  path_.BumpGeneration();
+  Tell(DefaultsChanged{defaults_}, origin);
+}
+
+std::array<PolicyAction, kPolicyDirections> ControlPlane::GetDefaults() const { return defaults_; }
+
+// Hard removes; soft is said again every 30 s (kernel: xfrm_policy_timer).
+void ControlPlane::CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now) {
+  constexpr uint64_t kSoftRepeatSeconds = 30;
+  const PolicyLimits& limits = policy->spec.limits;
+  const uint64_t used = policy->use_time.load(std::memory_order_relaxed);
+  const uint64_t since_use = used != 0 ? used : policy->add_time;
+  const auto reached = [now](uint64_t since, uint64_t limit) {
+    return limit != 0 && now >= since + limit;
+  };
+  if (reached(policy->add_time, limits.hard_add_seconds) ||
+      reached(since_use, limits.hard_use_seconds)) {
+    path_.spd.Remove(policy);
+    path_.BumpGeneration();
+    Tell(PolicyExpired{ViewOf(*policy), true});
+  } else if ((reached(policy->add_time, limits.soft_add_seconds) ||
+              reached(since_use, limits.soft_use_seconds)) &&
+             now >= policy->soft_signalled_at + kSoftRepeatSeconds) {
+    policy->soft_signalled_at = now;
+    Tell(PolicyExpired{ViewOf(*policy), false});
+  }
+}
+
+}  // namespace cygnet

@@ -1,0 +1,142 @@
+// What the operator is shown.
+#include "control/report.h"
+
+#include <map>
+
+#include "control/control_plane.h"
+
+namespace cygnet {
+namespace {
+
+std::string RequestedText(const SaBinding& binding) {
+  if (binding.requested_by_device_mode) return "auto";
+  switch (binding.requested) {
+    case OffloadMode::kNo:
+      return "no";
+    case OffloadMode::kCrypto:
+      return "crypto";
+    case OffloadMode::kPacket:
+      return "packet";
+  }
+  return {};
+}
+
+PlacementReport ReportOf(const SaBinding& binding, bool inbound) {
+  return {.inbound = inbound,
+          .requested = RequestedText(binding),
+          .effective = binding.device != nullptr ? "crypto" : "software",
+          .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
+          .engine = std::string(binding.engine->name()),
+          .reason = binding.reason.Text(),
+          .explanation = binding.reason.Explanation(),
+          .since = binding.since};
+}
+
+std::string ModeText(DeviceOffloadMode mode) {
+  switch (mode) {
+    case DeviceOffloadMode::kNo:
+      return "no";
+    case DeviceOffloadMode::kCrypto:
+      return "crypto";
+    case DeviceOffloadMode::kAuto:
+      return "auto";
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<SaReport> ControlPlane::ReportSas() const {
+  std::vector<SaReport> reports;
+  for (const auto& sa : path_.sad.List()) {
+    SaReport report{.sa = sa,
+                    .state = sa->state(),
+                    .usage = sa->lifetime().usage(),
+                    .stats = sa->stats(),
+                    .replay = sa->ExportReplay(),
+                    .last_used = sa->lifetime().last_used(),
+                    .placements = {},
+                    .drops = {}};
+    if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
+      if (it->second.outbound) report.placements.push_back(ReportOf(*it->second.outbound, false));
+      if (it->second.inbound) report.placements.push_back(ReportOf(*it->second.inbound, true));
+    }
+    for (std::size_t r = 1; r < kDropReasons; ++r) {
+      const auto reason = static_cast<DropReason>(r);
+      if (const uint64_t n = sa->drops(reason); n != 0) {
+        report.drops.emplace_back(cygnet::Describe(reason).name, n);
+      }
+    }
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+std::vector<PolicyReport> ControlPlane::ReportPolicies() const {
+  std::vector<PolicyReport> reports;
+  for (PolicyView& view : ListPolicies()) {
+    reports.push_back({.spec = std::move(view.spec), .usage = view.usage});
+  }
+  return reports;
+}
+
+std::vector<DeviceReport> ControlPlane::ReportDevices() const {
+  std::vector<DeviceReport> reports;
+  for (const ControlDevice& d : params_.devices) {
+    DeviceReport report;
+    report.name = d.name;
+    report.wire = d.wire;
+    report.driver = d.driver;
+    report.ifindex = d.ifindex;
+    report.mtu = d.host_port->mtu();
+    report.mac = d.host_port->mac();
+    report.offload_mode = ModeText(d.mode);
+    report.host = d.host_port->stats();
+    report.wire_stats = d.wire_port->stats();
+    if (d.offload != nullptr) {
+      report.offload_capable = true;
+      report.offload_up = d.offload->offload_up();
+      report.caps = d.offload->caps();
+      report.offload = d.offload->offload_stats();
+      report.held = d.offload->HeldSas();
+    }
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+StatReport ControlPlane::ReportStats() const {
+  std::array<uint64_t, kDropReasons> totals{};
+  const auto add = [&totals](const DropCounters& counters) {
+    for (std::size_t r = 0; r < kDropReasons; ++r) {
+      totals[r] += counters.Get(static_cast<DropReason>(r));
+    }
+  };
+  for (const auto& counters : path_.drops) add(*counters);
+  for (const ControlDevice& d : params_.devices) {
+    if (const DropCounters* own = d.wire_port->device_drops(); own != nullptr) add(*own);
+  }
+  StatReport report;
+  std::map<std::string_view, uint64_t> by_name;
+  for (std::size_t r = 1; r < kDropReasons; ++r) {
+    const DropReasonInfo& info = cygnet::Describe(static_cast<DropReason>(r));
+    if (!info.xfrm_stat.empty()) by_name[info.xfrm_stat] += totals[r];
+    report.drops.emplace_back(info.name, totals[r]);
+  }
+  for (const std::string_view name : XfrmStatNames()) {
+    report.xfrm.emplace_back(name, by_name[name]);
+  }
+  report.uptime_seconds = Now() - started_;
+  report.workers = path_.workers();
+  report.engine = std::string(params_.engine->name());
+  return report;
+}
+
+CapturePoints* ControlPlane::FindCapture(const std::string& device) {
+  for (const ControlDevice& d : params_.devices) {
+    if (d.name == device) return d.capture;
+  }
+  return nullptr;
+}
+
+}  // namespace cygnet

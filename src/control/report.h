@@ -1,0 +1,84 @@
+// What the operator is shown: values copied out of the control plane, ready to print.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "device/capture.h"
+#include "device/offload_device.h"
+#include "device/port.h"
+#include "policy/policy.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// Where one half of an SA runs.
+struct PlacementReport {
+  bool inbound = false;
+  std::string requested;    // "no", "crypto", "packet", "auto" (the device's mode asked)
+  std::string effective;    // "software", "crypto"
+  std::string device;       // empty in software
+  std::string engine;       // of the CPU: does the work in software, the fallback otherwise
+  std::string reason;       // stable code: "requested", "table-full", "no-capability:esn" …
+  std::string explanation;  // a sentence
+  uint64_t since = 0;       // wall-clock seconds
+};
+
+struct SaReport {
+  std::shared_ptr<const Sa> sa;  // for the spec; keys inside, printed only on demand
+  SaState state = SaState::kLarval;
+  LifetimeUsage usage;
+  SaStats stats;
+  ReplayState replay;
+  uint64_t last_used = 0;
+  std::vector<PlacementReport> placements;              // none for a larval state
+  std::vector<std::pair<std::string, uint64_t>> drops;  // reason name, packets; only non-zero
+};
+
+struct PolicyReport {
+  PolicySpec spec;
+  LifetimeUsage usage;
+};
+
+struct DeviceReport {
+  std::string name;  // the host-side interface
+  std::string wire;  // the wire-side interface
+  std::string driver;
+  int32_t ifindex = 0;
+  uint32_t mtu = 0;
+  MacAddress mac{};
+  bool offload_capable = false;
+  bool offload_up = false;
+  std::string offload_mode;  // "no", "crypto", "auto"
+  OffloadCaps caps;
+  OffloadStats offload;
+  std::vector<SaId> held;  // SAs whose keys the device holds now
+  PortStats host;          // rx = from the host
+  PortStats wire_stats;    // rx = from the wire
+};
+
+struct StatReport {
+  std::vector<std::pair<std::string, uint64_t>> xfrm;   // all 32 names of /proc/net/xfrm_stat
+  std::vector<std::pair<std::string, uint64_t>> drops;  // our finer reasons, all of them
+  uint64_t uptime_seconds = 0;
+  uint32_t workers = 0;
+  std::string engine;
+};
+
+// The part of the control plane that the operator's command needs.
+class OperatorControl {
+ public:
+  virtual ~OperatorControl() = default;
+  virtual std::vector<SaReport> ReportSas() const = 0;           // newest first
+  virtual std::vector<PolicyReport> ReportPolicies() const = 0;  // newest first
+  virtual std::vector<DeviceReport> ReportDevices() const = 0;
+  virtual StatReport ReportStats() const = 0;
+  // nullptr: no such device.
+  virtual CapturePoints* FindCapture(const std::string& device) = 0;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,340 @@
+// NEWSA, UPDSA, DELSA, ALLOCSPI … as a Linux kernel answers them, and the life of an SA.
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "control/control_plane.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+uint64_t RandomWord() {
+  uint64_t word = 0;
+  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
+  return word;
+}
+
+SaId IdOf(const SaSpec& spec) {
+  return {.daddr = spec.daddr,
+          .spi = spec.spi,
+          .proto = spec.proto,
+          .family = spec.family,
+          .mark = spec.mark.value & spec.mark.mask};
+}
+
+// The whole identity of what an SPI is being asked for (kernel: __find_acq_core).
+bool SameTuple(const SaSpec& a, const SaSpec& b) {
+  return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
+         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
+}
+
+}  // namespace
+
+std::shared_ptr<Sa> ControlPlane::ByNumber(uint64_t number) const {
+  return path_.sad.FindByNumber(number);
+}
+
+// --- Requests ---
+
+Status ControlPlane::AddSa(SaSpec spec, const RequestOrigin& origin) {
+  if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  const SaId id = IdOf(spec);
+  CYGNET_RETURN_IF_ERROR(Install(std::move(spec)));
+  Tell(SaAdded{path_.sad.Find(id)}, origin);
+  return {};
+}
+
+Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
+  const SaId id = IdOf(spec);
+  const std::shared_ptr<Sa> existing = path_.sad.Find(id);
+  if (existing == nullptr || existing->spec().direction != spec.direction) {
+    // A larval state without a direction takes one when it is filled in.
+    const bool larval_without = existing != nullptr && existing->state() == SaState::kLarval &&
+                                existing->spec().direction == SaDirection::kUnspec;
+    if (!larval_without) return MakeError(Errc::kNoSuchProcess);
+  }
+  if (existing->state() == SaState::kLarval) {
+    Remove(existing);
+    CYGNET_RETURN_IF_ERROR(Install(std::move(spec)));
+    Tell(SaUpdated{path_.sad.Find(id)}, origin);
+    return {};
+  }
+  if (!existing->usable()) return MakeError(Errc::kInvalid);
+  CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
+  path_.BumpGeneration();
+  Tell(SaUpdated{existing}, origin);
+  return {};
+}
+
+// Of a valid SA only these change; keys, window, offload and algorithms stay (kernel:
+// xfrm_state_update).
+Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
+  const std::optional<UdpEncap>& old = sa->spec().encap;
+  if (old.has_value() != spec.encap.has_value() ||
+      (old.has_value() && old->type != spec.encap->type)) {
+    return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
+  }
+  if (spec.encap.has_value()) sa->UpdateEncapPorts(*spec.encap);
+  sa->UpdateLimits(spec.limits);
+  sa->UpdateOutputMarkAndIfId(spec.output_mark, spec.if_id);
+  return {};
+}
+
+Status ControlPlane::DeleteSa(const SaId& id, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  Tell(SaDeleted{sa}, origin);
+  Remove(sa);
+  return {};
+}
+
+Result<std::shared_ptr<const Sa>> ControlPlane::GetSa(const SaId& id) const {
+  std::shared_ptr<const Sa> sa = path_.sad.Find(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return sa;
+}
+
+bool ControlPlane::FlushSas(uint8_t proto, const RequestOrigin& origin) {
+  bool any = false;
+  for (const auto& sa : path_.sad.List()) {
+    if (proto != 0 && proto != 255 && sa->spec().proto != proto) continue;
+    Remove(sa);
+    any = true;
+  }
+  if (any) Tell(SaFlushed{proto}, origin);
+  return any;
+}
+
+Status ControlPlane::ExpireSa(const SaId& id, bool hard) {
+  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+  if (sa == nullptr) return MakeError(Errc::kNoEntry);
+  if (!sa->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
+  Expire(sa, hard);
+  return {};
+}
+
+std::vector<std::shared_ptr<const Sa>> ControlPlane::ListSas() const {
+  const auto all = path_.sad.List();
+  return {all.begin(), all.end()};
+}
+
+SadInfo ControlPlane::GetSadInfo() const {
+  return {.count = static_cast<uint32_t>(path_.sad.size())};
+}
+
+SaView ControlPlane::Inspect(const Sa& sa) const {
+  SaView view{.spec = &sa.spec(),
+              .state = sa.state(),
+              .usage = sa.lifetime().usage(),
+              .stats = sa.stats(),
+              .replay = sa.ExportReplay(),
+              .offload = std::nullopt,
+              .last_used = sa.lifetime().last_used()};
+  const auto it = bindings_.find(sa.number);
+  if (it == bindings_.end()) return view;
+  for (const SaBinding* binding : {it->second.outbound.get(), it->second.inbound.get()}) {
+    if (binding == nullptr || binding->device == nullptr) continue;
+    for (const ControlDevice& d : params_.devices) {
+      if (d.offload != binding->device) continue;
+      view.offload = OffloadRequest{.mode = OffloadMode::kCrypto,
+                                    .ifindex = d.ifindex,
+                                    .inbound = binding == it->second.inbound.get()};
+    }
+  }
+  return view;
+}
+
+// --- ALLOCSPI and larval states ---
+
+std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
+  if (spec.acquire_seq != 0) {
+    std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
+    if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
+  }
+  for (const auto& sa : path_.sad.List()) {
+    if (sa->state() == SaState::kLarval && sa->spec().spi.value == 0 &&
+        SameTuple(sa->spec(), spec)) {
+      return sa;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
+  const unsigned bits = AddressBits(spec.family);
+  spec.selector = Selector{};  // family 0, as the kernel leaves it
+  spec.selector.saddr = spec.saddr;
+  spec.selector.daddr = spec.daddr;
+  spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
+  spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
+  auto sa = std::make_shared<Sa>(std::move(spec), Now(), Sa::Larval{});
+  path_.sad.Insert(sa);
+  path_.BumpGeneration();
+  return sa;
+}
+
+std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
+  const auto free = [&](uint32_t spi) {
+    return spi != 0 && !path_.sad.SpiTaken(request.spec.proto, Spi(spi));
+  };
+  const uint64_t range = uint64_t{request.max} - request.min + 1;
+  constexpr int kRandomTries = 1000;
+  for (int i = 0; range > 1 && i < kRandomTries; ++i) {
+    const auto spi = static_cast<uint32_t>(request.min + RandomWord() % range);
+    if (free(spi)) return Spi(spi);
+  }
+  constexpr uint64_t kScanLimit = 1u << 20;
+  for (uint64_t i = 0; i < range && i < kScanLimit; ++i) {
+    const auto spi = static_cast<uint32_t>(request.min + i);
+    if (free(spi)) return Spi(spi);
+  }
+  return std::nullopt;
+}
+
+Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) {
+  SaSpec spec = std::move(request.spec);
+  request.spec.proto = spec.proto;
+  spec.limits = LifetimeLimits{};
+  spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
+  std::shared_ptr<Sa> larval = FindLarval(spec);
+  const std::optional<Spi> spi = ChooseSpi(request);
+  if (!spi.has_value()) {
+    if (larval == nullptr) InsertLarval(std::move(spec));  // stays until it times out
+    return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
+  }
+  if (larval != nullptr) {
+    spec.acquire_seq = larval->spec().acquire_seq;
+    Remove(larval);
+  }
+  spec.spi = *spi;
+  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec)));
+}
+
+// The larval state that an ACQUIRE made is answered by this SA: it goes without a word.
+void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
+  const std::shared_ptr<Sa> larval = FindLarval(spec);
+  if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
+}
+
+// --- Installing and removing ---
+
+Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
+                                                      CryptoDirection direction) {
+  const HostAddresses& own = path_.host_addresses();
+  const bool inbound = direction == CryptoDirection::kOpen;
+  const bool to_us = own.Contains(spec.daddr, spec.family);
+  const bool from_us = own.Contains(spec.saddr, spec.family);
+  const std::vector<PlacementDevice> devices = PlacementDevices();
+  return SelectPath(spec, direction,
+                    {.devices = devices,
+                     .engine = params_.engine,
+                     .queues = path_.workers(),
+                     .now = Now(),
+                     .direction_is_known = spec.direction != SaDirection::kUnspec ||
+                                           (inbound ? to_us && !from_us : from_us && !to_us)});
+}
+
+Status ControlPlane::Install(SaSpec spec) {
+  RemoveAnsweredLarval(spec);
+  auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
+  Bindings bindings;
+  if (sa->outbound() != nullptr) {
+    auto bound = Bind(sa->spec(), CryptoDirection::kSeal);
+    if (!bound) return bound.error();
+    bindings.outbound = *std::move(bound);
+  }
+  if (sa->inbound() != nullptr) {
+    auto bound = Bind(sa->spec(), CryptoDirection::kOpen);
+    if (!bound) {
+      Release(std::move(bindings.outbound));
+      return bound.error();
+    }
+    bindings.inbound = *std::move(bound);
+  }
+  for (const SaBinding* b : {bindings.outbound.get(), bindings.inbound.get()}) {
+    if (b != nullptr && b->requested != OffloadMode::kNo && b->device == nullptr) {
+      Log(LogLevel::kInfo, "SA " + Describe(sa->spec()) + ": in software: " + b->reason.Text() +
+                               " (" + b->reason.Explanation() + ")");
+    }
+  }
+  if (sa->outbound()) sa->outbound()->binding.store(bindings.outbound.get());
+  if (sa->inbound()) sa->inbound()->binding.store(bindings.inbound.get());
+  ResolveNextHop(*sa);
+  path_.sad.Insert(sa);
+  bindings_[sa->number] = std::move(bindings);
+  path_.BumpGeneration();
+  return {};
+}
+
+// The device stops at once; its slot and key go when no worker can hold a packet for it.
+void ControlPlane::Release(std::unique_ptr<SaBinding> binding) {
+  if (binding == nullptr) return;
+  if (binding->device != nullptr) binding->device->StopSa(binding->handle);
+  std::shared_ptr<SaBinding> last = std::move(binding);
+  path_.quiescence.Retire([last] {
+    if (last->device != nullptr) last->device->ReleaseSa(last->handle);
+  });
+}
+
+void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
+  sa->set_state(SaState::kDead);
+  const auto it = bindings_.find(sa->number);
+  const std::shared_ptr<Sa> keep = sa;
+  path_.sad.Remove(sa);
+  if (it != bindings_.end()) {
+    Release(std::move(it->second.outbound));
+    Release(std::move(it->second.inbound));
+    bindings_.erase(it);
+  }
+  path_.BumpGeneration();
+}
+
+// --- Lifetimes ---
+
+void ControlPlane::Expire(const std::shared_ptr<Sa>& sa, bool hard) {
+  if (hard) {
+    Tell(SaExpired{sa, true});
+    Remove(sa);
+    return;
+  }
+  if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
+  path_.BumpGeneration();
+  Tell(SaExpired{sa, false});
+}
+
+void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
+  const LifetimeLimits limits = sa->lifetime().limits();
+  const LifetimeUsage usage = sa->lifetime().usage();
+  const auto reached = [now](uint64_t since, uint64_t limit) {
+    return limit != 0 && since != 0 && now >= since + limit;
+  };
+  if (reached(usage.add_time, limits.hard_add_seconds) ||
+      reached(usage.use_time, limits.hard_use_seconds)) {
+    Expire(sa, true);
+  } else if (!sa->soft_time_signalled && sa->state() == SaState::kValid &&
+             (reached(usage.add_time, limits.soft_add_seconds) ||
+              reached(usage.use_time, limits.soft_use_seconds))) {
+    sa->soft_time_signalled = true;
+    Expire(sa, false);
+  }
+}
+
+// --- Next hop ---
+
+void ControlPlane::ResolveNextHop(const Sa& sa) {
+  OutboundSa* outbound = sa.outbound();
+  if (params_.network == nullptr || outbound == nullptr || outbound->mode != SaMode::kTunnel) {
+    return;
+  }
+  if (path_.host_addresses().Contains(sa.spec().daddr, sa.spec().family)) return;  // inbound SA
+  const auto hop = params_.network->NextHop(sa.spec().daddr, sa.spec().family);
+  if (!hop.has_value()) return;  // what was known stays until better is known
+  for (std::size_t i = 0; i < params_.devices.size(); ++i) {
+    if (params_.devices[i].ifindex == hop->ifindex) {
+      outbound->next_hop.Set(hop->mac, static_cast<uint8_t>(i));
+      return;
+    }
+  }
+}
+
+}  // namespace cygnet

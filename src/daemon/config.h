@@ -1,0 +1,64 @@
+// Config: what the operator's cygnetd.toml says (etc/cygnetd.toml.example describes every key).
+// Strict: an unknown key is an error, and every error names file, line and key.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "datapath/path_select.h"
+
+namespace cygnet {
+
+// Who keeps what the daemon owns on the wire interface away from the kernel's own IP stack.
+enum class WireGuard : uint8_t { kNone, kNft };
+
+// A [[device]] table.
+struct DeviceConfig {
+  std::string name;  // host-side interface, made by the daemon
+  std::string wire;  // interface to own
+  std::string driver = "sim_nic";
+  DeviceOffloadMode offload = DeviceOffloadMode::kCrypto;
+  uint32_t sa_limit = 1024;
+  uint32_t mtu = 0;  // 0 = the wire's
+  WireGuard wire_guard = WireGuard::kNft;
+  bool operator==(const DeviceConfig&) const = default;
+};
+
+struct Config {
+  // [daemon]
+  uint32_t workers = 1;
+  LogLevel log_level = LogLevel::kInfo;
+  bool ike_bypass = true;
+  std::string engine;  // of the CPU; empty = the best that runs here
+  // [pools]: packets
+  uint32_t small_packets = 16384;
+  uint32_t jumbo_packets = 256;
+
+  std::vector<DeviceConfig> devices;  // at least one
+  bool operator==(const Config&) const = default;
+};
+
+// Reads the file. Error messages begin with `path`.
+Result<Config> LoadConfig(const std::string& path);
+
+// The same of text; `source` stands for the file's name in messages.
+Result<Config> ParseConfig(std::string_view text, const std::string& source);
+
+// What runs without a file: one software NIC, nic0, on `wire`.
+Config DefaultConfig(const std::string& wire);
+
+// The configuration as a file that LoadConfig reads back to the same.
+std::string DescribeConfig(const Config& config);
+
+// 1 to 15 bytes that Linux takes as an interface's name.
+bool IsInterfaceName(std::string_view name);
+
+std::string_view Name(DeviceOffloadMode mode);
+std::string_view Name(WireGuard guard);
+std::string_view Name(LogLevel level);
+
+}  // namespace cygnet

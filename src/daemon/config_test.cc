@@ -1,0 +1,211 @@
+// Configuration files: defaults, every key, and every way to be wrong.
+#include "daemon/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kDevice[] = "[[device]]\nname = \"nic0\"\nwire = \"eth1\"\n";
+
+std::string ErrorOf(const std::string& text) {
+  const auto config = ParseConfig(text, "f.toml");
+  return config ? "no error" : config.error().message;
+}
+
+TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
+  const auto config = ParseConfig(kDevice, "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(*config, DefaultConfig("eth1"));
+  EXPECT_EQ(config->workers, 1u);
+  EXPECT_TRUE(config->ike_bypass);
+  EXPECT_EQ(config->small_packets, 16384u);
+  EXPECT_EQ(config->jumbo_packets, 256u);
+  EXPECT_EQ(config->devices[0].driver, "sim_nic");
+  EXPECT_EQ(config->devices[0].sa_limit, 1024u);
+}
+
+TEST(ConfigTest, ReadsEveryKey) {
+  const auto config = ParseConfig(R"(
+[daemon]
+workers = 8
+log_level = "debug"
+ike_bypass = false
+engine = "openssl"
+[pools]
+small = 2048
+jumbo = 64
+[[device]]
+name = "nic0"
+wire = "eth1"
+driver = "af_packet"
+offload = "no"
+sa_limit = 1
+mtu = 1400
+wire_guard = "none"
+[[device]]
+name = "nic1"
+wire = "eth2"
+offload = "auto"
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  Config expected{
+      .workers = 8,
+      .log_level = LogLevel::kDebug,
+      .ike_bypass = false,
+      .engine = "openssl",
+      .small_packets = 2048,
+      .jumbo_packets = 64,
+      .devices = {{.name = "nic0",
+                   .wire = "eth1",
+                   .driver = "af_packet",
+                   .offload = DeviceOffloadMode::kNo,
+                   .sa_limit = 1,
+                   .mtu = 1400,
+                   .wire_guard = WireGuard::kNone},
+                  {.name = "nic1", .wire = "eth2", .offload = DeviceOffloadMode::kAuto}}};
+  EXPECT_EQ(*config, expected);
+}
+
+TEST(ConfigTest, DescriptionReadsBackToTheSame) {
+  Config config = DefaultConfig("eth1");
+  config.workers = 3;
+  config.log_level = LogLevel::kError;
+  config.engine = "openssl";
+  config.devices.push_back({.name = "n\"1", .wire = "w\\", .offload = DeviceOffloadMode::kAuto});
+  const auto again = ParseConfig(DescribeConfig(config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, config);
+}
+
+struct ErrorCase {
+  const char* name;
+  std::string text;
+  std::string message;
+};
+
+std::string WithDevice(const std::string& line) { return kDevice + line; }
+
+const ErrorCase kErrors[] = {
+    {"Syntax", "[daemon\n", "f.toml:1: "},
+    {"KeyTwice", "[daemon]\nworkers = 1\nworkers = 2\n", "f.toml:3: "},
+    {"Empty", "", "f.toml: device: needs at least one [[device]] table"},
+    {"DeviceIsTable", "[device]\nname = \"a\"\n",
+     "f.toml:1: device: must be an array of tables: [[device]], is a table"},
+    {"DeviceIsEmptyArray", "device = []\n",
+     "f.toml:1: device: must be an array of tables: [[device]], is an array"},
+    {"UnknownTable", "[dameon]\n", "f.toml:1: dameon: unknown table; did you mean \"daemon\"?"},
+    {"UnknownArray", "[[devices]]\n", "f.toml:1: devices: unknown table; did you mean \"device\"?"},
+    {"UnknownTopKey", "colour = 1\n", "f.toml:1: colour: unknown key"},
+    {"DaemonIsNumber", "daemon = 1\n",
+     "f.toml:1: daemon: must be a table: [daemon], is an integer"},
+    {"UnknownDaemonKey", "[daemon]\n\nworker = 1\n",
+     "f.toml:3: daemon.worker: unknown key; did you mean \"workers\"?"},
+    {"WorkersZero", "[daemon]\nworkers = 0\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is 0"},
+    {"WorkersMany", "[daemon]\nworkers = 9\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is 9"},
+    {"WorkersNegative", "[daemon]\nworkers = -4294967295\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is -4294967295"},
+    {"WorkersText", "[daemon]\nworkers = \"2\"\n",
+     "f.toml:2: daemon.workers: must be an integer, is a string"},
+    {"WorkersFloat", "[daemon]\nworkers = 2.0\n",
+     "f.toml:2: daemon.workers: must be an integer, is a floating-point number"},
+    {"LogLevel", "[daemon]\nlog_level = \"loud\"\n",
+     "f.toml:2: daemon.log_level: must be one of \"debug\", \"info\", \"warning\", \"error\", is "
+     "\"loud\""},
+    {"LogLevelNear", "[daemon]\nlog_level = \"warnin\"\n", "did you mean \"warning\"?"},
+    {"IkeBypass", "[daemon]\nike_bypass = 1\n",
+     "f.toml:2: daemon.ike_bypass: must be true or false, is an integer"},
+    {"EngineUnknown", "[daemon]\nengine = \"openssI\"\n",
+     "f.toml:2: daemon.engine: must be one of "},
+    {"EngineType", "[daemon]\nengine = true\n",
+     "f.toml:2: daemon.engine: must be a string, is a boolean"},
+    {"PoolsUnknown", "[pools]\nlarge = 1\n", "f.toml:2: pools.large: unknown key"},
+    {"SmallFew", "[pools]\nsmall = 1023\n",
+     "f.toml:2: pools.small: must be between 1024 and 1048576, is 1023"},
+    {"JumboMany", "[pools]\njumbo = 16385\n",
+     "f.toml:2: pools.jumbo: must be between 16 and 16384, is 16385"},
+    {"NameMissing", "\n[[device]]\nwire = \"eth1\"\n", "f.toml:2: device.name: missing"},
+    {"WireMissing", "[[device]]\nname = \"nic0\"\n", "f.toml:1: device.wire: missing"},
+    {"NameEmpty", "[[device]]\nname = \"\"\nwire = \"eth1\"\n",
+     "f.toml:2: device.name: \"\" is no interface name"},
+    {"NameLong", "[[device]]\nname = \"sixteen-bytes-16\"\nwire = \"eth1\"\n",
+     "f.toml:2: device.name: \"sixteen-bytes-16\" is no interface name (1 to 15 bytes"},
+    {"WireSlash", "[[device]]\nname = \"nic0\"\nwire = \"a/b\"\n",
+     "f.toml:3: device.wire: \"a/b\" is no interface name"},
+    {"NameType", "[[device]]\nname = 5\n",
+     "f.toml:2: device.name: must be a string, is an integer"},
+    {"DeviceUnknown", WithDevice("offlaod = \"no\"\n"),
+     "f.toml:4: device.offlaod: unknown key; did you mean \"offload\"?"},
+    {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
+     "f.toml:4: device.driver: must be one of "},
+    {"DriverHint", WithDevice("driver = \"simnic\"\n"), "did you mean \"sim_nic\"?"},
+    {"Offload", WithDevice("offload = \"packet\"\n"),
+     "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"auto\", is \"packet\""},
+    {"OffloadBool", WithDevice("offload = true\n"),
+     "f.toml:4: device.offload: must be a string, is a boolean"},
+    {"SaLimitZero", WithDevice("sa_limit = 0\n"),
+     "f.toml:4: device.sa_limit: must be between 1 and 100000, is 0"},
+    {"SaLimitMany", WithDevice("sa_limit = 100001\n"),
+     "f.toml:4: device.sa_limit: must be between 1 and 100000, is 100001"},
+    {"MtuSmall", WithDevice("mtu = 1279\n"),
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is 1279"},
+    {"MtuNegative", WithDevice("mtu = -1\n"),
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
+    {"WireGuard", WithDevice("wire_guard = \"iptables\"\n"),
+     "f.toml:4: device.wire_guard: must be one of \"nft\", \"none\", is \"iptables\""},
+    {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),
+     "f.toml:5: device.name: \"nic0\" is named twice in this file"},
+    {"WireTwice", WithDevice("[[device]]\nname = \"nic1\"\nwire = \"eth1\"\n"),
+     "f.toml:6: device.wire: \"eth1\" is named twice in this file"},
+    {"WireIsName", "[[device]]\nname = \"nic0\"\nwire = \"nic0\"\n",
+     "f.toml:3: device.wire: \"nic0\" is named twice in this file"},
+};
+
+class ConfigErrorTest : public ::testing::TestWithParam<ErrorCase> {};
+
+TEST_P(ConfigErrorTest, SaysWhereAndWhat) {
+  EXPECT_THAT(ErrorOf(GetParam().text), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, ConfigErrorTest, ::testing::ValuesIn(kErrors),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(ConfigTest, InterfaceNamesAreThoseOfLinux) {
+  using std::string_view_literals::operator""sv;
+  for (const auto name : {"a"sv, "eth0.100"sv, "fifteen-bytes-x"sv, "é"sv}) {
+    EXPECT_TRUE(IsInterfaceName(name)) << name;
+  }
+  for (const auto name : {""sv, "."sv, ".."sv, "a b"sv, "a\t"sv, "eth0:1"sv, "nic%d"sv, "a/b"sv,
+                          "a\0b"sv, "sixteen-bytes-16"sv}) {
+    EXPECT_FALSE(IsInterfaceName(name)) << name;
+  }
+}
+
+TEST(ConfigTest, SaysWhyAFileCannotBeRead) {
+  const auto missing = LoadConfig("/no/such/cygnetd.toml");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Errc::kNoEntry);
+  EXPECT_EQ(missing.error().message, "/no/such/cygnetd.toml: No such file or directory");
+  const std::string folder = std::filesystem::temp_directory_path();
+  const auto not_a_file = LoadConfig(folder);
+  ASSERT_FALSE(not_a_file);
+  EXPECT_EQ(not_a_file.error().message, folder + ": Is a directory");
+}
+
+TEST(ConfigTest, ExampleShowsTheDefaults) {
+  const auto config = LoadConfig(CYGNET_EXAMPLE_CONFIG);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(*config, DefaultConfig("eth1"));
+}
+
+}  // namespace
+}  // namespace cygnet

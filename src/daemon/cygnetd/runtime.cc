@@ -1,0 +1,223 @@
+#include "daemon/cygnetd/runtime.h"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace cygnet {
+namespace {
+
+const EngineInfo* FindEngine(const std::string& wanted) {
+  const EngineInfo* best = nullptr;
+  for (const EngineInfo* info : BuiltinEngines()) {
+    const int priority = info->probe();
+    if (priority == 0 || (!wanted.empty() && info->name != wanted)) continue;
+    if (best == nullptr || priority > best->probe()) best = info;
+  }
+  return best;
+}
+
+Error In(const std::string& where, const Error& error) {
+  return MakeError(error.code, where + ": " + error.message);
+}
+
+}  // namespace
+
+Status CheckConfig(const Config& config) {
+  if (FindEngine(config.engine) == nullptr) {
+    return MakeError(Errc::kNoEntry, "daemon.engine: no engine '" + config.engine + "' runs here");
+  }
+  for (const DeviceConfig& device : config.devices) {
+    if (FindDriver(device.driver) == nullptr) {
+      return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
+    }
+    if (if_nametoindex(device.wire.c_str()) == 0) {
+      return MakeError(Errc::kNoDevice, fmt::format("device {}: there is no interface '{}' to own",
+                                                    device.name, device.wire));
+    }
+    if (const std::string addresses = AddressesOn(device.wire); !addresses.empty()) {
+      return MakeError(Errc::kBusy,
+                       fmt::format("device {}: wire interface {} still has addresses ({}); the "
+                                   "host must use {} in its place: move them there",
+                                   device.name, device.wire, addresses, device.name));
+    }
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config) {
+  std::unique_ptr<Runtime> runtime(new Runtime);
+  CYGNET_RETURN_IF_ERROR(CheckConfig(config));
+  CYGNET_RETURN_IF_ERROR(runtime->Build(config));
+  return runtime;
+}
+
+Status Runtime::Build(const Config& config) {
+  // First of all: of two daemons in one network namespace the second must not touch anything.
+  CYGNET_RETURN_IF_ERROR(ClaimNamespace());
+  auto poller = Poller::Create();
+  if (!poller) return poller.error();
+  poller_ = *std::move(poller);
+  auto network = HostNetwork::Create();
+  if (!network) return network.error();
+  network_ = *std::move(network);
+  CYGNET_RETURN_IF_ERROR(ChooseEngine(config.engine));
+  xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
+  path_ = std::make_unique<DataPath>(config.workers);
+  path_->ike_bypass = config.ike_bypass;
+  pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
+  for (const DeviceConfig& device : config.devices) {
+    CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
+  }
+  CYGNET_RETURN_IF_ERROR(BuildControl());
+  CYGNET_RETURN_IF_ERROR(StartServers());
+  for (uint32_t i = 0; i < config.workers; ++i) {
+    workers_.push_back(
+        std::make_unique<Worker>(path_.get(), i, pools_.get(), engine_.get(), &clock_));
+    workers_.back()->Start();
+  }
+  return {};
+}
+
+// An abstract name is the namespace's, and goes with the process that bound it.
+Status Runtime::ClaimNamespace() {
+  constexpr std::string_view kName = "cygnet/instance";
+  instance_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, kName.data(), kName.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + kName.size());
+  if (bind(instance_.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    return MakeError(Errc::kBusy, "a cygnetd already runs in this network namespace");
+  }
+  return {};
+}
+
+Status Runtime::ChooseEngine(const std::string& wanted) {
+  const EngineInfo* info = FindEngine(wanted);
+  if (info == nullptr) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
+  engine_ = info->create();
+  Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}", info->name, info->help));
+  return {};
+}
+
+Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
+  auto interfaces = std::make_unique<Interfaces>();
+  interfaces->config = device;
+  if (device.wire_guard == WireGuard::kNft) {
+    auto guard = WireGuardRules::Install(device.wire);
+    if (!guard) {
+      return In(fmt::format("device {}: cannot keep the host's stack away from {} (install "
+                            "libnftables1 and a kernel with nftables netdev hooks, or set "
+                            "wire_guard = \"none\" and keep it away yourself)",
+                            device.name, device.wire),
+                guard.error());
+    }
+    interfaces->guard = *std::move(guard);
+  } else {
+    Log(LogLevel::kWarning,
+        fmt::format("device {}: wire_guard = none: nothing keeps the host's stack from receiving "
+                    "and sending plaintext on {}",
+                    device.name, device.wire));
+  }
+  auto wire = FindDriver(device.driver)
+                  ->create({.name = device.name,
+                            .wire = device.wire,
+                            .queues = workers,
+                            .pools = pools_.get(),
+                            .capture = &interfaces->capture,
+                            .sa_limit = device.sa_limit});
+  if (!wire) return In("device " + device.name, wire.error());
+  interfaces->wire = *std::move(wire);
+  auto host = TapPort::Create({.name = device.name,
+                               .queues = workers,
+                               .mtu = device.mtu != 0 ? device.mtu : interfaces->wire.port->mtu(),
+                               .mac = interfaces->wire.port->mac()});
+  if (!host) return In("device " + device.name, host.error());
+  interfaces->host = *std::move(host);
+  // The shim tells IKE daemons by this mark that the interface offloads ESP.
+  if (interfaces->wire.offload != nullptr && device.offload != DeviceOffloadMode::kNo) {
+    CYGNET_RETURN_IF_ERROR(
+        network_->SetAlias(interfaces->host->ifindex(), "cygnet esp-hw-offload"));
+  }
+  path_->interfaces.push_back({.host = interfaces->host.get(),
+                               .wire = interfaces->wire.port.get(),
+                               .offload = interfaces->wire.offload,
+                               .ifindex = interfaces->host->ifindex()});
+  Log(LogLevel::kInfo,
+      fmt::format("device {}: driver {}, wire {}, offload {}, {} SA slots", device.name,
+                  device.driver, device.wire, Name(device.offload), device.sa_limit));
+  interfaces_.push_back(std::move(interfaces));
+  return {};
+}
+
+Status Runtime::BuildControl() {
+  ControlPlaneParams params;
+  params.path = path_.get();
+  params.clock = &clock_;
+  params.engine = engine_.get();
+  params.network = network_.get();
+  params.listener = xfrm_.get();
+  params.larval_seconds = ReadAcquireExpires;
+  for (const auto& i : interfaces_) {
+    params.devices.push_back({.name = i->config.name,
+                              .wire = i->config.wire,
+                              .driver = i->config.driver,
+                              .mode = i->config.offload,
+                              .ifindex = i->host->ifindex(),
+                              .host_port = i->host.get(),
+                              .wire_port = i->wire.port.get(),
+                              .offload = i->wire.offload,
+                              .capture = &i->capture});
+  }
+  control_ = std::make_unique<ControlPlane>(std::move(params));
+  return {};
+}
+
+Status Runtime::StartServers() {
+  CYGNET_RETURN_IF_ERROR(xfrm_->Start(*control_));
+  operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
+  CYGNET_RETURN_IF_ERROR(operator_->Start());
+  CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
+    if (network_->DrainEvents()) control_->OnHostNetworkChange();
+  }));
+  return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
+}
+
+void Runtime::Run(const volatile bool& stop) {
+  constexpr uint64_t kTickNs = 1'000'000'000;
+  constexpr int kWaitMs = 100;
+  uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
+  while (!stop) {
+    path_->control_bell.Arm();
+    control_->OnDataPathEvents();
+    poller_->RunOnce(kWaitMs);
+    path_->control_bell.Disarm();
+    control_->OnDataPathEvents();
+    path_->quiescence.Collect();
+    if (clock_.MonotonicNs() >= next_tick) {
+      next_tick += kTickNs;
+      control_->Tick();
+    }
+  }
+}
+
+Runtime::~Runtime() {
+  for (auto& worker : workers_) worker->Stop();
+  operator_.reset();
+  if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
+  if (poller_ && network_) poller_->Remove(network_->event_fd());
+  control_.reset();  // keys leave the devices
+  xfrm_.reset();
+  workers_.clear();
+  if (path_) path_->interfaces.clear();
+  interfaces_.clear();
+}
+
+}  // namespace cygnet

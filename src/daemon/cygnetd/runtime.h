@@ -1,0 +1,64 @@
+// Runtime: a running Cygnet, put together from its configuration: devices, data path, control
+// plane, servers, workers. Taken down in the reverse order.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "control/control_plane.h"
+#include "daemon/config.h"
+#include "daemon/cygnetd/wire_guard.h"
+#include "daemon/operator_server.h"
+#include "daemon/poller.h"
+#include "daemon/xfrm_server.h"
+#include "datapath/worker.h"
+#include "device/drivers/tap.h"
+
+namespace cygnet {
+
+class Runtime {
+ public:
+  static Result<std::unique_ptr<Runtime>> Create(const Config& config);
+  ~Runtime();
+
+  // Serves until `stop` says so (looked at between events).
+  void Run(const volatile bool& stop);
+
+ private:
+  // One [[device]] with all that belongs to it.
+  struct Interfaces {
+    DeviceConfig config;
+    std::unique_ptr<WireGuardRules> guard;
+    CapturePoints capture;
+    Device wire;
+    std::unique_ptr<TapPort> host;
+  };
+
+  Runtime() = default;
+  Status Build(const Config& config);
+  Status ClaimNamespace();
+  Status ChooseEngine(const std::string& wanted);
+  Status AddDevice(const DeviceConfig& device, uint32_t workers);
+  Status BuildControl();
+  Status StartServers();
+
+  UniqueFd instance_;
+  SystemClock clock_;
+  std::unique_ptr<CryptoEngine> engine_;
+  std::unique_ptr<PacketPools> pools_;
+  std::vector<std::unique_ptr<Interfaces>> interfaces_;
+  std::unique_ptr<DataPath> path_;
+  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<HostNetwork> network_;
+  std::unique_ptr<XfrmServer> xfrm_;
+  std::unique_ptr<ControlPlane> control_;
+  std::unique_ptr<OperatorServer> operator_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+// What the configuration needs and this machine has, without taking anything: `cygnetd --check`.
+Status CheckConfig(const Config& config);
+
+}  // namespace cygnet

@@ -1,0 +1,93 @@
+// OperatorServer: answers the operator's command. AF_UNIX SOCK_SEQPACKET, one JSON object a
+// datagram:
+//
+//   request  {"command": "sa" | "policy" | "dev" | "stat" | "capture", …}
+//            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
+//            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
+//   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
+//   true}
+//            {"append": {"held": […]}}: more elements for an array of the item before, when the
+//            item would be too long for one datagram
+//            {"error": "text"} in place of what would follow
+//   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client shuts its
+//            side down (what is still queued and the statistics follow, then the end) or closes
+//
+// No JSON datagram is longer than kOperatorDatagram. Replies are made as the client reads, and a
+// request is read when the reply before it is through: a slow client costs one reply's snapshot.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "control/report.h"
+#include "daemon/operator_server_reply.h"
+#include "daemon/peer_credentials.h"
+#include "daemon/poller.h"
+#include "netlink/unix_transport.h"
+
+namespace cygnet {
+
+// Everything happens in the poller's thread.
+class OperatorServer {
+ public:
+  // Judges the peer of a connection, once, when it is accepted.
+  using PermissionCheck = std::function<bool(int fd)>;
+
+  static constexpr std::size_t kMaxClients = 64;
+  // Of these, for peers that may only be refused: anybody in the network namespace can connect.
+  static constexpr std::size_t kMaxUnpermitted = 16;
+
+  // REQUIRES: `poller` and `control` outlive the server.
+  OperatorServer(Poller* poller, OperatorControl* control,
+                 std::string name = std::string(transport::kOperatorSocketName),
+                 PermissionCheck is_permitted = PeerIsNetAdmin);
+  ~OperatorServer();
+  OperatorServer(const OperatorServer&) = delete;
+  OperatorServer& operator=(const OperatorServer&) = delete;
+
+  // Binds the socket. kExists: a daemon is already listening in this network namespace.
+  Status Start();
+
+  std::size_t clients() const { return clients_.size(); }
+
+ private:
+  using ClientId = uint64_t;
+  struct Client {
+    UniqueFd fd;
+    bool permitted = false;
+    bool input_ended = false;              // the peer sends no more
+    uint32_t polled = 0;                   // events asked of the poller
+    std::unique_ptr<OperatorReply> reply;  // under way, or nullptr
+    std::string datagram;                  // of the reply, not sent yet
+    bool reply_waits = false;              // for its wait_fd()
+  };
+  enum class Sent : uint8_t { kYes, kLater, kNever };
+
+  void Accept();
+  void Admit(UniqueFd fd);
+  void OnClientReady(ClientId id, uint32_t events);
+  // False: the client is to be closed.
+  bool Serve(ClientId id, Client* client, uint32_t events);
+  bool ReadRequest(ClientId id, Client* client);
+  bool Pump(Client* client);
+  void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
+  void EndReply(Client* client);
+  void UpdatePolling(Client* client);
+  void Close(ClientId id);
+
+  Poller* const poller_;
+  OperatorControl* const control_;
+  const std::string name_;
+  const PermissionCheck is_permitted_;
+  UniqueFd listener_;
+  UniqueFd spare_;  // given up for a moment to refuse a connection when fds run out
+  std::map<ClientId, Client> clients_;
+  ClientId next_id_ = 1;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,118 @@
+// FakeOperatorControl: what the operator's server reports, put there by a test.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/report.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet::test {
+
+class FakeOperatorControl final : public OperatorControl {
+ public:
+  std::vector<SaReport> ReportSas() const override { return sas; }
+  std::vector<PolicyReport> ReportPolicies() const override { return policies; }
+  std::vector<DeviceReport> ReportDevices() const override { return devices; }
+  StatReport ReportStats() const override { return stat; }
+  CapturePoints* FindCapture(const std::string& device) override {
+    const auto found = captures.find(device);
+    return found == captures.end() ? nullptr : &found->second;
+  }
+
+  std::vector<SaReport> sas;
+  std::vector<PolicyReport> policies;
+  std::vector<DeviceReport> devices;
+  StatReport stat;
+  std::map<std::string, CapturePoints> captures;
+};
+
+// 192.0.2.1 → 192.0.2.2, tunnel mode, AES-128-GCM with key 00 01 … 0f and salt 10 11 12 13.
+inline SaSpec SampleSaSpec(uint32_t spi) {
+  SaSpec spec;
+  spec.saddr = ParseAddress("192.0.2.1")->address;
+  spec.daddr = ParseAddress("192.0.2.2")->address;
+  spec.family = IpFamily::kV4;
+  spec.spi = Spi{spi};
+  spec.proto = kProtoEsp;
+  spec.mode = SaMode::kTunnel;
+  spec.reqid = Reqid{7};
+  spec.replay.window = 32;
+  spec.flags = kSaFlagEsn;
+  spec.selector.family = IpFamily::kV4;
+  std::array<uint8_t, 20> key;
+  std::iota(key.begin(), key.end(), uint8_t{0});
+  spec.aead.descriptor = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))");
+  spec.aead.key = KeyMaterial(key);
+  spec.aead.icv_bits = 128;
+  return spec;
+}
+
+inline SaReport ReportOf(SaSpec spec) {
+  SaReport report;
+  report.sa = std::make_shared<Sa>(std::move(spec), 1'700'000'000, uint64_t{0});
+  report.state = SaState::kValid;
+  return report;
+}
+
+inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
+  SaReport report = ReportOf(SampleSaSpec(spi));
+  report.usage = {
+      .bytes = 840, .packets = 10, .add_time = 1'700'000'000, .use_time = 1'700'000'001};
+  report.stats = {.replay_window = 1, .replay = 2, .integrity_failed = 3};
+  report.replay = {.oseq = 0x1'0000'000a, .seq = 5, .window = 32, .bitmap = {}};
+  report.last_used = 1'700'000'005;
+  report.placements = {{.inbound = false,
+                        .requested = "crypto",
+                        .effective = "crypto",
+                        .device = "nic0",
+                        .engine = "openssl",
+                        .reason = "requested",
+                        .explanation = "runs where it was asked for",
+                        .since = 1'700'000'000}};
+  report.drops = {{"in-auth-failed", 3}};
+  return report;
+}
+
+inline DeviceReport SampleDeviceReport() {
+  DeviceReport report;
+  report.name = "nic0";
+  report.wire = "eth1";
+  report.driver = "sim_nic";
+  report.ifindex = 5;
+  report.mtu = 1500;
+  report.mac = {0x02, 0, 0, 0, 0, 0x0a};
+  report.offload_capable = true;
+  report.offload_up = true;
+  report.offload_mode = "crypto";
+  report.caps.crypto_offload = report.caps.inbound = report.caps.outbound = true;
+  report.caps.tunnel = report.caps.ipv4 = report.caps.esn = true;
+  report.caps.algorithms = {"rfc4106(gcm(aes))"};
+  report.caps.key_bytes = {16, 32};
+  report.caps.icv_bytes = {16};
+  report.caps.max_replay_window = 4096;
+  report.offload = {.slots_used = 1,
+                    .slots_high_water = 2,
+                    .slots_limit = 16,
+                    .sealed = 3,
+                    .opened = 4,
+                    .auth_failed = 5,
+                    .passed_unknown = 6,
+                    .refusals = 7,
+                    .dropped_stale = 8};
+  report.held = {{.daddr = ParseAddress("192.0.2.2")->address,
+                  .spi = Spi{0x1000},
+                  .proto = kProtoEsp,
+                  .family = IpFamily::kV4}};
+  report.host = {.rx_packets = 1, .rx_bytes = 2, .tx_packets = 3, .tx_bytes = 4, .rx_dropped = 5};
+  report.wire_stats = {
+      .rx_packets = 6, .rx_bytes = 7, .tx_packets = 8, .tx_bytes = 9, .rx_dropped = 10};
+  return report;
+}
+
+}  // namespace cygnet::test

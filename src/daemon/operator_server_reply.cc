@@ -1,0 +1,254 @@
+// Requests to lists of items.
+#include "daemon/operator_server_reply.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "daemon/report_json.h"
+
+namespace cygnet {
+namespace {
+
+constexpr std::size_t kHeldPerDatagram = 500;  // entries of about 80 bytes at most
+constexpr uint32_t kMaxSnapLength = 256 * 1024;
+
+// Thrown and caught within this file: the request is wrong.
+struct RequestError {
+  std::string text;
+};
+
+class ErrorReply final : public OperatorReply {
+ public:
+  explicit ErrorReply(std::string_view text) : text_(ToText({{"error", text}})) {}
+  Next MakeNext(std::string* datagram) override {
+    if (text_.empty()) return Next::kEnd;
+    *datagram = std::exchange(text_, {});
+    return Next::kDatagram;
+  }
+
+ private:
+  std::string text_;
+};
+
+// The items of a snapshot, turned into JSON one by one.
+template <typename Report>
+class ListReply final : public OperatorReply {
+ public:
+  using Encode = std::function<Json(const Report&)>;
+  ListReply(std::vector<Report> reports, Encode encode)
+      : reports_(std::move(reports)), encode_(std::move(encode)) {}
+
+  Next MakeNext(std::string* datagram) override {
+    if (done_) return Next::kEnd;
+    if (rest_at_ < rest_.size()) {
+      *datagram = ToText({{"append", {{"held", TakeHeld()}}}});
+    } else if (next_ < reports_.size()) {
+      *datagram = ToText({{"item", TakeItem()}});
+    } else {
+      *datagram = ToText({{"done", true}});
+      done_ = true;
+    }
+    return Next::kDatagram;
+  }
+
+ private:
+  Json TakeItem() {
+    Json item = encode_(reports_[next_]);
+    reports_[next_++] = Report{};  // lets its SA go
+    // The only part of an item that has no bound of its own.
+    if (const auto held = item.find("held"); held != item.end()) {
+      rest_ = std::move(*held);
+      rest_at_ = 0;
+      *held = TakeHeld();
+    }
+    return item;
+  }
+
+  Json TakeHeld() {
+    Json part = Json::array();
+    while (rest_at_ < rest_.size() && part.size() < kHeldPerDatagram) {
+      part.push_back(std::move(rest_[rest_at_++]));
+    }
+    return part;
+  }
+
+  std::vector<Report> reports_;
+  const Encode encode_;
+  std::size_t next_ = 0;
+  Json rest_ = Json::array();
+  std::size_t rest_at_ = 0;
+  bool done_ = false;
+};
+
+// Reads the fields of a request; every error names the field.
+class RequestReader {
+ public:
+  explicit RequestReader(const Json& json) : json_(json) {}
+
+  void AllowOnly(std::initializer_list<std::string_view> fields) const {
+    for (const auto& [key, value] : json_.items()) {
+      const std::string& name = key;
+      const bool known =
+          name == "command" ||
+          std::any_of(fields.begin(), fields.end(), [&](auto field) { return field == name; });
+      if (!known) throw RequestError{fmt::format("unknown field \"{}\"", name)};
+    }
+  }
+
+  std::optional<std::string> Text(const char* field) const {
+    const auto value = json_.find(field);
+    if (value == json_.end()) return std::nullopt;
+    if (!value->is_string()) throw RequestError{fmt::format("{}: must be a string", field)};
+    return value->get<std::string>();
+  }
+
+  bool Flag(const char* field) const {
+    const auto value = json_.find(field);
+    if (value == json_.end()) return false;
+    if (!value->is_boolean()) throw RequestError{fmt::format("{}: must be true or false", field)};
+    return value->get<bool>();
+  }
+
+  // A number, or text with a decimal or 0x… number.
+  std::optional<uint32_t> Number(const char* field) const {
+    const auto value = json_.find(field);
+    if (value == json_.end()) return std::nullopt;
+    std::optional<uint32_t> number;
+    if (value->is_number_unsigned() && value->get<uint64_t>() <= ~uint32_t{0}) {
+      number = value->get<uint32_t>();
+    } else if (value->is_string()) {
+      number = ParseNumber(value->get<std::string>());
+    }
+    if (!number) throw RequestError{fmt::format("{}: must be a number of 32 bits", field)};
+    return number;
+  }
+
+  std::optional<ParsedAddress> Address(const char* field) const {
+    const auto text = Text(field);
+    if (!text) return std::nullopt;
+    const auto address = ParseAddress(*text);
+    if (!address) throw RequestError{fmt::format("{}: \"{}\" is no IP address", field, *text)};
+    return address;
+  }
+
+ private:
+  static std::optional<uint32_t> ParseNumber(std::string_view text) {
+    const bool hex = text.starts_with("0x") || text.starts_with("0X");
+    if (hex) text.remove_prefix(2);
+    uint32_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value, hex ? 16 : 10);
+    if (error != std::errc() || stop != end) return std::nullopt;
+    return value;
+  }
+
+  const Json& json_;
+};
+
+bool Matches(const std::optional<ParsedAddress>& wanted, const IpAddress& address,
+             IpFamily family) {
+  return !wanted || (wanted->family == family && wanted->address == address);
+}
+
+std::unique_ptr<OperatorReply> MakeSaReply(const OperatorControl& control,
+                                           const RequestReader& request) {
+  request.AllowOnly({"show_keys", "spi", "dst", "src", "reqid"});
+  const auto keys = request.Flag("show_keys") ? KeyVisibility::kShown : KeyVisibility::kHidden;
+  const auto spi = request.Number("spi");
+  const auto reqid = request.Number("reqid");
+  const auto dst = request.Address("dst");
+  const auto src = request.Address("src");
+  if (keys == KeyVisibility::kShown) Log(LogLevel::kInfo, "an operator asked for the keys of SAs");
+  std::vector<SaReport> reports = control.ReportSas();
+  std::erase_if(reports, [&](const SaReport& report) {
+    const SaSpec& spec = report.sa->spec();
+    return (spi && spec.spi.value != *spi) || (reqid && spec.reqid.value != *reqid) ||
+           !Matches(dst, spec.daddr, spec.family) || !Matches(src, spec.saddr, spec.family);
+  });
+  return std::make_unique<ListReply<SaReport>>(
+      std::move(reports), [keys](const SaReport& report) { return ToJson(report, keys); });
+}
+
+std::unique_ptr<OperatorReply> MakePolicyReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<PolicyReport>>(
+      control.ReportPolicies(), [](const PolicyReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeDeviceReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({"name"});
+  std::vector<DeviceReport> reports = control.ReportDevices();
+  if (const auto name = request.Text("name")) {
+    std::erase_if(reports, [&](const DeviceReport& report) { return report.name != *name; });
+    if (reports.empty()) throw RequestError{fmt::format("no device \"{}\"", *name)};
+  }
+  return std::make_unique<ListReply<DeviceReport>>(
+      std::move(reports), [](const DeviceReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeStatReply(const OperatorControl& control,
+                                             const RequestReader& request) {
+  request.AllowOnly({});
+  std::vector<StatReport> reports;
+  reports.push_back(control.ReportStats());
+  return std::make_unique<ListReply<StatReport>>(
+      std::move(reports), [](const StatReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
+                                            const RequestReader& request) {
+  request.AllowOnly({"device", "side", "snaplen"});
+  const auto device = request.Text("device");
+  const auto side = request.Text("side");
+  const uint32_t snap_length = request.Number("snaplen").value_or(kMaxSnapLength);
+  if (!device) throw RequestError{"device: missing"};
+  if (side != "host" && side != "wire") throw RequestError{"side: must be \"host\" or \"wire\""};
+  if (snap_length == 0 || snap_length > kMaxSnapLength) {
+    throw RequestError{fmt::format("snaplen: must be between 1 and {}", kMaxSnapLength)};
+  }
+  CapturePoints* points = control->FindCapture(*device);
+  if (points == nullptr) throw RequestError{fmt::format("no device \"{}\"", *device)};
+  return MakeCaptureReply(points, *device, side == "host" ? CaptureSide::kHost : CaptureSide::kWire,
+                          snap_length);
+}
+
+std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw RequestError{"the request is no JSON object"};
+  const RequestReader request(json);
+  const std::string command = request.Text("command").value_or("");
+  if (command == "sa") return MakeSaReply(*control, request);
+  if (command == "policy") return MakePolicyReply(*control, request);
+  if (command == "dev") return MakeDeviceReply(*control, request);
+  if (command == "stat") return MakeStatReply(*control, request);
+  if (command == "capture") return StartCapture(control, request);
+  throw RequestError{fmt::format("unknown command \"{}\"", command)};
+}
+
+}  // namespace
+
+std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text) {
+  return std::make_unique<ErrorReply>(text);
+}
+
+std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {
+  try {
+    return Dispatch(control, request);
+  } catch (const RequestError& error) {
+    // Part of it may be the client's own words.
+    return MakeErrorReply(std::string_view(error.text).substr(0, 1024));
+  }
+}
+
+}  // namespace cygnet

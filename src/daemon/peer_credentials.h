@@ -1,0 +1,10 @@
+// Who is at the other end of a Unix socket, and whether they may change the SAD and SPD.
+#pragma once
+
+namespace cygnet {
+
+// True when the peer held CAP_NET_ADMIN in this process's user namespace: what NETLINK_XFRM asks of
+// every request. Judged by what /proc says of the process that connected; false whenever in doubt.
+bool PeerIsNetAdmin(int fd);
+
+}  // namespace cygnet

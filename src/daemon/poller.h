@@ -1,0 +1,63 @@
+// Poller: the event loop of a daemon thread: file descriptors by epoll, and functions posted from
+// other threads. Only Post and Wake may be called from a thread other than the one in RunOnce.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cygnet {
+
+class Poller {
+ public:
+  using Callback = std::function<void(uint32_t events)>;
+
+  static Result<std::unique_ptr<Poller>> Create();
+  ~Poller();
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+
+  // `events`: EPOLLIN, EPOLLOUT, …, level-triggered. The fd stays the caller's; it must be removed
+  // before it is closed. REQUIRES: not already added.
+  Status Add(int fd, uint32_t events, Callback callback);
+  Status Modify(int fd, uint32_t events);
+  // Safe inside any callback, the fd's own included; no callback of it runs afterwards.
+  void Remove(int fd);
+
+  // Waits up to timeout_ms (-1: for ever) and runs what is due. Returns the number of callbacks and
+  // posted functions run.
+  int RunOnce(int timeout_ms);
+
+  // Any thread: runs `task` in the loop's thread, in the order posted.
+  void Post(std::function<void()> task);
+  // Any thread: makes a RunOnce that waits return.
+  void Wake();
+
+ private:
+  struct Entry {
+    int fd;
+    Callback callback;
+  };
+
+  Poller(int epoll_fd, int wake_fd) : epoll_fd_(epoll_fd), wake_fd_(wake_fd) {}
+  int RunPosted();
+
+  const int epoll_fd_;
+  const int wake_fd_;
+  // Keyed by a number that is never reused, so that an event for a removed fd finds nothing even
+  // when the fd's number already names another socket.
+  std::unordered_map<uint64_t, std::shared_ptr<Entry>> entries_;
+  std::unordered_map<int, uint64_t> keys_;
+  uint64_t next_key_ = 1;  // 0 is wake_fd_
+  std::mutex mutex_;
+  std::vector<std::function<void()>> posted_;  // guarded by mutex_
+};
+
+}  // namespace cygnet

@@ -1,0 +1,70 @@
+// Reports as JSON: what `cygnet -j` prints, and what the daemon answers on the operator socket.
+//
+// Names and meanings are stable: scripts rely on them; new ones may be added. Times are wall-clock
+// seconds since 1970, 0 = not yet; [x] marks what is left out when it is not set.
+//
+// SA           src, dst        text, outer addresses
+//              spi             "0x00001000"
+//              proto           "esp", "ah", "comp"
+//              family          4 or 6, of the outer addresses
+//              mode            "transport", "tunnel", "beet", "ro"
+//              reqid, replay_window, esn (bool)
+//              flags           array of iproute2's names: "esn", "align4", "dont-encap-dscp" …
+//              [direction]     "in", "out", as the client said (XFRMA_SA_DIR)
+//              [aead], [cipher], [auth]
+//                              name, icv_bits, key_bits (without the salt), [key] ("0x…" with the
+//                              salt at its end; only when keys were asked for)
+//              [encap]         sport, dport
+//              [mark]          value, mask: "0x…"     [if_id]
+//              state           "larval", "valid", "dying", "expired", "dead"
+//              usage           bytes, packets, add_time, use_time
+//              last_used
+//              stats           replay_window, replay, integrity_failed
+//              replay          oseq, seq: with their high words
+//              limits          [soft_bytes] [hard_bytes] [soft_packets] [hard_packets]
+//                              [soft_add_seconds] [hard_add_seconds] [soft_use_seconds]
+//                              [hard_use_seconds]
+//              selector        text
+//              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
+//              placements      array, one per half of the SA that may be used: direction ("in",
+//                              "out"), requested ("no", "crypto", "packet", "auto"), effective
+//                              ("software", "crypto"), device ("" in software), engine, reason
+//                              (code), explanation, since
+//              drops           reason name: packets; only non-zero
+// Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
+//              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
+//              usage, [mark], [if_id]
+// Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
+//              offload         capable, up, mode ("no", "crypto", "auto"), slots_used, slots_limit,
+//                              slots_high_water, sealed, opened, auth_failed, passed_unknown,
+//                              refusals, dropped_stale, capabilities (null, or crypto_offload,
+//                              packet_offload, inbound, outbound, transport, tunnel, ipv4, ipv6,
+//                              esn, udp_encap, algorithms[], key_bits[], icv_bits[],
+//                              max_replay_window)
+//              held            array of dst, spi: the SAs whose keys the device holds now
+//              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
+//                              from the host, from the wire
+// Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
+//              uptime_seconds, workers, engine
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "control/report.h"
+
+namespace cygnet {
+
+using Json = nlohmann::ordered_json;
+
+enum class KeyVisibility : uint8_t { kHidden, kShown };
+
+Json ToJson(const SaReport& report, KeyVisibility keys);
+Json ToJson(const PolicyReport& report);
+Json ToJson(const DeviceReport& report);
+Json ToJson(const StatReport& report);
+
+// As one line. Bytes that are no UTF-8 are replaced.
+std::string ToText(const Json& json);
+
+}  // namespace cygnet

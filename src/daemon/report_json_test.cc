@@ -1,0 +1,152 @@
+// The JSON that scripts rely on: names, values, and no keys unless asked for.
+#include "daemon/report_json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "daemon/operator_server_fake.h"
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kKeyText[] = "000102030405060708090a0b0c0d0e0f10111213";
+
+TEST(ReportJsonTest, SaHasTheDocumentedFields) {
+  const Json expected = Json::parse(R"json({
+    "src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "proto": "esp", "family": 4,
+    "mode": "tunnel", "reqid": 7, "replay_window": 32, "esn": true, "flags": ["esn"],
+    "aead": {"name": "rfc4106(gcm(aes))", "icv_bits": 128, "key_bits": 128},
+    "state": "valid",
+    "usage": {"bytes": 840, "packets": 10, "add_time": 1700000000, "use_time": 1700000001},
+    "last_used": 1700000005,
+    "stats": {"replay_window": 1, "replay": 2, "integrity_failed": 3},
+    "replay": {"oseq": 4294967306, "seq": 5},
+    "limits": {},
+    "selector": "src 0.0.0.0/0 dst 0.0.0.0/0",
+    "offload_requested": null,
+    "placements": [{"direction": "out", "requested": "crypto", "effective": "crypto",
+                    "device": "nic0", "engine": "openssl", "reason": "requested",
+                    "explanation": "runs where it was asked for", "since": 1700000000}],
+    "drops": {"in-auth-failed": 3}})json");
+  EXPECT_EQ(ToJson(test::SampleSaReport(), KeyVisibility::kHidden).dump(1), expected.dump(1));
+}
+
+TEST(ReportJsonTest, KeysAreHiddenUnlessAskedFor) {
+  const SaReport report = test::SampleSaReport();
+  EXPECT_THAT(ToText(ToJson(report, KeyVisibility::kHidden)), Not(HasSubstr("0001020304")));
+  EXPECT_THAT(ToText(ToJson(report, KeyVisibility::kHidden)), Not(HasSubstr("\"key\"")));
+  EXPECT_EQ(ToJson(report, KeyVisibility::kShown)["aead"]["key"], std::string("0x") + kKeyText);
+}
+
+TEST(ReportJsonTest, SaShowsWhatIsSet) {
+  SaSpec spec = test::SampleSaSpec(0xffffffff);
+  spec.saddr = ParseAddress("2001:db8::1")->address;
+  spec.daddr = ParseAddress("2001:db8::2")->address;
+  spec.family = IpFamily::kV6;
+  spec.mode = SaMode::kTransport;
+  spec.flags = kSaFlagNoEcn | kSaFlagAlign4;
+  spec.extra_flags = kSaExtraDontEncapDscp;
+  spec.direction = SaDirection::kIn;
+  spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};
+  spec.mark = {.value = 5, .mask = 0xff};
+  spec.if_id = 9;
+  spec.limits.hard_packets = 0;
+  spec.limits.soft_add_seconds = 3600;
+  spec.offload = OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 5, .inbound = true};
+  const Json json = ToJson(test::ReportOf(std::move(spec)), KeyVisibility::kHidden);
+  EXPECT_EQ(json["src"], "2001:db8::1");
+  EXPECT_EQ(json["spi"], "0xffffffff");
+  EXPECT_EQ(json["family"], 6);
+  EXPECT_EQ(json["mode"], "transport");
+  EXPECT_EQ(json["esn"], false);
+  EXPECT_EQ(json["flags"].dump(), R"(["noecn","align4","dont-encap-dscp"])");
+  EXPECT_EQ(json["direction"], "in");
+  EXPECT_EQ(json["encap"].dump(), R"({"sport":4500,"dport":4501})");
+  EXPECT_EQ(json["mark"].dump(), R"({"value":"0x00000005","mask":"0x000000ff"})");
+  EXPECT_EQ(json["if_id"], 9);
+  EXPECT_EQ(json["limits"].dump(), R"({"hard_packets":0,"soft_add_seconds":3600})");
+  EXPECT_EQ(json["offload_requested"].dump(), R"({"ifindex":5,"mode":"packet","dir":"in"})");
+  EXPECT_EQ(json["placements"].dump(), "[]");
+  EXPECT_EQ(json["drops"].dump(), "{}");
+}
+
+TEST(ReportJsonTest, LarvalSaHasNoAlgorithm) {
+  SaSpec spec;
+  spec.family = IpFamily::kV4;
+  spec.proto = kProtoEsp;
+  SaReport report;
+  report.sa = std::make_shared<Sa>(std::move(spec), 1, Sa::Larval{});
+  const Json json = ToJson(report, KeyVisibility::kShown);
+  EXPECT_EQ(json["state"], "larval");
+  EXPECT_FALSE(json.contains("aead"));
+}
+
+TEST(ReportJsonTest, PolicyHasTheDocumentedFields) {
+  PolicyReport report;
+  report.spec.selector.family = IpFamily::kV4;
+  report.spec.selector.proto = 6;
+  report.spec.direction = PolicyDirection::kForward;
+  report.spec.priority = 100;
+  report.spec.index = 18;
+  Template tmpl;
+  tmpl.saddr = ParseAddress("192.0.2.1")->address;
+  tmpl.daddr = ParseAddress("192.0.2.2")->address;
+  tmpl.family = IpFamily::kV4;
+  tmpl.proto = kProtoEsp;
+  tmpl.mode = 1;
+  tmpl.reqid = Reqid{7};
+  tmpl.optional = true;
+  report.spec.templates = {tmpl};
+  const Json expected = Json::parse(R"json({
+    "selector": "src 0.0.0.0/0 dst 0.0.0.0/0 proto 6", "dir": "fwd", "action": "allow",
+    "priority": 100, "index": 18,
+    "templates": [{"src": "192.0.2.1", "dst": "192.0.2.2", "proto": "esp", "mode": "tunnel",
+                   "reqid": 7, "spi": "0x00000000", "level": "use"}],
+    "usage": {"bytes": 0, "packets": 0, "add_time": 0, "use_time": 0}})json");
+  EXPECT_EQ(ToJson(report).dump(1), expected.dump(1));
+}
+
+TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
+  const Json expected = Json::parse(R"json({
+    "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
+    "mac": "02:00:00:00:00:0a",
+    "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
+      "slots_high_water": 2, "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
+      "refusals": 7, "dropped_stale": 8,
+      "capabilities": {"crypto_offload": true, "packet_offload": false, "inbound": true,
+        "outbound": true, "transport": false, "tunnel": true, "ipv4": true, "ipv6": false,
+        "esn": true, "udp_encap": false, "algorithms": ["rfc4106(gcm(aes))"],
+        "key_bits": [128, 256], "icv_bits": [128], "max_replay_window": 4096}},
+    "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
+    "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5},
+    "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
+      "rx_dropped": 10}})json");
+  EXPECT_EQ(ToJson(test::SampleDeviceReport()).dump(1), expected.dump(1));
+}
+
+TEST(ReportJsonTest, DeviceWithoutOffloadHasNoCapabilities) {
+  DeviceReport report = test::SampleDeviceReport();
+  report.offload_capable = false;
+  EXPECT_TRUE(ToJson(report)["offload"]["capabilities"].is_null());
+}
+
+TEST(ReportJsonTest, StatHasTheDocumentedFields) {
+  StatReport report;
+  report.xfrm = {{"XfrmInError", 0}, {"XfrmInNoStates", 3}};
+  report.drops = {{"in-no-state", 3}};
+  report.uptime_seconds = 12;
+  report.workers = 2;
+  report.engine = "openssl";
+  EXPECT_EQ(ToText(ToJson(report)),
+            R"({"xfrm":{"XfrmInError":0,"XfrmInNoStates":3},"drops":{"in-no-state":3},)"
+            R"("uptime_seconds":12,"workers":2,"engine":"openssl"})");
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,244 @@
+// The way of a datagram: peek at it, execute its messages, queue all answers and events, and only
+// then consume it; the client's shim waits for that, so that a request is done when send() returns.
+
+#include "daemon/xfrm_server.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "daemon/xfrm_server_events.h"
+#include "netlink/ack.h"
+
+namespace cygnet {
+namespace {
+
+constexpr std::size_t kMaxDatagramBytes = std::size_t{64} * 1024;
+
+Error SystemError(const char* what) {
+  return MakeError(errno == EADDRINUSE ? Errc::kExists : Errc::kIo,
+                   std::string(what) + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+XfrmServer::XfrmServer(Poller& poller, XfrmServerOptions options)
+    : poller_(poller), options_(std::move(options)), input_(kMaxDatagramBytes) {}
+
+XfrmServer::~XfrmServer() {
+  while (!clients_.empty()) Close(clients_.begin()->first);
+  if (listen_fd_ >= 0) {
+    poller_.Remove(listen_fd_);
+    close(listen_fd_);
+  }
+  if (spare_fd_ >= 0) close(spare_fd_);
+}
+
+Result<int> XfrmServer::Listen() const {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  // sun_path[0] stays NUL: an abstract name.
+  if (options_.socket_name.size() >= sizeof(address.sun_path)) {
+    return MakeError(Errc::kInvalid, "socket name too long");
+  }
+  std::memcpy(address.sun_path + 1, options_.socket_name.data(), options_.socket_name.size());
+  const auto length =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + options_.socket_name.size());
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return SystemError("socket");
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
+      listen(fd, SOMAXCONN) != 0) {
+    const Error error = SystemError("bind");
+    close(fd);
+    return error;
+  }
+  return fd;
+}
+
+Status XfrmServer::Start(XfrmControl& control) {
+  const auto fd = Listen();
+  if (!fd) return fd.error();
+  listen_fd_ = *fd;
+  spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  control_ = &control;
+  requests_.emplace(control, options_.larval_seconds);
+  return poller_.Add(listen_fd_, EPOLLIN, [this](uint32_t) { Accept(); });
+}
+
+void XfrmServer::Accept() {
+  const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_fd_ >= 0) {
+    // Left alone, the waiting connection would wake us for ever.
+    close(spare_fd_);
+    Refuse(accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return;
+  }
+  if (fd < 0) return;
+  const bool permitted = options_.is_permitted(fd);
+  if (!HasRoomFor(permitted)) return Refuse(fd);
+  refusing_ = false;
+  const ClientId id = next_id_++;
+  Client client;
+  client.connection = std::make_unique<XfrmConnection>(fd, permitted, options_.max_queued_bytes);
+  const Status added = poller_.Add(fd, EPOLLIN | EPOLLRDHUP,
+                                   [this, id](uint32_t events) { OnClientReady(id, events); });
+  if (!added) {
+    Log(LogLevel::kError, "xfrm: cannot watch a connection: " + added.error().message);
+    return;
+  }
+  clients_.emplace(id, std::move(client));
+}
+
+bool XfrmServer::HasRoomFor(bool permitted) const {
+  if (clients_.size() >= options_.max_connections) return false;
+  if (permitted) return true;
+  std::size_t unpermitted = 0;
+  for (const auto& [id, client] : clients_) unpermitted += client.connection->permitted() ? 0 : 1;
+  return unpermitted < options_.max_unpermitted;
+}
+
+void XfrmServer::Refuse(int fd) {
+  if (fd < 0) return;
+  close(fd);
+  ++counters_.connections_refused;
+  // Once for each time the limit is reached, not for each attempt.
+  if (!refusing_) Log(LogLevel::kWarning, "xfrm: connection limit reached, refusing more");
+  refusing_ = true;
+}
+
+void XfrmServer::OnClientReady(ClientId id, uint32_t events) {
+  const auto at = clients_.find(id);
+  if (at == clients_.end()) return;
+  XfrmConnection& client = *at->second.connection;
+  if ((events & EPOLLOUT) != 0) client.Flush();
+  // A client that sent its last request and left still gets it executed: read before believing HUP.
+  Input input = Input::kNothing;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) input = ReadDatagram(client);
+  if (input == Input::kEnd) return Close(id);
+  UpdatePolling(at->second);
+}
+
+// Takes in one datagram at most: other clients get their turn between two.
+XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection& client) {
+  const ssize_t size =
+      recv(client.fd(), input_.data(), input_.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  if (size < 0) {
+    // ECONNRESET is told once, when the peer closed with answers unread; requests may still follow.
+    const bool again = errno == EAGAIN || errno == EINTR || errno == ECONNRESET;
+    return again ? Input::kNothing : Input::kEnd;
+  }
+  const auto length = static_cast<std::size_t>(size);
+  if (length == 0) {
+    // Either the end or an empty datagram, which netlink has no meaning for.
+    pollfd state{.fd = client.fd(), .events = POLLRDHUP, .revents = 0};
+    if (poll(&state, 1, 0) > 0) return Input::kEnd;
+  } else if (length > input_.size()) {
+    RefuseOversized(client);
+  } else {
+    Execute({input_.data(), length}, client);
+  }
+  SecureWipe(input_.data(), std::min(length, input_.size()));
+  uint8_t nothing;
+  // What was peeked at is there; only now may the client's send return.
+  static_cast<void>(recv(client.fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT));
+  return Input::kDatagram;
+}
+
+void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection& client) {
+  bool rebound = false;
+  while (const auto message = netlink::NextMessage(datagram)) {
+    if (client.TakeTransportMessage(*message)) {
+      rebound = true;
+      continue;
+    }
+    ++counters_.requests;
+    requests_->Execute(*message, client);
+  }
+  if (rebound) CountAcquireListeners();
+}
+
+// Answers the first message of a datagram too large to be taken in; none of it is executed.
+void XfrmServer::RefuseOversized(XfrmConnection& client) {
+  netlink::MessageView message;
+  std::memcpy(&message.header, input_.data(), sizeof(message.header));
+  message.bytes = {input_.data(), netlink::kHeaderSize};
+  ++counters_.requests;
+  netlink::AckOptions options = client.ack_options();
+  options.capped = true;  // the rest is not there to be echoed
+  netlink::ExtendedAck ack;
+  ack.message = "Request is too large";
+  client.Send(
+      netlink::BuildAck(message, static_cast<int>(Errc::kInvalid), ack, options, client.port_id()));
+}
+
+void XfrmServer::Close(ClientId id) {
+  const auto at = clients_.find(id);
+  poller_.Remove(at->second.connection->fd());
+  counters_.lost += at->second.connection->lost();
+  clients_.erase(at);
+  CountAcquireListeners();
+}
+
+void XfrmServer::UpdatePolling(Client& client) {
+  const bool write = client.connection->wants_write();
+  if (write == client.polls_write) return;
+  client.polls_write = write;
+  const uint32_t events = EPOLLIN | EPOLLRDHUP | (write ? EPOLLOUT : 0u);
+  const Status modified = poller_.Modify(client.connection->fd(), events);
+  if (!modified) Log(LogLevel::kError, "xfrm: " + modified.error().message);
+}
+
+void XfrmServer::CountAcquireListeners() {
+  int listeners = 0;
+  for (const auto& [id, client] : clients_) {
+    if (client.connection->Listens(xfrm::EventGroup::kAcquire)) ++listeners;
+  }
+  acquire_listeners_.store(listeners);
+}
+
+bool XfrmServer::AnybodyListens(xfrm::EventGroup group) const {
+  for (const auto& [id, client] : clients_) {
+    if (client.connection->Listens(group)) return true;
+  }
+  return false;
+}
+
+void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) {
+  const xfrm::EventGroup group = GroupOf(event);
+  if (control_ == nullptr || !AnybodyListens(group)) return;
+  ++counters_.events;
+  Spread(group, EncodeEvent(event, origin, *control_));
+}
+
+void XfrmServer::Spread(xfrm::EventGroup group, netlink::Buffer message) {
+  nlmsghdr header;
+  std::memcpy(&header, message.data(), sizeof(header));
+  header.nlmsg_flags |=
+      static_cast<uint16_t>(static_cast<unsigned>(group) << transport::kGroupShift);
+  std::memcpy(message.data(), &header, sizeof(header));
+  const auto datagram = std::make_shared<const netlink::Buffer>(std::move(message));
+  for (auto& [id, client] : clients_) {
+    if (!client.connection->Listens(group)) continue;
+    client.connection->Send(datagram);
+    UpdatePolling(client);
+  }
+}
+
+XfrmServer::Counters XfrmServer::counters() const {
+  Counters result = counters_;
+  for (const auto& [id, client] : clients_) result.lost += client.connection->lost();
+  return result;
+}
+
+}  // namespace cygnet

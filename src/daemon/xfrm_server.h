@@ -1,0 +1,101 @@
+// XfrmServer: the daemon's side of NETLINK_XFRM. Listens on an abstract Unix socket, executes what
+// clients send in lock-step (netlink/unix_transport.h) and spreads the control plane's events to
+// the clients that listen for them. Everything runs in the poller's thread; only WantsAcquire may
+// be called from others.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "control/control_event.h"
+#include "control/xfrm_control.h"
+#include "daemon/peer_credentials.h"
+#include "daemon/poller.h"
+#include "daemon/xfrm_server_connection.h"
+#include "daemon/xfrm_server_requests.h"
+#include "netlink/unix_transport.h"
+
+namespace cygnet {
+
+struct XfrmServerOptions {
+  std::string socket_name{transport::kXfrmSocketName};  // abstract, without the leading NUL
+  std::size_t max_connections = 1024;
+  // Of these, for peers that may only be refused: anybody in the network namespace can connect, and
+  // must not keep others out.
+  std::size_t max_unpermitted = 64;
+  std::size_t max_queued_bytes = 1u << 20;  // per connection, beside the socket's own buffer
+  // Judged once, when a connection is accepted.
+  std::function<bool(int fd)> is_permitted = PeerIsNetAdmin;
+  std::function<uint32_t()> larval_seconds = ReadAcquireExpires;
+};
+
+class XfrmServer final : public ControlListener {
+ public:
+  struct Counters {
+    uint64_t requests = 0;             // messages executed or refused
+    uint64_t events = 0;               // of the control plane that somebody listened for
+    uint64_t lost = 0;                 // messages that clients did not read in time
+    uint64_t connections_refused = 0;  // beyond the limits
+  };
+
+  // Until Start, events go nowhere: the control plane may be built in between.
+  // REQUIRES: `poller` and what Start is given outlive the server.
+  XfrmServer(Poller& poller, XfrmServerOptions options);
+  ~XfrmServer() override;
+  XfrmServer(const XfrmServer&) = delete;
+  XfrmServer& operator=(const XfrmServer&) = delete;
+
+  // Binds the socket; clients are served from the next RunOnce on. kExists: a daemon is already
+  // listening in this network namespace.
+  Status Start(XfrmControl& control);
+
+  void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
+  bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
+
+  std::size_t connections() const { return clients_.size(); }
+  Counters counters() const;
+
+ private:
+  using ClientId = uint64_t;
+  struct Client {
+    std::unique_ptr<XfrmConnection> connection;
+    bool polls_write = false;
+  };
+  enum class Input : uint8_t { kDatagram, kNothing, kEnd };
+
+  Result<int> Listen() const;
+  void Accept();
+  bool HasRoomFor(bool permitted) const;
+  void Refuse(int fd);
+  void OnClientReady(ClientId id, uint32_t events);
+  Input ReadDatagram(XfrmConnection& client);
+  void Execute(std::span<const uint8_t> datagram, XfrmConnection& client);
+  void RefuseOversized(XfrmConnection& client);
+  void Close(ClientId id);
+  void UpdatePolling(Client& client);
+  void CountAcquireListeners();
+  bool AnybodyListens(xfrm::EventGroup group) const;
+  void Spread(xfrm::EventGroup group, netlink::Buffer message);
+
+  Poller& poller_;
+  const XfrmServerOptions options_;
+  XfrmControl* control_ = nullptr;
+  std::optional<XfrmRequests> requests_;
+  int listen_fd_ = -1;
+  int spare_fd_ = -1;  // given up for a moment to refuse a connection when fds run out
+  bool refusing_ = false;
+  std::map<ClientId, Client> clients_;
+  ClientId next_id_ = 1;
+  std::atomic<int> acquire_listeners_{0};
+  Counters counters_;  // `lost` of closed connections only
+  netlink::Buffer input_;
+};
+
+}  // namespace cygnet

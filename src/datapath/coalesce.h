@@ -1,0 +1,35 @@
+// Coalescer: joins TCP segments of one flow that follow each other in a burst into one super-packet
+// for the host (the inverse of segmentation; the kernel's GRO rules).
+#pragma once
+
+#include "net/flow_key.h"
+#include "packet/packet_batch.h"
+
+namespace cygnet {
+
+// One worker's. Rewrites a batch of packets for the host: order within a flow is kept, packets that
+// do not fit together pass unchanged.
+class Coalescer {
+ public:
+  void Run(PacketBatch* batch, DropSink* sink);
+
+ private:
+  struct Segment {
+    bool eligible = false;
+    bool pushed = false;   // PSH or FIN-less end: nothing may follow
+    uint32_t headers = 0;  // Ethernet, IP, TCP
+    uint32_t tcp_at = 0;
+    uint32_t payload = 0;
+    uint32_t seq = 0;
+    IpPacketView ip;
+  };
+  static Segment Examine(const Packet& packet);
+  static bool Continues(const Packet& first, const Segment& a, const Packet& next, const Segment& b,
+                        uint32_t expected_seq);
+  // Joins packets [begin, end) of the batch, all of one flow and in sequence.
+  Packet* Join(const PacketBatch& batch, uint32_t begin, uint32_t end, PacketCache* cache);
+
+  std::array<Segment, kMaxBatch> segments_;
+};
+
+}  // namespace cygnet

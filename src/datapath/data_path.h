@@ -1,0 +1,100 @@
+// DataPath: what all workers share: the databases, the interfaces, and the way back to control.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "base/quiescence.h"
+#include "base/spsc_ring.h"
+#include "device/driver.h"
+#include "packet/packet_pool.h"
+#include "policy/spd.h"
+#include "sa/sad.h"
+
+namespace cygnet {
+
+// One bump in the stack: the host's interface and the wire behind it.
+struct Interface {
+  Port* host = nullptr;
+  Port* wire = nullptr;
+  OffloadDevice* offload = nullptr;
+  int32_t ifindex = 0;  // of the host side, as clients know it
+};
+
+// What a worker reports to the control thread. Objects are named by their numbers, which outlive
+// them.
+struct DataPathEvent {
+  enum class Kind : uint8_t { kAcquire, kSoftLimit, kHardLimit, kSequenceExhausted };
+  Kind kind = Kind::kAcquire;
+  uint8_t interface = 0;
+  uint64_t sa_number = 0;
+  uint64_t policy_number = 0;
+  FlowKey flow{};
+};
+
+// Addresses of the host itself, to tell "in" from "forward". Immutable; replaced as a whole.
+class HostAddresses {
+ public:
+  HostAddresses() = default;
+  explicit HostAddresses(std::vector<ParsedAddress> addresses) : addresses_(std::move(addresses)) {}
+  bool Contains(const IpAddress& a, IpFamily family) const {
+    for (const ParsedAddress& own : addresses_) {
+      if (own.family == family && own.address == a) return true;
+    }
+    return IsMulticastOrBroadcast(a, family);
+  }
+  const std::vector<ParsedAddress>& all() const { return addresses_; }
+
+ private:
+  std::vector<ParsedAddress> addresses_;
+};
+
+class DataPath {
+ public:
+  explicit DataPath(uint32_t workers)
+      : spd(&quiescence), sad(&quiescence), host_addresses_(new HostAddresses) {
+    for (uint32_t i = 0; i < workers; ++i) {
+      events.push_back(std::make_unique<SpscRing<DataPathEvent>>(1024));
+      drops.push_back(std::make_unique<DropCounters>());
+      readers.push_back(quiescence.AddReader());
+    }
+  }
+  ~DataPath() { delete host_addresses_.load(); }
+
+  uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
+
+  // Raised by control with every change of SPD, SAD or host addresses: what workers cached before
+  // holds no more.
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
+
+  const HostAddresses& host_addresses() const {
+    return *host_addresses_.load(std::memory_order_acquire);
+  }
+  void SetHostAddresses(std::vector<ParsedAddress> addresses) {
+    const HostAddresses* old = host_addresses_.exchange(new HostAddresses(std::move(addresses)),
+                                                        std::memory_order_acq_rel);
+    quiescence.Retire([old] { delete old; });
+    BumpGeneration();
+  }
+
+  Quiescence quiescence;
+  Spd spd;
+  Sad sad;
+  std::vector<Interface> interfaces;                             // fixed before the workers start
+  std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
+  std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
+  std::vector<Quiescence::Reader*> readers;                      // one per worker
+  Doorbell control_bell;                                         // rung after an event was pushed
+  // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
+  bool ike_bypass = true;
+
+ private:
+  std::atomic<uint64_t> generation_{1};
+  std::atomic<const HostAddresses*> host_addresses_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,151 @@
+#include "datapath/flow_decision.h"
+
+#include "base/endian.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint8_t kNdFirst = 133;  // router solicitation … redirect (RFC 4861)
+constexpr uint8_t kNdLast = 137;
+constexpr uint8_t kNdHopLimit = 255;
+
+bool IsTunnelMode(uint8_t mode) { return mode == static_cast<uint8_t>(SaMode::kTunnel); }
+
+// Addresses of the SA that a template wants for this flow (kernel: xfrm_tmpl_resolve_one): a
+// tunnel's are the template's, transport's are the packet's.
+Sad::OutboundQuery QueryFor(const Template& tmpl, const FlowKey& flow) {
+  Sad::OutboundQuery query{.reqid = tmpl.reqid,
+                           .mode = static_cast<SaMode>(tmpl.mode),
+                           .proto = tmpl.proto,
+                           .family = tmpl.family,
+                           .spi = tmpl.spi,
+                           .daddr = tmpl.daddr,
+                           .saddr = tmpl.saddr};
+  if (!IsTunnelMode(tmpl.mode)) {
+    query.family = flow.family;
+    query.daddr = flow.daddr;
+    query.saddr = flow.saddr;
+  }
+  return query;
+}
+
+FlowDecision Drop(DropReason reason, Policy* policy = nullptr) {
+  return {.action = FlowAction::kDrop, .reason = reason, .policy = policy};
+}
+
+FlowDecision Bypass(Policy* policy = nullptr) {
+  return {.action = FlowAction::kBypass, .policy = policy};
+}
+
+// The SA fulfils the template (kernel: xfrm_state_ok, xfrm_state_addr_cmp). A reqid of 0 in the
+// template is a wildcard here, unlike on output.
+bool Fulfils(const Template& tmpl, const Sa& sa) {
+  const SaSpec& spec = sa.spec();
+  if (tmpl.proto != spec.proto || tmpl.mode != static_cast<uint8_t>(spec.mode)) return false;
+  if (tmpl.spi.value != 0 && tmpl.spi != spec.spi) return false;
+  if (tmpl.reqid.value != 0 && tmpl.reqid != spec.reqid) return false;
+  if (!IsTunnelMode(tmpl.mode)) return true;
+  if (tmpl.family != spec.family) return false;
+  return (tmpl.daddr.IsAny() || tmpl.daddr == spec.daddr) &&
+         (tmpl.saddr.IsAny() || tmpl.saddr == spec.saddr);
+}
+
+bool SelectorAdmits(const Selector& selector, const FlowKey& flow) {
+  const bool all = selector.prefixlen_d == 0 && selector.prefixlen_s == 0 && selector.proto == 0 &&
+                   selector.dport_mask == 0 && selector.sport_mask == 0;
+  return all || selector.Matches(flow, 0);
+}
+
+DropReason CheckTemplates(const PolicySpec& policy, const Sa* sa) {
+  bool used = false;
+  for (const Template& tmpl : policy.templates) {
+    if (sa != nullptr && !used && Fulfils(tmpl, *sa)) {
+      used = true;
+    } else if (!tmpl.optional) {
+      return DropReason::kInTemplateMismatch;
+    }
+  }
+  // A tunnel that the policy does not know of gives no right in; transport is harmless.
+  if (sa != nullptr && !used && sa->spec().mode == SaMode::kTunnel) {
+    return DropReason::kInTemplateMismatch;
+  }
+  return DropReason::kNone;
+}
+
+}  // namespace
+
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
+  if (path.spd.Idle()) return Bypass();
+  Policy* policy = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  if (policy == nullptr) {
+    return path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
+               ? Bypass()
+               : Drop(DropReason::kOutPolicyBlock);
+  }
+  if (policy->spec.action == PolicyAction::kBlock) {
+    return Drop(DropReason::kOutPolicyBlock, policy);
+  }
+  if (policy->spec.templates.empty()) return Bypass(policy);
+  FlowDecision decision = Drop(DropReason::kOutNoState, policy);
+  std::size_t required = 0;
+  for (const Template& tmpl : policy->spec.templates) {
+    OutboundSa* sa = path.sad.ResolveOutbound(QueryFor(tmpl, ip.flow), ip.flow);
+    if (sa == nullptr) {
+      decision.acquire = true;
+      if (tmpl.optional) continue;  // "level use": in clear, but key management is asked
+      return decision;
+    }
+    ++required;
+    decision.sa = sa;
+  }
+  if (required > 1) return Drop(DropReason::kNested, policy);
+  decision.action = required == 1 ? FlowAction::kProtect : FlowAction::kBypass;
+  decision.reason = DropReason::kNone;
+  return decision;
+}
+
+FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+                           const Sa* sa) {
+  if (sa != nullptr && !SelectorAdmits(sa->spec().selector, flow)) {
+    return Drop(DropReason::kInSelectorMismatch);
+  }
+  const bool tunnel = sa != nullptr && sa->spec().mode == SaMode::kTunnel;
+  const PolicyDirection direction = path.host_addresses().Contains(flow.daddr, flow.family)
+                                        ? PolicyDirection::kIn
+                                        : PolicyDirection::kForward;
+  Policy* policy = path.spd.Lookup(direction, flow, ifindex);
+  if (policy == nullptr) {
+    const bool block = path.spd.DefaultAction(direction) == PolicyAction::kBlock;
+    return block || tunnel ? Drop(DropReason::kInNoPolicy) : Bypass();
+  }
+  if (policy->spec.action == PolicyAction::kBlock) {
+    return Drop(DropReason::kInPolicyBlock, policy);
+  }
+  const DropReason reason = CheckTemplates(policy->spec, sa);
+  return reason == DropReason::kNone ? Bypass(policy) : Drop(reason, policy);
+}
+
+bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacketView& ip,
+                  std::span<const uint8_t> l3) {
+  if (ip.flow.proto == kProtoIcmpv6 && ip.flow.family == IpFamily::kV6) {
+    return !ip.fragment && ip.flow.sport >= kNdFirst && ip.flow.sport <= kNdLast &&
+           l3[7] == kNdHopLimit;
+  }
+  if (!path.ike_bypass || ip.flow.proto != kProtoUdp || ip.later_fragment) return false;
+  // Told by this host's end alone: the far end's port is for whoever sends to choose, and would let
+  // plaintext in to every port here.
+  const bool outbound = direction == PolicyDirection::kOut;
+  const uint16_t own_port = outbound ? ip.flow.sport : ip.flow.dport;
+  const IpAddress& own_address = outbound ? ip.flow.saddr : ip.flow.daddr;
+  if (!path.host_addresses().Contains(own_address, ip.flow.family)) return false;
+  if (own_port == kPortIke) return true;
+  if (own_port != kPortIkeNatT) return false;
+  // On 4500 only IKE behind its marker, and keep-alives (RFC 3948).
+  const std::span<const uint8_t> upper =
+      l3.subspan(ip.header_length, ip.total_length - ip.header_length);
+  if (upper.size() == 9 && upper[8] == 0xff) return true;
+  return upper.size() >= 12 && LoadBe32(upper.data() + 8) == 0;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,25 @@
+// What policy says about a flow (RFC 4301 sections 5.1 and 5.2; rules of the kernel's xfrm_lookup
+// and
+// __xfrm_policy_check). The slow answer behind the FlowCache.
+#pragma once
+
+#include "datapath/data_path.h"
+#include "datapath/flow_cache.h"
+
+namespace cygnet {
+
+// Outbound: pass, protect by an SA, or drop.
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
+
+// Inbound, after decapsulation (`sa` it came by) or for a packet that came in clear (nullptr):
+// kBypass = deliver, or kDrop. Never kProtect.
+FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+                           const Sa* sa);
+
+// Frames that pass in clear whatever policy says: neighbour discovery (as ARP does, being no IP
+// packet), and IKE of this host when the data path bypasses it. `direction`: kOut, or kIn for what
+// arrives. `l3`: the packet's bytes.
+bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacketView& ip,
+                  std::span<const uint8_t> l3);
+
+}  // namespace cygnet

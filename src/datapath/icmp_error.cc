@@ -1,0 +1,93 @@
+#include "datapath/icmp_error.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/endian.h"
+#include "net/checksum.h"
+#include "net/ethernet.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kQuoteV4 = 576 - 28;   // RFC 1812, section 4.3.2.3
+constexpr uint32_t kQuoteV6 = 1280 - 48;  // RFC 4443, section 2.4
+constexpr uint8_t kTtl = 64;
+
+bool IsIcmpError(const IpPacketView& ip) {
+  if (ip.flow.proto == kProtoIcmp) {
+    return ip.flow.sport != 0 && ip.flow.sport != 8;  // anything but echo: do not answer
+  }
+  return ip.flow.proto == kProtoIcmpv6 && ip.flow.sport < 128;
+}
+
+// The answer comes from where the packet was going to: the one address that the host certainly
+// routes to this interface, so that its reverse-path filter lets it in.
+void WriteV4(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {
+  l3[0] = 0x45;
+  l3[1] = 0;
+  StoreBe16(l3 + 2, static_cast<uint16_t>(28 + quote));
+  StoreBe32(l3 + 4, 0);
+  l3[8] = kTtl;
+  l3[9] = kProtoIcmp;
+  std::memcpy(l3 + 12, ip.flow.daddr.bytes.data(), 4);
+  std::memcpy(l3 + 16, ip.flow.saddr.bytes.data(), 4);
+  WriteIpv4HeaderChecksum(l3);
+  uint8_t* icmp = l3 + 20;
+  icmp[0] = 3;
+  icmp[1] = 4;
+  StoreBe32(icmp + 2, 0);
+  StoreBe16(icmp + 6, static_cast<uint16_t>(mtu));
+  StoreBe16(icmp + 2, Checksum({icmp, 8 + quote}));
+}
+
+void WriteV6(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {
+  std::memset(l3, 0, 40);
+  l3[0] = 0x60;
+  StoreBe16(l3 + 4, static_cast<uint16_t>(8 + quote));
+  l3[6] = kProtoIcmpv6;
+  l3[7] = kTtl;
+  std::memcpy(l3 + 8, ip.flow.daddr.bytes.data(), 16);
+  std::memcpy(l3 + 24, ip.flow.saddr.bytes.data(), 16);
+  uint8_t* icmp = l3 + 40;
+  icmp[0] = 2;
+  icmp[1] = 0;
+  StoreBe16(icmp + 2, 0);
+  StoreBe32(icmp + 4, mtu);
+  const uint64_t pseudo =
+      PseudoHeaderSum(ip.flow.daddr, ip.flow.saddr, IpFamily::kV6, kProtoIcmpv6, 8 + quote);
+  StoreBe16(icmp + 2, ChecksumFinish(ChecksumAdd({icmp, 8 + quote}, pseudo)));
+}
+
+}  // namespace
+
+Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu,
+                         PacketCache* cache) {
+  if (IsIcmpError(ip) || ip.later_fragment ||
+      IsMulticastOrBroadcast(ip.flow.daddr, ip.flow.family)) {
+    return nullptr;
+  }
+  Packet* out = cache->Take();
+  if (out == nullptr) return nullptr;
+  const bool v4 = ip.flow.family == IpFamily::kV4;
+  const uint32_t quote = std::min(ip.total_length, v4 ? kQuoteV4 : kQuoteV6);
+  const uint32_t headers = v4 ? 28 : 48;
+  out->l3_offset = packet.l3_offset;
+  out->interface = packet.interface;
+  uint8_t* frame = out->Append(packet.l3_offset + headers + quote);
+  // Back to where it came from: addresses of the Ethernet header the other way round, tags kept.
+  std::memcpy(frame, packet.data() + 6, 6);
+  std::memcpy(frame + 6, packet.data(), 6);
+  std::memcpy(frame + 12, packet.data() + 12, packet.l3_offset - 12u);
+  uint8_t* l3 = frame + packet.l3_offset;
+  std::memcpy(l3 + headers, packet.l3().data(), quote);
+  if (v4) {
+    WriteV4(ip, quote, mtu, l3);
+  } else {
+    WriteV6(ip, quote, mtu, l3);
+  }
+  return out;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,86 @@
+#include "datapath/segment.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/endian.h"
+#include "net/checksum.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint8_t kTcpFin = 0x01;
+constexpr uint8_t kTcpPsh = 0x08;
+constexpr uint8_t kTcpCwr = 0x80;
+
+}  // namespace
+
+bool FinishChecksum(Packet* packet) {
+  if (!packet->csum_partial) return true;
+  const uint32_t start = packet->csum_start;
+  const uint32_t field = start + packet->csum_offset;
+  if (field + 2 > packet->length) return false;
+  // The field holds the pseudo-header's sum already; it is part of what is summed.
+  const uint16_t sum = Checksum({packet->data() + start, packet->length - start});
+  StoreBe16(packet->data() + field, sum == 0 ? 0xffff : sum);
+  packet->csum_partial = false;
+  return true;
+}
+
+bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip) {
+  packet_ = &packet;
+  ip_ = ip;
+  number_ = 0;
+  if (ip.flow.proto != kProtoTcp || ip.fragment || ip.total_length < ip.header_length + 20) {
+    return false;
+  }
+  tcp_at_ = packet.l3_offset + ip.header_length;
+  headers_ = tcp_at_ + (packet.data()[tcp_at_ + 12] >> 4) * 4u;
+  offset_ = headers_;
+  end_ = packet.l3_offset + ip.total_length;  // Ethernet may have padded the frame
+  return headers_ >= tcp_at_ + 20 && headers_ < end_ &&
+         headers_ + packet.gso_size <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+}
+
+uint32_t Segmenter::LargestSegment() const {
+  const uint32_t payload = end_ - headers_;
+  return headers_ - packet_->l3_offset + std::min<uint32_t>(payload, packet_->gso_size);
+}
+
+Packet* Segmenter::Next(PacketCache* cache, IpPacketView* ip) {
+  Packet* out = cache->Take();
+  if (out == nullptr) return nullptr;
+  const uint32_t payload = std::min<uint32_t>(packet_->gso_size, end_ - offset_);
+  const bool last = offset_ + payload == end_;
+  out->interface = packet_->interface;
+  out->l3_offset = packet_->l3_offset;
+  uint8_t* frame = out->Append(headers_ + payload);
+  std::memcpy(frame, packet_->data(), headers_);
+  std::memcpy(frame + headers_, packet_->data() + offset_, payload);
+
+  *ip = ip_;
+  ip->total_length = headers_ - packet_->l3_offset + payload;
+  uint8_t* l3 = frame + packet_->l3_offset;
+  if (ip_.flow.family == IpFamily::kV4) {
+    StoreBe16(l3 + 2, static_cast<uint16_t>(ip->total_length));
+    StoreBe16(l3 + 4, static_cast<uint16_t>(LoadBe16(l3 + 4) + number_));
+    WriteIpv4HeaderChecksum(l3);
+  } else {
+    StoreBe16(l3 + 4, static_cast<uint16_t>(ip->total_length - 40));
+  }
+  uint8_t* tcp = frame + tcp_at_;
+  StoreBe32(tcp + 4, LoadBe32(tcp + 4) + (offset_ - headers_));
+  if (!last) tcp[13] = static_cast<uint8_t>(tcp[13] & ~(kTcpFin | kTcpPsh));
+  if (number_ > 0) tcp[13] = static_cast<uint8_t>(tcp[13] & ~kTcpCwr);  // RFC 3168: once
+  StoreBe16(tcp + 16, 0);
+  const uint32_t tcp_length = headers_ - tcp_at_ + payload;
+  const uint64_t pseudo =
+      PseudoHeaderSum(ip_.flow.saddr, ip_.flow.daddr, ip_.flow.family, kProtoTcp, tcp_length);
+  StoreBe16(tcp + 16, ChecksumFinish(ChecksumAdd({tcp, tcp_length}, pseudo)));
+  offset_ += payload;
+  ++number_;
+  return out;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,37 @@
+// Worker: one thread that moves packets of all interfaces, run to completion, burst by burst.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "datapath/inbound_pipeline.h"
+#include "datapath/outbound_pipeline.h"
+
+namespace cygnet {
+
+class Worker {
+ public:
+  Worker(DataPath* path, uint32_t number, PacketPools* pools, CryptoEngine* engine,
+         const Clock* clock);
+  ~Worker() { Stop(); }
+
+  void Start();
+  void Stop();
+  // One turn of the loop; returns packets received. For tests and benchmarks without a thread.
+  uint32_t RunOnce();
+
+ private:
+  void Loop();
+  void Sleep();
+
+  WorkerContext context_;
+  OutboundPipeline outbound_;
+  InboundPipeline inbound_;
+  const Clock* const clock_;
+  Quiescence::Reader* const reader_;
+  Doorbell stop_bell_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,21 @@
+// Answers of the netlink protocol itself: NLMSG_ERROR (errors and ACKs) and NLMSG_DONE.
+#pragma once
+
+#include <cstdint>
+
+#include "netlink/buffer.h"
+#include "netlink/extended_ack.h"
+#include "netlink/message.h"
+
+namespace cygnet::netlink {
+
+// The answer to `request`: error number 0 is an ACK. Errors echo the whole request unless capped;
+// text and offsets go along only to clients that asked for extended ACKs.
+Buffer BuildAck(const MessageView& request, int error_number, const ExtendedAck& ack,
+                AckOptions options, uint32_t port_id);
+
+// The end of a dump; a failed dump carries its error number here, not in an NLMSG_ERROR.
+Buffer BuildDone(uint32_t seq, int error_number, const ExtendedAck& ack, AckOptions options,
+                 uint32_t port_id);
+
+}  // namespace cygnet::netlink

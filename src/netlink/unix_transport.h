@@ -1,0 +1,49 @@
+// How NETLINK_XFRM travels between the preload shim and the daemon. Each datagram of an AF_UNIX
+// SOCK_SEQPACKET connection is one netlink datagram, unchanged but for what is said here.
+//
+// Abstract names live in the network namespace, which is exactly a netlink socket's scope.
+//
+// Lock-step: a netlink request is done when send() returns. The daemon peeks at a request, executes
+// it, queues every reply and event, and only then consumes the datagram; the shim's send waits until
+// SIOCOUTQ says that nothing of what it sent is unconsumed. (For a dump "every reply" means the first
+// batch; the rest follows as the client reads.)
+//
+// Shim → daemon, as netlink messages of reserved types that no XFRM message has:
+//   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the first
+//              request, after a reconnect, and whenever groups change. Never answered.
+//   kOption    payload OptionPayload: a SOL_NETLINK option was set. Never answered.
+// Daemon → shim:
+//   kOverrun   bare header: events were lost because the client did not read; the shim turns it into
+//              one ENOBUFS from the next receive call and never shows the datagram.
+//   events     the four top bits of nlmsg_flags hold the multicast group number (1 … 8); the shim
+//              clears them and reports nl_groups = 1 << (group - 1) as the sender's address.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace cygnet::transport {
+
+// Abstract socket name, without its leading NUL byte.
+inline constexpr std::string_view kXfrmSocketName = "cygnet/xfrm";
+// The operator's command talks to the daemon here (SOCK_SEQPACKET of JSON text).
+inline constexpr std::string_view kOperatorSocketName = "cygnet/operator";
+
+inline constexpr uint16_t kBind = 0xff01;
+inline constexpr uint16_t kOption = 0xff02;
+inline constexpr uint16_t kOverrun = 0xff03;
+
+struct BindPayload {
+  uint32_t port_id;
+  uint32_t groups;  // bit n-1 = group n
+};
+struct OptionPayload {
+  int32_t option;  // NETLINK_EXT_ACK, NETLINK_CAP_ACK, …
+  int32_t value;
+};
+static_assert(sizeof(BindPayload) == 8 && sizeof(OptionPayload) == 8);
+
+inline constexpr unsigned kGroupShift = 12;  // in nlmsg_flags
+inline constexpr uint16_t kGroupMask = 0xf000;
+
+}  // namespace cygnet::transport

@@ -1,0 +1,222 @@
+#include "sa/sad.h"
+
+#include <gtest/gtest.h>
+
+#include "support/test_sa.h"
+
+namespace cygnet {
+namespace {
+
+using test::MakeSa;
+using test::SaOptions;
+
+FlowKey Flow(const char* src = "10.1.0.1", const char* dst = "10.2.0.1") {
+  FlowKey f;
+  f.saddr = test::Ip(src);
+  f.daddr = test::Ip(dst);
+  f.family = test::Addr(src).family;
+  f.proto = 17;
+  return f;
+}
+
+class SadTest : public testing::Test {
+ protected:
+  std::shared_ptr<Sa> Add(const SaOptions& options = {}) { return Add(test::MakeSpec(options)); }
+  std::shared_ptr<Sa> Add(SaSpec spec) {
+    auto sa = std::make_shared<Sa>(std::move(spec), 1, test::kTestIvMask);
+    sad_.Insert(sa);
+    return sa;
+  }
+  std::shared_ptr<Sa> AddMarked(uint32_t value, uint32_t mask) {
+    SaSpec spec = test::MakeSpec();
+    spec.mark = {value, mask};
+    return Add(std::move(spec));
+  }
+  Sa* Inbound(uint32_t spi = 0x1000, const char* dst = "192.0.2.2", uint8_t proto = kProtoEsp) {
+    return sad_.LookupInbound(Spi(spi), test::Ip(dst), test::Addr(dst).family, proto);
+  }
+  const Sa* Outbound(Sad::OutboundQuery query, const FlowKey& flow = Flow()) {
+    const OutboundSa* found = sad_.ResolveOutbound(query, flow);
+    return found == nullptr ? nullptr : found->sa;
+  }
+  static Sad::OutboundQuery Query() {
+    return {.reqid = Reqid(1),
+            .mode = SaMode::kTunnel,
+            .proto = kProtoEsp,
+            .family = IpFamily::kV4,
+            .spi = Spi(0),
+            .daddr = test::Ip("192.0.2.2"),
+            .saddr = test::Ip("192.0.2.1")};
+  }
+  SaId Id(uint32_t mark = 0) {
+    return {.daddr = test::Ip("192.0.2.2"), .spi = Spi(0x1000), .proto = kProtoEsp,
+            .family = IpFamily::kV4, .mark = mark};
+  }
+  Quiescence quiescence_;
+  Sad sad_{&quiescence_};
+};
+
+TEST_F(SadTest, InboundByDestinationSpiAndProtocol) {
+  const auto sa = Add();
+  EXPECT_EQ(Inbound(), sa.get());
+  EXPECT_EQ(Inbound(0x1001), nullptr);
+  EXPECT_EQ(Inbound(0x1000, "192.0.2.3"), nullptr);
+  EXPECT_EQ(Inbound(0x1000, "192.0.2.2", kProtoAh), nullptr);
+  EXPECT_EQ(Inbound(0x1000, "2001:db8::2"), nullptr);
+}
+
+TEST_F(SadTest, InboundKnowsTheFamilyApart) {
+  Add(SaOptions{.src = "::", .dst = "c000:202::"});  // the bytes of 192.0.2.2, then zeros
+  EXPECT_EQ(Inbound(), nullptr);
+  EXPECT_NE(Inbound(0x1000, "c000:202::"), nullptr);
+}
+
+TEST_F(SadTest, LarvalIsFoundInboundAndNotOutbound) {
+  auto larval = std::make_shared<Sa>(test::MakeSpec(), 1, Sa::Larval{});
+  sad_.Insert(larval);
+  EXPECT_EQ(Inbound(), larval.get());
+  EXPECT_EQ(Outbound(Query()), nullptr);
+}
+
+TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
+  auto sa = Add();
+  const std::weak_ptr<Sa> watch = sa;
+  Quiescence::Reader* reader = quiescence_.AddReader();
+  reader->Online();
+  Sa* raw = Inbound();
+  sad_.Remove(sa);
+  sa.reset();
+  EXPECT_EQ(Inbound(), nullptr);
+  EXPECT_EQ(Outbound(Query()), nullptr);
+  EXPECT_EQ(sad_.size(), 0u);
+  quiescence_.Collect();
+  EXPECT_EQ(raw->spec().spi, Spi(0x1000));
+  reader->Quiescent();
+  quiescence_.Collect();
+  EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(SadTest, NewestWinsOutbound) {
+  Add(SaOptions{.spi = 0x1000});
+  const auto newer = Add(SaOptions{.spi = 0x1001});
+  EXPECT_EQ(Outbound(Query()), newer.get());
+}
+
+TEST_F(SadTest, DyingLosesToAnOlderValidOneAndServesWhenAlone) {
+  const auto older = Add(SaOptions{.spi = 0x1000});
+  const auto newer = Add(SaOptions{.spi = 0x1001});
+  newer->set_state(SaState::kDying);
+  EXPECT_EQ(Outbound(Query()), older.get());
+  older->set_state(SaState::kDead);
+  EXPECT_EQ(Outbound(Query()), newer.get());
+  newer->set_state(SaState::kExpired);
+  EXPECT_EQ(Outbound(Query()), nullptr);
+}
+
+TEST_F(SadTest, EveryFieldOfTheQueryCounts) {
+  Add();
+  struct Case {
+    const char* name;
+    void (*change)(Sad::OutboundQuery*);
+  };
+  const Case cases[] = {
+      {"reqid", [](Sad::OutboundQuery* q) { q->reqid = Reqid(2); }},
+      {"reqid 0 is no wildcard", [](Sad::OutboundQuery* q) { q->reqid = Reqid(0); }},
+      {"mode", [](Sad::OutboundQuery* q) { q->mode = SaMode::kTransport; }},
+      {"protocol", [](Sad::OutboundQuery* q) { q->proto = kProtoAh; }},
+      {"family", [](Sad::OutboundQuery* q) { q->family = IpFamily::kV6; }},
+      {"SPI", [](Sad::OutboundQuery* q) { q->spi = Spi(7); }},
+      {"destination", [](Sad::OutboundQuery* q) { q->daddr = test::Ip("192.0.2.9"); }},
+      {"source", [](Sad::OutboundQuery* q) { q->saddr = test::Ip("192.0.2.9"); }},
+  };
+  EXPECT_NE(Outbound(Query()), nullptr);
+  for (const Case& c : cases) {
+    Sad::OutboundQuery query = Query();
+    c.change(&query);
+    EXPECT_EQ(Outbound(query), nullptr) << c.name;
+  }
+  Sad::OutboundQuery exact = Query();
+  exact.spi = Spi(0x1000);
+  exact.saddr = IpAddress{};
+  EXPECT_NE(Outbound(exact), nullptr);
+}
+
+TEST_F(SadTest, SelectorOfTheSaDecidesOutbound) {
+  SaSpec narrow = test::MakeSpec({.spi = 0x2000});
+  narrow.selector = test::MakeSelector("10.1.0.0/16", "10.2.5.0/24");
+  const auto wide = Add();
+  const auto sa = Add(std::move(narrow));
+  EXPECT_EQ(Outbound(Query(), Flow("10.1.0.1", "10.2.5.1")), sa.get());
+  EXPECT_EQ(Outbound(Query(), Flow("10.1.0.1", "10.2.6.1")), wide.get());
+}
+
+TEST_F(SadTest, SelectorWithoutAnyLimitTakesTheOtherFamilyToo) {
+  const auto sa = Add();  // IPv4 selector 0/0, and an IPv6 flow in its tunnel
+  EXPECT_EQ(Outbound(Query(), Flow("fd01::1", "fd02::1")), sa.get());
+}
+
+TEST_F(SadTest, WhatIsForInputOnlyIsNotResolved) {
+  Add(SaOptions{.direction = SaDirection::kIn});
+  EXPECT_EQ(Outbound(Query()), nullptr);
+  EXPECT_NE(Inbound(), nullptr);
+}
+
+TEST_F(SadTest, FindByIdentityWithMarks) {
+  const auto plain = Add();
+  EXPECT_EQ(sad_.Find(Id()), plain);
+  const auto marked = AddMarked(5, 0xff);
+  EXPECT_EQ(sad_.Find(Id(5)), marked);        // the newest that admits the mark
+  EXPECT_EQ(sad_.Find(Id(0x105)), marked);
+  EXPECT_EQ(sad_.Find(Id(6)), plain);         // mark 0/0 admits all
+  EXPECT_EQ(sad_.Find(Id(0)), plain);
+  SaId other = Id();
+  other.proto = kProtoAh;
+  EXPECT_EQ(sad_.Find(other), nullptr);
+}
+
+TEST_F(SadTest, PacketsHaveMarkZero) {
+  AddMarked(5, 0xff);
+  EXPECT_EQ(Inbound(), nullptr);
+  EXPECT_EQ(Outbound(Query()), nullptr);
+  const auto zero = AddMarked(0, 0xff);
+  EXPECT_EQ(Inbound(), zero.get());
+}
+
+TEST_F(SadTest, AcquireIsAnsweredByItsNumber) {
+  SaSpec spec = test::MakeSpec();
+  spec.acquire_seq = 9;
+  auto larval = std::make_shared<Sa>(std::move(spec), 1, Sa::Larval{});
+  sad_.Insert(larval);
+  EXPECT_EQ(sad_.FindByAcquireSeq(9), larval);
+  EXPECT_EQ(sad_.FindByAcquireSeq(8), nullptr);
+  larval->set_state(SaState::kValid);
+  EXPECT_EQ(sad_.FindByAcquireSeq(9), nullptr);
+}
+
+TEST_F(SadTest, SpiIsTakenWhateverTheAddress) {
+  Add();
+  EXPECT_TRUE(sad_.SpiTaken(kProtoEsp, Spi(0x1000)));
+  EXPECT_FALSE(sad_.SpiTaken(kProtoAh, Spi(0x1000)));
+  EXPECT_FALSE(sad_.SpiTaken(kProtoEsp, Spi(0x1001)));
+}
+
+TEST_F(SadTest, ListIsNewestFirst) {
+  for (uint32_t spi = 1; spi <= 3; ++spi) Add(SaOptions{.spi = spi});
+  std::vector<uint32_t> spis;
+  for (const auto& sa : sad_.List()) spis.push_back(sa->spec().spi.value);
+  EXPECT_EQ(spis, (std::vector<uint32_t>{3, 2, 1}));
+}
+
+TEST_F(SadTest, ThousandsAreFoundAndRemoved) {
+  std::vector<std::shared_ptr<Sa>> all;
+  for (uint32_t spi = 1; spi <= 3000; ++spi) all.push_back(Add(SaOptions{.spi = spi}));
+  for (uint32_t spi = 1; spi <= 3000; ++spi) ASSERT_EQ(Inbound(spi), all[spi - 1].get());
+  for (uint32_t spi = 1; spi <= 3000; spi += 2) sad_.Remove(all[spi - 1]);
+  for (uint32_t spi = 1; spi <= 3000; ++spi) {
+    ASSERT_EQ(Inbound(spi), spi % 2 == 1 ? nullptr : all[spi - 1].get());
+  }
+  EXPECT_EQ(sad_.size(), 1500u);
+}
+
+}  // namespace
+}  // namespace cygnet

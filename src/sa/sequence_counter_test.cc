@@ -1,0 +1,72 @@
+#include "sa/sequence_counter.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+namespace cygnet {
+namespace {
+
+TEST(SequenceCounterTest, StartsBehindTheLastSent) {
+  SequenceCounter c(41, 1000);
+  const SequenceRange r = c.Reserve(3);
+  EXPECT_EQ(r.first, 42u);
+  EXPECT_EQ(r.count, 3u);
+  EXPECT_EQ(c.last_sent(), 44u);
+}
+
+TEST(SequenceCounterTest, GivesWhatIsLeftAndThenNothing) {
+  SequenceCounter c(0xfffffffc, 0xffffffff);
+  EXPECT_EQ(c.Reserve(10).count, 3u);
+  EXPECT_EQ(c.last_sent(), 0xffffffffu);
+  EXPECT_EQ(c.Reserve(1).count, 0u);
+  EXPECT_EQ(c.Reserve(64).count, 0u);
+}
+
+TEST(SequenceCounterTest, NothingAsksForNothing) {
+  SequenceCounter c(5, 10);
+  EXPECT_EQ(c.Reserve(0).count, 0u);
+  EXPECT_EQ(c.last_sent(), 5u);
+}
+
+TEST(SequenceCounterTest, SixtyFourBitsEndToo) {
+  SequenceCounter c(~uint64_t{0} - 2, ~uint64_t{0});
+  const SequenceRange r = c.Reserve(64);
+  EXPECT_EQ(r.first, ~uint64_t{0} - 1);
+  EXPECT_EQ(r.count, 2u);
+  EXPECT_EQ(c.Reserve(1).count, 0u);
+}
+
+// A client may install an SA whose counter is behind its limit: it must not start over.
+TEST(SequenceCounterTest, StartBeyondTheLimitIsExhausted) {
+  SequenceCounter c(0x1'00000005, 0xffffffff);
+  EXPECT_EQ(c.Reserve(1).count, 0u);
+  EXPECT_EQ(c.last_sent(), 0x1'00000005u);
+}
+
+TEST(SequenceCounterTest, ThreadsNeverShareANumber) {
+  constexpr uint64_t kLimit = 100'000;
+  SequenceCounter c(0, kLimit);
+  std::vector<std::vector<uint64_t>> got(4);
+  std::vector<std::thread> threads;
+  for (auto& mine : got) {
+    threads.emplace_back([&c, &mine] {
+      for (uint32_t n = 1;; n = n % 64 + 1) {
+        const SequenceRange r = c.Reserve(n);
+        if (r.count == 0) return;
+        for (uint32_t i = 0; i < r.count; ++i) mine.push_back(r.first + i);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  std::vector<uint64_t> all;
+  for (const auto& mine : got) all.insert(all.end(), mine.begin(), mine.end());
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), kLimit);
+  for (uint64_t i = 0; i < kLimit; ++i) ASSERT_EQ(all[i], i + 1);
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,69 @@
+// A daemon for the shim's tests: speaks netlink/unix_transport.h with canned answers, and does what
+// a request's type asks of it, so that the client under test directs its own scenario.
+#pragma once
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace cygnet::shim {
+
+// Request types that exist here only. The payload, where one is named, is a uint32_t.
+namespace fake {
+inline constexpr uint16_t kAnswer = 0x40;      // acknowledged
+inline constexpr uint16_t kSlowAnswer = 0x41;  // acknowledged after payload microseconds
+inline constexpr uint16_t kEvent = 0x42;       // an event to group `payload`, acknowledged
+inline constexpr uint16_t kOverrun = 0x43;     // the mark of lost events, then acknowledged
+inline constexpr uint16_t kReport = 0x44;      // answered by a Report
+inline constexpr uint16_t kRestart = 0x45;     // acknowledged; then no daemon for payload ms
+inline constexpr uint16_t kDieUnread = 0x46;   // the first is never read; the next acknowledged
+inline constexpr uint16_t kHalfDump = 0x47;    // one part of a dump, then the connection ends
+inline constexpr uint16_t kStayAway = 0x48;    // never read; then no daemon for payload ms
+inline constexpr uint16_t kEventMessage = 0x50;
+
+struct Report {
+  uint32_t port_id;
+  uint32_t groups;
+  uint32_t options;   // bit per SOL_NETLINK option that is on
+  uint32_t controls;  // control messages on this connection so far
+};
+}  // namespace fake
+
+class FakeDaemon {
+ public:
+  FakeDaemon();
+  ~FakeDaemon();
+  FakeDaemon(const FakeDaemon&) = delete;
+  FakeDaemon& operator=(const FakeDaemon&) = delete;
+
+ private:
+  struct Client {
+    int fd;
+    uint32_t port_id = 0;
+    uint32_t groups = 0;
+    uint32_t options = 0;
+    uint32_t controls = 0;
+  };
+  struct Request;
+  enum class Verdict { kConsume, kHangUpUnread, kConsumeAndHangUp, kRestart };
+
+  void Run();
+  bool Listen();
+  void CloseAll();
+  // False when the client is gone.
+  bool Serve(Client& client);
+  Verdict Execute(Client& client, const Request& request);
+  Verdict ExecuteNative(Client& client, const Request& request);
+  void TakeControl(Client& client, const Request& request);
+  void Multicast(uint32_t group, const Request& request);
+  void AnswerDump(const Client& client, const Request& request) const;
+
+  int listener_ = -1;
+  int wake_[2] = {-1, -1};
+  int pause_ms_ = -1;  // ≥ 0: a restart was asked for
+  bool died_unread_ = false;
+  std::vector<Client> clients_;
+  std::thread thread_;
+};
+
+}  // namespace cygnet::shim

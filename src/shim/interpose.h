@@ -1,0 +1,8 @@
+// What the interposing files share. They are compiled without _FORTIFY_SOURCE, whose inline
+// wrappers would stand where our definitions must.
+#pragma once
+
+#include "shim/real_calls.h"
+#include "shim/socket_table.h"
+
+#define CYGNET_EXPORT extern "C" __attribute__((visibility("default")))

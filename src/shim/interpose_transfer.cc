@@ -1,0 +1,203 @@
+// The interposed calls that move data. Each looks the descriptor up and goes to Send or Receive for
+// one of ours, else straight to libc.
+#include "shim/connection.h"
+#include "shim/interpose.h"
+#include "shim/transfer.h"
+
+// NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
+extern "C" [[noreturn]] void __chk_fail();
+// NOLINTEND(bugprone-reserved-identifier)
+
+namespace cygnet::shim {
+namespace {
+
+ssize_t SendBuffer(const Pin& pin, int fd, const void* bytes, size_t size, int flags) {
+  iovec buffer{.iov_base = const_cast<void*>(bytes), .iov_len = size};
+  msghdr message{};
+  message.msg_iov = &buffer;
+  message.msg_iovlen = 1;
+  return Send(pin.socket(), fd, message, flags);
+}
+
+ssize_t ReceiveBuffer(const Pin& pin, int fd, void* bytes, size_t size, int flags,
+                      sockaddr* from = nullptr, socklen_t* from_length = nullptr) {
+  if (from != nullptr && from_length == nullptr) {
+    return Fail(EFAULT);
+  }
+  iovec buffer{.iov_base = bytes, .iov_len = size};
+  msghdr message{};
+  message.msg_iov = &buffer;
+  message.msg_iovlen = 1;
+  message.msg_name = from;
+  message.msg_namelen = from != nullptr ? *from_length : 0;
+  const ssize_t result = Receive(pin.socket(), fd, message, flags);
+  if (result >= 0 && from != nullptr) {
+    *from_length = message.msg_namelen;
+  }
+  return result;
+}
+
+// Both return what the call for many returns: a count once there is one, else the error.
+int SendMany(const Pin& pin, int fd, mmsghdr* messages, unsigned count, int flags) {
+  unsigned done = 0;
+  for (; done < count; ++done) {
+    const ssize_t sent = Send(pin.socket(), fd, messages[done].msg_hdr, flags);
+    if (sent < 0) {
+      break;
+    }
+    messages[done].msg_len = static_cast<unsigned>(sent);
+  }
+  return done > 0 || count == 0 ? static_cast<int>(done) : -1;
+}
+
+int ReceiveMany(const Pin& pin, int fd, mmsghdr* messages, unsigned count, int flags,
+                const timespec* timeout) {
+  const int64_t deadline_ns =
+      timeout == nullptr
+          ? 0
+          : MonotonicNs() + int64_t{timeout->tv_sec} * 1'000'000'000 + timeout->tv_nsec;
+  unsigned done = 0;
+  while (done < count) {
+    const int per_call = flags & ~MSG_WAITFORONE;
+    const int wait = (flags & MSG_WAITFORONE) != 0 && done > 0 ? MSG_DONTWAIT : 0;
+    const ssize_t received = Receive(pin.socket(), fd, messages[done].msg_hdr, per_call | wait);
+    if (received < 0) {
+      break;
+    }
+    messages[done++].msg_len = static_cast<unsigned>(received);
+    // As in the kernel, the time is looked at between datagrams only.
+    if (deadline_ns != 0 && MonotonicNs() >= deadline_ns) {
+      break;
+    }
+  }
+  return done > 0 || count == 0 ? static_cast<int>(done) : -1;
+}
+
+}  // namespace
+}  // namespace cygnet::shim
+
+using namespace cygnet::shim;
+
+CYGNET_EXPORT ssize_t send(int fd, const void* bytes, size_t size, int flags) {
+  const Pin pin(fd);
+  return pin ? SendBuffer(pin, fd, bytes, size, flags) : real::send(fd, bytes, size, flags);
+}
+
+CYGNET_EXPORT ssize_t sendto(int fd, const void* bytes, size_t size, int flags, const sockaddr* to,
+                             socklen_t to_length) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::sendto(fd, bytes, size, flags, to, to_length);
+  }
+  iovec buffer{.iov_base = const_cast<void*>(bytes), .iov_len = size};
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr*>(to);
+  message.msg_namelen = to_length;
+  message.msg_iov = &buffer;
+  message.msg_iovlen = 1;
+  return Send(pin.socket(), fd, message, flags);
+}
+
+CYGNET_EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+  const Pin pin(fd);
+  return pin ? Send(pin.socket(), fd, *message, flags) : real::sendmsg(fd, message, flags);
+}
+
+CYGNET_EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+  const Pin pin(fd);
+  return pin ? SendMany(pin, fd, messages, count, flags)
+             : real::sendmmsg(fd, messages, count, flags);
+}
+
+CYGNET_EXPORT ssize_t write(int fd, const void* bytes, size_t size) {
+  const Pin pin(fd);
+  return pin ? SendBuffer(pin, fd, bytes, size, 0) : real::write(fd, bytes, size);
+}
+
+CYGNET_EXPORT ssize_t writev(int fd, const iovec* buffers, int count) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::writev(fd, buffers, count);
+  }
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(buffers);
+  message.msg_iovlen = static_cast<size_t>(count < 0 ? 0 : count);
+  return Send(pin.socket(), fd, message, 0);
+}
+
+CYGNET_EXPORT ssize_t recv(int fd, void* bytes, size_t size, int flags) {
+  const Pin pin(fd);
+  return pin ? ReceiveBuffer(pin, fd, bytes, size, flags) : real::recv(fd, bytes, size, flags);
+}
+
+CYGNET_EXPORT ssize_t recvfrom(int fd, void* bytes, size_t size, int flags, sockaddr* from,
+                               socklen_t* from_length) {
+  const Pin pin(fd);
+  return pin ? ReceiveBuffer(pin, fd, bytes, size, flags, from, from_length)
+             : real::recvfrom(fd, bytes, size, flags, from, from_length);
+}
+
+CYGNET_EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
+  const Pin pin(fd);
+  return pin ? Receive(pin.socket(), fd, *message, flags) : real::recvmsg(fd, message, flags);
+}
+
+CYGNET_EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags,
+                           timespec* timeout) {
+  const Pin pin(fd);
+  return pin ? ReceiveMany(pin, fd, messages, count, flags, timeout)
+             : real::recvmmsg(fd, messages, count, flags, timeout);
+}
+
+CYGNET_EXPORT ssize_t read(int fd, void* bytes, size_t size) {
+  const Pin pin(fd);
+  return pin ? ReceiveBuffer(pin, fd, bytes, size, 0) : real::read(fd, bytes, size);
+}
+
+CYGNET_EXPORT ssize_t readv(int fd, const iovec* buffers, int count) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::readv(fd, buffers, count);
+  }
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(buffers);
+  message.msg_iovlen = static_cast<size_t>(count < 0 ? 0 : count);
+  return Receive(pin.socket(), fd, message, 0);
+}
+
+// NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
+// What a client built with _FORTIFY_SOURCE calls where the compiler knows the buffer's size.
+CYGNET_EXPORT ssize_t __read_chk(int fd, void* bytes, size_t size, size_t room) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::read_chk(fd, bytes, size, room);
+  }
+  if (size > room) {
+    __chk_fail();
+  }
+  return ReceiveBuffer(pin, fd, bytes, size, 0);
+}
+
+CYGNET_EXPORT ssize_t __recv_chk(int fd, void* bytes, size_t size, size_t room, int flags) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::recv_chk(fd, bytes, size, room, flags);
+  }
+  if (size > room) {
+    __chk_fail();
+  }
+  return ReceiveBuffer(pin, fd, bytes, size, flags);
+}
+
+CYGNET_EXPORT ssize_t __recvfrom_chk(int fd, void* bytes, size_t size, size_t room, int flags,
+                                     sockaddr* from, socklen_t* from_length) {
+  const Pin pin(fd);
+  if (!pin) {
+    return real::recvfrom_chk(fd, bytes, size, room, flags, from, from_length);
+  }
+  if (size > room) {
+    __chk_fail();
+  }
+  return ReceiveBuffer(pin, fd, bytes, size, flags, from, from_length);
+}
+// NOLINTEND(bugprone-reserved-identifier)

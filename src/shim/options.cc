@@ -1,0 +1,226 @@
+// setsockopt() and getsockopt() as a NETLINK_XFRM socket answers them.
+#include "shim/options.h"
+
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "shim/connection.h"
+#include "shim/real_calls.h"
+
+namespace cygnet::shim {
+namespace {
+
+// From linux/netlink.h, which has the same number for the newest kernels only.
+constexpr int kMaxGroup = 32;
+
+bool IsFlagOption(int name) {
+  switch (name) {
+    case NETLINK_PKTINFO:
+    case NETLINK_BROADCAST_ERROR:
+    case NETLINK_NO_ENOBUFS:
+    case NETLINK_LISTEN_ALL_NSID:
+    case NETLINK_CAP_ACK:
+    case NETLINK_EXT_ACK:
+    case NETLINK_GET_STRICT_CHK:
+      return true;
+    default:
+      return false;
+  }
+}
+
+int ChangeMembership(XfrmSocket& socket, int fd, int name, int group) {
+  if (group < 1 || group > kMaxGroup) {
+    return Fail(EINVAL);
+  }
+  const uint32_t bit = 1U << (group - 1);
+  if (name == NETLINK_ADD_MEMBERSHIP) {
+    socket.state.groups.fetch_or(bit);
+  } else {
+    socket.state.groups.fetch_and(~bit);
+  }
+  Announce(socket, fd);
+  return 0;
+}
+
+int SetNetlinkOption(XfrmSocket& socket, int fd, int name, const void* value, socklen_t length) {
+  int number = 0;  // as in the kernel, a short value counts as 0
+  if (length >= sizeof number) {
+    if (value == nullptr) {
+      return Fail(EFAULT);
+    }
+    memcpy(&number, value, sizeof number);
+  }
+  if (name == NETLINK_ADD_MEMBERSHIP || name == NETLINK_DROP_MEMBERSHIP) {
+    return ChangeMembership(socket, fd, name, number);
+  }
+  if (!IsFlagOption(name)) {
+    return Fail(ENOPROTOOPT);
+  }
+  const uint32_t bit = 1U << name;
+  if (number != 0) {
+    socket.state.options.fetch_or(bit);
+  } else {
+    socket.state.options.fetch_and(~bit);
+  }
+  if (name == NETLINK_EXT_ACK || name == NETLINK_CAP_ACK) {
+    AnnounceOption(socket, fd, name, number != 0 ? 1 : 0);
+  }
+  return 0;
+}
+
+// Kept, because a new connection must have it too, and a placeholder has one of its own.
+int SetReceiveTimeout(XfrmSocket& socket, int fd, const void* value, socklen_t length) {
+  timeval timeout{};
+  if (value == nullptr || length < sizeof timeout) {
+    return Fail(EINVAL);
+  }
+  memcpy(&timeout, value, sizeof timeout);
+  const Lock lock(socket.mutex);
+  if (socket.state.connected.load() &&
+      real::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, value, length) != 0) {
+    return -1;
+  }
+  socket.state.receive_timeout_us.store(timeout.tv_sec * 1'000'000 + timeout.tv_usec);
+  return 0;
+}
+
+// Unlike an ordinary user, a netlink client has CAP_NET_ADMIN where it counts, in the daemon's
+// eyes.
+int SetBufferSize(XfrmSocket& socket, int fd, int name, const void* value, socklen_t length) {
+  if (value == nullptr || length < sizeof(int)) {
+    return Fail(EINVAL);
+  }
+  const bool is_send = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
+  if (is_send) {
+    int bytes = 0;
+    memcpy(&bytes, value, sizeof bytes);
+    socket.state.send_buffer_bytes.store(bytes);
+  }
+  if (real::setsockopt(fd, SOL_SOCKET, name, value, length) == 0) {
+    return 0;
+  }
+  return real::setsockopt(fd, SOL_SOCKET, is_send ? SO_SNDBUF : SO_RCVBUF, value, length);
+}
+
+int StoreBytes(const void* bytes, size_t size, void* value, socklen_t* length) {
+  if (value == nullptr || length == nullptr) {
+    return Fail(EFAULT);
+  }
+  const size_t stored = std::min(size_t{*length}, size);
+  memcpy(value, bytes, stored);
+  *length = static_cast<socklen_t>(stored);
+  return 0;
+}
+
+int StoreInt(int number, void* value, socklen_t* length) {
+  return StoreBytes(&number, sizeof number, value, length);
+}
+
+int GetNetlinkOption(const XfrmSocket& socket, int name, void* value, socklen_t* length) {
+  if (length == nullptr) {
+    return Fail(EFAULT);
+  }
+  if (name == NETLINK_LIST_MEMBERSHIPS) {
+    const uint32_t groups = socket.state.groups.load();
+    if (*length >= sizeof groups) {
+      StoreBytes(&groups, sizeof groups, value, length);
+    }
+    *length = sizeof groups;
+    return 0;
+  }
+  if (!IsFlagOption(name)) {
+    return Fail(ENOPROTOOPT);
+  }
+  if (*length < sizeof(int)) {
+    return Fail(EINVAL);
+  }
+  return StoreInt((socket.state.options.load() >> name & 1) != 0 ? 1 : 0, value, length);
+}
+
+// SO_ERROR must not tell of a Unix connection that a netlink client knows nothing of.
+int GetError(int fd, void* value, socklen_t* length) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  real::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return StoreInt(0, value, length);
+}
+
+bool IsUnsupported(int error) {
+  return error == ENOPROTOOPT || error == EPERM || error == EOPNOTSUPP || error == ENOSYS;
+}
+
+}  // namespace
+
+int SetOption(XfrmSocket& socket, int fd, int level, int name, const void* value,
+              socklen_t length) {
+  const ErrnoKeeper keeper;
+  int result = 0;
+  if (level == SOL_NETLINK) {
+    result = SetNetlinkOption(socket, fd, name, value, length);
+  } else if (level == SOL_SOCKET && name == SO_RCVTIMEO) {
+    result = SetReceiveTimeout(socket, fd, value, length);
+  } else if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE ||
+                                     name == SO_RCVBUF || name == SO_RCVBUFFORCE)) {
+    result = SetBufferSize(socket, fd, name, value, length);
+  } else {
+    return real::setsockopt(fd, level, name, value, length);
+  }
+  if (result == 0) {
+    keeper.Restore();
+  }
+  return result;
+}
+
+int GetOption(const XfrmSocket& socket, int fd, int level, int name, void* value,
+              socklen_t* length) {
+  if (level == SOL_NETLINK) {
+    return GetNetlinkOption(socket, name, value, length);
+  }
+  if (level != SOL_SOCKET) {
+    return real::getsockopt(fd, level, name, value, length);
+  }
+  switch (name) {
+    case SO_DOMAIN:
+      return StoreInt(AF_NETLINK, value, length);
+    case SO_PROTOCOL:
+      return StoreInt(NETLINK_XFRM, value, length);
+    case SO_TYPE:
+      return StoreInt(socket.state.type, value, length);
+    case SO_ERROR:
+      return GetError(fd, value, length);
+    case SO_RCVTIMEO: {
+      const int64_t us = socket.state.receive_timeout_us.load();
+      const timeval timeout{.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
+      return StoreBytes(&timeout, sizeof timeout, value, length);
+    }
+    default:
+      return real::getsockopt(fd, level, name, value, length);
+  }
+}
+
+int SetOrdinaryOption(int fd, int level, int name, const void* value, socklen_t length) {
+  // A kernel that decapsulates ESP-in-UDP itself would look for the SA in its own, empty SAD and
+  // answer with ICMP errors. The daemon takes ESP-in-UDP before the kernel sees it.
+  if (level == SOL_UDP && name == UDP_ENCAP) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return real::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+  }
+  const int saved = errno;
+  const int result = real::setsockopt(fd, level, name, value, length);
+  const bool is_bypass_policy = (level == SOL_IP && name == IP_XFRM_POLICY) ||
+                                (level == SOL_IPV6 && name == IPV6_XFRM_POLICY);
+  // IKE packets bypass the daemon's policies anyway; a kernel without XFRM has none to bypass.
+  if (result != 0 && is_bypass_policy && IsUnsupported(errno)) {
+    errno = saved;
+    return 0;
+  }
+  return result;
+}
+
+}  // namespace cygnet::shim

@@ -1,0 +1,184 @@
+// Receiving: the sender's address, the multicast group, ENOBUFS for lost events, and never an end
+// of file. Blocking, O_NONBLOCK and SO_RCVTIMEO are the real descriptor's own.
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <time.h>
+
+#include "netlink/unix_transport.h"
+#include "shim/connection.h"
+#include "shim/datagram.h"
+#include "shim/real_calls.h"
+#include "shim/transfer.h"
+
+namespace cygnet::shim {
+namespace {
+
+// Up to nlmsg_flags: what must be seen of a datagram to present it.
+struct Prefix {
+  uint32_t length = 0;
+  uint16_t type = 0;
+  uint16_t flags = 0;
+};
+static_assert(sizeof(Prefix) == offsetof(nlmsghdr, nlmsg_seq));
+
+struct Received {
+  ssize_t length = -1;  // as recvmsg() says it
+  bool ended = false;   // end of file
+  Prefix prefix;
+};
+
+// The client's buffers may be too small for the header (iproute2 asks for the size with none at
+// all); then a look at the queue comes first. Should another thread take the datagram in between,
+// the real call still returns what is there, with a group of the wrong datagram at worst.
+Received ReceiveOnce(int fd, msghdr& message, int flags) {
+  Received received;
+  const size_t capacity = Capacity(message);
+  if (capacity < sizeof(Prefix)) {
+    const int look = (flags & (MSG_DONTWAIT | MSG_WAITALL)) | MSG_PEEK;
+    const ssize_t seen = real::recv(fd, &received.prefix, sizeof(Prefix), look);
+    if (seen <= 0) {
+      received.length = seen;
+      received.ended = seen == 0;
+      return received;
+    }
+    received.length = real::recvmsg(fd, &message, flags);
+    return received;
+  }
+  received.length = real::recvmsg(fd, &message, flags);
+  received.ended = received.length == 0;
+  if (received.length >= ssize_t{sizeof(Prefix)}) {
+    CopyOut(message, 0, &received.prefix, sizeof(Prefix));
+  }
+  return received;
+}
+
+uint32_t GroupsOf(uint16_t flags) {
+  const unsigned group = flags >> transport::kGroupShift;
+  return group == 0 ? 0 : 1U << (group - 1);
+}
+
+// Clears the group in the client's copy of nlmsg_flags, as far as it has one.
+void HideGroup(const msghdr& message, const Prefix& prefix, size_t bytes) {
+  const auto flags = static_cast<uint16_t>(prefix.flags & ~transport::kGroupMask);
+  constexpr size_t kOffset = offsetof(Prefix, flags);
+  if (flags != prefix.flags && bytes > kOffset) {
+    CopyIn(message, kOffset, &flags, std::min(bytes - kOffset, sizeof flags));
+  }
+}
+
+bool EndsDump(const msghdr& message, size_t bytes) {
+  nlmsghdr header{};
+  for (size_t offset = 0; offset + sizeof header <= bytes;) {
+    CopyOut(message, offset, &header, sizeof header);
+    if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) {
+      return true;
+    }
+    if (header.nlmsg_len < sizeof header || header.nlmsg_len > bytes - offset) {
+      return false;
+    }
+    offset += NLMSG_ALIGN(header.nlmsg_len);
+  }
+  return false;
+}
+
+// Turns what was received into `message` into what netlink would have given.
+void Present(XfrmSocket& socket, const Received& received, int flags, msghdr& message) {
+  const size_t bytes = std::min(static_cast<size_t>(received.length), Capacity(message));
+  HideGroup(message, received.prefix, bytes);
+  if (message.msg_name != nullptr) {
+    StoreAddress(0, GroupsOf(received.prefix.flags), message.msg_name, &message.msg_namelen);
+  }
+  if ((flags & MSG_PEEK) == 0 && socket.state.dump_open.load() && EndsDump(message, bytes)) {
+    socket.state.dump_open.store(false);
+  }
+}
+
+bool IsNonblocking(int fd, int flags) {
+  return (flags & MSG_DONTWAIT) != 0 || (real::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+}
+
+bool IsLostConnection(int error) {
+  return error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ECONNREFUSED;
+}
+
+// SO_RCVTIMEO across the replacement of connections.
+class Deadline {
+ public:
+  explicit Deadline(int64_t timeout_us)
+      : at_ns_(timeout_us == 0 ? 0 : MonotonicNs() + timeout_us * 1000) {}
+  bool HasPassed() const { return at_ns_ != 0 && MonotonicNs() >= at_ns_; }
+
+ private:
+  int64_t at_ns_;
+};
+
+enum class Next { kTryAgain, kGiveUp };
+
+// The connection is gone, or was a placeholder. With kGiveUp, errno is set.
+Next AfterLoss(XfrmSocket& socket, int fd, int flags, uint32_t generation, Loss loss) {
+  Recover(socket, generation, loss, Caller::kReceive);
+  if (socket.state.loss_pending.load()) {
+    return Next::kTryAgain;  // reported there
+  }
+  if (IsNonblocking(fd, flags)) {
+    errno = EAGAIN;
+    return Next::kGiveUp;
+  }
+  return Next::kTryAgain;
+}
+
+// The mark of lost events is never shown: a peek that met it takes it from the queue.
+int ReportOverrun(int fd, int flags) {
+  Prefix dropped;
+  if ((flags & MSG_PEEK) != 0) {
+    real::recv(fd, &dropped, sizeof dropped, MSG_DONTWAIT);
+  }
+  return Fail(ENOBUFS);
+}
+
+}  // namespace
+
+ssize_t Receive(XfrmSocket& socket, int fd, msghdr& message, int flags) {
+  const ErrnoKeeper keeper;
+  if ((flags & MSG_OOB) != 0) {
+    return Fail(EOPNOTSUPP);
+  }
+  const Deadline deadline(socket.state.receive_timeout_us.load());
+  for (;;) {
+    if (socket.state.loss_pending.load() && socket.state.loss_pending.exchange(false)) {
+      return Fail(ENOBUFS);
+    }
+    const uint32_t generation = socket.state.generation.load();
+    const bool connected = socket.state.connected.load();
+    msghdr attempt = message;
+    attempt.msg_name = nullptr;
+    attempt.msg_namelen = 0;
+    const Received received = ReceiveOnce(fd, attempt, flags);
+    if (received.length >= 0 && !received.ended) {
+      if (received.prefix.type == transport::kOverrun) {
+        return ReportOverrun(fd, flags);
+      }
+      message.msg_controllen = attempt.msg_controllen;
+      message.msg_flags = attempt.msg_flags;
+      Present(socket, received, flags, message);
+      keeper.Restore();
+      return received.length;
+    }
+    const bool timed_out = !received.ended && errno == EAGAIN;
+    if (!received.ended && !timed_out && !IsLostConnection(errno)) {
+      return -1;
+    }
+    if (timed_out && connected && socket.state.generation.load() == generation) {
+      return -1;
+    }
+    const Loss loss = timed_out ? Loss::kIdle : received.ended ? Loss::kClosed : Loss::kReset;
+    if (AfterLoss(socket, fd, flags, generation, loss) == Next::kGiveUp) {
+      return -1;
+    }
+    if (deadline.HasPassed()) {
+      return Fail(EAGAIN);
+    }
+  }
+}
+
+}  // namespace cygnet::shim

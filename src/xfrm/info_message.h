@@ -1,0 +1,47 @@
+// GETSADINFO, GETSPDINFO, NEWSPDINFO, SETDEFAULT, GETDEFAULT: counts and settings of the tables.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "netlink/buffer.h"
+#include "policy/policy.h"
+#include "xfrm/request.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet::xfrm {
+
+// From which prefix lengths on Linux hashes policies. Kept and shown because daemons read it back;
+// this stack's lookup does not depend on it.
+struct HashThresholds {
+  struct Bits {
+    uint8_t local = 0;
+    uint8_t remote = 0;
+  };
+  Bits v4{32, 32};
+  Bits v6{128, 128};
+};
+
+// The u32 that GETSADINFO and GETSPDINFO bring and get back.
+uint32_t DecodeInfoFlags(const Request& request);
+
+netlink::Buffer EncodeSadInfo(uint32_t flags, uint32_t sa_count, ReplyTo to);
+
+// `counts`: policies by direction (in, out, forward).
+netlink::Buffer EncodeSpdInfo(uint32_t flags, const std::array<uint32_t, kPolicyDirections>& counts,
+                              const HashThresholds& thresholds, ReplyTo to);
+
+// NEWSPDINFO: `now` with what the request changes.
+Result<HashThresholds> DecodeHashThresholds(const Request& request, const HashThresholds& now);
+
+// SETDEFAULT; a direction whose value is neither block nor accept stays as it is.
+using DefaultChange = std::array<std::optional<PolicyAction>, kPolicyDirections>;
+DefaultChange DecodeDefaults(const Request& request);
+
+// GETDEFAULT: the answer (flags 0), and the notification of a change (nobody's request).
+netlink::Buffer EncodeDefaults(const std::array<PolicyAction, kPolicyDirections>& actions,
+                               ReplyTo to);
+
+}  // namespace cygnet::xfrm

@@ -1,0 +1,36 @@
+// Policy messages ⇄ PolicySpec, PolicyId. Decoders take checked Requests; what they refuse carries
+// the kernel's error number and text.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "netlink/buffer.h"
+#include "policy/policy.h"
+#include "sa/sa_spec.h"
+#include "xfrm/request.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet::xfrm {
+
+// NEWPOLICY, UPDPOLICY.
+Result<PolicySpec> DecodePolicy(const Request& request);
+
+// DELPOLICY, GETPOLICY.
+Result<PolicyId> DecodePolicyId(const Request& request);
+
+// POLEXPIRE as a request.
+struct ExpirePolicy {
+  PolicyId id;
+  bool hard = false;
+};
+Result<ExpirePolicy> DecodePolicyExpire(const Request& request);
+
+// FLUSHPOLICY.
+Result<PolicyType> DecodeFlushPolicy(const Request& request);
+
+// NEWPOLICY as an answer.
+netlink::Buffer EncodePolicy(const PolicySpec& policy, const LifetimeUsage& usage, ReplyTo to,
+                             DumpPart part);
+
+}  // namespace cygnet::xfrm

@@ -1,0 +1,178 @@
+#include "xfrm/sa_encode.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+
+#include "base/endian.h"
+#include "xfrm/sa_message.h"
+#include "xfrm/wire.h"
+
+namespace cygnet::xfrm {
+namespace {
+
+using netlink::MessageBuilder;
+
+template <typename T>
+T StartAlgorithm(const SaAlgorithm& algorithm) {
+  T wire{};
+  const std::string_view name = algorithm.descriptor->name;
+  std::memcpy(wire.alg_name, name.data(), std::min(name.size(), sizeof(wire.alg_name) - 1));
+  wire.alg_key_len = static_cast<unsigned>(algorithm.key.size() * 8);
+  return wire;
+}
+
+template <typename T>
+void PutAlgorithm(MessageBuilder& builder, uint16_t type, const T& header, const KeyMaterial& key) {
+  netlink::Buffer payload;
+  payload.reserve(sizeof(T) + key.size());
+  const auto fixed = AsBytes(header);
+  payload.insert(payload.end(), fixed.begin(), fixed.end());
+  payload.insert(payload.end(), key.bytes().begin(), key.bytes().end());
+  builder.AttributeBytes(type, payload);
+}
+
+void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
+  if (spec.aead.descriptor != nullptr) {
+    auto wire = StartAlgorithm<AeadHeader>(spec.aead);
+    wire.alg_icv_len = spec.aead.icv_bits;
+    PutAlgorithm(builder, XFRMA_ALG_AEAD, wire, spec.aead.key);
+  }
+  if (spec.auth.descriptor != nullptr) {
+    // Both forms, for clients that know only the older.
+    PutAlgorithm(builder, XFRMA_ALG_AUTH, StartAlgorithm<AlgorithmHeader>(spec.auth),
+                 spec.auth.key);
+    auto wire = StartAlgorithm<AuthHeader>(spec.auth);
+    wire.alg_trunc_len = spec.auth.icv_bits;
+    PutAlgorithm(builder, XFRMA_ALG_AUTH_TRUNC, wire, spec.auth.key);
+  }
+  if (spec.cipher.descriptor != nullptr) {
+    PutAlgorithm(builder, XFRMA_ALG_CRYPT, StartAlgorithm<AlgorithmHeader>(spec.cipher),
+                 spec.cipher.key);
+  }
+}
+
+void PutEncap(MessageBuilder& builder, const UdpEncap& encap) {
+  Zeroed<xfrm_encap_tmpl> wire;
+  wire->encap_type = encap.type;
+  wire->encap_sport = be16(encap.sport).raw();
+  wire->encap_dport = be16(encap.dport).raw();
+  wire->encap_oa = ToWire(encap.original_address);
+  builder.AttributeBytes(XFRMA_ENCAP, wire.bytes());
+}
+
+void PutOutputMark(MessageBuilder& builder, const Mark& mark) {
+  if ((mark.value | mark.mask) == 0) return;
+  builder.Attribute(XFRMA_SET_MARK, mark.value);
+  builder.Attribute(XFRMA_SET_MARK_MASK, mark.mask);
+}
+
+// Exactly one of the two forms, always.
+void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
+  if (!replay.extended_form) {
+    const xfrm_replay_state wire{.oseq = static_cast<uint32_t>(replay.oseq),
+                                 .seq = static_cast<uint32_t>(replay.seq),
+                                 .bitmap = replay.bitmap.empty() ? 0 : replay.bitmap.front()};
+    builder.Attribute(XFRMA_REPLAY_VAL, wire);
+    return;
+  }
+  const std::size_t words = std::min(replay.bitmap.size(), kMaxReplayWords);
+  const ReplayEsnHeader header{.bmp_len = static_cast<uint32_t>(words),
+                               .oseq = static_cast<uint32_t>(replay.oseq),
+                               .seq = static_cast<uint32_t>(replay.seq),
+                               .oseq_hi = static_cast<uint32_t>(replay.oseq >> 32),
+                               .seq_hi = static_cast<uint32_t>(replay.seq >> 32),
+                               .replay_window = replay.window};
+  std::array<uint8_t, sizeof(ReplayEsnHeader) + kMaxReplayWords * sizeof(uint32_t)> wire{};
+  std::memcpy(wire.data(), &header, sizeof(header));
+  if (words != 0) {
+    std::memcpy(wire.data() + sizeof(header), replay.bitmap.data(), words * sizeof(uint32_t));
+  }
+  builder.AttributeBytes(XFRMA_REPLAY_ESN_VAL,
+                         {wire.data(), sizeof(header) + words * sizeof(uint32_t)});
+}
+
+// Where the SA really is: absent for software, which is how clients see that offload fell back. The
+// IPV6 flag is never echoed.
+void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
+  if (offload.mode == OffloadMode::kNo) return;
+  unsigned flags = offload.inbound ? XFRM_OFFLOAD_INBOUND : 0;
+  if (offload.mode == OffloadMode::kPacket) flags |= XFRM_OFFLOAD_PACKET;
+  Zeroed<xfrm_user_offload> wire;
+  wire->ifindex = offload.ifindex;
+  wire->flags = static_cast<uint8_t>(flags);
+  builder.AttributeBytes(XFRMA_OFFLOAD_DEV, wire.bytes());
+}
+
+}  // namespace
+
+void FillSaInfo(const SaView& sa, xfrm_usersa_info& info) {
+  const SaSpec& spec = *sa.spec;
+  Fill(spec.selector, info.sel);
+  info.id.daddr = ToWire(spec.daddr);
+  info.id.spi = be32(spec.spi.value).raw();
+  info.id.proto = spec.proto;
+  info.saddr = ToWire(spec.saddr);
+  info.lft = ToWire(spec.limits);
+  info.curlft = ToWire(sa.usage);
+  info.stats = {.replay_window = sa.stats.replay_window,
+                .replay = sa.stats.replay,
+                .integrity_failed = sa.stats.integrity_failed};
+  info.seq = spec.acquire_seq;
+  info.reqid = spec.reqid.value;
+  info.family = static_cast<uint16_t>(spec.family);
+  info.mode = static_cast<uint8_t>(spec.mode);
+  // Only the legacy window fits here; an SA with XFRMA_REPLAY_ESN_VAL shows 0.
+  info.replay_window = static_cast<uint8_t>(
+      sa.replay.extended_form ? 0 : std::min(sa.replay.window, kLegacyReplayWindow));
+  info.flags = spec.flags;
+}
+
+void FillSaId(const SaSpec& spec, xfrm_usersa_id& id) {
+  id.daddr = ToWire(spec.daddr);
+  id.spi = be32(spec.spi.value).raw();
+  id.family = static_cast<uint16_t>(spec.family);
+  id.proto = spec.proto;
+}
+
+void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {
+  if (spec.pcpu) builder.Attribute(kAttrSaPcpu, *spec.pcpu);
+  if (spec.direction != SaDirection::kUnspec) {
+    builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
+  }
+}
+
+void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
+  const SaSpec& spec = *sa.spec;
+  if (spec.extra_flags != 0) builder.Attribute(XFRMA_SA_EXTRA_FLAGS, spec.extra_flags);
+  if (spec.care_of_address) builder.AttributeBytes(XFRMA_COADDR, spec.care_of_address->bytes);
+  if (sa.last_used != 0) builder.Attribute(XFRMA_LASTUSED, sa.last_used);
+  PutAlgorithms(builder, spec);
+  if (spec.encap) PutEncap(builder, *spec.encap);
+  if (spec.tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.tfc_pad);
+  PutMark(builder, spec.mark);
+  if (spec.output_mark) PutOutputMark(builder, *spec.output_mark);
+  PutReplay(builder, sa.replay);
+  if (sa.offload) PutOffload(builder, *sa.offload);
+  PutIfId(builder, spec.if_id);
+  if (spec.mapping_max_age && *spec.mapping_max_age != 0) {
+    builder.Attribute(XFRMA_MTIMER_THRESH, *spec.mapping_max_age);
+  }
+  PutSaPlacement(builder, spec);
+  if (spec.nat_keepalive) builder.Attribute(kAttrNatKeepalive, *spec.nat_keepalive);
+}
+
+netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part) {
+  MessageBuilder builder({.type = XFRM_MSG_NEWSA,
+                          .flags = part == DumpPart::kYes ? uint16_t{NLM_F_MULTI} : uint16_t{0},
+                          .seq = to.seq,
+                          .pid = to.pid});
+  Zeroed<xfrm_usersa_info> info;
+  FillSaInfo(sa, *info);
+  builder.PutBytes(info.bytes());
+  PutSaAttributes(builder, sa);
+  return std::move(builder).Finish();
+}
+
+}  // namespace cygnet::xfrm

@@ -1,0 +1,189 @@
+#include "xfrm/sa_init.h"
+
+#include <string_view>
+
+#include "net/ip_protocol.h"
+
+namespace cygnet::xfrm {
+namespace {
+
+using netlink::AttributeTable;
+
+constexpr const char* kCryptoText = "Kernel was unable to initialize cryptographic operations";
+
+// The name ends at its NUL; the last byte of the field is never part of it.
+template <typename T>
+std::string_view NameOf(const T& algorithm) {
+  const std::string_view field(algorithm.alg_name, sizeof(algorithm.alg_name) - 1);
+  return field.substr(0, field.find('\0'));
+}
+
+template <typename T>
+KeyMaterial KeyOf(const AttributeTable& attributes, uint16_t type, const T& algorithm) {
+  const std::size_t bytes = (std::size_t{algorithm.alg_key_len} + 7) / 8;
+  return KeyMaterial(attributes.Payload(type).subspan(sizeof(T), bytes));
+}
+
+Status AttachAead(const AttributeTable& attributes, SaAlgorithm& aead) {
+  const auto wire = attributes.Get<AeadHeader>(XFRMA_ALG_AEAD);
+  if (!wire) return {};
+  const auto* row = FindAlgorithm(AlgorithmKind::kAead, NameOf(*wire));
+  if (row == nullptr || wire->alg_icv_len % 8 != 0 || !row->AcceptsIcv(wire->alg_icv_len / 8)) {
+    return MakeError(Errc::kNotImplemented, "Requested AEAD algorithm not found");
+  }
+  aead.descriptor = row;
+  aead.key = KeyOf(attributes, XFRMA_ALG_AEAD, *wire);
+  aead.icv_bits = static_cast<uint16_t>(wire->alg_icv_len);
+  return {};
+}
+
+// What XFRMA_ALG_AUTH means by default: the shortest truncation listed (for sha256 that is the 96
+// bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to ask for the standard's 128).
+uint16_t DefaultIcvBits(const AlgorithmDescriptor& row) {
+  uint16_t bits = 0;
+  for (const uint8_t bytes : row.icv_bytes) {
+    if (bytes != 0) bits = static_cast<uint16_t>(bytes * 8);
+  }
+  return bits;
+}
+
+Status AttachAuthTruncated(const AttributeTable& attributes, SaAlgorithm& auth) {
+  const auto wire = *attributes.Get<AuthHeader>(XFRMA_ALG_AUTH_TRUNC);
+  const auto* row = FindAlgorithm(AlgorithmKind::kAuth, NameOf(wire));
+  if (row == nullptr) {
+    return MakeError(Errc::kNotImplemented, "Requested AUTH_TRUNC algorithm not found");
+  }
+  const uint32_t bits = wire.alg_trunc_len != 0 ? wire.alg_trunc_len : DefaultIcvBits(*row);
+  if (bits % 8 != 0 || !row->AcceptsIcv(bits / 8)) {
+    return MakeError(Errc::kInvalid, "Invalid length requested for truncated ICV");
+  }
+  auth.descriptor = row;
+  auth.key = KeyOf(attributes, XFRMA_ALG_AUTH_TRUNC, wire);
+  auth.icv_bits = static_cast<uint16_t>(bits);
+  auth.explicit_truncation = true;
+  return {};
+}
+
+// ALG_AUTH_TRUNC wins when a client sends both, as charon does when it copies a dump back.
+Status AttachAuth(const AttributeTable& attributes, SaAlgorithm& auth) {
+  if (attributes.Has(XFRMA_ALG_AUTH_TRUNC)) return AttachAuthTruncated(attributes, auth);
+  const auto wire = attributes.Get<AlgorithmHeader>(XFRMA_ALG_AUTH);
+  if (!wire) return {};
+  const auto* row = FindAlgorithm(AlgorithmKind::kAuth, NameOf(*wire));
+  if (row == nullptr) {
+    return MakeError(Errc::kNotImplemented, "Requested AUTH algorithm not found");
+  }
+  auth.descriptor = row;
+  auth.key = KeyOf(attributes, XFRMA_ALG_AUTH, *wire);
+  auth.icv_bits = DefaultIcvBits(*row);
+  return {};
+}
+
+Status AttachCipher(const AttributeTable& attributes, SaAlgorithm& cipher) {
+  const auto wire = attributes.Get<AlgorithmHeader>(XFRMA_ALG_CRYPT);
+  if (!wire) return {};
+  const auto* row = FindAlgorithm(AlgorithmKind::kCipher, NameOf(*wire));
+  if (row == nullptr) {
+    return MakeError(Errc::kNotImplemented, "Requested CRYPT algorithm not found");
+  }
+  cipher.descriptor = row;
+  cipher.key = KeyOf(attributes, XFRMA_ALG_CRYPT, *wire);
+  return {};
+}
+
+// IPComp itself is refused later; knowing one name keeps the order of errors the kernel's.
+Status CheckCompression(const AttributeTable& attributes) {
+  const auto wire = attributes.Get<AlgorithmHeader>(XFRMA_ALG_COMP);
+  if (!wire || NameOf(*wire) == "deflate") return {};
+  return MakeError(Errc::kNotImplemented, "Requested COMP algorithm not found");
+}
+
+bool KeyFits(const SaAlgorithm& algorithm) {
+  return algorithm.descriptor == nullptr ||
+         algorithm.descriptor->AcceptsKeyMaterial(algorithm.key.size());
+}
+
+Status CheckEsp(const SaSpec& spec) {
+  if (spec.aead.descriptor == nullptr && spec.cipher.descriptor == nullptr) {
+    return MakeError(Errc::kInvalid, "Encryption algorithm must be provided");
+  }
+  if (!KeyFits(spec.aead) || !KeyFits(spec.cipher) || !KeyFits(spec.auth)) {
+    return MakeError(Errc::kInvalid, kCryptoText);
+  }
+  if (spec.encap && spec.encap->type != kEncapEspInUdp) {
+    return MakeError(Errc::kInvalid, "Unsupported encapsulation type for ESP");
+  }
+  return {};
+}
+
+Status CheckKeepalive(const SaSpec& spec) {
+  if (!spec.nat_keepalive) return {};
+  if (spec.direction != SaDirection::kOut) {
+    return MakeError(Errc::kInvalid, "NAT keepalive is only supported for outbound SAs");
+  }
+  if (!spec.encap || spec.encap->type != kEncapEspInUdp) {
+    return MakeError(Errc::kInvalid, "NAT keepalive is only supported for UDP encapsulation");
+  }
+  return {};
+}
+
+Status CheckReplay(const SaSpec& spec) {
+  const ReplayState& replay = spec.replay;
+  if (!replay.extended_form) return {};
+  if (replay.window > replay.bitmap.size() * 32) {
+    return MakeError(Errc::kInvalid, "ESN replay window is too large for the chosen bitmap size");
+  }
+  if (spec.esn() && replay.window == 0 && spec.direction != SaDirection::kOut) {
+    return MakeError(Errc::kInvalid, "ESN replay window must be > 0");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
+  CYGNET_RETURN_IF_ERROR(AttachAead(attributes, spec.aead));
+  CYGNET_RETURN_IF_ERROR(AttachAuth(attributes, spec.auth));
+  CYGNET_RETURN_IF_ERROR(AttachCipher(attributes, spec.cipher));
+  return CheckCompression(attributes);
+}
+
+Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
+  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL) {
+    return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
+  }
+  if (wire_mode != XFRM_MODE_TUNNEL && spec.selector.family != IpFamily::kUnspec &&
+      spec.selector.family != spec.family) {
+    return MakeError(Errc::kProtocolNotSupported,
+                     "Only tunnel modes can accommodate a change of family");
+  }
+  if (spec.proto != kProtoEsp) {
+    return MakeError(Errc::kProtocolNotSupported, "Requested type not found");
+  }
+  CYGNET_RETURN_IF_ERROR(CheckEsp(spec));
+  CYGNET_RETURN_IF_ERROR(CheckKeepalive(spec));
+  return CheckReplay(spec);
+}
+
+Result<OffloadRequest> DecodeOffload(const xfrm_user_offload& offload, const SaSpec& spec) {
+  constexpr unsigned kKnown = XFRM_OFFLOAD_IPV6 | XFRM_OFFLOAD_INBOUND | XFRM_OFFLOAD_PACKET;
+  if ((offload.flags & ~kKnown) != 0) {
+    return MakeError(Errc::kInvalid, "Unrecognized flags in offload request");
+  }
+  const bool inbound = (offload.flags & XFRM_OFFLOAD_INBOUND) != 0;
+  if (spec.direction == (inbound ? SaDirection::kOut : SaDirection::kIn)) {
+    return MakeError(Errc::kInvalid, "Mismatched SA and offload direction");
+  }
+  if (inbound && spec.if_id != 0) {
+    return MakeError(Errc::kInvalid, "XFRM if_id is not supported in RX path");
+  }
+  if (spec.tfc_pad != 0) return MakeError(Errc::kInvalid, "TFC padding can't be offloaded");
+  OffloadRequest request;
+  request.mode =
+      (offload.flags & XFRM_OFFLOAD_PACKET) != 0 ? OffloadMode::kPacket : OffloadMode::kCrypto;
+  request.ifindex = offload.ifindex;
+  request.inbound = inbound;
+  return request;
+}
+
+}  // namespace cygnet::xfrm

@@ -1,0 +1,64 @@
+// Between the protocol's structures and the tree's values: addresses, selectors, lifetimes, marks.
+// Used inside this folder only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "net/address.h"
+#include "net/selector.h"
+#include "netlink/attribute.h"
+#include "netlink/builder.h"
+#include "policy/policy.h"
+#include "sa/sa_spec.h"
+#include "xfrm/protocol.h"
+
+namespace cygnet::xfrm {
+
+// A structure with padding that is about to be sent: the padding goes out too and must be zero. It
+// is filled in place, because copying a structure need not copy its padding.
+template <typename T>
+class Zeroed {
+ public:
+  T* operator->() { return reinterpret_cast<T*>(bytes_); }
+  T& operator*() { return *reinterpret_cast<T*>(bytes_); }
+  std::span<const uint8_t> bytes() const { return bytes_; }
+
+ private:
+  alignas(T) uint8_t bytes_[sizeof(T)] = {};
+};
+
+// Bytes beyond an IPv4 address are dropped, so that addresses compare as values.
+IpAddress FromWire(const xfrm_address_t& address, IpFamily family);
+xfrm_address_t ToWire(const IpAddress& address);
+
+Selector FromWire(const xfrm_selector& selector);
+// REQUIRES: `wire` is zero.
+void Fill(const Selector& selector, xfrm_selector& wire);
+
+LifetimeLimits LimitsFromWire(const xfrm_lifetime_cfg& lft);
+xfrm_lifetime_cfg ToWire(const LifetimeLimits& limits);
+PolicyLimits PolicyLimitsFromWire(const xfrm_lifetime_cfg& lft);
+xfrm_lifetime_cfg ToWire(const PolicyLimits& limits);
+
+LifetimeUsage FromWire(const xfrm_lifetime_cur& cur);
+xfrm_lifetime_cur ToWire(const LifetimeUsage& usage);
+
+// XFRMA_MARK as given; zeros when absent.
+Mark MarkOf(const netlink::AttributeTable& attributes);
+// XFRMA_MARK and XFRMA_IF_ID as replies carry them: absent when zero.
+void PutMark(netlink::MessageBuilder& builder, const Mark& mark);
+void PutIfId(netlink::MessageBuilder& builder, uint32_t if_id);
+
+// Prefix lengths fit the family; the texts are the same for SAs and policies.
+Status CheckPrefixes(const xfrm_selector& selector, IpFamily family);
+
+// XFRMA_SEC_CTX, when present, is as long as it says. Contexts are then dropped, as by a kernel
+// without a security module: nothing here could enforce one.
+Status CheckSecurityContext(const netlink::AttributeTable& attributes);
+
+bool IsIpsecProto(uint8_t proto);      // AH, ESP, IPCOMP
+bool IsTransformProto(uint8_t proto);  // those, and the Mobile IPv6 headers
+
+}  // namespace cygnet::xfrm

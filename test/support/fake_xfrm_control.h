@@ -1,0 +1,303 @@
+// FakeXfrmControl: the SAD and SPD as the simplest thing that answers like a kernel: lists in
+// memory, no packets, no timers, no devices. For tests and fuzzing of the XFRM protocol.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "control/xfrm_control.h"
+
+namespace cygnet::test {
+
+class FakeXfrmControl final : public XfrmControl {
+ public:
+  struct FakeSa {
+    SaSpec spec;
+    SaState state = SaState::kValid;
+    LifetimeUsage usage;
+    SaStats stats;
+    ReplayState replay;
+    std::optional<OffloadRequest> offload;
+    uint64_t last_used = 0;
+  };
+
+  ControlListener* listener = nullptr;
+  // What AddSa says about an SA that asks for offload; set by tests.
+  std::optional<Error> offload_error;
+  uint32_t last_larval_seconds = 0;
+  RequestOrigin last_origin;
+
+  // Newest last.
+  std::vector<std::shared_ptr<FakeSa>> sas;
+  std::vector<PolicyView> policies;
+
+  Status AddSa(SaSpec spec, const RequestOrigin& origin) override {
+    last_origin = origin;
+    if (spec.offload && offload_error) return *offload_error;
+    if (Find(IdOf(spec))) return MakeError(Errc::kExists);
+    sas.push_back(MakeSa(std::move(spec), SaState::kValid));
+    Tell(SaAdded{Opaque(sas.back())}, origin);
+    return {};
+  }
+
+  Status UpdateSa(SaSpec spec, const RequestOrigin& origin) override {
+    const auto old = Find(IdOf(spec));
+    if (!old) return MakeError(Errc::kNoSuchProcess);
+    if (old->state == SaState::kLarval) {
+      *old = std::move(*MakeSa(std::move(spec), SaState::kValid));
+    } else {
+      old->spec.limits = spec.limits;
+    }
+    Tell(SaUpdated{Opaque(old)}, origin);
+    return {};
+  }
+
+  Status DeleteSa(const SaId& id, const RequestOrigin& origin) override {
+    const auto sa = Find(id);
+    if (!sa) return MakeError(Errc::kNoSuchProcess);
+    Remove(sa);
+    Tell(SaDeleted{Opaque(sa)}, origin);
+    return {};
+  }
+
+  Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override {
+    const auto sa = Find(id);
+    if (!sa) return MakeError(Errc::kNoSuchProcess);
+    return Opaque(sa);
+  }
+
+  bool FlushSas(uint8_t proto, const RequestOrigin& origin) override {
+    const auto stays = [&](const auto& sa) {
+      return proto != 0 && proto != 255 && sa->spec.proto != proto;
+    };
+    const auto first = std::stable_partition(sas.begin(), sas.end(), stays);
+    if (first == sas.end()) return false;
+    for (auto it = first; it != sas.end(); ++it) (*it)->state = SaState::kDead;
+    sas.erase(first, sas.end());
+    Tell(SaFlushed{proto}, origin);
+    return true;
+  }
+
+  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override {
+    last_larval_seconds = request.larval_lifetime_seconds;
+    SaSpec& spec = request.spec;
+    spec.selector = {};
+    spec.selector.saddr = spec.saddr;
+    spec.selector.daddr = spec.daddr;
+    spec.selector.prefixlen_s = static_cast<uint8_t>(AddressBits(spec.family));
+    spec.selector.prefixlen_d = spec.selector.prefixlen_s;
+    spec.limits = {};
+    spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
+    spec.flags = 0;
+    spec.spi = Spi(request.min);
+    const bool taken = std::any_of(sas.begin(), sas.end(), [&](const auto& sa) {
+      return sa->spec.spi == spec.spi && sa->spec.proto == spec.proto;
+    });
+    if (taken || request.min == 0) spec.spi = Spi(0);
+    auto sa = FindLarvalWithoutSpi(spec);
+    if (!sa) {
+      sa = MakeSa(std::exchange(spec, {}), SaState::kLarval);
+      sas.push_back(sa);
+    } else if (spec.spi.value != 0) {
+      sa->spec.spi = spec.spi;
+    }
+    if (spec.direction != SaDirection::kUnspec) sa->spec.direction = spec.direction;
+    if (sa->spec.spi.value == 0) {
+      return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
+    }
+    return Opaque(sa);
+  }
+
+  Status ExpireSa(const SaId& id, bool hard) override {
+    const auto sa = Find(id);
+    if (!sa) return MakeError(Errc::kNoEntry);
+    if (sa->state != SaState::kValid) {
+      return MakeError(Errc::kInvalid, "SA must be in VALID state");
+    }
+    if (hard) Remove(sa);
+    Tell(SaExpired{Opaque(sa), hard}, {});
+    return {};
+  }
+
+  std::vector<std::shared_ptr<const Sa>> ListSas() const override {
+    std::vector<std::shared_ptr<const Sa>> list;
+    for (auto it = sas.rbegin(); it != sas.rend(); ++it) list.push_back(Opaque(*it));
+    return list;
+  }
+
+  SaView Inspect(const Sa& sa) const override {
+    const auto& fake = reinterpret_cast<const FakeSa&>(sa);
+    return {.spec = &fake.spec,
+            .state = fake.state,
+            .usage = fake.usage,
+            .stats = fake.stats,
+            .replay = fake.replay,
+            .offload = fake.offload,
+            .last_used = fake.last_used};
+  }
+
+  SadInfo GetSadInfo() const override { return {.count = static_cast<uint32_t>(sas.size())}; }
+
+  Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
+    if (FindPolicy(KeyOf(spec)) != policies.end()) return MakeError(Errc::kExists);
+    InsertPolicy(std::move(spec));
+    Tell(PolicyAdded{policies.back()}, origin);
+    return {};
+  }
+
+  Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
+    const auto old = FindPolicy(KeyOf(spec));
+    if (old == policies.end()) {
+      InsertPolicy(std::move(spec));
+    } else {
+      spec.index = old->spec.index;
+      policies.erase(old);
+      policies.push_back({std::move(spec), {}});
+    }
+    Tell(PolicyUpdated{policies.back()}, origin);
+    return {};
+  }
+
+  Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override {
+    const auto at = FindPolicy(id);
+    if (at == policies.end()) return MakeError(Errc::kNoEntry);
+    const PolicyView gone = *at;
+    policies.erase(at);
+    Tell(PolicyDeleted{gone, id}, origin);
+    return {};
+  }
+
+  Result<PolicyView> GetPolicy(const PolicyId& id) const override {
+    const auto at = const_cast<FakeXfrmControl*>(this)->FindPolicy(id);
+    if (at == policies.end()) return MakeError(Errc::kNoEntry);
+    return *at;
+  }
+
+  Status ExpirePolicy(const PolicyId& id, bool hard) override {
+    const auto at = FindPolicy(id);
+    if (at == policies.end()) return MakeError(Errc::kNoEntry);
+    const PolicyView policy = *at;
+    if (hard) policies.erase(at);
+    Tell(PolicyExpired{policy, hard}, {});
+    return {};
+  }
+
+  bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override {
+    const std::size_t erased =
+        std::erase_if(policies, [&](const PolicyView& p) { return p.spec.type == type; });
+    if (erased != 0) Tell(PolicyFlushed{type}, origin);
+    return erased != 0;
+  }
+
+  std::vector<PolicyView> ListPolicies() const override {
+    return {policies.rbegin(), policies.rend()};
+  }
+
+  SpdInfo GetSpdInfo() const override {
+    SpdInfo info;
+    for (const auto& p : policies) ++info.count[static_cast<std::size_t>(p.spec.direction)];
+    return info;
+  }
+
+  void SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
+                   const RequestOrigin& origin) override {
+    for (std::size_t i = 0; i < actions.size(); ++i)
+      defaults_[i] = actions[i].value_or(defaults_[i]);
+    Tell(DefaultsChanged{defaults_}, origin);
+  }
+
+  std::array<PolicyAction, kPolicyDirections> GetDefaults() const override { return defaults_; }
+
+  // For tests: an event of the stack's own.
+  void Tell(const ControlEvent& event, const RequestOrigin& origin) {
+    if (listener != nullptr) listener->OnControlEvent(event, origin);
+  }
+  // The server only hands this pointer back to Inspect; it is never used as an Sa.
+  static std::shared_ptr<const Sa> Opaque(const std::shared_ptr<FakeSa>& sa) {
+    return {sa, reinterpret_cast<const Sa*>(sa.get())};
+  }
+
+ private:
+  static SaId IdOf(const SaSpec& spec) {
+    return {.daddr = spec.daddr,
+            .spi = spec.spi,
+            .proto = spec.proto,
+            .family = spec.family,
+            .mark = spec.mark.value};
+  }
+
+  static std::shared_ptr<FakeSa> MakeSa(SaSpec spec, SaState state) {
+    auto sa = std::make_shared<FakeSa>();
+    sa->state = state;
+    sa->usage = spec.initial_usage.value_or(LifetimeUsage{});
+    sa->replay = spec.replay;
+    sa->offload = spec.offload;
+    sa->spec = std::move(spec);
+    return sa;
+  }
+
+  std::shared_ptr<FakeSa> Find(const SaId& id) const {
+    for (const auto& sa : sas) {
+      const SaSpec& s = sa->spec;
+      if (s.daddr == id.daddr && s.spi == id.spi && s.proto == id.proto && s.family == id.family &&
+          (id.mark & s.mark.mask) == s.mark.value) {
+        return sa;
+      }
+    }
+    return nullptr;
+  }
+
+  std::shared_ptr<FakeSa> FindLarvalWithoutSpi(const SaSpec& wanted) const {
+    for (const auto& sa : sas) {
+      const SaSpec& s = sa->spec;
+      if (sa->state == SaState::kLarval && s.spi.value == 0 && s.daddr == wanted.daddr &&
+          s.saddr == wanted.saddr && s.proto == wanted.proto && s.family == wanted.family &&
+          s.reqid == wanted.reqid && s.mode == wanted.mode && s.mark == wanted.mark) {
+        return sa;
+      }
+    }
+    return nullptr;
+  }
+
+  void Remove(const std::shared_ptr<FakeSa>& sa) {
+    sa->state = SaState::kDead;
+    std::erase(sas, sa);
+  }
+
+  static PolicyId KeyOf(const PolicySpec& spec) {
+    return {.selector = spec.selector,
+            .index = 0,
+            .direction = spec.direction,
+            .type = spec.type,
+            .mark_value = spec.mark_value,
+            .mark_mask = spec.mark_mask,
+            .if_id = spec.if_id};
+  }
+
+  std::vector<PolicyView>::iterator FindPolicy(const PolicyId& id) {
+    return std::find_if(policies.begin(), policies.end(), [&](const PolicyView& view) {
+      const PolicySpec& p = view.spec;
+      const bool same = id.index != 0 ? p.index == id.index : p.selector == id.selector;
+      return same && p.direction == id.direction && p.type == id.type && p.if_id == id.if_id &&
+             p.mark_value == id.mark_value && p.mark_mask == id.mark_mask;
+    });
+  }
+
+  // Indexes as Linux gives them: one counter for all directions, in steps of 8.
+  void InsertPolicy(PolicySpec spec) {
+    if (spec.index == 0) {
+      do {
+        spec.index = next_index_ | static_cast<uint32_t>(spec.direction);
+        next_index_ += 8;
+      } while (spec.index == 0);
+    }
+    policies.push_back({std::move(spec), {}});
+  }
+
+  std::array<PolicyAction, kPolicyDirections> defaults_{};
+  uint32_t next_index_ = 0;
+};
+
+}  // namespace cygnet::test

@@ -1,0 +1,216 @@
+// TestHost: one machine's data path between two ports in memory, driven turn by turn: no threads.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "crypto/crypto_engine.h"
+#include "datapath/path_select.h"
+#include "datapath/worker.h"
+#include "device/drivers/memory_port.h"
+#include "device/drivers/sim_nic.h"
+#include "support/fake_clock.h"
+#include "support/packet_builder.h"
+#include "support/test_sa.h"
+
+namespace cygnet::test {
+
+inline std::unique_ptr<CryptoEngine> MakeEngine(std::string_view name = "openssl") {
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->name == name) return info->create();
+  }
+  throw std::runtime_error("no engine " + std::string(name));
+}
+
+struct TestHostOptions {
+  uint32_t interfaces = 1;
+  bool nic = false;        // a software NIC at every wire
+  uint32_t sa_limit = 16;  // of each NIC
+  uint32_t mtu = 1500;
+};
+
+class TestHost {
+ public:
+  static constexpr int32_t kIfindex = 100;  // of interface 0; the next have the next numbers
+
+  explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
+    for (uint32_t i = 0; i < options.interfaces; ++i) {
+      Link link;
+      link.host = std::make_unique<MemoryPort>("host" + std::to_string(i), options.mtu);
+      auto wire = std::make_unique<MemoryPort>("wire" + std::to_string(i), options.mtu);
+      link.wire = wire.get();
+      if (options.nic) {
+        link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1,
+                                            options.sa_limit, pools, nullptr);
+      } else {
+        link.bare = std::move(wire);
+      }
+      const int32_t ifindex = kIfindex + static_cast<int32_t>(i);
+      path.interfaces.push_back({.host = link.host.get(),
+                                 .wire = options.nic ? static_cast<Port*>(link.nic.get())
+                                                     : static_cast<Port*>(link.bare.get()),
+                                 .offload = link.nic.get(),
+                                 .ifindex = ifindex});
+      devices.push_back(
+          {.device = link.nic.get(), .mode = DeviceOffloadMode::kCrypto, .ifindex = ifindex});
+      links_.push_back(std::move(link));
+    }
+    worker = std::make_unique<Worker>(&path, 0, pools, engine.get(), &clock);
+  }
+  ~TestHost() {
+    for (auto& binding : bindings) {
+      if (binding->device != nullptr) binding->device->ReleaseSa(binding->handle);
+    }
+  }
+
+  MemoryPort& host_port(std::size_t i = 0) { return *links_[i].host; }
+  MemoryPort& wire_port(std::size_t i = 0) { return *links_[i].wire; }
+  SimNic& nic(std::size_t i = 0) { return *links_[i].nic; }
+
+  // Binds both halves that the SA has, by SelectPath, and inserts it. `number` of the SA tells it
+  // apart in events.
+  std::shared_ptr<Sa> Add(const SaOptions& options) { return Add(MakeSpec(options)); }
+  std::shared_ptr<Sa> Add(SaSpec spec) {
+    auto sa = std::make_shared<Sa>(std::move(spec), clock.WallSeconds(), kTestIvMask);
+    if (sa->outbound() != nullptr) {
+      sa->outbound()->binding = Bind(sa->spec(), CryptoDirection::kSeal);
+    }
+    if (sa->inbound() != nullptr) {
+      sa->inbound()->binding = Bind(sa->spec(), CryptoDirection::kOpen);
+    }
+    path.sad.Insert(sa);
+    path.BumpGeneration();
+    return sa;
+  }
+  const SaBinding* Bind(const SaSpec& spec, CryptoDirection direction) {
+    auto binding =
+        SelectPath(spec, direction, {.devices = devices, .engine = engine.get(), .now = 1});
+    if (!binding) throw std::runtime_error(binding.error().message);
+    bindings.push_back(*std::move(binding));
+    return bindings.back().get();
+  }
+  std::shared_ptr<Policy> AddPolicy(PolicySpec spec) {
+    auto policy = path.spd.Insert(std::move(spec), clock.WallSeconds());
+    path.BumpGeneration();
+    return policy;
+  }
+  void SetAddresses(const std::vector<std::string>& texts) {
+    std::vector<ParsedAddress> all;
+    for (const std::string& text : texts) all.push_back(Addr(text));
+    path.SetHostAddresses(std::move(all));
+  }
+
+  // Frames enter; nothing moves before Run.
+  void FromHost(const Bytes& frame, std::size_t i = 0) {
+    host_port(i).arriving.push_back(MakePacket(pools_, frame));
+  }
+  void FromWire(const Bytes& frame, std::size_t i = 0) {
+    wire_port(i).arriving.push_back(MakePacket(pools_, frame));
+  }
+  // One turn of everything that has something to do, until nothing has.
+  void Run() {
+    for (uint32_t moved = 1; moved != 0;) {
+      moved = worker->RunOnce();
+      for (Link& link : links_) {
+        if (link.nic != nullptr) moved += link.nic->RunOnce();
+      }
+    }
+  }
+  std::vector<Bytes> ToHost(std::size_t i = 0) { return Take(&host_port(i)); }
+  std::vector<Bytes> ToWire(std::size_t i = 0) { return Take(&wire_port(i)); }
+
+  // The wire frames that come of one frame of the host.
+  std::vector<Bytes> Send(const Bytes& frame) {
+    FromHost(frame);
+    Run();
+    return ToWire();
+  }
+  std::vector<Bytes> Receive(const Bytes& frame) {
+    FromWire(frame);
+    Run();
+    return ToHost();
+  }
+
+  uint64_t Drops(DropReason reason) const { return path.drops[0]->Get(reason); }
+  uint64_t AllDrops() const {
+    uint64_t n = 0;
+    for (std::size_t i = 0; i < kDropReasons; ++i) n += Drops(static_cast<DropReason>(i));
+    return n;
+  }
+  std::vector<DataPathEvent> Events() {
+    std::vector<DataPathEvent> out;
+    DataPathEvent event;
+    while (path.events[0]->Pop({&event, 1}) == 1) out.push_back(event);
+    return out;
+  }
+
+  DataPath path{1};
+  FakeClock clock;
+  std::unique_ptr<CryptoEngine> engine = MakeEngine();
+  std::vector<PlacementDevice> devices;
+  std::vector<std::unique_ptr<SaBinding>> bindings;
+  std::unique_ptr<Worker> worker;
+
+ private:
+  struct Link {
+    std::unique_ptr<MemoryPort> host;
+    std::unique_ptr<MemoryPort> bare;  // the wire, unless a NIC owns it
+    std::unique_ptr<SimNic> nic;
+    MemoryPort* wire = nullptr;
+  };
+  static std::vector<Bytes> Take(MemoryPort* port) {
+    std::vector<Bytes> out;
+    while (!port->sent.empty()) {
+      Packet* packet = port->sent.front();
+      port->sent.pop_front();
+      out.push_back(ToBytes(packet->bytes()));
+      FreePacket(packet);
+    }
+    return out;
+  }
+
+  PacketPools* const pools_;
+  std::vector<Link> links_;
+};
+
+// Two hosts on one wire: A is 192.0.2.1 and 2001:db8::1, B the ones that end in 2. Behind them
+// 10.1/16 and fd01::/64, 10.2/16 and fd02::/64.
+class TestPair {
+ public:
+  explicit TestPair(const TestHostOptions& options_a = {}, const TestHostOptions& options_b = {})
+      : a(&pools, options_a), b(&pools, options_b) {
+    a.SetAddresses({"192.0.2.1", "2001:db8::1", "10.1.0.1", "fd01::1"});
+    b.SetAddresses({"192.0.2.2", "2001:db8::2", "10.2.0.1", "fd02::1"});
+  }
+  // The SA from A to B at both ends, and the policies that name it: src to dst.
+  void Protect(const SaOptions& options, const std::string& src, const std::string& dst) {
+    sa_a = a.Add(options);
+    sa_b = b.Add(options);
+    AddPolicies(options, src, dst);
+  }
+  void AddPolicies(const SaOptions& options, const std::string& src, const std::string& dst) {
+    a.AddPolicy(MakePolicy(PolicyDirection::kOut, src, dst, {TemplateFor(options)}));
+    b.AddPolicy(MakePolicy(PolicyDirection::kIn, src, dst, {TemplateFor(options)}));
+    b.AddPolicy(MakePolicy(PolicyDirection::kForward, src, dst, {TemplateFor(options)}));
+  }
+  // What B's host gets of a frame that A's host sent; the wire frames stay in `wire`.
+  std::vector<Bytes> Deliver(const Bytes& frame) {
+    wire = a.Send(frame);
+    std::vector<Bytes> out;
+    for (const Bytes& w : wire) {
+      for (Bytes& f : b.Receive(w)) out.push_back(std::move(f));
+    }
+    return out;
+  }
+
+  PacketPools pools{1024, 16};
+  TestHost a;
+  TestHost b;
+  std::shared_ptr<Sa> sa_a;
+  std::shared_ptr<Sa> sa_b;
+  std::vector<Bytes> wire;
+};
+
+}  // namespace cygnet::test

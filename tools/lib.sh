@@ -1,0 +1,48 @@
+# Shared by tools/lab and tools/test: packages, build, messages. Sourced, not run.
+
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libfmt-dev libspdlog-dev
+  nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libnftables-dev libgtest-dev libgmock-dev
+  libbenchmark-dev librapidcheck-dev"
+LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
+TEST_PACKAGES="python3-scapy python3-cryptography ethtool clang clang-format libclang-rt-14-dev
+  libcap2-bin xz-utils"
+
+say() { printf '\033[1m== %s\033[0m\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# need_packages NAME...: installs what is missing; an ordinary user is told what to install.
+need_packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    fail "these Debian packages are missing: ${missing[*]} (as root: apt-get install ${missing[*]})"
+  fi
+  say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -q update >/dev/null || fail "apt-get update failed"
+  apt-get -qy install --no-install-recommends "${missing[@]}" >/dev/null ||
+    fail "apt-get install failed; run it by hand to see why: apt-get install ${missing[*]}"
+}
+
+# build PRESET [TARGET...]: configures once, builds what changed, shows progress.
+build() {
+  local preset=$1
+  shift
+  local dir=$ROOT/build/$preset
+  if [ ! -f "$dir/build.ninja" ]; then
+    say "configuring ($preset)"
+    (cd "$ROOT" && cmake --preset "$preset" >"$ROOT/build-$preset.log" 2>&1) || {
+      cat "$ROOT/build-$preset.log" >&2
+      fail "cmake --preset $preset failed"
+    }
+    rm -f "$ROOT/build-$preset.log"
+  fi
+  say "building ($preset)"
+  NINJA_STATUS="[%f/%t %es] " cmake --build "$dir" -- "$@"
+}
