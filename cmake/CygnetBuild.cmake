@@ -32,10 +32,11 @@ endif()
 add_library(cygnet_strict INTERFACE)
 target_link_libraries(cygnet_strict INTERFACE cygnet_options)
 
-# cygnet_library(NAME [DEPS lib ...] [PRIVATE_DEPS lib ...] [EXCEPTIONS]): all *.cc of the calling
-# folder except tests become libcygnet_NAME.a; all *_test.cc become the test program NAME_test.
+# cygnet_library(NAME [DEPS lib ...] [PRIVATE_DEPS lib ...] [TEST_DEPS lib ...] [EXCEPTIONS]): all *.cc
+# of the calling folder except tests become libcygnet_NAME.a; all *_test.cc become the test program
+# NAME_test, which TEST_DEPS are linked to as well.
 function(cygnet_library name)
-  cmake_parse_arguments(ARG "EXCEPTIONS" "" "DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "EXCEPTIONS" "" "DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
@@ -51,7 +52,7 @@ function(cygnet_library name)
     target_link_libraries(cygnet_${name} INTERFACE cygnet_strict ${ARG_DEPS})
   endif()
   if(tests AND CYGNET_TESTS)
-    cygnet_test(${name}_test SOURCES ${tests} DEPS cygnet_${name})
+    cygnet_test(${name}_test SOURCES ${tests} DEPS cygnet_${name} ${ARG_TEST_DEPS})
   endif()
 endfunction()
 
@@ -73,7 +74,6 @@ function(cygnet_plugin_table target header type array suffix)
   set(decls "")
   set(refs "")
   foreach(name ${ARGN})
-    string(REGEX REPLACE "(^|_)([a-z0-9])" "\\2" _unused "${name}")
     string(REPLACE "_" ";" words "${name}")
     set(camel "")
     foreach(word ${words})

@@ -171,7 +171,7 @@ Status RunCapture(const Arguments& arguments, std::string_view socket_name) {
   const auto output = OpenOutput(arguments.write_file);
   if (!output) return output.error();
   CaptureWriter writer(output->get(), arguments.count);
-  const Status copied = Copy(&*client, signals->get(), output->get(), &writer);
+  Status copied = Copy(&*client, signals->get(), output->get(), &writer);
   fmt::print(stderr, "{} packets captured, {} missed\n", writer.packets(), writer.missed());
   return copied;
 }

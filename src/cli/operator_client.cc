@@ -13,8 +13,8 @@ namespace cygnet {
 namespace {
 
 constexpr int kTimeoutSeconds = 10;
-constexpr std::size_t kMaxDatagram =
-    512 * 1024;  // a super-packet, and more than the kernel lets by
+constexpr std::size_t kMaxDatagram = 512u
+                                     << 10;  // a super-packet, and more than the kernel lets by
 
 Error SystemError(const char* what) {
   return MakeError(Errc::kIo, std::string(what) + ": " + std::strerror(errno));

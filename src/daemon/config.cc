@@ -211,7 +211,7 @@ class TableReader {
   std::optional<T> Get(std::string_view key, std::string_view wanted) const {
     const toml::node* node = table_.get(key);
     if (node == nullptr) return std::nullopt;
-    const auto value = node->value_exact<T>();
+    auto value = node->value_exact<T>();
     if (!value) Fail(key, fmt::format("must be {}, is {}", wanted, TypeName(*node)));
     return value;
   }

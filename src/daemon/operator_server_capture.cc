@@ -15,7 +15,7 @@ namespace {
 // What the queue holds for a client that is slow; as much again may be here.
 constexpr std::size_t kMaxQueuedBytes = 8u << 20;
 // Blocks are put together up to here; a single one may be longer.
-constexpr std::size_t kDatagramBytes = 48 * 1024;
+constexpr std::size_t kDatagramBytes = 48u << 10;
 constexpr uint64_t kStatisticsInterval = 1'000'000'000;  // ns
 
 uint64_t WallClock() {

@@ -11,7 +11,7 @@
 namespace cygnet {
 
 // Longest JSON datagram either way.
-inline constexpr std::size_t kOperatorDatagram = 64 * 1024;
+inline constexpr std::size_t kOperatorDatagram = 64u << 10;
 
 class OperatorReply {
  public:

@@ -142,7 +142,7 @@ TEST(EncapsulateTest, UdpHeaderHasPortsLengthAndNoChecksum) {
   const Bytes l3 = L3(built);
   EXPECT_EQ(l3[9], 17);
   EXPECT_EQ(Bytes(l3.begin() + 20, l3.begin() + 28),
-            FromHex("1194 ee48 0050 0000"));  // 8 + 16 + 32 + 16 … = 0x50 - 8
+            FromHex("1194 ee48 0048 0000"));  // 8 + 16 + 32 + 16
   EXPECT_EQ(Bytes(l3.begin() + 28, l3.begin() + 44), kEspHeader1);
   EXPECT_EQ(test::Get16(l3, 2), l3.size());
   EXPECT_EQ(built.meta.esp_offset, 14 + 28);

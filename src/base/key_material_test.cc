@@ -1,0 +1,84 @@
+#include "base/key_material.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+#include <vector>
+
+namespace cygnet {
+namespace {
+
+static_assert(!std::is_copy_constructible_v<KeyMaterial>);
+static_assert(!std::is_copy_assignable_v<KeyMaterial>);
+
+const std::array<uint8_t, 20> kKey = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+
+TEST(KeyMaterialTest, WipeOverwritesTheBytes) {
+  KeyMaterial key(kKey);
+  const uint8_t* where = key.bytes().data();
+  key.Wipe();
+  EXPECT_TRUE(key.empty());
+  // The slot stays mapped in its arena; nobody has taken it meanwhile.
+  EXPECT_TRUE(std::all_of(where, where + kKey.size(), [](uint8_t b) { return b == 0; }));
+}
+
+TEST(KeyMaterialTest, DestructionWipes) {
+  const uint8_t* where = nullptr;
+  {
+    const KeyMaterial key(kKey);
+    where = key.bytes().data();
+    EXPECT_EQ(where[0], 1);
+  }
+  EXPECT_TRUE(std::all_of(where, where + kKey.size(), [](uint8_t b) { return b == 0; }));
+}
+
+TEST(KeyMaterialTest, MoveLeavesNothingBehind) {
+  KeyMaterial a(kKey);
+  const uint8_t* where = a.bytes().data();
+  KeyMaterial b(std::move(a));
+  EXPECT_TRUE(a.empty());  // NOLINT: what a moved-from key holds is the point
+  EXPECT_EQ(b.bytes().data(), where);
+  KeyMaterial c(std::array<uint8_t, 3>{9, 9, 9});
+  const uint8_t* old = c.bytes().data();
+  c = std::move(b);
+  EXPECT_EQ(old[0], 0);
+  EXPECT_EQ(c.size(), kKey.size());
+}
+
+TEST(KeyMaterialTest, CloneIsAnotherCopy) {
+  KeyMaterial a(kKey);
+  KeyMaterial b = a.Clone();
+  EXPECT_TRUE(a == b);
+  EXPECT_NE(a.bytes().data(), b.bytes().data());
+  a.Wipe();
+  EXPECT_EQ(b.bytes()[9], 10);
+  EXPECT_FALSE(a == b);
+}
+
+TEST(KeyMaterialTest, EqualityLooksAtEveryByteAndTheLength) {
+  const KeyMaterial a(kKey);
+  for (std::size_t i = 0; i < kKey.size(); ++i) {
+    std::array<uint8_t, 20> other = kKey;
+    other[i] ^= 0x80;
+    EXPECT_FALSE(a == KeyMaterial(other)) << i;
+  }
+  EXPECT_FALSE(a == KeyMaterial(std::span<const uint8_t>(kKey).first(19)));
+  EXPECT_TRUE(KeyMaterial() == KeyMaterial());
+}
+
+TEST(KeyMaterialTest, ThousandsOfKeysAreKeptApart) {
+  std::vector<KeyMaterial> keys;
+  for (uint32_t i = 0; i < 3000; ++i) {
+    const std::array<uint8_t, 4> bytes = {static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8)};
+    keys.emplace_back(bytes);
+  }
+  for (uint32_t i = 0; i < 3000; ++i) {
+    EXPECT_EQ(keys[i].bytes()[0], i & 0xff);
+    EXPECT_EQ(keys[i].bytes()[1], i >> 8);
+  }
+}
+
+}  // namespace
+}  // namespace cygnet

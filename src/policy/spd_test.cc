@@ -1,0 +1,206 @@
+#include "policy/spd.h"
+
+#include <gtest/gtest.h>
+
+#include "support/test_sa.h"
+
+namespace cygnet {
+namespace {
+
+using test::MakePolicy;
+using enum PolicyDirection;
+
+FlowKey Flow(const char* src = "10.1.0.1", const char* dst = "10.2.0.1") {
+  FlowKey f;
+  f.saddr = test::Ip(src);
+  f.daddr = test::Ip(dst);
+  f.family = test::Addr(src).family;
+  f.proto = 17;
+  return f;
+}
+
+class SpdTest : public testing::Test {
+ protected:
+  std::shared_ptr<Policy> Add(uint32_t priority, PolicyAction action = PolicyAction::kAllow,
+                              PolicyType type = PolicyType::kMain, bool protect = false) {
+    PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16", {}, action, priority);
+    spec.type = type;
+    if (protect) spec.templates.push_back(test::TemplateFor({}));
+    return spd_.Insert(std::move(spec), 5);
+  }
+  const Policy* Find(const FlowKey& flow = Flow()) { return spd_.Lookup(kOut, flow, 0); }
+  Quiescence quiescence_;
+  Spd spd_{&quiescence_};
+};
+
+TEST_F(SpdTest, EmptyIsIdleAndAllows) {
+  EXPECT_TRUE(spd_.Idle());
+  EXPECT_EQ(Find(), nullptr);
+  for (const PolicyDirection d : {kIn, kOut, kForward}) {
+    EXPECT_EQ(spd_.DefaultAction(d), PolicyAction::kAllow);
+  }
+}
+
+TEST_F(SpdTest, PolicyOrDefaultEndsIdleness) {
+  const auto policy = Add(1);
+  EXPECT_FALSE(spd_.Idle());
+  spd_.Remove(policy);
+  EXPECT_TRUE(spd_.Idle());
+  spd_.SetDefault(kForward, PolicyAction::kBlock);
+  EXPECT_FALSE(spd_.Idle());
+  EXPECT_EQ(spd_.DefaultAction(kForward), PolicyAction::kBlock);
+  EXPECT_EQ(spd_.DefaultAction(kIn), PolicyAction::kAllow);
+}
+
+TEST_F(SpdTest, LowestPriorityNumberWinsWhateverThePrefix) {
+  spd_.Insert(MakePolicy(kOut, "10.1.0.1", "10.2.0.1", {}, PolicyAction::kAllow, 10), 0);
+  const auto wide =
+      spd_.Insert(MakePolicy(kOut, "0.0.0.0/0", "0.0.0.0/0", {}, PolicyAction::kBlock, 9), 0);
+  EXPECT_EQ(Find(), wide.get());
+  const auto best = Add(0);
+  EXPECT_EQ(Find(), best.get());
+}
+
+TEST_F(SpdTest, OlderWinsAmongEquals) {
+  const auto older = Add(5);
+  const auto newer = Add(5, PolicyAction::kBlock);
+  EXPECT_EQ(Find(), older.get());
+  spd_.Remove(older);
+  EXPECT_EQ(Find(), newer.get());
+}
+
+TEST_F(SpdTest, DirectionsAreApart) {
+  const auto out = Add(5);
+  EXPECT_EQ(spd_.Lookup(kIn, Flow(), 0), nullptr);
+  EXPECT_EQ(spd_.Lookup(kForward, Flow(), 0), nullptr);
+  EXPECT_EQ(Find(), out.get());
+}
+
+TEST_F(SpdTest, FamiliesAreApart) {
+  spd_.Insert(MakePolicy(kOut, "0.0.0.0/0", "0.0.0.0/0"), 0);
+  EXPECT_EQ(Find(Flow("fd01::1", "fd02::1")), nullptr);
+}
+
+TEST_F(SpdTest, InterfaceOfThePolicyMustFit) {
+  PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
+  spec.selector.ifindex = 3;
+  const auto policy = spd_.Insert(std::move(spec), 0);
+  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 3), policy.get());
+  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 4), nullptr);
+}
+
+TEST_F(SpdTest, SubPoliciesComeFirst) {
+  const auto main = Add(1);
+  const auto sub_block = Add(9, PolicyAction::kBlock, PolicyType::kSub);
+  EXPECT_EQ(Find(), sub_block.get());
+  spd_.Remove(sub_block);
+  const auto sub_protect = Add(9, PolicyAction::kAllow, PolicyType::kSub, true);
+  EXPECT_EQ(Find(), sub_protect.get());
+  spd_.Remove(sub_protect);
+  const auto sub_allow = Add(9, PolicyAction::kAllow, PolicyType::kSub);
+  EXPECT_EQ(Find(), main.get());
+  spd_.Remove(main);
+  EXPECT_EQ(Find(), sub_allow.get());
+}
+
+TEST_F(SpdTest, BlockOfAMainPolicyIsNotLiftedByASubPolicy) {
+  const auto main = Add(1, PolicyAction::kBlock);
+  Add(9, PolicyAction::kAllow, PolicyType::kSub, true);
+  EXPECT_EQ(Find(), main.get());
+}
+
+TEST_F(SpdTest, MarkedPoliciesAreKeptAndNeverMatchPackets) {
+  PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
+  spec.mark_value = 5;
+  spec.mark_mask = 0xff;
+  const PolicySpec copy = spec;
+  const auto policy = spd_.Insert(std::move(spec), 0);
+  EXPECT_EQ(Find(), nullptr);
+  EXPECT_EQ(spd_.Find({.selector = copy.selector, .direction = kOut, .mark_value = 5,
+                       .mark_mask = 0xff}),
+            policy);
+  EXPECT_EQ(spd_.Find({.selector = copy.selector, .direction = kOut}), nullptr);
+}
+
+TEST_F(SpdTest, IndexCountsInEightsAcrossDirections) {
+  EXPECT_EQ(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 1u);
+  EXPECT_EQ(spd_.Insert(MakePolicy(kIn, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 8u);
+  EXPECT_EQ(spd_.Insert(MakePolicy(kForward, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 18u);
+}
+
+TEST_F(SpdTest, IndexZeroIsLeftOut) {
+  EXPECT_EQ(spd_.Insert(MakePolicy(kIn, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 8u);
+}
+
+TEST_F(SpdTest, WantedIndexIsHonouredWhenFree) {
+  PolicySpec wanted = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
+  wanted.index = 41;
+  EXPECT_EQ(spd_.Insert(wanted, 0)->spec.index, 41u);
+  EXPECT_NE(spd_.Insert(wanted, 0)->spec.index, 41u);
+  EXPECT_EQ(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index % 8, 1u);
+}
+
+TEST_F(SpdTest, FindByIndexAndBySelector) {
+  const auto policy = Add(1);
+  PolicyId by_index;
+  by_index.index = policy->spec.index;
+  by_index.direction = kOut;
+  EXPECT_EQ(spd_.Find(by_index), policy);
+  by_index.direction = kIn;
+  EXPECT_EQ(spd_.Find(by_index), nullptr);
+  PolicyId by_selector{.selector = policy->spec.selector, .direction = kOut};
+  EXPECT_EQ(spd_.Find(by_selector), policy);
+  by_selector.type = PolicyType::kSub;
+  EXPECT_EQ(spd_.Find(by_selector), nullptr);
+}
+
+TEST_F(SpdTest, HostBitsMakeTwoPoliciesThatMatchTheSame) {
+  const auto a = spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16"), 0);
+  const auto b = spd_.Insert(MakePolicy(kOut, "10.1.2.3/16", "10.2.0.0/16"), 0);
+  EXPECT_EQ(spd_.Find({.selector = a->spec.selector, .direction = kOut}), a);
+  EXPECT_EQ(spd_.Find({.selector = b->spec.selector, .direction = kOut}), b);
+  EXPECT_EQ(Find(), a.get());
+  spd_.Remove(a);
+  EXPECT_EQ(Find(), b.get());
+}
+
+TEST_F(SpdTest, RemovedPolicyStaysWholeForWorkers) {
+  auto policy = Add(1);
+  const std::weak_ptr<Policy> watch = policy;
+  Quiescence::Reader* reader = quiescence_.AddReader();
+  reader->Online();
+  Policy* raw = spd_.Lookup(kOut, Flow(), 0);
+  spd_.Remove(policy);
+  policy.reset();
+  quiescence_.Collect();
+  raw->Touch(9);
+  EXPECT_FALSE(watch.expired());
+  reader->Quiescent();
+  quiescence_.Collect();
+  EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(SpdTest, ListIsNewestFirstAndCountsAreByDirection) {
+  const auto first = Add(1);
+  const auto second = spd_.Insert(MakePolicy(kIn, "10.1.0.0/16", "10.2.0.0/16"), 0);
+  EXPECT_EQ(spd_.List(), (std::vector<std::shared_ptr<Policy>>{second, first}));
+  EXPECT_EQ(spd_.Counts(), (std::array<uint32_t, 3>{1, 1, 0}));
+}
+
+TEST_F(SpdTest, HundredsInsertedAndRemovedKeepTheRest) {
+  const auto kept = Add(1);
+  std::vector<std::shared_ptr<Policy>> all;
+  for (int i = 0; i < 300; ++i) {
+    all.push_back(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16", {},
+                                         PolicyAction::kBlock, 100 + static_cast<uint32_t>(i)), 0));
+  }
+  for (const auto& policy : all) {
+    EXPECT_EQ(Find(), kept.get());
+    spd_.Remove(policy);
+  }
+  EXPECT_EQ(Find(), kept.get());
+  EXPECT_EQ(spd_.List().size(), 1u);
+}
+
+}  // namespace
+}  // namespace cygnet
