@@ -19,8 +19,9 @@ target_compile_definitions(cygnet_options INTERFACE
   $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2> CYGNET_VERSION="${PROJECT_VERSION}")
 target_link_libraries(cygnet_options INTERFACE Threads::Threads)
 if(CYGNET_SANITIZE)
+  # vptr needs the type information that the libraries are built without.
   target_compile_options(cygnet_options INTERFACE
-    -fsanitize=${CYGNET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -fsanitize=${CYGNET_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer
     -U_FORTIFY_SOURCE)
   target_link_options(cygnet_options INTERFACE -fsanitize=${CYGNET_SANITIZE})
 endif()

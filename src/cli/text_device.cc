@@ -37,9 +37,11 @@ std::string OffloadLines(const Json& device) {
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return "\toffload: the device cannot\n";
   std::string text = fmt::format(
-      "\toffload {}, device {}: {} of {} SA slots in use, at most {} so far, {} SAs refused\n",
+      "\toffload {}, device {}: SA slots out {} of {}, in {} of {}, at most {} so far, {} SAs "
+      "refused\n",
       Text(offload, "mode"), offload.value("up", false) ? "up" : "down",
-      Number(offload, "slots_used"), Number(offload, "slots_limit"),
+      Number(offload, "outbound_used"), Number(offload, "direction_limit"),
+      Number(offload, "inbound_used"), Number(offload, "direction_limit"),
       Number(offload, "slots_high_water"), Number(offload, "refusals"));
   text += fmt::format(
       "\tpackets sealed {} opened {} auth-failed {} passed-unknown {} dropped-stale {}\n",

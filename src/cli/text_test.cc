@@ -115,7 +115,7 @@ constexpr char kDevice[] = R"json({
   "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
   "mac": "02:00:00:00:00:0a",
   "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
-    "slots_high_water": 2, "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
+    "slots_high_water": 2, "outbound_used": 1, "inbound_used": 0, "direction_limit": 8, "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
     "refusals": 7, "dropped_stale": 8,
     "capabilities": {"crypto_offload": true, "packet_offload": false, "inbound": true,
       "outbound": true, "transport": false, "tunnel": true, "ipv4": true, "ipv6": false,
@@ -129,7 +129,7 @@ constexpr char kDevice[] = R"json({
 TEST_F(TextTest, DeviceShowsEverything) {
   EXPECT_EQ(DeviceText(Json::parse(kDevice)),
             "nic0: wire eth1 driver sim_nic ifindex 5 mtu 1500 mac 02:00:00:00:00:0a\n"
-            "\toffload crypto, device up: 1 of 16 SA slots in use, at most 2 so far, 7 SAs "
+            "\toffload crypto, device up: SA slots out 1 of 8, in 0 of 8, at most 2 so far, 7 SAs "
             "refused\n"
             "\tpackets sealed 3 opened 4 auth-failed 5 passed-unknown 6 dropped-stale 8\n"
             "\tcan do crypto-offload inbound outbound tunnel ipv4 esn rfc4106(gcm(aes)) key 128 "

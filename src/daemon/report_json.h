@@ -36,7 +36,8 @@
 //              usage, [mark], [if_id]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              offload         capable, up, mode ("no", "crypto", "auto"), slots_used, slots_limit,
-//                              slots_high_water, sealed, opened, auth_failed, passed_unknown,
+//                              slots_high_water, outbound_used, inbound_used,
+//                              direction_limit (of each of them), sealed, opened, auth_failed, passed_unknown,
 //                              refusals, dropped_stale, capabilities (null, or crypto_offload,
 //                              packet_offload, inbound, outbound, transport, tunnel, ipv4, ipv6,
 //                              esn, udp_encap, algorithms[], key_bits[], icv_bits[],

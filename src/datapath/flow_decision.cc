@@ -78,6 +78,12 @@ DropReason CheckTemplates(const PolicySpec& policy, const Sa* sa) {
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (path.spd.Idle()) return Bypass();
   Policy* policy = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
+  // ports. What cannot be decided does not leave.
+  if (ip.later_fragment &&
+      path.spd.PortsMightDecide(PolicyDirection::kOut, ip.flow, ifindex, policy)) {
+    return Drop(DropReason::kOutFragment);
+  }
   if (policy == nullptr) {
     return path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Bypass()

@@ -59,26 +59,37 @@ void InboundPipeline::Admit(Packet* packet) {
     return;
   }
   views_[i] = *ip;
-  const bool esp_proto = ip->flow.proto == kProtoEsp;
   esp_[i] = ip->fragment ? EspView{} : ClassifyWirePacket(*ip, packet->l3());
   DropReason reason = DropReason::kNone;
-  if (ip->fragment && esp_proto) {
+  if (!IsForIpsec(i)) {
+    reason = CheckClearPacket(*packet, *ip);
+  } else if (ip->fragment) {
     reason = DropReason::kInFragment;
   } else if (esp_[i].kind == WireKind::kEspTooShort) {
     reason = DropReason::kInTooShort;
   } else if (esp_[i].kind == WireKind::kKeepalive) {
     ctx_->sink.Recycle(packet);  // RFC 3948: swallowed, not a loss
     return;
-  } else if (esp_[i].kind == WireKind::kEsp) {
-    reason = FindSa(i);
   } else {
-    reason = CheckClearPacket(*packet, *ip);
+    reason = FindSa(i);
   }
   if (reason != DropReason::kNone) {
     ctx_->sink.Drop(packet, reason);
     return;
   }
   ++size_;
+}
+
+// ESP, bare or in UDP, that is addressed to this host or to an SA of it. What this host only
+// forwards is somebody else's and is treated as any packet in clear.
+bool InboundPipeline::IsForIpsec(uint32_t i) const {
+  const FlowKey& flow = views_[i].flow;
+  const bool esp = views_[i].fragment ? flow.proto == kProtoEsp : esp_[i].kind != WireKind::kOther;
+  if (!esp) return false;
+  if (ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
+  return esp_[i].kind == WireKind::kEsp &&
+         ctx_->path->sad.LookupInbound(Spi(esp_[i].spi), flow.daddr, flow.family, kProtoEsp) !=
+             nullptr;
 }
 
 DropReason InboundPipeline::FindSa(uint32_t i) {
@@ -105,8 +116,7 @@ DropReason InboundPipeline::FindSa(uint32_t i) {
 
 // A packet that came in clear: policy must allow that (step 10 without an SA).
 DropReason InboundPipeline::CheckClearPacket(const Packet& packet, const IpPacketView& ip) {
-  if (ctx_->path->spd.Idle() ||
-      AlwaysPasses(*ctx_->path, PolicyDirection::kIn, ip, packet.l3())) {
+  if (ctx_->path->spd.Idle() || AlwaysPasses(*ctx_->path, PolicyDirection::kIn, ip, packet.l3())) {
     return DropReason::kNone;
   }
   return CheckPolicy(ip.flow, nullptr);

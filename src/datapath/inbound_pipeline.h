@@ -26,6 +26,7 @@ class InboundPipeline {
 
   // 1 – 3: classify, find the SA.
   void Admit(Packet* packet);
+  bool IsForIpsec(uint32_t i) const;
   DropReason FindSa(uint32_t i);
   DropReason CheckClearPacket(const Packet& packet, const IpPacketView& ip);
   // 4 – 6: replay check, prepare.

@@ -100,10 +100,18 @@ TEST_F(InboundTest, ReservedSpisAreDropped) {
   }
 }
 
-TEST_F(InboundTest, RightSpiAtAnotherAddressIsDropped) {
+TEST_F(InboundTest, RightSpiAtAnotherAddressOfOursIsDropped) {
+  b().SetAddresses({"192.0.2.2", "192.0.2.9", "10.2.0.1"});
+  b().SetAddresses({"192.0.2.2", "192.0.2.9", "10.2.0.1"});
   Bytes frame = Honest(1);
   frame[33] = 9;
   ExpectDrop(frame, DropReason::kInNoState);
+}
+
+TEST_F(InboundTest, EspToSomebodyElseIsNotOpened) {
+  Bytes frame = Honest(1);
+  frame[33] = 9;
+  EXPECT_THAT(b().Receive(frame), testing::ElementsAre(frame));  // forwarded as it came
 }
 
 TEST_F(InboundTest, AnySourceAddressIsTaken) {
@@ -238,8 +246,8 @@ TEST_F(InboundTest, InnerHeadersThatLieAreDropped) {
     uint8_t value;
   };
   const Lie lies[] = {
-      {"version 6", 0, 0x65},      {"version 0", 0, 0x05},       {"header of 16", 0, 0x44},
-      {"header of 0", 0, 0x40},    {"length 0x1000", 2, 0x10},   {"length one more", 3, 79},
+      {"version 6", 0, 0x65},         {"version 0", 0, 0x05},     {"header of 16", 0, 0x44},
+      {"header of 0", 0, 0x40},       {"length 0x1000", 2, 0x10}, {"length one more", 3, 79},
       {"length below header", 3, 19}, {"length 0", 3, 0},
   };
   uint64_t seq = 0;
@@ -276,7 +284,8 @@ TEST_F(InboundTest, TransportPayloadOfNothingIsAPacketWithAHeaderOnly) {
   Reset({.mode = SaMode::kTransport});
   b().AddPolicy(MakePolicy(PolicyDirection::kIn, "192.0.2.1", "192.0.2.2",
                            {TemplateFor({.mode = SaMode::kTransport})}));
-  const Bytes got = Frame(test::IpPacket({.src = "192.0.2.1", .dst = "192.0.2.2", .proto = 17}, {}));
+  const Bytes got =
+      Frame(test::IpPacket({.src = "192.0.2.1", .dst = "192.0.2.2", .proto = 17}, {}));
   EXPECT_THAT(b().Receive(SealedFrame(spec(), 1, WithTrailer({}, 17))), testing::ElementsAre(got));
 }
 
@@ -291,8 +300,7 @@ TEST_F(InboundTest, InnerFlowOutsideTheSasSelectorIsDropped) {
   SaSpec narrow = test::MakeSpec({.spi = 0x3000});
   narrow.selector = test::MakeSelector("10.1.0.0/16", "10.2.5.0/24");
   const auto sa = b().Add(std::move(narrow));
-  ExpectDrop(SealedFrame(sa->spec(), 1, WithTrailer(Inner(), 4)),
-             DropReason::kInSelectorMismatch);
+  ExpectDrop(SealedFrame(sa->spec(), 1, WithTrailer(Inner(), 4)), DropReason::kInSelectorMismatch);
   const Bytes inside = Udp({.src = "10.1.0.1", .dst = "10.2.5.1"}, 1, 2, Pattern(8));
   EXPECT_THAT(b().Receive(SealedFrame(sa->spec(), 2, WithTrailer(inside, 4))), SizeIs(1));
 }
@@ -316,20 +324,19 @@ TEST_F(InboundTest, TemplateReqidZeroTakesAnySa) {
   SaOptions any{.reqid = 0};
   pair_ = std::make_unique<TestPair>();
   const auto sa = b().Add(SaOptions{.reqid = 7});
-  b().AddPolicy(
-      MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(any)}));
+  b().AddPolicy(MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(any)}));
   EXPECT_THAT(b().Receive(SealedFrame(sa->spec(), 1, WithTrailer(Inner(), 4))), SizeIs(1));
 }
 
 TEST_F(InboundTest, BlockPolicyDropsWhatAnSaBrought) {
-  b().AddPolicy(MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {},
-                           PolicyAction::kBlock, 1));
+  b().AddPolicy(
+      MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock, 1));
   ExpectDrop(Honest(1), DropReason::kInPolicyBlock);
 }
 
 TEST_F(InboundTest, AllowWithoutTemplateDoesNotLetATunnelIn) {
-  b().AddPolicy(MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {},
-                           PolicyAction::kAllow, 1));
+  b().AddPolicy(
+      MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kAllow, 1));
   ExpectDrop(Honest(1), DropReason::kInTemplateMismatch);
 }
 

@@ -136,8 +136,8 @@ TEST(SequenceTest, WithoutEsnNothingLeavesAfterTheLast32BitNumber) {
 
 TEST(SequenceTest, MayWrapGoesOnWithAFreshIv) {
   TestPair pair;
-  pair.Protect({.extra_flags = kSaExtraOseqMayWrap, .window = 0, .oseq = 0xfffffffe},
-               "10.1.0.0/16", "10.2.0.0/16");
+  pair.Protect({.extra_flags = kSaExtraOseqMayWrap, .window = 0, .oseq = 0xfffffffe}, "10.1.0.0/16",
+               "10.2.0.0/16");
   EXPECT_EQ(SendBurst(&pair, 3), 3u);
   EXPECT_EQ(test::Get32(pair.wire[1], 38), 0u);
   EXPECT_EQ(test::Get32(pair.wire[1], 42), (test::kTestIvMask >> 32) ^ 1u);

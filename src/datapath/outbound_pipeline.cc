@@ -69,12 +69,12 @@ FlowDecision OutboundPipeline::Decide(const IpPacketView& ip, std::span<const ui
     return {.action = FlowAction::kBypass};
   }
   const uint64_t generation = ctx_->path->generation();
-  if (const FlowDecision* known = cache_.Find(ip.flow, interface_, generation)) {
-    return *known;
-  }
+  // Port 0 of a whole packet is a port; that of a later fragment is none.
+  const uint64_t tag = interface_ | (ip.later_fragment ? 0x100u : 0u);
+  if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   const int32_t ifindex = ctx_->path->interfaces[interface_].ifindex;
   const FlowDecision decision = DecideOutbound(*ctx_->path, ip, ifindex);
-  if (!decision.acquire) cache_.Store(ip.flow, interface_, generation, decision);
+  if (!decision.acquire) cache_.Store(ip.flow, tag, generation, decision);
   return decision;
 }
 

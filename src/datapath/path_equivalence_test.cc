@@ -80,8 +80,11 @@ std::vector<Bytes> HostFrames(const Shape& shape) {
   std::vector<Bytes> frames;
   const bool v4 = std::string(shape.inner_a).find(':') == std::string::npos;
   for (uint32_t i = 0; i < 500; ++i) {
-    IpFields f{.src = shape.inner_a, .dst = shape.inner_b, .tos = static_cast<uint8_t>(i),
-               .dont_fragment = (i & 1) != 0, .id = static_cast<uint16_t>(i)};
+    IpFields f{.src = shape.inner_a,
+               .dst = shape.inner_b,
+               .tos = static_cast<uint8_t>(i),
+               .dont_fragment = (i & 1) != 0,
+               .id = static_cast<uint16_t>(i)};
     const std::size_t size = random() % 1440;  // some do not fit any more
     if (i % 50 == 7 && v4) f.options = {1, 1, 1, 1};
     if (i % 50 == 7 && !v4) {
@@ -174,13 +177,16 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{"Transport4", {.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2"},
         Shape{"Transport6",
               {.src = "2001:db8::1", .dst = "2001:db8::2", .mode = SaMode::kTransport},
-              "2001:db8::1", "2001:db8::2"},
+              "2001:db8::1",
+              "2001:db8::2"},
         Shape{"EsnAcross32Bits",
               {.flags = kSaFlagEsn, .window = 256, .oseq = 0xffffff00, .seq = 0xffffff00},
-              "10.1.0.1", "10.2.0.1"},
+              "10.1.0.1",
+              "10.2.0.1"},
         Shape{"LimitsAndLastNumber",
               {.oseq = 0xfffffe40, .seq = 0xfffffe40, .limits = {.soft_packets = 100}},
-              "10.1.0.1", "10.2.0.1"}),
+              "10.1.0.1",
+              "10.2.0.1"}),
     [](const auto& shape) { return std::string(shape.param.name); });
 
 // --- Where a device ends ---
@@ -210,7 +216,8 @@ TEST(OffloadEdgeTest, PacketThatLeavesByAnotherDeviceIsSealedInSoftware) {
   const std::vector<Bytes> wire = pair.a.ToWire(1);
   ASSERT_THAT(wire, SizeIs(1));
   EXPECT_TRUE(HidesPayload(wire[0]));
-  EXPECT_THAT(pair.b.Receive(wire[0]), testing::ElementsAre(testing::SizeIs(FrameOf(kTunnel).size())));
+  EXPECT_THAT(pair.b.Receive(wire[0]),
+              testing::ElementsAre(testing::SizeIs(FrameOf(kTunnel).size())));
   EXPECT_EQ(pair.a.nic(0).offload_stats().sealed, 0u);
   EXPECT_EQ(pair.a.nic(1).offload_stats().sealed, 0u);
 }
@@ -237,8 +244,8 @@ TEST(OffloadEdgeTest, RunsOfTwoDevicesInOneBurstEachLeaveSealedByTheirOwn) {
   EXPECT_EQ(pair.a.nic(0).offload_stats().sealed, 26u);
 }
 
-// An SA that is told another way out while a burst is under way: read once per run, so that all of a
-// run leaves by the device that seals it.
+// An SA that is told another way out while a burst is under way: read once per run, so that all of
+// a run leaves by the device that seals it.
 TEST(OffloadEdgeTest, NextHopThatMovesOffTheDeviceNeverSendsInClear) {
   TestPair pair({.interfaces = 2, .nic = true});
   pair.sa_a = pair.a.Add(Offloaded({}, false));
@@ -359,7 +366,8 @@ TEST(OffloadEdgeTest, Ipv4OptionsInTransportModeAreSealedInSoftware) {
     pair->b.FromWire(frame);
   }
   pair->b.Run();
-  EXPECT_THAT(pair->b.ToHost(), testing::ElementsAre(FrameOf(kTransport), odd, FrameOf(kTransport)));
+  EXPECT_THAT(pair->b.ToHost(),
+              testing::ElementsAre(FrameOf(kTransport), odd, FrameOf(kTransport)));
   EXPECT_EQ(pair->a.nic().offload_stats().sealed, 2u);
 }
 
@@ -373,8 +381,8 @@ TEST(OffloadEdgeTest, EspOfUnknownSasPassesTheDeviceAsItCame) {
 
 TEST(OffloadEdgeTest, VlanTaggedEspIsOpenedByTheDevice) {
   const auto pair = MakePair(kTunnel, Where::kDevice);
-  const Bytes frame = Frame(Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Pattern(64)),
-                            {0x81, 0, 0, 5});
+  const Bytes frame =
+      Frame(Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Pattern(64)), {0x81, 0, 0, 5});
   EXPECT_THAT(pair->Deliver(frame), testing::ElementsAre(frame));
   EXPECT_EQ(pair->a.nic().offload_stats().sealed, 1u);
   EXPECT_EQ(pair->b.nic().offload_stats().opened, 1u);
@@ -449,8 +457,7 @@ TEST_F(PlacementTest, LacksOfTheOtherHalfAndTheOtherFamilyHaveTheirNames) {
   EXPECT_EQ((*Select(test::MakeSpec(Offloaded({}, true)), true))->reason.Text(),
             "no-capability:inbound");
   SaOptions v6{.src = "2001:db8::1", .dst = "2001:db8::2"};
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(v6, false))))->reason.Text(),
-            "no-capability:ipv6");
+  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(v6, false))))->reason.Text(), "no-capability:ipv6");
   SaOptions transport{.mode = SaMode::kTransport};
   EXPECT_EQ((*Select(test::MakeSpec(Offloaded(transport, false))))->reason.Text(),
             "no-capability:transport");
@@ -507,10 +514,9 @@ TEST_F(PlacementTest, DeviceThatIsSwitchedOffGetsNoKey) {
 TEST_F(PlacementTest, AutoTakesWhatNobodyAskedForOnceTheDirectionIsKnown) {
   host_.devices[0].mode = DeviceOffloadMode::kAuto;
   EXPECT_EQ((*Select(test::MakeSpec()))->path, ProcessingPath::kSoftware);
-  const auto binding = SelectPath(test::MakeSpec(), CryptoDirection::kSeal,
-                                  {.devices = host_.devices,
-                                   .engine = host_.engine.get(),
-                                   .direction_is_known = true});
+  const auto binding = SelectPath(
+      test::MakeSpec(), CryptoDirection::kSeal,
+      {.devices = host_.devices, .engine = host_.engine.get(), .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   EXPECT_EQ((*binding)->path, ProcessingPath::kCryptoOffload);
   EXPECT_TRUE((*binding)->requested_by_device_mode);
@@ -522,10 +528,9 @@ TEST_F(PlacementTest, AutoWithoutEsnFallsBack) {
   OffloadCaps caps = host_.nic().caps();
   caps.esn = false;
   host_.nic().set_caps(caps);
-  const auto binding = SelectPath(test::MakeSpec({.flags = kSaFlagEsn}), CryptoDirection::kSeal,
-                                  {.devices = host_.devices,
-                                   .engine = host_.engine.get(),
-                                   .direction_is_known = true});
+  const auto binding = SelectPath(
+      test::MakeSpec({.flags = kSaFlagEsn}), CryptoDirection::kSeal,
+      {.devices = host_.devices, .engine = host_.engine.get(), .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   EXPECT_EQ((*binding)->reason.Text(), "no-capability:esn");
 }

@@ -49,14 +49,14 @@ class RoundTripTest : public testing::TestWithParam<Shape> {
 TEST_P(RoundTripTest, DeliversEveryPayloadSizeUnchanged) {
   TestPair pair;
   pair.Protect(Options(), GetParam().inner_a, GetParam().inner_b);
-  for (const std::size_t size : {0, 1, 2, 3, 4, 5, 17, 63, 64, 65, 500, 1200}) {
+  for (const std::size_t size : {0u, 1u, 2u, 3u, 4u, 5u, 17u, 63u, 64u, 65u, 500u, 1200u}) {
     const Bytes sent = Frame(Udp(Fields(), 1111, 2222, Pattern(size)));
     const std::vector<Bytes> got = pair.Deliver(sent);
     ASSERT_THAT(got, SizeIs(1)) << "payload " << size;
     EXPECT_EQ(test::ToHex(got[0]), test::ToHex(sent)) << "payload " << size;
     ASSERT_THAT(pair.wire, SizeIs(1));
-    EXPECT_THAT(test::ToHex(pair.wire[0]), testing::Not(testing::HasSubstr(
-                                               size >= 17 ? test::ToHex(Pattern(17)) : "none")));
+    EXPECT_THAT(test::ToHex(pair.wire[0]),
+                testing::Not(testing::HasSubstr(size >= 17 ? test::ToHex(Pattern(17)) : "none")));
   }
   EXPECT_EQ(pair.a.AllDrops(), 0u);
   EXPECT_EQ(pair.b.AllDrops(), 0u);
@@ -84,8 +84,7 @@ TEST_P(RoundTripTest, KeepsTheOrderOfABurst) {
 TEST_P(RoundTripTest, EveryDamagedByteOfEspIsDropped) {
   TestPair pair;
   pair.Protect(Options(), GetParam().inner_a, GetParam().inner_b);
-  const std::vector<Bytes> wire =
-      pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
+  const std::vector<Bytes> wire = pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
   ASSERT_THAT(wire, SizeIs(1));
   const bool outer_v4 = wire[0][12] == 8;
   const std::size_t esp = 14 + (outer_v4 ? 20 : 40) + (GetParam().udp ? 8 : 0);
@@ -106,8 +105,7 @@ TEST_P(RoundTripTest, EveryDamagedByteOfEspIsDropped) {
 TEST_P(RoundTripTest, EveryTruncationIsDroppedAndNeverDelivered) {
   TestPair pair;
   pair.Protect(Options(), GetParam().inner_a, GetParam().inner_b);
-  const std::vector<Bytes> wire =
-      pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
+  const std::vector<Bytes> wire = pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
   ASSERT_THAT(wire, SizeIs(1));
   for (std::size_t n = 0; n < wire[0].size(); ++n) {
     Bytes cut(wire[0].begin(), wire[0].begin() + static_cast<std::ptrdiff_t>(n));
@@ -119,8 +117,7 @@ TEST_P(RoundTripTest, EveryTruncationIsDroppedAndNeverDelivered) {
 TEST_P(RoundTripTest, EveryTruncationWithAFittingIpLengthIsDropped) {
   TestPair pair;
   pair.Protect(Options(), GetParam().inner_a, GetParam().inner_b);
-  const std::vector<Bytes> wire =
-      pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
+  const std::vector<Bytes> wire = pair.a.Send(Frame(Udp(Fields(), 1111, 2222, Pattern(40))));
   ASSERT_THAT(wire, SizeIs(1));
   const bool v4 = wire[0][12] == 8;
   const std::size_t front = v4 ? 34 : 54;
@@ -131,7 +128,7 @@ TEST_P(RoundTripTest, EveryTruncationWithAFittingIpLengthIsDropped) {
     if (GetParam().udp) {
       if (n < front + 8) continue;  // no ESP any more: a stump of UDP
       test::Put16(&cut, front + 4, static_cast<uint32_t>(n - front));
-      if (n - esp <= 8) continue;   // too short for ESP in UDP: the IKE daemon's
+      if (n - esp <= 8) continue;  // too short for ESP in UDP: the IKE daemon's
     }
     EXPECT_THAT(pair.b.Receive(cut), IsEmpty()) << n - esp << " bytes of ESP";
   }
@@ -142,29 +139,28 @@ TEST_P(RoundTripTest, EveryTruncationWithAFittingIpLengthIsDropped) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, RoundTripTest,
-    testing::Values(
-        Shape{"Tunnel4in4", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1", "10.2.0.1",
-              false, false},
-        Shape{"Tunnel6in6", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "fd01::1", "fd02::1",
-              false, false},
-        Shape{"Tunnel4in6", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "10.1.0.1", "10.2.0.1",
-              false, false},
-        Shape{"Tunnel6in4", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "fd01::1", "fd02::1",
-              false, false},
-        Shape{"Transport4", SaMode::kTransport, "192.0.2.1", "192.0.2.2", "192.0.2.1",
-              "192.0.2.2", false, false},
-        Shape{"Transport6", SaMode::kTransport, "2001:db8::1", "2001:db8::2", "2001:db8::1",
-              "2001:db8::2", false, false},
-        Shape{"Tunnel4in4Esn", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1", "10.2.0.1",
-              true, false},
-        Shape{"Tunnel4in4Udp", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1", "10.2.0.1",
-              false, true},
-        Shape{"Tunnel6in6Udp", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "fd01::1",
-              "fd02::1", false, true},
-        Shape{"Transport4Udp", SaMode::kTransport, "192.0.2.1", "192.0.2.2", "192.0.2.1",
-              "192.0.2.2", false, true},
-        Shape{"Transport6UdpEsn", SaMode::kTransport, "2001:db8::1", "2001:db8::2",
-              "2001:db8::1", "2001:db8::2", true, true}),
+    testing::Values(Shape{"Tunnel4in4", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1",
+                          "10.2.0.1", false, false},
+                    Shape{"Tunnel6in6", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "fd01::1",
+                          "fd02::1", false, false},
+                    Shape{"Tunnel4in6", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "10.1.0.1",
+                          "10.2.0.1", false, false},
+                    Shape{"Tunnel6in4", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "fd01::1",
+                          "fd02::1", false, false},
+                    Shape{"Transport4", SaMode::kTransport, "192.0.2.1", "192.0.2.2", "192.0.2.1",
+                          "192.0.2.2", false, false},
+                    Shape{"Transport6", SaMode::kTransport, "2001:db8::1", "2001:db8::2",
+                          "2001:db8::1", "2001:db8::2", false, false},
+                    Shape{"Tunnel4in4Esn", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1",
+                          "10.2.0.1", true, false},
+                    Shape{"Tunnel4in4Udp", SaMode::kTunnel, "192.0.2.1", "192.0.2.2", "10.1.0.1",
+                          "10.2.0.1", false, true},
+                    Shape{"Tunnel6in6Udp", SaMode::kTunnel, "2001:db8::1", "2001:db8::2", "fd01::1",
+                          "fd02::1", false, true},
+                    Shape{"Transport4Udp", SaMode::kTransport, "192.0.2.1", "192.0.2.2",
+                          "192.0.2.1", "192.0.2.2", false, true},
+                    Shape{"Transport6UdpEsn", SaMode::kTransport, "2001:db8::1", "2001:db8::2",
+                          "2001:db8::1", "2001:db8::2", true, true}),
     [](const auto& shape) { return std::string(shape.param.name); });
 
 // --- Policy, one direction at a time ---
@@ -182,8 +178,8 @@ TEST(OutboundPolicyTest, WithoutAnyPolicyEverythingPasses) {
 
 TEST(OutboundPolicyTest, BlockDrops) {
   TestPair pair;
-  pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {},
-                              PolicyAction::kBlock));
+  pair.a.AddPolicy(
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock));
   EXPECT_THAT(pair.a.Send(InnerFrame()), IsEmpty());
   EXPECT_EQ(pair.a.Drops(DropReason::kOutPolicyBlock), 1u);
 }
@@ -205,8 +201,8 @@ TEST(OutboundPolicyTest, DefaultBlockDropsWhatNoPolicyNames) {
 
 TEST(OutboundPolicyTest, WithoutAnSaThePacketIsDroppedAndKeyManagementAsked) {
   TestPair pair;
-  const auto policy = pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16",
-                                                  "10.2.0.0/16", {TemplateFor({})}));
+  const auto policy = pair.a.AddPolicy(
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor({})}));
   EXPECT_THAT(pair.a.Send(InnerFrame()), IsEmpty());
   EXPECT_EQ(pair.a.Drops(DropReason::kOutNoState), 1u);
   const auto events = pair.a.Events();
@@ -260,8 +256,8 @@ TEST(OutboundPolicyTest, APolicyThatChangesTakesEffectAtTheNextPacket) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_THAT(pair.a.Send(InnerFrame()), SizeIs(1));
-  pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {},
-                              PolicyAction::kBlock, 1));
+  pair.a.AddPolicy(
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock, 1));
   EXPECT_THAT(pair.a.Send(InnerFrame()), IsEmpty());
 }
 
@@ -484,8 +480,7 @@ TEST(BypassTest, IkeIsProtectedWhenTheBypassIsOff) {
 TEST(BypassTest, EthernetPaddingIsNoNonEspMarker) {
   TestPair pair;
   pair.Protect({.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2");
-  const Bytes frame =
-      Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 4500, 4500, Bytes(2, 0)));
+  const Bytes frame = Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 4500, 4500, Bytes(2, 0)));
   EXPECT_THAT(pair.b.Receive(frame + Bytes(16, 0)), IsEmpty());
   EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
 }

@@ -79,10 +79,10 @@ TEST(SegmentTest, SuperPacketInClearLeavesAsTheSegmentsItStandsFor) {
   for (const Family& family : kFamilies) {
     SCOPED_TRACE(family.name);
     TestPair pair;
-    const TcpFields tcp{.seq = 0xffffff00, .flags = 0x19, .options = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}};
+    const TcpFields tcp{
+        .seq = 0xffffff00, .flags = 0x19, .options = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}};
     const Bytes payload = Pattern(10'001);
-    pair.a.host_port().arriving.push_back(
-        SuperPacket(&pair.pools, family, tcp, payload, 1400));
+    pair.a.host_port().arriving.push_back(SuperPacket(&pair.pools, family, tcp, payload, 1400));
     pair.a.Run();
     const std::vector<Bytes> out = pair.a.ToWire();
     ASSERT_THAT(out, SizeIs(8));
@@ -126,8 +126,7 @@ TEST(SegmentTest, SixtyFourKilobytesGoThroughATunnelAndComeOutAsTheyWere) {
     Protect(&pair);
     const Bytes payload = Pattern(65'000);
     const auto mss = static_cast<uint16_t>(1446 - family.header - 20);
-    pair.a.host_port().arriving.push_back(
-        SuperPacket(&pair.pools, family, {}, payload, mss));
+    pair.a.host_port().arriving.push_back(SuperPacket(&pair.pools, family, {}, payload, mss));
     pair.a.Run();
     const std::vector<Bytes> wire = pair.a.ToWire();
     ASSERT_EQ(wire.size(), (65'000u + mss - 1) / mss);
@@ -154,8 +153,7 @@ TEST(SegmentTest, SixtyFourKilobytesGoThroughATunnelAndComeOutAsTheyWere) {
 
 TEST(SegmentTest, SuperPacketWithoutPayloadIsDropped) {
   TestPair pair;
-  pair.a.host_port().arriving.push_back(
-      SuperPacket(&pair.pools, kFamilies[0], {}, {}, 1000));
+  pair.a.host_port().arriving.push_back(SuperPacket(&pair.pools, kFamilies[0], {}, {}, 1000));
   pair.a.Run();
   EXPECT_EQ(pair.a.Drops(DropReason::kPortBadFrame), 1u);
 }
@@ -195,8 +193,7 @@ TEST(SegmentTest, ChecksumFieldBeyondThePacketIsDropped) {
 TEST(SegmentTest, PoolThatRunsDryIsCounted) {
   PacketPools pools{4, 2};
   test::TestHost host(&pools);
-  host.host_port().arriving.push_back(
-      SuperPacket(&pools, kFamilies[0], {}, Pattern(10'000), 1000));
+  host.host_port().arriving.push_back(SuperPacket(&pools, kFamilies[0], {}, Pattern(10'000), 1000));
   host.Run();
   EXPECT_EQ(host.Drops(DropReason::kNoBuffers), 1u);
 }

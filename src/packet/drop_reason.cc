@@ -40,6 +40,7 @@ constexpr DropReasonInfo kInfo[] = {
     {"out-crypto-error", "crypto engine failed", "XfrmOutStateProtoError"},
     {"out-mode-error", "packet does not fit the SA's mode", "XfrmOutStateModeError"},
     {"out-device-error", "device could not seal it", "XfrmOutStateProtoError"},
+    {"out-fragment", "later fragment of a flow whose policy asks for ports", "XfrmOutError"},
     {"out-guard", "unsealed packet of a protected flow stopped at the wire", "XfrmOutError"},
     {"port-full", "port took no more packets", ""},
     {"port-too-big", "larger than a frame of the port", ""},

@@ -49,6 +49,7 @@ enum class DropReason : uint8_t {
   kOutCryptoError,
   kOutModeError,    // the packet does not fit the SA's mode
   kOutDeviceError,  // the device could not seal it
+  kOutFragment,     // a later fragment, and policy asks for ports that it does not carry
   kOutGuard,        // unsealed packet of a protected flow at the wire: never leaves
   // Ports
   kPortFull,      // the port took no more

@@ -38,6 +38,20 @@ Policy* Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifin
   return sub->spec.templates.empty() && main != nullptr ? main : sub;
 }
 
+bool Spd::PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
+                           const Policy* certain) const {
+  const Table* table = table_.load(std::memory_order_acquire);
+  for (const auto& list : table->ordered[Index(direction)]) {
+    for (const Policy* policy : list) {
+      if (policy == certain) break;
+      const Selector& selector = policy->spec.selector;
+      const bool asks = selector.sport_mask != 0 || selector.dport_mask != 0;
+      if (asks && selector.MatchesButForPorts(flow, ifindex)) return true;
+    }
+  }
+  return false;
+}
+
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now) {
   auto policy = std::make_shared<Policy>();
   spec.index = ChooseIndex(spec);

@@ -46,6 +46,10 @@ class Spd {
   // are looked at first; one that only allows leaves the decision to the MAIN ones; a block of
   // either kind blocks.
   Policy* Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
+  // A later fragment carries no ports. True when a policy that asks for ports might be the one for
+  // it, ahead of `certain`, the one that Lookup found.
+  bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
+                        const Policy* certain) const;
   PolicyAction DefaultAction(PolicyDirection direction) const {
     return table_.load(std::memory_order_acquire)->defaults[Index(direction)];
   }

@@ -116,9 +116,9 @@ TEST_F(SpdTest, MarkedPoliciesAreKeptAndNeverMatchPackets) {
   const PolicySpec copy = spec;
   const auto policy = spd_.Insert(std::move(spec), 0);
   EXPECT_EQ(Find(), nullptr);
-  EXPECT_EQ(spd_.Find({.selector = copy.selector, .direction = kOut, .mark_value = 5,
-                       .mark_mask = 0xff}),
-            policy);
+  EXPECT_EQ(
+      spd_.Find({.selector = copy.selector, .direction = kOut, .mark_value = 5, .mark_mask = 0xff}),
+      policy);
   EXPECT_EQ(spd_.Find({.selector = copy.selector, .direction = kOut}), nullptr);
 }
 
@@ -192,7 +192,8 @@ TEST_F(SpdTest, HundredsInsertedAndRemovedKeepTheRest) {
   std::vector<std::shared_ptr<Policy>> all;
   for (int i = 0; i < 300; ++i) {
     all.push_back(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16", {},
-                                         PolicyAction::kBlock, 100 + static_cast<uint32_t>(i)), 0));
+                                         PolicyAction::kBlock, 100 + static_cast<uint32_t>(i)),
+                              0));
   }
   for (const auto& policy : all) {
     EXPECT_EQ(Find(), kept.get());

@@ -239,7 +239,7 @@ RC_GTEST_PROP(ReplayWindowPropertyTest, AgreesWithASet, ()) {
     if (*rc::gen::inRange(0, 20) == 0) delta = *rc::gen::inRange<int64_t>(1, 20'000);
     if (delta < 0 && static_cast<uint64_t>(-delta) >= top) continue;
     const uint64_t seq = top + static_cast<uint64_t>(delta);
-    if (!esn && seq > 0xffffffff) continue;
+    if (seq == 0 || (!esn && seq > 0xffffffff)) continue;
     const uint32_t low = static_cast<uint32_t>(seq);
     uint64_t inferred = 0;
     DropReason verdict = kNone;

@@ -81,7 +81,7 @@ class HostileWire:
         key = (judge.key + judge.salt).hex()
         offload = f"offload dev nic0 dir {'in' if inbound else 'out'}" if self.offload else ""
         return (f"state add src {src} dst {dst} proto esp spi {spi:#x} reqid 1 mode {mode} "
-                f"replay-window {WINDOW} aead rfc4106(gcm(aes)) 0x{key} {judge.icv * 8} "
+                f"replay-window {self.window} aead rfc4106(gcm(aes)) 0x{key} {judge.icv * 8} "
                 f"{extra} {offload}")
 
     def policies(self, mode="tunnel", family=4, directions=("out", "in", "fwd")):
@@ -98,8 +98,8 @@ class HostileWire:
                 *inner[::step], direction, tmpl, mode))
         return lines
 
-    def install(self, mode="tunnel", family=4, in_extra="", policies=None, icv=16):
-        self.mode, self.family = mode, family
+    def install(self, mode="tunnel", family=4, in_extra="", policies=None, icv=16, window=WINDOW):
+        self.mode, self.family, self.window = mode, family, window
         self.into = EspJudge(SPI_IN, os.urandom(20), icv)
         self.out = EspJudge(SPI_OUT, os.urandom(20), icv)
         suite.xfrm_batch(self.host, ["state flush", "policy flush"] + [
@@ -257,6 +257,18 @@ class HostileWire:
         self.assertEqual(self.sa_report()["stats"]["replay_window"], 1)
         self.passes(edge)
         self.drops("in-replay-duplicate", "XfrmInStateSeqError", edge)
+
+    def test_edges_of_windows_of_all_sizes(self):
+        for window in (32, 33, 256, 1000, 4096):
+            with self.subTest(window=window):
+                self.install(window=window)
+                self.passes(self.sealed(seq=10_000))
+                self.into.seq = 10_000
+                self.drops("in-replay-old", "XfrmInStateSeqError", self.sealed(seq=10_000 - window),
+                           good=False)
+                edge = self.sealed(seq=10_000 - window + 1)
+                self.passes(edge)
+                self.drops("in-replay-duplicate", "XfrmInStateSeqError", edge, good=False)
 
     def test_sequence_number_zero(self):
         self.drops("in-replay-zero", "XfrmInStateSeqError", self.sealed(seq=0))

@@ -249,7 +249,8 @@ src {HOST} dst {PEER}
 
     def test_wrong_key_length(self):
         for length in (1, 4, 16, 19, 21, 35, 37, 64):
-            self.refused(f"{STATE} aead rfc4106(gcm(aes)) 0x{'31' * length} 128")
+            self.refused(f"{STATE} aead rfc4106(gcm(aes)) 0x{'31' * length} 128",
+                         "Kernel was unable to initialize cryptographic operations")
         self.assertEqual(self.xfrm("state"), "")
 
     def test_exists(self):
@@ -636,7 +637,7 @@ class LikeTheKernel(Xfrm):
         ])
 
     def test_key_of_more_bits_than_32_hold(self):
-        """The kernel's sum wraps and takes it for a key of no bytes; Cygnet's does not."""
+        # The kernel's sum wraps and takes it for a key of no bytes; Cygnet's does not.
         client = self.clients()[1]
         reply = client.ask(client.open(), nl.message("NEWSA", nl.sa_info() + nl.attr(
             "ALG_AEAD", nl.aead(key_bits=0xffffffff))))

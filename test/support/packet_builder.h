@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
+
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -209,7 +211,7 @@ inline Packet* MakePacket(PacketPools* pools, std::span<const uint8_t> frame) {
   packet->pool = const_cast<PacketPool*>(owner);
   packet->head = pool->headroom();
   packet->l3_offset = 14;
-  std::memcpy(packet->Append(static_cast<uint32_t>(frame.size())), frame.data(), frame.size());
+  std::copy(frame.begin(), frame.end(), packet->Append(static_cast<uint32_t>(frame.size())));
   return packet;
 }
 

@@ -1,0 +1,120 @@
+// House rule 8: after warm-up no packet costs a heap allocation, on no path.
+#include "support/alloc_guard.h"
+
+#include <gtest/gtest.h>
+
+#include "support/test_host.h"
+
+namespace cygnet {
+namespace {
+
+using test::AllocGuard;
+using test::Bytes;
+using test::Frame;
+using test::Pattern;
+using test::SaOptions;
+using test::TestHost;
+using test::TestPair;
+
+constexpr uint32_t kBurst = 32;
+constexpr uint32_t kPackets = 100'000;
+
+TEST(AllocGuardTest, SeesAllocations) {
+  const AllocGuard guard;
+  auto* volatile p = new std::array<char, 100>;
+  delete p;
+  void* volatile q = std::malloc(10);
+  std::free(q);
+  EXPECT_EQ(guard.allocations(), 2u);
+}
+
+// A's SA to B and B's SA to A, all four halves in software or on the devices.
+void Connect(TestPair* pair, bool offload) {
+  const auto half = [&](SaOptions o, bool inbound) {
+    if (offload) o.offload = OffloadRequest{OffloadMode::kCrypto, TestHost::kIfindex, inbound};
+    return o;
+  };
+  const SaOptions there{.window = 1024};
+  const SaOptions back{.src = "192.0.2.2", .dst = "192.0.2.1", .spi = 0x2000, .window = 1024};
+  pair->a.Add(half(there, false));
+  pair->b.Add(half(there, true));
+  pair->b.Add(half(back, false));
+  pair->a.Add(half(back, true));
+  pair->AddPolicies(there, "10.1.0.0/16", "10.2.0.0/16");
+  pair->b.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.2.0.0/16", "10.1.0.0/16",
+                                     {test::TemplateFor(back)}));
+  pair->a.AddPolicy(test::MakePolicy(PolicyDirection::kIn, "10.2.0.0/16", "10.1.0.0/16",
+                                     {test::TemplateFor(back)}));
+}
+
+uint64_t g_delivered = 0;
+
+// One burst from one host to the other, without a container in between.
+void Burst(TestPair* pair, TestHost* from, TestHost* to, const Bytes& frame) {
+  for (uint32_t i = 0; i < kBurst; ++i) {
+    from->host_port().arriving.push_back(test::MakePacket(&pair->pools, frame));
+  }
+  from->Run();
+  for (MemoryPort& wire = from->wire_port(); !wire.sent.empty(); wire.sent.pop_front()) {
+    to->wire_port().arriving.push_back(wire.sent.front());
+  }
+  to->Run();
+  for (MemoryPort& host = to->host_port(); !host.sent.empty(); host.sent.pop_front()) {
+    ++g_delivered;
+    test::FreePacket(host.sent.front());
+  }
+}
+
+class AllocGuardPathTest : public testing::TestWithParam<bool> {};
+
+TEST_P(AllocGuardPathTest, NoPacketCostsAnAllocation) {
+  TestPair pair({.nic = GetParam()}, {.nic = GetParam()});
+  Connect(&pair, GetParam());
+  const Bytes there = Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Pattern(500)));
+  const Bytes back = Frame(test::Udp({.src = "10.2.0.1", .dst = "10.1.0.1"}, 1, 2, Pattern(500)));
+  for (int i = 0; i < 100; ++i) {
+    Burst(&pair, &pair.a, &pair.b, there);
+    Burst(&pair, &pair.b, &pair.a, back);
+  }
+  g_delivered = 0;
+  const AllocGuard guard;
+  for (uint32_t i = 0; i < kPackets / kBurst; ++i) {
+    Burst(&pair, &pair.a, &pair.b, there);
+    Burst(&pair, &pair.b, &pair.a, back);
+  }
+  EXPECT_EQ(guard.allocations(), 0u);
+  EXPECT_EQ(g_delivered, 2u * kPackets);
+  if (GetParam()) {
+    EXPECT_GE(pair.a.nic().offload_stats().sealed, kPackets);
+    EXPECT_GE(pair.a.nic().offload_stats().opened, kPackets);
+  }
+}
+
+// Drops, super-packets and errors to the sender cost none either.
+TEST_P(AllocGuardPathTest, NoDropAndNoAnswerCostsAnAllocation) {
+  TestPair pair({.nic = GetParam()}, {.nic = GetParam()});
+  Connect(&pair, GetParam());
+  const test::IpFields f{.src = "10.1.0.1", .dst = "10.2.0.1", .dont_fragment = true};
+  const Bytes tcp = Frame(test::Tcp(f, {}, Pattern(1000)));
+  const Bytes big = Frame(test::Udp(f, 1, 2, Pattern(1450)));
+  const Bytes bad(tcp.begin(), tcp.end() - 5);
+  const auto round = [&] {
+    for (const Bytes* frame : {&tcp, &big, &bad}) Burst(&pair, &pair.a, &pair.b, *frame);
+    Burst(&pair, &pair.b, &pair.b, tcp);  // replayed nowhere: plaintext on the wrong side
+    for (MemoryPort& host = pair.a.host_port(); !host.sent.empty(); host.sent.pop_front()) {
+      test::FreePacket(host.sent.front());
+    }
+  };
+  for (int i = 0; i < 50; ++i) round();
+  const AllocGuard guard;
+  for (int i = 0; i < 300; ++i) round();
+  EXPECT_EQ(guard.allocations(), 0u);
+  EXPECT_GT(pair.a.Drops(DropReason::kOutTooBig), 300u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Paths, AllocGuardPathTest, testing::Bool(), [](const auto& offload) {
+  return std::string(offload.param ? "CryptoOffload" : "Software");
+});
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,215 @@
+// A worker, a software NIC and control, each in its thread, while packets flow: for the thread
+// sanitizer, and for what only happens between threads.
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <random>
+#include <thread>
+
+#include "support/ring_port.h"
+#include "support/test_host.h"
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+using test::LoopbackPort;
+using test::RingPort;
+using test::SaOptions;
+
+// One host whose wire leads back to itself: the SA that seals also opens.
+class WorkerThreadsTest : public testing::Test {
+ protected:
+  struct Installed {
+    std::shared_ptr<Sa> sa;
+    std::vector<std::shared_ptr<SaBinding>> bindings;
+  };
+
+  WorkerThreadsTest() {
+    auto wire = std::make_unique<LoopbackPort>("wire");
+    wire_ = wire.get();
+    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, 8, &pools_, nullptr);
+    path_.interfaces.push_back(
+        {.host = &host_, .wire = nic_.get(), .offload = nic_.get(), .ifindex = 1});
+    path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
+    AddPolicies(100);
+    worker_ = std::make_unique<Worker>(&path_, 0, &pools_, engine_.get(), &clock_);
+  }
+
+  void AddPolicies(uint32_t priority) {
+    for (const PolicyDirection d : {PolicyDirection::kOut, PolicyDirection::kIn}) {
+      policies_.push_back(path_.spd.Insert(
+          test::MakePolicy(d, "10.1.0.0/16", "10.2.0.0/16", {test::TemplateFor({})},
+                           PolicyAction::kAllow, priority),
+          1));
+    }
+    path_.BumpGeneration();
+  }
+
+  void Install(uint32_t spi) {
+    Installed item;
+    item.sa = std::make_shared<Sa>(test::MakeSpec({.spi = spi, .flags = kSaFlagEsn}), 1, spi);
+    const PlacementDevice device{nic_.get(), DeviceOffloadMode::kAuto, 1};
+    for (const CryptoDirection d : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
+      auto binding = SelectPath(item.sa->spec(), d,
+                                {.devices = {&device, spi % 3 != 0 ? 1u : 0u},
+                                 .engine = engine_.get(),
+                                 .direction_is_known = true});
+      ASSERT_TRUE(binding.has_value());
+      item.bindings.push_back(*std::move(binding));
+    }
+    item.sa->outbound()->binding = item.bindings[0].get();
+    item.sa->inbound()->binding = item.bindings[1].get();
+    path_.sad.Insert(item.sa);
+    path_.BumpGeneration();
+    installed_.push_back(std::move(item));
+  }
+
+  // As control does: no new packets, then gone once no worker can hold one.
+  void RemoveOldest() {
+    Installed item = std::move(installed_.front());
+    installed_.pop_front();
+    item.sa->set_state(SaState::kDead);
+    path_.sad.Remove(item.sa);
+    for (auto& binding : item.bindings) {
+      if (binding->device != nullptr) binding->device->StopSa(binding->handle);
+      path_.quiescence.Retire([binding] {
+        if (binding->device != nullptr) binding->device->ReleaseSa(binding->handle);
+      });
+    }
+    path_.BumpGeneration();
+  }
+
+  // Sends and takes what comes back until told to stop.
+  void Feed() {
+    PacketCaches caches(&pools_);
+    const Bytes frame =
+        test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(100)));
+    while (!stop_feeding_.load(std::memory_order_relaxed)) {
+      for (int i = 0; i < 16; ++i) {
+        Packet* packet = caches.small.Take();
+        if (packet == nullptr) break;
+        std::memcpy(packet->Append(static_cast<uint32_t>(frame.size())), frame.data(),
+                    frame.size());
+        if (!host_.Feed(packet)) {
+          caches.Give(packet);
+          break;
+        }
+      }
+      while (Packet* packet = host_.Drain()) {
+        ++delivered_;
+        // All but the MAC addresses, which are the next hop's.
+        if (packet->length != frame.size() ||
+            std::memcmp(packet->data() + 12, frame.data() + 12, frame.size() - 12) != 0) {
+          ++damaged_;
+        }
+        caches.Give(packet);
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  PacketPools pools_{2048, 4};
+  SystemClock clock_;
+  std::unique_ptr<CryptoEngine> engine_ = test::MakeEngine();
+  RingPort host_{"host"};
+  LoopbackPort* wire_ = nullptr;
+  std::unique_ptr<SimNic> nic_;
+  DataPath path_{1};
+  std::deque<Installed> installed_;
+  std::vector<std::shared_ptr<Policy>> policies_;
+  std::unique_ptr<Worker> worker_;
+  std::atomic<bool> stop_feeding_{false};
+  std::atomic<uint64_t> delivered_{0};
+  std::atomic<uint64_t> damaged_{0};
+};
+
+TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
+  Install(0x1000);
+  nic_->Start();
+  worker_->Start();
+  std::thread feeder([this] { Feed(); });
+  std::mt19937 random(1);
+  for (uint32_t round = 1; round <= 300; ++round) {
+    Install(0x1000 + round);
+    if (installed_.size() > 3) RemoveOldest();
+    Sa& newest = *installed_.back().sa;
+    newest.outbound()->next_hop.Set({2, 0, 0, 0, 0, 9}, 0);
+    newest.UpdateLimits({.soft_packets = random() % 50});
+    (void)newest.ExportReplay();
+    (void)newest.lifetime().usage();
+    (void)newest.stats();
+    AddPolicies(static_cast<uint32_t>(10 + random() % 50));
+    while (policies_.size() > 6) {
+      path_.spd.Remove(policies_[2]);  // the first two stay: never a moment without protection
+      policies_.erase(policies_.begin() + 2);
+      path_.BumpGeneration();
+    }
+    if (round % 40 == 0) nic_->SetOffloadUp(false);
+    if (round % 40 == 10) nic_->SetOffloadUp(true);
+    if (round % 50 == 0) path_.SetHostAddresses({test::Addr("10.2.0.1")});
+    (void)nic_->offload_stats();
+    (void)nic_->HeldSas();
+    DataPathEvent event;
+    while (path_.events[0]->Pop({&event, 1}) == 1) {
+    }
+    path_.quiescence.Collect();
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
+  stop_feeding_ = true;
+  feeder.join();
+  worker_->Stop();
+  EXPECT_GT(delivered_, 100u);
+  EXPECT_EQ(damaged_, 0u);
+  EXPECT_GT(wire_->frames, 100u);
+  EXPECT_EQ(wire_->not_esp, 0u);
+  EXPECT_GT(nic_->offload_stats().sealed, 0u);
+}
+
+TEST_F(WorkerThreadsTest, EveryPacketIsInOnePlaceInTheEnd) {
+  Install(0x1001);
+  nic_->Start();
+  worker_->Start();
+  std::thread feeder([this] { Feed(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  stop_feeding_ = true;
+  feeder.join();
+  worker_->Stop();
+  worker_.reset();
+  nic_.reset();
+  while (Packet* packet = host_.Drain()) test::FreePacket(packet);
+  PacketBatch rest;
+  PacketCaches caches(&pools_);
+  DropCounters counters;
+  DropSink sink(&caches, &counters);
+  while (host_.Receive(0, &rest, &sink) > 0) {
+    for (Packet* packet : rest.packets()) test::FreePacket(packet);
+    rest.ReleaseAll();
+  }
+  EXPECT_EQ(pools_.small.Available(), 2048u);
+  EXPECT_EQ(pools_.jumbo.Available(), 4u);
+}
+
+TEST_F(WorkerThreadsTest, SleepingThreadsWakeForTheNextPacket) {
+  Install(0x1001);
+  nic_->Start();
+  worker_->Start();
+  const Bytes frame =
+      test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(100)));
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // all have gone to sleep
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_TRUE(host_.Feed(test::MakePacket(&pools_, frame)));
+    Packet* packet = nullptr;
+    while ((packet = host_.Drain()) == nullptr) {
+      ASSERT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+      std::this_thread::yield();
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(400))
+        << "only a time-out woke it";
+    test::FreePacket(packet);
+  }
+}
+
+}  // namespace
+}  // namespace cygnet

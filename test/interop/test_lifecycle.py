@@ -1,0 +1,271 @@
+#!/usr/bin/python3
+"""How the daemon starts, refuses to start, stops, dies and comes back; and the installed programs."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import labkit
+import suite
+from labkit import Cygnet, Namespace
+from rawwire import FrameSocket, Peer, sysctl
+
+GCM = "aead rfc4106(gcm(aes)) 0x" + "31" * 20 + " 128"
+STATE = "state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1001 reqid 1 mode tunnel " + GCM
+DEVICE = '[[device]]\nname = "nic0"\nwire = "wire0"\n'
+
+
+class Lifecycle(suite.Case):
+    """A host with a wire, no daemon; tests start what they need."""
+
+    def setUp(self):
+        self.host = labkit.Host("host", suite.cygnet(), self.workdir)
+        self.addCleanup(suite.close_host, self.host)
+        self.peer = Peer(self.host)
+        self.addCleanup(self.peer.close)
+        if os.path.exists(self.host.log_path):
+            os.unlink(self.host.log_path)
+
+    def daemon(self, *args, timeout=30):
+        """cygnetd run to its end."""
+        return self.host.ns.run([self.host.cygnet.daemon, *args], check=False,
+                                timeout=timeout * suite.SLOWNESS)
+
+    def fails(self, *args):
+        """The message of a daemon that will not start."""
+        result = self.daemon(*args)
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertNotIn("cygnetd info: ready", result.stderr)
+        return result.stderr
+
+    def file(self, text, name="test.toml"):
+        path = os.path.join(self.workdir, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def nft(self):
+        return self.host.ns.run("nft list ruleset").stdout
+
+    def links(self):
+        return re.findall(r"^\d+: ([^:@]+)", self.host.ns.ip("-o link").stdout, re.M)
+
+    def assert_untouched(self):
+        self.assertEqual(self.nft(), "")
+        self.assertNotIn("nic0", self.links())
+
+
+class Configuration(Lifecycle):
+    def test_errors_name_file_line_and_key(self):
+        for text, line, *words in (
+                (DEVICE + "offlaod = \"no\"\n", 4, "device.offlaod", "unknown key", "offload"),
+                (DEVICE + "offload = \"yes\"\n", 4, "device.offload", "one of"),
+                (DEVICE + "sa_limit = 0\n", 4, "device.sa_limit", "between"),
+                (DEVICE + "sa_limit = \"many\"\n", 4, "device.sa_limit", "integer"),
+                (DEVICE + "mtu = 1279\n", 4, "device.mtu", "1280"),
+                (DEVICE + "driver = \"floppy\"\n", 4, "device.driver", "one of"),
+                ("[daemon]\nworkers = 99\n" + DEVICE, 2, "daemon.workers", "between"),
+                ("[daemon]\nlog_level = 3\n" + DEVICE, 2, "daemon.log_level", "string"),
+                ("[demon]\n" + DEVICE, 1, "demon", "unknown table"),
+                ("[[device]]\nname = \"nic0\"\n", 1, "device.wire", "missing"),
+                ("[[device]]\nname = \"name/of/a/path\"\nwire = \"w\"\n", 2, "device.name",
+                 "interface name"),
+                (DEVICE + DEVICE, 5, "device.name", "twice"),
+                (DEVICE + "mtu = = 3\n", 4),
+                (DEVICE + "name = \"nic1\"\n", 4)):
+            path = self.file(text)
+            for args in (["--config", path], ["--check", "--config", path]):
+                with self.subTest(text=text, args=args[0]):
+                    message = self.fails(*args)
+                    self.assertIn(f"{path}:{line}:", message)
+                    for word in words:
+                        self.assertIn(word, message)
+        self.assert_untouched()
+
+    def test_no_device(self):
+        self.assertIn("at least one [[device]]", self.fails("--config", self.file("[daemon]\n")))
+
+    def test_no_file(self):
+        path = os.path.join(self.workdir, "nowhere.toml")
+        self.assertIn(f"{path}: No such file", self.fails("--config", path))
+        self.assertIn("directory", self.fails("--config", self.workdir))
+
+    def test_check_says_what_would_run_and_touches_nothing(self):
+        path = self.file(DEVICE)
+        result = self.daemon("--check", "--config", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"name = ['\"]nic0['\"]")
+        self.assertRegex(result.stdout, r"offload = ['\"]crypto['\"]")
+        self.assert_untouched()
+        # What it prints is a configuration, and the same one.
+        again = self.daemon("--check", "--config", self.file(result.stdout, "again.toml"))
+        self.assertEqual(again.stdout, result.stdout)
+
+    def test_example_is_valid(self):
+        example = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                               "../../etc/cygnetd.toml.example")
+        with open(example, encoding="utf-8") as f:
+            text = f.read().replace('"eth1"', '"wire0"')
+        self.assertEqual(self.daemon("--check", "--config", self.file(text)).returncode, 0)
+
+    def test_missing_wire_interface(self):
+        path = self.file(DEVICE.replace("wire0", "wire7"))
+        for args in (["--config", path], ["--check", "--config", path], ["--wire", "wire7"]):
+            self.assertIn("wire7", self.fails(*args))
+        self.assert_untouched()
+
+    def test_wire_interface_with_an_address(self):
+        for address in ("192.0.2.1/24", "2001:db8::1/64"):
+            self.host.ns.ip(f"addr add {address} dev wire0")
+            message = self.fails("--wire", "wire0")
+            self.assertIn("wire0 still has addresses", message)
+            self.assertIn(address.split("/", maxsplit=1)[0], message)
+            self.assertIn("nic0", message)
+            self.host.ns.ip("addr flush dev wire0 scope global")
+        self.assert_untouched()
+
+    def test_host_interface_that_is_there_already(self):
+        self.host.ns.ip("link add nic0 type veth peer name other")
+        self.assertIn("nic0", self.fails("--wire", "wire0"))
+        self.assertEqual(self.nft(), "", "a daemon that did not start left its guard")
+
+    def test_usage(self):
+        self.assertNotEqual(self.daemon("--wire", "wire0", "--config", "x").returncode, 0)
+        self.assertNotEqual(self.daemon("--no-such-option").returncode, 0)
+        self.assertIn("cygnetd", self.daemon("--version").stdout)
+
+
+class Running(Lifecycle):
+    def start(self, *args):
+        with open(self.host.log_path, "a", encoding="utf-8") as log:
+            self.host.daemon = self.host.ns.popen([self.host.cygnet.daemon, *args], stdout=log,
+                                                  stderr=log)
+        self.host.wait_ready(20 * suite.SLOWNESS)
+
+    def ping_arp(self):
+        """The host answers by nic0: the path through the daemon is up."""
+        self.host.ns.ip("addr replace 192.0.2.1/24 dev nic0")
+        self.peer.wire.drain()
+        arp = (b"\x00\x01\x08\x00\x06\x04\x00\x01" + self.peer.mac + socket.inet_aton("192.0.2.2")
+               + bytes(6) + socket.inet_aton("192.0.2.1"))
+        self.peer.wire.send(b"\xff" * 6 + self.peer.mac + b"\x08\x06" + arp)
+        return self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x06" and f[21] == 2,
+                                     timeout=2 * suite.SLOWNESS)
+
+    def test_wire_option_needs_no_file(self):
+        self.start("--wire", "wire0")
+        device = self.host.show("dev")[0]
+        self.assertEqual((device["name"], device["wire"], device["driver"]),
+                         ("nic0", "wire0", "sim_nic"))
+        self.assertEqual(device["mac"], self.peer.host_mac.hex(":"))
+        self.assertTrue(self.ping_arp())
+        self.assertIn("esp-hw-offload", self.host.ns.ip("link show nic0").stdout)
+
+    def test_second_daemon_of_a_namespace_fails_and_the_first_goes_on(self):
+        self.host.start()
+        self.host.xfrm(STATE)
+        before = self.nft(), self.links(), self.host.xfrm("state").stdout
+        self.assertIn("cygnet_wire0", before[0])
+        for args in (["--wire", "wire0"], ["--config", self.file(DEVICE)],
+                     ["--config", self.file(DEVICE.replace("nic0", "nic1"))]):
+            self.assertIn("already runs in this network namespace", self.fails(*args))
+        self.assertEqual((self.nft(), self.links(), self.host.xfrm("state").stdout), before)
+        self.assertIsNone(self.host.daemon.poll())
+        self.assertTrue(self.ping_arp())
+
+    def test_terminated_daemon_cleans_up(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.host.start()
+            self.host.xfrm(STATE + " offload dev nic0 dir out")
+            self.assertIn("nic0", self.links())
+            self.assertIn("cygnet_wire0", self.nft())
+            began = time.monotonic()
+            self.assertEqual(labkit.end(self.host.daemon, number), 0)
+            self.assertLess(time.monotonic() - began, 3 * suite.SLOWNESS)
+            self.assert_untouched()
+            self.host.daemon = None
+
+    def test_killed_daemon_leaves_the_wire_closed_and_starts_again(self):
+        self.host.start()
+        self.host.xfrm(STATE)
+        self.host.daemon.kill()
+        self.host.daemon.wait()
+        self.assertNotIn("nic0", self.links())
+        self.assertIn("cygnet_wire0", self.nft())
+        raw = FrameSocket(self.host.ns, "wire0")
+        self.addCleanup(raw.close)
+        self.peer.wire.drain()
+        try:
+            raw.send(self.peer.mac + self.peer.host_mac + b"\x88\xb5" + bytes(50))
+        except OSError:
+            pass
+        self.assertEqual(self.peer.wire.frames(lambda f: f[12:14] == b"\x88\xb5", timeout=0.2), [])
+        self.host.start()
+        self.assertEqual(self.host.xfrm("state").stdout, "")
+        self.assertTrue(self.ping_arp())
+        self.assertEqual(labkit.end(self.host.daemon), 0)
+        self.host.daemon = None
+        self.assert_untouched()
+
+    def test_wire_without_guard(self):
+        self.host.start([{"wire_guard": "none"}])
+        self.assertEqual(self.nft(), "")
+        self.assertIn("wire_guard = none", self.host.log())
+
+    def test_other_namespace_other_daemon(self):
+        other = labkit.Host("other", self.host.cygnet, self.workdir)
+        self.addCleanup(suite.close_host, other)
+        other_peer = Peer(other)
+        self.addCleanup(other_peer.close)
+        self.host.start()
+        other.start()
+        self.host.xfrm(STATE)
+        self.assertEqual(other.xfrm("state").stdout, "")
+
+    def test_several_workers(self):
+        self.host.start(daemon_keys="workers = 3")
+        self.assertEqual(self.host.show("stat")["workers"], 3)
+        self.assertTrue(self.ping_arp())
+
+    def test_mtu(self):
+        self.host.start([{"mtu": 1400}])
+        self.assertIn("mtu 1400", self.host.ns.ip("link show nic0").stdout)
+
+    def test_no_core_file_and_no_debugger(self):
+        self.host.start()
+        with open(f"/proc/{self.host.daemon.pid}/limits", encoding="ascii") as f:
+            core = next(line for line in f if line.startswith("Max core file size"))
+        self.assertEqual(core.split()[4:6], ["0", "0"])
+
+
+class Installed(Lifecycle):
+    def test_installed_programs_work_from_where_they_are(self):
+        prefix = os.path.join(self.workdir, "prefix")
+        result = subprocess.run(["cmake", "--install", os.environ["CYGNET_BUILD"], "--prefix", prefix],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = {os.path.relpath(os.path.join(folder, name), prefix)
+                 for folder, _, names in os.walk(prefix) for name in names}
+        for wanted in ("bin/cygnet", "sbin/cygnetd", "libcygnet_xfrm.so", "cygnetd.toml.example"):
+            self.assertTrue(any(path.endswith(wanted) for path in found), f"{wanted} in {found}")
+
+        class InPrefix(Cygnet):
+            def __init__(self):  # pylint: disable=super-init-not-called
+                self.daemon = os.path.join(prefix, "sbin/cygnetd")
+                self.command = os.path.join(prefix, "bin/cygnet")
+
+        self.host.cygnet = InPrefix()
+        self.host.start()
+        self.host.xfrm(STATE)
+        self.assertIn("spi 0x00001001", self.host.xfrm("state").stdout)
+        self.assertEqual(len(self.host.show("sa")), 1)
+        preload = self.host.ns.run([self.host.cygnet.command, "exec", "--", "sh", "-c",
+                                    "echo $LD_PRELOAD"]).stdout
+        self.assertIn(prefix, preload, "the shim that was built, not the one installed")
+
+
+if __name__ == "__main__":
+    suite.main()
