@@ -163,8 +163,8 @@ class Lab:
 def start_captures(lab):
     wire = os.path.join(lab.dir, "wire.pcap")
     host = os.path.join(lab.dir, "host.pcapng")
-    tcpdump = lab.west.ns.popen(["tcpdump", "-i", "wire0", "-n", "-U", "-s", "0", "-w", wire],
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    tcpdump = lab.west.ns.popen(labkit.capture_command("wire0", wire), stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
     capture = lab.west.ns.popen([lab.west.cygnet.command, "capture", "dev", "nic0", "side", "host",
                                  "write", host], stdout=subprocess.DEVNULL)
     time.sleep(0.7)
@@ -189,7 +189,7 @@ def read_capture(path):
 def show_packet(lab, path, title):
     """The first ESP packet that carries a ping, as the real tcpdump prints it."""
     print(f"\n  {title}")
-    argv = ["tcpdump", "-r", path, "-n", "-t", "-x", "-c", "1", esp_filter(lab)]
+    argv = labkit.tcpdump_command(path, "-t", "-x", "-c", "1", esp_filter(lab))
     text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
     for line in text.splitlines()[:9]:
         print("    " + line.rstrip())
@@ -360,16 +360,11 @@ def keep(lab):
     with open(STATE, "w", encoding="utf-8") as f:
         json.dump({"pids": [[pid, start_time(pid)] for pid in pids], "dir": lab.dir}, f)
     say("left running")
-    user = "" if os.environ.get("SUDO_USER") or not in_user_namespace() else "--user --preserve-credentials "
+    user = "" if os.environ.get("SUDO_USER") or not labkit.in_user_namespace() else "--user --preserve-credentials "
     for host in lab.hosts:
         print(f"  enter {host.name}:  nsenter -t {host.ns.holder.pid} {user}--net")
     print(f"  in there:    {lab.west.cygnet.command} sa")
     print("  end it:      tools/lab --stop")
-
-
-def in_user_namespace():
-    with open("/proc/self/uid_map", encoding="ascii") as f:
-        return f.read().split()[1:] != ["0", "4294967295"]
 
 
 def start_time(pid):

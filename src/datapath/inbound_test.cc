@@ -102,7 +102,6 @@ TEST_F(InboundTest, ReservedSpisAreDropped) {
 
 TEST_F(InboundTest, RightSpiAtAnotherAddressOfOursIsDropped) {
   b().SetAddresses({"192.0.2.2", "192.0.2.9", "10.2.0.1"});
-  b().SetAddresses({"192.0.2.2", "192.0.2.9", "10.2.0.1"});
   Bytes frame = Honest(1);
   frame[33] = 9;
   ExpectDrop(frame, DropReason::kInNoState);

@@ -351,6 +351,20 @@ TEST(OffloadEdgeTest, PacketOpenedForAnSaThatWasReplacedIsStale) {
   EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);
 }
 
+// Its address may have gone with the SA: still it is not somebody else's ESP to pass on, readable.
+TEST(OffloadEdgeTest, PacketOpenedForAnSaThatIsGoneIsNeverPassedOn) {
+  const auto pair = MakePair(kTunnel, Where::kDevice);
+  const std::vector<Bytes> wire = pair->a.Send(FrameOf(kTunnel));
+  ASSERT_THAT(wire, SizeIs(1));
+  pair->b.FromWire(wire[0]);
+  pair->b.nic().RunOnce();  // opened
+  pair->b.path.sad.Remove(pair->sa_b);
+  pair->b.SetAddresses({"10.2.0.1"});
+  pair->b.worker->RunOnce();
+  EXPECT_THAT(pair->b.ToHost(), IsEmpty());
+  EXPECT_EQ(pair->b.Drops(DropReason::kInNoState), 1u);
+}
+
 TEST(OffloadEdgeTest, Ipv4OptionsInTransportModeAreSealedInSoftware) {
   const auto pair = MakePair(kTransport, Where::kDevice);
   const IpFields f{.src = "192.0.2.1", .dst = "192.0.2.2", .options = {1, 1, 1, 1}};

@@ -29,6 +29,27 @@ def reexec_in_user_namespace():
                           sys.executable, *sys.argv])
 
 
+def in_user_namespace():
+    with open("/proc/self/uid_map", encoding="ascii") as f:
+        return f.read().split()[1:] != ["0", "4294967295"]
+
+
+def capture_command(interface, path, expression=""):
+    """tcpdump, writing pcap. Where there is one user only, tcpdump as root cannot become the user it
+    insists on; dumpcap does not try."""
+    if in_user_namespace():
+        return ["dumpcap", "-q", "-P", "-i", interface, "-s", "0", "-w", path,
+                *(["-f", expression] if expression else [])]
+    return ["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-s", "0", "-w", path,
+            *expression.split()]
+
+
+def tcpdump_command(path, *options):
+    """tcpdump, reading a capture; not as root where it cannot stop being root."""
+    argv = ["tcpdump", "-r", path, "-n", *options]
+    return ["unshare", "--user", "--map-user=1000", "--", *argv] if in_user_namespace() else argv
+
+
 class Namespace:
     """One network namespace, and commands in it."""
 

@@ -29,10 +29,10 @@ def main():
     os.environ["CYGNET_BUILD"] = os.path.abspath(args.build)
     try:
         labkit.reexec_in_user_namespace()
-        cygnet()
     except LabError as error:
         print(f"skipped: {error}", file=sys.stderr)
         sys.exit(SKIPPED)
+    cygnet()  # there, or an error
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
 
 
@@ -95,18 +95,17 @@ def xfrm_batch(host, lines):
     host.ns.run([host.cygnet.command, "exec", "--", "ip", "-batch", path])
 
 
-def start_tcpdump(namespace, interface, path, *what):
+def start_capture(namespace, interface, path, expression=""):
     """The real tcpdump, writing to `path`, ready when this returns."""
-    proc = namespace.popen(["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-s", "0",
-                            "-w", path, *what], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                           text=True)
+    proc = namespace.popen(labkit.capture_command(interface, path, expression),
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for line in proc.stderr:
-        if "listening on" in line:
+        if "listening on" in line or line.startswith("File:"):
             return proc
-    raise LabError(f"tcpdump on {interface} did not start")
+    raise LabError(f"no capture of {interface}")
 
 
-def end_tcpdump(proc, path, last=b"", timeout=5):
+def end_capture(proc, path, last=b"", timeout=5):
     """What it wrote; waits until `last` is there."""
     deadline = time.monotonic() + timeout * SLOWNESS
     while time.monotonic() < deadline:

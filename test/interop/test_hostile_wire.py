@@ -421,14 +421,14 @@ class HostileWire:
 
     def test_plaintext_that_should_have_been_protected(self):
         path = os.path.join(self.workdir, "nic0.pcap")
-        tcpdump = suite.start_tcpdump(self.host.ns, "nic0", path, "udp")
+        tcpdump = suite.start_capture(self.host.ns, "nic0", path, "udp")
         self.host_gets()
         self.drops("in-template-mismatch", "XfrmInTmplMismatch", udp(), udp(dport=53),
                    udp(src="10.2.255.254"), udp(sport=500),
                    udp(b"\0\0\0\0" + MARK, sport=4500))
         self.assertEqual(self.host_gets(), [])
         self.passes(udp(b"not covered", src=PEER, dst=HOST))  # proof that tcpdump would have seen it
-        capture = suite.end_tcpdump(tcpdump, path, b"not covered")
+        capture = suite.end_capture(tcpdump, path, b"not covered")
         self.assertNotIn(MARK, capture)
         self.assertIn(b"not covered", capture)
 

@@ -346,7 +346,7 @@ class Captures(Placement):
         packets = {}
         for side, (proc, path) in captures.items():
             self.assertEqual(labkit.end(proc, labkit.signal.SIGINT), 0)
-            subprocess.run(["tcpdump", "-n", "-r", path], check=True, capture_output=True)
+            subprocess.run(labkit.tcpdump_command(path), check=True, capture_output=True)
             with PcapReader(path) as reader:
                 found = [bytes(p) for p in reader if bytes(p)[12:14] == b"\x08\x00"]
             # What went out, then what came in.

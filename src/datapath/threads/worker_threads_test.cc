@@ -147,7 +147,7 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
     }
     if (round % 40 == 0) nic_->SetOffloadUp(false);
     if (round % 40 == 10) nic_->SetOffloadUp(true);
-    if (round % 50 == 0) path_.SetHostAddresses({test::Addr("10.2.0.1")});
+    if (round % 50 == 0) path_.SetHostAddresses({test::Addr("192.0.2.2"), test::Addr("10.2.0.1")});
     (void)nic_->offload_stats();
     (void)nic_->HeldSas();
     DataPathEvent event;

@@ -1,0 +1,289 @@
+// Where the cycles of an ESP packet go, one row per stage, all in one run so that they compare:
+//   engine      AES-128-GCM of the CPU engine alone
+//   transform   encapsulate, trailer, jobs, decapsulate: with the engine (software) or without
+//               (offload: the device would do it)
+//   pipeline    the worker's whole turn between two ports in memory: parse, policy, SA, lifetime,
+//               sequence or replay, transform, deliver
+// Each × out/in × 64, 590, 1420 bytes of inner packet, in bursts of 64, tunnel mode IPv4 in IPv4.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+
+#include "crypto/crypto_engine.h"
+#include "datapath/path_select.h"
+#include "datapath/worker.h"
+#include "esp/crypto_jobs.h"
+#include "esp/decapsulate.h"
+#include "esp/encapsulate.h"
+#include "null_nic.h"
+#include "support/fake_clock.h"
+#include "support/test_sa.h"
+#include "window_stats.h"
+
+namespace cygnet::bench {
+namespace {
+
+using test::Bytes;
+
+constexpr uint32_t kBurst = kMaxBatch;
+constexpr uint32_t kEspOffset = 20;  // from the outer IP header
+enum class Direction { kOut, kIn };
+enum class Crypto { kSoftware, kOffload };
+
+const test::SaOptions kOptions{.flags = kSaFlagEsn, .window = 1024};
+
+Bytes InnerFrame(uint32_t size) {
+  return test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2,
+                               test::Pattern(size - 28)));
+}
+
+std::unique_ptr<CryptoSession> Session(CryptoEngine* engine, const SaSpec& spec,
+                                       CryptoDirection direction) {
+  return *engine->CreateSession({.algorithm = spec.aead.descriptor,
+                                 .key = spec.aead.key.bytes(),
+                                 .icv_bytes = 16,
+                                 .direction = direction});
+}
+
+void Engine(benchmark::State& state, const EngineInfo* info, Direction direction, uint32_t size) {
+  const auto engine = info->create();
+  const auto queue = engine->CreateQueue(0);
+  const SaSpec spec = test::MakeSpec(kOptions);
+  const auto seal = Session(engine.get(), spec, CryptoDirection::kSeal);
+  const auto open = Session(engine.get(), spec, CryptoDirection::kOpen);
+  const uint32_t text = (size + 2 + 3) / 4 * 4;
+  std::vector<Bytes> buffers(kBurst, Bytes(text + 16));
+  std::array<CryptoJob, kBurst> jobs;
+  const auto prepare = [&](CryptoSession* session, uint64_t first) {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      CryptoJob& job = jobs[i];
+      job = CryptoJob{};
+      job.session = session;
+      job.text = buffers[i].data();
+      job.text_length = text;
+      job.icv = buffers[i].data() + text;
+      job.aad_length = 12;
+      const uint64_t iv = first + i;
+      std::memcpy(job.nonce.data() + 4, &iv, 8);
+    }
+  };
+  WindowStats stats;
+  uint64_t first = 1;
+  for (auto _ : state) {
+    prepare(seal.get(), first);
+    if (direction == Direction::kOut) {
+      stats.Time(&state, kBurst, [&] { queue->Submit(jobs); });
+    } else {
+      queue->Submit(jobs);
+      prepare(open.get(), first);
+      stats.Time(&state, kBurst, [&] { queue->Submit(jobs); });
+    }
+    if (jobs[kBurst - 1].status != CryptoStatus::kOk) state.SkipWithError("crypto failed");
+    first += kBurst;
+  }
+  stats.Report(&state, size);
+}
+
+// One burst through the transforms of one SA, by hand.
+class TransformBench {
+ public:
+  TransformBench(const EngineInfo* info, Crypto crypto, uint32_t size)
+      : crypto_(crypto),
+        engine_(info->create()),
+        queue_(engine_->CreateQueue(0)),
+        seal_(Session(engine_.get(), sa_->spec(), CryptoDirection::kSeal)),
+        open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)),
+        frame_(InnerFrame(size)) {
+    for (auto& packet : packets_) packet = test::MakePacket(&pools_, frame_);
+    view_ = *ParseIpPacket(packets_[0]->l3());
+  }
+  ~TransformBench() {
+    for (Packet* packet : packets_) test::FreePacket(packet);
+  }
+
+  void Reset() {
+    for (Packet* packet : packets_) {
+      packet->head = kPacketHeadroom;
+      packet->length = static_cast<uint32_t>(frame_.size());
+      std::memcpy(packet->data(), frame_.data(), frame_.size());
+    }
+  }
+  void Out() {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      (void)esp::Encapsulate(*sa_->outbound(), view_, next_seq_ + i, packets_[i]);
+      if (crypto_ == Crypto::kOffload) {
+        packets_[i]->offload.status = OffloadStatus::kSealRequested;
+      } else {
+        esp::BuildJob(esp::ParamsOf(*sa_->outbound(), seal_.get()),
+                      packets_[i]->bytes().subspan(packets_[i]->offload.esp_offset),
+                      packets_[i]->offload.esn_high, &jobs_[i]);
+      }
+    }
+    if (crypto_ == Crypto::kSoftware) queue_->Submit(jobs_);
+    next_seq_ += kBurst;
+  }
+  void ParseOuter() { outer_ = *ParseIpPacket(packets_[0]->l3()); }
+  void In() {
+    if (crypto_ == Crypto::kSoftware) {
+      for (uint32_t i = 0; i < kBurst; ++i) {
+        esp::BuildJob(esp::ParamsOf(*sa_->inbound(), open_.get()),
+                      packets_[i]->l3().subspan(kEspOffset), 0, &jobs_[i]);
+      }
+      queue_->Submit(jobs_);
+    }
+    for (Packet* packet : packets_) {
+      esp::Trailer trailer;
+      if (esp::ReadTrailer(*sa_->inbound(), *packet, kEspOffset, &trailer) == DropReason::kNone) {
+        (void)esp::Decapsulate(*sa_->inbound(), outer_, kEspOffset, trailer, packet);
+      }
+    }
+  }
+  bool CameBack() const {
+    return packets_[kBurst - 1]->length == frame_.size() &&
+           std::memcmp(packets_[kBurst - 1]->data(), frame_.data(), frame_.size()) == 0;
+  }
+
+ private:
+  const Crypto crypto_;
+  PacketPools pools_{256, 1};
+  const std::shared_ptr<Sa> sa_ = test::MakeSa(kOptions);
+  const std::unique_ptr<CryptoEngine> engine_;
+  const std::unique_ptr<CryptoQueue> queue_;
+  const std::unique_ptr<CryptoSession> seal_;
+  const std::unique_ptr<CryptoSession> open_;
+  const Bytes frame_;
+  std::array<Packet*, kBurst> packets_;
+  std::array<CryptoJob, kBurst> jobs_;
+  IpPacketView view_;
+  IpPacketView outer_;
+  uint64_t next_seq_ = 1;
+};
+
+void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, Direction direction,
+               uint32_t size) {
+  TransformBench bench(info, crypto, size);
+  WindowStats stats;
+  for (auto _ : state) {
+    bench.Reset();
+    if (direction == Direction::kOut) {
+      stats.Time(&state, kBurst, [&] { bench.Out(); });
+      bench.ParseOuter();
+      bench.In();
+    } else {
+      bench.Out();
+      bench.ParseOuter();
+      stats.Time(&state, kBurst, [&] { bench.In(); });
+    }
+    if (!bench.CameBack()) state.SkipWithError("packet damaged");
+  }
+  stats.Report(&state, size);
+}
+
+// One machine: a worker between a port in memory and a device.
+class BenchHost {
+ public:
+  BenchHost(PacketPools* pools, const EngineInfo* info) : engine_(info->create()) {
+    path_.interfaces.push_back({.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1});
+    path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
+    worker_ = std::make_unique<Worker>(&path_, 0, pools, engine_.get(), &clock_);
+  }
+  void Add(CryptoDirection direction, Crypto crypto) {
+    const bool seal = direction == CryptoDirection::kSeal;
+    test::SaOptions options = kOptions;
+    options.direction = seal ? SaDirection::kOut : SaDirection::kIn;
+    const PlacementDevice device{&nic, DeviceOffloadMode::kAuto, 1};
+    auto sa = test::MakeSa(options);
+    binding_ = *SelectPath(sa->spec(), direction,
+                           {.devices = {&device, crypto == Crypto::kOffload ? 1u : 0u},
+                            .engine = engine_.get(),
+                            .direction_is_known = true});
+    (seal ? sa->outbound()->binding : sa->inbound()->binding) = binding_.get();
+    path_.sad.Insert(std::move(sa));
+    path_.spd.Insert(test::MakePolicy(seal ? PolicyDirection::kOut : PolicyDirection::kIn,
+                                      "10.1.0.0/16", "10.2.0.0/16", {test::TemplateFor(options)}),
+                     1);
+    path_.BumpGeneration();
+  }
+  void Turn() { worker_->RunOnce(); }
+
+  MemoryPort host{"host"};
+  NullNic nic;
+
+ private:
+  DataPath path_{1};
+  test::FakeClock clock_;
+  std::unique_ptr<CryptoEngine> engine_;
+  std::unique_ptr<SaBinding> binding_;
+  std::unique_ptr<Worker> worker_;
+};
+
+void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Direction direction,
+              uint32_t size) {
+  PacketPools pools(1024, 1);
+  BenchHost a(&pools, info);
+  BenchHost b(&pools, info);
+  a.Add(CryptoDirection::kSeal, crypto);
+  b.Add(CryptoDirection::kOpen, crypto);
+  const Bytes frame = InnerFrame(size);
+  WindowStats stats;
+  for (auto _ : state) {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      a.host.arriving.push_back(test::MakePacket(&pools, frame));
+    }
+    if (direction == Direction::kOut) {
+      stats.Time(&state, kBurst, [&] { a.Turn(); });
+    } else {
+      a.Turn();
+    }
+    for (; !a.nic.wire.sent.empty(); a.nic.wire.sent.pop_front()) {
+      b.nic.wire.arriving.push_back(a.nic.wire.sent.front());
+    }
+    if (direction == Direction::kIn) {
+      stats.Time(&state, kBurst, [&] { b.Turn(); });
+    } else {
+      b.Turn();
+    }
+    if (b.host.sent.size() != kBurst) state.SkipWithError("packets lost");
+    for (; !b.host.sent.empty(); b.host.sent.pop_front()) test::FreePacket(b.host.sent.front());
+  }
+  stats.Report(&state, size);
+}
+
+template <typename... Args>
+void Register(const std::string& stage, Direction direction, uint32_t size, Args... args) {
+  const std::string name =
+      stage + (direction == Direction::kOut ? "/out/" : "/in/") + std::to_string(size);
+  benchmark::RegisterBenchmark(name.c_str(), args...)->UseManualTime()->Unit(benchmark::kMicrosecond);
+}
+
+void RegisterAll() {
+  for (const uint32_t size : {64u, 590u, 1420u}) {
+    for (const Direction d : {Direction::kOut, Direction::kIn}) {
+      const EngineInfo* best = nullptr;
+      for (const EngineInfo* info : BuiltinEngines()) {
+        if (info->probe() == 0) continue;
+        if (best == nullptr || info->probe() > best->probe()) best = info;
+        Register("engine/" + std::string(info->name), d, size, Engine, info, d, size);
+      }
+      if (best == nullptr) continue;
+      for (const Crypto c : {Crypto::kSoftware, Crypto::kOffload}) {
+        const std::string where = c == Crypto::kSoftware ? "software" : "offload";
+        Register("transform/" + where, d, size, Transform, best, c, d, size);
+        Register("pipeline/" + where, d, size, Pipeline, best, c, d, size);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cygnet::bench
+
+int main(int argc, char** argv) {
+  cygnet::bench::RegisterAll();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  std::printf("TSC %.3f GHz; p5 and median are TSC cycles per packet\n",
+              cygnet::bench::TscPerSecond() * 1e-9);
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

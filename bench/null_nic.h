@@ -1,0 +1,72 @@
+// NullNic: a device whose cryptography costs nothing, over a port in memory. What is left is the
+// stack's own work on the crypto-offload path. It seals nothing: for measurements only.
+#pragma once
+
+#include "device/driver.h"
+#include "device/drivers/memory_port.h"
+
+namespace cygnet::bench {
+
+class NullNic final : public Port, public OffloadDevice {
+ public:
+  MemoryPort wire{"wire"};
+
+  std::string_view name() const override { return "null"; }
+  MacAddress mac() const override { return wire.mac(); }
+  uint32_t mtu() const override { return wire.mtu(); }
+  uint32_t queues() const override { return 1; }
+  PortStats stats() const override { return wire.stats(); }
+  int wait_fd(uint32_t) const override { return -1; }
+  bool PrepareWait(uint32_t) override { return true; }
+  void FinishWait(uint32_t) override {}
+  // Packets arrive as if opened for the SA that was added last.
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override {
+    const uint32_t before = out->size();
+    const uint32_t n = wire.Receive(queue, out, sink);
+    if (!inbound_) return n;
+    for (Packet* packet : out->packets().subspan(before)) {
+      packet->offload.handle = kHandle;
+      packet->offload.status = OffloadStatus::kOpened;
+    }
+    return n;
+  }
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override {
+    wire.Transmit(queue, batch, sink);
+  }
+
+  std::string_view device_name() const override { return "null"; }
+  const OffloadCaps& caps() const override { return caps_; }
+  bool offload_up() const override { return true; }
+  std::optional<DeviceRefusal> AddSa(const SaSpec&, bool inbound, OffloadHandle* handle) override {
+    inbound_ = inbound_ || inbound;
+    *handle = kHandle;
+    return std::nullopt;
+  }
+  void StopSa(OffloadHandle) override {}
+  void ReleaseSa(OffloadHandle) override {}
+  OffloadStats offload_stats() const override { return {}; }
+  std::vector<SaId> HeldSas() const override { return {}; }
+  void AdvanceEsn(OffloadHandle, uint64_t) override {}
+  void FilterEligible(std::span<Packet* const>, std::span<bool> eligible) override {
+    std::fill(eligible.begin(), eligible.end(), true);
+  }
+
+ private:
+  static constexpr OffloadHandle kHandle{7};
+  const OffloadCaps caps_{.crypto_offload = true,
+                          .inbound = true,
+                          .outbound = true,
+                          .transport = true,
+                          .tunnel = true,
+                          .ipv4 = true,
+                          .ipv6 = true,
+                          .esn = true,
+                          .udp_encap = true,
+                          .algorithms = {"rfc4106(gcm(aes))"},
+                          .key_bytes = {16, 24, 32},
+                          .icv_bytes = {8, 12, 16},
+                          .max_replay_window = 4096};
+  bool inbound_ = false;
+};
+
+}  // namespace cygnet::bench

@@ -1,0 +1,63 @@
+// Short windows and their order statistics. A machine whose clock flips between two speeds gives two
+// heaps of windows; the 5th percentile is the fast heap, the median is what a busy neighbour leaves.
+#pragma once
+
+#include <benchmark/benchmark.h>
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+namespace cygnet::bench {
+
+inline uint64_t Tsc() {
+  _mm_lfence();
+  const uint64_t now = __rdtsc();
+  _mm_lfence();
+  return now;
+}
+
+inline double TscPerSecond() {
+  static const double rate = [] {
+    const auto begin = std::chrono::steady_clock::now();
+    const uint64_t tsc = Tsc();
+    while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(50)) {
+    }
+    const uint64_t ticks = Tsc() - tsc;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    return static_cast<double>(ticks) / elapsed.count();
+  }();
+  return rate;
+}
+
+class WindowStats {
+ public:
+  // Times one window of `packets` packets and tells the framework.
+  template <typename Fn>
+  void Time(benchmark::State* state, uint32_t packets, Fn fn) {
+    const uint64_t begin = Tsc();
+    fn();
+    const uint64_t ticks = Tsc() - begin;
+    per_packet_.push_back(static_cast<double>(ticks) / packets);
+    state->SetIterationTime(static_cast<double>(ticks) / TscPerSecond());
+  }
+
+  // TSC cycles per packet: best mode and median; Gbit/s of inner bytes in best mode.
+  void Report(benchmark::State* state, uint32_t inner_bytes) {
+    if (per_packet_.empty()) return;
+    std::sort(per_packet_.begin(), per_packet_.end());
+    const auto at = [this](double q) {
+      return per_packet_[static_cast<std::size_t>(q * static_cast<double>(per_packet_.size() - 1))];
+    };
+    state->counters["p5"] = at(0.05);
+    state->counters["median"] = at(0.5);
+    state->counters["Gbps_p5"] = inner_bytes * 8.0 * TscPerSecond() / at(0.05) * 1e-9;
+  }
+
+ private:
+  std::vector<double> per_packet_;
+};
+
+}  // namespace cygnet::bench
