@@ -33,8 +33,8 @@ enum class Crypto { kSoftware, kOffload };
 const test::SaOptions kOptions{.flags = kSaFlagEsn, .window = 1024};
 
 Bytes InnerFrame(uint32_t size) {
-  return test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2,
-                               test::Pattern(size - 28)));
+  return test::Frame(
+      test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(size - 28)));
 }
 
 std::unique_ptr<CryptoSession> Session(CryptoEngine* engine, const SaSpec& spec,
@@ -253,7 +253,9 @@ template <typename... Args>
 void Register(const std::string& stage, Direction direction, uint32_t size, Args... args) {
   const std::string name =
       stage + (direction == Direction::kOut ? "/out/" : "/in/") + std::to_string(size);
-  benchmark::RegisterBenchmark(name.c_str(), args...)->UseManualTime()->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark(name.c_str(), args...)
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond);
 }
 
 void RegisterAll() {

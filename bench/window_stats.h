@@ -1,5 +1,6 @@
-// Short windows and their order statistics. A machine whose clock flips between two speeds gives two
-// heaps of windows; the 5th percentile is the fast heap, the median is what a busy neighbour leaves.
+// Short windows and their order statistics. A machine whose clock flips between two speeds gives
+// two heaps of windows; the 5th percentile is the fast heap, the median is what a busy neighbour
+// leaves.
 #pragma once
 
 #include <benchmark/benchmark.h>

@@ -13,7 +13,7 @@ namespace {
 using namespace cygnet;  // NOLINT: a program of one file
 
 struct World {
-  PacketPools pools{256, 4};
+  PacketPools pools{1024, 8};  // more than the worker keeps in stock
   test::TestHost host{&pools};
   std::vector<std::shared_ptr<Sa>> sas;
   uint64_t seq = 0;
@@ -24,7 +24,10 @@ struct World {
         {.spi = 0x1000, .window = 0},
         {.spi = 0x1001, .mode = SaMode::kTransport, .window = 0},
         {.src = "2001:db8::1", .dst = "2001:db8::2", .spi = 0x1002, .window = 0},
-        {.src = "2001:db8::1", .dst = "2001:db8::2", .spi = 0x1003, .mode = SaMode::kTransport,
+        {.src = "2001:db8::1",
+         .dst = "2001:db8::2",
+         .spi = 0x1003,
+         .mode = SaMode::kTransport,
          .window = 0},
         {.spi = 0x1004, .flags = kSaFlagDecapDscp, .window = 0, .encap = test::NatT()},
     };

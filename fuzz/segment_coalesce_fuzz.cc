@@ -4,8 +4,10 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "datapath/coalesce.h"
 #include "datapath/segment.h"
+#include "net/ethernet.h"
 #include "support/packet_builder.h"
 
 namespace {
@@ -73,8 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   packet->csum_offset = LoadBe16(data + 4);
   packet->csum_partial = true;
   const auto type = ParseEtherType(packet->bytes());
-  const auto ip = type && type->IsIp() ? ParseIpPacket(packet->bytes().subspan(type->l3_offset))
-                                       : std::nullopt;
+  const auto ip =
+      type && type->IsIp() ? ParseIpPacket(packet->bytes().subspan(type->l3_offset)) : std::nullopt;
   if (ip) {
     packet->l3_offset = type->l3_offset;
     if (packet->gso_size > 0) CutAndJoin(world, packet, *ip);

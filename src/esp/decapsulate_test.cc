@@ -113,7 +113,9 @@ TEST(DecapsulateTest, TosOfTheInnerHeader) {
       for (IpFields outer : {kOuter4, kOuter6}) {
         outer.tos = c.outer;
         const bool v4 = src[0] == '1';
-        IpFields f{.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1", .tos = c.inner,
+        IpFields f{.src = src,
+                   .dst = v4 ? "10.2.0.1" : "fd02::1",
+                   .tos = c.inner,
                    .flow_label = v4 ? 0u : 0x54321u};
         const Bytes inner = test::Udp(f, 1, 2, Pattern(9));
         const SaOptions o{.src = outer.src, .dst = outer.dst, .flags = c.flags};
@@ -153,8 +155,8 @@ TEST(BuildJobTest, AadIsSpiAndSequenceNumberWithItsHighWordWhenEsn) {
     const Bytes high = {0x11, 0x22, 0x33, 0x44};
     EXPECT_EQ(aad, Bytes(esp.begin(), esp.begin() + 4) + (esn ? high : Bytes{}) +
                        Bytes(esp.begin() + 4, esp.begin() + 8));
-    EXPECT_TRUE(std::equal(sa->inbound()->salt.begin(), sa->inbound()->salt.end(),
-                           job.nonce.begin()));
+    EXPECT_TRUE(
+        std::equal(sa->inbound()->salt.begin(), sa->inbound()->salt.end(), job.nonce.begin()));
     EXPECT_TRUE(std::equal(esp.begin() + 8, esp.begin() + 16, job.nonce.begin() + 4));
     EXPECT_EQ(job.text, esp.data() + 16);
     EXPECT_EQ(job.text_length, 60u - 16 - 12);

@@ -51,10 +51,12 @@ TEST(EncapsulateTest, Tunnel4In4) {
   ASSERT_EQ(built.reason, DropReason::kNone);
   const Bytes outer = FromHex("4548 0054 0001 0000 40 32 f5fd c0000201 c0000202");
   // 31 + pad 3 + 2 = 36.
-  Bytes expected = kEthernet4 + outer + kEspHeader1 + inner + FromHex("010203 03 04") + Bytes(16, 0);
+  Bytes expected =
+      kEthernet4 + outer + kEspHeader1 + inner + FromHex("010203 03 04") + Bytes(16, 0);
   test::Put16(&expected, 16, static_cast<uint32_t>(expected.size() - 14));
   test::Put16(&expected, 24, 0);
-  test::Put16(&expected, 24, test::NaiveChecksum(std::span<const uint8_t>(expected).subspan(14, 20)));
+  test::Put16(&expected, 24,
+              test::NaiveChecksum(std::span<const uint8_t>(expected).subspan(14, 20)));
   EXPECT_EQ(ToHex(built.frame), ToHex(expected));
   EXPECT_EQ(built.meta.esp_offset, 34);
   EXPECT_EQ(built.meta.esn_high, 0u);
@@ -101,7 +103,10 @@ TEST(EncapsulateTest, Tunnel4In6ChangesTheEtherType) {
 
 TEST(EncapsulateTest, Transport4KeepsTheHeaderItsOptionsAndItsIdentification) {
   for (const Bytes& options : {Bytes{}, Bytes{1, 1, 1, 1}}) {
-    const IpFields f{.src = "192.0.2.1", .dst = "192.0.2.2", .tos = 0x12, .dont_fragment = true,
+    const IpFields f{.src = "192.0.2.1",
+                     .dst = "192.0.2.2",
+                     .tos = 0x12,
+                     .dont_fragment = true,
                      .options = options};
     const Bytes ip = test::Udp(f, 1, 2, Pattern(2));  // 10 bytes of UDP: pad 0
     const Built built = Encapsulate(*test::MakeSa({.mode = SaMode::kTransport}), ip);
@@ -254,7 +259,8 @@ TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
     DropReason reason;
   };
   const uint32_t front = 20 + 16;
-  for (const Case& c : {Case{front, 0, DropReason::kNone}, {front - 1, 0, DropReason::kOutNoRoom},
+  for (const Case& c : {Case{front, 0, DropReason::kNone},
+                        {front - 1, 0, DropReason::kOutNoRoom},
                         {kPacketHeadroom, 1, DropReason::kOutNoRoom}}) {
     Packet* packet = test::MakePacket(&Pools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
     const uint32_t capacity = packet->capacity;

@@ -32,10 +32,15 @@ TEST(AddressTest, MulticastAndBroadcast) {
     const char* text;
     bool expected;
   };
-  for (const Case& c : {Case{"223.255.255.255", false}, {"224.0.0.1", true},
-                        {"239.255.255.255", true}, {"240.0.0.1", false},
-                        {"255.255.255.255", true}, {"255.255.255.254", false},
-                        {"fe80::1", false}, {"ff02::1", true}, {"feff::", false}}) {
+  for (const Case& c : {Case{"223.255.255.255", false},
+                        {"224.0.0.1", true},
+                        {"239.255.255.255", true},
+                        {"240.0.0.1", false},
+                        {"255.255.255.255", true},
+                        {"255.255.255.254", false},
+                        {"fe80::1", false},
+                        {"ff02::1", true},
+                        {"feff::", false}}) {
     const ParsedAddress a = test::Addr(c.text);
     EXPECT_EQ(IsMulticastOrBroadcast(a.address, a.family), c.expected) << c.text;
   }

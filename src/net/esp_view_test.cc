@@ -22,8 +22,8 @@ TEST(EspViewTest, BareEspOfEveryLength) {
   for (const char* src : {"10.1.0.1", "fd01::1"}) {
     const bool v4 = src[0] == '1';
     for (std::size_t n = 0; n <= 60; ++n) {
-      const Bytes ip = test::IpPacket(
-          {.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1", .proto = 50}, Pattern(n));
+      const Bytes ip =
+          test::IpPacket({.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1", .proto = 50}, Pattern(n));
       const EspView view = Classify(ip);
       EXPECT_EQ(view.kind, n < 8 ? WireKind::kEspTooShort : WireKind::kEsp) << n;
       EXPECT_EQ(view.esp_offset, v4 ? 20u : 40u);

@@ -16,8 +16,9 @@ using test::Pattern;
 // --- IPv4 ---
 
 TEST(ParseIpv4Test, ReadsAddressesPortsAndLengths) {
-  const Bytes ip = test::Udp({.src = "10.1.2.3", .dst = "10.4.5.6", .tos = 0xb8, .dont_fragment = true},
-                             1234, 80, Pattern(10));
+  const Bytes ip =
+      test::Udp({.src = "10.1.2.3", .dst = "10.4.5.6", .tos = 0xb8, .dont_fragment = true}, 1234,
+                80, Pattern(10));
   const auto v = ParseIpPacket(ip);
   ASSERT_TRUE(v.has_value());
   EXPECT_EQ(v->flow.family, IpFamily::kV4);
@@ -96,8 +97,12 @@ TEST(ParseIpv4Test, Fragments) {
     bool fragment;
     bool later;
   };
-  for (const Case& c : {Case{0, false, false}, {0x2000, true, false}, {0x2001, true, true},
-                        {0x0001, true, true}, {0x1fff, true, true}, {0x4000, false, false}}) {
+  for (const Case& c : {Case{0, false, false},
+                        {0x2000, true, false},
+                        {0x2001, true, true},
+                        {0x0001, true, true},
+                        {0x1fff, true, true},
+                        {0x4000, false, false}}) {
     const auto v = ParseIpPacket(test::Udp({.fragment = c.field}, 5, 6, Pattern(8)));
     ASSERT_TRUE(v.has_value());
     EXPECT_EQ(v->fragment, c.fragment) << c.field;
@@ -113,9 +118,18 @@ TEST(ParseIpTest, PortsOfEachProtocol) {
     uint16_t sport;
     uint16_t dport;
   };
-  for (const Case& c : {Case{6, 0x0102, 0x0304}, {17, 0x0102, 0x0304}, {33, 0x0102, 0x0304},
-                        {132, 0x0102, 0x0304}, {136, 0x0102, 0x0304}, {1, 1, 2}, {58, 1, 2},
-                        {135, 3, 0}, {50, 0, 0}, {51, 0, 0}, {4, 0, 0}, {255, 0, 0}}) {
+  for (const Case& c : {Case{6, 0x0102, 0x0304},
+                        {17, 0x0102, 0x0304},
+                        {33, 0x0102, 0x0304},
+                        {132, 0x0102, 0x0304},
+                        {136, 0x0102, 0x0304},
+                        {1, 1, 2},
+                        {58, 1, 2},
+                        {135, 3, 0},
+                        {50, 0, 0},
+                        {51, 0, 0},
+                        {4, 0, 0},
+                        {255, 0, 0}}) {
     const auto v = ParseIpPacket(test::IpPacket({.proto = c.proto}, {1, 2, 3, 4, 5, 6, 7, 8}));
     ASSERT_TRUE(v.has_value());
     EXPECT_EQ(v->flow.sport, c.sport) << int{c.proto};
@@ -155,9 +169,9 @@ Bytes Chain(const std::vector<uint8_t>& headers, uint8_t proto = 17, uint16_t fr
 }
 
 TEST(ParseIpv6Test, PlainPacket) {
-  const auto v = ParseIpPacket(test::Udp(
-      {.src = "2001:db8::1", .dst = "2001:db8::2", .tos = 0xb9, .flow_label = 0xfffff}, 7, 8,
-      Pattern(3)));
+  const auto v = ParseIpPacket(
+      test::Udp({.src = "2001:db8::1", .dst = "2001:db8::2", .tos = 0xb9, .flow_label = 0xfffff}, 7,
+                8, Pattern(3)));
   ASSERT_TRUE(v.has_value());
   EXPECT_EQ(v->flow.family, IpFamily::kV6);
   EXPECT_EQ(v->flow.saddr, test::Ip("2001:db8::1"));

@@ -58,8 +58,8 @@ TEST(SelectorTest, PortsByMask) {
 TEST(SelectorTest, ProtocolZeroIsAny) {
   EXPECT_TRUE(test::MakeSelector("0.0.0.0/0", "0.0.0.0/0")
                   .Matches(Flow("10.1.0.1", "10.2.0.1", 0, 0, 89), 0));
-  EXPECT_FALSE(test::MakeSelector("0.0.0.0/0", "0.0.0.0/0", 17)
-                   .Matches(Flow("10.1.0.1", "10.2.0.1"), 0));
+  EXPECT_FALSE(
+      test::MakeSelector("0.0.0.0/0", "0.0.0.0/0", 17).Matches(Flow("10.1.0.1", "10.2.0.1"), 0));
 }
 
 TEST(SelectorTest, InterfaceZeroIsAny) {

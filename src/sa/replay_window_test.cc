@@ -53,8 +53,8 @@ TEST(ReplayWindowTest, RejectsDuplicates) {
 
 TEST(ReplayWindowTest, AcceptsTheOldestOfTheWindowAndNotTheOneBefore) {
   for (const uint32_t size : kWindows) {
-    for (const uint64_t top : {uint64_t{size}, uint64_t{size} + 1, uint64_t{10'000},
-                               uint64_t{0xffffffff}}) {
+    for (const uint64_t top :
+         {uint64_t{size}, uint64_t{size} + 1, uint64_t{10'000}, uint64_t{0xffffffff}}) {
       ReplayWindow w(State(size), false);
       ASSERT_EQ(Receive(&w, top), kNone);
       const uint64_t oldest = top - size + 1;
@@ -168,9 +168,9 @@ TEST(InferEsnTest, CasesOfAppendixA) {
 
 TEST(InferEsnTest, EveryNumberOfTheWindowAndHalfASubspaceAheadIsFound) {
   for (const uint32_t window : kWindows) {
-    for (const uint64_t top : {uint64_t{0x1'00000000}, uint64_t{0x1'00000001},
-                               uint64_t{0x1'00000000} + window - 1, uint64_t{0x1'00000000} + window,
-                               uint64_t{0x1'ffffffff}, uint64_t{0x7'80000000}}) {
+    for (const uint64_t top :
+         {uint64_t{0x1'00000000}, uint64_t{0x1'00000001}, uint64_t{0x1'00000000} + window - 1,
+          uint64_t{0x1'00000000} + window, uint64_t{0x1'ffffffff}, uint64_t{0x7'80000000}}) {
       for (uint64_t back = 0; back < window; ++back) {
         ASSERT_EQ(InferEsn(static_cast<uint32_t>(top - back), top, window), top - back);
       }
@@ -223,7 +223,8 @@ TEST(ReplayWindowTest, EsnCrossesTheSubspaceBothWays) {
 // --- Against a set of numbers ---
 
 RC_GTEST_PROP(ReplayWindowPropertyTest, AgreesWithASet, ()) {
-  const uint32_t size = *rc::gen::elementOf(std::vector<uint32_t>(std::begin(kWindows), std::end(kWindows)));
+  const uint32_t size =
+      *rc::gen::elementOf(std::vector<uint32_t>(std::begin(kWindows), std::end(kWindows)));
   const bool esn = *rc::gen::arbitrary<bool>();
   const uint64_t start = esn ? *rc::gen::elementOf(std::vector<uint64_t>{
                                    0, 1, 0xfffffff0, 0xffffffff, 0x1'00000000, 0x5'fffff800})
@@ -275,7 +276,8 @@ RC_GTEST_PROP(ReplayWindowPropertyTest, ExportAndImportKeepEveryAnswer, ()) {
       *rc::gen::elementOf(std::vector<uint64_t>{0, 1000, 0xfffffff0, 0x3'00000005});
   ReplayWindow first(State(size, start, extended), true);
   uint64_t top = start;
-  for (const uint16_t step : *rc::gen::container<std::vector<uint16_t>>(rc::gen::inRange<uint16_t>(0, 300))) {
+  for (const uint16_t step :
+       *rc::gen::container<std::vector<uint16_t>>(rc::gen::inRange<uint16_t>(0, 300))) {
     const uint64_t seq = top + 40 > step ? top + 40 - step : 1;
     if (first.Commit(seq) == kNone) top = std::max(top, seq);
   }

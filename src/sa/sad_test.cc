@@ -49,8 +49,11 @@ class SadTest : public testing::Test {
             .saddr = test::Ip("192.0.2.1")};
   }
   SaId Id(uint32_t mark = 0) {
-    return {.daddr = test::Ip("192.0.2.2"), .spi = Spi(0x1000), .proto = kProtoEsp,
-            .family = IpFamily::kV4, .mark = mark};
+    return {.daddr = test::Ip("192.0.2.2"),
+            .spi = Spi(0x1000),
+            .proto = kProtoEsp,
+            .family = IpFamily::kV4,
+            .mark = mark};
   }
   Quiescence quiescence_;
   Sad sad_{&quiescence_};
@@ -165,9 +168,9 @@ TEST_F(SadTest, FindByIdentityWithMarks) {
   const auto plain = Add();
   EXPECT_EQ(sad_.Find(Id()), plain);
   const auto marked = AddMarked(5, 0xff);
-  EXPECT_EQ(sad_.Find(Id(5)), marked);        // the newest that admits the mark
+  EXPECT_EQ(sad_.Find(Id(5)), marked);  // the newest that admits the mark
   EXPECT_EQ(sad_.Find(Id(0x105)), marked);
-  EXPECT_EQ(sad_.Find(Id(6)), plain);         // mark 0/0 admits all
+  EXPECT_EQ(sad_.Find(Id(6)), plain);  // mark 0/0 admits all
   EXPECT_EQ(sad_.Find(Id(0)), plain);
   SaId other = Id();
   other.proto = kProtoAh;

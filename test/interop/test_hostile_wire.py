@@ -496,17 +496,19 @@ class HostileWire:
     def test_host_stack_does_not_hear_the_wire_interface(self):
         suite.xfrm_batch(self.host, ["state flush", "policy flush"])
         self.host_gets()
-        self.host.daemon.send_signal(signal.SIGSTOP)
-        self.addCleanup(self.host.daemon.send_signal, signal.SIGCONT)
-        self.peer.wire.drain()
         arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + self.peer.mac + socket.inet_aton(
             PEER) + b"\0" * 6 + socket.inet_aton(HOST)
-        self.peer.wire.send(b"\xff" * 6 + self.peer.mac + b"\x08\x06" + arp)
-        self.send(udp(src=PEER, dst=HOST), udp())
-        time.sleep(0.3)
-        self.assertEqual(self.host_gets(), [])
-        self.assertEqual(self.peer.wire.frames(timeout=0.05), [])
-        self.host.daemon.send_signal(signal.SIGCONT)
+        self.host.daemon.send_signal(signal.SIGSTOP)
+        try:
+            os.waitid(os.P_PID, self.host.daemon.pid, os.WSTOPPED)
+            self.peer.wire.drain()
+            self.peer.wire.send(b"\xff" * 6 + self.peer.mac + b"\x08\x06" + arp)
+            self.send(udp(src=PEER, dst=HOST), udp())
+            time.sleep(0.3)
+            self.assertEqual(self.host_gets(), [])
+            self.assertEqual(self.peer.wire.frames(timeout=0.05), [])
+        finally:
+            self.host.daemon.send_signal(signal.SIGCONT)
         self.wait_for(lambda: len(self.host_gets()) > 0, "the packets, by way of the TAP")
         replies = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x06" and f[21] == 2, 2, 0.3)
         self.assertEqual(len(replies), 1, "one answer to one ARP request")

@@ -322,6 +322,33 @@ class TwoDevices(Placement):
         self.goes_out(out, self.peers[1], ends=self.ends)
 
 
+class Workers(Placement):
+    """One SA, many flows, several workers: every number once, every packet once."""
+
+    daemon_keys = "workers = 3"
+
+    def test_one_sa_shared_by_all_workers(self):
+        self.policies()
+        before = suite.counters(self.host)
+        for offload in ("nic0", None):
+            out = self.add(0x1001, offload=offload)
+            into = self.add(0x2001, "in", offload=offload)
+            self.peer.wire.drain()
+            payloads = [os.urandom(20) for _ in range(60)]
+            for i, payload in enumerate(payloads):
+                self.udp.sendto(payload, (INNER_PEER, 10_000 + i))
+            frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", len(payloads))
+            opened = [out.open(f[34:]) for f in frames]
+            self.assertEqual(sorted(o.seq for o in opened), list(range(1, len(payloads) + 1)))
+            self.assertEqual(sorted(o.payload[28:] for o in opened), sorted(payloads))
+            for i in range(30):  # between flows that other workers have
+                for far in (2 * i, 2 * i + 1):
+                    self.peer.send_ip(IP(src=f"192.0.2.{10 + far}", dst=HOST) / UDP(dport=9) / b"clear")
+                self.comes_in(into)
+            self.host.xfrm("state flush")
+        self.assertEqual(suite.difference(before, suite.counters(self.host)), {})
+
+
 class Captures(Placement):
     def capture(self, side):
         path = os.path.join(self.workdir, f"{side}-{time.monotonic_ns()}.pcapng")

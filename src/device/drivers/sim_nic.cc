@@ -223,19 +223,20 @@ void SimNic::Open(PacketBatch* batch) {
   }
 }
 
-// Receive-side scaling: a flow always goes to the same worker.
+// Receive-side scaling: a flow always goes to the same worker. The choice is made for all packets
+// before the first is handed over: what a worker has is not looked at again.
 void SimNic::Distribute(PacketBatch* batch) {
   const uint32_t workers = queues();
+  std::array<uint32_t, kMaxBatch> targets{};
+  for (uint32_t i = 0; workers > 1 && i < batch->size(); ++i) {
+    const auto ip = ParseIpPacket((*batch)[i]->l3());
+    targets[i] = ip ? static_cast<uint32_t>(ip->flow.Hash() % workers) : 0;
+  }
   for (uint32_t w = 0; w < workers; ++w) {
     std::array<Packet*, kMaxBatch> mine;
     std::size_t n = 0;
-    for (Packet* packet : batch->packets()) {
-      uint32_t target = 0;
-      if (workers > 1) {
-        const auto ip = ParseIpPacket(packet->l3());
-        target = ip ? static_cast<uint32_t>(ip->flow.Hash() % workers) : 0;
-      }
-      if (target == w) mine[n++] = packet;
+    for (uint32_t i = 0; i < batch->size(); ++i) {
+      if (targets[i] == w) mine[n++] = (*batch)[i];
     }
     const std::size_t taken = to_host_[w]->Push({mine.data(), n});
     for (std::size_t i = taken; i < n; ++i) sink_.Drop(mine[i], DropReason::kPortFull);

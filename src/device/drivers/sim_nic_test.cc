@@ -301,8 +301,7 @@ TEST_F(SimNicTest, WhatItCannotOpenPassesAsItCame) {
 }
 
 TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
-  const SaSpec spec =
-      test::MakeSpec({.flags = kSaFlagEsn, .window = 64, .seq = 0xffffffee});
+  const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64, .seq = 0xffffffee});
   Add(spec, true);
   for (uint64_t seq = 0xfffffff0; seq < 0x1'00000010; ++seq) {
     EXPECT_EQ(Receive(test::SealedFrame(spec, seq, Pattern(40))).meta.status,
@@ -401,8 +400,10 @@ TEST_F(SimNicTest, EligibleIsWhatCardsTake) {
     uint16_t header;
     bool eligible;
   };
-  for (const Case& c : {Case{"IPv4", 4, 20, true}, {"IPv4 with options", 4, 24, false},
-                        {"IPv6", 6, 40, true}, {"IPv6 with extension", 6, 48, false},
+  for (const Case& c : {Case{"IPv4", 4, 20, true},
+                        {"IPv4 with options", 4, 24, false},
+                        {"IPv6", 6, 40, true},
+                        {"IPv6 with extension", 6, 48, false},
                         {"IPv4 in UDP", 4, 28, false}}) {
     Packet* packet = test::MakePacket(&pools_, Bytes(100, static_cast<uint8_t>(c.version << 4)));
     packet->offload.esp_offset = static_cast<uint16_t>(14 + c.header);
