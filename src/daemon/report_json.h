@@ -37,11 +37,11 @@
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              offload         capable, up, mode ("no", "crypto", "auto"), slots_used, slots_limit,
 //                              slots_high_water, outbound_used, inbound_used,
-//                              direction_limit (of each of them), sealed, opened, auth_failed, passed_unknown,
-//                              refusals, dropped_stale, capabilities (null, or crypto_offload,
-//                              packet_offload, inbound, outbound, transport, tunnel, ipv4, ipv6,
-//                              esn, udp_encap, algorithms[], key_bits[], icv_bits[],
-//                              max_replay_window)
+//                              direction_limit (of each of them), sealed, opened, auth_failed,
+//                              passed_unknown, refusals, dropped_stale, capabilities (null, or
+//                              crypto_offload, packet_offload, inbound, outbound, transport,
+//                              tunnel, ipv4, ipv6, esn, udp_encap, algorithms[], key_bits[],
+//                              icv_bits[], max_replay_window)
 //              held            array of dst, spi: the SAs whose keys the device holds now
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
 //                              from the host, from the wire

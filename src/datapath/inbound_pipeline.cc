@@ -86,7 +86,8 @@ bool InboundPipeline::IsForIpsec(uint32_t i) const {
   const FlowKey& flow = views_[i].flow;
   const bool esp = views_[i].fragment ? flow.proto == kProtoEsp : esp_[i].kind != WireKind::kOther;
   if (!esp) return false;
-  // A device opened it for an SA that has gone since: its payload is readable and must not travel on.
+  // A device opened it for an SA that has gone since: its payload is readable and must not travel
+  // on.
   if (packets_[i]->offload.status != OffloadStatus::kNone) return true;
   if (ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
   return esp_[i].kind == WireKind::kEsp &&

@@ -4,16 +4,18 @@
 // Abstract names live in the network namespace, which is exactly a netlink socket's scope.
 //
 // Lock-step: a netlink request is done when send() returns. The daemon peeks at a request, executes
-// it, queues every reply and event, and only then consumes the datagram; the shim's send waits until
-// SIOCOUTQ says that nothing of what it sent is unconsumed. (For a dump "every reply" means the first
-// batch; the rest follows as the client reads.)
+// it, queues every reply and event, and only then consumes the datagram; the shim's send waits
+// until SIOCOUTQ says that nothing of what it sent is unconsumed. (For a dump "every reply" means
+// the first batch; the rest follows as the client reads.)
 //
 // Shim → daemon, as netlink messages of reserved types that no XFRM message has:
-//   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the first
+//   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the
+//   first
 //              request, after a reconnect, and whenever groups change. Never answered.
 //   kOption    payload OptionPayload: a SOL_NETLINK option was set. Never answered.
 // Daemon → shim:
-//   kOverrun   bare header: events were lost because the client did not read; the shim turns it into
+//   kOverrun   bare header: events were lost because the client did not read; the shim turns it
+//   into
 //              one ENOBUFS from the next receive call and never shows the datagram.
 //   events     the four top bits of nlmsg_flags hold the multicast group number (1 … 8); the shim
 //              clears them and reports nl_groups = 1 << (group - 1) as the sender's address.

@@ -445,7 +445,7 @@ SAME_COMMANDS = [
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode tunnel min 0x321 max 0x321",
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode tunnel min 0x321 max 0x321",
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode transport min 0x400 max 0x4ff",
-    f"state allocspi src fd00::1 dst fd00::2 proto ah mode transport min 0x10000 max 0x10000",
+    "state allocspi src fd00::1 dst fd00::2 proto ah mode transport min 0x10000 max 0x10000",
     f"state allocspi src {HOST} dst {PEER} proto comp mode transport min 0x10000 max 0x10000",
     f"state allocspi src {HOST} dst {PEER} proto esp mode tunnel min 9 max 8",
     "state list", "state count",

@@ -10,8 +10,8 @@ import time
 
 import labkit
 import suite
-from labkit import Cygnet, Namespace
-from rawwire import FrameSocket, Peer, sysctl
+from labkit import Cygnet
+from rawwire import FrameSocket, Peer
 
 GCM = "aead rfc4106(gcm(aes)) 0x" + "31" * 20 + " 128"
 STATE = "state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1001 reqid 1 mode tunnel " + GCM

@@ -103,7 +103,8 @@ TEST_P(EngineConformance, TruncatedIcvIsTheFrontOfTheFullOne) {
 }
 
 TEST_P(EngineConformance, AnyFlippedBitFailsAndShowsNoPlaintext) {
-  const auto key = test::FromHex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
+  const auto key =
+      test::FromHex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
   auto seal = Session(key, CryptoDirection::kSeal);
   auto open = Session(key, CryptoDirection::kOpen);
   const std::vector<uint8_t> nonce(12, 1);
@@ -114,7 +115,8 @@ TEST_P(EngineConformance, AnyFlippedBitFailsAndShowsNoPlaintext) {
     std::vector<uint8_t> damaged = sealed;
     damaged[bit / 8] = static_cast<uint8_t>(damaged[bit / 8] ^ (1u << (bit % 8)));
     EXPECT_EQ(Run(Job(open.get(), damaged, 16, nonce, aad)), CryptoStatus::kAuthFailed) << bit;
-    EXPECT_TRUE(std::all_of(damaged.begin(), damaged.begin() + 40, [](uint8_t b) { return b == 0; }));
+    EXPECT_TRUE(
+        std::all_of(damaged.begin(), damaged.begin() + 40, [](uint8_t b) { return b == 0; }));
   }
   std::vector<uint8_t> wrong_aad = aad;
   wrong_aad[3] ^= 1;
@@ -166,8 +168,8 @@ TEST_P(EngineConformance, RefusesWhatTheTableDoesNotAllow) {
       engine_->CreateSession({.algorithm = gcm_, .key = good_key, .icv_bytes = 13}).has_value());
 }
 
-INSTANTIATE_TEST_SUITE_P(Builtin, EngineConformance, testing::ValuesIn(BuiltinEngines().begin(),
-                                                                       BuiltinEngines().end()),
+INSTANTIATE_TEST_SUITE_P(Builtin, EngineConformance,
+                         testing::ValuesIn(BuiltinEngines().begin(), BuiltinEngines().end()),
                          [](const auto& engine) { return std::string(engine.param->name); });
 
 }  // namespace
