@@ -2,6 +2,7 @@
 // their own, which trades with the pool in bulk.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -19,6 +20,7 @@ class PacketPool {
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;
 
+  uint32_t count() const { return count_; }
   uint32_t capacity() const { return capacity_; }
   uint32_t headroom() const { return headroom_; }
   uint32_t Available() const;
@@ -38,10 +40,14 @@ class PacketPool {
   std::vector<Packet*> free_;  // reserved once; never grows past count_
 };
 
-// One thread's stock of packets of one pool.
+// One thread's stock of packets of one pool. Bounded by the pool's size: where one thread takes and
+// another gives back, the second must not end up with all of a small pool.
 class PacketCache {
  public:
-  explicit PacketCache(PacketPool* pool) : pool_(pool) {}
+  explicit PacketCache(PacketPool* pool)
+      : pool_(pool),
+        limit_(std::clamp(pool->count() / kSharers, 2u, kStock)),
+        bulk_(std::clamp(limit_ / 2, 1u, kBulk)) {}
   ~PacketCache() { pool_->Give(stock_, size_); }
   PacketCache(const PacketCache&) = delete;
   PacketCache& operator=(const PacketCache&) = delete;
@@ -49,7 +55,7 @@ class PacketCache {
   // A clean packet, or nullptr when the pool is empty.
   Packet* Take() {
     if (size_ == 0) {
-      size_ = pool_->Take(stock_, kBulk);
+      size_ = pool_->Take(stock_, bulk_);
       if (size_ == 0) return nullptr;
     }
     Packet* p = stock_[--size_];
@@ -59,9 +65,9 @@ class PacketCache {
 
   // Gives back a packet of this pool.
   void Give(Packet* p) {
-    if (size_ == kStock) {
-      size_ -= kBulk;
-      pool_->Give(stock_ + size_, kBulk);
+    if (size_ == limit_) {
+      size_ -= bulk_;
+      pool_->Give(stock_ + size_, bulk_);
     }
     stock_[size_++] = p;
   }
@@ -71,6 +77,7 @@ class PacketCache {
  private:
   static constexpr uint32_t kBulk = 64;
   static constexpr uint32_t kStock = 256;
+  static constexpr uint32_t kSharers = 16;  // threads that may have a stock: workers and devices
 
   void Reset(Packet* p) const {
     p->head = pool_->headroom();
@@ -84,6 +91,8 @@ class PacketCache {
   }
 
   PacketPool* const pool_;
+  const uint32_t limit_;
+  const uint32_t bulk_;
   uint32_t size_ = 0;
   Packet* stock_[kStock];
 };

@@ -91,6 +91,20 @@ TEST(PacketCacheTest, PacketsGoBackToTheirOwnPool) {
   EXPECT_EQ(pools.jumbo.Available(), 4u);
 }
 
+// A device's thread takes, a worker gives back: the worker's stock must not swallow the pool.
+TEST(PacketCacheTest, ThreadThatOnlyGivesBackDoesNotHoardASmallPool) {
+  for (const uint32_t count : {8u, 64u, 256u}) {
+    PacketPools pools{8, count};
+    PacketCaches taker(&pools);
+    PacketCaches giver(&pools);
+    for (int i = 0; i < 2000; ++i) {
+      Packet* p = taker.jumbo.Take();
+      ASSERT_NE(p, nullptr) << "after " << i << " of a pool of " << count;
+      giver.Give(p);
+    }
+  }
+}
+
 TEST(PacketPoolTest, ThreadsShareAPoolAndLoseNothing) {
   PacketPools pools{2000, 1};
   std::vector<std::thread> threads;
