@@ -8,7 +8,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libfmt-de
   libbenchmark-dev librapidcheck-dev"
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
 TEST_PACKAGES="python3-scapy python3-cryptography ethtool clang clang-format libclang-rt-14-dev
-  libcap2-bin xz-utils"
+  libcap2-bin xz-utils nftables"
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
