@@ -39,14 +39,14 @@ Bytes InnerFrame(uint32_t size) {
 
 std::unique_ptr<CryptoSession> Session(CryptoEngine* engine, const SaSpec& spec,
                                        CryptoDirection direction) {
-  return *engine->CreateSession({.algorithm = spec.aead.descriptor,
+  return *engine->CreateSession({.cipher = spec.aead.descriptor,
                                  .key = spec.aead.key.bytes(),
                                  .icv_bytes = 16,
                                  .direction = direction});
 }
 
 void Engine(benchmark::State& state, const EngineInfo* info, Direction direction, uint32_t size) {
-  const auto engine = info->create();
+  const auto engine = info->create({});
   const auto queue = engine->CreateQueue(0);
   const SaSpec spec = test::MakeSpec(kOptions);
   const auto seal = Session(engine.get(), spec, CryptoDirection::kSeal);
@@ -89,7 +89,7 @@ class TransformBench {
  public:
   TransformBench(const EngineInfo* info, Crypto crypto, uint32_t size)
       : crypto_(crypto),
-        engine_(info->create()),
+        engine_(info->create({})),
         queue_(engine_->CreateQueue(0)),
         seal_(Session(engine_.get(), sa_->spec(), CryptoDirection::kSeal)),
         open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)),
@@ -182,7 +182,7 @@ void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, D
 // One machine: a worker between a port in memory and a device.
 class BenchHost {
  public:
-  BenchHost(PacketPools* pools, const EngineInfo* info) : engine_(info->create()) {
+  BenchHost(PacketPools* pools, const EngineInfo* info) : engine_(info->create({})) {
     path_.interfaces.push_back({.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1});
     path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
     worker_ = std::make_unique<Worker>(&path_, 0, pools, engine_.get(), &clock_);

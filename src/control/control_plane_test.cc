@@ -53,7 +53,7 @@ class ControlPlaneTest : public testing::Test {
   explicit ControlPlaneTest(uint32_t sa_limit = 2,
                             DeviceOffloadMode mode = DeviceOffloadMode::kCrypto)
       : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
-    engine_ = BuiltinEngines()[0]->create();
+    engine_ = BuiltinEngines()[0]->create({});
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
     ControlPlaneParams params;
     params.path = &path_;

@@ -10,7 +10,31 @@
 namespace cygnet {
 
 enum class AlgorithmKind : uint8_t { kAead, kCipher, kAuth };
-enum class AlgorithmId : uint8_t { kAesGcm16 /* RFC 4106 */ };
+
+enum class AlgorithmId : uint8_t {
+  kAesGcm,            // RFC 4106
+  kAesCcm,            // RFC 4309
+  kAesGmac,           // RFC 4543: authenticates, does not encrypt
+  kChaCha20Poly1305,  // RFC 7634
+  kNullCipher,        // RFC 2410
+  kAesCbc,            // RFC 3602
+  kAesCtr,            // RFC 3686
+  kDes3Cbc,           // RFC 2451
+  kHmacSha1,          // RFC 2404
+  kHmacSha256,        // RFC 4868
+  kHmacSha384,
+  kHmacSha512,
+  kAesXcbc,  // RFC 3566
+  kAesCmac,  // RFC 4494
+};
+
+// Where the bytes of an IV come from (RFC 4106 section 3.1, RFC 3602 section 3).
+enum class IvForm : uint8_t {
+  kNone,
+  kCounter,  // 8 bytes that never repeat under a key; the nonce is salt ‖ IV
+  kSealed,   // unpredictable: a block that never repeats, sealed in front of the payload under a
+             // zero IV; its sealed form is the IV of what follows (NIST SP 800-38A, appendix C)
+};
 
 struct AlgorithmDescriptor {
   AlgorithmId id;
@@ -18,25 +42,24 @@ struct AlgorithmDescriptor {
   std::string_view name;              // as Linux and iproute2 call it
   std::string_view alias;             // a second name that finds the row; empty if none
   std::array<uint16_t, 3> key_bytes;  // allowed lengths without the salt; 0 = unused entry
-  uint8_t salt_bytes;                 // at the end of the key material
-  uint8_t iv_bytes;                   // on the wire, in front of the payload
-  uint8_t nonce_bytes;                // salt ‖ IV
-  uint8_t block_bytes;                // the padded payload is a multiple of max(this, 4)
-  std::array<uint8_t, 3> icv_bytes;   // allowed truncations, longest first; 0 = unused entry
+  bool any_key_length = false;        // HMAC: key_bytes are the usual ones, others are taken too
+  uint8_t salt_bytes = 0;             // at the end of the key material
+  uint8_t iv_bytes = 0;               // on the wire, in front of the payload
+  IvForm iv_form = IvForm::kNone;
+  bool iv_in_aad = false;   // RFC 4543: IV and payload are authenticated, nothing is encrypted
+  uint8_t block_bytes = 1;  // the padded payload is a multiple of max(this, 4)
+  // AEAD: the truncations allowed, longest first; 0 = unused entry. Authenticator: the full length,
+  // then what XFRMA_ALG_AUTH means by default; XFRMA_ALG_AUTH_TRUNC may ask for any up to the full.
+  std::array<uint8_t, 3> icv_bytes{};
+  bool fips_approved = false;
   std::string_view rfc;
 
-  bool AcceptsKeyMaterial(std::size_t bytes_with_salt) const {
-    for (const uint16_t k : key_bytes) {
-      if (k != 0 && bytes_with_salt == std::size_t{k} + salt_bytes) return true;
-    }
-    return false;
-  }
-  bool AcceptsIcv(std::size_t bytes) const {
-    for (const uint8_t i : icv_bytes) {
-      if (i != 0 && i == bytes) return true;
-    }
-    return false;
-  }
+  // Nonce of an AEAD or counter mode: salt ‖ IV.
+  uint8_t nonce_bytes() const { return static_cast<uint8_t>(salt_bytes + iv_bytes); }
+  bool AcceptsKeyMaterial(std::size_t bytes_with_salt) const;
+  bool AcceptsIcv(std::size_t bytes) const;
+  // Of an authenticator when the client names no length.
+  uint8_t default_icv_bytes() const { return icv_bytes[1] != 0 ? icv_bytes[1] : icv_bytes[0]; }
 };
 
 // Row with this kind and exact name or alias; nullptr when there is none.

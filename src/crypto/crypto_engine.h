@@ -1,10 +1,12 @@
 // Engines: who can do which algorithm how well, sessions (keyed, opaque), and the queues that the
-// data path submits jobs to.
+// data path submits jobs to. A CPU engine finishes jobs at once; a look-aside engine is a device of
+// its own that finishes them later.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -19,8 +21,10 @@ enum class CryptoDirection : uint8_t { kSeal, kOpen };
 inline constexpr uint32_t kMaxCryptoQueues = 16;
 
 struct SessionParams {
-  const AlgorithmDescriptor* algorithm = nullptr;
-  std::span<const uint8_t> key;  // with the salt at its end
+  const AlgorithmDescriptor* cipher = nullptr;  // an AEAD or a cipher
+  std::span<const uint8_t> key{};               // with the salt at its end
+  const AlgorithmDescriptor* auth = nullptr;    // beside a cipher; nullptr with an AEAD
+  std::span<const uint8_t> auth_key{};
   uint8_t icv_bytes = 0;
   CryptoDirection direction = CryptoDirection::kSeal;
   uint32_t queues = 1;  // queue numbers 0 … queues-1 may use the session concurrently
@@ -37,26 +41,63 @@ class CryptoQueue {
  public:
   virtual ~CryptoQueue() = default;
   // Takes the first n jobs and returns n; less than all when the queue is full. A CPU engine
-  // finishes them inside the call. Never allocates. Completes in order per session.
+  // finishes them inside the call. An asynchronous one copies them, leaves their status kPending
+  // and hands the copies back by Poll. Never allocates. Completes in order per session.
   virtual std::size_t Submit(std::span<CryptoJob> jobs) = 0;
+
+  // Asynchronous engines only. Finished jobs, up to the room in `done`.
+  virtual std::size_t Poll(std::span<CryptoJob> done) {
+    (void)done;
+    return 0;
+  }
+  // Before its thread sleeps: a descriptor that becomes readable when Poll may have something (-1:
+  // none), and a last look. False: there is something, do not sleep.
+  virtual int wait_fd() const { return -1; }
+  virtual bool PrepareWait() { return true; }
+  virtual void FinishWait() {}
+};
+
+struct EngineStats {
+  uint64_t jobs = 0;           // finished
+  uint64_t refused = 0;        // not taken: the queue was full or the device down
+  uint64_t not_done = 0;       // given back undone
+  uint32_t sessions = 0;       // that it holds now
+  uint32_t session_limit = 0;  // 0 = none
+  uint32_t in_flight = 0;
 };
 
 class CryptoEngine {
  public:
   virtual ~CryptoEngine() = default;
   virtual std::string_view name() const = 0;
-  virtual bool Supports(const AlgorithmDescriptor& algorithm) const = 0;
+  // `auth` is nullptr for an AEAD.
+  virtual bool Supports(const AlgorithmDescriptor& cipher,
+                        const AlgorithmDescriptor* auth) const = 0;
+  // Errc::kNoSpace when a device holds no more sessions, Errc::kNetworkDown when it is down.
   virtual Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) = 0;
   // `number` is the thread's, below SessionParams::queues of the sessions it will be given.
   virtual std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) = 0;
+  // Any thread; what an engine does not count stays 0.
+  virtual EngineStats stats() const { return {}; }
+};
+
+enum class EngineKind : uint8_t { kCpu, kLookAside };
+
+// What the operator may set of an engine; CPU engines ignore it.
+struct EngineOptions {
+  uint32_t threads = 1;
+  uint32_t queue_depth = 256;  // jobs in flight per queue
+  uint32_t session_limit = 0;  // 0 = none
 };
 
 // One row of the built-in table (engines/CMakeLists.txt).
 struct EngineInfo {
   std::string_view name;
   std::string_view help;
+  EngineKind kind = EngineKind::kCpu;
   int (*probe)();  // 0 = cannot run here; the highest number is preferred
-  std::unique_ptr<CryptoEngine> (*create)();
+  std::unique_ptr<CryptoEngine> (*create)(const EngineOptions& options);
+  std::string (*version)();  // of the library or device behind it
 };
 
 std::span<const EngineInfo* const> BuiltinEngines();

@@ -109,7 +109,7 @@ DropReason InboundPipeline::FindSa(uint32_t i) {
     reason = DropReason::kInStateExpired;
   } else if (!sa->usable()) {
     reason = DropReason::kInStateInvalid;
-  } else if (esp_[i].udp_encapsulated != (sa->inbound()->lengths.udp != 0)) {
+  } else if (esp_[i].udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
     reason = DropReason::kInEncapMismatch;
   }
   if (reason != DropReason::kNone) sa->CountDrop(reason);

@@ -52,7 +52,7 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
 
 void AddOpenJob(const InboundRun& run, std::size_t i) {
   const uint32_t length = run.views[i].total_length - run.esp[i].esp_offset;
-  if (!esp::HasRoomForJob(run.sa.lengths, length)) {
+  if (!esp::HasRoomForJob(run.sa.layout, length)) {
     run.verdicts[i] = DropReason::kInTruncated;
     return;
   }

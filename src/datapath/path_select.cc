@@ -1,16 +1,14 @@
 #include "datapath/path_select.h"
 
+#include "esp/crypto_jobs.h"
+
 namespace cygnet {
 namespace {
 
 Result<std::unique_ptr<CryptoSession>> SoftwareSession(const SaSpec& spec,
                                                        CryptoDirection direction,
                                                        const PlacementInputs& inputs) {
-  return inputs.engine->CreateSession({.algorithm = spec.aead.descriptor,
-                                       .key = spec.aead.key.bytes(),
-                                       .icv_bytes = static_cast<uint8_t>(spec.aead.icv_bits / 8),
-                                       .direction = direction,
-                                       .queues = inputs.queues});
+  return inputs.engine->CreateSession(esp::SessionFor(spec, direction, inputs.queues));
 }
 
 const PlacementDevice* DeviceOfRequest(const SaSpec& spec, const PlacementInputs& inputs) {

@@ -11,14 +11,18 @@ bool Contains(const Array& values, T value) {
 }
 
 std::optional<std::string> MissingForAlgorithm(const OffloadCaps& caps, const SaSpec& spec) {
-  const AlgorithmDescriptor* aead = spec.aead.descriptor;
-  if (aead == nullptr || !Contains(caps.algorithms, aead->name)) return "algorithm";
-  const std::size_t key = spec.aead.key.size() - aead->salt_bytes;
+  const SaAlgorithm& encryption = spec.encryption();
+  const SaAlgorithm& integrity = spec.integrity();
+  if (encryption.descriptor == nullptr || !Contains(caps.algorithms, encryption.descriptor->name) ||
+      (integrity.descriptor != nullptr && !Contains(caps.algorithms, integrity.descriptor->name))) {
+    return "algorithm";
+  }
+  const std::size_t key = encryption.key.size() - encryption.descriptor->salt_bytes;
   if (!Contains(caps.key_bytes, static_cast<uint16_t>(key))) {
     return "key-" + std::to_string(key * 8);
   }
-  if (!Contains(caps.icv_bytes, static_cast<uint8_t>(spec.aead.icv_bits / 8))) {
-    return "icv-" + std::to_string(spec.aead.icv_bits);
+  if (!Contains(caps.icv_bytes, static_cast<uint8_t>(integrity.icv_bits / 8))) {
+    return "icv-" + std::to_string(integrity.icv_bits);
   }
   return std::nullopt;
 }

@@ -7,27 +7,52 @@
 
 namespace cygnet::esp {
 
+SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t queues) {
+  const bool aead = spec.aead.descriptor != nullptr;
+  return {.cipher = spec.encryption().descriptor,
+          .key = spec.encryption().key.bytes(),
+          .auth = aead ? nullptr : spec.auth.descriptor,
+          .auth_key = aead ? std::span<const uint8_t>{} : spec.auth.key.bytes(),
+          .icv_bytes = static_cast<uint8_t>(spec.integrity().icv_bits / 8),
+          .direction = direction,
+          .queues = queues};
+}
+
 JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session) {
-  return {.lengths = sa.lengths, .salt = sa.salt, .esn = sa.esn, .session = session};
+  return {.layout = sa.layout,
+          .salt = sa.salt,
+          .esn = sa.esn,
+          .direction = CryptoDirection::kSeal,
+          .session = session};
 }
 
 JobParams ParamsOf(const InboundSa& sa, CryptoSession* session) {
-  return {.lengths = sa.lengths, .salt = sa.salt, .esn = sa.esn, .session = session};
+  return {.layout = sa.layout,
+          .salt = sa.salt,
+          .esn = sa.esn,
+          .direction = CryptoDirection::kOpen,
+          .session = session};
 }
 
-bool HasRoomForJob(const EspLengths& lengths, std::size_t esp_length) {
-  return esp_length >= kEspHeader + lengths.iv + 2u + lengths.icv;
+bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length) {
+  return esp_length >= kEspHeader + layout.iv + 2u + layout.icv;
 }
 
 void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job) {
-  const EspLengths& lengths = params.lengths;
+  const EspLayout& layout = params.layout;
   uint8_t* iv = esp.data() + kEspHeader;
   job->session = params.session;
-  job->text = iv + lengths.iv;
-  job->text_length = static_cast<uint32_t>(esp.size()) - kEspHeader - lengths.iv - lengths.icv;
-  job->icv = esp.data() + esp.size() - lengths.icv;
-  std::memcpy(job->nonce.data(), params.salt.data(), params.salt.size());
-  std::memcpy(job->nonce.data() + params.salt.size(), iv, lengths.iv);
+  job->text = iv + layout.iv;
+  job->text_length = static_cast<uint32_t>(esp.size()) - kEspHeader - layout.iv - layout.icv;
+  job->icv = esp.data() + esp.size() - layout.icv;
+  if (layout.iv_form == IvForm::kSealed && params.direction == CryptoDirection::kSeal) {
+    job->text = iv;  // the IV is sealed with the payload, under a zero IV
+    job->text_length += layout.iv;
+    job->nonce = {};
+  } else {
+    std::memcpy(job->nonce.data(), params.salt.data(), layout.salt);
+    std::memcpy(job->nonce.data() + layout.salt, iv, layout.iv);
+  }
   // AAD: SPI ‖ sequence number, 32 or 64 bits wide (RFC 4106, section 5).
   std::memcpy(job->aad.data(), esp.data(), 4);
   if (params.esn) {
@@ -37,6 +62,10 @@ void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high
   } else {
     std::memcpy(job->aad.data() + 4, esp.data() + 4, 4);
     job->aad_length = 8;
+  }
+  if (layout.iv_in_aad) {
+    std::memcpy(job->aad.data() + job->aad_length, iv, layout.iv);
+    job->aad_length += layout.iv;
   }
   job->auth_begin = esp.data();
   job->esn_high = esn_high;

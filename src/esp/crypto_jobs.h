@@ -5,18 +5,22 @@
 #include <cstdint>
 #include <span>
 
-#include "crypto/crypto_job.h"
+#include "crypto/crypto_engine.h"
 #include "sa/sa.h"
 
 namespace cygnet::esp {
 
 // What of an SA a job needs; the software NIC has it without having the SA.
 struct JobParams {
-  EspLengths lengths;
+  EspLayout layout;
   std::array<uint8_t, 4> salt{};
   bool esn = false;
+  CryptoDirection direction = CryptoDirection::kSeal;
   CryptoSession* session = nullptr;
 };
+
+// The session an SA needs of an engine. The spans point into `spec`.
+SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t queues);
 
 JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session);
 JobParams ParamsOf(const InboundSa& sa, CryptoSession* session);
@@ -26,6 +30,6 @@ JobParams ParamsOf(const InboundSa& sa, CryptoSession* session);
 void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job);
 
 // True when `esp_length` bytes hold ESP header, IV, at least the trailer, and the ICV.
-bool HasRoomForJob(const EspLengths& lengths, std::size_t esp_length);
+bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length);
 
 }  // namespace cygnet::esp

@@ -82,7 +82,7 @@ DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uin
 
 DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
                                 uint32_t payload_at, const Trailer& trailer, Packet* packet) {
-  const uint32_t keep = esp_offset - sa.lengths.udp;  // IP header and what stays outside
+  const uint32_t keep = esp_offset - sa.layout.udp;  // IP header and what stays outside
   packet->TrimTo(packet->l3_offset + payload_at + trailer.payload_length);
   CloseGap(packet->l3_offset + keep, payload_at - keep, packet);
   uint8_t* ip = packet->data() + packet->l3_offset;
@@ -102,9 +102,9 @@ DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, 
 
 DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_offset,
                        Trailer* trailer) {
-  const uint32_t front = packet.l3_offset + esp_offset + kEspHeader + sa.lengths.iv;
-  if (packet.length < front + 2u + sa.lengths.icv) return DropReason::kInTruncated;
-  const uint32_t text = packet.length - front - sa.lengths.icv;
+  const uint32_t front = packet.l3_offset + esp_offset + kEspHeader + sa.layout.iv;
+  if (packet.length < front + 2u + sa.layout.icv) return DropReason::kInTruncated;
+  const uint32_t text = packet.length - front - sa.layout.icv;
   const uint8_t* end = packet.data() + front + text;
   const uint32_t pad = end[-2];
   if (pad + 2 > text) return DropReason::kInBadTrailer;
@@ -117,7 +117,7 @@ DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_o
 
 DropReason Decapsulate(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
                        const Trailer& trailer, Packet* packet) {
-  const uint32_t payload_at = esp_offset + kEspHeader + sa.lengths.iv;
+  const uint32_t payload_at = esp_offset + kEspHeader + sa.layout.iv;
   if (sa.mode == SaMode::kTunnel) {
     return DecapsulateTunnel(sa, outer, payload_at, trailer, packet);
   }

@@ -29,7 +29,7 @@ struct Opened {
 
 // An ESP packet whose payload is `text`, already opened, through both steps.
 Opened Open(const Sa& sa, const IpFields& outer, const Bytes& text, const Bytes& udp = {}) {
-  const Bytes esp = Bytes(16, 0xaa) + text + Bytes(sa.inbound()->lengths.icv, 0xcc);
+  const Bytes esp = Bytes(16, 0xaa) + text + Bytes(sa.inbound()->layout.icv, 0xcc);
   Packet* packet = test::MakePacket(&Pools(), Frame(test::IpPacket(outer, udp + esp)));
   const auto view = ParseIpPacket(packet->l3());
   const uint32_t esp_offset = view->header_length + static_cast<uint32_t>(udp.size());
@@ -137,7 +137,7 @@ TEST(ReadTrailerTest, EspOfEveryLengthUpTo60Bytes) {
     const DropReason reason = esp::ReadTrailer(*sa->inbound(), *packet, 20, &trailer);
     // Header 8, IV 8, trailer 2, ICV 16.
     EXPECT_EQ(reason, n < 34 ? DropReason::kInTruncated : DropReason::kNone) << n;
-    EXPECT_EQ(esp::HasRoomForJob(sa->inbound()->lengths, n), n >= 34) << n;
+    EXPECT_EQ(esp::HasRoomForJob(sa->inbound()->layout, n), n >= 34) << n;
     if (n >= 34) {
       EXPECT_EQ(trailer.payload_length, n - 34) << n;
     }

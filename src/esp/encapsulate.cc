@@ -21,31 +21,35 @@ uint32_t PadFor(uint32_t payload, uint32_t align) {
 
 // Headers that go in front of the protected payload, the IP header of transport mode not counted.
 uint32_t FrontLength(const OutboundSa& sa) {
-  return sa.header_length - 4u + kEspHeader + sa.lengths.iv;
+  return sa.header_length - 4u + kEspHeader + sa.layout.iv;
 }
 
 // RFC 4303 section 2.4 – 2.8: pad bytes 1, 2, 3, …, pad length, next header, room for the ICV.
 void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint8_t next_header, Packet* packet) {
-  const uint32_t pad = PadFor(payload, sa.lengths.align);
-  uint8_t* out = packet->Append(pad + kTrailer + sa.lengths.icv);
+  const uint32_t pad = PadFor(payload, sa.layout.align);
+  uint8_t* out = packet->Append(pad + kTrailer + sa.layout.icv);
   for (uint32_t i = 0; i < pad; ++i) out[i] = static_cast<uint8_t>(i + 1);
   out[pad] = static_cast<uint8_t>(pad);
   out[pad + 1] = next_header;
-  std::memset(out + pad + kTrailer, 0, sa.lengths.icv);
+  std::memset(out + pad + kTrailer, 0, sa.layout.icv);
 }
 
 // UDP header if any, then SPI, sequence number, IV. `out` points behind the IP header;
 // `esp_length` counts from the SPI to the end of the ICV.
 void WriteEspHeader(const OutboundSa& sa, uint64_t seq, uint32_t esp_length, uint8_t* out) {
-  const uint8_t* tmpl = sa.header.data() + sa.header_length - 4 - sa.lengths.udp;
-  std::memcpy(out, tmpl, sa.lengths.udp + 4u);
-  if (sa.lengths.udp != 0) {
+  const uint8_t* tmpl = sa.header.data() + sa.header_length - 4 - sa.layout.udp;
+  std::memcpy(out, tmpl, sa.layout.udp + 4u);
+  if (sa.layout.udp != 0) {
     StoreBe32(out, sa.udp_ports.load(std::memory_order_relaxed));
     StoreBe16(out + 4, static_cast<uint16_t>(esp_length + 8));
   }
-  uint8_t* esp = out + sa.lengths.udp;
+  uint8_t* esp = out + sa.layout.udp;
   StoreBe32(esp + 4, static_cast<uint32_t>(seq));
-  if (sa.lengths.iv == 8) StoreBe64(esp + kEspHeader, seq ^ sa.iv_mask);
+  // A counter mode's IV as it is; what a block mode's IV is made from (crypto/algorithm.h).
+  if (sa.layout.iv >= 8) {
+    StoreBe64(esp + kEspHeader, seq ^ sa.iv_mask);
+    std::memset(esp + kEspHeader + 8, 0, sa.layout.iv - 8u);
+  }
 }
 
 // DSCP and ECN of the outer header (RFC 4301 section 5.1.2, RFC 6040 normal mode).
@@ -108,9 +112,9 @@ DropReason EncapsulateTunnel(const OutboundSa& sa, const IpPacketView& ip, uint6
   const uint32_t outer_length = packet->length - packet->l3_offset;
   const uint32_t outer_header = sa.family == IpFamily::kV4 ? 20 : 40;
   WriteOuterHeader(sa, ip, outer + front, seq, outer_length, outer);
-  WriteEspHeader(sa, seq, outer_length - outer_header - sa.lengths.udp, outer + outer_header);
+  WriteEspHeader(sa, seq, outer_length - outer_header - sa.layout.udp, outer + outer_header);
   packet->offload.esp_offset =
-      static_cast<uint16_t>(packet->l3_offset + outer_header + sa.lengths.udp);
+      static_cast<uint16_t>(packet->l3_offset + outer_header + sa.layout.udp);
   WriteEtherType(sa.family, packet);
   return DropReason::kNone;
 }
@@ -129,15 +133,15 @@ DropReason EncapsulateTransport(const OutboundSa& sa, const IpPacketView& ip, ui
   OpenGap(packet->l3_offset + keep, front, packet);
   uint8_t* header = packet->data() + packet->l3_offset;
   const uint32_t total = packet->length - packet->l3_offset;
-  header[proto_at] = sa.lengths.udp != 0 ? kProtoUdp : kProtoEsp;
+  header[proto_at] = sa.layout.udp != 0 ? kProtoUdp : kProtoEsp;
   if (v4) {
     StoreBe16(header + 2, static_cast<uint16_t>(total));
     WriteIpv4HeaderChecksum(header);
   } else {
     StoreBe16(header + 4, static_cast<uint16_t>(total - 40));
   }
-  WriteEspHeader(sa, seq, total - keep - sa.lengths.udp, header + keep);
-  packet->offload.esp_offset = static_cast<uint16_t>(packet->l3_offset + keep + sa.lengths.udp);
+  WriteEspHeader(sa, seq, total - keep - sa.layout.udp, header + keep);
+  packet->offload.esp_offset = static_cast<uint16_t>(packet->l3_offset + keep + sa.layout.udp);
   return DropReason::kNone;
 }
 
@@ -145,21 +149,21 @@ DropReason EncapsulateTransport(const OutboundSa& sa, const IpPacketView& ip, ui
 
 uint32_t Overhead(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_header) {
   const uint32_t payload = sa.mode == SaMode::kTunnel ? inner_length : inner_length - inner_header;
-  return FrontLength(sa) + PadFor(payload, sa.lengths.align) + kTrailer + sa.lengths.icv;
+  return FrontLength(sa) + PadFor(payload, sa.layout.align) + kTrailer + sa.layout.icv;
 }
 
 uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
   const uint32_t outside = sa.mode == SaMode::kTunnel ? 0 : inner_header;
-  const uint32_t fixed = outside + FrontLength(sa) + sa.lengths.icv;
+  const uint32_t fixed = outside + FrontLength(sa) + sa.layout.icv;
   if (path_mtu <= fixed + kTrailer) return 0;
-  const uint32_t text = (path_mtu - fixed) / sa.lengths.align * sa.lengths.align;
+  const uint32_t text = (path_mtu - fixed) / sa.layout.align * sa.layout.align;
   return outside + text - kTrailer;
 }
 
 DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq, Packet* packet) {
   // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
   packet->TrimTo(packet->l3_offset + ip.total_length);
-  const uint32_t back = 255 + kTrailer + sa.lengths.icv;
+  const uint32_t back = 255 + kTrailer + sa.layout.icv;
   if (packet->headroom() < FrontLength(sa) || packet->tailroom() < back) {
     return DropReason::kOutNoRoom;
   }

@@ -10,27 +10,6 @@ namespace {
 
 constexpr uint8_t kOuterTtl = 64;  // the route's default, never the inner packet's
 
-EspLengths LengthsOf(const SaSpec& spec) {
-  EspLengths lengths;
-  if (const AlgorithmDescriptor* aead = spec.aead.descriptor; aead != nullptr) {
-    lengths.iv = aead->iv_bytes;
-    lengths.icv = static_cast<uint8_t>(spec.aead.icv_bits / 8);
-    lengths.align = aead->block_bytes > 4 ? aead->block_bytes : uint8_t{4};
-  }
-  lengths.udp = spec.encap.has_value() ? 8 : 0;
-  return lengths;
-}
-
-std::array<uint8_t, 4> SaltOf(const SaSpec& spec) {
-  std::array<uint8_t, 4> salt{};
-  if (const AlgorithmDescriptor* aead = spec.aead.descriptor; aead != nullptr) {
-    const std::span<const uint8_t> key = spec.aead.key.bytes();
-    const std::size_t n = aead->salt_bytes;
-    std::memcpy(salt.data() + salt.size() - n, key.data() + key.size() - n, n);
-  }
-  return salt;
-}
-
 uint8_t WriteTunnelHeader(const SaSpec& spec, uint8_t* out) {
   const uint8_t proto = spec.encap.has_value() ? kProtoUdp : kProtoEsp;
   if (spec.family == IpFamily::kV4) {
@@ -72,6 +51,30 @@ LifetimeUsage StartingUsage(const SaSpec& spec, uint64_t now) {
 
 }  // namespace
 
+EspLayout LayoutOf(const SaSpec& spec) {
+  EspLayout layout;
+  if (const AlgorithmDescriptor* cipher = spec.encryption().descriptor; cipher != nullptr) {
+    layout.iv = cipher->iv_bytes;
+    layout.align = cipher->block_bytes > 4 ? cipher->block_bytes : uint8_t{4};
+    layout.salt = cipher->salt_bytes;
+    layout.iv_form = cipher->iv_form;
+    layout.iv_in_aad = cipher->iv_in_aad;
+  }
+  layout.icv = static_cast<uint8_t>(spec.integrity().icv_bits / 8);
+  layout.udp = spec.encap.has_value() ? 8 : 0;
+  return layout;
+}
+
+std::array<uint8_t, 4> SaltOf(const SaSpec& spec) {
+  std::array<uint8_t, 4> salt{};
+  const SaAlgorithm& encryption = spec.encryption();
+  if (encryption.descriptor == nullptr) return salt;
+  const std::size_t n = encryption.descriptor->salt_bytes;
+  const std::span<const uint8_t> key = encryption.key.bytes();
+  if (key.size() >= n) std::memcpy(salt.data(), key.data() + key.size() - n, n);
+  return salt;
+}
+
 bool MayBeOutbound(const SaSpec& spec) {
   if (spec.direction != SaDirection::kUnspec) return spec.direction == SaDirection::kOut;
   return !spec.offload.has_value() || !spec.offload->inbound;
@@ -84,7 +87,7 @@ bool MayBeInbound(const SaSpec& spec) {
 
 OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
     : sa(owner),
-      lengths(LengthsOf(spec)),
+      layout(LayoutOf(spec)),
       mode(spec.mode),
       family(spec.family),
       esn(spec.esn()),
@@ -103,7 +106,7 @@ OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
 
 InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
     : sa(owner),
-      lengths(LengthsOf(spec)),
+      layout(LayoutOf(spec)),
       mode(spec.mode),
       esn(spec.esn()),
       flags(spec.flags),

@@ -21,13 +21,19 @@ class Sa;
 struct SaBinding;  // datapath/: which engine or device does the work. An SA only carries the
                    // pointer.
 
-// RFC 4303 lengths of an SA, worked out once.
-struct EspLengths {
+// How an SA's ESP packets are laid out (RFC 4303 section 2), worked out once from its algorithms.
+struct EspLayout {
   uint8_t iv = 0;
   uint8_t icv = 0;
   uint8_t align = 4;  // padded payload is a multiple of this
   uint8_t udp = 0;    // 8 with UDP encapsulation
+  uint8_t salt = 0;   // bytes in front of the IV in the nonce
+  IvForm iv_form = IvForm::kNone;
+  bool iv_in_aad = false;  // RFC 4543
 };
+EspLayout LayoutOf(const SaSpec& spec);
+// The salt, from its first byte; what the algorithm does not use is 0.
+std::array<uint8_t, 4> SaltOf(const SaSpec& spec);
 
 // Where the outer packet goes next on the wire, as the kernel's FIB and neighbour tables say.
 // One word, so that workers read it whole: MAC in the low 48 bits, interface + 1 above, 0 =
@@ -58,7 +64,7 @@ struct alignas(kCacheLine) OutboundSa {
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
-  const EspLengths lengths;
+  const EspLayout layout;
   const SaMode mode;
   const IpFamily family;  // of the outer header
   const bool esn;
@@ -85,7 +91,7 @@ struct alignas(kCacheLine) InboundSa {
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
-  const EspLengths lengths;
+  const EspLayout layout;
   const SaMode mode;
   const bool esn;
   const uint8_t flags;

@@ -135,6 +135,10 @@ struct SaSpec {
   std::vector<uint8_t> security_context;  // XFRMA_SEC_CTX as given
 
   bool esn() const { return (flags & kSaFlagEsn) != 0; }
+  // What encrypts: the AEAD, else the cipher; its key. The descriptor is nullptr in a larval state.
+  const SaAlgorithm& encryption() const { return aead.descriptor != nullptr ? aead : cipher; }
+  // Whose ICV the packets carry; its descriptor is nullptr when there is none.
+  const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : auth; }
 };
 
 // What identifies an SA to a client: the key of GETSA and DELSA. `mark` already means value & mask.

@@ -34,10 +34,10 @@ TEST(SaTest, HalvesFollowTheDirection) {
 
 TEST(SaTest, LengthsComeFromTheAlgorithm) {
   const auto sa = MakeSa({.icv_bytes = 12, .encap = test::NatT()});
-  EXPECT_EQ(sa->outbound()->lengths.iv, 8);
-  EXPECT_EQ(sa->outbound()->lengths.icv, 12);
-  EXPECT_EQ(sa->outbound()->lengths.align, 4);
-  EXPECT_EQ(sa->outbound()->lengths.udp, 8);
+  EXPECT_EQ(sa->outbound()->layout.iv, 8);
+  EXPECT_EQ(sa->outbound()->layout.icv, 12);
+  EXPECT_EQ(sa->outbound()->layout.align, 4);
+  EXPECT_EQ(sa->outbound()->layout.udp, 8);
   EXPECT_EQ(sa->outbound()->header_length, 20 + 8 + 4);
 }
 

@@ -214,7 +214,7 @@ TEST(DecodeSaTest, TakesEveryField) {
   EXPECT_EQ(spec->flags, kSaFlagNoEcn);
   EXPECT_EQ(spec->limits.hard_bytes, 1000u);
   EXPECT_EQ(spec->limits.soft_bytes, kUnlimited);
-  EXPECT_EQ(spec->aead.descriptor->id, AlgorithmId::kAesGcm16);
+  EXPECT_EQ(spec->aead.descriptor->id, AlgorithmId::kAesGcm);
   EXPECT_EQ(spec->aead.key.size(), 20u);
   EXPECT_EQ(spec->aead.icv_bits, 128);
   EXPECT_EQ(spec->encap->sport, 4500);

@@ -19,7 +19,7 @@ namespace cygnet::test {
 
 inline std::unique_ptr<CryptoEngine> MakeEngine(std::string_view name = "openssl") {
   for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == name) return info->create();
+    if (info->name == name) return info->create({});
   }
   throw std::runtime_error("no engine " + std::string(name));
 }

@@ -18,7 +18,7 @@ class EngineConformance : public testing::TestWithParam<const EngineInfo*> {
  protected:
   void SetUp() override {
     if (GetParam()->probe() == 0) GTEST_SKIP() << "engine cannot run on this machine";
-    engine_ = GetParam()->create();
+    engine_ = GetParam()->create({});
     queue_ = engine_->CreateQueue(0);
     gcm_ = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))");
   }
@@ -28,7 +28,7 @@ class EngineConformance : public testing::TestWithParam<const EngineInfo*> {
     std::vector<uint8_t> material(key.begin(), key.end());
     material.insert(material.end(), {0, 0, 0, 0});  // the salt travels in the nonce here
     auto session = engine_->CreateSession(
-        {.algorithm = gcm_, .key = material, .icv_bytes = icv, .direction = direction});
+        {.cipher = gcm_, .key = material, .icv_bytes = icv, .direction = direction});
     EXPECT_TRUE(session.has_value());
     return *std::move(session);
   }
@@ -127,7 +127,7 @@ TEST_P(EngineConformance, AnyFlippedBitFailsAndShowsNoPlaintext) {
 TEST_P(EngineConformance, RandomLengthsAgreeWithTheReferenceEngine) {
   std::unique_ptr<CryptoEngine> reference;
   for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == "openssl") reference = info->create();
+    if (info->name == "openssl") reference = info->create({});
   }
   ASSERT_NE(reference, nullptr);
   auto reference_queue = reference->CreateQueue(0);
@@ -136,7 +136,7 @@ TEST_P(EngineConformance, RandomLengthsAgreeWithTheReferenceEngine) {
     const std::size_t key_bytes = std::array<std::size_t, 3>{16, 24, 32}[random() % 3];
     std::vector<uint8_t> material(key_bytes + 4);
     for (auto& b : material) b = static_cast<uint8_t>(random());
-    const SessionParams params{.algorithm = gcm_, .key = material, .icv_bytes = 16};
+    const SessionParams params{.cipher = gcm_, .key = material, .icv_bytes = 16};
     auto mine = engine_->CreateSession(params);
     auto theirs = reference->CreateSession(params);
     ASSERT_TRUE(mine.has_value() && theirs.has_value());
@@ -163,9 +163,9 @@ TEST_P(EngineConformance, RefusesWhatTheTableDoesNotAllow) {
   const std::vector<uint8_t> short_key(19);
   const std::vector<uint8_t> good_key(20);
   EXPECT_FALSE(
-      engine_->CreateSession({.algorithm = gcm_, .key = short_key, .icv_bytes = 16}).has_value());
+      engine_->CreateSession({.cipher = gcm_, .key = short_key, .icv_bytes = 16}).has_value());
   EXPECT_FALSE(
-      engine_->CreateSession({.algorithm = gcm_, .key = good_key, .icv_bytes = 13}).has_value());
+      engine_->CreateSession({.cipher = gcm_, .key = good_key, .icv_bytes = 13}).has_value());
 }
 
 INSTANTIATE_TEST_SUITE_P(Builtin, EngineConformance,

@@ -1,5 +1,6 @@
 // Engine over OpenSSL's EVP interface: the reference for every other engine, and the FIPS-capable
 // one.
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <array>
@@ -91,13 +92,13 @@ class OpensslEngine final : public CryptoEngine {
  public:
   std::string_view name() const override { return "openssl"; }
 
-  bool Supports(const AlgorithmDescriptor& algorithm) const override {
-    return algorithm.id == AlgorithmId::kAesGcm16;
+  bool Supports(const AlgorithmDescriptor& cipher, const AlgorithmDescriptor* auth) const override {
+    return cipher.id == AlgorithmId::kAesGcm && auth == nullptr;
   }
 
   Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) override {
-    const AlgorithmDescriptor& algorithm = *params.algorithm;
-    if (!Supports(algorithm) || !algorithm.AcceptsKeyMaterial(params.key.size()) ||
+    const AlgorithmDescriptor& algorithm = *params.cipher;
+    if (!Supports(algorithm, params.auth) || !algorithm.AcceptsKeyMaterial(params.key.size()) ||
         !algorithm.AcceptsIcv(params.icv_bytes) || params.queues > kMaxCryptoQueues) {
       return MakeError(Errc::kInvalid, "openssl: algorithm, key or ICV length not supported");
     }
@@ -111,8 +112,8 @@ class OpensslEngine final : public CryptoEngine {
       CtxPtr ctx(EVP_CIPHER_CTX_new());
       if (ctx == nullptr ||
           EVP_CipherInit_ex(ctx.get(), cipher, nullptr, nullptr, nullptr, seal) != 1 ||
-          EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_SET_IVLEN, algorithm.nonce_bytes, nullptr) !=
-              1 ||
+          EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_SET_IVLEN, algorithm.nonce_bytes(),
+                              nullptr) != 1 ||
           EVP_CipherInit_ex(ctx.get(), nullptr, nullptr, params.key.data(), nullptr, seal) != 1) {
         return MakeError(Errc::kInvalid, "openssl: the library refused the key");
       }
@@ -133,7 +134,10 @@ const EngineInfo kOpensslEngine = {
     .name = "openssl",
     .help = "OpenSSL libcrypto on the CPU",
     .probe = [] { return 10; },
-    .create = []() -> std::unique_ptr<CryptoEngine> { return std::make_unique<OpensslEngine>(); },
+    .create = [](const EngineOptions&) -> std::unique_ptr<CryptoEngine> {
+      return std::make_unique<OpensslEngine>();
+    },
+    .version = [] { return std::string(OpenSSL_version(OPENSSL_VERSION_STRING)); },
 };
 
 }  // namespace cygnet

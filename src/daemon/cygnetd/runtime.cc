@@ -102,7 +102,7 @@ Status Runtime::ClaimNamespace() {
 Status Runtime::ChooseEngine(const std::string& wanted) {
   const EngineInfo* info = FindEngine(wanted);
   if (info == nullptr) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
-  engine_ = info->create();
+  engine_ = info->create({});
   Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}", info->name, info->help));
   return {};
 }

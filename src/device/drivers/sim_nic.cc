@@ -31,7 +31,7 @@ OffloadCaps DefaultCaps() {
 
 std::unique_ptr<CryptoQueue> MakeQueue() {
   for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == "openssl") return info->create()->CreateQueue(0);
+    if (info->name == "openssl") return info->create({})->CreateQueue(0);
   }
   return nullptr;
 }
@@ -130,7 +130,7 @@ void SimNic::Seal(PacketBatch* batch) {
         const std::size_t esp_length =
             packet->length > meta.esp_offset ? packet->length - meta.esp_offset : 0u;
         if (slot == nullptr || slot->inbound ||
-            !esp::HasRoomForJob(slot->params.lengths, esp_length)) {
+            !esp::HasRoomForJob(slot->params.layout, esp_length)) {
           ++stale;
           return DropReason::kOutDeviceError;
         }
@@ -189,7 +189,7 @@ bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* j
   }
   const esp::JobParams& params = (*slot)->params;
   const std::size_t length = ip->total_length - esp.esp_offset;
-  if (!esp::HasRoomForJob(params.lengths, length)) return false;
+  if (!esp::HasRoomForJob(params.layout, length)) return false;
   *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
   packet->offload.handle = handle;
   esp::BuildJob(params, packet->l3().subspan(esp.esp_offset, length),

@@ -14,7 +14,7 @@ OffloadHandle MakeHandle(uint32_t slot, uint32_t generation) {
 
 std::unique_ptr<CryptoEngine> MakeEngine() {
   for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == "openssl") return info->create();
+    if (info->name == "openssl") return info->create({});
   }
   return nullptr;
 }
@@ -39,15 +39,16 @@ std::optional<DeviceRefusal> SimNicTable::Add(const SaSpec& spec, bool inbound,
   }
   const uint32_t index = free.back();
   Slot& slot = slots_[index];
-  slot.key = spec.aead.key.Clone();
-  const auto icv = static_cast<uint8_t>(spec.aead.icv_bits / 8);
-  auto session = engine_->CreateSession(
-      {.algorithm = spec.aead.descriptor,
-       .key = slot.key.bytes(),
-       .icv_bytes = icv,
-       .direction = inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal});
+  slot.key = spec.encryption().key.Clone();
+  slot.auth_key = spec.auth.key.Clone();
+  SessionParams params =
+      esp::SessionFor(spec, inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal, 1);
+  params.key = slot.key.bytes();  // its own copies, not the stack's
+  params.auth_key = params.auth == nullptr ? params.auth_key : slot.auth_key.bytes();
+  auto session = engine_->CreateSession(params);
   if (!session) {
     slot.key.Wipe();
+    slot.auth_key.Wipe();
     return DeviceRefusal{AddSaError::kRefused, session.error().code, session.error().message};
   }
   free.pop_back();
@@ -58,12 +59,11 @@ std::optional<DeviceRefusal> SimNicTable::Add(const SaSpec& spec, bool inbound,
   slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   slot.window = spec.replay.window;
   slot.highest = spec.replay.seq;
-  const AlgorithmDescriptor& aead = *spec.aead.descriptor;
-  slot.params.lengths = {.iv = aead.iv_bytes, .icv = icv};
+  slot.params.layout = LayoutOf(spec);
+  slot.params.salt = SaltOf(spec);
   slot.params.esn = spec.esn();
+  slot.params.direction = params.direction;
   slot.params.session = slot.session.get();
-  const std::span<const uint8_t> salt = slot.key.bytes().last(aead.salt_bytes);
-  std::copy(salt.begin(), salt.end(), slot.params.salt.begin());
   if (inbound) inbound_[{spec.daddr, spec.spi.value, spec.family}] = index;
   *handle = MakeHandle(index, slot.generation);
   ++used_[inbound ? 1 : 0];
@@ -104,6 +104,7 @@ void SimNicTable::Release(OffloadHandle handle) {
   Stop(handle);
   slot->session.reset();
   slot->key.Wipe();
+  slot->auth_key.Wipe();
   slot->params = {};
   slot->used = false;
   slot->generation = (slot->generation + 1) & ((1u << (32 - kSlotBits)) - 1);

@@ -28,6 +28,7 @@ class SimNicTable {
     uint32_t generation = 0;
     SaId id;
     KeyMaterial key;
+    KeyMaterial auth_key;
     std::unique_ptr<CryptoSession> session;
     esp::JobParams params;
     uint32_t window = 0;
