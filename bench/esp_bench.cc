@@ -110,7 +110,7 @@ class TransformBench {
   }
   void Out() {
     for (uint32_t i = 0; i < kBurst; ++i) {
-      (void)esp::Encapsulate(*sa_->outbound(), view_, next_seq_ + i, packets_[i]);
+      (void)esp::Encapsulate(*sa_->outbound(), view_, next_seq_ + i, 1500, packets_[i]);
       if (crypto_ == Crypto::kOffload) {
         packets_[i]->offload.status = OffloadStatus::kSealRequested;
       } else {

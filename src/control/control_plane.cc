@@ -60,6 +60,8 @@ void ControlPlane::OnDataPathEvents() {
                 "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
           }
           break;
+        case DataPathEvent::Kind::kMapping:
+          break;
       }
     }
   }

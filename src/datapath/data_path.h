@@ -27,12 +27,19 @@ struct Interface {
 // What a worker reports to the control thread. Objects are named by their numbers, which outlive
 // them.
 struct DataPathEvent {
-  enum class Kind : uint8_t { kAcquire, kSoftLimit, kHardLimit, kSequenceExhausted };
+  enum class Kind : uint8_t {
+    kAcquire,
+    kSoftLimit,
+    kHardLimit,
+    kSequenceExhausted,
+    kMapping  // an authenticated packet came from another address or port than the SA says
+  };
   Kind kind = Kind::kAcquire;
   uint8_t interface = 0;
   uint64_t sa_number = 0;
   uint64_t policy_number = 0;
-  FlowKey flow{};
+  FlowKey
+      flow{};  // kAcquire: of the packet; kMapping: of its outer header, ports of the UDP header
 };
 
 // Addresses of the host itself, to tell "in" from "forward". Immutable; replaced as a whole.
@@ -88,7 +95,12 @@ class DataPath {
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
   std::vector<Quiescence::Reader*> readers;                      // one per worker
-  Doorbell control_bell;                                         // rung after an event was pushed
+  // Frames that control has made, to be treated as if the host had sent them by Packet::interface
+  // (NAT keep-alives). Worker 0 takes them.
+  SpscRing<Packet*> injected{256};
+  // XFRM's larval_drop is 0: packets wait for the SA that key management was asked for.
+  std::atomic<bool> hold_larval{false};
+  Doorbell control_bell;  // rung after an event was pushed
   // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
   bool ike_bypass = true;
 

@@ -170,6 +170,7 @@ void OutboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
                          .binding = *binding,
                          .egress = ctx_->path->interfaces[egress].offload,
                          .first_seq = first_seq,
+                         .path_mtu = ctx_->path->interfaces[egress].wire->mtu(),
                          .first_index = static_cast<uint16_t>(begin),
                          .packets = {packets_.data() + begin, n},
                          .views = {views_.data() + begin, n},

@@ -16,7 +16,8 @@ void AddSealJob(const OutboundRun& run, std::size_t i) {
 void EncapsulateRun(const OutboundRun& run) {
   for (std::size_t i = 0; i < run.packets.size(); ++i) {
     if (run.verdicts[i] != DropReason::kNone) continue;
-    run.verdicts[i] = esp::Encapsulate(run.sa, run.views[i], run.first_seq + i, run.packets[i]);
+    run.verdicts[i] =
+        esp::Encapsulate(run.sa, run.views[i], run.first_seq + i, run.path_mtu, run.packets[i]);
   }
 }
 

@@ -31,6 +31,7 @@ struct OutboundRun {
   const SaBinding& binding;
   const OffloadDevice* egress;  // the device that the packets will leave by
   uint64_t first_seq;
+  uint32_t path_mtu;     // of what this SA sends
   uint16_t first_index;  // of packets[0] in the burst
   std::span<Packet* const> packets;
   std::span<const IpPacketView> views;

@@ -160,7 +160,9 @@ uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header
   return outside + text - kTrailer;
 }
 
-DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq, Packet* packet) {
+DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
+                       uint32_t path_mtu, Packet* packet) {
+  (void)path_mtu;
   // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
   packet->TrimTo(packet->l3_offset + ip.total_length);
   const uint32_t back = 255 + kTrailer + sa.layout.icv;

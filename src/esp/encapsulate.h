@@ -21,7 +21,9 @@ uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header
 
 // Builds the ESP packet in place around packet->l3(), which `ip` describes. Sets the packet's
 // offload.esp_offset and esn_high. The Ethernet header keeps its addresses; its type follows the
-// outer family. On a reason other than kNone the packet is half built and must be dropped.
-DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq, Packet* packet);
+// outer family. `path_mtu` bounds TFC padding. On a reason other than kNone the packet is half
+// built and must be dropped.
+DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
+                       uint32_t path_mtu, Packet* packet);
 
 }  // namespace cygnet::esp

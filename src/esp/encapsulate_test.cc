@@ -32,7 +32,7 @@ struct Built {
 Built Encapsulate(const Sa& sa, const Bytes& ip, uint64_t seq = 1) {
   Packet* packet = test::MakePacket(&Pools(), Frame(ip));
   const auto view = ParseIpPacket(packet->l3());
-  Built out{esp::Encapsulate(*sa.outbound(), *view, seq, packet), {}, packet->offload};
+  Built out{esp::Encapsulate(*sa.outbound(), *view, seq, 1500, packet), {}, packet->offload};
   out.frame = test::ToBytes(packet->bytes());
   test::FreePacket(packet);
   return out;
@@ -268,7 +268,7 @@ TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
     packet->head = c.head;
     packet->capacity = packet->head + packet->length + 255 + 2 + 16 - c.cut_tail;
     const auto view = ParseIpPacket(packet->l3());
-    EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, packet), c.reason)
+    EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet), c.reason)
         << c.head << " " << c.cut_tail;
     packet->capacity = capacity;
     test::FreePacket(packet);

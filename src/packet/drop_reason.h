@@ -33,10 +33,15 @@ enum class DropReason : uint8_t {
   kInTemplateMismatch,  // policy wants other protection (or any: plaintext where ESP is needed)
   kInNoPolicy,          // came by a tunnel, no policy covers it
   kInPolicyBlock,
-  kInCryptoError,  // the engine could not run the job
-  kInDeviceError,  // the device said so
-  kInDeviceStale,  // opened by the device for another SA than the one that is there
-  kInFragment,     // a fragment of an ESP packet
+  kInCryptoError,       // the engine could not run the job
+  kInDeviceError,       // the device said so
+  kInDeviceStale,       // opened by the device for another SA than the one that is there
+  kInFragment,          // a fragment of an ESP packet
+  kInFragmentTimeout,   // the rest of the datagram did not come in time
+  kInFragmentOverlap,   // fragments that overlap or do not fit together (RFC 5722, RFC 8200)
+  kInFragmentMemory,    // no room to wait for the rest of the datagram
+  kInLateBeyondWindow,  // ICV wrong because the high word was guessed: older than the window (ESN)
+  kInNested,            // more transforms than supported
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -47,10 +52,13 @@ enum class DropReason : uint8_t {
   kOutTooBig,    // larger than the path allows; the sender is told
   kOutNoRoom,    // the buffer cannot hold the ESP overhead
   kOutCryptoError,
-  kOutModeError,    // the packet does not fit the SA's mode
-  kOutDeviceError,  // the device could not seal it
-  kOutFragment,     // a later fragment, and policy asks for ports that it does not carry
-  kOutGuard,        // unsealed packet of a protected flow at the wire: never leaves
+  kOutModeError,       // the packet does not fit the SA's mode
+  kOutDeviceError,     // the device could not seal it
+  kOutFragment,        // a later fragment, and policy asks for ports that it does not carry
+  kOutWrongDirection,  // an SA marked for input
+  kOutHoldFull,        // no room to wait for key management
+  kOutHoldTimeout,     // waited for key management in vain
+  kOutGuard,           // unsealed packet of a protected flow at the wire: never leaves
   // Ports
   kPortFull,      // the port took no more
   kPortTooBig,    // larger than a frame of the port

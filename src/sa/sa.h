@@ -82,6 +82,8 @@ struct alignas(kCacheLine) OutboundSa {
   // UDP encapsulation: source port above, destination port below; UPDSA may change them.
   std::atomic<uint32_t> udp_ports{0};
   NextHop next_hop;
+  // What the way to the peer carries, learnt from ICMP; 0 = what the wire does. Bytes of IP packet.
+  std::atomic<uint32_t> path_mtu{0};
   SequenceCounter sequence;
 };
 
