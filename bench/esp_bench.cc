@@ -182,10 +182,10 @@ void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, D
 // One machine: a worker between a port in memory and a device.
 class BenchHost {
  public:
-  BenchHost(PacketPools* pools, const EngineInfo* info) : engine_(info->create({})) {
+  BenchHost(PacketPools* pools, const EngineInfo* info) : engines_(*EngineSet::ForCpu(info->name)) {
     path_.interfaces.push_back({.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1});
     path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
-    worker_ = std::make_unique<Worker>(&path_, 0, pools, engine_.get(), &clock_);
+    worker_ = std::make_unique<Worker>(&path_, 0, pools, &engines_, &clock_);
   }
   void Add(CryptoDirection direction, Crypto crypto) {
     const bool seal = direction == CryptoDirection::kSeal;
@@ -195,7 +195,7 @@ class BenchHost {
     auto sa = test::MakeSa(options);
     binding_ = *SelectPath(sa->spec(), direction,
                            {.devices = {&device, crypto == Crypto::kOffload ? 1u : 0u},
-                            .engine = engine_.get(),
+                            .engines = &engines_,
                             .direction_is_known = true});
     (seal ? sa->outbound()->binding : sa->inbound()->binding) = binding_.get();
     path_.sad.Insert(std::move(sa));
@@ -212,7 +212,7 @@ class BenchHost {
  private:
   DataPath path_{1};
   test::FakeClock clock_;
-  std::unique_ptr<CryptoEngine> engine_;
+  EngineSet engines_;
   std::unique_ptr<SaBinding> binding_;
   std::unique_ptr<Worker> worker_;
 };

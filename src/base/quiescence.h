@@ -19,18 +19,25 @@ class Quiescence {
   // One per worker thread. A reader is either offline (holds no pointers; may sleep) or online.
   class Reader {
    public:
-    // Between two batches: nothing read before is used after.
-    void Quiescent() {
-      seen_.store(domain_->epoch_.load(std::memory_order_seq_cst), std::memory_order_seq_cst);
+    // Between two batches: nothing read before is used after, but for what packets hold that are
+    // parked: `held` is the epoch that was current when the oldest of them was parked.
+    void Quiescent(uint64_t held = kNothingHeld) {
+      current_ = domain_->epoch_.load(std::memory_order_seq_cst);
+      seen_.store(current_ < held ? current_ : held, std::memory_order_seq_cst);
     }
+    // The reader's own thread: the epoch of the batch at hand.
+    uint64_t current() const { return current_; }
     void Online() { Quiescent(); }
     void Offline() { seen_.store(kOffline, std::memory_order_seq_cst); }
+
+    static constexpr uint64_t kNothingHeld = ~uint64_t{0};
 
    private:
     friend class Quiescence;
     static constexpr uint64_t kOffline = ~uint64_t{0};
     explicit Reader(Quiescence* domain) : domain_(domain) {}
     Quiescence* const domain_;
+    uint64_t current_ = 0;
     alignas(kCacheLine) std::atomic<uint64_t> seen_{kOffline};
   };
 

@@ -13,7 +13,7 @@
 #include "control/host_network.h"
 #include "control/report.h"
 #include "control/xfrm_control.h"
-#include "crypto/crypto_engine.h"
+#include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "datapath/path_select.h"
 
@@ -35,7 +35,8 @@ struct ControlDevice {
 struct ControlPlaneParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
-  CryptoEngine* engine = nullptr;
+  const EngineSet* engines = nullptr;
+  LookAsideMode look_aside = LookAsideMode::kNo;
   std::vector<ControlDevice> devices;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told

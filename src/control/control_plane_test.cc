@@ -53,12 +53,12 @@ class ControlPlaneTest : public testing::Test {
   explicit ControlPlaneTest(uint32_t sa_limit = 2,
                             DeviceOffloadMode mode = DeviceOffloadMode::kCrypto)
       : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
-    engine_ = BuiltinEngines()[0]->create({});
+    engines_ = *EngineSet::ForCpu("openssl");
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
     ControlPlaneParams params;
     params.path = &path_;
     params.clock = &clock_;
-    params.engine = engine_.get();
+    params.engines = &engines_;
     params.listener = &recorder_;
     params.devices.push_back({.name = "nic0",
                               .wire = "wire0",
@@ -98,7 +98,7 @@ class ControlPlaneTest : public testing::Test {
   PacketPools pools_{256, 8};
   FakeClock clock_;
   Recorder recorder_;
-  std::unique_ptr<CryptoEngine> engine_;
+  EngineSet engines_;
   DataPath path_{1};
   MemoryPort host_{"nic0"};
   SimNic nic_;
@@ -420,7 +420,7 @@ TEST_F(ControlPlaneTest, ChangesWhileAWorkerLooksUp) {
       if (sa != nullptr) {
         (void)sa->sequence.Reserve(1);
         const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
-        EXPECT_NE(binding->session, nullptr);
+        EXPECT_NE(binding->cpu.session, nullptr);
       }
       if (Sa* in = path_.sad.LookupInbound(Spi(0x100), tmpl.daddr, IpFamily::kV4, kProtoEsp)) {
         (void)in->usable();

@@ -21,12 +21,20 @@ std::string RequestedText(const SaBinding& binding) {
   return {};
 }
 
-PlacementReport ReportOf(const SaBinding& binding, bool inbound) {
+// The path itself is read here for its name alone.
+std::string EffectiveText(const SaBinding& binding) {
+  if (binding.device != nullptr) return "crypto";
+  return binding.look_aside.session != nullptr ? "look-aside" : "software";
+}
+
+PlacementReport ReportOf(const SaBinding& binding, bool inbound, const EngineSet& engines) {
+  const bool look_aside = binding.look_aside.session != nullptr;
+  const uint32_t engine = look_aside ? binding.look_aside.engine : binding.cpu.engine;
   return {.inbound = inbound,
           .requested = RequestedText(binding),
-          .effective = binding.device != nullptr ? "crypto" : "software",
+          .effective = EffectiveText(binding),
           .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
-          .engine = std::string(binding.engine->name()),
+          .engine = std::string(engines.engine(engine)->name()),
           .reason = binding.reason.Text(),
           .explanation = binding.reason.Explanation(),
           .since = binding.since};
@@ -58,8 +66,10 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .placements = {},
                     .drops = {}};
     if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
-      if (it->second.outbound) report.placements.push_back(ReportOf(*it->second.outbound, false));
-      if (it->second.inbound) report.placements.push_back(ReportOf(*it->second.inbound, true));
+      if (it->second.outbound)
+        report.placements.push_back(ReportOf(*it->second.outbound, false, *params_.engines));
+      if (it->second.inbound)
+        report.placements.push_back(ReportOf(*it->second.inbound, true, *params_.engines));
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {
       const auto reason = static_cast<DropReason>(r);
@@ -128,7 +138,7 @@ StatReport ControlPlane::ReportStats() const {
   }
   report.uptime_seconds = Now() - started_;
   report.workers = path_.workers();
-  report.engine = std::string(params_.engine->name());
+  report.engine = std::string(params_.engines->engine(0)->name());
   return report;
 }
 

@@ -227,7 +227,8 @@ Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
   const std::vector<PlacementDevice> devices = PlacementDevices();
   return SelectPath(spec, direction,
                     {.devices = devices,
-                     .engine = params_.engine,
+                     .engines = params_.engines,
+                     .look_aside = params_.look_aside,
                      .queues = path_.workers(),
                      .now = Now(),
                      .direction_is_known = spec.direction != SaDirection::kUnspec ||

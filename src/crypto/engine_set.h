@@ -8,6 +8,12 @@
 
 namespace cygnet {
 
+// What placement may do with look-aside engines.
+enum class LookAsideMode : uint8_t {
+  kNo,    // nothing
+  kAuto,  // every SA half that no NIC takes and they can do
+};
+
 class EngineSet {
  public:
   static constexpr uint32_t kMaxEngines = 4;

@@ -67,6 +67,7 @@ class DataPath {
       events.push_back(std::make_unique<SpscRing<DataPathEvent>>(1024));
       drops.push_back(std::make_unique<DropCounters>());
       readers.push_back(quiescence.AddReader());
+      bells.push_back(std::make_unique<Doorbell>());
     }
   }
   ~DataPath() { delete host_addresses_.load(); }
@@ -95,8 +96,9 @@ class DataPath {
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
   std::vector<Quiescence::Reader*> readers;                      // one per worker
+  std::vector<std::unique_ptr<Doorbell>> bells;                  // one per worker: wakes it
   // Frames that control has made, to be treated as if the host had sent them by Packet::interface
-  // (NAT keep-alives). Worker 0 takes them.
+  // (NAT keep-alives). Worker 0 takes them: ring its bell.
   SpscRing<Packet*> injected{256};
   // XFRM's larval_drop is 0: packets wait for the SA that key management was asked for.
   std::atomic<bool> hold_larval{false};

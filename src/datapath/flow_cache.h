@@ -2,6 +2,7 @@
 // generation it was made in does, so a policy or SA that changed is never met through it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -14,12 +15,18 @@ namespace cygnet {
 
 enum class FlowAction : uint8_t { kBypass, kProtect, kDrop };
 
+// The transforms of an outbound flow, innermost first (RFC 4301 appendix E: nested SAs).
+struct SaChain {
+  std::array<OutboundSa*, kMaxTemplates> sas{};
+  uint8_t size = 0;
+};
+
 struct FlowDecision {
   FlowAction action = FlowAction::kDrop;
   DropReason reason = DropReason::kNone;  // of kDrop
   bool acquire = false;                   // key management should be asked
   Policy* policy = nullptr;
-  OutboundSa* sa = nullptr;  // outbound kProtect
+  SaChain chain = {};  // outbound kProtect
 };
 
 class FlowCache {

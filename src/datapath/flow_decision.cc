@@ -10,11 +10,20 @@ constexpr uint8_t kNdFirst = 133;  // router solicitation … redirect (RFC 4861
 constexpr uint8_t kNdLast = 137;
 constexpr uint8_t kNdHopLimit = 255;
 
-bool IsTunnelMode(uint8_t mode) { return mode == static_cast<uint8_t>(SaMode::kTunnel); }
+bool HasMode(const Template& tmpl, SaMode mode) { return tmpl.mode == static_cast<uint8_t>(mode); }
 
-// Addresses of the SA that a template wants for this flow (kernel: xfrm_tmpl_resolve_one): a
-// tunnel's are the template's, transport's are the packet's.
-Sad::OutboundQuery QueryFor(const Template& tmpl, const FlowKey& flow) {
+// Tunnel and BEET: the SA's addresses are the template's; transport: those of what is protected.
+bool HasOwnAddresses(const Template& tmpl) { return !HasMode(tmpl, SaMode::kTransport); }
+
+// Ends of the packet as it is after the transforms before.
+struct Ends {
+  IpAddress saddr;
+  IpAddress daddr;
+  IpFamily family = IpFamily::kUnspec;
+};
+
+// The SA that a template wants (kernel: xfrm_tmpl_resolve_one).
+Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends) {
   Sad::OutboundQuery query{.reqid = tmpl.reqid,
                            .mode = static_cast<SaMode>(tmpl.mode),
                            .proto = tmpl.proto,
@@ -22,10 +31,10 @@ Sad::OutboundQuery QueryFor(const Template& tmpl, const FlowKey& flow) {
                            .spi = tmpl.spi,
                            .daddr = tmpl.daddr,
                            .saddr = tmpl.saddr};
-  if (!IsTunnelMode(tmpl.mode)) {
-    query.family = flow.family;
-    query.daddr = flow.daddr;
-    query.saddr = flow.saddr;
+  if (!HasOwnAddresses(tmpl)) {
+    query.family = ends.family;
+    query.daddr = ends.daddr;
+    query.saddr = ends.saddr;
   }
   return query;
 }
@@ -45,7 +54,7 @@ bool Fulfils(const Template& tmpl, const Sa& sa) {
   if (tmpl.proto != spec.proto || tmpl.mode != static_cast<uint8_t>(spec.mode)) return false;
   if (tmpl.spi.value != 0 && tmpl.spi != spec.spi) return false;
   if (tmpl.reqid.value != 0 && tmpl.reqid != spec.reqid) return false;
-  if (!IsTunnelMode(tmpl.mode)) return true;
+  if (!HasOwnAddresses(tmpl)) return true;
   if (tmpl.family != spec.family) return false;
   return (tmpl.daddr.IsAny() || tmpl.daddr == spec.daddr) &&
          (tmpl.saddr.IsAny() || tmpl.saddr == spec.saddr);
@@ -57,20 +66,51 @@ bool SelectorAdmits(const Selector& selector, const FlowKey& flow) {
   return all || selector.Matches(flow, 0);
 }
 
-DropReason CheckTemplates(const PolicySpec& policy, const Sa* sa) {
-  bool used = false;
-  for (const Template& tmpl : policy.templates) {
-    if (sa != nullptr && !used && Fulfils(tmpl, *sa)) {
-      used = true;
-    } else if (!tmpl.optional) {
+bool IsTransport(const Sa& sa) { return sa.spec().mode == SaMode::kTransport; }
+
+// The templates, outermost (last) first, against the SAs the packet came by, outermost first
+// (kernel: xfrm_policy_ok). A transport SA that no template asks for does no harm; a tunnel that
+// the policy does not know of gives no right in.
+DropReason CheckTemplates(const PolicySpec& policy, std::span<const Sa* const> secpath) {
+  std::size_t next = 0;
+  for (auto tmpl = policy.templates.rbegin(); tmpl != policy.templates.rend(); ++tmpl) {
+    if (tmpl->optional && HasMode(*tmpl, SaMode::kTransport)) continue;
+    std::size_t at = next;
+    while (at < secpath.size() && !Fulfils(*tmpl, *secpath[at]) && IsTransport(*secpath[at])) ++at;
+    if (at < secpath.size() && Fulfils(*tmpl, *secpath[at])) {
+      next = at + 1;
+    } else if (!tmpl->optional) {
       return DropReason::kInTemplateMismatch;
     }
   }
-  // A tunnel that the policy does not know of gives no right in; transport is harmless.
-  if (sa != nullptr && !used && sa->spec().mode == SaMode::kTunnel) {
-    return DropReason::kInTemplateMismatch;
+  for (std::size_t i = next; i < secpath.size(); ++i) {
+    if (!IsTransport(*secpath[i])) return DropReason::kInTemplateMismatch;
   }
   return DropReason::kNone;
+}
+
+// Resolves the templates one after the other; `decision` becomes kProtect, kBypass, or stays what
+// it was with `acquire` set.
+void ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& policy,
+                      FlowDecision* decision) {
+  Ends ends{flow.saddr, flow.daddr, flow.family};
+  for (const Template& tmpl : policy.spec.templates) {
+    const Sad::OutboundQuery query = QueryFor(tmpl, ends);
+    OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
+    if (sa == nullptr && path.sad.HasInboundOnly(query)) {
+      decision->reason = DropReason::kOutWrongDirection;
+      return;
+    }
+    if (sa == nullptr) {
+      decision->acquire = true;
+      if (tmpl.optional) continue;  // "level use": in clear, but key management is asked
+      return;
+    }
+    decision->chain.sas[decision->chain.size++] = sa;
+    if (HasOwnAddresses(tmpl)) ends = {sa->sa->spec().saddr, sa->sa->spec().daddr, sa->family};
+  }
+  decision->action = decision->chain.size > 0 ? FlowAction::kProtect : FlowAction::kBypass;
+  decision->reason = DropReason::kNone;
 }
 
 }  // namespace
@@ -94,41 +134,43 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
   }
   if (policy->spec.templates.empty()) return Bypass(policy);
   FlowDecision decision = Drop(DropReason::kOutNoState, policy);
-  std::size_t required = 0;
-  for (const Template& tmpl : policy->spec.templates) {
-    OutboundSa* sa = path.sad.ResolveOutbound(QueryFor(tmpl, ip.flow), ip.flow);
-    if (sa == nullptr) {
-      decision.acquire = true;
-      if (tmpl.optional) continue;  // "level use": in clear, but key management is asked
-      return decision;
-    }
-    ++required;
-    decision.sa = sa;
-  }
-  if (required > 1) return Drop(DropReason::kNested, policy);
-  decision.action = required == 1 ? FlowAction::kProtect : FlowAction::kBypass;
-  decision.reason = DropReason::kNone;
+  ResolveTemplates(path, ip.flow, *policy, &decision);
   return decision;
 }
 
+bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
+  if (!ip.fragment || path.spd.Idle()) return false;
+  FlowKey flow = ip.flow;  // as a later fragment shows it
+  flow.sport = 0;
+  flow.dport = 0;
+  const Policy* policy = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
+  if (path.spd.PortsMightDecide(PolicyDirection::kOut, flow, ifindex, policy)) return true;
+  return policy != nullptr && policy->spec.action == PolicyAction::kAllow &&
+         !policy->spec.templates.empty() &&
+         !HasMode(policy->spec.templates.front(), SaMode::kTunnel);
+}
+
 FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
-                           const Sa* sa) {
-  if (sa != nullptr && !SelectorAdmits(sa->spec().selector, flow)) {
-    return Drop(DropReason::kInSelectorMismatch);
+                           std::span<const Sa* const> secpath) {
+  bool tunnelled = false;
+  for (const Sa* sa : secpath) {
+    if (!SelectorAdmits(sa->spec().selector, flow)) {
+      return Drop(DropReason::kInSelectorMismatch);
+    }
+    tunnelled = tunnelled || !IsTransport(*sa);
   }
-  const bool tunnel = sa != nullptr && sa->spec().mode == SaMode::kTunnel;
   const PolicyDirection direction = path.host_addresses().Contains(flow.daddr, flow.family)
                                         ? PolicyDirection::kIn
                                         : PolicyDirection::kForward;
   Policy* policy = path.spd.Lookup(direction, flow, ifindex);
   if (policy == nullptr) {
     const bool block = path.spd.DefaultAction(direction) == PolicyAction::kBlock;
-    return block || tunnel ? Drop(DropReason::kInNoPolicy) : Bypass();
+    return block || tunnelled ? Drop(DropReason::kInNoPolicy) : Bypass();
   }
   if (policy->spec.action == PolicyAction::kBlock) {
     return Drop(DropReason::kInPolicyBlock, policy);
   }
-  const DropReason reason = CheckTemplates(policy->spec, sa);
+  const DropReason reason = CheckTemplates(policy->spec, secpath);
   return reason == DropReason::kNone ? Bypass(policy) : Drop(reason, policy);
 }
 

@@ -8,13 +8,18 @@
 
 namespace cygnet {
 
-// Outbound: pass, protect by an SA, or drop.
+// Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
-// Inbound, after decapsulation (`sa` it came by) or for a packet that came in clear (nullptr):
-// kBypass = deliver, or kDrop. Never kProtect.
+// True when a fragment's fate cannot be told from it alone, so that the datagram must be put
+// together first: a policy asks for ports, or the first transform is for whole datagrams (transport
+// mode and BEET). The same answer for every fragment of a datagram.
+bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
+
+// Inbound, after decapsulation (`secpath`: the SAs it came by, outermost first) or for a packet
+// that came in clear (none): kBypass = deliver, or kDrop. Never kProtect.
 FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
-                           const Sa* sa);
+                           std::span<const Sa* const> secpath);
 
 // Frames that pass in clear whatever policy says: neighbour discovery (as ARP does, being no IP
 // packet), and IKE of this host when the data path bypasses it. `direction`: kOut, or kIn for what

@@ -1,5 +1,6 @@
 // Begin:    1 receive · 2 classify · 3 SAD lookup · 4 runs by SA · 5 replay check · 6 prepare
 // Complete: 7 authentication result · 8 replay commit, lifetime · 9 decapsulate · 10 policy check
+// What comes out of step 9 may be ESP for this host again: it goes back to step 3.
 #include "datapath/inbound_pipeline.h"
 
 #include "datapath/flow_decision.h"
@@ -9,95 +10,77 @@
 namespace cygnet {
 
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
-  interface_ = interface;
-  size_ = 0;
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     Admit(packet);
   }
   in->ReleaseAll();
-
-  std::array<RunRange, kMaxBatch> runs;
-  uint32_t run_count = 0;
-  jobs_.size = 0;
-  for (uint32_t begin = 0; begin < size_;) {
-    uint32_t end = begin + 1;
-    while (end < size_ && sas_[end] == sas_[begin]) ++end;
-    if (sas_[begin] != nullptr) {
-      runs[run_count++] = {begin, end};
-      BeginRun(runs[run_count - 1]);
-    }
-    begin = end;
-  }
-  if (jobs_.size > 0) {
-    ctx_->SubmitAll({jobs_.jobs.data(), jobs_.size});
-    CompleteInboundJobs(jobs_, verdicts_);  // step 7
-  }
-  for (uint32_t i = 0; i < run_count; ++i) CompleteRun(runs[i]);
-  Deliver();
+  Finish();
 }
 
 // Steps 2 and 3. Everything that is kept joins the burst in its place, so that order is kept.
 void InboundPipeline::Admit(Packet* packet) {
-  const uint32_t i = size_;
-  packets_[i] = packet;
-  sas_[i] = nullptr;
-  verdicts_[i] = DropReason::kNone;
+  InboundItem* item = &items_[size_];
+  *item = {.packet = packet};
   const auto type = ParseEtherType(packet->bytes());
   if (!type) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
     return;
   }
   packet->l3_offset = type->l3_offset;
-  if (!type->IsIp()) {  // ARP and what else is not IP
-    ++size_;
-    return;
-  }
-  const auto ip = ParseIpPacket(packet->l3());
-  if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
-    ctx_->sink.Drop(packet, DropReason::kInBadHeader);
-    return;
-  }
-  views_[i] = *ip;
-  esp_[i] = ip->fragment ? EspView{} : ClassifyWirePacket(*ip, packet->l3());
-  DropReason reason = DropReason::kNone;
-  if (!IsForIpsec(i)) {
-    reason = CheckClearPacket(*packet, *ip);
-  } else if (ip->fragment) {
-    reason = DropReason::kInFragment;
-  } else if (esp_[i].kind == WireKind::kEspTooShort) {
-    reason = DropReason::kInTooShort;
-  } else if (esp_[i].kind == WireKind::kKeepalive) {
-    ctx_->sink.Recycle(packet);  // RFC 3948: swallowed, not a loss
-    return;
-  } else {
-    reason = FindSa(i);
-  }
-  if (reason != DropReason::kNone) {
-    ctx_->sink.Drop(packet, reason);
-    return;
+  if (type->IsIp()) {  // ARP and what else is not IP passes
+    const auto ip = ParseIpPacket(packet->l3());
+    if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
+      ctx_->sink.Drop(packet, DropReason::kInBadHeader);
+      return;
+    }
+    item->view = *ip;
+    const DropReason reason = Classify(item);
+    if (item->packet == nullptr) return;
+    if (reason != DropReason::kNone) {
+      ctx_->sink.Drop(packet, reason);
+      return;
+    }
   }
   ++size_;
 }
 
+// Sets the item's SA when it is ESP for this host; takes the packet when it goes no further.
+DropReason InboundPipeline::Classify(InboundItem* item) {
+  const IpPacketView& ip = item->view;
+  if (!ip.fragment) item->esp = ClassifyWirePacket(ip, item->packet->l3());
+  if (!IsForIpsec(*item)) return CheckClearPacket(*item);
+  if (ip.fragment) return DropReason::kInFragment;
+  switch (item->esp.kind) {
+    case WireKind::kEspTooShort:
+      return DropReason::kInTooShort;
+    case WireKind::kKeepalive:  // RFC 3948: swallowed, not a loss
+      ctx_->sink.Recycle(item->packet);
+      item->packet = nullptr;
+      return DropReason::kNone;
+    default:
+      return FindSa(item);
+  }
+}
+
 // ESP, bare or in UDP, that is addressed to this host or to an SA of it. What this host only
 // forwards is somebody else's and is treated as any packet in clear.
-bool InboundPipeline::IsForIpsec(uint32_t i) const {
-  const FlowKey& flow = views_[i].flow;
-  const bool esp = views_[i].fragment ? flow.proto == kProtoEsp : esp_[i].kind != WireKind::kOther;
+bool InboundPipeline::IsForIpsec(const InboundItem& item) const {
+  const FlowKey& flow = item.view.flow;
+  const bool esp = item.view.fragment ? flow.proto == kProtoEsp : item.esp.kind != WireKind::kOther;
   if (!esp) return false;
   // A device opened it for an SA that has gone since: its payload is readable and must not travel
   // on.
-  if (packets_[i]->offload.status != OffloadStatus::kNone) return true;
+  if (item.packet->offload.status != OffloadStatus::kNone) return true;
   if (ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
-  return esp_[i].kind == WireKind::kEsp &&
-         ctx_->path->sad.LookupInbound(Spi(esp_[i].spi), flow.daddr, flow.family, kProtoEsp) !=
+  return item.esp.kind == WireKind::kEsp &&
+         ctx_->path->sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp) !=
              nullptr;
 }
 
-DropReason InboundPipeline::FindSa(uint32_t i) {
-  Sa* sa = ctx_->path->sad.LookupInbound(Spi(esp_[i].spi), views_[i].flow.daddr,
-                                         views_[i].flow.family, kProtoEsp);
+DropReason InboundPipeline::FindSa(InboundItem* item) {
+  const FlowKey& flow = item->view.flow;
+  Sa* sa = ctx_->path->sad.LookupInbound(Spi(item->esp.spi), flow.daddr, flow.family, kProtoEsp);
   if (sa == nullptr) return DropReason::kInNoState;
   DropReason reason = DropReason::kNone;
   const SaState state = sa->state();
@@ -109,72 +92,129 @@ DropReason InboundPipeline::FindSa(uint32_t i) {
     reason = DropReason::kInStateExpired;
   } else if (!sa->usable()) {
     reason = DropReason::kInStateInvalid;
-  } else if (esp_[i].udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
+  } else if (item->esp.udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
     reason = DropReason::kInEncapMismatch;
   }
   if (reason != DropReason::kNone) sa->CountDrop(reason);
-  sas_[i] = reason == DropReason::kNone ? sa->inbound() : nullptr;
+  item->sa = reason == DropReason::kNone ? sa->inbound() : nullptr;
   return reason;
 }
 
 // A packet that came in clear: policy must allow that (step 10 without an SA).
-DropReason InboundPipeline::CheckClearPacket(const Packet& packet, const IpPacketView& ip) {
-  if (ctx_->path->spd.Idle() || AlwaysPasses(*ctx_->path, PolicyDirection::kIn, ip, packet.l3())) {
+DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
+  if (ctx_->path->spd.Idle() ||
+      AlwaysPasses(*ctx_->path, PolicyDirection::kIn, item.view, item.packet->l3())) {
     return DropReason::kNone;
   }
-  return CheckPolicy(ip.flow, nullptr);
+  return CheckPolicy(item);
+}
+
+void InboundPipeline::Finish() {
+  while (OpenRound()) {
+  }
+  Deliver();
+}
+
+// Steps 4 – 10 for every item that is still ESP. False: none is.
+bool InboundPipeline::OpenRound() {
+  ctx_->ClearJobs();
+  bool any = false;
+  for (uint32_t begin = 0; begin < size_;) {
+    uint32_t end = begin + 1;
+    while (end < size_ && items_[end].sa == items_[begin].sa) ++end;
+    if (items_[begin].sa != nullptr) {
+      any = true;
+      BeginRun(begin, end);
+    }
+    begin = end;
+  }
+  if (!any) return false;
+  ctx_->RunJobs(std::span<InboundItem>(items_.data(), size_), &in_flight_, kInboundTag,
+                AddCpuOpenJob);
+  CompleteRound();
+  return true;
 }
 
 // Steps 5 and 6.
-void InboundPipeline::BeginRun(const RunRange& run) {
-  InboundSa* sa = sas_[run.begin];
-  const uint32_t n = run.end - run.begin;
+void InboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
+  const std::span<InboundItem> run(items_.data() + begin, end - begin);
+  InboundSa* sa = run[0].sa;
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (binding == nullptr) {
-    for (uint32_t i = run.begin; i < run.end; ++i) verdicts_[i] = DropReason::kInStateInvalid;
+    for (InboundItem& item : run) item.verdict = DropReason::kInStateInvalid;
     return;
   }
-  for (uint32_t i = run.begin; i < run.end; ++i) low_[i] = esp_[i].seq_low;
-  sa->replay.CheckRun({low_.data() + run.begin, n}, {seqs_.data() + run.begin, n},
-                      {verdicts_.data() + run.begin, n});
+  std::array<uint32_t, kMaxBatch> low;
+  std::array<uint64_t, kMaxBatch> seq{};
+  std::array<DropReason, kMaxBatch> verdict{};
+  const std::size_t n = run.size();
+  for (std::size_t i = 0; i < n; ++i) low[i] = run[i].esp.seq_low;
+  sa->replay.CheckRun({low.data(), n}, {seq.data(), n}, {verdict.data(), n});
+  for (std::size_t i = 0; i < n; ++i) {
+    run[i].binding = binding;
+    run[i].seq = seq[i];
+    run[i].verdict = verdict[i];
+  }
   OpsOf(binding->path)
       .prepare_inbound({.sa = *sa,
                         .binding = *binding,
-                        .first_index = static_cast<uint16_t>(run.begin),
-                        .packets = {packets_.data() + run.begin, n},
-                        .views = {views_.data() + run.begin, n},
-                        .esp = {esp_.data() + run.begin, n},
-                        .seqs = {seqs_.data() + run.begin, n},
-                        .verdicts = {verdicts_.data() + run.begin, n},
-                        .jobs = &jobs_});
+                        .first_index = static_cast<uint16_t>(begin),
+                        .items = run,
+                        .jobs = &ctx_->jobs});
 }
 
-// Steps 8 – 10. Nothing of a packet whose verdict is set is looked at.
-void InboundPipeline::CompleteRun(const RunRange& run) {
-  InboundSa* sa = sas_[run.begin];
-  // The trailer first: a packet that is malformed inside, or a dummy, moves neither the replay
-  // window nor the lifetime (as in the kernel, whose exit for them comes before both).
-  ReadTrailers(*sa, run);
+// Steps 7 – 10 for the items whose cryptography is done; what was parked leaves the burst first.
+void InboundPipeline::CompleteRound() {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < size_; ++i) {
+    if (items_[i].packet == nullptr) continue;
+    if (kept != i) items_[kept] = items_[i];
+    ++kept;
+  }
+  size_ = kept;
+  for (uint32_t begin = 0; begin < size_;) {
+    uint32_t end = begin + 1;
+    InboundSa* sa = items_[begin].sa;
+    while (end < size_ && items_[end].sa == sa) ++end;
+    if (sa != nullptr) CompleteRun(sa, {items_.data() + begin, end - begin});
+    begin = end;
+  }
+}
+
+void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
+  // The trailer says whether it is a dummy packet; those move neither window nor counters, as in
+  // the kernel.
+  for (InboundItem& item : run) {
+    if (item.verdict != DropReason::kNone) continue;
+    item.packet->TrimTo(item.packet->l3_offset + item.view.total_length);
+    item.verdict = esp::ReadTrailer(*sa, *item.packet, item.esp.esp_offset, &item.trailer);
+  }
   CommitReplay(sa, run);
   ChargeLifetime(sa, run);
-  for (uint32_t i = run.begin; i < run.end; ++i) {
-    if (verdicts_[i] == DropReason::kNone) verdicts_[i] = DecapsulateAndCheck(sa, i);
-    if (verdicts_[i] != DropReason::kNone) sa->sa->CountDrop(verdicts_[i]);
+  for (InboundItem& item : run) {
+    item.sa = nullptr;
+    if (item.verdict == DropReason::kNone) {
+      if (sa->layout.udp != 0) TellMapping(*sa, item);
+      item.verdict = DecapsulateAndCheck(sa, &item);
+    }
+    if (item.verdict != DropReason::kNone) {
+      sa->sa->CountDrop(item.verdict);
+      item.sa = nullptr;
+    }
   }
 }
 
-void InboundPipeline::ReadTrailers(const InboundSa& sa, const RunRange& run) {
-  for (uint32_t i = run.begin; i < run.end; ++i) {
-    if (verdicts_[i] != DropReason::kNone) continue;
-    packets_[i]->TrimTo(packets_[i]->l3_offset + views_[i].total_length);
-    verdicts_[i] = esp::ReadTrailer(sa, *packets_[i], esp_[i].esp_offset, &trailers_[i]);
+void InboundPipeline::CommitReplay(InboundSa* sa, std::span<InboundItem> run) {
+  std::array<uint64_t, kMaxBatch> seq;
+  std::array<DropReason, kMaxBatch> verdict;
+  const std::size_t n = run.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    seq[i] = run[i].seq;
+    verdict[i] = run[i].verdict;
   }
-}
-
-void InboundPipeline::CommitReplay(InboundSa* sa, const RunRange& run) {
-  const uint32_t n = run.end - run.begin;
   const uint64_t before = sa->esn ? sa->replay.highest() : 0;
-  sa->replay.CommitRun({seqs_.data() + run.begin, n}, {verdicts_.data() + run.begin, n});
+  sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n});
+  for (std::size_t i = 0; i < n; ++i) run[i].verdict = verdict[i];
   if (!sa->esn) return;
   // A device guesses high words from what it was told last: tell it every half subspace.
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
@@ -184,14 +224,14 @@ void InboundPipeline::CommitReplay(InboundSa* sa, const RunRange& run) {
   }
 }
 
-void InboundPipeline::ChargeLifetime(InboundSa* sa, const RunRange& run) {
+void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) {
   std::array<uint32_t, kMaxBatch> sizes;
-  std::array<uint32_t, kMaxBatch> index;
+  std::array<InboundItem*, kMaxBatch> charged;
   uint32_t n = 0;
-  for (uint32_t i = run.begin; i < run.end; ++i) {
-    if (verdicts_[i] != DropReason::kNone) continue;
-    index[n] = i;
-    sizes[n++] = trailers_[i].payload_length;
+  for (InboundItem& item : run) {
+    if (item.verdict != DropReason::kNone) continue;
+    charged[n] = &item;
+    sizes[n++] = item.trailer.payload_length;
   }
   if (n == 0) return;
   const auto charge = sa->sa->lifetime().Charge({sizes.data(), n}, ctx_->now);
@@ -201,50 +241,109 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, const RunRange& run) {
   if (charge.hard_hit) {
     ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
     for (uint32_t k = charge.allowed; k < n; ++k) {
-      verdicts_[index[k]] = DropReason::kInStateExpired;
+      charged[k]->verdict = DropReason::kInStateExpired;
     }
   }
 }
 
-// Steps 9 and 10 for one packet.
-DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, uint32_t i) {
-  Packet* packet = packets_[i];
+// The peer's NAT gave it another address or port: key management decides what to do (RFC 3947,
+// RFC 4555); the packet itself is as good as any.
+void InboundPipeline::TellMapping(const InboundSa& sa, const InboundItem& item) {
+  const FlowKey& flow = item.view.flow;
+  if (flow.sport == sa.peer_port.load(std::memory_order_relaxed) &&
+      flow.saddr == sa.sa->spec().saddr) {
+    return;
+  }
+  ctx_->Report({.kind = DataPathEvent::Kind::kMapping,
+                .interface = item.packet->interface,
+                .sa_number = sa.sa->number,
+                .flow = flow});
+}
+
+// Steps 9 and 10 for one packet. It may turn out to be ESP for this host once more.
+DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
+  Packet* packet = item->packet;
   const DropReason reason =
-      esp::Decapsulate(*sa, views_[i], esp_[i].esp_offset, trailers_[i], packet);
+      esp::Decapsulate(*sa, item->view, item->esp.esp_offset, item->trailer, packet);
   if (reason != DropReason::kNone) return reason;
   packet->offload = OffloadMeta{};
   packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
   const auto inner = ParseIpPacket(packet->l3());
   if (!inner) return DropReason::kInModeMismatch;
-  return CheckPolicy(inner->flow, sa->sa);
+  item->view = *inner;
+  item->path.sas[item->path.size++] = sa->sa;
+  if (!inner->fragment) {
+    item->esp = ClassifyWirePacket(*inner, packet->l3());
+    if (item->esp.kind == WireKind::kEsp && IsForIpsec(*item)) {
+      return item->path.size < kMaxTemplates ? FindSa(item) : DropReason::kInNested;
+    }
+  }
+  return CheckPolicy(*item);
 }
 
-DropReason InboundPipeline::CheckPolicy(const FlowKey& flow, const Sa* sa) {
-  const uint64_t tag = sa == nullptr ? interface_ : sa->number << 8 | interface_;
-  const uint64_t generation = ctx_->path->generation();
+DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
+  const uint8_t interface = item.packet->interface;
+  const int32_t ifindex = ctx_->path->interfaces[interface].ifindex;
+  const auto secpath = item.path.all();
   FlowDecision decision;
-  if (const FlowDecision* known = cache_.Find(flow, tag, generation)) {
-    decision = *known;
+  if (secpath.size() > 1) {  // rare, and not worth a wider key
+    decision = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
   } else {
-    decision = DecideInbound(*ctx_->path, flow, ctx_->path->interfaces[interface_].ifindex, sa);
-    cache_.Store(flow, tag, generation, decision);
+    const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
+    const uint64_t generation = ctx_->path->generation();
+    if (const FlowDecision* known = cache_.Find(item.view.flow, tag, generation)) {
+      decision = *known;
+    } else {
+      decision = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
+      cache_.Store(item.view.flow, tag, generation, decision);
+    }
   }
   if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
   return decision.action == FlowAction::kBypass ? DropReason::kNone : decision.reason;
 }
 
-void InboundPipeline::Deliver() {
-  PacketBatch batch;
-  for (uint32_t i = 0; i < size_; ++i) {
-    if (verdicts_[i] == DropReason::kNone) {
-      batch.Push(packets_[i]);
-    } else {
-      ctx_->sink.Drop(packets_[i], verdicts_[i]);
+// Jobs that took their time.
+uint32_t InboundPipeline::Resume() {
+  uint32_t resumed = 0;
+  while (!in_flight_.empty()) {
+    ctx_->ClearJobs();
+    CryptoStatus status;
+    while (size_ < kMaxBatch && in_flight_.Pop(&items_[size_], &status)) {
+      InboundItem* item = &items_[size_];
+      if (status == CryptoStatus::kNotDone) {
+        AddCpuOpenJob(*item, static_cast<uint16_t>(size_), &ctx_->jobs);
+      } else {
+        CompleteJob(status, item);
+      }
+      ++size_;
     }
+    if (size_ == 0) break;
+    resumed += size_;
+    ctx_->RunJobs(std::span<InboundItem>(items_.data(), size_), &in_flight_, kInboundTag,
+                  AddCpuOpenJob);
+    CompleteRound();
+    Finish();
   }
-  if (batch.empty()) return;
-  coalescer_.Run(&batch, &ctx_->sink);
-  ctx_->path->interfaces[interface_].host->Transmit(ctx_->number, &batch, &ctx_->sink);
+  return resumed;
+}
+
+void InboundPipeline::Deliver() {
+  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && size_ > 0; ++to) {
+    PacketBatch batch;
+    for (uint32_t i = 0; i < size_; ++i) {
+      const InboundItem& item = items_[i];
+      if (item.packet->interface != to) continue;
+      if (item.verdict == DropReason::kNone) {
+        batch.Push(item.packet);
+      } else {
+        ctx_->sink.Drop(item.packet, item.verdict);
+      }
+    }
+    if (batch.empty()) continue;
+    coalescer_.Run(&batch, &ctx_->sink);
+    ctx_->path->interfaces[to].host->Transmit(ctx_->number, &batch, &ctx_->sink);
+  }
+  size_ = 0;
 }
 
 }  // namespace cygnet

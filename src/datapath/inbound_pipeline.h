@@ -5,9 +5,9 @@
 #include <array>
 
 #include "datapath/coalesce.h"
+#include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
 #include "datapath/worker_context.h"
-#include "esp/decapsulate.h"
 
 namespace cygnet {
 
@@ -18,42 +18,40 @@ class InboundPipeline {
   // Takes all packets of `in`, which came from the wire by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
 
- private:
-  struct RunRange {
-    uint32_t begin = 0;
-    uint32_t end = 0;
-  };
+  // A look-aside engine finished the job with this tag.
+  void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
+  // Goes on with what is finished. Returns how many packets.
+  uint32_t Resume();
+  const InFlight<InboundItem>& in_flight() const { return in_flight_; }
 
+ private:
   // 1 – 3: classify, find the SA.
   void Admit(Packet* packet);
-  bool IsForIpsec(uint32_t i) const;
-  DropReason FindSa(uint32_t i);
-  DropReason CheckClearPacket(const Packet& packet, const IpPacketView& ip);
+  DropReason Classify(InboundItem* item);
+  bool IsForIpsec(const InboundItem& item) const;
+  DropReason FindSa(InboundItem* item);
+  DropReason CheckClearPacket(const InboundItem& item);
+  // 4 – 10 for every layer of ESP a packet has, then to the host.
+  void Finish();
+  bool OpenRound();
   // 4 – 6: replay check, prepare.
-  void BeginRun(const RunRange& run);
+  void BeginRun(uint32_t begin, uint32_t end);
   // 7 – 10: authentication result, replay commit, lifetime, decapsulate, policy.
-  void CompleteRun(const RunRange& run);
-  void ReadTrailers(const InboundSa& sa, const RunRange& run);
-  void CommitReplay(InboundSa* sa, const RunRange& run);
-  void ChargeLifetime(InboundSa* sa, const RunRange& run);
-  DropReason DecapsulateAndCheck(InboundSa* sa, uint32_t i);
-  DropReason CheckPolicy(const FlowKey& flow, const Sa* sa);
+  void CompleteRound();
+  void CompleteRun(InboundSa* sa, std::span<InboundItem> run);
+  void CommitReplay(InboundSa* sa, std::span<InboundItem> run);
+  void ChargeLifetime(InboundSa* sa, std::span<InboundItem> run);
+  void TellMapping(const InboundSa& sa, const InboundItem& item);
+  DropReason DecapsulateAndCheck(InboundSa* sa, InboundItem* item);
+  DropReason CheckPolicy(const InboundItem& item);
   void Deliver();
 
   WorkerContext* const ctx_;
   FlowCache cache_;
   Coalescer coalescer_;
-  uint8_t interface_ = 0;
+  InFlight<InboundItem> in_flight_;
   uint32_t size_ = 0;
-  std::array<Packet*, kMaxBatch> packets_;
-  std::array<IpPacketView, kMaxBatch> views_;
-  std::array<EspView, kMaxBatch> esp_;
-  std::array<InboundSa*, kMaxBatch> sas_;  // nullptr: not ESP
-  std::array<DropReason, kMaxBatch> verdicts_;
-  std::array<uint32_t, kMaxBatch> low_;
-  std::array<uint64_t, kMaxBatch> seqs_;
-  std::array<esp::Trailer, kMaxBatch> trailers_;
-  JobList jobs_;
+  std::array<InboundItem, kMaxBatch> items_;
 };
 
 }  // namespace cygnet

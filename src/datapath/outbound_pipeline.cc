@@ -14,6 +14,18 @@ uint32_t OutsideLength(const IpPacketView& ip) {
   return ip.flow.family == IpFamily::kV4 ? ip.ip_header_length : ip.esp_offset_v6;
 }
 
+// The SA that wrote the outermost addresses; nullptr: they are the host's own.
+const OutboundSa* Addressing(const SaChain& chain) {
+  for (uint32_t i = chain.size; i-- > 0;) {
+    if (chain.sas[i]->mode != SaMode::kTransport) return chain.sas[i];
+  }
+  return nullptr;
+}
+
+void Refuse(std::span<OutboundItem> items, DropReason reason) {
+  for (OutboundItem& item : items) item.verdict = reason;
+}
+
 }  // namespace
 
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
@@ -29,6 +41,15 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   }
 }
 
+void OutboundPipeline::RunInjected(PacketBatch* in) {
+  for (Packet* packet : in->packets()) {
+    interface_ = packet->interface;
+    Add(packet, IpPacketView{}, SaChain{});
+  }
+  in->ReleaseAll();
+  Flush();
+}
+
 // Steps 2 and 3.
 void OutboundPipeline::Admit(Packet* packet) {
   const auto type = ParseEtherType(packet->bytes());
@@ -38,7 +59,7 @@ void OutboundPipeline::Admit(Packet* packet) {
   }
   packet->l3_offset = type->l3_offset;
   if (!type->IsIp()) {  // ARP and what else is not IP
-    Add(packet, IpPacketView{}, nullptr);
+    Add(packet, IpPacketView{}, SaChain{});
     return;
   }
   const auto ip = ParseIpPacket(packet->l3());
@@ -53,13 +74,12 @@ void OutboundPipeline::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, decision.reason);
     return;
   }
-  OutboundSa* sa = decision.action == FlowAction::kProtect ? decision.sa : nullptr;
   if (packet->gso_type != GsoType::kNone) {
-    AdmitSegments(packet, *ip, sa);
+    AdmitSegments(packet, *ip, decision.chain);
   } else if (!FinishChecksum(packet)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
-  } else if (FitsOrTellSender(packet, *ip, ip->total_length, sa)) {
-    Add(packet, *ip, sa);
+  } else if (FitsOrTellSender(packet, *ip, ip->total_length, decision.chain)) {
+    Add(packet, *ip, decision.chain);
   }
 }
 
@@ -85,30 +105,41 @@ void OutboundPipeline::Acquire(const FlowDecision& decision, const FlowKey& flow
                 .flow = flow});
 }
 
-// The largest IP packet that may go out in clear, or into this SA, by this interface.
+// The largest IP packet that may go into the chain, from the outermost transform inwards.
+uint32_t OutboundPipeline::InnerMtu(const IpPacketView& ip, const SaChain& chain) const {
+  uint32_t mtu = ctx_->path->interfaces[interface_].wire->mtu();
+  for (uint32_t i = chain.size; i-- > 0;) {
+    // What the transform before this one made has a plain header.
+    const uint32_t outside = i == 0                                      ? OutsideLength(ip)
+                             : chain.sas[i - 1]->family == IpFamily::kV4 ? 20u
+                                                                         : 40u;
+    mtu = esp::InnerMtu(*chain.sas[i], mtu, outside);
+  }
+  return mtu;
+}
+
 bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
-                                        OutboundSa* sa) {
-  if (sa == nullptr) return true;  // the port has the last word
-  const uint32_t path_mtu = ctx_->path->interfaces[interface_].wire->mtu();
-  const uint32_t mtu = esp::InnerMtu(*sa, path_mtu, OutsideLength(ip));
+                                        const SaChain& chain) {
+  if (chain.size == 0) return true;  // the port has the last word
+  const uint32_t mtu = InnerMtu(ip, chain);
   if (length <= mtu) return true;
   if (ip.dont_fragment && !to_host_.full()) {
     if (Packet* answer = MakePacketTooBig(*packet, ip, mtu, &ctx_->caches.small)) {
       to_host_.Push(answer);
     }
   }
-  sa->sa->CountDrop(DropReason::kOutTooBig);
+  chain.sas[0]->sa->CountDrop(DropReason::kOutTooBig);
   ctx_->sink.Drop(packet, DropReason::kOutTooBig);
   return false;
 }
 
-void OutboundPipeline::AdmitSegments(Packet* packet, const IpPacketView& ip, OutboundSa* sa) {
+void OutboundPipeline::AdmitSegments(Packet* packet, const IpPacketView& ip, const SaChain& chain) {
   Segmenter segmenter;
   if (!segmenter.Begin(*packet, ip)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
     return;
   }
-  if (!FitsOrTellSender(packet, ip, segmenter.LargestSegment(), sa)) return;
+  if (!FitsOrTellSender(packet, ip, segmenter.LargestSegment(), chain)) return;
   while (!segmenter.Done()) {
     IpPacketView view;
     Packet* segment = segmenter.Next(&ctx_->caches.small, &view);
@@ -116,138 +147,196 @@ void OutboundPipeline::AdmitSegments(Packet* packet, const IpPacketView& ip, Out
       ctx_->sink.Drop(packet, DropReason::kNoBuffers);
       return;
     }
-    Add(segment, view, sa);
+    Add(segment, view, chain);
   }
   ctx_->sink.Recycle(packet);
 }
 
-void OutboundPipeline::Add(Packet* packet, const IpPacketView& ip, OutboundSa* sa) {
+OutboundItem* OutboundPipeline::Add(Packet* packet, const IpPacketView& ip, const SaChain& chain) {
   if (size_ == kMaxBatch) Flush();
-  packets_[size_] = packet;
-  views_[size_] = ip;
-  sas_[size_] = sa;
-  verdicts_[size_] = DropReason::kNone;
-  egress_[size_] = interface_;
-  ++size_;
+  OutboundItem* item = &items_[size_++];
+  *item = {.packet = packet, .view = ip, .chain = chain, .egress = interface_};
+  return item;
 }
 
-void OutboundPipeline::Refuse(uint32_t begin, uint32_t end, DropReason reason) {
-  for (uint32_t i = begin; i < end; ++i) verdicts_[i] = reason;
-}
-
-// Steps 4 – 8 for what has gathered.
+// Steps 4 – 8 for what has gathered: one transform after the other, then to the wire.
 void OutboundPipeline::Flush() {
-  if (size_ == 0) return;
-  jobs_.size = 0;
-  for (uint32_t begin = 0; begin < size_;) {
-    uint32_t end = begin + 1;
-    while (end < size_ && sas_[end] == sas_[begin]) ++end;
-    if (sas_[begin] != nullptr) BeginRun(begin, end);
-    begin = end;
-  }
-  if (jobs_.size > 0) {
-    ctx_->SubmitAll({jobs_.jobs.data(), jobs_.size});
-    CompleteOutboundJobs(jobs_, packets_, verdicts_);
+  while (size_ > 0 && TransformRound()) {
   }
   TransmitAll();
-  size_ = 0;
 }
 
-// Steps 4 – 6 for packets [begin, end), all of one SA.
-void OutboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
-  OutboundSa* sa = sas_[begin];
+// The next transform of every packet that has one ahead. False: there was none.
+bool OutboundPipeline::TransformRound() {
+  ctx_->ClearJobs();
+  bool any = false;
+  for (uint32_t begin = 0; begin < size_;) {
+    OutboundSa* sa = items_[begin].sa();
+    uint32_t end = begin + 1;
+    while (end < size_ && items_[end].sa() == sa &&
+           items_[end].last_round() == items_[begin].last_round() &&
+           items_[end].egress == items_[begin].egress) {
+      ++end;
+    }
+    if (sa != nullptr) BeginRun(sa, begin, end);
+    any = any || sa != nullptr;
+    begin = end;
+  }
+  if (!any) return false;
+  ctx_->RunJobs(std::span<OutboundItem>(items_.data(), size_), &in_flight_, 0, AddCpuSealJob);
+  EndRound();
+  return true;
+}
+
+// Steps 4 – 6 for items [begin, end), whose turn at `sa` it is.
+void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
+  const std::span<OutboundItem> run(items_.data() + begin, end - begin);
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (!sa->sa->usable() || binding == nullptr) {
-    Refuse(begin, end, DropReason::kOutStateInvalid);
+    Refuse(run, DropReason::kOutStateInvalid);
     return;
   }
-  uint64_t first_seq = 0;
-  ChargeAndReserve(sa, begin, end, &first_seq);
-  const uint8_t egress = WriteNextHop(*sa, begin, end);
-  const uint32_t n = end - begin;
+  for (OutboundItem& item : run) item.binding = binding;
+  const bool last = run[0].last_round();
+  const uint64_t first_seq = ChargeAndReserve(sa, run);
+  const uint8_t egress = last ? WriteNextHop(run) : run[0].egress;
+  const Interface& out = ctx_->path->interfaces[egress];
   OpsOf(binding->path)
       .prepare_outbound({.sa = *sa,
                          .binding = *binding,
-                         .egress = ctx_->path->interfaces[egress].offload,
+                         .egress = last ? out.offload : nullptr,
                          .first_seq = first_seq,
-                         .path_mtu = ctx_->path->interfaces[egress].wire->mtu(),
+                         .path_mtu = out.wire->mtu(),
                          .first_index = static_cast<uint16_t>(begin),
-                         .packets = {packets_.data() + begin, n},
-                         .views = {views_.data() + begin, n},
-                         .verdicts = {verdicts_.data() + begin, n},
-                         .jobs = &jobs_});
+                         .items = run,
+                         .jobs = &ctx_->jobs});
 }
 
 // Step 5. Bytes are those of the payload before ESP: the inner packet of a tunnel, what follows the
-// IP header in transport mode.
-void OutboundPipeline::ChargeAndReserve(OutboundSa* sa, uint32_t begin, uint32_t end,
-                                        uint64_t* first_seq) {
-  const uint32_t n = end - begin;
-  for (uint32_t i = 0; i < n; ++i) {
-    const IpPacketView& ip = views_[begin + i];
-    charged_[i] = ip.total_length - (sa->mode == SaMode::kTunnel ? 0 : OutsideLength(ip));
+// IP header in the other modes. Returns the first packet's sequence number.
+uint64_t OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
+  std::array<uint32_t, kMaxBatch> sizes;
+  for (std::size_t i = 0; i < run.size(); ++i) {
+    const IpPacketView& ip = run[i].view;
+    sizes[i] = ip.total_length - (sa->mode == SaMode::kTunnel ? 0 : OutsideLength(ip));
   }
-  const auto charge = sa->sa->lifetime().Charge({charged_.data(), n}, ctx_->now);
+  const auto charge = sa->sa->lifetime().Charge({sizes.data(), run.size()}, ctx_->now);
   if (charge.soft_hit) {
     ctx_->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa->sa->number});
   }
   if (charge.hard_hit) {
     ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
-    Refuse(begin + charge.allowed, end, DropReason::kOutStateExpired);
+    Refuse(run.subspan(charge.allowed), DropReason::kOutStateExpired);
   }
   const SequenceRange range = sa->sequence.Reserve(charge.allowed);
-  *first_seq = range.first;
   if (range.count < charge.allowed) {
     ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
-    Refuse(begin + range.count, begin + charge.allowed, DropReason::kOutSequence);
+    Refuse(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
   }
+  return range.first;
 }
 
-// Tunnel mode: the outer packet goes where the kernel's tables say; until they say, where the inner
-// packet was going.
-uint8_t OutboundPipeline::WriteNextHop(const OutboundSa& sa, uint32_t begin, uint32_t end) {
+// The outer packet goes where the kernel's tables say; until they say, where the inner packet was
+// going.
+uint8_t OutboundPipeline::WriteNextHop(std::span<OutboundItem> run) {
   MacAddress mac;
-  uint8_t egress = interface_;
+  uint8_t egress = run[0].egress;
+  const OutboundSa* sa = Addressing(run[0].chain);
   // Read once for the run: control may change it at any time, and the run has one way out.
-  if (sa.mode != SaMode::kTunnel || !sa.next_hop.Get(&mac, &egress)) return interface_;
-  if (egress >= ctx_->path->interfaces.size()) egress = interface_;
+  if (sa == nullptr || !sa->next_hop.Get(&mac, &egress)) return run[0].egress;
+  if (egress >= ctx_->path->interfaces.size()) egress = run[0].egress;
   const MacAddress own = ctx_->path->interfaces[egress].wire->mac();
-  for (uint32_t i = begin; i < end; ++i) {
-    std::memcpy(packets_[i]->data(), mac.data(), mac.size());
-    std::memcpy(packets_[i]->data() + 6, own.data(), own.size());
-    egress_[i] = egress;
+  for (OutboundItem& item : run) {
+    std::memcpy(item.packet->data(), mac.data(), mac.size());
+    std::memcpy(item.packet->data() + 6, own.data(), own.size());
+    item.egress = egress;
   }
   return egress;
+}
+
+// Step 7: what was parked leaves the burst; what was sealed is what the next transform protects.
+void OutboundPipeline::EndRound() {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < size_; ++i) {
+    OutboundItem& item = items_[i];
+    if (item.packet == nullptr) continue;
+    if (item.sa() != nullptr && ++item.round < item.chain.size) {
+      const auto view = ParseIpPacket(item.packet->l3());
+      if (item.packet->offload.status != OffloadStatus::kSealed) {
+        item.verdict = DropReason::kOutGuard;
+      } else if (view) {
+        item.view = *view;
+      } else {
+        item.verdict = DropReason::kOutTooBig;
+      }
+      item.packet->offload = OffloadMeta{};
+    }
+    if (kept != i) items_[kept] = item;
+    ++kept;
+  }
+  size_ = kept;
+}
+
+// Step 7 for jobs that took their time.
+uint32_t OutboundPipeline::Resume() {
+  uint32_t resumed = 0;
+  while (!in_flight_.empty()) {
+    ctx_->ClearJobs();
+    CryptoStatus status;
+    while (size_ < kMaxBatch && in_flight_.Pop(&items_[size_], &status)) {
+      OutboundItem* item = &items_[size_];
+      if (status == CryptoStatus::kNotDone) {
+        AddCpuSealJob(*item, static_cast<uint16_t>(size_), &ctx_->jobs);
+      } else {
+        CompleteJob(status, item);
+      }
+      ++size_;
+    }
+    if (size_ == 0) break;
+    resumed += size_;
+    ctx_->RunJobs(std::span<OutboundItem>(items_.data(), size_), &in_flight_, 0, AddCpuSealJob);
+    EndRound();
+    Flush();
+  }
+  return resumed;
+}
+
+// The guard: a packet of a flow that is protected leaves sealed by every transform, or by a device
+// that it asks to do the last one, or not at all.
+DropReason OutboundPipeline::Guard(const OutboundItem& item) const {
+  if (item.verdict != DropReason::kNone || item.chain.size == 0) return item.verdict;
+  const OffloadStatus status = item.packet->offload.status;
+  const bool by_device = status == OffloadStatus::kSealRequested &&
+                         ctx_->path->interfaces[item.egress].offload != nullptr;
+  const bool done = item.round == item.chain.size && status == OffloadStatus::kSealed;
+  return done || (by_device && item.round == item.chain.size) ? DropReason::kNone
+                                                              : DropReason::kOutGuard;
 }
 
 // Step 8, in the order the packets came, one burst per interface.
 void OutboundPipeline::TransmitAll() {
   const std::size_t interfaces = ctx_->path->interfaces.size();
-  for (std::size_t out = 0; out < interfaces; ++out) {
+  for (std::size_t out = 0; out < interfaces && size_ > 0; ++out) {
     PacketBatch batch;
     for (uint32_t i = 0; i < size_; ++i) {
-      if (egress_[i] != out) continue;
-      DropReason reason = verdicts_[i];
-      const OffloadStatus status = packets_[i]->offload.status;
-      // The guard: a packet of an SA leaves sealed, or by a device that it asks to seal it, or not
-      // at all.
-      const bool by_device =
-          status == OffloadStatus::kSealRequested && ctx_->path->interfaces[out].offload != nullptr;
-      if (reason == DropReason::kNone && sas_[i] != nullptr && status != OffloadStatus::kSealed &&
-          !by_device) {
-        reason = DropReason::kOutGuard;
-      }
+      const OutboundItem& item = items_[i];
+      if (item.egress != out) continue;
+      const DropReason reason = Guard(item);
       if (reason == DropReason::kNone) {
-        batch.Push(packets_[i]);
-      } else {
-        if (sas_[i] != nullptr) sas_[i]->sa->CountDrop(reason);
-        ctx_->sink.Drop(packets_[i], reason);
+        batch.Push(item.packet);
+        continue;
       }
+      if (item.chain.size > 0) {
+        const uint32_t last = item.chain.size - 1u;
+        item.chain.sas[item.round < last ? item.round : last]->sa->CountDrop(reason);
+      }
+      ctx_->sink.Drop(item.packet, reason);
     }
     if (!batch.empty()) {
       ctx_->path->interfaces[out].wire->Transmit(ctx_->number, &batch, &ctx_->sink);
     }
   }
+  size_ = 0;
 }
 
 }  // namespace cygnet

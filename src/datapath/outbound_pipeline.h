@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
 #include "datapath/segment.h"
 #include "datapath/worker_context.h"
@@ -15,6 +16,14 @@ class OutboundPipeline {
 
   // Takes all packets of `in`, which came from the host by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
+  // Frames of control (DataPath::injected): they leave as they are.
+  void RunInjected(PacketBatch* in);
+
+  // A look-aside engine finished the job with this tag.
+  void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
+  // Goes on with what is finished. Returns how many packets.
+  uint32_t Resume();
+  const InFlight<OutboundItem>& in_flight() const { return in_flight_; }
 
  private:
   // 1 – 3: parse, decide.
@@ -22,28 +31,27 @@ class OutboundPipeline {
   FlowDecision Decide(const IpPacketView& ip, std::span<const uint8_t> l3);
   void Acquire(const FlowDecision& decision, const FlowKey& flow);
   // 3b: super-packets are looked up once and cut here; what does not fit is answered.
-  void AdmitSegments(Packet* packet, const IpPacketView& ip, OutboundSa* sa);
-  bool FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length, OutboundSa* sa);
-  void Add(Packet* packet, const IpPacketView& ip, OutboundSa* sa);
-  // 4 – 8: runs, lifetime and sequence, prepare, crypto, transmit.
+  void AdmitSegments(Packet* packet, const IpPacketView& ip, const SaChain& chain);
+  uint32_t InnerMtu(const IpPacketView& ip, const SaChain& chain) const;
+  bool FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
+                        const SaChain& chain);
+  OutboundItem* Add(Packet* packet, const IpPacketView& ip, const SaChain& chain);
+  // 4 – 8: rounds of runs (lifetime and sequence, prepare, crypto), then transmit.
   void Flush();
-  void BeginRun(uint32_t begin, uint32_t end);
-  void ChargeAndReserve(OutboundSa* sa, uint32_t begin, uint32_t end, uint64_t* first_seq);
-  uint8_t WriteNextHop(const OutboundSa& sa, uint32_t begin, uint32_t end);
+  bool TransformRound();
+  void BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end);
+  uint64_t ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
+  uint8_t WriteNextHop(std::span<OutboundItem> run);
+  void EndRound();
   void TransmitAll();
-  void Refuse(uint32_t begin, uint32_t end, DropReason reason);
+  DropReason Guard(const OutboundItem& item) const;
 
   WorkerContext* const ctx_;
   FlowCache cache_;
+  InFlight<OutboundItem> in_flight_;
   uint8_t interface_ = 0;
   uint32_t size_ = 0;
-  std::array<Packet*, kMaxBatch> packets_;
-  std::array<IpPacketView, kMaxBatch> views_;
-  std::array<OutboundSa*, kMaxBatch> sas_;  // nullptr: passes in clear
-  std::array<DropReason, kMaxBatch> verdicts_;
-  std::array<uint8_t, kMaxBatch> egress_;  // interface it leaves by
-  std::array<uint32_t, kMaxBatch> charged_;
-  JobList jobs_;
+  std::array<OutboundItem, kMaxBatch> items_;
   PacketBatch to_host_;  // answers to the sender
 };
 

@@ -427,7 +427,7 @@ class PlacementTest : public testing::Test {
  protected:
   Result<std::unique_ptr<SaBinding>> Select(const SaSpec& spec, bool inbound = false) {
     return SelectPath(spec, inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal,
-                      {.devices = host_.devices, .engine = host_.engine.get(), .now = 5});
+                      {.devices = host_.devices, .engines = &host_.engines, .now = 5});
   }
   PacketPools pools_{64, 2};
   TestHost host_{&pools_, {.nic = true}};
@@ -528,9 +528,9 @@ TEST_F(PlacementTest, DeviceThatIsSwitchedOffGetsNoKey) {
 TEST_F(PlacementTest, AutoTakesWhatNobodyAskedForOnceTheDirectionIsKnown) {
   host_.devices[0].mode = DeviceOffloadMode::kAuto;
   EXPECT_EQ((*Select(test::MakeSpec()))->path, ProcessingPath::kSoftware);
-  const auto binding = SelectPath(
-      test::MakeSpec(), CryptoDirection::kSeal,
-      {.devices = host_.devices, .engine = host_.engine.get(), .direction_is_known = true});
+  const auto binding =
+      SelectPath(test::MakeSpec(), CryptoDirection::kSeal,
+                 {.devices = host_.devices, .engines = &host_.engines, .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   EXPECT_EQ((*binding)->path, ProcessingPath::kCryptoOffload);
   EXPECT_TRUE((*binding)->requested_by_device_mode);
@@ -542,9 +542,9 @@ TEST_F(PlacementTest, AutoWithoutEsnFallsBack) {
   OffloadCaps caps = host_.nic().caps();
   caps.esn = false;
   host_.nic().set_caps(caps);
-  const auto binding = SelectPath(
-      test::MakeSpec({.flags = kSaFlagEsn}), CryptoDirection::kSeal,
-      {.devices = host_.devices, .engine = host_.engine.get(), .direction_is_known = true});
+  const auto binding =
+      SelectPath(test::MakeSpec({.flags = kSaFlagEsn}), CryptoDirection::kSeal,
+                 {.devices = host_.devices, .engines = &host_.engines, .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   EXPECT_EQ((*binding)->reason.Text(), "no-capability:esn");
 }

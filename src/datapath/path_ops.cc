@@ -6,88 +6,119 @@
 namespace cygnet {
 namespace {
 
-void AddSealJob(const OutboundRun& run, std::size_t i) {
-  Packet* packet = run.packets[i];
-  esp::BuildJob(esp::ParamsOf(run.sa, run.binding.session.get()),
+// The ESP packet of `item` is built; `with` seals it.
+void AddSealJob(const OutboundSa& sa, const EngineSession& with, Packet* packet, uint16_t index,
+                JobLists* jobs) {
+  esp::BuildJob(esp::ParamsOf(sa, with.session.get()),
                 packet->bytes().subspan(packet->offload.esp_offset), packet->offload.esn_high,
-                run.jobs->Add(static_cast<uint16_t>(run.first_index + i)));
+                (*jobs)[with.engine].Add(index));
 }
 
 void EncapsulateRun(const OutboundRun& run) {
-  for (std::size_t i = 0; i < run.packets.size(); ++i) {
-    if (run.verdicts[i] != DropReason::kNone) continue;
-    run.verdicts[i] =
-        esp::Encapsulate(run.sa, run.views[i], run.first_seq + i, run.path_mtu, run.packets[i]);
+  for (std::size_t i = 0; i < run.items.size(); ++i) {
+    OutboundItem& item = run.items[i];
+    if (item.verdict != DropReason::kNone) continue;
+    item.verdict =
+        esp::Encapsulate(run.sa, item.view, run.first_seq + i, run.path_mtu, item.packet);
   }
 }
 
-// Software: the stack builds the ESP packet, an engine seals it.
+void AddSealJobs(const OutboundRun& run, const EngineSession& with) {
+  for (std::size_t i = 0; i < run.items.size(); ++i) {
+    if (run.items[i].verdict != DropReason::kNone) continue;
+    AddSealJob(run.sa, with, run.items[i].packet, static_cast<uint16_t>(run.first_index + i),
+               run.jobs);
+  }
+}
+
+// Software: the stack builds the ESP packet, the CPU seals it.
 void PrepareOutboundSoftware(const OutboundRun& run) {
   EncapsulateRun(run);
-  for (std::size_t i = 0; i < run.packets.size(); ++i) {
-    if (run.verdicts[i] == DropReason::kNone) AddSealJob(run, i);
-  }
+  AddSealJobs(run, run.binding.cpu);
+}
+
+// Look-aside: the same but for who seals it, and when.
+void PrepareOutboundLookAside(const OutboundRun& run) {
+  EncapsulateRun(run);
+  AddSealJobs(run, run.binding.look_aside);
 }
 
 // Crypto offload: the stack builds the ESP packet, the device seals it on its way out. A packet
-// that the device cannot take, or that leaves by another device than the one that holds the SA, is
-// sealed in software: no packet is lost for it, none leaves unsealed.
+// that the device cannot take, that must be cut first, or that leaves by another device than the
+// one that holds the SA, is sealed in software: no packet is lost for it, none leaves unsealed.
 void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   if (run.egress != run.binding.device) {
     PrepareOutboundSoftware(run);
     return;
   }
   EncapsulateRun(run);
+  std::array<Packet*, kMaxBatch> packets;
   std::array<bool, kMaxBatch> eligible;
-  run.binding.device->FilterEligible(run.packets, {eligible.data(), run.packets.size()});
-  for (std::size_t i = 0; i < run.packets.size(); ++i) {
-    if (run.verdicts[i] != DropReason::kNone) continue;
-    if (eligible[i]) {
-      run.packets[i]->offload.handle = run.binding.handle;
-      run.packets[i]->offload.status = OffloadStatus::kSealRequested;
+  const std::size_t n = run.items.size();
+  for (std::size_t i = 0; i < n; ++i) packets[i] = run.items[i].packet;
+  run.binding.device->FilterEligible({packets.data(), n}, {eligible.data(), n});
+  for (std::size_t i = 0; i < n; ++i) {
+    OutboundItem& item = run.items[i];
+    if (item.verdict != DropReason::kNone) continue;
+    const bool whole = item.packet->length - item.packet->l3_offset <= run.path_mtu;
+    if (eligible[i] && whole) {
+      item.packet->offload.handle = run.binding.handle;
+      item.packet->offload.status = OffloadStatus::kSealRequested;
     } else {
-      AddSealJob(run, i);
+      AddSealJob(run.sa, run.binding.cpu, item.packet, static_cast<uint16_t>(run.first_index + i),
+                 run.jobs);
     }
   }
 }
 
-void AddOpenJob(const InboundRun& run, std::size_t i) {
-  const uint32_t length = run.views[i].total_length - run.esp[i].esp_offset;
-  if (!esp::HasRoomForJob(run.sa.layout, length)) {
-    run.verdicts[i] = DropReason::kInTruncated;
-    return;
-  }
-  esp::BuildJob(esp::ParamsOf(run.sa, run.binding.session.get()),
-                run.packets[i]->l3().subspan(run.esp[i].esp_offset, length),
-                static_cast<uint32_t>(run.seqs[i] >> 32),
-                run.jobs->Add(static_cast<uint16_t>(run.first_index + i)));
+void AddOpenJob(const InboundItem& item, const EngineSession& with, uint16_t index,
+                JobLists* jobs) {
+  const uint32_t length = item.view.total_length - item.esp.esp_offset;
+  esp::BuildJob(esp::ParamsOf(*item.sa, with.session.get()),
+                item.packet->l3().subspan(item.esp.esp_offset, length),
+                static_cast<uint32_t>(item.seq >> 32), (*jobs)[with.engine].Add(index));
 }
 
 // Whatever the path, what a device did to a packet decides first: bytes it opened cannot be opened
-// again. `handle`: the SA's on the device; none in software.
-void PrepareInbound(const InboundRun& run, std::optional<OffloadHandle> handle) {
-  for (std::size_t i = 0; i < run.packets.size(); ++i) {
-    if (run.verdicts[i] != DropReason::kNone) continue;
-    const OffloadMeta& meta = run.packets[i]->offload;
-    if (meta.status == OffloadStatus::kNone) {
-      AddOpenJob(run, i);  // the device did not know it, or could not take it
+// again. `handle`: the SA's on the device; none elsewhere.
+void PrepareInbound(const InboundRun& run, const EngineSession& with,
+                    std::optional<OffloadHandle> handle) {
+  for (std::size_t i = 0; i < run.items.size(); ++i) {
+    InboundItem& item = run.items[i];
+    if (item.verdict != DropReason::kNone) continue;
+    const OffloadMeta& meta = item.packet->offload;
+    if (meta.status == OffloadStatus::kNone) {  // the device did not know it, or could not take it
+      if (esp::HasRoomForJob(run.sa.layout, item.view.total_length - item.esp.esp_offset)) {
+        AddOpenJob(item, with, static_cast<uint16_t>(run.first_index + i), run.jobs);
+      } else {
+        item.verdict = DropReason::kInTruncated;
+      }
     } else if (!handle.has_value() || meta.handle != *handle) {
-      run.verdicts[i] = DropReason::kInDeviceStale;
+      item.verdict = DropReason::kInDeviceStale;
     } else if (meta.status == OffloadStatus::kAuthFailed) {
-      run.verdicts[i] = DropReason::kInAuthFailed;
+      item.verdict = DropReason::kInAuthFailed;
     } else if (meta.status != OffloadStatus::kOpened) {
-      run.verdicts[i] = DropReason::kInDeviceError;
+      item.verdict = DropReason::kInDeviceError;
     }
   }
 }
 
-void PrepareInboundSoftware(const InboundRun& run) { PrepareInbound(run, std::nullopt); }
+void PrepareInboundSoftware(const InboundRun& run) {
+  PrepareInbound(run, run.binding.cpu, std::nullopt);
+}
 
-void PrepareInboundCryptoOffload(const InboundRun& run) { PrepareInbound(run, run.binding.handle); }
+void PrepareInboundLookAside(const InboundRun& run) {
+  PrepareInbound(run, run.binding.look_aside, std::nullopt);
+}
+
+void PrepareInboundCryptoOffload(const InboundRun& run) {
+  PrepareInbound(run, run.binding.cpu, run.binding.handle);
+}
 
 // In the order of ProcessingPath.
 constexpr PathOps kPathOps[] = {
     {PrepareOutboundSoftware, PrepareInboundSoftware},
+    {PrepareOutboundLookAside, PrepareInboundLookAside},
     {PrepareOutboundCryptoOffload, PrepareInboundCryptoOffload},
 };
 
@@ -95,26 +126,27 @@ constexpr PathOps kPathOps[] = {
 
 const PathOps& OpsOf(ProcessingPath path) { return kPathOps[static_cast<std::size_t>(path)]; }
 
-void CompleteOutboundJobs(const JobList& jobs, std::span<Packet* const> packets,
-                          std::span<DropReason> verdicts) {
-  for (uint32_t i = 0; i < jobs.size; ++i) {
-    const CryptoJob& job = jobs.jobs[i];
-    if (job.status == CryptoStatus::kOk) {
-      packets[job.index]->offload.status = OffloadStatus::kSealed;
-    } else {
-      verdicts[job.index] = DropReason::kOutCryptoError;
-    }
+void AddCpuSealJob(const OutboundItem& item, uint16_t index, JobLists* jobs) {
+  AddSealJob(*item.sa(), item.binding->cpu, item.packet, index, jobs);
+}
+
+void AddCpuOpenJob(const InboundItem& item, uint16_t index, JobLists* jobs) {
+  AddOpenJob(item, item.binding->cpu, index, jobs);
+}
+
+void CompleteJob(CryptoStatus status, OutboundItem* item) {
+  if (status == CryptoStatus::kOk) {
+    item->packet->offload.status = OffloadStatus::kSealed;
+  } else {
+    item->verdict = DropReason::kOutCryptoError;
   }
 }
 
-void CompleteInboundJobs(const JobList& jobs, std::span<DropReason> verdicts) {
-  for (uint32_t i = 0; i < jobs.size; ++i) {
-    const CryptoJob& job = jobs.jobs[i];
-    if (job.status == CryptoStatus::kAuthFailed) {
-      verdicts[job.index] = DropReason::kInAuthFailed;
-    } else if (job.status != CryptoStatus::kOk) {
-      verdicts[job.index] = DropReason::kInCryptoError;
-    }
+void CompleteJob(CryptoStatus status, InboundItem* item) {
+  if (status == CryptoStatus::kAuthFailed) {
+    item->verdict = DropReason::kInAuthFailed;
+  } else if (status != CryptoStatus::kOk) {
+    item->verdict = DropReason::kInCryptoError;
   }
 }
 

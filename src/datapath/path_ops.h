@@ -2,11 +2,15 @@
 // call through it once per run; nothing else asks which path an SA is on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
 #include "crypto/crypto_job.h"
+#include "crypto/engine_set.h"
+#include "datapath/flow_cache.h"
 #include "datapath/sa_binding.h"
+#include "esp/decapsulate.h"
 #include "net/esp_view.h"
 #include "net/flow_key.h"
 #include "packet/packet_batch.h"
@@ -14,7 +18,44 @@
 
 namespace cygnet {
 
-// Jobs of one burst, for all its runs. CryptoJob::index is the packet's index in the burst.
+// A packet on its way out and what the pipeline knows of it.
+struct OutboundItem {
+  Packet* packet = nullptr;
+  IpPacketView view = {};              // of the packet as it is now
+  SaChain chain = {};                  // transforms, innermost first; none: it leaves in clear
+  const SaBinding* binding = nullptr;  // of the transform at hand
+  uint8_t round = 0;                   // transforms done
+  uint8_t egress = 0;                  // interface it leaves by
+  DropReason verdict = DropReason::kNone;
+
+  // The SA whose turn it is; nullptr: nothing is left to do, or nothing can be done.
+  OutboundSa* sa() const {
+    return verdict == DropReason::kNone && round < chain.size ? chain.sas[round] : nullptr;
+  }
+  bool last_round() const { return round + 1 == chain.size; }
+};
+
+// SAs a packet came by, outermost first.
+struct SecPath {
+  std::array<const Sa*, kMaxTemplates> sas{};
+  uint8_t size = 0;
+  std::span<const Sa* const> all() const { return {sas.data(), size}; }
+};
+
+// A packet that came in and what the pipeline knows of it.
+struct InboundItem {
+  Packet* packet = nullptr;
+  IpPacketView view = {};              // of the packet as it is now
+  EspView esp = {};                    // when `sa` is set
+  InboundSa* sa = nullptr;             // that it must be opened with; nullptr: no ESP (any more)
+  const SaBinding* binding = nullptr;  // of `sa`
+  SecPath path = {};
+  uint64_t seq = 0;
+  esp::Trailer trailer = {};
+  DropReason verdict = DropReason::kNone;
+};
+
+// Jobs of one burst for one engine. CryptoJob::index is the item's in the burst.
 struct JobList {
   std::array<CryptoJob, kMaxBatch> jobs;
   uint32_t size = 0;
@@ -23,34 +64,31 @@ struct JobList {
     job->index = index;
     return job;
   }
+  std::span<CryptoJob> all() { return {jobs.data(), size}; }
 };
+using JobLists = std::array<JobList, EngineSet::kMaxEngines>;  // by the engine's number
 
-// A run: packets of one SA that follow each other in a burst. All spans have one length.
+// A run: items of one SA that follow each other in a burst, all with a verdict of kNone.
 struct OutboundRun {
   const OutboundSa& sa;
   const SaBinding& binding;
-  const OffloadDevice* egress;  // the device that the packets will leave by
+  const OffloadDevice* egress;  // the device that the packets leave by after this; nullptr: none
   uint64_t first_seq;
   uint32_t path_mtu;     // of what this SA sends
-  uint16_t first_index;  // of packets[0] in the burst
-  std::span<Packet* const> packets;
-  std::span<const IpPacketView> views;
-  std::span<DropReason> verdicts;
-  JobList* jobs;
+  uint16_t first_index;  // of items[0] in the burst
+  std::span<OutboundItem> items;
+  JobLists* jobs;
 };
 
 struct InboundRun {
   const InboundSa& sa;
   const SaBinding& binding;
   uint16_t first_index;
-  std::span<Packet* const> packets;
-  std::span<const IpPacketView> views;
-  std::span<const EspView> esp;
-  std::span<const uint64_t> seqs;
-  std::span<DropReason> verdicts;
-  JobList* jobs;
+  std::span<InboundItem> items;
+  JobLists* jobs;
 };
 
+// Every item ends with a verdict, with a job, or marked for the device.
 struct PathOps {
   void (*prepare_outbound)(const OutboundRun& run);
   void (*prepare_inbound)(const InboundRun& run);
@@ -58,10 +96,12 @@ struct PathOps {
 
 const PathOps& OpsOf(ProcessingPath path);
 
-// After the jobs ran: packets whose job failed get their verdict; outbound ones that were sealed
-// are marked so.
-void CompleteOutboundJobs(const JobList& jobs, std::span<Packet* const> packets,
-                          std::span<DropReason> verdicts);
-void CompleteInboundJobs(const JobList& jobs, std::span<DropReason> verdicts);
+// The job of an item that an engine gave back undone, for the CPU instead.
+void AddCpuSealJob(const OutboundItem& item, uint16_t index, JobLists* jobs);
+void AddCpuOpenJob(const InboundItem& item, uint16_t index, JobLists* jobs);
+
+// What the end of a job means for its item.
+void CompleteJob(CryptoStatus status, OutboundItem* item);
+void CompleteJob(CryptoStatus status, InboundItem* item);
 
 }  // namespace cygnet

@@ -5,10 +5,33 @@
 namespace cygnet {
 namespace {
 
-Result<std::unique_ptr<CryptoSession>> SoftwareSession(const SaSpec& spec,
-                                                       CryptoDirection direction,
-                                                       const PlacementInputs& inputs) {
-  return inputs.engine->CreateSession(esp::SessionFor(spec, direction, inputs.queues));
+// A session of the first engine of this kind that can do the SA's algorithms.
+Result<EngineSession> SessionOn(EngineKind kind, const SaSpec& spec, CryptoDirection direction,
+                                const PlacementInputs& inputs) {
+  const SessionParams params = esp::SessionFor(spec, direction, inputs.queues);
+  if (params.cipher == nullptr) return MakeError(Errc::kInvalid, "the SA has no algorithm");
+  const auto number = inputs.engines->Find(kind, *params.cipher, params.auth);
+  if (!number.has_value()) {
+    return MakeError(Errc::kNotImplemented,
+                     "no crypto engine can do " + std::string(params.cipher->name) +
+                         (params.auth != nullptr ? " with " + std::string(params.auth->name) : ""));
+  }
+  auto session = inputs.engines->engine(*number)->CreateSession(params);
+  if (!session) return session.error();
+  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
+}
+
+// What no NIC takes may go to a look-aside engine; what that cannot take stays with the CPU.
+void TryLookAside(const SaSpec& spec, CryptoDirection direction, const PlacementInputs& inputs,
+                  SaBinding* binding) {
+  if (inputs.look_aside == LookAsideMode::kNo) return;
+  auto session = SessionOn(EngineKind::kLookAside, spec, direction, inputs);
+  if (session) {
+    binding->path = ProcessingPath::kLookAside;
+    binding->look_aside = *std::move(session);
+  } else if (binding->reason.code == ReasonCode::kNotRequested) {
+    binding->reason = {ReasonCode::kEngineRefused, session.error().message};
+  }
 }
 
 const PlacementDevice* DeviceOfRequest(const SaSpec& spec, const PlacementInputs& inputs) {
@@ -70,11 +93,10 @@ Attempt TryDevice(const SaSpec& spec, CryptoDirection direction, const Placement
 
 Result<std::unique_ptr<SaBinding>> SelectPath(const SaSpec& spec, CryptoDirection direction,
                                               const PlacementInputs& inputs) {
-  auto session = SoftwareSession(spec, direction, inputs);
+  auto session = SessionOn(EngineKind::kCpu, spec, direction, inputs);
   if (!session) return session.error();
   auto binding = std::make_unique<SaBinding>();
-  binding->session = *std::move(session);
-  binding->engine = inputs.engine;
+  binding->cpu = *std::move(session);
   binding->since = inputs.now;
   const PlacementDevice* candidate = nullptr;
   if (spec.offload.has_value()) {
@@ -84,6 +106,7 @@ Result<std::unique_ptr<SaBinding>> SelectPath(const SaSpec& spec, CryptoDirectio
     candidate = AutoDevice(inputs);
     if (candidate == nullptr) {
       binding->reason = {ReasonCode::kNotRequested, {}};
+      TryLookAside(spec, direction, inputs, binding.get());
       return binding;
     }
     binding->requested = OffloadMode::kCrypto;
@@ -98,6 +121,7 @@ Result<std::unique_ptr<SaBinding>> SelectPath(const SaSpec& spec, CryptoDirectio
       return MakeError(no_device ? Errc::kInvalid : Errc::kNotSupported,
                        "packet offload: " + binding->reason.Explanation());
     }
+    TryLookAside(spec, direction, inputs, binding.get());
     return binding;
   }
   binding->reason = {ReasonCode::kRequested, {}};

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "crypto/engine_set.h"
 #include "datapath/sa_binding.h"
 #include "sa/sa_spec.h"
 
@@ -27,7 +28,8 @@ struct PlacementDevice {
 
 struct PlacementInputs {
   std::span<const PlacementDevice> devices;
-  CryptoEngine* engine = nullptr;   // the CPU engine of this algorithm
+  const EngineSet* engines = nullptr;
+  LookAsideMode look_aside = LookAsideMode::kNo;
   uint32_t queues = 1;              // worker threads that will use the session
   uint64_t now = 0;                 // wall-clock seconds
   bool direction_is_known = false;  // the half is certainly used: an auto device may take it

@@ -243,15 +243,6 @@ TEST(OutboundPolicyTest, OptionalTemplateWithoutSaPassesInClearAndAsks) {
   EXPECT_THAT(pair.a.Events(), SizeIs(1));
 }
 
-TEST(OutboundPolicyTest, TwoTemplatesThatBothHaveAnSaAreRefused) {
-  TestPair pair;
-  pair.a.Add(SaOptions{});
-  pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
-                              {TemplateFor({}), TemplateFor({})}));
-  EXPECT_THAT(pair.a.Send(InnerFrame()), IsEmpty());
-  EXPECT_EQ(pair.a.Drops(DropReason::kNested), 1u);
-}
-
 TEST(OutboundPolicyTest, APolicyThatChangesTakesEffectAtTheNextPacket) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");

@@ -12,14 +12,20 @@
 
 namespace cygnet {
 
-enum class ProcessingPath : uint8_t { kSoftware, kCryptoOffload };
+enum class ProcessingPath : uint8_t { kSoftware, kLookAside, kCryptoOffload };
+
+// A session and the engine it is of, by its number in the EngineSet.
+struct EngineSession {
+  std::unique_ptr<CryptoSession> session;
+  uint8_t engine = 0;
+};
 
 struct SaBinding {
   ProcessingPath path = ProcessingPath::kSoftware;
-  // Always there: a packet of an offloaded SA that the device cannot take is done with it.
-  std::unique_ptr<CryptoSession> session;
-  CryptoEngine* engine = nullptr;
-  OffloadDevice* device = nullptr;  // nullptr in software
+  // Always there: what a device or a look-aside engine cannot take is done with it.
+  EngineSession cpu;
+  EngineSession look_aside;         // kLookAside only
+  OffloadDevice* device = nullptr;  // kCryptoOffload only
   OffloadHandle handle;
   // Why it runs here, for operators.
   OffloadMode requested = OffloadMode::kNo;

@@ -3,17 +3,17 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <string>
 
 namespace cygnet {
 
-Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, CryptoEngine* engine,
+Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
                const Clock* clock)
-    : context_(path, number, pools, engine),
+    : context_(path, number, pools, engines),
       outbound_(&context_),
       inbound_(&context_),
-      clock_(clock),
-      reader_(path->readers[number]) {}
+      clock_(clock) {}
 
 void Worker::Start() {
   thread_ = std::thread([this] { Loop(); });
@@ -23,22 +23,62 @@ void Worker::Start() {
 
 void Worker::Stop() {
   stop_.store(true);
-  stop_bell_.Ring();
+  context_.path->bells[context_.number]->Ring();
   if (thread_.joinable()) thread_.join();
 }
 
 void Worker::Loop() {
-  reader_->Online();
+  context_.reader->Online();
   while (!stop_.load(std::memory_order_relaxed)) {
     if (RunOnce() == 0) Sleep();
   }
-  reader_->Offline();
+  // What look-aside engines still hold comes back: they finish, or give it back undone.
+  while (HeldEpoch() != Quiescence::Reader::kNothingHeld) {
+    if (PollEngines() == 0) std::this_thread::yield();
+  }
+  context_.reader->Offline();
+}
+
+// Parked packets name SAs and sessions: those must live as long as the oldest of them waits.
+uint64_t Worker::HeldEpoch() const {
+  return std::min(outbound_.in_flight().oldest_epoch(), inbound_.in_flight().oldest_epoch());
+}
+
+// Finished jobs of look-aside engines, back into the pipelines.
+uint32_t Worker::PollEngines() {
+  if (HeldEpoch() == Quiescence::Reader::kNothingHeld) return 0;
+  std::array<CryptoJob, kMaxBatch> done;
+  for (uint32_t e = 0; e < context_.engines; ++e) {
+    if (!context_.look_aside[e]) continue;
+    while (const std::size_t n = context_.queues[e]->Poll(done)) {
+      for (const CryptoJob& job : std::span(done).first(n)) {
+        if ((job.tag & kInboundTag) != 0) {
+          inbound_.OnJobDone(job.tag & ~kInboundTag, job.status);
+        } else {
+          outbound_.OnJobDone(job.tag, job.status);
+        }
+      }
+    }
+  }
+  return outbound_.Resume() + inbound_.Resume();
+}
+
+// Frames that control wants sent.
+uint32_t Worker::TakeInjected() {
+  PacketBatch batch;
+  Packet* packet = nullptr;
+  while (!batch.full() && context_.path->injected.Pop({&packet, 1}) == 1) batch.Push(packet);
+  const uint32_t n = batch.size();
+  if (n > 0) outbound_.RunInjected(&batch);
+  return n;
 }
 
 uint32_t Worker::RunOnce() {
-  reader_->Quiescent();
+  context_.reader->Quiescent(HeldEpoch());
   context_.now = clock_->WallSeconds();
-  uint32_t received = 0;
+  context_.now_ms = clock_->MonotonicNs() / 1'000'000;
+  uint32_t received = PollEngines();
+  if (context_.number == 0) received += TakeInjected();
   DataPath& path = *context_.path;
   for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
     PacketBatch batch;
@@ -54,31 +94,40 @@ uint32_t Worker::RunOnce() {
   return received;
 }
 
-// Nothing to do: sleeps until a port has something. Offline meanwhile, so that control need not
-// wait.
+// Nothing to do: sleeps until a port or an engine has something. Offline meanwhile, so that control
+// need not wait; but not while packets are parked.
 void Worker::Sleep() {
   constexpr std::size_t kMaxFds = 64;
   std::array<pollfd, kMaxFds> fds;
   std::size_t n = 0;
   DataPath& path = *context_.path;
-  stop_bell_.Arm();
-  bool idle = !stop_.load();
-  fds[n++] = {stop_bell_.fd(), POLLIN, 0};
+  const bool parked = HeldEpoch() != Quiescence::Reader::kNothingHeld;
+  Doorbell& bell = *path.bells[context_.number];
+  bell.Arm();
+  bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
+  fds[n++] = {bell.fd(), POLLIN, 0};
   for (Interface& interface : path.interfaces) {
     for (Port* port : {interface.host, interface.wire}) {
       idle = port->PrepareWait(context_.number) && idle;
       if (n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
     }
   }
-  if (idle) {
-    reader_->Offline();
-    (void)poll(fds.data(), n, 1000);
-    reader_->Online();
+  for (uint32_t e = 0; e < context_.engines; ++e) {
+    idle = context_.queues[e]->PrepareWait() && idle;
+    if (context_.queues[e]->wait_fd() >= 0 && n < kMaxFds) {
+      fds[n++] = {context_.queues[e]->wait_fd(), POLLIN, 0};
+    }
   }
+  if (idle) {
+    if (!parked) context_.reader->Offline();
+    (void)poll(fds.data(), n, 1000);
+    if (!parked) context_.reader->Online();
+  }
+  for (uint32_t e = 0; e < context_.engines; ++e) context_.queues[e]->FinishWait();
   for (Interface& interface : path.interfaces) {
     for (Port* port : {interface.host, interface.wire}) port->FinishWait(context_.number);
   }
-  stop_bell_.Disarm();
+  bell.Disarm();
 }
 
 }  // namespace cygnet

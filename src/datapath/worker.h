@@ -11,7 +11,7 @@ namespace cygnet {
 
 class Worker {
  public:
-  Worker(DataPath* path, uint32_t number, PacketPools* pools, CryptoEngine* engine,
+  Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
          const Clock* clock);
   ~Worker() { Stop(); }
 
@@ -22,14 +22,15 @@ class Worker {
 
  private:
   void Loop();
+  uint32_t PollEngines();
+  uint32_t TakeInjected();
+  uint64_t HeldEpoch() const;
   void Sleep();
 
   WorkerContext context_;
   OutboundPipeline outbound_;
   InboundPipeline inbound_;
   const Clock* const clock_;
-  Quiescence::Reader* const reader_;
-  Doorbell stop_bell_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -4,38 +4,88 @@
 #include <memory>
 
 #include "base/clock.h"
-#include "crypto/crypto_engine.h"
+#include "crypto/engine_set.h"
 #include "datapath/data_path.h"
-#include "datapath/flow_cache.h"
+#include "datapath/path_ops.h"
 #include "packet/packet_batch.h"
 
 namespace cygnet {
 
+// CryptoJob::tag of a parked packet: its place, and which pipeline it belongs to.
+inline constexpr uint32_t kInboundTag = 1u << 31;
+
 struct WorkerContext {
   WorkerContext(DataPath* data_path, uint32_t worker_number, PacketPools* pools,
-                CryptoEngine* engine)
+                const EngineSet* engine_set)
       : path(data_path),
         number(worker_number),
+        reader(data_path->readers[worker_number]),
         caches(pools),
         sink(&caches, data_path->drops[worker_number].get()),
-        crypto(engine->CreateQueue(worker_number)) {}
+        engines(engine_set->size()) {
+    for (uint32_t i = 0; i < engines; ++i) {
+      queues[i] = engine_set->engine(i)->CreateQueue(worker_number);
+      look_aside[i] = (*engine_set)[i].info->kind == EngineKind::kLookAside;
+    }
+  }
 
   DataPath* const path;
   const uint32_t number;
+  Quiescence::Reader* const reader;
   PacketCaches caches;
   DropSink sink;
-  std::unique_ptr<CryptoQueue> crypto;
-  uint64_t now = 0;  // wall-clock seconds, read once per burst
+  const uint32_t engines;
+  std::array<std::unique_ptr<CryptoQueue>, EngineSet::kMaxEngines> queues;
+  std::array<bool, EngineSet::kMaxEngines> look_aside{};
+  JobLists jobs;        // of the burst at hand
+  uint64_t now = 0;     // wall-clock seconds, read once per burst
+  uint64_t now_ms = 0;  // monotonic milliseconds
 
   // To the control thread; lost when it does not keep up, which costs a retry and no correctness.
   void Report(const DataPathEvent& event) {
     if (path->events[number]->Push({&event, 1}) == 1) path->control_bell.Ring();
   }
 
-  void SubmitAll(std::span<CryptoJob> jobs) {
-    // A CPU engine takes every job it is given and has finished them when it returns.
-    const std::size_t taken = crypto->Submit(jobs);
-    for (CryptoJob& job : jobs.subspan(taken)) job.status = CryptoStatus::kError;
+  void ClearJobs() {
+    for (uint32_t e = 0; e < engines; ++e) jobs[e].size = 0;
+  }
+
+  // Has the gathered jobs done. First the look-aside engines: what they take is parked in `flight`
+  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU. The
+  // CPU's jobs are finished when this returns, their items know the outcome. `tag`: kInboundTag or
+  // 0; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
+  template <typename Item, typename Flight, typename ToCpu>
+  void RunJobs(std::span<Item> items, Flight* flight, uint32_t tag, ToCpu to_cpu) {
+    for (uint32_t e = 0; e < engines; ++e) {
+      if (!look_aside[e] || jobs[e].size == 0) continue;
+      const uint32_t taken = Park(items, e, flight, tag);
+      for (const CryptoJob& job : jobs[e].all().subspan(taken)) {
+        to_cpu(items[job.index], job.index, &jobs);
+      }
+    }
+    for (uint32_t e = 0; e < engines; ++e) {
+      if (look_aside[e] || jobs[e].size == 0) continue;
+      // A CPU engine takes every job it is given and has finished them when it returns.
+      queues[e]->Submit(jobs[e].all());
+      for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
+    }
+  }
+
+ private:
+  // Returns how many jobs of look-aside engine `e` it took.
+  template <typename Item, typename Flight>
+  uint32_t Park(std::span<Item> items, uint32_t e, Flight* flight, uint32_t tag) {
+    std::span<CryptoJob> list = jobs[e].all();
+    if (list.size() > flight->room()) list = list.first(flight->room());
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      list[i].tag = flight->tag_after(static_cast<uint32_t>(i)) | tag;
+    }
+    const auto taken = static_cast<uint32_t>(queues[e]->Submit(list));
+    for (const CryptoJob& job : list.first(taken)) {
+      flight->Park(items[job.index], reader->current());
+      items[job.index].packet = nullptr;
+    }
+    return taken;
   }
 };
 

@@ -20,6 +20,8 @@ std::string_view Name(ReasonCode code) {
       return "no-capability";
     case ReasonCode::kDeviceRefused:
       return "device-refused";
+    case ReasonCode::kEngineRefused:
+      return "engine-refused";
   }
   return "unknown";
 }
@@ -48,6 +50,8 @@ std::string PlacementReason::Explanation() const {
       return "the device cannot do " + detail;
     case ReasonCode::kDeviceRefused:
       return "the device refused: " + detail;
+    case ReasonCode::kEngineRefused:
+      return "the look-aside engine refused: " + detail;
   }
   return {};
 }

@@ -15,6 +15,7 @@ enum class ReasonCode {
   kTableFull,      // the device has no SA slot left
   kNoCapability,   // the device cannot do it; the detail names what: "no-capability:esn"
   kDeviceRefused,  // the device said no for a reason of its own; the detail has its text
+  kEngineRefused,  // the look-aside engine did; the detail has its text
 };
 
 struct PlacementReason {

@@ -55,7 +55,6 @@ constexpr DropReasonInfo kInfo[] = {
     {"port-too-big", "larger than a frame of the port", ""},
     {"port-bad-frame", "frame too short or its checksum field out of bounds", ""},
     {"no-buffers", "packet pool empty", "XfrmInError"},
-    {"nested", "more transforms than supported", "XfrmOutBundleGenError"},
 };
 static_assert(std::size(kInfo) == kDropReasons);
 

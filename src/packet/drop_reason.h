@@ -64,7 +64,6 @@ enum class DropReason : uint8_t {
   kPortTooBig,    // larger than a frame of the port
   kPortBadFrame,  // frame too short, or unfinished checksum out of bounds
   kNoBuffers,
-  kNested,  // would need more transforms than supported
   kCount
 };
 

@@ -104,9 +104,10 @@ struct PacketPools {
   PacketPools(uint32_t small_count, uint32_t jumbo_count);
 };
 
-inline constexpr uint32_t kPacketHeadroom = 192;  // outer IPv6 + UDP + ESP + IV, alignment, spare
-inline constexpr uint32_t kPacketTailroom = 288;  // pad 255 + trailer 2 + ICV 16, rounded
-inline constexpr uint32_t kSmallPacketBytes = 2560;
+// Six nested tunnels of the largest kind: outer IPv6 40, UDP 8, ESP 8, IV 16 each, and spare.
+inline constexpr uint32_t kPacketHeadroom = 448;
+inline constexpr uint32_t kPacketTailroom = 384;  // pad 255, trailer 2, ICV 64, rounded
+inline constexpr uint32_t kSmallPacketBytes = 3072;
 inline constexpr uint32_t kJumboPacketBytes = 66 * 1024 + 512;
 
 // One thread's stock of both.

@@ -196,7 +196,7 @@ TEST(DropReasonTest, TableIsInTheOrderOfTheEnum) {
   EXPECT_EQ(Describe(DropReason::kOutBadPacket).name, "out-bad-packet");
   EXPECT_EQ(Describe(DropReason::kOutGuard).name, "out-guard");
   EXPECT_EQ(Describe(DropReason::kPortFull).name, "port-full");
-  EXPECT_EQ(Describe(DropReason::kNested).name, "nested");
+  EXPECT_EQ(Describe(DropReason::kNoBuffers).name, "no-buffers");
 }
 
 }  // namespace

@@ -112,6 +112,7 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       flags(spec.flags),
       spi(spec.spi.value),
       salt(SaltOf(spec)),
+      peer_port(spec.encap.has_value() ? spec.encap->sport : uint16_t{0}),
       replay(spec.replay, spec.esn()) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
@@ -168,6 +169,7 @@ void Sa::UpdateEncapPorts(const UdpEncap& encap) {
     outbound_->udp_ports.store(uint32_t{encap.sport} << 16 | encap.dport,
                                std::memory_order_relaxed);
   }
+  if (inbound_) inbound_->peer_port.store(encap.sport, std::memory_order_relaxed);
 }
 
 void Sa::UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id) {

@@ -99,6 +99,8 @@ struct alignas(kCacheLine) InboundSa {
   const uint8_t flags;
   const uint32_t spi;  // host order
   std::array<uint8_t, 4> salt{};
+  // UDP encapsulation: the source port that the SA expects; UPDSA may change it.
+  std::atomic<uint16_t> peer_port{0};
   ReplayWindow replay;
 };
 

@@ -48,6 +48,15 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
   return found == nullptr ? nullptr : found->outbound();
 }
 
+bool Sad::HasInboundOnly(const OutboundQuery& query) const {
+  return outbound_.Find(OutboundHash(query.reqid, query.daddr, query.proto), [&](const Sa* sa) {
+    const SaSpec& spec = sa->spec();
+    return spec.direction == SaDirection::kIn && sa->usable() && spec.reqid == query.reqid &&
+           spec.mode == query.mode && spec.proto == query.proto && spec.family == query.family &&
+           spec.daddr == query.daddr;
+  }) != nullptr;
+}
+
 std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
   std::shared_ptr<Sa> found;
   const auto [begin, end] = by_spi_.equal_range(id.spi.value);

@@ -39,6 +39,8 @@ class Sad {
   // The newest valid SA that fits the query and whose selector admits the flow; a dying one only
   // when no other fits.
   OutboundSa* ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const;
+  // True when a valid SA fits the query, but its XFRMA_SA_DIR says input.
+  bool HasInboundOnly(const OutboundQuery& query) const;
 
   // --- Control thread ---
   // By identity; with the client's mark semantics: a state fits when (mark & its mask) == its

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "crypto/crypto_engine.h"
+#include "crypto/engine_set.h"
 #include "datapath/path_select.h"
 #include "datapath/worker.h"
 #include "device/drivers/memory_port.h"
@@ -17,11 +17,10 @@
 
 namespace cygnet::test {
 
-inline std::unique_ptr<CryptoEngine> MakeEngine(std::string_view name = "openssl") {
-  for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == name) return info->create({});
-  }
-  throw std::runtime_error("no engine " + std::string(name));
+inline EngineSet MakeEngines(std::string_view cpu = "openssl") {
+  auto engines = EngineSet::ForCpu(cpu);
+  if (!engines) throw std::runtime_error(engines.error().message);
+  return *std::move(engines);
 }
 
 struct TestHostOptions {
@@ -57,7 +56,7 @@ class TestHost {
           {.device = link.nic.get(), .mode = DeviceOffloadMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));
     }
-    worker = std::make_unique<Worker>(&path, 0, pools, engine.get(), &clock);
+    worker = std::make_unique<Worker>(&path, 0, pools, &engines, &clock);
   }
   ~TestHost() {
     for (auto& binding : bindings) {
@@ -86,7 +85,8 @@ class TestHost {
   }
   const SaBinding* Bind(const SaSpec& spec, CryptoDirection direction) {
     auto binding =
-        SelectPath(spec, direction, {.devices = devices, .engine = engine.get(), .now = 1});
+        SelectPath(spec, direction,
+                   {.devices = devices, .engines = &engines, .look_aside = look_aside, .now = 1});
     if (!binding) throw std::runtime_error(binding.error().message);
     bindings.push_back(*std::move(binding));
     return bindings.back().get();
@@ -148,7 +148,8 @@ class TestHost {
 
   DataPath path{1};
   FakeClock clock;
-  std::unique_ptr<CryptoEngine> engine = MakeEngine();
+  EngineSet engines = MakeEngines();
+  LookAsideMode look_aside = LookAsideMode::kNo;
   std::vector<PlacementDevice> devices;
   std::vector<std::unique_ptr<SaBinding>> bindings;
   std::unique_ptr<Worker> worker;

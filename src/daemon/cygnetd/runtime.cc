@@ -78,8 +78,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(BuildControl());
   CYGNET_RETURN_IF_ERROR(StartServers());
   for (uint32_t i = 0; i < config.workers; ++i) {
-    workers_.push_back(
-        std::make_unique<Worker>(path_.get(), i, pools_.get(), engine_.get(), &clock_));
+    workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
     workers_.back()->Start();
   }
   return {};
@@ -100,10 +99,13 @@ Status Runtime::ClaimNamespace() {
 }
 
 Status Runtime::ChooseEngine(const std::string& wanted) {
-  const EngineInfo* info = FindEngine(wanted);
-  if (info == nullptr) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
-  engine_ = info->create({});
-  Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}", info->name, info->help));
+  auto engines = EngineSet::ForCpu(wanted);
+  if (!engines) return engines.error();
+  engines_ = *std::move(engines);
+  for (uint32_t i = 0; i < engines_.size(); ++i) {
+    Log(LogLevel::kInfo,
+        fmt::format("crypto engine {}: {}", engines_[i].info->name, engines_[i].info->help));
+  }
   return {};
 }
 
@@ -161,7 +163,7 @@ Status Runtime::BuildControl() {
   ControlPlaneParams params;
   params.path = path_.get();
   params.clock = &clock_;
-  params.engine = engine_.get();
+  params.engines = &engines_;
   params.network = network_.get();
   params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;

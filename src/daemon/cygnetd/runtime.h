@@ -46,7 +46,7 @@ class Runtime {
 
   UniqueFd instance_;
   SystemClock clock_;
-  std::unique_ptr<CryptoEngine> engine_;
+  EngineSet engines_;
   std::unique_ptr<PacketPools> pools_;
   std::vector<std::unique_ptr<Interfaces>> interfaces_;
   std::unique_ptr<DataPath> path_;

@@ -33,7 +33,7 @@ class WorkerThreadsTest : public testing::Test {
         {.host = &host_, .wire = nic_.get(), .offload = nic_.get(), .ifindex = 1});
     path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
     AddPolicies(100);
-    worker_ = std::make_unique<Worker>(&path_, 0, &pools_, engine_.get(), &clock_);
+    worker_ = std::make_unique<Worker>(&path_, 0, &pools_, &engines_, &clock_);
   }
 
   void AddPolicies(uint32_t priority) {
@@ -53,7 +53,7 @@ class WorkerThreadsTest : public testing::Test {
     for (const CryptoDirection d : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
       auto binding = SelectPath(item.sa->spec(), d,
                                 {.devices = {&device, spi % 3 != 0 ? 1u : 0u},
-                                 .engine = engine_.get(),
+                                 .engines = &engines_,
                                  .direction_is_known = true});
       ASSERT_TRUE(binding.has_value());
       item.bindings.push_back(*std::move(binding));
@@ -111,7 +111,7 @@ class WorkerThreadsTest : public testing::Test {
 
   PacketPools pools_{2048, 4};
   SystemClock clock_;
-  std::unique_ptr<CryptoEngine> engine_ = test::MakeEngine();
+  EngineSet engines_ = test::MakeEngines();
   RingPort host_{"host"};
   LoopbackPort* wire_ = nullptr;
   std::unique_ptr<SimNic> nic_;

@@ -1,0 +1,178 @@
+// Chains of SAs: several templates in a policy (RFC 4301 appendix E; up to 6 as in the kernel).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/test_host.h"
+
+namespace cygnet::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+Bytes InnerFrame(std::size_t payload = 64) {
+  return Frame(Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1000, 2000, Pattern(payload)));
+}
+
+class NestedTest : public testing::Test {
+ protected:
+  // Templates innermost first, as clients give them, at both ends.
+  void Protect(const std::vector<SaOptions>& chain, const std::vector<SaOptions>& demanded) {
+    for (const SaOptions& o : chain) {
+      pair_.a.Add(o);
+      pair_.b.Add(o);
+    }
+    std::vector<Template> out;
+    std::vector<Template> in;
+    for (const SaOptions& o : chain) out.push_back(TemplateFor(o));
+    for (const SaOptions& o : demanded) in.push_back(TemplateFor(o));
+    pair_.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", out));
+    pair_.b.AddPolicy(MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16", in));
+  }
+  void Protect(const std::vector<SaOptions>& chain) { Protect(chain, chain); }
+  TestPair pair_;
+};
+
+// The n-th transform: SPI 0x100n, reqid n.
+SaOptions Step(uint32_t n, SaMode mode = SaMode::kTunnel) {
+  return {.spi = 0x1000 + n, .mode = mode, .reqid = n};
+}
+SaOptions StepV6(uint32_t n, SaMode mode = SaMode::kTunnel) {
+  return {.src = "2001:db8::1", .dst = "2001:db8::2", .spi = 0x1000 + n, .mode = mode, .reqid = n};
+}
+
+TEST_F(NestedTest, TunnelInTunnel) {
+  Protect({Step(1), Step(2)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+  ASSERT_THAT(pair_.wire, SizeIs(1));
+  // The outermost SA is the last template's.
+  EXPECT_EQ(LoadBe32(pair_.wire[0].data() + 14 + 20), 0x1002u);
+  EXPECT_EQ(pair_.b.AllDrops(), 0u);
+}
+
+TEST_F(NestedTest, TransportAroundTunnel) {
+  Protect({Step(1), Step(2, SaMode::kTransport)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+}
+
+TEST_F(NestedTest, TunnelsOfBothFamilies) {
+  Protect({Step(1), StepV6(2), Step(3)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+}
+
+TEST_F(NestedTest, UdpEncapsulationOutside) {
+  SaOptions outer = Step(2);
+  outer.encap = NatT();
+  Protect({Step(1), outer});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+}
+
+TEST_F(NestedTest, SixDeepIsTheLimit) {
+  Protect({Step(1), StepV6(2), Step(3), StepV6(4), Step(5), StepV6(6)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+  EXPECT_EQ(pair_.b.AllDrops(), 0u);
+}
+
+TEST_F(NestedTest, SevenDeepIsDropped) {
+  Protect({Step(1), Step(2), Step(3), Step(4), Step(5), Step(6)});
+  // A seventh tunnel around what A sends, to the same host.
+  TestPair outer;
+  outer.Protect({.spi = 0x2000, .reqid = 9}, "0.0.0.0/0", "0.0.0.0/0");
+  pair_.b.Add({.spi = 0x2000, .reqid = 9});
+  const std::vector<Bytes> six = pair_.a.Send(InnerFrame());
+  ASSERT_THAT(six, SizeIs(1));
+  const std::vector<Bytes> seven = outer.a.Send(six[0]);
+  ASSERT_THAT(seven, SizeIs(1));
+  EXPECT_THAT(pair_.b.Receive(seven[0]), IsEmpty());
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInNested), 1u);
+}
+
+TEST_F(NestedTest, EachSaCountsWhatItProtects) {
+  Protect({Step(1), Step(2)});
+  pair_.Deliver(InnerFrame(100));
+  const auto sas = pair_.a.path.sad.List();  // newest first
+  ASSERT_THAT(sas, SizeIs(2));
+  EXPECT_EQ(sas[1]->lifetime().usage().bytes, 128u);  // the inner packet
+  // What the first made of it: 20 outer + 8 ESP + 8 IV + 132 padded + 16 ICV.
+  EXPECT_EQ(sas[0]->lifetime().usage().bytes, 184u);
+  EXPECT_EQ(sas[0]->outbound()->sequence.last_sent(), 1u);
+}
+
+TEST_F(NestedTest, BatchKeepsItsOrder) {
+  Protect({Step(1), Step(2)});
+  std::vector<Bytes> sent;
+  for (std::size_t i = 0; i < kMaxBatch; ++i) sent.push_back(InnerFrame(i + 1));
+  for (const Bytes& frame : sent) pair_.a.FromHost(frame);
+  pair_.a.Run();
+  for (const Bytes& frame : pair_.a.ToWire()) pair_.b.FromWire(frame);
+  pair_.b.Run();
+  EXPECT_EQ(pair_.b.ToHost(), sent);
+}
+
+TEST_F(NestedTest, MissingOuterSaAsksForItAndDrops) {
+  pair_.a.Add(Step(1));
+  pair_.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                               {TemplateFor(Step(1)), TemplateFor(Step(2))}));
+  EXPECT_THAT(pair_.a.Send(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.a.Drops(DropReason::kOutNoState), 1u);
+  EXPECT_THAT(pair_.a.Events(), SizeIs(1));
+}
+
+TEST_F(NestedTest, PolicyThatDemandsMoreThanWasDoneDrops) {
+  Protect({Step(1)}, {Step(1), Step(2)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 1u);
+}
+
+TEST_F(NestedTest, PolicyThatDemandsAnotherOrderDrops) {
+  Protect({Step(1), Step(2)}, {Step(2), Step(1)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 1u);
+}
+
+TEST_F(NestedTest, TunnelThatThePolicyDoesNotKnowDrops) {
+  Protect({Step(1), Step(2)}, {Step(1)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 1u);
+}
+
+TEST_F(NestedTest, TransportThatThePolicyDoesNotKnowPasses) {
+  Protect({Step(1), Step(2, SaMode::kTransport)}, {Step(1)});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+}
+
+TEST_F(NestedTest, SenderIsToldTheMtuOfTheWholeChain) {
+  Protect({Step(1), Step(2)});
+  // GCM over IPv4: 1500 leaves 1446, and that leaves 1390 (reference: (1446-36-16) & ~3, - 2).
+  const auto frame = [](std::size_t size) {
+    return Frame(
+        Udp({.src = "10.1.0.1", .dst = "10.2.0.1", .dont_fragment = true}, 1, 2, Pattern(size - 28)));
+  };
+  EXPECT_THAT(pair_.a.Send(frame(1390)), SizeIs(1));
+  EXPECT_THAT(pair_.a.Send(frame(1391)), IsEmpty());
+  EXPECT_EQ(pair_.a.Drops(DropReason::kOutTooBig), 1u);
+  EXPECT_THAT(pair_.a.ToHost(), SizeIs(1));
+}
+
+TEST(NestedOffloadTest, OnlyTheLastTransformIsTheDevices) {
+  TestPair pair({.nic = true}, {});
+  SaOptions inner = Step(1);
+  SaOptions outer = Step(2);
+  const OffloadRequest request{.mode = OffloadMode::kCrypto, .ifindex = TestHost::kIfindex};
+  inner.offload = request;
+  outer.offload = request;
+  pair.a.Add(inner);
+  pair.a.Add(outer);
+  pair.b.Add(Step(1));
+  pair.b.Add(Step(2));
+  pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                              {TemplateFor(inner), TemplateFor(outer)}));
+  pair.b.AddPolicy(MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16",
+                              {TemplateFor(Step(1)), TemplateFor(Step(2))}));
+  EXPECT_THAT(pair.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+  EXPECT_EQ(pair.a.nic().offload_stats().sealed, 1u);
+}
+
+}  // namespace
+}  // namespace cygnet::test
