@@ -146,8 +146,8 @@ TEST_F(NestedTest, SenderIsToldTheMtuOfTheWholeChain) {
   Protect({Step(1), Step(2)});
   // GCM over IPv4: 1500 leaves 1446, and that leaves 1390 (reference: (1446-36-16) & ~3, - 2).
   const auto frame = [](std::size_t size) {
-    return Frame(
-        Udp({.src = "10.1.0.1", .dst = "10.2.0.1", .dont_fragment = true}, 1, 2, Pattern(size - 28)));
+    return Frame(Udp({.src = "10.1.0.1", .dst = "10.2.0.1", .dont_fragment = true}, 1, 2,
+                     Pattern(size - 28)));
   };
   EXPECT_THAT(pair_.a.Send(frame(1390)), SizeIs(1));
   EXPECT_THAT(pair_.a.Send(frame(1391)), IsEmpty());
