@@ -36,15 +36,20 @@ enum class IvForm : uint8_t {
              // zero IV; its sealed form is the IV of what follows (NIST SP 800-38A, appendix C)
 };
 
+// HMAC takes a key of any length (RFC 2104); this is what KeyMaterial holds. Linux lets clients
+// send more, nobody does.
+inline constexpr std::size_t kMaxAnyKeyBytes = 256;
+
 struct AlgorithmDescriptor {
   AlgorithmId id;
   AlgorithmKind kind;
   std::string_view name;              // as Linux and iproute2 call it
   std::string_view alias;             // a second name that finds the row; empty if none
   std::array<uint16_t, 3> key_bytes;  // allowed lengths without the salt; 0 = unused entry
-  bool any_key_length = false;        // HMAC: key_bytes are the usual ones, others are taken too
-  uint8_t salt_bytes = 0;             // at the end of the key material
-  uint8_t iv_bytes = 0;               // on the wire, in front of the payload
+  bool any_key_length =
+      false;               // HMAC: key_bytes are the usual ones, others up to kMaxAnyKeyBytes, too
+  uint8_t salt_bytes = 0;  // at the end of the key material
+  uint8_t iv_bytes = 0;    // on the wire, in front of the payload
   IvForm iv_form = IvForm::kNone;
   bool iv_in_aad = false;   // RFC 4543: IV and payload are authenticated, nothing is encrypted
   uint8_t block_bytes = 1;  // the padded payload is a multiple of max(this, 4)
