@@ -10,6 +10,7 @@
 #include "base/quiescence.h"
 #include "base/spsc_ring.h"
 #include "device/driver.h"
+#include "net/esp_view.h"
 #include "packet/packet_pool.h"
 #include "policy/spd.h"
 #include "sa/sad.h"
@@ -62,7 +63,10 @@ class HostAddresses {
 class DataPath {
  public:
   explicit DataPath(uint32_t workers)
-      : spd(&quiescence), sad(&quiescence), host_addresses_(new HostAddresses) {
+      : spd(&quiescence),
+        sad(&quiescence),
+        host_addresses_(new HostAddresses),
+        encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())) {
     for (uint32_t i = 0; i < workers; ++i) {
       events.push_back(std::make_unique<SpscRing<DataPathEvent>>(1024));
       drops.push_back(std::make_unique<DropCounters>());
@@ -70,7 +74,10 @@ class DataPath {
       bells.push_back(std::make_unique<Doorbell>());
     }
   }
-  ~DataPath() { delete host_addresses_.load(); }
+  ~DataPath() {
+    delete host_addresses_.load();
+    delete encap_ports_.load();
+  }
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
 
@@ -87,6 +94,16 @@ class DataPath {
                                                         std::memory_order_acq_rel);
     quiescence.Retire([old] { delete old; });
     BumpGeneration();
+  }
+
+  // The UDP ports of this host that carry ESP, ascending: the standard one and those of SAs.
+  std::span<const uint16_t> encap_ports() const {
+    return *encap_ports_.load(std::memory_order_acquire);
+  }
+  void SetEncapPorts(std::vector<uint16_t> ports) {
+    const UdpPorts* old =
+        encap_ports_.exchange(new UdpPorts(std::move(ports)), std::memory_order_acq_rel);
+    quiescence.Retire([old] { delete old; });
   }
 
   Quiescence quiescence;
@@ -107,8 +124,10 @@ class DataPath {
   bool ike_bypass = true;
 
  private:
+  using UdpPorts = std::vector<uint16_t>;
   std::atomic<uint64_t> generation_{1};
   std::atomic<const HostAddresses*> host_addresses_;
+  std::atomic<const UdpPorts*> encap_ports_;
 };
 
 }  // namespace cygnet

@@ -48,7 +48,8 @@ void InboundPipeline::Admit(Packet* packet) {
 // Sets the item's SA when it is ESP for this host; takes the packet when it goes no further.
 DropReason InboundPipeline::Classify(InboundItem* item) {
   const IpPacketView& ip = item->view;
-  if (!ip.fragment) item->esp = ClassifyWirePacket(ip, item->packet->l3());
+  if (!ip.fragment)
+    item->esp = ClassifyWirePacket(ip, item->packet->l3(), ctx_->path->encap_ports());
   if (!IsForIpsec(*item)) return CheckClearPacket(*item);
   if (ip.fragment) return DropReason::kInFragment;
   switch (item->esp.kind) {
@@ -273,7 +274,7 @@ DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item
   item->view = *inner;
   item->path.sas[item->path.size++] = sa->sa;
   if (!inner->fragment) {
-    item->esp = ClassifyWirePacket(*inner, packet->l3());
+    item->esp = ClassifyWirePacket(*inner, packet->l3(), ctx_->path->encap_ports());
     if (item->esp.kind == WireKind::kEsp && IsForIpsec(*item)) {
       return item->path.size < kMaxTemplates ? FindSa(item) : DropReason::kInNested;
     }
