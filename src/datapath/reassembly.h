@@ -1,0 +1,119 @@
+// Reassembler: puts IP fragments together again (RFC 791, RFC 8200 section 4.5), which has to
+// happen before ESP input (RFC 4303 section 3.4.1). What it holds is bounded, in datagrams, in
+// fragments and in bytes: fragments come from anybody.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "datapath/fragment_piece.h"
+#include "packet/packet_batch.h"
+
+namespace cygnet {
+
+// One worker's. Owns the fragments it holds; each leaves as part of a whole packet, by the drop
+// sink with a reason, or recycled as the copy of one that is there. Nothing is allocated after
+// construction. Times are monotonic milliseconds.
+//
+// No ICMP "time exceeded" is sent: nobody could believe it, and it would answer forged fragments.
+class Reassembler {
+ public:
+  static constexpr uint32_t kMaxDatagrams = 256;  // in progress, refused ones among them
+  static constexpr uint32_t kMaxFragments = 64;   // of one datagram
+  // Of packet buffers, each counted whole: a fragment of 8 bytes costs a buffer all the same.
+  static constexpr uint32_t kMaxBytes = 1024 * 1024;
+  // From the first fragment to come. IPv4 as in Linux: the 60 – 120 s of RFC 1122 section 3.3.2 are
+  // more than 16-bit identifications last (RFC 4963). IPv6: RFC 8200.
+  static constexpr uint64_t kTimeoutV4Ms = 30'000;
+  static constexpr uint64_t kTimeoutV6Ms = 60'000;
+
+  // `sink` outlives this. `hash_seed`: random, so that nobody can fill one bucket on purpose.
+  Reassembler(DropSink* sink, uint64_t hash_seed);
+  // Gives back what is held, uncounted.
+  ~Reassembler();
+  Reassembler(const Reassembler&) = delete;
+  Reassembler& operator=(const Reassembler&) = delete;
+
+  // Takes ownership of a fragment, which `ip` describes. REQUIRES: ip.fragment. Returns the whole
+  // packet once its last missing piece is there, else nullptr. The whole packet parses (`ip` does
+  // not describe it), is no fragment, has at most kMaxIpPacket bytes from l3 on and kPacketTailroom
+  // behind; its headers, interface and offload state are those of the first fragment.
+  //
+  // Drops: kInBadHeader: ReadFragment refused it, or the whole packet would be malformed.
+  // kInFragmentOverlap: overlap of a byte, two different ends, or ECN marks that must not be joined
+  // (RFC 3168 section 5.3); by RFC 5722 the datagram goes and what comes of it later, until it
+  // would have timed out. kInFragmentMemory: a bound was met and the oldest datagram went; or no
+  // buffer; or more than kMaxFragments, which refuses the datagram as an overlap does.
+  // A fragment that is there already, byte for byte, is no drop.
+  Packet* Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms);
+
+  // Drops what has waited too long (kInFragmentTimeout). Looks at the oldest only: cheap enough for
+  // every burst.
+  void Expire(uint64_t now_ms);
+
+  bool Idle() const { return in_progress_ == 0; }
+  uint32_t in_progress() const { return in_progress_; }
+  uint32_t bytes_held() const { return bytes_held_; }
+
+ private:
+  static constexpr uint16_t kNone = 0xffff;
+  static constexpr uint32_t kBuckets = 2 * kMaxDatagrams;  // power of two
+
+  // Its fragments lie sorted by offset; no two overlap.
+  struct Datagram {
+    FragmentKey key;
+    uint64_t begun_ms = 0;
+    uint32_t end = 0;  // bytes of the whole datagram's data; 0 = the last piece is not there yet
+    uint32_t received = 0;
+    uint16_t next_header_at = 0;
+    uint16_t chain = kNone;  // next in its bucket, or in the free list
+    uint16_t older = kNone;
+    uint16_t newer = kNone;
+    uint8_t count = 0;
+    uint8_t ecn_seen = 0;                    // bit n: codepoint n
+    DropReason refused = DropReason::kNone;  // why, of a datagram that is given up
+    std::array<Fragment, kMaxFragments> fragments;
+
+    std::span<const Fragment> held() const { return {fragments.data(), count}; }
+    bool Whole() const { return end != 0 && received == end; }
+  };
+
+  // By age, one list per family: in each, all wait for the same span.
+  struct AgeList {
+    uint16_t oldest = kNone;
+    uint16_t newest = kNone;
+    uint64_t timeout_ms = 0;
+  };
+
+  enum class Fit : uint8_t { kFits, kDuplicate, kOverlap };
+  // `place` becomes the index that the piece has or would have.
+  static Fit FindPlace(const Datagram& datagram, const FragmentPiece& piece, uint32_t* place);
+  static void Insert(const FragmentPiece& piece, uint32_t place, Datagram* datagram);
+
+  AgeList& ListOf(IpFamily family) { return ages_[family == IpFamily::kV4 ? 0 : 1]; }
+  uint16_t* BucketOf(const FragmentKey& key);
+  uint16_t FindOrBegin(const FragmentKey& key, uint64_t now_ms);
+  void Link(uint16_t index, uint64_t now_ms);
+  void Unlink(uint16_t index);
+  uint16_t Oldest() const;
+  // Evicts the oldest until `bytes` more may be held. False: `keep` itself had to go.
+  bool MakeRoom(uint32_t bytes, uint16_t keep);
+  void Evict(uint16_t index, DropReason reason);
+  void DropHeld(Datagram* datagram, DropReason reason);
+  void Refuse(Datagram* datagram, Packet* packet, DropReason reason);
+  Packet* Unwrap(const FragmentPiece& atomic);
+  Packet* Join(uint16_t index);
+  Packet* Checked(Packet* whole);
+
+  DropSink* const sink_;
+  const uint64_t hash_seed_;
+  const std::unique_ptr<Datagram[]> datagrams_;
+  std::array<uint16_t, kBuckets> buckets_;
+  std::array<AgeList, 2> ages_;
+  uint16_t free_ = 0;
+  uint32_t in_progress_ = 0;
+  uint32_t bytes_held_ = 0;
+};
+
+}  // namespace cygnet
