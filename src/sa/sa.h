@@ -84,6 +84,7 @@ struct alignas(kCacheLine) OutboundSa {
   NextHop next_hop;
   // What the way to the peer carries, learnt from ICMP; 0 = what the wire does. Bytes of IP packet.
   std::atomic<uint32_t> path_mtu{0};
+  std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when it is forgotten
   SequenceCounter sequence;
 };
 
