@@ -13,13 +13,24 @@ namespace {
 
 constexpr uint32_t kQuoteV4 = 576 - 28;   // RFC 1812, section 4.3.2.3
 constexpr uint32_t kQuoteV6 = 1280 - 48;  // RFC 4443, section 2.4
+constexpr uint32_t kMinMtuV4 = 68;        // RFC 791: every link carries that
+constexpr uint32_t kMinMtuV6 = 1280;      // RFC 8200, section 5
 constexpr uint8_t kTtl = 64;
 
 bool IsIcmpError(const IpPacketView& ip) {
   if (ip.flow.proto == kProtoIcmp) {
     return ip.flow.sport != 0 && ip.flow.sport != 8;  // anything but echo: do not answer
   }
-  return ip.flow.proto == kProtoIcmpv6 && ip.flow.sport < 128;
+  constexpr uint16_t kRedirect = 137;
+  return ip.flow.proto == kProtoIcmpv6 && (ip.flow.sport < 128 || ip.flow.sport == kRedirect);
+}
+
+// A source that names a single host: not 0/8, 127/8, class D and E; not ::, ::1, multicast.
+bool IsOneHost(const IpAddress& a, IpFamily family) {
+  if (IsMulticastOrBroadcast(a, family) || a.IsAny()) return false;
+  if (family == IpFamily::kV4) return a.bytes[0] != 0 && a.bytes[0] != 127 && a.bytes[0] < 224;
+  static constexpr IpAddress kLoopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  return a != kLoopback;
 }
 
 // The answer comes from where the packet was going to: the one address that the host certainly
@@ -62,17 +73,26 @@ void WriteV6(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) 
 
 }  // namespace
 
+bool MayAnswerWithError(const Packet& packet, const IpPacketView& ip) {
+  const bool to_many_at_once = (packet.data()[0] & 1) != 0;  // Ethernet group address
+  return !IsIcmpError(ip) && !ip.later_fragment && !to_many_at_once &&
+         !IsMulticastOrBroadcast(ip.flow.daddr, ip.flow.family) &&
+         IsOneHost(ip.flow.saddr, ip.flow.family);
+}
+
 Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu,
                          PacketCache* cache) {
-  if (IsIcmpError(ip) || ip.later_fragment ||
-      IsMulticastOrBroadcast(ip.flow.daddr, ip.flow.family)) {
-    return nullptr;
-  }
-  Packet* out = cache->Take();
-  if (out == nullptr) return nullptr;
+  if (!MayAnswerWithError(packet, ip)) return nullptr;
   const bool v4 = ip.flow.family == IpFamily::kV4;
   const uint32_t quote = std::min(ip.total_length, v4 ? kQuoteV4 : kQuoteV6);
   const uint32_t headers = v4 ? 28 : 48;
+  mtu = v4 ? std::clamp(mtu, kMinMtuV4, 0xffffu) : std::max(mtu, kMinMtuV6);
+  Packet* out = cache->Take();
+  if (out == nullptr) return nullptr;
+  if (out->tailroom() < packet.l3_offset + headers + quote) {  // VLAN tags without end
+    cache->Give(out);
+    return nullptr;
+  }
   out->l3_offset = packet.l3_offset;
   out->interface = packet.interface;
   uint8_t* frame = out->Append(packet.l3_offset + headers + quote);
