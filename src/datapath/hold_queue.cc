@@ -1,0 +1,94 @@
+#include "datapath/hold_queue.h"
+
+#include <algorithm>
+
+namespace cygnet {
+
+HoldQueue::~HoldQueue() {
+  for (uint32_t i = 0; i < size_; ++i) sink_->Recycle(waiting_[i].packet);
+}
+
+bool HoldQueue::Hold(Packet* packet, uint64_t policy_number, uint64_t now_ms) {
+  if (size_ == kMaxPackets) return false;
+  PolicyState* state = Find(policy_number);
+  if (state == nullptr) {
+    if (policies_ == states_.size()) return false;  // all of them are being tried
+    state = &states_[policies_++];
+    *state = {.number = policy_number,
+              .interval_ms = kFirstIntervalMs,
+              .due_ms = now_ms + kFirstIntervalMs};
+  }
+  if (state->count == kMaxPerPolicy) return false;
+  next_due_ms_ = size_ == 0 ? state->due_ms : std::min(next_due_ms_, state->due_ms);
+  ++state->count;
+  waiting_[size_++] = {packet, policy_number};
+  return true;
+}
+
+HoldQueue::PolicyState* HoldQueue::Find(uint64_t policy_number) {
+  for (uint32_t i = 0; i < policies_; ++i) {
+    if (states_[i].number == policy_number) return &states_[i];
+  }
+  return nullptr;
+}
+
+// Moves the packets of the policies whose turn it is to `out`, in order; the others close up.
+uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Packet** out) {
+  for (uint32_t i = 0; i < policies_; ++i) {
+    PolicyState& state = states_[i];
+    state.trying = cause == Cause::kChange || now_ms >= state.due_ms;
+    if (state.trying) state.count = 0;
+  }
+  uint32_t taken = 0;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < size_; ++i) {
+    if (Find(waiting_[i].policy_number)->trying) {
+      out[taken++] = waiting_[i].packet;
+    } else {
+      waiting_[kept++] = waiting_[i];
+    }
+  }
+  size_ = kept;
+  return taken;
+}
+
+// What was tried in vain waits twice as long, or has waited long enough; policies without packets
+// are forgotten.
+void HoldQueue::FinishRetry(uint64_t now_ms, Cause cause) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < policies_; ++i) {
+    PolicyState& state = states_[i];
+    // A change came early: it does not count as one of the attempts.
+    if (state.trying && cause == Cause::kTime && state.count > 0) {
+      state.interval_ms *= 2;
+      state.due_ms = now_ms + state.interval_ms;
+      if (state.interval_ms >= kLastIntervalMs) DropAllOf(&state);
+    }
+    state.trying = false;
+    if (state.count > 0) states_[kept++] = state;
+  }
+  policies_ = kept;
+  UpdateNextDue();
+}
+
+void HoldQueue::DropAllOf(PolicyState* state) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < size_; ++i) {
+    if (waiting_[i].policy_number == state->number) {
+      sink_->Drop(waiting_[i].packet, DropReason::kOutHoldTimeout);
+    } else {
+      waiting_[kept++] = waiting_[i];
+    }
+  }
+  size_ = kept;
+  state->count = 0;
+}
+
+void HoldQueue::UpdateNextDue() {
+  next_due_ms_ = ~uint64_t{0};
+  for (uint32_t i = 0; i < policies_; ++i) {
+    next_due_ms_ = std::min(next_due_ms_, states_[i].due_ms);
+  }
+}
+
+}  // namespace cygnet
