@@ -84,7 +84,11 @@ class DataPath {
   // Raised by control with every change of SPD, SAD or host addresses: what workers cached before
   // holds no more.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
-  void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
+  void BumpGeneration() {
+    generation_.fetch_add(1, std::memory_order_acq_rel);
+    if (!hold_larval.load(std::memory_order_relaxed)) return;
+    for (auto& bell : bells) bell->Ring();  // what waited for this need not wait longer
+  }
 
   const HostAddresses& host_addresses() const {
     return *host_addresses_.load(std::memory_order_acquire);

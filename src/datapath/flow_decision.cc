@@ -140,6 +140,11 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (!ip.fragment || path.spd.Idle()) return false;
+  // IKE of this host, which may be in fragments, is told from the rest by its ports.
+  if (path.ike_bypass && ip.flow.proto == kProtoUdp &&
+      path.host_addresses().Contains(ip.flow.saddr, ip.flow.family)) {
+    return true;
+  }
   FlowKey flow = ip.flow;  // as a later fragment shows it
   flow.sport = 0;
   flow.dport = 0;

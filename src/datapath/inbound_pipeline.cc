@@ -4,6 +4,7 @@
 #include "datapath/inbound_pipeline.h"
 
 #include "datapath/flow_decision.h"
+#include "datapath/path_mtu.h"
 #include "esp/decapsulate.h"
 #include "net/ip_protocol.h"
 
@@ -35,14 +36,40 @@ void InboundPipeline::Admit(Packet* packet) {
       return;
     }
     item->view = *ip;
+    if (ip->fragment && !Reassemble(item)) return;
     const DropReason reason = Classify(item);
     if (item->packet == nullptr) return;
     if (reason != DropReason::kNone) {
-      ctx_->sink.Drop(packet, reason);
+      ctx_->sink.Drop(item->packet, reason);
       return;
     }
   }
   ++size_;
+}
+
+// Reassembly comes before ESP (RFC 4303 section 3.4.1): fragments to this host that are, or in UDP
+// may be, ESP are put together first. False: the packet waits for the others, or is gone.
+bool InboundPipeline::Reassemble(InboundItem* item) {
+  const FlowKey& flow = item->view.flow;
+  const bool esp = flow.proto == kProtoEsp;
+  if (!esp && (flow.proto != kProtoUdp || ctx_->path->spd.Idle())) return true;
+  if (!ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
+  item->packet = reassembler_.Add(item->packet, item->view, ctx_->now_ms);
+  if (item->packet == nullptr) return false;
+  item->view = *ParseIpPacket(item->packet->l3());  // the reassembler's promise: it parses
+  return true;
+}
+
+// Routers tell what our outer packets met (datapath/path_mtu.h says how far that is believed).
+void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
+  const auto error = ParseOuterIcmp(item.view, item.packet->l3());
+  if (!error || error->kind != OuterError::Kind::kPacketTooBig || !error->spi.has_value()) return;
+  const Sa* found =
+      ctx_->path->sad.LookupInbound(Spi(*error->spi), error->daddr, error->family, kProtoEsp);
+  OutboundSa* sa = found == nullptr ? nullptr : found->outbound();
+  if (sa == nullptr || !IsAbout(*error, *sa)) return;
+  const uint32_t wire_mtu = ctx_->path->interfaces[item.packet->interface].wire->mtu();
+  (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing else hangs on it
 }
 
 // Sets the item's SA when it is ESP for this host; takes the packet when it goes no further.
@@ -50,8 +77,12 @@ DropReason InboundPipeline::Classify(InboundItem* item) {
   const IpPacketView& ip = item->view;
   if (!ip.fragment)
     item->esp = ClassifyWirePacket(ip, item->packet->l3(), ctx_->path->encap_ports());
-  if (!IsForIpsec(*item)) return CheckClearPacket(*item);
-  if (ip.fragment) return DropReason::kInFragment;
+  if (!IsForIpsec(*item)) {
+    if (ip.flow.proto == kProtoIcmp || ip.flow.proto == kProtoIcmpv6) LearnFromIcmp(*item);
+    return CheckClearPacket(*item);
+  }
+  // Only what a device already opened gets here in pieces, and no device opens those.
+  if (ip.fragment) return DropReason::kInDeviceStale;
   switch (item->esp.kind) {
     case WireKind::kEspTooShort:
       return DropReason::kInTooShort;
@@ -186,6 +217,10 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
   // The trailer says whether it is a dummy packet; those move neither window nor counters, as in
   // the kernel.
   for (InboundItem& item : run) {
+    if (item.verdict == DropReason::kInAuthFailed && sa->esn &&
+        sa->replay.MayBeLate(item.esp.seq_low, item.seq)) {
+      item.verdict = DropReason::kInLateBeyondWindow;
+    }
     if (item.verdict != DropReason::kNone) continue;
     item.packet->TrimTo(item.packet->l3_offset + item.view.total_length);
     item.verdict = esp::ReadTrailer(*sa, *item.packet, item.esp.esp_offset, &item.trailer);

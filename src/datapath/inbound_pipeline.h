@@ -7,16 +7,24 @@
 #include "datapath/coalesce.h"
 #include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
+#include "datapath/reassembly.h"
 #include "datapath/worker_context.h"
 
 namespace cygnet {
 
 class InboundPipeline {
  public:
-  explicit InboundPipeline(WorkerContext* context) : ctx_(context) {}
+  // `random`: of this worker alone; seeds what others must not foresee.
+  InboundPipeline(WorkerContext* context, uint64_t random)
+      : ctx_(context), reassembler_(&context->sink, random) {}
 
   // Takes all packets of `in`, which came from the wire by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
+
+  // Between two bursts: forgets fragments that waited too long.
+  void RunTimers() {
+    if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
+  }
 
   // A look-aside engine finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
@@ -27,8 +35,10 @@ class InboundPipeline {
  private:
   // 1 – 3: classify, find the SA.
   void Admit(Packet* packet);
+  bool Reassemble(InboundItem* item);
   DropReason Classify(InboundItem* item);
   bool IsForIpsec(const InboundItem& item) const;
+  void LearnFromIcmp(const InboundItem& item);
   DropReason FindSa(InboundItem* item);
   DropReason CheckClearPacket(const InboundItem& item);
   // 4 – 10 for every layer of ESP a packet has, then to the host.
@@ -50,6 +60,7 @@ class InboundPipeline {
   FlowCache cache_;
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
+  Reassembler reassembler_;
   uint32_t size_ = 0;
   std::array<InboundItem, kMaxBatch> items_;
 };

@@ -152,12 +152,6 @@ TEST_F(InboundTest, SaForOutputOnlyDrops) {
   ExpectDrop(frame, DropReason::kInWrongDirection);
 }
 
-TEST_F(InboundTest, FragmentOfEspIsDropped) {
-  Bytes frame = Honest(1);
-  test::Put16(&frame, 20, 0x2000);
-  ExpectDrop(frame, DropReason::kInFragment);
-}
-
 TEST_F(InboundTest, EspWithoutUdpIsDroppedByAnEncapsulatedSa) {
   Reset({.encap = test::NatT()});
   SaSpec bare = test::MakeSpec();

@@ -3,7 +3,8 @@
 #include <cstring>
 
 #include "datapath/flow_decision.h"
-#include "datapath/icmp_error.h"
+#include "datapath/fragment.h"
+#include "datapath/path_mtu.h"
 #include "esp/encapsulate.h"
 
 namespace cygnet {
@@ -36,9 +37,27 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   }
   in->ReleaseAll();
   Flush();
-  if (!to_host_.empty()) {
-    ctx_->path->interfaces[interface].host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
-  }
+  AnswerToHost();
+}
+
+void OutboundPipeline::AnswerToHost() {
+  if (to_host_.empty()) return;
+  ctx_->path->interfaces[interface_].host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+}
+
+void OutboundPipeline::RunTimers() {
+  if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
+  if (hold_.Idle()) return;
+  hold_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
+    if (packet->interface != interface_) {  // a burst is of one interface
+      Flush();
+      AnswerToHost();
+      interface_ = packet->interface;
+    }
+    Admit(packet);
+  });
+  Flush();
+  AnswerToHost();
 }
 
 void OutboundPipeline::RunInjected(PacketBatch* in) {
@@ -67,19 +86,34 @@ void OutboundPipeline::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
-  const FlowDecision decision = Decide(*ip, packet->l3());
-  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
-  if (decision.acquire) Acquire(decision, ip->flow);
-  if (decision.action == FlowAction::kDrop) {
-    ctx_->sink.Drop(packet, decision.reason);
-    return;
+  if (!NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface_].ifindex)) {
+    AdmitIp(packet, *ip);
+  } else if (Packet* whole = reassembler_.Add(packet, *ip, ctx_->now_ms)) {
+    AdmitIp(whole, *ParseIpPacket(whole->l3()));  // the reassembler's promise: it parses
   }
-  if (packet->gso_type != GsoType::kNone) {
-    AdmitSegments(packet, *ip, decision.chain);
+}
+
+void OutboundPipeline::AdmitIp(Packet* packet, const IpPacketView& ip) {
+  const FlowDecision decision = Decide(ip, packet->l3());
+  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
+  if (decision.acquire) Acquire(decision, ip.flow);
+  if (decision.action == FlowAction::kDrop) {
+    HoldOrDrop(packet, decision);
+  } else if (packet->gso_type != GsoType::kNone) {
+    AdmitSegments(packet, ip, decision.chain);
   } else if (!FinishChecksum(packet)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
-  } else if (FitsOrTellSender(packet, *ip, ip->total_length, decision.chain)) {
-    Add(packet, *ip, decision.chain);
+  } else if (FitsOrTellSender(packet, ip, ip.total_length, decision.chain)) {
+    Add(packet, ip, decision.chain);
+  }
+}
+
+// Without larval_drop a packet waits for the SA that key management was just asked for.
+void OutboundPipeline::HoldOrDrop(Packet* packet, const FlowDecision& decision) {
+  if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
+    ctx_->sink.Drop(packet, decision.reason);
+  } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
+    ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
   }
 }
 
@@ -109,6 +143,7 @@ void OutboundPipeline::Acquire(const FlowDecision& decision, const FlowKey& flow
 uint32_t OutboundPipeline::InnerMtu(const IpPacketView& ip, const SaChain& chain) const {
   uint32_t mtu = ctx_->path->interfaces[interface_].wire->mtu();
   for (uint32_t i = chain.size; i-- > 0;) {
+    mtu = EffectivePathMtu(*chain.sas[i], mtu, ctx_->now);
     // What the transform before this one made has a plain header.
     const uint32_t outside = i == 0                                      ? OutsideLength(ip)
                              : chain.sas[i - 1]->family == IpFamily::kV4 ? 20u
@@ -118,12 +153,16 @@ uint32_t OutboundPipeline::InnerMtu(const IpPacketView& ip, const SaChain& chain
   return mtu;
 }
 
+// What is too big goes in fragments of the outer packet where that is allowed; else its sender has
+// to know (RFC 4301 section 8.2.1).
 bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
                                         const SaChain& chain) {
   if (chain.size == 0) return true;  // the port has the last word
   const uint32_t mtu = InnerMtu(ip, chain);
-  if (length <= mtu) return true;
-  if (ip.dont_fragment && !to_host_.full()) {
+  if (length <= mtu || !ip.dont_fragment) return true;
+  constexpr uint32_t kMinIpv6Mtu = 1280;  // a sender will not go below it
+  if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
+  if (!to_host_.full() && MayAnswerWithError(*packet, ip) && icmp_limiter_.Allow(ctx_->now_ms)) {
     if (Packet* answer = MakePacketTooBig(*packet, ip, mtu, &ctx_->caches.small)) {
       to_host_.Push(answer);
     }
@@ -206,7 +245,7 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
                          .binding = *binding,
                          .egress = last ? out.offload : nullptr,
                          .first_seq = first_seq,
-                         .path_mtu = out.wire->mtu(),
+                         .path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now),
                          .first_index = static_cast<uint16_t>(begin),
                          .items = run,
                          .jobs = &ctx_->jobs});
@@ -321,9 +360,10 @@ void OutboundPipeline::TransmitAll() {
     for (uint32_t i = 0; i < size_; ++i) {
       const OutboundItem& item = items_[i];
       if (item.egress != out) continue;
+      if (batch.full()) SendBatch(static_cast<uint8_t>(out), &batch);
       const DropReason reason = Guard(item);
       if (reason == DropReason::kNone) {
-        batch.Push(item.packet);
+        Send(item, &batch);
         continue;
       }
       if (item.chain.size > 0) {
@@ -332,11 +372,40 @@ void OutboundPipeline::TransmitAll() {
       }
       ctx_->sink.Drop(item.packet, reason);
     }
-    if (!batch.empty()) {
-      ctx_->path->interfaces[out].wire->Transmit(ctx_->number, &batch, &ctx_->sink);
-    }
+    SendBatch(static_cast<uint8_t>(out), &batch);
   }
   size_ = 0;
+}
+
+void OutboundPipeline::SendBatch(uint8_t egress, PacketBatch* batch) {
+  if (batch->empty()) return;
+  ctx_->path->interfaces[egress].wire->Transmit(ctx_->number, batch, &ctx_->sink);
+}
+
+// One packet that may leave: whole, or in fragments when the way to the peer is too narrow for it
+// and its DF bit allows that (RFC 4303 section 3.3.4).
+void OutboundPipeline::Send(const OutboundItem& item, PacketBatch* batch) {
+  Packet* packet = item.packet;
+  const Interface& out = ctx_->path->interfaces[item.egress];
+  const uint32_t wire_mtu = out.wire->mtu();
+  const uint32_t mtu = item.chain.size == 0 ? wire_mtu
+                                            : EffectivePathMtu(*item.chain.sas[item.chain.size - 1],
+                                                               wire_mtu, ctx_->now);
+  const uint32_t length = packet->length - packet->l3_offset;
+  const auto view = length > mtu ? ParseIpPacket(packet->l3()) : std::nullopt;
+  // What has DF, and an IPv6 packet that somebody else sent, is the port's or a router's to refuse.
+  const bool cut = view.has_value() && packet->gso_type == GsoType::kNone &&
+                   (view->flow.family == IpFamily::kV6 ? item.chain.size > 0 || !view->fragment
+                                                       : !view->dont_fragment);
+  if (!cut) {
+    batch->Push(packet);
+    return;
+  }
+  const auto emit = [&](Packet* fragment) {
+    if (batch->full()) SendBatch(item.egress, batch);
+    batch->Push(fragment);
+  };
+  (void)FragmentPacket(packet, *view, mtu, fragment_id_++, &ctx_->sink, emit);  // counted there
 }
 
 }  // namespace cygnet

@@ -3,8 +3,11 @@
 
 #include <array>
 
+#include "datapath/hold_queue.h"
+#include "datapath/icmp_error.h"
 #include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
+#include "datapath/reassembly.h"
 #include "datapath/segment.h"
 #include "datapath/worker_context.h"
 
@@ -12,12 +15,21 @@ namespace cygnet {
 
 class OutboundPipeline {
  public:
-  explicit OutboundPipeline(WorkerContext* context) : ctx_(context) {}
+  // `random`: of this worker alone; seeds what others must not foresee.
+  OutboundPipeline(WorkerContext* context, uint64_t random)
+      : ctx_(context),
+        reassembler_(&context->sink, random),
+        hold_(&context->sink),
+        fragment_id_(static_cast<uint32_t>(random >> 32)) {}
 
   // Takes all packets of `in`, which came from the host by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
   // Frames of control (DataPath::injected): they leave as they are.
   void RunInjected(PacketBatch* in);
+  // Between two bursts: tries again what waits for key management, forgets what waited too long.
+  void RunTimers();
+  // When RunTimers has something to do at the latest, monotonic milliseconds.
+  std::optional<uint64_t> NextTimerMs() const { return hold_.NextDueMs(); }
 
   // A look-aside engine finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
@@ -28,8 +40,11 @@ class OutboundPipeline {
  private:
   // 1 – 3: parse, decide.
   void Admit(Packet* packet);
+  void AdmitIp(Packet* packet, const IpPacketView& ip);
   FlowDecision Decide(const IpPacketView& ip, std::span<const uint8_t> l3);
   void Acquire(const FlowDecision& decision, const FlowKey& flow);
+  void HoldOrDrop(Packet* packet, const FlowDecision& decision);
+  void AnswerToHost();
   // 3b: super-packets are looked up once and cut here; what does not fit is answered.
   void AdmitSegments(Packet* packet, const IpPacketView& ip, const SaChain& chain);
   uint32_t InnerMtu(const IpPacketView& ip, const SaChain& chain) const;
@@ -45,10 +60,16 @@ class OutboundPipeline {
   void EndRound();
   void TransmitAll();
   DropReason Guard(const OutboundItem& item) const;
+  void Send(const OutboundItem& item, PacketBatch* batch);
+  void SendBatch(uint8_t egress, PacketBatch* batch);
 
   WorkerContext* const ctx_;
   FlowCache cache_;
   InFlight<OutboundItem> in_flight_;
+  Reassembler reassembler_;  // of the host's datagrams that ESP must protect whole
+  HoldQueue hold_;
+  IcmpLimiter icmp_limiter_;
+  uint32_t fragment_id_;  // of outer IPv6 packets
   uint8_t interface_ = 0;
   uint32_t size_ = 0;
   std::array<OutboundItem, kMaxBatch> items_;

@@ -2,7 +2,7 @@
 // the MTU they tell (RFC 1191, RFC 8201; RFC 4301 sections 6 and 8.2).
 //
 // An ICMP error is not authenticated, so it is believed as little as works (RFC 4301 section
-// 8.2.1). Only "packet too big" is acted upon, and only when it quotes the addresses and the SPI of
+// 6.1.1). Only "packet too big" is acted upon, and only when it quotes the addresses and the SPI of
 // an outbound SA of ours: who is not on the path has to guess the 32 bits of the SPI. The harm of
 // one that is believed is bounded: an MTU only ever shrinks, not below the family's floor, and
 // returns to the wire's after ten minutes. Other errors (unreachable, …) change nothing. In either

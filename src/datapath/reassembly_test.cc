@@ -85,9 +85,9 @@ class ReassemblyTest : public ReassemblyBase, public testing::WithParamInterface
 
 TEST_P(ReassemblyTest, AnyOrderGivesTheOriginal) {
   std::vector<Cut> cuts = {{0, 800}, {800, 1600}, {1600, 2400}, {2400, 3000, false}};
-  std::vector<int> order = {0, 1, 2, 3};
+  std::vector<std::size_t> order = {0, 1, 2, 3};
   do {
-    for (int i = 0; i < 3; ++i) EXPECT_THAT(Add(Piece(cuts[order[i]])), IsEmpty());
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_THAT(Add(Piece(cuts[order[i]])), IsEmpty());
     EXPECT_THAT(Add(Piece(cuts[order[3]])), ElementsAre(Whole()));
     EXPECT_TRUE(jumbo_);
     EXPECT_TRUE(reassembler_->Idle());
@@ -260,6 +260,16 @@ TEST_P(ReassemblyTest, OneDatagramMayNotHoldEverything) {
   EXPECT_EQ(AllDrops(), 0u);
   EXPECT_THAT(Add(Piece({n * 8, n * 8 + 8, false})), IsEmpty());
   EXPECT_EQ(Drops(DropReason::kInFragmentMemory), n + 1);
+  EXPECT_EQ(reassembler_->bytes_held(), 0u);
+}
+
+TEST_P(ReassemblyTest, ADatagramThatIsTheOldestGoesWithTheFragmentThatFindsNoRoom) {
+  data_ = Pattern(20 * 3000);
+  for (std::size_t i = 0; i < 15; ++i) Add(Piece({i * 3000, i * 3000 + 3000}));  // in jumbo buffers
+  EXPECT_EQ(AllDrops(), 0u);
+  EXPECT_THAT(Add(Piece({45000, 48000})), IsEmpty());
+  EXPECT_EQ(Drops(DropReason::kInFragmentMemory), 16u);
+  EXPECT_TRUE(reassembler_->Idle());
   EXPECT_EQ(reassembler_->bytes_held(), 0u);
 }
 

@@ -2,17 +2,28 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <string>
 
 namespace cygnet {
 
+namespace {
+
+uint64_t RandomWord() {
+  uint64_t word = 0;
+  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
+  return word;
+}
+
+}  // namespace
+
 Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
                const Clock* clock)
     : context_(path, number, pools, engines),
-      outbound_(&context_),
-      inbound_(&context_),
+      outbound_(&context_, RandomWord()),
+      inbound_(&context_, RandomWord()),
       clock_(clock) {}
 
 void Worker::Start() {
@@ -78,6 +89,8 @@ uint32_t Worker::RunOnce() {
   context_.now = clock_->WallSeconds();
   context_.now_ms = clock_->MonotonicNs() / 1'000'000;
   uint32_t received = PollEngines();
+  outbound_.RunTimers();
+  inbound_.RunTimers();
   if (context_.number == 0) received += TakeInjected();
   DataPath& path = *context_.path;
   for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
@@ -92,6 +105,15 @@ uint32_t Worker::RunOnce() {
     }
   }
   return received;
+}
+
+// Until the next timer, a second at most.
+int Worker::SleepMs() const {
+  constexpr uint64_t kLongest = 1000;
+  const auto due = outbound_.NextTimerMs();
+  if (!due.has_value()) return kLongest;
+  const uint64_t now = clock_->MonotonicNs() / 1'000'000;
+  return static_cast<int>(*due <= now ? 0 : std::min(*due - now, kLongest));
 }
 
 // Nothing to do: sleeps until a port or an engine has something. Offline meanwhile, so that control
@@ -120,7 +142,7 @@ void Worker::Sleep() {
   }
   if (idle) {
     if (!parked) context_.reader->Offline();
-    (void)poll(fds.data(), n, 1000);
+    (void)poll(fds.data(), n, SleepMs());
     if (!parked) context_.reader->Online();
   }
   for (uint32_t e = 0; e < context_.engines; ++e) context_.queues[e]->FinishWait();

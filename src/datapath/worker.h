@@ -25,6 +25,7 @@ class Worker {
   uint32_t PollEngines();
   uint32_t TakeInjected();
   uint64_t HeldEpoch() const;
+  int SleepMs() const;
   void Sleep();
 
   WorkerContext context_;

@@ -28,7 +28,6 @@ constexpr DropReasonInfo kInfo[] = {
     {"in-crypto-error", "crypto engine failed", "XfrmInStateProtoError"},
     {"in-device-error", "device reported an error", "XfrmInBufferError"},
     {"in-device-stale", "device opened it for an SA that is gone", "XfrmInBufferError"},
-    {"in-fragment", "fragment of an ESP packet", "XfrmInHdrError"},
     {"in-fragment-timeout", "the rest of the fragmented packet did not come in time", ""},
     {"in-fragment-overlap", "fragments overlap or do not fit together", ""},
     {"in-fragment-memory", "no room to wait for the rest of a fragmented packet", ""},

@@ -36,7 +36,6 @@ enum class DropReason : uint8_t {
   kInCryptoError,       // the engine could not run the job
   kInDeviceError,       // the device said so
   kInDeviceStale,       // opened by the device for another SA than the one that is there
-  kInFragment,          // a fragment of an ESP packet
   kInFragmentTimeout,   // the rest of the datagram did not come in time
   kInFragmentOverlap,   // fragments that overlap or do not fit together (RFC 5722, RFC 8200)
   kInFragmentMemory,    // no room to wait for the rest of the datagram

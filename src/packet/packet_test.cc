@@ -192,7 +192,7 @@ TEST(DropReasonTest, TableIsInTheOrderOfTheEnum) {
   EXPECT_EQ(Describe(DropReason::kInReplayDuplicate).name, "in-replay-duplicate");
   EXPECT_EQ(Describe(DropReason::kInAuthFailed).name, "in-auth-failed");
   EXPECT_EQ(Describe(DropReason::kInTemplateMismatch).name, "in-template-mismatch");
-  EXPECT_EQ(Describe(DropReason::kInFragment).name, "in-fragment");
+  EXPECT_EQ(Describe(DropReason::kInFragmentOverlap).name, "in-fragment-overlap");
   EXPECT_EQ(Describe(DropReason::kOutBadPacket).name, "out-bad-packet");
   EXPECT_EQ(Describe(DropReason::kOutGuard).name, "out-guard");
   EXPECT_EQ(Describe(DropReason::kPortFull).name, "port-full");
