@@ -192,6 +192,15 @@ TEST(MayBeLateTest, JumpOfHalfASubspaceOrMore) {
   }
 }
 
+// Numbers that the inference cannot have come to are nobody's late packet.
+TEST(MayBeLateTest, OnlyWhatTheInferenceGives) {
+  ReplayWindow w(State(64, 0x5'00010000), true);
+  EXPECT_FALSE(w.MayBeLate(1, 0x6'00000002));  // another low word
+  EXPECT_FALSE(w.MayBeLate(1, 0x7'00000001));  // more than a subspace ahead
+  EXPECT_FALSE(w.MayBeLate(1, 0x5'00000001));  // not ahead
+  EXPECT_EQ(w.lateness(), LatenessHistogram{});
+}
+
 TEST(MayBeLateTest, WithoutEsnNothingIsGuessed) {
   ReplayWindow w(State(64, 0xf0000000), false);
   EXPECT_FALSE(w.MayBeLate(1, 0x1'00000001));
