@@ -56,7 +56,8 @@ void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uin
 }
 
 DropReason EncapsulateTunnel(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
-                             uint32_t tfc, Packet* packet) {
+                             uint32_t path_mtu, Packet* packet) {
+  const uint32_t tfc = sa.tfc_pad == 0 ? 0 : TfcPadding(sa, ip.total_length, path_mtu);
   const uint32_t front = FrontLength(sa);
   const uint8_t next_header = ip.flow.family == IpFamily::kV4 ? kProtoIpip : kProtoIpv6;
   AppendTrailer(sa, ip.total_length, tfc, next_header, packet);
@@ -105,8 +106,7 @@ DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t se
                        uint32_t path_mtu, Packet* packet) {
   // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
   packet->TrimTo(packet->l3_offset + ip.total_length);
-  const uint32_t tfc = TfcPadding(sa, ip.total_length, path_mtu);
-  const uint32_t back = RoomBehind(sa, ip, path_mtu);
+  const uint32_t back = RoomBehind(sa, ip.total_length, path_mtu);
   if (packet->headroom() < FrontLength(sa) || packet->tailroom() < back) {
     return DropReason::kOutNoRoom;
   }
@@ -114,7 +114,7 @@ DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t se
   packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
   switch (sa.mode) {
     case SaMode::kTunnel:
-      return EncapsulateTunnel(sa, ip, seq, tfc, packet);
+      return EncapsulateTunnel(sa, ip, seq, path_mtu, packet);
     case SaMode::kBeet:
       return EncapsulateBeet(sa, ip, seq, packet);
     default:

@@ -5,26 +5,8 @@
 #include "base/endian.h"
 #include "esp/size.h"
 #include "net/esp_view.h"
-#include "net/ethernet.h"
 
 namespace cygnet::esp {
-
-void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
-  const uint8_t* old_front = packet->data();
-  if (growth >= 0) {
-    packet->Prepend(static_cast<uint32_t>(growth));
-  } else {
-    packet->TrimFront(static_cast<uint32_t>(-growth));
-  }
-  std::memmove(packet->data(), old_front, keep);
-}
-
-void WriteEtherType(IpFamily family, Packet* packet) {
-  if (packet->l3_offset >= kEthernetHeader) {
-    StoreBe16(packet->data() + packet->l3_offset - 2,
-              family == IpFamily::kV4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
-  }
-}
 
 void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint32_t tfc, uint8_t next_header,
                    Packet* packet) {

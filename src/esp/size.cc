@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "net/esp_view.h"
-
 namespace cygnet::esp {
 namespace {
 
@@ -34,10 +32,6 @@ uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_he
 
 }  // namespace
 
-uint32_t FrontLength(const OutboundSa& sa) {
-  return sa.header_length - 4u + kEspHeader + sa.layout.iv;  // the template ends with the SPI
-}
-
 uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip) {
   const bool v4 = ip.flow.family == IpFamily::kV4;
   switch (sa.mode) {
@@ -56,11 +50,6 @@ uint32_t TfcPadding(const OutboundSa& sa, uint32_t inner_length, uint32_t path_m
   if (sa.tfc_pad == 0) return 0;
   const uint32_t target = std::min(sa.tfc_pad, InnerMtu(sa, path_mtu, 0));
   return target > inner_length ? target - inner_length : 0;
-}
-
-uint32_t RoomBehind(const OutboundSa& sa, const IpPacketView& ip, uint32_t path_mtu) {
-  const uint32_t tfc = TfcPadding(sa, ip.total_length, path_mtu);
-  return tfc + PadFor(ProtectedLength(sa, ip) + tfc, sa.layout.align) + kTrailer + sa.layout.icv;
 }
 
 uint32_t WireLength(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_header) {

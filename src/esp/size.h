@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "net/esp_view.h"
 #include "net/flow_key.h"
 #include "sa/sa.h"
 
@@ -20,9 +21,9 @@ inline uint32_t IpHeaderOf(IpFamily family) {
 }
 
 // Pad bytes behind `payload` so that payload, padding and trailer are a multiple of `align`
-// (RFC 4303, section 2.4).
+// (RFC 4303, section 2.4). REQUIRES: `align` is a power of two, as that of every EspLayout is.
 inline uint32_t PadFor(uint32_t payload, uint32_t align) {
-  return (align - (payload + kTrailer) % align) % align;
+  return (0u - (payload + kTrailer)) & (align - 1);
 }
 
 // BEET: bytes of the pseudo-header in front of `options` bytes of IPv4 options: 4, and 4 of padding
@@ -31,7 +32,9 @@ inline uint32_t BeetPseudoHeader(uint32_t options) { return options == 0 ? 0 : 8
 
 // Headers in front of what ESP protects: outer IP header (tunnel and BEET), UDP header, ESP header,
 // IV. In transport mode the packet's own IP header is not counted.
-uint32_t FrontLength(const OutboundSa& sa);
+inline uint32_t FrontLength(const OutboundSa& sa) {
+  return sa.header_length - 4u + kEspHeader + sa.layout.iv;  // the template ends with the SPI
+}
 
 // Bytes of the packet that ESP protects and lifetimes count: the inner packet of a tunnel; in
 // transport mode what follows the headers that stay outside; BEET: what follows the inner IP
@@ -42,8 +45,12 @@ uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip);
 // but not beyond what fits `path_mtu`. 0 in other modes.
 uint32_t TfcPadding(const OutboundSa& sa, uint32_t inner_length, uint32_t path_mtu);
 
-// Room that Encapsulate needs behind the IP packet.
-uint32_t RoomBehind(const OutboundSa& sa, const IpPacketView& ip, uint32_t path_mtu);
+// Room that Encapsulate asks for behind an IP packet of this length: for the longest padding there
+// may be.
+inline uint32_t RoomBehind(const OutboundSa& sa, uint32_t inner_length, uint32_t path_mtu) {
+  const uint32_t tfc = sa.tfc_pad == 0 ? 0 : TfcPadding(sa, inner_length, path_mtu);
+  return tfc + (sa.layout.align - 1u) + kTrailer + sa.layout.icv;
+}
 
 // Length of the ESP packet that carries an inner packet of `inner_length` bytes, without TFC
 // padding. `inner_header`: transport mode, the bytes that stay outside; BEET, the inner IP header

@@ -299,8 +299,8 @@ TEST(TfcTest, RoomBehindIsAskedForInFull) {
     Packet* packet = test::MakePacket(&test::EspPools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
     const uint32_t capacity = packet->capacity;
     const auto view = ParseIpPacket(packet->l3());
-    const uint32_t room = esp::RoomBehind(*sa->outbound(), *view, 1500);
-    EXPECT_EQ(room, 670u + 2 + 2 + 16);
+    const uint32_t room = esp::RoomBehind(*sa->outbound(), view->total_length, 1500);
+    EXPECT_EQ(room, 670u + 3 + 2 + 16);
     packet->capacity = packet->head + packet->length + room - missing;
     EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet),
               missing == 0 ? DropReason::kNone : DropReason::kOutNoRoom);
