@@ -1,13 +1,12 @@
-"""A second opinion on ESP with AES-GCM, written from RFC 4303 and RFC 4106 on nothing but the
-cipher of python3-cryptography. It does what Scapy 2.5 does not: ICVs of 8 and 12 bytes, any pad
-bytes, malformed packets that still authenticate, and a look at what is inside the trailer.
+"""A second opinion on ESP, written from RFC 4303: it seals and opens one SA's packets by a suite of
+espsuites.py. It does what Scapy 2.5 does not: every suite, ESN with authenticators, any pad bytes,
+malformed packets that still authenticate, and a look at what is inside the trailer.
 """
 
 import os
 import struct
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from espsuites import BadIcv, Gcm
 
 
 class Refused(Exception):
@@ -28,60 +27,57 @@ class Opened:
 
 
 class EspJudge:
-    """One SA: key with the salt at its end, as everywhere in XFRM."""
+    """One SA. key: all material of the suite, in the order of espsuites.py; without a suite it is
+    AES-GCM with an ICV of `icv` bytes."""
 
-    def __init__(self, spi, key, icv=16, esn=False, seq=0):
+    def __init__(self, spi, key, icv=16, esn=False, seq=0, suite=None):
         self.spi = spi
-        self.key, self.salt = key[:-4], key[-4:]
-        self.icv = icv
+        self.material = key
+        self.key, self.salt = key[:-4], key[-4:]  # of AES-GCM
+        self.suite = suite or Gcm("gcm", len(key) - 4, icv)
+        self.icv = self.suite.icv
         self.esn = esn
         self.seq = seq  # last one sent
         self.ivs = set()  # of all packets opened
 
-    def _aad(self, seq):
-        if self.esn:  # RFC 4106, section 5
-            return struct.pack("!III", self.spi, seq >> 32, seq & 0xffffffff)
-        return struct.pack("!II", self.spi, seq)
+    def _high(self, seq):
+        return struct.pack("!I", seq >> 32) if self.esn else b""
 
     def seal_text(self, text, seq=None, iv=None):
         """ESP header to ICV; `text` is everything that is encrypted, trailer included."""
         if seq is None:
             self.seq += 1
             seq = self.seq
-        iv = os.urandom(8) if iv is None else iv
-        cipher = Cipher(algorithms.AES(self.key), modes.GCM(self.salt + iv)).encryptor()
-        cipher.authenticate_additional_data(self._aad(seq))
-        sealed = cipher.update(text) + cipher.finalize()
-        return (struct.pack("!II", self.spi, seq & 0xffffffff) + iv + sealed
-                + cipher.tag[:self.icv])
+        iv = os.urandom(self.suite.iv_size) if iv is None else iv
+        header = struct.pack("!II", self.spi, seq & 0xffffffff)
+        return header + iv + self.suite.seal(self.material, header, self._high(seq), iv, text)
 
     def seal(self, payload, next_header, seq=None, iv=None, extra_pad=0):
-        pad = -(len(payload) + 2) % 4 + extra_pad
+        """extra_pad: bytes more than needed, a multiple of the alignment."""
+        pad = -(len(payload) + 2) % self.suite.align + extra_pad
         text = payload + bytes(range(1, pad + 1)) + bytes([pad, next_header])
         return self.seal_text(text, seq, iv)
 
     def open(self, esp, seq_high=0):
         """Checks what a receiver could: ICV, alignment, pad bytes, an IV not seen before."""
-        if len(esp) < 8 + 8 + 2 + self.icv:
+        suite = self.suite
+        if len(esp) < 8 + suite.iv_size + 2 + suite.icv:
             raise Refused(f"{len(esp)} bytes are too few")
         spi, low = struct.unpack("!II", esp[:8])
         if spi != self.spi:
             raise Refused(f"SPI {spi:#x}, not {self.spi:#x}")
         seq = seq_high << 32 | low
-        iv, sealed, tag = esp[8:16], esp[16:len(esp) - self.icv], esp[len(esp) - self.icv:]
-        cipher = Cipher(algorithms.AES(self.key),
-                        modes.GCM(self.salt + iv, tag, min_tag_length=8)).decryptor()
-        cipher.authenticate_additional_data(self._aad(seq))
+        iv, sealed = esp[8:8 + suite.iv_size], esp[8 + suite.iv_size:]
         try:
-            text = cipher.update(sealed) + cipher.finalize()
-        except InvalidTag:
+            text = suite.open(self.material, esp[:8], self._high(seq), iv, sealed)
+        except BadIcv:
             raise Refused("ICV wrong") from None
-        if len(text) % 4:
-            raise Refused(f"{len(text)} bytes of text: not a multiple of 4")
+        if len(text) % suite.align:
+            raise Refused(f"{len(text)} bytes of text: not a multiple of {suite.align}")
         opened = Opened(seq, iv, text)
         if opened.padding != bytes(range(1, len(opened.padding) + 1)):
             raise Refused(f"pad bytes {opened.padding.hex()}, not 1, 2, 3 …")
-        if iv in self.ivs:
+        if iv and iv in self.ivs:
             raise Refused(f"IV {iv.hex()} was used before")
         self.ivs.add(iv)
         return opened

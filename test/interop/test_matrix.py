@@ -1,0 +1,366 @@
+#!/usr/bin/python3
+"""The matrix: mode x families x suite x ESN x UDP encapsulation x placement, both directions, on a
+real wire. For each placement one daemon gets all SAs and policies by one unmodified `ip -batch`; the
+host's real stack and the peer then exchange UDP datagrams by every one of them; what was seen is
+recorded, and judged afterwards:
+
+  espjudge.py   every packet of the host; seals for the host what Scapy does not
+  Scapy         all suites but those that it lacks (espsuites.py: scapy_names), ESN only of AEADs;
+                it knows no BEET: there it takes part as a transport-mode peer of the outer addresses
+  tshark        what Wireshark 4.0 has (espsuites.py: tshark_names); no ESN. Of XCBC and CMAC it
+                decrypts, but does not check the ICV
+"""
+
+import collections
+import os
+import socket
+import struct
+import subprocess
+import unittest
+
+from scapy.layers.ipsec import IPSecIntegrityError
+from scapy.utils import PcapWriter
+
+import matrixcases as mx
+import suite
+from espjudge import Refused
+from matrixcases import AF, HEADER, HOST, INNER, OUTER, PEER, UDP_PROTO
+from rawwire import FrameSocket, Peer, inside, sysctl
+
+IP_RECVTTL, IP_MTU_DISCOVER, PMTUDISC_DO, PMTUDISC_DONT = 12, 10, 2, 0  # linux/in.h
+CHUNK = 24  # datagrams under way at once: fewer than any queue holds
+OUTBOUND = ({"tos": 0x00, "ttl": 64, "df": True}, {"tos": 0xb8, "ttl": 33, "df": False},
+            {"tos": 0x2b, "ttl": 7, "df": False})  # options of the host's socket, packet by packet
+SIZES = (20, 300, 1290)  # of its datagrams; up to 15 more
+INBOUND = 2
+TALLY = collections.defaultdict(collections.Counter)
+
+
+def spi_and_ends(frame):
+    """SPI of a frame that is ESP, plain or in UDP; else None."""
+    kind = {b"\x08\x00": 4, b"\x86\xdd": 6}.get(frame[12:14])
+    if kind is None:
+        return None
+    at, proto = 14 + HEADER[kind], frame[23 if kind == 4 else 20]
+    if proto == UDP_PROTO and frame[at:at + 4] == struct.pack("!HH", mx.NAT_T, mx.NAT_T):
+        at += 8
+    elif proto != mx.ESP_PROTO:
+        return None
+    return int.from_bytes(frame[at:at + 4], "big")
+
+
+def stack_port(frame):
+    """Destination port of a frame that is the host's datagram in clear; else None."""
+    kind = {b"\x08\x00": 4, b"\x86\xdd": 6}.get(frame[12:14])
+    if kind is None or frame[23 if kind == 4 else 20] != UDP_PROTO:
+        return None
+    at = 14 + HEADER[kind]
+    sport, dport = struct.unpack("!HH", frame[at:at + 4])
+    return dport if sport == mx.HOST_PORT else None
+
+
+def with_checksum(packet):
+    """The stack leaves the UDP checksum to the device: this is what it means."""
+    kind = packet[0] >> 4
+    at = HEADER[kind]
+    found, _ = mx.fields(packet)
+    ends = [socket.inet_ntop(AF[kind], a) for a in found["ends"]]
+    sport, dport = struct.unpack("!HH", packet[at:at + 4])
+    return packet[:at] + mx.udp_datagram(ends, sport, dport, packet[at + 8:])
+
+
+def payload_of(case, number, inbound):
+    """Different for every packet; sizes such that every pad length occurs with every suite."""
+    size = SIZES[number] + (case.number // len(mx.SUITES) + 5 * number + case.number) % 16
+    head = struct.pack("!IBB", case.number, number, inbound)
+    return head + bytes((i * 7 + case.number) & 0xff for i in range(size - len(head)))
+
+
+class Matrix:
+    """One placement; the classes at the end say which."""
+
+    placement = ""
+    daemon_keys = ""
+    offload = None
+    effective = "software"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.host = cls.make_host()
+        cls.peer = cls.own(Peer(cls.host))
+        cls.host.start([{"offload": "crypto", "sa_limit": 10_000}], cls.daemon_keys)
+        cls._addresses()
+        cls.cases = [c for c in mx.all_cases(cls.placement) if cls._takes_part(c)]
+        cls.by_spi = {c.spis[HOST]: c for c in cls.cases}
+        cls._install()
+        cls.before = suite.counters(cls.host), cls.host.show("dev")[0]["offload"]
+        cls.sent = {}      # (case, packet): what the host's stack sent
+        cls.on_wire = collections.defaultdict(list)  # case: frames of the host
+        cls.strays = []    # frames of no SA
+        cls.got = {}       # payload: (source, TOS, TTL)
+        for number in range(len(OUTBOUND)):
+            cls._host_sends(number)
+        for number in range(INBOUND):
+            cls._peer_sends(number)
+        cls.after = suite.counters(cls.host), cls.host.show("dev")[0]["offload"]
+        cls.sas = {int(sa["spi"], 16): sa for sa in cls.host.show("sa")}
+
+    @classmethod
+    def _addresses(cls):
+        ns, mac = cls.host.ns, cls.peer.mac.hex(":")
+        sysctl(ns, "net.ipv6.conf.nic0.addr_gen_mode", 1)
+        for command in (
+                f"addr add {OUTER[4][HOST]}/24 dev nic0",
+                f"addr add {OUTER[6][HOST]}/64 dev nic0 nodad",
+                f"addr add {INNER[4][HOST]}/32 dev lo", f"addr add {INNER[6][HOST]}/128 dev lo nodad",
+                f"neigh add {OUTER[4][PEER]} lladdr {mac} dev nic0 nud permanent",
+                f"neigh add {OUTER[6][PEER]} lladdr {mac} dev nic0 nud permanent",
+                f"route add 10.2.0.0/16 via {OUTER[4][PEER]} dev nic0 src {INNER[4][HOST]}",
+                f"-6 route add fd00:2::/32 via {OUTER[6][PEER]} dev nic0 src {INNER[6][HOST]}"):
+            ns.ip(command)
+        cls.stack = cls.own(FrameSocket(ns, "nic0"))
+        cls.udp = {}
+        with inside(ns):
+            for family in (4, 6):
+                cls.udp[family] = cls.own(socket.socket(AF[family], socket.SOCK_DGRAM))
+        cls.udp[6].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        for level, options in ((4, (socket.IP_RECVTOS, IP_RECVTTL)),
+                               (6, (socket.IPV6_RECVTCLASS, socket.IPV6_RECVHOPLIMIT))):
+            for option in options:
+                cls.udp[level].setsockopt(
+                    socket.IPPROTO_IP if level == 4 else socket.IPPROTO_IPV6, option, 1)
+            cls.udp[level].bind(("", mx.HOST_PORT))
+            cls.udp[level].settimeout(0.5 * suite.SLOWNESS)
+
+    @classmethod
+    def _takes_part(cls, case):
+        return True
+
+    @classmethod
+    def _install(cls):
+        """All at once. A command that is refused costs its own case only."""
+        lines = [(case, line) for case in cls.cases for line in case.commands(cls.offload)]
+        path = os.path.join(cls.workdir, "matrix.batch")
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(f"xfrm {line}\n" for _, line in lines)
+        result = cls.host.ns.run([cls.host.cygnet.command, "exec", "--", "ip", "-force", "-batch",
+                                  path], check=False, timeout=60 * suite.SLOWNESS)
+        cls.refused, said = {}, ""
+        for line in result.stderr.splitlines():
+            if line.startswith("Command failed"):
+                case, command = lines[int(line.rsplit(":", 1)[1]) - 1]
+                cls.refused.setdefault(case, f"{said}: {command}")
+            else:
+                said = line
+        cls.installed = [c for c in cls.cases if c not in cls.refused]
+
+    # --- The exchange ---
+
+    @classmethod
+    def _host_sends(cls, number):
+        for udp in cls.udp.values():
+            cls._options(udp, **OUTBOUND[number])
+        for at in range(0, len(cls.installed), CHUNK):
+            chunk = cls.installed[at:at + CHUNK]
+            for case in chunk:
+                cls.udp[case.shape.inner].sendto(payload_of(case, number, 0),
+                                                 (case.shape.ends[PEER], case.port))
+            for frame in cls.stack.frames(stack_port, len(chunk), suite.SLOWNESS):
+                cls.sent[stack_port(frame) - mx.FIRST_PORT, number] = with_checksum(frame[14:])
+            for frame in cls.peer.wire.frames(spi_and_ends, len(chunk), suite.SLOWNESS):
+                case = cls.by_spi.get(spi_and_ends(frame))
+                (cls.on_wire[case.number] if case else cls.strays).append(frame)
+
+    @staticmethod
+    def _options(udp, tos, ttl, df):
+        if udp.family == socket.AF_INET:
+            udp.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+            udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DO if df else PMTUDISC_DONT)
+        else:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+
+    @classmethod
+    def _peer_sends(cls, number):
+        for at in range(0, len(cls.installed), CHUNK):
+            chunk = cls.installed[at:at + CHUNK]
+            for case in chunk:
+                by_scapy = case.scapy_can and (case.number + number) % 2 == 0
+                cls.peer.send_ip(case.inbound(payload_of(case, number, 1), by_scapy, ce=number))
+                TALLY[cls.placement]["sealed by Scapy" if by_scapy else "sealed by espjudge"] += 1
+            for family, udp in cls.udp.items():
+                for _ in [c for c in chunk if c.shape.inner == family]:
+                    cls._host_gets(udp)
+
+    @classmethod
+    def _host_gets(cls, udp):
+        try:
+            payload, control, _, source = udp.recvmsg(2000, 200)
+        except TimeoutError:
+            return
+        level, tos, ttl = ((socket.IPPROTO_IP, socket.IP_TOS, socket.IP_TTL)
+                           if udp.family == socket.AF_INET else
+                           (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, socket.IPV6_HOPLIMIT))
+        found = {kind: int.from_bytes(value, "little") for of, kind, value in control if of == level}
+        cls.got[payload] = (source[:2], found.get(tos), found.get(ttl))
+
+    # --- The verdict ---
+
+    def each(self, cases, judge):
+        """A sub-test for each case that fails; no more than a page of them."""
+        failures = 0
+        for case in cases:
+            try:
+                judge(case)
+            except (mx.Wrong, Refused, IPSecIntegrityError, TypeError) as error:
+                failures += 1
+                if failures <= 12:
+                    with self.subTest(case.name):
+                        self.fail(f"{type(error).__name__}: {error}")
+        if failures > 12:
+            self.fail(f"{failures} of {len(cases)} cases failed")
+
+    def test_every_command_was_taken(self):
+        def judge(case):
+            if case in self.refused:
+                raise mx.Wrong(self.refused[case])
+        self.each(self.cases, judge)
+        TALLY[self.placement]["cases"] = len(self.installed)
+
+    def outbound(self, case):
+        frames = self.on_wire[case.number]
+        mx.expect("number of packets on the wire", len(frames), len(OUTBOUND))
+        for count, frame in enumerate(frames, 1):
+            mx.expect("ends of the frame", (frame[:6], frame[6:12]),
+                      (self.peer.mac, self.peer.host_mac))
+            original, packet = self.sent[case.number, count - 1], frame[14:]
+            payload = payload_of(case, count - 1, 0)
+            mx.expect("datagram of the stack", original[HEADER[case.shape.inner] + 8:], payload)
+            opened = case.judge_outbound(packet, original, count)
+            self.pad_lengths[case.suite.name].add(len(opened.padding))
+            TALLY[self.placement]["opened by espjudge"] += 1
+            if case.scapy_can:
+                mx.expect("what Scapy finds", case.scapy_opens(packet, count),
+                          original[HEADER[case.shape.inner]:])
+                TALLY[self.placement]["opened by Scapy"] += 1
+
+    def test_every_packet_of_the_host(self):
+        self.pad_lengths = collections.defaultdict(set)
+        for shape in mx.SHAPES:
+            cases = [c for c in self.installed if c.shape is shape]
+            self.each(cases, self.outbound)
+        self.assertEqual(self.strays, [])
+        for name in {c.suite.name for c in self.installed}:
+            self.assertEqual(self.pad_lengths[name], set(range(mx.SUITES[name].align)), name)
+
+    def test_every_packet_for_the_host(self):
+        def judge(case):
+            for number in range(INBOUND):
+                payload = payload_of(case, number, 1)
+                mx.expect("whether the host got the packet", payload in self.got, True)
+                # CE of the outer header gets inside, and nothing else.
+                expected = (case.shape.ends[PEER], case.port), 0x2a + number, 77
+                mx.expect("source, TOS and TTL", self.got[payload], expected)
+        self.each(self.installed, judge)
+        self.assertEqual(len(self.got), len(self.installed) * INBOUND)
+
+    def test_counters(self):
+        self.assertEqual(suite.difference(self.before[0], self.after[0]), {})
+
+        def judge(case):
+            for i, count, what in ((HOST, len(OUTBOUND), "oseq"), (PEER, INBOUND, "seq")):
+                sa = self.sas[case.spis[i]]
+                mx.expect("packets of the SA", sa["usage"]["packets"], count)
+                mx.expect(what, sa["replay"][what], case.first + count)
+        self.each(self.installed, judge)
+
+    def test_placement(self):
+        def judge(case):
+            for i, direction in ((HOST, "out"), (PEER, "in")):
+                for place in self.sas[case.spis[i]]["placements"]:
+                    if place["direction"] == direction:
+                        self.judge_place(place)
+        self.each(self.installed, judge)
+        device = {name: self.after[1][name] - self.before[1][name] for name in ("sealed", "opened")}
+        done = len(self.installed) if self.effective == "crypto" else 0
+        self.assertEqual(device, {"sealed": done * len(OUTBOUND), "opened": done * INBOUND})
+
+    def judge_place(self, place):
+        mx.expect("placement", place["effective"], self.effective)
+
+    def test_tshark(self):
+        pcap = os.path.join(self.workdir, "matrix.pcap")
+        cases = [c for c in self.installed if c.tshark_can]
+        frames = [(c, number, frame) for c in cases
+                  for number, frame in enumerate(self.on_wire[c.number])]
+        with PcapWriter(pcap, linktype=1) as writer:
+            for _, _, frame in frames:
+                writer.write(frame)
+        rows = self._tshark(pcap, cases)
+        self.assertEqual(len(rows), len(frames))
+        found = {c.number: [] for c in cases}
+        for (case, number, _), row in zip(frames, rows):
+            found[case.number].append((number, row))
+
+        def judge(case):
+            for number, (payload, good) in found[case.number]:
+                mx.expect("what tshark finds", payload, payload_of(case, number, 0).hex())
+                if "no checking" not in case.suite.tshark_names[1]:
+                    mx.expect("tshark's opinion of the ICV", good, "1")
+                TALLY[self.placement]["opened by tshark"] += 1
+        self.each(cases, judge)
+
+    def _tshark(self, pcap, cases):
+        """[(payload of the innermost UDP datagram, whether the ICV is good)], frame by frame."""
+        config = os.path.join(self.workdir, "wireshark")
+        os.makedirs(config, exist_ok=True)
+        with open(os.path.join(config, "esp_sa"), "w", encoding="utf-8") as f:
+            for case in cases:
+                family, ends = case.shape.outer, OUTER[case.shape.outer]
+                columns = (f"IPv{family}", *ends, f"{case.spis[HOST]:#010x}",
+                           *case.suite.tshark(case.keys[HOST]))
+                f.write(",".join(f'"{column}"' for column in columns) + "\n")
+        argv = ["tshark", "-r", pcap, "-o", "esp.enable_encryption_decode:TRUE",
+                "-o", "esp.enable_authentication_check:TRUE", "-T", "fields", "-E", "occurrence=l",
+                "-e", "udp.payload", "-e", "esp.icv_good"]
+        result = subprocess.run(argv, env={**os.environ, "WIRESHARK_CONFIG_DIR": config}, check=True,
+                                capture_output=True, text=True, timeout=60 * suite.SLOWNESS)
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+class Software(Matrix, suite.Case):
+    placement = "software"
+
+
+class Offload(Matrix, suite.Case):
+    """The software NIC does what its capabilities name."""
+
+    placement = "crypto"
+    effective = "crypto"
+    offload = "nic0"
+
+    @classmethod
+    def _takes_part(cls, case):
+        caps = cls.host.show("dev")[0]["offload"]["capabilities"]
+        return case in cls._capable(caps, [case])
+
+    @classmethod
+    def _capable(cls, caps, cases):
+        return [c for c in cases if c.shape.mode in caps and caps[c.shape.mode]]
+
+
+def tearDownModule():
+    print("\nplacement".ljust(24) + "cases".rjust(7) + "".join(
+        name.rjust(22) for name in COLUMNS))
+    for placement, tally in TALLY.items():
+        print(placement.ljust(23) + str(tally["cases"]).rjust(7) + "".join(
+            str(tally[name]).rjust(22) for name in COLUMNS))
+
+
+COLUMNS = ("opened by espjudge", "opened by Scapy", "opened by tshark", "sealed by espjudge",
+           "sealed by Scapy")
+
+if __name__ == "__main__":
+    suite.main()
