@@ -1,4 +1,5 @@
 // Engine over Intel's multi-buffer library: SIMD lanes across packets and SAs.
+#include "base/check.h"
 #include "crypto/engines/ipsec_mb_queue.h"
 
 namespace cygnet {
@@ -31,6 +32,7 @@ class IpsecMbEngine final : public CryptoEngine {
   }
 
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
+    CYGNET_CHECK(keys_ != nullptr);
     (void)number;  // sessions are not written to: any queue serves any of them
     return std::make_unique<ipsec_mb::Queue>(ipsec_mb::CreateManager(),
                                              ipsec_mb::CreateNarrowManager());

@@ -24,16 +24,18 @@ Manager CreateNarrowManager();
 // Whether lanes are 512 bits wide.
 bool HasWideLanes(const IMB_MGR& manager);
 
+inline constexpr std::size_t kAesScheduleBytes = 240;  // 15 round keys
+
 struct AesKeys {
-  alignas(16) std::array<uint8_t, 16 * 15> encrypt;
-  alignas(16) std::array<uint8_t, 16 * 15> decrypt;
+  alignas(16) std::array<uint8_t, kAesScheduleBytes> encrypt;
+  alignas(16) std::array<uint8_t, kAesScheduleBytes> decrypt;
 };
 struct Des3Keys {
   std::array<std::array<uint64_t, 16>, 3> schedules;
   std::array<const uint64_t*, 3> pointers;  // what a job names
 };
 struct MacKeys {
-  alignas(16) std::array<uint8_t, 16 * 15> chaining;  // CMAC: expanded
+  alignas(16) std::array<uint8_t, kAesScheduleBytes> chaining;  // CMAC: expanded
   alignas(16) std::array<uint8_t, 64> first;   // HMAC: state behind K ⊕ ipad; else a subkey
   alignas(16) std::array<uint8_t, 64> second;  // HMAC: state behind K ⊕ opad; else a subkey
 };
