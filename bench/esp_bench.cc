@@ -263,7 +263,7 @@ void RegisterAll() {
     for (const Direction d : {Direction::kOut, Direction::kIn}) {
       const EngineInfo* best = nullptr;
       for (const EngineInfo* info : BuiltinEngines()) {
-        if (info->probe() == 0) continue;
+        if (info->kind != EngineKind::kCpu || info->probe() == 0) continue;
         if (best == nullptr || info->probe() > best->probe()) best = info;
         Register("engine/" + std::string(info->name), d, size, Engine, info, d, size);
       }

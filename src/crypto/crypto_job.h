@@ -33,7 +33,7 @@ struct CryptoJob {
   // then over a word that is not sent (sequence high, RFC 4303 section 2.2.1) when there is one.
   const uint8_t* auth_begin = nullptr;
   uint32_t esn_high = 0;
-  bool append_esn_high = false;
+  bool append_esn_high = false;  // REQUIRES then: the ICV lies right behind the text
   CryptoStatus status = CryptoStatus::kPending;
   uint16_t index = 0;  // of the packet in its owner's arrays; the engine leaves it alone
   uint32_t tag = 0;    // likewise: where an asynchronous job's owner parked the packet

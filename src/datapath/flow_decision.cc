@@ -60,12 +60,6 @@ bool Fulfils(const Template& tmpl, const Sa& sa) {
          (tmpl.saddr.IsAny() || tmpl.saddr == spec.saddr);
 }
 
-bool SelectorAdmits(const Selector& selector, const FlowKey& flow) {
-  const bool all = selector.prefixlen_d == 0 && selector.prefixlen_s == 0 && selector.proto == 0 &&
-                   selector.dport_mask == 0 && selector.sport_mask == 0;
-  return all || selector.Matches(flow, 0);
-}
-
 bool IsTransport(const Sa& sa) { return sa.spec().mode == SaMode::kTransport; }
 
 // The templates, outermost (last) first, against the SAs the packet came by, outermost first
@@ -159,7 +153,7 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
                            std::span<const Sa* const> secpath) {
   bool tunnelled = false;
   for (const Sa* sa : secpath) {
-    if (!SelectorAdmits(sa->spec().selector, flow)) {
+    if (!sa->spec().selector.Admits(flow)) {
       return Drop(DropReason::kInSelectorMismatch);
     }
     tunnelled = tunnelled || !IsTransport(*sa);

@@ -32,14 +32,17 @@ PolicySpec ProtectDns(const SaOptions& sa) {
   return spec;
 }
 
+// It waits for the first one, whose ports decide.
 TEST(FragmentsTest, LaterFragmentDoesNotSlipPastAPolicyThatAsksForPorts) {
   TestPair pair;
   pair.a.Add(SaOptions{});
   pair.a.AddPolicy(ProtectDns({}));
-  EXPECT_TRUE(pair.a.Send(LaterFragment("10.1.0.1", "10.2.0.1")).empty());
-  EXPECT_EQ(pair.a.Drops(DropReason::kOutFragment), 1u);
+  EXPECT_TRUE(pair.a.Send(LaterFragment("10.1.0.9", "10.2.0.1")).empty());
+  pair.a.clock.monotonic_ns += 61'000'000'000;
+  pair.a.Run();
+  EXPECT_EQ(pair.a.Drops(DropReason::kInFragmentTimeout), 1u);
   // Addresses that the policy does not cover: decided without ports.
-  EXPECT_EQ(pair.a.Send(LaterFragment("10.1.0.1", "10.3.0.1")).size(), 1u);
+  EXPECT_EQ(pair.a.Send(LaterFragment("10.1.0.9", "10.3.0.1")).size(), 1u);
 }
 
 TEST(FragmentsTest, APolicyAheadOfItThatNeedsNoPortsDecides) {
@@ -48,7 +51,7 @@ TEST(FragmentsTest, APolicyAheadOfItThatNeedsNoPortsDecides) {
   pair.a.AddPolicy(ProtectDns({}));
   pair.a.AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                               {TemplateFor(SaOptions{})}, PolicyAction::kAllow, 1));
-  const auto wire = pair.a.Send(LaterFragment("10.1.0.1", "10.2.0.1"));
+  const auto wire = pair.a.Send(LaterFragment("10.1.0.9", "10.2.0.1"));
   ASSERT_EQ(wire.size(), 1u);
   EXPECT_EQ(wire[0][14 + 9], kProtoEsp);
 }
@@ -57,9 +60,9 @@ TEST(FragmentsTest, PortZeroOfAWholePacketIsNotMistakenForAFragment) {
   TestPair pair;
   pair.a.Add(SaOptions{});
   pair.a.AddPolicy(ProtectDns({}));
-  const Bytes whole = Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 0, 0, Pattern(10)));
+  const Bytes whole = Frame(test::Udp({.src = "10.1.0.9", .dst = "10.2.0.1"}, 0, 0, Pattern(10)));
   EXPECT_EQ(pair.a.Send(whole).size(), 1u);
-  EXPECT_TRUE(pair.a.Send(LaterFragment("10.1.0.1", "10.2.0.1")).empty());
+  EXPECT_TRUE(pair.a.Send(LaterFragment("10.1.0.9", "10.2.0.1")).empty());
   EXPECT_EQ(pair.a.Send(whole).size(), 1u);
 }
 

@@ -130,7 +130,7 @@ TEST_F(IcmpErrorTest, TagsThatLeaveNoRoomForTheAnswer) {
     return Frame(test::Udp(kV6, 1, 2, Pattern(1400)), tags);
   };
   EXPECT_EQ(Answer(tagged(2), 1300, 22).size(), 1280u);
-  EXPECT_TRUE(Answer(tagged(300), 1300, 14 + 1200).empty());
+  EXPECT_TRUE(Answer(tagged(600), 1300, 14 + 2400).empty());
 }
 
 TEST_F(IcmpErrorTest, WithoutBuffersThereIsNoAnswer) {

@@ -355,6 +355,7 @@ TEST_F(InboundTest, PlaintextThatNoPolicyNamesFollowsTheDefault) {
 
 TEST_F(InboundTest, PlaintextFragmentsAreHeldToPolicy) {
   IpFields f = kInner;
+  f.proto = 1;  // of UDP to this host, all of the datagram is awaited: IKE may come so
   for (const uint16_t fragment : {uint16_t{0x2000}, uint16_t{0x0004}}) {
     f.fragment = fragment;
     ExpectDrop(Frame(test::IpPacket(f, Pattern(64))), DropReason::kInTemplateMismatch);

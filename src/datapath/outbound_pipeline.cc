@@ -6,6 +6,7 @@
 #include "datapath/fragment.h"
 #include "datapath/path_mtu.h"
 #include "esp/encapsulate.h"
+#include "esp/size.h"
 
 namespace cygnet {
 namespace {
@@ -240,24 +241,26 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
   const uint64_t first_seq = ChargeAndReserve(sa, run);
   const uint8_t egress = last ? WriteNextHop(run) : run[0].egress;
   const Interface& out = ctx_->path->interfaces[egress];
+  const uint32_t path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now);
+  if (sa->tfc_pad != 0) {
+    for (OutboundItem& item : run) MakeRoomForPadding(*sa, path_mtu, &item);
+  }
   OpsOf(binding->path)
       .prepare_outbound({.sa = *sa,
                          .binding = *binding,
                          .egress = last ? out.offload : nullptr,
                          .first_seq = first_seq,
-                         .path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now),
+                         .path_mtu = path_mtu,
                          .first_index = static_cast<uint16_t>(begin),
                          .items = run,
                          .jobs = &ctx_->jobs});
 }
 
-// Step 5. Bytes are those of the payload before ESP: the inner packet of a tunnel, what follows the
-// IP header in the other modes. Returns the first packet's sequence number.
+// Step 5. Returns the first packet's sequence number.
 uint64_t OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
   std::array<uint32_t, kMaxBatch> sizes;
   for (std::size_t i = 0; i < run.size(); ++i) {
-    const IpPacketView& ip = run[i].view;
-    sizes[i] = ip.total_length - (sa->mode == SaMode::kTunnel ? 0 : OutsideLength(ip));
+    sizes[i] = esp::ProtectedLength(*sa, run[i].view);
   }
   const auto charge = sa->sa->lifetime().Charge({sizes.data(), run.size()}, ctx_->now);
   if (charge.soft_hit) {
@@ -273,6 +276,22 @@ uint64_t OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundIt
     Refuse(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
   }
   return range.first;
+}
+
+// TFC padding (RFC 4303 section 2.7) may make a small packet larger than its buffer: it moves to a
+// large one. Without one it stays, and Encapsulate says that there is no room.
+void OutboundPipeline::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu,
+                                          OutboundItem* item) {
+  Packet* small = item->packet;
+  if (small->tailroom() >= esp::RoomBehind(sa, item->view.total_length, path_mtu)) return;
+  if (small->pool == ctx_->caches.jumbo.pool()) return;
+  Packet* large = ctx_->caches.jumbo.Take();
+  if (large == nullptr) return;
+  std::memcpy(large->Append(small->length), small->data(), small->length);
+  large->l3_offset = small->l3_offset;
+  large->interface = small->interface;
+  item->packet = large;
+  ctx_->sink.Recycle(small);
 }
 
 // The outer packet goes where the kernel's tables say; until they say, where the inner packet was

@@ -56,6 +56,7 @@ class OutboundPipeline {
   bool TransformRound();
   void BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end);
   uint64_t ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
+  void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
   uint8_t WriteNextHop(std::span<OutboundItem> run);
   void EndRound();
   void TransmitAll();

@@ -9,21 +9,17 @@
 
 namespace cygnet {
 
-namespace {
-
-uint64_t RandomWord() {
+uint64_t Worker::RandomSeed() {
   uint64_t word = 0;
   CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
   return word;
 }
 
-}  // namespace
-
 Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
-               const Clock* clock)
+               const Clock* clock, uint64_t seed)
     : context_(path, number, pools, engines),
-      outbound_(&context_, RandomWord()),
-      inbound_(&context_, RandomWord()),
+      outbound_(&context_, seed),
+      inbound_(&context_, ~seed),
       clock_(clock) {}
 
 void Worker::Start() {

@@ -12,8 +12,10 @@ namespace cygnet {
 class Worker {
  public:
   Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
-         const Clock* clock);
+         const Clock* clock, uint64_t seed = RandomSeed());
   ~Worker() { Stop(); }
+  // Where identifications and hashes begin; tests that compare wire bytes give their own.
+  static uint64_t RandomSeed();
 
   void Start();
   void Stop();

@@ -39,7 +39,9 @@ void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uin
     std::memcpy(out, sa.header.data(), 20);
     out[1] = tos;
     StoreBe16(out + 2, static_cast<uint16_t>(total_length));
-    StoreBe16(out + 4, static_cast<uint16_t>(seq));  // fresh for every packet of the SA
+    // Fresh for every packet of the SA; each begins elsewhere, so that fragments of two SAs between
+    // the same hosts do not meet.
+    StoreBe16(out + 4, static_cast<uint16_t>(seq + (sa.iv_mask >> 48)));
     StoreBe16(out + 6, OuterDontFragment(sa, inner) ? 0x4000 : 0);
     WriteIpv4HeaderChecksum(out);
     return;

@@ -32,6 +32,7 @@ struct TestHostOptions {
 
 class TestHost {
  public:
+  static constexpr uint64_t kSeed = 0x5eed;
   static constexpr int32_t kIfindex = 100;  // of interface 0; the next have the next numbers
 
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
@@ -56,7 +57,7 @@ class TestHost {
           {.device = link.nic.get(), .mode = DeviceOffloadMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));
     }
-    worker = std::make_unique<Worker>(&path, 0, pools, &engines, &clock);
+    worker = std::make_unique<Worker>(&path, 0, pools, &engines, &clock, kSeed);
   }
   ~TestHost() {
     for (auto& binding : bindings) {
