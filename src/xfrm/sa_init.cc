@@ -37,14 +37,10 @@ Status AttachAead(const AttributeTable& attributes, SaAlgorithm& aead) {
   return {};
 }
 
-// What XFRMA_ALG_AUTH means by default: the shortest truncation listed (for sha256 that is the 96
-// bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to ask for the standard's 128).
+// What XFRMA_ALG_AUTH means: for sha256 the 96 bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to
+// ask for the standard's 128 (RFC 4868).
 uint16_t DefaultIcvBits(const AlgorithmDescriptor& row) {
-  uint16_t bits = 0;
-  for (const uint8_t bytes : row.icv_bytes) {
-    if (bytes != 0) bits = static_cast<uint16_t>(bytes * 8);
-  }
-  return bits;
+  return static_cast<uint16_t>(row.default_icv_bytes() * 8);
 }
 
 Status AttachAuthTruncated(const AttributeTable& attributes, SaAlgorithm& auth) {
@@ -110,6 +106,14 @@ Status CheckEsp(const SaSpec& spec) {
   if (!KeyFits(spec.aead) || !KeyFits(spec.cipher) || !KeyFits(spec.auth)) {
     return MakeError(Errc::kInvalid, kCryptoText);
   }
+  // Linux takes such an SA. Nothing would stop forged packets then, and ciphertext that anybody may
+  // change gives its plaintext away (RFC 8221 section 4; with the null cipher, RFC 4303
+  // section 3.2).
+  if (spec.integrity().descriptor == nullptr) {
+    return MakeError(Errc::kInvalid,
+                     "Encryption without authentication is refused (RFC 8221): add an AUTH "
+                     "algorithm or use an AEAD");
+  }
   if (spec.encap && spec.encap->type != kEncapEspInUdp) {
     return MakeError(Errc::kInvalid, "Unsupported encapsulation type for ESP");
   }
@@ -149,10 +153,12 @@ Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
 }
 
 Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
-  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL) {
+  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL &&
+      wire_mode != XFRM_MODE_BEET) {
     return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
   }
-  if (wire_mode != XFRM_MODE_TUNNEL && spec.selector.family != IpFamily::kUnspec &&
+  // BEET makes the inner addresses of the selector's, so its family may be another, as a tunnel's.
+  if (wire_mode == XFRM_MODE_TRANSPORT && spec.selector.family != IpFamily::kUnspec &&
       spec.selector.family != spec.family) {
     return MakeError(Errc::kProtocolNotSupported,
                      "Only tunnel modes can accommodate a change of family");

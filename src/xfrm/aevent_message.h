@@ -1,0 +1,56 @@
+// NEWAE, GETAE: the moving parts of an SA (sequence numbers, usage), asked for, set, and told of as
+// traffic changes them; MAPPING: a peer behind a NAT that was given another address or port.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "netlink/buffer.h"
+#include "sa/sa_view.h"
+#include "xfrm/request.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet::xfrm {
+
+// GETAE: which SA, and the XFRM_AE_* flags that say what is wanted.
+struct GetAevent {
+  SaId id;
+  uint32_t flags = 0;
+};
+Result<GetAevent> DecodeGetAevent(const Request& request);
+
+// NEWAE as a request: what it sets; the rest stays.
+struct NewAevent {
+  SaId id;
+  std::optional<ReplayState> replay;
+  std::optional<LifetimeUsage> usage;
+  std::optional<uint32_t> max_diff;  // packets
+  std::optional<uint32_t> max_age;   // 100 ms units
+};
+Result<NewAevent> DecodeNewAevent(const Request& request);
+
+// Why a NEWAE is sent without having been asked for (XFRM_AE_CU, _CR, _CE).
+enum class AeventCause : uint8_t { kUpdate, kSequence, kTimer };
+
+// When the SA's NEWAE are due.
+struct AeventThresholds {
+  uint32_t max_diff = 0;  // packets; 0 = never for this
+  uint32_t max_age = 0;   // 100 ms units; 0 = never for this
+};
+
+// The answer to GETAE: `flags` as asked, echoed.
+netlink::Buffer EncodeAevent(const SaView& sa, const AeventThresholds& thresholds, uint32_t flags,
+                             ReplyTo to);
+// Group kAevents.
+netlink::Buffer EncodeAeventChange(const SaView& sa, AeventCause cause, ReplyTo to);
+
+// Group kMapping. Ports in host order.
+struct MappingImage {
+  const SaSpec& spec;
+  IpAddress new_saddr;
+  uint16_t new_sport = 0;
+};
+netlink::Buffer EncodeMapping(const MappingImage& mapping);
+
+}  // namespace cygnet::xfrm
