@@ -11,11 +11,13 @@
 
 #include "base/clock.h"
 #include "control/host_network.h"
+#include "control/nat.h"
 #include "control/report.h"
 #include "control/xfrm_control.h"
 #include "crypto/crypto_engine.h"
 #include "datapath/data_path.h"
 #include "datapath/path_select.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 
@@ -32,6 +34,13 @@ struct ControlDevice {
   CapturePoints* capture = nullptr;
 };
 
+// What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
+struct XfrmSettings {
+  uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
+  uint32_t aevent_etime = 10;  // 100 ms units, likewise
+  bool larval_drop = true;     // false: packets wait for key management
+};
+
 struct ControlPlaneParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
@@ -39,7 +48,9 @@ struct ControlPlaneParams {
   std::vector<ControlDevice> devices;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
+  PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
+  std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
 };
 
 class ControlPlane final : public XfrmControl, public OperatorControl {
@@ -55,6 +66,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   bool FlushSas(uint8_t proto, const RequestOrigin& origin) override;
   Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override;
   Status ExpireSa(const SaId& id, bool hard) override;
+  Result<AeventView> GetAevent(const SaId& id) const override;
+  Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override;
   std::vector<std::shared_ptr<const Sa>> ListSas() const override;
   SaView Inspect(const Sa& sa) const override;
   SadInfo GetSadInfo() const override;
@@ -81,6 +94,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
   void Tick();
+  // About every 100 ms: tells listeners of SAs whose counters moved.
+  void CheckAevents();
   // Something in DataPath::events.
   void OnDataPathEvents();
   // Host addresses, routes or neighbours changed.
@@ -91,6 +106,18 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   struct Bindings {
     std::unique_ptr<SaBinding> outbound;
     std::unique_ptr<SaBinding> inbound;
+  };
+
+  // What is kept of an SA beside the data path's part, from Install to Remove.
+  struct Watch {
+    // NEWAE: thresholds, and what listeners were told last.
+    uint32_t max_diff = 0;
+    uint32_t max_age = 0;
+    uint64_t told_seq = 0;
+    uint64_t told_oseq = 0;
+    uint64_t told_at_ns = 0;
+    MappingLimiter mappings;
+    uint64_t keepalive_at = 0;  // last NAT keep-alive, wall-clock seconds
   };
 
   // sa_control.cc
@@ -107,13 +134,27 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   void Expire(const std::shared_ptr<Sa>& sa, bool hard);
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   void ResolveNextHop(const Sa& sa);
+  void StartWatch(const Sa& sa);
+  // aevents.cc
+  Status RestoreReplay(const Sa& sa, const ReplayState& replay);
+  void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
+  void TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+                  const RequestOrigin& origin = {});
+  // nat_events.cc
+  void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
+  void CheckKeepalive(const Sa& sa, uint64_t now);
   // acquire.cc
   void OnAcquire(const DataPathEvent& event);
+  void AskForSa(const Policy& policy, std::size_t template_index, const Sad::OutboundQuery& query,
+                const DataPathEvent& event);
+  // The address that the host would send from; any when it is not known.
+  IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
 
   // policy_control.cc
   static PolicyView ViewOf(const Policy& policy);
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
+  void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
   std::vector<PlacementDevice> PlacementDevices() const;
@@ -121,6 +162,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   const ControlPlaneParams params_;
   DataPath& path_;
   std::unordered_map<uint64_t, Bindings> bindings_;  // by Sa::number
+  std::unordered_map<uint64_t, Watch> watches_;      // likewise; larval states have none
+  std::optional<PacketCache> packets_;
+  XfrmSettings settings_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t acquire_sequence_ = 0;
   const uint64_t started_;

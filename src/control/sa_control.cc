@@ -262,8 +262,19 @@ Status ControlPlane::Install(SaSpec spec) {
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
   bindings_[sa->number] = std::move(bindings);
+  StartWatch(*sa);
   path_.BumpGeneration();
   return {};
+}
+
+void ControlPlane::StartWatch(const Sa& sa) {
+  const SaSpec& spec = sa.spec();
+  Watch& watch = watches_[sa.number];
+  watch.max_diff = spec.replay_max_diff.value_or(settings_.aevent_rseqth);
+  watch.max_age = spec.replay_max_age.value_or(settings_.aevent_etime);
+  watch.told_seq = spec.replay.seq;
+  watch.told_oseq = spec.replay.oseq;
+  watch.told_at_ns = params_.clock->MonotonicNs();
 }
 
 // The device stops at once; its slot and key go when no worker can hold a packet for it.
@@ -279,6 +290,7 @@ void ControlPlane::Release(std::unique_ptr<SaBinding> binding) {
 void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   sa->set_state(SaState::kDead);
   const auto it = bindings_.find(sa->number);
+  watches_.erase(sa->number);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
   if (it != bindings_.end()) {
@@ -323,7 +335,9 @@ void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
 
 void ControlPlane::ResolveNextHop(const Sa& sa) {
   OutboundSa* outbound = sa.outbound();
-  if (params_.network == nullptr || outbound == nullptr || outbound->mode != SaMode::kTunnel) {
+  // The outer packet goes another way than the inner one; NAT keep-alives have no inner one.
+  if (params_.network == nullptr || outbound == nullptr ||
+      (outbound->mode == SaMode::kTransport && !sa.spec().encap.has_value())) {
     return;
   }
   if (path_.host_addresses().Contains(sa.spec().daddr, sa.spec().family)) return;  // inbound SA

@@ -78,9 +78,9 @@ Result<GetAevent> DecodeGetAevent(const Request& request) {
   return GetAevent{.id = IdOf(wire, request.attributes), .flags = wire.flags};
 }
 
-Result<NewAevent> DecodeNewAevent(const Request& request) {
+Result<AeventChange> DecodeNewAevent(const Request& request) {
   const AttributeTable& attributes = request.attributes;
-  NewAevent result;
+  AeventChange result;
   result.id = IdOf(request.Fixed<xfrm_aevent_id>(), attributes);
   if (attributes.Has(XFRMA_REPLAY_ESN_VAL) || attributes.Has(XFRMA_REPLAY_VAL)) {
     result.replay = ReplayState{};

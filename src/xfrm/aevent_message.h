@@ -3,9 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "base/result.h"
+#include "control/control_event.h"
+#include "control/xfrm_control.h"
 #include "netlink/buffer.h"
 #include "sa/sa_view.h"
 #include "xfrm/request.h"
@@ -20,23 +21,13 @@ struct GetAevent {
 };
 Result<GetAevent> DecodeGetAevent(const Request& request);
 
-// NEWAE as a request: what it sets; the rest stays.
-struct NewAevent {
-  SaId id;
-  std::optional<ReplayState> replay;
-  std::optional<LifetimeUsage> usage;
-  std::optional<uint32_t> max_diff;  // packets
-  std::optional<uint32_t> max_age;   // 100 ms units
-};
-Result<NewAevent> DecodeNewAevent(const Request& request);
+// NEWAE as a request.
+Result<AeventChange> DecodeNewAevent(const Request& request);
 
-// Why a NEWAE is sent without having been asked for (XFRM_AE_CU, _CR, _CE).
-enum class AeventCause : uint8_t { kUpdate, kSequence, kTimer };
-
-// When the SA's NEWAE are due.
+// When the SA's NEWAE are due; 0 = never for this.
 struct AeventThresholds {
-  uint32_t max_diff = 0;  // packets; 0 = never for this
-  uint32_t max_age = 0;   // 100 ms units; 0 = never for this
+  uint32_t max_diff = 0;  // packets
+  uint32_t max_age = 0;   // 100 ms units
 };
 
 // The answer to GETAE: `flags` as asked, echoed.

@@ -21,7 +21,7 @@ Zeroed<xfrm_aevent_id> Id(uint32_t flags = 0) {
 
 constexpr uint16_t kReplace = NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE;
 
-Result<NewAevent> DecodeNew(Message& message) {
+Result<AeventChange> DecodeNew(Message& message) {
   const netlink::Buffer bytes = message.Finish();
   netlink::ExtendedAck ack;
   const auto request = ParseRequest(testing::View(bytes), ack);

@@ -165,6 +165,8 @@ Status Runtime::BuildControl() {
   params.network = network_.get();
   params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;
+  params.settings = ReadXfrmSettings;
+  params.pools = pools_.get();
   for (const auto& i : interfaces_) {
     params.devices.push_back({.name = i->config.name,
                               .wire = i->config.wire,
@@ -192,8 +194,10 @@ Status Runtime::StartServers() {
 
 void Runtime::Run(const volatile bool& stop) {
   constexpr uint64_t kTickNs = 1'000'000'000;
+  constexpr uint64_t kAeventNs = 100'000'000;
   constexpr int kWaitMs = 100;
   uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
+  uint64_t next_aevents = 0;
   while (!stop) {
     path_->control_bell.Arm();
     control_->OnDataPathEvents();
@@ -201,7 +205,12 @@ void Runtime::Run(const volatile bool& stop) {
     path_->control_bell.Disarm();
     control_->OnDataPathEvents();
     path_->quiescence.Collect();
-    if (clock_.MonotonicNs() >= next_tick) {
+    const uint64_t now = clock_.MonotonicNs();
+    if (now >= next_aevents) {
+      next_aevents = now + kAeventNs;
+      control_->CheckAevents();
+    }
+    if (now >= next_tick) {
       next_tick += kTickNs;
       control_->Tick();
     }
