@@ -81,6 +81,10 @@ class CryptoEngine {
   virtual EngineStats stats() const { return {}; }
 };
 
+// What every engine asks of parameters: that it does the pair, and that lengths are the table's.
+// Errc::kInvalid otherwise.
+Status CheckSessionParams(const CryptoEngine& engine, const SessionParams& params);
+
 enum class EngineKind : uint8_t { kCpu, kLookAside };
 
 // What the operator may set of an engine; CPU engines ignore it.

@@ -1,0 +1,194 @@
+// Every engine against the reference engine: random suites, lengths and alignments, many SAs in one
+// burst, two threads in one session; and no allocation per job.
+#include <thread>
+
+#include "crypto/engines/conformance.h"
+#include "support/alloc_guard.h"
+#include "support/hex.h"
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+using test::EspBytes;
+using test::Harness;
+using test::Keys;
+using test::Sessions;
+using test::Suite;
+using test::ToHex;
+
+constexpr std::size_t kMaxPayload = 9000;
+constexpr std::size_t kMaxShift = 63;
+
+EspBytes::Esn SomeEsn(std::mt19937* random) {
+  return (*random)() % 2 != 0 ? EspBytes::Esn::kYes : EspBytes::Esn::kNo;
+}
+
+CryptoStatus RunOne(Harness* harness, EspBytes* packet, CryptoSession* session,
+                    CryptoDirection direction) {
+  return harness->Run(packet->Job(session, direction));
+}
+
+class RandomConformance : public test::EngineTest {
+ protected:
+  std::mt19937 random_{20161206};
+};
+
+// Both seal the same bytes; each opens what the other sealed.
+TEST_P(RandomConformance, AgreesWithTheReferenceEngine) {
+  const auto reference = test::ReferenceHarness();
+  for (const Suite& suite : Suites()) {
+    SCOPED_TRACE(suite.name());
+    const Keys keys(suite, &random_);
+    const Sessions mine = harness_->MakeSessions(suite, keys);
+    const Sessions theirs = reference->MakeSessions(suite, keys);
+    for (int round = 0; round < 40; ++round) {
+      const std::size_t payload = round < 20 ? random_() % 300 : random_() % (kMaxPayload + 1);
+      EspBytes a(suite, payload, random_() % (kMaxShift + 1), SomeEsn(&random_), &random_);
+      EspBytes b = a;
+      const std::string plain = ToHex(a.text());
+      ASSERT_EQ(RunOne(harness_.get(), &a, mine.seal.get(), CryptoDirection::kSeal),
+                CryptoStatus::kOk);
+      ASSERT_EQ(RunOne(reference.get(), &b, theirs.seal.get(), CryptoDirection::kSeal),
+                CryptoStatus::kOk);
+      ASSERT_TRUE(std::ranges::equal(a.packet(), b.packet())) << "payload " << payload;
+      ASSERT_EQ(RunOne(reference.get(), &a, theirs.open.get(), CryptoDirection::kOpen),
+                CryptoStatus::kOk);
+      ASSERT_EQ(RunOne(harness_.get(), &b, mine.open.get(), CryptoDirection::kOpen),
+                CryptoStatus::kOk);
+      ASSERT_EQ(ToHex(a.text()), plain);
+      ASSERT_EQ(ToHex(b.text()), plain);
+      ASSERT_TRUE(a.FencesStand() && b.FencesStand());
+    }
+  }
+}
+
+TEST_P(RandomConformance, EveryAlignmentGivesTheSameBytes) {
+  for (const Suite& suite : Suites()) {
+    SCOPED_TRACE(suite.name());
+    const Keys keys(suite, &random_);
+    const Sessions sessions = harness_->MakeSessions(suite, keys);
+    const EspBytes plain(suite, 100, 0, EspBytes::Esn::kYes, &random_);
+    std::string expected;
+    for (std::size_t shift = 0; shift <= kMaxShift; ++shift) {
+      EspBytes packet = plain;
+      packet.MoveTo(shift);
+      ASSERT_EQ(RunOne(harness_.get(), &packet, sessions.seal.get(), CryptoDirection::kSeal),
+                CryptoStatus::kOk);
+      if (shift == 0) expected = ToHex(packet.packet());
+      ASSERT_EQ(ToHex(packet.packet()), expected) << shift;
+      ASSERT_TRUE(packet.FencesStand()) << shift;
+    }
+  }
+}
+
+// What a busy gateway does: a burst with packets of many SAs, seal and open, in any order.
+TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
+  const auto reference = test::ReferenceHarness();
+  struct Sa {
+    Suite suite;
+    Sessions mine;
+    Sessions theirs;
+  };
+  std::vector<Sa> sas;
+  for (const Suite& suite : Suites()) {
+    const Keys keys(suite, &random_);
+    sas.push_back(
+        {suite, harness_->MakeSessions(suite, keys), reference->MakeSessions(suite, keys)});
+  }
+  for (int round = 0; round < 30; ++round) {
+    std::vector<EspBytes> packets;
+    std::vector<std::string> expected;
+    std::vector<CryptoJob> jobs;
+    const std::size_t burst = 1 + random_() % 200;
+    packets.reserve(burst);
+    for (std::size_t i = 0; i < burst; ++i) {
+      Sa& sa = sas[random_() % sas.size()];
+      EspBytes packet(sa.suite, random_() % 1500, random_() % 64, SomeEsn(&random_), &random_);
+      EspBytes sealed = packet;
+      ASSERT_EQ(RunOne(reference.get(), &sealed, sa.theirs.seal.get(), CryptoDirection::kSeal),
+                CryptoStatus::kOk);
+      const bool open = random_() % 2 != 0;
+      packets.push_back(open ? sealed : packet);
+      if (open) {
+        ASSERT_EQ(RunOne(reference.get(), &sealed, sa.theirs.open.get(), CryptoDirection::kOpen),
+                  CryptoStatus::kOk);
+      }
+      expected.push_back(ToHex(sealed.packet()));
+      jobs.push_back(packets.back().Job(open ? sa.mine.open.get() : sa.mine.seal.get(),
+                                        open ? CryptoDirection::kOpen : CryptoDirection::kSeal));
+    }
+    harness_->Run(jobs);
+    for (std::size_t i = 0; i < burst; ++i) {
+      ASSERT_EQ(jobs[i].status, CryptoStatus::kOk) << i;
+      ASSERT_EQ(ToHex(packets[i].packet()), expected[i]) << i;
+    }
+  }
+}
+
+// SessionParams::queues: the same session on two threads at once.
+TEST_P(RandomConformance, TwoThreadsShareASession) {
+  CryptoEngine* engine = harness_->engine();
+  for (const Suite& suite : Suites()) {
+    if (suite.icv_bytes < 12) continue;
+    SCOPED_TRACE(suite.name());
+    const Keys keys(suite, &random_);
+    SessionParams params{.cipher = suite.cipher,
+                         .key = keys.key,
+                         .auth = suite.auth,
+                         .auth_key = keys.auth_key,
+                         .icv_bytes = suite.icv_bytes,
+                         .queues = 2};
+    auto seal = engine->CreateSession(params);
+    params.direction = CryptoDirection::kOpen;
+    auto open = engine->CreateSession(params);
+    ASSERT_TRUE(seal.has_value() && open.has_value());
+    std::array<int, 2> wrong{};
+    const auto work = [&](uint32_t number) {
+      std::mt19937 random(number);
+      Harness harness(engine, number);
+      for (int i = 0; i < 20; ++i) {
+        EspBytes packet(suite, random() % 400, 0, SomeEsn(&random), &random);
+        const std::string plain = ToHex(packet.text());
+        wrong[number] +=
+            RunOne(&harness, &packet, seal->get(), CryptoDirection::kSeal) != CryptoStatus::kOk ||
+            RunOne(&harness, &packet, open->get(), CryptoDirection::kOpen) != CryptoStatus::kOk ||
+            ToHex(packet.text()) != plain;
+      }
+    };
+    std::thread other(work, 1);
+    work(0);
+    other.join();
+    EXPECT_EQ(wrong[0] + wrong[1], 0);
+  }
+}
+
+TEST_P(RandomConformance, NoJobAllocates) {
+  for (const Suite& suite : Suites()) {
+    SCOPED_TRACE(suite.name());
+    const Keys keys(suite, &random_);
+    const Sessions sessions = harness_->MakeSessions(suite, keys);
+    std::vector<EspBytes> packets(40, EspBytes(suite, 500, 0, EspBytes::Esn::kYes, &random_));
+    std::vector<CryptoJob> jobs(packets.size());
+    for (int round = 0; round < 3; ++round) {  // the first warms up
+      const test::AllocGuard guard;
+      for (const CryptoDirection direction : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
+        const bool seal = direction == CryptoDirection::kSeal;
+        for (std::size_t i = 0; i < packets.size(); ++i) {
+          if (!seal && i % 2 != 0) packets[i].icv()[0] ^= 1;
+          jobs[i] = packets[i].Job(seal ? sessions.seal.get() : sessions.open.get(), direction);
+        }
+        harness_->Run(jobs);
+      }
+      ASSERT_EQ(jobs[0].status, CryptoStatus::kOk);
+      ASSERT_EQ(jobs[1].status, CryptoStatus::kAuthFailed);
+      if (round == 0) continue;
+      EXPECT_EQ(guard.allocations(), 0u);
+    }
+  }
+}
+
+CYGNET_OVER_EVERY_ENGINE(RandomConformance);
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,219 @@
+// AEADs of the OpenSSL engine: GCM and ChaCha20-Poly1305, CCM, and GMAC.
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "crypto/engines/openssl_session.h"
+
+namespace cygnet::openssl {
+namespace {
+
+const EVP_CIPHER* BySize(std::size_t key_bytes, const EVP_CIPHER* k128, const EVP_CIPHER* k192,
+                         const EVP_CIPHER* k256) {
+  return key_bytes == 16 ? k128 : key_bytes == 24 ? k192 : k256;
+}
+
+const EVP_CIPHER* CipherOf(AlgorithmId id, std::size_t key_bytes) {
+  switch (id) {
+    case AlgorithmId::kAesGcm:
+    case AlgorithmId::kAesGmac:
+      return BySize(key_bytes, EVP_aes_128_gcm(), EVP_aes_192_gcm(), EVP_aes_256_gcm());
+    case AlgorithmId::kAesCcm:
+      return BySize(key_bytes, EVP_aes_128_ccm(), EVP_aes_192_ccm(), EVP_aes_256_ccm());
+    case AlgorithmId::kChaCha20Poly1305:
+      return EVP_chacha20_poly1305();
+    default:
+      return nullptr;
+  }
+}
+
+// The order in which EVP wants things.
+enum class Shape : uint8_t {
+  kStream,  // AAD, then text
+  kCcm,     // the length of the text first: CCM authenticates it in front of everything
+  kGmac,    // everything is AAD (RFC 4543 section 5)
+};
+
+Shape ShapeOf(AlgorithmId id) {
+  if (id == AlgorithmId::kAesCcm) return Shape::kCcm;
+  return id == AlgorithmId::kAesGmac ? Shape::kGmac : Shape::kStream;
+}
+
+// AAD and whatever goes before the text, then the text; the context knows whether it seals.
+bool Feed(EVP_CIPHER_CTX* ctx, Shape shape, CryptoJob* job) {
+  const int length = static_cast<int>(job->text_length);
+  uint8_t* out = shape == Shape::kGmac ? nullptr : job->text;
+  int n = 0;
+  return EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job->nonce.data(), -1) == 1 &&
+         (shape != Shape::kCcm || EVP_CipherUpdate(ctx, nullptr, &n, nullptr, length) == 1) &&
+         EVP_CipherUpdate(ctx, nullptr, &n, job->aad.data(), static_cast<int>(job->aad_length)) ==
+             1 &&
+         EVP_CipherUpdate(ctx, out, &n, job->text, length) == 1;
+}
+
+bool SealText(EVP_CIPHER_CTX* ctx, Shape shape, int icv_bytes, CryptoJob* job, uint8_t* icv) {
+  int n = 0;
+  return Feed(ctx, shape, job) && EVP_EncryptFinal_ex(ctx, job->text, &n) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, icv_bytes, icv) == 1;
+}
+
+class SealSession final : public Session {
+ public:
+  SealSession(const SessionParams& params, std::vector<CipherCtx> contexts)
+      : contexts_(std::move(contexts)),
+        icv_bytes_(params.icv_bytes),
+        shape_(ShapeOf(params.cipher->id)) {}
+
+  void Run(uint32_t queue, std::span<CryptoJob> jobs) override {
+    EVP_CIPHER_CTX* ctx = contexts_[queue].get();
+    for (CryptoJob& job : jobs) {
+      const bool sealed = SealText(ctx, shape_, icv_bytes_, &job, job.icv);
+      job.status = sealed ? CryptoStatus::kOk : CryptoStatus::kError;
+    }
+  }
+
+ private:
+  const std::vector<CipherCtx> contexts_;  // by queue
+  const int icv_bytes_;
+  const Shape shape_;
+};
+
+class OpenSession final : public Session {
+ public:
+  OpenSession(const SessionParams& params, std::vector<CipherCtx> contexts)
+      : contexts_(std::move(contexts)),
+        icv_bytes_(params.icv_bytes),
+        shape_(ShapeOf(params.cipher->id)) {}
+
+  void Run(uint32_t queue, std::span<CryptoJob> jobs) override {
+    for (CryptoJob& job : jobs) job.status = Open(contexts_[queue].get(), &job);
+  }
+
+ private:
+  // OpenSSL opens before it verifies; what it wrote for a forged packet is wiped here, so that no
+  // caller can ever look at it.
+  CryptoStatus Open(EVP_CIPHER_CTX* ctx, CryptoJob* job) const {
+    int n = 0;
+    const bool ran = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, icv_bytes_, job->icv) == 1 &&
+                     Feed(ctx, shape_, job);
+    if (ran && EVP_DecryptFinal_ex(ctx, job->text + job->text_length, &n) == 1) {
+      return CryptoStatus::kOk;
+    }
+    if (shape_ != Shape::kGmac) std::memset(job->text, 0, job->text_length);
+    return ran ? CryptoStatus::kAuthFailed : CryptoStatus::kError;
+  }
+
+  const std::vector<CipherCtx> contexts_;  // by queue
+  const int icv_bytes_;
+  const Shape shape_;
+};
+
+// CCM. EVP's own opening reports every forged packet to the thread's error queue, which allocates
+// (OpenSSL 3.0): whoever sends forgeries would make us do so. Hence: decrypt in counter mode, seal
+// that again, compare the ICVs; only then decrypt for good. A forged packet is ciphertext again.
+class CcmOpenSession final : public Session {
+ public:
+  CcmOpenSession(const SessionParams& params, std::vector<CipherCtx> sealing,
+                 std::vector<CipherCtx> counting)
+      : sealing_(std::move(sealing)),
+        counting_(std::move(counting)),
+        icv_bytes_(params.icv_bytes) {}
+
+  void Run(uint32_t queue, std::span<CryptoJob> jobs) override {
+    for (CryptoJob& job : jobs) {
+      job.status = Open(sealing_[queue].get(), counting_[queue].get(), &job);
+    }
+  }
+
+ private:
+  CryptoStatus Open(EVP_CIPHER_CTX* sealing, EVP_CIPHER_CTX* counting, CryptoJob* job) const {
+    std::array<uint8_t, 16> icv;
+    if (!Count(counting, job) ||
+        !SealText(sealing, Shape::kCcm, static_cast<int>(icv_bytes_), job, icv.data())) {
+      std::memset(job->text, 0, job->text_length);
+      return CryptoStatus::kError;
+    }
+    if (CRYPTO_memcmp(icv.data(), job->icv, icv_bytes_) != 0) return CryptoStatus::kAuthFailed;
+    return Count(counting, job) ? CryptoStatus::kOk : CryptoStatus::kError;
+  }
+
+  // RFC 4309 section 4: counter block = flags (size of the counter less 1) ‖ nonce ‖ counter.
+  static bool Count(EVP_CIPHER_CTX* ctx, CryptoJob* job) {
+    std::array<uint8_t, 16> counter{3};
+    std::copy_n(job->nonce.begin(), 11, counter.begin() + 1);
+    counter[15] = 1;
+    int n = 0;
+    return EVP_EncryptInit_ex(ctx, nullptr, nullptr, nullptr, counter.data()) == 1 &&
+           EVP_EncryptUpdate(ctx, job->text, &n, job->text, static_cast<int>(job->text_length)) ==
+               1;
+  }
+
+  const std::vector<CipherCtx> sealing_;   // by queue
+  const std::vector<CipherCtx> counting_;  // by queue
+  const std::size_t icv_bytes_;
+};
+
+// A context with the key inside; every job brings its own nonce.
+CipherCtx KeyedContext(const SessionParams& params, CryptoDirection direction) {
+  const AlgorithmDescriptor& algorithm = *params.cipher;
+  const std::size_t key_bytes = params.key.size() - algorithm.salt_bytes;
+  const EVP_CIPHER* cipher = CipherOf(algorithm.id, key_bytes);
+  const int seal = direction == CryptoDirection::kSeal ? 1 : 0;
+  CipherCtx ctx(EVP_CIPHER_CTX_new());
+  const bool keyed =
+      ctx != nullptr && cipher != nullptr &&
+      EVP_CipherInit_ex(ctx.get(), cipher, nullptr, nullptr, nullptr, seal) == 1 &&
+      EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_SET_IVLEN, algorithm.nonce_bytes(), nullptr) ==
+          1 &&
+      (algorithm.id != AlgorithmId::kAesCcm ||
+       EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_SET_TAG, params.icv_bytes, nullptr) == 1) &&
+      EVP_CipherInit_ex(ctx.get(), nullptr, nullptr, params.key.data(), nullptr, seal) == 1;
+  return keyed ? std::move(ctx) : nullptr;
+}
+
+CipherCtx CounterContext(const SessionParams& params) {
+  const std::size_t key_bytes = params.key.size() - params.cipher->salt_bytes;
+  const EVP_CIPHER* cipher =
+      BySize(key_bytes, EVP_aes_128_ctr(), EVP_aes_192_ctr(), EVP_aes_256_ctr());
+  CipherCtx ctx(EVP_CIPHER_CTX_new());
+  const bool keyed = ctx != nullptr && EVP_EncryptInit_ex(ctx.get(), cipher, nullptr,
+                                                          params.key.data(), nullptr) == 1;
+  return keyed ? std::move(ctx) : nullptr;
+}
+
+// One per queue; empty when the library refuses.
+template <typename Fn>
+std::vector<CipherCtx> PerQueue(uint32_t queues, Fn make) {
+  std::vector<CipherCtx> contexts;
+  for (uint32_t i = 0; i < queues; ++i) {
+    contexts.push_back(make());
+    if (contexts.back() == nullptr) return {};
+  }
+  return contexts;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const SessionParams& params) {
+  const bool ccm_open =
+      params.cipher->id == AlgorithmId::kAesCcm && params.direction == CryptoDirection::kOpen;
+  const CryptoDirection direction = ccm_open ? CryptoDirection::kSeal : params.direction;
+  auto contexts = PerQueue(params.queues, [&] { return KeyedContext(params, direction); });
+  std::vector<CipherCtx> counting;
+  if (ccm_open) counting = PerQueue(params.queues, [&] { return CounterContext(params); });
+  if (contexts.empty() || (ccm_open && counting.empty())) {
+    return MakeError(Errc::kInvalid, "openssl: the library refused the key");
+  }
+  std::unique_ptr<CryptoSession> session;
+  if (ccm_open) {
+    session = std::make_unique<CcmOpenSession>(params, std::move(contexts), std::move(counting));
+  } else if (direction == CryptoDirection::kSeal) {
+    session = std::make_unique<SealSession>(params, std::move(contexts));
+  } else {
+    session = std::make_unique<OpenSession>(params, std::move(contexts));
+  }
+  return session;
+}
+
+}  // namespace cygnet::openssl
