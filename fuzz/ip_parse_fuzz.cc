@@ -23,7 +23,7 @@ void CheckIp(std::span<const uint8_t> l3) {
     CYGNET_CHECK(ip->esp_offset_v6 >= 40 && ip->esp_offset_v6 <= ip->header_length);
     CYGNET_CHECK(ip->esp_nexthdr_offset_v6 < ip->esp_offset_v6);
   }
-  const cygnet::EspView esp = cygnet::ClassifyWirePacket(*ip, l3);
+  const cygnet::EspView esp = cygnet::ClassifyWirePacket(*ip, l3, cygnet::kNatTPorts);
   if (esp.kind == cygnet::WireKind::kEsp) {
     CYGNET_CHECK(esp.esp_offset + cygnet::kEspHeader <= ip->total_length);
     CYGNET_CHECK(!esp.udp_encapsulated || esp.spi != 0);

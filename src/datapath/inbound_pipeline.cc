@@ -59,7 +59,7 @@ void InboundPipeline::Admit(Packet* packet) {
     return;
   }
   views_[i] = *ip;
-  esp_[i] = ip->fragment ? EspView{} : ClassifyWirePacket(*ip, packet->l3());
+  esp_[i] = ip->fragment ? EspView{} : ClassifyWirePacket(*ip, packet->l3(), kNatTPorts);
   DropReason reason = DropReason::kNone;
   if (!IsForIpsec(i)) {
     reason = CheckClearPacket(*packet, *ip);

@@ -1,16 +1,13 @@
 #include "net/esp_view.h"
 
+#include <algorithm>
+
 #include "base/endian.h"
-#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
 
 constexpr uint32_t kUdpHeader = 8;
-
-bool IsNatTPort(const FlowKey& flow) {
-  return flow.dport == kPortIkeNatT || flow.sport == kPortIkeNatT;
-}
 
 void ReadEsp(std::span<const uint8_t> esp, uint32_t offset, EspView* view) {
   view->esp_offset = offset;
@@ -25,7 +22,8 @@ void ReadEsp(std::span<const uint8_t> esp, uint32_t offset, EspView* view) {
 
 }  // namespace
 
-EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes) {
+EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes,
+                           std::span<const uint16_t> encap_ports) {
   EspView view;
   const std::span<const uint8_t> upper =
       bytes.subspan(ip.header_length, ip.total_length - ip.header_length);
@@ -33,10 +31,11 @@ EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> byte
     ReadEsp(upper, ip.header_length, &view);
     return view;
   }
-  if (ip.flow.proto != kProtoUdp || !IsNatTPort(ip.flow) || upper.size() < kUdpHeader) {
+  if (ip.flow.proto != kProtoUdp || upper.size() < kUdpHeader ||
+      !std::binary_search(encap_ports.begin(), encap_ports.end(), ip.flow.dport)) {
     return view;
   }
-  // UDP 4500 (RFC 3948): one byte 0xff is a keep-alive; four zero bytes mark IKE; else ESP. As in
+  // ESP in UDP (RFC 3948): one byte 0xff is a keep-alive; four zero bytes mark IKE; else ESP. As in
   // the kernel, only payloads longer than the ESP header are taken for ESP.
   const uint32_t udp_length = LoadBe16(upper.data() + 4);
   if (udp_length < kUdpHeader || udp_length > upper.size()) {

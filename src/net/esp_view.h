@@ -1,11 +1,13 @@
 // EspView: an ESP packet on the wire, bare or in UDP, its lengths checked against the bytes there.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 
 #include "net/flow_key.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 
@@ -26,8 +28,15 @@ struct EspView {
   uint32_t seq_low = 0;
 };
 
+// The UDP port that ESP and IKE share when nothing else was said (RFC 3948).
+inline constexpr std::array<uint16_t, 1> kNatTPorts = {kPortIkeNatT};
+
 // `ip` describes the packet `bytes` (starting at the IP header); the caller has dealt with
-// fragments.
-EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes);
+// fragments. `encap_ports`: the local UDP ports that carry encapsulated ESP, ascending, host order:
+// only what is sent TO one of them is taken for ESP, wherever it comes from (a NAT may have changed
+// that; a server's port at the other end says nothing about the client's own). The UDP checksum is
+// not looked at, neither over IPv4 nor IPv6 (RFC 3948 section 2.1, RFC 6935): the ICV says more.
+EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes,
+                           std::span<const uint16_t> encap_ports);
 
 }  // namespace cygnet

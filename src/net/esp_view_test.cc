@@ -12,10 +12,10 @@ using test::Bytes;
 using test::IpFields;
 using test::Pattern;
 
-EspView Classify(const Bytes& ip) {
+EspView Classify(const Bytes& ip, std::span<const uint16_t> ports = kNatTPorts) {
   const auto view = ParseIpPacket(ip);
   EXPECT_TRUE(view.has_value());
-  return ClassifyWirePacket(*view, ip);
+  return ClassifyWirePacket(*view, ip, ports);
 }
 
 TEST(EspViewTest, BareEspOfEveryLength) {
@@ -45,8 +45,8 @@ TEST(EspViewTest, UdpPayloadDecides) {
   };
   const Case cases[] = {
       {"ESP", 4500, 4500, Pattern(40), WireKind::kEsp},
-      {"ESP to another port of ours", 61000, 4500, Pattern(40), WireKind::kEsp},
-      {"ESP from a server", 4500, 61000, Pattern(40), WireKind::kEsp},
+      {"ESP from behind a NAT", 61000, 4500, Pattern(40), WireKind::kEsp},
+      {"from that port to another", 4500, 61000, Pattern(40), WireKind::kOther},
       {"other ports", 4501, 61000, Pattern(40), WireKind::kOther},
       {"IKE", 4500, 4500, Bytes(4, 0) + Pattern(28), WireKind::kOther},
       {"keep-alive", 4500, 4500, {0xff}, WireKind::kKeepalive},
@@ -62,6 +62,35 @@ TEST(EspViewTest, UdpPayloadDecides) {
     EXPECT_EQ(view.kind, c.kind) << c.name;
     EXPECT_EQ(view.udp_encapsulated, c.kind == WireKind::kEsp) << c.name;
     EXPECT_EQ(view.esp_offset, c.kind == WireKind::kEsp ? 28u : 0u) << c.name;
+  }
+}
+
+TEST(EspViewTest, EveryPortOfTheListAndNoOtherIsTaken) {
+  const uint16_t ports[] = {500, 4500, 10'000, 65'535};
+  for (const char* src : {"10.1.0.1", "fd01::1"}) {
+    const IpFields f{.src = src, .dst = src[0] == '1' ? "10.2.0.1" : "fd02::1"};
+    for (const uint16_t port : ports) {
+      for (const int step : {-1, 1}) {
+        const auto other = static_cast<uint16_t>(port + step);
+        const Bytes there = test::Udp(f, other, port, Pattern(40));
+        EXPECT_EQ(Classify(there, ports).kind, WireKind::kEsp) << port;
+        EXPECT_EQ(Classify(there, {}).kind, WireKind::kOther) << port;
+        EXPECT_EQ(Classify(test::Udp(f, port, other, Pattern(40)), ports).kind, WireKind::kOther)
+            << port;
+      }
+    }
+  }
+}
+
+TEST(EspViewTest, UdpChecksumIsNotLookedAt) {
+  for (const char* src : {"10.1.0.1", "fd01::1"}) {
+    const bool v4 = src[0] == '1';
+    for (const uint32_t checksum : {0u, 1u, 0xffffu}) {
+      Bytes ip =
+          test::Udp({.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1"}, 4500, 4500, Pattern(40));
+      test::Put16(&ip, v4 ? 26 : 46, checksum);
+      EXPECT_EQ(Classify(ip).kind, WireKind::kEsp) << src << " " << checksum;
+    }
   }
 }
 

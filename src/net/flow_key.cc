@@ -55,6 +55,87 @@ std::optional<IpPacketView> ParseV4(std::span<const uint8_t> b) {
   return v;
 }
 
+// True when the destination options hold a home address (RFC 6275, section 6.3). `options` is the
+// whole header; options that do not fit it are the end of the search.
+bool HasHomeAddress(std::span<const uint8_t> options) {
+  constexpr uint8_t kPad1 = 0;
+  constexpr uint8_t kHomeAddress = 201;
+  for (std::size_t at = 2; at < options.size();) {
+    if (options[at] == kHomeAddress) return true;
+    if (options[at] == kPad1) {
+      ++at;
+    } else if (at + 1 < options.size()) {
+      at += 2u + options[at + 1];
+    } else {
+      return false;
+    }
+  }
+  return false;
+}
+
+// State of the walk along an IPv6 header chain.
+struct ChainWalk {
+  std::span<const uint8_t> packet;
+  uint32_t offset = 40;  // of the header that `next` names
+  uint8_t next = 0;
+  bool outside = true;  // still among the headers that ESP in transport mode leaves outside
+  bool routing_seen = false;
+};
+
+// Steps over the fragment header at the walk's offset; its 8 bytes are there.
+void StepFragment(ChainWalk* walk, IpPacketView* v) {
+  const uint8_t* header = walk->packet.data() + walk->offset;
+  v->fragment = true;
+  v->later_fragment = (LoadBe16(header + 2) & 0xfff8) != 0;
+  v->proto_offset = walk->offset;
+  walk->outside = false;
+  walk->next = header[0];
+  walk->offset += 8;
+}
+
+// Steps over hop-by-hop options, routing header or destination options; false when it is longer
+// than the packet.
+bool StepOptions(ChainWalk* walk, IpPacketView* v) {
+  const std::span<const uint8_t> rest = walk->packet.subspan(walk->offset);
+  const uint32_t length = (uint32_t{rest[1]} + 1) * 8;
+  if (length > rest.size()) return false;
+  if (walk->next == kProtoRouting) walk->routing_seen = true;
+  if (walk->outside && walk->next == kProtoDestOpts && walk->routing_seen &&
+      !HasHomeAddress(rest.first(length))) {
+    walk->outside = false;
+  }
+  v->proto_offset = walk->offset;
+  walk->next = rest[0];
+  walk->offset += length;
+  if (walk->outside) {
+    v->esp_offset_v6 = walk->offset;
+    v->esp_nexthdr_offset_v6 = v->proto_offset;
+  }
+  return true;
+}
+
+// Fills in what the header chain of the IPv6 packet says; false when it is malformed.
+bool WalkV6Chain(std::span<const uint8_t> packet, IpPacketView* v) {
+  ChainWalk walk{.packet = packet, .next = packet[6]};
+  v->proto_offset = 6;
+  for (int i = 0; !v->later_fragment; ++i) {
+    const bool options =
+        walk.next == kProtoHopByHop || walk.next == kProtoRouting || walk.next == kProtoDestOpts;
+    if (!options && walk.next != kProtoFragment) break;
+    if (i == kMaxExtensionHeaders || packet.size() - walk.offset < 8) return false;
+    if (walk.next == kProtoHopByHop && i > 0) return false;
+    v->has_options = true;
+    if (walk.next == kProtoFragment) {
+      StepFragment(&walk, v);
+    } else if (!StepOptions(&walk, v)) {
+      return false;
+    }
+  }
+  v->flow.proto = walk.next;
+  v->header_length = walk.offset;
+  return true;
+}
+
 std::optional<IpPacketView> ParseV6(std::span<const uint8_t> b) {
   if (b.size() < 40) {
     return std::nullopt;
@@ -71,50 +152,11 @@ std::optional<IpPacketView> ParseV6(std::span<const uint8_t> b) {
   v.flow.saddr = IpAddress::V6(b.data() + 8);
   v.flow.daddr = IpAddress::V6(b.data() + 24);
 
-  uint32_t offset = 40;
-  uint32_t next_offset = 6;  // where the byte naming the header at `offset` lies
-  uint8_t next = b[6];
-  bool per_hop = true;  // still among headers that ESP in transport mode leaves outside
-  for (int i = 0;; ++i) {
-    const bool options = next == kProtoHopByHop || next == kProtoRouting || next == kProtoDestOpts;
-    if (!options && next != kProtoFragment) {
-      break;
-    }
-    if (i == kMaxExtensionHeaders || v.total_length - offset < 8) {
-      return std::nullopt;
-    }
-    v.has_options = true;
-    if (next == kProtoFragment) {
-      const uint16_t frag = LoadBe16(b.data() + offset + 2);
-      v.fragment = true;
-      v.later_fragment = (frag & 0xfff8) != 0;
-      per_hop = false;
-      next_offset = offset;
-      next = b[offset];
-      offset += 8;
-      if (v.later_fragment) {
-        break;
-      }
-      continue;
-    }
-    const uint32_t length = (uint32_t{b[offset + 1]} + 1) * 8;
-    if (length > v.total_length - offset) {
-      return std::nullopt;
-    }
-    // Destination options before a routing header travel with it; a last one may stay outside too
-    // (RFC 4303, section 3.1.1): hop-by-hop, routing and destination options precede ESP.
-    next_offset = offset;
-    next = b[offset];
-    offset += length;
-    if (per_hop) {
-      v.esp_offset_v6 = offset;
-      v.esp_nexthdr_offset_v6 = next_offset;
-    }
+  if (!WalkV6Chain(b.first(v.total_length), &v)) {
+    return std::nullopt;
   }
-  v.flow.proto = next;
-  v.header_length = offset;
   if (!v.later_fragment) {
-    ReadPorts(b.subspan(offset, v.total_length - offset), &v.flow);
+    ReadPorts(b.subspan(v.header_length, v.total_length - v.header_length), &v.flow);
   }
   return v;
 }

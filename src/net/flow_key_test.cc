@@ -182,6 +182,7 @@ TEST(ParseIpv6Test, PlainPacket) {
   EXPECT_EQ(v->total_length, 51u);
   EXPECT_EQ(v->esp_offset_v6, 40u);
   EXPECT_EQ(v->esp_nexthdr_offset_v6, 6u);
+  EXPECT_EQ(v->proto_offset, 6u);
   EXPECT_FALSE(v->has_options);
 }
 
@@ -195,11 +196,14 @@ TEST(ParseIpv6Test, Chains) {
   };
   const Case cases[] = {
       {"hop-by-hop", {kHop}, 48, 40, false},
-      {"all that stay outside", {kHop, kRoute, kDest}, 64, 56, false},
+      {"destination options without a routing header", {kDest}, 48, 40, false},
+      {"destination options before a routing header", {kHop, kDest, kRoute}, 64, 56, false},
+      {"destination options behind a routing header", {kHop, kRoute, kDest}, 56, 48, false},
+      {"routing header behind what is inside", {kRoute, kDest, kRoute}, 48, 40, false},
       {"fragment", {kFrag}, 40, 6, true},
       {"hop-by-hop, fragment", {kHop, kFrag}, 48, 40, true},
       {"destination behind fragment", {kFrag, kDest}, 40, 6, true},
-      {"eight headers", {kHop, kDest, kRoute, kDest, kDest, kDest, kDest, kDest}, 104, 96, false},
+      {"eight headers", {kHop, kDest, kRoute, kDest, kDest, kDest, kDest, kDest}, 64, 56, false},
   };
   for (const Case& c : cases) {
     const auto v = ParseIpPacket(Chain(c.headers));
@@ -209,10 +213,48 @@ TEST(ParseIpv6Test, Chains) {
     EXPECT_EQ(v->header_length, 40 + 8 * c.headers.size()) << c.name;
     EXPECT_EQ(v->esp_offset_v6, c.esp_offset) << c.name;
     EXPECT_EQ(v->esp_nexthdr_offset_v6, c.next_offset) << c.name;
+    EXPECT_EQ(v->proto_offset, v->header_length - 8) << c.name;
     EXPECT_EQ(v->fragment, c.fragment) << c.name;
     EXPECT_TRUE(v->has_options) << c.name;
     EXPECT_FALSE(v->later_fragment) << c.name;
   }
+}
+
+// A home address concerns the way: such options stay in front of ESP even behind a routing header.
+TEST(ParseIpv6Test, HomeAddressStaysOutside) {
+  struct Case {
+    const char* name;
+    Bytes options;  // 22 bytes
+    bool outside;
+  };
+  const Bytes address(16, 0xfd);
+  const Case cases[] = {
+      {"first", Bytes{201, 16} + address + Bytes{1, 2, 0, 0}, true},
+      {"behind Pad1", Bytes{0, 0, 0, 0, 201, 16} + address, true},
+      {"behind PadN", Bytes{1, 2, 0, 0, 201, 16} + address, true},
+      {"only padding", Bytes{1, 20} + Bytes(20, 0), false},
+      {"its number as content", Bytes{1, 20} + Bytes(20, 201), false},
+      {"option longer than the header", Bytes{5, 255} + Bytes(20, 201), false},
+      {"type without length at the end", Bytes{1, 19} + Bytes(19, 0) + Bytes{5}, false},
+  };
+  for (const Case& c : cases) {
+    const IpFields f{.src = "2001:db8::1",
+                     .dst = "2001:db8::2",
+                     .proto = 17,
+                     .options = Bytes{kDest, 0, 0, 0, 0, 0, 0, 0} + Bytes{17, 2} + c.options,
+                     .first_header = kRoute};
+    const auto v = ParseIpPacket(test::IpPacket(f, Bytes(8, 0)));
+    ASSERT_TRUE(v.has_value()) << c.name;
+    EXPECT_EQ(v->header_length, 72u) << c.name;
+    EXPECT_EQ(v->esp_offset_v6, c.outside ? 72u : 48u) << c.name;
+    EXPECT_EQ(v->esp_nexthdr_offset_v6, c.outside ? 48u : 40u) << c.name;
+  }
+}
+
+TEST(ParseIpv6Test, HopByHopOptionsThatAreNotFirstAreRefused) {
+  EXPECT_FALSE(ParseIpPacket(Chain({kDest, kHop})).has_value());
+  EXPECT_FALSE(ParseIpPacket(Chain({kHop, kHop})).has_value());
+  EXPECT_FALSE(ParseIpPacket(Chain({kFrag, kHop})).has_value());
 }
 
 TEST(ParseIpv6Test, NineHeadersAreRefused) {

@@ -84,5 +84,32 @@ TEST(SelectorTest, TextIsThatOfIproute2) {
   EXPECT_EQ(ToString(s), "src 10.1.0.0/16 dst 10.2.0.0/24 proto 6 dport 80");
 }
 
+// As an SA's selector.
+TEST(SelectorTest, AdmitsWithoutFamilyOrWithoutAnythingSaid) {
+  const FlowKey v4 =
+      ParseIpPacket(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, {}))->flow;
+  const FlowKey v6 = ParseIpPacket(test::Udp({.src = "fd01::1", .dst = "fd02::1"}, 1, 2, {}))->flow;
+  Selector any;
+  EXPECT_TRUE(any.Admits(v4) && any.Admits(v6));
+  any.family = IpFamily::kV4;  // what the stack fills in for a client that named none
+  EXPECT_TRUE(any.Admits(v4) && any.Admits(v6));
+  Selector host;
+  host.daddr = v4.daddr;
+  host.prefixlen_d = 32;
+  EXPECT_TRUE(host.Admits(v4));
+  EXPECT_FALSE(host.Admits(v6));
+  host.family = IpFamily::kV4;
+  EXPECT_TRUE(host.Admits(v4));
+  host.family = IpFamily::kV6;
+  EXPECT_FALSE(host.Admits(v4));
+  Selector udp;
+  udp.proto = 17;
+  udp.dport = 2;
+  udp.dport_mask = 0xffff;
+  EXPECT_TRUE(udp.Admits(v4) && udp.Admits(v6));
+  udp.dport = 3;
+  EXPECT_FALSE(udp.Admits(v4) || udp.Admits(v6));
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -79,6 +79,28 @@ TEST(LifetimeTest, SoftOfZeroComesWithTheFirstPacket) {
   EXPECT_EQ(r.allowed, 1u);
 }
 
+// XFRM: 0 is a limit of nothing, all ones is none; each alone and in both directions of use.
+TEST(LifetimeTest, HardOfZeroLetsNothingPassAndUnlimitedEverything) {
+  for (const LifetimeLimits& limits :
+       {LifetimeLimits{.hard_bytes = 0}, LifetimeLimits{.hard_packets = 0}}) {
+    Lifetime l(limits, {});
+    const Result r = Charge(&l, {0, 1});
+    EXPECT_EQ(r.allowed, 0u);
+    EXPECT_TRUE(r.hard_hit);
+    EXPECT_EQ(l.usage().packets, 0u);
+  }
+  Lifetime none({.soft_bytes = kUnlimited, .hard_bytes = kUnlimited}, {.bytes = kUnlimited - 10});
+  EXPECT_EQ(Charge(&none, {5}).allowed, 1u);
+}
+
+// A payload of no bytes (an empty UDP-less transport packet) counts as a packet all the same.
+TEST(LifetimeTest, EmptyPayloadIsAPacket) {
+  Lifetime l({.hard_packets = 2}, {});
+  EXPECT_EQ(Charge(&l, {0, 0, 0}).allowed, 2u);
+  EXPECT_EQ(l.usage().packets, 2u);
+  EXPECT_EQ(l.usage().bytes, 0u);
+}
+
 // The kernel tests the hard limit first: a packet that it stops brings no soft event.
 TEST(LifetimeTest, RefusedPacketBringsNoSoftEvent) {
   Lifetime equal({.soft_packets = 2, .hard_packets = 2}, {});

@@ -1,9 +1,17 @@
 #include "sa/replay_window.h"
 
+#include <algorithm>
 #include <bit>
 #include <mutex>
 
 namespace cygnet {
+namespace {
+
+uint32_t EffectiveWindow(uint32_t asked, uint32_t at_least) {
+  return asked == 0 ? 0 : std::min(std::max(asked, at_least), kMaxReplayWindow);
+}
+
+}  // namespace
 
 uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window) {
   const uint32_t top_low = static_cast<uint32_t>(top);
@@ -19,10 +27,11 @@ uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window) {
   return high << 32 | low;
 }
 
-ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn)
+ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_least)
     : esn_(esn),
       extended_form_(initial.extended_form),
-      window_(initial.window),
+      asked_(initial.window),
+      window_(EffectiveWindow(initial.window, at_least)),
       bmp_words_(static_cast<uint32_t>(initial.bitmap.size())) {
   // One word more than the window needs: the word being entered may be cleared as a whole.
   const uint32_t words = std::bit_ceil(window_ / 64 + 2);
@@ -33,9 +42,10 @@ ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn)
 
 void ReplayWindow::Import(const ReplayState& initial) {
   top_ = initial.seq;
-  for (uint32_t back = 0; back < window_ && back < top_; ++back) {
+  floor_ = top_ > asked_ ? top_ - asked_ + 1 : 0;
+  for (uint32_t back = 0; back < std::min(asked_, window_) && back < top_; ++back) {
     const uint64_t seq = top_ - back;
-    const uint64_t index = extended_form_ ? (seq - 1) % window_ : back;
+    const uint64_t index = extended_form_ ? (seq - 1) % asked_ : back;
     const std::size_t word = static_cast<std::size_t>(index / 32);
     if (word < initial.bitmap.size() && ((initial.bitmap[word] >> (index % 32)) & 1) != 0) {
       bits_[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
@@ -48,13 +58,13 @@ ReplayState ReplayWindow::Export(uint64_t oseq) {
   ReplayState out;
   out.oseq = oseq;
   out.seq = top_;
-  out.window = window_;
+  out.window = asked_;
   out.extended_form = extended_form_;
   out.bitmap.assign(extended_form_ ? bmp_words_ : 1, 0);
-  for (uint32_t back = 0; back < window_ && back < top_; ++back) {
+  for (uint32_t back = 0; back < std::min(asked_, window_) && back < top_; ++back) {
     const uint64_t seq = top_ - back;
     if (TestBit(seq)) {
-      const uint64_t index = extended_form_ ? (seq - 1) % window_ : back;
+      const uint64_t index = extended_form_ ? (seq - 1) % asked_ : back;
       const std::size_t word = static_cast<std::size_t>(index / 32);
       if (word < out.bitmap.size()) out.bitmap[word] |= uint32_t{1} << (index % 32);
     }
@@ -70,7 +80,7 @@ DropReason ReplayWindow::CheckLocked(uint64_t seq) const {
   if (window_ == 0 || seq > top_) {
     return DropReason::kNone;
   }
-  if (top_ - seq >= window_) {
+  if (top_ - seq >= window_ || seq < floor_) {
     return DropReason::kInReplayOld;
   }
   return TestBit(seq) ? DropReason::kInReplayDuplicate : DropReason::kNone;
@@ -105,6 +115,7 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
       verdict[i] = low[i] == 0 ? DropReason::kInReplayZero : DropReason::kInReplayOld;
     } else {
       verdict[i] = CheckLocked(seq[i]);
+      if (verdict[i] == DropReason::kInReplayOld) lateness_.Rejected(top_ - seq[i]);
     }
   }
 }
@@ -114,7 +125,12 @@ void ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason
   for (std::size_t i = 0; i < seq.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
     verdict[i] = CheckLocked(seq[i]);
-    if (verdict[i] == DropReason::kNone) MarkLocked(seq[i]);
+    if (verdict[i] == DropReason::kNone) {
+      if (seq[i] < top_) lateness_.Accepted(top_ - seq[i]);
+      MarkLocked(seq[i]);
+    } else if (verdict[i] == DropReason::kInReplayOld) {
+      lateness_.Rejected(top_ - seq[i]);
+    }
   }
 }
 
@@ -133,6 +149,18 @@ DropReason ReplayWindow::Commit(uint64_t seq) {
 uint64_t ReplayWindow::InferHigh(uint32_t low) {
   const std::lock_guard lock(lock_);
   return InferLocked(low);
+}
+
+bool ReplayWindow::MayBeLate(uint32_t low, uint64_t inferred) {
+  constexpr uint64_t kSubspace = uint64_t{1} << 32;
+  constexpr uint64_t kFarAhead = uint64_t{1} << 31;
+  const std::lock_guard lock(lock_);
+  if (!esn_ || static_cast<uint32_t>(inferred) != low || inferred <= kSubspace) return false;
+  if (inferred <= top_ || inferred - top_ < kFarAhead) return false;
+  const uint64_t earlier = inferred - kSubspace;
+  if (earlier >= top_) return false;  // a whole subspace ahead: not from the inference
+  lateness_.Rejected(top_ - earlier);
+  return true;
 }
 
 uint64_t ReplayWindow::highest() {

@@ -9,16 +9,20 @@
 
 #include "base/spin_lock.h"
 #include "packet/drop_reason.h"
+#include "sa/lateness.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
 
-inline constexpr uint32_t kMaxReplayWindow = 4096;
+// Largest window that is kept. (XFRM lets a client ask for 4096 at most.)
+inline constexpr uint32_t kMaxReplayWindow = 65'536;
 
 class ReplayWindow {
  public:
-  // `initial` gives window size and starting counters; window 0 checks nothing.
-  ReplayWindow(const ReplayState& initial, bool esn);
+  // `initial` gives window size and starting counters; window 0 checks nothing. A window smaller
+  // than `at_least` (0: what was asked) is widened to that; of the numbers before those that
+  // `initial` knows about none is taken. At most kMaxReplayWindow.
+  ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_least = 0);
 
   // One run of one SA under one lock. For each low word: `seq` receives the full number (high word
   // inferred when ESN), `verdict` kNone or the reason to drop. Skips entries whose verdict is
@@ -36,9 +40,22 @@ class ReplayWindow {
   // first subspace come back as 0.
   uint64_t InferHigh(uint32_t low);
 
+  // Asked about a packet whose ICV failed: was the full number `inferred` from `low` perhaps wrong,
+  // the packet an old one? `low` alone cannot tell a number behind the window from one of the next
+  // subspace, and appendix A2 always takes the latter. When that is 2^31 or more ahead of the
+  // newest, the packet is nearer to the past than to the future: no sender skips half a subspace,
+  // but a path may hold a packet back. True then, and the packet is counted as late. Changes
+  // nothing else; the packet stays dropped, only the reason is told better. (A forger can have it
+  // told so, too.)
+  bool MayBeLate(uint32_t low, uint64_t inferred);
+
   uint64_t highest();
-  // The live state in the kernel's layout, for dumps.
+  // What is checked against: at least what the client asked for.
+  uint32_t window() const { return window_; }
+  // The live state in the kernel's layout, for dumps; of the size that the client asked for.
   ReplayState Export(uint64_t oseq);
+  // Any thread. Authenticated packets that were not the newest, and those rejected as too old.
+  LatenessHistogram lateness() const { return lateness_.Read(); }
 
  private:
   uint64_t InferLocked(uint32_t low) const;
@@ -50,9 +67,12 @@ class ReplayWindow {
   SpinLock lock_;
   const bool esn_;
   const bool extended_form_;
+  const uint32_t asked_;  // the client's window
   const uint32_t window_;
   const uint32_t bmp_words_;  // of the kernel's form
   uint64_t top_ = 0;          // highest authenticated number
+  uint64_t floor_ = 0;        // numbers below were never in the window: seen or not, nobody knows
+  LatenessCounts lateness_;
   uint32_t word_mask_ = 0;
   std::unique_ptr<uint64_t[]> bits_;
 };

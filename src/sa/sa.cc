@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint8_t kOuterTtl = 64;  // the route's default, never the inner packet's
 
-uint8_t WriteTunnelHeader(const SaSpec& spec, uint8_t* out) {
+uint8_t WriteOuterHeader(const SaSpec& spec, uint8_t* out) {
   const uint8_t proto = spec.encap.has_value() ? kProtoUdp : kProtoEsp;
   if (spec.family == IpFamily::kV4) {
     out[0] = 0x45;
@@ -29,9 +29,12 @@ uint8_t WriteTunnelHeader(const SaSpec& spec, uint8_t* out) {
 }
 
 uint8_t WriteHeader(const SaSpec& spec, uint8_t* out) {
-  uint8_t n = spec.mode == SaMode::kTunnel ? WriteTunnelHeader(spec, out) : uint8_t{0};
+  const bool outer = spec.mode == SaMode::kTunnel || spec.mode == SaMode::kBeet;
+  uint8_t n = outer ? WriteOuterHeader(spec, out) : uint8_t{0};
   if (spec.encap.has_value()) {
-    n = static_cast<uint8_t>(n + 8);  // ports and length per packet; checksum 0 (RFC 3948, 2.1)
+    // Ports and length per packet. Checksum 0 (RFC 3948, section 2.1), over IPv6 too: it would
+    // cover bytes that are not sealed yet, and RFC 6935 lets a tunnel do without; Linux takes it.
+    n = static_cast<uint8_t>(n + 8);
   }
   StoreBe32(out + n, spec.spi.value);
   return static_cast<uint8_t>(n + 4);
@@ -93,6 +96,8 @@ OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
       esn(spec.esn()),
       flags(spec.flags),
       copy_dscp((spec.extra_flags & kSaExtraDontEncapDscp) == 0),
+      inner_family(BeetInnerOf(spec).family),
+      tfc_pad(spec.mode == SaMode::kTunnel ? spec.tfc_pad : 0),
       salt(SaltOf(spec)),
       iv_mask(mask),
       sequence(spec.replay.oseq, SequenceLimit(spec)) {
@@ -104,7 +109,15 @@ OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
   }
 }
 
-InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
+BeetInner BeetInnerOf(const SaSpec& spec) {
+  if (spec.mode != SaMode::kBeet) return {};
+  const Selector& selector = spec.selector;
+  return {.family = selector.family == IpFamily::kUnspec ? spec.family : selector.family,
+          .saddr = selector.saddr,
+          .daddr = selector.daddr};
+}
+
+InboundSa::InboundSa(const SaSpec& spec, Sa* owner, uint32_t at_least)
     : sa(owner),
       layout(LayoutOf(spec)),
       mode(spec.mode),
@@ -112,19 +125,22 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       flags(spec.flags),
       spi(spec.spi.value),
       salt(SaltOf(spec)),
-      replay(spec.replay, spec.esn()) {}
+      beet(BeetInnerOf(spec)),
+      replay(spec.replay, spec.esn(), at_least) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : spec_(std::move(spec)),
       state_(SaState::kLarval),
       lifetime_(spec_.limits, {.add_time = now}) {}
 
-Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
+Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask, uint32_t replay_at_least)
     : spec_(std::move(spec)),
       state_(SaState::kValid),
       lifetime_(spec_.limits, StartingUsage(spec_, now)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
-  if (MayBeInbound(spec_)) inbound_ = std::make_unique<InboundSa>(spec_, this);
+  if (MayBeInbound(spec_)) {
+    inbound_ = std::make_unique<InboundSa>(spec_, this, replay_at_least);
+  }
 }
 
 SaId Sa::id() const {
@@ -143,7 +159,8 @@ SaStats Sa::stats() const {
   const auto count = [this](DropReason r) { return static_cast<uint32_t>(drops(r)); };
   return {.replay_window = count(DropReason::kInReplayOld) + count(DropReason::kInReplayZero),
           .replay = count(DropReason::kInReplayDuplicate),
-          .integrity_failed = count(DropReason::kInAuthFailed)};
+          .integrity_failed =
+              count(DropReason::kInAuthFailed) + count(DropReason::kInLateBeyondWindow)};
 }
 
 ReplayState Sa::ExportReplay() const {

@@ -70,13 +70,16 @@ struct alignas(kCacheLine) OutboundSa {
   const bool esn;
   const uint8_t flags;
   const bool copy_dscp;
+  const IpFamily inner_family;  // BEET: of the packets it carries; else unspecified
+  const uint32_t tfc_pad;       // tunnel: inner packets are padded to this; 0 = as they are
   std::array<uint8_t, 4> salt{};
   // The IV is the 64-bit sequence number XOR this: unique within the SA because the number is, and
   // different between two lives of one key because the mask is random (RFC 4106 section 3.1 leaves
   // the form of the IV to the sender).
   const uint64_t iv_mask;
   uint8_t header_length = 0;  // of `header`
-  // Tunnel: outer IP header, UDP header if any, then SPI; transport: UDP header if any, then SPI.
+  // Tunnel and BEET: outer IP header, UDP header if any, then SPI; transport: UDP header if any,
+  // then SPI.
   std::array<uint8_t, 64> header{};
   std::atomic<uint32_t> if_id{0};  // UPDSA may change it
   // UDP encapsulation: source port above, destination port below; UPDSA may change them.
@@ -87,9 +90,20 @@ struct alignas(kCacheLine) OutboundSa {
   SequenceCounter sequence;
 };
 
+// BEET mode: the addresses that its packets have at both ends and that are not sent: those of the
+// SA's selector. It is meant to hold two hosts; of a network the address itself is taken, as the
+// kernel does.
+struct BeetInner {
+  IpFamily family = IpFamily::kUnspec;
+  IpAddress saddr;
+  IpAddress daddr;
+};
+BeetInner BeetInnerOf(const SaSpec& spec);
+
 // Inbound half (workers).
 struct alignas(kCacheLine) InboundSa {
-  InboundSa(const SaSpec& spec, Sa* owner);
+  // `at_least`: as in ReplayWindow.
+  InboundSa(const SaSpec& spec, Sa* owner, uint32_t at_least = 0);
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
@@ -99,6 +113,7 @@ struct alignas(kCacheLine) InboundSa {
   const uint8_t flags;
   const uint32_t spi;  // host order
   std::array<uint8_t, 4> salt{};
+  const BeetInner beet;  // BEET only
   ReplayWindow replay;
 };
 
@@ -107,7 +122,7 @@ enum class SaState : uint8_t { kLarval, kValid, kDying, kExpired, kDead };
 struct SaStats {
   uint32_t replay_window = 0;     // packets older than the window
   uint32_t replay = 0;            // duplicates
-  uint32_t integrity_failed = 0;  // ICV wrong
+  uint32_t integrity_failed = 0;  // ICV wrong, for whatever reason
 };
 
 class Sa {
@@ -115,8 +130,9 @@ class Sa {
   // A larval state: an SPI that key management has reserved, no keys yet.
   struct Larval {};
   Sa(SaSpec spec, uint64_t now, Larval);
-  // A complete SA. `iv_mask` is random but for tests that compare wire bytes.
-  Sa(SaSpec spec, uint64_t now, uint64_t iv_mask);
+  // A complete SA. `iv_mask` is random but for tests that compare wire bytes. `replay_at_least`:
+  // the operator's smallest replay window for SAs that have one (ReplayWindow).
+  Sa(SaSpec spec, uint64_t now, uint64_t iv_mask, uint32_t replay_at_least = 0);
   Sa(const Sa&) = delete;
   Sa& operator=(const Sa&) = delete;
 

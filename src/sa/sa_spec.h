@@ -24,7 +24,9 @@ inline constexpr uint8_t kSaFlagDecapDscp = 2;
 inline constexpr uint8_t kSaFlagNoPmtuDisc = 4;
 inline constexpr uint8_t kSaFlagWildRecv = 8;
 inline constexpr uint8_t kSaFlagIcmp = 16;
+// A selector without family stays so and admits flows of both (Selector::Admits).
 inline constexpr uint8_t kSaFlagAfUnspec = 32;
+// Kept and shown, without effect: it aligns the ICV of AH over IPv6; ESP always pads to 4.
 inline constexpr uint8_t kSaFlagAlign4 = 64;
 inline constexpr uint8_t kSaFlagEsn = 128;
 // XFRMA_SA_EXTRA_FLAGS

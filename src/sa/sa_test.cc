@@ -63,10 +63,11 @@ TEST(SaTest, StatsAreSumsOfDrops) {
   sa->CountDrop(DropReason::kInReplayZero);
   sa->CountDrop(DropReason::kInReplayDuplicate);
   sa->CountDrop(DropReason::kInAuthFailed);
+  sa->CountDrop(DropReason::kInLateBeyondWindow);
   sa->CountDrop(DropReason::kInBadTrailer);
   EXPECT_EQ(sa->stats().replay_window, 2u);
   EXPECT_EQ(sa->stats().replay, 1u);
-  EXPECT_EQ(sa->stats().integrity_failed, 1u);
+  EXPECT_EQ(sa->stats().integrity_failed, 2u);
   EXPECT_EQ(sa->drops(DropReason::kInBadTrailer), 1u);
 }
 
@@ -78,6 +79,71 @@ TEST(SaTest, ExportedCountersMoveWithTraffic) {
   EXPECT_EQ(state.oseq, 10u);
   EXPECT_EQ(state.seq, 3u);
   EXPECT_EQ(state.bitmap[0], 1u << 2);
+}
+
+TEST(SaTest, ReplayWindowIsAtLeastWhatTheOperatorSays) {
+  const Sa sa(test::MakeSpec({.window = 64}), 1000, 0, 8192);
+  EXPECT_EQ(sa.inbound()->replay.window(), 8192u);
+  EXPECT_EQ(sa.ExportReplay().window, 64u);
+  EXPECT_EQ(MakeSa({.window = 64})->inbound()->replay.window(), 64u);
+  const Sa none(test::MakeSpec({.window = 0}), 1000, 0, 8192);
+  EXPECT_EQ(none.inbound()->replay.window(), 0u);
+}
+
+// RFC 4303 section 3.3.3: the counter must not cycle; with oseq-may-wrap only its low half does.
+TEST(SaTest, SequenceNumbersEndWhereTheSaSays) {
+  struct Case {
+    const char* name;
+    uint8_t flags;
+    uint32_t extra_flags;
+    uint64_t oseq;
+    uint32_t left;  // of 10 asked for
+  };
+  const Case cases[] = {
+      {"32 bits", 0, 0, 0xfffffffd, 2},
+      {"32 bits, all used", 0, 0, 0xffffffff, 0},
+      {"32 bits, beyond", 0, 0, 0x1'00000000, 0},
+      {"may wrap", 0, kSaExtraOseqMayWrap, 0xfffffffd, 10},
+      {"may wrap, but not the 64 bits behind", 0, kSaExtraOseqMayWrap, ~uint64_t{0} - 1, 1},
+      {"ESN", kSaFlagEsn, 0, 0xfffffffd, 10},
+      {"ESN ends too", kSaFlagEsn, 0, ~uint64_t{0} - 3, 3},
+  };
+  for (const Case& c : cases) {
+    const auto sa = MakeSa({.flags = c.flags, .extra_flags = c.extra_flags, .oseq = c.oseq});
+    const SequenceRange range = sa->outbound()->sequence.Reserve(10);
+    EXPECT_EQ(range.count, c.left) << c.name;
+    if (c.left > 0) {
+      EXPECT_EQ(range.first, c.oseq + 1) << c.name;
+    }
+  }
+}
+
+TEST(SaTest, BeetHasTheInnerAddressesOfItsSelector) {
+  const auto cross =
+      MakeSa({.mode = SaMode::kBeet, .inner_src = "fd01::1", .inner_dst = "fd02::1"});
+  EXPECT_EQ(cross->outbound()->inner_family, IpFamily::kV6);
+  EXPECT_EQ(cross->outbound()->family, IpFamily::kV4);
+  EXPECT_EQ(cross->outbound()->header_length, 20 + 4);
+  EXPECT_EQ(cross->inbound()->beet.family, IpFamily::kV6);
+  EXPECT_EQ(cross->inbound()->beet.saddr, test::Ip("fd01::1"));
+  EXPECT_EQ(cross->inbound()->beet.daddr, test::Ip("fd02::1"));
+  SaSpec unspec = test::MakeSpec({.mode = SaMode::kBeet});
+  unspec.selector = {};
+  EXPECT_EQ(BeetInnerOf(unspec).family, IpFamily::kV4);
+  EXPECT_EQ(MakeSa()->inbound()->beet.family, IpFamily::kUnspec);
+}
+
+TEST(SaTest, TfcPaddingIsForTunnels) {
+  EXPECT_EQ(MakeSa({.tfc_pad = 1000})->outbound()->tfc_pad, 1000u);
+  EXPECT_EQ(MakeSa({.mode = SaMode::kTransport, .tfc_pad = 1000})->outbound()->tfc_pad, 0u);
+}
+
+// The flag is about AH.
+TEST(SaTest, Align4ChangesNothingOfEsp) {
+  const auto plain = MakeSa();
+  const auto align4 = MakeSa({.flags = kSaFlagAlign4});
+  EXPECT_EQ(align4->outbound()->layout.align, plain->outbound()->layout.align);
+  EXPECT_EQ(align4->outbound()->header, plain->outbound()->header);
 }
 
 TEST(SaTest, NewLimitsBringADyingSaBack) {

@@ -27,16 +27,12 @@ Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t
 OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const {
   const auto fits = [&](const Sa* sa) {
     const SaSpec& spec = sa->spec();
-    const Selector& selector = spec.selector;
-    const bool selects_all = selector.prefixlen_d == 0 && selector.prefixlen_s == 0 &&
-                             selector.proto == 0 && selector.dport_mask == 0 &&
-                             selector.sport_mask == 0;
     return sa->outbound() != nullptr && spec.reqid == query.reqid && spec.mode == query.mode &&
            spec.proto == query.proto && spec.family == query.family &&
            sa->outbound()->if_id.load(std::memory_order_relaxed) == 0 &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
-           (spec.flags & kSaFlagWildRecv) == 0 && (selects_all || selector.Matches(flow, 0));
+           (spec.flags & kSaFlagWildRecv) == 0 && spec.selector.Admits(flow);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   Sa* found = outbound_.Find(

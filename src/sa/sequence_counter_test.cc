@@ -46,6 +46,27 @@ TEST(SequenceCounterTest, StartBeyondTheLimitIsExhausted) {
   EXPECT_EQ(c.last_sent(), 0x1'00000005u);
 }
 
+TEST(SequenceCounterTest, EveryStartGoesOnBehindItAndStopsAtTheLimit) {
+  constexpr uint64_t kEnd = ~uint64_t{0};
+  for (const uint64_t limit : {uint64_t{0xffffffff}, kEnd}) {
+    for (const uint64_t start :
+         {uint64_t{0}, uint64_t{1}, limit - 65, limit - 64, limit - 63, limit - 1, limit}) {
+      SequenceCounter c(start, limit);
+      uint64_t last = start;
+      for (int burst = 0; burst < 4; ++burst) {
+        const SequenceRange r = c.Reserve(64);
+        const uint64_t left = limit - last;
+        ASSERT_EQ(r.count, std::min<uint64_t>(left, 64)) << start;
+        if (r.count == 0) continue;
+        ASSERT_EQ(r.first, last + 1) << start;
+        last = r.first + (r.count - 1);
+        ASSERT_LE(last, limit);
+      }
+      ASSERT_EQ(c.last_sent(), last);
+    }
+  }
+}
+
 TEST(SequenceCounterTest, ThreadsNeverShareANumber) {
   constexpr uint64_t kLimit = 100'000;
   SequenceCounter c(0, kLimit);

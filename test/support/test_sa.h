@@ -37,7 +37,14 @@ struct SaOptions {
   std::optional<UdpEncap> encap = {};
   SaDirection direction = SaDirection::kUnspec;
   std::optional<OffloadRequest> offload = {};
+  uint32_t tfc_pad = 0;
+  // Selector of the SA, as MakeSelector takes it; empty: anything. In BEET mode the inner hosts.
+  std::string inner_src = {};
+  std::string inner_dst = {};
 };
+
+// Defined below.
+inline Selector MakeSelector(const std::string& src, const std::string& dst, uint8_t proto);
 
 inline SaSpec MakeSpec(const SaOptions& o = {}) {
   SaSpec spec;
@@ -54,6 +61,8 @@ inline SaSpec MakeSpec(const SaOptions& o = {}) {
   spec.extra_flags = o.extra_flags;
   spec.limits = o.limits;
   spec.selector.family = dst.family;
+  if (!o.inner_src.empty()) spec.selector = MakeSelector(o.inner_src, o.inner_dst, 0);
+  spec.tfc_pad = o.tfc_pad;
   spec.replay.window = o.window;
   spec.replay.oseq = o.oseq;
   spec.replay.seq = o.seq;
@@ -76,7 +85,7 @@ inline std::shared_ptr<Sa> MakeSa(const SaOptions& o = {}, uint64_t now = 1000) 
 inline Template TemplateFor(const SaOptions& o) {
   Template t;
   const ParsedAddress dst = Addr(o.dst);
-  if (o.mode == SaMode::kTunnel) {
+  if (o.mode == SaMode::kTunnel || o.mode == SaMode::kBeet) {
     t.daddr = dst.address;
     t.saddr = Ip(o.src);
   }

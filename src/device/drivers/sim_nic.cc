@@ -179,7 +179,7 @@ bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* j
       (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
     return false;
   }
-  const EspView esp = ClassifyWirePacket(*ip, packet->l3());
+  const EspView esp = ClassifyWirePacket(*ip, packet->l3(), {});
   if (esp.kind != WireKind::kEsp) return false;
   OffloadHandle handle;
   *slot = table_.FindInbound(esp.spi, ip->flow.daddr, ip->flow.family, &handle);

@@ -1,0 +1,62 @@
+// LatenessHistogram: how far behind the newest packet others of an SA arrived; tells an operator
+// which replay window the path needs.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace cygnet {
+
+// Bucket 0: lateness 0; bucket k: 2^(k-1) … 2^k - 1; the last: 65,536 and more.
+inline constexpr std::size_t kLatenessBuckets = 18;
+
+// Bucket of a packet that came when one with a number `late` higher had been authenticated.
+inline std::size_t LatenessBucket(uint64_t late) {
+  const auto bucket = static_cast<std::size_t>(std::bit_width(late));
+  return bucket < kLatenessBuckets ? bucket : kLatenessBuckets - 1;
+}
+
+// A snapshot: packets by lateness. Nothing vouches for `rejected`: those packets were not
+// authenticated, and whoever can send to the host can fill it.
+struct LatenessHistogram {
+  std::array<uint64_t, kLatenessBuckets> accepted{};
+  std::array<uint64_t, kLatenessBuckets> rejected{};
+
+  // The smallest power of two that as a window would have taken every late packet seen; 1 when none
+  // was late; 2^17, more than any window can have, when one was later than 65,535.
+  uint32_t WindowForAll() const {
+    std::size_t k = kLatenessBuckets - 1;
+    while (k > 0 && accepted[k] == 0 && rejected[k] == 0) --k;
+    return uint32_t{1} << k;
+  }
+  bool operator==(const LatenessHistogram&) const = default;
+};
+
+// The live counts. One writer at a time (the replay window's lock sees to it); any thread may read.
+class LatenessCounts {
+ public:
+  void Accepted(uint64_t late) { Increment(&accepted_[LatenessBucket(late)]); }
+  void Rejected(uint64_t late) { Increment(&rejected_[LatenessBucket(late)]); }
+
+  LatenessHistogram Read() const {
+    LatenessHistogram out;
+    for (std::size_t k = 0; k < kLatenessBuckets; ++k) {
+      out.accepted[k] = accepted_[k].load(std::memory_order_relaxed);
+      out.rejected[k] = rejected_[k].load(std::memory_order_relaxed);
+    }
+    return out;
+  }
+
+ private:
+  static void Increment(std::atomic<uint64_t>* count) {
+    count->store(count->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  std::array<std::atomic<uint64_t>, kLatenessBuckets> accepted_{};
+  std::array<std::atomic<uint64_t>, kLatenessBuckets> rejected_{};
+};
+
+}  // namespace cygnet
