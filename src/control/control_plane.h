@@ -14,7 +14,7 @@
 #include "control/nat.h"
 #include "control/report.h"
 #include "control/xfrm_control.h"
-#include "crypto/crypto_engine.h"
+#include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "datapath/path_select.h"
 #include "packet/packet_pool.h"
@@ -44,7 +44,9 @@ struct XfrmSettings {
 struct ControlPlaneParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
-  CryptoEngine* engine = nullptr;
+  const EngineSet* engines = nullptr;
+  LookAsideMode look_aside = LookAsideMode::kNo;
+  uint32_t replay_window_min = 0;  // smallest window of inbound SAs that have one
   std::vector<ControlDevice> devices;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
@@ -88,7 +90,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   std::vector<SaReport> ReportSas() const override;
   std::vector<PolicyReport> ReportPolicies() const override;
   std::vector<DeviceReport> ReportDevices() const override;
+  std::vector<EngineReport> ReportEngines() const override;
   StatReport ReportStats() const override;
+  Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
   CapturePoints* FindCapture(const std::string& device) override;
 
   // --- The daemon's loop ---
@@ -120,7 +124,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
     uint64_t keepalive_at = 0;  // last NAT keep-alive, wall-clock seconds
   };
 
-  // sa_control.cc
+  // sa_control.cc, larval.cc
   Status Install(SaSpec spec);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   Result<std::unique_ptr<SaBinding>> Bind(const SaSpec& spec, CryptoDirection direction);
@@ -135,6 +139,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   void ResolveNextHop(const Sa& sa);
   void StartWatch(const Sa& sa);
+  uint64_t HalvesOn(const CryptoEngine* engine) const;
   // aevents.cc
   Status RestoreReplay(const Sa& sa, const ReplayState& replay);
   void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
@@ -149,6 +154,11 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
                 const DataPathEvent& event);
   // The address that the host would send from; any when it is not known.
   IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
+
+  // mtu_explain.cc
+  const ControlDevice* DeviceWith(int32_t ifindex) const;
+  MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicySpec& policy, MtuReport report) const;
 
   // policy_control.cc
   static PolicyView ViewOf(const Policy& policy);

@@ -307,6 +307,34 @@ TEST_F(DeviceAutoTest, AnAutoDeviceTakesSasThatDidNotAsk) {
   EXPECT_EQ(nic_.HeldSas().size(), 1u);  // the outbound half alone: the SA's source is ours
 }
 
+// --- Engines ---
+
+TEST_F(ControlPlaneTest, EnginesSayWhatTheyDoAndForHowMany) {
+  ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x101), {}).has_value());
+  const std::vector<EngineReport> engines = control_->ReportEngines();
+  ASSERT_EQ(engines.size(), BuiltinEngines().size());
+  EXPECT_EQ(engines[0].name, "openssl");
+  EXPECT_EQ(engines[0].kind, "cpu");
+  EXPECT_EQ(engines[0].order, 1u);
+  EXPECT_GT(engines[0].priority, 0);
+  EXPECT_FALSE(engines[0].version.empty());
+  EXPECT_EQ(engines[0].sa_halves, 2u) << "both of the SA in software, none of the offloaded one";
+  EXPECT_EQ(engines[0].algorithms.size(), AllAlgorithms().size());
+}
+
+TEST_F(ControlPlaneTest, ReportsThePathMtuAndLateness) {
+  ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
+  const auto sa = *control_->GetSa(IdOf(0x100));
+  sa->outbound()->path_mtu.store(1400);
+  (void)sa->inbound()->replay.Commit(10);
+  (void)sa->inbound()->replay.Commit(7);
+  const SaReport report = control_->ReportSas().at(0);
+  EXPECT_EQ(report.path_mtu, 1400u);
+  EXPECT_EQ(report.lateness->accepted[LatenessBucket(3)], 1u);
+  EXPECT_EQ(report.lateness->WindowForAll(), 4u);
+}
+
 // --- Threads ---
 
 TEST_F(ControlPlaneTest, ChangesWhileAWorkerLooksUp) {

@@ -55,8 +55,12 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .stats = sa->stats(),
                     .replay = sa->ExportReplay(),
                     .last_used = sa->lifetime().last_used(),
+                    .path_mtu = 0,
+                    .lateness = {},
                     .placements = {},
                     .drops = {}};
+    if (sa->outbound() != nullptr) report.path_mtu = sa->outbound()->path_mtu.load();
+    if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
     if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
       if (it->second.outbound) report.placements.push_back(ReportOf(*it->second.outbound, false));
       if (it->second.inbound) report.placements.push_back(ReportOf(*it->second.inbound, true));
@@ -128,7 +132,7 @@ StatReport ControlPlane::ReportStats() const {
   }
   report.uptime_seconds = Now() - started_;
   report.workers = path_.workers();
-  report.engine = std::string(params_.engine->name());
+  report.engine = std::string((*params_.engines)[0].info->name);
   return report;
 }
 

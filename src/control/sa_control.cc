@@ -1,18 +1,11 @@
-// NEWSA, UPDSA, DELSA, ALLOCSPI … as a Linux kernel answers them, and the life of an SA.
-#include <sys/random.h>
-
+// NEWSA, UPDSA, DELSA … as a Linux kernel answers them, and the life of an SA.
 #include "base/log.h"
 #include "control/control_plane.h"
+#include "control/random.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
-
-uint64_t RandomWord() {
-  uint64_t word = 0;
-  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
-  return word;
-}
 
 SaId IdOf(const SaSpec& spec) {
   return {.daddr = spec.daddr,
@@ -20,12 +13,6 @@ SaId IdOf(const SaSpec& spec) {
           .proto = spec.proto,
           .family = spec.family,
           .mark = spec.mark.value & spec.mark.mask};
-}
-
-// The whole identity of what an SPI is being asked for (kernel: __find_acq_core).
-bool SameTuple(const SaSpec& a, const SaSpec& b) {
-  return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
 }
 
 }  // namespace
@@ -144,78 +131,6 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
   return view;
 }
 
-// --- ALLOCSPI and larval states ---
-
-std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
-  if (spec.acquire_seq != 0) {
-    std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
-    if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
-  }
-  for (const auto& sa : path_.sad.List()) {
-    if (sa->state() == SaState::kLarval && sa->spec().spi.value == 0 &&
-        SameTuple(sa->spec(), spec)) {
-      return sa;
-    }
-  }
-  return nullptr;
-}
-
-std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
-  const unsigned bits = AddressBits(spec.family);
-  spec.selector = Selector{};  // family 0, as the kernel leaves it
-  spec.selector.saddr = spec.saddr;
-  spec.selector.daddr = spec.daddr;
-  spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
-  spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
-  auto sa = std::make_shared<Sa>(std::move(spec), Now(), Sa::Larval{});
-  path_.sad.Insert(sa);
-  path_.BumpGeneration();
-  return sa;
-}
-
-std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
-  const auto free = [&](uint32_t spi) {
-    return spi != 0 && !path_.sad.SpiTaken(request.spec.proto, Spi(spi));
-  };
-  const uint64_t range = uint64_t{request.max} - request.min + 1;
-  constexpr int kRandomTries = 1000;
-  for (int i = 0; range > 1 && i < kRandomTries; ++i) {
-    const auto spi = static_cast<uint32_t>(request.min + RandomWord() % range);
-    if (free(spi)) return Spi(spi);
-  }
-  constexpr uint64_t kScanLimit = 1u << 20;
-  for (uint64_t i = 0; i < range && i < kScanLimit; ++i) {
-    const auto spi = static_cast<uint32_t>(request.min + i);
-    if (free(spi)) return Spi(spi);
-  }
-  return std::nullopt;
-}
-
-Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) {
-  SaSpec spec = std::move(request.spec);
-  request.spec.proto = spec.proto;
-  spec.limits = LifetimeLimits{};
-  spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
-  std::shared_ptr<Sa> larval = FindLarval(spec);
-  const std::optional<Spi> spi = ChooseSpi(request);
-  if (!spi.has_value()) {
-    if (larval == nullptr) InsertLarval(std::move(spec));  // stays until it times out
-    return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
-  }
-  if (larval != nullptr) {
-    spec.acquire_seq = larval->spec().acquire_seq;
-    Remove(larval);
-  }
-  spec.spi = *spi;
-  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec)));
-}
-
-// The larval state that an ACQUIRE made is answered by this SA: it goes without a word.
-void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
-  const std::shared_ptr<Sa> larval = FindLarval(spec);
-  if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
-}
-
 // --- Installing and removing ---
 
 Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
@@ -227,7 +142,7 @@ Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
   const std::vector<PlacementDevice> devices = PlacementDevices();
   return SelectPath(spec, direction,
                     {.devices = devices,
-                     .engine = params_.engine,
+                     .engine = params_.engines->engine(0),
                      .queues = path_.workers(),
                      .now = Now(),
                      .direction_is_known = spec.direction != SaDirection::kUnspec ||
@@ -236,7 +151,7 @@ Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
 
 Status ControlPlane::Install(SaSpec spec) {
   RemoveAnsweredLarval(spec);
-  auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
+  auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord(), params_.replay_window_min);
   Bindings bindings;
   if (sa->outbound() != nullptr) {
     auto bound = Bind(sa->spec(), CryptoDirection::kSeal);

@@ -8,6 +8,12 @@
 
 namespace cygnet {
 
+// Whether SAs are given to a look-aside engine.
+enum class LookAsideMode : uint8_t {
+  kNo,
+  kAuto,  // every SA that it can do and that no NIC takes
+};
+
 class EngineSet {
  public:
   static constexpr uint32_t kMaxEngines = 4;

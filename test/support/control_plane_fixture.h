@@ -59,12 +59,12 @@ class ControlPlaneTest : public testing::Test {
   explicit ControlPlaneTest(uint32_t sa_limit = 2,
                             DeviceOffloadMode mode = DeviceOffloadMode::kCrypto)
       : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
-    engine_ = BuiltinEngines()[0]->create({});
+    engines_ = *EngineSet::ForCpu("openssl");
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
     ControlPlaneParams params;
     params.path = &path_;
     params.clock = &clock_;
-    params.engine = engine_.get();
+    params.engines = &engines_;
     params.listener = &recorder_;
     params.pools = &pools_;
     params.settings = [this] { return settings_; };
@@ -108,7 +108,7 @@ class ControlPlaneTest : public testing::Test {
   FakeClock clock_;
   Recorder recorder_;
   XfrmSettings settings_;
-  std::unique_ptr<CryptoEngine> engine_;
+  EngineSet engines_;
   DataPath path_{1};
   MemoryPort host_{"nic0"};
   SimNic nic_;

@@ -39,14 +39,14 @@ class Runtime {
   Runtime() = default;
   Status Build(const Config& config);
   Status ClaimNamespace();
-  Status ChooseEngine(const std::string& wanted);
+  Status ChooseEngines(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
-  Status BuildControl();
+  Status BuildControl(const Config& config);
   Status StartServers();
 
   UniqueFd instance_;
   SystemClock clock_;
-  std::unique_ptr<CryptoEngine> engine_;
+  EngineSet engines_;
   std::unique_ptr<PacketPools> pools_;
   std::vector<std::unique_ptr<Interfaces>> interfaces_;
   std::unique_ptr<DataPath> path_;
