@@ -27,6 +27,7 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.proto = query.proto;
   wanted.mode = query.mode;
   wanted.reqid = query.reqid;
+  wanted.if_id = policy.spec.if_id;
   if (FindLarval(wanted) != nullptr) return;  // asked already; one ACQUIRE per tuple
   wanted.acquire_seq = ++acquire_sequence_;
   wanted.direction = SaDirection::kOut;

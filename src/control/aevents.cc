@@ -21,15 +21,16 @@ bool WasSeen(const ReplayState& replay, uint64_t seq) {
   return (replay.bitmap[bit / 32] >> (bit % 32) & 1) != 0;
 }
 
-// Moves the window up to where the client says it is, and marks what was seen there.
+// Moves the window up to where the client says it is, and marks what was seen there. Upwards, so
+// that it does not look as if packets had come late.
 void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
-  static_cast<void>(window->Commit(replay.seq));
   const uint64_t bits = std::min<uint64_t>(replay.window, replay.bitmap.size() * 32);
-  for (uint64_t back = 1; back < bits && back < replay.seq; ++back) {
+  for (uint64_t back = std::min(bits, replay.seq); back-- > 1;) {
     const uint64_t seq = replay.seq - back;
-    // Older than the SA's own window, or known already: nothing to mark.
+    // A number that is known already, or older than the window, stays what it is.
     if (WasSeen(replay, seq)) static_cast<void>(window->Commit(seq));
   }
+  static_cast<void>(window->Commit(replay.seq));
 }
 
 }  // namespace
