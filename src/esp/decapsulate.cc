@@ -1,11 +1,10 @@
 #include "esp/decapsulate.h"
 
-#include <cstring>
-
 #include "base/endian.h"
+#include "esp/beet.h"
+#include "esp/framing.h"
 #include "net/checksum.h"
 #include "net/esp_view.h"
-#include "net/ethernet.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet::esp {
@@ -43,20 +42,6 @@ void PropagateTos(const InboundSa& sa, uint8_t outer_tos, uint8_t* inner) {
   if (tos != before) SetTos(tos, inner);
 }
 
-void WriteEtherType(uint8_t version, Packet* packet) {
-  if (packet->l3_offset >= kEthernetHeader) {
-    StoreBe16(packet->data() + packet->l3_offset - 2,
-              version == 4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
-  }
-}
-
-// Removes `n` bytes that follow the first `keep` bytes of the frame.
-void CloseGap(uint32_t keep, uint32_t n, Packet* packet) {
-  uint8_t* old_front = packet->data();
-  packet->TrimFront(n);
-  std::memmove(packet->data(), old_front, keep);
-}
-
 DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uint32_t payload_at,
                              const Trailer& trailer, Packet* packet) {
   const bool v4 = trailer.next_header == kProtoIpip;
@@ -75,8 +60,8 @@ DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uin
   if (length > trailer.payload_length || length < minimum) return DropReason::kInModeMismatch;
   PropagateTos(sa, outer.tos, inner);
   packet->TrimTo(packet->l3_offset + payload_at + length);
-  CloseGap(packet->l3_offset, payload_at, packet);
-  WriteEtherType(v4 ? 4 : 6, packet);
+  MoveFront(packet->l3_offset, -static_cast<int32_t>(payload_at), packet);
+  WriteEtherType(v4 ? IpFamily::kV4 : IpFamily::kV6, packet);
   return DropReason::kNone;
 }
 
@@ -84,15 +69,15 @@ DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, 
                                 uint32_t payload_at, const Trailer& trailer, Packet* packet) {
   const uint32_t keep = esp_offset - sa.layout.udp;  // IP header and what stays outside
   packet->TrimTo(packet->l3_offset + payload_at + trailer.payload_length);
-  CloseGap(packet->l3_offset + keep, payload_at - keep, packet);
+  MoveFront(packet->l3_offset + keep, static_cast<int32_t>(keep) - static_cast<int32_t>(payload_at),
+            packet);
   uint8_t* ip = packet->data() + packet->l3_offset;
   const uint32_t total = packet->length - packet->l3_offset;
+  ip[outer.proto_offset] = trailer.next_header;  // the byte that named ESP or UDP
   if (outer.flow.family == IpFamily::kV4) {
-    ip[9] = trailer.next_header;
     StoreBe16(ip + 2, static_cast<uint16_t>(total));
     WriteIpv4HeaderChecksum(ip);
   } else {
-    ip[outer.esp_nexthdr_offset_v6] = trailer.next_header;
     StoreBe16(ip + 4, static_cast<uint16_t>(total - 40));
   }
   return DropReason::kNone;
@@ -118,10 +103,14 @@ DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_o
 DropReason Decapsulate(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
                        const Trailer& trailer, Packet* packet) {
   const uint32_t payload_at = esp_offset + kEspHeader + sa.layout.iv;
-  if (sa.mode == SaMode::kTunnel) {
-    return DecapsulateTunnel(sa, outer, payload_at, trailer, packet);
+  switch (sa.mode) {
+    case SaMode::kTunnel:
+      return DecapsulateTunnel(sa, outer, payload_at, trailer, packet);
+    case SaMode::kBeet:
+      return DecapsulateBeet(sa, payload_at, trailer, packet);
+    default:
+      return DecapsulateTransport(sa, outer, esp_offset, payload_at, trailer, packet);
   }
-  return DecapsulateTransport(sa, outer, esp_offset, payload_at, trailer, packet);
 }
 
 }  // namespace cygnet::esp

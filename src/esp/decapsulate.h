@@ -21,7 +21,8 @@ struct Trailer {
 DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_offset,
                        Trailer* trailer);
 
-// Strips ESP in place. `outer` describes the packet as it arrived. On a reason other than kNone the
+// Strips ESP in place. `outer` describes the packet as it arrived, whose frame ends with the ICV.
+// On a reason other than kNone (kInModeMismatch: what is inside does not fit the SA's mode) the
 // packet must be dropped.
 DropReason Decapsulate(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
                        const Trailer& trailer, Packet* packet);

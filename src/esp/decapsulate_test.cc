@@ -89,6 +89,67 @@ TEST(DecapsulateTest, Transport6NamesThePayloadInTheLastPerHopHeader) {
   EXPECT_EQ(got.frame, Frame(test::IpPacket(outer, Pattern(20))));
 }
 
+// The byte that named ESP is the last header's, also where ESP itself would not go there.
+TEST(DecapsulateTest, Transport6BehindHeadersThatEspWouldHide) {
+  IpFields outer = kOuter6;
+  outer.first_header = 43;
+  outer.options = {60, 0, 4, 0, 0, 0, 0, 0, 50, 0, 1, 4, 0, 0, 0, 0};
+  const SaOptions o{.src = outer.src, .dst = outer.dst, .mode = SaMode::kTransport};
+  const Opened got = Open(*test::MakeSa(o), outer, Pattern(20) + Bytes{1, 2, 2, 6});
+  EXPECT_EQ(got.reason, DropReason::kNone);
+  outer.options[8] = 6;
+  EXPECT_EQ(got.frame, Frame(test::IpPacket(outer, Pattern(20))));
+}
+
+TEST(DecapsulateTest, Transport6GivesHiddenHeadersBack) {
+  IpFields outer = kOuter6;
+  const SaOptions o{.src = outer.src, .dst = outer.dst, .mode = SaMode::kTransport};
+  const Bytes inside = Bytes{6, 0, 1, 4, 0, 0, 0, 0} + Pattern(20);
+  const Opened got = Open(*test::MakeSa(o), outer, inside + Bytes{1, 2, 2, 60});
+  EXPECT_EQ(got.reason, DropReason::kNone);
+  outer.proto = 60;
+  EXPECT_EQ(got.frame, Frame(test::IpPacket(outer, inside)));
+}
+
+// TFC padding (RFC 4303, section 2.7): the inner length tells where the packet ends.
+TEST(DecapsulateTest, TunnelCutsTfcPadding) {
+  for (const char* src : {"10.1.0.1", "fd01::1"}) {
+    const bool v4 = src[0] == '1';
+    const Bytes inner =
+        test::Udp({.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1"}, 1, 2, Pattern(9));
+    for (const std::size_t tfc : {1u, 3u, 255u, 1000u}) {
+      for (const uint8_t content : {uint8_t{0}, uint8_t{0x45}}) {
+        const Opened o =
+            Open(*test::MakeSa(), kOuter4,
+                 inner + Bytes(tfc, content) + Bytes{0, v4 ? uint8_t{4} : uint8_t{41}});
+        EXPECT_EQ(o.reason, DropReason::kNone);
+        EXPECT_EQ(o.frame, Frame(inner)) << tfc;
+      }
+    }
+  }
+}
+
+TEST(DecapsulateTest, InnerLengthThatLiesIsRefused) {
+  for (const char* src : {"10.1.0.1", "fd01::1"}) {
+    const bool v4 = src[0] == '1';
+    for (const int lie : {-1000, -30, 1, 1000}) {
+      Bytes inner = test::Udp({.src = src, .dst = v4 ? "10.2.0.1" : "fd02::1"}, 1, 2, Pattern(9));
+      const std::size_t at = v4 ? 2 : 4;
+      test::Put16(&inner, at, static_cast<uint32_t>(test::Get16(inner, at) + lie) & 0xffff);
+      const Opened o =
+          Open(*test::MakeSa(), kOuter4, inner + Bytes{0, v4 ? uint8_t{4} : uint8_t{41}});
+      EXPECT_EQ(o.reason, DropReason::kInModeMismatch) << src << " " << lie;
+    }
+  }
+}
+
+TEST(ReadTrailerTest, DummyPacketIsNamed) {
+  for (const SaMode mode : {SaMode::kTunnel, SaMode::kTransport, SaMode::kBeet}) {
+    const Opened o = Open(*test::MakeSa({.mode = mode}), kOuter4, Pattern(50) + Bytes{0, 59});
+    EXPECT_EQ(o.reason, DropReason::kInDummy);
+  }
+}
+
 struct TosCase {
   const char* name;
   uint8_t flags;
@@ -123,6 +184,42 @@ TEST(DecapsulateTest, TosOfTheInnerHeader) {
             Open(*test::MakeSa(o), outer, inner + Bytes{0, v4 ? uint8_t{4} : uint8_t{41}});
         f.tos = c.expected;
         EXPECT_EQ(got.frame, Frame(test::Udp(f, 1, 2, Pattern(9)))) << c.name << " " << src;
+      }
+    }
+  }
+}
+
+// All 16 pairs of ECN fields. As the kernel has it: CE outside marks what is capable of ECN, and
+// nothing else changes (RFC 6040, figure 4, would also take ECT(1) over and drop the last row's
+// first).
+TEST(DecapsulateTest, EveryPairOfEcnFields) {
+  constexpr uint8_t kExpected[4][4] = {
+      // inner: not-ECT, ECT(1), ECT(0), CE
+      {0, 1, 2, 3},  // outer not-ECT
+      {0, 1, 2, 3},  // outer ECT(1)
+      {0, 1, 2, 3},  // outer ECT(0)
+      {0, 3, 3, 3},  // outer CE
+  };
+  for (const uint8_t flags : {uint8_t{0}, kSaFlagNoEcn, kSaFlagDecapDscp}) {
+    for (uint8_t outer_ecn = 0; outer_ecn < 4; ++outer_ecn) {
+      for (uint8_t inner_ecn = 0; inner_ecn < 4; ++inner_ecn) {
+        for (IpFields outer : {kOuter4, kOuter6}) {
+          for (const char* src : {"10.1.0.1", "fd01::1"}) {
+            const bool v4 = src[0] == '1';
+            outer.tos = static_cast<uint8_t>(0xb8 | outer_ecn);
+            IpFields f{.src = src,
+                       .dst = v4 ? "10.2.0.1" : "fd02::1",
+                       .tos = static_cast<uint8_t>(0x28 | inner_ecn)};
+            const Bytes inner = test::Udp(f, 1, 2, Pattern(9));
+            const auto sa = test::MakeSa({.src = outer.src, .dst = outer.dst, .flags = flags});
+            const Opened got = Open(*sa, outer, inner + Bytes{0, v4 ? uint8_t{4} : uint8_t{41}});
+            const uint8_t ecn = flags == kSaFlagNoEcn ? inner_ecn : kExpected[outer_ecn][inner_ecn];
+            const int dscp = flags == kSaFlagDecapDscp ? 0xb8 : 0x28;
+            f.tos = static_cast<uint8_t>(dscp | ecn);
+            EXPECT_EQ(got.frame, Frame(test::Udp(f, 1, 2, Pattern(9))))
+                << int{outer_ecn} << " " << int{inner_ecn} << " flags " << int{flags};
+          }
+        }
       }
     }
   }

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "esp/esp_testing.h"
 #include "support/hex.h"
 #include "support/test_sa.h"
 
@@ -18,24 +22,10 @@ using test::Pattern;
 using test::SaOptions;
 using test::ToHex;
 
-PacketPools& Pools() {
-  static PacketPools pools{64, 2};
-  return pools;
-}
-
-struct Built {
-  DropReason reason;
-  Bytes frame;
-  OffloadMeta meta;
-};
+using Built = test::EspResult;
 
 Built Encapsulate(const Sa& sa, const Bytes& ip, uint64_t seq = 1) {
-  Packet* packet = test::MakePacket(&Pools(), Frame(ip));
-  const auto view = ParseIpPacket(packet->l3());
-  Built out{esp::Encapsulate(*sa.outbound(), *view, seq, 1500, packet), {}, packet->offload};
-  out.frame = test::ToBytes(packet->bytes());
-  test::FreePacket(packet);
-  return out;
+  return test::EncapsulateFrame(sa, Frame(ip), seq);
 }
 
 Bytes L3(const Built& built) { return Bytes(built.frame.begin() + 14, built.frame.end()); }
@@ -140,6 +130,40 @@ TEST(EncapsulateTest, Transport6GoesBehindThePerHopHeaders) {
   EXPECT_EQ(ToHex(L3(built)), ToHex(front + kEspHeader1 + upper + Bytes{0, 17} + Bytes(16, 0)));
 }
 
+// Destination options behind a routing header are for the last hop: ESP hides them.
+TEST(EncapsulateTest, Transport6HidesWhatOnlyTheDestinationReads) {
+  const IpFields f{.src = "2001:db8::1",
+                   .dst = "2001:db8::2",
+                   .proto = 17,
+                   .options = {60, 0, 4, 0, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0},
+                   .first_header = 43};
+  const Bytes upper = Pattern(10);
+  const Bytes ip = test::IpPacket(f, upper);
+  const SaOptions o{.src = "2001:db8::1", .dst = "2001:db8::2", .mode = SaMode::kTransport};
+  const Built built = Encapsulate(*test::MakeSa(o), ip);
+  ASSERT_EQ(built.reason, DropReason::kNone);
+  Bytes front(ip.begin(), ip.begin() + 48);
+  front[40] = 50;  // the routing header now names ESP
+  test::Put16(&front, 4, 8 + 16 + 8 + 12 + 16);
+  const Bytes inside(ip.begin() + 48, ip.end());
+  EXPECT_EQ(ToHex(L3(built)), ToHex(front + kEspHeader1 + inside + Bytes{0, 60} + Bytes(16, 0)));
+  EXPECT_EQ(built.meta.esp_offset, 14 + 48);
+}
+
+TEST(EncapsulateTest, UdpOverIpv6HasNoChecksumEither) {
+  for (const SaMode mode : {SaMode::kTunnel, SaMode::kTransport}) {
+    const SaOptions o{
+        .src = "2001:db8::1", .dst = "2001:db8::2", .mode = mode, .encap = test::NatT()};
+    const Built built =
+        Encapsulate(*test::MakeSa(o), test::Udp({.src = o.src, .dst = o.dst}, 1, 2, Pattern(2)));
+    const Bytes l3 = L3(built);
+    EXPECT_EQ(l3[6], 17);
+    EXPECT_EQ(test::Get16(l3, 44), l3.size() - 40);
+    EXPECT_EQ(test::Get16(l3, 46), 0);
+    EXPECT_EQ(built.meta.esp_offset, 14 + 48);
+  }
+}
+
 TEST(EncapsulateTest, UdpHeaderHasPortsLengthAndNoChecksum) {
   const Bytes inner = test::Udp({}, 1, 2, Pattern(2));  // 30 bytes: pad 0
   const Built built = Encapsulate(*test::MakeSa({.encap = test::NatT(4500, 61000)}), inner);
@@ -186,6 +210,47 @@ TEST(EncapsulateTest, SequenceNumberAndIvOf64Bits) {
   EXPECT_EQ(test::Get16(l3, 4), 0x7788);  // IPv4 identification
 }
 
+// oseq-may-wrap: the low word starts over, the number behind it and so the IV do not.
+TEST(EncapsulateTest, WrappedSequenceNumberHasAnotherIv) {
+  const auto sa = test::MakeSa({.extra_flags = kSaExtraOseqMayWrap, .oseq = 0xfffffffe});
+  std::vector<Bytes> ivs;
+  std::vector<uint32_t> numbers;
+  for (int i = 0; i < 4; ++i) {
+    const SequenceRange range = sa->outbound()->sequence.Reserve(1);
+    ASSERT_EQ(range.count, 1u);
+    const Bytes l3 = L3(Encapsulate(*sa, test::Udp({}, 1, 2, {}), range.first));
+    numbers.push_back(test::Get32(l3, 24));
+    ivs.emplace_back(l3.begin() + 28, l3.begin() + 36);
+  }
+  EXPECT_EQ(numbers, (std::vector<uint32_t>{0xffffffff, 0, 1, 2}));
+  // The IV of the first life's packets 1 and 2 is not among them.
+  for (const uint64_t seq : {1u, 2u}) {
+    const Bytes l3 = L3(Encapsulate(*sa, test::Udp({}, 1, 2, {}), seq));
+    ivs.emplace_back(l3.begin() + 28, l3.begin() + 36);
+  }
+  std::sort(ivs.begin(), ivs.end());
+  EXPECT_EQ(std::adjacent_find(ivs.begin(), ivs.end()), ivs.end());
+}
+
+// The flow label goes with the flow (RFC 6437), where both headers have one; TTL and hop limit are
+// the route's, not the inner packet's.
+TEST(EncapsulateTest, FlowLabelAndHopLimitOfEveryPairOfFamilies) {
+  for (const test::Families& f : test::kFamilies) {
+    const bool inner6 = f.inner6();
+    const bool outer6 = f.outer6();
+    const IpFields inner{
+        .src = f.inner_src, .dst = f.inner_dst, .ttl = 7, .flow_label = inner6 ? 0x54321u : 0};
+    const Built built = Encapsulate(*test::MakeSa({.src = f.outer_src, .dst = f.outer_dst}),
+                                    test::Udp(inner, 1, 2, Pattern(20)));
+    const Bytes l3 = L3(built);
+    EXPECT_EQ(test::Get16(built.frame, 12), outer6 ? 0x86dd : 0x0800) << f.name;
+    EXPECT_EQ(l3[outer6 ? 7 : 8], 64) << f.name;
+    if (outer6) {
+      EXPECT_EQ(test::Get32(l3, 0) & 0xfffff, inner6 ? 0x54321u : 0) << f.name;
+    }
+  }
+}
+
 struct TosCase {
   const char* name;
   uint8_t flags;
@@ -197,21 +262,23 @@ struct TosCase {
 TEST(EncapsulateTest, TosOfTheOuterHeader) {
   const TosCase cases[] = {
       {"copied", 0, 0, 0xb8, 0xb8},
-      {"ECT copied", 0, 0, 0xba, 0xba},
-      {"CE copied", 0, 0, 0x03, 0x03},
-      {"no ECN", kSaFlagNoEcn, 0, 0xbb, 0xb8},
-      {"no DSCP", 0, kSaExtraDontEncapDscp, 0xba, 0x02},
+      {"ECT(0) copied", 0, 0, 0xba, 0xba},
+      {"ECT(1) copied", 0, 0, 0xb9, 0xb9},
+      {"CE starts anew", 0, 0, 0xbb, 0xba},
+      {"no ECN", kSaFlagNoEcn, 0, 0xba, 0xb8},
+      {"no ECN, CE", kSaFlagNoEcn, 0, 0xbb, 0xb8},
+      {"no DSCP", 0, kSaExtraDontEncapDscp, 0xb9, 0x01},
+      {"no DSCP, CE", 0, kSaExtraDontEncapDscp, 0xbb, 0x02},
       {"neither", kSaFlagNoEcn, kSaExtraDontEncapDscp, 0xbb, 0},
+      {"all bits", 0, 0, 0xfd, 0xfd},
   };
   for (const TosCase& c : cases) {
-    for (const bool v6 : {false, true}) {
-      SaOptions o{.flags = c.flags, .extra_flags = c.extra_flags};
-      if (v6) {
-        o.src = "2001:db8::1";
-        o.dst = "2001:db8::2";
-      }
-      const Bytes l3 = L3(Encapsulate(*test::MakeSa(o), test::Udp({.tos = c.inner}, 1, 2, {})));
-      EXPECT_EQ(ParseIpPacket(l3)->tos, c.outer) << c.name << (v6 ? " v6" : " v4");
+    for (const test::Families& f : test::kFamilies) {
+      const SaOptions o{
+          .src = f.outer_src, .dst = f.outer_dst, .flags = c.flags, .extra_flags = c.extra_flags};
+      const IpFields inner{.src = f.inner_src, .dst = f.inner_dst, .tos = c.inner};
+      const Bytes l3 = L3(Encapsulate(*test::MakeSa(o), test::Udp(inner, 1, 2, {})));
+      EXPECT_EQ(ParseIpPacket(l3)->tos, c.outer) << c.name << ", " << f.name;
     }
   }
 }
@@ -230,6 +297,8 @@ TEST(EncapsulateTest, DontFragmentOfTheOuterHeader) {
       {"no PMTU discovery", kSaFlagNoPmtuDisc, test::Udp({.dont_fragment = true}, 1, 2, {}), false},
       {"IPv6 of 1280", 0, test::Udp(v6, 1, 2, Pattern(1232)), false},
       {"IPv6 above 1280", 0, test::Udp(v6, 1, 2, Pattern(1233)), true},
+      {"IPv6 above 1280, no PMTU discovery", kSaFlagNoPmtuDisc, test::Udp(v6, 1, 2, Pattern(1233)),
+       false},
   };
   for (const Case& c : cases) {
     const Bytes l3 = L3(Encapsulate(*test::MakeSa({.flags = c.flags}), c.inner));
@@ -262,11 +331,11 @@ TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
   for (const Case& c : {Case{front, 0, DropReason::kNone},
                         {front - 1, 0, DropReason::kOutNoRoom},
                         {kPacketHeadroom, 1, DropReason::kOutNoRoom}}) {
-    Packet* packet = test::MakePacket(&Pools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
+    Packet* packet = test::MakePacket(&test::EspPools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
     const uint32_t capacity = packet->capacity;
     std::memmove(packet->buffer + c.head, packet->data(), packet->length);
     packet->head = c.head;
-    packet->capacity = packet->head + packet->length + 255 + 2 + 16 - c.cut_tail;
+    packet->capacity = packet->head + packet->length + 3 + 2 + 16 - c.cut_tail;
     const auto view = ParseIpPacket(packet->l3());
     EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet), c.reason)
         << c.head << " " << c.cut_tail;
@@ -278,47 +347,6 @@ TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
 TEST(EncapsulateTest, PacketThatWouldOutgrowIpIsRefused) {
   const Bytes inner = test::IpPacket({}, Pattern(65'500));
   EXPECT_EQ(Encapsulate(*test::MakeSa(), inner).reason, DropReason::kOutTooBig);
-}
-
-// --- Sizes ---
-
-TEST(InnerMtuTest, WorkedExampleOfTheReference) {
-  EXPECT_EQ(esp::InnerMtu(*test::MakeSa()->outbound(), 1500, 20), 1446u);
-}
-
-TEST(InnerMtuTest, NoPathIsTooSmallToAskFor) {
-  const auto sa = test::MakeSa();
-  for (uint32_t mtu = 0; mtu <= 20 + 16 + 16 + 2; ++mtu) {
-    EXPECT_EQ(esp::InnerMtu(*sa->outbound(), mtu, 20), 0u) << mtu;
-  }
-  EXPECT_EQ(esp::InnerMtu(*sa->outbound(), 56, 20), 2u);
-}
-
-TEST(InnerMtuTest, LargestThatFitsFitsAndOneMoreDoesNot) {
-  for (const SaMode mode : {SaMode::kTunnel, SaMode::kTransport}) {
-    for (const bool v6 : {false, true}) {
-      for (const bool udp : {false, true}) {
-        SaOptions o{.mode = mode};
-        IpFields f{.src = "192.0.2.1", .dst = "192.0.2.2"};
-        if (v6) {
-          f.src = o.src = "2001:db8::1";
-          f.dst = o.dst = "2001:db8::2";
-        }
-        if (udp) o.encap = test::NatT();
-        const auto sa = test::MakeSa(o);
-        const uint32_t header = v6 ? 40 : 20;
-        for (uint32_t path = 1280; path < 1290; ++path) {
-          const uint32_t mtu = esp::InnerMtu(*sa->outbound(), path, header);
-          for (uint32_t inner = mtu - 5; inner <= mtu + 1; ++inner) {
-            const Built built = Encapsulate(*sa, test::IpPacket(f, Pattern(inner - header)));
-            const auto size = static_cast<uint32_t>(built.frame.size() - 14);
-            EXPECT_EQ(size <= path, inner <= mtu) << inner << " in " << path;
-            EXPECT_EQ(size, inner + esp::Overhead(*sa->outbound(), inner, header));
-          }
-        }
-      }
-    }
-  }
 }
 
 }  // namespace

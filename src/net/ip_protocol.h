@@ -19,6 +19,7 @@ inline constexpr uint8_t kProtoAh = 51;
 inline constexpr uint8_t kProtoIcmpv6 = 58;
 inline constexpr uint8_t kProtoNone = 59;  // "no next header": a dummy packet inside ESP
 inline constexpr uint8_t kProtoDestOpts = 60;
+inline constexpr uint8_t kProtoBeetPh = 94;  // options inside BEET-mode ESP, as Linux numbers it
 inline constexpr uint8_t kProtoIpcomp = 108;
 inline constexpr uint8_t kProtoDccp = 33;
 inline constexpr uint8_t kProtoSctp = 132;

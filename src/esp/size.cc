@@ -1,0 +1,82 @@
+#include "esp/size.h"
+
+#include <algorithm>
+
+namespace cygnet::esp {
+namespace {
+
+// The part of `space` bytes that payload and trailer can fill in whole blocks, without the trailer;
+// 0 when there is none.
+uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
+  const uint32_t text = space / sa.layout.align * sa.layout.align;
+  return text > kTrailer ? text - kTrailer : 0;
+}
+
+uint32_t LessOrZero(uint32_t a, uint32_t b) { return a > b ? a - b : 0; }
+
+// Linux works its number out as if the inner header were as long as the outer one and the
+// pseudo-header always there. Where blocks of 16 bytes make that too much by a few bytes (4-in-6,
+// or with options), what truly fits decides.
+uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
+  const bool v4 = sa.inner_family == IpFamily::kV4;
+  const uint32_t outer = IpHeaderOf(sa.family);
+  const uint32_t fixed = FrontLength(sa) + sa.layout.icv;
+  const uint32_t set_aside = v4 ? kBeetPhReserve + outer - kIpv4Header : 0;
+  const uint32_t linux_payload = LargestPayload(sa, LessOrZero(path_mtu, fixed + set_aside));
+  const uint32_t options = v4 ? LessOrZero(inner_header, kIpv4Header) : 0;
+  const uint32_t payload =
+      LessOrZero(LargestPayload(sa, LessOrZero(path_mtu, fixed)), BeetPseudoHeader(options));
+  if (linux_payload == 0 || payload == 0) return 0;
+  return std::min(linux_payload + outer, payload + IpHeaderOf(sa.inner_family));
+}
+
+}  // namespace
+
+uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip) {
+  const bool v4 = ip.flow.family == IpFamily::kV4;
+  switch (sa.mode) {
+    case SaMode::kTunnel:
+      return ip.total_length;
+    case SaMode::kBeet: {
+      const uint32_t options = v4 ? ip.ip_header_length - kIpv4Header : 0;
+      return ip.total_length - IpHeaderOf(ip.flow.family) + BeetPseudoHeader(options);
+    }
+    default:
+      return ip.total_length - (v4 ? ip.ip_header_length : ip.esp_offset_v6);
+  }
+}
+
+uint32_t TfcPadding(const OutboundSa& sa, uint32_t inner_length, uint32_t path_mtu) {
+  if (sa.tfc_pad == 0) return 0;
+  const uint32_t target = std::min(sa.tfc_pad, InnerMtu(sa, path_mtu, 0));
+  return target > inner_length ? target - inner_length : 0;
+}
+
+uint32_t WireLength(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_header) {
+  uint32_t outside = 0;
+  uint32_t payload = inner_length;
+  if (sa.mode == SaMode::kBeet) {
+    const bool v4 = sa.inner_family == IpFamily::kV4;
+    payload -= IpHeaderOf(sa.inner_family);
+    payload += BeetPseudoHeader(v4 ? inner_header - kIpv4Header : 0);
+  } else if (sa.mode != SaMode::kTunnel) {
+    outside = inner_header;
+    payload -= inner_header;
+  }
+  return outside + FrontLength(sa) + payload + PadFor(payload, sa.layout.align) + kTrailer +
+         sa.layout.icv;
+}
+
+uint32_t Overhead(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_header) {
+  return WireLength(sa, inner_length, inner_header) - inner_length;
+}
+
+uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
+  if (sa.mode == SaMode::kBeet) return BeetInnerMtu(sa, path_mtu, inner_header);
+  const uint32_t outside = sa.mode == SaMode::kTunnel ? 0 : inner_header;
+  const uint32_t fixed = outside + FrontLength(sa) + sa.layout.icv;
+  const uint32_t payload = LargestPayload(sa, LessOrZero(path_mtu, fixed));
+  return payload == 0 ? 0 : outside + payload;
+}
+
+}  // namespace cygnet::esp
