@@ -141,7 +141,7 @@ TEST_F(TextTest, MtuAccountsForEachByte) {
     "policy": {"selector": "src 10.1.0.0/16 dst 10.2.0.0/16", "priority": 100, "index": 9},
     "sas": [{"src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "mode": "beet",
       "reqid": 7, "path_mtu": 1400, "outer_mtu": 1400,
-      "overhead": [{"name": "IPv4 header in place of IPv6", "bytes": -20},
+      "overhead": [{"name": "outer IP header", "bytes": 20},
                    {"name": "IV", "bytes": 8}], "inner_mtu": 1412}],
     "inner_mtu": 1412, "tcp_mss": 1372})");
   EXPECT_EQ(MtuText(mtu),
@@ -150,7 +150,7 @@ TEST_F(TextTest, MtuAccountsForEachByte) {
             "\tpolicy src 10.1.0.0/16 dst 10.2.0.0/16 priority 100 index 9\n"
             "\tSA src 192.0.2.1 dst 192.0.2.2 spi 0x00001000 reqid 7 mode beet: carries 1412 of "
             "1400 bytes, the path MTU learnt\n"
-            "\t\t -20 IPv4 header in place of IPv6\n"
+            "\t\t  20 outer IP header\n"
             "\t\t   8 IV\n"
             "\tmtu 1412, TCP MSS 1372\n");
 }

@@ -4,23 +4,16 @@
 
 #include "control/control_plane.h"
 #include "control/template_query.h"
+#include "esp/overhead.h"
+#include "esp/size.h"
 
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kEspHeader = 8;   // SPI, sequence number
-constexpr uint32_t kEspTrailer = 2;  // pad length, next header
 constexpr uint32_t kMinimumV6Mtu = 1280;
 constexpr uint32_t kTcpHeader = 20;
 
-int32_t HeaderBytes(IpFamily family) { return family == IpFamily::kV4 ? 20 : 40; }
-const char* FamilyName(IpFamily family) { return family == IpFamily::kV4 ? "IPv4" : "IPv6"; }
-
-int32_t SumOf(const std::vector<OverheadPart>& parts) {
-  int32_t sum = 0;
-  for (const OverheadPart& part : parts) sum += part.bytes;
-  return sum;
-}
+uint32_t HeaderBytes(IpFamily family) { return family == IpFamily::kV4 ? 20 : 40; }
 
 MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu) {
   const SaSpec& spec = sa.sa->spec();
@@ -35,16 +28,17 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu) 
                      .overhead = {},
                      .inner_mtu = 0};
   if (report.path_mtu != 0) report.outer_mtu = std::min(outer_mtu, report.path_mtu);
-  report.overhead = OverheadOf(spec, inner, report.outer_mtu);
-  const int64_t rest = int64_t{report.outer_mtu} - SumOf(report.overhead);
-  report.inner_mtu = rest > 0 ? static_cast<uint32_t>(rest) : 0;
+  report.inner_mtu = esp::InnerMtu(sa, report.outer_mtu, HeaderBytes(inner));
+  for (const auto& part : esp::ExplainOverhead(sa, report.outer_mtu, HeaderBytes(inner))) {
+    report.overhead.push_back({std::string(part.name), part.bytes});
+  }
   return report;
 }
 
 void SetInnerMtu(uint32_t mtu, MtuReport* report) {
   // No IPv6 link may be smaller (RFC 8200 section 5): what does not fit is fragmented outside.
-  if (report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinimumV6Mtu);
-  const uint32_t headers = static_cast<uint32_t>(HeaderBytes(report->flow.family)) + kTcpHeader;
+  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinimumV6Mtu);
+  const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
   report->inner_mtu = mtu;
   report->tcp_mss = mtu > headers ? mtu - headers : 0;
 }
@@ -63,33 +57,6 @@ MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation)
 }
 
 }  // namespace
-
-std::vector<OverheadPart> OverheadOf(const SaSpec& sa, IpFamily inner, uint32_t outer_mtu) {
-  const EspLayout layout = LayoutOf(sa);
-  std::vector<OverheadPart> parts;
-  const auto add = [&parts](std::string name, int32_t bytes) {
-    if (bytes != 0) parts.push_back({std::move(name), bytes});
-  };
-  if (sa.mode == SaMode::kTunnel) {
-    add(std::string("outer ") + FamilyName(sa.family) + " header", HeaderBytes(sa.family));
-  } else if (inner != sa.family) {
-    add(std::string(FamilyName(sa.family)) + " header in place of " + FamilyName(inner),
-        HeaderBytes(sa.family) - HeaderBytes(inner));
-  }
-  add("UDP header", layout.udp);
-  add("SPI and sequence number", kEspHeader);
-  add("IV", layout.iv);
-  add("pad length and next header", kEspTrailer);
-  add("ICV", layout.icv);
-  // What is sealed is a multiple of the block: the IP header, where it is not sealed, is not in it.
-  const int32_t in_front = sa.mode == SaMode::kTunnel ? 0 : HeaderBytes(inner);
-  const int64_t sealed = int64_t{outer_mtu} - SumOf(parts) + int64_t{kEspTrailer} - in_front;
-  if (sealed > 0) {
-    add("room that no whole block of " + std::to_string(layout.align) + " bytes fills",
-        static_cast<int32_t>(sealed % layout.align));
-  }
-  return parts;
-}
 
 Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
   MtuReport report;

@@ -13,9 +13,9 @@ using test::MakeSpec;
 using test::SaOptions;
 using test::TemplateFor;
 
-int32_t Sum(const std::vector<OverheadPart>& parts) {
-  return std::accumulate(parts.begin(), parts.end(), 0,
-                         [](int32_t sum, const OverheadPart& part) { return sum + part.bytes; });
+uint32_t Sum(const std::vector<OverheadPart>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), 0u,
+                         [](uint32_t sum, const OverheadPart& part) { return sum + part.bytes; });
 }
 
 class MtuExplainTest : public test::ControlPlaneTest {
@@ -44,7 +44,7 @@ TEST_F(MtuExplainTest, TunnelOverIpv4GivesTheKernelsNumber) {
   EXPECT_EQ(report.wire_mtu, 1500u);
   ASSERT_EQ(report.sas.size(), 1u);
   EXPECT_EQ(report.sas[0].inner_mtu, 1446u);
-  EXPECT_EQ(Sum(report.sas[0].overhead), 54);
+  EXPECT_EQ(Sum(report.sas[0].overhead), 54u);
   EXPECT_EQ(report.inner_mtu, 1446u);
   EXPECT_EQ(report.tcp_mss, 1406u);
 }
@@ -56,7 +56,7 @@ TEST_F(MtuExplainTest, LearntPathMtuAndUdpAreCounted) {
   const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
   EXPECT_EQ(report.sas[0].outer_mtu, 1401u);
   EXPECT_EQ(report.inner_mtu, 1338u);  // ((1401 - 8 - 8 - 20 - 8 - 16) & ~3) - 2
-  EXPECT_EQ(Sum(report.sas[0].overhead), 1401 - 1338);
+  EXPECT_EQ(Sum(report.sas[0].overhead), 1401u - 1338);
 }
 
 TEST_F(MtuExplainTest, NestedSasAreCountedFromTheOutermost) {
@@ -98,49 +98,25 @@ TEST_F(MtuExplainTest, RefusesWhatItCannotLookUp) {
                    .has_value());
 }
 
-TEST(OverheadOfTest, EveryModeAndFamilyGivesTheKernelsMtu) {
-  struct Case {
-    SaMode mode;
-    const char* dst;
-    IpFamily inner;
-    bool udp;
-    int32_t inner_mtu;  // for 1500
-  };
-  // ((mtu - header_len - icv - net) & ~3) + net - 2
-  constexpr Case kCases[] = {
-      {SaMode::kTunnel, "192.0.2.2", IpFamily::kV4, false, 1446},
-      {SaMode::kTunnel, "192.0.2.2", IpFamily::kV6, true, 1438},
-      {SaMode::kTunnel, "2001:db8::2", IpFamily::kV4, false, 1426},
-      {SaMode::kTransport, "192.0.2.2", IpFamily::kV4, false, 1466},
-      {SaMode::kTransport, "2001:db8::2", IpFamily::kV6, true, 1458},
-      {SaMode::kBeet, "192.0.2.2", IpFamily::kV4, false, 1466},
-      {SaMode::kBeet, "2001:db8::2", IpFamily::kV4, false, 1446},
-      {SaMode::kBeet, "192.0.2.2", IpFamily::kV6, false, 1486},
-  };
-  for (const Case& c : kCases) {
-    SaOptions options{.dst = c.dst, .mode = c.mode};
-    if (c.dst[0] == '2') options.src = "2001:db8::1";
-    if (c.udp) options.encap = test::NatT();
-    EXPECT_EQ(1500 - Sum(OverheadOf(MakeSpec(options), c.inner, 1500)), c.inner_mtu)
-        << c.dst << " mode " << static_cast<int>(c.mode);
-  }
+TEST_F(MtuExplainTest, WhenNotEvenAnEmptyPacketFitsNothingPasses) {
+  Protect({SaOptions{}}, "10.1.0.0/16", "10.2.0.0/16");
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(40);
+  const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
+  EXPECT_EQ(report.inner_mtu, 0u);
+  EXPECT_EQ(report.tcp_mss, 0u);
 }
 
-TEST(OverheadOfTest, ABlockCipherLeavesRoomThatNoBlockFills) {
+TEST_F(MtuExplainTest, Ipv6IsNeverToldLessThanItsMinimum) {
+  Protect({SaOptions{}}, "fd01::/16", "fd02::/16");
+  ASSERT_TRUE(control_->FlushSas(0, {}));
   SaSpec spec = MakeSpec();
-  spec.aead = {};
-  spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
-  spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha1)");
-  spec.auth.icv_bits = 96;
-  const auto parts = OverheadOf(spec, IpFamily::kV4, 1500);
-  EXPECT_EQ(1500 - Sum(parts), 1438);  // ((1500 - 8 - 16 - 20 - 12) & ~15) - 2
-  EXPECT_EQ(parts.back().bytes, 4);
-}
-
-TEST(OverheadOfTest, AnMtuThatHoldsNothingLeavesNothing) {
-  for (int32_t mtu = 0; mtu < 60; ++mtu) {
-    EXPECT_LE(mtu - Sum(OverheadOf(MakeSpec(), IpFamily::kV4, static_cast<uint32_t>(mtu))), 8);
-  }
+  spec.selector.family = IpFamily::kV6;
+  ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1300);
+  const MtuReport report = Explain("fd01::1", "fd02::1");
+  ASSERT_EQ(report.sas.size(), 1u);
+  EXPECT_LT(report.sas[0].inner_mtu, 1280u);
+  EXPECT_EQ(report.inner_mtu, 1280u);
 }
 
 }  // namespace

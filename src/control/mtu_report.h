@@ -21,10 +21,10 @@ struct MtuQuery {
 
 struct OverheadPart {
   std::string name;
-  int32_t bytes = 0;  // may be less than 0: BEET with a smaller outer header than the inner one
+  uint32_t bytes = 0;
 };
 
-// One SA on the way. The parts add up to outer_mtu - inner_mtu.
+// One SA on the way (esp/overhead.h). The parts add up to outer_mtu - inner_mtu.
 struct MtuSaReport {
   IpAddress saddr;
   IpAddress daddr;
@@ -58,9 +58,5 @@ struct MtuReport {
   uint32_t inner_mtu = 0;            // of the flow's packets; 0 = they do not pass
   uint32_t tcp_mss = 0;              // that fits them, without options
 };
-
-// The parts of what `sa` adds to the largest packet of family `inner` that fits `outer_mtu`.
-// RFC 4303 section 2; the sum is that of the kernel's xfrm_state_mtu.
-std::vector<OverheadPart> OverheadOf(const SaSpec& sa, IpFamily inner, uint32_t outer_mtu);
 
 }  // namespace cygnet
