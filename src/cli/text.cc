@@ -116,10 +116,11 @@ std::string PlacementLine(const Json& placement) {
   const std::string requested = Text(placement, "requested");
   const std::string reason = Text(placement, "reason");
   const bool software = effective == "software";
+  const bool engine = software || effective == "look-aside";
   std::string text = fmt::format(
       "\tplacement {}: {}, since {}", Text(placement, "direction"),
-      software ? fmt::format("software, engine {}", Text(placement, "engine"))
-               : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
+      engine ? fmt::format("{}, engine {}", effective, Text(placement, "engine"))
+             : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
       TimeText(Number(placement, "since")));
   // What was asked for and not given is said in full.
   if (software && requested != "no" && !requested.empty()) {

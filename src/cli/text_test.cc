@@ -101,6 +101,13 @@ TEST_F(TextTest, SaShowsKeysThatAreThere) {
   EXPECT_THAT(SaText(sa), HasSubstr("\taead rfc4106(gcm(aes)) key 0x0011 (128 bit key) icv"));
 }
 
+TEST_F(TextTest, SaNamesTheLookAsideEngine) {
+  Json sa = Json::parse(kSa);
+  sa["placements"][2]["effective"] = "look-aside";
+  sa["placements"][2]["engine"] = "thread_offload";
+  EXPECT_THAT(SaText(sa), HasSubstr("\tplacement in: look-aside, engine thread_offload, since"));
+}
+
 TEST_F(TextTest, SaDropsShowsOneReasonALine) {
   Json sa = Json::parse(kSa);
   EXPECT_EQ(SaDropsText(sa),

@@ -35,7 +35,8 @@
 //              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
 //              placements      array, one per half of the SA that may be used: direction ("in",
 //                              "out"), requested ("no", "crypto", "packet", "auto"), effective
-//                              ("software", "crypto"), device ("" in software), engine, reason
+//                              ("software", "look-aside", "crypto"), device ("" without), engine,
+//                              reason
 //                              (code), explanation, since
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
