@@ -51,9 +51,9 @@ struct WorkerContext {
   }
 
   // Has the gathered jobs done. First the look-aside engines: what they take is parked in `flight`
-  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU and then
-  // waits behind it, so that no SA's packets are reordered further than its replay window is wide.
-  // The CPU's other jobs are finished when this returns, their items know the outcome. `tag`:
+  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU and
+  // then waits behind it, so that no SA's packets are reordered further than its replay window is
+  // wide. The CPU's other jobs are finished when this returns, their items know the outcome. `tag`:
   // kInboundTag or 0; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
   template <typename Item, typename Flight, typename ToCpu>
   void RunJobs(std::span<Item> items, Flight* flight, uint32_t tag, ToCpu to_cpu) {

@@ -44,8 +44,8 @@ std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSp
   }
   if (spec.esn() && !caps.esn) return "esn";
   if (spec.encap.has_value() && !caps.udp_encap) return "udp-encapsulation";
-  if (inbound && spec.replay.window > caps.max_replay_window) {
-    return "replay-window-" + std::to_string(spec.replay.window);
+  if (inbound && spec.replay_window() > caps.max_replay_window) {
+    return "replay-window-" + std::to_string(spec.replay_window());
   }
   return MissingForAlgorithm(caps, spec);
 }
