@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "netlink/message.h"
+#include "xfrm/aevent_message.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
 #include "xfrm/policy_message.h"
@@ -77,6 +78,12 @@ void TryRest(const xfrm::Request& request) {
       break;
     case RequestType::kExpire:
       static_cast<void>(xfrm::DecodeExpire(request));
+      break;
+    case RequestType::kNewAe:
+      static_cast<void>(xfrm::DecodeNewAevent(request).has_value());
+      break;
+    case RequestType::kGetAe:
+      static_cast<void>(xfrm::DecodeGetAevent(request).has_value());
       break;
     case RequestType::kFlushSa:
       static_cast<void>(xfrm::DecodeFlushSa(request));

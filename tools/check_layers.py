@@ -24,7 +24,8 @@ MAY_INCLUDE = {
     "device/drivers": {"base", "net", "packet", "device"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "control/headers"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},
-    "control": {"base", "net", "packet", "crypto", "sa", "policy", "device", "datapath", "netlink"},
+    "control": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device", "datapath",
+                "netlink"},
     "shim": {"base", "netlink"},
     "cli": {"base", "netlink"},
 }

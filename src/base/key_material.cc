@@ -16,7 +16,7 @@ namespace {
 
 // Keys of up to kSlotBytes come from arenas of locked pages, so that 100,000 keys do not cost
 // 100,000 locked pages. Longer ones (none today) would be a bug at set-up.
-constexpr std::size_t kSlotBytes = 256;
+constexpr std::size_t kSlotBytes = KeyMaterial::kMaxBytes;
 constexpr std::size_t kArenaBytes = 256 * 1024;
 
 class LockedArena {

@@ -10,6 +10,8 @@ namespace cygnet {
 
 class KeyMaterial {
  public:
+  static constexpr std::size_t kMaxBytes = 256;  // more is a bug of the caller
+
   KeyMaterial() = default;
   explicit KeyMaterial(std::span<const uint8_t> bytes);
   ~KeyMaterial();

@@ -19,13 +19,15 @@ struct UsageError {
 };
 
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 8> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 10> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
     {"stat", Object::kStat},
     {"capture", Object::kCapture},
     {"exec", Object::kExec},
+    {"engine", Object::kEngine},
+    {"mtu", Object::kMtu},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -95,12 +97,10 @@ void SkipListCommand(Words* words) {
   if (!words->TakeIf("list")) words->TakeIf("show");
 }
 
-void ParseSa(Words* words, Arguments* out) {
-  out->request = {{"command", "sa"}};
-  SkipListCommand(words);
+void ParseSaFilter(Words* words, Arguments* out) {
   while (!words->done()) {
     const std::string_view word = words->Take();
-    if (word == "--show-keys") {
+    if (word == "--show-keys" && out->object == Object::kSa) {
       out->request["show_keys"] = true;
     } else if (word == "spi") {
       SetOnce(&out->request, "spi", ParseNumber(word, words->TakeValue(word), 0, kMaxNumber));
@@ -114,6 +114,12 @@ void ParseSa(Words* words, Arguments* out) {
       FailUnknown("sa", word);
     }
   }
+}
+
+void ParseSa(Words* words, Arguments* out) {
+  out->request = {{"command", "sa"}};
+  SkipListCommand(words);
+  ParseSaFilter(words, out);
 }
 
 void ParsePolicy(Words* words, Arguments* out) {
@@ -133,12 +139,54 @@ void ParseDevice(Words* words, Arguments* out) {
 }
 
 void ParseStat(Words* words, Arguments* out) {
+  if (words->Peek() == "sa") {
+    words->Take();
+    out->object = Object::kStatSa;
+    out->request = {{"command", "sa"}};
+    ParseSaFilter(words, out);
+    return;
+  }
   out->request = {{"command", "stat"}};
   SkipListCommand(words);
   while (!words->done()) {
     const std::string_view word = words->Take();
     if (word != "-a" && word != "--all") FailUnknown("stat", word);
     out->all = true;
+  }
+}
+
+void ParseEngine(Words* words, Arguments* out) {
+  out->request = {{"command", "engine"}};
+  SkipListCommand(words);
+  if (!words->done()) FailUnknown("engine", words->Take());
+}
+
+// By name or number.
+uint64_t ParseProtocol(const std::string& text) {
+  constexpr std::pair<std::string_view, uint8_t> kNames[] = {
+      {"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"sctp", 132}};
+  for (const auto& [name, number] : kNames) {
+    if (name == text) return number;
+  }
+  return ParseNumber("proto", text, 0, 255);
+}
+
+void ParseMtu(Words* words, Arguments* out) {
+  Json& request = out->request = {{"command", "mtu"}};
+  if (!words->TakeIf("explain")) throw UsageError{"mtu: usage: cygnet mtu explain ADDRESS ..."};
+  if (words->done()) throw UsageError{"mtu explain: the destination's address is missing"};
+  request["dst"] = ParseIpAddress("mtu explain", std::string(words->Take()));
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word == "src") {
+      SetOnce(&request, "src", ParseIpAddress(word, words->TakeValue(word)));
+    } else if (word == "proto") {
+      SetOnce(&request, "proto", ParseProtocol(words->TakeValue(word)));
+    } else if (word == "dport") {
+      SetOnce(&request, "dport", ParseNumber(word, words->TakeValue(word), 0, 65'535));
+    } else {
+      FailUnknown("mtu explain", word);
+    }
   }
 }
 
@@ -222,7 +270,14 @@ Arguments Parse(Words words) {
       ParseDevice(&words, &out);
       break;
     case Object::kStat:
+    case Object::kStatSa:
       ParseStat(&words, &out);
+      break;
+    case Object::kEngine:
+      ParseEngine(&words, &out);
+      break;
+    case Object::kMtu:
+      ParseMtu(&words, &out);
       break;
     case Object::kCapture:
       ParseCapture(&words, &out);
@@ -258,6 +313,12 @@ std::string_view HelpText() {
         the devices: what they can do, what keys they hold, what passed them
   stat [-a]
         what went wrong, by the kernel's names (XfrmIn…, XfrmOut…) and by finer ones; -a zeros too
+  stat sa [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER]
+        what went wrong with each SA
+  engine [list]
+        the crypto engines: what they can do, in which order they are asked, what they did
+  mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
+        how large a packet to there may be, and what the policy and the SAs take of the wire's MTU
   capture dev NAME side host|wire [write FILE|-] [snaplen BYTES] [count PACKETS]
         the frames at one side of a device, as pcapng (default: to standard output)
   exec -- COMMAND [ARGUMENT ...]

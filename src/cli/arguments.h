@@ -14,7 +14,19 @@ namespace cygnet {
 
 using Json = nlohmann::ordered_json;
 
-enum class Object : uint8_t { kSa, kPolicy, kDevice, kStat, kCapture, kExec, kVersion, kHelp };
+enum class Object : uint8_t {
+  kSa,
+  kPolicy,
+  kDevice,
+  kStat,
+  kStatSa,  // "stat sa": asks as kSa does, shows what went wrong
+  kEngine,
+  kMtu,
+  kCapture,
+  kExec,
+  kVersion,
+  kHelp
+};
 
 struct Arguments {
   Object object = Object::kHelp;

@@ -28,6 +28,12 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
       return PolicyText(item);
     case Object::kDevice:
       return DeviceText(item);
+    case Object::kStatSa:
+      return SaDropsText(item);
+    case Object::kEngine:
+      return EngineText(item);
+    case Object::kMtu:
+      return MtuText(item);
     default:
       return StatText(item, arguments.all ? Counters::kAll : Counters::kNonZero);
   }
@@ -36,7 +42,8 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
 // One line for each element. After an error the array stays open: nobody takes a part for the
 // whole.
 Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out) {
-  const bool array = arguments.object != Object::kStat;
+  // These are one object each.
+  const bool array = arguments.object != Object::kStat && arguments.object != Object::kMtu;
   const char* before = array ? "[\n" : "";
   CYGNET_RETURN_IF_ERROR(client->ForEachItem(arguments.request, [&](const Json& item) {
     fmt::print(out, "{}{}", before, item.dump(-1, ' ', false, Json::error_handler_t::replace));

@@ -109,6 +109,29 @@ class CygnetTest : public ::testing::Test {
   std::thread thread_;
 };
 
+TEST_F(CygnetTest, ShowsEnginesAndExplainsAnMtu) {
+  control_.engines = {test::SampleEngineReport()};
+  control_.mtu = test::SampleMtuReport();
+  EXPECT_THAT(Run({"engine"}).out,
+              StartsWith("openssl: cpu engine, priority 10, in use, number 1"));
+  EXPECT_EQ(Json::parse(Run({"-j", "engine"}).out)[0]["sa_halves"], 2);
+  EXPECT_THAT(Run({"mtu", "explain", "10.2.0.1"}).out, HasSubstr("\tmtu 1380, TCP MSS 1340\n"));
+  EXPECT_EQ(Json::parse(Run({"-j", "mtu", "explain", "10.2.0.1"}).out)["inner_mtu"], 1380);
+}
+
+TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {
+  control_.mtu = MakeError(Errc::kInvalid, "src: must be of the same family as dst");
+  const Outcome outcome = Run({"mtu", "explain", "10.2.0.1", "src", "fd01::1"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err, "cygnet: src: must be of the same family as dst\n");
+}
+
+TEST_F(CygnetTest, ShowsWhatWentWrongWithEachSa) {
+  const Outcome outcome = Run({"stat", "sa"});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("spi 0x00002000\n\tin-auth-failed                  3\n"));
+}
+
 TEST_F(CygnetTest, ListsSas) {
   const Outcome outcome = Run({"sa"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;

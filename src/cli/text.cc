@@ -81,6 +81,26 @@ std::string DropsLine(const Json& sa) {
   return text.empty() ? text : "\tdrops" + text + "\n";
 }
 
+// What came late: "late 1-1 7, 64-127 2 rejected; a window of 128 takes all".
+std::string LatenessLine(const Json& sa) {
+  std::string text;
+  for (const Json& row : Child(sa, "lateness")) {
+    const uint64_t from = Number(row, "from");
+    const uint64_t rejected = Number(row, "rejected");
+    text += fmt::format("{} {}-{} {}", text.empty() ? "" : ",", from, from == 0 ? 0 : 2 * from - 1,
+                        Number(row, "accepted") + rejected);
+    if (rejected != 0) text += fmt::format(" ({} rejected)", rejected);
+  }
+  if (text.empty()) return {};
+  return fmt::format("\tlate by{}; a replay window of {} takes all\n", text,
+                     Number(sa, "window_for_all"));
+}
+
+std::string PathMtuLine(const Json& sa) {
+  if (!sa.contains("path_mtu")) return {};
+  return fmt::format("\tpath mtu {}, learnt from ICMP\n", Number(sa, "path_mtu"));
+}
+
 std::string OffloadRequestLine(const Json& sa) {
   const auto request = sa.find("offload_requested");
   if (request == sa.end() || request->is_null()) return {};
@@ -96,10 +116,11 @@ std::string PlacementLine(const Json& placement) {
   const std::string requested = Text(placement, "requested");
   const std::string reason = Text(placement, "reason");
   const bool software = effective == "software";
+  const bool engine = software || effective == "look-aside";
   std::string text = fmt::format(
       "\tplacement {}: {}, since {}", Text(placement, "direction"),
-      software ? fmt::format("software, engine {}", Text(placement, "engine"))
-               : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
+      engine ? fmt::format("{}, engine {}", effective, Text(placement, "engine"))
+             : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
       TimeText(Number(placement, "since")));
   // What was asked for and not given is said in full.
   if (software && requested != "no" && !requested.empty()) {
@@ -136,9 +157,21 @@ std::string SaText(const Json& sa) {
   text += LimitsLine(sa);
   text += fmt::format("\tstate {}, {}, last used {}\n", Text(sa, "state"),
                       UsageText(Child(sa, "usage")), TimeText(Number(sa, "last_used")));
-  text += ReplayLine(sa) + ErrorsLine(sa) + DropsLine(sa) + OffloadRequestLine(sa);
+  text += ReplayLine(sa) + LatenessLine(sa) + ErrorsLine(sa) + DropsLine(sa) + PathMtuLine(sa) +
+          OffloadRequestLine(sa);
   for (const Json& row : Child(sa, "placements")) text += PlacementLine(row);
   return text;
+}
+
+std::string SaDropsText(const Json& sa) {
+  std::string text = fmt::format("src {} dst {} proto {} spi {}\n", Text(sa, "src"),
+                                 Text(sa, "dst"), Text(sa, "proto"), Text(sa, "spi"));
+  const Json& drops = Child(sa, "drops");
+  if (drops.empty()) text += "\tnothing went wrong\n";
+  for (const auto& [reason, count] : drops.items()) {
+    text += fmt::format("\t{:<32}{}\n", reason, count.get<uint64_t>());
+  }
+  return text + LatenessLine(sa);
 }
 
 std::string PolicyText(const Json& policy) {

@@ -13,6 +13,9 @@ enum class Counters : uint8_t { kNonZero, kAll };
 std::string SaText(const Json& sa);
 std::string PolicyText(const Json& policy);
 std::string DeviceText(const Json& device);
+std::string SaDropsText(const Json& sa);
+std::string EngineText(const Json& engine);
+std::string MtuText(const Json& mtu);
 std::string StatText(const Json& stat, Counters which);
 
 // "2023-11-14 22:13:20" in local time; "never" for 0.

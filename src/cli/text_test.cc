@@ -31,7 +31,9 @@ constexpr char kSa[] = R"json({
   "if_id": 10, "state": "valid",
   "usage": {"bytes": 840, "packets": 10, "add_time": 1700000000, "use_time": 0},
   "last_used": 1700000005, "stats": {"replay_window": 1, "replay": 2, "integrity_failed": 3},
-  "replay": {"oseq": 10, "seq": 5}, "limits": {"soft_packets": 100, "hard_add_seconds": 3600},
+  "replay": {"oseq": 10, "seq": 5}, "path_mtu": 1400,
+  "lateness": [{"from": 1, "accepted": 7, "rejected": 0},
+               {"from": 64, "accepted": 1, "rejected": 2}], "window_for_all": 128, "limits": {"soft_packets": 100, "hard_add_seconds": 3600},
   "selector": "src 0.0.0.0/0 dst 0.0.0.0/0",
   "offload_requested": {"ifindex": 2000000000, "mode": "crypto", "dir": "out"},
   "placements": [
@@ -59,8 +61,10 @@ TEST_F(TextTest, SaShowsEverything) {
             "\tstate valid, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "
             "last used 2023-11-14 22:13:25\n"
             "\tsequence sent 10, received 5\n"
+            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 takes all\n"
             "\terrors replay-window 1 replay 2 failed 3\n"
             "\tdrops in-auth-failed 3 in-replay-old 1\n"
+            "\tpath mtu 1400, learnt from ICMP\n"
             "\toffload requested: crypto dev if2000000000 dir out\n"
             "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (requested)\n"
             "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 — asked for "
@@ -71,7 +75,8 @@ TEST_F(TextTest, SaShowsEverything) {
 
 TEST_F(TextTest, SaLeavesOutWhatIsNotThere) {
   Json sa = Json::parse(kSa);
-  for (const char* field : {"direction", "encap", "mark", "if_id", "aead", "limits", "drops"}) {
+  for (const char* field :
+       {"direction", "encap", "mark", "if_id", "aead", "limits", "drops", "path_mtu", "lateness"}) {
     sa.erase(field);
   }
   sa["flags"] = Json::array();
@@ -94,6 +99,73 @@ TEST_F(TextTest, SaShowsKeysThatAreThere) {
   EXPECT_THAT(SaText(sa), Not(HasSubstr(" key 0x")));
   sa["aead"]["key"] = "0x0011";
   EXPECT_THAT(SaText(sa), HasSubstr("\taead rfc4106(gcm(aes)) key 0x0011 (128 bit key) icv"));
+}
+
+TEST_F(TextTest, SaNamesTheLookAsideEngine) {
+  Json sa = Json::parse(kSa);
+  sa["placements"][2]["effective"] = "look-aside";
+  sa["placements"][2]["engine"] = "thread_offload";
+  EXPECT_THAT(SaText(sa), HasSubstr("\tplacement in: look-aside, engine thread_offload, since"));
+}
+
+TEST_F(TextTest, SaDropsShowsOneReasonALine) {
+  Json sa = Json::parse(kSa);
+  EXPECT_EQ(SaDropsText(sa),
+            "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000\n"
+            "\tin-auth-failed                  3\n"
+            "\tin-replay-old                   1\n"
+            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 takes all\n");
+  sa.erase("drops");
+  sa.erase("lateness");
+  EXPECT_EQ(SaDropsText(sa),
+            "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000\n\tnothing went wrong\n");
+}
+
+TEST_F(TextTest, EngineSaysWhatItDoes) {
+  Json engine =
+      Json::parse(R"json({"name": "thread_offload", "help": "threads", "kind": "look-aside",
+    "version": "1", "priority": 5, "order": 3, "algorithms": ["rfc4106(gcm(aes))", "cbc(aes)"],
+    "sa_halves": 2, "jobs": 10, "refused": 1, "not_done": 2, "sessions": 4, "session_limit": 8,
+    "in_flight": 3})json");
+  EXPECT_EQ(EngineText(engine),
+            "thread_offload: look-aside engine, priority 5, in use, number 3, version 1\n"
+            "\tthreads\n"
+            "\tcan do rfc4106(gcm(aes)) cbc(aes)\n"
+            "\tdoes 2 halves of SAs; jobs 10 refused 1 not done 2 in flight 3, sessions 4 of 8\n");
+  engine["order"] = 0;
+  EXPECT_EQ(EngineText(engine),
+            "thread_offload: look-aside engine, priority 5, not in use, version 1\n\tthreads\n");
+  engine["priority"] = 0;
+  engine["version"] = "";
+  EXPECT_EQ(EngineText(engine),
+            "thread_offload: look-aside engine, does not run here\n\tthreads\n");
+}
+
+TEST_F(TextTest, MtuAccountsForEachByte) {
+  const Json mtu = Json::parse(R"({"src": "10.1.0.1", "dst": "10.2.0.1", "family": 4, "proto": 0,
+    "dport": 0, "verdict": "protected", "explanation": "protected", "device": "nic0",
+    "wire_mtu": 1500,
+    "policy": {"selector": "src 10.1.0.0/16 dst 10.2.0.0/16", "priority": 100, "index": 9},
+    "sas": [{"src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "mode": "beet",
+      "reqid": 7, "path_mtu": 1400, "outer_mtu": 1400,
+      "overhead": [{"name": "outer IP header", "bytes": 20},
+                   {"name": "IV", "bytes": 8}], "inner_mtu": 1412}],
+    "inner_mtu": 1412, "tcp_mss": 1372})");
+  EXPECT_EQ(MtuText(mtu),
+            "10.2.0.1 from 10.1.0.1: protected\n"
+            "\tdevice nic0, wire mtu 1500\n"
+            "\tpolicy src 10.1.0.0/16 dst 10.2.0.0/16 priority 100 index 9\n"
+            "\tSA src 192.0.2.1 dst 192.0.2.2 spi 0x00001000 reqid 7 mode beet: carries 1412 of "
+            "1400 bytes, the path MTU learnt\n"
+            "\t\t  20 outer IP header\n"
+            "\t\t   8 IV\n"
+            "\tmtu 1412, TCP MSS 1372\n");
+}
+
+TEST_F(TextTest, MtuOfWhatDoesNotPassSaysOnlyWhy) {
+  EXPECT_EQ(MtuText(Json::parse(R"({"src": "10.1.0.1", "dst": "10.2.0.1", "device": "",
+              "explanation": "the policy blocks it", "inner_mtu": 0})")),
+            "10.2.0.1 from 10.1.0.1: the policy blocks it\n");
 }
 
 TEST_F(TextTest, PolicyShowsTemplates) {
@@ -171,6 +243,9 @@ TEST_F(TextTest, StatWithoutFaultsSaysSo) {
 TEST_F(TextTest, ToleratesMissingFields) {
   const Json empty = Json::object();
   EXPECT_THAT(SaText(empty), HasSubstr("src "));
+  EXPECT_THAT(SaDropsText(empty), HasSubstr("src "));
+  EXPECT_THAT(EngineText(empty), HasSubstr("does not run here"));
+  EXPECT_THAT(MtuText(empty), HasSubstr(" from "));
   EXPECT_THAT(PolicyText(empty), HasSubstr("dir "));
   EXPECT_THAT(DeviceText(empty), HasSubstr("wire "));
   EXPECT_THAT(StatText(empty, Counters::kAll), HasSubstr("up 0 s"));

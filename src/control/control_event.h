@@ -70,9 +70,28 @@ struct Acquire {
   uint32_t seq;
 };
 
-using ControlEvent =
-    std::variant<SaAdded, SaUpdated, SaDeleted, SaFlushed, SaExpired, PolicyAdded, PolicyUpdated,
-                 PolicyDeleted, PolicyFlushed, PolicyExpired, DefaultsChanged, Acquire>;
+// Why listeners are told how an SA's counters stand (NEWAE).
+enum class AeventCause : uint8_t {
+  kUpdate,    // a client set them
+  kSequence,  // as many packets as the SA's replay_max_diff passed
+  kTimer,     // replay_max_age is over, and something passed meanwhile
+};
+struct SaAevent {
+  std::shared_ptr<const Sa> sa;
+  AeventCause cause;
+};
+
+// The peer's address or port is not what the SA says: a NAT in between has changed its mind. The SA
+// stays as it is; key management decides (RFC 7296 section 2.23).
+struct SaMapping {
+  std::shared_ptr<const Sa> sa;
+  IpAddress new_saddr;
+  uint16_t new_sport;  // host order
+};
+
+using ControlEvent = std::variant<SaAdded, SaUpdated, SaDeleted, SaFlushed, SaExpired, PolicyAdded,
+                                  PolicyUpdated, PolicyDeleted, PolicyFlushed, PolicyExpired,
+                                  DefaultsChanged, Acquire, SaAevent, SaMapping>;
 
 class ControlListener {
  public:
@@ -81,6 +100,8 @@ class ControlListener {
   virtual void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) = 0;
   // True when somebody listens for ACQUIRE; without one no larval SA is made.
   virtual bool WantsAcquire() const = 0;
+  // True when somebody listens for SaAevent; only then is traffic watched for it.
+  virtual bool WantsAevents() const = 0;
 };
 
 }  // namespace cygnet

@@ -7,6 +7,8 @@ namespace cygnet {
 
 ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)), path_(*params_.path), started_(params_.clock->WallSeconds()) {
+  if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
+  ReadSettings();
   OnHostNetworkChange();
 }
 
@@ -28,10 +30,19 @@ std::vector<PlacementDevice> ControlPlane::PlacementDevices() const {
   return devices;
 }
 
+void ControlPlane::ReadSettings() {
+  settings_ = params_.settings();
+  path_.hold_larval.store(!settings_.larval_drop, std::memory_order_relaxed);
+}
+
 void ControlPlane::Tick() {
   constexpr uint64_t kNeighbourTicks = 30;
   const uint64_t now = Now();
-  for (const auto& sa : path_.sad.List()) CheckTimes(sa, now);
+  ReadSettings();
+  for (const auto& sa : path_.sad.List()) {
+    CheckTimes(sa, now);
+    CheckKeepalive(*sa, now);
+  }
   for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
   if (++ticks_ % kNeighbourTicks == 0) {
     for (const auto& sa : path_.sad.List()) ResolveNextHop(*sa);
@@ -61,6 +72,7 @@ void ControlPlane::OnDataPathEvents() {
           }
           break;
         case DataPathEvent::Kind::kMapping:
+          if (sa != nullptr) OnMapping(sa, event.flow);
           break;
       }
     }

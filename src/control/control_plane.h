@@ -11,11 +11,13 @@
 
 #include "base/clock.h"
 #include "control/host_network.h"
+#include "control/nat.h"
 #include "control/report.h"
 #include "control/xfrm_control.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "datapath/path_select.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 
@@ -32,15 +34,25 @@ struct ControlDevice {
   CapturePoints* capture = nullptr;
 };
 
+// What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
+struct XfrmSettings {
+  uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
+  uint32_t aevent_etime = 10;  // 100 ms units, likewise
+  bool larval_drop = true;     // false: packets wait for key management
+};
+
 struct ControlPlaneParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
   const EngineSet* engines = nullptr;
   LookAsideMode look_aside = LookAsideMode::kNo;
+  uint32_t replay_window_min = 0;  // smallest window of inbound SAs that have one
   std::vector<ControlDevice> devices;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
+  PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
+  std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
 };
 
 class ControlPlane final : public XfrmControl, public OperatorControl {
@@ -56,6 +68,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   bool FlushSas(uint8_t proto, const RequestOrigin& origin) override;
   Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override;
   Status ExpireSa(const SaId& id, bool hard) override;
+  Result<AeventView> GetAevent(const SaId& id) const override;
+  Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override;
   std::vector<std::shared_ptr<const Sa>> ListSas() const override;
   SaView Inspect(const Sa& sa) const override;
   SadInfo GetSadInfo() const override;
@@ -76,12 +90,16 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   std::vector<SaReport> ReportSas() const override;
   std::vector<PolicyReport> ReportPolicies() const override;
   std::vector<DeviceReport> ReportDevices() const override;
+  std::vector<EngineReport> ReportEngines() const override;
   StatReport ReportStats() const override;
+  Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
   CapturePoints* FindCapture(const std::string& device) override;
 
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
   void Tick();
+  // About every 100 ms: tells listeners of SAs whose counters moved.
+  void CheckAevents();
   // Something in DataPath::events.
   void OnDataPathEvents();
   // Host addresses, routes or neighbours changed.
@@ -94,11 +112,24 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
     std::unique_ptr<SaBinding> inbound;
   };
 
-  // sa_control.cc
+  // What is kept of an SA beside the data path's part, from Install to Remove.
+  struct Watch {
+    // NEWAE: thresholds, and what listeners were told last.
+    uint32_t max_diff = 0;
+    uint32_t max_age = 0;
+    uint64_t told_seq = 0;
+    uint64_t told_oseq = 0;
+    uint64_t told_at_ns = 0;
+    MappingLimiter mappings;
+    uint64_t keepalive_at = 0;  // last NAT keep-alive, wall-clock seconds
+  };
+
+  // sa_control.cc, larval.cc
   Status Install(SaSpec spec);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   Result<std::unique_ptr<SaBinding>> Bind(const SaSpec& spec, CryptoDirection direction);
   void Remove(const std::shared_ptr<Sa>& sa);
+  void CountEncapPort(uint16_t port, int delta);
   void Release(std::unique_ptr<SaBinding> binding);
   void RemoveAnsweredLarval(const SaSpec& spec);
   std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
@@ -108,13 +139,33 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   void Expire(const std::shared_ptr<Sa>& sa, bool hard);
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   void ResolveNextHop(const Sa& sa);
+  void StartWatch(const Sa& sa);
+  uint64_t HalvesOn(uint32_t engine) const;
+  // aevents.cc
+  Status RestoreReplay(const Sa& sa, const ReplayState& replay);
+  void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
+  void TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+                  const RequestOrigin& origin = {});
+  // nat_events.cc
+  void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
+  void CheckKeepalive(const Sa& sa, uint64_t now);
   // acquire.cc
   void OnAcquire(const DataPathEvent& event);
+  void AskForSa(const Policy& policy, std::size_t template_index, const Sad::OutboundQuery& query,
+                const DataPathEvent& event);
+  // The address that the host would send from; any when it is not known.
+  IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
+
+  // mtu_explain.cc
+  const ControlDevice* DeviceWith(int32_t ifindex) const;
+  MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicySpec& policy, MtuReport report) const;
 
   // policy_control.cc
   static PolicyView ViewOf(const Policy& policy);
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
+  void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
   std::vector<PlacementDevice> PlacementDevices() const;
@@ -122,6 +173,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   const ControlPlaneParams params_;
   DataPath& path_;
   std::unordered_map<uint64_t, Bindings> bindings_;  // by Sa::number
+  std::map<uint16_t, int> encap_ports_;              // of this host: how many SAs use each
+  std::unordered_map<uint64_t, Watch> watches_;      // likewise; larval states have none
+  std::optional<PacketCache> packets_;
+  XfrmSettings settings_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t acquire_sequence_ = 0;
   const uint64_t started_;

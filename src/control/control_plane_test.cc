@@ -1,109 +1,22 @@
 // The control plane over a real data path and a real software NIC, with a clock that tests move.
-#include "control/control_plane.h"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <set>
 #include <thread>
 
-#include "device/drivers/memory_port.h"
-#include "device/drivers/sim_nic.h"
-#include "support/fake_clock.h"
-#include "support/test_sa.h"
+#include "support/control_plane_fixture.h"
 
 namespace cygnet {
 namespace {
 
-using test::FakeClock;
+using test::ControlPlaneTest;
+using test::Events;
+using test::kNic0;
 using test::MakePolicy;
 using test::MakeSpec;
 using test::SaOptions;
 using test::TemplateFor;
-
-constexpr int32_t kNic0 = 7;  // ifindex of the device
-
-// What listeners were told, in words.
-class Recorder final : public ControlListener {
- public:
-  void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override {
-    origins.push_back(origin);
-    static constexpr const char* kNames[] = {"sa-added",       "sa-updated",     "sa-deleted",
-                                             "sa-flushed",     "sa-expired",     "policy-added",
-                                             "policy-updated", "policy-deleted", "policy-flushed",
-                                             "policy-expired", "defaults",       "acquire"};
-    std::string text = kNames[event.index()];
-    if (const auto* e = std::get_if<SaExpired>(&event)) text += e->hard ? " hard" : " soft";
-    if (const auto* e = std::get_if<PolicyExpired>(&event)) text += e->hard ? " hard" : " soft";
-    if (const auto* e = std::get_if<Acquire>(&event)) text += " " + std::to_string(e->seq);
-    events.push_back(text);
-  }
-  bool WantsAcquire() const override { return listening; }
-
-  std::vector<std::string> Take() { return std::exchange(events, {}); }
-
-  std::vector<std::string> events;
-  std::vector<RequestOrigin> origins;
-  bool listening = true;
-};
-
-using Events = std::vector<std::string>;
-
-class ControlPlaneTest : public testing::Test {
- protected:
-  explicit ControlPlaneTest(uint32_t sa_limit = 2,
-                            DeviceOffloadMode mode = DeviceOffloadMode::kCrypto)
-      : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
-    engines_ = *EngineSet::ForCpu("openssl");
-    path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
-    ControlPlaneParams params;
-    params.path = &path_;
-    params.clock = &clock_;
-    params.engines = &engines_;
-    params.listener = &recorder_;
-    params.devices.push_back({.name = "nic0",
-                              .wire = "wire0",
-                              .driver = "sim_nic",
-                              .mode = mode,
-                              .ifindex = kNic0,
-                              .host_port = &host_,
-                              .wire_port = &nic_,
-                              .offload = &nic_,
-                              .capture = nullptr});
-    control_ = std::make_unique<ControlPlane>(std::move(params));
-  }
-
-  static SaSpec Offloaded(uint32_t spi, bool inbound = false, uint8_t icv = 16) {
-    return MakeSpec({.spi = spi,
-                     .icv_bytes = icv,
-                     .offload = OffloadRequest{OffloadMode::kCrypto, kNic0, inbound}});
-  }
-  static SaId IdOf(uint32_t spi) {
-    return {.daddr = test::Ip("192.0.2.2"),
-            .spi = Spi(spi),
-            .proto = kProtoEsp,
-            .family = IpFamily::kV4};
-  }
-  PlacementReport Placement(uint32_t spi) {
-    for (const SaReport& report : control_->ReportSas()) {
-      if (report.sa->spec().spi.value == spi) return report.placements.at(0);
-    }
-    ADD_FAILURE() << "no SA with SPI " << spi;
-    return {};
-  }
-  void Pass(uint64_t seconds) {
-    clock_.wall_seconds += seconds;
-    control_->Tick();
-  }
-
-  PacketPools pools_{256, 8};
-  FakeClock clock_;
-  Recorder recorder_;
-  EngineSet engines_;
-  DataPath path_{1};
-  MemoryPort host_{"nic0"};
-  SimNic nic_;
-  std::unique_ptr<ControlPlane> control_;
-};
 
 TEST_F(ControlPlaneTest, AddTellsListenersAndRefusesTheSameIdentity) {
   ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {.seq = 5, .pid = 9}).has_value());
@@ -392,6 +305,34 @@ TEST_F(DeviceAutoTest, AnAutoDeviceTakesSasThatDidNotAsk) {
   EXPECT_EQ(Placement(0x100).requested, "auto");
   EXPECT_EQ(Placement(0x100).effective, "crypto");
   EXPECT_EQ(nic_.HeldSas().size(), 1u);  // the outbound half alone: the SA's source is ours
+}
+
+// --- Engines ---
+
+TEST_F(ControlPlaneTest, EnginesSayWhatTheyDoAndForHowMany) {
+  ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x101), {}).has_value());
+  const std::vector<EngineReport> engines = control_->ReportEngines();
+  ASSERT_EQ(engines.size(), BuiltinEngines().size());
+  EXPECT_EQ(engines[0].name, "openssl");
+  EXPECT_EQ(engines[0].kind, "cpu");
+  EXPECT_EQ(engines[0].order, 1u);
+  EXPECT_GT(engines[0].priority, 0);
+  EXPECT_FALSE(engines[0].version.empty());
+  EXPECT_EQ(engines[0].sa_halves, 2u) << "both of the SA in software, none of the offloaded one";
+  EXPECT_EQ(engines[0].algorithms.size(), AllAlgorithms().size());
+}
+
+TEST_F(ControlPlaneTest, ReportsThePathMtuAndLateness) {
+  ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
+  const auto sa = *control_->GetSa(IdOf(0x100));
+  sa->outbound()->path_mtu.store(1400);
+  (void)sa->inbound()->replay.Commit(10);
+  (void)sa->inbound()->replay.Commit(7);
+  const SaReport report = control_->ReportSas().at(0);
+  EXPECT_EQ(report.path_mtu, 1400u);
+  EXPECT_EQ(report.lateness->accepted[LatenessBucket(3)], 1u);
+  EXPECT_EQ(report.lateness->WindowForAll(), 4u);
 }
 
 // --- Threads ---

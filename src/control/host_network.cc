@@ -138,12 +138,14 @@ std::optional<HostNetwork::Route> HostNetwork::LookupRoute(const IpAddress& dadd
   Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));
     if (info->rtm_type != RTN_UNICAST) return;
-    Route route{.ifindex = 0, .gateway = daddr};
+    Route route{.ifindex = 0, .gateway = daddr, .source = {}};
     ForEachAttr(m, sizeof(rtmsg), [&](const nlattr* attr) {
       if (mnl_attr_get_type(attr) == RTA_OIF) {
         route.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
       } else if (mnl_attr_get_type(attr) == RTA_GATEWAY) {
         route.gateway = ReadAddress(attr, family);
+      } else if (mnl_attr_get_type(attr) == RTA_PREFSRC) {
+        route.source = ReadAddress(attr, family);
       }
     });
     if (route.ifindex != 0) found = route;

@@ -33,6 +33,13 @@ class HostNetwork {
   bool DrainEvents();
 
   std::vector<ParsedAddress> LocalAddresses();
+  // How the kernel would send to `daddr`; nullopt: not at all, or to this host itself.
+  struct Route {
+    int32_t ifindex = 0;
+    IpAddress gateway;  // the destination itself when on-link
+    IpAddress source;   // that it would send from; any when the kernel does not say
+  };
+  std::optional<Route> LookupRoute(const IpAddress& daddr, IpFamily family);
   // Where a packet to `daddr` goes next. nullopt: no route, or the neighbour is not resolved yet;
   // then the kernel has been asked to resolve it, and an event will follow.
   std::optional<ResolvedHop> NextHop(const IpAddress& daddr, IpFamily family);
@@ -44,11 +51,6 @@ class HostNetwork {
 
  private:
   HostNetwork() = default;
-  struct Route {
-    int32_t ifindex = 0;
-    IpAddress gateway;  // the destination itself when on-link
-  };
-  std::optional<Route> LookupRoute(const IpAddress& daddr, IpFamily family);
   std::optional<ResolvedHop> LookupNeighbour(const Route& route, IpFamily family);
 
   struct Closer {

@@ -63,8 +63,12 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .stats = sa->stats(),
                     .replay = sa->ExportReplay(),
                     .last_used = sa->lifetime().last_used(),
+                    .path_mtu = 0,
+                    .lateness = {},
                     .placements = {},
                     .drops = {}};
+    if (sa->outbound() != nullptr) report.path_mtu = sa->outbound()->path_mtu.load();
+    if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
     if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
       if (it->second.outbound)
         report.placements.push_back(ReportOf(*it->second.outbound, false, *params_.engines));
@@ -138,7 +142,7 @@ StatReport ControlPlane::ReportStats() const {
   }
   report.uptime_seconds = Now() - started_;
   report.workers = path_.workers();
-  report.engine = std::string(params_.engines->engine(0)->name());
+  report.engine = std::string((*params_.engines)[0].info->name);
   return report;
 }
 

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "control/mtu_report.h"
+#include "crypto/crypto_engine.h"
 #include "device/capture.h"
 #include "device/offload_device.h"
 #include "device/port.h"
@@ -35,6 +37,8 @@ struct SaReport {
   SaStats stats;
   ReplayState replay;
   uint64_t last_used = 0;
+  uint32_t path_mtu = 0;                                // learnt from ICMP; 0 = none
+  std::optional<LatenessHistogram> lateness;            // of the inbound half
   std::vector<PlacementReport> placements;              // none for a larval state
   std::vector<std::pair<std::string, uint64_t>> drops;  // reason name, packets; only non-zero
 };
@@ -61,6 +65,19 @@ struct DeviceReport {
   PortStats wire_stats;    // rx = from the wire
 };
 
+// An engine that is built in, whether it is used or not.
+struct EngineReport {
+  std::string name;
+  std::string help;
+  std::string kind;     // "cpu", "look-aside"
+  std::string version;  // of the library or device behind it; empty when it does not run here
+  int priority = 0;     // 0 = does not run here
+  uint32_t order = 0;   // its place in the order in which engines are asked, from 1; 0 = not in use
+  std::vector<std::string> algorithms;  // that it can do; empty when it is not in use
+  uint64_t sa_halves = 0;               // whose work it does now
+  EngineStats stats;
+};
+
 struct StatReport {
   std::vector<std::pair<std::string, uint64_t>> xfrm;   // all 32 names of /proc/net/xfrm_stat
   std::vector<std::pair<std::string, uint64_t>> drops;  // our finer reasons, all of them
@@ -76,7 +93,9 @@ class OperatorControl {
   virtual std::vector<SaReport> ReportSas() const = 0;           // newest first
   virtual std::vector<PolicyReport> ReportPolicies() const = 0;  // newest first
   virtual std::vector<DeviceReport> ReportDevices() const = 0;
+  virtual std::vector<EngineReport> ReportEngines() const = 0;  // in use first, in their order
   virtual StatReport ReportStats() const = 0;
+  virtual Result<MtuReport> ExplainMtu(const MtuQuery& query) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
 };

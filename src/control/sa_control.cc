@@ -1,18 +1,13 @@
-// NEWSA, UPDSA, DELSA, ALLOCSPI … as a Linux kernel answers them, and the life of an SA.
-#include <sys/random.h>
+// NEWSA, UPDSA, DELSA … as a Linux kernel answers them, and the life of an SA.
+#include <algorithm>
 
 #include "base/log.h"
 #include "control/control_plane.h"
+#include "control/random.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
-
-uint64_t RandomWord() {
-  uint64_t word = 0;
-  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
-  return word;
-}
 
 SaId IdOf(const SaSpec& spec) {
   return {.daddr = spec.daddr,
@@ -20,12 +15,6 @@ SaId IdOf(const SaSpec& spec) {
           .proto = spec.proto,
           .family = spec.family,
           .mark = spec.mark.value & spec.mark.mask};
-}
-
-// The whole identity of what an SPI is being asked for (kernel: __find_acq_core).
-bool SameTuple(const SaSpec& a, const SaSpec& b) {
-  return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
 }
 
 }  // namespace
@@ -74,7 +63,11 @@ Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
       (old.has_value() && old->type != spec.encap->type)) {
     return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
   }
-  if (spec.encap.has_value()) sa->UpdateEncapPorts(*spec.encap);
+  if (spec.encap.has_value()) {
+    CountEncapPort(old->dport, -1);
+    sa->UpdateEncapPorts(*spec.encap);
+    CountEncapPort(spec.encap->dport, 1);
+  }
   sa->UpdateLimits(spec.limits);
   sa->UpdateOutputMarkAndIfId(spec.output_mark, spec.if_id);
   return {};
@@ -144,78 +137,6 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
   return view;
 }
 
-// --- ALLOCSPI and larval states ---
-
-std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
-  if (spec.acquire_seq != 0) {
-    std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
-    if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
-  }
-  for (const auto& sa : path_.sad.List()) {
-    if (sa->state() == SaState::kLarval && sa->spec().spi.value == 0 &&
-        SameTuple(sa->spec(), spec)) {
-      return sa;
-    }
-  }
-  return nullptr;
-}
-
-std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
-  const unsigned bits = AddressBits(spec.family);
-  spec.selector = Selector{};  // family 0, as the kernel leaves it
-  spec.selector.saddr = spec.saddr;
-  spec.selector.daddr = spec.daddr;
-  spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
-  spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
-  auto sa = std::make_shared<Sa>(std::move(spec), Now(), Sa::Larval{});
-  path_.sad.Insert(sa);
-  path_.BumpGeneration();
-  return sa;
-}
-
-std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
-  const auto free = [&](uint32_t spi) {
-    return spi != 0 && !path_.sad.SpiTaken(request.spec.proto, Spi(spi));
-  };
-  const uint64_t range = uint64_t{request.max} - request.min + 1;
-  constexpr int kRandomTries = 1000;
-  for (int i = 0; range > 1 && i < kRandomTries; ++i) {
-    const auto spi = static_cast<uint32_t>(request.min + RandomWord() % range);
-    if (free(spi)) return Spi(spi);
-  }
-  constexpr uint64_t kScanLimit = 1u << 20;
-  for (uint64_t i = 0; i < range && i < kScanLimit; ++i) {
-    const auto spi = static_cast<uint32_t>(request.min + i);
-    if (free(spi)) return Spi(spi);
-  }
-  return std::nullopt;
-}
-
-Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) {
-  SaSpec spec = std::move(request.spec);
-  request.spec.proto = spec.proto;
-  spec.limits = LifetimeLimits{};
-  spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
-  std::shared_ptr<Sa> larval = FindLarval(spec);
-  const std::optional<Spi> spi = ChooseSpi(request);
-  if (!spi.has_value()) {
-    if (larval == nullptr) InsertLarval(std::move(spec));  // stays until it times out
-    return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
-  }
-  if (larval != nullptr) {
-    spec.acquire_seq = larval->spec().acquire_seq;
-    Remove(larval);
-  }
-  spec.spi = *spi;
-  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec)));
-}
-
-// The larval state that an ACQUIRE made is answered by this SA: it goes without a word.
-void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
-  const std::shared_ptr<Sa> larval = FindLarval(spec);
-  if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
-}
-
 // --- Installing and removing ---
 
 Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
@@ -237,6 +158,7 @@ Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
 
 Status ControlPlane::Install(SaSpec spec) {
   RemoveAnsweredLarval(spec);
+  spec.replay_at_least = params_.replay_window_min;
   auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
   Bindings bindings;
   if (sa->outbound() != nullptr) {
@@ -254,7 +176,8 @@ Status ControlPlane::Install(SaSpec spec) {
   }
   for (const SaBinding* b : {bindings.outbound.get(), bindings.inbound.get()}) {
     if (b != nullptr && b->requested != OffloadMode::kNo && b->device == nullptr) {
-      Log(LogLevel::kInfo, "SA " + Describe(sa->spec()) + ": in software: " + b->reason.Text() +
+      const char* where = b->look_aside.session != nullptr ? "look-aside" : "in software";
+      Log(LogLevel::kInfo, "SA " + Describe(sa->spec()) + ": " + where + ": " + b->reason.Text() +
                                " (" + b->reason.Explanation() + ")");
     }
   }
@@ -263,8 +186,20 @@ Status ControlPlane::Install(SaSpec spec) {
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
   bindings_[sa->number] = std::move(bindings);
+  if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
+  StartWatch(*sa);
   path_.BumpGeneration();
   return {};
+}
+
+void ControlPlane::StartWatch(const Sa& sa) {
+  const SaSpec& spec = sa.spec();
+  Watch& watch = watches_[sa.number];
+  watch.max_diff = spec.replay_max_diff.value_or(settings_.aevent_rseqth);
+  watch.max_age = spec.replay_max_age.value_or(settings_.aevent_etime);
+  watch.told_seq = spec.replay.seq;
+  watch.told_oseq = spec.replay.oseq;
+  watch.told_at_ns = params_.clock->MonotonicNs();
 }
 
 // The device stops at once; its slot and key go when no worker can hold a packet for it.
@@ -280,14 +215,28 @@ void ControlPlane::Release(std::unique_ptr<SaBinding> binding) {
 void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   sa->set_state(SaState::kDead);
   const auto it = bindings_.find(sa->number);
+  watches_.erase(sa->number);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
   if (it != bindings_.end()) {
     Release(std::move(it->second.outbound));
     Release(std::move(it->second.inbound));
     bindings_.erase(it);
+    if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, -1);
   }
   path_.BumpGeneration();
+}
+
+// What is sent to one of these ports of this host may be ESP in UDP. An SA whose direction nobody
+// said counts as well: of an outbound one it is the peer's port, which does no harm here.
+void ControlPlane::CountEncapPort(uint16_t port, int delta) {
+  const bool known = encap_ports_.count(port) != 0;
+  if ((encap_ports_[port] += delta) == 0) encap_ports_.erase(port);
+  if (known == (encap_ports_.count(port) != 0)) return;
+  std::vector<uint16_t> ports(kNatTPorts.begin(), kNatTPorts.end());
+  for (const auto& [used, count] : encap_ports_) ports.push_back(used);
+  std::sort(ports.begin(), ports.end());
+  path_.SetEncapPorts(std::move(ports));
 }
 
 // --- Lifetimes ---
@@ -324,7 +273,9 @@ void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
 
 void ControlPlane::ResolveNextHop(const Sa& sa) {
   OutboundSa* outbound = sa.outbound();
-  if (params_.network == nullptr || outbound == nullptr || outbound->mode != SaMode::kTunnel) {
+  // The outer packet goes another way than the inner one; NAT keep-alives have no inner one.
+  if (params_.network == nullptr || outbound == nullptr ||
+      (outbound->mode == SaMode::kTransport && !sa.spec().encap.has_value())) {
     return;
   }
   if (path_.host_addresses().Contains(sa.spec().daddr, sa.spec().family)) return;  // inbound SA

@@ -47,6 +47,22 @@ struct AddressFilter {
   uint8_t dplen = 0;
 };
 
+// GETAE: the SA, and when its NEWAE are due.
+struct AeventView {
+  std::shared_ptr<const Sa> sa;
+  uint32_t max_diff = 0;  // packets; 0 = never for this
+  uint32_t max_age = 0;   // 100 ms units; 0 = never for this
+};
+
+// NEWAE: what is set; the rest stays. A replay state of another form than the SA's is ignored.
+struct AeventChange {
+  SaId id;
+  std::optional<ReplayState> replay{};
+  std::optional<LifetimeUsage> usage{};
+  std::optional<uint32_t> max_diff{};
+  std::optional<uint32_t> max_age{};
+};
+
 // The part of the control plane that the XFRM server needs. An interface, so that the protocol can
 // be tested and fuzzed without devices.
 class XfrmControl {
@@ -63,6 +79,9 @@ class XfrmControl {
   virtual Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) = 0;
   // EXPIRE request: hard deletes.
   virtual Status ExpireSa(const SaId& id, bool hard) = 0;
+  virtual Result<AeventView> GetAevent(const SaId& id) const = 0;
+  // Unlike a kernel it refuses to take sequence numbers back: they make nonces, and stop replays.
+  virtual Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) = 0;
   // Newest first, larval states included.
   virtual std::vector<std::shared_ptr<const Sa>> ListSas() const = 0;
   virtual SaView Inspect(const Sa& sa) const = 0;

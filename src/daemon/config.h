@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "crypto/engine_set.h"
 #include "datapath/path_select.h"
 
 namespace cygnet {
@@ -28,16 +29,28 @@ struct DeviceConfig {
   bool operator==(const DeviceConfig&) const = default;
 };
 
+// The [look_aside] table: an engine beside the CPU's, with threads or a device of its own.
+struct LookAsideConfig {
+  std::string engine;  // empty: none
+  LookAsideMode mode = LookAsideMode::kNo;
+  uint32_t threads = 1;
+  uint32_t queue_depth = 256;  // jobs in flight per queue
+  uint32_t session_limit = 0;  // 0 = none
+  bool operator==(const LookAsideConfig&) const = default;
+};
+
 struct Config {
   // [daemon]
   uint32_t workers = 1;
   LogLevel log_level = LogLevel::kInfo;
   bool ike_bypass = true;
   std::string engine;  // of the CPU; empty = the best that runs here
+  uint32_t replay_window_min = 0;
   // [pools]: packets
   uint32_t small_packets = 16384;
   uint32_t jumbo_packets = 256;
 
+  LookAsideConfig look_aside;
   std::vector<DeviceConfig> devices;  // at least one
   bool operator==(const Config&) const = default;
 };
@@ -60,5 +73,6 @@ bool IsInterfaceName(std::string_view name);
 std::string_view Name(DeviceOffloadMode mode);
 std::string_view Name(WireGuard guard);
 std::string_view Name(LogLevel level);
+std::string_view Name(LookAsideMode mode);
 
 }  // namespace cygnet

@@ -38,6 +38,12 @@ workers = 8
 log_level = "debug"
 ike_bypass = false
 engine = "openssl"
+replay_window_min = 1024
+[look_aside]
+mode = "no"
+threads = 3
+queue_depth = 64
+session_limit = 7
 [pools]
 small = 2048
 jumbo = 64
@@ -61,8 +67,14 @@ offload = "auto"
       .log_level = LogLevel::kDebug,
       .ike_bypass = false,
       .engine = "openssl",
+      .replay_window_min = 1024,
       .small_packets = 2048,
       .jumbo_packets = 64,
+      .look_aside = {.engine = "",
+                     .mode = LookAsideMode::kNo,
+                     .threads = 3,
+                     .queue_depth = 64,
+                     .session_limit = 7},
       .devices = {{.name = "nic0",
                    .wire = "eth1",
                    .driver = "af_packet",
@@ -79,6 +91,13 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
   config.workers = 3;
   config.log_level = LogLevel::kError;
   config.engine = "openssl";
+  config.replay_window_min = 65'536;
+  config.look_aside = {.engine = "", .mode = LookAsideMode::kNo, .threads = 2, .queue_depth = 9};
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->kind != EngineKind::kLookAside) continue;
+    config.look_aside.engine = info->name;
+    config.look_aside.mode = LookAsideMode::kAuto;
+  }
   config.devices.push_back({.name = "n\"1", .wire = "w\\", .offload = DeviceOffloadMode::kAuto});
   const auto again = ParseConfig(DescribeConfig(config), "description");
   ASSERT_TRUE(again) << again.error().message;
@@ -126,6 +145,22 @@ const ErrorCase kErrors[] = {
      "f.toml:2: daemon.ike_bypass: must be true or false, is an integer"},
     {"EngineUnknown", "[daemon]\nengine = \"openssI\"\n",
      "f.toml:2: daemon.engine: must be one of "},
+    {"WindowAboveTheLargest", "[daemon]\nreplay_window_min = 65537\n",
+     "f.toml:2: daemon.replay_window_min: must be between 0 and 65536, is 65537"},
+    {"LookAsideUnknownKey", "[look_aside]\nthread = 1\n",
+     "f.toml:2: look_aside.thread: unknown key; did you mean \"threads\"?"},
+    {"LookAsideIsCpuEngine", "[look_aside]\nengine = \"openssl\"\n",
+     "f.toml:2: look_aside.engine: must be one of "},
+    {"LookAsideMode", "[look_aside]\nmode = \"yes\"\n",
+     "f.toml:2: look_aside.mode: must be one of \"no\", \"auto\", is \"yes\""},
+    {"LookAsideWithoutEngine", "[look_aside]\nmode = \"auto\"\n",
+     "f.toml:1: look_aside.engine: missing, and mode is not \"no\""},
+    {"LookAsideThreads", "[look_aside]\nthreads = 17\n",
+     "f.toml:2: look_aside.threads: must be between 1 and 16, is 17"},
+    {"LookAsideDepth", "[look_aside]\nqueue_depth = 0\n",
+     "f.toml:2: look_aside.queue_depth: must be between 1 and 65536, is 0"},
+    {"LookAsideIsNumber", "look_aside = 1\n",
+     "f.toml:1: look_aside: must be a table: [look_aside], is an integer"},
     {"EngineType", "[daemon]\nengine = true\n",
      "f.toml:2: daemon.engine: must be a string, is a boolean"},
     {"PoolsUnknown", "[pools]\nlarge = 1\n", "f.toml:2: pools.large: unknown key"},

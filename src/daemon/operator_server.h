@@ -1,8 +1,9 @@
 // OperatorServer: answers the operator's command. AF_UNIX SOCK_SEQPACKET, one JSON object a
 // datagram:
 //
-//   request  {"command": "sa" | "policy" | "dev" | "stat" | "capture", …}
+//   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "capture", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
+//            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
 //   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
 //   true}

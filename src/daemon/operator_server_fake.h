@@ -19,7 +19,12 @@ class FakeOperatorControl final : public OperatorControl {
   std::vector<SaReport> ReportSas() const override { return sas; }
   std::vector<PolicyReport> ReportPolicies() const override { return policies; }
   std::vector<DeviceReport> ReportDevices() const override { return devices; }
+  std::vector<EngineReport> ReportEngines() const override { return engines; }
   StatReport ReportStats() const override { return stat; }
+  Result<MtuReport> ExplainMtu(const MtuQuery& query) const override {
+    last_mtu_query = query;
+    return mtu;
+  }
   CapturePoints* FindCapture(const std::string& device) override {
     const auto found = captures.find(device);
     return found == captures.end() ? nullptr : &found->second;
@@ -28,7 +33,10 @@ class FakeOperatorControl final : public OperatorControl {
   std::vector<SaReport> sas;
   std::vector<PolicyReport> policies;
   std::vector<DeviceReport> devices;
+  std::vector<EngineReport> engines;
   StatReport stat;
+  Result<MtuReport> mtu = MtuReport{};
+  mutable MtuQuery last_mtu_query;
   std::map<std::string, CapturePoints> captures;
 };
 
@@ -67,6 +75,10 @@ inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
   report.stats = {.replay_window = 1, .replay = 2, .integrity_failed = 3};
   report.replay = {.oseq = 0x1'0000'000a, .seq = 5, .window = 32, .bitmap = {}};
   report.last_used = 1'700'000'005;
+  report.path_mtu = 1400;
+  report.lateness.emplace();
+  report.lateness->accepted[LatenessBucket(1)] = 7;
+  report.lateness->rejected[LatenessBucket(100)] = 2;
   report.placements = {{.inbound = false,
                         .requested = "crypto",
                         .effective = "crypto",
@@ -76,6 +88,54 @@ inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
                         .explanation = "runs where it was asked for",
                         .since = 1'700'000'000}};
   report.drops = {{"in-auth-failed", 3}};
+  return report;
+}
+
+inline EngineReport SampleEngineReport() {
+  return {.name = "openssl",
+          .help = "OpenSSL",
+          .kind = "cpu",
+          .version = "3.0",
+          .priority = 10,
+          .order = 1,
+          .algorithms = {"rfc4106(gcm(aes))"},
+          .sa_halves = 2,
+          .stats = {.jobs = 3,
+                    .refused = 4,
+                    .not_done = 5,
+                    .sessions = 6,
+                    .session_limit = 7,
+                    .in_flight = 8}};
+}
+
+inline MtuReport SampleMtuReport() {
+  MtuReport report;
+  report.flow = {.saddr = ParseAddress("10.1.0.1")->address,
+                 .daddr = ParseAddress("10.2.0.1")->address,
+                 .sport = 0,
+                 .dport = 80,
+                 .family = IpFamily::kV4,
+                 .proto = kProtoTcp};
+  report.verdict = MtuVerdict::kProtected;
+  report.explanation = "protected";
+  report.device = "nic0";
+  report.wire_mtu = 1500;
+  report.policy.emplace();
+  report.policy->selector.family = IpFamily::kV4;
+  report.policy->priority = 100;
+  report.policy->index = 9;
+  report.sas = {{.saddr = ParseAddress("192.0.2.1")->address,
+                 .daddr = ParseAddress("192.0.2.2")->address,
+                 .family = IpFamily::kV4,
+                 .spi = Spi{0x1000},
+                 .mode = SaMode::kTunnel,
+                 .reqid = Reqid{7},
+                 .path_mtu = 1400,
+                 .outer_mtu = 1400,
+                 .overhead = {{"outer IPv4 header", 20}},
+                 .inner_mtu = 1380}};
+  report.inner_mtu = 1380;
+  report.tcp_mss = 1340;
   return report;
 }
 

@@ -206,6 +206,33 @@ std::unique_ptr<OperatorReply> MakeStatReply(const OperatorControl& control,
       std::move(reports), [](const StatReport& report) { return ToJson(report); });
 }
 
+std::unique_ptr<OperatorReply> MakeEngineReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<EngineReport>>(
+      control.ReportEngines(), [](const EngineReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
+                                            const RequestReader& request) {
+  request.AllowOnly({"dst", "src", "proto", "dport"});
+  const auto dst = request.Address("dst");
+  if (!dst) throw RequestError{"dst: missing"};
+  const uint32_t proto = request.Number("proto").value_or(0);
+  const uint32_t dport = request.Number("dport").value_or(0);
+  if (proto > 0xff) throw RequestError{"proto: must be at most 255"};
+  if (dport > 0xffff) throw RequestError{"dport: must be at most 65535"};
+  auto report = control.ExplainMtu({.dst = *dst,
+                                    .src = request.Address("src"),
+                                    .proto = static_cast<uint8_t>(proto),
+                                    .dport = static_cast<uint16_t>(dport)});
+  if (!report) throw RequestError{report.error().message};
+  std::vector<MtuReport> reports;
+  reports.push_back(*std::move(report));
+  return std::make_unique<ListReply<MtuReport>>(std::move(reports),
+                                                [](const MtuReport& mtu) { return ToJson(mtu); });
+}
+
 std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
                                             const RequestReader& request) {
   request.AllowOnly({"device", "side", "snaplen"});
@@ -232,6 +259,8 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "policy") return MakePolicyReply(*control, request);
   if (command == "dev") return MakeDeviceReply(*control, request);
   if (command == "stat") return MakeStatReply(*control, request);
+  if (command == "engine") return MakeEngineReply(*control, request);
+  if (command == "mtu") return MakeMtuReply(*control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }

@@ -108,6 +108,38 @@ TEST_F(OperatorServerTest, AnswersRequestsInOrderOnOneConnection) {
   EXPECT_EQ(Receive(fd), R"({"done":true})");
 }
 
+TEST_F(OperatorServerTest, ListsEngines) {
+  control_.engines = {test::SampleEngineReport()};
+  const auto reply = Ask(Connect(), R"({"command":"engine"})");
+  ASSERT_EQ(reply.size(), 2u);
+  EXPECT_EQ(Json::parse(reply[0])["item"]["name"], "openssl");
+}
+
+TEST_F(OperatorServerTest, ExplainsAnMtuOrSaysWhatIsWrong) {
+  control_.mtu = test::SampleMtuReport();
+  const UniqueFd fd = Connect();
+  const auto reply =
+      Ask(fd, R"({"command":"mtu","dst":"10.2.0.1","src":"10.1.0.1","proto":6,"dport":80})");
+  ASSERT_EQ(reply.size(), 2u);
+  EXPECT_EQ(Json::parse(reply[0])["item"]["inner_mtu"], 1380);
+  EXPECT_EQ(control_.last_mtu_query.proto, 6);
+  EXPECT_EQ(control_.last_mtu_query.dport, 80);
+  EXPECT_EQ(control_.last_mtu_query.src->address, ParseAddress("10.1.0.1")->address);
+  constexpr std::pair<const char*, const char*> kWrong[] = {
+      {R"({"command":"mtu"})", "dst: missing"},
+      {R"({"command":"mtu","dst":"10.2"})", "is no IP address"},
+      {R"({"command":"mtu","dst":"10.2.0.1","src":"x"})", "is no IP address"},
+      {R"({"command":"mtu","dst":"10.2.0.1","proto":256})", "proto: must be at most 255"},
+      {R"({"command":"mtu","dst":"10.2.0.1","dport":65536})", "dport: must be at most 65535"},
+      {R"({"command":"mtu","dst":"10.2.0.1","sport":1})", "unknown field"},
+  };
+  for (const auto& [request, text] : kWrong) {
+    EXPECT_THAT(Ask(fd, request).back(), HasSubstr(text));
+  }
+  control_.mtu = MakeError(Errc::kInvalid, "src: must be of the same family as dst");
+  EXPECT_THAT(Ask(fd, R"({"command":"mtu","dst":"10.2.0.1"})").back(), HasSubstr("same family"));
+}
+
 TEST_F(OperatorServerTest, FiltersSas) {
   SaSpec other = test::SampleSaSpec(0x3000);
   other.daddr = ParseAddress("192.0.2.9")->address;

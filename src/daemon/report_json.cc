@@ -1,45 +1,16 @@
+// SAs and policies.
 #include "daemon/report_json.h"
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 #include <utility>
 
-#include "net/ip_protocol.h"
+#include "daemon/report_json_parts.h"
 
 namespace cygnet {
 namespace {
-
-std::string Hex32(uint32_t value) { return fmt::format("0x{:08x}", value); }
-
-std::string ProtoName(uint8_t proto) {
-  switch (proto) {
-    case kProtoEsp:
-      return "esp";
-    case kProtoAh:
-      return "ah";
-    case kProtoIpcomp:
-      return "comp";
-    default:
-      return std::to_string(proto);
-  }
-}
-
-std::string_view ModeName(SaMode mode) {
-  switch (mode) {
-    case SaMode::kTransport:
-      return "transport";
-    case SaMode::kTunnel:
-      return "tunnel";
-    case SaMode::kRouteOptimization:
-      return "ro";
-    case SaMode::kBeet:
-      return "beet";
-  }
-  return "unknown";
-}
 
 std::string_view StateName(SaState state) {
   switch (state) {
@@ -171,12 +142,6 @@ Json PlacementJson(const PlacementReport& placement) {
           {"since", placement.since}};
 }
 
-Json CountsJson(const std::vector<std::pair<std::string, uint64_t>>& counts) {
-  Json json = Json::object();
-  for (const auto& [name, count] : counts) json[name] = count;
-  return json;
-}
-
 Json IdentityJson(const SaSpec& spec) {
   return {{"src", ToString(spec.saddr, spec.family)},
           {"dst", ToString(spec.daddr, spec.family)},
@@ -190,6 +155,18 @@ Json IdentityJson(const SaSpec& spec) {
           {"flags", FlagNames(spec)}};
 }
 
+// Only what was counted: most SAs are never late.
+Json LatenessJson(const LatenessHistogram& lateness) {
+  Json rows = Json::array();
+  for (std::size_t k = 0; k < kLatenessBuckets; ++k) {
+    if (lateness.accepted[k] == 0 && lateness.rejected[k] == 0) continue;
+    rows.push_back({{"from", k == 0 ? 0u : 1u << (k - 1)},
+                    {"accepted", lateness.accepted[k]},
+                    {"rejected", lateness.rejected[k]}});
+  }
+  return rows;
+}
+
 Json TemplateJson(const Template& tmpl) {
   return {{"src", ToString(tmpl.saddr, tmpl.family)},
           {"dst", ToString(tmpl.daddr, tmpl.family)},
@@ -198,63 +175,6 @@ Json TemplateJson(const Template& tmpl) {
           {"reqid", tmpl.reqid.value},
           {"spi", Hex32(tmpl.spi.value)},
           {"level", tmpl.optional ? "use" : "required"}};
-}
-
-Json CapabilitiesJson(const OffloadCaps& caps) {
-  Json algorithms = Json::array();
-  Json key_bits = Json::array();
-  Json icv_bits = Json::array();
-  for (const std::string_view name : caps.algorithms) {
-    if (!name.empty()) algorithms.push_back(name);
-  }
-  for (const uint16_t bytes : caps.key_bytes) {
-    if (bytes != 0) key_bits.push_back(bytes * 8);
-  }
-  for (const uint8_t bytes : caps.icv_bytes) {
-    if (bytes != 0) icv_bits.push_back(bytes * 8);
-  }
-  return {{"crypto_offload", caps.crypto_offload},
-          {"packet_offload", caps.packet_offload},
-          {"inbound", caps.inbound},
-          {"outbound", caps.outbound},
-          {"transport", caps.transport},
-          {"tunnel", caps.tunnel},
-          {"ipv4", caps.ipv4},
-          {"ipv6", caps.ipv6},
-          {"esn", caps.esn},
-          {"udp_encap", caps.udp_encap},
-          {"algorithms", std::move(algorithms)},
-          {"key_bits", std::move(key_bits)},
-          {"icv_bits", std::move(icv_bits)},
-          {"max_replay_window", caps.max_replay_window}};
-}
-
-Json OffloadJson(const DeviceReport& report) {
-  const OffloadStats& stats = report.offload;
-  return {{"capable", report.offload_capable},
-          {"up", report.offload_up},
-          {"mode", report.offload_mode},
-          {"slots_used", stats.slots_used},
-          {"slots_limit", stats.slots_limit},
-          {"slots_high_water", stats.slots_high_water},
-          {"outbound_used", stats.outbound_used},
-          {"inbound_used", stats.inbound_used},
-          {"direction_limit", stats.direction_limit},
-          {"sealed", stats.sealed},
-          {"opened", stats.opened},
-          {"auth_failed", stats.auth_failed},
-          {"passed_unknown", stats.passed_unknown},
-          {"refusals", stats.refusals},
-          {"dropped_stale", stats.dropped_stale},
-          {"capabilities", report.offload_capable ? CapabilitiesJson(report.caps) : Json(nullptr)}};
-}
-
-Json PortStatsJson(const PortStats& stats) {
-  return {{"rx_packets", stats.rx_packets},
-          {"rx_bytes", stats.rx_bytes},
-          {"tx_packets", stats.tx_packets},
-          {"tx_bytes", stats.tx_bytes},
-          {"rx_dropped", stats.rx_dropped}};
 }
 
 }  // namespace
@@ -277,6 +197,11 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
                    {"replay", report.stats.replay},
                    {"integrity_failed", report.stats.integrity_failed}};
   json["replay"] = {{"oseq", report.replay.oseq}, {"seq", report.replay.seq}};
+  if (report.path_mtu != 0) json["path_mtu"] = report.path_mtu;
+  if (report.lateness) {
+    json["lateness"] = LatenessJson(*report.lateness);
+    json["window_for_all"] = report.lateness->WindowForAll();
+  }
   json["limits"] = LimitsJson(spec.limits);
   json["selector"] = ToString(spec.selector);
   json["offload_requested"] = OffloadRequestJson(spec.offload);
@@ -300,33 +225,6 @@ Json ToJson(const PolicyReport& report) {
   for (const Template& tmpl : spec.templates) json["templates"].push_back(TemplateJson(tmpl));
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
   return json;
-}
-
-Json ToJson(const DeviceReport& report) {
-  const MacAddress& m = report.mac;
-  Json held = Json::array();
-  for (const SaId& id : report.held) {
-    held.push_back({{"dst", ToString(id.daddr, id.family)}, {"spi", Hex32(id.spi.value)}});
-  }
-  return {{"name", report.name},
-          {"wire", report.wire},
-          {"driver", report.driver},
-          {"ifindex", report.ifindex},
-          {"mtu", report.mtu},
-          {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3],
-                              m[4], m[5])},
-          {"offload", OffloadJson(report)},
-          {"held", std::move(held)},
-          {"host", PortStatsJson(report.host)},
-          {"wire_stats", PortStatsJson(report.wire_stats)}};
-}
-
-Json ToJson(const StatReport& report) {
-  return {{"xfrm", CountsJson(report.xfrm)},
-          {"drops", CountsJson(report.drops)},
-          {"uptime_seconds", report.uptime_seconds},
-          {"workers", report.workers},
-          {"engine", report.engine}};
 }
 
 std::string ToText(const Json& json) {

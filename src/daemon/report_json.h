@@ -21,6 +21,13 @@
 //              last_used
 //              stats           replay_window, replay, integrity_failed
 //              replay          oseq, seq: with their high words
+//              [path_mtu]      learnt from ICMP, bytes of outer packet
+//              [lateness]      of an SA that may be inbound: array of from, accepted, rejected:
+//                              packets that came when one with a number from … 2·from-1 higher had
+//                              been authenticated; only non-zero. Rejected ones are not
+//                              authenticated: anybody can make them up
+//              [window_for_all]  the smallest power of two that as replay window would have
+//                              accepted them all
 //              limits          [soft_bytes] [hard_bytes] [soft_packets] [hard_packets]
 //                              [soft_add_seconds] [hard_add_seconds] [soft_use_seconds]
 //                              [hard_use_seconds]
@@ -28,7 +35,8 @@
 //              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
 //              placements      array, one per half of the SA that may be used: direction ("in",
 //                              "out"), requested ("no", "crypto", "packet", "auto"), effective
-//                              ("software", "crypto"), device ("" in software), engine, reason
+//                              ("software", "look-aside", "crypto"), device ("" without), engine,
+//                              reason
 //                              (code), explanation, since
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
@@ -45,6 +53,17 @@
 //              held            array of dst, spi: the SAs whose keys the device holds now
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
 //                              from the host, from the wire
+// Engine       name, help, kind ("cpu", "look-aside"), version, priority (0: does not run here),
+//              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
+//              whose work it does), jobs, refused, not_done, sessions, session_limit (0: none),
+//              in_flight
+// Mtu          src, dst, family, proto, dport: what was asked
+//              verdict ("protected", "clear", "blocked", "no-sa", "not-ours"), explanation
+//              device, wire_mtu, [policy] (selector, priority, index)
+//              sas             array, outermost first: src, dst, spi, mode, reqid, [path_mtu],
+//                              outer_mtu, overhead (array of name, bytes; adds up to outer_mtu -
+//                              inner_mtu), inner_mtu
+//              inner_mtu, tcp_mss   0: nothing passes
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              uptime_seconds, workers, engine
 #pragma once
@@ -64,6 +83,8 @@ Json ToJson(const SaReport& report, KeyVisibility keys);
 Json ToJson(const PolicyReport& report);
 Json ToJson(const DeviceReport& report);
 Json ToJson(const StatReport& report);
+Json ToJson(const EngineReport& report);
+Json ToJson(const MtuReport& report);
 
 // As one line. Bytes that are no UTF-8 are replaced.
 std::string ToText(const Json& json);

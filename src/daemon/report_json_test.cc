@@ -27,6 +27,10 @@ TEST(ReportJsonTest, SaHasTheDocumentedFields) {
     "last_used": 1700000005,
     "stats": {"replay_window": 1, "replay": 2, "integrity_failed": 3},
     "replay": {"oseq": 4294967306, "seq": 5},
+    "path_mtu": 1400,
+    "lateness": [{"from": 1, "accepted": 7, "rejected": 0},
+                 {"from": 64, "accepted": 0, "rejected": 2}],
+    "window_for_all": 128,
     "limits": {},
     "selector": "src 0.0.0.0/0 dst 0.0.0.0/0",
     "offload_requested": null,
@@ -135,6 +139,36 @@ TEST(ReportJsonTest, DeviceWithoutOffloadHasNoCapabilities) {
   DeviceReport report = test::SampleDeviceReport();
   report.offload_capable = false;
   EXPECT_TRUE(ToJson(report)["offload"]["capabilities"].is_null());
+}
+
+TEST(ReportJsonTest, EngineHasTheDocumentedFields) {
+  const Json expected = Json::parse(R"json({
+    "name": "openssl", "help": "OpenSSL", "kind": "cpu", "version": "3.0", "priority": 10,
+    "order": 1, "algorithms": ["rfc4106(gcm(aes))"], "sa_halves": 2, "jobs": 3, "refused": 4,
+    "not_done": 5, "sessions": 6, "session_limit": 7, "in_flight": 8})json");
+  EXPECT_EQ(ToJson(test::SampleEngineReport()).dump(1), expected.dump(1));
+}
+
+TEST(ReportJsonTest, MtuHasTheDocumentedFields) {
+  const Json expected = Json::parse(R"json({
+    "src": "10.1.0.1", "dst": "10.2.0.1", "family": 4, "proto": 6, "dport": 80,
+    "verdict": "protected", "explanation": "protected", "device": "nic0", "wire_mtu": 1500,
+    "policy": {"selector": "src 0.0.0.0/0 dst 0.0.0.0/0", "priority": 100, "index": 9},
+    "sas": [{"src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "mode": "tunnel",
+             "reqid": 7, "path_mtu": 1400, "outer_mtu": 1400,
+             "overhead": [{"name": "outer IPv4 header", "bytes": 20}], "inner_mtu": 1380}],
+    "inner_mtu": 1380, "tcp_mss": 1340})json");
+  EXPECT_EQ(ToJson(test::SampleMtuReport()).dump(1), expected.dump(1));
+}
+
+TEST(ReportJsonTest, MtuOfWhatDoesNotPassNamesNoPolicyAndNoSa) {
+  MtuReport report;
+  report.flow.family = IpFamily::kV6;
+  report.verdict = MtuVerdict::kNotOurs;
+  const Json json = ToJson(report);
+  EXPECT_EQ(json["verdict"], "not-ours");
+  EXPECT_FALSE(json.contains("policy"));
+  EXPECT_EQ(json["inner_mtu"], 0);
 }
 
 TEST(ReportJsonTest, StatHasTheDocumentedFields) {

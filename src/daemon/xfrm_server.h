@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "control/control_event.h"
 #include "control/xfrm_control.h"
+#include "daemon/kernel_settings.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/poller.h"
 #include "daemon/xfrm_server_connection.h"
@@ -58,6 +59,7 @@ class XfrmServer final : public ControlListener {
 
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
   bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
+  bool WantsAevents() const override { return AnybodyListens(xfrm::EventGroup::kAevents); }
 
   std::size_t connections() const { return clients_.size(); }
   Counters counters() const;

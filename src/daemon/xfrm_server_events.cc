@@ -2,6 +2,7 @@
 
 #include <variant>
 
+#include "xfrm/aevent_message.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
 
@@ -25,6 +26,8 @@ struct GroupVisitor {
   EventGroup operator()(const PolicyExpired&) const { return EventGroup::kExpire; }
   EventGroup operator()(const DefaultsChanged&) const { return EventGroup::kPolicy; }
   EventGroup operator()(const Acquire&) const { return EventGroup::kAcquire; }
+  EventGroup operator()(const SaAevent&) const { return EventGroup::kAevents; }
+  EventGroup operator()(const SaMapping&) const { return EventGroup::kMapping; }
 };
 
 struct EncodeVisitor {
@@ -73,6 +76,13 @@ struct EncodeVisitor {
                                 .saddr = e.saddr,
                                 .daddr = e.daddr,
                                 .seq = e.seq});
+  }
+  netlink::Buffer operator()(const SaAevent& e) const {
+    return xfrm::EncodeAeventChange(control.Inspect(*e.sa), e.cause, to);
+  }
+  netlink::Buffer operator()(const SaMapping& e) const {
+    return xfrm::EncodeMapping(
+        {.spec = *control.Inspect(*e.sa).spec, .new_saddr = e.new_saddr, .new_sport = e.new_sport});
   }
 };
 

@@ -2,10 +2,10 @@
 
 #include <linux/netlink.h>
 
-#include <cstdio>
 #include <utility>
 
 #include "netlink/ack.h"
+#include "xfrm/aevent_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
 
@@ -32,8 +32,8 @@ const XfrmRequests::Row XfrmRequests::kRows[] = {
     {xfrm::RequestType::kNewSpdInfo, &XfrmRequests::NewSpdInfo},
     {xfrm::RequestType::kSetDefault, &XfrmRequests::SetDefaults},
     {xfrm::RequestType::kGetDefault, &XfrmRequests::GetDefaults},
-    {xfrm::RequestType::kNewAe, &XfrmRequests::NotYet},
-    {xfrm::RequestType::kGetAe, &XfrmRequests::NotYet},
+    {xfrm::RequestType::kNewAe, &XfrmRequests::NewAevent},
+    {xfrm::RequestType::kGetAe, &XfrmRequests::GetAevent},
     {xfrm::RequestType::kMigrate, &XfrmRequests::NotYet},
     {xfrm::RequestType::kAcquire, &XfrmRequests::NotYet},
 };
@@ -170,6 +170,25 @@ Status XfrmRequests::FlushSas(const Call& call) {
   return {};
 }
 
+Status XfrmRequests::NewAevent(const Call& call) {
+  const auto change = xfrm::DecodeNewAevent(call.request);
+  if (!change) return change.error();
+  return control_.UpdateAevent(*change, call.origin());
+}
+
+Status XfrmRequests::GetAevent(const Call& call) {
+  const auto get = xfrm::DecodeGetAevent(call.request);
+  if (!get) return get.error();
+  const auto aevent = control_.GetAevent(get->id);
+  if (!aevent) return aevent.error();
+  // Of all answers this one alone carries the pid that the client wrote, as in the kernel.
+  const RequestOrigin origin = call.origin();
+  call.client.Send(xfrm::EncodeAevent(control_.Inspect(*aevent->sa),
+                                      {.max_diff = aevent->max_diff, .max_age = aevent->max_age},
+                                      get->flags, {.seq = origin.seq, .pid = origin.pid}));
+  return {};
+}
+
 Status XfrmRequests::NewPolicy(const Call& call) {
   auto spec = xfrm::DecodePolicy(call.request);
   if (!spec) return spec.error();
@@ -243,16 +262,6 @@ Status XfrmRequests::GetDefaults(const Call& call) {
 
 Status XfrmRequests::NotYet(const Call&) {
   return MakeError(Errc::kNotSupported, "This request is not supported by cygnetd yet");
-}
-
-uint32_t ReadAcquireExpires() {
-  constexpr uint32_t kKernelDefault = 30;
-  std::FILE* file = std::fopen("/proc/sys/net/core/xfrm_acq_expires", "re");
-  if (file == nullptr) return kKernelDefault;
-  unsigned seconds = 0;
-  const bool read = std::fscanf(file, "%u", &seconds) == 1;
-  std::fclose(file);
-  return read ? seconds : kKernelDefault;
 }
 
 }  // namespace cygnet

@@ -55,6 +55,8 @@ class XfrmRequests {
   Status AllocateSpi(const Call& call);
   Status ExpireSa(const Call& call);
   Status FlushSas(const Call& call);
+  Status NewAevent(const Call& call);
+  Status GetAevent(const Call& call);
   Status NewPolicy(const Call& call);
   Status UpdatePolicy(const Call& call);
   Status DeletePolicy(const Call& call);
@@ -72,9 +74,5 @@ class XfrmRequests {
   const std::function<uint32_t()> larval_seconds_;
   xfrm::HashThresholds thresholds_;
 };
-
-// /proc/sys/net/core/xfrm_acq_expires of this network namespace; 30 if it cannot be read. IKE
-// daemons change it at start.
-uint32_t ReadAcquireExpires();
 
 }  // namespace cygnet

@@ -6,8 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "daemon/xfrm_server_testing.h"
 #include "netlink/attribute.h"
 #include "xfrm/testing.h"
@@ -35,6 +33,7 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using xfrm::RequestType;
+using xfrm::Zeroed;
 using xfrm::testing::Message;
 
 constexpr uint16_t Type(RequestType type) { return static_cast<uint16_t>(type); }
@@ -45,6 +44,8 @@ constexpr uint16_t kAskDump = NLM_F_REQUEST | NLM_F_DUMP;
 constexpr uint32_t kGroupAcquire = 1u << 0;
 constexpr uint32_t kGroupExpire = 1u << 1;
 constexpr uint32_t kGroupSa = 1u << 2;
+constexpr uint32_t kGroupAevents = 1u << 4;
+constexpr uint32_t kGroupMapping = 1u << 7;
 
 netlink::Buffer GetSadInfo(uint32_t seq = 1, uint16_t flags = kAsk) {
   return Message(RequestType::kGetSadInfo, flags, seq).Put(uint32_t{0}).Finish();
@@ -104,9 +105,7 @@ TEST(XfrmServerTest, OffloadRefusalReachesTheClient) {
 TEST(XfrmServerTest, RequestsOfALaterIssueSaySo) {
   XfrmServerHarness harness;
   const auto client = harness.Connect();
-  const std::pair<RequestType, std::size_t> later[] = {{RequestType::kNewAe, 48},
-                                                       {RequestType::kGetAe, 48},
-                                                       {RequestType::kMigrate, 64},
+  const std::pair<RequestType, std::size_t> later[] = {{RequestType::kMigrate, 64},
                                                        {RequestType::kAcquire, 280}};
   for (const auto& [type, size] : later) {
     netlink::MessageBuilder builder({Type(type), kAskAck, 1, 0});
@@ -134,11 +133,57 @@ TEST(XfrmServerTest, LarvalLifetimeIsAskedForAtEachRequest) {
   }
 }
 
-TEST(ReadAcquireExpiresTest, IsTheSysctl) {
-  std::ifstream file("/proc/sys/net/core/xfrm_acq_expires");
-  uint32_t expected = 30;
-  file >> expected;
-  EXPECT_EQ(ReadAcquireExpires(), file ? expected : 30u);
+Zeroed<xfrm_aevent_id> AeventId(uint32_t spi, uint32_t flags) {
+  Zeroed<xfrm_aevent_id> id;
+  id->sa_id = *xfrm::testing::SaKey(spi);
+  id->flags = flags;
+  return id;
+}
+
+TEST(XfrmServerTest, GetAeAnswersWithThePidThatWasWritten) {
+  XfrmServerHarness harness;
+  AddSas(harness, 1);
+  const auto client = harness.Connect();
+  const auto answers = harness.Ask(
+      *client, Message(RequestType::kGetAe, kAsk, 9, 77).Put(AeventId(1, XFRM_AE_RTHR)).Finish());
+  ASSERT_THAT(answers, SizeIs(1));
+  EXPECT_EQ(HeaderOf(answers[0]).nlmsg_type, Type(RequestType::kNewAe));
+  EXPECT_EQ(HeaderOf(answers[0]).nlmsg_seq, 9u);
+  EXPECT_EQ(HeaderOf(answers[0]).nlmsg_pid, 77u);
+  const auto missing =
+      harness.Ask(*client, Message(RequestType::kGetAe, kAsk).Put(AeventId(2, 0)).Finish());
+  EXPECT_EQ(ErrnoOf(missing[0]), ESRCH);
+}
+
+TEST(XfrmServerTest, NewAeIsToldToItsGroup) {
+  XfrmServerHarness harness;
+  AddSas(harness, 1);
+  const auto listener = harness.Connect(kGroupAevents, 0x99);
+  EXPECT_TRUE(harness.server->WantsAevents());
+  const auto client = harness.Connect();
+  const auto answers =
+      harness.Ask(*client, Message(RequestType::kNewAe, kAskAck | NLM_F_REPLACE, 4, 5)
+                               .Put(AeventId(1, 0))
+                               .Attr(XFRMA_REPLAY_THRESH, uint32_t{8})
+                               .Finish());
+  EXPECT_EQ(ErrnoOf(answers[0]), 0);
+  const auto events = harness.Drain(*listener);
+  ASSERT_THAT(events, SizeIs(1));
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_type, Type(RequestType::kNewAe));
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_pid, 5u);
+  EXPECT_EQ(ReadAt<xfrm_aevent_id>(events[0], netlink::kHeaderSize)->flags, XFRM_AE_CU);
+}
+
+TEST(XfrmServerTest, MappingGoesToItsGroup) {
+  XfrmServerHarness harness;
+  AddSas(harness, 1);
+  const auto listener = harness.Connect(kGroupMapping);
+  EXPECT_FALSE(harness.server->WantsAevents());
+  harness.control.Tell(SaMapping{FakeXfrmControl::Opaque(harness.control.sas[0]), {}, 1024}, {});
+  const auto events = harness.Drain(*listener);
+  ASSERT_THAT(events, SizeIs(1));
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_type, Type(RequestType::kMapping));
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_pid, 0u);
 }
 
 // --- Lock-step -----------------------------------------------------------------------------------

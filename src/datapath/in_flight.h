@@ -26,9 +26,10 @@ class InFlight {
   // The place that the n-th Park from now will use (n from 0).
   uint32_t tag_after(uint32_t n) const { return (tail_ + n) % kCapacity; }
   // REQUIRES: room() > 0. `epoch`: of the batch at hand (Quiescence::Reader::current).
-  void Park(const Item& item, uint64_t epoch) {
+  // `status`: kOk for a packet that is done and only waits for its turn.
+  void Park(const Item& item, uint64_t epoch, CryptoStatus status = CryptoStatus::kPending) {
     CYGNET_DCHECK(room() > 0);
-    slots_[tail_++ % kCapacity] = {item, epoch, CryptoStatus::kPending};
+    slots_[tail_++ % kCapacity] = {item, epoch, status};
   }
   void Finish(uint32_t tag, CryptoStatus status) {
     CYGNET_CHECK(tag < kCapacity && slots_[tag].status == CryptoStatus::kPending);

@@ -99,6 +99,9 @@ void PrepareInbound(const InboundRun& run, const EngineSession& with,
       item.verdict = DropReason::kInAuthFailed;
     } else if (meta.status != OffloadStatus::kOpened) {
       item.verdict = DropReason::kInDeviceError;
+    } else if (run.sa.esn) {
+      // What the ICV was verified with is the number; the window looks at it once more (step 8).
+      item.seq = uint64_t{meta.esn_high} << 32 | item.esp.seq_low;
     }
   }
 }

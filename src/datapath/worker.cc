@@ -40,7 +40,7 @@ void Worker::Loop() {
     if (RunOnce() == 0) Sleep();
   }
   // What look-aside engines still hold comes back: they finish, or give it back undone.
-  while (HeldEpoch() != Quiescence::Reader::kNothingHeld) {
+  while (HasParked()) {
     if (PollEngines() == 0) std::this_thread::yield();
   }
   context_.reader->Offline();
@@ -53,7 +53,7 @@ uint64_t Worker::HeldEpoch() const {
 
 // Finished jobs of look-aside engines, back into the pipelines.
 uint32_t Worker::PollEngines() {
-  if (HeldEpoch() == Quiescence::Reader::kNothingHeld) return 0;
+  if (!HasParked()) return 0;
   std::array<CryptoJob, kMaxBatch> done;
   for (uint32_t e = 0; e < context_.engines; ++e) {
     if (!context_.look_aside[e]) continue;
@@ -119,7 +119,7 @@ void Worker::Sleep() {
   std::array<pollfd, kMaxFds> fds;
   std::size_t n = 0;
   DataPath& path = *context_.path;
-  const bool parked = HeldEpoch() != Quiescence::Reader::kNothingHeld;
+  const bool parked = HasParked();
   Doorbell& bell = *path.bells[context_.number];
   bell.Arm();
   bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());

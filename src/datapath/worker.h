@@ -21,6 +21,8 @@ class Worker {
   void Stop();
   // One turn of the loop; returns packets received. For tests and benchmarks without a thread.
   uint32_t RunOnce();
+  // Packets wait for a look-aside engine.
+  bool HasParked() const { return HeldEpoch() != Quiescence::Reader::kNothingHeld; }
 
  private:
   void Loop();

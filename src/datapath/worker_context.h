@@ -51,16 +51,20 @@ struct WorkerContext {
   }
 
   // Has the gathered jobs done. First the look-aside engines: what they take is parked in `flight`
-  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU. The
-  // CPU's jobs are finished when this returns, their items know the outcome. `tag`: kInboundTag or
-  // 0; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
+  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU and
+  // then waits behind it, so that no SA's packets are reordered further than its replay window is
+  // wide. The CPU's other jobs are finished when this returns, their items know the outcome. `tag`:
+  // kInboundTag or 0; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
   template <typename Item, typename Flight, typename ToCpu>
   void RunJobs(std::span<Item> items, Flight* flight, uint32_t tag, ToCpu to_cpu) {
+    std::array<uint16_t, kMaxBatch> refused;
+    uint32_t refusals = 0;
     for (uint32_t e = 0; e < engines; ++e) {
       if (!look_aside[e] || jobs[e].size == 0) continue;
       const uint32_t taken = Park(items, e, flight, tag);
       for (const CryptoJob& job : jobs[e].all().subspan(taken)) {
         to_cpu(items[job.index], job.index, &jobs);
+        refused[refusals++] = job.index;
       }
     }
     for (uint32_t e = 0; e < engines; ++e) {
@@ -68,6 +72,10 @@ struct WorkerContext {
       // A CPU engine takes every job it is given and has finished them when it returns.
       queues[e]->Submit(jobs[e].all());
       for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
+    }
+    for (uint32_t i = 0; i < refusals && !flight->empty() && flight->room() > 0; ++i) {
+      flight->Park(items[refused[i]], reader->current(), CryptoStatus::kOk);
+      items[refused[i]].packet = nullptr;
     }
   }
 

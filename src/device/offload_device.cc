@@ -36,16 +36,16 @@ std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSp
     return packet ? "packet-offload" : "crypto-offload";
   }
   if (inbound ? !caps.inbound : !caps.outbound) return inbound ? "inbound" : "outbound";
-  if (spec.mode == SaMode::kTunnel ? !caps.tunnel : !caps.transport) {
-    return spec.mode == SaMode::kTunnel ? "tunnel" : "transport";
-  }
+  if (spec.mode == SaMode::kTunnel && !caps.tunnel) return "tunnel";
+  if (spec.mode == SaMode::kTransport && !caps.transport) return "transport";
+  if (spec.mode == SaMode::kBeet && !caps.beet) return "beet";
   if (spec.family == IpFamily::kV4 ? !caps.ipv4 : !caps.ipv6) {
     return spec.family == IpFamily::kV4 ? "ipv4" : "ipv6";
   }
   if (spec.esn() && !caps.esn) return "esn";
   if (spec.encap.has_value() && !caps.udp_encap) return "udp-encapsulation";
-  if (inbound && spec.replay.window > caps.max_replay_window) {
-    return "replay-window-" + std::to_string(spec.replay.window);
+  if (inbound && spec.replay_window() > caps.max_replay_window) {
+    return "replay-window-" + std::to_string(spec.replay_window());
   }
   return MissingForAlgorithm(caps, spec);
 }

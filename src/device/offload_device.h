@@ -27,13 +27,14 @@ struct OffloadCaps {
   bool outbound = false;
   bool transport = false;
   bool tunnel = false;
+  bool beet = false;
   bool ipv4 = false;
   bool ipv6 = false;
   bool esn = false;
   bool udp_encap = false;
-  std::array<std::string_view, 8> algorithms{};  // AlgorithmDescriptor names
-  std::array<uint16_t, 3> key_bytes{};           // without salt; 0 = unused
-  std::array<uint8_t, 3> icv_bytes{};
+  std::array<std::string_view, 16> algorithms{};  // AlgorithmDescriptor names
+  std::array<uint16_t, 8> key_bytes{};            // without salt; 0 = unused
+  std::array<uint8_t, 8> icv_bytes{};
   uint32_t max_replay_window = 0;  // of inbound SAs; the device tracks the high word over this span
 };
 

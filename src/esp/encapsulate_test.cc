@@ -39,7 +39,7 @@ TEST(EncapsulateTest, Tunnel4In4) {
   const Bytes inner = test::Udp({.tos = 0x48}, 1, 2, Pattern(3));  // 31 bytes
   const Built built = Encapsulate(*test::MakeSa(), inner);
   ASSERT_EQ(built.reason, DropReason::kNone);
-  const Bytes outer = FromHex("4548 0054 0001 0000 40 32 f5fd c0000201 c0000202");
+  const Bytes outer = FromHex("4548 0054 0124 0000 40 32 f5fd c0000201 c0000202");
   // 31 + pad 3 + 2 = 36.
   Bytes expected =
       kEthernet4 + outer + kEspHeader1 + inner + FromHex("010203 03 04") + Bytes(16, 0);
@@ -207,7 +207,7 @@ TEST(EncapsulateTest, SequenceNumberAndIvOf64Bits) {
   EXPECT_EQ(test::Get32(l3, 28), 0x01234567u ^ 0x11223344u);
   EXPECT_EQ(test::Get32(l3, 32), 0x89abcdefu ^ 0x55667788u);
   EXPECT_EQ(built.meta.esn_high, 0x11223344u);
-  EXPECT_EQ(test::Get16(l3, 4), 0x7788);  // IPv4 identification
+  EXPECT_EQ(test::Get16(l3, 4), 0x7788 + 0x0123);  // IPv4 identification, from the SA's own start
 }
 
 // oseq-may-wrap: the low word starts over, the number behind it and so the IV do not.

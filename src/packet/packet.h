@@ -24,7 +24,9 @@ enum class OffloadStatus : uint8_t {
 
 struct OffloadMeta {
   OffloadHandle handle;
-  uint32_t esn_high = 0;    // outbound: high word of the sequence number, for the AAD
+  // High word of the sequence number, for the AAD. Outbound: to seal with; inbound and opened: that
+  // the ICV was verified with.
+  uint32_t esn_high = 0;
   uint16_t esp_offset = 0;  // outbound: of the ESP header, from the start of the frame
   OffloadStatus status = OffloadStatus::kNone;
 };

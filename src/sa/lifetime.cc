@@ -22,6 +22,13 @@ void Lifetime::SetLimits(const LifetimeLimits& limits) {
   soft_signalled_.store(false, std::memory_order_relaxed);
 }
 
+void Lifetime::SetUsage(const LifetimeUsage& usage) {
+  bytes_.store(usage.bytes, std::memory_order_relaxed);
+  packets_.store(usage.packets, std::memory_order_relaxed);
+  use_time_.store(usage.use_time, std::memory_order_relaxed);
+  add_time_ = usage.add_time;
+}
+
 Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_t now) {
   ChargeResult result;
   const auto n = static_cast<uint32_t>(sizes.size());

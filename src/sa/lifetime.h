@@ -25,6 +25,7 @@ class Lifetime {
 
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
+  void SetUsage(const LifetimeUsage& usage);     // NEWAE
   LifetimeLimits limits() const { return limits_; }
   LifetimeUsage usage() const;
   uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }

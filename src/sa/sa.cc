@@ -117,7 +117,7 @@ BeetInner BeetInnerOf(const SaSpec& spec) {
           .daddr = selector.daddr};
 }
 
-InboundSa::InboundSa(const SaSpec& spec, Sa* owner, uint32_t at_least)
+InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
     : sa(owner),
       layout(LayoutOf(spec)),
       mode(spec.mode),
@@ -127,20 +127,20 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner, uint32_t at_least)
       salt(SaltOf(spec)),
       beet(BeetInnerOf(spec)),
       peer_port(spec.encap.has_value() ? spec.encap->sport : uint16_t{0}),
-      replay(spec.replay, spec.esn(), at_least) {}
+      replay(spec.replay, spec.esn(), spec.replay_at_least) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : spec_(std::move(spec)),
       state_(SaState::kLarval),
       lifetime_(spec_.limits, {.add_time = now}) {}
 
-Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask, uint32_t replay_at_least)
+Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
     : spec_(std::move(spec)),
       state_(SaState::kValid),
       lifetime_(spec_.limits, StartingUsage(spec_, now)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
   if (MayBeInbound(spec_)) {
-    inbound_ = std::make_unique<InboundSa>(spec_, this, replay_at_least);
+    inbound_ = std::make_unique<InboundSa>(spec_, this);
   }
 }
 

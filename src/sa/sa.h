@@ -103,8 +103,7 @@ BeetInner BeetInnerOf(const SaSpec& spec);
 
 // Inbound half (workers).
 struct alignas(kCacheLine) InboundSa {
-  // `at_least`: as in ReplayWindow.
-  InboundSa(const SaSpec& spec, Sa* owner, uint32_t at_least = 0);
+  InboundSa(const SaSpec& spec, Sa* owner);
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
@@ -133,9 +132,8 @@ class Sa {
   // A larval state: an SPI that key management has reserved, no keys yet.
   struct Larval {};
   Sa(SaSpec spec, uint64_t now, Larval);
-  // A complete SA. `iv_mask` is random but for tests that compare wire bytes. `replay_at_least`:
-  // the operator's smallest replay window for SAs that have one (ReplayWindow).
-  Sa(SaSpec spec, uint64_t now, uint64_t iv_mask, uint32_t replay_at_least = 0);
+  // A complete SA. `iv_mask` is random but for tests that compare wire bytes.
+  Sa(SaSpec spec, uint64_t now, uint64_t iv_mask);
   Sa(const Sa&) = delete;
   Sa& operator=(const Sa&) = delete;
 

@@ -2,6 +2,7 @@
 // Field meanings follow struct xfrm_usersa_info and the XFRMA_* attributes, in host byte order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -118,6 +119,7 @@ struct SaSpec {
   LifetimeLimits limits;
   std::optional<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
   ReplayState replay;                          // window and starting counters
+  uint32_t replay_at_least = 0;  // the operator's: a window smaller than this is widened to it
   SaAlgorithm aead;
   SaAlgorithm cipher;
   SaAlgorithm auth;
@@ -136,6 +138,10 @@ struct SaSpec {
   std::optional<uint32_t> pcpu;
   std::vector<uint8_t> security_context;  // XFRMA_SEC_CTX as given
 
+  // What inbound packets are checked against, here and in a device. 0 checks nothing.
+  uint32_t replay_window() const {
+    return replay.window == 0 ? 0 : std::max(replay.window, replay_at_least);
+  }
   bool esn() const { return (flags & kSaFlagEsn) != 0; }
   // What encrypts: the AEAD, else the cipher; its key. The descriptor is nullptr in a larval state.
   const SaAlgorithm& encryption() const { return aead.descriptor != nullptr ? aead : cipher; }

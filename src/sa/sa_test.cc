@@ -82,11 +82,16 @@ TEST(SaTest, ExportedCountersMoveWithTraffic) {
 }
 
 TEST(SaTest, ReplayWindowIsAtLeastWhatTheOperatorSays) {
-  const Sa sa(test::MakeSpec({.window = 64}), 1000, 0, 8192);
+  const auto widened = [](uint32_t window) {
+    SaSpec spec = test::MakeSpec({.window = window});
+    spec.replay_at_least = 8192;
+    return spec;
+  };
+  const Sa sa(widened(64), 1000, 0);
   EXPECT_EQ(sa.inbound()->replay.window(), 8192u);
   EXPECT_EQ(sa.ExportReplay().window, 64u);
   EXPECT_EQ(MakeSa({.window = 64})->inbound()->replay.window(), 64u);
-  const Sa none(test::MakeSpec({.window = 0}), 1000, 0, 8192);
+  const Sa none(widened(0), 1000, 0);
   EXPECT_EQ(none.inbound()->replay.window(), 0u);
 }
 

@@ -31,6 +31,13 @@ class SequenceCounter {
     }
   }
 
+  // Control thread: numbers up to `last` count as used. Never goes back.
+  void AdvanceTo(uint64_t last) {
+    uint64_t now = last_.load(std::memory_order_relaxed);
+    while (now < last && !last_.compare_exchange_weak(now, last, std::memory_order_relaxed)) {
+    }
+  }
+
   uint64_t last_sent() const { return last_.load(std::memory_order_relaxed); }
 
  private:

@@ -21,31 +21,6 @@ void CopyIfPresent(const AttributeTable& attributes, uint16_t type, std::optiona
   out = attributes.Get<T>(type);
 }
 
-ReplayState DecodeReplay(const xfrm_usersa_info& info, const AttributeTable& attributes) {
-  ReplayState replay;
-  if (const auto esn = attributes.Get<ReplayEsnHeader>(XFRMA_REPLAY_ESN_VAL)) {
-    replay.extended_form = true;
-    replay.oseq = uint64_t{esn->oseq_hi} << 32 | esn->oseq;
-    replay.seq = uint64_t{esn->seq_hi} << 32 | esn->seq;
-    replay.window = esn->replay_window;
-    replay.bitmap.resize(esn->bmp_len);
-    // Either the whole bitmap is there or none of it; then it starts empty.
-    const auto bitmap = attributes.Payload(XFRMA_REPLAY_ESN_VAL).subspan(sizeof(*esn));
-    const std::size_t bytes = replay.bitmap.size() * sizeof(uint32_t);
-    if (bytes != 0 && bitmap.size() >= bytes) {
-      std::memcpy(replay.bitmap.data(), bitmap.data(), bytes);
-    }
-    return replay;
-  }
-  replay.window = std::min<uint32_t>(info.replay_window, kLegacyReplayWindow);
-  if (const auto legacy = attributes.Get<xfrm_replay_state>(XFRMA_REPLAY_VAL)) {
-    replay.oseq = legacy->oseq;
-    replay.seq = legacy->seq;
-    replay.bitmap = {legacy->bitmap};
-  }
-  return replay;
-}
-
 std::optional<UdpEncap> DecodeEncap(const AttributeTable& attributes) {
   const auto wire = attributes.Get<xfrm_encap_tmpl>(XFRMA_ENCAP);
   if (!wire) return std::nullopt;
@@ -139,13 +114,38 @@ Status CheckSpiRange(uint8_t proto, uint32_t min, uint32_t max) {
 
 }  // namespace
 
+ReplayState DecodeReplay(const AttributeTable& attributes, uint32_t legacy_window) {
+  ReplayState replay;
+  if (const auto esn = attributes.Get<ReplayEsnHeader>(XFRMA_REPLAY_ESN_VAL)) {
+    replay.extended_form = true;
+    replay.oseq = uint64_t{esn->oseq_hi} << 32 | esn->oseq;
+    replay.seq = uint64_t{esn->seq_hi} << 32 | esn->seq;
+    replay.window = esn->replay_window;
+    replay.bitmap.resize(esn->bmp_len);
+    // Either the whole bitmap is there or none of it; then it starts empty.
+    const auto bitmap = attributes.Payload(XFRMA_REPLAY_ESN_VAL).subspan(sizeof(*esn));
+    const std::size_t bytes = replay.bitmap.size() * sizeof(uint32_t);
+    if (bytes != 0 && bitmap.size() >= bytes) {
+      std::memcpy(replay.bitmap.data(), bitmap.data(), bytes);
+    }
+    return replay;
+  }
+  replay.window = std::min(legacy_window, kLegacyReplayWindow);
+  if (const auto legacy = attributes.Get<xfrm_replay_state>(XFRMA_REPLAY_VAL)) {
+    replay.oseq = legacy->oseq;
+    replay.seq = legacy->seq;
+    replay.bitmap = {legacy->bitmap};
+  }
+  return replay;
+}
+
 Result<SaSpec> DecodeSa(const Request& request) {
   const auto info = request.Fixed<xfrm_usersa_info>();
   const AttributeTable& attributes = request.attributes;
   CYGNET_RETURN_IF_ERROR(VerifySa(info, attributes));
   SaSpec spec = DecodeInfo(info);
   DecodeSaAttributes(attributes, spec);
-  spec.replay = DecodeReplay(info, attributes);
+  spec.replay = DecodeReplay(attributes, info.replay_window);
   CYGNET_RETURN_IF_ERROR(AttachAlgorithms(attributes, spec));
   if (spec.pcpu && *spec.pcpu >= static_cast<uint32_t>(get_nprocs_conf())) {
     return MakeError(Errc::kRange, "pCPU number too big");

@@ -68,31 +68,6 @@ void PutOutputMark(MessageBuilder& builder, const Mark& mark) {
   builder.Attribute(XFRMA_SET_MARK_MASK, mark.mask);
 }
 
-// Exactly one of the two forms, always.
-void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
-  if (!replay.extended_form) {
-    const xfrm_replay_state wire{.oseq = static_cast<uint32_t>(replay.oseq),
-                                 .seq = static_cast<uint32_t>(replay.seq),
-                                 .bitmap = replay.bitmap.empty() ? 0 : replay.bitmap.front()};
-    builder.Attribute(XFRMA_REPLAY_VAL, wire);
-    return;
-  }
-  const std::size_t words = std::min(replay.bitmap.size(), kMaxReplayWords);
-  const ReplayEsnHeader header{.bmp_len = static_cast<uint32_t>(words),
-                               .oseq = static_cast<uint32_t>(replay.oseq),
-                               .seq = static_cast<uint32_t>(replay.seq),
-                               .oseq_hi = static_cast<uint32_t>(replay.oseq >> 32),
-                               .seq_hi = static_cast<uint32_t>(replay.seq >> 32),
-                               .replay_window = replay.window};
-  std::array<uint8_t, sizeof(ReplayEsnHeader) + kMaxReplayWords * sizeof(uint32_t)> wire{};
-  std::memcpy(wire.data(), &header, sizeof(header));
-  if (words != 0) {
-    std::memcpy(wire.data() + sizeof(header), replay.bitmap.data(), words * sizeof(uint32_t));
-  }
-  builder.AttributeBytes(XFRMA_REPLAY_ESN_VAL,
-                         {wire.data(), sizeof(header) + words * sizeof(uint32_t)});
-}
-
 // Where the SA really is: absent for software, which is how clients see that offload fell back. The
 // IPV6 flag is never echoed.
 void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
@@ -134,6 +109,30 @@ void FillSaId(const SaSpec& spec, xfrm_usersa_id& id) {
   id.spi = be32(spec.spi.value).raw();
   id.family = static_cast<uint16_t>(spec.family);
   id.proto = spec.proto;
+}
+
+void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
+  if (!replay.extended_form) {
+    const xfrm_replay_state wire{.oseq = static_cast<uint32_t>(replay.oseq),
+                                 .seq = static_cast<uint32_t>(replay.seq),
+                                 .bitmap = replay.bitmap.empty() ? 0 : replay.bitmap.front()};
+    builder.Attribute(XFRMA_REPLAY_VAL, wire);
+    return;
+  }
+  const std::size_t words = std::min(replay.bitmap.size(), kMaxReplayWords);
+  const ReplayEsnHeader header{.bmp_len = static_cast<uint32_t>(words),
+                               .oseq = static_cast<uint32_t>(replay.oseq),
+                               .seq = static_cast<uint32_t>(replay.seq),
+                               .oseq_hi = static_cast<uint32_t>(replay.oseq >> 32),
+                               .seq_hi = static_cast<uint32_t>(replay.seq >> 32),
+                               .replay_window = replay.window};
+  std::array<uint8_t, sizeof(ReplayEsnHeader) + kMaxReplayWords * sizeof(uint32_t)> wire{};
+  std::memcpy(wire.data(), &header, sizeof(header));
+  if (words != 0) {
+    std::memcpy(wire.data() + sizeof(header), replay.bitmap.data(), words * sizeof(uint32_t));
+  }
+  builder.AttributeBytes(XFRMA_REPLAY_ESN_VAL,
+                         {wire.data(), sizeof(header) + words * sizeof(uint32_t)});
 }
 
 void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {

@@ -18,10 +18,15 @@ std::string_view NameOf(const T& algorithm) {
   return field.substr(0, field.find('\0'));
 }
 
+// The verify phase has seen to it that the attribute holds as many bytes; no algorithm takes more
+// than KeyMaterial does.
 template <typename T>
-KeyMaterial KeyOf(const AttributeTable& attributes, uint16_t type, const T& algorithm) {
+Status ReadKey(const AttributeTable& attributes, uint16_t type, const T& algorithm,
+               KeyMaterial* key) {
   const std::size_t bytes = (std::size_t{algorithm.alg_key_len} + 7) / 8;
-  return KeyMaterial(attributes.Payload(type).subspan(sizeof(T), bytes));
+  if (bytes > KeyMaterial::kMaxBytes) return MakeError(Errc::kInvalid, kCryptoText);
+  *key = KeyMaterial(attributes.Payload(type).subspan(sizeof(T), bytes));
+  return {};
 }
 
 Status AttachAead(const AttributeTable& attributes, SaAlgorithm& aead) {
@@ -32,19 +37,15 @@ Status AttachAead(const AttributeTable& attributes, SaAlgorithm& aead) {
     return MakeError(Errc::kNotImplemented, "Requested AEAD algorithm not found");
   }
   aead.descriptor = row;
-  aead.key = KeyOf(attributes, XFRMA_ALG_AEAD, *wire);
+  CYGNET_RETURN_IF_ERROR(ReadKey(attributes, XFRMA_ALG_AEAD, *wire, &aead.key));
   aead.icv_bits = static_cast<uint16_t>(wire->alg_icv_len);
   return {};
 }
 
-// What XFRMA_ALG_AUTH means by default: the shortest truncation listed (for sha256 that is the 96
-// bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to ask for the standard's 128).
+// What XFRMA_ALG_AUTH means: for sha256 the 96 bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to
+// ask for the standard's 128 (RFC 4868).
 uint16_t DefaultIcvBits(const AlgorithmDescriptor& row) {
-  uint16_t bits = 0;
-  for (const uint8_t bytes : row.icv_bytes) {
-    if (bytes != 0) bits = static_cast<uint16_t>(bytes * 8);
-  }
-  return bits;
+  return static_cast<uint16_t>(row.default_icv_bytes() * 8);
 }
 
 Status AttachAuthTruncated(const AttributeTable& attributes, SaAlgorithm& auth) {
@@ -58,7 +59,7 @@ Status AttachAuthTruncated(const AttributeTable& attributes, SaAlgorithm& auth) 
     return MakeError(Errc::kInvalid, "Invalid length requested for truncated ICV");
   }
   auth.descriptor = row;
-  auth.key = KeyOf(attributes, XFRMA_ALG_AUTH_TRUNC, wire);
+  CYGNET_RETURN_IF_ERROR(ReadKey(attributes, XFRMA_ALG_AUTH_TRUNC, wire, &auth.key));
   auth.icv_bits = static_cast<uint16_t>(bits);
   auth.explicit_truncation = true;
   return {};
@@ -74,7 +75,7 @@ Status AttachAuth(const AttributeTable& attributes, SaAlgorithm& auth) {
     return MakeError(Errc::kNotImplemented, "Requested AUTH algorithm not found");
   }
   auth.descriptor = row;
-  auth.key = KeyOf(attributes, XFRMA_ALG_AUTH, *wire);
+  CYGNET_RETURN_IF_ERROR(ReadKey(attributes, XFRMA_ALG_AUTH, *wire, &auth.key));
   auth.icv_bits = DefaultIcvBits(*row);
   return {};
 }
@@ -87,7 +88,7 @@ Status AttachCipher(const AttributeTable& attributes, SaAlgorithm& cipher) {
     return MakeError(Errc::kNotImplemented, "Requested CRYPT algorithm not found");
   }
   cipher.descriptor = row;
-  cipher.key = KeyOf(attributes, XFRMA_ALG_CRYPT, *wire);
+  CYGNET_RETURN_IF_ERROR(ReadKey(attributes, XFRMA_ALG_CRYPT, *wire, &cipher.key));
   return {};
 }
 
@@ -109,6 +110,14 @@ Status CheckEsp(const SaSpec& spec) {
   }
   if (!KeyFits(spec.aead) || !KeyFits(spec.cipher) || !KeyFits(spec.auth)) {
     return MakeError(Errc::kInvalid, kCryptoText);
+  }
+  // Linux takes such an SA. Nothing would stop forged packets then, and ciphertext that anybody may
+  // change gives its plaintext away (RFC 8221 section 4; with the null cipher, RFC 4303
+  // section 3.2).
+  if (spec.integrity().descriptor == nullptr) {
+    return MakeError(Errc::kInvalid,
+                     "Encryption without authentication is refused (RFC 8221): add an AUTH "
+                     "algorithm or use an AEAD");
   }
   if (spec.encap && spec.encap->type != kEncapEspInUdp) {
     return MakeError(Errc::kInvalid, "Unsupported encapsulation type for ESP");
@@ -149,10 +158,12 @@ Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
 }
 
 Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
-  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL) {
+  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL &&
+      wire_mode != XFRM_MODE_BEET) {
     return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
   }
-  if (wire_mode != XFRM_MODE_TUNNEL && spec.selector.family != IpFamily::kUnspec &&
+  // BEET makes the inner addresses of the selector's, so its family may be another, as a tunnel's.
+  if (wire_mode == XFRM_MODE_TRANSPORT && spec.selector.family != IpFamily::kUnspec &&
       spec.selector.family != spec.family) {
     return MakeError(Errc::kProtocolNotSupported,
                      "Only tunnel modes can accommodate a change of family");

@@ -43,6 +43,10 @@ struct ExpireSa {
 };
 ExpireSa DecodeExpire(const Request& request);
 
+// XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL as they came; `legacy_window` goes with the former.
+// REQUIRES: the extended form was checked for its length.
+ReplayState DecodeReplay(const netlink::AttributeTable& attributes, uint32_t legacy_window);
+
 // FLUSHSA: the protocol, 0 or 255 for all.
 uint8_t DecodeFlushSa(const Request& request);
 

@@ -97,8 +97,9 @@ TEST(DecodeSaTest, RefusesInKernelOrder) {
        Errc::kInvalid, kCrypto},
       {"route optimization", NewSa(mode(2)).AttrBytes(XFRMA_ALG_AEAD, Gcm()),
        Errc::kProtocolNotSupported, "Requested mode not found"},
-      {"beet", NewSa(mode(4)).AttrBytes(XFRMA_ALG_AEAD, Gcm()), Errc::kProtocolNotSupported,
-       "Requested mode not found"},
+      {"family change in transport mode",
+       NewSa(With([](auto& i) { i.sel.family = 10; })).AttrBytes(XFRMA_ALG_AEAD, Gcm()),
+       Errc::kProtocolNotSupported, "Only tunnel modes can accommodate a change of family"},
       {"iptfs", NewSa(mode(5)).AttrBytes(XFRMA_ALG_AEAD, Gcm()).Attr(kAttrSaDir, in),
        Errc::kProtocolNotSupported, "Requested mode not found"},
       {"pcpu",
@@ -228,6 +229,19 @@ TEST(DecodeSaTest, TakesEveryField) {
   EXPECT_EQ(spec->initial_usage, (LifetimeUsage{1, 2, 3, 4}));
   EXPECT_EQ(spec->offload, (OffloadRequest{OffloadMode::kPacket, 3, true}));
   EXPECT_EQ(spec->selector.family, IpFamily::kV4) << "filled in from the SA";
+}
+
+TEST(DecodeSaTest, BeetAndTunnelMayChangeTheFamily) {
+  for (const uint8_t mode : {uint8_t{XFRM_MODE_TUNNEL}, uint8_t{XFRM_MODE_BEET}}) {
+    auto info = SaInfo();
+    info->mode = mode;
+    info->sel.family = 10;
+    const auto spec = Decode(NewSa(info).AttrBytes(XFRMA_ALG_AEAD, Gcm()));
+    ASSERT_TRUE(spec.has_value()) << spec.error().message;
+    EXPECT_EQ(static_cast<uint8_t>(spec->mode), mode);
+    EXPECT_EQ(spec->selector.family, IpFamily::kV6);
+    EXPECT_EQ(spec->family, IpFamily::kV4);
+  }
 }
 
 TEST(DecodeSaTest, AfUnspecFlagKeepsSelectorWithoutFamily) {

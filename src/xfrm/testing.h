@@ -92,6 +92,24 @@ inline Bytes Aead(std::string_view name, std::size_t key_bytes, uint32_t icv_bit
   std::memcpy(bytes.data(), &header, sizeof(header));
   return bytes;
 }
+// XFRMA_ALG_AUTH or XFRMA_ALG_CRYPT.
+inline Bytes Algorithm(std::string_view name, std::size_t key_bytes) {
+  AlgorithmHeader header{};
+  std::memcpy(header.alg_name, name.data(), name.size());
+  header.alg_key_len = static_cast<uint32_t>(key_bytes * 8);
+  Bytes bytes(sizeof(header) + key_bytes, 'k');
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  return bytes;
+}
+inline Bytes AuthTrunc(std::string_view name, std::size_t key_bytes, uint32_t icv_bits) {
+  AuthHeader header{};
+  std::memcpy(header.alg_name, name.data(), name.size());
+  header.alg_key_len = static_cast<uint32_t>(key_bytes * 8);
+  header.alg_trunc_len = icv_bits;
+  Bytes bytes(sizeof(header) + key_bytes, 'k');
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  return bytes;
+}
 inline Bytes Gcm() { return Aead("rfc4106(gcm(aes))", 20, 128); }
 
 inline Bytes Esn(uint32_t words, uint32_t window, uint64_t seq = 0, uint64_t oseq = 0) {

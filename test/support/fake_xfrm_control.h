@@ -121,6 +121,27 @@ class FakeXfrmControl final : public XfrmControl {
     return {};
   }
 
+  Result<AeventView> GetAevent(const SaId& id) const override {
+    const auto sa = Find(id);
+    if (!sa) return MakeError(Errc::kNoSuchProcess);
+    return AeventView{Opaque(sa), sa->spec.replay_max_diff.value_or(2),
+                      sa->spec.replay_max_age.value_or(10)};
+  }
+
+  Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override {
+    const auto sa = Find(change.id);
+    if (!sa) return MakeError(Errc::kNoSuchProcess);
+    if (sa->state != SaState::kValid) {
+      return MakeError(Errc::kInvalid, "SA must be in VALID state");
+    }
+    if (change.replay) sa->replay = *change.replay;
+    if (change.usage) sa->usage = *change.usage;
+    if (change.max_diff) sa->spec.replay_max_diff = change.max_diff;
+    if (change.max_age) sa->spec.replay_max_age = change.max_age;
+    Tell(SaAevent{Opaque(sa), AeventCause::kUpdate}, origin);
+    return {};
+  }
+
   std::vector<std::shared_ptr<const Sa>> ListSas() const override {
     std::vector<std::shared_ptr<const Sa>> list;
     for (auto it = sas.rbegin(); it != sas.rend(); ++it) list.push_back(Opaque(*it));

@@ -28,6 +28,7 @@ struct TestHostOptions {
   bool nic = false;        // a software NIC at every wire
   uint32_t sa_limit = 16;  // of each NIC
   uint32_t mtu = 1500;
+  std::optional<EngineOptions> look_aside = {};  // a look-aside device that takes all it can
 };
 
 class TestHost {
@@ -57,6 +58,7 @@ class TestHost {
           {.device = link.nic.get(), .mode = DeviceOffloadMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));
     }
+    if (options.look_aside.has_value()) AddLookAside(*options.look_aside);
     worker = std::make_unique<Worker>(&path, 0, pools, &engines, &clock, kSeed);
   }
   ~TestHost() {
@@ -112,7 +114,7 @@ class TestHost {
   }
   // One turn of everything that has something to do, until nothing has.
   void Run() {
-    for (uint32_t moved = 1; moved != 0;) {
+    for (uint32_t moved = 1; moved != 0 || worker->HasParked();) {
       moved = worker->RunOnce();
       for (Link& link : links_) {
         if (link.nic != nullptr) moved += link.nic->RunOnce();
@@ -156,6 +158,13 @@ class TestHost {
   std::unique_ptr<Worker> worker;
 
  private:
+  void AddLookAside(const EngineOptions& options) {
+    for (const EngineInfo* info : BuiltinEngines()) {
+      if (info->kind == EngineKind::kLookAside) engines.Add(info, info->create(options));
+    }
+    look_aside = LookAsideMode::kAuto;
+  }
+
   struct Link {
     std::unique_ptr<MemoryPort> host;
     std::unique_ptr<MemoryPort> bare;  // the wire, unless a NIC owns it

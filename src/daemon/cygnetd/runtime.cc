@@ -13,14 +13,29 @@
 namespace cygnet {
 namespace {
 
-const EngineInfo* FindEngine(const std::string& wanted) {
-  const EngineInfo* best = nullptr;
+const EngineInfo* FindLookAside(const std::string& name) {
   for (const EngineInfo* info : BuiltinEngines()) {
-    const int priority = info->probe();
-    if (priority == 0 || (!wanted.empty() && info->name != wanted)) continue;
-    if (best == nullptr || priority > best->probe()) best = info;
+    if (info->kind == EngineKind::kLookAside && info->name == name) return info;
   }
-  return best;
+  return nullptr;
+}
+
+// The CPU's engines in their order, then the look-aside engine if SAs may be given to one.
+Result<EngineSet> MakeEngines(const Config& config) {
+  auto engines = EngineSet::ForCpu(config.engine);
+  if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
+  if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
+  const LookAsideConfig& look_aside = config.look_aside;
+  if (look_aside.mode == LookAsideMode::kNo) return engines;
+  const EngineInfo* info = FindLookAside(look_aside.engine);
+  if (info == nullptr || info->probe() == 0 || engines->size() == EngineSet::kMaxEngines) {
+    return MakeError(Errc::kNoEntry,
+                     "look_aside.engine: no engine '" + look_aside.engine + "' runs here");
+  }
+  engines->Add(info, info->create({.threads = look_aside.threads,
+                                   .queue_depth = look_aside.queue_depth,
+                                   .session_limit = look_aside.session_limit}));
+  return engines;
 }
 
 Error In(const std::string& where, const Error& error) {
@@ -30,9 +45,7 @@ Error In(const std::string& where, const Error& error) {
 }  // namespace
 
 Status CheckConfig(const Config& config) {
-  if (FindEngine(config.engine) == nullptr) {
-    return MakeError(Errc::kNoEntry, "daemon.engine: no engine '" + config.engine + "' runs here");
-  }
+  if (const auto engines = MakeEngines(config); !engines) return engines.error();
   for (const DeviceConfig& device : config.devices) {
     if (FindDriver(device.driver) == nullptr) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
@@ -67,7 +80,7 @@ Status Runtime::Build(const Config& config) {
   auto network = HostNetwork::Create();
   if (!network) return network.error();
   network_ = *std::move(network);
-  CYGNET_RETURN_IF_ERROR(ChooseEngine(config.engine));
+  CYGNET_RETURN_IF_ERROR(ChooseEngines(config));
   xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
   path_->ike_bypass = config.ike_bypass;
@@ -75,7 +88,7 @@ Status Runtime::Build(const Config& config) {
   for (const DeviceConfig& device : config.devices) {
     CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
   }
-  CYGNET_RETURN_IF_ERROR(BuildControl());
+  CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(StartServers());
   for (uint32_t i = 0; i < config.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
@@ -98,13 +111,13 @@ Status Runtime::ClaimNamespace() {
   return {};
 }
 
-Status Runtime::ChooseEngine(const std::string& wanted) {
-  auto engines = EngineSet::ForCpu(wanted);
+Status Runtime::ChooseEngines(const Config& config) {
+  auto engines = MakeEngines(config);
   if (!engines) return engines.error();
   engines_ = *std::move(engines);
   for (uint32_t i = 0; i < engines_.size(); ++i) {
-    Log(LogLevel::kInfo,
-        fmt::format("crypto engine {}: {}", engines_[i].info->name, engines_[i].info->help));
+    const EngineInfo& info = *engines_[i].info;
+    Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}: {}", i + 1, info.name, info.help));
   }
   return {};
 }
@@ -159,14 +172,18 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   return {};
 }
 
-Status Runtime::BuildControl() {
+Status Runtime::BuildControl(const Config& config) {
   ControlPlaneParams params;
   params.path = path_.get();
   params.clock = &clock_;
   params.engines = &engines_;
+  params.look_aside = config.look_aside.mode;
+  params.replay_window_min = config.replay_window_min;
   params.network = network_.get();
   params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;
+  params.settings = ReadXfrmSettings;
+  params.pools = pools_.get();
   for (const auto& i : interfaces_) {
     params.devices.push_back({.name = i->config.name,
                               .wire = i->config.wire,
@@ -194,8 +211,10 @@ Status Runtime::StartServers() {
 
 void Runtime::Run(const volatile bool& stop) {
   constexpr uint64_t kTickNs = 1'000'000'000;
+  constexpr uint64_t kAeventNs = 100'000'000;
   constexpr int kWaitMs = 100;
   uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
+  uint64_t next_aevents = 0;
   while (!stop) {
     path_->control_bell.Arm();
     control_->OnDataPathEvents();
@@ -203,7 +222,12 @@ void Runtime::Run(const volatile bool& stop) {
     path_->control_bell.Disarm();
     control_->OnDataPathEvents();
     path_->quiescence.Collect();
-    if (clock_.MonotonicNs() >= next_tick) {
+    const uint64_t now = clock_.MonotonicNs();
+    if (now >= next_aevents) {
+      next_aevents = now + kAeventNs;
+      control_->CheckAevents();
+    }
+    if (now >= next_tick) {
       next_tick += kTickNs;
       control_->Tick();
     }

@@ -39,9 +39,9 @@ class Runtime {
   Runtime() = default;
   Status Build(const Config& config);
   Status ClaimNamespace();
-  Status ChooseEngine(const std::string& wanted);
+  Status ChooseEngines(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
-  Status BuildControl();
+  Status BuildControl(const Config& config);
   Status StartServers();
 
   UniqueFd instance_;

@@ -210,6 +210,7 @@ void SimNic::Open(PacketBatch* batch) {
     switch (job.status) {
       case CryptoStatus::kOk:
         packet->offload.status = OffloadStatus::kOpened;
+        packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
         slot->highest = seq > slot->highest ? seq : slot->highest;
         Add(&opened_, 1);
         break;

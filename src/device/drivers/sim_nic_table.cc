@@ -57,7 +57,7 @@ std::optional<DeviceRefusal> SimNicTable::Add(const SaSpec& spec, bool inbound,
   slot.stopped = false;
   slot.inbound = inbound;
   slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
-  slot.window = spec.replay.window;
+  slot.window = spec.replay_window();
   slot.highest = spec.replay.seq;
   slot.params.layout = LayoutOf(spec);
   slot.params.salt = SaltOf(spec);

@@ -1,0 +1,76 @@
+// Engines, and the account of an MTU.
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "cli/json_fields.h"
+#include "cli/text.h"
+
+namespace cygnet {
+namespace {
+
+std::string UseText(const Json& engine) {
+  if (Number(engine, "priority") == 0) return "does not run here";
+  const uint64_t order = Number(engine, "order");
+  const std::string priority = fmt::format("priority {}", Number(engine, "priority"));
+  return order == 0 ? priority + ", not in use"
+                    : fmt::format("{}, in use, number {}", priority, order);
+}
+
+std::string WorkLine(const Json& engine) {
+  const uint64_t limit = Number(engine, "session_limit");
+  return fmt::format(
+      "\tdoes {} halves of SAs; jobs {} refused {} not done {} in flight {}, "
+      "sessions {}{}\n",
+      Number(engine, "sa_halves"), Number(engine, "jobs"), Number(engine, "refused"),
+      Number(engine, "not_done"), Number(engine, "in_flight"), Number(engine, "sessions"),
+      limit == 0 ? "" : fmt::format(" of {}", limit));
+}
+
+std::string AlgorithmsLine(const Json& engine) {
+  std::string text;
+  for (const Json& name : Child(engine, "algorithms")) text += " " + name.get<std::string>();
+  return text.empty() ? text : "\tcan do" + text + "\n";
+}
+
+std::string MtuSaLines(const Json& sa) {
+  std::string text =
+      fmt::format("\tSA src {} dst {} spi {} reqid {} mode {}: carries {} of {} bytes{}\n",
+                  Text(sa, "src"), Text(sa, "dst"), Text(sa, "spi"), Number(sa, "reqid"),
+                  Text(sa, "mode"), Number(sa, "inner_mtu"), Number(sa, "outer_mtu"),
+                  sa.contains("path_mtu") ? ", the path MTU learnt" : "");
+  for (const Json& part : Child(sa, "overhead")) {
+    text += fmt::format("\t\t{:>4} {}\n", part.value("bytes", int64_t{0}), Text(part, "name"));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string EngineText(const Json& engine) {
+  const std::string version = Text(engine, "version");
+  std::string text =
+      fmt::format("{}: {} engine, {}{}\n", Text(engine, "name"), Text(engine, "kind"),
+                  UseText(engine), version.empty() ? "" : ", version " + version);
+  text += fmt::format("\t{}\n", Text(engine, "help"));
+  if (Number(engine, "order") == 0) return text;
+  return text + AlgorithmsLine(engine) + WorkLine(engine);
+}
+
+std::string MtuText(const Json& mtu) {
+  const uint64_t inner = Number(mtu, "inner_mtu");
+  std::string text =
+      fmt::format("{} from {}: {}\n", Text(mtu, "dst"), Text(mtu, "src"), Text(mtu, "explanation"));
+  if (const std::string device = Text(mtu, "device"); !device.empty()) {
+    text += fmt::format("\tdevice {}, wire mtu {}\n", device, Number(mtu, "wire_mtu"));
+  }
+  if (const auto policy = mtu.find("policy"); policy != mtu.end()) {
+    text += fmt::format("\tpolicy {} priority {} index {}\n", Text(*policy, "selector"),
+                        Number(*policy, "priority"), Number(*policy, "index"));
+  }
+  for (const Json& sa : Child(mtu, "sas")) text += MtuSaLines(sa);
+  if (inner == 0) return text;
+  return text + fmt::format("\tmtu {}, TCP MSS {}\n", inner, Number(mtu, "tcp_mss"));
+}
+
+}  // namespace cygnet

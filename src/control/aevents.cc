@@ -1,0 +1,111 @@
+// NEWAE and GETAE: how an SA's counters stand, told as traffic moves them and set by clients that
+// keep a standby (kernel: xfrm_replay_notify, xfrm_new_ae).
+#include <algorithm>
+
+#include "control/control_plane.h"
+
+namespace cygnet {
+namespace {
+
+uint64_t ReceivedOf(const Sa& sa) {
+  return sa.inbound() != nullptr ? sa.inbound()->replay.highest() : 0;
+}
+
+uint64_t SentOf(const Sa& sa) {
+  return sa.outbound() != nullptr ? sa.outbound()->sequence.last_sent() : 0;
+}
+
+// Whether `seq` was seen, by the kernel's layouts of the bitmap (ReplayState).
+bool WasSeen(const ReplayState& replay, uint64_t seq) {
+  const uint64_t bit = replay.extended_form ? (seq - 1) % replay.window : replay.seq - seq;
+  return (replay.bitmap[bit / 32] >> (bit % 32) & 1) != 0;
+}
+
+// Moves the window up to where the client says it is, and marks what was seen there. Upwards, so
+// that it does not look as if packets had come late.
+void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
+  const uint64_t bits = std::min<uint64_t>(replay.window, replay.bitmap.size() * 32);
+  for (uint64_t back = std::min(bits, replay.seq); back-- > 1;) {
+    const uint64_t seq = replay.seq - back;
+    // A number that is known already, or older than the window, stays what it is.
+    if (WasSeen(replay, seq)) static_cast<void>(window->Commit(seq));
+  }
+  static_cast<void>(window->Commit(replay.seq));
+}
+
+}  // namespace
+
+Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
+  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  const auto watch = watches_.find(sa->number);
+  if (watch == watches_.end()) {  // larval
+    return AeventView{sa, settings_.aevent_rseqth, settings_.aevent_etime};
+  }
+  return AeventView{sa, watch->second.max_diff, watch->second.max_age};
+}
+
+Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = path_.sad.Find(change.id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  const auto watch = watches_.find(sa->number);
+  if (!sa->usable() || watch == watches_.end()) {
+    return MakeError(Errc::kInvalid, "SA must be in VALID state");
+  }
+  if (change.replay) CYGNET_RETURN_IF_ERROR(RestoreReplay(*sa, *change.replay));
+  if (change.usage) sa->lifetime().SetUsage(*change.usage);
+  if (change.max_diff) watch->second.max_diff = *change.max_diff;
+  if (change.max_age) watch->second.max_age = *change.max_age;
+  TellAevent(sa, &watch->second, AeventCause::kUpdate, origin);
+  return {};
+}
+
+// Forward only: an outbound number used again makes a nonce used again, an inbound window taken
+// back lets replays in.
+Status ControlPlane::RestoreReplay(const Sa& sa, const ReplayState& replay) {
+  const ReplayState& own = sa.spec().replay;
+  if (replay.extended_form != own.extended_form) return {};
+  if (replay.extended_form && replay.bitmap.size() != own.bitmap.size()) {
+    return MakeError(Errc::kInvalid, "New ESN size doesn't match the existing SA's ESN size");
+  }
+  if (replay.oseq < SentOf(sa) || replay.seq < ReceivedOf(sa)) {
+    return MakeError(Errc::kInvalid, "Sequence numbers of an SA in use can't go back");
+  }
+  if (sa.outbound() != nullptr) sa.outbound()->sequence.AdvanceTo(replay.oseq);
+  if (sa.inbound() != nullptr && replay.seq > ReceivedOf(sa)) {
+    ReplayState state = replay;
+    state.window = own.window;
+    AdvanceWindow(state, &sa.inbound()->replay);
+  }
+  return {};
+}
+
+void ControlPlane::TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+                              const RequestOrigin& origin) {
+  watch->told_seq = ReceivedOf(*sa);
+  watch->told_oseq = SentOf(*sa);
+  watch->told_at_ns = params_.clock->MonotonicNs();
+  Tell(SaAevent{.sa = sa, .cause = cause}, origin);
+}
+
+void ControlPlane::CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
+  constexpr uint64_t kAgeUnitNs = 100'000'000;
+  const auto found = watches_.find(sa->number);
+  if (found == watches_.end() || !sa->usable()) return;
+  Watch& watch = found->second;
+  const uint64_t moved = std::max(ReceivedOf(*sa) - watch.told_seq, SentOf(*sa) - watch.told_oseq);
+  if (moved == 0) return;
+  if (watch.max_diff != 0 && moved >= watch.max_diff) {
+    TellAevent(sa, &watch, AeventCause::kSequence);
+  } else if (watch.max_age != 0 && now_ns - watch.told_at_ns >= watch.max_age * kAgeUnitNs) {
+    TellAevent(sa, &watch, AeventCause::kTimer);
+  }
+}
+
+void ControlPlane::CheckAevents() {
+  if (params_.listener == nullptr || !params_.listener->WantsAevents()) return;
+  const uint64_t now_ns = params_.clock->MonotonicNs();
+  for (const auto& sa : path_.sad.List()) CheckAevent(sa, now_ns);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,86 @@
+// ALLOCSPI as a Linux kernel answers it, and the larval states that it and ACQUIRE leave behind.
+#include "control/control_plane.h"
+#include "control/random.h"
+
+namespace cygnet {
+namespace {
+
+// The whole identity of what an SPI is being asked for (kernel: __find_acq_core).
+bool SameTuple(const SaSpec& a, const SaSpec& b) {
+  return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
+         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
+}
+
+}  // namespace
+
+std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
+  if (spec.acquire_seq != 0) {
+    std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
+    if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
+  }
+  for (const auto& sa : path_.sad.List()) {
+    if (sa->state() == SaState::kLarval && sa->spec().spi.value == 0 &&
+        SameTuple(sa->spec(), spec)) {
+      return sa;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
+  const unsigned bits = AddressBits(spec.family);
+  spec.selector = Selector{};  // family 0, as the kernel leaves it
+  spec.selector.saddr = spec.saddr;
+  spec.selector.daddr = spec.daddr;
+  spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
+  spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
+  auto sa = std::make_shared<Sa>(std::move(spec), Now(), Sa::Larval{});
+  path_.sad.Insert(sa);
+  path_.BumpGeneration();
+  return sa;
+}
+
+std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
+  const auto free = [&](uint32_t spi) {
+    return spi != 0 && !path_.sad.SpiTaken(request.spec.proto, Spi(spi));
+  };
+  const uint64_t range = uint64_t{request.max} - request.min + 1;
+  constexpr int kRandomTries = 1000;
+  for (int i = 0; range > 1 && i < kRandomTries; ++i) {
+    const auto spi = static_cast<uint32_t>(request.min + RandomWord() % range);
+    if (free(spi)) return Spi(spi);
+  }
+  constexpr uint64_t kScanLimit = 1u << 20;
+  for (uint64_t i = 0; i < range && i < kScanLimit; ++i) {
+    const auto spi = static_cast<uint32_t>(request.min + i);
+    if (free(spi)) return Spi(spi);
+  }
+  return std::nullopt;
+}
+
+Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) {
+  SaSpec spec = std::move(request.spec);
+  request.spec.proto = spec.proto;
+  spec.limits = LifetimeLimits{};
+  spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
+  std::shared_ptr<Sa> larval = FindLarval(spec);
+  const std::optional<Spi> spi = ChooseSpi(request);
+  if (!spi.has_value()) {
+    if (larval == nullptr) InsertLarval(std::move(spec));  // stays until it times out
+    return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
+  }
+  if (larval != nullptr) {
+    spec.acquire_seq = larval->spec().acquire_seq;
+    Remove(larval);
+  }
+  spec.spi = *spi;
+  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec)));
+}
+
+// The larval state that an ACQUIRE made is answered by this SA: it goes without a word.
+void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
+  const std::shared_ptr<Sa> larval = FindLarval(spec);
+  if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,155 @@
+// The answer to "how large may a packet to DST be": the policy and the SAs that the data path would
+// take, and the bytes of each.
+#include <algorithm>
+
+#include "control/control_plane.h"
+#include "control/template_query.h"
+#include "esp/overhead.h"
+#include "esp/size.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kMinimumV6Mtu = 1280;
+constexpr uint32_t kTcpHeader = 20;
+
+uint32_t HeaderBytes(IpFamily family) { return family == IpFamily::kV4 ? 20 : 40; }
+
+MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu) {
+  const SaSpec& spec = sa.sa->spec();
+  MtuSaReport report{.saddr = spec.saddr,
+                     .daddr = spec.daddr,
+                     .family = spec.family,
+                     .spi = spec.spi,
+                     .mode = spec.mode,
+                     .reqid = spec.reqid,
+                     .path_mtu = sa.path_mtu.load(std::memory_order_relaxed),
+                     .outer_mtu = outer_mtu,
+                     .overhead = {},
+                     .inner_mtu = 0};
+  if (report.path_mtu != 0) report.outer_mtu = std::min(outer_mtu, report.path_mtu);
+  report.inner_mtu = esp::InnerMtu(sa, report.outer_mtu, HeaderBytes(inner));
+  for (const auto& part : esp::ExplainOverhead(sa, report.outer_mtu, HeaderBytes(inner))) {
+    report.overhead.push_back({std::string(part.name), part.bytes});
+  }
+  return report;
+}
+
+void SetInnerMtu(uint32_t mtu, MtuReport* report) {
+  // No IPv6 link may be smaller (RFC 8200 section 5): what does not fit is fragmented outside.
+  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinimumV6Mtu);
+  const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
+  report->inner_mtu = mtu;
+  report->tcp_mss = mtu > headers ? mtu - headers : 0;
+}
+
+MtuReport Clear(MtuReport report, std::string explanation) {
+  report.verdict = MtuVerdict::kClear;
+  report.explanation = std::move(explanation);
+  SetInnerMtu(report.wire_mtu, &report);
+  return report;
+}
+
+MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation) {
+  report.verdict = verdict;
+  report.explanation = std::move(explanation);
+  return report;
+}
+
+}  // namespace
+
+Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
+  MtuReport report;
+  report.flow.family = query.dst.family;
+  report.flow.daddr = query.dst.address;
+  report.flow.proto = query.proto;
+  report.flow.dport = query.dport;
+  if (query.src.has_value()) {
+    if (query.src->family != query.dst.family) {
+      return MakeError(Errc::kInvalid, "src: must be of the same family as dst");
+    }
+    report.flow.saddr = query.src->address;
+  }
+  const ControlDevice* device = params_.devices.empty() ? nullptr : &params_.devices.front();
+  if (params_.network != nullptr) {
+    const auto route = params_.network->LookupRoute(query.dst.address, query.dst.family);
+    if (!route.has_value()) {
+      return Stopped(std::move(report), MtuVerdict::kNotOurs,
+                     "the host has no route there, or it is an address of its own");
+    }
+    if (!query.src.has_value()) report.flow.saddr = route->source;
+    device = DeviceWith(route->ifindex);
+  }
+  if (device == nullptr) {
+    return Stopped(std::move(report), MtuVerdict::kNotOurs,
+                   "it leaves by an interface that cygnetd does not own");
+  }
+  if (report.flow.saddr.IsAny()) {
+    return MakeError(Errc::kInvalid, "src: the host's address for this way is not known; name one");
+  }
+  report.device = device->name;
+  report.wire_mtu = std::min(device->wire_port->mtu(), device->host_port->mtu());
+  return ExplainOn(*device, std::move(report));
+}
+
+const ControlDevice* ControlPlane::DeviceWith(int32_t ifindex) const {
+  for (const ControlDevice& device : params_.devices) {
+    if (device.ifindex == ifindex) return &device;
+  }
+  return nullptr;
+}
+
+MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report) const {
+  const Policy* policy = path_.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
+  if (policy == nullptr) {
+    return path_.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
+               ? Clear(std::move(report), "no policy covers it: it passes in clear")
+               : Stopped(std::move(report), MtuVerdict::kBlocked,
+                         "no policy covers it, and the default is to block");
+  }
+  report.policy = policy->spec;
+  if (policy->spec.action == PolicyAction::kBlock) {
+    return Stopped(std::move(report), MtuVerdict::kBlocked, "the policy blocks it");
+  }
+  if (policy->spec.templates.empty()) {
+    return Clear(std::move(report), "the policy lets it pass in clear");
+  }
+  return ExplainTemplates(policy->spec, std::move(report));
+}
+
+MtuReport ControlPlane::ExplainTemplates(const PolicySpec& policy, MtuReport report) const {
+  struct Step {
+    const OutboundSa* sa;
+    IpFamily inner;
+  };
+  std::vector<Step> steps;  // innermost first
+  IpFamily inner = report.flow.family;
+  const std::vector<Sad::OutboundQuery> queries = QueriesFor(policy, report.flow);
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    const OutboundSa* sa = path_.sad.ResolveOutbound(queries[i], report.flow);
+    if (sa != nullptr) {
+      steps.push_back({sa, inner});
+      inner = sa->family;
+    } else if (!policy.templates[i].optional) {
+      const bool asked = params_.listener != nullptr && params_.listener->WantsAcquire();
+      return Stopped(
+          std::move(report), MtuVerdict::kNoSa,
+          asked ? "no SA: an ACQUIRE would be sent" : "no SA, and nobody listens for an ACQUIRE");
+    }
+  }
+  if (steps.empty()) {
+    return Clear(std::move(report),
+                 "the policy's SA is optional and not there: it passes in clear");
+  }
+  uint32_t mtu = report.wire_mtu;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu));
+    mtu = report.sas.back().inner_mtu;
+  }
+  report.verdict = MtuVerdict::kProtected;
+  report.explanation = "protected";
+  SetInnerMtu(mtu, &report);
+  return report;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,123 @@
+// The answer names what the data path would do, and its bytes add up to the kernel's SA MTU.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "support/control_plane_fixture.h"
+
+namespace cygnet {
+namespace {
+
+using test::MakePolicy;
+using test::MakeSpec;
+using test::SaOptions;
+using test::TemplateFor;
+
+uint32_t Sum(const std::vector<OverheadPart>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), 0u,
+                         [](uint32_t sum, const OverheadPart& part) { return sum + part.bytes; });
+}
+
+class MtuExplainTest : public test::ControlPlaneTest {
+ protected:
+  void Protect(const std::vector<SaOptions>& sas, const std::string& src, const std::string& dst) {
+    std::vector<Template> templates;
+    for (const SaOptions& options : sas) {
+      ASSERT_TRUE(control_->AddSa(MakeSpec(options), {}).has_value());
+      templates.push_back(TemplateFor(options));
+    }
+    ASSERT_TRUE(control_->AddPolicy(MakePolicy(PolicyDirection::kOut, src, dst, templates), {})
+                    .has_value());
+  }
+  MtuReport Explain(const std::string& src, const std::string& dst) {
+    const auto report = control_->ExplainMtu({.dst = test::Addr(dst), .src = test::Addr(src)});
+    EXPECT_TRUE(report.has_value());
+    return *report;
+  }
+};
+
+TEST_F(MtuExplainTest, TunnelOverIpv4GivesTheKernelsNumber) {
+  Protect({SaOptions{}}, "10.1.0.0/16", "10.2.0.0/16");
+  const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
+  EXPECT_EQ(report.verdict, MtuVerdict::kProtected);
+  EXPECT_EQ(report.device, "nic0");
+  EXPECT_EQ(report.wire_mtu, 1500u);
+  ASSERT_EQ(report.sas.size(), 1u);
+  EXPECT_EQ(report.sas[0].inner_mtu, 1446u);
+  EXPECT_EQ(Sum(report.sas[0].overhead), 54u);
+  EXPECT_EQ(report.inner_mtu, 1446u);
+  EXPECT_EQ(report.tcp_mss, 1406u);
+}
+
+TEST_F(MtuExplainTest, LearntPathMtuAndUdpAreCounted) {
+  Protect({SaOptions{.encap = test::NatT()}}, "10.1.0.0/16", "10.2.0.0/16");
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").inner_mtu, 1438u);
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1401);
+  const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
+  EXPECT_EQ(report.sas[0].outer_mtu, 1401u);
+  EXPECT_EQ(report.inner_mtu, 1338u);  // ((1401 - 8 - 8 - 20 - 8 - 16) & ~3) - 2
+  EXPECT_EQ(Sum(report.sas[0].overhead), 1401u - 1338);
+}
+
+TEST_F(MtuExplainTest, NestedSasAreCountedFromTheOutermost) {
+  SaOptions inner{.src = "198.51.100.1", .dst = "198.51.100.2", .spi = 0x2000, .reqid = 2};
+  Protect({inner, SaOptions{}}, "10.1.0.0/16", "10.2.0.0/16");
+  const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
+  ASSERT_EQ(report.sas.size(), 2u);
+  EXPECT_EQ(report.sas[0].spi, Spi(0x1000));
+  EXPECT_EQ(report.sas[1].outer_mtu, 1446u);
+  EXPECT_EQ(report.inner_mtu, 1390u);  // ((1446 - 36 - 16) & ~3) - 2
+}
+
+TEST_F(MtuExplainTest, SaysWhatElseHappens) {
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").verdict, MtuVerdict::kClear);
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").inner_mtu, 1500u);
+  ASSERT_TRUE(control_
+                  ->AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                                         {TemplateFor(SaOptions{})}),
+                              {})
+                  .has_value());
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").verdict, MtuVerdict::kNoSa);
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").explanation, "no SA: an ACQUIRE would be sent");
+  recorder_.listening = false;
+  EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").explanation,
+            "no SA, and nobody listens for an ACQUIRE");
+  ASSERT_TRUE(control_
+                  ->AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.3.0.0/16", {},
+                                         PolicyAction::kBlock),
+                              {})
+                  .has_value());
+  EXPECT_EQ(Explain("10.1.0.1", "10.3.0.1").verdict, MtuVerdict::kBlocked);
+  control_->SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {});
+  EXPECT_EQ(Explain("10.1.0.1", "10.4.0.1").verdict, MtuVerdict::kBlocked);
+}
+
+TEST_F(MtuExplainTest, RefusesWhatItCannotLookUp) {
+  EXPECT_FALSE(control_->ExplainMtu({.dst = test::Addr("10.2.0.1"), .src = {}}).has_value());
+  EXPECT_FALSE(control_->ExplainMtu({.dst = test::Addr("10.2.0.1"), .src = test::Addr("fd01::1")})
+                   .has_value());
+}
+
+TEST_F(MtuExplainTest, WhenNotEvenAnEmptyPacketFitsNothingPasses) {
+  Protect({SaOptions{}}, "10.1.0.0/16", "10.2.0.0/16");
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(40);
+  const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
+  EXPECT_EQ(report.inner_mtu, 0u);
+  EXPECT_EQ(report.tcp_mss, 0u);
+}
+
+TEST_F(MtuExplainTest, Ipv6IsNeverToldLessThanItsMinimum) {
+  Protect({SaOptions{}}, "fd01::/16", "fd02::/16");
+  ASSERT_TRUE(control_->FlushSas(0, {}));
+  SaSpec spec = MakeSpec();
+  spec.selector.family = IpFamily::kV6;
+  ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1300);
+  const MtuReport report = Explain("fd01::1", "fd02::1");
+  ASSERT_EQ(report.sas.size(), 1u);
+  EXPECT_LT(report.sas[0].inner_mtu, 1280u);
+  EXPECT_EQ(report.inner_mtu, 1280u);
+}
+
+}  // namespace
+}  // namespace cygnet

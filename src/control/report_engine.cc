@@ -1,0 +1,80 @@
+// Engines, as the operator is shown them.
+#include <algorithm>
+
+#include "control/control_plane.h"
+
+namespace cygnet {
+namespace {
+
+// Whether the engine does this authenticator beside any cipher, or this cipher beside any
+// authenticator.
+bool SupportsInAPair(const CryptoEngine& engine, const AlgorithmDescriptor& row) {
+  for (const AlgorithmDescriptor& other : AllAlgorithms()) {
+    if (row.kind == AlgorithmKind::kCipher && other.kind == AlgorithmKind::kAuth &&
+        engine.Supports(row, &other)) {
+      return true;
+    }
+    if (row.kind == AlgorithmKind::kAuth && other.kind == AlgorithmKind::kCipher &&
+        engine.Supports(other, &row)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> AlgorithmsOf(const CryptoEngine& engine) {
+  std::vector<std::string> names;
+  for (const AlgorithmDescriptor& row : AllAlgorithms()) {
+    const bool can = row.kind == AlgorithmKind::kAead ? engine.Supports(row, nullptr)
+                                                      : SupportsInAPair(engine, row);
+    if (can) names.emplace_back(row.name);
+  }
+  return names;
+}
+
+EngineReport Describe(const EngineInfo& info) {
+  EngineReport report;
+  report.name = info.name;
+  report.help = info.help;
+  report.kind = info.kind == EngineKind::kCpu ? "cpu" : "look-aside";
+  report.priority = info.probe();
+  if (report.priority != 0 && info.version != nullptr) report.version = info.version();
+  return report;
+}
+
+}  // namespace
+
+uint64_t ControlPlane::HalvesOn(uint32_t engine) const {
+  uint64_t halves = 0;
+  for (const auto& [number, bindings] : bindings_) {
+    for (const SaBinding* half : {bindings.outbound.get(), bindings.inbound.get()}) {
+      // Of a half that is elsewhere the CPU's engine is the fallback, and idle.
+      if (half == nullptr || half->device != nullptr) continue;
+      const EngineSession& at_work =
+          half->look_aside.session != nullptr ? half->look_aside : half->cpu;
+      if (at_work.engine == engine) ++halves;
+    }
+  }
+  return halves;
+}
+
+std::vector<EngineReport> ControlPlane::ReportEngines() const {
+  std::vector<EngineReport> reports;
+  const EngineSet& engines = *params_.engines;
+  for (uint32_t i = 0; i < engines.size(); ++i) {
+    EngineReport report = Describe(*engines[i].info);
+    report.order = i + 1;
+    report.algorithms = AlgorithmsOf(*engines.engine(i));
+    report.sa_halves = HalvesOn(i);
+    report.stats = engines.engine(i)->stats();
+    reports.push_back(std::move(report));
+  }
+  for (const EngineInfo* info : BuiltinEngines()) {
+    const bool used = std::any_of(reports.begin(), reports.end(),
+                                  [&](const auto& report) { return report.name == info->name; });
+    if (!used) reports.push_back(Describe(*info));
+  }
+  return reports;
+}
+
+}  // namespace cygnet

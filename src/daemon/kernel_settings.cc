@@ -1,0 +1,35 @@
+#include "daemon/kernel_settings.h"
+
+#include <cstdio>
+
+namespace cygnet {
+namespace {
+
+constexpr const char* kFolder = "/proc/sys/net/core";
+
+}  // namespace
+
+uint32_t ReadSetting(const std::string& path, uint32_t fallback) {
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return fallback;
+  unsigned value = 0;
+  const bool read = std::fscanf(file, "%u", &value) == 1;
+  std::fclose(file);
+  return read ? value : fallback;
+}
+
+uint32_t ReadAcquireExpires() {
+  constexpr uint32_t kKernelDefault = 30;
+  return ReadSetting(std::string(kFolder) + "/xfrm_acq_expires", kKernelDefault);
+}
+
+XfrmSettings ReadXfrmSettings() { return ReadXfrmSettingsIn(kFolder); }
+
+XfrmSettings ReadXfrmSettingsIn(const std::string& folder) {
+  const XfrmSettings defaults;
+  return {.aevent_rseqth = ReadSetting(folder + "/xfrm_aevent_rseqth", defaults.aevent_rseqth),
+          .aevent_etime = ReadSetting(folder + "/xfrm_aevent_etime", defaults.aevent_etime),
+          .larval_drop = ReadSetting(folder + "/xfrm_larval_drop", defaults.larval_drop) != 0};
+}
+
+}  // namespace cygnet

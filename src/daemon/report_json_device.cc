@@ -1,0 +1,97 @@
+// Devices and counters.
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "daemon/report_json_parts.h"
+
+namespace cygnet {
+namespace {
+
+Json CapabilitiesJson(const OffloadCaps& caps) {
+  Json algorithms = Json::array();
+  Json key_bits = Json::array();
+  Json icv_bits = Json::array();
+  for (const std::string_view name : caps.algorithms) {
+    if (!name.empty()) algorithms.push_back(name);
+  }
+  for (const uint16_t bytes : caps.key_bytes) {
+    if (bytes != 0) key_bits.push_back(bytes * 8);
+  }
+  for (const uint8_t bytes : caps.icv_bytes) {
+    if (bytes != 0) icv_bits.push_back(bytes * 8);
+  }
+  return {{"crypto_offload", caps.crypto_offload},
+          {"packet_offload", caps.packet_offload},
+          {"inbound", caps.inbound},
+          {"outbound", caps.outbound},
+          {"transport", caps.transport},
+          {"tunnel", caps.tunnel},
+          {"ipv4", caps.ipv4},
+          {"ipv6", caps.ipv6},
+          {"esn", caps.esn},
+          {"udp_encap", caps.udp_encap},
+          {"algorithms", std::move(algorithms)},
+          {"key_bits", std::move(key_bits)},
+          {"icv_bits", std::move(icv_bits)},
+          {"max_replay_window", caps.max_replay_window}};
+}
+
+Json OffloadJson(const DeviceReport& report) {
+  const OffloadStats& stats = report.offload;
+  return {{"capable", report.offload_capable},
+          {"up", report.offload_up},
+          {"mode", report.offload_mode},
+          {"slots_used", stats.slots_used},
+          {"slots_limit", stats.slots_limit},
+          {"slots_high_water", stats.slots_high_water},
+          {"outbound_used", stats.outbound_used},
+          {"inbound_used", stats.inbound_used},
+          {"direction_limit", stats.direction_limit},
+          {"sealed", stats.sealed},
+          {"opened", stats.opened},
+          {"auth_failed", stats.auth_failed},
+          {"passed_unknown", stats.passed_unknown},
+          {"refusals", stats.refusals},
+          {"dropped_stale", stats.dropped_stale},
+          {"capabilities", report.offload_capable ? CapabilitiesJson(report.caps) : Json(nullptr)}};
+}
+
+Json PortStatsJson(const PortStats& stats) {
+  return {{"rx_packets", stats.rx_packets},
+          {"rx_bytes", stats.rx_bytes},
+          {"tx_packets", stats.tx_packets},
+          {"tx_bytes", stats.tx_bytes},
+          {"rx_dropped", stats.rx_dropped}};
+}
+
+}  // namespace
+
+Json ToJson(const DeviceReport& report) {
+  const MacAddress& m = report.mac;
+  Json held = Json::array();
+  for (const SaId& id : report.held) {
+    held.push_back({{"dst", ToString(id.daddr, id.family)}, {"spi", Hex32(id.spi.value)}});
+  }
+  return {{"name", report.name},
+          {"wire", report.wire},
+          {"driver", report.driver},
+          {"ifindex", report.ifindex},
+          {"mtu", report.mtu},
+          {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3],
+                              m[4], m[5])},
+          {"offload", OffloadJson(report)},
+          {"held", std::move(held)},
+          {"host", PortStatsJson(report.host)},
+          {"wire_stats", PortStatsJson(report.wire_stats)}};
+}
+
+Json ToJson(const StatReport& report) {
+  return {{"xfrm", CountsJson(report.xfrm)},
+          {"drops", CountsJson(report.drops)},
+          {"uptime_seconds", report.uptime_seconds},
+          {"workers", report.workers},
+          {"engine", report.engine}};
+}
+
+}  // namespace cygnet

@@ -1,0 +1,47 @@
+// NEWAE, GETAE: the moving parts of an SA (sequence numbers, usage), asked for, set, and told of as
+// traffic changes them; MAPPING: a peer behind a NAT that was given another address or port.
+#pragma once
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "control/control_event.h"
+#include "control/xfrm_control.h"
+#include "netlink/buffer.h"
+#include "sa/sa_view.h"
+#include "xfrm/request.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet::xfrm {
+
+// GETAE: which SA, and the XFRM_AE_* flags that say what is wanted.
+struct GetAevent {
+  SaId id;
+  uint32_t flags = 0;
+};
+Result<GetAevent> DecodeGetAevent(const Request& request);
+
+// NEWAE as a request.
+Result<AeventChange> DecodeNewAevent(const Request& request);
+
+// When the SA's NEWAE are due; 0 = never for this.
+struct AeventThresholds {
+  uint32_t max_diff = 0;  // packets
+  uint32_t max_age = 0;   // 100 ms units
+};
+
+// The answer to GETAE: `flags` as asked, echoed.
+netlink::Buffer EncodeAevent(const SaView& sa, const AeventThresholds& thresholds, uint32_t flags,
+                             ReplyTo to);
+// Group kAevents.
+netlink::Buffer EncodeAeventChange(const SaView& sa, AeventCause cause, ReplyTo to);
+
+// Group kMapping. Ports in host order.
+struct MappingImage {
+  const SaSpec& spec;
+  IpAddress new_saddr;
+  uint16_t new_sport = 0;
+};
+netlink::Buffer EncodeMapping(const MappingImage& mapping);
+
+}  // namespace cygnet::xfrm
