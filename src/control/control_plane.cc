@@ -1,6 +1,8 @@
 // The daemon's loop of the control plane: time, events of the data path, changes of the host.
 #include "control/control_plane.h"
 
+#include <utility>
+
 #include "base/log.h"
 
 namespace cygnet {
@@ -66,7 +68,7 @@ void ControlPlane::OnDataPathEvents() {
           if (sa != nullptr) Expire(sa, true);
           break;
         case DataPathEvent::Kind::kSequenceExhausted:
-          if (sa != nullptr) {
+          if (sa != nullptr && !std::exchange(watches_[sa->number].exhaustion_told, true)) {
             Log(LogLevel::kWarning,
                 "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
           }

@@ -121,7 +121,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
     uint64_t told_oseq = 0;
     uint64_t told_at_ns = 0;
     MappingLimiter mappings;
-    uint64_t keepalive_at = 0;  // last NAT keep-alive, wall-clock seconds
+    bool exhaustion_told = false;  // of the sequence numbers: said once
+    uint64_t keepalive_at = 0;     // last NAT keep-alive, wall-clock seconds
   };
 
   // sa_control.cc, larval.cc

@@ -152,6 +152,19 @@ TEST_F(InboundTest, SaForOutputOnlyDrops) {
   ExpectDrop(frame, DropReason::kInWrongDirection);
 }
 
+// Behind the window the high word is guessed one too high (RFC 4303 appendix A2), so the ICV fails.
+TEST_F(InboundTest, EsnPacketBehindTheWindowIsSaidToBeLate) {
+  Reset({.flags = kSaFlagEsn, .window = 64});
+  EXPECT_THAT(b().Receive(Honest(5000)), SizeIs(1));
+  ExpectDrop(Honest(100), DropReason::kInLateBeyondWindow);
+  const LatenessHistogram lateness = pair_->sa_b->inbound()->replay.lateness();
+  EXPECT_GE(lateness.WindowForAll(), 4900u);
+  // One that was damaged on the way, ahead of the window, is what it is.
+  Bytes damaged = Honest(5001);
+  damaged.back() ^= 1;
+  ExpectDrop(damaged, DropReason::kInAuthFailed);
+}
+
 TEST_F(InboundTest, EspWithoutUdpIsDroppedByAnEncapsulatedSa) {
   Reset({.encap = test::NatT()});
   SaSpec bare = test::MakeSpec();
