@@ -1,7 +1,7 @@
 """The algorithms of ESP as the second opinion has them: each suite seals and opens one ESP packet,
 written from its RFC on nothing but the ciphers of python3-cryptography and Python's own hmac.
 
-A suite also knows what `ip xfrm` calls it, and how Scapy and Wireshark name it where they can do it.
+A suite also knows what `ip xfrm` calls it, and how Scapy and Wireshark name it where they can.
 Key material is one string: cipher key, then salt or nonce (as in XFRM), then authentication key.
 """
 
@@ -65,6 +65,11 @@ class Aead(Suite):
         super().__init__(name, cipher_size, icv)
         self.xfrm, self.salt_size = xfrm, salt_size
 
+    @property
+    def algorithms(self):
+        """Linux's names."""
+        return (self.xfrm,)
+
     def words(self, material):
         """The algorithm for `ip xfrm state add`."""
         return f"aead {self.xfrm} {_hex(material)} {self.icv * 8}"
@@ -74,7 +79,7 @@ class Aead(Suite):
         return header[:4] + high + header[4:]
 
     def seal(self, material, header, high, iv, text):
-        """Ciphertext and ICV. header: SPI and low sequence number; high: 4 bytes with ESN, else none."""
+        """Ciphertext and ICV. header: SPI and low sequence number; high: with ESN 4 bytes more."""
         key, salt, _ = self.split(material)
         return self.encrypt(key, salt + iv, text, self.additional(header, high))
 
@@ -243,7 +248,7 @@ class Xcbc:
 
 class Pair(Suite):
     """Encrypt, then authenticate all from the SPI to the next header; with ESN also the high word,
-    which is not sent (RFC 4303, section 2.2.1). `attribute`: auth-trunc, or auth (default length)."""
+    which is not sent (RFC 4303, section 2.2.1). `attribute`: auth-trunc, or auth."""
 
     def __init__(self, name, cipher, cipher_size, mac, icv, attribute="auth-trunc", scapy=None,
                  tshark=None):
@@ -255,6 +260,10 @@ class Pair(Suite):
             self.scapy_names = {"crypt_algo": cipher.scapy, "auth_algo": scapy}
         if tshark:
             self.tshark_names = (cipher.tshark, tshark)
+
+    @property
+    def algorithms(self):
+        return self.cipher.xfrm, self.mac.xfrm
 
     def words(self, material):
         key, salt, auth = self.split(material)

@@ -1,5 +1,6 @@
-"""The matrix of what an SA may be: mode and families, suite, ESN, UDP encapsulation. Each case knows
-its `ip xfrm` commands, seals what its peer would send, and knows what its packets must look like.
+"""The matrix of what an SA may be: mode and families, suite, ESN, UDP encapsulation. Each case
+knows its `ip xfrm` commands, seals what its peer would send, and knows what its packets must look
+like.
 """
 
 import logging
@@ -51,7 +52,8 @@ def ip_header(family, ends, proto, length, tos=0, ttl=64, ident=9, flags=0, labe
     addresses = pack(ends[0]) + pack(ends[1])
     if family == 6:
         return struct.pack("!IHBB", 6 << 28 | tos << 20 | label, length, proto, ttl) + addresses
-    header = struct.pack("!BBHHHBBH", 0x45, tos, length + 20, ident, flags, ttl, proto, 0) + addresses
+    header = struct.pack("!BBHHHBBH", 0x45, tos, length + 20, ident, flags, ttl, proto, 0)
+    header += addresses
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:]
 
 
@@ -71,8 +73,9 @@ def fields(packet):
                 "flags": int.from_bytes(packet[6:8], "big"),
                 "ends": (packet[12:16], packet[16:20])}, 20
     first = int.from_bytes(packet[:4], "big")
-    return {"tos": first >> 20 & 0xff, "ttl": packet[7], "proto": packet[6], "label": first & 0xfffff,
-            "ident": 0, "flags": 0, "ends": (packet[8:24], packet[24:40])}, 40
+    return {"tos": first >> 20 & 0xff, "ttl": packet[7], "proto": packet[6],
+            "label": first & 0xfffff, "ident": 0, "flags": 0,
+            "ends": (packet[8:24], packet[24:40])}, 40
 
 
 class Wrong(Exception):
@@ -139,8 +142,9 @@ class Case:
         shape, outer = self.shape, OUTER[self.shape.outer]
         port = "dport" if direction == "out" else "sport"
         tmpl = "" if shape.mode == "transport" else f"src {outer[i]} dst {outer[1 - i]} "
-        return (f"policy add src {shape.ends[i]} dst {shape.ends[1 - i]} proto udp {port} {self.port} "
-                f"dir {direction} tmpl {tmpl}proto esp reqid {self.number + 1} mode {shape.mode}")
+        return (f"policy add src {shape.ends[i]} dst {shape.ends[1 - i]} "
+                f"proto udp {port} {self.port} dir {direction} "
+                f"tmpl {tmpl}proto esp reqid {self.number + 1} mode {shape.mode}")
 
     # --- Host to wire ---
 
@@ -191,7 +195,8 @@ class Case:
     def _judge_encapsulation(self, packet, at):
         sport, dport, length, check = struct.unpack("!HHHH", packet[at:at + 8])
         expect("UDP header", (sport, dport, length), (NAT_T, NAT_T, len(packet) - at))
-        if check or self.shape.outer == 4:  # RFC 3948: 0 in IPv4; RFC 6935 lets a tunnel do so in IPv6
+        # RFC 3948: 0 in IPv4; RFC 6935 lets a tunnel do so in IPv6.
+        if check or self.shape.outer == 4:
             expect("UDP checksum", check, self._udp_checksum(packet[at + 8:]))
         return at + 8
 
@@ -207,8 +212,8 @@ class Case:
         shape, ends = self.shape, self.shape.ends[::-1]
         datagram = udp_datagram(ends, self.port, HOST_PORT, payload)
         outer_tos = 0x2a + ce
-        header = {"tos": 0x2a, "ttl": 77} if shape.mode == "tunnel" else {"tos": outer_tos, "ttl": 77}
-        inner = ip_header(shape.inner, ends, UDP_PROTO, len(datagram), **header) + datagram
+        tos = 0x2a if shape.mode == "tunnel" else outer_tos
+        inner = ip_header(shape.inner, ends, UDP_PROTO, len(datagram), tos=tos, ttl=77) + datagram
         if by_scapy:
             return self._seal_by_scapy(inner, datagram, outer_tos)
         if shape.mode == "tunnel":
@@ -243,9 +248,10 @@ class Case:
     def _seal_by_scapy(self, inner, datagram, tos):
         judge, sa = self.judges[PEER], self.scapy_sa(PEER, tos)
         judge.seq += 1
+        sa.seq_num, sa.esn = judge.seq & 0xffffffff, judge.seq >> 32
         if self.shape.mode == "beet":  # transport mode between the outer addresses
             inner = self._outer(datagram, UDP_PROTO, tos)
-        sealed = bytes(sa.encrypt(parse(inner), seq_num=judge.seq & 0xffffffff, esn=judge.seq >> 32))
+        sealed = bytes(sa.encrypt(parse(inner)))
         if self.encap:  # Scapy 2.5 writes the UDP length without the ESP packet
             at = HEADER[self.shape.outer]
             sealed = sealed[:at + 4] + struct.pack("!H", len(sealed) - at) + sealed[at + 6:]
@@ -255,7 +261,10 @@ class Case:
         """UDP payload, from its header on, that Scapy finds in a packet of the host."""
         sa = self.scapy_sa(HOST)
         original = bytes(sa.decrypt(parse(packet), esn=self.first + count >> 32))
-        return original[HEADER[original[0] >> 4]:]
+        at = HEADER[original[0] >> 4]
+        if self.encap and self.shape.outer == 6 and self.shape.mode != "tunnel":
+            at += 8  # Scapy 2.5 leaves the UDP header of the encapsulation where it was
+        return original[at:]
 
 
 def parse(packet):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Sends the frames of a file by one interface, over and over, until it is told to end (SIGTERM); then
-says on stdout how many and for how long. Arguments: interface, file, frames per second (0: as fast as
-the interface takes them). The file: each frame behind its length, 2 bytes in network byte order.
+"""Sends the frames of a file by one interface, over and over, until it is told to end (SIGTERM);
+then says on stdout how many and for how long. Arguments: interface, file, frames per second (0: as
+fast as the interface takes them). The file: each frame behind its length, 2 bytes, big-endian.
 """
 
 import ctypes

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""A good SA's flow goes on while somebody storms the wire: random SPIs, forged and replayed packets,
-fragments that never complete, garbage. The counters name what came, and nothing else.
+"""A good SA's flow goes on while somebody storms the wire: random SPIs, forged and replayed
+packets, fragments that never complete, garbage. The counters name what came, and nothing else.
 
-Each storm blows twice: at a rate that the wire port surely carries, where next to nothing of the good
-flow may be lost; and as fast as one process can send, which overruns the port on a small machine:
-there the loss is printed, and the SA has to be as good as before when it is over.
+Each storm blows twice: at a rate that the wire port surely carries, where next to nothing of the
+good flow may be lost; and as fast as one process can send, which may overrun the port: there the
+loss is printed, and the SA has to be as good as before when it is over.
 """
 
 import json
@@ -111,18 +111,19 @@ class Storm(WireHost):
             elif kind == "fragments":
                 yield self.outer(self.random.randbytes(64), id=i, frag=i % 16, flags="MF")
             elif kind == "garbage_4500":
-                yield self.outer(UDP(sport=4500, dport=4500, chksum=0) / (b"\xff" * (8 + i % 100)), 17)
+                garbage = b"\xff" * (8 + i % 100)
+                yield self.outer(UDP(sport=4500, dport=4500, chksum=0) / garbage, 17)
             elif kind == "icmp":
                 yield self.outer(self.icmp(i), 1)
 
     def icmp(self, i):
-        """Fragmentation needed, about an outer packet of which too little, or nonsense, is quoted."""
+        """Fragmentation needed, quoting too little of an outer packet, or nonsense."""
         quoted = bytes(IP(src=HOST, dst=PEER, proto=ESP) / struct.pack("!II", 0x1001, i))
         quoted = quoted[:i % 28] if i % 2 else b"\x4f" + quoted[1:]
         return bytes(ICMP(type=3, code=4, nexthopmtu=i % 1500) / quoted)
 
     def blow(self, kind, frames, rate):
-        """The good flow through the storm: (frames of the storm per second, good ones that came)."""
+        """The good flow through the storm: the share of it that came."""
         path = os.path.join(self.workdir, "storm.frames")
         storm.write_frames(path, frames)
         process = self.peer.ns.popen(["/usr/bin/python3", os.path.abspath(storm.__file__),
@@ -146,7 +147,8 @@ class Storm(WireHost):
                 for frame in frames[at:at + 32]:
                     self.sender.send(frame)
                 time.sleep(0.002)
-            self.wait_for(lambda: self.sa_report()["replay"]["seq"] == self.into.seq, "the originals")
+            self.wait_for(lambda: self.sa_report()["replay"]["seq"] == self.into.seq,
+                          "the originals")
             self.quiet()
             self.host_gets()
             return frames
@@ -167,7 +169,8 @@ class Storm(WireHost):
         last = []
 
         def settled():
-            last.append((suite.counters(self.host), self.host.show("dev")[0]["wire_stats"]["rx_packets"]))
+            port = self.host.show("dev")[0]["wire_stats"]
+            last.append((suite.counters(self.host), port["rx_packets"]))
             return len(last) > 1 and last[-1] == last[-2]
         self.wait_for(settled, "quiet")
         return last[-1]

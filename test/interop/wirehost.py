@@ -39,12 +39,15 @@ class WireHost:
 
     offload = False
     daemon_keys = ""
+    sysctls = {}  # that the daemon is to find when it starts
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.host = cls.make_host()
         cls.peer = cls.own(Peer(cls.host))
+        for name, value in cls.sysctls.items():
+            sysctl(cls.host.ns, name, value)
         cls.host.start([{"offload": "crypto"}], cls.daemon_keys)
         ns, mac = cls.host.ns, cls.peer.mac.hex(":")
         sysctl(ns, "net.ipv6.conf.nic0.addr_gen_mode", 1)  # no noise of link-local addresses
