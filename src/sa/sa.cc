@@ -74,7 +74,10 @@ std::array<uint8_t, 4> SaltOf(const SaSpec& spec) {
   if (encryption.descriptor == nullptr) return salt;
   const std::size_t n = encryption.descriptor->salt_bytes;
   const std::span<const uint8_t> key = encryption.key.bytes();
-  if (key.size() >= n) std::memcpy(salt.data(), key.data() + key.size() - n, n);
+  // The null cipher has no key at all, and memcpy wants a pointer even for no bytes.
+  if (n > 0 && key.size() >= n) {
+    std::memcpy(salt.data(), key.data() + key.size() - n, n);
+  }
   return salt;
 }
 
