@@ -18,8 +18,8 @@ std::string Numbers(const Json& list) {
 std::string CapabilitiesLine(const Json& caps) {
   std::string text = "\tcan do";
   constexpr const char* kFeatures[] = {
-      "crypto_offload", "packet_offload", "inbound", "outbound", "transport",
-      "tunnel",         "ipv4",           "ipv6",    "esn",      "udp_encap"};
+      "crypto_offload", "packet_offload", "inbound", "outbound", "transport", "tunnel",
+      "beet",           "ipv4",           "ipv6",    "esn",      "udp_encap"};
   for (const char* feature : kFeatures) {
     if (!caps.value(feature, false)) continue;
     std::string word = feature;

@@ -27,6 +27,7 @@ Json CapabilitiesJson(const OffloadCaps& caps) {
           {"outbound", caps.outbound},
           {"transport", caps.transport},
           {"tunnel", caps.tunnel},
+          {"beet", caps.beet},
           {"ipv4", caps.ipv4},
           {"ipv6", caps.ipv6},
           {"esn", caps.esn},

@@ -125,7 +125,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
       "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
       "refusals": 7, "dropped_stale": 8,
       "capabilities": {"crypto_offload": true, "packet_offload": false, "inbound": true,
-        "outbound": true, "transport": false, "tunnel": true, "ipv4": true, "ipv6": false,
+        "outbound": true, "transport": false, "tunnel": true, "beet": false, "ipv4": true, "ipv6": false,
         "esn": true, "udp_encap": false, "algorithms": ["rfc4106(gcm(aes))"],
         "key_bits": [128, 256], "icv_bits": [128], "max_replay_window": 4096}},
     "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],

@@ -68,6 +68,17 @@ TEST_F(NestedTest, UdpEncapsulationOutside) {
   EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
 }
 
+TEST_F(NestedTest, UdpEncapsulationOverIpv6HasAChecksum) {
+  SaOptions outer = StepV6(2);
+  outer.encap = NatT();
+  Protect({Step(1), outer});
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+  ASSERT_THAT(pair_.wire, SizeIs(1));
+  const Bytes ip(pair_.wire[0].begin() + 14, pair_.wire[0].end());
+  EXPECT_NE(Get16(ip, 46), 0);
+  EXPECT_TRUE(UpperChecksumHolds(ip));
+}
+
 TEST_F(NestedTest, SixDeepIsTheLimit) {
   Protect({Step(1), StepV6(2), Step(3), StepV6(4), Step(5), StepV6(6)});
   EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));

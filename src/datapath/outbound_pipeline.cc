@@ -6,6 +6,7 @@
 #include "datapath/fragment.h"
 #include "datapath/path_mtu.h"
 #include "esp/encapsulate.h"
+#include "esp/finish.h"
 #include "esp/size.h"
 
 namespace cygnet {
@@ -318,6 +319,10 @@ void OutboundPipeline::EndRound() {
   for (uint32_t i = 0; i < size_; ++i) {
     OutboundItem& item = items_[i];
     if (item.packet == nullptr) continue;
+    if (item.sa() != nullptr && esp::NeedsUdpChecksum(*item.sa()) &&
+        item.packet->offload.status == OffloadStatus::kSealed) {
+      esp::FinishUdpChecksum(*item.sa(), item.packet);
+    }
     if (item.sa() != nullptr && ++item.round < item.chain.size) {
       const auto view = ParseIpPacket(item.packet->l3());
       if (item.packet->offload.status != OffloadStatus::kSealed) {

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 namespace cygnet {
@@ -37,7 +38,12 @@ void Worker::Stop() {
 void Worker::Loop() {
   context_.reader->Online();
   while (!stop_.load(std::memory_order_relaxed)) {
-    if (RunOnce() == 0) Sleep();
+    if (RunOnce() != 0) {
+      barren_ = 0;
+    } else if (!Sleep() && ++barren_ > kBarrenTurns) {
+      // A port has something that cannot be taken (no buffers): others may free some meanwhile.
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
   }
   // What look-aside engines still hold comes back: they finish, or give it back undone.
   while (HasParked()) {
@@ -113,8 +119,8 @@ int Worker::SleepMs() const {
 }
 
 // Nothing to do: sleeps until a port or an engine has something. Offline meanwhile, so that control
-// need not wait; but not while packets are parked.
-void Worker::Sleep() {
+// need not wait; but not while packets are parked. False: there was something after all.
+bool Worker::Sleep() {
   constexpr std::size_t kMaxFds = 64;
   std::array<pollfd, kMaxFds> fds;
   std::size_t n = 0;
@@ -146,6 +152,7 @@ void Worker::Sleep() {
     for (Port* port : {interface.host, interface.wire}) port->FinishWait(context_.number);
   }
   bell.Disarm();
+  return idle;
 }
 
 }  // namespace cygnet

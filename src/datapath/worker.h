@@ -30,13 +30,15 @@ class Worker {
   uint32_t TakeInjected();
   uint64_t HeldEpoch() const;
   int SleepMs() const;
-  void Sleep();
+  bool Sleep();
 
   WorkerContext context_;
   OutboundPipeline outbound_;
   InboundPipeline inbound_;
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
+  static constexpr uint32_t kBarrenTurns = 64;
+  uint32_t barren_ = 0;  // turns in a row that moved nothing although a port had something
   std::thread thread_;
 };
 

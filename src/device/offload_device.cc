@@ -44,6 +44,8 @@ std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSp
   }
   if (spec.esn() && !caps.esn) return "esn";
   if (spec.encap.has_value() && !caps.udp_encap) return "udp-encapsulation";
+  // The checksum covers sealed bytes, and a device writes nothing but the ICV.
+  if (spec.encap.has_value() && spec.family == IpFamily::kV6) return "udp-encapsulation-ipv6";
   if (inbound && spec.replay_window() > caps.max_replay_window) {
     return "replay-window-" + std::to_string(spec.replay_window());
   }

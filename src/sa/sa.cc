@@ -32,8 +32,8 @@ uint8_t WriteHeader(const SaSpec& spec, uint8_t* out) {
   const bool outer = spec.mode == SaMode::kTunnel || spec.mode == SaMode::kBeet;
   uint8_t n = outer ? WriteOuterHeader(spec, out) : uint8_t{0};
   if (spec.encap.has_value()) {
-    // Ports and length per packet. Checksum 0 (RFC 3948, section 2.1), over IPv6 too: it would
-    // cover bytes that are not sealed yet, and RFC 6935 lets a tunnel do without; Linux takes it.
+    // Ports and length per packet; checksum 0 (RFC 3948, section 2.1), over IPv6 until the packet
+    // is sealed (esp/finish.h).
     n = static_cast<uint8_t>(n + 8);
   }
   StoreBe32(out + n, spec.spi.value);
