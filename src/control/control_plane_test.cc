@@ -327,6 +327,7 @@ TEST_F(ControlPlaneTest, ReportsThePathMtuAndLateness) {
   ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
   const auto sa = *control_->GetSa(IdOf(0x100));
   sa->outbound()->path_mtu.store(1400);
+  sa->outbound()->path_mtu_until.store(clock_.WallSeconds() + 600);
   (void)sa->inbound()->replay.Commit(10);
   (void)sa->inbound()->replay.Commit(7);
   const SaReport report = control_->ReportSas().at(0);

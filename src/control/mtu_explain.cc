@@ -4,6 +4,7 @@
 
 #include "control/control_plane.h"
 #include "control/template_query.h"
+#include "datapath/path_mtu.h"
 #include "esp/overhead.h"
 #include "esp/size.h"
 
@@ -15,7 +16,7 @@ constexpr uint32_t kTcpHeader = 20;
 
 uint32_t HeaderBytes(IpFamily family) { return family == IpFamily::kV4 ? 20 : 40; }
 
-MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu) {
+MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu, uint64_t now) {
   const SaSpec& spec = sa.sa->spec();
   MtuSaReport report{.saddr = spec.saddr,
                      .daddr = spec.daddr,
@@ -23,7 +24,7 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu) 
                      .spi = spec.spi,
                      .mode = spec.mode,
                      .reqid = spec.reqid,
-                     .path_mtu = sa.path_mtu.load(std::memory_order_relaxed),
+                     .path_mtu = LearntPathMtu(sa, now),
                      .outer_mtu = outer_mtu,
                      .overhead = {},
                      .inner_mtu = 0};
@@ -143,7 +144,7 @@ MtuReport ControlPlane::ExplainTemplates(const PolicySpec& policy, MtuReport rep
   }
   uint32_t mtu = report.wire_mtu;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu));
+    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu, Now()));
     mtu = report.sas.back().inner_mtu;
   }
   report.verdict = MtuVerdict::kProtected;

@@ -53,6 +53,7 @@ TEST_F(MtuExplainTest, LearntPathMtuAndUdpAreCounted) {
   Protect({SaOptions{.encap = test::NatT()}}, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").inner_mtu, 1438u);
   (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1401);
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu_until.store(clock_.WallSeconds() + 600);
   const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
   EXPECT_EQ(report.sas[0].outer_mtu, 1401u);
   EXPECT_EQ(report.inner_mtu, 1338u);  // ((1401 - 8 - 8 - 20 - 8 - 16) & ~3) - 2
@@ -101,6 +102,7 @@ TEST_F(MtuExplainTest, RefusesWhatItCannotLookUp) {
 TEST_F(MtuExplainTest, WhenNotEvenAnEmptyPacketFitsNothingPasses) {
   Protect({SaOptions{}}, "10.1.0.0/16", "10.2.0.0/16");
   (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(40);
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu_until.store(clock_.WallSeconds() + 600);
   const MtuReport report = Explain("10.1.0.1", "10.2.0.1");
   EXPECT_EQ(report.inner_mtu, 0u);
   EXPECT_EQ(report.tcp_mss, 0u);
@@ -113,6 +115,7 @@ TEST_F(MtuExplainTest, Ipv6IsNeverToldLessThanItsMinimum) {
   spec.selector.family = IpFamily::kV6;
   ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
   (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1300);
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu_until.store(clock_.WallSeconds() + 600);
   const MtuReport report = Explain("fd01::1", "fd02::1");
   ASSERT_EQ(report.sas.size(), 1u);
   EXPECT_LT(report.sas[0].inner_mtu, 1280u);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "control/control_plane.h"
+#include "datapath/path_mtu.h"
 
 namespace cygnet {
 namespace {
@@ -67,7 +68,7 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .lateness = {},
                     .placements = {},
                     .drops = {}};
-    if (sa->outbound() != nullptr) report.path_mtu = sa->outbound()->path_mtu.load();
+    if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
     if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
       if (it->second.outbound)

@@ -33,7 +33,7 @@ HoldQueue::PolicyState* HoldQueue::Find(uint64_t policy_number) {
 }
 
 // Moves the packets of the policies whose turn it is to `out`, in order; the others close up.
-uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Packet** out) {
+uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Waiting* out) {
   for (uint32_t i = 0; i < policies_; ++i) {
     PolicyState& state = states_[i];
     state.trying = cause == Cause::kChange || now_ms >= state.due_ms;
@@ -43,13 +43,18 @@ uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Packet** out) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < size_; ++i) {
     if (Find(waiting_[i].policy_number)->trying) {
-      out[taken++] = waiting_[i].packet;
+      out[taken++] = waiting_[i];
     } else {
       waiting_[kept++] = waiting_[i];
     }
   }
   size_ = kept;
   return taken;
+}
+
+bool HoldQueue::WaitsAgain(uint64_t policy_number) {
+  const PolicyState* state = Find(policy_number);
+  return state != nullptr && state->count > 0;
 }
 
 // What was tried in vain waits twice as long, or has waited long enough; policies without packets

@@ -46,9 +46,17 @@ class HoldQueue {
     const Cause cause = generation == generation_ ? Cause::kTime : Cause::kChange;
     generation_ = generation;
     if (size_ == 0 || (cause == Cause::kTime && now_ms < next_due_ms_)) return;
-    std::array<Packet*, kMaxPackets> again;
+    std::array<Waiting, kMaxPackets> again;
     const uint32_t n = TakeDue(now_ms, cause, again.data());
-    for (uint32_t i = 0; i < n; ++i) fn(again[i]);
+    for (uint32_t i = 0; i < n; ++i) {
+      // Behind a packet that waits again its policy's others wait too, or they would overtake it
+      // when the SA arrives during this very walk.
+      if (!WaitsAgain(again[i].policy_number)) {
+        fn(again[i].packet);
+      } else if (!Hold(again[i].packet, again[i].policy_number, now_ms)) {
+        sink_->Drop(again[i].packet, DropReason::kOutHoldFull);
+      }
+    }
     FinishRetry(now_ms, cause);
   }
 
@@ -77,7 +85,8 @@ class HoldQueue {
   };
 
   PolicyState* Find(uint64_t policy_number);
-  uint32_t TakeDue(uint64_t now_ms, Cause cause, Packet** out);
+  uint32_t TakeDue(uint64_t now_ms, Cause cause, Waiting* out);
+  bool WaitsAgain(uint64_t policy_number);
   void FinishRetry(uint64_t now_ms, Cause cause);
   void DropAllOf(PolicyState* state);
   void UpdateNextDue();

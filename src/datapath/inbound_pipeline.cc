@@ -5,6 +5,7 @@
 
 #include "datapath/flow_decision.h"
 #include "datapath/path_mtu.h"
+#include "datapath/segment.h"
 #include "esp/decapsulate.h"
 #include "net/ip_protocol.h"
 
@@ -306,6 +307,9 @@ DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item
   packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
   const auto inner = ParseIpPacket(packet->l3());
   if (!inner) return DropReason::kInModeMismatch;
+  // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
+  // section 3.1.2, as Linux does).
+  if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
   item->view = *inner;
   item->path.sas[item->path.size++] = sa->sa;
   if (!inner->fragment) {

@@ -91,7 +91,9 @@ void OutboundPipeline::Admit(Packet* packet) {
   if (!NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface_].ifindex)) {
     AdmitIp(packet, *ip);
   } else if (Packet* whole = reassembler_.Add(packet, *ip, ctx_->now_ms)) {
-    AdmitIp(whole, *ParseIpPacket(whole->l3()));  // the reassembler's promise: it parses
+    IpPacketView view = *ParseIpPacket(whole->l3());  // the reassembler's promise: it parses
+    view.dont_fragment = false;                       // its source had cut it already
+    AdmitIp(whole, view);
   }
 }
 

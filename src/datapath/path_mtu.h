@@ -61,4 +61,11 @@ bool LearnPathMtu(OutboundSa* sa, uint32_t mtu, uint32_t wire_mtu, uint64_t now)
 // more than `wire_mtu`.
 uint32_t EffectivePathMtu(const OutboundSa& sa, uint32_t wire_mtu, uint64_t now);
 
+// What was learnt and still holds; 0 = nothing. For people.
+inline uint32_t LearntPathMtu(const OutboundSa& sa, uint64_t now) {
+  constexpr uint32_t kAny = ~uint32_t{0};
+  const uint32_t mtu = EffectivePathMtu(sa, kAny, now);
+  return mtu == kAny ? 0 : mtu;
+}
+
 }  // namespace cygnet

@@ -28,6 +28,21 @@ bool FinishChecksum(Packet* packet) {
   return true;
 }
 
+void VouchForChecksum(const IpPacketView& ip, Packet* packet) {
+  const bool tcp = ip.flow.proto == kProtoTcp;
+  const uint32_t upper = ip.total_length - ip.header_length;
+  if ((!tcp && ip.flow.proto != kProtoUdp) || ip.fragment || upper < (tcp ? 20u : 8u)) return;
+  const uint32_t start = packet->l3_offset + ip.header_length;
+  const uint32_t field = tcp ? 16 : 6;
+  if (!tcp && LoadBe16(packet->data() + start + field) == 0) return;  // UDP without one
+  const uint64_t pseudo =
+      PseudoHeaderSum(ip.flow.saddr, ip.flow.daddr, ip.flow.family, ip.flow.proto, upper);
+  StoreBe16(packet->data() + start + field, static_cast<uint16_t>(~ChecksumFinish(pseudo)));
+  packet->csum_partial = true;
+  packet->csum_start = static_cast<uint16_t>(start);
+  packet->csum_offset = static_cast<uint16_t>(field);
+}
+
 bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip) {
   packet_ = &packet;
   ip_ = ip;

@@ -10,6 +10,10 @@ namespace cygnet {
 // Writes the checksum that the packet's csum_start and csum_offset ask for. False: out of bounds.
 bool FinishChecksum(Packet* packet);
 
+// Vouches to the host for the TCP or UDP checksum of the packet that `ip` describes: it becomes one
+// that is left to the device, which the host takes as right. Other packets stay as they are.
+void VouchForChecksum(const IpPacketView& ip, Packet* packet);
+
 // A super-packet and where the cutter is in it.
 class Segmenter {
  public:

@@ -354,6 +354,35 @@ INSTANTIATE_TEST_SUITE_P(Families, CoalesceTest, testing::ValuesIn(kFamilies),
 
 // --- Too big ---
 
+// RFC 4303 section 2.2.1: each segment is authenticated with its own high word.
+TEST(EsnSegmentTest, SuperPacketAcrossTheLowWordBoundary) {
+  for (const bool offload : {false, true}) {
+    SCOPED_TRACE(offload ? "NIC" : "software");
+    TestPair pair({.nic = true}, {});
+    const SaOptions options{.flags = kSaFlagEsn, .oseq = 0xfffffffc, .seq = 0xfffffffc};
+    SaOptions sender = options;
+    if (offload) {
+      sender.offload = OffloadRequest{OffloadMode::kCrypto, test::TestHost::kIfindex, false};
+    }
+    pair.sa_a = pair.a.Add(sender);
+    pair.sa_b = pair.b.Add(options);
+    pair.AddPolicies(options, "10.1.0.0/16", "10.2.0.0/16");
+    const Bytes payload = Pattern(10'000);
+    pair.a.host_port().arriving.push_back(
+        SuperPacket(&pair.pools, kFamilies[0], {}, payload, 1380));
+    pair.a.Run();
+    const std::vector<Bytes> wire = pair.a.ToWire();
+    ASSERT_THAT(wire, SizeIs(8));
+    for (const Bytes& frame : wire) pair.b.FromWire(frame);
+    pair.b.Run();
+    Bytes joined;
+    for (const Bytes& frame : pair.b.ToHost()) joined = joined + PayloadOf(frame, kFamilies[0]);
+    EXPECT_EQ(joined, payload);
+    EXPECT_EQ(pair.sa_b->inbound()->replay.highest(), 0x1'0000'0004u);
+    EXPECT_EQ(pair.a.nic().offload_stats().sealed, offload ? 8u : 0u);
+  }
+}
+
 TEST(TooBigTest, Ipv4SenderIsToldTheInnerMtu) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");

@@ -56,6 +56,7 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, ui
     to_wire_.push_back(std::make_unique<Ring>(kRingPackets));
     to_host_.push_back(std::make_unique<Ring>(kRingPackets));
     host_bells_.push_back(std::make_unique<Doorbell>());
+    progress_.push_back(std::make_unique<Progress>());
   }
 }
 
@@ -97,6 +98,7 @@ void SimNic::Sleep() {
 uint32_t SimNic::RunOnce() {
   uint32_t moved = MoveToHost();
   for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
+  if (releasing_.load(std::memory_order_acquire)) FinishReleases();
   return moved;
 }
 
@@ -110,6 +112,7 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   for (std::size_t i = 0; i < n; ++i) batch.Push(packets[i]);
   if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kOutbound);
   Seal(&batch);
+  progress_[queue]->done.fetch_add(n, std::memory_order_release);
   if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kOutbound);
   wire_->Transmit(0, &batch, &sink_);
   return static_cast<uint32_t>(n);
@@ -257,6 +260,7 @@ uint32_t SimNic::Receive(uint32_t queue, PacketBatch* out, DropSink*) {
 
 void SimNic::Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) {
   const auto taken = static_cast<uint32_t>(to_wire_[queue]->Push(batch->packets()));
+  progress_[queue]->given.fetch_add(taken, std::memory_order_release);
   batch->ReleaseFront(taken);
   batch->DropAll(DropReason::kPortFull, sink);
   if (taken > 0) wire_bell_.Ring();
@@ -287,9 +291,37 @@ void SimNic::StopSa(OffloadHandle handle) {
   table_.Stop(handle);
 }
 
+// No worker will name the handle again, but what they handed over before may still be in the rings:
+// it was charged and numbered, and leaves sealed. The slot goes when that has passed.
 void SimNic::ReleaseSa(OffloadHandle handle) {
   const std::lock_guard lock(mutex_);
-  table_.Release(handle);
+  PendingRelease release{handle, {}};
+  for (const auto& queue : progress_) {
+    release.given.push_back(queue->given.load(std::memory_order_acquire));
+  }
+  if (Passed(release.given)) {
+    table_.Release(handle);
+    return;
+  }
+  releases_.push_back(std::move(release));
+  releasing_.store(true, std::memory_order_release);
+}
+
+bool SimNic::Passed(const std::vector<uint64_t>& given) const {
+  for (std::size_t q = 0; q < given.size(); ++q) {
+    if (progress_[q]->done.load(std::memory_order_acquire) < given[q]) return false;
+  }
+  return true;
+}
+
+void SimNic::FinishReleases() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(releases_, [this](const PendingRelease& release) {
+    if (!Passed(release.given)) return false;
+    table_.Release(release.handle);
+    return true;
+  });
+  releasing_.store(!releases_.empty(), std::memory_order_release);
 }
 
 OffloadStats SimNic::offload_stats() const {

@@ -86,6 +86,22 @@ class SimNic final : public Port, public OffloadDevice {
   std::vector<std::unique_ptr<Doorbell>> host_bells_;
   Doorbell wire_bell_;
 
+  // Packets handed over by each worker, and those of them that are sealed or dropped.
+  struct Progress {
+    std::atomic<uint64_t> given{0};
+    std::atomic<uint64_t> done{0};
+  };
+  // A slot whose last packets are still in the rings.
+  struct PendingRelease {
+    OffloadHandle handle;
+    std::vector<uint64_t> given;  // by queue, when the release was asked for
+  };
+  bool Passed(const std::vector<uint64_t>& given) const;
+  void FinishReleases();
+  std::vector<std::unique_ptr<Progress>> progress_;
+  std::vector<PendingRelease> releases_;  // under mutex_
+  std::atomic<bool> releasing_{false};
+
   mutable std::mutex mutex_;  // table_: the thread holds it for one burst, control for one change
   SimNicTable table_;
   std::unique_ptr<CryptoQueue> crypto_;

@@ -235,6 +235,23 @@ TEST_F(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
   EXPECT_EQ(nic_->offload_stats().dropped_stale, 3u);
 }
 
+TEST_F(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
+  const SaSpec spec = test::MakeSpec();
+  const OffloadHandle handle = Add(spec, false);
+  Packet* packet = Unsealed(spec, 1, Pattern(40));
+  packet->offload.handle = handle;
+  packet->offload.status = OffloadStatus::kSealRequested;
+  PacketBatch batch;
+  batch.Push(packet);
+  nic_->Transmit(0, &batch, &sink_);
+  nic_->StopSa(handle);
+  nic_->ReleaseSa(handle);
+  EXPECT_EQ(nic_->offload_stats().slots_used, 1u);
+  EXPECT_THAT(Transmit(caches_.small.Take()), SizeIs(2));
+  EXPECT_EQ(nic_->offload_stats().sealed, 1u);
+  EXPECT_EQ(nic_->offload_stats().slots_used, 0u);
+}
+
 TEST_F(SimNicTest, SealByAnInboundSaIsDropped) {
   const SaSpec spec = test::MakeSpec();
   Packet* packet = Unsealed(spec, 1, Pattern(40));
