@@ -143,7 +143,8 @@ class Events(WireHost):
         self.on_device(passes, passes)
         lost = suite.difference(self.before, suite.counters(self.host))
         for direction in ("in", "out"):
-            own = [lost.pop(f"{direction}-{why}", 0) for why in ("state-expired", "no-state")]
+            own = [lost.pop(f"{direction}-{why}", 0)
+                   for why in ("state-expired", "state-invalid", "no-state")]  # over, going, gone
             self.assertGreaterEqual(own[0], 1)
             self.assertEqual(sum(own), 10 - passes, direction)
         self.assertEqual({name for name in lost if not name.startswith("Xfrm")}, set(), lost)

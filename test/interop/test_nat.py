@@ -75,7 +75,8 @@ class RealNat(suite.Case):
         for host in (self.west, self.east):
             suite.xfrm_batch(host, [*self.lines(host, mode, 4500), *self.policies(host, mode)])
         monitor = Monitor(self, self.east.ns, [self.east.cygnet.command, "exec", "--"])
-        self.udp(self.west).sendto(b"first", (self.target(mode), 9))
+        self.udp(self.east, 7009)  # somebody listens: no ICMP error goes to the port of before
+        self.udp(self.west).sendto(b"first", (self.target(mode), 7009))
         text = monitor.wait_for("Mapping change")
         port = int(re.search(rf"{self.PUBLIC}:4500 -> {self.PUBLIC}:(\d+)", text).group(1))
         self.assertIn(port, range(self.FIRST, self.LAST + 1))
