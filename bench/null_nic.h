@@ -36,14 +36,19 @@ class NullNic final : public Port, public OffloadDevice {
 
   std::string_view device_name() const override { return "null"; }
   const OffloadCaps& caps() const override { return caps_; }
-  bool offload_up() const override { return true; }
-  std::optional<DeviceRefusal> AddSa(const SaSpec&, bool inbound, OffloadHandle* handle) override {
-    inbound_ = inbound_ || inbound;
+  DeviceIdentity identity() const override { return {}; }
+  DeviceState state() const override { return DeviceState::kUp; }
+  uint32_t resets() const override { return 0; }
+  void SetBell(Doorbell*) override {}
+  std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override {
+    inbound_ = inbound_ || sa.inbound;
     *handle = kHandle;
     return std::nullopt;
   }
+  void StartSa(OffloadHandle) override {}
   void StopSa(OffloadHandle) override {}
   void ReleaseSa(OffloadHandle) override {}
+  std::vector<OffloadHandle> TakeErased() override { return {}; }
   OffloadStats offload_stats() const override { return {}; }
   std::vector<SaId> HeldSas() const override { return {}; }
   void AdvanceEsn(OffloadHandle, uint64_t) override {}

@@ -93,6 +93,13 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   std::vector<EngineReport> ReportEngines() const override;
   StatReport ReportStats() const override;
   Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
+  LedgerReport ReportLedger(const LedgerQuery& query) const override;
+  Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const override;
+  FipsReport ReportFips() const override;
+  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override;
+  Result<MoveReport> SetPlacement(const PlacementCommand& command) override;
+  Result<MoveReport> SetFips(std::optional<std::string> mode) override;
+  Status InjectFault(const std::string& device, const std::string& fault) override;
   CapturePoints* FindCapture(const std::string& device) override;
 
   // --- The daemon's loop ---

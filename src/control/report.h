@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/mtu_report.h"
+#include "control/placement_report.h"
 #include "crypto/crypto_engine.h"
 #include "device/capture.h"
 #include "device/offload_device.h"
@@ -21,13 +22,16 @@ namespace cygnet {
 // Where one half of an SA runs.
 struct PlacementReport {
   bool inbound = false;
-  std::string requested;    // "no", "crypto", "packet", "auto" (the device's mode asked)
-  std::string effective;    // "software", "crypto"
-  std::string device;       // empty in software
-  std::string engine;       // of the CPU: does the work in software, the fallback otherwise
-  std::string reason;       // stable code: "requested", "table-full", "no-capability:esn" …
-  std::string explanation;  // a sentence
-  uint64_t since = 0;       // wall-clock seconds
+  std::string requested;  // "no", "crypto", "packet", "auto" (the device's mode asked), "required"
+  std::string effective;  // "software", "look-aside", "crypto", "blocked"
+  std::string device;     // empty in software
+  std::string engine;     // of the CPU: does the work in software, the fallback otherwise
+  std::string reason;     // stable code: "requested", "table-full", "no-capability:esn" …
+  std::string explanation;     // a sentence
+  uint64_t since = 0;          // wall-clock seconds
+  std::string requested_by{};  // "client", "rule", "operator", "device"; empty: nobody asked
+  bool pinned = false;         // the scheduler leaves it alone
+  std::vector<PlacementEntry> history{};  // before this one, oldest first, bounded
 };
 
 struct SaReport {
@@ -57,7 +61,17 @@ struct DeviceReport {
   MacAddress mac{};
   bool offload_capable = false;
   bool offload_up = false;
-  std::string offload_mode;  // "no", "crypto", "auto"
+  std::string offload_mode;  // "no", "crypto", "packet", "auto", "required"
+  DeviceIdentity identity;
+  std::string state;  // "up", "link-down" … (DeviceState)
+  bool trusted = true;
+  std::vector<std::string> allow_modes;  // "crypto", "packet"
+  bool disabled = false;                 // by `cygnet offload disable`
+  std::string denied;                    // reason code: no key is given to it at all; empty: may be
+  std::string denied_explanation;
+  std::string loss;                  // "keep" or "kernel": what becomes of SAs when it goes
+  uint32_t rekey_reserve = 0;        // SA slots of each direction kept for rekeying
+  std::vector<KeyLogEntry> key_log;  // the device's own
   OffloadCaps caps;
   OffloadStats offload;
   std::vector<SaId> held;  // SAs whose keys the device holds now
@@ -75,7 +89,9 @@ struct EngineReport {
   uint32_t order = 0;   // its place in the order in which engines are asked, from 1; 0 = not in use
   std::vector<std::string> algorithms;  // that it can do; empty when it is not in use
   uint64_t sa_halves = 0;               // whose work it does now
-  EngineStats stats;
+  std::string module{};  // what a boundary list calls it: "OpenSSL FIPS Provider 3.0.9"
+  std::string denied{};  // reason code: it is given no key; empty: it may be
+  EngineStats stats{};
 };
 
 struct StatReport {
@@ -96,6 +112,15 @@ class OperatorControl {
   virtual std::vector<EngineReport> ReportEngines() const = 0;  // in use first, in their order
   virtual StatReport ReportStats() const = 0;
   virtual Result<MtuReport> ExplainMtu(const MtuQuery& query) const = 0;
+  virtual LedgerReport ReportLedger(const LedgerQuery& query) const = 0;
+  virtual Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const = 0;
+  virtual FipsReport ReportFips() const = 0;
+  // Errc::kNoDevice: no such device.
+  virtual Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) = 0;
+  virtual Result<MoveReport> SetPlacement(const PlacementCommand& command) = 0;
+  // Mode "auto", "on", "off"; nullopt: it stays, and the boundary list is read again.
+  virtual Result<MoveReport> SetFips(std::optional<std::string> mode) = 0;
+  virtual Status InjectFault(const std::string& device, const std::string& fault) = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
 };

@@ -183,6 +183,9 @@ Status ControlPlane::Install(SaSpec spec) {
   }
   if (sa->outbound()) sa->outbound()->binding.store(bindings.outbound.get());
   if (sa->inbound()) sa->inbound()->binding.store(bindings.inbound.get());
+  for (const SaBinding* b : {bindings.outbound.get(), bindings.inbound.get()}) {
+    if (b != nullptr && b->device != nullptr) b->device->StartSa(b->handle);
+  }
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
   bindings_[sa->number] = std::move(bindings);

@@ -25,6 +25,23 @@ class FakeOperatorControl final : public OperatorControl {
     last_mtu_query = query;
     return mtu;
   }
+  LedgerReport ReportLedger(const LedgerQuery&) const override { return {}; }
+  Result<ExplainReport> ExplainOffload(const ExplainQuery&) const override {
+    return MakeError(Errc::kNotSupported);
+  }
+  FipsReport ReportFips() const override { return {}; }
+  Result<MoveReport> SetOffloadEnabled(const std::string&, bool) override {
+    return MakeError(Errc::kNotSupported);
+  }
+  Result<MoveReport> SetPlacement(const PlacementCommand&) override {
+    return MakeError(Errc::kNotSupported);
+  }
+  Result<MoveReport> SetFips(std::optional<std::string>) override {
+    return MakeError(Errc::kNotSupported);
+  }
+  Status InjectFault(const std::string&, const std::string&) override {
+    return MakeError(Errc::kNotSupported);
+  }
   CapturePoints* FindCapture(const std::string& device) override {
     const auto found = captures.find(device);
     return found == captures.end() ? nullptr : &found->second;

@@ -74,7 +74,7 @@ Attempt TryDevice(const SaSpec& spec, CryptoDirection direction, const Placement
     }
     return {.fallback = PlacementReason{ReasonCode::kNoCapability, *missing}, .error = {}};
   }
-  const auto refusal = device->AddSa(spec, inbound, &binding->handle);
+  const auto refusal = device->AddSa({spec, inbound, spec.replay.seq}, &binding->handle);
   if (!refusal.has_value()) {
     binding->path = ProcessingPath::kCryptoOffload;
     binding->device = device;

@@ -29,6 +29,24 @@ std::optional<std::string> MissingForAlgorithm(const OffloadCaps& caps, const Sa
 
 }  // namespace
 
+std::string_view Name(DeviceState state) {
+  switch (state) {
+    case DeviceState::kUp:
+      return "up";
+    case DeviceState::kDown:
+      return "down";
+    case DeviceState::kLinkDown:
+      return "link-down";
+    case DeviceState::kResetting:
+      return "resetting";
+    case DeviceState::kRemoved:
+      return "removed";
+    case DeviceState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
 std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSpec& spec,
                                              bool inbound) {
   const bool packet = spec.offload.has_value() && spec.offload->mode == OffloadMode::kPacket;

@@ -1,30 +1,53 @@
 #include "device/placement_reason.h"
 
-namespace cygnet {
+#include <iterator>
 
-std::string_view Name(ReasonCode code) {
-  switch (code) {
-    case ReasonCode::kRequested:
-      return "requested";
-    case ReasonCode::kNotRequested:
-      return "not-requested";
-    case ReasonCode::kDeviceUnknown:
-      return "device-unknown";
-    case ReasonCode::kDeviceOff:
-      return "device-off";
-    case ReasonCode::kDeviceDown:
-      return "device-down";
-    case ReasonCode::kTableFull:
-      return "table-full";
-    case ReasonCode::kNoCapability:
-      return "no-capability";
-    case ReasonCode::kDeviceRefused:
-      return "device-refused";
-    case ReasonCode::kEngineRefused:
-      return "engine-refused";
-  }
-  return "unknown";
-}
+namespace cygnet {
+namespace {
+
+struct ReasonRow {
+  std::string_view name;
+  std::string_view meaning;
+};
+
+// In the order of ReasonCode.
+constexpr ReasonRow kRows[] = {
+    {"requested", "runs where it was asked for"},
+    {"not-requested", "no offload was asked for"},
+    {"promoted", "busy enough for a slot of the device"},
+    {"returned", "the device is back, and so is the SA"},
+    {"device-unknown", "no Cygnet device has the interface that was named"},
+    {"device-off", "offload is switched off for the device"},
+    {"mode-not-allowed", "the device is not allowed this offload mode"},
+    {"device-down", "the device's offload unit is down"},
+    {"link-down", "the device has no link"},
+    {"device-reset", "the device lost its tables in a reset"},
+    {"device-removed", "the device was removed"},
+    {"device-failed", "the device has failed"},
+    {"operator-disabled", "the operator has disabled offload on the device"},
+    {"operator-rule", "a rule of the operator says so"},
+    {"table-full", "the device's SA table is full"},
+    {"address-table-full", "the device's receive-address table is full"},
+    {"rekey-reserve", "the device's last SA slots are kept for rekeying"},
+    {"demoted", "its slot went to a busier SA"},
+    {"no-capability", "the device cannot do this"},
+    {"device-refused", "the device refused"},
+    {"engine-refused", "the look-aside engine refused"},
+    {"not-trusted", "the operator does not trust the device with keys"},
+    {"fips-unlisted", "FIPS mode: not on the boundary list"},
+    {"fips-mismatch", "FIPS mode: not what the boundary list describes"},
+    {"fips-expired", "FIPS mode: its entry on the boundary list has expired"},
+    {"fips-selftest-failed", "FIPS mode: its known-answer self-test failed"},
+    {"fips-algorithm", "FIPS mode: the algorithm is not approved"},
+};
+static_assert(std::size(kRows) == static_cast<std::size_t>(ReasonCode::kCount));
+
+const ReasonRow& RowOf(ReasonCode code) { return kRows[static_cast<std::size_t>(code)]; }
+
+}  // namespace
+
+std::string_view Name(ReasonCode code) { return RowOf(code).name; }
+std::string_view Meaning(ReasonCode code) { return RowOf(code).meaning; }
 
 std::string PlacementReason::Text() const {
   std::string text(Name(code));
@@ -33,27 +56,10 @@ std::string PlacementReason::Text() const {
 }
 
 std::string PlacementReason::Explanation() const {
-  switch (code) {
-    case ReasonCode::kRequested:
-      return "runs where it was asked for";
-    case ReasonCode::kNotRequested:
-      return "no offload was asked for";
-    case ReasonCode::kDeviceUnknown:
-      return "no Cygnet device has the interface that was named";
-    case ReasonCode::kDeviceOff:
-      return "offload is switched off for the device";
-    case ReasonCode::kDeviceDown:
-      return "the device is down";
-    case ReasonCode::kTableFull:
-      return "the device's SA table is full" + (detail.empty() ? "" : " (" + detail + ")");
-    case ReasonCode::kNoCapability:
-      return "the device cannot do " + detail;
-    case ReasonCode::kDeviceRefused:
-      return "the device refused: " + detail;
-    case ReasonCode::kEngineRefused:
-      return "the look-aside engine refused: " + detail;
-  }
-  return {};
+  std::string text(Meaning(code));
+  if (detail.empty()) return text;
+  if (code == ReasonCode::kNoCapability) return "the device cannot do " + detail;
+  return text + ": " + detail;
 }
 
 }  // namespace cygnet

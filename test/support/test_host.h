@@ -93,7 +93,9 @@ class TestHost {
                    {.devices = devices, .engines = &engines, .look_aside = look_aside, .now = 1});
     if (!binding) throw std::runtime_error(binding.error().message);
     bindings.push_back(*std::move(binding));
-    return bindings.back().get();
+    SaBinding* bound = bindings.back().get();
+    if (bound->device != nullptr) bound->device->StartSa(bound->handle);
+    return bound;
   }
   std::shared_ptr<Policy> AddPolicy(PolicySpec spec) {
     auto policy = path.spd.Insert(std::move(spec), clock.WallSeconds());

@@ -48,6 +48,7 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, ui
       wire_(std::move(wire)),
       capture_(capture),
       caps_(DefaultCaps()),
+      identity_{.model = "Cygnet software NIC", .serial = name_, .firmware = CYGNET_VERSION},
       table_(sa_limit),
       crypto_(MakeQueue()),
       caches_(pools),
@@ -273,17 +274,30 @@ bool SimNic::PrepareWait(uint32_t queue) {
 
 // --- OffloadDevice ---
 
-std::optional<DeviceRefusal> SimNic::AddSa(const SaSpec& spec, bool inbound,
-                                           OffloadHandle* handle) {
+void SimNic::SetState(DeviceState state) {
+  state_.store(state, std::memory_order_release);
+  RingBell();
+}
+
+void SimNic::RingBell() {
+  if (Doorbell* bell = bell_.load(std::memory_order_acquire)) bell->Ring();
+}
+
+std::optional<DeviceRefusal> SimNic::AddSa(const OffloadSa& sa, OffloadHandle* handle) {
   std::optional<DeviceRefusal> refusal;
   if (!offload_up()) {
     refusal = DeviceRefusal{AddSaError::kDeviceDown, Errc::kNotSupported, "offload unit is down"};
   } else {
     const std::lock_guard lock(mutex_);
-    refusal = table_.Add(spec, inbound, handle);
+    refusal = table_.Add(sa, handle);
   }
   if (refusal.has_value()) Add(&refusals_, 1);
   return refusal;
+}
+
+void SimNic::StartSa(OffloadHandle handle) {
+  const std::lock_guard lock(mutex_);
+  table_.Start(handle);
 }
 
 void SimNic::StopSa(OffloadHandle handle) {
@@ -307,6 +321,11 @@ void SimNic::ReleaseSa(OffloadHandle handle) {
   releasing_.store(true, std::memory_order_release);
 }
 
+std::vector<OffloadHandle> SimNic::TakeErased() {
+  const std::lock_guard lock(mutex_);
+  return table_.TakeErased();
+}
+
 bool SimNic::Passed(const std::vector<uint64_t>& given) const {
   for (std::size_t q = 0; q < given.size(); ++q) {
     if (progress_[q]->done.load(std::memory_order_acquire) < given[q]) return false;
@@ -316,11 +335,12 @@ bool SimNic::Passed(const std::vector<uint64_t>& given) const {
 
 void SimNic::FinishReleases() {
   const std::lock_guard lock(mutex_);
-  std::erase_if(releases_, [this](const PendingRelease& release) {
+  const std::size_t released = std::erase_if(releases_, [this](const PendingRelease& release) {
     if (!Passed(release.given)) return false;
     table_.Release(release.handle);
     return true;
   });
+  if (released > 0) RingBell();
   releasing_.store(!releases_.empty(), std::memory_order_release);
 }
 

@@ -48,18 +48,22 @@ class SimNic final : public Port, public OffloadDevice {
   // OffloadDevice.
   std::string_view device_name() const override { return name_; }
   const OffloadCaps& caps() const override { return caps_; }
-  bool offload_up() const override { return up_.load(std::memory_order_acquire); }
-  std::optional<DeviceRefusal> AddSa(const SaSpec& spec, bool inbound,
-                                     OffloadHandle* handle) override;
+  DeviceIdentity identity() const override { return identity_; }
+  DeviceState state() const override { return state_.load(std::memory_order_acquire); }
+  uint32_t resets() const override { return resets_.load(std::memory_order_acquire); }
+  void SetBell(Doorbell* bell) override { bell_.store(bell, std::memory_order_release); }
+  std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override;
+  void StartSa(OffloadHandle handle) override;
   void StopSa(OffloadHandle handle) override;
   void ReleaseSa(OffloadHandle handle) override;
+  std::vector<OffloadHandle> TakeErased() override;
   OffloadStats offload_stats() const override;
   std::vector<SaId> HeldSas() const override;
   void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
   void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
 
   // Plays a card whose offload unit stops: it takes no SAs, seals and opens nothing.
-  void SetOffloadUp(bool up) { up_.store(up, std::memory_order_release); }
+  void SetOffloadUp(bool up) { SetState(up ? DeviceState::kUp : DeviceState::kDown); }
   // Plays a card with fewer abilities. Before the first SA.
   void set_caps(const OffloadCaps& caps) { caps_ = caps; }
 
@@ -68,6 +72,8 @@ class SimNic final : public Port, public OffloadDevice {
 
   void Loop();
   void Sleep();
+  void SetState(DeviceState state);
+  void RingBell();
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
   void Seal(PacketBatch* batch);
@@ -79,7 +85,10 @@ class SimNic final : public Port, public OffloadDevice {
   const std::unique_ptr<Port> wire_;
   CapturePoints* const capture_;
   OffloadCaps caps_;
-  std::atomic<bool> up_{true};
+  const DeviceIdentity identity_;
+  std::atomic<DeviceState> state_{DeviceState::kUp};
+  std::atomic<uint32_t> resets_{0};
+  std::atomic<Doorbell*> bell_{nullptr};
 
   std::vector<std::unique_ptr<Ring>> to_wire_;
   std::vector<std::unique_ptr<Ring>> to_host_;

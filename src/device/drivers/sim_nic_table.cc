@@ -29,8 +29,9 @@ SimNicTable::SimNicTable(uint32_t limit) : engine_(MakeEngine()), slots_(std::si
   }
 }
 
-std::optional<DeviceRefusal> SimNicTable::Add(const SaSpec& spec, bool inbound,
-                                              OffloadHandle* handle) {
+std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, OffloadHandle* handle) {
+  const SaSpec& spec = sa.spec;
+  const bool inbound = sa.inbound;
   std::vector<uint32_t>& free = free_[inbound ? 1 : 0];
   if (free.empty()) {
     return DeviceRefusal{AddSaError::kTableFull, Errc::kNotSupported,
@@ -58,17 +59,23 @@ std::optional<DeviceRefusal> SimNicTable::Add(const SaSpec& spec, bool inbound,
   slot.inbound = inbound;
   slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   slot.window = spec.replay_window();
-  slot.highest = spec.replay.seq;
+  slot.highest = sa.highest;
   slot.params.layout = LayoutOf(spec);
   slot.params.salt = SaltOf(spec);
   slot.params.esn = spec.esn();
   slot.params.direction = params.direction;
   slot.params.session = slot.session.get();
-  if (inbound) inbound_[{spec.daddr, spec.spi.value, spec.family}] = index;
   *handle = MakeHandle(index, slot.generation);
   ++used_[inbound ? 1 : 0];
   high_water_ = used() > high_water_ ? used() : high_water_;
   return std::nullopt;
+}
+
+void SimNicTable::Start(OffloadHandle handle) {
+  const Slot* slot = Find(handle);
+  if (slot == nullptr || !slot->inbound || slot->stopped) return;
+  inbound_[{slot->id.daddr, slot->id.spi.value, slot->id.family}] =
+      static_cast<uint32_t>(slot - slots_.data());
 }
 
 SimNicTable::Slot* SimNicTable::Find(OffloadHandle handle) {
@@ -110,6 +117,7 @@ void SimNicTable::Release(OffloadHandle handle) {
   slot->generation = (slot->generation + 1) & ((1u << (32 - kSlotBits)) - 1);
   free_[slot->inbound ? 1 : 0].push_back((handle.value & kSlotMask) - 1);
   --used_[slot->inbound ? 1 : 0];
+  erased_.push_back(handle);
 }
 
 std::vector<SaId> SimNicTable::Held() const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -39,7 +40,9 @@ class SimNicTable {
   explicit SimNicTable(uint32_t limit);
 
   // nullopt: done, `handle` set.
-  std::optional<DeviceRefusal> Add(const SaSpec& spec, bool inbound, OffloadHandle* handle);
+  std::optional<DeviceRefusal> Add(const OffloadSa& sa, OffloadHandle* handle);
+  // An inbound slot matches arriving packets from here on.
+  void Start(OffloadHandle handle);
   void Stop(OffloadHandle handle);
   void Release(OffloadHandle handle);
 
@@ -53,6 +56,8 @@ class SimNicTable {
   uint32_t high_water() const { return high_water_; }
   uint32_t limit() const { return static_cast<uint32_t>(slots_.size() / 2); }
   std::vector<SaId> Held() const;
+  // Handles released since the last call.
+  std::vector<OffloadHandle> TakeErased() { return std::exchange(erased_, {}); }
 
  private:
   struct InboundKey {
@@ -71,6 +76,7 @@ class SimNicTable {
   std::vector<Slot> slots_;
   std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
   std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
+  std::vector<OffloadHandle> erased_;
   std::array<uint32_t, 2> used_{};
   uint32_t high_water_ = 0;
 };

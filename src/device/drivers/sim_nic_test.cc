@@ -10,6 +10,14 @@
 namespace cygnet {
 namespace {
 
+// Adds one half, and lets it match packets at once.
+std::optional<DeviceRefusal> AddTo(SimNicTable* table, const SaSpec& spec, bool inbound,
+                                   OffloadHandle* handle) {
+  auto refusal = table->Add({spec, inbound, spec.replay.seq}, handle);
+  if (!refusal) table->Start(*handle);
+  return refusal;
+}
+
 using test::operator+;
 using test::Bytes;
 using test::Frame;
@@ -25,9 +33,9 @@ TEST(SimNicTableTest, TakesUpToItsLimitOfEachDirection) {
   OffloadHandle handle;
   for (const bool inbound : {false, true}) {
     for (uint32_t spi = 1; spi <= 3; ++spi) {
-      EXPECT_FALSE(table.Add(test::MakeSpec({.spi = spi}), inbound, &handle).has_value());
+      EXPECT_FALSE(AddTo(&table, test::MakeSpec({.spi = spi}), inbound, &handle).has_value());
     }
-    const auto refusal = table.Add(test::MakeSpec({.spi = 4}), inbound, &handle);
+    const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), inbound, &handle);
     ASSERT_TRUE(refusal.has_value());
     EXPECT_EQ(refusal->kind, AddSaError::kTableFull);
     EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "do it in software"
@@ -40,21 +48,21 @@ TEST(SimNicTableTest, ReleasedSlotIsFreeAgain) {
   SimNicTable table(1);
   OffloadHandle first;
   OffloadHandle second;
-  ASSERT_FALSE(table.Add(test::MakeSpec(), false, &first).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
   table.Release(first);
   EXPECT_EQ(table.used(), 0u);
-  EXPECT_FALSE(table.Add(test::MakeSpec(), false, &second).has_value());
+  EXPECT_FALSE(AddTo(&table, test::MakeSpec(), false, &second).has_value());
   EXPECT_NE(first, second);
 }
 
 TEST(SimNicTableTest, StaleHandleFindsNothingThroughManyTenants) {
   SimNicTable table(1);
   OffloadHandle first;
-  ASSERT_FALSE(table.Add(test::MakeSpec(), false, &first).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
   table.Release(first);
   for (int tenant = 0; tenant < 1000; ++tenant) {
     OffloadHandle next;
-    ASSERT_FALSE(table.Add(test::MakeSpec(), false, &next).has_value());
+    ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &next).has_value());
     EXPECT_EQ(table.Find(first), nullptr);
     EXPECT_NE(table.Find(next), nullptr);
     table.Release(next);
@@ -65,8 +73,8 @@ TEST(SimNicTableTest, ReleasingTwiceFreesOnce) {
   SimNicTable table(2);
   OffloadHandle a;
   OffloadHandle b;
-  ASSERT_FALSE(table.Add(test::MakeSpec({.spi = 1}), false, &a).has_value());
-  ASSERT_FALSE(table.Add(test::MakeSpec({.spi = 2}), false, &b).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), false, &a).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), false, &b).has_value());
   table.Release(a);
   table.Release(a);
   EXPECT_EQ(table.used(), 1u);
@@ -76,7 +84,7 @@ TEST(SimNicTableTest, ReleasingTwiceFreesOnce) {
 TEST(SimNicTableTest, HandlesFromNowhereFindNothing) {
   SimNicTable table(2);
   OffloadHandle handle;
-  ASSERT_FALSE(table.Add(test::MakeSpec(), false, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &handle).has_value());
   for (const uint32_t value : {0u, handle.value + 1, handle.value + 100, 0xfffffu, ~0u}) {
     EXPECT_EQ(table.Find(OffloadHandle(value)), nullptr) << value;
     table.Stop(OffloadHandle(value));
@@ -89,7 +97,7 @@ TEST(SimNicTableTest, KeyIsWipedOnRelease) {
   SimNicTable table(1);
   OffloadHandle handle;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(table.Add(spec, true, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, true, &handle).has_value());
   SimNicTable::Slot* slot = table.Find(handle);
   ASSERT_NE(slot, nullptr);
   EXPECT_TRUE(slot->key == spec.aead.key);
@@ -109,8 +117,8 @@ TEST(SimNicTableTest, StoppedSlotMatchesNoArrivalAndStillSeals) {
   OffloadHandle out;
   OffloadHandle found;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(table.Add(spec, true, &in).has_value());
-  ASSERT_FALSE(table.Add(spec, false, &out).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, true, &in).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, false, &out).has_value());
   EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
   EXPECT_EQ(found, in);
   table.Stop(in);
@@ -125,8 +133,8 @@ TEST(SimNicTableTest, OldSaThatGoesLeavesItsSuccessorOfTheSameSpi) {
   OffloadHandle new_handle;
   OffloadHandle found;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(table.Add(spec, true, &old_handle).has_value());
-  ASSERT_FALSE(table.Add(spec, true, &new_handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, true, &old_handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, true, &new_handle).has_value());
   table.Release(old_handle);
   EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
   EXPECT_EQ(found, new_handle);
@@ -136,7 +144,7 @@ TEST(SimNicTableTest, OutboundSaMatchesNoArrival) {
   SimNicTable table(1);
   OffloadHandle handle;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(table.Add(spec, false, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, false, &handle).has_value());
   EXPECT_EQ(table.FindInbound(0x1000, spec.daddr, spec.family, &handle), nullptr);
 }
 
@@ -151,7 +159,8 @@ class SimNicTest : public testing::Test {
   }
   OffloadHandle Add(const SaSpec& spec, bool inbound) {
     OffloadHandle handle;
-    EXPECT_FALSE(nic_->AddSa(spec, inbound, &handle).has_value());
+    EXPECT_FALSE(nic_->AddSa({spec, inbound, spec.replay.seq}, &handle).has_value());
+    nic_->StartSa(handle);
     return handle;
   }
   // An ESP frame that is not sealed yet: the text readable, room for the ICV behind it.
@@ -349,7 +358,8 @@ TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
   Add(spec, true);
   nic_->SetOffloadUp(false);
   OffloadHandle handle;
-  const auto refusal = nic_->AddSa(test::MakeSpec({.spi = 2}), true, &handle);
+  const SaSpec second = test::MakeSpec({.spi = 2});
+  const auto refusal = nic_->AddSa({second, true}, &handle);
   ASSERT_TRUE(refusal.has_value());
   EXPECT_EQ(refusal->kind, AddSaError::kDeviceDown);
   const Bytes frame = test::SealedFrame(spec, 9, Pattern(40));
@@ -447,7 +457,8 @@ TEST(CaptureTest, HostSideShowsPlaintextAndWireSideWhatLeaves) {
   points.wire.Attach(outside);
   const SaSpec spec = test::MakeSpec();
   OffloadHandle handle;
-  ASSERT_FALSE(nic.AddSa(spec, true, &handle).has_value());
+  ASSERT_FALSE(nic.AddSa({spec, true}, &handle).has_value());
+  nic.StartSa(handle);
   const Bytes sealed = test::SealedFrame(spec, 1, Pattern(40));
   port->arriving.push_back(test::MakePacket(&pools, sealed));
   nic.RunOnce();
