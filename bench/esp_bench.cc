@@ -191,7 +191,7 @@ class BenchHost {
     const bool seal = direction == CryptoDirection::kSeal;
     test::SaOptions options = kOptions;
     options.direction = seal ? SaDirection::kOut : SaDirection::kIn;
-    const PlacementDevice device{&nic, DeviceOffloadMode::kAuto, 1};
+    const PlacementDevice device{&nic, PlacementMode::kAuto, 1};
     auto sa = test::MakeSa(options);
     binding_ = *SelectPath(sa->spec(), direction,
                            {.devices = {&device, crypto == Crypto::kOffload ? 1u : 0u},

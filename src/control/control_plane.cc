@@ -10,6 +10,25 @@ namespace cygnet {
 ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)), path_(*params_.path), started_(params_.clock->WallSeconds()) {
   if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
+  PlacementParams placement;
+  placement.path = params_.path;
+  placement.clock = params_.clock;
+  placement.engines = params_.engines;
+  placement.look_aside = params_.look_aside;
+  placement.devices = params_.devices;
+  placement.rules = params_.rules;
+  placement.scheduler = params_.scheduler;
+  placement.ledger = params_.ledger;
+  placement.gate = params_.fips;
+  if (params_.network != nullptr) {
+    placement.interface_exists = HostNetwork::InterfaceExists;
+    placement.egress_of = [this](const IpAddress& to, IpFamily family) {
+      const auto route = params_.network->LookupRoute(to, family);
+      return route.has_value() ? route->ifindex : 0;
+    };
+  }
+  PlacementListener* const self = this;
+  placement_.emplace(std::move(placement), self);
   ReadSettings();
   OnHostNetworkChange();
 }
@@ -24,13 +43,9 @@ void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) 
   if (params_.listener != nullptr) params_.listener->OnControlEvent(event, origin);
 }
 
-std::vector<PlacementDevice> ControlPlane::PlacementDevices() const {
-  std::vector<PlacementDevice> devices;
-  for (const ControlDevice& d : params_.devices) {
-    devices.push_back({.device = d.offload, .mode = d.mode, .ifindex = d.ifindex});
-  }
-  return devices;
-}
+void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { Tell(SaUpdated{sa}); }
+
+void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) { Remove(sa); }
 
 void ControlPlane::ReadSettings() {
   settings_ = params_.settings();
@@ -41,6 +56,7 @@ void ControlPlane::Tick() {
   constexpr uint64_t kNeighbourTicks = 30;
   const uint64_t now = Now();
   ReadSettings();
+  placement_->Tick();
   for (const auto& sa : path_.sad.List()) {
     CheckTimes(sa, now);
     CheckKeepalive(*sa, now);
@@ -53,6 +69,7 @@ void ControlPlane::Tick() {
 }
 
 void ControlPlane::OnDataPathEvents() {
+  placement_->CheckDevices();
   for (auto& ring : path_.events) {
     DataPathEvent event;
     while (ring->Pop({&event, 1}) == 1) {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "control/host_network.h"
 #include "control/nat.h"
+#include "control/placement.h"
 #include "control/report.h"
 #include "control/xfrm_control.h"
 #include "crypto/engine_set.h"
@@ -21,17 +22,13 @@
 
 namespace cygnet {
 
-// A device of the configuration, as the control plane keeps it.
-struct ControlDevice {
-  std::string name;  // host-side interface
-  std::string wire;
-  std::string driver;
-  DeviceOffloadMode mode = DeviceOffloadMode::kCrypto;
-  int32_t ifindex = 0;
-  Port* host_port = nullptr;
-  Port* wire_port = nullptr;
-  OffloadDevice* offload = nullptr;
-  CapturePoints* capture = nullptr;
+// FIPS mode, as far as the control plane drives it. `Apply` may change what the gate says.
+class FipsControl : public PlacementGate {
+ public:
+  virtual FipsReport Report(const std::vector<ControlDevice>& devices, const EngineSet& engines,
+                            uint64_t now) const = 0;
+  // `mode` empty: it stays; the boundary list is read again in any case. An error changes nothing.
+  virtual Status Apply(const std::optional<std::string>& mode) = 0;
 };
 
 // What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
@@ -48,6 +45,10 @@ struct ControlPlaneParams {
   LookAsideMode look_aside = LookAsideMode::kNo;
   uint32_t replay_window_min = 0;  // smallest window of inbound SAs that have one
   std::vector<ControlDevice> devices;
+  std::vector<PlacementRule> rules;
+  SchedulerParams scheduler;
+  std::shared_ptr<Ledger> ledger;       // nullptr: one that no file keeps
+  FipsControl* fips = nullptr;          // nullptr: FIPS mode is off
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
@@ -55,7 +56,7 @@ struct ControlPlaneParams {
   std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
 };
 
-class ControlPlane final : public XfrmControl, public OperatorControl {
+class ControlPlane final : public XfrmControl, public OperatorControl, private PlacementListener {
  public:
   explicit ControlPlane(ControlPlaneParams params);
   ~ControlPlane() override;
@@ -107,18 +108,12 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   void Tick();
   // About every 100 ms: tells listeners of SAs whose counters moved.
   void CheckAevents();
-  // Something in DataPath::events.
+  // Something in DataPath::events, or a device's bell.
   void OnDataPathEvents();
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange();
 
  private:
-  // The bindings of one SA's halves; the data path holds pointers to them.
-  struct Bindings {
-    std::unique_ptr<SaBinding> outbound;
-    std::unique_ptr<SaBinding> inbound;
-  };
-
   // What is kept of an SA beside the data path's part, from Install to Remove.
   struct Watch {
     // NEWAE: thresholds, and what listeners were told last.
@@ -135,10 +130,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   // sa_control.cc, larval.cc
   Status Install(SaSpec spec);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
-  Result<std::unique_ptr<SaBinding>> Bind(const SaSpec& spec, CryptoDirection direction);
   void Remove(const std::shared_ptr<Sa>& sa);
   void CountEncapPort(uint16_t port, int delta);
-  void Release(std::unique_ptr<SaBinding> binding);
   void RemoveAnsweredLarval(const SaSpec& spec);
   std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
   std::shared_ptr<Sa> InsertLarval(SaSpec spec);
@@ -176,13 +169,15 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
-  std::vector<PlacementDevice> PlacementDevices() const;
+  // PlacementListener
+  void OnMoved(const std::shared_ptr<Sa>& sa) override;
+  void OnLost(const std::shared_ptr<Sa>& sa) override;
 
   const ControlPlaneParams params_;
   DataPath& path_;
-  std::unordered_map<uint64_t, Bindings> bindings_;  // by Sa::number
-  std::map<uint16_t, int> encap_ports_;              // of this host: how many SAs use each
-  std::unordered_map<uint64_t, Watch> watches_;      // likewise; larval states have none
+  std::optional<Placement> placement_;           // set from the constructor to the destructor
+  std::map<uint16_t, int> encap_ports_;          // of this host: how many SAs use each
+  std::unordered_map<uint64_t, Watch> watches_;  // likewise; larval states have none
   std::optional<PacketCache> packets_;
   XfrmSettings settings_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};

@@ -284,7 +284,7 @@ TEST_F(ControlPlaneTest, EsnWithoutTheDevicesSupportIsRefusedAsTheKernelDoes) {
 
 class DeviceOffTest : public ControlPlaneTest {
  protected:
-  DeviceOffTest() : ControlPlaneTest(2, DeviceOffloadMode::kNo) {}
+  DeviceOffTest() : ControlPlaneTest(2, PlacementMode::kNo) {}
 };
 
 TEST_F(DeviceOffTest, ADeviceThatIsSwitchedOffGetsNoKey) {
@@ -295,7 +295,7 @@ TEST_F(DeviceOffTest, ADeviceThatIsSwitchedOffGetsNoKey) {
 
 class DeviceAutoTest : public ControlPlaneTest {
  protected:
-  DeviceAutoTest() : ControlPlaneTest(2, DeviceOffloadMode::kAuto) {
+  DeviceAutoTest() : ControlPlaneTest(2, PlacementMode::kAuto) {
     path_.SetHostAddresses({test::Addr("192.0.2.1")});
   }
 };

@@ -4,6 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <array>
 #include <cerrno>
@@ -96,6 +97,11 @@ bool HostNetwork::DrainEvents() {
     if (n <= 0) return any;
     any = true;
   }
+}
+
+bool HostNetwork::InterfaceExists(int32_t ifindex) {
+  char name[IF_NAMESIZE];
+  return ifindex > 0 && if_indextoname(static_cast<unsigned>(ifindex), name) != nullptr;
 }
 
 std::vector<ParsedAddress> HostNetwork::LocalAddresses() {

@@ -32,6 +32,8 @@ class HostNetwork {
   int event_fd() const;
   bool DrainEvents();
 
+  // Of any kind, in this network namespace.
+  static bool InterfaceExists(int32_t ifindex);
   std::vector<ParsedAddress> LocalAddresses();
   // How the kernel would send to `daddr`; nullopt: not at all, or to this host itself.
   struct Route {

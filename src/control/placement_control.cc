@@ -3,31 +3,43 @@
 
 namespace cygnet {
 
-LedgerReport ControlPlane::ReportLedger(const LedgerQuery&) const { return {}; }
-
-Result<ExplainReport> ControlPlane::ExplainOffload(const ExplainQuery&) const {
-  return MakeError(Errc::kNotSupported, "not yet");
+LedgerReport ControlPlane::ReportLedger(const LedgerQuery& query) const {
+  return placement_->ledger().Report(query);
 }
 
-FipsReport ControlPlane::ReportFips() const { return {}; }
-
-Result<MoveReport> ControlPlane::SetOffloadEnabled(const std::string&, bool) {
-  return MakeError(Errc::kNotSupported, "not yet");
+Result<ExplainReport> ControlPlane::ExplainOffload(const ExplainQuery& query) const {
+  return placement_->Explain(query);
 }
 
-Result<MoveReport> ControlPlane::SetPlacement(const PlacementCommand&) {
-  return MakeError(Errc::kNotSupported, "not yet");
+FipsReport ControlPlane::ReportFips() const {
+  if (params_.fips == nullptr) return {.mode = "off", .list_file = {}, .rows = {}};
+  return params_.fips->Report(params_.devices, *params_.engines, Now());
 }
 
-Result<MoveReport> ControlPlane::SetFips(std::optional<std::string>) {
-  return MakeError(Errc::kNotSupported, "not yet");
+Result<MoveReport> ControlPlane::SetOffloadEnabled(const std::string& device, bool enabled) {
+  return placement_->SetEnabled(device, enabled);
+}
+
+Result<MoveReport> ControlPlane::SetPlacement(const PlacementCommand& command) {
+  return placement_->SetOverride(command);
+}
+
+Result<MoveReport> ControlPlane::SetFips(std::optional<std::string> mode) {
+  if (params_.fips == nullptr) {
+    return MakeError(Errc::kNotSupported, "this cygnetd was started without FIPS support");
+  }
+  CYGNET_RETURN_IF_ERROR(params_.fips->Apply(mode));
+  return placement_->Reevaluate();
 }
 
 Status ControlPlane::InjectFault(const std::string& device, const std::string& fault) {
-  for (const ControlDevice& d : params_.devices) {
-    if (d.name == device && d.offload != nullptr) return d.offload->InjectFault(fault);
+  const auto number = placement_->DeviceNamed(device);
+  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + device + "'");
+  OffloadDevice* offload = params_.devices[*number].offload;
+  if (offload == nullptr) {
+    return MakeError(Errc::kNotSupported, "device " + device + " plays no faults");
   }
-  return MakeError(Errc::kNoDevice, "no offload device '" + device + "'");
+  return offload->InjectFault(fault);
 }
 
 }  // namespace cygnet

@@ -9,48 +9,22 @@
 namespace cygnet {
 namespace {
 
-std::string RequestedText(const SaBinding& binding) {
-  if (binding.requested_by_device_mode) return "auto";
-  switch (binding.requested) {
-    case OffloadMode::kNo:
-      return "no";
-    case OffloadMode::kCrypto:
-      return "crypto";
-    case OffloadMode::kPacket:
-      return "packet";
-  }
-  return {};
-}
-
-// The path itself is read here for its name alone.
-std::string EffectiveText(const SaBinding& binding) {
-  if (binding.device != nullptr) return "crypto";
-  return binding.look_aside.session != nullptr ? "look-aside" : "software";
-}
-
-PlacementReport ReportOf(const SaBinding& binding, bool inbound, const EngineSet& engines) {
-  const bool look_aside = binding.look_aside.session != nullptr;
-  const uint32_t engine = look_aside ? binding.look_aside.engine : binding.cpu.engine;
-  return {.inbound = inbound,
-          .requested = RequestedText(binding),
-          .effective = EffectiveText(binding),
-          .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
-          .engine = std::string(engines.engine(engine)->name()),
-          .reason = binding.reason.Text(),
-          .explanation = binding.reason.Explanation(),
-          .since = binding.since};
-}
-
-std::string ModeText(DeviceOffloadMode mode) {
-  switch (mode) {
-    case DeviceOffloadMode::kNo:
-      return "no";
-    case DeviceOffloadMode::kCrypto:
-      return "crypto";
-    case DeviceOffloadMode::kAuto:
-      return "auto";
-  }
-  return {};
+PlacementReport ReportOf(const PlacedHalf& half, bool inbound, const EngineSet& engines) {
+  const SaBinding& binding = *half.binding;
+  const EngineSession& engine =
+      binding.look_aside.session != nullptr ? binding.look_aside : binding.cpu;
+  return {
+      .inbound = inbound,
+      .requested = std::string(Name(binding.request.mode)),
+      .effective = std::string(EffectiveName(binding)),
+      .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
+      .engine = engine.session != nullptr ? std::string(engines.engine(engine.engine)->name()) : "",
+      .reason = binding.reason.Text(),
+      .explanation = binding.reason.Explanation(),
+      .since = binding.since,
+      .requested_by = std::string(Name(binding.request.by)),
+      .pinned = binding.request.pinned,
+      .history = {half.history.begin(), half.history.end()}};
 }
 
 }  // namespace
@@ -70,11 +44,11 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .drops = {}};
     if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
-    if (const auto it = bindings_.find(sa->number); it != bindings_.end()) {
-      if (it->second.outbound)
-        report.placements.push_back(ReportOf(*it->second.outbound, false, *params_.engines));
-      if (it->second.inbound)
-        report.placements.push_back(ReportOf(*it->second.inbound, true, *params_.engines));
+    if (const PlacedSa* placed = placement_->Find(sa->number)) {
+      for (const bool inbound : {false, true}) {
+        if (placed->half(inbound).binding == nullptr) continue;
+        report.placements.push_back(ReportOf(placed->half(inbound), inbound, *params_.engines));
+      }
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {
       const auto reason = static_cast<DropReason>(r);
@@ -97,7 +71,8 @@ std::vector<PolicyReport> ControlPlane::ReportPolicies() const {
 
 std::vector<DeviceReport> ControlPlane::ReportDevices() const {
   std::vector<DeviceReport> reports;
-  for (const ControlDevice& d : params_.devices) {
+  for (std::size_t i = 0; i < params_.devices.size(); ++i) {
+    const ControlDevice& d = params_.devices[i];
     DeviceReport report;
     report.name = d.name;
     report.wire = d.wire;
@@ -105,7 +80,17 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
     report.ifindex = d.ifindex;
     report.mtu = d.host_port->mtu();
     report.mac = d.host_port->mac();
-    report.offload_mode = ModeText(d.mode);
+    report.offload_mode = Name(d.mode);
+    report.trusted = d.trusted;
+    if (d.allow_crypto) report.allow_modes.emplace_back("crypto");
+    if (d.allow_packet) report.allow_modes.emplace_back("packet");
+    report.disabled = placement_->disabled(i);
+    report.loss = d.loss == DeviceLoss::kKeep ? "keep" : "kernel";
+    report.rekey_reserve = d.rekey_reserve;
+    if (const auto& denied = placement_->denied(i)) {
+      report.denied = denied->Text();
+      report.denied_explanation = denied->Explanation();
+    }
     report.host = d.host_port->stats();
     report.wire_stats = d.wire_port->stats();
     if (d.offload != nullptr) {
@@ -114,6 +99,9 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
       report.caps = d.offload->caps();
       report.offload = d.offload->offload_stats();
       report.held = d.offload->HeldSas();
+      report.identity = d.offload->identity();
+      report.state = Name(d.offload->state());
+      report.key_log = d.offload->KeyLog();
     }
     reports.push_back(std::move(report));
   }

@@ -46,13 +46,14 @@ EngineReport Describe(const EngineInfo& info) {
 
 uint64_t ControlPlane::HalvesOn(uint32_t engine) const {
   uint64_t halves = 0;
-  for (const auto& [number, bindings] : bindings_) {
-    for (const SaBinding* half : {bindings.outbound.get(), bindings.inbound.get()}) {
+  for (const auto& [number, placed] : placement_->all()) {
+    for (const bool inbound : {false, true}) {
+      const SaBinding* half = placed.half(inbound).binding.get();
       // Of a half that is elsewhere the CPU's engine is the fallback, and idle.
       if (half == nullptr || half->device != nullptr) continue;
       const EngineSession& at_work =
           half->look_aside.session != nullptr ? half->look_aside : half->cpu;
-      if (at_work.engine == engine) ++halves;
+      if (at_work.session != nullptr && at_work.engine == engine) ++halves;
     }
   }
   return halves;
@@ -67,6 +68,7 @@ std::vector<EngineReport> ControlPlane::ReportEngines() const {
     report.algorithms = AlgorithmsOf(*engines.engine(i));
     report.sa_halves = HalvesOn(i);
     report.stats = engines.engine(i)->stats();
+    if (const auto& denied = placement_->engine_denied(i)) report.denied = denied->Text();
     reports.push_back(std::move(report));
   }
   for (const EngineInfo* info : BuiltinEngines()) {

@@ -123,15 +123,15 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
               .replay = sa.ExportReplay(),
               .offload = std::nullopt,
               .last_used = sa.lifetime().last_used()};
-  const auto it = bindings_.find(sa.number);
-  if (it == bindings_.end()) return view;
-  for (const SaBinding* binding : {it->second.outbound.get(), it->second.inbound.get()}) {
+  const PlacedSa* placed = placement_->Find(sa.number);
+  if (placed == nullptr) return view;
+  for (const bool inbound : {false, true}) {
+    const SaBinding* binding = placed->half(inbound).binding.get();
     if (binding == nullptr || binding->device == nullptr) continue;
     for (const ControlDevice& d : params_.devices) {
       if (d.offload != binding->device) continue;
-      view.offload = OffloadRequest{.mode = OffloadMode::kCrypto,
-                                    .ifindex = d.ifindex,
-                                    .inbound = binding == it->second.inbound.get()};
+      view.offload =
+          OffloadRequest{.mode = OffloadMode::kCrypto, .ifindex = d.ifindex, .inbound = inbound};
     }
   }
   return view;
@@ -139,56 +139,15 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 
 // --- Installing and removing ---
 
-Result<std::unique_ptr<SaBinding>> ControlPlane::Bind(const SaSpec& spec,
-                                                      CryptoDirection direction) {
-  const HostAddresses& own = path_.host_addresses();
-  const bool inbound = direction == CryptoDirection::kOpen;
-  const bool to_us = own.Contains(spec.daddr, spec.family);
-  const bool from_us = own.Contains(spec.saddr, spec.family);
-  const std::vector<PlacementDevice> devices = PlacementDevices();
-  return SelectPath(spec, direction,
-                    {.devices = devices,
-                     .engines = params_.engines,
-                     .look_aside = params_.look_aside,
-                     .queues = path_.workers(),
-                     .now = Now(),
-                     .direction_is_known = spec.direction != SaDirection::kUnspec ||
-                                           (inbound ? to_us && !from_us : from_us && !to_us)});
-}
-
 Status ControlPlane::Install(SaSpec spec) {
   RemoveAnsweredLarval(spec);
   spec.replay_at_least = params_.replay_window_min;
   auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
-  Bindings bindings;
-  if (sa->outbound() != nullptr) {
-    auto bound = Bind(sa->spec(), CryptoDirection::kSeal);
-    if (!bound) return bound.error();
-    bindings.outbound = *std::move(bound);
-  }
-  if (sa->inbound() != nullptr) {
-    auto bound = Bind(sa->spec(), CryptoDirection::kOpen);
-    if (!bound) {
-      Release(std::move(bindings.outbound));
-      return bound.error();
-    }
-    bindings.inbound = *std::move(bound);
-  }
-  for (const SaBinding* b : {bindings.outbound.get(), bindings.inbound.get()}) {
-    if (b != nullptr && b->requested != OffloadMode::kNo && b->device == nullptr) {
-      const char* where = b->look_aside.session != nullptr ? "look-aside" : "in software";
-      Log(LogLevel::kInfo, "SA " + Describe(sa->spec()) + ": " + where + ": " + b->reason.Text() +
-                               " (" + b->reason.Explanation() + ")");
-    }
-  }
-  if (sa->outbound()) sa->outbound()->binding.store(bindings.outbound.get());
-  if (sa->inbound()) sa->inbound()->binding.store(bindings.inbound.get());
-  for (const SaBinding* b : {bindings.outbound.get(), bindings.inbound.get()}) {
-    if (b != nullptr && b->device != nullptr) b->device->StartSa(b->handle);
-  }
+  auto placed = placement_->Place(sa);
+  if (!placed) return placed.error();
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
-  bindings_[sa->number] = std::move(bindings);
+  placement_->Keep(*std::move(placed));
   if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
   StartWatch(*sa);
   path_.BumpGeneration();
@@ -205,27 +164,14 @@ void ControlPlane::StartWatch(const Sa& sa) {
   watch.told_at_ns = params_.clock->MonotonicNs();
 }
 
-// The device stops at once; its slot and key go when no worker can hold a packet for it.
-void ControlPlane::Release(std::unique_ptr<SaBinding> binding) {
-  if (binding == nullptr) return;
-  if (binding->device != nullptr) binding->device->StopSa(binding->handle);
-  std::shared_ptr<SaBinding> last = std::move(binding);
-  path_.quiescence.Retire([last] {
-    if (last->device != nullptr) last->device->ReleaseSa(last->handle);
-  });
-}
-
 void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   sa->set_state(SaState::kDead);
-  const auto it = bindings_.find(sa->number);
   watches_.erase(sa->number);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
-  if (it != bindings_.end()) {
-    Release(std::move(it->second.outbound));
-    Release(std::move(it->second.inbound));
-    bindings_.erase(it);
-    if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, -1);
+  if (placement_->Find(keep->number) != nullptr) {
+    placement_->Remove(*keep);
+    if (keep->spec().encap.has_value()) CountEncapPort(keep->spec().encap->dport, -1);
   }
   path_.BumpGeneration();
 }

@@ -21,10 +21,16 @@
 namespace cygnet {
 namespace {
 
-constexpr std::array<NamedValue<DeviceOffloadMode>, 3> kOffloadModes = {{
-    {"no", DeviceOffloadMode::kNo},
-    {"crypto", DeviceOffloadMode::kCrypto},
-    {"auto", DeviceOffloadMode::kAuto},
+constexpr std::array<NamedValue<PlacementMode>, 5> kOffloadModes = {{
+    {"no", PlacementMode::kNo},
+    {"crypto", PlacementMode::kCrypto},
+    {"packet", PlacementMode::kPacket},
+    {"auto", PlacementMode::kAuto},
+    {"required", PlacementMode::kRequired},
+}};
+constexpr std::array<NamedValue<DeviceLoss>, 2> kLosses = {{
+    {"keep", DeviceLoss::kKeep},
+    {"kernel", DeviceLoss::kKernel},
 }};
 constexpr std::array<NamedValue<WireGuard>, 2> kWireGuards = {{
     {"nft", WireGuard::kNft},
@@ -120,7 +126,8 @@ void ReadPools(const TableReader& reader, Config* config) {
 
 DeviceConfig ReadDevice(const TableReader& reader) {
   DeviceConfig device;
-  reader.AllowOnly({"name", "wire", "driver", "offload", "sa_limit", "mtu", "wire_guard"});
+  reader.AllowOnly({"name", "wire", "driver", "offload", "sa_limit", "mtu", "wire_guard", "trusted",
+                    "allow", "rekey_reserve", "loss"});
   reader.ReadInterface("name", &device.name);
   reader.ReadInterface("wire", &device.wire);
   reader.Read("driver", &device.driver);
@@ -129,6 +136,10 @@ DeviceConfig ReadDevice(const TableReader& reader) {
   reader.Read("sa_limit", kSaLimit, &device.sa_limit);
   reader.ReadOrZero("mtu", kMtu, &device.mtu);
   reader.Read("wire_guard", kWireGuards, &device.wire_guard);
+  reader.Read("trusted", &device.trusted);
+  reader.ReadSubset("allow", {"crypto", "packet"}, &device.allow);
+  reader.Read("rekey_reserve", {0, device.sa_limit}, &device.rekey_reserve);
+  reader.Read("loss", kLosses, &device.loss);
   return device;
 }
 
@@ -152,10 +163,91 @@ void ReadDevices(const toml::table& root, const TableReader& root_reader, const 
   }
 }
 
+void ReadPrefix(const TableReader& reader, std::string_view key,
+                std::optional<AddressPrefix>* out) {
+  std::string text;
+  reader.Read(key, &text);
+  if (text.empty()) return;
+  *out = ParsePrefix(text);
+  if (!out->has_value()) {
+    reader.Fail(key, fmt::format("\"{}\" is no prefix such as \"10.1.0.0/16\"", text));
+  }
+}
+
+PlacementRuleConfig ReadRule(const TableReader& reader, const Config& config) {
+  PlacementRuleConfig rule;
+  reader.AllowOnly(
+      {"name", "reqid", "peer", "src", "dst", "direction", "offload", "device", "pin"});
+  reader.Read("name", &rule.name);
+  reader.Read("reqid", {0, ~uint32_t{0}}, &rule.reqid);
+  ReadPrefix(reader, "peer", &rule.peer);
+  ReadPrefix(reader, "src", &rule.src);
+  ReadPrefix(reader, "dst", &rule.dst);
+  std::string direction;
+  reader.Read("direction", &direction);
+  if (!direction.empty()) {
+    reader.CheckIsOneOf("direction", direction, {"in", "out"});
+    rule.direction = direction;
+  }
+  reader.Read("offload", kOffloadModes, &rule.offload);
+  reader.Read("device", &rule.device);
+  if (!rule.device.empty()) {
+    std::vector<std::string_view> names;
+    for (const DeviceConfig& device : config.devices) names.push_back(device.name);
+    reader.CheckIsOneOf("device", rule.device, names);
+  }
+  reader.Read("pin", &rule.pin);
+  return rule;
+}
+
+void ReadRules(const toml::table& root, const TableReader& root_reader, const std::string& source,
+               Config* config) {
+  const toml::node* node = root.get("placement");
+  if (node == nullptr) return;
+  if (!node->is_array_of_tables()) {
+    root_reader.Fail("placement", fmt::format("must be an array of tables: [[placement]], is {}",
+                                              TypeName(*node)));
+  }
+  for (const toml::node& entry : *node->as_array()) {
+    config->placement.push_back(
+        ReadRule(TableReader(*entry.as_table(), "placement", source), *config));
+  }
+}
+
+void ReadScheduler(const TableReader& reader, SchedulerParams* scheduler) {
+  reader.AllowOnly({"enabled", "interval", "hysteresis", "min_residence", "max_moves"});
+  reader.Read("enabled", &scheduler->enabled);
+  reader.Read("interval", {1, 3600}, &scheduler->interval_seconds);
+  reader.Read("hysteresis", {100, 10'000}, &scheduler->hysteresis_percent);
+  reader.Read("min_residence", {0, 86'400}, &scheduler->min_residence_seconds);
+  reader.Read("max_moves", {1, 10'000}, &scheduler->max_moves);
+}
+
+void ReadLedger(const TableReader& reader, LedgerConfig* ledger) {
+  reader.AllowOnly({"file", "max_mib", "keep"});
+  reader.Read("file", &ledger->file);
+  reader.Read("max_mib", {1, 4096}, &ledger->max_mib);
+  reader.Read("keep", {0, 100}, &ledger->keep);
+}
+
+void ReadFips(const TableReader& reader, FipsConfig* fips) {
+  reader.AllowOnly({"mode", "boundary"});
+  reader.Read("mode", &fips->mode);
+  reader.CheckIsOneOf("mode", fips->mode, {"auto", "on", "off"});
+  reader.Read("boundary", &fips->boundary);
+}
+
+void ReadAudit(const TableReader& reader, AuditConfig* audit) {
+  reader.AllowOnly({"journal", "linux_audit"});
+  reader.Read("journal", &audit->journal);
+  reader.Read("linux_audit", &audit->linux_audit);
+}
+
 Config ReadConfig(const toml::table& root, const std::string& source) {
   Config config;
   const TableReader reader(root, "", source);
-  reader.AllowOnly({"daemon", "pools", "look_aside", "device"});
+  reader.AllowOnly({"daemon", "pools", "look_aside", "device", "placement", "scheduler", "ledger",
+                    "fips", "audit"});
   if (const toml::table* table = FindTable(root, "daemon", reader)) {
     ReadDaemon(TableReader(*table, "daemon", source), &config);
   }
@@ -165,7 +257,20 @@ Config ReadConfig(const toml::table& root, const std::string& source) {
   if (const toml::table* table = FindTable(root, "look_aside", reader)) {
     ReadLookAside(TableReader(*table, "look_aside", source), &config.look_aside);
   }
+  if (const toml::table* table = FindTable(root, "scheduler", reader)) {
+    ReadScheduler(TableReader(*table, "scheduler", source), &config.scheduler);
+  }
+  if (const toml::table* table = FindTable(root, "ledger", reader)) {
+    ReadLedger(TableReader(*table, "ledger", source), &config.ledger);
+  }
+  if (const toml::table* table = FindTable(root, "fips", reader)) {
+    ReadFips(TableReader(*table, "fips", source), &config.fips);
+  }
+  if (const toml::table* table = FindTable(root, "audit", reader)) {
+    ReadAudit(TableReader(*table, "audit", source), &config.audit);
+  }
   ReadDevices(root, reader, source, &config);
+  ReadRules(root, reader, source, &config);
   return config;
 }
 
@@ -173,6 +278,33 @@ std::string Quote(std::string_view text) {
   std::ostringstream out;
   out << toml::value<std::string>(std::string(text));
   return out.str();
+}
+
+std::string DescribeRule(const PlacementRuleConfig& rule) {
+  std::string text = fmt::format("\n[[placement]]\nname = {}\n", Quote(rule.name));
+  if (rule.reqid) text += fmt::format("reqid = {}\n", *rule.reqid);
+  if (rule.peer) text += fmt::format("peer = {}\n", Quote(ToString(*rule.peer)));
+  if (rule.src) text += fmt::format("src = {}\n", Quote(ToString(*rule.src)));
+  if (rule.dst) text += fmt::format("dst = {}\n", Quote(ToString(*rule.dst)));
+  if (rule.direction) text += fmt::format("direction = {}\n", Quote(*rule.direction));
+  return text + fmt::format("offload = {}\ndevice = {}\npin = {}\n", Quote(Name(rule.offload)),
+                            Quote(rule.device), rule.pin);
+}
+
+std::string DescribePlacement(const Config& config) {
+  std::string text;
+  for (const PlacementRuleConfig& rule : config.placement) text += DescribeRule(rule);
+  const SchedulerParams& s = config.scheduler;
+  text += fmt::format(
+      "\n[scheduler]\nenabled = {}\ninterval = {}\nhysteresis = {}\nmin_residence = {}\n"
+      "max_moves = {}\n",
+      s.enabled, s.interval_seconds, s.hysteresis_percent, s.min_residence_seconds, s.max_moves);
+  text += fmt::format("\n[ledger]\nfile = {}\nmax_mib = {}\nkeep = {}\n", Quote(config.ledger.file),
+                      config.ledger.max_mib, config.ledger.keep);
+  text += fmt::format("\n[fips]\nmode = {}\nboundary = {}\n", Quote(config.fips.mode),
+                      Quote(config.fips.boundary));
+  return text + fmt::format("\n[audit]\njournal = {}\nlinux_audit = {}\n", config.audit.journal,
+                            config.audit.linux_audit);
 }
 
 }  // namespace
@@ -185,7 +317,7 @@ bool IsInterfaceName(std::string_view name) {
   });
 }
 
-std::string_view Name(DeviceOffloadMode mode) { return NameIn(kOffloadModes, mode); }
+std::string_view Name(DeviceLoss loss) { return NameIn(kLosses, loss); }
 std::string_view Name(WireGuard guard) { return NameIn(kWireGuards, guard); }
 std::string_view Name(LookAsideMode mode) { return NameIn(kLookAsideModes, mode); }
 std::string_view Name(LogLevel level) { return NameIn(kLogLevels, level); }
@@ -242,7 +374,11 @@ std::string DescribeConfig(const Config& config) {
         "wire_guard = {}\n",
         Quote(device.name), Quote(device.wire), Quote(device.driver), Quote(Name(device.offload)),
         device.sa_limit, device.mtu, Quote(Name(device.wire_guard)));
+    text +=
+        fmt::format("trusted = {}\nallow = [{}]\nrekey_reserve = {}\nloss = {}\n", device.trusted,
+                    Join(device.allow), device.RekeyReserve(), Quote(Name(device.loss)));
   }
+  text += DescribePlacement(config);
   return text;
 }
 

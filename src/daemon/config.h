@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/log.h"
 #include "base/result.h"
+#include "control/placement.h"
 #include "crypto/engine_set.h"
 #include "datapath/path_select.h"
 
@@ -22,10 +24,15 @@ struct DeviceConfig {
   std::string name;  // host-side interface, made by the daemon
   std::string wire;  // interface to own
   std::string driver = "sim_nic";
-  DeviceOffloadMode offload = DeviceOffloadMode::kCrypto;
+  PlacementMode offload = PlacementMode::kCrypto;
   uint32_t sa_limit = 1024;
   uint32_t mtu = 0;  // 0 = the wire's
   WireGuard wire_guard = WireGuard::kNft;
+  bool trusted = true;
+  std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
+  std::optional<uint32_t> rekey_reserve;  // slots of each direction; unset: a twentieth of sa_limit
+  DeviceLoss loss = DeviceLoss::kKeep;
+  uint32_t RekeyReserve() const { return rekey_reserve.value_or(sa_limit / 20); }
   bool operator==(const DeviceConfig&) const = default;
 };
 
@@ -37,6 +44,40 @@ struct LookAsideConfig {
   uint32_t queue_depth = 256;  // jobs in flight per queue
   uint32_t session_limit = 0;  // 0 = none
   bool operator==(const LookAsideConfig&) const = default;
+};
+
+// A [[placement]] table.
+struct PlacementRuleConfig {
+  std::string name;
+  std::optional<uint32_t> reqid;
+  std::optional<AddressPrefix> peer, src, dst;
+  std::optional<std::string> direction;  // "in", "out"
+  PlacementMode offload = PlacementMode::kAuto;
+  std::string device;  // empty: as the client asked, else any
+  bool pin = false;
+  bool operator==(const PlacementRuleConfig&) const = default;
+};
+
+// The [ledger] table.
+struct LedgerConfig {
+  std::string file;  // empty: kept in memory only
+  uint32_t max_mib = 16;
+  uint32_t keep = 4;
+  bool operator==(const LedgerConfig&) const = default;
+};
+
+// The [fips] table.
+struct FipsConfig {
+  std::string mode = "off";  // "auto", "on", "off"
+  std::string boundary;      // file
+  bool operator==(const FipsConfig&) const = default;
+};
+
+// The [audit] table.
+struct AuditConfig {
+  bool journal = true;
+  bool linux_audit = true;
+  bool operator==(const AuditConfig&) const = default;
 };
 
 struct Config {
@@ -52,6 +93,11 @@ struct Config {
 
   LookAsideConfig look_aside;
   std::vector<DeviceConfig> devices;  // at least one
+  std::vector<PlacementRuleConfig> placement;
+  SchedulerParams scheduler;
+  LedgerConfig ledger;
+  FipsConfig fips;
+  AuditConfig audit;
   bool operator==(const Config&) const = default;
 };
 
@@ -70,7 +116,7 @@ std::string DescribeConfig(const Config& config);
 // 1 to 15 bytes that Linux takes as an interface's name.
 bool IsInterfaceName(std::string_view name);
 
-std::string_view Name(DeviceOffloadMode mode);
+std::string_view Name(DeviceLoss loss);
 std::string_view Name(WireGuard guard);
 std::string_view Name(LogLevel level);
 std::string_view Name(LookAsideMode mode);

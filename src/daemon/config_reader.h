@@ -115,6 +115,30 @@ class TableReader {
     *out = static_cast<uint32_t>(*value);
   }
 
+  // What is not there stays unset.
+  void Read(std::string_view key, Range range, std::optional<uint32_t>* out) const {
+    if (table_.get(key) == nullptr) return;
+    Read(key, range, &out->emplace());
+  }
+
+  // An array of words, each one of `words` and named once.
+  void ReadSubset(std::string_view key, const std::vector<std::string_view>& words,
+                  std::vector<std::string>* out) const {
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return;
+    if (!node->is_array()) Fail(key, fmt::format("must be an array, is {}", TypeName(*node)));
+    out->clear();
+    for (const toml::node& element : *node->as_array()) {
+      const auto word = element.value_exact<std::string>();
+      if (!word) Fail(key, fmt::format("must hold strings, holds {}", TypeName(element)));
+      CheckIsOneOf(key, *word, words);
+      if (std::find(out->begin(), out->end(), *word) != out->end()) {
+        Fail(key, fmt::format("\"{}\" is named twice", *word));
+      }
+      out->push_back(*word);
+    }
+  }
+
   // As above, but 0 stands for something of its own.
   void ReadOrZero(std::string_view key, Range range, uint32_t* out) const {
     const auto value = Get<int64_t>(key, "an integer");

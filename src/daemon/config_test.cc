@@ -62,27 +62,26 @@ offload = "auto"
 )",
                                   "f.toml");
   ASSERT_TRUE(config) << config.error().message;
-  Config expected{
-      .workers = 8,
-      .log_level = LogLevel::kDebug,
-      .ike_bypass = false,
-      .engine = "openssl",
-      .replay_window_min = 1024,
-      .small_packets = 2048,
-      .jumbo_packets = 64,
-      .look_aside = {.engine = "",
-                     .mode = LookAsideMode::kNo,
-                     .threads = 3,
-                     .queue_depth = 64,
-                     .session_limit = 7},
-      .devices = {{.name = "nic0",
-                   .wire = "eth1",
-                   .driver = "af_packet",
-                   .offload = DeviceOffloadMode::kNo,
-                   .sa_limit = 1,
-                   .mtu = 1400,
-                   .wire_guard = WireGuard::kNone},
-                  {.name = "nic1", .wire = "eth2", .offload = DeviceOffloadMode::kAuto}}};
+  Config expected{.workers = 8,
+                  .log_level = LogLevel::kDebug,
+                  .ike_bypass = false,
+                  .engine = "openssl",
+                  .replay_window_min = 1024,
+                  .small_packets = 2048,
+                  .jumbo_packets = 64,
+                  .look_aside = {.engine = "",
+                                 .mode = LookAsideMode::kNo,
+                                 .threads = 3,
+                                 .queue_depth = 64,
+                                 .session_limit = 7},
+                  .devices = {{.name = "nic0",
+                               .wire = "eth1",
+                               .driver = "af_packet",
+                               .offload = PlacementMode::kNo,
+                               .sa_limit = 1,
+                               .mtu = 1400,
+                               .wire_guard = WireGuard::kNone},
+                              {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
   EXPECT_EQ(*config, expected);
 }
 
@@ -98,7 +97,7 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
     config.look_aside.engine = info->name;
     config.look_aside.mode = LookAsideMode::kAuto;
   }
-  config.devices.push_back({.name = "n\"1", .wire = "w\\", .offload = DeviceOffloadMode::kAuto});
+  config.devices.push_back({.name = "n\"1", .wire = "w\\", .offload = PlacementMode::kAuto});
   const auto again = ParseConfig(DescribeConfig(config), "description");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, config);

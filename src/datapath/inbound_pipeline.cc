@@ -191,6 +191,7 @@ void InboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
   OpsOf(binding->path)
       .prepare_inbound({.sa = *sa,
                         .binding = *binding,
+                        .interfaces = ctx_->path->interfaces,
                         .first_index = static_cast<uint16_t>(begin),
                         .items = run,
                         .jobs = &ctx_->jobs});

@@ -269,7 +269,7 @@ TEST(OffloadEdgeTest, SaBeyondATableThatIsFullRunsInSoftwareAndSaysWhy) {
   pair.AddPolicies({}, "10.1.0.0/16", "10.2.0.0/16");
   const SaBinding& binding = *pair.a.bindings[1];
   EXPECT_EQ(binding.path, ProcessingPath::kSoftware);
-  EXPECT_EQ(binding.requested, OffloadMode::kCrypto);
+  EXPECT_EQ(binding.request.mode, PlacementMode::kCrypto);
   EXPECT_EQ(binding.reason.Text(), "table-full");
   EXPECT_THAT(binding.reason.Explanation(), testing::HasSubstr("SA slots in use"));
   EXPECT_EQ(pair.a.nic().offload_stats().refusals, 1u);
@@ -526,25 +526,25 @@ TEST_F(PlacementTest, UnknownDeviceFallsBackAndSaysSo) {
 }
 
 TEST_F(PlacementTest, DeviceThatIsSwitchedOffGetsNoKey) {
-  host_.devices[0].mode = DeviceOffloadMode::kNo;
+  host_.devices[0].mode = PlacementMode::kNo;
   EXPECT_EQ((*Select(test::MakeSpec(Offloaded({}, false))))->reason.Text(), "device-off");
   EXPECT_EQ(host_.nic().offload_stats().slots_high_water, 0u);
 }
 
 TEST_F(PlacementTest, AutoTakesWhatNobodyAskedForOnceTheDirectionIsKnown) {
-  host_.devices[0].mode = DeviceOffloadMode::kAuto;
+  host_.devices[0].mode = PlacementMode::kAuto;
   EXPECT_EQ((*Select(test::MakeSpec()))->path, ProcessingPath::kSoftware);
   const auto binding =
       SelectPath(test::MakeSpec(), CryptoDirection::kSeal,
                  {.devices = host_.devices, .engines = &host_.engines, .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   EXPECT_EQ((*binding)->path, ProcessingPath::kCryptoOffload);
-  EXPECT_TRUE((*binding)->requested_by_device_mode);
+  EXPECT_EQ((*binding)->request.by, RequestedBy::kDevice);
   host_.nic().ReleaseSa((*binding)->handle);
 }
 
 TEST_F(PlacementTest, AutoWithoutEsnFallsBack) {
-  host_.devices[0].mode = DeviceOffloadMode::kAuto;
+  host_.devices[0].mode = PlacementMode::kAuto;
   OffloadCaps caps = host_.nic().caps();
   caps.esn = false;
   host_.nic().set_caps(caps);

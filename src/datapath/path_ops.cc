@@ -43,20 +43,30 @@ void PrepareOutboundLookAside(const OutboundRun& run) {
   AddSealJobs(run, run.binding.look_aside);
 }
 
+// Packets that the device of an SA does not seal: by the CPU, or, when a device is required, not at
+// all.
+void AddFallbackJob(const OutboundRun& run, std::size_t i) {
+  OutboundItem& item = run.items[i];
+  if (run.binding.cpu.session == nullptr) {
+    item.verdict = DropReason::kOutRequired;
+    return;
+  }
+  AddSealJob(run.sa, run.binding.cpu, item.packet, static_cast<uint16_t>(run.first_index + i),
+             run.jobs);
+}
+
 // Crypto offload: the stack builds the ESP packet, the device seals it on its way out. A packet
 // that the device cannot take, that must be cut first, or that leaves by another device than the
 // one that holds the SA, is sealed in software: no packet is lost for it, none leaves unsealed.
 void PrepareOutboundCryptoOffload(const OutboundRun& run) {
-  if (run.egress != run.binding.device) {
-    PrepareOutboundSoftware(run);
-    return;
-  }
   EncapsulateRun(run);
   std::array<Packet*, kMaxBatch> packets;
-  std::array<bool, kMaxBatch> eligible;
+  std::array<bool, kMaxBatch> eligible{};
   const std::size_t n = run.items.size();
-  for (std::size_t i = 0; i < n; ++i) packets[i] = run.items[i].packet;
-  run.binding.device->FilterEligible({packets.data(), n}, {eligible.data(), n});
+  if (run.egress == run.binding.device) {
+    for (std::size_t i = 0; i < n; ++i) packets[i] = run.items[i].packet;
+    run.binding.device->FilterEligible({packets.data(), n}, {eligible.data(), n});
+  }
   for (std::size_t i = 0; i < n; ++i) {
     OutboundItem& item = run.items[i];
     if (item.verdict != DropReason::kNone) continue;
@@ -65,9 +75,16 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
       item.packet->offload.handle = run.binding.handle;
       item.packet->offload.status = OffloadStatus::kSealRequested;
     } else {
-      AddSealJob(run.sa, run.binding.cpu, item.packet, static_cast<uint16_t>(run.first_index + i),
-                 run.jobs);
+      AddFallbackJob(run, i);
     }
+  }
+}
+
+// Blocked: nothing may do the SA's cryptography. Its numbers are used up all the same: they are
+// never used for anything else.
+void PrepareOutboundBlocked(const OutboundRun& run) {
+  for (OutboundItem& item : run.items) {
+    if (item.verdict == DropReason::kNone) item.verdict = DropReason::kOutBlocked;
   }
 }
 
@@ -79,50 +96,53 @@ void AddOpenJob(const InboundItem& item, const EngineSession& with, uint16_t ind
                 static_cast<uint32_t>(item.seq >> 32), (*jobs)[with.engine].Add(index));
 }
 
-// Whatever the path, what a device did to a packet decides first: bytes it opened cannot be opened
-// again. `handle`: the SA's on the device; none elsewhere.
-void PrepareInbound(const InboundRun& run, const EngineSession& with,
-                    std::optional<OffloadHandle> handle) {
+// What a device did to a packet decides first, whatever the path: bytes it opened cannot be opened
+// again. The half may have moved since; what it was opened with is the same key.
+DropReason TakeDevicesWord(const InboundRun& run, InboundItem* item) {
+  const OffloadMeta& meta = item->packet->offload;
+  const OffloadDevice* device = run.interfaces[item->packet->interface].offload;
+  if (!run.binding.MayHaveOpened({device, meta.handle})) return DropReason::kInDeviceStale;
+  if (meta.status == OffloadStatus::kAuthFailed) return DropReason::kInAuthFailed;
+  if (meta.status != OffloadStatus::kOpened) return DropReason::kInDeviceError;
+  if (run.sa.esn) {
+    // What the ICV was verified with is the number; the window looks at it once more (step 8).
+    item->seq = uint64_t{meta.esn_high} << 32 | item->esp.seq_low;
+  }
+  return DropReason::kNone;
+}
+
+void PrepareInbound(const InboundRun& run, const EngineSession& with) {
   for (std::size_t i = 0; i < run.items.size(); ++i) {
     InboundItem& item = run.items[i];
     if (item.verdict != DropReason::kNone) continue;
-    const OffloadMeta& meta = item.packet->offload;
-    if (meta.status == OffloadStatus::kNone) {  // the device did not know it, or could not take it
-      if (esp::HasRoomForJob(run.sa.layout, item.view.total_length - item.esp.esp_offset)) {
-        AddOpenJob(item, with, static_cast<uint16_t>(run.first_index + i), run.jobs);
-      } else {
-        item.verdict = DropReason::kInTruncated;
-      }
-    } else if (!handle.has_value() || meta.handle != *handle) {
-      item.verdict = DropReason::kInDeviceStale;
-    } else if (meta.status == OffloadStatus::kAuthFailed) {
-      item.verdict = DropReason::kInAuthFailed;
-    } else if (meta.status != OffloadStatus::kOpened) {
-      item.verdict = DropReason::kInDeviceError;
-    } else if (run.sa.esn) {
-      // What the ICV was verified with is the number; the window looks at it once more (step 8).
-      item.seq = uint64_t{meta.esn_high} << 32 | item.esp.seq_low;
+    if (item.packet->offload.status != OffloadStatus::kNone) {
+      item.verdict = TakeDevicesWord(run, &item);
+    } else if (with.session == nullptr) {  // a device is required, and did not open it
+      item.verdict = DropReason::kInRequired;
+    } else if (esp::HasRoomForJob(run.sa.layout, item.view.total_length - item.esp.esp_offset)) {
+      AddOpenJob(item, with, static_cast<uint16_t>(run.first_index + i), run.jobs);
+    } else {
+      item.verdict = DropReason::kInTruncated;
     }
   }
 }
 
-void PrepareInboundSoftware(const InboundRun& run) {
-  PrepareInbound(run, run.binding.cpu, std::nullopt);
-}
+void PrepareInboundOnCpu(const InboundRun& run) { PrepareInbound(run, run.binding.cpu); }
 
-void PrepareInboundLookAside(const InboundRun& run) {
-  PrepareInbound(run, run.binding.look_aside, std::nullopt);
-}
+void PrepareInboundLookAside(const InboundRun& run) { PrepareInbound(run, run.binding.look_aside); }
 
-void PrepareInboundCryptoOffload(const InboundRun& run) {
-  PrepareInbound(run, run.binding.cpu, run.binding.handle);
+void PrepareInboundBlocked(const InboundRun& run) {
+  for (InboundItem& item : run.items) {
+    if (item.verdict == DropReason::kNone) item.verdict = DropReason::kInBlocked;
+  }
 }
 
 // In the order of ProcessingPath.
 constexpr PathOps kPathOps[] = {
-    {PrepareOutboundSoftware, PrepareInboundSoftware},
+    {PrepareOutboundSoftware, PrepareInboundOnCpu},
     {PrepareOutboundLookAside, PrepareInboundLookAside},
-    {PrepareOutboundCryptoOffload, PrepareInboundCryptoOffload},
+    {PrepareOutboundCryptoOffload, PrepareInboundOnCpu},
+    {PrepareOutboundBlocked, PrepareInboundBlocked},
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "crypto/crypto_job.h"
 #include "crypto/engine_set.h"
+#include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
 #include "datapath/sa_binding.h"
 #include "esp/decapsulate.h"
@@ -83,6 +84,7 @@ struct OutboundRun {
 struct InboundRun {
   const InboundSa& sa;
   const SaBinding& binding;
+  std::span<const Interface> interfaces;  // a packet's is that of its number
   uint16_t first_index;
   std::span<InboundItem> items;
   JobLists* jobs;

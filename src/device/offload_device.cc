@@ -10,21 +10,37 @@ bool Contains(const Array& values, T value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
-std::optional<std::string> MissingForAlgorithm(const OffloadCaps& caps, const SaSpec& spec) {
+std::optional<std::string> Unless(bool has, std::string what) {
+  return has ? std::nullopt : std::optional<std::string>(std::move(what));
+}
+
+void CheckAlgorithm(const OffloadCaps& caps, const SaSpec& spec,
+                    std::vector<CapabilityCheck>* checks) {
   const SaAlgorithm& encryption = spec.encryption();
   const SaAlgorithm& integrity = spec.integrity();
-  if (encryption.descriptor == nullptr || !Contains(caps.algorithms, encryption.descriptor->name) ||
-      (integrity.descriptor != nullptr && !Contains(caps.algorithms, integrity.descriptor->name))) {
-    return "algorithm";
+  const bool known =
+      encryption.descriptor != nullptr && Contains(caps.algorithms, encryption.descriptor->name) &&
+      (integrity.descriptor == nullptr || Contains(caps.algorithms, integrity.descriptor->name));
+  checks->push_back({"algorithm", Unless(known, "algorithm")});
+  if (encryption.descriptor == nullptr) return;
+  const std::size_t salt = encryption.descriptor->salt_bytes;
+  const std::size_t key = encryption.key.size() > salt ? encryption.key.size() - salt : 0;
+  checks->push_back({"key", Unless(Contains(caps.key_bytes, static_cast<uint16_t>(key)),
+                                   "key-" + std::to_string(key * 8))});
+  checks->push_back(
+      {"icv", Unless(Contains(caps.icv_bytes, static_cast<uint8_t>(integrity.icv_bits / 8)),
+                     "icv-" + std::to_string(integrity.icv_bits))});
+}
+
+CapabilityCheck CheckMode(const OffloadCaps& caps, const SaSpec& spec) {
+  switch (spec.mode) {
+    case SaMode::kTunnel:
+      return {"sa-mode", Unless(caps.tunnel, "tunnel")};
+    case SaMode::kBeet:
+      return {"sa-mode", Unless(caps.beet, "beet")};
+    default:
+      return {"sa-mode", Unless(caps.transport, "transport")};
   }
-  const std::size_t key = encryption.key.size() - encryption.descriptor->salt_bytes;
-  if (!Contains(caps.key_bytes, static_cast<uint16_t>(key))) {
-    return "key-" + std::to_string(key * 8);
-  }
-  if (!Contains(caps.icv_bytes, static_cast<uint8_t>(integrity.icv_bits / 8))) {
-    return "icv-" + std::to_string(integrity.icv_bits);
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -47,27 +63,28 @@ std::string_view Name(DeviceState state) {
   return "unknown";
 }
 
-std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSpec& spec,
-                                             bool inbound) {
-  const bool packet = spec.offload.has_value() && spec.offload->mode == OffloadMode::kPacket;
-  if (packet ? !caps.packet_offload : !caps.crypto_offload) {
-    return packet ? "packet-offload" : "crypto-offload";
+std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const SaSpec& spec,
+                                               bool inbound, bool packet) {
+  std::vector<CapabilityCheck> checks;
+  checks.push_back({"offload-mode", Unless(packet ? caps.packet_offload : caps.crypto_offload,
+                                           packet ? "packet-offload" : "crypto-offload")});
+  checks.push_back({"direction", Unless(inbound ? caps.inbound : caps.outbound,
+                                        inbound ? "inbound" : "outbound")});
+  checks.push_back(CheckMode(caps, spec));
+  const bool v4 = spec.family == IpFamily::kV4;
+  checks.push_back({"family", Unless(v4 ? caps.ipv4 : caps.ipv6, v4 ? "ipv4" : "ipv6")});
+  checks.push_back({"esn", Unless(!spec.esn() || caps.esn, "esn")});
+  if (!spec.encap.has_value() || caps.udp_encap) {
+    // The checksum covers sealed bytes, and a device writes nothing but the ICV.
+    checks.push_back({"encap", Unless(!spec.encap.has_value() || v4, "udp-encapsulation-ipv6")});
+  } else {
+    checks.push_back({"encap", "udp-encapsulation"});
   }
-  if (inbound ? !caps.inbound : !caps.outbound) return inbound ? "inbound" : "outbound";
-  if (spec.mode == SaMode::kTunnel && !caps.tunnel) return "tunnel";
-  if (spec.mode == SaMode::kTransport && !caps.transport) return "transport";
-  if (spec.mode == SaMode::kBeet && !caps.beet) return "beet";
-  if (spec.family == IpFamily::kV4 ? !caps.ipv4 : !caps.ipv6) {
-    return spec.family == IpFamily::kV4 ? "ipv4" : "ipv6";
-  }
-  if (spec.esn() && !caps.esn) return "esn";
-  if (spec.encap.has_value() && !caps.udp_encap) return "udp-encapsulation";
-  // The checksum covers sealed bytes, and a device writes nothing but the ICV.
-  if (spec.encap.has_value() && spec.family == IpFamily::kV6) return "udp-encapsulation-ipv6";
-  if (inbound && spec.replay_window() > caps.max_replay_window) {
-    return "replay-window-" + std::to_string(spec.replay_window());
-  }
-  return MissingForAlgorithm(caps, spec);
+  checks.push_back(
+      {"replay-window", Unless(!inbound || spec.replay_window() <= caps.max_replay_window,
+                               "replay-window-" + std::to_string(spec.replay_window()))});
+  CheckAlgorithm(caps, spec, &checks);
+  return checks;
 }
 
 }  // namespace cygnet

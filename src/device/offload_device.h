@@ -39,9 +39,14 @@ struct OffloadCaps {
   uint32_t max_replay_window = 0;  // of inbound SAs; the device tracks the high word over this span
 };
 
-// nullopt: the device's capabilities cover the SA; else which one is missing ("esn", "icv-64" …).
-std::optional<std::string> MissingCapability(const OffloadCaps& caps, const SaSpec& spec,
-                                             bool inbound);
+// One thing that an SA asks of a device. `missing`: what the device lacks ("esn", "icv-64" …).
+struct CapabilityCheck {
+  std::string_view name;
+  std::optional<std::string> missing;
+};
+// In the order in which a refusal names the first. `packet`: packet offload is asked for.
+std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const SaSpec& spec,
+                                               bool inbound, bool packet);
 
 // Who a device is, as an operator's boundary list names it (cygnet-fips(7)). Empty: it cannot say.
 struct DeviceIdentity {

@@ -24,7 +24,7 @@ constexpr ReasonRow kRows[] = {
     {"device-reset", "the device lost its tables in a reset"},
     {"device-removed", "the device was removed"},
     {"device-failed", "the device has failed"},
-    {"operator-disabled", "the operator has disabled offload on the device"},
+    {"operator-disabled", "the operator has disabled it"},
     {"operator-rule", "a rule of the operator says so"},
     {"table-full", "the device's SA table is full"},
     {"address-table-full", "the device's receive-address table is full"},

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <charconv>
+
 namespace cygnet {
 
 bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits) {
@@ -45,6 +47,30 @@ std::optional<ParsedAddress> ParseAddress(std::string_view text) {
     return result;
   }
   return std::nullopt;
+}
+
+std::optional<AddressPrefix> ParsePrefix(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const auto parsed = ParseAddress(text.substr(0, slash));
+  if (!parsed.has_value()) return std::nullopt;
+  AddressPrefix prefix{parsed->address, parsed->family,
+                       static_cast<uint8_t>(AddressBits(parsed->family))};
+  if (slash == std::string_view::npos) return prefix;
+  const std::string_view digits = text.substr(slash + 1);
+  unsigned bits = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+  if (error != std::errc() || end != digits.data() + digits.size() || bits > prefix.bits) {
+    return std::nullopt;
+  }
+  for (unsigned bit = bits; bit < prefix.bits; ++bit) {
+    if ((prefix.address.bytes[bit / 8] & (0x80u >> bit % 8)) != 0) return std::nullopt;
+  }
+  prefix.bits = static_cast<uint8_t>(bits);
+  return prefix;
+}
+
+std::string ToString(const AddressPrefix& prefix) {
+  return ToString(prefix.address, prefix.family) + "/" + std::to_string(prefix.bits);
 }
 
 }  // namespace cygnet

@@ -51,6 +51,19 @@ struct ParsedAddress {
 };
 std::optional<ParsedAddress> ParseAddress(std::string_view text);
 
+struct AddressPrefix {
+  IpAddress address;
+  IpFamily family = IpFamily::kUnspec;
+  uint8_t bits = 0;
+  bool operator==(const AddressPrefix&) const = default;
+  bool Contains(const IpAddress& a, IpFamily f) const {
+    return f == family && PrefixMatches(a, address, bits);
+  }
+};
+// "10.1.0.0/16", "2001:db8::/32"; without a length the address alone. Bits beyond it are an error.
+std::optional<AddressPrefix> ParsePrefix(std::string_view text);
+std::string ToString(const AddressPrefix& prefix);
+
 }  // namespace cygnet
 
 template <>

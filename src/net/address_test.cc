@@ -80,5 +80,19 @@ TEST(AddressTest, AnyIsAllZero) {
   EXPECT_FALSE(Ip("::1").IsAny());
 }
 
+TEST(AddressTest, PrefixesReadAndWrite) {
+  EXPECT_EQ(ToString(*ParsePrefix("10.1.0.0/16")), "10.1.0.0/16");
+  EXPECT_EQ(ToString(*ParsePrefix("10.1.2.3")), "10.1.2.3/32");
+  EXPECT_EQ(ToString(*ParsePrefix("2001:db8::/32")), "2001:db8::/32");
+  EXPECT_EQ(ToString(*ParsePrefix("0.0.0.0/0")), "0.0.0.0/0");
+  for (const char* bad : {"10.1.0.1/16", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "x/8", "",
+                          "2001:db8::1/64", "10.0.0.0/-1", "10.0.0.0/8 "}) {
+    EXPECT_FALSE(ParsePrefix(bad).has_value()) << bad;
+  }
+  EXPECT_TRUE(
+      ParsePrefix("10.1.0.0/16")->Contains(ParseAddress("10.1.9.9")->address, IpFamily::kV4));
+  EXPECT_FALSE(ParsePrefix("0.0.0.0/0")->Contains(ParseAddress("::1")->address, IpFamily::kV6));
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -41,6 +41,8 @@ enum class DropReason : uint8_t {
   kInFragmentMemory,    // no room to wait for the rest of the datagram
   kInLateBeyondWindow,  // ICV wrong because the high word was guessed: older than the window (ESN)
   kInNested,            // more transforms than supported
+  kInRequired,          // the SA must be on a device, and no device opened it
+  kInBlocked,           // nothing may do the SA's cryptography (trust, FIPS, a required device)
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -57,6 +59,8 @@ enum class DropReason : uint8_t {
   kOutWrongDirection,  // an SA marked for input
   kOutHoldFull,        // no room to wait for key management
   kOutHoldTimeout,     // waited for key management in vain
+  kOutRequired,        // the SA must be on a device, which cannot take the packet
+  kOutBlocked,         // nothing may do the SA's cryptography (trust, FIPS, a required device)
   kOutGuard,           // unsealed packet of a protected flow at the wire: never leaves
   // Ports
   kPortFull,      // the port took no more

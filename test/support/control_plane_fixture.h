@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,8 +57,9 @@ using Events = std::vector<std::string>;
 
 class ControlPlaneTest : public testing::Test {
  protected:
-  explicit ControlPlaneTest(uint32_t sa_limit = 2,
-                            DeviceOffloadMode mode = DeviceOffloadMode::kCrypto)
+  // `adjust`: what a test wants to be otherwise.
+  explicit ControlPlaneTest(uint32_t sa_limit = 2, PlacementMode mode = PlacementMode::kCrypto,
+                            const std::function<void(ControlPlaneParams*)>& adjust = {})
       : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
     engines_ = *EngineSet::ForCpu("openssl");
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
@@ -77,6 +79,7 @@ class ControlPlaneTest : public testing::Test {
                               .wire_port = &nic_,
                               .offload = &nic_,
                               .capture = nullptr});
+    if (adjust) adjust(&params);
     control_ = std::make_unique<ControlPlane>(std::move(params));
   }
 
@@ -97,6 +100,23 @@ class ControlPlaneTest : public testing::Test {
     }
     ADD_FAILURE() << "no SA with SPI " << spi;
     return {};
+  }
+  // The effective place and the reason's code, of the one half or of both: "crypto requested".
+  std::string Where(uint32_t spi, std::size_t half = 0) {
+    for (const SaReport& report : control_->ReportSas()) {
+      if (report.sa->spec().spi.value != spi) continue;
+      const PlacementReport& p = report.placements.at(half);
+      return p.effective + " " + p.reason;
+    }
+    return "no SA";
+  }
+  // What workers and devices would do between two turns: retired handles are released, the bell is
+  // answered.
+  void Settle() {
+    for (int i = 0; i < 2; ++i) {
+      path_.quiescence.Collect();
+      control_->OnDataPathEvents();
+    }
   }
   void Pass(uint64_t seconds) {
     clock_.wall_seconds += seconds;

@@ -56,7 +56,7 @@ class TestHost {
                                  .offload = link.nic.get(),
                                  .ifindex = ifindex});
       devices.push_back(
-          {.device = link.nic.get(), .mode = DeviceOffloadMode::kCrypto, .ifindex = ifindex});
+          {.device = link.nic.get(), .mode = PlacementMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));
     }
     if (options.look_aside.has_value()) AddLookAside(*options.look_aside);

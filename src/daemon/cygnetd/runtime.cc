@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/log.h"
@@ -36,6 +38,34 @@ Result<EngineSet> MakeEngines(const Config& config) {
                                    .queue_depth = look_aside.queue_depth,
                                    .session_limit = look_aside.session_limit}));
   return engines;
+}
+
+bool Allows(const DeviceConfig& device, std::string_view mode) {
+  return std::find(device.allow.begin(), device.allow.end(), mode) != device.allow.end();
+}
+
+PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices) {
+  PlacementRule rule{.name = config.name,
+                     .reqid = {},
+                     .peer = config.peer,
+                     .src = config.src,
+                     .dst = config.dst,
+                     .inbound = {},
+                     .mode = config.offload,
+                     .pin = config.pin};
+  if (config.reqid.has_value()) rule.reqid = Reqid(*config.reqid);
+  if (config.direction.has_value()) rule.inbound = *config.direction == "in";
+  for (const ControlDevice& device : devices) {
+    if (device.name == config.device) rule.ifindex = device.ifindex;
+  }
+  return rule;
+}
+
+// Systemd's folder for a service's state, when it is one.
+std::string LedgerPath(const LedgerConfig& config) {
+  if (!config.file.empty()) return config.file;
+  const char* folder = std::getenv("STATE_DIRECTORY");
+  return folder != nullptr ? std::string(folder) + "/ledger.jsonl" : std::string();
 }
 
 Error In(const std::string& where, const Error& error) {
@@ -88,6 +118,7 @@ Status Runtime::Build(const Config& config) {
   for (const DeviceConfig& device : config.devices) {
     CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
   }
+  CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(StartServers());
   for (uint32_t i = 0; i < config.workers; ++i) {
@@ -157,7 +188,7 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   if (!host) return In("device " + device.name, host.error());
   interfaces->host = *std::move(host);
   // The shim tells IKE daemons by this mark that the interface offloads ESP.
-  if (interfaces->wire.offload != nullptr && device.offload != DeviceOffloadMode::kNo) {
+  if (interfaces->wire.offload != nullptr && device.offload != PlacementMode::kNo) {
     CYGNET_RETURN_IF_ERROR(
         network_->SetAlias(interfaces->host->ifindex(), "cygnet esp-hw-offload"));
   }
@@ -169,6 +200,21 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
       fmt::format("device {}: driver {}, wire {}, offload {}, {} SA slots", device.name,
                   device.driver, device.wire, Name(device.offload), device.sa_limit));
   interfaces_.push_back(std::move(interfaces));
+  return {};
+}
+
+Status Runtime::OpenLedger(const LedgerConfig& config) {
+  ledger_ = std::make_shared<Ledger>(&clock_);
+  const std::string path = LedgerPath(config);
+  if (path.empty()) {
+    Log(LogLevel::kInfo, "ledger: kept in memory only (ledger.file is empty)");
+    return {};
+  }
+  auto file = LedgerFile::Open(
+      {.path = path, .max_bytes = uint64_t{config.max_mib} << 20, .keep = config.keep},
+      ledger_.get(), &clock_);
+  if (!file) return In("ledger.file", file.error());
+  ledger_file_ = *std::move(file);
   return {};
 }
 
@@ -193,8 +239,18 @@ Status Runtime::BuildControl(const Config& config) {
                               .host_port = i->host.get(),
                               .wire_port = i->wire.port.get(),
                               .offload = i->wire.offload,
-                              .capture = &i->capture});
+                              .capture = &i->capture,
+                              .trusted = i->config.trusted,
+                              .allow_crypto = Allows(i->config, "crypto"),
+                              .allow_packet = Allows(i->config, "packet"),
+                              .rekey_reserve = i->config.RekeyReserve(),
+                              .loss = i->config.loss});
   }
+  for (const PlacementRuleConfig& rule : config.placement) {
+    params.rules.push_back(RuleOf(rule, params.devices));
+  }
+  params.scheduler = config.scheduler;
+  params.ledger = ledger_;
   control_ = std::make_unique<ControlPlane>(std::move(params));
   return {};
 }
@@ -230,6 +286,7 @@ void Runtime::Run(const volatile bool& stop) {
     if (now >= next_tick) {
       next_tick += kTickNs;
       control_->Tick();
+      if (ledger_file_ != nullptr) ledger_file_->Sync();
     }
   }
 }
@@ -240,6 +297,7 @@ Runtime::~Runtime() {
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
   control_.reset();  // keys leave the devices
+  ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();
   if (path_) path_->interfaces.clear();

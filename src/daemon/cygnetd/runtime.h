@@ -10,6 +10,7 @@
 #include "control/control_plane.h"
 #include "daemon/config.h"
 #include "daemon/cygnetd/wire_guard.h"
+#include "daemon/ledger_file.h"
 #include "daemon/operator_server.h"
 #include "daemon/poller.h"
 #include "daemon/xfrm_server.h"
@@ -41,6 +42,7 @@ class Runtime {
   Status ClaimNamespace();
   Status ChooseEngines(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
+  Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
   Status StartServers();
 
@@ -53,6 +55,8 @@ class Runtime {
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HostNetwork> network_;
   std::unique_ptr<XfrmServer> xfrm_;
+  std::shared_ptr<Ledger> ledger_;
+  std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -49,7 +49,7 @@ class WorkerThreadsTest : public testing::Test {
   void Install(uint32_t spi) {
     Installed item;
     item.sa = std::make_shared<Sa>(test::MakeSpec({.spi = spi, .flags = kSaFlagEsn}), 1, spi);
-    const PlacementDevice device{nic_.get(), DeviceOffloadMode::kAuto, 1};
+    const PlacementDevice device{nic_.get(), PlacementMode::kAuto, 1};
     for (const CryptoDirection d : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
       auto binding = SelectPath(item.sa->spec(), d,
                                 {.devices = {&device, spi % 3 != 0 ? 1u : 0u},

@@ -1,0 +1,128 @@
+#include "control/ledger.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cygnet {
+namespace {
+
+bool Fits(const LedgerQuery& query, const SaHalf& half) {
+  return (!query.spi.has_value() || *query.spi == half.spi) &&
+         (!query.daddr.has_value() || *query.daddr == half.daddr);
+}
+
+}  // namespace
+
+void Ledger::Placed(PlacementEntry entry) {
+  entry.time = clock_->WallSeconds();
+  for (LedgerSink* sink : sinks_) sink->OnPlacement(entry);
+  Restore(std::move(entry));
+}
+
+void Ledger::Restore(PlacementEntry entry) {
+  placements_.push_back(std::move(entry));
+  if (placements_.size() <= kMaxPlacements) return;
+  placements_.pop_front();
+  ++dropped_;
+}
+
+uint32_t Ledger::HolderNumber(Holder holder) {
+  const auto found = std::find(holders_.rbegin(), holders_.rend(), holder);
+  if (found != holders_.rend()) {
+    return static_cast<uint32_t>(std::distance(found, holders_.rend()) - 1);
+  }
+  holders_.push_back(std::move(holder));
+  return static_cast<uint32_t>(holders_.size() - 1);
+}
+
+uint64_t Ledger::KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
+                          std::string_view identity) {
+  Key key{.half = half,
+          .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)}),
+          .erased = false,
+          .from = clock_->WallSeconds(),
+          .until = 0,
+          .note = {}};
+  const uint64_t number = next_number_++;
+  const KeyEntry entry = EntryOf(key);
+  held_.emplace(number, std::move(key));
+  for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
+  return number;
+}
+
+void Ledger::KeyEnded(uint64_t number, bool erased, std::string_view note) {
+  const auto it = held_.find(number);
+  if (it == held_.end()) return;
+  Key key = std::move(it->second);
+  held_.erase(it);
+  key.until = clock_->WallSeconds();
+  key.erased = erased;
+  key.note = note;
+  const KeyEntry entry = EntryOf(key);
+  KeepEnded(std::move(key));
+  for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
+}
+
+void Ledger::KeepEnded(Key key) {
+  ended_.push_back(std::move(key));
+  if (ended_.size() <= kMaxEndedKeys) return;
+  ended_.pop_front();
+  ++dropped_;
+}
+
+void Ledger::Restore(const KeyEntry& entry) {
+  KeepEnded({.half = entry.half,
+             .holder = HolderNumber({entry.holder, entry.holder_kind, entry.identity}),
+             .erased = entry.erased,
+             .from = entry.from,
+             .until = entry.until,
+             .note = entry.note});
+}
+
+KeyEntry Ledger::EntryOf(const Key& key) const {
+  const Holder& holder = holders_[key.holder];
+  return {.half = key.half,
+          .holder = holder.name,
+          .holder_kind = holder.kind,
+          .identity = holder.identity,
+          .from = key.from,
+          .until = key.until,
+          .erased = key.erased,
+          .note = key.note};
+}
+
+std::vector<std::pair<uint64_t, KeyEntry>> Ledger::HeldKeys() const {
+  std::vector<std::pair<uint64_t, KeyEntry>> held;
+  held.reserve(held_.size());
+  for (const auto& [number, key] : held_) held.emplace_back(number, EntryOf(key));
+  std::sort(held.begin(), held.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  return held;
+}
+
+LedgerReport Ledger::Report(const LedgerQuery& query) const {
+  LedgerReport report;
+  report.dropped = dropped_;
+  report.file = file_;
+  report.write_error = write_error_;
+  if (!placements_.empty()) report.since = placements_.front().time;
+  const auto add_key = [&](KeyEntry entry) {
+    if (report.since == 0 || entry.from < report.since) report.since = entry.from;
+    if (!Fits(query, entry.half)) return;
+    if (query.holder.has_value() && *query.holder != entry.holder) return;
+    report.keys.push_back(std::move(entry));
+  };
+  if (!query.only_current) {
+    for (const Key& key : ended_) add_key(EntryOf(key));
+    for (const PlacementEntry& entry : placements_) {
+      const bool by_holder = !query.holder.has_value() || *query.holder == entry.where;
+      if (by_holder && Fits(query, entry.half)) report.placements.push_back(entry);
+    }
+  }
+  for (auto& [number, entry] : HeldKeys()) add_key(std::move(entry));
+  std::stable_sort(report.keys.begin(), report.keys.end(),
+                   [](const KeyEntry& a, const KeyEntry& b) { return a.from < b.from; });
+  return report;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,170 @@
+// `cygnet offload explain`: what an SA would meet, without installing anything.
+#include <utility>
+
+#include "control/placement.h"
+#include "esp/crypto_jobs.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+Result<SaAlgorithm> AlgorithmFor(AlgorithmKind kind, const std::string& name, uint32_t key_bits,
+                                 uint32_t icv_bits) {
+  SaAlgorithm algorithm;
+  algorithm.descriptor = FindAlgorithm(kind, name);
+  if (algorithm.descriptor == nullptr) {
+    return MakeError(Errc::kNotImplemented, "no algorithm '" + name + "'");
+  }
+  const AlgorithmDescriptor& row = *algorithm.descriptor;
+  const std::size_t key =
+      (key_bits != 0 ? key_bits / 8 : row.key_bytes[0]) + std::size_t{row.salt_bytes};
+  if (key_bits % 8 != 0 || !row.AcceptsKeyMaterial(key)) {
+    return MakeError(Errc::kInvalid,
+                     name + " has no keys of " + std::to_string(key_bits) + " bits");
+  }
+  algorithm.key = KeyMaterial(std::vector<uint8_t>(key));  // zeros: only its length is looked at
+  if (kind == AlgorithmKind::kCipher) return algorithm;
+  const uint32_t usual = kind == AlgorithmKind::kAead ? row.icv_bytes[0] : row.default_icv_bytes();
+  const uint32_t icv = icv_bits != 0 ? icv_bits / 8 : usual;
+  if (icv_bits % 8 != 0 || !row.AcceptsIcv(icv)) {
+    return MakeError(Errc::kInvalid, name + " has no ICV of " + std::to_string(icv_bits) + " bits");
+  }
+  algorithm.icv_bits = static_cast<uint16_t>(icv * 8);
+  return algorithm;
+}
+
+Status SetAlgorithms(const ExplainQuery& query, SaSpec* spec) {
+  if (!query.aead.empty() ? !query.cipher.empty() || !query.auth.empty()
+                          : query.cipher.empty() || query.auth.empty()) {
+    return MakeError(Errc::kInvalid, "name an AEAD, or a cipher and an authenticator");
+  }
+  if (!query.aead.empty()) {
+    auto aead = AlgorithmFor(AlgorithmKind::kAead, query.aead, query.key_bits, query.icv_bits);
+    if (!aead) return aead.error();
+    spec->aead = *std::move(aead);
+    return {};
+  }
+  auto cipher = AlgorithmFor(AlgorithmKind::kCipher, query.cipher, query.key_bits, 0);
+  if (!cipher) return cipher.error();
+  auto auth = AlgorithmFor(AlgorithmKind::kAuth, query.auth, 0, query.icv_bits);
+  if (!auth) return auth.error();
+  spec->cipher = *std::move(cipher);
+  spec->auth = *std::move(auth);
+  return {};
+}
+
+Result<SaSpec> SpecFor(const ExplainQuery& query) {
+  SaSpec spec;
+  spec.proto = kProtoEsp;
+  spec.family = query.ipv6 ? IpFamily::kV6 : IpFamily::kV4;
+  if (query.mode == "tunnel") {
+    spec.mode = SaMode::kTunnel;
+  } else if (query.mode == "transport") {
+    spec.mode = SaMode::kTransport;
+  } else if (query.mode == "beet") {
+    spec.mode = SaMode::kBeet;
+  } else {
+    return MakeError(Errc::kInvalid, "mode: no mode '" + query.mode + "'");
+  }
+  CYGNET_RETURN_IF_ERROR(SetAlgorithms(query, &spec));
+  if (query.encap) spec.encap = UdpEncap{};
+  if (query.esn) spec.flags |= kSaFlagEsn;
+  spec.replay.window = query.replay_window;
+  spec.tfc_pad = query.tfc ? 1 : 0;
+  return spec;
+}
+
+ExplainRow RowOf(const std::string& direction, std::string requirement,
+                 const std::optional<PlacementReason>& failure) {
+  return {.direction = direction,
+          .requirement = std::move(requirement),
+          .ok = !failure.has_value(),
+          .reason = failure.has_value() ? failure->Text() : "",
+          .explanation = failure.has_value() ? failure->Explanation() : ""};
+}
+
+}  // namespace
+
+Result<ExplainReport> Placement::Explain(const ExplainQuery& query) const {
+  auto spec = SpecFor(query);
+  if (!spec) return spec.error();
+  const auto mode = ParsePlacementMode(query.offload);
+  if (!mode.has_value()) {
+    return MakeError(Errc::kInvalid, "no offload mode '" + query.offload + "'");
+  }
+  const auto number = DeviceNamed(query.device);
+  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + query.device + "'");
+  ExplainReport report{.device = query.device, .rows = {}, .verdicts = {}};
+  for (const bool inbound : {false, true}) {
+    if (query.inbound.value_or(inbound) != inbound) continue;
+    ExplainHalf(*spec, *mode, *number, inbound, &report);
+  }
+  return report;
+}
+
+void Placement::ExplainHalf(const SaSpec& spec, PlacementMode mode, std::size_t number,
+                            bool inbound, ExplainReport* report) const {
+  const std::string direction_text = inbound ? "in" : "out";
+  const auto direction = inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal;
+  const std::vector<PlacementDevice> devices = DeviceInputs();
+  std::optional<PlacementReason> algorithm;
+  if (params_.gate != nullptr) algorithm = params_.gate->DenyAlgorithm(spec);
+  std::vector<Requirement> all = CheckDevice(spec, direction, &devices[number], mode, false);
+  all.insert(all.begin(), Requirement{"approved-algorithm", algorithm});
+  // The kernel refuses it to clients, so it is no placement for them.
+  if (spec.tfc_pad != 0) {
+    all.push_back({"tfc", PlacementReason{ReasonCode::kNoCapability, "tfc-padding"}});
+  }
+  std::optional<PlacementReason> first;
+  for (const Requirement& requirement : all) {
+    if (!first.has_value()) first = requirement.failure;
+    report->rows.push_back(RowOf(direction_text, requirement.name, requirement.failure));
+  }
+  if (mode == PlacementMode::kNo) first = PlacementReason{ReasonCode::kNotRequested, {}};
+  report->verdicts.push_back(
+      VerdictOf(spec, mode, number, direction, first, algorithm.has_value()));
+  report->verdicts.back().direction = direction_text;
+}
+
+ExplainReport::Verdict Placement::VerdictOf(const SaSpec& spec, PlacementMode mode,
+                                            std::size_t number, CryptoDirection direction,
+                                            const std::optional<PlacementReason>& obstacle,
+                                            bool nowhere) const {
+  ExplainReport::Verdict verdict;
+  if (!obstacle.has_value()) {
+    verdict.offloaded = true;
+    verdict.effective = "crypto";
+    verdict.where = params_.devices[number].name;
+    verdict.reason = Name(ReasonCode::kRequested);
+    verdict.explanation = Meaning(ReasonCode::kRequested);
+    return verdict;
+  }
+  verdict.reason = obstacle->Text();
+  verdict.explanation = obstacle->Explanation();
+  const bool strict = mode == PlacementMode::kRequired || mode == PlacementMode::kPacket ||
+                      params_.devices[number].mode == PlacementMode::kRequired;
+  // Of a client's crypto offload the kernel refuses this instead of falling back.
+  const bool esn = obstacle->code == ReasonCode::kNoCapability &&
+                   (obstacle->detail == "esn" || obstacle->detail == "tfc-padding");
+  if (strict || nowhere || (mode == PlacementMode::kCrypto && esn)) {
+    verdict.effective = "refused";
+    return verdict;
+  }
+  for (const EngineKind kind : {EngineKind::kLookAside, EngineKind::kCpu}) {
+    if (kind == EngineKind::kLookAside && params_.look_aside == LookAsideMode::kNo) continue;
+    const SessionParams session = esp::SessionFor(spec, direction, 1);
+    for (uint32_t e = 0; e < params_.engines->size(); ++e) {
+      if ((*params_.engines)[e].info->kind != kind || engine_denied_[e].has_value() ||
+          !params_.engines->engine(e)->Supports(*session.cipher, session.auth)) {
+        continue;
+      }
+      verdict.effective = kind == EngineKind::kCpu ? "software" : "look-aside";
+      verdict.where = params_.engines->engine(e)->name();
+      return verdict;
+    }
+  }
+  verdict.effective = "refused";
+  return verdict;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,167 @@
+#include "daemon/ledger_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "support/fake_clock.h"
+
+namespace cygnet {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class LedgerFileTest : public testing::Test {
+ protected:
+  LedgerFileTest() {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("cygnet-ledger-" + std::to_string(::getpid()) + "-" +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+    options_.path = folder_ / "ledger.jsonl";
+  }
+  ~LedgerFileTest() override { std::filesystem::remove_all(folder_); }
+
+  struct Run {
+    std::unique_ptr<Ledger> ledger;
+    std::unique_ptr<LedgerFile> file;
+    ~Run() { file.reset(); }
+  };
+  Run Start() {
+    Run run;
+    run.ledger = std::make_unique<Ledger>(&clock_);
+    auto file = LedgerFile::Open(options_, run.ledger.get(), &clock_);
+    EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
+    if (file) run.file = *std::move(file);
+    return run;
+  }
+  static SaHalf Half(uint32_t spi, bool inbound = false) {
+    return {.saddr = ParseAddress("192.0.2.1")->address,
+            .daddr = ParseAddress("192.0.2.2")->address,
+            .family = IpFamily::kV4,
+            .spi = Spi(spi),
+            .proto = 50,
+            .reqid = Reqid(7),
+            .inbound = inbound};
+  }
+  static PlacementEntry Entry(uint32_t spi) {
+    return {.half = Half(spi),
+            .requested = "crypto",
+            .requested_by = "client",
+            .effective = "software",
+            .where = "openssl",
+            .reason = "table-full",
+            .explanation = "the \"device\"\n is full"};
+  }
+  std::string Text(const std::string& name) const {
+    std::ifstream file(folder_ / name);
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+
+  std::filesystem::path folder_;
+  LedgerFileOptions options_;
+  test::FakeClock clock_;
+};
+
+TEST_F(LedgerFileTest, SurvivesARestart) {
+  {
+    Run run = Start();
+    run.ledger->Placed(Entry(0x1000));
+    const uint64_t key = run.ledger->KeyGiven(Half(0x1000), "nic0", "device", "model x firmware 1");
+    clock_.wall_seconds += 3;
+    run.ledger->KeyEnded(key, true);
+  }
+  Run run = Start();
+  const LedgerReport report = run.ledger->Report({});
+  ASSERT_THAT(report.placements, SizeIs(1));
+  EXPECT_EQ(report.placements[0].explanation, "the \"device\"\n is full");
+  EXPECT_EQ(report.placements[0].half, Half(0x1000));
+  ASSERT_THAT(report.keys, SizeIs(1));
+  EXPECT_TRUE(report.keys[0].erased);
+  EXPECT_EQ(report.keys[0].until, report.keys[0].from + 3);
+  EXPECT_EQ(report.keys[0].identity, "model x firmware 1");
+  EXPECT_EQ(report.file, options_.path);
+}
+
+TEST_F(LedgerFileTest, AKeyOfARunThatWasKilledEndsWithANote) {
+  Run killed = Start();
+  (void)killed.ledger->KeyGiven(Half(0x1000), "nic0", "device", "");
+  killed.file->Sync();
+  std::filesystem::copy(options_.path, folder_ / "copy.jsonl");
+  options_.path = folder_ / "copy.jsonl";
+  clock_.wall_seconds += 100;
+  for (int restart = 0; restart < 2; ++restart) {
+    Run run = Start();
+    const LedgerReport report = run.ledger->Report({});
+    ASSERT_THAT(report.keys, SizeIs(1)) << restart;
+    EXPECT_FALSE(report.keys[0].erased);
+    EXPECT_NE(report.keys[0].until, 0u);
+    EXPECT_THAT(report.keys[0].note, HasSubstr("without a word"));
+    EXPECT_THAT(run.ledger->HeldKeys(), IsEmpty());
+  }
+}
+
+TEST_F(LedgerFileTest, IsBoundedAndKeepsWhatIsHeldWhenItRotates) {
+  options_.max_bytes = 64u << 10;
+  options_.keep = 2;
+  {
+    Run run = Start();
+    (void)run.ledger->KeyGiven(Half(0x1), "nic0", "device", "");
+    for (uint32_t i = 0; i < 4000; ++i) run.ledger->Placed(Entry(i));
+    run.file->Sync();
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "ledger.jsonl.2"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "ledger.jsonl.3"));
+    uint64_t total = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      total += entry.file_size();
+    }
+    EXPECT_LT(total, 3 * (options_.max_bytes + (80u << 10)));
+    EXPECT_THAT(Text("ledger.jsonl"), HasSubstr("key-held"));
+  }
+  Run run = Start();
+  EXPECT_THAT(run.ledger->Report({.holder = "nic0"}).keys, SizeIs(1));
+}
+
+TEST_F(LedgerFileTest, ASecondWriterIsRefused) {
+  Run run = Start();
+  Ledger other(&clock_);
+  const auto refused = LedgerFile::Open(options_, &other, &clock_);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::kBusy);
+}
+
+TEST_F(LedgerFileTest, DamagedLinesAreSteppedOver) {
+  {
+    Run run = Start();
+    run.ledger->Placed(Entry(0x1000));
+  }
+  {
+    std::ofstream file(options_.path, std::ios::app);
+    file << "{\"t\": 1, \"event\": \"placement\"}\nnot json\n\n[1]\n"
+         << std::string(10'000, 'x') << "\n{\"event\":\"key-given\",\"key\":1,\"src\":\"192.0";
+  }
+  {
+    Run run = Start();
+    run.ledger->Placed(Entry(0x1001));
+  }
+  Run run = Start();
+  EXPECT_THAT(run.ledger->Report({}).placements, SizeIs(2));
+}
+
+TEST_F(LedgerFileTest, AFolderThatIsNotThereIsAnError) {
+  options_.path = folder_ / "no" / "ledger.jsonl";
+  Ledger ledger(&clock_);
+  const auto file = LedgerFile::Open(options_, &ledger, &clock_);
+  ASSERT_FALSE(file.has_value());
+  EXPECT_THAT(file.error().message, HasSubstr("No such file"));
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+"""SAs that move under load: between NIC, look-aside engine and CPU; off a device by the operator's
+hand and by the device's fate, and back. Nothing lost, doubled, in clear, no number used twice."""
+
+import time
+
+import suite
+from flow import EAST, Pair, SPI_E, SPI_W, WEST
+
+MOVES = 1000
+
+
+class Moves(Pair):
+    """Capacity: NIC, look-aside, CPU, as fast as the operator's command goes."""
+
+    config = '[look_aside]\nengine = "thread_offload"\nmode = "auto"'
+
+    def test_a_thousand_moves_between_three_places(self):
+        seen = set()
+        watch, flows = self.traffic()
+        begin = time.monotonic()
+        moved = 0
+        steps = (("offload", "set", "reqid", "1", "mode", "no"),                # look-aside
+                 ("offload", "disable", "dev", "thread_offload"),               # CPU
+                 ("offload", "set", "reqid", "1", "mode", "crypto", "dev", "nic0"),  # NIC
+                 ("offload", "enable", "dev", "thread_offload"))                # nothing moves
+        while moved < MOVES:
+            for step in steps:
+                moved += self.west.show(*step)["moved"]
+                if moved < 20:
+                    seen.add(self.where(self.west, SPI_W)[0])
+        took = time.monotonic() - begin
+        print(f"\n    {moved} moves of halves of SAs in {took:.1f} s", flush=True)
+        self.judge(watch, flows)
+        self.assertEqual(seen, {"look-aside", "software", "crypto"})
+        nic = self.west.show("dev")[0]["offload"]
+        engines = {e["name"]: e["jobs"] for e in self.west.show("engine")}
+        self.assertGreater(nic["sealed"], 0)
+        self.assertGreater(nic["opened"], 0)
+        self.assertGreater(engines["thread_offload"], 0)
+        self.assertEqual(nic["dropped_stale"], 0)
+
+
+class BreakGlass(Pair):
+    def test_disable_and_enable(self):
+        watch, flows = self.traffic()
+        for _ in range(10):
+            begin = time.monotonic()
+            self.cygnet(self.west, "offload", "disable", "dev", "nic0")
+            self.assertEqual(self.where(self.west, SPI_W), ("software", "operator-disabled"))
+            self.assertEqual(self.where(self.west, SPI_E), ("software", "operator-disabled"))
+            self.assertLess(time.monotonic() - begin, 1 * suite.SLOWNESS)
+            self.wait_for(lambda: not self.west.show("dev")[0]["held"], "the keys to be erased")
+            self.cygnet(self.west, "offload", "enable", "dev", "nic0")
+            self.assertEqual(self.where(self.west, SPI_W), ("crypto", "returned"))
+        self.judge(watch, flows)
+        history = self.west.show("sa", "spi", hex(SPI_W))[0]["placements"][0]["history"]
+        self.assertGreaterEqual(len(history), 15)
+
+    def test_the_devices_own_fate(self):
+        watch, flows = self.traffic()
+        for fault, back, reason in (("reset 100", None, "device-reset"),
+                                    ("down", "up", "device-down"),
+                                    ("crash", "reset 50", "device-failed")):
+            for _ in range(3):
+                self.cygnet(self.west, "sim", "dev", "nic0", *fault.split())
+                self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", reason)
+                              or self.where(self.west, SPI_W)[0] == "crypto" and back is None,
+                              f"the SA to leave ({fault})", 1)
+                if back:
+                    self.cygnet(self.west, "sim", "dev", "nic0", *back.split())
+                self.wait_for(lambda: self.where(self.west, SPI_W)[0] == "crypto",
+                              f"the SA to come back after {fault}", 3)
+        figures = self.judge(watch, flows)
+        self.assertGreater(figures["sent"], 1000)
+
+    def test_link_down_and_removal_keep_the_sas(self):
+        watch, flows = self.traffic()
+        for fault, back, reason in (("link-down", "link-up", "link-down"),
+                                    ("remove", "insert", "device-removed")):
+            self.cygnet(self.west, "sim", "dev", "nic0", fault)
+            self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", reason),
+                          f"the SA to leave ({fault})", 1)
+            self.cygnet(self.west, "sim", "dev", "nic0", back)
+            self.wait_for(lambda: self.where(self.west, SPI_W)[0] == "crypto", "its return", 3)
+        # What is sent while there is no link is gone; nothing else is.
+        self.judge(watch, flows, lossless=False)
+        watch, flows = self.traffic()
+        time.sleep(1)
+        self.judge(watch, flows)
+
+
+class ThousandSas(Pair):
+    device = {"offload": "crypto", "sa_limit": 2048, "address_limit": 0}
+
+    def test_a_thousand_sas_off_and_back(self):
+        suite.xfrm_batch(self.west, [
+            f"state add src {WEST if i % 2 else EAST} dst {EAST if i % 2 else WEST} proto esp "
+            f"spi {0x10000 + i:#x} reqid {100 + i} mode tunnel replay-window 64 "
+            f"aead rfc4106(gcm(aes)) 0x{'42' * 20} 128 offload dev nic0 dir {'out' if i % 2 else 'in'}"
+            for i in range(998)])
+        self.assertEqual(self.west.show("dev")[0]["offload"]["slots_used"], 1000)
+        watch, flows = self.traffic()
+        time.sleep(0.5)
+        times = []
+        for _ in range(5):
+            for action in ("disable", "enable"):
+                begin = time.monotonic()
+                report = self.west.show("offload", action, "dev", "nic0")
+                times.append((action, report["moved"], report["took_us"],
+                              (time.monotonic() - begin) * 1e6))
+                self.assertLess(report["took_us"], 1_000_000 * suite.SLOWNESS)
+                self.assertEqual(report["moved"], 1000)
+                used = 0 if action == "disable" else 1000
+                self.wait_for(lambda: self.west.show("dev")[0]["offload"]["slots_used"] == used,
+                              f"{used} slots to be in use")
+        for action, moved, took, command in times:
+            print(f"\n    {action}: {moved} in {took / 1000:.1f} ms; the command {command / 1000:.0f} ms",
+                  end="")
+        print(flush=True)
+        self.judge(watch, flows)
+
+
+class AsTheKernel(Pair):
+    device = {"offload": "crypto", "loss": "kernel"}
+
+    def test_sas_go_with_the_link_and_nobody_is_told(self):
+        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor"],
+                                     stdout=-1, text=True)
+        time.sleep(0.3 * suite.SLOWNESS)
+        self.cygnet(self.west, "sim", "dev", "nic0", "link-down")
+        self.wait_for(lambda: self.west.show("sa") == [], "the SAs to go")
+        time.sleep(0.2)
+        monitor.terminate()
+        self.assertEqual(monitor.stdout.read(), "")
+        monitor.stdout.close()
+        self.cygnet(self.west, "sim", "dev", "nic0", "link-up")
+
+
+class AsKept(Pair):
+    def test_listeners_are_told_that_the_offload_is_gone_and_back(self):
+        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor"],
+                                     stdout=-1, text=True)
+        time.sleep(0.3 * suite.SLOWNESS)
+        self.cygnet(self.west, "offload", "disable", "dev", "nic0")
+        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
+        time.sleep(0.3 * suite.SLOWNESS)
+        monitor.terminate()
+        told = monitor.stdout.read()
+        monitor.stdout.close()
+        self.assertEqual(told.count("Updated src"), 4, told)  # two SAs, off and back
+        self.assertEqual(told.count("crypto offload parameters"), 2, told)
+
+
+if __name__ == "__main__":
+    suite.main()
