@@ -335,5 +335,26 @@ TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
   EXPECT_THAT(nic_->FaultsPlayed(), ElementsAre("down", "up", "crash"));
 }
 
+TEST(SimNicDriverTest, BadScriptIsToldBeforeAnythingIsOpened) {
+  const auto device = FindDriver("sim_nic")->create({.name = "nic0", .fault_script = "at noon up"});
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().code, Errc::kInvalid);
+  EXPECT_THAT(device.error().message, HasSubstr("fault_script: line 1: at needs a time"));
+}
+
+// --- Who it is ---
+
+TEST(SimNicIdentityTest, SaysWhatItIsToldToSay) {
+  PacketPools pools(16, 2);
+  const SimNic plain("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr);
+  EXPECT_EQ(plain.identity().model, "Cygnet software NIC");
+  EXPECT_EQ(plain.identity().serial, "nic0");
+  EXPECT_FALSE(plain.identity().firmware.empty());
+  const DeviceIdentity card{.model = "X550", .serial = "7", .firmware = "1.2"};
+  const SimNic played("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr,
+                      {.identity = card});
+  EXPECT_EQ(played.identity(), card);
+}
+
 }  // namespace
 }  // namespace cygnet
