@@ -336,7 +336,8 @@ TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
 }
 
 TEST(SimNicDriverTest, BadScriptIsToldBeforeAnythingIsOpened) {
-  const auto device = FindDriver("sim_nic")->create({.name = "nic0", .fault_script = "at noon up"});
+  const auto device =
+      FindDriver("sim_nic")->create({.name = "nic0", .wire = "w", .fault_script = "at noon up"});
   ASSERT_FALSE(device);
   EXPECT_EQ(device.error().code, Errc::kInvalid);
   EXPECT_THAT(device.error().message, HasSubstr("fault_script: line 1: at needs a time"));
