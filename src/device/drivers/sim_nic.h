@@ -113,6 +113,7 @@ class SimNic final : public Port, public OffloadDevice {
   Status Play(const Fault& fault, std::string_view text, const std::string& from);
   // These under mutex_:
   Status Change(const Fault& fault);
+  void ChangeConditions(const Fault& fault);
   void Wipe();
   void ShowState();
   void RingBell();

@@ -39,10 +39,22 @@ Status SimNic::Play(const Fault& fault, std::string_view text, const std::string
 
 Status SimNic::Change(const Fault& fault) {
   using Kind = Fault::Kind;
-  Conditions& is = conditions_;
-  if (is.removed && fault.kind != Kind::kInsert && fault.kind != Kind::kClear) {
+  if (conditions_.removed && fault.kind != Kind::kInsert && fault.kind != Kind::kClear) {
     return MakeError(Errc::kNoDevice, "the device is removed: \"insert\" it first");
   }
+  ChangeConditions(fault);
+  if (fault.kind == Kind::kReset && conditions_.resetting) {
+    reset_due_ns_.store(clock_->MonotonicNs() + fault.count * kNsPerMs, std::memory_order_release);
+  } else if (!conditions_.resetting) {
+    reset_due_ns_.store(FaultScript::kNever, std::memory_order_release);
+  }
+  ShowState();
+  return {};
+}
+
+void SimNic::ChangeConditions(const Fault& fault) {
+  using Kind = Fault::Kind;
+  Conditions& is = conditions_;
   switch (fault.kind) {
     case Kind::kLinkDown:
     case Kind::kLinkUp:
@@ -75,11 +87,6 @@ Status SimNic::Change(const Fault& fault) {
     default:
       faults_.Arm(fault);
   }
-  const uint64_t lasts = is.resetting && fault.kind == Kind::kReset ? fault.count * kNsPerMs : 0;
-  if (lasts > 0) reset_due_ns_.store(clock_->MonotonicNs() + lasts, std::memory_order_release);
-  if (!is.resetting) reset_due_ns_.store(FaultScript::kNever, std::memory_order_release);
-  ShowState();
-  return {};
 }
 
 // Power is gone, or the firmware starts anew: tables and keys are lost.
