@@ -59,6 +59,8 @@ constexpr Range kWorkers = {1, kMaxWorkers};
 constexpr Range kSmallPackets = {1024, 1u << 20};
 constexpr Range kJumboPackets = {16, 1u << 14};
 constexpr Range kSaLimit = {1, 100'000};
+constexpr Range kAddressLimit = {0, 100'000};
+constexpr Range kFaultSeed = {0, 0xffff'ffff};
 constexpr Range kReplayWindow = {0, kMaxReplayWindow};
 constexpr Range kThreads = {1, kMaxCryptoQueues};
 constexpr Range kQueueDepth = {1, 65'536};
@@ -126,14 +128,21 @@ void ReadPools(const TableReader& reader, Config* config) {
 
 DeviceConfig ReadDevice(const TableReader& reader) {
   DeviceConfig device;
-  reader.AllowOnly({"name", "wire", "driver", "offload", "sa_limit", "mtu", "wire_guard", "trusted",
-                    "allow", "rekey_reserve", "loss"});
+  reader.AllowOnly({"name", "wire", "driver", "offload", "sa_limit", "address_limit",
+                    "fault_script", "fault_seed", "model", "serial", "firmware", "mtu",
+                    "wire_guard", "trusted", "allow", "rekey_reserve", "loss"});
   reader.ReadInterface("name", &device.name);
   reader.ReadInterface("wire", &device.wire);
   reader.Read("driver", &device.driver);
   reader.CheckIsOneOf("driver", device.driver, NamesOf(BuiltinDrivers()));
   reader.Read("offload", kOffloadModes, &device.offload);
   reader.Read("sa_limit", kSaLimit, &device.sa_limit);
+  reader.Read("address_limit", kAddressLimit, &device.address_limit);
+  reader.Read("fault_script", &device.fault_script);
+  reader.Read("fault_seed", kFaultSeed, &device.fault_seed);
+  reader.Read("model", &device.model);
+  reader.Read("serial", &device.serial);
+  reader.Read("firmware", &device.firmware);
   reader.ReadOrZero("mtu", kMtu, &device.mtu);
   reader.Read("wire_guard", kWireGuards, &device.wire_guard);
   reader.Read("trusted", &device.trusted);
@@ -333,7 +342,7 @@ Result<Config> ParseConfig(std::string_view text, const std::string& source) {
   }
 }
 
-Result<Config> LoadConfig(const std::string& path) {
+Result<std::string> ReadTextFile(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::string text;
@@ -347,7 +356,13 @@ Result<Config> LoadConfig(const std::string& path) {
     return MakeError(error == ENOENT ? Errc::kNoEntry : Errc::kIo,
                      path + ": " + std::strerror(error));
   }
-  return ParseConfig(text, path);
+  return text;
+}
+
+Result<Config> LoadConfig(const std::string& path) {
+  const auto text = ReadTextFile(path);
+  if (!text) return text.error();
+  return ParseConfig(*text, path);
 }
 
 Config DefaultConfig(const std::string& wire) {
@@ -370,13 +385,16 @@ std::string DescribeConfig(const Config& config) {
       look_aside.queue_depth, look_aside.session_limit);
   for (const DeviceConfig& device : config.devices) {
     text += fmt::format(
-        "\n[[device]]\nname = {}\nwire = {}\ndriver = {}\noffload = {}\nsa_limit = {}\nmtu = {}\n"
-        "wire_guard = {}\n",
+        "\n[[device]]\nname = {}\nwire = {}\ndriver = {}\noffload = {}\nsa_limit = {}\n"
+        "address_limit = {}\nfault_script = {}\nfault_seed = {}\nmodel = {}\nserial = {}\n"
+        "firmware = {}\nmtu = {}\nwire_guard = {}\n",
         Quote(device.name), Quote(device.wire), Quote(device.driver), Quote(Name(device.offload)),
-        device.sa_limit, device.mtu, Quote(Name(device.wire_guard)));
-    text +=
-        fmt::format("trusted = {}\nallow = [{}]\nrekey_reserve = {}\nloss = {}\n", device.trusted,
-                    Join(device.allow), device.RekeyReserve(), Quote(Name(device.loss)));
+        device.sa_limit, device.address_limit, Quote(device.fault_script), device.fault_seed,
+        Quote(device.model), Quote(device.serial), Quote(device.firmware), device.mtu,
+        Quote(Name(device.wire_guard)));
+    text += fmt::format("trusted = {}\nallow = [{}]\nloss = {}\n", device.trusted,
+                        Join(device.allow), Quote(Name(device.loss)));
+    if (device.rekey_reserve) text += fmt::format("rekey_reserve = {}\n", *device.rekey_reserve);
   }
   text += DescribePlacement(config);
   return text;

@@ -25,7 +25,14 @@ struct DeviceConfig {
   std::string wire;  // interface to own
   std::string driver = "sim_nic";
   PlacementMode offload = PlacementMode::kCrypto;
+  // The software NIC's; DriverParams says what they mean.
   uint32_t sa_limit = 1024;
+  uint32_t address_limit = 128;
+  std::string fault_script = {};  // path of the file
+  uint32_t fault_seed = 1;
+  std::string model = {};
+  std::string serial = {};
+  std::string firmware = {};
   uint32_t mtu = 0;  // 0 = the wire's
   WireGuard wire_guard = WireGuard::kNft;
   bool trusted = true;
@@ -100,6 +107,9 @@ struct Config {
   AuditConfig audit;
   bool operator==(const Config&) const = default;
 };
+
+// A whole file. Error messages begin with `path`.
+Result<std::string> ReadTextFile(const std::string& path);
 
 // Reads the file. Error messages begin with `path`.
 Result<Config> LoadConfig(const std::string& path);

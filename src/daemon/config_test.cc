@@ -29,6 +29,7 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   EXPECT_EQ(config->jumbo_packets, 256u);
   EXPECT_EQ(config->devices[0].driver, "sim_nic");
   EXPECT_EQ(config->devices[0].sa_limit, 1024u);
+  EXPECT_EQ(config->devices[0].address_limit, 128u);
 }
 
 TEST(ConfigTest, ReadsEveryKey) {
@@ -53,6 +54,12 @@ wire = "eth1"
 driver = "af_packet"
 offload = "no"
 sa_limit = 1
+address_limit = 0
+fault_script = "/etc/faults"
+fault_seed = 4294967295
+model = "X550"
+serial = "7"
+firmware = "1.2"
 mtu = 1400
 wire_guard = "none"
 [[device]]
@@ -79,6 +86,12 @@ offload = "auto"
                                .driver = "af_packet",
                                .offload = PlacementMode::kNo,
                                .sa_limit = 1,
+                               .address_limit = 0,
+                               .fault_script = "/etc/faults",
+                               .fault_seed = 0xffff'ffff,
+                               .model = "X550",
+                               .serial = "7",
+                               .firmware = "1.2",
                                .mtu = 1400,
                                .wire_guard = WireGuard::kNone},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
@@ -97,7 +110,15 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
     config.look_aside.engine = info->name;
     config.look_aside.mode = LookAsideMode::kAuto;
   }
-  config.devices.push_back({.name = "n\"1", .wire = "w\\", .offload = PlacementMode::kAuto});
+  config.devices.push_back({.name = "n\"1",
+                            .wire = "w\\",
+                            .offload = PlacementMode::kAuto,
+                            .address_limit = 7,
+                            .fault_script = "a \"script\"",
+                            .fault_seed = 9,
+                            .model = "m\n",
+                            .serial = "s",
+                            .firmware = "f"});
   const auto again = ParseConfig(DescribeConfig(config), "description");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, config);
@@ -190,6 +211,12 @@ const ErrorCase kErrors[] = {
      "f.toml:4: device.sa_limit: must be between 1 and 100000, is 0"},
     {"SaLimitMany", WithDevice("sa_limit = 100001\n"),
      "f.toml:4: device.sa_limit: must be between 1 and 100000, is 100001"},
+    {"AddressLimitMany", WithDevice("address_limit = 100001\n"),
+     "f.toml:4: device.address_limit: must be between 0 and 100000, is 100001"},
+    {"FaultScriptType", WithDevice("fault_script = 1\n"),
+     "f.toml:4: device.fault_script: must be a string, is an integer"},
+    {"FaultSeedNegative", WithDevice("fault_seed = -1\n"),
+     "f.toml:4: device.fault_seed: must be between 0 and 4294967295, is -1"},
     {"MtuSmall", WithDevice("mtu = 1279\n"),
      "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is 1279"},
     {"MtuNegative", WithDevice("mtu = -1\n"),

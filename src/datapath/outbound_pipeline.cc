@@ -5,6 +5,7 @@
 #include "datapath/flow_decision.h"
 #include "datapath/fragment.h"
 #include "datapath/path_mtu.h"
+#include "datapath/returned.h"
 #include "esp/encapsulate.h"
 #include "esp/finish.h"
 #include "esp/size.h"
@@ -69,6 +70,29 @@ void OutboundPipeline::RunInjected(PacketBatch* in) {
   }
   in->ReleaseAll();
   Flush();
+}
+
+// Steps 6 to 8 once more, by the CPU.
+void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
+  std::array<Packet*, kMaxBatch> others;
+  uint32_t n = 0;
+  ctx_->ClearJobs();
+  for (Packet* packet : in->packets()) {
+    if (packet->offload.status != OffloadStatus::kReturned) {
+      others[n++] = packet;
+      continue;
+    }
+    OutboundItem& item = items_[size_];
+    item = MakeReturnedItem(*ctx_->path, interface, packet);
+    const auto index = static_cast<uint16_t>(size_++);
+    if (item.verdict == DropReason::kNone) AddCpuSealJob(item, index, &ctx_->jobs);
+  }
+  if (size_ == 0) return;
+  in->ReleaseAll();
+  for (uint32_t i = 0; i < n; ++i) in->Push(others[i]);
+  ctx_->RunJobs(std::span<OutboundItem>(items_.data(), size_), &in_flight_, 0, AddCpuSealJob);
+  EndRound();
+  TransmitAll();
 }
 
 // Steps 2 and 3.

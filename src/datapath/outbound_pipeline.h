@@ -26,6 +26,8 @@ class OutboundPipeline {
   void Run(uint8_t interface, PacketBatch* in);
   // Frames of control (DataPath::injected): they leave as they are.
   void RunInjected(PacketBatch* in);
+  // Takes what the device of `interface` handed back unsealed out of `in`; the rest stays.
+  void RunReturned(uint8_t interface, PacketBatch* in);
   // Between two bursts: tries again what waits for key management, forgets what waited too long.
   void RunTimers();
   // When RunTimers has something to do at the latest, monotonic milliseconds.

@@ -298,16 +298,6 @@ TEST(OffloadEdgeTest, DeviceThatGoesDownLosesNoPacket) {
   EXPECT_EQ(pair->b.nic().offload_stats().opened, 2u);
 }
 
-TEST(OffloadEdgeTest, PacketsOnTheirWayToADeviceThatGoesDownAreDropped) {
-  const auto pair = MakePair(kTunnel, Where::kDevice);
-  pair->a.FromHost(FrameOf(kTunnel));
-  pair->a.worker->RunOnce();
-  pair->a.nic().SetOffloadUp(false);
-  pair->a.nic().RunOnce();
-  EXPECT_THAT(pair->a.ToWire(), IsEmpty());
-  EXPECT_EQ(pair->a.nic().device_drops()->Get(DropReason::kOutDeviceError), 1u);
-}
-
 TEST(OffloadEdgeTest, SaReleasedWhilePacketsAreInTheRingStillSealsThem) {
   const auto pair = MakePair(kTunnel, Where::kDevice);
   for (uint32_t i = 0; i < 70; ++i) pair->a.FromHost(FrameOf(kTunnel));

@@ -99,6 +99,7 @@ uint32_t Worker::RunOnce() {
     PacketBatch batch;
     if (path.interfaces[i].wire->Receive(context_.number, &batch, &context_.sink) > 0) {
       received += batch.size();
+      outbound_.RunReturned(static_cast<uint8_t>(i), &batch);
       inbound_.Run(static_cast<uint8_t>(i), &batch);
     }
     if (path.interfaces[i].host->Receive(context_.number, &batch, &context_.sink) > 0) {

@@ -20,7 +20,15 @@ struct DriverParams {
   uint32_t queues = 1;  // one per worker
   PacketPools* pools = nullptr;
   CapturePoints* capture = nullptr;
-  uint32_t sa_limit = 1024;  // software NIC: slots of its SA table
+  // Software NIC.
+  uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
+  uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = no limit
+  std::string fault_script = {};  // text of one (drivers/sim_nic_script.h); empty: no faults
+  uint64_t fault_seed = 1;
+  // What it says it is; empty: the software NIC that it is.
+  std::string model = {};
+  std::string serial = {};
+  std::string firmware = {};
 };
 
 // A device: always a port, perhaps one that offloads.

@@ -59,6 +59,7 @@ constexpr DropReasonInfo kInfo[] = {
     {"port-full", "port took no more packets", ""},
     {"port-too-big", "larger than a frame of the port", ""},
     {"port-bad-frame", "frame too short or its checksum field out of bounds", ""},
+    {"port-down", "the port has no link", ""},
     {"no-buffers", "packet pool empty", "XfrmInError"},
 };
 static_assert(std::size(kInfo) == kDropReasons);

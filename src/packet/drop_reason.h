@@ -66,6 +66,7 @@ enum class DropReason : uint8_t {
   kPortFull,      // the port took no more
   kPortTooBig,    // larger than a frame of the port
   kPortBadFrame,  // frame too short, or unfinished checksum out of bounds
+  kPortDown,      // the port has no link, or its device is gone
   kNoBuffers,
   kCount
 };

@@ -20,6 +20,7 @@ enum class OffloadStatus : uint8_t {
   kOpened,         // inbound: opened in place, ICV verified; ESP header, trailer and ICV remain
   kAuthFailed,     // inbound: the ICV did not verify
   kError,          // inbound: the device could not tell
+  kReturned,       // outbound packet handed back unsealed: the stack seals it
 };
 
 struct OffloadMeta {
@@ -27,6 +28,7 @@ struct OffloadMeta {
   // High word of the sequence number, for the AAD. Outbound: to seal with; inbound and opened: that
   // the ICV was verified with.
   uint32_t esn_high = 0;
+  uint32_t sa_number = 0;   // outbound: low word of Sa::number, should it be handed back
   uint16_t esp_offset = 0;  // outbound: of the ESP header, from the start of the frame
   OffloadStatus status = OffloadStatus::kNone;
 };

@@ -45,7 +45,8 @@ class TestHost {
       link.wire = wire.get();
       if (options.nic) {
         link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1,
-                                            options.sa_limit, pools, nullptr);
+                                            options.sa_limit, pools, nullptr,
+                                            SimNicOptions{.clock = &clock});
       } else {
         link.bare = std::move(wire);
       }

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "device/drivers/sim_nic_script.h"
 
 namespace cygnet {
 namespace {
@@ -72,6 +73,17 @@ Error In(const std::string& where, const Error& error) {
   return MakeError(error.code, where + ": " + error.message);
 }
 
+// Its text, once it is known to be one.
+Result<std::string> ReadFaultScript(const DeviceConfig& device) {
+  if (device.fault_script.empty()) return std::string{};
+  const std::string where = "device " + device.name + ": fault_script";
+  auto text = ReadTextFile(device.fault_script);
+  if (!text) return In(where, text.error());
+  const auto script = FaultScript::Parse(*text, device.fault_seed);
+  if (!script) return In(where + ": " + device.fault_script, script.error());
+  return text;
+}
+
 }  // namespace
 
 Status CheckConfig(const Config& config) {
@@ -80,6 +92,7 @@ Status CheckConfig(const Config& config) {
     if (FindDriver(device.driver) == nullptr) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
     }
+    if (const auto script = ReadFaultScript(device); !script) return script.error();
     if (if_nametoindex(device.wire.c_str()) == 0) {
       return MakeError(Errc::kNoDevice, fmt::format("device {}: there is no interface '{}' to own",
                                                     device.name, device.wire));
@@ -172,13 +185,21 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                     "and sending plaintext on {}",
                     device.name, device.wire));
   }
+  auto script = ReadFaultScript(device);
+  if (!script) return script.error();
   auto wire = FindDriver(device.driver)
                   ->create({.name = device.name,
                             .wire = device.wire,
                             .queues = workers,
                             .pools = pools_.get(),
                             .capture = &interfaces->capture,
-                            .sa_limit = device.sa_limit});
+                            .sa_limit = device.sa_limit,
+                            .address_limit = device.address_limit,
+                            .fault_script = *std::move(script),
+                            .fault_seed = device.fault_seed,
+                            .model = device.model,
+                            .serial = device.serial,
+                            .firmware = device.firmware});
   if (!wire) return In("device " + device.name, wire.error());
   interfaces->wire = *std::move(wire);
   auto host = TapPort::Create({.name = device.name,

@@ -62,6 +62,9 @@ class WorkerThreadsTest : public testing::Test {
     item.sa->inbound()->binding = item.bindings[1].get();
     path_.sad.Insert(item.sa);
     path_.BumpGeneration();
+    for (const auto& binding : item.bindings) {
+      if (binding->device != nullptr) binding->device->StartSa(binding->handle);
+    }
     installed_.push_back(std::move(item));
   }
 
@@ -147,6 +150,10 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
     }
     if (round % 40 == 0) nic_->SetOffloadUp(false);
     if (round % 40 == 10) nic_->SetOffloadUp(true);
+    if (round % 25 == 5) (void)nic_->InjectFault("reset 1");
+    if (round % 30 == 7) (void)nic_->InjectFault("fail-seal 20");
+    (void)nic_->TakeErased();
+    (void)nic_->KeyLog();
     if (round % 50 == 0) path_.SetHostAddresses({test::Addr("192.0.2.2"), test::Addr("10.2.0.1")});
     (void)nic_->offload_stats();
     (void)nic_->HeldSas();
@@ -164,6 +171,7 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
   EXPECT_GT(wire_->frames, 100u);
   EXPECT_EQ(wire_->not_esp, 0u);
   EXPECT_GT(nic_->offload_stats().sealed, 0u);
+  EXPECT_GT(nic_->offload_stats().returned, 0u);
 }
 
 TEST_F(WorkerThreadsTest, EveryPacketIsInOnePlaceInTheEnd) {

@@ -3,9 +3,7 @@
 #include <poll.h>
 
 #include "device/drivers/packet_socket.h"
-#include "net/esp_view.h"
 #include "net/flow_key.h"
-#include "net/ip_protocol.h"
 #include "sa/replay_window.h"
 
 namespace cygnet {
@@ -36,23 +34,35 @@ std::unique_ptr<CryptoQueue> MakeQueue() {
   return nullptr;
 }
 
-void Add(std::atomic<uint64_t>* counter, uint64_t n) {
-  counter->fetch_add(n, std::memory_order_relaxed);
+DeviceIdentity IdentityOf(const std::string& name, DeviceIdentity identity) {
+  if (identity.model.empty()) identity.model = "Cygnet software NIC";
+  if (identity.serial.empty()) identity.serial = name;
+  if (identity.firmware.empty()) identity.firmware = CYGNET_VERSION;
+  return identity;
+}
+
+const Clock* SystemTime() {
+  static const SystemClock clock;
+  return &clock;
 }
 
 }  // namespace
 
 SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
-               PacketPools* pools, CapturePoints* capture)
+               PacketPools* pools, CapturePoints* capture, SimNicOptions options)
     : name_(std::move(name)),
       wire_(std::move(wire)),
       capture_(capture),
+      clock_(options.clock != nullptr ? options.clock : SystemTime()),
       caps_(DefaultCaps()),
-      identity_{.model = "Cygnet software NIC", .serial = name_, .firmware = CYGNET_VERSION},
-      table_(sa_limit),
+      identity_(IdentityOf(name_, std::move(options.identity))),
+      table_(sa_limit, options.address_limit),
       crypto_(MakeQueue()),
       caches_(pools),
-      sink_(&caches_, &drops_) {
+      sink_(&caches_, &drops_),
+      script_(std::move(options.script)),
+      script_next_ms_(script_.NextMs()),
+      script_next_packets_(script_.NextPackets()) {
   for (uint32_t i = 0; i < queues; ++i) {
     to_wire_.push_back(std::make_unique<Ring>(kRingPackets));
     to_host_.push_back(std::make_unique<Ring>(kRingPackets));
@@ -90,15 +100,17 @@ void SimNic::Sleep() {
   for (auto& ring : to_wire_) idle = idle && ring->Empty();
   if (idle && !stop_.load()) {
     pollfd fds[2] = {{wire_bell_.fd(), POLLIN, 0}, {wire_->wait_fd(0), POLLIN, 0}};
-    (void)poll(fds, 2, 500);
+    (void)poll(fds, 2, SleepMs());
   }
   wire_->FinishWait(0);
   wire_bell_.Disarm();
 }
 
 uint32_t SimNic::RunOnce() {
+  RunTimers();
   uint32_t moved = MoveToHost();
   for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
+  packets_ += moved;
   if (releasing_.load(std::memory_order_acquire)) FinishReleases();
   return moved;
 }
@@ -111,52 +123,37 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   const std::size_t n = to_wire_[queue]->Pop(packets);
   if (n == 0) return 0;
   for (std::size_t i = 0; i < n; ++i) batch.Push(packets[i]);
+  if (!frames_pass_.load(std::memory_order_acquire)) {
+    batch.DropAll(DropReason::kPortDown, &sink_);
+    progress_[queue]->done.fetch_add(n, std::memory_order_release);
+    return static_cast<uint32_t>(n);
+  }
   if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kOutbound);
   Seal(&batch);
+  HandBack(queue, &batch);
   progress_[queue]->done.fetch_add(n, std::memory_order_release);
   if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kOutbound);
   wire_->Transmit(0, &batch, &sink_);
   return static_cast<uint32_t>(n);
 }
 
-// Seals what asks for it. What asks and cannot be sealed (its SA was released while it was on its
-// way, or the unit is down) is dropped here: nothing leaves that was not sealed.
-void SimNic::Seal(PacketBatch* batch) {
-  const std::lock_guard lock(mutex_);
-  const bool up = offload_up();
-  uint32_t jobs = 0;
-  uint64_t stale = 0;
-  batch->Filter(
-      [&](Packet* packet, uint32_t) {
-        OffloadMeta& meta = packet->offload;
-        if (meta.status != OffloadStatus::kSealRequested) return DropReason::kNone;
-        SimNicTable::Slot* slot = up ? table_.Find(meta.handle) : nullptr;
-        const std::size_t esp_length =
-            packet->length > meta.esp_offset ? packet->length - meta.esp_offset : 0u;
-        if (slot == nullptr || slot->inbound ||
-            !esp::HasRoomForJob(slot->params.layout, esp_length)) {
-          ++stale;
-          return DropReason::kOutDeviceError;
-        }
-        CryptoJob& job = jobs_[jobs++];
-        esp::BuildJob(slot->params, packet->bytes().subspan(meta.esp_offset), meta.esn_high, &job);
-        return DropReason::kNone;
-      },
-      &sink_);
-  if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine takes all of them
-  uint32_t next = 0;
-  uint64_t sealed = 0;
-  batch->Filter(
-      [&](Packet* packet, uint32_t) {
-        if (packet->offload.status != OffloadStatus::kSealRequested) return DropReason::kNone;
-        if (jobs_[next++].status != CryptoStatus::kOk) return DropReason::kOutDeviceError;
-        packet->offload.status = OffloadStatus::kSealed;
-        ++sealed;
-        return DropReason::kNone;
-      },
-      &sink_);
-  Add(&sealed_, sealed);
-  Add(&dropped_stale_, stale);
+// What could not be sealed goes back to the worker that gave it, which still can.
+void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
+  std::array<Packet*, kMaxBatch> back;
+  std::array<Packet*, kMaxBatch> on;
+  uint32_t returned = 0;
+  uint32_t kept = 0;
+  for (Packet* packet : batch->packets()) {
+    const bool returns = packet->offload.status == OffloadStatus::kReturned;
+    (returns ? back[returned++] : on[kept++]) = packet;
+  }
+  if (returned == 0) return;
+  batch->ReleaseAll();
+  for (uint32_t i = 0; i < kept; ++i) batch->Push(on[i]);
+  const std::size_t taken = to_host_[queue]->Push({back.data(), returned});
+  for (std::size_t i = taken; i < returned; ++i) sink_.Drop(back[i], DropReason::kOutDeviceError);
+  returned_.fetch_add(taken, std::memory_order_relaxed);
+  host_bells_[queue]->Ring();
 }
 
 // --- Wire to host ---
@@ -165,67 +162,15 @@ uint32_t SimNic::MoveToHost() {
   PacketBatch batch;
   const uint32_t n = wire_->Receive(0, &batch, &sink_);
   if (n == 0) return 0;
+  if (!frames_pass_.load(std::memory_order_acquire)) {
+    batch.DropAll(DropReason::kPortDown, &sink_);
+    return n;
+  }
   if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kInbound);
-  if (offload_up()) Open(&batch);
+  Open(&batch);
   if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kInbound);
   Distribute(&batch);
   return n;
-}
-
-bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
-  // The frame must say that it is IP: what a tag or another protocol carries is not looked into as
-  // if it were.
-  const auto type = ParseEtherType(packet->bytes());
-  if (!type || !type->IsIp() || packet->csum_partial) return false;
-  packet->l3_offset = type->l3_offset;
-  const auto ip = ParseIpPacket(packet->l3());
-  if (!ip || ip->fragment || ip->flow.proto != kProtoEsp ||
-      (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
-    return false;
-  }
-  const EspView esp = ClassifyWirePacket(*ip, packet->l3(), {});
-  if (esp.kind != WireKind::kEsp) return false;
-  OffloadHandle handle;
-  *slot = table_.FindInbound(esp.spi, ip->flow.daddr, ip->flow.family, &handle);
-  if (*slot == nullptr) {
-    Add(&passed_unknown_, 1);
-    return false;
-  }
-  const esp::JobParams& params = (*slot)->params;
-  const std::size_t length = ip->total_length - esp.esp_offset;
-  if (!esp::HasRoomForJob(params.layout, length)) return false;
-  *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
-  packet->offload.handle = handle;
-  esp::BuildJob(params, packet->l3().subspan(esp.esp_offset, length),
-                static_cast<uint32_t>(*seq >> 32), job);
-  return true;
-}
-
-// Opens in place what it holds the SA for. One packet after the other: an ESN number is inferred
-// from those authenticated before it.
-void SimNic::Open(PacketBatch* batch) {
-  const std::lock_guard lock(mutex_);
-  for (Packet* packet : batch->packets()) {
-    SimNicTable::Slot* slot = nullptr;
-    CryptoJob& job = jobs_[0];
-    uint64_t seq = 0;
-    if (!BuildOpenJob(packet, &slot, &job, &seq)) continue;
-    (void)crypto_->Submit({&job, 1});
-    switch (job.status) {
-      case CryptoStatus::kOk:
-        packet->offload.status = OffloadStatus::kOpened;
-        packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
-        slot->highest = seq > slot->highest ? seq : slot->highest;
-        Add(&opened_, 1);
-        break;
-      case CryptoStatus::kAuthFailed:
-        packet->offload.status = OffloadStatus::kAuthFailed;
-        Add(&auth_failed_, 1);
-        break;
-      default:
-        packet->offload.status = OffloadStatus::kError;
-    }
-  }
 }
 
 // Receive-side scaling: a flow always goes to the same worker. The choice is made for all packets
@@ -272,127 +217,20 @@ bool SimNic::PrepareWait(uint32_t queue) {
   return to_host_[queue]->Empty();
 }
 
-// --- OffloadDevice ---
-
-void SimNic::SetState(DeviceState state) {
-  state_.store(state, std::memory_order_release);
-  RingBell();
-}
-
-void SimNic::RingBell() {
-  if (Doorbell* bell = bell_.load(std::memory_order_acquire)) bell->Ring();
-}
-
-std::optional<DeviceRefusal> SimNic::AddSa(const OffloadSa& sa, OffloadHandle* handle) {
-  std::optional<DeviceRefusal> refusal;
-  if (!offload_up()) {
-    refusal = DeviceRefusal{AddSaError::kDeviceDown, Errc::kNotSupported, "offload unit is down"};
-  } else {
-    const std::lock_guard lock(mutex_);
-    refusal = table_.Add(sa, handle);
-  }
-  if (refusal.has_value()) Add(&refusals_, 1);
-  return refusal;
-}
-
-void SimNic::StartSa(OffloadHandle handle) {
-  const std::lock_guard lock(mutex_);
-  table_.Start(handle);
-}
-
-void SimNic::StopSa(OffloadHandle handle) {
-  const std::lock_guard lock(mutex_);
-  table_.Stop(handle);
-}
-
-// No worker will name the handle again, but what they handed over before may still be in the rings:
-// it was charged and numbered, and leaves sealed. The slot goes when that has passed.
-void SimNic::ReleaseSa(OffloadHandle handle) {
-  const std::lock_guard lock(mutex_);
-  PendingRelease release{handle, {}};
-  for (const auto& queue : progress_) {
-    release.given.push_back(queue->given.load(std::memory_order_acquire));
-  }
-  if (Passed(release.given)) {
-    table_.Release(handle);
-    return;
-  }
-  releases_.push_back(std::move(release));
-  releasing_.store(true, std::memory_order_release);
-}
-
-std::vector<OffloadHandle> SimNic::TakeErased() {
-  const std::lock_guard lock(mutex_);
-  return table_.TakeErased();
-}
-
-bool SimNic::Passed(const std::vector<uint64_t>& given) const {
-  for (std::size_t q = 0; q < given.size(); ++q) {
-    if (progress_[q]->done.load(std::memory_order_acquire) < given[q]) return false;
-  }
-  return true;
-}
-
-void SimNic::FinishReleases() {
-  const std::lock_guard lock(mutex_);
-  const std::size_t released = std::erase_if(releases_, [this](const PendingRelease& release) {
-    if (!Passed(release.given)) return false;
-    table_.Release(release.handle);
-    return true;
-  });
-  if (released > 0) RingBell();
-  releasing_.store(!releases_.empty(), std::memory_order_release);
-}
-
-OffloadStats SimNic::offload_stats() const {
-  OffloadStats s;
-  {
-    const std::lock_guard lock(mutex_);
-    s.slots_used = table_.used();
-    s.slots_high_water = table_.high_water();
-    s.slots_limit = table_.limit() * 2;
-    s.outbound_used = table_.used(false);
-    s.inbound_used = table_.used(true);
-    s.direction_limit = table_.limit();
-  }
-  s.sealed = sealed_.load(std::memory_order_relaxed);
-  s.opened = opened_.load(std::memory_order_relaxed);
-  s.auth_failed = auth_failed_.load(std::memory_order_relaxed);
-  s.passed_unknown = passed_unknown_.load(std::memory_order_relaxed);
-  s.refusals = refusals_.load(std::memory_order_relaxed);
-  s.dropped_stale = dropped_stale_.load(std::memory_order_relaxed);
-  return s;
-}
-
-std::vector<SaId> SimNic::HeldSas() const {
-  const std::lock_guard lock(mutex_);
-  return table_.Held();
-}
-
-void SimNic::AdvanceEsn(OffloadHandle handle, uint64_t highest) {
-  const std::lock_guard lock(mutex_);
-  SimNicTable::Slot* slot = table_.Find(handle);
-  if (slot != nullptr && highest > slot->highest) slot->highest = highest;
-}
-
-void SimNic::FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) {
-  const bool up = offload_up();
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    // As cards do: IPv4 without options, IPv6 without extension headers.
-    const Packet& packet = *packets[i];
-    const uint32_t header = packet.offload.esp_offset - uint32_t{packet.l3_offset};
-    eligible[i] = up && (packet.l3()[0] >> 4 == 4 ? header == 20 : header == 40);
-  }
-}
-
 namespace {
 
 Result<Device> Create(const DriverParams& params) {
+  auto script = FaultScript::Parse(params.fault_script, params.fault_seed);
+  if (!script) return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
   auto wire = PacketSocketPort::Create(params.wire, 1);
   if (!wire) return wire.error();
   const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
-  auto nic = std::make_unique<SimNic>(params.name, *std::move(wire), params.queues, limit,
-                                      params.pools, params.capture);
+  auto nic = std::make_unique<SimNic>(
+      params.name, *std::move(wire), params.queues, limit, params.pools, params.capture,
+      SimNicOptions{
+          .address_limit = params.address_limit,
+          .identity = {.model = params.model, .serial = params.serial, .firmware = params.firmware},
+          .script = *std::move(script)});
   nic->Start();
   Device device;
   device.offload = nic.get();

@@ -7,24 +7,35 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/doorbell.h"
 #include "base/spsc_ring.h"
 #include "device/driver.h"
+#include "device/drivers/sim_nic_faults.h"
+#include "device/drivers/sim_nic_script.h"
 #include "device/drivers/sim_nic_table.h"
 
 namespace cygnet {
+
+struct SimNicOptions {
+  uint32_t address_limit = 128;  // 0 = none
+  DeviceIdentity identity = {};  // what is empty says that it is the software NIC
+  FaultScript script = {};
+  const Clock* clock = nullptr;  // nullptr: the system's
+};
 
 class SimNic final : public Port, public OffloadDevice {
  public:
   // `wire` is owned; nullptr capture: none. The thread starts with Start().
   SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
-         PacketPools* pools, CapturePoints* capture);
+         PacketPools* pools, CapturePoints* capture, SimNicOptions options = {});
   ~SimNic() override;
   void Start();
   // One turn of the thread's loop, for tests and benchmarks without a thread. Returns packets
@@ -51,7 +62,7 @@ class SimNic final : public Port, public OffloadDevice {
   DeviceIdentity identity() const override { return identity_; }
   DeviceState state() const override { return state_.load(std::memory_order_acquire); }
   uint32_t resets() const override { return resets_.load(std::memory_order_acquire); }
-  void SetBell(Doorbell* bell) override { bell_.store(bell, std::memory_order_release); }
+  void SetBell(Doorbell* bell) override;
   std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override;
   void StartSa(OffloadHandle handle) override;
   void StopSa(OffloadHandle handle) override;
@@ -59,11 +70,15 @@ class SimNic final : public Port, public OffloadDevice {
   std::vector<OffloadHandle> TakeErased() override;
   OffloadStats offload_stats() const override;
   std::vector<SaId> HeldSas() const override;
+  std::vector<KeyLogEntry> KeyLog() const override;
+  // Any thread. What FaultForms() lists.
+  Status InjectFault(std::string_view fault) override;
   void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
   void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
 
-  // Plays a card whose offload unit stops: it takes no SAs, seals and opens nothing.
-  void SetOffloadUp(bool up) { SetState(up ? DeviceState::kUp : DeviceState::kDown); }
+  // The faults played so far, the last 4096, as they were written.
+  std::vector<std::string> FaultsPlayed() const;
+  void SetOffloadUp(bool up) { (void)InjectFault(up ? "up" : "down"); }
   // Plays a card with fewer abilities. Before the first SA.
   void set_caps(const OffloadCaps& caps) { caps_ = caps; }
 
@@ -72,23 +87,46 @@ class SimNic final : public Port, public OffloadDevice {
 
   void Loop();
   void Sleep();
-  void SetState(DeviceState state);
-  void RingBell();
+  int SleepMs() const;
+  void HandBack(uint32_t queue, PacketBatch* batch);
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
   void Seal(PacketBatch* batch);
+  DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
+  void PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv);
   void Open(PacketBatch* batch);
   bool BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq);
   void Distribute(PacketBatch* batch);
 
+  // --- States and faults (sim_nic_conditions.cc) ---
+  // What is the matter with the card; several things may be so at once.
+  struct Conditions {
+    bool down = false;
+    bool link_down = false;
+    bool removed = false;
+    bool failed = false;
+    bool resetting = false;
+  };
+  void RunTimers();
+  void FinishReset();
+  void PlayScript(uint64_t now_ns);
+  Status Play(const Fault& fault, std::string_view text, const std::string& from);
+  // These under mutex_:
+  Status Change(const Fault& fault);
+  void ChangeConditions(const Fault& fault);
+  void Wipe();
+  void ShowState();
+  void RingBell();
+
   const std::string name_;
   const std::unique_ptr<Port> wire_;
   CapturePoints* const capture_;
+  const Clock* const clock_;
   OffloadCaps caps_;
   const DeviceIdentity identity_;
   std::atomic<DeviceState> state_{DeviceState::kUp};
+  std::atomic<bool> frames_pass_{true};
   std::atomic<uint32_t> resets_{0};
-  std::atomic<Doorbell*> bell_{nullptr};
 
   std::vector<std::unique_ptr<Ring>> to_wire_;
   std::vector<std::unique_ptr<Ring>> to_host_;
@@ -111,8 +149,14 @@ class SimNic final : public Port, public OffloadDevice {
   std::vector<PendingRelease> releases_;  // under mutex_
   std::atomic<bool> releasing_{false};
 
-  mutable std::mutex mutex_;  // table_: the thread holds it for one burst, control for one change
+  // Held by the thread for one burst, by control for one change. Covers what stands up to crypto_.
+  mutable std::mutex mutex_;
   SimNicTable table_;
+  Conditions conditions_;
+  PendingFaults faults_;
+  std::deque<std::string> played_;
+  Doorbell* bell_ = nullptr;
+  std::atomic<uint64_t> reset_due_ns_{FaultScript::kNever};  // written under the lock
   std::unique_ptr<CryptoQueue> crypto_;
 
   PacketCaches caches_;
@@ -120,7 +164,14 @@ class SimNic final : public Port, public OffloadDevice {
   DropSink sink_;
   std::array<CryptoJob, kMaxBatch> jobs_;
   std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
-      dropped_stale_{0};
+      dropped_stale_{0}, returned_{0};
+  // Of the thread alone.
+  FaultScript script_;
+  uint64_t script_next_ms_;
+  uint64_t script_next_packets_;
+  std::optional<uint64_t> started_ns_;
+  uint64_t packets_ = 0;
+  uint64_t false_icv_ = 1;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

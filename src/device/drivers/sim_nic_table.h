@@ -1,5 +1,5 @@
 // The software NIC's SA tables and key store: its own copies of keys, its own sessions, a fixed
-// number of slots for each direction, as cards have.
+// number of slots for each direction and of receive addresses, as cards have.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/key_material.h"
 #include "crypto/crypto_engine.h"
+#include "device/drivers/sim_nic_key_log.h"
 #include "device/offload_device.h"
 #include "esp/crypto_jobs.h"
 #include "sa/sa_spec.h"
@@ -34,17 +35,26 @@ class SimNicTable {
     esp::JobParams params;
     uint32_t window = 0;
     uint64_t highest = 0;  // inbound ESN: highest authenticated number
+    uint64_t log_number = 0;
+    std::optional<uint32_t> wiped;  // the last generation that a wipe took away
   };
 
-  // `limit`: slots of each direction.
-  explicit SimNicTable(uint32_t limit);
+  // `limit`: slots of each direction; `address_limit`: distinct destinations of inbound SAs, 0 for
+  // any number.
+  explicit SimNicTable(uint32_t limit, uint32_t address_limit = 0);
 
-  // nullopt: done, `handle` set.
-  std::optional<DeviceRefusal> Add(const OffloadSa& sa, OffloadHandle* handle);
+  // nullopt: done, `handle` set. `now`: for the key log.
+  std::optional<DeviceRefusal> Add(const OffloadSa& sa, uint64_t now, OffloadHandle* handle);
+  // Notes an SA that was refused before the table was asked.
+  void NoteRefused(const OffloadSa& sa, uint64_t now) { (void)log_.Offer(sa, false, now); }
   // An inbound slot matches arriving packets from here on.
   void Start(OffloadHandle handle);
   void Stop(OffloadHandle handle);
   void Release(OffloadHandle handle);
+  // Everything goes at once, as by a reset: no handle given before means anything after.
+  void Wipe();
+  // The handle named an SA that a wipe took away: nobody released it.
+  bool WasWiped(OffloadHandle handle) const;
 
   // The slot a handle names, stopped or not; nullptr when it was released.
   Slot* Find(OffloadHandle handle);
@@ -55,7 +65,11 @@ class SimNicTable {
   uint32_t used(bool inbound) const { return used_[inbound ? 1 : 0]; }
   uint32_t high_water() const { return high_water_; }
   uint32_t limit() const { return static_cast<uint32_t>(slots_.size() / 2); }
+  uint32_t addresses_used() const { return static_cast<uint32_t>(addresses_.size()); }
+  uint32_t addresses_high_water() const { return addresses_high_water_; }
+  uint32_t addresses_limit() const { return address_limit_; }
   std::vector<SaId> Held() const;
+  std::vector<KeyLogEntry> KeyLog() const { return log_.All(); }
   // Handles released since the last call.
   std::vector<OffloadHandle> TakeErased() { return std::exchange(erased_, {}); }
 
@@ -72,13 +86,31 @@ class SimNicTable {
     }
   };
 
+  struct Destination {
+    IpAddress daddr;
+    IpFamily family;
+    bool operator==(const Destination&) const = default;
+  };
+  struct DestinationHash {
+    std::size_t operator()(const Destination& d) const { return std::hash<IpAddress>{}(d.daddr); }
+  };
+
+  std::optional<DeviceRefusal> CheckRoom(const OffloadSa& sa) const;
+  std::optional<DeviceRefusal> LoadKey(const OffloadSa& sa, Slot* slot);
+  void CountAdded(const Slot& slot);
+  void CountReleased(const Slot& slot);
+
   std::unique_ptr<CryptoEngine> engine_;
+  const uint32_t address_limit_;
   std::vector<Slot> slots_;
   std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
   std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
+  std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and how many SAs
   std::vector<OffloadHandle> erased_;
+  SimNicKeyLog log_;
   std::array<uint32_t, 2> used_{};
   uint32_t high_water_ = 0;
+  uint32_t addresses_high_water_ = 0;
 };
 
 }  // namespace cygnet

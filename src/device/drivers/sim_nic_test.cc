@@ -1,4 +1,4 @@
-// The software NIC by itself: its table, its key store, and what it does to packets.
+// The software NIC by itself: what it does to packets.
 #include "device/drivers/sim_nic.h"
 
 #include <gmock/gmock.h>
@@ -10,14 +10,6 @@
 namespace cygnet {
 namespace {
 
-// Adds one half, and lets it match packets at once.
-std::optional<DeviceRefusal> AddTo(SimNicTable* table, const SaSpec& spec, bool inbound,
-                                   OffloadHandle* handle) {
-  auto refusal = table->Add({spec, inbound, spec.replay.seq}, handle);
-  if (!refusal) table->Start(*handle);
-  return refusal;
-}
-
 using test::operator+;
 using test::Bytes;
 using test::Frame;
@@ -25,130 +17,6 @@ using test::Pattern;
 using test::SaOptions;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-// --- Table ---
-
-TEST(SimNicTableTest, TakesUpToItsLimitOfEachDirection) {
-  SimNicTable table(3);
-  OffloadHandle handle;
-  for (const bool inbound : {false, true}) {
-    for (uint32_t spi = 1; spi <= 3; ++spi) {
-      EXPECT_FALSE(AddTo(&table, test::MakeSpec({.spi = spi}), inbound, &handle).has_value());
-    }
-    const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), inbound, &handle);
-    ASSERT_TRUE(refusal.has_value());
-    EXPECT_EQ(refusal->kind, AddSaError::kTableFull);
-    EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "do it in software"
-  }
-  EXPECT_EQ(table.limit(), 3u);
-  EXPECT_EQ(table.used(), 6u);
-}
-
-TEST(SimNicTableTest, ReleasedSlotIsFreeAgain) {
-  SimNicTable table(1);
-  OffloadHandle first;
-  OffloadHandle second;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
-  table.Release(first);
-  EXPECT_EQ(table.used(), 0u);
-  EXPECT_FALSE(AddTo(&table, test::MakeSpec(), false, &second).has_value());
-  EXPECT_NE(first, second);
-}
-
-TEST(SimNicTableTest, StaleHandleFindsNothingThroughManyTenants) {
-  SimNicTable table(1);
-  OffloadHandle first;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
-  table.Release(first);
-  for (int tenant = 0; tenant < 1000; ++tenant) {
-    OffloadHandle next;
-    ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &next).has_value());
-    EXPECT_EQ(table.Find(first), nullptr);
-    EXPECT_NE(table.Find(next), nullptr);
-    table.Release(next);
-  }
-}
-
-TEST(SimNicTableTest, ReleasingTwiceFreesOnce) {
-  SimNicTable table(2);
-  OffloadHandle a;
-  OffloadHandle b;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), false, &a).has_value());
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), false, &b).has_value());
-  table.Release(a);
-  table.Release(a);
-  EXPECT_EQ(table.used(), 1u);
-  EXPECT_NE(table.Find(b), nullptr);
-}
-
-TEST(SimNicTableTest, HandlesFromNowhereFindNothing) {
-  SimNicTable table(2);
-  OffloadHandle handle;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &handle).has_value());
-  for (const uint32_t value : {0u, handle.value + 1, handle.value + 100, 0xfffffu, ~0u}) {
-    EXPECT_EQ(table.Find(OffloadHandle(value)), nullptr) << value;
-    table.Stop(OffloadHandle(value));
-    table.Release(OffloadHandle(value));
-  }
-  EXPECT_EQ(table.used(), 1u);
-}
-
-TEST(SimNicTableTest, KeyIsWipedOnRelease) {
-  SimNicTable table(1);
-  OffloadHandle handle;
-  const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &handle).has_value());
-  SimNicTable::Slot* slot = table.Find(handle);
-  ASSERT_NE(slot, nullptr);
-  EXPECT_TRUE(slot->key == spec.aead.key);
-  const uint8_t* where = slot->key.bytes().data();
-  EXPECT_NE(where, spec.aead.key.bytes().data());  // its own copy
-  table.Release(handle);
-  EXPECT_THAT(table.Held(), IsEmpty());
-  EXPECT_TRUE(slot->key.empty());
-  EXPECT_EQ(slot->session, nullptr);
-  EXPECT_EQ(slot->params.salt, (std::array<uint8_t, 4>{}));
-  EXPECT_TRUE(std::all_of(where, where + 20, [](uint8_t b) { return b == 0; }));
-}
-
-TEST(SimNicTableTest, StoppedSlotMatchesNoArrivalAndStillSeals) {
-  SimNicTable table(1);
-  OffloadHandle in;
-  OffloadHandle out;
-  OffloadHandle found;
-  const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &in).has_value());
-  ASSERT_FALSE(AddTo(&table, spec, false, &out).has_value());
-  EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
-  EXPECT_EQ(found, in);
-  table.Stop(in);
-  table.Stop(out);
-  EXPECT_EQ(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
-  EXPECT_NE(table.Find(out), nullptr);
-}
-
-TEST(SimNicTableTest, OldSaThatGoesLeavesItsSuccessorOfTheSameSpi) {
-  SimNicTable table(2);
-  OffloadHandle old_handle;
-  OffloadHandle new_handle;
-  OffloadHandle found;
-  const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &old_handle).has_value());
-  ASSERT_FALSE(AddTo(&table, spec, true, &new_handle).has_value());
-  table.Release(old_handle);
-  EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
-  EXPECT_EQ(found, new_handle);
-}
-
-TEST(SimNicTableTest, OutboundSaMatchesNoArrival) {
-  SimNicTable table(1);
-  OffloadHandle handle;
-  const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, false, &handle).has_value());
-  EXPECT_EQ(table.FindInbound(0x1000, spec.daddr, spec.family, &handle), nullptr);
-}
-
-// --- Packets ---
 
 class SimNicTest : public testing::Test {
  protected:

@@ -1,0 +1,42 @@
+// What the software NIC remembers of the keys it was offered: never the keys themselves. Tests and
+// operators see by it that no key went to a device that should not have it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "device/offload_device.h"
+
+namespace cygnet {
+
+// The last kEntries offers. Not thread-safe.
+class SimNicKeyLog {
+ public:
+  static constexpr std::size_t kEntries = 4096;
+
+  // Returns the offer's number, for MarkErased.
+  uint64_t Offer(const OffloadSa& sa, bool taken, uint64_t now) {
+    if (entries_.size() == kEntries) {
+      entries_.pop_front();
+      ++first_;
+    }
+    const SaSpec& spec = sa.spec;
+    entries_.push_back(
+        {.time = now,
+         .id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family},
+         .inbound = sa.inbound,
+         .taken = taken});
+    return first_ + entries_.size() - 1;
+  }
+  void MarkErased(uint64_t number) {
+    if (number >= first_) entries_[number - first_].erased = true;
+  }
+  std::vector<KeyLogEntry> All() const { return {entries_.begin(), entries_.end()}; }
+
+ private:
+  std::deque<KeyLogEntry> entries_;
+  uint64_t first_ = 0;  // number of the oldest that is still here
+};
+
+}  // namespace cygnet
