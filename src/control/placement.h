@@ -53,12 +53,12 @@ struct ControlDevice {
 
 // A [[placement]] table: what it names must all fit; the first rule that fits decides.
 struct PlacementRule {
-  std::string name;
-  std::optional<Reqid> reqid;
-  std::optional<AddressPrefix> peer;  // the SA's far end
-  std::optional<AddressPrefix> src;   // within the SA's selector
-  std::optional<AddressPrefix> dst;
-  std::optional<bool> inbound;
+  std::string name{};
+  std::optional<Reqid> reqid{};
+  std::optional<AddressPrefix> peer{};  // the SA's far end
+  std::optional<AddressPrefix> src{};   // within the SA's selector
+  std::optional<AddressPrefix> dst{};
+  std::optional<bool> inbound{};
   PlacementMode mode = PlacementMode::kAuto;
   int32_t ifindex = 0;  // of its device; 0 = as the client asked, else any
   bool pin = false;
