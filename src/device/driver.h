@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "device/capture.h"
+#include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"
 
@@ -20,7 +21,8 @@ struct DriverParams {
   uint32_t queues = 1;  // one per worker
   PacketPools* pools = nullptr;
   CapturePoints* capture = nullptr;
-  uint32_t sa_limit = 1024;  // software NIC: slots of its SA table
+  EgressGuard* guard = nullptr;  // of this wire; there must be one
+  uint32_t sa_limit = 1024;      // software NIC: slots of its SA table
 };
 
 // A device: always a port, perhaps one that offloads.

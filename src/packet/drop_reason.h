@@ -57,7 +57,9 @@ enum class DropReason : uint8_t {
   kOutWrongDirection,  // an SA marked for input
   kOutHoldFull,        // no room to wait for key management
   kOutHoldTimeout,     // waited for key management in vain
-  kOutGuard,           // unsealed packet of a protected flow at the wire: never leaves
+  kOutGuard,           // clear packet of a protected flow at the wire: never leaves
+  kOutNotSealed,       // a device or engine said that it sealed it and did not: never leaves
+  kOutPolicyChanged,   // policy let it leave in clear; before it did, policy said otherwise
   // Ports
   kPortFull,      // the port took no more
   kPortTooBig,    // larger than a frame of the port

@@ -114,7 +114,6 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kOutbound);
   Seal(&batch);
   progress_[queue]->done.fetch_add(n, std::memory_order_release);
-  if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kOutbound);
   wire_->Transmit(0, &batch, &sink_);
   return static_cast<uint32_t>(n);
 }
@@ -388,7 +387,7 @@ void SimNic::FilterEligible(std::span<Packet* const> packets, std::span<bool> el
 namespace {
 
 Result<Device> Create(const DriverParams& params) {
-  auto wire = PacketSocketPort::Create(params.wire, 1);
+  auto wire = PacketSocketPort::Create(params.wire, 1, params.guard, params.capture);
   if (!wire) return wire.error();
   const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
   auto nic = std::make_unique<SimNic>(params.name, *std::move(wire), params.queues, limit,
