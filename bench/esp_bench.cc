@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "crypto/crypto_engine.h"
+#include "datapath/egress_guard.h"
 #include "datapath/path_select.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
@@ -183,7 +184,9 @@ void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, D
 class BenchHost {
  public:
   BenchHost(PacketPools* pools, const EngineInfo* info) : engines_(*EngineSet::ForCpu(info->name)) {
-    path_.interfaces.push_back({.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1});
+    path_.interfaces.push_back(
+        {.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1, .guard = &guard_});
+    nic.guard = &guard_;
     path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
     worker_ = std::make_unique<Worker>(&path_, 0, pools, &engines_, &clock_);
   }
@@ -211,6 +214,8 @@ class BenchHost {
 
  private:
   DataPath path_{1};
+  CapturePoints capture_;
+  PolicyGuard guard_{&path_, 0, 1, &capture_.guard};
   test::FakeClock clock_;
   EngineSet engines_;
   std::unique_ptr<SaBinding> binding_;

@@ -1,6 +1,9 @@
 // NullNic: a device whose cryptography costs nothing, over a port in memory. What is left is the
-// stack's own work on the crypto-offload path. It seals nothing: for measurements only.
+// stack's own work on the crypto-offload path. It seals nothing, but turns over the bytes that the
+// guard at the wire looks at: for measurements only.
 #pragma once
+
+#include <cstring>
 
 #include "device/driver.h"
 #include "device/drivers/memory_port.h"
@@ -10,6 +13,7 @@ namespace cygnet::bench {
 class NullNic final : public Port, public OffloadDevice {
  public:
   MemoryPort wire{"wire"};
+  EgressGuard* guard = nullptr;  // of `wire`
 
   std::string_view name() const override { return "null"; }
   MacAddress mac() const override { return wire.mac(); }
@@ -27,10 +31,17 @@ class NullNic final : public Port, public OffloadDevice {
     for (Packet* packet : out->packets().subspan(before)) {
       packet->offload.handle = kHandle;
       packet->offload.status = OffloadStatus::kOpened;
+      TurnOver(packet->data() + kTextOffset);
     }
     return n;
   }
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override {
+    for (Packet* packet : batch->packets()) {
+      if (packet->offload.status != OffloadStatus::kSealRequested) continue;
+      TurnOver(packet->data() + kTextOffset);
+      TurnOver(packet->data() + packet->length - sizeof(uint64_t));
+    }
+    if (guard != nullptr) guard->Check(queue, batch, sink);
     wire.Transmit(queue, batch, sink);
   }
 
@@ -58,6 +69,13 @@ class NullNic final : public Port, public OffloadDevice {
 
  private:
   static constexpr OffloadHandle kHandle{7};
+  static constexpr uint32_t kTextOffset = 14 + 20 + 8 + 8;  // IPv4, GCM
+  static void TurnOver(uint8_t* at) {
+    uint64_t word;
+    std::memcpy(&word, at, sizeof(word));
+    word = ~word;
+    std::memcpy(at, &word, sizeof(word));
+  }
   const OffloadCaps caps_{.crypto_offload = true,
                           .inbound = true,
                           .outbound = true,

@@ -199,8 +199,9 @@ void ParseCapture(Words* words, Arguments* out) {
       SetOnce(&request, "device", words->TakeValue(word));
     } else if (word == "side") {
       const std::string side = words->TakeValue(word);
-      if (side != "host" && side != "wire") {
-        throw UsageError{fmt::format("side: must be \"host\" or \"wire\", is \"{}\"", side)};
+      if (side != "host" && side != "wire" && side != "guard") {
+        throw UsageError{
+            fmt::format("side: must be \"host\", \"wire\" or \"guard\", is \"{}\"", side)};
       }
       SetOnce(&request, "side", side);
     } else if (word == "snaplen") {
@@ -215,7 +216,7 @@ void ParseCapture(Words* words, Arguments* out) {
   }
   if (!request.contains("device")) throw UsageError{"capture: \"dev NAME\" is missing"};
   if (!request.contains("side"))
-    throw UsageError{"capture: \"side host\" or \"side wire\" is missing"};
+    throw UsageError{"capture: \"side host\", \"side wire\" or \"side guard\" is missing"};
 }
 
 void ParseExec(Words* words, Arguments* out) {
@@ -319,8 +320,9 @@ std::string_view HelpText() {
         the crypto engines: what they can do, in which order they are asked, what they did
   mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
         how large a packet to there may be, and what the policy and the SAs take of the wire's MTU
-  capture dev NAME side host|wire [write FILE|-] [snaplen BYTES] [count PACKETS]
-        the frames at one side of a device, as pcapng (default: to standard output)
+  capture dev NAME side host|wire|guard [write FILE|-] [snaplen BYTES] [count PACKETS]
+        the frames at one side of a device, as pcapng (default: to standard output);
+        guard: the last ones that were stopped at the wire unsealed, then those to come
   exec -- COMMAND [ARGUMENT ...]
         runs an XFRM client so that it talks to cygnetd in place of the kernel
   version

@@ -18,6 +18,17 @@ constexpr std::size_t kMaxQueuedBytes = 8u << 20;
 constexpr std::size_t kDatagramBytes = 48u << 10;
 constexpr uint64_t kStatisticsInterval = 1'000'000'000;  // ns
 
+struct Place {
+  const char* suffix;
+  std::string_view description;
+};
+constexpr Place kPlaces[] = {
+    // in the order of CaptureSide
+    {"-host", "between the host's IP stack and cygnetd: plaintext where the stack protects"},
+    {"-wire", "between cygnetd and the wire: what the network sees"},
+    {"-guard", "stopped at the wire: what policy protects and was not sealed; may be plaintext"},
+};
+
 uint64_t WallClock() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -31,13 +42,9 @@ class CaptureReply final : public OperatorReply {
       : point_(points->at(side)),
         event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         queue_(std::make_shared<CaptureQueue>(snap_length, kMaxQueuedBytes, event_fd_.get())) {
-    const bool host = side == CaptureSide::kHost;
     pcapng::AppendSectionHeader("cygnetd " CYGNET_VERSION, &header_);
-    pcapng::AppendInterface(
-        device + (host ? "-host" : "-wire"),
-        host ? "between the host's IP stack and cygnetd: plaintext where the stack protects"
-             : "between cygnetd and the wire: what the network sees",
-        snap_length, &header_);
+    const Place& place = kPlaces[static_cast<std::size_t>(side)];
+    pcapng::AppendInterface(device + place.suffix, place.description, snap_length, &header_);
     point_.Attach(queue_);
   }
   // After Detach no worker adds to the queue, so that the descriptor may be closed.

@@ -240,14 +240,18 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
   const auto side = request.Text("side");
   const uint32_t snap_length = request.Number("snaplen").value_or(kMaxSnapLength);
   if (!device) throw RequestError{"device: missing"};
-  if (side != "host" && side != "wire") throw RequestError{"side: must be \"host\" or \"wire\""};
+  if (side != "host" && side != "wire" && side != "guard") {
+    throw RequestError{"side: must be \"host\", \"wire\" or \"guard\""};
+  }
   if (snap_length == 0 || snap_length > kMaxSnapLength) {
     throw RequestError{fmt::format("snaplen: must be between 1 and {}", kMaxSnapLength)};
   }
   CapturePoints* points = control->FindCapture(*device);
   if (points == nullptr) throw RequestError{fmt::format("no device \"{}\"", *device)};
-  return MakeCaptureReply(points, *device, side == "host" ? CaptureSide::kHost : CaptureSide::kWire,
-                          snap_length);
+  const CaptureSide where = side == "host"   ? CaptureSide::kHost
+                            : side == "wire" ? CaptureSide::kWire
+                                             : CaptureSide::kGuard;
+  return MakeCaptureReply(points, *device, where, snap_length);
 }
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {

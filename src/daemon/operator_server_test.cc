@@ -215,7 +215,7 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
       {R"({"command":"dev","name":"nic9"})", "no device \"nic9\""},
       {R"({"command":"capture"})", "device: missing"},
       {R"({"command":"capture","device":"nic9","side":"host"})", "no device \"nic9\""},
-      {R"({"command":"capture","device":"nic9"})", "side: must be \"host\" or \"wire\""},
+      {R"({"command":"capture","device":"nic9"})", "side: must be \"host\", \"wire\" or \"guard\""},
       {R"({"command":"capture","device":"nic9","side":"in"})", "side: must be"},
       {R"({"command":"capture","device":"nic9","side":"host","snaplen":0})",
        "snaplen: must be between 1 and 262144"},

@@ -11,6 +11,7 @@ constexpr std::size_t kMaxOption = 1024;
 
 // Options (section 3.5 and those of each block)
 constexpr uint16_t kOptEnd = 0;
+constexpr uint16_t kOptComment = 1;
 constexpr uint16_t kShbUserAppl = 4;
 constexpr uint16_t kIfName = 2;
 constexpr uint16_t kIfDescription = 3;
@@ -101,6 +102,7 @@ void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string* o
   block.PutPadded({reinterpret_cast<const char*>(frame.bytes.data()), frame.bytes.size()});
   block.PutNumberOption(
       kEpbFlags, frame.direction == CaptureDirection::kInbound ? kFlagInbound : kFlagOutbound);
+  if (frame.reason != DropReason::kNone) block.PutOption(kOptComment, Describe(frame.reason).name);
   block.EndOptions();
 }
 

@@ -96,6 +96,32 @@ TEST(PcapngTest, PacketBytes) {
             "34000000");
 }
 
+TEST(PcapngTest, AStoppedFrameSaysWhy) {
+  std::string out;
+  pcapng::AppendPacket(0,
+                       {.direction = CaptureDirection::kOutbound,
+                        .original_length = 4,
+                        .reason = DropReason::kOutGuard,
+                        .bytes = {1, 2, 3, 4}},
+                       &out);
+  EXPECT_EQ(Hex(out),
+            "06000000"
+            "40000000"
+            "00000000"
+            "0000000000000000"
+            "04000000"
+            "04000000"
+            "01020304"
+            "0200"
+            "0400"
+            "02000000"
+            "0100"
+            "0900"
+            "6f75742d6775617264000000"
+            "00000000"
+            "40000000");
+}
+
 TEST(PcapngTest, StatisticsBytes) {
   std::string out;
   pcapng::AppendStatistics(0, 0x0102030405060708, {.received = 9, .dropped = 2}, &out);

@@ -1,6 +1,8 @@
 // DataPath: what all workers share: the databases, the interfaces, and the way back to control.
 #pragma once
 
+#include <sys/random.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -10,6 +12,7 @@
 #include "base/quiescence.h"
 #include "base/spsc_ring.h"
 #include "device/driver.h"
+#include "device/egress_guard.h"
 #include "net/esp_view.h"
 #include "packet/packet_pool.h"
 #include "policy/spd.h"
@@ -22,7 +25,8 @@ struct Interface {
   Port* host = nullptr;
   Port* wire = nullptr;
   OffloadDevice* offload = nullptr;
-  int32_t ifindex = 0;  // of the host side, as clients know it
+  int32_t ifindex = 0;           // of the host side, as clients know it
+  EgressGuard* guard = nullptr;  // at the wire
 };
 
 // What a worker reports to the control thread. Objects are named by their numbers, which outlive
@@ -123,11 +127,18 @@ class DataPath {
   SpscRing<Packet*> injected{256};
   // XFRM's larval_drop is 0: packets wait for the SA that key management was asked for.
   std::atomic<bool> hold_larval{false};
-  Doorbell control_bell;  // rung after an event was pushed
+  Doorbell control_bell;  // rung after an event was pushed, and when the guard caught a device
+  // Stands where an ICV will, until somebody seals the packet (seal_proof.h). Random.
+  const uint64_t unsealed_word = RandomWord();
   // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
   bool ike_bypass = true;
 
  private:
+  static uint64_t RandomWord() {
+    uint64_t word = 0;
+    CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
+    return word;
+  }
   using UdpPorts = std::vector<uint16_t>;
   std::atomic<uint64_t> generation_{1};
   std::atomic<const HostAddresses*> host_addresses_;

@@ -26,6 +26,9 @@ struct FlowDecision {
   DropReason reason = DropReason::kNone;  // of kDrop
   bool acquire = false;                   // key management should be asked
   Policy* policy = nullptr;
+  // Outbound: generation (high word) and SPD version that it was made of, or older ones. 0: it
+  // depends on neither.
+  uint64_t stamp = 0;
   SaChain chain = {};  // outbound kProtect
 };
 

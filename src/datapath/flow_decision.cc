@@ -107,9 +107,7 @@ void ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& p
   decision->reason = DropReason::kNone;
 }
 
-}  // namespace
-
-FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
+FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (path.spd.Idle()) return Bypass();
   Policy* policy = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
   // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
@@ -129,6 +127,19 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
   if (policy->spec.templates.empty()) return Bypass(policy);
   FlowDecision decision = Drop(DropReason::kOutNoState, policy);
   ResolveTemplates(path, ip.flow, *policy, &decision);
+  return decision;
+}
+
+}  // namespace
+
+uint64_t DecisionStamp(const DataPath& path) {
+  return path.generation() << 32 | path.spd.version();
+}
+
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
+  const uint64_t stamp = DecisionStamp(path);  // before the look-ups, which may see newer tables
+  FlowDecision decision = Resolve(path, ip, ifindex);
+  decision.stamp = stamp;
   return decision;
 }
 

@@ -8,6 +8,9 @@
 
 namespace cygnet {
 
+// What FlowDecision::stamp of a decision made now would be.
+uint64_t DecisionStamp(const DataPath& path);
+
 // Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 

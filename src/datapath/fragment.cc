@@ -106,6 +106,8 @@ Packet* Fragmenter::Next(PacketCaches* caches) {
   out->l3_offset = packet_->l3_offset;
   out->interface = packet_->interface;
   out->offload = packet_->offload;
+  out->protection = packet_->protection;
+  out->proof = packet_->proof;
   uint8_t* frame = out->Append(frame_length);
   std::memcpy(frame, packet_->data(), packet_->l3_offset);
   uint8_t* l3 = frame + packet_->l3_offset;

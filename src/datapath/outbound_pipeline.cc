@@ -6,6 +6,7 @@
 #include "datapath/fragment.h"
 #include "datapath/path_mtu.h"
 #include "datapath/returned.h"
+#include "datapath/seal_proof.h"
 #include "esp/encapsulate.h"
 #include "esp/finish.h"
 #include "esp/size.h"
@@ -66,6 +67,7 @@ void OutboundPipeline::RunTimers() {
 void OutboundPipeline::RunInjected(PacketBatch* in) {
   for (Packet* packet : in->packets()) {
     interface_ = packet->interface;
+    packet->protection = Protection::kControl;
     Add(packet, IpPacketView{}, SaChain{});
   }
   in->ReleaseAll();
@@ -103,6 +105,7 @@ void OutboundPipeline::Admit(Packet* packet) {
     return;
   }
   packet->l3_offset = type->l3_offset;
+  packet->protection = Protection::kNone;
   if (!type->IsIp()) {  // ARP and what else is not IP
     Add(packet, IpPacketView{}, SaChain{});
     return;
@@ -125,6 +128,8 @@ void OutboundPipeline::AdmitIp(Packet* packet, const IpPacketView& ip) {
   const FlowDecision decision = Decide(ip, packet->l3());
   if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
   if (decision.acquire) Acquire(decision, ip.flow);
+  packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
+  packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
     HoldOrDrop(packet, decision);
   } else if (packet->gso_type != GsoType::kNone) {
@@ -278,6 +283,7 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
                          .egress = last ? out.offload : nullptr,
                          .first_seq = first_seq,
                          .path_mtu = path_mtu,
+                         .unsealed_word = ctx_->path->unsealed_word,
                          .first_index = static_cast<uint16_t>(begin),
                          .items = run,
                          .jobs = &ctx_->jobs});
@@ -339,15 +345,15 @@ uint8_t OutboundPipeline::WriteNextHop(std::span<OutboundItem> run) {
   return egress;
 }
 
-// Step 7: what was parked leaves the burst; what was sealed is what the next transform protects.
+// Step 7: what was parked leaves the burst; what an engine sealed has to show it, and is what the
+// next transform protects. What a device seals shows it at the wire.
 void OutboundPipeline::EndRound() {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < size_; ++i) {
     OutboundItem& item = items_[i];
     if (item.packet == nullptr) continue;
-    if (item.sa() != nullptr && esp::NeedsUdpChecksum(*item.sa()) &&
-        item.packet->offload.status == OffloadStatus::kSealed) {
-      esp::FinishUdpChecksum(*item.sa(), item.packet);
+    if (item.sa() != nullptr && item.packet->offload.status == OffloadStatus::kSealed) {
+      FinishSealed(&item);
     }
     if (item.sa() != nullptr && ++item.round < item.chain.size) {
       const auto view = ParseIpPacket(item.packet->l3());
@@ -364,6 +370,17 @@ void OutboundPipeline::EndRound() {
     ++kept;
   }
   size_ = kept;
+}
+
+void OutboundPipeline::FinishSealed(OutboundItem* item) {
+  const OutboundSa& sa = *item->sa();
+  Packet* packet = item->packet;
+  if (!ShowsSeal(*packet, ctx_->path->unsealed_word)) {
+    item->verdict = DropReason::kOutNotSealed;
+    return;
+  }
+  packet->protection = Protection::kProven;
+  if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
 }
 
 // Step 7 for jobs that took their time.
@@ -415,6 +432,11 @@ void OutboundPipeline::TransmitAll() {
       if (reason == DropReason::kNone) {
         Send(item, &batch);
         continue;
+      }
+      if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
+        if (EgressGuard* guard = ctx_->path->interfaces[out].guard) {
+          guard->Report(*item.packet, reason);
+        }
       }
       if (item.chain.size > 0) {
         const uint32_t last = item.chain.size - 1u;

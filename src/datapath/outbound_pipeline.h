@@ -61,6 +61,7 @@ class OutboundPipeline {
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
   uint8_t WriteNextHop(std::span<OutboundItem> run);
   void EndRound();
+  void FinishSealed(OutboundItem* item);
   void TransmitAll();
   DropReason Guard(const OutboundItem& item) const;
   void Send(const OutboundItem& item, PacketBatch* batch);

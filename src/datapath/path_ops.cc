@@ -1,5 +1,6 @@
 #include "datapath/path_ops.h"
 
+#include "datapath/seal_proof.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
 
@@ -20,6 +21,10 @@ void EncapsulateRun(const OutboundRun& run) {
     if (item.verdict != DropReason::kNone) continue;
     item.verdict =
         esp::Encapsulate(run.sa, item.view, run.first_seq + i, run.path_mtu, item.packet);
+    if (item.verdict == DropReason::kNone &&
+        !OweSeal(run.sa.layout, run.unsealed_word, item.packet)) {
+      item.verdict = DropReason::kOutTooBig;
+    }
   }
 }
 

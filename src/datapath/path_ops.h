@@ -75,8 +75,9 @@ struct OutboundRun {
   const SaBinding& binding;
   const OffloadDevice* egress;  // the device that the packets leave by after this; nullptr: none
   uint64_t first_seq;
-  uint32_t path_mtu;     // of what this SA sends
-  uint16_t first_index;  // of items[0] in the burst
+  uint32_t path_mtu;       // of what this SA sends
+  uint64_t unsealed_word;  // DataPath's
+  uint16_t first_index;    // of items[0] in the burst
   std::span<OutboundItem> items;
   JobLists* jobs;
 };

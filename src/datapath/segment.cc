@@ -69,6 +69,8 @@ Packet* Segmenter::Next(PacketCache* cache, IpPacketView* ip) {
   const uint32_t payload = std::min<uint32_t>(packet_->gso_size, end_ - offset_);
   const bool last = offset_ + payload == end_;
   out->interface = packet_->interface;
+  out->protection = packet_->protection;
+  out->proof = packet_->proof;
   out->l3_offset = packet_->l3_offset;
   uint8_t* frame = out->Append(headers_ + payload);
   std::memcpy(frame, packet_->data(), headers_);

@@ -60,5 +60,31 @@ TEST_F(CapturePointTest, WhatDoesNotFitIsCounted) {
   EXPECT_EQ(queue->Drain().size(), 1u);
 }
 
+TEST_F(CapturePointTest, WhatWasStoppedIsKeptForReadersToCome) {
+  CapturePoint kept(3);
+  const auto stop = [&](std::size_t length) {
+    Packet* packet = test::MakePacket(&pools_, Pattern(length));
+    kept.OfferStopped(*packet, DropReason::kOutGuard);
+    test::FreePacket(packet);
+  };
+  for (const std::size_t length : {10u, 20u, 30u, 1000u}) stop(length);
+  for (int reader = 0; reader < 2; ++reader) {
+    auto queue = std::make_shared<CaptureQueue>(500, 10'000, -1);
+    kept.Attach(queue);
+    stop(500);
+    kept.Detach(queue);
+    const auto seen = queue->Drain();
+    ASSERT_EQ(seen.size(), 4u);
+    EXPECT_EQ(seen[2].bytes.size(), CapturePoint::kKeptBytes);
+    EXPECT_EQ(seen[3].bytes, Pattern(500));  // a live one is cut by the reader's wish alone
+    EXPECT_EQ(seen[0].reason, DropReason::kOutGuard);
+    if (reader == 0) {
+      EXPECT_EQ(seen[0].bytes, Pattern(20));
+      EXPECT_EQ(seen[2].original_length, 1000u);
+    }
+  }
+  point_.Attach(std::make_shared<CaptureQueue>(100, 1000, -1));  // keeps nothing
+}
+
 }  // namespace
 }  // namespace cygnet

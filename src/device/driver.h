@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "device/capture.h"
+#include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"
 
@@ -20,6 +21,7 @@ struct DriverParams {
   uint32_t queues = 1;  // one per worker
   PacketPools* pools = nullptr;
   CapturePoints* capture = nullptr;
+  EgressGuard* guard = nullptr;  // of this wire; there must be one
   // Software NIC.
   uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
   uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = no limit

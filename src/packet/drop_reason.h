@@ -61,7 +61,9 @@ enum class DropReason : uint8_t {
   kOutHoldTimeout,     // waited for key management in vain
   kOutRequired,        // the SA must be on a device, which cannot take the packet
   kOutBlocked,         // nothing may do the SA's cryptography (trust, FIPS, a required device)
-  kOutGuard,           // unsealed packet of a protected flow at the wire: never leaves
+  kOutGuard,           // clear packet of a protected flow at the wire: never leaves
+  kOutNotSealed,       // a device or engine said that it sealed it and did not: never leaves
+  kOutPolicyChanged,   // policy let it leave in clear; before it did, policy said otherwise
   // Ports
   kPortFull,      // the port took no more
   kPortTooBig,    // larger than a frame of the port

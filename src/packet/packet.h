@@ -33,6 +33,21 @@ struct OffloadMeta {
   OffloadStatus status = OffloadStatus::kNone;
 };
 
+// What the outbound pipeline knows of a packet, for the guard at the wire
+// (datapath/egress_guard.h).
+enum class Protection : uint8_t {
+  kNone,     // nobody has decided
+  kClear,    // policy lets it leave as it is; `proof`: which policy that was
+  kControl,  // made by control (NAT keep-alives)
+  kProven,   // an ESP packet, or a fragment of one, that was seen to be sealed
+  // An ESP packet, not yet seen to be sealed (seal_proof.h). To be seen by
+  kOwed,         // its text and its ICV
+  kOwedText,     // its text: the ICV is short
+  kOwedIcv,      // its ICV: the text stays in clear
+  kOwedNothing,  // neither
+};
+inline bool OwesSeal(Protection p) { return p >= Protection::kOwed; }
+
 // Unfinished work that a frame carries across the host-side port (virtio-net header semantics).
 enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
 
@@ -48,9 +63,12 @@ struct alignas(kCacheLine) Packet {
   GsoType gso_type = GsoType::kNone;
   bool csum_partial = false;
   uint8_t interface = 0;  // index of the interface it entered by
-  uint8_t padding = 0;
+  Protection protection = Protection::kNone;
   OffloadMeta offload;
+  uint16_t proof_at = 0;      // kOwed…: of the text behind the IV, from the start of the buffer
+  uint16_t proof_header = 0;  // kOwed…: of the ESP header, a checksum
   PacketPool* pool = nullptr;
+  uint64_t proof = 0;  // kOwed…: the text's first bytes in clear; kClear: FlowDecision::stamp
 
   uint8_t* data() { return buffer + head; }
   const uint8_t* data() const { return buffer + head; }

@@ -87,6 +87,7 @@ class PacketCache {
     p->gso_type = GsoType::kNone;
     p->csum_partial = false;
     p->interface = 0;
+    p->protection = Protection::kNone;
     p->offload = OffloadMeta{};
   }
 

@@ -150,6 +150,7 @@ uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
 
 void Spd::Publish() {
   auto table = std::make_unique<Table>();
+  table->version = ++version_;
   table->defaults = defaults_;
   table->idle = by_number_.empty() && std::all_of(defaults_.begin(), defaults_.end(),
                                                   [](auto a) { return a == PolicyAction::kAllow; });

@@ -50,6 +50,8 @@ class Spd {
   // it, ahead of `certain`, the one that Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const Policy* certain) const;
+  // Rises with every change. Read before a look-up: the answer is of this version or a later one.
+  uint32_t version() const { return table_.load(std::memory_order_acquire)->version; }
   PolicyAction DefaultAction(PolicyDirection direction) const {
     return table_.load(std::memory_order_acquire)->defaults[Index(direction)];
   }
@@ -73,6 +75,7 @@ class Spd {
  private:
   struct Table {
     bool idle = true;
+    uint32_t version = 0;
     std::array<PolicyAction, kPolicyDirections> defaults{};
     // By direction and type, best first.
     std::array<std::array<std::vector<Policy*>, 2>, kPolicyDirections> ordered;
@@ -90,6 +93,7 @@ class Spd {
   std::vector<std::shared_ptr<Policy>> unlinked_;  // since the last publication
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint64_t next_number_ = 1;
+  uint32_t version_ = 0;
   uint32_t index_counter_ = 0;
 };
 

@@ -62,6 +62,7 @@ EspLayout LayoutOf(const SaSpec& spec) {
     layout.salt = cipher->salt_bytes;
     layout.iv_form = cipher->iv_form;
     layout.iv_in_aad = cipher->iv_in_aad;
+    layout.encrypts = cipher->iv_bytes > 0 && !cipher->iv_in_aad;
   }
   layout.icv = static_cast<uint8_t>(spec.integrity().icv_bits / 8);
   layout.udp = spec.encap.has_value() ? 8 : 0;

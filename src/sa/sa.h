@@ -30,6 +30,7 @@ struct EspLayout {
   uint8_t salt = 0;   // bytes in front of the IV in the nonce
   IvForm iv_form = IvForm::kNone;
   bool iv_in_aad = false;  // RFC 4543
+  bool encrypts = false;   // false: the payload stays in clear (RFC 2410, RFC 4543)
 };
 EspLayout LayoutOf(const SaSpec& spec);
 // The salt, from its first byte; what the algorithm does not use is 0.

@@ -53,13 +53,15 @@ NOT_RAISED = {
     "XfrmOutBundleGenError": "a chain of SAs is made without routes and allocations, and NEWPOLICY "
                              "refuses more templates than a chain can hold",
     "XfrmOutBundleCheckError": "no bundle is kept: the flow cache is thrown away with every change",
-    "XfrmOutStateProtoError": "the engine or device would have to fail at sealing a valid packet; "
-                              "SimNicTest and PathEquivalenceTest make it fail",
+    "XfrmOutStateProtoError": "the engine or device would have to fail at sealing a valid packet, or "
+                              "to lie; SimNicTest, PathEquivalenceTest and LyingDeviceTest do",
     "XfrmOutStateModeError": "an SA is chosen by mode, family and selector of the packet, and "
                              "fragments are put together first; EncapsulateTest calls the "
                              "transform directly",
     "XfrmOutPolDead": "a policy that is removed is gone from the next snapshot; the packet that "
-                      "holds the one before is treated by that one",
+                      "holds the one before is treated by that one. One that is added while a "
+                      "packet is on its way to the wire stops it (out-policy-changed), a race that "
+                      "no test can be sure to win: ClearAtTheWireTest has it",
     "XfrmOutPolError": "as XfrmInPolError",
     "XfrmFwdHdrError": "forwarding is the host kernel's business, and counted there",
     "XfrmOutStateInvalid": "as XfrmInStateInvalid; RoundTripTest has it with the SA held",

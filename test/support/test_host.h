@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "crypto/engine_set.h"
+#include "datapath/egress_guard.h"
 #include "datapath/path_select.h"
 #include "datapath/segment.h"
 #include "datapath/worker.h"
@@ -40,9 +41,14 @@ class TestHost {
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
     for (uint32_t i = 0; i < options.interfaces; ++i) {
       Link link;
+      link.capture = std::make_unique<CapturePoints>();
+      link.guard =
+          std::make_unique<PolicyGuard>(&path, static_cast<uint8_t>(i), 1, &link.capture->guard);
       link.host = std::make_unique<MemoryPort>("host" + std::to_string(i), options.mtu);
-      auto wire = std::make_unique<MemoryPort>("wire" + std::to_string(i), options.mtu);
-      link.wire = wire.get();
+      auto memory = std::make_unique<MemoryPort>("wire" + std::to_string(i), options.mtu);
+      link.wire = memory.get();
+      auto wire =
+          std::make_unique<GuardedPort>(std::move(memory), link.guard.get(), link.capture.get());
       if (options.nic) {
         link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1,
                                             options.sa_limit, pools, nullptr,
@@ -55,7 +61,8 @@ class TestHost {
                                  .wire = options.nic ? static_cast<Port*>(link.nic.get())
                                                      : static_cast<Port*>(link.bare.get()),
                                  .offload = link.nic.get(),
-                                 .ifindex = ifindex});
+                                 .ifindex = ifindex,
+                                 .guard = link.guard.get()});
       devices.push_back(
           {.device = link.nic.get(), .mode = PlacementMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));
@@ -72,6 +79,8 @@ class TestHost {
   MemoryPort& host_port(std::size_t i = 0) { return *links_[i].host; }
   MemoryPort& wire_port(std::size_t i = 0) { return *links_[i].wire; }
   SimNic& nic(std::size_t i = 0) { return *links_[i].nic; }
+  CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
+  EgressGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
 
   // Binds both halves that the SA has, by SelectPath, and inserts it. `number` of the SA tells it
   // apart in events.
@@ -170,8 +179,10 @@ class TestHost {
   }
 
   struct Link {
+    std::unique_ptr<CapturePoints> capture;
+    std::unique_ptr<PolicyGuard> guard;
     std::unique_ptr<MemoryPort> host;
-    std::unique_ptr<MemoryPort> bare;  // the wire, unless a NIC owns it
+    std::unique_ptr<GuardedPort> bare;  // the wire, unless a NIC owns it
     std::unique_ptr<SimNic> nic;
     MemoryPort* wire = nullptr;
   };

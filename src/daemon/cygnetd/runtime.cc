@@ -187,12 +187,16 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   }
   auto script = ReadFaultScript(device);
   if (!script) return script.error();
+  const auto index = static_cast<uint8_t>(path_->interfaces.size());
+  interfaces->egress =
+      std::make_unique<PolicyGuard>(path_.get(), index, workers, &interfaces->capture.guard);
   auto wire = FindDriver(device.driver)
                   ->create({.name = device.name,
                             .wire = device.wire,
                             .queues = workers,
                             .pools = pools_.get(),
                             .capture = &interfaces->capture,
+                            .guard = interfaces->egress.get(),
                             .sa_limit = device.sa_limit,
                             .address_limit = device.address_limit,
                             .fault_script = *std::move(script),
@@ -216,7 +220,8 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   path_->interfaces.push_back({.host = interfaces->host.get(),
                                .wire = interfaces->wire.port.get(),
                                .offload = interfaces->wire.offload,
-                               .ifindex = interfaces->host->ifindex()});
+                               .ifindex = interfaces->host->ifindex(),
+                               .guard = interfaces->egress.get()});
   Log(LogLevel::kInfo,
       fmt::format("device {}: driver {}, wire {}, offload {}, {} SA slots", device.name,
                   device.driver, device.wire, Name(device.offload), device.sa_limit));

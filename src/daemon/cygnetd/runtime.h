@@ -14,6 +14,7 @@
 #include "daemon/operator_server.h"
 #include "daemon/poller.h"
 #include "daemon/xfrm_server.h"
+#include "datapath/egress_guard.h"
 #include "datapath/worker.h"
 #include "device/drivers/tap.h"
 
@@ -33,6 +34,7 @@ class Runtime {
     DeviceConfig config;
     std::unique_ptr<WireGuardRules> guard;
     CapturePoints capture;
+    std::unique_ptr<PolicyGuard> egress;
     Device wire;
     std::unique_ptr<TapPort> host;
   };

@@ -28,9 +28,15 @@ class WorkerThreadsTest : public testing::Test {
   WorkerThreadsTest() {
     auto wire = std::make_unique<LoopbackPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, 8, &pools_, nullptr);
-    path_.interfaces.push_back(
-        {.host = &host_, .wire = nic_.get(), .offload = nic_.get(), .ifindex = 1});
+    guard_ = std::make_unique<PolicyGuard>(&path_, uint8_t{0}, 1u, &capture_.guard);
+    nic_ = std::make_unique<SimNic>(
+        "nic0", std::make_unique<GuardedPort>(std::move(wire), guard_.get(), &capture_), 1, 8,
+        &pools_, &capture_);
+    path_.interfaces.push_back({.host = &host_,
+                                .wire = nic_.get(),
+                                .offload = nic_.get(),
+                                .ifindex = 1,
+                                .guard = guard_.get()});
     path_.SetHostAddresses({test::Addr("10.2.0.1"), test::Addr("192.0.2.2")});
     AddPolicies(100);
     worker_ = std::make_unique<Worker>(&path_, 0, &pools_, &engines_, &clock_);
@@ -117,6 +123,8 @@ class WorkerThreadsTest : public testing::Test {
   EngineSet engines_ = test::MakeEngines();
   RingPort host_{"host"};
   LoopbackPort* wire_ = nullptr;
+  CapturePoints capture_;
+  std::unique_ptr<PolicyGuard> guard_;  // outlives the NIC's thread, which outlives the data path
   std::unique_ptr<SimNic> nic_;
   DataPath path_{1};
   std::deque<Installed> installed_;
@@ -172,6 +180,9 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
   EXPECT_EQ(wire_->not_esp, 0u);
   EXPECT_GT(nic_->offload_stats().sealed, 0u);
   EXPECT_GT(nic_->offload_stats().returned, 0u);
+  const EgressGuardStats guard = guard_->stats();
+  EXPECT_GE(guard.frames_checked, wire_->frames);
+  EXPECT_EQ(guard.clear_stopped + guard.unsealed_stopped + guard.engine_unsealed, 0u);
 }
 
 TEST_F(WorkerThreadsTest, EveryPacketIsInOnePlaceInTheEnd) {

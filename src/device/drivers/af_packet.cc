@@ -5,10 +5,11 @@
 namespace cygnet {
 namespace {
 
-// Adds the capture points: without a device between them, host side and wire side see the same.
+// Adds the capture points: without a device between them, host side and wire side see the same, but
+// for what the guard stops.
 class AfPacketPort final : public Port {
  public:
-  AfPacketPort(std::unique_ptr<PacketSocketPort> port, CapturePoints* capture, std::string name)
+  AfPacketPort(std::unique_ptr<Port> port, CapturePoints* capture, std::string name)
       : port_(std::move(port)), capture_(capture), name_(std::move(name)) {}
 
   std::string_view name() const override { return name_; }
@@ -23,28 +24,26 @@ class AfPacketPort final : public Port {
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override {
     const uint32_t before = out->size();
     const uint32_t n = port_->Receive(queue, out, sink);
-    Offer(out->packets().subspan(before), CaptureDirection::kInbound);
+    if (capture_ != nullptr) {
+      const std::span<Packet*> arrived = out->packets().subspan(before);
+      capture_->host.Offer(arrived, CaptureDirection::kInbound);
+      capture_->wire.Offer(arrived, CaptureDirection::kInbound);
+    }
     return n;
   }
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override {
-    Offer(batch->packets(), CaptureDirection::kOutbound);
+    if (capture_ != nullptr) capture_->host.Offer(batch->packets(), CaptureDirection::kOutbound);
     port_->Transmit(queue, batch, sink);
   }
 
  private:
-  void Offer(std::span<Packet* const> packets, CaptureDirection direction) {
-    if (capture_ == nullptr) return;
-    capture_->host.Offer(packets, direction);
-    capture_->wire.Offer(packets, direction);
-  }
-
-  std::unique_ptr<PacketSocketPort> port_;
+  std::unique_ptr<Port> port_;
   CapturePoints* const capture_;
   const std::string name_;
 };
 
 Result<Device> Create(const DriverParams& params) {
-  auto port = PacketSocketPort::Create(params.wire, params.queues);
+  auto port = PacketSocketPort::Create(params.wire, params.queues, params.guard, params.capture);
   if (!port) return port.error();
   Device device;
   device.port = std::make_unique<AfPacketPort>(*std::move(port), params.capture, params.name);

@@ -128,8 +128,9 @@ Status PacketSocketPort::OpenTransmit(int ifindex, Ring* ring) {
   return {};
 }
 
-Result<std::unique_ptr<PacketSocketPort>> PacketSocketPort::Create(const std::string& interface,
-                                                                   uint32_t queues) {
+Result<std::unique_ptr<Port>> PacketSocketPort::Create(const std::string& interface,
+                                                       uint32_t queues, EgressGuard* guard,
+                                                       CapturePoints* capture) {
   if (interface.empty() || interface.size() >= IFNAMSIZ) {
     return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
   }
@@ -157,7 +158,7 @@ Result<std::unique_ptr<PacketSocketPort>> PacketSocketPort::Create(const std::st
     CYGNET_RETURN_IF_ERROR(port->OpenTransmit(ifindex, &queue->tx));
     port->queues_.push_back(std::move(queue));
   }
-  return port;
+  return std::unique_ptr<Port>(new GuardedPort(std::move(port), guard, capture));
 }
 
 int PacketSocketPort::wait_fd(uint32_t queue) const { return queues_[queue]->rx.fd.get(); }

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/egress_guard.h"
 #include "device/port.h"
 
 namespace cygnet {
@@ -19,8 +20,9 @@ inline constexpr uint32_t kWireMark = 0x4379676e;  // "Cygn"
 
 class PacketSocketPort final : public Port {
  public:
-  static Result<std::unique_ptr<PacketSocketPort>> Create(const std::string& interface,
-                                                          uint32_t queues);
+  // There is none to be had but behind its guard. `capture` may be nullptr.
+  static Result<std::unique_ptr<Port>> Create(const std::string& interface, uint32_t queues,
+                                              EgressGuard* guard, CapturePoints* capture);
   ~PacketSocketPort() override;
 
   std::string_view name() const override { return name_; }

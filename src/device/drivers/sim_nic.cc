@@ -132,7 +132,6 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   Seal(&batch);
   HandBack(queue, &batch);
   progress_[queue]->done.fetch_add(n, std::memory_order_release);
-  if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kOutbound);
   wire_->Transmit(0, &batch, &sink_);
   return static_cast<uint32_t>(n);
 }
@@ -222,7 +221,7 @@ namespace {
 Result<Device> Create(const DriverParams& params) {
   auto script = FaultScript::Parse(params.fault_script, params.fault_seed);
   if (!script) return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
-  auto wire = PacketSocketPort::Create(params.wire, 1);
+  auto wire = PacketSocketPort::Create(params.wire, 1, params.guard, params.capture);
   if (!wire) return wire.error();
   const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
   auto nic = std::make_unique<SimNic>(

@@ -33,7 +33,8 @@ struct SimNicOptions {
 
 class SimNic final : public Port, public OffloadDevice {
  public:
-  // `wire` is owned; nullptr capture: none. The thread starts with Start().
+  // `wire` is owned and behind its guard (GuardedPort, which also shows what leaves to `capture`);
+  // nullptr capture: none. The thread starts with Start().
   SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
          PacketPools* pools, CapturePoints* capture, SimNicOptions options = {});
   ~SimNic() override;

@@ -1,0 +1,143 @@
+#include "datapath/egress_guard.h"
+
+#include <algorithm>
+
+#include "datapath/flow_decision.h"
+#include "datapath/seal_proof.h"
+#include "net/ethernet.h"
+
+namespace cygnet {
+namespace {
+
+// "Level use": the policy itself lets packets leave in clear while there is no SA.
+bool AllowsClear(const Policy* policy) {
+  if (policy == nullptr) return false;
+  const auto& templates = policy->spec.templates;
+  return std::all_of(templates.begin(), templates.end(), [](const auto& t) { return t.optional; });
+}
+
+}  // namespace
+
+PolicyGuard::PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture)
+    : path_(path), interface_(interface), capture_(capture) {
+  for (uint32_t i = 0; i < queues; ++i) {
+    queues_.push_back(std::make_unique<Queue>());
+    queues_.back()->reader = path->quiescence.AddReader();
+    queues_.back()->passing.resize(kEntries);
+  }
+}
+
+// Offline between two bursts: a device's thread sleeps without telling anybody.
+void PolicyGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  queue->checked.store(queue->checked.load(std::memory_order_relaxed) + batch->size(),
+                       std::memory_order_relaxed);  // one writer
+  batch->Filter(
+      [&](const Packet* packet, uint32_t) {
+        const DropReason reason = Judge(queue, *packet);
+        if (reason != DropReason::kNone) Stop(*packet, reason);
+        return reason;
+      },
+      sink);
+  if (queue->online) {
+    queue->online = false;
+    queue->reader->Offline();
+  }
+}
+
+DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
+  switch (packet.protection) {
+    case Protection::kProven:
+    case Protection::kControl:
+      return DropReason::kNone;
+    case Protection::kNone:
+    case Protection::kClear:
+      return JudgeClear(queue, packet);
+    default:
+      return StillEsp(packet) && ShowsSeal(packet, path_->unsealed_word)
+                 ? DropReason::kNone
+                 : DropReason::kOutNotSealed;
+  }
+}
+
+// As the pipeline does, from the bytes that are about to leave.
+DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
+  const auto type = ParseEtherType(packet.bytes());
+  if (!type) return DropReason::kPortBadFrame;
+  if (!type->IsIp()) return DropReason::kNone;
+  if (!queue->online) {
+    queue->online = true;
+    queue->reader->Online();
+  }
+  if (path_->spd.Idle()) return DropReason::kNone;
+  const std::span<const uint8_t> l3 = packet.bytes().subspan(type->l3_offset);
+  const auto ip = ParseIpPacket(l3);
+  if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
+    return DropReason::kOutGuard;
+  }
+  if (AlwaysPasses(*path_, PolicyDirection::kOut, *ip, l3)) return DropReason::kNone;
+  return AskPolicy(queue, packet, *ip);
+}
+
+DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
+                                  const IpPacketView& ip) const {
+  const uint64_t generation = path_->generation();
+  Passing& known = queue->passing[ip.flow.Hash() & (kEntries - 1)];
+  if (known.generation == generation && known.later_fragment == ip.later_fragment &&
+      known.flow == ip.flow) {
+    return DropReason::kNone;
+  }
+  const int32_t ifindex = path_->interfaces[interface_].ifindex;
+  const bool stamped = packet.protection == Protection::kClear;
+  const uint64_t before = DecisionStamp(*path_);
+  if (stamped && NeedsWholeDatagram(*path_, ip, ifindex)) {
+    // Cut again after it was decided whole: this piece does not show what was asked for.
+    return packet.proof == 0 || packet.proof == before ? DropReason::kNone
+                                                       : DropReason::kOutPolicyChanged;
+  }
+  const FlowDecision decision = DecideOutbound(*path_, ip, ifindex);
+  if (decision.action == FlowAction::kBypass) {
+    // What key management is still asked for is asked again each time (OutboundPipeline::Decide).
+    if (!decision.acquire) known = {ip.flow, generation, ip.later_fragment};
+    return DropReason::kNone;
+  }
+  // It does not leave. Whose fault: of the change that came in between, or of whoever sent it.
+  const bool same = packet.proof == before && packet.proof == DecisionStamp(*path_);
+  return !stamped || (same && !AllowsClear(decision.policy)) ? DropReason::kOutGuard
+                                                             : DropReason::kOutPolicyChanged;
+}
+
+// Rare, so that it may cost. Control asks which device it was.
+void PolicyGuard::Stop(const Packet& packet, DropReason reason) {
+  capture_->OfferStopped(packet, reason);
+  if (reason == DropReason::kOutPolicyChanged) {
+    changed_.fetch_add(1, std::memory_order_relaxed);
+  } else if (reason == DropReason::kOutNotSealed) {
+    unsealed_.fetch_add(1, std::memory_order_relaxed);
+    path_->control_bell.Ring();
+  } else {
+    clear_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void PolicyGuard::Report(const Packet& packet, DropReason reason) {
+  capture_->OfferStopped(packet, reason);
+  if (reason == DropReason::kOutNotSealed) {
+    engine_unsealed_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    clear_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+EgressGuardStats PolicyGuard::stats() const {
+  EgressGuardStats sum{.clear_stopped = clear_.load(std::memory_order_relaxed),
+                       .unsealed_stopped = unsealed_.load(std::memory_order_relaxed),
+                       .engine_unsealed = engine_unsealed_.load(std::memory_order_relaxed),
+                       .changed_stopped = changed_.load(std::memory_order_relaxed)};
+  for (const auto& queue : queues_) {
+    sum.frames_checked += queue->checked.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+}  // namespace cygnet
