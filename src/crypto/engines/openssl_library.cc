@@ -61,7 +61,8 @@ std::shared_ptr<const Library> Library::Default() {
     made->identity_ = {
         .model = "OpenSSL default provider",
         .version = LibraryVersion(),
-        .advice = "OpenSSL's FIPS provider is asked for when cygnetd starts in FIPS mode"};
+        .advice =
+            "restart cygnetd in FIPS mode, for that is when it loads OpenSSL's FIPS provider"};
     return made;
   }();
   return library;
