@@ -19,7 +19,7 @@ struct UsageError {
 };
 
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 10> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 12> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -28,6 +28,8 @@ constexpr std::array<std::pair<std::string_view, Object>, 10> kObjects = {{
     {"exec", Object::kExec},
     {"engine", Object::kEngine},
     {"mtu", Object::kMtu},
+    {"fips", Object::kFips},
+    {"doctor", Object::kDoctor},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -190,6 +192,31 @@ void ParseMtu(Words* words, Arguments* out) {
   }
 }
 
+void ParseFips(Words* words, Arguments* out) {
+  Json& request = out->request = {{"command", "fips"}};
+  if (words->TakeIf("reload")) {
+    request["action"] = "reload";
+  } else if (words->TakeIf("mode")) {
+    const std::string mode = words->TakeValue("fips mode");
+    if (mode != "auto" && mode != "on" && mode != "off") {
+      throw UsageError{
+          fmt::format("fips mode: must be \"auto\", \"on\" or \"off\", is \"{}\"", mode)};
+    }
+    request["action"] = "mode";
+    request["mode"] = mode;
+  } else {
+    SkipListCommand(words);
+  }
+  if (!words->done()) FailUnknown("fips", words->Take());
+}
+
+void ParseDoctor(Words* words, Arguments* out) {
+  out->request = {{"command", "fips"}};
+  if (words->Peek() != "--fips") throw UsageError{"doctor: usage: cygnet doctor --fips"};
+  words->Take();
+  if (!words->done()) FailUnknown("doctor", words->Take());
+}
+
 void ParseCapture(Words* words, Arguments* out) {
   if (out->json) throw UsageError{"capture writes pcapng; it has no JSON form"};
   Json& request = out->request = {{"command", "capture"}};
@@ -280,6 +307,12 @@ Arguments Parse(Words words) {
     case Object::kMtu:
       ParseMtu(&words, &out);
       break;
+    case Object::kFips:
+      ParseFips(&words, &out);
+      break;
+    case Object::kDoctor:
+      ParseDoctor(&words, &out);
+      break;
     case Object::kCapture:
       ParseCapture(&words, &out);
       break;
@@ -320,6 +353,14 @@ std::string_view HelpText() {
         the crypto engines: what they can do, in which order they are asked, what they did
   mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
         how large a packet to there may be, and what the policy and the SAs take of the wire's MTU
+  fips [show]
+        FIPS mode and each decision it makes: devices, engines, algorithms
+  fips mode auto|on|off
+        changes the mode until the daemon ends; SAs move at once
+  fips reload
+        reads the boundary list again; SAs move at once
+  doctor --fips
+        as fips show; exit status 3 when FIPS mode is in force and denies a device or engine
   capture dev NAME side host|wire|guard [write FILE|-] [snaplen BYTES] [count PACKETS]
         the frames at one side of a device, as pcapng (default: to standard output);
         guard: the last ones that were stopped at the wire unsealed, then those to come
@@ -329,7 +370,8 @@ std::string_view HelpText() {
   help
 
 OBJECT and COMMAND may be shortened. -j prints JSON.
-Exit status: 0 done, 1 wrong usage, 2 it did not work; of exec: the command's, or 125 to 127.
+Exit status: 0 done, 1 wrong usage, 2 it did not work, 3 doctor found something; of exec: the
+command's, or 125 to 127.
 )";
 }
 

@@ -22,6 +22,8 @@ enum class Object : uint8_t {
   kStatSa,  // "stat sa": asks as kSa does, shows what went wrong
   kEngine,
   kMtu,
+  kFips,
+  kDoctor,  // asks as kFips does, and its exit status is the answer
   kCapture,
   kExec,
   kVersion,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -34,19 +35,26 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
       return EngineText(item);
     case Object::kMtu:
       return MtuText(item);
+    case Object::kFips:
+      return FipsText(item);
     default:
       return StatText(item, arguments.all ? Counters::kAll : Counters::kNonZero);
   }
+}
+
+std::string ToLine(const Json& item) {
+  return item.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // One line for each element. After an error the array stays open: nobody takes a part for the
 // whole.
 Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out) {
   // These are one object each.
-  const bool array = arguments.object != Object::kStat && arguments.object != Object::kMtu;
+  const bool array = arguments.object != Object::kStat && arguments.object != Object::kMtu &&
+                     arguments.object != Object::kFips;
   const char* before = array ? "[\n" : "";
   CYGNET_RETURN_IF_ERROR(client->ForEachItem(arguments.request, [&](const Json& item) {
-    fmt::print(out, "{}{}", before, item.dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print(out, "{}{}", before, ToLine(item));
     before = ",\n";
   }));
   const bool empty = array && before[0] == '[';
@@ -69,6 +77,23 @@ Status Report(const Arguments& arguments, std::string_view socket_name, FILE* ou
   return {};
 }
 
+// The exit status is the answer; what was not asked or not heard is none.
+int RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE* out, FILE* err) {
+  auto client = OperatorClient::Connect(socket_name);
+  if (!client) return Complain(err, kExitFailed, client.error().message);
+  std::optional<bool> denies;
+  const Status status = client->ForEachItem(arguments.request, [&](const Json& item) {
+    denies = FipsDenies(item);
+    fmt::print(out, "{}", arguments.json ? ToLine(item) + "\n" : FipsText(item));
+  });
+  if (fflush(out) != 0 || ferror(out) != 0) {
+    return Complain(err, kExitFailed, "cannot write the output");
+  }
+  if (!status) return Complain(err, kExitFailed, status.error().message);
+  if (!denies) return Complain(err, kExitFailed, "the daemon said nothing of FIPS mode");
+  return *denies ? kExitFound : 0;
+}
+
 int Finish(FILE* out, FILE* err, const Status& status) {
   fflush(out);  // what was shown before an error comes before its message
   return status ? 0 : Complain(err, kExitFailed, status.error().message);
@@ -86,6 +111,8 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
         fmt::print(out, "cygnet {}\n", CYGNET_VERSION);
       }
       return 0;
+    case Object::kDoctor:
+      return RunDoctor(arguments, socket_name, out, err);
     case Object::kCapture:
       if (arguments.write_file == "-" && isatty(STDOUT_FILENO) == 1) {
         return Complain(err, kExitUsage,

@@ -119,6 +119,40 @@ TEST_F(CygnetTest, ShowsEnginesAndExplainsAnMtu) {
   EXPECT_EQ(Json::parse(Run({"-j", "mtu", "explain", "10.2.0.1"}).out)["inner_mtu"], 1380);
 }
 
+TEST_F(CygnetTest, ShowsAndChangesFipsMode) {
+  control_.fips = test::SampleFipsReport();
+  control_.fips_move = MoveReport{.moved = 3, .stayed = 5, .blocked = 1, .took_us = 900};
+  EXPECT_THAT(Run({"fips"}).out, StartsWith("FIPS mode on, in force; boundary list /etc/"));
+  EXPECT_EQ(Json::parse(Run({"-j", "fips"}).out)["mode"], "on");
+  const Outcome moved = Run({"fips", "mode", "off"});
+  EXPECT_EQ(moved.status, 0);
+  EXPECT_EQ(moved.out, "3 halves of SAs moved, 5 stayed, 1 may run nowhere; it took 900 us\n");
+  EXPECT_EQ(Json::parse(Run({"-j", "fips", "reload"}).out)["blocked"], 1);
+  const std::vector<std::optional<std::string>> expected = {"off", std::nullopt};
+  EXPECT_EQ(control_.fips_modes_set, expected);
+  control_.fips_move = MakeError(Errc::kInvalid, "boundary.toml:3: module.kind: missing");
+  const Outcome refused = Run({"fips", "reload"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.err, "cygnet: boundary.toml:3: module.kind: missing\n");
+}
+
+TEST_F(CygnetTest, DoctorsExitStatusIsTheAnswer) {
+  control_.fips = test::SampleFipsReport();  // an algorithm that is not approved does not count
+  Outcome outcome = Run({"doctor", "--fips"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\tdevice nic0: inside, Acme CX-9"));
+  control_.fips.rows.push_back(test::DeniedFipsRow());
+  outcome = Run({"doctor", "--fips"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.out, HasSubstr("\tengine ipsec_mb: outside (fips-unlisted)"));
+  outcome = Run({"-j", "doctor", "--fips"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(Json::parse(outcome.out)["rows"].size(), 3u);
+  control_.fips.enforced = false;
+  EXPECT_EQ(Run({"doctor", "--fips"}).status, 0);
+  EXPECT_EQ(RunAgainst(test::UniqueSocketName(), {"doctor", "--fips"}).status, 2);
+}
+
 TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {
   control_.mtu = MakeError(Errc::kInvalid, "src: must be of the same family as dst");
   const Outcome outcome = Run({"mtu", "explain", "10.2.0.1", "src", "fd01::1"});

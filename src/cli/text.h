@@ -16,7 +16,11 @@ std::string DeviceText(const Json& device);
 std::string SaDropsText(const Json& sa);
 std::string EngineText(const Json& engine);
 std::string MtuText(const Json& mtu);
+std::string FipsText(const Json& fips);  // of Fips and of Move
 std::string StatText(const Json& stat, Counters which);
+
+// FIPS mode is in force, and something that is configured may not be used.
+bool FipsDenies(const Json& fips);
 
 // "2023-11-14 22:13:20" in local time; "never" for 0.
 std::string TimeText(uint64_t seconds);

@@ -141,6 +141,28 @@ TEST_F(TextTest, EngineSaysWhatItDoes) {
             "thread_offload: look-aside engine, does not run here\n\tthreads\n");
 }
 
+TEST_F(TextTest, FipsListsEachDecision) {
+  const Json fips = Json::parse(R"json({
+    "mode": "auto", "enforced": true, "list_file": "/etc/cygnet/boundary.toml",
+    "rows": [{"kind": "device", "name": "nic0", "inside": true, "identity": "Acme CX-9",
+              "certificate": "CMVP #1", "expires": "2027-01-31", "reason": "", "explanation": ""},
+             {"kind": "engine", "name": "ipsec_mb", "inside": false, "identity": "Intel ipsec-mb",
+              "reason": "fips-unlisted", "explanation": "not on the list"},
+             {"kind": "algorithm", "name": "cbc(aes)", "inside": true},
+             {"kind": "algorithm", "name": "xcbc(aes)", "inside": false}]})json");
+  EXPECT_EQ(FipsText(fips),
+            "FIPS mode auto, in force; boundary list /etc/cygnet/boundary.toml\n"
+            "\tdevice nic0: inside, Acme CX-9, certificate CMVP #1, expires 2027-01-31\n"
+            "\tengine ipsec_mb: outside (fips-unlisted), Intel ipsec-mb\n"
+            "\t\tnot on the list\n"
+            "\talgorithm cbc(aes): approved\n"
+            "\talgorithm xcbc(aes): not approved\n");
+  EXPECT_TRUE(FipsDenies(fips));
+  EXPECT_EQ(FipsText(Json::parse(R"({"mode": "off", "enforced": false, "rows": []})")),
+            "FIPS mode off, not in force; no boundary list\n");
+  EXPECT_FALSE(FipsDenies(Json::object()));
+}
+
 TEST_F(TextTest, MtuAccountsForEachByte) {
   const Json mtu = Json::parse(R"({"src": "10.1.0.1", "dst": "10.2.0.1", "family": 4, "proto": 0,
     "dport": 0, "verdict": "protected", "explanation": "protected", "device": "nic0",

@@ -319,6 +319,7 @@ TEST_F(ControlPlaneTest, EnginesSayWhatTheyDoAndForHowMany) {
   EXPECT_EQ(engines[0].order, 1u);
   EXPECT_GT(engines[0].priority, 0);
   EXPECT_FALSE(engines[0].version.empty());
+  EXPECT_EQ(engines[0].module, "OpenSSL default provider " + engines[0].version);
   EXPECT_EQ(engines[0].sa_halves, 2u) << "both of the SA in software, none of the offloaded one";
   EXPECT_EQ(engines[0].algorithms.size(), AllAlgorithms().size());
 }

@@ -66,6 +66,7 @@ std::vector<EngineReport> ControlPlane::ReportEngines() const {
     EngineReport report = Describe(*engines[i].info);
     report.order = i + 1;
     report.algorithms = AlgorithmsOf(*engines.engine(i));
+    report.module = Text(engines.engine(i)->identity());
     report.sa_halves = HalvesOn(i);
     report.stats = engines.engine(i)->stats();
     if (const auto& denied = placement_->engine_denied(i)) report.denied = denied->Text();

@@ -1,5 +1,7 @@
 #include "crypto/algorithm.h"
 
+#include <iterator>
+
 namespace cygnet {
 namespace {
 
@@ -167,6 +169,7 @@ const AlgorithmDescriptor* FindAlgorithm(AlgorithmKind kind, std::string_view na
   return nullptr;
 }
 
+static_assert(std::size(kAlgorithms) == kAlgorithmCount);
 std::span<const AlgorithmDescriptor> AllAlgorithms() { return kAlgorithms; }
 
 }  // namespace cygnet

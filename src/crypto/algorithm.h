@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -27,6 +28,7 @@ enum class AlgorithmId : uint8_t {
   kAesXcbc,  // RFC 3566
   kAesCmac,  // RFC 4494
 };
+inline constexpr std::size_t kAlgorithmCount = 14;
 
 // Where the bytes of an IV come from (RFC 4106 section 3.1, RFC 3602 section 3).
 enum class IvForm : uint8_t {

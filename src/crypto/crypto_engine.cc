@@ -2,6 +2,10 @@
 
 namespace cygnet {
 
+std::string Text(const ModuleIdentity& identity) {
+  return identity.model + (identity.version.empty() ? "" : " " + identity.version);
+}
+
 Status CheckSessionParams(const CryptoEngine& engine, const SessionParams& params) {
   const auto refuse = [&engine](const char* what) {
     return MakeError(Errc::kInvalid, std::string(engine.name()) + ": " + what);

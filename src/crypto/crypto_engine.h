@@ -66,6 +66,16 @@ struct EngineStats {
   uint32_t in_flight = 0;
 };
 
+// Who does the cryptography, as an operator's boundary list names it (cygnet-fips(7)).
+struct ModuleIdentity {
+  std::string model;     // "OpenSSL FIPS Provider", "Intel ipsec-mb"
+  std::string version;   // "3.0.9"; empty: it cannot say
+  std::string advice{};  // what would make it a validated module; empty: nothing to say
+};
+
+// "OpenSSL FIPS Provider 3.0.9"
+std::string Text(const ModuleIdentity& identity);
+
 class CryptoEngine {
  public:
   virtual ~CryptoEngine() = default;
@@ -77,6 +87,8 @@ class CryptoEngine {
   virtual Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) = 0;
   // `number` is the thread's, below SessionParams::queues of the sessions it will be given.
   virtual std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) = 0;
+  // Of what is behind it now: EngineOptions may choose between modules.
+  virtual ModuleIdentity identity() const { return {std::string(name()), {}}; }
   // Any thread; what an engine does not count stays 0.
   virtual EngineStats stats() const { return {}; }
 };
@@ -87,11 +99,14 @@ Status CheckSessionParams(const CryptoEngine& engine, const SessionParams& param
 
 enum class EngineKind : uint8_t { kCpu, kLookAside };
 
-// What the operator may set of an engine; CPU engines ignore it.
+// What the operator may set of an engine; what does not concern one is ignored by it.
 struct EngineOptions {
   uint32_t threads = 1;
   uint32_t queue_depth = 256;  // jobs in flight per queue
   uint32_t session_limit = 0;  // 0 = none
+  // FIPS mode: approved algorithms alone, done by a validated module if there is one. Whether that
+  // is so, identity() says.
+  bool fips = false;
 };
 
 // One row of the built-in table (engines/CMakeLists.txt).

@@ -4,7 +4,7 @@
 
 namespace cygnet {
 
-Result<EngineSet> EngineSet::ForCpu(std::string_view preferred) {
+Result<EngineSet> EngineSet::ForCpu(std::string_view preferred, const EngineOptions& options) {
   struct Candidate {
     const EngineInfo* info;
     int priority;
@@ -26,9 +26,13 @@ Result<EngineSet> EngineSet::ForCpu(std::string_view preferred) {
                    [](const Candidate& a, const Candidate& b) { return a.priority > b.priority; });
   EngineSet set;
   for (const Candidate& c : candidates) {
-    if (set.size() < kMaxEngines) set.Add(c.info, c.info->create({}));
+    if (set.size() < kMaxEngines) set.Add(c.info, c.info->create(options));
   }
   return set;
+}
+
+void EngineSet::RunSelfTests() {
+  for (Entry& entry : entries_) entry.self_test = TestEngine(entry.engine.get());
 }
 
 std::optional<uint32_t> EngineSet::Find(EngineKind kind, const AlgorithmDescriptor& cipher,

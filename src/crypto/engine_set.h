@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crypto/crypto_engine.h"
+#include "crypto/known_answer.h"
 
 namespace cygnet {
 
@@ -21,16 +22,20 @@ class EngineSet {
   struct Entry {
     const EngineInfo* info = nullptr;
     std::unique_ptr<CryptoEngine> engine;
+    SelfTestOutcome self_test{};
   };
 
   // Every CPU engine that runs here, the best first; `preferred`, when not empty, before all
   // others. Errc::kNoEntry: that one is unknown or cannot run here.
-  static Result<EngineSet> ForCpu(std::string_view preferred);
+  static Result<EngineSet> ForCpu(std::string_view preferred, const EngineOptions& options = {});
 
   // REQUIRES: size() < kMaxEngines. Of two of a kind the one added first is asked first.
   void Add(const EngineInfo* info, std::unique_ptr<CryptoEngine> engine) {
-    entries_.push_back({info, std::move(engine)});
+    entries_.push_back({info, std::move(engine), {}});
   }
+
+  // Known-answer tests of every engine; the outcomes are in the entries. Before the workers start.
+  void RunSelfTests();
 
   // Number of the first engine of that kind which can do the pair (`auth` nullptr: an AEAD).
   std::optional<uint32_t> Find(EngineKind kind, const AlgorithmDescriptor& cipher,

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -15,6 +13,7 @@
 
 #include "crypto/crypto_engine.h"
 #include "daemon/config_reader.h"
+#include "daemon/text_file.h"
 #include "device/driver.h"
 #include "sa/replay_window.h"
 
@@ -340,23 +339,6 @@ Result<Config> ParseConfig(std::string_view text, const std::string& source) {
   } catch (const ConfigError& error) {
     return MakeError(Errc::kInvalid, error.text);
   }
-}
-
-Result<std::string> ReadTextFile(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  std::array<char, 4096> part;
-  while (file.read(part.data(), part.size()) || file.gcount() > 0) {
-    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
-  }
-  // A folder opens well and fails when read.
-  if (!file.is_open() || file.bad()) {
-    const int error = errno != 0 ? errno : EIO;
-    return MakeError(error == ENOENT ? Errc::kNoEntry : Errc::kIo,
-                     path + ": " + std::strerror(error));
-  }
-  return text;
 }
 
 Result<Config> LoadConfig(const std::string& path) {

@@ -108,9 +108,6 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
-// A whole file. Error messages begin with `path`.
-Result<std::string> ReadTextFile(const std::string& path);
-
 // Reads the file. Error messages begin with `path`.
 Result<Config> LoadConfig(const std::string& path);
 

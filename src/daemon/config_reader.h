@@ -1,5 +1,5 @@
 // Reading of one table of a configuration file, strictly: errors name file, line and key. Used by
-// config.cc only.
+// config.cc and boundary_file.cc only.
 #pragma once
 
 #include <fmt/format.h>
@@ -16,6 +16,8 @@
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
+#include "daemon/config.h"
+
 namespace cygnet {
 
 // The words that a key may have for value, and what they mean.
@@ -27,7 +29,7 @@ struct Range {
   uint32_t max;
 };
 
-// Thrown by the readers, caught by ParseConfig.
+// Thrown by the readers, caught by who parses the file.
 struct ConfigError {
   std::string text;
 };
@@ -155,6 +157,19 @@ class TableReader {
 
   void Read(std::string_view key, std::string* out) const {
     if (const auto value = Get<std::string>(key, "a string")) *out = *value;
+  }
+
+  void Read(std::string_view key, std::optional<toml::date>* out) const {
+    if (const auto value = Get<toml::date>(key, "a date without quotes, as 2027-01-31")) {
+      *out = *value;
+    }
+  }
+
+  // Text that must be there.
+  void ReadNeeded(std::string_view key, std::string* out) const {
+    if (table_.get(key) == nullptr) Fail(key, "missing");
+    Read(key, out);
+    if (out->empty()) Fail(key, "must not be empty");
   }
 
   template <typename T, std::size_t kSize>

@@ -1,6 +1,8 @@
 #include "daemon/kernel_settings.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 namespace cygnet {
 namespace {
@@ -21,6 +23,19 @@ uint32_t ReadSetting(const std::string& path, uint32_t fallback) {
 uint32_t ReadAcquireExpires() {
   constexpr uint32_t kKernelDefault = 30;
   return ReadSetting(std::string(kFolder) + "/xfrm_acq_expires", kKernelDefault);
+}
+
+Result<bool> ReadKernelFips(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) {
+    if (errno == ENOENT) return false;
+    return MakeError(Errc::kIo, path + ": " + std::strerror(errno));
+  }
+  unsigned value = 0;
+  const bool read = std::fscanf(file, "%u", &value) == 1;
+  std::fclose(file);
+  if (!read) return MakeError(Errc::kIo, path + ": holds no number");
+  return value != 0;
 }
 
 XfrmSettings ReadXfrmSettings() { return ReadXfrmSettingsIn(kFolder); }

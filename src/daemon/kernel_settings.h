@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/result.h"
 #include "control/control_plane.h"
 
 namespace cygnet {
@@ -14,6 +15,10 @@ uint32_t ReadSetting(const std::string& file, uint32_t fallback);
 
 // xfrm_acq_expires, in seconds; 30 if it cannot be read. IKE daemons change it at start.
 uint32_t ReadAcquireExpires();
+
+// Whether the kernel runs in FIPS mode; one without the file does not. Anything but a number in it
+// is an error: what asks for FIPS mode must not be taken for its absence.
+Result<bool> ReadKernelFips(const std::string& file = "/proc/sys/crypto/fips_enabled");
 
 // xfrm_aevent_rseqth, xfrm_aevent_etime and xfrm_larval_drop; the kernel's defaults for those that
 // cannot be read.

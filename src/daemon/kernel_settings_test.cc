@@ -44,6 +44,24 @@ TEST_F(KernelSettingsTest, WhatIsNoNumberMeansTheDefault) {
   EXPECT_EQ(ReadXfrmSettingsIn(folder_).aevent_etime, 10u);
 }
 
+TEST_F(KernelSettingsTest, FipsModeIsTheKernels) {
+  const std::string path = folder_ / "fips_enabled";
+  EXPECT_FALSE(*ReadKernelFips(path));
+  Write("fips_enabled", "0\n");
+  EXPECT_FALSE(*ReadKernelFips(path));
+  Write("fips_enabled", "1\n");
+  EXPECT_TRUE(*ReadKernelFips(path));
+}
+
+// Not to be read is not the same as off.
+TEST_F(KernelSettingsTest, FipsModeThatCannotBeReadIsAnError) {
+  Write("fips_enabled", "");
+  const auto mode = ReadKernelFips(folder_ / "fips_enabled");
+  ASSERT_FALSE(mode);
+  EXPECT_NE(mode.error().message.find("fips_enabled: holds no number"), std::string::npos);
+  EXPECT_FALSE(ReadKernelFips(folder_));
+}
+
 TEST_F(KernelSettingsTest, AcquireExpiresIsTheSysctl) {
   std::ifstream file("/proc/sys/net/core/xfrm_acq_expires");
   uint32_t expected = 30;

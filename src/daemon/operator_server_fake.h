@@ -29,15 +29,16 @@ class FakeOperatorControl final : public OperatorControl {
   Result<ExplainReport> ExplainOffload(const ExplainQuery&) const override {
     return MakeError(Errc::kNotSupported);
   }
-  FipsReport ReportFips() const override { return {}; }
+  FipsReport ReportFips() const override { return fips; }
   Result<MoveReport> SetOffloadEnabled(const std::string&, bool) override {
     return MakeError(Errc::kNotSupported);
   }
   Result<MoveReport> SetPlacement(const PlacementCommand&) override {
     return MakeError(Errc::kNotSupported);
   }
-  Result<MoveReport> SetFips(std::optional<std::string>) override {
-    return MakeError(Errc::kNotSupported);
+  Result<MoveReport> SetFips(std::optional<std::string> mode) override {
+    fips_modes_set.push_back(std::move(mode));
+    return fips_move;
   }
   Status InjectFault(const std::string&, const std::string&) override {
     return MakeError(Errc::kNotSupported);
@@ -54,6 +55,9 @@ class FakeOperatorControl final : public OperatorControl {
   StatReport stat;
   Result<MtuReport> mtu = MtuReport{};
   mutable MtuQuery last_mtu_query;
+  FipsReport fips;
+  Result<MoveReport> fips_move = MoveReport{};
+  std::vector<std::optional<std::string>> fips_modes_set;  // nullopt: the list read again
   std::map<std::string, CapturePoints> captures;
 };
 
@@ -154,6 +158,41 @@ inline MtuReport SampleMtuReport() {
   report.inner_mtu = 1380;
   report.tcp_mss = 1340;
   return report;
+}
+
+inline FipsReport SampleFipsReport() {
+  FipsReport report;
+  report.mode = "on";
+  report.enforced = true;
+  report.list_file = "/etc/cygnet/boundary.toml";
+  report.rows = {{.kind = "device",
+                  .name = "nic0",
+                  .inside = true,
+                  .identity = "Acme CX-9, serial A17, firmware 28.39",
+                  .certificate = "CMVP #1",
+                  .expires = "2027-01-31",
+                  .reason = "",
+                  .explanation = ""},
+                 {.kind = "algorithm",
+                  .name = "xcbc(aes)",
+                  .inside = false,
+                  .identity = "",
+                  .certificate = "",
+                  .expires = "",
+                  .reason = "fips-algorithm",
+                  .explanation = "FIPS mode: the algorithm is not approved: xcbc(aes)"}};
+  return report;
+}
+
+inline FipsRow DeniedFipsRow() {
+  return {.kind = "engine",
+          .name = "ipsec_mb",
+          .inside = false,
+          .identity = "Intel ipsec-mb 1.3.0",
+          .certificate = "",
+          .expires = "",
+          .reason = "fips-unlisted",
+          .explanation = "FIPS mode: not on the boundary list: Intel ipsec-mb 1.3.0"};
 }
 
 inline DeviceReport SampleDeviceReport() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "control/boundary.h"
 #include "daemon/report_json.h"
 
 namespace cygnet {
@@ -233,6 +234,34 @@ std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
                                                 [](const MtuReport& mtu) { return ToJson(mtu); });
 }
 
+template <typename Report>
+std::unique_ptr<OperatorReply> MakeOneItemReply(Report report) {
+  std::vector<Report> reports;
+  reports.push_back(std::move(report));
+  return std::make_unique<ListReply<Report>>(std::move(reports),
+                                             [](const Report& item) { return ToJson(item); });
+}
+
+std::unique_ptr<OperatorReply> MakeFipsReply(OperatorControl* control,
+                                             const RequestReader& request) {
+  request.AllowOnly({"action", "mode"});
+  const std::string action = request.Text("action").value_or("show");
+  const auto mode = request.Text("mode");
+  if (action != "show" && action != "reload" && action != "mode") {
+    throw RequestError{"action: must be \"show\", \"reload\" or \"mode\""};
+  }
+  if (mode.has_value() != (action == "mode")) {
+    throw RequestError{mode ? "mode: goes with the action \"mode\"" : "mode: missing"};
+  }
+  if (mode && !ParseFipsMode(*mode)) {
+    throw RequestError{"mode: must be \"auto\", \"on\" or \"off\""};
+  }
+  if (action == "show") return MakeOneItemReply(control->ReportFips());
+  auto moved = control->SetFips(mode);
+  if (!moved) throw RequestError{moved.error().message};
+  return MakeOneItemReply(*moved);
+}
+
 std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
                                             const RequestReader& request) {
   request.AllowOnly({"device", "side", "snaplen"});
@@ -265,6 +294,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "stat") return MakeStatReply(*control, request);
   if (command == "engine") return MakeEngineReply(*control, request);
   if (command == "mtu") return MakeMtuReply(*control, request);
+  if (command == "fips") return MakeFipsReply(control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }

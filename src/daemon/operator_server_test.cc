@@ -115,6 +115,46 @@ TEST_F(OperatorServerTest, ListsEngines) {
   EXPECT_EQ(Json::parse(reply[0])["item"]["name"], "openssl");
 }
 
+TEST_F(OperatorServerTest, ShowsFipsModeAndChangesIt) {
+  control_.fips = test::SampleFipsReport();
+  control_.fips_move = MoveReport{.moved = 3};
+  const UniqueFd fd = Connect();
+  for (const char* request : {R"({"command":"fips"})", R"({"command":"fips","action":"show"})"}) {
+    const auto reply = Ask(fd, request);
+    ASSERT_EQ(reply.size(), 2u);
+    EXPECT_EQ(Json::parse(reply[0])["item"]["rows"][0]["name"], "nic0");
+  }
+  EXPECT_TRUE(control_.fips_modes_set.empty());
+  auto reply = Ask(fd, R"({"command":"fips","action":"mode","mode":"auto"})");
+  ASSERT_EQ(reply.size(), 2u);
+  EXPECT_EQ(Json::parse(reply[0])["item"]["moved"], 3);
+  reply = Ask(fd, R"({"command":"fips","action":"reload"})");
+  ASSERT_EQ(reply.size(), 2u);
+  const std::vector<std::optional<std::string>> expected = {"auto", std::nullopt};
+  EXPECT_EQ(control_.fips_modes_set, expected);
+  control_.fips_move =
+      MakeError(Errc::kInvalid, "/etc/cygnet/boundary.toml:3: module.kind: missing");
+  EXPECT_THAT(Ask(fd, R"({"command":"fips","action":"reload"})")[0],
+              HasSubstr("boundary.toml:3: module.kind: missing"));
+}
+
+TEST_F(OperatorServerTest, WrongFipsRequestsChangeNothing) {
+  constexpr std::pair<const char*, const char*> kWrong[] = {
+      {R"({"command":"fips","action":"off"})", "action: must be"},
+      {R"({"command":"fips","action":"mode"})", "mode: missing"},
+      {R"({"command":"fips","action":"mode","mode":"yes"})", "mode: must be"},
+      {R"({"command":"fips","action":"mode","mode":1})", "mode: must be a string"},
+      {R"({"command":"fips","action":"reload","mode":"on"})", "mode: goes with"},
+      {R"({"command":"fips","mode":"off"})", "mode: goes with"},
+      {R"({"command":"fips","list":"x"})", "unknown field"},
+  };
+  const UniqueFd fd = Connect();
+  for (const auto& [request, error] : kWrong) {
+    EXPECT_THAT(Ask(fd, request)[0], HasSubstr(error)) << request;
+  }
+  EXPECT_TRUE(control_.fips_modes_set.empty());
+}
+
 TEST_F(OperatorServerTest, ExplainsAnMtuOrSaysWhatIsWrong) {
   control_.mtu = test::SampleMtuReport();
   const UniqueFd fd = Connect();

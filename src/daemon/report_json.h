@@ -64,6 +64,14 @@
 //                              outer_mtu, overhead (array of name, bytes; adds up to outer_mtu -
 //                              inner_mtu), inner_mtu
 //              inner_mtu, tcp_mss   0: nothing passes
+// Fips         mode ("auto", "on", "off"), enforced (bool: in force), list_file ("": none)
+//              rows            array of kind ("mode", "list", "device", "engine", "algorithm",
+//                              "self-test"), name, inside (bool: allowed while FIPS mode is in
+//                              force), identity (what the device or engine says it is), certificate
+//                              and expires ("2027-01-31") of its entry on the list, reason (code,
+//                              "" when inside), explanation
+// Move         moved (halves of SAs that run elsewhere now), stayed, blocked (of both: may run
+//              nowhere), took_us: the answer to commands that may move SAs
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              uptime_seconds, workers, engine
 #pragma once
@@ -85,6 +93,8 @@ Json ToJson(const DeviceReport& report);
 Json ToJson(const StatReport& report);
 Json ToJson(const EngineReport& report);
 Json ToJson(const MtuReport& report);
+Json ToJson(const FipsReport& report);
+Json ToJson(const MoveReport& report);
 
 // As one line. Bytes that are no UTF-8 are replaced.
 std::string ToText(const Json& json);

@@ -149,6 +149,24 @@ TEST(ReportJsonTest, EngineHasTheDocumentedFields) {
   EXPECT_EQ(ToJson(test::SampleEngineReport()).dump(1), expected.dump(1));
 }
 
+TEST(ReportJsonTest, FipsHasTheDocumentedFields) {
+  const Json expected = Json::parse(R"json({
+    "mode": "on", "enforced": true, "list_file": "/etc/cygnet/boundary.toml",
+    "rows": [{"kind": "device", "name": "nic0", "inside": true,
+              "identity": "Acme CX-9, serial A17, firmware 28.39", "certificate": "CMVP #1",
+              "expires": "2027-01-31", "reason": "", "explanation": ""},
+             {"kind": "algorithm", "name": "xcbc(aes)", "inside": false, "identity": "",
+              "certificate": "", "expires": "", "reason": "fips-algorithm",
+              "explanation": "FIPS mode: the algorithm is not approved: xcbc(aes)"}]})json");
+  EXPECT_EQ(ToJson(test::SampleFipsReport()).dump(1), expected.dump(1));
+  EXPECT_TRUE(ToJson(FipsReport{})["rows"].is_array());
+}
+
+TEST(ReportJsonTest, MoveHasTheDocumentedFields) {
+  EXPECT_EQ(ToJson(MoveReport{.moved = 1, .stayed = 2, .blocked = 3, .took_us = 4}).dump(),
+            R"({"moved":1,"stayed":2,"blocked":3,"took_us":4})");
+}
+
 TEST(ReportJsonTest, MtuHasTheDocumentedFields) {
   const Json expected = Json::parse(R"json({
     "src": "10.1.0.1", "dst": "10.2.0.1", "family": 4, "proto": 6, "dport": 80,

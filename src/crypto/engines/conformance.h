@@ -242,6 +242,20 @@ class EngineTest : public testing::TestWithParam<const EngineInfo*> {
   std::unique_ptr<Harness> harness_;
 };
 
+// The OpenSSL engine in FIPS mode as if it were a row of the table.
+inline const EngineInfo kFipsEngine = {
+    .name = "openssl_fips",
+    .help = "",
+    .probe = [] { return 1; },
+    .create = [](const EngineOptions&) -> std::unique_ptr<CryptoEngine> {
+      for (const EngineInfo* info : BuiltinEngines()) {
+        if (info->name == "openssl") return info->create({.fips = true});
+      }
+      return nullptr;
+    },
+    .version = nullptr,
+};
+
 inline std::unique_ptr<Harness> ReferenceHarness() {
   for (const EngineInfo* info : BuiltinEngines()) {
     if (info->name == "openssl") return std::make_unique<Harness>(info);
@@ -255,4 +269,6 @@ inline std::unique_ptr<Harness> ReferenceHarness() {
   INSTANTIATE_TEST_SUITE_P(                                                                \
       Builtin, suite_name,                                                                 \
       testing::ValuesIn(cygnet::BuiltinEngines().begin(), cygnet::BuiltinEngines().end()), \
-      [](const auto& engine) { return std::string(engine.param->name); })
+      [](const auto& engine) { return std::string(engine.param->name); });                 \
+  INSTANTIATE_TEST_SUITE_P(Fips, suite_name, testing::Values(&cygnet::test::kFipsEngine),  \
+                           [](const auto& engine) { return std::string(engine.param->name); })

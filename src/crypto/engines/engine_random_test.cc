@@ -207,6 +207,9 @@ TEST_P(RandomConformance, TwoThreadsShareASession) {
 }
 
 TEST_P(RandomConformance, NoJobAllocates) {
+  if (GetParam() == &test::kFipsEngine) {
+    GTEST_SKIP() << "the provider's HMAC and CCM allocate (cygnet-fips(7))";
+  }
   for (const Suite& suite : Suites()) {
     SCOPED_TRACE(suite.name());
     const Keys keys(suite, &random_);

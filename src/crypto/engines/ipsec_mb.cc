@@ -8,6 +8,9 @@ namespace {
 class IpsecMbEngine final : public CryptoEngine {
  public:
   std::string_view name() const override { return "ipsec_mb"; }
+  ModuleIdentity identity() const override {
+    return {.model = "Intel ipsec-mb", .version = imb_get_version_str()};
+  }
 
   // Never: CCM, for which the library has no keys of 192 bits, and XCBC, of which it gives 96
   // bits only. Without lanes of 512 bits ChaCha20 and 3DES are slower than OpenSSL's.

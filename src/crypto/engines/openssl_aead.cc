@@ -1,5 +1,6 @@
 // AEADs of the OpenSSL engine: GCM and ChaCha20-Poly1305, CCM, and GMAC.
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 
 #include <algorithm>
 #include <cstring>
@@ -8,25 +9,6 @@
 
 namespace cygnet::openssl {
 namespace {
-
-const EVP_CIPHER* BySize(std::size_t key_bytes, const EVP_CIPHER* k128, const EVP_CIPHER* k192,
-                         const EVP_CIPHER* k256) {
-  return key_bytes == 16 ? k128 : key_bytes == 24 ? k192 : k256;
-}
-
-const EVP_CIPHER* CipherOf(AlgorithmId id, std::size_t key_bytes) {
-  switch (id) {
-    case AlgorithmId::kAesGcm:
-    case AlgorithmId::kAesGmac:
-      return BySize(key_bytes, EVP_aes_128_gcm(), EVP_aes_192_gcm(), EVP_aes_256_gcm());
-    case AlgorithmId::kAesCcm:
-      return BySize(key_bytes, EVP_aes_128_ccm(), EVP_aes_192_ccm(), EVP_aes_256_ccm());
-    case AlgorithmId::kChaCha20Poly1305:
-      return EVP_chacha20_poly1305();
-    default:
-      return nullptr;
-  }
-}
 
 // The order in which EVP wants things.
 enum class Shape : uint8_t {
@@ -40,28 +22,33 @@ Shape ShapeOf(AlgorithmId id) {
   return id == AlgorithmId::kAesGmac ? Shape::kGmac : Shape::kStream;
 }
 
-// AAD and whatever goes before the text, then the text; the context knows whether it seals.
-bool Feed(EVP_CIPHER_CTX* ctx, Shape shape, CryptoJob* job) {
-  const int length = static_cast<int>(job->text_length);
+// AAD and whatever goes before the text; the context knows whether it seals.
+bool FeedFront(EVP_CIPHER_CTX* ctx, Shape shape, const CryptoJob& job) {
+  const int length = static_cast<int>(job.text_length);
+  int n = 0;
+  return EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.nonce.data(), -1) == 1 &&
+         (shape != Shape::kCcm || EVP_CipherUpdate(ctx, nullptr, &n, nullptr, length) == 1) &&
+         EVP_CipherUpdate(ctx, nullptr, &n, job.aad.data(), static_cast<int>(job.aad_length)) == 1;
+}
+
+bool FeedText(EVP_CIPHER_CTX* ctx, Shape shape, CryptoJob* job) {
   uint8_t* out = shape == Shape::kGmac ? nullptr : job->text;
   int n = 0;
-  return EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job->nonce.data(), -1) == 1 &&
-         (shape != Shape::kCcm || EVP_CipherUpdate(ctx, nullptr, &n, nullptr, length) == 1) &&
-         EVP_CipherUpdate(ctx, nullptr, &n, job->aad.data(), static_cast<int>(job->aad_length)) ==
-             1 &&
-         EVP_CipherUpdate(ctx, out, &n, job->text, length) == 1;
+  return EVP_CipherUpdate(ctx, out, &n, job->text, static_cast<int>(job->text_length)) == 1;
 }
 
 bool SealText(EVP_CIPHER_CTX* ctx, Shape shape, int icv_bytes, CryptoJob* job, uint8_t* icv) {
   int n = 0;
-  return Feed(ctx, shape, job) && EVP_EncryptFinal_ex(ctx, job->text, &n) == 1 &&
+  return FeedFront(ctx, shape, *job) && FeedText(ctx, shape, job) &&
+         EVP_EncryptFinal_ex(ctx, job->text, &n) == 1 &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, icv_bytes, icv) == 1;
 }
 
 class SealSession final : public Session {
  public:
-  SealSession(const SessionParams& params, std::vector<CipherCtx> contexts)
-      : contexts_(std::move(contexts)),
+  SealSession(LibraryPtr library, const SessionParams& params, std::vector<CipherCtx> contexts)
+      : Session(std::move(library)),
+        contexts_(std::move(contexts)),
         icv_bytes_(params.icv_bytes),
         shape_(ShapeOf(params.cipher->id)) {}
 
@@ -81,8 +68,9 @@ class SealSession final : public Session {
 
 class OpenSession final : public Session {
  public:
-  OpenSession(const SessionParams& params, std::vector<CipherCtx> contexts)
-      : contexts_(std::move(contexts)),
+  OpenSession(LibraryPtr library, const SessionParams& params, std::vector<CipherCtx> contexts)
+      : Session(std::move(library)),
+        contexts_(std::move(contexts)),
         icv_bytes_(params.icv_bytes),
         shape_(ShapeOf(params.cipher->id)) {}
 
@@ -95,10 +83,18 @@ class OpenSession final : public Session {
   // caller can ever look at it.
   CryptoStatus Open(EVP_CIPHER_CTX* ctx, CryptoJob* job) const {
     int n = 0;
-    const bool ran = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, icv_bytes_, job->icv) == 1 &&
-                     Feed(ctx, shape_, job);
-    if (ran && EVP_DecryptFinal_ex(ctx, job->text + job->text_length, &n) == 1) {
-      return CryptoStatus::kOk;
+    bool ran = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, icv_bytes_, job->icv) == 1 &&
+               FeedFront(ctx, shape_, *job);
+    const bool fed = ran && FeedText(ctx, shape_, job);
+    // CCM verifies with the text and reports to the error queue; the others at the end, silently.
+    if (shape_ == Shape::kCcm) {
+      if (fed) return CryptoStatus::kOk;
+      ERR_clear_error();
+    } else {
+      ran = fed;
+      if (fed && EVP_DecryptFinal_ex(ctx, job->text + job->text_length, &n) == 1) {
+        return CryptoStatus::kOk;
+      }
     }
     if (shape_ != Shape::kGmac) std::memset(job->text, 0, job->text_length);
     return ran ? CryptoStatus::kAuthFailed : CryptoStatus::kError;
@@ -112,11 +108,13 @@ class OpenSession final : public Session {
 // CCM. EVP's own opening reports every forged packet to the thread's error queue, which allocates
 // (OpenSSL 3.0): whoever sends forgeries would make us do so. Hence: decrypt in counter mode, seal
 // that again, compare the ICVs; only then decrypt for good. A forged packet is ciphertext again.
+// Not in FIPS mode: a CCM that is put together here is not the provider's.
 class CcmOpenSession final : public Session {
  public:
-  CcmOpenSession(const SessionParams& params, std::vector<CipherCtx> sealing,
+  CcmOpenSession(LibraryPtr library, const SessionParams& params, std::vector<CipherCtx> sealing,
                  std::vector<CipherCtx> counting)
-      : sealing_(std::move(sealing)),
+      : Session(std::move(library)),
+        sealing_(std::move(sealing)),
         counting_(std::move(counting)),
         icv_bytes_(params.icv_bytes) {}
 
@@ -155,14 +153,13 @@ class CcmOpenSession final : public Session {
 };
 
 // A context with the key inside; every job brings its own nonce.
-CipherCtx KeyedContext(const SessionParams& params, CryptoDirection direction) {
+CipherCtx KeyedContext(const EVP_CIPHER* cipher, const SessionParams& params,
+                       CryptoDirection direction) {
   const AlgorithmDescriptor& algorithm = *params.cipher;
-  const std::size_t key_bytes = params.key.size() - algorithm.salt_bytes;
-  const EVP_CIPHER* cipher = CipherOf(algorithm.id, key_bytes);
   const int seal = direction == CryptoDirection::kSeal ? 1 : 0;
   CipherCtx ctx(EVP_CIPHER_CTX_new());
   const bool keyed =
-      ctx != nullptr && cipher != nullptr &&
+      ctx != nullptr &&
       EVP_CipherInit_ex(ctx.get(), cipher, nullptr, nullptr, nullptr, seal) == 1 &&
       EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_SET_IVLEN, algorithm.nonce_bytes(), nullptr) ==
           1 &&
@@ -172,10 +169,7 @@ CipherCtx KeyedContext(const SessionParams& params, CryptoDirection direction) {
   return keyed ? std::move(ctx) : nullptr;
 }
 
-CipherCtx CounterContext(const SessionParams& params) {
-  const std::size_t key_bytes = params.key.size() - params.cipher->salt_bytes;
-  const EVP_CIPHER* cipher =
-      BySize(key_bytes, EVP_aes_128_ctr(), EVP_aes_192_ctr(), EVP_aes_256_ctr());
+CipherCtx CounterContext(const EVP_CIPHER* cipher, const SessionParams& params) {
   CipherCtx ctx(EVP_CIPHER_CTX_new());
   const bool keyed = ctx != nullptr && EVP_EncryptInit_ex(ctx.get(), cipher, nullptr,
                                                           params.key.data(), nullptr) == 1;
@@ -184,34 +178,48 @@ CipherCtx CounterContext(const SessionParams& params) {
 
 // One per queue; empty when the library refuses.
 template <typename Fn>
-std::vector<CipherCtx> PerQueue(uint32_t queues, Fn make) {
+std::vector<CipherCtx> PerQueue(const EVP_CIPHER* cipher, uint32_t queues, Fn make) {
   std::vector<CipherCtx> contexts;
-  for (uint32_t i = 0; i < queues; ++i) {
-    contexts.push_back(make());
+  for (uint32_t i = 0; i < queues && cipher != nullptr; ++i) {
+    contexts.push_back(make(cipher));
     if (contexts.back() == nullptr) return {};
   }
   return contexts;
 }
 
+CipherPtr Fetch(const Library& library, const SessionParams& params, AlgorithmId id) {
+  return library.Cipher(CipherName(id, params.key.size() - params.cipher->salt_bytes));
+}
+
 }  // namespace
 
-Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const SessionParams& params) {
-  const bool ccm_open =
-      params.cipher->id == AlgorithmId::kAesCcm && params.direction == CryptoDirection::kOpen;
-  const CryptoDirection direction = ccm_open ? CryptoDirection::kSeal : params.direction;
-  auto contexts = PerQueue(params.queues, [&] { return KeyedContext(params, direction); });
+Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const LibraryPtr& library,
+                                                         const SessionParams& params) {
+  const bool own_ccm = params.cipher->id == AlgorithmId::kAesCcm &&
+                       params.direction == CryptoDirection::kOpen && !library->fips_mode();
+  const CryptoDirection direction = own_ccm ? CryptoDirection::kSeal : params.direction;
+  const CipherPtr cipher = Fetch(*library, params, params.cipher->id);
+  auto contexts = PerQueue(cipher.get(), params.queues, [&](const EVP_CIPHER* fetched) {
+    return KeyedContext(fetched, params, direction);
+  });
   std::vector<CipherCtx> counting;
-  if (ccm_open) counting = PerQueue(params.queues, [&] { return CounterContext(params); });
-  if (contexts.empty() || (ccm_open && counting.empty())) {
+  if (own_ccm) {
+    const CipherPtr counter = Fetch(*library, params, AlgorithmId::kAesCtr);
+    counting = PerQueue(counter.get(), params.queues,
+                        [&](const EVP_CIPHER* fetched) { return CounterContext(fetched, params); });
+  }
+  if (contexts.empty() || (own_ccm && counting.empty())) {
+    ERR_clear_error();
     return MakeError(Errc::kInvalid, "openssl: the library refused the key");
   }
   std::unique_ptr<CryptoSession> session;
-  if (ccm_open) {
-    session = std::make_unique<CcmOpenSession>(params, std::move(contexts), std::move(counting));
+  if (own_ccm) {
+    session =
+        std::make_unique<CcmOpenSession>(library, params, std::move(contexts), std::move(counting));
   } else if (direction == CryptoDirection::kSeal) {
-    session = std::make_unique<SealSession>(params, std::move(contexts));
+    session = std::make_unique<SealSession>(library, params, std::move(contexts));
   } else {
-    session = std::make_unique<OpenSession>(params, std::move(contexts));
+    session = std::make_unique<OpenSession>(library, params, std::move(contexts));
   }
   return session;
 }

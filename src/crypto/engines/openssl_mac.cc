@@ -3,6 +3,8 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/engines/openssl_mac.h"
 
+#include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <openssl/sha.h>
 
 #include <algorithm>
@@ -98,6 +100,22 @@ auto WithHash(AlgorithmId id, Fn fn) {
   }
 }
 
+// nullptr: not an HMAC.
+const char* DigestName(AlgorithmId id) {
+  switch (id) {
+    case AlgorithmId::kHmacSha1:
+      return "SHA1";
+    case AlgorithmId::kHmacSha256:
+      return "SHA256";
+    case AlgorithmId::kHmacSha384:
+      return "SHA384";
+    case AlgorithmId::kHmacSha512:
+      return "SHA512";
+    default:
+      return nullptr;
+  }
+}
+
 // One AES block under `key`.
 bool EncryptBlock(std::span<const uint8_t> key, const Block& in, Block* out) {
   const CipherCtx ctx(EVP_CIPHER_CTX_new());
@@ -190,8 +208,9 @@ bool Chain(EVP_CIPHER_CTX* ctx, std::span<const uint8_t> blocks) {
 
 }  // namespace
 
-std::optional<Hmac> Hmac::Create(const AlgorithmDescriptor& algorithm, std::span<const uint8_t> key,
-                                 uint32_t queues) {
+std::optional<Hmac> Hmac::Create(const Library& library, const AlgorithmDescriptor& algorithm,
+                                 std::span<const uint8_t> key, uint32_t queues) {
+  (void)library;
   (void)queues;
   Hmac mac;
   mac.id_ = algorithm.id;
@@ -210,19 +229,22 @@ bool Hmac::Compute(uint32_t queue, std::span<const uint8_t> message, std::span<c
   });
 }
 
-std::optional<AesCbcMac> AesCbcMac::Create(const AlgorithmDescriptor& algorithm,
+std::optional<AesCbcMac> AesCbcMac::Create(const Library& library,
+                                           const AlgorithmDescriptor& algorithm,
                                            std::span<const uint8_t> key, uint32_t queues) {
   if (key.size() != kAesBlock) return std::nullopt;
   CbcMacKeys keys;
   const bool derived =
       algorithm.id == AlgorithmId::kAesXcbc ? DeriveXcbc(key, &keys) : DeriveCmac(key, &keys);
   if (!derived) return std::nullopt;
+  const CipherPtr cipher = library.Cipher("AES-128-CBC");
+  if (cipher == nullptr) return std::nullopt;
   AesCbcMac mac;
   mac.subkeys_ = KeyMaterial(keys.subkeys);
   for (uint32_t i = 0; i < queues; ++i) {
     CipherCtx ctx(EVP_CIPHER_CTX_new());
-    if (ctx == nullptr || EVP_EncryptInit_ex(ctx.get(), EVP_aes_128_cbc(), nullptr,
-                                             keys.chaining.data(), Block{}.data()) != 1) {
+    if (ctx == nullptr || EVP_EncryptInit_ex(ctx.get(), cipher.get(), nullptr, keys.chaining.data(),
+                                             Block{}.data()) != 1) {
       return std::nullopt;
     }
     EVP_CIPHER_CTX_set_padding(ctx.get(), 0);
@@ -256,6 +278,43 @@ bool AesCbcMac::Compute(uint32_t queue, std::span<const uint8_t> message,
   int n = 0;
   return EVP_EncryptUpdate(ctx, out->data(), &n, block.data(), kAesBlock) == 1 &&
          n == static_cast<int>(kAesBlock);
+}
+
+std::optional<ProviderMac> ProviderMac::Create(const Library& library,
+                                               const AlgorithmDescriptor& algorithm,
+                                               std::span<const uint8_t> key, uint32_t queues) {
+  const bool cmac = algorithm.id == AlgorithmId::kAesCmac;
+  const char* inner = cmac ? "AES-128-CBC" : DigestName(algorithm.id);
+  const MacPtr mac = library.Mac(cmac ? "CMAC" : "HMAC");
+  if (mac == nullptr || inner == nullptr) return std::nullopt;
+  // The parameters are only read.
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(cmac ? OSSL_MAC_PARAM_CIPHER : OSSL_MAC_PARAM_DIGEST,
+                                       const_cast<char*>(inner), 0),
+      library.properties() == nullptr
+          ? OSSL_PARAM_construct_end()
+          : OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_PROPERTIES,
+                                             const_cast<char*>(library.properties()), 0),
+      OSSL_PARAM_construct_end()};
+  ProviderMac out;
+  for (uint32_t i = 0; i < queues; ++i) {
+    MacCtx ctx(EVP_MAC_CTX_new(mac.get()));
+    if (ctx == nullptr || EVP_MAC_init(ctx.get(), key.data(), key.size(), params) != 1) {
+      return std::nullopt;
+    }
+    out.contexts_.push_back(std::move(ctx));
+  }
+  return out;
+}
+
+bool ProviderMac::Compute(uint32_t queue, std::span<const uint8_t> message,
+                          std::span<const uint8_t> tail, MacOutput* out) const {
+  EVP_MAC_CTX* ctx = contexts_[queue].get();
+  std::size_t n = 0;
+  return EVP_MAC_init(ctx, nullptr, 0, nullptr) == 1 &&
+         EVP_MAC_update(ctx, message.data(), message.size()) == 1 &&
+         EVP_MAC_update(ctx, tail.data(), tail.size()) == 1 &&
+         EVP_MAC_final(ctx, out->data(), &n, out->size()) == 1;
 }
 
 }  // namespace cygnet::openssl

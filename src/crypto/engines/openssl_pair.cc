@@ -1,6 +1,7 @@
 // Cipher + authenticator pairs of the OpenSSL engine: encrypt, then MAC (RFC 4303 section 3.3.2);
 // verify, then decrypt (section 3.4.4.1).
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 
 #include <algorithm>
 
@@ -11,35 +12,20 @@
 namespace cygnet::openssl {
 namespace {
 
-const EVP_CIPHER* CipherOf(AlgorithmId id, std::size_t key_bytes) {
-  const auto by_size = [key_bytes](auto* k128, auto* k192, auto* k256) {
-    return key_bytes == 16 ? k128() : key_bytes == 24 ? k192() : k256();
-  };
-  switch (id) {
-    case AlgorithmId::kAesCbc:
-      return by_size(EVP_aes_128_cbc, EVP_aes_192_cbc, EVP_aes_256_cbc);
-    case AlgorithmId::kAesCtr:
-      return by_size(EVP_aes_128_ctr, EVP_aes_192_ctr, EVP_aes_256_ctr);
-    case AlgorithmId::kDes3Cbc:
-      return EVP_des_ede3_cbc();
-    default:
-      return nullptr;
-  }
-}
-
 // The cipher half, keyed, one context per queue; none for the null cipher.
 class Cipher {
  public:
-  static std::optional<Cipher> Create(const SessionParams& params) {
+  static std::optional<Cipher> Create(const Library& library, const SessionParams& params) {
     Cipher out(*params.cipher);
     if (params.cipher->id == AlgorithmId::kNullCipher) return out;
     const std::size_t key_bytes = params.key.size() - params.cipher->salt_bytes;
-    const EVP_CIPHER* cipher = CipherOf(params.cipher->id, key_bytes);
+    const CipherPtr cipher = library.Cipher(CipherName(params.cipher->id, key_bytes));
     const int seal = params.direction == CryptoDirection::kSeal ? 1 : 0;
     for (uint32_t i = 0; i < params.queues; ++i) {
       CipherCtx ctx(EVP_CIPHER_CTX_new());
       if (ctx == nullptr || cipher == nullptr ||
-          EVP_CipherInit_ex(ctx.get(), cipher, nullptr, params.key.data(), nullptr, seal) != 1) {
+          EVP_CipherInit_ex(ctx.get(), cipher.get(), nullptr, params.key.data(), nullptr, seal) !=
+              1) {
         return std::nullopt;
       }
       EVP_CIPHER_CTX_set_padding(ctx.get(), 0);  // ESP pads itself
@@ -78,8 +64,9 @@ class Cipher {
 template <typename Mac>
 class PairSession final : public Session {
  public:
-  PairSession(const SessionParams& params, Cipher cipher, Mac mac)
-      : cipher_(std::move(cipher)),
+  PairSession(LibraryPtr library, const SessionParams& params, Cipher cipher, Mac mac)
+      : Session(std::move(library)),
+        cipher_(std::move(cipher)),
         mac_(std::move(mac)),
         icv_bytes_(params.icv_bytes),
         direction_(params.direction) {}
@@ -125,25 +112,29 @@ class PairSession final : public Session {
 };
 
 template <typename Mac>
-Result<std::unique_ptr<CryptoSession>> Create(const SessionParams& params) {
-  auto cipher = Cipher::Create(params);
-  auto mac = Mac::Create(*params.auth, params.auth_key, params.queues);
+Result<std::unique_ptr<CryptoSession>> Create(const LibraryPtr& library,
+                                              const SessionParams& params) {
+  auto cipher = Cipher::Create(*library, params);
+  auto mac = Mac::Create(*library, *params.auth, params.auth_key, params.queues);
   if (!cipher.has_value() || !mac.has_value()) {
+    ERR_clear_error();
     return MakeError(Errc::kInvalid, "openssl: the library refused a key");
   }
   return std::unique_ptr<CryptoSession>(
-      std::make_unique<PairSession<Mac>>(params, *std::move(cipher), *std::move(mac)));
+      std::make_unique<PairSession<Mac>>(library, params, *std::move(cipher), *std::move(mac)));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<CryptoSession>> CreatePairSession(const SessionParams& params) {
+Result<std::unique_ptr<CryptoSession>> CreatePairSession(const LibraryPtr& library,
+                                                         const SessionParams& params) {
+  if (library->fips_mode()) return Create<ProviderMac>(library, params);
   switch (params.auth->id) {
     case AlgorithmId::kAesXcbc:
     case AlgorithmId::kAesCmac:
-      return Create<AesCbcMac>(params);
+      return Create<AesCbcMac>(library, params);
     default:
-      return Create<Hmac>(params);
+      return Create<Hmac>(library, params);
   }
 }
 

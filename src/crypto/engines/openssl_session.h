@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "crypto/crypto_engine.h"
+#include "crypto/engines/openssl_library.h"
 
 namespace cygnet::openssl {
 
@@ -18,14 +19,25 @@ struct CipherCtxDeleter {
 };
 using CipherCtx = std::unique_ptr<EVP_CIPHER_CTX, CipherCtxDeleter>;
 
+using LibraryPtr = std::shared_ptr<const Library>;
+
 class Session : public CryptoSession {
  public:
+  explicit Session(LibraryPtr library) : library_(std::move(library)) {}
   // Finishes jobs that are all of this session; `queue` is the calling thread's.
   virtual void Run(uint32_t queue, std::span<CryptoJob> jobs) = 0;
+
+ private:
+  const LibraryPtr library_;  // outlives the contexts of the derived class
 };
 
+// OpenSSL's name of a cipher with a key of that many bytes; nullptr: it has none.
+const char* CipherName(AlgorithmId id, std::size_t key_bytes);
+
 // REQUIRES: lengths are those of the table. The error text names no key.
-Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const SessionParams& params);
-Result<std::unique_ptr<CryptoSession>> CreatePairSession(const SessionParams& params);
+Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const LibraryPtr& library,
+                                                         const SessionParams& params);
+Result<std::unique_ptr<CryptoSession>> CreatePairSession(const LibraryPtr& library,
+                                                         const SessionParams& params);
 
 }  // namespace cygnet::openssl

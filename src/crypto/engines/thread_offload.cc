@@ -68,9 +68,9 @@ class ThreadOffloadQueue final : public CryptoQueue {
   std::size_t first_lane_ = 0;
 };
 
-std::unique_ptr<CryptoEngine> InnerEngine() {
+std::unique_ptr<CryptoEngine> InnerEngine(const EngineOptions& options) {
   for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->name == "openssl") return info->create({});
+    if (info->name == "openssl") return info->create({.fips = options.fips});
   }
   return nullptr;
 }
@@ -78,7 +78,7 @@ std::unique_ptr<CryptoEngine> InnerEngine() {
 }  // namespace
 
 ThreadOffloadEngine::ThreadOffloadEngine(const EngineOptions& options)
-    : device_(std::make_shared<Device>(options, InnerEngine())) {
+    : device_(std::make_shared<Device>(options, InnerEngine(options))) {
   device_->Start();
 }
 
@@ -108,6 +108,13 @@ Result<std::unique_ptr<CryptoSession>> ThreadOffloadEngine::CreateSession(
 std::unique_ptr<CryptoQueue> ThreadOffloadEngine::CreateQueue(uint32_t number) {
   (void)number;
   return std::make_unique<ThreadOffloadQueue>(device_);
+}
+
+ModuleIdentity ThreadOffloadEngine::identity() const {
+  const ModuleIdentity inner = device_->inner()->identity();
+  return {.model = "thread_offload",
+          .version = std::string(CYGNET_VERSION) + " with " + Text(inner),
+          .advice = inner.advice};
 }
 
 EngineStats ThreadOffloadEngine::stats() const { return device_->stats(); }

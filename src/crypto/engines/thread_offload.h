@@ -31,6 +31,8 @@ class ThreadOffloadEngine final : public CryptoEngine {
   // Any thread. Of a queue destroyed with jobs in flight the packets must stay until the engine is
   // gone: a device thread may be at work on them.
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override;
+  // The version names the module inside as well: it does the work.
+  ModuleIdentity identity() const override;
   EngineStats stats() const override;
 
   // --- Faults on command; any thread ---

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "daemon/text_file.h"
 #include "device/drivers/sim_nic_script.h"
 
 namespace cygnet {
