@@ -100,6 +100,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl {
   Result<MoveReport> SetPlacement(const PlacementCommand& command) override;
   Result<MoveReport> SetFips(std::optional<std::string> mode) override;
   Status InjectFault(const std::string& device, const std::string& fault) override;
+  std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                          bool inbound) const override;
   CapturePoints* FindCapture(const std::string& device) override;
 
   // --- The daemon's loop ---

@@ -5,6 +5,7 @@
 
 #include "control/control_plane.h"
 #include "datapath/path_mtu.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -145,6 +146,20 @@ StatReport ControlPlane::ReportStats() const {
   report.workers = path_.workers();
   report.engine = std::string((*params_.engines)[0].info->name);
   return report;
+}
+
+std::string ControlPlane::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                                      bool inbound) const {
+  const auto sa =
+      path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family, .mark = 0});
+  if (sa == nullptr) return {};
+  const auto found = bindings_.find(sa->number);
+  if (found == bindings_.end()) return {};
+  const auto& binding = inbound ? found->second.inbound : found->second.outbound;
+  if (binding == nullptr) return {};
+  const PlacementReport report = ReportOf(*binding, inbound, *params_.engines);
+  const std::string& where = report.device.empty() ? report.engine : report.device;
+  return report.effective + " " + where + " (" + report.reason + ")";
 }
 
 CapturePoints* ControlPlane::FindCapture(const std::string& device) {

@@ -245,10 +245,14 @@ TEST_F(OperatorServerTest, SplitsItemsThatAreTooLong) {
   id.daddr = ParseAddress("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")->address;
   id.family = IpFamily::kV6;
   device.held.assign(100'000, id);
+  KeyLogEntry key = device.key_log[0];
+  key.id = id;
+  device.key_log.assign(5000, key);
   control_.devices = {device, test::SampleDeviceReport()};
   const UniqueFd fd = Connect();
   const auto reply = Ask(fd, R"({"command":"dev"})");
   std::size_t held = 0;
+  std::size_t keys = 0;
   std::size_t items = 0;
   for (const std::string& text : reply) {
     ASSERT_LE(text.size(), kOperatorDatagram);
@@ -256,13 +260,17 @@ TEST_F(OperatorServerTest, SplitsItemsThatAreTooLong) {
     if (json.contains("item")) {
       ++items;
       held += json["item"]["held"].size();
+      keys += json["item"]["key_log"].size();
     } else if (json.contains("append")) {
       EXPECT_EQ(items, 1u);
-      held += json["append"]["held"].size();
+      const Json& more = json["append"];
+      if (more.contains("held")) held += more["held"].size();
+      if (more.contains("key_log")) keys += more["key_log"].size();
     }
   }
   EXPECT_EQ(items, 2u);
   EXPECT_EQ(held, 100'001u);
+  EXPECT_EQ(keys, 5001u);
 }
 
 TEST_F(OperatorServerTest, SlowClientDoesNotHoldUpOthers) {
