@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -46,6 +47,10 @@ class OperatorServer {
   // Judges the peer of a connection, once, when it is accepted.
   using PermissionCheck = std::function<bool(int fd)>;
 
+  // Told of each order (IsOrder) of a permitted peer, before it is carried out: the request, which
+  // may be cut, and the peer's user and process as the daemon's namespaces number them.
+  using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
+
   static constexpr std::size_t kMaxClients = 64;
   // Of these, for peers that may only be refused: anybody in the network namespace can connect.
   static constexpr std::size_t kMaxUnpermitted = 16;
@@ -60,6 +65,8 @@ class OperatorServer {
 
   // Binds the socket. kExists: a daemon is already listening in this network namespace.
   Status Start();
+
+  void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
 
   std::size_t clients() const { return clients_.size(); }
 
@@ -83,6 +90,7 @@ class OperatorServer {
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
+  void TellOrder(const UniqueFd& fd, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   void EndReply(Client* client);
   void UpdatePolling(Client* client);
@@ -92,6 +100,7 @@ class OperatorServer {
   OperatorControl* const control_;
   const std::string name_;
   const PermissionCheck is_permitted_;
+  OrderObserver on_order_;  // may be empty
   UniqueFd listener_;
   UniqueFd spare_;  // given up for a moment to refuse a connection when fds run out
   std::map<ClientId, Client> clients_;

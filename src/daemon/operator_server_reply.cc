@@ -151,6 +151,16 @@ std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text) {
   return std::make_unique<ErrorReply>(text);
 }
 
+bool IsOrder(std::string_view request) {
+  const Json json = Json::parse(request, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return false;
+  const auto command = json.find("command");
+  if (command == json.end() || !command->is_string()) return false;
+  // "fips" without an action only looks.
+  return *command == "offload" || *command == "fault" ||
+         (*command == "fips" && json.contains("action")) || json.contains("show_keys");
+}
+
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {
   try {
     return Dispatch(control, request);

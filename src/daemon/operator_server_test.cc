@@ -233,6 +233,27 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
   }
 }
 
+TEST_F(OperatorServerTest, TellsOfOrders) {
+  std::vector<std::string> orders;
+  server_->SetOrderObserver([&orders](const std::string& request, uint32_t uid, int32_t pid) {
+    EXPECT_EQ(uid, getuid());
+    EXPECT_EQ(pid, getpid());
+    orders.push_back(request);
+  });
+  const std::string kDisable = R"({"command":"offload","action":"disable","device":"nic0"})";
+  const std::string kKeys = R"({"command":"sa","show_keys":true})";
+  const UniqueFd fd = Connect();
+  for (const std::string& request : {kDisable, std::string(R"({"command":"sa"})"), kKeys,
+                                     std::string(R"({"command":7})"), std::string("nonsense")}) {
+    Ask(fd, request);
+  }
+  EXPECT_EQ(orders, (std::vector{kDisable, kKeys}));
+  permitted_ = false;
+  const UniqueFd other = Connect();
+  Ask(other, kDisable);
+  EXPECT_EQ(orders.size(), 2u);
+}
+
 TEST_F(OperatorServerTest, RefusesOverlongRequests) {
   const UniqueFd fd = Connect();
   EXPECT_THAT(Ask(fd, std::string(kOperatorDatagram + 1, ' '))[0], HasSubstr("request too long"));
