@@ -1,25 +1,19 @@
 #include "cli/arguments.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 #include <utility>
+
+#include "cli/arguments_parts.h"
 
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kMaxNumber = ~uint32_t{0};
 constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
 
-// Thrown and caught within this file.
-struct UsageError {
-  std::string text;
-};
-
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 12> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 16> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -30,74 +24,13 @@ constexpr std::array<std::pair<std::string_view, Object>, 12> kObjects = {{
     {"mtu", Object::kMtu},
     {"fips", Object::kFips},
     {"doctor", Object::kDoctor},
+    {"ledger", Object::kLedger},
+    {"offload", Object::kOffload},
+    {"metrics", Object::kMetrics},
+    {"sim", Object::kSim},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
-
-class Words {
- public:
-  explicit Words(std::span<const char* const> words) : words_(words) {}
-
-  bool done() const { return at_ == words_.size(); }
-  std::size_t at() const { return at_; }
-  std::string_view Peek() const { return done() ? std::string_view() : words_[at_]; }
-  std::string_view Take() { return words_[at_++]; }
-
-  // The value behind a keyword.
-  std::string TakeValue(std::string_view keyword) {
-    if (done()) throw UsageError{fmt::format("\"{}\" needs a value", keyword)};
-    return std::string(Take());
-  }
-
-  // Steps over `word` or its beginning.
-  bool TakeIf(std::string_view word) {
-    if (Peek().empty() || !word.starts_with(Peek())) return false;
-    ++at_;
-    return true;
-  }
-
- private:
-  std::span<const char* const> words_;
-  std::size_t at_ = 0;
-};
-
-uint64_t ParseNumber(std::string_view keyword, std::string_view text, uint64_t min, uint64_t max) {
-  std::string_view digits = text;
-  const bool hex = text.starts_with("0x") || text.starts_with("0X");
-  if (hex) digits.remove_prefix(2);
-  uint64_t value = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, value, hex ? 16 : 10);
-  if (error != std::errc() || stop != end || value < min || value > max) {
-    throw UsageError{
-        fmt::format("{}: \"{}\" is no number between {} and {}", keyword, text, min, max)};
-  }
-  return value;
-}
-
-std::string ParseIpAddress(std::string_view keyword, const std::string& text) {
-  std::array<uint8_t, 16> bytes;
-  if (inet_pton(AF_INET, text.c_str(), bytes.data()) != 1 &&
-      inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) {
-    throw UsageError{fmt::format("{}: \"{}\" is no IP address", keyword, text)};
-  }
-  return text;
-}
-
-void SetOnce(Json* request, const char* field, Json value) {
-  if (request->contains(field)) throw UsageError{fmt::format("\"{}\" is given twice", field)};
-  (*request)[field] = std::move(value);
-}
-
-[[noreturn]] void FailUnknown(std::string_view object, std::string_view word) {
-  throw UsageError{
-      fmt::format("{}: \"{}\" is no command or keyword; try \"cygnet help\"", object, word)};
-}
-
-// "list" and "show" mean the same, and are meant when nothing is said.
-void SkipListCommand(Words* words) {
-  if (!words->TakeIf("list")) words->TakeIf("show");
-}
 
 void ParseSaFilter(Words* words, Arguments* out) {
   while (!words->done()) {
@@ -135,6 +68,10 @@ void ParseDevice(Words* words, Arguments* out) {
   SkipListCommand(words);
   while (!words->done()) {
     const std::string_view word = words->Take();
+    if (word == "-s" || word == "--statistics") {
+      out->all = true;
+      continue;
+    }
     if (word != "dev") FailUnknown("dev", word);
     SetOnce(&out->request, "name", words->TakeValue(word));
   }
@@ -259,6 +196,13 @@ Object FindObject(std::string_view word) {
   throw UsageError{fmt::format("\"{}\" is no object; try \"cygnet help\"", word)};
 }
 
+std::string_view NameOf(Object object) {
+  for (const auto& [name, known] : kObjects) {
+    if (known == object) return name;
+  }
+  return {};
+}
+
 // True: what the option asks for is all there is to do.
 bool ParseOptions(Words* words, Arguments* out) {
   while (words->Peek().starts_with('-')) {
@@ -285,7 +229,10 @@ Arguments Parse(Words words) {
   out.object = FindObject(words.Take());
   if (words.Peek() == "help" || words.Peek() == "--help") {
     // exec's command may be called so.
-    if (out.object != Object::kExec) out.object = Object::kHelp;
+    if (out.object != Object::kExec) {
+      out.help_for = NameOf(out.object);
+      out.object = Object::kHelp;
+    }
   }
   switch (out.object) {
     case Object::kSa:
@@ -313,6 +260,20 @@ Arguments Parse(Words words) {
     case Object::kDoctor:
       ParseDoctor(&words, &out);
       break;
+    case Object::kLedger:
+      ParseLedger(&words, &out);
+      break;
+    case Object::kOffload:
+    case Object::kExplain:
+      ParseOffload(&words, &out);
+      break;
+    case Object::kSim:
+      ParseSim(&words, &out);
+      break;
+    case Object::kMetrics:
+      if (out.json) throw UsageError{"metrics writes Prometheus' text; it has no JSON form"};
+      if (!words.done()) FailUnknown("metrics", words.Take());
+      break;
     case Object::kCapture:
       ParseCapture(&words, &out);
       break;
@@ -334,45 +295,6 @@ Result<Arguments> ParseArguments(std::span<const char* const> words) {
   } catch (const UsageError& error) {
     return MakeError(Errc::kInvalid, error.text);
   }
-}
-
-std::string_view HelpText() {
-  return R"(Usage: cygnet [-j | --json] OBJECT [COMMAND] [KEYWORD VALUE ...]
-
-  sa [list] [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER] [--show-keys]
-        the SAs, and where and why their cryptography runs there
-  policy [list]
-        the policies
-  dev [list] [dev NAME]
-        the devices: what they can do, what keys they hold, what passed them
-  stat [-a]
-        what went wrong, by the kernel's names (XfrmIn…, XfrmOut…) and by finer ones; -a zeros too
-  stat sa [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER]
-        what went wrong with each SA
-  engine [list]
-        the crypto engines: what they can do, in which order they are asked, what they did
-  mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
-        how large a packet to there may be, and what the policy and the SAs take of the wire's MTU
-  fips [show]
-        FIPS mode and each decision it makes: devices, engines, algorithms
-  fips mode auto|on|off
-        changes the mode until the daemon ends; SAs move at once
-  fips reload
-        reads the boundary list again; SAs move at once
-  doctor --fips
-        as fips show; exit status 3 when FIPS mode is in force and denies a device or engine
-  capture dev NAME side host|wire|guard [write FILE|-] [snaplen BYTES] [count PACKETS]
-        the frames at one side of a device, as pcapng (default: to standard output);
-        guard: the last ones that were stopped at the wire unsealed, then those to come
-  exec -- COMMAND [ARGUMENT ...]
-        runs an XFRM client so that it talks to cygnetd in place of the kernel
-  version
-  help
-
-OBJECT and COMMAND may be shortened. -j prints JSON.
-Exit status: 0 done, 1 wrong usage, 2 it did not work, 3 doctor found something; of exec: the
-command's, or 125 to 127.
-)";
 }
 
 }  // namespace cygnet

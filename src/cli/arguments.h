@@ -24,6 +24,11 @@ enum class Object : uint8_t {
   kMtu,
   kFips,
   kDoctor,  // asks as kFips does, and its exit status is the answer
+  kLedger,
+  kOffload,  // "offload enable" …: what moved
+  kExplain,  // "offload explain"
+  kSim,
+  kMetrics,
   kCapture,
   kExec,
   kVersion,
@@ -33,16 +38,18 @@ enum class Object : uint8_t {
 struct Arguments {
   Object object = Object::kHelp;
   bool json = false;
-  Json request;                   // what the daemon is asked; null for exec, version, help
-  bool all = false;               // stat: zeros too
+  Json request;                   // what the daemon is asked; null for exec, metrics, version, help
+  bool all = false;               // stat: zeros too; dev: the key log too
   std::string write_file = "-";   // capture: "-" = standard output
   std::optional<uint64_t> count;  // capture: end after so many packets
   std::size_t command_at = 0;     // exec: index of the command
+  std::string_view help_for;      // help: of this object; empty: of all
 };
 
 // `words`: as main has them, without the program's name. Messages are for people.
 Result<Arguments> ParseArguments(std::span<const char* const> words);
 
-std::string_view HelpText();
+// `object`: of it alone; empty: of all. help_text.cc
+std::string HelpText(std::string_view object = {});
 
 }  // namespace cygnet

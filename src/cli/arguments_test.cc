@@ -11,6 +11,7 @@ namespace cygnet {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Words = std::vector<const char*>;
 
@@ -57,6 +58,52 @@ TEST(ArgumentsTest, MakesRequests) {
        R"({"command":"capture","device":"nic0","side":"guard"})"},
       {{"c", "side", "host", "dev", "nic0", "snaplen", "128", "count", "5", "write", "f"},
        R"({"command":"capture","side":"host","device":"nic0","snaplen":128})"},
+      {{"ledger"}, R"({"command":"ledger"})"},
+      {{"l", "show", "dev", "nic0", "spi", "0x10", "dst", "192.0.2.2", "current"},
+       R"({"command":"ledger","holder":"nic0","spi":16,"dst":"192.0.2.2","current":true})"},
+      {{"ledger", "holder", "openssl"}, R"({"command":"ledger","holder":"openssl"})"},
+      {{"offload", "disable", "dev", "nic0"},
+       R"({"command":"offload","action":"disable","device":"nic0"})"},
+      {{"o", "en", "dev", "nic0"}, R"({"command":"offload","action":"enable","device":"nic0"})"},
+      {{"offload", "set", "spi", "0x1000", "dst", "192.0.2.2", "reqid", "7", "mode", "crypto",
+        "dev", "nic0", "pin"},
+       R"({"command":"offload","action":"set","spi":4096,"dst":"192.0.2.2","reqid":7,)"
+       R"("mode":"crypto","device":"nic0","pin":true})"},
+      {{"offload", "unset", "reqid", "7"}, R"({"command":"offload","action":"unset","reqid":7})"},
+      {{"offload",
+        "explain",
+        "aead",
+        "rfc4106(gcm(aes))",
+        "256",
+        "96",
+        "mode",
+        "transport",
+        "encap",
+        "espinudp",
+        "replay-window",
+        "64",
+        "flag",
+        "esn",
+        "tfc",
+        "family",
+        "inet6",
+        "dir",
+        "in",
+        "offload",
+        "auto",
+        "dev",
+        "nic0"},
+       R"j({"command":"explain","aead":"rfc4106(gcm(aes))","key_bits":256,"icv_bits":96,)j"
+       R"("mode":"transport","encap":true,"replay_window":64,"esn":true,"tfc":true,"ipv6":true,)"
+       R"("direction":"in","offload":"auto","device":"nic0"})"},
+      {{"o", "ex", "dev", "nic0", "auth", "hmac(sha256)", "128", "enc", "cbc(aes)", "128"},
+       R"j({"command":"explain","device":"nic0","auth":"hmac(sha256)","icv_bits":128,)j"
+       R"j("cipher":"cbc(aes)","key_bits":128})j"},
+      {{"o", "e", "aead", "x", "dev", "nic0", "esn"},
+       R"({"command":"explain","aead":"x","device":"nic0","esn":true})"},
+      {{"sim", "dev", "nic0", "reset", "after", "3"},
+       R"({"command":"fault","device":"nic0","fault":"reset after 3"})"},
+      {{"metrics"}, "null"},
   };
   for (const auto& row : kCases) {
     const auto arguments = ParseArguments(row.words);
@@ -86,6 +133,14 @@ TEST(ArgumentsTest, ReadsCaptureOptions) {
       Words{"capture", "dev", "nic0", "side", "host", "write", "/tmp/f", "count", "3"});
   EXPECT_EQ(full->write_file, "/tmp/f");
   EXPECT_EQ(full->count, 3u);
+}
+
+TEST(ArgumentsTest, HelpMayBeOfOneObject) {
+  EXPECT_EQ(ParseArguments(Words{"offload", "help"})->help_for, "offload");
+  EXPECT_THAT(HelpText("offload"), HasSubstr("offload explain"));
+  EXPECT_THAT(HelpText("offload"), Not(HasSubstr("mtu explain")));
+  EXPECT_EQ(ParseArguments(Words{"help"})->help_for, "");
+  EXPECT_THAT(HelpText(), HasSubstr("mtu explain"));
 }
 
 TEST(ArgumentsTest, FindsTheCommandOfExec) {
@@ -137,6 +192,24 @@ TEST(ArgumentsTest, SaysWhatIsWrong) {
       {{"capture", "count", "0"}, "count: \"0\" is no number between 1 and"},
       {{"capture", "snaplen", "262145"}, "snaplen: \"262145\" is no number between 1 and 262144"},
       {{"-j", "capture", "dev", "nic0", "side", "host"}, "no JSON form"},
+      {{"-j", "metrics"}, "no JSON form"},
+      {{"metrics", "all"}, "metrics: \"all\" is no command or keyword"},
+      {{"ledger", "reqid", "7"}, "ledger: \"reqid\" is no command or keyword"},
+      {{"offload"}, "usage: cygnet offload"},
+      {{"offload", "nic0"}, "usage: cygnet offload"},
+      {{"offload", "disable"}, "offload disable: \"dev NAME\" is missing"},
+      {{"offload", "disable", "nic0"}, "offload disable: \"nic0\" is no command or keyword"},
+      {{"offload", "set", "mode", "no"}, "offload set: which SAs?"},
+      {{"offload", "set", "spi", "1"}, "\"mode no|crypto|packet|auto|required\" is missing"},
+      {{"offload", "set", "mode", "fast"}, "mode: must be one of \"no\", \"crypto\","},
+      {{"offload", "unset", "spi", "1", "pin"}, "offload unset: \"pin\" is no command"},
+      {{"offload", "explain", "aead", "x"}, "\"dev NAME\" is missing"},
+      {{"offload", "explain", "dev", "nic0"}, "say either \"aead NAME\""},
+      {{"offload", "explain", "dev", "d", "aead", "x", "auth", "y"}, "say either \"aead NAME\""},
+      {{"offload", "explain", "dir", "fwd"}, "dir: must be one of \"in\", \"out\", is \"fwd\""},
+      {{"offload", "explain", "aead"}, "\"aead\" needs a value"},
+      {{"sim", "nic0"}, "usage: cygnet sim dev NAME FAULT"},
+      {{"sim", "dev", "nic0"}, "which fault?"},
       {{"exec"}, "exec: no command"},
       {{"exec", "--"}, "exec: no command"},
   };

@@ -39,7 +39,7 @@ std::string PacketBlock() {
                         .direction = CaptureDirection::kInbound,
                         .original_length = 3,
                         .bytes = {1, 2, 3}},
-                       &out);
+                       "", &out);
   return out;
 }
 

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <optional>
+#include <algorithm>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cli/arguments.h"
 #include "cli/capture.h"
 #include "cli/exec.h"
+#include "cli/json_fields.h"
+#include "cli/metrics.h"
 #include "cli/operator_client.h"
 #include "cli/text.h"
 
@@ -28,7 +31,7 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
     case Object::kPolicy:
       return PolicyText(item);
     case Object::kDevice:
-      return DeviceText(item);
+      return DeviceText(item) + (arguments.all ? KeyLogText(item) : "");
     case Object::kStatSa:
       return SaDropsText(item);
     case Object::kEngine:
@@ -36,7 +39,12 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
     case Object::kMtu:
       return MtuText(item);
     case Object::kFips:
+    case Object::kDoctor:
       return FipsText(item);
+    case Object::kExplain:
+      return ExplainText(item);
+    case Object::kOffload:
+      return MoveText(item);
     default:
       return StatText(item, arguments.all ? Counters::kAll : Counters::kNonZero);
   }
@@ -46,63 +54,74 @@ std::string ToLine(const Json& item) {
   return item.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// The exit status that a shown item calls for.
+int ItemStatus(const Arguments& arguments, const Json& item) {
+  if (arguments.object == Object::kDoctor) return FipsDenies(item) ? kExitNo : 0;
+  if (arguments.object != Object::kExplain) return 0;
+  const Json& verdicts = Child(item, "verdicts");
+  const bool offloaded = !verdicts.empty() &&
+                         std::all_of(verdicts.begin(), verdicts.end(),
+                                     [](const Json& row) { return row.value("offloaded", false); });
+  return offloaded ? 0 : kExitNo;
+}
+
+bool IsOneObject(Object object) {
+  return object == Object::kStat || object == Object::kMtu || object == Object::kExplain ||
+         object == Object::kOffload || object == Object::kSim || object == Object::kFips ||
+         object == Object::kDoctor;
+}
+
 // One line for each element. After an error the array stays open: nobody takes a part for the
 // whole.
-Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out) {
-  // These are one object each.
-  const bool array = arguments.object != Object::kStat && arguments.object != Object::kMtu &&
-                     arguments.object != Object::kFips;
+Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, int* status) {
+  const bool array = !IsOneObject(arguments.object);
   const char* before = array ? "[\n" : "";
   CYGNET_RETURN_IF_ERROR(client->ForEachItem(arguments.request, [&](const Json& item) {
+    *status = ItemStatus(arguments, item);
     fmt::print(out, "{}{}", before, ToLine(item));
     before = ",\n";
   }));
   const bool empty = array && before[0] == '[';
+  if (arguments.object == Object::kSim) fmt::print(out, "{}", R"({"done":true})");
   fmt::print(out, "{}", empty ? "[]\n" : array ? "\n]\n" : "\n");
   return {};
 }
 
-Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out) {
+Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, int* status) {
+  if (arguments.object == Object::kMetrics) return PrintMetrics(client, out);
+  if (arguments.object == Object::kLedger) {
+    // Entries of one SA and of one holder are shown together.
+    std::vector<Json> items;
+    CYGNET_RETURN_IF_ERROR(client->ForEachItem(
+        arguments.request, [&items](const Json& item) { items.push_back(item); }));
+    fmt::print(out, "{}", LedgerText(items));
+    return {};
+  }
   return client->ForEachItem(arguments.request, [&](const Json& item) {
+    *status = ItemStatus(arguments, item);
     fmt::print(out, "{}", ItemText(arguments, item));
   });
 }
 
-Status Report(const Arguments& arguments, std::string_view socket_name, FILE* out) {
+// `status`: the exit status when all went well.
+Status Report(const Arguments& arguments, std::string_view socket_name, FILE* out, int* status) {
   auto client = OperatorClient::Connect(socket_name);
   if (!client) return client.error();
-  CYGNET_RETURN_IF_ERROR(arguments.json ? PrintJson(arguments, &*client, out)
-                                        : PrintText(arguments, &*client, out));
+  CYGNET_RETURN_IF_ERROR(arguments.json ? PrintJson(arguments, &*client, out, status)
+                                        : PrintText(arguments, &*client, out, status));
   if (fflush(out) != 0 || ferror(out) != 0) return MakeError(Errc::kIo, "cannot write the output");
   return {};
 }
 
-// The exit status is the answer; what was not asked or not heard is none.
-int RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE* out, FILE* err) {
-  auto client = OperatorClient::Connect(socket_name);
-  if (!client) return Complain(err, kExitFailed, client.error().message);
-  std::optional<bool> denies;
-  const Status status = client->ForEachItem(arguments.request, [&](const Json& item) {
-    denies = FipsDenies(item);
-    fmt::print(out, "{}", arguments.json ? ToLine(item) + "\n" : FipsText(item));
-  });
-  if (fflush(out) != 0 || ferror(out) != 0) {
-    return Complain(err, kExitFailed, "cannot write the output");
-  }
-  if (!status) return Complain(err, kExitFailed, status.error().message);
-  if (!denies) return Complain(err, kExitFailed, "the daemon said nothing of FIPS mode");
-  return *denies ? kExitFound : 0;
-}
-
-int Finish(FILE* out, FILE* err, const Status& status) {
+int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
   fflush(out);  // what was shown before an error comes before its message
-  return status ? 0 : Complain(err, kExitFailed, status.error().message);
+  return status ? exit_status : Complain(err, kExitFailed, status.error().message);
 }
 
 int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FILE* err) {
   switch (arguments.object) {
     case Object::kHelp:
-      fmt::print(out, "{}", HelpText());
+      fmt::print(out, "{}", HelpText(arguments.help_for));
       return 0;
     case Object::kVersion:
       if (arguments.json) {
@@ -120,8 +139,11 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
                         "pipe");
       }
       return Finish(out, err, RunCapture(arguments, socket_name));
-    default:
-      return Finish(out, err, Report(arguments, socket_name, out));
+    default: {
+      int exit_status = 0;
+      const Status status = Report(arguments, socket_name, out, &exit_status);
+      return Finish(out, err, status, exit_status);
+    }
   }
 }
 

@@ -8,7 +8,7 @@ namespace cygnet {
 
 inline constexpr int kExitUsage = 1;
 inline constexpr int kExitFailed = 2;
-inline constexpr int kExitFound = 3;  // doctor: something is not as it should be
+inline constexpr int kExitNo = 3;  // the answer is no: offload explain, doctor
 
 // Returns the exit status. `socket_name`: of the daemon; results go to `out`, complaints to `err`.
 int RunCygnet(int argc, char** argv, std::string_view socket_name, FILE* out, FILE* err);

@@ -160,6 +160,61 @@ TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {
   EXPECT_EQ(outcome.err, "cygnet: src: must be of the same family as dst\n");
 }
 
+TEST_F(CygnetTest, ExplainsOffloadAndSaysItByItsStatus) {
+  control_.explain = test::SampleExplainReport();
+  const std::vector<std::string> words = {"offload", "explain", "aead", "x", "dev", "nic0"};
+  const Outcome no = Run(words);
+  EXPECT_EQ(no.status, 3);
+  EXPECT_THAT(no.out, HasSubstr("no  esn"));
+  control_.explain->verdicts[0].offloaded = true;
+  EXPECT_EQ(Run(words).status, 0);
+  auto as_json = words;
+  as_json.insert(as_json.begin(), "-j");
+  EXPECT_EQ(Json::parse(Run(as_json).out)["verdicts"][0]["offloaded"], true);
+  control_.explain->verdicts.emplace_back();  // the other direction is not
+  EXPECT_EQ(Run(as_json).status, 3);
+  control_.explain = MakeError(Errc::kNoDevice, "no device");
+  EXPECT_EQ(Run(words).status, kExitFailed);
+}
+
+TEST_F(CygnetTest, MovesSas) {
+  control_.move = MoveReport{.moved = 12, .stayed = 0, .blocked = 0, .took_us = 800};
+  EXPECT_EQ(Run({"offload", "disable", "dev", "nic0"}).out,
+            "moved 12 halves of SAs in 0.8 ms, 0 blocked\n");
+  EXPECT_EQ(Json::parse(Run({"-j", "offload", "unset", "spi", "1"}).out)["moved"], 12);
+}
+
+TEST_F(CygnetTest, PlaysFaultsSilently) {
+  const Outcome outcome = Run({"sim", "dev", "nic0", "link-down"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(Run({"-j", "sim", "dev", "nic0", "link-down"}).out, "{\"done\":true}\n");
+  EXPECT_EQ(Run({"sim", "dev", "nic0", "unknown"}).err, "cygnet: no such fault\n");
+}
+
+TEST_F(CygnetTest, ShowsTheLedger) {
+  control_.ledger = test::SampleLedgerReport();
+  EXPECT_THAT(Run({"ledger"}).out, HasSubstr("keys given to device nic0 (Cygnet NIC"));
+  EXPECT_EQ(Json::parse(Run({"-j", "ledger"}).out)[2]["kind"], "summary");
+}
+
+TEST_F(CygnetTest, ShowsTheKeyLogOnRequest) {
+  EXPECT_THAT(Run({"dev"}).out, Not(HasSubstr("log of keys")));
+  EXPECT_THAT(Run({"dev", "-s"}).out, HasSubstr("its own log of keys:\n"));
+}
+
+TEST_F(CygnetTest, PrintsMetrics) {
+  control_.ledger = test::SampleLedgerReport();
+  control_.engines = {test::SampleEngineReport()};
+  control_.stat.drops = {{"in-no-state", 3}};
+  const Outcome outcome = Run({"metrics"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              HasSubstr("cygnet_sa_halves{direction=\"out\",effective=\"crypto\",where=\"nic0\","
+                        "reason=\"requested\"} 2\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("cygnet_drops_total{reason=\"in-no-state\"} 3\n"));
+}
+
 TEST_F(CygnetTest, ShowsWhatWentWrongWithEachSa) {
   const Outcome outcome = Run({"stat", "sa"});
   EXPECT_EQ(outcome.status, 0);

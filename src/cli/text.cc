@@ -111,27 +111,6 @@ std::string OffloadRequestLine(const Json& sa) {
                      known ? name : fmt::format("if{}", ifindex), Text(*request, "dir"));
 }
 
-std::string PlacementLine(const Json& placement) {
-  const std::string effective = Text(placement, "effective");
-  const std::string requested = Text(placement, "requested");
-  const std::string reason = Text(placement, "reason");
-  const bool software = effective == "software";
-  const bool engine = software || effective == "look-aside";
-  std::string text = fmt::format(
-      "\tplacement {}: {}, since {}", Text(placement, "direction"),
-      engine ? fmt::format("{}, engine {}", effective, Text(placement, "engine"))
-             : fmt::format("{} offload, device {}", effective, Text(placement, "device")),
-      TimeText(Number(placement, "since")));
-  // What was asked for and not given is said in full.
-  if (software && requested != "no" && !requested.empty()) {
-    text +=
-        fmt::format(" — asked for {}: {} ({})", requested, reason, Text(placement, "explanation"));
-  } else {
-    text += fmt::format(" ({})", reason);
-  }
-  return text + "\n";
-}
-
 }  // namespace
 
 std::string TimeText(uint64_t seconds) {
@@ -159,7 +138,7 @@ std::string SaText(const Json& sa) {
                       UsageText(Child(sa, "usage")), TimeText(Number(sa, "last_used")));
   text += ReplayLine(sa) + LatenessLine(sa) + ErrorsLine(sa) + DropsLine(sa) + PathMtuLine(sa) +
           OffloadRequestLine(sa);
-  for (const Json& row : Child(sa, "placements")) text += PlacementLine(row);
+  for (const Json& row : Child(sa, "placements")) text += PlacementText(row);
   return text;
 }
 

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace cygnet {
 
@@ -16,7 +17,12 @@ std::string DeviceText(const Json& device);
 std::string SaDropsText(const Json& sa);
 std::string EngineText(const Json& engine);
 std::string MtuText(const Json& mtu);
-std::string FipsText(const Json& fips);  // of Fips and of Move
+std::string FipsText(const Json& fips);            // of Fips and of Move
+std::string PlacementText(const Json& placement);  // of one half of an SA
+std::string KeyLogText(const Json& device);
+std::string ExplainText(const Json& explain);
+std::string MoveText(const Json& move);
+std::string LedgerText(const std::vector<Json>& items);
 std::string StatText(const Json& stat, Counters which);
 
 // FIPS mode is in force, and something that is configured may not be used.

@@ -33,6 +33,49 @@ std::string CapabilitiesLine(const Json& caps) {
                             Numbers(Child(caps, "icv_bits")), Number(caps, "max_replay_window"));
 }
 
+// "identity Cygnet NIC, serial 42, firmware 1.0".
+std::string IdentityLine(const Json& device) {
+  const Json& identity = Child(device, "identity");
+  std::string text = Text(identity, "model");
+  for (const char* field : {"serial", "firmware"}) {
+    const std::string value = Text(identity, field);
+    if (!value.empty()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", field, value);
+  }
+  return text.empty() ? text : "\tidentity " + text + "\n";
+}
+
+// Whether it may be given keys, and what it may do with them.
+std::string StateLines(const Json& device) {
+  const std::string state = Text(device, "state");
+  if (state.empty()) return {};
+  std::string modes;
+  for (const Json& mode : Child(device, "allow_modes")) modes += " " + mode.get<std::string>();
+  std::string text = fmt::format(
+      "\tstate {}, {}, allows{}, loss {}{}\n", state,
+      device.value("trusted", true) ? "trusted" : "NOT trusted", modes.empty() ? " nothing" : modes,
+      Text(device, "loss"), device.value("disabled", false) ? ", DISABLED by the operator" : "");
+  if (const std::string denied = Text(device, "denied"); !denied.empty()) {
+    text +=
+        fmt::format("\tis given no keys: {} ({})\n", denied, Text(device, "denied_explanation"));
+  }
+  return text;
+}
+
+std::string ReserveLine(const Json& offload) {
+  std::string text;
+  if (const uint64_t limit = Number(offload, "addresses_limit"); limit != 0) {
+    text = fmt::format(" receive addresses {} of {}, at most {} so far;",
+                       Number(offload, "addresses_used"), limit,
+                       Number(offload, "addresses_high_water"));
+  }
+  if (const uint64_t reserve = Number(offload, "rekey_reserve"); reserve != 0) {
+    text += fmt::format(" {} slots of each direction kept for rekeying;", reserve);
+  }
+  if (text.empty()) return text;
+  text.back() = '\n';
+  return "\t" + text.substr(1);
+}
+
 std::string OffloadLines(const Json& device) {
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return "\toffload: the device cannot\n";
@@ -43,10 +86,14 @@ std::string OffloadLines(const Json& device) {
       Number(offload, "outbound_used"), Number(offload, "direction_limit"),
       Number(offload, "inbound_used"), Number(offload, "direction_limit"),
       Number(offload, "slots_high_water"), Number(offload, "refusals"));
+  text += ReserveLine(offload);
   text += fmt::format(
-      "\tpackets sealed {} opened {} auth-failed {} passed-unknown {} dropped-stale {}\n",
+      "\tpackets sealed {} opened {} auth-failed {} passed-unknown {} dropped-stale {} returned "
+      "{}, "
+      "resets {}\n",
       Number(offload, "sealed"), Number(offload, "opened"), Number(offload, "auth_failed"),
-      Number(offload, "passed_unknown"), Number(offload, "dropped_stale"));
+      Number(offload, "passed_unknown"), Number(offload, "dropped_stale"),
+      Number(offload, "returned"), Number(offload, "resets"));
   const Json& caps = Child(offload, "capabilities");
   return caps.empty() ? text : text + CapabilitiesLine(caps);
 }
@@ -84,8 +131,21 @@ std::string DeviceText(const Json& device) {
   return fmt::format("{}: wire {} driver {} ifindex {} mtu {} mac {}\n", Text(device, "name"),
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
-         OffloadLines(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
-         PortLine("wire", Child(device, "wire_stats"));
+         IdentityLine(device) + StateLines(device) + OffloadLines(device) + HeldLines(device) +
+         PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
+}
+
+std::string KeyLogText(const Json& device) {
+  std::string text;
+  for (const Json& entry : Child(device, "key_log")) {
+    const bool erased = entry.value("erased", false);
+    text += fmt::format("\t\t{} dst {} spi {} dir {}: {}\n", TimeText(Number(entry, "time")),
+                        Text(entry, "dst"), Text(entry, "spi"), Text(entry, "direction"),
+                        !entry.value("taken", false) ? "refused"
+                        : erased                     ? "taken, erased since"
+                                                     : "taken");
+  }
+  return text.empty() ? "\tkeeps no log of keys\n" : "\tits own log of keys:\n" + text;
 }
 
 std::string StatText(const Json& stat, Counters which) {

@@ -53,6 +53,12 @@ std::string EngineText(const Json& engine) {
       fmt::format("{}: {} engine, {}{}\n", Text(engine, "name"), Text(engine, "kind"),
                   UseText(engine), version.empty() ? "" : ", version " + version);
   text += fmt::format("\t{}\n", Text(engine, "help"));
+  if (const std::string module = Text(engine, "module"); !module.empty()) {
+    text += fmt::format("\tmodule {}\n", module);
+  }
+  if (const std::string denied = Text(engine, "denied"); !denied.empty()) {
+    text += fmt::format("\tis given no keys: {}\n", denied);
+  }
   if (Number(engine, "order") == 0) return text;
   return text + AlgorithmsLine(engine) + WorkLine(engine);
 }

@@ -221,17 +221,19 @@ constexpr char kDevice[] = R"json({
     "rx_dropped": 10}})json";
 
 TEST_F(TextTest, DeviceShowsEverything) {
-  EXPECT_EQ(DeviceText(Json::parse(kDevice)),
-            "nic0: wire eth1 driver sim_nic ifindex 5 mtu 1500 mac 02:00:00:00:00:0a\n"
-            "\toffload crypto, device up: SA slots out 1 of 8, in 0 of 8, at most 2 so far, 7 SAs "
-            "refused\n"
-            "\tpackets sealed 3 opened 4 auth-failed 5 passed-unknown 6 dropped-stale 8\n"
-            "\tcan do crypto-offload inbound outbound tunnel ipv4 esn rfc4106(gcm(aes)) key 128 "
-            "256 icv 128 replay-window 4096\n"
-            "\tholds the keys of 1 SA:\n"
-            "\t\tdst 192.0.2.2 spi 0x00001000\n"
-            "\thost rx 1 packets 2 bytes 5 lost, tx 3 packets 4 bytes\n"
-            "\twire rx 6 packets 7 bytes 10 lost, tx 8 packets 9 bytes\n");
+  EXPECT_EQ(
+      DeviceText(Json::parse(kDevice)),
+      "nic0: wire eth1 driver sim_nic ifindex 5 mtu 1500 mac 02:00:00:00:00:0a\n"
+      "\toffload crypto, device up: SA slots out 1 of 8, in 0 of 8, at most 2 so far, 7 SAs "
+      "refused\n"
+      "\tpackets sealed 3 opened 4 auth-failed 5 passed-unknown 6 dropped-stale 8 returned 0, "
+      "resets 0\n"
+      "\tcan do crypto-offload inbound outbound tunnel ipv4 esn rfc4106(gcm(aes)) key 128 "
+      "256 icv 128 replay-window 4096\n"
+      "\tholds the keys of 1 SA:\n"
+      "\t\tdst 192.0.2.2 spi 0x00001000\n"
+      "\thost rx 1 packets 2 bytes 5 lost, tx 3 packets 4 bytes\n"
+      "\twire rx 6 packets 7 bytes 10 lost, tx 8 packets 9 bytes\n");
 }
 
 TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {

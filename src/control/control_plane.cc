@@ -45,6 +45,18 @@ void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) 
 
 void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { Tell(SaUpdated{sa}); }
 
+void ControlPlane::OnDeviceState(const std::string& device, const std::string& state,
+                                 const std::string& explanation) {
+  if (params_.audit != nullptr) params_.audit->Device(device, state, explanation);
+}
+
+void ControlPlane::OnGuardHit(const std::string& device, const std::string& reason,
+                              uint64_t count) {
+  Log(LogLevel::kError, "device " + device + ": the wire guard stopped " + std::to_string(count) +
+                            " packets (" + reason + ")");
+  if (params_.audit != nullptr) params_.audit->GuardHit(device, reason, count);
+}
+
 void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) { Remove(sa); }
 
 void ControlPlane::ReadSettings() {

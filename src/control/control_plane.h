@@ -31,6 +31,15 @@ class FipsControl : public PlacementGate {
   virtual Status Apply(const std::optional<std::string>& mode) = 0;
 };
 
+// Who keeps a trail of devices and of what the guard stopped; the ledger's sinks keep the rest.
+class DeviceAudit {
+ public:
+  virtual ~DeviceAudit() = default;
+  virtual void Device(const std::string& name, const std::string& state,
+                      const std::string& explanation) = 0;
+  virtual void GuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
+};
+
 // What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
 struct XfrmSettings {
   uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
@@ -47,8 +56,9 @@ struct ControlPlaneParams {
   std::vector<ControlDevice> devices;
   std::vector<PlacementRule> rules;
   SchedulerParams scheduler;
-  std::shared_ptr<Ledger> ledger;       // nullptr: one that no file keeps
-  FipsControl* fips = nullptr;          // nullptr: FIPS mode is off
+  std::shared_ptr<Ledger> ledger;  // nullptr: one that no file keeps
+  FipsControl* fips = nullptr;     // nullptr: FIPS mode is off
+  DeviceAudit* audit = nullptr;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
@@ -101,6 +111,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Result<MoveReport> SetPlacement(const PlacementCommand& command) override;
   Result<MoveReport> SetFips(std::optional<std::string> mode) override;
   Status InjectFault(const std::string& device, const std::string& fault) override;
+  std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                          bool inbound) const override;
   CapturePoints* FindCapture(const std::string& device) override;
 
   // --- The daemon's loop ---
@@ -172,6 +184,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // PlacementListener
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
   void OnLost(const std::shared_ptr<Sa>& sa) override;
+  void OnDeviceState(const std::string& device, const std::string& state,
+                     const std::string& explanation) override;
+  void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
 
   const ControlPlaneParams params_;
   DataPath& path_;

@@ -101,13 +101,18 @@ struct PlacementParams {
   };
 };
 
-// What placement tells the control plane.
+// What placement tells the control plane and, by way of it, the audit trail.
 class PlacementListener {
  public:
   virtual ~PlacementListener() = default;
   virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
   // The device is gone, and its SAs with it (DeviceLoss::kKernel).
   virtual void OnLost(const std::shared_ptr<Sa>& sa) = 0;
+  // "up", "link-down" …, and what follows from it.
+  virtual void OnDeviceState(const std::string& device, const std::string& state,
+                             const std::string& explanation) = 0;
+  // The guard of the device's wire stopped `count` packets more, for this drop reason.
+  virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
 };
 
 // One half of an SA, with what is kept of it beside the data path's part.
@@ -151,9 +156,6 @@ class Placement {
   void Tick();
   // Trust or FIPS changed: every SA is looked at again.
   MoveReport Reevaluate();
-  // The wire guard caught packets of this device that it had said were sealed.
-  void OnDeviceLied(std::size_t device);
-
   Result<MoveReport> SetEnabled(const std::string& device, bool enabled);
   Result<MoveReport> SetOverride(const PlacementCommand& command);
   Result<ExplainReport> Explain(const ExplainQuery& query) const;
@@ -177,6 +179,7 @@ class Placement {
     bool lied = false;      // caught by the wire guard; until the operator enables it again
     DeviceState seen = DeviceState::kUp;
     uint32_t seen_resets = 0;
+    EgressGuardStats seen_guard;
     std::optional<PlacementReason> denied;
     std::unordered_map<uint32_t, uint64_t> keys;  // by handle: ledger's numbers of keys it holds
   };
@@ -235,6 +238,8 @@ class Placement {
   Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled);
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
   void TakeErased(std::size_t device);
+  void LookAtGuard(std::size_t device);
+  void OnDeviceLied(std::size_t device);
   void OnDeviceChanged(std::size_t device);
   void LoseAll(std::size_t device);
   void BringBack(std::size_t device);

@@ -75,11 +75,31 @@ MoveReport Placement::MoveAll(const Filter& which, ReasonCode success) {
 void Placement::CheckDevices() {
   for (std::size_t i = 0; i < params_.devices.size(); ++i) {
     const OffloadDevice* device = params_.devices[i].offload;
+    LookAtGuard(i);
     if (device == nullptr) continue;
     TakeErased(i);
     if (device->state() != state_[i].seen || device->resets() != state_[i].seen_resets) {
       OnDeviceChanged(i);
     }
+  }
+}
+
+// A device that sends what it had said was sealed lies, or is broken; either way it is left.
+void Placement::LookAtGuard(std::size_t i) {
+  if (i >= path_.interfaces.size() || path_.interfaces[i].guard == nullptr) return;
+  const EgressGuardStats now = path_.interfaces[i].guard->stats();
+  const EgressGuardStats before = std::exchange(state_[i].seen_guard, now);
+  const std::string& name = params_.devices[i].name;
+  const auto tell = [&](DropReason reason, uint64_t count) {
+    if (count > 0 && listener_ != nullptr) {
+      listener_->OnGuardHit(name, std::string(cygnet::Describe(reason).name), count);
+    }
+  };
+  tell(DropReason::kOutGuard, now.clear_stopped - before.clear_stopped);
+  tell(DropReason::kOutNotSealed, now.unsealed_stopped + now.engine_unsealed -
+                                      before.unsealed_stopped - before.engine_unsealed);
+  if (now.unsealed_stopped > before.unsealed_stopped && params_.devices[i].offload != nullptr) {
+    OnDeviceLied(i);
   }
 }
 
@@ -103,6 +123,10 @@ void Placement::OnDeviceChanged(std::size_t i) {
   Log(state == DeviceState::kUp ? LogLevel::kInfo : LogLevel::kWarning,
       "device " + d.name + ": " + std::string(Name(state)) +
           (resets != row.seen_resets ? ", it lost its tables" : ""));
+  if (listener_ != nullptr) {
+    listener_->OnDeviceState(d.name, std::string(Name(state)),
+                             resets != row.seen_resets ? "it lost its tables" : "");
+  }
   row.seen = state;
   row.seen_resets = resets;
   const bool gone = state == DeviceState::kLinkDown || state == DeviceState::kRemoved;
@@ -158,6 +182,9 @@ MoveReport Placement::Reevaluate() {
 void Placement::OnDeviceLied(std::size_t i) {
   if (std::exchange(state_[i].lied, true)) return;
   const OffloadDevice* device = params_.devices[i].offload;
+  if (listener_ != nullptr) {
+    listener_->OnDeviceState(params_.devices[i].name, "failed", "it sent unsealed packets");
+  }
   Log(LogLevel::kError, "device " + params_.devices[i].name +
                             ": sent packets that it had not sealed; the wire guard stopped them, "
                             "and no SA stays on it until it is enabled again");

@@ -5,6 +5,7 @@
 
 #include "control/control_plane.h"
 #include "datapath/path_mtu.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -103,6 +104,9 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
       report.state = Name(d.offload->state());
       report.key_log = d.offload->KeyLog();
     }
+    if (i < path_.interfaces.size() && path_.interfaces[i].guard != nullptr) {
+      report.guard = path_.interfaces[i].guard->stats();
+    }
     reports.push_back(std::move(report));
   }
   return reports;
@@ -133,6 +137,19 @@ StatReport ControlPlane::ReportStats() const {
   report.workers = path_.workers();
   report.engine = std::string((*params_.engines)[0].info->name);
   return report;
+}
+
+std::string ControlPlane::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                                      bool inbound) const {
+  const auto sa =
+      path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family, .mark = 0});
+  const PlacedSa* placed = sa == nullptr ? nullptr : placement_->Find(sa->number);
+  if (placed == nullptr || placed->half(inbound).binding == nullptr) return {};
+  const SaBinding& binding = *placed->half(inbound).binding;
+  std::string text(EffectiveName(binding));
+  const std::string where = WhereOf(binding, *params_.engines);
+  if (!where.empty()) text += " " + where;
+  return text + " (" + binding.reason.Text() + ")";
 }
 
 CapturePoints* ControlPlane::FindCapture(const std::string& device) {

@@ -12,6 +12,7 @@
 #include "control/placement_report.h"
 #include "crypto/crypto_engine.h"
 #include "device/capture.h"
+#include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"
 #include "policy/policy.h"
@@ -121,6 +122,9 @@ class OperatorControl {
   // Mode "auto", "on", "off"; nullopt: it stays, and the boundary list is read again.
   virtual Result<MoveReport> SetFips(std::optional<std::string> mode) = 0;
   virtual Status InjectFault(const std::string& device, const std::string& fault) = 0;
+  // Where one half of the SA runs, shortly: "crypto nic0 (requested)"; empty: no such half.
+  virtual std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                                  bool inbound) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
 };

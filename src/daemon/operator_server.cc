@@ -131,9 +131,19 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
     StartReply(id, client, MakeErrorReply("request too long"));
   } else {
     request.resize(static_cast<std::size_t>(got));
+    TellOrder(client->fd, request);
     StartReply(id, client, MakeReply(control_, request));
   }
   return true;
+}
+
+void OperatorServer::TellOrder(const UniqueFd& fd, const std::string& request) const {
+  constexpr std::size_t kMaxText = 512;
+  if (!on_order_ || !IsOrder(request)) return;
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.uid = ~uid_t{0};
+  on_order_(request.substr(0, kMaxText), peer.uid, peer.pid);
 }
 
 void OperatorServer::StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply) {

@@ -1,10 +1,17 @@
 // OperatorServer: answers the operator's command. AF_UNIX SOCK_SEQPACKET, one JSON object a
 // datagram:
 //
-//   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "capture", …}
+//   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
+//                       "explain" | "offload" | "fault" | "capture", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
+//            ledger: [holder] device or engine, [spi], [dst], [current] bool: held now
+//            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
+//            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
+//            offload: action "enable" or "disable": device; "set": [spi], [dst], [reqid], mode,
+//            [device], [pin] bool; "unset": [spi], [dst], [reqid]
+//            fault: device, fault: a simulated device plays it
 //   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
 //   true}
 //            {"append": {"held": […]}}: more elements for an array of the item before, when the
@@ -22,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -39,6 +47,10 @@ class OperatorServer {
   // Judges the peer of a connection, once, when it is accepted.
   using PermissionCheck = std::function<bool(int fd)>;
 
+  // Told of each order (IsOrder) of a permitted peer, before it is carried out: the request, which
+  // may be cut, and the peer's user and process as the daemon's namespaces number them.
+  using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
+
   static constexpr std::size_t kMaxClients = 64;
   // Of these, for peers that may only be refused: anybody in the network namespace can connect.
   static constexpr std::size_t kMaxUnpermitted = 16;
@@ -53,6 +65,8 @@ class OperatorServer {
 
   // Binds the socket. kExists: a daemon is already listening in this network namespace.
   Status Start();
+
+  void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
 
   std::size_t clients() const { return clients_.size(); }
 
@@ -76,6 +90,7 @@ class OperatorServer {
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
+  void TellOrder(const UniqueFd& fd, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   void EndReply(Client* client);
   void UpdatePolling(Client* client);
@@ -85,6 +100,7 @@ class OperatorServer {
   OperatorControl* const control_;
   const std::string name_;
   const PermissionCheck is_permitted_;
+  OrderObserver on_order_;  // may be empty
   UniqueFd listener_;
   UniqueFd spare_;  // given up for a moment to refuse a connection when fds run out
   std::map<ClientId, Client> clients_;

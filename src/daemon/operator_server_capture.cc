@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/unique_fd.h"
+#include "daemon/capture_comment.h"
 #include "daemon/operator_server_reply.h"
 #include "daemon/pcapng.h"
 
@@ -24,8 +25,8 @@ struct Place {
 };
 constexpr Place kPlaces[] = {
     // in the order of CaptureSide
-    {"-host", "between the host's IP stack and cygnetd: plaintext where the stack protects"},
-    {"-wire", "between cygnetd and the wire: what the network sees"},
+    {"-host", "between cygnetd and the device: ESP with plaintext inside where the device seals"},
+    {"-wire", "between the device and the wire: what the network sees"},
     {"-guard", "stopped at the wire: what policy protects and was not sealed; may be plaintext"},
 };
 
@@ -37,9 +38,10 @@ uint64_t WallClock() {
 
 class CaptureReply final : public OperatorReply {
  public:
-  CaptureReply(CapturePoints* points, const std::string& device, CaptureSide side,
-               uint32_t snap_length)
-      : point_(points->at(side)),
+  CaptureReply(const OperatorControl* control, CapturePoints* points, const std::string& device,
+               CaptureSide side, uint32_t snap_length)
+      : control_(*control),
+        point_(points->at(side)),
         event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         queue_(std::make_shared<CaptureQueue>(snap_length, kMaxQueuedBytes, event_fd_.get())) {
     pcapng::AppendSectionHeader("cygnetd " CYGNET_VERSION, &header_);
@@ -84,7 +86,8 @@ class CaptureReply final : public OperatorReply {
     while (
         !frames_.empty() && datagram->size() < kDatagramBytes &&
         (datagram->empty() || datagram->size() + frames_.front().bytes.size() <= kDatagramBytes)) {
-      pcapng::AppendPacket(0, frames_.front(), datagram);
+      pcapng::AppendPacket(0, frames_.front(), PlacementComment(control_, frames_.front()),
+                           datagram);
       frames_.pop_front();
       ++delivered_;
     }
@@ -104,6 +107,7 @@ class CaptureReply final : public OperatorReply {
     reported_at_ = now;
   }
 
+  const OperatorControl& control_;
   CapturePoint& point_;
   const UniqueFd event_fd_;
   const std::shared_ptr<CaptureQueue> queue_;
@@ -119,9 +123,10 @@ class CaptureReply final : public OperatorReply {
 
 }  // namespace
 
-std::unique_ptr<OperatorReply> MakeCaptureReply(CapturePoints* points, const std::string& device,
+std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,
+                                                CapturePoints* points, const std::string& device,
                                                 CaptureSide side, uint32_t snap_length) {
-  auto reply = std::make_unique<CaptureReply>(points, device, side, snap_length);
+  auto reply = std::make_unique<CaptureReply>(control, points, device, side, snap_length);
   if (!reply->valid()) return MakeErrorReply("cygnetd has no file descriptor left for a capture");
   return reply;
 }

@@ -1,6 +1,8 @@
 // FakeOperatorControl: what the operator's server reports, put there by a test.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <array>
 #include <map>
 #include <memory>
@@ -25,23 +27,36 @@ class FakeOperatorControl final : public OperatorControl {
     last_mtu_query = query;
     return mtu;
   }
-  LedgerReport ReportLedger(const LedgerQuery&) const override { return {}; }
-  Result<ExplainReport> ExplainOffload(const ExplainQuery&) const override {
-    return MakeError(Errc::kNotSupported);
+  LedgerReport ReportLedger(const LedgerQuery& query) const override {
+    last_ledger_query = query;
+    return ledger;
+  }
+  Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const override {
+    last_explain_query = query;
+    return explain;
   }
   FipsReport ReportFips() const override { return fips; }
-  Result<MoveReport> SetOffloadEnabled(const std::string&, bool) override {
-    return MakeError(Errc::kNotSupported);
+  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override {
+    orders.push_back((enabled ? "enable " : "disable ") + device);
+    return move;
   }
-  Result<MoveReport> SetPlacement(const PlacementCommand&) override {
-    return MakeError(Errc::kNotSupported);
+  Result<MoveReport> SetPlacement(const PlacementCommand& command) override {
+    last_placement_command = command;
+    return move;
   }
   Result<MoveReport> SetFips(std::optional<std::string> mode) override {
     fips_modes_set.push_back(std::move(mode));
     return fips_move;
   }
-  Status InjectFault(const std::string&, const std::string&) override {
-    return MakeError(Errc::kNotSupported);
+  Status InjectFault(const std::string& device, const std::string& fault) override {
+    orders.push_back("fault " + device + ": " + fault);
+    return fault == "unknown" ? Status(MakeError(Errc::kInvalid, "no such fault")) : Status();
+  }
+  std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                          bool inbound) const override {
+    const auto found =
+        placements.find(fmt::format("{:x} {} {}", spi.value, ToString(daddr, family), inbound));
+    return found == placements.end() ? "" : found->second;
   }
   CapturePoints* FindCapture(const std::string& device) override {
     const auto found = captures.find(device);
@@ -58,6 +73,14 @@ class FakeOperatorControl final : public OperatorControl {
   FipsReport fips;
   Result<MoveReport> fips_move = MoveReport{};
   std::vector<std::optional<std::string>> fips_modes_set;  // nullopt: the list read again
+  LedgerReport ledger;
+  mutable LedgerQuery last_ledger_query;
+  Result<ExplainReport> explain = ExplainReport{};
+  mutable ExplainQuery last_explain_query;
+  Result<MoveReport> move = MoveReport{};
+  PlacementCommand last_placement_command;
+  std::vector<std::string> orders;                // what was asked of devices
+  std::map<std::string, std::string> placements;  // "1000 192.0.2.2 true": what PlacementOf says
   std::map<std::string, CapturePoints> captures;
 };
 
@@ -89,6 +112,63 @@ inline SaReport ReportOf(SaSpec spec) {
   return report;
 }
 
+inline PlacementEntry SamplePlacementEntry() {
+  return {.time = 1'699'999'000,
+          .half = {.saddr = ParseAddress("192.0.2.1")->address,
+                   .daddr = ParseAddress("192.0.2.2")->address,
+                   .family = IpFamily::kV4,
+                   .spi = Spi{0x1000},
+                   .proto = kProtoEsp,
+                   .reqid = Reqid{7},
+                   .inbound = false},
+          .requested = "crypto",
+          .requested_by = "client",
+          .effective = "software",
+          .where = "openssl",
+          .reason = "device-reset",
+          .explanation = "the device lost its tables in a reset"};
+}
+
+inline KeyEntry SampleKeyEntry() {
+  return {.half = SamplePlacementEntry().half,
+          .holder = "nic0",
+          .holder_kind = "device",
+          .identity = "Cygnet NIC, serial 42, firmware 1.0",
+          .from = 1'699'999'000,
+          .until = 1'700'000'000,
+          .erased = true,
+          .note = {}};
+}
+
+inline LedgerReport SampleLedgerReport() {
+  return {.placements = {SamplePlacementEntry()},
+          .keys = {SampleKeyEntry()},
+          .since = 1'699'998'000,
+          .dropped = 2,
+          .file = "/var/lib/cygnet/ledger",
+          .write_error = {}};
+}
+
+inline ExplainReport SampleExplainReport() {
+  return {.device = "nic0",
+          .rows = {{.direction = "out",
+                    .requirement = "trust",
+                    .ok = true,
+                    .reason = {},
+                    .explanation = "the device is trusted with keys"},
+                   {.direction = "out",
+                    .requirement = "esn",
+                    .ok = false,
+                    .reason = "no-capability:esn",
+                    .explanation = "the device cannot do esn"}},
+          .verdicts = {{.direction = "out",
+                        .offloaded = false,
+                        .effective = "software",
+                        .where = "openssl",
+                        .reason = "no-capability:esn",
+                        .explanation = "the device cannot do esn"}}};
+}
+
 inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
   SaReport report = ReportOf(SampleSaSpec(spi));
   report.usage = {
@@ -107,7 +187,10 @@ inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
                         .engine = "openssl",
                         .reason = "requested",
                         .explanation = "runs where it was asked for",
-                        .since = 1'700'000'000}};
+                        .since = 1'700'000'000,
+                        .requested_by = "client",
+                        .pinned = true,
+                        .history = {SamplePlacementEntry()}}};
   report.drops = {{"in-auth-failed", 3}};
   return report;
 }
@@ -121,6 +204,8 @@ inline EngineReport SampleEngineReport() {
           .order = 1,
           .algorithms = {"rfc4106(gcm(aes))"},
           .sa_halves = 2,
+          .module = "OpenSSL FIPS Provider 3.0.9",
+          .denied = {},
           .stats = {.jobs = 3,
                     .refused = 4,
                     .not_done = 5,
@@ -206,6 +291,11 @@ inline DeviceReport SampleDeviceReport() {
   report.offload_capable = true;
   report.offload_up = true;
   report.offload_mode = "crypto";
+  report.identity = {.model = "Cygnet NIC", .serial = "42", .firmware = "1.0"};
+  report.state = "up";
+  report.allow_modes = {"crypto"};
+  report.loss = "keep";
+  report.rekey_reserve = 2;
   report.caps.crypto_offload = report.caps.inbound = report.caps.outbound = true;
   report.caps.tunnel = report.caps.ipv4 = report.caps.esn = true;
   report.caps.algorithms = {"rfc4106(gcm(aes))"};
@@ -218,12 +308,25 @@ inline DeviceReport SampleDeviceReport() {
                     .outbound_used = 1,
                     .inbound_used = 0,
                     .direction_limit = 8,
+                    .addresses_used = 1,
+                    .addresses_high_water = 3,
+                    .addresses_limit = 4,
                     .sealed = 3,
                     .opened = 4,
                     .auth_failed = 5,
                     .passed_unknown = 6,
                     .refusals = 7,
-                    .dropped_stale = 8};
+                    .dropped_stale = 8,
+                    .returned = 9,
+                    .resets = 10};
+  report.key_log = {{.time = 1'700'000'000,
+                     .id = {.daddr = ParseAddress("192.0.2.2")->address,
+                            .spi = Spi{0x1000},
+                            .proto = kProtoEsp,
+                            .family = IpFamily::kV4},
+                     .inbound = false,
+                     .taken = true,
+                     .erased = false}};
   report.held = {{.daddr = ParseAddress("192.0.2.2")->address,
                   .spi = Spi{0x1000},
                   .proto = kProtoEsp,

@@ -3,10 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
-#include <functional>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -14,18 +10,13 @@
 
 #include "base/log.h"
 #include "control/boundary.h"
+#include "daemon/operator_server_parts.h"
 #include "daemon/report_json.h"
 
 namespace cygnet {
 namespace {
 
-constexpr std::size_t kHeldPerDatagram = 500;  // entries of about 80 bytes at most
 constexpr uint32_t kMaxSnapLength = 256 * 1024;
-
-// Thrown and caught within this file: the request is wrong.
-struct RequestError {
-  std::string text;
-};
 
 class ErrorReply final : public OperatorReply {
  public:
@@ -38,121 +29,6 @@ class ErrorReply final : public OperatorReply {
 
  private:
   std::string text_;
-};
-
-// The items of a snapshot, turned into JSON one by one.
-template <typename Report>
-class ListReply final : public OperatorReply {
- public:
-  using Encode = std::function<Json(const Report&)>;
-  ListReply(std::vector<Report> reports, Encode encode)
-      : reports_(std::move(reports)), encode_(std::move(encode)) {}
-
-  Next MakeNext(std::string* datagram) override {
-    if (done_) return Next::kEnd;
-    if (rest_at_ < rest_.size()) {
-      *datagram = ToText({{"append", {{"held", TakeHeld()}}}});
-    } else if (next_ < reports_.size()) {
-      *datagram = ToText({{"item", TakeItem()}});
-    } else {
-      *datagram = ToText({{"done", true}});
-      done_ = true;
-    }
-    return Next::kDatagram;
-  }
-
- private:
-  Json TakeItem() {
-    Json item = encode_(reports_[next_]);
-    reports_[next_++] = Report{};  // lets its SA go
-    // The only part of an item that has no bound of its own.
-    if (const auto held = item.find("held"); held != item.end()) {
-      rest_ = std::move(*held);
-      rest_at_ = 0;
-      *held = TakeHeld();
-    }
-    return item;
-  }
-
-  Json TakeHeld() {
-    Json part = Json::array();
-    while (rest_at_ < rest_.size() && part.size() < kHeldPerDatagram) {
-      part.push_back(std::move(rest_[rest_at_++]));
-    }
-    return part;
-  }
-
-  std::vector<Report> reports_;
-  const Encode encode_;
-  std::size_t next_ = 0;
-  Json rest_ = Json::array();
-  std::size_t rest_at_ = 0;
-  bool done_ = false;
-};
-
-// Reads the fields of a request; every error names the field.
-class RequestReader {
- public:
-  explicit RequestReader(const Json& json) : json_(json) {}
-
-  void AllowOnly(std::initializer_list<std::string_view> fields) const {
-    for (const auto& [key, value] : json_.items()) {
-      const std::string& name = key;
-      const bool known =
-          name == "command" ||
-          std::any_of(fields.begin(), fields.end(), [&](auto field) { return field == name; });
-      if (!known) throw RequestError{fmt::format("unknown field \"{}\"", name)};
-    }
-  }
-
-  std::optional<std::string> Text(const char* field) const {
-    const auto value = json_.find(field);
-    if (value == json_.end()) return std::nullopt;
-    if (!value->is_string()) throw RequestError{fmt::format("{}: must be a string", field)};
-    return value->get<std::string>();
-  }
-
-  bool Flag(const char* field) const {
-    const auto value = json_.find(field);
-    if (value == json_.end()) return false;
-    if (!value->is_boolean()) throw RequestError{fmt::format("{}: must be true or false", field)};
-    return value->get<bool>();
-  }
-
-  // A number, or text with a decimal or 0x… number.
-  std::optional<uint32_t> Number(const char* field) const {
-    const auto value = json_.find(field);
-    if (value == json_.end()) return std::nullopt;
-    std::optional<uint32_t> number;
-    if (value->is_number_unsigned() && value->get<uint64_t>() <= ~uint32_t{0}) {
-      number = value->get<uint32_t>();
-    } else if (value->is_string()) {
-      number = ParseNumber(value->get<std::string>());
-    }
-    if (!number) throw RequestError{fmt::format("{}: must be a number of 32 bits", field)};
-    return number;
-  }
-
-  std::optional<ParsedAddress> Address(const char* field) const {
-    const auto text = Text(field);
-    if (!text) return std::nullopt;
-    const auto address = ParseAddress(*text);
-    if (!address) throw RequestError{fmt::format("{}: \"{}\" is no IP address", field, *text)};
-    return address;
-  }
-
- private:
-  static std::optional<uint32_t> ParseNumber(std::string_view text) {
-    const bool hex = text.starts_with("0x") || text.starts_with("0X");
-    if (hex) text.remove_prefix(2);
-    uint32_t value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value, hex ? 16 : 10);
-    if (error != std::errc() || stop != end) return std::nullopt;
-    return value;
-  }
-
-  const Json& json_;
 };
 
 bool Matches(const std::optional<ParsedAddress>& wanted, const IpAddress& address,
@@ -280,7 +156,7 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
   const CaptureSide where = side == "host"   ? CaptureSide::kHost
                             : side == "wire" ? CaptureSide::kWire
                                              : CaptureSide::kGuard;
-  return MakeCaptureReply(points, *device, where, snap_length);
+  return MakeCaptureReply(control, points, *device, where, snap_length);
 }
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {
@@ -295,6 +171,10 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "engine") return MakeEngineReply(*control, request);
   if (command == "mtu") return MakeMtuReply(*control, request);
   if (command == "fips") return MakeFipsReply(control, request);
+  if (command == "ledger") return MakeLedgerReply(*control, request);
+  if (command == "explain") return MakeExplainReply(*control, request);
+  if (command == "offload") return MakeOffloadReply(control, request);
+  if (command == "fault") return MakeFaultReply(control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }
@@ -303,6 +183,16 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
 
 std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text) {
   return std::make_unique<ErrorReply>(text);
+}
+
+bool IsOrder(std::string_view request) {
+  const Json json = Json::parse(request, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return false;
+  const auto command = json.find("command");
+  if (command == json.end() || !command->is_string()) return false;
+  // "fips" without an action only looks.
+  return *command == "offload" || *command == "fault" ||
+         (*command == "fips" && json.contains("action")) || json.contains("show_keys");
 }
 
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {

@@ -38,8 +38,12 @@ std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text);
 // Executes a request: takes the snapshot that the reply will show.
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request);
 
-// Raw pcapng of one side of a device. `points` outlives the reply.
-std::unique_ptr<OperatorReply> MakeCaptureReply(CapturePoints* points, const std::string& device,
+// The request orders something, or asks for keys: what an audit wants to know of.
+bool IsOrder(std::string_view request);
+
+// Raw pcapng of one side of a device. `control` and `points` outlive the reply.
+std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,
+                                                CapturePoints* points, const std::string& device,
                                                 CaptureSide side, uint32_t snap_length);
 
 }  // namespace cygnet

@@ -273,6 +273,27 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
   }
 }
 
+TEST_F(OperatorServerTest, TellsOfOrders) {
+  std::vector<std::string> orders;
+  server_->SetOrderObserver([&orders](const std::string& request, uint32_t uid, int32_t pid) {
+    EXPECT_EQ(uid, getuid());
+    EXPECT_EQ(pid, getpid());
+    orders.push_back(request);
+  });
+  const std::string kDisable = R"({"command":"offload","action":"disable","device":"nic0"})";
+  const std::string kKeys = R"({"command":"sa","show_keys":true})";
+  const UniqueFd fd = Connect();
+  for (const std::string& request : {kDisable, std::string(R"({"command":"sa"})"), kKeys,
+                                     std::string(R"({"command":7})"), std::string("nonsense")}) {
+    Ask(fd, request);
+  }
+  EXPECT_EQ(orders, (std::vector{kDisable, kKeys}));
+  permitted_ = false;
+  const UniqueFd other = Connect();
+  Ask(other, kDisable);
+  EXPECT_EQ(orders.size(), 2u);
+}
+
 TEST_F(OperatorServerTest, RefusesOverlongRequests) {
   const UniqueFd fd = Connect();
   EXPECT_THAT(Ask(fd, std::string(kOperatorDatagram + 1, ' '))[0], HasSubstr("request too long"));
@@ -285,10 +306,14 @@ TEST_F(OperatorServerTest, SplitsItemsThatAreTooLong) {
   id.daddr = ParseAddress("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")->address;
   id.family = IpFamily::kV6;
   device.held.assign(100'000, id);
+  KeyLogEntry key = device.key_log[0];
+  key.id = id;
+  device.key_log.assign(5000, key);
   control_.devices = {device, test::SampleDeviceReport()};
   const UniqueFd fd = Connect();
   const auto reply = Ask(fd, R"({"command":"dev"})");
   std::size_t held = 0;
+  std::size_t keys = 0;
   std::size_t items = 0;
   for (const std::string& text : reply) {
     ASSERT_LE(text.size(), kOperatorDatagram);
@@ -296,13 +321,17 @@ TEST_F(OperatorServerTest, SplitsItemsThatAreTooLong) {
     if (json.contains("item")) {
       ++items;
       held += json["item"]["held"].size();
+      keys += json["item"]["key_log"].size();
     } else if (json.contains("append")) {
       EXPECT_EQ(items, 1u);
-      held += json["append"]["held"].size();
+      const Json& more = json["append"];
+      if (more.contains("held")) held += more["held"].size();
+      if (more.contains("key_log")) keys += more["key_log"].size();
     }
   }
   EXPECT_EQ(items, 2u);
   EXPECT_EQ(held, 100'001u);
+  EXPECT_EQ(keys, 5001u);
 }
 
 TEST_F(OperatorServerTest, SlowClientDoesNotHoldUpOthers) {

@@ -93,13 +93,15 @@ void AppendInterface(std::string_view name, std::string_view description, uint32
   block.EndOptions();
 }
 
-void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string* out) {
+void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string_view comment,
+                  std::string* out) {
   Block block(kEnhancedPacket, out);
   block.Put(interface);
   block.PutTime(frame.time_ns);
   block.Put(static_cast<uint32_t>(frame.bytes.size()));
   block.Put(frame.original_length);
   block.PutPadded({reinterpret_cast<const char*>(frame.bytes.data()), frame.bytes.size()});
+  if (!comment.empty()) block.PutOption(kOptComment, comment);
   block.PutNumberOption(
       kEpbFlags, frame.direction == CaptureDirection::kInbound ? kFlagInbound : kFlagOutbound);
   if (frame.reason != DropReason::kNone) block.PutOption(kOptComment, Describe(frame.reason).name);

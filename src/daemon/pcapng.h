@@ -22,7 +22,9 @@ void AppendSectionHeader(std::string_view application, std::string* out);
 void AppendInterface(std::string_view name, std::string_view description, uint32_t snap_length,
                      std::string* out);
 
-void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string* out);
+// `comment`: for people; empty: none.
+void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string_view comment,
+                  std::string* out);
 
 struct InterfaceCounts {
   uint64_t received = 0;  // with the dropped

@@ -79,7 +79,7 @@ TEST(PcapngTest, PacketBytes) {
                         .direction = CaptureDirection::kOutbound,
                         .original_length = 9,
                         .bytes = {1, 2, 3, 4, 5}},
-                       &out);
+                       "", &out);
   EXPECT_EQ(Hex(out),
             "06000000"
             "34000000"
@@ -103,7 +103,7 @@ TEST(PcapngTest, AStoppedFrameSaysWhy) {
                         .original_length = 4,
                         .reason = DropReason::kOutGuard,
                         .bytes = {1, 2, 3, 4}},
-                       &out);
+                       "", &out);
   EXPECT_EQ(Hex(out),
             "06000000"
             "40000000"
@@ -120,6 +120,17 @@ TEST(PcapngTest, AStoppedFrameSaysWhy) {
             "6f75742d6775617264000000"
             "00000000"
             "40000000");
+}
+
+TEST(PcapngTest, PacketComment) {
+  std::string out;
+  pcapng::AppendPacket(0, {.original_length = 4, .bytes = {1, 2, 3, 4}}, "hello", &out);
+  EXPECT_THAT(Hex(out), HasSubstr("01020304"
+                                  "0100"
+                                  "0500"
+                                  "68656c6c6f000000"
+                                  "0200"
+                                  "0400"));
 }
 
 TEST(PcapngTest, StatisticsBytes) {
@@ -167,8 +178,8 @@ class PcapngReaderTest : public ::testing::Test {
     std::string out;
     pcapng::AppendSectionHeader("cygnetd", &out);
     pcapng::AppendInterface("nic0-wire", "the wire", 65535, &out);
-    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kInbound), &out);
-    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kOutbound), &out);
+    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kInbound), "", &out);
+    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kOutbound), "", &out);
     pcapng::AppendStatistics(0, 1'700'000'001'000'000'000, {.received = 5, .dropped = 3}, &out);
     std::ofstream(path_, std::ios::binary) << out;
   }

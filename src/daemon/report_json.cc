@@ -28,9 +28,7 @@ std::string_view StateName(SaState state) {
   return "unknown";
 }
 
-std::string_view DirectionName(bool inbound) { return inbound ? "in" : "out"; }
-
-std::string_view DirectionName(PolicyDirection direction) {
+std::string_view PolicyDirectionName(PolicyDirection direction) {
   switch (direction) {
     case PolicyDirection::kIn:
       return "in";
@@ -131,17 +129,6 @@ Json OffloadRequestJson(const std::optional<OffloadRequest>& request) {
           {"dir", DirectionName(request->inbound)}};
 }
 
-Json PlacementJson(const PlacementReport& placement) {
-  return {{"direction", DirectionName(placement.inbound)},
-          {"requested", placement.requested},
-          {"effective", placement.effective},
-          {"device", placement.device},
-          {"engine", placement.engine},
-          {"reason", placement.reason},
-          {"explanation", placement.explanation},
-          {"since", placement.since}};
-}
-
 Json IdentityJson(const SaSpec& spec) {
   return {{"src", ToString(spec.saddr, spec.family)},
           {"dst", ToString(spec.daddr, spec.family)},
@@ -216,7 +203,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
 Json ToJson(const PolicyReport& report) {
   const PolicySpec& spec = report.spec;
   Json json = {{"selector", ToString(spec.selector)},
-               {"dir", DirectionName(spec.direction)},
+               {"dir", PolicyDirectionName(spec.direction)},
                {"action", spec.action == PolicyAction::kAllow ? "allow" : "block"},
                {"priority", spec.priority},
                {"index", spec.index},

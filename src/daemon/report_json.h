@@ -34,29 +34,43 @@
 //              selector        text
 //              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
 //              placements      array, one per half of the SA that may be used: direction ("in",
-//                              "out"), requested ("no", "crypto", "packet", "auto"), effective
-//                              ("software", "look-aside", "crypto"), device ("" without), engine,
-//                              reason
-//                              (code), explanation, since
+//                              "out"), requested ("no", "crypto", "packet", "auto", "required"),
+//                              requested_by ("client", "rule", "operator", "device", "": nobody),
+//                              pinned, effective ("software", "look-aside", "crypto", "packet",
+//                              "blocked"), device ("" without), engine, reason (code, with its
+//                              detail: "no-capability:esn"), explanation, since, history (array
+//                              of time, requested, requested_by, effective, where, reason,
+//                              explanation: before this one, oldest first, the last 16)
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
 //              usage, [mark], [if_id]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
-//              offload         capable, up, mode ("no", "crypto", "auto"), slots_used, slots_limit,
-//                              slots_high_water, outbound_used, inbound_used,
-//                              direction_limit (of each of them), sealed, opened, auth_failed,
-//                              passed_unknown, refusals, dropped_stale, capabilities (null, or
+//              identity        model, serial, firmware; "": it cannot say
+//              state           "up", "down", "link-down", "resetting", "removed", "failed"
+//              trusted, allow_modes (array), disabled (by the operator), loss ("keep", "kernel")
+//              denied, denied_explanation   why no key is given to it at all: a reason code; ""
+//              offload         capable, up, mode ("no", "crypto", "packet", "auto", "required"),
+//                              slots_used, slots_limit, slots_high_water, outbound_used,
+//                              inbound_used, direction_limit (of each of them), addresses_used,
+//                              addresses_limit (0: none), addresses_high_water (receive
+//                              addresses), rekey_reserve (slots of each direction), sealed,
+//                              opened, auth_failed, passed_unknown, refusals, dropped_stale,
+//                              returned (handed back unsealed), resets, capabilities (null, or
 //                              crypto_offload, packet_offload, inbound, outbound, transport,
 //                              tunnel, ipv4, ipv6, esn, udp_encap, algorithms[], key_bits[],
 //                              icv_bits[], max_replay_window)
+//              guard           of its wire, since the start: frames_checked, clear_stopped,
+//                              unsealed_stopped, engine_unsealed, changed_stopped
 //              held            array of dst, spi: the SAs whose keys the device holds now
+//              key_log         the device's own: array of time, dst, spi, direction, taken, erased
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
 //                              from the host, from the wire
-// Engine       name, help, kind ("cpu", "look-aside"), version, priority (0: does not run here),
-//              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
-//              whose work it does), jobs, refused, not_done, sessions, session_limit (0: none),
-//              in_flight
+// Engine       name, help, kind ("cpu", "look-aside"), version, module (what a boundary list calls
+// it),
+//              denied (reason code: it is given no key; ""), priority (0: does not run here), order
+//              (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs whose
+//              work it does), jobs, refused, not_done, sessions, session_limit (0: none), in_flight
 // Mtu          src, dst, family, proto, dport: what was asked
 //              verdict ("protected", "clear", "blocked", "no-sa", "not-ours"), explanation
 //              device, wire_mtu, [policy] (selector, priority, index)
@@ -72,6 +86,15 @@
 //                              "" when inside), explanation
 // Move         moved (halves of SAs that run elsewhere now), stayed, blocked (of both: may run
 //              nowhere), took_us: the answer to commands that may move SAs
+// Ledger       kind "placement": time, src, dst, spi, proto, reqid, direction, requested,
+//              requested_by, effective (as above, and "removed": the SA is gone), where, reason,
+//              explanation
+//              kind "key": src, dst, spi, proto, reqid, direction, holder, holder_kind ("device",
+//              "engine"), identity, from, until (0: holds it still), erased (the holder said so),
+//              note (how it ended otherwise)
+//              kind "summary", last: since, dropped, file, write_error
+// Explain      device, rows (array of direction, requirement, ok, reason, explanation), verdicts
+//              (array of direction, offloaded, effective, where, reason, explanation)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              uptime_seconds, workers, engine
 #pragma once
@@ -94,6 +117,10 @@ Json ToJson(const StatReport& report);
 Json ToJson(const EngineReport& report);
 Json ToJson(const MtuReport& report);
 Json ToJson(const FipsReport& report);
+Json ToJson(const PlacementEntry& entry);
+Json ToJson(const KeyEntry& entry);
+Json ToJson(const LedgerReport& report);  // the summary: the entries are items of their own
+Json ToJson(const ExplainReport& report);
 Json ToJson(const MoveReport& report);
 
 // As one line. Bytes that are no UTF-8 are replaced.

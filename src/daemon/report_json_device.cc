@@ -49,12 +49,18 @@ Json OffloadJson(const DeviceReport& report) {
           {"outbound_used", stats.outbound_used},
           {"inbound_used", stats.inbound_used},
           {"direction_limit", stats.direction_limit},
+          {"addresses_used", stats.addresses_used},
+          {"addresses_limit", stats.addresses_limit},
+          {"addresses_high_water", stats.addresses_high_water},
+          {"rekey_reserve", report.rekey_reserve},
           {"sealed", stats.sealed},
           {"opened", stats.opened},
           {"auth_failed", stats.auth_failed},
           {"passed_unknown", stats.passed_unknown},
           {"refusals", stats.refusals},
           {"dropped_stale", stats.dropped_stale},
+          {"returned", stats.returned},
+          {"resets", stats.resets},
           {"capabilities", report.offload_capable ? CapabilitiesJson(report.caps) : Json(nullptr)}};
 }
 
@@ -64,6 +70,19 @@ Json PortStatsJson(const PortStats& stats) {
           {"tx_packets", stats.tx_packets},
           {"tx_bytes", stats.tx_bytes},
           {"rx_dropped", stats.rx_dropped}};
+}
+
+Json KeyLogJson(const std::vector<KeyLogEntry>& log) {
+  Json json = Json::array();
+  for (const KeyLogEntry& entry : log) {
+    json.push_back({{"time", entry.time},
+                    {"dst", ToString(entry.id.daddr, entry.id.family)},
+                    {"spi", Hex32(entry.id.spi.value)},
+                    {"direction", DirectionName(entry.inbound)},
+                    {"taken", entry.taken},
+                    {"erased", entry.erased}});
+  }
+  return json;
 }
 
 }  // namespace
@@ -81,8 +100,26 @@ Json ToJson(const DeviceReport& report) {
           {"mtu", report.mtu},
           {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3],
                               m[4], m[5])},
+          {"identity",
+           {{"model", report.identity.model},
+            {"serial", report.identity.serial},
+            {"firmware", report.identity.firmware}}},
+          {"state", report.state},
+          {"trusted", report.trusted},
+          {"allow_modes", report.allow_modes},
+          {"disabled", report.disabled},
+          {"denied", report.denied},
+          {"denied_explanation", report.denied_explanation},
+          {"loss", report.loss},
           {"offload", OffloadJson(report)},
+          {"guard",
+           {{"frames_checked", report.guard.frames_checked},
+            {"clear_stopped", report.guard.clear_stopped},
+            {"unsealed_stopped", report.guard.unsealed_stopped},
+            {"engine_unsealed", report.guard.engine_unsealed},
+            {"changed_stopped", report.guard.changed_stopped}}},
           {"held", std::move(held)},
+          {"key_log", KeyLogJson(report.key_log)},
           {"host", PortStatsJson(report.host)},
           {"wire_stats", PortStatsJson(report.wire_stats)}};
 }

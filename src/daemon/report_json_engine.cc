@@ -43,6 +43,8 @@ Json ToJson(const EngineReport& report) {
           {"help", report.help},
           {"kind", report.kind},
           {"version", report.version},
+          {"module", report.module},
+          {"denied", report.denied},
           {"priority", report.priority},
           {"order", report.order},
           {"algorithms", report.algorithms},

@@ -43,6 +43,11 @@ inline std::string_view ModeName(SaMode mode) {
   return "unknown";
 }
 
+inline std::string_view DirectionName(bool inbound) { return inbound ? "in" : "out"; }
+
+// report_json_placement.cc
+Json PlacementJson(const PlacementReport& placement);
+
 inline Json CountsJson(const std::vector<std::pair<std::string, uint64_t>>& counts) {
   Json json = Json::object();
   for (const auto& [name, count] : counts) json[name] = count;

@@ -34,9 +34,14 @@ TEST(ReportJsonTest, SaHasTheDocumentedFields) {
     "limits": {},
     "selector": "src 0.0.0.0/0 dst 0.0.0.0/0",
     "offload_requested": null,
-    "placements": [{"direction": "out", "requested": "crypto", "effective": "crypto",
+    "placements": [{"direction": "out", "requested": "crypto",
+                    "requested_by": "client", "pinned": true, "effective": "crypto",
                     "device": "nic0", "engine": "openssl", "reason": "requested",
-                    "explanation": "runs where it was asked for", "since": 1700000000}],
+                    "explanation": "runs where it was asked for", "since": 1700000000,
+                    "history": [{"time": 1699999000, "requested": "crypto",
+                      "requested_by": "client", "effective": "software", "where": "openssl",
+                      "reason": "device-reset",
+                      "explanation": "the device lost its tables in a reset"}]}],
     "drops": {"in-auth-failed": 3}})json");
   EXPECT_EQ(ToJson(test::SampleSaReport(), KeyVisibility::kHidden).dump(1), expected.dump(1));
 }
@@ -120,15 +125,21 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
   const Json expected = Json::parse(R"json({
     "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
     "mac": "02:00:00:00:00:0a",
+    "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0"}, "state": "up",
+    "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
+    "denied_explanation": "", "loss": "keep",
     "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
       "slots_high_water": 2, "outbound_used": 1, "inbound_used": 0, "direction_limit": 8,
+      "addresses_used": 1, "addresses_limit": 4, "addresses_high_water": 3, "rekey_reserve": 2,
       "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
-      "refusals": 7, "dropped_stale": 8,
+      "refusals": 7, "dropped_stale": 8, "returned": 9, "resets": 10,
       "capabilities": {"crypto_offload": true, "packet_offload": false, "inbound": true,
         "outbound": true, "transport": false, "tunnel": true, "beet": false, "ipv4": true, "ipv6": false,
         "esn": true, "udp_encap": false, "algorithms": ["rfc4106(gcm(aes))"],
         "key_bits": [128, 256], "icv_bits": [128], "max_replay_window": 4096}},
     "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
+    "key_log": [{"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000",
+                 "direction": "out", "taken": true, "erased": false}],
     "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5},
     "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
       "rx_dropped": 10}})json");
@@ -143,7 +154,8 @@ TEST(ReportJsonTest, DeviceWithoutOffloadHasNoCapabilities) {
 
 TEST(ReportJsonTest, EngineHasTheDocumentedFields) {
   const Json expected = Json::parse(R"json({
-    "name": "openssl", "help": "OpenSSL", "kind": "cpu", "version": "3.0", "priority": 10,
+    "name": "openssl", "help": "OpenSSL", "kind": "cpu", "version": "3.0",
+    "module": "OpenSSL FIPS Provider 3.0.9", "denied": "", "priority": 10,
     "order": 1, "algorithms": ["rfc4106(gcm(aes))"], "sa_halves": 2, "jobs": 3, "refused": 4,
     "not_done": 5, "sessions": 6, "session_limit": 7, "in_flight": 8})json");
   EXPECT_EQ(ToJson(test::SampleEngineReport()).dump(1), expected.dump(1));
@@ -162,8 +174,41 @@ TEST(ReportJsonTest, FipsHasTheDocumentedFields) {
   EXPECT_TRUE(ToJson(FipsReport{})["rows"].is_array());
 }
 
-TEST(ReportJsonTest, MoveHasTheDocumentedFields) {
-  EXPECT_EQ(ToJson(MoveReport{.moved = 1, .stayed = 2, .blocked = 3, .took_us = 4}).dump(),
+TEST(ReportJsonTest, HistoryIsBounded) {
+  SaReport report = test::SampleSaReport();
+  report.placements[0].history.assign(20, test::SamplePlacementEntry());
+  report.placements[0].history.back().time = 5;
+  const Json history = ToJson(report, KeyVisibility::kHidden)["placements"][0]["history"];
+  ASSERT_EQ(history.size(), 16u);
+  EXPECT_EQ(history.back()["time"], 5);  // the newest stay
+}
+
+TEST(ReportJsonTest, LedgerHasTheDocumentedFields) {
+  EXPECT_EQ(ToText(ToJson(test::SamplePlacementEntry())),
+            R"({"kind":"placement","src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000",)"
+            R"("proto":"esp","reqid":7,"direction":"out","time":1699999000,"requested":"crypto",)"
+            R"("requested_by":"client","effective":"software","where":"openssl",)"
+            R"("reason":"device-reset","explanation":"the device lost its tables in a reset"})");
+  EXPECT_EQ(ToText(ToJson(test::SampleKeyEntry())),
+            R"({"kind":"key","src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000",)"
+            R"("proto":"esp","reqid":7,"direction":"out","holder":"nic0","holder_kind":"device",)"
+            R"("identity":"Cygnet NIC, serial 42, firmware 1.0","from":1699999000,)"
+            R"("until":1700000000,"erased":true,"note":""})");
+  EXPECT_EQ(ToText(ToJson(test::SampleLedgerReport())),
+            R"({"kind":"summary","since":1699998000,"dropped":2,)"
+            R"("file":"/var/lib/cygnet/ledger","write_error":""})");
+}
+
+TEST(ReportJsonTest, ExplainAndMoveHaveTheDocumentedFields) {
+  const Json explain = ToJson(test::SampleExplainReport());
+  EXPECT_EQ(explain["device"], "nic0");
+  EXPECT_EQ(ToText(explain["rows"][1]),
+            R"({"direction":"out","requirement":"esn","ok":false,"reason":"no-capability:esn",)"
+            R"("explanation":"the device cannot do esn"})");
+  EXPECT_EQ(ToText(explain["verdicts"][0]),
+            R"({"direction":"out","offloaded":false,"effective":"software","where":"openssl",)"
+            R"("reason":"no-capability:esn","explanation":"the device cannot do esn"})");
+  EXPECT_EQ(ToText(ToJson(MoveReport{.moved = 1, .stayed = 2, .blocked = 3, .took_us = 4})),
             R"({"moved":1,"stayed":2,"blocked":3,"took_us":4})");
 }
 

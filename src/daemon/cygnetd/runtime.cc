@@ -24,9 +24,19 @@ const EngineInfo* FindLookAside(const std::string& name) {
   return nullptr;
 }
 
+uint64_t Now() { return SystemClock().WallSeconds(); }
+
+Result<std::unique_ptr<FipsSwitch>> MakeFips(const FipsConfig& config) {
+  auto fips = FipsSwitch::Create({.mode = *ParseFipsMode(config.mode),
+                                  .boundary_file = config.boundary,
+                                  .kernel_fips = [] { return ReadKernelFips(); }});
+  if (!fips) return MakeError(fips.error().code, "fips: " + fips.error().message);
+  return fips;
+}
+
 // The CPU's engines in their order, then the look-aside engine if SAs may be given to one.
-Result<EngineSet> MakeEngines(const Config& config) {
-  auto engines = EngineSet::ForCpu(config.engine);
+Result<EngineSet> MakeEngines(const Config& config, bool fips) {
+  auto engines = EngineSet::ForCpu(config.engine, {.fips = fips});
   if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
   if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
   const LookAsideConfig& look_aside = config.look_aside;
@@ -38,7 +48,8 @@ Result<EngineSet> MakeEngines(const Config& config) {
   }
   engines->Add(info, info->create({.threads = look_aside.threads,
                                    .queue_depth = look_aside.queue_depth,
-                                   .session_limit = look_aside.session_limit}));
+                                   .session_limit = look_aside.session_limit,
+                                   .fips = fips}));
   return engines;
 }
 
@@ -88,7 +99,14 @@ Result<std::string> ReadFaultScript(const DeviceConfig& device) {
 }  // namespace
 
 Status CheckConfig(const Config& config) {
-  if (const auto engines = MakeEngines(config); !engines) return engines.error();
+  auto fips = MakeFips(config.fips);
+  if (!fips) return fips.error();
+  auto engines = MakeEngines(config, (*fips)->enforced());
+  if (!engines) return engines.error();
+  if ((*fips)->enforced()) {
+    engines->RunSelfTests();
+    CYGNET_RETURN_IF_ERROR(CheckSoftwareModule((*fips)->boundary(), *engines, Now()));
+  }
   for (const DeviceConfig& device : config.devices) {
     if (FindDriver(device.driver) == nullptr) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
@@ -133,6 +151,7 @@ Status Runtime::Build(const Config& config) {
     CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
   }
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
+  StartAudit(config.audit);
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(StartServers());
   for (uint32_t i = 0; i < config.workers; ++i) {
@@ -157,9 +176,16 @@ Status Runtime::ClaimNamespace() {
 }
 
 Status Runtime::ChooseEngines(const Config& config) {
-  auto engines = MakeEngines(config);
+  auto fips = MakeFips(config.fips);
+  if (!fips) return fips.error();
+  fips_ = *std::move(fips);
+  auto engines = MakeEngines(config, fips_->enforced());
   if (!engines) return engines.error();
   engines_ = *std::move(engines);
+  engines_.RunSelfTests();
+  fips_->SetEngines(&engines_);
+  Log(LogLevel::kInfo, fmt::format("FIPS mode {}: {}", config.fips.mode,
+                                   fips_->enforced() ? "in force" : "not in force"));
   for (uint32_t i = 0; i < engines_.size(); ++i) {
     const EngineInfo& info = *engines_[i].info;
     Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}: {}", i + 1, info.name, info.help));
@@ -230,6 +256,21 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   return {};
 }
 
+void Runtime::StartAudit(const AuditConfig& config) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  if (config.journal) sinks.push_back(MakeJournalSink());
+  if (config.linux_audit) {
+    auto sink = MakeLinuxAuditSink();
+    if (sink) {
+      sinks.push_back(*std::move(sink));
+    } else {
+      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
+    }
+  }
+  audit_ = std::make_unique<Audit>(std::move(sinks), &clock_);
+  ledger_->AddSink(audit_.get());
+}
+
 Status Runtime::OpenLedger(const LedgerConfig& config) {
   ledger_ = std::make_shared<Ledger>(&clock_);
   const std::string path = LedgerPath(config);
@@ -278,6 +319,8 @@ Status Runtime::BuildControl(const Config& config) {
   }
   params.scheduler = config.scheduler;
   params.ledger = ledger_;
+  params.fips = fips_.get();
+  params.audit = audit_.get();
   control_ = std::make_unique<ControlPlane>(std::move(params));
   return {};
 }
@@ -285,6 +328,9 @@ Status Runtime::BuildControl(const Config& config) {
 Status Runtime::StartServers() {
   CYGNET_RETURN_IF_ERROR(xfrm_->Start(*control_));
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
+  operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
+    audit_->Command(request, uid, pid);
+  });
   CYGNET_RETURN_IF_ERROR(operator_->Start());
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
     if (network_->DrainEvents()) control_->OnHostNetworkChange();
@@ -314,6 +360,7 @@ void Runtime::Run(const volatile bool& stop) {
       next_tick += kTickNs;
       control_->Tick();
       if (ledger_file_ != nullptr) ledger_file_->Sync();
+      audit_->Tick();
     }
   }
 }

@@ -8,8 +8,11 @@
 
 #include "base/unique_fd.h"
 #include "control/control_plane.h"
+#include "daemon/audit.h"
 #include "daemon/config.h"
 #include "daemon/cygnetd/wire_guard.h"
+#include "daemon/fips_switch.h"
+#include "daemon/kernel_settings.h"
 #include "daemon/ledger_file.h"
 #include "daemon/operator_server.h"
 #include "daemon/poller.h"
@@ -44,12 +47,14 @@ class Runtime {
   Status ClaimNamespace();
   Status ChooseEngines(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
+  void StartAudit(const AuditConfig& config);
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
   Status StartServers();
 
   UniqueFd instance_;
   SystemClock clock_;
+  std::unique_ptr<FipsSwitch> fips_;
   EngineSet engines_;
   std::unique_ptr<PacketPools> pools_;
   std::vector<std::unique_ptr<Interfaces>> interfaces_;
@@ -59,6 +64,7 @@ class Runtime {
   std::unique_ptr<XfrmServer> xfrm_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
+  std::unique_ptr<Audit> audit_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;

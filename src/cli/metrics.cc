@@ -1,0 +1,258 @@
+#include "cli/metrics.h"
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "cli/json_fields.h"
+
+namespace cygnet {
+namespace {
+
+using Labels = std::initializer_list<std::pair<std::string_view, std::string>>;
+
+std::string Escaped(std::string_view value) {
+  std::string text;
+  for (const char c : value) {
+    if (c == '\n') {
+      text += "\\n";
+      continue;
+    }
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+// Samples by name: the format wants those of one name together, behind its HELP and TYPE.
+class Metrics {
+ public:
+  void Counter(const std::string& name, std::string_view help, const Labels& labels,
+               uint64_t value) {
+    Add(name, "counter", help, labels, value);
+  }
+  void Gauge(const std::string& name, std::string_view help, const Labels& labels, uint64_t value) {
+    Add(name, "gauge", help, labels, value);
+  }
+  std::string Text() const {
+    std::string text;
+    for (const auto& [name, lines] : families_) text += lines;
+    return text;
+  }
+
+ private:
+  void Add(const std::string& name, std::string_view type, std::string_view help,
+           const Labels& labels, uint64_t value) {
+    std::string& lines = families_[name];
+    if (lines.empty()) {
+      lines = fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
+    }
+    std::string list;
+    for (const auto& [label, text] : labels) {
+      list += fmt::format("{}{}=\"{}\"", list.empty() ? "" : ",", label, Escaped(text));
+    }
+    lines += list.empty() ? fmt::format("{} {}\n", name, value)
+                          : fmt::format("{}{{{}}} {}\n", name, list, value);
+  }
+
+  std::map<std::string, std::string> families_;
+};
+
+void AddSas(const std::vector<Json>& sas, Metrics* metrics) {
+  std::map<std::string, uint64_t> states;
+  std::map<std::array<std::string, 4>, uint64_t> halves;
+  for (const Json& sa : sas) {
+    ++states[Text(sa, "state")];
+    for (const Json& half : Child(sa, "placements")) {
+      const std::string device = Text(half, "device");
+      const std::string effective = Text(half, "effective");
+      const std::string engine = effective == "blocked" ? "" : Text(half, "engine");
+      ++halves[{Text(half, "direction"), effective, device.empty() ? engine : device,
+                Text(half, "reason")}];
+    }
+  }
+  for (const auto& [state, count] : states) {
+    metrics->Gauge("cygnet_sas", "SAs, by their state.", {{"state", state}}, count);
+  }
+  for (const auto& [key, count] : halves) {
+    metrics->Gauge(
+        "cygnet_sa_halves", "Halves of SAs, by where their cryptography runs and why.",
+        {{"direction", key[0]}, {"effective", key[1]}, {"where", key[2]}, {"reason", key[3]}},
+        count);
+  }
+}
+
+// A number of a report as a metric.
+struct Field {
+  const char* field;
+  const char* metric;
+  const char* help;
+};
+
+// Of DeviceReport's "offload".
+constexpr Field kDeviceGauges[] = {
+    {"slots_high_water", "cygnet_device_sa_slots_high_water", "Most SA slots ever in use."},
+    {"rekey_reserve", "cygnet_device_rekey_reserve_slots",
+     "SA slots of each direction kept for rekeying."},
+    {"addresses_used", "cygnet_device_receive_addresses_used", "Receive addresses in use."},
+    {"addresses_limit", "cygnet_device_receive_addresses_limit",
+     "Receive addresses that the device has room for; 0: no limit."},
+    {"addresses_high_water", "cygnet_device_receive_addresses_high_water",
+     "Most receive addresses ever in use."},
+};
+constexpr Field kDeviceCounters[] = {
+    {"sealed", "cygnet_packets_sealed_total", "Packets that the device sealed."},
+    {"opened", "cygnet_packets_opened_total", "Packets that the device opened."},
+    {"auth_failed", "cygnet_device_auth_failed_total", "Packets whose ICV the device found wrong."},
+    {"passed_unknown", "cygnet_device_passed_unknown_total",
+     "Inbound ESP packets of no SA in the device, handed up as they came."},
+    {"dropped_stale", "cygnet_device_dropped_stale_total",
+     "Outbound packets whose SA the device no longer had, not sent."},
+    {"returned", "cygnet_packets_returned_total",
+     "Outbound packets that the device handed back unsealed; software sealed them."},
+    {"refusals", "cygnet_device_sa_refusals_total", "SAs that the device refused."},
+    {"resets", "cygnet_device_resets_total", "Times the device lost its tables."},
+};
+constexpr Field kEngineCounters[] = {
+    {"jobs", "cygnet_engine_jobs_total", "Packets that the engine was given."},
+    {"refused", "cygnet_engine_jobs_refused_total", "Packets that the engine did not accept."},
+    {"not_done", "cygnet_engine_jobs_not_done_total", "Packets that the engine gave up."},
+};
+constexpr Field kEngineGauges[] = {
+    {"in_flight", "cygnet_engine_jobs_in_flight", "Packets that the engine has now."},
+    {"sessions", "cygnet_engine_sessions", "Keys set up in the engine."},
+    {"sa_halves", "cygnet_engine_sa_halves", "Halves of SAs whose work the engine does."},
+};
+
+void AddPort(const std::string& device, const char* side, const Json& stats, Metrics* metrics) {
+  for (const char* direction : {"rx", "tx"}) {
+    const std::string prefix = direction;
+    metrics->Counter("cygnet_port_packets_total", "Packets at a side of a device.",
+                     {{"device", device}, {"side", side}, {"direction", direction}},
+                     Number(stats, (prefix + "_packets").c_str()));
+    metrics->Counter("cygnet_port_bytes_total", "Bytes at a side of a device.",
+                     {{"device", device}, {"side", side}, {"direction", direction}},
+                     Number(stats, (prefix + "_bytes").c_str()));
+  }
+}
+
+void AddSlots(const std::string& device, const Json& offload, Metrics* metrics) {
+  for (const auto& [direction, field] :
+       {std::pair{"out", "outbound_used"}, {"in", "inbound_used"}}) {
+    metrics->Gauge("cygnet_device_sa_slots_used", "SA slots in use.",
+                   {{"device", device}, {"direction", direction}}, Number(offload, field));
+    metrics->Gauge("cygnet_device_sa_slots_limit", "SA slots that the device has.",
+                   {{"device", device}, {"direction", direction}},
+                   Number(offload, "direction_limit"));
+  }
+}
+
+void AddDevice(const Json& device, Metrics* metrics) {
+  const std::string name = Text(device, "name");
+  AddPort(name, "host", Child(device, "host"), metrics);
+  AddPort(name, "wire", Child(device, "wire_stats"), metrics);
+  const Json& offload = Child(device, "offload");
+  if (!offload.value("capable", false)) return;
+  const Json& identity = Child(device, "identity");
+  metrics->Gauge("cygnet_device_up", "1: the device's offload unit takes SAs.",
+                 {{"device", name}, {"state", Text(device, "state")}},
+                 offload.value("up", false) ? 1 : 0);
+  metrics->Gauge("cygnet_device_info", "Always 1: who the device is.",
+                 {{"device", name},
+                  {"driver", Text(device, "driver")},
+                  {"model", Text(identity, "model")},
+                  {"serial", Text(identity, "serial")},
+                  {"firmware", Text(identity, "firmware")}},
+                 1);
+  metrics->Gauge("cygnet_device_trusted", "1: the operator trusts the device with keys.",
+                 {{"device", name}}, device.value("trusted", true) ? 1 : 0);
+  metrics->Gauge("cygnet_device_disabled", "1: the operator has disabled offload on the device.",
+                 {{"device", name}}, device.value("disabled", false) ? 1 : 0);
+  const std::string denied = Text(device, "denied");
+  metrics->Gauge("cygnet_device_denied", "1: the device is given no key, for the reason.",
+                 {{"device", name}, {"reason", denied}}, denied.empty() ? 0 : 1);
+  AddSlots(name, offload, metrics);
+  for (const Field& row : kDeviceGauges) {
+    metrics->Gauge(row.metric, row.help, {{"device", name}}, Number(offload, row.field));
+  }
+  for (const Field& row : kDeviceCounters) {
+    metrics->Counter(row.metric, row.help, {{"device", name}}, Number(offload, row.field));
+  }
+}
+
+void AddEngine(const Json& engine, Metrics* metrics) {
+  if (Number(engine, "order") == 0) return;  // not in use
+  const std::string name = Text(engine, "name");
+  for (const Field& row : kEngineCounters) {
+    metrics->Counter(row.metric, row.help, {{"engine", name}}, Number(engine, row.field));
+  }
+  for (const Field& row : kEngineGauges) {
+    metrics->Gauge(row.metric, row.help, {{"engine", name}}, Number(engine, row.field));
+  }
+}
+
+void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
+  std::map<std::pair<std::string, std::string>, uint64_t> holders;
+  for (const Json& item : items) {
+    const std::string kind = Text(item, "kind");
+    if (kind == "key" && Number(item, "until") == 0) {
+      ++holders[{Text(item, "holder"), Text(item, "holder_kind")}];
+    }
+    if (kind != "summary") continue;
+    metrics->Counter("cygnet_ledger_dropped_total", "Ledger entries pushed out of memory.", {},
+                     Number(item, "dropped"));
+    metrics->Gauge("cygnet_ledger_write_failed", "1: the ledger's file is not written any more.",
+                   {}, Text(item, "write_error").empty() ? 0 : 1);
+  }
+  for (const auto& [holder, count] : holders) {
+    metrics->Gauge("cygnet_key_holders", "Halves of SAs whose keys a device or engine holds.",
+                   {{"holder", holder.first}, {"kind", holder.second}}, count);
+  }
+}
+
+void AddStat(const Json& stat, Metrics* metrics) {
+  metrics->Gauge("cygnet_uptime_seconds", "Since the daemon started.", {},
+                 Number(stat, "uptime_seconds"));
+  metrics->Gauge("cygnet_workers", "Threads that process packets.", {}, Number(stat, "workers"));
+  for (const auto& [reason, count] : Child(stat, "drops").items()) {
+    metrics->Counter("cygnet_drops_total", "Packets dropped, by reason.", {{"reason", reason}},
+                     count.get<uint64_t>());
+  }
+  for (const auto& [name, count] : Child(stat, "xfrm").items()) {
+    metrics->Counter("cygnet_xfrm_stat_total", "The counters of /proc/net/xfrm_stat.",
+                     {{"name", name}}, count.get<uint64_t>());
+  }
+}
+
+}  // namespace
+
+std::string MetricsText(const MetricsInput& input) {
+  Metrics metrics;
+  AddSas(input.sas, &metrics);
+  for (const Json& device : input.devices) AddDevice(device, &metrics);
+  for (const Json& engine : input.engines) AddEngine(engine, &metrics);
+  AddLedger(input.ledger, &metrics);
+  AddStat(input.stat, &metrics);
+  return metrics.Text();
+}
+
+Status PrintMetrics(OperatorClient* client, FILE* out) {
+  MetricsInput input;
+  const auto collect = [client](const Json& request, std::vector<Json>* items) {
+    return client->ForEachItem(request, [items](const Json& item) { items->push_back(item); });
+  };
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "sa"}}, &input.sas));
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "dev"}}, &input.devices));
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "engine"}}, &input.engines));
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "ledger"}, {"current", true}}, &input.ledger));
+  std::vector<Json> stat;
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "stat"}}, &stat));
+  if (!stat.empty()) input.stat = std::move(stat[0]);
+  fmt::print(out, "{}", MetricsText(input));
+  return {};
+}
+
+}  // namespace cygnet

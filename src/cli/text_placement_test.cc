@@ -1,0 +1,137 @@
+// Placement for people.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "cli/text.h"
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TextPlacementTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("TZ", "UTC", 1);
+    tzset();
+  }
+};
+
+TEST_F(TextPlacementTest, PlacementHasAPast) {
+  EXPECT_EQ(PlacementText(Json::parse(R"({
+      "direction": "out", "requested": "crypto", "requested_by": "client", "pinned": true,
+      "effective": "crypto", "device": "nic0", "engine": "openssl", "reason": "returned",
+      "explanation": "the device is back, and so is the SA", "since": 1700000000,
+      "history": [
+        {"time": 1699999990, "effective": "crypto", "where": "nic0", "reason": "requested",
+         "explanation": "runs where it was asked for"},
+        {"time": 1699999995, "effective": "software", "where": "openssl",
+         "reason": "device-reset", "explanation": "the device lost its tables in a reset"}]})")),
+            "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (returned by "
+            "client), pinned\n"
+            "\t\twas put in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was asked "
+            "for)\n"
+            "\t\tmoved to software openssl at 2023-11-14 22:13:15: device-reset (the device lost "
+            "its tables in a reset)\n");
+}
+
+TEST_F(TextPlacementTest, BlockedSaysWhy) {
+  EXPECT_EQ(PlacementText(Json::parse(R"({
+      "direction": "in", "requested": "required", "requested_by": "rule", "effective": "blocked",
+      "device": "", "engine": "openssl", "reason": "link-down",
+      "explanation": "the device has no link", "since": 1700000000})")),
+            "\tplacement in: blocked, no packet passes, since 2023-11-14 22:13:20 — asked for "
+            "required by rule: link-down (the device has no link)\n");
+}
+
+TEST_F(TextPlacementTest, DeviceSaysWhoItIsAndWhatItMay) {
+  const std::string text = DeviceText(Json::parse(R"({
+      "name": "nic0", "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": ""},
+      "state": "link-down", "trusted": false, "allow_modes": ["crypto"], "disabled": true,
+      "denied": "not-trusted", "denied_explanation": "the operator does not trust it",
+      "loss": "kernel",
+      "offload": {"capable": true, "up": false, "mode": "auto", "outbound_used": 1,
+        "direction_limit": 8, "addresses_used": 1, "addresses_limit": 4,
+        "addresses_high_water": 3, "rekey_reserve": 2, "returned": 9, "resets": 10}})"));
+  EXPECT_THAT(text, HasSubstr("\tidentity Cygnet NIC, serial 42\n"));
+  EXPECT_THAT(text, HasSubstr("\tstate link-down, NOT trusted, allows crypto, loss kernel, "
+                              "DISABLED by the operator\n"));
+  EXPECT_THAT(text,
+              HasSubstr("\tis given no keys: not-trusted (the operator does not trust it)\n"));
+  EXPECT_THAT(text, HasSubstr("\treceive addresses 1 of 4, at most 3 so far; 2 slots of each "
+                              "direction kept for rekeying\n"));
+  EXPECT_THAT(text, HasSubstr("returned 9, resets 10\n"));
+}
+
+TEST_F(TextPlacementTest, KeyLog) {
+  EXPECT_EQ(KeyLogText(Json::parse(R"({"key_log": [
+      {"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000", "direction": "out",
+       "taken": true, "erased": true},
+      {"time": 1700000001, "dst": "192.0.2.2", "spi": "0x00001001", "direction": "in",
+       "taken": false, "erased": false}]})")),
+            "\tits own log of keys:\n"
+            "\t\t2023-11-14 22:13:20 dst 192.0.2.2 spi 0x00001000 dir out: taken, erased since\n"
+            "\t\t2023-11-14 22:13:21 dst 192.0.2.2 spi 0x00001001 dir in: refused\n");
+  EXPECT_EQ(KeyLogText(Json::object()), "\tkeeps no log of keys\n");
+}
+
+TEST_F(TextPlacementTest, ExplainIsOneLineARequirement) {
+  EXPECT_EQ(ExplainText(Json::parse(R"({"device": "nic0",
+      "rows": [{"direction": "out", "requirement": "trust", "ok": true, "reason": "",
+                "explanation": "the device is trusted with keys"},
+               {"direction": "out", "requirement": "esn", "ok": false,
+                "reason": "no-capability:esn", "explanation": "the device cannot do esn"}],
+      "verdicts": [{"direction": "out", "offloaded": false, "effective": "software",
+                    "where": "openssl", "reason": "no-capability:esn",
+                    "explanation": "the device cannot do esn"}]})")),
+            "out yes trust           the device is trusted with keys\n"
+            "out no  esn             the device cannot do esn (no-capability:esn)\n"
+            "out NOT offloaded by nic0: such an SA would run in software openssl: "
+            "no-capability:esn (the device cannot do esn)\n");
+}
+
+TEST_F(TextPlacementTest, MoveCounts) {
+  EXPECT_EQ(MoveText(Json::parse(R"({"moved": 1, "stayed": 3, "blocked": 2, "took_us": 1250})")),
+            "moved 1 half of SAs in 1.2 ms, 2 blocked, 3 stayed where they were\n");
+}
+
+constexpr char kHalf[] = R"("src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000",
+  "proto": "esp", "reqid": 7, "direction": "out")";
+
+Json Entry(const std::string& fields) { return Json::parse("{" + (kHalf + (", " + fields)) + "}"); }
+
+TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
+  const std::string device =
+      R"("kind": "key", "holder": "nic0", "holder_kind": "device", "identity": "serial 42", )";
+  EXPECT_EQ(
+      LedgerText(
+          {Entry(R"("kind": "placement", "time": 1700000000, "requested": "crypto",
+                    "requested_by": "client", "effective": "crypto", "where": "nic0",
+                    "reason": "requested", "explanation": "as asked")"),
+           Entry(R"("kind": "placement", "time": 1700000005, "requested": "crypto",
+                    "requested_by": "client", "effective": "removed", "where": "",
+                    "reason": "requested", "explanation": "as asked")"),
+           Entry(device + R"("from": 1700000000, "until": 1700000005, "erased": true, "note": "")"),
+           Entry(device + R"("from": 1700000006, "until": 1700000007, "erased": false,
+                             "note": "cygnetd ended without a word")"),
+           Entry(device + R"("from": 1700000008, "until": 0, "erased": false, "note": "")"),
+           Json::parse(R"({"kind": "summary", "since": 1700000000, "dropped": 2,
+                           "file": "/f", "write_error": "disk full"})")}),
+      "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000 reqid 7 dir out\n"
+      "\t2023-11-14 22:13:20 crypto nic0, the client asked for crypto: requested (as asked)\n"
+      "\t2023-11-14 22:13:25 removed, the client asked for crypto: requested (as asked)\n"
+      "keys given to device nic0 (serial 42)\n"
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:20 until "
+      "2023-11-14 22:13:25, erased\n"
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:26 until "
+      "2023-11-14 22:13:27, not known to be erased: cygnetd ended without a word\n"
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:28, held now\n"
+      "kept since 2023-11-14 22:13:20, 2 older entries are not in memory any more, written to /f "
+      "NO LONGER: disk full\n");
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Checks that the manual pages compile and name what the sources have: reasons, objects, keys."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MAN = ROOT / "doc" / "man"
+# Drop reasons that have to do with where an SA's cryptography runs.
+PLACEMENT_DROPS = re.compile(
+    r"device|guard|sealed|policy-changed|port-down|placement|blocked|nowhere|fips")
+
+
+def source(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def page(name):
+    """The page as a reader sees it: without scdoc's escapes, in one line."""
+    return re.sub(r"\s+", " ", (MAN / name).read_text(encoding="utf-8").replace("\\", ""))
+
+
+def rows(text):
+    """The string tables: {"name", "meaning" …} of each row."""
+    return re.findall(r'\{"([a-z0-9-]+)",\s*"([^"]*)"', text)
+
+
+def missing_reasons():
+    text = page("cygnet-offload.7.scd")
+    reasons = rows(source("src/device/placement_reason.cc"))
+    yield from (f"reason {name}: {meaning}" for name, meaning in reasons
+                if f"| *{name}* : {meaning}" not in text)
+    drops = rows(source("src/packet/drop_reason.cc"))
+    yield from (f"drop reason {name}" for name, _ in drops
+                if PLACEMENT_DROPS.search(name) and name != "out-policy-block"
+                and f"*{name}*" not in text)
+    if len(reasons) < 20 or len(drops) < 40:
+        yield "nothing: the tables of reasons were not understood"
+
+
+def missing_objects():
+    text = page("cygnet.8.scd")
+    objects = re.findall(r'\{"([a-z]+)", Object::k', source("src/cli/arguments.cc"))
+    yield from (f"object {name}" for name in objects
+                if not re.search(rf"\*{name}(\*| )", text))
+    if len(objects) < 10:
+        yield "nothing: the table of objects was not understood"
+
+
+def missing_keys():
+    text = page("cygnetd.toml.5.scd")
+    keys = set()
+    for path in (ROOT / "src" / "daemon").glob("config*.cc"):
+        if path.name.endswith("_test.cc"):
+            continue
+        for group in re.findall(r"AllowOnly\(\s*\{([^}]*)\}", path.read_text(encoding="utf-8")):
+            keys.update(re.findall(r'"([a-z_]+)"', group))
+    # Tables are headings.
+    yield from (f"key {key}" for key in sorted(keys)
+                if f"*{key}*" not in text and not re.search(rf"# \[+{key}\]+ ", text))
+    if len(keys) < 10:
+        yield "nothing: the keys were not understood"
+
+
+def main():
+    scdoc = shutil.which("scdoc")
+    if scdoc is None:
+        print("scdoc is not installed")
+        return 77
+    faults = []
+    for path in sorted(MAN.glob("*.scd")):
+        done = subprocess.run([scdoc], input=path.read_bytes(), capture_output=True, check=False)
+        if done.returncode != 0 or not done.stdout:
+            faults.append(f"{path.name}: {done.stderr.decode().strip()}")
+    for name, missing in (("cygnet-offload.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
+                          ("cygnetd.toml.5.scd", missing_keys)):
+        faults += [f"{name}: does not name {what}" for what in missing()]
+    print("\n".join(faults) or "manual pages: fine")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
