@@ -232,6 +232,14 @@ TEST_F(ControlPlaneTest, OffloadedSaHoldsASlotAndItsKeyGoesWithIt) {
   EXPECT_TRUE(nic_.HeldSas().empty());
 }
 
+TEST_F(ControlPlaneTest, PlacementOfIsShort) {
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x100), {}).has_value());
+  const SaId id = IdOf(0x100);
+  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, id.family, false), "crypto nic0 (requested)");
+  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, IpFamily::kV6, false), "");
+  EXPECT_EQ(control_->PlacementOf(Spi{0x999}, id.daddr, id.family, false), "");
+}
+
 TEST_F(ControlPlaneTest, FullTableMeansSoftwareWithTheReason) {
   for (const uint32_t spi : {0x100u, 0x101u, 0x102u}) {
     ASSERT_TRUE(control_->AddSa(Offloaded(spi), {}).has_value());

@@ -374,6 +374,10 @@ class Captures(Placement):
         for side, (proc, path) in captures.items():
             self.assertEqual(labkit.end(proc, labkit.signal.SIGINT), 0)
             subprocess.run(labkit.tcpdump_command(path), check=True, capture_output=True)
+            place = b"crypto nic0 (requested)" if offload else b"software "
+            for direction in (b"out", b"in"):
+                with open(path, "rb") as file:
+                    self.assertIn(b"placement " + direction + b": " + place, file.read())
             with PcapReader(path) as reader:
                 found = [bytes(p) for p in reader if bytes(p)[12:14] == b"\x08\x00"]
             # What went out, then what came in.
@@ -396,6 +400,15 @@ class Captures(Placement):
         self.assertEqual(packets["host"], packets["wire"])
         for packet in packets["host"]:
             self.assertNotIn(MARK, packet)
+
+    def test_metrics_say_where_sas_run(self):
+        self.policies()
+        self.add(0x1001)
+        text = self.host.ns.run([self.host.cygnet.command, "metrics"]).stdout
+        self.assertIn('cygnet_sa_halves{direction="out",effective="crypto",where="nic0",'
+                      'reason="requested"} 1', text)
+        self.assertRegex(text, r'cygnet_device_sa_slots_used\{device="nic0",direction="out"\} 1\n')
+        self.assertIn('cygnet_drops_total{reason="out-guard"} 0', text)
 
     def test_capture_of_no_such_device(self):
         result = self.host.ns.run([self.host.cygnet.command, "capture", "dev", "nic7", "side", "host"],
