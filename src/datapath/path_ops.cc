@@ -78,7 +78,7 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
     const bool whole = item.packet->length - item.packet->l3_offset <= run.path_mtu;
     if (eligible[i] && whole) {
       item.packet->offload.handle = run.binding.handle;
-      item.packet->offload.sa_number = static_cast<uint32_t>(run.sa.sa->number);
+      item.packet->SetSaNumber(run.sa.sa->number);
       item.packet->offload.status = OffloadStatus::kSealRequested;
     } else {
       AddFallbackJob(run, i);

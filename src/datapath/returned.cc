@@ -14,7 +14,8 @@ OutboundSa* FindSealer(const DataPath& path, const IpPacketView& ip, const Packe
   if (esp + kEspHeader > packet.length) return nullptr;
   Sa* sa = path.sad.LookupInbound(Spi(LoadBe32(packet.data() + esp)), ip.flow.daddr, ip.flow.family,
                                   kProtoEsp);
-  if (sa == nullptr || static_cast<uint32_t>(sa->number) != packet.offload.sa_number) {
+  if (sa == nullptr || packet.csum_partial ||
+      static_cast<uint32_t>(sa->number) != packet.sa_number()) {
     return nullptr;
   }
   return sa->state() == SaState::kDead ? nullptr : sa->outbound();

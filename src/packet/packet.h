@@ -28,7 +28,6 @@ struct OffloadMeta {
   // High word of the sequence number, for the AAD. Outbound: to seal with; inbound and opened: that
   // the ICV was verified with.
   uint32_t esn_high = 0;
-  uint32_t sa_number = 0;   // outbound: low word of Sa::number, should it be handed back
   uint16_t esp_offset = 0;  // outbound: of the ESP header, from the start of the frame
   OffloadStatus status = OffloadStatus::kNone;
 };
@@ -53,13 +52,16 @@ enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
 
 struct alignas(kCacheLine) Packet {
   uint8_t* buffer = nullptr;
-  uint32_t capacity = 0;     // of the buffer
-  uint32_t head = 0;         // offset of the first byte of the frame
-  uint32_t length = 0;       // of the frame
-  uint16_t l3_offset = 0;    // of the IP header, from the start of the frame
-  uint16_t gso_size = 0;     // super-packet: payload bytes per segment; 0 = an ordinary packet
-  uint16_t csum_start = 0;   // unfinished checksum: first byte covered, from the start of the frame
-  uint16_t csum_offset = 0;  // where it is stored, from csum_start
+  uint32_t capacity = 0;   // of the buffer
+  uint32_t head = 0;       // offset of the first byte of the frame
+  uint32_t length = 0;     // of the frame
+  uint16_t l3_offset = 0;  // of the IP header, from the start of the frame
+  uint16_t gso_size = 0;   // super-packet: payload bytes per segment; 0 = an ordinary packet
+  // Unfinished checksum (csum_partial): first byte covered, from the start of the frame; where it
+  // is stored, from there. ESP packets for a device have none, and keep their SA here
+  // (SetSaNumber).
+  uint16_t csum_start = 0;
+  uint16_t csum_offset = 0;
   GsoType gso_type = GsoType::kNone;
   bool csum_partial = false;
   uint8_t interface = 0;  // index of the interface it entered by
@@ -69,6 +71,14 @@ struct alignas(kCacheLine) Packet {
   uint16_t proof_header = 0;  // kOwed…: of the ESP header, a checksum
   PacketPool* pool = nullptr;
   uint64_t proof = 0;  // kOwed…: the text's first bytes in clear; kClear: FlowDecision::stamp
+
+  // Low word of Sa::number of an ESP packet that a device is asked to seal, should it be handed
+  // back. REQUIRES: !csum_partial.
+  void SetSaNumber(uint64_t number) {
+    csum_start = static_cast<uint16_t>(number >> 16);
+    csum_offset = static_cast<uint16_t>(number);
+  }
+  uint32_t sa_number() const { return uint32_t{csum_start} << 16 | csum_offset; }
 
   uint8_t* data() { return buffer + head; }
   const uint8_t* data() const { return buffer + head; }
