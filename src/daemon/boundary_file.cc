@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "daemon/config_reader.h"
@@ -66,9 +67,20 @@ Boundary ReadBoundary(const toml::table& root, const std::string& source) {
   return boundary;
 }
 
+// Letters that look alike must not make two names of one. (toml++ 3.1 also runs into undefined
+// behaviour on some that stand outside of quotes.)
+Status CheckAscii(std::string_view text, const std::string& source) {
+  const auto beyond = std::find_if(text.begin(), text.end(),
+                                   [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
+  if (beyond == text.end()) return {};
+  return MakeError(Errc::kInvalid, fmt::format("{}:{}: a boundary list is ASCII throughout", source,
+                                               1 + std::count(text.begin(), beyond, '\n')));
+}
+
 }  // namespace
 
 Result<Boundary> ParseBoundary(std::string_view text, const std::string& source) {
+  CYGNET_RETURN_IF_ERROR(CheckAscii(text, source));
   try {
     return ReadBoundary(toml::parse(text, std::string_view(source)), source);
   } catch (const toml::parse_error& error) {

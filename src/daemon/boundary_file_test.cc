@@ -115,6 +115,9 @@ TEST(BoundaryFileTest, ErrorsNameFileLineAndKey) {
       {engine + "expires = 2027-02-30\n", "b.toml:6: "},
       {engine + "expires = \n", "b.toml:6: "},
       {"[[module]", "b.toml:1: "},
+      {engine + "name = \"\xc3\xa4\"\n", "b.toml:6: a boundary list is ASCII throughout"},
+      {"# \xc3\xa4\n", "b.toml:1: a boundary list is ASCII throughout"},
+      {"[= 1", "b.toml:1: "},  // an assertion of the TOML library
   };
   for (const auto& [text, expected] : kWrong) {
     const std::string error = ErrorOf(text);
