@@ -130,8 +130,6 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
         fmt::print(out, "cygnet {}\n", CYGNET_VERSION);
       }
       return 0;
-    case Object::kDoctor:
-      return RunDoctor(arguments, socket_name, out, err);
     case Object::kCapture:
       if (arguments.write_file == "-" && isatty(STDOUT_FILENO) == 1) {
         return Complain(err, kExitUsage,
@@ -140,7 +138,8 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
       }
       return Finish(out, err, RunCapture(arguments, socket_name));
     default: {
-      int exit_status = 0;
+      // A doctor who has heard nothing cannot say that all is well.
+      int exit_status = arguments.object == Object::kDoctor ? kExitFailed : 0;
       const Status status = Report(arguments, socket_name, out, &exit_status);
       return Finish(out, err, status, exit_status);
     }

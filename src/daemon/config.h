@@ -37,7 +37,7 @@ struct DeviceConfig {
   WireGuard wire_guard = WireGuard::kNft;
   bool trusted = true;
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
-  std::optional<uint32_t> rekey_reserve;  // slots of each direction; unset: a twentieth of sa_limit
+  std::optional<uint32_t> rekey_reserve{};  // slots of each direction; unset: a twentieth of sa_limit
   DeviceLoss loss = DeviceLoss::kKeep;
   uint32_t RekeyReserve() const { return rekey_reserve.value_or(sa_limit / 20); }
   bool operator==(const DeviceConfig&) const = default;
