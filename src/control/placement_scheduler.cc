@@ -70,7 +70,9 @@ void Placement::PromoteAndDemote(std::size_t device, bool inbound, uint32_t* mov
   for (PlacedSa* busy : waiting) {
     if (*moves == 0) return;
     // A slot may be free: its tenant has gone, or was demoted an interval ago.
-    if (Move(busy, inbound, DeviceInputs(), ReasonCode::kPromoted)) {
+    const OffloadStats stats = nic->offload_stats();
+    const bool free = (inbound ? stats.inbound_used : stats.outbound_used) < stats.direction_limit;
+    if (free && Move(busy, inbound, DeviceInputs(), ReasonCode::kPromoted)) {
       --*moves;
       if (listener_ != nullptr) listener_->OnMoved(busy->sa);
       continue;

@@ -370,7 +370,7 @@ TEST_F(PlacementControlTest, TheLedgerNamesEveryHolderUntilTheKeyIsErased) {
   Add(Offloaded(0x100));
   LedgerReport report = control_->ReportLedger({.spi = Spi(0x100)});
   ASSERT_THAT(report.keys, SizeIs(2));
-  EXPECT_EQ(report.keys[0].holder_kind + report.keys[1].holder_kind, "deviceengine");
+  EXPECT_EQ(report.keys[0].holder_kind + report.keys[1].holder_kind, "enginedevice");
   for (const KeyEntry& key : report.keys) EXPECT_EQ(key.until, 0u);
   EXPECT_THAT(control_->ReportLedger({.holder = "nic0"}).keys, SizeIs(1));
   EXPECT_THAT(control_->ReportLedger({.spi = Spi(0x999)}).keys, IsEmpty());

@@ -34,11 +34,15 @@ class Ledger(suite.Case):
     def keys(self, *words):
         return [i for i in self.ledger(*words) if i["kind"] == "key"]
 
+    def text(self):
+        with open(self.file, encoding="utf-8") as f:
+            return f.read()
+
     def test_a_life_of_an_sa(self):
         self.add(0x1001)
         self.host.show("offload", "disable", "dev", "nic0")
         self.wait_for(lambda: all(k["erased"] for k in self.keys("dev", "nic0")), "the erasure")
-        self.assertEqual([k["holder"] for k in self.keys("current")], ["openssl"])
+        self.assertEqual([k["holder_kind"] for k in self.keys("current")], ["engine"])
         self.host.xfrm("state flush")
         self.wait_for(lambda: all(k["erased"] for k in self.keys()), "the erasure of all")
         steps = [(i["effective"], i["where"], i["reason"]) for i in self.ledger("spi", "0x1001")
@@ -62,7 +66,7 @@ class Ledger(suite.Case):
 
     def test_a_kill_leaves_a_note(self):
         self.add(0x1001)
-        self.wait_for(lambda: "key-given" in open(self.file, encoding="utf-8").read(), "the file")
+        self.wait_for(lambda: "key-given" in self.text(), "the file")
         labkit.end(self.host.daemon, signal.SIGKILL)
         self.start()
         keys = self.keys()
@@ -70,8 +74,7 @@ class Ledger(suite.Case):
         for key in keys:
             self.assertFalse(key["erased"])
             self.assertIn("without a word", key["note"])
-        with open(self.file, encoding="utf-8") as f:
-            text = f.read()
+        text = self.text()
         self.assertNotIn(self.key, text)
         self.assertNotIn(self.key[:32], text)
 
