@@ -3,9 +3,7 @@
 one that is not, one of each in one daemon; and no key is offered before the check."""
 
 import os
-import subprocess
 
-import labkit
 import suite
 from test_placement import HOST, HOST1, PEER, PEER1, Placement
 
@@ -43,6 +41,7 @@ class Fips(Placement):
         host.start([{}])
         report = host.show("doctor", "--fips")
         host.stop()
+        host.ended_by_test = True
         row = next(r for r in report["rows"] if r["name"] == "openssl")
         model, version = row["identity"].split(", version ")
         return {"kind": "engine", "name": "openssl", "model": model, "version": version,
