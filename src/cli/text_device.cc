@@ -109,6 +109,16 @@ std::string HeldLines(const Json& device) {
   return text;
 }
 
+std::string GuardLine(const Json& device) {
+  const Json& guard = Child(device, "guard");
+  return fmt::format(
+      "\tguard at the wire: {} frames looked at, stopped {} in clear, {} that the device and {} "
+      "that "
+      "an engine had not sealed\n",
+      Number(guard, "frames_checked"), Number(guard, "clear_stopped"),
+      Number(guard, "unsealed_stopped"), Number(guard, "engine_unsealed"));
+}
+
 std::string PortLine(const char* side, const Json& stats) {
   return fmt::format("\t{} rx {} packets {} bytes {} lost, tx {} packets {} bytes\n", side,
                      Number(stats, "rx_packets"), Number(stats, "rx_bytes"),
@@ -131,8 +141,9 @@ std::string DeviceText(const Json& device) {
   return fmt::format("{}: wire {} driver {} ifindex {} mtu {} mac {}\n", Text(device, "name"),
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
-         IdentityLine(device) + StateLines(device) + OffloadLines(device) + HeldLines(device) +
-         PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
+         IdentityLine(device) + StateLines(device) + OffloadLines(device) + GuardLine(device) +
+         HeldLines(device) + PortLine("host", Child(device, "host")) +
+         PortLine("wire", Child(device, "wire_stats"));
 }
 
 std::string KeyLogText(const Json& device) {

@@ -167,7 +167,7 @@ bool Placement::Move(PlacedSa* placed, bool inbound, std::span<const PlacementDe
     }
     return false;
   }
-  if (half.history.size() == PlacedHalf::kMaxHistory) half.history.pop_front();
+  if (half.history.size() == PlacedHalf::kMaxHistory) half.history.erase(half.history.begin());
   half.history.push_back(EntryOf(*placed, inbound));
   Publish(placed, inbound, *std::move(selected));
   Record(*placed, inbound);

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <array>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -121,7 +120,7 @@ struct PlacedHalf {
 
   std::unique_ptr<SaBinding> binding;  // nullptr: the SA has no such half
   uint64_t device_key = 0;             // ledger's number of the key on binding->device
-  std::deque<PlacementEntry> history;  // earlier places, oldest first
+  std::vector<PlacementEntry> history;  // earlier places, oldest first
   // It goes to a device as soon as that has room, and for this reason: kReturned, kPromoted.
   std::optional<ReasonCode> due;
   uint64_t rate = 0;  // packets in the last interval of the scheduler

@@ -25,7 +25,7 @@ PlacementReport ReportOf(const PlacedHalf& half, bool inbound, const EngineSet& 
       .since = binding.since,
       .requested_by = std::string(Name(binding.request.by)),
       .pinned = binding.request.pinned,
-      .history = {half.history.begin(), half.history.end()}};
+      .history = half.history};
 }
 
 }  // namespace

@@ -22,7 +22,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kMaxLine = 4096;
 constexpr std::size_t kFlushBytes = 64u << 10;
 
 void AddHalf(const SaHalf& half, Json* json) {
@@ -161,7 +160,7 @@ std::string Numbered(const std::string& path, uint32_t n) {
 }  // namespace
 
 std::optional<LedgerLine> ParseLedgerLine(std::string_view line) {
-  if (line.size() > kMaxLine) return std::nullopt;
+  if (line.size() > kMaxLedgerLine) return std::nullopt;
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
   Fields fields(json);
@@ -180,6 +179,17 @@ std::optional<LedgerLine> ParseLedgerLine(std::string_view line) {
   return fields.ok() ? std::optional<LedgerLine>(std::move(out)) : std::nullopt;
 }
 
+std::string LedgerLineText(const LedgerLine& line) {
+  if (const auto* placement = std::get_if<PlacementEntry>(&line)) return LineOf(*placement);
+  if (const auto* key = std::get_if<LedgerKeyLine>(&line)) {
+    const bool given = key->entry.until == 0;
+    return LineOf(given ? "key-given" : "key-ended", given ? key->entry.from : key->entry.until,
+                  key->number, key->entry);
+  }
+  const auto& run = std::get<LedgerRunLine>(line);
+  return Json({{"t", run.time}, {"event", run.start ? "start" : "stop"}}).dump();
+}
+
 Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& options,
                                                      Ledger* ledger, const Clock* clock) {
   std::unique_ptr<LedgerFile> file(new LedgerFile(options, ledger, clock));
@@ -193,7 +203,7 @@ Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& op
   }
   file->Restore();
   CYGNET_RETURN_IF_ERROR(file->OpenForAppend());
-  file->Append(Json({{"t", clock->WallSeconds()}, {"event", "start"}}).dump());
+  file->Append(LedgerLineText(LedgerRunLine{clock->WallSeconds(), true}));
   file->Flush();
   if (!file->error_.empty()) return MakeError(Errc::kIo, file->error_);
   ledger->AddSink(file.get());
@@ -203,7 +213,7 @@ Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& op
 
 LedgerFile::~LedgerFile() {
   if (!fd_.valid()) return;
-  Append(Json({{"t", clock_->WallSeconds()}, {"event", "stop"}}).dump());
+  Append(LedgerLineText(LedgerRunLine{clock_->WallSeconds(), false}));
   Sync();
 }
 
@@ -259,9 +269,7 @@ void LedgerFile::RestoreFile(const std::string& path, std::map<uint64_t, KeyEntr
 void LedgerFile::OnPlacement(const PlacementEntry& entry) { Append(LineOf(entry)); }
 
 void LedgerFile::OnKey(uint64_t number, const KeyEntry& entry) {
-  const bool given = entry.until == 0;
-  Append(
-      LineOf(given ? "key-given" : "key-ended", given ? entry.from : entry.until, number, entry));
+  Append(LedgerLineText(LedgerKeyLine{number, entry}));
 }
 
 void LedgerFile::Append(std::string line) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -41,8 +42,13 @@ struct LedgerRunLine {
 };
 using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine>;
 
-// The file is an operator's to damage: every field is checked. nullopt: not a line of ours.
+inline constexpr std::size_t kMaxLedgerLine = 4096;
+
+// The file is an operator's to damage: every field is checked. nullopt: not a line of ours, or
+// longer than kMaxLedgerLine.
 std::optional<LedgerLine> ParseLedgerLine(std::string_view line);
+// Without the line's end.
+std::string LedgerLineText(const LedgerLine& line);
 
 class LedgerFile final : public LedgerSink {
  public:

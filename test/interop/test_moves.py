@@ -2,12 +2,13 @@
 """SAs that move under load: between NIC, look-aside engine and CPU; off a device by the operator's
 hand and by the device's fate, and back. Nothing lost, doubled, in clear, no number used twice."""
 
+import os
 import time
 
 import suite
 from flow import EAST, Pair, SPI_E, SPI_W, WEST
 
-MOVES = 1000
+MOVES = 1000 if suite.SLOWNESS == 1 else 200  # sanitizers: the figure is not theirs to find
 
 
 class Moves(Pair):
@@ -88,6 +89,36 @@ class BreakGlass(Pair):
         watch, flows = self.traffic()
         time.sleep(1)
         self.judge(watch, flows)
+
+
+class Storm(Pair):
+    """A seeded script of faults on both devices, harder than any card's life."""
+
+    rate = 4000
+
+    @classmethod
+    def setUpClass(cls):
+        suite.Case.setUpClass.__func__(cls)
+        script = os.path.join(cls.workdir, "storm")
+        with open(script, "w", encoding="utf-8") as f:
+            f.write("every 50ms..300ms one of: reset 20 | fail-seal 20 | table-full 5 | "
+                    "add-fail EOPNOTSUPP 3 | crash\n"
+                    "every 400ms..600ms reset 10\nuntil 12s\n")
+        cls.device = {"offload": "crypto", "fault_script": script, "fault_seed": 7}
+        super().setUpClass()
+
+    def test_nothing_is_lost(self):
+        watch, flows = self.traffic()
+        time.sleep(6)
+        self.judge(watch, flows)
+        for host in (self.west, self.east):
+            device = host.show("dev")[0]["offload"]
+            print(f"    {host.name}: resets {device['resets']}, handed back {device['returned']}, "
+                  f"sealed {device['sealed']}, opened {device['opened']}", flush=True)
+            self.assertGreater(device["resets"], 3)
+            self.assertGreater(device["returned"], 0)
+            self.assertGreater(device["sealed"], 0)
+            self.assertGreater(device["opened"], 0)
 
 
 class ThousandSas(Pair):

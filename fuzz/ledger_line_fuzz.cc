@@ -1,0 +1,18 @@
+// A line of the ledger's file: whatever it holds, what comes out of it is written and read back to
+// the same.
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "daemon/ledger_file.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  const std::string_view line(reinterpret_cast<const char*>(data), size);
+  const auto parsed = cygnet::ParseLedgerLine(line);
+  if (!parsed.has_value()) return 0;
+  const std::string again = cygnet::LedgerLineText(*parsed);
+  const auto reread = cygnet::ParseLedgerLine(again);
+  CYGNET_CHECK(again.size() > cygnet::kMaxLedgerLine || reread.has_value());
+  if (reread.has_value()) CYGNET_CHECK(cygnet::LedgerLineText(*reread) == again);
+  return 0;
+}
