@@ -37,7 +37,8 @@ struct DeviceConfig {
   WireGuard wire_guard = WireGuard::kNft;
   bool trusted = true;
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
-  std::optional<uint32_t> rekey_reserve{};  // slots of each direction; unset: a twentieth of sa_limit
+  std::optional<uint32_t>
+      rekey_reserve{};  // slots of each direction; unset: a twentieth of sa_limit
   DeviceLoss loss = DeviceLoss::kKeep;
   uint32_t RekeyReserve() const { return rekey_reserve.value_or(sa_limit / 20); }
   bool operator==(const DeviceConfig&) const = default;
@@ -100,11 +101,11 @@ struct Config {
 
   LookAsideConfig look_aside;
   std::vector<DeviceConfig> devices;  // at least one
-  std::vector<PlacementRuleConfig> placement;
-  SchedulerParams scheduler;
-  LedgerConfig ledger;
-  FipsConfig fips;
-  AuditConfig audit;
+  std::vector<PlacementRuleConfig> placement{};
+  SchedulerParams scheduler{};
+  LedgerConfig ledger{};
+  FipsConfig fips{};
+  AuditConfig audit{};
   bool operator==(const Config&) const = default;
 };
 

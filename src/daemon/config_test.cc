@@ -98,6 +98,98 @@ offload = "auto"
   EXPECT_EQ(*config, expected);
 }
 
+TEST(ConfigTest, ReadsPlacement) {
+  const auto config = ParseConfig(R"(
+[scheduler]
+enabled = true
+interval = 7
+hysteresis = 150
+min_residence = 3
+max_moves = 2
+[ledger]
+file = "/var/lib/cygnet/ledger.jsonl"
+max_mib = 2
+keep = 9
+[fips]
+mode = "auto"
+boundary = "/etc/cygnet/boundary.toml"
+[audit]
+journal = false
+linux_audit = false
+[[device]]
+name = "nic0"
+wire = "eth1"
+offload = "required"
+trusted = false
+allow = ["crypto"]
+rekey_reserve = 8
+loss = "kernel"
+[[placement]]
+name = "branch"
+reqid = 7
+peer = "192.0.2.0/24"
+src = "10.1.0.0/16"
+dst = "2001:db8::/32"
+direction = "in"
+offload = "packet"
+device = "nic0"
+pin = true
+[[placement]]
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->scheduler, (SchedulerParams{.enabled = true,
+                                                .interval_seconds = 7,
+                                                .hysteresis_percent = 150,
+                                                .min_residence_seconds = 3,
+                                                .max_moves = 2}));
+  EXPECT_EQ(config->ledger,
+            (LedgerConfig{.file = "/var/lib/cygnet/ledger.jsonl", .max_mib = 2, .keep = 9}));
+  EXPECT_EQ(config->fips, (FipsConfig{.mode = "auto", .boundary = "/etc/cygnet/boundary.toml"}));
+  EXPECT_EQ(config->audit, (AuditConfig{.journal = false, .linux_audit = false}));
+  const DeviceConfig& device = config->devices.at(0);
+  EXPECT_EQ(device.offload, PlacementMode::kRequired);
+  EXPECT_FALSE(device.trusted);
+  EXPECT_EQ(device.allow, std::vector<std::string>{"crypto"});
+  EXPECT_EQ(device.RekeyReserve(), 8u);
+  EXPECT_EQ(device.loss, DeviceLoss::kKernel);
+  ASSERT_EQ(config->placement.size(), 2u);
+  const PlacementRuleConfig expected{.name = "branch",
+                                     .reqid = 7,
+                                     .peer = ParsePrefix("192.0.2.0/24"),
+                                     .src = ParsePrefix("10.1.0.0/16"),
+                                     .dst = ParsePrefix("2001:db8::/32"),
+                                     .direction = "in",
+                                     .offload = PlacementMode::kPacket,
+                                     .device = "nic0",
+                                     .pin = true};
+  EXPECT_EQ(config->placement[0], expected);
+  EXPECT_EQ(config->placement[1], PlacementRuleConfig{});
+  const auto again = ParseConfig(DescribeConfig(*config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+}
+
+TEST(ConfigTest, PlacementThatCannotBeUnderstoodIsAnError) {
+  const std::string device = "[[device]]\nname = \"nic0\"\nwire = \"eth1\"\n";
+  for (const auto& [text, message] : {
+           std::pair("[[placement]]\npeer = \"10.0.0.1/8\"\n", "no prefix"),
+           {"[[placement]]\ndevice = \"nic1\"\n", "must be one of \"nic0\""},
+           {"[[placement]]\noffload = \"yes\"\n", "must be one of"},
+           {"[[placement]]\ndirection = \"both\"\n", "must be one of \"in\", \"out\""},
+           {"[placement]\n", "must be an array of tables"},
+           {"[fips]\nmode = \"maybe\"\n", "fips.mode"},
+           {"[scheduler]\nhysteresis = 99\n", "between 100 and 10000"},
+       }) {
+    const auto config = ParseConfig(device + text, "f.toml");
+    ASSERT_FALSE(config) << text;
+    EXPECT_THAT(config.error().message, testing::HasSubstr(message));
+  }
+  EXPECT_FALSE(ParseConfig(device + "allow = [\"fast\"]\n", "f"));
+  EXPECT_FALSE(ParseConfig(device + "allow = [\"crypto\", \"crypto\"]\n", "f"));
+  EXPECT_FALSE(ParseConfig(device + "rekey_reserve = 2000\n", "f"));
+}
+
 TEST(ConfigTest, DescriptionReadsBackToTheSame) {
   Config config = DefaultConfig("eth1");
   config.workers = 3;

@@ -30,7 +30,6 @@ class LedgerFileTest : public testing::Test {
   struct Run {
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<LedgerFile> file;
-    ~Run() { file.reset(); }
   };
   Run Start() {
     Run run;
