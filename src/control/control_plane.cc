@@ -1,6 +1,8 @@
 // The daemon's loop of the control plane: time, events of the data path, changes of the host.
 #include "control/control_plane.h"
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -29,6 +31,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
   }
   PlacementListener* const self = this;
   placement_.emplace(std::move(placement), self);
+  AuditFips();
   ReadSettings();
   OnHostNetworkChange();
 }
@@ -36,7 +39,12 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
 ControlPlane::~ControlPlane() {
   // The workers have stopped: nothing is in flight, keys leave the devices now.
   for (const auto& sa : path_.sad.List()) Remove(sa);
-  path_.quiescence.Collect();
+  // A device's thread may be looking at policies this very moment; what is retired must be gone
+  // before devices and sinks are.
+  constexpr int kTries = 1000;
+  for (int i = 0; path_.quiescence.Collect() != 0 && i < kTries; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) {

@@ -38,6 +38,7 @@ class DeviceAudit {
   virtual void Device(const std::string& name, const std::string& state,
                       const std::string& explanation) = 0;
   virtual void GuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
+  virtual void Fips(const FipsRow& row) = 0;
 };
 
 // What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
@@ -178,6 +179,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   static PolicyView ViewOf(const Policy& policy);
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
+  void AuditFips() const;
   void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   void Tell(const ControlEvent& event, const RequestOrigin& origin = {});

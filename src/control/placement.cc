@@ -33,9 +33,8 @@ class HalfKeys final : public KeyObserver {
   HalfKeys(std::shared_ptr<Ledger> ledger, const SaHalf& half, const EngineSet* engines)
       : ledger_(std::move(ledger)), half_(half), engines_(engines) {}
   uint64_t GivenToEngine(uint32_t engine) override {
-    const EngineInfo& info = *(*engines_)[engine].info;
-    const std::string version = info.version != nullptr ? info.version() : std::string();
-    return ledger_->KeyGiven(half_, info.name, "engine", version);
+    const CryptoEngine& holder = *engines_->engine(engine);
+    return ledger_->KeyGiven(half_, holder.name(), "engine", Text(holder.identity()));
   }
   void Erased(uint64_t key) override { ledger_->KeyEnded(key, true); }
 

@@ -118,8 +118,8 @@ class PlacementListener {
 struct PlacedHalf {
   static constexpr std::size_t kMaxHistory = 16;
 
-  std::unique_ptr<SaBinding> binding;  // nullptr: the SA has no such half
-  uint64_t device_key = 0;             // ledger's number of the key on binding->device
+  std::unique_ptr<SaBinding> binding;   // nullptr: the SA has no such half
+  uint64_t device_key = 0;              // ledger's number of the key on binding->device
   std::vector<PlacementEntry> history;  // earlier places, oldest first
   // It goes to a device as soon as that has room, and for this reason: kReturned, kPromoted.
   std::optional<ReasonCode> due;
@@ -169,6 +169,8 @@ class Placement {
     return engine_denied_[engine];
   }
   bool disabled(std::size_t device) const { return state_[device].disabled; }
+  // Caught by the guard of its wire.
+  bool lied(std::size_t device) const { return state_[device].lied; }
   Ledger& ledger() { return *params_.ledger; }
   const Ledger& ledger() const { return *params_.ledger; }
 

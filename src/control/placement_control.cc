@@ -29,7 +29,17 @@ Result<MoveReport> ControlPlane::SetFips(std::optional<std::string> mode) {
     return MakeError(Errc::kNotSupported, "this cygnetd was started without FIPS support");
   }
   CYGNET_RETURN_IF_ERROR(params_.fips->Apply(mode));
+  AuditFips();
   return placement_->Reevaluate();
+}
+
+// Who is inside and who is not, once FIPS mode is in force.
+void ControlPlane::AuditFips() const {
+  const FipsReport report = ReportFips();
+  if (params_.audit == nullptr || !report.enforced) return;
+  for (const FipsRow& row : report.rows) {
+    if (row.kind != "algorithm") params_.audit->Fips(row);
+  }
 }
 
 Status ControlPlane::InjectFault(const std::string& device, const std::string& fault) {

@@ -79,8 +79,9 @@ void Placement::PromoteAndDemote(std::size_t device, bool inbound, uint32_t* mov
     }
     while (next_resident < resident.size()) {
       const SaBinding& binding = *resident[next_resident]->half(inbound).binding;
+      // Without a session of the CPU's it is required to be there.
       if (!binding.request.pinned && binding.since <= settled_before &&
-          binding.request.mode != PlacementMode::kRequired) {
+          binding.cpu.session != nullptr) {
         break;
       }
       ++next_resident;

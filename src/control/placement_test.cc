@@ -179,8 +179,7 @@ TEST_F(RulesTest, RequiredFailsTheRequestWithTheReason) {
   const Status refused = control_->AddSa(WithReqid(0x200, 8), {});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Errc::kNotSupported);
-  EXPECT_THAT(refused.error().message,
-              HasSubstr("offload required: the device's SA table is full"));
+  EXPECT_THAT(refused.error().message, HasSubstr("offload required: table-full: the device"));
   EXPECT_EQ(Where(0x200), "no SA");
 }
 

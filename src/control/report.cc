@@ -96,12 +96,13 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
     report.wire_stats = d.wire_port->stats();
     if (d.offload != nullptr) {
       report.offload_capable = true;
-      report.offload_up = d.offload->offload_up();
+      const bool lied = placement_->lied(i);
+      report.offload_up = d.offload->offload_up() && !lied;
       report.caps = d.offload->caps();
       report.offload = d.offload->offload_stats();
       report.held = d.offload->HeldSas();
       report.identity = d.offload->identity();
-      report.state = Name(d.offload->state());
+      report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
       report.key_log = d.offload->KeyLog();
     }
     if (i < path_.interfaces.size() && path_.interfaces[i].guard != nullptr) {

@@ -73,7 +73,7 @@ struct DeviceReport {
   std::string loss;                  // "keep" or "kernel": what becomes of SAs when it goes
   uint32_t rekey_reserve = 0;        // SA slots of each direction kept for rekeying
   std::vector<KeyLogEntry> key_log;  // the device's own
-  EgressGuardStats guard{};  // of its wire
+  EgressGuardStats guard{};          // of its wire
   OffloadCaps caps;
   OffloadStats offload;
   std::vector<SaId> held;  // SAs whose keys the device holds now

@@ -66,7 +66,7 @@ class Audit final : public LedgerSink, public DeviceAudit {
   void OnKey(uint64_t, const KeyEntry& entry) override { Key(entry); }
   void Device(const std::string& name, const std::string& state,
               const std::string& explanation) override;
-  void Fips(const FipsRow& row);
+  void Fips(const FipsRow& row) override;
   void GuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
   // What an operator ordered, and who that was.
   void Command(const std::string& text, uint32_t uid, int32_t pid);

@@ -295,8 +295,9 @@ const ErrorCase kErrors[] = {
     {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
      "f.toml:4: device.driver: must be one of "},
     {"DriverHint", WithDevice("driver = \"simnic\"\n"), "did you mean \"sim_nic\"?"},
-    {"Offload", WithDevice("offload = \"packet\"\n"),
-     "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"auto\", is \"packet\""},
+    {"Offload", WithDevice("offload = \"yes\"\n"),
+     "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"packet\", \"auto\", "
+     "\"required\", is \"yes\""},
     {"OffloadBool", WithDevice("offload = true\n"),
      "f.toml:4: device.offload: must be a string, is a boolean"},
     {"SaLimitZero", WithDevice("sa_limit = 0\n"),

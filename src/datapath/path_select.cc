@@ -22,7 +22,7 @@ Result<uint32_t> ChooseEngine(EngineKind kind, const SessionParams& params,
     if (engines[i].info->kind != kind || !engines.engine(i)->Supports(*params.cipher, params.auth))
       continue;
     if (!IsDenied(inputs, i)) return i;
-    denied = inputs.engine_denied[i]->Explanation();
+    denied = inputs.engine_denied[i]->Spoken();
   }
   if (!denied.empty()) return MakeError(Errc::kNotSupported, denied);
   return MakeError(Errc::kNotImplemented,
@@ -193,6 +193,8 @@ std::optional<PlacementReason> Search::TryDevices(const PlacementRequest& reques
     if (!obstacle.has_value()) return std::nullopt;
     if (!first.has_value()) first = std::move(obstacle);
   }
+  // Of several that refused none speaks for all; one that was named does.
+  if (request.ifindex == 0) required_ = request.mode == PlacementMode::kRequired;
   return first;
 }
 
@@ -225,11 +227,11 @@ std::optional<Error> Search::ErrorOf(const PlacementReason& obstacle) const {
   if (request.mode == PlacementMode::kPacket) {
     const bool no_device = obstacle.code == ReasonCode::kDeviceUnknown;
     return MakeError(no_device ? Errc::kInvalid : Errc::kNotSupported,
-                     "packet offload: " + obstacle.Explanation());
+                     "packet offload: " + obstacle.Spoken());
   }
   if (required_) {
     return MakeError(device_errno_.value_or(Errc::kNotSupported),
-                     "offload required: " + obstacle.Explanation());
+                     "offload required: " + obstacle.Spoken());
   }
   if (request.by != RequestedBy::kClient) return std::nullopt;
   if (obstacle.code == ReasonCode::kNoCapability && obstacle.detail == "esn") {
@@ -287,7 +289,7 @@ Result<Selection> Search::Run(PlacementReason* why) {
   const PlacementRequest& request = binding_->request;
   if (in_.algorithm_denied.has_value()) {
     if (!moving()) {
-      return MakeError(Errc::kNotImplemented, in_.algorithm_denied->Explanation());
+      return MakeError(Errc::kNotImplemented, in_.algorithm_denied->Spoken());
     }
     return Block(*in_.algorithm_denied);
   }

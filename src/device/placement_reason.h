@@ -52,6 +52,8 @@ struct PlacementReason {
   std::string Text() const;
   // A sentence for people.
   std::string Explanation() const;
+  // Both, for an extended ACK: "table-full: the device's SA table is full".
+  std::string Spoken() const { return Text() + ": " + Explanation(); }
   bool operator==(const PlacementReason&) const = default;
 };
 

@@ -74,6 +74,21 @@ PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<Contro
   return rule;
 }
 
+// A mode that the device can never give is refused now, with its reason.
+Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
+  const bool packet = config.offload == PlacementMode::kPacket;
+  const bool required = config.offload == PlacementMode::kRequired;
+  if (device == nullptr ? !packet && !required : !packet || device->caps().packet_offload) {
+    return {};
+  }
+  return MakeError(
+      Errc::kNotSupported,
+      fmt::format("device {}: offload = \"{}\": driver {} offers no {} (no-capability:{})",
+                  config.name, Name(config.offload), config.driver,
+                  packet ? "packet offload" : "offload",
+                  packet ? "packet-offload" : "crypto-offload"));
+}
+
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
@@ -233,6 +248,7 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                             .firmware = device.firmware});
   if (!wire) return In("device " + device.name, wire.error());
   interfaces->wire = *std::move(wire);
+  CYGNET_RETURN_IF_ERROR(CheckOffers(device, interfaces->wire.offload));
   auto host = TapPort::Create({.name = device.name,
                                .queues = workers,
                                .mtu = device.mtu != 0 ? device.mtu : interfaces->wire.port->mtu(),
