@@ -141,7 +141,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   };
 
   // sa_control.cc, larval.cc
-  Status Install(SaSpec spec);
+  Status Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void Remove(const std::shared_ptr<Sa>& sa);
   void CountEncapPort(uint16_t port, int delta);

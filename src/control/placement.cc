@@ -127,7 +127,10 @@ Result<PlacedSa> Placement::Place(const std::shared_ptr<Sa>& sa) {
 
 void Placement::Keep(PlacedSa placed) {
   for (const bool inbound : {false, true}) {
-    if (placed.half(inbound).binding != nullptr) Record(placed, inbound);
+    PlacedHalf& half = placed.half(inbound);
+    if (half.binding == nullptr) continue;
+    Record(placed, inbound);
+    if (WaitsForReturn(half)) SetDue(&half, ReasonCode::kRequested);
   }
   const uint64_t number = placed.sa->number;
   placed_.emplace(number, std::move(placed));
@@ -153,17 +156,17 @@ bool Placement::Move(PlacedSa* placed, bool inbound, std::span<const PlacementDe
   inputs.current = half.binding.get();
   inputs.success = success;
   if (inbound) inputs.highest = placed->sa->inbound()->replay.highest();
-  PlacementReason why = half.binding->reason;
+  PlacementTerms terms{half.binding->request, half.binding->reason};
   const auto direction = inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal;
-  auto selected = SelectPath(spec, direction, inputs, &why);
+  auto selected = SelectPath(spec, direction, inputs, &terms);
   CYGNET_CHECK(selected.has_value());  // a move never fails
   if (*selected == nullptr) {
-    if (inputs.request.has_value()) half.binding->request = *inputs.request;
+    half.binding->request = terms.request;
     // On its device it keeps the reason for which it came there.
-    if (half.binding->device == nullptr && half.binding->reason != why) {
-      half.binding->reason = std::move(why);
-      Record(*placed, inbound);
-    }
+    if (half.binding->device != nullptr) return false;
+    const PlacementReason before = std::exchange(half.binding->reason, std::move(terms.reason));
+    // How full a table is changes all the time and is no news.
+    if (before.Text() != half.binding->reason.Text()) Record(*placed, inbound);
     return false;
   }
   if (half.history.size() == PlacedHalf::kMaxHistory) half.history.erase(half.history.begin());
@@ -181,7 +184,10 @@ void Placement::Publish(PlacedSa* placed, bool inbound, Selection next) {
   if (old != nullptr && inbound) {
     const bool was_on_device = old->device != nullptr;
     std::size_t n = 0;
-    if (was_on_device) next->earlier[n++] = {old->device, old->handle};
+    const bool goes_on = next->device == old->device && next->handle == old->handle;
+    if (was_on_device && !goes_on && !state_[NumberOf(old->device)].lied) {
+      next->earlier[n++] = {old->device, old->handle};
+    }
     for (std::size_t i = 0; n < next->earlier.size(); ++i) next->earlier[n++] = old->earlier[i];
   }
   if (old != nullptr) CountSlot(*placed, inbound, -1);
@@ -232,6 +238,11 @@ void Placement::Remove(const Sa& sa) {
     Retire(std::move(half.binding), nullptr);
     SetDue(&half, std::nullopt);
   }
+  // The operator's word about one SPI ends with its SA.
+  const SaSpec& spec = sa.spec();
+  std::erase_if(overrides_, [&spec](const PlacementCommand& c) {
+    return c.spi == spec.spi && (!c.daddr.has_value() || *c.daddr == spec.daddr);
+  });
   placed_.erase(it);
 }
 

@@ -237,6 +237,7 @@ class Placement {
   bool MoveOne(PlacedSa* placed, bool inbound, std::span<const PlacementDevice> devices,
                ReasonCode success, MoveReport* report);
   Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled);
+  static bool WaitsForReturn(const PlacedHalf& half);
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
   void TakeErased(std::size_t device);
   void LookAtGuard(std::size_t device);

@@ -57,9 +57,13 @@ std::vector<PlacementDevice> Placement::DeviceInputs() const {
 // (xfrm_dev_state_add).
 int32_t Placement::DeviceOfClient(const SaSpec& spec) const {
   const OffloadRequest& request = *spec.offload;
+  for (const ControlDevice& d : params_.devices) {
+    if (d.ifindex == request.ifindex) return request.ifindex;
+  }
   if (params_.interface_exists(request.ifindex)) return request.ifindex;
   const int32_t egress = params_.egress_of(request.inbound ? spec.saddr : spec.daddr, spec.family);
-  return egress != 0 ? egress : request.ifindex;
+  constexpr int32_t kNone = -1;  // 0 would mean any device
+  return egress != 0 ? egress : request.ifindex != 0 ? request.ifindex : kNone;
 }
 
 // The operator's word, else the first rule, else the client's; nullopt: nobody's.

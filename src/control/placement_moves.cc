@@ -25,6 +25,12 @@ bool IsAwayReason(ReasonCode code) {
 
 }  // namespace
 
+// It asks for a device and is not on one, for a cause that ends.
+bool Placement::WaitsForReturn(const PlacedHalf& half) {
+  return half.binding->device == nullptr && half.binding->request.mode != PlacementMode::kNo &&
+         (IsAwayReason(half.binding->reason.code) || EffectiveName(*half.binding) == "blocked");
+}
+
 void Placement::SetDue(PlacedHalf* half, std::optional<ReasonCode> due) {
   due_ += (due.has_value() ? 1u : 0u) - (half->due.has_value() ? 1u : 0u);
   half->due = due;
@@ -40,6 +46,8 @@ bool Placement::MoveOne(PlacedSa* placed, bool inbound, std::span<const Placemen
     SetDue(&half, std::nullopt);
   } else if (was_on_device) {
     SetDue(&half, ReasonCode::kReturned);
+  } else if (!half.due.has_value() && WaitsForReturn(half)) {
+    SetDue(&half, ReasonCode::kRequested);
   }
   ++(moved ? report->moved : report->stayed);
   if (EffectiveName(*half.binding) == "blocked") ++report->blocked;
@@ -170,8 +178,13 @@ void Placement::BringBack(std::size_t i) {
   const bool usable = params_.devices[i].offload->offload_up() && !row.disabled && !row.lied &&
                       !row.denied.has_value();
   if (due_ == 0 || !usable) return;
-  (void)MoveAll([](const PlacedSa&, const PlacedHalf& h) { return h.due.has_value(); },
-                ReasonCode::kReturned);
+  const int32_t ifindex = params_.devices[i].ifindex;
+  (void)MoveAll(
+      [ifindex](const PlacedSa&, const PlacedHalf& h) {
+        const int32_t wants = h.binding->request.ifindex;
+        return h.due.has_value() && (wants == 0 || wants == ifindex);
+      },
+      ReasonCode::kRequested);
 }
 
 MoveReport Placement::Reevaluate() {
@@ -242,7 +255,7 @@ Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool ena
     if (engines[e].info->name == name) {
       number = e;
     } else {
-      other_cpu = other_cpu || (engines[e].info->kind == EngineKind::kCpu && !engine_disabled_[e]);
+      other_cpu = other_cpu || (engines[e].info->kind == EngineKind::kCpu && !engine_denied_[e]);
     }
   }
   if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device or engine '" + name + "'");
@@ -266,13 +279,11 @@ Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
   if (!command.clear && !ParsePlacementMode(command.mode).has_value()) {
     return MakeError(Errc::kInvalid, "no offload mode '" + command.mode + "'");
   }
+  if (!command.clear) CYGNET_RETURN_IF_ERROR(CheckOverride(command));
   std::erase_if(overrides_, [&](const PlacementCommand& old) {
     return old.spi == command.spi && old.daddr == command.daddr && old.reqid == command.reqid;
   });
-  if (!command.clear) {
-    CYGNET_RETURN_IF_ERROR(CheckOverride(command));
-    overrides_.insert(overrides_.begin(), command);
-  }
+  if (!command.clear) overrides_.insert(overrides_.begin(), command);
   return MoveAll(
       [&command](const PlacedSa& placed, const PlacedHalf&) {
         const SaSpec& spec = placed.sa->spec();
@@ -285,6 +296,10 @@ Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
 
 // Packet offload is refused with its reason until a device offers it.
 Status Placement::CheckOverride(const PlacementCommand& command) const {
+  constexpr std::size_t kMaxOverrides = 10'000;  // each is looked at for every SA
+  if (overrides_.size() >= kMaxOverrides) {
+    return MakeError(Errc::kNoSpace, "too many placements were set: unset some, or make rules");
+  }
   if (command.mode != "packet") return {};
   const bool any = std::any_of(
       params_.devices.begin(), params_.devices.end(), [&command](const ControlDevice& d) {

@@ -71,9 +71,11 @@ void Placement::PromoteAndDemote(std::size_t device, bool inbound, uint32_t* mov
     if (*moves == 0) return;
     // A slot may be free: its tenant has gone, or was demoted an interval ago.
     const OffloadStats stats = nic->offload_stats();
-    const bool free = (inbound ? stats.inbound_used : stats.outbound_used) < stats.direction_limit;
+    const uint32_t used = inbound ? stats.inbound_used : stats.outbound_used;
+    const bool free = stats.direction_limit == 0 || used < stats.direction_limit;
     if (free && Move(busy, inbound, DeviceInputs(), ReasonCode::kPromoted)) {
       --*moves;
+      SetDue(&busy->half(inbound), std::nullopt);
       if (listener_ != nullptr) listener_->OnMoved(busy->sa);
       continue;
     }

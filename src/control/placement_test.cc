@@ -139,6 +139,55 @@ TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
   EXPECT_THAT(packet.error().message, HasSubstr("packet-offload"));
 }
 
+TEST_F(PlacementControlTest, WhatCameWhileTheDeviceWasAwayGoesThereWhenItIsBack) {
+  nic_.SetOffloadUp(false);
+  control_->OnDataPathEvents();
+  Add(Offloaded(0x100));
+  EXPECT_EQ(Where(0x100), "software device-down");
+  nic_.SetOffloadUp(true);
+  control_->OnDataPathEvents();
+  EXPECT_EQ(Where(0x100), "crypto requested");
+}
+
+TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
+  nic_.SetOffloadUp(false);
+  control_->OnDataPathEvents();
+  Add(MakeSpec({.spi = 0x100}));
+  EXPECT_EQ(Override({.spi = Spi(0x100), .mode = "required", .device = "nic0"}).blocked, 2u);
+  EXPECT_EQ(Where(0x100), "blocked device-down");
+  // Looking again moves nothing.
+  EXPECT_EQ(control_->SetFips(std::nullopt)->moved, 0u);
+  EXPECT_THAT(Placement(0x100).history, SizeIs(1));
+  nic_.SetOffloadUp(true);
+  control_->OnDataPathEvents();
+  EXPECT_EQ(Where(0x100), "crypto requested");
+}
+
+TEST_F(PlacementControlTest, ARefusedCommandLeavesTheEarlierOneInForce) {
+  Add(Offloaded(0x100));
+  Override({.spi = Spi(0x100), .mode = "no"});
+  EXPECT_FALSE(control_->SetPlacement({.spi = Spi(0x100), .mode = "packet"}).has_value());
+  (void)control_->SetFips(std::nullopt);
+  EXPECT_EQ(Where(0x100), "software operator-rule");
+}
+
+TEST_F(PlacementControlTest, NoKeyIsGivenAwayForAnSaThatCannotBe) {
+  gate_.cpu = PlacementReason{ReasonCode::kFipsUnlisted, {}};
+  ASSERT_TRUE(control_->SetFips(std::nullopt).has_value());
+  EXPECT_FALSE(control_->AddSa(Offloaded(0x100), {}).has_value());
+  EXPECT_EQ(nic_.offload_stats().slots_high_water, 0u);
+}
+
+TEST_F(PlacementControlTest, ARefusedUpdateLeavesTheLarvalState) {
+  SpiRequest request{.spec = Offloaded(0), .min = 0x100, .max = 0x100};
+  ASSERT_TRUE(control_->AllocateSpi(std::move(request)).has_value());
+  gate_.algorithm = PlacementReason{ReasonCode::kFipsAlgorithm, {}};
+  EXPECT_FALSE(control_->UpdateSa(Offloaded(0x100), {}).has_value());
+  gate_.algorithm.reset();
+  EXPECT_TRUE(control_->UpdateSa(Offloaded(0x100), {}).has_value());
+  EXPECT_EQ(Where(0x100), "crypto requested");
+}
+
 // --- Whose word counts ---
 
 class RulesTest : public PlacementControlTest {

@@ -43,8 +43,7 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
     if (!larval_without) return MakeError(Errc::kNoSuchProcess);
   }
   if (existing->state() == SaState::kLarval) {
-    Remove(existing);
-    CYGNET_RETURN_IF_ERROR(Install(std::move(spec)));
+    CYGNET_RETURN_IF_ERROR(Install(std::move(spec), existing));
     Tell(SaUpdated{path_.sad.Find(id)}, origin);
     return {};
   }
@@ -139,12 +138,15 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 
 // --- Installing and removing ---
 
-Status ControlPlane::Install(SaSpec spec) {
-  RemoveAnsweredLarval(spec);
+// The larval state that it fills in, or that it answers, goes only when it is there: a client that
+// was refused may try again.
+Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   spec.replay_at_least = params_.replay_window_min;
   auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
   if (!placed) return placed.error();
+  RemoveAnsweredLarval(sa->spec());
+  if (fills != nullptr) Remove(fills);
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
   placement_->Keep(*std::move(placed));

@@ -279,41 +279,59 @@ void LedgerFile::Append(std::string line) {
 }
 
 void LedgerFile::Flush() {
-  if (size_ + pending_.size() > options_.max_bytes && size_ > 0) Rotate();
-  while (!pending_.empty()) {
+  if (pending_.empty()) return;
+  // A file that begins with many held keys may grow to twice that before it is full.
+  const uint64_t full = std::max(options_.max_bytes, 2 * base_);
+  if (!fd_.valid() || (size_ + pending_.size() > full && size_ > base_)) Rotate();
+  while (fd_.valid() && !pending_.empty()) {
     const ssize_t written = write(fd_.get(), pending_.data(), pending_.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      const std::string error = options_.path + ": " + std::strerror(errno);
-      if (error != error_) Log(LogLevel::kError, "ledger: " + error + "; it is kept in memory");
-      error_ = error;
-      // What does not fit is kept for the next try, in bounds.
-      if (pending_.size() > 16 * kFlushBytes) pending_.clear();
+      Fail(options_.path + ": " + std::strerror(errno));
       return;
     }
     size_ += static_cast<uint64_t>(written);
     pending_.erase(0, static_cast<std::size_t>(written));
+    dirty_ = true;
     error_.clear();
   }
 }
 
+// What does not fit is kept for the next try, in bounds; a gap is said in the file.
+void LedgerFile::Fail(const std::string& error) {
+  if (error != error_) Log(LogLevel::kError, "ledger: " + error + "; it is kept in memory");
+  error_ = error;
+  if (pending_.size() <= 16 * kFlushBytes) return;
+  const auto lost = std::count(pending_.begin(), pending_.end(), '\n');
+  pending_ =
+      "\n" + Json({{"t", clock_->WallSeconds()}, {"event", "lost"}, {"lines", lost}}).dump() + "\n";
+}
+
+// The new file is there before the old ones move, so that a failure costs nothing.
 void LedgerFile::Rotate() {
+  const std::string fresh = options_.path + ".new";
+  UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+  if (!fd.valid()) return Fail(fresh + ": " + std::strerror(errno));
   for (uint32_t n = options_.keep; n > 0; --n) {
     (void)std::rename(Numbered(options_.path, n - 1).c_str(), Numbered(options_.path, n).c_str());
   }
-  if (options_.keep == 0) (void)unlink(options_.path.c_str());
+  if (std::rename(fresh.c_str(), options_.path.c_str()) != 0) {
+    return Fail(options_.path + ": " + std::strerror(errno));
+  }
+  fd_ = std::move(fd);
+  size_ = 0;
   std::string rest = std::exchange(pending_, {});
-  if (const Status opened = OpenForAppend(); !opened) error_ = opened.error().message;
   const uint64_t now = clock_->WallSeconds();
   for (const auto& [number, entry] : ledger_->HeldKeys()) {
     pending_ += LineOf("key-held", now, number, entry) + '\n';
   }
+  base_ = pending_.size();
   pending_ += rest;
 }
 
 void LedgerFile::Sync() {
   Flush();
-  if (fd_.valid()) (void)fdatasync(fd_.get());
+  if (fd_.valid() && std::exchange(dirty_, false)) (void)fdatasync(fd_.get());
   ledger_->NoteFile(options_.path, error_);
 }
 

@@ -7,6 +7,7 @@
 //    "reason", "explanation"}
 //   {"t": …, "event": "key-given" | "key-ended" | "key-held", "key": 7, half…, "holder", "kind",
 //    "identity", "from", ["until", "erased", "note"]}
+//   {"t": …, "event": "lost", "lines": 7}   that many lines could not be written here
 //   half: "src", "dst", "family" (4 or 6), "spi" ("0x00001000"), "proto", "reqid",
 //    "direction" ("in", "out")
 #pragma once
@@ -76,6 +77,7 @@ class LedgerFile final : public LedgerSink {
   void Append(std::string line);
   void Flush();
   void Rotate();
+  void Fail(const std::string& error);
 
   const LedgerFileOptions options_;
   Ledger* const ledger_;
@@ -83,6 +85,8 @@ class LedgerFile final : public LedgerSink {
   UniqueFd fd_;
   UniqueFd lock_;
   uint64_t size_ = 0;
+  uint64_t base_ = 0;   // of the held keys that the file began with
+  bool dirty_ = false;  // since the last sync
   std::string pending_;
   std::string error_;
 };

@@ -128,6 +128,25 @@ TEST_F(LedgerFileTest, IsBoundedAndKeepsWhatIsHeldWhenItRotates) {
   EXPECT_THAT(run.ledger->Report({.holder = "nic0"}).keys, SizeIs(1));
 }
 
+TEST_F(LedgerFileTest, ManyHeldKeysDoNotMakeItRotateForEver) {
+  options_.max_bytes = 8u << 10;
+  options_.keep = 1;
+  Run run = Start();
+  for (uint32_t i = 0; i < 200; ++i) {
+    (void)run.ledger->KeyGiven(Half(i), "nic0", "device", "");
+  }
+  for (int i = 0; i < 3; ++i) {
+    run.ledger->Placed(Entry(0));
+    run.file->Sync();
+  }
+  const std::string before = Text("ledger.jsonl.1");
+  for (int i = 0; i < 5; ++i) {
+    run.ledger->Placed(Entry(1));
+    run.file->Sync();
+  }
+  EXPECT_EQ(Text("ledger.jsonl.1"), before);
+}
+
 TEST_F(LedgerFileTest, ASecondWriterIsRefused) {
   Run run = Start();
   Ledger other(&clock_);

@@ -2,6 +2,7 @@
 // the order they went in, so that no flow is reordered by an engine that finishes out of order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,7 +13,7 @@
 
 namespace cygnet {
 
-// One thread's. `Item`: what the pipeline must remember of a packet.
+// One thread's. `Item`: what the pipeline must remember of a packet; has `held_since`.
 template <typename Item>
 class InFlight {
  public:
@@ -27,9 +28,17 @@ class InFlight {
   uint32_t tag_after(uint32_t n) const { return (tail_ + n) % kCapacity; }
   // REQUIRES: room() > 0. `epoch`: of the batch at hand (Quiescence::Reader::current).
   // `status`: kOk for a packet that is done and only waits for its turn.
+  // A packet with more transforms comes here again; what it names dates from the first time.
   void Park(const Item& item, uint64_t epoch, CryptoStatus status = CryptoStatus::kPending) {
     CYGNET_DCHECK(room() > 0);
-    slots_[tail_++ % kCapacity] = {item, epoch, status};
+    Slot& slot = slots_[tail_++ % kCapacity];
+    slot = {item, status};
+    if (slot.item.held_since == 0) {
+      slot.item.held_since = epoch;
+    } else {
+      ++again_;
+    }
+    slot.again = item.held_since != 0;
   }
   void Finish(uint32_t tag, CryptoStatus status) {
     CYGNET_CHECK(tag < kCapacity && slots_[tag].status == CryptoStatus::kPending);
@@ -42,23 +51,31 @@ class InFlight {
     if (slot.status == CryptoStatus::kPending) return false;
     *item = slot.item;
     *status = slot.status;
+    again_ -= slot.again ? 1u : 0u;
     ++head_;
     return true;
   }
   // Epoch of the oldest packet: what it names must not be freed before it is out.
   uint64_t oldest_epoch() const {
-    return empty() ? Quiescence::Reader::kNothingHeld : slots_[head_ % kCapacity].epoch;
+    if (empty()) return Quiescence::Reader::kNothingHeld;
+    uint64_t oldest = slots_[head_ % kCapacity].item.held_since;
+    if (again_ == 0) return oldest;  // then the oldest is in front
+    for (uint32_t i = head_; i != tail_; ++i) {
+      oldest = std::min(oldest, slots_[i % kCapacity].item.held_since);
+    }
+    return oldest;
   }
 
  private:
   struct Slot {
     Item item;
-    uint64_t epoch = 0;
     CryptoStatus status = CryptoStatus::kPending;
+    bool again = false;  // parked before
   };
   std::unique_ptr<Slot[]> slots_;
   uint32_t head_ = 0;
   uint32_t tail_ = 0;
+  uint32_t again_ = 0;  // of those that are parked, for another time
 };
 
 }  // namespace cygnet

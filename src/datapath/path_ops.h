@@ -27,6 +27,7 @@ struct OutboundItem {
   const SaBinding* binding = nullptr;  // of the transform at hand
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
+  uint64_t held_since = 0;             // epoch of the first time it was parked; 0: never
   DropReason verdict = DropReason::kNone;
 
   // The SA whose turn it is; nullptr: nothing is left to do, or nothing can be done.
@@ -52,6 +53,7 @@ struct InboundItem {
   const SaBinding* binding = nullptr;  // of `sa`
   SecPath path = {};
   uint64_t seq = 0;
+  uint64_t held_since = 0;  // epoch of the first time it was parked; 0: never
   esp::Trailer trailer = {};
   DropReason verdict = DropReason::kNone;
 };

@@ -104,7 +104,7 @@ std::optional<PlacementReason> CheckSlots(const PlacementDevice& device, bool in
   if (stats.direction_limit != 0 && used >= stats.direction_limit) {
     return PlacementReason{ReasonCode::kTableFull, detail};
   }
-  if (!is_rekey && device.rekey_reserve != 0 &&
+  if (!is_rekey && device.rekey_reserve != 0 && stats.direction_limit != 0 &&
       used + device.rekey_reserve >= stats.direction_limit) {
     return PlacementReason{ReasonCode::kRekeyReserve, detail};
   }
@@ -146,7 +146,7 @@ class Search {
   Search(const SaSpec& spec, CryptoDirection direction, const PlacementInputs& inputs)
       : spec_(spec), direction_(direction), in_(inputs), binding_(std::make_unique<SaBinding>()) {}
 
-  Result<Selection> Run(PlacementReason* why);
+  Result<Selection> Run(PlacementTerms* terms);
 
  private:
   bool moving() const { return in_.cause == PlacementCause::kMove; }
@@ -160,8 +160,10 @@ class Search {
   }
   std::optional<Error> ErrorOf(const PlacementReason& obstacle) const;
   Status TakeEngines();
-  Result<Selection> Block(PlacementReason reason);
-  Result<Selection> Finish(PlacementReason* why);
+  Result<Selection> Block(PlacementReason reason, PlacementTerms* terms);
+  bool NeedsCpu() const;
+  Result<Selection> WithoutEngine(const Error& error, PlacementTerms* terms);
+  Result<Selection> Finish(PlacementTerms* terms);
 
   const SaSpec& spec_;
   const CryptoDirection direction_;
@@ -207,7 +209,8 @@ std::optional<PlacementReason> Search::TryDevice(const PlacementDevice* candidat
       FirstObstacle(CheckDevice(spec_, direction_, candidate, mode, in_.is_rekey || holds_slot));
   if (obstacle.has_value()) return obstacle;
   OffloadDevice* device = candidate->device;
-  binding_->device_resets = device->resets();
+  // Read before the handle is made: one that a reset in between has voided is seen to be void.
+  const uint32_t resets = holds_slot ? current()->device_resets : device->resets();
   if (holds_slot) {
     binding_->handle = current()->handle;
   } else if (const auto refusal = device->AddSa({spec_, direction_ == CryptoDirection::kOpen,
@@ -218,6 +221,7 @@ std::optional<PlacementReason> Search::TryDevice(const PlacementDevice* candidat
   }
   binding_->path = ProcessingPath::kCryptoOffload;
   binding_->device = device;
+  binding_->device_resets = resets;
   return std::nullopt;
 }
 
@@ -226,7 +230,7 @@ std::optional<Error> Search::ErrorOf(const PlacementReason& obstacle) const {
   const PlacementRequest& request = binding_->request;
   if (request.mode == PlacementMode::kPacket) {
     const bool no_device = obstacle.code == ReasonCode::kDeviceUnknown;
-    return MakeError(no_device ? Errc::kInvalid : Errc::kNotSupported,
+    return MakeError(no_device ? Errc::kInvalid : device_errno_.value_or(Errc::kNotSupported),
                      "packet offload: " + obstacle.Spoken());
   }
   if (required_) {
@@ -260,8 +264,12 @@ Status Search::TakeEngines() {
   return {};
 }
 
-Result<Selection> Search::Block(PlacementReason reason) {
+Result<Selection> Search::Block(PlacementReason reason, PlacementTerms* terms) {
   const PlacementRequest request = binding_->request;
+  if (current() != nullptr && current()->path == ProcessingPath::kBlocked) {
+    if (terms != nullptr) *terms = {request, std::move(reason)};
+    return Selection();
+  }
   binding_ = std::make_unique<SaBinding>();
   binding_->path = ProcessingPath::kBlocked;
   binding_->request = request;
@@ -271,8 +279,8 @@ Result<Selection> Search::Block(PlacementReason reason) {
 }
 
 // A half that stays where it is keeps its binding.
-Result<Selection> Search::Finish(PlacementReason* why) {
-  if (why != nullptr) *why = binding_->reason;
+Result<Selection> Search::Finish(PlacementTerms* terms) {
+  if (terms != nullptr) *terms = {binding_->request, binding_->reason};
   const SaBinding* now = current();
   const bool stays = now != nullptr && now->path == binding_->path &&
                      now->device == binding_->device && now->handle == binding_->handle &&
@@ -283,7 +291,29 @@ Result<Selection> Search::Finish(PlacementReason* why) {
   return std::move(binding_);
 }
 
-Result<Selection> Search::Run(PlacementReason* why) {
+// Whether the half can be without a session of the CPU's is known before a device is asked.
+bool Search::NeedsCpu() const {
+  const PlacementRequest& request = binding_->request;
+  if (request.mode == PlacementMode::kRequired) return false;
+  const PlacementDevice* named = request.ifindex != 0 && request.mode != PlacementMode::kNo
+                                     ? Named(request.ifindex, in_)
+                                     : nullptr;
+  return named == nullptr || named->mode != PlacementMode::kRequired;
+}
+
+Result<Selection> Search::WithoutEngine(const Error& error, PlacementTerms* terms) {
+  if (!moving()) return error;
+  const SessionParams params = esp::SessionFor(spec_, direction_, in_.queues);
+  for (uint32_t e = 0; e < in_.engines->size(); ++e) {
+    if ((*in_.engines)[e].info->kind == EngineKind::kCpu && IsDenied(in_, e) &&
+        in_.engines->engine(e)->Supports(*params.cipher, params.auth)) {
+      return Block(*in_.engine_denied[e], terms);
+    }
+  }
+  return Block({ReasonCode::kEngineRefused, error.message}, terms);
+}
+
+Result<Selection> Search::Run(PlacementTerms* terms) {
   binding_->since = in_.now;
   binding_->request = ChooseRequest();
   const PlacementRequest& request = binding_->request;
@@ -291,7 +321,14 @@ Result<Selection> Search::Run(PlacementReason* why) {
     if (!moving()) {
       return MakeError(Errc::kNotImplemented, in_.algorithm_denied->Spoken());
     }
-    return Block(*in_.algorithm_denied);
+    return Block(*in_.algorithm_denied, terms);
+  }
+  const SessionParams params = esp::SessionFor(spec_, direction_, in_.queues);
+  if (params.cipher == nullptr) return MakeError(Errc::kInvalid, "the SA has no algorithm");
+  if (NeedsCpu()) {  // no key is given away for an SA that cannot be
+    if (const auto cpu = ChooseEngine(EngineKind::kCpu, params, in_); !cpu) {
+      return WithoutEngine(cpu.error(), terms);
+    }
   }
   if (request.mode == PlacementMode::kNo) {
     binding_->reason = {
@@ -302,24 +339,20 @@ Result<Selection> Search::Run(PlacementReason* why) {
     if (!moving()) {
       if (auto error = ErrorOf(*obstacle)) return *std::move(error);
     } else if (fails) {
-      return Block(*std::move(obstacle));
+      return Block(*std::move(obstacle), terms);
     }
     binding_->reason = *std::move(obstacle);
   } else {
     binding_->reason = {in_.success, {}};
-    if (required_) return Finish(why);
+    if (required_) return Finish(terms);
   }
   if (Status engines = TakeEngines(); !engines) {
     if (binding_->device != nullptr && !IsOn(binding_->device)) {
       binding_->device->ReleaseSa(binding_->handle);
     }
-    if (!moving()) return engines.error();
-    for (const auto& denied : in_.engine_denied) {
-      if (denied.has_value()) return Block(*denied);
-    }
-    return Block({ReasonCode::kEngineRefused, engines.error().message});
+    return WithoutEngine(engines.error(), terms);
   }
-  return Finish(why);
+  return Finish(terms);
 }
 
 }  // namespace
@@ -365,8 +398,8 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, CryptoDirection directi
 }
 
 Result<Selection> SelectPath(const SaSpec& spec, CryptoDirection direction,
-                             const PlacementInputs& inputs, PlacementReason* why) {
-  return Search(spec, direction, inputs).Run(why);
+                             const PlacementInputs& inputs, PlacementTerms* terms) {
+  return Search(spec, direction, inputs).Run(terms);
 }
 
 }  // namespace cygnet

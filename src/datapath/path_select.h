@@ -81,12 +81,17 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, CryptoDirection directi
 // nullptr: the half stays where it is.
 using Selection = std::unique_ptr<SaBinding>;
 
+// What holds for a half that stays.
+struct PlacementTerms {
+  PlacementRequest request;
+  PlacementReason reason;
+};
+
 // Binds one half of an SA. Errors are those of the kernel's xfrm_dev_state_add: packet offload
 // never falls back, crypto offload falls back where a driver says EOPNOTSUPP and where there is no
 // device that could, unless a device is required. A key reaches a device only here. When the half
-// stays on the device it is on, its binding's request and reason are the caller's to renew from
-// `why`.
+// stays where it is, its binding's request and reason are the caller's to renew from `terms`.
 Result<Selection> SelectPath(const SaSpec& spec, CryptoDirection direction,
-                             const PlacementInputs& inputs, PlacementReason* why = nullptr);
+                             const PlacementInputs& inputs, PlacementTerms* terms = nullptr);
 
 }  // namespace cygnet

@@ -37,7 +37,11 @@ OutboundItem MakeReturnedItem(const DataPath& path, uint8_t interface, Packet* p
   item.chain.size = 1;
   item.binding = sa->binding.load(std::memory_order_acquire);
   const bool room = esp::HasRoomForJob(sa->layout, packet->length - packet->offload.esp_offset);
-  if (item.binding == nullptr || item.binding->cpu.session == nullptr || !room) {
+  if (item.binding == nullptr) {
+    item.verdict = DropReason::kOutStateInvalid;
+  } else if (item.binding->cpu.session == nullptr) {  // a device is required
+    item.verdict = DropReason::kOutRequired;
+  } else if (!room) {
     item.verdict = DropReason::kOutDeviceError;
   }
   return item;

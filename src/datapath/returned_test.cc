@@ -190,8 +190,8 @@ TEST_F(ReturnedTest, WithoutACpuSessionTheyAreDropped) {
   pair_->a.bindings[0]->cpu.session.reset();
   pair_->a.Run();
   EXPECT_THAT(pair_->a.ToWire(), IsEmpty());
-  EXPECT_EQ(pair_->a.Drops(DropReason::kOutDeviceError), 3u);
-  EXPECT_EQ(pair_->sa_a->drops(DropReason::kOutDeviceError), 3u);
+  EXPECT_EQ(pair_->a.Drops(DropReason::kOutRequired), 3u);
+  EXPECT_EQ(pair_->sa_a->drops(DropReason::kOutRequired), 3u);
 }
 
 }  // namespace

@@ -390,8 +390,8 @@ Runtime::~Runtime() {
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();
+  interfaces_.clear();  // devices' threads end here; their guards have looked at the path
   if (path_) path_->interfaces.clear();
-  interfaces_.clear();
 }
 
 }  // namespace cygnet
