@@ -276,8 +276,8 @@ void Placement::Record(const PlacedSa& placed, bool inbound) {
   const bool blocked = EffectiveName(binding) == "blocked";
   if (blocked || (!unasked && binding.device == nullptr)) {
     Log(LogLevel::kInfo, "SA " + Describe(placed.sa->spec()) + (inbound ? " in: " : " out: ") +
-                             entry.effective + ": " + entry.reason + " (" + entry.explanation +
-                             ")");
+                             (entry.effective == "software" ? "in software" : entry.effective) +
+                             ": " + entry.reason + " (" + entry.explanation + ")");
   }
   params_.ledger->Placed(std::move(entry));
 }
