@@ -181,6 +181,14 @@ void AddDevice(const Json& device, Metrics* metrics) {
   for (const Field& row : kDeviceCounters) {
     metrics->Counter(row.metric, row.help, {{"device", name}}, Number(offload, row.field));
   }
+  const Json& guard = Child(device, "guard");
+  metrics->Counter("cygnet_guard_frames_checked_total", "Frames the guard at the wire looked at.",
+                   {{"device", name}}, Number(guard, "frames_checked"));
+  for (const char* cause : {"clear_stopped", "unsealed_stopped", "engine_unsealed"}) {
+    metrics->Counter("cygnet_guard_stopped_total",
+                     "Frames the guard at the wire stopped, by cause.",
+                     {{"device", name}, {"cause", cause}}, Number(guard, cause));
+  }
 }
 
 void AddEngine(const Json& engine, Metrics* metrics) {

@@ -119,7 +119,8 @@ std::string PlacementText(const Json& placement) {
   if (blocked || (software && requested != "no" && !requested.empty())) {
     text += fmt::format(" — asked for {}{}: {}", requested, asker, WhyText(placement));
   } else {
-    text += fmt::format(" ({}{})", Text(placement, "reason"), asker);
+    const std::string who = by.empty() ? "" : fmt::format("; {} asked for {}", by, requested);
+    text += fmt::format(" ({}{})", Text(placement, "reason"), who);
   }
   if (placement.value("pinned", false)) text += ", pinned";
   return text + "\n" + HistoryLines(placement);

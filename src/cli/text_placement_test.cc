@@ -30,8 +30,8 @@ TEST_F(TextPlacementTest, PlacementHasAPast) {
          "explanation": "runs where it was asked for"},
         {"time": 1699999995, "effective": "software", "where": "openssl",
          "reason": "device-reset", "explanation": "the device lost its tables in a reset"}]})")),
-            "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (returned by "
-            "client), pinned\n"
+            "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (returned; "
+            "client asked for crypto), pinned\n"
             "\t\twas put in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was asked "
             "for)\n"
             "\t\tmoved to software openssl at 2023-11-14 22:13:15: device-reset (the device lost "
