@@ -37,7 +37,7 @@ class Flow(threading.Thread):
 
     def __init__(self, source, target, ends, rate):
         super().__init__(daemon=True)
-        self.rate, self.ends = rate, ends
+        self.rate, self.ends = rate / suite.SLOWNESS, ends
         with inside(source):
             self.out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.out.bind((ends[0], PORT))
