@@ -94,7 +94,7 @@ class BreakGlass(Pair):
 class Storm(Pair):
     """A seeded script of faults on both devices, harder than any card's life."""
 
-    rate = 4000
+    rate = 2500
 
     @classmethod
     def setUpClass(cls):
