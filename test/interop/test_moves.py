@@ -156,7 +156,8 @@ class AsTheKernel(Pair):
     device = {"offload": "crypto", "loss": "kernel"}
 
     def test_sas_go_with_the_link_and_nobody_is_told(self):
-        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor"],
+        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor", "SA",
+                                      "expire"],
                                      stdout=-1, text=True)
         time.sleep(0.3 * suite.SLOWNESS)
         self.cygnet(self.west, "sim", "dev", "nic0", "link-down")
@@ -170,7 +171,8 @@ class AsTheKernel(Pair):
 
 class AsKept(Pair):
     def test_listeners_are_told_that_the_offload_is_gone_and_back(self):
-        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor"],
+        monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor", "SA",
+                                      "expire"],
                                      stdout=-1, text=True)
         time.sleep(0.3 * suite.SLOWNESS)
         self.cygnet(self.west, "offload", "disable", "dev", "nic0")
