@@ -26,6 +26,7 @@ namespace {
 constexpr uint32_t kBatch = 32;
 constexpr uint32_t kHeaders = 28;  // IPv4 and UDP: sizes are those of the IP packet
 constexpr uint64_t kSecond = 1'000'000'000;
+constexpr uint64_t kLongestDrain = 3 * kSecond;
 constexpr int kReceiveBuffer = 4 << 20;  // not so large that it hides a rate nobody keeps up with
 constexpr uint32_t kImix[] = {64, 570, 64, 64, 570, 64, 1400, 64, 570, 64, 570, 64};
 
@@ -34,10 +35,11 @@ struct Options {
   uint16_t port = 7100;
   double rate = 1000;
   double seconds = 1;
-  double drain = 0.2;
+  double drain = 0.2;  // after so long without a packet nothing more is expected
 };
 
 struct Stamp {
+  uint64_t run;  // so that late packets of an earlier run are not taken for ours
   uint64_t number;
   uint64_t sent_at;
 };
@@ -140,9 +142,15 @@ class Generator {
   void Run() {
     std::thread receiver([this] { Receive(); });
     Send();
-    std::this_thread::sleep_for(std::chrono::duration<double>(options_.drain));
+    const uint64_t end = Now();
+    const auto quiet = static_cast<uint64_t>(options_.drain * static_cast<double>(kSecond));
+    while (arrived_ < sent_ && Now() - std::max(end, last_arrival_.load()) < quiet &&
+           Now() - end < kLongestDrain) {
+      SleepUntil(Now() + kSecond / 1000);
+    }
     done_ = true;
     receiver.join();
+    if (last_arrival_ > end) lag_ = last_arrival_ - end;
   }
 
   void Print() const {
@@ -153,10 +161,10 @@ class Generator {
     std::printf(
         "{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"twice\": %lu, \"late\": %lu, "
         "\"sent_pps\": %.0f, \"bytes\": %lu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-        "\"p999_us\": %.1f, \"max_us\": %.1f}\n",
+        "\"p999_us\": %.1f, \"max_us\": %.1f, \"lag_ms\": %.1f}\n",
         sent_, received, sent_ - received, result_.twice, result_.late,
         static_cast<double>(sent_) / sent_seconds_, result_.bytes, us(0.5), us(0.99), us(0.999),
-        static_cast<double>(result_.latency.max()) * 1e-3);
+        static_cast<double>(result_.latency.max()) * 1e-3, static_cast<double>(lag_) * 1e-6);
   }
 
  private:
@@ -179,7 +187,7 @@ class Generator {
           static_cast<uint32_t>(std::min<uint64_t>(due - std::min(due, sent_), kBatch));
       for (uint32_t i = 0; i < count; ++i) {
         batch.SetLength(i, PayloadOf(sent_ + i));
-        batch.Write(i, {.number = sent_ + i, .sent_at = now});
+        batch.Write(i, {.run = run_, .number = sent_ + i, .sent_at = now});
       }
       const int n = count == 0 ? 0 : sendmmsg(out_, batch.data(), count, 0);
       if (n < 0 && errno != ENOBUFS && errno != EAGAIN) Fail("sendmmsg");
@@ -201,14 +209,19 @@ class Generator {
       const uint64_t now = Now();
       for (uint32_t i = 0; n > 0 && i < static_cast<uint32_t>(n); ++i) {
         const Stamp stamp = batch.Read(i);
-        if (batch.received_bytes(i) < sizeof(Stamp) || stamp.number >= expected_) continue;
+        if (batch.received_bytes(i) < sizeof(Stamp) || stamp.run != run_ ||
+            stamp.number >= expected_) {
+          continue;
+        }
         result_.latency.Add(now - stamp.sent_at);
         result_.bytes += batch.received_bytes(i) + kHeaders;
         result_.twice += seen_[stamp.number];
         seen_[stamp.number] = true;
         result_.late += stamp.number < next;
         next = std::max(next, stamp.number + 1);
+        last_arrival_ = now;
       }
+      arrived_ = result_.latency.count() - result_.twice;
     }
   }
 
@@ -222,6 +235,10 @@ class Generator {
   double sent_seconds_ = 1;
   std::vector<bool> seen_;
   Result result_;
+  const uint64_t run_ = Now();
+  uint64_t lag_ = 0;  // of the last packet behind the end of sending
+  std::atomic<uint64_t> arrived_ = 0;
+  std::atomic<uint64_t> last_arrival_ = 0;
   std::atomic<bool> done_ = false;
 };
 
