@@ -23,6 +23,7 @@ class System:
 
     name = ""
     seals = True
+    brief = False  # fewer sizes
     needs = ()  # programs
     addresses = INNER
 
@@ -135,6 +136,16 @@ class Cygnet(System):
                     host.xfrm(["policy", "add", "src", NETS[sender], "dst", NETS[1 - sender], "dir",
                                direction, "tmpl", "src", OUTER[sender], "dst", OUTER[1 - sender],
                                "proto", "esp", "reqid", "1", "mode", "tunnel"])
+
+
+class CygnetPort(Cygnet):
+    """The same by a wire port that is named; where the daemon does not know it, it is left out."""
+
+    brief = True
+
+    def __init__(self, workdir, cygnet, wire_driver):
+        self.name = f"cygnet-{wire_driver}"
+        super().__init__(workdir, cygnet, {"wire_driver": wire_driver})
 
 
 class Forwarder(Cygnet):

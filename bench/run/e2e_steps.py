@@ -13,13 +13,17 @@ import systems  # noqa: E402
 import traffic  # noqa: E402
 from labkit import Cygnet, LabError  # noqa: E402
 
+WIRE_DRIVERS = ("af_packet", "af_xdp")
 
-def available(build, workdir, peers):
+
+def available(build, workdir, peers, variants=True):
     """Systems that can run here, and notes on those that cannot."""
     found, notes = [], []
     try:
         cygnet = Cygnet(build)
         found += [systems.Cygnet(workdir, cygnet), systems.Forwarder(workdir, cygnet)]
+        if variants:
+            found += [systems.CygnetPort(workdir, cygnet, driver) for driver in WIRE_DRIVERS]
     except LabError as error:
         notes.append(f"Cygnet was not measured end to end: {error}")
     found.append(systems.Veth(workdir))
@@ -77,7 +81,8 @@ def run(args, rows, progress):
                 system.check()
                 running.append(system)
             except LabError as error:
-                errors.append(f"{system.name} was not measured end to end: {error}")
+                text = f"{system.name} was not measured end to end: {error}"
+                (notes if system.brief else errors).append(text)
             system.pause(True)
         for number in range(max(1, args.rounds // 3)):
             _round(part, running, number, rows, errors, progress)
@@ -92,6 +97,8 @@ def _round(part, running, number, rows, errors, progress):
     turn = number % len(running) if running else 0
     for size in (None, *part.sizes):
         for system in running[turn:] + running[:turn]:
+            if system.brief and size not in (None, "64", "1420"):
+                continue
             progress(f"end to end, round {number + 1}: {system.name} "
                      f"{'tcp' if size is None else f'udp {size}'}")
             system.pause(False)

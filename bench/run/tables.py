@@ -1,14 +1,24 @@
 """Tables of a run, as text and as Markdown."""
 
+import re
+
 import machine as machines
 from stats import CYCLES
 
 TITLES = {
-    "engine": "(a) Raw engine: seal or open, bursts of 1 and 64, one SA",
-    "esp": "(a)-(d) ESP: engine, transform, pipeline; `offload`: the device does the crypto",
-    "peers": "(b), (d) librte_ipsec (DPDK), the same packets in memory",
+    "engine": "(a) Raw engine",
+    "esp": "(a) to (d) Engine, ESP alone, whole pipeline, stack alone",
+    "peers": "(b), (d) librte_ipsec",
     "scale": "(f) Many SAs, many policies, two workers",
-    "e2e": "(e) End to end between two namespaces",
+    "e2e": "(e) End to end",
+}
+_CELLS = "ns a packet: figure / median, ± spread"
+# How a name splits into row and column; the rest of a group stays a list.
+_SPLITS = {
+    "engine": re.compile(r"engine_bench:(?P<a>\w+/[\w-]+/(?:out|in))/(?P<column>\w+)/(?P<b>\d+)"),
+    "esp": re.compile(r"esp_bench:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
+    "peers": re.compile(r"librte_ipsec:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
+    "e2e": re.compile(r"e2e:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
 }
 
 
@@ -20,19 +30,50 @@ def _number(value):
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _row_cells(row, tsc_hz):
-    cells = [row.name, _number(row.figure), _number(row.median), f"{100 * row.spread:.0f} %"]
-    if row.unit == CYCLES:
-        cells.insert(3, _number(row.figure / tsc_hz * 1e9) if tsc_hz else "-")
-    else:
-        cells.insert(3, row.unit)
-    return cells
+def _cell(row, tsc_hz):
+    spread = f"±{100 * row.spread:.0f} %"
+    if row.unit == CYCLES and tsc_hz:
+        ns = 1e9 / tsc_hz
+        return f"{_number(row.figure * ns)} / {_number(row.median * ns)} {spread}"
+    return f"{_number(row.figure)} {spread}"
 
 
-def group_table(rows, group, tsc_hz):
-    """(heading, header cells, rows of cells)"""
-    header = ["row", "figure", "median", "ns, or unit", "spread"]
-    return TITLES[group], header, [_row_cells(row, tsc_hz) for row in rows.of(group)]
+def _column_order(column):
+    return (0, int(column), "") if column.isdigit() else (1, 0, column)
+
+
+def matrix(rows, group, tsc_hz):
+    """One line for each thing measured, one column for each size or system; and the rows that do
+    not split so."""
+    cells, columns, rest = {}, [], []
+    for row in rows.of(group):
+        found = _SPLITS[group].fullmatch(row.name) if group in _SPLITS else None
+        if not found:
+            rest.append(row)
+            continue
+        line = found["a"] + (f", burst of {found['b']}" if found["b"] else "")
+        line += f" ({row.unit})" if group == "e2e" else ""
+        cells.setdefault(line, {})[found["column"]] = _cell(row, tsc_hz)
+        if found["column"] not in columns:
+            columns.append(found["column"])
+    if group != "e2e":
+        columns.sort(key=_column_order)
+    head = "row" if group == "e2e" else f"bytes ({_CELLS})"
+    body = [[line, *(by.get(column, "-") for column in columns)] for line, by in cells.items()]
+    return (TITLES[group], [head, *columns], body), rest
+
+
+def _list(title, rows, tsc_hz):
+    return title, ["row", _CELLS + ", or counter"], [[r.name, _cell(r, tsc_hz)] for r in rows]
+
+
+def group_tables(rows, group, tsc_hz):
+    table, rest = matrix(rows, group, tsc_hz)
+    found = [table] if table[2] else []
+    if rest:
+        title = TITLES[group] if not found else TITLES[group] + ", counters"
+        found.append(_list(title, rest, tsc_hz))
+    return found
 
 
 def _target_cells(answer):
@@ -65,14 +106,15 @@ def as_markdown(table):
     lines = [f"## {title}", "", "| " + " | ".join(header) + " |",
              "|---" + "|--:" * (len(header) - 1) + "|"]
     for cells in body:
-        first = f"`{cells[0]}`" if ":" in cells[0] else cells[0]
+        first = f"`{cells[0]}`" if "/" in cells[0] else cells[0]
         lines.append("| " + " | ".join([first, *cells[1:]]) + " |")
     return "\n".join(lines)
 
 
 def all_tables(rows, answers, tsc_hz):
     tables = [target_table(answers)] if answers else []
-    tables += [group_table(rows, group, tsc_hz) for group in TITLES if rows.of(group)]
+    for group in TITLES:
+        tables += group_tables(rows, group, tsc_hz)
     return tables
 
 
@@ -86,9 +128,8 @@ to read it. **One run on one machine**; every figure here is from this CPU and s
 - load of the machine while it ran: {load}
 
 Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds'
-medians, in TSC cycles a packet. End to end: both are the median of the rounds. *Spread* is the range of the
-middle half of the rounds, as a part of the figure. *Single rounds*: the same ratio, lowest and
-highest round.
+medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a part of the
+figure. *Single rounds*: the same ratio, lowest and highest round.
 """
 
 

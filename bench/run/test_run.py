@@ -187,7 +187,7 @@ class Reading(unittest.TestCase):
 class Storing(unittest.TestCase):
     def test_a_stored_run_compares_with_itself(self):
         main = _main()
-        rows = Rows([timed("esp_bench:a", 1, 2, 3)])
+        rows = Rows([timed("esp_bench:engine/x/out/64", 20, 40, 60), rate("e2e:tcp/1/out/veth", 5)])
         run = {"format": main.FORMAT, "machine": HERE, "source": machine.source(main.ROOT),
                "rounds": 3, "quick": True, "load": "0", "notes": ["a note"], "errors": [],
                "rows": rows, "answers": list(targets.check(rows, HERE))}
@@ -197,7 +197,8 @@ class Storing(unittest.TestCase):
         self.assertEqual(list(again["rows"]), list(rows))
         self.assertEqual(compare.changes(again["rows"], rows, 0.0), [])
         text = tables.markdown({**run, "rows": again["rows"]})
-        self.assertIn("| `esp_bench:a` | 1.00 | 2.00 |", text)
+        self.assertIn("| `engine/x/out` | 10.0 / 20.0 ±200 % |", text)
+        self.assertIn("| `tcp/1/out (Mbit/s)` | 5.00 ±0 % |", text)
         self.assertIn("a note", text)
 
 
