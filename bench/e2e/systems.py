@@ -148,15 +148,37 @@ class CygnetPort(Cygnet):
         super().__init__(workdir, cygnet, {"wire_driver": wire_driver})
 
 
-class Forwarder(Cygnet):
-    """Cygnet without a policy: the same two crossings on each side, and no crypto. The ceiling."""
+class CygnetClear(Cygnet):
+    """Cygnet without a policy: the same crossings, and no crypto."""
 
-    name = "forwarder"
+    name = "cygnet-no-policy"
     seals = False
     addresses = OUTER
 
     def protect(self):
         pass
+
+
+class Forwarder(System):
+    """A TAP and the wire joined by a program that looks at nothing: the ceiling of this way to be
+    attached."""
+
+    name = "forwarder"
+    seals = False
+    addresses = OUTER
+
+    def __init__(self, workdir, build):
+        super().__init__(workdir)
+        self.program = os.path.join(build, "bench", "e2e", "forwarder")
+
+    def start(self):
+        self.wire(addresses=False)
+        for side, ns in enumerate(self.sides):
+            self.daemons.append(ns.popen([self.program, "nic0", "wire0"]))
+            labkit.wait_for(lambda n=ns: n.run("ip link show dev nic0", check=False).returncode == 0,
+                            10, "the forwarder's TAP")
+            ns.ip(f"addr add {OUTER[side]}/24 dev nic0")
+            ns.ip("link set nic0 up")
 
 
 def with_own_run(directory, argv):

@@ -21,12 +21,12 @@ def available(build, workdir, peers, variants=True):
     found, notes = [], []
     try:
         cygnet = Cygnet(build)
-        found += [systems.Cygnet(workdir, cygnet), systems.Forwarder(workdir, cygnet)]
+        found += [systems.Cygnet(workdir, cygnet), systems.CygnetClear(workdir, cygnet)]
         if variants:
             found += [systems.CygnetPort(workdir, cygnet, driver) for driver in WIRE_DRIVERS]
     except LabError as error:
         notes.append(f"Cygnet was not measured end to end: {error}")
-    found.append(systems.Veth(workdir))
+    found += [systems.Forwarder(workdir, build), systems.Veth(workdir)]
     for peer in (systems.WireguardGo, systems.KernelLibipsec) if peers else ():
         missing = systems.missing(peer)
         if missing:
