@@ -4,7 +4,7 @@
 // Reads orders from standard input, one a line, answers each with one line of JSON, so that
 // whoever asks can let short phases of this program and of another alternate:
 //   mode=cpu|inline dev=crypto_aesni_gcm|crypto_aesni_mb alg=gcm128|gcm256 size=BYTES|imix
-//   sas=N windows=N
+//   sas=N windows=N burst=N packets=N (in a window, of one SA)
 // With CYGNET_BENCH_AVX2 in the environment ipsec-mb takes its AVX2 code where it would take
 // AVX-512: what it does on a CPU that has none. (EAL's --force-max-simd-bitwidth does not reach
 // ipsec-mb.)
@@ -27,9 +27,8 @@
 #include <string.h>
 
 enum {
-  kBurst = 32,
-  kWindow = 256,       // packets timed as one
-  kMaxPackets = 2048,  // a window of its own packet for each SA
+  kMaxBurst = 64,
+  kMaxPackets = 2048,  // one for each SA
   kMaxWindows = 20000,
   kOuterBytes = 20,
   kSecuritySessionBytes = 256,
@@ -37,7 +36,8 @@ enum {
 
 struct row {
   char mode[16], dev[32], alg[16], size[16];
-  uint32_t sas, windows;
+  uint32_t sas, windows, burst;
+  uint32_t packets;  // timed as one window
 };
 
 // One SA, both directions.
@@ -191,10 +191,10 @@ static void check_packets(struct bench* bench) {
 
 // Bursts of one SA; with many SAs each packet of a burst has its own, and the API, which is by
 // session, is called with one packet.
-static void run(struct bench* bench, uint32_t first, uint32_t sas, bool outbound) {
-  const uint16_t step = sas > 1 ? 1 : kBurst;
-  for (uint32_t i = first; i < first + kWindow; i += step) {
-    struct sa_pair* pair = &bench->sas[sas > 1 ? i % sas : 0];
+static void run(struct bench* bench, uint32_t first, const struct row* row, bool outbound) {
+  const uint16_t step = row->sas > 1 ? 1 : (uint16_t)row->burst;
+  for (uint32_t i = first; i < first + row->packets; i += step) {
+    struct sa_pair* pair = &bench->sas[row->sas > 1 ? i % row->sas : 0];
     const struct rte_ipsec_session* half = outbound ? &pair->out : &pair->in;
     uint16_t n = step;
     if (bench->cpu) n = rte_ipsec_pkt_cpu_prepare(half, &bench->packets[i], n);
@@ -203,8 +203,8 @@ static void run(struct bench* bench, uint32_t first, uint32_t sas, bool outbound
   }
 }
 
-static void before(struct bench* bench, uint32_t first, bool outbound) {
-  for (uint32_t i = first; i < first + kWindow; ++i) {
+static void before(struct bench* bench, uint32_t first, const struct row* row, bool outbound) {
+  for (uint32_t i = first; i < first + row->packets; ++i) {
     bench->packets[i]->l2_len = 0;
     bench->packets[i]->l3_len = kOuterBytes;
     bench->packets[i]->ol_flags = 0;
@@ -212,10 +212,10 @@ static void before(struct bench* bench, uint32_t first, bool outbound) {
   }
 }
 
-static uint64_t timed(struct bench* bench, uint32_t first, uint32_t sas, bool outbound) {
-  before(bench, first, outbound);
+static uint64_t timed(struct bench* bench, uint32_t first, const struct row* row, bool outbound) {
+  before(bench, first, row, outbound);
   const uint64_t begin = rte_rdtsc_precise();
-  run(bench, first, sas, outbound);
+  run(bench, first, row, outbound);
   return rte_rdtsc_precise() - begin;
 }
 
@@ -224,17 +224,17 @@ static int by_value(const void* a, const void* b) {
   return x < y ? -1 : x > y;
 }
 
-static void print_stats(const char* name, uint64_t* ticks, uint32_t n) {
+static void print_stats(const char* name, uint64_t* ticks, uint32_t n, uint32_t packets) {
   qsort(ticks, n, sizeof(*ticks), by_value);
-  printf("\"%s\": {\"p5\": %.2f, \"median\": %.2f}", name, (double)ticks[(n - 1) / 20] / kWindow,
-         (double)ticks[(n - 1) / 2] / kWindow);
+  printf("\"%s\": {\"p5\": %.2f, \"median\": %.2f}", name, (double)ticks[(n - 1) / 20] / packets,
+         (double)ticks[(n - 1) / 2] / packets);
 }
 
 static void measure(struct bench* bench, const struct row* row) {
   static uint64_t out[kMaxWindows], in[kMaxWindows];
   bench->cpu = strcmp(row->mode, "cpu") == 0;
   bench->failed = 0;
-  bench->packet_count = row->sas > kWindow ? row->sas : kWindow;
+  bench->packet_count = RTE_MAX(row->sas, row->packets);
   bench->sas = rte_zmalloc(NULL, row->sas * sizeof(*bench->sas), RTE_CACHE_LINE_SIZE);
   for (uint32_t i = 0; i < row->sas; ++i) {
     make_half(bench, row, 0x1000 + i, true, &bench->sas[i].out);
@@ -247,20 +247,22 @@ static void measure(struct bench* bench, const struct row* row) {
   for (int warm = 1; n < row->windows; warm = 0) {
     const uint32_t keep = n;
     uint32_t o = n, p = n;
-    for (uint32_t first = 0; first < bench->packet_count && o < kMaxWindows; first += kWindow) {
-      out[o++] = timed(bench, first, row->sas, true);
+    for (uint32_t first = 0; first < bench->packet_count && o < kMaxWindows;
+         first += row->packets) {
+      out[o++] = timed(bench, first, row, true);
     }
-    for (uint32_t first = 0; first < bench->packet_count && p < kMaxWindows; first += kWindow) {
-      in[p++] = timed(bench, first, row->sas, false);
+    for (uint32_t first = 0; first < bench->packet_count && p < kMaxWindows;
+         first += row->packets) {
+      in[p++] = timed(bench, first, row, false);
     }
     n = warm ? keep : o;
     if (o == kMaxWindows) break;
   }
   check_packets(bench);
   printf("{");
-  print_stats("out", out, n);
+  print_stats("out", out, n, row->packets);
   printf(", ");
-  print_stats("in", in, n);
+  print_stats("in", in, n, row->packets);
   printf(", \"windows\": %u, \"failed\": %" PRIu64 "}\n", n, bench->failed);
   fflush(stdout);
   for (uint32_t i = 0; i < row->sas; ++i) {
@@ -306,7 +308,9 @@ static struct row parse(char* line) {
                     .alg = "gcm128",
                     .size = "64",
                     .sas = 1,
-                    .windows = 500};
+                    .windows = 500,
+                    .burst = 32,
+                    .packets = 64};
   for (char* word = strtok(line, " \n"); word != NULL; word = strtok(NULL, " \n")) {
     char* value = strchr(word, '=');
     if (value == NULL) die("an order is KEY=VALUE …");
@@ -323,13 +327,19 @@ static struct row parse(char* line) {
       row.sas = (uint32_t)atoi(value);
     else if (strcmp(word, "windows") == 0)
       row.windows = (uint32_t)atoi(value);
+    else if (strcmp(word, "burst") == 0)
+      row.burst = (uint32_t)atoi(value);
+    else if (strcmp(word, "packets") == 0)
+      row.packets = (uint32_t)atoi(value);
     else
       die("unknown key in an order");
   }
-  if (row.sas < 1 || row.sas > kMaxPackets || row.windows < 1 || row.windows > kMaxWindows) {
-    die("sas or windows out of range");
+  if (row.sas < 1 || row.sas > kMaxPackets || row.windows < 1 || row.windows > kMaxWindows ||
+      row.burst < 1 || row.burst > kMaxBurst || row.packets < row.burst ||
+      row.packets > kMaxPackets || row.packets % row.burst != 0 ||
+      RTE_MAX(row.sas, row.packets) % row.packets != 0) {
+    die("an order out of range");
   }
-  if (row.sas > kWindow && row.sas % kWindow != 0) die("sas must be a multiple of 256");
   return row;
 }
 

@@ -121,6 +121,9 @@ def against(run, path, threshold):
 
 def main(argv):
     args = arguments(argv)
+    if not args.load and "e2e" in args.groups:
+        import e2e_steps
+        e2e_steps.become_able()
     run = load(args.load) if args.load else measure(args)
     run["answers"] = list(targets.check(run["rows"], run["machine"]))
     report(run)

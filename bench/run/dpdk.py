@@ -7,6 +7,7 @@ import subprocess
 from stats import CYCLES
 
 SIZES = ("64", "256", "590", "1400", "1420", "imix")
+_PACKETS = 64
 _EAL = ["--no-huge", "--no-pci", "--no-shconf", "-m", "512", "--no-telemetry",
         "--vdev=crypto_aesni_mb", "--vdev=crypto_aesni_gcm", "--log-level=3"]
 
@@ -32,9 +33,13 @@ class Harness:
                 return json.loads(line)
         raise RuntimeError(f"dpdk_ipsec_bench ended: {self.process.stderr.read()[-500:]}")
 
-    def measure(self, rows, mode, size, device="aesni_gcm", alg="gcm128", sas=1, windows=60):
-        self.process.stdin.write(f"mode={mode} dev=crypto_{device} alg={alg} size={size} sas={sas} "
-                                 f"windows={max(windows, sas // 256 * 4)}\n")
+    def measure(self, rows, mode, size, device="aesni_gcm", alg="gcm128", sas=1, windows=200):
+        """Windows of 64 packets, as esp_bench's. The burst is what suits librte_ipsec best here: 3 %
+        less at 64 than at 32 with crypto, 15 % more without."""
+        burst = 32 if mode == "inline" else 64
+        self.process.stdin.write(
+            f"mode={mode} dev=crypto_{device} alg={alg} size={size} sas={sas} burst={burst} "
+            f"packets={_PACKETS} windows={max(windows, sas // _PACKETS * 4)}\n")
         answer = self._answer()
         for direction in ("out", "in"):
             name = row_name(self.simd, mode, device, alg, sas, direction, size)

@@ -11,9 +11,18 @@ sys.path[:0] = [os.path.join(_HERE, "..", "e2e"),
 
 import systems  # noqa: E402
 import traffic  # noqa: E402
-from labkit import Cygnet, LabError  # noqa: E402
+from labkit import Cygnet, LabError, reexec_in_user_namespace  # noqa: E402
 
 WIRE_DRIVERS = ("af_packet", "af_xdp")
+
+
+def become_able():
+    """An ordinary user starts again in a user namespace of its own."""
+    try:
+        reexec_in_user_namespace()
+    except LabError as error:
+        raise SystemExit(f"end to end cannot be measured here: {error}\n"
+                         "the other groups can: --only engine --only esp --only scale") from None
 
 
 def available(build, workdir, peers, variants=True):
@@ -81,7 +90,7 @@ def run(args, rows, progress):
                 system.check()
                 running.append(system)
             except LabError as error:
-                text = f"{system.name} was not measured end to end: {error}"
+                text = f"{system.name} was not measured end to end: {str(error).strip()}"
                 (notes if system.brief else errors).append(text)
             system.pause(True)
         for number in range(max(1, args.rounds // 3)):

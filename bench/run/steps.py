@@ -14,7 +14,7 @@ class Bench:
         self.quick = quick
         self.rounds = rounds
         self.min_time = 0.004 if quick else 0.02
-        self.windows = 20 if quick else 60
+        self.windows = 80 if quick else 240
         self.esp = Program(build, "esp_bench", cpu)
         self.engine = Program(build, "engine_bench", cpu)
         self.scale = Program(build, "scale_bench", None)  # its workers need more than one

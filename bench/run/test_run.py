@@ -13,6 +13,7 @@ sys.path[:0] = [_HERE, os.path.join(_HERE, "..", "e2e"),
 import compare  # noqa: E402
 import dpdk  # noqa: E402
 import machine  # noqa: E402
+import smoke  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
 import traffic  # noqa: E402
@@ -182,6 +183,35 @@ class Reading(unittest.TestCase):
                                                       "esp_bench:pipeline/out/64:bytes_per_sa"])
         self.assertEqual(rows.figure("esp_bench:pipeline/out/64"), 10)
         self.assertEqual(program.errors, ["esp_bench:pipeline/in/64: packets lost"])
+
+
+class Smoke(unittest.TestCase):
+    """The guard of CI: deaf to noise, not to a loss by an order of magnitude."""
+
+    ENGINE = timed("esp_bench:engine/a/out/64", 50)
+
+    def test_a_machine_under_load_is_no_failure(self):
+        rows = Rows([self.ENGINE, timed("esp_bench:pipeline/software/out/64", 1000),
+                     timed("esp_bench:pipeline/offload/out/64", 3000)])
+        self.assertEqual(smoke.stage_failures(rows), [])
+
+    def test_an_order_of_magnitude_is(self):
+        rows = Rows([self.ENGINE, timed("esp_bench:engine/slow/out/64", 500),
+                     timed("esp_bench:pipeline/software/out/64", 3500)])
+        (failure,) = smoke.stage_failures(rows)
+        self.assertIn("70 times", failure)
+
+    def test_a_stack_that_costs_more_without_crypto_is(self):
+        rows = Rows([timed("esp_bench:transform/software/in/64", 100),
+                     timed("esp_bench:transform/offload/in/64", 600)])
+        self.assertEqual(len(smoke.stage_failures(rows)), 1)
+
+    def test_an_allocation_is(self):
+        rows = Rows()
+        rows.add("esp", "esp_bench:pipeline/software/out/64:allocations", "allocations", 0)
+        self.assertEqual(smoke.allocation_failures(rows), [])
+        rows.add("esp", "esp_bench:pipeline/software/out/64:allocations", "allocations", 1)
+        self.assertEqual(len(smoke.allocation_failures(rows)), 1)
 
 
 class Storing(unittest.TestCase):
