@@ -30,9 +30,10 @@ def tcp(system, streams, reverse, seconds):
         raise LabError(f"{system.name}: iperf3: {error}") from None
     finally:
         labkit.end(server, timeout=2)
-    if "error" in report:
-        raise LabError(f"{system.name}: iperf3: {report['error']}")
-    return report["end"]["sum_received"]["bits_per_second"] / 1e6
+    received = report.get("end", {}).get("sum_received")
+    if "error" in report or received is None:
+        raise LabError(f"{system.name}: iperf3: {report.get('error', 'nothing received')}")
+    return received["bits_per_second"] / 1e6
 
 
 class Generator:

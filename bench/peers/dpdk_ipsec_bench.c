@@ -1,13 +1,10 @@
 // DPDK's librte_ipsec, measured as esp_bench measures Cygnet: seal and open phases over the same
 // packets alternate, each phase is one window timed by TSC, p5 and median of the windows.
 //
-// Reads orders from standard input, one a line, answers each with one line of JSON, so that
-// whoever asks can let short phases of this program and of another alternate:
-//   mode=cpu|inline dev=crypto_aesni_gcm|crypto_aesni_mb alg=gcm128|gcm256 size=BYTES|imix
-//   sas=N windows=N burst=N packets=N (in a window, of one SA)
-// With CYGNET_BENCH_AVX2 in the environment ipsec-mb takes its AVX2 code where it would take
-// AVX-512: what it does on a CPU that has none. (EAL's --force-max-simd-bitwidth does not reach
-// ipsec-mb.)
+// Reads orders from standard input, one a line (dpdk_order.h), answers each with one line of JSON,
+// so that whoever asks can let short phases of this program and of another alternate. With
+// CYGNET_BENCH_AVX2 in the environment ipsec-mb takes its AVX2 code where it would take AVX-512:
+// what it does on a CPU that has none. (EAL's --force-max-simd-bitwidth does not reach ipsec-mb.)
 #include <dlfcn.h>
 #include <intel-ipsec-mb.h>
 #include <inttypes.h>
@@ -26,19 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  kMaxBurst = 64,
-  kMaxPackets = 2048,  // one for each SA
-  kMaxWindows = 20000,
-  kOuterBytes = 20,
-  kSecuritySessionBytes = 256,
-};
-
-struct row {
-  char mode[16], dev[32], alg[16], size[16];
-  uint32_t sas, windows, burst;
-  uint32_t packets;  // timed as one window
-};
+#include "dpdk_order.h"
 
 // One SA, both directions.
 struct sa_pair {
@@ -67,11 +52,6 @@ void init_mb_mgr_auto(IMB_MGR* state, IMB_ARCH* arch) {
   void (*original)(IMB_MGR*, IMB_ARCH*) =
       (void (*)(IMB_MGR*, IMB_ARCH*))dlsym(RTLD_NEXT, "init_mb_mgr_auto");
   original(state, arch);
-}
-
-static void die(const char* what) {
-  fprintf(stderr, "dpdk_ipsec_bench: %s\n", what);
-  exit(1);
 }
 
 // --- SAs ---
@@ -298,49 +278,6 @@ static void start_devices(struct bench* bench) {
       rte_pktmbuf_alloc_bulk(bench->mbufs, bench->packets, kMaxPackets) != 0) {
     die("out of memory: give EAL more by -m");
   }
-}
-
-static void set(char* to, size_t room, const char* value) { snprintf(to, room, "%s", value); }
-
-static struct row parse(char* line) {
-  struct row row = {.mode = "cpu",
-                    .dev = "crypto_aesni_gcm",
-                    .alg = "gcm128",
-                    .size = "64",
-                    .sas = 1,
-                    .windows = 500,
-                    .burst = 32,
-                    .packets = 64};
-  for (char* word = strtok(line, " \n"); word != NULL; word = strtok(NULL, " \n")) {
-    char* value = strchr(word, '=');
-    if (value == NULL) die("an order is KEY=VALUE …");
-    *value++ = '\0';
-    if (strcmp(word, "mode") == 0)
-      set(row.mode, sizeof(row.mode), value);
-    else if (strcmp(word, "dev") == 0)
-      set(row.dev, sizeof(row.dev), value);
-    else if (strcmp(word, "alg") == 0)
-      set(row.alg, sizeof(row.alg), value);
-    else if (strcmp(word, "size") == 0)
-      set(row.size, sizeof(row.size), value);
-    else if (strcmp(word, "sas") == 0)
-      row.sas = (uint32_t)atoi(value);
-    else if (strcmp(word, "windows") == 0)
-      row.windows = (uint32_t)atoi(value);
-    else if (strcmp(word, "burst") == 0)
-      row.burst = (uint32_t)atoi(value);
-    else if (strcmp(word, "packets") == 0)
-      row.packets = (uint32_t)atoi(value);
-    else
-      die("unknown key in an order");
-  }
-  if (row.sas < 1 || row.sas > kMaxPackets || row.windows < 1 || row.windows > kMaxWindows ||
-      row.burst < 1 || row.burst > kMaxBurst || row.packets < row.burst ||
-      row.packets > kMaxPackets || row.packets % row.burst != 0 ||
-      RTE_MAX(row.sas, row.packets) % row.packets != 0) {
-    die("an order out of range");
-  }
-  return row;
 }
 
 int main(int argc, char** argv) {

@@ -18,10 +18,19 @@ class Bench:
         self.esp = Program(build, "esp_bench", cpu)
         self.engine = Program(build, "engine_bench", cpu)
         self.scale = Program(build, "scale_bench", None)  # its workers need more than one
-        self.harnesses = dpdk.start(build, cpu, flags) if peers else []
+        self.harnesses = []
         self.notes = []
-        if peers and not self.harnesses:
-            self.notes.append("librte_ipsec was not measured: dpdk_ipsec_bench is not built")
+        if peers:
+            self._start_peers(build, cpu, flags)
+
+    def _start_peers(self, build, cpu, flags):
+        try:
+            self.harnesses = dpdk.start(build, cpu, flags)
+            why = "dpdk_ipsec_bench is not built"
+        except (OSError, RuntimeError) as error:
+            why = str(error).strip()
+        if not self.harnesses:
+            self.notes.append(f"librte_ipsec was not measured: {why}")
 
     def steps(self, groups):
         """(name, function of rows); one call of each makes a round."""

@@ -128,6 +128,20 @@ class Targets(unittest.TestCase):
         self.assertAlmostEqual(found["in 64"].figure, 25)
         self.assertTrue(found["in 64"].met)
 
+    def test_engines_are_compared_at_one_width(self):
+        found = self.answers([timed("engine_bench:vaes_gcm_avx2/gcm128/out/1400/64", 100),
+                              timed("engine_bench:ipsec_mb_avx2/gcm128/out/1400/64", 190),
+                              timed("engine_bench:ipsec_mb/gcm128/out/1400/64", 90)],
+                             "own AES-GCM against", ("avx2", "avx512f"))
+        self.assertTrue(found["avx2 gcm128 out 1400"].met)
+        self.assertIsNone(found["avx512 gcm128 out 1400"].figure)
+
+    def test_a_rate_of_the_reference_cpu_is_asked_of_it_alone(self):
+        rows = [timed("engine_bench:vaes_gcm/gcm128/out/1400/64", 280)]
+        self.assertAlmostEqual(self.answers(rows, "own AES-GCM-128")["out 1400"].figure, 10)
+        other = targets.check(Rows(rows), {**HERE, "family": "26"})
+        self.assertNotIn("own AES-GCM-128, rate", {a.target for a in other})
+
     def test_stack_only_is_a_share(self):
         found = self.answers([timed("esp_bench:transform/offload/out/64", 30),
                               timed(dpdk.row_name("", "inline", "", "", 1, "out", "64"), 40)],
