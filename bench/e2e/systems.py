@@ -61,6 +61,15 @@ class System:
             if process.poll() is None:
                 process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
+    def cpu_seconds(self):
+        """What the daemons have had of the CPUs since they started."""
+        ticks = 0
+        for process in self.daemons:
+            with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime, stime
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def check(self):
         """Packets arrive, and are sealed on the wire if this system says so."""
         labkit.wait_for(lambda: self._ping(1) == 0, 15, f"{self.name}: a ping's answer")

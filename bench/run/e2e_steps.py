@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(_HERE, "..", "e2e"),
@@ -52,6 +53,16 @@ class EndToEnd:
         self.seconds = 1 if quick else 3
         self.trial = 0.25 if quick else 0.5
         self.hints = {}
+
+    def idle(self, system, rows):
+        """CPU of one daemon with nothing to do, in percent of one."""
+        if not system.daemons:
+            return
+        seconds = 10 * self.trial
+        before = system.cpu_seconds()
+        time.sleep(seconds)
+        used = (system.cpu_seconds() - before) / seconds / len(system.daemons)
+        rows.add("e2e", f"e2e:idle/cpu/{system.name}", "%", 100 * used)
 
     def tcp(self, system, rows):
         for streams in (1, 4):
@@ -112,7 +123,11 @@ def _round(part, running, number, rows, errors, progress):
                      f"{'tcp' if size is None else f'udp {size}'}")
             system.pause(False)
             try:
-                part.tcp(system, rows) if size is None else part.udp(system, size, rows)
+                if size is None:
+                    part.idle(system, rows)
+                    part.tcp(system, rows)
+                else:
+                    part.udp(system, size, rows)
             except LabError as error:
                 errors.append(str(error))
             finally:

@@ -127,6 +127,8 @@ def _end_to_end(rows, _machine):
         for peer, need in (("wireguard-go", 5.0), ("kernel-libipsec", 10.0)):
             yield _faster(f"end to end TCP against {peer}", f"1 stream {direction}", ours,
                           rows.get(f"e2e:tcp/1/{direction}/{peer}"), need)
+    idle = rows.get("e2e:idle/cpu/cygnet")
+    yield Answer("idle daemon", "CPU", idle.figure if idle else None, "%", 1.0, at_least=False)
     ours = rows.get("e2e:udp/64/rate/cygnet")
     for peer in ("wireguard-go", "kernel-libipsec"):
         yield _faster("UDP 64 bytes, no peer ahead", peer, ours,
@@ -145,6 +147,10 @@ def _scale(rows, _machine):
     for direction in DIRECTIONS:
         yield from _kept(rows, "many SAs: rate of one SA kept", f"sas/{direction}", 1,
                          ((256, 0.75), (1000000, 0.5)))
+    for row in rows.of("scale"):
+        if row.name.endswith(":bytes_per_sa"):
+            yield Answer("memory of an SA", row.name.split(":")[1], row.figure, "B", 1024,
+                         at_least=False)
     yield from _kept(rows, "policies: rate of ten kept", "policies/cached", 10, ((100000, 0.8),))
     yield from _kept(rows, "policies: rate of ten kept", "policies/new", 10, ((100000, 0.5),))
     for direction in DIRECTIONS:
