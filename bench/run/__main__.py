@@ -44,6 +44,7 @@ def measure(args):
     bench = steps.Bench(args.build, str(os.cpu_count() - 1), args.quick,
                         args.rounds, flags, not args.no_peers)
     load_before = os.getloadavg()
+    source = machine.source(ROOT)  # as it is when the programs are run
     try:
         plan = bench.steps(args.groups)
         for number in range(args.rounds):
@@ -60,7 +61,7 @@ def measure(args):
         notes, errors = notes + more_notes, errors + more_errors
     progress("")
     return {"format": FORMAT, "machine": machine.describe(bench.tsc_hz),
-            "source": machine.source(ROOT), "rounds": args.rounds, "quick": args.quick,
+            "source": source, "rounds": args.rounds, "quick": args.quick,
             "load": f"{load_before[0]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
             "notes": notes, "errors": sorted(set(errors)), "rows": rows}
 

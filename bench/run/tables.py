@@ -63,8 +63,13 @@ def matrix(rows, group, tsc_hz):
     return (TITLES[group], [head, *columns], body), rest
 
 
+def _natural(row):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", row.name)]
+
+
 def _list(title, rows, tsc_hz):
-    return title, ["row", _CELLS + ", or counter"], [[r.name, _cell(r, tsc_hz)] for r in rows]
+    return (title, ["row", _CELLS + ", or counter"],
+            [[row.name, _cell(row, tsc_hz)] for row in sorted(rows, key=_natural)])
 
 
 def group_tables(rows, group, tsc_hz):

@@ -186,11 +186,13 @@ class Search(unittest.TestCase):
 class Reading(unittest.TestCase):
     REPORT = {"benchmarks": [
         {"name": "pipeline/out/64/manual_time", "run_type": "iteration", "p5": 10.0, "median": 12.0,
-         "Gbps_p5": 3.0, "iterations": 5, "real_time": 1.0, "cpu_time": 1.0, "bytes_per_sa": 700},
+         "Gbps_p5": 3.0, "iterations": 500, "real_time": 1.0, "cpu_time": 1.0, "bytes_per_sa": 700},
         {"name": "pipeline/in/64/manual_time", "run_type": "iteration", "error_occurred": True,
-         "error_message": "packets lost"}]}
+         "error_message": "packets lost"},
+        {"name": "engine/a/out/64/manual_time", "run_type": "iteration", "p5": 7e6, "median": 7e6,
+         "iterations": 1, "real_time": 1.0, "cpu_time": 1.0}]}
 
-    def test_counters_become_rows_and_errors_are_kept(self):
+    def test_counters_become_rows_and_errors_are_kept_and_one_window_is_none(self):
         rows, program = Rows(), Program("/nowhere", "esp_bench", "0")
         program.read(self.REPORT, rows, "esp")
         self.assertEqual([row.name for row in rows], ["esp_bench:pipeline/out/64",
