@@ -101,7 +101,7 @@ def run(args, rows, progress):
                 system.check()
                 running.append(system)
             except LabError as error:
-                text = f"{system.name} was not measured end to end: {str(error).strip()}"
+                text = f"{system.name} was not measured end to end: {_without(workdir, error)}"
                 (notes if system.brief else errors).append(text)
             system.pause(True)
         for number in range(max(1, args.rounds // 3)):
@@ -111,6 +111,12 @@ def run(args, rows, progress):
             system.close()
         shutil.rmtree(workdir, ignore_errors=True)
     return notes, errors
+
+
+def _without(workdir, error):
+    """The error, without the path of a directory that is gone when it is read."""
+    text = str(error).replace(workdir + "/", "") if workdir else str(error)
+    return " ".join(text.split())
 
 
 def _round(part, running, number, rows, errors, progress):
@@ -129,6 +135,6 @@ def _round(part, running, number, rows, errors, progress):
                 else:
                     part.udp(system, size, rows)
             except LabError as error:
-                errors.append(str(error))
+                errors.append(_without("", error))
             finally:
                 system.pause(True)

@@ -130,7 +130,7 @@ to read it. **One run on one machine**; every figure here is from this CPU and s
 
 - machine: {machine}; instruction sets: {flags}
 - source: commit `{commit}`{changed}, {date}; {rounds} interleaved rounds
-- load of the machine while it ran: {load}
+- load of the machine: {load}{busy}
 
 Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds'
 medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a part of the
@@ -138,12 +138,20 @@ figure. *Single rounds*: the same ratio, lowest and highest round.
 """
 
 
+def _busy(run):
+    """The start tells of others; at the end the run itself is in it."""
+    if float(run["load"].split()[0]) <= run["machine"]["cpus"]:
+        return ""
+    return (". **Others used the machine**: what needs both CPUs (end to end, two workers) is lower and "
+            "spreads wider than on an idle one")
+
+
 def markdown(run):
     head = MARKDOWN_HEAD.format(
         machine=machines.title(run["machine"]), flags=", ".join(run["machine"]["flags"]),
         commit=run["source"]["commit"], date=run["source"]["date"], rounds=run["rounds"],
         changed=" with changes not committed" if run["source"]["changed"] else "",
-        load=run["load"])
+        load=run["load"], busy=_busy(run))
     notes = "".join(f"- {note}\n" for note in run["notes"])
     parts = [head] + ([f"Not complete:\n\n{notes}"] if notes else [])
     parts += [as_markdown(t) + "\n" for t in all_tables(run["rows"], run["answers"],

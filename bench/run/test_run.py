@@ -235,7 +235,7 @@ class Storing(unittest.TestCase):
         main = _main()
         rows = Rows([timed("esp_bench:engine/x/out/64", 20, 40, 60), rate("e2e:tcp/1/out/veth", 5)])
         run = {"format": main.FORMAT, "machine": HERE, "source": machine.source(main.ROOT),
-               "rounds": 3, "quick": True, "load": "0", "notes": ["a note"], "errors": [],
+               "rounds": 3, "quick": True, "load": "3.5 at the start, 1 at the end", "notes": ["a note"], "errors": [],
                "rows": rows, "answers": list(targets.check(rows, HERE))}
         with tempfile.NamedTemporaryFile(suffix=".json") as f:
             main.store(run, f.name)
@@ -246,6 +246,7 @@ class Storing(unittest.TestCase):
         self.assertIn("| `engine/x/out` | 10.0 / 20.0 ±200 % |", text)
         self.assertIn("| `tcp/1/out (Mbit/s)` | 5.00 ±0 % |", text)
         self.assertIn("a note", text)
+        self.assertIn("Others used the machine", text)
 
 
 def _main():
