@@ -103,3 +103,22 @@ std::span<const ${type}* const> ${array}() { return kTable; }
 ")
   target_sources(${target} PRIVATE ${out})
 endfunction()
+
+# --- Tests that are Python programs ---
+
+# Debian's interpreter: the one that python3-scapy and python3-cryptography belong to.
+set(CYGNET_PYTHON /usr/bin/python3)
+
+set(CYGNET_SLOWNESS 1)
+if(CYGNET_SANITIZE)
+  set(CYGNET_SLOWNESS 5)
+endif()
+
+# cygnet_python_test(NAME LABEL SECONDS script arguments...): SECONDS is the limit in a plain build.
+function(cygnet_python_test name label seconds)
+  add_test(NAME ${name} COMMAND ${CYGNET_PYTHON} ${ARGN} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  math(EXPR timeout "${seconds} * ${CYGNET_SLOWNESS}")
+  set_tests_properties(${name} PROPERTIES LABELS ${label} RUN_SERIAL ON TIMEOUT ${timeout}
+    SKIP_RETURN_CODE 77
+    ENVIRONMENT "CYGNET_BUILD=${CMAKE_BINARY_DIR};CYGNET_SLOWNESS=${CYGNET_SLOWNESS}")
+endfunction()

@@ -9,6 +9,8 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libfmt-de
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
 TEST_PACKAGES="python3-scapy python3-cryptography ethtool clang clang-format libclang-rt-14-dev
   libcap2-bin xz-utils nftables"
+BENCH_PACKAGES="libdpdk-dev wireguard-go wireguard-tools strongswan-charon strongswan-swanctl
+  libcharon-extra-plugins libstrongswan-standard-plugins"
 
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -30,19 +32,25 @@ need_packages() {
     fail "apt-get install failed; run it by hand to see why: apt-get install ${missing[*]}"
 }
 
+# configure PRESET [OPTION...]: when there is no build yet, or options are given.
+configure() {
+  local preset=$1
+  shift
+  local dir=$ROOT/build/$preset
+  [ $# -gt 0 ] || [ ! -f "$dir/build.ninja" ] || return 0
+  say "configuring ($preset)"
+  (cd "$ROOT" && cmake --preset "$preset" "$@" >"$ROOT/build-$preset.log" 2>&1) || {
+    cat "$ROOT/build-$preset.log" >&2
+    fail "cmake --preset $preset failed"
+  }
+  rm -f "$ROOT/build-$preset.log"
+}
+
 # build PRESET [TARGET...]: configures once, builds what changed, shows progress.
 build() {
   local preset=$1
   shift
-  local dir=$ROOT/build/$preset
-  if [ ! -f "$dir/build.ninja" ]; then
-    say "configuring ($preset)"
-    (cd "$ROOT" && cmake --preset "$preset" >"$ROOT/build-$preset.log" 2>&1) || {
-      cat "$ROOT/build-$preset.log" >&2
-      fail "cmake --preset $preset failed"
-    }
-    rm -f "$ROOT/build-$preset.log"
-  fi
+  configure "$preset"
   say "building ($preset)"
-  NINJA_STATUS="[%f/%t %es] " cmake --build "$dir" -- "$@"
+  NINJA_STATUS="[%f/%t %es] " cmake --build "$ROOT/build/$preset" -- "$@"
 }

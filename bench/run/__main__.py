@@ -1,0 +1,140 @@
+"""tools/bench: every measurement in interleaved rounds, tables, JSON, comparison. See bench/README.md."""
+
+import argparse
+import json
+import os
+import sys
+
+import compare
+import machine
+import steps
+import tables
+import targets
+from stats import Row, Rows
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+FORMAT = 1
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build/release"), help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, fewer rows")
+    parser.add_argument("--only", action="append", choices=steps.GROUPS, metavar="GROUP",
+                        help=f"a part: {', '.join(steps.GROUPS)} (may be repeated)")
+    parser.add_argument("--rounds", type=int, help="rounds (12; end to end: a third of them)")
+    parser.add_argument("--no-peers", action="store_true", help="Cygnet alone")
+    parser.add_argument("--json", metavar="FILE", help="write the run there")
+    parser.add_argument("--markdown", metavar="FILE", help="write doc/performance.md there")
+    parser.add_argument("--compare", metavar="FILE",
+                        help="against a stored run of this machine; status 1 if a row got worse")
+    parser.add_argument("--load", metavar="FILE", help="do not measure: take a stored run")
+    parser.add_argument("--threshold", type=float, default=0.1,
+                        help="change that counts, beside the spread (0.1)")
+    args = parser.parse_args(argv)
+    args.rounds = args.rounds or (3 if args.quick else 12)
+    args.groups = args.only or list(steps.GROUPS)
+    return args
+
+
+def measure(args):
+    """A run: machine, source, rows, notes."""
+    flags = machine.describe()["flags"]
+    rows = Rows()
+    bench = steps.Bench(args.build, str(os.cpu_count() - 1), args.quick,
+                        args.rounds, flags, not args.no_peers)
+    load_before = os.getloadavg()
+    try:
+        plan = bench.steps(args.groups)
+        for number in range(args.rounds):
+            turn = number % len(plan) if plan else 0  # nobody is always the first
+            for name, step in plan[turn:] + plan[:turn]:
+                progress(f"round {number + 1} of {args.rounds}: {name}")
+                step(rows)
+    finally:
+        bench.close()
+    notes, errors = bench.notes, bench.errors()
+    if "e2e" in args.groups:
+        import e2e_steps  # needs namespaces; the other groups do not
+        more_notes, more_errors = e2e_steps.run(args, rows, progress)
+        notes, errors = notes + more_notes, errors + more_errors
+    progress("")
+    return {"format": FORMAT, "machine": machine.describe(bench.tsc_hz),
+            "source": machine.source(ROOT), "rounds": args.rounds, "quick": args.quick,
+            "load": f"{load_before[0]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
+            "notes": notes, "errors": sorted(set(errors)), "rows": rows}
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def store(run, path):
+    data = {**run, "rows": [row.to_json() for row in run["rows"]],
+            "answers": [a.to_json() for a in run["answers"]]}
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(data, f, indent=1)
+        f.write("\n")
+
+
+def load(path):
+    with open(path, encoding="utf-8") as f:
+        run = json.load(f)
+    if run.get("format") != FORMAT:
+        raise SystemExit(f"{path}: not a run of this program (format {run.get('format')})")
+    run["rows"] = Rows(Row.from_json(row) for row in run["rows"])
+    return run
+
+
+def report(run):
+    print(machine.title(run["machine"]))
+    print(f"commit {run['source']['commit']}{' (changed)' if run['source']['changed'] else ''}, "
+          f"{run['source']['date']}, {run['rounds']} rounds, load {run['load']}\n")
+    for table in tables.all_tables(run["rows"], run["answers"], run["machine"]["tsc_hz"]):
+        print(tables.as_text(table), end="\n\n")
+    for note in run["notes"]:
+        print(f"note: {note}")
+    for error in run["errors"]:
+        print(f"error: {error}")
+
+
+def against(run, path, threshold):
+    """Prints what moved; 0 if nothing got worse, 1 if something did, 2 if the runs do not compare."""
+    old = load(path)
+    why = compare.difference(old["machine"], run["machine"])
+    if why:
+        print(f"{path} is from another machine, so its figures do not compare with these.\n  {why}")
+        return 2
+    found = compare.changes(old["rows"], run["rows"], threshold)
+    print(f"against {path} (commit {old['source']['commit']}, {old['source']['date']}):")
+    for change in found:
+        print(f"  {change}")
+    worse = sum(change.worse for change in found)
+    print(f"  {len(run['rows'])} rows, {worse} worse, {len(found) - worse} better, beyond "
+          f"{100 * threshold:.0f} % and their spread")
+    missing = compare.only_in(old["rows"], run["rows"])
+    if missing:
+        print(f"  {len(missing)} rows of the stored run were not measured now")
+    return 1 if worse else 0
+
+
+def main(argv):
+    args = arguments(argv)
+    if not args.load and "e2e" in args.groups:
+        import e2e_steps
+        e2e_steps.become_able()
+    run = load(args.load) if args.load else measure(args)
+    run["answers"] = list(targets.check(run["rows"], run["machine"]))
+    report(run)
+    if args.json:
+        store(run, args.json)
+    if args.markdown:
+        with open(args.markdown, "w", encoding="utf-8") as f:
+            f.write(tables.markdown(run))
+    status = against(run, args.compare, args.threshold) if args.compare else 0
+    return status or (1 if run["errors"] else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""What one round consists of: short runs of ours and of the peers, side by side."""
+
+import dpdk
+from gbench import Program
+
+GROUPS = ("engine", "esp", "scale", "e2e")
+_ENGINE_ROWS = "/(gcm128|gcm256|chacha)/"
+
+
+class Bench:
+    """The programs of one build, and what they found."""
+
+    def __init__(self, build, cpu, quick, rounds, flags, peers=True):
+        self.quick = quick
+        self.rounds = rounds
+        self.min_time = 0.004 if quick else 0.02
+        self.windows = 80 if quick else 240
+        self.esp = Program(build, "esp_bench", cpu)
+        self.engine = Program(build, "engine_bench", cpu)
+        self.scale = Program(build, "scale_bench", None)  # its workers need more than one
+        self.harnesses = []
+        self.notes = []
+        if peers:
+            self._start_peers(build, cpu, flags)
+
+    def _start_peers(self, build, cpu, flags):
+        try:
+            self.harnesses = dpdk.start(build, cpu, flags)
+            why = "dpdk_ipsec_bench is not built"
+        except (OSError, RuntimeError) as error:
+            why = str(error).strip()
+        if not self.harnesses:
+            self.notes.append(f"librte_ipsec was not measured: {why}")
+
+    def steps(self, groups):
+        """(name, function of rows); one call of each makes a round."""
+        found = []
+        if "engine" in groups:
+            found.append(("engine", self._engine))
+        if "esp" in groups:
+            found += [(f"esp {size}", self._esp_of(size)) for size in dpdk.SIZES]
+        if "scale" in groups:
+            if self.scale.there:
+                found.append(("scale", self._scale))
+            else:
+                self.notes.append("many SAs and policies were not measured: no scale_bench")
+        return found
+
+    def _engine(self, rows):
+        self.engine.run(rows, "engine", _ENGINE_ROWS, self.min_time)
+
+    def _esp_of(self, size):
+        orders = [keywords for of, keywords in dpdk.orders(self.quick) if of == size]
+
+        def step(rows):
+            self.esp.run(rows, "esp", f"/(out|in)/{size}(/|$)", self.min_time)
+            for keywords in orders:
+                for harness in self.harnesses:
+                    if keywords["mode"] == "inline" and harness is not self.harnesses[0]:
+                        continue  # no crypto, so no choice of it
+                    harness.measure(rows, size=size, windows=self.windows, **keywords)
+
+        return step
+
+    def _scale(self, rows):
+        """Its tables take long to fill, and its targets are ratios of its own rows: they are
+        interleaved inside one run of it, which is made in the first round."""
+        if rows.of("scale"):
+            return
+        self.scale.run(rows, "scale", None, self.min_time,
+                       [f"--benchmark_repetitions={self.rounds}",
+                        "--benchmark_enable_random_interleaving=true",
+                        *([] if self.quick else ["--full"])])
+
+    @property
+    def tsc_hz(self):
+        return self.esp.tsc_hz or self.engine.tsc_hz or self.scale.tsc_hz
+
+    def errors(self):
+        return sum((p.errors for p in (self.esp, self.engine, self.scale, *self.harnesses)), [])
+
+    def close(self):
+        for harness in self.harnesses:
+            harness.close()

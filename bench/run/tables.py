@@ -1,0 +1,146 @@
+"""Tables of a run, as text and as Markdown."""
+
+import re
+
+import machine as machines
+from stats import CYCLES
+
+TITLES = {
+    "engine": "(a) Raw engine",
+    "esp": "(a) to (d) Engine, ESP alone, whole pipeline, stack alone",
+    "peers": "(b), (d) librte_ipsec",
+    "scale": "(f) Many SAs, many policies, two workers",
+    "e2e": "(e) End to end",
+}
+_CELLS = "ns a packet: figure / median, ± spread"
+# How a name splits into row and column; the rest of a group stays a list.
+_SPLITS = {
+    "engine": re.compile(r"engine_bench:(?P<a>\w+/[\w-]+/(?:out|in))/(?P<column>\w+)/(?P<b>\d+)"),
+    "esp": re.compile(r"esp_bench:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
+    "peers": re.compile(r"librte_ipsec:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
+    "e2e": re.compile(r"e2e:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
+}
+
+
+def _number(value):
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _cell(row, tsc_hz):
+    spread = f"±{100 * row.spread:.0f} %"
+    if row.unit == CYCLES and tsc_hz:
+        ns = 1e9 / tsc_hz
+        return f"{_number(row.figure * ns)} / {_number(row.median * ns)} {spread}"
+    return f"{_number(row.figure)} {spread}"
+
+
+def _column_order(column):
+    return (0, int(column), "") if column.isdigit() else (1, 0, column)
+
+
+def matrix(rows, group, tsc_hz):
+    """One line for each thing measured, one column for each size or system; and the rows that do
+    not split so."""
+    cells, columns, rest = {}, [], []
+    for row in rows.of(group):
+        found = _SPLITS[group].fullmatch(row.name) if group in _SPLITS else None
+        if not found:
+            rest.append(row)
+            continue
+        line = found["a"] + (f", burst of {found['b']}" if found["b"] else "")
+        line += f" ({row.unit})" if group == "e2e" else ""
+        cells.setdefault(line, {})[found["column"]] = _cell(row, tsc_hz)
+        if found["column"] not in columns:
+            columns.append(found["column"])
+    if group != "e2e":
+        columns.sort(key=_column_order)
+    head = "row" if group == "e2e" else f"bytes ({_CELLS})"
+    body = [[line, *(by.get(column, "-") for column in columns)] for line, by in cells.items()]
+    return (TITLES[group], [head, *columns], body), rest
+
+
+def _list(title, rows, tsc_hz):
+    return title, ["row", _CELLS + ", or counter"], [[r.name, _cell(r, tsc_hz)] for r in rows]
+
+
+def group_tables(rows, group, tsc_hz):
+    table, rest = matrix(rows, group, tsc_hz)
+    found = [table] if table[2] else []
+    if rest:
+        title = TITLES[group] if not found else TITLES[group] + ", counters"
+        found.append(_list(title, rest, tsc_hz))
+    return found
+
+
+def _target_cells(answer):
+    sign = "≥" if answer.at_least else "≤"
+    met = {True: "met", False: "missed", None: "not measured"}[answer.met]
+    rounds = "-" if answer.rounds is None else "–".join(f"{r:.2f}" for r in answer.rounds)
+    figure = "-" if answer.figure is None else f"{answer.figure:.2f} {answer.unit}"
+    return [answer.target, answer.case, figure, rounds, f"{sign} {answer.need:g} {answer.unit}",
+            met]
+
+
+def target_table(answers):
+    header = ["target", "case", "figure", "single rounds", "needed", ""]
+    return "Targets", header, [_target_cells(a) for a in answers]
+
+
+def as_text(table):
+    title, header, body = table
+    lines = [title]
+    widths = [max(len(r[i]) for r in [header, *body]) for i in range(len(header))]
+    for cells in [header, *body]:
+        lines.append("  " + "  ".join(
+            c.ljust(w) if i == 0 or not c.strip("-")[:1].isdigit() else c.rjust(w)
+            for i, (c, w) in enumerate(zip(cells, widths))).rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(table):
+    title, header, body = table
+    lines = [f"## {title}", "", "| " + " | ".join(header) + " |",
+             "|---" + "|--:" * (len(header) - 1) + "|"]
+    for cells in body:
+        first = f"`{cells[0]}`" if "/" in cells[0] else cells[0]
+        lines.append("| " + " | ".join([first, *cells[1:]]) + " |")
+    return "\n".join(lines)
+
+
+def all_tables(rows, answers, tsc_hz):
+    tables = [target_table(answers)] if answers else []
+    for group in TITLES:
+        tables += group_tables(rows, group, tsc_hz)
+    return tables
+
+
+MARKDOWN_HEAD = """# Performance
+
+Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) says what each row runs and how
+to read it. **One run on one machine**; every figure here is from this CPU and says nothing of another:
+
+- machine: {machine}; instruction sets: {flags}
+- source: commit `{commit}`{changed}, {date}; {rounds} interleaved rounds
+- load of the machine while it ran: {load}
+
+Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds'
+medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a part of the
+figure. *Single rounds*: the same ratio, lowest and highest round.
+"""
+
+
+def markdown(run):
+    head = MARKDOWN_HEAD.format(
+        machine=machines.title(run["machine"]), flags=", ".join(run["machine"]["flags"]),
+        commit=run["source"]["commit"], date=run["source"]["date"], rounds=run["rounds"],
+        changed=" with changes not committed" if run["source"]["changed"] else "",
+        load=run["load"])
+    notes = "".join(f"- {note}\n" for note in run["notes"])
+    parts = [head] + ([f"Not complete:\n\n{notes}"] if notes else [])
+    parts += [as_markdown(t) + "\n" for t in all_tables(run["rows"], run["answers"],
+                                                        run["machine"]["tsc_hz"])]
+    return "\n".join(parts)

@@ -1,0 +1,162 @@
+"""The targets of the project, each a question to the rows of one run.
+
+`check` yields one Answer for each figure a target speaks of. A row that was not measured gives an
+answer without figure: not measured is not met.
+"""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import machine as machines
+from dpdk import row_name
+from stats import speedup, speedup_by_round
+
+DIRECTIONS = ("out", "in")
+
+
+@dataclass
+class Answer:
+    target: str
+    case: str
+    figure: Optional[float]
+    unit: str
+    need: float
+    at_least: bool = True
+    rounds: Optional[tuple] = None  # lowest and highest of single rounds
+
+    @property
+    def met(self):
+        if self.figure is None:
+            return None
+        return self.figure >= self.need if self.at_least else self.figure <= self.need
+
+    def to_json(self):
+        return {"target": self.target, "case": self.case, "figure": self.figure, "unit": self.unit,
+                "need": self.need, "at_least": self.at_least, "met": self.met,
+                "rounds": self.rounds}
+
+
+def _esp(rows, stage, direction, size):
+    return rows.get(f"esp_bench:{stage}/{direction}/{size}")
+
+
+def _faster(target, case, ours, theirs, need):
+    rounds = speedup_by_round(ours, theirs) if ours and theirs else None
+    return Answer(target, case, speedup(ours, theirs), "x", need, rounds=rounds)
+
+
+def _simd(flags):
+    """SIMD widths to compare at, and how names of ours end that keep to that width."""
+    return [("avx512", ""), ("avx2", "_avx2")] if "avx512f" in flags else [("avx2", "")]
+
+
+def _esp_alone(rows, machine):
+    for simd, suffix in _simd(machine["flags"]):
+        for size in ("64", "imix", "1400"):
+            for direction in DIRECTIONS:
+                ours = _esp(rows, f"transform/software{suffix}", direction, size)
+                peers = [rows.get(row_name(simd, "cpu", device, "gcm128", 1, direction, size))
+                         for device in ("aesni_gcm", "aesni_mb")]
+                theirs = min((p for p in peers if p), key=lambda p: p.figure, default=None)
+                yield _faster("ESP alone against librte_ipsec", f"{simd} {direction} {size}", ours,
+                              theirs, 2.0)
+
+
+def _stack_only(rows, _machine):
+    for direction in DIRECTIONS:
+        for size in ("64", "1400"):
+            ours = _esp(rows, "transform/offload", direction, size)
+            theirs = rows.get(row_name("", "inline", "", "", 1, direction, size))
+            ratio = speedup(ours, theirs)
+            yield Answer("stack only, of librte_ipsec's inline", f"{direction} {size}",
+                         1 / ratio if ratio else None, "x", 0.7, at_least=False)
+
+
+def _difference(rows, machine, target, more, less, need):
+    """ns between two stages of esp_bench."""
+    per_ns = (machine.get("tsc_hz") or 0) / 1e9
+    for direction in DIRECTIONS:
+        for size in ("64", "590", "1400"):
+            a, b = more(direction, size), less(direction, size)
+            figure = (a.figure - b.figure) / per_ns if a and b and per_ns else None
+            yield Answer(target, f"{direction} {size}", figure, "ns", need[direction],
+                         at_least=False)
+
+
+def _engine_row(rows, direction, size):
+    """The fastest engine that this CPU runs, as the transform takes it."""
+    found = [row for row in rows.of("esp") if row.name.startswith("esp_bench:engine/")
+             and row.name.endswith(f"/{direction}/{size}")]
+    return min(found, key=lambda row: row.figure, default=None)
+
+
+def _overhead(rows, machine):
+    yield from _difference(rows, machine, "ESP above the raw engine",
+                           lambda d, s: _esp(rows, "transform/software", d, s),
+                           lambda d, s: _engine_row(rows, d, s), {"out": 25, "in": 33})
+    yield from _difference(rows, machine, "full pipeline above ESP",
+                           lambda d, s: _esp(rows, "pipeline/software", d, s),
+                           lambda d, s: _esp(rows, "transform/software", d, s),
+                           {"out": 33, "in": 33})
+
+
+def _engine(rows, machine):
+    for simd, suffix in _simd(machine["flags"]):
+        for alg in ("gcm128", "gcm256"):
+            for size, need in (("64", 2.0), ("1400", 1.8)):
+                for direction in DIRECTIONS:
+                    tail = f"{suffix}/{alg}/{direction}/{size}/64"
+                    yield _faster("own AES-GCM against ipsec-mb", f"{simd} {alg} {direction} {size}",
+                                  rows.get(f"engine_bench:vaes_gcm{tail}"),
+                                  rows.get(f"engine_bench:ipsec_mb{tail}"), need)
+
+
+def _engine_rate(rows, machine):
+    """Past this it is the fastest known on the reference CPU; of another the number says nothing."""
+    if machines.microarchitecture(machine) != "Zen 3 (Milan)":
+        return
+    for direction in DIRECTIONS:
+        row = rows.get(f"engine_bench:vaes_gcm/gcm128/{direction}/1400/64")
+        figure = 1400 * machine["tsc_hz"] / row.figure * 1e-9 if row else None
+        yield Answer("own AES-GCM-128, rate", f"{direction} 1400", figure, "GB/s", 8.5)
+
+
+def _end_to_end(rows, _machine):
+    for direction in DIRECTIONS:
+        ours = rows.get(f"e2e:tcp/1/{direction}/cygnet")
+        for peer, need in (("wireguard-go", 5.0), ("kernel-libipsec", 10.0)):
+            yield _faster(f"end to end TCP against {peer}", f"1 stream {direction}", ours,
+                          rows.get(f"e2e:tcp/1/{direction}/{peer}"), need)
+    idle = rows.get("e2e:idle/cpu/cygnet")
+    yield Answer("idle daemon", "CPU", idle.figure if idle else None, "%", 1.0, at_least=False)
+    ours = rows.get("e2e:udp/64/rate/cygnet")
+    for peer in ("wireguard-go", "kernel-libipsec"):
+        yield _faster("UDP 64 bytes, no peer ahead", peer, ours,
+                      rows.get(f"e2e:udp/64/rate/{peer}"), 1.0)
+
+
+def _kept(rows, target, stem, base, counts):
+    """Part of the rate of a small table that a large one keeps."""
+    for count, need in counts:
+        yield _faster(target, f"{stem.split('/')[-1]} {count}",
+                      rows.get(f"scale_bench:{stem}/{count}"),
+                      rows.get(f"scale_bench:{stem}/{base}"), need)
+
+
+def _scale(rows, _machine):
+    for direction in DIRECTIONS:
+        yield from _kept(rows, "many SAs: rate of one SA kept", f"sas/{direction}", 1,
+                         ((256, 0.75), (1000000, 0.5)))
+    for row in rows.of("scale"):
+        if row.name.endswith(":bytes_per_sa"):
+            yield Answer("memory of an SA", row.name.split(":")[1], row.figure, "B", 1024,
+                         at_least=False)
+    yield from _kept(rows, "policies: rate of ten kept", "policies/cached", 10, ((100000, 0.8),))
+    yield from _kept(rows, "policies: rate of ten kept", "policies/new", 10, ((100000, 0.5),))
+    for direction in DIRECTIONS:
+        yield from _kept(rows, "one SA, two workers", f"workers/{direction}", 1, ((2, 1.8),))
+
+
+def check(rows, machine):
+    for part in (_esp_alone, _overhead, _stack_only, _engine, _engine_rate, _scale, _end_to_end):
+        yield from part(rows, machine)
