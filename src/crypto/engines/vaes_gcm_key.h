@@ -19,8 +19,8 @@ struct GcmKey {
   uint8_t icv_bytes;
   bool seals;
   uint8_t unused[5];
-  uint8_t round_keys[15 * 16];
   uint8_t powers[256];  // of the hash key H
+  uint8_t round_keys[15 * 16];
 };
 
 struct Work {

@@ -1,18 +1,20 @@
 // Vectors of two blocks: AVX2, VAES, VPCLMULQDQ. Included by vaes_gcm_avx2.cc alone.
 #pragma once
 
-#include <immintrin.h>
-#include <stdint.h>
 #include <string.h>
+
+#include "crypto/engines/vaes_gcm_basics.h"
 
 namespace cygnet::vaes_gcm {
 namespace {
 
-#define CYGNET_INLINE inline __attribute__((always_inline))
-
-alignas(64) constexpr uint8_t kFirstBytes[64] = {
-    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+alignas(32) constexpr uint8_t kOneLane[240] = {
+    0, 0, 0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,  0, 0, 0, 0,
+    0, 0, 0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,  0, 0, 0, 0,
+    0, 0, 0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,  0, 0, 0, 0,
+    0, 0, 0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,  0, 0, 0, 0,
+    0, 0, 0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,  0, 0, 0, 0,
+    0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
 
 struct Ymm {
   using V = __m256i;
@@ -48,6 +50,24 @@ struct Ymm {
   static CYGNET_INLINE V HighHalves(V a, V b) { return _mm256_unpackhi_epi64(a, b); }
   static CYGNET_INLINE V Add32(V a, V b) { return _mm256_add_epi32(a, b); }
   static CYGNET_INLINE V LaneNumbers() { return _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0); }
+
+  // Big-endian counters kFrom, kFrom + 1 where they are in a counter block. REQUIRES: < 255.
+  template <int kFrom>
+  static CYGNET_INLINE V CountersFrom() {
+    return _mm256_set_epi32((kFrom + 1) << 24, 0, 0, 0, kFrom << 24, 0, 0, 0);
+  }
+
+  static CYGNET_INLINE V XorOfLanesOf(const V (&v)[2]) {
+    return Xor(_mm256_permute2x128_si256(v[0], v[1], 0x20),
+               _mm256_permute2x128_si256(v[0], v[1], 0x31));
+  }
+  static CYGNET_INLINE V FromLanes(const __m128i (&lanes)[2]) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
+  }
+  // Lane `lane` of a row whose vector `index` this is, zero elsewhere. REQUIRES: lane < 8.
+  static CYGNET_INLINE V OnlyLane(V v, unsigned lane, int index) {
+    return _mm256_and_si256(v, Load(kOneLane + 112 - 16 * lane + 32 * index));
+  }
 
   // `block` in lane `lane`, zero elsewhere.
   static CYGNET_INLINE V InLane(__m128i block, unsigned lane) {
@@ -100,8 +120,6 @@ struct Ymm {
     StoreOfBlock(text, block, bytes);
   }
 
-  // The last vector of a row of powers. What lies behind the row meets no data.
-  static CYGNET_INLINE V LoadPowers(const uint8_t* p, unsigned) { return Load(p); }
   static CYGNET_INLINE V PowersOneAndZero(__m128i one, __m128i zero) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(one), zero, 1);
   }
@@ -124,7 +142,10 @@ struct Ymm {
       p += 4;
       word >>= 32;
     }
-    if (__builtin_expect((bytes & 3) != 0, 0)) memcpy(p, &word, bytes & 3);
+    if (__builtin_expect((bytes & 3) != 0, 0)) {
+      const uint64_t rest = word;  // a copy, so that the word stays in a register
+      memcpy(p, &rest, bytes & 3);
+    }
   }
 };
 

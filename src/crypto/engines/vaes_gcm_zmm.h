@@ -1,13 +1,10 @@
 // Vectors of four blocks: AVX-512 with VAES and VPCLMULQDQ. Included by vaes_gcm_avx512.cc alone.
 #pragma once
 
-#include <immintrin.h>
-#include <stdint.h>
+#include "crypto/engines/vaes_gcm_basics.h"
 
 namespace cygnet::vaes_gcm {
 namespace {
-
-#define CYGNET_INLINE inline __attribute__((always_inline))
 
 struct Zmm {
   using V = __m512i;
@@ -44,6 +41,30 @@ struct Zmm {
   static CYGNET_INLINE V LaneNumbers() {
     return _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
   }
+  // Big-endian counters from kFrom on where they are in a counter block. REQUIRES: they are < 256.
+  template <int kFrom>
+  static CYGNET_INLINE V CountersFrom() {
+    return _mm512_set_epi32(static_cast<int>(unsigned{kFrom + 3} << 24), 0, 0, 0,
+                            static_cast<int>(unsigned{kFrom + 2} << 24), 0, 0, 0,
+                            static_cast<int>(unsigned{kFrom + 1} << 24), 0, 0, 0,
+                            static_cast<int>(unsigned{kFrom} << 24), 0, 0, 0);
+  }
+
+  static CYGNET_INLINE V XorOfLanesOf(const V (&v)[4]) {
+    const V ab = HalfOfLanes(v[0], v[1]);
+    const V cd = HalfOfLanes(v[2], v[3]);
+    return Xor(_mm512_shuffle_i64x2(ab, cd, 0x88), _mm512_shuffle_i64x2(ab, cd, 0xdd));
+  }
+  static CYGNET_INLINE V FromLanes(const __m128i (&lanes)[4]) {
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[2]), lanes[3], 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
+  // Lane `lane` of a row whose vector `index` this is, zero elsewhere. REQUIRES: lane < 8.
+  static CYGNET_INLINE V OnlyLane(V v, unsigned lane, int index) {
+    return _mm512_maskz_mov_epi64(static_cast<__mmask8>((3u << (2 * lane)) >> (8 * index)), v);
+  }
+
   static CYGNET_INLINE V InLane(__m128i block, unsigned lane) {
     return _mm512_maskz_broadcast_i32x4(static_cast<__mmask16>(15u << (4 * lane)), block);
   }
@@ -73,14 +94,14 @@ struct Zmm {
     _mm512_mask_storeu_epi8(Before(text), MaskOf(bytes) << 16, v);
   }
 
-  // The last vector of a row of powers, which may end where the key's memory ends.
-  static CYGNET_INLINE V LoadPowers(const uint8_t* p, unsigned bytes) {
-    return LoadBytes(p, bytes);
-  }
   // Lane 0 alone is in use when this is wanted.
   static CYGNET_INLINE V PowersOneAndZero(__m128i one, __m128i) { return InLane0(one); }
 
  private:
+  // a0 ⊕ a2, a1 ⊕ a3, b0 ⊕ b2, b1 ⊕ b3
+  static CYGNET_INLINE V HalfOfLanes(V a, V b) {
+    return Xor(_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(a, b, 0xee));
+  }
   // REQUIRES: bytes <= 64.
   static CYGNET_INLINE __mmask64 MaskOf(unsigned bytes) { return _bzhi_u64(~uint64_t{0}, bytes); }
   // Where lane 0 would lie; there need not be memory.
