@@ -142,7 +142,7 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
 
 // A burst of super-packets is cut into hundreds of segments before anything else is looked at:
 // with more than this the acknowledgements that come in by the wire wait too long.
-constexpr uint64_t kBurstBytes = 256 * 1024;
+constexpr uint64_t kBurstBytes = 128 * 1024;
 
 uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   Queue* queue = queues_[number].get();
