@@ -81,9 +81,8 @@ void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uin
 }
 
 DropReason EncapsulateTunnel(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
-                             uint32_t path_mtu, Packet* packet) {
+                             uint32_t path_mtu, uint32_t front, Packet* packet) {
   const uint32_t tfc = sa.tfc_pad == 0 ? 0 : TfcPadding(sa, ip.total_length, path_mtu);
-  const uint32_t front = FrontLength(sa);
   const uint8_t next_header = ip.flow.family == IpFamily::kV4 ? kProtoIpip : kProtoIpv6;
   AppendTrailer(sa, ip.total_length, tfc, next_header, packet);
   MoveFront(packet->l3_offset, static_cast<int32_t>(front), packet);
@@ -132,14 +131,13 @@ DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t se
   // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
   packet->TrimTo(packet->l3_offset + ip.total_length);
   const uint32_t back = RoomBehind(sa, ip.total_length, path_mtu);
-  if (packet->headroom() < FrontLength(sa) || packet->tailroom() < back) {
-    return DropReason::kOutNoRoom;
-  }
-  if (packet->length + FrontLength(sa) + back > 0xffff) return DropReason::kOutTooBig;
+  const uint32_t front = FrontLength(sa);
+  if (packet->headroom() < front || packet->tailroom() < back) return DropReason::kOutNoRoom;
+  if (packet->length + front + back > 0xffff) return DropReason::kOutTooBig;
   packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
   switch (sa.mode) {
     case SaMode::kTunnel:
-      return EncapsulateTunnel(sa, ip, seq, path_mtu, packet);
+      return EncapsulateTunnel(sa, ip, seq, path_mtu, front, packet);
     case SaMode::kBeet:
       return EncapsulateBeet(sa, ip, seq, packet);
     default:
