@@ -41,11 +41,30 @@ constexpr Row kRows[] = {
     {"3des-sha1", "cbc(des3_ede)", "hmac(sha1)", 24},
 };
 
+// A CPU engine, or what it is where the registers are 256 bits wide.
+struct Contestant {
+  const EngineInfo* info;
+  bool avx512;
+
+  std::unique_ptr<CryptoEngine> Make() const { return info->create({.avx512 = avx512}); }
+  std::string name() const { return std::string(info->name) + (avx512 ? "" : "_avx2"); }
+};
+
+std::vector<Contestant> Contestants() {
+  std::vector<Contestant> all;
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->kind != EngineKind::kCpu || info->probe() == 0) continue;
+    all.push_back({info, true});
+    if (info->name != "openssl" && __builtin_cpu_supports("avx512bw")) all.push_back({info, false});
+  }
+  return all;
+}
+
 // A burst of packets of one SA: ESP header ‖ IV ‖ text ‖ ICV.
 class Burst {
  public:
-  Burst(const EngineInfo* info, const Row& row, uint32_t size, uint32_t count)
-      : engine_(info->create({})),
+  Burst(const Contestant& contestant, const Row& row, uint32_t size, uint32_t count)
+      : engine_(contestant.Make()),
         queue_(engine_->CreateQueue(0)),
         cipher_(FindAlgorithm(row.auth == nullptr ? AlgorithmKind::kAead : AlgorithmKind::kCipher,
                               row.cipher)),
@@ -105,9 +124,9 @@ class Burst {
   std::vector<CryptoJob> jobs_;
 };
 
-void Engine(benchmark::State& state, const EngineInfo* info, const Row* row,
+void Engine(benchmark::State& state, const Contestant& contestant, const Row* row,
             CryptoDirection direction, uint32_t size, uint32_t count) {
-  Burst burst(info, *row, size, count);
+  Burst burst(contestant, *row, size, count);
   WindowStats stats;
   for (auto _ : state) {
     burst.Prepare(CryptoDirection::kSeal);
@@ -123,24 +142,25 @@ void Engine(benchmark::State& state, const EngineInfo* info, const Row* row,
   stats.Report(&state, size);
 }
 
-bool Does(const EngineInfo* info, const Row& row) {
+bool Does(const Contestant& contestant, const Row& row) {
   const auto kind = row.auth == nullptr ? AlgorithmKind::kAead : AlgorithmKind::kCipher;
   const auto* auth = row.auth == nullptr ? nullptr : FindAlgorithm(AlgorithmKind::kAuth, row.auth);
-  return info->kind == EngineKind::kCpu && info->probe() != 0 &&
-         info->create({})->Supports(*FindAlgorithm(kind, row.cipher), auth);
+  return contestant.Make()->Supports(*FindAlgorithm(kind, row.cipher), auth);
 }
 
 void RegisterAll() {
+  const std::vector<Contestant> contestants = Contestants();
   for (const Row& row : kRows) {
     for (const auto direction : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
-      for (const uint32_t size : {64u, 590u, 1420u}) {
+      for (const uint32_t size : {64u, 256u, 590u, 1400u}) {
         for (const uint32_t count : {1u, 64u}) {
-          for (const EngineInfo* info : BuiltinEngines()) {
-            if (!Does(info, row)) continue;
-            const std::string name = std::string(info->name) + "/" + row.label +
+          for (const Contestant& contestant : contestants) {
+            if (!Does(contestant, row)) continue;
+            const std::string name = contestant.name() + "/" + row.label +
                                      (direction == CryptoDirection::kSeal ? "/out/" : "/in/") +
                                      std::to_string(size) + "/" + std::to_string(count);
-            benchmark::RegisterBenchmark(name.c_str(), Engine, info, &row, direction, size, count)
+            benchmark::RegisterBenchmark(name.c_str(), Engine, contestant, &row, direction, size,
+                                         count)
                 ->UseManualTime()
                 ->Unit(benchmark::kMicrosecond);
           }

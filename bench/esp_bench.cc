@@ -4,7 +4,8 @@
 //               (offload: the device would do it)
 //   pipeline    the worker's whole turn between two ports in memory: parse, policy, SA, lifetime,
 //               sequence or replay, transform, deliver
-// Each × out/in × 64, 590, 1420 bytes of inner packet, in bursts of 64, tunnel mode IPv4 in IPv4.
+// Each × out/in × 64, 590, 1400 bytes of inner packet and IMIX, in bursts of 64, tunnel mode IPv4
+// in IPv4.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -33,6 +34,19 @@ enum class Crypto { kSoftware, kOffload };
 
 const test::SaOptions kOptions{.flags = kSaFlagEsn, .window = 1024};
 
+// Sizes of a burst: all the same, or the simple IMIX, 7 : 4 : 1, mean 342.
+constexpr uint32_t kImix = 0;
+uint32_t SizeOf(uint32_t size, uint32_t index) {
+  static constexpr std::array<uint16_t, 12> kSizes = {64,   570, 64,  64, 570, 64,
+                                                      1400, 64,  570, 64, 570, 64};
+  return size == kImix ? kSizes[index % kSizes.size()] : size;
+}
+uint32_t MeanSize(uint32_t size) {
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < kBurst; ++i) sum += SizeOf(size, i);
+  return sum / kBurst;
+}
+
 Bytes InnerFrame(uint32_t size) {
   return test::Frame(
       test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(size - 28)));
@@ -52,14 +66,16 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
   const SaSpec spec = test::MakeSpec(kOptions);
   const auto seal = Session(engine.get(), spec, CryptoDirection::kSeal);
   const auto open = Session(engine.get(), spec, CryptoDirection::kOpen);
-  const uint32_t text = (size + 2 + 3) / 4 * 4;
-  std::vector<Bytes> buffers(kBurst, Bytes(text + 16));
+  std::vector<Bytes> buffers;
+  for (uint32_t i = 0; i < kBurst; ++i)
+    buffers.emplace_back((SizeOf(size, i) + 2 + 3) / 4 * 4 + 16);
   std::array<CryptoJob, kBurst> jobs;
   const auto prepare = [&](CryptoSession* session, uint64_t first) {
     for (uint32_t i = 0; i < kBurst; ++i) {
       CryptoJob& job = jobs[i];
       job = CryptoJob{};
       job.session = session;
+      const auto text = static_cast<uint32_t>(buffers[i].size()) - 16;
       job.text = buffers[i].data();
       job.text_length = text;
       job.icv = buffers[i].data() + text;
@@ -82,7 +98,7 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
     if (jobs[kBurst - 1].status != CryptoStatus::kOk) state.SkipWithError("crypto failed");
     first += kBurst;
   }
-  stats.Report(&state, size);
+  stats.Report(&state, MeanSize(size));
 }
 
 // One burst through the transforms of one SA, by hand.
@@ -93,25 +109,27 @@ class TransformBench {
         engine_(info->create({})),
         queue_(engine_->CreateQueue(0)),
         seal_(Session(engine_.get(), sa_->spec(), CryptoDirection::kSeal)),
-        open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)),
-        frame_(InnerFrame(size)) {
-    for (auto& packet : packets_) packet = test::MakePacket(&pools_, frame_);
-    view_ = *ParseIpPacket(packets_[0]->l3());
+        open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)) {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      frames_.push_back(InnerFrame(SizeOf(size, i)));
+      packets_[i] = test::MakePacket(&pools_, frames_[i]);
+      views_[i] = *ParseIpPacket(packets_[i]->l3());
+    }
   }
   ~TransformBench() {
     for (Packet* packet : packets_) test::FreePacket(packet);
   }
 
   void Reset() {
-    for (Packet* packet : packets_) {
-      packet->head = kPacketHeadroom;
-      packet->length = static_cast<uint32_t>(frame_.size());
-      std::memcpy(packet->data(), frame_.data(), frame_.size());
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      packets_[i]->head = kPacketHeadroom;
+      packets_[i]->length = static_cast<uint32_t>(frames_[i].size());
+      std::memcpy(packets_[i]->data(), frames_[i].data(), frames_[i].size());
     }
   }
   void Out() {
     for (uint32_t i = 0; i < kBurst; ++i) {
-      (void)esp::Encapsulate(*sa_->outbound(), view_, next_seq_ + i, 1500, packets_[i]);
+      (void)esp::Encapsulate(*sa_->outbound(), views_[i], next_seq_ + i, 1500, packets_[i]);
       if (crypto_ == Crypto::kOffload) {
         packets_[i]->offload.status = OffloadStatus::kSealRequested;
       } else {
@@ -123,25 +141,41 @@ class TransformBench {
     if (crypto_ == Crypto::kSoftware) queue_->Submit(jobs_);
     next_seq_ += kBurst;
   }
-  void ParseOuter() { outer_ = *ParseIpPacket(packets_[0]->l3()); }
+  void ParseOuter() {
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      outer_[i] = *ParseIpPacket(packets_[i]->l3());
+      low_[i] = LoadBe32(packets_[i]->l3().data() + kEspOffset + 4);
+    }
+  }
   void In() {
+    std::array<DropReason, kBurst> verdict{};
+    sa_->inbound()->replay.CheckRun(low_, seq_, verdict);
     if (crypto_ == Crypto::kSoftware) {
       for (uint32_t i = 0; i < kBurst; ++i) {
         esp::BuildJob(esp::ParamsOf(*sa_->inbound(), open_.get()),
-                      packets_[i]->l3().subspan(kEspOffset), 0, &jobs_[i]);
+                      packets_[i]->l3().subspan(kEspOffset), static_cast<uint32_t>(seq_[i] >> 32),
+                      &jobs_[i]);
       }
       queue_->Submit(jobs_);
     }
-    for (Packet* packet : packets_) {
+    sa_->inbound()->replay.CommitRun(seq_, verdict);
+    for (uint32_t i = 0; i < kBurst; ++i) {
       esp::Trailer trailer;
-      if (esp::ReadTrailer(*sa_->inbound(), *packet, kEspOffset, &trailer) == DropReason::kNone) {
-        (void)esp::Decapsulate(*sa_->inbound(), outer_, kEspOffset, trailer, packet);
+      if (verdict[i] == DropReason::kNone &&
+          esp::ReadTrailer(*sa_->inbound(), *packets_[i], kEspOffset, &trailer) ==
+              DropReason::kNone) {
+        (void)esp::Decapsulate(*sa_->inbound(), outer_[i], kEspOffset, trailer, packets_[i]);
       }
     }
   }
   bool CameBack() const {
-    return packets_[kBurst - 1]->length == frame_.size() &&
-           std::memcmp(packets_[kBurst - 1]->data(), frame_.data(), frame_.size()) == 0;
+    for (uint32_t i = 0; i < kBurst; ++i) {
+      if (packets_[i]->length != frames_[i].size() ||
+          std::memcmp(packets_[i]->data(), frames_[i].data(), frames_[i].size()) != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
  private:
@@ -152,11 +186,13 @@ class TransformBench {
   const std::unique_ptr<CryptoQueue> queue_;
   const std::unique_ptr<CryptoSession> seal_;
   const std::unique_ptr<CryptoSession> open_;
-  const Bytes frame_;
+  std::vector<Bytes> frames_;
   std::array<Packet*, kBurst> packets_;
   std::array<CryptoJob, kBurst> jobs_;
-  IpPacketView view_;
-  IpPacketView outer_;
+  std::array<IpPacketView, kBurst> views_;
+  std::array<IpPacketView, kBurst> outer_;
+  std::array<uint32_t, kBurst> low_;
+  std::array<uint64_t, kBurst> seq_;
   uint64_t next_seq_ = 1;
 };
 
@@ -177,7 +213,7 @@ void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, D
     }
     if (!bench.CameBack()) state.SkipWithError("packet damaged");
   }
-  stats.Report(&state, size);
+  stats.Report(&state, MeanSize(size));
 }
 
 // One machine: a worker between a port in memory and a device.
@@ -229,10 +265,11 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Di
   BenchHost b(&pools, info);
   a.Add(CryptoDirection::kSeal, crypto);
   b.Add(CryptoDirection::kOpen, crypto);
-  const Bytes frame = InnerFrame(size);
+  std::vector<Bytes> frames;
+  for (uint32_t i = 0; i < kBurst; ++i) frames.push_back(InnerFrame(SizeOf(size, i)));
   WindowStats stats;
   for (auto _ : state) {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (const Bytes& frame : frames) {
       a.host.arriving.push_back(test::MakePacket(&pools, frame));
     }
     if (direction == Direction::kOut) {
@@ -251,20 +288,20 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Di
     if (b.host.sent.size() != kBurst) state.SkipWithError("packets lost");
     for (; !b.host.sent.empty(); b.host.sent.pop_front()) test::FreePacket(b.host.sent.front());
   }
-  stats.Report(&state, size);
+  stats.Report(&state, MeanSize(size));
 }
 
 template <typename... Args>
 void Register(const std::string& stage, Direction direction, uint32_t size, Args... args) {
-  const std::string name =
-      stage + (direction == Direction::kOut ? "/out/" : "/in/") + std::to_string(size);
+  const std::string name = stage + (direction == Direction::kOut ? "/out/" : "/in/") +
+                           (size == kImix ? std::string("imix") : std::to_string(size));
   benchmark::RegisterBenchmark(name.c_str(), args...)
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
 }
 
 void RegisterAll() {
-  for (const uint32_t size : {64u, 590u, 1420u}) {
+  for (const uint32_t size : {64u, 590u, 1400u, kImix}) {
     for (const Direction d : {Direction::kOut, Direction::kIn}) {
       const EngineInfo* best = nullptr;
       for (const EngineInfo* info : BuiltinEngines()) {

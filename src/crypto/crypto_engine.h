@@ -107,6 +107,7 @@ struct EngineOptions {
   // FIPS mode: approved algorithms alone, done by a validated module if there is one. Whether that
   // is so, identity() says.
   bool fips = false;
+  bool avx512 = true;  // false: the CPU's registers of 512 bits are left alone
 };
 
 // One row of the built-in table (engines/CMakeLists.txt).

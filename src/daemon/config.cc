@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
@@ -35,6 +36,13 @@ constexpr std::array<NamedValue<WireGuard>, 2> kWireGuards = {{
     {"nft", WireGuard::kNft},
     {"none", WireGuard::kNone},
 }};
+constexpr std::array<NamedValue<WireDriver>, 4> kWireDrivers = {{
+    {"auto", WireDriver::kAuto},
+    {"af_packet", WireDriver::kAfPacket},
+    {"af_xdp", WireDriver::kAfXdp},
+    {"pcap", WireDriver::kPcap},
+}};
+constexpr std::array<NamedValue<bool>, 2> kPcapSpeeds = {{{"fast", false}, {"recorded", true}}};
 constexpr std::array<NamedValue<LookAsideMode>, 2> kLookAsideModes = {{
     {"no", LookAsideMode::kNo},
     {"auto", LookAsideMode::kAuto},
@@ -55,6 +63,7 @@ std::string_view NameIn(const Table& table, T value) {
 }
 
 constexpr Range kWorkers = {1, kMaxWorkers};
+constexpr Range kBusyPoll = {0, 1'000'000};
 constexpr Range kSmallPackets = {1024, 1u << 20};
 constexpr Range kJumboPackets = {16, 1u << 14};
 constexpr Range kSaLimit = {1, 100'000};
@@ -99,10 +108,12 @@ void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
 }
 
 void ReadDaemon(const TableReader& reader, Config* config) {
-  reader.AllowOnly({"workers", "log_level", "ike_bypass", "engine", "replay_window_min"});
+  reader.AllowOnly(
+      {"workers", "log_level", "ike_bypass", "busy_poll_us", "engine", "replay_window_min"});
   reader.Read("workers", kWorkers, &config->workers);
   reader.Read("log_level", kLogLevels, &config->log_level);
   reader.Read("ike_bypass", &config->ike_bypass);
+  reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
 }
@@ -125,15 +136,57 @@ void ReadPools(const TableReader& reader, Config* config) {
   reader.Read("jumbo", kJumboPackets, &config->jumbo_packets);
 }
 
+// Hexadecimal, six pairs with colons between.
+std::optional<MacAddress> ParseMac(const std::string& text) {
+  MacAddress mac{};
+  unsigned byte[6];
+  int end = 0;
+  if (std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3],
+                  &byte[4], &byte[5], &end) != 6 ||
+      end != 17 || text.size() != 17) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < mac.size(); ++i) mac[i] = static_cast<uint8_t>(byte[i]);
+  return mac;
+}
+
+void ReadWire(const TableReader& reader, DeviceConfig* device) {
+  reader.Read("wire_driver", kWireDrivers, &device->wire_driver);
+  if (device->wire_driver != WireDriver::kAuto && device->driver != "sim_nic") {
+    reader.Fail("wire_driver", fmt::format("is for driver \"sim_nic\"; this one is \"{}\" itself",
+                                           device->driver));
+  }
+  reader.Read("pcap_read", &device->pcap.read);
+  reader.Read("pcap_write", &device->pcap.write);
+  reader.Read("pcap_speed", kPcapSpeeds, &device->pcap.recorded_speed);
+  std::string mac;
+  reader.Read("pcap_mac", &mac);
+  if (!mac.empty()) {
+    const auto parsed = ParseMac(mac);
+    if (!parsed || ((*parsed)[0] & 1) != 0) {
+      reader.Fail("pcap_mac", fmt::format("\"{}\" is no unicast MAC address", mac));
+    }
+    device->pcap.mac = *parsed;
+  }
+  if (device->IsPcap()) {
+    reader.Read("wire", &device->wire);
+    if (!device->wire.empty()) reader.Fail("wire", "there is none where capture files are");
+  } else {
+    reader.ReadInterface("wire", &device->wire);
+  }
+}
+
 DeviceConfig ReadDevice(const TableReader& reader) {
   DeviceConfig device;
-  reader.AllowOnly({"name", "wire", "driver", "offload", "sa_limit", "address_limit",
-                    "fault_script", "fault_seed", "model", "serial", "firmware", "mtu",
-                    "wire_guard", "trusted", "allow", "rekey_reserve", "loss"});
+  reader.AllowOnly({"name",          "wire",         "driver",      "offload",   "sa_limit",
+                    "address_limit", "fault_script", "fault_seed",  "model",     "serial",
+                    "firmware",      "mtu",          "wire_driver", "pcap_read", "pcap_write",
+                    "pcap_speed",    "pcap_mac",     "wire_guard",  "trusted",   "allow",
+                    "rekey_reserve", "loss"});
   reader.ReadInterface("name", &device.name);
-  reader.ReadInterface("wire", &device.wire);
   reader.Read("driver", &device.driver);
   reader.CheckIsOneOf("driver", device.driver, NamesOf(BuiltinDrivers()));
+  ReadWire(reader, &device);
   reader.Read("offload", kOffloadModes, &device.offload);
   reader.Read("sa_limit", kSaLimit, &device.sa_limit);
   reader.Read("address_limit", kAddressLimit, &device.address_limit);
@@ -164,7 +217,7 @@ void ReadDevices(const toml::table& root, const TableReader& root_reader, const 
     const TableReader reader(*entry.as_table(), "device", source);
     DeviceConfig device = ReadDevice(reader);
     for (const auto& [key, value] : {std::pair("name", device.name), {"wire", device.wire}}) {
-      if (taken.insert(value).second) continue;
+      if (value.empty() || taken.insert(value).second) continue;
       reader.Fail(key, fmt::format("\"{}\" is named twice in this file", value));
     }
     config->devices.push_back(std::move(device));
@@ -299,6 +352,16 @@ std::string DescribeRule(const PlacementRuleConfig& rule) {
                             Quote(rule.device), rule.pin);
 }
 
+std::string DescribeWire(const DeviceConfig& device) {
+  const PcapFiles& pcap = device.pcap;
+  const MacAddress& m = pcap.mac;
+  return fmt::format(
+      "wire_driver = {}\npcap_read = {}\npcap_write = {}\npcap_speed = {}\n"
+      "pcap_mac = \"{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}\"\n",
+      Quote(Name(device.wire_driver)), Quote(pcap.read), Quote(pcap.write),
+      Quote(NameIn(kPcapSpeeds, pcap.recorded_speed)), m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
 std::string DescribePlacement(const Config& config) {
   std::string text;
   for (const PlacementRuleConfig& rule : config.placement) text += DescribeRule(rule);
@@ -327,6 +390,7 @@ bool IsInterfaceName(std::string_view name) {
 
 std::string_view Name(DeviceLoss loss) { return NameIn(kLosses, loss); }
 std::string_view Name(WireGuard guard) { return NameIn(kWireGuards, guard); }
+std::string_view Name(WireDriver driver) { return NameIn(kWireDrivers, driver); }
 std::string_view Name(LookAsideMode mode) { return NameIn(kLookAsideModes, mode); }
 std::string_view Name(LogLevel level) { return NameIn(kLogLevels, level); }
 
@@ -355,10 +419,10 @@ Config DefaultConfig(const std::string& wire) {
 
 std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
-      "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nengine = {}\n"
+      "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nbusy_poll_us = {}\nengine = {}\n"
       "replay_window_min = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
-      config.workers, Quote(Name(config.log_level)), config.ike_bypass, Quote(config.engine),
-      config.replay_window_min, config.small_packets, config.jumbo_packets);
+      config.workers, Quote(Name(config.log_level)), config.ike_bypass, config.busy_poll_us,
+      Quote(config.engine), config.replay_window_min, config.small_packets, config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"
@@ -374,6 +438,7 @@ std::string DescribeConfig(const Config& config) {
         device.sa_limit, device.address_limit, Quote(device.fault_script), device.fault_seed,
         Quote(device.model), Quote(device.serial), Quote(device.firmware), device.mtu,
         Quote(Name(device.wire_guard)));
+    text += DescribeWire(device);
     text += fmt::format("trusted = {}\nallow = [{}]\nloss = {}\n", device.trusted,
                         Join(device.allow), Quote(Name(device.loss)));
     if (device.rekey_reserve) text += fmt::format("rekey_reserve = {}\n", *device.rekey_reserve);

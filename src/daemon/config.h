@@ -13,6 +13,7 @@
 #include "control/placement.h"
 #include "crypto/engine_set.h"
 #include "datapath/path_select.h"
+#include "device/driver.h"
 
 namespace cygnet {
 
@@ -22,7 +23,7 @@ enum class WireGuard : uint8_t { kNone, kNft };
 // A [[device]] table.
 struct DeviceConfig {
   std::string name;  // host-side interface, made by the daemon
-  std::string wire;  // interface to own
+  std::string wire;  // interface to own; empty: capture files
   std::string driver = "sim_nic";
   PlacementMode offload = PlacementMode::kCrypto;
   // The software NIC's; DriverParams says what they mean.
@@ -33,7 +34,11 @@ struct DeviceConfig {
   std::string model = {};
   std::string serial = {};
   std::string firmware = {};
-  uint32_t mtu = 0;  // 0 = the wire's
+  uint32_t mtu = 0;                            // 0 = the wire's
+  WireDriver wire_driver = WireDriver::kAuto;  // of the software NIC
+  PcapFiles pcap = {};
+  // Capture files instead of an interface.
+  bool IsPcap() const { return driver == "pcap" || wire_driver == WireDriver::kPcap; }
   WireGuard wire_guard = WireGuard::kNft;
   bool trusted = true;
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
@@ -93,6 +98,7 @@ struct Config {
   uint32_t workers = 1;
   LogLevel log_level = LogLevel::kInfo;
   bool ike_bypass = true;
+  uint32_t busy_poll_us = 50;
   std::string engine;  // of the CPU; empty = the best that runs here
   uint32_t replay_window_min = 0;
   // [pools]: packets
@@ -126,6 +132,7 @@ bool IsInterfaceName(std::string_view name);
 
 std::string_view Name(DeviceLoss loss);
 std::string_view Name(WireGuard guard);
+std::string_view Name(WireDriver driver);
 std::string_view Name(LogLevel level);
 std::string_view Name(LookAsideMode mode);
 

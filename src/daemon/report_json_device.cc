@@ -69,7 +69,8 @@ Json PortStatsJson(const PortStats& stats) {
           {"rx_bytes", stats.rx_bytes},
           {"tx_packets", stats.tx_packets},
           {"tx_bytes", stats.tx_bytes},
-          {"rx_dropped", stats.rx_dropped}};
+          {"rx_dropped", stats.rx_dropped},
+          {"tx_copied", stats.tx_copied}};
 }
 
 Json KeyLogJson(const std::vector<KeyLogEntry>& log) {

@@ -142,9 +142,10 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
     "key_log": [{"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000",
                  "direction": "out", "taken": true, "erased": false}],
-    "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5},
+    "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5,
+      "tx_copied": 0},
     "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
-      "rx_dropped": 10}})json");
+      "rx_dropped": 10, "tx_copied": 0}})json");
   EXPECT_EQ(ToJson(test::SampleDeviceReport()).dump(1), expected.dump(1));
 }
 

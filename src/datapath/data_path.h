@@ -132,6 +132,8 @@ class DataPath {
   const uint64_t unsealed_word = RandomWord();
   // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
   bool ike_bypass = true;
+  // Longest time that a worker without work looks for more before it sleeps. Before workers start.
+  uint32_t busy_poll_us = 0;
 
  private:
   static uint64_t RandomWord() {

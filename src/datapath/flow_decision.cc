@@ -195,10 +195,10 @@ bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacke
   // plaintext in to every port here.
   const bool outbound = direction == PolicyDirection::kOut;
   const uint16_t own_port = outbound ? ip.flow.sport : ip.flow.dport;
+  if (own_port != kPortIke && own_port != kPortIkeNatT) return false;
   const IpAddress& own_address = outbound ? ip.flow.saddr : ip.flow.daddr;
   if (!path.host_addresses().Contains(own_address, ip.flow.family)) return false;
   if (own_port == kPortIke) return true;
-  if (own_port != kPortIkeNatT) return false;
   // On 4500 only IKE behind its marker, and keep-alives (RFC 3948).
   const std::span<const uint8_t> upper =
       l3.subspan(ip.header_length, ip.total_length - ip.header_length);

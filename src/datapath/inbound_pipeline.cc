@@ -23,7 +23,7 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
 // Steps 2 and 3. Everything that is kept joins the burst in its place, so that order is kept.
 void InboundPipeline::Admit(Packet* packet) {
   InboundItem* item = &items_[size_];
-  *item = {.packet = packet};
+  item->Begin(packet);
   const auto type = ParseEtherType(packet->bytes());
   if (!type) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
@@ -31,19 +31,20 @@ void InboundPipeline::Admit(Packet* packet) {
   }
   packet->l3_offset = type->l3_offset;
   if (type->IsIp()) {  // ARP and what else is not IP passes
-    const auto ip = ParseIpPacket(packet->l3());
-    if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
+    if (!ParseIpPacket(packet->l3(), &item->view) ||
+        (type->type == kEtherTypeIpv4) != (item->view.flow.family == IpFamily::kV4)) {
       ctx_->sink.Drop(packet, DropReason::kInBadHeader);
       return;
     }
-    item->view = *ip;
-    if (ip->fragment && !Reassemble(item)) return;
+    if (item->view.fragment && !Reassemble(item)) return;
     const DropReason reason = Classify(item);
     if (item->packet == nullptr) return;
     if (reason != DropReason::kNone) {
       ctx_->sink.Drop(item->packet, reason);
       return;
     }
+  } else {
+    item->view = IpPacketView{};
   }
   ++size_;
 }
@@ -306,12 +307,11 @@ DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item
   if (reason != DropReason::kNone) return reason;
   packet->offload = OffloadMeta{};
   packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
-  const auto inner = ParseIpPacket(packet->l3());
-  if (!inner) return DropReason::kInModeMismatch;
+  IpPacketView* inner = &item->view;
+  if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
   // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
   // section 3.1.2, as Linux does).
   if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
-  item->view = *inner;
   item->path.sas[item->path.size++] = sa->sa;
   if (!inner->fragment) {
     item->esp = ClassifyWirePacket(*inner, packet->l3(), ctx_->path->encap_ports());
@@ -326,21 +326,21 @@ DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
   const uint8_t interface = item.packet->interface;
   const int32_t ifindex = ctx_->path->interfaces[interface].ifindex;
   const auto secpath = item.path.all();
-  FlowDecision decision;
+  const FlowDecision* decision = &decided_;
   if (secpath.size() > 1) {  // rare, and not worth a wider key
-    decision = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
+    decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
   } else {
     const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
     const uint64_t generation = ctx_->path->generation();
     if (const FlowDecision* known = cache_.Find(item.view.flow, tag, generation)) {
-      decision = *known;
+      decision = known;
     } else {
-      decision = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
-      cache_.Store(item.view.flow, tag, generation, decision);
+      decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
+      cache_.Store(item.view.flow, tag, generation, decided_);
     }
   }
-  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
-  return decision.action == FlowAction::kBypass ? DropReason::kNone : decision.reason;
+  if (decision->policy != nullptr) decision->policy->Touch(ctx_->now);
+  return decision->action == FlowAction::kBypass ? DropReason::kNone : decision->reason;
 }
 
 // Jobs that took their time.
@@ -371,17 +371,19 @@ uint32_t InboundPipeline::Resume() {
 void InboundPipeline::Deliver() {
   for (std::size_t to = 0; to < ctx_->path->interfaces.size() && size_ > 0; ++to) {
     PacketBatch batch;
+    uint32_t tcp = 0;
     for (uint32_t i = 0; i < size_; ++i) {
       const InboundItem& item = items_[i];
       if (item.packet->interface != to) continue;
       if (item.verdict == DropReason::kNone) {
         batch.Push(item.packet);
+        tcp += item.view.flow.proto == kProtoTcp;
       } else {
         ctx_->sink.Drop(item.packet, item.verdict);
       }
     }
     if (batch.empty()) continue;
-    coalescer_.Run(&batch, &ctx_->sink);
+    if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
     ctx_->path->interfaces[to].host->Transmit(ctx_->number, &batch, &ctx_->sink);
   }
   size_ = 0;

@@ -58,6 +58,7 @@ class InboundPipeline {
 
   WorkerContext* const ctx_;
   FlowCache cache_;
+  FlowDecision decided_;  // that was not in the cache
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;

@@ -1,5 +1,6 @@
 #include "datapath/outbound_pipeline.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "datapath/flow_decision.h"
@@ -35,6 +36,7 @@ void Refuse(std::span<OutboundItem> items, DropReason reason) {
 
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   interface_ = interface;
+  fits_ = {};
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     Admit(packet);
@@ -50,6 +52,7 @@ void OutboundPipeline::AnswerToHost() {
 }
 
 void OutboundPipeline::RunTimers() {
+  fits_ = {};
   if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
   if (hold_.Idle()) return;
   hold_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
@@ -86,6 +89,9 @@ void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
     }
     OutboundItem& item = items_[size_];
     item = MakeReturnedItem(*ctx_->path, interface, packet);
+    if (item.chain.size > 0) {
+      item.path_mtu = EffectivePathMtu(*item.chain.sas[0], OutboundItem::kAnyMtu, ctx_->now);
+    }
     const auto index = static_cast<uint16_t>(size_++);
     if (item.verdict == DropReason::kNone) AddCpuSealJob(item, index, &ctx_->jobs);
   }
@@ -97,8 +103,9 @@ void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
   TransmitAll();
 }
 
-// Steps 2 and 3.
+// Steps 2 and 3. The packet is parsed into the place that it will have in the burst.
 void OutboundPipeline::Admit(Packet* packet) {
+  if (size_ == kMaxBatch) Flush();
   const auto type = ParseEtherType(packet->bytes());
   if (!type) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
@@ -110,34 +117,39 @@ void OutboundPipeline::Admit(Packet* packet) {
     Add(packet, IpPacketView{}, SaChain{});
     return;
   }
-  const auto ip = ParseIpPacket(packet->l3());
-  if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
+  IpPacketView& ip = items_[size_].view;
+  if (!ParseIpPacket(packet->l3(), &ip) ||
+      (type->type == kEtherTypeIpv4) != (ip.flow.family == IpFamily::kV4)) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
-  if (!NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface_].ifindex)) {
-    AdmitIp(packet, *ip);
-  } else if (Packet* whole = reassembler_.Add(packet, *ip, ctx_->now_ms)) {
-    IpPacketView view = *ParseIpPacket(whole->l3());  // the reassembler's promise: it parses
-    view.dont_fragment = false;                       // its source had cut it already
-    AdmitIp(whole, view);
+  if (!ip.fragment ||
+      !NeedsWholeDatagram(*ctx_->path, ip, ctx_->path->interfaces[interface_].ifindex)) {
+    AdmitIp(packet);
+  } else if (Packet* whole = reassembler_.Add(packet, ip, ctx_->now_ms)) {
+    CYGNET_CHECK(ParseIpPacket(whole->l3(), &ip));  // the reassembler's promise
+    ip.dont_fragment = false;                       // its source had cut it already
+    AdmitIp(whole);
   }
 }
 
-void OutboundPipeline::AdmitIp(Packet* packet, const IpPacketView& ip) {
-  const FlowDecision decision = Decide(ip, packet->l3());
+// The packet that items_[size_].view describes.
+void OutboundPipeline::AdmitIp(Packet* packet) {
+  OutboundItem& item = items_[size_];
+  const FlowDecision& decision = Decide(item.view, packet->l3());
   if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
-  if (decision.acquire) Acquire(decision, ip.flow);
+  if (decision.acquire) Acquire(decision, item.view.flow);
   packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
   packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
     HoldOrDrop(packet, decision);
   } else if (packet->gso_type != GsoType::kNone) {
-    AdmitSegments(packet, ip, decision.chain);
-  } else if (!FinishChecksum(packet)) {
+    AdmitSegments(packet, IpPacketView(item.view), SaChain(decision.chain));
+  } else if (packet->csum_partial && !FinishChecksum(packet)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
-  } else if (FitsOrTellSender(packet, ip, ip.total_length, decision.chain)) {
-    Add(packet, ip, decision.chain);
+  } else if (FitsOrTellSender(packet, item.view, item.view.total_length, decision.chain)) {
+    item.Begin(packet, decision.chain, interface_);
+    ++size_;
   }
 }
 
@@ -150,19 +162,21 @@ void OutboundPipeline::HoldOrDrop(Packet* packet, const FlowDecision& decision) 
   }
 }
 
-FlowDecision OutboundPipeline::Decide(const IpPacketView& ip, std::span<const uint8_t> l3) {
+// Holds until the next call.
+const FlowDecision& OutboundPipeline::Decide(const IpPacketView& ip, std::span<const uint8_t> l3) {
   // First, because it depends on more than the flow (ESP in UDP and IKE share theirs).
   if (AlwaysPasses(*ctx_->path, PolicyDirection::kOut, ip, l3)) {
-    return {.action = FlowAction::kBypass};
+    decided_ = {.action = FlowAction::kBypass};
+    return decided_;
   }
   const uint64_t generation = ctx_->path->generation();
   // Port 0 of a whole packet is a port; that of a later fragment is none.
   const uint64_t tag = interface_ | (ip.later_fragment ? 0x100u : 0u);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   const int32_t ifindex = ctx_->path->interfaces[interface_].ifindex;
-  const FlowDecision decision = DecideOutbound(*ctx_->path, ip, ifindex);
-  if (!decision.acquire) cache_.Store(ip.flow, tag, generation, decision);
-  return decision;
+  decided_ = DecideOutbound(*ctx_->path, ip, ifindex);
+  if (!decided_.acquire) cache_.Store(ip.flow, tag, generation, decided_);
+  return decided_;
 }
 
 void OutboundPipeline::Acquire(const FlowDecision& decision, const FlowKey& flow) {
@@ -190,9 +204,13 @@ uint32_t OutboundPipeline::InnerMtu(const IpPacketView& ip, const SaChain& chain
 // to know (RFC 4301 section 8.2.1).
 bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
                                         const SaChain& chain) {
-  if (chain.size == 0) return true;  // the port has the last word
+  // Without transforms the port has the last word.
+  if (chain.size == 0 || !ip.dont_fragment || fits_.Covers(chain, length)) return true;
   const uint32_t mtu = InnerMtu(ip, chain);
-  if (length <= mtu || !ip.dont_fragment) return true;
+  if (length <= mtu) {
+    fits_.Learn(chain, length);
+    return true;
+  }
   constexpr uint32_t kMinIpv6Mtu = 1280;  // a sender will not go below it
   if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
   if (!to_host_.full() && MayAnswerWithError(*packet, ip) && icmp_limiter_.Allow(ctx_->now_ms)) {
@@ -227,7 +245,8 @@ void OutboundPipeline::AdmitSegments(Packet* packet, const IpPacketView& ip, con
 OutboundItem* OutboundPipeline::Add(Packet* packet, const IpPacketView& ip, const SaChain& chain) {
   if (size_ == kMaxBatch) Flush();
   OutboundItem* item = &items_[size_++];
-  *item = {.packet = packet, .view = ip, .chain = chain, .egress = interface_};
+  item->view = ip;
+  item->Begin(packet, chain, interface_);
   return item;
 }
 
@@ -271,9 +290,15 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
   for (OutboundItem& item : run) item.binding = binding;
   const bool last = run[0].last_round();
   const uint64_t first_seq = ChargeAndReserve(sa, run);
-  const uint8_t egress = last ? WriteNextHop(run) : run[0].egress;
+  MacAddress next_hop;
+  uint8_t egress = run[0].egress;
+  const bool known = last && FindNextHop(run[0].chain, &next_hop, &egress);
   const Interface& out = ctx_->path->interfaces[egress];
   const uint32_t path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now);
+  for (OutboundItem& item : run) {
+    item.path_mtu = path_mtu;
+    item.egress = egress;
+  }
   if (sa->tfc_pad != 0) {
     for (OutboundItem& item : run) MakeRoomForPadding(*sa, path_mtu, &item);
   }
@@ -287,6 +312,7 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
                          .first_index = static_cast<uint16_t>(begin),
                          .items = run,
                          .jobs = &ctx_->jobs});
+  if (known) WriteNextHop(next_hop, out.wire->mac(), run);
 }
 
 // Step 5. Returns the first packet's sequence number.
@@ -328,21 +354,22 @@ void OutboundPipeline::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mt
 }
 
 // The outer packet goes where the kernel's tables say; until they say, where the inner packet was
-// going.
-uint8_t OutboundPipeline::WriteNextHop(std::span<OutboundItem> run) {
-  MacAddress mac;
-  uint8_t egress = run[0].egress;
-  const OutboundSa* sa = Addressing(run[0].chain);
-  // Read once for the run: control may change it at any time, and the run has one way out.
-  if (sa == nullptr || !sa->next_hop.Get(&mac, &egress)) return run[0].egress;
-  if (egress >= ctx_->path->interfaces.size()) egress = run[0].egress;
-  const MacAddress own = ctx_->path->interfaces[egress].wire->mac();
+// going. Read once for the run: control may change it at any time, and the run has one way out.
+bool OutboundPipeline::FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const {
+  const OutboundSa* sa = Addressing(chain);
+  uint8_t interface = *egress;
+  if (sa == nullptr || !sa->next_hop.Get(mac, &interface)) return false;
+  if (interface < ctx_->path->interfaces.size()) *egress = interface;
+  return true;
+}
+
+// Behind the transform, which has moved the Ethernet header to its place.
+void OutboundPipeline::WriteNextHop(const MacAddress& to, const MacAddress& own,
+                                    std::span<OutboundItem> run) {
   for (OutboundItem& item : run) {
-    std::memcpy(item.packet->data(), mac.data(), mac.size());
-    std::memcpy(item.packet->data() + 6, own.data(), own.size());
-    item.egress = egress;
+    std::memcpy(item.packet->data(), to.data(), to.size());
+    std::memcpy(item.packet->data() + to.size(), own.data(), own.size());
   }
-  return egress;
 }
 
 // Step 7: what was parked leaves the burst; what an engine sealed has to show it, and is what the
@@ -424,13 +451,14 @@ void OutboundPipeline::TransmitAll() {
   const std::size_t interfaces = ctx_->path->interfaces.size();
   for (std::size_t out = 0; out < interfaces && size_ > 0; ++out) {
     PacketBatch batch;
+    const uint32_t wire_mtu = ctx_->path->interfaces[out].wire->mtu();
     for (uint32_t i = 0; i < size_; ++i) {
       const OutboundItem& item = items_[i];
       if (item.egress != out) continue;
       if (batch.full()) SendBatch(static_cast<uint8_t>(out), &batch);
       const DropReason reason = Guard(item);
       if (reason == DropReason::kNone) {
-        Send(item, &batch);
+        Send(item, wire_mtu, &batch);
         continue;
       }
       if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
@@ -456,15 +484,15 @@ void OutboundPipeline::SendBatch(uint8_t egress, PacketBatch* batch) {
 
 // One packet that may leave: whole, or in fragments when the way to the peer is too narrow for it
 // and its DF bit allows that (RFC 4303 section 3.3.4).
-void OutboundPipeline::Send(const OutboundItem& item, PacketBatch* batch) {
+void OutboundPipeline::Send(const OutboundItem& item, uint32_t wire_mtu, PacketBatch* batch) {
   Packet* packet = item.packet;
-  const Interface& out = ctx_->path->interfaces[item.egress];
-  const uint32_t wire_mtu = out.wire->mtu();
-  const uint32_t mtu = item.chain.size == 0 ? wire_mtu
-                                            : EffectivePathMtu(*item.chain.sas[item.chain.size - 1],
-                                                               wire_mtu, ctx_->now);
+  const uint32_t mtu = std::min(wire_mtu, item.path_mtu);
   const uint32_t length = packet->length - packet->l3_offset;
-  const auto view = length > mtu ? ParseIpPacket(packet->l3()) : std::nullopt;
+  if (length <= mtu) {
+    batch->Push(packet);
+    return;
+  }
+  const auto view = ParseIpPacket(packet->l3());
   // What has DF, and an IPv6 packet that somebody else sent, is the port's or a router's to refuse.
   const bool cut = view.has_value() && packet->gso_type == GsoType::kNone &&
                    (view->flow.family == IpFamily::kV6 ? item.chain.size > 0 || !view->fragment

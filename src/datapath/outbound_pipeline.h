@@ -42,8 +42,8 @@ class OutboundPipeline {
  private:
   // 1 – 3: parse, decide.
   void Admit(Packet* packet);
-  void AdmitIp(Packet* packet, const IpPacketView& ip);
-  FlowDecision Decide(const IpPacketView& ip, std::span<const uint8_t> l3);
+  void AdmitIp(Packet* packet);
+  const FlowDecision& Decide(const IpPacketView& ip, std::span<const uint8_t> l3);
   void Acquire(const FlowDecision& decision, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const FlowDecision& decision);
   void AnswerToHost();
@@ -59,16 +59,33 @@ class OutboundPipeline {
   void BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end);
   uint64_t ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
-  uint8_t WriteNextHop(std::span<OutboundItem> run);
+  bool FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const;
+  static void WriteNextHop(const MacAddress& to, const MacAddress& own,
+                           std::span<OutboundItem> run);
   void EndRound();
   void FinishSealed(OutboundItem* item);
   void TransmitAll();
   DropReason Guard(const OutboundItem& item) const;
-  void Send(const OutboundItem& item, PacketBatch* batch);
+  void Send(const OutboundItem& item, uint32_t wire_mtu, PacketBatch* batch);
   void SendBatch(uint8_t egress, PacketBatch* batch);
+
+  // The largest packet of this turn that was seen to fit into the chain at hand, of one tunnel:
+  // there it does not hang on the packet's own headers.
+  struct Fits {
+    const OutboundSa* sa = nullptr;
+    uint32_t length = 0;
+    bool Covers(const SaChain& chain, uint32_t n) const {
+      return chain.size == 1 && chain.sas[0] == sa && n <= length;
+    }
+    void Learn(const SaChain& chain, uint32_t n) {
+      if (chain.size == 1 && chain.sas[0]->mode == SaMode::kTunnel) *this = {chain.sas[0], n};
+    }
+  };
 
   WorkerContext* const ctx_;
   FlowCache cache_;
+  FlowDecision decided_;  // that is not in the cache
+  Fits fits_;
   InFlight<OutboundItem> in_flight_;
   Reassembler reassembler_;  // of the host's datagrams that ESP must protect whole
   HoldQueue hold_;

@@ -7,12 +7,10 @@
 namespace cygnet {
 namespace {
 
-// The ESP packet of `item` is built; `with` seals it.
-void AddSealJob(const OutboundSa& sa, const EngineSession& with, Packet* packet, uint16_t index,
-                JobLists* jobs) {
-  esp::BuildJob(esp::ParamsOf(sa, with.session.get()),
-                packet->bytes().subspan(packet->offload.esp_offset), packet->offload.esn_high,
-                (*jobs)[with.engine].Add(index));
+// The ESP packet is built; the session of `params` seals it.
+void AddSealJob(const esp::JobParams& params, Packet* packet, uint16_t index, JobList* jobs) {
+  esp::BuildJob(params, packet->bytes().subspan(packet->offload.esp_offset),
+                packet->offload.esn_high, jobs->Add(index));
 }
 
 void EncapsulateRun(const OutboundRun& run) {
@@ -29,10 +27,11 @@ void EncapsulateRun(const OutboundRun& run) {
 }
 
 void AddSealJobs(const OutboundRun& run, const EngineSession& with) {
+  const esp::JobParams params = esp::ParamsOf(run.sa, with.session.get());
+  JobList* jobs = &(*run.jobs)[with.engine];
   for (std::size_t i = 0; i < run.items.size(); ++i) {
     if (run.items[i].verdict != DropReason::kNone) continue;
-    AddSealJob(run.sa, with, run.items[i].packet, static_cast<uint16_t>(run.first_index + i),
-               run.jobs);
+    AddSealJob(params, run.items[i].packet, static_cast<uint16_t>(run.first_index + i), jobs);
   }
 }
 
@@ -56,8 +55,7 @@ void AddFallbackJob(const OutboundRun& run, std::size_t i) {
     item.verdict = DropReason::kOutRequired;
     return;
   }
-  AddSealJob(run.sa, run.binding.cpu, item.packet, static_cast<uint16_t>(run.first_index + i),
-             run.jobs);
+  AddCpuSealJob(item, static_cast<uint16_t>(run.first_index + i), run.jobs);
 }
 
 // Crypto offload: the stack builds the ESP packet, the device seals it on its way out. A packet
@@ -94,12 +92,11 @@ void PrepareOutboundBlocked(const OutboundRun& run) {
   }
 }
 
-void AddOpenJob(const InboundItem& item, const EngineSession& with, uint16_t index,
-                JobLists* jobs) {
+void AddOpenJob(const esp::JobParams& params, const InboundItem& item, uint16_t index,
+                JobList* jobs) {
   const uint32_t length = item.view.total_length - item.esp.esp_offset;
-  esp::BuildJob(esp::ParamsOf(*item.sa, with.session.get()),
-                item.packet->l3().subspan(item.esp.esp_offset, length),
-                static_cast<uint32_t>(item.seq >> 32), (*jobs)[with.engine].Add(index));
+  esp::BuildJob(params, item.packet->l3().subspan(item.esp.esp_offset, length),
+                static_cast<uint32_t>(item.seq >> 32), jobs->Add(index));
 }
 
 // What a device did to a packet decides first, whatever the path: bytes it opened cannot be opened
@@ -118,6 +115,8 @@ DropReason TakeDevicesWord(const InboundRun& run, InboundItem* item) {
 }
 
 void PrepareInbound(const InboundRun& run, const EngineSession& with) {
+  const esp::JobParams params = esp::ParamsOf(run.sa, with.session.get());
+  JobList* jobs = &(*run.jobs)[with.engine];
   for (std::size_t i = 0; i < run.items.size(); ++i) {
     InboundItem& item = run.items[i];
     if (item.verdict != DropReason::kNone) continue;
@@ -126,7 +125,7 @@ void PrepareInbound(const InboundRun& run, const EngineSession& with) {
     } else if (with.session == nullptr) {  // a device is required, and did not open it
       item.verdict = DropReason::kInRequired;
     } else if (esp::HasRoomForJob(run.sa.layout, item.view.total_length - item.esp.esp_offset)) {
-      AddOpenJob(item, with, static_cast<uint16_t>(run.first_index + i), run.jobs);
+      AddOpenJob(params, item, static_cast<uint16_t>(run.first_index + i), jobs);
     } else {
       item.verdict = DropReason::kInTruncated;
     }
@@ -156,11 +155,14 @@ constexpr PathOps kPathOps[] = {
 const PathOps& OpsOf(ProcessingPath path) { return kPathOps[static_cast<std::size_t>(path)]; }
 
 void AddCpuSealJob(const OutboundItem& item, uint16_t index, JobLists* jobs) {
-  AddSealJob(*item.sa(), item.binding->cpu, item.packet, index, jobs);
+  const EngineSession& cpu = item.binding->cpu;
+  AddSealJob(esp::ParamsOf(*item.sa(), cpu.session.get()), item.packet, index,
+             &(*jobs)[cpu.engine]);
 }
 
 void AddCpuOpenJob(const InboundItem& item, uint16_t index, JobLists* jobs) {
-  AddOpenJob(item, item.binding->cpu, index, jobs);
+  const EngineSession& cpu = item.binding->cpu;
+  AddOpenJob(esp::ParamsOf(*item.sa, cpu.session.get()), item, index, &(*jobs)[cpu.engine]);
 }
 
 void CompleteJob(CryptoStatus status, OutboundItem* item) {

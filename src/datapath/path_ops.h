@@ -25,11 +25,25 @@ struct OutboundItem {
   IpPacketView view = {};              // of the packet as it is now
   SaChain chain = {};                  // transforms, innermost first; none: it leaves in clear
   const SaBinding* binding = nullptr;  // of the transform at hand
+  uint64_t held_since = 0;             // epoch of the first time it was parked; 0: never
+  uint32_t path_mtu = kAnyMtu;         // of the last transform's SA
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
-  uint64_t held_since = 0;             // epoch of the first time it was parked; 0: never
   DropReason verdict = DropReason::kNone;
 
+  static constexpr uint32_t kAnyMtu = ~uint32_t{0};
+
+  // `view` is there already.
+  void Begin(Packet* p, const SaChain& transforms, uint8_t interface) {
+    packet = p;
+    chain = transforms;
+    binding = nullptr;
+    held_since = 0;
+    path_mtu = kAnyMtu;
+    round = 0;
+    egress = interface;
+    verdict = DropReason::kNone;
+  }
   // The SA whose turn it is; nullptr: nothing is left to do, or nothing can be done.
   OutboundSa* sa() const {
     return verdict == DropReason::kNone && round < chain.size ? chain.sas[round] : nullptr;
@@ -56,6 +70,17 @@ struct InboundItem {
   uint64_t held_since = 0;  // epoch of the first time it was parked; 0: never
   esp::Trailer trailer = {};
   DropReason verdict = DropReason::kNone;
+
+  // Everything but `view` and what later steps fill in.
+  void Begin(Packet* p) {
+    packet = p;
+    esp = {};
+    sa = nullptr;
+    binding = nullptr;
+    path.size = 0;
+    held_since = 0;
+    verdict = DropReason::kNone;
+  }
 };
 
 // Jobs of one burst for one engine. CryptoJob::index is the item's in the burst.

@@ -4,6 +4,11 @@
 // 2^64.
 #pragma once
 
+#include <cstring>
+
+#include "net/esp_view.h"
+#include "net/ethernet.h"
+#include "net/ip_protocol.h"
 #include "packet/packet.h"
 #include "sa/sa.h"
 
@@ -15,13 +20,79 @@ namespace cygnet {
 // Not every packet can show everything: the null cipher and GMAC leave the text as it is, an ICV of
 // less than 8 bytes is no proof, and of a text of less than 8 bytes (transport mode, almost no
 // payload) the rest is ICV.
-bool OweSeal(const EspLayout& layout, uint64_t unsealed_word, Packet* packet);
+inline bool OweSeal(const EspLayout& layout, uint64_t unsealed_word, Packet* packet);
 
 // The packet's bytes show that it was sealed since OweSeal. REQUIRES: OweSeal was called.
-bool ShowsSeal(const Packet& packet, uint64_t unsealed_word);
+inline bool ShowsSeal(const Packet& packet, uint64_t unsealed_word);
 
 // The frame still is the ESP packet that OweSeal saw: the IP header says ESP, in UDP or not, and
 // the text lies where it lay. Takes nothing for granted of what a device made of the frame.
-bool StillEsp(const Packet& packet);
+inline bool StillEsp(const Packet& packet);
+
+// --- Implementation ---
+
+inline constexpr uint32_t kLongestProofIv = 16;
+
+namespace seal_proof {
+
+inline constexpr uint32_t kWord = sizeof(uint64_t);
+
+inline uint64_t Load(const uint8_t* at) {
+  uint64_t word;
+  std::memcpy(&word, at, kWord);
+  return word;
+}
+
+// Of SPI and sequence number. Enough to tell that they are there: nobody is asked to guess it.
+inline uint16_t HeaderSum(const uint8_t* esp) {
+  const uint64_t word = Load(esp) * 0x9E3779B97F4A7C15u;
+  return static_cast<uint16_t>(word >> 48);
+}
+
+}  // namespace seal_proof
+
+// As StillEsp, for any frame.
+bool StillEspSlowly(const Packet& packet);
+
+inline bool StillEsp(const Packet& packet) {
+  // Bare ESP behind an IPv4 header without options, no VLAN tag.
+  constexpr uint32_t kEsp = kEthernetHeader + 20;
+  const uint8_t* frame = packet.data();
+  const bool plain = packet.length >= kEsp + kEspHeader && LoadBe16(frame + 12) == kEtherTypeIpv4 &&
+                     frame[kEthernetHeader] == 0x45 && frame[kEthernetHeader + 9] == kProtoEsp;
+  if (!plain) return StillEspSlowly(packet);
+  const uint32_t behind_header = packet.head + kEsp + kEspHeader;
+  return packet.proof_at >= behind_header && packet.proof_at <= behind_header + kLongestProofIv &&
+         seal_proof::HeaderSum(frame + kEsp) == packet.proof_header;
+}
+
+inline bool OweSeal(const EspLayout& layout, uint64_t unsealed_word, Packet* packet) {
+  using seal_proof::kWord;
+  const uint32_t esp = packet->offload.esp_offset;
+  const uint32_t text = esp + kEspHeader + layout.iv;
+  const uint32_t at = packet->head + text;
+  if (at > 0xffff) return false;
+  packet->proof_at = static_cast<uint16_t>(at);
+  packet->proof_header = seal_proof::HeaderSum(packet->data() + esp);
+  const bool by_icv = layout.icv >= kWord;
+  const bool by_text = layout.encrypts && text + kWord <= packet->length;
+  if (by_icv) std::memcpy(packet->data() + packet->length - kWord, &unsealed_word, kWord);
+  if (by_text) packet->proof = seal_proof::Load(packet->buffer + at);
+  packet->protection = by_text ? (by_icv ? Protection::kOwed : Protection::kOwedText)
+                               : (by_icv ? Protection::kOwedIcv : Protection::kOwedNothing);
+  return true;
+}
+
+inline bool ShowsSeal(const Packet& packet, uint64_t unsealed_word) {
+  using seal_proof::kWord;
+  using seal_proof::Load;
+  const Protection p = packet.protection;
+  const uint32_t end = packet.head + packet.length;
+  if (packet.proof_at < packet.head || packet.length < kWord) return false;
+  const bool icv = p == Protection::kOwed || p == Protection::kOwedIcv;
+  if (icv && Load(packet.buffer + end - kWord) == unsealed_word) return false;
+  if (p != Protection::kOwed && p != Protection::kOwedText) return true;
+  return packet.proof_at + kWord <= end && Load(packet.buffer + packet.proof_at) != packet.proof;
+}
 
 }  // namespace cygnet

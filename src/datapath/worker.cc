@@ -21,7 +21,8 @@ Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, const Engine
     : context_(path, number, pools, engines),
       outbound_(&context_, seed),
       inbound_(&context_, ~seed),
-      clock_(clock) {}
+      clock_(clock),
+      spin_(uint64_t{path->busy_poll_us} * 1000) {}
 
 void Worker::Start() {
   thread_ = std::thread([this] { Loop(); });
@@ -40,10 +41,15 @@ void Worker::Loop() {
   while (!stop_.load(std::memory_order_relaxed)) {
     if (RunOnce() != 0) {
       barren_ = 0;
-    } else if (!Sleep() && ++barren_ > kBarrenTurns) {
+      spin_.Worked();
+      continue;
+    }
+    if (spin_.LookAgain(clock_->MonotonicNs())) continue;
+    if (!Sleep() && ++barren_ > kBarrenTurns) {
       // A port has something that cannot be taken (no buffers): others may free some meanwhile.
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
+    spin_.Slept(clock_->MonotonicNs());
   }
   // What look-aside engines still hold comes back: they finish, or give it back undone.
   while (HasParked()) {

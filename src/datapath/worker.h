@@ -6,6 +6,7 @@
 
 #include "datapath/inbound_pipeline.h"
 #include "datapath/outbound_pipeline.h"
+#include "datapath/spin_window.h"
 
 namespace cygnet {
 
@@ -38,6 +39,7 @@ class Worker {
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
   static constexpr uint32_t kBarrenTurns = 64;
+  SpinWindow spin_;
   uint32_t barren_ = 0;  // turns in a row that moved nothing although a port had something
   std::thread thread_;
 };

@@ -15,6 +15,18 @@
 
 namespace cygnet {
 
+// How frames get to and from a wire.
+enum class WireDriver : uint8_t { kAuto, kAfPacket, kAfXdp, kPcap };
+
+// Capture files in place of a wire (drivers/pcap_port.h).
+struct PcapFiles {
+  std::string read;        // replayed; empty: nothing arrives
+  std::string write = {};  // what is sent; empty: it is thrown away
+  bool recorded_speed = false;
+  MacAddress mac = {0x02, 0x43, 0x79, 0x67, 0x6e, 0x01};
+  bool operator==(const PcapFiles&) const = default;
+};
+
 struct DriverParams {
   std::string name;     // what operators call the device: the host-side interface
   std::string wire;     // the interface to own
@@ -22,7 +34,9 @@ struct DriverParams {
   PacketPools* pools = nullptr;
   CapturePoints* capture = nullptr;
   EgressGuard* guard = nullptr;  // of this wire; there must be one
+  PcapFiles pcap = {};
   // Software NIC.
+  WireDriver wire_driver = WireDriver::kAuto;
   uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
   uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = no limit
   std::string fault_script = {};  // text of one (drivers/sim_nic_script.h); empty: no faults

@@ -15,6 +15,7 @@ struct PortStats {
   uint64_t tx_packets = 0;
   uint64_t tx_bytes = 0;
   uint64_t rx_dropped = 0;  // lost before Receive saw them (ring overrun)
+  uint64_t tx_copied = 0;   // sent from another buffer than they came in: the port had to copy
 };
 
 class Port {

@@ -18,26 +18,6 @@ SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t
           .queues = queues};
 }
 
-JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session) {
-  return {.layout = sa.layout,
-          .salt = sa.salt,
-          .esn = sa.esn,
-          .direction = CryptoDirection::kSeal,
-          .session = session};
-}
-
-JobParams ParamsOf(const InboundSa& sa, CryptoSession* session) {
-  return {.layout = sa.layout,
-          .salt = sa.salt,
-          .esn = sa.esn,
-          .direction = CryptoDirection::kOpen,
-          .session = session};
-}
-
-bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length) {
-  return esp_length >= kEspHeader + layout.iv + 2u + layout.icv;
-}
-
 void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job) {
   const EspLayout& layout = params.layout;
   uint8_t* iv = esp.data() + kEspHeader;
@@ -50,8 +30,12 @@ void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high
     job->text_length += layout.iv;
     job->nonce = {};
   } else {
-    std::memcpy(job->nonce.data(), params.salt.data(), layout.salt);
-    std::memcpy(job->nonce.data() + layout.salt, iv, layout.iv);
+    std::memcpy(job->nonce.data(), params.salt.data(), params.salt.size());
+    if (layout.iv == 8) {
+      std::memcpy(job->nonce.data() + layout.salt, iv, 8);
+    } else {
+      std::memcpy(job->nonce.data() + layout.salt, iv, layout.iv);
+    }
   }
   // AAD: SPI ‖ sequence number, 32 or 64 bits wide (RFC 4106, section 5).
   std::memcpy(job->aad.data(), esp.data(), 4);

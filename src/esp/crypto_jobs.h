@@ -6,6 +6,7 @@
 #include <span>
 
 #include "crypto/crypto_engine.h"
+#include "net/esp_view.h"
 #include "sa/sa.h"
 
 namespace cygnet::esp {
@@ -22,14 +23,28 @@ struct JobParams {
 // The session an SA needs of an engine. The spans point into `spec`.
 SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t queues);
 
-JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session);
-JobParams ParamsOf(const InboundSa& sa, CryptoSession* session);
+inline JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session) {
+  return {.layout = sa.layout,
+          .salt = sa.salt,
+          .esn = sa.esn,
+          .direction = CryptoDirection::kSeal,
+          .session = session};
+}
+inline JobParams ParamsOf(const InboundSa& sa, CryptoSession* session) {
+  return {.layout = sa.layout,
+          .salt = sa.salt,
+          .esn = sa.esn,
+          .direction = CryptoDirection::kOpen,
+          .session = session};
+}
 
 // `esp` starts at the SPI and ends behind the ICV; REQUIRES: at least header, IV, ICV are there
 // (HasRoomForJob). `esn_high`: high word of the sequence number.
 void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job);
 
 // True when `esp_length` bytes hold ESP header, IV, at least the trailer, and the ICV.
-bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length);
+inline bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length) {
+  return esp_length >= kEspHeader + layout.iv + 2u + layout.icv;
+}
 
 }  // namespace cygnet::esp

@@ -32,18 +32,41 @@ bool OuterDontFragment(const OutboundSa& sa, const IpPacketView& inner) {
   return inner.dont_fragment;
 }
 
+// In registers until it is whole: a checksum over bytes that were just stored would wait for them.
+// Little-endian, as x86-64 is.
+void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos, uint64_t seq,
+                    uint32_t total_length, uint8_t* out) {
+  const auto word = [&sa](std::size_t i) {
+    uint32_t w;
+    std::memcpy(&w, sa.header.data() + i * 4, sizeof(w));
+    return w;
+  };
+  // The identification is fresh for every packet of the SA; each SA begins elsewhere, so that
+  // fragments of two of them between the same hosts do not meet.
+  const auto id = static_cast<uint16_t>(seq + (sa.iv_mask >> 48));
+  const uint32_t first =
+      ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos} << 16 | (total_length & 0xffff));
+  const uint32_t second =
+      ByteSwap(uint32_t{id} << 16 | (OuterDontFragment(sa, inner) ? 0x4000u : 0u));
+  const uint32_t ttl_and_proto = word(2) & 0xffff;  // the checksum behind them counts as 0
+  // As words lie in memory (RFC 1071, section 2B).
+  uint64_t sum = uint64_t{first} + second + ttl_and_proto + word(3) + word(4);
+  sum = (sum & 0xffffffffu) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  const uint32_t third = ttl_and_proto | static_cast<uint32_t>(~sum & 0xffff) << 16;
+  const uint64_t front = first | uint64_t{second} << 32;
+  std::memcpy(out, &front, sizeof(front));
+  std::memcpy(out + 8, &third, sizeof(third));
+  std::memcpy(out + 12, sa.header.data() + 12, 8);
+}
+
 void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uint8_t* inner_bytes,
                       uint64_t seq, uint32_t total_length, uint8_t* out) {
   const uint8_t tos = OuterTos(sa, inner.tos);
   if (sa.family == IpFamily::kV4) {
-    std::memcpy(out, sa.header.data(), 20);
-    out[1] = tos;
-    StoreBe16(out + 2, static_cast<uint16_t>(total_length));
-    // Fresh for every packet of the SA; each begins elsewhere, so that fragments of two SAs between
-    // the same hosts do not meet.
-    StoreBe16(out + 4, static_cast<uint16_t>(seq + (sa.iv_mask >> 48)));
-    StoreBe16(out + 6, OuterDontFragment(sa, inner) ? 0x4000 : 0);
-    WriteIpv4HeaderChecksum(out);
+    WriteOuterIpv4(sa, inner, tos, seq, total_length, out);
     return;
   }
   std::memcpy(out, sa.header.data(), 40);
@@ -58,9 +81,8 @@ void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uin
 }
 
 DropReason EncapsulateTunnel(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
-                             uint32_t path_mtu, Packet* packet) {
+                             uint32_t path_mtu, uint32_t front, Packet* packet) {
   const uint32_t tfc = sa.tfc_pad == 0 ? 0 : TfcPadding(sa, ip.total_length, path_mtu);
-  const uint32_t front = FrontLength(sa);
   const uint8_t next_header = ip.flow.family == IpFamily::kV4 ? kProtoIpip : kProtoIpv6;
   AppendTrailer(sa, ip.total_length, tfc, next_header, packet);
   MoveFront(packet->l3_offset, static_cast<int32_t>(front), packet);
@@ -109,14 +131,13 @@ DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t se
   // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
   packet->TrimTo(packet->l3_offset + ip.total_length);
   const uint32_t back = RoomBehind(sa, ip.total_length, path_mtu);
-  if (packet->headroom() < FrontLength(sa) || packet->tailroom() < back) {
-    return DropReason::kOutNoRoom;
-  }
-  if (packet->length + FrontLength(sa) + back > 0xffff) return DropReason::kOutTooBig;
+  const uint32_t front = FrontLength(sa);
+  if (packet->headroom() < front || packet->tailroom() < back) return DropReason::kOutNoRoom;
+  if (packet->length + front + back > 0xffff) return DropReason::kOutTooBig;
   packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
   switch (sa.mode) {
     case SaMode::kTunnel:
-      return EncapsulateTunnel(sa, ip, seq, path_mtu, packet);
+      return EncapsulateTunnel(sa, ip, seq, path_mtu, front, packet);
     case SaMode::kBeet:
       return EncapsulateBeet(sa, ip, seq, packet);
     default:

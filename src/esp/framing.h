@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "esp/size.h"
+#include "net/esp_view.h"
 #include "net/ethernet.h"
 #include "packet/packet.h"
 #include "sa/sa.h"
@@ -22,6 +24,15 @@ inline void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
   } else {
     packet->TrimFront(static_cast<uint32_t>(-growth));
   }
+  if (keep == kEthernetHeader) {  // in registers: the two places may overlap
+    uint64_t first;
+    uint64_t last;
+    std::memcpy(&first, old_front, 8);
+    std::memcpy(&last, old_front + kEthernetHeader - 8, 8);
+    std::memcpy(packet->data(), &first, 8);
+    std::memcpy(packet->data() + kEthernetHeader - 8, &last, 8);
+    return;
+  }
   std::memmove(packet->data(), old_front, keep);
 }
 
@@ -35,11 +46,45 @@ inline void WriteEtherType(IpFamily family, Packet* packet) {
 
 // RFC 4303 sections 2.4 – 2.8: `tfc` zeros, pad bytes 1, 2, 3, …, pad length, next header, room for
 // the ICV. `payload`: bytes in front of it that ESP protects.
-void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint32_t tfc, uint8_t next_header,
-                   Packet* packet);
+inline void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint32_t tfc, uint8_t next_header,
+                          Packet* packet) {
+  const uint32_t pad = PadFor(payload + tfc, sa.layout.align);
+  uint8_t* out = packet->Append(tfc + pad + kTrailer + sa.layout.icv);
+  if (tfc != 0) std::memset(out, 0, tfc);
+  out += tfc;
+  if (pad < 4) {  // a whole word: behind the pad come the trailer and an ICV
+    constexpr uint8_t kPad[4] = {1, 2, 3, 4};
+    std::memcpy(out, kPad, sizeof(kPad));
+  } else {
+    for (uint32_t i = 0; i < pad; ++i) out[i] = static_cast<uint8_t>(i + 1);
+  }
+  out[pad] = static_cast<uint8_t>(pad);
+  out[pad + 1] = next_header;
+  if (sa.layout.icv == 16) {
+    std::memset(out + pad + kTrailer, 0, 16);
+  } else {
+    std::memset(out + pad + kTrailer, 0, sa.layout.icv);
+  }
+}
 
 // UDP header if any, then SPI, sequence number, IV. `out` points behind the IP header;
 // `esp_length` counts from the SPI to the end of the ICV.
-void WriteEspHeader(const OutboundSa& sa, uint64_t seq, uint32_t esp_length, uint8_t* out);
+inline void WriteEspHeader(const OutboundSa& sa, uint64_t seq, uint32_t esp_length, uint8_t* out) {
+  const uint8_t* spi = sa.header.data() + sa.header_length - 4;
+  if (sa.layout.udp != 0) {
+    std::memcpy(out, spi - 8, 8);
+    StoreBe32(out, sa.udp_ports.load(std::memory_order_relaxed));
+    StoreBe16(out + 4, static_cast<uint16_t>(esp_length + 8));
+  }
+  uint8_t* esp = out + sa.layout.udp;
+  // Both words at once, as the seal's proof and the jobs read them.
+  const uint64_t spi_and_seq = uint64_t{LoadBe32(spi)} << 32 | static_cast<uint32_t>(seq);
+  StoreBe64(esp, spi_and_seq);
+  // A counter mode's IV as it is; what a block mode's IV is made from (crypto/algorithm.h).
+  if (sa.layout.iv >= 8) {
+    StoreBe64(esp + kEspHeader, seq ^ sa.iv_mask);
+    if (sa.layout.iv > 8) std::memset(esp + kEspHeader + 8, 0, sa.layout.iv - 8u);
+  }
+}
 
 }  // namespace cygnet::esp

@@ -32,20 +32,6 @@ uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_he
 
 }  // namespace
 
-uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip) {
-  const bool v4 = ip.flow.family == IpFamily::kV4;
-  switch (sa.mode) {
-    case SaMode::kTunnel:
-      return ip.total_length;
-    case SaMode::kBeet: {
-      const uint32_t options = v4 ? ip.ip_header_length - kIpv4Header : 0;
-      return ip.total_length - IpHeaderOf(ip.flow.family) + BeetPseudoHeader(options);
-    }
-    default:
-      return ip.total_length - (v4 ? ip.ip_header_length : ip.esp_offset_v6);
-  }
-}
-
 uint32_t TfcPadding(const OutboundSa& sa, uint32_t inner_length, uint32_t path_mtu) {
   if (sa.tfc_pad == 0) return 0;
   const uint32_t target = std::min(sa.tfc_pad, InnerMtu(sa, path_mtu, 0));

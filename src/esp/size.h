@@ -39,7 +39,15 @@ inline uint32_t FrontLength(const OutboundSa& sa) {
 // Bytes of the packet that ESP protects and lifetimes count: the inner packet of a tunnel; in
 // transport mode what follows the headers that stay outside; BEET: what follows the inner IP
 // header, IPv4 options and their pseudo-header included. TFC padding is not counted.
-uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip);
+inline uint32_t ProtectedLength(const OutboundSa& sa, const IpPacketView& ip) {
+  if (sa.mode == SaMode::kTunnel) return ip.total_length;
+  const bool v4 = ip.flow.family == IpFamily::kV4;
+  if (sa.mode == SaMode::kBeet) {
+    const uint32_t options = v4 ? ip.ip_header_length - kIpv4Header : 0;
+    return ip.total_length - IpHeaderOf(ip.flow.family) + BeetPseudoHeader(options);
+  }
+  return ip.total_length - (v4 ? ip.ip_header_length : ip.esp_offset_v6);
+}
 
 // TFC padding (RFC 4303, section 2.7) behind an inner packet of a tunnel: up to the SA's tfc_pad,
 // but not beyond what fits `path_mtu`. 0 in other modes.

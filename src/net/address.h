@@ -23,6 +23,13 @@ struct IpAddress {
   alignas(8) std::array<uint8_t, 16> bytes{};  // wire order; bytes 4..15 are zero for IPv4
 
   auto operator<=>(const IpAddress&) const = default;
+  bool operator==(const IpAddress& other) const {  // as words
+    uint64_t a[2];
+    uint64_t b[2];
+    std::memcpy(a, bytes.data(), sizeof(a));
+    std::memcpy(b, other.bytes.data(), sizeof(b));
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+  }
   bool IsAny() const { return *this == IpAddress{}; }
 
   static IpAddress V4(const void* four_bytes) {

@@ -50,6 +50,12 @@ uint64_t PseudoHeaderSum(const IpAddress& saddr, const IpAddress& daddr, IpFamil
 }
 
 void WriteIpv4HeaderChecksum(uint8_t* header) {
+  if (header[0] == 0x45) {
+    uint32_t sum = 0;
+    for (int i = 0; i < 20; i += 2) sum += i == 10 ? 0u : LoadBe16(header + i);
+    StoreBe16(header + 10, ChecksumFinish(sum));
+    return;
+  }
   const std::size_t length = static_cast<std::size_t>(header[0] & 0x0f) * 4;
   StoreBe16(header + 10, 0);
   StoreBe16(header + 10, Checksum({header, length}));

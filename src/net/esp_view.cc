@@ -9,29 +9,14 @@ namespace {
 
 constexpr uint32_t kUdpHeader = 8;
 
-void ReadEsp(std::span<const uint8_t> esp, uint32_t offset, EspView* view) {
-  view->esp_offset = offset;
-  if (esp.size() < kEspHeader) {
-    view->kind = WireKind::kEspTooShort;
-    return;
-  }
-  view->kind = WireKind::kEsp;
-  view->spi = LoadBe32(esp.data());
-  view->seq_low = LoadBe32(esp.data() + 4);
-}
-
 }  // namespace
 
-EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes,
-                           std::span<const uint16_t> encap_ports) {
+EspView ClassifyUdp(const IpPacketView& ip, std::span<const uint8_t> bytes,
+                    std::span<const uint16_t> encap_ports) {
   EspView view;
   const std::span<const uint8_t> upper =
       bytes.subspan(ip.header_length, ip.total_length - ip.header_length);
-  if (ip.flow.proto == kProtoEsp) {
-    ReadEsp(upper, ip.header_length, &view);
-    return view;
-  }
-  if (ip.flow.proto != kProtoUdp || upper.size() < kUdpHeader ||
+  if (upper.size() < kUdpHeader ||
       !std::binary_search(encap_ports.begin(), encap_ports.end(), ip.flow.dport)) {
     return view;
   }
@@ -45,8 +30,8 @@ EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> byte
   if (payload.size() == 1 && payload[0] == 0xff) {
     view.kind = WireKind::kKeepalive;
   } else if (payload.size() > kEspHeader && LoadBe32(payload.data()) != 0) {
+    view = ReadEspHeader(payload, ip.header_length + kUdpHeader);
     view.udp_encapsulated = true;
-    ReadEsp(payload, ip.header_length + kUdpHeader, &view);
   }
   return view;
 }

@@ -10,11 +10,6 @@ namespace {
 
 constexpr int kMaxExtensionHeaders = 8;
 
-bool HasPorts(uint8_t proto) {
-  return proto == kProtoTcp || proto == kProtoUdp || proto == kProtoSctp || proto == kProtoDccp ||
-         proto == kProtoUdpLite;
-}
-
 // Selector ports of the upper-layer header (reference: the kernel's xfrm flow decoding).
 void ReadPorts(std::span<const uint8_t> upper, FlowKey* flow) {
   if (HasPorts(flow->proto) && upper.size() >= 4) {
@@ -163,16 +158,10 @@ std::optional<IpPacketView> ParseV6(std::span<const uint8_t> b) {
 
 }  // namespace
 
-uint64_t FlowKey::Hash() const {
-  uint64_t w[5];
-  static_assert(sizeof(w) == sizeof(FlowKey));
-  std::memcpy(w, this, sizeof(w));
-  uint64_t h = 0x9E3779B97F4A7C15u;
-  for (const uint64_t word : w) {
-    h = (h ^ word) * 0xC2B2AE3D27D4EB4Fu;
-    h ^= h >> 32;
-  }
-  return h;
+bool ParseIpPacketSlowly(std::span<const uint8_t> bytes, IpPacketView* view) {
+  const auto parsed = ParseIpPacket(bytes);
+  if (parsed) *view = *parsed;
+  return parsed.has_value();
 }
 
 std::optional<IpPacketView> ParseIpPacket(std::span<const uint8_t> bytes) {

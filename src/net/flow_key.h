@@ -2,12 +2,15 @@
 // bytes.
 #pragma once
 
-#include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 
+#include "base/endian.h"
 #include "net/address.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 
@@ -20,8 +23,28 @@ struct FlowKey {
   uint8_t proto = 0;
   uint8_t zero = 0;  // keeps the object free of padding, so that it can be compared as words
 
-  bool operator==(const FlowKey&) const = default;
-  uint64_t Hash() const;
+  // For IPv4, addresses as they lie in the packet. Whole words, as they are read again for hashing
+  // and comparing: a wide load would wait for the narrow stores before it.
+  void SetV4(uint32_t saddr_raw, uint32_t daddr_raw, uint8_t proto_number, uint16_t source_port,
+             uint16_t dest_port) {
+    SetWord(0, saddr_raw);
+    SetWord(1, 0);
+    SetWord(2, daddr_raw);
+    SetWord(3, 0);
+    SetWord(4, uint64_t{source_port} | uint64_t{dest_port} << 16 |
+                   uint64_t{static_cast<uint16_t>(IpFamily::kV4)} << 32 |
+                   uint64_t{proto_number} << 48);
+  }
+
+  bool operator==(const FlowKey& other) const {
+    return ((Word(0) ^ other.Word(0)) | (Word(1) ^ other.Word(1)) | (Word(2) ^ other.Word(2)) |
+            (Word(3) ^ other.Word(3)) | (Word(4) ^ other.Word(4))) == 0;
+  }
+  uint64_t Hash() const {
+    const uint64_t addresses = Mix(Word(0) ^ 0x9E3779B97F4A7C15u, Word(2) ^ 0xC2B2AE3D27D4EB4Fu) ^
+                               Mix(Word(1) ^ 0x165667B19E3779F9u, Word(3) ^ 0x85EBCA77C2B2AE63u);
+    return Mix(addresses ^ Word(4), 0x27D4EB2F165667C5u ^ Word(0));
+  }
   FlowKey Reversed() const {
     FlowKey r = *this;
     r.saddr = daddr;
@@ -30,8 +53,25 @@ struct FlowKey {
     r.dport = sport;
     return r;
   }
+
+ private:
+  uint64_t Word(std::size_t i) const {
+    uint64_t w;
+    std::memcpy(&w, reinterpret_cast<const uint8_t*>(this) + i * 8, 8);
+    return w;
+  }
+  void SetWord(std::size_t i, uint64_t w) {
+    std::memcpy(reinterpret_cast<uint8_t*>(this) + i * 8, &w, 8);
+  }
+  // Both halves of the product: each bit of it hangs on all bits before.
+  static uint64_t Mix(uint64_t a, uint64_t b) {
+    __extension__ using Product = unsigned __int128;
+    const Product p = Product{a} * b;
+    return static_cast<uint64_t>(p) ^ static_cast<uint64_t>(p >> 64);
+  }
 };
-static_assert(sizeof(FlowKey) == 40);
+static_assert(sizeof(FlowKey) == 40 && offsetof(FlowKey, sport) == 32 &&
+              offsetof(FlowKey, family) == 36 && offsetof(FlowKey, proto) == 38);
 
 // An IP packet whose headers were checked against the bytes that are there.
 struct IpPacketView {
@@ -60,5 +100,50 @@ struct IpPacketView {
 // section 6.3: they concern the way, not the end). Destination options behind a routing header are
 // for the last destination alone and travel inside.
 std::optional<IpPacketView> ParseIpPacket(std::span<const uint8_t> bytes);
+
+// The same for packets one after the other: into `view`, which is only to be used on true.
+inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view);
+
+// --- Implementation ---
+
+// As the general parser, for any packet.
+bool ParseIpPacketSlowly(std::span<const uint8_t> bytes, IpPacketView* view);
+
+// Has ports in the first four bytes behind its IP header.
+inline bool HasPorts(uint8_t proto) {
+  return proto == kProtoTcp || proto == kProtoUdp || proto == kProtoSctp || proto == kProtoDccp ||
+         proto == kProtoUdpLite;
+}
+
+inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view) {
+  // IPv4 without options and not a fragment, of a protocol that needs no closer look: almost
+  // everything on its way.
+  const uint8_t* b = bytes.data();
+  const bool plain = bytes.size() >= 24 && b[0] == 0x45 && (LoadBe16(b + 6) & 0x3fff) == 0 &&
+                     (b[9] == kProtoTcp || b[9] == kProtoUdp || b[9] == kProtoEsp);
+  if (!plain) return ParseIpPacketSlowly(bytes, view);
+  const uint32_t total = LoadBe16(b + 2);
+  if (total < 24 || total > bytes.size()) return ParseIpPacketSlowly(bytes, view);
+  // Field by field: a view made elsewhere and copied here would be waited for.
+  view->header_length = 20;
+  view->total_length = total;
+  view->esp_offset_v6 = 40;
+  view->esp_nexthdr_offset_v6 = 6;
+  view->proto_offset = 9;
+  view->ip_header_length = 20;
+  view->tos = b[1];
+  view->has_options = false;
+  view->fragment = false;
+  view->later_fragment = false;
+  view->dont_fragment = (b[6] & 0x40) != 0;
+  uint32_t saddr;
+  uint32_t daddr;
+  std::memcpy(&saddr, b + 12, 4);
+  std::memcpy(&daddr, b + 16, 4);
+  const bool ports = b[9] != kProtoEsp;
+  view->flow.SetV4(saddr, daddr, b[9], ports ? LoadBe16(b + 20) : uint16_t{0},
+                   ports ? LoadBe16(b + 22) : uint16_t{0});
+  return true;
+}
 
 }  // namespace cygnet

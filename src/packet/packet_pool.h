@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/spin_lock.h"
@@ -24,6 +25,12 @@ class PacketPool {
   uint32_t capacity() const { return capacity_; }
   uint32_t headroom() const { return headroom_; }
   uint32_t Available() const;
+  // For a device that is given the whole pool to receive into: packet i has memory()[i·capacity()].
+  std::span<uint8_t> memory() const { return {memory_, memory_bytes_}; }
+  Packet* at(uint32_t i) const { return &packets_[i]; }
+  uint32_t index(const Packet* packet) const {
+    return static_cast<uint32_t>(packet - packets_.get());
+  }
 
   // Any thread. Take returns how many it had.
   uint32_t Take(Packet** out, uint32_t n);

@@ -13,6 +13,7 @@ from scapy.utils import PcapReader
 class LyingDevice(Pair):
     def lie(self, fault):
         before = suite.counters(self.west)
+        self.addCleanup(self.make_honest)  # also for the test after one that failed
         watch, flows = self.traffic()
         time.sleep(0.3)
         self.cygnet(self.west, "sim", "dev", "nic0", fault, "50")
@@ -21,14 +22,19 @@ class LyingDevice(Pair):
         time.sleep(0.3)
         figures = self.judge(watch, flows, lossless=False)
         stopped = suite.difference(before, suite.counters(self.west))
-        self.assertEqual(stopped.get("out-not-sealed", 0), figures["lost"], stopped)
-        self.assertGreater(figures["lost"], 0)
-        self.cygnet(self.west, "sim", "dev", "nic0", "clear")
-        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
+        self.assertGreater(stopped.get("out-not-sealed", 0), 0)
+        # What it had opened and was still on its way is no more believed than its seals.
+        self.assertEqual(stopped["out-not-sealed"] + stopped.get("in-device-stale", 0),
+                         figures["lost"], stopped)
+        self.make_honest()
         self.assertEqual(self.where(self.west, SPI_W)[0], "crypto")
         watch, flows = self.traffic()
         time.sleep(0.5)
         self.judge(watch, flows)
+
+    def make_honest(self):
+        self.cygnet(self.west, "sim", "dev", "nic0", "clear")
+        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
 
     def test_that_skips_sealing(self):
         self.lie("skip-seal")
@@ -37,6 +43,7 @@ class LyingDevice(Pair):
         self.lie("skip-icv")
 
     def test_what_it_stopped_can_be_looked_at(self):
+        self.addCleanup(self.make_honest)
         watch, flows = self.traffic()
         self.cygnet(self.west, "sim", "dev", "nic0", "skip-seal", "5")
         self.wait_for(lambda: self.where(self.west, SPI_W)[0] == "software", "the device to be left", 3)
@@ -48,8 +55,6 @@ class LyingDevice(Pair):
         with PcapReader(path) as reader:
             frames = [bytes(p) for p in reader]
         self.assertIn(MARK, frames[0])
-        self.cygnet(self.west, "sim", "dev", "nic0", "clear")
-        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
 
 
 if __name__ == "__main__":

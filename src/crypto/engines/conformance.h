@@ -256,6 +256,29 @@ inline const EngineInfo kFipsEngine = {
     .version = nullptr,
 };
 
+// An engine without the registers of 512 bits: what it is on a CPU that has none.
+template <const char* kName>
+inline constexpr EngineInfo kNarrow = {
+    .name = kName,
+    .help = "",
+    .probe =
+        [] {
+          for (const EngineInfo* info : BuiltinEngines()) {
+            if (std::string_view(kName).starts_with(info->name)) return info->probe();
+          }
+          return 0;
+        },
+    .create = [](const EngineOptions&) -> std::unique_ptr<CryptoEngine> {
+      for (const EngineInfo* info : BuiltinEngines()) {
+        if (std::string_view(kName).starts_with(info->name)) return info->create({.avx512 = false});
+      }
+      return nullptr;
+    },
+    .version = nullptr,
+};
+inline constexpr char kVaesGcmAvx2[] = "vaes_gcm_avx2";
+inline constexpr char kIpsecMbAvx2[] = "ipsec_mb_avx2";
+
 inline std::unique_ptr<Harness> ReferenceHarness() {
   for (const EngineInfo* info : BuiltinEngines()) {
     if (info->name == "openssl") return std::make_unique<Harness>(info);
@@ -265,10 +288,14 @@ inline std::unique_ptr<Harness> ReferenceHarness() {
 
 }  // namespace cygnet::test
 
-#define CYGNET_OVER_EVERY_ENGINE(suite_name)                                               \
-  INSTANTIATE_TEST_SUITE_P(                                                                \
-      Builtin, suite_name,                                                                 \
-      testing::ValuesIn(cygnet::BuiltinEngines().begin(), cygnet::BuiltinEngines().end()), \
-      [](const auto& engine) { return std::string(engine.param->name); });                 \
-  INSTANTIATE_TEST_SUITE_P(Fips, suite_name, testing::Values(&cygnet::test::kFipsEngine),  \
+#define CYGNET_OVER_EVERY_ENGINE(suite_name)                                                    \
+  INSTANTIATE_TEST_SUITE_P(                                                                     \
+      Builtin, suite_name,                                                                      \
+      testing::ValuesIn(cygnet::BuiltinEngines().begin(), cygnet::BuiltinEngines().end()),      \
+      [](const auto& engine) { return std::string(engine.param->name); });                      \
+  INSTANTIATE_TEST_SUITE_P(Narrow, suite_name,                                                  \
+                           testing::Values(&cygnet::test::kNarrow<cygnet::test::kVaesGcmAvx2>,  \
+                                           &cygnet::test::kNarrow<cygnet::test::kIpsecMbAvx2>), \
+                           [](const auto& engine) { return std::string(engine.param->name); }); \
+  INSTANTIATE_TEST_SUITE_P(Fips, suite_name, testing::Values(&cygnet::test::kFipsEngine),       \
                            [](const auto& engine) { return std::string(engine.param->name); })

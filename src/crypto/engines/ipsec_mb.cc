@@ -7,6 +7,8 @@ namespace {
 
 class IpsecMbEngine final : public CryptoEngine {
  public:
+  explicit IpsecMbEngine(bool avx512) : avx512_(avx512) {}
+
   std::string_view name() const override { return "ipsec_mb"; }
   ModuleIdentity identity() const override {
     return {.model = "Intel ipsec-mb", .version = imb_get_version_str()};
@@ -37,18 +39,19 @@ class IpsecMbEngine final : public CryptoEngine {
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
     CYGNET_CHECK(keys_ != nullptr);
     (void)number;  // sessions are not written to: any queue serves any of them
-    return std::make_unique<ipsec_mb::Queue>(ipsec_mb::CreateManager(),
+    return std::make_unique<ipsec_mb::Queue>(ipsec_mb::CreateManager(avx512_),
                                              ipsec_mb::CreateNarrowManager());
   }
 
  private:
   bool HasWideLanes() const { return keys_ != nullptr && ipsec_mb::HasWideLanes(*keys_); }
 
-  const ipsec_mb::Manager keys_ = ipsec_mb::CreateManager();  // expands keys, control thread
+  const bool avx512_;
+  const ipsec_mb::Manager keys_ = ipsec_mb::CreateManager(avx512_);  // expands keys, control thread
 };
 
 int Probe() {
-  static const bool usable = ipsec_mb::CreateManager() != nullptr;
+  static const bool usable = ipsec_mb::CreateManager(true) != nullptr;
   return usable ? 20 : 0;
 }
 
@@ -59,8 +62,8 @@ const EngineInfo kIpsecMbEngine = {
     .name = "ipsec_mb",
     .help = "Intel Multi-Buffer Crypto for IPsec on the CPU",
     .probe = Probe,
-    .create = [](const EngineOptions&) -> std::unique_ptr<CryptoEngine> {
-      return std::make_unique<IpsecMbEngine>();
+    .create = [](const EngineOptions& options) -> std::unique_ptr<CryptoEngine> {
+      return std::make_unique<IpsecMbEngine>(options.avx512);
     },
     .version = [] { return std::string(imb_get_version_str()); },
 };

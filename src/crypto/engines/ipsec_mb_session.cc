@@ -49,11 +49,12 @@ void Wipe(T* keys) {
 
 }  // namespace
 
-Manager CreateManager() {
+Manager CreateManager(bool avx512) {
   Manager manager(alloc_mb_mgr(0));
   if (manager == nullptr) return nullptr;
   IMB_ARCH arch = IMB_ARCH_NONE;
   init_mb_mgr_auto(manager.get(), &arch);
+  if (arch == IMB_ARCH_AVX512 && !avx512) init_mb_mgr_avx2(manager.get());
   const bool usable =
       arch != IMB_ARCH_NONE && arch != IMB_ARCH_NOAESNI && imb_get_errno(manager.get()) == 0;
   return usable ? std::move(manager) : nullptr;

@@ -15,9 +15,9 @@ struct ManagerDeleter {
 };
 using Manager = std::unique_ptr<IMB_MGR, ManagerDeleter>;
 
-// The widest lanes that this CPU has; nullptr when the library cannot run on it. A manager is not
-// for two threads at once.
-Manager CreateManager();
+// The widest lanes that this CPU has and that are allowed; nullptr when the library cannot run on
+// it. A manager is not for two threads at once.
+Manager CreateManager(bool avx512);
 // Narrow lanes with the CPU's SHA instructions: faster for a packet or two, where sixteen lanes
 // would run empty. nullptr when the CPU has none.
 Manager CreateNarrowManager();

@@ -127,6 +127,7 @@ Status CheckConfig(const Config& config) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
     }
     if (const auto script = ReadFaultScript(device); !script) return script.error();
+    if (device.IsPcap()) continue;
     if (if_nametoindex(device.wire.c_str()) == 0) {
       return MakeError(Errc::kNoDevice, fmt::format("device {}: there is no interface '{}' to own",
                                                     device.name, device.wire));
@@ -161,6 +162,7 @@ Status Runtime::Build(const Config& config) {
   xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
   path_->ike_bypass = config.ike_bypass;
+  path_->busy_poll_us = config.busy_poll_us;
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
   for (const DeviceConfig& device : config.devices) {
     CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
@@ -211,7 +213,9 @@ Status Runtime::ChooseEngines(const Config& config) {
 Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   auto interfaces = std::make_unique<Interfaces>();
   interfaces->config = device;
-  if (device.wire_guard == WireGuard::kNft) {
+  if (device.IsPcap()) {
+    // No interface, nothing to keep the host's stack away from.
+  } else if (device.wire_guard == WireGuard::kNft) {
     auto guard = WireGuardRules::Install(device.wire);
     if (!guard) {
       return In(fmt::format("device {}: cannot keep the host's stack away from {} (install "
@@ -239,6 +243,8 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                             .pools = pools_.get(),
                             .capture = &interfaces->capture,
                             .guard = interfaces->egress.get(),
+                            .pcap = device.pcap,
+                            .wire_driver = device.wire_driver,
                             .sa_limit = device.sa_limit,
                             .address_limit = device.address_limit,
                             .fault_script = *std::move(script),

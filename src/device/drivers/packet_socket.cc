@@ -1,11 +1,9 @@
 #include "device/drivers/packet_socket.h"
 
 #include <arpa/inet.h>
-#include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -16,6 +14,7 @@
 
 #include "base/endian.h"
 #include "device/drivers/virtio_header.h"
+#include "device/drivers/wire_port.h"
 
 namespace cygnet {
 namespace {
@@ -131,26 +130,13 @@ Status PacketSocketPort::OpenTransmit(int ifindex, Ring* ring) {
 Result<std::unique_ptr<Port>> PacketSocketPort::Create(const std::string& interface,
                                                        uint32_t queues, EgressGuard* guard,
                                                        CapturePoints* capture) {
-  if (interface.empty() || interface.size() >= IFNAMSIZ) {
-    return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
-  }
+  const auto facts = TakeWire(interface);
+  if (!facts) return facts.error();
   std::unique_ptr<PacketSocketPort> port(new PacketSocketPort);
   port->name_ = interface;
-  ifreq request{};
-  std::memcpy(request.ifr_name, interface.data(), interface.size());
-  const UniqueFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (ioctl(control.get(), SIOCGIFINDEX, &request) != 0) {
-    return SystemError("wire interface " + interface);
-  }
-  const int ifindex = request.ifr_ifindex;
-  if (ioctl(control.get(), SIOCGIFHWADDR, &request) != 0) return SystemError("MAC of " + interface);
-  std::memcpy(port->mac_.data(), request.ifr_hwaddr.sa_data, port->mac_.size());
-  if (ioctl(control.get(), SIOCGIFMTU, &request) != 0) return SystemError("MTU of " + interface);
-  port->mtu_ = static_cast<uint32_t>(request.ifr_mtu);
-  if (ioctl(control.get(), SIOCGIFFLAGS, &request) != 0)
-    return SystemError("flags of " + interface);
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-  if (ioctl(control.get(), SIOCSIFFLAGS, &request) != 0) return SystemError("set link up");
+  port->mac_ = facts->mac;
+  port->mtu_ = facts->mtu;
+  const int ifindex = facts->ifindex;
   const uint32_t group = queues > 1 ? static_cast<uint32_t>(ifindex & 0xffff) : 0;
   for (uint32_t i = 0; i < queues; ++i) {
     auto queue = std::make_unique<Queue>();
@@ -196,13 +182,6 @@ Packet* PacketSocketPort::ReceiveLong(Queue* queue, DropSink* sink) {
 Packet* PacketSocketPort::CopyFrame(Queue* queue, uint8_t* frame, DropSink* sink) {
   auto* meta = reinterpret_cast<tpacket2_hdr*>(frame);
   const uint32_t status = meta->tp_status;
-  if ((status & TP_STATUS_LOSING) != 0) {
-    tpacket_stats lost{};
-    socklen_t size = sizeof(lost);
-    if (getsockopt(queue->rx.fd.get(), SOL_PACKET, PACKET_STATISTICS, &lost, &size) == 0) {
-      queue->rx_dropped.fetch_add(lost.tp_drops, std::memory_order_relaxed);
-    }
-  }
   if ((status & TP_STATUS_COPY) != 0) return ReceiveLong(queue, sink);
   const bool tagged = (status & TP_STATUS_VLAN_VALID) != 0;
   const uint32_t length = meta->tp_snaplen + (tagged ? kVlanTag : 0);
@@ -311,6 +290,12 @@ PortStats PacketSocketPort::stats() const {
     total.rx_bytes += queue->rx_bytes.load(std::memory_order_relaxed);
     total.tx_packets += queue->tx_packets.load(std::memory_order_relaxed);
     total.tx_bytes += queue->tx_bytes.load(std::memory_order_relaxed);
+    // The kernel's counter begins anew when it is read.
+    tpacket_stats lost{};
+    socklen_t size = sizeof(lost);
+    if (getsockopt(queue->rx.fd.get(), SOL_PACKET, PACKET_STATISTICS, &lost, &size) == 0) {
+      queue->rx_dropped.fetch_add(lost.tp_drops, std::memory_order_relaxed);
+    }
     total.rx_dropped += queue->rx_dropped.load(std::memory_order_relaxed);
   }
   return total;

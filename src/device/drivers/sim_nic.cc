@@ -2,7 +2,7 @@
 
 #include <poll.h>
 
-#include "device/drivers/packet_socket.h"
+#include "device/drivers/wire_port.h"
 #include "net/flow_key.h"
 #include "sa/replay_window.h"
 
@@ -221,7 +221,7 @@ namespace {
 Result<Device> Create(const DriverParams& params) {
   auto script = FaultScript::Parse(params.fault_script, params.fault_seed);
   if (!script) return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
-  auto wire = PacketSocketPort::Create(params.wire, 1, params.guard, params.capture);
+  auto wire = OpenWire(params.wire_driver, params, 1);
   if (!wire) return wire.error();
   const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
   auto nic = std::make_unique<SimNic>(

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "device/drivers/virtio_header.h"
+#include "net/flow_key.h"
 
 namespace cygnet {
 namespace {
@@ -139,12 +140,16 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
   return packet;
 }
 
+// A burst of super-packets is cut into hundreds of segments before anything else is looked at:
+// with more than this the acknowledgements that come in by the wire wait too long.
+constexpr uint64_t kBurstBytes = 128 * 1024;
+
 uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   Queue* queue = queues_[number].get();
   uint32_t received = 0;
   uint64_t bytes = 0;
   bool more = true;
-  while (more && !out->full()) {
+  while (more && !out->full() && bytes < kBurstBytes) {
     Packet* packet = ReceiveOne(queue, sink, &more);
     if (packet == nullptr) continue;
     out->Push(packet);
@@ -156,6 +161,16 @@ uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   return received;
 }
 
+// The kernel sends a flow's packets to the queue by which the flow's other direction came in last.
+// ESP of one SA arrives by one queue of the wire: written by that worker's own queue, all flows of
+// the SA would end up with one worker. So the flow itself says by which queue it is written.
+int TapPort::DescriptorFor(uint32_t number, const Packet& packet) const {
+  if (queues_.size() == 1) return queues_[number]->fd.get();
+  const auto ip = ParseIpPacket(packet.l3());
+  if (!ip || ip->fragment) return queues_[number]->fd.get();
+  return queues_[ip->flow.Hash() % queues_.size()]->fd.get();
+}
+
 void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
   uint64_t sent = 0;
@@ -165,7 +180,7 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
     VirtioNetHeader header =
         WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
     const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
-    if (writev(queue->fd.get(), parts, 2) < 0) {
+    if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
       sink->Drop(packet, DropReason::kPortFull);
       continue;
     }

@@ -46,6 +46,7 @@ class TapPort final : public Port {
   };
   TapPort() = default;
   Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);
+  int DescriptorFor(uint32_t number, const Packet& packet) const;
 
   std::string name_;
   MacAddress mac_{};

@@ -1,0 +1,134 @@
+// What vaes_gcm executes does not depend on secrets: a child process is stepped instruction by
+// instruction through sealing and opening the same lengths under different keys and texts, and the
+// addresses of all instructions have to be the same. tools/check_constant_time.py looks at the same
+// code for addresses of data.
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "crypto/engines/conformance.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CYGNET_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CYGNET_SANITIZED 1
+#endif
+#endif
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+
+using Trace = std::vector<uint64_t>;
+
+// All that the child touches is there before the fork, so that two children differ in secrets only.
+struct Scene {
+  Scene(const EngineInfo* info, std::size_t key_bytes)
+      : harness(info), keys{Bytes(key_bytes + 4), Bytes(key_bytes + 4)} {
+    for (const uint32_t length :
+         {0u, 4u, 20u, 68u, 68u, 68u, 68u, 67u, 96u, 112u, 240u, 595u, 1424u}) {
+      packets.emplace_back(length + 16, uint8_t{0});
+      jobs.emplace_back();
+      jobs.back().text = packets.back().data();
+      jobs.back().text_length = length;
+      jobs.back().icv = packets.back().data() + length;
+      jobs.back().aad_length = 12;
+    }
+  }
+  void Fill(uint32_t seed) {
+    std::mt19937 random(seed);
+    for (Bytes& key : keys) std::ranges::generate(key, random);
+    for (Bytes& packet : packets) std::ranges::generate(packet, random);
+  }
+  std::unique_ptr<CryptoSession> Session(std::size_t i, CryptoDirection direction) {
+    return *harness.engine()->CreateSession(
+        {.cipher = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))"),
+         .key = keys[i],
+         .icv_bytes = 16,
+         .direction = direction});
+  }
+  // Makes keys of two SAs, seals all packets, opens them.
+  void Play() {
+    for (const CryptoDirection direction : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
+      const auto first = Session(0, direction);
+      const auto second = Session(1, direction);
+      for (std::size_t i = 0; i < jobs.size(); ++i) {
+        jobs[i].session = i % 3 == 0 ? first.get() : second.get();
+      }
+      harness.Run(jobs);
+    }
+  }
+
+  test::Harness harness;
+  std::array<Bytes, 2> keys;
+  std::vector<Bytes> packets;
+  std::vector<CryptoJob> jobs;
+};
+
+// Of a child that plays the scene with that secret; empty: this process may not trace.
+Trace TraceOf(Scene* scene, uint32_t seed) {
+  const pid_t child = fork();
+  if (child == 0) {
+    scene->Fill(seed);
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+    raise(SIGSTOP);
+    scene->Play();
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  Trace trace;
+  int status = 0;
+  waitpid(child, &status, 0);
+  while (WIFSTOPPED(status)) {
+    user_regs_struct registers;
+    if (ptrace(PTRACE_GETREGS, child, nullptr, &registers) != 0) break;
+    trace.push_back(registers.rip);
+    if (trace.size() > 1 && WSTOPSIG(status) == SIGSTOP) break;
+    if (ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0) break;
+    waitpid(child, &status, 0);
+  }
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return trace;
+}
+
+class ConstantTimeTest : public testing::TestWithParam<const EngineInfo*> {};
+
+TEST_P(ConstantTimeTest, TheSameInstructionsWhateverTheSecret) {
+#ifdef CYGNET_SANITIZED
+  GTEST_SKIP() << "a sanitizer's checks look at what is written";
+#endif
+  if (GetParam()->probe() == 0) GTEST_SKIP() << "engine cannot run on this machine";
+  for (const std::size_t key_bytes : {16u, 32u}) {
+    Scene scene(GetParam(), key_bytes);
+    scene.Fill(1);
+    scene.Play();  // binds what is bound at the first call
+    const Trace one = TraceOf(&scene, 2);
+    if (one.size() < 1000) GTEST_SKIP() << "this process may not trace its child";
+    for (const uint32_t seed : {3u, 4u, 5u}) {
+      const Trace other = TraceOf(&scene, seed);
+      const auto differs = std::ranges::mismatch(one, other);
+      ASSERT_TRUE(differs.in1 == one.end() && differs.in2 == other.end())
+          << "after " << differs.in1 - one.begin() << " of " << one.size() << " instructions";
+    }
+  }
+}
+
+const EngineInfo* BuiltinVaesGcm() {
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->name == "vaes_gcm") return info;
+  }
+  return nullptr;
+}
+
+INSTANTIATE_TEST_SUITE_P(Widths, ConstantTimeTest,
+                         testing::Values(BuiltinVaesGcm(), &test::kNarrow<test::kVaesGcmAvx2>),
+                         [](const auto& width) { return width.index == 0 ? "Widest" : "Avx2"; });
+
+}  // namespace
+}  // namespace cygnet

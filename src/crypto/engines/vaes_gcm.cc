@@ -1,0 +1,131 @@
+// Cygnet's own AES-GCM for CPUs with vector AES and carry-less multiplication, here cut into
+// sessions and queues. Why it is there: doc/decisions/0012-own-aes-gcm.md.
+#include <cpuid.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/key_material.h"
+#include "crypto/crypto_engine.h"
+#include "crypto/engines/vaes_gcm_key.h"
+
+namespace cygnet {
+namespace {
+
+using vaes_gcm::GcmKey;
+using vaes_gcm::Kernel;
+using vaes_gcm::Work;
+
+// VAES and VPCLMULQDQ (CPUID leaf 7, ECX), of which compilers do not agree on the names.
+bool HasVectorCrypto() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  constexpr unsigned kNeeded = 1u << 9 | 1u << 10;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kNeeded) == kNeeded;
+}
+
+// nullptr: this CPU has neither. The compiler's builtins ask the operating system, too.
+const Kernel* ChooseKernel(bool avx512) {
+  if (!HasVectorCrypto() || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("aes") ||
+      !__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("bmi2")) {
+    return nullptr;
+  }
+  const bool wide = avx512 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+  return wide ? &vaes_gcm::kAvx512Kernel : &vaes_gcm::kAvx2Kernel;
+}
+
+class alignas(64) Session final : public CryptoSession {
+ public:
+  // REQUIRES: lengths are those of the table.
+  Session(const Kernel& kernel, const SessionParams& params) {
+    kernel.expand(params.key.data(), params.key.size() - params.cipher->salt_bytes, &key_);
+    key_.icv_bytes = params.icv_bytes;
+    key_.seals = params.direction == CryptoDirection::kSeal;
+  }
+  ~Session() override { SecureWipe(&key_, sizeof(key_)); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const GcmKey& key() const { return key_; }
+
+ private:
+  GcmKey key_{};
+};
+static_assert(sizeof(Session) == 512);
+
+class Queue final : public CryptoQueue {
+ public:
+  explicit Queue(const Kernel& kernel) : kernel_(kernel) {}
+
+  std::size_t Submit(std::span<CryptoJob> jobs) override {
+    for (std::size_t begin = 0; begin < jobs.size(); begin += kWindow) {
+      RunWindow(jobs.subspan(begin, std::min(kWindow, jobs.size() - begin)));
+    }
+    return jobs.size();
+  }
+
+ private:
+  static constexpr std::size_t kWindow = 64;
+
+  void RunWindow(std::span<CryptoJob> jobs) {
+    std::array<Work, kWindow> seal;
+    std::array<Work, kWindow> open;
+    std::size_t seals = 0;
+    std::size_t opens = 0;
+    for (CryptoJob& job : jobs) {
+      const GcmKey& key = static_cast<const Session*>(job.session)->key();
+      seal[seals] = open[opens] = {&job, &key};
+      ++(key.seals ? seals : opens);
+    }
+    if (seals != 0) kernel_.seal(seal.data(), seals);
+    if (opens != 0) kernel_.open(open.data(), opens);
+  }
+
+  const Kernel& kernel_;
+};
+
+class VaesGcmEngine final : public CryptoEngine {
+ public:
+  explicit VaesGcmEngine(const Kernel* kernel) : kernel_(kernel) {}
+
+  std::string_view name() const override { return "vaes_gcm"; }
+  ModuleIdentity identity() const override {
+    return {.model = "Cygnet AES-GCM", .version = CYGNET_VERSION};
+  }
+  bool Supports(const AlgorithmDescriptor& cipher, const AlgorithmDescriptor* auth) const override {
+    return kernel_ != nullptr && cipher.id == AlgorithmId::kAesGcm && auth == nullptr;
+  }
+
+  Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) override {
+    CYGNET_RETURN_IF_ERROR(CheckSessionParams(*this, params));
+    return std::unique_ptr<CryptoSession>(std::make_unique<Session>(*kernel_, params));
+  }
+
+  std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
+    CYGNET_CHECK(kernel_ != nullptr);
+    (void)number;  // sessions are not written to: any queue serves any of them
+    return std::make_unique<Queue>(*kernel_);
+  }
+
+ private:
+  const Kernel* const kernel_;
+};
+
+}  // namespace
+
+extern const EngineInfo kVaesGcmEngine;
+const EngineInfo kVaesGcmEngine = {
+    .name = "vaes_gcm",
+    .help = "Cygnet's AES-GCM with the CPU's vector AES (VAES, VPCLMULQDQ)",
+    .probe = [] { return ChooseKernel(true) != nullptr ? 30 : 0; },
+    .create = [](const EngineOptions& options) -> std::unique_ptr<CryptoEngine> {
+      return std::make_unique<VaesGcmEngine>(ChooseKernel(options.avx512));
+    },
+    .version = [] { return std::string(CYGNET_VERSION); },
+};
+
+}  // namespace cygnet

@@ -1,0 +1,10 @@
+// AES-GCM for CPUs with AVX2, VAES, VPCLMULQDQ; CMakeLists.txt lets the compiler use them in this
+// file alone.
+#include "crypto/engines/vaes_gcm_kernel.h"
+#include "crypto/engines/vaes_gcm_ymm.h"
+
+namespace cygnet::vaes_gcm {
+
+const Kernel kAvx2Kernel = kKernelOf<Ymm>;
+
+}  // namespace cygnet::vaes_gcm

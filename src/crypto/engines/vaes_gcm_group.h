@@ -1,0 +1,200 @@
+// Short packets, as many at once as a vector has lanes, each with a key of its own: eight rows of
+// AES keep the units busy where one packet's would wait for themselves, and one reduction serves
+// all, a lane each. GHASH of a group is done between the AES rounds of the next. Part of
+// vaes_gcm_kernel.h.
+#pragma once
+
+#include "crypto/engines/vaes_gcm_parts.h"
+
+namespace cygnet::vaes_gcm {
+namespace {
+
+template <class S, bool kSeal>
+class Group {
+  using V = typename S::V;
+  using G = Ghash<S>;
+  static constexpr unsigned kVectorBytes = 16 * S::kLanes;
+  static constexpr int kVectors = 8 / S::kLanes;  // of a packet: a row of up to eight blocks
+  static constexpr unsigned kMaxText = 96;        // J0 or AAD, six blocks of text, the lengths
+
+ public:
+  explicit CYGNET_INLINE Group(const GcmKey& any) {
+    Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
+      rows_[g.value] = any.powers;
+      pads_[g.value] = _mm_setzero_si128();
+      Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
+        blocks_[g.value][i.value] = S::Zero();
+      });
+    });
+  }
+
+  static constexpr unsigned kPackets = S::kLanes;
+
+  // Whether the next packets make a group.
+  static CYGNET_INLINE bool Takes(const Work* works, size_t count) {
+    if (count < kPackets) return false;
+    unsigned unfit = 0;
+    Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
+      const unsigned length = works[g.value].job->text_length;
+      unfit |= (length > kMaxText) | (length % 4) |
+               static_cast<unsigned>(works[g.value].key->rounds ^ works[0].key->rounds);
+    });
+    return unfit == 0;
+  }
+
+  // REQUIRES: Takes. Finishes the group before.
+  CYGNET_INLINE void Run(const Work* works) {
+    // Without a group before, zeros are hashed: a branch would cost more than the first time.
+    alignas(64) uint8_t icvs[kVectorBytes];
+    V low[kPackets];
+    V middle[kPackets];
+    V high[kPackets];
+    Crypt(
+        works, [&](auto r)
+                   __attribute__((always_inline)) { HashStep<r.value>(low, middle, high, icvs); });
+    if (works_ != nullptr) WriteIcvs(works_, icvs);
+    works_ = works;
+  }
+
+  // The last group.
+  CYGNET_INLINE void Finish() {
+    if (works_ == nullptr) return;
+    alignas(64) uint8_t icvs[kVectorBytes];
+    V low[kPackets];
+    V middle[kPackets];
+    V high[kPackets];
+    Each<1, 10>([&](auto r)
+                    __attribute__((always_inline)) { HashStep<r.value>(low, middle, high, icvs); });
+    WriteIcvs(works_, icvs);
+    works_ = nullptr;
+  }
+
+ private:
+  // Bytes of vector i of a row of `bytes`.
+  template <int kI>
+  static CYGNET_INLINE unsigned BytesIn(unsigned bytes) {
+    if constexpr (kI == 0) return bytes < kVectorBytes ? bytes : kVectorBytes;
+    if (bytes <= kVectorBytes * kI) return 0;
+    const unsigned here = bytes - kVectorBytes * kI;
+    return here < kVectorBytes ? here : kVectorBytes;
+  }
+
+  template <int kG, int kI>
+  static CYGNET_INLINE V TextOf(const CryptoJob& job) {
+    const unsigned here = BytesIn<kI>(job.text_length + 16);
+    if constexpr (kI == 0) return S::LoadBytesFirst(job.text, here - 16);
+    return S::LoadBytes(job.text + kVectorBytes * kI - 16, here);
+  }
+
+  template <class F>
+  CYGNET_INLINE void Crypt(const Work* works, F between) {
+    V x[kPackets][kVectors];
+    Each<0, kPackets>([&](auto g)
+                          __attribute__((always_inline)) { Counters(works[g.value], x[g.value]); });
+    const auto round = [&](unsigned r) __attribute__((always_inline)) {
+      Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
+        const V k = S::Repeat(LoadBlock(works[g.value].key->round_keys + 16 * r));
+        Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
+          x[g.value][i.value] = S::Aes(x[g.value][i.value], k);
+        });
+      });
+    };
+    Each<1, 10>([&](auto r) __attribute__((always_inline)) {
+      round(r.value);
+      between(r);
+    });
+    const unsigned rounds = works[0].key->rounds;
+    if (rounds > 10) {
+      round(10);
+      round(11);
+      if (rounds > 12) {
+        round(12);
+        round(13);
+      }
+    }
+    Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
+      const V last = S::Repeat(LoadBlock(works[g.value].key->round_keys + 16 * rounds));
+      Prepare<g.value>(works[g.value], x[g.value], last);
+    });
+  }
+
+  static CYGNET_INLINE void Counters(const Work& work, V (&x)[kVectors]) {
+    const __m128i nonce = _mm_blend_epi16(FirstCounter(*work.job), _mm_setzero_si128(), 0xc0);
+    const V base = S::Repeat(_mm_xor_si128(nonce, LoadBlock(work.key->round_keys)));
+    Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
+      x[i.value] = S::Xor(base, S::template CountersFrom<1 + i.value * S::kLanes>());
+    });
+  }
+
+  // The last round, the text, and the blocks of GHASH.
+  template <int kG>
+  CYGNET_INLINE void Prepare(const Work& work, const V (&x)[kVectors], V last) {
+    const CryptoJob& job = *work.job;
+    const unsigned bytes = job.text_length + 16;
+    const unsigned lanes = (bytes + 15) / 16;
+    rows_[kG] = G::Row(*work.key, lanes + 1);
+    const __m128i aad = Aad<S>(work);
+    const V lengths = S::Repeat(Lengths(job));
+    Each<0, kVectors>([&](auto index) __attribute__((always_inline)) {
+      constexpr int i = index.value;
+      const unsigned here = BytesIn<i>(bytes);
+      const V text = TextOf<kG, i>(job);
+      const V out = S::AesLast(x[i], S::Xor(text, last));
+      V block = text;
+      if constexpr (kSeal) block = S::KeepBytes(out, here);
+      if constexpr (i == 0) {
+        pads_[kG] = S::Lane0(out);
+        S::StoreBytesFirst(job.text, out, here - 16);
+        if constexpr (kSeal) block = S::WithoutLane0(block);
+      } else {
+        if (here != 0) S::StoreBytes(job.text + kVectorBytes * i - 16, out, here);
+      }
+      block = S::Xor(G::Reversed(block), S::OnlyLane(lengths, lanes, i));
+      if constexpr (i == 0) block = S::Xor(block, S::InLane0(aad));
+      blocks_[kG][i] = block;
+    });
+  }
+
+  // Step kR of nine.
+  template <int kR>
+  CYGNET_INLINE void HashStep(V (&low)[kPackets], V (&middle)[kPackets], V (&high)[kPackets],
+                              uint8_t* icvs) {
+    constexpr int kPairs = kVectors / 2;  // of vectors, a packet
+    if constexpr (kR <= 4) {
+      constexpr int kG = (kR - 1) / kPairs;
+      constexpr int kPair = (kR - 1) % kPairs;
+      const uint8_t* row = rows_[kG] + 2 * kVectorBytes * kPair;
+      typename G::Sum sum;
+      if constexpr (kPair != 0) sum = {low[kG], middle[kG], high[kG]};
+      const V a = S::Load(row);
+      const V b = S::Load(row + kVectorBytes);
+      G::Add(blocks_[kG][2 * kPair], blocks_[kG][2 * kPair + 1], a, b, G::Halves(a, b), &sum);
+      low[kG] = sum.low;
+      middle[kG] = sum.middle;
+      high[kG] = sum.high;
+    }
+    if constexpr (kR == 6) {
+      typename G::Sum sum;
+      sum.low = S::XorOfLanesOf(low);
+      sum.middle = S::XorOfLanesOf(middle);
+      sum.high = S::XorOfLanesOf(high);
+      const V icv = S::Xor(G::Reversed(G::Reduce(sum)), S::FromLanes(pads_));
+      S::Store(icvs, icv);
+    }
+  }
+
+  static CYGNET_INLINE void WriteIcvs(const Work* works, const uint8_t* icvs) {
+    Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
+      FinishJob<kSeal>(works[g.value], icvs + 16 * g.value);
+    });
+  }
+
+  // The group whose GHASH is to be done; nullptr: none.
+  const Work* works_ = nullptr;
+  V blocks_[kPackets][kVectors];  // reversed
+  __m128i pads_[kPackets];        // AES(J0)
+  const uint8_t* rows_[kPackets];
+};
+
+}  // namespace
+}  // namespace cygnet::vaes_gcm

@@ -1,0 +1,45 @@
+// AES-GCM over vectors of several blocks, the same text for every width: S is Ymm or Zmm. Included
+// by one file of each instruction set; everything is in the unnamed namespace, because a function
+// that two files share would be taken from either of them and may not run on this CPU.
+//
+// A packet is a row of blocks. The AES row is J0, text; the GHASH row is AAD, text, lengths. So
+// lane 0 of the first vector is J0 and AAD, and text block i is in both rows at place i + 1.
+//
+// GHASH (NIST SP 800-38D) is computed on byte-reversed blocks with powers of H that are shifted
+// left by one bit: the product of a carry-less multiplication then needs no shift. Karatsuba: three
+// multiplications a vector, as one costs two cycles on AMD, whatever its width, and two
+// rounds of AES one. Chunks are 16 blocks with one reduction. Between chunks the sum stays in as
+// many lanes as a vector has: lane i is what is to be added to the next block of lane i, so a
+// chunk's vector v is multiplied by the same power in every lane. A row's end is multiplied by
+// consecutive powers down to H^1, and its lanes are added up.
+//
+// Branches and addresses depend on lengths and pointers alone.
+#pragma once
+
+#include "crypto/engines/vaes_gcm_expand.h"
+#include "crypto/engines/vaes_gcm_group.h"
+#include "crypto/engines/vaes_gcm_packet.h"
+
+namespace cygnet::vaes_gcm {
+namespace {
+
+template <class S, bool kSeal>
+void Run(const Work* works, size_t count) {
+  Group<S, kSeal> group(*works[0].key);
+  for (size_t i = 0; i < count;) {
+    if (group.Takes(works + i, count - i)) {
+      group.Run(works + i);
+      i += Group<S, kSeal>::kPackets;
+    } else {
+      Packet<S, kSeal>::Run(works[i]);
+      ++i;
+    }
+  }
+  group.Finish();
+}
+
+template <class S>
+constexpr Kernel kKernelOf = {.expand = Expand<S>, .seal = Run<S, true>, .open = Run<S, false>};
+
+}  // namespace
+}  // namespace cygnet::vaes_gcm

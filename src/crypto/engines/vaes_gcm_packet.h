@@ -1,0 +1,358 @@
+// One packet of any length. Part of vaes_gcm_kernel.h, which says how.
+#pragma once
+
+#include "crypto/engines/vaes_gcm_parts.h"
+
+namespace cygnet::vaes_gcm {
+namespace {
+
+template <class S, bool kSeal>
+class Packet {
+  using V = typename S::V;
+  using G = Ghash<S>;
+  using Sum = typename G::Sum;
+  static constexpr unsigned kVectorBytes = 16 * S::kLanes;
+  static constexpr int kChunkVectors = S::kChunkVectors;
+  static constexpr unsigned kChunkBytes = kVectorBytes * kChunkVectors;
+  static constexpr int kTailVectors = S::kTailLanes / S::kLanes;
+  static constexpr unsigned kTailBytes = 16 * S::kTailLanes;
+
+ public:
+  static CYGNET_INLINE void Run(const Work& work) { Packet(work).RunPacket(); }
+
+ private:
+  explicit CYGNET_INLINE Packet(const Work& work)
+      : work_(work),
+        key_(*work.key),
+        text_(work.job->text),
+        counter_(S::Add32(S::Repeat(FirstCounter(*work.job)), S::LaneNumbers())),
+        sum_(S::InLane0(Aad<S>(work))) {}
+
+  // ---- AES in counter mode --------------------------------------------------------------------
+
+  template <int kN>
+  CYGNET_INLINE void Counters(V (&x)[kN]) {
+    const V order = S::Repeat(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    const V step = S::Repeat(_mm_set_epi32(S::kLanes, 0, 0, 0));
+    const V whitening = S::Repeat(LoadBlock(key_.round_keys));
+    Each<0, kN>([&](auto i) __attribute__((always_inline)) {
+      x[i.value] = S::Xor(S::Shuffle(counter_, order), whitening);
+      counter_ = S::Add32(counter_, step);
+    });
+  }
+
+  template <int kN>
+  CYGNET_INLINE void Round(V (&x)[kN], const uint8_t* round_key) {
+    const V k = S::Repeat(LoadBlock(round_key));
+    Each<0, kN>([&](auto i) __attribute__((always_inline)) { x[i.value] = S::Aes(x[i.value], k); });
+  }
+
+  // All rounds but the last, whose key is returned. between(Int<1>) … between(Int<9>) is other work
+  // to be done meanwhile.
+  template <int kN, class F>
+  CYGNET_INLINE V Rounds(V (&x)[kN], F between) {
+    const uint8_t* keys = key_.round_keys;
+    Each<1, 10>([&](auto r) __attribute__((always_inline)) {
+      Round(x, keys + 16 * r.value);
+      between(r);
+    });
+    const uint8_t* last = keys + 160;
+    if (key_.rounds > 10) {
+      Round(x, last);
+      Round(x, last + 16);
+      last += 32;
+      if (key_.rounds > 12) {
+        Round(x, last);
+        Round(x, last + 16);
+        last += 32;
+      }
+    }
+    return S::Repeat(LoadBlock(last));
+  }
+
+  // ---- GHASH -----------------------------------------------------------------------------------
+  // What the two vectors of a pair are multiplied by.
+  struct PairPowers {
+    V a, b, halves;
+  };
+  // Consecutive ones; the lanes of the products are then to be added up.
+  static CYGNET_INLINE PairPowers RowPowers(const uint8_t* row) {
+    const V a = S::Load(row);
+    const V b = S::Load(row + kVectorBytes);
+    return {a, b, G::Halves(a, b)};
+  }
+  // Those of a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
+  template <int kN>
+  struct ChunkPowers {
+    const GcmKey& key;
+    PairPowers kept[S::kLanes == 2 ? 1 : kN / 2];
+
+    explicit CYGNET_INLINE ChunkPowers(const GcmKey& of) : key(of) {
+      if constexpr (S::kLanes == 4) {
+        Each<0, kN / 2>([&](auto pair) __attribute__((always_inline)) {
+          const V a = S::Repeat(LoadBlock(key.powers + 128 * pair.value));
+          const V b = S::Repeat(LoadBlock(key.powers + 128 * pair.value + 64));
+          kept[pair.value] = {a, b, G::Halves(a, b)};
+        });
+      }
+    }
+    CYGNET_INLINE void BecomeRow() {
+      Each<0, kN / 2>([&](auto pair) __attribute__((always_inline)) {
+        kept[pair.value] = RowPowers(key.powers + 2 * kVectorBytes * pair.value);
+      });
+    }
+    template <int kPair>
+    CYGNET_INLINE PairPowers At() const {
+      if constexpr (S::kLanes == 4) return kept[kPair];
+      constexpr int kSkip = kChunkVectors - kN + 2 * kPair;  // even powers from H^16
+      constexpr int kStep = kSkip < 4 ? 16 : 32;
+      const uint8_t* p = key.powers + (kSkip < 4 ? 16 * kSkip : 64 + 32 * (kSkip - 4));
+      return {S::Repeat(LoadBlock(p)), S::Repeat(LoadBlock(p + kStep)),
+              S::Repeat(LoadBlock(key.powers + 192 + 8 * kSkip))};
+    }
+  };
+
+  // Step kR of nine of the GHASH of kN vectors: `front`, and the others that begin at `others`.
+  // The first pair comes last, as it waits for the chunk before.
+  template <int kN, int kR>
+  CYGNET_INLINE void HashStep(V front, const uint8_t* others, const ChunkPowers<kN>& powers,
+                              Sum* sum) {
+    constexpr int kPairs = kN / 2;
+    constexpr int kSpread = kPairs == 4 ? 2 : 3;
+    if constexpr (kR % kSpread == 1 && kR / kSpread < kPairs) {
+      constexpr int kPair = (kR / kSpread + 1) % kPairs;
+      const PairPowers p = powers.template At<kPair>();
+      const V b = G::Reversed(S::Load(others + kVectorBytes * (2 * kPair)));
+      if constexpr (kPair == 0) {
+        G::Add(S::Xor(G::Reversed(front), sum_), b, p.a, p.b, p.halves, sum);
+      } else {
+        const V a = G::Reversed(S::Load(others + kVectorBytes * (2 * kPair - 1)));
+        G::Add(a, b, p.a, p.b, p.halves, sum);
+      }
+    }
+    if constexpr (kR == 9) sum_ = G::Reduce(*sum);
+  }
+  template <int kN>
+  CYGNET_INLINE void Hash(V front, const uint8_t* others, const ChunkPowers<kN>& powers) {
+    Sum sum;
+    Each<1, 10>([&](auto r) __attribute__((always_inline)) {
+      HashStep<kN, r.value>(front, others, powers, &sum);
+    });
+  }
+
+  // ---- Whole chunks ----------------------------------------------------------------------------
+
+  // From text_ to vector i: in the row's first chunk lane 0 is no text.
+  template <bool kFirst>
+  static constexpr unsigned Offset(int i) {
+    return kVectorBytes * static_cast<unsigned>(i) - (kFirst && i > 0 ? 16 : 0);
+  }
+  template <bool kFirst>
+  CYGNET_INLINE V LoadText(int i) const {
+    if (kFirst && i == 0) return S::LoadFirst(text_);
+    return S::Load(text_ + Offset<kFirst>(i));
+  }
+
+  // Seals or opens the kN vectors at text_, and goes on. The first vector of the result.
+  template <bool kFirst, int kN, class F>
+  CYGNET_INLINE V Crypt(F between) {
+    V x[kN];
+    Counters(x);
+    const V last = Rounds(x, between);
+    V front;
+    Each<0, kN>([&](auto i) __attribute__((always_inline)) {
+      const V out = S::AesLast(x[i.value], S::Xor(LoadText<kFirst>(i.value), last));
+      if constexpr (i.value == 0) front = out;
+      if constexpr (kFirst && i.value == 0) {
+        pad_ = S::Lane0(out);
+        front = S::WithoutLane0(out);
+        S::StoreFirst(text_, out);
+      } else {
+        S::Store(text_ + Offset<kFirst>(i.value), out);
+      }
+    });
+    text_ += Offset<kFirst>(kN);
+    return front;
+  }
+
+  template <bool kFirst, int kN>
+  CYGNET_INLINE void OpenChunk(const ChunkPowers<kN>& powers) {
+    Sum sum;
+    const V front = LoadText<kFirst>(0);
+    const uint8_t* others = text_ + Offset<kFirst>(1);
+    Crypt<kFirst, kN>([&](auto r) __attribute__((always_inline)) {
+      HashStep<kN, r.value>(front, others, powers, &sum);
+    });
+  }
+
+  // AES of a chunk beside GHASH of the chunk before.
+  CYGNET_INLINE void Chunks(size_t count) {
+    ChunkPowers<kChunkVectors> powers(key_);
+    if constexpr (kSeal) {
+      constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
+      V front = Crypt<true, kChunkVectors>([](auto) __attribute__((always_inline)){});
+      for (; count > 1; --count) {
+        Sum sum;
+        const uint8_t* others = text_ - kOthers;
+        front = Crypt<false, kChunkVectors>([&](auto r) __attribute__((always_inline)) {
+          HashStep<kChunkVectors, r.value>(front, others, powers, &sum);
+        });
+      }
+      if constexpr (S::kLanes == 4) powers.BecomeRow();
+      Hash(front, text_ - kOthers, powers);
+    } else {
+      if constexpr (S::kLanes == 4) {
+        if (count == 1) powers.BecomeRow();
+      }
+      OpenChunk<true>(powers);
+      for (; count > 1; --count) {
+        if constexpr (S::kLanes == 4) {
+          if (count == 2) powers.BecomeRow();
+        }
+        OpenChunk<false>(powers);
+      }
+    }
+    if constexpr (S::kLanes == 4) sum_ = S::InLane0(S::XorOfLanes(sum_));
+  }
+
+  // Half a chunk, where consecutive powers do not reach far enough for the rest.
+  template <bool kFirst>
+  CYGNET_INLINE void HalfChunk() {
+    constexpr int kHalf = kChunkVectors / 2;
+    const ChunkPowers<kHalf> powers(key_);
+    if constexpr (kSeal) {
+      const V front = Crypt<kFirst, kHalf>([](auto) __attribute__((always_inline)){});
+      Hash(front, text_ - kVectorBytes * (kHalf - 1), powers);
+    } else {
+      OpenChunk<kFirst>(powers);
+    }
+  }
+
+  // ---- The end of a row ----------------------------------------------------------------------
+
+  // What is left of the row, in kN vectors, with the block of lengths behind it if there is a lane
+  // for it. `bytes` counts lane 0 when it is the row's first.
+  template <bool kFirst, int kN>
+  CYGNET_INLINE void Tail(unsigned bytes) {
+    V x[kN];
+    Counters(x);
+    const V last = Rounds(x, [](auto) __attribute__((always_inline)){});
+    const unsigned lanes = (bytes + 15) / 16;
+    V blocks[kN];
+    Each<0, kN>([&](auto index) __attribute__((always_inline)) {
+      constexpr int i = index.value;
+      constexpr bool kLane0 = kFirst && i == 0;
+      constexpr unsigned kBegin = kVectorBytes * i;
+      if constexpr (i < kN - 2) {
+        const V text = LoadText<kFirst>(i);
+        const V out = S::AesLast(x[i], S::Xor(text, last));
+        if constexpr (kLane0) pad_ = S::Lane0(out);
+        kLane0 ? S::StoreFirst(text_, out) : S::Store(text_ + Offset<kFirst>(i), out);
+        blocks[i] = kSeal ? out : text;
+        if constexpr (kLane0 && kSeal) blocks[i] = S::WithoutLane0(out);
+      } else {
+        unsigned here = bytes < kBegin ? 0 : bytes - kBegin;
+        if (here > kVectorBytes) here = kVectorBytes;
+        uint8_t* p = text_ + Offset<kFirst>(i);
+        const V text = kLane0 ? S::LoadBytesFirst(p, here - 16) : S::LoadBytes(p, here);
+        const V out = S::AesLast(x[i], S::Xor(text, last));
+        if constexpr (kLane0) pad_ = S::Lane0(out);
+        kLane0 ? S::StoreBytesFirst(p, out, here - 16) : S::StoreBytes(p, out, here);
+        blocks[i] = kSeal ? S::KeepBytes(out, here) : text;
+        if constexpr (kLane0 && kSeal) blocks[i] = S::WithoutLane0(blocks[i]);
+      }
+      blocks[i] = G::Reversed(blocks[i]);
+      if constexpr (i == 0) blocks[i] = S::Xor(blocks[i], sum_);
+    });
+    const bool room = lanes < S::kTailLanes;
+    if (room) {
+      blocks[kN - 1] = S::Xor(blocks[kN - 1], S::InLane(Lengths(*work_.job), lanes % S::kLanes));
+    }
+    HashRow(blocks, lanes + (room ? 1 : 0));
+    sum_ = S::InLane0(S::XorOfLanes(sum_));
+    if (!room) LengthsAlone();
+  }
+
+  // Consecutive powers down to H^1 in lane `lanes` - 1.
+  template <int kN>
+  CYGNET_INLINE void HashRow(const V (&blocks)[kN], unsigned lanes) {
+    const uint8_t* row = G::Row(key_, lanes);
+    Sum sum;
+    Each<0, kN>([&](auto index) __attribute__((always_inline)) {
+      constexpr int i = index.value;
+      constexpr unsigned kBegin = kVectorBytes * i;
+      if constexpr (i % 2 == 1) {
+        const V a = S::Load(row + kBegin - kVectorBytes);
+        const V b = i == kN - 1 ? S::Load(row + kBegin) : S::Load(row + kBegin);
+        G::Add(blocks[i - 1], blocks[i], a, b, G::Halves(a, b), &sum);
+      } else if constexpr (i == kN - 1) {
+        G::AddOne(blocks[i], S::Load(row + kBegin), &sum);
+      }
+    });
+    sum_ = G::Reduce(sum);
+  }
+
+  // With two lanes in use before, the other one has come to its end and is not to be multiplied:
+  // its power is H^0.
+  CYGNET_INLINE void LengthsAlone() {
+    Sum sum;
+    const V power = S::PowersOneAndZero(LoadBlock(G::Row(key_, 1)), Polynomial());
+    G::AddOne(S::Xor(S::InLane0(Lengths(*work_.job)), sum_), power, &sum);
+    sum_ = S::InLane0(S::XorOfLanes(G::Reduce(sum)));
+  }
+
+  // ---- A packet ------------------------------------------------------------------------------
+
+  template <bool kFirst>
+  CYGNET_INLINE void End(unsigned bytes) {
+    const unsigned lanes = (bytes + 15) / 16;
+    if (!kFirst && lanes == 0) return LengthsAlone();
+    switch (lanes / S::kLanes) {
+      case 0:
+        return Tail<kFirst, 1>(bytes);
+      case 1:
+        return Tail<kFirst, 2>(bytes);
+      case 2:
+        return Tail<kFirst, 3>(bytes);
+      default:
+        return Tail<kFirst, 4>(bytes);
+    }
+  }
+
+  CYGNET_INLINE void RunPacket() {
+    const size_t row = size_t{work_.job->text_length} + 16;
+    unsigned rest = static_cast<unsigned>(row % kChunkBytes);
+    bool first = row < kChunkBytes;
+    if (!first) Chunks(row / kChunkBytes);
+    if constexpr (S::kLanes == 2) {
+      if (rest >= kTailBytes) {
+        rest -= kTailBytes;
+        if (first) {
+          HalfChunk<true>();
+        } else {
+          HalfChunk<false>();
+        }
+        first = false;
+      }
+    }
+    if (first) {
+      End<true>(rest);
+    } else {
+      End<false>(rest);
+    }
+    alignas(16) uint8_t icv[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(icv),
+                    _mm_xor_si128(ReverseBlock(S::Lane0(sum_)), pad_));
+    FinishJob<kSeal>(work_, icv);
+  }
+
+  const Work& work_;
+  const GcmKey& key_;
+  uint8_t* text_;  // of the next vector
+  V counter_;      // likewise; salt ‖ IV ‖ the counter as a number
+  V sum_;          // to be added to the next blocks
+  __m128i pad_;    // AES(J0)
+};
+
+}  // namespace
+}  // namespace cygnet::vaes_gcm

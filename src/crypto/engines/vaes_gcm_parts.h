@@ -1,0 +1,133 @@
+// What AES-GCM over vectors is made of, for every width alike: S is Ymm or Zmm. Part of
+// vaes_gcm_kernel.h.
+#pragma once
+
+#include <string.h>
+
+#include "crypto/crypto_job.h"
+#include "crypto/engines/vaes_gcm_basics.h"
+#include "crypto/engines/vaes_gcm_key.h"
+
+namespace cygnet::vaes_gcm {
+namespace {
+
+// GHASH on byte-reversed blocks, with powers of H that are shifted left by one bit: the product of
+// a carry-less multiplication then needs no shift.
+template <class S>
+struct Ghash {
+  using V = typename S::V;
+  static constexpr unsigned kVectorBytes = 16 * S::kLanes;
+
+  // Where the powers are in GcmKey::powers. Ymm: H^16 H^14 H^12 H^10, then consecutive H^8 … H^1,
+  // then high ⊕ low half of each even power from H^16. Zmm: consecutive H^16 … H^1. Of a row the
+  // last vector may be read beyond H^1: what is there meets no data.
+  static CYGNET_INLINE const uint8_t* Row(const GcmKey& key, unsigned n) {
+    constexpr int kEnd = S::kLanes == 2 ? 192 : 256;
+    return key.powers + kEnd - 16 * n;
+  }
+
+  // Products, not yet reduced: low and high halves, and Karatsuba's middle.
+  struct Sum {
+    V low = S::Zero();
+    V middle = S::Zero();
+    V high = S::Zero();
+  };
+
+  static CYGNET_INLINE V Reversed(V v) { return S::Shuffle(v, S::Repeat(ReversedBytes())); }
+
+  // Two vectors at once, so that their halves for Karatsuba come from common shuffles: `halves`
+  // has those of a's power low and of b's power high in each lane.
+  static CYGNET_INLINE void Add(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
+    const V x = S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));
+    sum->low = S::Xor3(sum->low, S::template Multiply<0x00>(a, power_a),
+                       S::template Multiply<0x00>(b, power_b));
+    sum->high = S::Xor3(sum->high, S::template Multiply<0x11>(a, power_a),
+                        S::template Multiply<0x11>(b, power_b));
+    sum->middle = S::Xor3(sum->middle, S::template Multiply<0x00>(x, halves),
+                          S::template Multiply<0x11>(x, halves));
+  }
+  static CYGNET_INLINE V Halves(V a, V b) {
+    return S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));
+  }
+  static CYGNET_INLINE void AddOne(V a, V power, Sum* sum) {
+    sum->low = S::Xor(sum->low, S::template Multiply<0x00>(a, power));
+    sum->high = S::Xor(sum->high, S::template Multiply<0x11>(a, power));
+    sum->middle =
+        S::Xor(sum->middle, S::template Multiply<0x00>(S::Xor(a, S::SwapHalves(a)),
+                                                       S::Xor(power, S::SwapHalves(power))));
+  }
+  static CYGNET_INLINE V Reduce(const Sum& sum) {
+    const V polynomial = S::Repeat(Polynomial());
+    V middle = S::Xor3(sum.middle, sum.low, sum.high);
+    middle =
+        S::Xor3(middle, S::SwapHalves(sum.low), S::template Multiply<0x01>(polynomial, sum.low));
+    return S::Xor3(sum.high, S::SwapHalves(middle), S::template Multiply<0x01>(polynomial, middle));
+  }
+};
+
+// Both ends of an ICV of 8 to 16 bytes; they may overlap.
+struct IcvEnds {
+  uint64_t front, back;
+
+  CYGNET_INLINE IcvEnds(const uint8_t* icv, unsigned bytes) {
+    memcpy(&front, icv, 8);
+    memcpy(&back, icv + bytes - 8, 8);
+  }
+};
+
+// `icv` is all 16 bytes of it.
+template <bool kSeal>
+CYGNET_INLINE void FinishJob(const Work& work, const uint8_t* icv) {
+  CryptoJob& job = *work.job;
+  const unsigned bytes = work.key->icv_bytes;
+  const IcvEnds ours(icv, bytes);
+  job.status = CryptoStatus::kOk;
+  if constexpr (kSeal) {
+    memcpy(job.icv, &ours.front, 8);
+    memcpy(job.icv + bytes - 8, &ours.back, 8);
+  } else {
+    const IcvEnds theirs(job.icv, bytes);
+    uint64_t difference = (ours.front ^ theirs.front) | (ours.back ^ theirs.back);
+    // Else the compiler compares the one end, and then perhaps the other.
+    __asm__("" : "+r"(difference));
+    if (__builtin_expect(difference != 0, 0)) {
+      memset(job.text, 0, job.text_length);
+      job.status = CryptoStatus::kAuthFailed;
+    }
+  }
+}
+
+template <class S>
+__attribute__((noinline)) __m128i LongAad(const GcmKey& key, const uint8_t* aad, unsigned length) {
+  using G = Ghash<S>;
+  alignas(16) uint8_t rest[16] = {};
+  memcpy(rest, aad + 16, length - 16);
+  typename G::Sum sum;
+  G::AddOne(S::InLane0(ReverseBlock(LoadBlock(aad))), S::InLane0(LoadBlock(G::Row(key, 1))), &sum);
+  return _mm_xor_si128(S::Lane0(G::Reduce(sum)), ReverseBlock(LoadBlock(rest)));
+}
+
+// The last block of the AAD, reversed; with what is in front of it added.
+template <class S>
+CYGNET_INLINE __m128i Aad(const Work& work) {
+  const uint8_t* aad = reinterpret_cast<const uint8_t*>(&work.job->aad);
+  const unsigned length = work.job->aad_length;
+  if (__builtin_expect(length > 16, 0)) return LongAad<S>(*work.key, aad, length);
+  const __m128i mask = LoadBlock(kFirstBytes + 32 - length);
+  return ReverseBlock(_mm_and_si128(LoadBlock(aad), mask));
+}
+
+// The block behind the text, reversed.
+CYGNET_INLINE __m128i Lengths(const CryptoJob& job) {
+  return _mm_set_epi64x(static_cast<long long>(job.aad_length) * 8,
+                        static_cast<long long>(job.text_length) * 8);
+}
+
+// salt ‖ IV ‖ the counter of J0 as a number.
+CYGNET_INLINE __m128i FirstCounter(const CryptoJob& job) {
+  return _mm_blend_epi16(LoadBlock(reinterpret_cast<const uint8_t*>(&job.nonce)),
+                         _mm_set_epi32(1, 0, 0, 0), 0xc0);
+}
+
+}  // namespace
+}  // namespace cygnet::vaes_gcm

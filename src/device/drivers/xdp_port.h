@@ -1,0 +1,69 @@
+// XdpPort: a wire interface through AF_XDP sockets, one per queue. The small packet pool is the
+// UMEM: frames arrive in packets and leave from them without a copy in Cygnet. The kernel's XDP
+// program (libxdp's own) takes frames before the host's stack and the wire guard see them.
+#pragma once
+
+#include <xdp/xsk.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "device/driver.h"
+#include "device/drivers/wire_port.h"
+
+namespace cygnet {
+
+class XdpPort final : public Port {
+ public:
+  // Behind params.guard. Native where the kernel's driver can, else generic; logged.
+  static Result<std::unique_ptr<Port>> Create(const DriverParams& params, uint32_t queues);
+  ~XdpPort() override;
+
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return facts_.mac; }
+  uint32_t mtu() const override { return facts_.mtu; }
+  uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
+  PortStats stats() const override;
+
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override;
+  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  void FinishWait(uint32_t) override {}
+
+ private:
+  struct Queue {
+    xsk_socket* socket = nullptr;
+    xsk_ring_cons receive{};
+    xsk_ring_prod transmit{};
+    xsk_ring_prod fill{};
+    xsk_ring_cons completion{};
+    uint32_t filled = 0;  // packets that wait in the kernel to be received into
+    std::atomic<uint64_t> rx_packets{0}, rx_bytes{0}, tx_packets{0}, tx_bytes{0}, tx_copied{0};
+  };
+  explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
+  int Open(uint32_t queues, uint32_t mode);
+  void Close();
+
+  Packet* Reclaim(uint64_t address);
+  void TakeBackSent(Queue* queue, DropSink* sink);
+  void Refill(Queue* queue, DropSink* sink);
+  Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);
+  bool Post(Queue* queue, Packet* packet, DropSink* sink);
+  void Kick(Queue* queue);
+
+  std::string name_;
+  WireFacts facts_;
+  PacketPool* const pool_;
+  uint32_t fill_limit_ = 0;
+  xsk_umem* umem_ = nullptr;
+  std::vector<std::unique_ptr<Queue>> queues_;
+  // By index in the pool: the kernel has it. Written by the threads of the queues, each for packets
+  // that are its own at that moment.
+  std::vector<uint8_t> held_;
+};
+
+}  // namespace cygnet
