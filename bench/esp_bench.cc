@@ -104,9 +104,9 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
 // One burst through the transforms of one SA, by hand.
 class TransformBench {
  public:
-  TransformBench(const EngineInfo* info, Crypto crypto, uint32_t size)
+  TransformBench(const EngineInfo* info, const EngineOptions& options, Crypto crypto, uint32_t size)
       : crypto_(crypto),
-        engine_(info->create({})),
+        engine_(info->create(options)),
         queue_(engine_->CreateQueue(0)),
         seal_(Session(engine_.get(), sa_->spec(), CryptoDirection::kSeal)),
         open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)) {
@@ -196,9 +196,9 @@ class TransformBench {
   uint64_t next_seq_ = 1;
 };
 
-void Transform(benchmark::State& state, const EngineInfo* info, Crypto crypto, Direction direction,
-               uint32_t size) {
-  TransformBench bench(info, crypto, size);
+void Transform(benchmark::State& state, const EngineInfo* info, EngineOptions options,
+               Crypto crypto, Direction direction, uint32_t size) {
+  TransformBench bench(info, options, crypto, size);
   WindowStats stats;
   for (auto _ : state) {
     bench.Reset();
@@ -310,9 +310,12 @@ void RegisterAll() {
         Register("engine/" + std::string(info->name), d, size, Engine, info, d, size);
       }
       if (best == nullptr) continue;
+      // What the engine does on a CPU without AVX-512.
+      Register("transform/software_avx2", d, size, Transform, best, EngineOptions{.avx512 = false},
+               Crypto::kSoftware, d, size);
       for (const Crypto c : {Crypto::kSoftware, Crypto::kOffload}) {
         const std::string where = c == Crypto::kSoftware ? "software" : "offload";
-        Register("transform/" + where, d, size, Transform, best, c, d, size);
+        Register("transform/" + where, d, size, Transform, best, EngineOptions{}, c, d, size);
         Register("pipeline/" + where, d, size, Pipeline, best, c, d, size);
       }
     }
