@@ -38,6 +38,7 @@ TEST(ConfigTest, ReadsEveryKey) {
 workers = 8
 log_level = "debug"
 ike_bypass = false
+busy_poll_us = 7
 engine = "openssl"
 replay_window_min = 1024
 [look_aside]
@@ -72,6 +73,7 @@ offload = "auto"
   Config expected{.workers = 8,
                   .log_level = LogLevel::kDebug,
                   .ike_bypass = false,
+                  .busy_poll_us = 7,
                   .engine = "openssl",
                   .replay_window_min = 1024,
                   .small_packets = 2048,
@@ -96,6 +98,41 @@ offload = "auto"
                                .wire_guard = WireGuard::kNone},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
   EXPECT_EQ(*config, expected);
+}
+
+TEST(ConfigTest, ReadsWires) {
+  const auto config = ParseConfig(R"(
+[[device]]
+name = "nic0"
+wire = "eth1"
+wire_driver = "af_xdp"
+[[device]]
+name = "nic1"
+driver = "pcap"
+pcap_read = "in.pcap"
+pcap_write = "out.pcap"
+pcap_speed = "recorded"
+pcap_mac = "02:00:00:00:aB:ff"
+[[device]]
+name = "nic2"
+wire_driver = "pcap"
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto& devices = config->devices;
+  EXPECT_EQ(devices[0].wire_driver, WireDriver::kAfXdp);
+  EXPECT_FALSE(devices[0].IsPcap());
+  const PcapFiles files{.read = "in.pcap",
+                        .write = "out.pcap",
+                        .recorded_speed = true,
+                        .mac = {2, 0, 0, 0, 0xab, 0xff}};
+  EXPECT_EQ(devices[1].pcap, files);
+  EXPECT_EQ(devices[1].wire, "");
+  EXPECT_TRUE(devices[1].IsPcap());
+  EXPECT_TRUE(devices[2].IsPcap()) << "two without an interface";
+  const auto again = ParseConfig(DescribeConfig(*config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
 }
 
 TEST(ConfigTest, ReadsPlacement) {
@@ -294,6 +331,14 @@ const ErrorCase kErrors[] = {
      "f.toml:4: device.offlaod: unknown key; did you mean \"offload\"?"},
     {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
      "f.toml:4: device.driver: must be one of "},
+    {"WireDriverOfAPlainDevice", WithDevice("driver = \"af_packet\"\nwire_driver = \"af_xdp\"\n"),
+     "f.toml:5: device.wire_driver: is for driver \"sim_nic\""},
+    {"WireOfCaptureFiles", WithDevice("driver = \"pcap\"\n"),
+     "device.wire: there is none where capture files are"},
+    {"WireOfAfXdpMissing", "[[device]]\nname = \"a\"\ndriver = \"af_xdp\"\n",
+     "device.wire: missing"},
+    {"PcapMac", WithDevice("pcap_mac = \"2:0:0:0:0:1\"\n"), "device.pcap_mac: "},
+    {"PcapMulticastMac", WithDevice("pcap_mac = \"01:00:00:00:00:01\"\n"), "device.pcap_mac: "},
     {"DriverHint", WithDevice("driver = \"simnic\"\n"), "did you mean \"sim_nic\"?"},
     {"Offload", WithDevice("offload = \"yes\"\n"),
      "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"packet\", \"auto\", "

@@ -65,12 +65,9 @@ Json OffloadJson(const DeviceReport& report) {
 }
 
 Json PortStatsJson(const PortStats& stats) {
-  return {{"rx_packets", stats.rx_packets},
-          {"rx_bytes", stats.rx_bytes},
-          {"tx_packets", stats.tx_packets},
-          {"tx_bytes", stats.tx_bytes},
-          {"rx_dropped", stats.rx_dropped},
-          {"tx_copied", stats.tx_copied}};
+  return {{"rx_packets", stats.rx_packets}, {"rx_bytes", stats.rx_bytes},
+          {"tx_packets", stats.tx_packets}, {"tx_bytes", stats.tx_bytes},
+          {"rx_dropped", stats.rx_dropped}, {"tx_copied", stats.tx_copied}};
 }
 
 Json KeyLogJson(const std::vector<KeyLogEntry>& log) {

@@ -166,7 +166,7 @@ class Ports(suite.Case):
     def test_two_workers_share_a_device(self):
         west, east = self.pair({"driver": "auto", "offload": "no"}, "workers = 2")
         before = [cpu_ns(west.daemon.pid, f"cygnet-w{i}") for i in (0, 1)]
-        # Traffic that comes back by one worker (one SA) must not draw the flows to it.
+        # That answers, which come by one worker, draw no flows to it: TapTest.
         self.ping(east, 1)
         count = self.flows_keep_their_order(west, east)
         self.assertGreater(count, 8 * 400 // 2)

@@ -17,7 +17,7 @@
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kRing = 2048;
+constexpr uint32_t kRing = 4096;
 constexpr uint32_t kKernelHeadroom = 256;  // XDP_PACKET_HEADROOM
 constexpr uint32_t kVlanTag = 4;
 constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
