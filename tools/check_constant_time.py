@@ -195,6 +195,8 @@ class Function:
             self.write(target, bool(self.registers_in(sources[0]) & state.registers), size, state)
         elif name.startswith(("mov", "vmov", "pop")):
             self.write(target, secret, size, state)
+        elif name.startswith("set") or len(sources) > 1:
+            self.write(target, secret, size, state)
         elif secret:
             self.write(target, True, size, state)
 

@@ -66,13 +66,13 @@ void Expand(const uint8_t* key, size_t key_bytes, GcmKey* out) {
   __m128i power = h;
   for (unsigned n = 1; n <= 16; ++n) {
     uint8_t* place = out->powers + 16 * (16 - n);  // Zmm
-    if (S::kLanes == 2) place = out->powers + (n <= 8 ? 192 - 16 * n : 8 * (16 - n));
+    if (S::kLanes == 2) place = out->powers + (n <= 8 ? 256 - 16 * n : 8 * (16 - n));
     if (S::kLanes == 4 || n <= 8 || n % 2 == 0) {
       _mm_storeu_si128(reinterpret_cast<__m128i_u*>(place), power);
     }
     if (S::kLanes == 2 && n % 2 == 0) {
       const __m128i both = _mm_xor_si128(power, _mm_shuffle_epi32(power, 0x4e));
-      _mm_storel_epi64(reinterpret_cast<__m128i_u*>(out->powers + 192 + 4 * (16 - n)), both);
+      _mm_storel_epi64(reinterpret_cast<__m128i_u*>(out->powers + 64 + 4 * (16 - n)), both);
     }
     power = MultiplyPowers(power, h);
   }

@@ -70,20 +70,9 @@ class Group {
   }
 
  private:
-  // Bytes of vector i of a row of `bytes`.
-  template <int kI>
-  static CYGNET_INLINE unsigned BytesIn(unsigned bytes) {
-    if constexpr (kI == 0) return bytes < kVectorBytes ? bytes : kVectorBytes;
-    if (bytes <= kVectorBytes * kI) return 0;
-    const unsigned here = bytes - kVectorBytes * kI;
-    return here < kVectorBytes ? here : kVectorBytes;
-  }
-
-  template <int kG, int kI>
-  static CYGNET_INLINE V TextOf(const CryptoJob& job) {
-    const unsigned here = BytesIn<kI>(job.text_length + 16);
-    if constexpr (kI == 0) return S::LoadBytesFirst(job.text, here - 16);
-    return S::LoadBytes(job.text + kVectorBytes * kI - 16, here);
+  // From the text to vector i; lane 0 of the row is none.
+  static constexpr unsigned Offset(int i) {
+    return i == 0 ? 0 : kVectorBytes * static_cast<unsigned>(i) - 16;
   }
 
   template <class F>
@@ -137,17 +126,31 @@ class Group {
     const V lengths = S::Repeat(Lengths(job));
     Each<0, kVectors>([&](auto index) __attribute__((always_inline)) {
       constexpr int i = index.value;
-      const unsigned here = BytesIn<i>(bytes);
-      const V text = TextOf<kG, i>(job);
-      const V out = S::AesLast(x[i], S::Xor(text, last));
-      V block = text;
-      if constexpr (kSeal) block = S::KeepBytes(out, here);
-      if constexpr (i == 0) {
-        pads_[kG] = S::Lane0(out);
-        S::StoreBytesFirst(job.text, out, here - 16);
-        if constexpr (kSeal) block = S::WithoutLane0(block);
-      } else {
-        if (here != 0) S::StoreBytes(job.text + kVectorBytes * i - 16, out, here);
+      V block = S::Zero();
+      if (bytes >= kVectorBytes * (i + 1)) {  // whole: most vectors are, and it is less work
+        const V text = i == 0 ? S::LoadFirst(job.text) : S::Load(job.text + Offset(i));
+        const V out = S::AesLast(x[i], S::Xor(text, last));
+        block = kSeal ? out : text;
+        if constexpr (i == 0) {
+          pads_[kG] = S::Lane0(out);
+          S::StoreFirst(job.text, out);
+          if constexpr (kSeal) block = S::WithoutLane0(block);
+        } else {
+          S::Store(job.text + Offset(i), out);
+        }
+      } else if (i == 0 || bytes > kVectorBytes * i) {
+        const unsigned here = bytes - kVectorBytes * i;
+        const V text = i == 0 ? S::LoadBytesFirst(job.text, here - 16)
+                              : S::LoadBytes(job.text + Offset(i), here);
+        const V out = S::AesLast(x[i], S::Xor(text, last));
+        block = kSeal ? S::KeepBytes(out, here) : text;
+        if constexpr (i == 0) {
+          pads_[kG] = S::Lane0(out);
+          S::StoreBytesFirst(job.text, out, here - 16);
+          if constexpr (kSeal) block = S::WithoutLane0(block);
+        } else {
+          S::StoreBytes(job.text + Offset(i), out, here);
+        }
       }
       block = S::Xor(G::Reversed(block), S::OnlyLane(lengths, lanes, i));
       if constexpr (i == 0) block = S::Xor(block, S::InLane0(aad));

@@ -106,9 +106,9 @@ class Packet {
       if constexpr (S::kLanes == 4) return kept[kPair];
       constexpr int kSkip = kChunkVectors - kN + 2 * kPair;  // even powers from H^16
       constexpr int kStep = kSkip < 4 ? 16 : 32;
-      const uint8_t* p = key.powers + (kSkip < 4 ? 16 * kSkip : 64 + 32 * (kSkip - 4));
+      const uint8_t* p = key.powers + (kSkip < 4 ? 16 * kSkip : 128 + 32 * (kSkip - 4));
       return {S::Repeat(LoadBlock(p)), S::Repeat(LoadBlock(p + kStep)),
-              S::Repeat(LoadBlock(key.powers + 192 + 8 * kSkip))};
+              S::Repeat(LoadBlock(key.powers + 64 + 8 * kSkip))};
     }
   };
 

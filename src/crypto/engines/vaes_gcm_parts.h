@@ -18,12 +18,11 @@ struct Ghash {
   using V = typename S::V;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
 
-  // Where the powers are in GcmKey::powers. Ymm: H^16 H^14 H^12 H^10, then consecutive H^8 … H^1,
-  // then high ⊕ low half of each even power from H^16. Zmm: consecutive H^16 … H^1. Of a row the
-  // last vector may be read beyond H^1: what is there meets no data.
+  // Where the powers are in GcmKey::powers. Zmm: H^16 … H^1. Ymm: H^16 H^14 H^12 H^10, then high ⊕
+  // low half of each even power from H^16, then H^8 … H^1. Of a row that ends with H^1 the last
+  // vectors may be read beyond it: what is there meets no data.
   static CYGNET_INLINE const uint8_t* Row(const GcmKey& key, unsigned n) {
-    constexpr int kEnd = S::kLanes == 2 ? 192 : 256;
-    return key.powers + kEnd - 16 * n;
+    return key.powers + sizeof(key.powers) - 16 * n;
   }
 
   // Products, not yet reduced: low and high halves, and Karatsuba's middle.
