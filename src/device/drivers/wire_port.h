@@ -23,7 +23,7 @@ struct WireChoice {
   std::string reason;  // for the log
 };
 
-// The default on this kind of interface (doc/decisions/0012-wire-driver.md).
+// The default on this kind of interface (doc/decisions/0013-wire-driver.md).
 WireChoice ChooseWireDriver(const WireFacts& facts);
 
 Result<WireFacts> LookAtWire(const std::string& interface);
