@@ -31,11 +31,36 @@ class RcuHash {
     return nullptr;
   }
 
+  // Reader: what Find will touch first is on its way into the cache.
+  void Prefetch(uint64_t hash) const {
+    const Table* table = table_.load(std::memory_order_acquire);
+    __builtin_prefetch(&table->buckets[hash & table->mask]);
+  }
+  // Reader, once the bucket has come: the first entry of its chain. nullptr: it is empty.
+  const T* First(uint64_t hash) const {
+    const Table* table = table_.load(std::memory_order_acquire);
+    const Node* node = table->buckets[hash & table->mask].load(std::memory_order_acquire);
+    return node == nullptr ? nullptr : node->value;
+  }
+
   // Control thread only, from here on.
   void Insert(uint64_t hash, T* value) {
-    Table* table = table_.load(std::memory_order_relaxed);
-    if (size_ >= table->buckets.size()) table = Grow(table);
-    table->PushFront(hash, value);
+    MakeRoom()->PushFront(hash, value);
+    ++size_;
+  }
+
+  // Into its place among the values of this hash: in front of the first that it is `before` of.
+  template <typename Before>
+  void InsertOrdered(uint64_t hash, T* value, Before before) {
+    Table* table = MakeRoom();
+    std::atomic<Node*>* link = &table->buckets[hash & table->mask];
+    for (Node* node = link->load(); node != nullptr; node = link->load()) {
+      if (node->hash == hash && before(*value, *node->value)) break;
+      link = &node->next;
+    }
+    Node* node = new Node{hash, value};
+    node->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
+    link->store(node, std::memory_order_release);
     ++size_;
   }
 
@@ -81,6 +106,11 @@ class RcuHash {
     const std::size_t mask;
     std::vector<std::atomic<Node*>> buckets;
   };
+
+  Table* MakeRoom() {
+    Table* table = table_.load(std::memory_order_relaxed);
+    return size_ >= table->buckets.size() ? Grow(table) : table;
+  }
 
   Table* Grow(Table* old) {
     Table* bigger = new Table(old->buckets.size() * 2);
