@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/huge_memory.h"
 #include "base/quiescence.h"
 
 namespace cygnet {
@@ -36,17 +37,20 @@ class RcuHash {
     const Table* table = table_.load(std::memory_order_acquire);
     __builtin_prefetch(&table->buckets[hash & table->mask]);
   }
-  // Reader, once the bucket has come: the first entry of its chain. nullptr: it is empty.
-  const T* First(uint64_t hash) const {
+  // Once the bucket has come: the first node of its chain is on its way.
+  void PrefetchFirst(uint64_t hash) const {
     const Table* table = table_.load(std::memory_order_acquire);
-    const Node* node = table->buckets[hash & table->mask].load(std::memory_order_acquire);
-    return node == nullptr ? nullptr : node->value;
+    __builtin_prefetch(table->buckets[hash & table->mask].load(std::memory_order_acquire));
+  }
+  // Once that has come: the first value of this hash, asked nothing; nullptr: there is none.
+  T* First(uint64_t hash) const {
+    return Find(hash, [](const T*) { return true; });
   }
 
   // Control thread only, from here on.
   void Insert(uint64_t hash, T* value) {
     MakeRoom()->PushFront(hash, value);
-    ++size_;
+    size_.fetch_add(1, std::memory_order_relaxed);
   }
 
   // Into its place among the values of this hash: in front of the first that it is `before` of.
@@ -58,10 +62,10 @@ class RcuHash {
       if (node->hash == hash && before(*value, *node->value)) break;
       link = &node->next;
     }
-    Node* node = new Node{hash, value};
+    Node* node = new Node(hash, value);
     node->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
     link->store(node, std::memory_order_release);
-    ++size_;
+    size_.fetch_add(1, std::memory_order_relaxed);
   }
 
   void Erase(uint64_t hash, T* value) {
@@ -71,16 +75,17 @@ class RcuHash {
       if (node->value == value) {
         link->store(node->next.load(), std::memory_order_release);
         quiescence_->Retire([node] { delete node; });
-        --size_;
+        size_.fetch_sub(1, std::memory_order_relaxed);
         return;
       }
     }
   }
 
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
-  struct Node {
+  struct Node : FromSlab<Node> {
+    Node(uint64_t h, T* v) : hash(h), value(v) {}
     uint64_t hash;
     T* value;
     std::atomic<Node*> next{nullptr};
@@ -99,17 +104,17 @@ class RcuHash {
     }
     void PushFront(uint64_t hash, T* value) {
       auto& head = buckets[hash & mask];
-      Node* node = new Node{hash, value};
+      Node* node = new Node(hash, value);
       node->next.store(head.load(), std::memory_order_relaxed);
       head.store(node, std::memory_order_release);
     }
     const std::size_t mask;
-    std::vector<std::atomic<Node*>> buckets;
+    std::vector<std::atomic<Node*>, HugeAllocator<std::atomic<Node*>>> buckets;
   };
 
   Table* MakeRoom() {
     Table* table = table_.load(std::memory_order_relaxed);
-    return size_ >= table->buckets.size() ? Grow(table) : table;
+    return size() >= table->buckets.size() ? Grow(table) : table;
   }
 
   Table* Grow(Table* old) {
@@ -131,7 +136,7 @@ class RcuHash {
   static constexpr std::size_t kInitialBuckets = 64;
   Quiescence* const quiescence_;
   std::atomic<Table*> table_;
-  std::size_t size_ = 0;
+  std::atomic<std::size_t> size_{0};
 };
 
 }  // namespace cygnet
