@@ -55,6 +55,7 @@ std::string_view NameIn(const Table& table, T value) {
 }
 
 constexpr Range kWorkers = {1, kMaxWorkers};
+constexpr Range kFlowCache = {64, 1u << 22};
 constexpr Range kSmallPackets = {1024, 1u << 20};
 constexpr Range kJumboPackets = {16, 1u << 14};
 constexpr Range kSaLimit = {1, 100'000};
@@ -99,12 +100,14 @@ void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
 }
 
 void ReadDaemon(const TableReader& reader, Config* config) {
-  reader.AllowOnly({"workers", "log_level", "ike_bypass", "engine", "replay_window_min"});
+  reader.AllowOnly(
+      {"workers", "log_level", "ike_bypass", "engine", "replay_window_min", "flow_cache"});
   reader.Read("workers", kWorkers, &config->workers);
   reader.Read("log_level", kLogLevels, &config->log_level);
   reader.Read("ike_bypass", &config->ike_bypass);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
+  reader.Read("flow_cache", kFlowCache, &config->flow_cache);
 }
 
 void ReadLookAside(const TableReader& reader, LookAsideConfig* config) {
@@ -356,9 +359,9 @@ Config DefaultConfig(const std::string& wire) {
 std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
       "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nengine = {}\n"
-      "replay_window_min = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
+      "replay_window_min = {}\nflow_cache = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
       config.workers, Quote(Name(config.log_level)), config.ike_bypass, Quote(config.engine),
-      config.replay_window_min, config.small_packets, config.jumbo_packets);
+      config.replay_window_min, config.flow_cache, config.small_packets, config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"

@@ -40,6 +40,7 @@ log_level = "debug"
 ike_bypass = false
 engine = "openssl"
 replay_window_min = 1024
+flow_cache = 4096
 [look_aside]
 mode = "no"
 threads = 3
@@ -74,6 +75,7 @@ offload = "auto"
                   .ike_bypass = false,
                   .engine = "openssl",
                   .replay_window_min = 1024,
+                  .flow_cache = 4096,
                   .small_packets = 2048,
                   .jumbo_packets = 64,
                   .look_aside = {.engine = "",

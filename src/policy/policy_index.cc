@@ -29,53 +29,65 @@ void CopyRow(const auto& from, Key* to) {
   to->key = from.key;
   to->bound.priority.store(from.bound.priority.load(std::memory_order_relaxed),
                            std::memory_order_relaxed);
-  to->bound.count = from.bound.count;
+  to->bound.count.store(from.bound.count.load(std::memory_order_relaxed),
+                        std::memory_order_relaxed);
 }
 
 }  // namespace
 
 template <typename Key>
-void PolicyIndex::RowList<Key>::Replace(Rows<Key>* next, Quiescence* quiescence) {
-  Rows<Key>* old = rows_.exchange(next, std::memory_order_acq_rel);
-  if (old != nullptr) quiescence->Retire([old] { delete old; });
+std::size_t PolicyIndex::RowList<Key>::size() const {
+  const Row<Key>* rows = rows_.load(std::memory_order_relaxed);
+  std::size_t n = 0;
+  while (rows != nullptr && !rows[n].IsEnd()) ++n;
+  return n;
+}
+
+template <typename Key>
+void PolicyIndex::RowList<Key>::Replace(Row<Key>* next, Quiescence* quiescence) {
+  Row<Key>* old = rows_.exchange(next, std::memory_order_acq_rel);
+  if (old != nullptr && old != inside_) quiescence->Retire([old] { delete[] old; });
 }
 
 template <typename Key>
 void PolicyIndex::RowList<Key>::Add(const Key& key, uint32_t priority, Quiescence* quiescence) {
-  Rows<Key>* now = rows_.load(std::memory_order_relaxed);
-  const std::size_t n = now == nullptr ? 0 : now->size;
+  Row<Key>* now = rows_.load(std::memory_order_relaxed);
+  const std::size_t n = size();
   std::size_t at = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    Row<Key>& row = now->rows[i];
+    Row<Key>& row = now[i];
     if (row.key == key) {
       row.bound.Lower(priority);
-      ++row.bound.count;
+      row.bound.count.fetch_add(1, std::memory_order_relaxed);
       return;
     }
     if (StandsBefore(row.key, key)) at = i + 1;
   }
-  auto next = std::make_unique<Rows<Key>>(n + 1);
-  for (std::size_t i = 0; i < n; ++i) CopyRow(now->rows[i], &next->rows[i < at ? i : i + 1]);
-  next->rows[at].key = key;
-  next->rows[at].bound.Lower(priority);
-  next->rows[at].bound.count = 1;
-  Replace(next.release(), quiescence);
+  Row<Key>* next = n == 0 && inside_[0].IsEnd() ? inside_ : new Row<Key>[n + 2];
+  for (std::size_t i = 0; i < n; ++i) CopyRow(now[i], &next[i < at ? i : i + 1]);
+  next[at].key = key;
+  next[at].bound.Lower(priority);
+  next[at].bound.count.store(1, std::memory_order_relaxed);
+  Replace(next, quiescence);
 }
 
+// A row that workers may be looking at never gets the look of the end.
 template <typename Key>
 bool PolicyIndex::RowList<Key>::Drop(const Key& key, Quiescence* quiescence) {
-  Rows<Key>* now = rows_.load(std::memory_order_relaxed);
+  Row<Key>* now = rows_.load(std::memory_order_relaxed);
   std::size_t at = 0;
-  while (!(now->rows[at].key == key)) ++at;
-  if (--now->rows[at].bound.count > 0) return false;
-  if (now->size == 1) {
+  while (!(now[at].key == key)) ++at;
+  if (now[at].bound.count.load(std::memory_order_relaxed) > 1) {
+    now[at].bound.count.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  const std::size_t n = size() - 1;
+  if (n == 0) {
     Replace(nullptr, quiescence);
     return true;
   }
-  auto next = std::make_unique<Rows<Key>>(now->size - 1);
-  for (std::size_t i = 0; i < next->size; ++i) {
-    CopyRow(now->rows[i < at ? i : i + 1], &next->rows[i]);
-  }
+  auto next = std::make_unique<Row<Key>[]>(n + 1);
+  for (std::size_t i = 0; i < n; ++i) CopyRow(now[i < at ? i : i + 1], &next[i]);
   Replace(next.release(), quiescence);
   return false;
 }
@@ -104,7 +116,7 @@ uint64_t PolicyIndex::HashOf(uint64_t node, const Shape& shape, const FlowKey& f
 
 PolicyIndex::Shape PolicyIndex::ShapeOf(const Selector& selector) const {
   const bool ports = ports_ == Ports::kMatter;
-  return {.source_bits = selector.prefixlen_s,
+  return {.source_bits = uint16_t{selector.prefixlen_s},
           .proto = selector.proto != 0,
           .interface = selector.ifindex != 0,
           .sport_mask = ports ? selector.sport_mask : uint16_t{0},
@@ -137,20 +149,18 @@ bool PolicyIndex::Matches(const Policy& policy, const FlowKey& flow, int32_t ifi
 }
 
 Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
-  const Rows<uint8_t>* lengths = lengths_[FamilyIndex(flow.family)].get();
   Policy* best = nullptr;
-  for (std::size_t i = 0; lengths != nullptr && i < lengths->size; ++i) {
-    const Row<uint8_t>& length = lengths->rows[i];
-    if (!length.bound.MayHaveBetterThan(best)) continue;
-    const IpAddress masked = Masked(flow.daddr, length.key);
-    const uint64_t hash = NodeHash(masked, flow.family, length.key);
-    const Node* node = FindNode(hash, masked, flow.family, length.key);
-    const Rows<Shape>* shapes = node == nullptr ? nullptr : node->shapes.get();
-    for (std::size_t k = 0; shapes != nullptr && k < shapes->size; ++k) {
-      const Row<Shape>& shape = shapes->rows[k];
-      if (!shape.bound.MayHaveBetterThan(best)) continue;
+  const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
+  for (; length != nullptr && !length->IsEnd(); ++length) {
+    if (!length->bound.MayHaveBetterThan(best)) continue;
+    const IpAddress masked = Masked(flow.daddr, length->key);
+    const uint64_t hash = NodeHash(masked, flow.family, length->key);
+    const Node* node = FindNode(hash, masked, flow.family, length->key);
+    const Row<Shape>* shape = node == nullptr ? nullptr : node->shapes.get();
+    for (; shape != nullptr && !shape->IsEnd(); ++shape) {
+      if (!shape->bound.MayHaveBetterThan(best)) continue;
       Policy* found =
-          policies_.Find(HashOf(hash, shape.key, flow, ifindex),
+          policies_.Find(HashOf(hash, shape->key, flow, ifindex),
                          [&](const Policy* policy) { return Matches(*policy, flow, ifindex); });
       if (found != nullptr && (best == nullptr || Before(*found, *best))) best = found;
     }
@@ -158,11 +168,42 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
   return best;
 }
 
-void PolicyIndex::Prefetch(const FlowKey& flow) const {
-  const Rows<uint8_t>* lengths = lengths_[FamilyIndex(flow.family)].get();
-  if (lengths == nullptr) return;
-  const uint8_t bits = lengths->rows[0].key;
-  nodes_.Prefetch(NodeHash(Masked(flow.daddr, bits), flow.family, bits));
+void PolicyIndex::Prefetch(const FlowKey& flow, int32_t ifindex, int step, Trail* trail) const {
+  if (step == 0) {
+    const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
+    for (; length != nullptr && !length->IsEnd() && trail->size < Trail::kLengths; ++length) {
+      const uint64_t hash = NodeHash(Masked(flow.daddr, length->key), flow.family, length->key);
+      trail->hash[trail->size++] = hash;
+      nodes_.Prefetch(hash);
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < trail->size; ++i) {
+    uint64_t& hash = trail->hash[i];
+    const auto* node = static_cast<const Node*>(trail->node[i]);
+    if (step == 1) {
+      nodes_.PrefetchFirst(hash);
+    } else if (step == 2) {
+      trail->node[i] = node = nodes_.First(hash);
+      __builtin_prefetch(node);
+    } else if (node == nullptr) {
+      continue;
+    } else if (step == 3) {
+      if (const Row<Shape>* shape = node->shapes.get()) {
+        hash = HashOf(hash, shape->key, flow, ifindex);
+        policies_.Prefetch(hash);
+      }
+    } else if (step == 4) {
+      policies_.PrefetchFirst(hash);
+    } else if (const Policy* policy = policies_.First(hash)) {
+      if (step == 5) {
+        __builtin_prefetch(policy);
+        __builtin_prefetch(reinterpret_cast<const char*>(policy) + kCacheLine);
+      } else {
+        __builtin_prefetch(policy->spec.templates.data());
+      }
+    }
+  }
 }
 
 // From the end of a look-up to its beginning: what leads to a policy is there before it is needed,
@@ -186,7 +227,6 @@ void PolicyIndex::Insert(Policy* policy) {
   node->shapes.Add(ShapeOf(selector), priority, quiescence_);
   if (is_new) nodes_.Insert(hash, node);
   lengths_[FamilyIndex(selector.family)].Add(bits, priority, quiescence_);
-  size_.fetch_add(1, std::memory_order_acq_rel);
   policies_.InsertOrdered(HashOf(*policy), policy, Before);
 }
 
@@ -203,7 +243,6 @@ void PolicyIndex::Remove(Policy* policy) {
     auto owned = owned_.extract(node);
     quiescence_->Retire([gone = std::shared_ptr<Node>(std::move(owned.mapped()))] {});
   }
-  size_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 }  // namespace cygnet

@@ -40,10 +40,19 @@ class PolicyIndex {
   PolicyIndex& operator=(const PolicyIndex&) = delete;
 
   // --- Workers ---
-  bool empty() const { return size_.load(std::memory_order_acquire) == 0; }
+  std::size_t size() const { return policies_.size(); }
   Policy* Find(const FlowKey& flow, int32_t ifindex) const;
-  // What Find will touch first is on its way into the cache.
-  void Prefetch(const FlowKey& flow) const;
+  // A look-up is near: what it will touch is on its way into the cache, one step further with each
+  // call of Prefetch, of which there are kPrefetchSteps. Between two steps of one flow come those
+  // of others.
+  static constexpr int kPrefetchSteps = 7;
+  struct Trail {
+    static constexpr std::size_t kLengths = 4;  // those with the longest prefixes
+    std::array<uint64_t, kLengths> hash{};
+    std::array<const void*, kLengths> node{};
+    std::size_t size = 0;
+  };
+  void Prefetch(const FlowKey& flow, int32_t ifindex, int step, Trail* trail) const;
 
   // --- Control thread ---
   void Insert(Policy* policy);
@@ -53,7 +62,7 @@ class PolicyIndex {
   // The lowest priority number of what is behind it, or less: it stays when that policy goes.
   struct Bound {
     std::atomic<uint32_t> priority{~uint32_t{0}};
-    uint32_t count = 0;  // control thread
+    std::atomic<uint32_t> count{0};  // policies; 0: no row, the end of the list
     bool MayHaveBetterThan(const Policy* best) const {
       return best == nullptr || priority.load(std::memory_order_acquire) <= best->spec.priority;
     }
@@ -65,7 +74,7 @@ class PolicyIndex {
   };
   // What of a flow a selector looks at, beside its destination.
   struct Shape {
-    uint8_t source_bits = 0;
+    uint16_t source_bits = 0;
     bool proto = false;
     bool interface = false;
     uint16_t sport_mask = 0;
@@ -77,32 +86,37 @@ class PolicyIndex {
   struct Row {
     Key key{};
     Bound bound{};
-  };
-  template <typename Key>
-  struct Rows {
-    explicit Rows(std::size_t n) : size(n), rows(std::make_unique<Row<Key>[]>(n)) {}
-    const std::size_t size;
-    const std::unique_ptr<Row<Key>[]> rows;
+    bool IsEnd() const { return bound.count.load(std::memory_order_relaxed) == 0; }
   };
   template <typename Key>
   class RowList {
    public:
-    ~RowList() { delete rows_.load(); }
-    const Rows<Key>* get() const { return rows_.load(std::memory_order_acquire); }
+    RowList() = default;
+    ~RowList() { Free(rows_.load()); }
+    RowList(const RowList&) = delete;
+    RowList& operator=(const RowList&) = delete;
+    // Ends with a row that IsEnd; nullptr: there are none.
+    const Row<Key>* get() const { return rows_.load(std::memory_order_acquire); }
     void Add(const Key& key, uint32_t priority, Quiescence* quiescence);
     // True: it was the last row.
     bool Drop(const Key& key, Quiescence* quiescence);
 
    private:
-    void Replace(Rows<Key>* next, Quiescence* quiescence);
-    std::atomic<Rows<Key>*> rows_{nullptr};
+    std::size_t size() const;
+    void Replace(Row<Key>* next, Quiescence* quiescence);
+    void Free(Row<Key>* rows) {
+      if (rows != inside_) delete[] rows;
+    }
+    std::atomic<Row<Key>*> rows_{nullptr};
+    Row<Key> inside_[2];  // the first list, of one row, which most never outgrow; used once
   };
-  struct Node {  // a destination prefix
+  struct alignas(kCacheLine) Node : FromSlab<Node> {  // a destination prefix
     IpAddress destination;
-    IpFamily family;
-    uint8_t bits;
     RowList<Shape> shapes;
+    IpFamily family = IpFamily::kUnspec;
+    uint8_t bits = 0;
   };
+  static_assert(sizeof(Shape) == 8);
 
   static std::size_t FamilyIndex(IpFamily family) { return family == IpFamily::kV4 ? 0 : 1; }
   static uint64_t NodeHash(const IpAddress& masked, IpFamily family, uint8_t bits);
@@ -118,7 +132,6 @@ class PolicyIndex {
   RcuHash<Node> nodes_;
   RcuHash<Policy> policies_;
   std::unordered_map<const Node*, std::unique_ptr<Node>> owned_;  // control thread
-  std::atomic<std::size_t> size_{0};
 };
 
 }  // namespace cygnet

@@ -86,7 +86,7 @@ bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, i
 }
 
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now) {
-  auto policy = std::make_shared<Policy>();
+  std::shared_ptr<Policy> policy(new Policy);  // make_shared's would not be in the slab
   spec.index = ChooseIndex(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;

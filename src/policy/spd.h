@@ -35,9 +35,13 @@ class Spd {
   // it, ahead of `certain`, the one that Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const Policy* certain) const;
-  // A look-up for this flow is near: its first steps should be in the cache by then.
-  void Prefetch(PolicyDirection direction, const FlowKey& flow) const {
-    tables_[Index(direction)][static_cast<std::size_t>(PolicyType::kMain)]->all.Prefetch(flow);
+  std::size_t size(PolicyDirection direction) const {
+    return TableOf(direction, PolicyType::kMain).all.size();
+  }
+  // PolicyIndex::Prefetch of the MAIN policies.
+  void Prefetch(PolicyDirection direction, const FlowKey& flow, int32_t ifindex, int step,
+                PolicyIndex::Trail* trail) const {
+    TableOf(direction, PolicyType::kMain).all.Prefetch(flow, ifindex, step, trail);
   }
   // Rises with every change. Read before a look-up: the answer is of this version or a later one.
   uint32_t version() const { return version_.load(std::memory_order_acquire); }
