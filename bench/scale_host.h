@@ -106,7 +106,7 @@ class ScaleHost {
   void AddSa(SaSpec spec, CryptoDirection direction) {
     const bool seal = direction == CryptoDirection::kSeal;
     spec.direction = seal ? SaDirection::kOut : SaDirection::kIn;
-    auto sa = std::make_shared<Sa>(std::move(spec), 1000, test::kTestIvMask);
+    auto sa = MakeSharedSa(std::move(spec), uint64_t{1000}, test::kTestIvMask);
     auto binding = *SelectPath(sa->spec(), direction,
                                {.devices = {},
                                 .engines = &engines_,

@@ -77,7 +77,6 @@ inline void ReportTogether(benchmark::State* state, std::vector<std::vector<doub
   state->counters["p5"] = best;
   state->counters["median"] = together(0.5);
   state->counters["Gbps_p5"] = inner_bytes * 8.0 * TscPerSecond() / best * 1e-9;
-  state->counters["windows"] = static_cast<double>(threads->front().size());
 }
 
 }  // namespace cygnet::bench
