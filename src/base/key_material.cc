@@ -14,13 +14,19 @@
 namespace cygnet {
 namespace {
 
-// Keys of up to kSlotBytes come from arenas of locked pages, so that 100,000 keys do not cost
-// 100,000 locked pages. Longer ones (none today) would be a bug at set-up.
-constexpr std::size_t kSlotBytes = KeyMaterial::kMaxBytes;
+// Keys come from arenas of locked pages, so that 100,000 keys do not cost 100,000 locked pages. Of
+// two sizes of slots: nearly every key is short. Longer ones than kMaxBytes (none today) would be a
+// bug at set-up.
+constexpr std::size_t kShortSlot = 64;
 constexpr std::size_t kArenaBytes = 256 * 1024;
+
+constexpr std::size_t SlotFor(std::size_t bytes) {
+  return bytes <= kShortSlot ? kShortSlot : KeyMaterial::kMaxBytes;
+}
 
 class LockedArena {
  public:
+  explicit LockedArena(std::size_t slot) : slot_(slot) {}
   uint8_t* Take() {
     const std::lock_guard lock(mutex_);
     if (free_.empty()) {
@@ -45,18 +51,21 @@ class LockedArena {
     (void)mlock(p, kArenaBytes);
     (void)madvise(p, kArenaBytes, MADV_DONTDUMP);
     auto* base = static_cast<uint8_t*>(p);
-    for (std::size_t offset = 0; offset < kArenaBytes; offset += kSlotBytes) {
+    for (std::size_t offset = 0; offset < kArenaBytes; offset += slot_) {
       free_.push_back(base + offset);
     }
   }
 
+  const std::size_t slot_;
   std::mutex mutex_;
   std::vector<uint8_t*> free_;
 };
 
-LockedArena& Arena() {
-  static LockedArena* const arena = new LockedArena;  // never destroyed: keys may outlive main
-  return *arena;
+LockedArena& ArenaFor(std::size_t bytes) {
+  // Never destroyed: keys may outlive main.
+  static LockedArena* const short_keys = new LockedArena(kShortSlot);
+  static LockedArena* const long_keys = new LockedArena(KeyMaterial::kMaxBytes);
+  return SlotFor(bytes) == kShortSlot ? *short_keys : *long_keys;
 }
 
 }  // namespace
@@ -67,8 +76,8 @@ KeyMaterial::KeyMaterial(std::span<const uint8_t> bytes) {
   if (bytes.empty()) {
     return;
   }
-  CYGNET_CHECK(bytes.size() <= kSlotBytes);
-  data_ = Arena().Take();
+  CYGNET_CHECK(bytes.size() <= kMaxBytes);
+  data_ = ArenaFor(bytes.size()).Take();
   size_ = bytes.size();
   std::memcpy(data_, bytes.data(), size_);
 }
@@ -89,8 +98,8 @@ KeyMaterial& KeyMaterial::operator=(KeyMaterial&& other) noexcept {
 
 void KeyMaterial::Wipe() {
   if (data_ != nullptr) {
-    SecureWipe(data_, kSlotBytes);
-    Arena().Give(std::exchange(data_, nullptr));
+    SecureWipe(data_, SlotFor(size_));
+    ArenaFor(size_).Give(std::exchange(data_, nullptr));
     size_ = 0;
   }
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/huge_memory.h"
 #include "base/quiescence.h"
 
 namespace cygnet {
@@ -31,12 +32,40 @@ class RcuHash {
     return nullptr;
   }
 
+  // Reader: what Find will touch first is on its way into the cache.
+  void Prefetch(uint64_t hash) const {
+    const Table* table = table_.load(std::memory_order_acquire);
+    __builtin_prefetch(&table->buckets[hash & table->mask]);
+  }
+  // Once the bucket has come: the first node of its chain is on its way.
+  void PrefetchFirst(uint64_t hash) const {
+    const Table* table = table_.load(std::memory_order_acquire);
+    __builtin_prefetch(table->buckets[hash & table->mask].load(std::memory_order_acquire));
+  }
+  // Once that has come: the first value of this hash, asked nothing; nullptr: there is none.
+  T* First(uint64_t hash) const {
+    return Find(hash, [](const T*) { return true; });
+  }
+
   // Control thread only, from here on.
   void Insert(uint64_t hash, T* value) {
-    Table* table = table_.load(std::memory_order_relaxed);
-    if (size_ >= table->buckets.size()) table = Grow(table);
-    table->PushFront(hash, value);
-    ++size_;
+    MakeRoom()->PushFront(hash, value);
+    size_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // Into its place among the values of this hash: in front of the first that it is `before` of.
+  template <typename Before>
+  void InsertOrdered(uint64_t hash, T* value, Before before) {
+    Table* table = MakeRoom();
+    std::atomic<Node*>* link = &table->buckets[hash & table->mask];
+    for (Node* node = link->load(); node != nullptr; node = link->load()) {
+      if (node->hash == hash && before(*value, *node->value)) break;
+      link = &node->next;
+    }
+    Node* node = new Node(hash, value);
+    node->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
+    link->store(node, std::memory_order_release);
+    size_.fetch_add(1, std::memory_order_relaxed);
   }
 
   void Erase(uint64_t hash, T* value) {
@@ -46,16 +75,17 @@ class RcuHash {
       if (node->value == value) {
         link->store(node->next.load(), std::memory_order_release);
         quiescence_->Retire([node] { delete node; });
-        --size_;
+        size_.fetch_sub(1, std::memory_order_relaxed);
         return;
       }
     }
   }
 
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
-  struct Node {
+  struct Node : FromSlab<Node> {
+    Node(uint64_t h, T* v) : hash(h), value(v) {}
     uint64_t hash;
     T* value;
     std::atomic<Node*> next{nullptr};
@@ -74,13 +104,18 @@ class RcuHash {
     }
     void PushFront(uint64_t hash, T* value) {
       auto& head = buckets[hash & mask];
-      Node* node = new Node{hash, value};
+      Node* node = new Node(hash, value);
       node->next.store(head.load(), std::memory_order_relaxed);
       head.store(node, std::memory_order_release);
     }
     const std::size_t mask;
-    std::vector<std::atomic<Node*>> buckets;
+    std::vector<std::atomic<Node*>, HugeAllocator<std::atomic<Node*>>> buckets;
   };
+
+  Table* MakeRoom() {
+    Table* table = table_.load(std::memory_order_relaxed);
+    return size() >= table->buckets.size() ? Grow(table) : table;
+  }
 
   Table* Grow(Table* old) {
     Table* bigger = new Table(old->buckets.size() * 2);
@@ -101,7 +136,7 @@ class RcuHash {
   static constexpr std::size_t kInitialBuckets = 64;
   Quiescence* const quiescence_;
   std::atomic<Table*> table_;
-  std::size_t size_ = 0;
+  std::atomic<std::size_t> size_{0};
 };
 
 }  // namespace cygnet

@@ -105,7 +105,7 @@ void ControlPlane::CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
 void ControlPlane::CheckAevents() {
   if (params_.listener == nullptr || !params_.listener->WantsAevents()) return;
   const uint64_t now_ns = params_.clock->MonotonicNs();
-  for (const auto& sa : path_.sad.List()) CheckAevent(sa, now_ns);
+  path_.sad.ForEach([this, now_ns](const std::shared_ptr<Sa>& sa) { CheckAevent(sa, now_ns); });
 }
 
 }  // namespace cygnet

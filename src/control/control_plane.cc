@@ -77,13 +77,13 @@ void ControlPlane::Tick() {
   const uint64_t now = Now();
   ReadSettings();
   placement_->Tick();
-  for (const auto& sa : path_.sad.List()) {
+  path_.sad.ForEach([this, now](const std::shared_ptr<Sa>& sa) {
     CheckTimes(sa, now);
     CheckKeepalive(*sa, now);
-  }
+  });
   for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
   if (++ticks_ % kNeighbourTicks == 0) {
-    for (const auto& sa : path_.sad.List()) ResolveNextHop(*sa);
+    path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
   }
   path_.quiescence.Collect();
 }
@@ -121,7 +121,7 @@ void ControlPlane::OnDataPathEvents() {
 void ControlPlane::OnHostNetworkChange() {
   if (params_.network == nullptr) return;
   path_.SetHostAddresses(params_.network->LocalAddresses());
-  for (const auto& sa : path_.sad.List()) ResolveNextHop(*sa);
+  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
 }
 
 }  // namespace cygnet

@@ -135,9 +135,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
     uint64_t told_seq = 0;
     uint64_t told_oseq = 0;
     uint64_t told_at_ns = 0;
-    MappingLimiter mappings;
-    bool exhaustion_told = false;  // of the sequence numbers: said once
-    uint64_t keepalive_at = 0;     // last NAT keep-alive, wall-clock seconds
+    uint64_t keepalive_at = 0;                 // last NAT keep-alive, wall-clock seconds
+    std::unique_ptr<MappingLimiter> mappings;  // nullptr: none was seen
+    bool exhaustion_told = false;              // of the sequence numbers: said once
   };
 
   // sa_control.cc, larval.cc

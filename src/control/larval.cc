@@ -18,11 +18,8 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
     std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
     if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
   }
-  for (const auto& sa : path_.sad.List()) {
-    if (sa->state() == SaState::kLarval && sa->spec().spi.value == 0 &&
-        SameTuple(sa->spec(), spec)) {
-      return sa;
-    }
+  for (const auto& sa : path_.sad.Larvals()) {
+    if (sa->spec().spi.value == 0 && SameTuple(sa->spec(), spec)) return sa;
   }
   return nullptr;
 }
@@ -34,7 +31,7 @@ std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
   spec.selector.daddr = spec.daddr;
   spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
   spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
-  auto sa = std::make_shared<Sa>(std::move(spec), Now(), Sa::Larval{});
+  auto sa = MakeSharedSa(std::move(spec), Now(), Sa::Larval{});
   path_.sad.Insert(sa);
   path_.BumpGeneration();
   return sa;

@@ -37,15 +37,13 @@ uint32_t Ledger::HolderNumber(Holder holder) {
 
 uint64_t Ledger::KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
                           std::string_view identity) {
-  Key key{.half = half,
-          .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)}),
-          .erased = false,
-          .from = clock_->WallSeconds(),
-          .until = 0,
-          .note = {}};
+  const Held key{
+      .half = half,
+      .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)}),
+      .from = clock_->WallSeconds()};
   const uint64_t number = next_number_++;
   const KeyEntry entry = EntryOf(key);
-  held_.emplace(number, std::move(key));
+  held_.emplace(number, key);
   for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
   return number;
 }
@@ -53,11 +51,13 @@ uint64_t Ledger::KeyGiven(const SaHalf& half, std::string_view holder, std::stri
 void Ledger::KeyEnded(uint64_t number, bool erased, std::string_view note) {
   const auto it = held_.find(number);
   if (it == held_.end()) return;
-  Key key = std::move(it->second);
+  Key key{.half = it->second.half,
+          .holder = it->second.holder,
+          .erased = erased,
+          .from = it->second.from,
+          .until = clock_->WallSeconds(),
+          .note = std::string(note)};
   held_.erase(it);
-  key.until = clock_->WallSeconds();
-  key.erased = erased;
-  key.note = note;
   const KeyEntry entry = EntryOf(key);
   KeepEnded(std::move(key));
   for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
@@ -89,6 +89,15 @@ KeyEntry Ledger::EntryOf(const Key& key) const {
           .until = key.until,
           .erased = key.erased,
           .note = key.note};
+}
+
+KeyEntry Ledger::EntryOf(const Held& key) const {
+  return EntryOf(Key{.half = key.half,
+                     .holder = key.holder,
+                     .erased = false,
+                     .from = key.from,
+                     .until = 0,
+                     .note = {}});
 }
 
 std::vector<std::pair<uint64_t, KeyEntry>> Ledger::HeldKeys() const {

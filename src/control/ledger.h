@@ -72,8 +72,15 @@ class Ledger {
     uint64_t until = 0;
     std::string note;
   };
+  // A key that is held now: there may be many.
+  struct Held {
+    SaHalf half;
+    uint32_t holder = 0;
+    uint64_t from = 0;
+  };
   uint32_t HolderNumber(Holder holder);
   KeyEntry EntryOf(const Key& key) const;
+  KeyEntry EntryOf(const Held& key) const;
   void KeepEnded(Key key);
 
   const Clock* const clock_;
@@ -81,7 +88,7 @@ class Ledger {
   std::vector<Holder> holders_;
   std::deque<PlacementEntry> placements_;
   std::deque<Key> ended_;
-  std::unordered_map<uint64_t, Key> held_;
+  std::unordered_map<uint64_t, Held> held_;
   uint64_t next_number_ = 1;
   uint64_t dropped_ = 0;
   std::string file_;

@@ -9,8 +9,10 @@ void ControlPlane::OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer
   if (watch == watches_.end() || !spec.encap.has_value()) return;
   // UPDSA may have told the SA meanwhile.
   if (outer.saddr == spec.saddr && outer.sport == spec.encap->sport) return;
-  if (!watch->second.mappings.Admit(outer.saddr, outer.sport, spec.mapping_max_age.value_or(0),
-                                    params_.clock->MonotonicNs())) {
+  std::unique_ptr<MappingLimiter>& mappings = watch->second.mappings;
+  if (mappings == nullptr) mappings = std::make_unique<MappingLimiter>();
+  if (!mappings->Admit(outer.saddr, outer.sport, spec.mapping_max_age.value_or(0),
+                       params_.clock->MonotonicNs())) {
     return;
   }
   Tell(SaMapping{.sa = sa, .new_saddr = outer.saddr, .new_sport = outer.sport});

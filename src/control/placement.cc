@@ -27,20 +27,20 @@ std::string IdentityText(const DeviceIdentity& identity) {
   return text;
 }
 
-// Tells the ledger of the keys that engines are given for one half.
-class HalfKeys final : public KeyObserver {
+// Tells the ledger of the keys that engines are given.
+class EngineKeys final : public KeyObserver {
  public:
-  HalfKeys(std::shared_ptr<Ledger> ledger, const SaHalf& half, const EngineSet* engines)
-      : ledger_(std::move(ledger)), half_(half), engines_(engines) {}
-  uint64_t GivenToEngine(uint32_t engine) override {
+  EngineKeys(std::shared_ptr<Ledger> ledger, const EngineSet* engines)
+      : ledger_(std::move(ledger)), engines_(engines) {}
+  uint64_t GivenToEngine(uint32_t engine, const SaSpec& spec, bool inbound) override {
     const CryptoEngine& holder = *engines_->engine(engine);
-    return ledger_->KeyGiven(half_, holder.name(), "engine", Text(holder.identity()));
+    return ledger_->KeyGiven(HalfOf(spec, inbound), holder.name(), "engine",
+                             Text(holder.identity()));
   }
   void Erased(uint64_t key) override { ledger_->KeyEnded(key, true); }
 
  private:
   const std::shared_ptr<Ledger> ledger_;
-  const SaHalf half_;
   const EngineSet* const engines_;
 };
 
@@ -56,6 +56,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
       listener_(listener),
       state_(params_.devices.size()) {
   if (params_.ledger == nullptr) params_.ledger = std::make_shared<Ledger>(params_.clock);
+  engine_keys_ = std::make_shared<EngineKeys>(params_.ledger, params_.engines);
   for (std::size_t i = 0; i < params_.devices.size(); ++i) {
     OffloadDevice* device = params_.devices[i].offload;
     if (device == nullptr) continue;
@@ -83,10 +84,6 @@ Placement::~Placement() {
       params_.ledger->KeyEnded(key, false, "cygnetd stopped before the device said it was erased");
     }
   }
-}
-
-std::shared_ptr<KeyObserver> Placement::KeysOf(const SaSpec& spec, bool inbound) const {
-  return std::make_shared<HalfKeys>(params_.ledger, HalfOf(spec, inbound), params_.engines);
 }
 
 const PlacedSa* Placement::Find(uint64_t sa_number) const {
@@ -183,12 +180,13 @@ void Placement::Publish(PlacedSa* placed, bool inbound, Selection next) {
   const std::unique_ptr<SaBinding>& old = half.binding;
   if (old != nullptr && inbound) {
     const bool was_on_device = old->device != nullptr;
-    std::size_t n = 0;
     const bool goes_on = next->device == old->device && next->handle == old->handle;
     if (was_on_device && !goes_on && !state_[NumberOf(old->device)].lied) {
-      next->earlier[n++] = {old->device, old->handle};
+      next->earlier.push_back({old->device, old->handle});
     }
-    for (std::size_t i = 0; n < next->earlier.size(); ++i) next->earlier[n++] = old->earlier[i];
+    for (const OpenedBy& e : old->earlier) {
+      if (next->earlier.size() < SaBinding::kMaxEarlier) next->earlier.push_back(e);
+    }
   }
   if (old != nullptr) CountSlot(*placed, inbound, -1);
   SlotOf(*placed->sa, inbound).store(next.get(), std::memory_order_release);

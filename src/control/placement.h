@@ -119,7 +119,6 @@ struct PlacedHalf {
   static constexpr std::size_t kMaxHistory = 16;
 
   std::unique_ptr<SaBinding> binding;   // nullptr: the SA has no such half
-  uint64_t device_key = 0;              // ledger's number of the key on binding->device
   std::vector<PlacementEntry> history;  // earlier places, oldest first
   // It goes to a device as soon as that has room, and for this reason: kReturned, kPromoted.
   std::optional<ReasonCode> due;
@@ -210,7 +209,6 @@ class Placement {
   bool DirectionIsKnown(const SaSpec& spec, bool inbound) const;
   bool IsRekey(const SaSpec& spec, bool inbound) const;
   int32_t DeviceOfClient(const SaSpec& spec) const;
-  std::shared_ptr<KeyObserver> KeysOf(const SaSpec& spec, bool inbound) const;
   Status CheckOverride(const PlacementCommand& command) const;
   bool RefreshGate();
 
@@ -255,6 +253,7 @@ class Placement {
   PlacementParams params_;
   DataPath& path_;
   PlacementListener* const listener_;
+  std::shared_ptr<KeyObserver> engine_keys_;
   std::vector<DeviceRow> state_;  // by device
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
   std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};

@@ -128,7 +128,7 @@ PlacementInputs Placement::InputsFor(const SaSpec& spec, bool inbound,
                          .request = RequestFor(spec, inbound),
                          .is_rekey = IsRekey(spec, inbound)};
   if (params_.gate != nullptr) inputs.algorithm_denied = params_.gate->DenyAlgorithm(spec);
-  inputs.keys = KeysOf(spec, inbound);
+  inputs.keys = engine_keys_;
   return inputs;
 }
 

@@ -57,7 +57,7 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
 // Of a valid SA only these change; keys, window, offload and algorithms stay (kernel:
 // xfrm_state_update).
 Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
-  const std::optional<UdpEncap>& old = sa->spec().encap;
+  const Boxed<UdpEncap>& old = sa->spec().encap;
   if (old.has_value() != spec.encap.has_value() ||
       (old.has_value() && old->type != spec.encap->type)) {
     return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
@@ -142,7 +142,7 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 // was refused may try again.
 Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   spec.replay_at_least = params_.replay_window_min;
-  auto sa = std::make_shared<Sa>(std::move(spec), Now(), RandomWord());
+  auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
   if (!placed) return placed.error();
   RemoveAnsweredLarval(sa->spec());

@@ -64,6 +64,7 @@ std::string_view NameIn(const Table& table, T value) {
 
 constexpr Range kWorkers = {1, kMaxWorkers};
 constexpr Range kBusyPoll = {0, 1'000'000};
+constexpr Range kFlowCache = {64, 1u << 22};
 constexpr Range kSmallPackets = {1024, 1u << 20};
 constexpr Range kJumboPackets = {16, 1u << 14};
 constexpr Range kSaLimit = {1, 100'000};
@@ -108,14 +109,15 @@ void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
 }
 
 void ReadDaemon(const TableReader& reader, Config* config) {
-  reader.AllowOnly(
-      {"workers", "log_level", "ike_bypass", "busy_poll_us", "engine", "replay_window_min"});
+  reader.AllowOnly({"workers", "log_level", "ike_bypass", "busy_poll_us", "engine",
+                    "replay_window_min", "flow_cache"});
   reader.Read("workers", kWorkers, &config->workers);
   reader.Read("log_level", kLogLevels, &config->log_level);
   reader.Read("ike_bypass", &config->ike_bypass);
   reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
+  reader.Read("flow_cache", kFlowCache, &config->flow_cache);
 }
 
 void ReadLookAside(const TableReader& reader, LookAsideConfig* config) {
@@ -420,9 +422,10 @@ Config DefaultConfig(const std::string& wire) {
 std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
       "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nbusy_poll_us = {}\nengine = {}\n"
-      "replay_window_min = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
+      "replay_window_min = {}\nflow_cache = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
       config.workers, Quote(Name(config.log_level)), config.ike_bypass, config.busy_poll_us,
-      Quote(config.engine), config.replay_window_min, config.small_packets, config.jumbo_packets);
+      Quote(config.engine), config.replay_window_min, config.flow_cache, config.small_packets,
+      config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"

@@ -101,6 +101,7 @@ struct Config {
   uint32_t busy_poll_us = 50;
   std::string engine;  // of the CPU; empty = the best that runs here
   uint32_t replay_window_min = 0;
+  uint32_t flow_cache = 16384;  // entries of each cache of a worker; made a power of two
   // [pools]: packets
   uint32_t small_packets = 16384;
   uint32_t jumbo_packets = 256;

@@ -41,6 +41,7 @@ ike_bypass = false
 busy_poll_us = 7
 engine = "openssl"
 replay_window_min = 1024
+flow_cache = 4096
 [look_aside]
 mode = "no"
 threads = 3
@@ -76,6 +77,7 @@ offload = "auto"
                   .busy_poll_us = 7,
                   .engine = "openssl",
                   .replay_window_min = 1024,
+                  .flow_cache = 4096,
                   .small_packets = 2048,
                   .jumbo_packets = 64,
                   .look_aside = {.engine = "",

@@ -1,11 +1,17 @@
 // FlowCache: one worker's memory of what was decided for a flow. An entry holds only while the
-// generation it was made in does, so a policy or SA that changed is never met through it.
+// generation it was made in does, so a policy or SA that changed is never met through it. A flow
+// has two places; a new one takes the place that does not hold, else that of the flow longer unseen
+// of the two, so two flows that meet do not push each other out packet by packet.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
-#include <memory>
+#include <vector>
 
+#include "base/check.h"
+#include "base/huge_memory.h"
+#include "base/ids.h"
 #include "net/flow_key.h"
 #include "packet/drop_reason.h"
 #include "policy/spd.h"
@@ -34,31 +40,60 @@ struct FlowDecision {
 
 class FlowCache {
  public:
-  static constexpr uint32_t kEntries = 8192;  // power of two
-
-  FlowCache() : entries_(std::make_unique<Entry[]>(kEntries)) {}
+  // `entries`: a power of two.
+  explicit FlowCache(uint32_t entries) : sets_(entries / kWays) {
+    CYGNET_CHECK(std::has_single_bit(entries) && entries >= kWays);
+  }
 
   // `tag`: what else the decision depends on (interface, SA the packet came by).
-  const FlowDecision* Find(const FlowKey& key, uint64_t tag, uint64_t generation) const {
-    const Entry& entry = entries_[Slot(key, tag)];
-    const bool hit = entry.generation == generation && entry.tag == tag && entry.key == key;
-    return hit ? &entry.decision : nullptr;
+  const FlowDecision* Find(const FlowKey& key, uint64_t tag, uint64_t generation) {
+    Set& set = SetOf(key, tag);
+    for (uint32_t way = 0; way < kWays; ++way) {
+      const Entry& entry = set.ways[way];
+      if (entry.tag != tag || entry.generation != generation || !(entry.key == key)) continue;
+      if (set.ways[0].last != way) set.ways[0].last = static_cast<uint8_t>(way);
+      return &entry.decision;
+    }
+    return nullptr;
+  }
+  // Find is near: the places of the flow are on their way into the cache.
+  void Prefetch(const FlowKey& key, uint64_t tag) const {
+    const auto* set = reinterpret_cast<const char*>(&sets_[Index(key, tag)]);
+    for (std::size_t at = 0; at < sizeof(Set); at += kCacheLine) __builtin_prefetch(set + at);
   }
   void Store(const FlowKey& key, uint64_t tag, uint64_t generation, const FlowDecision& decision) {
-    entries_[Slot(key, tag)] = {key, tag, generation, decision};
+    Set& set = SetOf(key, tag);
+    uint32_t way = set.ways[0].last ^ 1u;
+    for (uint32_t w = 0; w < kWays; ++w) {
+      const Entry& entry = set.ways[w];
+      if (entry.generation != generation || (entry.tag == tag && entry.key == key)) way = w;
+    }
+    Entry& entry = set.ways[way];
+    entry.key = key;
+    entry.tag = tag;
+    entry.generation = generation;
+    entry.decision = decision;
+    set.ways[0].last = static_cast<uint8_t>(way);
   }
 
  private:
+  static constexpr uint32_t kWays = 2;
   struct Entry {
-    FlowKey key;
-    uint64_t tag = 0;
     uint64_t generation = 0;
+    uint64_t tag = 0;
+    FlowKey key;
     FlowDecision decision;
+    uint8_t last = 0;  // in the first of a set: which way was used last
   };
-  static uint32_t Slot(const FlowKey& key, uint64_t tag) {
-    return static_cast<uint32_t>(key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32)) & (kEntries - 1);
+  struct alignas(kCacheLine) Set {
+    std::array<Entry, kWays> ways;
+  };
+  std::size_t Index(const FlowKey& key, uint64_t tag) const {
+    return (key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32)) & (sets_.size() - 1);
   }
-  std::unique_ptr<Entry[]> entries_;
+  Set& SetOf(const FlowKey& key, uint64_t tag) { return sets_[Index(key, tag)]; }
+
+  std::vector<Set, HugeAllocator<Set>> sets_;
 };
 
 }  // namespace cygnet

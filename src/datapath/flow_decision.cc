@@ -143,6 +143,13 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
   return decision;
 }
 
+std::optional<Sad::OutboundQuery> FirstOutboundQuery(const DataPath& path, const FlowKey& flow,
+                                                     int32_t ifindex) {
+  const Policy* policy = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
+  if (policy == nullptr || policy->spec.templates.empty()) return std::nullopt;
+  return QueryFor(policy->spec.templates.front(), {flow.saddr, flow.daddr, flow.family});
+}
+
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (!ip.fragment || path.spd.Idle()) return false;
   // IKE of this host, which may be in fragments, is told from the rest by its ports.
@@ -164,7 +171,7 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
                            std::span<const Sa* const> secpath) {
   bool tunnelled = false;
   for (const Sa* sa : secpath) {
-    if (!sa->spec().selector.Admits(flow)) {
+    if (!sa->Admits(flow)) {
       return Drop(DropReason::kInSelectorMismatch);
     }
     tunnelled = tunnelled || !IsTransport(*sa);

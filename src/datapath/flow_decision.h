@@ -14,6 +14,10 @@ uint64_t DecisionStamp(const DataPath& path);
 // Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
+// What of the SAD a decision made now would look for first; nullopt: nothing.
+std::optional<Sad::OutboundQuery> FirstOutboundQuery(const DataPath& path, const FlowKey& flow,
+                                                     int32_t ifindex);
+
 // True when a fragment's fate cannot be told from it alone, so that the datagram must be put
 // together first: a policy asks for ports, or the first transform is for whole datagrams (transport
 // mode and BEET). The same answer for every fragment of a datagram.

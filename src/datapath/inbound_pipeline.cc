@@ -12,12 +12,14 @@
 namespace cygnet {
 
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
+  if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     Admit(packet);
   }
   in->ReleaseAll();
   Finish();
+  warm_up_.EndBurst(*ctx_->path);
 }
 
 // Steps 2 and 3. Everything that is kept joins the burst in its place, so that order is kept.
@@ -158,6 +160,7 @@ bool InboundPipeline::OpenRound() {
     while (end < size_ && items_[end].sa == items_[begin].sa) ++end;
     if (items_[begin].sa != nullptr) {
       any = true;
+      warm_up_.CountRun();
       BeginRun(begin, end);
     }
     begin = end;
@@ -327,7 +330,11 @@ DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
   const int32_t ifindex = ctx_->path->interfaces[interface].ifindex;
   const auto secpath = item.path.all();
   const FlowDecision* decision = &decided_;
-  if (secpath.size() > 1) {  // rare, and not worth a wider key
+  // More SAs than entries and few policies: a look-up costs less than an entry that is not there.
+  constexpr std::size_t kFewPolicies = 64;
+  const bool in_vain = ctx_->path->sad.reachable() > ctx_->path->flow_entries &&
+                       ctx_->path->spd.size(PolicyDirection::kIn) < kFewPolicies;
+  if (secpath.size() > 1 || in_vain) {  // the former is rare, and not worth a wider key
     decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
   } else {
     const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;

@@ -8,6 +8,7 @@
 #include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
+#include "datapath/warm_up.h"
 #include "datapath/worker_context.h"
 
 namespace cygnet {
@@ -57,8 +58,9 @@ class InboundPipeline {
   void Deliver();
 
   WorkerContext* const ctx_;
-  FlowCache cache_;
+  FlowCache cache_{ctx_->path->flow_entries};
   FlowDecision decided_;  // that was not in the cache
+  WarmUp warm_up_;
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;

@@ -37,6 +37,7 @@ void Refuse(std::span<OutboundItem> items, DropReason reason) {
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   interface_ = interface;
   fits_ = {};
+  if (warm_up_.due()) warm_up_.Outbound(*ctx_, interface, in->packets(), &cache_);
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     Admit(packet);
@@ -44,6 +45,7 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   in->ReleaseAll();
   Flush();
   AnswerToHost();
+  warm_up_.EndBurst(*ctx_->path);
 }
 
 void OutboundPipeline::AnswerToHost() {
@@ -60,6 +62,7 @@ void OutboundPipeline::RunTimers() {
       Flush();
       AnswerToHost();
       interface_ = packet->interface;
+      fits_ = {};
     }
     Admit(packet);
   });
@@ -170,9 +173,9 @@ const FlowDecision& OutboundPipeline::Decide(const IpPacketView& ip, std::span<c
     return decided_;
   }
   const uint64_t generation = ctx_->path->generation();
-  // Port 0 of a whole packet is a port; that of a later fragment is none.
-  const uint64_t tag = interface_ | (ip.later_fragment ? 0x100u : 0u);
+  const uint64_t tag = OutboundTag(interface_, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
+  warm_up_.CountMiss();
   const int32_t ifindex = ctx_->path->interfaces[interface_].ifindex;
   decided_ = DecideOutbound(*ctx_->path, ip, ifindex);
   if (!decided_.acquire) cache_.Store(ip.flow, tag, generation, decided_);
@@ -269,7 +272,10 @@ bool OutboundPipeline::TransformRound() {
            items_[end].egress == items_[begin].egress) {
       ++end;
     }
-    if (sa != nullptr) BeginRun(sa, begin, end);
+    if (sa != nullptr) {
+      warm_up_.CountRun();
+      BeginRun(sa, begin, end);
+    }
     any = any || sa != nullptr;
     begin = end;
   }

@@ -9,6 +9,7 @@
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
 #include "datapath/segment.h"
+#include "datapath/warm_up.h"
 #include "datapath/worker_context.h"
 
 namespace cygnet {
@@ -83,9 +84,10 @@ class OutboundPipeline {
   };
 
   WorkerContext* const ctx_;
-  FlowCache cache_;
+  FlowCache cache_{ctx_->path->flow_entries};
   FlowDecision decided_;  // that is not in the cache
   Fits fits_;
+  WarmUp warm_up_;
   InFlight<OutboundItem> in_flight_;
   Reassembler reassembler_;  // of the host's datagrams that ESP must protect whole
   HoldQueue hold_;

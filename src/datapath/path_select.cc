@@ -32,9 +32,10 @@ Result<uint32_t> ChooseEngine(EngineKind kind, const SessionParams& params,
 
 // A session whose end the observer is told of: after the key schedule is gone.
 std::shared_ptr<CryptoSession> Observed(std::unique_ptr<CryptoSession> session, uint32_t engine,
+                                        const SaSpec& spec, bool inbound,
                                         const std::shared_ptr<KeyObserver>& keys) {
   if (keys == nullptr) return session;
-  const uint64_t key = keys->GivenToEngine(engine);
+  const uint64_t key = keys->GivenToEngine(engine, spec, inbound);
   return {session.release(), [keys, key](CryptoSession* last) {
             delete last;
             keys->Erased(key);
@@ -52,7 +53,8 @@ Result<EngineSession> SessionOn(EngineKind kind, const SaSpec& spec, CryptoDirec
   if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
   auto session = inputs.engines->engine(*number)->CreateSession(params);
   if (!session) return session.error();
-  return EngineSession{Observed(*std::move(session), *number, inputs.keys),
+  const bool inbound = direction == CryptoDirection::kOpen;
+  return EngineSession{Observed(*std::move(session), *number, spec, inbound, inputs.keys),
                        static_cast<uint8_t>(*number)};
 }
 

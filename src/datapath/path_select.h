@@ -35,7 +35,7 @@ class KeyObserver {
  public:
   virtual ~KeyObserver() = default;
   // Returns a number for Erased.
-  virtual uint64_t GivenToEngine(uint32_t engine) = 0;
+  virtual uint64_t GivenToEngine(uint32_t engine, const SaSpec& spec, bool inbound) = 0;
   virtual void Erased(uint64_t key) = 0;
 };
 

@@ -2,10 +2,11 @@
 // path_select, replaced by pointer swap, read by workers.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "base/huge_memory.h"
 #include "base/ids.h"
 #include "crypto/crypto_engine.h"
 #include "device/offload_device.h"
@@ -60,7 +61,7 @@ struct OpenedBy {
   bool operator==(const OpenedBy&) const = default;
 };
 
-struct SaBinding {
+struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   ProcessingPath path = ProcessingPath::kSoftware;
   // What a device or a look-aside engine cannot take is done with it. Empty when the SA is required
   // to be on a device, and when it is blocked.
@@ -71,12 +72,13 @@ struct SaBinding {
   uint32_t device_resets = 0;  // of the device when the handle was given
   // Inbound: earlier places of this half, newest first. What they opened may still be on its way
   // when the half has moved.
-  std::array<OpenedBy, 8> earlier{};
+  static constexpr std::size_t kMaxEarlier = 8;
+  std::vector<OpenedBy> earlier;
 
   bool MayHaveOpened(const OpenedBy& by) const {
     if (device == by.device && device != nullptr && handle == by.handle) return true;
     for (const OpenedBy& e : earlier) {
-      if (e.device != nullptr && e == by) return true;
+      if (e == by && e.device != nullptr) return true;
     }
     return false;
   }

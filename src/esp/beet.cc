@@ -135,7 +135,7 @@ DropReason EncapsulateBeet(const OutboundSa& sa, const IpPacketView& ip, uint64_
 
 DropReason DecapsulateBeet(const InboundSa& sa, uint32_t payload_at, const Trailer& trailer,
                            Packet* packet) {
-  const IpFamily family = sa.beet.family;
+  const IpFamily family = sa.beet->family;
   Fields fields = ReadFields(packet->l3().data());
   PseudoHeader pseudo{.protocol = trailer.next_header};
   if (family == IpFamily::kV4 && trailer.next_header == kProtoBeetPh &&
@@ -155,7 +155,7 @@ DropReason DecapsulateBeet(const InboundSa& sa, uint32_t payload_at, const Trail
   MoveFront(packet->l3_offset, growth, packet);
   uint8_t* ip = packet->data() + packet->l3_offset;
   WriteFields(fields, family, total, pseudo.options, ip);
-  WriteInnerAddresses(sa.beet, ip);
+  WriteInnerAddresses(*sa.beet, ip);
   WriteEtherType(family, packet);
   return DropReason::kNone;
 }

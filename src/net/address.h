@@ -44,6 +44,20 @@ struct IpAddress {
   }
 };
 
+// The first `prefix_bits` bits; the others are zero.
+inline IpAddress Masked(const IpAddress& a, unsigned prefix_bits) {
+  uint64_t word[2];
+  std::memcpy(word, a.bytes.data(), sizeof(word));
+  const auto mask = [](unsigned bits) {
+    return bits >= 64 ? ~uint64_t{0} : bits == 0 ? 0 : ~uint64_t{0} << (64 - bits);
+  };
+  word[0] &= __builtin_bswap64(mask(prefix_bits));
+  word[1] &= __builtin_bswap64(mask(prefix_bits <= 64 ? 0 : prefix_bits - 64));
+  IpAddress masked;
+  std::memcpy(masked.bytes.data(), word, sizeof(word));
+  return masked;
+}
+
 // True when the first `prefix_bits` bits of both are equal; 0 bits always are.
 bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits);
 

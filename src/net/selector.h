@@ -44,13 +44,14 @@ struct Selector {
            (proto == 0 || proto == flow.proto) && (ifindex == 0 || ifindex == ifindex_of_flow);
   }
 
+  bool SaysNothing() const {
+    return prefixlen_d == 0 && prefixlen_s == 0 && proto == 0 && dport_mask == 0 && sport_mask == 0;
+  }
   // As an SA's selector (ports and addresses of the inner flow; the interface is not asked): one
   // that says nothing admits every flow, one without family (flag af-unspec) reads its addresses in
   // the flow's.
   bool Admits(const FlowKey& flow) const {
-    const bool says_nothing =
-        prefixlen_d == 0 && prefixlen_s == 0 && proto == 0 && dport_mask == 0 && sport_mask == 0;
-    if (says_nothing) return true;
+    if (SaysNothing()) return true;
     Selector in_family = *this;
     if (family == IpFamily::kUnspec) in_family.family = flow.family;
     return in_family.Matches(flow, 0);

@@ -51,7 +51,6 @@ struct PolicyLimits {
 // What a client asked a policy to be.
 struct PolicySpec {
   Selector selector;
-  PolicyLimits limits;
   uint32_t priority = 0;  // the lowest number wins; equal numbers: the older policy
   uint32_t index = 0;     // 0 = choose one
   PolicyDirection direction = PolicyDirection::kOut;
@@ -63,6 +62,7 @@ struct PolicySpec {
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;
   std::vector<Template> templates;  // empty and kAllow: pass in clear
+  PolicyLimits limits;
   std::vector<uint8_t> security_context;
 };
 

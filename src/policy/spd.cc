@@ -5,33 +5,65 @@
 namespace cygnet {
 namespace {
 
-bool Before(const Policy* a, const Policy* b) {
-  if (a->spec.priority != b->spec.priority) return a->spec.priority < b->spec.priority;
-  return a->number < b->number;
-}
-
 // Packets carry mark 0 and no if_id here: what demands another is kept for its owner, never
 // matched.
 bool CanMatchPackets(const PolicySpec& spec) { return spec.mark_value == 0 && spec.if_id == 0; }
 
+bool AsksForPorts(const Selector& selector) {
+  return selector.sport_mask != 0 || selector.dport_mask != 0;
+}
+
+// Of what identifies a policy to a client, but for the index: equal identities have equal hashes.
+uint64_t IdentityHash(const Selector& selector, uint32_t rest) {
+  FlowKey key;
+  key.saddr = selector.saddr;
+  key.daddr = selector.daddr;
+  key.sport = selector.sport;
+  key.dport = selector.dport;
+  key.family = selector.family;
+  key.proto = selector.proto;
+  const uint64_t bits = uint64_t{selector.prefixlen_s} << 8 | selector.prefixlen_d;
+  return key.Hash() ^ (bits << 32 | rest) * 0x9E3779B97F4A7C15u;
+}
+
+template <typename Identified>
+uint64_t IdentityHash(const Identified& id) {
+  return IdentityHash(id.selector, id.if_id ^ id.mark_value ^
+                                       static_cast<uint32_t>(id.direction) << 30 ^
+                                       static_cast<uint32_t>(id.type) << 29);
+}
+
 }  // namespace
 
-Spd::Spd(Quiescence* quiescence) : quiescence_(quiescence), table_(new Table) {}
+Spd::Spd(Quiescence* quiescence) : quiescence_(quiescence) {
+  for (auto& by_type : tables_) {
+    for (auto& table : by_type) table = std::make_unique<Table>(quiescence);
+  }
+}
 
-Spd::~Spd() { delete table_.load(); }
+Spd::~Spd() = default;
+
+// A look-up that meets several changes could miss a policy that was moved on: seen not yet in its
+// new place, and no more in its old one. It is done again; one change alone shows as before or
+// after it.
+template <typename Fn>
+auto Spd::Unmixed(Fn look_up) const {
+  for (;;) {
+    const uint32_t before = version();
+    const auto answer = look_up();
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (version_.load(std::memory_order_relaxed) == before) return answer;
+  }
+}
 
 Policy* Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
-  const Table* table = table_.load(std::memory_order_acquire);
-  const auto& by_type = table->ordered[Index(direction)];
-  const auto first_match = [&](PolicyType type) -> Policy* {
-    for (Policy* policy : by_type[static_cast<std::size_t>(type)]) {
-      if (policy->spec.selector.Matches(flow, ifindex)) return policy;
-    }
-    return nullptr;
-  };
-  Policy* sub = first_match(PolicyType::kSub);
+  return Unmixed([&] { return LookupOnce(direction, flow, ifindex); });
+}
+
+Policy* Spd::LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
+  Policy* sub = TableOf(direction, PolicyType::kSub).all.Find(flow, ifindex);
   if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return sub;
-  Policy* main = first_match(PolicyType::kMain);
+  Policy* main = TableOf(direction, PolicyType::kMain).all.Find(flow, ifindex);
   if (sub == nullptr || (main != nullptr && main->spec.action == PolicyAction::kBlock)) {
     return main;
   }
@@ -40,53 +72,72 @@ Policy* Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifin
 
 bool Spd::PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                            const Policy* certain) const {
-  const Table* table = table_.load(std::memory_order_acquire);
-  for (const auto& list : table->ordered[Index(direction)]) {
-    for (const Policy* policy : list) {
-      if (policy == certain) break;
-      const Selector& selector = policy->spec.selector;
-      const bool asks = selector.sport_mask != 0 || selector.dport_mask != 0;
-      if (asks && selector.MatchesButForPorts(flow, ifindex)) return true;
-    }
+  return Unmixed([&] { return PortsMightDecideOnce(direction, flow, ifindex, certain); });
+}
+
+bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
+                               const Policy* certain) const {
+  for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
+    const Policy* first = TableOf(direction, type).with_ports.Find(flow, ifindex);
+    if (first == nullptr) continue;
+    if (certain == nullptr || certain->spec.type != type || Before(*first, *certain)) return true;
   }
   return false;
 }
 
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now) {
-  auto policy = std::make_shared<Policy>();
+  std::shared_ptr<Policy> policy(new Policy);  // make_shared's would not be in the slab
   spec.index = ChooseIndex(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;
   policy->number = next_number_++;
   by_number_.emplace(policy->number, policy);
   by_index_.emplace(policy->spec.index, policy);
+  by_identity_.emplace(IdentityHash(policy->spec), policy);
+  ++counts_[Index(policy->spec.direction)];
+  if (CanMatchPackets(policy->spec)) {
+    Table& table = TableOf(policy->spec);
+    if (AsksForPorts(policy->spec.selector)) table.with_ports.Insert(policy.get());
+    table.all.Insert(policy.get());
+  }
+  Changed();
   return policy;
 }
 
 // Workers may use the policy until they are quiescent.
 void Spd::Unlink(const std::shared_ptr<Policy>& policy) {
   std::shared_ptr<Policy> keep = policy;
+  if (CanMatchPackets(keep->spec)) {
+    Table& table = TableOf(keep->spec);
+    table.all.Remove(keep.get());
+    if (AsksForPorts(keep->spec.selector)) table.with_ports.Remove(keep.get());
+  }
   by_number_.erase(keep->number);
-  by_index_.erase(keep->spec.index);
-  unlinked_.push_back(std::move(keep));
+  const auto at = by_index_.find(keep->spec.index);
+  if (at != by_index_.end() && at->second == keep) by_index_.erase(at);
+  const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
+  by_identity_.erase(
+      std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; }));
+  --counts_[Index(keep->spec.direction)];
+  Changed();
+  quiescence_->Retire([gone = std::move(keep)] {});
 }
 
 std::shared_ptr<Policy> Spd::Insert(PolicySpec spec, uint64_t now) {
+  return Link(std::move(spec), now);
+}
+
+// The new one first: no moment without either. It takes over the index.
+std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
+                                     uint64_t now) {
+  const std::shared_ptr<Policy> keep = old;
+  by_index_.erase(keep->spec.index);
   auto policy = Link(std::move(spec), now);
-  Publish();
+  Unlink(keep);
   return policy;
 }
 
-std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
-                                     uint64_t now) {
-  Unlink(old);
-  return Insert(std::move(spec), now);  // one publication: no moment without either
-}
-
-void Spd::Remove(const std::shared_ptr<Policy>& policy) {
-  Unlink(policy);
-  Publish();
-}
+void Spd::Remove(const std::shared_ptr<Policy>& policy) { Unlink(policy); }
 
 std::size_t Spd::RemoveAll(PolicyType type) {
   std::size_t removed = 0;
@@ -95,7 +146,6 @@ std::size_t Spd::RemoveAll(PolicyType type) {
     Unlink(policy);
     ++removed;
   }
-  if (removed > 0) Publish();
   return removed;
 }
 
@@ -113,8 +163,10 @@ std::shared_ptr<Policy> Spd::Find(const PolicyId& id) const {
     const auto it = by_index_.find(id.index);
     return it != by_index_.end() && same(it->second->spec) ? it->second : nullptr;
   }
-  for (const auto& [number, policy] : by_number_) {
-    if (same(policy->spec) && policy->spec.selector == id.selector) return policy;
+  const auto [begin, end] = by_identity_.equal_range(IdentityHash(id));
+  for (auto it = begin; it != end; ++it) {
+    const PolicySpec& spec = it->second->spec;
+    if (same(spec) && spec.selector == id.selector) return it->second;
   }
   return nullptr;
 }
@@ -126,15 +178,9 @@ std::vector<std::shared_ptr<Policy>> Spd::List() const {
   return all;
 }
 
-std::array<uint32_t, kPolicyDirections> Spd::Counts() const {
-  std::array<uint32_t, kPolicyDirections> counts{};
-  for (const auto& [number, policy] : by_number_) ++counts[Index(policy->spec.direction)];
-  return counts;
-}
-
 void Spd::SetDefault(PolicyDirection direction, PolicyAction action) {
-  defaults_[Index(direction)] = action;
-  Publish();
+  defaults_[Index(direction)].store(action, std::memory_order_release);
+  Changed();
 }
 
 // As the kernel numbers them: one counter for all directions in steps of 8, the direction in the
@@ -148,23 +194,13 @@ uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
   }
 }
 
-void Spd::Publish() {
-  auto table = std::make_unique<Table>();
-  table->version = ++version_;
-  table->defaults = defaults_;
-  table->idle = by_number_.empty() && std::all_of(defaults_.begin(), defaults_.end(),
-                                                  [](auto a) { return a == PolicyAction::kAllow; });
-  for (const auto& [number, policy] : by_number_) {
-    if (!CanMatchPackets(policy->spec)) continue;
-    table->ordered[Index(policy->spec.direction)][static_cast<std::size_t>(policy->spec.type)]
-        .push_back(policy.get());
-  }
-  for (auto& by_type : table->ordered) {
-    for (auto& list : by_type) std::sort(list.begin(), list.end(), Before);
-  }
-  const Table* old = table_.exchange(table.release(), std::memory_order_acq_rel);
-  quiescence_->Retire([old, gone = std::move(unlinked_)] { delete old; });
-  unlinked_.clear();
+void Spd::Changed() {
+  const bool allows =
+      std::all_of(defaults_.begin(), defaults_.end(), [](const std::atomic<PolicyAction>& a) {
+        return a.load(std::memory_order_relaxed) == PolicyAction::kAllow;
+      });
+  idle_.store(by_number_.empty() && allows, std::memory_order_release);
+  version_.fetch_add(1, std::memory_order_acq_rel);
 }
 
 }  // namespace cygnet

@@ -1,6 +1,6 @@
-// Spd: the security policy database (RFC 4301 section 4.4.1). The control thread changes it;
-// workers read an immutable, ordered table. The ordered walk is the truth that every cache is
-// tested against.
+// Spd: the security policy database (RFC 4301 section 4.4.1). The control thread changes it,
+// workers look up without locks. The answer is that of an ordered walk: by priority, then the older
+// first.
 #pragma once
 
 #include <array>
@@ -8,31 +8,16 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "base/quiescence.h"
 #include "net/flow_key.h"
 #include "policy/policy.h"
+#include "policy/policy_index.h"
+#include "policy/policy_state.h"
 
 namespace cygnet {
-
-// A policy that is installed. `spec` never changes; a replaced policy is a new object.
-struct Policy {
-  PolicySpec spec;
-  uint64_t add_time = 0;              // wall-clock seconds
-  std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
-  uint64_t number = 0;                // order of insertion; the older wins among equals
-  uint64_t soft_signalled_at = 0;     // control thread
-
-  // Worker: the idle clock of IKE daemons moves with every match, in seconds.
-  void Touch(uint64_t now) {
-    if (use_time.load(std::memory_order_relaxed) != now) {
-      use_time.store(now, std::memory_order_relaxed);
-    }
-  }
-};
 
 class Spd {
  public:
@@ -41,7 +26,7 @@ class Spd {
 
   // --- Workers ---
   // True when no policy is installed and every default is "allow": nothing to look at.
-  bool Idle() const { return table_.load(std::memory_order_acquire)->idle; }
+  bool Idle() const { return idle_.load(std::memory_order_acquire); }
   // The policy that decides for this flow; nullptr: none, the default action holds. SUB policies
   // are looked at first; one that only allows leaves the decision to the MAIN ones; a block of
   // either kind blocks.
@@ -50,10 +35,18 @@ class Spd {
   // it, ahead of `certain`, the one that Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const Policy* certain) const;
+  std::size_t size(PolicyDirection direction) const {
+    return TableOf(direction, PolicyType::kMain).all.size();
+  }
+  // PolicyIndex::Prefetch of the MAIN policies.
+  void Prefetch(PolicyDirection direction, const FlowKey& flow, int32_t ifindex, int step,
+                PolicyIndex::Trail* trail) const {
+    TableOf(direction, PolicyType::kMain).all.Prefetch(flow, ifindex, step, trail);
+  }
   // Rises with every change. Read before a look-up: the answer is of this version or a later one.
-  uint32_t version() const { return table_.load(std::memory_order_acquire)->version; }
+  uint32_t version() const { return version_.load(std::memory_order_acquire); }
   PolicyAction DefaultAction(PolicyDirection direction) const {
-    return table_.load(std::memory_order_acquire)->defaults[Index(direction)];
+    return defaults_[Index(direction)].load(std::memory_order_acquire);
   }
 
   // --- Control thread ---
@@ -69,31 +62,46 @@ class Spd {
   std::shared_ptr<Policy> Find(const PolicyId& id) const;
   // Newest first.
   std::vector<std::shared_ptr<Policy>> List() const;
-  std::array<uint32_t, kPolicyDirections> Counts() const;
+  std::array<uint32_t, kPolicyDirections> Counts() const { return counts_; }
   void SetDefault(PolicyDirection direction, PolicyAction action);
 
  private:
+  // The policies of one direction and type; those that ask for ports once more, without them.
   struct Table {
-    bool idle = true;
-    uint32_t version = 0;
-    std::array<PolicyAction, kPolicyDirections> defaults{};
-    // By direction and type, best first.
-    std::array<std::array<std::vector<Policy*>, 2>, kPolicyDirections> ordered;
+    explicit Table(Quiescence* quiescence)
+        : all(quiescence), with_ports(quiescence, PolicyIndex::Ports::kIgnored) {}
+    PolicyIndex all;
+    PolicyIndex with_ports;
   };
   static std::size_t Index(PolicyDirection d) { return static_cast<std::size_t>(d); }
+  const Table& TableOf(PolicyDirection direction, PolicyType type) const {
+    return *tables_[Index(direction)][static_cast<std::size_t>(type)];
+  }
+  Table& TableOf(const PolicySpec& spec) {
+    return *tables_[Index(spec.direction)][static_cast<std::size_t>(spec.type)];
+  }
+  Policy* LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
+  bool PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
+                            const Policy* certain) const;
+  template <typename Fn>
+  auto Unmixed(Fn look_up) const;
   uint32_t ChooseIndex(const PolicySpec& spec);
   std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now);
   void Unlink(const std::shared_ptr<Policy>& policy);
-  void Publish();
+  // After each change of what look-ups find.
+  void Changed();
 
   Quiescence* const quiescence_;
-  std::atomic<const Table*> table_;
+  std::array<std::array<std::unique_ptr<Table>, 2>, kPolicyDirections> tables_;
+  std::array<std::atomic<PolicyAction>, kPolicyDirections> defaults_{};
+  std::atomic<bool> idle_{true};
+  std::atomic<uint32_t> version_{0};
+  // Control thread.
   std::map<uint64_t, std::shared_ptr<Policy>> by_number_;
   std::unordered_map<uint32_t, std::shared_ptr<Policy>> by_index_;
-  std::vector<std::shared_ptr<Policy>> unlinked_;  // since the last publication
-  std::array<PolicyAction, kPolicyDirections> defaults_{};
+  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>> by_identity_;  // by its hash
+  std::array<uint32_t, kPolicyDirections> counts_{};
   uint64_t next_number_ = 1;
-  uint32_t version_ = 0;
   uint32_t index_counter_ = 0;
 };
 

@@ -35,7 +35,8 @@ struct LatenessHistogram {
   bool operator==(const LatenessHistogram&) const = default;
 };
 
-// The live counts. One writer at a time (the replay window's lock sees to it); any thread may read.
+// The live counts, which stop at 2^32 - 1. One writer at a time (the replay window's lock sees to
+// it); any thread may read.
 class LatenessCounts {
  public:
   void Accepted(uint64_t late) { Increment(&accepted_[LatenessBucket(late)]); }
@@ -51,12 +52,13 @@ class LatenessCounts {
   }
 
  private:
-  static void Increment(std::atomic<uint64_t>* count) {
-    count->store(count->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  static void Increment(std::atomic<uint32_t>* count) {
+    const uint32_t now = count->load(std::memory_order_relaxed);
+    if (now != ~uint32_t{0}) count->store(now + 1, std::memory_order_relaxed);
   }
 
-  std::array<std::atomic<uint64_t>, kLatenessBuckets> accepted_{};
-  std::array<std::atomic<uint64_t>, kLatenessBuckets> rejected_{};
+  std::array<std::atomic<uint32_t>, kLatenessBuckets> accepted_{};
+  std::array<std::atomic<uint32_t>, kLatenessBuckets> rejected_{};
 };
 
 }  // namespace cygnet

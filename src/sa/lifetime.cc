@@ -10,16 +10,29 @@ Lifetime::Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage)
   SetLimits(limits);
 }
 
+// Made at the first limit, and kept from then on: workers may be looking.
 void Lifetime::SetLimits(const LifetimeLimits& limits) {
-  limits_ = limits;
-  soft_bytes_.store(limits.soft_bytes, std::memory_order_relaxed);
-  hard_bytes_.store(limits.hard_bytes, std::memory_order_relaxed);
-  soft_packets_.store(limits.soft_packets, std::memory_order_relaxed);
-  hard_packets_.store(limits.hard_packets, std::memory_order_relaxed);
+  Limits* live = limits_.load(std::memory_order_relaxed);
+  if (live == nullptr && limits != LifetimeLimits{}) {
+    live = new Limits{kUnlimited, kUnlimited, kUnlimited, kUnlimited, {}};
+    limits_.store(live, std::memory_order_release);
+  }
+  if (live != nullptr) {
+    live->all = limits;
+    live->soft_bytes.store(limits.soft_bytes, std::memory_order_relaxed);
+    live->hard_bytes.store(limits.hard_bytes, std::memory_order_relaxed);
+    live->soft_packets.store(limits.soft_packets, std::memory_order_relaxed);
+    live->hard_packets.store(limits.hard_packets, std::memory_order_relaxed);
+  }
   unlimited_.store(limits.soft_bytes == kUnlimited && limits.hard_bytes == kUnlimited &&
                        limits.soft_packets == kUnlimited && limits.hard_packets == kUnlimited,
-                   std::memory_order_relaxed);
+                   std::memory_order_release);
   soft_signalled_.store(false, std::memory_order_relaxed);
+}
+
+LifetimeLimits Lifetime::limits() const {
+  const Limits* live = limits_.load(std::memory_order_relaxed);
+  return live == nullptr ? LifetimeLimits{} : live->all;
 }
 
 void Lifetime::SetUsage(const LifetimeUsage& usage) {
@@ -38,11 +51,12 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
   // limit; give back what turns out to lie beyond it.
   const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed);
   const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed);
-  if (unlimited_.load(std::memory_order_relaxed)) {
+  if (unlimited_.load(std::memory_order_acquire)) {
     result.allowed = n;
   } else {
-    const uint64_t hard_bytes = hard_bytes_.load(std::memory_order_relaxed);
-    const uint64_t hard_packets = hard_packets_.load(std::memory_order_relaxed);
+    const Limits& limits = *limits_.load(std::memory_order_acquire);
+    const uint64_t hard_bytes = limits.hard_bytes.load(std::memory_order_relaxed);
+    const uint64_t hard_packets = limits.hard_packets.load(std::memory_order_relaxed);
     uint64_t counted = 0;
     while (result.allowed < n && bytes + counted < hard_bytes &&
            packets + result.allowed < hard_packets) {
@@ -58,8 +72,8 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
     const uint32_t last = result.allowed > 0 ? result.allowed - 1 : 0;
     const bool soft =
         result.allowed > 0 &&
-        (bytes + counted - sizes[last] >= soft_bytes_.load(std::memory_order_relaxed) ||
-         packets + last >= soft_packets_.load(std::memory_order_relaxed));
+        (bytes + counted - sizes[last] >= limits.soft_bytes.load(std::memory_order_relaxed) ||
+         packets + last >= limits.soft_packets.load(std::memory_order_relaxed));
     result.soft_hit = soft && !soft_signalled_.exchange(true, std::memory_order_relaxed);
   }
   if (result.allowed > 0 && last_used_.load(std::memory_order_relaxed) != now) {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "sa/sa_spec.h"
@@ -14,6 +15,9 @@ namespace cygnet {
 class Lifetime {
  public:
   Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage);
+  ~Lifetime() { delete limits_.load(std::memory_order_relaxed); }
+  Lifetime(const Lifetime&) = delete;
+  Lifetime& operator=(const Lifetime&) = delete;
 
   struct ChargeResult {
     uint32_t allowed = 0;   // leading packets of the run that may go on
@@ -26,23 +30,26 @@ class Lifetime {
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
   void SetUsage(const LifetimeUsage& usage);     // NEWAE
-  LifetimeLimits limits() const { return limits_; }
+  LifetimeLimits limits() const;
   LifetimeUsage usage() const;
   uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
  private:
+  struct Limits {
+    std::atomic<uint64_t> soft_bytes;
+    std::atomic<uint64_t> hard_bytes;
+    std::atomic<uint64_t> soft_packets;
+    std::atomic<uint64_t> hard_packets;
+    LifetimeLimits all;  // control thread's copy
+  };
   std::atomic<uint64_t> bytes_;
   std::atomic<uint64_t> packets_;
   std::atomic<uint64_t> use_time_;
   std::atomic<uint64_t> last_used_{0};
+  uint64_t add_time_;
+  std::atomic<Limits*> limits_{nullptr};  // nullptr: there never was one of any kind
   std::atomic<bool> soft_signalled_{false};
   std::atomic<bool> unlimited_{false};  // no byte or packet limit at all: the common case
-  std::atomic<uint64_t> soft_bytes_;
-  std::atomic<uint64_t> hard_bytes_;
-  std::atomic<uint64_t> soft_packets_;
-  std::atomic<uint64_t> hard_packets_;
-  uint64_t add_time_;
-  LifetimeLimits limits_;  // control thread's copy
 };
 
 }  // namespace cygnet

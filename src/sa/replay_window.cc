@@ -36,7 +36,8 @@ ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_lea
   // One word more than the window needs: the word being entered may be cleared as a whole.
   const uint32_t words = std::bit_ceil(window_ / 64 + 2);
   word_mask_ = words - 1;
-  bits_ = std::make_unique<uint64_t[]>(words);
+  if (words > kWordsInside) outside_ = std::make_unique<uint64_t[]>(words);
+  bits_ = outside_ != nullptr ? outside_.get() : inside_.data();
   Import(initial);
 }
 

@@ -3,6 +3,7 @@
 // authenticated packet moves the window.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -23,6 +24,9 @@ class ReplayWindow {
   // than `at_least` (0: what was asked) is widened to that; of the numbers before those that
   // `initial` knows about none is taken. At most kMaxReplayWindow.
   ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_least = 0);
+
+  ReplayWindow(const ReplayWindow&) = delete;
+  ReplayWindow& operator=(const ReplayWindow&) = delete;
 
   // One run of one SA under one lock. For each low word: `seq` receives the full number (high word
   // inferred when ESN), `verdict` kNone or the reason to drop. Skips entries whose verdict is
@@ -70,11 +74,14 @@ class ReplayWindow {
   const uint32_t asked_;  // the client's window
   const uint32_t window_;
   const uint32_t bmp_words_;  // of the kernel's form
-  uint64_t top_ = 0;          // highest authenticated number
-  uint64_t floor_ = 0;        // numbers below were never in the window: seen or not, nobody knows
-  LatenessCounts lateness_;
   uint32_t word_mask_ = 0;
-  std::unique_ptr<uint64_t[]> bits_;
+  uint64_t top_ = 0;    // highest authenticated number
+  uint64_t floor_ = 0;  // numbers below were never in the window: seen or not, nobody knows
+  uint64_t* bits_ = nullptr;
+  static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are outside
+  std::array<uint64_t, kWordsInside> inside_{};
+  std::unique_ptr<uint64_t[]> outside_;
+  LatenessCounts lateness_;
 };
 
 // The inference by itself, for a device that keeps its own idea of the highest number.

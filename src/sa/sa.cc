@@ -94,17 +94,17 @@ bool MayBeInbound(const SaSpec& spec) {
 
 OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
     : sa(owner),
+      iv_mask(mask),
+      salt(SaltOf(spec)),
+      tfc_pad(spec.mode == SaMode::kTunnel ? spec.tfc_pad : 0),
+      family(spec.family),
       layout(LayoutOf(spec)),
       mode(spec.mode),
-      family(spec.family),
       esn(spec.esn()),
       flags(spec.flags),
       copy_dscp((spec.extra_flags & kSaExtraDontEncapDscp) == 0),
-      inner_family(BeetInnerOf(spec).family),
-      tfc_pad(spec.mode == SaMode::kTunnel ? spec.tfc_pad : 0),
-      salt(SaltOf(spec)),
-      iv_mask(mask),
-      sequence(spec.replay.oseq, SequenceLimit(spec)) {
+      sequence(spec.replay.oseq, SequenceLimit(spec)),
+      inner_family(BeetInnerOf(spec).family) {
   header_length = WriteHeader(spec, header.data());
   if_id.store(spec.if_id, std::memory_order_relaxed);
   if (spec.encap.has_value()) {
@@ -129,18 +129,20 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       flags(spec.flags),
       spi(spec.spi.value),
       salt(SaltOf(spec)),
-      beet(BeetInnerOf(spec)),
       peer_port(spec.encap.has_value() ? spec.encap->sport : uint16_t{0}),
+      beet(spec.mode == SaMode::kBeet ? Boxed<BeetInner>(BeetInnerOf(spec)) : Boxed<BeetInner>()),
       replay(spec.replay, spec.esn(), spec.replay_at_least) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
-    : spec_(std::move(spec)),
+    : admits_all_(spec.selector.SaysNothing()),
       state_(SaState::kLarval),
+      spec_(std::move(spec)),
       lifetime_(spec_.limits, {.add_time = now}) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
-    : spec_(std::move(spec)),
+    : admits_all_(spec.selector.SaysNothing()),
       state_(SaState::kValid),
+      spec_(std::move(spec)),
       lifetime_(spec_.limits, StartingUsage(spec_, now)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
   if (MayBeInbound(spec_)) {
@@ -154,10 +156,6 @@ SaId Sa::id() const {
           .proto = spec_.proto,
           .family = spec_.family,
           .mark = spec_.mark.value & spec_.mark.mask};
-}
-
-void Sa::CountDrop(DropReason reason) {
-  drops_[static_cast<std::size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
 }
 
 SaStats Sa::stats() const {

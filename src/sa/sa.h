@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/boxed.h"
+#include "base/huge_memory.h"
 #include "base/ids.h"
 #include "net/ethernet.h"
 #include "packet/drop_reason.h"
 #include "sa/lifetime.h"
 #include "sa/replay_window.h"
+#include "sa/sa_drops.h"
 #include "sa/sa_spec.h"
 #include "sa/sequence_counter.h"
 
@@ -59,38 +62,40 @@ class NextHop {
   std::atomic<uint64_t> word_{0};
 };
 
-// Outbound half (workers).
-struct alignas(kCacheLine) OutboundSa {
+// Outbound half (workers). What every run reads comes first, what it writes last: workers that
+// share the SA take the last line from each other, and nothing else.
+struct alignas(kCacheLine) OutboundSa : FromSlab<OutboundSa> {
   OutboundSa(const SaSpec& spec, Sa* owner, uint64_t iv_mask);
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
-  const EspLayout layout;
-  const SaMode mode;
-  const IpFamily family;  // of the outer header
-  const bool esn;
-  const uint8_t flags;
-  const bool copy_dscp;
-  const IpFamily inner_family;  // BEET: of the packets it carries; else unspecified
-  const uint32_t tfc_pad;       // tunnel: inner packets are padded to this; 0 = as they are
-  std::array<uint8_t, 4> salt{};
   // The IV is the 64-bit sequence number XOR this: unique within the SA because the number is, and
   // different between two lives of one key because the mask is random (RFC 4106 section 3.1 leaves
   // the form of the IV to the sender).
   const uint64_t iv_mask;
-  uint8_t header_length = 0;  // of `header`
-  // Tunnel and BEET: outer IP header, UDP header if any, then SPI; transport: UDP header if any,
-  // then SPI.
-  std::array<uint8_t, 64> header{};
-  std::atomic<uint32_t> if_id{0};  // UPDSA may change it
-  // UDP encapsulation: source port above, destination port below; UPDSA may change them.
-  std::atomic<uint32_t> udp_ports{0};
   NextHop next_hop;
   // What the way to the peer carries, learnt from ICMP; 0 = what the wire does. Bytes of IP packet.
   std::atomic<uint32_t> path_mtu{0};
-  std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when it is forgotten
+  std::array<uint8_t, 4> salt{};
+  const uint32_t tfc_pad;  // tunnel: inner packets are padded to this; 0 = as they are
+  const IpFamily family;   // of the outer header
+  const EspLayout layout;
+  const SaMode mode;
+  const bool esn;
+  const uint8_t flags;
+  const bool copy_dscp;
+  uint8_t header_length = 0;  // of `header`
+  // Tunnel and BEET: outer IP header, UDP header if any, then SPI; transport: UDP header if any,
+  // then SPI.
+  alignas(kCacheLine) std::array<uint8_t, 64> header{};
   SequenceCounter sequence;
+  std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when it is forgotten
+  std::atomic<uint32_t> if_id{0};           // UPDSA may change it
+  // UDP encapsulation: source port above, destination port below; UPDSA may change them.
+  std::atomic<uint32_t> udp_ports{0};
+  const IpFamily inner_family;  // BEET: of the packets it carries; else unspecified
 };
+static_assert(sizeof(OutboundSa) == 3 * kCacheLine);
 
 // BEET mode: the addresses that its packets have at both ends and that are not sent: those of the
 // SA's selector. It is meant to hold two hosts; of a network the address itself is taken, as the
@@ -102,8 +107,8 @@ struct BeetInner {
 };
 BeetInner BeetInnerOf(const SaSpec& spec);
 
-// Inbound half (workers).
-struct alignas(kCacheLine) InboundSa {
+// Inbound half (workers). A line that runs read, then the replay window, which they write.
+struct alignas(kCacheLine) InboundSa : FromSlab<InboundSa> {
   InboundSa(const SaSpec& spec, Sa* owner);
 
   Sa* const sa;
@@ -114,11 +119,12 @@ struct alignas(kCacheLine) InboundSa {
   const uint8_t flags;
   const uint32_t spi;  // host order
   std::array<uint8_t, 4> salt{};
-  const BeetInner beet;  // BEET only
   // UDP encapsulation: the source port that the SA expects; UPDSA may change it.
   std::atomic<uint16_t> peer_port{0};
-  ReplayWindow replay;
+  const Boxed<BeetInner> beet;  // BEET only
+  alignas(kCacheLine) ReplayWindow replay;
 };
+static_assert(sizeof(InboundSa) <= 5 * kCacheLine);
 
 enum class SaState : uint8_t { kLarval, kValid, kDying, kExpired, kDead };
 
@@ -128,7 +134,21 @@ struct SaStats {
   uint32_t integrity_failed = 0;  // ICV wrong, for whatever reason
 };
 
-class Sa {
+// What look-ups read comes first, what runs write has a line of its own.
+class alignas(kCacheLine) Sa : public FromSlab<Sa> {
+ public:
+  uint64_t number = 0;  // order of insertion; newest has the largest
+  bool soft_time_signalled = false;
+
+ private:
+  const bool admits_all_;
+  std::atomic<SaState> state_;
+  std::unique_ptr<OutboundSa> outbound_;
+  std::unique_ptr<InboundSa> inbound_;
+  SaSpec spec_;
+  SaDrops drops_;
+  alignas(kCacheLine) Lifetime lifetime_;
+
  public:
   // A larval state: an SPI that key management has reserved, no keys yet.
   struct Larval {};
@@ -153,12 +173,21 @@ class Sa {
   }
   SaStats stats() const;
   ReplayState ExportReplay() const;
-  uint64_t drops(DropReason reason) const {
-    return drops_[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
-  }
+  uint64_t drops(DropReason reason) const { return drops_.Of(reason); }
 
   // Workers.
-  void CountDrop(DropReason reason);
+  void CountDrop(DropReason reason) { drops_.Count(reason); }
+  // A look-up or a run will need it: what that reads is on its way into the cache.
+  void PrefetchIdentity() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(reinterpret_cast<const char*>(this) + kCacheLine);
+  }
+  void PrefetchUse() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(&lifetime_, 1);
+  }
+  // The selector says nothing: every flow may use the SA.
+  bool Admits(const FlowKey& flow) const { return admits_all_ || spec_.selector.Admits(flow); }
 
   // Control thread.
   void set_state(SaState state) { state_.store(state, std::memory_order_release); }
@@ -166,17 +195,13 @@ class Sa {
   void UpdateLimits(const LifetimeLimits& limits);
   void UpdateEncapPorts(const UdpEncap& encap);
   void UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id);
-  uint64_t number = 0;  // order of insertion; newest has the largest
-  bool soft_time_signalled = false;
-
- private:
-  SaSpec spec_;
-  std::atomic<SaState> state_;
-  Lifetime lifetime_;
-  std::unique_ptr<OutboundSa> outbound_;
-  std::unique_ptr<InboundSa> inbound_;
-  std::array<std::atomic<uint32_t>, kDropReasons> drops_{};
 };
+
+// As std::make_shared, for SAs that are many: its block would not be in the slab.
+template <typename... Args>
+std::shared_ptr<Sa> MakeSharedSa(Args&&... args) {
+  return std::shared_ptr<Sa>(new Sa(std::forward<Args>(args)...));
+}
 
 // True when the SA may carry packets that leave (arrive): by XFRMA_SA_DIR, else by the offload
 // request's direction, else both.

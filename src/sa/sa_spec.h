@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/boxed.h"
 #include "base/ids.h"
 #include "base/key_material.h"
 #include "crypto/algorithm.h"
@@ -113,24 +114,24 @@ struct SaSpec {
   SaMode mode = SaMode::kTransport;
   Reqid reqid;
   uint32_t acquire_seq = 0;  // usersa_info.seq: ties the SA to the ACQUIRE it answers
-  Selector selector;
   uint8_t flags = 0;
   uint32_t extra_flags = 0;
+  Selector selector;
   LifetimeLimits limits;
-  std::optional<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
-  ReplayState replay;                          // window and starting counters
+  Boxed<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
+  ReplayState replay;                  // window and starting counters
   uint32_t replay_at_least = 0;  // the operator's: a window smaller than this is widened to it
   SaAlgorithm aead;
   SaAlgorithm cipher;
   SaAlgorithm auth;
-  std::optional<UdpEncap> encap;
+  Boxed<UdpEncap> encap;
   uint32_t tfc_pad = 0;
   Mark mark;
   std::optional<Mark> output_mark;
   uint32_t if_id = 0;
   SaDirection direction = SaDirection::kUnspec;
   std::optional<OffloadRequest> offload;
-  std::optional<IpAddress> care_of_address;
+  Boxed<IpAddress> care_of_address;
   std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds

@@ -129,13 +129,13 @@ TEST(SaTest, BeetHasTheInnerAddressesOfItsSelector) {
   EXPECT_EQ(cross->outbound()->inner_family, IpFamily::kV6);
   EXPECT_EQ(cross->outbound()->family, IpFamily::kV4);
   EXPECT_EQ(cross->outbound()->header_length, 20 + 4);
-  EXPECT_EQ(cross->inbound()->beet.family, IpFamily::kV6);
-  EXPECT_EQ(cross->inbound()->beet.saddr, test::Ip("fd01::1"));
-  EXPECT_EQ(cross->inbound()->beet.daddr, test::Ip("fd02::1"));
+  EXPECT_EQ(cross->inbound()->beet->family, IpFamily::kV6);
+  EXPECT_EQ(cross->inbound()->beet->saddr, test::Ip("fd01::1"));
+  EXPECT_EQ(cross->inbound()->beet->daddr, test::Ip("fd02::1"));
   SaSpec unspec = test::MakeSpec({.mode = SaMode::kBeet});
   unspec.selector = {};
   EXPECT_EQ(BeetInnerOf(unspec).family, IpFamily::kV4);
-  EXPECT_EQ(MakeSa()->inbound()->beet.family, IpFamily::kUnspec);
+  EXPECT_FALSE(MakeSa()->inbound()->beet.has_value());
 }
 
 TEST(SaTest, TfcPaddingIsForTunnels) {

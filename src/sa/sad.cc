@@ -32,7 +32,7 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
            sa->outbound()->if_id.load(std::memory_order_relaxed) == 0 &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
-           (spec.flags & kSaFlagWildRecv) == 0 && spec.selector.Admits(flow);
+           (spec.flags & kSaFlagWildRecv) == 0 && sa->Admits(flow);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   Sa* found = outbound_.Find(
@@ -54,10 +54,10 @@ bool Sad::HasInboundOnly(const OutboundQuery& query) const {
 }
 
 std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
-  std::shared_ptr<Sa> found;
+  const Sa* found = nullptr;
   const auto [begin, end] = by_spi_.equal_range(id.spi.value);
   for (auto it = begin; it != end; ++it) {
-    const std::shared_ptr<Sa>& sa = it->second;
+    const Sa* sa = it->second;
     const SaSpec& spec = sa->spec();
     if (spec.proto == id.proto && spec.family == id.family && spec.daddr == id.daddr &&
         (id.mark & spec.mark.mask) == spec.mark.value &&
@@ -65,11 +65,11 @@ std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
       found = sa;
     }
   }
-  return found;
+  return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
 std::shared_ptr<Sa> Sad::FindByAcquireSeq(uint32_t seq) const {
-  for (const auto& [number, sa] : by_number_) {
+  for (const auto& [number, sa] : larvals_) {
     if (sa->state() == SaState::kLarval && sa->spec().acquire_seq == seq) return sa;
   }
   return nullptr;
@@ -83,13 +83,15 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 void Sad::Insert(std::shared_ptr<Sa> sa) {
   sa->number = next_number_++;
   const SaSpec& spec = sa->spec();
-  by_spi_.emplace(spec.spi.value, sa);
+  by_spi_.emplace(spec.spi.value, sa.get());
+  if (sa->state() == SaState::kLarval) larvals_.emplace(sa->number, sa);
   // Packets carry no mark here, so only states that admit mark 0 can be met by one.
   if (spec.mark.value == 0) {
     inbound_.Insert(InboundHash(spec.spi, spec.daddr, spec.proto), sa.get());
     outbound_.Insert(OutboundHash(spec.reqid, spec.daddr, spec.proto), sa.get());
   }
-  by_number_.emplace(sa->number, std::move(sa));
+  const uint64_t number = sa->number;
+  by_number_.emplace_hint(by_number_.end(), number, std::move(sa));
 }
 
 void Sad::Remove(const std::shared_ptr<Sa>& sa) {
@@ -100,12 +102,13 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
   }
   const auto [begin, end] = by_spi_.equal_range(spec.spi.value);
   for (auto it = begin; it != end; ++it) {
-    if (it->second == sa) {
+    if (it->second == sa.get()) {
       by_spi_.erase(it);
       break;
     }
   }
   std::shared_ptr<Sa> keep = sa;
+  larvals_.erase(keep->number);
   by_number_.erase(keep->number);
   quiescence_->Retire([keep = std::move(keep)]() mutable { keep.reset(); });
 }
@@ -123,6 +126,24 @@ std::vector<std::shared_ptr<Sa>> Sad::List() const {
   all.reserve(by_number_.size());
   for (auto it = by_number_.rbegin(); it != by_number_.rend(); ++it) all.push_back(it->second);
   return all;
+}
+
+std::vector<std::shared_ptr<Sa>> Sad::Larvals() const {
+  std::vector<std::shared_ptr<Sa>> all;
+  for (auto it = larvals_.rbegin(); it != larvals_.rend(); ++it) {
+    if (it->second->state() == SaState::kLarval) all.push_back(it->second);
+  }
+  return all;
+}
+
+void Sad::Prefetch(const RcuHash<Sa>& table, uint64_t hash, int step) {
+  if (step == 0) {
+    table.Prefetch(hash);
+  } else if (step == 1) {
+    table.PrefetchFirst(hash);
+  } else if (const Sa* sa = table.First(hash)) {
+    sa->PrefetchIdentity();
+  }
 }
 
 }  // namespace cygnet

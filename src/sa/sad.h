@@ -42,6 +42,26 @@ class Sad {
   // True when a valid SA fits the query, but its XFRMA_SA_DIR says input.
   bool HasInboundOnly(const OutboundQuery& query) const;
 
+  // SAs that packets may meet.
+  std::size_t reachable() const { return inbound_.size(); }
+
+  // A look-up is near: what it will touch is on its way into the cache, one step further with each
+  // call, of which there are kPrefetchSteps.
+  static constexpr int kPrefetchSteps = 3;
+  void PrefetchInbound(Spi spi, const IpAddress& daddr, uint8_t proto, int step) const {
+    Prefetch(inbound_, InboundHash(spi, daddr, proto), step);
+  }
+  void PrefetchOutbound(const OutboundQuery& query, int step) const {
+    Prefetch(outbound_, OutboundHash(query.reqid, query.daddr, query.proto), step);
+  }
+  // What the last step found first; nullptr: nothing. Not necessarily what a look-up finds.
+  const Sa* PeekInbound(Spi spi, const IpAddress& daddr, uint8_t proto) const {
+    return inbound_.First(InboundHash(spi, daddr, proto));
+  }
+  const Sa* PeekOutbound(const OutboundQuery& query) const {
+    return outbound_.First(OutboundHash(query.reqid, query.daddr, query.proto));
+  }
+
   // --- Control thread ---
   // By identity; with the client's mark semantics: a state fits when (mark & its mask) == its
   // value.
@@ -54,17 +74,30 @@ class Sad {
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
   std::vector<std::shared_ptr<Sa>> List() const;
+  // Those that are larval, newest first.
+  std::vector<std::shared_ptr<Sa>> Larvals() const;
+  // fn(sa) for each, oldest first; it may remove the one that it is given.
+  template <typename Fn>
+  void ForEach(Fn fn) const {
+    for (auto it = by_number_.begin(); it != by_number_.end();) {
+      const std::shared_ptr<Sa> sa = it->second;
+      ++it;
+      fn(sa);
+    }
+  }
   std::size_t size() const { return by_number_.size(); }
 
  private:
   static uint64_t InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto);
+  static void Prefetch(const RcuHash<Sa>& table, uint64_t hash, int step);
   static uint64_t OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto);
 
   Quiescence* const quiescence_;
   RcuHash<Sa> inbound_;
   RcuHash<Sa> outbound_;
   std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
-  std::unordered_multimap<uint32_t, std::shared_ptr<Sa>> by_spi_;
+  std::map<uint64_t, std::shared_ptr<Sa>> larvals_;      // those of by_number_ that are
+  std::unordered_multimap<uint32_t, const Sa*> by_spi_;  // of by_number_
   uint64_t next_number_ = 1;
 };
 

@@ -81,6 +81,28 @@ TEST_F(SadTest, LarvalIsFoundInboundAndNotOutbound) {
   EXPECT_EQ(Outbound(Query()), nullptr);
 }
 
+TEST_F(SadTest, LarvalsAreListedApart) {
+  Add();
+  auto first = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2000}), 1, Sa::Larval{});
+  auto second = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2001}), 1, Sa::Larval{});
+  sad_.Insert(first);
+  sad_.Insert(second);
+  EXPECT_EQ(sad_.Larvals(), (std::vector<std::shared_ptr<Sa>>{second, first}));
+  sad_.Remove(second);
+  EXPECT_EQ(sad_.Larvals(), (std::vector<std::shared_ptr<Sa>>{first}));
+}
+
+TEST_F(SadTest, ForEachStandsTheRemovalOfTheOneAtHand) {
+  for (uint32_t spi = 1; spi <= 5; ++spi) Add(SaOptions{.spi = spi});
+  std::vector<uint32_t> met;
+  sad_.ForEach([&](const std::shared_ptr<Sa>& sa) {
+    met.push_back(sa->spec().spi.value);
+    if (sa->spec().spi.value % 2 == 0) sad_.Remove(sa);
+  });
+  EXPECT_EQ(met, (std::vector<uint32_t>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(sad_.size(), 3u);
+}
+
 TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
   auto sa = Add();
   const std::weak_ptr<Sa> watch = sa;

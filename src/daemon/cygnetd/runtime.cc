@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -161,6 +162,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(ChooseEngines(config));
   xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
+  path_->flow_entries = std::bit_ceil(config.flow_cache);
   path_->ike_bypass = config.ike_bypass;
   path_->busy_poll_us = config.busy_poll_us;
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);

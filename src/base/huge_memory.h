@@ -1,0 +1,125 @@
+// Memory for tables and objects that are many: regions of huge pages, so that a walk through a
+// million of them does not miss the TLB each time. What is taken stays with the process.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include "base/check.h"
+
+namespace cygnet {
+
+inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Sanitizers watch objects that come from malloc one by one.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSlabs = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+inline constexpr bool kSlabs = false;
+#else
+inline constexpr bool kSlabs = true;
+#endif
+#else
+inline constexpr bool kSlabs = true;
+#endif
+
+// For containers. Small arrays are the heap's.
+template <typename T>
+struct HugeAllocator {
+  using value_type = T;
+  HugeAllocator() = default;
+  template <typename U>
+  HugeAllocator(const HugeAllocator<U>&) {}  // NOLINT: as allocators do
+  T* allocate(std::size_t n) {
+    const std::size_t bytes = n * sizeof(T);
+    if (bytes < kHugePage / 2) {
+      return static_cast<T*>(::operator new(bytes, std::align_val_t(alignof(T))));
+    }
+    const std::size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void* p = std::aligned_alloc(kHugePage, whole);
+    CYGNET_CHECK(p != nullptr);
+    (void)madvise(p, whole, MADV_HUGEPAGE);  // a wish
+    return static_cast<T*>(p);
+  }
+  void deallocate(T* p, std::size_t n) {
+    if (n * sizeof(T) < kHugePage / 2) {
+      ::operator delete(p, std::align_val_t(alignof(T)));
+    } else {
+      std::free(p);
+    }
+  }
+  template <typename U>
+  bool operator==(const HugeAllocator<U>&) const {
+    return true;
+  }
+};
+
+// Objects of one size, each at a multiple of kAlign. Any thread that is not in a hurry: control.
+template <std::size_t kBytes, std::size_t kAlign>
+class Slab {
+ public:
+  static void* Take() {
+    if constexpr (!kSlabs) return ::operator new(kSize, std::align_val_t(kAlign));
+    Slab& slab = Instance();
+    const std::lock_guard lock(slab.mutex_);
+    if (slab.free_ == nullptr) slab.Grow();
+    Free* taken = slab.free_;
+    slab.free_ = taken->next;
+    return taken;
+  }
+  static void Give(void* p) {
+    if constexpr (!kSlabs) {
+      ::operator delete(p, std::align_val_t(kAlign));
+      return;
+    }
+    Slab& slab = Instance();
+    const std::lock_guard lock(slab.mutex_);
+    slab.free_ = new (p) Free{slab.free_};
+  }
+
+ private:
+  struct Free {
+    Free* next;
+  };
+  static constexpr std::size_t kSize = (kBytes + kAlign - 1) / kAlign * kAlign;
+  static constexpr std::size_t kFirstRegion = 64 * 1024;  // who has few objects needs no huge page
+  static_assert(kSize >= sizeof(Free) && kSize <= kFirstRegion);
+
+  static Slab& Instance() {
+    static Slab* const slab = new Slab;  // never destroyed: objects may outlive main
+    return *slab;
+  }
+  void Grow() {
+    const std::size_t bytes = region_ == 0 ? kFirstRegion : kHugePage;
+    auto* base = static_cast<uint8_t*>(std::aligned_alloc(bytes, bytes));
+    CYGNET_CHECK(base != nullptr);
+    if (bytes == kHugePage) (void)madvise(base, bytes, MADV_HUGEPAGE);  // a wish
+    region_ = bytes;
+    const std::size_t n = bytes / kSize;
+    for (std::size_t i = n; i-- > 0;) free_ = new (base + i * kSize) Free{free_};
+  }
+
+  std::mutex mutex_;
+  Free* free_ = nullptr;
+  std::size_t region_ = 0;  // size of the last one
+};
+
+// What a class that is allocated one by one inherits from.
+template <typename T>
+struct FromSlab {
+  static void* operator new(std::size_t) { return Slab<sizeof(T), alignof(T)>::Take(); }
+  static void* operator new(std::size_t, std::align_val_t) {
+    return Slab<sizeof(T), alignof(T)>::Take();
+  }
+  static void operator delete(void* p) { Slab<sizeof(T), alignof(T)>::Give(p); }
+  static void operator delete(void* p, std::align_val_t) { Slab<sizeof(T), alignof(T)>::Give(p); }
+};
+
+}  // namespace cygnet

@@ -1,0 +1,151 @@
+#include "datapath/warm_up.h"
+
+#include "base/endian.h"
+#include "datapath/flow_decision.h"
+#include "net/ethernet.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+template <typename T>
+void PrefetchLines(const T* object, std::size_t lines) {
+  const auto* at = reinterpret_cast<const char*>(object);
+  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
+}
+
+void PrefetchHalf(const OutboundSa* sa) { PrefetchLines(sa, 3); }
+void PrefetchHalf(const InboundSa* sa) { PrefetchLines(sa, 3); }
+
+// What a run of this half needs beside it. First its binding, then, in another step, the key
+// schedule: what engines of AES-GCM keep, one behind the other.
+template <typename Half>
+void PrefetchBinding(const Half& half) {
+  half.sa->PrefetchUse();
+  __builtin_prefetch(half.binding.load(std::memory_order_acquire));
+}
+
+template <typename Half>
+void PrefetchSession(const Half& half) {
+  constexpr std::size_t kScheduleLines = 8;
+  const SaBinding* binding = half.binding.load(std::memory_order_acquire);
+  if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
+}
+
+// Where an ESP packet says whose it is, without a look at anything else.
+struct EspName {
+  Spi spi;
+  IpAddress daddr;
+};
+bool ReadName(const Packet& packet, EspName* name) {
+  constexpr uint32_t kEthernet = 14;
+  constexpr uint32_t kEnough = kEthernet + 40 + 4;
+  if (packet.length < kEnough) return false;
+  const uint8_t* ip = packet.data() + kEthernet;
+  if (ip[0] == 0x45) {
+    const uint32_t udp = ip[9] == kProtoUdp ? 8 : 0;
+    if (udp == 0 && ip[9] != kProtoEsp) return false;
+    *name = {Spi(LoadBe32(ip + 20 + udp)), IpAddress::V4(ip + 16)};
+    return true;
+  }
+  if (ip[0] >> 4 != 6 || ip[6] != kProtoEsp) return false;
+  *name = {Spi(LoadBe32(ip + 40)), IpAddress::V6(ip + 24)};
+  return true;
+}
+
+}  // namespace
+
+void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets) {
+  const Sad& sad = ctx.path->sad;
+  std::array<EspName, kMaxBatch> names;
+  std::array<const InboundSa*, kMaxBatch> halves;
+  uint32_t n = 0;
+  for (const Packet* packet : packets) {
+    if (ReadName(*packet, &names[n])) ++n;
+  }
+  for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
+    for (uint32_t i = 0; i < n; ++i) {
+      sad.PrefetchInbound(names[i].spi, names[i].daddr, kProtoEsp, step);
+    }
+  }
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    const Sa* sa = sad.PeekInbound(names[i].spi, names[i].daddr, kProtoEsp);
+    if (sa == nullptr || sa->inbound() == nullptr) continue;
+    halves[found] = sa->inbound();
+    PrefetchHalf(halves[found++]);
+  }
+  for (uint32_t i = 0; i < found; ++i) PrefetchBinding(*halves[i]);
+  for (uint32_t i = 0; i < found; ++i) PrefetchSession(*halves[i]);
+}
+
+void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
+                      FlowCache* cache) {
+  const uint64_t generation = ctx.path->generation();
+  uint32_t n = 0;
+  for (const Packet* packet : packets) {
+    const auto type = ParseEtherType(packet->bytes());
+    if (!type || !type->IsIp()) continue;
+    const auto ip = ParseIpPacket(packet->bytes().subspan(type->l3_offset));
+    if (!ip || ip->fragment) continue;  // fragments may have to be put together first
+    flows_[n] = {*ip, OutboundTag(interface, *ip), nullptr};
+    cache->Prefetch(ip->flow, flows_[n].tag);
+    ++n;
+  }
+  std::array<Flow*, kMaxBatch> fresh;
+  uint32_t size = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    Flow& flow = flows_[i];
+    const FlowDecision* known = cache->Find(flow.ip.flow, flow.tag, generation);
+    if (known == nullptr) {
+      fresh[size++] = &flow;
+    } else if (known->chain.size > 0) {
+      flow.sa = known->chain.sas[0];
+      PrefetchHalf(flow.sa);
+    }
+  }
+  misses_ += size;
+  if (size > 0)
+    Decide(*ctx.path, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, cache);
+  for (uint32_t i = 0; i < n; ++i) {
+    if (flows_[i].sa != nullptr) PrefetchBinding(*flows_[i].sa);
+  }
+  for (uint32_t i = 0; i < n; ++i) {
+    if (flows_[i].sa != nullptr) PrefetchSession(*flows_[i].sa);
+  }
+}
+
+// The decisions that the pipeline would make one by one.
+void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
+                    FlowCache* cache) {
+  if (path.spd.Idle()) return;
+  const uint64_t generation = path.generation();
+  std::array<PolicyIndex::Trail, kMaxBatch> trails{};
+  std::array<Sad::OutboundQuery, kMaxBatch> queries;
+  for (int step = 0; step < PolicyIndex::kPrefetchSteps; ++step) {
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+      path.spd.Prefetch(PolicyDirection::kOut, fresh[i]->ip.flow, ifindex, step, &trails[i]);
+    }
+  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    const auto query = FirstOutboundQuery(path, fresh[i]->ip.flow, ifindex);
+    queries[i] = query.value_or(Sad::OutboundQuery{});
+  }
+  for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
+    for (const Sad::OutboundQuery& query : std::span(queries).first(fresh.size())) {
+      if (query.proto != 0) path.sad.PrefetchOutbound(query, step);
+    }
+  }
+  for (const Sad::OutboundQuery& query : std::span(queries).first(fresh.size())) {
+    const Sa* sa = query.proto != 0 ? path.sad.PeekOutbound(query) : nullptr;
+    if (sa != nullptr && sa->outbound() != nullptr) PrefetchHalf(sa->outbound());
+  }
+  for (Flow* flow : fresh) {
+    const FlowDecision decision = DecideOutbound(path, flow->ip, ifindex);
+    if (decision.acquire) continue;  // asked for again with each packet
+    cache->Store(flow->ip.flow, flow->tag, generation, decision);
+    if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
+  }
+}
+
+}  // namespace cygnet

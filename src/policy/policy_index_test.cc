@@ -1,0 +1,280 @@
+// The index against the ordered walk that it stands for, and against changes under its readers.
+#include "policy/policy_index.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "policy/spd.h"
+#include "support/test_sa.h"
+
+namespace cygnet {
+namespace {
+
+using test::MakePolicy;
+using enum PolicyDirection;
+
+using Policies = std::vector<std::shared_ptr<Policy>>;
+
+// RFC 4301: the first in the order that matches. As plain as can be.
+Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyType type,
+                   const FlowKey& flow, int32_t ifindex) {
+  for (const auto& policy : in_order) {
+    const PolicySpec& spec = policy->spec;
+    if (spec.direction != direction || spec.type != type) continue;
+    if (spec.mark_value != 0 || spec.if_id != 0) continue;  // no packet has a mark
+    if (spec.selector.Matches(flow, ifindex)) return policy.get();
+  }
+  return nullptr;
+}
+
+Policy* Walk(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
+             int32_t ifindex) {
+  Policy* sub = FirstMatch(in_order, direction, PolicyType::kSub, flow, ifindex);
+  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return sub;
+  Policy* main = FirstMatch(in_order, direction, PolicyType::kMain, flow, ifindex);
+  if (sub == nullptr) return main;
+  if (main != nullptr && main->spec.action == PolicyAction::kBlock) return main;
+  return sub->spec.templates.empty() && main != nullptr ? main : sub;
+}
+
+bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
+                  int32_t ifindex, const Policy* certain) {
+  for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
+    for (const auto& policy : in_order) {
+      const PolicySpec& spec = policy->spec;
+      if (spec.direction != direction || spec.type != type) continue;
+      if (spec.mark_value != 0 || spec.if_id != 0) continue;
+      if (policy.get() == certain) break;
+      const bool asks = spec.selector.sport_mask != 0 || spec.selector.dport_mask != 0;
+      if (asks && spec.selector.MatchesButForPorts(flow, ifindex)) return true;
+    }
+  }
+  return false;
+}
+
+// Random policies and flows out of few enough addresses that they meet, nested and crossing.
+class Maker {
+ public:
+  explicit Maker(uint64_t seed) : random_(seed) {}
+
+  uint32_t Below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
+  template <typename T>
+  T OneOf(std::initializer_list<T> of) {
+    return of.begin()[Below(static_cast<uint32_t>(of.size()))];
+  }
+
+  IpAddress Address(IpFamily family) {
+    IpAddress a;
+    const std::size_t n = family == IpFamily::kV4 ? 4 : 16;
+    for (std::size_t i = 0; i < n; ++i) a.bytes[i] = OneOf<uint8_t>({0, 0, 0, 1, 0x80, 0xff});
+    return a;
+  }
+  FlowKey Flow() {
+    FlowKey flow;
+    flow.family = Below(4) == 0 ? IpFamily::kV6 : IpFamily::kV4;
+    flow.saddr = Address(flow.family);
+    flow.daddr = Address(flow.family);
+    flow.proto = OneOf<uint8_t>({6, 17, 1});
+    flow.sport = OneOf<uint16_t>({0, 80, 81, 500});
+    flow.dport = OneOf<uint16_t>({0, 80, 81, 500});
+    return flow;
+  }
+  PolicySpec Spec() {
+    PolicySpec spec;
+    const FlowKey like = Flow();
+    Selector& s = spec.selector;
+    s.family = like.family;
+    s.saddr = like.saddr;
+    s.daddr = like.daddr;
+    const uint32_t bits = AddressBits(s.family);
+    s.prefixlen_s = static_cast<uint8_t>(Below(3) == 0 ? 0 : Below(bits + 1));
+    s.prefixlen_d = static_cast<uint8_t>(Below(3) == 0 ? 0 : Below(bits + 1));
+    if (Below(3) == 0) s.proto = like.proto;
+    if (Below(3) == 0) {
+      s.sport = like.sport;
+      s.sport_mask = OneOf<uint16_t>({0xffff, 0xfff0, 0});
+      s.dport = like.dport;
+      s.dport_mask = OneOf<uint16_t>({0xffff, 0xfffe, 0});
+    }
+    if (Below(4) == 0) s.ifindex = static_cast<int32_t>(1 + Below(2));
+    spec.priority = OneOf<uint32_t>({0, 1, 5, 5, 5, 0xffffffff, Below(1000)});
+    spec.direction = OneOf({kIn, kOut, kOut, kForward});
+    spec.type = Below(4) == 0 ? PolicyType::kSub : PolicyType::kMain;
+    spec.action = Below(3) == 0 ? PolicyAction::kBlock : PolicyAction::kAllow;
+    if (Below(2) == 0) spec.templates.push_back(Template{});
+    if (Below(10) == 0) spec.mark_mask = 0xff;
+    if (Below(20) == 0) spec.mark_value = 1;
+    if (Below(20) == 0) spec.if_id = 1;
+    return spec;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+PolicyId IdOf(const PolicySpec& spec) {
+  return {.selector = spec.selector,
+          .direction = spec.direction,
+          .type = spec.type,
+          .mark_value = spec.mark_value,
+          .mark_mask = spec.mark_mask,
+          .if_id = spec.if_id};
+}
+
+class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
+ protected:
+  // One random change, in the SPD and in the list.
+  void Change(bool growing) {
+    const uint32_t what = maker_.Below(100);
+    if (what == 0 && !growing) {
+      const PolicyType type = maker_.OneOf({PolicyType::kMain, PolicyType::kSub});
+      spd_.RemoveAll(type);
+      std::erase_if(all_, [&](const auto& policy) { return policy->spec.type == type; });
+    } else if (what < (growing ? 75u : 30u) || all_.empty()) {
+      PolicySpec spec = maker_.Spec();
+      ASSERT_EQ(spd_.Find(IdOf(spec)), Known(spec));
+      if (Known(spec) == nullptr) all_.push_back(spd_.Insert(std::move(spec), 0));
+    } else if (what < 80) {
+      const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
+      PolicySpec spec = all_[at]->spec;
+      spec.priority = maker_.Below(10);
+      spec.action = maker_.OneOf({PolicyAction::kAllow, PolicyAction::kBlock});
+      const uint32_t index = spec.index;
+      all_[at] = spd_.Replace(all_[at], std::move(spec), 0);
+      ASSERT_EQ(all_[at]->spec.index, index);
+      PolicyId id = IdOf(all_[at]->spec);
+      id.index = index;
+      ASSERT_EQ(spd_.Find(id), all_[at]);
+    } else {
+      const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
+      spd_.Remove(all_[at]);
+      all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    quiescence_.Collect();
+  }
+
+  std::shared_ptr<Policy> Known(const PolicySpec& spec) const {
+    for (const auto& policy : all_) {
+      const PolicySpec& other = policy->spec;
+      if (other.selector == spec.selector && other.direction == spec.direction &&
+          other.type == spec.type && other.mark_value == spec.mark_value &&
+          other.mark_mask == spec.mark_mask && other.if_id == spec.if_id) {
+        return policy;
+      }
+    }
+    return nullptr;
+  }
+
+  void Compare() {
+    Policies in_order = all_;
+    std::sort(in_order.begin(), in_order.end(),
+              [](const auto& a, const auto& b) { return Before(*a, *b); });
+    for (int i = 0; i < 40; ++i) {
+      const FlowKey flow = maker_.Flow();
+      const auto ifindex = static_cast<int32_t>(maker_.Below(3));
+      for (const PolicyDirection direction : {kIn, kOut, kForward}) {
+        const Policy* certain = spd_.Lookup(direction, flow, ifindex);
+        ASSERT_EQ(certain, Walk(in_order, direction, flow, ifindex));
+        ASSERT_EQ(spd_.PortsMightDecide(direction, flow, ifindex, certain),
+                  WalkForPorts(in_order, direction, flow, ifindex, certain));
+      }
+    }
+  }
+
+  Quiescence quiescence_;
+  Spd spd_{&quiescence_};
+  Maker maker_{GetParam()};
+  Policies all_;
+};
+
+TEST_P(SpdAgainstWalkTest, SameAnswersThroughEveryChange) {
+  for (int i = 0; i < 400; ++i) {
+    Change(i < 200);
+    if (i % 10 == 0) Compare();
+    if (HasFatalFailure()) return;
+  }
+  while (!all_.empty()) {
+    spd_.Remove(all_.back());
+    all_.pop_back();
+    if (all_.size() % 16 == 0) Compare();
+  }
+  EXPECT_TRUE(spd_.Idle());
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, SpdAgainstWalkTest, testing::Range(uint64_t{1}, uint64_t{21}));
+
+// Every pair of prefix lengths at once: the flow lies in all of them.
+TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
+  Quiescence quiescence;
+  Spd spd(&quiescence);
+  std::shared_ptr<Policy> best;
+  for (uint32_t s = 0; s <= 32; ++s) {
+    for (uint32_t d = 0; d <= 32; ++d) {
+      PolicySpec spec =
+          MakePolicy(kOut, "10.1.0.1/" + std::to_string(s), "10.2.0.1/" + std::to_string(d), {},
+                     PolicyAction::kAllow, (s * 7 + d * 13) % 33 + 1);
+      const bool is_best = s == 5 && d == 9;
+      if (is_best) spec.priority = 0;
+      const auto policy = spd.Insert(std::move(spec), 0);
+      if (is_best) best = policy;
+    }
+  }
+  FlowKey flow;
+  flow.saddr = test::Ip("10.1.0.1");
+  flow.daddr = test::Ip("10.2.0.1");
+  flow.family = IpFamily::kV4;
+  EXPECT_EQ(spd.Lookup(kOut, flow, 0), best.get());
+  flow.daddr = test::Ip("138.2.0.1");  // in those without a destination alone
+  EXPECT_EQ(spd.Lookup(kOut, flow, 0)->spec.selector.prefixlen_d, 0);
+}
+
+// A policy that is replaced, or followed by another before it goes, is never missed meanwhile.
+TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
+  Quiescence quiescence;
+  Quiescence::Reader* reader = quiescence.AddReader();
+  Spd spd(&quiescence);
+  const auto block = [](uint32_t priority, const char* src) {
+    return MakePolicy(kOut, src, "10.2.0.0/16", {}, PolicyAction::kBlock, priority);
+  };
+  std::shared_ptr<Policy> now = spd.Insert(block(5, "10.1.0.0/16"), 0);
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> looked{0};
+  std::atomic<uint64_t> missed{0};
+  std::thread worker([&] {
+    FlowKey flow;
+    flow.saddr = test::Ip("10.1.0.1");
+    flow.daddr = test::Ip("10.2.0.1");
+    flow.family = IpFamily::kV4;
+    reader->Online();
+    while (!stop.load()) {
+      const Policy* policy = spd.Lookup(kOut, flow, 0);
+      if (policy == nullptr || policy->spec.action != PolicyAction::kBlock) missed.fetch_add(1);
+      looked.fetch_add(1);
+      reader->Quiescent();
+    }
+    reader->Offline();
+  });
+  while (looked.load() == 0) std::this_thread::yield();
+  constexpr const char* kSources[] = {"10.1.0.0/16", "10.0.0.0/8", "10.1.0.1", "0.0.0.0/0"};
+  for (uint32_t i = 0; i < 2000; ++i) {
+    if (i % 3 == 0) {
+      PolicySpec spec = now->spec;
+      spec.priority = i % 7;
+      now = spd.Replace(now, std::move(spec), 0);
+    } else {
+      const auto next = spd.Insert(block(i % 5, kSources[i % 4]), 0);
+      spd.Remove(now);
+      now = next;
+    }
+    if (i % 16 == 0) quiescence.Collect();
+  }
+  stop = true;
+  worker.join();
+  EXPECT_EQ(missed.load(), 0u);
+}
+
+}  // namespace
+}  // namespace cygnet

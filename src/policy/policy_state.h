@@ -1,0 +1,35 @@
+// Policy: one that is installed, with its state.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/huge_memory.h"
+#include "base/ids.h"
+#include "policy/policy.h"
+
+namespace cygnet {
+
+// `spec` never changes; a replaced policy is a new object. What look-ups read comes first.
+struct alignas(kCacheLine) Policy : FromSlab<Policy> {
+  uint64_t number = 0;                // order of insertion; the older wins among equals
+  std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
+  PolicySpec spec;
+  uint64_t add_time = 0;           // wall-clock seconds
+  uint64_t soft_signalled_at = 0;  // control thread
+
+  // Worker: the idle clock of IKE daemons moves with every match, in seconds.
+  void Touch(uint64_t now) {
+    if (use_time.load(std::memory_order_relaxed) != now) {
+      use_time.store(now, std::memory_order_relaxed);
+    }
+  }
+};
+
+// The order of the policies of one direction and type: the first that matches decides.
+inline bool Before(const Policy& a, const Policy& b) {
+  if (a.spec.priority != b.spec.priority) return a.spec.priority < b.spec.priority;
+  return a.number < b.number;
+}
+
+}  // namespace cygnet
