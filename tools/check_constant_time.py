@@ -119,6 +119,8 @@ class Function:
             if vector:
                 return vector.group(2) not in state.public
             return bool(self.registers_in(operand) & state.registers)
+        if "(%rsp," in operand:  # somewhere there
+            return bool(state.slots)
         return bool(self.stack_bytes(operand, size) & state.slots)
 
     def write(self, operand, secret, size, state):
