@@ -36,7 +36,7 @@ class WarmUp {
 
  private:
   static constexpr uint32_t kMany = kMaxBatch / 8;
-  static constexpr std::size_t kManySas = 512;
+  static constexpr std::size_t kManySas = 128;
   static constexpr std::size_t kManyPolicies = 512;
   struct Flow {
     IpPacketView ip;

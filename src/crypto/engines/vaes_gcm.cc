@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/huge_memory.h"
 #include "base/key_material.h"
 #include "crypto/crypto_engine.h"
 #include "crypto/engines/vaes_gcm_key.h"
@@ -38,7 +39,8 @@ const Kernel* ChooseKernel(bool avx512) {
   return wide ? &vaes_gcm::kAvx512Kernel : &vaes_gcm::kAvx2Kernel;
 }
 
-class alignas(64) Session final : public CryptoSession {
+// From slabs of huge pages: a million of them would each miss the TLB.
+class alignas(64) Session final : public CryptoSession, public FromSlab<Session> {
  public:
   // REQUIRES: lengths are those of the table.
   Session(const Kernel& kernel, const SessionParams& params) {
