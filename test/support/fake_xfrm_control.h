@@ -13,7 +13,7 @@ namespace cygnet::test {
 
 class FakeXfrmControl final : public XfrmControl {
  public:
-  struct FakeSa {
+  struct alignas(64) FakeSa {  // handed out as an Sa
     SaSpec spec;
     SaState state = SaState::kValid;
     LifetimeUsage usage;
