@@ -29,10 +29,6 @@ struct Interface {
   EgressGuard* guard = nullptr;  // at the wire
 };
 
-struct FlowCacheDefaults {
-  static constexpr uint32_t kEntries = 16384;
-};
-
 // What a worker reports to the control thread. Objects are named by their numbers, which outlive
 // them.
 struct DataPathEvent {
@@ -135,7 +131,7 @@ class DataPath {
   // Stands where an ICV will, until somebody seals the packet (seal_proof.h). Random.
   const uint64_t unsealed_word = RandomWord();
   // Entries of each flow cache of a worker, a power of two. Fixed before the workers are made.
-  uint32_t flow_entries = FlowCacheDefaults::kEntries;
+  uint32_t flow_entries = 16384;
   // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
   bool ike_bypass = true;
   // Longest time that a worker without work looks for more before it sleeps. Before workers start.

@@ -12,6 +12,9 @@
 namespace cygnet {
 
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
+  constexpr std::size_t kFewPolicies = 64;
+  cache_in_vain_ = ctx_->path->sad.reachable() > ctx_->path->flow_entries &&
+                   ctx_->path->spd.size(PolicyDirection::kIn) < kFewPolicies;
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
@@ -330,11 +333,7 @@ DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
   const int32_t ifindex = ctx_->path->interfaces[interface].ifindex;
   const auto secpath = item.path.all();
   const FlowDecision* decision = &decided_;
-  // More SAs than entries and few policies: a look-up costs less than an entry that is not there.
-  constexpr std::size_t kFewPolicies = 64;
-  const bool in_vain = ctx_->path->sad.reachable() > ctx_->path->flow_entries &&
-                       ctx_->path->spd.size(PolicyDirection::kIn) < kFewPolicies;
-  if (secpath.size() > 1 || in_vain) {  // the former is rare, and not worth a wider key
+  if (secpath.size() > 1 || cache_in_vain_) {  // the former is rare, and not worth a wider key
     decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
   } else {
     const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;

@@ -60,6 +60,8 @@ class InboundPipeline {
   WorkerContext* const ctx_;
   FlowCache cache_{ctx_->path->flow_entries};
   FlowDecision decided_;  // that was not in the cache
+  // More SAs than entries and few policies: a look-up costs less than an entry that is not there.
+  bool cache_in_vain_ = false;
   WarmUp warm_up_;
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;

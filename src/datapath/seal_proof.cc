@@ -39,10 +39,7 @@ std::optional<uint32_t> EspBegins(const Packet& packet) {
 
 bool StillEspSlowly(const Packet& packet) {
   const auto esp = EspBegins(packet);
-  if (!esp || *esp + kEspHeader > packet.length) return false;
-  const uint32_t behind_header = packet.head + *esp + kEspHeader;
-  return packet.proof_at >= behind_header && packet.proof_at <= behind_header + kLongestProofIv &&
-         seal_proof::HeaderSum(packet.data() + *esp) == packet.proof_header;
+  return esp && *esp + kEspHeader <= packet.length && seal_proof::LiesAt(packet, *esp);
 }
 
 }  // namespace cygnet

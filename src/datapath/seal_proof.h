@@ -31,8 +31,6 @@ inline bool StillEsp(const Packet& packet);
 
 // --- Implementation ---
 
-inline constexpr uint32_t kLongestProofIv = 16;
-
 namespace seal_proof {
 
 inline constexpr uint32_t kWord = sizeof(uint64_t);
@@ -49,6 +47,15 @@ inline uint16_t HeaderSum(const uint8_t* esp) {
   return static_cast<uint16_t>(word >> 48);
 }
 
+// The text that OweSeal noted lies behind an ESP header `esp` bytes into the frame, and the header
+// is the one it saw. REQUIRES: the header is there.
+inline bool LiesAt(const Packet& packet, uint32_t esp) {
+  constexpr uint32_t kLongestIv = 16;
+  const uint32_t behind_header = packet.head + esp + kEspHeader;
+  return packet.proof_at >= behind_header && packet.proof_at <= behind_header + kLongestIv &&
+         HeaderSum(packet.data() + esp) == packet.proof_header;
+}
+
 }  // namespace seal_proof
 
 // As StillEsp, for any frame.
@@ -60,10 +67,7 @@ inline bool StillEsp(const Packet& packet) {
   const uint8_t* frame = packet.data();
   const bool plain = packet.length >= kEsp + kEspHeader && LoadBe16(frame + 12) == kEtherTypeIpv4 &&
                      frame[kEthernetHeader] == 0x45 && frame[kEthernetHeader + 9] == kProtoEsp;
-  if (!plain) return StillEspSlowly(packet);
-  const uint32_t behind_header = packet.head + kEsp + kEspHeader;
-  return packet.proof_at >= behind_header && packet.proof_at <= behind_header + kLongestProofIv &&
-         seal_proof::HeaderSum(frame + kEsp) == packet.proof_header;
+  return plain ? seal_proof::LiesAt(packet, kEsp) : StillEspSlowly(packet);
 }
 
 inline bool OweSeal(const EspLayout& layout, uint64_t unsealed_word, Packet* packet) {

@@ -14,8 +14,10 @@ void PrefetchLines(const T* object, std::size_t lines) {
   for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
 }
 
-void PrefetchHalf(const OutboundSa* sa) { PrefetchLines(sa, 3); }
-void PrefetchHalf(const InboundSa* sa) { PrefetchLines(sa, 3); }
+template <typename Half>
+void PrefetchHalf(const Half* sa) {
+  PrefetchLines(sa, 3);
+}
 
 // What a run of this half needs beside it. First its binding, then, in another step, the key
 // schedule: what engines of AES-GCM keep, one behind the other.
@@ -38,10 +40,9 @@ struct EspName {
   IpAddress daddr;
 };
 bool ReadName(const Packet& packet, EspName* name) {
-  constexpr uint32_t kEthernet = 14;
-  constexpr uint32_t kEnough = kEthernet + 40 + 4;
+  constexpr uint32_t kEnough = kEthernetHeader + 40 + 4;
   if (packet.length < kEnough) return false;
-  const uint8_t* ip = packet.data() + kEthernet;
+  const uint8_t* ip = packet.data() + kEthernetHeader;
   if (ip[0] == 0x45) {
     const uint32_t udp = ip[9] == kProtoUdp ? 8 : 0;
     if (udp == 0 && ip[9] != kProtoEsp) return false;

@@ -50,12 +50,8 @@ void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos
       ByteSwap(uint32_t{id} << 16 | (OuterDontFragment(sa, inner) ? 0x4000u : 0u));
   const uint32_t ttl_and_proto = word(2) & 0xffff;  // the checksum behind them counts as 0
   // As words lie in memory (RFC 1071, section 2B).
-  uint64_t sum = uint64_t{first} + second + ttl_and_proto + word(3) + word(4);
-  sum = (sum & 0xffffffffu) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  const uint32_t third = ttl_and_proto | static_cast<uint32_t>(~sum & 0xffff) << 16;
+  const uint64_t sum = uint64_t{first} + second + ttl_and_proto + word(3) + word(4);
+  const uint32_t third = ttl_and_proto | uint32_t{ChecksumFinish(sum)} << 16;
   const uint64_t front = first | uint64_t{second} << 32;
   std::memcpy(out, &front, sizeof(front));
   std::memcpy(out + 8, &third, sizeof(third));

@@ -10,8 +10,15 @@ namespace cygnet {
 
 // Ones-complement sum of the bytes as 16-bit words in wire order, added to `sum`; not folded to 16.
 uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum = 0);
-// Folds and complements; the result is in host order, to be stored big-endian.
-uint16_t ChecksumFinish(uint64_t sum);
+// Folds and complements; the result is in the order of the words that were added: host order, to be
+// stored big-endian, of what ChecksumAdd returns.
+inline uint16_t ChecksumFinish(uint64_t sum) {
+  sum = (sum & 0xffffffffu) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
 
 inline uint16_t Checksum(std::span<const uint8_t> bytes) {
   return ChecksumFinish(ChecksumAdd(bytes));

@@ -10,6 +10,11 @@ namespace {
 
 constexpr int kMaxExtensionHeaders = 8;
 
+bool HasPorts(uint8_t proto) {
+  return proto == kProtoTcp || proto == kProtoUdp || proto == kProtoSctp || proto == kProtoDccp ||
+         proto == kProtoUdpLite;
+}
+
 // Selector ports of the upper-layer header (reference: the kernel's xfrm flow decoding).
 void ReadPorts(std::span<const uint8_t> upper, FlowKey* flow) {
   if (HasPorts(flow->proto) && upper.size() >= 4) {

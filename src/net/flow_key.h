@@ -109,12 +109,6 @@ inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view);
 // As the general parser, for any packet.
 bool ParseIpPacketSlowly(std::span<const uint8_t> bytes, IpPacketView* view);
 
-// Has ports in the first four bytes behind its IP header.
-inline bool HasPorts(uint8_t proto) {
-  return proto == kProtoTcp || proto == kProtoUdp || proto == kProtoSctp || proto == kProtoDccp ||
-         proto == kProtoUdpLite;
-}
-
 inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view) {
   // IPv4 without options and not a fragment, of a protocol that needs no closer look: almost
   // everything on its way.

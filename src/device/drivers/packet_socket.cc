@@ -237,8 +237,7 @@ uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* 
     ++received;
     bytes += packet->length;
   }
-  queue->rx_packets.fetch_add(received, std::memory_order_relaxed);
-  queue->rx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Received(received, bytes);
   return received;
 }
 
@@ -279,17 +278,13 @@ void PacketSocketPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* s
   }
   batch->ReleaseAll();
   if (sent > 0) Kick(ring.fd.get());
-  queue->tx_packets.fetch_add(sent, std::memory_order_relaxed);
-  queue->tx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Sent(sent, bytes);
 }
 
 PortStats PacketSocketPort::stats() const {
   PortStats total;
   for (const auto& queue : queues_) {
-    total.rx_packets += queue->rx_packets.load(std::memory_order_relaxed);
-    total.rx_bytes += queue->rx_bytes.load(std::memory_order_relaxed);
-    total.tx_packets += queue->tx_packets.load(std::memory_order_relaxed);
-    total.tx_bytes += queue->tx_bytes.load(std::memory_order_relaxed);
+    queue->counters.AddTo(&total);
     // The kernel's counter begins anew when it is read.
     tpacket_stats lost{};
     socklen_t size = sizeof(lost);

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/drivers/port_counters.h"
 #include "device/egress_guard.h"
 #include "device/port.h"
 
@@ -51,7 +52,8 @@ class PacketSocketPort final : public Port {
   struct Queue {
     Ring rx;
     Ring tx;
-    std::atomic<uint64_t> rx_packets{0}, rx_bytes{0}, tx_packets{0}, tx_bytes{0}, rx_dropped{0};
+    PortCounters counters;
+    std::atomic<uint64_t> rx_dropped{0};
   };
   PacketSocketPort() = default;
   Status OpenReceive(int ifindex, uint32_t fanout_group, Ring* ring);

@@ -94,7 +94,7 @@ bool PcapPort::Advance() {
   const int result = pcap_next_ex(input_, &header, &frame_);
   if (result != 1) {
     Finish(result == PCAP_ERROR_BREAK
-               ? "done, " + std::to_string(rx_packets_.load()) + " frames taken"
+               ? "done, " + std::to_string(stats().rx_packets) + " frames taken"
                : std::string(pcap_geterr(input_)));
     return false;
   }
@@ -145,8 +145,7 @@ uint32_t PcapPort::Receive(uint32_t queue, PacketBatch* out, DropSink* sink) {
     if (due != 0 && due > NowNs()) break;
     Packet* packet = TakeFrame(sink);
     if (packet == nullptr) continue;
-    rx_bytes_.fetch_add(packet->length, std::memory_order_relaxed);
-    rx_packets_.fetch_add(1, std::memory_order_relaxed);
+    counters_.Received(1, packet->length);
     out->Push(packet);
     ++received;
   }
@@ -190,19 +189,17 @@ void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
     if (dumper_ != nullptr) {
       pcap_dump(reinterpret_cast<uint8_t*>(dumper_), &header, packet->data());
     }
-    tx_bytes_.fetch_add(packet->length, std::memory_order_relaxed);
+    counters_.Sent(1, packet->length);
     sink->Recycle(packet);
   }
-  tx_packets_.fetch_add(batch->size(), std::memory_order_relaxed);
   batch->ReleaseAll();
   if (dumper_ != nullptr) (void)pcap_dump_flush(dumper_);
 }
 
 PortStats PcapPort::stats() const {
-  return {.rx_packets = rx_packets_.load(std::memory_order_relaxed),
-          .rx_bytes = rx_bytes_.load(std::memory_order_relaxed),
-          .tx_packets = tx_packets_.load(std::memory_order_relaxed),
-          .tx_bytes = tx_bytes_.load(std::memory_order_relaxed)};
+  PortStats total;
+  counters_.AddTo(&total);
+  return total;
 }
 
 }  // namespace cygnet

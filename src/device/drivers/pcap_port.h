@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "device/driver.h"
+#include "device/drivers/port_counters.h"
 
 struct pcap;
 struct pcap_dumper;
@@ -67,7 +68,7 @@ class PcapPort final : public Port {
   pcap* output_ = nullptr;
   pcap_dumper* dumper_ = nullptr;
 
-  std::atomic<uint64_t> rx_packets_{0}, rx_bytes_{0}, tx_packets_{0}, tx_bytes_{0};
+  PortCounters counters_;
 };
 
 }  // namespace cygnet

@@ -156,8 +156,7 @@ uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
     ++received;
     bytes += packet->length;
   }
-  queue->rx_packets.fetch_add(received, std::memory_order_relaxed);
-  queue->rx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Received(received, bytes);
   return received;
 }
 
@@ -189,17 +188,13 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
     sink->Recycle(packet);
   }
   batch->ReleaseAll();
-  queue->tx_packets.fetch_add(sent, std::memory_order_relaxed);
-  queue->tx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Sent(sent, bytes);
 }
 
 PortStats TapPort::stats() const {
   PortStats total;
   for (const auto& queue : queues_) {
-    total.rx_packets += queue->rx_packets.load(std::memory_order_relaxed);
-    total.rx_bytes += queue->rx_bytes.load(std::memory_order_relaxed);
-    total.tx_packets += queue->tx_packets.load(std::memory_order_relaxed);
-    total.tx_bytes += queue->tx_bytes.load(std::memory_order_relaxed);
+    queue->counters.AddTo(&total);
   }
   return total;
 }

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/drivers/port_counters.h"
 #include "device/port.h"
 
 namespace cygnet {
@@ -42,7 +43,7 @@ class TapPort final : public Port {
   struct Queue {
     UniqueFd fd;
     Packet* overflow = nullptr;  // where the rest of a long frame is read to
-    std::atomic<uint64_t> rx_packets{0}, rx_bytes{0}, tx_packets{0}, tx_bytes{0};
+    PortCounters counters;
   };
   TapPort() = default;
   Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);

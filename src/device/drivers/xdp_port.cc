@@ -235,8 +235,7 @@ uint32_t XdpPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   if (xsk_ring_prod__needs_wakeup(&queue->fill) != 0) {
     (void)recvfrom(xsk_socket__fd(queue->socket), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
   }
-  queue->rx_packets.fetch_add(received, std::memory_order_relaxed);
-  queue->rx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Received(received, bytes);
   return received;
 }
 
@@ -303,17 +302,13 @@ void XdpPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   }
   batch->ReleaseAll();
   if (sent > 0) Kick(queue);
-  queue->tx_packets.fetch_add(sent, std::memory_order_relaxed);
-  queue->tx_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  queue->counters.Sent(sent, bytes);
 }
 
 PortStats XdpPort::stats() const {
   PortStats total;
   for (const auto& queue : queues_) {
-    total.rx_packets += queue->rx_packets.load(std::memory_order_relaxed);
-    total.rx_bytes += queue->rx_bytes.load(std::memory_order_relaxed);
-    total.tx_packets += queue->tx_packets.load(std::memory_order_relaxed);
-    total.tx_bytes += queue->tx_bytes.load(std::memory_order_relaxed);
+    queue->counters.AddTo(&total);
     total.tx_copied += queue->tx_copied.load(std::memory_order_relaxed);
     xdp_statistics kernel{};
     socklen_t size = sizeof(kernel);

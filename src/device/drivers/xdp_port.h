@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "device/driver.h"
+#include "device/drivers/port_counters.h"
 #include "device/drivers/wire_port.h"
 
 namespace cygnet {
@@ -42,7 +43,8 @@ class XdpPort final : public Port {
     xsk_ring_prod fill{};
     xsk_ring_cons completion{};
     uint32_t filled = 0;  // packets that wait in the kernel to be received into
-    std::atomic<uint64_t> rx_packets{0}, rx_bytes{0}, tx_packets{0}, tx_bytes{0}, tx_copied{0};
+    PortCounters counters;
+    std::atomic<uint64_t> tx_copied{0};
   };
   explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
   int Open(uint32_t queues, uint32_t mode);
