@@ -67,8 +67,11 @@ def measure(args):
 
 
 def progress(text):
+    """On a terminal one line that changes, elsewhere (a log) a line each."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def store(run, path):

@@ -1,9 +1,15 @@
 """What one round consists of: short runs of ours and of the peers, side by side."""
 
+import os
+import re
+import subprocess
+
 import dpdk
 from gbench import Program
 
 GROUPS = ("engine", "esp", "scale", "e2e")
+# scale_memory's lines of whole tables; parts of them are indented.
+_MEMORY_LINE = re.compile(r"^(SAs, \w+|policies) .* ([\d.]+) us each +(\d+) bytes each$", re.M)
 _ENGINE_ROWS = "/(gcm128|gcm256|chacha)/"
 
 
@@ -18,6 +24,8 @@ class Bench:
         self.esp = Program(build, "esp_bench", cpu)
         self.engine = Program(build, "engine_bench", cpu)
         self.scale = Program(build, "scale_bench", None)  # its workers need more than one
+        self.memory = os.path.join(build, "bench", "scale_memory")
+        self.memory_errors = []
         self.harnesses = []
         self.notes = []
         if peers:
@@ -71,13 +79,26 @@ class Bench:
                        [f"--benchmark_repetitions={self.rounds}",
                         "--benchmark_enable_random_interleaving=true",
                         *([] if self.quick else ["--full"])])
+        self._memory(rows)
+
+    def _memory(self, rows):
+        """What an SA and a policy cost, all included: counted once, since it does not vary."""
+        result = subprocess.run([self.memory, "20000" if self.quick else "100000"],
+                                capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            self.memory_errors.append(f"scale_memory: exit {result.returncode}: {result.stderr[-300:]}")
+        for name, us, size in _MEMORY_LINE.findall(result.stdout):
+            row = name.replace(",", "").replace(" ", "_")
+            rows.add("scale", f"scale_memory:{row}:bytes", "bytes", float(size))
+            rows.add("scale", f"scale_memory:{row}:us_to_add", "us", float(us))
 
     @property
     def tsc_hz(self):
         return self.esp.tsc_hz or self.engine.tsc_hz or self.scale.tsc_hz
 
     def errors(self):
-        return sum((p.errors for p in (self.esp, self.engine, self.scale, *self.harnesses)), [])
+        programs = (self.esp, self.engine, self.scale, *self.harnesses)
+        return sum((p.errors for p in programs), self.memory_errors)
 
     def close(self):
         for harness in self.harnesses:

@@ -147,10 +147,9 @@ def _scale(rows, _machine):
     for direction in DIRECTIONS:
         yield from _kept(rows, "many SAs: rate of one SA kept", f"sas/{direction}", 1,
                          ((256, 0.75), (1000000, 0.5)))
-    for row in rows.of("scale"):
-        if row.name.endswith(":bytes_per_sa"):
-            yield Answer("memory of an SA", row.name.split(":")[1], row.figure, "B", 1024,
-                         at_least=False)
+    for direction in ("outbound", "inbound"):
+        yield Answer("memory of an SA", direction,
+                     rows.figure(f"scale_memory:SAs_{direction}:bytes"), "B", 1024, at_least=False)
     yield from _kept(rows, "policies: rate of ten kept", "policies/cached", 10, ((100000, 0.8),))
     yield from _kept(rows, "policies: rate of ten kept", "policies/new", 10, ((100000, 0.5),))
     for direction in DIRECTIONS:
