@@ -16,6 +16,7 @@ namespace cygnet {
 namespace {
 
 constexpr unsigned kCapNetAdmin = 12;
+constexpr unsigned kCapSysPtrace = 19;
 constexpr int kSoPeerPidFd = 77;  // SO_PEERPIDFD, Linux 6.5
 
 std::string ReadSmallFile(const std::string& path) {
@@ -87,6 +88,11 @@ bool PeerIsNetAdmin(int fd) {
     close(pidfd);
   }
   return allowed;
+}
+
+bool MaySeeEveryPeer() {
+  const auto capabilities = StatusField(ReadSmallFile("/proc/self/status"), "\nCapEff:", 0, 16);
+  return capabilities && (*capabilities >> kCapSysPtrace & 1) != 0;
 }
 
 }  // namespace cygnet

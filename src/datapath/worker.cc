@@ -96,6 +96,7 @@ uint32_t Worker::RunOnce() {
   context_.reader->Quiescent(HeldEpoch());
   context_.now = clock_->WallSeconds();
   context_.now_ms = clock_->MonotonicNs() / 1'000'000;
+  last_turn_ms_.store(context_.now_ms, std::memory_order_relaxed);
   uint32_t received = PollEngines();
   outbound_.RunTimers();
   inbound_.RunTimers();

@@ -22,6 +22,8 @@ class Worker {
   void Stop();
   // One turn of the loop; returns packets received. For tests and benchmarks without a thread.
   uint32_t RunOnce();
+  // Any thread: monotonic milliseconds of the last turn. A worker turns at least once a second.
+  uint64_t last_turn_ms() const { return last_turn_ms_.load(std::memory_order_relaxed); }
   // Packets wait for a look-aside engine.
   bool HasParked() const { return HeldEpoch() != Quiescence::Reader::kNothingHeld; }
 
@@ -38,6 +40,7 @@ class Worker {
   InboundPipeline inbound_;
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
+  std::atomic<uint64_t> last_turn_ms_{0};
   static constexpr uint32_t kBarrenTurns = 64;
   SpinWindow spin_;
   uint32_t barren_ = 0;  // turns in a row that moved nothing although a port had something

@@ -54,11 +54,14 @@ int Serve(const cygnet::Config& config) {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);
+  cygnet::ServiceManager manager = cygnet::ServiceManager::FromEnvironment();
   auto runtime = cygnet::Runtime::Create(config);
   if (!runtime) return Fail(runtime.error().message);
   cygnet::Log(cygnet::LogLevel::kInfo, "ready");
-  (*runtime)->Run(g_stop);
+  manager.Ready((*runtime)->Summary());
+  (*runtime)->Run(g_stop, &manager);
   cygnet::Log(cygnet::LogLevel::kInfo, "stopping");
+  manager.Stopping();
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "daemon/peer_credentials.h"
 #include "daemon/text_file.h"
 #include "device/drivers/sim_nic_script.h"
 
@@ -350,6 +351,10 @@ Status Runtime::BuildControl(const Config& config) {
 }
 
 Status Runtime::StartServers() {
+  if (!MaySeeEveryPeer()) {
+    Log(LogLevel::kWarning,
+        "without CAP_SYS_PTRACE, clients with capabilities that this daemon lacks are refused");
+  }
   CYGNET_RETURN_IF_ERROR(xfrm_->Start(*control_));
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
   operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
@@ -362,12 +367,31 @@ Status Runtime::StartServers() {
   return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
 }
 
-void Runtime::Run(const volatile bool& stop) {
+std::string Runtime::Summary() const {
+  std::string devices;
+  for (const auto& i : interfaces_) {
+    devices +=
+        fmt::format("{}{} on {}", devices.empty() ? "" : ", ", i->config.name, i->config.wire);
+  }
+  return fmt::format("{}; {} worker{}", devices, workers_.size(), workers_.size() == 1 ? "" : "s");
+}
+
+// A worker that hangs takes its packets with it: better that the service manager starts anew.
+bool Runtime::WorkersTurn(uint64_t now_ns) const {
+  constexpr uint64_t kHangsMs = 3000;  // it turns once a second or more often
+  return std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
+    const uint64_t last = worker->last_turn_ms();
+    return last == 0 || now_ns / 1'000'000 < last + kHangsMs;
+  });
+}
+
+void Runtime::Run(const volatile bool& stop, ServiceManager* manager) {
   constexpr uint64_t kTickNs = 1'000'000'000;
   constexpr uint64_t kAeventNs = 100'000'000;
   constexpr int kWaitMs = 100;
   uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
   uint64_t next_aevents = 0;
+  uint64_t next_sign = 0;
   while (!stop) {
     path_->control_bell.Arm();
     control_->OnDataPathEvents();
@@ -379,6 +403,10 @@ void Runtime::Run(const volatile bool& stop) {
     if (now >= next_aevents) {
       next_aevents = now + kAeventNs;
       control_->CheckAevents();
+    }
+    if (manager->sign_of_life_ns() && now >= next_sign && WorkersTurn(now)) {
+      next_sign = now + *manager->sign_of_life_ns();
+      manager->GiveSignOfLife();
     }
     if (now >= next_tick) {
       next_tick += kTickNs;

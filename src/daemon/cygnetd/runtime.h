@@ -16,6 +16,7 @@
 #include "daemon/ledger_file.h"
 #include "daemon/operator_server.h"
 #include "daemon/poller.h"
+#include "daemon/service_manager.h"
 #include "daemon/xfrm_server.h"
 #include "datapath/egress_guard.h"
 #include "datapath/worker.h"
@@ -28,8 +29,11 @@ class Runtime {
   static Result<std::unique_ptr<Runtime>> Create(const Config& config);
   ~Runtime();
 
-  // Serves until `stop` says so (looked at between events).
-  void Run(const volatile bool& stop);
+  // Serves until `stop` says so (looked at between events), and gives `manager` signs of life as
+  // long as every worker turns, too.
+  void Run(const volatile bool& stop, ServiceManager* manager);
+  // A line: what it serves.
+  std::string Summary() const;
 
  private:
   // One [[device]] with all that belongs to it.
@@ -51,6 +55,7 @@ class Runtime {
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
   Status StartServers();
+  bool WorkersTurn(uint64_t now_ns) const;
 
   UniqueFd instance_;
   SystemClock clock_;

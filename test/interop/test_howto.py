@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+"""The how-to pages, followed to the letter on both ends of a wire, and the units that they install."""
+
+import json
+import os
+import re
+import subprocess
+import unittest
+
+import labkit
+import suite
+import unitkit
+
+VARIABLES = [{"WIRE": "wire0", "LOCAL": "192.0.2.1", "PEER": "192.0.2.2",
+              "LOCAL_NET": "10.1.0.0/16", "PEER_NET": "10.2.0.0/16"},
+             {"WIRE": "wire0", "LOCAL": "192.0.2.2", "PEER": "192.0.2.1",
+              "LOCAL_NET": "10.2.0.0/16", "PEER_NET": "10.1.0.0/16"}]
+INNER = ("10.1.0.1", "10.2.0.1")
+
+
+class Units(suite.Case):
+    """What systemd itself says of the unit file."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if labkit.have("systemd-analyze"):
+            raise unittest.SkipTest("no systemd-analyze")
+        cls.folder = os.path.join(os.environ["CYGNET_BUILD"], "systemd")
+
+    def unit(self):
+        """The unit, with a program that is there."""
+        with open(os.path.join(self.folder, "cygnetd.service"), encoding="utf-8") as f:
+            text = re.sub(r"^(Exec\w+=)\S+", rf"\g<1>{suite.cygnet().daemon}", f.read(),
+                          flags=re.M)
+        path = os.path.join(self.workdir, "cygnetd.service")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def analyze(self, *words):
+        return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True,
+                              check=False)
+
+    def test_no_key_is_unknown_or_misspelt(self):
+        result = self.analyze("verify", "--man=no", self.unit())
+        self.assertNotRegex(result.stderr, "cygnetd.service:\\d+")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_exposure_is_low(self):
+        result = self.analyze("security", "--offline=yes", "--no-pager", "--threshold=35",
+                              self.unit())
+        self.assertEqual(result.returncode, 0, result.stdout[-2000:])
+
+
+class Howto:
+    """`page` is followed on both hosts; then there is traffic."""
+
+    page = ""
+    package = ""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.skip_without_programs()
+        cls.hosts = [cls.own(unitkit.ServiceHost(name, cls.workdir, cls.package))
+                     for name in ("west", "east")]
+        labkit.connect(*cls.hosts)
+        for host, inner, variables in zip(cls.hosts, INNER, VARIABLES):
+            unitkit.follow(host, cls.page, variables, os.environ["CYGNET_BUILD"])
+            host.ns.ip(f"addr add {inner}/32 dev lo")
+
+    @classmethod
+    def skip_without_programs(cls):
+        raise NotImplementedError
+
+    def sas(self, host):
+        return json.loads(host.shell("cygnet -j sa"))
+
+    def ping(self):
+        """The first packets negotiate; they may be lost."""
+        west = self.hosts[0]
+        return "1 received" in west.shell(f"ping -n -c 1 -W 1 -I {INNER[0]} {INNER[1]}", check=False)
+
+    def check_traffic(self, seconds=30):
+        """Pings get through within that time; from the first one on, none goes in clear."""
+        west, east = self.hosts
+        path = os.path.join(self.workdir, "wire.pcap")
+        wire = suite.start_capture(west.ns, "wire0", path)
+        self.wait_for(self.ping, "a ping through the tunnel", seconds)
+        sent = west.shell(f"ping -n -c 5 -i 0.1 -W 2 -I {INNER[0]} {INNER[1]}")
+        self.assertIn(" 5 received", sent)
+        suite.end_capture(wire, path)
+        text = subprocess.run(labkit.tcpdump_command(path), capture_output=True, text=True,
+                              check=False).stdout
+        self.assertIn("ESP", text)
+        self.assertNotIn("ICMP echo", text)
+        for host in (west, east):
+            halves = [half for sa in self.sas(host) for half in sa["placements"]]
+            self.assertEqual({half["direction"] for half in halves}, {"in", "out"}, host.name)
+            self.assertEqual({half["device"] for half in halves}, {"nic0"}, host.name)
+
+
+class StrongSwan(Howto, suite.Case):
+    page = "strongswan.md"
+
+    @classmethod
+    def skip_without_programs(cls):
+        missing = [p for p in ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
+                   if not os.path.exists(p)]
+        if missing:
+            raise unittest.SkipTest(f"no {', '.join(missing)}")
+
+    def test_1_traffic_is_protected(self):
+        self.check_traffic()
+
+    def test_2_the_ike_daemon_is_restarted(self):
+        self.hosts[0].shell("systemctl restart strongswan")
+        self.check_traffic(60)
+
+
+if __name__ == "__main__":
+    suite.main()

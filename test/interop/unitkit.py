@@ -1,0 +1,99 @@
+"""A host as its operator sees it: file system, services and shell of its own, to which an installation is
+made, and in which the commands of a how-to page are run as they stand there.
+
+Beside the network namespace it has a mount and a PID namespace. What is written below /etc, /usr/local
+and /var stays in memory; everything that runs in it ends with it.
+"""
+
+import os
+import re
+import subprocess
+
+import labkit
+import suite
+
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+# In the new namespaces: $1 is a folder for what is written, the rest are read-only layers over /.
+_SET_UP = r"""
+set -e
+mount -t tmpfs tmpfs "$1"
+layers=$2
+for part in etc usr var; do
+  mkdir -p "$1/$part/upper" "$1/$part/work"
+  lower=/$part
+  [ -z "$layers" ] || [ ! -d "$layers/$part" ] || lower=$layers/$part:/$part
+  mount -t overlay overlay -o "lowerdir=$lower,upperdir=$1/$part/upper,workdir=$1/$part/work" "/$part"
+done
+mount -t tmpfs tmpfs /run
+mkdir -p /run/lock
+exec sleep infinity
+"""
+
+
+class ServiceHost:
+    """`package`: folder of an unpacked Debian package that is laid over the file system."""
+
+    def __init__(self, name, workdir, package=""):
+        self.name = name
+        self.ns = labkit.Namespace(name)
+        folder = os.path.join(workdir, f"{name}-written")
+        os.mkdir(folder)
+        self.holder = self.ns.popen(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "--propagation", "private", "--", "sh", "-c", _SET_UP, "sh", folder, package],
+            stderr=subprocess.PIPE)
+        self.inside = labkit.wait_for(self._first_process, 10 * suite.SLOWNESS,
+                                      f"{name}: mount and PID namespaces")
+        stand_in = os.path.join(_ROOT, "test/interop/systemctl.py")
+        self.shell(f"mkdir -p /usr/local/bin && cp {stand_in} /usr/local/bin/systemctl && "
+                   "chmod 755 /usr/local/bin/systemctl")
+
+    def _first_process(self):
+        """Its PID out here, once it has become what the set-up ends with."""
+        if self.holder.poll() is not None:
+            raise labkit.LabError(f"{self.name}: {self.holder.stderr.read().decode().strip()}")
+        try:
+            with open(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children",
+                      encoding="ascii") as f:
+                child = f.read().split()
+            with open(f"/proc/{child[0]}/comm", encoding="ascii") as f:
+                return child[0] if f.read().strip() == "sleep" else None
+        except (OSError, IndexError):
+            return None
+
+    def enter(self):
+        return ["nsenter", f"--target={self.inside}", "--net", "--mount", "--pid", "--"]
+
+    def shell(self, text, variables=None, check=True, timeout=60):
+        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                       "HOME": "/root", "LANG": "C.UTF-8",
+                       "CYGNET_SLOWNESS": str(suite.SLOWNESS), **(variables or {})}
+        result = subprocess.run([*self.enter(), "sh", "-e", "-c", text], env=environment,
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                check=False, timeout=timeout * suite.SLOWNESS)
+        if check and result.returncode != 0:
+            raise labkit.LabError(f"{self.name}: {text[-300:]}: exit {result.returncode}: "
+                                  f"{result.stderr.strip() or result.stdout.strip()}\n{self.logs()}")
+        return result.stdout
+
+    def logs(self):
+        return subprocess.run([*self.enter(), "sh", "-c", "tail -n 25 /run/*.log"], text=True,
+                              capture_output=True, check=False).stdout
+
+    def close(self):
+        labkit.end(self.holder)
+        self.holder.stderr.close()
+        self.ns.close()
+
+
+def commands_of(page):
+    """The blocks of a page of doc/ that are marked to be run."""
+    with open(os.path.join(_ROOT, "doc", page), encoding="utf-8") as f:
+        text = f.read()
+    return re.findall(r"^<!-- run -->\n```\n(.*?)^```$", text, re.M | re.S)
+
+
+def follow(host, page, variables, build):
+    """Runs them. The one thing that is not taken as it stands is where the build is."""
+    for block in commands_of(page):
+        host.shell(block.replace("build/release", os.path.abspath(build)), variables)
