@@ -55,6 +55,10 @@ def measure(args):
     finally:
         bench.close()
     notes, errors = bench.notes, bench.errors()
+    if "control" in args.groups:
+        import control_steps  # needs namespaces, as end to end does
+        more_notes, more_errors = control_steps.run(args, rows, progress)
+        notes, errors = notes + more_notes, errors + more_errors
     if "e2e" in args.groups:
         import e2e_steps  # needs namespaces; the other groups do not
         more_notes, more_errors = e2e_steps.run(args, rows, progress)

@@ -10,14 +10,17 @@ TITLES = {
     "esp": "(a) to (d) Engine, ESP alone, whole pipeline, stack alone",
     "peers": "(b), (d) librte_ipsec",
     "scale": "(f) Many SAs, many policies, two workers",
+    "control": "(g) SAs and policies through the socket",
     "e2e": "(e) End to end",
 }
+_SYSTEMS = ("control", "e2e")  # groups whose columns are systems, not sizes
 _CELLS = "ns a packet: figure / median, ± spread"
 # How a name splits into row and column; the rest of a group stays a list.
 _SPLITS = {
     "engine": re.compile(r"engine_bench:(?P<a>\w+/[\w-]+/(?:out|in))/(?P<column>\w+)/(?P<b>\d+)"),
     "esp": re.compile(r"esp_bench:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
     "peers": re.compile(r"librte_ipsec:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
+    "control": re.compile(r"control:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
     "e2e": re.compile(r"e2e:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
 }
 
@@ -52,13 +55,13 @@ def matrix(rows, group, tsc_hz):
             rest.append(row)
             continue
         line = found["a"] + (f", burst of {found['b']}" if found["b"] else "")
-        line += f" ({row.unit})" if group == "e2e" else ""
+        line += f" ({row.unit})" if group in _SYSTEMS else ""
         cells.setdefault(line, {})[found["column"]] = _cell(row, tsc_hz)
         if found["column"] not in columns:
             columns.append(found["column"])
-    if group != "e2e":
+    if group not in _SYSTEMS:
         columns.sort(key=_column_order)
-    head = "row" if group == "e2e" else f"bytes ({_CELLS})"
+    head = "row" if group in _SYSTEMS else f"bytes ({_CELLS})"
     body = [[line, *(by.get(column, "-") for column in columns)] for line, by in cells.items()]
     return (TITLES[group], [head, *columns], body), rest
 
@@ -139,11 +142,11 @@ figure. *Single rounds*: the same ratio, lowest and highest round.
 
 
 def _busy(run):
-    """The start tells of others; at the end the run itself is in it."""
+    """The start tells of others, or of the build just before; at the end the run itself is in it."""
     if float(run["load"].split()[0]) <= run["machine"]["cpus"]:
         return ""
-    return (". **Others used the machine**: what needs both CPUs (end to end, two workers) is lower and "
-            "spreads wider than on an idle one")
+    return (". The start is high: others used the machine, or the build had just ended. Where it was others, "
+            "what needs both CPUs (end to end, two workers) is lower and spreads wider than on an idle one")
 
 
 def markdown(run):

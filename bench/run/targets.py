@@ -152,6 +152,8 @@ def _scale(rows, _machine):
                      rows.figure(f"scale_memory:SAs_{direction}:bytes"), "B", 1024, at_least=False)
     yield from _kept(rows, "policies: rate of ten kept", "policies/cached", 10, ((100000, 0.8),))
     yield from _kept(rows, "policies: rate of ten kept", "policies/new", 10, ((100000, 0.5),))
+    yield from _kept(rows, "policies: rate of ten kept", "policies/lookup", 10,
+                     ((1000, 0.5), (100000, 0.5)))
     for direction in DIRECTIONS:
         yield from _kept(rows, "one SA, two workers", f"workers/{direction}", 1, ((2, 1.8),))
 

@@ -1,0 +1,219 @@
+// A client of NETLINK_XFRM that installs many SAs or policies, reads them back and flushes them,
+// and says how long each took. Plain system calls: the same program measures the running kernel,
+// and, under the shim, cygnetd.
+//   xfrm_load sas|policies N
+// Each request waits for its acknowledgement, as an IKE daemon's does.
+#include <arpa/inet.h>
+#include <linux/netlink.h>
+#include <linux/xfrm.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+namespace {
+
+[[noreturn]] void Fail(const char* what, int error) {
+  std::fprintf(stderr, "xfrm_load: %s: %s\n", what, std::strerror(error));
+  std::exit(1);
+}
+
+// One request, put together in place.
+class Request {
+ public:
+  Request(uint16_t type, uint16_t flags) {
+    header()->nlmsg_type = type;
+    header()->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+    header()->nlmsg_len = NLMSG_HDRLEN;
+  }
+  template <typename T>
+  T* Fixed() {
+    void* at = bytes_ + header()->nlmsg_len;
+    header()->nlmsg_len += NLMSG_ALIGN(sizeof(T));
+    return static_cast<T*>(at);
+  }
+  void* Attribute(uint16_t type, std::size_t size) {
+    auto* attribute = reinterpret_cast<nlattr*>(bytes_ + header()->nlmsg_len);
+    attribute->nla_type = type;
+    attribute->nla_len = static_cast<uint16_t>(NLA_HDRLEN + size);
+    header()->nlmsg_len += NLA_ALIGN(attribute->nla_len);
+    return reinterpret_cast<uint8_t*>(attribute) + NLA_HDRLEN;
+  }
+  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(bytes_); }
+
+ private:
+  alignas(nlmsghdr) uint8_t bytes_[1024] = {};
+};
+
+class Socket {
+ public:
+  Socket() : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM)) {
+    sockaddr_nl own{};
+    own.nl_family = AF_NETLINK;
+    if (fd_ < 0 || bind(fd_, reinterpret_cast<sockaddr*>(&own), sizeof(own)) != 0) {
+      Fail("no NETLINK_XFRM socket", errno);
+    }
+  }
+  ~Socket() { close(fd_); }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+
+  void Execute(Request& request, const char* what) {
+    request.header()->nlmsg_flags |= NLM_F_ACK;
+    Send(request, what);
+    const nlmsghdr* answer = Receive(what);
+    if (answer->nlmsg_type != NLMSG_ERROR) Fail(what, EPROTO);
+    int error = 0;
+    std::memcpy(&error, bytes_ + NLMSG_HDRLEN, sizeof(error));
+    if (error != 0) Fail(what, -error);
+  }
+
+  // Messages of a dump.
+  uint32_t Dump(uint16_t type, const char* what) {
+    Request request(type, NLM_F_DUMP);
+    Send(request, what);
+    uint32_t count = 0;
+    for (;;) {
+      (void)Receive(what);
+      for (std::size_t at = 0; at + NLMSG_HDRLEN <= received_;
+           at += NLMSG_ALIGN(At(at)->nlmsg_len)) {
+        if (At(at)->nlmsg_type == NLMSG_DONE) return count;
+        if (At(at)->nlmsg_type == NLMSG_ERROR || At(at)->nlmsg_len < NLMSG_HDRLEN)
+          Fail(what, EPROTO);
+        ++count;
+      }
+    }
+  }
+
+ private:
+  void Send(Request& request, const char* what) {
+    const nlmsghdr* header = request.header();
+    if (send(fd_, header, header->nlmsg_len, 0) != static_cast<ssize_t>(header->nlmsg_len)) {
+      Fail(what, errno);
+    }
+  }
+  // libc's own NLMSG_ macros are C casts.
+  const nlmsghdr* At(std::size_t offset) const {
+    return reinterpret_cast<const nlmsghdr*>(bytes_ + offset);
+  }
+  const nlmsghdr* Receive(const char* what) {
+    const ssize_t n = recv(fd_, bytes_, sizeof(bytes_), 0);
+    if (n < static_cast<ssize_t>(NLMSG_HDRLEN)) Fail(what, n < 0 ? errno : EPROTO);
+    received_ = static_cast<std::size_t>(n);
+    return At(0);
+  }
+
+  const int fd_;
+  std::size_t received_ = 0;
+  alignas(nlmsghdr) uint8_t bytes_[64 * 1024];
+};
+
+void SetAddress(xfrm_address_t* to, uint32_t host_order) { to->a4 = htonl(host_order); }
+
+void NoLimits(xfrm_lifetime_cfg* limits) {
+  limits->soft_byte_limit = limits->hard_byte_limit = XFRM_INF;
+  limits->soft_packet_limit = limits->hard_packet_limit = XFRM_INF;
+}
+
+constexpr uint32_t kOwn = 0xc0000201;       // 192.0.2.1
+constexpr uint32_t kPeers = 0x0a800000;     // 10.128.0.0
+constexpr uint32_t kNetworks = 0x0b000000;  // 11.0.0.0
+
+// An outbound SA in tunnel mode to a peer of its own.
+void AddSa(Socket& socket, uint32_t i) {
+  Request request(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL);
+  auto* sa = request.Fixed<xfrm_usersa_info>();
+  sa->family = AF_INET;
+  sa->sel.family = AF_INET;
+  SetAddress(&sa->saddr, kOwn);
+  SetAddress(&sa->id.daddr, kPeers + i);
+  sa->id.spi = htonl(0x1000 + i);
+  sa->id.proto = IPPROTO_ESP;
+  sa->reqid = i + 1;
+  sa->mode = XFRM_MODE_TUNNEL;
+  NoLimits(&sa->lft);
+  constexpr std::size_t kKey = 20;  // AES-128 and its salt
+  auto* aead = static_cast<xfrm_algo_aead*>(
+      request.Attribute(XFRMA_ALG_AEAD, sizeof(xfrm_algo_aead) + kKey));
+  std::strcpy(aead->alg_name, "rfc4106(gcm(aes))");
+  aead->alg_key_len = 8 * kKey;
+  aead->alg_icv_len = 128;
+  std::memcpy(aead->alg_key, &i, sizeof(i));
+  socket.Execute(request, "NEWSA");
+}
+
+// An outbound policy for a network: of three sizes, some with a protocol or a port of their own.
+void AddPolicy(Socket& socket, uint32_t i) {
+  Request request(XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL);
+  auto* policy = request.Fixed<xfrm_userpolicy_info>();
+  SetAddress(&policy->sel.saddr, 0x0a010000);
+  SetAddress(&policy->sel.daddr, kNetworks + i * 256);
+  policy->sel.family = AF_INET;
+  policy->sel.prefixlen_s = 16;
+  policy->sel.prefixlen_d = i % 3 == 0 ? 24 : i % 3 == 1 ? 25 : 28;
+  if (i % 3 == 2) policy->sel.proto = IPPROTO_UDP;
+  if (i % 6 == 2) {
+    policy->sel.dport = htons(443);
+    policy->sel.dport_mask = 0xffff;
+  }
+  policy->priority = 1000u - policy->sel.prefixlen_d;
+  policy->dir = XFRM_POLICY_OUT;
+  NoLimits(&policy->lft);
+  auto* tmpl = static_cast<xfrm_user_tmpl*>(request.Attribute(XFRMA_TMPL, sizeof(xfrm_user_tmpl)));
+  SetAddress(&tmpl->saddr, kOwn);
+  SetAddress(&tmpl->id.daddr, 0xc0000202);
+  tmpl->id.proto = IPPROTO_ESP;
+  tmpl->family = AF_INET;
+  tmpl->reqid = 1;
+  tmpl->mode = XFRM_MODE_TUNNEL;
+  tmpl->aalgos = tmpl->ealgos = tmpl->calgos = ~0u;
+  socket.Execute(request, "NEWPOLICY");
+}
+
+void Flush(Socket& socket, bool sas) {
+  Request request(sas ? XFRM_MSG_FLUSHSA : XFRM_MSG_FLUSHPOLICY, 0);
+  if (sas) request.Fixed<xfrm_usersa_flush>()->proto = 0;
+  socket.Execute(request, "flush");
+}
+
+// A line: what, how many, seconds.
+void Measure(const char* what, uint32_t n, const std::function<void()>& fn) {
+  const auto begin = std::chrono::steady_clock::now();
+  fn();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::printf("%s %u %.6f\n", what, n, took.count());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool sas = argc == 3 && std::strcmp(argv[1], "sas") == 0;
+  const auto n = static_cast<uint32_t>(argc == 3 ? std::strtoul(argv[2], nullptr, 10) : 0);
+  if (n == 0 || (!sas && std::strcmp(argv[1], "policies") != 0)) {
+    std::fputs("usage: xfrm_load sas|policies N\n", stderr);
+    return 2;
+  }
+  Socket socket;
+  Measure("add", n, [&] {
+    for (uint32_t i = 0; i < n; ++i) sas ? AddSa(socket, i) : AddPolicy(socket, i);
+  });
+  // Whoever started it may look at the other side's memory now.
+  char go = 0;
+  if (!isatty(STDIN_FILENO) && read(STDIN_FILENO, &go, 1) < 0) return 1;
+  Measure("dump", n, [&] {
+    const uint32_t found = socket.Dump(sas ? XFRM_MSG_GETSA : XFRM_MSG_GETPOLICY, "dump");
+    if (found != n) {
+      std::fprintf(stderr, "xfrm_load: %u of %u in the dump\n", found, n);
+      std::exit(1);
+    }
+  });
+  Measure("flush", n, [&] { Flush(socket, sas); });
+  return 0;
+}

@@ -1,0 +1,149 @@
+"""The control part of a run: SAs and policies through the socket, of cygnetd and, where it can, of the
+running kernel; each by the same unmodified programs."""
+
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(_HERE, "..", "..", "test", "interop"))
+
+from labkit import Cygnet, Host, LabError, Namespace  # noqa: E402
+
+# A kernel that keeps policies of unlike prefixes in lists gets slow with many; it is not waited for.
+PATIENCE = 120
+
+
+class Cygnetd:
+    """One daemon with a device on a wire, as it is deployed."""
+
+    name = "cygnet"
+    kinds = ("sas", "policies")
+
+    def __init__(self, workdir, build):
+        self.host = Host("west", Cygnet(build), workdir)
+        self.other = Namespace("east")
+        self.host.ns.ip(f"link add wire0 type veth peer name wire0 netns {self.other.holder.pid}")
+        self.host.ns.ip("link set wire0 up")
+        self.other.ip("link set wire0 up")
+        self.host.start()
+        self.ns = self.host.ns
+
+    def client(self, argv):
+        return [self.host.cygnet.command, "exec", "--", *argv]
+
+    def memory(self):
+        with open(f"/proc/{self.host.daemon.pid}/smaps_rollup", encoding="ascii") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("Rss:")) * 1024
+
+    def close(self):
+        self.host.close()
+        self.other.close()
+
+
+class Kernel:
+    """The running kernel's own tables, in a fresh namespace. SAs need its ESP, which not every
+    kernel has; policies it always keeps."""
+
+    name = "kernel"
+    kinds = ("policies",)
+
+    def __init__(self, _workdir, _build):
+        self.ns = Namespace("kernel")
+
+    def client(self, argv):
+        return argv
+
+    def memory(self):
+        return None
+
+    def close(self):
+        self.ns.close()
+
+
+def run(args, rows, progress):
+    """Adds the rows; gives notes and errors."""
+    notes, errors = [], []
+    program = os.path.join(args.build, "bench", "control", "xfrm_load")
+    counts = (2_000,) if args.quick else (10_000, 100_000)
+    workdir = tempfile.mkdtemp(prefix="cygnet-bench-")
+    try:
+        for number in range(max(1, args.rounds // 4)):
+            for system_class in (Cygnetd, Kernel)[:: 1 if number % 2 == 0 else -1]:
+                for count in counts:
+                    progress(f"control, round {number + 1}: {system_class.name} {count}")
+                    _measure(system_class, workdir, args.build, program, count, rows, notes)
+    except (LabError, OSError) as error:
+        errors.append(f"control: {error}")
+    finally:
+        shutil.rmtree(workdir, ignore_errors=True)
+    return sorted(set(notes)), errors
+
+
+def _measure(system_class, workdir, build, program, count, rows, notes):
+    for kind in system_class.kinds:
+        system = system_class(workdir, build)
+        try:
+            _load(system, program, kind, count, rows)
+            if kind == "policies":
+                _batch(system, workdir, count, rows)
+        except subprocess.TimeoutExpired:
+            notes.append(f"control: {system.name}: {count} {kind} took more than {PATIENCE} s")
+        finally:
+            system.close()
+
+
+def _load(system, program, kind, count, rows):
+    """xfrm_load: between adding and reading back it waits for a word of ours."""
+    before = system.memory()
+    argv = [*system.ns.enter(), *system.client([program, kind, str(count)])]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            added = _line(process, deadline)
+            if before is not None and added:
+                time.sleep(0.3)  # what the daemon gives back, it has given back
+                rows.add("control", f"control:{kind}/{count}/memory, bytes each/{system.name}",
+                         "bytes", (system.memory() - before) / count)
+            out, err = process.communicate("\n", timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise LabError(f"{system.name}: xfrm_load {kind} {count}: {err.strip()}")
+    for line in [added, *out.splitlines()]:
+        what, number, seconds = line.split()
+        rows.add("control", f"control:{kind}/{number}/{what}/{system.name}", "per second",
+                 int(number) / float(seconds), less_is_better=False)
+
+
+def _line(process, deadline):
+    """Its first line, if it comes in time."""
+    ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+    if not ready:
+        raise subprocess.TimeoutExpired(process.args, PATIENCE)
+    return process.stdout.readline()
+
+
+def _batch(system, workdir, count, rows):
+    """The same policies by an unmodified `ip -batch`, which reads and prints text beside."""
+    path = os.path.join(workdir, "policies.batch")
+    with open(path, "w", encoding="ascii") as f:
+        for i in range(count):
+            prefix = (24, 25, 28)[i % 3]
+            address = f"{11 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0"
+            f.write(f"xfrm policy add src 10.1.0.0/16 dst {address}/{prefix} dir out priority "
+                    f"{1000 - prefix} tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel\n")
+    argv = [*system.ns.enter(), *system.client(["ip", "-batch", path])]
+    begin = time.monotonic()
+    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    seconds = time.monotonic() - begin
+    if result.returncode != 0:
+        raise LabError(f"{system.name}: ip -batch: {result.stderr.strip()[-300:]}")
+    rows.add("control", f"control:policies/{count}/add by ip -batch/{system.name}", "per second",
+             count / seconds, less_is_better=False)
