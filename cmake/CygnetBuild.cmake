@@ -57,6 +57,18 @@ function(cygnet_library name)
   endif()
 endfunction()
 
+# The headers that every test begins with, parsed once. A program, because that is how tests are
+# compiled.
+if(CYGNET_TESTS)
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/test_headers.cc CONTENT "int main() { return 0; }\n")
+  add_executable(cygnet_test_headers ${CMAKE_BINARY_DIR}/test_headers.cc)
+  target_compile_options(cygnet_test_headers PRIVATE -O0 -U_FORTIFY_SOURCE)
+  target_link_libraries(cygnet_test_headers PRIVATE cygnet_options cygnet_test_support
+    GTest::gmock GTest::gtest_main)
+  target_precompile_headers(cygnet_test_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h>
+    <algorithm> <functional> <map> <memory> <optional> <string> <thread> <vector>)
+endif()
+
 # cygnet_test(NAME SOURCES ... [DEPS ...] [LABEL unit]): a GoogleTest program under CTest.
 function(cygnet_test name)
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS" ${ARGN})
@@ -68,6 +80,7 @@ function(cygnet_test name)
   target_compile_options(${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
   target_link_libraries(${name} PRIVATE cygnet_options ${ARG_DEPS} cygnet_test_support
     GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM cygnet_test_headers)
   gtest_discover_tests(${name} PROPERTIES LABELS ${ARG_LABEL} DISCOVERY_TIMEOUT 60)
 endfunction()
 
