@@ -8,7 +8,11 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libfmt-de
   libbenchmark-dev librapidcheck-dev libipsec-mb-dev libaudit-dev libxdp-dev libbpf-dev libpcap-dev scdoc"
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
 TEST_PACKAGES="python3-scapy python3-cryptography ethtool clang clang-format libclang-rt-14-dev
-  libcap2-bin xz-utils nftables"
+  libcap2-bin xz-utils nftables strongswan-charon charon-systemd strongswan-swanctl
+  libstrongswan-standard-plugins libnss3-tools"
+# What libreswan is linked against. The package itself conflicts with strongSwan's: it is unpacked.
+LIBRESWAN_LIBRARIES="libaudit1 libcap-ng0 libcurl3-nss libevent-core-2.1-7 libevent-pthreads-2.1-7
+  libldap-2.5-0 libldns3 libnss3 libpam0g libselinux1 libsystemd0 libunbound8 dns-root-data"
 BENCH_PACKAGES="libdpdk-dev wireguard-go wireguard-tools strongswan-charon strongswan-swanctl
   libcharon-extra-plugins libstrongswan-standard-plugins"
 
@@ -28,8 +32,29 @@ need_packages() {
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -q update >/dev/null || fail "apt-get update failed"
-  apt-get -qy install --no-install-recommends "${missing[@]}" >/dev/null ||
+  without_services apt-get -qy install --no-install-recommends "${missing[@]}" >/dev/null ||
     fail "apt-get install failed; run it by hand to see why: apt-get install ${missing[*]}"
+}
+
+# without_services COMMAND...: packages that it installs start no daemon (policy-rc.d).
+without_services() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  [ ! -e "$policy" ] || policy=
+  [ -z "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; }
+  "$@" || status=$?
+  [ -z "$policy" ] || rm -f "$policy"
+  return "$status"
+}
+
+# unpack_package NAME: into build/packages/NAME, without installing it; unless it is there.
+unpack_package() {
+  local name=$1 folder=$ROOT/build/packages/$1
+  [ ! -d "$folder" ] || return 0
+  say "unpacking $name"
+  mkdir -p "$folder.new"
+  (cd "$folder.new" && apt-get -q download "$name" >/dev/null && dpkg -x "$name"_*.deb . && rm "$name"_*.deb) ||
+    { rm -rf "$folder.new"; return 1; }
+  mv "$folder.new" "$folder"
 }
 
 # configure PRESET [OPTION...]: when there is no build yet, or options are given.

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import labkit
-from labkit import Host, LabError, Namespace
+from labkit import Host, LabError, Namespace, with_own_run
 from rawwire import FrameSocket
 
 OUTER = ["192.0.2.1", "192.0.2.2"]
@@ -188,12 +188,6 @@ class Forwarder(System):
                             10, "the forwarder's TAP")
             ns.ip(f"addr add {OUTER[side]}/24 dev nic0")
             ns.ip("link set nic0 up")
-
-
-def with_own_run(directory, argv):
-    """`argv` with a /run of its own, where daemons keep sockets and pid files under fixed names."""
-    return ["unshare", "--mount", "sh", "-c",
-            'mount --make-rprivate / && mount --bind "$0" /run && exec "$@"', directory, *argv]
 
 
 class WireguardGo(System):

@@ -139,17 +139,17 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 // --- Installing and removing ---
 
 // The larval state that it fills in, or that it answers, goes only when it is there: a client that
-// was refused may try again.
+// was refused may try again, and a packet always finds one of the two.
 Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
   if (!placed) return placed.error();
-  RemoveAnsweredLarval(sa->spec());
-  if (fills != nullptr) Remove(fills);
   ResolveNextHop(*sa);
   path_.sad.Insert(sa);
   placement_->Keep(*std::move(placed));
+  RemoveAnsweredLarval(sa->spec());
+  if (fills != nullptr) Remove(fills);
   if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
   StartWatch(*sa);
   path_.BumpGeneration();

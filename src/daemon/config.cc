@@ -110,7 +110,7 @@ void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
 
 void ReadDaemon(const TableReader& reader, Config* config) {
   reader.AllowOnly({"workers", "log_level", "ike_bypass", "busy_poll_us", "engine",
-                    "replay_window_min", "flow_cache"});
+                    "replay_window_min", "flow_cache", "restart_file"});
   reader.Read("workers", kWorkers, &config->workers);
   reader.Read("log_level", kLogLevels, &config->log_level);
   reader.Read("ike_bypass", &config->ike_bypass);
@@ -118,6 +118,7 @@ void ReadDaemon(const TableReader& reader, Config* config) {
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
   reader.Read("flow_cache", kFlowCache, &config->flow_cache);
+  reader.Read("restart_file", &config->restart_file);
 }
 
 void ReadLookAside(const TableReader& reader, LookAsideConfig* config) {
@@ -422,10 +423,11 @@ Config DefaultConfig(const std::string& wire) {
 std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
       "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nbusy_poll_us = {}\nengine = {}\n"
-      "replay_window_min = {}\nflow_cache = {}\n\n[pools]\nsmall = {}\njumbo = {}\n",
+      "replay_window_min = {}\nflow_cache = {}\nrestart_file = {}\n\n[pools]\nsmall = {}\njumbo = "
+      "{}\n",
       config.workers, Quote(Name(config.log_level)), config.ike_bypass, config.busy_poll_us,
-      Quote(config.engine), config.replay_window_min, config.flow_cache, config.small_packets,
-      config.jumbo_packets);
+      Quote(config.engine), config.replay_window_min, config.flow_cache, Quote(config.restart_file),
+      config.small_packets, config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"

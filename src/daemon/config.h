@@ -102,6 +102,7 @@ struct Config {
   std::string engine;  // of the CPU; empty = the best that runs here
   uint32_t replay_window_min = 0;
   uint32_t flow_cache = 16384;  // entries of each cache of a worker; made a power of two
+  std::string restart_file;     // empty = in RUNTIME_DIRECTORY, or none
   // [pools]: packets
   uint32_t small_packets = 16384;
   uint32_t jumbo_packets = 256;

@@ -42,6 +42,7 @@ busy_poll_us = 7
 engine = "openssl"
 replay_window_min = 1024
 flow_cache = 4096
+restart_file = "/run/r"
 [look_aside]
 mode = "no"
 threads = 3
@@ -78,6 +79,7 @@ offload = "auto"
                   .engine = "openssl",
                   .replay_window_min = 1024,
                   .flow_cache = 4096,
+                  .restart_file = "/run/r",
                   .small_packets = 2048,
                   .jumbo_packets = 64,
                   .look_aside = {.engine = "",
@@ -235,6 +237,7 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
   config.log_level = LogLevel::kError;
   config.engine = "openssl";
   config.replay_window_min = 65'536;
+  config.restart_file = "/run/\"r\"";
   config.look_aside = {.engine = "", .mode = LookAsideMode::kNo, .threads = 2, .queue_depth = 9};
   for (const EngineInfo* info : BuiltinEngines()) {
     if (info->kind != EngineKind::kLookAside) continue;

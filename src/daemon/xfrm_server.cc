@@ -30,6 +30,16 @@ Error SystemError(const char* what) {
                    std::string(what) + ": " + std::strerror(errno));
 }
 
+// As the shim takes it: with the group in the header's flags.
+Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
+  nlmsghdr header;
+  std::memcpy(&header, message.data(), sizeof(header));
+  header.nlmsg_flags |=
+      static_cast<uint16_t>(static_cast<unsigned>(group) << transport::kGroupShift);
+  std::memcpy(message.data(), &header, sizeof(header));
+  return std::make_shared<const netlink::Buffer>(std::move(message));
+}
+
 }  // namespace
 
 XfrmServer::XfrmServer(Poller& poller, XfrmServerOptions options)
@@ -126,6 +136,7 @@ void XfrmServer::OnClientReady(ClientId id, uint32_t events) {
   Input input = Input::kNothing;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) input = ReadDatagram(client);
   if (input == Input::kEnd) return Close(id);
+  TellLostTo(at->second);
   UpdatePolling(at->second);
 }
 
@@ -221,13 +232,30 @@ void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
   Spread(group, EncodeEvent(event, origin, *control_));
 }
 
+void XfrmServer::TellLost(std::vector<LostSa> lost) {
+  constexpr std::chrono::seconds kTold{60};
+  lost_sas_ = std::move(lost);
+  lost_until_ = std::chrono::steady_clock::now() + kTold;
+}
+
+void XfrmServer::TellLostTo(Client& client) {
+  if (lost_sas_.empty() || client.told_of_lost ||
+      !client.connection->Listens(xfrm::EventGroup::kExpire)) {
+    return;
+  }
+  if (std::chrono::steady_clock::now() > lost_until_) {
+    lost_sas_.clear();
+    return;
+  }
+  client.told_of_lost = true;
+  for (const LostSa& sa : lost_sas_) {
+    if (control_->GetSa(sa.id)) continue;  // it is back
+    client.connection->Send(AddressedTo(xfrm::EventGroup::kExpire, sa.expiry));
+  }
+}
+
 void XfrmServer::Spread(xfrm::EventGroup group, netlink::Buffer message) {
-  nlmsghdr header;
-  std::memcpy(&header, message.data(), sizeof(header));
-  header.nlmsg_flags |=
-      static_cast<uint16_t>(static_cast<unsigned>(group) << transport::kGroupShift);
-  std::memcpy(message.data(), &header, sizeof(header));
-  const auto datagram = std::make_shared<const netlink::Buffer>(std::move(message));
+  const auto datagram = AddressedTo(group, std::move(message));
   for (auto& [id, client] : clients_) {
     if (!client.connection->Listens(group)) continue;
     client.connection->Send(datagram);

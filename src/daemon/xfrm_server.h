@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@
 #include "daemon/kernel_settings.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/poller.h"
+#include "daemon/restart_log.h"
 #include "daemon/xfrm_server_connection.h"
 #include "daemon/xfrm_server_requests.h"
 #include "netlink/unix_transport.h"
@@ -57,6 +59,9 @@ class XfrmServer final : public ControlListener {
   // listening in this network namespace.
   Status Start(XfrmControl& control);
 
+  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told.
+  void TellLost(std::vector<LostSa> lost);
+
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
   bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
   bool WantsAevents() const override { return AnybodyListens(xfrm::EventGroup::kAevents); }
@@ -69,6 +74,7 @@ class XfrmServer final : public ControlListener {
   struct Client {
     std::unique_ptr<XfrmConnection> connection;
     bool polls_write = false;
+    bool told_of_lost = false;
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
@@ -82,6 +88,7 @@ class XfrmServer final : public ControlListener {
   void RefuseOversized(XfrmConnection& client);
   void Close(ClientId id);
   void UpdatePolling(Client& client);
+  void TellLostTo(Client& client);
   void CountAcquireListeners();
   bool AnybodyListens(xfrm::EventGroup group) const;
   void Spread(xfrm::EventGroup group, netlink::Buffer message);
@@ -96,6 +103,8 @@ class XfrmServer final : public ControlListener {
   std::map<ClientId, Client> clients_;
   ClientId next_id_ = 1;
   std::atomic<int> acquire_listeners_{0};
+  std::vector<LostSa> lost_sas_;
+  std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;
 };

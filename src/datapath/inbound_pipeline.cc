@@ -44,6 +44,7 @@ void InboundPipeline::Admit(Packet* packet) {
     if (item->view.fragment && !Reassemble(item)) return;
     const DropReason reason = Classify(item);
     if (item->packet == nullptr) return;
+    if (reason == DropReason::kInAcquireState && early_.Hold(item->packet, ctx_->now_ms)) return;
     if (reason != DropReason::kNone) {
       ctx_->sink.Drop(item->packet, reason);
       return;
@@ -52,6 +53,15 @@ void InboundPipeline::Admit(Packet* packet) {
     item->view = IpPacketView{};
   }
   ++size_;
+}
+
+// Their SA may be there now.
+void InboundPipeline::RetryEarly() {
+  early_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
+    Admit(packet);
+    if (size_ == kMaxBatch) Finish();
+  });
+  Finish();
 }
 
 // Reassembly comes before ESP (RFC 4303 section 3.4.1): fragments to this host that are, or in UDP

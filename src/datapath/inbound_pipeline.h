@@ -5,6 +5,7 @@
 #include <array>
 
 #include "datapath/coalesce.h"
+#include "datapath/early_arrivals.h"
 #include "datapath/in_flight.h"
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
@@ -17,15 +18,18 @@ class InboundPipeline {
  public:
   // `random`: of this worker alone; seeds what others must not foresee.
   InboundPipeline(WorkerContext* context, uint64_t random)
-      : ctx_(context), reassembler_(&context->sink, random) {}
+      : ctx_(context), reassembler_(&context->sink, random), early_(&context->sink) {}
 
   // Takes all packets of `in`, which came from the wire by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
 
-  // Between two bursts: forgets fragments that waited too long.
+  // Between two bursts: forgets fragments that waited too long, tries again what came too early.
   void RunTimers() {
     if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
+    if (!early_.Idle()) RetryEarly();
   }
+  // When RunTimers has something to do at the latest, monotonic milliseconds.
+  std::optional<uint64_t> NextTimerMs(uint64_t now_ms) const { return early_.NextDueMs(now_ms); }
 
   // A look-aside engine finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
@@ -36,6 +40,7 @@ class InboundPipeline {
  private:
   // 1 – 3: classify, find the SA.
   void Admit(Packet* packet);
+  void RetryEarly();
   bool Reassemble(InboundItem* item);
   DropReason Classify(InboundItem* item);
   bool IsForIpsec(const InboundItem& item) const;
@@ -66,6 +71,7 @@ class InboundPipeline {
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;
+  EarlyArrivals early_;
   uint32_t size_ = 0;
   std::array<InboundItem, kMaxBatch> items_;
 };

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "datapath/early_arrivals.h"
 #include "support/esp_oracle.h"
 #include "support/test_host.h"
 
@@ -119,16 +120,56 @@ TEST_F(InboundTest, AnySourceAddressIsTaken) {
   EXPECT_THAT(b().Receive(frame), SizeIs(1));
 }
 
-TEST_F(InboundTest, LarvalSaDrops) {
+// An SPI that key management has reserved, and no SA yet.
+std::shared_ptr<Sa> LarvalOf(const SaSpec& spec, uint32_t spi) {
   SaSpec larval;
-  larval.daddr = spec().daddr;
-  larval.family = spec().family;
+  larval.daddr = spec.daddr;
+  larval.family = spec.family;
   larval.proto = kProtoEsp;
-  larval.spi = Spi(0x2000);
-  b().path.sad.Insert(std::make_shared<Sa>(std::move(larval), 0, Sa::Larval{}));
+  larval.spi = Spi(spi);
+  return std::make_shared<Sa>(std::move(larval), 0, Sa::Larval{});
+}
+
+TEST_F(InboundTest, LarvalSaDropsWhatItsSaDoesNotComeFor) {
+  b().path.sad.Insert(LarvalOf(spec(), 0x2000));
   Bytes frame = Honest(1);
   test::Put32(&frame, 34, 0x2000);
-  ExpectDrop(frame, DropReason::kInAcquireState);
+  EXPECT_THAT(b().Receive(frame), IsEmpty());
+  EXPECT_EQ(b().AllDrops(), 0u);
+  b().clock.monotonic_ns += EarlyArrivals::kWaitMs * 1'000'000;
+  b().Run();
+  EXPECT_EQ(b().Drops(DropReason::kInAcquireState), 1u);
+  EXPECT_EQ(b().AllDrops(), 1u);
+}
+
+TEST_F(InboundTest, WhatCameBeforeItsSaWaitsForIt) {
+  const auto sa = pair_->sa_b;
+  b().path.sad.Remove(sa);
+  const auto larval = LarvalOf(spec(), spec().spi.value);
+  b().path.sad.Insert(larval);
+  b().path.BumpGeneration();
+  b().FromWire(Honest(1));
+  b().FromWire(Honest(2));
+  b().Run();
+  EXPECT_THAT(b().ToHost(), IsEmpty());
+  b().path.sad.Insert(sa);
+  b().path.sad.Remove(larval);
+  b().path.BumpGeneration();
+  b().FromWire(Honest(3));
+  b().Run();
+  EXPECT_THAT(b().ToHost(), SizeIs(3));
+  EXPECT_EQ(b().AllDrops(), 0u);
+}
+
+TEST_F(InboundTest, NoMoreWaitForTheirSaThanThereIsRoomFor) {
+  b().path.sad.Insert(LarvalOf(spec(), 0x2000));
+  Bytes frame = Honest(1);
+  test::Put32(&frame, 34, 0x2000);
+  for (uint32_t i = 0; i < EarlyArrivals::kMaxPackets + 10; ++i) {
+    b().FromWire(frame);
+    b().Run();
+  }
+  EXPECT_EQ(b().Drops(DropReason::kInAcquireState), 10u);
 }
 
 TEST_F(InboundTest, ExpiredAndDeadSasDropAndDyingOnesStillServe) {

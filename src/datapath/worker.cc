@@ -120,9 +120,12 @@ uint32_t Worker::RunOnce() {
 // Until the next timer, a second at most.
 int Worker::SleepMs() const {
   constexpr uint64_t kLongest = 1000;
-  const auto due = outbound_.NextTimerMs();
-  if (!due.has_value()) return kLongest;
   const uint64_t now = clock_->MonotonicNs() / 1'000'000;
+  auto due = outbound_.NextTimerMs();
+  if (const auto early = inbound_.NextTimerMs(now); early.has_value()) {
+    due = std::min(due.value_or(*early), *early);
+  }
+  if (!due.has_value()) return kLongest;
   return static_cast<int>(*due <= now ? 0 : std::min(*due - now, kLongest));
 }
 

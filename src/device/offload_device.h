@@ -33,6 +33,9 @@ struct OffloadCaps {
   bool ipv6 = false;
   bool esn = false;
   bool udp_encap = false;
+  // What ethtool calls esp-tx-csum-hw-offload and tx-esp-segmentation; the stack does both itself.
+  bool inner_checksum = false;
+  bool segmentation = false;
   std::array<std::string_view, 16> algorithms{};  // AlgorithmDescriptor names
   std::array<uint16_t, 8> key_bytes{};            // without salt; 0 = unused
   std::array<uint8_t, 8> icv_bytes{};

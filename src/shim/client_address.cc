@@ -138,40 +138,64 @@ void IkeSocketOptions() {
   CHECK(result == 0 || errno == EINVAL);
 }
 
-// A port that the daemon marked shows the feature to a probe, another does not.
-void OffloadFeature() {
-  const int fd = OpenXfrm();
-  const auto is_active = [fd](uint32_t bit) {
-    struct {
-      uint32_t command = ETHTOOL_GFEATURES;
-      uint32_t blocks = 4;
-      ethtool_get_features_block block[4] = {};
-    } features;
-    ifreq request{};
-    strcpy(request.ifr_name, "lo");
-    request.ifr_data = reinterpret_cast<char*>(&features);
-    CHECK(ioctl(fd, SIOCETHTOOL, &request) == 0);
-    return (features.block[bit / 32].active >> bit % 32 & 1) != 0;
-  };
-  struct {
-    uint32_t command = ETHTOOL_GSTRINGS;
-    uint32_t set = ETH_SS_FEATURES;
-    uint32_t count = 0;  // all there are
-    char names[128][ETH_GSTRING_LEN] = {};
-  } strings;
+struct FeatureNames {
+  uint32_t command = ETHTOOL_GSTRINGS;
+  uint32_t set = ETH_SS_FEATURES;
+  uint32_t count = 0;  // all there are
+  char names[128][ETH_GSTRING_LEN] = {};
+};
+
+void AskEthtool(int fd, void* question) {
   ifreq request{};
   strcpy(request.ifr_name, "lo");
-  request.ifr_data = reinterpret_cast<char*>(&strings);
+  request.ifr_data = static_cast<char*>(question);
   CHECK(ioctl(fd, SIOCETHTOOL, &request) == 0);
+}
+
+uint32_t BitOf(const FeatureNames& names, const char* feature) {
   uint32_t bit = 0;
-  while (bit < 127 && strcmp(strings.names[bit], "esp-hw-offload") != 0) {
+  while (bit < 127 && strcmp(names.names[bit], feature) != 0) {
     ++bit;
   }
   CHECK(bit < 127);
-  CHECK(!is_active(bit));
+  return bit;
+}
+
+bool IsActive(int fd, uint32_t bit) {
+  struct {
+    uint32_t command = ETHTOOL_GFEATURES;
+    uint32_t blocks = 4;
+    ethtool_get_features_block block[4] = {};
+  } features;
+  AskEthtool(fd, &features);
+  return (features.block[bit / 32].active >> bit % 32 & 1) != 0;
+}
+
+// A port shows to a probe what the daemon marked it with, and nothing else.
+void OffloadFeature() {
+  const int xfrm = OpenXfrm();
+  const int udp = socket(AF_INET, SOCK_DGRAM, 0);  // as ethtool has it
+  FeatureNames names;
+  AskEthtool(xfrm, &names);
+  const uint32_t esp = BitOf(names, "esp-hw-offload");
+  const uint32_t checksum = BitOf(names, "esp-tx-csum-hw-offload");
+  const uint32_t segmentation = BitOf(names, "tx-esp-segmentation");
+  const auto expect = [&](bool has_esp, bool has_checksum, bool has_segmentation) {
+    for (const int fd : {xfrm, udp}) {
+      CHECK(IsActive(fd, esp) == has_esp);
+      CHECK(IsActive(fd, checksum) == has_checksum);
+      CHECK(IsActive(fd, segmentation) == has_segmentation);
+    }
+  };
+  expect(false, false, false);
   CHECK(system("ip link set dev lo alias 'cygnet esp-hw-offload'") == 0);
-  CHECK(is_active(bit));
-  CHECK(!is_active(bit == 0 ? 1 : bit - 1) || bit == 0);
+  expect(true, false, false);
+  CHECK(system("ip link set dev lo alias 'cygnet esp-tx-csum-hw-offload'") == 0);
+  expect(false, true, false);
+  CHECK(system("ip link set dev lo alias 'cygnet esp-hw-offload tx-esp-segmentation'") == 0);
+  expect(true, false, true);
+  CHECK(system("ip link set dev lo alias 'swan esp-hw-offload'") == 0);
+  expect(false, false, false);
 }
 
 }  // namespace

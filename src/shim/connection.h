@@ -1,9 +1,9 @@
 // The connection to cygnetd under a shimmed descriptor, and its replacement when the daemon goes.
 //
 // A netlink socket never ends, so a dead connection is replaced at once on the same descriptor
-// number: by a new connection, or, while there is no daemon, by a placeholder. That is an unbound,
-// unconnected AF_UNIX datagram socket, which never polls readable or hung up, so that event loops
-// sleep. It goes when a later call on it, or on any other socket of the process, finds a daemon.
+// number: by a new connection, or, while there is no daemon, by a placeholder. That is a timer,
+// which polls readable a few times a second: an event loop wakes, receives, and by that looks for
+// the daemon. It goes when a call on it, or on any other socket of the process, finds one.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +36,10 @@ void AnnounceOption(XfrmSocket& socket, int fd, int option, int value);
 
 // Lock-step: returns when the daemon has consumed all that was sent. False if it went without.
 bool WaitConsumed(int fd);
+
+// A placeholder stops polling readable until its next tick.
+inline constexpr int kRetryIntervalMs = 200;
+void WindPlaceholder(int fd);
 
 int64_t MonotonicNs();
 

@@ -16,6 +16,9 @@ CYGNET_EXPORT int socket(int domain, int type, int protocol) noexcept {
     const int kind = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
     return kind == SOCK_RAW || kind == SOCK_DGRAM ? OpenXfrmSocket(type) : Fail(ESOCKTNOSUPPORT);
   }
+  if (domain == AF_NETLINK && protocol == NETLINK_GENERIC && IsEthtool()) {
+    return Fail(EPROTONOSUPPORT);
+  }
   const int fd = real::socket(domain, type, protocol);
   if (IsShimmed(fd)) {
     ForgetFd(fd);  // ours was closed by a way that passes us by
@@ -62,8 +65,9 @@ CYGNET_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
   const int result = real::ioctl(fd, request, argument);
-  if (result == 0 && request == SIOCETHTOOL && argument != nullptr && IsShimmed(fd)) {
-    ShowOffloadFeature(fd, argument);
+  // On any socket: charon and pluto ask on their NETLINK_XFRM one, ethtool on one of UDP.
+  if (result == 0 && request == SIOCETHTOOL && argument != nullptr) {
+    ShowOffloadFeatures(fd, argument);
   }
   return result;
 }

@@ -1,12 +1,15 @@
-// Shows "esp-hw-offload" as active on ports whose device offers it. IKE daemons ask the kernel by
-// ETHTOOL_GFEATURES, and a TAP has no such feature. The daemon marks its ports by the interface's
-// alias, "cygnet" and then the features it offers, which operators see in `ip link` as well.
+// Shows what a port's device can do of ESP: "esp-hw-offload" and the features beside it. IKE
+// daemons and ethtool ask the kernel by ETHTOOL_GFEATURES, and a TAP has no such features. The
+// daemon marks its ports by the interface's alias, "cygnet" and then the names of the features,
+// which operators see in `ip link` as well.
 #include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "shim/options.h"
@@ -18,7 +21,9 @@
 namespace cygnet::shim {
 namespace {
 
-constexpr std::string_view kFeature = "esp-hw-offload";
+constexpr std::string_view kFeatures[] = {"esp-hw-offload", "esp-tx-csum-hw-offload",
+                                          "tx-esp-segmentation"};
+constexpr size_t kFeatureCount = std::size(kFeatures);
 constexpr std::string_view kAliasMark = "cygnet ";
 
 struct LinkRequest {
@@ -43,9 +48,32 @@ struct FeatureNames {
   char names[kMaxFeatures][ETH_GSTRING_LEN] = {};
 };
 
-bool AliasOffersFeature(std::string_view alias) {
-  return alias.substr(0, kAliasMark.size()) == kAliasMark &&
-         alias.find(kFeature) != std::string_view::npos;
+// Which of kFeatures.
+using FeatureSet = uint32_t;
+
+bool HasWord(std::string_view text, std::string_view word) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    if (text.substr(0, end) == word) {
+      return true;
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return false;
+}
+
+FeatureSet FeaturesOf(std::string_view alias) {
+  FeatureSet set = 0;
+  if (alias.substr(0, kAliasMark.size()) != kAliasMark) {
+    return set;
+  }
+  while (!alias.empty() && alias.back() == '\0') {
+    alias.remove_suffix(1);
+  }
+  for (size_t i = 0; i < kFeatureCount; ++i) {
+    set |= HasWord(alias, kFeatures[i]) ? 1U << i : 0U;
+  }
+  return set;
 }
 
 // The text of IFLA_IFALIAS in an RTM_NEWLINK message, empty if there is none.
@@ -71,10 +99,10 @@ std::string_view FindAlias(const char* message, size_t bytes) {
   return {};
 }
 
-bool PortOffersFeature(const char* name) {
+FeatureSet FeaturesOfPort(const char* name) {
   const int fd = real::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) {
-    return false;
+    return 0;
   }
   LinkRequest request{};
   request.header.nlmsg_len = sizeof request;
@@ -89,35 +117,64 @@ bool PortOffersFeature(const char* name) {
     bytes = real::recv(fd, reply, sizeof reply, MSG_DONTWAIT);
   }
   real::close(fd);
-  return bytes >= ssize_t{sizeof(nlmsghdr)} &&
-         AliasOffersFeature(FindAlias(reply, static_cast<size_t>(bytes)));
+  return bytes < ssize_t{sizeof(nlmsghdr)}
+             ? 0
+             : FeaturesOf(FindAlias(reply, static_cast<size_t>(bytes)));
 }
 
-// The kernel's own number for the feature's name, which differs between versions; or -1.
-int FeatureBit(int fd, const ifreq& interface) {
+// The kernel's own number for each feature's name, which differs between versions; or -1.
+struct FeatureBits {
+  int bit[kFeatureCount];
+};
+
+FeatureBits FindFeatureBits(int fd, const ifreq& interface) {
+  FeatureBits found{};
+  for (int& bit : found.bit) {
+    bit = -1;
+  }
   SetSizes sizes;
   ifreq request = interface;
   request.ifr_data = reinterpret_cast<char*>(&sizes);
   if (real::ioctl(fd, size_t{SIOCETHTOOL}, &request) != 0 || sizes.count > kMaxFeatures) {
-    return -1;
+    return found;
   }
   FeatureNames strings{};
   strings.count = sizes.count;
   request.ifr_data = reinterpret_cast<char*>(&strings);
   if (real::ioctl(fd, size_t{SIOCETHTOOL}, &request) != 0) {
-    return -1;
+    return found;
   }
   for (uint32_t i = 0; i < sizes.count; ++i) {
-    if (strncmp(strings.names[i], kFeature.data(), ETH_GSTRING_LEN) == 0) {
-      return static_cast<int>(i);
+    for (size_t k = 0; k < kFeatureCount; ++k) {
+      if (strncmp(strings.names[i], kFeatures[k].data(), ETH_GSTRING_LEN) == 0) {
+        found.bit[k] = static_cast<int>(i);
+      }
     }
   }
-  return -1;
+  return found;
+}
+
+// ethtool_gfeatures: command, number of blocks, then that many blocks of 32 features. On, and
+// nothing that `ethtool -K` could change.
+void SwitchOn(char* answer, uint32_t blocks, int bit) {
+  if (bit < 0 || static_cast<uint32_t>(bit) / 32 >= blocks) {
+    return;
+  }
+  char* block = answer + sizeof(ethtool_gfeatures) +
+                static_cast<size_t>(bit) / 32 * sizeof(ethtool_get_features_block);
+  const uint32_t mask = 1U << bit % 32;
+  ethtool_get_features_block features{};
+  memcpy(&features, block, sizeof features);
+  features.available |= mask;
+  features.requested |= mask;
+  features.active |= mask;
+  features.never_changed |= mask;
+  memcpy(block, &features, sizeof features);
 }
 
 }  // namespace
 
-void ShowOffloadFeature(int fd, void* request) {
+void ShowOffloadFeatures(int fd, void* request) {
   ifreq interface {};
   memcpy(&interface, request, sizeof interface);
   uint32_t command = 0;
@@ -125,25 +182,22 @@ void ShowOffloadFeature(int fd, void* request) {
     return;
   }
   memcpy(&command, interface.ifr_data, sizeof command);
-  if (command != ETHTOOL_GFEATURES || !PortOffersFeature(interface.ifr_name)) {
-    return;
-  }
   const ErrnoKeeper keeper;
-  const int bit = FeatureBit(fd, interface);
-  keeper.Restore();
-  // ethtool_gfeatures: command, number of blocks, then that many blocks of 32 features.
-  uint32_t blocks = 0;
-  memcpy(&blocks, interface.ifr_data + sizeof command, sizeof blocks);
-  if (bit < 0 || static_cast<uint32_t>(bit) / 32 >= blocks) {
-    return;
+  const FeatureSet offered =
+      command == ETHTOOL_GFEATURES ? FeaturesOfPort(interface.ifr_name) : FeatureSet{0};
+  if (offered != 0) {
+    const FeatureBits bits = FindFeatureBits(fd, interface);
+    uint32_t blocks = 0;
+    memcpy(&blocks, interface.ifr_data + sizeof command, sizeof blocks);
+    for (size_t i = 0; i < kFeatureCount; ++i) {
+      if ((offered >> i & 1) != 0) {
+        SwitchOn(interface.ifr_data, blocks, bits.bit[i]);
+      }
+    }
   }
-  char* block = interface.ifr_data + sizeof(ethtool_gfeatures) +
-                static_cast<size_t>(bit) / 32 * sizeof(ethtool_get_features_block);
-  ethtool_get_features_block features{};
-  memcpy(&features, block, sizeof features);
-  features.available |= 1U << bit % 32;
-  features.active |= 1U << bit % 32;
-  memcpy(block, &features, sizeof features);
+  keeper.Restore();
 }
+
+bool IsEthtool() { return strcmp(program_invocation_short_name, "ethtool") == 0; }
 
 }  // namespace cygnet::shim

@@ -101,7 +101,8 @@ int SetBufferSize(XfrmSocket& socket, int fd, int name, const void* value, sockl
     memcpy(&bytes, value, sizeof bytes);
     socket.state.send_buffer_bytes.store(bytes);
   }
-  if (real::setsockopt(fd, SOL_SOCKET, name, value, length) == 0) {
+  if (!socket.state.connected.load() ||
+      real::setsockopt(fd, SOL_SOCKET, name, value, length) == 0) {
     return 0;
   }
   return real::setsockopt(fd, SOL_SOCKET, is_send ? SO_SNDBUF : SO_RCVBUF, value, length);

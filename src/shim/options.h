@@ -16,7 +16,11 @@ int GetOption(const XfrmSocket& socket, int fd, int level, int name, void* value
 int SetOrdinaryOption(int fd, int level, int name, const void* value, socklen_t length);
 
 // ioctl(SIOCETHTOOL) with `request` pointing to an ifreq, after the real call has succeeded: ports
-// whose device offers ESP offload show the feature to IKE daemons that probe for it.
-void ShowOffloadFeature(int fd, void* request);
+// whose device offers ESP offload show the features to IKE daemons that probe for them.
+void ShowOffloadFeatures(int fd, void* request);
+
+// This program asks generic netlink first, where nobody shows it a port's features; refused there,
+// it asks by ioctl().
+bool IsEthtool();
 
 }  // namespace cygnet::shim

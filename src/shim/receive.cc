@@ -127,6 +127,13 @@ Next AfterLoss(XfrmSocket& socket, int fd, int flags, uint32_t generation, Loss 
   return Next::kTryAgain;
 }
 
+// As a receive on an empty socket, that ends when it is time to look for the daemon.
+void WaitOnPlaceholder(int fd, int flags) {
+  pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
+  real::poll(&entry, nfds_t{1}, IsNonblocking(fd, flags) ? 0 : kRetryIntervalMs);
+  WindPlaceholder(fd);
+}
+
 // The mark of lost events is never shown: a peek that met it takes it from the queue.
 int ReportOverrun(int fd, int flags) {
   Prefix dropped;
@@ -164,7 +171,11 @@ ssize_t Receive(XfrmSocket& socket, int fd, msghdr& message, int flags) {
       keeper.Restore();
       return received.length;
     }
-    const bool timed_out = !received.ended && errno == EAGAIN;
+    const bool placeholder = !received.ended && errno == ENOTSOCK;
+    if (placeholder) {
+      WaitOnPlaceholder(fd, flags);
+    }
+    const bool timed_out = placeholder || (!received.ended && errno == EAGAIN);
     if (!received.ended && !timed_out && !IsLostConnection(errno)) {
       return -1;
     }

@@ -1,6 +1,7 @@
 // Replacing a dead connection by a new one or by a placeholder, on the same descriptor numbers.
 #include <fcntl.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 
 #include "shim/connection.h"
 #include "shim/connection_parts.h"
@@ -9,18 +10,19 @@
 namespace cygnet::shim {
 namespace {
 
-// How long a blocking receive on a placeholder sleeps between looks for a daemon.
-constexpr int64_t kRetryIntervalUs = 100'000;
+// Between two looks for a daemon.
+constexpr int64_t kRetryIntervalUs = kRetryIntervalMs * 1000;
 
 void SetReceiveTimeout(int fd, int64_t timeout_us) {
   const timeval timeout{.tv_sec = timeout_us / 1'000'000, .tv_usec = timeout_us % 1'000'000};
   real::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t{sizeof timeout});
 }
 
+// A timer: it wakes whoever polls, who then receives, and by that looks for the daemon.
 int OpenPlaceholder() {
-  const int fd = real::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (fd >= 0) {
-    SetReceiveTimeout(fd, kRetryIntervalUs);
+    WindPlaceholder(fd);
   }
   return fd;
 }
@@ -136,6 +138,12 @@ bool RecoverOne(XfrmSocket& socket, uint32_t generation, Loss loss, Caller calle
 }
 
 }  // namespace
+
+void WindPlaceholder(int fd) {
+  const timespec interval{.tv_sec = 0, .tv_nsec = kRetryIntervalMs * 1'000'000};
+  const itimerspec setting{.it_interval = interval, .it_value = interval};
+  timerfd_settime(fd, 0, &setting, nullptr);  // on anything else it fails, and changes nothing
+}
 
 bool Recover(XfrmSocket& socket, uint32_t generation, Loss loss, Caller caller) {
   const ErrnoKeeper keeper;

@@ -74,6 +74,15 @@ Buffer EncodeSaDeleted(const SaView& sa, ReplyTo to) {
   return std::move(builder).Finish();
 }
 
+Buffer EncodeSaGone(const SaSpec& sa) {
+  auto builder = Event(XFRM_MSG_DELSA, kNobody);
+  Zeroed<xfrm_usersa_id> id;
+  FillSaId(sa, *id);
+  builder.PutBytes(id.bytes());
+  PutMark(builder, sa.mark);
+  return std::move(builder).Finish();
+}
+
 Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to) {
   auto builder = Event(XFRM_MSG_FLUSHSA, to);
   builder.Put(xfrm_usersa_flush{.proto = proto});

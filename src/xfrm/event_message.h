@@ -24,6 +24,8 @@ netlink::Buffer EncodeSaAdded(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaUpdated(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaDeleted(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to);
+// A deletion that names the SA and tells nothing of it.
+netlink::Buffer EncodeSaGone(const SaSpec& sa);
 
 // Group kExpire.
 netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard);

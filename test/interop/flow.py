@@ -38,11 +38,12 @@ class Flow(threading.Thread):
     def __init__(self, source, target, ends, rate):
         super().__init__(daemon=True)
         self.rate, self.ends = rate / suite.SLOWNESS, ends
+        family = socket.AF_INET6 if ":" in ends[0] else socket.AF_INET
         with inside(source):
-            self.out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.out = socket.socket(family, socket.SOCK_DGRAM)
         self.out.bind((ends[0], PORT))
         with inside(target):
-            self.into = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.into = socket.socket(family, socket.SOCK_DGRAM)
         widen(self.into)
         self.into.bind((ends[1], PORT + 1))
         self.into.settimeout(0.5)

@@ -207,6 +207,12 @@ def connect(a, b, index=0, mtu=1500):
     b.ns.ip(f"link set {name} up")
 
 
+def with_own_run(directory, argv):
+    """`argv` with a /run of its own, where daemons keep sockets and pid files under fixed names."""
+    return ["unshare", "--mount", "sh", "-c",
+            'mount --make-rprivate / && mount --bind "$0" /run && exec "$@"', directory, *argv]
+
+
 def wait_for(condition, timeout=10, what="a condition"):
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

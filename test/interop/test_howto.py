@@ -118,6 +118,13 @@ class StrongSwan(Howto, suite.Case):
         self.hosts[0].shell("systemctl restart strongswan")
         self.check_traffic(60)
 
+    def test_3_cygnetd_is_restarted(self):
+        west = self.hosts[0]
+        west.shell("systemctl restart cygnetd")
+        west.shell("ip addr add $LOCAL/24 dev nic0 && ip route add $PEER_NET via $PEER dev nic0",
+                   VARIABLES[0])
+        self.check_traffic(60)
+
 
 if __name__ == "__main__":
     suite.main()

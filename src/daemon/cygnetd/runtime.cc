@@ -91,6 +91,13 @@ Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
                   packet ? "packet-offload" : "crypto-offload"));
 }
 
+// Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
+std::string RestartPath(const Config& config) {
+  if (!config.restart_file.empty()) return config.restart_file;
+  const char* folder = std::getenv("RUNTIME_DIRECTORY");
+  return folder != nullptr ? std::string(folder) + "/restart" : std::string();
+}
+
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
@@ -100,6 +107,14 @@ std::string LedgerPath(const LedgerConfig& config) {
 
 Error In(const std::string& where, const Error& error) {
   return MakeError(error.code, where + ": " + error.message);
+}
+
+// As ethtool names them, a blank before each.
+std::string FeatureNames(const OffloadCaps& caps) {
+  std::string names = " esp-hw-offload";
+  if (caps.inner_checksum) names += " esp-tx-csum-hw-offload";
+  if (caps.segmentation) names += " tx-esp-segmentation";
+  return names;
 }
 
 // Its text, once it is known to be one.
@@ -173,6 +188,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
+  CYGNET_RETURN_IF_ERROR(OpenRestartLog());
   CYGNET_RETURN_IF_ERROR(StartServers());
   for (uint32_t i = 0; i < config.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
@@ -264,10 +280,10 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                                .mac = interfaces->wire.port->mac()});
   if (!host) return In("device " + device.name, host.error());
   interfaces->host = *std::move(host);
-  // The shim tells IKE daemons by this mark that the interface offloads ESP.
+  // By this mark the shim shows IKE daemons and ethtool what the interface offloads.
   if (interfaces->wire.offload != nullptr && device.offload != PlacementMode::kNo) {
-    CYGNET_RETURN_IF_ERROR(
-        network_->SetAlias(interfaces->host->ifindex(), "cygnet esp-hw-offload"));
+    CYGNET_RETURN_IF_ERROR(network_->SetAlias(
+        interfaces->host->ifindex(), "cygnet" + FeatureNames(interfaces->wire.offload->caps())));
   }
   path_->interfaces.push_back({.host = interfaces->host.get(),
                                .wire = interfaces->wire.port.get(),
@@ -319,7 +335,11 @@ Status Runtime::BuildControl(const Config& config) {
   params.look_aside = config.look_aside.mode;
   params.replay_window_min = config.replay_window_min;
   params.network = network_.get();
-  params.listener = xfrm_.get();
+  if (const std::string path = RestartPath(config); !path.empty()) {
+    restart_log_ = std::make_unique<RestartLog>(xfrm_.get(), path);
+  }
+  params.listener =
+      restart_log_ != nullptr ? static_cast<ControlListener*>(restart_log_.get()) : xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;
   params.settings = ReadXfrmSettings;
   params.pools = pools_.get();
@@ -347,6 +367,17 @@ Status Runtime::BuildControl(const Config& config) {
   params.fips = fips_.get();
   params.audit = audit_.get();
   control_ = std::make_unique<ControlPlane>(std::move(params));
+  return {};
+}
+
+// The policies of before are there when the first packet comes.
+Status Runtime::OpenRestartLog() {
+  if (restart_log_ == nullptr) return {};
+  auto lost = restart_log_->Open(*control_);
+  if (!lost) return In("daemon.restart_file", lost.error());
+  Log(LogLevel::kInfo, fmt::format("restart file: {} policies are back, {} SAs are lost",
+                                   control_->ListPolicies().size(), lost->size()));
+  xfrm_->TellLost(*std::move(lost));
   return {};
 }
 
@@ -423,6 +454,7 @@ Runtime::~Runtime() {
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
   control_.reset();  // keys leave the devices
+  restart_log_.reset();
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();

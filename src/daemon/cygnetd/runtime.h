@@ -16,6 +16,7 @@
 #include "daemon/ledger_file.h"
 #include "daemon/operator_server.h"
 #include "daemon/poller.h"
+#include "daemon/restart_log.h"
 #include "daemon/service_manager.h"
 #include "daemon/xfrm_server.h"
 #include "datapath/egress_guard.h"
@@ -54,6 +55,7 @@ class Runtime {
   void StartAudit(const AuditConfig& config);
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
+  Status OpenRestartLog();
   Status StartServers();
   bool WorkersTurn(uint64_t now_ns) const;
 
@@ -67,6 +69,7 @@ class Runtime {
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HostNetwork> network_;
   std::unique_ptr<XfrmServer> xfrm_;
+  std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<Audit> audit_;
