@@ -265,9 +265,9 @@ bool OutboundPipeline::TransformRound() {
   ctx_->ClearJobs();
   bool any = false;
   for (uint32_t begin = 0; begin < size_;) {
-    OutboundSa* sa = items_[begin].sa();
+    OutboundSa* sa = CurrentSa(&items_[begin]);
     uint32_t end = begin + 1;
-    while (end < size_ && items_[end].sa() == sa &&
+    while (end < size_ && CurrentSa(&items_[end]) == sa &&
            items_[end].last_round() == items_[begin].last_round() &&
            items_[end].egress == items_[begin].egress) {
       ++end;
@@ -283,6 +283,19 @@ bool OutboundPipeline::TransformRound() {
   ctx_->RunJobs(std::span<OutboundItem>(items_.data(), size_), &in_flight_, 0, AddCpuSealJob);
   EndRound();
   return true;
+}
+
+// An SA may go between the decision and this moment, because it was rekeyed: then what holds now
+// counts, another SA with luck. Nothing leaves in clear that was to be protected.
+OutboundSa* OutboundPipeline::CurrentSa(OutboundItem* item) {
+  OutboundSa* sa = item->sa();
+  if (sa == nullptr || sa->sa->state() != SaState::kDead || item->round != 0) return sa;
+  const int32_t ifindex = ctx_->path->interfaces[item->packet->interface].ifindex;
+  decided_ = DecideOutbound(*ctx_->path, item->view, ifindex);
+  if (decided_.action == FlowAction::kDrop || decided_.chain.size == 0) return sa;
+  item->chain = decided_.chain;
+  item->packet->proof = decided_.stamp;
+  return item->sa();
 }
 
 // Steps 4 – 6 for items [begin, end), whose turn at `sa` it is.

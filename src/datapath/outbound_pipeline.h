@@ -57,6 +57,7 @@ class OutboundPipeline {
   // 4 – 8: rounds of runs (lifetime and sequence, prepare, crypto), then transmit.
   void Flush();
   bool TransformRound();
+  OutboundSa* CurrentSa(OutboundItem* item);
   void BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end);
   uint64_t ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);

@@ -488,5 +488,21 @@ TEST(VlanTest, TaggedPlaintextIsHeldToPolicy) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
 }
 
+// What was decided by the flow cache, or earlier in a burst, before its SA was rekeyed and deleted.
+TEST(RekeyTest, APacketWhoseSaWentTakesTheOneThatIsThereNow) {
+  TestPair pair;
+  pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
+  const Bytes inner = Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Pattern(50));
+  EXPECT_THAT(pair.Deliver(Frame(inner)), SizeIs(1));
+  const SaOptions fresh{.spi = 0x1001};
+  pair.b.Add(fresh);
+  pair.a.Add(fresh);
+  pair.sa_a->set_state(SaState::kDead);
+  pair.a.path.sad.Remove(pair.sa_a);  // workers have not heard of it yet
+  EXPECT_THAT(pair.Deliver(Frame(inner)), SizeIs(1));
+  EXPECT_EQ(pair.a.AllDrops(), 0u);
+  EXPECT_EQ(pair.b.AllDrops(), 0u);
+}
+
 }  // namespace
 }  // namespace cygnet

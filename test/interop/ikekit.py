@@ -381,7 +381,7 @@ class IkeCase(suite.Case):
 
     def placements(self, host):
         """{"in": (effective, reason), "out": …} of the newest SAs."""
-        own = {*OUTER[4], *OUTER[6]} & set(self._addresses(host))
+        own = self._addresses(host)
         found = {}
         for sa in self.sas(host):
             direction = "in" if sa["dst"] in own else "out"

@@ -144,6 +144,30 @@ class Commands(Xfrm):
         text = monitor.end()
         self.assertEqual(len(text.splitlines()), 20, text)
 
+    def test_kernel_selftest_kci_test_ipsec_offload(self):
+        # The same file's other one: netdevsim's debugfs is `cygnet dev` here.
+        src, dst, key = HOST, PEER, "0x3132333435363738393031323334353664636261"
+        device = lambda: self.host.show("dev")[0]  # noqa: E731
+        before = device()["offload"]
+        for direction, a, b in (("out", src, dst), ("in", dst, src)):
+            self.x(f"p add dir {direction} src {a}/24 dst {b}/24 tmpl proto esp src {a} dst {b} "
+                   "spi 9 mode transport reqid 42")
+            self.x(f"s add proto esp src {a} dst {b} spi 9 mode transport reqid 42 replay-window 64 "
+                   f"aead rfc4106(gcm(aes)) {key} 128 sel src {a}/24 dst {b}/24 "
+                   f"offload dev nic0 dir {direction}")
+        listed = self.x("s list").splitlines()
+        self.assertEqual(len([line for line in listed if
+                              "crypto offload parameters: dev nic0 dir" in line]), 2)
+        self.assertEqual(sorted((row["dst"], int(row["spi"], 16)) for row in device()["held"]),
+                         [(src, 9), (dst, 9)])
+        self.host.ns.run(f"ping -n -c 3 -i 0.05 -W 1 {dst}", check=False)
+        after = device()["offload"]
+        self.assertEqual((after["slots_used"], after["sealed"] - before["sealed"]), (2, 3))
+        self.peer.wire.drain()
+        self.x("s flush")
+        self.wait_for(lambda: not device()["held"] and device()["offload"]["slots_used"] == 0,
+                      "the device's table to be empty")
+
     def x(self, words):
         return self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", "x",
                                  *words.split()]).stdout
@@ -188,6 +212,73 @@ src {HOST} dst {PEER}
 	stats:
 	  replay-window 0 replay 0 failed 0
 """)
+
+    def test_every_option_of_a_state_is_listed(self):
+        sa = f"src {HOST} dst {PEER} proto esp spi 0x1001"
+        self.xfrm(f"state add {sa} reqid 1 mode tunnel replay-window 32 seq 7 {GCM} "
+                  "flag noecn decap-dscp nopmtudisc wildrecv icmp af-unspec align4 "
+                  "extra-flag dont-encap-dscp oseq-may-wrap mark 1 mask 3 output-mark 7 mask 0xff "
+                  "if_id 5 encap espinudp 4500 4501 0.0.0.0 limit byte-soft 1000 limit byte-hard 2000 "
+                  "sel src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 7 dport 8")
+        for options in ((), ("-s",), ("-d",), ("-s", "-d")):
+            text = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", *options, "xfrm",
+                                     "state", "get", *f"{sa} mark 1 mask 3".split()]).stdout
+            for words in ("flag noecn decap-dscp nopmtudisc wildrecv icmp af-unspec align4",
+                          "mark 0x1/0x3",
+                          "output-mark 0x7/0xff", "if_id 0x5",
+                          "encap type espinudp sport 4500 dport 4501 addr 0.0.0.0",
+                          "sel src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 7 dport 8"):
+                self.assertIn(words, text, options)
+            for words in ("soft 1000(bytes), hard 2000(bytes)",
+                          "extra_flag dont-encap-dscp oseq-may-wrap"):
+                self.assertEqual(words in text, "-s" in options, text)
+        self.assertIn("<<Keys hidden>>", self.xfrm("state list nokeys"))
+        self.assertNotIn("31" * 20, self.xfrm("state list nokeys"))
+        self.refused(f"state delete {sa}", "No such process")  # another mark: another SA
+        self.xfrm(f"state delete {sa} mark 1 mask 3")
+        self.assertEqual(self.xfrm("state"), "")
+
+    def test_lists_are_filtered(self):
+        for spi, mode, reqid in ((0x11, "tunnel", 1), (0x12, "transport", 2), (0x13, "beet", 2)):
+            self.xfrm(f"state add src {HOST} dst {PEER} proto esp spi {spi:#x} reqid {reqid} "
+                      f"mode {mode} {GCM}")
+        for filters, spis in (("mode tunnel", {0x11}), ("reqid 2", {0x12, 0x13}),
+                              ("spi 0x12", {0x12}), (f"src {HOST}", {0x11, 0x12, 0x13}),
+                              (f"dst {HOST}", set()), ("proto ah", set())):
+            text = self.xfrm(f"state list {filters}")
+            self.assertEqual({int(spi, 16) for spi in re.findall(r"spi (0x[0-9a-f]+)", text)}, spis,
+                             filters)
+
+    def test_policy_settings(self):
+        self.xfrm("policy set hthresh4 24 16 hthresh6 64 48")
+        text = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", "-s", "-s", "xfrm",
+                                 "policy", "count"]).stdout
+        self.assertIn("24", text)
+        self.xfrm("policy set hthresh4 32 32 hthresh6 128 128")
+        self.xfrm("policy setdefault in block fwd block out accept")
+        self.assertRegex(self.xfrm("policy getdefault"),
+                         r"(?s)in:\s+block.*fwd:\s+block.*out:\s+accept")
+
+    def test_monitors_hear_what_they_asked_for(self):
+        heard = {what: self.monitor(*what.split()) for what in
+                 ("SA", "policy", "expire", "acquire", "SA policy", "nokeys", "all")}
+        self.xfrm(f"{STATE} {GCM} limit time-hard 1")
+        self.xfrm(POLICY)
+        heard["expire"].wait_for("Expired src")
+        self.send()
+        heard["acquire"].wait_for("acquire proto esp")
+        words = {"SA": "proto esp spi 0x00001001 reqid 1", "policy": "dir out priority 0",
+                 "expire": "Expired src", "acquire": "acquire proto esp"}
+        for what, monitor in heard.items():
+            text = monitor.end()
+            asked = what.split() if set(what.split()) <= set(words) else list(words)
+            for kind, sign in words.items():
+                # An expiry and an acquire show the SA or the policy that they are about.
+                if kind in asked:
+                    self.assertIn(sign, text, what)
+            self.assertEqual("Expired src" in text, "expire" in asked, what)
+            self.assertEqual("acquire proto esp" in text, "acquire" in asked, what)
+        self.peer.wire.drain()
 
     def test_larval_sa_is_filled_in_by_update(self):
         self.assertIn("spi 0x00000777", self.xfrm(
@@ -279,6 +370,18 @@ src {HOST} dst {PEER}
     def test_offload_to_the_device_is_listed(self):
         self.xfrm(f"{STATE} {GCM} offload dev nic0 dir out")
         self.assertIn("crypto offload parameters: dev nic0 dir out", self.xfrm("state"))
+
+    def test_ethtool_shows_what_the_device_can_do(self):
+        # ethtool itself, and the ioctl by which IKE daemons ask.
+        def features(interface, prefix=()):
+            text = self.host.ns.run([*prefix, "ethtool", "-k", interface]).stdout
+            return dict(line.strip().split(": ", 1) for line in text.splitlines()[1:])
+        shim = [self.host.cygnet.command, "exec", "--"]
+        device = {"esp-hw-offload": "on [fixed]"}
+        self.assertEqual(features("nic0", shim), {**features("nic0"), **device})
+        self.assertEqual(features("lo", shim), features("lo"))
+        for name in ("esp-hw-offload", "esp-tx-csum-hw-offload", "tx-esp-segmentation"):
+            self.assertIn(name, features("nic0"))
 
     # --- Replay windows ---
 

@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""Restarts under an IKE daemon: cygnetd goes, orderly or killed, and the tunnel comes back by itself with
+nothing in clear meanwhile; the IKE daemon goes, and cygnetd forwards on.
+"""
+
+import os
+import signal
+import unittest
+
+import labkit
+import suite
+from ikekit import Charon, IkeCase, Pluto, charon_connection, have_strongswan, pluto_connection
+
+
+class RestartCase(IkeCase):
+    @classmethod
+    def start_host(cls, side, host):
+        cls.daemon_keys = f'restart_file = "{os.path.join(cls.workdir, host.name)}.restart"'
+        super().start_host(side, host)
+
+    def restart_cygnetd(self, sig):
+        self.west.ended_by_test = True
+        spis = self.wait_for_pair()
+        self.ping()
+        with self.watched(allow=is_icmp) as watch:
+            labkit.end(self.west.daemon, sig)
+            type(self).start_host(0, self.west)
+            self.assertTrue(self.west.show("policy"), "the policies of before")
+            self.assertFalse(self.spis(self.west) & spis)
+            self.wait_for(lambda: self.ping(count=1, check=False), "the tunnel to come back", 30)
+        self.assertEqual(watch.clear, 0)
+        self.assertFalse(self.wait_for_pair() & spis)
+        self.ping(count=5)
+        self.ping(count=5, host=self.east)
+
+    def restart_daemon(self, connect):
+        """`connect`: what its administrator's configuration does when it starts."""
+        spis = self.wait_for_pair()
+        daemon = self.daemons[0]
+        daemon.kill()
+        flows = self.flows()
+        self.wait_for(lambda: flows[0].sent > 200, "datagrams without an IKE daemon")
+        self.finish(flows)
+        self.assertEqual(self.spis(self.west), spis)
+        connect()
+        # The SAs of before stay where they are: nobody knows them any more, and newer ones are used.
+        self.wait_for(lambda: len(self.spis(self.west) - spis) == 2
+                      and self.spis(self.west) - spis <= self.spis(self.east),
+                      "the tunnel of the new daemon", 20)
+        self.ping_until()
+        self.ping(count=5)
+
+
+def is_icmp(frame):
+    return frame[23] == 1
+
+
+class Strongswan(RestartCase):
+    @classmethod
+    def start_daemons(cls):
+        if have_strongswan():
+            raise unittest.SkipTest(have_strongswan())
+        for side, host in enumerate(cls.hosts):
+            cls.add_daemon(Charon(host, side, cls.workdir)).start()
+
+    def setUp(self):
+        for side, daemon in enumerate(self.daemons):
+            daemon.load(charon_connection(side))
+        self.daemons[0].initiate()
+
+    def tearDown(self):
+        for daemon in self.daemons:
+            daemon.load({})
+            daemon.down()
+        for host in self.hosts:
+            suite.xfrm_batch(host, ["state flush", "policy flush"])
+
+    def test_cygnetd_stops_and_starts(self):
+        self.restart_cygnetd(signal.SIGTERM)
+
+    def test_cygnetd_is_killed_and_starts(self):
+        self.restart_cygnetd(signal.SIGKILL)
+
+    def test_charon_is_killed_and_starts(self):
+        def connect():
+            self.daemons[0].start()
+            self.daemons[0].load(charon_connection(0))
+            self.daemons[0].initiate()
+        self.restart_daemon(connect)
+
+
+class Libreswan(RestartCase):
+    @classmethod
+    def start_daemons(cls):
+        if Pluto.missing():
+            raise unittest.SkipTest(Pluto.missing())
+        for side, host in enumerate(cls.hosts):
+            cls.add_daemon(Pluto(host, side, cls.workdir)).start(pluto_connection(side))
+
+    def setUp(self):
+        for side, daemon in enumerate(self.daemons):
+            daemon.reload(pluto_connection(side, rekey="yes"))
+        self.daemons[0].initiate()
+
+    def tearDown(self):
+        for daemon in self.daemons:
+            daemon.forget()
+        for host in self.hosts:
+            suite.xfrm_batch(host, ["state flush", "policy flush"])
+
+    def test_cygnetd_stops_and_starts(self):
+        self.restart_cygnetd(signal.SIGTERM)
+
+    def test_cygnetd_is_killed_and_starts(self):
+        self.restart_cygnetd(signal.SIGKILL)
+
+    def test_pluto_is_killed_and_starts(self):
+        def connect():
+            self.daemons[0].start(pluto_connection(0))
+            self.daemons[0].initiate()
+        self.restart_daemon(connect)
+
+
+if __name__ == "__main__":
+    suite.main()
