@@ -25,9 +25,9 @@ netlink::Buffer EncodeSaUpdated(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaDeleted(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to);
 
-// Group kExpire.
-netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard);
-netlink::Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard);
+// Group kExpire. `pid`: what a client wrote that asked for it; 0 when the time was up.
+netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid = 0);
+netlink::Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard, uint32_t pid = 0);
 
 // Group kPolicy.
 netlink::Buffer EncodePolicyAdded(const PolicyImage& policy, ReplyTo to);
