@@ -30,6 +30,7 @@ enum class Errc : int {
   kNoData = 61,                // ENODATA
   kProtocolNotSupported = 93,  // EPROTONOSUPPORT
   kNotSupported = 95,          // EOPNOTSUPP
+  kFamilyNotSupported = 97,    // EAFNOSUPPORT
   kNetworkDown = 100,          // ENETDOWN
 };
 

@@ -9,13 +9,22 @@ void ControlPlane::OnAcquire(const DataPathEvent& event) {
   if (params_.listener == nullptr || !params_.listener->WantsAcquire()) return;
   const std::shared_ptr<Policy> policy = path_.spd.FindByNumber(event.policy_number);
   if (policy == nullptr) return;
-  const std::vector<Sad::OutboundQuery> queries = QueriesFor(policy->spec, event.flow);
+  if (!AskForSas(*policy, event) || policy->spec.type != PolicyType::kSub) return;
+  // Both types hold: the MAIN one's turn comes when nothing of the SUB one is missing.
+  const auto main = path_.spd.FindFirst(PolicyDirection::kOut, PolicyType::kMain, 0, event.flow,
+                                        params_.devices[event.interface].ifindex);
+  if (main != nullptr) (void)AskForSas(*main, event);
+}
+
+// False: one is missing that must be there before the next is asked for.
+bool ControlPlane::AskForSas(const Policy& policy, const DataPathEvent& event) {
+  const std::vector<Sad::OutboundQuery> queries = QueriesFor(policy.spec, event.flow);
   for (std::size_t i = 0; i < queries.size(); ++i) {
     if (path_.sad.ResolveOutbound(queries[i], event.flow) != nullptr) continue;
-    AskForSa(*policy, i, queries[i], event);
-    // The next one is asked for when this one is there.
-    if (!policy->spec.templates[i].optional) return;
+    AskForSa(policy, i, queries[i], event);
+    if (!policy.spec.templates[i].optional) return false;
   }
+  return true;
 }
 
 void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
@@ -34,7 +43,8 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.limits.hard_add_seconds = params_.larval_seconds();
   const uint32_t seq = wanted.acquire_seq;
   const IpAddress saddr = wanted.saddr;
-  InsertLarval(std::move(wanted));
+  wanted.selector = FlowSelector(event.flow, params_.devices[event.interface].ifindex);
+  InsertLarval(std::move(wanted), Now());
   const PolicyView view = ViewOf(policy);
   Tell(Acquire{.flow = event.flow,
                .ifindex = params_.devices[event.interface].ifindex,
@@ -43,6 +53,17 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
                .saddr = saddr,
                .daddr = query.daddr,
                .seq = seq});
+}
+
+// Makes no larval state, unlike traffic (kernel: xfrm_add_acquire).
+void ControlPlane::RequestAcquire(AcquireRequest request) {
+  for (std::size_t i = 0; i < request.policy.templates.size(); ++i) {
+    Template& wanted = request.policy.templates[i];
+    wanted.aalgos = request.aalgos;
+    wanted.ealgos = request.ealgos;
+    wanted.calgos = request.calgos;
+    Tell(AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_});
+  }
 }
 
 IpAddress ControlPlane::LocalEndTo(const IpAddress& daddr, IpFamily family) const {

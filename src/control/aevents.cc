@@ -36,22 +36,23 @@ void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
 }  // namespace
 
 Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
-  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+  const std::shared_ptr<Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   const auto watch = watches_.find(sa->number);
   if (watch == watches_.end()) {  // larval
-    return AeventView{sa, settings_.aevent_rseqth, settings_.aevent_etime};
+    return AeventView{sa, 0, 0};
   }
   return AeventView{sa, watch->second.max_diff, watch->second.max_age};
 }
 
 Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = path_.sad.Find(change.id);
+  const std::shared_ptr<Sa> sa = Named(change.id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   const auto watch = watches_.find(sa->number);
   if (!sa->usable() || watch == watches_.end()) {
     return MakeError(Errc::kInvalid, "SA must be in VALID state");
   }
+  if (change.replay_fault) return *change.replay_fault;
   if (change.replay) CYGNET_RETURN_IF_ERROR(RestoreReplay(*sa, *change.replay));
   if (change.usage) sa->lifetime().SetUsage(*change.usage);
   if (change.max_diff) watch->second.max_diff = *change.max_diff;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -70,6 +71,55 @@ struct Acquire {
   uint32_t seq;
 };
 
+// The same, but because a client asked that key management be asked. `policy` is the client's, not
+// one of the SPD.
+struct AcquireRequest {
+  PolicySpec policy;
+  IpAddress saddr;
+  Selector selector;
+  uint32_t aalgos = 0;
+  uint32_t ealgos = 0;
+  uint32_t calgos = 0;
+  std::optional<uint32_t> pcpu{};
+};
+struct AcquireRequested {
+  const AcquireRequest& request;
+  std::size_t template_index;
+  uint32_t seq;
+};
+
+// An SA, or the template of a policy, goes from one pair of outer addresses to another.
+struct MigrateEntry {
+  IpAddress old_saddr;
+  IpAddress old_daddr;
+  IpAddress new_saddr;
+  IpAddress new_daddr;
+  IpFamily old_family = IpFamily::kUnspec;
+  IpFamily new_family = IpFamily::kUnspec;
+  uint8_t proto = 0;
+  uint8_t mode = 0;  // SaMode's values
+  Reqid reqid;       // 0 = any
+};
+// Where the key manager itself is: passed on to listeners.
+struct KeyManagerAddress {
+  IpAddress local;
+  IpAddress remote;
+  IpFamily family = IpFamily::kUnspec;
+};
+struct Migration {
+  Selector selector;  // of a flow; the policy that decides for it is meant
+  PolicyDirection direction = PolicyDirection::kOut;
+  PolicyType type = PolicyType::kMain;
+  uint32_t if_id = 0;
+  std::vector<MigrateEntry> entries;
+  std::optional<UdpEncap> encap{};  // nullopt: as it is
+  std::optional<OffloadRequest> offload{};
+  std::optional<KeyManagerAddress> key_manager{};
+};
+struct Migrated {
+  const Migration& migration;
+};
+
 // Why listeners are told how an SA's counters stand (NEWAE).
 enum class AeventCause : uint8_t {
   kUpdate,    // a client set them
@@ -89,9 +139,10 @@ struct SaMapping {
   uint16_t new_sport;  // host order
 };
 
-using ControlEvent = std::variant<SaAdded, SaUpdated, SaDeleted, SaFlushed, SaExpired, PolicyAdded,
-                                  PolicyUpdated, PolicyDeleted, PolicyFlushed, PolicyExpired,
-                                  DefaultsChanged, Acquire, SaAevent, SaMapping>;
+using ControlEvent =
+    std::variant<SaAdded, SaUpdated, SaDeleted, SaFlushed, SaExpired, PolicyAdded, PolicyUpdated,
+                 PolicyDeleted, PolicyFlushed, PolicyExpired, DefaultsChanged, Acquire, SaAevent,
+                 SaMapping, AcquireRequested, Migrated>;
 
 class ControlListener {
  public:

@@ -79,9 +79,11 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override;
   bool FlushSas(uint8_t proto, const RequestOrigin& origin) override;
   Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override;
-  Status ExpireSa(const SaId& id, bool hard) override;
+  Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) override;
   Result<AeventView> GetAevent(const SaId& id) const override;
   Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override;
+  void RequestAcquire(AcquireRequest request) override;
+  Status Migrate(const Migration& migration) override;
   std::vector<std::shared_ptr<const Sa>> ListSas() const override;
   SaView Inspect(const Sa& sa) const override;
   SadInfo GetSadInfo() const override;
@@ -90,7 +92,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override;
   Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override;
   Result<PolicyView> GetPolicy(const PolicyId& id) const override;
-  Status ExpirePolicy(const PolicyId& id, bool hard) override;
+  Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) override;
   bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
   std::vector<PolicyView> ListPolicies() const override;
   SpdInfo GetSpdInfo() const override;
@@ -142,19 +144,33 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
 
   // sa_control.cc, larval.cc
   Status Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
+  void Link(PlacedSa placed);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void Remove(const std::shared_ptr<Sa>& sa);
   void CountEncapPort(uint16_t port, int delta);
   void RemoveAnsweredLarval(const SaSpec& spec);
   std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
-  std::shared_ptr<Sa> InsertLarval(SaSpec spec);
+  static Selector LarvalSelector(const SaSpec& spec);
+  std::shared_ptr<Sa> InsertLarval(SaSpec spec, uint64_t since);
   std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
+  std::shared_ptr<Sa> Named(const SaId& id) const;
   std::shared_ptr<Sa> ByNumber(uint64_t number) const;
-  void Expire(const std::shared_ptr<Sa>& sa, bool hard);
+  void Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin = {});
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   void ResolveNextHop(const Sa& sa);
   void StartWatch(const Sa& sa);
   uint64_t HalvesOn(uint32_t engine) const;
+  // migrate.cc
+  struct MovingSa {
+    std::shared_ptr<Sa> from;
+    PlacedSa to;
+  };
+  Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
+  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id) const;
+  Result<std::vector<MovingSa>> PrepareMoves(const Migration& migration);
+  Result<MovingSa> PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+                               const Migration& migration);
+  void FinishMove(MovingSa move);
   // aevents.cc
   Status RestoreReplay(const Sa& sa, const ReplayState& replay);
   void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
@@ -165,6 +181,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void CheckKeepalive(const Sa& sa, uint64_t now);
   // acquire.cc
   void OnAcquire(const DataPathEvent& event);
+  bool AskForSas(const Policy& policy, const DataPathEvent& event);
   void AskForSa(const Policy& policy, std::size_t template_index, const Sad::OutboundQuery& query,
                 const DataPathEvent& event);
   // The address that the host would send from; any when it is not known.
@@ -173,7 +190,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // mtu_explain.cc
   const ControlDevice* DeviceWith(int32_t ifindex) const;
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
-  MtuReport ExplainTemplates(const PolicySpec& policy, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicyMatch& match, MtuReport report) const;
 
   // policy_control.cc
   static PolicyView ViewOf(const Policy& policy);

@@ -359,7 +359,7 @@ TEST_F(ControlPlaneTest, ChangesWhileAWorkerLooksUp) {
     while (!stop.load()) {
       reader->Quiescent();
       turns.fetch_add(1, std::memory_order_relaxed);
-      if (Policy* policy = path_.spd.Lookup(PolicyDirection::kOut, flow, 0)) policy->Touch(1);
+      if (Policy* policy = path_.spd.Lookup(PolicyDirection::kOut, flow, 0).first) policy->Touch(1);
       OutboundSa* sa = path_.sad.ResolveOutbound({.reqid = tmpl.reqid,
                                                   .mode = SaMode::kTunnel,
                                                   .proto = kProtoEsp,

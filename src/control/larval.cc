@@ -24,14 +24,19 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
   return nullptr;
 }
 
-std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec) {
-  const unsigned bits = AddressBits(spec.family);
-  spec.selector = Selector{};  // family 0, as the kernel leaves it
-  spec.selector.saddr = spec.saddr;
-  spec.selector.daddr = spec.daddr;
-  spec.selector.prefixlen_s = static_cast<uint8_t>(bits);
-  spec.selector.prefixlen_d = static_cast<uint8_t>(bits);
-  auto sa = MakeSharedSa(std::move(spec), Now(), Sa::Larval{});
+// Whole addresses, family 0: what the kernel leaves when no flow asked for it.
+Selector ControlPlane::LarvalSelector(const SaSpec& spec) {
+  const auto bits = static_cast<uint8_t>(AddressBits(spec.family));
+  Selector selector;
+  selector.saddr = spec.saddr;
+  selector.daddr = spec.daddr;
+  selector.prefixlen_s = bits;
+  selector.prefixlen_d = bits;
+  return selector;
+}
+
+std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec, uint64_t since) {
+  auto sa = MakeSharedSa(std::move(spec), since, Sa::Larval{});
   path_.sad.Insert(sa);
   path_.BumpGeneration();
   return sa;
@@ -60,18 +65,24 @@ Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) 
   request.spec.proto = spec.proto;
   spec.limits = LifetimeLimits{};
   spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
-  std::shared_ptr<Sa> larval = FindLarval(spec);
+  spec.selector = LarvalSelector(spec);
+  const std::shared_ptr<Sa> larval = FindLarval(spec);
+  spec.acquire_seq = 0;  // it was for finding one; a new state has none
   const std::optional<Spi> spi = ChooseSpi(request);
   if (!spi.has_value()) {
-    if (larval == nullptr) InsertLarval(std::move(spec));  // stays until it times out
+    if (larval == nullptr) InsertLarval(std::move(spec), Now());  // stays until it times out
     return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
   }
-  if (larval != nullptr) {
-    spec.acquire_seq = larval->spec().acquire_seq;
+  uint64_t since = Now();
+  if (larval != nullptr) {  // it stays what it was, and gets the SPI
+    const SaDirection direction = spec.direction;
+    spec = larval->spec().Clone();
+    if (direction != SaDirection::kUnspec) spec.direction = direction;
+    since = larval->lifetime().usage().add_time;
     Remove(larval);
   }
   spec.spi = *spi;
-  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec)));
+  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec), since));
 }
 
 // The larval state that an ACQUIRE made is answered by this SA: it goes without a word.

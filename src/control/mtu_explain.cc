@@ -101,37 +101,41 @@ const ControlDevice* ControlPlane::DeviceWith(int32_t ifindex) const {
 }
 
 MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report) const {
-  const Policy* policy = path_.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
-  if (policy == nullptr) {
+  const PolicyMatch match = path_.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
+  if (!match.any()) {
     return path_.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Clear(std::move(report), "no policy covers it: it passes in clear")
                : Stopped(std::move(report), MtuVerdict::kBlocked,
                          "no policy covers it, and the default is to block");
   }
-  report.policy = policy->spec;
-  if (policy->spec.action == PolicyAction::kBlock) {
+  report.policy = match.first->spec;
+  if (match.blocks()) {
     return Stopped(std::move(report), MtuVerdict::kBlocked, "the policy blocks it");
   }
-  if (policy->spec.templates.empty()) {
+  if (match.templates() == 0) {
     return Clear(std::move(report), "the policy lets it pass in clear");
   }
-  return ExplainTemplates(policy->spec, std::move(report));
+  return ExplainTemplates(match, std::move(report));
 }
 
-MtuReport ControlPlane::ExplainTemplates(const PolicySpec& policy, MtuReport report) const {
+MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, MtuReport report) const {
   struct Step {
     const OutboundSa* sa;
     IpFamily inner;
   };
   std::vector<Step> steps;  // innermost first
   IpFamily inner = report.flow.family;
-  const std::vector<Sad::OutboundQuery> queries = QueriesFor(policy, report.flow);
+  std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, report.flow);
+  if (match.second != nullptr) {
+    const auto outer = QueriesFor(match.second->spec, report.flow);
+    queries.insert(queries.end(), outer.begin(), outer.end());
+  }
   for (std::size_t i = 0; i < queries.size(); ++i) {
     const OutboundSa* sa = path_.sad.ResolveOutbound(queries[i], report.flow);
     if (sa != nullptr) {
       steps.push_back({sa, inner});
       inner = sa->family;
-    } else if (!policy.templates[i].optional) {
+    } else if (!match.at(i).optional) {
       const bool asked = params_.listener != nullptr && params_.listener->WantsAcquire();
       return Stopped(
           std::move(report), MtuVerdict::kNoSa,

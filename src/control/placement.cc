@@ -111,15 +111,21 @@ Result<PlacedSa> Placement::Place(const std::shared_ptr<Sa>& sa) {
   for (const bool inbound : {false, true}) {
     if (inbound ? sa->inbound() == nullptr : sa->outbound() == nullptr) continue;
     if (Status status = PlaceHalf(&placed, inbound, devices); !status) {
-      if (placed.outbound.binding != nullptr) {
-        SlotOf(*sa, false).store(nullptr);
-        CountSlot(placed, false, -1);
-        Retire(std::move(placed.outbound.binding), nullptr);
-      }
+      Abandon(std::move(placed));
       return status.error();
     }
   }
   return placed;
+}
+
+void Placement::Abandon(PlacedSa placed) {
+  for (const bool inbound : {false, true}) {
+    PlacedHalf& half = placed.half(inbound);
+    if (half.binding == nullptr) continue;
+    SlotOf(*placed.sa, inbound).store(nullptr);
+    CountSlot(placed, inbound, -1);
+    Retire(std::move(half.binding), nullptr);
+  }
 }
 
 void Placement::Keep(PlacedSa placed) {
@@ -236,12 +242,17 @@ void Placement::Remove(const Sa& sa) {
     Retire(std::move(half.binding), nullptr);
     SetDue(&half, std::nullopt);
   }
-  // The operator's word about one SPI ends with its SA.
-  const SaSpec& spec = sa.spec();
-  std::erase_if(overrides_, [&spec](const PlacementCommand& c) {
-    return c.spi == spec.spi && (!c.daddr.has_value() || *c.daddr == spec.daddr);
-  });
   placed_.erase(it);
+  // The operator's word about one SPI ends with its SA, unless that went on at other addresses.
+  const SaSpec& spec = sa.spec();
+  const auto goes_on = [&] {
+    return std::any_of(placed_.begin(), placed_.end(), [&spec](const auto& entry) {
+      return entry.second.sa->spec().spi == spec.spi;
+    });
+  };
+  std::erase_if(overrides_, [&](const PlacementCommand& c) {
+    return c.spi == spec.spi && (c.daddr.has_value() ? *c.daddr == spec.daddr : !goes_on());
+  });
 }
 
 void Placement::CountSlot(const PlacedSa& placed, bool inbound, int delta) {

@@ -143,6 +143,8 @@ class Placement {
   // for Keep, once the SA has its number.
   Result<PlacedSa> Place(const std::shared_ptr<Sa>& sa);
   void Keep(PlacedSa placed);
+  // Instead of Keep: the SA will not be.
+  void Abandon(PlacedSa placed);
   void Remove(const Sa& sa);
   // nullptr: larval, or gone.
   const PlacedSa* Find(uint64_t sa_number) const;

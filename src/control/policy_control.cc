@@ -69,14 +69,14 @@ Result<PolicyView> ControlPlane::GetPolicy(const PolicyId& id) const {
   return ViewOf(*policy);
 }
 
-Status ControlPlane::ExpirePolicy(const PolicyId& id, bool hard) {
+Status ControlPlane::ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin) {
   const auto policy = path_.spd.Find(id);
   if (policy == nullptr) return MakeError(Errc::kNoEntry);
   if (hard) {
     path_.spd.Remove(policy);
     path_.BumpGeneration();
   }
-  Tell(PolicyExpired{ViewOf(*policy), hard});
+  Tell(PolicyExpired{ViewOf(*policy), hard}, origin);
   return {};
 }
 

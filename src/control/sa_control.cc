@@ -23,6 +23,11 @@ std::shared_ptr<Sa> ControlPlane::ByNumber(uint64_t number) const {
   return path_.sad.FindByNumber(number);
 }
 
+// What a client may name. SPI 0 names nothing: it is that of states that have none yet.
+std::shared_ptr<Sa> ControlPlane::Named(const SaId& id) const {
+  return id.spi.value == 0 ? nullptr : path_.sad.Find(id);
+}
+
 // --- Requests ---
 
 Status ControlPlane::AddSa(SaSpec spec, const RequestOrigin& origin) {
@@ -73,7 +78,7 @@ Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
 }
 
 Status ControlPlane::DeleteSa(const SaId& id, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+  const std::shared_ptr<Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   Tell(SaDeleted{sa}, origin);
   Remove(sa);
@@ -81,7 +86,7 @@ Status ControlPlane::DeleteSa(const SaId& id, const RequestOrigin& origin) {
 }
 
 Result<std::shared_ptr<const Sa>> ControlPlane::GetSa(const SaId& id) const {
-  std::shared_ptr<const Sa> sa = path_.sad.Find(id);
+  std::shared_ptr<const Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   return sa;
 }
@@ -97,11 +102,11 @@ bool ControlPlane::FlushSas(uint8_t proto, const RequestOrigin& origin) {
   return any;
 }
 
-Status ControlPlane::ExpireSa(const SaId& id, bool hard) {
-  const std::shared_ptr<Sa> sa = path_.sad.Find(id);
+Status ControlPlane::ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoEntry);
   if (!sa->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
-  Expire(sa, hard);
+  Expire(sa, hard, origin);
   return {};
 }
 
@@ -145,15 +150,21 @@ Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
   if (!placed) return placed.error();
-  ResolveNextHop(*sa);
-  path_.sad.Insert(sa);
-  placement_->Keep(*std::move(placed));
+  Link(*std::move(placed));
   RemoveAnsweredLarval(sa->spec());
   if (fills != nullptr) Remove(fills);
-  if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
-  StartWatch(*sa);
   path_.BumpGeneration();
   return {};
+}
+
+// From here on packets find it.
+void ControlPlane::Link(PlacedSa placed) {
+  const std::shared_ptr<Sa> sa = placed.sa;
+  ResolveNextHop(*sa);
+  path_.sad.Insert(sa);
+  placement_->Keep(std::move(placed));
+  if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
+  StartWatch(*sa);
 }
 
 void ControlPlane::StartWatch(const Sa& sa) {
@@ -192,15 +203,15 @@ void ControlPlane::CountEncapPort(uint16_t port, int delta) {
 
 // --- Lifetimes ---
 
-void ControlPlane::Expire(const std::shared_ptr<Sa>& sa, bool hard) {
+void ControlPlane::Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin) {
   if (hard) {
-    Tell(SaExpired{sa, true});
+    Tell(SaExpired{sa, true}, origin);
     Remove(sa);
     return;
   }
   if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
   path_.BumpGeneration();
-  Tell(SaExpired{sa, false});
+  Tell(SaExpired{sa, false}, origin);
 }
 
 void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {

@@ -58,6 +58,7 @@ struct AeventView {
 struct AeventChange {
   SaId id;
   std::optional<ReplayState> replay{};
+  std::optional<Error> replay_fault{};  // it was malformed; said once the SA is found
   std::optional<LifetimeUsage> usage{};
   std::optional<uint32_t> max_diff{};
   std::optional<uint32_t> max_age{};
@@ -78,10 +79,16 @@ class XfrmControl {
   virtual bool FlushSas(uint8_t proto, const RequestOrigin& origin) = 0;
   virtual Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) = 0;
   // EXPIRE request: hard deletes.
-  virtual Status ExpireSa(const SaId& id, bool hard) = 0;
+  // Listeners see the pid of `origin` alone.
+  virtual Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) = 0;
   virtual Result<AeventView> GetAevent(const SaId& id) const = 0;
   // Unlike a kernel it refuses to take sequence numbers back: they make nonces, and stop replays.
   virtual Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) = 0;
+  // ACQUIRE by request: listeners are asked for the SA of each template; nothing else happens.
+  virtual void RequestAcquire(AcquireRequest request) = 0;
+  // MIGRATE. An SA that moves keeps keys, numbers, window and usage, and is the only one to have
+  // them at any moment.
+  virtual Status Migrate(const Migration& migration) = 0;
   // Newest first, larval states included.
   virtual std::vector<std::shared_ptr<const Sa>> ListSas() const = 0;
   virtual SaView Inspect(const Sa& sa) const = 0;
@@ -91,7 +98,7 @@ class XfrmControl {
   virtual Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) = 0;
   virtual Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) = 0;
   virtual Result<PolicyView> GetPolicy(const PolicyId& id) const = 0;
-  virtual Status ExpirePolicy(const PolicyId& id, bool hard) = 0;
+  virtual Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) = 0;
   virtual bool FlushPolicies(PolicyType type, const RequestOrigin& origin) = 0;
   // Newest first, directions and types mixed.
   virtual std::vector<PolicyView> ListPolicies() const = 0;

@@ -5,6 +5,7 @@
 #include "xfrm/aevent_message.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
+#include "xfrm/migrate_message.h"
 
 namespace cygnet {
 namespace {
@@ -26,6 +27,8 @@ struct GroupVisitor {
   EventGroup operator()(const PolicyExpired&) const { return EventGroup::kExpire; }
   EventGroup operator()(const DefaultsChanged&) const { return EventGroup::kPolicy; }
   EventGroup operator()(const Acquire&) const { return EventGroup::kAcquire; }
+  EventGroup operator()(const AcquireRequested&) const { return EventGroup::kAcquire; }
+  EventGroup operator()(const Migrated&) const { return EventGroup::kMigrate; }
   EventGroup operator()(const SaAevent&) const { return EventGroup::kAevents; }
   EventGroup operator()(const SaMapping&) const { return EventGroup::kMapping; }
 };
@@ -47,7 +50,7 @@ struct EncodeVisitor {
     return xfrm::EncodeSaFlushed(e.proto, to);
   }
   netlink::Buffer operator()(const SaExpired& e) const {
-    return xfrm::EncodeSaExpired(control.Inspect(*e.sa), e.hard);
+    return xfrm::EncodeSaExpired(control.Inspect(*e.sa), e.hard, to.pid);
   }
   netlink::Buffer operator()(const PolicyAdded& e) const {
     return xfrm::EncodePolicyAdded(ImageOf(e.policy), to);
@@ -62,7 +65,7 @@ struct EncodeVisitor {
     return xfrm::EncodePolicyFlushed(e.type, to);
   }
   netlink::Buffer operator()(const PolicyExpired& e) const {
-    return xfrm::EncodePolicyExpired(ImageOf(e.policy), e.hard);
+    return xfrm::EncodePolicyExpired(ImageOf(e.policy), e.hard, to.pid);
   }
   // Linux sends this one as if nobody had asked for it.
   netlink::Buffer operator()(const DefaultsChanged& e) const {
@@ -77,6 +80,10 @@ struct EncodeVisitor {
                                 .daddr = e.daddr,
                                 .seq = e.seq});
   }
+  netlink::Buffer operator()(const AcquireRequested& e) const {
+    return xfrm::EncodeAcquireRequested(e);
+  }
+  netlink::Buffer operator()(const Migrated& e) const { return xfrm::EncodeMigrated(e.migration); }
   netlink::Buffer operator()(const SaAevent& e) const {
     return xfrm::EncodeAeventChange(control.Inspect(*e.sa), e.cause, to);
   }

@@ -6,6 +6,7 @@
 
 #include "netlink/ack.h"
 #include "xfrm/aevent_message.h"
+#include "xfrm/migrate_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
 
@@ -34,8 +35,8 @@ const XfrmRequests::Row XfrmRequests::kRows[] = {
     {xfrm::RequestType::kGetDefault, &XfrmRequests::GetDefaults},
     {xfrm::RequestType::kNewAe, &XfrmRequests::NewAevent},
     {xfrm::RequestType::kGetAe, &XfrmRequests::GetAevent},
-    {xfrm::RequestType::kMigrate, &XfrmRequests::NotYet},
-    {xfrm::RequestType::kAcquire, &XfrmRequests::NotYet},
+    {xfrm::RequestType::kMigrate, &XfrmRequests::Migrate},
+    {xfrm::RequestType::kAcquire, &XfrmRequests::Acquire},
 };
 
 XfrmRequests::Handler XfrmRequests::Find(xfrm::RequestType type) {
@@ -161,7 +162,7 @@ Status XfrmRequests::AllocateSpi(const Call& call) {
 
 Status XfrmRequests::ExpireSa(const Call& call) {
   const auto expire = xfrm::DecodeExpire(call.request);
-  return control_.ExpireSa(expire.id, expire.hard);
+  return control_.ExpireSa(expire.id, expire.hard, call.origin());
 }
 
 Status XfrmRequests::FlushSas(const Call& call) {
@@ -220,7 +221,7 @@ Status XfrmRequests::GetPolicy(const Call& call) {
 Status XfrmRequests::ExpirePolicy(const Call& call) {
   const auto expire = xfrm::DecodePolicyExpire(call.request);
   if (!expire) return expire.error();
-  return control_.ExpirePolicy(expire->id, expire->hard);
+  return control_.ExpirePolicy(expire->id, expire->hard, call.origin());
 }
 
 Status XfrmRequests::FlushPolicies(const Call& call) {
@@ -260,8 +261,17 @@ Status XfrmRequests::GetDefaults(const Call& call) {
   return {};
 }
 
-Status XfrmRequests::NotYet(const Call&) {
-  return MakeError(Errc::kNotSupported, "This request is not supported by cygnetd yet");
+Status XfrmRequests::Migrate(const Call& call) {
+  const auto migration = xfrm::DecodeMigrate(call.request);
+  if (!migration) return migration.error();
+  return control_.Migrate(*migration);
+}
+
+Status XfrmRequests::Acquire(const Call& call) {
+  auto acquire = xfrm::DecodeAcquire(call.request);
+  if (!acquire) return acquire.error();
+  control_.RequestAcquire(*std::move(acquire));
+  return {};
 }
 
 }  // namespace cygnet

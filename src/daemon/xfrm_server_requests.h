@@ -68,7 +68,8 @@ class XfrmRequests {
   Status NewSpdInfo(const Call& call);
   Status SetDefaults(const Call& call);
   Status GetDefaults(const Call& call);
-  Status NotYet(const Call& call);
+  Status Migrate(const Call& call);
+  Status Acquire(const Call& call);
 
   XfrmControl& control_;
   const std::function<uint32_t()> larval_seconds_;

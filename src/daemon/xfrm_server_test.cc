@@ -102,19 +102,35 @@ TEST(XfrmServerTest, OffloadRefusalReachesTheClient) {
   EXPECT_EQ(TextOf(answers[0]), "the table of nic0 is full");
 }
 
-TEST(XfrmServerTest, RequestsOfALaterIssueSaySo) {
+TEST(XfrmServerTest, MigrateAndAcquireAreToldToTheirGroups) {
   XfrmServerHarness harness;
   const auto client = harness.Connect();
-  const std::pair<RequestType, std::size_t> later[] = {{RequestType::kMigrate, 64},
-                                                       {RequestType::kAcquire, 280}};
-  for (const auto& [type, size] : later) {
-    netlink::MessageBuilder builder({Type(type), kAskAck, 1, 0});
-    builder.PutBytes(Bytes(size));
-    const auto answers = harness.Ask(*client, std::move(builder).Finish());
-    ASSERT_THAT(answers, SizeIs(1));
-    EXPECT_EQ(ErrnoOf(answers[0]), EOPNOTSUPP);
-    EXPECT_THAT(TextOf(answers[0]), ::testing::HasSubstr("not supported by cygnetd yet"));
-  }
+  const auto listener = harness.Connect(1u << 0 | 1u << 6, 0x77);
+  Zeroed<xfrm_userpolicy_info> policy = xfrm::testing::PolicyInfo();
+  const auto tmpl = xfrm::testing::TunnelTemplate();
+  auto add = Message(RequestType::kNewPolicy, kAskAck).Put(policy);
+  harness.Ask(*client, add.AttrBytes(XFRMA_TMPL, tmpl.bytes()).Finish());
+  Zeroed<xfrm_userpolicy_id> id;
+  id->sel = policy->sel;
+  id->dir = policy->dir;
+  Zeroed<xfrm_user_migrate> entry;
+  entry->proto = 50;
+  entry->mode = XFRM_MODE_TUNNEL;
+  auto migrate = Message(RequestType::kMigrate, kAskAck).Put(id);
+  auto answers = harness.Ask(*client, migrate.AttrBytes(XFRMA_MIGRATE, entry.bytes()).Finish());
+  ASSERT_THAT(answers, SizeIs(1));
+  EXPECT_EQ(ErrnoOf(answers[0]), 0);
+  Zeroed<xfrm_user_acquire> acquire;
+  acquire->policy = *policy;
+  auto ask = Message(RequestType::kAcquire, kAskAck).Put(acquire);
+  answers = harness.Ask(*client, ask.AttrBytes(XFRMA_TMPL, tmpl.bytes()).Finish());
+  EXPECT_EQ(ErrnoOf(answers[0]), 0);
+  const auto events = harness.Drain(*listener);
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_type, XFRM_MSG_MIGRATE);
+  EXPECT_EQ(HeaderOf(events[0]).nlmsg_flags, 7u << transport::kGroupShift);
+  EXPECT_EQ(HeaderOf(events[1]).nlmsg_type, XFRM_MSG_ACQUIRE);
+  EXPECT_EQ(events[1].size(), 16u + 280 + 68 + 12);
 }
 
 TEST(XfrmServerTest, LarvalLifetimeIsAskedForAtEachRequest) {

@@ -10,10 +10,14 @@ namespace cygnet {
 namespace {
 
 // "Level use": the policy itself lets packets leave in clear while there is no SA.
-bool AllowsClear(const Policy* policy) {
-  if (policy == nullptr) return false;
-  const auto& templates = policy->spec.templates;
-  return std::all_of(templates.begin(), templates.end(), [](const auto& t) { return t.optional; });
+bool AllowsClear(const FlowDecision& decision) {
+  const auto allows = [](const Policy* policy) {
+    const auto& templates = policy->spec.templates;
+    return std::all_of(templates.begin(), templates.end(),
+                       [](const auto& t) { return t.optional; });
+  };
+  return decision.policy != nullptr && allows(decision.policy) &&
+         (decision.second == nullptr || allows(decision.second));
 }
 
 }  // namespace
@@ -103,8 +107,8 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
   }
   // It does not leave. Whose fault: of the change that came in between, or of whoever sent it.
   const bool same = packet.proof == before && packet.proof == DecisionStamp(*path_);
-  return !stamped || (same && !AllowsClear(decision.policy)) ? DropReason::kOutGuard
-                                                             : DropReason::kOutPolicyChanged;
+  return !stamped || (same && !AllowsClear(decision)) ? DropReason::kOutGuard
+                                                      : DropReason::kOutPolicyChanged;
 }
 
 // Rare, so that it may cost. Control asks which device it was.

@@ -32,6 +32,7 @@ struct FlowDecision {
   DropReason reason = DropReason::kNone;  // of kDrop
   bool acquire = false;                   // key management should be asked
   Policy* policy = nullptr;
+  Policy* second = nullptr;  // MAIN, where `policy` is a SUB one and both hold
   // Outbound: generation (high word) and SPD version that it was made of, or older ones. 0: it
   // depends on neither.
   uint64_t stamp = 0;

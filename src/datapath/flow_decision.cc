@@ -1,5 +1,8 @@
 #include "datapath/flow_decision.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/endian.h"
 #include "net/ip_protocol.h"
 
@@ -39,12 +42,14 @@ Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends) {
   return query;
 }
 
-FlowDecision Drop(DropReason reason, Policy* policy = nullptr) {
-  return {.action = FlowAction::kDrop, .reason = reason, .policy = policy};
-}
+FlowDecision Drop(DropReason reason) { return {.action = FlowAction::kDrop, .reason = reason}; }
 
-FlowDecision Bypass(Policy* policy = nullptr) {
-  return {.action = FlowAction::kBypass, .policy = policy};
+FlowDecision Bypass() { return {.action = FlowAction::kBypass}; }
+
+FlowDecision With(const PolicyMatch& match, FlowDecision decision) {
+  decision.policy = match.first;
+  decision.second = match.second;
+  return decision;
 }
 
 // The SA fulfils the template (kernel: xfrm_state_ok, xfrm_state_addr_cmp). A reqid of 0 in the
@@ -62,18 +67,55 @@ bool Fulfils(const Template& tmpl, const Sa& sa) {
 
 bool IsTransport(const Sa& sa) { return sa.spec().mode == SaMode::kTransport; }
 
+// SUB and MAIN together: over IPv6 the transport ones come first, whatever policy they are of
+// (kernel: xfrm_tmpl_sort, xfrm_state_sort).
+template <typename T, typename IsInner>
+void SortPair(const PolicyMatch& match, IpFamily family, std::span<T> items, IsInner is_inner) {
+  if (match.second == nullptr || family != IpFamily::kV6) return;
+  std::size_t inner = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!is_inner(items[i])) continue;
+    std::rotate(items.begin() + static_cast<std::ptrdiff_t>(inner),
+                items.begin() + static_cast<std::ptrdiff_t>(i),
+                items.begin() + static_cast<std::ptrdiff_t>(i + 1));
+    ++inner;
+  }
+}
+
+struct TemplateList {
+  std::array<const Template*, kMaxTemplates> items{};
+  std::size_t size = 0;
+  std::span<const Template*> all() { return {items.data(), size}; }
+};
+
+// REQUIRES: no more than kMaxTemplates.
+TemplateList TemplatesOf(const PolicyMatch& match, IpFamily family) {
+  TemplateList list;
+  while (list.size < match.templates()) {
+    list.items[list.size] = &match.at(list.size);
+    ++list.size;
+  }
+  SortPair(match, family, list.all(),
+           [](const Template* t) { return HasMode(*t, SaMode::kTransport); });
+  return list;
+}
+
 // The templates, outermost (last) first, against the SAs the packet came by, outermost first
 // (kernel: xfrm_policy_ok). A transport SA that no template asks for does no harm; a tunnel that
 // the policy does not know of gives no right in.
-DropReason CheckTemplates(const PolicySpec& policy, std::span<const Sa* const> secpath) {
+DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
+                          std::span<const Sa* const> secpath) {
+  if (match.templates() > kMaxTemplates) return DropReason::kInTemplateMismatch;
+  const TemplateList templates = TemplatesOf(match, family);
   std::size_t next = 0;
-  for (auto tmpl = policy.templates.rbegin(); tmpl != policy.templates.rend(); ++tmpl) {
-    if (tmpl->optional && HasMode(*tmpl, SaMode::kTransport)) continue;
+  for (std::size_t i = templates.size; i-- > 0;) {
+    const Template& tmpl = *templates.items[i];
+    if (tmpl.optional && HasMode(tmpl, SaMode::kTransport)) continue;
     std::size_t at = next;
-    while (at < secpath.size() && !Fulfils(*tmpl, *secpath[at]) && IsTransport(*secpath[at])) ++at;
-    if (at < secpath.size() && Fulfils(*tmpl, *secpath[at])) {
+    while (at < secpath.size() && !Fulfils(tmpl, *secpath[at]) && IsTransport(*secpath[at])) ++at;
+    if (at < secpath.size() && Fulfils(tmpl, *secpath[at])) {
       next = at + 1;
-    } else if (!tmpl->optional) {
+    } else if (!tmpl.optional) {
       return DropReason::kInTemplateMismatch;
     }
   }
@@ -83,9 +125,9 @@ DropReason CheckTemplates(const PolicySpec& policy, std::span<const Sa* const> s
   return DropReason::kNone;
 }
 
-// Resolves the templates one after the other; `decision` becomes kProtect, kBypass, or stays what
-// it was with `acquire` set.
-void ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& policy,
+// Resolves the templates of one policy after the other; `decision` gets the SAs, or stays what it
+// was, with `acquire` set where key management is to be asked. False: one is missing.
+bool ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& policy,
                       FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
   for (const Template& tmpl : policy.spec.templates) {
@@ -93,40 +135,50 @@ void ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& p
     OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
     if (sa == nullptr && path.sad.HasInboundOnly(query)) {
       decision->reason = DropReason::kOutWrongDirection;
-      return;
+      return false;
     }
     if (sa == nullptr) {
       decision->acquire = true;
       if (tmpl.optional) continue;  // "level use": in clear, but key management is asked
-      return;
+      return false;
     }
     decision->chain.sas[decision->chain.size++] = sa;
     if (HasOwnAddresses(tmpl)) ends = {sa->sa->spec().saddr, sa->sa->spec().daddr, sa->family};
   }
-  decision->action = decision->chain.size > 0 ? FlowAction::kProtect : FlowAction::kBypass;
+  return true;
+}
+
+void ResolveMatch(const DataPath& path, const FlowKey& flow, const PolicyMatch& match,
+                  FlowDecision* decision) {
+  if (match.templates() > kMaxTemplates) return;
+  for (const Policy* policy : {match.first, match.second}) {
+    if (policy != nullptr && !ResolveTemplates(path, flow, *policy, decision)) return;
+  }
+  SaChain& chain = decision->chain;
+  SortPair(match, flow.family, std::span(chain.sas.data(), chain.size),
+           [](const OutboundSa* sa) { return sa->mode == SaMode::kTransport; });
+  decision->action = chain.size > 0 ? FlowAction::kProtect : FlowAction::kBypass;
   decision->reason = DropReason::kNone;
 }
 
 FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (path.spd.Idle()) return Bypass();
-  Policy* policy = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
   // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
   // ports. What cannot be decided does not leave.
   if (ip.later_fragment &&
-      path.spd.PortsMightDecide(PolicyDirection::kOut, ip.flow, ifindex, policy)) {
+      path.spd.PortsMightDecide(PolicyDirection::kOut, ip.flow, ifindex, match)) {
     return Drop(DropReason::kOutFragment);
   }
-  if (policy == nullptr) {
+  if (!match.any()) {
     return path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Bypass()
                : Drop(DropReason::kOutPolicyBlock);
   }
-  if (policy->spec.action == PolicyAction::kBlock) {
-    return Drop(DropReason::kOutPolicyBlock, policy);
-  }
-  if (policy->spec.templates.empty()) return Bypass(policy);
-  FlowDecision decision = Drop(DropReason::kOutNoState, policy);
-  ResolveTemplates(path, ip.flow, *policy, &decision);
+  if (match.blocks()) return With(match, Drop(DropReason::kOutPolicyBlock));
+  if (match.templates() == 0) return With(match, Bypass());
+  FlowDecision decision = With(match, Drop(DropReason::kOutNoState));
+  ResolveMatch(path, ip.flow, match, &decision);
   return decision;
 }
 
@@ -145,9 +197,9 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const DataPath& path, const FlowKey& flow,
                                                      int32_t ifindex) {
-  const Policy* policy = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
-  if (policy == nullptr || policy->spec.templates.empty()) return std::nullopt;
-  return QueryFor(policy->spec.templates.front(), {flow.saddr, flow.daddr, flow.family});
+  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
+  if (match.templates() == 0) return std::nullopt;
+  return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family});
 }
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
@@ -160,11 +212,10 @@ bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t if
   FlowKey flow = ip.flow;  // as a later fragment shows it
   flow.sport = 0;
   flow.dport = 0;
-  const Policy* policy = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
-  if (path.spd.PortsMightDecide(PolicyDirection::kOut, flow, ifindex, policy)) return true;
-  return policy != nullptr && policy->spec.action == PolicyAction::kAllow &&
-         !policy->spec.templates.empty() &&
-         !HasMode(policy->spec.templates.front(), SaMode::kTunnel);
+  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
+  if (path.spd.PortsMightDecide(PolicyDirection::kOut, flow, ifindex, match)) return true;
+  if (match.blocks() || match.templates() == 0 || match.templates() > kMaxTemplates) return false;
+  return !HasMode(*TemplatesOf(match, flow.family).items[0], SaMode::kTunnel);
 }
 
 FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
@@ -179,16 +230,14 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
   const PolicyDirection direction = path.host_addresses().Contains(flow.daddr, flow.family)
                                         ? PolicyDirection::kIn
                                         : PolicyDirection::kForward;
-  Policy* policy = path.spd.Lookup(direction, flow, ifindex);
-  if (policy == nullptr) {
+  const PolicyMatch match = path.spd.Lookup(direction, flow, ifindex);
+  if (!match.any()) {
     const bool block = path.spd.DefaultAction(direction) == PolicyAction::kBlock;
     return block || tunnelled ? Drop(DropReason::kInNoPolicy) : Bypass();
   }
-  if (policy->spec.action == PolicyAction::kBlock) {
-    return Drop(DropReason::kInPolicyBlock, policy);
-  }
-  const DropReason reason = CheckTemplates(policy->spec, secpath);
-  return reason == DropReason::kNone ? Bypass(policy) : Drop(reason, policy);
+  if (match.blocks()) return With(match, Drop(DropReason::kInPolicyBlock));
+  const DropReason reason = CheckTemplates(match, flow.family, secpath);
+  return With(match, reason == DropReason::kNone ? Bypass() : Drop(reason));
 }
 
 bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacketView& ip,

@@ -356,6 +356,7 @@ DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
     }
   }
   if (decision->policy != nullptr) decision->policy->Touch(ctx_->now);
+  if (decision->second != nullptr) decision->second->Touch(ctx_->now);
   return decision->action == FlowAction::kBypass ? DropReason::kNone : decision->reason;
 }
 

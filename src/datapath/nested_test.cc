@@ -185,5 +185,83 @@ TEST(NestedOffloadTest, OnlyTheLastTransformIsTheDevices) {
   EXPECT_EQ(pair.a.nic().offload_stats().sealed, 1u);
 }
 
+// --- A SUB and a MAIN policy of one flow ---
+
+class SubPolicyTest : public NestedTest {
+ protected:
+  static void Add(TestHost* host, PolicyDirection direction, PolicyType type, const SaOptions& o,
+                  const std::string& src = "10.1.0.0/16", const std::string& dst = "10.2.0.0/16") {
+    PolicySpec spec = MakePolicy(direction, src, dst, {TemplateFor(o)});
+    spec.type = type;
+    host->AddPolicy(std::move(spec));
+  }
+};
+
+TEST_F(SubPolicyTest, BothApplyTheSubOneInside) {
+  for (const uint32_t n : {1u, 2u}) {
+    const PolicyType type = n == 1 ? PolicyType::kSub : PolicyType::kMain;
+    pair_.a.Add(Step(n));
+    pair_.b.Add(Step(n));
+    Add(&pair_.a, PolicyDirection::kOut, type, Step(n));
+    Add(&pair_.b, PolicyDirection::kIn, type, Step(n));
+  }
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), ElementsAre(InnerFrame()));
+  ASSERT_THAT(pair_.wire, SizeIs(1));
+  EXPECT_EQ(LoadBe32(pair_.wire[0].data() + 14 + 20), 0x1002u);
+  EXPECT_EQ(pair_.b.AllDrops(), 0u);
+}
+
+TEST_F(SubPolicyTest, WhatMainDemandsIsNotForgottenInbound) {
+  pair_.a.Add(Step(1));
+  pair_.b.Add(Step(1));
+  Add(&pair_.a, PolicyDirection::kOut, PolicyType::kMain, Step(1));
+  Add(&pair_.b, PolicyDirection::kIn, PolicyType::kSub, Step(1));
+  Add(&pair_.b, PolicyDirection::kIn, PolicyType::kMain, Step(2));
+  EXPECT_THAT(pair_.Deliver(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 1u);
+}
+
+TEST_F(SubPolicyTest, NothingLeavesWithoutMainsSa) {
+  pair_.a.Add(Step(1));
+  Add(&pair_.a, PolicyDirection::kOut, PolicyType::kSub, Step(1));
+  Add(&pair_.a, PolicyDirection::kOut, PolicyType::kMain, Step(2));
+  EXPECT_THAT(pair_.a.Send(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.a.Drops(DropReason::kOutNoState), 1u);
+  EXPECT_THAT(pair_.a.Events(), SizeIs(1));
+}
+
+TEST_F(SubPolicyTest, MoreThanSixTogetherAreDropped) {
+  std::vector<Template> four;
+  for (const uint32_t n : {1u, 2u, 3u, 4u}) {
+    pair_.a.Add(Step(n));
+    four.push_back(TemplateFor(Step(n)));
+  }
+  for (const PolicyType type : {PolicyType::kSub, PolicyType::kMain}) {
+    PolicySpec spec = MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", four);
+    spec.type = type;
+    pair_.a.AddPolicy(std::move(spec));
+  }
+  EXPECT_THAT(pair_.a.Send(InnerFrame()), IsEmpty());
+  EXPECT_EQ(pair_.a.Drops(DropReason::kOutNoState), 1u);
+}
+
+// Kernel: xfrm_state_sort.
+TEST_F(SubPolicyTest, OverIpv6TransportIsInsideWhoseverItIs) {
+  const SaOptions tunnel = StepV6(1);
+  const SaOptions transport = {.src = "fd00:1::1",
+                               .dst = "fd00:2::1",
+                               .spi = 0x1002,
+                               .mode = SaMode::kTransport,
+                               .reqid = 2};
+  pair_.a.Add(tunnel);
+  pair_.a.Add(transport);
+  Add(&pair_.a, PolicyDirection::kOut, PolicyType::kSub, tunnel, "fd00:1::/32", "fd00:2::/32");
+  Add(&pair_.a, PolicyDirection::kOut, PolicyType::kMain, transport, "fd00:1::/32", "fd00:2::/32");
+  const auto sent =
+      pair_.a.Send(Frame(Udp({.src = "fd00:1::1", .dst = "fd00:2::1"}, 1, 2, Pattern(64))));
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_EQ(LoadBe32(sent[0].data() + 14 + 40), 0x1001u) << "the tunnel is outside";
+}
+
 }  // namespace
 }  // namespace cygnet::test

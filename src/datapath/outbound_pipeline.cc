@@ -140,7 +140,10 @@ void OutboundPipeline::Admit(Packet* packet) {
 void OutboundPipeline::AdmitIp(Packet* packet) {
   OutboundItem& item = items_[size_];
   const FlowDecision& decision = Decide(item.view, packet->l3());
-  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
+  // What has to wait for its SA does not count as use, as in the kernel.
+  const bool waits = decision.acquire && decision.action == FlowAction::kDrop;
+  if (decision.policy != nullptr && !waits) decision.policy->Touch(ctx_->now);
+  if (decision.second != nullptr && !waits) decision.second->Touch(ctx_->now);
   if (decision.acquire) Acquire(decision, item.view.flow);
   packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
   packet->proof = decision.stamp;

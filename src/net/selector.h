@@ -61,4 +61,21 @@ struct Selector {
 // "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 80", as iproute2 writes it.
 std::string ToString(const Selector& selector);
 
+// Of this one flow: whole addresses, whole ports (kernel: xfrm_init_tempsel).
+inline Selector FlowSelector(const FlowKey& flow, int32_t ifindex) {
+  Selector selector;
+  selector.saddr = flow.saddr;
+  selector.daddr = flow.daddr;
+  selector.sport = flow.sport;
+  selector.dport = flow.dport;
+  selector.sport_mask = 0xffff;
+  selector.dport_mask = 0xffff;
+  selector.family = flow.family;
+  selector.prefixlen_s = static_cast<uint8_t>(AddressBits(flow.family));
+  selector.prefixlen_d = selector.prefixlen_s;
+  selector.proto = flow.proto;
+  selector.ifindex = ifindex;
+  return selector;
+}
+
 }  // namespace cygnet

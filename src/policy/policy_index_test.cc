@@ -30,24 +30,24 @@ Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyTy
   return nullptr;
 }
 
-Policy* Walk(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
-             int32_t ifindex) {
+PolicyMatch Walk(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
+                 int32_t ifindex) {
   Policy* sub = FirstMatch(in_order, direction, PolicyType::kSub, flow, ifindex);
-  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return sub;
+  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return {.first = sub};
   Policy* main = FirstMatch(in_order, direction, PolicyType::kMain, flow, ifindex);
-  if (sub == nullptr) return main;
-  if (main != nullptr && main->spec.action == PolicyAction::kBlock) return main;
-  return sub->spec.templates.empty() && main != nullptr ? main : sub;
+  if (sub == nullptr) return {.first = main};
+  if (main != nullptr && main->spec.action == PolicyAction::kBlock) return {.first = main};
+  return {.first = sub, .second = main};
 }
 
 bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
-                  int32_t ifindex, const Policy* certain) {
+                  int32_t ifindex, const PolicyMatch& certain) {
   for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
     for (const auto& policy : in_order) {
       const PolicySpec& spec = policy->spec;
       if (spec.direction != direction || spec.type != type) continue;
       if (spec.mark_value != 0 || spec.if_id != 0) continue;
-      if (policy.get() == certain) break;
+      if (policy.get() == certain.first || policy.get() == certain.second) break;
       const bool asks = spec.selector.sport_mask != 0 || spec.selector.dport_mask != 0;
       if (asks && spec.selector.MatchesButForPorts(flow, ifindex)) return true;
     }
@@ -176,8 +176,10 @@ class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
       const FlowKey flow = maker_.Flow();
       const auto ifindex = static_cast<int32_t>(maker_.Below(3));
       for (const PolicyDirection direction : {kIn, kOut, kForward}) {
-        const Policy* certain = spd_.Lookup(direction, flow, ifindex);
-        ASSERT_EQ(certain, Walk(in_order, direction, flow, ifindex));
+        const PolicyMatch certain = spd_.Lookup(direction, flow, ifindex);
+        const PolicyMatch walked = Walk(in_order, direction, flow, ifindex);
+        ASSERT_EQ(certain.first, walked.first);
+        ASSERT_EQ(certain.second, walked.second);
         ASSERT_EQ(spd_.PortsMightDecide(direction, flow, ifindex, certain),
                   WalkForPorts(in_order, direction, flow, ifindex, certain));
       }
@@ -226,9 +228,9 @@ TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
   flow.saddr = test::Ip("10.1.0.1");
   flow.daddr = test::Ip("10.2.0.1");
   flow.family = IpFamily::kV4;
-  EXPECT_EQ(spd.Lookup(kOut, flow, 0), best.get());
+  EXPECT_EQ(spd.Lookup(kOut, flow, 0).first, best.get());
   flow.daddr = test::Ip("138.2.0.1");  // in those without a destination alone
-  EXPECT_EQ(spd.Lookup(kOut, flow, 0)->spec.selector.prefixlen_d, 0);
+  EXPECT_EQ(spd.Lookup(kOut, flow, 0).first->spec.selector.prefixlen_d, 0);
 }
 
 // A policy that is replaced, or followed by another before it goes, is never missed meanwhile.
@@ -250,7 +252,7 @@ TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
     flow.family = IpFamily::kV4;
     reader->Online();
     while (!stop.load()) {
-      const Policy* policy = spd.Lookup(kOut, flow, 0);
+      const Policy* policy = spd.Lookup(kOut, flow, 0).first;
       if (policy == nullptr || policy->spec.action != PolicyAction::kBlock) missed.fetch_add(1);
       looked.fetch_add(1);
       reader->Quiescent();

@@ -56,31 +56,35 @@ auto Spd::Unmixed(Fn look_up) const {
   }
 }
 
-Policy* Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
+PolicyMatch Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
   return Unmixed([&] { return LookupOnce(direction, flow, ifindex); });
 }
 
-Policy* Spd::LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
+PolicyMatch Spd::LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
   Policy* sub = TableOf(direction, PolicyType::kSub).all.Find(flow, ifindex);
-  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return sub;
+  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return {.first = sub};
   Policy* main = TableOf(direction, PolicyType::kMain).all.Find(flow, ifindex);
   if (sub == nullptr || (main != nullptr && main->spec.action == PolicyAction::kBlock)) {
-    return main;
+    return {.first = main};
   }
-  return sub->spec.templates.empty() && main != nullptr ? main : sub;
+  return {.first = sub, .second = main};
 }
 
 bool Spd::PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
-                           const Policy* certain) const {
+                           const PolicyMatch& certain) const {
   return Unmixed([&] { return PortsMightDecideOnce(direction, flow, ifindex, certain); });
 }
 
 bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
-                               const Policy* certain) const {
+                               const PolicyMatch& certain) const {
   for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
-    const Policy* first = TableOf(direction, type).with_ports.Find(flow, ifindex);
-    if (first == nullptr) continue;
-    if (certain == nullptr || certain->spec.type != type || Before(*first, *certain)) return true;
+    const Policy* asks = TableOf(direction, type).with_ports.Find(flow, ifindex);
+    if (asks == nullptr) continue;
+    const Policy* known = nullptr;
+    for (const Policy* policy : {certain.first, certain.second}) {
+      if (policy != nullptr && policy->spec.type == type) known = policy;
+    }
+    if (known == nullptr || Before(*asks, *known)) return true;
   }
   return false;
 }
@@ -137,6 +141,34 @@ std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicyS
   return policy;
 }
 
+std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
+                                   std::vector<Template> templates) {
+  const std::shared_ptr<Policy> keep = old;
+  std::shared_ptr<Policy> policy(new Policy);
+  policy->spec = keep->spec;
+  policy->spec.templates = std::move(templates);
+  policy->number = keep->number;
+  policy->add_time = keep->add_time;
+  policy->soft_signalled_at = keep->soft_signalled_at;
+  policy->Touch(keep->use_time.load(std::memory_order_relaxed));
+  by_number_[keep->number] = policy;
+  by_index_[keep->spec.index] = policy;
+  const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
+  std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; })->second =
+      policy;
+  if (CanMatchPackets(keep->spec)) {
+    Table& table = TableOf(keep->spec);
+    for (PolicyIndex* index : {&table.all, &table.with_ports}) {
+      if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
+      index->Insert(policy.get());  // first: no moment without either
+      index->Remove(keep.get());
+    }
+  }
+  Changed();
+  quiescence_->Retire([gone = keep] {});
+  return policy;
+}
+
 void Spd::Remove(const std::shared_ptr<Policy>& policy) { Unlink(policy); }
 
 std::size_t Spd::RemoveAll(PolicyType type) {
@@ -171,6 +203,22 @@ std::shared_ptr<Policy> Spd::Find(const PolicyId& id) const {
   return nullptr;
 }
 
+std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType type, uint32_t if_id,
+                                       const FlowKey& flow, int32_t ifindex) const {
+  if (if_id == 0) {
+    const Policy* found = TableOf(direction, type).all.Find(flow, ifindex);
+    return found == nullptr ? nullptr : FindByNumber(found->number);
+  }
+  std::shared_ptr<Policy> first;
+  for (const auto& [number, policy] : by_number_) {
+    const PolicySpec& spec = policy->spec;
+    const bool fits = spec.direction == direction && spec.type == type && spec.if_id == if_id &&
+                      spec.mark_value == 0 && spec.selector.Matches(flow, ifindex);
+    if (fits && (first == nullptr || Before(*policy, *first))) first = policy;
+  }
+  return first;
+}
+
 std::vector<std::shared_ptr<Policy>> Spd::List() const {
   std::vector<std::shared_ptr<Policy>> all;
   all.reserve(by_number_.size());
@@ -184,13 +232,14 @@ void Spd::SetDefault(PolicyDirection direction, PolicyAction action) {
 }
 
 // As the kernel numbers them: one counter for all directions in steps of 8, the direction in the
-// low bits, 0 left out; a wanted index is honoured when it is free.
+// low bits, 8 in place of 0; a wanted index is honoured when it is free.
 uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
   if (spec.index != 0 && !by_index_.contains(spec.index)) return spec.index;
   for (;;) {
-    const uint32_t index = index_counter_ | static_cast<uint32_t>(spec.direction);
+    uint32_t index = index_counter_ | static_cast<uint32_t>(spec.direction);
     index_counter_ += 8;
-    if (index != 0 && !by_index_.contains(index)) return index;
+    if (index == 0) index = 8;
+    if (!by_index_.contains(index)) return index;
   }
 }
 

@@ -19,6 +19,25 @@
 
 namespace cygnet {
 
+// The policies that decide for a flow: none, one, or a SUB and a MAIN one that both allow. Then
+// both hold: the templates of `second` come after, that is outside, those of `first`.
+struct PolicyMatch {
+  Policy* first = nullptr;
+  Policy* second = nullptr;
+
+  bool any() const { return first != nullptr; }
+  bool blocks() const { return first != nullptr && first->spec.action == PolicyAction::kBlock; }
+  std::size_t templates() const {
+    return (first == nullptr ? 0 : first->spec.templates.size()) +
+           (second == nullptr ? 0 : second->spec.templates.size());
+  }
+  // REQUIRES: i < templates().
+  const Template& at(std::size_t i) const {
+    const std::vector<Template>& inner = first->spec.templates;
+    return i < inner.size() ? inner[i] : second->spec.templates[i - inner.size()];
+  }
+};
+
 class Spd {
  public:
   explicit Spd(Quiescence* quiescence);
@@ -27,14 +46,12 @@ class Spd {
   // --- Workers ---
   // True when no policy is installed and every default is "allow": nothing to look at.
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
-  // The policy that decides for this flow; nullptr: none, the default action holds. SUB policies
-  // are looked at first; one that only allows leaves the decision to the MAIN ones; a block of
-  // either kind blocks.
-  Policy* Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
+  // None: the default action holds. A block of either type blocks.
+  PolicyMatch Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
   // A later fragment carries no ports. True when a policy that asks for ports might be the one for
-  // it, ahead of `certain`, the one that Lookup found.
+  // it, ahead of `certain`, what Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
-                        const Policy* certain) const;
+                        const PolicyMatch& certain) const;
   std::size_t size(PolicyDirection direction) const {
     return TableOf(direction, PolicyType::kMain).all.size();
   }
@@ -55,11 +72,18 @@ class Spd {
   // Puts a policy in the place of one with the same identity and index.
   std::shared_ptr<Policy> Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                   uint64_t now);
+  // The same policy with other templates: place, index, age and clocks stay.
+  std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old,
+                                std::vector<Template> templates);
   void Remove(const std::shared_ptr<Policy>& policy);
   std::size_t RemoveAll(PolicyType type);
   std::shared_ptr<Policy> FindByNumber(uint64_t number) const;
   // By index when it is given, else by the exact selector, direction, type, mark and if_id.
   std::shared_ptr<Policy> Find(const PolicyId& id) const;
+  // The first of one type that matches a flow of mark 0 and of this if_id; by walking them all
+  // unless that is 0.
+  std::shared_ptr<Policy> FindFirst(PolicyDirection direction, PolicyType type, uint32_t if_id,
+                                    const FlowKey& flow, int32_t ifindex) const;
   // Newest first.
   std::vector<std::shared_ptr<Policy>> List() const;
   std::array<uint32_t, kPolicyDirections> Counts() const { return counts_; }
@@ -80,9 +104,9 @@ class Spd {
   Table& TableOf(const PolicySpec& spec) {
     return *tables_[Index(spec.direction)][static_cast<std::size_t>(spec.type)];
   }
-  Policy* LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
+  PolicyMatch LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
   bool PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
-                            const Policy* certain) const;
+                            const PolicyMatch& certain) const;
   template <typename Fn>
   auto Unmixed(Fn look_up) const;
   uint32_t ChooseIndex(const PolicySpec& spec);

@@ -28,7 +28,7 @@ class SpdTest : public testing::Test {
     if (protect) spec.templates.push_back(test::TemplateFor({}));
     return spd_.Insert(std::move(spec), 5);
   }
-  const Policy* Find(const FlowKey& flow = Flow()) { return spd_.Lookup(kOut, flow, 0); }
+  const Policy* Find(const FlowKey& flow = Flow()) { return spd_.Lookup(kOut, flow, 0).first; }
   Quiescence quiescence_;
   Spd spd_{&quiescence_};
 };
@@ -71,8 +71,8 @@ TEST_F(SpdTest, OlderWinsAmongEquals) {
 
 TEST_F(SpdTest, DirectionsAreApart) {
   const auto out = Add(5);
-  EXPECT_EQ(spd_.Lookup(kIn, Flow(), 0), nullptr);
-  EXPECT_EQ(spd_.Lookup(kForward, Flow(), 0), nullptr);
+  EXPECT_EQ(spd_.Lookup(kIn, Flow(), 0).first, nullptr);
+  EXPECT_EQ(spd_.Lookup(kForward, Flow(), 0).first, nullptr);
   EXPECT_EQ(Find(), out.get());
 }
 
@@ -85,8 +85,8 @@ TEST_F(SpdTest, InterfaceOfThePolicyMustFit) {
   PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
   spec.selector.ifindex = 3;
   const auto policy = spd_.Insert(std::move(spec), 0);
-  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 3), policy.get());
-  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 4), nullptr);
+  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 3).first, policy.get());
+  EXPECT_EQ(spd_.Lookup(kOut, Flow(), 4).first, nullptr);
 }
 
 TEST_F(SpdTest, SubPoliciesComeFirst) {
@@ -98,9 +98,56 @@ TEST_F(SpdTest, SubPoliciesComeFirst) {
   EXPECT_EQ(Find(), sub_protect.get());
   spd_.Remove(sub_protect);
   const auto sub_allow = Add(9, PolicyAction::kAllow, PolicyType::kSub);
-  EXPECT_EQ(Find(), main.get());
   spd_.Remove(main);
   EXPECT_EQ(Find(), sub_allow.get());
+}
+
+TEST_F(SpdTest, SubAndMainBothHold) {
+  const auto main = Add(1, PolicyAction::kAllow, PolicyType::kMain, true);
+  const auto sub = Add(9, PolicyAction::kAllow, PolicyType::kSub, true);
+  const PolicyMatch match = spd_.Lookup(kOut, Flow(), 0);
+  EXPECT_EQ(match.first, sub.get());
+  EXPECT_EQ(match.second, main.get());
+  EXPECT_EQ(match.templates(), 2u);
+  EXPECT_EQ(&match.at(0), &sub->spec.templates[0]);
+  EXPECT_EQ(&match.at(1), &main->spec.templates[0]);
+}
+
+TEST_F(SpdTest, AmendedPolicyKeepsPlaceAgeAndIndex) {
+  const auto older = Add(1, PolicyAction::kAllow, PolicyType::kMain, true);
+  spd_.Insert(MakePolicy(kOut, "10.1.0.0/24", "10.2.0.0/24", {}, PolicyAction::kAllow, 1), 6);
+  older->Touch(77);
+  const auto amended = spd_.Amend(older, {test::TemplateFor({.dst = "192.0.2.9"})});
+  EXPECT_EQ(Find(), amended.get()) << "still before its equals";
+  EXPECT_EQ(amended->spec.index, older->spec.index);
+  EXPECT_EQ(amended->add_time, 5u);
+  EXPECT_EQ(amended->use_time.load(), 77u);
+  EXPECT_EQ(spd_.Find({.selector = older->spec.selector, .direction = kOut}), amended);
+  EXPECT_EQ(spd_.FindByNumber(older->number), amended);
+  EXPECT_EQ(spd_.List().size(), 2u);
+  spd_.Remove(amended);
+  EXPECT_NE(Find(), nullptr);
+  EXPECT_EQ(spd_.List().size(), 1u);
+}
+
+TEST_F(SpdTest, FirstOfATypeAndAnIfId) {
+  const auto main = Add(2);
+  const auto sub = Add(1, PolicyAction::kAllow, PolicyType::kSub);
+  PolicySpec other = MakePolicy(kOut, "10.0.0.0/8", "10.0.0.0/8", {}, PolicyAction::kAllow, 9);
+  other.if_id = 7;
+  const auto of_seven = spd_.Insert(std::move(other), 0);
+  EXPECT_EQ(spd_.FindFirst(kOut, PolicyType::kMain, 0, Flow(), 0), main);
+  EXPECT_EQ(spd_.FindFirst(kOut, PolicyType::kSub, 0, Flow(), 0), sub);
+  EXPECT_EQ(spd_.FindFirst(kOut, PolicyType::kMain, 7, Flow(), 0), of_seven);
+  EXPECT_EQ(spd_.FindFirst(kOut, PolicyType::kMain, 8, Flow(), 0), nullptr);
+  EXPECT_EQ(spd_.FindFirst(kIn, PolicyType::kMain, 0, Flow(), 0), nullptr);
+}
+
+// As the kernel: the first number of direction "in" would be 0, and becomes 8 without a step.
+TEST_F(SpdTest, FirstIndexOfAFreshTable) {
+  EXPECT_EQ(spd_.Insert(MakePolicy(kIn, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 8u);
+  EXPECT_EQ(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 9u);
+  EXPECT_EQ(spd_.Insert(MakePolicy(kIn, "10.3.0.0/16", "10.2.0.0/16"), 0)->spec.index, 16u);
 }
 
 TEST_F(SpdTest, BlockOfAMainPolicyIsNotLiftedByASubPolicy) {
@@ -169,7 +216,7 @@ TEST_F(SpdTest, RemovedPolicyStaysWholeForWorkers) {
   const std::weak_ptr<Policy> watch = policy;
   Quiescence::Reader* reader = quiescence_.AddReader();
   reader->Online();
-  Policy* raw = spd_.Lookup(kOut, Flow(), 0);
+  Policy* raw = spd_.Lookup(kOut, Flow(), 0).first;
   spd_.Remove(policy);
   policy.reset();
   quiescence_.Collect();

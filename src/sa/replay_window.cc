@@ -4,6 +4,8 @@
 #include <bit>
 #include <mutex>
 
+#include "base/check.h"
+
 namespace cygnet {
 namespace {
 
@@ -125,7 +127,8 @@ void ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason
   const std::lock_guard lock(lock_);
   for (std::size_t i = 0; i < seq.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
-    verdict[i] = CheckLocked(seq[i]);
+    verdict[i] = closed_ ? DropReason::kInReplayOld : CheckLocked(seq[i]);
+    if (closed_) continue;
     if (verdict[i] == DropReason::kNone) {
       if (seq[i] < top_) lateness_.Accepted(top_ - seq[i]);
       MarkLocked(seq[i]);
@@ -162,6 +165,16 @@ bool ReplayWindow::MayBeLate(uint32_t low, uint64_t inferred) {
   if (earlier >= top_) return false;  // a whole subspace ahead: not from the inference
   lateness_.Rejected(top_ - earlier);
   return true;
+}
+
+void ReplayWindow::TakeOver(ReplayWindow& from) {
+  const std::lock_guard theirs(from.lock_);
+  const std::lock_guard ours(lock_);  // nobody else takes it yet
+  CYGNET_CHECK(word_mask_ == from.word_mask_ && window_ == from.window_);
+  top_ = from.top_;
+  floor_ = from.floor_;
+  std::copy_n(from.bits_, std::size_t{word_mask_} + 1, bits_);
+  from.closed_ = true;
 }
 
 uint64_t ReplayWindow::highest() {

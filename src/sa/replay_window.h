@@ -53,6 +53,11 @@ class ReplayWindow {
   // told so, too.)
   bool MayBeLate(uint32_t low, uint64_t inferred);
 
+  // Control thread: what `from` has seen counts as seen here, and `from` takes nothing any more, so
+  // that no number is taken by both. REQUIRES: made of the same state and sizes, and not in use
+  // yet.
+  void TakeOver(ReplayWindow& from);
+
   uint64_t highest();
   // What is checked against: at least what the client asked for.
   uint32_t window() const { return window_; }
@@ -75,8 +80,9 @@ class ReplayWindow {
   const uint32_t window_;
   const uint32_t bmp_words_;  // of the kernel's form
   uint32_t word_mask_ = 0;
-  uint64_t top_ = 0;    // highest authenticated number
-  uint64_t floor_ = 0;  // numbers below were never in the window: seen or not, nobody knows
+  uint64_t top_ = 0;     // highest authenticated number
+  uint64_t floor_ = 0;   // numbers below were never in the window: seen or not, nobody knows
+  bool closed_ = false;  // another has taken over
   uint64_t* bits_ = nullptr;
   static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are outside
   std::array<uint64_t, kWordsInside> inside_{};

@@ -401,5 +401,19 @@ TEST(ReplayExportTest, BitmapShorterThanTheWindowIsNotOverrun) {
   EXPECT_EQ(w.Export(0).bitmap.size(), 1u);
 }
 
+TEST(ReplayWindowTest, WhoTakesOverKnowsEverythingAndTheOtherTakesNothing) {
+  for (const uint32_t size : kWindows) {
+    ReplayWindow from(State(size), false);
+    for (const uint64_t seq : {1u, 2u, 5u, 70u}) (void)from.Commit(seq);
+    ReplayWindow to(State(size), false);
+    to.TakeOver(from);
+    EXPECT_EQ(to.highest(), 70u);
+    EXPECT_EQ(to.Commit(70), kInReplayDuplicate);
+    EXPECT_EQ(to.Commit(71), kNone);
+    EXPECT_EQ(from.Commit(72), kInReplayOld);
+    EXPECT_EQ(from.highest(), 70u);
+  }
+}
+
 }  // namespace
 }  // namespace cygnet

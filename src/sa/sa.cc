@@ -197,6 +197,60 @@ void Sa::UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id) {
   if (outbound_) outbound_->if_id.store(if_id, std::memory_order_relaxed);
 }
 
+void Sa::TakeOver(Sa* from) {
+  if (outbound_ && from->outbound_) {
+    outbound_->sequence.AdvanceTo(from->outbound_->sequence.Close());
+  }
+  if (inbound_ && from->inbound_) inbound_->replay.TakeOver(from->inbound_->replay);
+  lifetime_.SetUsage(from->lifetime_.usage());
+  soft_time_signalled = from->soft_time_signalled;
+  set_state(from->state());
+}
+
+SaAlgorithm SaAlgorithm::Clone() const {
+  return {.descriptor = descriptor,
+          .key = key.Clone(),
+          .icv_bits = icv_bits,
+          .explicit_truncation = explicit_truncation};
+}
+
+SaSpec SaSpec::Clone() const {
+  SaSpec copy;
+  copy.saddr = saddr;
+  copy.daddr = daddr;
+  copy.spi = spi;
+  copy.family = family;
+  copy.proto = proto;
+  copy.mode = mode;
+  copy.reqid = reqid;
+  copy.acquire_seq = acquire_seq;
+  copy.flags = flags;
+  copy.extra_flags = extra_flags;
+  copy.selector = selector;
+  copy.limits = limits;
+  copy.initial_usage = initial_usage;
+  copy.replay = replay;
+  copy.replay_at_least = replay_at_least;
+  copy.aead = aead.Clone();
+  copy.cipher = cipher.Clone();
+  copy.auth = auth.Clone();
+  copy.encap = encap;
+  copy.tfc_pad = tfc_pad;
+  copy.mark = mark;
+  copy.output_mark = output_mark;
+  copy.if_id = if_id;
+  copy.direction = direction;
+  copy.offload = offload;
+  copy.care_of_address = care_of_address;
+  copy.replay_max_diff = replay_max_diff;
+  copy.replay_max_age = replay_max_age;
+  copy.mapping_max_age = mapping_max_age;
+  copy.nat_keepalive = nat_keepalive;
+  copy.pcpu = pcpu;
+  copy.security_context = security_context;
+  return copy;
+}
+
 std::string Describe(const SaSpec& spec) {
   char spi[16];
   std::snprintf(spi, sizeof(spi), "0x%08x", spec.spi.value);

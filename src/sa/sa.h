@@ -195,6 +195,9 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void UpdateLimits(const LifetimeLimits& limits);
   void UpdateEncapPorts(const UdpEncap& encap);
   void UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id);
+  // This one goes on where `from`, an SA with the same keys, stops for good: numbers, window, what
+  // was carried. REQUIRES: no worker can find this one yet.
+  void TakeOver(Sa* from);
 };
 
 // As std::make_shared, for SAs that are many: its block would not be in the slab.

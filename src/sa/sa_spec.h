@@ -101,6 +101,8 @@ struct SaAlgorithm {
   KeyMaterial key;                                  // with the salt at its end, if it has one
   uint16_t icv_bits = 0;
   bool explicit_truncation = false;  // auth: given by XFRMA_ALG_AUTH_TRUNC
+
+  SaAlgorithm Clone() const;
 };
 
 struct SaSpec {
@@ -138,6 +140,9 @@ struct SaSpec {
   std::optional<uint32_t> nat_keepalive;    // seconds
   std::optional<uint32_t> pcpu;
   std::vector<uint8_t> security_context;  // XFRMA_SEC_CTX as given
+
+  // A second copy, keys and all, said aloud.
+  SaSpec Clone() const;
 
   // What inbound packets are checked against, here and in a device. 0 checks nothing.
   uint32_t replay_window() const {

@@ -38,6 +38,10 @@ class SequenceCounter {
     }
   }
 
+  // Control thread: nothing more is handed out. Returns the last number that was, for the counter
+  // that goes on from there: no number comes from both, whatever workers do meanwhile.
+  uint64_t Close() { return last_.exchange(limit_, std::memory_order_relaxed); }
+
   uint64_t last_sent() const { return last_.load(std::memory_order_relaxed); }
 
  private:

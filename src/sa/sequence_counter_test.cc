@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -87,6 +88,37 @@ TEST(SequenceCounterTest, ThreadsNeverShareANumber) {
   std::sort(all.begin(), all.end());
   ASSERT_EQ(all.size(), kLimit);
   for (uint64_t i = 0; i < kLimit; ++i) ASSERT_EQ(all[i], i + 1);
+}
+
+TEST(SequenceCounterTest, ClosedGivesNothingAndSaysWhereItStood) {
+  for (const uint64_t limit : {uint64_t{0xffffffff}, ~uint64_t{0}}) {
+    SequenceCounter c(40, limit);
+    EXPECT_EQ(c.Reserve(2).first, 41u);
+    EXPECT_EQ(c.Close(), 42u);
+    EXPECT_EQ(c.Reserve(1).count, 0u);
+  }
+}
+
+TEST(SequenceCounterTest, WhatGoesOnElsewhereOverlapsNothing) {
+  constexpr int kRounds = 300;
+  for (int round = 0; round < kRounds; ++round) {
+    SequenceCounter from(0, ~uint64_t{0});
+    std::atomic<bool> started{false};
+    uint64_t last = 0;
+    std::thread worker([&] {
+      started = true;
+      while (true) {
+        const SequenceRange r = from.Reserve(3);
+        if (r.count == 0) return;
+        last = r.first + r.count - 1;
+      }
+    });
+    while (!started) std::this_thread::yield();
+    SequenceCounter to(0, ~uint64_t{0});
+    to.AdvanceTo(from.Close());
+    worker.join();
+    ASSERT_EQ(to.Reserve(1).first, last + 1);
+  }
 }
 
 }  // namespace

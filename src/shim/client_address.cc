@@ -113,7 +113,8 @@ void Options() {
     CHECK(GetInt(fd, SOL_NETLINK, option) == 1);
   }
   CHECK(setsockopt(fd, SOL_NETLINK, 77, &on, sizeof on) == -1 && errno == ENOPROTOOPT);
-  CHECK(AskReport(fd).options == (1U << NETLINK_EXT_ACK | 1U << NETLINK_CAP_ACK));
+  CHECK(AskReport(fd).options ==
+        (1U << NETLINK_EXT_ACK | 1U << NETLINK_CAP_ACK | 1U << NETLINK_NO_ENOBUFS));
   const int bytes = 32768;
   for (const int option : {SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE}) {
     CHECK(setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes) == 0);

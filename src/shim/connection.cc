@@ -137,7 +137,7 @@ int OpenXfrmSocket(int type) {
 
 bool SendState(const XfrmSocket& socket, int fd) {
   const uint32_t options = socket.state.options.load();
-  for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK}) {
+  for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_NO_ENOBUFS}) {
     const transport::OptionPayload payload{.option = option, .value = 1};
     if ((options & 1U << option) != 0 && !SendControl(fd, transport::kOption, payload)) {
       return false;

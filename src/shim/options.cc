@@ -67,7 +67,7 @@ int SetNetlinkOption(XfrmSocket& socket, int fd, int name, const void* value, so
   } else {
     socket.state.options.fetch_and(~bit);
   }
-  if (name == NETLINK_EXT_ACK || name == NETLINK_CAP_ACK) {
+  if (name == NETLINK_EXT_ACK || name == NETLINK_CAP_ACK || name == NETLINK_NO_ENOBUFS) {
     AnnounceOption(socket, fd, name, number != 0 ? 1 : 0);
   }
   return 0;

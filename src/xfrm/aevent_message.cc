@@ -96,7 +96,10 @@ Result<AeventChange> DecodeNewAevent(const Request& request) {
   if (!request.message.HasFlags(NLM_F_REPLACE)) {
     return MakeError(Errc::kInvalid, "NLM_F_REPLACE flag is required");
   }
-  CYGNET_RETURN_IF_ERROR(CheckReplayLength(attributes));
+  if (const Status status = CheckReplayLength(attributes); !status) {
+    result.replay.reset();
+    result.replay_fault = status.error();
+  }
   if (result.replay) result.replay = DecodeReplay(attributes, kLegacyReplayWindow);
   return result;
 }

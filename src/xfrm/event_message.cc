@@ -36,23 +36,6 @@ Buffer EncodePolicyChange(uint16_t type, const PolicyImage& policy, ReplyTo to) 
   return std::move(builder).Finish();
 }
 
-// The selector of one flow (__xfrm4_init_tempsel): whole addresses, whole ports.
-Selector FlowSelector(const FlowKey& flow, int32_t ifindex) {
-  Selector selector;
-  selector.saddr = flow.saddr;
-  selector.daddr = flow.daddr;
-  selector.sport = flow.sport;
-  selector.dport = flow.dport;
-  selector.sport_mask = 0xffff;
-  selector.dport_mask = 0xffff;
-  selector.family = flow.family;
-  selector.prefixlen_s = static_cast<uint8_t>(AddressBits(flow.family));
-  selector.prefixlen_d = selector.prefixlen_s;
-  selector.proto = flow.proto;
-  selector.ifindex = ifindex;
-  return selector;
-}
-
 }  // namespace
 
 Buffer EncodeSaAdded(const SaView& sa, ReplyTo to) {
@@ -89,8 +72,8 @@ Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to) {
   return std::move(builder).Finish();
 }
 
-Buffer EncodeSaExpired(const SaView& sa, bool hard) {
-  auto builder = Event(XFRM_MSG_EXPIRE, kNobody);
+Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid) {
+  auto builder = Event(XFRM_MSG_EXPIRE, {.seq = 0, .pid = pid});
   Zeroed<xfrm_user_expire> wire;
   FillSaInfo(sa, wire->state);
   wire->hard = hard ? 1 : 0;
@@ -101,8 +84,8 @@ Buffer EncodeSaExpired(const SaView& sa, bool hard) {
   return std::move(builder).Finish();
 }
 
-Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard) {
-  auto builder = Event(XFRM_MSG_POLEXPIRE, kNobody);
+Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard, uint32_t pid) {
+  auto builder = Event(XFRM_MSG_POLEXPIRE, {.seq = 0, .pid = pid});
   Zeroed<xfrm_user_polexpire> wire;
   FillPolicyInfo(policy.spec, policy.usage, wire->pol);
   wire->hard = hard ? 1 : 0;

@@ -27,9 +27,9 @@ netlink::Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to);
 // A deletion that names the SA and tells nothing of it.
 netlink::Buffer EncodeSaGone(const SaSpec& sa);
 
-// Group kExpire.
-netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard);
-netlink::Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard);
+// Group kExpire. `pid`: what a client wrote that asked for it; 0 when the time was up.
+netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid = 0);
+netlink::Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard, uint32_t pid = 0);
 
 // Group kPolicy.
 netlink::Buffer EncodePolicyAdded(const PolicyImage& policy, ReplyTo to);

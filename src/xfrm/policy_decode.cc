@@ -1,3 +1,5 @@
+#include "xfrm/policy_decode.h"
+
 #include <cstring>
 
 #include "base/endian.h"
@@ -15,13 +17,6 @@ Error Invalid(const char* text) { return MakeError(Errc::kInvalid, text); }
 Result<PolicyDirection> DecodeDirection(uint8_t dir) {
   if (dir >= kPolicyDirections) return Invalid("Invalid policy direction");
   return static_cast<PolicyDirection>(dir);
-}
-
-Result<PolicyType> DecodeType(const AttributeTable& attributes) {
-  const auto wire = attributes.Get<xfrm_userpolicy_type>(XFRMA_POLICY_TYPE);
-  if (!wire) return PolicyType::kMain;
-  if (wire->type > XFRM_POLICY_TYPE_SUB) return Invalid("Invalid policy type");
-  return static_cast<PolicyType>(wire->type);
 }
 
 // verify_newpolicy_info
@@ -130,7 +125,7 @@ struct PolicyKey {
 
 // The order of xfrm_get_policy: type, direction, and the context only where the selector decides.
 Result<PolicyId> DecodeId(const PolicyKey& key, const AttributeTable& attributes) {
-  const auto type = DecodeType(attributes);
+  const auto type = DecodePolicyType(attributes);
   if (!type) return type.error();
   const auto direction = DecodeDirection(key.dir);
   if (!direction) return direction.error();
@@ -140,7 +135,7 @@ Result<PolicyId> DecodeId(const PolicyKey& key, const AttributeTable& attributes
   id.index = key.index;
   id.direction = *direction;
   id.type = *type;
-  const Mark mark = PolicyMarkOf(attributes);
+  const Mark mark = MarkOf(attributes);  // as it is: one with bits outside its mask fits nothing
   id.mark_value = mark.value;
   id.mark_mask = mark.mask;
   id.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
@@ -149,13 +144,23 @@ Result<PolicyId> DecodeId(const PolicyKey& key, const AttributeTable& attributes
 
 }  // namespace
 
+Result<PolicyType> DecodePolicyType(const AttributeTable& attributes) {
+  const auto wire = attributes.Get<xfrm_userpolicy_type>(XFRMA_POLICY_TYPE);
+  if (!wire) return PolicyType::kMain;
+  if (wire->type > XFRM_POLICY_TYPE_SUB) return Invalid("Invalid policy type");
+  return static_cast<PolicyType>(wire->type);
+}
+
 Result<PolicySpec> DecodePolicy(const Request& request) {
-  const auto info = request.Fixed<xfrm_userpolicy_info>();
-  const AttributeTable& attributes = request.attributes;
+  return DecodePolicyInfo(request.Fixed<xfrm_userpolicy_info>(), request.attributes);
+}
+
+Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,
+                                    const AttributeTable& attributes) {
   CYGNET_RETURN_IF_ERROR(VerifyPolicy(info));
   CYGNET_RETURN_IF_ERROR(CheckSecurityContext(attributes));
   PolicySpec spec = DecodeInfo(info);
-  const auto type = DecodeType(attributes);
+  const auto type = DecodePolicyType(attributes);
   if (!type) return type.error();
   spec.type = *type;
   auto templates = DecodeTemplates(info, attributes);
@@ -182,7 +187,7 @@ Result<ExpirePolicy> DecodePolicyExpire(const Request& request) {
 }
 
 Result<PolicyType> DecodeFlushPolicy(const Request& request) {
-  return DecodeType(request.attributes);
+  return DecodePolicyType(request.attributes);
 }
 
 }  // namespace cygnet::xfrm

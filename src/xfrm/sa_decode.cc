@@ -1,5 +1,3 @@
-#include <sys/sysinfo.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -19,17 +17,6 @@ using netlink::AttributeTable;
 template <typename T>
 void CopyIfPresent(const AttributeTable& attributes, uint16_t type, std::optional<T>& out) {
   out = attributes.Get<T>(type);
-}
-
-std::optional<UdpEncap> DecodeEncap(const AttributeTable& attributes) {
-  const auto wire = attributes.Get<xfrm_encap_tmpl>(XFRMA_ENCAP);
-  if (!wire) return std::nullopt;
-  UdpEncap encap;
-  encap.type = wire->encap_type;
-  encap.sport = be16::FromRaw(wire->encap_sport).value();
-  encap.dport = be16::FromRaw(wire->encap_dport).value();
-  encap.original_address = FromWire(wire->encap_oa, IpFamily::kV6);
-  return encap;
 }
 
 // XFRMA_SET_MARK without a mask sets every bit.
@@ -147,7 +134,7 @@ Result<SaSpec> DecodeSa(const Request& request) {
   DecodeSaAttributes(attributes, spec);
   spec.replay = DecodeReplay(attributes, info.replay_window);
   CYGNET_RETURN_IF_ERROR(AttachAlgorithms(attributes, spec));
-  if (spec.pcpu && *spec.pcpu >= static_cast<uint32_t>(get_nprocs_conf())) {
+  if (spec.pcpu && !IsPossibleCpu(*spec.pcpu)) {
     return MakeError(Errc::kRange, "pCPU number too big");
   }
   CYGNET_RETURN_IF_ERROR(CheckInit(spec, info.mode));
@@ -161,7 +148,7 @@ Result<SaSpec> DecodeSa(const Request& request) {
 
 Result<SaId> DecodeSaId(const Request& request) {
   const auto wire = request.Fixed<xfrm_usersa_id>();
-  if (!IsIpsecProto(wire.proto)) {
+  if (!IsIpsecProto(wire.proto) && wire.proto != kAnyProto) {
     // The Mobile IPv6 headers are keyed by both addresses; no such state can exist here.
     const bool complete = request.attributes.Has(XFRMA_SRCADDR);
     return MakeError(complete ? Errc::kNoSuchProcess : Errc::kInvalid);
@@ -181,6 +168,9 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
     result.spec.daddr = {};
   }
   DecodeCommonAttributes(request.attributes, result.spec);
+  if (result.spec.pcpu && !IsPossibleCpu(*result.spec.pcpu)) {
+    return MakeError(Errc::kInvalid, "pCPU number too big");
+  }
   result.min = wire.min;
   result.max = wire.max;
   return result;

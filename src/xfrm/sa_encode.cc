@@ -53,15 +53,6 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
   }
 }
 
-void PutEncap(MessageBuilder& builder, const UdpEncap& encap) {
-  Zeroed<xfrm_encap_tmpl> wire;
-  wire->encap_type = encap.type;
-  wire->encap_sport = be16(encap.sport).raw();
-  wire->encap_dport = be16(encap.dport).raw();
-  wire->encap_oa = ToWire(encap.original_address);
-  builder.AttributeBytes(XFRMA_ENCAP, wire.bytes());
-}
-
 void PutOutputMark(MessageBuilder& builder, const Mark& mark) {
   if ((mark.value | mark.mask) == 0) return;
   builder.Attribute(XFRMA_SET_MARK, mark.value);

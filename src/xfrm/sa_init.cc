@@ -158,7 +158,10 @@ Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
 }
 
 Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
-  if (wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL &&
+  // Linux has this mode for Mobile IPv6 headers, which it then has no type for.
+  const bool mobile = wire_mode == XFRM_MODE_ROUTEOPTIMIZATION && spec.family == IpFamily::kV6 &&
+                      spec.proto != kProtoEsp;
+  if (!mobile && wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL &&
       wire_mode != XFRM_MODE_BEET) {
     return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
   }

@@ -1,5 +1,7 @@
 #include "xfrm/wire.h"
 
+#include <sys/sysinfo.h>
+
 #include <cstring>
 
 #include "base/endian.h"
@@ -107,6 +109,28 @@ xfrm_lifetime_cur ToWire(const LifetimeUsage& usage) {
           .add_time = usage.add_time,
           .use_time = usage.use_time};
 }
+
+std::optional<UdpEncap> DecodeEncap(const netlink::AttributeTable& attributes) {
+  const auto wire = attributes.Get<xfrm_encap_tmpl>(XFRMA_ENCAP);
+  if (!wire) return std::nullopt;
+  UdpEncap encap;
+  encap.type = wire->encap_type;
+  encap.sport = FromBe16(wire->encap_sport);
+  encap.dport = FromBe16(wire->encap_dport);
+  encap.original_address = FromWire(wire->encap_oa, IpFamily::kV6);
+  return encap;
+}
+
+void PutEncap(netlink::MessageBuilder& builder, const UdpEncap& encap) {
+  Zeroed<xfrm_encap_tmpl> wire;
+  wire->encap_type = encap.type;
+  wire->encap_sport = ToBe16(encap.sport);
+  wire->encap_dport = ToBe16(encap.dport);
+  wire->encap_oa = ToWire(encap.original_address);
+  builder.AttributeBytes(XFRMA_ENCAP, wire.bytes());
+}
+
+bool IsPossibleCpu(uint32_t number) { return number < static_cast<uint32_t>(get_nprocs_conf()); }
 
 Mark MarkOf(const netlink::AttributeTable& attributes) {
   const auto mark = attributes.GetOr<xfrm_mark>(XFRMA_MARK, {});

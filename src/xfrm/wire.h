@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/result.h"
@@ -44,6 +45,13 @@ xfrm_lifetime_cfg ToWire(const PolicyLimits& limits);
 
 LifetimeUsage FromWire(const xfrm_lifetime_cur& cur);
 xfrm_lifetime_cur ToWire(const LifetimeUsage& usage);
+
+// XFRMA_ENCAP
+std::optional<UdpEncap> DecodeEncap(const netlink::AttributeTable& attributes);
+void PutEncap(netlink::MessageBuilder& builder, const UdpEncap& encap);
+
+// XFRMA_SA_PCPU may name it.
+bool IsPossibleCpu(uint32_t number);
 
 // XFRMA_MARK as given; zeros when absent.
 Mark MarkOf(const netlink::AttributeTable& attributes);

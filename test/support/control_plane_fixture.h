@@ -26,9 +26,10 @@ class Recorder final : public ControlListener {
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override {
     origins.push_back(origin);
     static constexpr const char* kNames[] = {
-        "sa-added",     "sa-updated",     "sa-deleted",     "sa-flushed",     "sa-expired",
-        "policy-added", "policy-updated", "policy-deleted", "policy-flushed", "policy-expired",
-        "defaults",     "acquire",        "aevent",         "mapping"};
+        "sa-added",       "sa-updated",     "sa-deleted",     "sa-flushed",
+        "sa-expired",     "policy-added",   "policy-updated", "policy-deleted",
+        "policy-flushed", "policy-expired", "defaults",       "acquire",
+        "aevent",         "mapping",        "asked",          "migrated"};
     std::string text = kNames[event.index()];
     if (const auto* e = std::get_if<SaExpired>(&event)) text += e->hard ? " hard" : " soft";
     if (const auto* e = std::get_if<PolicyExpired>(&event)) text += e->hard ? " hard" : " soft";

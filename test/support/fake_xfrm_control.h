@@ -110,14 +110,14 @@ class FakeXfrmControl final : public XfrmControl {
     return Opaque(sa);
   }
 
-  Status ExpireSa(const SaId& id, bool hard) override {
+  Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) override {
     const auto sa = Find(id);
     if (!sa) return MakeError(Errc::kNoEntry);
     if (sa->state != SaState::kValid) {
       return MakeError(Errc::kInvalid, "SA must be in VALID state");
     }
     if (hard) Remove(sa);
-    Tell(SaExpired{Opaque(sa), hard}, {});
+    Tell(SaExpired{Opaque(sa), hard}, origin);
     return {};
   }
 
@@ -134,11 +134,36 @@ class FakeXfrmControl final : public XfrmControl {
     if (sa->state != SaState::kValid) {
       return MakeError(Errc::kInvalid, "SA must be in VALID state");
     }
+    if (change.replay_fault) return *change.replay_fault;
     if (change.replay) sa->replay = *change.replay;
     if (change.usage) sa->usage = *change.usage;
     if (change.max_diff) sa->spec.replay_max_diff = change.max_diff;
     if (change.max_age) sa->spec.replay_max_age = change.max_age;
     Tell(SaAevent{Opaque(sa), AeventCause::kUpdate}, origin);
+    return {};
+  }
+
+  void RequestAcquire(AcquireRequest request) override {
+    for (std::size_t i = 0; i < request.policy.templates.size(); ++i) {
+      Tell(AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_},
+           {});
+    }
+  }
+
+  // Policies alone, and only by their whole selector.
+  Status Migrate(const Migration& migration) override {
+    PolicyId id;
+    id.selector = migration.selector;
+    id.direction = migration.direction;
+    id.type = migration.type;
+    id.if_id = migration.if_id;
+    const auto policy = FindPolicy(id);
+    if (policy == policies.end()) return MakeError(Errc::kNoEntry, "Target policy not found");
+    if (policy->spec.templates.empty()) return MakeError(Errc::kNoData);
+    const MigrateEntry& entry = migration.entries.front();
+    policy->spec.templates[0].daddr = entry.new_daddr;
+    policy->spec.templates[0].saddr = entry.new_saddr;
+    Tell(Migrated{migration}, {});
     return {};
   }
 
@@ -196,12 +221,12 @@ class FakeXfrmControl final : public XfrmControl {
     return *at;
   }
 
-  Status ExpirePolicy(const PolicyId& id, bool hard) override {
+  Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) override {
     const auto at = FindPolicy(id);
     if (at == policies.end()) return MakeError(Errc::kNoEntry);
     const PolicyView policy = *at;
     if (hard) policies.erase(at);
-    Tell(PolicyExpired{policy, hard}, {});
+    Tell(PolicyExpired{policy, hard}, origin);
     return {};
   }
 
@@ -319,6 +344,7 @@ class FakeXfrmControl final : public XfrmControl {
 
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t next_index_ = 0;
+  uint32_t acquire_sequence_ = 0;
 };
 
 }  // namespace cygnet::test

@@ -1,0 +1,169 @@
+// MIGRATE: SAs, and the templates of a policy, go to other outer addresses (kernel: xfrm_migrate).
+//
+// An SA's addresses are part of what workers find it by, so a new object takes the old one's place.
+// Both have one key, so no number may come from both: the old counter is closed before the new SA
+// can be found, and the new one goes on where it stood.
+#include <algorithm>
+
+#include "control/control_plane.h"
+#include "control/random.h"
+
+namespace cygnet {
+namespace {
+
+constexpr const char* kTaken = "The new addresses have an SA of that SPI already";
+
+// As the kernel compares: what is not IPv6 is taken for IPv4.
+bool SameAddress(const IpAddress& a, const IpAddress& b, IpFamily family) {
+  return PrefixMatches(a, b, family == IpFamily::kV6 ? 128 : 32);
+}
+
+// Tunnel, BEET, IP-TFS. The others' templates have no addresses to change.
+bool HasOwnAddresses(uint8_t mode) {
+  constexpr uint8_t kModeIptfs = 5;
+  return mode == static_cast<uint8_t>(SaMode::kTunnel) ||
+         mode == static_cast<uint8_t>(SaMode::kBeet) || mode == kModeIptfs;
+}
+
+bool Fits(const MigrateEntry& entry, const Template& tmpl) {
+  if (tmpl.mode != entry.mode || tmpl.proto != entry.proto ||
+      (entry.reqid.value != 0 && tmpl.reqid != entry.reqid)) {
+    return false;
+  }
+  if (!HasOwnAddresses(tmpl.mode)) {
+    return tmpl.mode == static_cast<uint8_t>(SaMode::kTransport);
+  }
+  return SameAddress(tmpl.daddr, entry.old_daddr, entry.old_family) &&
+         SameAddress(tmpl.saddr, entry.old_saddr, entry.old_family);
+}
+
+bool Fits(const MigrateEntry& entry, const SaSpec& spec, uint32_t if_id) {
+  return static_cast<uint8_t>(spec.mode) == entry.mode && spec.proto == entry.proto &&
+         (entry.reqid.value == 0 || spec.reqid == entry.reqid) &&
+         (if_id == 0 || spec.if_id == if_id) && spec.family == entry.old_family &&
+         spec.daddr == entry.old_daddr && spec.saddr == entry.old_saddr;
+}
+
+// How many of them the entries are about. An entry may find what an earlier one has moved.
+int MoveTemplates(const std::vector<MigrateEntry>& entries, std::vector<Template>* templates) {
+  int found = 0;
+  for (Template& tmpl : *templates) {
+    for (const MigrateEntry& entry : entries) {
+      if (!Fits(entry, tmpl)) continue;
+      ++found;
+      if (!HasOwnAddresses(tmpl.mode)) continue;
+      tmpl.daddr = entry.new_daddr;
+      tmpl.saddr = entry.new_saddr;
+      tmpl.family = entry.new_family;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Policy>> ControlPlane::FindMigrated(const Migration& migration) const {
+  constexpr const char* kNone = "Target policy not found";
+  const Selector& selector = migration.selector;
+  if (AddressBits(selector.family) == 0) return MakeError(Errc::kFamilyNotSupported, kNone);
+  FlowKey flow;
+  flow.family = selector.family;
+  flow.saddr = selector.saddr;
+  flow.daddr = selector.daddr;
+  flow.proto = selector.proto;
+  if (selector.proto != 0) {
+    flow.sport = selector.sport;
+    flow.dport = selector.dport;
+  }
+  auto policy = path_.spd.FindFirst(migration.direction, migration.type, migration.if_id, flow,
+                                    selector.ifindex);
+  if (policy == nullptr) return MakeError(Errc::kNoEntry, kNone);
+  return policy;
+}
+
+// The newest; those that have no keys yet stay where they were asked for.
+std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry, uint32_t if_id) const {
+  std::shared_ptr<Sa> found;
+  path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+    if (sa->usable() && Fits(entry, sa->spec(), if_id)) found = sa;
+  });
+  return found;
+}
+
+Result<ControlPlane::MovingSa> ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa,
+                                                         const MigrateEntry& entry,
+                                                         const Migration& migration) {
+  SaSpec spec = sa->spec().Clone();
+  spec.saddr = entry.new_saddr;
+  spec.daddr = entry.new_daddr;
+  spec.family = entry.new_family;
+  if (migration.encap) spec.encap = *migration.encap;
+  spec.offload = migration.offload;
+  spec.replay = sa->ExportReplay();  // as it is now; TakeOver brings it up to date
+  const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
+  auto placed = placement_->Place(MakeSharedSa(std::move(spec), Now(), iv_mask));
+  if (!placed) return MakeError(Errc::kNoData, placed.error().message);
+  const std::shared_ptr<const Sa> there = path_.sad.Find(placed->sa->id());
+  if (there != nullptr && there != sa) {
+    placement_->Abandon(*std::move(placed));
+    return MakeError(Errc::kNoData, kTaken);
+  }
+  return MovingSa{.from = sa, .to = *std::move(placed)};
+}
+
+Result<std::vector<ControlPlane::MovingSa>> ControlPlane::PrepareMoves(const Migration& migration) {
+  std::vector<MovingSa> moves;
+  for (const MigrateEntry& entry : migration.entries) {
+    const std::shared_ptr<Sa> sa = FindMoving(entry, migration.if_id);
+    const bool twice = std::any_of(moves.begin(), moves.end(),
+                                   [&](const MovingSa& move) { return move.from == sa; });
+    if (sa == nullptr || twice) continue;
+    auto move = PrepareMove(sa, entry, migration);
+    Status status;
+    if (!move) {
+      status = move.error();
+    } else if (std::any_of(moves.begin(), moves.end(), [&](const MovingSa& other) {
+                 return other.to.sa->id() == move->to.sa->id();
+               })) {
+      status = MakeError(Errc::kNoData, kTaken);
+      placement_->Abandon(std::move(move->to));
+    } else {
+      moves.push_back(*std::move(move));
+      continue;
+    }
+    for (MovingSa& other : moves) placement_->Abandon(std::move(other.to));
+    return status.error();
+  }
+  return moves;
+}
+
+void ControlPlane::FinishMove(MovingSa move) {
+  const std::shared_ptr<Sa> sa = move.to.sa;
+  sa->TakeOver(move.from.get());
+  Link(std::move(move.to));
+  const auto old = watches_.find(move.from->number);
+  if (old != watches_.end()) {
+    Watch& watch = watches_[sa->number];
+    watch.max_diff = old->second.max_diff;
+    watch.max_age = old->second.max_age;
+    watch.told_seq = old->second.told_seq;
+    watch.told_oseq = old->second.told_oseq;
+  }
+  Remove(move.from);
+}
+
+Status ControlPlane::Migrate(const Migration& migration) {
+  const auto policy = FindMigrated(migration);
+  if (!policy) return policy.error();
+  std::vector<Template> templates = (*policy)->spec.templates;
+  if (MoveTemplates(migration.entries, &templates) == 0) return MakeError(Errc::kNoData);
+  auto moves = PrepareMoves(migration);
+  if (!moves) return moves.error();
+  for (MovingSa& move : *moves) FinishMove(std::move(move));
+  path_.spd.Amend(*policy, std::move(templates));
+  path_.BumpGeneration();
+  Tell(Migrated{migration});
+  return {};
+}
+
+}  // namespace cygnet

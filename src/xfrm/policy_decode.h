@@ -1,0 +1,16 @@
+// What MIGRATE and ACQUIRE take in as NEWPOLICY does. Used inside this folder only.
+#pragma once
+
+#include "base/result.h"
+#include "netlink/attribute.h"
+#include "policy/policy.h"
+#include "xfrm/protocol.h"
+
+namespace cygnet::xfrm {
+
+// XFRMA_POLICY_TYPE; MAIN when absent.
+Result<PolicyType> DecodePolicyType(const netlink::AttributeTable& attributes);
+Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,
+                                    const netlink::AttributeTable& attributes);
+
+}  // namespace cygnet::xfrm
