@@ -143,7 +143,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   };
 
   // sa_control.cc, larval.cc
-  Status Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
+  Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
   void Link(PlacedSa placed);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void Remove(const std::shared_ptr<Sa>& sa);

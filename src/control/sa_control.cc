@@ -32,9 +32,9 @@ std::shared_ptr<Sa> ControlPlane::Named(const SaId& id) const {
 
 Status ControlPlane::AddSa(SaSpec spec, const RequestOrigin& origin) {
   if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
-  const SaId id = IdOf(spec);
-  CYGNET_RETURN_IF_ERROR(Install(std::move(spec)));
-  Tell(SaAdded{path_.sad.Find(id)}, origin);
+  const auto sa = Install(std::move(spec));
+  if (!sa) return sa.error();
+  Tell(SaAdded{*sa}, origin);  // not by look-up: a mark with bits outside its mask is never found
   return {};
 }
 
@@ -48,8 +48,9 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
     if (!larval_without) return MakeError(Errc::kNoSuchProcess);
   }
   if (existing->state() == SaState::kLarval) {
-    CYGNET_RETURN_IF_ERROR(Install(std::move(spec), existing));
-    Tell(SaUpdated{path_.sad.Find(id)}, origin);
+    const auto sa = Install(std::move(spec), existing);
+    if (!sa) return sa.error();
+    Tell(SaUpdated{*sa}, origin);
     return {};
   }
   if (!existing->usable()) return MakeError(Errc::kInvalid);
@@ -145,7 +146,7 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 
 // The larval state that it fills in, or that it answers, goes only when it is there: a client that
 // was refused may try again, and a packet always finds one of the two.
-Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
+Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
@@ -154,7 +155,7 @@ Status ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   RemoveAnsweredLarval(sa->spec());
   if (fills != nullptr) Remove(fills);
   path_.BumpGeneration();
-  return {};
+  return sa;
 }
 
 // From here on packets find it.

@@ -154,6 +154,9 @@ struct RestartLog::Recorder {
   void operator()(const Acquire&) const {}
   void operator()(const SaAevent&) const {}
   void operator()(const SaMapping&) const {}
+  void operator()(const AcquireRequested&) const {}
+  // Policies and SAs changed together: written anew as they are now.
+  void operator()(const Migrated&) const { log.bytes_ = log.rewrite_at_ + 1; }
 
   void Policy(const PolicyView& policy) const {
     log.Append(xfrm::EncodePolicyUpdated(ImageOf(policy), {}));
