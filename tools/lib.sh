@@ -52,7 +52,11 @@ unpack_package() {
   [ ! -d "$folder" ] || return 0
   say "unpacking $name"
   mkdir -p "$folder.new"
-  (cd "$folder.new" && apt-get -q download "$name" >/dev/null && dpkg -x "$name"_*.deb . && rm "$name"_*.deb) ||
+  # As root apt says that its own user cannot write here; it does without.
+  (cd "$folder.new" &&
+    { apt-get -q download "$name" >/dev/null 2>&1 ||
+      { apt-get -q update >/dev/null && apt-get -q download "$name" >/dev/null; }; } &&
+    dpkg -x "$name"_*.deb . && rm "$name"_*.deb) ||
     { rm -rf "$folder.new"; return 1; }
   mv "$folder.new" "$folder"
 }

@@ -270,7 +270,7 @@ bool OutboundPipeline::TransformRound() {
   for (uint32_t begin = 0; begin < size_;) {
     OutboundSa* sa = CurrentSa(&items_[begin]);
     uint32_t end = begin + 1;
-    while (end < size_ && CurrentSa(&items_[end]) == sa &&
+    while (end < size_ && (items_[end].sa() == sa || CurrentSa(&items_[end]) == sa) &&
            items_[end].last_round() == items_[begin].last_round() &&
            items_[end].egress == items_[begin].egress) {
       ++end;

@@ -7,6 +7,7 @@ import re
 import subprocess
 import unittest
 
+import ikekit
 import labkit
 import suite
 import unitkit
@@ -57,22 +58,22 @@ class Howto:
     """`page` is followed on both hosts; then there is traffic."""
 
     page = ""
+    service = ""
     package = ""
+    programs = ()
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.skip_without_programs()
+        missing = [p for p in cls.programs if not os.path.exists(p)]
+        if missing:
+            raise unittest.SkipTest(f"no {', '.join(missing)}")
         cls.hosts = [cls.own(unitkit.ServiceHost(name, cls.workdir, cls.package))
                      for name in ("west", "east")]
         labkit.connect(*cls.hosts)
         for host, inner, variables in zip(cls.hosts, INNER, VARIABLES):
             unitkit.follow(host, cls.page, variables, os.environ["CYGNET_BUILD"])
             host.ns.ip(f"addr add {inner}/32 dev lo")
-
-    @classmethod
-    def skip_without_programs(cls):
-        raise NotImplementedError
 
     def sas(self, host):
         return json.loads(host.shell("cygnet -j sa"))
@@ -101,21 +102,11 @@ class Howto:
             self.assertEqual({half["device"] for half in halves}, {"nic0"}, host.name)
 
 
-class StrongSwan(Howto, suite.Case):
-    page = "strongswan.md"
-
-    @classmethod
-    def skip_without_programs(cls):
-        missing = [p for p in ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
-                   if not os.path.exists(p)]
-        if missing:
-            raise unittest.SkipTest(f"no {', '.join(missing)}")
-
     def test_1_traffic_is_protected(self):
         self.check_traffic()
 
     def test_2_the_ike_daemon_is_restarted(self):
-        self.hosts[0].shell("systemctl restart strongswan")
+        self.hosts[0].shell(f"systemctl restart {self.service}")
         self.check_traffic(60)
 
     def test_3_cygnetd_is_restarted(self):
@@ -124,6 +115,21 @@ class StrongSwan(Howto, suite.Case):
         west.shell("ip addr add $LOCAL/24 dev nic0 && ip route add $PEER_NET via $PEER dev nic0",
                    VARIABLES[0])
         self.check_traffic(60)
+
+
+class StrongSwan(Howto, suite.Case):
+    page = "strongswan.md"
+    service = "strongswan"
+    programs = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
+
+
+class Libreswan(Howto, suite.Case):
+    """Debian's package, laid over the file system: it conflicts with strongSwan's."""
+
+    page = "libreswan.md"
+    service = "ipsec"
+    package = ikekit.LIBRESWAN
+    programs = (f"{ikekit.LIBRESWAN}/usr/libexec/ipsec/pluto",)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ and /var stays in memory; everything that runs in it ends with it.
 
 import os
 import re
+import shutil
 import subprocess
 
 import labkit
@@ -30,6 +31,19 @@ exec sleep infinity
 """
 
 
+def _layer_of(package, folder):
+    """An unpacked package as a layer over a system whose /lib is /usr/lib."""
+    shutil.copytree(package, folder, symlinks=True)
+    if os.path.isdir(f"{folder}/lib"):
+        shutil.copytree(f"{folder}/lib", f"{folder}/usr/lib", symlinks=True, dirs_exist_ok=True)
+    return folder
+
+
+def _units_of(layer):
+    units = f"{layer}/usr/lib/systemd/system"
+    return os.listdir(units) if os.path.isdir(units) else []
+
+
 class ServiceHost:
     """`package`: folder of an unpacked Debian package that is laid over the file system."""
 
@@ -38,15 +52,19 @@ class ServiceHost:
         self.ns = labkit.Namespace(name)
         folder = os.path.join(workdir, f"{name}-written")
         os.mkdir(folder)
+        layer = _layer_of(package, os.path.join(workdir, f"{name}-package")) if package else ""
         self.holder = self.ns.popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-             "--propagation", "private", "--", "sh", "-c", _SET_UP, "sh", folder, package],
+             "--propagation", "private", "--", "sh", "-c", _SET_UP, "sh", folder, layer],
             stderr=subprocess.PIPE)
         self.inside = labkit.wait_for(self._first_process, 10 * suite.SLOWNESS,
                                       f"{name}: mount and PID namespaces")
         stand_in = os.path.join(_ROOT, "test/interop/systemctl.py")
         self.shell(f"mkdir -p /usr/local/bin && cp {stand_in} /usr/local/bin/systemctl && "
                    "chmod 755 /usr/local/bin/systemctl")
+        if package:  # this machine's own may have its units' names for aliases
+            self.shell("cd /usr/lib/systemd/system && for unit in "
+                       f"{' '.join(_units_of(layer))}; do rm -f /etc/systemd/system/$unit; done")
 
     def _first_process(self):
         """Its PID out here, once it has become what the set-up ends with."""
