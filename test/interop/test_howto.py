@@ -68,6 +68,8 @@ class Howto:
         missing = [p for p in cls.programs if not os.path.exists(p)]
         if missing:
             raise unittest.SkipTest(f"no {', '.join(missing)}")
+        if reason := unitkit.why_not():
+            raise unittest.SkipTest(reason)
         cls.hosts = [cls.own(unitkit.ServiceHost(name, cls.workdir, cls.package))
                      for name in ("west", "east")]
         labkit.connect(*cls.hosts)

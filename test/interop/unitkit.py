@@ -104,6 +104,15 @@ class ServiceHost:
         self.ns.close()
 
 
+def why_not():
+    """Why no such host can be made here; "": it can."""
+    probe = ("mount -t tmpfs tmpfs /run && mkdir /run/a /run/b && "
+             "mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/a,workdir=/run/b /etc")
+    result = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", probe],
+                            capture_output=True, text=True, check=False)
+    return "" if result.returncode == 0 else f"no overlay file system: {result.stderr.strip()}"
+
+
 def commands_of(page):
     """The blocks of a page of doc/ that are marked to be run."""
     with open(os.path.join(_ROOT, "doc", page), encoding="utf-8") as f:
