@@ -191,7 +191,7 @@ void RunLookup(benchmark::State& state, uint32_t n) {
     uint32_t found = 0;
     stats.Time(&state, kBurst, [&] {
       for (const FlowKey& flow : flows) {
-        found += b.host.spd().Lookup(PolicyDirection::kOut, flow, 1) != nullptr ? 1 : 0;
+        found += b.host.spd().Lookup(PolicyDirection::kOut, flow, 1).any() ? 1 : 0;
       }
     });
     if (found != kBurst) state.SkipWithError("policies missed");
