@@ -246,7 +246,7 @@ class Storing(unittest.TestCase):
         self.assertIn("| `engine/x/out` | 10.0 / 20.0 ±200 % |", text)
         self.assertIn("| `tcp/1/out (Mbit/s)` | 5.00 ±0 % |", text)
         self.assertIn("a note", text)
-        self.assertIn("Others used the machine", text)
+        self.assertIn("others used the machine", text)
 
 
 def _main():
