@@ -198,7 +198,10 @@ class EmptyPool(WireHost, suite.Case):
         self.wait_for(arrives, "the pool to be empty")
         found = changed()
         self.assertEqual(found.get("no-buffers"), found.get("XfrmInError"))
-        self.assertEqual(set(found), {"no-buffers", "XfrmInError"})
+        # Where the flows' hashes crowd one worker, what waits there is too much for it before the pool
+        # is empty.
+        crowded = {"out-hold-full", "XfrmOutNoQueueSpace"}
+        self.assertEqual(set(found) - crowded, {"no-buffers", "XfrmInError"})
 
 
 class EveryName(WireHost, suite.Case):
