@@ -4,16 +4,6 @@
 namespace cygnet {
 namespace {
 
-PolicyId IdOf(const PolicySpec& spec) {
-  return {.selector = spec.selector,
-          .index = 0,
-          .direction = spec.direction,
-          .type = spec.type,
-          .mark_value = spec.mark_value,
-          .mark_mask = spec.mark_mask,
-          .if_id = spec.if_id};
-}
-
 void FillTemplateFamilies(PolicySpec* spec) {
   for (Template& tmpl : spec->templates) {
     if (tmpl.family == IpFamily::kUnspec) tmpl.family = spec->selector.family;

@@ -30,16 +30,6 @@ constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
 
 xfrm::PolicyImage ImageOf(const PolicyView& view) { return {view.spec, view.usage}; }
 
-PolicyId IdOf(const PolicySpec& spec) {
-  return {.selector = spec.selector,
-          .index = 0,
-          .direction = spec.direction,
-          .type = spec.type,
-          .mark_value = spec.mark_value,
-          .mark_mask = spec.mark_mask,
-          .if_id = spec.if_id};
-}
-
 using SaKey = std::tuple<std::array<uint8_t, 16>, uint32_t, uint8_t, IpFamily, uint32_t>;
 SaKey KeyOf(const SaId& id) { return {id.daddr.bytes, id.spi.value, id.proto, id.family, id.mark}; }
 

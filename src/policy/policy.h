@@ -77,4 +77,15 @@ struct PolicyId {
   uint32_t if_id = 0;
 };
 
+// By selector: no two policies have the same.
+inline PolicyId IdOf(const PolicySpec& spec) {
+  return {.selector = spec.selector,
+          .index = 0,
+          .direction = spec.direction,
+          .type = spec.type,
+          .mark_value = spec.mark_value,
+          .mark_mask = spec.mark_mask,
+          .if_id = spec.if_id};
+}
+
 }  // namespace cygnet

@@ -115,15 +115,6 @@ class Maker {
   std::mt19937_64 random_;
 };
 
-PolicyId IdOf(const PolicySpec& spec) {
-  return {.selector = spec.selector,
-          .direction = spec.direction,
-          .type = spec.type,
-          .mark_value = spec.mark_value,
-          .mark_mask = spec.mark_mask,
-          .if_id = spec.if_id};
-}
-
 class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
  protected:
   // One random change, in the SPD and in the list.

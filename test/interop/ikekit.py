@@ -337,6 +337,15 @@ class IkeCase(suite.Case):
     def start_daemons(cls):
         """Of the class's own choice, into cls.daemons."""
 
+    def load(self, **options):
+        """The same connection to every daemon."""
+        raise NotImplementedError
+
+    def connect(self, **options):
+        self.load(**options)
+        self.daemons[0].initiate()
+        return self.wait_for_pair()
+
     @classmethod
     def add_daemon(cls, daemon):
         cls.daemons.append(daemon)
@@ -467,11 +476,6 @@ class StrongswanCase(IkeCase):
     def load(self, **options):
         for side, daemon in enumerate(self.daemons):
             daemon.load(charon_connection(side, **options))
-
-    def connect(self, **options):
-        self.load(**options)
-        self.daemons[0].initiate()
-        return self.wait_for_pair()
 
     def tearDown(self):
         for daemon in self.daemons:

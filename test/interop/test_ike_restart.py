@@ -55,7 +55,17 @@ def is_icmp(frame):
     return frame[23] == 1
 
 
-class Strongswan(RestartCase):
+class CygnetdRestarts:
+    """Tests that every IKE daemon has to stand."""
+
+    def test_cygnetd_stops_and_starts(self):
+        self.restart_cygnetd(signal.SIGTERM)
+
+    def test_cygnetd_is_killed_and_starts(self):
+        self.restart_cygnetd(signal.SIGKILL)
+
+
+class Strongswan(CygnetdRestarts, RestartCase):
     @classmethod
     def start_daemons(cls):
         if have_strongswan():
@@ -75,12 +85,6 @@ class Strongswan(RestartCase):
         for host in self.hosts:
             suite.xfrm_batch(host, ["state flush", "policy flush"])
 
-    def test_cygnetd_stops_and_starts(self):
-        self.restart_cygnetd(signal.SIGTERM)
-
-    def test_cygnetd_is_killed_and_starts(self):
-        self.restart_cygnetd(signal.SIGKILL)
-
     def test_charon_is_killed_and_starts(self):
         def connect():
             self.daemons[0].start()
@@ -89,7 +93,7 @@ class Strongswan(RestartCase):
         self.restart_daemon(connect)
 
 
-class Libreswan(RestartCase):
+class Libreswan(CygnetdRestarts, RestartCase):
     @classmethod
     def start_daemons(cls):
         if Pluto.missing():
@@ -107,12 +111,6 @@ class Libreswan(RestartCase):
             daemon.forget()
         for host in self.hosts:
             suite.xfrm_batch(host, ["state flush", "policy flush"])
-
-    def test_cygnetd_stops_and_starts(self):
-        self.restart_cygnetd(signal.SIGTERM)
-
-    def test_cygnetd_is_killed_and_starts(self):
-        self.restart_cygnetd(signal.SIGKILL)
 
     def test_pluto_is_killed_and_starts(self):
         def connect():

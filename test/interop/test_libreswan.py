@@ -22,11 +22,6 @@ class LibreswanCase(IkeCase):
         for side, daemon in enumerate(self.daemons):
             daemon.reload(pluto_connection(side, **options))
 
-    def connect(self, **options):
-        self.load(**options)
-        self.daemons[0].initiate()
-        return self.wait_for_pair()
-
     def tearDown(self):
         for daemon in self.daemons:
             daemon.forget()

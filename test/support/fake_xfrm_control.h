@@ -187,14 +187,14 @@ class FakeXfrmControl final : public XfrmControl {
   SadInfo GetSadInfo() const override { return {.count = static_cast<uint32_t>(sas.size())}; }
 
   Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
-    if (FindPolicy(KeyOf(spec)) != policies.end()) return MakeError(Errc::kExists);
+    if (FindPolicy(cygnet::IdOf(spec)) != policies.end()) return MakeError(Errc::kExists);
     InsertPolicy(std::move(spec));
     Tell(PolicyAdded{policies.back()}, origin);
     return {};
   }
 
   Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
-    const auto old = FindPolicy(KeyOf(spec));
+    const auto old = FindPolicy(cygnet::IdOf(spec));
     if (old == policies.end()) {
       InsertPolicy(std::move(spec));
     } else {
@@ -310,16 +310,6 @@ class FakeXfrmControl final : public XfrmControl {
   void Remove(const std::shared_ptr<FakeSa>& sa) {
     sa->state = SaState::kDead;
     std::erase(sas, sa);
-  }
-
-  static PolicyId KeyOf(const PolicySpec& spec) {
-    return {.selector = spec.selector,
-            .index = 0,
-            .direction = spec.direction,
-            .type = spec.type,
-            .mark_value = spec.mark_value,
-            .mark_mask = spec.mark_mask,
-            .if_id = spec.if_id};
   }
 
   std::vector<PolicyView>::iterator FindPolicy(const PolicyId& id) {
