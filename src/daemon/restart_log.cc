@@ -166,7 +166,7 @@ void RestartLog::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
 }
 
 void RestartLog::RecordSa(const Sa& sa) {
-  Append(xfrm::EncodeSaExpired(control_->Inspect(sa), true));
+  Append(xfrm::EncodeSaExpired(control_->Inspect(sa), false));
 }
 
 void RestartLog::ForgetSa(const Sa& sa) { Append(xfrm::EncodeSaGone(*control_->Inspect(sa).spec)); }

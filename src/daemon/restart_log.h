@@ -1,7 +1,8 @@
 // RestartLog: what outlives the daemon. Every policy, and which SAs there were, as a stream of XFRM
 // notifications in a file; no keys. A daemon that starts again has its policies before the first
 // packet passes, so that nothing leaves in clear; the SAs are gone with their keys, and key
-// management is told that they expired.
+// management is told that they are about to expire: it replaces them. Told that they had expired
+// (hard), charon takes its policies away as well, and until it has new ones nothing is protected.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ namespace cygnet {
 // An SA that went with the daemon before.
 struct LostSa {
   SaId id;
-  netlink::Buffer expiry;  // EXPIRE, hard
+  netlink::Buffer expiry;  // EXPIRE, soft
 };
 
 class RestartLog final : public ControlListener {

@@ -124,6 +124,8 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
     ASSERT_THAT(life.lost, SizeIs(2));
     EXPECT_EQ(life.lost[0].id.spi, Spi(0x1001));
     EXPECT_EQ(life.lost[1].id.spi, Spi(0x1003));
+    constexpr std::size_t kHard = 16 + 224;  // behind nlmsghdr and xfrm_usersa_info
+    EXPECT_EQ(life.lost[0].expiry.at(kHard), 0) << "key management takes policies away at that";
     EXPECT_THAT(life.control.sas, IsEmpty());
   }
 }

@@ -25,6 +25,7 @@ class RestartCase(IkeCase):
         with self.watched(allow=is_icmp) as watch:
             labkit.end(self.west.daemon, sig)
             type(self).start_host(0, self.west)
+            self.assertRegex(self.west.log(), "restart file: [1-9][0-9]* policies are back")
             self.assertTrue(self.west.show("policy"), "the policies of before")
             self.assertFalse(self.spis(self.west) & spis)
             self.wait_for(lambda: self.ping(count=1, check=False), "the tunnel to come back", 30)
