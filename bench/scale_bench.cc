@@ -3,10 +3,12 @@
 //   sas/out|in/N       each packet of a burst another of N SAs, in scattered order; 64 bytes
 //   policies/new/N     N prefix policies, each packet of a flow that was not seen before
 //   policies/cached/N  the same, flows that the flow cache knows
-//   policies/lookup/N  the look-up alone
+//   policies/lookup/N  the look-up alone, of a burst of flows, as the pipeline does for new ones
+//   policies/lookup_one/N  one flow after the other
 //   workers/out|in/N   one SA, many flows, N workers in their threads: workers_rows.h
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -182,18 +184,26 @@ void RunPolicies(benchmark::State& state, uint32_t n, bool cached) {
   stats.Report(&state, kSize);
 }
 
-void RunLookup(benchmark::State& state, uint32_t n) {
+void RunLookup(benchmark::State& state, uint32_t n, bool burst) {
   Policies& b = *Cached<Policies>(n);
   std::array<FlowKey, kBurst> flows;
+  std::array<const FlowKey*, kBurst> asked;
+  std::array<PolicyMatch, kBurst> matches;
+  for (uint32_t i = 0; i < kBurst; ++i) asked[i] = &flows[i];
   WindowStats stats;
   for (auto _ : state) {
     for (FlowKey& flow : flows) flow = Policies::FlowOf(b.order.Next(), ++b.port);
-    uint32_t found = 0;
     stats.Time(&state, kBurst, [&] {
-      for (const FlowKey& flow : flows) {
-        found += b.host.spd().Lookup(PolicyDirection::kOut, flow, 1).any() ? 1 : 0;
+      if (burst) {
+        b.host.spd().Lookup(PolicyDirection::kOut, asked, 1, matches);
+        return;
+      }
+      for (uint32_t i = 0; i < kBurst; ++i) {
+        matches[i] = b.host.spd().Lookup(PolicyDirection::kOut, flows[i], 1);
       }
     });
+    const auto found = std::count_if(matches.begin(), matches.end(),
+                                     [](const PolicyMatch& match) { return match.any(); });
     if (found != kBurst) state.SkipWithError("policies missed");
   }
   stats.Report(&state, kSize);
@@ -218,7 +228,8 @@ void RegisterAll(bool smoke, uint32_t most_sas) {
     if (smoke && n > 1000) continue;
     Register("policies/new/" + std::to_string(n), rounds, RunPolicies, n, false);
     Register("policies/cached/" + std::to_string(n), rounds, RunPolicies, n, true);
-    Register("policies/lookup/" + std::to_string(n), rounds, RunLookup, n);
+    Register("policies/lookup/" + std::to_string(n), rounds, RunLookup, n, true);
+    Register("policies/lookup_one/" + std::to_string(n), rounds, RunLookup, n, false);
   }
   for (const uint32_t n : {1u, 2u}) {
     Register("workers/out/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, true);

@@ -1,18 +1,26 @@
 // RcuHash: a hash multimap of pointers, read without locks by workers while one control thread
 // changes it. Entries of one hash are found newest first. What is unlinked is freed by Quiescence.
+//
+// A bucket is one cache line: seven words, each a pointer with the top of its hash above it, and
+// the bucket that this one has overflowed into. So a look-up that finds nothing costs one line,
+// and one that finds something that and the object itself.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "base/check.h"
 #include "base/huge_memory.h"
 #include "base/quiescence.h"
 
 namespace cygnet {
 
-template <typename T>
+// HashOf: uint64_t operator()(const T&), the same for as long as the object is in the table; low
+// and high bits are both used. Two objects may have one hash, and what has another hash is rarely,
+// but sometimes, offered to `match`.
+template <typename T, typename HashOf>
 class RcuHash {
  public:
   explicit RcuHash(Quiescence* quiescence)
@@ -21,13 +29,20 @@ class RcuHash {
   RcuHash(const RcuHash&) = delete;
   RcuHash& operator=(const RcuHash&) = delete;
 
-  // Reader: the first value with this hash for which match(value) is true, newest first.
+  // Reader: the first value of this hash for which match(value) is true, newest first.
   template <typename Fn>
   T* Find(uint64_t hash, Fn match) const {
     const Table* table = table_.load(std::memory_order_acquire);
-    const Node* node = table->buckets[hash & table->mask].load(std::memory_order_acquire);
-    for (; node != nullptr; node = node->next.load(std::memory_order_acquire)) {
-      if (node->hash == hash && match(node->value)) return node->value;
+    const uint64_t tag = TagOf(hash);
+    // In this order: what moves on goes from a bucket to the one behind it (Spill).
+    for (const Bucket* bucket = &table->buckets[hash & table->mask]; bucket != nullptr;
+         bucket = bucket->next.load(std::memory_order_acquire)) {
+      for (std::size_t i = kSlots; i-- > 0;) {
+        const uint64_t word = bucket->slots[i].load(std::memory_order_acquire);
+        if (!IsTagged(word, tag)) continue;
+        T* value = ValueOf(word);
+        if (match(value)) return value;
+      }
     }
     return nullptr;
   }
@@ -37,95 +52,139 @@ class RcuHash {
     const Table* table = table_.load(std::memory_order_acquire);
     __builtin_prefetch(&table->buckets[hash & table->mask]);
   }
-  // Once the bucket has come: the first node of its chain is on its way.
-  void PrefetchFirst(uint64_t hash) const {
-    const Table* table = table_.load(std::memory_order_acquire);
-    __builtin_prefetch(table->buckets[hash & table->mask].load(std::memory_order_acquire));
-  }
-  // Once that has come: the first value of this hash, asked nothing; nullptr: there is none.
+  // Once that has come: the first value that Find will ask about, itself not looked at; nullptr:
+  // there is none.
   T* First(uint64_t hash) const {
     return Find(hash, [](const T*) { return true; });
   }
 
   // Control thread only, from here on.
-  void Insert(uint64_t hash, T* value) {
-    MakeRoom()->PushFront(hash, value);
-    size_.fetch_add(1, std::memory_order_relaxed);
-  }
-
-  // Into its place among the values of this hash: in front of the first that it is `before` of.
-  template <typename Before>
-  void InsertOrdered(uint64_t hash, T* value, Before before) {
-    Table* table = MakeRoom();
-    std::atomic<Node*>* link = &table->buckets[hash & table->mask];
-    for (Node* node = link->load(); node != nullptr; node = link->load()) {
-      if (node->hash == hash && before(*value, *node->value)) break;
-      link = &node->next;
-    }
-    Node* node = new Node(hash, value);
-    node->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
-    link->store(node, std::memory_order_release);
-    size_.fetch_add(1, std::memory_order_relaxed);
-  }
-
-  void Erase(uint64_t hash, T* value) {
+  void Insert(T* value) {
     Table* table = table_.load(std::memory_order_relaxed);
-    std::atomic<Node*>* link = &table->buckets[hash & table->mask];
-    for (Node* node = link->load(); node != nullptr; link = &node->next, node = link->load()) {
-      if (node->value == value) {
-        link->store(node->next.load(), std::memory_order_release);
-        quiescence_->Retire([node] { delete node; });
+    if (size() >= table->buckets.size() * kFullBucket) table = Grow(table);
+    table->PushFront(HashOf{}(*value), value);
+    size_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void Erase(T* value) {
+    Table* table = table_.load(std::memory_order_relaxed);
+    Bucket* before = nullptr;
+    for (Bucket* bucket = &table->buckets[HashOf{}(*value) & table->mask]; bucket != nullptr;
+         bucket = bucket->next.load(std::memory_order_relaxed)) {
+      if (bucket->Clear(value)) {
         size_.fetch_sub(1, std::memory_order_relaxed);
+        if (before != nullptr && bucket->IsEmpty()) {
+          before->next.store(bucket->next.load(std::memory_order_relaxed),
+                             std::memory_order_release);
+          quiescence_->Retire([bucket] { delete bucket; });
+        }
         return;
       }
+      before = bucket;
+    }
+  }
+
+  // fn(value) for each; it must not change the table.
+  template <typename Fn>
+  void ForEach(Fn fn) const {
+    for (const Bucket& bucket : table_.load(std::memory_order_relaxed)->buckets) {
+      bucket.ForEachInChain(fn);
     }
   }
 
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
-  struct Node : FromSlab<Node> {
-    Node(uint64_t h, T* v) : hash(h), value(v) {}
-    uint64_t hash;
-    T* value;
-    std::atomic<Node*> next{nullptr};
+  static constexpr std::size_t kInitialBuckets = 16;
+  static constexpr std::size_t kSlots = 7;
+  static constexpr std::size_t kFullBucket = 4;  // on average: one in twenty overflows then
+  static constexpr int kTagShift = 48;  // user space ends below (x86-64 with four levels, arm64)
+
+  static uint64_t TagOf(uint64_t hash) { return hash >> kTagShift << kTagShift; }
+  static T* ValueOf(uint64_t word) {
+    return reinterpret_cast<T*>(word & ((uint64_t{1} << kTagShift) - 1));
+  }
+  // Neither free nor of another tag.
+  static bool IsTagged(uint64_t word, uint64_t tag) {
+    return (word ^ tag) - 1 < (uint64_t{1} << kTagShift) - 1;
+  }
+
+  struct alignas(kCacheLine) Bucket : FromSlab<Bucket> {
+    std::array<std::atomic<uint64_t>, kSlots> slots{};  // 0: free; the newest has the highest place
+    std::atomic<Bucket*> next{nullptr};                 // what is older
+
+    std::size_t Used() const {
+      std::size_t used = kSlots;
+      while (used > 0 && slots[used - 1].load(std::memory_order_relaxed) == 0) --used;
+      return used;
+    }
+    bool IsEmpty() const { return Used() == 0; }
+    bool Clear(const T* value) {
+      for (auto& slot : slots) {
+        if (ValueOf(slot.load(std::memory_order_relaxed)) != value) continue;
+        slot.store(0, std::memory_order_release);
+        return true;
+      }
+      return false;
+    }
+    // Into a bucket behind this one, before they leave here: a reader meets them twice at most.
+    void Spill() {
+      auto* behind = new Bucket;
+      std::size_t n = 0;
+      for (const auto& slot : slots) {
+        const uint64_t word = slot.load(std::memory_order_relaxed);
+        if (word != 0) behind->slots[n++].store(word, std::memory_order_relaxed);
+      }
+      behind->next.store(next.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      next.store(behind, std::memory_order_release);
+      for (auto& slot : slots) slot.store(0, std::memory_order_release);
+    }
+    template <typename Fn>
+    void ForEachInChain(Fn fn) const {
+      for (const Bucket* b = this; b != nullptr; b = b->next.load(std::memory_order_relaxed)) {
+        for (std::size_t i = kSlots; i-- > 0;) {
+          const uint64_t word = b->slots[i].load(std::memory_order_relaxed);
+          if (word != 0) fn(ValueOf(word));
+        }
+      }
+    }
   };
+  static_assert(sizeof(Bucket) == kCacheLine);
 
   struct Table {
     explicit Table(std::size_t n) : mask(n - 1), buckets(n) {}
     ~Table() {
-      for (auto& bucket : buckets) {
-        for (Node* node = bucket.load(); node != nullptr;) {
-          Node* next = node->next.load();
-          delete node;
-          node = next;
+      for (Bucket& bucket : buckets) {
+        for (Bucket* b = bucket.next.load(); b != nullptr;) {
+          Bucket* next = b->next.load();
+          delete b;
+          b = next;
         }
       }
     }
     void PushFront(uint64_t hash, T* value) {
-      auto& head = buckets[hash & mask];
-      Node* node = new Node(hash, value);
-      node->next.store(head.load(), std::memory_order_relaxed);
-      head.store(node, std::memory_order_release);
+      const auto address = reinterpret_cast<uint64_t>(value);
+      CYGNET_CHECK(address >> kTagShift == 0);
+      Bucket& head = buckets[hash & mask];
+      std::size_t used = head.Used();
+      if (used == kSlots) {
+        head.Spill();
+        used = 0;
+      }
+      head.slots[used].store(TagOf(hash) | address, std::memory_order_release);
     }
     const std::size_t mask;
-    std::vector<std::atomic<Node*>, HugeAllocator<std::atomic<Node*>>> buckets;
+    std::vector<Bucket, HugeAllocator<Bucket>> buckets;
   };
 
-  Table* MakeRoom() {
-    Table* table = table_.load(std::memory_order_relaxed);
-    return size() >= table->buckets.size() ? Grow(table) : table;
-  }
-
   Table* Grow(Table* old) {
-    Table* bigger = new Table(old->buckets.size() * 2);
-    for (auto& bucket : old->buckets) {
-      std::vector<Node*> chain;  // refilled from its end, so that newest stays first
-      for (Node* node = bucket.load(); node != nullptr; node = node->next.load()) {
-        chain.push_back(node);
-      }
+    auto* bigger = new Table(old->buckets.size() * 2);
+    std::vector<T*> chain;  // refilled from its end, so that the newest stays first
+    for (const Bucket& bucket : old->buckets) {
+      chain.clear();
+      bucket.ForEachInChain([&](T* value) { chain.push_back(value); });
       for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
-        bigger->PushFront((*it)->hash, (*it)->value);
+        bigger->PushFront(HashOf{}(**it), *it);
       }
     }
     table_.store(bigger, std::memory_order_release);
@@ -133,7 +192,6 @@ class RcuHash {
     return bigger;
   }
 
-  static constexpr std::size_t kInitialBuckets = 64;
   Quiescence* const quiescence_;
   std::atomic<Table*> table_;
   std::atomic<std::size_t> size_{0};

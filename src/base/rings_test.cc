@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <deque>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -169,54 +170,113 @@ TEST(QuiescenceTest, FreeingMayRetireMore) {
 
 // --- RcuHash ---
 
+struct Named {
+  uint64_t hash = 0;
+  uint64_t value = 0;
+};
+struct HashOfNamed {
+  uint64_t operator()(const Named& named) const { return named.hash; }
+};
+using NamedHash = RcuHash<Named, HashOfNamed>;
+
+bool Any(const Named*) { return true; }
+
 TEST(RcuHashTest, NewestOfOneHashIsFoundFirst) {
   Quiescence q;
-  RcuHash<int> hash(&q);
-  int values[] = {1, 2, 3};
-  for (int& v : values) hash.Insert(7, &v);
-  EXPECT_EQ(hash.Find(7, [](const int*) { return true; }), &values[2]);
-  EXPECT_EQ(hash.Find(7, [](const int* v) { return *v < 3; }), &values[1]);
-  EXPECT_EQ(hash.Find(8, [](const int*) { return true; }), nullptr);
+  NamedHash hash(&q);
+  Named values[] = {{7, 1}, {7, 2}, {7, 3}};
+  for (Named& v : values) hash.Insert(&v);
+  EXPECT_EQ(hash.Find(7, Any), &values[2]);
+  EXPECT_EQ(hash.Find(7, [](const Named* v) { return v->value < 3; }), &values[1]);
+  EXPECT_EQ(hash.Find(8, Any), nullptr);
 }
 
+// One bucket, and one tag after the other: only what has the top bits in common is asked about.
+TEST(RcuHashTest, OfABucketOnlyTheTagIsAskedAbout) {
+  Quiescence q;
+  NamedHash hash(&q);
+  std::vector<Named> values(20);
+  for (uint64_t i = 0; i < values.size(); ++i) {
+    values[i] = {i << 48 | 5, i};
+    hash.Insert(&values[i]);
+  }
+  for (uint64_t i = 0; i < values.size(); ++i) {
+    uint64_t asked = 0;
+    EXPECT_EQ(hash.Find(i << 48 | 5,
+                        [&](const Named*) {
+                          ++asked;
+                          return false;
+                        }),
+              nullptr);
+    EXPECT_EQ(asked, 1u) << i;
+    EXPECT_EQ(hash.First(i << 48 | 5), &values[i]);
+  }
+  EXPECT_EQ(hash.First(uint64_t{99} << 48 | 5), nullptr);
+}
+
+// 100 of each hash: the buckets overflow, and the table grows seven times.
 TEST(RcuHashTest, NewestStaysFirstWhenTheTableGrows) {
   Quiescence q;
-  RcuHash<uint32_t> hash(&q);
-  std::vector<uint32_t> values(1000);
-  std::iota(values.begin(), values.end(), 0);
-  for (uint32_t& v : values) hash.Insert(v % 10, &v);
-  EXPECT_EQ(hash.size(), 1000u);
-  for (uint32_t h = 0; h < 10; ++h) {
-    std::vector<uint32_t> order;
-    hash.Find(h, [&](const uint32_t* v) {
-      order.push_back(*v);
+  NamedHash hash(&q);
+  std::vector<Named> values(10'000);
+  for (uint64_t i = 0; i < values.size(); ++i) {
+    values[i] = {i % 100, i};
+    hash.Insert(&values[i]);
+  }
+  EXPECT_EQ(hash.size(), 10'000u);
+  for (uint64_t h = 0; h < 100; ++h) {
+    std::vector<uint64_t> order;
+    hash.Find(h, [&](const Named* v) {
+      if (v->hash == h) order.push_back(v->value);
       return false;
     });
     ASSERT_EQ(order.size(), 100u);
-    for (uint32_t i = 0; i < 100; ++i) ASSERT_EQ(order[i], 990 - 10 * i + h);
+    for (uint64_t i = 0; i < 100; ++i) ASSERT_EQ(order[i], 9900 - 100 * i + h);
   }
 }
 
 TEST(RcuHashTest, EraseTakesExactlyTheValue) {
   Quiescence q;
-  RcuHash<int> hash(&q);
-  int values[] = {1, 2, 3};
-  for (int& v : values) hash.Insert(7, &v);
-  hash.Erase(7, &values[1]);
-  hash.Erase(7, &values[1]);
+  NamedHash hash(&q);
+  Named values[] = {{7, 1}, {7, 2}, {7, 3}};
+  for (Named& v : values) hash.Insert(&v);
+  hash.Erase(&values[1]);
+  hash.Erase(&values[1]);
   EXPECT_EQ(hash.size(), 2u);
-  EXPECT_EQ(hash.Find(7, [](const int* v) { return *v == 2; }), nullptr);
-  EXPECT_EQ(hash.Find(7, [](const int* v) { return *v == 1; }), &values[0]);
-  EXPECT_EQ(hash.Find(7, [](const int* v) { return *v == 3; }), &values[2]);
+  EXPECT_EQ(hash.Find(7, [](const Named* v) { return v->value == 2; }), nullptr);
+  EXPECT_EQ(hash.Find(7, [](const Named* v) { return v->value == 1; }), &values[0]);
+  EXPECT_EQ(hash.Find(7, [](const Named* v) { return v->value == 3; }), &values[2]);
+}
+
+// As SAs are replaced, one after the other: the order stays, and nothing is left behind.
+TEST(RcuHashTest, ComingAndGoingInOneBucket) {
+  Quiescence q;
+  NamedHash hash(&q);
+  std::deque<Named> there;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    there.push_back({7, i});
+    hash.Insert(&there.back());
+    if (there.size() > 10) {
+      hash.Erase(&there.front());
+      there.pop_front();
+    }
+    EXPECT_EQ(hash.size(), there.size());
+    std::vector<uint64_t> order;
+    hash.ForEach([&](const Named* v) { order.push_back(v->value); });
+    ASSERT_EQ(order.size(), there.size());
+    for (std::size_t k = 0; k < order.size(); ++k) ASSERT_EQ(order[k], i - k);
+    q.Collect();
+  }
 }
 
 TEST(RcuHashTest, ReadersSeeWhatStaysWhileTheTableChanges) {
   Quiescence q;
-  RcuHash<uint64_t> hash(&q);
-  std::vector<uint64_t> kept(50);
+  NamedHash hash(&q);
+  std::vector<Named> kept(50);
+  const auto hash_of = [](uint64_t i) { return i << 48 | (i % 8); };  // crowded
   for (uint64_t i = 0; i < kept.size(); ++i) {
-    kept[i] = i;
-    hash.Insert(i * 11, &kept[i]);
+    kept[i] = {hash_of(i), i};
+    hash.Insert(&kept[i]);
   }
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> missed{0};
@@ -227,23 +287,22 @@ TEST(RcuHashTest, ReadersSeeWhatStaysWhileTheTableChanges) {
       reader->Online();
       while (!stop.load()) {
         for (uint64_t i = 0; i < kept.size(); ++i) {
-          const uint64_t* v = hash.Find(i * 11, [&](const uint64_t* x) { return *x == i; });
-          if (v == nullptr) ++missed;
+          if (!hash.Find(hash_of(i), [&](const Named* x) { return x->value == i; })) ++missed;
         }
         reader->Quiescent();
       }
       reader->Offline();
     });
   }
-  for (uint64_t round = 0; round < 40; ++round) {
-    std::vector<uint64_t*> passing;
+  for (uint64_t round = 0; round < 200; ++round) {
+    std::vector<Named*> passing;
     for (uint64_t i = 0; i < 100; ++i) {
-      passing.push_back(new uint64_t(1'000'000 + i));
-      hash.Insert(i * 11, passing.back());
+      passing.push_back(new Named{hash_of(i), 1'000'000 + i});
+      hash.Insert(passing.back());
     }
     for (uint64_t i = 0; i < 100; ++i) {
-      hash.Erase(i * 11, passing[i]);
-      q.Retire([p = passing[i]] { delete p; });
+      hash.Erase(passing[(i * 37 + round) % 100]);
+      q.Retire([p = passing[(i * 37 + round) % 100]] { delete p; });
     }
     q.Collect();
   }

@@ -161,9 +161,8 @@ void ResolveMatch(const DataPath& path, const FlowKey& flow, const PolicyMatch& 
   decision->reason = DropReason::kNone;
 }
 
-FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
-  if (path.spd.Idle()) return Bypass();
-  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                     const PolicyMatch& match) {
   // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
   // ports. What cannot be decided does not leave.
   if (ip.later_fragment &&
@@ -190,14 +189,24 @@ uint64_t DecisionStamp(const DataPath& path) {
 
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   const uint64_t stamp = DecisionStamp(path);  // before the look-ups, which may see newer tables
-  FlowDecision decision = Resolve(path, ip, ifindex);
+  if (path.spd.Idle()) {
+    FlowDecision decision = Bypass();
+    decision.stamp = stamp;
+    return decision;
+  }
+  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  return DecideOutbound(path, ip, ifindex, match, stamp);
+}
+
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                            const PolicyMatch& match, uint64_t stamp) {
+  FlowDecision decision = Resolve(path, ip, ifindex, match);
   decision.stamp = stamp;
   return decision;
 }
 
-std::optional<Sad::OutboundQuery> FirstOutboundQuery(const DataPath& path, const FlowKey& flow,
-                                                     int32_t ifindex) {
-  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
+std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
+                                                     const FlowKey& flow) {
   if (match.templates() == 0) return std::nullopt;
   return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family});
 }

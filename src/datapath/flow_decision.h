@@ -14,9 +14,11 @@ uint64_t DecisionStamp(const DataPath& path);
 // Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
-// What of the SAD a decision made now would look for first; nullopt: nothing.
-std::optional<Sad::OutboundQuery> FirstOutboundQuery(const DataPath& path, const FlowKey& flow,
-                                                     int32_t ifindex);
+// The same once the policies are looked up. `stamp`: taken before that. REQUIRES: !path.spd.Idle().
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                            const PolicyMatch& match, uint64_t stamp);
+// What of the SAD that looks for first; nullopt: nothing.
+std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match, const FlowKey& flow);
 
 // True when a fragment's fate cannot be told from it alone, so that the datagram must be put
 // together first: a policy asks for ports, or the first transform is for whole datagrams (transport

@@ -1,18 +1,13 @@
 #include "datapath/warm_up.h"
 
 #include "base/endian.h"
+#include "base/huge_memory.h"
 #include "datapath/flow_decision.h"
 #include "net/ethernet.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
-
-template <typename T>
-void PrefetchLines(const T* object, std::size_t lines) {
-  const auto* at = reinterpret_cast<const char*>(object);
-  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
-}
 
 template <typename Half>
 void PrefetchHalf(const Half* sa) {
@@ -121,15 +116,20 @@ void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const
                     FlowCache* cache) {
   if (path.spd.Idle()) return;
   const uint64_t generation = path.generation();
-  std::array<PolicyIndex::Trail, kMaxBatch> trails{};
+  const uint64_t stamp = DecisionStamp(path);
+  std::array<const FlowKey*, kMaxBatch> flows;
+  std::array<PolicyMatch, kMaxBatch> matches;
   std::array<Sad::OutboundQuery, kMaxBatch> queries;
-  for (int step = 0; step < PolicyIndex::kPrefetchSteps; ++step) {
-    for (std::size_t i = 0; i < fresh.size(); ++i) {
-      path.spd.Prefetch(PolicyDirection::kOut, fresh[i]->ip.flow, ifindex, step, &trails[i]);
-    }
+  for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->ip.flow;
+  path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    if (matches[i].any()) PrefetchLines(matches[i].first, 2);
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
-    const auto query = FirstOutboundQuery(path, fresh[i]->ip.flow, ifindex);
+    if (matches[i].any()) __builtin_prefetch(matches[i].first->spec.templates.data());
+  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    const auto query = FirstOutboundQuery(matches[i], *flows[i]);
     queries[i] = query.value_or(Sad::OutboundQuery{});
   }
   for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
@@ -141,8 +141,9 @@ void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const
     const Sa* sa = query.proto != 0 ? path.sad.PeekOutbound(query) : nullptr;
     if (sa != nullptr && sa->outbound() != nullptr) PrefetchHalf(sa->outbound());
   }
-  for (Flow* flow : fresh) {
-    const FlowDecision decision = DecideOutbound(path, flow->ip, ifindex);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    Flow* flow = fresh[i];
+    const FlowDecision decision = DecideOutbound(path, flow->ip, ifindex, matches[i], stamp);
     if (decision.acquire) continue;  // asked for again with each packet
     cache->Store(flow->ip.flow, flow->tag, generation, decision);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];

@@ -1,6 +1,8 @@
 #include "policy/policy_index.h"
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 
 namespace cygnet {
 namespace {
@@ -21,7 +23,7 @@ uint64_t Mix(uint64_t h, const IpAddress& address) {
 bool StandsBefore(uint8_t a, uint8_t b) { return a > b; }
 template <typename Shape>
 bool StandsBefore(const Shape& a, const Shape& b) {
-  return a.source_bits > b.source_bits;
+  return a.bits_d + a.bits_s > b.bits_d + b.bits_s;
 }
 
 template <typename Key>
@@ -46,7 +48,7 @@ std::size_t PolicyIndex::RowList<Key>::size() const {
 template <typename Key>
 void PolicyIndex::RowList<Key>::Replace(Row<Key>* next, Quiescence* quiescence) {
   Row<Key>* old = rows_.exchange(next, std::memory_order_acq_rel);
-  if (old != nullptr && old != inside_) quiescence->Retire([old] { delete[] old; });
+  if (old != nullptr) quiescence->Retire([old] { delete[] old; });
 }
 
 template <typename Key>
@@ -63,7 +65,7 @@ void PolicyIndex::RowList<Key>::Add(const Key& key, uint32_t priority, Quiescenc
     }
     if (StandsBefore(row.key, key)) at = i + 1;
   }
-  Row<Key>* next = n == 0 && inside_[0].IsEnd() ? inside_ : new Row<Key>[n + 2];
+  auto* next = new Row<Key>[n + 2];
   for (std::size_t i = 0; i < n; ++i) CopyRow(now[i], &next[i < at ? i : i + 1]);
   next[at].key = key;
   next[at].bound.Lower(priority);
@@ -73,176 +75,342 @@ void PolicyIndex::RowList<Key>::Add(const Key& key, uint32_t priority, Quiescenc
 
 // A row that workers may be looking at never gets the look of the end.
 template <typename Key>
-bool PolicyIndex::RowList<Key>::Drop(const Key& key, Quiescence* quiescence) {
+void PolicyIndex::RowList<Key>::Drop(const Key& key, Quiescence* quiescence) {
   Row<Key>* now = rows_.load(std::memory_order_relaxed);
   std::size_t at = 0;
   while (!(now[at].key == key)) ++at;
   if (now[at].bound.count.load(std::memory_order_relaxed) > 1) {
     now[at].bound.count.fetch_sub(1, std::memory_order_relaxed);
-    return false;
+    return;
   }
   const std::size_t n = size() - 1;
   if (n == 0) {
     Replace(nullptr, quiescence);
-    return true;
+    return;
   }
   auto next = std::make_unique<Row<Key>[]>(n + 1);
   for (std::size_t i = 0; i < n; ++i) CopyRow(now[i < at ? i : i + 1], &next[i]);
   Replace(next.release(), quiescence);
-  return false;
+}
+
+PolicyIndex::Group::~Group() {
+  const Rule* list = few.load(std::memory_order_relaxed);
+  if (list != &first) delete[] list;
 }
 
 PolicyIndex::PolicyIndex(Quiescence* quiescence, Ports ports)
-    : quiescence_(quiescence), ports_(ports), nodes_(quiescence), policies_(quiescence) {}
+    : quiescence_(quiescence), ports_(ports), groups_(quiescence), rules_(quiescence) {}
 
-PolicyIndex::~PolicyIndex() = default;
+PolicyIndex::~PolicyIndex() {
+  rules_.ForEach([](OneOfMany* one) { delete one; });
+  groups_.ForEach([](Group* group) { delete group; });
+}
 
-uint64_t PolicyIndex::NodeHash(const IpAddress& masked, IpFamily family, uint8_t bits) {
+// --- What a policy is filed under ---
+
+uint64_t PolicyIndex::HashOfGroup(const IpAddress& masked, IpFamily family, uint8_t bits) {
   return Mix(uint64_t{bits} << 16 | static_cast<uint16_t>(family), masked);
 }
 
+uint64_t PolicyIndex::GroupHash::operator()(const Group& group) const {
+  return HashOfGroup(group.destination, group.family, group.bits);
+}
+
 // `flow` need not be cut to the shape.
-uint64_t PolicyIndex::HashOf(uint64_t node, const Shape& shape, const FlowKey& flow,
-                             int32_t ifindex) {
-  const auto asked = static_cast<uint64_t>(shape.source_bits) | (shape.proto ? 0x100u : 0u) |
-                     (shape.interface ? 0x200u : 0u) | uint64_t{shape.sport_mask} << 16 |
-                     uint64_t{shape.dport_mask} << 32 |
-                     uint64_t{shape.proto ? flow.proto : uint8_t{0}} << 48;
+uint64_t PolicyIndex::HashOfRule(const Shape& shape, const FlowKey& flow, int32_t ifindex) {
+  const auto asked =
+      uint64_t{shape.bits_d} | uint64_t{shape.bits_s} << 8 | uint64_t{shape.sport_mask} << 16 |
+      uint64_t{shape.dport_mask} << 32 | uint64_t{shape.proto ? flow.proto : uint8_t{0}} << 48 |
+      (shape.proto ? uint64_t{1} << 56 : 0) | (shape.interface ? uint64_t{1} << 57 : 0) |
+      (flow.family == IpFamily::kV6 ? uint64_t{1} << 58 : 0);
   const auto port = [](uint16_t value, uint16_t mask) { return uint64_t{value} & mask; };
   const auto rest = port(flow.sport, shape.sport_mask) | port(flow.dport, shape.dport_mask) << 16 |
                     uint64_t{shape.interface ? static_cast<uint32_t>(ifindex) : 0} << 32;
-  return Mix(Mix(Mix(node, asked), rest), Masked(flow.saddr, shape.source_bits));
+  return Mix(Mix(Mix(Mix(0, asked), rest), Masked(flow.daddr, shape.bits_d)),
+             Masked(flow.saddr, shape.bits_s));
 }
 
-PolicyIndex::Shape PolicyIndex::ShapeOf(const Selector& selector) const {
-  const bool ports = ports_ == Ports::kMatter;
-  return {.source_bits = uint16_t{selector.prefixlen_s},
-          .proto = selector.proto != 0,
-          .interface = selector.ifindex != 0,
-          .sport_mask = ports ? selector.sport_mask : uint16_t{0},
-          .dport_mask = ports ? selector.dport_mask : uint16_t{0}};
-}
-
-uint64_t PolicyIndex::HashOf(const Policy& policy) const {
-  const Selector& selector = policy.spec.selector;
+uint64_t PolicyIndex::HashOfRule(const Rule& rule) {
   FlowKey flow;
-  flow.saddr = selector.saddr;
-  flow.sport = selector.sport;
-  flow.dport = selector.dport;
-  flow.proto = selector.proto;
-  const IpAddress masked = Masked(selector.daddr, selector.prefixlen_d);
-  return HashOf(NodeHash(masked, selector.family, selector.prefixlen_d), ShapeOf(selector), flow,
-                selector.ifindex);
+  flow.saddr = rule.saddr;
+  flow.daddr = rule.daddr;
+  flow.sport = rule.sport;
+  flow.dport = rule.dport;
+  flow.family = rule.family();
+  flow.proto = rule.proto;
+  return HashOfRule(ShapeOf(rule), flow, rule.policy->spec.selector.ifindex);
 }
 
-PolicyIndex::Node* PolicyIndex::FindNode(uint64_t hash, const IpAddress& masked, IpFamily family,
-                                         uint8_t bits) const {
-  return nodes_.Find(hash, [&](const Node* node) {
-    return node->bits == bits && node->family == family && node->destination == masked;
-  });
+PolicyIndex::Shape PolicyIndex::ShapeOf(const Rule& rule) {
+  return {.bits_d = rule.bits_d,
+          .bits_s = rule.bits_s,
+          .proto = rule.proto != 0,
+          .interface = rule.of_interface,
+          .sport_mask = rule.sport_mask,
+          .dport_mask = rule.dport_mask};
 }
 
-bool PolicyIndex::Matches(const Policy& policy, const FlowKey& flow, int32_t ifindex) const {
-  const Selector& selector = policy.spec.selector;
-  return ports_ == Ports::kMatter ? selector.Matches(flow, ifindex)
-                                  : selector.MatchesButForPorts(flow, ifindex);
+PolicyIndex::Rule PolicyIndex::RuleOf(Policy* policy) const {
+  const Selector& selector = policy->spec.selector;
+  Rule rule;
+  rule.daddr = Masked(selector.daddr, selector.prefixlen_d);
+  rule.saddr = Masked(selector.saddr, selector.prefixlen_s);
+  if (ports_ == Ports::kMatter) {
+    rule.sport = selector.sport;
+    rule.sport_mask = selector.sport_mask;
+    rule.dport = selector.dport;
+    rule.dport_mask = selector.dport_mask;
+  }
+  rule.bits_d = selector.prefixlen_d;
+  rule.bits_s = selector.prefixlen_s;
+  rule.proto = selector.proto;
+  rule.is_v6 = selector.family == IpFamily::kV6;
+  rule.of_interface = selector.ifindex != 0;
+  rule.priority = policy->spec.priority;
+  rule.policy = policy;
+  return rule;
 }
 
-Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
-  Policy* best = nullptr;
-  const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
-  for (; length != nullptr && !length->IsEnd(); ++length) {
-    if (!length->bound.MayHaveBetterThan(best)) continue;
-    const IpAddress masked = Masked(flow.daddr, length->key);
-    const uint64_t hash = NodeHash(masked, flow.family, length->key);
-    const Node* node = FindNode(hash, masked, flow.family, length->key);
-    const Row<Shape>* shape = node == nullptr ? nullptr : node->shapes.get();
-    for (; shape != nullptr && !shape->IsEnd(); ++shape) {
-      if (!shape->bound.MayHaveBetterThan(best)) continue;
-      Policy* found =
-          policies_.Find(HashOf(hash, shape->key, flow, ifindex),
-                         [&](const Policy* policy) { return Matches(*policy, flow, ifindex); });
-      if (found != nullptr && (best == nullptr || Before(*found, *best))) best = found;
-    }
+// --- Look-up ---
+
+bool PolicyIndex::Rule::Matches(const FlowKey& flow, int32_t ifindex) const {
+  return Masked(flow.daddr, bits_d) == daddr && Masked(flow.saddr, bits_s) == saddr &&
+         is_v6 == (flow.family == IpFamily::kV6) && (proto == 0 || proto == flow.proto) &&
+         ((sport ^ flow.sport) & sport_mask) == 0 && ((dport ^ flow.dport) & dport_mask) == 0 &&
+         (!of_interface || policy->spec.selector.ifindex == ifindex);
+}
+
+// nullptr: none of them.
+const PolicyIndex::Rule* PolicyIndex::FirstMatch(const Rule* list, const FlowKey& flow,
+                                                 int32_t ifindex) {
+  for (;; ++list) {
+    if (list->Matches(flow, ifindex)) return list;
+    if (list->is_last) return nullptr;
+  }
+}
+
+const PolicyIndex::Rule* PolicyIndex::FindInShapes(const Group& group, const FlowKey& flow,
+                                                   int32_t ifindex, const Rule* best) const {
+  const Row<Shape>* shape = group.shapes.get();
+  for (; shape != nullptr && !shape->IsEnd(); ++shape) {
+    if (!shape->bound.MayHaveBetterThan(best)) continue;
+    // Every one of this hash: they are in no order.
+    (void)rules_.Find(HashOfRule(shape->key, flow, ifindex), [&](const OneOfMany* one) {
+      if (one->rule.Matches(flow, ifindex) && one->rule.IsBefore(best)) best = &one->rule;
+      return false;
+    });
   }
   return best;
 }
 
-void PolicyIndex::Prefetch(const FlowKey& flow, int32_t ifindex, int step, Trail* trail) const {
-  if (step == 0) {
-    const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
-    for (; length != nullptr && !length->IsEnd() && trail->size < Trail::kLengths; ++length) {
-      const uint64_t hash = NodeHash(Masked(flow.daddr, length->key), flow.family, length->key);
-      trail->hash[trail->size++] = hash;
-      nodes_.Prefetch(hash);
-    }
-    return;
+const PolicyIndex::Rule* PolicyIndex::BestOf(const Group& group, const FlowKey& flow,
+                                             int32_t ifindex, const Rule* best) const {
+  const Rule* list = group.few.load(std::memory_order_acquire);
+  if (list == nullptr) return FindInShapes(group, flow, ifindex, best);
+  const Rule* rule = FirstMatch(list, flow, ifindex);
+  return rule != nullptr && rule->IsBefore(best) ? rule : best;
+}
+
+Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
+  const Rule* best = nullptr;
+  const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
+  for (; length != nullptr && !length->IsEnd(); ++length) {
+    if (!length->bound.MayHaveBetterThan(best)) continue;
+    const IpAddress masked = Masked(flow.daddr, length->key);
+    // Whether it is the group, and not another of the same tag, is not looked at: rules are.
+    (void)groups_.Find(HashOfGroup(masked, flow.family, length->key), [&](const Group* group) {
+      best = BestOf(*group, flow, ifindex, best);
+      return false;
+    });
   }
-  for (std::size_t i = 0; i < trail->size; ++i) {
-    uint64_t& hash = trail->hash[i];
-    const auto* node = static_cast<const Node*>(trail->node[i]);
-    if (step == 1) {
-      nodes_.PrefetchFirst(hash);
-    } else if (step == 2) {
-      trail->node[i] = node = nodes_.First(hash);
-      __builtin_prefetch(node);
-    } else if (node == nullptr) {
-      continue;
-    } else if (step == 3) {
-      if (const Row<Shape>* shape = node->shapes.get()) {
-        hash = HashOf(hash, shape->key, flow, ifindex);
-        policies_.Prefetch(hash);
-      }
-    } else if (step == 4) {
-      policies_.PrefetchFirst(hash);
-    } else if (const Policy* policy = policies_.First(hash)) {
-      if (step == 5) {
-        __builtin_prefetch(policy);
-        __builtin_prefetch(reinterpret_cast<const char*>(policy) + kCacheLine);
-      } else {
-        __builtin_prefetch(policy->spec.templates.data());
-      }
-    }
+  return best == nullptr ? nullptr : best->policy;
+}
+
+// --- Look-up of many ---
+
+// Not initialised: it is filled step by step.
+struct PolicyIndex::Query {
+  static constexpr std::size_t kMost = 6;  // lengths, and groups; what has more is looked up alone
+  std::array<uint64_t, kMost> hash;
+  std::array<const Group*, kMost> group;
+  std::size_t hashes;
+  std::size_t groups;
+};
+
+void PolicyIndex::Begin(const FlowKey& flow, Query* query) const {
+  query->hashes = 0;
+  const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
+  for (; length != nullptr && !length->IsEnd(); ++length, ++query->hashes) {
+    if (query->hashes == Query::kMost) return;  // the last ones are missing
+    const uint64_t hash = HashOfGroup(Masked(flow.daddr, length->key), flow.family, length->key);
+    query->hash[query->hashes] = hash;
+    groups_.Prefetch(hash);
   }
 }
 
-// From the end of a look-up to its beginning: what leads to a policy is there before it is needed,
-// and a bound is never above what is behind it.
-void PolicyIndex::Insert(Policy* policy) {
-  const Selector& selector = policy->spec.selector;
-  const uint32_t priority = policy->spec.priority;
-  const uint8_t bits = selector.prefixlen_d;
-  const IpAddress masked = Masked(selector.daddr, bits);
-  const uint64_t hash = NodeHash(masked, selector.family, bits);
-  Node* node = FindNode(hash, masked, selector.family, bits);
-  const bool is_new = node == nullptr;
-  if (is_new) {
-    auto made = std::make_unique<Node>();
-    made->destination = masked;
-    made->family = selector.family;
-    made->bits = bits;
-    node = made.get();
-    owned_.emplace(node, std::move(made));
+void PolicyIndex::FindGroups(Query* query) const {
+  query->groups = 0;
+  for (std::size_t i = 0; i < query->hashes; ++i) {
+    (void)groups_.Find(query->hash[i], [&](const Group* group) {
+      __builtin_prefetch(group);
+      if (query->groups < Query::kMost) query->group[query->groups] = group;
+      return ++query->groups > Query::kMost;
+    });
   }
-  node->shapes.Add(ShapeOf(selector), priority, quiescence_);
-  if (is_new) nodes_.Insert(hash, node);
-  lengths_[FamilyIndex(selector.family)].Add(bits, priority, quiescence_);
-  policies_.InsertOrdered(HashOf(*policy), policy, Before);
+}
+
+// True: of one group at least the rules are behind a table; the hash of the first shape there.
+bool PolicyIndex::FetchRules(const FlowKey& flow, int32_t ifindex, Query* query) const {
+  query->hashes = 0;
+  for (std::size_t i = 0; i < query->groups; ++i) {
+    const Group& group = *query->group[i];
+    const Rule* few = group.few.load(std::memory_order_acquire);
+    const Row<Shape>* shape = few == nullptr ? group.shapes.get() : nullptr;
+    if (few != nullptr && few != &group.first) __builtin_prefetch(few);
+    if (shape == nullptr) continue;
+    const uint64_t hash = HashOfRule(shape->key, flow, ifindex);
+    query->hash[query->hashes++] = hash;
+    rules_.Prefetch(hash);
+  }
+  return query->hashes > 0;
+}
+
+void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
+                       Policy** found) const {
+  const std::size_t n = flows.size();
+  std::array<Query, kBurst> queries;
+  const std::span<Query> all = std::span(queries).first(n);
+  for (std::size_t i = 0; i < n; ++i) Begin(*flows[i], &queries[i]);
+  for (Query& query : all) FindGroups(&query);
+  bool many = false;
+  for (std::size_t i = 0; i < n; ++i) {
+    Query& query = queries[i];
+    if (query.hashes < Query::kMost && query.groups <= Query::kMost) {
+      many |= FetchRules(*flows[i], ifindex, &query);
+    } else {
+      query.groups = Query::kMost + 1;
+    }
+  }
+  for (std::size_t i = 0; many && i < n; ++i) {
+    if (queries[i].groups > Query::kMost) continue;
+    for (std::size_t k = 0; k < queries[i].hashes; ++k) {
+      __builtin_prefetch(rules_.First(queries[i].hash[k]));
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const Query& query = queries[i];
+    if (query.groups > Query::kMost) {
+      found[i] = Find(*flows[i], ifindex);
+      continue;
+    }
+    const Rule* best = nullptr;
+    for (std::size_t k = 0; k < query.groups; ++k) {
+      best = BestOf(*query.group[k], *flows[i], ifindex, best);
+    }
+    found[i] = best == nullptr ? nullptr : best->policy;
+  }
+}
+
+// --- Changes ---
+
+PolicyIndex::Group* PolicyIndex::GroupOf(const Rule& rule) const {
+  const uint8_t bits = WholeBytes(rule.bits_d);
+  const IpAddress masked = Masked(rule.daddr, bits);
+  return groups_.Find(HashOfGroup(masked, rule.family(), bits), [&](const Group* group) {
+    return group->bits == bits && group->family == rule.family() && group->destination == masked;
+  });
+}
+
+// From the end of a look-up to its beginning: what leads to a rule is there before the rule is.
+void PolicyIndex::Insert(Policy* policy) {
+  size_.fetch_add(1, std::memory_order_relaxed);
+  const Rule rule = RuleOf(policy);
+  const uint8_t bits = WholeBytes(rule.bits_d);
+  Group* group = GroupOf(rule);
+  if (group != nullptr) {
+    lengths_[FamilyIndex(rule.family())].Add(bits, rule.priority, quiescence_);
+    InsertInto(group, rule);
+    return;
+  }
+  group = new Group;
+  group->destination = Masked(rule.daddr, bits);
+  group->family = rule.family();
+  group->bits = bits;
+  group->size = 1;
+  group->first = rule;
+  group->few.store(&group->first, std::memory_order_relaxed);
+  groups_.Insert(group);
+  lengths_[FamilyIndex(rule.family())].Add(bits, rule.priority, quiescence_);
 }
 
 void PolicyIndex::Remove(Policy* policy) {
-  const Selector& selector = policy->spec.selector;
-  const uint8_t bits = selector.prefixlen_d;
-  const IpAddress masked = Masked(selector.daddr, bits);
-  const uint64_t hash = NodeHash(masked, selector.family, bits);
-  policies_.Erase(HashOf(*policy), policy);
-  lengths_[FamilyIndex(selector.family)].Drop(bits, quiescence_);
-  Node* node = FindNode(hash, masked, selector.family, bits);
-  if (node->shapes.Drop(ShapeOf(selector), quiescence_)) {
-    nodes_.Erase(hash, node);
-    auto owned = owned_.extract(node);
-    quiescence_->Retire([gone = std::shared_ptr<Node>(std::move(owned.mapped()))] {});
+  size_.fetch_sub(1, std::memory_order_relaxed);
+  const Rule rule = RuleOf(policy);
+  const uint8_t bits = WholeBytes(rule.bits_d);
+  lengths_[FamilyIndex(rule.family())].Drop(bits, quiescence_);
+  Group* group = GroupOf(rule);
+  if (--group->size > 0) {
+    RemoveFrom(group, rule);
+    return;
   }
+  if (group->few.load(std::memory_order_relaxed) == nullptr) RemoveFrom(group, rule);
+  groups_.Erase(group);
+  quiescence_->Retire([group] { delete group; });
+}
+
+void PolicyIndex::InsertInto(Group* group, const Rule& rule) {
+  const Rule* few = group->few.load(std::memory_order_relaxed);
+  const std::size_t n = group->size++;
+  if (few == nullptr) {
+    InsertIntoShapes(group, rule);
+  } else if (n < kFew) {
+    std::array<Rule, kFew> rules;
+    std::size_t at = 0;
+    while (at < n && few[at].IsBefore(&rule)) ++at;
+    std::copy(few, few + at, rules.begin());
+    rules[at] = rule;
+    std::copy(few + at, few + n, rules.begin() + at + 1);
+    SetList(group, std::span(rules).first(n + 1));
+  } else {  // from here on many, whatever goes
+    for (std::size_t i = 0; i < n; ++i) InsertIntoShapes(group, few[i]);
+    InsertIntoShapes(group, rule);
+    SetList(group, {});
+  }
+}
+
+void PolicyIndex::RemoveFrom(Group* group, const Rule& rule) {
+  const Rule* few = group->few.load(std::memory_order_relaxed);
+  const auto is_it = [&](const Rule& other) { return other.policy == rule.policy; };
+  if (few != nullptr) {
+    std::array<Rule, kFew> rules;
+    const auto end = std::remove_copy_if(few, few + group->size + 1, rules.begin(), is_it);
+    SetList(group, {rules.begin(), end});
+    return;
+  }
+  OneOfMany* gone =
+      rules_.Find(HashOfRule(rule), [&](const OneOfMany* other) { return is_it(other->rule); });
+  rules_.Erase(gone);
+  group->shapes.Drop(ShapeOf(rule), quiescence_);
+  quiescence_->Retire([gone] { delete gone; });
+}
+
+void PolicyIndex::InsertIntoShapes(Group* group, const Rule& rule) {
+  group->shapes.Add(ShapeOf(rule), rule.priority, quiescence_);
+  auto* one = new OneOfMany;
+  one->rule = rule;
+  rules_.Insert(one);
+}
+
+// Empty: there is no list any more.
+void PolicyIndex::SetList(Group* group, std::span<const Rule> rules) {
+  Rule* next = nullptr;
+  if (!rules.empty()) {
+    next = new Rule[rules.size()];
+    std::copy(rules.begin(), rules.end(), next);
+    for (std::size_t i = 0; i < rules.size(); ++i) next[i].is_last = i + 1 == rules.size();
+  }
+  const Rule* old = group->few.exchange(next, std::memory_order_acq_rel);
+  if (old != &group->first) quiescence_->Retire([old] { delete[] old; });
 }
 
 }  // namespace cygnet

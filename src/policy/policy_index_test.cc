@@ -253,12 +253,14 @@ TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
   while (looked.load() == 0) std::this_thread::yield();
   constexpr const char* kSources[] = {"10.1.0.0/16", "10.0.0.0/8", "10.1.0.1", "0.0.0.0/0"};
   for (uint32_t i = 0; i < 2000; ++i) {
-    if (i % 3 == 0) {
+    if (i % 4 == 0) {
       PolicySpec spec = now->spec;
       spec.priority = i % 7;
       now = spd.Replace(now, std::move(spec), 0);
+    } else if (i % 4 == 1) {
+      now = spd.Amend(now, std::vector<Template>(i % 3));
     } else {
-      const auto next = spd.Insert(block(i % 5, kSources[i % 4]), 0);
+      const auto next = spd.Insert(block(i % 5, kSources[i / 4 % 4]), 0);
       spd.Remove(now);
       now = next;
     }

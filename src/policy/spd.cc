@@ -60,6 +60,24 @@ PolicyMatch Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t 
   return Unmixed([&] { return LookupOnce(direction, flow, ifindex); });
 }
 
+void Spd::Lookup(PolicyDirection direction, std::span<const FlowKey* const> flows, int32_t ifindex,
+                 std::span<PolicyMatch> matches) const {
+  const PolicyIndex& main = TableOf(direction, PolicyType::kMain).all;
+  const bool only_main = TableOf(direction, PolicyType::kSub).all.size() == 0;
+  const uint32_t before = version();
+  for (std::size_t from = 0; only_main && from < flows.size(); from += PolicyIndex::kBurst) {
+    const std::size_t n = std::min(PolicyIndex::kBurst, flows.size() - from);
+    std::array<Policy*, PolicyIndex::kBurst> found;
+    main.Find(flows.subspan(from, n), ifindex, found.data());
+    for (std::size_t i = 0; i < n; ++i) matches[from + i] = {.first = found[i]};
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (only_main && version_.load(std::memory_order_relaxed) == before) return;
+  for (std::size_t i = 0; i < flows.size(); ++i) {
+    matches[i] = Lookup(direction, *flows[i], ifindex);
+  }
+}
+
 PolicyMatch Spd::LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
   Policy* sub = TableOf(direction, PolicyType::kSub).all.Find(flow, ifindex);
   if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return {.first = sub};
@@ -161,6 +179,7 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
     for (PolicyIndex* index : {&table.all, &table.with_ports}) {
       if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
       index->Insert(policy.get());  // first: no moment without either
+      Changed();
       index->Remove(keep.get());
     }
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -48,17 +49,18 @@ class Spd {
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
   // None: the default action holds. A block of either type blocks.
   PolicyMatch Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
+  // Lookup of many flows, each as by itself: where the policies do not fit in the CPU's caches,
+  // what all of them need is on its way before the first is looked up. REQUIRES: matches.size() >=
+  // flows.size().
+  void Lookup(PolicyDirection direction, std::span<const FlowKey* const> flows, int32_t ifindex,
+              std::span<PolicyMatch> matches) const;
+  static constexpr std::size_t kMany = 512;  // policies that do not fit
   // A later fragment carries no ports. True when a policy that asks for ports might be the one for
   // it, ahead of `certain`, what Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const PolicyMatch& certain) const;
   std::size_t size(PolicyDirection direction) const {
     return TableOf(direction, PolicyType::kMain).all.size();
-  }
-  // PolicyIndex::Prefetch of the MAIN policies.
-  void Prefetch(PolicyDirection direction, const FlowKey& flow, int32_t ifindex, int step,
-                PolicyIndex::Trail* trail) const {
-    TableOf(direction, PolicyType::kMain).all.Prefetch(flow, ifindex, step, trail);
   }
   // Rises with every change. Read before a look-up: the answer is of this version or a later one.
   uint32_t version() const { return version_.load(std::memory_order_acquire); }

@@ -17,6 +17,16 @@ uint64_t Sad::OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto) {
   return InboundHash(Spi(reqid.value), daddr, proto);
 }
 
+uint64_t Sad::InboundHashOf::operator()(const Sa& sa) const {
+  const SaSpec& spec = sa.spec();
+  return InboundHash(spec.spi, spec.daddr, spec.proto);
+}
+
+uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
+  const SaSpec& spec = sa.spec();
+  return OutboundHash(spec.reqid, spec.daddr, spec.proto);
+}
+
 Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
   return inbound_.Find(InboundHash(spi, daddr, proto), [&](const Sa* sa) {
     const SaSpec& spec = sa->spec();
@@ -87,8 +97,8 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
   if (sa->state() == SaState::kLarval) larvals_.emplace(sa->number, sa);
   // Packets carry no mark here, so only states that admit mark 0 can be met by one.
   if (spec.mark.value == 0) {
-    inbound_.Insert(InboundHash(spec.spi, spec.daddr, spec.proto), sa.get());
-    outbound_.Insert(OutboundHash(spec.reqid, spec.daddr, spec.proto), sa.get());
+    inbound_.Insert(sa.get());
+    outbound_.Insert(sa.get());
   }
   const uint64_t number = sa->number;
   by_number_.emplace_hint(by_number_.end(), number, std::move(sa));
@@ -97,8 +107,8 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
 void Sad::Remove(const std::shared_ptr<Sa>& sa) {
   const SaSpec& spec = sa->spec();
   if (spec.mark.value == 0) {
-    inbound_.Erase(InboundHash(spec.spi, spec.daddr, spec.proto), sa.get());
-    outbound_.Erase(OutboundHash(spec.reqid, spec.daddr, spec.proto), sa.get());
+    inbound_.Erase(sa.get());
+    outbound_.Erase(sa.get());
   }
   const auto [begin, end] = by_spi_.equal_range(spec.spi.value);
   for (auto it = begin; it != end; ++it) {
@@ -134,16 +144,6 @@ std::vector<std::shared_ptr<Sa>> Sad::Larvals() const {
     if (it->second->state() == SaState::kLarval) all.push_back(it->second);
   }
   return all;
-}
-
-void Sad::Prefetch(const RcuHash<Sa>& table, uint64_t hash, int step) {
-  if (step == 0) {
-    table.Prefetch(hash);
-  } else if (step == 1) {
-    table.PrefetchFirst(hash);
-  } else if (const Sa* sa = table.First(hash)) {
-    sa->PrefetchIdentity();
-  }
 }
 
 }  // namespace cygnet

@@ -47,7 +47,7 @@ class Sad {
 
   // A look-up is near: what it will touch is on its way into the cache, one step further with each
   // call, of which there are kPrefetchSteps.
-  static constexpr int kPrefetchSteps = 3;
+  static constexpr int kPrefetchSteps = 2;
   void PrefetchInbound(Spi spi, const IpAddress& daddr, uint8_t proto, int step) const {
     Prefetch(inbound_, InboundHash(spi, daddr, proto), step);
   }
@@ -89,12 +89,25 @@ class Sad {
 
  private:
   static uint64_t InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto);
-  static void Prefetch(const RcuHash<Sa>& table, uint64_t hash, int step);
   static uint64_t OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto);
+  struct InboundHashOf {
+    uint64_t operator()(const Sa& sa) const;
+  };
+  struct OutboundHashOf {
+    uint64_t operator()(const Sa& sa) const;
+  };
+  template <typename Table>
+  static void Prefetch(const Table& table, uint64_t hash, int step) {
+    if (step == 0) {
+      table.Prefetch(hash);
+    } else if (const Sa* sa = table.First(hash)) {
+      sa->PrefetchIdentity();
+    }
+  }
 
   Quiescence* const quiescence_;
-  RcuHash<Sa> inbound_;
-  RcuHash<Sa> outbound_;
+  RcuHash<Sa, InboundHashOf> inbound_;
+  RcuHash<Sa, OutboundHashOf> outbound_;
   std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
   std::map<uint64_t, std::shared_ptr<Sa>> larvals_;      // those of by_number_ that are
   std::unordered_multimap<uint32_t, const Sa*> by_spi_;  // of by_number_
