@@ -367,7 +367,7 @@ const ErrorCase kErrors[] = {
     {"MtuNegative", WithDevice("mtu = -1\n"),
      "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
     {"Persist", WithDevice("persist = \"yes\"\n"),
-     "f.toml:4: device.persist: must be a boolean, is a string"},
+     "f.toml:4: device.persist: must be true or false, is a string"},
     {"WireGuard", WithDevice("wire_guard = \"iptables\"\n"),
      "f.toml:4: device.wire_guard: must be one of \"nft\", \"none\", is \"iptables\""},
     {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),
