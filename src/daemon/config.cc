@@ -185,7 +185,7 @@ DeviceConfig ReadDevice(const TableReader& reader) {
                     "address_limit", "fault_script", "fault_seed",  "model",     "serial",
                     "firmware",      "mtu",          "wire_driver", "pcap_read", "pcap_write",
                     "pcap_speed",    "pcap_mac",     "wire_guard",  "trusted",   "allow",
-                    "rekey_reserve", "loss"});
+                    "rekey_reserve", "loss",         "persist"});
   reader.ReadInterface("name", &device.name);
   reader.Read("driver", &device.driver);
   reader.CheckIsOneOf("driver", device.driver, NamesOf(BuiltinDrivers()));
@@ -200,6 +200,7 @@ DeviceConfig ReadDevice(const TableReader& reader) {
   reader.Read("firmware", &device.firmware);
   reader.ReadOrZero("mtu", kMtu, &device.mtu);
   reader.Read("wire_guard", kWireGuards, &device.wire_guard);
+  reader.Read("persist", &device.persist);
   reader.Read("trusted", &device.trusted);
   reader.ReadSubset("allow", {"crypto", "packet"}, &device.allow);
   reader.Read("rekey_reserve", {0, device.sa_limit}, &device.rekey_reserve);
@@ -438,11 +439,11 @@ std::string DescribeConfig(const Config& config) {
     text += fmt::format(
         "\n[[device]]\nname = {}\nwire = {}\ndriver = {}\noffload = {}\nsa_limit = {}\n"
         "address_limit = {}\nfault_script = {}\nfault_seed = {}\nmodel = {}\nserial = {}\n"
-        "firmware = {}\nmtu = {}\nwire_guard = {}\n",
+        "firmware = {}\nmtu = {}\nwire_guard = {}\npersist = {}\n",
         Quote(device.name), Quote(device.wire), Quote(device.driver), Quote(Name(device.offload)),
         device.sa_limit, device.address_limit, Quote(device.fault_script), device.fault_seed,
         Quote(device.model), Quote(device.serial), Quote(device.firmware), device.mtu,
-        Quote(Name(device.wire_guard)));
+        Quote(Name(device.wire_guard)), device.persist);
     text += DescribeWire(device);
     text += fmt::format("trusted = {}\nallow = [{}]\nloss = {}\n", device.trusted,
                         Join(device.allow), Quote(Name(device.loss)));

@@ -40,6 +40,7 @@ struct DeviceConfig {
   // Capture files instead of an interface.
   bool IsPcap() const { return driver == "pcap" || wire_driver == WireDriver::kPcap; }
   WireGuard wire_guard = WireGuard::kNft;
+  bool persist = false;  // the host-side interface outlives the daemon
   bool trusted = true;
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
   std::optional<uint32_t>

@@ -65,6 +65,7 @@ serial = "7"
 firmware = "1.2"
 mtu = 1400
 wire_guard = "none"
+persist = true
 [[device]]
 name = "nic1"
 wire = "eth2"
@@ -99,7 +100,8 @@ offload = "auto"
                                .serial = "7",
                                .firmware = "1.2",
                                .mtu = 1400,
-                               .wire_guard = WireGuard::kNone},
+                               .wire_guard = WireGuard::kNone,
+                               .persist = true},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
   EXPECT_EQ(*config, expected);
 }
@@ -364,6 +366,8 @@ const ErrorCase kErrors[] = {
      "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is 1279"},
     {"MtuNegative", WithDevice("mtu = -1\n"),
      "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
+    {"Persist", WithDevice("persist = \"yes\"\n"),
+     "f.toml:4: device.persist: must be true or false, is a string"},
     {"WireGuard", WithDevice("wire_guard = \"iptables\"\n"),
      "f.toml:4: device.wire_guard: must be one of \"nft\", \"none\", is \"iptables\""},
     {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),

@@ -13,18 +13,38 @@ from ikekit import Charon, IkeCase, Pluto, charon_connection, have_strongswan, p
 
 
 class RestartCase(IkeCase):
+    """With interfaces that stay; not `persist`: they go with cygnetd, and are set up again."""
+
+    persist = True
+
     @classmethod
     def start_host(cls, side, host):
-        cls.daemon_keys = f'restart_file = "{os.path.join(cls.workdir, host.name)}.restart"'
+        cls.device = {"offload": "crypto", "persist": cls.persist}
+        cls.daemon_keys = cls.keys(host)
         super().start_host(side, host)
+
+    @classmethod
+    def keys(cls, host):
+        return f'restart_file = "{os.path.join(cls.workdir, host.name)}.restart"'
+
+    @classmethod
+    def start_again(cls, host):
+        cls.daemon_keys = cls.keys(host)
+        if cls.persist:
+            host.start([{**cls.device, "wire": "wire0"}], cls.daemon_keys)
+        else:
+            cls.start_host(0, host)
 
     def restart_cygnetd(self, sig):
         self.west.ended_by_test = True
         spis = self.wait_for_pair()
         self.ping()
         with self.watched(allow=is_icmp) as watch:
+            before = self.network()
             labkit.end(self.west.daemon, sig)
-            type(self).start_host(0, self.west)
+            self.start_again(self.west)
+            if self.persist:
+                self.assertEqual(self.network(), before)
             self.assertRegex(self.west.log(), "restart file: [1-9][0-9]* policies are back")
             self.assertTrue(self.west.show("policy"), "the policies of before")
             self.assertFalse(self.spis(self.west) & spis)
@@ -33,6 +53,11 @@ class RestartCase(IkeCase):
         self.assertFalse(self.wait_for_pair() & spis)
         self.ping(count=5)
         self.ping(count=5, host=self.east)
+
+    def network(self):
+        """West's addresses and routes."""
+        return [self.west.ns.ip(command).stdout for command in
+                ("-o addr show dev nic0 scope global", "route show dev nic0", "-6 route show dev nic0")]
 
     def restart_daemon(self, connect):
         """`connect`: what its administrator's configuration does when it starts."""
@@ -92,6 +117,10 @@ class Strongswan(CygnetdRestarts, RestartCase):
             self.daemons[0].load(charon_connection(0))
             self.daemons[0].initiate()
         self.restart_daemon(connect)
+
+
+class InterfacesGo(Strongswan):
+    persist = False
 
 
 class Libreswan(CygnetdRestarts, RestartCase):

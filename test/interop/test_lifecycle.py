@@ -210,6 +210,33 @@ class Running(Lifecycle):
         self.host.daemon = None
         self.assert_untouched()
 
+    def test_interface_that_persists(self):
+        keys = f'restart_file = "{os.path.join(self.workdir, "persist.restart")}"'
+        self.assertIn("persist = true needs daemon.restart_file",
+                      self.fails("--config", self.file(DEVICE + "persist = true\n")))
+        self.assert_untouched()
+        devices = [{"persist": True}]
+        self.host.start(devices, keys)
+        for command in ("addr add 192.0.2.1/24 dev nic0", "route add 10.2.0.0/16 via 192.0.2.2 dev nic0",
+                        "neigh replace 192.0.2.2 dev nic0 lladdr 02:00:00:00:00:02"):
+            self.host.ns.ip(command)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            labkit.end(self.host.daemon, number)
+            self.assertIn("NO-CARRIER", self.host.ns.ip("link show nic0").stdout)
+            self.assertIn("dev nic0", self.host.ns.ip("route get 10.2.0.1").stdout)
+            self.peer.wire.drain()
+            self.host.ns.run("ping -c 1 -W 1 10.2.0.1", check=False)
+            self.assertEqual(self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", timeout=0.2), [])
+            self.host.start(devices, keys)
+            self.assertNotIn("NO-CARRIER", self.host.ns.ip("link show nic0").stdout)
+            self.assertIn("192.0.2.1/24", self.host.ns.ip("addr show nic0").stdout)
+            self.assertTrue(self.ping_arp())
+        labkit.end(self.host.daemon)
+        self.assertIn("nic0 is there already", self.fails("--config", self.file(DEVICE)))
+        self.host.ns.ip("link del nic0")
+        self.host.daemon = None
+        self.assert_untouched()
+
     def test_wire_without_guard(self):
         self.host.start([{"wire_guard": "none"}])
         self.assertEqual(self.nft(), "")

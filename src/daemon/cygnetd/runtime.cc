@@ -167,6 +167,7 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config) {
 }
 
 Status Runtime::Build(const Config& config) {
+  CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   // First of all: of two daemons in one network namespace the second must not touch anything.
   CYGNET_RETURN_IF_ERROR(ClaimNamespace());
   auto poller = Poller::Create();
@@ -193,6 +194,9 @@ Status Runtime::Build(const Config& config) {
   for (uint32_t i = 0; i < config.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
     workers_.back()->Start();
+  }
+  for (const auto& interfaces : interfaces_) {
+    if (interfaces->config.persist) CYGNET_RETURN_IF_ERROR(interfaces->host->Keep());
   }
   return {};
 }
@@ -277,14 +281,11 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   auto host = TapPort::Create({.name = device.name,
                                .queues = workers,
                                .mtu = device.mtu != 0 ? device.mtu : interfaces->wire.port->mtu(),
-                               .mac = interfaces->wire.port->mac()});
+                               .mac = interfaces->wire.port->mac(),
+                               .persist = device.persist});
   if (!host) return In("device " + device.name, host.error());
   interfaces->host = *std::move(host);
-  // By this mark the shim shows IKE daemons and ethtool what the interface offloads.
-  if (interfaces->wire.offload != nullptr && device.offload != PlacementMode::kNo) {
-    CYGNET_RETURN_IF_ERROR(network_->SetAlias(
-        interfaces->host->ifindex(), "cygnet" + FeatureNames(interfaces->wire.offload->caps())));
-  }
+  CYGNET_RETURN_IF_ERROR(MarkHostInterface(*interfaces));
   path_->interfaces.push_back({.host = interfaces->host.get(),
                                .wire = interfaces->wire.port.get(),
                                .offload = interfaces->wire.offload,
@@ -295,6 +296,28 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                   device.driver, device.wire, Name(device.offload), device.sa_limit));
   interfaces_.push_back(std::move(interfaces));
   return {};
+}
+
+// By this mark the shim shows IKE daemons and ethtool what the interface offloads.
+Status Runtime::MarkHostInterface(const Interfaces& interfaces) {
+  const OffloadDevice* device = interfaces.wire.offload;
+  const int ifindex = interfaces.host->ifindex();
+  if (device != nullptr && interfaces.config.offload != PlacementMode::kNo) {
+    return network_->SetAlias(ifindex, "cygnet" + FeatureNames(device->caps()));
+  }
+  // One that stayed may have the mark of an earlier configuration; empty is no alias to Linux.
+  return interfaces.config.persist ? network_->SetAlias(ifindex, std::string(1, '\0')) : Status{};
+}
+
+// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
+Status Runtime::CheckPersist(const Config& config) {
+  const auto device = std::find_if(config.devices.begin(), config.devices.end(),
+                                   [](const DeviceConfig& d) { return d.persist; });
+  if (device == config.devices.end() || !RestartPath(config).empty()) return {};
+  return MakeError(Errc::kInvalid,
+                   fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
+                               "RuntimeDirectory=): policies must outlive the daemon, too",
+                               device->name));
 }
 
 void Runtime::StartAudit(const AuditConfig& config) {

@@ -51,7 +51,9 @@ class Runtime {
   Status Build(const Config& config);
   Status ClaimNamespace();
   Status ChooseEngines(const Config& config);
+  static Status CheckPersist(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
+  Status MarkHostInterface(const Interfaces& interfaces);
   void StartAudit(const AuditConfig& config);
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);

@@ -1,14 +1,8 @@
 #include "device/drivers/tap.h"
 
-#include <fcntl.h>
 #include <linux/if.h>
-#include <linux/if_tun.h>
-#include <net/if_arp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <cerrno>
 #include <cstring>
 
 #include "device/drivers/virtio_header.h"
@@ -18,48 +12,6 @@ namespace cygnet {
 namespace {
 
 constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
-
-Error SystemError(const std::string& what) {
-  const int code = errno;
-  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
-}
-
-Result<UniqueFd> OpenQueue(const TapParams& params) {
-  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd.valid()) return SystemError("open /dev/net/tun");
-  ifreq request{};
-  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (params.queues > 1)
-    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_MULTI_QUEUE);
-  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-    return SystemError("create TAP interface " + params.name);
-  }
-  const int header = kVirtioHeader;
-  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return SystemError("TUNSETVNETHDRSZ");
-  if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
-    return SystemError("TUNSETOFFLOAD");
-  }
-  return fd;
-}
-
-// Address, MTU, up. A TAP that came up as it is made keeps no state of an earlier life.
-Result<int> ConfigureInterface(const TapParams& params) {
-  const UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
-  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-  std::memcpy(request.ifr_hwaddr.sa_data, params.mac.data(), params.mac.size());
-  if (ioctl(socket_fd.get(), SIOCSIFHWADDR, &request) != 0) return SystemError("set MAC address");
-  request.ifr_mtu = static_cast<int>(params.mtu);
-  if (ioctl(socket_fd.get(), SIOCSIFMTU, &request) != 0) return SystemError("set MTU");
-  if (ioctl(socket_fd.get(), SIOCGIFINDEX, &request) != 0) return SystemError("interface index");
-  const int ifindex = request.ifr_ifindex;
-  if (ioctl(socket_fd.get(), SIOCGIFFLAGS, &request) != 0) return SystemError("interface flags");
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-  if (ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0) return SystemError("set link up");
-  return ifindex;
-}
 
 // Length of Ethernet, IP and TCP headers of a coalesced packet: csum_start is where TCP begins.
 uint16_t SuperPacketHeaders(const Packet& packet) {
@@ -82,18 +34,18 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
   port->name_ = params.name;
   port->mac_ = params.mac;
   port->mtu_ = params.mtu;
-  for (uint32_t i = 0; i < params.queues; ++i) {
-    Result<UniqueFd> fd = OpenQueue(params);
-    if (!fd) return fd.error();
+  auto interface = OpenTapInterface(params);
+  if (!interface) return interface.error();
+  port->ifindex_ = interface->ifindex;
+  for (UniqueFd& fd : interface->queues) {
     auto queue = std::make_unique<Queue>();
-    queue->fd = *std::move(fd);
+    queue->fd = std::move(fd);
     port->queues_.push_back(std::move(queue));
   }
-  Result<int> ifindex = ConfigureInterface(params);
-  if (!ifindex) return ifindex.error();
-  port->ifindex_ = *ifindex;
   return port;
 }
+
+Status TapPort::Keep() { return KeepTapInterface(queues_.front()->fd.get()); }
 
 TapPort::~TapPort() {
   for (auto& queue : queues_) {

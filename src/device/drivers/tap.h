@@ -10,21 +10,17 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "device/drivers/port_counters.h"
+#include "device/drivers/tap_interface.h"
 #include "device/port.h"
 
 namespace cygnet {
-
-struct TapParams {
-  std::string name;
-  uint32_t queues = 1;
-  uint32_t mtu = 1500;
-  MacAddress mac{};
-};
 
 class TapPort final : public Port {
  public:
   static Result<std::unique_ptr<TapPort>> Create(const TapParams& params);
   ~TapPort() override;
+  // The interface outlives the port.
+  Status Keep();
 
   std::string_view name() const override { return name_; }
   MacAddress mac() const override { return mac_; }

@@ -1,0 +1,174 @@
+#include "device/drivers/tap_interface.h"
+
+#include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "device/drivers/virtio_header.h"
+
+namespace cygnet {
+namespace {
+
+Error SystemError(const std::string& what) {
+  const int code = errno;
+  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
+}
+
+// Calls about one interface by its name.
+class Link {
+ public:
+  explicit Link(const std::string& name)
+      : name_(name), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
+
+  ifreq Request() const {
+    ifreq request{};
+    std::memcpy(request.ifr_name, name_.data(), name_.size());
+    return request;
+  }
+  bool Call(unsigned long code, ifreq* request) const {
+    return ioctl(socket_.get(), code, request) == 0;
+  }
+  template <typename Command>
+  bool Ethtool(Command* command) const {
+    ifreq request = Request();
+    request.ifr_data = reinterpret_cast<char*>(command);
+    return Call(SIOCETHTOOL, &request);
+  }
+  bool Exists() const {
+    ifreq request = Request();
+    return Call(SIOCGIFINDEX, &request);
+  }
+  // "tap", "tun", or empty: something else.
+  std::string Kind() const {
+    ethtool_drvinfo info{};
+    info.cmd = ETHTOOL_GDRVINFO;
+    if (!Ethtool(&info) || std::string(info.driver) != "tun") return {};
+    return info.bus_info;
+  }
+  bool BringUp() const {
+    ifreq request = Request();
+    if (!Call(SIOCGIFFLAGS, &request)) return false;
+    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+    return Call(SIOCSIFFLAGS, &request);
+  }
+  // REQUIRES: it is up.
+  bool HasCarrier() const {
+    ethtool_value link{.cmd = ETHTOOL_GLINK, .data = 0};
+    return Ethtool(&link) && link.data != 0;
+  }
+
+ private:
+  const std::string name_;
+  const UniqueFd socket_;
+};
+
+// Why an interface that is there cannot be taken up.
+Status CheckExisting(const Link& link, const TapParams& params) {
+  const std::string name = "interface " + params.name;
+  if (link.Kind() != "tap") {
+    return MakeError(Errc::kExists, name + " is there already, and is no TAP");
+  }
+  if (!params.persist) {
+    return MakeError(Errc::kExists, name +
+                                        " is there already: with persist = true it is taken up, " +
+                                        "`ip link del " + params.name + "` removes it");
+  }
+  if (!link.BringUp()) return SystemError("set " + params.name + " up");
+  if (link.HasCarrier()) {
+    return MakeError(Errc::kBusy, name + ": another program has it open");
+  }
+  return {};
+}
+
+Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid()) return SystemError("open /dev/net/tun");
+  ifreq request{};
+  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
+  request.ifr_flags =
+      static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (many ? IFF_MULTI_QUEUE : 0));
+  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return SystemError("create TAP interface " + params.name);
+  }
+  const int header = kVirtioHeader;
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return SystemError("TUNSETVNETHDRSZ");
+  if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
+    return SystemError("TUNSETOFFLOAD");
+  }
+  return fd;
+}
+
+Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing) {
+  // One that stays is made for any number of workers.
+  bool many = params.queues > 1 || params.persist;
+  std::vector<UniqueFd> queues;
+  while (queues.size() < params.queues) {
+    Result<UniqueFd> fd = OpenQueue(params, many);
+    if (fd) {
+      queues.push_back(*std::move(fd));
+    } else if (existing && queues.empty() && many && fd.error().code == Errc::kInvalid) {
+      if (params.queues > 1) {
+        return MakeError(Errc::kInvalid, "interface " + params.name +
+                                             " was made with one queue, and each worker needs " +
+                                             "one: `ip link del " + params.name + "`");
+      }
+      many = false;
+    } else {
+      return fd.error();
+    }
+  }
+  return queues;
+}
+
+Status SetMac(const Link& link, const MacAddress& mac) {
+  ifreq request = link.Request();
+  if (link.Call(SIOCGIFHWADDR, &request) &&
+      std::memcmp(request.ifr_hwaddr.sa_data, mac.data(), mac.size()) == 0) {
+    return {};  // neighbours that the host knows stay known
+  }
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(request.ifr_hwaddr.sa_data, mac.data(), mac.size());
+  if (!link.Call(SIOCSIFHWADDR, &request)) return SystemError("set MAC address");
+  return {};
+}
+
+// Address, MTU, up.
+Result<int> Configure(const Link& link, const TapParams& params) {
+  CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
+  ifreq request = link.Request();
+  request.ifr_mtu = static_cast<int>(params.mtu);
+  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set MTU");
+  request = link.Request();
+  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("interface index");
+  const int ifindex = request.ifr_ifindex;
+  if (!link.BringUp()) return SystemError("set link up");
+  return ifindex;
+}
+
+}  // namespace
+
+Result<TapInterface> OpenTapInterface(const TapParams& params) {
+  const Link link(params.name);
+  const bool existing = link.Exists();
+  if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
+  auto queues = OpenQueues(params, existing);
+  if (!queues) return queues.error();
+  const auto ifindex = Configure(link, params);
+  if (!ifindex) return ifindex.error();
+  return TapInterface{.queues = *std::move(queues), .ifindex = *ifindex};
+}
+
+Status KeepTapInterface(int queue) {
+  if (ioctl(queue, TUNSETPERSIST, 1) != 0) return SystemError("TUNSETPERSIST");
+  return {};
+}
+
+}  // namespace cygnet
