@@ -119,7 +119,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
 // The decisions that the pipeline would make one by one.
 void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
                     FlowCache* cache) {
-  if (path.spd.Idle()) return;
+  if (path.PolicyIdle()) return;
   const uint64_t generation = path.generation();
   std::array<PolicyIndex::Trail, kMaxBatch> trails{};
   std::array<Sad::OutboundQuery, kMaxBatch> queries;
