@@ -1,6 +1,7 @@
 // ACQUIRE: traffic wants an SA that is not there (kernel: xfrm_state_find and km_query).
 #include "base/log.h"
 #include "control/control_plane.h"
+#include "control/policy_view.h"
 #include "control/template_query.h"
 
 namespace cygnet {

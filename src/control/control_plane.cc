@@ -10,7 +10,10 @@
 namespace cygnet {
 
 ControlPlane::ControlPlane(ControlPlaneParams params)
-    : params_(std::move(params)), path_(*params_.path), started_(params_.clock->WallSeconds()) {
+    : params_(std::move(params)),
+      path_(*params_.path),
+      socket_policies_(params_.path, params_.clock, params_.sockets),
+      started_(params_.clock->WallSeconds()) {
   if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
   PlacementParams placement;
   placement.path = params_.path;
@@ -39,6 +42,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
 ControlPlane::~ControlPlane() {
   // The workers have stopped: nothing is in flight, keys leave the devices now.
   for (const auto& sa : path_.sad.List()) Remove(sa);
+  socket_policies_.RemoveAll();
   // A device's thread may be looking at policies this very moment; what is retired must be gone
   // before devices and sinks are.
   constexpr int kTries = 1000;
@@ -82,6 +86,7 @@ void ControlPlane::Tick() {
     CheckKeepalive(*sa, now);
   });
   for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
+  socket_policies_.Tick();
   if (++ticks_ % kNeighbourTicks == 0) {
     path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
   }

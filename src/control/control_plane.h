@@ -14,6 +14,7 @@
 #include "control/nat.h"
 #include "control/placement.h"
 #include "control/report.h"
+#include "control/socket_policy_control.h"
 #include "control/xfrm_control.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
@@ -61,6 +62,7 @@ struct ControlPlaneParams {
   FipsControl* fips = nullptr;     // nullptr: FIPS mode is off
   DeviceAudit* audit = nullptr;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
+  HostSockets* sockets = nullptr;       // nullptr: where sockets are stays unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
@@ -96,6 +98,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
   std::vector<PolicyView> ListPolicies() const override;
   SpdInfo GetSpdInfo() const override;
+  Status ChangeSocketPolicy(SocketPolicyChange change) override;
+  std::vector<PolicyView> ListSocketPolicies() const override;
   void SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
                    const RequestOrigin& origin) override;
   std::array<PolicyAction, kPolicyDirections> GetDefaults() const override;
@@ -127,6 +131,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void OnDataPathEvents();
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange();
+  SocketPolicyControl& socket_policies() { return socket_policies_; }
 
  private:
   // What is kept of an SA beside the data path's part, from Install to Remove.
@@ -193,7 +198,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   MtuReport ExplainTemplates(const PolicyMatch& match, MtuReport report) const;
 
   // policy_control.cc
-  static PolicyView ViewOf(const Policy& policy);
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
   void AuditFips() const;
@@ -209,6 +213,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
 
   const ControlPlaneParams params_;
   DataPath& path_;
+  SocketPolicyControl socket_policies_;
   std::optional<Placement> placement_;           // set from the constructor to the destructor
   std::map<uint16_t, int> encap_ports_;          // of this host: how many SAs use each
   std::unordered_map<uint64_t, Watch> watches_;  // likewise; larval states have none

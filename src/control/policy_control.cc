@@ -1,5 +1,6 @@
 // NEWPOLICY, DELPOLICY … as a Linux kernel answers them.
 #include "control/control_plane.h"
+#include "control/policy_view.h"
 
 namespace cygnet {
 namespace {
@@ -11,14 +12,6 @@ void FillTemplateFamilies(PolicySpec* spec) {
 }
 
 }  // namespace
-
-PolicyView ControlPlane::ViewOf(const Policy& policy) {
-  return {.spec = policy.spec,
-          .usage = {.bytes = 0,
-                    .packets = 0,
-                    .add_time = policy.add_time,
-                    .use_time = policy.use_time.load(std::memory_order_relaxed)}};
-}
 
 Status ControlPlane::AddPolicy(PolicySpec spec, const RequestOrigin& origin) {
   FillTemplateFamilies(&spec);
@@ -85,7 +78,15 @@ std::vector<PolicyView> ControlPlane::ListPolicies() const {
   return views;
 }
 
-SpdInfo ControlPlane::GetSpdInfo() const { return {.count = path_.spd.Counts()}; }
+SpdInfo ControlPlane::GetSpdInfo() const {
+  return {.count = path_.spd.Counts(), .of_sockets = socket_policies_.Counts()};
+}
+
+Status ControlPlane::ChangeSocketPolicy(SocketPolicyChange change) {
+  return socket_policies_.Change(std::move(change));
+}
+
+std::vector<PolicyView> ControlPlane::ListSocketPolicies() const { return socket_policies_.List(); }
 
 void ControlPlane::SetDefaults(
     const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "control/control_event.h"
 #include "policy/policy.h"
+#include "policy/socket_policies.h"
 #include "sa/sa.h"
 #include "sa/sa_spec.h"
 #include "sa/sa_view.h"
@@ -37,6 +38,7 @@ struct SadInfo {
 
 struct SpdInfo {
   std::array<uint32_t, kPolicyDirections> count{};  // in, out, forward
+  std::array<uint32_t, 2> of_sockets{};             // in, out
 };
 
 struct AddressFilter {
@@ -103,6 +105,10 @@ class XfrmControl {
   // Newest first, directions and types mixed.
   virtual std::vector<PolicyView> ListPolicies() const = 0;
   virtual SpdInfo GetSpdInfo() const = 0;
+  // setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY. Nobody is told, as in the kernel.
+  virtual Status ChangeSocketPolicy(SocketPolicyChange change) = 0;
+  // Newest first; not among those of the SPD.
+  virtual std::vector<PolicyView> ListSocketPolicies() const = 0;
   virtual void SetDefaults(
       const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
       const RequestOrigin& origin) = 0;

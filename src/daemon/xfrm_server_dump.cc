@@ -1,5 +1,6 @@
 #include "daemon/xfrm_server_dump.h"
 
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -42,7 +43,11 @@ class SaDump final : public XfrmDump {
 class PolicyDump final : public XfrmDump {
  public:
   PolicyDump(const XfrmControl& control, Client client)
-      : XfrmDump(client, {}), policies_(control.ListPolicies()) {}
+      : XfrmDump(client, {}), policies_(control.ListSocketPolicies()) {
+    std::vector<PolicyView> rest = control.ListPolicies();
+    policies_.insert(policies_.end(), std::make_move_iterator(rest.begin()),
+                     std::make_move_iterator(rest.end()));
+  }
 
  private:
   std::optional<netlink::Buffer> NextEntry() override {
@@ -51,7 +56,7 @@ class PolicyDump final : public XfrmDump {
     return xfrm::EncodePolicy(policy.spec, policy.usage, client().to, xfrm::DumpPart::kYes);
   }
 
-  const std::vector<PolicyView> policies_;
+  std::vector<PolicyView> policies_;
   std::size_t next_ = 0;
 };
 

@@ -47,7 +47,7 @@ class XfrmDump {
 // outlive the dump.
 std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl& control, xfrm::SaDumpFilter filter,
                                      XfrmDump::Client client, netlink::ExtendedAck ack);
-// Policies as they were when the dump began.
+// Policies as they were when the dump began: of sockets, then of the SPD.
 std::unique_ptr<XfrmDump> MakePolicyDump(const XfrmControl& control, XfrmDump::Client client);
 
 }  // namespace cygnet

@@ -9,6 +9,7 @@
 #include "xfrm/migrate_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
+#include "xfrm/socket_policy_message.h"
 
 namespace cygnet {
 
@@ -81,6 +82,7 @@ void XfrmRequests::Execute(const netlink::MessageView& message, XfrmConnection& 
 // The order of checks is that of xfrm_user_rcv_msg.
 Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& message,
                                                XfrmConnection& client, netlink::ExtendedAck& ack) {
+  if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message, client);
   if (!xfrm::IsKnownType(message.header.nlmsg_type)) return MakeError(Errc::kInvalid);
   if (!client.permitted()) return MakeError(Errc::kPermission);
   if (xfrm::IsDump(message)) return RunDump(message, client);
@@ -89,6 +91,15 @@ Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& messa
   const Handler handler = Find(request->type);
   if (handler == nullptr) return MakeError(Errc::kInvalid);
   CYGNET_RETURN_IF_ERROR((this->*handler)({*request, client}));
+  return Answer::kAck;
+}
+
+Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message,
+                                                              const XfrmConnection& client) {
+  if (!client.permitted()) return MakeError(Errc::kPermission);
+  auto change = xfrm::DecodeSocketPolicy(message);
+  if (!change) return change.error();
+  CYGNET_RETURN_IF_ERROR(control_.ChangeSocketPolicy(*std::move(change)));
   return Answer::kAck;
 }
 
@@ -239,8 +250,10 @@ Status XfrmRequests::GetSadInfo(const Call& call) {
 }
 
 Status XfrmRequests::GetSpdInfo(const Call& call) {
+  const SpdInfo info = control_.GetSpdInfo();
   call.client.Send(xfrm::EncodeSpdInfo(xfrm::DecodeInfoFlags(call.request),
-                                       control_.GetSpdInfo().count, thresholds_, call.reply_to()));
+                                       {.count = info.count, .of_sockets = info.of_sockets},
+                                       thresholds_, call.reply_to()));
   return {};
 }
 

@@ -15,6 +15,7 @@
 #include "device/egress_guard.h"
 #include "net/esp_view.h"
 #include "packet/packet_pool.h"
+#include "policy/socket_policies.h"
 #include "policy/spd.h"
 #include "sa/sad.h"
 
@@ -68,6 +69,7 @@ class DataPath {
  public:
   explicit DataPath(uint32_t workers)
       : spd(&quiescence),
+        socket_policies(&quiescence),
         sad(&quiescence),
         host_addresses_(new HostAddresses),
         encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())) {
@@ -114,8 +116,12 @@ class DataPath {
     quiescence.Retire([old] { delete old; });
   }
 
+  // True when no policy says anything: nothing to look at.
+  bool PolicyIdle() const { return spd.Idle() && socket_policies.Empty(); }
+
   Quiescence quiescence;
   Spd spd;
+  SocketPolicies socket_policies;
   Sad sad;
   std::vector<Interface> interfaces;                             // fixed before the workers start
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker

@@ -73,7 +73,7 @@ DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
     queue->online = true;
     queue->reader->Online();
   }
-  if (path_->spd.Idle()) return DropReason::kNone;
+  if (path_->PolicyIdle()) return DropReason::kNone;
   const std::span<const uint8_t> l3 = packet.bytes().subspan(type->l3_offset);
   const auto ip = ParseIpPacket(l3);
   if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {

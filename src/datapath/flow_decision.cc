@@ -161,8 +161,23 @@ void ResolveMatch(const DataPath& path, const FlowKey& flow, const PolicyMatch& 
   decision->reason = DropReason::kNone;
 }
 
+// Of a socket of this host, which is asked before the SPD (kernel: xfrm_sk_policy_lookup). What
+// this host forwards may have the same ports: its own address tells. A later fragment shows no
+// ports, and no socket has port 0.
+Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const FlowKey& flow,
+                        int32_t ifindex) {
+  if (path.socket_policies.Empty()) return nullptr;
+  const IpAddress& own = direction == PolicyDirection::kOut ? flow.saddr : flow.daddr;
+  if (!path.host_addresses().Contains(own, flow.family)) return nullptr;
+  return path.socket_policies.Find(direction, flow, ifindex);
+}
+
 FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                      const PolicyMatch& match) {
+  if (Policy* own = OwnSocketPolicy(path, PolicyDirection::kOut, ip.flow, ifindex)) {
+    const PolicyMatch of_socket{.first = own};
+    return With(of_socket, of_socket.blocks() ? Drop(DropReason::kOutPolicyBlock) : Bypass());
+  }
   // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
   // ports. What cannot be decided does not leave.
   if (ip.later_fragment &&
@@ -189,7 +204,7 @@ uint64_t DecisionStamp(const DataPath& path) {
 
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   const uint64_t stamp = DecisionStamp(path);  // before the look-ups, which may see newer tables
-  if (path.spd.Idle()) {
+  if (path.PolicyIdle()) {
     FlowDecision decision = Bypass();
     decision.stamp = stamp;
     return decision;
@@ -212,9 +227,10 @@ std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
 }
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
-  if (!ip.fragment || path.spd.Idle()) return false;
-  // IKE of this host, which may be in fragments, is told from the rest by its ports.
-  if (path.ike_bypass && ip.flow.proto == kProtoUdp &&
+  if (!ip.fragment || path.PolicyIdle()) return false;
+  // IKE of this host and what its sockets have policies for is told from the rest by its ports.
+  if (((path.ike_bypass && ip.flow.proto == kProtoUdp) ||
+       path.socket_policies.AnyOf(ip.flow.proto)) &&
       path.host_addresses().Contains(ip.flow.saddr, ip.flow.family)) {
     return true;
   }
@@ -239,7 +255,8 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
   const PolicyDirection direction = path.host_addresses().Contains(flow.daddr, flow.family)
                                         ? PolicyDirection::kIn
                                         : PolicyDirection::kForward;
-  const PolicyMatch match = path.spd.Lookup(direction, flow, ifindex);
+  PolicyMatch match{.first = OwnSocketPolicy(path, direction, flow, ifindex)};
+  if (!match.any()) match = path.spd.Lookup(direction, flow, ifindex);
   if (!match.any()) {
     const bool block = path.spd.DefaultAction(direction) == PolicyAction::kBlock;
     return block || tunnelled ? Drop(DropReason::kInNoPolicy) : Bypass();

@@ -65,11 +65,13 @@ void InboundPipeline::RetryEarly() {
 }
 
 // Reassembly comes before ESP (RFC 4303 section 3.4.1): fragments to this host that are, or in UDP
-// may be, ESP are put together first. False: the packet waits for the others, or is gone.
+// may be, ESP are put together first, and so are those that a socket's policy may be about. False:
+// the packet waits for the others, or is gone.
 bool InboundPipeline::Reassemble(InboundItem* item) {
   const FlowKey& flow = item->view.flow;
   const bool esp = flow.proto == kProtoEsp;
-  if (!esp && (flow.proto != kProtoUdp || ctx_->path->spd.Idle())) return true;
+  const bool asked_for = flow.proto == kProtoUdp || ctx_->path->socket_policies.AnyOf(flow.proto);
+  if (!esp && (!asked_for || ctx_->path->PolicyIdle())) return true;
   if (!ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
   item->packet = reassembler_.Add(item->packet, item->view, ctx_->now_ms);
   if (item->packet == nullptr) return false;
@@ -151,7 +153,7 @@ DropReason InboundPipeline::FindSa(InboundItem* item) {
 
 // A packet that came in clear: policy must allow that (step 10 without an SA).
 DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
-  if (ctx_->path->spd.Idle() ||
+  if (ctx_->path->PolicyIdle() ||
       AlwaysPasses(*ctx_->path, PolicyDirection::kIn, item.view, item.packet->l3())) {
     return DropReason::kNone;
   }

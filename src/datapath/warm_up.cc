@@ -114,7 +114,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
 // The decisions that the pipeline would make one by one.
 void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
                     FlowCache* cache) {
-  if (path.spd.Idle()) return;
+  if (path.PolicyIdle()) return;
   const uint64_t generation = path.generation();
   const uint64_t stamp = DecisionStamp(path);
   std::array<const FlowKey*, kMaxBatch> flows;

@@ -13,6 +13,10 @@
 //   first
 //              request, after a reconnect, and whenever groups change. Never answered.
 //   kOption    payload OptionPayload: a SOL_NETLINK option was set. Never answered.
+//   kSocketPolicy  payload SocketPolicyPayload, then the value of setsockopt(IP_XFRM_POLICY):
+//   struct
+//              xfrm_userpolicy_info and templates; without a value both directions are cleared. On
+//              a connection of its own. Answered like a request.
 // Daemon → shim:
 //   kOverrun   bare header: events were lost because the client did not read; the shim turns it
 //   into
@@ -34,6 +38,7 @@ inline constexpr std::string_view kOperatorSocketName = "cygnet/operator";
 inline constexpr uint16_t kBind = 0xff01;
 inline constexpr uint16_t kOption = 0xff02;
 inline constexpr uint16_t kOverrun = 0xff03;
+inline constexpr uint16_t kSocketPolicy = 0xff04;
 
 struct BindPayload {
   uint32_t port_id;
@@ -43,6 +48,17 @@ struct OptionPayload {
   int32_t option;  // NETLINK_EXT_ACK, NETLINK_CAP_ACK, …
   int32_t value;
 };
+struct SocketPolicyPayload {
+  uint64_t cookie;    // SO_COOKIE
+  uint16_t family;    // SO_DOMAIN
+  uint16_t protocol;  // SO_PROTOCOL
+  uint16_t port;      // the socket's own, host order; 0: it has none yet
+  uint16_t flags;
+};
+// Of SocketPolicyPayload::flags: said before, and again because the socket may have moved, or the
+// daemon is another one. Without a value nothing is cleared then.
+inline constexpr uint16_t kRetold = 1;
+static_assert(sizeof(SocketPolicyPayload) == 16);
 static_assert(sizeof(BindPayload) == 8 && sizeof(OptionPayload) == 8);
 
 inline constexpr unsigned kGroupShift = 12;  // in nlmsg_flags

@@ -58,6 +58,7 @@ struct PolicySpec {
   PolicyType type = PolicyType::kMain;
   uint8_t flags = 0;
   uint8_t share = 0;
+  bool of_socket = false;  // policy/socket_policies.h; not in the SPD
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;

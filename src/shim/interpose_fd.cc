@@ -4,6 +4,7 @@
 #include <cstdarg>
 
 #include "shim/interpose.h"
+#include "shim/socket_policy.h"
 
 namespace cygnet::shim {
 namespace {
@@ -19,6 +20,12 @@ int Share(int fd, Duplicate duplicate) {
   if (copy >= 0) {
     ShareFdLocked(fd, copy);
   }
+  return copy;
+}
+
+// Of ordinary descriptors.
+int Copied(int fd, int copy) {
+  CopyWaiting(fd, copy);
   return copy;
 }
 
@@ -96,19 +103,19 @@ CYGNET_EXPORT void closefrom(int first) noexcept {
 }
 
 CYGNET_EXPORT int dup(int fd) noexcept {
-  return IsShimmed(fd) ? Share(fd, [fd] { return real::dup(fd); }) : real::dup(fd);
+  return IsShimmed(fd) ? Share(fd, [fd] { return real::dup(fd); }) : Copied(fd, real::dup(fd));
 }
 
 CYGNET_EXPORT int dup2(int fd, int target) noexcept {
   if (!IsShimmed(fd) && !IsShimmed(target)) {
-    return real::dup2(fd, target);
+    return Copied(fd, real::dup2(fd, target));
   }
   return Share(fd, [=] { return real::dup2(fd, target); });
 }
 
 CYGNET_EXPORT int dup3(int fd, int target, int flags) noexcept {
   if (!IsShimmed(fd) && !IsShimmed(target)) {
-    return real::dup3(fd, target, flags);
+    return Copied(fd, real::dup3(fd, target, flags));
   }
   return Share(fd, [=] { return real::dup3(fd, target, flags); });
 }
@@ -121,7 +128,8 @@ CYGNET_EXPORT int fcntl(int fd, int command, ...) {
   if (MakesDescriptor(command) && IsShimmed(fd)) {
     return Share(fd, [=] { return real::fcntl(fd, command, argument); });
   }
-  return real::fcntl(fd, command, argument);
+  const int result = real::fcntl(fd, command, argument);
+  return MakesDescriptor(command) ? Copied(fd, result) : result;
 }
 
 CYGNET_EXPORT int fcntl64(int fd, int command, ...) {
@@ -132,7 +140,8 @@ CYGNET_EXPORT int fcntl64(int fd, int command, ...) {
   if (MakesDescriptor(command) && IsShimmed(fd)) {
     return Share(fd, [=] { return real::fcntl64(fd, command, argument); });
   }
-  return real::fcntl64(fd, command, argument);
+  const int result = real::fcntl64(fd, command, argument);
+  return MakesDescriptor(command) ? Copied(fd, result) : result;
 }
 
 CYGNET_EXPORT int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) noexcept {

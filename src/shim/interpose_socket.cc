@@ -7,6 +7,7 @@
 #include "shim/connection.h"
 #include "shim/interpose.h"
 #include "shim/options.h"
+#include "shim/socket_policy.h"
 #include "shim/transfer.h"
 
 using namespace cygnet::shim;
@@ -28,12 +29,12 @@ CYGNET_EXPORT int socket(int domain, int type, int protocol) noexcept {
 
 CYGNET_EXPORT int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
   const Pin pin(fd);
-  return pin ? Bind(pin.socket(), fd, address, length) : real::bind(fd, address, length);
+  return pin ? Bind(pin.socket(), fd, address, length) : BindOrdinary(fd, address, length);
 }
 
 CYGNET_EXPORT int connect(int fd, const sockaddr* address, socklen_t length) {
   const Pin pin(fd);
-  return pin ? Connect(pin.socket(), fd, address, length) : real::connect(fd, address, length);
+  return pin ? Connect(pin.socket(), fd, address, length) : ConnectOrdinary(fd, address, length);
 }
 
 CYGNET_EXPORT int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {

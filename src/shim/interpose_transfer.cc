@@ -2,6 +2,7 @@
 // one of ours, else straight to libc.
 #include "shim/connection.h"
 #include "shim/interpose.h"
+#include "shim/socket_policy.h"
 #include "shim/transfer.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
@@ -80,13 +81,18 @@ using namespace cygnet::shim;
 
 CYGNET_EXPORT ssize_t send(int fd, const void* bytes, size_t size, int flags) {
   const Pin pin(fd);
-  return pin ? SendBuffer(pin, fd, bytes, size, flags) : real::send(fd, bytes, size, flags);
+  if (pin) {
+    return SendBuffer(pin, fd, bytes, size, flags);
+  }
+  BeforeSend(fd);
+  return real::send(fd, bytes, size, flags);
 }
 
 CYGNET_EXPORT ssize_t sendto(int fd, const void* bytes, size_t size, int flags, const sockaddr* to,
                              socklen_t to_length) {
   const Pin pin(fd);
   if (!pin) {
+    BeforeSend(fd);
     return real::sendto(fd, bytes, size, flags, to, to_length);
   }
   iovec buffer{.iov_base = const_cast<void*>(bytes), .iov_len = size};
@@ -100,23 +106,35 @@ CYGNET_EXPORT ssize_t sendto(int fd, const void* bytes, size_t size, int flags, 
 
 CYGNET_EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   const Pin pin(fd);
-  return pin ? Send(pin.socket(), fd, *message, flags) : real::sendmsg(fd, message, flags);
+  if (pin) {
+    return Send(pin.socket(), fd, *message, flags);
+  }
+  BeforeSend(fd);
+  return real::sendmsg(fd, message, flags);
 }
 
 CYGNET_EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   const Pin pin(fd);
-  return pin ? SendMany(pin, fd, messages, count, flags)
-             : real::sendmmsg(fd, messages, count, flags);
+  if (pin) {
+    return SendMany(pin, fd, messages, count, flags);
+  }
+  BeforeSend(fd);
+  return real::sendmmsg(fd, messages, count, flags);
 }
 
 CYGNET_EXPORT ssize_t write(int fd, const void* bytes, size_t size) {
   const Pin pin(fd);
-  return pin ? SendBuffer(pin, fd, bytes, size, 0) : real::write(fd, bytes, size);
+  if (pin) {
+    return SendBuffer(pin, fd, bytes, size, 0);
+  }
+  BeforeSend(fd);
+  return real::write(fd, bytes, size);
 }
 
 CYGNET_EXPORT ssize_t writev(int fd, const iovec* buffers, int count) {
   const Pin pin(fd);
   if (!pin) {
+    BeforeSend(fd);
     return real::writev(fd, buffers, count);
   }
   msghdr message{};

@@ -11,6 +11,7 @@
 
 #include "shim/connection.h"
 #include "shim/real_calls.h"
+#include "shim/socket_policy.h"
 
 namespace cygnet::shim {
 namespace {
@@ -151,10 +152,6 @@ int GetError(int fd, void* value, socklen_t* length) {
   return StoreInt(0, value, length);
 }
 
-bool IsUnsupported(int error) {
-  return error == ENOPROTOOPT || error == EPERM || error == EOPNOTSUPP || error == ENOSYS;
-}
-
 }  // namespace
 
 int SetOption(XfrmSocket& socket, int fd, int level, int name, const void* value,
@@ -212,16 +209,10 @@ int SetOrdinaryOption(int fd, int level, int name, const void* value, socklen_t 
     socklen_t size = sizeof type;
     return real::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
   }
-  const int saved = errno;
-  const int result = real::setsockopt(fd, level, name, value, length);
-  const bool is_bypass_policy = (level == SOL_IP && name == IP_XFRM_POLICY) ||
-                                (level == SOL_IPV6 && name == IPV6_XFRM_POLICY);
-  // IKE packets bypass the daemon's policies anyway; a kernel without XFRM has none to bypass.
-  if (result != 0 && is_bypass_policy && IsUnsupported(errno)) {
-    errno = saved;
-    return 0;
-  }
-  return result;
+  const bool is_policy = (level == SOL_IP && name == IP_XFRM_POLICY) ||
+                         (level == SOL_IPV6 && name == IPV6_XFRM_POLICY);
+  return is_policy ? SetSocketPolicy(fd, level, name, value, length)
+                   : real::setsockopt(fd, level, name, value, length);
 }
 
 }  // namespace cygnet::shim

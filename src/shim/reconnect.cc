@@ -6,6 +6,7 @@
 #include "shim/connection.h"
 #include "shim/connection_parts.h"
 #include "shim/real_calls.h"
+#include "shim/socket_policy.h"
 
 namespace cygnet::shim {
 namespace {
@@ -156,6 +157,7 @@ bool Recover(XfrmSocket& socket, uint32_t generation, Loss loss, Caller caller) 
         RecoverOne(other, other.state.generation.load(), Loss::kIdle, Caller::kSend);
       }
     });
+    RetellSocketPolicies();
   }
   keeper.Restore();
   return connected;

@@ -41,13 +41,15 @@ netlink::Buffer EncodeSadInfo(uint32_t flags, uint32_t sa_count, ReplyTo to) {
   return std::move(builder).Finish();
 }
 
-netlink::Buffer EncodeSpdInfo(uint32_t flags, const std::array<uint32_t, kPolicyDirections>& counts,
+netlink::Buffer EncodeSpdInfo(uint32_t flags, const PolicyCounts& counts,
                               const HashThresholds& thresholds, ReplyTo to) {
   MessageBuilder builder({.type = XFRM_MSG_NEWSPDINFO, .seq = to.seq, .pid = to.pid});
-  xfrmu_spdinfo info{};  // there are no per-socket policies here: those three stay 0
-  info.incnt = counts[At(PolicyDirection::kIn)];
-  info.outcnt = counts[At(PolicyDirection::kOut)];
-  info.fwdcnt = counts[At(PolicyDirection::kForward)];
+  xfrmu_spdinfo info{};  // no socket forwards: fwdscnt stays 0
+  info.incnt = counts.count[At(PolicyDirection::kIn)];
+  info.outcnt = counts.count[At(PolicyDirection::kOut)];
+  info.fwdcnt = counts.count[At(PolicyDirection::kForward)];
+  info.inscnt = counts.of_sockets[At(PolicyDirection::kIn)];
+  info.outscnt = counts.of_sockets[At(PolicyDirection::kOut)];
   builder.Put(flags);
   builder.Attribute(XFRMA_SPD_INFO, info);
   builder.Attribute(XFRMA_SPD_HINFO, kSpdHash);

@@ -29,8 +29,12 @@ uint32_t DecodeInfoFlags(const Request& request);
 
 netlink::Buffer EncodeSadInfo(uint32_t flags, uint32_t sa_count, ReplyTo to);
 
-// `counts`: policies by direction (in, out, forward).
-netlink::Buffer EncodeSpdInfo(uint32_t flags, const std::array<uint32_t, kPolicyDirections>& counts,
+// Policies by direction.
+struct PolicyCounts {
+  std::array<uint32_t, kPolicyDirections> count{};  // in, out, forward
+  std::array<uint32_t, 2> of_sockets{};             // in, out
+};
+netlink::Buffer EncodeSpdInfo(uint32_t flags, const PolicyCounts& counts,
                               const HashThresholds& thresholds, ReplyTo to);
 
 // NEWSPDINFO: `now` with what the request changes.

@@ -161,7 +161,7 @@ TEST(EncodeSaExpiredTest, IsUserExpireWithIdentity) {
 }
 
 TEST(EncodeSpdInfoTest, CountsByDirection) {
-  const auto message = EncodeSpdInfo(7, {1, 2, 3}, {}, {});
+  const auto message = EncodeSpdInfo(7, {.count = {1, 2, 3}, .of_sockets = {4, 5}}, {}, {});
   const auto payload = testing::View(message).payload();
   EXPECT_EQ(ReadAt<uint32_t>(payload), 7u);
   const auto info = ReadAt<xfrmu_spdinfo>(payload, 8).value();

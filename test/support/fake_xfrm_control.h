@@ -32,6 +32,8 @@ class FakeXfrmControl final : public XfrmControl {
   // Newest last.
   std::vector<std::shared_ptr<FakeSa>> sas;
   std::vector<PolicyView> policies;
+  std::vector<PolicyView> socket_policies;
+  SocketPolicyChange last_socket_change;
 
   Status AddSa(SaSpec spec, const RequestOrigin& origin) override {
     last_origin = origin;
@@ -241,9 +243,27 @@ class FakeXfrmControl final : public XfrmControl {
     return {policies.rbegin(), policies.rend()};
   }
 
+  // By cookie and direction alone: the fake knows of no sockets that end.
+  Status ChangeSocketPolicy(SocketPolicyChange change) override {
+    last_socket_change = change;
+    std::erase_if(socket_policies, [&](const PolicyView& p) {
+      return !change.spec || p.spec.direction == change.spec->direction;
+    });
+    if (!change.spec) return {};
+    change.spec->of_socket = true;
+    socket_policies.push_back({*std::move(change.spec), {}});
+    return {};
+  }
+  std::vector<PolicyView> ListSocketPolicies() const override {
+    return {socket_policies.rbegin(), socket_policies.rend()};
+  }
+
   SpdInfo GetSpdInfo() const override {
     SpdInfo info;
     for (const auto& p : policies) ++info.count[static_cast<std::size_t>(p.spec.direction)];
+    for (const auto& p : socket_policies) {
+      ++info.of_sockets[static_cast<std::size_t>(p.spec.direction)];
+    }
     return info;
   }
 

@@ -176,6 +176,12 @@ Status Runtime::Build(const Config& config) {
   auto network = HostNetwork::Create();
   if (!network) return network.error();
   network_ = *std::move(network);
+  auto sockets = KernelSockets::Create();
+  if (sockets) {
+    sockets_ = *std::move(sockets);
+  } else {
+    Log(LogLevel::kWarning, "policies of sockets have no effect: " + sockets.error().message);
+  }
   CYGNET_RETURN_IF_ERROR(ChooseEngines(config));
   xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
@@ -358,6 +364,7 @@ Status Runtime::BuildControl(const Config& config) {
   params.look_aside = config.look_aside.mode;
   params.replay_window_min = config.replay_window_min;
   params.network = network_.get();
+  params.sockets = sockets_.get();
   if (const std::string path = RestartPath(config); !path.empty()) {
     restart_log_ = std::make_unique<RestartLog>(xfrm_.get(), path);
   }
@@ -418,6 +425,11 @@ Status Runtime::StartServers() {
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
     if (network_->DrainEvents()) control_->OnHostNetworkChange();
   }));
+  if (sockets_ != nullptr) {
+    CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN, [this](uint32_t) {
+      control_->socket_policies().OnEnded();
+    }));
+  }
   return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
 }
 
@@ -476,6 +488,7 @@ Runtime::~Runtime() {
   operator_.reset();
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
+  if (poller_ && sockets_) poller_->Remove(sockets_->event_fd());
   control_.reset();  // keys leave the devices
   restart_log_.reset();
   ledger_file_.reset();

@@ -70,6 +70,7 @@ class Runtime {
   std::unique_ptr<DataPath> path_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HostNetwork> network_;
+  std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not tell of them
   std::unique_ptr<XfrmServer> xfrm_;
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon
   std::shared_ptr<Ledger> ledger_;

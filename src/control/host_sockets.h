@@ -1,0 +1,63 @@
+// HostSockets: where the sockets of this network namespace are, and which of them have ended, as
+// the host's kernel says (NETLINK_SOCK_DIAG). Not asked of the clients: a socket may be shared,
+// inherited or closed behind their backs, and its port given to another.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "policy/socket_policies.h"
+
+struct mnl_socket;
+
+namespace cygnet {
+
+struct HostSocket {
+  uint64_t cookie = 0;
+  SocketEnds ends;
+};
+
+struct EndedSockets {
+  std::vector<uint64_t> cookies;
+  bool lost = false;  // some more have ended than are named
+};
+
+// Control thread. An interface, so that what hangs on it can be tested without sockets.
+class HostSockets {
+ public:
+  virtual ~HostSockets() = default;
+  // Those of one family and protocol that have a port; `port`: with that one alone, 0 = any.
+  // nullopt: the kernel does not say.
+  virtual std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
+                                                      uint16_t port) = 0;
+  // Readable when sockets have ended; DrainEnded tells which, those without a port included.
+  virtual int event_fd() const = 0;
+  virtual EndedSockets DrainEnded() = 0;
+};
+
+class KernelSockets final : public HostSockets {
+ public:
+  // kNotSupported: this kernel tells nothing about UDP sockets.
+  static Result<std::unique_ptr<KernelSockets>> Create();
+  ~KernelSockets() override;
+
+  std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
+                                              uint16_t port) override;
+  int event_fd() const override;
+  EndedSockets DrainEnded() override;
+
+ private:
+  KernelSockets() = default;
+
+  struct Closer {
+    void operator()(mnl_socket* s) const;
+  };
+  std::unique_ptr<mnl_socket, Closer> requests_;
+  std::unique_ptr<mnl_socket, Closer> events_;
+  uint32_t sequence_ = 1;
+};
+
+}  // namespace cygnet

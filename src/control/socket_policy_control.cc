@@ -1,0 +1,239 @@
+#include "control/socket_policy_control.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "base/log.h"
+#include "control/policy_view.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr std::array<PolicyDirection, 2> kDirections{PolicyDirection::kIn, PolicyDirection::kOut};
+
+std::size_t At(PolicyDirection direction) { return static_cast<std::size_t>(direction); }
+
+// What a client may write of a policy, without the index: that is always chosen here.
+bool SameWish(const PolicySpec& a, const PolicySpec& b) {
+  return a.selector == b.selector && a.priority == b.priority && a.action == b.action &&
+         a.flags == b.flags && a.limits == b.limits;
+}
+
+Error Refused(const std::string& why) {
+  Log(LogLevel::kWarning, "policy of a socket refused: " + why);
+  return MakeError(Errc::kNotSupported, why);
+}
+
+}  // namespace
+
+// What would not be done is not promised.
+Status SocketPolicyControl::Check(const SocketPolicyChange& change) const {
+  if (change.proto != kProtoUdp && change.proto != kProtoTcp) {
+    return Refused("it is neither UDP nor TCP, and the kernel does not tell when it ends");
+  }
+  if (!change.spec) return {};
+  if (change.spec->action == PolicyAction::kAllow && !change.spec->templates.empty()) {
+    return Refused("policies of sockets that ask for SAs are not supported");
+  }
+  if (sockets_ == nullptr && change.spec->action == PolicyAction::kBlock) {
+    return Refused("the kernel does not tell where sockets are");
+  }
+  return {};
+}
+
+// Those that have no port, and so no effect, give way: their owner tells again when they get one.
+bool SocketPolicyControl::MakeRoom() {
+  if (by_cookie_.size() < kMaxSockets) return true;
+  const auto idle = std::find_if(by_cookie_.begin(), by_cookie_.end(),
+                                 [](const auto& entry) { return !entry.second.ends.has_value(); });
+  if (idle == by_cookie_.end()) return false;
+  Remove(idle);
+  return true;
+}
+
+std::shared_ptr<Policy> SocketPolicyControl::MakePolicy(PolicySpec spec) {
+  // As Linux numbers them: in steps of 8, the direction behind the three of the SPD.
+  spec.index = (index_counter_ += 8) | (kPolicyDirections + static_cast<uint32_t>(spec.direction));
+  spec.of_socket = true;
+  std::shared_ptr<Policy> policy(new Policy);
+  policy->spec = std::move(spec);
+  policy->add_time = clock_.WallSeconds();
+  policy->number = next_number_++;
+  return policy;
+}
+
+Status SocketPolicyControl::Change(SocketPolicyChange change) {
+  CYGNET_RETURN_IF_ERROR(Check(change));
+  if (sockets_ == nullptr) return {};  // no effect: nothing passes that the SPD does not let pass
+  auto at = by_cookie_.find(change.cookie);
+  if (!change.spec) {
+    if (at == by_cookie_.end()) return {};
+    if (change.retold) {
+      static_cast<void>(Look(&at->second, change.cookie, change.port));
+    } else {
+      Remove(at);
+    }
+    return {};
+  }
+  if (at == by_cookie_.end()) {
+    if (!MakeRoom()) return MakeError(Errc::kNoSpace, "too many sockets have policies");
+    at = by_cookie_.try_emplace(change.cookie).first;
+    at->second.family = change.family;
+    at->second.proto = change.proto;
+  }
+  const std::size_t direction = At(change.spec->direction);
+  std::shared_ptr<Policy>& policy = at->second.policies[direction];
+  if (!change.retold || policy == nullptr || !SameWish(policy->spec, *change.spec)) {
+    policy = MakePolicy(*std::move(change.spec));
+    Install(&at->second, direction);
+    ++revision_;
+  }
+  static_cast<void>(Look(&at->second, change.cookie, change.port));
+  return {};
+}
+
+// The new one first: no moment without either.
+void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
+  std::shared_ptr<const SocketPolicy>& installed = socket->installed[direction];
+  const std::shared_ptr<const SocketPolicy> old = std::move(installed);
+  installed = nullptr;
+  if (socket->ends && socket->policies[direction] != nullptr) {
+    installed = std::make_shared<const SocketPolicy>(
+        SocketPolicy{.ends = *socket->ends, .policy = socket->policies[direction]});
+    path_.socket_policies.Insert(installed);
+  }
+  if (old != nullptr) path_.socket_policies.Remove(old);
+  if (old != nullptr || installed != nullptr) path_.BumpGeneration();
+}
+
+void SocketPolicyControl::Place(Socket* socket, const std::optional<SocketEnds>& ends) {
+  if (socket->ends == ends) return;
+  if (socket->ends.has_value() != ends.has_value()) ++revision_;
+  socket->ends = ends;
+  for (const PolicyDirection direction : kDirections) Install(socket, At(direction));
+}
+
+void SocketPolicyControl::Remove(Sockets::iterator at) {
+  Place(&at->second, std::nullopt);
+  by_cookie_.erase(at);
+  ++revision_;
+}
+
+void SocketPolicyControl::RemoveAll() {
+  while (!by_cookie_.empty()) Remove(by_cookie_.begin());
+}
+
+// Its owner says that it has this port. True: it has.
+bool SocketPolicyControl::Look(Socket* socket, uint64_t cookie, uint16_t port) {
+  if (port == 0) return false;
+  const auto all = sockets_->List(socket->family, socket->proto, port);
+  if (!all) return false;
+  const auto found = std::find_if(all->begin(), all->end(),
+                                  [&](const HostSocket& s) { return s.cookie == cookie; });
+  if (found == all->end()) return false;
+  Place(socket, found->ends);
+  return true;
+}
+
+// A long list may miss one while others come and go, so that one is looked for by itself. What is
+// not there has lost its port, and its policies have no effect; that it has ended is told apart.
+void SocketPolicyControl::LookAtAll(bool some_have_ended) {
+  std::set<std::pair<IpFamily, uint8_t>> kinds;
+  for (const auto& [cookie, socket] : by_cookie_) kinds.emplace(socket.family, socket.proto);
+  std::map<uint64_t, SocketEnds> found;
+  for (const auto& [family, proto] : kinds) {
+    const auto all = sockets_->List(family, proto, 0);
+    if (!all) continue;
+    for (const HostSocket& socket : *all) {
+      if (by_cookie_.contains(socket.cookie)) found.emplace(socket.cookie, socket.ends);
+    }
+  }
+  for (auto at = by_cookie_.begin(); at != by_cookie_.end();) {
+    const auto next = std::next(at);
+    const auto seen = found.find(at->first);
+    if (seen != found.end()) {
+      Place(&at->second, seen->second);
+    } else if (at->second.ends && !Look(&at->second, at->first, at->second.ends->local_port)) {
+      if (some_have_ended) {
+        Remove(at);
+      } else {
+        Place(&at->second, std::nullopt);
+      }
+    }
+    at = next;
+  }
+}
+
+void SocketPolicyControl::Tick() {
+  if (!by_cookie_.empty()) LookAtAll(false);
+}
+
+void SocketPolicyControl::OnEnded() {
+  if (sockets_ == nullptr) return;
+  const EndedSockets ended = sockets_->DrainEnded();
+  for (const uint64_t cookie : ended.cookies) {
+    if (const auto at = by_cookie_.find(cookie); at != by_cookie_.end()) Remove(at);
+  }
+  if (ended.lost) LookAtAll(true);
+}
+
+void SocketPolicyControl::Restore(std::vector<SocketPolicyChange> changes) {
+  if (sockets_ == nullptr) return;
+  for (SocketPolicyChange& change : changes) {
+    change.port = 0;
+    change.retold = true;
+    if (change.spec) static_cast<void>(Change(std::move(change)));
+  }
+  LookAtAll(false);
+  for (auto at = by_cookie_.begin(); at != by_cookie_.end();) {
+    const auto next = std::next(at);
+    if (!at->second.ends) Remove(at);
+    at = next;
+  }
+}
+
+std::vector<SocketPolicyChange> SocketPolicyControl::Changes() const {
+  std::vector<std::pair<uint64_t, SocketPolicyChange>> numbered;
+  for (const auto& [cookie, socket] : by_cookie_) {
+    for (const auto& policy : socket.policies) {
+      if (policy == nullptr) continue;
+      numbered.emplace_back(policy->number, SocketPolicyChange{.cookie = cookie,
+                                                               .family = socket.family,
+                                                               .proto = socket.proto,
+                                                               .spec = policy->spec});
+    }
+  }
+  std::sort(numbered.begin(), numbered.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<SocketPolicyChange> changes;
+  for (auto& [number, change] : numbered) changes.push_back(std::move(change));
+  return changes;
+}
+
+std::vector<PolicyView> SocketPolicyControl::List() const {
+  std::vector<std::shared_ptr<Policy>> all;
+  for (const auto& [cookie, socket] : by_cookie_) {
+    for (const auto& policy : socket.policies) {
+      if (policy != nullptr) all.push_back(policy);
+    }
+  }
+  std::sort(all.begin(), all.end(),
+            [](const auto& a, const auto& b) { return a->number > b->number; });
+  std::vector<PolicyView> views;
+  for (const auto& policy : all) views.push_back(ViewOf(*policy));
+  return views;
+}
+
+std::array<uint32_t, 2> SocketPolicyControl::Counts() const {
+  std::array<uint32_t, 2> counts{};
+  for (const auto& [cookie, socket] : by_cookie_) {
+    for (const PolicyDirection direction : kDirections) {
+      counts[At(direction)] += socket.policies[At(direction)] != nullptr ? 1 : 0;
+    }
+  }
+  return counts;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,78 @@
+// SocketPolicyControl: which sockets have policies of their own, from the request of a client to
+// the socket's end. The client names the socket by its cookie; where it is, and that it has ended,
+// is the kernel's word (HostSockets), so it does not matter who else holds it and how it is closed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/host_sockets.h"
+#include "control/xfrm_control.h"
+#include "datapath/data_path.h"
+
+namespace cygnet {
+
+// Control thread.
+class SocketPolicyControl {
+ public:
+  static constexpr std::size_t kMaxSockets = 16384;
+
+  // `sockets` nullptr: the kernel does not tell where they are.
+  SocketPolicyControl(DataPath* path, const Clock* clock, HostSockets* sockets)
+      : path_(*path), clock_(*clock), sockets_(sockets) {}
+
+  Status Change(SocketPolicyChange change);
+  // What Changes() were in force in another daemon. Sockets that are gone, or have no port, are
+  // left out.
+  void Restore(std::vector<SocketPolicyChange> changes);
+  // As Restore takes them, oldest first.
+  std::vector<SocketPolicyChange> Changes() const;
+  void RemoveAll();
+  // Rises with each change of what Changes() returns.
+  uint64_t revision() const { return revision_; }
+
+  // Newest first.
+  std::vector<PolicyView> List() const;
+  std::array<uint32_t, 2> Counts() const;  // in, out
+
+  // Some sockets have ended.
+  void OnEnded();
+  // About once a second: sockets move, and get ports, without a word.
+  void Tick();
+
+ private:
+  struct Socket {
+    IpFamily family = IpFamily::kUnspec;
+    uint8_t proto = 0;
+    std::optional<SocketEnds> ends{};  // nullopt: no port yet
+    std::array<std::shared_ptr<Policy>, 2> policies{};
+    std::array<std::shared_ptr<const SocketPolicy>, 2> installed{};
+  };
+  using Sockets = std::map<uint64_t, Socket>;  // by cookie
+
+  Status Check(const SocketPolicyChange& change) const;
+  bool MakeRoom();
+  std::shared_ptr<Policy> MakePolicy(PolicySpec spec);
+  void Place(Socket* socket, const std::optional<SocketEnds>& ends);
+  void Install(Socket* socket, std::size_t direction);
+  void Remove(Sockets::iterator at);
+  bool Look(Socket* socket, uint64_t cookie, uint16_t port);
+  void LookAtAll(bool some_have_ended);
+
+  DataPath& path_;
+  const Clock& clock_;
+  HostSockets* const sockets_;
+  Sockets by_cookie_;
+  uint64_t next_number_ = 1;
+  uint32_t index_counter_ = 0;
+  uint64_t revision_ = 0;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,64 @@
+#include "xfrm/socket_policy_message.h"
+
+#include "base/bytes.h"
+#include "netlink/builder.h"
+#include "netlink/unix_transport.h"
+#include "xfrm/policy_decode.h"
+#include "xfrm/policy_encode.h"
+#include "xfrm/protocol.h"
+#include "xfrm/wire.h"
+
+namespace cygnet::xfrm {
+
+bool IsSocketPolicy(const netlink::MessageView& message) {
+  return message.header.nlmsg_type == transport::kSocketPolicy;
+}
+
+// The order of xfrm_compile_policy.
+Result<SocketPolicyChange> DecodeSocketPolicy(const netlink::MessageView& message) {
+  const auto head = ReadAt<transport::SocketPolicyPayload>(message.payload());
+  if (!head) return MakeError(Errc::kInvalid, "Message is too short");
+  SocketPolicyChange change;
+  change.cookie = head->cookie;
+  change.family = static_cast<IpFamily>(head->family);
+  change.proto = static_cast<uint8_t>(head->protocol);
+  change.port = head->port;
+  change.retold = (head->flags & transport::kRetold) != 0;
+  if (AddressBits(change.family) == 0 || change.proto != head->protocol) {
+    return MakeError(Errc::kNotSupported, "Not a socket of IPv4 or IPv6");
+  }
+  const auto value = message.payload().subspan(sizeof(transport::SocketPolicyPayload));
+  if (value.empty()) return change;
+  const auto info = ReadAt<xfrm_userpolicy_info>(value);
+  if (!info) return MakeError(Errc::kInvalid, "Policy is too short");
+  netlink::AttributeTable attributes;
+  attributes.Set(XFRMA_TMPL, value.subspan(sizeof(*info)));
+  auto spec = DecodePolicyInfo(*info, attributes);
+  if (!spec) return spec.error();
+  if (spec->direction == PolicyDirection::kForward) {
+    return MakeError(Errc::kInvalid, "A socket does not forward");
+  }
+  change.spec = *std::move(spec);
+  return change;
+}
+
+netlink::Buffer EncodeSocketPolicy(const SocketPolicyChange& change) {
+  netlink::MessageBuilder builder({.type = transport::kSocketPolicy, .flags = NLM_F_REQUEST});
+  builder.Put(
+      transport::SocketPolicyPayload{.cookie = change.cookie,
+                                     .family = static_cast<uint16_t>(change.family),
+                                     .protocol = change.proto,
+                                     .port = change.port,
+                                     .flags = change.retold ? transport::kRetold : uint16_t{0}});
+  if (!change.spec) return std::move(builder).Finish();
+  // As it was asked for: a client's direction is that of the SPD, and its index must fit it.
+  PolicySpec wish = *change.spec;
+  wish.of_socket = false;
+  wish.index = 0;
+  Zeroed<xfrm_userpolicy_info> info;
+  FillPolicyInfo(wish, {}, *info);
+  builder.PutBytes(info.bytes());
+  return std::move(builder).Finish();
+}
+
+}  // namespace cygnet::xfrm
