@@ -40,6 +40,7 @@ class RestartLog final : public ControlListener {
 
  private:
   struct Recorder;
+  void SayWhatCameBack() const;
   Status Rewrite(const std::vector<LostSa>& lost);
   void RecordSa(const Sa& sa);
   void ForgetSa(const Sa& sa);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/log.h"
 #include "crypto/algorithm.h"
 #include "support/fake_xfrm_control.h"
 
@@ -97,6 +98,25 @@ TEST_F(RestartLogTest, FirstLifeFindsNothing) {
   struct stat info {};
   ASSERT_EQ(stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(RestartLogTest, SaysHowManyOfThePoliciesLetPass) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    PolicySpec bypass = PolicyTo("10.3.0.0");
+    bypass.templates.clear();
+    ASSERT_TRUE(life.control.AddPolicy(bypass, {}));
+    bypass = PolicyTo("10.4.0.0");
+    bypass.templates.clear();
+    bypass.action = PolicyAction::kBlock;
+    ASSERT_TRUE(life.control.AddPolicy(bypass, {}));
+  }
+  static std::string said;
+  SetLogSink([](LogLevel, std::string_view text) { said = text; });
+  const Life life(path_);
+  SetLogSink([](LogLevel, std::string_view) {});
+  EXPECT_THAT(said, HasSubstr("3 policies are back, 1 of them let traffic pass in clear"));
 }
 
 TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
 #include <thread>
 
@@ -58,7 +59,8 @@ bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const Flo
 // Random policies and flows out of few enough addresses that they meet, nested and crossing.
 class Maker {
  public:
-  explicit Maker(uint64_t seed) : random_(seed) {}
+  // With an even seed there are no SUB policies.
+  explicit Maker(uint64_t seed) : random_(seed), sub_(seed % 2 == 1) {}
 
   uint32_t Below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
   template <typename T>
@@ -102,7 +104,7 @@ class Maker {
     if (Below(4) == 0) s.ifindex = static_cast<int32_t>(1 + Below(2));
     spec.priority = OneOf<uint32_t>({0, 1, 5, 5, 5, 0xffffffff, Below(1000)});
     spec.direction = OneOf({kIn, kOut, kOut, kForward});
-    spec.type = Below(4) == 0 ? PolicyType::kSub : PolicyType::kMain;
+    spec.type = sub_ && Below(4) == 0 ? PolicyType::kSub : PolicyType::kMain;
     spec.action = Below(3) == 0 ? PolicyAction::kBlock : PolicyAction::kAllow;
     if (Below(2) == 0) spec.templates.push_back(Template{});
     if (Below(10) == 0) spec.mark_mask = 0xff;
@@ -113,6 +115,7 @@ class Maker {
 
  private:
   std::mt19937_64 random_;
+  const bool sub_;
 };
 
 class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
@@ -163,8 +166,24 @@ class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
     Policies in_order = all_;
     std::sort(in_order.begin(), in_order.end(),
               [](const auto& a, const auto& b) { return Before(*a, *b); });
-    for (int i = 0; i < 40; ++i) {
-      const FlowKey flow = maker_.Flow();
+    constexpr std::size_t kFlows = 40;  // more than one burst of the index
+    std::array<FlowKey, kFlows> flows;
+    std::array<const FlowKey*, kFlows> asked;
+    for (std::size_t i = 0; i < kFlows; ++i) {
+      flows[i] = maker_.Flow();
+      asked[i] = &flows[i];
+    }
+    for (const PolicyDirection direction : {kIn, kOut, kForward}) {
+      const auto ifindex = static_cast<int32_t>(maker_.Below(3));
+      std::array<PolicyMatch, kFlows> matches;
+      spd_.Lookup(direction, asked, ifindex, matches);
+      for (std::size_t i = 0; i < kFlows; ++i) {
+        const PolicyMatch walked = Walk(in_order, direction, flows[i], ifindex);
+        ASSERT_EQ(matches[i].first, walked.first);
+        ASSERT_EQ(matches[i].second, walked.second);
+      }
+    }
+    for (const FlowKey& flow : flows) {
       const auto ifindex = static_cast<int32_t>(maker_.Below(3));
       for (const PolicyDirection direction : {kIn, kOut, kForward}) {
         const PolicyMatch certain = spd_.Lookup(direction, flow, ifindex);
@@ -220,6 +239,10 @@ TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
   flow.daddr = test::Ip("10.2.0.1");
   flow.family = IpFamily::kV4;
   EXPECT_EQ(spd.Lookup(kOut, flow, 0).first, best.get());
+  const FlowKey* const asked = &flow;
+  PolicyMatch match;
+  spd.Lookup(kOut, {&asked, 1}, 0, {&match, 1});
+  EXPECT_EQ(match.first, best.get());
   flow.daddr = test::Ip("138.2.0.1");  // in those without a destination alone
   EXPECT_EQ(spd.Lookup(kOut, flow, 0).first->spec.selector.prefixlen_d, 0);
 }
@@ -241,10 +264,14 @@ TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
     flow.saddr = test::Ip("10.1.0.1");
     flow.daddr = test::Ip("10.2.0.1");
     flow.family = IpFamily::kV4;
+    const FlowKey* const asked = &flow;
     reader->Online();
     while (!stop.load()) {
-      const Policy* policy = spd.Lookup(kOut, flow, 0).first;
-      if (policy == nullptr || policy->spec.action != PolicyAction::kBlock) missed.fetch_add(1);
+      PolicyMatch match;
+      spd.Lookup(kOut, {&asked, 1}, 0, {&match, 1});
+      for (const Policy* policy : {spd.Lookup(kOut, flow, 0).first, match.first}) {
+        if (policy == nullptr || policy->spec.action != PolicyAction::kBlock) missed.fetch_add(1);
+      }
       looked.fetch_add(1);
       reader->Quiescent();
     }
