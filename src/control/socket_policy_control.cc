@@ -88,8 +88,7 @@ Status SocketPolicyControl::Change(SocketPolicyChange change) {
   if (!change.retold || policy == nullptr || !SameWish(policy->spec, *change.spec)) {
     policy = MakePolicy(*std::move(change.spec));
     Install(&at->second, direction);
-    ++revision_;
-  }
+    }
   static_cast<void>(Look(&at->second, change.cookie, change.port));
   return {};
 }
@@ -110,7 +109,6 @@ void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
 
 void SocketPolicyControl::Place(Socket* socket, const std::optional<SocketEnds>& ends) {
   if (socket->ends == ends) return;
-  if (socket->ends.has_value() != ends.has_value()) ++revision_;
   socket->ends = ends;
   for (const PolicyDirection direction : kDirections) Install(socket, At(direction));
 }
@@ -118,7 +116,6 @@ void SocketPolicyControl::Place(Socket* socket, const std::optional<SocketEnds>&
 void SocketPolicyControl::Remove(Sockets::iterator at) {
   Place(&at->second, std::nullopt);
   by_cookie_.erase(at);
-  ++revision_;
 }
 
 void SocketPolicyControl::RemoveAll() {
@@ -177,39 +174,6 @@ void SocketPolicyControl::OnEnded() {
     if (const auto at = by_cookie_.find(cookie); at != by_cookie_.end()) Remove(at);
   }
   if (ended.lost) LookAtAll(true);
-}
-
-void SocketPolicyControl::Restore(std::vector<SocketPolicyChange> changes) {
-  if (sockets_ == nullptr) return;
-  for (SocketPolicyChange& change : changes) {
-    change.port = 0;
-    change.retold = true;
-    if (change.spec) static_cast<void>(Change(std::move(change)));
-  }
-  LookAtAll(false);
-  for (auto at = by_cookie_.begin(); at != by_cookie_.end();) {
-    const auto next = std::next(at);
-    if (!at->second.ends) Remove(at);
-    at = next;
-  }
-}
-
-std::vector<SocketPolicyChange> SocketPolicyControl::Changes() const {
-  std::vector<std::pair<uint64_t, SocketPolicyChange>> numbered;
-  for (const auto& [cookie, socket] : by_cookie_) {
-    for (const auto& policy : socket.policies) {
-      if (policy == nullptr) continue;
-      numbered.emplace_back(policy->number, SocketPolicyChange{.cookie = cookie,
-                                                               .family = socket.family,
-                                                               .proto = socket.proto,
-                                                               .spec = policy->spec});
-    }
-  }
-  std::sort(numbered.begin(), numbered.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<SocketPolicyChange> changes;
-  for (auto& [number, change] : numbered) changes.push_back(std::move(change));
-  return changes;
 }
 
 std::vector<PolicyView> SocketPolicyControl::List() const {

@@ -29,14 +29,7 @@ class SocketPolicyControl {
       : path_(*path), clock_(*clock), sockets_(sockets) {}
 
   Status Change(SocketPolicyChange change);
-  // What Changes() were in force in another daemon. Sockets that are gone, or have no port, are
-  // left out.
-  void Restore(std::vector<SocketPolicyChange> changes);
-  // As Restore takes them, oldest first.
-  std::vector<SocketPolicyChange> Changes() const;
   void RemoveAll();
-  // Rises with each change of what Changes() returns.
-  uint64_t revision() const { return revision_; }
 
   // Newest first.
   std::vector<PolicyView> List() const;
@@ -72,7 +65,6 @@ class SocketPolicyControl {
   Sockets by_cookie_;
   uint64_t next_number_ = 1;
   uint32_t index_counter_ = 0;
-  uint64_t revision_ = 0;
 };
 
 }  // namespace cygnet

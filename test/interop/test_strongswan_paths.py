@@ -3,6 +3,7 @@
 forgets its ports, and with MOBIKE from one address to another.
 """
 
+import struct
 import types
 import unittest
 
@@ -25,6 +26,41 @@ class PathCase(IkeCase):
             daemon.load({})
         self.daemons[0].down()
         self.wait_for_none()
+
+
+class OwnPorts(PathCase):
+    """IKE on other ports than 500 and 4500, no `ike_bypass`, and an SPD that blocks by default:
+    nothing but the policies of charon's own sockets lets its messages pass."""
+
+    daemon_keys = "ike_bypass = false"
+    PORT, PORT_NAT_T = 5500, 5501
+
+    @classmethod
+    def start_daemons(cls):
+        if have_strongswan():
+            raise unittest.SkipTest(have_strongswan())
+        for side, host in enumerate(cls.hosts):
+            host.xfrm("policy setdefault in block out block fwd block")
+            cls.add_daemon(Charon(host, side, cls.workdir)).start(
+                port=cls.PORT, port_nat_t=cls.PORT_NAT_T)
+
+    def test_connects_and_rekeys(self):
+        for side, daemon in enumerate(self.daemons):
+            daemon.load(charon_connection(side, connection={
+                "local_port": self.PORT_NAT_T, "remote_port": self.PORT_NAT_T}))
+        self.daemons[0].initiate()
+        pair = self.wait_for_pair()
+        ike = struct.pack("!HH", self.PORT_NAT_T, self.PORT_NAT_T)
+        with self.watched(allow=lambda f: f[23] == 17 and f[34:38] == ike) as watch:
+            self.ping()
+            self.daemons[0].rekey_child()
+            self.wait_for(lambda: self.spis(self.west) and not pair & self.spis(self.west), "new SAs")
+            self.daemons[1].rekey_ike()
+            self.ping(host=self.east)
+        self.assertGreater(watch.esp, 5)
+        count = self.west.ns.run([self.west.cygnet.command, "exec", "--", "ip", "-s", "xfrm",
+                                  "policy", "count"]).stdout
+        self.assertRegex(count, r"Sock: IN [1-9]\d* OUT [1-9]")
 
 
 class Nat(PathCase):
