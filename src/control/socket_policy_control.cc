@@ -54,8 +54,8 @@ bool SocketPolicyControl::MakeRoom() {
 }
 
 std::shared_ptr<Policy> SocketPolicyControl::MakePolicy(PolicySpec spec) {
-  // As Linux numbers them: in steps of 8, the direction behind the three of the SPD.
-  spec.index = (index_counter_ += 8) | (kPolicyDirections + static_cast<uint32_t>(spec.direction));
+  // As Linux numbers them: with the SPD's counter, the direction behind its three.
+  spec.index = path_.spd.NewIndex(kPolicyDirections + static_cast<uint32_t>(spec.direction));
   spec.of_socket = true;
   std::shared_ptr<Policy> policy(new Policy);
   policy->spec = std::move(spec);
@@ -88,7 +88,7 @@ Status SocketPolicyControl::Change(SocketPolicyChange change) {
   if (!change.retold || policy == nullptr || !SameWish(policy->spec, *change.spec)) {
     policy = MakePolicy(*std::move(change.spec));
     Install(&at->second, direction);
-    }
+  }
   static_cast<void>(Look(&at->second, change.cookie, change.port));
   return {};
 }

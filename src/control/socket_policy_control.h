@@ -64,7 +64,6 @@ class SocketPolicyControl {
   HostSockets* const sockets_;
   Sockets by_cookie_;
   uint64_t next_number_ = 1;
-  uint32_t index_counter_ = 0;
 };
 
 }  // namespace cygnet

@@ -250,16 +250,19 @@ void Spd::SetDefault(PolicyDirection direction, PolicyAction action) {
   Changed();
 }
 
-// As the kernel numbers them: one counter for all directions in steps of 8, the direction in the
-// low bits, 8 in place of 0; a wanted index is honoured when it is free.
-uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
-  if (spec.index != 0 && !by_index_.contains(spec.index)) return spec.index;
+uint32_t Spd::NewIndex(uint32_t low) {
   for (;;) {
-    uint32_t index = index_counter_ | static_cast<uint32_t>(spec.direction);
+    uint32_t index = index_counter_ | low;
     index_counter_ += 8;
     if (index == 0) index = 8;
     if (!by_index_.contains(index)) return index;
   }
+}
+
+// A wanted index is honoured when it is free.
+uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
+  if (spec.index != 0 && !by_index_.contains(spec.index)) return spec.index;
+  return NewIndex(static_cast<uint32_t>(spec.direction));
 }
 
 void Spd::Changed() {

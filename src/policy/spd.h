@@ -90,6 +90,9 @@ class Spd {
   std::vector<std::shared_ptr<Policy>> List() const;
   std::array<uint32_t, kPolicyDirections> Counts() const { return counts_; }
   void SetDefault(PolicyDirection direction, PolicyAction action);
+  // One that no policy has, with `low` in its three low bits. As the kernel chooses: one counter
+  // for all in steps of 8, and 8 in place of 0.
+  uint32_t NewIndex(uint32_t low);
 
  private:
   // The policies of one direction and type; those that ask for ports once more, without them.
