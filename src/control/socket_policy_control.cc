@@ -101,7 +101,7 @@ void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
   if (socket->ends && socket->policies[direction] != nullptr) {
     installed = std::make_shared<const SocketPolicy>(
         SocketPolicy{.ends = *socket->ends, .policy = socket->policies[direction]});
-    path_.socket_policies.Insert(installed);
+    path_.socket_policies.Insert(installed.get());
   }
   if (old != nullptr) path_.socket_policies.Remove(old);
   if (old != nullptr || installed != nullptr) path_.BumpGeneration();

@@ -1,5 +1,7 @@
 #include "policy/socket_policies.h"
 
+#include <utility>
+
 namespace cygnet {
 namespace {
 
@@ -38,17 +40,17 @@ Policy* SocketPolicies::Find(PolicyDirection direction, const FlowKey& flow,
   return best == nullptr ? nullptr : best->policy.get();
 }
 
-void SocketPolicies::Insert(const std::shared_ptr<const SocketPolicy>& policy) {
-  tables_[static_cast<std::size_t>(policy->policy->spec.direction)].Insert(policy.get());
+void SocketPolicies::Insert(const SocketPolicy* policy) {
+  tables_[static_cast<std::size_t>(policy->policy->spec.direction)].Insert(policy);
   of_proto_[policy->ends.proto].fetch_add(1, std::memory_order_acq_rel);
   size_.fetch_add(1, std::memory_order_acq_rel);
 }
 
-void SocketPolicies::Remove(const std::shared_ptr<const SocketPolicy>& policy) {
+void SocketPolicies::Remove(std::shared_ptr<const SocketPolicy> policy) {
   tables_[static_cast<std::size_t>(policy->policy->spec.direction)].Erase(policy.get());
   of_proto_[policy->ends.proto].fetch_sub(1, std::memory_order_acq_rel);
   size_.fetch_sub(1, std::memory_order_acq_rel);
-  quiescence_->Retire([gone = policy] {});
+  quiescence_->Retire([gone = std::move(policy)] {});
 }
 
 }  // namespace cygnet

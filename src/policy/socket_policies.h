@@ -69,9 +69,10 @@ class SocketPolicies {
   Policy* Find(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
 
   // --- Control thread; DataPath::BumpGeneration is the caller's ---
-  // REQUIRES: the socket has a port.
-  void Insert(const std::shared_ptr<const SocketPolicy>& policy);
-  void Remove(const std::shared_ptr<const SocketPolicy>& policy);
+  // REQUIRES: the socket has a port. Not owned: the caller holds the policy until it calls Remove,
+  // which keeps it for the workers that may still look at it.
+  void Insert(const SocketPolicy* policy);
+  void Remove(std::shared_ptr<const SocketPolicy> policy);
 
  private:
   static uint64_t Hash(uint8_t proto, uint16_t port) {
