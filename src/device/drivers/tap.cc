@@ -3,8 +3,10 @@
 #include <linux/if.h>
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <cstring>
 
+#include "base/log.h"
 #include "device/drivers/virtio_header.h"
 #include "net/flow_key.h"
 
@@ -72,6 +74,7 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
                     {jumbo->buffer + kPacketHeadroom + kSmallRoom, jumbo_room}};
   const ssize_t n = readv(queue->fd.get(), parts, 3);
   if (n <= 0) {
+    if (n < 0 && errno == EBADFD) NoticeRemoval();
     sink->Recycle(packet);
     *more = false;
     return nullptr;
@@ -132,7 +135,8 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
         WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
     const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
     if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
-      sink->Drop(packet, DropReason::kPortFull);
+      const bool down = errno == EBADFD || errno == EIO;  // removed, or not up
+      sink->Drop(packet, down ? DropReason::kPortDown : DropReason::kPortFull);
       continue;
     }
     ++sent;
@@ -141,6 +145,17 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   }
   batch->ReleaseAll();
   queue->counters.Sent(sent, bytes);
+}
+
+int TapPort::wait_fd(uint32_t queue) const {
+  return removed_.load(std::memory_order_relaxed) ? -1 : queues_[queue]->fd.get();
+}
+
+void TapPort::NoticeRemoval() {
+  if (removed_.exchange(true)) return;
+  Log(LogLevel::kError, "interface " + name_ +
+                            " was removed: nothing goes to the host or comes from it until the " +
+                            "daemon is started again");
 }
 
 PortStats TapPort::stats() const {

@@ -31,7 +31,8 @@ class TapPort final : public Port {
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
-  int wait_fd(uint32_t queue) const override { return queues_[queue]->fd.get(); }
+  // Of an interface that was removed (`ip link del`) none: its descriptors are ready for ever.
+  int wait_fd(uint32_t queue) const override;
   bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
   void FinishWait(uint32_t) override {}
 
@@ -43,6 +44,7 @@ class TapPort final : public Port {
   };
   TapPort() = default;
   Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);
+  void NoticeRemoval();
   int DescriptorFor(uint32_t number, const Packet& packet) const;
 
   std::string name_;
@@ -50,6 +52,7 @@ class TapPort final : public Port {
   uint32_t mtu_ = 0;
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
+  std::atomic<bool> removed_{false};
 };
 
 }  // namespace cygnet

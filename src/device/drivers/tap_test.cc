@@ -89,5 +89,18 @@ TEST_F(TapTest, ABurstOfSuperPacketsIsBounded) {
   batch.ReleaseAll();
 }
 
+TEST_F(TapTest, ARemovedInterfaceIsNotWaitedFor) {
+  Open(2);
+  if (tap_ == nullptr) return;
+  ASSERT_TRUE(Run("ip link del nic0"));
+  PacketBatch batch;
+  EXPECT_EQ(tap_->Receive(0, &batch, &user.sink), 0u);
+  EXPECT_EQ(tap_->wait_fd(0), -1);
+  EXPECT_EQ(tap_->wait_fd(1), -1);
+  batch.Push(MakeFrame("from the wire", 1000));
+  tap_->Transmit(0, &batch, &user.sink);
+  EXPECT_EQ(user.drops.Get(DropReason::kPortDown), 1u);
+}
+
 }  // namespace
 }  // namespace cygnet
