@@ -11,18 +11,10 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/ids.h"
 
 namespace cygnet {
 
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-// So many lines of an object are on their way into the cache.
-template <typename T>
-void PrefetchLines(const T* object, std::size_t lines) {
-  const auto* at = reinterpret_cast<const char*>(object);
-  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
-}
 
 // Sanitizers watch objects that come from malloc one by one.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -188,21 +188,21 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control) {
   }
   std::vector<LostSa> lost = replay.TakeLost();
   control_ = &control;
-  SayWhatCameBack();
   CYGNET_RETURN_IF_ERROR(Rewrite(lost));
+  SayWhatCameBack(lost.size());
   return lost;
 }
 
-// A client that took one away while no daemon was there may not have been heard: for a policy that
-// protects or blocks this is the safe side, for one that lets pass it is not.
-void RestartLog::SayWhatCameBack() const {
+// A client that took a policy away while no daemon was there may not have been heard: where it
+// protects or blocks this is the safe side, where it lets pass it is not.
+void RestartLog::SayWhatCameBack(std::size_t lost) const {
   const auto policies = control_->ListPolicies();
-  if (policies.empty()) return;
   const auto in_clear = std::count_if(policies.begin(), policies.end(), [](const PolicyView& p) {
     return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
   });
-  Log(LogLevel::kInfo, path_ + ": " + std::to_string(policies.size()) + " policies are back, " +
-                           std::to_string(in_clear) + " of them let traffic pass in clear");
+  Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies are back, " +
+                           std::to_string(in_clear) + " of them let traffic pass in clear; " +
+                           std::to_string(lost) + " SAs are lost");
 }
 
 // SAs that were lost stay in the file: the daemon may go again before anybody was told of them.

@@ -40,7 +40,7 @@ class RestartLog final : public ControlListener {
 
  private:
   struct Recorder;
-  void SayWhatCameBack() const;
+  void SayWhatCameBack(std::size_t lost) const;
   Status Rewrite(const std::vector<LostSa>& lost);
   void RecordSa(const Sa& sa);
   void ForgetSa(const Sa& sa);

@@ -204,12 +204,8 @@ uint64_t DecisionStamp(const DataPath& path) {
 
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   const uint64_t stamp = DecisionStamp(path);  // before the look-ups, which may see newer tables
-  if (path.PolicyIdle()) {
-    FlowDecision decision = Bypass();
-    decision.stamp = stamp;
-    return decision;
-  }
-  const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  PolicyMatch match;
+  if (!path.PolicyIdle()) match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
   return DecideOutbound(path, ip, ifindex, match, stamp);
 }
 

@@ -14,8 +14,7 @@ uint64_t DecisionStamp(const DataPath& path);
 // Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
-// The same once the policies are looked up. `stamp`: taken before that. REQUIRES:
-// !path.PolicyIdle().
+// The same once the policies are looked up. `stamp`: taken before that.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                             const PolicyMatch& match, uint64_t stamp);
 // What of the SAD that looks for first; nullopt: nothing.

@@ -1,13 +1,18 @@
 #include "datapath/warm_up.h"
 
 #include "base/endian.h"
-#include "base/huge_memory.h"
 #include "datapath/flow_decision.h"
 #include "net/ethernet.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
+
+template <typename T>
+void PrefetchLines(const T* object, std::size_t lines) {
+  const auto* at = reinterpret_cast<const char*>(object);
+  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
+}
 
 template <typename Half>
 void PrefetchHalf(const Half* sa) {

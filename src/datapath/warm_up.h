@@ -23,7 +23,7 @@ class WarmUp {
   // Between two bursts.
   void EndBurst(const DataPath& path) {
     const bool many_sas = path.sad.reachable() > kManySas;
-    const bool many = many_sas || path.spd.size(PolicyDirection::kOut) > Spd::kMany;
+    const bool many = many_sas || path.spd.size(PolicyDirection::kOut) > kManyPolicies;
     due_ = (runs_ > kMany && many_sas) || (misses_ > kMany && many);
     runs_ = 0;
     misses_ = 0;
@@ -37,6 +37,7 @@ class WarmUp {
  private:
   static constexpr uint32_t kMany = kMaxBatch / 8;
   static constexpr std::size_t kManySas = 128;
+  static constexpr std::size_t kManyPolicies = 512;
   struct Flow {
     IpPacketView ip;
     uint64_t tag = 0;

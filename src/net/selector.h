@@ -28,14 +28,6 @@ struct Selector {
 
   bool operator==(const Selector&) const = default;
 
-  // The flow of a later fragment has no ports: could the selector be meant all the same?
-  bool MatchesButForPorts(const FlowKey& flow, int32_t ifindex_of_flow) const {
-    Selector without = *this;
-    without.dport_mask = 0;
-    without.sport_mask = 0;
-    return without.Matches(flow, ifindex_of_flow);
-  }
-
   // `ifindex_of_flow` is the egress (outbound) or receiving (inbound) interface, 0 if unknown.
   bool Matches(const FlowKey& flow, int32_t ifindex_of_flow) const {
     return family == flow.family && PrefixMatches(daddr, flow.daddr, prefixlen_d) &&

@@ -108,8 +108,9 @@ PolicyIndex::~PolicyIndex() {
 
 // --- What a policy is filed under ---
 
-uint64_t PolicyIndex::HashOfGroup(const IpAddress& masked, IpFamily family, uint8_t bits) {
-  return Mix(uint64_t{bits} << 16 | static_cast<uint16_t>(family), masked);
+// `destination` need not be cut to the length.
+uint64_t PolicyIndex::HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits) {
+  return Mix(uint64_t{bits} << 16 | static_cast<uint16_t>(family), Masked(destination, bits));
 }
 
 uint64_t PolicyIndex::GroupHash::operator()(const Group& group) const {
@@ -216,9 +217,8 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
   const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
   for (; length != nullptr && !length->IsEnd(); ++length) {
     if (!length->bound.MayHaveBetterThan(best)) continue;
-    const IpAddress masked = Masked(flow.daddr, length->key);
     // Whether it is the group, and not another of the same tag, is not looked at: rules are.
-    (void)groups_.Find(HashOfGroup(masked, flow.family, length->key), [&](const Group* group) {
+    (void)groups_.Find(HashOfGroup(flow.daddr, flow.family, length->key), [&](const Group* group) {
       best = BestOf(*group, flow, ifindex, best);
       return false;
     });
@@ -230,20 +230,28 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
 
 // Not initialised: it is filled step by step.
 struct PolicyIndex::Query {
-  static constexpr std::size_t kMost = 6;  // lengths, and groups; what has more is looked up alone
+  static constexpr std::size_t kMost = 6;  // lengths, and groups
   std::array<uint64_t, kMost> hash;
   std::array<const Group*, kMost> group;
   std::size_t hashes;
   std::size_t groups;
+  bool alone;  // it has more: looked up by itself, in the end
+
+  void GoAlone() {
+    alone = true;
+    hashes = 0;
+    groups = 0;
+  }
 };
 
 void PolicyIndex::Begin(const FlowKey& flow, Query* query) const {
   query->hashes = 0;
+  query->alone = false;
   const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
-  for (; length != nullptr && !length->IsEnd(); ++length, ++query->hashes) {
-    if (query->hashes == Query::kMost) return;  // the last ones are missing
-    const uint64_t hash = HashOfGroup(Masked(flow.daddr, length->key), flow.family, length->key);
-    query->hash[query->hashes] = hash;
+  for (; length != nullptr && !length->IsEnd(); ++length) {
+    if (query->hashes == Query::kMost) return query->GoAlone();
+    const uint64_t hash = HashOfGroup(flow.daddr, flow.family, length->key);
+    query->hash[query->hashes++] = hash;
     groups_.Prefetch(hash);
   }
 }
@@ -252,9 +260,13 @@ void PolicyIndex::FindGroups(Query* query) const {
   query->groups = 0;
   for (std::size_t i = 0; i < query->hashes; ++i) {
     (void)groups_.Find(query->hash[i], [&](const Group* group) {
+      if (query->groups == Query::kMost) {
+        query->GoAlone();
+        return true;
+      }
       __builtin_prefetch(group);
-      if (query->groups < Query::kMost) query->group[query->groups] = group;
-      return ++query->groups > Query::kMost;
+      query->group[query->groups++] = group;
+      return false;
     });
   }
 }
@@ -275,6 +287,15 @@ bool PolicyIndex::FetchRules(const FlowKey& flow, int32_t ifindex, Query* query)
   return query->hashes > 0;
 }
 
+Policy* PolicyIndex::Finish(const FlowKey& flow, int32_t ifindex, const Query& query) const {
+  if (query.alone) return Find(flow, ifindex);
+  const Rule* best = nullptr;
+  for (std::size_t i = 0; i < query.groups; ++i) {
+    best = BestOf(*query.group[i], flow, ifindex, best);
+  }
+  return best == nullptr ? nullptr : best->policy;
+}
+
 void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
                        Policy** found) const {
   const std::size_t n = flows.size();
@@ -283,32 +304,15 @@ void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
   for (std::size_t i = 0; i < n; ++i) Begin(*flows[i], &queries[i]);
   for (Query& query : all) FindGroups(&query);
   bool many = false;
-  for (std::size_t i = 0; i < n; ++i) {
-    Query& query = queries[i];
-    if (query.hashes < Query::kMost && query.groups <= Query::kMost) {
-      many |= FetchRules(*flows[i], ifindex, &query);
-    } else {
-      query.groups = Query::kMost + 1;
+  for (std::size_t i = 0; i < n; ++i) many |= FetchRules(*flows[i], ifindex, &queries[i]);
+  if (many) {
+    for (const Query& query : all) {
+      for (std::size_t k = 0; k < query.hashes; ++k) {
+        __builtin_prefetch(rules_.First(query.hash[k]));
+      }
     }
   }
-  for (std::size_t i = 0; many && i < n; ++i) {
-    if (queries[i].groups > Query::kMost) continue;
-    for (std::size_t k = 0; k < queries[i].hashes; ++k) {
-      __builtin_prefetch(rules_.First(queries[i].hash[k]));
-    }
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    const Query& query = queries[i];
-    if (query.groups > Query::kMost) {
-      found[i] = Find(*flows[i], ifindex);
-      continue;
-    }
-    const Rule* best = nullptr;
-    for (std::size_t k = 0; k < query.groups; ++k) {
-      best = BestOf(*query.group[k], *flows[i], ifindex, best);
-    }
-    found[i] = best == nullptr ? nullptr : best->policy;
-  }
+  for (std::size_t i = 0; i < n; ++i) found[i] = Finish(*flows[i], ifindex, queries[i]);
 }
 
 // --- Changes ---
@@ -316,7 +320,7 @@ void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
 PolicyIndex::Group* PolicyIndex::GroupOf(const Rule& rule) const {
   const uint8_t bits = WholeBytes(rule.bits_d);
   const IpAddress masked = Masked(rule.daddr, bits);
-  return groups_.Find(HashOfGroup(masked, rule.family(), bits), [&](const Group* group) {
+  return groups_.Find(HashOfGroup(rule.daddr, rule.family(), bits), [&](const Group* group) {
     return group->bits == bits && group->family == rule.family() && group->destination == masked;
   });
 }

@@ -157,9 +157,10 @@ class PolicyIndex {
   void Begin(const FlowKey& flow, Query* query) const;
   void FindGroups(Query* query) const;
   bool FetchRules(const FlowKey& flow, int32_t ifindex, Query* query) const;
+  Policy* Finish(const FlowKey& flow, int32_t ifindex, const Query& query) const;
   static std::size_t FamilyIndex(IpFamily family) { return family == IpFamily::kV4 ? 0 : 1; }
   static uint8_t WholeBytes(uint8_t bits) { return static_cast<uint8_t>(bits / 8 * 8); }
-  static uint64_t HashOfGroup(const IpAddress& masked, IpFamily family, uint8_t bits);
+  static uint64_t HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits);
   static uint64_t HashOfRule(const Rule& rule);
   static uint64_t HashOfRule(const Shape& shape, const FlowKey& flow, int32_t ifindex);
   static Shape ShapeOf(const Rule& rule);

@@ -41,6 +41,13 @@ PolicyMatch Walk(const Policies& in_order, PolicyDirection direction, const Flow
   return {.first = sub, .second = main};
 }
 
+// The flow of a later fragment has no ports: could the selector be meant all the same?
+bool MatchesButForPorts(Selector selector, const FlowKey& flow, int32_t ifindex) {
+  selector.dport_mask = 0;
+  selector.sport_mask = 0;
+  return selector.Matches(flow, ifindex);
+}
+
 bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
                   int32_t ifindex, const PolicyMatch& certain) {
   for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
@@ -50,7 +57,7 @@ bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const Flo
       if (spec.mark_value != 0 || spec.if_id != 0) continue;
       if (policy.get() == certain.first || policy.get() == certain.second) break;
       const bool asks = spec.selector.sport_mask != 0 || spec.selector.dport_mask != 0;
-      if (asks && spec.selector.MatchesButForPorts(flow, ifindex)) return true;
+      if (asks && MatchesButForPorts(spec.selector, flow, ifindex)) return true;
     }
   }
   return false;

@@ -179,7 +179,7 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
     for (PolicyIndex* index : {&table.all, &table.with_ports}) {
       if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
       index->Insert(policy.get());  // first: no moment without either
-      Changed();
+      Changed();                    // whoever was between the two looks again
       index->Remove(keep.get());
     }
   }

@@ -54,7 +54,6 @@ class Spd {
   // flows.size().
   void Lookup(PolicyDirection direction, std::span<const FlowKey* const> flows, int32_t ifindex,
               std::span<PolicyMatch> matches) const;
-  static constexpr std::size_t kMany = 512;  // policies that do not fit
   // A later fragment carries no ports. True when a policy that asks for ports might be the one for
   // it, ahead of `certain`, what Lookup found.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,

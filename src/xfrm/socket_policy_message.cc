@@ -1,12 +1,9 @@
 #include "xfrm/socket_policy_message.h"
 
 #include "base/bytes.h"
-#include "netlink/builder.h"
 #include "netlink/unix_transport.h"
 #include "xfrm/policy_decode.h"
-#include "xfrm/policy_encode.h"
 #include "xfrm/protocol.h"
-#include "xfrm/wire.h"
 
 namespace cygnet::xfrm {
 
@@ -40,25 +37,6 @@ Result<SocketPolicyChange> DecodeSocketPolicy(const netlink::MessageView& messag
   }
   change.spec = *std::move(spec);
   return change;
-}
-
-netlink::Buffer EncodeSocketPolicy(const SocketPolicyChange& change) {
-  netlink::MessageBuilder builder({.type = transport::kSocketPolicy, .flags = NLM_F_REQUEST});
-  builder.Put(
-      transport::SocketPolicyPayload{.cookie = change.cookie,
-                                     .family = static_cast<uint16_t>(change.family),
-                                     .protocol = change.proto,
-                                     .port = change.port,
-                                     .flags = change.retold ? transport::kRetold : uint16_t{0}});
-  if (!change.spec) return std::move(builder).Finish();
-  // As it was asked for: a client's direction is that of the SPD, and its index must fit it.
-  PolicySpec wish = *change.spec;
-  wish.of_socket = false;
-  wish.index = 0;
-  Zeroed<xfrm_userpolicy_info> info;
-  FillPolicyInfo(wish, {}, *info);
-  builder.PutBytes(info.bytes());
-  return std::move(builder).Finish();
 }
 
 }  // namespace cygnet::xfrm

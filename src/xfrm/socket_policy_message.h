@@ -1,9 +1,8 @@
-// setsockopt(IP_XFRM_POLICY, IPV6_XFRM_POLICY) as the shim tells it (netlink/unix_transport.h) ⇄
+// setsockopt(IP_XFRM_POLICY, IPV6_XFRM_POLICY) as the shim tells it (netlink/unix_transport.h) →
 // SocketPolicyChange.
 #pragma once
 
 #include "base/result.h"
-#include "netlink/buffer.h"
 #include "netlink/message.h"
 #include "policy/socket_policies.h"
 
@@ -13,8 +12,5 @@ bool IsSocketPolicy(const netlink::MessageView& message);
 
 // What it refuses carries the error number of setsockopt(). REQUIRES: IsSocketPolicy(message).
 Result<SocketPolicyChange> DecodeSocketPolicy(const netlink::MessageView& message);
-
-// As a message that DecodeSocketPolicy takes.
-netlink::Buffer EncodeSocketPolicy(const SocketPolicyChange& change);
 
 }  // namespace cygnet::xfrm

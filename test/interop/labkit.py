@@ -171,9 +171,9 @@ class Host:
         with open(self.log_path, encoding="utf-8") as f:
             return f.read()
 
-    def xfrm(self, args, check=True, **kwargs):
-        """Debian's `ip xfrm ARGS`, unmodified, through the shim."""
-        argv = ["ip", "xfrm", *(args.split() if isinstance(args, str) else args)]
+    def xfrm(self, args, check=True, options=(), **kwargs):
+        """Debian's `ip OPTIONS xfrm ARGS`, unmodified, through the shim."""
+        argv = ["ip", *options, "xfrm", *(args.split() if isinstance(args, str) else args)]
         return self.ns.run([self.cygnet.command, "exec", "--", *argv], check=check, **kwargs)
 
     def show(self, *args):

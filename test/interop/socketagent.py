@@ -15,35 +15,25 @@ import sys
 import traceback
 
 import xfrmwire as nl
+from lineprogram import LineProgram
 
 IP_XFRM_POLICY, IPV6_XFRM_POLICY = 17, 35
 IN, OUT = 0, 1
 ALLOW, BLOCK = 0, 1
 
 
-class Agent:
+class Agent(LineProgram):
     """The program below, somewhere else: `argv` is what to put in front of it."""
 
     def __init__(self, namespace, argv=()):
-        self.proc = namespace.popen([*argv, "/usr/bin/python3", os.path.abspath(__file__)],
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(namespace, __file__, argv)
 
     def do(self, *lines):
         """Runs statements; the value that the last one left in `result`."""
-        self.proc.stdin.write(json.dumps("\n".join(lines)) + "\n")
-        self.proc.stdin.flush()
-        line = self.proc.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the agent ended: {self.proc.wait()}")
-        answer = json.loads(line)
+        answer = self.ask_line("\n".join(lines))
         if "trace" in answer:
             raise RuntimeError(answer["trace"])
         return answer["result"]
-
-    def close(self):
-        self.proc.stdin.close()
-        self.proc.wait(20)
-        self.proc.stdout.close()
 
 
 # --- What the program's lines use ---

@@ -191,8 +191,7 @@ src {HOST} dst {PEER}
         self.send(2, size=100)
         self.assertEqual(self.esp_on_wire(2), 2)
         text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME",
-                      self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", "-s", "xfrm",
-                                        "state"]).stdout)
+                      self.host.xfrm("state", options=("-s",)).stdout)
         self.assertEqual(text, f"""\
 src {HOST} dst {PEER}
 	proto esp spi 0x00001001(4097) reqid 1(0x00000001) mode tunnel
@@ -251,8 +250,7 @@ src {HOST} dst {PEER}
 
     def test_policy_settings(self):
         self.xfrm("policy set hthresh4 24 16 hthresh6 64 48")
-        text = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", "-s", "-s", "xfrm",
-                                 "policy", "count"]).stdout
+        text = self.host.xfrm("policy count", options=("-s", "-s")).stdout
         self.assertIn("24", text)
         self.xfrm("policy set hthresh4 32 32 hthresh6 128 128")
         self.xfrm("policy setdefault in block fwd block out accept")

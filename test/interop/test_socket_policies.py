@@ -47,8 +47,7 @@ class SocketPolicies(WireHost, suite.Case):
     # --- What passes ---
 
     def counts(self):
-        words = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", "-s", "xfrm",
-                                  "policy", "count"]).stdout.split()
+        words = self.host.xfrm("policy count", options=("-s",)).stdout.split()
         return int(words[words.index("(Sock:") + 2]), int(words[words.index("(Sock:") + 4])
 
     def leaves(self, statement, seconds=2.0, count=1):
@@ -254,10 +253,8 @@ class SocketPolicies(WireHost, suite.Case):
                                               timeout=3 * suite.SLOWNESS))
 
     def test_what_is_not_supported_says_so(self):
-        self.do("tmpl = nl.template() if hasattr(nl, 'template') else bytes(16) + "
-                "struct.pack('=IB3xH2x16sIBBBxIII', 0, 50, 2, bytes(16), 1, 0, 0, 0, 1, 1, 1)")
         self.assertEqual(self.do(f"s = udp({PORT}, policy=False)",
-                                 "result = set_policy(s, info(OUT) + tmpl)"), 95)
+                                 "result = set_policy(s, info(OUT) + nl.template())"), 95)
         self.assertEqual(self.do("s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 89)",
                                  "result = allow(s)"), 95)
         self.assertIn("policy of a socket refused", self.host.log())

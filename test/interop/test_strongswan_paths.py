@@ -14,12 +14,14 @@ from rawwire import sysctl
 
 
 class PathCase(IkeCase):
+    settings = {"keep_alive": "1s"}  # of charon
+
     @classmethod
     def start_daemons(cls):
         if have_strongswan():
             raise unittest.SkipTest(have_strongswan())
         for side, host in enumerate(cls.hosts):
-            cls.add_daemon(Charon(host, side, cls.workdir)).start(keep_alive="1s")
+            cls.add_daemon(Charon(host, side, cls.workdir)).start(**cls.settings)
 
     def tearDown(self):
         for daemon in self.daemons:
@@ -34,15 +36,12 @@ class OwnPorts(PathCase):
 
     daemon_keys = "ike_bypass = false"
     PORT, PORT_NAT_T = 5500, 5501
+    settings = {"port": PORT, "port_nat_t": PORT_NAT_T}
 
     @classmethod
-    def start_daemons(cls):
-        if have_strongswan():
-            raise unittest.SkipTest(have_strongswan())
-        for side, host in enumerate(cls.hosts):
-            host.xfrm("policy setdefault in block out block fwd block")
-            cls.add_daemon(Charon(host, side, cls.workdir)).start(
-                port=cls.PORT, port_nat_t=cls.PORT_NAT_T)
+    def start_host(cls, side, host):
+        super().start_host(side, host)
+        host.xfrm("policy setdefault in block out block fwd block")
 
     def test_connects_and_rekeys(self):
         for side, daemon in enumerate(self.daemons):
@@ -58,8 +57,7 @@ class OwnPorts(PathCase):
             self.daemons[1].rekey_ike()
             self.ping(host=self.east)
         self.assertGreater(watch.esp, 5)
-        count = self.west.ns.run([self.west.cygnet.command, "exec", "--", "ip", "-s", "xfrm",
-                                  "policy", "count"]).stdout
+        count = self.west.xfrm("policy count", options=("-s",)).stdout
         self.assertRegex(count, r"Sock: IN [1-9]\d* OUT [1-9]")
 
 

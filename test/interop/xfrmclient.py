@@ -7,26 +7,20 @@ messages to send (of xfrmwire) and the `Client` that drives the program.
 import json
 import os
 import socket
-import subprocess
 import sys
 
+from lineprogram import LineProgram
 from xfrmwire import *  # pylint: disable=wildcard-import,unused-wildcard-import
 
 
-class Client:
+class Client(LineProgram):
     """The program below, somewhere else: `argv` is what to put in front of it."""
 
     def __init__(self, namespace, argv=()):
-        self.proc = namespace.popen([*argv, "/usr/bin/python3", os.path.abspath(__file__)],
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(namespace, __file__, argv)
 
     def call(self, **request):
-        self.proc.stdin.write(json.dumps(request) + "\n")
-        self.proc.stdin.flush()
-        line = self.proc.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the client ended: {self.proc.wait()}")
-        return json.loads(line)
+        return self.ask_line(request)
 
     def open(self, groups=0, extended=True):
         """A socket's number, or raises with the errno."""
@@ -48,11 +42,6 @@ class Client:
         """Replies are there when send() returns (lock-step, as in the kernel)."""
         error = self.send(number, datagram)
         return [("send", error)] if error else self.receive(number)
-
-    def close(self):
-        self.proc.stdin.close()
-        self.proc.wait(10)
-        self.proc.stdout.close()
 
 
 def _open(sockets, request):

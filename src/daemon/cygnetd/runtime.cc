@@ -405,8 +405,6 @@ Status Runtime::OpenRestartLog() {
   if (restart_log_ == nullptr) return {};
   auto lost = restart_log_->Open(*control_);
   if (!lost) return In("daemon.restart_file", lost.error());
-  Log(LogLevel::kInfo, fmt::format("restart file: {} policies are back, {} SAs are lost",
-                                   control_->ListPolicies().size(), lost->size()));
   xfrm_->TellLost(*std::move(lost));
   return {};
 }

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "device/drivers/host_link.h"
 #include "device/drivers/virtio_header.h"
 #include "device/drivers/wire_port.h"
 
@@ -24,11 +25,6 @@ constexpr uint32_t kTxFrames = 1024;
 constexpr uint32_t kTxDataOffset = TPACKET2_HDRLEN - sizeof(sockaddr_ll);
 constexpr uint32_t kVlanTag = 4;
 constexpr int kTxWaitMs = 2;
-
-Error SystemError(const std::string& what) {
-  const int code = errno;
-  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
-}
 
 template <typename T>
 bool SetOption(int fd, int option, const T& value) {

@@ -1,79 +1,38 @@
 #include "device/drivers/tap_interface.h"
 
 #include <fcntl.h>
-#include <linux/ethtool.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
-#include <linux/sockios.h>
 #include <net/if_arp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-#include <cerrno>
-#include <cstring>
-
+#include "device/drivers/host_link.h"
 #include "device/drivers/virtio_header.h"
 
 namespace cygnet {
 namespace {
 
-Error SystemError(const std::string& what) {
-  const int code = errno;
-  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
+bool Exists(const HostLink& link) {
+  ifreq request = link.Request();
+  return link.Call(SIOCGIFINDEX, &request);
 }
 
-// Calls about one interface by its name.
-class Link {
- public:
-  explicit Link(const std::string& name)
-      : name_(name), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
+// "tap", "tun", or empty: something else.
+std::string KindOf(const HostLink& link) {
+  ethtool_drvinfo info{};
+  info.cmd = ETHTOOL_GDRVINFO;
+  if (!link.Ethtool(&info) || std::string(info.driver) != "tun") return {};
+  return info.bus_info;
+}
 
-  ifreq Request() const {
-    ifreq request{};
-    std::memcpy(request.ifr_name, name_.data(), name_.size());
-    return request;
-  }
-  bool Call(unsigned long code, ifreq* request) const {
-    return ioctl(socket_.get(), code, request) == 0;
-  }
-  template <typename Command>
-  bool Ethtool(Command* command) const {
-    ifreq request = Request();
-    request.ifr_data = reinterpret_cast<char*>(command);
-    return Call(SIOCETHTOOL, &request);
-  }
-  bool Exists() const {
-    ifreq request = Request();
-    return Call(SIOCGIFINDEX, &request);
-  }
-  // "tap", "tun", or empty: something else.
-  std::string Kind() const {
-    ethtool_drvinfo info{};
-    info.cmd = ETHTOOL_GDRVINFO;
-    if (!Ethtool(&info) || std::string(info.driver) != "tun") return {};
-    return info.bus_info;
-  }
-  bool BringUp() const {
-    ifreq request = Request();
-    if (!Call(SIOCGIFFLAGS, &request)) return false;
-    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-    return Call(SIOCSIFFLAGS, &request);
-  }
-  // REQUIRES: it is up.
-  bool HasCarrier() const {
-    ethtool_value link{.cmd = ETHTOOL_GLINK, .data = 0};
-    return Ethtool(&link) && link.data != 0;
-  }
-
- private:
-  const std::string name_;
-  const UniqueFd socket_;
-};
+// REQUIRES: it is up.
+bool HasCarrier(const HostLink& link) {
+  ethtool_value value{.cmd = ETHTOOL_GLINK, .data = 0};
+  return link.Ethtool(&value) && value.data != 0;
+}
 
 // Why an interface that is there cannot be taken up.
-Status CheckExisting(const Link& link, const TapParams& params) {
+Status CheckExisting(const HostLink& link, const TapParams& params) {
   const std::string name = "interface " + params.name;
-  if (link.Kind() != "tap") {
+  if (KindOf(link) != "tap") {
     return MakeError(Errc::kExists, name + " is there already, and is no TAP");
   }
   if (!params.persist) {
@@ -82,7 +41,7 @@ Status CheckExisting(const Link& link, const TapParams& params) {
                                         "`ip link del " + params.name + "` removes it");
   }
   if (!link.BringUp()) return SystemError("set " + params.name + " up");
-  if (link.HasCarrier()) {
+  if (HasCarrier(link)) {
     return MakeError(Errc::kBusy, name + ": another program has it open");
   }
   return {};
@@ -128,7 +87,7 @@ Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing)
   return queues;
 }
 
-Status SetMac(const Link& link, const MacAddress& mac) {
+Status SetMac(const HostLink& link, const MacAddress& mac) {
   ifreq request = link.Request();
   if (link.Call(SIOCGIFHWADDR, &request) &&
       std::memcmp(request.ifr_hwaddr.sa_data, mac.data(), mac.size()) == 0) {
@@ -141,7 +100,7 @@ Status SetMac(const Link& link, const MacAddress& mac) {
 }
 
 // Address, MTU, up.
-Result<int> Configure(const Link& link, const TapParams& params) {
+Result<int> Configure(const HostLink& link, const TapParams& params) {
   CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(params.mtu);
@@ -156,8 +115,8 @@ Result<int> Configure(const Link& link, const TapParams& params) {
 }  // namespace
 
 Result<TapInterface> OpenTapInterface(const TapParams& params) {
-  const Link link(params.name);
-  const bool existing = link.Exists();
+  const HostLink link(params.name);
+  const bool existing = Exists(link);
   if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
   auto queues = OpenQueues(params, existing);
   if (!queues) return queues.error();

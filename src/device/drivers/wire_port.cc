@@ -1,18 +1,11 @@
 #include "device/drivers/wire_port.h"
 
-#include <linux/ethtool.h>
-#include <linux/if.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "base/log.h"
-#include "base/unique_fd.h"
+#include "device/drivers/host_link.h"
 #include "device/drivers/packet_socket.h"
 #include "device/drivers/pcap_port.h"
 #include "device/drivers/xdp_port.h"
@@ -57,28 +50,16 @@ class PlainPort final : public Port {
   const std::string name_;
 };
 
-Error SystemError(const std::string& what) {
-  const int code = errno;
-  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
-}
-
-bool Ethtool(int fd, const std::string& interface, void* command) {
-  ifreq request{};
-  std::memcpy(request.ifr_name, interface.data(), interface.size());
-  request.ifr_data = static_cast<char*>(command);
-  return ioctl(fd, SIOCETHTOOL, &request) == 0;
-}
-
 // Neither answer is needed to run: an interface that gives none is a plain one with one queue.
-void AskEthtool(int fd, const std::string& interface, WireFacts* facts) {
+void AskEthtool(const HostLink& link, WireFacts* facts) {
   ethtool_drvinfo driver{};
   driver.cmd = ETHTOOL_GDRVINFO;
-  if (Ethtool(fd, interface, &driver)) {
+  if (link.Ethtool(&driver)) {
     facts->kernel_driver.assign(driver.driver, strnlen(driver.driver, sizeof(driver.driver)));
   }
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
-  if (Ethtool(fd, interface, &channels)) {
+  if (link.Ethtool(&channels)) {
     facts->receive_queues = std::max(1u, channels.combined_count + channels.rx_count);
   }
 }
@@ -118,32 +99,21 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
     return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
   }
   WireFacts facts;
-  ifreq request{};
-  std::memcpy(request.ifr_name, interface.data(), interface.size());
-  const UniqueFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (ioctl(control.get(), SIOCGIFINDEX, &request) != 0) {
-    return SystemError("wire interface " + interface);
-  }
+  const HostLink link(interface);
+  ifreq request = link.Request();
+  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("wire interface " + interface);
   facts.ifindex = request.ifr_ifindex;
-  if (ioctl(control.get(), SIOCGIFHWADDR, &request) != 0) return SystemError("MAC of " + interface);
+  if (!link.Call(SIOCGIFHWADDR, &request)) return SystemError("MAC of " + interface);
   std::memcpy(facts.mac.data(), request.ifr_hwaddr.sa_data, facts.mac.size());
-  if (ioctl(control.get(), SIOCGIFMTU, &request) != 0) return SystemError("MTU of " + interface);
+  if (!link.Call(SIOCGIFMTU, &request)) return SystemError("MTU of " + interface);
   facts.mtu = static_cast<uint32_t>(request.ifr_mtu);
-  AskEthtool(control.get(), interface, &facts);
+  AskEthtool(link, &facts);
   return facts;
 }
 
 Result<WireFacts> TakeWire(const std::string& interface) {
   auto facts = LookAtWire(interface);
-  if (!facts) return facts;
-  ifreq request{};
-  std::memcpy(request.ifr_name, interface.data(), interface.size());
-  const UniqueFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (ioctl(control.get(), SIOCGIFFLAGS, &request) != 0) {
-    return SystemError("flags of " + interface);
-  }
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
-  if (ioctl(control.get(), SIOCSIFFLAGS, &request) != 0) return SystemError("set link up");
+  if (facts && !HostLink(interface).BringUp()) return SystemError("set link up");
   return facts;
 }
 

@@ -1,0 +1,59 @@
+// HostLink: ioctl() calls about one network interface of the host, by its name.
+#pragma once
+
+#include <linux/ethtool.h>
+#include <linux/if.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace cygnet {
+
+// Of the call that has just failed: errno and its text behind `what`.
+inline Error SystemError(const std::string& what) {
+  const int code = errno;
+  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
+}
+
+class HostLink {
+ public:
+  // REQUIRES: name.size() < IFNAMSIZ.
+  explicit HostLink(const std::string& name)
+      : name_(name), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
+
+  // A request that names the interface, and is otherwise empty.
+  ifreq Request() const {
+    ifreq request{};
+    std::memcpy(request.ifr_name, name_.data(), name_.size());
+    return request;
+  }
+  // False: errno says why, here and below.
+  bool Call(unsigned long code, ifreq* request) const {
+    return ioctl(socket_.get(), code, request) == 0;
+  }
+  template <typename Command>
+  bool Ethtool(Command* command) const {
+    ifreq request = Request();
+    request.ifr_data = reinterpret_cast<char*>(command);
+    return Call(SIOCETHTOOL, &request);
+  }
+  bool BringUp() const {
+    ifreq request = Request();
+    if (!Call(SIOCGIFFLAGS, &request)) return false;
+    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+    return Call(SIOCSIFFLAGS, &request);
+  }
+
+ private:
+  const std::string name_;
+  const UniqueFd socket_;
+};
+
+}  // namespace cygnet
