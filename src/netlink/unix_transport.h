@@ -10,17 +10,14 @@
 //
 // Shim → daemon, as netlink messages of reserved types that no XFRM message has:
 //   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the
-//   first
-//              request, after a reconnect, and whenever groups change. Never answered.
+//              first request, after a reconnect, and whenever groups change. Never answered.
 //   kOption    payload OptionPayload: a SOL_NETLINK option was set. Never answered.
 //   kSocketPolicy  payload SocketPolicyPayload, then the value of setsockopt(IP_XFRM_POLICY):
-//   struct
-//              xfrm_userpolicy_info and templates; without a value both directions are cleared. On
-//              a connection of its own. Answered like a request.
+//              struct xfrm_userpolicy_info and templates; without a value both directions are
+//              cleared. On a connection of its own. Answered like a request.
 // Daemon → shim:
 //   kOverrun   bare header: events were lost because the client did not read; the shim turns it
-//   into
-//              one ENOBUFS from the next receive call and never shows the datagram.
+//              into one ENOBUFS from the next receive call and never shows the datagram.
 //   events     the four top bits of nlmsg_flags hold the multicast group number (1 … 8); the shim
 //              clears them and reports nl_groups = 1 << (group - 1) as the sender's address.
 #pragma once

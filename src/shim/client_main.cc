@@ -5,7 +5,7 @@ int main(int argc, char** argv) {
   using namespace cygnet::shim;
   const char* wanted = argc > 1 ? argv[1] : "";
   for (const Scenario* list : {kAddressScenarios, kTransferScenarios, kProcessScenarios,
-                               kRestartScenarios, kNativeScenarios}) {
+                               kRestartScenarios, kNativeScenarios, kPolicyScenarios}) {
     for (; list->name != nullptr; ++list) {
       if (strcmp(list->name, wanted) == 0) {
         list->run();

@@ -113,5 +113,6 @@ extern const Scenario kTransferScenarios[];
 extern const Scenario kProcessScenarios[];
 extern const Scenario kRestartScenarios[];
 extern const Scenario kNativeScenarios[];
+extern const Scenario kPolicyScenarios[];
 
 }  // namespace cygnet::shim

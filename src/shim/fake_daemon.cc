@@ -149,6 +149,17 @@ FakeDaemon::Verdict FakeDaemon::Execute(Client& client, const Request& request) 
     case transport::kOption:
       TakeControl(client, request);
       return Verdict::kConsume;
+    case transport::kSocketPolicy:
+      TakePolicy(client, request);
+      return Verdict::kConsume;
+    case fake::kPolicyReport:
+      SendMessage(client.fd, request.ReplyHeader(type, 0, client.port_id), &policy_told_,
+                  sizeof policy_told_);
+      policy_told_ = {};
+      return Verdict::kConsume;
+    case fake::kRefusePolicies:
+      policy_refusal_ = static_cast<int>(request.number());
+      break;
     case fake::kSlowAnswer:
       std::this_thread::sleep_for(std::chrono::microseconds(request.number()));
       break;
@@ -224,6 +235,19 @@ void FakeDaemon::TakeControl(Client& client, const Request& request) {
   memcpy(&option, request.payload.data(), sizeof option);
   const uint32_t bit = 1U << option.option;
   client.options = option.value != 0 ? client.options | bit : client.options & ~bit;
+}
+
+void FakeDaemon::TakePolicy(const Client& client, const Request& request) {
+  transport::SocketPolicyPayload head{};
+  memcpy(&head, request.payload.data(), std::min(request.payload.size(), sizeof head));
+  policy_told_ = {.cookie = head.cookie,
+                  .port = head.port,
+                  .flags = head.flags,
+                  .value_bytes = static_cast<uint32_t>(request.payload.size() - sizeof head),
+                  .times = policy_told_.times + 1,
+                  .zero = 0};
+  const nlmsgerr answer{.error = -policy_refusal_, .msg = request.header};
+  SendMessage(client.fd, request.ReplyHeader(NLMSG_ERROR, NLM_F_CAPPED, 0), &answer, sizeof answer);
 }
 
 void FakeDaemon::Multicast(uint32_t group, const Request& request) {

@@ -86,7 +86,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "every-send", "every-receive", "peek", "groups", "overrun", "lock-step",
                       "waiting", "duplicates", "reused-numbers", "fork", "threads",
                       "other-families", "request-lost", "event-loop", "receive-reconnects",
-                      "blocking-receive", "receive-timeout", "dump-lost", "daemon-stays-away"),
+                      "blocking-receive", "receive-timeout", "dump-lost", "daemon-stays-away",
+                      "socket-policies", "socket-policies-restart"),
     [](const auto& instance) {
       std::string name = instance.param;
       std::erase(name, '-');

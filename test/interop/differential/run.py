@@ -34,6 +34,7 @@ import cases_dump  # noqa: E402,F401
 import cases_migrate  # noqa: E402,F401
 import cases_events  # noqa: E402,F401
 import cases_sockets  # noqa: E402,F401
+import cases_socket_policy  # noqa: E402,F401
 import cases_traffic  # noqa: E402,F401
 
 

@@ -1,0 +1,184 @@
+// What a socket's policy lets pass, and what looks like it and does not: both pipelines and the
+// guard, under an SPD that protects or blocks everything.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "net/ip_protocol.h"
+#include "support/test_host.h"
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+using test::Frame;
+using test::IpFields;
+using test::IpPacket;
+using test::MakePolicy;
+using test::Pattern;
+using test::TestPair;
+using test::Udp;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr uint16_t kPort = 5500;
+constexpr uint16_t kFar = 9;
+
+class SocketPolicyPathTest : public testing::Test {
+ protected:
+  SocketPolicyPathTest() {
+    pair_.a.path.ike_bypass = false;
+    pair_.Protect({.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2");
+    pair_.a.path.spd.SetDefault(PolicyDirection::kOut, PolicyAction::kBlock);
+    pair_.b.path.spd.SetDefault(PolicyDirection::kIn, PolicyAction::kBlock);
+  }
+  std::shared_ptr<const SocketPolicy> Give(test::TestHost& host, PolicyDirection direction,
+                                           PolicyAction action = PolicyAction::kAllow) {
+    SocketPolicy policy;
+    policy.ends.local_port = kPort;
+    policy.ends.family = IpFamily::kV4;
+    policy.ends.proto = kProtoUdp;
+    policy.policy.reset(new Policy);
+    policy.policy->spec = MakePolicy(direction, "0.0.0.0/0", "0.0.0.0/0", {}, action);
+    auto given = std::make_shared<const SocketPolicy>(policy);
+    host.path.socket_policies.Insert(given.get());
+    host.path.BumpGeneration();
+    given_.push_back(given);
+    return given;
+  }
+  static void Take(test::TestHost& host, const std::shared_ptr<const SocketPolicy>& policy) {
+    host.path.socket_policies.Remove(policy);
+    host.path.BumpGeneration();
+  }
+  // From A's socket, or to B's.
+  static Bytes Datagram(uint16_t sport, uint16_t dport, const char* src = "192.0.2.1",
+                        const char* dst = "192.0.2.2") {
+    return Frame(Udp({.src = src, .dst = dst}, sport, dport, Pattern(40)));
+  }
+
+  std::vector<std::shared_ptr<const SocketPolicy>> given_;  // the path does not own them
+  TestPair pair_;
+};
+
+TEST_F(SocketPolicyPathTest, ItsDatagramsLeaveAsTheyAreAndTheOthersSealed) {
+  const auto policy = Give(pair_.a, PolicyDirection::kOut);
+  const Bytes own = Datagram(kPort, kFar);
+  EXPECT_THAT(pair_.a.Send(own), ElementsAre(own));
+  EXPECT_THAT(pair_.a.Send(own), ElementsAre(own)) << "by the flow cache";
+  EXPECT_NE(policy->policy->use_time.load(), 0u);
+  const auto other = pair_.a.Send(Datagram(kPort + 1, kPort));
+  ASSERT_THAT(other, SizeIs(1));
+  EXPECT_EQ(other[0][14 + 9], kProtoEsp);
+  EXPECT_EQ(pair_.a.AllDrops(), 0u);
+}
+
+TEST_F(SocketPolicyPathTest, IsGoneFromEveryCacheWithItsSocket) {
+  const auto policy = Give(pair_.a, PolicyDirection::kOut);
+  const Bytes own = Datagram(kPort, kFar);
+  EXPECT_THAT(pair_.a.Send(own), ElementsAre(own));
+  Take(pair_.a, policy);
+  const auto wire = pair_.a.Send(own);
+  ASSERT_THAT(wire, SizeIs(1));
+  EXPECT_EQ(wire[0][14 + 9], kProtoEsp);
+}
+
+TEST_F(SocketPolicyPathTest, WhatIsForwardedIsNotOfIt) {
+  Give(pair_.a, PolicyDirection::kOut);
+  EXPECT_THAT(pair_.a.Send(Datagram(kPort, kFar, "203.0.113.9")), IsEmpty());
+  EXPECT_EQ(pair_.a.Drops(DropReason::kOutPolicyBlock), 1u);
+  Give(pair_.b, PolicyDirection::kIn);
+  pair_.b.path.spd.SetDefault(PolicyDirection::kForward, PolicyAction::kBlock);
+  EXPECT_THAT(pair_.b.Receive(Datagram(kFar, kPort, "192.0.2.1", "203.0.113.9")), IsEmpty());
+}
+
+TEST_F(SocketPolicyPathTest, InClearComesInForItAlone) {
+  const auto policy = Give(pair_.b, PolicyDirection::kIn);
+  const Bytes answer = Datagram(kFar, kPort);
+  EXPECT_THAT(pair_.b.Receive(answer), ElementsAre(answer));
+  EXPECT_THAT(pair_.b.Receive(Datagram(kPort, kFar)), IsEmpty()) << "the far end's port";
+  EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 1u);
+  Take(pair_.b, policy);
+  EXPECT_THAT(pair_.b.Receive(answer), IsEmpty());
+}
+
+TEST_F(SocketPolicyPathTest, BlocksWhereTheSpdIsIdle) {
+  TestPair idle;
+  Give(idle.a, PolicyDirection::kOut, PolicyAction::kBlock);
+  Give(idle.b, PolicyDirection::kIn, PolicyAction::kBlock);
+  EXPECT_THAT(idle.a.Send(Datagram(kPort, kFar)), IsEmpty());
+  EXPECT_EQ(idle.a.Drops(DropReason::kOutPolicyBlock), 1u);
+  EXPECT_THAT(idle.b.Receive(Datagram(kFar, kPort)), IsEmpty());
+  EXPECT_EQ(idle.b.Drops(DropReason::kInPolicyBlock), 1u);
+  EXPECT_THAT(idle.a.Send(Datagram(kPort + 1, kFar)), SizeIs(1));
+}
+
+// RFC 4301 section 5.2: a tunnel that no policy knows of gives no right in, the socket's neither.
+TEST_F(SocketPolicyPathTest, AllowsNoTunnelIn) {
+  TestPair pair;
+  pair.Protect({}, "192.0.2.1", "192.0.2.2");
+  const auto sealed = pair.a.Send(Datagram(kFar, kPort));
+  ASSERT_THAT(sealed, SizeIs(1));
+  Give(pair.b, PolicyDirection::kIn);
+  EXPECT_THAT(pair.b.Receive(sealed[0]), IsEmpty());
+  EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
+}
+
+// A datagram of 1,472 bytes in pieces of 1,000.
+std::vector<Bytes> Pieces(uint16_t sport, uint16_t dport) {
+  const Bytes whole = Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, sport, dport, Pattern(1400));
+  const Bytes body(whole.begin() + 20, whole.end());
+  constexpr std::ptrdiff_t kCut = 1000;
+  IpFields fields{.src = "192.0.2.1", .dst = "192.0.2.2", .proto = kProtoUdp};
+  fields.fragment = 0x2000;
+  const Bytes first = IpPacket(fields, Bytes(body.begin(), body.begin() + kCut));
+  fields.fragment = kCut / 8;
+  return {Frame(first), Frame(IpPacket(fields, Bytes(body.begin() + kCut, body.end())))};
+}
+
+TEST_F(SocketPolicyPathTest, FragmentsWaitForTheirDatagram) {
+  Give(pair_.a, PolicyDirection::kOut);
+  auto pieces = Pieces(kPort, kFar);
+  EXPECT_THAT(pair_.a.Send(pieces[1]), IsEmpty());
+  std::size_t clear = 0;
+  for (const Bytes& frame : pair_.a.Send(pieces[0])) clear += frame[14 + 9] == kProtoUdp;
+  EXPECT_GE(clear, 1u);
+  EXPECT_EQ(pair_.a.AllDrops(), 0u);
+  pieces = Pieces(kPort + 1, kFar);
+  EXPECT_THAT(pair_.a.Send(pieces[1]), IsEmpty());
+  for (const Bytes& frame : pair_.a.Send(pieces[0])) EXPECT_EQ(frame[14 + 9], kProtoEsp);
+}
+
+TEST_F(SocketPolicyPathTest, FragmentsComeInForItAlone) {
+  Give(pair_.b, PolicyDirection::kIn);
+  auto pieces = Pieces(kFar, kPort);
+  EXPECT_THAT(pair_.b.Receive(pieces[1]), IsEmpty());
+  EXPECT_THAT(pair_.b.Receive(pieces[0]), SizeIs(1));
+  pieces = Pieces(kFar, kPort + 1);
+  EXPECT_THAT(pair_.b.Receive(pieces[1]), IsEmpty());
+  EXPECT_THAT(pair_.b.Receive(pieces[0]), IsEmpty());
+}
+
+// The guard asks by itself: a frame in clear that came to the wire by no decision.
+TEST_F(SocketPolicyPathTest, TheGuardKnowsIt) {
+  const auto stray = [&](const Bytes& frame) {
+    PacketBatch batch;
+    batch.Push(test::MakePacket(&pair_.pools, frame));
+    PacketCaches caches(&pair_.pools);
+    DropSink sink(&caches, pair_.a.path.drops[0].get());
+    pair_.a.path.interfaces[0].wire->Transmit(0, &batch, &sink);
+    return pair_.a.ToWire();
+  };
+  EXPECT_THAT(stray(Datagram(kPort, kFar)), IsEmpty());
+  const auto policy = Give(pair_.a, PolicyDirection::kOut);
+  EXPECT_THAT(stray(Datagram(kPort, kFar)), SizeIs(1));
+  EXPECT_THAT(stray(Datagram(kPort + 1, kFar)), IsEmpty());
+  EXPECT_THAT(stray(Datagram(kPort, kFar, "203.0.113.9")), IsEmpty());
+  Take(pair_.a, policy);
+  EXPECT_THAT(stray(Datagram(kPort, kFar)), IsEmpty());
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,54 @@
+// FakeHostSockets: the sockets of a namespace as a list that the test changes. For tests only.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "control/host_sockets.h"
+
+namespace cygnet::test {
+
+class FakeHostSockets final : public HostSockets {
+ public:
+  std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
+                                              uint16_t port) override {
+    ++lists;
+    std::vector<HostSocket> found;
+    for (const HostSocket& socket : sockets) {
+      const SocketEnds& ends = socket.ends;
+      if (ends.family == family && ends.proto == proto && (port == 0 || port == ends.local_port) &&
+          (port != 0 || socket.cookie != missed)) {
+        found.push_back(socket);
+      }
+    }
+    return found;
+  }
+  int event_fd() const override { return -1; }
+  EndedSockets DrainEnded() override { return std::exchange(ended, {}); }
+
+  HostSocket& Bind(uint64_t cookie, uint16_t port, uint8_t proto = 17) {
+    Unbind(cookie);
+    HostSocket socket{.cookie = cookie, .ends = {}};
+    socket.ends.local_port = port;
+    socket.ends.family = IpFamily::kV4;
+    socket.ends.proto = proto;
+    sockets.push_back(socket);
+    return sockets.back();
+  }
+  void Unbind(uint64_t cookie) {
+    std::erase_if(sockets, [&](const HostSocket& s) { return s.cookie == cookie; });
+  }
+  void End(uint64_t cookie) {
+    Unbind(cookie);
+    ended.cookies.push_back(cookie);
+  }
+
+  std::vector<HostSocket> sockets;
+  EndedSockets ended;
+  uint64_t missed = 0;  // this one a long list leaves out
+  int lists = 0;
+};
+
+}  // namespace cygnet::test
