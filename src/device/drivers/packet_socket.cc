@@ -145,6 +145,13 @@ Result<std::unique_ptr<Port>> PacketSocketPort::Create(const std::string& interf
 
 int PacketSocketPort::wait_fd(uint32_t queue) const { return queues_[queue]->rx.fd.get(); }
 
+// A link that goes down leaves an error on the socket, and no wait would last until it is read.
+void PacketSocketPort::FinishWait(uint32_t queue) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  (void)getsockopt(queues_[queue]->rx.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
 // A frame that did not fit its ring slot was queued whole on the socket.
 Packet* PacketSocketPort::ReceiveLong(Queue* queue, DropSink* sink) {
   Packet* packet = sink->caches()->jumbo.Take();

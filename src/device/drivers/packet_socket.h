@@ -36,7 +36,7 @@ class PacketSocketPort final : public Port {
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override;
   bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
-  void FinishWait(uint32_t) override {}
+  void FinishWait(uint32_t queue) override;
 
  private:
   struct Ring {

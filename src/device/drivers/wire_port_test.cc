@@ -57,6 +57,28 @@ TEST_P(WirePortTest, FramesPassBothWaysInOrder) {
   }
 }
 
+TEST_P(WirePortTest, ALinkThatWentDownDoesNotEndEveryWait) {
+  Open();
+  if (near_ == nullptr) return;
+  const auto wait = [&] {
+    PacketBatch none;
+    (void)near_->Receive(0, &none, &user.sink);
+    near_->PrepareWait(0);
+    pollfd ready{near_->wait_fd(0), POLLIN, 0};
+    const int woken = poll(&ready, 1, 20);
+    near_->FinishWait(0);
+    return woken;
+  };
+  ASSERT_TRUE(Run("ip link set wa down"));
+  (void)wait();  // once it may say so
+  EXPECT_EQ(wait(), 0);
+  ASSERT_TRUE(Run("ip link set wa up"));
+  (void)wait();
+  EXPECT_EQ(wait(), 0);
+  Send(far_.get(), MakeFrame("after all"));
+  ReceiveUntil(near_.get(), 0, [](Packet* packet) { return TextOf(*packet) == "after all"; });
+}
+
 TEST_P(WirePortTest, TooLargeIsDroppedAndAJumboPacketIsSent) {
   Open();
   if (near_ == nullptr) return;
