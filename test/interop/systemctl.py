@@ -8,6 +8,7 @@ Services belong to the PID namespace it runs in, and end with it.
 """
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -98,7 +99,7 @@ class Unit:
             if word.startswith("$"):
                 words += environment.get(word.strip("${}"), "").split()
             else:
-                words.append(word)
+                words.append(re.sub(r"\$\{(\w+)\}", lambda m: environment.get(m[1], ""), word))
         return [*self.confinement(), *words]
 
     # --- what is done with it ---
@@ -121,8 +122,13 @@ class Unit:
         os.makedirs(STATE, exist_ok=True)
         with open(f"{STATE}/{self.name}", "w", encoding="ascii") as f:
             f.write(str(process.pid))
+        environment["MAINPID"] = str(process.pid)
         for line in self.all("ExecStartPost"):
-            self._run(line, environment)
+            try:
+                self._run(line, environment)
+            except SystemExit:
+                self.stop()
+                raise
 
     def _run(self, line, environment):
         result = subprocess.run(self.command(line, environment), env=environment, check=False)

@@ -118,6 +118,17 @@ class Howto:
         west = self.hosts[0]
         self.check_traffic(60, lambda: west.shell("systemctl restart cygnetd"))
 
+    def test_4_without_the_shim_the_daemon_does_not_run(self):
+        """The loader only warns of a library that it cannot read."""
+        west = self.hosts[0]
+        folder = f"/etc/systemd/system/{self.service}.service.d"
+        west.shell("printf '[Service]\\nEnvironment=LD_PRELOAD=/nowhere/libcygnet_xfrm.so\\n' "
+                   f"> {folder}/zz.conf")
+        west.shell(f"systemctl restart {self.service}", check=False)
+        self.assertIn(": inactive", west.shell(f"systemctl status {self.service}"))
+        west.shell(f"rm {folder}/zz.conf")
+        self.check_traffic(60, lambda: west.shell(f"systemctl restart {self.service}"))
+
 
 class StrongSwan(Howto, suite.Case):
     page = "strongswan.md"
