@@ -13,16 +13,17 @@ namespace {
 constexpr uint64_t kCookie = 77;
 constexpr uint16_t kPort = 5500;
 
+SocketPolicyChange Wish(PolicyDirection direction, uint64_t cookie = kCookie,
+                        uint16_t port = kPort) {
+  return {.cookie = cookie,
+          .family = IpFamily::kV4,
+          .proto = kProtoUdp,
+          .port = port,
+          .spec = test::MakePolicy(direction, "0.0.0.0/0", "0.0.0.0/0")};
+}
+
 class SocketPolicyControlTest : public testing::Test {
  protected:
-  static SocketPolicyChange Wish(PolicyDirection direction, uint64_t cookie = kCookie,
-                                 uint16_t port = kPort) {
-    return {.cookie = cookie,
-            .family = IpFamily::kV4,
-            .proto = kProtoUdp,
-            .port = port,
-            .spec = test::MakePolicy(direction, "0.0.0.0/0", "0.0.0.0/0")};
-  }
   static SocketPolicyChange Again(SocketPolicyChange change) {
     change.retold = true;
     return change;
@@ -189,12 +190,7 @@ class SocketPolicyClientTest : public test::ControlPlaneTest {
                          [this](ControlPlaneParams* params) { params->sockets = &sockets_; }) {}
   void GiveOne() {
     sockets_.Bind(kCookie, kPort);
-    ASSERT_TRUE(control_->ChangeSocketPolicy(
-        {.cookie = kCookie,
-         .family = IpFamily::kV4,
-         .proto = kProtoUdp,
-         .port = kPort,
-         .spec = test::MakePolicy(PolicyDirection::kOut, "0.0.0.0/0", "0.0.0.0/0")}));
+    ASSERT_TRUE(control_->ChangeSocketPolicy(Wish(PolicyDirection::kOut)));
   }
   test::FakeHostSockets sockets_;
 };

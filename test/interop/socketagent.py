@@ -7,10 +7,10 @@ it has the `Agent` that drives the program.
 import ctypes
 import errno
 import json
-import os
+import os  # pylint: disable=unused-import
 import socket
 import struct  # pylint: disable=unused-import
-import subprocess
+import subprocess  # pylint: disable=unused-import
 import sys
 import traceback
 

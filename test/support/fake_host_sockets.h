@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/host_sockets.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet::test {
 
@@ -14,7 +15,6 @@ class FakeHostSockets final : public HostSockets {
  public:
   std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
                                               uint16_t port) override {
-    ++lists;
     std::vector<HostSocket> found;
     for (const HostSocket& socket : sockets) {
       const SocketEnds& ends = socket.ends;
@@ -28,14 +28,14 @@ class FakeHostSockets final : public HostSockets {
   int event_fd() const override { return -1; }
   EndedSockets DrainEnded() override { return std::exchange(ended, {}); }
 
-  HostSocket& Bind(uint64_t cookie, uint16_t port, uint8_t proto = 17) {
+  // One of UDP over IPv4, for every address.
+  void Bind(uint64_t cookie, uint16_t port) {
     Unbind(cookie);
     HostSocket socket{.cookie = cookie, .ends = {}};
     socket.ends.local_port = port;
     socket.ends.family = IpFamily::kV4;
-    socket.ends.proto = proto;
+    socket.ends.proto = kProtoUdp;
     sockets.push_back(socket);
-    return sockets.back();
   }
   void Unbind(uint64_t cookie) {
     std::erase_if(sockets, [&](const HostSocket& s) { return s.cookie == cookie; });
@@ -48,7 +48,6 @@ class FakeHostSockets final : public HostSockets {
   std::vector<HostSocket> sockets;
   EndedSockets ended;
   uint64_t missed = 0;  // this one a long list leaves out
-  int lists = 0;
 };
 
 }  // namespace cygnet::test
