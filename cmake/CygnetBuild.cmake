@@ -15,6 +15,10 @@ target_include_directories(cygnet_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(cygnet_options INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align
   -Werror -fno-strict-aliasing -fstack-protector-strong -D_GNU_SOURCE)
+# Precompiled headers as ccache can keep them: no time stamp, preprocessed with the header named.
+target_compile_options(cygnet_options INTERFACE
+  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+  $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)
 target_compile_definitions(cygnet_options INTERFACE
   $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2> CYGNET_VERSION="${PROJECT_VERSION}")
 target_link_libraries(cygnet_options INTERFACE Threads::Threads)

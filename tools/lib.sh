@@ -61,6 +61,14 @@ unpack_package() {
   mv "$folder.new" "$folder"
 }
 
+# Compiled objects are kept by ccache where Debian's package is installed. Paths below the checkout
+# are hashed relative to it, so that another folder with the same sources hits the same cache.
+if command -v ccache >/dev/null; then
+  export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-12G}
+  export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+fi
+
 # configure PRESET [OPTION...]: when there is no build yet, or options are given.
 configure() {
   local preset=$1
