@@ -48,6 +48,29 @@ class Units(suite.Case):
         self.assertNotRegex(result.stderr, "cygnetd.service:\\d+")
         self.assertEqual(result.returncode, 0, result.stderr)
 
+    def values(self, name, key):
+        """As systemd adds them up: of a unit and, behind it, a drop-in."""
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        folder = self.folder if name == "cygnetd.service" else os.path.join(root, "systemd")
+        with open(os.path.join(folder, name), encoding="utf-8") as f:
+            return " ".join(re.findall(rf"^{key}=(.*)$", f.read(), re.M)).split()
+
+    def test_bpf_is_for_those_who_ask_for_it(self):
+        for key, word in (("CapabilityBoundingSet", "CAP_BPF"), ("SystemCallFilter", "bpf"),
+                          ("RestrictAddressFamilies", "AF_XDP")):
+            self.assertNotIn(word, self.values("cygnetd.service", key))
+            self.assertEqual([word], self.values("af-xdp.conf", key))
+
+    def test_memory_is_nobodys_and_stays_in_memory(self):
+        """Neither its own in swap space or a core file, nor other processes'."""
+        self.assertEqual(["0"], self.values("cygnetd.service", "MemorySwapMax"))
+        self.assertEqual(["0"], self.values("cygnetd.service", "LimitCORE"))
+        words = self.values("cygnetd.service", "SystemCallFilter")
+        self.assertEqual(["@system-service", "~process_vm_readv", "process_vm_writev"], words)
+
+    def test_a_reload_is_answered(self):
+        self.assertRegex(" ".join(self.values("cygnetd.service", "ExecReload")), "/cygnet reload$")
+
     def test_exposure_is_low(self):
         result = self.analyze("security", "--offline=yes", "--no-pager", "--threshold=35",
                               self.unit())
