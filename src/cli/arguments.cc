@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
 
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 16> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 17> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -28,6 +28,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 16> kObjects = {{
     {"offload", Object::kOffload},
     {"metrics", Object::kMetrics},
     {"sim", Object::kSim},
+    {"reload", Object::kReload},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -148,10 +149,18 @@ void ParseFips(Words* words, Arguments* out) {
 }
 
 void ParseDoctor(Words* words, Arguments* out) {
-  out->request = {{"command", "fips"}};
-  if (words->Peek() != "--fips") throw UsageError{"doctor: usage: cygnet doctor --fips"};
-  words->Take();
+  out->request = {{"command", "doctor"}};
+  if (words->Peek() == "--fips") {
+    words->Take();
+    out->object = Object::kDoctorFips;
+    out->request = {{"command", "fips"}};
+  }
   if (!words->done()) FailUnknown("doctor", words->Take());
+}
+
+void ParseReload(Words* words, Arguments* out) {
+  out->request = {{"command", "reload"}};
+  if (!words->done()) FailUnknown("reload", words->Take());
 }
 
 void ParseCapture(Words* words, Arguments* out) {
@@ -258,6 +267,7 @@ Arguments Parse(Words words) {
       ParseFips(&words, &out);
       break;
     case Object::kDoctor:
+    case Object::kDoctorFips:
       ParseDoctor(&words, &out);
       break;
     case Object::kLedger:
@@ -269,6 +279,9 @@ Arguments Parse(Words words) {
       break;
     case Object::kSim:
       ParseSim(&words, &out);
+      break;
+    case Object::kReload:
+      ParseReload(&words, &out);
       break;
     case Object::kMetrics:
       if (out.json) throw UsageError{"metrics writes Prometheus' text; it has no JSON form"};

@@ -23,11 +23,13 @@ enum class Object : uint8_t {
   kEngine,
   kMtu,
   kFips,
-  kDoctor,  // asks as kFips does, and its exit status is the answer
+  kDoctor,      // its exit status is the answer
+  kDoctorFips,  // "doctor --fips": asks as kFips does, likewise
   kLedger,
   kOffload,  // "offload enable" …: what moved
   kExplain,  // "offload explain"
   kSim,
+  kReload,
   kMetrics,
   kCapture,
   kExec,

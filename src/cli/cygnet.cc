@@ -10,6 +10,7 @@
 
 #include "cli/arguments.h"
 #include "cli/capture.h"
+#include "cli/doctor.h"
 #include "cli/exec.h"
 #include "cli/json_fields.h"
 #include "cli/metrics.h"
@@ -39,8 +40,10 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
     case Object::kMtu:
       return MtuText(item);
     case Object::kFips:
-    case Object::kDoctor:
+    case Object::kDoctorFips:
       return FipsText(item);
+    case Object::kReload:
+      return ReloadText(item);
     case Object::kExplain:
       return ExplainText(item);
     case Object::kOffload:
@@ -56,7 +59,7 @@ std::string ToLine(const Json& item) {
 
 // The exit status that a shown item calls for.
 int ItemStatus(const Arguments& arguments, const Json& item) {
-  if (arguments.object == Object::kDoctor) return FipsDenies(item) ? kExitNo : 0;
+  if (arguments.object == Object::kDoctorFips) return FipsDenies(item) ? kExitNo : 0;
   if (arguments.object != Object::kExplain) return 0;
   const Json& verdicts = Child(item, "verdicts");
   const bool offloaded = !verdicts.empty() &&
@@ -68,7 +71,7 @@ int ItemStatus(const Arguments& arguments, const Json& item) {
 bool IsOneObject(Object object) {
   return object == Object::kStat || object == Object::kMtu || object == Object::kExplain ||
          object == Object::kOffload || object == Object::kSim || object == Object::kFips ||
-         object == Object::kDoctor;
+         object == Object::kDoctorFips || object == Object::kReload;
 }
 
 // One line for each element. After an error the array stays open: nobody takes a part for the
@@ -137,9 +140,14 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
                         "pipe");
       }
       return Finish(out, err, RunCapture(arguments, socket_name));
+    case Object::kDoctor: {
+      int exit_status = kExitFailed;
+      const Status status = RunDoctor(arguments, socket_name, out, &exit_status);
+      return Finish(out, err, status, exit_status);
+    }
     default: {
       // A doctor who has heard nothing cannot say that all is well.
-      int exit_status = arguments.object == Object::kDoctor ? kExitFailed : 0;
+      int exit_status = arguments.object == Object::kDoctorFips ? kExitFailed : 0;
       const Status status = Report(arguments, socket_name, out, &exit_status);
       return Finish(out, err, status, exit_status);
     }

@@ -153,6 +153,34 @@ TEST_F(CygnetTest, DoctorsExitStatusIsTheAnswer) {
   EXPECT_EQ(RunAgainst(test::UniqueSocketName(), {"doctor", "--fips"}).status, 2);
 }
 
+TEST_F(CygnetTest, ReloadSaysWhatWasAppliedAndWhatNeedsARestart) {
+  control_.reload = ReloadReport{.applied = {"daemon.log_level", "placement"},
+                                 .needs_restart = {"daemon.workers"},
+                                 .moved = {}};
+  EXPECT_EQ(Run({"reload"}).out,
+            "applied: daemon.log_level placement\nneeds a restart of cygnetd: daemon.workers\n");
+  EXPECT_EQ(Json::parse(Run({"-j", "reload"}).out)["needs_restart"][0], "daemon.workers");
+  control_.reload = MakeError(Errc::kInvalid, "cygnetd.toml:3: daemon.workers: must be …");
+  const Outcome refused = Run({"reload"});
+  EXPECT_EQ(refused.status, kExitFailed);
+  EXPECT_EQ(refused.err, "cygnet: cygnetd.toml:3: daemon.workers: must be …\n");
+}
+
+TEST_F(CygnetTest, DoctorSaysByItsStatusThatSomethingWasFound) {
+  control_.doctor = {{.check = "kernel-xfrm", .ok = true, .text = "empty", .advice = ""}};
+  Outcome outcome = Run({"doctor"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("ok       kernel-xfrm: empty\n"));
+  control_.doctor.push_back({.check = "routes", .ok = false, .text = "by gre1", .advice = "do"});
+  outcome = Run({"doctor"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.out, HasSubstr("WARNING  routes: by gre1\n         do\n"));
+  outcome = Run({"-j", "doctor"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(Json::parse(outcome.out)[1]["advice"], "do");
+  EXPECT_EQ(RunAgainst(test::UniqueSocketName(), {"doctor"}).status, 2);
+}
+
 TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {
   control_.mtu = MakeError(Errc::kInvalid, "src: must be of the same family as dst");
   const Outcome outcome = Run({"mtu", "explain", "10.2.0.1", "src", "fd01::1"});

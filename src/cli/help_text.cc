@@ -41,8 +41,13 @@ constexpr Section kSections[] = {
   fips reload
         reads the boundary list again; SAs move at once
 )"},
-    {"doctor", R"(  doctor --fips
+    {"doctor", R"(  doctor
+        what of this host works against Cygnet, and what to do about it; exit status 3: something
+  doctor --fips
         as fips show; exit status 3 when FIPS mode is in force and denies a device or engine
+)"},
+    {"reload", R"(  reload
+        reads the configuration again, as SIGHUP does; names what needs a restart
 )"},
     {"ledger", R"(  ledger [dev NAME | holder NAME] [spi SPI] [dst ADDRESS] [current]
         where each SA ran over time; which device or engine was given which key, from when to when

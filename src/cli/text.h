@@ -17,6 +17,8 @@ std::string DeviceText(const Json& device);
 std::string SaDropsText(const Json& sa);
 std::string EngineText(const Json& engine);
 std::string MtuText(const Json& mtu);
+std::string ReloadText(const Json& reload);
+std::string DoctorText(const Json& row);
 std::string FipsText(const Json& fips);            // of Fips and of Move
 std::string PlacementText(const Json& placement);  // of one half of an SA
 std::string KeyLogText(const Json& device);

@@ -67,6 +67,9 @@ struct ControlPlaneParams {
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
   std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
+  // What the daemon around it does for the operator; empty: it cannot.
+  std::function<Result<ReloadReport>()> reload{};
+  std::function<std::vector<DoctorRow>()> doctor{};
 };
 
 class ControlPlane final : public XfrmControl, public OperatorControl, private PlacementListener {
@@ -121,6 +124,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                           bool inbound) const override;
   CapturePoints* FindCapture(const std::string& device) override;
+  Result<ReloadReport> Reload() override;
+  std::vector<DoctorRow> ReportDoctor() const override;
 
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
@@ -132,6 +137,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange();
   SocketPolicyControl& socket_policies() { return socket_policies_; }
+  const std::vector<ControlDevice>& devices() const { return params_.devices; }
+  // A reload's: what may change while SAs are there. reconfigure.cc
+  MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 
  private:
   // What is kept of an SA beside the data path's part, from Install to Remove.
@@ -211,7 +219,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                      const std::string& explanation) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
 
-  const ControlPlaneParams params_;
+  ControlPlaneParams params_;  // Reconfigure changes them
   DataPath& path_;
   SocketPolicyControl socket_policies_;
   std::optional<Placement> placement_;           // set from the constructor to the destructor

@@ -83,6 +83,22 @@ class PlacementGate {
   virtual std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec) const = 0;
 };
 
+// What of a ControlDevice the configuration may change while it runs.
+struct DeviceTerms {
+  PlacementMode mode = PlacementMode::kCrypto;
+  bool trusted = true;
+  bool allow_crypto = true;
+  bool allow_packet = true;
+  uint32_t rekey_reserve = 0;
+  DeviceLoss loss = DeviceLoss::kKeep;
+};
+
+struct PlacementSettings {
+  std::vector<DeviceTerms> devices;  // in the order of PlacementParams::devices
+  std::vector<PlacementRule> rules;
+  SchedulerParams scheduler;
+};
+
 struct PlacementParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
@@ -156,6 +172,8 @@ class Placement {
   void Tick();
   // Trust or FIPS changed: every SA is looked at again.
   MoveReport Reevaluate();
+  // The configuration changed. reconfigure.cc
+  MoveReport Reconfigure(PlacementSettings settings);
   Result<MoveReport> SetEnabled(const std::string& device, bool enabled);
   Result<MoveReport> SetOverride(const PlacementCommand& command);
   Result<ExplainReport> Explain(const ExplainQuery& query) const;

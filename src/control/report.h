@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/daemon_report.h"
 #include "control/mtu_report.h"
 #include "control/placement_report.h"
 #include "crypto/crypto_engine.h"
@@ -128,6 +129,9 @@ class OperatorControl {
                                   bool inbound) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
+  // The configuration is read again; an error has changed nothing.
+  virtual Result<ReloadReport> Reload() = 0;
+  virtual std::vector<DoctorRow> ReportDoctor() const = 0;
 };
 
 }  // namespace cygnet

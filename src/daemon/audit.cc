@@ -35,7 +35,7 @@ std::string_view Name(AuditKind kind) { return kNames[static_cast<std::size_t>(k
 
 Audit::Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, AuditLimits limits)
     : clock_(clock), limits_(limits) {
-  for (auto& sink : sinks) sinks_.push_back({.sink = std::move(sink)});
+  SetSinks(std::move(sinks));
   for (Bucket& bucket : buckets_) {
     bucket = {.tokens = limits_.burst, .filled_ns = clock_->MonotonicNs()};
   }
@@ -120,6 +120,11 @@ void Audit::Command(const std::string& text, uint32_t uid, int32_t pid) {
                    {"CYGNET_PEER_UID", std::to_string(uid)},
                    {"CYGNET_PEER_PID", std::to_string(pid)}};
   Submit(std::move(record));
+}
+
+void Audit::SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks) {
+  sinks_.clear();
+  for (auto& sink : sinks) sinks_.push_back({.sink = std::move(sink)});
 }
 
 void Audit::Tick() {

@@ -70,6 +70,8 @@ class Audit final : public LedgerSink, public DeviceAudit {
   void GuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
   // What an operator ordered, and who that was.
   void Command(const std::string& text, uint32_t uid, int32_t pid);
+  // A reload's.
+  void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
   // About once a second: says how many records the limit has suppressed.
   void Tick();
 

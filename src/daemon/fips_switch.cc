@@ -68,6 +68,14 @@ Status FipsSwitch::Apply(const std::optional<std::string>& text) {
   return {};
 }
 
+Status FipsSwitch::ApplyFile(const std::optional<std::string>& mode,
+                             const std::string& boundary_file) {
+  std::string before = std::exchange(options_.boundary_file, boundary_file);
+  Status status = Apply(mode);
+  if (!status) options_.boundary_file = std::move(before);
+  return status;
+}
+
 // --- Report ---
 
 FipsRow FipsSwitch::RowOf(const HolderIdentity& holder, uint64_t now) const {

@@ -39,6 +39,8 @@ class FipsSwitch final : public FipsControl {
   // Of a list that names no software module any more, FIPS mode that is in force blocks what is
   // left; switching it on with such a list is refused.
   Status Apply(const std::optional<std::string>& mode) override;
+  // The same with the list in another file, or none. An error changes nothing.
+  Status ApplyFile(const std::optional<std::string>& mode, const std::string& boundary_file);
 
  private:
   explicit FipsSwitch(FipsSwitchOptions options) : options_(std::move(options)) {}

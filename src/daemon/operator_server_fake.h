@@ -63,6 +63,12 @@ class FakeOperatorControl final : public OperatorControl {
     return found == captures.end() ? nullptr : &found->second;
   }
 
+  Result<ReloadReport> Reload() override {
+    orders.push_back("reload");
+    return reload;
+  }
+  std::vector<DoctorRow> ReportDoctor() const override { return doctor; }
+
   std::vector<SaReport> sas;
   std::vector<PolicyReport> policies;
   std::vector<DeviceReport> devices;
@@ -78,6 +84,8 @@ class FakeOperatorControl final : public OperatorControl {
   Result<ExplainReport> explain = ExplainReport{};
   mutable ExplainQuery last_explain_query;
   Result<MoveReport> move = MoveReport{};
+  Result<ReloadReport> reload = ReloadReport{};
+  std::vector<DoctorRow> doctor;
   PlacementCommand last_placement_command;
   std::vector<std::string> orders;                // what was asked of devices
   std::map<std::string, std::string> placements;  // "1000 192.0.2.2 true": what PlacementOf says

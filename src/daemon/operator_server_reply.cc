@@ -138,6 +138,21 @@ std::unique_ptr<OperatorReply> MakeFipsReply(OperatorControl* control,
   return MakeOneItemReply(*moved);
 }
 
+std::unique_ptr<OperatorReply> MakeReloadReply(OperatorControl* control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  auto report = control->Reload();
+  if (!report) throw RequestError{report.error().message};
+  return MakeOneItemReply(*std::move(report));
+}
+
+std::unique_ptr<OperatorReply> MakeDoctorReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<DoctorRow>>(control.ReportDoctor(),
+                                                [](const DoctorRow& row) { return ToJson(row); });
+}
+
 std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
                                             const RequestReader& request) {
   request.AllowOnly({"device", "side", "snaplen"});
@@ -175,6 +190,8 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "explain") return MakeExplainReply(*control, request);
   if (command == "offload") return MakeOffloadReply(control, request);
   if (command == "fault") return MakeFaultReply(control, request);
+  if (command == "reload") return MakeReloadReply(control, request);
+  if (command == "doctor") return MakeDoctorReply(*control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }
@@ -191,7 +208,7 @@ bool IsOrder(std::string_view request) {
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return false;
   // "fips" without an action only looks.
-  return *command == "offload" || *command == "fault" ||
+  return *command == "offload" || *command == "fault" || *command == "reload" ||
          (*command == "fips" && json.contains("action")) || json.contains("show_keys");
 }
 

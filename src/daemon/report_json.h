@@ -95,6 +95,9 @@
 //              kind "summary", last: since, dropped, file, write_error
 // Explain      device, rows (array of direction, requirement, ok, reason, explanation), verdicts
 //              (array of direction, offloaded, effective, where, reason, explanation)
+// Reload       applied, needs_restart (arrays of keys: "daemon.log_level", "device nic0.trusted"),
+//              moved, stayed, blocked, took_us: of halves of SAs
+// Doctor       check, ok (bool), text, advice ("" when ok)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              uptime_seconds, workers, engine
 #pragma once
@@ -122,6 +125,8 @@ Json ToJson(const KeyEntry& entry);
 Json ToJson(const LedgerReport& report);  // the summary: the entries are items of their own
 Json ToJson(const ExplainReport& report);
 Json ToJson(const MoveReport& report);
+Json ToJson(const ReloadReport& report);
+Json ToJson(const DoctorRow& row);
 
 // As one line. Bytes that are no UTF-8 are replaced.
 std::string ToText(const Json& json);

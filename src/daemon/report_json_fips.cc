@@ -1,4 +1,4 @@
-// FIPS mode, and what a command has moved.
+// FIPS mode, what a command has moved, a reload, and the doctor.
 #include "daemon/report_json_parts.h"
 
 namespace cygnet {
@@ -26,6 +26,16 @@ Json ToJson(const MoveReport& report) {
           {"stayed", report.stayed},
           {"blocked", report.blocked},
           {"took_us", report.took_us}};
+}
+
+Json ToJson(const ReloadReport& report) {
+  Json json = {{"applied", report.applied}, {"needs_restart", report.needs_restart}};
+  json.update(ToJson(report.moved));
+  return json;
+}
+
+Json ToJson(const DoctorRow& row) {
+  return {{"check", row.check}, {"ok", row.ok}, {"text", row.text}, {"advice", row.advice}};
 }
 
 }  // namespace cygnet

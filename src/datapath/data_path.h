@@ -139,7 +139,7 @@ class DataPath {
   // Entries of each flow cache of a worker, a power of two. Fixed before the workers are made.
   uint32_t flow_entries = 16384;
   // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
-  bool ike_bypass = true;
+  std::atomic<bool> ike_bypass{true};
   // Longest time that a worker without work looks for more before it sleeps. Before workers start.
   uint32_t busy_poll_us = 0;
 

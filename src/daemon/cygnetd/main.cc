@@ -3,39 +3,77 @@
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <utility>
 
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/journal_log.h"
 
 namespace {
 
-volatile bool g_stop = false;
+cygnet::Signals g_signals;
 
-void OnStopSignal(int) { g_stop = true; }
+void OnStopSignal(int) { g_signals.stop = 1; }
 
-void SpdlogSink(cygnet::LogLevel level, std::string_view text) {
+void OnReloadSignal(int, siginfo_t* info, void*) {
+  g_signals.reload_uid = info->si_uid;
+  g_signals.reload_pid = info->si_pid;
+  g_signals.reload = 1;
+}
+
+spdlog::level::level_enum SpdlogLevel(cygnet::LogLevel level) {
   static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
                                                           spdlog::level::warn, spdlog::level::err};
-  spdlog::log(kLevels[static_cast<int>(level)], "{}", text);
+  return kLevels[static_cast<int>(level)];
+}
+
+bool InJournal() {
+  static const bool kInJournal =
+      cygnet::IsJournalStream(STDERR_FILENO, std::getenv("JOURNAL_STREAM"));
+  return kInJournal;
+}
+
+void SpdlogSink(cygnet::LogLevel level, std::string_view text) {
+  spdlog::log(SpdlogLevel(level), "{}",
+              InJournal() ? cygnet::JournalLine(level, text) : cygnet::OneLine(text));
 }
 
 void SetUpLogging(cygnet::LogLevel level) {
   auto logger = spdlog::stderr_logger_mt("cygnetd");
-  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e cygnetd %l: %v");
-  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                          spdlog::level::warn, spdlog::level::err};
-  logger->set_level(kLevels[static_cast<int>(level)]);
+  logger->set_pattern(InJournal() ? "%v" : "%Y-%m-%d %H:%M:%S.%e cygnetd %l: %v");
+  logger->set_level(SpdlogLevel(level));
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(logger);
   cygnet::SetLogSink(SpdlogSink);
 }
 
 int Fail(const std::string& text) {
-  std::fprintf(stderr, "cygnetd: %s\n", text.c_str());
+  const std::string line = InJournal() ? cygnet::JournalLine(cygnet::LogLevel::kError, text)
+                                       : "cygnetd: " + cygnet::OneLine(text);
+  std::fprintf(stderr, "%s\n", line.c_str());
   return 1;
+}
+
+void SetUpSignals() {
+  struct sigaction action {};
+  action.sa_handler = OnStopSignal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGQUIT, &action, nullptr);
+  struct sigaction reload {};
+  reload.sa_sigaction = OnReloadSignal;
+  reload.sa_flags = SA_SIGINFO;
+  sigaction(SIGHUP, &reload, nullptr);
+  // Their default is to end the daemon, and nothing here means anything by them.
+  for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF}) {
+    signal(number, SIG_IGN);
+  }
 }
 
 cygnet::Result<cygnet::Config> ReadConfig(const std::string& file, const std::string& wire) {
@@ -43,23 +81,22 @@ cygnet::Result<cygnet::Config> ReadConfig(const std::string& file, const std::st
   return cygnet::LoadConfig(file);
 }
 
-int Serve(const cygnet::Config& config) {
+int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Config>()> again) {
   SetUpLogging(config.log_level);
-  struct sigaction action {};
-  action.sa_handler = OnStopSignal;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  SetUpSignals();
   // Keys and users' plaintext are in this process: no core file, no other process's debugger.
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);
   cygnet::ServiceManager manager = cygnet::ServiceManager::FromEnvironment();
-  auto runtime = cygnet::Runtime::Create(config);
+  auto runtime = cygnet::Runtime::Create(
+      config, {.read_config = std::move(again), .set_log_level = [](cygnet::LogLevel level) {
+                 spdlog::default_logger()->set_level(SpdlogLevel(level));
+               }});
   if (!runtime) return Fail(runtime.error().message);
   cygnet::Log(cygnet::LogLevel::kInfo, "ready");
   manager.Ready((*runtime)->Summary());
-  (*runtime)->Run(g_stop, &manager);
+  (*runtime)->Run(&g_signals, &manager);
   cygnet::Log(cygnet::LogLevel::kInfo, "stopping");
   manager.Stopping();
   return 0;
@@ -88,5 +125,5 @@ int main(int argc, char** argv) {
     std::fputs(cygnet::DescribeConfig(*config).c_str(), stdout);
     return 0;
   }
-  return Serve(*config);
+  return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
 }

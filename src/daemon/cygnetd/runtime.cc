@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
+#include "daemon/cygnetd/settings.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/text_file.h"
 #include "device/drivers/sim_nic_script.h"
@@ -53,42 +55,6 @@ Result<EngineSet> MakeEngines(const Config& config, bool fips) {
                                    .session_limit = look_aside.session_limit,
                                    .fips = fips}));
   return engines;
-}
-
-bool Allows(const DeviceConfig& device, std::string_view mode) {
-  return std::find(device.allow.begin(), device.allow.end(), mode) != device.allow.end();
-}
-
-PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices) {
-  PlacementRule rule{.name = config.name,
-                     .reqid = {},
-                     .peer = config.peer,
-                     .src = config.src,
-                     .dst = config.dst,
-                     .inbound = {},
-                     .mode = config.offload,
-                     .pin = config.pin};
-  if (config.reqid.has_value()) rule.reqid = Reqid(*config.reqid);
-  if (config.direction.has_value()) rule.inbound = *config.direction == "in";
-  for (const ControlDevice& device : devices) {
-    if (device.name == config.device) rule.ifindex = device.ifindex;
-  }
-  return rule;
-}
-
-// A mode that the device can never give is refused now, with its reason.
-Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
-  const bool packet = config.offload == PlacementMode::kPacket;
-  const bool required = config.offload == PlacementMode::kRequired;
-  if (device == nullptr ? !packet && !required : !packet || device->caps().packet_offload) {
-    return {};
-  }
-  return MakeError(
-      Errc::kNotSupported,
-      fmt::format("device {}: offload = \"{}\": driver {} offers no {} (no-capability:{})",
-                  config.name, Name(config.offload), config.driver,
-                  packet ? "packet offload" : "offload",
-                  packet ? "packet-offload" : "crypto-offload"));
 }
 
 // Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
@@ -159,8 +125,10 @@ Status CheckConfig(const Config& config) {
   return {};
 }
 
-Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config) {
+Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHooks hooks) {
   std::unique_ptr<Runtime> runtime(new Runtime);
+  runtime->hooks_ = std::move(hooks);
+  runtime->config_ = config;
   CYGNET_RETURN_IF_ERROR(CheckConfig(config));
   CYGNET_RETURN_IF_ERROR(runtime->Build(config));
   return runtime;
@@ -326,7 +294,7 @@ Status Runtime::CheckPersist(const Config& config) {
                                device->name));
 }
 
-void Runtime::StartAudit(const AuditConfig& config) {
+std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
   std::vector<std::unique_ptr<AuditSink>> sinks;
   if (config.journal) sinks.push_back(MakeJournalSink());
   if (config.linux_audit) {
@@ -337,7 +305,11 @@ void Runtime::StartAudit(const AuditConfig& config) {
       Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
     }
   }
-  audit_ = std::make_unique<Audit>(std::move(sinks), &clock_);
+  return sinks;
+}
+
+void Runtime::StartAudit(const AuditConfig& config) {
+  audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
 }
 
@@ -374,20 +346,21 @@ Status Runtime::BuildControl(const Config& config) {
   params.settings = ReadXfrmSettings;
   params.pools = pools_.get();
   for (const auto& i : interfaces_) {
+    const DeviceTerms terms = TermsOf(i->config);
     params.devices.push_back({.name = i->config.name,
                               .wire = i->config.wire,
                               .driver = i->config.driver,
-                              .mode = i->config.offload,
+                              .mode = terms.mode,
                               .ifindex = i->host->ifindex(),
                               .host_port = i->host.get(),
                               .wire_port = i->wire.port.get(),
                               .offload = i->wire.offload,
                               .capture = &i->capture,
-                              .trusted = i->config.trusted,
-                              .allow_crypto = Allows(i->config, "crypto"),
-                              .allow_packet = Allows(i->config, "packet"),
-                              .rekey_reserve = i->config.RekeyReserve(),
-                              .loss = i->config.loss});
+                              .trusted = terms.trusted,
+                              .allow_crypto = terms.allow_crypto,
+                              .allow_packet = terms.allow_packet,
+                              .rekey_reserve = terms.rekey_reserve,
+                              .loss = terms.loss});
   }
   for (const PlacementRuleConfig& rule : config.placement) {
     params.rules.push_back(RuleOf(rule, params.devices));
@@ -396,6 +369,8 @@ Status Runtime::BuildControl(const Config& config) {
   params.ledger = ledger_;
   params.fips = fips_.get();
   params.audit = audit_.get();
+  params.reload = [this] { return Reload(); };
+  params.doctor = [] { return std::vector<DoctorRow>{}; };
   control_ = std::make_unique<ControlPlane>(std::move(params));
   return {};
 }
@@ -449,14 +424,15 @@ bool Runtime::WorkersTurn(uint64_t now_ns) const {
   });
 }
 
-void Runtime::Run(const volatile bool& stop, ServiceManager* manager) {
+void Runtime::Run(Signals* signals, ServiceManager* manager) {
   constexpr uint64_t kTickNs = 1'000'000'000;
   constexpr uint64_t kAeventNs = 100'000'000;
   constexpr int kWaitMs = 100;
   uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
   uint64_t next_aevents = 0;
   uint64_t next_sign = 0;
-  while (!stop) {
+  while (signals->stop == 0) {
+    if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
     control_->OnDataPathEvents();
     poller_->RunOnce(kWaitMs);

@@ -2,6 +2,10 @@
 // plane, servers, workers. Taken down in the reverse order.
 #pragma once
 
+#include <sys/types.h>
+
+#include <csignal>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,14 +29,28 @@
 
 namespace cygnet {
 
+// What the program around it does for a Runtime.
+struct RuntimeHooks {
+  std::function<Result<Config>()> read_config;  // the file again
+  std::function<void(LogLevel level)> set_log_level;
+};
+
+// What signal handlers have written.
+struct Signals {
+  volatile std::sig_atomic_t stop = 0;
+  volatile std::sig_atomic_t reload = 0;
+  volatile uid_t reload_uid = 0;  // who sent it
+  volatile pid_t reload_pid = 0;
+};
+
 class Runtime {
  public:
-  static Result<std::unique_ptr<Runtime>> Create(const Config& config);
+  static Result<std::unique_ptr<Runtime>> Create(const Config& config, RuntimeHooks hooks);
   ~Runtime();
 
-  // Serves until `stop` says so (looked at between events), and gives `manager` signs of life as
-  // long as every worker turns, too.
-  void Run(const volatile bool& stop, ServiceManager* manager);
+  // Serves until `signals` say stop (looked at between events), and gives `manager` signs of life
+  // as long as every worker turns, too.
+  void Run(Signals* signals, ServiceManager* manager);
   // A line: what it serves.
   std::string Summary() const;
 
@@ -54,13 +72,23 @@ class Runtime {
   static Status CheckPersist(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
   Status MarkHostInterface(const Interfaces& interfaces);
+  static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
   Status OpenRestartLog();
   Status StartServers();
   bool WorkersTurn(uint64_t now_ns) const;
+  // reload.cc
+  void ReloadBySignal(const Signals& signals);
+  Result<ReloadReport> Reload();
+  Status CheckReload(const Config& next) const;
+  Status ApplyFips(const Config& next);
+  MoveReport ApplyPlacement(const Config& next);
+  void ApplyRest(const Config& next);
 
+  RuntimeHooks hooks_;
+  Config config_;  // in force: as started, with what reloads have applied
   UniqueFd instance_;
   SystemClock clock_;
   std::unique_ptr<FipsSwitch> fips_;

@@ -1,0 +1,42 @@
+#include "cli/doctor.h"
+
+#include <fmt/format.h>
+
+#include "cli/cygnet.h"
+#include "cli/operator_client.h"
+#include "cli/text.h"
+
+namespace cygnet {
+namespace {
+
+void PrintRows(const Arguments& arguments, const std::vector<Json>& rows, FILE* out) {
+  if (!arguments.json) {
+    for (const Json& row : rows) fmt::print(out, "{}", DoctorText(row));
+    return;
+  }
+  const char* before = "[\n";
+  for (const Json& row : rows) {
+    fmt::print(out, "{}{}", before, row.dump(-1, ' ', false, Json::error_handler_t::replace));
+    before = ",\n";
+  }
+  fmt::print(out, "{}", rows.empty() ? "[]\n" : "\n]\n");
+}
+
+}  // namespace
+
+Status RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE* out, int* status) {
+  auto client = OperatorClient::Connect(socket_name);
+  if (!client) return client.error();
+  std::vector<Json> rows;
+  CYGNET_RETURN_IF_ERROR(
+      client->ForEachItem(arguments.request, [&rows](const Json& row) { rows.push_back(row); }));
+  PrintRows(arguments, rows, out);
+  if (fflush(out) != 0 || ferror(out) != 0) return MakeError(Errc::kIo, "cannot write the output");
+  *status = 0;
+  for (const Json& row : rows) {
+    if (!row.value("ok", false)) *status = kExitNo;
+  }
+  return {};
+}
+
+}  // namespace cygnet

@@ -1,0 +1,33 @@
+// A reload, and what the doctor found.
+#include <fmt/format.h>
+
+#include "cli/json_fields.h"
+#include "cli/text.h"
+
+namespace cygnet {
+namespace {
+
+std::string KeysLine(std::string_view title, const Json& keys) {
+  std::string text;
+  for (const Json& key : keys) text += " " + key.get<std::string>();
+  return text.empty() ? text : fmt::format("{}:{}\n", title, text);
+}
+
+}  // namespace
+
+std::string ReloadText(const Json& reload) {
+  std::string text = KeysLine("applied", Child(reload, "applied"));
+  if (text.empty()) text = "applied: nothing, no key that can be has changed\n";
+  text += KeysLine("needs a restart of cygnetd", Child(reload, "needs_restart"));
+  if (Number(reload, "moved") + Number(reload, "blocked") != 0) text += MoveText(reload);
+  return text;
+}
+
+std::string DoctorText(const Json& row) {
+  const std::string advice = Text(row, "advice");
+  return fmt::format("{:<9}{}: {}\n{}", row.value("ok", false) ? "ok" : "WARNING",
+                     Text(row, "check"), Text(row, "text"),
+                     advice.empty() ? advice : fmt::format("         {}\n", advice));
+}
+
+}  // namespace cygnet

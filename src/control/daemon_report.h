@@ -1,0 +1,28 @@
+// What the daemon around the control plane answers: a reload of its configuration, and what the
+// doctor found.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/placement_report.h"
+
+namespace cygnet {
+
+// `cygnet reload`. Keys are named as the file has them: "daemon.log_level", "device nic0.trusted",
+// "placement" (all rules).
+struct ReloadReport {
+  std::vector<std::string> applied{};
+  std::vector<std::string> needs_restart{};  // differ from what runs, and stay as they are
+  MoveReport moved{};
+};
+
+// One finding of `cygnet doctor`.
+struct DoctorRow {
+  std::string check{};  // "kernel-xfrm" …
+  bool ok = true;
+  std::string text{};    // what was found
+  std::string advice{};  // what to do; empty when ok
+};
+
+}  // namespace cygnet

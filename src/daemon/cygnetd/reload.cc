@@ -1,0 +1,119 @@
+// A reload: the configuration file is read again, by SIGHUP or `cygnet reload`. What can change
+// while SAs run is applied, the rest is named; a file with a fault changes nothing.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "daemon/config_changes.h"
+#include "daemon/cygnetd/runtime.h"
+#include "daemon/cygnetd/settings.h"
+
+namespace cygnet {
+namespace {
+
+const DeviceConfig* DeviceNamed(const Config& config, const std::string& name) {
+  for (const DeviceConfig& device : config.devices) {
+    if (device.name == name) return &device;
+  }
+  return nullptr;
+}
+
+// What a reload changes of a device that runs.
+void TakeTerms(const DeviceConfig& next, DeviceConfig* device) {
+  device->offload = next.offload;
+  device->trusted = next.trusted;
+  device->allow = next.allow;
+  device->rekey_reserve = next.rekey_reserve;
+  device->loss = next.loss;
+}
+
+}  // namespace
+
+void Runtime::ReloadBySignal(const Signals& signals) {
+  audit_->Command("SIGHUP: reload", signals.reload_uid, signals.reload_pid);
+  // What is to say about it is in the log.
+  (void)Reload().has_value();
+}
+
+Result<ReloadReport> Runtime::Reload() {
+  auto next = hooks_.read_config();
+  Status status = next ? CheckReload(*next) : Status(next.error());
+  if (status) status = ApplyFips(*next);
+  if (!status) {
+    Log(LogLevel::kError,
+        "reload: nothing was changed, the configuration has a fault: " + status.error().message);
+    return status.error();
+  }
+  ConfigChanges changes = CompareConfigs(config_, *next);
+  ReloadReport report{
+      .applied = std::move(changes.live), .needs_restart = std::move(changes.restart), .moved = {}};
+  ApplyRest(*next);
+  report.moved = ApplyPlacement(*next);
+  Log(LogLevel::kInfo, report.applied.empty()
+                           ? "reload: no key that is applied has changed"
+                           : fmt::format("reload: applied {}", fmt::join(report.applied, ", ")));
+  if (!report.needs_restart.empty()) {
+    Log(LogLevel::kWarning, fmt::format("reload: stays as it was until cygnetd is restarted: {}",
+                                        fmt::join(report.needs_restart, ", ")));
+  }
+  return report;
+}
+
+// What reading the file cannot tell.
+Status Runtime::CheckReload(const Config& next) const {
+  for (const auto& i : interfaces_) {
+    const DeviceConfig* device = DeviceNamed(next, i->config.name);
+    if (device != nullptr) CYGNET_RETURN_IF_ERROR(CheckOffers(*device, i->wire.offload));
+  }
+  return {};
+}
+
+// The boundary list is read again in any case. What the operator ordered since (`cygnet fips mode`)
+// stays unless the file's word has changed.
+Status Runtime::ApplyFips(const Config& next) {
+  std::optional<std::string> mode;
+  if (next.fips.mode != config_.fips.mode) mode = next.fips.mode;
+  const Status status = fips_->ApplyFile(mode, next.fips.boundary);
+  if (!status) return MakeError(status.error().code, "fips: " + status.error().message);
+  return {};
+}
+
+void Runtime::ApplyRest(const Config& next) {
+  if (next.log_level != config_.log_level) hooks_.set_log_level(next.log_level);
+  if (next.ike_bypass != config_.ike_bypass) {
+    path_->ike_bypass = next.ike_bypass;
+    path_->BumpGeneration();  // flows that were let by are asked again
+  }
+  if (!(next.audit == config_.audit)) audit_->SetSinks(AuditSinks(next.audit));
+  config_.log_level = next.log_level;
+  config_.ike_bypass = next.ike_bypass;
+  config_.audit = next.audit;
+  config_.fips = next.fips;
+}
+
+MoveReport Runtime::ApplyPlacement(const Config& next) {
+  PlacementSettings settings;
+  for (const auto& i : interfaces_) {
+    if (const DeviceConfig* device = DeviceNamed(next, i->config.name)) {
+      TakeTerms(*device, &i->config);
+      const Status marked = MarkHostInterface(*i);
+      if (!marked) Log(LogLevel::kWarning, "reload: " + marked.error().message);
+    }
+    settings.devices.push_back(TermsOf(i->config));
+  }
+  for (DeviceConfig& device : config_.devices) {
+    if (const DeviceConfig* now = DeviceNamed(next, device.name)) TakeTerms(*now, &device);
+  }
+  for (const PlacementRuleConfig& rule : next.placement) {
+    settings.rules.push_back(RuleOf(rule, control_->devices()));
+  }
+  settings.scheduler = next.scheduler;
+  config_.placement = next.placement;
+  config_.scheduler = next.scheduler;
+  config_.replay_window_min = next.replay_window_min;
+  return control_->Reconfigure(std::move(settings), next.replay_window_min);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,56 @@
+#include "daemon/cygnetd/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cygnet {
+namespace {
+
+bool Allows(const DeviceConfig& device, std::string_view mode) {
+  return std::find(device.allow.begin(), device.allow.end(), mode) != device.allow.end();
+}
+
+}  // namespace
+
+DeviceTerms TermsOf(const DeviceConfig& device) {
+  return {.mode = device.offload,
+          .trusted = device.trusted,
+          .allow_crypto = Allows(device, "crypto"),
+          .allow_packet = Allows(device, "packet"),
+          .rekey_reserve = device.RekeyReserve(),
+          .loss = device.loss};
+}
+
+PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices) {
+  PlacementRule rule{.name = config.name,
+                     .reqid = {},
+                     .peer = config.peer,
+                     .src = config.src,
+                     .dst = config.dst,
+                     .inbound = {},
+                     .mode = config.offload,
+                     .pin = config.pin};
+  if (config.reqid.has_value()) rule.reqid = Reqid(*config.reqid);
+  if (config.direction.has_value()) rule.inbound = *config.direction == "in";
+  for (const ControlDevice& device : devices) {
+    if (device.name == config.device) rule.ifindex = device.ifindex;
+  }
+  return rule;
+}
+
+Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
+  const bool packet = config.offload == PlacementMode::kPacket;
+  const bool required = config.offload == PlacementMode::kRequired;
+  if (device == nullptr ? !packet && !required : !packet || device->caps().packet_offload) {
+    return {};
+  }
+  return MakeError(
+      Errc::kNotSupported,
+      fmt::format("device {}: offload = \"{}\": driver {} offers no {} (no-capability:{})",
+                  config.name, Name(config.offload), config.driver,
+                  packet ? "packet offload" : "offload",
+                  packet ? "packet-offload" : "crypto-offload"));
+}
+
+}  // namespace cygnet
