@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/locked_memory.h"
 
 namespace cygnet {
 namespace {
@@ -23,6 +25,8 @@ constexpr std::size_t kArenaBytes = 256 * 1024;
 constexpr std::size_t SlotFor(std::size_t bytes) {
   return bytes <= kShortSlot ? kShortSlot : KeyMaterial::kMaxBytes;
 }
+
+std::atomic<std::size_t> g_unlocked_bytes{0};
 
 class LockedArena {
  public:
@@ -47,8 +51,8 @@ class LockedArena {
         mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CYGNET_CHECK(p != MAP_FAILED);
     // RLIMIT_MEMLOCK may forbid the lock to an ordinary user; the pages are still kept out of
-    // dumps.
-    (void)mlock(p, kArenaBytes);
+    // dumps. UnlockedKeyBytes() tells.
+    if (mlock(p, kArenaBytes) != 0) g_unlocked_bytes.fetch_add(kArenaBytes);
     (void)madvise(p, kArenaBytes, MADV_DONTDUMP);
     auto* base = static_cast<uint8_t*>(p);
     for (std::size_t offset = 0; offset < kArenaBytes; offset += slot_) {
@@ -69,6 +73,8 @@ LockedArena& ArenaFor(std::size_t bytes) {
 }
 
 }  // namespace
+
+std::size_t UnlockedKeyBytes() { return g_unlocked_bytes.load(); }
 
 void SecureWipe(void* p, std::size_t n) { explicit_bzero(p, n); }
 

@@ -1,11 +1,15 @@
 #include "base/key_material.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <type_traits>
 #include <vector>
+
+#include "base/locked_memory.h"
 
 namespace cygnet {
 namespace {
@@ -78,6 +82,19 @@ TEST(KeyMaterialTest, ThousandsOfKeysAreKeptApart) {
     EXPECT_EQ(keys[i].bytes()[0], i & 0xff);
     EXPECT_EQ(keys[i].bytes()[1], i >> 8);
   }
+}
+
+// Who may not lock memory is told so.
+TEST(KeyMaterialTest, MemoryThatCannotBeLockedIsCounted) {
+  const auto take_keys = [] {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0)) _exit(2);
+    const std::size_t before = UnlockedKeyBytes();
+    std::vector<KeyMaterial> keys;  // more than an arena that is there has slots
+    for (int i = 0; i < 10'000; ++i) keys.emplace_back(kKey);
+    _exit(UnlockedKeyBytes() > before ? 0 : 1);
+  };
+  EXPECT_EXIT(take_keys(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/key_material.h"
+
 namespace cygnet {
 namespace {
 
@@ -174,9 +176,15 @@ bool OperatorServer::Pump(Client* client) {
     if (send(client->fd.get(), datagram.data(), datagram.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
       return errno == EAGAIN || errno == EINTR;
     }
-    client->datagram.clear();
+    WipeDatagram(client);
   }
   return true;
+}
+
+// It may have shown keys, and a string that is cleared keeps its bytes.
+void OperatorServer::WipeDatagram(Client* client) {
+  SecureWipe(client->datagram.data(), client->datagram.size());
+  client->datagram.clear();
 }
 
 void OperatorServer::EndReply(Client* client) {

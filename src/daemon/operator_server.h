@@ -2,7 +2,7 @@
 // datagram:
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
-//                       "explain" | "offload" | "fault" | "capture", …}
+//                       "explain" | "offload" | "fault" | "reload" | "doctor" | "capture", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
@@ -92,6 +92,7 @@ class OperatorServer {
   bool Pump(Client* client);
   void TellOrder(const UniqueFd& fd, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
+  static void WipeDatagram(Client* client);
   void EndReply(Client* client);
   void UpdatePolling(Client* client);
   void Close(ClientId id);

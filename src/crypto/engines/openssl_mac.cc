@@ -70,10 +70,24 @@ KeyMaterial StateAfterKey(std::span<const uint8_t> key, uint8_t pad) {
   return out;
 }
 
+// Wipes what a worker's stack would keep of a key, however the function ends.
+template <typename T>
+class WipeAtEnd {
+ public:
+  explicit WipeAtEnd(T* secret) : secret_(secret) {}
+  ~WipeAtEnd() { SecureWipe(secret_, sizeof(T)); }
+  WipeAtEnd(const WipeAtEnd&) = delete;
+  WipeAtEnd& operator=(const WipeAtEnd&) = delete;
+
+ private:
+  T* const secret_;
+};
+
 template <typename Hash>
 bool ComputeHmac(const KeyMaterial& inner, const KeyMaterial& outer,
                  std::span<const uint8_t> message, std::span<const uint8_t> tail, MacOutput* out) {
-  typename Hash::State state;
+  typename Hash::State state;  // worth a key: who has it can make ICVs
+  const WipeAtEnd wipe(&state);
   std::memcpy(&state, inner.bytes().data(), sizeof(state));
   if (Hash::Update(&state, message.data(), message.size()) != 1 ||
       Hash::Update(&state, tail.data(), tail.size()) != 1 ||
@@ -260,7 +274,8 @@ bool AesCbcMac::Compute(uint32_t queue, std::span<const uint8_t> message,
   const std::size_t last = all.size() == 0 ? 0 : (all.size() - 1) / kAesBlock * kAesBlock;
   const std::size_t whole = std::min(last, message.size() / kAesBlock * kAesBlock);
   const Block zero{};
-  Block block{};
+  Block block{};  // with the message known, the subkey can be told from the last one
+  const WipeAtEnd wipe(&block);
   if (EVP_EncryptInit_ex(ctx, nullptr, nullptr, nullptr, zero.data()) != 1 ||
       !Chain(ctx, message.first(whole))) {
     return false;
