@@ -32,6 +32,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       return route.has_value() ? route->ifindex : 0;
     };
   }
+  placement.device_under = [this](int32_t ifindex) { return DeviceUnder(ifindex); };
   PlacementListener* const self = this;
   placement_.emplace(std::move(placement), self);
   AuditFips();

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/host_links.h"
 #include "control/host_network.h"
 #include "control/nat.h"
 #include "control/placement.h"
 #include "control/report.h"
+#include "control/route_check.h"
 #include "control/socket_policy_control.h"
 #include "control/xfrm_control.h"
 #include "crypto/engine_set.h"
@@ -62,6 +64,7 @@ struct ControlPlaneParams {
   FipsControl* fips = nullptr;     // nullptr: FIPS mode is off
   DeviceAudit* audit = nullptr;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
+  HostLinks* links = nullptr;           // nullptr: what stands on devices stays unknown
   HostSockets* sockets = nullptr;       // nullptr: where sockets are stays unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
@@ -137,6 +140,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange();
   SocketPolicyControl& socket_policies() { return socket_policies_; }
+  // The doctor's. upper_devices.cc
+  std::vector<DoctorRow> CheckHostRoutes() const;
   const std::vector<ControlDevice>& devices() const { return params_.devices; }
   // A reload's: what may change while SAs are there. reconfigure.cc
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
@@ -201,7 +206,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
 
   // mtu_explain.cc
+  // upper_devices.cc
   const ControlDevice* DeviceWith(int32_t ifindex) const;
+  int32_t DeviceUnder(int32_t ifindex) const;
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
   MtuReport ExplainTemplates(const PolicyMatch& match, MtuReport report) const;
 
@@ -229,6 +236,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   XfrmSettings settings_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t acquire_sequence_ = 0;
+  // What stands on devices: by interface, the device below. DeviceUnder
+  mutable std::map<int32_t, int32_t> under_;
+  mutable uint64_t stacks_at_ns_ = 0;
+  mutable bool stacks_read_ = false;
   const uint64_t started_;
   uint64_t ticks_ = 0;
 };

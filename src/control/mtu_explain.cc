@@ -93,13 +93,6 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
   return ExplainOn(*device, std::move(report));
 }
 
-const ControlDevice* ControlPlane::DeviceWith(int32_t ifindex) const {
-  for (const ControlDevice& device : params_.devices) {
-    if (device.ifindex == ifindex) return &device;
-  }
-  return nullptr;
-}
-
 MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report) const {
   const PolicyMatch match = path_.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
   if (!match.any()) {

@@ -110,6 +110,8 @@ struct PlacementParams {
   std::shared_ptr<Ledger> ledger;       // nullptr: one of its own
   const PlacementGate* gate = nullptr;  // nullptr: everybody is trusted
   std::function<bool(int32_t)> interface_exists = [](int32_t) { return true; };
+  // The device that a bridge, bond or VLAN stands on; 0: none.
+  std::function<int32_t(int32_t)> device_under = [](int32_t) { return 0; };
   // The interface a packet to there leaves by; 0: none.
   std::function<int32_t(const IpAddress&, IpFamily)> egress_of = [](const auto&, auto) {
     return 0;

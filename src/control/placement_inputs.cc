@@ -60,8 +60,10 @@ int32_t Placement::DeviceOfClient(const SaSpec& spec) const {
   for (const ControlDevice& d : params_.devices) {
     if (d.ifindex == request.ifindex) return request.ifindex;
   }
+  if (const int32_t under = params_.device_under(request.ifindex); under != 0) return under;
   if (params_.interface_exists(request.ifindex)) return request.ifindex;
   const int32_t egress = params_.egress_of(request.inbound ? spec.saddr : spec.daddr, spec.family);
+  if (const int32_t under = params_.device_under(egress); under != 0) return under;
   constexpr int32_t kNone = -1;  // 0 would mean any device
   return egress != 0 ? egress : request.ifindex != 0 ? request.ifindex : kNone;
 }

@@ -244,12 +244,10 @@ void ControlPlane::ResolveNextHop(const Sa& sa) {
   if (path_.host_addresses().Contains(sa.spec().daddr, sa.spec().family)) return;  // inbound SA
   const auto hop = params_.network->NextHop(sa.spec().daddr, sa.spec().family);
   if (!hop.has_value()) return;  // what was known stays until better is known
-  for (std::size_t i = 0; i < params_.devices.size(); ++i) {
-    if (params_.devices[i].ifindex == hop->ifindex) {
-      outbound->next_hop.Set(hop->mac, static_cast<uint8_t>(i));
-      return;
-    }
-  }
+  const ControlDevice* device = DeviceWith(hop->ifindex);
+  if (device == nullptr) return;
+  const auto number = static_cast<uint8_t>(device - params_.devices.data());
+  outbound->next_hop.Set(hop->mac, number);
 }
 
 }  // namespace cygnet

@@ -138,12 +138,16 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   // First of all: of two daemons in one network namespace the second must not touch anything.
   CYGNET_RETURN_IF_ERROR(ClaimNamespace());
+  CheckKeyMemory();
   auto poller = Poller::Create();
   if (!poller) return poller.error();
   poller_ = *std::move(poller);
   auto network = HostNetwork::Create();
   if (!network) return network.error();
   network_ = *std::move(network);
+  auto links = HostLinks::Create();
+  if (!links) return links.error();
+  links_ = *std::move(links);
   auto sockets = KernelSockets::Create();
   if (sockets) {
     sockets_ = *std::move(sockets);
@@ -165,6 +169,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(OpenRestartLog());
   CYGNET_RETURN_IF_ERROR(StartServers());
+  WatchKernelXfrm();
   for (uint32_t i = 0; i < config.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
     workers_.back()->Start();
@@ -336,6 +341,7 @@ Status Runtime::BuildControl(const Config& config) {
   params.look_aside = config.look_aside.mode;
   params.replay_window_min = config.replay_window_min;
   params.network = network_.get();
+  params.links = links_.get();
   params.sockets = sockets_.get();
   if (const std::string path = RestartPath(config); !path.empty()) {
     restart_log_ = std::make_unique<RestartLog>(xfrm_.get(), path);
@@ -370,7 +376,7 @@ Status Runtime::BuildControl(const Config& config) {
   params.fips = fips_.get();
   params.audit = audit_.get();
   params.reload = [this] { return Reload(); };
-  params.doctor = [] { return std::vector<DoctorRow>{}; };
+  params.doctor = [this] { return Doctor(); };
   control_ = std::make_unique<ControlPlane>(std::move(params));
   return {};
 }
@@ -451,6 +457,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     if (now >= next_tick) {
       next_tick += kTickNs;
       control_->Tick();
+      TellKernelXfrm();
       if (ledger_file_ != nullptr) ledger_file_->Sync();
       audit_->Tick();
     }
@@ -462,6 +469,7 @@ Runtime::~Runtime() {
   operator_.reset();
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
+  if (poller_ && kernel_watch_) poller_->Remove(kernel_watch_->fd());
   if (poller_ && sockets_) poller_->Remove(sockets_->event_fd());
   control_.reset();  // keys leave the devices
   restart_log_.reset();

@@ -26,6 +26,7 @@
 #include "datapath/egress_guard.h"
 #include "datapath/worker.h"
 #include "device/drivers/tap.h"
+#include "xfrm/kernel_watch.h"
 
 namespace cygnet {
 
@@ -79,6 +80,13 @@ class Runtime {
   Status OpenRestartLog();
   Status StartServers();
   bool WorkersTurn(uint64_t now_ns) const;
+  // kernel_xfrm.cc
+  void WatchKernelXfrm();
+  void OnKernelXfrm();
+  void TellKernelXfrm();
+  DoctorRow CheckKernelXfrm() const;
+  static void CheckKeyMemory();
+  std::vector<DoctorRow> Doctor() const;
   // reload.cc
   void ReloadBySignal(const Signals& signals);
   Result<ReloadReport> Reload();
@@ -98,6 +106,12 @@ class Runtime {
   std::unique_ptr<DataPath> path_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HostNetwork> network_;
+  std::unique_ptr<HostLinks> links_;
+  std::unique_ptr<xfrm::KernelWatch> kernel_watch_;  // nullptr: the kernel has no XFRM
+  uint64_t kernel_changes_ = 0;                      // of the kernel's own XFRM, since the start
+  uint64_t kernel_untold_ = 0;
+  uint64_t kernel_told_ns_ = 0;
+  std::string kernel_last_;
   std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not tell of them
   std::unique_ptr<XfrmServer> xfrm_;
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon

@@ -1,0 +1,223 @@
+#include "control/host_links.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+namespace cygnet {
+namespace {
+
+using Buffer = std::array<char, 32768>;
+
+template <typename Fn>
+void ForEachAttr(const nlattr* first, const char* end, Fn fn) {
+  const nlattr* attr = first;
+  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+    fn(attr);
+    attr = mnl_attr_next(attr);
+  }
+}
+
+template <typename Fn>
+void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
+  ForEachAttr(static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, fixed)),
+              static_cast<const char*>(mnl_nlmsg_get_payload_tail(message)), fn);
+}
+
+int32_t Index(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) < sizeof(uint32_t)
+             ? 0
+             : static_cast<int32_t>(mnl_attr_get_u32(attr));
+}
+
+std::string Words(const nlattr* attr) {
+  const auto* text = static_cast<const char*>(mnl_attr_get_payload(attr));
+  return std::string(text, strnlen(text, mnl_attr_get_payload_len(attr)));
+}
+
+std::string KindIn(const nlattr* info) {
+  std::string kind;
+  const auto* first = static_cast<const nlattr*>(mnl_attr_get_payload(info));
+  ForEachAttr(first, reinterpret_cast<const char*>(first) + mnl_attr_get_payload_len(info),
+              [&kind](const nlattr* attr) {
+                if (mnl_attr_get_type(attr) == IFLA_INFO_KIND) kind = Words(attr);
+              });
+  return kind;
+}
+
+HostLink ReadLink(const nlmsghdr* message) {
+  HostLink link{.ifindex =
+                    static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message))->ifi_index};
+  bool lower_is_here = true;
+  ForEachAttr(message, sizeof(ifinfomsg), [&](const nlattr* attr) {
+    switch (mnl_attr_get_type(attr)) {
+      case IFLA_IFNAME:
+        link.name = Words(attr);
+        break;
+      case IFLA_LINK:
+        link.lower = Index(attr);
+        break;
+      case IFLA_LINK_NETNSID:
+        lower_is_here = false;  // a number of another namespace
+        break;
+      case IFLA_MASTER:
+        link.master = Index(attr);
+        break;
+      case IFLA_LINKINFO:
+        link.kind = KindIn(attr);
+        break;
+      default:
+        break;
+    }
+  });
+  if (!lower_is_here || link.lower == link.ifindex) link.lower = 0;
+  return link;
+}
+
+// Of several next hops each is a route of its own.
+void ReadNextHops(const nlattr* attr, const HostRoute& route, std::vector<HostRoute>* out) {
+  const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(attr));
+  auto left = static_cast<int>(mnl_attr_get_payload_len(attr));
+  while (RTNH_OK(hop, left)) {
+    HostRoute one = route;
+    one.ifindex = hop->rtnh_ifindex;
+    const auto* first = reinterpret_cast<const nlattr*>(hop + 1);
+    ForEachAttr(first, reinterpret_cast<const char*>(hop) + hop->rtnh_len, [&one](const nlattr* a) {
+      const uint16_t type = mnl_attr_get_type(a);
+      if (type == RTA_GATEWAY || type == RTA_VIA) one.has_gateway = true;
+    });
+    out->push_back(one);
+    const int size = RTNH_ALIGN(hop->rtnh_len);
+    hop = reinterpret_cast<const rtnexthop*>(reinterpret_cast<const char*>(hop) + size);
+    left -= size;
+  }
+}
+
+void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
+  const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+  if (info->rtm_type != RTN_UNICAST || (info->rtm_flags & RTM_F_CLONED) != 0) return;
+  if (info->rtm_family != AF_INET && info->rtm_family != AF_INET6) return;
+  HostRoute route;
+  route.to.family = info->rtm_family == AF_INET ? IpFamily::kV4 : IpFamily::kV6;
+  route.to.bits = info->rtm_dst_len;
+  route.connected = info->rtm_protocol == RTPROT_KERNEL;
+  const nlattr* several = nullptr;
+  ForEachAttr(message, sizeof(rtmsg), [&](const nlattr* attr) {
+    const uint16_t type = mnl_attr_get_type(attr);
+    if (type == RTA_OIF) route.ifindex = Index(attr);
+    if (type == RTA_GATEWAY || type == RTA_VIA) route.has_gateway = true;
+    if (type == RTA_MULTIPATH) several = attr;
+    if (type != RTA_DST) return;
+    const std::size_t want = AddressBits(route.to.family) / 8;
+    if (mnl_attr_get_payload_len(attr) < want) return;
+    route.to.address = route.to.family == IpFamily::kV4 ? IpAddress::V4(mnl_attr_get_payload(attr))
+                                                        : IpAddress::V6(mnl_attr_get_payload(attr));
+  });
+  if (several != nullptr) return ReadNextHops(several, route, out);
+  if (route.ifindex != 0) out->push_back(route);
+}
+
+// Sends a dump and calls fn(message) for each answer until that says false. What is left of a dump
+// that was given up would be taken for the next one's, but for its sequence number.
+template <typename Body, typename Fn>
+void Dump(mnl_socket* socket, uint32_t sequence, uint16_t type, uint16_t answer, Fn fn) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = type;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request->nlmsg_seq = sequence;
+  static_cast<void>(mnl_nlmsg_put_extra_header(request, sizeof(Body)));
+  if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return;
+  bool wanted = true;
+  for (;;) {
+    const ssize_t n = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
+    if (n <= 0) return;
+    int left = static_cast<int>(n);
+    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
+         m = mnl_nlmsg_next(m, &left)) {
+      if (m->nlmsg_seq != sequence) continue;
+      if (m->nlmsg_type == NLMSG_DONE || m->nlmsg_type == NLMSG_ERROR) return;
+      if (m->nlmsg_type == answer && wanted) wanted = fn(m);
+    }
+    if (!wanted) return;
+  }
+}
+
+}  // namespace
+
+void HostLinks::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s); }
+HostLinks::~HostLinks() = default;
+
+Result<std::unique_ptr<HostLinks>> HostLinks::Create() {
+  std::unique_ptr<HostLinks> links(new HostLinks);
+  links->socket_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  if (links->socket_ == nullptr ||
+      mnl_socket_bind(links->socket_.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
+    return MakeError(static_cast<Errc>(errno),
+                     std::string("open NETLINK_ROUTE: ") + std::strerror(errno));
+  }
+  return links;
+}
+
+std::vector<HostLink> HostLinks::Links() {
+  std::vector<HostLink> links;
+  Dump<ifinfomsg>(socket_.get(), ++sequence_, RTM_GETLINK, RTM_NEWLINK,
+                  [&links](const nlmsghdr* m) {
+                    links.push_back(ReadLink(m));
+                    return true;
+                  });
+  return links;
+}
+
+std::vector<HostRoute> HostLinks::Routes() {
+  std::vector<HostRoute> routes;
+  // One that gives up half-way leaves answers behind: the next dump has a socket of its own.
+  auto own = Create();
+  if (!own) return routes;
+  Dump<rtmsg>((*own)->socket_.get(), ++sequence_, RTM_GETROUTE, RTM_NEWROUTE,
+              [&routes](const nlmsghdr* m) {
+                ReadRoute(m, &routes);
+                return routes.size() < kMostRoutes;
+              });
+  return routes;
+}
+
+std::set<int32_t> StackOver(const std::vector<HostLink>& links, int32_t ifindex) {
+  constexpr int kStoreys = 8;
+  std::set<int32_t> stack = {ifindex};
+  for (int i = 0; i < kStoreys; ++i) {
+    const std::size_t before = stack.size();
+    for (const HostLink& link : links) {
+      const bool passes = link.kind == "vlan" || link.kind == "macvlan" || link.kind == "macvtap" ||
+                          link.kind == "ipvlan";
+      if (passes && stack.count(link.lower) != 0) stack.insert(link.ifindex);
+      if (link.master == 0 || stack.count(link.ifindex) == 0) continue;
+      // Of the masters a VRF carries no frames.
+      const auto master = std::find_if(links.begin(), links.end(), [&link](const HostLink& l) {
+        return l.ifindex == link.master;
+      });
+      if (master != links.end() &&
+          (master->kind == "bridge" || master->kind == "bond" || master->kind == "team")) {
+        stack.insert(link.master);
+      }
+    }
+    if (stack.size() == before) break;
+  }
+  return stack;
+}
+
+bool IsTunnel(const HostLink& link) {
+  static constexpr std::string_view kKinds[] = {
+      "ipip",    "sit",       "gre",  "gretap",    "ip6tnl", "ip6gre", "ip6gretap",
+      "erspan",  "vti",       "vti6", "xfrm",      "vxlan",  "geneve", "gtp",
+      "bareudp", "ip6erspan", "l2tp", "wireguard", "macsec", "tun",    "ppp"};
+  return std::find(std::begin(kKinds), std::end(kKinds), link.kind) != std::end(kKinds);
+}
+
+}  // namespace cygnet

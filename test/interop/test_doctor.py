@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+"""What of a host works against Cygnet, and that `cygnet doctor` and the log name it: the kernel's own
+XFRM programmed beside it, routes past it, interfaces stacked on it. And what secrets a daemon's memory
+keeps."""
+
+import re
+
+import labkit
+import suite
+from test_placement import HOST, INNER_HOST, PEER, Placement
+
+ROUTE = f"10.2.0.0/16 via {PEER} dev nic0 src {INNER_HOST}"
+MAC = "02:00:00:00:00:77"
+
+
+class Doctor(Placement):
+    def rows(self, check):
+        result = self.host.ns.run([self.host.cygnet.command, "-j", "doctor"], check=False)
+        rows = labkit.json.loads(result.stdout)
+        self.assertEqual(result.returncode, 0 if all(row["ok"] for row in rows) else 3)
+        return [row for row in rows if row["check"] == check]
+
+    def found(self, check):
+        return " ".join(row["text"] for row in self.rows(check) if not row["ok"])
+
+    def logged(self, expected):
+        return self.wait_for(lambda: re.search(expected, self.host.log()), expected)
+
+
+class KernelXfrm(Doctor):
+    """Programmed without the shim: by an `ip` that is no client of Cygnet's."""
+
+    def test_somebody_programs_the_kernel(self):
+        self.assertEqual(self.found("kernel-xfrm"), "")
+        policy = "src 10.1.0.0/16 dst 10.9.0.0/16 dir out"
+        self.host.ns.ip(f"xfrm policy add {policy} action block")
+        self.logged(r"programs the kernel's own IPsec beside Cygnet \(1 changes, the last: new policy "
+                    r".*10\.9\.0\.0/16\).*without the shim")
+        self.assertIn("0 SAs and 1 policies; 1 changes", self.found("kernel-xfrm"))
+        self.host.ns.ip(f"xfrm policy delete {policy}")
+        self.assertIn("0 SAs and 0 policies; 2 changes", self.found("kernel-xfrm"))
+
+    def test_clients_of_cygnet_do_not(self):
+        before = self.found("kernel-xfrm")
+        self.policies()
+        self.add(0x1001)
+        self.assertEqual(self.found("kernel-xfrm"), before)
+
+
+class KernelXfrmBefore(Doctor):
+    """It was programmed before cygnetd came."""
+
+    @classmethod
+    def make_host(cls, name="host"):
+        host = super().make_host(name)
+        host.ns.ip("xfrm policy add src 10.1.0.0/16 dst 10.9.0.0/16 dir out action block")
+        return host
+
+    def test_it_is_said_at_the_start(self):
+        self.logged(r"the kernel's own XFRM holds 0 SAs and 1 policies: traffic that")
+        self.assertIn("0 SAs and 1 policies", self.found("kernel-xfrm"))
+
+
+class Routes(Doctor):
+    def tearDown(self):
+        self.host.ns.ip(f"route replace {ROUTE}")
+        super().tearDown()
+
+    def test_a_route_by_another_interface(self):
+        self.policies()
+        self.assertEqual(self.found("routes"), "")
+        self.host.ns.ip("link add other0 type veth peer name other1")
+        self.host.ns.ip("link set other0 up")
+        self.host.ns.ip("route add 10.2.7.0/24 dev other0")
+        self.assertIn("route 10.2.7.0/24 dev other0: what the policy for 10.2.0.0/16 protects leaves in "
+                      "clear", self.found("routes"))
+        self.host.ns.ip("link delete other0")
+        self.assertEqual(self.found("routes"), "")
+
+    def test_a_tunnel_of_the_host(self):
+        self.policies()
+        try:
+            self.host.ns.ip(f"link add tunl9 type ipip local {HOST} remote {PEER}")
+        except labkit.LabError:
+            self.host.ns.ip("tuntap add tunl9 mode tun")
+        self.host.ns.ip("link set tunl9 up")
+        self.host.ns.ip("route add 10.2.8.0/24 dev tunl9")
+        self.assertRegex(self.found("routes"), r"route 10\.2\.8\.0/24 dev tunl9: .* leaves inside a "
+                         r"(ipip|tun) interface")
+        self.host.ns.ip("link delete tunl9")
+
+    def test_a_route_without_next_hop(self):
+        self.policies()
+        self.host.ns.ip(f"route replace 10.2.0.0/16 dev nic0 src {INNER_HOST}")
+        self.assertIn("route 10.2.0.0/16 dev nic0 has no next hop", self.found("routes"))
+
+
+class Bridge(Doctor):
+    """br0 over nic0: routes and clients name br0."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        ns = cls.host.ns
+        mac = re.search(r"link/ether (\S+)", ns.ip("-o link show nic0").stdout)[1]
+        ns.ip("addr flush dev nic0")
+        for line in ("link add br0 type bridge", f"link set br0 address {mac}", "link set nic0 master br0",
+                     "link set br0 up", f"addr add {HOST}/24 dev br0",
+                     f"neigh add {PEER} lladdr {cls.peer.mac.hex(':')} dev br0 nud permanent",
+                     f"neigh add 192.0.2.77 lladdr {MAC} dev br0 nud permanent",
+                     f"route replace 10.2.0.0/16 via 192.0.2.77 dev br0 src {INNER_HOST}"):
+            ns.ip(line)
+
+    def test_the_outer_packet_goes_to_the_peer_and_not_to_the_inner_routes_router(self):
+        self.policies()
+        self.assertEqual(self.found("routes"), "")
+        self.goes_out(self.add(0x1001))
+        self.assertIn("\tmtu 1", self.host.text("mtu", "explain", "10.2.0.1"))
+
+    def test_offload_by_the_name_of_the_bridge(self):
+        self.policies()
+        out = self.add(0x1001, offload="br0")
+        self.assertEqual(self.half(0x1001), ("crypto", "crypto", "requested"))
+        self.goes_out(out)
+
+
+class Memory(Doctor):
+    """Read as a debugger of the namespace's owner would."""
+
+    def occurrences(self, secret):
+        count = 0
+        pid = self.host.daemon.pid
+        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+            for line in maps:
+                span, rights = line.split()[:2]
+                start, end = (int(x, 16) for x in span.split("-"))
+                if "rw" not in rights or "[v" in line or end - start > 1 << 28:
+                    continue
+                mem.seek(start)
+                try:
+                    count += mem.read(end - start).count(secret)
+                except OSError:
+                    continue
+        return count
+
+    def test_hex_of_keys_does_not_stay(self):
+        judges = [self.add(0x1000 + i) for i in range(1, 40)]
+        for _ in range(3):
+            shown = self.host.text("sa", "--show-keys")
+        for judge in judges:
+            text = (judge.key + judge.salt).hex()
+            self.assertIn(text, shown)
+        if suite.SLOWNESS > 1:
+            self.skipTest("a sanitizer keeps freed memory")
+        # Lest the look itself is blind: what the daemon does hold is found.
+        self.assertNotEqual(self.occurrences(judges[0].key), 0)
+        for judge in judges:
+            self.assertEqual(self.occurrences((judge.key + judge.salt).hex().encode()), 0)
+
+
+if __name__ == "__main__":
+    suite.main()
