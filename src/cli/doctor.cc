@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/cygnet.h"
+#include "cli/doctor_firewall.h"
 #include "cli/operator_client.h"
 #include "cli/text.h"
 
@@ -30,6 +31,7 @@ Status RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE*
   std::vector<Json> rows;
   CYGNET_RETURN_IF_ERROR(
       client->ForEachItem(arguments.request, [&rows](const Json& row) { rows.push_back(row); }));
+  for (Json& row : CheckFirewall()) rows.push_back(std::move(row));
   PrintRows(arguments, rows, out);
   if (fflush(out) != 0 || ferror(out) != 0) return MakeError(Errc::kIo, "cannot write the output");
   *status = 0;

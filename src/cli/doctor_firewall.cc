@@ -1,0 +1,150 @@
+#include "cli/doctor_firewall.h"
+
+#include <fmt/format.h>
+#include <nftables/libnftables.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include "cli/json_fields.h"
+
+namespace cygnet {
+namespace {
+
+constexpr std::string_view kAdvice =
+    "such a match never fits under Cygnet: match by address, interface or a mark of your own "
+    "instead (doc/firewall.md)";
+
+// Empty unless it is a string: the same names stand for other things elsewhere.
+std::string Word(const Json& node, const char* field) {
+  if (!node.is_object()) return {};
+  const auto found = node.find(field);
+  return found != node.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// "ipsec out", "meta ipsec", "-m policy"; empty: this expression asks no such thing. Looked for at
+// any depth: maps, sets and concatenations hold expressions, too.
+std::string IpsecWordIn(const Json& node) {
+  if (node.is_object()) {
+    for (const auto& [key, value] : node.items()) {
+      const std::string field = Word(value, "key");
+      if (key == "ipsec") return "ipsec " + Word(value, "dir");
+      if (key == "meta" && (field == "ipsec" || field == "secpath")) return "meta ipsec";
+      if (key == "rt" && field == "ipsec") return "rt ipsec";
+      if (key == "xt" && Word(value, "name") == "policy") return "-m policy";
+    }
+  }
+  if (!node.is_structured()) return {};
+  for (const auto& [key, value] : node.items()) {
+    if (std::string word = IpsecWordIn(value); !word.empty()) return word;
+  }
+  return {};
+}
+
+struct ContextDeleter {
+  void operator()(nft_ctx* context) const { nft_ctx_free(context); }
+};
+
+// The ruleset as JSON; discarded: it cannot be read.
+Json Ruleset() {
+  const std::unique_ptr<nft_ctx, ContextDeleter> context(nft_ctx_new(NFT_CTX_DEFAULT));
+  if (context == nullptr) return Json(Json::value_t::discarded);
+  nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
+  nft_ctx_buffer_output(context.get());
+  nft_ctx_buffer_error(context.get());
+  if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
+    return Json(Json::value_t::discarded);
+  }
+  const char* text = nft_ctx_get_output_buffer(context.get());
+  return Json::parse(text != nullptr ? text : "", nullptr, /*allow_exceptions=*/false);
+}
+
+struct PipeCloser {
+  void operator()(FILE* pipe) const { pclose(pipe); }
+};
+
+// The output of a program under its full name; empty: it is not there.
+std::string OutputOf(const std::string& program) {
+  if (access(program.c_str(), X_OK) != 0) return {};
+  const std::unique_ptr<FILE, PipeCloser> pipe(popen((program + " 2>/dev/null").c_str(), "re"));
+  std::string text;
+  std::array<char, 4096> part;
+  while (pipe != nullptr) {
+    const std::size_t got = fread(part.data(), 1, part.size(), pipe.get());
+    if (got == 0) break;
+    text.append(part.data(), got);
+  }
+  return text;
+}
+
+// Of the old interface; what iptables-nft made is in nftables' ruleset.
+std::string SavedRules(const std::string& family) {
+  for (const char* folder : {"/usr/sbin/", "/sbin/"}) {
+    for (const char* kind : {"-legacy-save", "-save"}) {
+      const std::string program = folder + family + kind;
+      if (access(program.c_str(), X_OK) == 0) return OutputOf(program);
+    }
+  }
+  return {};
+}
+
+Json Row(bool ok, std::string text, std::string_view advice) {
+  return {{"check", "firewall"}, {"ok", ok}, {"text", std::move(text)}, {"advice", advice}};
+}
+
+}  // namespace
+
+std::vector<std::string> IpsecRulesIn(const Json& ruleset) {
+  std::vector<std::string> found;
+  for (const Json& item : Child(ruleset, "nftables")) {
+    const auto entry = item.is_object() ? item.find("rule") : item.end();
+    if (!item.is_object() || entry == item.end() || !entry->is_object()) continue;
+    const Json& rule = *entry;
+    const std::string word = IpsecWordIn(Child(rule, "expr"));
+    if (word.empty()) continue;
+    found.push_back(fmt::format("table {} {}, chain {}, handle {}: {}", Word(rule, "family"),
+                                Word(rule, "table"), Word(rule, "chain"), Number(rule, "handle"),
+                                word));
+  }
+  return found;
+}
+
+std::vector<std::string> PolicyRulesIn(std::string_view saved) {
+  std::vector<std::string> found;
+  std::string table;
+  while (!saved.empty()) {
+    const std::size_t end = saved.find('\n');
+    const std::string_view line = saved.substr(0, end);
+    saved.remove_prefix(end == std::string_view::npos ? saved.size() : end + 1);
+    if (line.starts_with("*")) table = line.substr(1);
+    if (line.starts_with("-A") && line.find(" -m policy") != std::string_view::npos) {
+      found.push_back(fmt::format("table {}: {}", table, line));
+    }
+  }
+  return found;
+}
+
+std::vector<Json> CheckFirewall() {
+  std::vector<Json> rows;
+  const Json ruleset = Ruleset();
+  if (ruleset.is_discarded()) {
+    rows.push_back(
+        Row(false, "the ruleset of nftables cannot be read",
+            "look yourself for \"ipsec\", \"secpath\" and \"policy\": nft list ruleset"));
+  } else {
+    for (std::string& rule : IpsecRulesIn(ruleset)) {
+      rows.push_back(Row(false, "nftables, " + rule, kAdvice));
+    }
+  }
+  for (const std::string family : {"iptables", "ip6tables"}) {
+    for (const std::string& rule : PolicyRulesIn(SavedRules(family))) {
+      rows.push_back(Row(false, family + ", " + rule, kAdvice));
+    }
+  }
+  if (rows.empty()) rows.push_back(Row(true, "no rule asks for the kernel's own IPsec", ""));
+  return rows;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,58 @@
+#include "cli/doctor_firewall.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cygnet {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// As nft 1.0.6 prints them.
+std::vector<std::string> FoundIn(const std::string& expression) {
+  return IpsecRulesIn(Json::parse(
+      R"({"nftables":[{"metainfo":{}},{"table":{"family":"ip","name":"t"}},{"rule":{"family":"ip",)"
+      R"("table":"t","chain":"c","handle":7,"expr":[)" +
+      expression + R"(,{"accept":null}]}}]})"));
+}
+
+TEST(DoctorFirewallTest, FindsEachWayToAskForIpsec) {
+  const std::string where = "table ip t, chain c, handle 7: ";
+  EXPECT_THAT(
+      FoundIn(
+          R"({"match":{"op":"==","left":{"ipsec":{"key":"reqid","dir":"in","spnum":0}},"right":1}})"),
+      ElementsAre(where + "ipsec in"));
+  EXPECT_THAT(FoundIn(R"({"match":{"op":"==","left":{"meta":{"key":"ipsec"}},"right":true}})"),
+              ElementsAre(where + "meta ipsec"));
+  EXPECT_THAT(FoundIn(R"({"match":{"op":"==","left":{"meta":{"key":"secpath"}},"right":true}})"),
+              ElementsAre(where + "meta ipsec"));
+  EXPECT_THAT(FoundIn(R"({"match":{"op":"==","left":{"rt":{"key":"ipsec"}},"right":true}})"),
+              ElementsAre(where + "rt ipsec"));
+  EXPECT_THAT(FoundIn(R"({"xt":{"type":"match","name":"policy"}})"),
+              ElementsAre(where + "-m policy"));
+  EXPECT_THAT(FoundIn(R"({"vmap":{"key":{"concat":[{"meta":{"key":"iifname"}},)"
+                      R"({"meta":{"key":"ipsec"}}]},"data":"@m"}})"),
+              ElementsAre(where + "meta ipsec"));
+}
+
+TEST(DoctorFirewallTest, OtherRulesAreNone) {
+  EXPECT_THAT(FoundIn(R"({"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"ipsec"}})"),
+              IsEmpty());
+  EXPECT_THAT(FoundIn(R"({"xt":{"type":"match","name":"conntrack"}},{"xt":null})"), IsEmpty());
+  EXPECT_THAT(IpsecRulesIn(Json::parse("{}")), IsEmpty());
+  EXPECT_THAT(IpsecRulesIn(Json::parse(R"({"nftables":[null,1,{"rule":null}]})")), IsEmpty());
+}
+
+TEST(DoctorFirewallTest, FindsPolicyMatchesOfIptables) {
+  EXPECT_THAT(
+      PolicyRulesIn("# x\n*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o e -m policy "
+                    "--dir out --pol ipsec -j ACCEPT\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n"
+                    "*filter\n-A INPUT -m policy --dir in --pol ipsec -j ACCEPT"),
+      ElementsAre("table nat: -A POSTROUTING -o e -m policy --dir out --pol ipsec -j ACCEPT",
+                  "table filter: -A INPUT -m policy --dir in --pol ipsec -j ACCEPT"));
+  EXPECT_THAT(PolicyRulesIn(""), IsEmpty());
+}
+
+}  // namespace
+}  // namespace cygnet
