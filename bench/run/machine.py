@@ -37,7 +37,11 @@ def describe(tsc_hz=None):
 
 
 def _git(root, *args):
-    result = subprocess.run(["git", "-C", root, *args], capture_output=True, text=True, check=False)
+    """Empty, too, where git is not installed or the sources came as an archive."""
+    try:
+        result = subprocess.run(["git", "-C", root, *args], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return result.stdout.strip() if result.returncode == 0 else ""
 
 

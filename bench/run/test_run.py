@@ -5,6 +5,7 @@ import sys
 import tempfile
 import types
 import unittest
+import unittest.mock
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [_HERE, os.path.join(_HERE, "..", "e2e"),
@@ -231,6 +232,10 @@ class Smoke(unittest.TestCase):
 
 
 class Storing(unittest.TestCase):
+    def test_without_git_the_commit_is_unknown(self):
+        with unittest.mock.patch.dict("os.environ", {"PATH": "/nowhere"}):
+            self.assertEqual(machine.source(".")["commit"], "unknown")
+
     def test_a_stored_run_compares_with_itself(self):
         main = _main()
         rows = Rows([timed("esp_bench:engine/x/out/64", 20, 40, 60), rate("e2e:tcp/1/out/veth", 5)])

@@ -94,7 +94,7 @@ Result<std::vector<Template>> DecodeTemplates(const xfrm_userpolicy_info& info,
 Status CheckPolicyOffload(const AttributeTable& attributes) {
   const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV);
   if (!wire) return {};
-  if (wire->flags != XFRM_OFFLOAD_PACKET) return Invalid("Unrecognized flags in offload request");
+  if (wire->flags != kOffloadPacket) return Invalid("Unrecognized flags in offload request");
   return Invalid("Policy offload is not supported");
 }
 

@@ -23,6 +23,8 @@ inline constexpr uint16_t kAttrIptfsMaxQueueSize = 40;
 inline constexpr uint16_t kAttrIptfsPacketSize = 41;
 inline constexpr std::size_t kAttributeTypes = 42;
 
+inline constexpr unsigned kOffloadPacket = 4;  // XFRM_OFFLOAD_PACKET, kernel 6.2
+
 inline constexpr uint8_t kModeIptfs = 5;
 inline constexpr uint8_t kModeMax = 6;  // one past the last
 

@@ -64,7 +64,7 @@ void PutOutputMark(MessageBuilder& builder, const Mark& mark) {
 void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
   if (offload.mode == OffloadMode::kNo) return;
   unsigned flags = offload.inbound ? XFRM_OFFLOAD_INBOUND : 0;
-  if (offload.mode == OffloadMode::kPacket) flags |= XFRM_OFFLOAD_PACKET;
+  if (offload.mode == OffloadMode::kPacket) flags |= kOffloadPacket;
   Zeroed<xfrm_user_offload> wire;
   wire->ifindex = offload.ifindex;
   wire->flags = static_cast<uint8_t>(flags);

@@ -180,7 +180,7 @@ Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
 }
 
 Result<OffloadRequest> DecodeOffload(const xfrm_user_offload& offload, const SaSpec& spec) {
-  constexpr unsigned kKnown = XFRM_OFFLOAD_IPV6 | XFRM_OFFLOAD_INBOUND | XFRM_OFFLOAD_PACKET;
+  constexpr unsigned kKnown = XFRM_OFFLOAD_IPV6 | XFRM_OFFLOAD_INBOUND | kOffloadPacket;
   if ((offload.flags & ~kKnown) != 0) {
     return MakeError(Errc::kInvalid, "Unrecognized flags in offload request");
   }
@@ -194,7 +194,7 @@ Result<OffloadRequest> DecodeOffload(const xfrm_user_offload& offload, const SaS
   if (spec.tfc_pad != 0) return MakeError(Errc::kInvalid, "TFC padding can't be offloaded");
   OffloadRequest request;
   request.mode =
-      (offload.flags & XFRM_OFFLOAD_PACKET) != 0 ? OffloadMode::kPacket : OffloadMode::kCrypto;
+      (offload.flags & kOffloadPacket) != 0 ? OffloadMode::kPacket : OffloadMode::kCrypto;
   request.ifindex = offload.ifindex;
   request.inbound = inbound;
   return request;
