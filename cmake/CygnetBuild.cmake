@@ -22,6 +22,10 @@ target_compile_options(cygnet_options INTERFACE
 target_compile_definitions(cygnet_options INTERFACE
   $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2> CYGNET_VERSION="${PROJECT_VERSION}")
 target_link_libraries(cygnet_options INTERFACE Threads::Threads)
+# tools/check_binaries.py reads what came of it.
+set(CYGNET_HARDENED_LINK -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+target_link_options(cygnet_options INTERFACE ${CYGNET_HARDENED_LINK}
+  $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
 if(CYGNET_SANITIZE)
   # vptr needs the type information that the libraries are built without.
   target_compile_options(cygnet_options INTERFACE
