@@ -15,7 +15,9 @@ using test::TemplateFor;
 
 uint32_t Sum(const std::vector<OverheadPart>& parts) {
   return std::accumulate(parts.begin(), parts.end(), 0u,
-                         [](uint32_t sum, const OverheadPart& part) { return sum + part.bytes; });
+                         [](uint32_t sum, const OverheadPart& part) {
+                           return sum + static_cast<uint32_t>(part.bytes);
+                         });
 }
 
 class MtuExplainTest : public test::ControlPlaneTest {

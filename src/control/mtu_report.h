@@ -21,7 +21,7 @@ struct MtuQuery {
 
 struct OverheadPart {
   std::string name;
-  uint32_t bytes = 0;
+  int32_t bytes = 0;  // negative where a transform makes something smaller
 };
 
 // One SA on the way (esp/overhead.h). The parts add up to outer_mtu - inner_mtu.

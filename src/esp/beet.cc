@@ -108,7 +108,7 @@ bool ReadPseudoHeader(std::span<const uint8_t> payload, PseudoHeader* out) {
 }  // namespace
 
 DropReason EncapsulateBeet(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
-                           Packet* packet) {
+                           uint32_t path_mtu, Packet* packet) {
   const bool v4 = ip.flow.family == IpFamily::kV4;
   if (ip.flow.family != sa.inner_family || (v4 && ip.fragment)) return DropReason::kOutModeError;
   const uint32_t inner_header = IpHeaderOf(ip.flow.family);
@@ -122,6 +122,12 @@ DropReason EncapsulateBeet(const OutboundSa& sa, const IpPacketView& ip, uint64_
             packet);
   uint8_t* outer = packet->data() + packet->l3_offset;
   const uint32_t total = packet->length - packet->l3_offset;
+  // Its sender has cut it, or cannot make it smaller. Fragments need an identification.
+  const bool may_be_cut = !ip.dont_fragment || (!MustNotBeCut(ip) && total > path_mtu);
+  if (!v4 && may_be_cut) {
+    fields.fragment = 0;
+    fields.id = FreshId(sa, seq);
+  }
   if (options > 0) WritePseudoHeader(protocol, options, outer + FrontLength(sa));
   fields.protocol = sa.layout.udp != 0 ? kProtoUdp : kProtoEsp;
   WriteFields(fields, sa.family, total, 0, outer);

@@ -21,7 +21,7 @@ namespace cygnet::esp {
 // kOutModeError: the inner packet is of the other family than the SA's selector, or a fragment of
 // IPv4, whose offset would have no place. REQUIRES: headroom of FrontLength, room of RoomBehind.
 DropReason EncapsulateBeet(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
-                           Packet* packet);
+                           uint32_t path_mtu, Packet* packet);
 
 // `payload_at`: of what ESP protected, from the start of the outer IP header. kInModeMismatch: the
 // pseudo-header does not fit what is there, or the packet would be too long for IP; kNoBuffers: no

@@ -14,7 +14,6 @@ namespace {
 constexpr uint8_t kEcnMask = 0x03;
 constexpr uint8_t kEcnEct0 = 0x02;
 constexpr uint8_t kEcnCe = 0x03;
-constexpr uint32_t kMinIpv6Mtu = 1280;
 
 // DSCP and ECN of the outer header (RFC 4301, section 5.1.2.1). As the kernel has it: the ECN field
 // is copied, but for CE, which becomes ECT(0): the outer header then tells what happened on its own
@@ -27,9 +26,7 @@ uint8_t OuterTos(const OutboundSa& sa, uint8_t inner_tos) {
 }
 
 bool OuterDontFragment(const OutboundSa& sa, const IpPacketView& inner) {
-  if ((sa.flags & kSaFlagNoPmtuDisc) != 0) return false;
-  if (inner.flow.family == IpFamily::kV6) return inner.total_length > kMinIpv6Mtu;
-  return inner.dont_fragment;
+  return (sa.flags & kSaFlagNoPmtuDisc) == 0 && MustNotBeCut(inner);
 }
 
 // In registers until it is whole: a checksum over bytes that were just stored would wait for them.
@@ -41,9 +38,7 @@ void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos
     std::memcpy(&w, sa.header.data() + i * 4, sizeof(w));
     return w;
   };
-  // The identification is fresh for every packet of the SA; each SA begins elsewhere, so that
-  // fragments of two of them between the same hosts do not meet.
-  const auto id = static_cast<uint16_t>(seq + (sa.iv_mask >> 48));
+  const uint16_t id = FreshId(sa, seq);
   const uint32_t first =
       ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos} << 16 | (total_length & 0xffff));
   const uint32_t second =
@@ -135,7 +130,7 @@ DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t se
     case SaMode::kTunnel:
       return EncapsulateTunnel(sa, ip, seq, path_mtu, front, packet);
     case SaMode::kBeet:
-      return EncapsulateBeet(sa, ip, seq, packet);
+      return EncapsulateBeet(sa, ip, seq, path_mtu, packet);
     default:
       return EncapsulateTransport(sa, ip, seq, packet);
   }

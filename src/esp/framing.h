@@ -36,6 +36,21 @@ inline void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
   std::memmove(packet->data(), old_front, keep);
 }
 
+// The identification is fresh for every packet of the SA; each SA begins elsewhere, so that
+// fragments of two of them between the same hosts do not meet.
+inline uint16_t FreshId(const OutboundSa& sa, uint64_t seq) {
+  return static_cast<uint16_t>(seq + (sa.iv_mask >> 48));
+}
+
+// What an IPv4 header in front of this packet has to say. IPv6 knows no DF bit: its sender is told
+// of what does not fit, but for what it had cut already (the view then says that it may be cut),
+// and for what it cannot make smaller.
+inline bool MustNotBeCut(const IpPacketView& inner) {
+  constexpr uint32_t kMinIpv6Mtu = 1280;
+  return inner.dont_fragment &&
+         (inner.flow.family == IpFamily::kV4 || inner.total_length > kMinIpv6Mtu);
+}
+
 // The type of the frame becomes that of an IP packet of this family, behind any VLAN tags.
 inline void WriteEtherType(IpFamily family, Packet* packet) {
   if (packet->l3_offset >= kEthernetHeader) {

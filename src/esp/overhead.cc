@@ -6,11 +6,11 @@
 namespace cygnet::esp {
 namespace {
 
-uint32_t OuterIpHeader(const OutboundSa& sa) {
-  const uint32_t header = IpHeaderOf(sa.family);
+int32_t OuterIpHeader(const OutboundSa& sa) {
+  const auto header = static_cast<int32_t>(IpHeaderOf(sa.family));
   if (sa.mode == SaMode::kTunnel) return header;
-  const bool longer = sa.mode == SaMode::kBeet && sa.inner_family == IpFamily::kV4;
-  return longer ? header - kIpv4Header : 0;
+  if (sa.mode != SaMode::kBeet) return 0;
+  return header - static_cast<int32_t>(IpHeaderOf(sa.inner_family));
 }
 
 }  // namespace
@@ -23,19 +23,20 @@ std::vector<OverheadPart> ExplainOverhead(const OutboundSa& sa, uint32_t path_mt
   const OverheadPart fixed[] = {
       {"outer IP header", OuterIpHeader(sa)},
       {"UDP header", sa.layout.udp},
-      {"ESP header", kEspHeader},
+      {"ESP header", int32_t{kEspHeader}},
       {"IV", sa.layout.iv},
-      {"options pseudo-header", pseudo ? kBeetPhReserve : 0},
-      {"pad length and next header", kTrailer},
+      {"options pseudo-header", pseudo ? int32_t{kBeetPhReserve} : 0},
+      {"pad length and next header", int32_t{kTrailer}},
       {"ICV", sa.layout.icv},
   };
   std::vector<OverheadPart> parts;
-  uint32_t sum = 0;
+  int32_t sum = 0;
   for (const OverheadPart& part : fixed) {
-    if (part.bytes > 0) parts.push_back(part);
+    if (part.bytes != 0) parts.push_back(part);
     sum += part.bytes;
   }
-  if (path_mtu - mtu > sum) parts.push_back({"rounding", path_mtu - mtu - sum});
+  const int32_t rest = static_cast<int32_t>(path_mtu) - static_cast<int32_t>(mtu) - sum;
+  if (rest != 0) parts.push_back({"rounding", rest});
   return parts;
 }
 

@@ -70,9 +70,10 @@ uint32_t Overhead(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_he
 
 // Largest inner packet whose ESP packet fits `path_mtu`; 0 when nothing does. In tunnel mode, and
 // in transport mode when `inner_header` is that of a packet without options, this is the number
-// that Linux works out for the SA (xfrm_state_mtu). In BEET mode it is Linux's number where that
-// fits: it leaves a little unused, since it sets the options' pseudo-header aside whether there are
-// options or not and takes the inner header to be as long as the outer one.
+// that Linux works out for the SA (xfrm_state_mtu). In BEET mode with IPv4 inside it is Linux's
+// number, too: that leaves a little unused, since it sets the options' pseudo-header aside whether
+// there are options or not, and 4-in-6 it may be up to 4 bytes too much for the path, so that the
+// outer packet is cut. 4-in-4 it is never more than fits.
 uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header);
 
 }  // namespace cygnet::esp
