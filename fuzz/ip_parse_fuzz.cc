@@ -5,8 +5,11 @@
 
 #include "base/check.h"
 #include "net/esp_view.h"
-#include "net/ethernet.h"
+#include "net/ether_types.h"
 #include "net/flow_key.h"
+#include "net/ike_message.h"
+#include "net/ip_options.h"
+#include "net/link_message.h"
 
 namespace {
 
@@ -61,6 +64,21 @@ void CheckWireView(const IpPacketView& ip, std::span<const uint8_t> l3,
   }
 }
 
+// What passes in clear is what it says, and nothing can be two of them.
+void CheckClear(const IpPacketView& ip, std::span<const uint8_t> l3) {
+  const bool discovery = IsNeighbourDiscovery(ip, l3);
+  const bool listeners = IsListenerDiscovery(ip, l3);
+  CYGNET_CHECK(!(discovery && listeners));
+  CYGNET_CHECK(!(discovery || listeners) || (ip.flow.proto == kProtoIcmpv6 && !ip.fragment));
+  CYGNET_CHECK(!discovery || (!ip.has_options && l3[7] == 255));
+  static_cast<void>(QuotesPacket(ip, l3));
+  // A router minds no more than a host does.
+  CYGNET_CHECK(HasRefusedOptions(ip, l3, Addressee::kHost) ||
+               !HasRefusedOptions(ip, l3, Addressee::kOther));
+  const auto upper = l3.subspan(ip.header_length, ip.total_length - ip.header_length);
+  CYGNET_CHECK(!IsIkeMessage(upper, 500) || upper.size() >= 36);
+}
+
 void CheckIp(std::span<const uint8_t> l3) {
   const auto ip = ParseIpPacket(l3);
   if (!ip) return;
@@ -75,6 +93,7 @@ void CheckIp(std::span<const uint8_t> l3) {
   } else {
     CYGNET_CHECK(ip->proto_offset == 9);
   }
+  CheckClear(*ip, l3);
   constexpr uint16_t kPorts[] = {1, 4500, 0x4141};
   CheckWireView(*ip, l3, kNatTPorts);
   CheckWireView(*ip, l3, kPorts);
@@ -89,6 +108,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   const auto type = ParseEtherType(frame.first(std::min<std::size_t>(size, 65535)));
   if (type) {
     CYGNET_CHECK(type->l3_offset >= kEthernetHeader && type->l3_offset <= size);
+    const EtherTypes none;
+    CYGNET_CHECK(!none.MayPass(*type, frame) || type->type == kEtherTypeArp);
     CheckIp(frame.subspan(type->l3_offset));
   }
   return 0;

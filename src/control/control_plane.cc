@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "datapath/path_mtu.h"
 
 namespace cygnet {
 
@@ -13,6 +14,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)),
       path_(*params_.path),
       socket_policies_(params_.path, params_.clock, params_.sockets),
+      ike_sockets_(params_.path, params_.sockets),
       started_(params_.clock->WallSeconds()) {
   if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
   PlacementParams placement;
@@ -37,6 +39,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
   placement_.emplace(std::move(placement), self);
   AuditFips();
   ReadSettings();
+  ike_sockets_.Refresh();
   OnHostNetworkChange();
 }
 
@@ -88,6 +91,7 @@ void ControlPlane::Tick() {
   });
   for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
   socket_policies_.Tick();
+  ike_sockets_.Refresh();
   if (++ticks_ % kNeighbourTicks == 0) {
     path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
   }
@@ -119,9 +123,35 @@ void ControlPlane::OnDataPathEvents() {
         case DataPathEvent::Kind::kMapping:
           if (sa != nullptr) OnMapping(sa, event.flow);
           break;
+        case DataPathEvent::Kind::kShortQuote:
+          OnShortQuote(event);
+          break;
       }
     }
   }
+}
+
+// An ICMP error about ESP in UDP that does not reach the SPI: it is about all SAs of the addresses
+// and ports. Whoever knows those can send it, so it costs little, however often it comes.
+void ControlPlane::OnShortQuote(const DataPathEvent& event) {
+  constexpr uint64_t kPauseNs = 100'000'000;
+  const uint64_t now_ns = params_.clock->MonotonicNs();
+  if (now_ns < next_short_quote_ns_ || event.interface >= path_.interfaces.size()) return;
+  next_short_quote_ns_ = now_ns + kPauseNs;
+  const OuterError error{.kind = OuterError::Kind::kPacketTooBig,
+                         .family = event.flow.family,
+                         .saddr = event.flow.saddr,
+                         .daddr = event.flow.daddr,
+                         .spi = std::nullopt,
+                         .udp_encapsulated = true,
+                         .sport = event.flow.sport,
+                         .dport = event.flow.dport,
+                         .mtu = event.mtu};
+  const uint32_t wire_mtu = path_.interfaces[event.interface].wire->mtu();
+  path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+    OutboundSa* half = sa->outbound();
+    if (half != nullptr && IsAbout(error, *half)) LearnPathMtu(half, error.mtu, wire_mtu, Now());
+  });
 }
 
 void ControlPlane::OnHostNetworkChange() {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "control/host_links.h"
 #include "control/host_network.h"
+#include "control/ike_sockets.h"
 #include "control/nat.h"
 #include "control/placement.h"
 #include "control/report.h"
@@ -133,6 +134,13 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
   void Tick();
+  // Data path's ike_bypass has changed.
+  void RefreshIkeSockets() { ike_sockets_.Refresh(); }
+  // HostSockets has something to tell.
+  void OnSocketsEnded() {
+    socket_policies_.OnEnded();
+    ike_sockets_.Refresh();
+  }
   // About every 100 ms: tells listeners of SAs whose counters moved.
   void CheckAevents();
   // Something in DataPath::events, or a device's bell.
@@ -195,6 +203,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
                   const RequestOrigin& origin = {});
   // nat_events.cc
+  void OnShortQuote(const DataPathEvent& event);
   void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
   void CheckKeepalive(const Sa& sa, uint64_t now);
   // acquire.cc
@@ -229,6 +238,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   ControlPlaneParams params_;  // Reconfigure changes them
   DataPath& path_;
   SocketPolicyControl socket_policies_;
+  IkeSockets ike_sockets_;
+  uint64_t next_short_quote_ns_ = 0;
   std::optional<Placement> placement_;           // set from the constructor to the destructor
   std::map<uint16_t, int> encap_ports_;          // of this host: how many SAs use each
   std::unordered_map<uint64_t, Watch> watches_;  // likewise; larval states have none

@@ -48,6 +48,7 @@ HostSocket SocketOf(const nlmsghdr* message, uint8_t proto) {
   const auto* info = static_cast<const inet_diag_msg*>(mnl_nlmsg_get_payload(message));
   HostSocket socket;
   socket.cookie = CookieOf(info->id);
+  socket.uid = info->idiag_uid;
   SocketEnds& ends = socket.ends;
   ends.family = static_cast<IpFamily>(info->idiag_family);
   ends.proto = proto;

@@ -18,6 +18,7 @@ namespace cygnet {
 struct HostSocket {
   uint64_t cookie = 0;
   SocketEnds ends;
+  uint32_t uid = ~uint32_t{0};  // of its owner, in this user namespace
 };
 
 struct EndedSockets {

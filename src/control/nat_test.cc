@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/endian.h"
+#include "datapath/path_mtu.h"
 #include "net/checksum.h"
 #include "net/flow_key.h"
 #include "support/control_plane_fixture.h"
@@ -118,6 +119,50 @@ TEST_F(NatTest, TheFrameParsesInBothFamilies) {
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_EQ(frames[0].size(), kEthernetHeader + 40 + 9);
   ExpectKeepalive(frames[0], host_.mac());
+}
+
+// --- ICMP errors that do not reach the SPI (RFC 792) ---
+
+class ShortQuoteTest : public test::ControlPlaneTest {
+ protected:
+  std::shared_ptr<Sa> Add(uint32_t spi, uint16_t dport) {
+    EXPECT_TRUE(
+        control_->AddSa(MakeSpec({.spi = spi, .encap = test::NatT(4500, dport)}), {}).has_value());
+    return *control_->GetSa(IdOf(spi));
+  }
+  void Tell(uint32_t mtu) {
+    const DataPathEvent event{.kind = DataPathEvent::Kind::kShortQuote,
+                              .flow = {.saddr = test::Ip("192.0.2.1"),
+                                       .daddr = test::Ip("192.0.2.2"),
+                                       .sport = 4500,
+                                       .dport = 4500,
+                                       .family = IpFamily::kV4,
+                                       .proto = kProtoUdp},
+                              .mtu = mtu};
+    path_.events[0]->Push({&event, 1});
+    control_->OnDataPathEvents();
+  }
+  uint32_t Learnt(const Sa& sa) { return LearntPathMtu(*sa.outbound(), clock_.WallSeconds()); }
+};
+
+TEST_F(ShortQuoteTest, IsAboutAllSasOfItsAddressesAndPorts) {
+  const auto one = Add(0x100, 4500);
+  const auto two = Add(0x101, 4500);
+  const auto other = Add(0x102, 4501);
+  Tell(1280);
+  EXPECT_EQ(Learnt(*one), 1280u);
+  EXPECT_EQ(Learnt(*two), 1280u);
+  EXPECT_EQ(Learnt(*other), 0u);
+}
+
+TEST_F(ShortQuoteTest, TenASecondAreLookedAt) {
+  const auto sa = Add(0x100, 4500);
+  Tell(1400);
+  Tell(1280);
+  EXPECT_EQ(Learnt(*sa), 1400u);
+  clock_.monotonic_ns += 100'000'000;
+  Tell(1280);
+  EXPECT_EQ(Learnt(*sa), 1280u);
 }
 
 // --- MAPPING ---

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "crypto/crypto_engine.h"
+#include "daemon/config_ether_types.h"
 #include "daemon/config_reader.h"
 #include "daemon/text_file.h"
 #include "device/driver.h"
@@ -109,11 +110,12 @@ void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
 }
 
 void ReadDaemon(const TableReader& reader, Config* config) {
-  reader.AllowOnly({"workers", "log_level", "ike_bypass", "busy_poll_us", "engine",
-                    "replay_window_min", "flow_cache", "restart_file"});
+  reader.AllowOnly({"workers", "log_level", "ike_bypass", "pass_ether_types", "busy_poll_us",
+                    "engine", "replay_window_min", "flow_cache", "restart_file"});
   reader.Read("workers", kWorkers, &config->workers);
   reader.Read("log_level", kLogLevels, &config->log_level);
   reader.Read("ike_bypass", &config->ike_bypass);
+  ReadEtherTypes(reader, "pass_ether_types", &config->pass_ether_types);
   reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
@@ -423,12 +425,14 @@ Config DefaultConfig(const std::string& wire) {
 
 std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
-      "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\nbusy_poll_us = {}\nengine = {}\n"
+      "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\npass_ether_types = {}\n"
+      "busy_poll_us = {}\nengine = {}\n"
       "replay_window_min = {}\nflow_cache = {}\nrestart_file = {}\n\n[pools]\nsmall = {}\njumbo = "
       "{}\n",
-      config.workers, Quote(Name(config.log_level)), config.ike_bypass, config.busy_poll_us,
-      Quote(config.engine), config.replay_window_min, config.flow_cache, Quote(config.restart_file),
-      config.small_packets, config.jumbo_packets);
+      config.workers, Quote(Name(config.log_level)), config.ike_bypass,
+      DescribeEtherTypes(config.pass_ether_types), config.busy_poll_us, Quote(config.engine),
+      config.replay_window_min, config.flow_cache, Quote(config.restart_file), config.small_packets,
+      config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"

@@ -98,7 +98,8 @@ struct Config {
   // [daemon]
   uint32_t workers = 1;
   LogLevel log_level = LogLevel::kInfo;
-  bool ike_bypass = true;
+  bool ike_bypass = false;
+  std::vector<uint16_t> pass_ether_types{};  // beside IP and ARP
   uint32_t busy_poll_us = 50;
   std::string engine;  // of the CPU; empty = the best that runs here
   uint32_t replay_window_min = 0;

@@ -14,6 +14,7 @@ namespace {
 // Of [[device]] the key alone counts, of the others the table as well.
 constexpr std::string_view kLive[] = {"daemon.log_level",
                                       "daemon.ike_bypass",
+                                      "daemon.pass_ether_types",
                                       "daemon.replay_window_min",
                                       "placement",
                                       "scheduler.enabled",

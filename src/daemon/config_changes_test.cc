@@ -29,6 +29,7 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
   after.workers = 2;
   after.log_level = LogLevel::kDebug;
   after.ike_bypass = !before.ike_bypass;
+  after.pass_ether_types = {0x88cc};
   after.fips.boundary = "/etc/cygnet/b.toml";
   after.ledger.keep = 9;
   after.audit.journal = false;
@@ -39,10 +40,10 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
   after.devices[0].wire = "eth2";
   after.scheduler.enabled = true;
   const ConfigChanges changes = CompareConfigs(before, after);
-  EXPECT_THAT(changes.live,
-              ElementsAre("audit.journal", "daemon.ike_bypass", "daemon.log_level",
-                          "device nic0.allow", "device nic0.rekey_reserve", "device nic0.trusted",
-                          "fips.boundary", "scheduler.enabled"));
+  EXPECT_THAT(changes.live, ElementsAre("audit.journal", "daemon.ike_bypass", "daemon.log_level",
+                                        "daemon.pass_ether_types", "device nic0.allow",
+                                        "device nic0.rekey_reserve", "device nic0.trusted",
+                                        "fips.boundary", "scheduler.enabled"));
   EXPECT_THAT(changes.restart, ElementsAre("daemon.workers", "device nic0.sa_limit",
                                            "device nic0.wire", "ledger.keep"));
 }

@@ -157,6 +157,9 @@ class TableReader {
     *out = static_cast<uint32_t>(*value);
   }
 
+  // nullptr: it is not there.
+  const toml::node* Find(std::string_view key) const { return table_.get(key); }
+
   void Read(std::string_view key, bool* out) const {
     if (const auto value = Get<bool>(key, "true or false")) *out = *value;
   }

@@ -24,7 +24,7 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(*config, DefaultConfig("eth1"));
   EXPECT_EQ(config->workers, 1u);
-  EXPECT_TRUE(config->ike_bypass);
+  EXPECT_FALSE(config->ike_bypass);
   EXPECT_EQ(config->small_packets, 16384u);
   EXPECT_EQ(config->jumbo_packets, 256u);
   EXPECT_EQ(config->devices[0].driver, "sim_nic");
@@ -37,7 +37,8 @@ TEST(ConfigTest, ReadsEveryKey) {
 [daemon]
 workers = 8
 log_level = "debug"
-ike_bypass = false
+ike_bypass = true
+pass_ether_types = ["lldp", "eapol", 0x88b5]
 busy_poll_us = 7
 engine = "openssl"
 replay_window_min = 1024
@@ -75,7 +76,8 @@ offload = "auto"
   ASSERT_TRUE(config) << config.error().message;
   Config expected{.workers = 8,
                   .log_level = LogLevel::kDebug,
-                  .ike_bypass = false,
+                  .ike_bypass = true,
+                  .pass_ether_types = {0x88cc, 0x888e, 0x88b5},
                   .busy_poll_us = 7,
                   .engine = "openssl",
                   .replay_window_min = 1024,
@@ -297,6 +299,25 @@ const ErrorCase kErrors[] = {
      "f.toml:2: daemon.log_level: must be one of \"debug\", \"info\", \"warning\", \"error\", is "
      "\"loud\""},
     {"LogLevelNear", "[daemon]\nlog_level = \"warnin\"\n", "did you mean \"warning\"?"},
+    {"EtherTypesNoArray", "[daemon]\npass_ether_types = 1\n",
+     "f.toml:2: daemon.pass_ether_types: must be an array, is an integer"},
+    {"EtherTypeUnknown", "[daemon]\npass_ether_types = [\"lldb\"]\n",
+     "f.toml:2: daemon.pass_ether_types: must be one of \"lldp\", \"eapol\", \"slow\", \"ptp\", "
+     "\"cfm\", \"profinet\", is \"lldb\"; did you mean \"lldp\"?"},
+    {"EtherTypeOfOtherKind", "[daemon]\npass_ether_types = [true]\n",
+     "f.toml:2: daemon.pass_ether_types: must hold names or numbers, holds a boolean"},
+    {"EtherTypeThatIsALength", "[daemon]\npass_ether_types = [0x5ff]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x5ff is not an ether type (0x600 to 0xffff)"},
+    {"EtherTypeOfArp", "[daemon]\npass_ether_types = [0x806]\n",
+     "f.toml:2: daemon.pass_ether_types: ARP passes always, where it is well-formed"},
+    {"EtherTypeWithIpInIt", "[daemon]\npass_ether_types = [0x8864]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x8864 carries IP, which policy would not see there"},
+    {"EtherTypeTwice", "[daemon]\npass_ether_types = [\"lldp\", 0x88cc]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x88cc is named twice"},
+    {"EtherTypesTooMany",
+     "[daemon]\npass_ether_types = [0x600, 0x601, 0x602, 0x603, 0x604, 0x605, 0x606, 0x607, 0x608, "
+     "0x609, 0x60a, 0x60b, 0x60c, 0x60d, 0x60e, 0x60f, 0x610]\n",
+     "f.toml:2: daemon.pass_ether_types: holds 17, there is room for 16"},
     {"IkeBypass", "[daemon]\nike_bypass = 1\n",
      "f.toml:2: daemon.ike_bypass: must be true or false, is an integer"},
     {"EngineUnknown", "[daemon]\nengine = \"openssI\"\n",

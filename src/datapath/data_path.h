@@ -11,9 +11,11 @@
 #include "base/doorbell.h"
 #include "base/quiescence.h"
 #include "base/spsc_ring.h"
+#include "datapath/shared_reassembler.h"
 #include "device/driver.h"
 #include "device/egress_guard.h"
 #include "net/esp_view.h"
+#include "net/ether_types.h"
 #include "packet/packet_pool.h"
 #include "policy/socket_policies.h"
 #include "policy/spd.h"
@@ -38,14 +40,16 @@ struct DataPathEvent {
     kSoftLimit,
     kHardLimit,
     kSequenceExhausted,
-    kMapping  // an authenticated packet came from another address or port than the SA says
+    kMapping,    // an authenticated packet came from another address or port than the SA says
+    kShortQuote  // ICMP: too big, quoting ESP in UDP, but not as far as the SPI
   };
   Kind kind = Kind::kAcquire;
   uint8_t interface = 0;
   uint64_t sa_number = 0;
   uint64_t policy_number = 0;
-  FlowKey
-      flow{};  // kAcquire: of the packet; kMapping: of its outer header, ports of the UDP header
+  FlowKey flow{};    // kAcquire: of the packet; kMapping: of its outer header, ports of the UDP
+                     // header; kShortQuote: of the quoted packet
+  uint32_t mtu = 0;  // kShortQuote: as told
 };
 
 // Addresses of the host itself, to tell "in" from "forward". Immutable; replaced as a whole.
@@ -72,7 +76,8 @@ class DataPath {
         socket_policies(&quiescence),
         sad(&quiescence),
         host_addresses_(new HostAddresses),
-        encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())) {
+        encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())),
+        ike_sockets_(new IkeSockets) {
     for (uint32_t i = 0; i < workers; ++i) {
       events.push_back(std::make_unique<SpscRing<DataPathEvent>>(1024));
       drops.push_back(std::make_unique<DropCounters>());
@@ -83,6 +88,7 @@ class DataPath {
   ~DataPath() {
     delete host_addresses_.load();
     delete encap_ports_.load();
+    delete ike_sockets_.load();
   }
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
@@ -116,6 +122,19 @@ class DataPath {
     quiescence.Retire([old] { delete old; });
   }
 
+  // The sockets that IKE daemons of this host have on ports 500 and 4500, for ike_bypass.
+  bool IsOfIkeSocket(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
+    for (const SocketEnds& ends : *ike_sockets_.load(std::memory_order_acquire)) {
+      if (ends.Has(direction, flow, ifindex)) return true;
+    }
+    return false;
+  }
+  void SetIkeSockets(std::vector<SocketEnds> sockets) {
+    const IkeSockets* old =
+        ike_sockets_.exchange(new IkeSockets(std::move(sockets)), std::memory_order_acq_rel);
+    quiescence.Retire([old] { delete old; });
+  }
+
   // True when no policy says anything: nothing to look at.
   bool PolicyIdle() const { return spd.Idle() && socket_policies.Empty(); }
 
@@ -138,8 +157,10 @@ class DataPath {
   const uint64_t unsealed_word = RandomWord();
   // Entries of each flow cache of a worker, a power of two. Fixed before the workers are made.
   uint32_t flow_entries = 16384;
-  // IKE of this host passes without a policy: UDP 500, and UDP 4500 with the non-ESP marker.
-  std::atomic<bool> ike_bypass{true};
+  // IKE of this host passes without a policy (datapath/always_passes.h). Control may change it.
+  std::atomic<bool> ike_bypass{false};
+  SharedReassembler opened_fragments{RandomWord()};  // of what SAs opened
+  EtherTypes pass_ether_types;  // frames that are neither IP nor ARP and pass all the same
   // Longest time that a worker without work looks for more before it sleeps. Before workers start.
   uint32_t busy_poll_us = 0;
 
@@ -150,9 +171,11 @@ class DataPath {
     return word;
   }
   using UdpPorts = std::vector<uint16_t>;
+  using IkeSockets = std::vector<SocketEnds>;
   std::atomic<uint64_t> generation_{1};
   std::atomic<const HostAddresses*> host_addresses_;
   std::atomic<const UdpPorts*> encap_ports_;
+  std::atomic<const IkeSockets*> ike_sockets_;
 };
 
 }  // namespace cygnet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "datapath/always_passes.h"
 #include "datapath/flow_decision.h"
 #include "datapath/seal_proof.h"
 #include "net/ethernet.h"
@@ -68,7 +69,10 @@ DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
 DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   const auto type = ParseEtherType(packet.bytes());
   if (!type) return DropReason::kPortBadFrame;
-  if (!type->IsIp()) return DropReason::kNone;
+  if (!type->IsIp()) {
+    return path_->pass_ether_types.MayPass(*type, packet.bytes()) ? DropReason::kNone
+                                                                  : DropReason::kOutEtherType;
+  }
   if (!queue->online) {
     queue->online = true;
     queue->reader->Online();
@@ -79,7 +83,9 @@ DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
     return DropReason::kOutGuard;
   }
-  if (AlwaysPasses(*path_, PolicyDirection::kOut, *ip, l3)) return DropReason::kNone;
+  if (AlwaysPasses(*path_, PolicyDirection::kOut, path_->interfaces[interface_].ifindex, *ip, l3)) {
+    return DropReason::kNone;
+  }
   return AskPolicy(queue, packet, *ip);
 }
 

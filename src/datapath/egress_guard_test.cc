@@ -15,6 +15,7 @@
 namespace cygnet {
 namespace {
 
+using test::operator+;
 using test::Bytes;
 using test::Frame;
 using test::Pattern;
@@ -379,14 +380,32 @@ TEST_F(ClearAtTheWireTest, WhatIsBlockedOrCannotBeReadIsStopped) {
   EXPECT_EQ(drops_.Get(DropReason::kOutGuard), 2u);
 }
 
-TEST_F(ClearAtTheWireTest, ArpAndIkeAndControlPass) {
+TEST_F(ClearAtTheWireTest, ArpAndListedFramesAndIkeAndControlPass) {
   host_.AddPolicy(
       test::MakePolicy(PolicyDirection::kOut, "0.0.0.0/0", "0.0.0.0/0", {test::TemplateFor({})}));
-  Bytes arp = kSecret;
-  arp[12] = 0x08;
-  arp[13] = 0x06;
+  const Bytes arp = test::EthernetHeader(0x0806) + Bytes{0, 1, 8, 0, 6, 4, 0, 1} + Bytes(20, 0);
   EXPECT_EQ(Push(arp), 1u);
-  const Bytes ike = Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 500, 500, Pattern(50)));
+  Bytes other = kSecret;
+  for (const uint16_t type : {uint16_t{0x0806}, uint16_t{0x8864}, uint16_t{0x88cc}, uint16_t{40}}) {
+    test::Put16(&other, 12, type);
+    EXPECT_EQ(Push(other), 0u) << type;
+  }
+  EXPECT_EQ(drops_.Get(DropReason::kOutEtherType), 4u);
+  const std::array<uint16_t, 1> lldp = {0x88cc};
+  host_.path.pass_ether_types.Set(lldp);
+  test::Put16(&other, 12, 0x88cc);
+  EXPECT_EQ(Push(other), 1u);
+  Bytes message(28, 1);
+  message[17] = 0x20;
+  test::Put32(&message, 24, 28);
+  const Bytes ike = Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 500, 500, message));
+  EXPECT_EQ(Push(ike), 0u);
+  host_.path.ike_bypass = true;
+  SocketEnds socket;
+  socket.local_port = 500;
+  socket.family = IpFamily::kV4;
+  socket.proto = kProtoUdp;
+  host_.path.SetIkeSockets({socket});
   EXPECT_EQ(Push(ike), 1u);
   EXPECT_EQ(Push(kSecret, Protection::kControl, 0), 1u);
   EXPECT_EQ(Push(kSecret), 0u);

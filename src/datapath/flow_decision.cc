@@ -9,10 +9,6 @@
 namespace cygnet {
 namespace {
 
-constexpr uint8_t kNdFirst = 133;  // router solicitation … redirect (RFC 4861)
-constexpr uint8_t kNdLast = 137;
-constexpr uint8_t kNdHopLimit = 255;
-
 bool HasMode(const Template& tmpl, SaMode mode) { return tmpl.mode == static_cast<uint8_t>(mode); }
 
 // Tunnel and BEET: the SA's addresses are the template's; transport: those of what is protected.
@@ -168,7 +164,10 @@ Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const F
                         int32_t ifindex) {
   if (path.socket_policies.Empty()) return nullptr;
   const IpAddress& own = direction == PolicyDirection::kOut ? flow.saddr : flow.daddr;
-  if (!path.host_addresses().Contains(own, flow.family)) return nullptr;
+  // From elsewhere no socket's packet says that it is of a group, or of the loopback interface.
+  if (!path.host_addresses().Contains(own, flow.family) || !IsOneHost(flow.saddr, flow.family)) {
+    return nullptr;
+  }
   return path.socket_policies.Find(direction, flow, ifindex);
 }
 
@@ -260,28 +259,6 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
   if (match.blocks()) return With(match, Drop(DropReason::kInPolicyBlock));
   const DropReason reason = CheckTemplates(match, flow.family, secpath);
   return With(match, reason == DropReason::kNone ? Bypass() : Drop(reason));
-}
-
-bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacketView& ip,
-                  std::span<const uint8_t> l3) {
-  if (ip.flow.proto == kProtoIcmpv6 && ip.flow.family == IpFamily::kV6) {
-    return !ip.fragment && ip.flow.sport >= kNdFirst && ip.flow.sport <= kNdLast &&
-           l3[7] == kNdHopLimit;
-  }
-  if (!path.ike_bypass || ip.flow.proto != kProtoUdp || ip.later_fragment) return false;
-  // Told by this host's end alone: the far end's port is for whoever sends to choose, and would let
-  // plaintext in to every port here.
-  const bool outbound = direction == PolicyDirection::kOut;
-  const uint16_t own_port = outbound ? ip.flow.sport : ip.flow.dport;
-  if (own_port != kPortIke && own_port != kPortIkeNatT) return false;
-  const IpAddress& own_address = outbound ? ip.flow.saddr : ip.flow.daddr;
-  if (!path.host_addresses().Contains(own_address, ip.flow.family)) return false;
-  if (own_port == kPortIke) return true;
-  // On 4500 only IKE behind its marker, and keep-alives (RFC 3948).
-  const std::span<const uint8_t> upper =
-      l3.subspan(ip.header_length, ip.total_length - ip.header_length);
-  if (upper.size() == 9 && upper[8] == 0xff) return true;
-  return upper.size() >= 12 && LoadBe32(upper.data() + 8) == 0;
 }
 
 }  // namespace cygnet

@@ -30,10 +30,4 @@ bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t if
 FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
                            std::span<const Sa* const> secpath);
 
-// Frames that pass in clear whatever policy says: neighbour discovery (as ARP does, being no IP
-// packet), and IKE of this host when the data path bypasses it. `direction`: kOut, or kIn for what
-// arrives. `l3`: the packet's bytes.
-bool AlwaysPasses(const DataPath& path, PolicyDirection direction, const IpPacketView& ip,
-                  std::span<const uint8_t> l3);
-
 }  // namespace cygnet

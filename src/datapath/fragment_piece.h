@@ -15,14 +15,15 @@ namespace cygnet {
 struct FragmentKey {
   IpAddress saddr;
   IpAddress daddr;
-  uint32_t id = 0;  // IPv4: 16 bits
+  uint64_t came_by = 0;  // the way they came: what came by another is of another datagram
+  uint32_t id = 0;       // IPv4: 16 bits
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;  // IPv6: 0
   uint8_t zero = 0;   // keeps the object free of padding, so that it can be hashed as words
 
   bool operator==(const FragmentKey&) const = default;
 };
-static_assert(sizeof(FragmentKey) == 40);
+static_assert(sizeof(FragmentKey) == 48);
 
 // A fragment's packet and where its piece of the datagram lies in it.
 struct Fragment {

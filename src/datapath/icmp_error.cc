@@ -25,14 +25,6 @@ bool IsIcmpError(const IpPacketView& ip) {
   return ip.flow.proto == kProtoIcmpv6 && (ip.flow.sport < 128 || ip.flow.sport == kRedirect);
 }
 
-// A source that names a single host: not 0/8, 127/8, class D and E; not ::, ::1, multicast.
-bool IsOneHost(const IpAddress& a, IpFamily family) {
-  if (IsMulticastOrBroadcast(a, family) || a.IsAny()) return false;
-  if (family == IpFamily::kV4) return a.bytes[0] != 0 && a.bytes[0] != 127 && a.bytes[0] < 224;
-  static constexpr IpAddress kLoopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-  return a != kLoopback;
-}
-
 // The answer comes from where the packet was going to: the one address that the host certainly
 // routes to this interface, so that its reverse-path filter lets it in.
 void WriteV4(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {

@@ -3,10 +3,12 @@
 // What comes out of step 9 may be ESP for this host again: it goes back to step 3.
 #include "datapath/inbound_pipeline.h"
 
+#include "datapath/always_passes.h"
+#include "datapath/came_by.h"
 #include "datapath/flow_decision.h"
-#include "datapath/path_mtu.h"
 #include "datapath/segment.h"
 #include "esp/decapsulate.h"
+#include "net/ip_options.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
@@ -35,24 +37,34 @@ void InboundPipeline::Admit(Packet* packet) {
     return;
   }
   packet->l3_offset = type->l3_offset;
-  if (type->IsIp()) {  // ARP and what else is not IP passes
-    if (!ParseIpPacket(packet->l3(), &item->view) ||
-        (type->type == kEtherTypeIpv4) != (item->view.flow.family == IpFamily::kV4)) {
-      ctx_->sink.Drop(packet, DropReason::kInBadHeader);
-      return;
-    }
-    if (item->view.fragment && !Reassemble(item)) return;
-    const DropReason reason = Classify(item);
-    if (item->packet == nullptr) return;
-    if (reason == DropReason::kInAcquireState && early_.Hold(item->packet, ctx_->now_ms)) return;
-    if (reason != DropReason::kNone) {
-      ctx_->sink.Drop(item->packet, reason);
-      return;
-    }
-  } else {
+  if (type->IsIp()) {
+    if (!AdmitIp(type->type, item)) return;
+  } else if (ctx_->path->pass_ether_types.MayPass(*type, packet->bytes())) {
+    if (type->type == kEtherTypeArp) packet->TrimTo(type->l3_offset + kArpLength);
     item->view = IpPacketView{};
+  } else {
+    ctx_->sink.Drop(packet, DropReason::kInEtherType);
+    return;
   }
   ++size_;
+}
+
+// False: the packet waits, or is gone.
+bool InboundPipeline::AdmitIp(uint16_t ether_type, InboundItem* item) {
+  if (!ParseIpPacket(item->packet->l3(), &item->view) ||
+      (ether_type == kEtherTypeIpv4) != (item->view.flow.family == IpFamily::kV4)) {
+    ctx_->sink.Drop(item->packet, DropReason::kInBadHeader);
+    return false;
+  }
+  if (item->view.fragment && !Reassemble(item)) return false;
+  const DropReason reason = Classify(item);
+  if (item->packet == nullptr) return false;
+  if (reason == DropReason::kInAcquireState && early_.Hold(item->packet, ctx_->now_ms)) {
+    return false;
+  }
+  if (reason == DropReason::kNone) return true;
+  ctx_->sink.Drop(item->packet, reason);
+  return false;
 }
 
 // Their SA may be there now.
@@ -62,33 +74,6 @@ void InboundPipeline::RetryEarly() {
     if (size_ == kMaxBatch) Finish();
   });
   Finish();
-}
-
-// Reassembly comes before ESP (RFC 4303 section 3.4.1): fragments to this host that are, or in UDP
-// may be, ESP are put together first, and so are those that a socket's policy may be about. False:
-// the packet waits for the others, or is gone.
-bool InboundPipeline::Reassemble(InboundItem* item) {
-  const FlowKey& flow = item->view.flow;
-  const bool esp = flow.proto == kProtoEsp;
-  const bool asked_for = flow.proto == kProtoUdp || ctx_->path->socket_policies.AnyOf(flow.proto);
-  if (!esp && (!asked_for || ctx_->path->PolicyIdle())) return true;
-  if (!ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
-  item->packet = reassembler_.Add(item->packet, item->view, ctx_->now_ms);
-  if (item->packet == nullptr) return false;
-  item->view = *ParseIpPacket(item->packet->l3());  // the reassembler's promise: it parses
-  return true;
-}
-
-// Routers tell what our outer packets met (datapath/path_mtu.h says how far that is believed).
-void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
-  const auto error = ParseOuterIcmp(item.view, item.packet->l3());
-  if (!error || error->kind != OuterError::Kind::kPacketTooBig || !error->spi.has_value()) return;
-  const Sa* found =
-      ctx_->path->sad.LookupInbound(Spi(*error->spi), error->daddr, error->family, kProtoEsp);
-  OutboundSa* sa = found == nullptr ? nullptr : found->outbound();
-  if (sa == nullptr || !IsAbout(*error, *sa)) return;
-  const uint32_t wire_mtu = ctx_->path->interfaces[item.packet->interface].wire->mtu();
-  (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing else hangs on it
 }
 
 // Sets the item's SA when it is ESP for this host; takes the packet when it goes no further.
@@ -153,11 +138,13 @@ DropReason InboundPipeline::FindSa(InboundItem* item) {
 
 // A packet that came in clear: policy must allow that (step 10 without an SA).
 DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
-  if (ctx_->path->PolicyIdle() ||
-      AlwaysPasses(*ctx_->path, PolicyDirection::kIn, item.view, item.packet->l3())) {
-    return DropReason::kNone;
-  }
-  return CheckPolicy(item);
+  if (ctx_->path->PolicyIdle()) return DropReason::kNone;
+  // Messages of the link are not cut (RFC 6980).
+  const bool passes = !(item.joined && item.view.flow.proto == kProtoIcmpv6) &&
+                      AlwaysPasses(*ctx_->path, PolicyDirection::kIn,
+                                   ctx_->path->interfaces[item.packet->interface].ifindex,
+                                   item.view, item.packet->l3());
+  return passes ? DropReason::kNone : CheckPolicy(item);
 }
 
 void InboundPipeline::Finish() {
@@ -331,11 +318,32 @@ DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item
   // section 3.1.2, as Linux does).
   if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
   item->path.sas[item->path.size++] = sa->sa;
-  if (!inner->fragment) {
-    item->esp = ClassifyWirePacket(*inner, packet->l3(), ctx_->path->encap_ports());
-    if (item->esp.kind == WireKind::kEsp && IsForIpsec(*item)) {
-      return item->path.size < kMaxTemplates ? FindSa(item) : DropReason::kInNested;
-    }
+  item->joined = false;
+  item->cut = {};
+  if (inner->fragment) {
+    Reassembler::Cut cut;
+    Packet* whole =
+        ctx_->path->opened_fragments.Add(&ctx_->sink, packet, *inner, ctx_->now_ms,
+                                         CameBy(packet->interface, item->path.all()), &cut);
+    if (!TakeJoined(whole, cut, item)) return DropReason::kNone;
+  }
+  return CheckOpened(item);
+}
+
+// What came out of an SA, whole.
+DropReason InboundPipeline::CheckOpened(InboundItem* item) {
+  const IpPacketView& ip = item->view;
+  const std::span<const uint8_t> l3 = item->packet->l3();
+  const auto own = [&] {
+    return ctx_->path->host_addresses().Contains(ip.flow.daddr, ip.flow.family);
+  };
+  if (ip.has_options && HasRefusedOptions(ip, l3, own() ? Addressee::kHost : Addressee::kOther)) {
+    return DropReason::kInIpOptions;
+  }
+  item->esp = ClassifyWirePacket(ip, l3, ctx_->path->encap_ports());
+  if (item->esp.kind == WireKind::kEspTooShort && own()) return DropReason::kInTooShort;
+  if (item->esp.kind == WireKind::kEsp && IsForIpsec(*item)) {
+    return item->path.size < kMaxTemplates ? FindSa(item) : DropReason::kInNested;
   }
   return CheckPolicy(*item);
 }
@@ -385,27 +393,6 @@ uint32_t InboundPipeline::Resume() {
     Finish();
   }
   return resumed;
-}
-
-void InboundPipeline::Deliver() {
-  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && size_ > 0; ++to) {
-    PacketBatch batch;
-    uint32_t tcp = 0;
-    for (uint32_t i = 0; i < size_; ++i) {
-      const InboundItem& item = items_[i];
-      if (item.packet->interface != to) continue;
-      if (item.verdict == DropReason::kNone) {
-        batch.Push(item.packet);
-        tcp += item.view.flow.proto == kProtoTcp;
-      } else {
-        ctx_->sink.Drop(item.packet, item.verdict);
-      }
-    }
-    if (batch.empty()) continue;
-    if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
-    ctx_->path->interfaces[to].host->Transmit(ctx_->number, &batch, &ctx_->sink);
-  }
-  size_ = 0;
 }
 
 }  // namespace cygnet

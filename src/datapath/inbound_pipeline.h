@@ -7,6 +7,7 @@
 #include "datapath/coalesce.h"
 #include "datapath/early_arrivals.h"
 #include "datapath/in_flight.h"
+#include "datapath/path_mtu.h"
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
 #include "datapath/warm_up.h"
@@ -20,12 +21,16 @@ class InboundPipeline {
   InboundPipeline(WorkerContext* context, uint64_t random)
       : ctx_(context), reassembler_(&context->sink, random), early_(&context->sink) {}
 
+  ~InboundPipeline() { ctx_->path->opened_fragments.Clear(&ctx_->sink); }
+
   // Takes all packets of `in`, which came from the wire by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
 
   // Between two bursts: forgets fragments that waited too long, tries again what came too early.
   void RunTimers() {
     if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
+    SharedReassembler& opened = ctx_->path->opened_fragments;
+    if (!opened.Idle()) opened.Expire(&ctx_->sink, ctx_->now_ms);
     if (!early_.Idle()) RetryEarly();
   }
   // When RunTimers has something to do at the latest, monotonic milliseconds.
@@ -41,10 +46,13 @@ class InboundPipeline {
   // 1 – 3: classify, find the SA.
   void Admit(Packet* packet);
   void RetryEarly();
+  bool AdmitIp(uint16_t ether_type, InboundItem* item);
   bool Reassemble(InboundItem* item);
+  bool TakeJoined(Packet* whole, const Reassembler::Cut& cut, InboundItem* item);
   DropReason Classify(InboundItem* item);
   bool IsForIpsec(const InboundItem& item) const;
   void LearnFromIcmp(const InboundItem& item);
+  void ReportShortQuote(const InboundItem& item, const OuterError& error);
   DropReason FindSa(InboundItem* item);
   DropReason CheckClearPacket(const InboundItem& item);
   // 4 – 10 for every layer of ESP a packet has, then to the host.
@@ -60,7 +68,10 @@ class InboundPipeline {
   void TellMapping(const InboundSa& sa, const InboundItem& item);
   DropReason DecapsulateAndCheck(InboundSa* sa, InboundItem* item);
   DropReason CheckPolicy(const InboundItem& item);
+  DropReason CheckOpened(InboundItem* item);
+  bool IsPassingBy(const InboundItem& item) const;
   void Deliver();
+  void DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch);
 
   WorkerContext* const ctx_;
   FlowCache cache_{ctx_->path->flow_entries};
@@ -70,8 +81,9 @@ class InboundPipeline {
   WarmUp warm_up_;
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
-  Reassembler reassembler_;
+  Reassembler reassembler_;  // of what came in clear; what SAs opened is the DataPath's
   EarlyArrivals early_;
+  uint64_t next_short_quote_ms_ = 0;
   uint32_t size_ = 0;
   std::array<InboundItem, kMaxBatch> items_;
 };

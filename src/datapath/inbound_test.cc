@@ -409,11 +409,12 @@ TEST_F(InboundTest, PlaintextThatNoPolicyNamesFollowsTheDefault) {
 
 TEST_F(InboundTest, PlaintextFragmentsAreHeldToPolicy) {
   IpFields f = kInner;
-  f.proto = 1;  // of UDP to this host, all of the datagram is awaited: IKE may come so
-  for (const uint16_t fragment : {uint16_t{0x2000}, uint16_t{0x0004}}) {
-    f.fragment = fragment;
-    ExpectDrop(Frame(test::IpPacket(f, Pattern(64))), DropReason::kInTemplateMismatch);
-  }
+  f.proto = 1;
+  f.fragment = 0x2000;  // all of the datagram is awaited: its ports may decide
+  EXPECT_THAT(b().Receive(Frame(test::IpPacket(f, Pattern(64)))), IsEmpty());
+  EXPECT_EQ(b().AllDrops(), 0u);
+  f.fragment = 64 / 8;
+  ExpectDrop(Frame(test::IpPacket(f, Pattern(64))), DropReason::kInTemplateMismatch);
 }
 
 TEST_F(InboundTest, OptionalTemplateLetsPlaintextIn) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "datapath/always_passes.h"
 #include "datapath/flow_decision.h"
 #include "datapath/fragment.h"
 #include "datapath/path_mtu.h"
@@ -116,8 +117,8 @@ void OutboundPipeline::Admit(Packet* packet) {
   }
   packet->l3_offset = type->l3_offset;
   packet->protection = Protection::kNone;
-  if (!type->IsIp()) {  // ARP and what else is not IP
-    Add(packet, IpPacketView{}, SaChain{});
+  if (!type->IsIp()) {
+    AdmitOther(*type, packet);
     return;
   }
   IpPacketView& ip = items_[size_].view;
@@ -128,12 +129,27 @@ void OutboundPipeline::Admit(Packet* packet) {
   }
   if (!ip.fragment ||
       !NeedsWholeDatagram(*ctx_->path, ip, ctx_->path->interfaces[interface_].ifindex)) {
+    // This host has cut it, so that the outer packet may be cut as well: nothing is lost.
+    if (ip.fragment && ip.flow.family == IpFamily::kV6 &&
+        ctx_->path->host_addresses().Contains(ip.flow.saddr, ip.flow.family)) {
+      ip.dont_fragment = false;
+    }
     AdmitIp(packet);
   } else if (Packet* whole = reassembler_.Add(packet, ip, ctx_->now_ms)) {
     CYGNET_CHECK(ParseIpPacket(whole->l3(), &ip));  // the reassembler's promise
     ip.dont_fragment = false;                       // its source had cut it already
     AdmitIp(whole);
   }
+}
+
+// What is not IP passes in clear, if at all.
+void OutboundPipeline::AdmitOther(const EtherTypeView& type, Packet* packet) {
+  if (!ctx_->path->pass_ether_types.MayPass(type, packet->bytes())) {
+    ctx_->sink.Drop(packet, DropReason::kOutEtherType);
+    return;
+  }
+  if (type.type == kEtherTypeArp) packet->TrimTo(type.l3_offset + kArpLength);
+  Add(packet, IpPacketView{}, SaChain{});
 }
 
 // The packet that items_[size_].view describes.
@@ -171,7 +187,8 @@ void OutboundPipeline::HoldOrDrop(Packet* packet, const FlowDecision& decision) 
 // Holds until the next call.
 const FlowDecision& OutboundPipeline::Decide(const IpPacketView& ip, std::span<const uint8_t> l3) {
   // First, because it depends on more than the flow (ESP in UDP and IKE share theirs).
-  if (AlwaysPasses(*ctx_->path, PolicyDirection::kOut, ip, l3)) {
+  const int32_t ifindex = ctx_->path->interfaces[interface_].ifindex;
+  if (AlwaysPasses(*ctx_->path, PolicyDirection::kOut, ifindex, ip, l3)) {
     decided_ = {.action = FlowAction::kBypass};
     return decided_;
   }
@@ -179,7 +196,6 @@ const FlowDecision& OutboundPipeline::Decide(const IpPacketView& ip, std::span<c
   const uint64_t tag = OutboundTag(interface_, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   warm_up_.CountMiss();
-  const int32_t ifindex = ctx_->path->interfaces[interface_].ifindex;
   decided_ = DecideOutbound(*ctx_->path, ip, ifindex);
   if (!decided_.acquire) cache_.Store(ip.flow, tag, generation, decided_);
   return decided_;
@@ -211,7 +227,11 @@ uint32_t OutboundPipeline::InnerMtu(const IpPacketView& ip, const SaChain& chain
 bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
                                         const SaChain& chain) {
   // Without transforms the port has the last word.
-  if (chain.size == 0 || !ip.dont_fragment || fits_.Covers(chain, length)) return true;
+  if (chain.size == 0) return true;
+  // What this host has cut leaves in any case; smaller pieces next time spare the second cut.
+  const bool must_fit = ip.dont_fragment;
+  const bool worth_telling = ip.flow.family == IpFamily::kV6 && ip.fragment;
+  if ((!must_fit && !worth_telling) || fits_.Covers(chain, length)) return true;
   const uint32_t mtu = InnerMtu(ip, chain);
   if (length <= mtu) {
     fits_.Learn(chain, length);
@@ -224,6 +244,7 @@ bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, 
       to_host_.Push(answer);
     }
   }
+  if (!must_fit) return true;
   chain.sas[0]->sa->CountDrop(DropReason::kOutTooBig);
   ctx_->sink.Drop(packet, DropReason::kOutTooBig);
   return false;
@@ -409,7 +430,10 @@ void OutboundPipeline::EndRound() {
       if (item.packet->offload.status != OffloadStatus::kSealed) {
         item.verdict = DropReason::kOutGuard;
       } else if (view) {
+        // IPv6 does not show it.
+        const bool may_be_cut = !item.view.dont_fragment && view->flow.family == IpFamily::kV6;
         item.view = *view;
+        if (may_be_cut) item.view.dont_fragment = false;
       } else {
         item.verdict = DropReason::kOutTooBig;
       }

@@ -43,6 +43,7 @@ class OutboundPipeline {
  private:
   // 1 – 3: parse, decide.
   void Admit(Packet* packet);
+  void AdmitOther(const EtherTypeView& type, Packet* packet);
   void AdmitIp(Packet* packet);
   const FlowDecision& Decide(const IpPacketView& ip, std::span<const uint8_t> l3);
   void Acquire(const FlowDecision& decision, const FlowKey& flow);

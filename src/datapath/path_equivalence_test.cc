@@ -404,6 +404,8 @@ TEST(OffloadEdgeTest, FrameThatIsNotIpIsNeverOpened) {
   std::vector<Bytes> wire = pair->a.Send(FrameOf(kTunnel));
   ASSERT_THAT(wire, SizeIs(1));
   test::Put16(&wire[0], 12, 0x88b5);  // an experimental EtherType
+  const std::array<uint16_t, 1> pass = {0x88b5};
+  pair->b.path.pass_ether_types.Set(pass);
   EXPECT_THAT(pair->b.Receive(wire[0]), testing::ElementsAre(wire[0]));
   EXPECT_EQ(pair->b.nic().offload_stats().opened, 0u);
 }

@@ -141,9 +141,9 @@ std::optional<OuterError> ParseOuterIcmp(const IpPacketView& ip, std::span<const
 
 bool IsAbout(const OuterError& error, const OutboundSa& sa) {
   const SaSpec& spec = sa.sa->spec();  // only what never changes is read of it
-  if (error.family != sa.family || error.spi != spec.spi.value || error.daddr != spec.daddr) {
-    return false;
-  }
+  if (error.family != sa.family || error.daddr != spec.daddr) return false;
+  // RFC 792 asks routers for eight bytes: of ESP in UDP those are the UDP header.
+  if (error.spi.has_value() ? *error.spi != spec.spi.value : !error.udp_encapsulated) return false;
   // A transport SA may leave its source open.
   if (error.saddr != spec.saddr && !spec.saddr.IsAny()) return false;
   if (error.udp_encapsulated != (sa.layout.udp != 0)) return false;

@@ -3,11 +3,12 @@
 //
 // An ICMP error is not authenticated, so it is believed as little as works (RFC 4301 section
 // 6.1.1). Only "packet too big" is acted upon, and only when it quotes the addresses and the SPI of
-// an outbound SA of ours: who is not on the path has to guess the 32 bits of the SPI. The harm of
-// one that is believed is bounded: an MTU only ever shrinks, not below the family's floor, and
-// returns to the wire's after ten minutes. Other errors (unreachable, …) change nothing. In either
-// case the ICMP packet itself goes on as a packet in clear does: policy decides whether the host
-// sees it.
+// an outbound SA of ours: who is not on the path has to guess the 32 bits of the SPI. Of ESP in UDP
+// a router that quotes eight bytes does not reach the SPI: addresses and ports have to do, ten
+// times a second at most. The harm of one that is believed is bounded: an MTU only ever shrinks,
+// not below the family's floor, and returns to the wire's after ten minutes. Other errors
+// (unreachable, …) change nothing. In either case the ICMP packet itself goes on as a packet in
+// clear does: policy decides whether the host sees it.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,7 @@ struct OuterError {
 std::optional<OuterError> ParseOuterIcmp(const IpPacketView& ip, std::span<const uint8_t> l3);
 
 // Is the quoted packet one of this SA's: addresses, SPI, and with UDP encapsulation the ports? An
-// error that does not quote the SPI is about no SA. Any thread.
+// error that does not quote the SPI is about all SAs of its addresses and ports. Any thread.
 bool IsAbout(const OuterError& error, const OutboundSa& sa);
 
 // Remembers `mtu` until now + kPathMtuSeconds. `wire_mtu`: what the wire carries; `now`: wall-clock

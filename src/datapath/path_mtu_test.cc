@@ -235,6 +235,20 @@ TEST(PathMtuTest, WithUdpEncapsulationThePortsCountToo) {
   EXPECT_FALSE(IsAbout(*Parse(TooBig(true, 1400, EspPacket(true))), *sa->outbound()));
 }
 
+// RFC 792: IP header and eight bytes.
+TEST(PathMtuTest, AQuotationOfTheUdpHeaderAloneIsAboutAllSasOfItsPorts) {
+  const auto sa = test::MakeSa({.spi = kSpi, .encap = test::NatT(4500, 4501)});
+  const auto same = test::MakeSa({.spi = kSpi + 1, .encap = test::NatT(4500, 4501)});
+  const auto other = test::MakeSa({.spi = kSpi, .encap = test::NatT(4500, 4502)});
+  const auto bare = test::MakeSa({.spi = kSpi});
+  const OuterError error = *Parse(TooBig(true, 1400, UdpEspPacket(true), 28));
+  EXPECT_EQ(error.spi, std::nullopt);
+  EXPECT_TRUE(IsAbout(error, *sa->outbound()));
+  EXPECT_TRUE(IsAbout(error, *same->outbound()));
+  EXPECT_FALSE(IsAbout(error, *other->outbound()));
+  EXPECT_FALSE(IsAbout(error, *bare->outbound()));
+}
+
 TEST(PathMtuTest, AnOpenSourceIsAnySource) {
   const auto sa = test::MakeSa({.src = "0.0.0.0", .spi = kSpi, .mode = SaMode::kTransport});
   EXPECT_TRUE(IsAbout(*Parse(TooBig(true, 1400, EspPacket(true))), *sa->outbound()));

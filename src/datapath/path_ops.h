@@ -10,6 +10,7 @@
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
+#include "datapath/reassembly.h"
 #include "datapath/sa_binding.h"
 #include "esp/decapsulate.h"
 #include "net/esp_view.h"
@@ -66,6 +67,8 @@ struct InboundItem {
   InboundSa* sa = nullptr;             // that it must be opened with; nullptr: no ESP (any more)
   const SaBinding* binding = nullptr;  // of `sa`
   SecPath path = {};
+  Reassembler::Cut cut = {};  // of what was put together
+  bool joined = false;        // it came in fragments
   uint64_t seq = 0;
   uint64_t held_since = 0;  // epoch of the first time it was parked; 0: never
   esp::Trailer trailer = {};
@@ -78,6 +81,8 @@ struct InboundItem {
     sa = nullptr;
     binding = nullptr;
     path.size = 0;
+    cut = {};
+    joined = false;
     held_since = 0;
     verdict = DropReason::kNone;
   }

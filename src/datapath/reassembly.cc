@@ -26,19 +26,27 @@ Reassembler::Reassembler(DropSink* sink, uint64_t hash_seed)
   }
 }
 
-Reassembler::~Reassembler() {
-  for (uint32_t i = 0; i < kMaxDatagrams; ++i) {
-    for (const Fragment& fragment : datagrams_[i].held()) sink_->Recycle(fragment.packet);
+void Reassembler::Clear() {
+  while (in_progress_ > 0) {
+    const uint16_t oldest = Oldest();
+    for (const Fragment& fragment : datagrams_[oldest].held()) {
+      bytes_held_ -= fragment.packet->capacity;
+      sink_->Recycle(fragment.packet);
+    }
+    datagrams_[oldest].count = 0;
+    Unlink(oldest);
   }
 }
 
-Packet* Reassembler::Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms) {
+Packet* Reassembler::Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms,
+                         uint64_t came_by) {
   Expire(now_ms);
-  const std::optional<FragmentPiece> piece = ReadFragment(packet, ip);
+  std::optional<FragmentPiece> piece = ReadFragment(packet, ip);
   if (!piece) {
     sink_->Drop(packet, DropReason::kInBadHeader);
     return nullptr;
   }
+  piece->key.came_by = came_by;
   if (piece->Atomic()) return Unwrap(*piece);
   const uint16_t index = FindOrBegin(piece->key, now_ms);
   Datagram& datagram = datagrams_[index];
@@ -65,6 +73,7 @@ Packet* Reassembler::Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms
     return nullptr;
   }
   Insert(*piece, place, &datagram);
+  datagram.largest = std::max(datagram.largest, ip.total_length);
   bytes_held_ += packet->capacity;
   return datagram.Whole() ? Join(index) : nullptr;
 }
@@ -72,6 +81,7 @@ Packet* Reassembler::Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms
 // It has nothing to do with others of its identification.
 Packet* Reassembler::Unwrap(const FragmentPiece& atomic) {
   Packet* packet = atomic.fragment.packet;
+  last_cut_ = {};
   Packet* whole = JoinFragments({&atomic.fragment, 1}, {.next_header_at = atomic.next_header_at},
                                 sink_->caches());
   if (whole == nullptr) {
@@ -144,6 +154,7 @@ uint16_t Reassembler::FindOrBegin(const FragmentKey& key, uint64_t now_ms) {
   datagram.key = key;
   datagram.end = 0;
   datagram.received = 0;
+  datagram.largest = 0;
   datagram.count = 0;
   datagram.ecn_seen = 0;
   datagram.refused = DropReason::kNone;
@@ -236,6 +247,7 @@ Packet* Reassembler::Join(uint16_t index) {
     if (fragment.packet != whole) sink_->Recycle(fragment.packet);
   }
   datagram.count = 0;
+  last_cut_ = {datagram.largest, datagram.key.id};
   Unlink(index);
   return Checked(whole);
 }

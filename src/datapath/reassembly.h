@@ -19,6 +19,12 @@ namespace cygnet {
 // No ICMP "time exceeded" is sent: nobody could believe it, and it would answer forged fragments.
 class Reassembler {
  public:
+  // How its source, or a router, had cut a datagram.
+  struct Cut {
+    uint32_t largest = 0;  // bytes of the largest fragment, IP header included; 0: it was not cut
+    uint32_t id = 0;
+  };
+
   static constexpr uint32_t kMaxDatagrams = 256;  // in progress, refused ones among them
   static constexpr uint32_t kMaxFragments = 64;   // of one datagram
   // Of packet buffers, each counted whole: a fragment of 8 bytes costs a buffer all the same.
@@ -28,17 +34,23 @@ class Reassembler {
   static constexpr uint64_t kTimeoutV4Ms = 30'000;
   static constexpr uint64_t kTimeoutV6Ms = 60'000;
 
-  // `sink` outlives this. `hash_seed`: random, so that nobody can fill one bucket on purpose.
+  // `sink` outlives this, or Use() names another. `hash_seed`: random, so that nobody can fill one
+  // bucket on purpose.
   Reassembler(DropSink* sink, uint64_t hash_seed);
+  // Where packets go from now on, and come from.
+  void Use(DropSink* sink) { sink_ = sink; }
   // Gives back what is held, uncounted.
-  ~Reassembler();
+  void Clear();
+  ~Reassembler() { Clear(); }
   Reassembler(const Reassembler&) = delete;
   Reassembler& operator=(const Reassembler&) = delete;
 
-  // Takes ownership of a fragment, which `ip` describes. REQUIRES: ip.fragment. Returns the whole
-  // packet once its last missing piece is there, else nullptr. The whole packet parses (`ip` does
-  // not describe it), is no fragment, has at most kMaxIpPacket bytes from l3 on and kPacketTailroom
-  // behind; its headers, interface and offload state are those of the first fragment.
+  // Takes ownership of a fragment, which `ip` describes. REQUIRES: ip.fragment. `came_by`: names
+  // the way it came (interface, SAs); only fragments that came the same way are put together, so
+  // that nobody can slip a piece into what another authenticated. Returns the whole packet once its
+  // last missing piece is there, else nullptr. The whole packet parses (`ip` does not describe it),
+  // is no fragment, has at most kMaxIpPacket bytes from l3 on and kPacketTailroom behind; its
+  // headers, interface and offload state are those of the first fragment.
   //
   // Drops: kInBadHeader: ReadFragment refused it, or the whole packet would be malformed.
   // kInFragmentOverlap: overlap of a byte, two different ends, or ECN marks that must not be joined
@@ -46,7 +58,9 @@ class Reassembler {
   // would have timed out. kInFragmentMemory: a bound was met and the oldest datagram went; or no
   // buffer; or more than kMaxFragments, which refuses the datagram as an overlap does.
   // A fragment that is there already, byte for byte, is no drop.
-  Packet* Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms);
+  Packet* Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms, uint64_t came_by = 0);
+  // Of what Add returned last.
+  const Cut& last_cut() const { return last_cut_; }
 
   // Drops what has waited too long (kInFragmentTimeout). Looks at the oldest only: cheap enough for
   // every burst.
@@ -66,6 +80,7 @@ class Reassembler {
     uint64_t begun_ms = 0;
     uint32_t end = 0;  // bytes of the whole datagram's data; 0 = the last piece is not there yet
     uint32_t received = 0;
+    uint32_t largest = 0;  // bytes of the largest fragment
     uint16_t next_header_at = 0;
     uint16_t chain = kNone;  // next in its bucket, or in the free list
     uint16_t older = kNone;
@@ -106,7 +121,7 @@ class Reassembler {
   Packet* Join(uint16_t index);
   Packet* Checked(Packet* whole);
 
-  DropSink* const sink_;
+  DropSink* sink_;
   const uint64_t hash_seed_;
   const std::unique_ptr<Datagram[]> datagrams_;
   std::array<uint16_t, kBuckets> buckets_;
@@ -114,6 +129,7 @@ class Reassembler {
   uint16_t free_ = 0;
   uint32_t in_progress_ = 0;
   uint32_t bytes_held_ = 0;
+  Cut last_cut_;
 };
 
 }  // namespace cygnet

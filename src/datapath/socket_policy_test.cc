@@ -30,7 +30,6 @@ constexpr uint16_t kFar = 9;
 class SocketPolicyPathTest : public testing::Test {
  protected:
   SocketPolicyPathTest() {
-    pair_.a.path.ike_bypass = false;
     pair_.Protect({.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2");
     pair_.a.path.spd.SetDefault(PolicyDirection::kOut, PolicyAction::kBlock);
     pair_.b.path.spd.SetDefault(PolicyDirection::kIn, PolicyAction::kBlock);

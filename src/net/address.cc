@@ -27,6 +27,13 @@ bool IsMulticastOrBroadcast(const IpAddress& a, IpFamily family) {
   return a.bytes[0] == 0xff;
 }
 
+bool IsOneHost(const IpAddress& a, IpFamily family) {
+  if (IsMulticastOrBroadcast(a, family) || a.IsAny()) return false;
+  if (family == IpFamily::kV4) return a.bytes[0] != 0 && a.bytes[0] != 127 && a.bytes[0] < 224;
+  static constexpr IpAddress kLoopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  return a != kLoopback;
+}
+
 std::string ToString(const IpAddress& a, IpFamily family) {
   char text[INET6_ADDRSTRLEN] = "";
   const int af = family == IpFamily::kV6 ? AF_INET6 : AF_INET;

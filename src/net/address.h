@@ -64,6 +64,9 @@ bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits)
 // 224/4, 255.255.255.255, ff00::/8.
 bool IsMulticastOrBroadcast(const IpAddress& a, IpFamily family);
 
+// Names a single host that may be elsewhere: not 0/8, 127/8, class D and E; not ::, ::1, multicast.
+bool IsOneHost(const IpAddress& a, IpFamily family);
+
 std::string ToString(const IpAddress& a, IpFamily family);
 
 struct ParsedAddress {

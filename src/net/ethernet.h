@@ -14,6 +14,7 @@ inline constexpr uint32_t kEthernetHeader = 14;
 inline constexpr uint16_t kEtherTypeIpv4 = 0x0800;
 inline constexpr uint16_t kEtherTypeArp = 0x0806;
 inline constexpr uint16_t kEtherTypeIpv6 = 0x86dd;
+inline constexpr uint16_t kFirstEtherType = 0x0600;  // less is a length (IEEE 802.3)
 
 using MacAddress = std::array<uint8_t, 6>;
 

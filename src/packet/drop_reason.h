@@ -43,6 +43,8 @@ enum class DropReason : uint8_t {
   kInNested,            // more transforms than supported
   kInRequired,          // the SA must be on a device, and no device opened it
   kInBlocked,           // nothing may do the SA's cryptography (trust, FIPS, a required device)
+  kInEtherType,         // neither IP nor well-formed ARP nor on the list of what may pass
+  kInIpOptions,         // opened, and it has a source route or malformed options
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -64,6 +66,7 @@ enum class DropReason : uint8_t {
   kOutGuard,           // clear packet of a protected flow at the wire: never leaves
   kOutNotSealed,       // a device or engine said that it sealed it and did not: never leaves
   kOutPolicyChanged,   // policy let it leave in clear; before it did, policy said otherwise
+  kOutEtherType,       // neither IP nor well-formed ARP nor on the list of what may pass
   // Ports
   kPortFull,      // the port took no more
   kPortTooBig,    // larger than a frame of the port

@@ -84,11 +84,14 @@ void Runtime::ApplyRest(const Config& next) {
   if (next.log_level != config_.log_level) hooks_.set_log_level(next.log_level);
   if (next.ike_bypass != config_.ike_bypass) {
     path_->ike_bypass = next.ike_bypass;
+    control_->RefreshIkeSockets();
     path_->BumpGeneration();  // flows that were let by are asked again
   }
+  path_->pass_ether_types.Set(next.pass_ether_types);
   if (!(next.audit == config_.audit)) audit_->SetSinks(AuditSinks(next.audit));
   config_.log_level = next.log_level;
   config_.ike_bypass = next.ike_bypass;
+  config_.pass_ether_types = next.pass_ether_types;
   config_.audit = next.audit;
   config_.fips = next.fips;
 }

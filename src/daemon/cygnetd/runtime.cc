@@ -159,6 +159,7 @@ Status Runtime::Build(const Config& config) {
   path_ = std::make_unique<DataPath>(config.workers);
   path_->flow_entries = std::bit_ceil(config.flow_cache);
   path_->ike_bypass = config.ike_bypass;
+  path_->pass_ether_types.Set(config.pass_ether_types);
   path_->busy_poll_us = config.busy_poll_us;
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
   for (const DeviceConfig& device : config.devices) {
@@ -406,7 +407,7 @@ Status Runtime::StartServers() {
   }));
   if (sockets_ != nullptr) {
     CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN, [this](uint32_t) {
-      control_->socket_policies().OnEnded();
+      control_->OnSocketsEnded();
     }));
   }
   return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});

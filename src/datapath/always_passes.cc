@@ -1,0 +1,36 @@
+#include "datapath/always_passes.h"
+
+#include "net/ike_message.h"
+#include "net/ip_protocol.h"
+#include "net/link_message.h"
+
+namespace cygnet {
+namespace {
+
+bool IsLinkMessage(PolicyDirection direction, const IpPacketView& ip, std::span<const uint8_t> l3) {
+  if (ip.flow.family != IpFamily::kV6) return false;
+  if (IsListenerDiscovery(ip, l3)) return true;
+  // This host may be about to quote what it has just opened.
+  return IsNeighbourDiscovery(ip, l3) &&
+         (direction == PolicyDirection::kIn || !QuotesPacket(ip, l3));
+}
+
+}  // namespace
+
+bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifindex,
+                  const IpPacketView& ip, std::span<const uint8_t> l3) {
+  const FlowKey& flow = ip.flow;
+  if (flow.proto == kProtoIcmpv6) return IsLinkMessage(direction, ip, l3);
+  if (!path.ike_bypass || flow.proto != kProtoUdp || ip.fragment) return false;
+  // Told by this host's end alone: the far end's port is for whoever sends to choose.
+  const bool outbound = direction == PolicyDirection::kOut;
+  const uint16_t own_port = outbound ? flow.sport : flow.dport;
+  if (own_port != kPortIke && own_port != kPortIkeNatT) return false;
+  if (!IsOneHost(flow.saddr, flow.family) || !IsOneHost(flow.daddr, flow.family)) return false;
+  const IpAddress& own_address = outbound ? flow.saddr : flow.daddr;
+  return path.host_addresses().Contains(own_address, flow.family) &&
+         path.IsOfIkeSocket(direction, flow, ifindex) &&
+         IsIkeMessage(l3.subspan(ip.header_length, ip.total_length - ip.header_length), own_port);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,80 @@
+// The part of InboundPipeline that puts fragments together, and cuts them again for others.
+#include "datapath/came_by.h"
+#include "datapath/fragment.h"
+#include "datapath/inbound_pipeline.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+
+// Reassembly comes before ESP (RFC 4303 section 3.4.1), and before policy (RFC 4301 section 7): a
+// later fragment shows no ports, and what is judged has to be what arrives. What waits here has
+// come in clear; what SAs open waits apart from it, so that none of it is joined to the other.
+// False: the packet waits for the others, or is gone.
+bool InboundPipeline::Reassemble(InboundItem* item) {
+  const FlowKey& flow = item->view.flow;
+  const bool esp =
+      flow.proto == kProtoEsp && ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
+  if (!esp && ctx_->path->PolicyIdle()) return true;
+  if (!esp && item->packet->offload.status != OffloadStatus::kNone) {
+    ctx_->sink.Drop(item->packet, DropReason::kInDeviceStale);  // no device opens those
+    return false;
+  }
+  // Pieces of ESP may come over several wires; its ICV says that they belong together. Of IPv6 a
+  // later fragment does not say what it is of.
+  const bool any_wire = esp && flow.family == IpFamily::kV4;
+  Packet* whole = reassembler_.Add(item->packet, item->view, ctx_->now_ms,
+                                   any_wire ? 0 : CameBy(item->packet->interface, {}));
+  return TakeJoined(whole, reassembler_.last_cut(), item);
+}
+
+// False: there is no whole packet yet.
+bool InboundPipeline::TakeJoined(Packet* whole, const Reassembler::Cut& cut, InboundItem* item) {
+  item->packet = whole;
+  if (whole == nullptr) return false;
+  CYGNET_CHECK(ParseIpPacket(whole->l3(), &item->view));  // the reassembler's promise
+  item->joined = true;
+  item->cut = cut;
+  return true;
+}
+
+void InboundPipeline::Deliver() {
+  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && size_ > 0; ++to) {
+    Port* host = ctx_->path->interfaces[to].host;
+    PacketBatch batch;
+    uint32_t tcp = 0;
+    for (uint32_t i = 0; i < size_; ++i) {
+      const InboundItem& item = items_[i];
+      if (item.packet == nullptr || item.packet->interface != to) continue;
+      if (item.verdict == DropReason::kNone && IsPassingBy(item)) {
+        DeliverInPieces(item, host, &batch);
+      } else if (item.verdict == DropReason::kNone) {
+        if (batch.full()) host->Transmit(ctx_->number, &batch, &ctx_->sink);
+        batch.Push(item.packet);
+        tcp += item.view.flow.proto == kProtoTcp;
+      } else {
+        ctx_->sink.Drop(item.packet, item.verdict);
+      }
+    }
+    if (batch.empty()) continue;
+    if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
+    host->Transmit(ctx_->number, &batch, &ctx_->sink);
+  }
+  size_ = 0;
+}
+
+// Was put together to be judged, and goes on to somebody else.
+bool InboundPipeline::IsPassingBy(const InboundItem& item) const {
+  return item.cut.largest != 0 && item.view.total_length > item.cut.largest &&
+         !ctx_->path->host_addresses().Contains(item.view.flow.daddr, item.view.flow.family);
+}
+
+// As it was cut before: an IPv6 router may not cut it again, and a bridge cannot.
+void InboundPipeline::DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch) {
+  const auto emit = [&](Packet* fragment) {
+    if (batch->full()) host->Transmit(ctx_->number, batch, &ctx_->sink);
+    batch->Push(fragment);
+  };
+  (void)FragmentPacket(item.packet, item.view, item.cut.largest, item.cut.id, &ctx_->sink, emit);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,39 @@
+// The part of InboundPipeline that learns from ICMP errors about this host's outer packets.
+#include "datapath/inbound_pipeline.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+
+// Routers tell what our outer packets met (datapath/path_mtu.h says how far that is believed).
+void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
+  const auto error = ParseOuterIcmp(item.view, item.packet->l3());
+  if (!error || error->kind != OuterError::Kind::kPacketTooBig) return;
+  if (!error->spi.has_value()) return ReportShortQuote(item, *error);
+  const Sa* found =
+      ctx_->path->sad.LookupInbound(Spi(*error->spi), error->daddr, error->family, kProtoEsp);
+  OutboundSa* sa = found == nullptr ? nullptr : found->outbound();
+  if (sa == nullptr || !IsAbout(*error, *sa)) return;
+  const uint32_t wire_mtu = ctx_->path->interfaces[item.packet->interface].wire->mtu();
+  (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing else hangs on it
+}
+
+// RFC 792 lets a router quote eight bytes: of ESP in UDP that is the UDP header. Which SAs have it
+// is for control to find.
+void InboundPipeline::ReportShortQuote(const InboundItem& item, const OuterError& error) {
+  constexpr uint64_t kPauseMs = 100;
+  if (!error.udp_encapsulated || ctx_->now_ms < next_short_quote_ms_) return;
+  next_short_quote_ms_ = ctx_->now_ms + kPauseMs;
+  FlowKey quoted;
+  quoted.saddr = error.saddr;
+  quoted.daddr = error.daddr;
+  quoted.sport = error.sport;
+  quoted.dport = error.dport;
+  quoted.family = error.family;
+  quoted.proto = kProtoUdp;
+  ctx_->Report({.kind = DataPathEvent::Kind::kShortQuote,
+                .interface = item.packet->interface,
+                .flow = quoted,
+                .mtu = error.mtu});
+}
+
+}  // namespace cygnet
