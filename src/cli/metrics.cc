@@ -139,6 +139,14 @@ void AddPort(const std::string& device, const char* side, const Json& stats, Met
   }
 }
 
+void AddFence(const std::string& device, const Json& fence, Metrics* metrics) {
+  metrics->Gauge("cygnet_wire_fenced", "1: the host's own stack is kept off the device's wire.",
+                 {{"device", device}}, Text(fence, "state") == "in-force" ? 1 : 0);
+  metrics->Counter("cygnet_fence_restored_total",
+                   "Times the fence of the wire was taken away by others and put back.",
+                   {{"device", device}}, Number(fence, "restored"));
+}
+
 void AddSlots(const std::string& device, const Json& offload, Metrics* metrics) {
   for (const auto& [direction, field] :
        {std::pair{"out", "outbound_used"}, {"in", "inbound_used"}}) {
@@ -154,6 +162,7 @@ void AddDevice(const Json& device, Metrics* metrics) {
   const std::string name = Text(device, "name");
   AddPort(name, "host", Child(device, "host"), metrics);
   AddPort(name, "wire", Child(device, "wire_stats"), metrics);
+  AddFence(name, Child(device, "fence"), metrics);
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return;
   const Json& identity = Child(device, "identity");

@@ -83,6 +83,17 @@ TEST(MetricsTest, EscapesLabels) {
   EXPECT_THAT(MetricsText(input), HasSubstr("{reason=\"a\\\"b\\\\c\\nd\"} 1\n"));
 }
 
+TEST(MetricsTest, FencesAreCounted) {
+  MetricsInput input;
+  input.devices = {
+      Json::parse(R"({"name": "nic0", "fence": {"state": "in-force", "restored": 3}})"),
+      Json::parse(R"({"name": "nic1", "fence": {"state": "broken", "restored": 0}})")};
+  const std::string text = MetricsText(input);
+  EXPECT_THAT(text, HasSubstr("cygnet_wire_fenced{device=\"nic0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("cygnet_wire_fenced{device=\"nic1\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("cygnet_fence_restored_total{device=\"nic0\"} 3\n"));
+}
+
 TEST(MetricsTest, DeviceThatCannotOffloadHasNoSlots) {
   MetricsInput input;
   input.devices = {Json::parse(R"({"name": "eth0", "offload": {"capable": false}})")};

@@ -119,6 +119,22 @@ std::string GuardLine(const Json& device) {
       Number(guard, "unsealed_stopped"), Number(guard, "engine_unsealed"));
 }
 
+// What keeps the host's own stack off the wire. One of an older daemon says nothing of it.
+std::string FenceLine(const Json& device) {
+  const Json& fence = Child(device, "fence");
+  const std::string state = Text(fence, "state");
+  if (state.empty()) return {};
+  if (state == "none") return "\tfence NONE: the host's own stack may use the wire\n";
+  std::string text = fmt::format("\tfence {}: nftables{}{}", state == "broken" ? "BROKEN" : state,
+                                 fence.value("owned", false) ? " (owned)" : "",
+                                 fence.value("by_tc", false) ? " and tc" : "");
+  if (const uint64_t restored = Number(fence, "restored"); restored != 0) {
+    text += fmt::format(", taken away and put back {} time{}", restored, restored == 1 ? "" : "s");
+  }
+  const std::string explanation = Text(fence, "explanation");
+  return text + (explanation.empty() ? "\n" : "; " + explanation + "\n");
+}
+
 std::string PortLine(const char* side, const Json& stats) {
   return fmt::format("\t{} rx {} packets {} bytes {} lost, tx {} packets {} bytes\n", side,
                      Number(stats, "rx_packets"), Number(stats, "rx_bytes"),
@@ -141,8 +157,8 @@ std::string DeviceText(const Json& device) {
   return fmt::format("{}: wire {} driver {} ifindex {} mtu {} mac {}\n", Text(device, "name"),
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
-         IdentityLine(device) + StateLines(device) + OffloadLines(device) + GuardLine(device) +
-         HeldLines(device) + PortLine("host", Child(device, "host")) +
+         IdentityLine(device) + StateLines(device) + OffloadLines(device) + FenceLine(device) +
+         GuardLine(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
          PortLine("wire", Child(device, "wire_stats"));
 }
 

@@ -246,6 +246,26 @@ TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
   EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: the device cannot\n"));
 }
 
+TEST_F(TextTest, DeviceShowsItsFence) {
+  Json device = Json::parse(kDevice);
+  device["fence"] = {{"state", "in-force"},
+                     {"owned", true},
+                     {"by_tc", true},
+                     {"restored", 0},
+                     {"explanation", ""}};
+  EXPECT_THAT(DeviceText(device), HasSubstr("\tfence in-force: nftables (owned) and tc\n"));
+  device["fence"] = {{"state", "broken"},
+                     {"owned", false},
+                     {"by_tc", false},
+                     {"restored", 2},
+                     {"explanation", "its link is down"}};
+  EXPECT_THAT(DeviceText(device), HasSubstr("\tfence BROKEN: nftables, taken away and put back 2 "
+                                            "times; its link is down\n"));
+  device["fence"] = {{"state", "none"}};
+  EXPECT_THAT(DeviceText(device),
+              HasSubstr("\tfence NONE: the host's own stack may use the wire\n"));
+}
+
 TEST_F(TextTest, StatHidesZerosUnlessAskedNot) {
   const Json stat = Json::parse(R"({"xfrm": {"XfrmInError": 0, "XfrmInNoStates": 3},
     "drops": {"in-no-state": 3, "nested": 0}, "uptime_seconds": 12, "workers": 1,

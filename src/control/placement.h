@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/fence_status.h"
 #include "control/ledger.h"
 #include "control/placement_report.h"
 #include "crypto/engine_set.h"
@@ -48,6 +49,7 @@ struct ControlDevice {
   bool allow_packet = true;
   uint32_t rekey_reserve = 0;  // slots of each direction
   DeviceLoss loss = DeviceLoss::kKeep;
+  const FenceStatus* fence = nullptr;  // nullptr: it has none
 };
 
 // A [[placement]] table: what it names must all fit; the first rule that fits decides.

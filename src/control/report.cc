@@ -92,6 +92,7 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
       report.denied = denied->Text();
       report.denied_explanation = denied->Explanation();
     }
+    if (d.fence != nullptr) report.fence = *d.fence;
     report.host = d.host_port->stats();
     report.wire_stats = d.wire_port->stats();
     if (d.offload != nullptr) {

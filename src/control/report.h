@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/daemon_report.h"
+#include "control/fence_status.h"
 #include "control/mtu_report.h"
 #include "control/placement_report.h"
 #include "crypto/crypto_engine.h"
@@ -75,6 +76,7 @@ struct DeviceReport {
   uint32_t rekey_reserve = 0;        // SA slots of each direction kept for rekeying
   std::vector<KeyLogEntry> key_log;  // the device's own
   EgressGuardStats guard{};          // of its wire
+  FenceStatus fence{};               // around its wire
   OffloadCaps caps;
   OffloadStats offload;
   std::vector<SaId> held;  // SAs whose keys the device holds now

@@ -139,6 +139,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
         "key_bits": [128, 256], "icv_bits": [128], "max_replay_window": 4096}},
     "guard": {"frames_checked": 0, "clear_stopped": 0, "unsealed_stopped": 0,
               "engine_unsealed": 0, "changed_stopped": 0},
+    "fence": {"state": "none", "owned": false, "by_tc": false, "restored": 0, "explanation": ""},
     "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
     "key_log": [{"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000",
                  "direction": "out", "taken": true, "erased": false}],

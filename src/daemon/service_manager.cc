@@ -66,6 +66,10 @@ void ServiceManager::Ready(std::string_view status) {
 
 void ServiceManager::Stopping() { Tell("STOPPING=1\nSTATUS=Stopping\n"); }
 
+void ServiceManager::Waiting(std::string_view status) {
+  Tell("STATUS=" + std::string(status) + "\n");
+}
+
 void ServiceManager::GiveSignOfLife() { Tell("WATCHDOG=1\n"); }
 
 }  // namespace cygnet

@@ -23,6 +23,8 @@ class ServiceManager {
   // Ready to serve; `status` is a line for whoever asks how the service is.
   void Ready(std::string_view status);
   void Stopping();
+  // Not ready yet, and for what.
+  void Waiting(std::string_view status);
   // How often the manager wants a sign of life, halved as sd_watchdog_enabled(3) advises; nothing:
   // not at all.
   std::optional<uint64_t> sign_of_life_ns() const { return sign_of_life_ns_; }

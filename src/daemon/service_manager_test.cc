@@ -72,6 +72,12 @@ TEST_F(ServiceManagerTest, WatchdogOfAnotherProcessIsNotOurs) {
   EXPECT_FALSE(manager.sign_of_life_ns().has_value());
 }
 
+TEST_F(ServiceManagerTest, WaitingIsNotReady) {
+  ServiceManager manager = ServiceManager::FromEnvironment();
+  manager.Waiting("waiting for eth1");
+  EXPECT_EQ(Next(), "STATUS=waiting for eth1\n");
+}
+
 TEST_F(ServiceManagerTest, NobodyIsToldWithoutASocket) {
   for (const char* name : {"", "relative", "@"}) {
     setenv("NOTIFY_SOCKET", name, 1);

@@ -3,6 +3,8 @@
 its drop-ins say it, as far as the how-to pages need it: environment, order, readiness, capabilities.
 
   systemctl daemon-reload | start UNIT | restart UNIT | stop UNIT | enable [--now] UNIT | status UNIT
+  systemctl boot    as when the machine starts: what is enabled, in order, in the background; what fails and is
+                    to be restarted, is
 
 Services belong to the PID namespace it runs in, and end with it.
 """
@@ -19,6 +21,7 @@ import time
 FOLDERS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
            "/lib/systemd/system")
 STATE = "/run/systemctl"
+ENABLED = "/etc/systemd/system/multi-user.target.wants"
 PATIENCE = float(os.environ.get("CYGNET_SLOWNESS", "1")) * 20
 
 
@@ -28,6 +31,7 @@ class Unit:
     def __init__(self, name):
         self.name = name.removesuffix(".service")
         self.values = {}
+        self.booting = False
         files = [f"{folder}/{self.name}.service" for folder in FOLDERS]
         path = next((f for f in files if os.path.exists(f)), None)
         if path is None:
@@ -58,8 +62,8 @@ class Unit:
     def all(self, key, section="Service"):
         return self.values.get((section, key), [])
 
-    def one(self, key, default=""):
-        return (self.all(key) or [default])[-1]
+    def one(self, key, default="", section="Service"):
+        return (self.all(key, section) or [default])[-1]
 
     # --- what it runs in ---
 
@@ -111,10 +115,16 @@ class Unit:
             for name in other.split():
                 if name.endswith(".service") and any(
                         os.path.exists(f"{folder}/{name}") for folder in FOLDERS):
-                    Unit(name).start()
+                    other_unit = Unit(name)
+                    other_unit.booting = self.booting
+                    other_unit.start()
         environment = self.environment()
         for line in self.all("ExecStartPre"):
             self._run(line, environment)
+        if self.one("Type") == "oneshot":
+            for line in self.all("ExecStart"):
+                self._run(line, environment)
+            return
         if self.one("Type") == "notify":
             process = self._start_and_wait(environment)
         else:
@@ -149,8 +159,12 @@ class Unit:
             manager.settimeout(0.1)
             environment = {**environment, "NOTIFY_SOCKET": path}
             process = self._spawn(environment)
+            forever = self.booting and self.one("TimeoutStartSec") == "infinity"
             deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline:
+            while forever or time.monotonic() < deadline:
+                if process.poll() is not None and self.booting and self.restarts():
+                    time.sleep(float(self.one("RestartSec", "0.1")))
+                    process = self._spawn(environment)
                 if process.poll() is not None:
                     sys.exit(f"{self.name}: ended with {process.returncode}; see /run/{self.name}.log")
                 try:
@@ -165,6 +179,20 @@ class Unit:
                     return process
         process.kill()
         sys.exit(f"{self.name}: not ready after {PATIENCE:g} s")
+
+    def restarts(self):
+        """However often it fails."""
+        return (self.one("Restart") == "on-failure"
+                and self.one("StartLimitIntervalSec", "10", "Unit") == "0")
+
+    def one_of(self, section, key):
+        return " ".join(self.all(key, section)).split()
+
+    def enable(self):
+        os.makedirs(ENABLED, exist_ok=True)
+        for name in (self.name, *self.one_of("Install", "Also")):
+            with open(f"{ENABLED}/{name.removesuffix('.service')}.service", "w", encoding="ascii"):
+                pass
 
     def pid(self):
         """0: it does not run."""
@@ -194,16 +222,39 @@ class Unit:
             self._run("-" + line, environment)
 
 
+def boot():
+    """What comes before the network first, and to its end; the rest waits for what it waits for."""
+    units = [Unit(name) for name in sorted(os.listdir(ENABLED))]
+    early = [unit for unit in units if unit.one("DefaultDependencies", "", "Unit") == "no"]
+    for unit in early:
+        unit.start()
+    if os.fork() != 0:
+        return
+    os.setsid()
+    log = os.open("/run/boot.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for fd in range(3):
+        os.dup2(log, fd)
+    for unit in units:
+        if unit not in early:
+            unit.booting = True
+            unit.start()
+
+
 def main(argv):
     now = "--now" in argv
     words = [word for word in argv if not word.startswith("-")]
     command, names = words[0], words[1:]
     if command == "daemon-reload":
         return
+    if command == "boot":
+        boot()
+        return
     for name in names:
         unit = Unit(name)
         if command in ("stop", "restart"):
             unit.stop()
+        if command == "enable":
+            unit.enable()
         if command in ("start", "restart") or (command == "enable" and now):
             unit.start()
         if command == "status":

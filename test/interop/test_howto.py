@@ -51,7 +51,7 @@ class Units(suite.Case):
     def values(self, name, key):
         """As systemd adds them up: of a unit and, behind it, a drop-in."""
         root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-        folder = self.folder if name == "cygnetd.service" else os.path.join(root, "systemd")
+        folder = self.folder if name.endswith(".service") else os.path.join(root, "systemd")
         with open(os.path.join(folder, name), encoding="utf-8") as f:
             return " ".join(re.findall(rf"^{key}=(.*)$", f.read(), re.M)).split()
 
@@ -75,6 +75,22 @@ class Units(suite.Case):
         result = self.analyze("security", "--offline=yes", "--no-pager", "--threshold=35",
                               self.unit())
         self.assertEqual(result.returncode, 0, result.stdout[-2000:])
+
+
+    def test_the_early_unit_is_understood(self):
+        with open(os.path.join(self.folder, "cygnet-fence.service"), encoding="utf-8") as f:
+            text = re.sub(r"^(Exec\w+=)\S+", r"\g<1>/bin/true", f.read(), flags=re.M)
+        path = os.path.join(self.workdir, "cygnet-fence.service")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        result = self.analyze("verify", "--man=no", path)
+        self.assertNotRegex(result.stderr, "cygnet-fence.service:\\d+")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        before = self.values("cygnet-fence.service", "Before")
+        self.assertIn("network-pre.target", before)
+        self.assertIn("nftables.service", self.values("cygnet-fence.service", "After"))
+        self.assertEqual(["cygnet-fence.service"], self.values("cygnetd.service", "Also"))
+        self.assertEqual(["0"], self.values("cygnetd.service", "StartLimitIntervalSec"))
 
 
 class Howto:
@@ -140,6 +156,35 @@ class Howto:
     def test_3_cygnetd_is_restarted(self):
         west = self.hosts[0]
         self.check_traffic(60, lambda: west.shell("systemctl restart cygnetd"))
+
+    def test_5_the_machine_is_started_anew(self):
+        """The NIC is late, and the distribution gives it the addresses of before."""
+        west, east = self.hosts
+        drawer = self.own(labkit.Namespace("drawer"))
+        west.shell("systemctl stop cygnetd")  # nothing else takes the TAP down while it is looked for
+        west.ns.ip(f"link set wire0 netns {drawer.holder.pid}")
+        west.boot()
+        self.wait_for(lambda: "waiting for wire0" in west.logs(), "cygnetd to wait", 20)
+        path = os.path.join(self.workdir, "boot.pcap")
+        far = suite.start_capture(east.ns, "wire0", path)
+        drawer.ip(f"link set wire0 netns {west.ns.holder.pid}")
+        west.ns.ip("link set wire0 up")
+        west.ns.ip(f"addr add {VARIABLES[0]['LOCAL']}/24 dev wire0")
+        west.ns.ip(f"route add {VARIABLES[0]['PEER_NET']} via {VARIABLES[0]['PEER']} dev wire0",
+                   check=False)
+        west.shell(f"ping -n -c 3 -i 0.2 -W 1 -I {INNER[0]} {INNER[1]}", check=False)
+        self.wait_for(lambda: "wire0 still has addresses" in west.logs(), "cygnetd to say so", 20)
+        west.shell(f"ping -n -c 3 -i 0.2 -W 1 -I {INNER[0]} {INNER[1]}", check=False)
+        west.ns.ip("addr flush dev wire0")
+        self.wait_for(lambda: west.shell("cygnet -j dev", check=False), "cygnetd to serve", 30)
+        west.networkd("wire0")
+        west.networkd("nic0")
+        self.wait_for(self.ping, "a ping through the tunnel", 60)
+        suite.end_capture(far, path)
+        text = subprocess.run(labkit.tcpdump_command(path), capture_output=True, text=True,
+                              check=False).stdout
+        self.assertIn("ESP", text)
+        self.assertNotIn("ICMP echo", text)
 
     def test_4_without_the_shim_the_daemon_does_not_run(self):
         """The loader only warns of a library that it cannot read."""

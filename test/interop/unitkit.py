@@ -94,6 +94,27 @@ class ServiceHost:
                                   f"{result.stderr.strip() or result.stdout.strip()}\n{self.logs()}")
         return result.stdout
 
+    def boot(self):
+        """The machine starts anew: no process and nothing in /run is left, no rule of nftables and no
+        interface that programs made."""
+        self.shell("kill -9 -1; true")
+        self.ns.ip("link del nic0", check=False)
+        self.ns.run("nft flush ruleset")
+        self.shell("rm -rf /run/*; mkdir -p /run/lock; systemctl boot")
+
+    def networkd(self, interface):
+        """Does with an interface that has come what the page's files for systemd-networkd say."""
+        for path in self.shell("ls /etc/systemd/network/*.network").split():
+            text = self.shell(f"cat {path}")
+            value = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+            if value["Name"] != interface:
+                continue
+            self.ns.ip(f"link set {interface} up")
+            if "Address" in value:
+                self.ns.ip(f"addr add {value['Address']} dev {interface}")
+            if "Gateway" in value:
+                self.ns.ip(f"route add {value['Destination']} via {value['Gateway']} dev {interface}")
+
     def logs(self):
         return subprocess.run([*self.enter(), "sh", "-c", "tail -n 25 /run/*.log"], text=True,
                               capture_output=True, check=False).stdout

@@ -13,7 +13,9 @@
 #include <utility>
 
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/fence/fence_command.h"
 #include "daemon/journal_log.h"
+#include "daemon/text_file.h"
 
 namespace {
 
@@ -81,6 +83,40 @@ cygnet::Result<cygnet::Config> ReadConfig(const std::string& file, const std::st
   return cygnet::LoadConfig(file);
 }
 
+// For early boot: what the file names is shut, also when the file cannot be used.
+int Fence(const std::string& file, const std::string& wire) {
+  const auto config = ReadConfig(file, wire);
+  if (config) {
+    const cygnet::Status status = cygnet::ShutWires(cygnet::FencedWires(*config));
+    return status ? 0 : Fail("--fence: " + status.error().message);
+  }
+  if (const auto text = cygnet::ReadTextFile(file)) {
+    const cygnet::Status status = cygnet::ShutWires(cygnet::WiresNamedIn(*text));
+    if (!status) return Fail("--fence: " + status.error().message);
+  }
+  return Fail(config.error().message + " (what it names as wires is shut)");
+}
+
+// An operator's word: the host's own stack has the wire again.
+int Release(const std::string& file, const std::string& name) {
+  const auto config = cygnet::LoadConfig(file);
+  const auto wire = cygnet::ReleaseWire(name, config ? &*config : nullptr);
+  if (!wire) return Fail("--release: " + wire.error().message);
+  std::printf("%s is released: the host's own stack may use it\n", wire->c_str());
+  return 0;
+}
+
+int Check(const cygnet::Config& config) {
+  const cygnet::Status status = cygnet::CheckConfig(config);
+  if (!status) return Fail(status.error().message);
+  for (const std::string& wire : cygnet::MissingWires(config)) {
+    std::fprintf(stderr, "cygnetd: there is no interface '%s' yet: cygnetd would wait for it\n",
+                 wire.c_str());
+  }
+  std::fputs(cygnet::DescribeConfig(config).c_str(), stdout);
+  return 0;
+}
+
 int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Config>()> again) {
   SetUpLogging(config.log_level);
   SetUpSignals();
@@ -90,9 +126,12 @@ int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Con
   prctl(PR_SET_DUMPABLE, 0);
   cygnet::ServiceManager manager = cygnet::ServiceManager::FromEnvironment();
   auto runtime = cygnet::Runtime::Create(
-      config, {.read_config = std::move(again), .set_log_level = [](cygnet::LogLevel level) {
-                 spdlog::default_logger()->set_level(SpdlogLevel(level));
-               }});
+      config,
+      {.read_config = std::move(again),
+       .set_log_level =
+           [](cygnet::LogLevel level) { spdlog::default_logger()->set_level(SpdlogLevel(level)); },
+       .signals = &g_signals,
+       .manager = &manager});
   if (!runtime) return Fail(runtime.error().message);
   cygnet::Log(cygnet::LogLevel::kInfo, "ready");
   manager.Ready((*runtime)->Summary());
@@ -108,22 +147,26 @@ int main(int argc, char** argv) {
   CLI::App app("cygnetd: IPsec (ESP) in user space, with NIC offload");
   std::string file = "/etc/cygnet/cygnetd.toml";
   std::string wire;
+  std::string release;
   bool check = false;
+  bool fence = false;
   auto* config_option =
       app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_option("--wire", wire, "run with defaults and no file: own this interface as nic0")
       ->excludes(config_option);
   app.add_flag("--check", check, "check the configuration and stop");
+  auto* fence_option = app.add_flag(
+      "--fence", fence, "shut the configured wires against the host's own stack and stop");
+  app.add_option("--release", release,
+                 "give a wire (or the wire of a device) back to the host's own stack and stop")
+      ->excludes(fence_option);
   app.set_version_flag("--version", std::string("cygnetd " CYGNET_VERSION));
   CLI11_PARSE(app, argc, argv);
 
+  if (fence) return Fence(file, wire);
+  if (!release.empty()) return Release(file, release);
   const auto config = ReadConfig(file, wire);
   if (!config) return Fail(config.error().message);
-  if (check) {
-    const cygnet::Status status = cygnet::CheckConfig(*config);
-    if (!status) return Fail(status.error().message);
-    std::fputs(cygnet::DescribeConfig(*config).c_str(), stdout);
-    return 0;
-  }
+  if (check) return Check(*config);
   return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
 }

@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 #include <net/if.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <bit>
-#include <cstddef>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "base/log.h"
 #include "daemon/cygnetd/settings.h"
+#include "daemon/fence/wire_link.h"
+#include "daemon/instance.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/text_file.h"
 #include "device/drivers/sim_nic_script.h"
@@ -64,6 +62,13 @@ std::string RestartPath(const Config& config) {
   return folder != nullptr ? std::string(folder) + "/restart" : std::string();
 }
 
+// That people or their programs put on it: the host still uses it. Empty: none.
+std::string WireAddresses(const std::string& wire) {
+  auto route = KernelNetlink::Open(NETLINK_ROUTE);
+  const uint32_t ifindex = if_nametoindex(wire.c_str());
+  return route && ifindex != 0 ? AddressesByPeople(&*route, ifindex) : std::string{};
+}
+
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
@@ -111,24 +116,28 @@ Status CheckConfig(const Config& config) {
     }
     if (const auto script = ReadFaultScript(device); !script) return script.error();
     if (device.IsPcap()) continue;
-    if (if_nametoindex(device.wire.c_str()) == 0) {
-      return MakeError(Errc::kNoDevice, fmt::format("device {}: there is no interface '{}' to own",
-                                                    device.name, device.wire));
-    }
-    if (const std::string addresses = AddressesOn(device.wire); !addresses.empty()) {
+    if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
       return MakeError(Errc::kBusy,
                        fmt::format("device {}: wire interface {} still has addresses ({}); the "
-                                   "host must use {} in its place: move them there",
-                                   device.name, device.wire, addresses, device.name));
+                                   "host must use {} in its place: move them there (ip addr flush "
+                                   "dev {}, and out of what gives them at boot)",
+                                   device.name, device.wire, addresses, device.name, device.wire));
     }
   }
   return {};
 }
 
+// The wires are shut before anything else can fail: whatever is wrong, they stay so.
 Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHooks hooks) {
   std::unique_ptr<Runtime> runtime(new Runtime);
   runtime->hooks_ = std::move(hooks);
   runtime->config_ = config;
+  // First of all: of two daemons in one network namespace the second must not touch anything.
+  auto instance = ClaimInstance();
+  if (!instance) return instance.error();
+  runtime->instance_ = *std::move(instance);
+  CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
+  CYGNET_RETURN_IF_ERROR(runtime->WaitForWires());
   CYGNET_RETURN_IF_ERROR(CheckConfig(config));
   CYGNET_RETURN_IF_ERROR(runtime->Build(config));
   return runtime;
@@ -136,8 +145,6 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
 
 Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
-  // First of all: of two daemons in one network namespace the second must not touch anything.
-  CYGNET_RETURN_IF_ERROR(ClaimNamespace());
   CheckKeyMemory();
   auto poller = Poller::Create();
   if (!poller) return poller.error();
@@ -181,20 +188,6 @@ Status Runtime::Build(const Config& config) {
   return {};
 }
 
-// An abstract name is the namespace's, and goes with the process that bound it.
-Status Runtime::ClaimNamespace() {
-  constexpr std::string_view kName = "cygnet/instance";
-  instance_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path + 1, kName.data(), kName.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + kName.size());
-  if (bind(instance_.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    return MakeError(Errc::kBusy, "a cygnetd already runs in this network namespace");
-  }
-  return {};
-}
-
 Status Runtime::ChooseEngines(const Config& config) {
   auto fips = MakeFips(config.fips);
   if (!fips) return fips.error();
@@ -216,24 +209,6 @@ Status Runtime::ChooseEngines(const Config& config) {
 Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
   auto interfaces = std::make_unique<Interfaces>();
   interfaces->config = device;
-  if (device.IsPcap()) {
-    // No interface, nothing to keep the host's stack away from.
-  } else if (device.wire_guard == WireGuard::kNft) {
-    auto guard = WireGuardRules::Install(device.wire);
-    if (!guard) {
-      return In(fmt::format("device {}: cannot keep the host's stack away from {} (install "
-                            "libnftables1 and a kernel with nftables netdev hooks, or set "
-                            "wire_guard = \"none\" and keep it away yourself)",
-                            device.name, device.wire),
-                guard.error());
-    }
-    interfaces->guard = *std::move(guard);
-  } else {
-    Log(LogLevel::kWarning,
-        fmt::format("device {}: wire_guard = none: nothing keeps the host's stack from receiving "
-                    "and sending plaintext on {}",
-                    device.name, device.wire));
-  }
   auto script = ReadFaultScript(device);
   if (!script) return script.error();
   const auto index = static_cast<uint8_t>(path_->interfaces.size());
@@ -317,6 +292,8 @@ std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& c
 void Runtime::StartAudit(const AuditConfig& config) {
   audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
+  fence_->SetTeller([this](const std::string& device, const std::string& what,
+                           const std::string& text) { audit_->Device(device, what, text); });
 }
 
 Status Runtime::OpenLedger(const LedgerConfig& config) {
@@ -367,7 +344,8 @@ Status Runtime::BuildControl(const Config& config) {
                               .allow_crypto = terms.allow_crypto,
                               .allow_packet = terms.allow_packet,
                               .rekey_reserve = terms.rekey_reserve,
-                              .loss = terms.loss});
+                              .loss = terms.loss,
+                              .fence = fence_->status(i->config.name)});
   }
   for (const PlacementRuleConfig& rule : config.placement) {
     params.rules.push_back(RuleOf(rule, params.devices));
@@ -405,6 +383,9 @@ Status Runtime::StartServers() {
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
     if (network_->DrainEvents()) control_->OnHostNetworkChange();
   }));
+  for (const int fd : fence_->event_fds()) {
+    CYGNET_RETURN_IF_ERROR(poller_->Add(fd, EPOLLIN, [this](uint32_t) { fence_->OnEvents(); }));
+  }
   if (sockets_ != nullptr) {
     CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN, [this](uint32_t) {
       control_->OnSocketsEnded();
@@ -447,6 +428,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     control_->OnDataPathEvents();
     path_->quiescence.Collect();
     const uint64_t now = clock_.MonotonicNs();
+    fence_->Turn(now);
     if (now >= next_aevents) {
       next_aevents = now + kAeventNs;
       control_->CheckAevents();
@@ -472,6 +454,9 @@ Runtime::~Runtime() {
   if (poller_ && network_) poller_->Remove(network_->event_fd());
   if (poller_ && kernel_watch_) poller_->Remove(kernel_watch_->fd());
   if (poller_ && sockets_) poller_->Remove(sockets_->event_fd());
+  if (poller_ && fence_) {
+    for (const int fd : fence_->event_fds()) poller_->Remove(fd);
+  }
   control_.reset();  // keys leave the devices
   restart_log_.reset();
   ledger_file_.reset();

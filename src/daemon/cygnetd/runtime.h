@@ -14,7 +14,7 @@
 #include "control/control_plane.h"
 #include "daemon/audit.h"
 #include "daemon/config.h"
-#include "daemon/cygnetd/wire_guard.h"
+#include "daemon/fence/wire_fence.h"
 #include "daemon/fips_switch.h"
 #include "daemon/kernel_settings.h"
 #include "daemon/ledger_file.h"
@@ -34,6 +34,9 @@ namespace cygnet {
 struct RuntimeHooks {
   std::function<Result<Config>()> read_config;  // the file again
   std::function<void(LogLevel level)> set_log_level;
+  // Looked at and told while wires are waited for.
+  const struct Signals* signals;
+  ServiceManager* manager;
 };
 
 // What signal handlers have written.
@@ -59,7 +62,6 @@ class Runtime {
   // One [[device]] with all that belongs to it.
   struct Interfaces {
     DeviceConfig config;
-    std::unique_ptr<WireGuardRules> guard;
     CapturePoints capture;
     std::unique_ptr<PolicyGuard> egress;
     Device wire;
@@ -67,8 +69,10 @@ class Runtime {
   };
 
   Runtime() = default;
+  Status ShutWires();
+  // Until all are there, or a signal says stop.
+  Status WaitForWires();
   Status Build(const Config& config);
-  Status ClaimNamespace();
   Status ChooseEngines(const Config& config);
   static Status CheckPersist(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
@@ -77,6 +81,7 @@ class Runtime {
   void StartAudit(const AuditConfig& config);
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
+  std::vector<DoctorRow> FenceRows() const;
   Status OpenRestartLog();
   Status StartServers();
   bool WorkersTurn(uint64_t now_ns) const;
@@ -99,6 +104,7 @@ class Runtime {
   Config config_;  // in force: as started, with what reloads have applied
   UniqueFd instance_;
   SystemClock clock_;
+  std::unique_ptr<WireFence> fence_;
   std::unique_ptr<FipsSwitch> fips_;
   EngineSet engines_;
   std::unique_ptr<PacketPools> pools_;
@@ -125,5 +131,7 @@ class Runtime {
 
 // What the configuration needs and this machine has, without taking anything: `cygnetd --check`.
 Status CheckConfig(const Config& config);
+// Interfaces to own that are not there (yet): cygnetd waits for them.
+std::vector<std::string> MissingWires(const Config& config);
 
 }  // namespace cygnet

@@ -1,0 +1,90 @@
+// The wires before the daemon serves: shut, and waited for.
+#include <fmt/format.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/cygnetd/runtime.h"
+
+namespace cygnet {
+
+std::vector<std::string> MissingWires(const Config& config) {
+  std::vector<std::string> missing;
+  for (const DeviceConfig& device : config.devices) {
+    if (device.IsPcap() || if_nametoindex(device.wire.c_str()) != 0) continue;
+    missing.push_back(device.wire);
+  }
+  return missing;
+}
+
+Status Runtime::ShutWires() {
+  auto fence = WireFence::Create();
+  if (!fence) return fence.error();
+  fence_ = *std::move(fence);
+  for (const DeviceConfig& device : config_.devices) {
+    if (device.IsPcap()) continue;  // no interface, nothing to keep the host's stack away from
+    if (device.wire_guard == WireGuard::kNone) {
+      Log(LogLevel::kWarning,
+          fmt::format("device {}: wire_guard = none: nothing keeps the host's stack from receiving "
+                      "and sending plaintext on {} (a fence of before stays: cygnetd --release)",
+                      device.name, device.wire));
+      continue;
+    }
+    if (const Status shut = fence_->Add(device.name, device.wire); !shut) {
+      return MakeError(shut.error().code,
+                       fmt::format("device {}: cannot keep the host's stack away from {} (it needs "
+                                   "CAP_NET_ADMIN and a kernel with nftables netdev hooks; or set "
+                                   "wire_guard = \"none\" and keep it away yourself): {}",
+                                   device.name, device.wire, shut.error().message));
+    }
+  }
+  return {};
+}
+
+// A NIC whose driver is late at boot, or that is plugged in later.
+Status Runtime::WaitForWires() {
+  constexpr useconds_t kPauseUs = 100'000;
+  std::string told;
+  for (;;) {
+    const std::vector<std::string> missing = MissingWires(config_);
+    fence_->OnEvents();
+    fence_->Turn(clock_.MonotonicNs());
+    if (missing.empty()) return {};
+    if (hooks_.signals->stop != 0)
+      return MakeError(Errc::kNoDevice, "stopped while waiting for " + missing.front());
+    if (missing.front() != told) {
+      told = missing.front();
+      Log(LogLevel::kWarning, "waiting for " + told + " (its name is shut)");
+      hooks_.manager->Waiting("waiting for " + told);
+    }
+    usleep(kPauseUs);
+  }
+}
+
+std::vector<DoctorRow> Runtime::FenceRows() const {
+  std::vector<DoctorRow> rows;
+  for (const auto& i : interfaces_) {
+    if (i->config.IsPcap()) continue;
+    const std::string where = fmt::format("device {}, wire {}: ", i->config.name, i->config.wire);
+    const FenceStatus* fence = fence_->status(i->config.name);
+    if (fence == nullptr) {
+      rows.push_back(
+          {.check = "fence",
+           .ok = false,
+           .text = where + "wire_guard = none: Cygnet does not keep the host's stack off",
+           .advice = "set wire_guard = \"nft\", or keep it off yourself"});
+      continue;
+    }
+    const bool ok = fence->state == "in-force" && fence->explanation.empty();
+    std::string text = where + fence->state;
+    if (fence->restored != 0) text += fmt::format(", put back {} times", fence->restored);
+    if (!ok) text += ": " + fence->explanation;
+    rows.push_back({.check = "fence",
+                    .ok = ok,
+                    .text = text,
+                    .advice = ok ? "" : "see the log; nothing in clear may use the wire itself"});
+  }
+  return rows;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,85 @@
+#include "daemon/fence/fence_command.h"
+
+#include <unistd.h>
+
+#include <regex>
+#include <sstream>
+
+#include "base/log.h"
+#include "daemon/audit.h"
+#include "daemon/fence/fence_means.h"
+#include "daemon/instance.h"
+
+namespace cygnet {
+namespace {
+
+void Record(const std::string& text) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(MakeJournalSink());
+  if (auto sink = MakeLinuxAuditSink()) sinks.push_back(*std::move(sink));
+  const SystemClock clock;
+  Audit(std::move(sinks), &clock).Command(text, getuid(), getpid());
+}
+
+std::string WireOf(const std::string& name, const Config* config) {
+  if (config == nullptr) return name;
+  for (const DeviceConfig& device : config->devices) {
+    if (device.name == name && !device.IsPcap()) return device.wire;
+  }
+  return name;
+}
+
+}  // namespace
+
+std::vector<std::string> WiresNamedIn(const std::string& text) {
+  static const std::regex kLine(R"re(^\s*wire\s*=\s*["']([^"'/\s]{1,15})["'])re");
+  std::vector<std::string> wires;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (line.size() < 200 && std::regex_search(line, match, kLine)) wires.push_back(match[1]);
+  }
+  return wires;
+}
+
+std::vector<std::string> FencedWires(const Config& config) {
+  std::vector<std::string> wires;
+  for (const DeviceConfig& device : config.devices) {
+    if (!device.IsPcap() && device.wire_guard == WireGuard::kNft) wires.push_back(device.wire);
+  }
+  return wires;
+}
+
+Status ShutWires(const std::vector<std::string>& wires) {
+  auto means = FenceMeans::Open();
+  if (!means) return means.error();
+  Status first;
+  for (const std::string& wire : wires) {
+    const Status status = means->Shut(wire);
+    if (status) continue;
+    // One that runs keeps it shut: nobody else may change its tables.
+    if (status.error().code == Errc::kPermission && !ClaimInstance()) continue;
+    if (first) first = MakeError(status.error().code, wire + ": " + status.error().message);
+  }
+  return first;
+}
+
+Result<std::string> ReleaseWire(const std::string& name, const Config* config) {
+  const auto instance = ClaimInstance();
+  if (!instance) {
+    return MakeError(Errc::kBusy, instance.error().message +
+                                      ": stop it first (systemctl stop cygnetd), a wire is not "
+                                      "released while it is used");
+  }
+  const std::string wire = WireOf(name, config);
+  auto means = FenceMeans::Open();
+  if (!means) return means.error();
+  if (!means->Exists(wire)) {
+    return MakeError(Errc::kNoEntry, "no fence of Cygnet's is on '" + wire + "'");
+  }
+  CYGNET_RETURN_IF_ERROR(means->Release(wire));
+  Record("release " + wire);
+  return wire;
+}
+
+}  // namespace cygnet

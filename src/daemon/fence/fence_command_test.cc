@@ -1,0 +1,70 @@
+#include "daemon/fence/fence_command.h"
+
+#include "daemon/fence/fence_means.h"
+#include "daemon/fence/fence_testing.h"
+#include "daemon/instance.h"
+
+namespace cygnet {
+namespace {
+
+class FenceCommandTest : public test::FenceTest {
+ protected:
+  static Config ConfigOf(const std::string& wire) { return DefaultConfig(wire); }
+};
+
+TEST(WiresNamedIn, AreThoseOfATextThatIsNoConfiguration) {
+  EXPECT_EQ(WiresNamedIn("[[device]\nwire = \"eth1\"\n  wire='w.0' # x\nwire = \"a/b\"\n"
+                         "#wire = \"eth9\"\nwired = \"no\"\nwire = \"longer than a name is\"\n"),
+            (std::vector<std::string>{"eth1", "w.0"}));
+}
+
+TEST_F(FenceCommandTest, ShutsWhatIsThereAndWhatIsNot) {
+  ASSERT_TRUE(ShutWires({"wa", "late0"}));
+  FenceMeans means = *FenceMeans::Open();
+  EXPECT_TRUE(means.Exists("wa"));
+  EXPECT_TRUE(means.Exists("late0"));
+  EXPECT_FALSE(LeavesBy("wa"));
+  ASSERT_TRUE(ShutWires({"wa", "late0"})) << "once more";
+}
+
+TEST_F(FenceCommandTest, GuardNoneIsNotFenced) {
+  Config config = ConfigOf("wa");
+  EXPECT_EQ(FencedWires(config), std::vector<std::string>{"wa"});
+  config.devices[0].wire_guard = WireGuard::kNone;
+  EXPECT_TRUE(FencedWires(config).empty());
+}
+
+TEST_F(FenceCommandTest, ReleasesByTheNameOfWireOrDevice) {
+  const Config config = ConfigOf("wa");
+  for (const char* name : {"wa", "nic0"}) {
+    ASSERT_TRUE(ShutWires({"wa"}));
+    const auto wire = ReleaseWire(name, &config);
+    ASSERT_TRUE(wire) << wire.error().message;
+    EXPECT_EQ(*wire, "wa");
+    EXPECT_TRUE(LeavesBy("wa"));
+  }
+  const auto none = ReleaseWire("wa", nullptr);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().message, "no fence of Cygnet's is on 'wa'");
+}
+
+TEST_F(FenceCommandTest, NotWhileADaemonRuns) {
+  ASSERT_TRUE(ShutWires({"wa"}));
+  const auto instance = ClaimInstance();
+  ASSERT_TRUE(instance);
+  const auto wire = ReleaseWire("wa", nullptr);
+  ASSERT_FALSE(wire);
+  EXPECT_EQ(wire.error().code, Errc::kBusy);
+  EXPECT_FALSE(LeavesBy("wa"));
+}
+
+TEST_F(FenceCommandTest, WhatARunningDaemonOwnsIsShutAlready) {
+  const auto instance = ClaimInstance();
+  FenceMeans daemon = *FenceMeans::Open();
+  ASSERT_TRUE(daemon.Shut("wa"));
+  EXPECT_TRUE(ShutWires({"wa"}));
+  EXPECT_TRUE(daemon.Read("wa").complete);
+}
+
+}  // namespace
+}  // namespace cygnet

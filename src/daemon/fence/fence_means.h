@@ -1,0 +1,54 @@
+// FenceMeans: what shuts one wire against the host's own stack, put there, checked and taken away:
+// tables of nftables, filters of tc, and IPv6 kept quiet. All of it is state of the kernel's that
+// outlives this process.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "daemon/fence/kernel_netlink.h"
+#include "daemon/fence/nft_table.h"
+
+namespace cygnet {
+
+// kPlain: tables that anybody with CAP_NET_ADMIN may flush, as before Linux 6.9.
+enum class FenceOwnership : uint8_t { kOwned, kPlain };
+
+// Read back from the kernel.
+struct FenceReading {
+  bool shut = false;      // by nftables, on the interface itself or, without one, by its name
+  bool by_tc = false;     // the second means
+  bool complete = false;  // every table is as it was made
+  std::string missing;    // what is not, for people
+};
+
+class FenceMeans {
+ public:
+  static Result<FenceMeans> Open(FenceOwnership ownership = FenceOwnership::kOwned);
+
+  // An interface that is not there yet is shut by its name. An error: nothing shuts it.
+  Status Shut(const std::string& wire);
+  FenceReading Read(const std::string& wire);
+  // Whether anything of a fence is there, whole or not, this process's or another's.
+  bool Exists(const std::string& wire);
+  // Everything of it; kPermission: another process owns the tables.
+  Status Release(const std::string& wire);
+
+  // Nobody else can take the tables away while this process lives, and they outlive it.
+  bool owned() const { return flags_ != 0; }
+  KernelNetlink& route() { return route_; }
+
+ private:
+  FenceMeans(NftClient nft, KernelNetlink route, FenceOwnership ownership)
+      : nft_(std::move(nft)),
+        route_(std::move(route)),
+        flags_(ownership == FenceOwnership::kOwned ? kNftOwner | kNftPersist : 0) {}
+  Status Replace(NftTable table);
+  bool HasTable(const NftTable& table, FenceReading* reading);
+
+  NftClient nft_;
+  KernelNetlink route_;
+  uint32_t flags_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,313 @@
+#include "daemon/fence/nft_table.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+
+#include <cstring>
+
+#include "base/bytes.h"
+#include "netlink/attribute.h"
+#include "netlink/builder.h"
+#include "netlink/message.h"
+
+namespace cygnet {
+namespace {
+
+using netlink::AttributeView;
+using netlink::Buffer;
+using netlink::MessageBuilder;
+using Bytes = std::span<const uint8_t>;
+
+constexpr uint32_t kForeign = ~uint32_t{0};
+constexpr std::size_t kFixed = netlink::kHeaderSize + sizeof(nfgenmsg);
+
+MessageBuilder Begin(uint16_t type, uint16_t flags, uint32_t sequence, uint8_t family) {
+  MessageBuilder builder({.type = static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type),
+                          .flags = static_cast<uint16_t>(flags | NLM_F_REQUEST),
+                          .seq = sequence,
+                          .pid = 0});
+  builder.Put(nfgenmsg{family, NFNETLINK_V0, 0});
+  return builder;
+}
+
+Buffer BatchMark(uint16_t type, uint32_t sequence) {
+  MessageBuilder builder({.type = type, .flags = NLM_F_REQUEST, .seq = sequence, .pid = 0});
+  builder.Put(nfgenmsg{AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)});
+  return std::move(builder).Finish();
+}
+
+// With the NUL that the kernel's policy asks for.
+void PutString(MessageBuilder* builder, uint16_t type, const std::string& text) {
+  builder->AttributeBytes(type, {reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1});
+}
+
+void PutNumber(MessageBuilder* builder, uint16_t type, uint32_t value) {
+  builder->Attribute(type, htonl(value));
+}
+
+// fn(&builder) puts what is inside.
+template <typename Fn>
+void PutNest(MessageBuilder* builder, uint16_t type, Fn fn) {
+  const std::size_t nest = builder->BeginNest(type);
+  fn(builder);
+  builder->EndNest(nest);
+}
+
+template <typename Fn>
+void PutExpression(MessageBuilder* builder, const char* name, Fn fn) {
+  PutNest(builder, NFTA_LIST_ELEM, [&](MessageBuilder* b) {
+    PutString(b, NFTA_EXPR_NAME, name);
+    PutNest(b, NFTA_EXPR_DATA, fn);
+  });
+}
+
+void PutRule(MessageBuilder* builder, const NftRule& rule) {
+  PutExpression(builder, "meta", [&](MessageBuilder* b) {
+    PutNumber(b, NFTA_META_DREG, NFT_REG_1);
+    PutNumber(b, NFTA_META_KEY, rule.meta_key);
+  });
+  PutExpression(builder, "cmp", [&](MessageBuilder* b) {
+    PutNumber(b, NFTA_CMP_SREG, NFT_REG_1);
+    PutNumber(b, NFTA_CMP_OP, NFT_CMP_EQ);
+    PutNest(b, NFTA_CMP_DATA,
+            [&](MessageBuilder* d) { d->AttributeBytes(NFTA_DATA_VALUE, rule.value); });
+  });
+  PutExpression(builder, "immediate", [&](MessageBuilder* b) {
+    PutNumber(b, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+    PutNest(b, NFTA_IMMEDIATE_DATA, [&](MessageBuilder* d) {
+      PutNest(d, NFTA_DATA_VERDICT,
+              [&](MessageBuilder* v) { PutNumber(v, NFTA_VERDICT_CODE, rule.verdict); });
+    });
+  });
+}
+
+void PutChain(MessageBuilder* builder, const NftTable& table, const NftChain& chain) {
+  PutString(builder, NFTA_CHAIN_TABLE, table.name);
+  PutString(builder, NFTA_CHAIN_NAME, chain.name);
+  PutNest(builder, NFTA_CHAIN_HOOK, [&](MessageBuilder* b) {
+    PutNumber(b, NFTA_HOOK_HOOKNUM, chain.hook);
+    PutNumber(b, NFTA_HOOK_PRIORITY, static_cast<uint32_t>(chain.priority));
+    if (!chain.device.empty()) PutString(b, NFTA_HOOK_DEV, chain.device);
+  });
+  PutNumber(builder, NFTA_CHAIN_POLICY, chain.policy);
+  PutString(builder, NFTA_CHAIN_TYPE, "filter");
+}
+
+// Messages between the marks of one transaction.
+class Batch {
+ public:
+  explicit Batch(KernelNetlink* socket) : socket_(socket) {
+    Append(BatchMark(NFNL_MSG_BATCH_BEGIN, socket->NextSequence()));
+  }
+  template <typename Fn>
+  void Add(uint16_t type, uint16_t flags, uint8_t family, Fn fn) {
+    MessageBuilder builder = Begin(type, flags | NLM_F_ACK, socket_->NextSequence(), family);
+    fn(&builder);
+    Append(std::move(builder).Finish());
+  }
+  Status Commit() {
+    Append(BatchMark(NFNL_MSG_BATCH_END, socket_->NextSequence()));
+    return socket_->Tell(bytes_, "nftables");
+  }
+
+ private:
+  void Append(const Buffer& message) {
+    bytes_.insert(bytes_.end(), message.begin(), message.end());
+  }
+
+  KernelNetlink* const socket_;
+  Buffer bytes_;
+};
+
+// --- Reading ---
+
+template <typename Fn>
+void ForEach(Bytes bytes, Fn fn) {
+  netlink::AttributeIterator attributes(bytes);
+  while (const auto attribute = attributes.Next()) fn(*attribute);
+}
+
+uint32_t NumberIn(Bytes payload) {
+  uint32_t value = 0;
+  if (payload.size() >= sizeof(value)) std::memcpy(&value, payload.data(), sizeof(value));
+  return ntohl(value);
+}
+
+std::string StringIn(Bytes payload) {
+  std::string text(payload.begin(), payload.end());
+  return text.substr(0, text.find('\0'));
+}
+
+// The payload of the attribute of that type among `bytes`; empty: there is none.
+Bytes Find(Bytes bytes, uint16_t type) {
+  Bytes found;
+  ForEach(bytes, [&](const AttributeView& a) {
+    if (a.type == type) found = a.payload;
+  });
+  return found;
+}
+
+bool IsOurCompare(Bytes data) {
+  return NumberIn(Find(data, NFTA_CMP_SREG)) == NFT_REG_1 &&
+         NumberIn(Find(data, NFTA_CMP_OP)) == NFT_CMP_EQ;
+}
+
+// Three expressions in this order, or a rule of others.
+NftRule ReadRule(Bytes expressions) {
+  NftRule rule;
+  uint32_t place = 0;
+  bool ours = true;
+  ForEach(expressions, [&](const AttributeView& element) {
+    const std::string name = StringIn(Find(element.payload, NFTA_EXPR_NAME));
+    const Bytes data = Find(element.payload, NFTA_EXPR_DATA);
+    if (place == 0 && name == "meta") {
+      rule.meta_key = NumberIn(Find(data, NFTA_META_KEY));
+    } else if (place == 1 && name == "cmp" && IsOurCompare(data)) {
+      const Bytes value = Find(Find(data, NFTA_CMP_DATA), NFTA_DATA_VALUE);
+      rule.value.assign(value.begin(), value.end());
+    } else if (place == 2 && name == "immediate") {
+      const Bytes verdict = Find(Find(data, NFTA_IMMEDIATE_DATA), NFTA_DATA_VERDICT);
+      rule.verdict = NumberIn(Find(verdict, NFTA_VERDICT_CODE));
+    } else {
+      ours = false;
+    }
+    ++place;
+  });
+  if (!ours || place != 3) rule.meta_key = kForeign;
+  return rule;
+}
+
+// One device it names itself, of several a list.
+std::string DeviceIn(Bytes hook) {
+  if (const Bytes one = Find(hook, NFTA_HOOK_DEV); !one.empty()) return StringIn(one);
+  std::string names;
+  ForEach(Find(hook, NFTA_HOOK_DEVS), [&](const AttributeView& a) {
+    names += (names.empty() ? "" : ",") + StringIn(a.payload);
+  });
+  return names;
+}
+
+NftChain ReadChain(Bytes attributes) {
+  const Bytes hook = Find(attributes, NFTA_CHAIN_HOOK);
+  return {.name = StringIn(Find(attributes, NFTA_CHAIN_NAME)),
+          .hook = NumberIn(Find(hook, NFTA_HOOK_HOOKNUM)),
+          .priority = static_cast<int32_t>(NumberIn(Find(hook, NFTA_HOOK_PRIORITY))),
+          .policy = NumberIn(Find(attributes, NFTA_CHAIN_POLICY)),
+          .device = DeviceIn(hook)};
+}
+
+bool IsAnswer(const Buffer& message, uint16_t type) {
+  nlmsghdr header{};
+  if (message.size() < kFixed) return false;
+  std::memcpy(&header, message.data(), sizeof(header));
+  return header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
+}
+
+// fn(attributes) for each answer of that type to a request for what `put` names.
+template <typename Put, typename Fn>
+Status Query(KernelNetlink* socket, uint16_t type, uint16_t answer, uint16_t flags, uint8_t family,
+             Put put, Fn fn) {
+  MessageBuilder builder = Begin(type, flags, socket->NextSequence(), family);
+  put(&builder);
+  const auto answers = socket->Ask(std::move(builder).Finish());
+  if (!answers) return answers.error();
+  for (const Buffer& message : *answers) {
+    const int error = ErrorOf(message);
+    if (error != 0 && error != ENOENT) {
+      return MakeError(static_cast<Errc>(error), std::string("nftables: ") + std::strerror(error));
+    }
+    if (IsAnswer(message, answer)) fn(Bytes(message).subspan(kFixed));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<NftClient> NftClient::Open() {
+  auto socket = KernelNetlink::Open(NETLINK_NETFILTER);
+  if (!socket) return socket.error();
+  return NftClient(*std::move(socket));
+}
+
+Status NftClient::Replace(const NftTable& table) {
+  Batch batch(&socket_);
+  const auto name = [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, table.name); };
+  batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, name);  // so that there is one to delete
+  batch.Add(NFT_MSG_DELTABLE, 0, table.family, name);
+  batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, [&](MessageBuilder* b) {
+    name(b);
+    if (table.flags != 0) PutNumber(b, NFTA_TABLE_FLAGS, table.flags);
+  });
+  for (const NftChain& chain : table.chains) {
+    batch.Add(NFT_MSG_NEWCHAIN, NLM_F_CREATE, table.family,
+              [&](MessageBuilder* b) { PutChain(b, table, chain); });
+    for (const NftRule& rule : chain.rules) {
+      batch.Add(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, table.family, [&](MessageBuilder* b) {
+        PutString(b, NFTA_RULE_TABLE, table.name);
+        PutString(b, NFTA_RULE_CHAIN, chain.name);
+        PutNest(b, NFTA_RULE_EXPRESSIONS, [&](MessageBuilder* e) { PutRule(e, rule); });
+      });
+    }
+  }
+  return batch.Commit();
+}
+
+Status NftClient::Delete(uint8_t family, const std::string& name) {
+  Batch batch(&socket_);
+  const auto put = [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, name); };
+  batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, family, put);
+  batch.Add(NFT_MSG_DELTABLE, 0, family, put);
+  return batch.Commit();
+}
+
+Result<NftTable> NftClient::Read(const NftTable& wanted) {
+  NftTable found{.family = wanted.family, .name = {}, .flags = 0, .chains = {}};
+  CYGNET_RETURN_IF_ERROR(Query(
+      &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, 0, wanted.family,
+      [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, wanted.name); },
+      [&](Bytes attributes) {
+        found.name = StringIn(Find(attributes, NFTA_TABLE_NAME));
+        found.flags = NumberIn(Find(attributes, NFTA_TABLE_FLAGS));
+      }));
+  for (const NftChain& chain : wanted.chains) {
+    CYGNET_RETURN_IF_ERROR(Query(
+        &socket_, NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, 0, wanted.family,
+        [&](MessageBuilder* b) {
+          PutString(b, NFTA_CHAIN_TABLE, wanted.name);
+          PutString(b, NFTA_CHAIN_NAME, chain.name);
+        },
+        [&](Bytes attributes) { found.chains.push_back(ReadChain(attributes)); }));
+  }
+  for (NftChain& chain : found.chains) {
+    CYGNET_RETURN_IF_ERROR(Query(
+        &socket_, NFT_MSG_GETRULE, NFT_MSG_NEWRULE, NLM_F_DUMP, wanted.family,
+        [&](MessageBuilder* b) {
+          PutString(b, NFTA_RULE_TABLE, wanted.name);
+          PutString(b, NFTA_RULE_CHAIN, chain.name);
+        },
+        [&](Bytes attributes) {
+          if (StringIn(Find(attributes, NFTA_RULE_TABLE)) != wanted.name ||
+              StringIn(Find(attributes, NFTA_RULE_CHAIN)) != chain.name) {
+            return;
+          }
+          chain.rules.push_back(ReadRule(Find(attributes, NFTA_RULE_EXPRESSIONS)));
+        }));
+  }
+  return found;
+}
+
+std::string NftFamilyName(uint8_t family) {
+  switch (family) {
+    case NFPROTO_NETDEV:
+      return "netdev";
+    case NFPROTO_ARP:
+      return "arp";
+    default:
+      return "inet";
+  }
+}
+
+}  // namespace cygnet

@@ -1,0 +1,174 @@
+#include "daemon/fence/tc_fence.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include <array>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "device/drivers/packet_socket.h"
+#include "netlink/attribute.h"
+#include "netlink/builder.h"
+#include "netlink/message.h"
+
+namespace cygnet {
+namespace {
+
+using netlink::MessageBuilder;
+using Bytes = std::span<const uint8_t>;
+
+constexpr uint32_t kDiscipline = TC_H_MAKE(TC_H_CLSACT, 0);
+constexpr uint32_t kIngress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+constexpr uint32_t kEgress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
+constexpr uint32_t kHandle = 1;
+constexpr uint32_t kPriority = 1;         // before everybody's
+constexpr uint32_t kNext = ~uint32_t{0};  // TC_ACT_UNSPEC: whoever comes next decides
+constexpr std::size_t kFixed = netlink::kHeaderSize + sizeof(tcmsg);
+
+using Program = std::vector<sock_filter>;
+
+Program DropAll() { return {BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)}; }
+
+Program DropUnmarked() {
+  return {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_MARK)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kWireMark, 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
+          BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)};
+}
+
+Bytes OpsOf(const Program& program) {
+  return {reinterpret_cast<const uint8_t*>(program.data()), program.size() * sizeof(sock_filter)};
+}
+
+void PutKind(MessageBuilder* builder, const char* kind) {
+  builder->AttributeBytes(TCA_KIND,
+                          {reinterpret_cast<const uint8_t*>(kind), std::strlen(kind) + 1});
+}
+
+MessageBuilder Begin(KernelNetlink* route, uint16_t type, uint16_t flags, const tcmsg& message) {
+  MessageBuilder builder({.type = type,
+                          .flags = static_cast<uint16_t>(NLM_F_REQUEST | flags),
+                          .seq = route->NextSequence(),
+                          .pid = 0});
+  // tcmsg has padding in name only: its fields tcm__pad1 and tcm__pad2 are zero here.
+  builder.PutBytes({reinterpret_cast<const uint8_t*>(&message), sizeof(message)});
+  return builder;
+}
+
+tcmsg About(uint32_t ifindex, uint32_t parent, uint32_t handle, uint32_t info = 0) {
+  tcmsg message{};
+  message.tcm_ifindex = static_cast<int>(ifindex);
+  message.tcm_parent = parent;
+  message.tcm_handle = handle;
+  message.tcm_info = info;
+  return message;
+}
+
+uint32_t OurInfo() { return TC_H_MAKE(kPriority << 16, htons(ETH_P_ALL)); }
+
+Status AddDiscipline(KernelNetlink* route, uint32_t ifindex) {
+  MessageBuilder builder = Begin(route, RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+                                 About(ifindex, TC_H_CLSACT, kDiscipline));
+  PutKind(&builder, "clsact");
+  const Status status = route->Tell(std::move(builder).Finish(), "tc: clsact");
+  if (!status && status.error().code == Errc::kExists) return {};
+  return status;
+}
+
+Status AddFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program& program) {
+  MessageBuilder builder = Begin(route, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE,
+                                 About(ifindex, parent, kHandle, OurInfo()));
+  PutKind(&builder, "bpf");
+  const std::size_t options = builder.BeginNest(TCA_OPTIONS);
+  builder.Attribute(TCA_BPF_OPS_LEN, static_cast<uint16_t>(program.size()));
+  builder.AttributeBytes(TCA_BPF_OPS, OpsOf(program));
+  builder.Attribute(TCA_BPF_FLAGS, uint32_t{TCA_BPF_FLAG_ACT_DIRECT});
+  builder.Attribute(TCA_BPF_FLAGS_GEN, uint32_t{TCA_CLS_FLAGS_SKIP_HW});
+  builder.EndNest(options);
+  return route->Tell(std::move(builder).Finish(), "tc: filter");
+}
+
+Bytes Find(Bytes bytes, uint16_t type) {
+  netlink::AttributeIterator attributes(bytes);
+  Bytes found;
+  while (const auto attribute = attributes.Next()) {
+    if (attribute->type == type) found = attribute->payload;
+  }
+  return found;
+}
+
+// fn(tcmsg, attributes) for each filter there.
+template <typename Fn>
+void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn fn) {
+  const auto answers =
+      route->Ask(Begin(route, RTM_GETTFILTER, NLM_F_DUMP, About(ifindex, parent, 0)).Finish());
+  if (!answers) return;
+  for (const netlink::Buffer& answer : *answers) {
+    nlmsghdr header{};
+    tcmsg message{};
+    if (answer.size() < kFixed) continue;
+    std::memcpy(&header, answer.data(), sizeof(header));
+    std::memcpy(&message, answer.data() + sizeof(header), sizeof(message));
+    if (header.nlmsg_type != RTM_NEWTFILTER || message.tcm_handle == 0) continue;
+    fn(message, Bytes(answer).subspan(kFixed));
+  }
+}
+
+bool Has(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program& program) {
+  bool found = false;
+  ForEachFilter(route, ifindex, parent, [&](const tcmsg& message, Bytes attributes) {
+    const Bytes ops = Find(Find(attributes, TCA_OPTIONS), TCA_BPF_OPS);
+    const Bytes wanted = OpsOf(program);
+    if (message.tcm_info == OurInfo() && message.tcm_handle == kHandle &&
+        std::equal(ops.begin(), ops.end(), wanted.begin(), wanted.end())) {
+      found = true;
+    }
+  });
+  return found;
+}
+
+bool IsEmpty(KernelNetlink* route, uint32_t ifindex, uint32_t parent) {
+  bool empty = true;
+  ForEachFilter(route, ifindex, parent, [&](const tcmsg&, Bytes) { empty = false; });
+  return empty;
+}
+
+}  // namespace
+
+Status ShutByTc(KernelNetlink* route, uint32_t ifindex) {
+  if (IsShutByTc(route, ifindex)) return {};
+  CYGNET_RETURN_IF_ERROR(AddDiscipline(route, ifindex));
+  for (const auto& [parent, program] :
+       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
+    if (Has(route, ifindex, parent, program)) continue;
+    CYGNET_RETURN_IF_ERROR(AddFilter(route, ifindex, parent, program));
+  }
+  if (IsShutByTc(route, ifindex)) return {};
+  return MakeError(Errc::kIo, "tc: the kernel does not have the filters that it was given");
+}
+
+bool IsShutByTc(KernelNetlink* route, uint32_t ifindex) {
+  return Has(route, ifindex, kIngress, DropAll()) && Has(route, ifindex, kEgress, DropUnmarked());
+}
+
+void OpenByTc(KernelNetlink* route, uint32_t ifindex) {
+  for (const auto& [parent, program] :
+       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
+    if (!Has(route, ifindex, parent, program)) continue;
+    // What could not be taken away is seen by whoever asks IsShutByTc.
+    (void)route->Tell(
+        Begin(route, RTM_DELTFILTER, NLM_F_ACK, About(ifindex, parent, kHandle, OurInfo()))
+            .Finish(),
+        "tc: filter");
+  }
+  if (!IsEmpty(route, ifindex, kIngress) || !IsEmpty(route, ifindex, kEgress)) return;
+  (void)route->Tell(
+      Begin(route, RTM_DELQDISC, NLM_F_ACK, About(ifindex, TC_H_CLSACT, kDiscipline)).Finish(),
+      "tc: clsact");
+}
+
+}  // namespace cygnet

@@ -1,0 +1,203 @@
+#include "daemon/fence/wire_fence.h"
+
+#include <fmt/format.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include "base/log.h"
+#include "daemon/fence/wire_link.h"
+
+namespace cygnet {
+
+Result<std::unique_ptr<WireFence>> WireFence::Create(FenceOwnership ownership) {
+  auto means = FenceMeans::Open(ownership);
+  if (!means) return means.error();
+  auto nft_events = KernelNetlink::Open(NETLINK_NETFILTER, {NFNLGRP_NFTABLES});
+  if (!nft_events) return nft_events.error();
+  auto route_events = KernelNetlink::Open(
+      NETLINK_ROUTE, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_TC});
+  if (!route_events) return route_events.error();
+  return std::unique_ptr<WireFence>(
+      new WireFence(*std::move(means), *std::move(nft_events), *std::move(route_events)));
+}
+
+Status WireFence::Add(const std::string& device, const std::string& wire) {
+  CYGNET_RETURN_IF_ERROR(means_.Shut(wire));
+  auto added = std::make_unique<Wire>();
+  added->device = device;
+  added->name = wire;
+  added->ifindex = if_nametoindex(wire.c_str());
+  added->status.state = "in-force";
+  added->status.owned = means_.owned();
+  const FenceReading reading = means_.Read(wire);
+  added->whole = reading.complete;
+  added->status.by_tc = reading.by_tc;
+  Note(added.get());
+  if (!means_.owned()) {
+    Log(LogLevel::kInfo,
+        fmt::format("device {}: this kernel does not let cygnetd own the fence of {} (Linux 6.9 "
+                    "does): it is watched, and put back when somebody removes it",
+                    device, wire));
+  }
+  wires_.push_back(std::move(added));
+  return {};
+}
+
+const FenceStatus* WireFence::status(const std::string& device) const {
+  for (const auto& wire : wires_) {
+    if (wire->device == device) return &wire->status;
+  }
+  return nullptr;
+}
+
+void WireFence::OnEvents() {
+  const bool nft = nft_events_.Drain();
+  const bool route = route_events_.Drain();
+  pending_ = pending_ || nft || route;
+}
+
+void WireFence::Turn(uint64_t now_ns) {
+  constexpr uint64_t kAfterEventsNs = 20'000'000;
+  constexpr uint64_t kAlwaysNs = 1'000'000'000;
+  const uint64_t passed = now_ns - checked_ns_;
+  if (passed < (pending_ ? kAfterEventsNs : kAlwaysNs)) return;
+  Check();
+  pending_ = false;
+  checked_ns_ = now_ns;
+}
+
+void WireFence::Check() {
+  for (const auto& wire : wires_) Check(wire.get());
+}
+
+void WireFence::Check(Wire* wire) {
+  FollowInterface(wire);
+  const FenceReading reading = means_.Read(wire->name);
+  const bool tc_gone = wire->ifindex != 0 && wire->status.by_tc && !reading.by_tc;
+  if (!reading.shut || (wire->whole && !reading.complete) || tc_gone) Repair(wire, reading);
+  for (const std::string& name : wire->renamed) {
+    const FenceReading other = means_.Read(name);
+    if (!other.shut && if_nametoindex(name.c_str()) != 0) {
+      if (const Status status = means_.Shut(name); !status) Broken(wire, status.error());
+    }
+  }
+  CheckAddresses(wire);
+  Note(wire);
+}
+
+// The interface of that name has come, gone, or is another one than before.
+void WireFence::FollowInterface(Wire* wire) {
+  const uint32_t now = if_nametoindex(wire->name.c_str());
+  if (now == wire->ifindex) return;
+  const uint32_t was = wire->ifindex;
+  wire->ifindex = now;
+  if (was != 0) Lost(wire, was);
+  if (const Status status = means_.Shut(wire->name); !status) {
+    Broken(wire, status.error());
+    return;
+  }
+  if (now == 0) return;
+  wire->status.by_tc = means_.Read(wire->name).by_tc;
+  const std::string text = fmt::format("wire {} is there again, and shut", wire->name);
+  Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "fence-in-force", text);
+}
+
+void WireFence::Lost(Wire* wire, uint32_t was) {
+  char name[IF_NAMESIZE] = "";
+  std::string text;
+  if (if_indextoname(was, name) != nullptr) {
+    wire->renamed.emplace_back(name);
+    const Status status = means_.Shut(name);
+    text = fmt::format(
+        "wire {} is called {} now: it is {} under that name, too; name it so in the "
+        "configuration, or rename it back",
+        wire->name, name, status ? "shut" : "NOT shut");
+    if (!status) {
+      (void)BringDown(&means_.route(), was);  // said below
+      text += ", its link is down: " + status.error().message;
+    }
+  } else {
+    text = fmt::format(
+        "wire {} is gone: unplugged, or moved to another network namespace, where "
+        "nothing shuts it; the name stays shut here",
+        wire->name);
+  }
+  Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "wire-gone", text);
+}
+
+void WireFence::Repair(Wire* wire, const FenceReading& reading) {
+  if (const Status status = means_.Shut(wire->name); !status) {
+    Broken(wire, status.error());
+    return;
+  }
+  const FenceReading after = means_.Read(wire->name);
+  if (wire->status.by_tc && wire->ifindex != 0 && !after.by_tc) wire->status.by_tc = false;
+  ++wire->status.restored;
+  wire->status.state = "in-force";
+  if (wire->brought_down) {
+    wire->brought_down = false;
+    (void)BringUp(&means_.route(), wire->ifindex);  // one that stays down is seen as such
+  }
+  const std::string text = fmt::format(
+      "the fence of wire {} had been removed ({}) and is in force again; {}", wire->name,
+      reading.missing.empty() ? "filters of tc" : reading.missing,
+      reading.shut || reading.by_tc ? "what was left of it kept the wire shut meanwhile"
+                                    : "the host's own stack could use the wire meanwhile");
+  Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "fence-restored", text);
+}
+
+// Nothing else would keep plaintext off the wire: its link goes down, unless tc still shuts it.
+void WireFence::Broken(Wire* wire, const Error& error) {
+  const bool known = wire->status.state == "broken";
+  const FenceReading reading = means_.Read(wire->name);
+  const bool held = reading.shut || reading.by_tc;
+  std::string text = fmt::format(
+      "the fence of wire {} is not whole and cannot be put back ({}): ", wire->name, error.message);
+  if (held) {
+    text += "what is left of it keeps the wire shut";
+  } else {
+    const Status down = wire->ifindex != 0 ? BringDown(&means_.route(), wire->ifindex) : Status{};
+    wire->brought_down = wire->brought_down || (down && wire->ifindex != 0);
+    text += down ? "its link is taken down until it can" : "ITS LINK CANNOT BE TAKEN DOWN EITHER";
+  }
+  wire->status.state = held ? "in-force" : "broken";
+  wire->status.explanation = text;
+  if (known) return;
+  Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "fence-broken", text);
+}
+
+void WireFence::CheckAddresses(Wire* wire) {
+  if (wire->ifindex == 0) return;
+  RemoveKernelAddresses(&means_.route(), wire->ifindex);
+  std::string people = AddressesByPeople(&means_.route(), wire->ifindex);
+  if (people == wire->people) return;
+  wire->people = std::move(people);
+  if (wire->people.empty()) return;
+  Log(LogLevel::kWarning,
+      fmt::format("device {}: wire {} was given addresses ({}): nothing passes by them; the host "
+                  "must use {} in its place",
+                  wire->device, wire->name, wire->people, wire->device));
+}
+
+void WireFence::Note(Wire* wire) {
+  if (wire->status.state == "broken") return;
+  std::string& text = wire->status.explanation;
+  text.clear();
+  if (wire->ifindex == 0) text = "wire " + wire->name + " is not there; its name is shut";
+  if (!wire->renamed.empty())
+    text += (text.empty() ? "" : "; ") + ("it became " + wire->renamed.back());
+  if (!wire->people.empty()) {
+    text += (text.empty() ? "" : "; ") + ("the wire has addresses: " + wire->people);
+  }
+}
+
+void WireFence::Tell(const Wire& wire, const std::string& what, const std::string& text) {
+  if (tell_) tell_(wire.device, what, text);
+}
+
+}  // namespace cygnet

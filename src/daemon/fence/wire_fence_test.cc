@@ -1,0 +1,134 @@
+#include "daemon/fence/wire_fence.h"
+
+#include "daemon/fence/fence_testing.h"
+#include "daemon/fence/wire_link.h"
+
+namespace cygnet {
+namespace {
+
+class WireFenceTest : public test::FenceTest {
+ protected:
+  void Start(FenceOwnership ownership) {
+    auto fence = WireFence::Create(ownership);
+    ASSERT_TRUE(fence) << fence.error().message;
+    fence_ = *std::move(fence);
+    fence_->SetTeller([this](const std::string&, const std::string& what, const std::string&) {
+      told_.push_back(what);
+    });
+    const Status added = fence_->Add("nic0", "wa");
+    ASSERT_TRUE(added) << added.error().message;
+  }
+  // As the daemon's loop does it. Whether there was an event.
+  bool Event() {
+    std::vector<pollfd> fds;
+    for (const int fd : fence_->event_fds()) fds.push_back({fd, POLLIN, 0});
+    const bool any = poll(fds.data(), fds.size(), 1000) > 0;
+    fence_->OnEvents();
+    fence_->Turn(now_ns_ += 25'000'000);
+    return any;
+  }
+  const FenceStatus& status() const { return *fence_->status("nic0"); }
+
+  std::unique_ptr<WireFence> fence_;
+  std::vector<std::string> told_;
+  uint64_t now_ns_ = 1'000'000'000;
+};
+
+TEST_F(WireFenceTest, WhatOthersTakeAwayIsPutBackAtOnce) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  while (fence_->OnEvents(), Event()) {  // of its own making
+    if (now_ns_ > 2'000'000'000) break;
+  }
+  EXPECT_EQ(status().restored, 0u);
+  uint64_t times = 0;
+  for (const char* change :
+       {"flush ruleset", "delete table netdev cygnet_wa", "flush table netdev cygnet_wa",
+        "delete table inet cygnet_wa", "insert rule netdev cygnet_wa egress accept"}) {
+    ASSERT_TRUE(Nft(change)) << change;
+    EXPECT_TRUE(Event()) << change;
+    EXPECT_EQ(status().restored, ++times) << change;
+    EXPECT_EQ(status().state, "in-force");
+    EXPECT_FALSE(LeavesBy("wa")) << change;
+    fence_->OnEvents();
+  }
+  EXPECT_EQ(told_, std::vector<std::string>(times, "fence-restored"));
+}
+
+TEST_F(WireFenceTest, FiltersOfTcArePutBack) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
+  if (!status().by_tc) GTEST_SKIP() << "this kernel has no cls_bpf";
+  fence_->OnEvents();
+  ASSERT_TRUE(Run("tc qdisc del dev wa clsact"));
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(status().restored, 1u);
+  EXPECT_TRUE(Run("tc filter show dev wa egress | grep bpf"));
+}
+
+TEST_F(WireFenceTest, AnotherInterfaceOfTheNameIsShutWhenItComes) {
+  for (const FenceOwnership ownership : {FenceOwnership::kOwned, FenceOwnership::kPlain}) {
+    told_.clear();
+    ASSERT_NO_FATAL_FAILURE(Start(ownership));
+    ASSERT_TRUE(Run("ip link del wa"));
+    EXPECT_TRUE(Event());
+    EXPECT_EQ(told_, std::vector<std::string>{"wire-gone"});
+    EXPECT_NE(status().explanation.find("is not there"), std::string::npos);
+    pairs_ = 0;
+    ASSERT_TRUE(MakePair("wa"));
+    EXPECT_TRUE(Event());
+    EXPECT_EQ(told_.back(), "fence-in-force");
+    EXPECT_EQ(status().restored, 0u) << "nobody took it away";
+    EXPECT_FALSE(LeavesBy("wa"));
+    fence_.reset();
+    ASSERT_TRUE(FenceMeans::Open()->Release("wa"));
+  }
+}
+
+TEST_F(WireFenceTest, ARenamedWireIsShutByItsNewName) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
+  ASSERT_TRUE(Run("ip link set wa down; ip link set wa name wx; ip link set wx up"));
+  EXPECT_FALSE(LeavesBy("wx")) << "before anybody noticed";
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(told_, std::vector<std::string>{"wire-gone"});
+  EXPECT_TRUE(FenceMeans::Open()->Exists("wx"));
+  EXPECT_NE(status().explanation.find("it became wx"), std::string::npos);
+  EXPECT_FALSE(LeavesBy("wx"));
+}
+
+TEST_F(WireFenceTest, AWireThatLeavesTheNamespaceIsTold) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
+  ASSERT_TRUE(Run("unshare -n sleep 3 & sleep 0.3; ip link set wa netns $!"));
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(told_, std::vector<std::string>{"wire-gone"});
+}
+
+TEST_F(WireFenceTest, WithoutAnyMeansTheLinkGoesDown) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  // Somebody owns a table of that name: ours cannot be put back.
+  ASSERT_TRUE(Nft("flush ruleset"));
+  ASSERT_TRUE(Run("tc qdisc del dev wa clsact"));
+  FenceMeans other = *FenceMeans::Open(FenceOwnership::kOwned);
+  ASSERT_TRUE(other.Shut("wa"));
+  if (!other.owned()) GTEST_SKIP() << "this kernel has no owned tables that persist";
+  ASSERT_TRUE(Run("tc qdisc del dev wa clsact"));
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(status().state, "broken");
+  EXPECT_FALSE(IsUp("wa"));
+  EXPECT_EQ(told_, std::vector<std::string>{"fence-broken"});
+  ASSERT_TRUE(other.Release("wa"));
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(status().state, "in-force");
+  EXPECT_TRUE(IsUp("wa"));
+}
+
+TEST_F(WireFenceTest, AddressesOfPeopleAreShown) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
+  ASSERT_TRUE(Run("ip addr add 192.0.2.5/24 dev wa"));
+  EXPECT_TRUE(Event());
+  EXPECT_NE(status().explanation.find("192.0.2.5"), std::string::npos);
+  ASSERT_TRUE(Run("ip addr del 192.0.2.5/24 dev wa"));
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(status().explanation, "");
+}
+
+}  // namespace
+}  // namespace cygnet

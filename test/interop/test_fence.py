@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""The wire is shut to the host's own stack by state of the kernel's: over what others do to nftables,
+and over stop, crash and restart of the daemon, until an operator releases it by name.
+"""
+
+import os
+import signal
+import unittest
+
+import labkit
+import suite
+
+ADDRESS, FAR = "198.51.100.1/24", "198.51.100.2"
+
+
+class Fence(suite.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if missing := labkit.have("nft", "tc"):
+            raise unittest.SkipTest(f"no {', '.join(missing)}")
+
+    def setUp(self):
+        super().setUp()
+        self.host = labkit.Host("west", suite.cygnet(), self.workdir)
+        self.addCleanup(self.host.close)
+        self.far = labkit.Namespace("far")
+        self.addCleanup(self.far.close)
+        self.plug()
+
+    def plug(self, name="wire0"):
+        self.host.ns.ip(f"link add {name} type veth peer name far0 netns {self.far.holder.pid}")
+        self.host.ns.ip(f"link set {name} up")
+        self.far.ip("link set far0 up")
+        self.far.ip(f"addr add {FAR}/24 dev far0")
+
+    def is_open(self, name="wire0"):
+        """Whether the host's own stack passes it."""
+        self.host.ns.ip(f"addr add {ADDRESS} dev {name}")
+        ping = self.host.ns.run(f"ping -n -c 1 -W 0.3 {FAR}", check=False)
+        self.host.ns.ip(f"addr del {ADDRESS} dev {name}")
+        return ping.returncode == 0
+
+    def nft(self, command, check=True):
+        return self.host.ns.run(["nft", command], check=check).returncode == 0
+
+    def fence(self):
+        return self.host.show("dev")[0]["fence"]
+
+    def cygnetd(self, *words, check=True):
+        return self.host.ns.run([self.host.cygnet.daemon, "-c", "/nowhere", *words], check=check)
+
+    def kill(self):
+        self.host.daemon.send_signal(signal.SIGKILL)
+        self.host.daemon.wait()
+
+    def test_others_do_not_open_it(self):
+        self.assertTrue(self.is_open(), "before")
+        self.host.start()
+        for command in ("flush ruleset", "delete table netdev cygnet_wire0",
+                        "flush table netdev cygnet_wire0",
+                        "delete chain netdev cygnet_wire0 egress",
+                        "insert rule netdev cygnet_wire0 egress accept"):
+            self.nft(command, check=False)
+            self.assertFalse(self.is_open(), command)
+        self.host.ns.run("tc qdisc del dev wire0 clsact", check=False)
+        self.assertFalse(self.is_open(), "tc")
+        fence = self.fence()
+        self.assertEqual(fence["state"], "in-force")
+        if fence["by_tc"]:
+            self.wait_for(lambda: self.fence()["restored"] == 1, "the filters to be put back", 5)
+            self.assertIn("put back 1 time", self.host.text("dev"))
+            self.assertIn("cygnet_fence_restored_total{device=\"nic0\"} 1", self.host.text("metrics"))
+            self.assertIn("had been removed", self.host.log())
+        self.wait_for(lambda: not self.fence()["explanation"], "the address to be gone", 5)
+        self.assertIn("fence: device nic0, wire wire0: in-force", self.host.text("doctor"))
+
+    def test_a_stopped_daemon_leaves_it_shut(self):
+        self.host.start()
+        self.host.daemon.send_signal(signal.SIGSTOP)
+        self.nft("flush ruleset")
+        self.assertFalse(self.is_open(), "SIGSTOP")
+        self.host.daemon.send_signal(signal.SIGCONT)
+        for end in (self.kill, self.host.stop):
+            end()
+            self.assertFalse(self.is_open(), end.__name__)
+            self.nft("flush ruleset")
+            self.assertFalse(self.is_open(), "flushed, with no daemon")
+            self.host.start()
+        refused = self.cygnetd("--release", "wire0", check=False)
+        self.assertIn("a cygnetd already runs", refused.stderr)
+        self.host.stop()
+        self.assertIn("wire0 is released", self.cygnetd("--release", "wire0").stdout)
+        self.assertTrue(self.is_open(), "released")
+        self.assertEqual("", self.host.ns.run("nft list ruleset").stdout.strip())
+
+    def test_people_s_addresses_stop_the_start_with_the_wire_shut(self):
+        self.host.ns.ip(f"addr add {ADDRESS} dev wire0")
+        with self.assertRaisesRegex(labkit.LabError, "still has addresses"):
+            self.host.start()
+        self.assertNotEqual(self.host.ns.run(f"ping -n -c 1 -W 0.3 {FAR}", check=False).returncode, 0)
+
+    def test_the_kernel_s_addresses_are_removed(self):
+        settings = "/proc/sys/net/ipv6/conf/wire0"
+        self.host.ns.run(["sh", "-c", f"echo 0 > {settings}/disable_ipv6"])
+        self.host.ns.ip("addr add fe80::7/64 dev wire0 nodad")
+        # As what a router has the kernel make temporary addresses from.
+        self.host.ns.ip("addr add 2001:db8:77::7/64 dev wire0 nodad mngtmpaddr")
+        self.host.start()
+        for _ in range(2):
+            self.assertEqual("", self.host.ns.run("ip -o addr show dev wire0").stdout)
+            values = self.host.ns.run(
+                ["sh", "-c", f"cd {settings}; cat accept_ra autoconf addr_gen_mode disable_ipv6"])
+            self.assertEqual(values.stdout.split(), ["0", "0", "1", "1"])
+            self.host.stop()
+
+    def test_a_late_wire_is_waited_for(self):
+        self.host.ns.ip("link del wire0")
+        with open(self.host.log_path, "w", encoding="utf-8") as log:
+            self.host.daemon = self.host.ns.popen([self.host.cygnet.daemon, "--wire", "wire0"],
+                                                  stdout=log, stderr=log)
+        self.wait_for(lambda: "waiting for wire0" in self.host.log(), "it to wait", 5)
+        self.assertIsNone(self.host.daemon.poll())
+        self.plug()
+        self.assertFalse(self.is_open(), "at once")
+        self.host.wait_ready()
+
+    def test_one_that_comes_back_is_shut(self):
+        self.host.start()
+        self.host.ns.ip("link del wire0")
+        self.wait_for(lambda: "not there" in self.fence()["explanation"], "it to be missed", 5)
+        self.plug()
+        self.assertFalse(self.is_open())
+        self.wait_for(lambda: "is there again, and shut" in self.host.log(), "it to be seen", 5)
+        self.host.ns.ip("link set wire0 down")
+        self.host.ns.ip("link set wire0 name other0")
+        self.host.ns.ip("link set other0 up")
+        self.assertFalse(self.is_open("other0"), "renamed")
+        self.wait_for(lambda: "is called other0 now" in self.host.log(), "it to be seen", 5)
+
+    def test_early_boot(self):
+        path = os.path.join(self.workdir, "cygnetd.toml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("[[device]]\nname = \"nic0\"\nwire = \"wire0\"\n"
+                    "[[device]]\nname = \"nic1\"\nwire = \"late0\"\n")
+        daemon = self.host.cygnet.daemon
+        self.host.ns.run([daemon, "--fence", "-c", path])
+        self.assertFalse(self.is_open())
+        self.host.ns.ip("link del wire0")
+        self.plug("late0")
+        self.assertFalse(self.is_open("late0"))
+        with open(path, "a", encoding="utf-8") as f:
+            f.write("[[devise]]\nwire = \"odd0\"\n")
+        self.assertNotEqual(self.host.ns.run([daemon, "--fence", "-c", path], check=False).returncode, 0)
+        self.host.ns.ip("link del late0")
+        self.plug("odd0")
+        self.assertFalse(self.is_open("odd0"), "a file with a fault")
+
+
+if __name__ == "__main__":
+    suite.main()
