@@ -34,6 +34,12 @@ class SpscRing {
     return n;
   }
 
+  // Producer: how many would fit. At least: the consumer may take some meanwhile.
+  std::size_t Room() const {
+    return mask_ + 1 -
+           (tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire));
+  }
+
   // Consumer: moves up to out.size() items out, in order; returns how many.
   std::size_t Pop(std::span<T> out) {
     const std::size_t head = head_.load(std::memory_order_relaxed);

@@ -233,6 +233,9 @@ void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
 void AddStat(const Json& stat, Metrics* metrics) {
   metrics->Gauge("cygnet_uptime_seconds", "Since the daemon started.", {},
                  Number(stat, "uptime_seconds"));
+  metrics->Counter("cygnet_acquires_refused_total",
+                   "Packets that wanted an SA while the larval states were as many as may be.", {},
+                   Number(stat, "acquires_refused"));
   metrics->Gauge("cygnet_workers", "Threads that process packets.", {}, Number(stat, "workers"));
   for (const auto& [reason, count] : Child(stat, "drops").items()) {
     metrics->Counter("cygnet_drops_total", "Packets dropped, by reason.", {{"reason", reason}},

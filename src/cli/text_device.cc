@@ -177,8 +177,11 @@ std::string KeyLogText(const Json& device) {
 
 std::string StatText(const Json& stat, Counters which) {
   const uint64_t workers = Number(stat, "workers");
-  const std::string lines =
+  std::string lines =
       CounterLines(Child(stat, "xfrm"), which) + CounterLines(Child(stat, "drops"), which);
+  if (const uint64_t refused = Number(stat, "acquires_refused"); refused != 0) {
+    lines += fmt::format("{} ACQUIREs refused: larval states were as many as may be\n", refused);
+  }
   return fmt::format("up {} s, {} worker{}, engine {}\n", Number(stat, "uptime_seconds"), workers,
                      workers == 1 ? "" : "s", Text(stat, "engine")) +
          (lines.empty() ? "nothing went wrong (-a shows all counters)\n" : lines);

@@ -39,13 +39,14 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.reqid = query.reqid;
   wanted.if_id = policy.spec.if_id;
   if (FindLarval(wanted) != nullptr) return;  // asked already; one ACQUIRE per tuple
+  if (!MayAcquire(policy.number)) return;
   wanted.acquire_seq = ++acquire_sequence_;
   wanted.direction = SaDirection::kOut;
   wanted.limits.hard_add_seconds = params_.larval_seconds();
   const uint32_t seq = wanted.acquire_seq;
   const IpAddress saddr = wanted.saddr;
   wanted.selector = FlowSelector(event.flow, params_.devices[event.interface].ifindex);
-  InsertLarval(std::move(wanted), Now());
+  CountAcquired(*InsertLarval(std::move(wanted), Now()), policy.number);
   const PolicyView view = ViewOf(policy);
   Tell(Acquire{.flow = event.flow,
                .ifindex = params_.devices[event.interface].ifindex,

@@ -105,8 +105,8 @@ void ControlPlane::CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
 
 void ControlPlane::CheckAevents() {
   if (params_.listener == nullptr || !params_.listener->WantsAevents()) return;
-  const uint64_t now_ns = params_.clock->MonotonicNs();
-  path_.sad.ForEach([this, now_ns](const std::shared_ptr<Sa>& sa) { CheckAevent(sa, now_ns); });
+  if (!aevents_from_.has_value()) aevents_from_ = 0;
+  (void)DoSome();
 }
 
 }  // namespace cygnet

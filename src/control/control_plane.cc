@@ -1,4 +1,4 @@
-// The daemon's loop of the control plane: time, events of the data path, changes of the host.
+// The control plane's parts, and what they tell each other.
 #include "control/control_plane.h"
 
 #include <chrono>
@@ -28,6 +28,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
   placement.ledger = params_.ledger;
   placement.gate = params_.fips;
   if (params_.network != nullptr) {
+    FollowNextHops();
     placement.interface_exists = HostNetwork::InterfaceExists;
     placement.egress_of = [this](const IpAddress& to, IpFamily family) {
       const auto route = params_.network->LookupRoute(to, family);
@@ -40,7 +41,24 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
   AuditFips();
   ReadSettings();
   ike_sockets_.Refresh();
-  OnHostNetworkChange();
+  OnHostNetworkChange({.addresses = true, .routes = false, .lost = false, .neighbours = {}});
+}
+
+void ControlPlane::FollowNextHops() {
+  HostNetwork* const network = params_.network;
+  next_hops_.emplace(NextHops::Host{
+      .route = [network](const IpAddress& to,
+                         IpFamily family) { return network->LookupRoute(to, family); },
+      .neighbour = [network](const HostRoute& route,
+                             IpFamily family) { return network->LookupNeighbour(route, family); },
+      .probe = [network](int32_t ifindex, const IpAddress& neighbour,
+                         IpFamily family) { network->Probe(ifindex, neighbour, family); },
+      .device_of = [this](int32_t ifindex) -> std::optional<uint8_t> {
+        for (std::size_t i = 0; i < params_.devices.size(); ++i) {
+          if (params_.devices[i].ifindex == ifindex) return static_cast<uint8_t>(i);
+        }
+        return std::nullopt;
+      }});
 }
 
 ControlPlane::~ControlPlane() {
@@ -80,57 +98,6 @@ void ControlPlane::ReadSettings() {
   path_.hold_larval.store(!settings_.larval_drop, std::memory_order_relaxed);
 }
 
-void ControlPlane::Tick() {
-  constexpr uint64_t kNeighbourTicks = 30;
-  const uint64_t now = Now();
-  ReadSettings();
-  placement_->Tick();
-  path_.sad.ForEach([this, now](const std::shared_ptr<Sa>& sa) {
-    CheckTimes(sa, now);
-    CheckKeepalive(*sa, now);
-  });
-  for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
-  socket_policies_.Tick();
-  ike_sockets_.Refresh();
-  if (++ticks_ % kNeighbourTicks == 0) {
-    path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
-  }
-  path_.quiescence.Collect();
-}
-
-void ControlPlane::OnDataPathEvents() {
-  placement_->CheckDevices();
-  for (auto& ring : path_.events) {
-    DataPathEvent event;
-    while (ring->Pop({&event, 1}) == 1) {
-      const std::shared_ptr<Sa> sa = event.sa_number == 0 ? nullptr : ByNumber(event.sa_number);
-      switch (event.kind) {
-        case DataPathEvent::Kind::kAcquire:
-          OnAcquire(event);
-          break;
-        case DataPathEvent::Kind::kSoftLimit:
-          if (sa != nullptr && sa->state() == SaState::kValid) Expire(sa, false);
-          break;
-        case DataPathEvent::Kind::kHardLimit:
-          if (sa != nullptr) Expire(sa, true);
-          break;
-        case DataPathEvent::Kind::kSequenceExhausted:
-          if (sa != nullptr && !std::exchange(watches_[sa->number].exhaustion_told, true)) {
-            Log(LogLevel::kWarning,
-                "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
-          }
-          break;
-        case DataPathEvent::Kind::kMapping:
-          if (sa != nullptr) OnMapping(sa, event.flow);
-          break;
-        case DataPathEvent::Kind::kShortQuote:
-          OnShortQuote(event);
-          break;
-      }
-    }
-  }
-}
-
 // An ICMP error about ESP in UDP that does not reach the SPI: it is about all SAs of the addresses
 // and ports. Whoever knows those can send it, so it costs little, however often it comes.
 void ControlPlane::OnShortQuote(const DataPathEvent& event) {
@@ -152,12 +119,6 @@ void ControlPlane::OnShortQuote(const DataPathEvent& event) {
     OutboundSa* half = sa->outbound();
     if (half != nullptr && IsAbout(error, *half)) LearnPathMtu(half, error.mtu, wire_mtu, Now());
   });
-}
-
-void ControlPlane::OnHostNetworkChange() {
-  if (params_.network == nullptr) return;
-  path_.SetHostAddresses(params_.network->LocalAddresses());
-  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { ResolveNextHop(*sa); });
 }
 
 }  // namespace cygnet

@@ -14,6 +14,7 @@
 #include "control/host_network.h"
 #include "control/ike_sockets.h"
 #include "control/nat.h"
+#include "control/next_hops.h"
 #include "control/placement.h"
 #include "control/report.h"
 #include "control/route_check.h"
@@ -52,6 +53,12 @@ struct XfrmSettings {
   bool larval_drop = true;     // false: packets wait for key management
 };
 
+// Larval states that packets without an SA make: any process of this host can send such.
+struct LarvalLimits {
+  uint32_t per_policy = 512;
+  uint32_t total = 16384;
+};
+
 struct ControlPlaneParams {
   DataPath* path = nullptr;
   const Clock* clock = nullptr;
@@ -69,6 +76,7 @@ struct ControlPlaneParams {
   HostSockets* sockets = nullptr;       // nullptr: where sockets are stays unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
+  LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
   std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
   // What the daemon around it does for the operator; empty: it cannot.
@@ -143,10 +151,16 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   }
   // About every 100 ms: tells listeners of SAs whose counters moved.
   void CheckAevents();
-  // Something in DataPath::events, or a device's bell.
+  // Something in DataPath::events, or a device's bell. Takes a turn's worth of events.
   void OnDataPathEvents();
   // Host addresses, routes or neighbours changed.
-  void OnHostNetworkChange();
+  void OnHostNetworkChange(const NetworkChanges& changes);
+  // Does a part of what waits, for no longer than a client can be let wait. To be called each turn.
+  // True: there is more to do right now.
+  bool DoSome();
+  const NextHops* next_hops() const { return next_hops_.has_value() ? &*next_hops_ : nullptr; }
+  // Events that made no larval state, because there were as many as may be.
+  uint64_t acquires_refused() const { return acquires_refused_; }
   SocketPolicyControl& socket_policies() { return socket_policies_; }
   // The doctor's. upper_devices.cc
   std::vector<DoctorRow> CheckHostRoutes() const;
@@ -178,12 +192,16 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
   static Selector LarvalSelector(const SaSpec& spec);
   std::shared_ptr<Sa> InsertLarval(SaSpec spec, uint64_t since);
+  bool MayAcquire(uint64_t policy_number);
+  void CountAcquired(const Sa& larval, uint64_t policy_number);
+  void ForgetAcquired(const Sa& sa);
   std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
   std::shared_ptr<Sa> Named(const SaId& id) const;
   std::shared_ptr<Sa> ByNumber(uint64_t number) const;
   void Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin = {});
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
-  void ResolveNextHop(const Sa& sa);
+  void FollowNextHop(const Sa& sa);
+  void FollowNextHops();
   void StartWatch(const Sa& sa);
   uint64_t HalvesOn(uint32_t engine) const;
   // migrate.cc
@@ -224,6 +242,15 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // policy_control.cc
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
+  // turns.cc
+  class Turn;
+  bool TakeEvents(SpscRing<DataPathEvent>* ring, int* acquires);
+  void OnDataPathEvent(const DataPathEvent& event);
+  void ReadAddresses(uint64_t now_ns);
+  void WalkTimes(Turn turn);
+  void WalkAevents(Turn turn);
+  void WalkPolicies(Turn turn);
+
   void AuditFips() const;
   void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
@@ -244,6 +271,19 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::map<uint16_t, int> encap_ports_;          // of this host: how many SAs use each
   std::unordered_map<uint64_t, Watch> watches_;  // likewise; larval states have none
   std::optional<PacketCache> packets_;
+  std::optional<NextHops> next_hops_;                   // set where there is a network
+  std::unordered_map<uint64_t, uint64_t> acquired_;     // larval states of ACQUIREs: of policy
+  std::unordered_map<uint64_t, uint32_t> acquired_of_;  // policies: how many, those without none
+  uint64_t acquires_refused_ = 0;
+  uint64_t acquires_logged_ = 0;
+  // Walks over all SAs or policies, in parts: what is next. nullopt: not under way.
+  std::optional<uint64_t> times_from_;
+  std::optional<uint64_t> aevents_from_;
+  std::vector<std::shared_ptr<Policy>> policies_to_check_;
+  bool events_left_ = false;
+  std::size_t first_worker_ = 0;
+  bool addresses_changed_ = false;
+  uint64_t next_addresses_at_ = 0;
   XfrmSettings settings_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t acquire_sequence_ = 0;

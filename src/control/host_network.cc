@@ -5,6 +5,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
@@ -62,6 +63,46 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
   }
 }
 
+// nullopt: not of an IP address.
+std::optional<NeighbourChange> ReadNeighbour(const nlmsghdr* m) {
+  constexpr uint16_t kKnown =
+      NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+  if (mnl_nlmsg_get_payload_len(m) < sizeof(ndmsg)) return std::nullopt;
+  const auto* info = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(m));
+  if (info->ndm_family != AF_INET && info->ndm_family != AF_INET6) return std::nullopt;
+  NeighbourChange change{.ifindex = info->ndm_ifindex,
+                         .address = {},
+                         .family = static_cast<IpFamily>(info->ndm_family),
+                         .hop = std::nullopt};
+  const bool known = m->nlmsg_type == RTM_NEWNEIGH && (info->ndm_state & kKnown) != 0;
+  ForEachAttr(m, sizeof(ndmsg), [&](const nlattr* attr) {
+    if (mnl_attr_get_type(attr) == NDA_DST) {
+      change.address = ReadAddress(attr, change.family);
+    } else if (known && mnl_attr_get_type(attr) == NDA_LLADDR &&
+               mnl_attr_get_payload_len(attr) == sizeof(MacAddress)) {
+      change.hop =
+          ResolvedHop{.ifindex = info->ndm_ifindex, .stale = (info->ndm_state & NUD_STALE) != 0};
+      std::memcpy(change.hop->mac.data(), mnl_attr_get_payload(attr), sizeof(MacAddress));
+    }
+  });
+  return change;
+}
+
+void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
+  switch (m->nlmsg_type) {
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      if (auto change = ReadNeighbour(m)) changes->neighbours.push_back(*change);
+      break;
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      changes->addresses = true;
+      break;
+    default:
+      changes->routes = true;
+  }
+}
+
 }  // namespace
 
 void HostNetwork::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s); }
@@ -80,23 +121,36 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
     return MakeError(static_cast<Errc>(errno),
                      std::string("open NETLINK_ROUTE: ") + std::strerror(errno));
   }
+  // A burst of events is not lost: then all would have to be asked again. Without the capability
+  // the system's limit holds.
+  constexpr int kEventBytes = 4 << 20;
+  const int fd = network->event_fd();
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kEventBytes, sizeof(kEventBytes)) != 0) {
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &kEventBytes, sizeof(kEventBytes));
+  }
   return network;
 }
 
 int HostNetwork::event_fd() const { return mnl_socket_get_fd(events_.get()); }
 
-bool HostNetwork::DrainEvents() {
+NetworkChanges HostNetwork::TakeChanges() {
+  constexpr int kDatagramsAtOnce = 64;
   Buffer buffer;
-  bool any = false;
-  for (;;) {
+  NetworkChanges changes;
+  for (int i = 0; i < kDatagramsAtOnce; ++i) {
     const ssize_t n = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == ENOBUFS) {  // lost some: something changed, all is asked anew
-      any = true;
+    if (n < 0 && errno == ENOBUFS) {
+      changes.lost = true;
       continue;
     }
-    if (n <= 0) return any;
-    any = true;
+    if (n <= 0) break;
+    int left = static_cast<int>(n);
+    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
+         m = mnl_nlmsg_next(m, &left)) {
+      AddChange(m, &changes);
+    }
   }
+  return changes;
 }
 
 bool HostNetwork::InterfaceExists(int32_t ifindex) {
@@ -129,8 +183,7 @@ std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
   return addresses;
 }
 
-std::optional<HostNetwork::Route> HostNetwork::LookupRoute(const IpAddress& daddr,
-                                                           IpFamily family) {
+std::optional<HostRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family) {
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETROUTE;
@@ -140,11 +193,11 @@ std::optional<HostNetwork::Route> HostNetwork::LookupRoute(const IpAddress& dadd
   body->rtm_family = AddressFamily(family);
   body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_DST, daddr, family);
-  std::optional<Route> found;
+  std::optional<HostRoute> found;
   Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));
     if (info->rtm_type != RTN_UNICAST) return;
-    Route route{.ifindex = 0, .gateway = daddr, .source = {}};
+    HostRoute route{.ifindex = 0, .gateway = daddr, .source = {}};
     ForEachAttr(m, sizeof(rtmsg), [&](const nlattr* attr) {
       if (mnl_attr_get_type(attr) == RTA_OIF) {
         route.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
@@ -159,7 +212,7 @@ std::optional<HostNetwork::Route> HostNetwork::LookupRoute(const IpAddress& dadd
   return found;
 }
 
-std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const Route& route, IpFamily family) {
+std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const HostRoute& route, IpFamily family) {
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETNEIGH;
@@ -171,16 +224,8 @@ std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const Route& route, IpFa
   PutAddress(request, NDA_DST, route.gateway, family);
   std::optional<ResolvedHop> hop;
   Ask(requests_.get(), request, RTM_NEWNEIGH, [&](const nlmsghdr* m) {
-    const auto* info = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(m));
-    constexpr uint16_t kKnown =
-        NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
-    if ((info->ndm_state & kKnown) == 0) return;
-    ForEachAttr(m, sizeof(ndmsg), [&](const nlattr* attr) {
-      if (mnl_attr_get_type(attr) != NDA_LLADDR || mnl_attr_get_payload_len(attr) != 6) return;
-      ResolvedHop known{.ifindex = route.ifindex, .stale = (info->ndm_state & NUD_STALE) != 0};
-      std::memcpy(known.mac.data(), mnl_attr_get_payload(attr), 6);
-      hop = known;
-    });
+    const auto change = ReadNeighbour(m);
+    if (change.has_value()) hop = change->hop;
   });
   return hop;
 }
@@ -213,14 +258,6 @@ Status HostNetwork::SetAlias(int32_t ifindex, const std::string& alias) {
     return MakeError(Errc::kIo, "cannot set the interface's alias");
   }
   return {};
-}
-
-std::optional<ResolvedHop> HostNetwork::NextHop(const IpAddress& daddr, IpFamily family) {
-  const auto route = LookupRoute(daddr, family);
-  if (!route.has_value()) return std::nullopt;
-  auto hop = LookupNeighbour(*route, family);
-  if (!hop.has_value() || hop->stale) Probe(route->ifindex, route->gateway, family);
-  return hop;
 }
 
 }  // namespace cygnet

@@ -22,29 +22,47 @@ struct ResolvedHop {
   bool stale = false;  // known, but the kernel would like to see it confirmed
 };
 
+// How the kernel would send to an address.
+struct HostRoute {
+  int32_t ifindex = 0;
+  IpAddress gateway;  // the destination itself when on-link
+  IpAddress source;   // that it would send from; any when the kernel does not say
+};
+
+// What the kernel told of a neighbour.
+struct NeighbourChange {
+  int32_t ifindex = 0;
+  IpAddress address;
+  IpFamily family = IpFamily::kUnspec;
+  std::optional<ResolvedHop> hop;  // nullopt: it is not known, or not any more
+};
+
+// What changed since the last look.
+struct NetworkChanges {
+  bool addresses = false;
+  bool routes = false;
+  bool lost = false;  // the kernel had more to tell than it could: anything may have changed
+  std::vector<NeighbourChange> neighbours;
+};
+
 // Control thread.
 class HostNetwork {
  public:
   static Result<std::unique_ptr<HostNetwork>> Create();
   ~HostNetwork();
 
-  // Readable when addresses, routes or neighbours changed; DrainEvents swallows what is there.
+  // Readable when addresses, routes or neighbours changed. TakeChanges takes what is there, but not
+  // more than a turn's worth: anybody on the wire can make neighbours change.
   int event_fd() const;
-  bool DrainEvents();
+  NetworkChanges TakeChanges();
 
   // Of any kind, in this network namespace.
   static bool InterfaceExists(int32_t ifindex);
   std::vector<ParsedAddress> LocalAddresses();
-  // How the kernel would send to `daddr`; nullopt: not at all, or to this host itself.
-  struct Route {
-    int32_t ifindex = 0;
-    IpAddress gateway;  // the destination itself when on-link
-    IpAddress source;   // that it would send from; any when the kernel does not say
-  };
-  std::optional<Route> LookupRoute(const IpAddress& daddr, IpFamily family);
-  // Where a packet to `daddr` goes next. nullopt: no route, or the neighbour is not resolved yet;
-  // then the kernel has been asked to resolve it, and an event will follow.
-  std::optional<ResolvedHop> NextHop(const IpAddress& daddr, IpFamily family);
+  // nullopt: not at all, or to this host itself.
+  std::optional<HostRoute> LookupRoute(const IpAddress& daddr, IpFamily family);
+  // The gateway of the route. nullopt: it is not resolved.
+  std::optional<ResolvedHop> LookupNeighbour(const HostRoute& route, IpFamily family);
   // Marks an interface for people and for the preload shim, which reads the mark when a client asks
   // whether the interface offloads ESP.
   Status SetAlias(int32_t ifindex, const std::string& alias);
@@ -53,7 +71,6 @@ class HostNetwork {
 
  private:
   HostNetwork() = default;
-  std::optional<ResolvedHop> LookupNeighbour(const Route& route, IpFamily family);
 
   struct Closer {
     void operator()(mnl_socket* s) const;

@@ -200,6 +200,7 @@ class Placement {
  private:
   struct DeviceRow {
     bool disabled = false;  // by the operator
+    bool freed = false;     // a slot or more, since halves that wait for one were looked at
     bool lied = false;      // caught by the wire guard; until the operator enables it again
     DeviceState seen = DeviceState::kUp;
     uint32_t seen_resets = 0;
@@ -218,8 +219,8 @@ class Placement {
   };
   struct TunnelKeyHash {
     std::size_t operator()(const TunnelKey& k) const {
-      return std::hash<IpAddress>{}(k.saddr) * 31 ^ std::hash<IpAddress>{}(k.daddr) ^
-             (k.device << 33 ^ std::size_t{k.reqid} << 1 ^ (k.inbound ? 1 : 0));
+      return SeededHash(std::hash<IpAddress>{}(k.saddr) ^ std::size_t{k.reqid} << 1,
+                        std::hash<IpAddress>{}(k.daddr) ^ k.device << 33 ^ (k.inbound ? 1 : 0));
     }
   };
   using Filter = std::function<bool(const PlacedSa&, const PlacedHalf&)>;
@@ -273,6 +274,8 @@ class Placement {
   void PromoteAndDemote(std::size_t device, bool inbound, uint32_t* moves);
   void Demote(PlacedSa* placed, bool inbound);
   bool WaitsFor(const PlacedHalf& half, std::size_t device) const;
+  void FillFreeSlots(std::size_t device);
+  bool WaitsForRoom(const PlacedSa& placed, bool inbound, std::size_t device) const;
 
   PlacementParams params_;
   DataPath& path_;

@@ -120,7 +120,9 @@ void Placement::TakeErased(std::size_t i) {
     params_.ledger->KeyEnded(key->second, true);
     row.keys.erase(key);
   }
-  if (!erased.empty()) BringBack(i);
+  if (erased.empty()) return;
+  row.freed = true;
+  BringBack(i);
 }
 
 void Placement::OnDeviceChanged(std::size_t i) {
@@ -320,6 +322,7 @@ void Placement::Tick() {
                              " halves of SAs, " + std::to_string(report.blocked) + " blocked");
   }
   Schedule();
+  for (std::size_t i = 0; i < params_.devices.size(); ++i) FillFreeSlots(i);
 }
 
 }  // namespace cygnet

@@ -102,6 +102,48 @@ void Placement::PromoteAndDemote(std::size_t device, bool inbound, uint32_t* mov
   }
 }
 
+// It found the table full, and another has gone since.
+bool Placement::WaitsForRoom(const PlacedSa& placed, bool inbound, std::size_t device) const {
+  const PlacedHalf& half = placed.half(inbound);
+  return placed.sa->state() == SaState::kValid && WaitsFor(half, device) &&
+         half.binding->reason.code != ReasonCode::kDemoted;
+}
+
+// Slots that came free, as many do after a mass rekey: without a scheduler, which gives them to the
+// busy ones, the oldest of those that were too late get them.
+void Placement::FillFreeSlots(std::size_t device) {
+  constexpr int kMovesAtOnce = 64;    // the next second goes on
+  constexpr int kRefusalsAtOnce = 4;  // some may have another cause than the table
+  DeviceRow& row = state_[device];
+  const OffloadDevice* nic = params_.devices[device].offload;
+  if (params_.scheduler.enabled || nic == nullptr || !std::exchange(row.freed, false)) return;
+  if (!nic->offload_up() || row.disabled || row.lied || row.denied.has_value()) return;
+  std::vector<uint64_t> waiting;
+  for (const auto& [number, placed] : placed_) {
+    if (WaitsForRoom(placed, false, device) || WaitsForRoom(placed, true, device)) {
+      waiting.push_back(number);
+    }
+  }
+  std::sort(waiting.begin(), waiting.end());
+  int moves = kMovesAtOnce;
+  std::array<int, 2> refusals{kRefusalsAtOnce, kRefusalsAtOnce};
+  for (const uint64_t number : waiting) {
+    PlacedSa& placed = placed_.at(number);
+    for (const bool inbound : {false, true}) {
+      int& left = refusals[inbound ? 1 : 0];
+      if (moves == 0 || left == 0 || !WaitsForRoom(placed, inbound, device)) continue;
+      if (Move(&placed, inbound, DeviceInputs(), ReasonCode::kRequested)) {
+        --moves;
+        SetDue(&placed.half(inbound), std::nullopt);
+        if (listener_ != nullptr) listener_->OnMoved(placed.sa);
+      } else {
+        --left;
+      }
+    }
+  }
+  row.freed = moves == 0;
+}
+
 void Placement::Demote(PlacedSa* placed, bool inbound) {
   std::vector<PlacementDevice> devices = DeviceInputs();
   for (PlacementDevice& d : devices) d.away = PlacementReason{ReasonCode::kDemoted, {}};

@@ -91,6 +91,31 @@ TEST_F(PlacementControlTest, DisableMovesEverySaOffAndEnableBringsThemBack) {
   EXPECT_EQ(Where(0x102), "software not-requested");
 }
 
+TEST_F(PlacementControlTest, SlotsThatComeFreeGoToThoseThatWereTooLate) {
+  for (const uint32_t spi : {0x100u, 0x101u, 0x102u, 0x103u, 0x104u, 0x105u}) Add(Offloaded(spi));
+  EXPECT_EQ(Where(0x104), "software table-full");
+  for (const uint32_t spi : {0x100u, 0x101u}) {
+    ASSERT_TRUE(control_->DeleteSa(IdOf(spi), {}).has_value());
+  }
+  Settle();
+  recorder_.Take();
+  Pass(1);
+  EXPECT_EQ(Where(0x104), "crypto requested");
+  EXPECT_EQ(Where(0x105), "crypto requested");
+  EXPECT_EQ(recorder_.Take(), (Events{"sa-updated", "sa-updated"}));
+  Pass(1);
+  EXPECT_TRUE(recorder_.Take().empty()) << "nothing is left to do";
+}
+
+TEST_F(PlacementControlTest, SlotThatComesFreeIsNotForOneThatEnds) {
+  for (const uint32_t spi : {0x100u, 0x101u, 0x102u, 0x103u, 0x104u}) Add(Offloaded(spi));
+  ASSERT_TRUE(control_->ExpireSa(IdOf(0x104), false).has_value());
+  ASSERT_TRUE(control_->DeleteSa(IdOf(0x100), {}).has_value());
+  Settle();
+  Pass(1);
+  EXPECT_EQ(Where(0x104), "software table-full");
+}
+
 TEST_F(PlacementControlTest, ThoseThatWereThereComeBackEvenWhenTheTableIsStillFull) {
   for (const uint32_t spi : {0x100u, 0x101u, 0x102u, 0x103u, 0x104u}) Add(Offloaded(spi));
   EXPECT_EQ(Where(0x104), "software table-full");

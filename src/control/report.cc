@@ -135,6 +135,7 @@ StatReport ControlPlane::ReportStats() const {
   for (const std::string_view name : XfrmStatNames()) {
     report.xfrm.emplace_back(name, by_name[name]);
   }
+  report.acquires_refused = acquires_refused_;
   report.uptime_seconds = Now() - started_;
   report.workers = path_.workers();
   report.engine = std::string((*params_.engines)[0].info->name);

@@ -102,6 +102,7 @@ struct EngineReport {
 struct StatReport {
   std::vector<std::pair<std::string, uint64_t>> xfrm;   // all 32 names of /proc/net/xfrm_stat
   std::vector<std::pair<std::string, uint64_t>> drops;  // our finer reasons, all of them
+  uint64_t acquires_refused = 0;  // as many larval states as may be were there
   uint64_t uptime_seconds = 0;
   uint32_t workers = 0;
   std::string engine;

@@ -161,7 +161,7 @@ Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared
 // From here on packets find it.
 void ControlPlane::Link(PlacedSa placed) {
   const std::shared_ptr<Sa> sa = placed.sa;
-  ResolveNextHop(*sa);
+  FollowNextHop(*sa);
   path_.sad.Insert(sa);
   placement_->Keep(std::move(placed));
   if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
@@ -179,15 +179,18 @@ void ControlPlane::StartWatch(const Sa& sa) {
 }
 
 void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
+  const bool larval = sa->state() == SaState::kLarval;
   sa->set_state(SaState::kDead);
   watches_.erase(sa->number);
+  ForgetAcquired(*sa);
+  if (next_hops_.has_value() && sa->outbound() != nullptr) next_hops_->Forget(*sa);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
   if (placement_->Find(keep->number) != nullptr) {
     placement_->Remove(*keep);
     if (keep->spec().encap.has_value()) CountEncapPort(keep->spec().encap->dport, -1);
   }
-  path_.BumpGeneration();
+  if (!larval) path_.BumpGeneration();  // no flow used one
 }
 
 // What is sent to one of these ports of this host may be ESP in UDP. An SA whose direction nobody
@@ -234,20 +237,12 @@ void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
 
 // --- Next hop ---
 
-void ControlPlane::ResolveNextHop(const Sa& sa) {
-  OutboundSa* outbound = sa.outbound();
+void ControlPlane::FollowNextHop(const Sa& sa) {
+  const OutboundSa* outbound = sa.outbound();
   // The outer packet goes another way than the inner one; NAT keep-alives have no inner one.
-  if (params_.network == nullptr || outbound == nullptr ||
-      (outbound->mode == SaMode::kTransport && !sa.spec().encap.has_value())) {
-    return;
-  }
-  if (path_.host_addresses().Contains(sa.spec().daddr, sa.spec().family)) return;  // inbound SA
-  const auto hop = params_.network->NextHop(sa.spec().daddr, sa.spec().family);
-  if (!hop.has_value()) return;  // what was known stays until better is known
-  const ControlDevice* device = DeviceWith(hop->ifindex);
-  if (device == nullptr) return;
-  const auto number = static_cast<uint8_t>(device - params_.devices.data());
-  outbound->next_hop.Set(hop->mac, number);
+  const bool needed =
+      outbound != nullptr && (outbound->mode != SaMode::kTransport || sa.spec().encap.has_value());
+  if (needed && next_hops_.has_value()) next_hops_->Follow(sa, params_.clock->MonotonicNs());
 }
 
 }  // namespace cygnet

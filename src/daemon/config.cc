@@ -118,6 +118,9 @@ void ReadDaemon(const TableReader& reader, Config* config) {
   ReadEtherTypes(reader, "pass_ether_types", &config->pass_ether_types);
   reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
+  // Workers that open packets of one SA finish in any order: a window of 32 would drop some.
+  constexpr uint32_t kSharedWindow = 1024;
+  config->replay_window_min = config->workers > 1 ? kSharedWindow : 0;
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
   reader.Read("flow_cache", kFlowCache, &config->flow_cache);
   reader.Read("restart_file", &config->restart_file);

@@ -32,6 +32,16 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   EXPECT_EQ(config->devices[0].address_limit, 128u);
 }
 
+TEST(ConfigTest, SeveralWorkersHaveAWideWindow) {
+  const auto several = ParseConfig(std::string("[daemon]\nworkers = 2\n") + kDevice, "f.toml");
+  ASSERT_TRUE(several);
+  EXPECT_EQ(several->replay_window_min, 1024u);
+  const auto asked = ParseConfig(
+      std::string("[daemon]\nreplay_window_min = 0\nworkers = 2\n") + kDevice, "f.toml");
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->replay_window_min, 0u);
+}
+
 TEST(ConfigTest, ReadsEveryKey) {
   const auto config = ParseConfig(R"(
 [daemon]

@@ -99,7 +99,8 @@
 //              moved, stayed, blocked, took_us: of halves of SAs
 // Doctor       check, ok (bool), text, advice ("" when ok)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
-//              uptime_seconds, workers, engine
+//              acquires_refused (packets that wanted an SA while the larval states were as many as
+//              may be), uptime_seconds, workers, engine
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

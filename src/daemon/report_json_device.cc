@@ -131,6 +131,7 @@ Json ToJson(const DeviceReport& report) {
 Json ToJson(const StatReport& report) {
   return {{"xfrm", CountsJson(report.xfrm)},
           {"drops", CountsJson(report.drops)},
+          {"acquires_refused", report.acquires_refused},
           {"uptime_seconds", report.uptime_seconds},
           {"workers", report.workers},
           {"engine", report.engine}};

@@ -242,12 +242,13 @@ TEST(ReportJsonTest, StatHasTheDocumentedFields) {
   StatReport report;
   report.xfrm = {{"XfrmInError", 0}, {"XfrmInNoStates", 3}};
   report.drops = {{"in-no-state", 3}};
+  report.acquires_refused = 5;
   report.uptime_seconds = 12;
   report.workers = 2;
   report.engine = "openssl";
   EXPECT_EQ(ToText(ToJson(report)),
             R"({"xfrm":{"XfrmInError":0,"XfrmInNoStates":3},"drops":{"in-no-state":3},)"
-            R"("uptime_seconds":12,"workers":2,"engine":"openssl"})");
+            R"("acquires_refused":5,"uptime_seconds":12,"workers":2,"engine":"openssl"})");
 }
 
 }  // namespace

@@ -232,25 +232,33 @@ void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
   Spread(group, EncodeEvent(event, origin, *control_));
 }
 
-void XfrmServer::TellLost(std::vector<LostSa> lost) {
+void XfrmServer::TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own) {
   constexpr std::chrono::seconds kTold{60};
-  lost_sas_ = std::move(lost);
+  lost_sas_ = LostSaSchedule(std::move(lost), std::move(is_own));
   lost_until_ = std::chrono::steady_clock::now() + kTold;
 }
 
+void XfrmServer::Tick() {
+  if (lost_sas_.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now > lost_until_ + LostSaSchedule::kLongest) lost_sas_ = LostSaSchedule();
+  for (auto& [id, client] : clients_) {
+    TellLostTo(client);
+    UpdatePolling(client);
+  }
+}
+
 void XfrmServer::TellLostTo(Client& client) {
-  if (lost_sas_.empty() || client.told_of_lost ||
-      !client.connection->Listens(xfrm::EventGroup::kExpire)) {
-    return;
+  if (lost_sas_.empty() || !client.connection->Listens(xfrm::EventGroup::kExpire)) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!client.listens_since.has_value()) {
+    if (now > lost_until_) return;
+    client.listens_since = now;
   }
-  if (std::chrono::steady_clock::now() > lost_until_) {
-    lost_sas_.clear();
-    return;
-  }
-  client.told_of_lost = true;
-  for (const LostSa& sa : lost_sas_) {
-    if (control_->GetSa(sa.id)) continue;  // it is back
-    client.connection->Send(AddressedTo(xfrm::EventGroup::kExpire, sa.expiry));
+  const auto listened =
+      std::chrono::duration_cast<LostSaSchedule::Milliseconds>(now - *client.listens_since);
+  for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client.told_of_lost)) {
+    client.connection->Send(AddressedTo(xfrm::EventGroup::kExpire, std::move(expiry)));
   }
 }
 

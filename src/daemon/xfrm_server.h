@@ -18,9 +18,9 @@
 #include "control/control_event.h"
 #include "control/xfrm_control.h"
 #include "daemon/kernel_settings.h"
+#include "daemon/lost_sa_schedule.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/poller.h"
-#include "daemon/restart_log.h"
 #include "daemon/xfrm_server_connection.h"
 #include "daemon/xfrm_server_requests.h"
 #include "netlink/unix_transport.h"
@@ -59,8 +59,11 @@ class XfrmServer final : public ControlListener {
   // listening in this network namespace.
   Status Start(XfrmControl& control);
 
-  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told.
-  void TellLost(std::vector<LostSa> lost);
+  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
+  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this host.
+  void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {});
+  // About ten times a second.
+  void Tick();
 
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
   bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
@@ -74,7 +77,9 @@ class XfrmServer final : public ControlListener {
   struct Client {
     std::unique_ptr<XfrmConnection> connection;
     bool polls_write = false;
-    bool told_of_lost = false;
+    // Since it listens for EXPIRE, and of how many lost SAs it was told since.
+    std::optional<std::chrono::steady_clock::time_point> listens_since{};
+    std::vector<bool> told_of_lost{};
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
@@ -103,7 +108,7 @@ class XfrmServer final : public ControlListener {
   std::map<ClientId, Client> clients_;
   ClientId next_id_ = 1;
   std::atomic<int> acquire_listeners_{0};
-  std::vector<LostSa> lost_sas_;
+  LostSaSchedule lost_sas_;
   std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;

@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -64,6 +65,13 @@ class HostAddresses {
     return IsMulticastOrBroadcast(a, family);
   }
   const std::vector<ParsedAddress>& all() const { return addresses_; }
+  bool AreTheSame(const std::vector<ParsedAddress>& others) const {
+    const auto same = [](const ParsedAddress& a, const ParsedAddress& b) {
+      return a.family == b.family && a.address == b.address;
+    };
+    return std::is_permutation(addresses_.begin(), addresses_.end(), others.begin(), others.end(),
+                               same);
+  }
 
  private:
   std::vector<ParsedAddress> addresses_;
@@ -71,6 +79,8 @@ class HostAddresses {
 
 class DataPath {
  public:
+  static constexpr std::size_t kEvents = 1024;  // of a worker, on their way to control
+
   explicit DataPath(uint32_t workers)
       : spd(&quiescence),
         socket_policies(&quiescence),
@@ -79,7 +89,7 @@ class DataPath {
         encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())),
         ike_sockets_(new IkeSockets) {
     for (uint32_t i = 0; i < workers; ++i) {
-      events.push_back(std::make_unique<SpscRing<DataPathEvent>>(1024));
+      events.push_back(std::make_unique<SpscRing<DataPathEvent>>(kEvents));
       drops.push_back(std::make_unique<DropCounters>());
       readers.push_back(quiescence.AddReader());
       bells.push_back(std::make_unique<Doorbell>());
@@ -93,8 +103,8 @@ class DataPath {
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
 
-  // Raised by control with every change of SPD, SAD or host addresses: what workers cached before
-  // holds no more.
+  // Raised by control with every change of SPD, SAD or host addresses that could change what
+  // workers decided before: that holds no more. A larval state changes nothing of that.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   void BumpGeneration() {
     generation_.fetch_add(1, std::memory_order_acq_rel);
@@ -105,7 +115,9 @@ class DataPath {
   const HostAddresses& host_addresses() const {
     return *host_addresses_.load(std::memory_order_acquire);
   }
+  // Nothing happens when they are what they were.
   void SetHostAddresses(std::vector<ParsedAddress> addresses) {
+    if (host_addresses().AreTheSame(addresses)) return;
     const HostAddresses* old = host_addresses_.exchange(new HostAddresses(std::move(addresses)),
                                                         std::memory_order_acq_rel);
     quiescence.Retire([old] { delete old; });

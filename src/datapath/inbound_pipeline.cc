@@ -221,12 +221,21 @@ void InboundPipeline::CompleteRound() {
   }
 }
 
+// ESN: the ICV was checked for another number than the packet's: one ahead, because the packet is
+// older than the window here, or than that of a device, which runs ahead of what is opened here.
+bool InboundPipeline::WasGuessedWrong(InboundSa* sa, const InboundItem& item) {
+  if (!sa->esn) return false;
+  const OffloadMeta& meta = item.packet->offload;
+  const bool by_device =
+      meta.status == OffloadStatus::kAuthFailed && meta.esn_high != item.seq >> 32;
+  return by_device || sa->replay.MayBeLate(item.esp.seq_low, item.seq);
+}
+
 void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
   // The trailer says whether it is a dummy packet; those move neither window nor counters, as in
   // the kernel.
   for (InboundItem& item : run) {
-    if (item.verdict == DropReason::kInAuthFailed && sa->esn &&
-        sa->replay.MayBeLate(item.esp.seq_low, item.seq)) {
+    if (item.verdict == DropReason::kInAuthFailed && WasGuessedWrong(sa, item)) {
       item.verdict = DropReason::kInLateBeyondWindow;
     }
     if (item.verdict != DropReason::kNone) continue;

@@ -62,6 +62,7 @@ class InboundPipeline {
   void BeginRun(uint32_t begin, uint32_t end);
   // 7 – 10: authentication result, replay commit, lifetime, decapsulate, policy.
   void CompleteRound();
+  static bool WasGuessedWrong(InboundSa* sa, const InboundItem& item);
   void CompleteRun(InboundSa* sa, std::span<InboundItem> run);
   void CommitReplay(InboundSa* sa, std::span<InboundItem> run);
   void ChargeLifetime(InboundSa* sa, std::span<InboundItem> run);

@@ -206,6 +206,28 @@ TEST_F(InboundTest, EsnPacketBehindTheWindowIsSaidToBeLate) {
   ExpectDrop(damaged, DropReason::kInAuthFailed);
 }
 
+// A device's window runs ahead of what is opened here: it guessed, not this stack.
+TEST_F(InboundTest, EsnPacketBehindTheWindowOfADeviceIsSaidToBeLate) {
+  TestPair pair({}, {.nic = true});
+  const SaOptions options{
+      .flags = kSaFlagEsn,
+      .window = 64,
+      .offload = OffloadRequest{OffloadMode::kCrypto, TestHost::kIfindex, true}};
+  pair.sa_b = pair.b.Add(options);
+  pair.AddPolicies(options, "10.1.0.0/16", "10.2.0.0/16");
+  const SaBinding* binding = pair.sa_b->inbound()->binding.load();
+  ASSERT_EQ(binding->device, &pair.b.nic());
+  pair.b.nic().AdvanceEsn(binding->handle, 5000);
+  EXPECT_THAT(pair.b.Receive(SealedFrame(pair.sa_b->spec(), 100, WithTrailer(Inner(), 4))),
+              IsEmpty());
+  EXPECT_EQ(pair.b.Drops(DropReason::kInLateBeyondWindow), 1u);
+  EXPECT_EQ(pair.b.Drops(DropReason::kInAuthFailed), 0u);
+  Bytes damaged = SealedFrame(pair.sa_b->spec(), 5001, WithTrailer(Inner(), 4));
+  damaged.back() ^= 1;
+  EXPECT_THAT(pair.b.Receive(damaged), IsEmpty());
+  EXPECT_EQ(pair.b.Drops(DropReason::kInAuthFailed), 1u);
+}
+
 TEST_F(InboundTest, EspWithoutUdpIsDroppedByAnEncapsulatedSa) {
   Reset({.encap = test::NatT()});
   SaSpec bare = test::MakeSpec();

@@ -29,7 +29,7 @@ const OutboundSa* Addressing(const SaChain& chain) {
   return nullptr;
 }
 
-void Refuse(std::span<OutboundItem> items, DropReason reason) {
+void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
   for (OutboundItem& item : items) item.verdict = reason;
 }
 
@@ -327,12 +327,12 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
   const std::span<OutboundItem> run(items_.data() + begin, end - begin);
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (!sa->sa->usable() || binding == nullptr) {
-    Refuse(run, DropReason::kOutStateInvalid);
+    RefuseAll(run, DropReason::kOutStateInvalid);
     return;
   }
   for (OutboundItem& item : run) item.binding = binding;
   const bool last = run[0].last_round();
-  const uint64_t first_seq = ChargeAndReserve(sa, run);
+  const SequenceRange range = ChargeAndReserve(sa, run);
   MacAddress next_hop;
   uint8_t egress = run[0].egress;
   const bool known = last && FindNextHop(run[0].chain, &next_hop, &egress);
@@ -342,6 +342,7 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
     item.path_mtu = path_mtu;
     item.egress = egress;
   }
+  Order(sa, range, run);
   if (sa->tfc_pad != 0) {
     for (OutboundItem& item : run) MakeRoomForPadding(*sa, path_mtu, &item);
   }
@@ -349,7 +350,7 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
       .prepare_outbound({.sa = *sa,
                          .binding = *binding,
                          .egress = last ? out.offload : nullptr,
-                         .first_seq = first_seq,
+                         .first_seq = range.first,
                          .path_mtu = path_mtu,
                          .unsealed_word = ctx_->path->unsealed_word,
                          .first_index = static_cast<uint16_t>(begin),
@@ -358,8 +359,8 @@ void OutboundPipeline::BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end) {
   if (known) WriteNextHop(next_hop, out.wire->mac(), run);
 }
 
-// Step 5. Returns the first packet's sequence number.
-uint64_t OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
+// Step 5.
+SequenceRange OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
   std::array<uint32_t, kMaxBatch> sizes;
   for (std::size_t i = 0; i < run.size(); ++i) {
     sizes[i] = esp::ProtectedLength(*sa, run[i].view);
@@ -370,14 +371,27 @@ uint64_t OutboundPipeline::ChargeAndReserve(OutboundSa* sa, std::span<OutboundIt
   }
   if (charge.hard_hit) {
     ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
-    Refuse(run.subspan(charge.allowed), DropReason::kOutStateExpired);
+    RefuseAll(run.subspan(charge.allowed), DropReason::kOutStateExpired);
   }
   const SequenceRange range = sa->sequence.Reserve(charge.allowed);
   if (range.count < charge.allowed) {
     ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
-    Refuse(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
+    RefuseAll(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
   }
-  return range.first;
+  return range;
+}
+
+// Where several workers may send by one SA, its numbers leave in order. Of nested SAs they do not:
+// those are reserved round by round, and packets leave in another order than that.
+void OutboundPipeline::Order(OutboundSa* sa, const SequenceRange& range,
+                             std::span<OutboundItem> run) {
+  if (ctx_->path->workers() == 1 || range.count == 0) return;
+  if (run[0].chain.size != 1) {
+    sa->sequence.Depart(range.first + range.count - 1);
+    return;
+  }
+  const uint8_t number = departures_.Add(&sa->sequence, range, run[0].egress);
+  for (OutboundItem& item : run) item.departure = number;
 }
 
 // TFC padding (RFC 4303 section 2.7) may make a small packet larger than its buffer: it moves to a
@@ -464,6 +478,7 @@ uint32_t OutboundPipeline::Resume() {
     CryptoStatus status;
     while (size_ < kMaxBatch && in_flight_.Pop(&items_[size_], &status)) {
       OutboundItem* item = &items_[size_];
+      item->departure = 0;  // nobody waited for what was parked
       if (status == CryptoStatus::kNotDone) {
         AddCpuSealJob(*item, static_cast<uint16_t>(size_), &ctx_->jobs);
       } else {
@@ -494,33 +509,44 @@ DropReason OutboundPipeline::Guard(const OutboundItem& item) const {
 
 // Step 8, in the order the packets came, one burst per interface.
 void OutboundPipeline::TransmitAll() {
+  if (size_ == 0 && departures_.empty()) return;
   const std::size_t interfaces = ctx_->path->interfaces.size();
-  for (std::size_t out = 0; out < interfaces && size_ > 0; ++out) {
-    PacketBatch batch;
-    const uint32_t wire_mtu = ctx_->path->interfaces[out].wire->mtu();
-    for (uint32_t i = 0; i < size_; ++i) {
-      const OutboundItem& item = items_[i];
-      if (item.egress != out) continue;
-      if (batch.full()) SendBatch(static_cast<uint8_t>(out), &batch);
-      const DropReason reason = Guard(item);
-      if (reason == DropReason::kNone) {
-        Send(item, wire_mtu, &batch);
-        continue;
-      }
-      if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
-        if (EgressGuard* guard = ctx_->path->interfaces[out].guard) {
-          guard->Report(*item.packet, reason);
-        }
-      }
-      if (item.chain.size > 0) {
-        const uint32_t last = item.chain.size - 1u;
-        item.chain.sas[item.round < last ? item.round : last]->sa->CountDrop(reason);
-      }
-      ctx_->sink.Drop(item.packet, reason);
-    }
-    SendBatch(static_cast<uint8_t>(out), &batch);
-  }
+  for (std::size_t out = 0; out < interfaces; ++out) TransmitBy(static_cast<uint8_t>(out));
+  departures_.Clear();
   size_ = 0;
+}
+
+void OutboundPipeline::TransmitBy(uint8_t egress) {
+  PacketBatch batch;
+  const auto send = [&] { SendBatch(egress, &batch); };
+  const uint32_t wire_mtu = ctx_->path->interfaces[egress].wire->mtu();
+  departures_.Begin(egress);
+  for (uint32_t i = 0; i < size_; ++i) {
+    const OutboundItem& item = items_[i];
+    if (item.egress != egress) continue;
+    if (batch.full()) send();
+    departures_.Reach(item.departure, send);
+    const DropReason reason = Guard(item);
+    if (reason == DropReason::kNone) {
+      Send(item, wire_mtu, &batch);
+    } else {
+      Refuse(item, reason);
+    }
+  }
+  departures_.End(send);
+}
+
+void OutboundPipeline::Refuse(const OutboundItem& item, DropReason reason) {
+  if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
+    if (EgressGuard* guard = ctx_->path->interfaces[item.egress].guard) {
+      guard->Report(*item.packet, reason);
+    }
+  }
+  if (item.chain.size > 0) {
+    const uint32_t last = item.chain.size - 1u;
+    item.chain.sas[item.round < last ? item.round : last]->sa->CountDrop(reason);
+  }
+  ctx_->sink.Drop(item.packet, reason);
 }
 
 void OutboundPipeline::SendBatch(uint8_t egress, PacketBatch* batch) {

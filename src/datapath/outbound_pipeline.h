@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "datapath/departures.h"
 #include "datapath/hold_queue.h"
 #include "datapath/icmp_error.h"
 #include "datapath/in_flight.h"
@@ -60,7 +61,8 @@ class OutboundPipeline {
   bool TransformRound();
   OutboundSa* CurrentSa(OutboundItem* item);
   void BeginRun(OutboundSa* sa, uint32_t begin, uint32_t end);
-  uint64_t ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
+  SequenceRange ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
+  void Order(OutboundSa* sa, const SequenceRange& range, std::span<OutboundItem> run);
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
   bool FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const;
   static void WriteNextHop(const MacAddress& to, const MacAddress& own,
@@ -68,6 +70,8 @@ class OutboundPipeline {
   void EndRound();
   void FinishSealed(OutboundItem* item);
   void TransmitAll();
+  void TransmitBy(uint8_t egress);
+  void Refuse(const OutboundItem& item, DropReason reason);
   DropReason Guard(const OutboundItem& item) const;
   void Send(const OutboundItem& item, uint32_t wire_mtu, PacketBatch* batch);
   void SendBatch(uint8_t egress, PacketBatch* batch);
@@ -90,6 +94,7 @@ class OutboundPipeline {
   FlowDecision decided_;  // that is not in the cache
   Fits fits_;
   WarmUp warm_up_;
+  Departures departures_;
   InFlight<OutboundItem> in_flight_;
   Reassembler reassembler_;  // of the host's datagrams that ESP must protect whole
   HoldQueue hold_;

@@ -30,6 +30,7 @@ struct OutboundItem {
   uint32_t path_mtu = kAnyMtu;         // of the last transform's SA
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
+  uint8_t departure = 0;               // its run among those of the burst; 0: in no order
   DropReason verdict = DropReason::kNone;
 
   static constexpr uint32_t kAnyMtu = ~uint32_t{0};
@@ -43,6 +44,7 @@ struct OutboundItem {
     path_mtu = kAnyMtu;
     round = 0;
     egress = interface;
+    departure = 0;
     verdict = DropReason::kNone;
   }
   // The SA whose turn it is; nullptr: nothing is left to do, or nothing can be done.

@@ -136,8 +136,7 @@ uint16_t* Reassembler::BucketOf(const FragmentKey& key) {
   std::memcpy(words, &key, sizeof(key));
   uint64_t h = hash_seed_;
   for (const uint64_t word : words) {
-    h = (h ^ word) * 0x9e3779b97f4a7c15u;
-    h ^= h >> 29;
+    h = SeededHash(h, word);
   }
   return &buckets_[h % kBuckets];
 }

@@ -42,7 +42,13 @@ struct WorkerContext {
   uint64_t now_ms = 0;  // monotonic milliseconds
 
   // To the control thread; lost when it does not keep up, which costs a retry and no correctness.
+  // Packets that want an SA come as many as any process of this host sends: half of the ring is
+  // for what else there is to report.
   void Report(const DataPathEvent& event) {
+    if (event.kind == DataPathEvent::Kind::kAcquire &&
+        path->events[number]->Room() <= DataPath::kEvents / 2) {
+      return;
+    }
     if (path->events[number]->Push({&event, 1}) == 1) path->control_bell.Ring();
   }
 

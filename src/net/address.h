@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/hash_seed.h"
+
 namespace cygnet {
 
 enum class IpFamily : uint16_t { kUnspec = 0, kV4 = 2, kV6 = 10 };  // AF_UNSPEC, AF_INET, AF_INET6
@@ -95,7 +97,6 @@ struct std::hash<cygnet::IpAddress> {
   std::size_t operator()(const cygnet::IpAddress& a) const noexcept {
     uint64_t w[2];
     std::memcpy(w, a.bytes.data(), 16);
-    const uint64_t h = (w[0] * 0x9E3779B97F4A7C15u) ^ (w[1] * 0xC2B2AE3D27D4EB4Fu);
-    return static_cast<std::size_t>(h ^ (h >> 29));
+    return static_cast<std::size_t>(cygnet::SeededHash(w[0], w[1]));
   }
 };

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/endian.h"
+#include "base/hash_seed.h"
 #include "net/address.h"
 #include "net/ip_protocol.h"
 
@@ -41,9 +42,10 @@ struct FlowKey {
             (Word(3) ^ other.Word(3)) | (Word(4) ^ other.Word(4))) == 0;
   }
   uint64_t Hash() const {
-    const uint64_t addresses = Mix(Word(0) ^ 0x9E3779B97F4A7C15u, Word(2) ^ 0xC2B2AE3D27D4EB4Fu) ^
-                               Mix(Word(1) ^ 0x165667B19E3779F9u, Word(3) ^ 0x85EBCA77C2B2AE63u);
-    return Mix(addresses ^ Word(4), 0x27D4EB2F165667C5u ^ Word(0));
+    const auto& seed = kHashSeed.words;
+    const uint64_t addresses = FoldedMultiply(Word(0) ^ seed[0], Word(2) ^ seed[1]) ^
+                               FoldedMultiply(Word(1) ^ seed[2], Word(3) ^ seed[3]);
+    return FoldedMultiply(addresses ^ Word(4), seed[4] ^ Word(0));
   }
   FlowKey Reversed() const {
     FlowKey r = *this;
@@ -62,12 +64,6 @@ struct FlowKey {
   }
   void SetWord(std::size_t i, uint64_t w) {
     std::memcpy(reinterpret_cast<uint8_t*>(this) + i * 8, &w, 8);
-  }
-  // Both halves of the product: each bit of it hangs on all bits before.
-  static uint64_t Mix(uint64_t a, uint64_t b) {
-    __extension__ using Product = unsigned __int128;
-    const Product p = Product{a} * b;
-    return static_cast<uint64_t>(p) ^ static_cast<uint64_t>(p >> 64);
   }
 };
 static_assert(sizeof(FlowKey) == 40 && offsetof(FlowKey, sport) == 32 &&

@@ -7,10 +7,7 @@
 namespace cygnet {
 namespace {
 
-uint64_t Mix(uint64_t h, uint64_t word) {
-  h = (h ^ word) * 0xC2B2AE3D27D4EB4Fu;
-  return h ^ (h >> 32);
-}
+uint64_t Mix(uint64_t h, uint64_t word) { return SeededHash(h, word); }
 
 uint64_t Mix(uint64_t h, const IpAddress& address) {
   uint64_t word[2];

@@ -8,9 +8,7 @@ Sad::Sad(Quiescence* quiescence)
 Sad::~Sad() = default;
 
 uint64_t Sad::InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto) {
-  uint64_t h = (uint64_t{spi.value} << 8 | proto) * 0x9E3779B97F4A7C15u;
-  h ^= std::hash<IpAddress>{}(daddr);
-  return h ^ (h >> 31);
+  return SeededHash(std::hash<IpAddress>{}(daddr), uint64_t{spi.value} << 8 | proto);
 }
 
 uint64_t Sad::OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto) {
@@ -25,6 +23,26 @@ uint64_t Sad::InboundHashOf::operator()(const Sa& sa) const {
 uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
   const SaSpec& spec = sa.spec();
   return OutboundHash(spec.reqid, spec.daddr, spec.proto);
+}
+
+bool Sad::SameTuple(const SaSpec& a, const SaSpec& b) {
+  return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
+         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
+}
+
+uint64_t Sad::TupleHash(const SaSpec& spec) {
+  const uint64_t kind = uint64_t{spec.reqid.value} << 32 | uint64_t{spec.proto} << 16 |
+                        uint64_t{static_cast<uint8_t>(spec.mode)} << 8 |
+                        static_cast<uint16_t>(spec.family);
+  return SeededHash(SeededHash(std::hash<IpAddress>{}(spec.daddr), kind),
+                    std::hash<IpAddress>{}(spec.saddr));
+}
+
+// Packets carry no mark here, so only states that admit mark 0 can be met by one; nor does one name
+// a state without an SPI.
+bool Sad::MayBeMet(const Sa& sa) {
+  const bool has_keys = sa.outbound() != nullptr || sa.inbound() != nullptr;
+  return sa.spec().mark.value == 0 && (has_keys || sa.spec().spi.value != 0);
 }
 
 Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
@@ -79,10 +97,14 @@ std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
 }
 
 std::shared_ptr<Sa> Sad::FindByAcquireSeq(uint32_t seq) const {
-  for (const auto& [number, sa] : larvals_) {
-    if (sa->state() == SaState::kLarval && sa->spec().acquire_seq == seq) return sa;
+  const Sa* found = nullptr;
+  const auto [begin, end] = by_acquire_seq_.equal_range(seq);
+  for (auto it = begin; it != end; ++it) {
+    const Sa* sa = it->second;
+    const bool older = found == nullptr || sa->number < found->number;
+    if (sa->state() == SaState::kLarval && older) found = sa;
   }
-  return nullptr;
+  return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
 std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
@@ -93,10 +115,13 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 void Sad::Insert(std::shared_ptr<Sa> sa) {
   sa->number = next_number_++;
   const SaSpec& spec = sa->spec();
-  by_spi_.emplace(spec.spi.value, sa.get());
-  if (sa->state() == SaState::kLarval) larvals_.emplace(sa->number, sa);
-  // Packets carry no mark here, so only states that admit mark 0 can be met by one.
-  if (spec.mark.value == 0) {
+  const bool larval = sa->state() == SaState::kLarval;
+  if (!larval || spec.spi.value != 0) by_spi_.emplace(spec.spi.value, sa.get());
+  if (larval) {
+    by_tuple_.emplace(TupleHash(spec), sa.get());
+    if (spec.acquire_seq != 0) by_acquire_seq_.emplace(spec.acquire_seq, sa.get());
+  }
+  if (MayBeMet(*sa)) {
     inbound_.Insert(sa.get());
     outbound_.Insert(sa.get());
   }
@@ -106,21 +131,19 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
 
 void Sad::Remove(const std::shared_ptr<Sa>& sa) {
   const SaSpec& spec = sa->spec();
-  if (spec.mark.value == 0) {
+  const bool met = MayBeMet(*sa);
+  if (met) {
     inbound_.Erase(sa.get());
     outbound_.Erase(sa.get());
   }
-  const auto [begin, end] = by_spi_.equal_range(spec.spi.value);
-  for (auto it = begin; it != end; ++it) {
-    if (it->second == sa.get()) {
-      by_spi_.erase(it);
-      break;
-    }
+  EraseFrom(&by_spi_, spec.spi.value, sa.get());
+  if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // larval once
+    EraseFrom(&by_tuple_, TupleHash(spec), sa.get());
+    EraseFrom(&by_acquire_seq_, spec.acquire_seq, sa.get());
   }
   std::shared_ptr<Sa> keep = sa;
-  larvals_.erase(keep->number);
   by_number_.erase(keep->number);
-  quiescence_->Retire([keep = std::move(keep)]() mutable { keep.reset(); });
+  if (met) quiescence_->Retire([keep = std::move(keep)]() mutable { keep.reset(); });
 }
 
 bool Sad::SpiTaken(uint8_t proto, Spi spi) const {
@@ -135,14 +158,6 @@ std::vector<std::shared_ptr<Sa>> Sad::List() const {
   std::vector<std::shared_ptr<Sa>> all;
   all.reserve(by_number_.size());
   for (auto it = by_number_.rbegin(); it != by_number_.rend(); ++it) all.push_back(it->second);
-  return all;
-}
-
-std::vector<std::shared_ptr<Sa>> Sad::Larvals() const {
-  std::vector<std::shared_ptr<Sa>> all;
-  for (auto it = larvals_.rbegin(); it != larvals_.rend(); ++it) {
-    if (it->second->state() == SaState::kLarval) all.push_back(it->second);
-  }
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -66,7 +67,21 @@ class Sad {
   // By identity; with the client's mark semantics: a state fits when (mark & its mask) == its
   // value.
   std::shared_ptr<Sa> Find(const SaId& id) const;
+  // The oldest larval state that was made for the ACQUIRE of this number.
   std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;
+  // The newest larval state of this tuple for which match(sa) is true.
+  template <typename Fn>
+  std::shared_ptr<Sa> FindLarval(const SaSpec& spec, Fn match) const {
+    const Sa* found = nullptr;
+    const auto [begin, end] = by_tuple_.equal_range(TupleHash(spec));
+    for (auto it = begin; it != end; ++it) {
+      const Sa* sa = it->second;
+      const bool fits =
+          sa->state() == SaState::kLarval && SameTuple(sa->spec(), spec) && match(*sa);
+      if (fits && (found == nullptr || sa->number > found->number)) found = sa;
+    }
+    return found == nullptr ? nullptr : FindByNumber(found->number);
+  }
   std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
   void Insert(std::shared_ptr<Sa> sa);
   // Workers may use the SA until they are quiescent; the shared pointer keeps it whole until then.
@@ -74,8 +89,6 @@ class Sad {
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
   std::vector<std::shared_ptr<Sa>> List() const;
-  // Those that are larval, newest first.
-  std::vector<std::shared_ptr<Sa>> Larvals() const;
   // fn(sa) for each, oldest first; it may remove the one that it is given.
   template <typename Fn>
   void ForEach(Fn fn) const {
@@ -85,11 +98,39 @@ class Sad {
       fn(sa);
     }
   }
+  // fn(sa) for each whose number is `from` or more, oldest first, while fn returns true; it may
+  // remove the one that it is given. Returns where to go on; nullopt: that was all.
+  template <typename Fn>
+  std::optional<uint64_t> ForEachFrom(uint64_t from, Fn fn) const {
+    for (auto it = by_number_.lower_bound(from); it != by_number_.end();) {
+      const std::shared_ptr<Sa> sa = it->second;
+      ++it;
+      if (!fn(sa)) return sa->number + 1;
+    }
+    return std::nullopt;
+  }
   std::size_t size() const { return by_number_.size(); }
 
  private:
   static uint64_t InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto);
   static uint64_t OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto);
+  // The whole identity of what an SPI is asked for (kernel: __find_acq_core).
+  static bool SameTuple(const SaSpec& a, const SaSpec& b);
+  static uint64_t TupleHash(const SaSpec& spec);
+  static bool MayBeMet(const Sa& sa);
+  struct SpiHash {
+    std::size_t operator()(uint32_t spi) const { return SeededHash(spi, 0); }
+  };
+  using ByHash = std::unordered_multimap<uint64_t, const Sa*>;
+  template <typename Index, typename Key>
+  static void EraseFrom(Index* index, const Key& key, const Sa* sa) {
+    const auto [begin, end] = index->equal_range(key);
+    for (auto it = begin; it != end; ++it) {
+      if (it->second != sa) continue;
+      index->erase(it);
+      return;
+    }
+  }
   struct InboundHashOf {
     uint64_t operator()(const Sa& sa) const;
   };
@@ -109,8 +150,11 @@ class Sad {
   RcuHash<Sa, InboundHashOf> inbound_;
   RcuHash<Sa, OutboundHashOf> outbound_;
   std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
-  std::map<uint64_t, std::shared_ptr<Sa>> larvals_;      // those of by_number_ that are
-  std::unordered_multimap<uint32_t, const Sa*> by_spi_;  // of by_number_
+  // Of by_number_: what has an SPI; larval states by what they are for; those of them that an
+  // ACQUIRE made.
+  std::unordered_multimap<uint32_t, const Sa*, SpiHash> by_spi_;
+  ByHash by_tuple_;
+  ByHash by_acquire_seq_;
   uint64_t next_number_ = 1;
 };
 

@@ -81,15 +81,53 @@ TEST_F(SadTest, LarvalIsFoundInboundAndNotOutbound) {
   EXPECT_EQ(Outbound(Query()), nullptr);
 }
 
-TEST_F(SadTest, LarvalsAreListedApart) {
+TEST_F(SadTest, LarvalsAreFoundByWhatTheyAreFor) {
   Add();
+  const auto any = [](const Sa&) { return true; };
+  const SaSpec tuple = test::MakeSpec({.spi = 7});
+  EXPECT_EQ(sad_.FindLarval(tuple, any), nullptr) << "an SA with keys is not one";
   auto first = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2000}), 1, Sa::Larval{});
   auto second = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2001}), 1, Sa::Larval{});
   sad_.Insert(first);
   sad_.Insert(second);
-  EXPECT_EQ(sad_.Larvals(), (std::vector<std::shared_ptr<Sa>>{second, first}));
+  EXPECT_EQ(sad_.FindLarval(tuple, any), second) << "the newest";
+  EXPECT_EQ(sad_.FindLarval(tuple, [](const Sa& sa) { return sa.spec().spi.value == 0x2000; }),
+            first);
+  SaSpec other = test::MakeSpec({.spi = 7});
+  other.saddr = test::Ip("192.0.2.77");
+  EXPECT_EQ(sad_.FindLarval(other, any), nullptr);
   sad_.Remove(second);
-  EXPECT_EQ(sad_.Larvals(), (std::vector<std::shared_ptr<Sa>>{first}));
+  EXPECT_EQ(sad_.FindLarval(tuple, any), first);
+  sad_.Remove(first);
+  EXPECT_EQ(sad_.FindLarval(tuple, any), nullptr);
+}
+
+TEST_F(SadTest, LarvalWithoutSpiIsNoConcernOfWorkers) {
+  auto larval = std::make_shared<Sa>(test::MakeSpec({.spi = 0}), 1, Sa::Larval{});
+  const std::weak_ptr<Sa> alive = larval;
+  sad_.Insert(larval);
+  EXPECT_EQ(sad_.reachable(), 0u);
+  EXPECT_FALSE(sad_.SpiTaken(kProtoEsp, Spi(0)));
+  sad_.Remove(larval);
+  larval.reset();
+  EXPECT_TRUE(alive.expired()) << "nobody waits for workers that cannot have met it";
+}
+
+TEST_F(SadTest, WalksInParts) {
+  for (uint32_t spi = 1; spi <= 5; ++spi) Add(SaOptions{.spi = spi});
+  std::vector<uint32_t> met;
+  std::optional<uint64_t> from = 0;
+  int parts = 0;
+  for (; from.has_value(); ++parts) {
+    int left = 2;
+    from = sad_.ForEachFrom(*from, [&](const std::shared_ptr<Sa>& sa) {
+      met.push_back(sa->spec().spi.value);
+      if (sa->spec().spi.value == 2) sad_.Remove(sa);
+      return --left > 0;
+    });
+  }
+  EXPECT_EQ(met, (std::vector<uint32_t>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(parts, 3);
 }
 
 TEST_F(SadTest, ForEachStandsTheRemovalOfTheOneAtHand) {

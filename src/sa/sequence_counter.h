@@ -16,7 +16,8 @@ class SequenceCounter {
  public:
   // `last_sent`: the first number handed out is one more. `limit`: the last that may be used
   // (2^32-1 without ESN, RFC 4303 section 3.3.3; 2^64-1 with it).
-  SequenceCounter(uint64_t last_sent, uint64_t limit) : last_(last_sent), limit_(limit) {}
+  SequenceCounter(uint64_t last_sent, uint64_t limit)
+      : last_(last_sent), limit_(limit), departed_(last_sent) {}
 
   // Any worker thread. count == 0: exhausted for good.
   SequenceRange Reserve(uint32_t n) {
@@ -36,6 +37,19 @@ class SequenceCounter {
     uint64_t now = last_.load(std::memory_order_relaxed);
     while (now < last && !last_.compare_exchange_weak(now, last, std::memory_order_relaxed)) {
     }
+    Depart(last);
+  }
+
+  // Any worker thread: all numbers before `first` have left, or never will.
+  bool TurnOf(uint64_t first) const {
+    return departed_.load(std::memory_order_acquire) + 1 >= first;
+  }
+  // Numbers up to `last` were handed to the wire, or never will be.
+  void Depart(uint64_t last) {
+    uint64_t now = departed_.load(std::memory_order_relaxed);
+    while (now < last && !departed_.compare_exchange_weak(now, last, std::memory_order_release,
+                                                          std::memory_order_relaxed)) {
+    }
   }
 
   // Control thread: nothing more is handed out. Returns the last number that was, for the counter
@@ -47,6 +61,7 @@ class SequenceCounter {
  private:
   std::atomic<uint64_t> last_;
   const uint64_t limit_;
+  std::atomic<uint64_t> departed_;  // the order of departure: datapath/departures.h
 };
 
 }  // namespace cygnet

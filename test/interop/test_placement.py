@@ -147,8 +147,13 @@ class TableFull(Placement):
     def test_freed_slot_is_used_again(self):
         self.policies()
         self.add(0x1001)
-        self.add(0x1002)
+        second = self.add(0x1002)
+        self.assertEqual(self.half(0x1002), ("crypto", "software", "table-full"))
         self.host.xfrm(f"state delete src {HOST} dst {PEER} proto esp spi 0x1001")
+        self.wait_for(lambda: self.half(0x1002) == ("crypto", "crypto", "requested"),
+                      "the one that was too late to have the slot")
+        self.goes_out(second)
+        self.host.xfrm(f"state delete src {HOST} dst {PEER} proto esp spi 0x1002")
         self.wait_for(lambda: self.device()["slots_used"] == 0, "the slot to be released")
         third = self.add(0x1003)
         self.assertEqual(self.half(0x1003), ("crypto", "crypto", "requested"))

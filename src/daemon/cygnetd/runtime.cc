@@ -365,7 +365,9 @@ Status Runtime::OpenRestartLog() {
   if (restart_log_ == nullptr) return {};
   auto lost = restart_log_->Open(*control_);
   if (!lost) return In("daemon.restart_file", lost.error());
-  xfrm_->TellLost(*std::move(lost));
+  xfrm_->TellLost(*std::move(lost), [this](const IpAddress& address, IpFamily family) {
+    return path_->host_addresses().Contains(address, family);
+  });
   return {};
 }
 
@@ -381,7 +383,7 @@ Status Runtime::StartServers() {
   });
   CYGNET_RETURN_IF_ERROR(operator_->Start());
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
-    if (network_->DrainEvents()) control_->OnHostNetworkChange();
+    control_->OnHostNetworkChange(network_->TakeChanges());
   }));
   for (const int fd : fence_->event_fds()) {
     CYGNET_RETURN_IF_ERROR(poller_->Add(fd, EPOLLIN, [this](uint32_t) { fence_->OnEvents(); }));
@@ -423,7 +425,8 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
     control_->OnDataPathEvents();
-    poller_->RunOnce(kWaitMs);
+    const bool more = control_->DoSome();
+    poller_->RunOnce(more ? 0 : kWaitMs);
     path_->control_bell.Disarm();
     control_->OnDataPathEvents();
     path_->quiescence.Collect();
@@ -432,6 +435,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     if (now >= next_aevents) {
       next_aevents = now + kAeventNs;
       control_->CheckAevents();
+      xfrm_->Tick();
     }
     if (manager->sign_of_life_ns() && now >= next_sign && WorkersTurn(now)) {
       next_sign = now + *manager->sign_of_life_ns();

@@ -103,6 +103,7 @@ bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* j
   if (!esp::HasRoomForJob(params.layout, length)) return false;
   *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
   packet->offload.handle = handle;
+  packet->offload.esn_high = static_cast<uint32_t>(*seq >> 32);
   esp::BuildJob(params, packet->l3().subspan(esp.esp_offset, length),
                 static_cast<uint32_t>(*seq >> 32), job);
   return true;
@@ -122,7 +123,6 @@ void SimNic::Open(PacketBatch* batch) {
     switch (job.status) {
       case CryptoStatus::kOk:
         packet->offload.status = OffloadStatus::kOpened;
-        packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
         slot->highest = seq > slot->highest ? seq : slot->highest;
         Add(&opened_, 1);
         break;

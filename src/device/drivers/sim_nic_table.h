@@ -82,7 +82,7 @@ class SimNicTable {
   };
   struct InboundKeyHash {
     std::size_t operator()(const InboundKey& k) const {
-      return std::hash<IpAddress>{}(k.daddr) ^ (std::size_t{k.spi} * 0x9E3779B97F4A7C15u);
+      return SeededHash(std::hash<IpAddress>{}(k.daddr), k.spi);
     }
   };
 

@@ -207,6 +207,16 @@ TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
             OffloadStatus::kOpened);
 }
 
+TEST_F(SimNicTest, SaysWhichNumberItTook) {
+  const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
+  Add(spec, true);
+  EXPECT_EQ(Receive(test::SealedFrame(spec, 1000, Pattern(40))).meta.esn_high, 0u);
+  // Older than the window: taken for one of the next subspace.
+  const Arrived late = Receive(test::SealedFrame(spec, 900, Pattern(40)));
+  EXPECT_EQ(late.meta.status, OffloadStatus::kAuthFailed);
+  EXPECT_EQ(late.meta.esn_high, 1u);
+}
+
 TEST_F(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
   const OffloadHandle handle = Add(spec, true);

@@ -1,0 +1,35 @@
+// What hashes of outside bytes are mixed with, so that nobody can choose addresses, ports or SPIs
+// that meet in one bucket: random, made once for the process, told to nobody.
+#pragma once
+
+#include <sys/random.h>
+
+#include <array>
+#include <cstdint>
+
+#include "base/check.h"
+
+namespace cygnet {
+
+struct HashSeed {
+  HashSeed() {
+    CYGNET_CHECK(getrandom(words.data(), sizeof(words), 0) == static_cast<ssize_t>(sizeof(words)));
+  }
+  std::array<uint64_t, 6> words{};
+};
+inline const HashSeed kHashSeed;
+
+// Both halves of the product: each bit of it hangs on all bits before. With secret words in both
+// factors, nothing that one can choose makes two inputs meet.
+inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
+  __extension__ using Product = unsigned __int128;
+  const Product p = Product{a} * b;
+  return static_cast<uint64_t>(p) ^ static_cast<uint64_t>(p >> 64);
+}
+
+// A hash of two words, or of what was hashed before and one more.
+inline uint64_t SeededHash(uint64_t a, uint64_t b) {
+  return FoldedMultiply(a ^ kHashSeed.words[0], b ^ kHashSeed.words[1]);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,183 @@
+#include "control/next_hops.h"
+
+#include <algorithm>
+
+namespace cygnet {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+// Of one turn: two questions to the kernel take some 20 µs, an SA that is told far less.
+constexpr int kAskedAtOnce = 32;
+constexpr uint64_t kToldAtOnce = 4096;
+// A neighbour that changes its address all the time is told, and asked for, no more often.
+constexpr uint64_t kTellEveryNs = 100 * kMs;
+constexpr uint64_t kProbeEveryNs = 1000 * kMs;
+// Rounds over all destinations: apart, and the further the longer they take.
+constexpr uint64_t kRoundsApartNs = 200 * kMs;
+constexpr uint64_t kRoundsApartTimes = 4;
+
+}  // namespace
+
+// --- SAs ---
+
+void NextHops::Follow(const Sa& sa, uint64_t now) {
+  const ParsedAddress to{sa.spec().daddr, sa.spec().family};
+  std::unique_ptr<Destination>& destination = destinations_[to];
+  const bool is_new = destination == nullptr;
+  if (is_new) {
+    destination = std::make_unique<Destination>();
+    destination->id = next_id_++;
+    destination->to = to;
+    by_id_.emplace(destination->id, destination.get());
+  }
+  destination->sas.insert(sa.outbound());
+  if (is_new) Ask(destination.get(), now);
+  TellSa(destination->neighbour, sa.outbound());
+}
+
+void NextHops::Forget(const Sa& sa) {
+  const auto it = destinations_.find({sa.spec().daddr, sa.spec().family});
+  if (it == destinations_.end()) return;
+  Destination* destination = it->second.get();
+  destination->sas.erase(sa.outbound());
+  if (!destination->sas.empty()) return;
+  MoveTo(destination, nullptr);
+  by_id_.erase(destination->id);
+  destinations_.erase(it);
+}
+
+// --- What the kernel says ---
+
+void NextHops::Ask(Destination* destination, uint64_t now) {
+  ++done_.routes_asked;
+  const auto route = host_.route(destination->to.address, destination->to.family);
+  // Without one, what was known stays; a neighbour elsewhere than on our devices is none of ours.
+  if (!route.has_value() || !host_.device_of(route->ifindex).has_value()) return;
+  Neighbour* neighbour = NeighbourOn(*route, destination->to.family);
+  if (neighbour != destination->neighbour) {
+    MoveTo(destination, neighbour);
+    Tell(*destination);
+  }
+  if (neighbour->asked_in == round_) return;
+  neighbour->asked_in = round_;
+  ++done_.neighbours_asked;
+  const auto hop = host_.neighbour(*route, destination->to.family);
+  if (hop.has_value()) Learn(neighbour, *hop, now);
+  if (!hop.has_value() || hop->stale) Probe(neighbour, now);
+}
+
+NextHops::Neighbour* NextHops::NeighbourOn(const HostRoute& route, IpFamily family) {
+  const NeighbourKey key{route.ifindex, {route.gateway, family}};
+  std::unique_ptr<Neighbour>& neighbour = neighbours_[key];
+  if (neighbour == nullptr) {
+    neighbour = std::make_unique<Neighbour>();
+    neighbour->key = key;
+  }
+  return neighbour.get();
+}
+
+// A neighbour that nothing is sent to any more is forgotten.
+void NextHops::MoveTo(Destination* destination, Neighbour* neighbour) {
+  Neighbour* const before = std::exchange(destination->neighbour, neighbour);
+  if (neighbour != nullptr) neighbour->used_by.emplace(destination->id, destination);
+  if (before == nullptr) return;
+  before->used_by.erase(destination->id);
+  if (before->used_by.empty()) neighbours_.erase(NeighbourKey(before->key));
+}
+
+void NextHops::OnNeighbour(const NeighbourChange& change, uint64_t now) {
+  const auto it = neighbours_.find({change.ifindex, {change.address, change.family}});
+  if (it == neighbours_.end()) return;
+  if (change.hop.has_value()) Learn(it->second.get(), *change.hop, now);
+  if (!change.hop.has_value() || change.hop->stale) Probe(it->second.get(), now);
+}
+
+void NextHops::Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now) {
+  if (neighbour->mac == hop.mac) return;
+  neighbour->mac = hop.mac;
+  QueueTelling(neighbour);
+  (void)TellSome(now);  // a first change at once
+}
+
+void NextHops::Probe(Neighbour* neighbour, uint64_t now) {
+  if (now < neighbour->may_probe_at) return;
+  neighbour->may_probe_at = now + kProbeEveryNs;
+  ++done_.probes;
+  host_.probe(neighbour->key.ifindex, neighbour->key.at.address, neighbour->key.at.family);
+}
+
+// --- What SAs are told ---
+
+// One that is being told of begins anew: those told already know an older address.
+void NextHops::QueueTelling(Neighbour* neighbour) {
+  neighbour->tell_from = 0;
+  if (std::exchange(neighbour->to_tell, true)) return;
+  telling_.push_back(neighbour->key);
+}
+
+void NextHops::TellSa(const Neighbour* neighbour, OutboundSa* sa) {
+  if (neighbour == nullptr || !neighbour->mac.has_value()) return;
+  const auto device = host_.device_of(neighbour->key.ifindex);
+  if (!device.has_value()) return;
+  ++done_.sas_told;
+  sa->next_hop.Set(*neighbour->mac, *device);
+}
+
+void NextHops::Tell(const Destination& destination) {
+  for (OutboundSa* sa : destination.sas) TellSa(destination.neighbour, sa);
+}
+
+bool NextHops::TellSome(uint64_t now) {
+  const uint64_t until = done_.sas_told + kToldAtOnce;
+  std::size_t left = telling_.size();
+  for (; left > 0 && done_.sas_told < until; --left) {
+    const NeighbourKey key = telling_.front();
+    telling_.pop_front();
+    const auto it = neighbours_.find(key);
+    if (it == neighbours_.end()) continue;  // nothing is sent there any more
+    Neighbour& neighbour = *it->second;
+    if (neighbour.tell_from == 0 && now < neighbour.may_tell_at) {
+      telling_.push_back(key);
+      continue;
+    }
+    if (neighbour.tell_from == 0) neighbour.may_tell_at = now + kTellEveryNs;
+    auto next = neighbour.used_by.lower_bound(neighbour.tell_from);
+    for (; next != neighbour.used_by.end() && done_.sas_told < until; ++next) Tell(*next->second);
+    neighbour.to_tell = next != neighbour.used_by.end();
+    if (!neighbour.to_tell) continue;
+    neighbour.tell_from = next->first;
+    telling_.push_front(key);
+    return true;
+  }
+  return left > 0;
+}
+
+// --- Rounds ---
+
+bool NextHops::AskSome(uint64_t now) {
+  if (!ask_from_.has_value()) {
+    if (!ask_again_ || now < next_round_at_) return false;
+    ask_again_ = false;
+    ask_from_ = 0;
+    ++round_;
+    round_began_ = now;
+  }
+  auto next = by_id_.lower_bound(*ask_from_);
+  for (int left = kAskedAtOnce; left > 0 && next != by_id_.end(); --left, ++next) {
+    Ask(next->second, now);
+  }
+  if (next != by_id_.end()) {
+    ask_from_ = next->first;
+    return true;
+  }
+  ask_from_.reset();
+  next_round_at_ = now + std::max(kRoundsApartNs, kRoundsApartTimes * (now - round_began_));
+  return false;
+}
+
+bool NextHops::DoSome(uint64_t now) {
+  const bool more = TellSome(now);
+  return AskSome(now) || more;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,126 @@
+// NextHops: where outer packets go next, kept once for each far end and each neighbour, however
+// many SAs share them. The kernel's tables are asked once; its events say what to ask again, and
+// concern what they name alone, because anybody on the wire can cause them (spoofed ARP, router
+// advertisements): a neighbour that no SA uses costs one look-up in a hash, one whose address is
+// what it was a comparison. What there is to ask and to tell is done in parts (Work).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+#include "control/host_network.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// Control thread. Times are monotonic nanoseconds.
+class NextHops {
+ public:
+  // What is asked of the host's kernel.
+  struct Host {
+    std::function<std::optional<HostRoute>(const IpAddress&, IpFamily)> route;
+    std::function<std::optional<ResolvedHop>(const HostRoute&, IpFamily)> neighbour;
+    std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
+    std::function<std::optional<uint8_t>(int32_t)> device_of;  // by ifindex: ours; nullopt: another
+  };
+  // How much was done since the start.
+  struct Work {
+    uint64_t routes_asked = 0;
+    uint64_t neighbours_asked = 0;
+    uint64_t probes = 0;
+    uint64_t sas_told = 0;
+    bool operator==(const Work&) const = default;
+  };
+
+  explicit NextHops(Host host) : host_(std::move(host)) {}
+  NextHops(const NextHops&) = delete;
+  NextHops& operator=(const NextHops&) = delete;
+
+  // The SA is told where packets to its far end go, now if that is known, and whenever it changes,
+  // until Forget. What was known stays until better is known.
+  void Follow(const Sa& sa, uint64_t now);
+  void Forget(const Sa& sa);
+
+  void OnNeighbour(const NeighbourChange& change, uint64_t now);
+  // Routes changed, or events were lost: all is asked again, by and by.
+  void AskAgain() { ask_again_ = true; }
+  // Does a part of what waits. True: there is more to do right now.
+  bool DoSome(uint64_t now);
+
+  const Work& done() const { return done_; }
+
+ private:
+  struct Destination;
+  struct NeighbourKey {
+    int32_t ifindex = 0;
+    ParsedAddress at;
+    bool operator==(const NeighbourKey& other) const {
+      return ifindex == other.ifindex && at.family == other.at.family &&
+             at.address == other.at.address;
+    }
+  };
+  struct NeighbourHash {
+    std::size_t operator()(const NeighbourKey& key) const {
+      return SeededHash(std::hash<IpAddress>{}(key.at.address), static_cast<uint32_t>(key.ifindex));
+    }
+  };
+  struct Neighbour {
+    NeighbourKey key;
+    std::optional<MacAddress> mac;
+    std::map<uint64_t, Destination*> used_by;  // by their ids
+    uint64_t asked_in = 0;                     // the round in which the kernel was asked last
+    uint64_t may_probe_at = 0;
+    uint64_t may_tell_at = 0;
+    bool to_tell = false;    // in `telling_`
+    uint64_t tell_from = 0;  // id of the destination that is next
+  };
+  struct Destination {
+    uint64_t id = 0;
+    ParsedAddress to;
+    Neighbour* neighbour = nullptr;
+    std::set<OutboundSa*> sas;
+  };
+  struct AddressHash {
+    std::size_t operator()(const ParsedAddress& a) const {
+      return std::hash<IpAddress>{}(a.address);
+    }
+  };
+  struct SameAddress {
+    bool operator()(const ParsedAddress& a, const ParsedAddress& b) const {
+      return a.family == b.family && a.address == b.address;
+    }
+  };
+
+  void Ask(Destination* destination, uint64_t now);
+  Neighbour* NeighbourOn(const HostRoute& route, IpFamily family);
+  void MoveTo(Destination* destination, Neighbour* neighbour);
+  void Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now);
+  void Probe(Neighbour* neighbour, uint64_t now);
+  void QueueTelling(Neighbour* neighbour);
+  void Tell(const Destination& destination);
+  void TellSa(const Neighbour* neighbour, OutboundSa* sa);
+  bool AskSome(uint64_t now);
+  bool TellSome(uint64_t now);
+
+  const Host host_;
+  std::unordered_map<ParsedAddress, std::unique_ptr<Destination>, AddressHash, SameAddress>
+      destinations_;
+  std::map<uint64_t, Destination*> by_id_;
+  std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
+  std::deque<NeighbourKey> telling_;
+  uint64_t next_id_ = 1;
+  bool ask_again_ = false;
+  std::optional<uint64_t> ask_from_;  // id of the destination that is next in this round
+  uint64_t round_ = 1;
+  uint64_t round_began_ = 0;
+  uint64_t next_round_at_ = 0;
+  Work done_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,168 @@
+#include "control/next_hops.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "support/test_sa.h"
+
+namespace cygnet {
+namespace {
+
+constexpr int32_t kNic0 = 7;
+constexpr uint64_t kSecond = 1'000'000'000;
+
+// A kernel whose routes and neighbours tests write. Everything is behind one gateway.
+class NextHopsTest : public testing::Test {
+ protected:
+  static IpAddress Peer(uint32_t n) { return test::Ip("192.0.2." + std::to_string(n)); }
+
+  std::shared_ptr<Sa> Add(uint32_t peer) {
+    auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), 1, uint64_t{0});
+    SaSpec spec = sa->spec().Clone();
+    spec.daddr = Peer(peer);
+    sa = MakeSharedSa(std::move(spec), 1, uint64_t{0});
+    sas_.push_back(sa);
+    hops_.Follow(*sa, now_);
+    return sa;
+  }
+  void TellOf(const IpAddress& address, std::optional<MacAddress> mac, int32_t ifindex = kNic0) {
+    NeighbourChange change{
+        .ifindex = ifindex, .address = address, .family = IpFamily::kV4, .hop = {}};
+    if (mac.has_value()) change.hop = ResolvedHop{.ifindex = ifindex, .mac = *mac};
+    hops_.OnNeighbour(change, now_);
+  }
+  static std::optional<MacAddress> HopOf(const Sa& sa) {
+    MacAddress mac;
+    uint8_t interface = 9;
+    if (!sa.outbound()->next_hop.Get(&mac, &interface)) return std::nullopt;
+    EXPECT_EQ(interface, 3);
+    return mac;
+  }
+
+  static constexpr MacAddress kFirst{2, 0, 0, 0, 0, 1};
+  static constexpr MacAddress kSecondMac{2, 0, 0, 0, 0, 2};
+  uint64_t now_ = kSecond;
+  uint32_t next_spi_ = 0x100;
+  IpAddress gateway_ = test::Ip("198.51.100.1");
+  std::optional<ResolvedHop> neighbour_ = ResolvedHop{.ifindex = kNic0, .mac = kFirst};
+  std::vector<std::shared_ptr<Sa>> sas_;
+  NextHops hops_{{.route = [this](const IpAddress&, IpFamily) -> std::optional<HostRoute> {
+                    return HostRoute{.ifindex = kNic0, .gateway = gateway_, .source = {}};
+                  },
+                  .neighbour = [this](const HostRoute&, IpFamily) { return neighbour_; },
+                  .probe = [](int32_t, const IpAddress&, IpFamily) {},
+                  .device_of = [](int32_t ifindex) -> std::optional<uint8_t> {
+                    return ifindex == kNic0 ? std::optional<uint8_t>(3) : std::nullopt;
+                  }}};
+};
+
+TEST_F(NextHopsTest, SasToOnePeerAskOnce) {
+  for (int i = 0; i < 100; ++i) Add(1);
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
+  EXPECT_EQ(hops_.done().neighbours_asked, 1u);
+  for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kFirst);
+  Add(2);
+  EXPECT_EQ(hops_.done().routes_asked, 2u);
+  EXPECT_EQ(hops_.done().neighbours_asked, 1u) << "events tell of the gateway";
+  EXPECT_EQ(HopOf(*sas_.back()), kFirst);
+}
+
+TEST_F(NextHopsTest, NeighbourThatNobodyUsesCostsNothing) {
+  for (uint32_t i = 0; i < 100; ++i) Add(i);
+  const NextHops::Work before = hops_.done();
+  for (uint32_t i = 0; i < 5000; ++i) {
+    IpAddress spoofed = test::Ip("198.51.100.2");
+    spoofed.bytes[2] = static_cast<uint8_t>(i >> 8);
+    spoofed.bytes[3] = static_cast<uint8_t>(i | 2);
+    TellOf(spoofed, MacAddress{2, 1, 1, 1, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)});
+    TellOf(spoofed, std::nullopt);
+    TellOf(gateway_, kSecondMac, kNic0 + 1);
+  }
+  EXPECT_FALSE(hops_.DoSome(now_));
+  EXPECT_EQ(hops_.done(), before);
+  EXPECT_EQ(HopOf(*sas_[0]), kFirst);
+}
+
+TEST_F(NextHopsTest, NeighbourThatIsWhatItWasCostsNothing) {
+  for (uint32_t i = 0; i < 100; ++i) Add(i);
+  const NextHops::Work before = hops_.done();
+  for (int i = 0; i < 1000; ++i) TellOf(gateway_, kFirst);
+  EXPECT_FALSE(hops_.DoSome(now_));
+  EXPECT_EQ(hops_.done(), before);
+}
+
+TEST_F(NextHopsTest, NewAddressIsToldAtOnceAndWithoutQuestions) {
+  for (uint32_t i = 0; i < 100; ++i) Add(i);
+  now_ += kSecond;
+  const NextHops::Work before = hops_.done();
+  TellOf(gateway_, kSecondMac);
+  for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kSecondMac);
+  EXPECT_EQ(hops_.done().sas_told, before.sas_told + 100);
+  EXPECT_EQ(hops_.done().routes_asked, before.routes_asked);
+}
+
+TEST_F(NextHopsTest, GatewayThatFlapsIsToldTenTimesASecondAtMost) {
+  for (uint32_t i = 0; i < 100; ++i) Add(i);
+  const NextHops::Work before = hops_.done();
+  for (int i = 0; i < 1000; ++i) {  // one second
+    now_ += kSecond / 1000;
+    TellOf(gateway_, i % 2 == 0 ? kSecondMac : kFirst);
+    hops_.DoSome(now_);
+  }
+  EXPECT_LE(hops_.done().sas_told - before.sas_told, 11u * 100u);
+  TellOf(gateway_, kSecondMac);
+  now_ += kSecond;
+  hops_.DoSome(now_);
+  EXPECT_EQ(HopOf(*sas_[99]), kSecondMac) << "the last word counts";
+}
+
+TEST_F(NextHopsTest, UnknownNeighbourIsProbedOnceASecond) {
+  neighbour_.reset();
+  Add(1);
+  EXPECT_EQ(hops_.done().probes, 1u);
+  for (int i = 0; i < 100; ++i) TellOf(gateway_, std::nullopt);
+  EXPECT_EQ(hops_.done().probes, 1u);
+  now_ += kSecond;
+  TellOf(gateway_, std::nullopt);
+  EXPECT_EQ(hops_.done().probes, 2u);
+  EXPECT_EQ(HopOf(*sas_[0]), std::nullopt);
+  TellOf(gateway_, kFirst);
+  EXPECT_EQ(HopOf(*sas_[0]), kFirst);
+}
+
+TEST_F(NextHopsTest, RoutesAreAskedInPartsAndRoundsAreApart) {
+  for (uint32_t i = 0; i < 100; ++i) Add(i);
+  const uint64_t before = hops_.done().routes_asked;
+  gateway_ = test::Ip("198.51.100.77");
+  neighbour_->mac = kSecondMac;
+  hops_.AskAgain();
+  int turns = 0;
+  while (hops_.DoSome(now_)) {
+    hops_.AskAgain();  // routes go on changing
+    EXPECT_LE(hops_.done().routes_asked, before + 32u * static_cast<uint64_t>(++turns));
+  }
+  EXPECT_EQ(turns, 3);
+  EXPECT_EQ(hops_.done().routes_asked, before + 100);
+  for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kSecondMac);
+  hops_.DoSome(now_);
+  EXPECT_EQ(hops_.done().routes_asked, before + 100) << "the next round has to wait";
+  now_ += kSecond;
+  hops_.DoSome(now_);
+  EXPECT_GT(hops_.done().routes_asked, before + 100);
+}
+
+TEST_F(NextHopsTest, OfAnSaThatIsGoneNothingIsKept) {
+  const auto sa = Add(1);
+  hops_.Forget(*sa);
+  const NextHops::Work before = hops_.done();
+  TellOf(gateway_, kSecondMac);
+  hops_.AskAgain();
+  EXPECT_FALSE(hops_.DoSome(now_));
+  EXPECT_EQ(hops_.done(), before);
+  EXPECT_EQ(HopOf(*sa), kFirst);
+}
+
+}  // namespace
+}  // namespace cygnet

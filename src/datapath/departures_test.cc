@@ -1,0 +1,104 @@
+#include "datapath/departures.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+
+namespace cygnet {
+namespace {
+
+class DeparturesTest : public testing::Test {
+ protected:
+  uint8_t Reserve(SequenceCounter* counter, uint32_t n, uint8_t egress = 0) {
+    return departures_.Add(counter, counter->Reserve(n), egress);
+  }
+  // What happens with packets of these runs on their way out, in order: "1", "2" …, "send".
+  std::string LeaveBy(uint8_t egress, std::initializer_list<uint8_t> runs) {
+    std::string log;
+    bool any = false;
+    const auto send = [&] {
+      if (any) log += "send ";
+      any = false;
+    };
+    departures_.Begin(egress);
+    for (const uint8_t run : runs) {
+      departures_.Reach(run, send);
+      log += std::to_string(run) + " ";
+      any = true;
+    }
+    departures_.End(send);
+    return log;
+  }
+
+  SequenceCounter a_{0, ~uint64_t{0}};
+  SequenceCounter b_{0, ~uint64_t{0}};
+  Departures departures_;
+};
+
+TEST_F(DeparturesTest, AloneNothingWaitsAndOneSendIsEnough) {
+  Reserve(&a_, 3);
+  Reserve(&b_, 1);
+  Reserve(&a_, 2);
+  Reserve(&b_, 1);
+  EXPECT_EQ(LeaveBy(0, {1, 1, 1, 2, 3, 3, 4}), "1 1 1 2 3 3 4 send ");
+  departures_.Clear();
+  EXPECT_TRUE(a_.TurnOf(6));
+  EXPECT_FALSE(a_.TurnOf(7));
+  EXPECT_TRUE(b_.TurnOf(3));
+}
+
+TEST_F(DeparturesTest, WaitsForTheRunOfAnotherWorker) {
+  const SequenceRange others = a_.Reserve(10);
+  Reserve(&b_, 1);
+  Reserve(&a_, 2);
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    a_.Depart(others.first + others.count - 1);
+  });
+  EXPECT_EQ(LeaveBy(0, {1, 2, 2}), "1 send 2 2 send ") << "what came before goes first";
+  EXPECT_TRUE(b_.TurnOf(2));
+  other.join();
+  EXPECT_TRUE(a_.TurnOf(13));
+}
+
+TEST_F(DeparturesTest, NobodyWaitsForEver) {
+  (void)a_.Reserve(10);  // a worker that is gone
+  Reserve(&a_, 2);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(LeaveBy(0, {1}), "1 send ");
+  const auto took = std::chrono::steady_clock::now() - begin;
+  EXPECT_GE(took, std::chrono::nanoseconds(Departures::kLongestWaitNs));
+  EXPECT_TRUE(a_.TurnOf(13)) << "the next one does not wait again";
+  a_.Depart(10);  // it comes back
+  EXPECT_TRUE(a_.TurnOf(13));
+}
+
+TEST_F(DeparturesTest, RunWithoutPacketsLeavesToo) {
+  Reserve(&a_, 3);  // dropped, parked
+  Reserve(&a_, 1);
+  Reserve(&b_, 1);
+  EXPECT_EQ(LeaveBy(0, {2}), "2 send ");
+  EXPECT_TRUE(a_.TurnOf(5));
+  EXPECT_TRUE(b_.TurnOf(2));
+}
+
+TEST_F(DeparturesTest, EachInterfaceHasItsOwn) {
+  Reserve(&a_, 1, 0);
+  Reserve(&b_, 1, 1);
+  EXPECT_EQ(LeaveBy(0, {1}), "1 send ");
+  EXPECT_TRUE(a_.TurnOf(2));
+  EXPECT_FALSE(b_.TurnOf(2));
+  EXPECT_EQ(LeaveBy(1, {2}), "2 send ");
+  EXPECT_TRUE(b_.TurnOf(2));
+}
+
+TEST_F(DeparturesTest, NumbersThatControlSkippedAreNotWaitedFor) {
+  a_.AdvanceTo(100);
+  Reserve(&a_, 1);
+  EXPECT_TRUE(a_.TurnOf(101));
+}
+
+}  // namespace
+}  // namespace cygnet
