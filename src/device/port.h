@@ -4,10 +4,30 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/result.h"
 #include "net/ethernet.h"
 #include "packet/packet_batch.h"
 
 namespace cygnet {
+
+// How the interface under a port stands.
+enum class LinkStatus : uint8_t {
+  kUp,
+  kNoCarrier,
+  kDown,    // by its operator: `ip link set … down`
+  kGone,    // no interface has the name
+  kBarred,  // it is there, and cannot be taken; the log says why
+};
+std::string_view Name(LinkStatus status);
+
+// What the host's kernel says of the interface.
+struct PortLink {
+  LinkStatus status = LinkStatus::kUp;
+  int ifindex = 0;
+  uint32_t mtu = 0;
+  MacAddress mac{};
+  bool operator==(const PortLink&) const = default;
+};
 
 struct PortStats {
   uint64_t rx_packets = 0;
@@ -16,6 +36,7 @@ struct PortStats {
   uint64_t tx_bytes = 0;
   uint64_t rx_dropped = 0;  // lost before Receive saw them (ring overrun)
   uint64_t tx_copied = 0;   // sent from another buffer than they came in: the port had to copy
+  uint64_t link_changes = 0;
 };
 
 class Port {
@@ -27,6 +48,15 @@ class Port {
   virtual uint32_t mtu() const = 0;
   virtual uint32_t queues() const = 0;
   virtual PortStats stats() const = 0;
+  // Any thread. While it is not up, what is to be sent is dropped as kPortDown.
+  virtual LinkStatus link() const { return LinkStatus::kUp; }
+  bool link_up() const { return link() == LinkStatus::kUp; }
+  // Control thread: from here on the interface is as `link` says; one that has come back is bound
+  // anew. An error: it cannot be, and the port stays as it was.
+  virtual Status Follow(const PortLink& link) {
+    (void)link;
+    return {};
+  }
   // What the device behind the port dropped by itself, in a thread of its own; nullptr: nothing.
   virtual const DropCounters* device_drops() const { return nullptr; }
 

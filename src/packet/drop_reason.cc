@@ -66,6 +66,7 @@ constexpr DropReasonInfo kInfo[] = {
     {"port-too-big", "larger than a frame of the port", ""},
     {"port-bad-frame", "frame too short or its checksum field out of bounds", ""},
     {"port-down", "the port has no link", ""},
+    {"port-refused", "the kernel or its driver did not take the frame", ""},
     {"no-buffers", "packet pool empty", "XfrmInError"},
 };
 static_assert(std::size(kInfo) == kDropReasons);

@@ -72,6 +72,7 @@ enum class DropReason : uint8_t {
   kPortTooBig,    // larger than a frame of the port
   kPortBadFrame,  // frame too short, or unfinished checksum out of bounds
   kPortDown,      // the port has no link, or its device is gone
+  kPortRefused,   // the kernel or its driver would not take the frame
   kNoBuffers,
   kCount
 };

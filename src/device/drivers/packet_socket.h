@@ -5,12 +5,15 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/drivers/packet_ring.h"
 #include "device/drivers/port_counters.h"
+#include "device/drivers/wire_state.h"
 #include "device/egress_guard.h"
 #include "device/port.h"
 
@@ -27,44 +30,45 @@ class PacketSocketPort final : public Port {
   ~PacketSocketPort() override;
 
   std::string_view name() const override { return name_; }
-  MacAddress mac() const override { return mac_; }
-  uint32_t mtu() const override { return mtu_; }
+  MacAddress mac() const override { return wire_.mac(); }
+  uint32_t mtu() const override { return wire_.mtu(); }
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
+  LinkStatus link() const override { return wire_.status(); }
+  Status Follow(const PortLink& link) override;
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override;
-  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  // Else the descriptor itself tells.
+  bool PrepareWait(uint32_t queue) override;
   void FinishWait(uint32_t queue) override;
 
  private:
-  struct Ring {
-    UniqueFd fd;
-    uint8_t* memory = nullptr;
-    std::size_t bytes = 0;
-    uint32_t frame_bytes = 0;
-    uint32_t frames = 0;
-    uint32_t next = 0;
-    uint8_t* frame(uint32_t i) const { return memory + std::size_t{i} * frame_bytes; }
-    ~Ring();
+  struct Rings {
+    PacketRing rx;
+    TransmitRing tx;
   };
   struct Queue {
-    Ring rx;
-    Ring tx;
+    // The thread's own, which replaces it under the lock. Others look at it under the lock.
+    std::unique_ptr<Rings> rings;
     PortCounters counters;
     std::atomic<uint64_t> rx_dropped{0};
+    std::atomic<bool> renewed{false};  // the thread is to take up `fresh`
+    std::mutex mutex;
+    std::unique_ptr<Rings> fresh;
   };
   PacketSocketPort() = default;
-  Status OpenReceive(int ifindex, uint32_t fanout_group, Ring* ring);
-  Status OpenTransmit(int ifindex, Ring* ring);
-  Packet* CopyFrame(Queue* queue, uint8_t* frame, DropSink* sink);
-  Packet* ReceiveLong(Queue* queue, DropSink* sink);
-  bool WaitForSlot(Ring* ring, uint8_t* frame);
+  static Result<std::unique_ptr<Rings>> OpenRings(const std::string& name, uint32_t queues,
+                                                  const PortLink& link);
+  bool Serves(const PortLink& link) const;
+  Rings& RingsOf(Queue* queue);
+  static void TakeUp(Queue* queue);
+  static Packet* CopyFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink);
+  static Packet* ReceiveLong(const PacketRing& ring, DropSink* sink);
 
   std::string name_;
-  MacAddress mac_{};
-  uint32_t mtu_ = 0;
+  WireState wire_;
   std::vector<std::unique_ptr<Queue>> queues_;
 };
 

@@ -180,6 +180,10 @@ void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   const std::lock_guard lock(mutex_);
+  if (failed_) {
+    batch->DropAll(DropReason::kPortRefused, sink);
+    return;
+  }
   for (Packet* packet : batch->packets()) {
     pcap_pkthdr header{};
     header.ts.tv_sec = now.tv_sec;
@@ -193,7 +197,10 @@ void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
     sink->Recycle(packet);
   }
   batch->ReleaseAll();
-  if (dumper_ != nullptr) (void)pcap_dump_flush(dumper_);
+  if (dumper_ == nullptr || pcap_dump_flush(dumper_) == 0) return;
+  failed_ = true;  // a file with a hole is no record of what was sent: it ends here
+  Log(LogLevel::kError, "device " + name_ + ": cannot write " + files_.write + ": " +
+                            std::strerror(errno) + "; nothing more is sent");
 }
 
 PortStats PcapPort::stats() const {

@@ -67,6 +67,7 @@ class PcapPort final : public Port {
   std::mutex mutex_;
   pcap* output_ = nullptr;
   pcap_dumper* dumper_ = nullptr;
+  bool failed_ = false;
 
   PortCounters counters_;
 };

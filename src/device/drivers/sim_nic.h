@@ -51,6 +51,9 @@ class SimNic final : public Port, public OffloadDevice {
   uint32_t queues() const override { return static_cast<uint32_t>(to_host_.size()); }
   PortStats stats() const override { return wire_->stats(); }
   const DropCounters* device_drops() const override { return &drops_; }
+  LinkStatus link() const override { return wire_->link(); }
+  // The card has no link when its wire has none.
+  Status Follow(const PortLink& link) override;
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override { return host_bells_[queue]->fd(); }
@@ -103,7 +106,8 @@ class SimNic final : public Port, public OffloadDevice {
   // What is the matter with the card; several things may be so at once.
   struct Conditions {
     bool down = false;
-    bool link_down = false;
+    bool link_down = false;  // by a fault
+    bool wire_down = false;
     bool removed = false;
     bool failed = false;
     bool resetting = false;

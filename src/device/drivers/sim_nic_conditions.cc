@@ -1,5 +1,6 @@
 // The software NIC's states and faults: what may be the matter with a card, and when.
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "device/drivers/sim_nic.h"
@@ -71,7 +72,7 @@ void SimNic::ChangeConditions(const Fault& fault) {
       break;
     case Kind::kRemove:
       Wipe();
-      is = {.link_down = is.link_down, .removed = true};
+      is = {.link_down = is.link_down, .wire_down = is.wire_down, .removed = true};
       break;
     case Kind::kInsert:
       is.removed = false;
@@ -82,7 +83,7 @@ void SimNic::ChangeConditions(const Fault& fault) {
       break;
     case Kind::kClear:
       if (is.failed) Wipe();
-      is = {};
+      is = {.wire_down = is.wire_down};
       [[fallthrough]];
     default:
       faults_.Arm(fault);
@@ -99,15 +100,28 @@ void SimNic::Wipe() {
 
 void SimNic::ShowState() {
   const Conditions& is = conditions_;
+  const bool no_link = is.link_down || is.wire_down;
   const DeviceState state = is.removed     ? DeviceState::kRemoved
                             : is.failed    ? DeviceState::kFailed
                             : is.resetting ? DeviceState::kResetting
-                            : is.link_down ? DeviceState::kLinkDown
+                            : no_link      ? DeviceState::kLinkDown
                             : is.down      ? DeviceState::kDown
                                            : DeviceState::kUp;
-  frames_pass_.store(!is.removed && !is.link_down, std::memory_order_release);
+  frames_pass_.store(!is.removed && !no_link, std::memory_order_release);
   state_.store(state, std::memory_order_release);
   RingBell();
+}
+
+Status SimNic::Follow(const PortLink& link) {
+  const Status status = wire_->Follow(link);
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(conditions_.wire_down, !wire_->link_up()) != conditions_.wire_down) {
+      ShowState();
+    }
+  }
+  wire_bell_.Ring();  // the thread may wait for an interface that is gone
+  return status;
 }
 
 void SimNic::RingBell() {

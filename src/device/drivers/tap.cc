@@ -1,12 +1,14 @@
 #include "device/drivers/tap.h"
 
 #include <linux/if.h>
+#include <linux/if_tun.h>
 #include <sys/uio.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "base/log.h"
+#include "device/drivers/host_link.h"
 #include "device/drivers/virtio_header.h"
 #include "net/flow_key.h"
 
@@ -21,6 +23,21 @@ uint16_t SuperPacketHeaders(const Packet& packet) {
   return static_cast<uint16_t>(packet.csum_start + tcp_words * 4);
 }
 
+DropReason ReasonOf(int error) {
+  switch (error) {
+    case EBADFD:  // removed
+    case EIO:     // not up
+    case ENETDOWN:
+      return DropReason::kPortDown;
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+      return DropReason::kPortFull;
+    default:
+      return DropReason::kPortRefused;
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
@@ -28,9 +45,9 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
     return MakeError(Errc::kInvalid,
                      "interface name '" + params.name + "' must have 1 to 15 bytes");
   }
-  if (params.mtu + kEthernetHeader > kSmallRoom) {
+  if (params.mtu > LargestMtu()) {
     return MakeError(Errc::kInvalid, "MTU " + std::to_string(params.mtu) + " is above " +
-                                         std::to_string(kSmallRoom - kEthernetHeader));
+                                         std::to_string(LargestMtu()));
   }
   std::unique_ptr<TapPort> port(new TapPort);
   port->name_ = params.name;
@@ -48,6 +65,29 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
 }
 
 Status TapPort::Keep() { return KeepTapInterface(queues_.front()->fd.get()); }
+
+uint32_t TapPort::LargestMtu() { return kSmallRoom - kEthernetHeader; }
+
+Status TapPort::SetCarrier(LinkStatus wire) {
+  const int carrier = wire == LinkStatus::kUp ? 1 : 0;
+  if (ioctl(queues_.front()->fd.get(), TUNSETCARRIER, &carrier) == 0) return {};
+  return SystemError("set the carrier of " + name_);
+}
+
+Status TapPort::SetMtu(uint32_t mtu) {
+  const HostLink link(name_);
+  ifreq request = link.Request();
+  request.ifr_mtu = static_cast<int>(mtu);
+  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set the MTU of " + name_);
+  mtu_.store(mtu, std::memory_order_relaxed);
+  return {};
+}
+
+Status TapPort::SetMac(const MacAddress& mac) {
+  CYGNET_RETURN_IF_ERROR(SetMacAddress(name_, mac));
+  mac_ = mac;
+  return {};
+}
 
 TapPort::~TapPort() {
   for (auto& queue : queues_) {
@@ -135,8 +175,7 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
         WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
     const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
     if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
-      const bool down = errno == EBADFD || errno == EIO;  // removed, or not up
-      sink->Drop(packet, down ? DropReason::kPortDown : DropReason::kPortFull);
+      sink->Drop(packet, ReasonOf(errno));
       continue;
     }
     ++sent;

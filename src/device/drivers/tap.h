@@ -21,10 +21,15 @@ class TapPort final : public Port {
   ~TapPort() override;
   // The interface outlives the port.
   Status Keep();
+  // Control thread. The host sees the link of the wire behind: its carrier, size and address.
+  Status SetCarrier(LinkStatus wire);
+  Status SetMtu(uint32_t mtu);
+  Status SetMac(const MacAddress& mac);
+  static uint32_t LargestMtu();
 
   std::string_view name() const override { return name_; }
   MacAddress mac() const override { return mac_; }
-  uint32_t mtu() const override { return mtu_; }
+  uint32_t mtu() const override { return mtu_.load(std::memory_order_relaxed); }
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
   int ifindex() const { return ifindex_; }
@@ -49,7 +54,7 @@ class TapPort final : public Port {
 
   std::string name_;
   MacAddress mac_{};
-  uint32_t mtu_ = 0;
+  std::atomic<uint32_t> mtu_{0};
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
   std::atomic<bool> removed_{false};

@@ -125,6 +125,10 @@ Result<TapInterface> OpenTapInterface(const TapParams& params) {
   return TapInterface{.queues = *std::move(queues), .ifindex = *ifindex};
 }
 
+Status SetMacAddress(const std::string& interface, const MacAddress& mac) {
+  return SetMac(HostLink(interface), mac);
+}
+
 Status KeepTapInterface(int queue) {
   if (ioctl(queue, TUNSETPERSIST, 1) != 0) return SystemError("TUNSETPERSIST");
   return {};

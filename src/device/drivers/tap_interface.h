@@ -28,6 +28,9 @@ struct TapInterface {
 // what the host sends by it is lost.
 Result<TapInterface> OpenTapInterface(const TapParams& params);
 
+// Of any interface; one that has it already is left alone.
+Status SetMacAddress(const std::string& interface, const MacAddress& mac);
+
 // `queue`: one of its descriptors. From here on it stays when they are closed, until `ip link del`.
 Status KeepTapInterface(int queue);
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint32_t kRing = 4096;
 constexpr uint32_t kKernelHeadroom = 256;  // XDP_PACKET_HEADROOM
-constexpr uint32_t kVlanTag = 4;
+constexpr uint32_t kVlanTag = WireState::kVlanTag;
 constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
 static_assert(kPacketHeadroom >= kKernelHeadroom);
 
@@ -94,7 +94,8 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params, uint32
   AllowLockedMemory();
   std::unique_ptr<XdpPort> port(new XdpPort(&params.pools->small));
   port->name_ = params.wire;
-  port->facts_ = *std::move(facts);
+  port->wire_.Start(facts->mac, facts->mtu);
+  port->ifindex_ = facts->ifindex;
   port->fill_limit_ = std::clamp(port->pool_->count() / (8 * queues), 64u, kRing);
   std::string mode = "native";
   const int native = port->Open(queues, XDP_FLAGS_DRV_MODE);
@@ -256,7 +257,7 @@ Packet* XdpPort::IntoPool(Queue* queue, Packet* packet, DropSink* sink) {
 bool XdpPort::Post(Queue* queue, Packet* packet, DropSink* sink) {
   uint32_t at = 0;
   if (xsk_ring_prod__reserve(&queue->transmit, 1, &at) != 1) {
-    Kick(queue);
+    (void)Kick(queue, sink);
     TakeBackSent(queue, sink);
     if (xsk_ring_prod__reserve(&queue->transmit, 1, &at) != 1) return false;
   }
@@ -270,23 +271,44 @@ bool XdpPort::Post(Queue* queue, Packet* packet, DropSink* sink) {
   return true;
 }
 
-// The kernel sends a few frames a call: it is asked until all have gone, or none goes.
-void XdpPort::Kick(Queue* queue) {
-  if (xsk_ring_prod__needs_wakeup(&queue->transmit) == 0) return;
+// The kernel sends a few frames a call: it is asked until all have gone, or none goes. What the
+// driver refuses is gone, too: the kernel says so of each.
+XdpPort::Kicked XdpPort::Kick(Queue* queue, DropSink* sink) {
+  Kicked result;
+  if (xsk_ring_prod__needs_wakeup(&queue->transmit) == 0) return result;
   for (uint32_t tries = 0; tries < 2 * kRing / 16; ++tries) {
-    if (sendto(xsk_socket__fd(queue->socket), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
-    if (errno != EAGAIN && errno != EBUSY) return;
-    if (xsk_prod_nb_free(&queue->transmit, kRing) == kRing) return;
+    if (sendto(xsk_socket__fd(queue->socket), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) break;
+    result.down = tries == 0 && (errno == ENETDOWN || errno == ENXIO);
+    if (errno != EAGAIN && errno != EBUSY) break;
+    if (errno == EBUSY) ++result.refused;
+    if (xsk_prod_nb_free(&queue->transmit, kRing) == kRing) break;
   }
+  if (result.refused > 0) sink->counters()->Add(DropReason::kPortRefused, result.refused);
+  return result;
+}
+
+// The last `count` frames of the ring, none of which the kernel has looked at: it does so only when
+// this thread asks it to. They would leave whenever the interface comes back.
+void XdpPort::TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink) {
+  xsk_ring_prod& ring = queue->transmit;
+  for (uint32_t at = ring.cached_prod - count; at != ring.cached_prod; ++at) {
+    sink->Drop(Reclaim(xsk_ring_prod__tx_desc(&ring, at)->addr), DropReason::kPortDown);
+  }
+  ring.cached_prod -= count;
+  __atomic_store_n(ring.producer, ring.cached_prod, __ATOMIC_RELEASE);
 }
 
 void XdpPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
   TakeBackSent(queue, sink);
+  if (!wire_.up()) {
+    batch->DropAll(DropReason::kPortDown, sink);
+    return;
+  }
   uint64_t sent = 0;
   uint64_t bytes = 0;
   for (Packet* packet : batch->packets()) {
-    if (packet->length > facts_.mtu + kEthernetHeader + kVlanTag) {
+    if (!wire_.Fits(*packet) || packet->length > kSmallRoom) {
       sink->Drop(packet, DropReason::kPortTooBig);
       continue;
     }
@@ -301,8 +323,26 @@ void XdpPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
     bytes += length;
   }
   batch->ReleaseAll();
-  if (sent > 0) Kick(queue);
-  queue->counters.Sent(sent, bytes);
+  if (sent == 0) return;
+  const Kicked kicked = Kick(queue, sink);
+  if (kicked.down && xsk_prod_nb_free(&queue->transmit, kRing) == kRing - sent) {
+    TakeBackUnsent(queue, static_cast<uint32_t>(sent), sink);
+    return;
+  }
+  // Which frames were refused the kernel does not say: their bytes stay counted.
+  queue->counters.Sent(sent - std::min<uint64_t>(sent, kicked.refused), bytes);
+}
+
+Status XdpPort::Follow(const PortLink& link) {
+  lost_ = lost_ || link.status == LinkStatus::kGone || link.ifindex != ifindex_;
+  if (lost_ && link.status != LinkStatus::kGone) {
+    wire_.SetStatus(LinkStatus::kBarred);
+    return MakeError(Errc::kNotSupported,
+                     "an AF_XDP port does not take an interface that was gone: restart cygnetd, or "
+                     "let it use AF_PACKET");
+  }
+  wire_.Set(link);
+  return {};
 }
 
 PortStats XdpPort::stats() const {
@@ -316,6 +356,7 @@ PortStats XdpPort::stats() const {
       total.rx_dropped += kernel.rx_dropped + kernel.rx_ring_full;
     }
   }
+  total.link_changes = wire_.changes();
   return total;
 }
 

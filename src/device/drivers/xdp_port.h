@@ -14,6 +14,7 @@
 #include "device/driver.h"
 #include "device/drivers/port_counters.h"
 #include "device/drivers/wire_port.h"
+#include "device/drivers/wire_state.h"
 
 namespace cygnet {
 
@@ -24,10 +25,14 @@ class XdpPort final : public Port {
   ~XdpPort() override;
 
   std::string_view name() const override { return name_; }
-  MacAddress mac() const override { return facts_.mac; }
-  uint32_t mtu() const override { return facts_.mtu; }
+  MacAddress mac() const override { return wire_.mac(); }
+  uint32_t mtu() const override { return wire_.mtu(); }
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
+  LinkStatus link() const override { return wire_.status(); }
+  // An interface that was gone is not taken again: its sockets share the packet pool with the
+  // kernel, and that cannot be begun anew while packets are under way.
+  Status Follow(const PortLink& link) override;
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
@@ -55,10 +60,17 @@ class XdpPort final : public Port {
   void Refill(Queue* queue, DropSink* sink);
   Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);
   bool Post(Queue* queue, Packet* packet, DropSink* sink);
-  void Kick(Queue* queue);
+  struct Kicked {
+    uint32_t refused = 0;  // by the driver, of the frames that left the ring
+    bool down = false;     // the interface is: no frame left the ring
+  };
+  Kicked Kick(Queue* queue, DropSink* sink);
+  void TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink);
 
   std::string name_;
-  WireFacts facts_;
+  WireState wire_;
+  int ifindex_ = 0;
+  bool lost_ = false;  // its interface was gone
   PacketPool* const pool_;
   uint32_t fill_limit_ = 0;
   xsk_umem* umem_ = nullptr;

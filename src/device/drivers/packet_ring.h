@@ -1,0 +1,82 @@
+// The two rings of an AF_PACKET socket pair: frames that arrive, and frames that leave.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "packet/drop_reason.h"
+#include "packet/packet.h"
+
+namespace cygnet {
+
+// A ring of frames in memory shared with the kernel (TPACKET_V2).
+struct PacketRing {
+  UniqueFd fd;
+  uint8_t* memory = nullptr;
+  std::size_t bytes = 0;
+  uint32_t frame_bytes = 0;
+  uint32_t frames = 0;
+  uint32_t next = 0;
+
+  PacketRing() = default;
+  PacketRing(const PacketRing&) = delete;
+  PacketRing& operator=(const PacketRing&) = delete;
+  ~PacketRing();
+  uint8_t* frame(uint32_t i) const { return memory + std::size_t{i} * frame_bytes; }
+  uint32_t after(uint32_t i) const { return i + 1 == frames ? 0 : i + 1; }
+  // Of the frame's header; the kernel writes it, too.
+  uint32_t status(uint32_t i) const;
+  void set_status(uint32_t i, uint32_t status) const;
+};
+
+// Bytes of a slot that has room for a frame of this MTU.
+uint32_t RingFrameBytes(uint32_t mtu);
+
+struct RingParams {
+  std::string name;  // of the interface, for messages
+  int ifindex = 0;
+  uint32_t mtu = 0;
+  uint32_t fanout_group = 0;  // 0: the only socket of the interface
+};
+
+Status OpenReceiveRing(const RingParams& params, PacketRing* ring);
+
+// What left of one burst.
+struct SentFrames {
+  uint64_t frames = 0;
+  uint64_t bytes = 0;
+};
+
+// Frames on their way out. Nothing waits here from one burst to the next: what the kernel has not
+// taken when HandOver returns is out of the ring, and counted.
+class TransmitRing {
+ public:
+  Status Open(const RingParams& params);
+  // -1: its interface is gone.
+  int BoundIfindex() const;
+
+  uint32_t room() const;
+  // A copy of the packet, behind those of the burst. False: no slot came free in time. REQUIRES:
+  // it fits room().
+  bool Put(const Packet& packet, DropCounters* drops);
+  // Ends the burst. What the driver refuses, or nobody takes within kLongestWaitMs, is dropped.
+  SentFrames HandOver(DropCounters* drops);
+
+  static constexpr int kLongestWaitMs = 20;
+
+ private:
+  void Push(DropCounters* drops);
+  void SkipTaken();
+  void Wait() const;
+  void TakeOutFirst();
+  void TakeOutAll(DropReason reason, DropCounters* drops);
+
+  PacketRing ring_;
+  uint32_t first_ = 0;    // the oldest frame that the kernel has not taken
+  uint32_t waiting_ = 0;  // frames from there to ring_.next
+  SentFrames burst_;
+};
+
+}  // namespace cygnet
