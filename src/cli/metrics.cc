@@ -163,6 +163,13 @@ void AddDevice(const Json& device, Metrics* metrics) {
   AddPort(name, "host", Child(device, "host"), metrics);
   AddPort(name, "wire", Child(device, "wire_stats"), metrics);
   AddFence(name, Child(device, "fence"), metrics);
+  const Json& link = Child(device, "link");
+  const std::string link_state = Text(link, "state");
+  metrics->Gauge("cygnet_link_up", "1: the wire has a link.",
+                 {{"device", name}, {"wire", Text(device, "wire")}, {"state", link_state}},
+                 link_state == "up" ? 1 : 0);
+  metrics->Counter("cygnet_link_changes_total", "Times the link came or went.",
+                   {{"device", name}}, Number(link, "changes"));
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return;
   const Json& identity = Child(device, "identity");

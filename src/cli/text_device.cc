@@ -44,6 +44,14 @@ std::string IdentityLine(const Json& device) {
   return text.empty() ? text : "\tidentity " + text + "\n";
 }
 
+std::string LinkLine(const Json& device) {
+  const Json& link = Child(device, "link");
+  const std::string state = Text(link, "state");
+  if (state.empty()) return {};
+  const std::string why = state == "up" ? "" : ": " + Text(link, "explanation");
+  return fmt::format("\tlink {}{}, {} changes\n", state, why, Number(link, "changes"));
+}
+
 // Whether it may be given keys, and what it may do with them.
 std::string StateLines(const Json& device) {
   const std::string state = Text(device, "state");
@@ -157,7 +165,8 @@ std::string DeviceText(const Json& device) {
   return fmt::format("{}: wire {} driver {} ifindex {} mtu {} mac {}\n", Text(device, "name"),
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
-         IdentityLine(device) + StateLines(device) + OffloadLines(device) + FenceLine(device) +
+         IdentityLine(device) + StateLines(device) + LinkLine(device) + OffloadLines(device) +
+         FenceLine(device) +
          GuardLine(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
          PortLine("wire", Child(device, "wire_stats"));
 }

@@ -239,6 +239,16 @@ TEST_F(TextTest, DeviceShowsEverything) {
       "\twire rx 6 packets 7 bytes 10 lost, tx 8 packets 9 bytes\n");
 }
 
+TEST_F(TextTest, DeviceShowsItsLink) {
+  Json device = Json::parse(kDevice);
+  device["link"] = {{"state", "up"}, {"explanation", "wire eth1 is up"}, {"changes", 2}};
+  EXPECT_THAT(DeviceText(device), HasSubstr("\n\tlink up, 2 changes\n"));
+  device["link"] = {
+      {"state", "no-carrier"}, {"explanation", "wire eth1 has no carrier"}, {"changes", 3}};
+  EXPECT_THAT(DeviceText(device),
+              HasSubstr("\n\tlink no-carrier: wire eth1 has no carrier, 3 changes\n"));
+}
+
 TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
   Json device = Json::parse(kDevice);
   device["offload"] = {{"capable", false}, {"capabilities", nullptr}};

@@ -95,6 +95,8 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
     if (d.fence != nullptr) report.fence = *d.fence;
     report.host = d.host_port->stats();
     report.wire_stats = d.wire_port->stats();
+    report.link = Name(d.wire_port->link());
+    report.link_explanation = Explain(d.wire_port->link(), d.wire);
     if (d.offload != nullptr) {
       report.offload_capable = true;
       const bool lied = placement_->lied(i);

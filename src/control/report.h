@@ -66,7 +66,9 @@ struct DeviceReport {
   bool offload_up = false;
   std::string offload_mode;  // "no", "crypto", "packet", "auto", "required"
   DeviceIdentity identity;
-  std::string state;  // "up", "link-down" … (DeviceState)
+  std::string state;   // "up", "link-down" … (DeviceState)
+  std::string link{};  // of the wire: "up", "no-carrier" … (LinkStatus)
+  std::string link_explanation{};
   bool trusted = true;
   std::vector<std::string> allow_modes;  // "crypto", "packet"
   bool disabled = false;                 // by `cygnet offload disable`

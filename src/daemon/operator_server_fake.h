@@ -301,6 +301,8 @@ inline DeviceReport SampleDeviceReport() {
   report.offload_mode = "crypto";
   report.identity = {.model = "Cygnet NIC", .serial = "42", .firmware = "1.0"};
   report.state = "up";
+  report.link = "no-carrier";
+  report.link_explanation = "wire eth1 has no carrier";
   report.allow_modes = {"crypto"};
   report.loss = "keep";
   report.rekey_reserve = 2;
@@ -340,8 +342,12 @@ inline DeviceReport SampleDeviceReport() {
                   .proto = kProtoEsp,
                   .family = IpFamily::kV4}};
   report.host = {.rx_packets = 1, .rx_bytes = 2, .tx_packets = 3, .tx_bytes = 4, .rx_dropped = 5};
-  report.wire_stats = {
-      .rx_packets = 6, .rx_bytes = 7, .tx_packets = 8, .tx_bytes = 9, .rx_dropped = 10};
+  report.wire_stats = {.rx_packets = 6,
+                       .rx_bytes = 7,
+                       .tx_packets = 8,
+                       .tx_bytes = 9,
+                       .rx_dropped = 10,
+                       .link_changes = 3};
   return report;
 }
 

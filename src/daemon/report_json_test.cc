@@ -126,6 +126,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
     "mac": "02:00:00:00:00:0a",
     "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0"}, "state": "up",
+    "link": {"state": "no-carrier", "explanation": "wire eth1 has no carrier", "changes": 3},
     "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
     "denied_explanation": "", "loss": "keep",
     "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,

@@ -46,6 +46,11 @@ class FlowCache {
     CYGNET_CHECK(std::has_single_bit(entries) && entries >= kWays);
   }
 
+  // What a cache of so many takes.
+  static constexpr uint64_t BytesFor(uint32_t entries) {
+    return uint64_t{entries} / kWays * sizeof(Set);
+  }
+
   // `tag`: what else the decision depends on (interface, SA the packet came by).
   const FlowDecision* Find(const FlowKey& key, uint64_t tag, uint64_t generation) {
     Set& set = SetOf(key, tag);

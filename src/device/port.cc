@@ -18,4 +18,21 @@ std::string_view Name(LinkStatus status) {
   return "?";
 }
 
+std::string Explain(LinkStatus status, const std::string& wire) {
+  const std::string name = "wire " + wire;
+  switch (status) {
+    case LinkStatus::kUp:
+      return name + " is up";
+    case LinkStatus::kNoCarrier:
+      return name + " has no carrier";
+    case LinkStatus::kDown:
+      return name + " is set down";
+    case LinkStatus::kGone:
+      return name + " is gone: no interface has the name";
+    case LinkStatus::kBarred:
+      return name + " is there and is not used";
+  }
+  return name;
+}
+
 }  // namespace cygnet

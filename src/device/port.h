@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -19,6 +20,8 @@ enum class LinkStatus : uint8_t {
   kBarred,  // it is there, and cannot be taken; the log says why
 };
 std::string_view Name(LinkStatus status);
+// "wire eth1 has no carrier".
+std::string Explain(LinkStatus status, const std::string& wire);
 
 // What the host's kernel says of the interface.
 struct PortLink {

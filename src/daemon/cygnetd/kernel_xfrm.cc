@@ -99,6 +99,7 @@ DoctorRow Runtime::CheckKernelXfrm() const {
 std::vector<DoctorRow> Runtime::Doctor() const {
   std::vector<DoctorRow> rows = {CheckKernelXfrm()};
   for (DoctorRow& row : FenceRows()) rows.push_back(std::move(row));
+  for (DoctorRow& row : watch_->DoctorRows()) rows.push_back(std::move(row));
   for (DoctorRow& row : control_->CheckHostRoutes()) rows.push_back(std::move(row));
   if (const std::size_t unlocked = UnlockedKeyBytes(); unlocked != 0) {
     rows.push_back(

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <utility>
 
 #include "daemon/cygnetd/runtime.h"
@@ -168,5 +169,10 @@ int main(int argc, char** argv) {
   const auto config = ReadConfig(file, wire);
   if (!config) return Fail(config.error().message);
   if (check) return Check(*config);
-  return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
+  try {
+    return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
+  } catch (const std::bad_alloc&) {
+    return Fail(
+        "out of memory: make daemon.flow_cache, daemon.workers, [pools] or sa_limit smaller");
+  }
 }

@@ -1,7 +1,6 @@
 #include "daemon/cygnetd/runtime.h"
 
 #include <fmt/format.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <bit>
@@ -10,7 +9,6 @@
 
 #include "base/log.h"
 #include "daemon/cygnetd/settings.h"
-#include "daemon/fence/wire_link.h"
 #include "daemon/instance.h"
 #include "daemon/peer_credentials.h"
 #include "daemon/text_file.h"
@@ -62,13 +60,6 @@ std::string RestartPath(const Config& config) {
   return folder != nullptr ? std::string(folder) + "/restart" : std::string();
 }
 
-// That people or their programs put on it: the host still uses it. Empty: none.
-std::string WireAddresses(const std::string& wire) {
-  auto route = KernelNetlink::Open(NETLINK_ROUTE);
-  const uint32_t ifindex = if_nametoindex(wire.c_str());
-  return route && ifindex != 0 ? AddressesByPeople(&*route, ifindex) : std::string{};
-}
-
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
@@ -110,6 +101,7 @@ Status CheckConfig(const Config& config) {
     engines->RunSelfTests();
     CYGNET_RETURN_IF_ERROR(CheckSoftwareModule((*fips)->boundary(), *engines, Now()));
   }
+  CYGNET_RETURN_IF_ERROR(CheckMemoryOf(config));
   for (const DeviceConfig& device : config.devices) {
     if (FindDriver(device.driver) == nullptr) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
@@ -155,6 +147,9 @@ Status Runtime::Build(const Config& config) {
   auto links = HostLinks::Create();
   if (!links) return links.error();
   links_ = *std::move(links);
+  auto link_events = LinkEvents::Create();  // before a wire is taken: nothing is missed
+  if (!link_events) return link_events.error();
+  link_events_ = *std::move(link_events);
   auto sockets = KernelSockets::Create();
   if (sockets) {
     sockets_ = *std::move(sockets);
@@ -175,6 +170,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
+  CYGNET_RETURN_IF_ERROR(WatchWires());
   CYGNET_RETURN_IF_ERROR(OpenRestartLog());
   CYGNET_RETURN_IF_ERROR(StartServers());
   WatchKernelXfrm();
@@ -443,6 +439,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     }
     if (now >= next_tick) {
       next_tick += kTickNs;
+      watch_->Look({});
       control_->Tick();
       TellKernelXfrm();
       if (ledger_file_ != nullptr) ledger_file_->Sync();
@@ -457,6 +454,7 @@ Runtime::~Runtime() {
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
   if (poller_ && kernel_watch_) poller_->Remove(kernel_watch_->fd());
+  if (poller_ && link_events_) poller_->Remove(link_events_->event_fd());
   if (poller_ && sockets_) poller_->Remove(sockets_->event_fd());
   if (poller_ && fence_) {
     for (const int fd : fence_->event_fds()) poller_->Remove(fd);

@@ -22,6 +22,7 @@
 #include "daemon/poller.h"
 #include "daemon/restart_log.h"
 #include "daemon/service_manager.h"
+#include "daemon/wire_watch.h"
 #include "daemon/xfrm_server.h"
 #include "datapath/egress_guard.h"
 #include "datapath/worker.h"
@@ -84,6 +85,8 @@ class Runtime {
   std::vector<DoctorRow> FenceRows() const;
   Status OpenRestartLog();
   Status StartServers();
+  Status WatchWires();
+  Status ShutAgain(const WatchedWire& wire);
   bool WorkersTurn(uint64_t now_ns) const;
   // kernel_xfrm.cc
   void WatchKernelXfrm();
@@ -118,6 +121,8 @@ class Runtime {
   uint64_t kernel_untold_ = 0;
   uint64_t kernel_told_ns_ = 0;
   std::string kernel_last_;
+  std::unique_ptr<LinkEvents> link_events_;
+  std::unique_ptr<WireWatch> watch_;
   std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not tell of them
   std::unique_ptr<XfrmServer> xfrm_;
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon
@@ -133,5 +138,7 @@ class Runtime {
 Status CheckConfig(const Config& config);
 // Interfaces to own that are not there (yet): cygnetd waits for them.
 std::vector<std::string> MissingWires(const Config& config);
+// That people or their programs put on it: the host still uses it. Empty: none.
+std::string WireAddresses(const std::string& wire);
 
 }  // namespace cygnet

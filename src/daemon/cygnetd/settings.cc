@@ -3,6 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+
+#include "base/memory_check.h"
+#include "datapath/flow_cache.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 namespace {
@@ -51,6 +56,18 @@ Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
                   config.name, Name(config.offload), config.driver,
                   packet ? "packet offload" : "offload",
                   packet ? "packet-offload" : "crypto-offload"));
+}
+
+Status CheckMemoryOf(const Config& config) {
+  constexpr uint64_t kOfEachPacket = sizeof(Packet) + sizeof(Packet*);
+  const uint64_t pools = config.small_packets * (kSmallPacketBytes + kOfEachPacket) +
+                         config.jumbo_packets * (kJumboPacketBytes + kOfEachPacket);
+  const uint64_t caches =
+      2 * config.workers * FlowCache::BytesFor(std::bit_ceil(config.flow_cache));
+  return CheckMemory(
+      pools + caches,
+      fmt::format("pools.small = {}, pools.jumbo = {}, daemon.flow_cache = {}, daemon.workers = {}",
+                  config.small_packets, config.jumbo_packets, config.flow_cache, config.workers));
 }
 
 }  // namespace cygnet

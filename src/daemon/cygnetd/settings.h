@@ -17,4 +17,7 @@ PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<Contro
 // offload.
 Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device);
 
+// What is made once at the start, and cannot do with less: packet pools and flow caches.
+Status CheckMemoryOf(const Config& config);
+
 }  // namespace cygnet

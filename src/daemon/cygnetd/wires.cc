@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/fence/wire_link.h"
 
 namespace cygnet {
 
@@ -15,6 +16,12 @@ std::vector<std::string> MissingWires(const Config& config) {
     missing.push_back(device.wire);
   }
   return missing;
+}
+
+std::string WireAddresses(const std::string& wire) {
+  auto route = KernelNetlink::Open(NETLINK_ROUTE);
+  const uint32_t ifindex = if_nametoindex(wire.c_str());
+  return route && ifindex != 0 ? AddressesByPeople(&*route, ifindex) : std::string{};
 }
 
 Status Runtime::ShutWires() {

@@ -113,6 +113,22 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
   return facts;
 }
 
+PortLink LookAtLink(const std::string& interface) {
+  const auto facts = LookAtWire(interface);
+  if (!facts) return {.status = LinkStatus::kGone};
+  const HostLink link(interface);
+  ifreq request = link.Request();
+  if (!link.Call(SIOCGIFFLAGS, &request)) return {.status = LinkStatus::kGone};
+  // A kernel driver that cannot tell its carrier is believed to have one when it runs.
+  const int flags = request.ifr_flags;
+  ethtool_value carrier{.cmd = ETHTOOL_GLINK, .data = 0};
+  if (!link.Ethtool(&carrier)) carrier.data = (flags & IFF_RUNNING) != 0 ? 1 : 0;
+  const LinkStatus status = (flags & IFF_UP) == 0 ? LinkStatus::kDown
+                            : carrier.data == 0   ? LinkStatus::kNoCarrier
+                                                  : LinkStatus::kUp;
+  return {.status = status, .ifindex = facts->ifindex, .mtu = facts->mtu, .mac = facts->mac};
+}
+
 Result<WireFacts> TakeWire(const std::string& interface) {
   auto facts = LookAtWire(interface);
   if (facts && !HostLink(interface).BringUp()) return SystemError("set link up");

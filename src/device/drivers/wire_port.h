@@ -27,6 +27,8 @@ struct WireChoice {
 WireChoice ChooseWireDriver(const WireFacts& facts);
 
 Result<WireFacts> LookAtWire(const std::string& interface);
+// How the link stands now; kGone: there is no such interface, or it cannot be asked.
+PortLink LookAtLink(const std::string& interface);
 // LookAtWire, and sets it up.
 Result<WireFacts> TakeWire(const std::string& interface);
 

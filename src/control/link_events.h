@@ -1,0 +1,35 @@
+// LinkEvents: hears from the host's kernel that network interfaces came, went or changed.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+
+struct mnl_socket;
+
+namespace cygnet {
+
+struct LinkChanges {
+  std::vector<int> gone{};  // indices of interfaces that went, even if one came back by the same
+  bool lost = false;        // more happened than is told
+  bool any = false;
+};
+
+// Control thread.
+class LinkEvents {
+ public:
+  static Result<std::unique_ptr<LinkEvents>> Create();
+  // Readable when something changed; Drain tells what.
+  int event_fd() const;
+  LinkChanges Drain();
+
+ private:
+  LinkEvents() = default;
+  struct Closer {
+    void operator()(mnl_socket* s) const;
+  };
+  std::unique_ptr<mnl_socket, Closer> socket_;
+};
+
+}  // namespace cygnet
