@@ -69,8 +69,9 @@ class Ports(suite.Case):
                 os.unlink(host.log_path)
         a, b = hosts
         a.ns.ip(f"link add wire0 {wire} type veth peer name wire0 {wire} netns {b.ns.holder.pid}")
-        for me, host in enumerate(hosts):
+        for host in hosts:  # both, before a daemon looks: its wire has a carrier
             host.ns.ip("link set wire0 up")
+        for me, host in enumerate(hosts):
             try:
                 host.start([device], daemon_keys)
             except LabError:
