@@ -52,7 +52,7 @@ void WireWatch::Look(Row* row, const LinkChanges& changes) {
 // Shut before it is up, and before a frame is taken from it.
 Status WireWatch::Take(const Row& row) {
   CYGNET_RETURN_IF_ERROR(hooks_.shut(row.wire));
-  if (!HostLink(row.wire.wire).BringUp()) return SystemError("set " + row.wire.wire + " up");
+  if (!NamedInterface(row.wire.wire).BringUp()) return SystemError("set " + row.wire.wire + " up");
   return {};
 }
 

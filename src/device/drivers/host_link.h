@@ -1,4 +1,4 @@
-// HostLink: ioctl() calls about one network interface of the host, by its name.
+// NamedInterface: ioctl() calls about one network interface of the host, by its name.
 #pragma once
 
 #include <linux/ethtool.h>
@@ -22,10 +22,10 @@ inline Error SystemError(const std::string& what) {
   return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
 }
 
-class HostLink {
+class NamedInterface {
  public:
   // REQUIRES: name.size() < IFNAMSIZ.
-  explicit HostLink(const std::string& name)
+  explicit NamedInterface(const std::string& name)
       : name_(name), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
 
   // A request that names the interface, and is otherwise empty.

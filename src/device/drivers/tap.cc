@@ -75,7 +75,7 @@ Status TapPort::SetCarrier(LinkStatus wire) {
 }
 
 Status TapPort::SetMtu(uint32_t mtu) {
-  const HostLink link(name_);
+  const NamedInterface link(name_);
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(mtu);
   if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set the MTU of " + name_);

@@ -10,13 +10,13 @@
 namespace cygnet {
 namespace {
 
-bool Exists(const HostLink& link) {
+bool Exists(const NamedInterface& link) {
   ifreq request = link.Request();
   return link.Call(SIOCGIFINDEX, &request);
 }
 
 // "tap", "tun", or empty: something else.
-std::string KindOf(const HostLink& link) {
+std::string KindOf(const NamedInterface& link) {
   ethtool_drvinfo info{};
   info.cmd = ETHTOOL_GDRVINFO;
   if (!link.Ethtool(&info) || std::string(info.driver) != "tun") return {};
@@ -24,13 +24,13 @@ std::string KindOf(const HostLink& link) {
 }
 
 // REQUIRES: it is up.
-bool HasCarrier(const HostLink& link) {
+bool HasCarrier(const NamedInterface& link) {
   ethtool_value value{.cmd = ETHTOOL_GLINK, .data = 0};
   return link.Ethtool(&value) && value.data != 0;
 }
 
 // Why an interface that is there cannot be taken up.
-Status CheckExisting(const HostLink& link, const TapParams& params) {
+Status CheckExisting(const NamedInterface& link, const TapParams& params) {
   const std::string name = "interface " + params.name;
   if (KindOf(link) != "tap") {
     return MakeError(Errc::kExists, name + " is there already, and is no TAP");
@@ -87,7 +87,7 @@ Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing)
   return queues;
 }
 
-Status SetMac(const HostLink& link, const MacAddress& mac) {
+Status SetMac(const NamedInterface& link, const MacAddress& mac) {
   ifreq request = link.Request();
   if (link.Call(SIOCGIFHWADDR, &request) &&
       std::memcmp(request.ifr_hwaddr.sa_data, mac.data(), mac.size()) == 0) {
@@ -100,7 +100,7 @@ Status SetMac(const HostLink& link, const MacAddress& mac) {
 }
 
 // Address, MTU, up.
-Result<int> Configure(const HostLink& link, const TapParams& params) {
+Result<int> Configure(const NamedInterface& link, const TapParams& params) {
   CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(params.mtu);
@@ -115,7 +115,7 @@ Result<int> Configure(const HostLink& link, const TapParams& params) {
 }  // namespace
 
 Result<TapInterface> OpenTapInterface(const TapParams& params) {
-  const HostLink link(params.name);
+  const NamedInterface link(params.name);
   const bool existing = Exists(link);
   if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
   auto queues = OpenQueues(params, existing);
@@ -126,7 +126,7 @@ Result<TapInterface> OpenTapInterface(const TapParams& params) {
 }
 
 Status SetMacAddress(const std::string& interface, const MacAddress& mac) {
-  return SetMac(HostLink(interface), mac);
+  return SetMac(NamedInterface(interface), mac);
 }
 
 Status KeepTapInterface(int queue) {

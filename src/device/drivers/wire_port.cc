@@ -53,7 +53,7 @@ class PlainPort final : public Port {
 };
 
 // Neither answer is needed to run: an interface that gives none is a plain one with one queue.
-void AskEthtool(const HostLink& link, WireFacts* facts) {
+void AskEthtool(const NamedInterface& link, WireFacts* facts) {
   ethtool_drvinfo driver{};
   driver.cmd = ETHTOOL_GDRVINFO;
   if (link.Ethtool(&driver)) {
@@ -101,7 +101,7 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
     return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
   }
   WireFacts facts;
-  const HostLink link(interface);
+  const NamedInterface link(interface);
   ifreq request = link.Request();
   if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("wire interface " + interface);
   facts.ifindex = request.ifr_ifindex;
@@ -116,7 +116,7 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
 PortLink LookAtLink(const std::string& interface) {
   const auto facts = LookAtWire(interface);
   if (!facts) return {.status = LinkStatus::kGone};
-  const HostLink link(interface);
+  const NamedInterface link(interface);
   ifreq request = link.Request();
   if (!link.Call(SIOCGIFFLAGS, &request)) return {.status = LinkStatus::kGone};
   // A kernel driver that cannot tell its carrier is believed to have one when it runs.
@@ -131,7 +131,7 @@ PortLink LookAtLink(const std::string& interface) {
 
 Result<WireFacts> TakeWire(const std::string& interface) {
   auto facts = LookAtWire(interface);
-  if (facts && !HostLink(interface).BringUp()) return SystemError("set link up");
+  if (facts && !NamedInterface(interface).BringUp()) return SystemError("set link up");
   return facts;
 }
 
