@@ -168,8 +168,8 @@ void AddDevice(const Json& device, Metrics* metrics) {
   metrics->Gauge("cygnet_link_up", "1: the wire has a link.",
                  {{"device", name}, {"wire", Text(device, "wire")}, {"state", link_state}},
                  link_state == "up" ? 1 : 0);
-  metrics->Counter("cygnet_link_changes_total", "Times the link came or went.",
-                   {{"device", name}}, Number(link, "changes"));
+  metrics->Counter("cygnet_link_changes_total", "Times the link came or went.", {{"device", name}},
+                   Number(link, "changes"));
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return;
   const Json& identity = Child(device, "identity");
