@@ -1,0 +1,45 @@
+// LogLimiter: a token bucket for each kind of log line, so that what is said again and again, maybe
+// because somebody makes us say it, does not push the rest out of the journal. What is said once is
+// never left out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace cygnet {
+
+class LogLimiter {
+ public:
+  static constexpr uint32_t kBurst = 50;              // lines of one kind at once,
+  static constexpr uint64_t kRefillNs = 500'000'000;  // and one more for each half a second
+  static constexpr std::size_t kMostKinds = 512;      // beyond them, what is new is one kind
+
+  // Lines of one kind have the same letters: numbers, addresses and SPIs do not count.
+  // True: the line may be written.
+  bool Admit(std::string_view text, uint64_t now_ns);
+
+  struct LeftOut {
+    uint64_t lines;
+    std::string example;
+  };
+  // What was left out since the last call, of kinds that may be written again.
+  std::vector<LeftOut> TakeLeftOut(uint64_t now_ns);
+
+ private:
+  struct Kind {
+    uint32_t tokens = kBurst;
+    uint64_t filled_ns = 0;
+    uint64_t left_out = 0;
+    std::string example;
+  };
+
+  static uint64_t KindOf(std::string_view text);
+  static void Refill(Kind* kind, uint64_t now_ns);
+
+  std::unordered_map<uint64_t, Kind> kinds_;
+};
+
+}  // namespace cygnet
