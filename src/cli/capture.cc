@@ -161,8 +161,8 @@ Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
   return outcome;
 }
 
-Status RunCapture(const Arguments& arguments, std::string_view socket_name) {
-  auto client = OperatorClient::Connect(socket_name);
+Status RunCapture(const Arguments& arguments, const OperatorConnector& connect) {
+  auto client = connect();
   if (!client) return client.error();
   const auto signals = TakeSignals();
   if (!signals) return signals.error();

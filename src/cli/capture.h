@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "cli/arguments.h"
+#include "cli/operator_client.h"
 
 namespace cygnet {
 
@@ -40,8 +41,8 @@ class CaptureWriter {
 };
 
 // Runs until a signal, the limit, or the end of the daemon or of the reader. Takes over SIGINT,
-// SIGTERM and SIGPIPE of the process. `socket_name`: of the daemon. What was captured is said on
+// SIGTERM and SIGPIPE of the process. `connect`: to the daemon. What was captured is said on
 // standard error.
-Status RunCapture(const Arguments& arguments, std::string_view socket_name);
+Status RunCapture(const Arguments& arguments, const OperatorConnector& connect);
 
 }  // namespace cygnet

@@ -142,14 +142,14 @@ TEST_F(RunCaptureTest, EndsAfterTheLimitWithTheStatistics) {
   const ScriptedDaemon daemon(
       {R"({"ok":true})", Header(), PacketBlock(), PacketBlock(), PacketBlock(), Statistics(0)},
       Ending::kWaitForShutdown);
-  const Status status = RunCapture(arguments_, daemon.name());
+  const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(Written(), Header() + PacketBlock() + PacketBlock() + Statistics(0));
 }
 
 TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
-  const Status status = RunCapture(arguments_, daemon.name());
+  const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_FALSE(status);
   EXPECT_THAT(status.error().message, HasSubstr("went away"));
   EXPECT_EQ(Written(), Header() + PacketBlock());
@@ -158,7 +158,7 @@ TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
 TEST_F(RunCaptureTest, ErrorLeavesTheFileAlone) {
   std::ofstream(arguments_.write_file) << "precious";
   const ScriptedDaemon daemon({R"({"error":"no device \"nic0\""})"}, Ending::kClose);
-  const Status status = RunCapture(arguments_, daemon.name());
+  const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message, "no device \"nic0\"");
   EXPECT_EQ(Written(), "precious");
@@ -169,7 +169,7 @@ TEST_F(RunCaptureTest, SignalEndsItInGoodOrder) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()},
                               Ending::kWaitForShutdown);
   const pid_t child = fork();
-  if (child == 0) _exit(RunCapture(arguments_, daemon.name()) ? 0 : 1);
+  if (child == 0) _exit(RunCapture(arguments_, daemon.connector()) ? 0 : 1);
   while (Written() != Header() + PacketBlock()) std::this_thread::yield();
   kill(child, SIGINT);
   int status = -1;
@@ -186,7 +186,7 @@ TEST_F(RunCaptureTest, EndsWhenTheReaderOfItsOutputGoes) {
     dup2(pipe.writer(), STDOUT_FILENO);
     pipe.CloseReader();
     arguments_.write_file = "-";
-    _exit(RunCapture(arguments_, daemon.name()) ? 0 : 1);
+    _exit(RunCapture(arguments_, daemon.connector()) ? 0 : 1);
   }
   while (pipe.Read().empty()) std::this_thread::yield();
   pipe.CloseReader();

@@ -107,8 +107,9 @@ Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, 
 }
 
 // `status`: the exit status when all went well.
-Status Report(const Arguments& arguments, std::string_view socket_name, FILE* out, int* status) {
-  auto client = OperatorClient::Connect(socket_name);
+Status Report(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
+              int* status) {
+  auto client = connect();
   if (!client) return client.error();
   CYGNET_RETURN_IF_ERROR(arguments.json ? PrintJson(arguments, &*client, out, status)
                                         : PrintText(arguments, &*client, out, status));
@@ -121,7 +122,7 @@ int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
   return status ? exit_status : Complain(err, kExitFailed, status.error().message);
 }
 
-int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FILE* err) {
+int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out, FILE* err) {
   switch (arguments.object) {
     case Object::kHelp:
       fmt::print(out, "{}", HelpText(arguments.help_for));
@@ -139,16 +140,16 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
                         "capture: will not write pcapng to a terminal; say \"write FILE\" or use a "
                         "pipe");
       }
-      return Finish(out, err, RunCapture(arguments, socket_name));
+      return Finish(out, err, RunCapture(arguments, connect));
     case Object::kDoctor: {
       int exit_status = kExitFailed;
-      const Status status = RunDoctor(arguments, socket_name, out, &exit_status);
+      const Status status = RunDoctor(arguments, connect, out, &exit_status);
       return Finish(out, err, status, exit_status);
     }
     default: {
       // A doctor who has heard nothing cannot say that all is well.
       int exit_status = arguments.object == Object::kDoctorFips ? kExitFailed : 0;
-      const Status status = Report(arguments, socket_name, out, &exit_status);
+      const Status status = Report(arguments, connect, out, &exit_status);
       return Finish(out, err, status, exit_status);
     }
   }
@@ -156,7 +157,7 @@ int Run(const Arguments& arguments, std::string_view socket_name, FILE* out, FIL
 
 }  // namespace
 
-int RunCygnet(int argc, char** argv, std::string_view socket_name, FILE* out, FILE* err) {
+int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out, FILE* err) {
   const std::span<char* const> words(argv + 1, argc > 0 ? static_cast<std::size_t>(argc - 1) : 0);
   const auto arguments = ParseArguments(words);
   if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
@@ -165,7 +166,7 @@ int RunCygnet(int argc, char** argv, std::string_view socket_name, FILE* out, FI
     return RunExec(argc - at, argv + at);
   }
   try {
-    return Run(*arguments, socket_name, out, err);
+    return Run(*arguments, connect, out, err);
   } catch (const std::exception& error) {
     // A field of another type, from a daemon of another version; or an output that cannot be
     // written.

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdio>
-#include <string_view>
+
+#include "cli/operator_client.h"
 
 namespace cygnet {
 
@@ -10,7 +11,7 @@ inline constexpr int kExitUsage = 1;
 inline constexpr int kExitFailed = 2;
 inline constexpr int kExitNo = 3;  // the answer is no: offload explain, doctor
 
-// Returns the exit status. `socket_name`: of the daemon; results go to `out`, complaints to `err`.
-int RunCygnet(int argc, char** argv, std::string_view socket_name, FILE* out, FILE* err);
+// Returns the exit status. `connect`: to the daemon; results go to `out`, complaints to `err`.
+int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out, FILE* err);
 
 }  // namespace cygnet

@@ -25,8 +25,9 @@ void PrintRows(const Arguments& arguments, const std::vector<Json>& rows, FILE* 
 
 }  // namespace
 
-Status RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE* out, int* status) {
-  auto client = OperatorClient::Connect(socket_name);
+Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
+                 int* status) {
+  auto client = connect();
   if (!client) return client.error();
   std::vector<Json> rows;
   CYGNET_RETURN_IF_ERROR(

@@ -8,10 +8,12 @@
 
 #include "base/result.h"
 #include "cli/arguments.h"
+#include "cli/operator_client.h"
 
 namespace cygnet {
 
 // Rows as the daemon's: check, ok, text, advice. `*status`: 0, or kExitNo when something was found.
-Status RunDoctor(const Arguments& arguments, std::string_view socket_name, FILE* out, int* status);
+Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
+                 int* status);
 
 }  // namespace cygnet

@@ -3,14 +3,11 @@
 
 #include <elf.h>
 #include <glob.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +16,8 @@
 #include <string_view>
 #include <vector>
 
-#include "netlink/unix_transport.h"
+#include "cli/operator_client.h"
+#include "netlink/rendezvous.h"
 
 namespace cygnet {
 namespace {
@@ -57,22 +55,13 @@ std::optional<std::string> FirstMatch(const std::string& pattern) {
   return first;
 }
 
-// 0 or an errno value.
-int TryDaemon() {
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    return errno;
-  }
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  constexpr std::string_view kName = transport::kXfrmSocketName;
-  std::memcpy(address.sun_path + 1, kName.data(), kName.size());
-  constexpr auto kLength =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + kName.size());
-  const int result = connect(fd, reinterpret_cast<const sockaddr*>(&address), kLength);
-  const int error = result == 0 ? 0 : errno;
-  close(fd);
-  return error;
+// Empty: there is a cygnetd, and it knows us for what we must be.
+std::string WhyNoDaemon() {
+  constexpr int kPatienceMs = 10'000;
+  const auto met = rendezvous::Meet(rendezvous::Service::kXfrm, kPatienceMs);
+  if (met.outcome != rendezvous::Outcome::kMet) return WhyNotMet(met);
+  close(met.fd);
+  return {};
 }
 
 template <typename T>
@@ -238,11 +227,7 @@ int RunExec(int argc, char** argv) {
   if (const auto why = WhyPreloadFails(*program)) {
     return Say(kRefused, *program + ": would talk to the kernel's XFRM, not to cygnetd: " + *why);
   }
-  if (const int error = TryDaemon(); error == ECONNREFUSED) {
-    return Say(kNotReady, "no cygnetd in this network namespace");
-  } else if (error != 0) {
-    return Say(kNotReady, std::string("cannot reach cygnetd: ") + std::strerror(error));
-  }
+  if (const std::string why = WhyNoDaemon(); !why.empty()) return Say(kNotReady, why);
   PrependPreload(*shim);
   std::vector<char*> arguments(argv, argv + argc);
   arguments.push_back(nullptr);

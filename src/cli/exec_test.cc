@@ -3,22 +3,22 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sched.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
-#include "netlink/unix_transport.h"
+#include "netlink/doorstep.h"
 
 namespace cygnet {
 namespace {
@@ -72,16 +72,19 @@ struct Outcome {
 };
 constexpr int kNoNamespace = 99;
 
+// Goes with the process.
 void Listen() {
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string_view name = transport::kXfrmSocketName;
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0 || listen(fd, 4) != 0) {
+  auto doorstep = Doorstep::Claim();
+  if (!doorstep) {
     _exit(kNoNamespace);
   }
+  std::thread([doorstep = std::move(*doorstep)] {
+    for (;;) {
+      pollfd entry{.fd = doorstep->fd(), .events = POLLIN, .revents = 0};
+      poll(&entry, 1, -1);
+      static_cast<void>(doorstep->Take());
+    }
+  }).detach();
 }
 
 Outcome Exec(std::vector<std::string> words, Daemon daemon) {

@@ -2,12 +2,11 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 namespace cygnet {
 namespace {
@@ -24,24 +23,30 @@ Error WentAway() { return MakeError(Errc::kIo, "cygnetd went away in the middle 
 
 }  // namespace
 
-Result<OperatorClient> OperatorClient::Connect(std::string_view name) {
-  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return SystemError("socket");
+std::string WhyNotMet(const rendezvous::Meeting& meeting) {
+  using rendezvous::Outcome;
+  std::string text = rendezvous::Explain(meeting.outcome);
+  if (meeting.outcome == Outcome::kFailed || meeting.outcome == Outcome::kNoTable) {
+    text += std::string(": ") + std::strerror(meeting.error);
+  }
+  return text;
+}
+
+Result<OperatorClient> OperatorClient::Connect() {
+  using rendezvous::Outcome;
+  const auto met = rendezvous::Meet(rendezvous::Service::kOperator, kTimeoutSeconds * 1000);
+  if (met.outcome == Outcome::kMet) return Adopt(UniqueFd(met.fd));
+  const Errc code = met.outcome == Outcome::kNobody         ? Errc::kNoEntry
+                    : met.outcome == Outcome::kNotPermitted ? Errc::kPermission
+                                                            : Errc::kIo;
+  return MakeError(code, WhyNotMet(met));
+}
+
+Result<OperatorClient> OperatorClient::Adopt(UniqueFd fd) {
   const timeval timeout{.tv_sec = kTimeoutSeconds, .tv_usec = 0};
   if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
       setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0) {
     return SystemError("setsockopt");
-  }
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (name.size() >= sizeof(address.sun_path)) return MakeError(Errc::kInvalid, "name too long");
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    if (errno == ECONNREFUSED) {
-      return MakeError(Errc::kNoEntry, "no cygnetd in this network namespace");
-    }
-    return SystemError("cannot reach cygnetd");
   }
   return OperatorClient(std::move(fd));
 }

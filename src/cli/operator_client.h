@@ -5,19 +5,29 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "netlink/rendezvous.h"
 
 namespace cygnet {
 
 using Json = nlohmann::ordered_json;
 
+// Why there is no connection to cygnetd, for people.
+std::string WhyNotMet(const rendezvous::Meeting& meeting);
+
+class OperatorClient;
+// OperatorClient::Connect, unless a test plays the daemon.
+using OperatorConnector = std::function<Result<OperatorClient>()>;
+
 class OperatorClient {
  public:
-  // kNoEntry: no daemon listens in this network namespace. `name`: abstract, without its NUL.
-  static Result<OperatorClient> Connect(std::string_view name);
+  // To the cygnetd of this network namespace, which has proven that it is one. kNoEntry: there is
+  // none; kPermission: it would not answer us.
+  static Result<OperatorClient> Connect();
+  // Over a connection that is there.
+  static Result<OperatorClient> Adopt(UniqueFd fd);
 
   // Calls `show` with each item of the reply, as they come. Items shown before an error stay shown.
   Status ForEachItem(const Json& request, const std::function<void(const Json&)>& show);

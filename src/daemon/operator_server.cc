@@ -1,89 +1,33 @@
 #include "daemon/operator_server.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <utility>
 
 #include "base/key_material.h"
+#include "base/log.h"
 
 namespace cygnet {
 namespace {
 
 // Datagrams sent to one client before others have their turn.
 constexpr int kBurst = 32;
-constexpr std::string_view kNeedsNetAdmin =
-    "not permitted: cygnetd answers only processes that have CAP_NET_ADMIN in its user namespace";
-
-Result<UniqueFd> Listen(const std::string& name) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // sun_path[0] stays NUL: an abstract name, which lives in the network namespace.
-  if (name.size() >= sizeof(address.sun_path)) {
-    return MakeError(Errc::kInvalid, "socket name too long");
-  }
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd.valid() && bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0 &&
-      listen(fd.get(), 64) == 0) {
-    return fd;
-  }
-  const int error = errno;
-  if (error == EADDRINUSE) {
-    return MakeError(Errc::kExists,
-                     "another cygnetd answers the operator in this network namespace");
-  }
-  return MakeError(Errc::kIo, std::string("operator socket: ") + std::strerror(error));
-}
+// A client that has read nothing for so long has stopped.
+constexpr std::chrono::seconds kStopped{1};
 
 }  // namespace
 
-OperatorServer::OperatorServer(Poller* poller, OperatorControl* control, std::string name,
-                               PermissionCheck is_permitted)
-    : poller_(poller),
-      control_(control),
-      name_(std::move(name)),
-      is_permitted_(std::move(is_permitted)) {}
+OperatorServer::OperatorServer(Poller* poller, OperatorControl* control, std::size_t max_held_bytes)
+    : poller_(poller), control_(control), max_held_bytes_(max_held_bytes) {}
 
 OperatorServer::~OperatorServer() {
   while (!clients_.empty()) Close(clients_.begin()->first);
-  if (listener_.valid()) poller_->Remove(listener_.get());
-}
-
-Status OperatorServer::Start() {
-  auto listener = Listen(name_);
-  if (!listener) return listener.error();
-  listener_ = std::move(*listener);
-  spare_ = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  return poller_->Add(listener_.get(), EPOLLIN, [this](uint32_t) { Accept(); });
-}
-
-void OperatorServer::Accept() {
-  UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid() && (errno == EMFILE || errno == ENFILE) && spare_.valid()) {
-    // Left alone, the waiting connection would wake us for ever.
-    spare_.Reset();
-    fd = UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    fd.Reset();
-    spare_ = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    return;
-  }
-  if (fd.valid()) Admit(std::move(fd));
 }
 
 void OperatorServer::Admit(UniqueFd fd) {
-  const bool permitted = is_permitted_(fd.get());
-  const auto unpermitted = static_cast<std::size_t>(std::count_if(
-      clients_.begin(), clients_.end(), [](const auto& row) { return !row.second.permitted; }));
-  const bool full =
-      permitted ? clients_.size() - unpermitted >= kMaxClients : unpermitted >= kMaxUnpermitted;
-  if (full) {
+  if (clients_.size() >= kMaxClients) {
     constexpr std::string_view kBusy = R"({"error":"too many clients"})";
     // Best effort: the peer sees the end of the connection in any case.
     static_cast<void>(send(fd.get(), kBusy.data(), kBusy.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -96,7 +40,6 @@ void OperatorServer::Admit(UniqueFd fd) {
   if (!added) return;  // out of memory for one more: the connection ends
   Client& client = clients_[id];
   client.fd = std::move(fd);
-  client.permitted = permitted;
   client.polled = EPOLLIN;
 }
 
@@ -127,9 +70,7 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
     client->reply->Stop();
     return true;
   }
-  if (!client->permitted) {
-    StartReply(id, client, MakeErrorReply(kNeedsNetAdmin));
-  } else if (static_cast<std::size_t>(got) > request.size()) {
+  if (static_cast<std::size_t>(got) > request.size()) {
     StartReply(id, client, MakeErrorReply("request too long"));
   } else {
     request.resize(static_cast<std::size_t>(got));
@@ -148,7 +89,40 @@ void OperatorServer::TellOrder(const UniqueFd& fd, const std::string& request) c
   on_order_(request.substr(0, kMaxText), peer.uid, peer.pid);
 }
 
+std::size_t OperatorServer::HeldBytes() const {
+  std::size_t bytes = 0;
+  for (const auto& [id, client] : clients_) {
+    if (client.reply != nullptr) bytes += client.reply->held_bytes();
+  }
+  return bytes;
+}
+
+// At the cost of those who stopped reading, longest first. False: others read what fills it.
+bool OperatorServer::MakeRoom(std::size_t bytes, ClientId for_whom) {
+  const auto now = std::chrono::steady_clock::now();
+  for (;;) {
+    const std::size_t held = HeldBytes();
+    if (held == 0 || held + bytes <= max_held_bytes_) return true;
+    auto stopped = clients_.end();
+    for (auto at = clients_.begin(); at != clients_.end(); ++at) {
+      const Client& client = at->second;
+      if (at->first == for_whom || client.reply == nullptr || client.reply->held_bytes() == 0 ||
+          now - client.read_last < kStopped) {
+        continue;
+      }
+      if (stopped == clients_.end() || client.read_last < stopped->second.read_last) stopped = at;
+    }
+    if (stopped == clients_.end()) return false;
+    Log(LogLevel::kWarning, "operator: a client that does not read its answer is dropped");
+    Close(stopped->first);
+  }
+}
+
 void OperatorServer::StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply) {
+  if (reply->held_bytes() > 0 && !MakeRoom(reply->held_bytes(), id)) {
+    reply = MakeErrorReply("other clients' answers fill the memory set aside for them; try again");
+  }
+  client->read_last = std::chrono::steady_clock::now();
   client->reply = std::move(reply);
   const int fd = client->reply->wait_fd();
   if (fd < 0) return;
@@ -177,6 +151,7 @@ bool OperatorServer::Pump(Client* client) {
       return errno == EAGAIN || errno == EINTR;
     }
     WipeDatagram(client);
+    client->read_last = std::chrono::steady_clock::now();
   }
   return true;
 }

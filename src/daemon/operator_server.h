@@ -1,5 +1,5 @@
-// OperatorServer: answers the operator's command. AF_UNIX SOCK_SEQPACKET, one JSON object a
-// datagram:
+// OperatorServer: answers the operator's command, over connections that the doorstep
+// (netlink/doorstep.h) let in. AF_UNIX SOCK_SEQPACKET, one JSON object a datagram:
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
 //                       "explain" | "offload" | "fault" | "reload" | "doctor" | "capture", …}
@@ -21,9 +21,11 @@
 //            side down (what is still queued and the statistics follow, then the end) or closes
 //
 // No JSON datagram is longer than kOperatorDatagram. Replies are made as the client reads, and a
-// request is read when the reply before it is through: a slow client costs one reply's snapshot.
+// request is read when the reply before it is through: a slow client costs one reply's snapshot,
+// and all slow clients together kMaxHeldBytes.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,36 +37,31 @@
 #include "base/unique_fd.h"
 #include "control/report.h"
 #include "daemon/operator_server_reply.h"
-#include "daemon/peer_credentials.h"
 #include "daemon/poller.h"
-#include "netlink/unix_transport.h"
 
 namespace cygnet {
 
 // Everything happens in the poller's thread.
 class OperatorServer {
  public:
-  // Judges the peer of a connection, once, when it is accepted.
-  using PermissionCheck = std::function<bool(int fd)>;
-
-  // Told of each order (IsOrder) of a permitted peer, before it is carried out: the request, which
+  // Told of each order (IsOrder), before it is carried out: the request, which
   // may be cut, and the peer's user and process as the daemon's namespaces number them.
   using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
 
   static constexpr std::size_t kMaxClients = 64;
-  // Of these, for peers that may only be refused: anybody in the network namespace can connect.
-  static constexpr std::size_t kMaxUnpermitted = 16;
+  // Of all replies together, unless there is only one. Where more is asked for, a client that has
+  // read nothing for a second loses its connection, or the newest is told to come again.
+  static constexpr std::size_t kMaxHeldBytes = std::size_t{64} << 20;
 
   // REQUIRES: `poller` and `control` outlive the server.
   OperatorServer(Poller* poller, OperatorControl* control,
-                 std::string name = std::string(transport::kOperatorSocketName),
-                 PermissionCheck is_permitted = PeerIsNetAdmin);
+                 std::size_t max_held_bytes = kMaxHeldBytes);
   ~OperatorServer();
   OperatorServer(const OperatorServer&) = delete;
   OperatorServer& operator=(const OperatorServer&) = delete;
 
-  // Binds the socket. kExists: a daemon is already listening in this network namespace.
-  Status Start();
+  // Serves a client that has proven its capability, from the next RunOnce on.
+  void Admit(UniqueFd fd);
 
   void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
 
@@ -74,17 +71,15 @@ class OperatorServer {
   using ClientId = uint64_t;
   struct Client {
     UniqueFd fd;
-    bool permitted = false;
-    bool input_ended = false;              // the peer sends no more
-    uint32_t polled = 0;                   // events asked of the poller
-    std::unique_ptr<OperatorReply> reply;  // under way, or nullptr
-    std::string datagram;                  // of the reply, not sent yet
-    bool reply_waits = false;              // for its wait_fd()
+    bool input_ended = false;                         // the peer sends no more
+    uint32_t polled = 0;                              // events asked of the poller
+    std::unique_ptr<OperatorReply> reply;             // under way, or nullptr
+    std::string datagram;                             // of the reply, not sent yet
+    bool reply_waits = false;                         // for its wait_fd()
+    std::chrono::steady_clock::time_point read_last;  // when it last took a datagram of the reply
   };
   enum class Sent : uint8_t { kYes, kLater, kNever };
 
-  void Accept();
-  void Admit(UniqueFd fd);
   void OnClientReady(ClientId id, uint32_t events);
   // False: the client is to be closed.
   bool Serve(ClientId id, Client* client, uint32_t events);
@@ -94,16 +89,15 @@ class OperatorServer {
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   static void WipeDatagram(Client* client);
   void EndReply(Client* client);
+  std::size_t HeldBytes() const;
+  bool MakeRoom(std::size_t bytes, ClientId for_whom);
   void UpdatePolling(Client* client);
   void Close(ClientId id);
 
   Poller* const poller_;
   OperatorControl* const control_;
-  const std::string name_;
-  const PermissionCheck is_permitted_;
+  const std::size_t max_held_bytes_;
   OrderObserver on_order_;  // may be empty
-  UniqueFd listener_;
-  UniqueFd spare_;  // given up for a moment to refuse a connection when fds run out
   std::map<ClientId, Client> clients_;
   ClientId next_id_ = 1;
 };

@@ -59,7 +59,14 @@ class ListReply final : public OperatorReply {
     return Next::kDatagram;
   }
 
+  std::size_t held_bytes() const override {
+    return reports_.size() * sizeof(Report) + (reports_.size() - next_) * kBehindReport;
+  }
+
  private:
+  // What hangs on a report, about: an SA that is gone, a history.
+  static constexpr std::size_t kBehindReport = 512;
+
   // What of a long array has not been sent.
   struct Rest {
     Json elements = Json::array();

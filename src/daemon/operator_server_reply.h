@@ -1,6 +1,7 @@
 // Replies of the operator server: each makes its datagrams one at a time, when the client has room.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -25,6 +26,8 @@ class OperatorReply {
   virtual ~OperatorReply() = default;
   virtual Next MakeNext(std::string* datagram) = 0;
 
+  // Memory of what is still to be told, about.
+  virtual std::size_t held_bytes() const { return 0; }
   // -1: never returns kWait.
   virtual int wait_fd() const { return -1; }
   // wait_fd() is readable.

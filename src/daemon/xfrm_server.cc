@@ -3,11 +3,9 @@
 
 #include "daemon/xfrm_server.h"
 
-#include <fcntl.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,11 +23,6 @@ namespace {
 
 constexpr std::size_t kMaxDatagramBytes = std::size_t{64} * 1024;
 
-Error SystemError(const char* what) {
-  return MakeError(errno == EADDRINUSE ? Errc::kExists : Errc::kIo,
-                   std::string(what) + ": " + std::strerror(errno));
-}
-
 // As the shim takes it: with the group in the header's flags.
 Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
   nlmsghdr header;
@@ -43,84 +36,37 @@ Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
 }  // namespace
 
 XfrmServer::XfrmServer(Poller& poller, XfrmServerOptions options)
-    : poller_(poller), options_(std::move(options)), input_(kMaxDatagramBytes) {}
+    : poller_(poller),
+      options_(std::move(options)),
+      budget_(options_.max_queued_in_all),
+      input_(kMaxDatagramBytes) {}
 
 XfrmServer::~XfrmServer() {
   while (!clients_.empty()) Close(clients_.begin()->first);
-  if (listen_fd_ >= 0) {
-    poller_.Remove(listen_fd_);
-    close(listen_fd_);
-  }
-  if (spare_fd_ >= 0) close(spare_fd_);
 }
 
-Result<int> XfrmServer::Listen() const {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // sun_path[0] stays NUL: an abstract name.
-  if (options_.socket_name.size() >= sizeof(address.sun_path)) {
-    return MakeError(Errc::kInvalid, "socket name too long");
-  }
-  std::memcpy(address.sun_path + 1, options_.socket_name.data(), options_.socket_name.size());
-  const auto length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + options_.socket_name.size());
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return SystemError("socket");
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-      listen(fd, SOMAXCONN) != 0) {
-    const Error error = SystemError("bind");
-    close(fd);
-    return error;
-  }
-  return fd;
-}
-
-Status XfrmServer::Start(XfrmControl& control) {
-  const auto fd = Listen();
-  if (!fd) return fd.error();
-  listen_fd_ = *fd;
-  spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+void XfrmServer::Start(XfrmControl& control) {
   control_ = &control;
   requests_.emplace(control, options_.larval_seconds);
-  return poller_.Add(listen_fd_, EPOLLIN, [this](uint32_t) { Accept(); });
 }
 
-void XfrmServer::Accept() {
-  const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_fd_ >= 0) {
-    // Left alone, the waiting connection would wake us for ever.
-    close(spare_fd_);
-    Refuse(accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return;
-  }
-  if (fd < 0) return;
-  const bool permitted = options_.is_permitted(fd);
-  if (!HasRoomFor(permitted)) return Refuse(fd);
+void XfrmServer::Admit(UniqueFd fd) {
+  if (clients_.size() >= options_.max_connections) return Refuse();
   refusing_ = false;
   const ClientId id = next_id_++;
-  Client client;
-  client.connection = std::make_unique<XfrmConnection>(fd, permitted, options_.max_queued_bytes);
-  const Status added = poller_.Add(fd, EPOLLIN | EPOLLRDHUP,
+  const Status added = poller_.Add(fd.get(), EPOLLIN | EPOLLRDHUP,
                                    [this, id](uint32_t events) { OnClientReady(id, events); });
   if (!added) {
     Log(LogLevel::kError, "xfrm: cannot watch a connection: " + added.error().message);
     return;
   }
+  Client client;
+  client.connection =
+      std::make_unique<XfrmConnection>(fd.Release(), options_.max_queued_bytes, &budget_);
   clients_.emplace(id, std::move(client));
 }
 
-bool XfrmServer::HasRoomFor(bool permitted) const {
-  if (clients_.size() >= options_.max_connections) return false;
-  if (permitted) return true;
-  std::size_t unpermitted = 0;
-  for (const auto& [id, client] : clients_) unpermitted += client.connection->permitted() ? 0 : 1;
-  return unpermitted < options_.max_unpermitted;
-}
-
-void XfrmServer::Refuse(int fd) {
-  if (fd < 0) return;
-  close(fd);
+void XfrmServer::Refuse() {
   ++counters_.connections_refused;
   // Once for each time the limit is reached, not for each attempt.
   if (!refusing_) Log(LogLevel::kWarning, "xfrm: connection limit reached, refusing more");

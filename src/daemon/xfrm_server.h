@@ -1,7 +1,7 @@
-// XfrmServer: the daemon's side of NETLINK_XFRM. Listens on an abstract Unix socket, executes what
-// clients send in lock-step (netlink/unix_transport.h) and spreads the control plane's events to
-// the clients that listen for them. Everything runs in the poller's thread; only WantsAcquire may
-// be called from others.
+// XfrmServer: the daemon's side of NETLINK_XFRM. Serves the connections that the doorstep
+// (netlink/doorstep.h) let in: executes what clients send in lock-step (netlink/unix_transport.h)
+// and spreads the control plane's events to the clients that listen for them. Everything runs in
+// the poller's thread; only WantsAcquire may be called from others.
 #pragma once
 
 #include <atomic>
@@ -11,15 +11,14 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "control/control_event.h"
 #include "control/xfrm_control.h"
 #include "daemon/kernel_settings.h"
 #include "daemon/lost_sa_schedule.h"
-#include "daemon/peer_credentials.h"
 #include "daemon/poller.h"
 #include "daemon/xfrm_server_connection.h"
 #include "daemon/xfrm_server_requests.h"
@@ -28,14 +27,10 @@
 namespace cygnet {
 
 struct XfrmServerOptions {
-  std::string socket_name{transport::kXfrmSocketName};  // abstract, without the leading NUL
   std::size_t max_connections = 1024;
-  // Of these, for peers that may only be refused: anybody in the network namespace can connect, and
-  // must not keep others out.
-  std::size_t max_unpermitted = 64;
   std::size_t max_queued_bytes = 1u << 20;  // per connection, beside the socket's own buffer
-  // Judged once, when a connection is accepted.
-  std::function<bool(int fd)> is_permitted = PeerIsNetAdmin;
+  // Of all connections together: many clients that have stopped must not fill the memory.
+  std::size_t max_queued_in_all = std::size_t{64} << 20;
   std::function<uint32_t()> larval_seconds = ReadAcquireExpires;
 };
 
@@ -55,9 +50,12 @@ class XfrmServer final : public ControlListener {
   XfrmServer(const XfrmServer&) = delete;
   XfrmServer& operator=(const XfrmServer&) = delete;
 
-  // Binds the socket; clients are served from the next RunOnce on. kExists: a daemon is already
-  // listening in this network namespace.
-  Status Start(XfrmControl& control);
+  // From here on clients may be let in.
+  void Start(XfrmControl& control);
+
+  // Serves a client that has proven its capability, from the next RunOnce on; beyond the limit the
+  // connection ends at once. REQUIRES: Start.
+  void Admit(UniqueFd fd);
 
   // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
   // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this host.
@@ -83,10 +81,7 @@ class XfrmServer final : public ControlListener {
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
-  Result<int> Listen() const;
-  void Accept();
-  bool HasRoomFor(bool permitted) const;
-  void Refuse(int fd);
+  void Refuse();
   void OnClientReady(ClientId id, uint32_t events);
   Input ReadDatagram(XfrmConnection& client);
   void Execute(std::span<const uint8_t> datagram, XfrmConnection& client);
@@ -102,9 +97,8 @@ class XfrmServer final : public ControlListener {
   const XfrmServerOptions options_;
   XfrmControl* control_ = nullptr;
   std::optional<XfrmRequests> requests_;
-  int listen_fd_ = -1;
-  int spare_fd_ = -1;  // given up for a moment to refuse a connection when fds run out
   bool refusing_ = false;
+  QueueBudget budget_;  // what all connections have queued
   std::map<ClientId, Client> clients_;
   ClientId next_id_ = 1;
   std::atomic<int> acquire_listeners_{0};

@@ -25,14 +25,16 @@ std::size_t CostOf(const netlink::Buffer& message) { return message.size() + kQu
 
 }  // namespace
 
-XfrmConnection::XfrmConnection(int fd, bool permitted, std::size_t max_queued_bytes)
-    : fd_(fd), permitted_(permitted), max_queued_bytes_(max_queued_bytes) {}
+XfrmConnection::XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all)
+    : fd_(fd), max_queued_bytes_(max_queued_bytes), in_all_(in_all) {}
 
-XfrmConnection::~XfrmConnection() { close(fd_); }
+XfrmConnection::~XfrmConnection() {
+  in_all_->GiveBack(queued_bytes_);
+  close(fd_);
+}
 
 bool XfrmConnection::Listens(xfrm::EventGroup group) const {
-  // Events carry keys: a peer that may not ask for them may not listen either.
-  return permitted_ && !broken_ && (groups_ >> (static_cast<unsigned>(group) - 1) & 1) != 0;
+  return !broken_ && (groups_ >> (static_cast<unsigned>(group) - 1) & 1) != 0;
 }
 
 bool XfrmConnection::TakeTransportMessage(const netlink::MessageView& message) {
@@ -88,14 +90,25 @@ void XfrmConnection::Send(Datagram message) {
 
 void XfrmConnection::Enqueue(Datagram message) {
   const std::size_t cost = CostOf(*message);
-  if (queued_bytes_ + cost > max_queued_bytes_) {
+  if (queued_bytes_ + cost > max_queued_bytes_ || !in_all_->HasRoomFor(cost)) {
     ++lost_;
     MarkOverrun();
     return;
   }
-  queued_bytes_ += cost;
-  queue_.push_back(std::move(message));
+  Push(std::move(message));
   last_overrun_ = nullptr;
+}
+
+void XfrmConnection::Push(Datagram message) {
+  queued_bytes_ += CostOf(*message);
+  in_all_->Take(CostOf(*message));
+  queue_.push_back(std::move(message));
+}
+
+void XfrmConnection::Pop() {
+  queued_bytes_ -= CostOf(*queue_.front());
+  in_all_->GiveBack(CostOf(*queue_.front()));
+  queue_.pop_front();
 }
 
 // One mark per gap, at the place of the gap; a mark may exceed the bound, as there is never more
@@ -104,8 +117,7 @@ void XfrmConnection::MarkOverrun() {
   if (!report_overrun_ || last_overrun_ != nullptr) return;
   netlink::MessageBuilder mark({.type = transport::kOverrun, .pid = port_id_});
   last_overrun_ = std::make_shared<const netlink::Buffer>(std::move(mark).Finish());
-  queued_bytes_ += CostOf(*last_overrun_);
-  queue_.push_back(last_overrun_);
+  Push(last_overrun_);
 }
 
 void XfrmConnection::SendQueued() {
@@ -113,8 +125,7 @@ void XfrmConnection::SendQueued() {
     const Sent sent = TrySend(*queue_.front());
     if (sent == Sent::kLater) return;
     if (sent == Sent::kNever) ++lost_;
-    queued_bytes_ -= CostOf(*queue_.front());
-    queue_.pop_front();
+    Pop();
   }
   if (queue_.empty()) last_overrun_ = nullptr;
 }

@@ -21,16 +21,27 @@ namespace cygnet {
 // An encoded message, shared by the listeners it goes to.
 using Datagram = std::shared_ptr<const netlink::Buffer>;
 
+// Bytes that may be queued to all connections together.
+class QueueBudget {
+ public:
+  explicit QueueBudget(std::size_t bytes) : left_(static_cast<int64_t>(bytes)) {}
+  bool HasRoomFor(std::size_t bytes) const { return static_cast<int64_t>(bytes) <= left_; }
+  void Take(std::size_t bytes) { left_ -= static_cast<int64_t>(bytes); }
+  void GiveBack(std::size_t bytes) { left_ += static_cast<int64_t>(bytes); }
+
+ private:
+  int64_t left_;
+};
+
 class XfrmConnection {
  public:
-  // Takes ownership of `fd`. `permitted`: the peer may do more than be refused.
-  XfrmConnection(int fd, bool permitted, std::size_t max_queued_bytes);
+  // Takes ownership of `fd`. `in_all` outlives the connection.
+  XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all);
   ~XfrmConnection();
   XfrmConnection(const XfrmConnection&) = delete;
   XfrmConnection& operator=(const XfrmConnection&) = delete;
 
   int fd() const { return fd_; }
-  bool permitted() const { return permitted_; }
   uint32_t port_id() const { return port_id_; }
   netlink::AckOptions ack_options() const { return ack_options_; }
   // The peer is gone; nothing more can be sent.
@@ -60,12 +71,14 @@ class XfrmConnection {
   Sent TrySend(const netlink::Buffer& message);
   void Enqueue(Datagram message);
   void MarkOverrun();
+  void Push(Datagram message);
+  void Pop();
   void SendQueued();
   void ContinueDump();
 
   const int fd_;
-  const bool permitted_;
   const std::size_t max_queued_bytes_;
+  QueueBudget* const in_all_;
   uint32_t port_id_ = 0;
   uint32_t groups_ = 0;  // bit n-1 = group n
   netlink::AckOptions ack_options_;

@@ -82,9 +82,8 @@ void XfrmRequests::Execute(const netlink::MessageView& message, XfrmConnection& 
 // The order of checks is that of xfrm_user_rcv_msg.
 Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& message,
                                                XfrmConnection& client, netlink::ExtendedAck& ack) {
-  if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message, client);
+  if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message);
   if (!xfrm::IsKnownType(message.header.nlmsg_type)) return MakeError(Errc::kInvalid);
-  if (!client.permitted()) return MakeError(Errc::kPermission);
   if (xfrm::IsDump(message)) return RunDump(message, client);
   const auto request = xfrm::ParseRequest(message, ack);
   if (!request) return request.error();
@@ -94,9 +93,7 @@ Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& messa
   return Answer::kAck;
 }
 
-Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message,
-                                                              const XfrmConnection& client) {
-  if (!client.permitted()) return MakeError(Errc::kPermission);
+Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message) {
   auto change = xfrm::DecodeSocketPolicy(message);
   if (!change) return change.error();
   CYGNET_RETURN_IF_ERROR(control_.ChangeSocketPolicy(*std::move(change)));

@@ -80,17 +80,6 @@ TEST_F(SocketPolicyMessageTest, IsRefusedAsTheKernelRefuses) {
   EXPECT_EQ(Ask(Tell(head, info.bytes())), EOPNOTSUPP);
 }
 
-TEST_F(SocketPolicyMessageTest, NeedsPrivilege) {
-  XfrmServerOptions options = XfrmServerHarness::AllPermitted();
-  options.is_permitted = [](int) { return false; };
-  XfrmServerHarness harness(options);
-  const auto client = harness.Connect();
-  const auto answers = harness.Ask(*client, Tell(kUdp4, PolicyInfo().bytes()));
-  ASSERT_THAT(answers, SizeIs(1));
-  EXPECT_EQ(ErrnoOf(answers[0]), EPERM);
-  EXPECT_TRUE(harness.control.socket_policies.empty());
-}
-
 TEST_F(SocketPolicyMessageTest, IsShownAsTheKernelShowsIt) {
   ASSERT_EQ(Ask(PolicyInfo().bytes()), 0);
   const auto client = harness_.Connect();

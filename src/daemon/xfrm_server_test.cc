@@ -135,7 +135,7 @@ TEST(XfrmServerTest, MigrateAndAcquireAreToldToTheirGroups) {
 
 TEST(XfrmServerTest, LarvalLifetimeIsAskedForAtEachRequest) {
   uint32_t seconds = 30;
-  auto options = XfrmServerHarness::AllPermitted();
+  auto options = XfrmServerHarness::Options();
   options.larval_seconds = [&] { return seconds; };
   XfrmServerHarness harness(options);
   const auto client = harness.Connect();
@@ -339,41 +339,6 @@ TEST(XfrmServerTest, ShortTransportMessagesAreIgnored) {
   EXPECT_EQ(HeaderOf(harness.Ask(*client, GetSadInfo())[0]).nlmsg_pid, XfrmServerHarness::kPort);
 }
 
-// --- Permission ----------------------------------------------------------------------------------
-
-TEST(XfrmServerTest, WithoutPermissionEverythingIsRefusedAndNothingHeard) {
-  bool permitted = false;
-  auto options = XfrmServerHarness::AllPermitted();
-  options.is_permitted = [&](int) { return permitted; };
-  XfrmServerHarness harness(options);
-  const auto stranger = harness.Connect(0xff, 1);
-  permitted = true;
-  const auto friendly = harness.Connect(0, 2);
-  EXPECT_EQ(ErrnoOf(harness.Ask(*stranger, NewSa(1))[0]), EPERM);
-  EXPECT_EQ(ErrnoOf(harness.Ask(*stranger, GetSadInfo())[0]), EPERM);
-  EXPECT_EQ(ErrnoOf(harness.Ask(*stranger, DumpSas())[0]), EPERM);
-  EXPECT_EQ(ErrnoOf(harness.Ask(*stranger, Message(RequestType{0x29}).Finish())[0]), EINVAL)
-      << "the type comes first";
-  EXPECT_THAT(harness.control.sas, IsEmpty());
-  EXPECT_EQ(ErrnoOf(harness.Ask(*friendly, NewSa(1))[0]), 0);
-  EXPECT_THAT(harness.Drain(*stranger), IsEmpty()) << "events hold keys";
-  EXPECT_FALSE(harness.server->WantsAcquire());
-}
-
-TEST(XfrmServerTest, JudgesAPeerOnceAtAccept) {
-  int judged = 0;
-  auto options = XfrmServerHarness::AllPermitted();
-  options.is_permitted = [&](int) {
-    ++judged;
-    return true;
-  };
-  XfrmServerHarness harness(options);
-  const auto client = harness.Connect();
-  harness.Ask(*client, GetSadInfo());
-  harness.Ask(*client, GetSadInfo());
-  EXPECT_EQ(judged, 1);
-}
-
 // --- Events --------------------------------------------------------------------------------------
 
 TEST(XfrmServerTest, EventsCarryOriginAndGroupAndComeBeforeTheAck) {
@@ -440,7 +405,7 @@ TEST(XfrmServerTest, AcquireIsSent) {
 }
 
 TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
-  auto options = XfrmServerHarness::AllPermitted();
+  auto options = XfrmServerHarness::Options();
   options.max_queued_bytes = 4096;
   XfrmServerHarness harness(options);
   const auto sleeper = harness.Connect(kGroupSa, 1);
@@ -466,7 +431,7 @@ TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
 }
 
 TEST(XfrmServerTest, NoEnobufsMeansNoOverrunMark) {
-  auto options = XfrmServerHarness::AllPermitted();
+  auto options = XfrmServerHarness::Options();
   options.max_queued_bytes = 4096;
   XfrmServerHarness harness(options);
   const auto sleeper = harness.Connect(kGroupSa);
@@ -477,7 +442,7 @@ TEST(XfrmServerTest, NoEnobufsMeansNoOverrunMark) {
 }
 
 TEST(XfrmServerTest, RepliesThatAreNotReadAreLostToo) {
-  auto options = XfrmServerHarness::AllPermitted();
+  auto options = XfrmServerHarness::Options();
   options.max_queued_bytes = 4096;
   XfrmServerHarness harness(options);
   const auto client = harness.Connect();
@@ -506,12 +471,12 @@ TEST(XfrmServerTest, PeerThatOnlyClosedItsReadingSideDoesNotSpin) {
 // --- Limits --------------------------------------------------------------------------------------
 
 TEST(XfrmServerTest, RefusesConnectionsBeyondTheLimit) {
-  auto options = XfrmServerHarness::AllPermitted();
+  auto options = XfrmServerHarness::Options();
   options.max_connections = 3;
   XfrmServerHarness harness(options);
   std::vector<std::unique_ptr<XfrmClient>> clients;
   for (int i = 0; i < 5; ++i) {
-    clients.push_back(std::make_unique<XfrmClient>(harness.name));
+    clients.push_back(std::make_unique<XfrmClient>(harness.server.get()));
     harness.Run();
   }
   EXPECT_EQ(harness.server->connections(), 3u);
@@ -519,42 +484,40 @@ TEST(XfrmServerTest, RefusesConnectionsBeyondTheLimit) {
   EXPECT_TRUE(clients[4]->ServerClosed());
   clients[0]->Close();
   harness.Run();
-  XfrmClient next(harness.name);
+  XfrmClient next(harness.server.get());
   harness.Run();
   EXPECT_EQ(harness.server->connections(), 3u);
   EXPECT_FALSE(next.ServerClosed());
 }
 
-TEST(XfrmServerTest, StrangersCannotKeepOthersOut) {
-  bool permitted = false;
-  auto options = XfrmServerHarness::AllPermitted();
-  options.max_unpermitted = 2;
-  options.is_permitted = [&](int) { return permitted; };
+TEST(XfrmServerTest, ManyClientsThatDoNotReadShareOneBound) {
+  auto options = XfrmServerHarness::Options();
+  options.max_queued_bytes = 1 << 20;
+  options.max_queued_in_all = 8192;
   XfrmServerHarness harness(options);
-  std::vector<std::unique_ptr<XfrmClient>> strangers;
-  for (int i = 0; i < 4; ++i) {
-    strangers.push_back(std::make_unique<XfrmClient>(harness.name));
-    harness.Run();
-  }
-  EXPECT_EQ(harness.server->connections(), 2u);
-  permitted = true;
-  const auto client = harness.Connect();
-  EXPECT_THAT(harness.Ask(*client, GetSadInfo()), SizeIs(1));
-}
-
-TEST(XfrmServerTest, SecondServerOfANameIsRefused) {
-  XfrmServerHarness harness;
-  XfrmServerOptions options;
-  options.socket_name = harness.name;
-  XfrmServer second(*harness.poller, options);
-  const Status started = second.Start(harness.control);
-  ASSERT_FALSE(started.has_value());
-  EXPECT_EQ(started.error().code, Errc::kExists);
+  std::vector<std::unique_ptr<XfrmClient>> stopped;
+  for (int i = 0; i < 8; ++i) stopped.push_back(harness.Connect(kGroupSa));
+  const auto events_until_lost = [&harness] {
+    for (int i = 1; i < 100'000; ++i) {
+      harness.control.Tell(SaFlushed{50}, {});
+      if (harness.server->counters().lost > 0) return i;
+    }
+    return 0;
+  };
+  EXPECT_GT(events_until_lost(), 0);
+  // Whoever leaves gives back its share.
+  stopped.clear();
+  harness.Run();
+  const uint64_t lost = harness.server->counters().lost;
+  const auto reader = harness.Connect(kGroupSa);
+  for (int i = 0; i < 20; ++i) harness.control.Tell(SaFlushed{50}, {});
+  EXPECT_THAT(harness.Drain(*reader), SizeIs(20));
+  EXPECT_EQ(harness.server->counters().lost, lost);
 }
 
 TEST(XfrmServerTest, EventsBeforeStartGoNowhere) {
   auto poller = std::move(*Poller::Create());
-  XfrmServer server(*poller, XfrmServerHarness::AllPermitted());
+  XfrmServer server(*poller, XfrmServerHarness::Options());
   server.OnControlEvent(SaFlushed{50}, {});
   EXPECT_FALSE(server.WantsAcquire());
 }

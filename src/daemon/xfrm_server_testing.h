@@ -1,4 +1,4 @@
-// A server on its own socket name with a fake control plane, and clients for it, all in one thread.
+// A server with a fake control plane, and clients for it, all in one thread.
 // For tests only.
 #pragma once
 
@@ -7,12 +7,9 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstddef>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/unique_fd.h"
 #include "daemon/poller.h"
 #include "daemon/xfrm_server.h"
 #include "netlink/builder.h"
@@ -34,13 +32,12 @@ using Bytes = std::vector<uint8_t>;
 
 class XfrmClient {
  public:
-  explicit XfrmClient(const std::string& name)
-      : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, name.data(), name.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    CYGNET_CHECK(connect(fd_, reinterpret_cast<const sockaddr*>(&address), length) == 0);
+  // One that has proven its capability.
+  explicit XfrmClient(XfrmServer* server) {
+    int ends[2];
+    CYGNET_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    fd_ = ends[0];
+    server->Admit(UniqueFd(ends[1]));
   }
   ~XfrmClient() { Close(); }
   XfrmClient(const XfrmClient&) = delete;
@@ -86,27 +83,22 @@ class XfrmClient {
     CYGNET_CHECK(Send(std::move(builder).Finish()));
   }
 
-  int fd_;
+  int fd_ = -1;
 };
 
 class XfrmServerHarness {
  public:
   static constexpr uint32_t kPort = 0x1234;
 
-  explicit XfrmServerHarness(XfrmServerOptions options = AllPermitted()) {
-    static std::atomic<int> instances{0};
-    options.socket_name =
-        "cygnet/test/xfrm/" + std::to_string(getpid()) + "/" + std::to_string(instances++);
-    name = options.socket_name;
+  explicit XfrmServerHarness(XfrmServerOptions options = Options()) {
     poller = std::move(*Poller::Create());
     server = std::make_unique<XfrmServer>(*poller, options);
-    CYGNET_CHECK(server->Start(control).has_value());
+    server->Start(control);
     control.listener = server.get();
   }
 
-  static XfrmServerOptions AllPermitted() {
+  static XfrmServerOptions Options() {
     XfrmServerOptions options;
-    options.is_permitted = [](int) { return true; };
     options.larval_seconds = [] { return 30u; };
     return options;
   }
@@ -118,7 +110,7 @@ class XfrmServerHarness {
   }
 
   std::unique_ptr<XfrmClient> Connect(uint32_t groups = 0, uint32_t port = kPort) {
-    auto client = std::make_unique<XfrmClient>(name);
+    auto client = std::make_unique<XfrmClient>(server.get());
     client->Bind(port, groups);
     client->Option(NETLINK_EXT_ACK, 1);
     Run();
@@ -142,7 +134,6 @@ class XfrmServerHarness {
   }
 
   FakeXfrmControl control;
-  std::string name;
   std::unique_ptr<Poller> poller;
   std::unique_ptr<XfrmServer> server;
 };

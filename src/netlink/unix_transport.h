@@ -1,7 +1,7 @@
 // How NETLINK_XFRM travels between the preload shim and the daemon. Each datagram of an AF_UNIX
 // SOCK_SEQPACKET connection is one netlink datagram, unchanged but for what is said here.
 //
-// Abstract names live in the network namespace, which is exactly a netlink socket's scope.
+// How the connection comes about, and who may have one, is said in netlink/rendezvous.h.
 //
 // Lock-step: a netlink request is done when send() returns. The daemon peeks at a request, executes
 // it, queues every reply and event, and only then consumes the datagram; the shim's send waits
@@ -23,14 +23,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 namespace cygnet::transport {
-
-// Abstract socket name, without its leading NUL byte.
-inline constexpr std::string_view kXfrmSocketName = "cygnet/xfrm";
-// The operator's command talks to the daemon here (SOCK_SEQPACKET of JSON text).
-inline constexpr std::string_view kOperatorSocketName = "cygnet/operator";
 
 inline constexpr uint16_t kBind = 0xff01;
 inline constexpr uint16_t kOption = 0xff02;

@@ -6,10 +6,8 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/un.h>
 #include <time.h>
 
-#include <cstddef>
 #include <cstdio>
 #include <cstring>
 
@@ -20,28 +18,22 @@
 namespace cygnet::shim {
 namespace {
 
+constexpr int kWaitMs = 10'000;
+constexpr int kTryMs = 300;
 constexpr char kRefusing[] = "; refusing to talk to the kernel's XFRM instead\n";
 
-void SayOnce(const char* cause, const char* detail) {
+void SayOnce(const char* cause, const char* separator, const char* detail) {
   static constinit std::atomic<bool> said{false};
   if (said.exchange(true)) {
     return;
   }
-  char line[256];
-  const int length = snprintf(line, sizeof line, "cygnet: %s%s%s", cause, detail, kRefusing);
+  char line[384];
+  const int length =
+      snprintf(line, sizeof line, "cygnet: %s%s%s%s", cause, separator, detail, kRefusing);
   if (length > 0) {
     const size_t bytes = static_cast<size_t>(length);
     real::write(2, line, bytes < sizeof line ? bytes : sizeof line - 1);
   }
-}
-
-// Whoever listens gets the keys of the IKE daemon, and any user may take an abstract name that is
-// free: the listener must be root or ourselves. Unix sockets report the user who called listen().
-bool PeerIsTrusted(int fd) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  return real::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == 0 || peer.uid == geteuid());
 }
 
 template <typename Payload>
@@ -75,51 +67,31 @@ int64_t MonotonicNs() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-int ConnectToDaemon(ConnectMode mode) {
-  const int flags = mode == ConnectMode::kTry ? SOCK_CLOEXEC | SOCK_NONBLOCK : SOCK_CLOEXEC;
-  const int fd = real::socket(AF_UNIX, SOCK_SEQPACKET | flags, 0);
-  if (fd < 0) {
-    return -1;
+rendezvous::Meeting ConnectToDaemon(ConnectMode mode) {
+  // An event loop that waits for others has not much patience with a daemon that is busy.
+  const bool try_only = mode == ConnectMode::kTry;
+  const rendezvous::Meeting meeting =
+      rendezvous::Meet(rendezvous::Service::kXfrm, try_only ? kTryMs : kWaitMs);
+  if (meeting.outcome == rendezvous::Outcome::kMet && try_only) {
+    real::fcntl(meeting.fd, F_SETFL, O_NONBLOCK);
   }
-  const timeval patience{.tv_sec = 5, .tv_usec = 0};
-  real::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t{sizeof patience});
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  constexpr std::string_view kName = transport::kXfrmSocketName;
-  static_assert(kName.size() + 1 <= sizeof address.sun_path);
-  memcpy(address.sun_path + 1, kName.data(), kName.size());
-  constexpr socklen_t kLength = offsetof(sockaddr_un, sun_path) + 1 + kName.size();
-  int error = 0;
-  if (real::connect(fd, reinterpret_cast<const sockaddr*>(&address), kLength) != 0) {
-    error = errno;
-  } else if (!PeerIsTrusted(fd)) {
-    error = EPERM;
-  }
-  if (error != 0) {
-    real::close(fd);
-    return Fail(error);
-  }
-  const timeval forever{};
-  real::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &forever, socklen_t{sizeof forever});
-  return fd;
+  return meeting;
 }
 
 int OpenXfrmSocket(int type) {
   const ErrnoKeeper keeper;
-  const int fd = ConnectToDaemon(ConnectMode::kWait);
-  if (fd < 0) {
-    const int error = errno;
+  const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
+  const int fd = meeting.fd;
+  if (meeting.outcome != rendezvous::Outcome::kMet) {
+    const int error = meeting.error;
     if (error == EMFILE || error == ENFILE || error == ENOMEM) {
       return Fail(error);
     }
-    if (error == ECONNREFUSED) {
-      SayOnce("no cygnetd in this network namespace", "");
-    } else if (error == EPERM) {
-      SayOnce("what listens in cygnetd's place belongs to another user", "");
-    } else {
-      SayOnce("cygnetd does not take connections: ", strerrordesc_np(error));
-    }
-    return Fail(ECONNREFUSED);
+    const bool says_more = meeting.outcome == rendezvous::Outcome::kFailed ||
+                           meeting.outcome == rendezvous::Outcome::kNoTable;
+    SayOnce(rendezvous::Explain(meeting.outcome), says_more ? ": " : "",
+            says_more ? strerrordesc_np(error) : "");
+    return Fail(meeting.outcome == rendezvous::Outcome::kNotPermitted ? EPERM : ECONNREFUSED);
   }
   if ((type & SOCK_CLOEXEC) == 0) {
     real::fcntl(fd, F_SETFD, 0);

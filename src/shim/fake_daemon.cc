@@ -6,12 +6,10 @@
 #include <linux/xfrm.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -60,8 +58,7 @@ struct FakeDaemon::Request {
 };
 
 FakeDaemon::FakeDaemon() {
-  if (pipe(wake_) != 0 || !Listen()) {
-    perror("fake daemon");
+  if (pipe(wake_) != 0 || !StandAtTheDoor()) {
     abort();
   }
   thread_ = std::thread([this] { Run(); });
@@ -73,21 +70,18 @@ FakeDaemon::~FakeDaemon() {
   close(wake_[0]);
 }
 
-bool FakeDaemon::Listen() {
-  listener_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  memcpy(address.sun_path + 1, transport::kXfrmSocketName.data(),
-         transport::kXfrmSocketName.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 +
-                                             transport::kXfrmSocketName.size());
-  return bind(listener_, reinterpret_cast<const sockaddr*>(&address), length) == 0 &&
-         listen(listener_, 16) == 0;
+bool FakeDaemon::StandAtTheDoor() {
+  auto doorstep = Doorstep::Claim();
+  if (!doorstep) {
+    fprintf(stderr, "fake daemon: %s\n", doorstep.error().message.c_str());
+    return false;
+  }
+  doorstep_ = std::move(*doorstep);
+  return true;
 }
 
 void FakeDaemon::CloseAll() {
-  close(listener_);
-  listener_ = -1;
+  doorstep_.reset();
   for (const Client& client : clients_) {
     close(client.fd);
   }
@@ -96,7 +90,7 @@ void FakeDaemon::CloseAll() {
 
 void FakeDaemon::Run() {
   for (;;) {
-    std::vector<pollfd> entries{{wake_[0], POLLIN, 0}, {listener_, POLLIN, 0}};
+    std::vector<pollfd> entries{{wake_[0], POLLIN, 0}, {doorstep_->fd(), POLLIN, 0}};
     for (const Client& client : clients_) {
       entries.push_back({client.fd, POLLIN, 0});
     }
@@ -111,12 +105,14 @@ void FakeDaemon::Run() {
       }
     }
     if (entries[1].revents != 0) {
-      clients_.push_back({.fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)});
+      while (auto visitor = doorstep_->Take()) {
+        clients_.push_back({.fd = visitor->fd.Release()});
+      }
     }
     if (pause_ms_ >= 0) {
       CloseAll();
       poll(entries.data(), 1, std::exchange(pause_ms_, -1));
-      Listen();
+      StandAtTheDoor();
     }
   }
   CloseAll();

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
+
+#include "netlink/doorstep.h"
 
 namespace cygnet::shim {
 
@@ -60,7 +63,7 @@ class FakeDaemon {
   enum class Verdict { kConsume, kHangUpUnread, kConsumeAndHangUp, kRestart };
 
   void Run();
-  bool Listen();
+  bool StandAtTheDoor();
   void CloseAll();
   // False when the client is gone.
   bool Serve(Client& client);
@@ -71,7 +74,7 @@ class FakeDaemon {
   void Multicast(uint32_t group, const Request& request);
   void AnswerDump(const Client& client, const Request& request) const;
 
-  int listener_ = -1;
+  std::unique_ptr<Doorstep> doorstep_;
   int wake_[2] = {-1, -1};
   int pause_ms_ = -1;  // ≥ 0: a restart was asked for
   bool died_unread_ = false;

@@ -29,7 +29,7 @@ int OpenPlaceholder() {
 }
 
 int OpenReplacement(const XfrmSocket& socket) {
-  const int fd = ConnectToDaemon(ConnectMode::kTry);
+  const int fd = ConnectToDaemon(ConnectMode::kTry).fd;
   if (fd < 0) {
     return -1;
   }

@@ -1,25 +1,21 @@
 // Runs the test client, and iproute2, with the shim preloaded against a fake daemon. Each test has
-// a network namespace of its own, because the daemon's name is fixed in each.
+// a network namespace of its own, because each has one daemon.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/netlink.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
 
-#include "netlink/unix_transport.h"
 #include "shim/fake_daemon.h"
 
 namespace cygnet::shim {
@@ -100,38 +96,6 @@ TEST_F(ShimTest, RefusesTheKernelWithoutDaemon) {
   EXPECT_EQ(outcome.output,
             "cygnet: no cygnetd in this network namespace; refusing to talk to the kernel's XFRM "
             "instead\n");
-}
-
-// Anyone may take a free abstract name; keys go to root or to ourselves only.
-TEST_F(ShimTest, RefusesListenerOfAnotherUser) {
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t impostor = fork();
-  if (impostor == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string_view name = transport::kXfrmSocketName;
-    memcpy(address.sun_path + 1, name.data(), name.size());
-    const bool listens =
-        setuid(65534) == 0 &&
-        bind(fd, reinterpret_cast<const sockaddr*>(&address),
-             static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())) == 0 &&
-        listen(fd, 4) == 0;
-    (void)!write(ready[1], listens ? "y" : "n", 1);
-    pause();
-  }
-  char listens = 0;
-  ASSERT_EQ(read(ready[0], &listens, 1), 1);
-  const Outcome outcome = RunCommand(SHIM_CLIENT_PATH " no-daemon");
-  kill(impostor, SIGKILL);
-  waitpid(impostor, nullptr, 0);
-  if (listens != 'y') {
-    GTEST_SKIP() << "no second user to listen as";
-  }
-  EXPECT_EQ(outcome.status, 0) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("belongs to another user"));
 }
 
 // The kernel is the judge of what a NETLINK_XFRM socket answers.

@@ -211,9 +211,13 @@ int ReadAnswer(int fd) {
 
 // 0, or what the daemon says against it, or ECONNREFUSED: there is none that could.
 int Tell(const Identity& socket, uint16_t port, uint16_t flags, const void* value, size_t length) {
-  const int fd = ConnectToDaemon(ConnectMode::kWait);
+  const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
+  const int fd = meeting.fd;
   if (fd < 0) {
-    return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : ECONNREFUSED;
+    const int error = meeting.error;
+    const bool passed_on = error == EMFILE || error == ENFILE || error == ENOMEM ||
+                           meeting.outcome == rendezvous::Outcome::kNotPermitted;
+    return passed_on ? error : ECONNREFUSED;
   }
   const timeval patience{.tv_sec = 5, .tv_usec = 0};
   real::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t{sizeof patience});

@@ -1,27 +1,23 @@
 #!/usr/bin/python3
-"""Clients that mean no good, or just behave badly, against the real daemon: without privilege, never
-reading, leaving in the middle, a thousand at once, talking nonsense. Each time the others are served
+"""Clients that mean no good, or just behave badly, against the real daemon: never reading, leaving in
+the middle, a thousand at once, talking nonsense. (Who may not be a client: test_access.py.) Each time the others are served
 meanwhile, traffic goes on, and nothing is left of the bad ones.
 """
 
-import errno
 import os
 import socket
 import struct
 import time
 import unittest
 
+import doorstep
 import suite
 import xfrmclient as nl
 from rawwire import inside
 from wirehost import SPI_OUT, WireHost
 
-NAME = "\0cygnet/xfrm"
 BIND, OPTION, OVERRUN = 0xff01, 0xff02, 0xff03
 INFO = nl.message("GETSADINFO", nl.u32(0), nl.REQUEST)
-WITHOUT = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--ambient-caps",
-           "-all", "--"]
-
 
 class Hostile(WireHost, suite.Case):
     window = 64
@@ -47,11 +43,9 @@ class Hostile(WireHost, suite.Case):
     def raw(self):
         """A connection past the shim."""
         with inside(self.host.ns):
-            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            s = doorstep.meet()
         self.addCleanup(s.close)
         s.settimeout(5 * suite.SLOWNESS)
-        with inside(self.host.ns):  # an abstract name is looked up in the caller's namespace
-            s.connect(NAME)
         return s
 
     def bound(self, groups=0, port=77):
@@ -70,31 +64,6 @@ class Hostile(WireHost, suite.Case):
     def assert_gone(self):
         """Nothing is left of who left."""
         self.wait_for(lambda: self.open_files() <= self.fds, "the connections to be closed")
-
-    # --- Without privilege ---
-
-    def test_without_privilege(self):
-        client = nl.Client(self.host.ns, [*WITHOUT, self.host.cygnet.command, "exec", "--"])
-        self.addCleanup(client.close)
-        number = client.open(groups=0xff)
-        for kind in sorted(set(nl.TYPES) - {"REPORT", "MAPPING", "NEWSADINFO"}):
-            reply = client.ask(number, nl.message(kind, bytes(300)))
-            self.assertEqual([m[3][0] for m in reply], [errno.EPERM], kind)
-        for kind in ("GETSA", "GETPOLICY"):
-            reply = client.ask(number, nl.message(kind, b"", nl.REQUEST | nl.DUMP))
-            self.assertEqual([m[3][0] for m in reply], [errno.EPERM], kind)
-        self.polite.ask(self.number, nl.message("UPDPOLICY", nl.policy_info(direction=2)))
-        self.assertEqual(client.receive(number, 0.2), [])
-        # Of such connections the daemon keeps 64; they keep nobody else out.
-        for _ in range(150):
-            try:
-                client.open()
-            except OSError:
-                break
-        self.wait_for(lambda: self.open_files() <= self.fds + 65, "the others to be refused")
-        self.assert_unharmed()
-        client.close()
-        self.assert_gone()
 
     def assert_grown_by_less_than(self, size):
         if suite.SLOWNESS == 1:  # a sanitizer keeps what was freed

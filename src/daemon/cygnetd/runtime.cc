@@ -1,16 +1,17 @@
 #include "daemon/cygnetd/runtime.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstdlib>
 #include <utility>
 
 #include "base/log.h"
+#include "base/unique_fd.h"
 #include "daemon/cygnetd/settings.h"
-#include "daemon/instance.h"
-#include "daemon/peer_credentials.h"
 #include "daemon/text_file.h"
 #include "device/drivers/sim_nic_script.h"
 
@@ -125,9 +126,9 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   runtime->hooks_ = std::move(hooks);
   runtime->config_ = config;
   // First of all: of two daemons in one network namespace the second must not touch anything.
-  auto instance = ClaimInstance();
-  if (!instance) return instance.error();
-  runtime->instance_ = *std::move(instance);
+  auto doorstep = Doorstep::Claim();
+  if (!doorstep) return doorstep.error();
+  runtime->doorstep_ = *std::move(doorstep);
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
   CYGNET_RETURN_IF_ERROR(runtime->WaitForWires());
   CYGNET_RETURN_IF_ERROR(CheckConfig(config));
@@ -138,6 +139,7 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
 Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   CheckKeyMemory();
+  CYGNET_RETURN_IF_ERROR(CheckMayUseWires(config));
   auto poller = Poller::Create();
   if (!poller) return poller.error();
   poller_ = *std::move(poller);
@@ -182,6 +184,17 @@ Status Runtime::Build(const Config& config) {
     if (interfaces->config.persist) CYGNET_RETURN_IF_ERROR(interfaces->host->Keep());
   }
   return {};
+}
+
+// Said at once and by its name, not by the first socket that does not open.
+Status Runtime::CheckMayUseWires(const Config& config) {
+  const bool needed = std::any_of(config.devices.begin(), config.devices.end(),
+                                  [](const DeviceConfig& device) { return !device.IsPcap(); });
+  const UniqueFd fd(needed ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : -1);
+  if (!needed || fd.valid() || errno != EPERM) return {};
+  return MakeError(Errc::kPermission,
+                   "cygnetd needs CAP_NET_RAW in the user namespace that owns this network "
+                   "namespace, for the wire interfaces");
 }
 
 Status Runtime::ChooseEngines(const Config& config) {
@@ -368,16 +381,13 @@ Status Runtime::OpenRestartLog() {
 }
 
 Status Runtime::StartServers() {
-  if (!MaySeeEveryPeer()) {
-    Log(LogLevel::kWarning,
-        "without CAP_SYS_PTRACE, clients with capabilities that this daemon lacks are refused");
-  }
-  CYGNET_RETURN_IF_ERROR(xfrm_->Start(*control_));
+  xfrm_->Start(*control_);
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
   operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
     audit_->Command(request, uid, pid);
   });
-  CYGNET_RETURN_IF_ERROR(operator_->Start());
+  CYGNET_RETURN_IF_ERROR(
+      poller_->Add(doorstep_->fd(), EPOLLIN, [this](uint32_t) { LetIn(doorstep_->Take()); }));
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
     control_->OnHostNetworkChange(network_->TakeChanges());
   }));
@@ -390,6 +400,12 @@ Status Runtime::StartServers() {
     }));
   }
   return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
+}
+
+void Runtime::LetIn(std::optional<Doorstep::Visitor> visitor) {
+  if (!visitor) return;
+  if (visitor->service == rendezvous::Service::kXfrm) xfrm_->Admit(std::move(visitor->fd));
+  if (visitor->service == rendezvous::Service::kOperator) operator_->Admit(std::move(visitor->fd));
 }
 
 std::string Runtime::Summary() const {
@@ -444,6 +460,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       TellKernelXfrm();
       if (ledger_file_ != nullptr) ledger_file_->Sync();
       audit_->Tick();
+      LogLeftOut();
     }
   }
 }
@@ -451,6 +468,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
 Runtime::~Runtime() {
   for (auto& worker : workers_) worker->Stop();
   operator_.reset();
+  if (poller_ && doorstep_) poller_->Remove(doorstep_->fd());
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
   if (poller_ && network_) poller_->Remove(network_->event_fd());
   if (poller_ && kernel_watch_) poller_->Remove(kernel_watch_->fd());

@@ -7,10 +7,10 @@
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/unique_fd.h"
 #include "control/control_plane.h"
 #include "daemon/audit.h"
 #include "daemon/config.h"
@@ -27,6 +27,7 @@
 #include "datapath/egress_guard.h"
 #include "datapath/worker.h"
 #include "device/drivers/tap.h"
+#include "netlink/doorstep.h"
 #include "xfrm/kernel_watch.h"
 
 namespace cygnet {
@@ -74,6 +75,7 @@ class Runtime {
   // Until all are there, or a signal says stop.
   Status WaitForWires();
   Status Build(const Config& config);
+  static Status CheckMayUseWires(const Config& config);
   Status ChooseEngines(const Config& config);
   static Status CheckPersist(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
@@ -87,6 +89,7 @@ class Runtime {
   Status StartServers();
   Status WatchWires();
   Status ShutAgain(const WatchedWire& wire);
+  void LetIn(std::optional<Doorstep::Visitor> visitor);
   bool WorkersTurn(uint64_t now_ns) const;
   // kernel_xfrm.cc
   void WatchKernelXfrm();
@@ -104,8 +107,8 @@ class Runtime {
   void ApplyRest(const Config& next);
 
   RuntimeHooks hooks_;
-  Config config_;  // in force: as started, with what reloads have applied
-  UniqueFd instance_;
+  Config config_;                       // in force: as started, with what reloads have applied
+  std::unique_ptr<Doorstep> doorstep_;  // there is one in each network namespace
   SystemClock clock_;
   std::unique_ptr<WireFence> fence_;
   std::unique_ptr<FipsSwitch> fips_;

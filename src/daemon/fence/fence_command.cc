@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "daemon/audit.h"
 #include "daemon/fence/fence_means.h"
-#include "daemon/instance.h"
+#include "netlink/doorstep.h"
 
 namespace cygnet {
 namespace {
@@ -58,14 +58,14 @@ Status ShutWires(const std::vector<std::string>& wires) {
     const Status status = means->Shut(wire);
     if (status) continue;
     // One that runs keeps it shut: nobody else may change its tables.
-    if (status.error().code == Errc::kPermission && !ClaimInstance()) continue;
+    if (status.error().code == Errc::kPermission && !Doorstep::Claim()) continue;
     if (first) first = MakeError(status.error().code, wire + ": " + status.error().message);
   }
   return first;
 }
 
 Result<std::string> ReleaseWire(const std::string& name, const Config* config) {
-  const auto instance = ClaimInstance();
+  const auto instance = Doorstep::Claim();
   if (!instance) {
     return MakeError(Errc::kBusy, instance.error().message +
                                       ": stop it first (systemctl stop cygnetd), a wire is not "

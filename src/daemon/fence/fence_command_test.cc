@@ -2,7 +2,7 @@
 
 #include "daemon/fence/fence_means.h"
 #include "daemon/fence/fence_testing.h"
-#include "daemon/instance.h"
+#include "netlink/doorstep.h"
 
 namespace cygnet {
 namespace {
@@ -50,7 +50,7 @@ TEST_F(FenceCommandTest, ReleasesByTheNameOfWireOrDevice) {
 
 TEST_F(FenceCommandTest, NotWhileADaemonRuns) {
   ASSERT_TRUE(ShutWires({"wa"}));
-  const auto instance = ClaimInstance();
+  const auto instance = Doorstep::Claim();
   ASSERT_TRUE(instance);
   const auto wire = ReleaseWire("wa", nullptr);
   ASSERT_FALSE(wire);
@@ -59,7 +59,7 @@ TEST_F(FenceCommandTest, NotWhileADaemonRuns) {
 }
 
 TEST_F(FenceCommandTest, WhatARunningDaemonOwnsIsShutAlready) {
-  const auto instance = ClaimInstance();
+  const auto instance = Doorstep::Claim();
   FenceMeans daemon = *FenceMeans::Open();
   ASSERT_TRUE(daemon.Shut("wa"));
   EXPECT_TRUE(ShutWires({"wa"}));

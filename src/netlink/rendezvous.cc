@@ -1,0 +1,360 @@
+// The client's side, and what both sides share.
+#include "netlink/rendezvous.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace cygnet::rendezvous {
+namespace {
+
+constexpr char kTable[] = "/proc/thread-self/net/netlink";
+constexpr int kMostPorts = 16;
+constexpr int kBacklog = 16;
+
+// --- System calls, past whatever interposes the C library's ---
+
+int Socket(int domain, int type, int protocol) {
+  return static_cast<int>(syscall(SYS_socket, domain, type | SOCK_CLOEXEC, protocol));
+}
+template <typename Address>
+int Bind(int fd, const Address& address, socklen_t length) {
+  return static_cast<int>(syscall(SYS_bind, fd, &address, length));
+}
+void Close(int fd) { syscall(SYS_close, fd); }
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) {
+      const int saved = errno;
+      Close(fd_);
+      errno = saved;
+    }
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+
+ private:
+  const int fd_;
+};
+
+// --- Time ---
+
+int64_t NowMs() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+int LeftMs(int64_t deadline) {
+  const int64_t left = deadline - NowMs();
+  return left > 0 ? static_cast<int>(left) : 0;
+}
+
+void Pause() {
+  const timespec pause{.tv_sec = 0, .tv_nsec = 2'000'000};
+  nanosleep(&pause, nullptr);
+}
+
+// False when the deadline passed first.
+bool WaitReadable(int fd, int64_t deadline) {
+  for (;;) {
+    pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
+    const timespec left{.tv_sec = LeftMs(deadline) / 1000,
+                        .tv_nsec = LeftMs(deadline) % 1000 * 1'000'000L};
+    // The kernel writes what is left into the time it is given.
+    timespec passed = left;
+    const long ready = syscall(SYS_ppoll, &entry, 1, &passed, nullptr, 0);
+    if (ready > 0) {
+      return true;
+    }
+    if (ready == 0 || errno != EINTR) {
+      return false;
+    }
+  }
+}
+
+// --- One attempt ---
+
+Meeting Failed(Outcome outcome, int error) {
+  return {.outcome = outcome, .fd = -1, .error = error};
+}
+
+// To the port id; 0 or an errno value.
+int SendTo(int fd, uint32_t port, const Message& message) {
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_pid = port;
+  const long sent = syscall(SYS_sendto, fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL,
+                            &address, sizeof address);
+  return sent == long{sizeof message} ? 0 : errno;
+}
+
+// The kernel let it come from that port id, so its sender held the capability. False: none in time.
+bool ReceiveAnswer(int fd, uint32_t port, const Nonce& nonce, int64_t deadline, Message* answer) {
+  while (WaitReadable(fd, deadline)) {
+    sockaddr_nl from{};
+    socklen_t length = sizeof from;
+    const long size =
+        syscall(SYS_recvfrom, fd, answer, sizeof *answer, MSG_DONTWAIT | MSG_TRUNC, &from, &length);
+    if (size >= 0 && from.nl_pid == port &&
+        IsMessage(*answer, static_cast<size_t>(size), MessageType::kAnswer) &&
+        memcmp(&answer->nonce, &nonce, sizeof nonce) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// It was connected before the answer was sent, and so waits among those that came by themselves.
+int TakeConnectionFrom(int listener, const SocketName& name) {
+  for (;;) {
+    sockaddr_un from{};
+    socklen_t length = sizeof from;
+    const int fd = static_cast<int>(syscall(SYS_accept4, listener, &from, &length, SOCK_CLOEXEC));
+    if (fd < 0 && errno == EINTR) {
+      continue;
+    }
+    if (fd < 0 || IsName(name, from, length)) {
+      return fd;
+    }
+    Close(fd);
+  }
+}
+
+int Listen(SocketName* name) {
+  const int fd = Socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+  if (fd < 0) {
+    return -1;
+  }
+  sockaddr_un address{};
+  if (MakeName(name) && Bind(fd, address, MakeAddress(*name, &address)) == 0 &&
+      syscall(SYS_listen, fd, kBacklog) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  Close(fd);
+  errno = error;
+  return -1;
+}
+
+Outcome OutcomeOfSending(int error) {
+  switch (error) {
+    case EPERM:
+      return Outcome::kNotPermitted;
+    case ECONNREFUSED:
+      return Outcome::kNobody;
+    case EAGAIN:
+    case ENOBUFS:
+      return Outcome::kNoAnswer;
+    default:
+      return Outcome::kFailed;
+  }
+}
+
+Meeting MeetAt(uint32_t port, Service service, int64_t deadline) {
+  Message knock = MakeMessage(MessageType::kKnock, service);
+  const Fd listener(Listen(&knock.name));
+  const Fd netlink(Socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  sockaddr_nl own{};
+  own.nl_family = AF_NETLINK;
+  if (!listener.valid() || !netlink.valid() || Bind(netlink.get(), own, sizeof own) != 0 ||
+      syscall(SYS_getrandom, &knock.nonce, sizeof knock.nonce, 0) != long{sizeof knock.nonce}) {
+    return Failed(Outcome::kFailed, errno);
+  }
+  if (const int error = SendTo(netlink.get(), port, knock); error != 0) {
+    return Failed(OutcomeOfSending(error), error);
+  }
+  Message answer{};
+  if (!ReceiveAnswer(netlink.get(), port, knock.nonce, deadline, &answer)) {
+    return Failed(Outcome::kNoAnswer, ETIMEDOUT);
+  }
+  if (answer.error != 0) {
+    // Strangers may have filled the listener's queue: the next has another name.
+    return Failed(answer.error == EAGAIN ? Outcome::kNoAnswer : Outcome::kFailed, answer.error);
+  }
+  const int fd = TakeConnectionFrom(listener.get(), answer.name);
+  if (fd < 0) {
+    return Failed(Outcome::kFailed, errno);
+  }
+  Message confirm = MakeMessage(MessageType::kConfirm, service);
+  confirm.nonce = knock.nonce;
+  confirm.name = answer.name;
+  if (const int error = SendTo(netlink.get(), port, confirm); error != 0) {
+    Close(fd);
+    return Failed(OutcomeOfSending(error), error);
+  }
+  return {.outcome = Outcome::kMet, .fd = fd, .error = 0};
+}
+
+// --- The kernel's table of netlink sockets ---
+
+// A row: sk, protocol, port id, groups in hex, and more that does not matter.
+bool ReadRow(const char* line, uint32_t* port) {
+  const char* at = strchr(line, ' ');
+  if (at == nullptr) {
+    return false;
+  }
+  char* end = nullptr;
+  const long protocol = strtol(at, &end, 10);
+  if (end == at || protocol != NETLINK_USERSOCK) {
+    return false;
+  }
+  *port = static_cast<uint32_t>(strtoul(end, &end, 10));
+  return strtoul(end, &end, 16) == kGroups;
+}
+
+bool Contains(const uint32_t* ports, int count, uint32_t port) {
+  for (int i = 0; i < count; ++i) {
+    if (ports[i] == port) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The number that socket() would have given: other descriptors were open when this one came.
+int Lowest(int fd) {
+  const int lowest = static_cast<int>(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0));
+  if (lowest < 0 || lowest > fd) {
+    if (lowest >= 0) {
+      Close(lowest);
+    }
+    return fd;
+  }
+  Close(fd);
+  return lowest;
+}
+
+}  // namespace
+
+int FindPorts(uint32_t* ports, int room) {
+  const Fd table(static_cast<int>(syscall(SYS_openat, AT_FDCWD, kTable, O_RDONLY | O_CLOEXEC)));
+  if (!table.valid()) {
+    return -1;
+  }
+  char text[8192];
+  size_t kept = 0;  // of a line that was cut
+  int count = 0;
+  for (;;) {
+    const long got = syscall(SYS_read, table.get(), text + kept, sizeof text - 1 - kept);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got <= 0) {
+      return got < 0 ? -1 : count;
+    }
+    char* line = text;
+    char* const end = text + kept + got;
+    *end = '\0';
+    for (char* stop = nullptr; (stop = strchr(line, '\n')) != nullptr; line = stop + 1) {
+      *stop = '\0';
+      uint32_t port = 0;
+      if (count < room && ReadRow(line, &port) && !Contains(ports, count, port)) {
+        ports[count++] = port;
+      }
+    }
+    kept = static_cast<size_t>(end - line);
+    if (kept >= sizeof text - 1) {
+      kept = 0;  // no line of the kernel's is so long
+    }
+    memmove(text, line, kept);
+  }
+}
+
+bool MakeName(SocketName* name) {
+  uint8_t random[16];
+  if (syscall(SYS_getrandom, random, sizeof random, 0) != long{sizeof random}) {
+    return false;
+  }
+  constexpr char kDigits[] = "0123456789abcdef";
+  memcpy(name->text, kNamePrefix, sizeof kNamePrefix - 1);
+  char* out = name->text + sizeof kNamePrefix - 1;
+  for (const uint8_t byte : random) {
+    *out++ = kDigits[byte >> 4];
+    *out++ = kDigits[byte & 15];
+  }
+  return true;
+}
+
+socklen_t MakeAddress(const SocketName& name, sockaddr_un* address) {
+  static_assert(kNameBytes + 1 <= sizeof address->sun_path);
+  *address = {};
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path + 1, name.text, sizeof name.text);
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + sizeof name.text);
+}
+
+bool IsName(const SocketName& name, const sockaddr_un& address, socklen_t length) {
+  sockaddr_un wanted{};
+  return length == MakeAddress(name, &wanted) && memcmp(&address, &wanted, length) == 0;
+}
+
+Message MakeMessage(MessageType type, Service service) {
+  Message message{};
+  message.header.nlmsg_len = sizeof message;
+  message.header.nlmsg_type = static_cast<uint16_t>(type);
+  message.version = kVersion;
+  message.service = service;
+  return message;
+}
+
+bool IsMessage(const Message& message, size_t size, MessageType type) {
+  return size == sizeof message && message.header.nlmsg_len == sizeof message &&
+         message.header.nlmsg_type == static_cast<uint16_t>(type) && message.version == kVersion;
+}
+
+Meeting Meet(Service service, int timeout_ms) {
+  const int64_t deadline = NowMs() + timeout_ms;
+  for (;;) {
+    uint32_t ports[kMostPorts];
+    const int count = FindPorts(ports, kMostPorts);
+    if (count < 0) {
+      return Failed(Outcome::kNoTable, errno);
+    }
+    Meeting last = Failed(Outcome::kNobody, ECONNREFUSED);
+    for (int i = 0; i < count; ++i) {
+      const Meeting meeting = MeetAt(ports[i], service, deadline);
+      if (meeting.outcome == Outcome::kMet) {
+        return {.outcome = Outcome::kMet, .fd = Lowest(meeting.fd), .error = 0};
+      }
+      // A daemon that is about to end, or one that finds another there, has no ears (any more).
+      last = meeting.outcome == Outcome::kNobody ? last : meeting;
+    }
+    if (last.outcome != Outcome::kNoAnswer || LeftMs(deadline) == 0) {
+      return last;
+    }
+    Pause();
+  }
+}
+
+const char* Explain(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kMet:
+      return "connected to cygnetd";
+    case Outcome::kNobody:
+      return "no cygnetd in this network namespace";
+    case Outcome::kNotPermitted:
+      return "cygnetd answers only processes with CAP_NET_ADMIN in the user namespace that owns "
+             "this network namespace, and this one lacks it";
+    case Outcome::kNoAnswer:
+      return "cygnetd does not answer";
+    case Outcome::kNoTable:
+      return "cannot look for cygnetd in /proc/thread-self/net/netlink";
+    case Outcome::kFailed:
+      break;
+  }
+  return "cannot connect to cygnetd";
+}
+
+}  // namespace cygnet::rendezvous
