@@ -1,28 +1,27 @@
 // The restart file, whatever it holds: what could be understood is written anew, and the next life
-// of the daemon finds the same in it.
+// of the daemon finds the same in it; what is not whole blocks.
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "daemon/record_file.h"
 #include "daemon/restart_log.h"
+#include "daemon/restart_replay.h"
+#include "netlink/message.h"
 #include "support/fake_xfrm_control.h"
 
 namespace {
 
 using namespace cygnet;  // NOLINT: a test program
-
-class Nobody final : public ControlListener {
- public:
-  void OnControlEvent(const ControlEvent&, const RequestOrigin&) override {}
-  bool WantsAcquire() const override { return false; }
-  bool WantsAevents() const override { return false; }
-};
 
 class Folder {
  public:
@@ -41,34 +40,75 @@ class Folder {
 };
 
 struct Life {
-  explicit Life(const std::string& path) : log(&nobody, path) {
-    auto opened = log.Open(control);
+  explicit Life(const std::string& path) : log(path) {
+    control.journal = &log;
+    auto opened = log.Open(control, MissingFile::kIsFirstStart);
     CYGNET_CHECK(opened.has_value());
     lost = *std::move(opened);
   }
-  Nobody nobody;
+  void CheckThatDamageBlocks() const {
+    if (log.damage().empty()) return;
+    for (const PolicyAction action : control.GetDefaults()) {
+      CYGNET_CHECK(action == PolicyAction::kBlock);
+    }
+  }
   RestartLog log;
   test::FakeXfrmControl control;
   std::vector<LostSa> lost;
 };
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
-  static const Folder folder;
+void Write(const std::string& path, std::span<const uint8_t> bytes) {
   {
-    std::ofstream file(folder.file(), std::ios::binary | std::ios::trunc);
-    file.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file.write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
   }
-  const Life first(folder.file());
-  const Life second(folder.file());
-  CYGNET_CHECK(first.lost.size() == second.lost.size());
-  CYGNET_CHECK(first.control.policies.size() == second.control.policies.size());
-  for (std::size_t i = 0; i < first.control.policies.size(); ++i) {
-    const PolicySpec& before = first.control.policies[i].spec;
+  CYGNET_CHECK(chmod(path.c_str(), 0600) == 0);
+}
+
+// The next life knows what this one knew.
+void TwoLives(const std::string& path) {
+  std::size_t lost = 0;
+  std::string damage;
+  std::vector<PolicyView> policies;
+  {
+    const Life first(path);
+    first.CheckThatDamageBlocks();
+    lost = first.lost.size();
+    damage = first.log.damage();
+    policies = first.control.policies;
+  }
+  const Life second(path);
+  second.CheckThatDamageBlocks();
+  CYGNET_CHECK(lost == second.lost.size());
+  CYGNET_CHECK(damage == second.log.damage());
+  CYGNET_CHECK(policies.size() == second.control.policies.size());
+  for (std::size_t i = 0; i < policies.size(); ++i) {
+    const PolicySpec& before = policies[i].spec;
     const PolicySpec& after = second.control.policies[i].spec;
     CYGNET_CHECK(before.selector == after.selector && before.action == after.action &&
                  before.templates == after.templates && before.priority == after.priority);
   }
+}
+
+}  // namespace
+
+// As the whole file; and, since a fuzzer finds no checksums, as what is in the records of one: the
+// first byte of each message chooses its type.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  static const Folder folder;
+  Write(folder.file(), {data, size});
+  TwoLives(folder.file());
+  RecordFile::Image image;
+  const std::string_view format = restart_record::kFormatName;
+  image.Add(restart_record::kFormat,
+            {reinterpret_cast<const uint8_t*>(format.data()), format.size()});
+  std::span<const uint8_t> rest{data, size};
+  while (const auto message = netlink::NextMessage(rest)) {
+    image.Add(restart_record::kMessage, message->bytes);
+  }
+  if (!rest.empty()) image.Add(rest[0] % 8u, rest.subspan(1));
+  Write(folder.file(), image.Finish());
+  TwoLives(folder.file());
   return 0;
 }

@@ -1,5 +1,5 @@
-// Time as the stack sees it: wall-clock seconds for lifetimes (as XFRM shows them), monotonic
-// nanoseconds for intervals. An interface, so that tests can move it.
+// Time as the stack sees it: wall-clock seconds for lifetimes (as XFRM shows them), milliseconds
+// for records, monotonic nanoseconds for intervals. An interface, so that tests can move it.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,18 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual uint64_t WallSeconds() const = 0;
+  virtual uint64_t WallMs() const { return WallSeconds() * 1000; }
   virtual uint64_t MonotonicNs() const = 0;
 };
 
 class SystemClock final : public Clock {
  public:
   uint64_t WallSeconds() const override { return static_cast<uint64_t>(::time(nullptr)); }
+  uint64_t WallMs() const override {
+    timespec ts{};
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return static_cast<uint64_t>(ts.tv_sec) * 1000 + static_cast<uint64_t>(ts.tv_nsec) / 1'000'000;
+  }
   uint64_t MonotonicNs() const override {
     timespec ts{};
     clock_gettime(CLOCK_MONOTONIC, &ts);

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
 
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 17> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 18> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -29,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 17> kObjects = {{
     {"metrics", Object::kMetrics},
     {"sim", Object::kSim},
     {"reload", Object::kReload},
+    {"stored", Object::kStored},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -146,6 +147,16 @@ void ParseFips(Words* words, Arguments* out) {
     SkipListCommand(words);
   }
   if (!words->done()) FailUnknown("fips", words->Take());
+}
+
+void ParseStored(Words* words, Arguments* out) {
+  out->request = {{"command", "stored"}};
+  if (words->TakeIf("accept")) {
+    out->request["action"] = "accept";
+  } else {
+    SkipListCommand(words);
+  }
+  if (!words->done()) FailUnknown("stored", words->Take());
 }
 
 void ParseDoctor(Words* words, Arguments* out) {
@@ -276,6 +287,9 @@ Arguments Parse(Words words) {
     case Object::kOffload:
     case Object::kExplain:
       ParseOffload(&words, &out);
+      break;
+    case Object::kStored:
+      ParseStored(&words, &out);
       break;
     case Object::kSim:
       ParseSim(&words, &out);

@@ -30,6 +30,7 @@ enum class Object : uint8_t {
   kExplain,  // "offload explain"
   kSim,
   kReload,
+  kStored,
   kMetrics,
   kCapture,
   kExec,

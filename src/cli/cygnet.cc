@@ -48,6 +48,8 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
       return ExplainText(item);
     case Object::kOffload:
       return MoveText(item);
+    case Object::kStored:
+      return StoredText(item);
     default:
       return StatText(item, arguments.all ? Counters::kAll : Counters::kNonZero);
   }
@@ -60,6 +62,7 @@ std::string ToLine(const Json& item) {
 // The exit status that a shown item calls for.
 int ItemStatus(const Arguments& arguments, const Json& item) {
   if (arguments.object == Object::kDoctorFips) return FipsDenies(item) ? kExitNo : 0;
+  if (arguments.object == Object::kStored) return StoredIsWell(item) ? 0 : kExitNo;
   if (arguments.object != Object::kExplain) return 0;
   const Json& verdicts = Child(item, "verdicts");
   const bool offloaded = !verdicts.empty() &&
@@ -71,7 +74,7 @@ int ItemStatus(const Arguments& arguments, const Json& item) {
 bool IsOneObject(Object object) {
   return object == Object::kStat || object == Object::kMtu || object == Object::kExplain ||
          object == Object::kOffload || object == Object::kSim || object == Object::kFips ||
-         object == Object::kDoctorFips || object == Object::kReload;
+         object == Object::kDoctorFips || object == Object::kReload || object == Object::kStored;
 }
 
 // One line for each element. After an error the array stays open: nobody takes a part for the

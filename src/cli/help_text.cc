@@ -52,6 +52,13 @@ constexpr Section kSections[] = {
     {"ledger", R"(  ledger [dev NAME | holder NAME] [spi SPI] [dst ADDRESS] [current]
         where each SA ran over time; which device or engine was given which key, from when to when
 )"},
+    {"stored", R"(  stored [show]
+        the files that the daemon keeps: whether they are whole and can be written, and how many audit
+        records wait or were lost; exit status 3: not all is well
+  stored accept
+        takes what could be read of an incomplete restart file for all there was: the defaults of
+        before hold again, and what no policy protects may pass
+)"},
     {"offload",
      R"(  offload explain dev NAME aead NAME [KEYBITS [ICVBITS]] | enc NAME [KEYBITS] auth NAME [ICVBITS]
           [mode transport|tunnel|beet] [encap espinudp] [replay-window N] [esn] [tfc]

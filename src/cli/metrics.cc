@@ -181,7 +181,8 @@ void AddDevice(const Json& device, Metrics* metrics) {
                   {"driver", Text(device, "driver")},
                   {"model", Text(identity, "model")},
                   {"serial", Text(identity, "serial")},
-                  {"firmware", Text(identity, "firmware")}},
+                  {"firmware", Text(identity, "firmware")},
+                  {"simulated", identity.value("simulated", false) ? "true" : "false"}},
                  1);
   metrics->Gauge("cygnet_device_trusted", "1: the operator trusts the device with keys.",
                  {{"device", name}}, device.value("trusted", true) ? 1 : 0);

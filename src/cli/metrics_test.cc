@@ -23,7 +23,7 @@ MetricsInput SampleInput() {
   input.devices = {ToJson(test::SampleDeviceReport())};
   input.engines = {ToJson(test::SampleEngineReport())};
   KeyEntry held = test::SampleKeyEntry();
-  held.until = 0;
+  held.until_ms = 0;
   input.ledger = {ToJson(held), ToJson(test::SampleKeyEntry()), ToJson(test::SampleLedgerReport())};
   input.stat = Json::parse(R"({"xfrm": {"XfrmInError": 1}, "drops": {"nested": 2},
                                "uptime_seconds": 3, "workers": 4})");

@@ -125,6 +125,18 @@ std::string TimeText(uint64_t seconds) {
   return text;
 }
 
+std::string UtcText(uint64_t ms) {
+  if (ms == 0) return "never";
+  const auto time = static_cast<time_t>(ms / 1000);
+  tm parts{};
+  char text[32];
+  if (gmtime_r(&time, &parts) == nullptr ||
+      strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts) == 0) {
+    return std::to_string(ms);
+  }
+  return fmt::format("{}.{:03} UTC", text, ms % 1000);
+}
+
 std::string SaText(const Json& sa) {
   std::string text = fmt::format(
       "src {} dst {}\n\tproto {} spi {} reqid {} mode {}\n\treplay-window {}{}\n", Text(sa, "src"),

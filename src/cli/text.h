@@ -19,6 +19,7 @@ std::string EngineText(const Json& engine);
 std::string MtuText(const Json& mtu);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
+std::string StoredText(const Json& stored);
 std::string FipsText(const Json& fips);            // of Fips and of Move
 std::string PlacementText(const Json& placement);  // of one half of an SA
 std::string KeyLogText(const Json& device);
@@ -30,7 +31,12 @@ std::string StatText(const Json& stat, Counters which);
 // FIPS mode is in force, and something that is configured may not be used.
 bool FipsDenies(const Json& fips);
 
+// Nothing that is kept in files is incomplete, lost or cannot be written.
+bool StoredIsWell(const Json& stored);
+
 // "2023-11-14 22:13:20" in local time; "never" for 0.
 std::string TimeText(uint64_t seconds);
+// "2023-11-14 22:13:20.123 UTC".
+std::string UtcText(uint64_t ms);
 
 }  // namespace cygnet

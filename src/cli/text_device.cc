@@ -41,6 +41,9 @@ std::string IdentityLine(const Json& device) {
     const std::string value = Text(identity, field);
     if (!value.empty()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", field, value);
   }
+  if (identity.value("simulated", false)) {
+    text += ", SIMULATED: a program, its keys and its work are this host's CPU's";
+  }
   return text.empty() ? text : "\tidentity " + text + "\n";
 }
 
@@ -166,9 +169,8 @@ std::string DeviceText(const Json& device) {
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
          IdentityLine(device) + StateLines(device) + LinkLine(device) + OffloadLines(device) +
-         FenceLine(device) +
-         GuardLine(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
-         PortLine("wire", Child(device, "wire_stats"));
+         FenceLine(device) + GuardLine(device) + HeldLines(device) +
+         PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
 }
 
 std::string KeyLogText(const Json& device) {

@@ -13,7 +13,8 @@ namespace {
 // "crypto nic0", "software openssl", "blocked".
 std::string PlaceText(const Json& decision) {
   const std::string where = Text(decision, "where");
-  return Text(decision, "effective") + (where.empty() ? "" : " " + where);
+  return Text(decision, "effective") + (where.empty() ? "" : " " + where) +
+         (decision.value("simulated", false) ? " (simulated)" : "");
 }
 
 std::string AskedText(const Json& decision) {
@@ -66,7 +67,7 @@ std::string HalfTitle(const Json& entry) {
 }
 
 std::string DecisionLine(const Json& entry) {
-  return fmt::format("\t{} {}{}: {}\n", TimeText(Number(entry, "time")), PlaceText(entry),
+  return fmt::format("\t{} {}{}: {}\n", UtcText(Number(entry, "time_ms")), PlaceText(entry),
                      AskedText(entry), WhyText(entry));
 }
 
@@ -77,23 +78,23 @@ std::string HolderTitle(const Json& entry) {
 }
 
 std::string KeyLine(const Json& entry) {
-  const uint64_t until = Number(entry, "until");
+  const uint64_t until = Number(entry, "until_ms");
   const std::string note = Text(entry, "note");
   std::string end = ", held now";
   if (until != 0) {
-    end = fmt::format(" until {}, {}", TimeText(until),
+    end = fmt::format(" until {}, {}", UtcText(until),
                       entry.value("erased", false) ? "erased" : "not known to be erased");
   }
   return fmt::format("\tsrc {} dst {} spi {} dir {}: from {}{}{}\n", Text(entry, "src"),
                      Text(entry, "dst"), Text(entry, "spi"), Text(entry, "direction"),
-                     TimeText(Number(entry, "from")), end, note.empty() ? "" : ": " + note);
+                     UtcText(Number(entry, "from_ms")), end, note.empty() ? "" : ": " + note);
 }
 
 std::string SummaryLine(const Json& summary) {
   const std::string file = Text(summary, "file");
   const std::string error = Text(summary, "write_error");
   const uint64_t dropped = Number(summary, "dropped");
-  std::string text = fmt::format("kept since {}", TimeText(Number(summary, "since")));
+  std::string text = fmt::format("kept since {}", UtcText(Number(summary, "since_ms")));
   if (dropped != 0) text += fmt::format(", {} older entries are not in memory any more", dropped);
   text += file.empty() ? ", written to no file" : ", written to " + file;
   if (!error.empty()) text += " NO LONGER: " + error;
@@ -109,7 +110,8 @@ std::string PlacementText(const Json& placement) {
   const bool software = effective == "software";
   const bool blocked = effective == "blocked";
   const bool engine = software || effective == "look-aside";
-  std::string place = fmt::format("{} offload, device {}", effective, Text(placement, "device"));
+  std::string place = fmt::format("{} offload, device {}{}", effective, Text(placement, "device"),
+                                  placement.value("simulated", false) ? " (simulated)" : "");
   if (engine) place = fmt::format("{}, engine {}", effective, Text(placement, "engine"));
   if (blocked) place = "blocked, no packet passes";
   std::string text = fmt::format("\tplacement {}: {}, since {}", Text(placement, "direction"),

@@ -108,28 +108,36 @@ TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
       R"("kind": "key", "holder": "nic0", "holder_kind": "device", "identity": "serial 42", )";
   EXPECT_EQ(
       LedgerText(
-          {Entry(R"("kind": "placement", "time": 1700000000, "requested": "crypto",
+          {Entry(R"("kind": "placement", "time_ms": 1700000000000, "requested": "crypto",
                     "requested_by": "client", "effective": "crypto", "where": "nic0",
                     "reason": "requested", "explanation": "as asked")"),
-           Entry(R"("kind": "placement", "time": 1700000005, "requested": "crypto",
+           Entry(R"("kind": "placement", "time_ms": 1700000005000, "requested": "crypto",
                     "requested_by": "client", "effective": "removed", "where": "",
                     "reason": "requested", "explanation": "as asked")"),
-           Entry(device + R"("from": 1700000000, "until": 1700000005, "erased": true, "note": "")"),
-           Entry(device + R"("from": 1700000006, "until": 1700000007, "erased": false,
+           Entry(
+               device +
+               R"("from_ms": 1700000000000, "until_ms": 1700000005000, "erased": true, "note": "")"),
+           Entry(device + R"("from_ms": 1700000006000, "until_ms": 1700000007000, "erased": false,
                              "note": "cygnetd ended without a word")"),
-           Entry(device + R"("from": 1700000008, "until": 0, "erased": false, "note": "")"),
-           Json::parse(R"({"kind": "summary", "since": 1700000000, "dropped": 2,
+           Entry(device +
+                 R"("from_ms": 1700000008000, "until_ms": 0, "erased": false, "note": "")"),
+           Json::parse(R"({"kind": "summary", "since_ms": 1700000000000, "dropped": 2,
                            "file": "/f", "write_error": "disk full"})")}),
       "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000 reqid 7 dir out\n"
-      "\t2023-11-14 22:13:20 crypto nic0, the client asked for crypto: requested (as asked)\n"
-      "\t2023-11-14 22:13:25 removed, the client asked for crypto: requested (as asked)\n"
+      "\t2023-11-14 22:13:20.000 UTC crypto nic0, the client asked for crypto: requested (as "
+      "asked)\n"
+      "\t2023-11-14 22:13:25.000 UTC removed, the client asked for crypto: requested (as asked)\n"
       "keys given to device nic0 (serial 42)\n"
-      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:20 until "
-      "2023-11-14 22:13:25, erased\n"
-      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:26 until "
-      "2023-11-14 22:13:27, not known to be erased: cygnetd ended without a word\n"
-      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:28, held now\n"
-      "kept since 2023-11-14 22:13:20, 2 older entries are not in memory any more, written to /f "
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:20.000 UTC "
+      "until "
+      "2023-11-14 22:13:25.000 UTC, erased\n"
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:26.000 UTC "
+      "until "
+      "2023-11-14 22:13:27.000 UTC, not known to be erased: cygnetd ended without a word\n"
+      "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:28.000 UTC, "
+      "held now\n"
+      "kept since 2023-11-14 22:13:20.000 UTC, 2 older entries are not in memory any more, written "
+      "to /f "
       "NO LONGER: disk full\n");
 }
 

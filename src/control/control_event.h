@@ -2,12 +2,14 @@
 // asks of key management. The XFRM server turns these into netlink notifications.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <variant>
 #include <vector>
 
+#include "base/result.h"
 #include "net/flow_key.h"
 #include "policy/policy.h"
 #include "sa/sa_spec.h"
@@ -58,6 +60,7 @@ struct PolicyExpired {
 };
 struct DefaultsChanged {
   std::array<PolicyAction, kPolicyDirections> actions;
+  std::array<bool, kPolicyDirections> named{};  // by the request; the others stay
 };
 
 // Traffic wants an SA that is not there.
@@ -153,6 +156,16 @@ class ControlListener {
   virtual bool WantsAcquire() const = 0;
   // True when somebody listens for SaAevent; only then is traffic watched for it.
   virtual bool WantsAevents() const = 0;
+};
+
+// Who keeps what is to outlive the daemon. Control thread.
+class ChangeJournal {
+ public:
+  virtual ~ChangeJournal() = default;
+  // Before a change that a client asks for takes effect. An error refuses it: nothing has changed.
+  virtual Status Prepare(const ControlEvent& change) = 0;
+  // Of a change that nobody may refuse: a lifetime that ends, an SA that goes.
+  virtual void Note(const ControlEvent& change) = 0;
 };
 
 }  // namespace cygnet

@@ -77,6 +77,23 @@ void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) 
   if (params_.listener != nullptr) params_.listener->OnControlEvent(event, origin);
 }
 
+Status ControlPlane::Prepare(const ControlEvent& change) const {
+  return params_.journal != nullptr ? params_.journal->Prepare(change) : Status{};
+}
+
+void ControlPlane::Note(const ControlEvent& change) const {
+  if (params_.journal != nullptr) params_.journal->Note(change);
+}
+
+StoredReport ControlPlane::ReportStored() const {
+  return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
+}
+
+Status ControlPlane::AcceptStored() {
+  if (params_.stored != nullptr) return params_.stored->Accept();
+  return MakeError(Errc::kNoEntry, "there is no restart file");
+}
+
 void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { Tell(SaUpdated{sa}); }
 
 void ControlPlane::OnDeviceState(const std::string& device, const std::string& state,
@@ -91,7 +108,10 @@ void ControlPlane::OnGuardHit(const std::string& device, const std::string& reas
   if (params_.audit != nullptr) params_.audit->GuardHit(device, reason, count);
 }
 
-void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) { Remove(sa); }
+void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) {
+  Note(SaDeleted{sa});
+  Remove(sa);
+}
 
 void ControlPlane::ReadSettings() {
   settings_ = params_.settings();

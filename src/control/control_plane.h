@@ -46,6 +46,15 @@ class DeviceAudit {
   virtual void Fips(const FipsRow& row) = 0;
 };
 
+// What the daemon keeps in files: how it stands with them, and the operator's word about it.
+class StoredControl {
+ public:
+  virtual ~StoredControl() = default;
+  virtual StoredReport Report() const = 0;
+  // Takes what could be read of an incomplete restart file for all there was.
+  virtual Status Accept() = 0;
+};
+
 // What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
 struct XfrmSettings {
   uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
@@ -75,6 +84,8 @@ struct ControlPlaneParams {
   HostLinks* links = nullptr;           // nullptr: what stands on devices stays unknown
   HostSockets* sockets = nullptr;       // nullptr: where sockets are stays unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is told
+  ChangeJournal* journal = nullptr;     // nullptr: nothing outlives the daemon
+  StoredControl* stored = nullptr;      // nullptr: there are no files
   PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
@@ -110,13 +121,13 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override;
   Result<PolicyView> GetPolicy(const PolicyId& id) const override;
   Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) override;
-  bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
+  Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
   std::vector<PolicyView> ListPolicies() const override;
   SpdInfo GetSpdInfo() const override;
   Status ChangeSocketPolicy(SocketPolicyChange change) override;
   std::vector<PolicyView> ListSocketPolicies() const override;
-  void SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
-                   const RequestOrigin& origin) override;
+  Status SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
+                     const RequestOrigin& origin) override;
   std::array<PolicyAction, kPolicyDirections> GetDefaults() const override;
 
   // --- OperatorControl ---
@@ -138,6 +149,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   CapturePoints* FindCapture(const std::string& device) override;
   Result<ReloadReport> Reload() override;
   std::vector<DoctorRow> ReportDoctor() const override;
+  StoredReport ReportStored() const override;
+  Status AcceptStored() override;
 
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
@@ -255,6 +268,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
+  Status Prepare(const ControlEvent& change) const;
+  void Note(const ControlEvent& change) const;
   // PlacementListener
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
   void OnLost(const std::shared_ptr<Sa>& sa) override;

@@ -214,8 +214,8 @@ TEST_F(ControlPlaneTest, PolicyFlushIsOfOneTypeAndSilentWhenEmpty) {
   sub.type = PolicyType::kSub;
   ASSERT_TRUE(control_->AddPolicy(sub, {}).has_value());
   recorder_.Take();
-  EXPECT_FALSE(control_->FlushPolicies(PolicyType::kMain, {}));
-  EXPECT_TRUE(control_->FlushPolicies(PolicyType::kSub, {}));
+  EXPECT_FALSE(*control_->FlushPolicies(PolicyType::kMain, {}));
+  EXPECT_TRUE(*control_->FlushPolicies(PolicyType::kSub, {}));
   EXPECT_EQ(recorder_.Take(), Events{"policy-flushed"});
 }
 

@@ -14,7 +14,7 @@ bool Fits(const LedgerQuery& query, const SaHalf& half) {
 }  // namespace
 
 void Ledger::Placed(PlacementEntry entry) {
-  entry.time = clock_->WallSeconds();
+  entry.time_ms = clock_->WallMs();
   for (LedgerSink* sink : sinks_) sink->OnPlacement(entry);
   Restore(std::move(entry));
 }
@@ -35,16 +35,16 @@ uint32_t Ledger::HolderNumber(Holder holder) {
   return static_cast<uint32_t>(holders_.size() - 1);
 }
 
-uint64_t Ledger::KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
-                          std::string_view identity) {
+Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
+                                  std::string_view kind, std::string_view identity) {
   const Held key{
       .half = half,
       .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)}),
-      .from = clock_->WallSeconds()};
+      .from_ms = clock_->WallMs()};
   const uint64_t number = next_number_++;
   const KeyEntry entry = EntryOf(key);
+  for (LedgerSink* sink : sinks_) CYGNET_RETURN_IF_ERROR(sink->OnKeyGiven(number, entry));
   held_.emplace(number, key);
-  for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
   return number;
 }
 
@@ -54,13 +54,13 @@ void Ledger::KeyEnded(uint64_t number, bool erased, std::string_view note) {
   Key key{.half = it->second.half,
           .holder = it->second.holder,
           .erased = erased,
-          .from = it->second.from,
-          .until = clock_->WallSeconds(),
+          .from_ms = it->second.from_ms,
+          .until_ms = clock_->WallMs(),
           .note = std::string(note)};
   held_.erase(it);
   const KeyEntry entry = EntryOf(key);
   KeepEnded(std::move(key));
-  for (LedgerSink* sink : sinks_) sink->OnKey(number, entry);
+  for (LedgerSink* sink : sinks_) sink->OnKeyEnded(number, entry);
 }
 
 void Ledger::KeepEnded(Key key) {
@@ -74,8 +74,8 @@ void Ledger::Restore(const KeyEntry& entry) {
   KeepEnded({.half = entry.half,
              .holder = HolderNumber({entry.holder, entry.holder_kind, entry.identity}),
              .erased = entry.erased,
-             .from = entry.from,
-             .until = entry.until,
+             .from_ms = entry.from_ms,
+             .until_ms = entry.until_ms,
              .note = entry.note});
 }
 
@@ -85,8 +85,8 @@ KeyEntry Ledger::EntryOf(const Key& key) const {
           .holder = holder.name,
           .holder_kind = holder.kind,
           .identity = holder.identity,
-          .from = key.from,
-          .until = key.until,
+          .from_ms = key.from_ms,
+          .until_ms = key.until_ms,
           .erased = key.erased,
           .note = key.note};
 }
@@ -95,8 +95,8 @@ KeyEntry Ledger::EntryOf(const Held& key) const {
   return EntryOf(Key{.half = key.half,
                      .holder = key.holder,
                      .erased = false,
-                     .from = key.from,
-                     .until = 0,
+                     .from_ms = key.from_ms,
+                     .until_ms = 0,
                      .note = {}});
 }
 
@@ -114,9 +114,9 @@ LedgerReport Ledger::Report(const LedgerQuery& query) const {
   report.dropped = dropped_;
   report.file = file_;
   report.write_error = write_error_;
-  if (!placements_.empty()) report.since = placements_.front().time;
+  if (!placements_.empty()) report.since_ms = placements_.front().time_ms;
   const auto add_key = [&](KeyEntry entry) {
-    if (report.since == 0 || entry.from < report.since) report.since = entry.from;
+    if (report.since_ms == 0 || entry.from_ms < report.since_ms) report.since_ms = entry.from_ms;
     if (!Fits(query, entry.half)) return;
     if (query.holder.has_value() && *query.holder != entry.holder) return;
     report.keys.push_back(std::move(entry));
@@ -130,7 +130,7 @@ LedgerReport Ledger::Report(const LedgerQuery& query) const {
   }
   for (auto& [number, entry] : HeldKeys()) add_key(std::move(entry));
   std::stable_sort(report.keys.begin(), report.keys.end(),
-                   [](const KeyEntry& a, const KeyEntry& b) { return a.from < b.from; });
+                   [](const KeyEntry& a, const KeyEntry& b) { return a.from_ms < b.from_ms; });
   return report;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
 #include "control/placement_report.h"
 
 namespace cygnet {
@@ -20,8 +21,9 @@ class LedgerSink {
  public:
   virtual ~LedgerSink() = default;
   virtual void OnPlacement(const PlacementEntry& entry) = 0;
-  // `until` 0: it was given just now; else it has ended. `number` ties the two together.
-  virtual void OnKey(uint64_t number, const KeyEntry& entry) = 0;
+  // Before the holder has the key. An error: it must not have it. `number` ties this to its end.
+  virtual Status OnKeyGiven(uint64_t number, const KeyEntry& entry) = 0;
+  virtual void OnKeyEnded(uint64_t number, const KeyEntry& entry) = 0;
 };
 
 class Ledger {
@@ -36,9 +38,10 @@ class Ledger {
 
   // `entry.time` is filled in.
   void Placed(PlacementEntry entry);
-  // `kind`: "device" or "engine". Returns the number for KeyEnded.
-  uint64_t KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
-                    std::string_view identity);
+  // Before it is. `kind`: "device" or "engine". Returns the number for KeyEnded. An error: a sink
+  // could not record it, and the key must not be given. Sinks are asked in the order they came.
+  Result<uint64_t> KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
+                            std::string_view identity);
   // `note`: how, if not by an erasure.
   void KeyEnded(uint64_t number, bool erased, std::string_view note = {});
 
@@ -68,15 +71,15 @@ class Ledger {
     SaHalf half;
     uint32_t holder = 0;  // index in holders_
     bool erased = false;
-    uint64_t from = 0;
-    uint64_t until = 0;
+    uint64_t from_ms = 0;
+    uint64_t until_ms = 0;
     std::string note;
   };
   // A key that is held now: there may be many.
   struct Held {
     SaHalf half;
     uint32_t holder = 0;
-    uint64_t from = 0;
+    uint64_t from_ms = 0;
   };
   uint32_t HolderNumber(Holder holder);
   KeyEntry EntryOf(const Key& key) const;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "control/control_plane.h"
+#include "control/policy_view.h"
 #include "control/random.h"
 
 namespace cygnet {
@@ -139,6 +140,8 @@ Result<std::vector<ControlPlane::MovingSa>> ControlPlane::PrepareMoves(const Mig
 
 void ControlPlane::FinishMove(MovingSa move) {
   const std::shared_ptr<Sa> sa = move.to.sa;
+  Note(SaDeleted{move.from});
+  Note(SaAdded{sa});
   sa->TakeOver(move.from.get());
   Link(std::move(move.to));
   const auto old = watches_.find(move.from->number);
@@ -159,6 +162,12 @@ Status ControlPlane::Migrate(const Migration& migration) {
   if (MoveTemplates(migration.entries, &templates) == 0) return MakeError(Errc::kNoData);
   auto moves = PrepareMoves(migration);
   if (!moves) return moves.error();
+  PolicyView after = ViewOf(**policy);
+  after.spec.templates = templates;
+  if (Status kept = Prepare(PolicyUpdated{after}); !kept) {
+    for (MovingSa& move : *moves) placement_->Abandon(std::move(move.to));
+    return kept.error();
+  }
   for (MovingSa& move : *moves) FinishMove(std::move(move));
   path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();

@@ -91,7 +91,7 @@ TEST_F(MtuExplainTest, SaysWhatElseHappens) {
                               {})
                   .has_value());
   EXPECT_EQ(Explain("10.1.0.1", "10.3.0.1").verdict, MtuVerdict::kBlocked);
-  control_->SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {});
+  ASSERT_TRUE(control_->SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {}));
   EXPECT_EQ(Explain("10.1.0.1", "10.4.0.1").verdict, MtuVerdict::kBlocked);
 }
 

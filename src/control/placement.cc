@@ -10,40 +10,6 @@
 namespace cygnet {
 namespace {
 
-SaHalf HalfOf(const SaSpec& spec, bool inbound) {
-  return {.saddr = spec.saddr,
-          .daddr = spec.daddr,
-          .family = spec.family,
-          .spi = spec.spi,
-          .proto = spec.proto,
-          .reqid = spec.reqid,
-          .inbound = inbound};
-}
-
-std::string IdentityText(const DeviceIdentity& identity) {
-  std::string text = identity.model;
-  if (!identity.serial.empty()) text += " serial " + identity.serial;
-  if (!identity.firmware.empty()) text += " firmware " + identity.firmware;
-  return text;
-}
-
-// Tells the ledger of the keys that engines are given.
-class EngineKeys final : public KeyObserver {
- public:
-  EngineKeys(std::shared_ptr<Ledger> ledger, const EngineSet* engines)
-      : ledger_(std::move(ledger)), engines_(engines) {}
-  uint64_t GivenToEngine(uint32_t engine, const SaSpec& spec, bool inbound) override {
-    const CryptoEngine& holder = *engines_->engine(engine);
-    return ledger_->KeyGiven(HalfOf(spec, inbound), holder.name(), "engine",
-                             Text(holder.identity()));
-  }
-  void Erased(uint64_t key) override { ledger_->KeyEnded(key, true); }
-
- private:
-  const std::shared_ptr<Ledger> ledger_;
-  const EngineSet* const engines_;
-};
-
 std::atomic<const SaBinding*>& SlotOf(const Sa& sa, bool inbound) {
   return inbound ? sa.inbound()->binding : sa.outbound()->binding;
 }
@@ -56,7 +22,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
       listener_(listener),
       state_(params_.devices.size()) {
   if (params_.ledger == nullptr) params_.ledger = std::make_shared<Ledger>(params_.clock);
-  engine_keys_ = std::make_shared<EngineKeys>(params_.ledger, params_.engines);
+  keys_ = std::make_shared<PlacementKeys>(params_.ledger, params_.engines);
   for (std::size_t i = 0; i < params_.devices.size(); ++i) {
     OffloadDevice* device = params_.devices[i].offload;
     if (device == nullptr) continue;
@@ -76,13 +42,11 @@ Placement::~Placement() {
     constexpr int kTries = 40;
     for (int n = 0; n < kTries && device->offload_up(); ++n) {
       TakeErased(i);
-      if (state_[i].keys.empty()) break;
+      if (!keys_->HoldsAny(*device)) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     TakeErased(i);
-    for (const auto& [handle, key] : state_[i].keys) {
-      params_.ledger->KeyEnded(key, false, "cygnetd stopped before the device said it was erased");
-    }
+    keys_->EndAll(*device, "cygnetd stopped before the device said it was erased");
   }
 }
 
@@ -199,13 +163,7 @@ void Placement::Publish(PlacedSa* placed, bool inbound, Selection next) {
   const bool new_key = next->device != nullptr &&
                        (old == nullptr || old->device != next->device ||
                         old->handle != next->handle || old->device_resets != next->device_resets);
-  if (new_key) {
-    const std::size_t number = NumberOf(next->device);
-    state_[number].keys[next->handle.value] =
-        params_.ledger->KeyGiven(HalfOf(placed->sa->spec(), inbound), params_.devices[number].name,
-                                 "device", IdentityText(next->device->identity()));
-    next->device->StartSa(next->handle);
-  }
+  if (new_key) next->device->StartSa(next->handle);
   std::unique_ptr<SaBinding> last = std::exchange(half.binding, std::move(next));
   CountSlot(*placed, inbound, 1);
   if (last != nullptr) Retire(std::move(last), half.binding.get());
@@ -267,14 +225,15 @@ void Placement::CountSlot(const PlacedSa& placed, bool inbound, int delta) {
 
 PlacementEntry Placement::EntryOf(const PlacedSa& placed, bool inbound) const {
   const SaBinding& binding = *placed.half(inbound).binding;
-  return {.time = binding.since,
+  return {.time_ms = binding.since * 1000,
           .half = HalfOf(placed.sa->spec(), inbound),
           .requested = std::string(Name(binding.request.mode)),
           .requested_by = std::string(Name(binding.request.by)),
           .effective = std::string(EffectiveName(binding)),
           .where = WhereOf(binding, *params_.engines),
           .reason = binding.reason.Text(),
-          .explanation = binding.reason.Explanation()};
+          .explanation = binding.reason.Explanation(),
+          .simulated = binding.device != nullptr && binding.device->identity().simulated};
 }
 
 void Placement::Record(const PlacedSa& placed, bool inbound) {

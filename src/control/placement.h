@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "control/fence_status.h"
 #include "control/ledger.h"
+#include "control/placement_keys.h"
 #include "control/placement_report.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
@@ -206,7 +207,6 @@ class Placement {
     uint32_t seen_resets = 0;
     EgressGuardStats seen_guard;
     std::optional<PlacementReason> denied;
-    std::unordered_map<uint32_t, uint64_t> keys;  // by handle: ledger's numbers of keys it holds
   };
   // SAs that have a slot, counted by what makes one the rekey of another.
   struct TunnelKey {
@@ -280,7 +280,7 @@ class Placement {
   PlacementParams params_;
   DataPath& path_;
   PlacementListener* const listener_;
-  std::shared_ptr<KeyObserver> engine_keys_;
+  std::shared_ptr<PlacementKeys> keys_;
   std::vector<DeviceRow> state_;  // by device
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
   std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};

@@ -130,7 +130,7 @@ PlacementInputs Placement::InputsFor(const SaSpec& spec, bool inbound,
                          .request = RequestFor(spec, inbound),
                          .is_rekey = IsRekey(spec, inbound)};
   if (params_.gate != nullptr) inputs.algorithm_denied = params_.gate->DenyAlgorithm(spec);
-  inputs.keys = engine_keys_;
+  inputs.keys = keys_;
   return inputs;
 }
 

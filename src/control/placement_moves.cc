@@ -112,16 +112,11 @@ void Placement::LookAtGuard(std::size_t i) {
 }
 
 void Placement::TakeErased(std::size_t i) {
-  DeviceRow& row = state_[i];
-  const std::vector<OffloadHandle> erased = params_.devices[i].offload->TakeErased();
-  for (const OffloadHandle handle : erased) {
-    const auto key = row.keys.find(handle.value);
-    if (key == row.keys.end()) continue;
-    params_.ledger->KeyEnded(key->second, true);
-    row.keys.erase(key);
-  }
+  OffloadDevice* device = params_.devices[i].offload;
+  const std::vector<OffloadHandle> erased = device->TakeErased();
+  for (const OffloadHandle handle : erased) keys_->ErasedByDevice(*device, handle);
   if (erased.empty()) return;
-  row.freed = true;
+  state_[i].freed = true;
   BringBack(i);
 }
 

@@ -29,7 +29,7 @@ struct SaHalf {
 
 // A decision, as the ledger keeps it.
 struct PlacementEntry {
-  uint64_t time = 0;  // wall-clock seconds
+  uint64_t time_ms = 0;  // wall clock, UTC
   SaHalf half;
   std::string requested{};     // a mode
   std::string requested_by{};  // "client", "rule", "operator", "device", or empty: nobody asked
@@ -37,6 +37,7 @@ struct PlacementEntry {
   std::string where{};         // device or engine; empty when blocked or removed
   std::string reason{};        // code, with its detail: "no-capability:esn"
   std::string explanation{};   // a sentence
+  bool simulated = false;  // on a device that is one only by name: this host's CPU does the work
 };
 
 // A key that a device or engine was given, as the ledger keeps it.
@@ -45,8 +46,8 @@ struct KeyEntry {
   std::string holder{};       // "nic0", "openssl"
   std::string holder_kind{};  // "device", "engine"
   std::string identity{};  // model, serial number and firmware, or name and version, at that time
-  uint64_t from = 0;       // wall-clock seconds
-  uint64_t until = 0;      // 0: it still holds the key
+  uint64_t from_ms = 0;    // wall clock, UTC
+  uint64_t until_ms = 0;   // 0: it still holds the key
   bool erased = false;     // the holder said that the key is gone
   std::string note{};      // how it ended when not by an erasure: "cygnetd ended without a word"
 };
@@ -61,7 +62,7 @@ struct LedgerQuery {
 struct LedgerReport {
   std::vector<PlacementEntry> placements{};  // oldest first
   std::vector<KeyEntry> keys{};              // oldest first
-  uint64_t since = 0;                        // of the oldest entry that is still kept
+  uint64_t since_ms = 0;                     // of the oldest entry that is still kept
   uint64_t dropped = 0;                      // entries that the bound has pushed out of memory
   std::string file{};                        // where it is written; empty: nowhere
   std::string write_error{};                 // why the file is not written any more; empty: it is

@@ -152,7 +152,7 @@ TEST_F(PlacementControlTest, HistoryTellsTheWay) {
   ASSERT_THAT(report.history, SizeIs(1));
   EXPECT_EQ(report.history[0].effective, "crypto");
   EXPECT_EQ(report.history[0].where, "nic0");
-  EXPECT_EQ(report.since, report.history[0].time + 10);
+  EXPECT_EQ(report.since, report.history[0].time_ms / 1000 + 10);
 }
 
 TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
@@ -439,12 +439,74 @@ TEST_F(KernelLossTest, DownIsNoReasonToDelete) {
 
 // --- Ledger ---
 
+// Looks at the device when it is told of a key, and refuses some.
+class Witness final : public LedgerSink {
+ public:
+  void OnPlacement(const PlacementEntry&) override {}
+  Status OnKeyGiven(uint64_t, const KeyEntry& entry) override {
+    held_then = nic->HeldSas().size();
+    asked.push_back(entry.holder_kind);
+    return entry.holder_kind == refuse ? Status(MakeError(Errc::kNoSpace, "no room")) : Status();
+  }
+  void OnKeyEnded(uint64_t, const KeyEntry&) override {}
+
+  const OffloadDevice* nic = nullptr;
+  std::string refuse;
+  std::size_t held_then = 0;
+  std::vector<std::string> asked;
+};
+
+struct WitnessHolder {
+  Witness witness_;
+};
+class RecordTest : protected WitnessHolder, public PlacementControlTest {
+ protected:
+  RecordTest()
+      : PlacementControlTest(4, PlacementMode::kCrypto, [this](ControlPlaneParams* params) {
+          params->ledger = std::make_shared<Ledger>(params->clock);
+          params->ledger->AddSink(&witness_);
+        }) {
+    witness_.nic = &nic_;
+  }
+};
+
+TEST_F(RecordTest, AKeyIsOnRecordBeforeTheDeviceHasIt) {
+  Add(Offloaded(0x100));
+  EXPECT_EQ(witness_.asked, (std::vector<std::string>{"device", "engine"}));
+  EXPECT_EQ(nic_.HeldSas().size(), 1u);
+  witness_.asked.clear();
+  witness_.refuse = "engine";
+  EXPECT_FALSE(control_->AddSa(Offloaded(0x101), {}));
+  EXPECT_EQ(witness_.held_then, 2u);
+}
+
+TEST_F(RecordTest, WhatCannotBeRecordedIsNotGivenToADevice) {
+  witness_.refuse = "device";
+  Add(Offloaded(0x100));
+  EXPECT_EQ(Where(0x100), "software not-recorded:no room");
+  EXPECT_THAT(nic_.HeldSas(), IsEmpty());
+  EXPECT_THAT(nic_.KeyLog(), IsEmpty());
+  EXPECT_THAT(control_->ReportLedger({.holder = "nic0"}).keys, IsEmpty());
+  witness_.refuse.clear();
+  Add(Offloaded(0x101));
+  EXPECT_EQ(Where(0x101), "crypto requested");
+}
+
+TEST_F(RecordTest, WhatCannotBeRecordedIsNotGivenToAnEngine) {
+  witness_.refuse = "engine";
+  const Status refused = control_->AddSa(MakeSpec({.spi = 0x100}), {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kNoSpace);
+  EXPECT_THAT(control_->ReportLedger({}).keys, IsEmpty());
+  EXPECT_EQ(control_->GetSadInfo().count, 0u);
+}
+
 TEST_F(PlacementControlTest, TheLedgerNamesEveryHolderUntilTheKeyIsErased) {
   Add(Offloaded(0x100));
   LedgerReport report = control_->ReportLedger({.spi = Spi(0x100)});
   ASSERT_THAT(report.keys, SizeIs(2));
-  EXPECT_EQ(report.keys[0].holder_kind + report.keys[1].holder_kind, "enginedevice");
-  for (const KeyEntry& key : report.keys) EXPECT_EQ(key.until, 0u);
+  EXPECT_EQ(report.keys[0].holder_kind + report.keys[1].holder_kind, "deviceengine");
+  for (const KeyEntry& key : report.keys) EXPECT_EQ(key.until_ms, 0u);
   EXPECT_THAT(control_->ReportLedger({.holder = "nic0"}).keys, SizeIs(1));
   EXPECT_THAT(control_->ReportLedger({.spi = Spi(0x999)}).keys, IsEmpty());
 
@@ -454,7 +516,7 @@ TEST_F(PlacementControlTest, TheLedgerNamesEveryHolderUntilTheKeyIsErased) {
   report = control_->ReportLedger({.holder = "nic0"});
   ASSERT_THAT(report.keys, SizeIs(1));
   EXPECT_TRUE(report.keys[0].erased);
-  EXPECT_EQ(report.keys[0].until, report.keys[0].from + 5);
+  EXPECT_EQ(report.keys[0].until_ms, report.keys[0].from_ms + 5000);
   EXPECT_THAT(control_->ReportLedger({.holder = "nic0", .only_current = true}).keys, IsEmpty());
 
   ASSERT_TRUE(control_->DeleteSa(IdOf(0x100), {}).has_value());

@@ -16,6 +16,8 @@ void FillTemplateFamilies(PolicySpec* spec) {
 Status ControlPlane::AddPolicy(PolicySpec spec, const RequestOrigin& origin) {
   FillTemplateFamilies(&spec);
   if (path_.spd.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  spec.index = path_.spd.ChooseIndex(spec);
+  CYGNET_RETURN_IF_ERROR(Prepare(PolicyAdded{{.spec = spec, .usage = {.add_time = Now()}}}));
   const auto policy = path_.spd.Insert(std::move(spec), Now());
   path_.BumpGeneration();
   Tell(PolicyAdded{ViewOf(*policy)}, origin);
@@ -26,8 +28,9 @@ Status ControlPlane::UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) 
   FillTemplateFamilies(&spec);
   const auto old = path_.spd.Find(IdOf(spec));
   std::shared_ptr<Policy> policy;
+  spec.index = old != nullptr ? old->spec.index : path_.spd.ChooseIndex(spec);
+  CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{{.spec = spec, .usage = {.add_time = Now()}}}));
   if (old != nullptr) {
-    spec.index = old->spec.index;
     policy = path_.spd.Replace(old, std::move(spec), Now());
   } else {
     policy = path_.spd.Insert(std::move(spec), Now());
@@ -40,6 +43,7 @@ Status ControlPlane::UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) 
 Status ControlPlane::DeletePolicy(const PolicyId& id, const RequestOrigin& origin) {
   const auto policy = path_.spd.Find(id);
   if (policy == nullptr) return MakeError(Errc::kNoEntry);
+  CYGNET_RETURN_IF_ERROR(Prepare(PolicyDeleted{ViewOf(*policy), id}));
   path_.spd.Remove(policy);
   path_.BumpGeneration();
   Tell(PolicyDeleted{ViewOf(*policy), id}, origin);
@@ -56,6 +60,7 @@ Status ControlPlane::ExpirePolicy(const PolicyId& id, bool hard, const RequestOr
   const auto policy = path_.spd.Find(id);
   if (policy == nullptr) return MakeError(Errc::kNoEntry);
   if (hard) {
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyExpired{ViewOf(*policy), true}));
     path_.spd.Remove(policy);
     path_.BumpGeneration();
   }
@@ -63,7 +68,8 @@ Status ControlPlane::ExpirePolicy(const PolicyId& id, bool hard, const RequestOr
   return {};
 }
 
-bool ControlPlane::FlushPolicies(PolicyType type, const RequestOrigin& origin) {
+Result<bool> ControlPlane::FlushPolicies(PolicyType type, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(Prepare(PolicyFlushed{type}));
   const bool any = path_.spd.RemoveAll(type) > 0;
   if (any) {
     path_.BumpGeneration();
@@ -88,9 +94,15 @@ Status ControlPlane::ChangeSocketPolicy(SocketPolicyChange change) {
 
 std::vector<PolicyView> ControlPlane::ListSocketPolicies() const { return socket_policies_.List(); }
 
-void ControlPlane::SetDefaults(
+Status ControlPlane::SetDefaults(
     const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
     const RequestOrigin& origin) {
+  DefaultsChanged change{defaults_};
+  for (std::size_t d = 0; d < actions.size(); ++d) {
+    change.named[d] = actions[d].has_value();
+    change.actions[d] = actions[d].value_or(defaults_[d]);
+  }
+  CYGNET_RETURN_IF_ERROR(Prepare(change));
   for (std::size_t d = 0; d < actions.size(); ++d) {
     if (actions[d].has_value()) {
       defaults_[d] = *actions[d];
@@ -98,7 +110,8 @@ void ControlPlane::SetDefaults(
     }
   }
   path_.BumpGeneration();
-  Tell(DefaultsChanged{defaults_}, origin);
+  Tell(change, origin);
+  return {};
 }
 
 std::array<PolicyAction, kPolicyDirections> ControlPlane::GetDefaults() const { return defaults_; }
@@ -116,6 +129,7 @@ void ControlPlane::CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t no
       reached(since_use, limits.hard_use_seconds)) {
     path_.spd.Remove(policy);
     path_.BumpGeneration();
+    Note(PolicyExpired{ViewOf(*policy), true});
     Tell(PolicyExpired{ViewOf(*policy), true});
   } else if ((reached(policy->add_time, limits.soft_add_seconds) ||
               reached(since_use, limits.soft_use_seconds)) &&

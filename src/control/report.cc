@@ -19,6 +19,7 @@ PlacementReport ReportOf(const PlacedHalf& half, bool inbound, const EngineSet& 
       .requested = std::string(Name(binding.request.mode)),
       .effective = std::string(EffectiveName(binding)),
       .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
+      .simulated = binding.device != nullptr && binding.device->identity().simulated,
       .engine = engine.session != nullptr ? std::string(engines.engine(engine.engine)->name()) : "",
       .reason = binding.reason.Text(),
       .explanation = binding.reason.Explanation(),

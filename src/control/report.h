@@ -25,11 +25,12 @@ namespace cygnet {
 // Where one half of an SA runs.
 struct PlacementReport {
   bool inbound = false;
-  std::string requested;  // "no", "crypto", "packet", "auto" (the device's mode asked), "required"
-  std::string effective;  // "software", "look-aside", "crypto", "blocked"
-  std::string device;     // empty in software
-  std::string engine;     // of the CPU: does the work in software, the fallback otherwise
-  std::string reason;     // stable code: "requested", "table-full", "no-capability:esn" …
+  std::string requested;   // "no", "crypto", "packet", "auto" (the device's mode asked), "required"
+  std::string effective;   // "software", "look-aside", "crypto", "blocked"
+  std::string device;      // empty in software
+  bool simulated = false;  // the device is a program
+  std::string engine;      // of the CPU: does the work in software, the fallback otherwise
+  std::string reason;      // stable code: "requested", "table-full", "no-capability:esn" …
   std::string explanation;     // a sentence
   uint64_t since = 0;          // wall-clock seconds
   std::string requested_by{};  // "client", "rule", "operator", "device"; empty: nobody asked
@@ -110,6 +111,19 @@ struct StatReport {
   std::string engine;
 };
 
+// What the daemon keeps in files.
+struct StoredReport {
+  std::string restart_file{};     // empty: there is none
+  std::string restart_damage{};   // what was wrong with it, as long as nobody spoke; empty: whole
+  std::string restart_error{};    // why it cannot be written now: changes are refused
+  uint64_t lost_sas = 0;          // of daemons before, of which nobody was told
+  std::string ledger_file{};      // empty: in memory only
+  std::string ledger_error{};     // why it cannot be written now: no key is given
+  uint64_t audit_waiting = 0;     // records that the journal has not taken yet
+  uint64_t audit_lost = 0;        // that found no room to wait
+  uint64_t audit_suppressed = 0;  // that the limit of their kind held back
+};
+
 // The part of the control plane that the operator's command needs.
 class OperatorControl {
  public:
@@ -137,6 +151,9 @@ class OperatorControl {
   // The configuration is read again; an error has changed nothing.
   virtual Result<ReloadReport> Reload() = 0;
   virtual std::vector<DoctorRow> ReportDoctor() const = 0;
+  virtual StoredReport ReportStored() const = 0;
+  // Errc::kNoEntry: there is nothing to accept.
+  virtual Status AcceptStored() = 0;
 };
 
 }  // namespace cygnet

@@ -69,6 +69,9 @@ std::vector<EngineReport> ControlPlane::ReportEngines() const {
     report.module = Text(engines.engine(i)->identity());
     report.sa_halves = HalvesOn(i);
     report.stats = engines.engine(i)->stats();
+    for (const auto& worker : path_.engine_jobs) {
+      report.stats.jobs += worker->done[i].load(std::memory_order_relaxed);
+    }
     if (const auto& denied = placement_->engine_denied(i)) report.denied = denied->Text();
     reports.push_back(std::move(report));
   }

@@ -81,6 +81,7 @@ Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
 Status ControlPlane::DeleteSa(const SaId& id, const RequestOrigin& origin) {
   const std::shared_ptr<Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  Note(SaDeleted{sa});
   Tell(SaDeleted{sa}, origin);
   Remove(sa);
   return {};
@@ -99,6 +100,7 @@ bool ControlPlane::FlushSas(uint8_t proto, const RequestOrigin& origin) {
     Remove(sa);
     any = true;
   }
+  Note(SaFlushed{proto});  // of those that went with an earlier daemon, too
   if (any) Tell(SaFlushed{proto}, origin);
   return any;
 }
@@ -151,6 +153,10 @@ Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared
   auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);
   if (!placed) return placed.error();
+  if (Status kept = Prepare(SaAdded{sa}); !kept) {
+    placement_->Abandon(*std::move(placed));
+    return kept.error();
+  }
   Link(*std::move(placed));
   RemoveAnsweredLarval(sa->spec());
   if (fills != nullptr) Remove(fills);
@@ -209,6 +215,7 @@ void ControlPlane::CountEncapPort(uint16_t port, int delta) {
 
 void ControlPlane::Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin) {
   if (hard) {
+    Note(SaExpired{sa, true});
     Tell(SaExpired{sa, true}, origin);
     Remove(sa);
     return;

@@ -205,7 +205,7 @@ TEST_F(SocketPolicyClientTest, AreApartFromTheSpd) {
   id.direction = PolicyDirection::kOut;
   EXPECT_FALSE(control_->GetPolicy(id));
   EXPECT_FALSE(control_->DeletePolicy(id, {}));
-  EXPECT_FALSE(control_->FlushPolicies(PolicyType::kMain, {}));
+  EXPECT_FALSE(*control_->FlushPolicies(PolicyType::kMain, {}));
   EXPECT_EQ(control_->ListSocketPolicies().size(), 1u);
   EXPECT_EQ(control_->GetSpdInfo().of_sockets, (std::array<uint32_t, 2>{0, 1}));
   EXPECT_TRUE(recorder_.Take().empty());

@@ -101,7 +101,8 @@ class XfrmControl {
   virtual Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) = 0;
   virtual Result<PolicyView> GetPolicy(const PolicyId& id) const = 0;
   virtual Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) = 0;
-  virtual bool FlushPolicies(PolicyType type, const RequestOrigin& origin) = 0;
+  // True when something was flushed.
+  virtual Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) = 0;
   // Newest first, directions and types mixed.
   virtual std::vector<PolicyView> ListPolicies() const = 0;
   virtual SpdInfo GetSpdInfo() const = 0;
@@ -109,7 +110,7 @@ class XfrmControl {
   virtual Status ChangeSocketPolicy(SocketPolicyChange change) = 0;
   // Newest first; not among those of the SPD.
   virtual std::vector<PolicyView> ListSocketPolicies() const = 0;
-  virtual void SetDefaults(
+  virtual Status SetDefaults(
       const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
       const RequestOrigin& origin) = 0;
   virtual std::array<PolicyAction, kPolicyDirections> GetDefaults() const = 0;

@@ -1,10 +1,12 @@
 // Audit: tells the system's own records what happened to keys and where SAs run: events with fields
 // to systemd's journal, and records of type AUDIT_CRYPTO_IPSEC_SA to the Linux audit system. Never
-// key material. A record that cannot be written is no reason to stop: it is said once in the log.
+// key material. A record that finds no room in the journal's queue waits here, in order, for as
+// long as there is room; what is lost is counted and said, in the log and in the trail itself.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,10 +18,22 @@
 #include "control/control_plane.h"
 #include "control/ledger.h"
 #include "control/placement_report.h"
+#include "daemon/xfrm_audit.h"
 
 namespace cygnet {
 
-enum class AuditKind : uint8_t { kPlacement, kKey, kDevice, kFips, kGuard, kCommand, kCount };
+enum class AuditKind : uint8_t {
+  kPlacement,
+  kKey,
+  kDevice,
+  kFips,
+  kGuard,
+  kCommand,
+  kPolicy,
+  kProtection,
+  kKeysShown,
+  kCount
+};
 std::string_view Name(AuditKind kind);
 
 struct AuditRecord {
@@ -35,6 +49,7 @@ class AuditSink {
  public:
   virtual ~AuditSink() = default;
   virtual std::string_view name() const = 0;
+  // Errc::kInvalid: it will never take this one. Any other error: later, perhaps.
   virtual Status Write(const AuditRecord& record) = 0;
 };
 
@@ -52,6 +67,9 @@ std::string JournalDatagram(const AuditRecord& record);
 struct AuditLimits {
   double per_second = 50;  // of each kind
   double burst = 200;
+  double policies_per_second = 500;  // an IKE daemon sets up many tunnels at once
+  double policies_burst = 5000;
+  std::size_t waiting = 8192;  // records, of each sink
 };
 
 // Control thread only. Placements and keys reach it as a sink of the ledger.
@@ -59,11 +77,16 @@ class Audit final : public LedgerSink, public DeviceAudit {
  public:
   // REQUIRES: `clock` outlives the audit.
   Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, AuditLimits limits = {});
+  ~Audit() override;
 
   void Placement(const PlacementEntry& entry);
   void Key(const KeyEntry& entry);
   void OnPlacement(const PlacementEntry& entry) override { Placement(entry); }
-  void OnKey(uint64_t, const KeyEntry& entry) override { Key(entry); }
+  Status OnKeyGiven(uint64_t, const KeyEntry& entry) override {
+    Key(entry);
+    return {};
+  }
+  void OnKeyEnded(uint64_t, const KeyEntry& entry) override { Key(entry); }
   void Device(const std::string& name, const std::string& state,
               const std::string& explanation) override;
   void Fips(const FipsRow& row) override;
@@ -72,8 +95,18 @@ class Audit final : public LedgerSink, public DeviceAudit {
   void Command(const std::string& text, uint32_t uid, int32_t pid);
   // A reload's.
   void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
+  // What a client of the XFRM socket did, and who that was.
+  void Client(const ClientRecord& record, const PeerId& peer);
+  // What the daemon itself found: a restart file that is not whole.
+  void Protection(const std::string& text);
+  // Often: writes what waits.
+  void Flush();
   // About once a second: says how many records the limit has suppressed.
   void Tick();
+
+  uint64_t waiting() const;
+  uint64_t lost() const;
+  uint64_t suppressed() const { return suppressed_; }
 
  private:
   struct Bucket {
@@ -83,18 +116,27 @@ class Audit final : public LedgerSink, public DeviceAudit {
   };
   struct Sink {
     std::unique_ptr<AuditSink> sink;
+    std::deque<AuditRecord> waiting{};
+    uint64_t lost = 0;    // since the start
+    uint64_t untold = 0;  // of these, not said in the trail yet
     bool failed = false;  // said once, until it works again
+    bool worked = false;  // has taken a record: it is there, and what it does not take is lost
   };
 
-  bool TakeToken(Bucket* bucket);
+  bool TakeToken(AuditKind kind);
   void Submit(AuditRecord record);
   void TellSuppressed(AuditKind kind);
   void WriteAll(const AuditRecord& record);
+  void Send(Sink* row);
+  void MakeRoom(Sink* row);
+  bool Owes() const;
+  static AuditRecord LossRecord(const Sink& row);
 
   std::vector<Sink> sinks_;
   const Clock* const clock_;
   const AuditLimits limits_;
   std::array<Bucket, static_cast<std::size_t>(AuditKind::kCount)> buckets_{};
+  uint64_t suppressed_ = 0;
 };
 
 }  // namespace cygnet

@@ -26,10 +26,18 @@ constexpr std::string_view kMessageIds[] = {
     "e6401307840245398b9e226c95f460c8",  // fips
     "6aaef330adc84bbca130f7c89eede5f9",  // guard
     "56d2474b2bed4eef9fa069f5c357683e",  // command
+    "0d3f1d2b7a0c4c0f9f6e3a9b5c21e8d4",  // policy
+    "7be0c5f4a3d94b1e8c26d1f0a4e97352",  // protection
+    "b94a6d0c2e8f4f57a1d3c7e05f682b19",  // keys-shown
 };
 static_assert(std::size(kMessageIds) == static_cast<std::size_t>(AuditKind::kCount));
 
-Error SystemError(int error) { return MakeError(Errc::kIo, std::strerror(error)); }
+Error SystemError(int error) {
+  const Errc code = error == EMSGSIZE                     ? Errc::kInvalid
+                    : error == EAGAIN || error == ENOBUFS ? Errc::kAgain
+                                                          : Errc::kIo;
+  return MakeError(code, std::strerror(error));
+}
 
 // NAME=value, or, when the value has line ends, NAME, its length in 64 bits (little-endian) and it.
 void AddField(std::string_view name, std::string_view value, std::string* out) {

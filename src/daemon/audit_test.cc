@@ -94,11 +94,11 @@ TEST_F(AuditTest, BlockedIsNoSuccess) {
 
 TEST_F(AuditTest, KeySaysHowItEnded) {
   KeyEntry entry = test::SampleKeyEntry();
-  entry.until = 0;
+  entry.until_ms = 0;
   entry.erased = false;
   audit_->Key(entry);
   audit_->Key(test::SampleKeyEntry());
-  entry.until = 5;
+  entry.until_ms = 5;
   entry.note = "removed";
   audit_->Key(entry);
   ASSERT_EQ(records_.size(), 3u);
@@ -148,11 +148,74 @@ TEST_F(AuditTest, FailureIsLoggedOnce) {
   audit_->Device("nic0", "up", "");
   audit_->Device("nic0", "up", "");
   EXPECT_EQ(g_logged, 1);
+  EXPECT_EQ(audit_->waiting(), 2u);
   broken_ = false;
-  audit_->Device("nic0", "up", "");
-  EXPECT_EQ(records_.size(), 1u);
+  audit_->Flush();
+  EXPECT_EQ(records_.size(), 2u) << "they were late, not lost";
+  EXPECT_EQ(audit_->waiting() + audit_->lost(), 0u);
   EXPECT_EQ(g_logged, 1);
   SetLogSink([](LogLevel, std::string_view) {});
+}
+
+TEST_F(AuditTest, WhatWaitsKeepsItsOrderAndHasABound) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
+  Audit audit(std::move(sinks), &clock_, AuditLimits{.waiting = 3});
+  audit.Device("first", "up", "");
+  records_.clear();
+  broken_ = true;
+  for (int i = 0; i < 5; ++i) audit.Device("nic" + std::to_string(i), "up", "");
+  EXPECT_EQ(audit.waiting(), 3u);
+  EXPECT_EQ(audit.lost(), 2u);
+  broken_ = false;
+  audit.Tick();
+  ASSERT_EQ(records_.size(), 4u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(Field(records_[i], "CYGNET_DEVICE"), "nic" + std::to_string(i));
+  }
+  EXPECT_THAT(records_[3].message, StartsWith("2 audit records were lost"));
+  EXPECT_EQ(Field(records_[3], "CYGNET_LOST"), "2");
+}
+
+// A machine without a journal, or one that comes later.
+TEST_F(AuditTest, WhereNobodyEverListenedNothingIsLost) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
+  Audit audit(std::move(sinks), &clock_, AuditLimits{.per_second = 1e6, .burst = 1e6});
+  broken_ = true;
+  for (int i = 0; i < 1000; ++i) audit.Device("nic" + std::to_string(i), "up", "");
+  EXPECT_EQ(audit.lost(), 0u);
+  EXPECT_EQ(audit.waiting(), 256u);
+  broken_ = false;
+  audit.Tick();
+  ASSERT_EQ(records_.size(), 256u);
+  EXPECT_EQ(Field(records_.back(), "CYGNET_DEVICE"), "nic999");
+}
+
+TEST_F(AuditTest, ClientsAndWhatTheyDid) {
+  audit_->Client({ClientAct::kPolicy, "policy add dir out"}, {.uid = 7, .pid = 8});
+  audit_->Client({ClientAct::kProtection, "policy flush"}, {.uid = 7, .pid = 8});
+  audit_->Client({ClientAct::kKeys, "state list, with all keys"}, {.uid = 7, .pid = 8});
+  audit_->Protection("the restart file is incomplete");
+  ASSERT_EQ(records_.size(), 4u);
+  EXPECT_EQ(records_[0].message, "client (uid 7, pid 8): policy add dir out");
+  EXPECT_EQ(Field(records_[0], "CYGNET_EVENT"), "policy");
+  EXPECT_EQ(Field(records_[1], "CYGNET_EVENT"), "protection");
+  EXPECT_EQ(Field(records_[2], "CYGNET_EVENT"), "keys-shown");
+  EXPECT_EQ(Field(records_[2], "CYGNET_REQUEST"), "state list, with all keys");
+  EXPECT_EQ(Field(records_[2], "CYGNET_PEER_UID"), "7");
+  EXPECT_EQ(Field(records_[2], "CYGNET_PEER_PID"), "8");
+  EXPECT_FALSE(records_[3].success);
+}
+
+// Policies by the hundred do not push a flush out.
+TEST_F(AuditTest, PoliciesHaveALimitOfTheirOwn) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
+  Audit audit(std::move(sinks), &clock_);
+  for (int i = 0; i < 1000; ++i) audit.Client({ClientAct::kPolicy, "policy add"}, {});
+  EXPECT_EQ(records_.size(), 1000u);
+  EXPECT_EQ(audit.suppressed(), 0u);
 }
 
 TEST(LinuxAuditTextTest, OthersWordsAreNoFields) {
@@ -187,6 +250,37 @@ TEST(JournalSinkTest, SendsTheNativeProtocol) {
   EXPECT_EQ(text, std::string("MESSAGE\n\x09\0\0\0\0\0\0\0two\nlines\n", 26) +
                       "MESSAGE_ID=180f7b39a9ac4675934c4fcc2bad6b1f\nPRIORITY=4\n"
                       "SYSLOG_IDENTIFIER=cygnetd\nCYGNET_HOLDER=nic0\n");
+}
+
+// The queue of a datagram socket is short; whoever reads late gets every record all the same.
+TEST(JournalSinkTest, AShortQueueLosesNothing) {
+  char directory[] = "/tmp/cygnet-journal-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/socket";
+  const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  test::FakeClock clock;
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(MakeJournalSink(path));
+  Audit audit(std::move(sinks), &clock, AuditLimits{.per_second = 1e6, .burst = 1e6});
+  constexpr int kRecords = 3000;  // more than any max_dgram_qlen
+  for (int i = 0; i < kRecords; ++i) audit.Device("nic" + std::to_string(i), "up", "");
+  EXPECT_GT(audit.waiting(), 0u) << "the queue is too long for this test";
+  int next = 0;
+  for (int turn = 0; turn < kRecords && next < kRecords; ++turn) {
+    std::string text(4096, '\0');
+    for (ssize_t got; (got = recv(fd.get(), text.data(), text.size(), 0)) > 0; ++next) {
+      EXPECT_THAT(text, HasSubstr("CYGNET_DEVICE=nic" + std::to_string(next) + "\n"));
+    }
+    audit.Flush();
+  }
+  unlink(path.c_str());
+  rmdir(directory);
+  EXPECT_EQ(next, kRecords);
+  EXPECT_EQ(audit.waiting() + audit.lost(), 0u);
 }
 
 // No key is in any field, since none is in the entries; the names of what is said are checked here.

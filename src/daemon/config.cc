@@ -293,11 +293,17 @@ void ReadScheduler(const TableReader& reader, SchedulerParams* scheduler) {
   reader.Read("max_moves", {1, 10'000}, &scheduler->max_moves);
 }
 
+constexpr std::array<NamedValue<LedgerSync>, 2> kLedgerSyncs = {{
+    {"second", LedgerSync::kSecond},
+    {"key", LedgerSync::kKey},
+}};
+
 void ReadLedger(const TableReader& reader, LedgerConfig* ledger) {
-  reader.AllowOnly({"file", "max_mib", "keep"});
+  reader.AllowOnly({"file", "max_mib", "keep", "sync"});
   reader.Read("file", &ledger->file);
   reader.Read("max_mib", {1, 4096}, &ledger->max_mib);
   reader.Read("keep", {0, 100}, &ledger->keep);
+  reader.Read("sync", kLedgerSyncs, &ledger->sync);
 }
 
 void ReadFips(const TableReader& reader, FipsConfig* fips) {
@@ -379,8 +385,9 @@ std::string DescribePlacement(const Config& config) {
       "\n[scheduler]\nenabled = {}\ninterval = {}\nhysteresis = {}\nmin_residence = {}\n"
       "max_moves = {}\n",
       s.enabled, s.interval_seconds, s.hysteresis_percent, s.min_residence_seconds, s.max_moves);
-  text += fmt::format("\n[ledger]\nfile = {}\nmax_mib = {}\nkeep = {}\n", Quote(config.ledger.file),
-                      config.ledger.max_mib, config.ledger.keep);
+  text += fmt::format("\n[ledger]\nfile = {}\nmax_mib = {}\nkeep = {}\nsync = {}\n",
+                      Quote(config.ledger.file), config.ledger.max_mib, config.ledger.keep,
+                      Quote(config.ledger.sync == LedgerSync::kKey ? "key" : "second"));
   text += fmt::format("\n[fips]\nmode = {}\nboundary = {}\n", Quote(config.fips.mode),
                       Quote(config.fips.boundary));
   return text + fmt::format("\n[audit]\njournal = {}\nlinux_audit = {}\n", config.audit.journal,

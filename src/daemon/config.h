@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "control/placement.h"
 #include "crypto/engine_set.h"
+#include "daemon/ledger_file.h"
 #include "datapath/path_select.h"
 #include "device/driver.h"
 
@@ -77,6 +78,7 @@ struct LedgerConfig {
   std::string file;  // empty: kept in memory only
   uint32_t max_mib = 16;
   uint32_t keep = 4;
+  LedgerSync sync = LedgerSync::kSecond;
   bool operator==(const LedgerConfig&) const = default;
 };
 

@@ -1,66 +1,51 @@
-// LedgerFile: the ledger on disk, one JSON object a line, only ever appended to. It survives a
-// restart and is bounded: a file that is full is renamed NAME.1 (NAME.1 becomes NAME.2 …), the
-// oldest goes, and the new one begins with the keys that are held then. No key material.
+// LedgerFile: the ledger on disk, a line for each event (daemon/ledger_line.h), only ever appended
+// to. It survives a restart and is bounded: a file that is full is renamed NAME.1 (NAME.1 becomes
+// NAME.2 …), the oldest goes, and the new one begins with the keys that are held then.
 //
-//   {"t": 1790000000, "run": "…", "event": "start" | "stop"}
-//   {"t": …, "event": "placement", half…, "requested", "requested_by", "effective", "where",
-//    "reason", "explanation"}
-//   {"t": …, "event": "key-given" | "key-ended" | "key-held", "key": 7, half…, "holder", "kind",
-//    "identity", "from", ["until", "erased", "note"]}
-//   {"t": …, "event": "lost", "lines": 7}   that many lines could not be written here
-//   half: "src", "dst", "family" (4 or 6), "spi" ("0x00001000"), "proto", "reqid",
-//    "direction" ("in", "out")
+// That a key is given is written before its holder has it: whatever ends the process, the line is
+// there. Where it cannot be written, the key is not given. Against the loss of power it holds with
+// LedgerSync::kKey; else what is written reaches the disk within a second or so. Other lines may
+// wait for that second, too.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "control/ledger.h"
+#include "daemon/ledger_line.h"
 
 namespace cygnet {
+
+// When lines that say that a key is given reach the disk itself.
+enum class LedgerSync : uint8_t {
+  kSecond,  // within a second
+  kKey,     // before it is given
+};
 
 struct LedgerFileOptions {
   std::string path;
   uint64_t max_bytes = 16u << 20;  // of one file
   uint32_t keep = 4;               // full files that are kept
+  LedgerSync sync = LedgerSync::kSecond;
+  LedgerStamp stamp = StampOfThisHost();
 };
-
-// What a line says. A key event carries the number that ties it to its end.
-struct LedgerKeyLine {
-  uint64_t number = 0;
-  KeyEntry entry;
-};
-struct LedgerRunLine {
-  uint64_t time = 0;
-  bool start = false;
-};
-using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine>;
-
-inline constexpr std::size_t kMaxLedgerLine = 4096;
-
-// The file is an operator's to damage: every field is checked. nullopt: not a line of ours, or
-// longer than kMaxLedgerLine.
-std::optional<LedgerLine> ParseLedgerLine(std::string_view line);
-// Without the line's end.
-std::string LedgerLineText(const LedgerLine& line);
 
 class LedgerFile final : public LedgerSink {
  public:
   // Opens and locks the file, and gives `ledger` what is in it and the files before it. Keys that
-  // had not ended in an earlier run end now, with a note. Errc::kBusy: another cygnetd writes it.
+  // had not ended in an earlier run end now, with a note. Errc::kBusy: another cygnetd writes it. A
+  // disk that is full is no error: error() says so, and no key is given until there is room.
   static Result<std::unique_ptr<LedgerFile>> Open(const LedgerFileOptions& options, Ledger* ledger,
                                                   const Clock* clock);
   ~LedgerFile() override;
 
   void OnPlacement(const PlacementEntry& entry) override;
-  void OnKey(uint64_t number, const KeyEntry& entry) override;
+  Status OnKeyGiven(uint64_t number, const KeyEntry& entry) override;
+  void OnKeyEnded(uint64_t number, const KeyEntry& entry) override;
 
   // About once a second: what was written reaches the disk. A full disk is said once, and tried
   // again.
@@ -71,12 +56,15 @@ class LedgerFile final : public LedgerSink {
  private:
   LedgerFile(LedgerFileOptions options, Ledger* ledger, const Clock* clock)
       : options_(std::move(options)), ledger_(ledger), clock_(clock) {}
+  Status Lock();
   Status OpenForAppend();
   void Restore();
   void RestoreFile(const std::string& path, std::map<uint64_t, KeyEntry>* held);
+  void EndHeld(std::map<uint64_t, KeyEntry>* held, uint64_t time_ms);
   void Append(std::string line);
-  void Flush();
-  void Rotate();
+  Status Write(std::string_view text);
+  Status Flush();
+  Status Rotate();
   void Fail(const std::string& error);
 
   const LedgerFileOptions options_;
@@ -88,6 +76,7 @@ class LedgerFile final : public LedgerSink {
   uint64_t base_ = 0;   // of the held keys that the file began with
   bool dirty_ = false;  // since the last sync
   std::string pending_;
+  uint64_t pending_lines_ = 0;
   std::string error_;
 };
 

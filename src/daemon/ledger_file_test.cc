@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -73,7 +76,8 @@ TEST_F(LedgerFileTest, SurvivesARestart) {
   {
     Run run = Start();
     run.ledger->Placed(Entry(0x1000));
-    const uint64_t key = run.ledger->KeyGiven(Half(0x1000), "nic0", "device", "model x firmware 1");
+    const uint64_t key =
+        *run.ledger->KeyGiven(Half(0x1000), "nic0", "device", "model x firmware 1");
     clock_.wall_seconds += 3;
     run.ledger->KeyEnded(key, true);
   }
@@ -84,15 +88,14 @@ TEST_F(LedgerFileTest, SurvivesARestart) {
   EXPECT_EQ(report.placements[0].half, Half(0x1000));
   ASSERT_THAT(report.keys, SizeIs(1));
   EXPECT_TRUE(report.keys[0].erased);
-  EXPECT_EQ(report.keys[0].until, report.keys[0].from + 3);
+  EXPECT_EQ(report.keys[0].until_ms, report.keys[0].from_ms + 3000);
   EXPECT_EQ(report.keys[0].identity, "model x firmware 1");
   EXPECT_EQ(report.file, options_.path);
 }
 
 TEST_F(LedgerFileTest, AKeyOfARunThatWasKilledEndsWithANote) {
   Run killed = Start();
-  (void)killed.ledger->KeyGiven(Half(0x1000), "nic0", "device", "");
-  killed.file->Sync();
+  (void)*killed.ledger->KeyGiven(Half(0x1000), "nic0", "device", "");
   std::filesystem::copy(options_.path, folder_ / "copy.jsonl");
   options_.path = folder_ / "copy.jsonl";
   clock_.wall_seconds += 100;
@@ -101,7 +104,7 @@ TEST_F(LedgerFileTest, AKeyOfARunThatWasKilledEndsWithANote) {
     const LedgerReport report = run.ledger->Report({});
     ASSERT_THAT(report.keys, SizeIs(1)) << restart;
     EXPECT_FALSE(report.keys[0].erased);
-    EXPECT_NE(report.keys[0].until, 0u);
+    EXPECT_NE(report.keys[0].until_ms, 0u);
     EXPECT_THAT(report.keys[0].note, HasSubstr("without a word"));
     EXPECT_THAT(run.ledger->HeldKeys(), IsEmpty());
   }
@@ -112,7 +115,7 @@ TEST_F(LedgerFileTest, IsBoundedAndKeepsWhatIsHeldWhenItRotates) {
   options_.keep = 2;
   {
     Run run = Start();
-    (void)run.ledger->KeyGiven(Half(0x1), "nic0", "device", "");
+    (void)*run.ledger->KeyGiven(Half(0x1), "nic0", "device", "");
     for (uint32_t i = 0; i < 4000; ++i) run.ledger->Placed(Entry(i));
     run.file->Sync();
     EXPECT_TRUE(std::filesystem::exists(folder_ / "ledger.jsonl.2"));
@@ -133,7 +136,7 @@ TEST_F(LedgerFileTest, ManyHeldKeysDoNotMakeItRotateForEver) {
   options_.keep = 1;
   Run run = Start();
   for (uint32_t i = 0; i < 200; ++i) {
-    (void)run.ledger->KeyGiven(Half(i), "nic0", "device", "");
+    (void)*run.ledger->KeyGiven(Half(i), "nic0", "device", "");
   }
   for (int i = 0; i < 3; ++i) {
     run.ledger->Placed(Entry(0));
@@ -171,6 +174,93 @@ TEST_F(LedgerFileTest, DamagedLinesAreSteppedOver) {
   }
   Run run = Start();
   EXPECT_THAT(run.ledger->Report({}).placements, SizeIs(2));
+}
+
+// The limit of a file's size stands in for a full disk.
+class Full {
+ public:
+  explicit Full(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~Full() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(LedgerFileTest, AKeyThatCannotBeWrittenIsNotGiven) {
+  Run run = Start();
+  ASSERT_TRUE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+  const std::string before = Text("ledger.jsonl");
+  for (const std::size_t room : {0, 1, 100}) {
+    const Full full(before.size() + room);
+    const auto refused = run.ledger->KeyGiven(Half(2), "nic0", "device", "");
+    ASSERT_FALSE(refused) << room;
+    EXPECT_THAT(refused.error().message, HasSubstr("ledger.jsonl"));
+    EXPECT_EQ(Text("ledger.jsonl"), before) << "no half of a line";
+    EXPECT_NE(run.file->error(), "");
+    EXPECT_THAT(run.ledger->HeldKeys(), SizeIs(1));
+  }
+  EXPECT_TRUE(run.ledger->KeyGiven(Half(2), "nic0", "device", "")) << "there is room again";
+  EXPECT_EQ(run.file->error(), "");
+}
+
+TEST_F(LedgerFileTest, AFullDiskAtTheStartIsNoEnd) {
+  { Run run = Start(); }
+  const Full full(Text("ledger.jsonl").size());
+  Run run = Start();
+  ASSERT_NE(run.file, nullptr);
+  EXPECT_NE(run.file->error(), "");
+  EXPECT_FALSE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+}
+
+TEST_F(LedgerFileTest, EveryTruncationAndChangeOfALineIsFound) {
+  const LedgerStamp stamp{"gw1", "b007"};
+  KeyEntry entry{.half = Half(0x1000), .holder = "nic0", .holder_kind = "device"};
+  entry.from_ms = 1'790'000'000'123;
+  const std::string line = LedgerLineText(LedgerKeyLine{7, entry}, stamp);
+  EXPECT_THAT(line, HasSubstr(R"("time":"2026-09-21T13:33:20.123Z","host":"gw1","boot":"b007")"));
+  ASSERT_TRUE(ParseLedgerLine(line).has_value());
+  for (std::size_t size = 0; size < line.size(); ++size) {
+    EXPECT_FALSE(ParseLedgerLine(line.substr(0, size)).has_value()) << size;
+  }
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string changed = line;
+      changed[at] = static_cast<char>(static_cast<uint8_t>(changed[at]) ^ (1u << bit));
+      const auto parsed = ParseLedgerLine(changed);
+      // The name of the checksum's field alone may change: what was said stays.
+      if (!parsed) continue;
+      EXPECT_EQ(LedgerLineText(*parsed, stamp), line) << at;
+    }
+  }
+}
+
+TEST_F(LedgerFileTest, LinesOfEarlierVersionsAreRead) {
+  const auto line = ParseLedgerLine(
+      R"({"t":1790000000,"event":"key-given","key":7,"src":"192.0.2.1","dst":"192.0.2.2",)"
+      R"("spi":"0x00001000","proto":50,"reqid":7,"direction":"out","holder":"nic0",)"
+      R"("kind":"device","identity":"","from":1790000000})");
+  ASSERT_TRUE(line.has_value());
+  EXPECT_EQ(std::get<LedgerKeyLine>(*line).entry.from_ms, 1'790'000'000'000u);
+}
+
+TEST_F(LedgerFileTest, NoLinkLeadsElsewhereAndNobodyElseWrites) {
+  const auto error = [this] {
+    Ledger ledger(&clock_);
+    const auto file = LedgerFile::Open(options_, &ledger, &clock_);
+    return file ? "it was opened" : file.error().message;
+  };
+  std::ofstream(folder_ / "other") << "";
+  std::filesystem::create_symlink(folder_ / "other", options_.path);
+  EXPECT_THAT(error(), HasSubstr("symbolic link"));
+  std::filesystem::remove(options_.path);
+  std::filesystem::rename(folder_ / "other", options_.path);
+  chmod(options_.path.c_str(), 0622);
+  EXPECT_THAT(error(), HasSubstr("other users may write it"));
 }
 
 TEST_F(LedgerFileTest, AFolderThatIsNotThereIsAnError) {

@@ -81,12 +81,13 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
 }
 
 void OperatorServer::TellOrder(const UniqueFd& fd, const std::string& request) const {
-  constexpr std::size_t kMaxText = 512;
-  if (!on_order_ || !IsOrder(request)) return;
+  if (!on_order_) return;
+  const std::string order = OrderOf(request);
+  if (order.empty()) return;
   ucred peer{};
   socklen_t size = sizeof(peer);
   if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.uid = ~uid_t{0};
-  on_order_(request.substr(0, kMaxText), peer.uid, peer.pid);
+  on_order_(order, peer.uid, peer.pid);
 }
 
 std::size_t OperatorServer::HeldBytes() const {

@@ -44,8 +44,8 @@ namespace cygnet {
 // Everything happens in the poller's thread.
 class OperatorServer {
  public:
-  // Told of each order (IsOrder), before it is carried out: the request, which
-  // may be cut, and the peer's user and process as the daemon's namespaces number them.
+  // Told of each order (OrderOf), before it is carried out: the request as it was understood, and
+  // the peer's user and process as the daemon's namespaces number them.
   using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
 
   static constexpr std::size_t kMaxClients = 64;

@@ -69,6 +69,14 @@ class FakeOperatorControl final : public OperatorControl {
   }
   std::vector<DoctorRow> ReportDoctor() const override { return doctor; }
 
+  StoredReport ReportStored() const override { return stored; }
+  Status AcceptStored() override {
+    orders.push_back("accept");
+    return stored.restart_damage.empty() ? Status(MakeError(Errc::kNoEntry, "nothing to accept"))
+                                         : Status();
+  }
+
+  StoredReport stored;
   std::vector<SaReport> sas;
   std::vector<PolicyReport> policies;
   std::vector<DeviceReport> devices;
@@ -121,7 +129,7 @@ inline SaReport ReportOf(SaSpec spec) {
 }
 
 inline PlacementEntry SamplePlacementEntry() {
-  return {.time = 1'699'999'000,
+  return {.time_ms = 1'699'999'000'000,
           .half = {.saddr = ParseAddress("192.0.2.1")->address,
                    .daddr = ParseAddress("192.0.2.2")->address,
                    .family = IpFamily::kV4,
@@ -142,8 +150,8 @@ inline KeyEntry SampleKeyEntry() {
           .holder = "nic0",
           .holder_kind = "device",
           .identity = "Cygnet NIC, serial 42, firmware 1.0",
-          .from = 1'699'999'000,
-          .until = 1'700'000'000,
+          .from_ms = 1'699'999'000'000,
+          .until_ms = 1'700'000'000'123,
           .erased = true,
           .note = {}};
 }
@@ -151,7 +159,7 @@ inline KeyEntry SampleKeyEntry() {
 inline LedgerReport SampleLedgerReport() {
   return {.placements = {SamplePlacementEntry()},
           .keys = {SampleKeyEntry()},
-          .since = 1'699'998'000,
+          .since_ms = 1'699'998'000'000,
           .dropped = 2,
           .file = "/var/lib/cygnet/ledger",
           .write_error = {}};

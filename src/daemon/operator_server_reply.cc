@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -153,6 +154,18 @@ std::unique_ptr<OperatorReply> MakeDoctorReply(const OperatorControl& control,
                                                 [](const DoctorRow& row) { return ToJson(row); });
 }
 
+std::unique_ptr<OperatorReply> MakeStoredReply(OperatorControl* control,
+                                               const RequestReader& request) {
+  request.AllowOnly({"action"});
+  const std::string action = request.Text("action").value_or("show");
+  if (action != "show" && action != "accept") {
+    throw RequestError{"action: must be \"show\" or \"accept\""};
+  }
+  const Status accepted = action == "accept" ? control->AcceptStored() : Status{};
+  if (!accepted) throw RequestError{accepted.error().message};
+  return MakeOneItemReply(control->ReportStored());
+}
+
 std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
                                             const RequestReader& request) {
   request.AllowOnly({"device", "side", "snaplen"});
@@ -192,6 +205,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "fault") return MakeFaultReply(control, request);
   if (command == "reload") return MakeReloadReply(control, request);
   if (command == "doctor") return MakeDoctorReply(*control, request);
+  if (command == "stored") return MakeStoredReply(control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }
@@ -202,14 +216,22 @@ std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text) {
   return std::make_unique<ErrorReply>(text);
 }
 
-bool IsOrder(std::string_view request) {
+std::string OrderOf(std::string_view request) {
   const Json json = Json::parse(request, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return false;
+  if (!json.is_object()) return {};
   const auto command = json.find("command");
-  if (command == json.end() || !command->is_string()) return false;
-  // "fips" without an action only looks.
-  return *command == "offload" || *command == "fault" || *command == "reload" ||
-         (*command == "fips" && json.contains("action")) || json.contains("show_keys");
+  if (command == json.end() || !command->is_string()) return {};
+  // What only looks; whatever is not listed here is an order.
+  constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",   "engine",
+                                         "mtu",    "ledger", "explain"};
+  const std::string& name = command->get_ref<const std::string&>();
+  if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
+  if (name == "sa" && !json.contains("show_keys")) return {};
+  if ((name == "fips" || name == "stored") && !json.contains("action")) return {};
+  std::string text = ToText(json);
+  constexpr std::size_t kMaxText = 2048;  // of known fields no request is as long
+  if (text.size() > kMaxText) text.resize(kMaxText);
+  return text;
 }
 
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {

@@ -41,8 +41,10 @@ std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text);
 // Executes a request: takes the snapshot that the reply will show.
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request);
 
-// The request orders something, or asks for keys: what an audit wants to know of.
-bool IsOrder(std::string_view request);
+// What an audit is to be told of a request that orders something, shows keys, or captures: as it
+// was understood, field by field, whatever its bytes look like. Empty: it only looks. REQUIRES:
+// called for what MakeReply is given.
+std::string OrderOf(std::string_view request);
 
 // Raw pcapng of one side of a device. `control` and `points` outlive the reply.
 std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,

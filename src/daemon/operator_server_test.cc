@@ -286,6 +286,11 @@ TEST_F(OperatorServerTest, TellsOfOrders) {
     Ask(fd, request);
   }
   EXPECT_EQ(orders, (std::vector{kDisable, kKeys}));
+  // Blanks in front and between hide nothing; a capture shows what passes in clear.
+  const std::string kCapture = R"({"command":"capture","device":"nic9","side":"host"})";
+  Ask(fd, std::string(600, ' ') + R"({ "command" : "sa",    "show_keys" : true })");
+  Ask(fd, kCapture);
+  EXPECT_EQ(orders, (std::vector{kDisable, kKeys, kKeys, kCapture}));
 }
 
 TEST_F(OperatorServerTest, RefusesOverlongRequests) {

@@ -37,7 +37,8 @@
 //                              "out"), requested ("no", "crypto", "packet", "auto", "required"),
 //                              requested_by ("client", "rule", "operator", "device", "": nobody),
 //                              pinned, effective ("software", "look-aside", "crypto", "packet",
-//                              "blocked"), device ("" without), engine, reason (code, with its
+//                              "blocked"), device ("" without), simulated (the device is a program:
+//                              this host's CPU does the work), engine, reason (code, with its
 //                              detail: "no-capability:esn"), explanation, since, history (array
 //                              of time, requested, requested_by, effective, where, reason,
 //                              explanation: before this one, oldest first, the last 16)
@@ -46,7 +47,7 @@
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
 //              usage, [mark], [if_id]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
-//              identity        model, serial, firmware; "": it cannot say
+//              identity        model, serial, firmware; "": it cannot say; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"
 //              trusted, allow_modes (array), disabled (by the operator), loss ("keep", "kernel")
 //              denied, denied_explanation   why no key is given to it at all: a reason code; ""
@@ -86,9 +87,10 @@
 //                              "" when inside), explanation
 // Move         moved (halves of SAs that run elsewhere now), stayed, blocked (of both: may run
 //              nowhere), took_us: the answer to commands that may move SAs
-// Ledger       kind "placement": time, src, dst, spi, proto, reqid, direction, requested,
+// Ledger       times once more in milliseconds: time_ms, from_ms, until_ms, since_ms
+//              kind "placement": time, src, dst, spi, proto, reqid, direction, requested,
 //              requested_by, effective (as above, and "removed": the SA is gone), where, reason,
-//              explanation
+//              explanation, simulated
 //              kind "key": src, dst, spi, proto, reqid, direction, holder, holder_kind ("device",
 //              "engine"), identity, from, until (0: holds it still), erased (the holder said so),
 //              note (how it ended otherwise)
@@ -98,6 +100,10 @@
 // Reload       applied, needs_restart (arrays of keys: "daemon.log_level", "device nic0.trusted"),
 //              moved, stayed, blocked, took_us: of halves of SAs
 // Doctor       check, ok (bool), text, advice ("" when ok)
+// Stored       restart_file ("": none), restart_damage (why it was not whole, until somebody spoke;
+//              ""), restart_error (why changes are refused now; ""), lost_sas (of daemons before,
+//              of which nobody was told), ledger_file ("": in memory only), ledger_error (why no
+//              key is given now; ""), audit_waiting, audit_lost, audit_suppressed (records)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that wanted an SA while the larval states were as many as
 //              may be), uptime_seconds, workers, engine
@@ -128,6 +134,7 @@ Json ToJson(const ExplainReport& report);
 Json ToJson(const MoveReport& report);
 Json ToJson(const ReloadReport& report);
 Json ToJson(const DoctorRow& row);
+Json ToJson(const StoredReport& report);
 
 // As one line. Bytes that are no UTF-8 are replaced.
 std::string ToText(const Json& json);

@@ -32,7 +32,7 @@ Json HistoryJson(const std::vector<PlacementEntry>& history) {
   Json json = Json::array();
   const std::size_t first = history.size() - std::min(history.size(), kHistory);
   for (std::size_t i = first; i < history.size(); ++i) {
-    Json row = {{"time", history[i].time}};
+    Json row = {{"time", history[i].time_ms / 1000}};
     AddDecision(history[i], &row);
     json.push_back(std::move(row));
   }
@@ -48,6 +48,7 @@ Json PlacementJson(const PlacementReport& placement) {
           {"pinned", placement.pinned},
           {"effective", placement.effective},
           {"device", placement.device},
+          {"simulated", placement.simulated},
           {"engine", placement.engine},
           {"reason", placement.reason},
           {"explanation", placement.explanation},
@@ -57,8 +58,10 @@ Json PlacementJson(const PlacementReport& placement) {
 
 Json ToJson(const PlacementEntry& entry) {
   Json json = HalfJson("placement", entry.half);
-  json["time"] = entry.time;
+  json["time"] = entry.time_ms / 1000;
+  json["time_ms"] = entry.time_ms;
   AddDecision(entry, &json);
+  json["simulated"] = entry.simulated;
   return json;
 }
 
@@ -67,19 +70,19 @@ Json ToJson(const KeyEntry& entry) {
   json["holder"] = entry.holder;
   json["holder_kind"] = entry.holder_kind;
   json["identity"] = entry.identity;
-  json["from"] = entry.from;
-  json["until"] = entry.until;
+  json["from"] = entry.from_ms / 1000;
+  json["from_ms"] = entry.from_ms;
+  json["until"] = entry.until_ms / 1000;
+  json["until_ms"] = entry.until_ms;
   json["erased"] = entry.erased;
   json["note"] = entry.note;
   return json;
 }
 
 Json ToJson(const LedgerReport& report) {
-  return {{"kind", "summary"},
-          {"since", report.since},
-          {"dropped", report.dropped},
-          {"file", report.file},
-          {"write_error", report.write_error}};
+  return {{"kind", "summary"},           {"since", report.since_ms / 1000},
+          {"since_ms", report.since_ms}, {"dropped", report.dropped},
+          {"file", report.file},         {"write_error", report.write_error}};
 }
 
 Json ToJson(const ExplainReport& report) {

@@ -36,7 +36,8 @@ TEST(ReportJsonTest, SaHasTheDocumentedFields) {
     "offload_requested": null,
     "placements": [{"direction": "out", "requested": "crypto",
                     "requested_by": "client", "pinned": true, "effective": "crypto",
-                    "device": "nic0", "engine": "openssl", "reason": "requested",
+                    "device": "nic0", "simulated": false, "engine": "openssl",
+                    "reason": "requested",
                     "explanation": "runs where it was asked for", "since": 1700000000,
                     "history": [{"time": 1699999000, "requested": "crypto",
                       "requested_by": "client", "effective": "software", "where": "openssl",
@@ -125,7 +126,8 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
   const Json expected = Json::parse(R"json({
     "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
     "mac": "02:00:00:00:00:0a",
-    "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0"}, "state": "up",
+    "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0", "simulated": false},
+    "state": "up",
     "link": {"state": "no-carrier", "explanation": "wire eth1 has no carrier", "changes": 3},
     "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
     "denied_explanation": "", "loss": "keep",
@@ -182,7 +184,7 @@ TEST(ReportJsonTest, FipsHasTheDocumentedFields) {
 TEST(ReportJsonTest, HistoryIsBounded) {
   SaReport report = test::SampleSaReport();
   report.placements[0].history.assign(20, test::SamplePlacementEntry());
-  report.placements[0].history.back().time = 5;
+  report.placements[0].history.back().time_ms = 5000;
   const Json history = ToJson(report, KeyVisibility::kHidden)["placements"][0]["history"];
   ASSERT_EQ(history.size(), 16u);
   EXPECT_EQ(history.back()["time"], 5);  // the newest stay
@@ -191,16 +193,19 @@ TEST(ReportJsonTest, HistoryIsBounded) {
 TEST(ReportJsonTest, LedgerHasTheDocumentedFields) {
   EXPECT_EQ(ToText(ToJson(test::SamplePlacementEntry())),
             R"({"kind":"placement","src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000",)"
-            R"("proto":"esp","reqid":7,"direction":"out","time":1699999000,"requested":"crypto",)"
+            R"("proto":"esp","reqid":7,"direction":"out","time":1699999000,)"
+            R"("time_ms":1699999000000,"requested":"crypto",)"
             R"("requested_by":"client","effective":"software","where":"openssl",)"
-            R"("reason":"device-reset","explanation":"the device lost its tables in a reset"})");
-  EXPECT_EQ(ToText(ToJson(test::SampleKeyEntry())),
-            R"({"kind":"key","src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000",)"
-            R"("proto":"esp","reqid":7,"direction":"out","holder":"nic0","holder_kind":"device",)"
-            R"("identity":"Cygnet NIC, serial 42, firmware 1.0","from":1699999000,)"
-            R"("until":1700000000,"erased":true,"note":""})");
+            R"("reason":"device-reset","explanation":"the device lost its tables in a reset",)"
+            R"("simulated":false})");
+  EXPECT_EQ(
+      ToText(ToJson(test::SampleKeyEntry())),
+      R"({"kind":"key","src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000",)"
+      R"("proto":"esp","reqid":7,"direction":"out","holder":"nic0","holder_kind":"device",)"
+      R"("identity":"Cygnet NIC, serial 42, firmware 1.0","from":1699999000,)"
+      R"("from_ms":1699999000000,"until":1700000000,"until_ms":1700000000123,"erased":true,"note":""})");
   EXPECT_EQ(ToText(ToJson(test::SampleLedgerReport())),
-            R"({"kind":"summary","since":1699998000,"dropped":2,)"
+            R"({"kind":"summary","since":1699998000,"since_ms":1699998000000,"dropped":2,)"
             R"("file":"/var/lib/cygnet/ledger","write_error":""})");
 }
 

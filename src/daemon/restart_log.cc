@@ -1,23 +1,19 @@
 #include "daemon/restart_log.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/file.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <map>
 #include <span>
-#include <tuple>
+#include <string_view>
 #include <utility>
 #include <variant>
 
 #include "base/log.h"
+#include "daemon/restart_replay.h"
 #include "daemon/text_file.h"
-#include "netlink/message.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
 #include "xfrm/policy_message.h"
@@ -26,218 +22,314 @@
 namespace cygnet {
 namespace {
 
+using restart_record::kDamaged;
+using restart_record::kFormat;
+using restart_record::kFormatName;
+using restart_record::kMessage;
+using restart_record::kSettled;
+
 constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
 
 xfrm::PolicyImage ImageOf(const PolicyView& view) { return {view.spec, view.usage}; }
 
-using SaKey = std::tuple<std::array<uint8_t, 16>, uint32_t, uint8_t, IpFamily, uint32_t>;
-SaKey KeyOf(const SaId& id) { return {id.daddr.bytes, id.spi.value, id.proto, id.family, id.mark}; }
+netlink::Buffer BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
 
-// Reads the stream again, one message after the other.
-class Replay {
- public:
-  explicit Replay(XfrmControl& control) : control_(control) {}
+// What fits to such a policy may leave in clear.
+bool LetsPassInClear(const PolicySpec& policy) {
+  return policy.action == PolicyAction::kAllow &&
+         std::all_of(policy.templates.begin(), policy.templates.end(),
+                     [](const Template& tmpl) { return tmpl.optional; });
+}
 
-  Status Take(const netlink::MessageView& message) {
-    netlink::ExtendedAck ack;
-    if (!xfrm::IsKnownType(message.header.nlmsg_type)) return MakeError(Errc::kInvalid);
-    const auto request = xfrm::ParseRequest(message, ack);
-    if (!request) return request.error();
-    switch (request->type) {
-      case xfrm::RequestType::kUpdPolicy:
-        return TakePolicy(*request);
-      case xfrm::RequestType::kDelPolicy:
-        return DropPolicy(*request);
-      case xfrm::RequestType::kFlushPolicy:
-        return FlushPolicies(*request);
-      case xfrm::RequestType::kGetDefault:
-        control_.SetDefaults(xfrm::DecodeDefaults(*request), {});
-        return {};
-      case xfrm::RequestType::kExpire:
-        TakeSa(xfrm::DecodeExpire(*request).id, message);
-        return {};
-      case xfrm::RequestType::kDelSa:
-        return DropSa(*request);
-      case xfrm::RequestType::kFlushSa:
-        FlushSas(xfrm::DecodeFlushSa(*request));
-        return {};
-      default:
-        return MakeError(Errc::kInvalid);
-    }
-  }
+constexpr std::array<PolicyAction, kPolicyDirections> kAllBlock = {
+    PolicyAction::kBlock, PolicyAction::kBlock, PolicyAction::kBlock};
 
-  std::vector<LostSa> TakeLost() {
-    std::vector<LostSa> lost;
-    for (auto& [key, sa] : lost_) lost.push_back(std::move(sa));
-    return lost;
-  }
-
- private:
-  Status TakePolicy(const xfrm::Request& request) {
-    auto policy = xfrm::DecodePolicy(request);
-    if (!policy) return policy.error();
-    return control_.UpdatePolicy(*std::move(policy), {});
-  }
-  Status DropPolicy(const xfrm::Request& request) {
-    const auto id = xfrm::DecodePolicyId(request);
-    if (!id) return id.error();
-    return control_.DeletePolicy(*id, {});
-  }
-  Status FlushPolicies(const xfrm::Request& request) {
-    const auto type = xfrm::DecodeFlushPolicy(request);
-    if (!type) return type.error();
-    control_.FlushPolicies(*type, {});
-    return {};
-  }
-  void TakeSa(const SaId& id, const netlink::MessageView& message) {
-    lost_[KeyOf(id)] = {.id = id, .expiry = {message.bytes.begin(), message.bytes.end()}};
-  }
-  Status DropSa(const xfrm::Request& request) {
-    const auto id = xfrm::DecodeSaId(request);
-    if (!id) return id.error();
-    lost_.erase(KeyOf(*id));
-    return {};
-  }
-  void FlushSas(uint8_t proto) {
-    std::erase_if(lost_, [&](const auto& entry) {
-      return proto == 0 || proto == 255 || entry.second.id.proto == proto;
-    });
-  }
-
-  XfrmControl& control_;
-  std::map<SaKey, LostSa> lost_;
-};
-
-Error SystemError(const std::string& path) {
-  return MakeError(Errc::kIo, path + ": " + std::strerror(errno));
+std::array<std::optional<PolicyAction>, kPolicyDirections> AllOf(
+    const std::array<PolicyAction, kPolicyDirections>& actions) {
+  return {actions[0], actions[1], actions[2]};
 }
 
 }  // namespace
 
-// What changes, told to the file.
-struct RestartLog::Recorder {
-  RestartLog& log;
+// A change as a message; empty: it leaves nothing to remember.
+struct RestartLog::Encoder {
+  const XfrmControl& control;
 
-  void operator()(const SaAdded& e) const { log.RecordSa(*e.sa); }
-  void operator()(const SaUpdated& e) const { log.RecordSa(*e.sa); }
-  void operator()(const SaDeleted& e) const { log.ForgetSa(*e.sa); }
-  void operator()(const SaExpired& e) const {
-    if (e.hard) log.ForgetSa(*e.sa);
+  netlink::Buffer Lost(const Sa& sa) const {
+    return xfrm::EncodeSaExpired(control.Inspect(sa), false);
   }
-  void operator()(const SaFlushed& e) const { log.Append(xfrm::EncodeSaFlushed(e.proto, {})); }
-  void operator()(const PolicyAdded& e) const { Policy(e.policy); }
-  void operator()(const PolicyUpdated& e) const { Policy(e.policy); }
-  void operator()(const PolicyDeleted& e) const {
-    log.Append(xfrm::EncodePolicyDeleted(ImageOf(e.policy), e.id, {}));
+  netlink::Buffer Gone(const Sa& sa) const { return xfrm::EncodeSaGone(*control.Inspect(sa).spec); }
+  netlink::Buffer Policy(const PolicyView& policy) const {
+    return xfrm::EncodePolicyUpdated(ImageOf(policy), {});
   }
-  void operator()(const PolicyExpired& e) const {
-    if (e.hard) {
-      log.Append(xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {}));
-    }
-  }
-  void operator()(const PolicyFlushed& e) const {
-    log.Append(xfrm::EncodePolicyFlushed(e.type, {}));
-  }
-  void operator()(const DefaultsChanged& e) const {
-    log.Append(xfrm::EncodeDefaults(e.actions, {}));
-  }
-  void operator()(const Acquire&) const {}
-  void operator()(const SaAevent&) const {}
-  void operator()(const SaMapping&) const {}
-  void operator()(const AcquireRequested&) const {}
-  // Policies and SAs changed together: written anew as they are now.
-  void operator()(const Migrated&) const { log.bytes_ = log.rewrite_at_ + 1; }
 
-  void Policy(const PolicyView& policy) const {
-    log.Append(xfrm::EncodePolicyUpdated(ImageOf(policy), {}));
+  netlink::Buffer operator()(const SaAdded& e) const { return Lost(*e.sa); }
+  netlink::Buffer operator()(const SaUpdated& e) const { return Lost(*e.sa); }
+  netlink::Buffer operator()(const SaDeleted& e) const { return Gone(*e.sa); }
+  netlink::Buffer operator()(const SaExpired& e) const {
+    return e.hard ? Gone(*e.sa) : netlink::Buffer();
+  }
+  netlink::Buffer operator()(const SaFlushed& e) const {
+    return xfrm::EncodeSaFlushed(e.proto, {});
+  }
+  netlink::Buffer operator()(const PolicyAdded& e) const { return Policy(e.policy); }
+  netlink::Buffer operator()(const PolicyUpdated& e) const { return Policy(e.policy); }
+  netlink::Buffer operator()(const PolicyDeleted& e) const {
+    return xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {});
+  }
+  netlink::Buffer operator()(const PolicyExpired& e) const {
+    return e.hard ? xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {})
+                  : netlink::Buffer();
+  }
+  netlink::Buffer operator()(const PolicyFlushed& e) const {
+    return xfrm::EncodePolicyFlushed(e.type, {});
+  }
+  netlink::Buffer operator()(const DefaultsChanged& e) const {
+    return xfrm::EncodeDefaults(e.actions, {});
+  }
+  template <typename Other>
+  netlink::Buffer operator()(const Other&) const {
+    return {};
   }
 };
 
-void RestartLog::OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) {
-  if (file_.valid()) {
-    std::visit(Recorder{*this}, event);
-    if (bytes_ > rewrite_at_) {
-      if (const Status status = Rewrite({}); !status) {
-        Log(LogLevel::kError, status.error().message);
-      }
-    }
-  }
-  next_.OnControlEvent(event, origin);
+// --- Start ---
+
+Status RestartLog::Lock() {
+  const std::string name = path_ + ".lock";
+  lock_ = UniqueFd(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock_.valid()) return FileError(name);
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
+  return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this restart file");
 }
 
-void RestartLog::RecordSa(const Sa& sa) {
-  Append(xfrm::EncodeSaExpired(control_->Inspect(sa), false));
-}
-
-void RestartLog::ForgetSa(const Sa& sa) { Append(xfrm::EncodeSaGone(*control_->Inspect(sa).spec)); }
-
-Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control) {
-  const auto text = ReadTextFile(path_);
-  if (!text && text.error().code != Errc::kNoEntry) return text.error();
-  Replay replay(control);
-  std::size_t refused = 0;
-  if (text) {
-    std::span<const uint8_t> rest{reinterpret_cast<const uint8_t*>(text->data()), text->size()};
-    while (const auto message = netlink::NextMessage(rest)) {
-      if (!replay.Take(*message)) ++refused;
-    }
-    // What a daemon that was killed had not written to its end stays behind.
-    if (!rest.empty() || refused > 0) {
-      Log(LogLevel::kWarning, path_ + ": not all of it could be understood");
-    }
-  }
-  std::vector<LostSa> lost = replay.TakeLost();
+Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control, MissingFile missing) {
+  CYGNET_RETURN_IF_ERROR(Lock());
   control_ = &control;
-  CYGNET_RETURN_IF_ERROR(Rewrite(lost));
-  SayWhatCameBack(lost.size());
+  RecordScan scan;
+  Read(missing, &scan);
+  if (scan.whole) CYGNET_RETURN_IF_ERROR(file_.Open(path_, scan));
+  if (!damage_.empty()) Restrict();
+  open_ = true;
+  if (const Status fresh = Rewrite(); !fresh) {
+    // The old file goes on, if there is one that is whole; a damaged one blocks the next one, too.
+    if (!scan.whole && damage_.empty()) return fresh.error();
+    Log(LogLevel::kError, "restart file: " + fresh.error().message);
+  }
+  SayWhatCameBack();
+  std::vector<LostSa> lost;
+  for (const auto& [key, sa] : lost_) lost.push_back(sa);
   return lost;
+}
+
+void RestartLog::Read(MissingFile missing, RecordScan* scan) {
+  const auto text = ReadOwnFile(path_);
+  if (!text) {
+    if (text.error().code != Errc::kNoEntry) {
+      damage_ = text.error().message;
+    } else if (missing == MissingFile::kIsDamage) {
+      damage_ = path_ + ": it is missing, and interfaces of a daemon before this one are there";
+    }
+    return;
+  }
+  RestartReplay replay(*control_);
+  std::size_t records = 0;
+  std::string refused;
+  bool was_damaged = false;
+  *scan = RecordFile::Scan(
+      {reinterpret_cast<const uint8_t*>(text->data()), text->size()},
+      [&](uint32_t type, std::span<const uint8_t> payload) {
+        const std::string_view words(reinterpret_cast<const char*>(payload.data()), payload.size());
+        Status taken;
+        if (records++ == 0) {
+          if (type != kFormat || words != kFormatName) taken = MakeError(Errc::kInvalid);
+        } else if (type == kDamaged) {
+          was_damaged = true;
+          damage_ = words;
+        } else if (type == kSettled) {
+          was_damaged = false;
+        } else {
+          taken = type == kMessage ? replay.Take(payload) : MakeError(Errc::kInvalid);
+        }
+        if (!taken && refused.empty()) {
+          refused = "record " + std::to_string(records) + " cannot be understood " +
+                    taken.error().message;
+        }
+      });
+  if (scan->whole && records == 0) refused = "it is empty";
+  if (!was_damaged) damage_.clear();
+  if (!refused.empty()) scan->whole = false;
+  if (!scan->whole) damage_ = path_ + ": " + (refused.empty() ? scan->damage : refused);
+  lost_ = replay.TakeLost();
+  if (replay.has_defaults()) remembered_ = control_->GetDefaults();
+  cut_ = !scan->whole;
+}
+
+// Until somebody speaks nothing passes in clear: a policy that would let it may be one that was
+// taken away in the part that cannot be read, or stand behind one that blocks.
+void RestartLog::Restrict() {
+  std::size_t left_out = 0;
+  for (const PolicyView& policy : control_->ListPolicies()) {
+    if (!cut_ || !LetsPassInClear(policy.spec)) continue;
+    ++left_out;
+    (void)control_->DeletePolicy(IdOf(policy.spec), {});  // it is there
+  }
+  (void)control_->SetDefaults(AllOf(kAllBlock), {});
+  Log(LogLevel::kError,
+      "restart file: " + damage_ +
+          ". It is incomplete: traffic that no policy protects is BLOCKED " +
+          "in all directions, and " + std::to_string(left_out) +
+          " policies that let pass in clear are left out, until a client flushes the policies or "
+          "sets all defaults, or the operator says \"cygnet stored accept\"");
 }
 
 // A client that took a policy away while no daemon was there may not have been heard: where it
 // protects or blocks this is the safe side, where it lets pass it is not.
-void RestartLog::SayWhatCameBack(std::size_t lost) const {
+void RestartLog::SayWhatCameBack() const {
   const auto policies = control_->ListPolicies();
   const auto in_clear = std::count_if(policies.begin(), policies.end(), [](const PolicyView& p) {
     return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
   });
   Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies are back, " +
                            std::to_string(in_clear) + " of them let traffic pass in clear; " +
-                           std::to_string(lost) + " SAs are lost");
+                           std::to_string(lost_.size()) + " SAs are lost");
 }
 
-// SAs that were lost stay in the file: the daemon may go again before anybody was told of them.
-Status RestartLog::Rewrite(const std::vector<LostSa>& lost) {
-  const std::string fresh = path_ + ".new";
-  UniqueFd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
-  if (!file.valid()) return SystemError(fresh);
-  file_ = std::move(file);
-  bytes_ = 0;
-  rewrite_at_ = ~std::size_t{0};
-  for (const LostSa& sa : lost) Append(sa.expiry);
-  for (const auto& sa : control_->ListSas()) {
-    if (control_->Inspect(*sa).state != SaState::kLarval) RecordSa(*sa);
-  }
+// --- Writing ---
+
+// As everything is now; between two changes, never in one. SAs that were lost stay in the file: the
+// daemon may go again before anybody was told of them.
+Status RestartLog::Rewrite() {
+  RecordFile::Image image;
+  const Encoder encoder{*control_};
+  const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
+  image.Add(kFormat, BytesOf(kFormatName));
+  if (!damage_.empty()) image.Add(kDamaged, BytesOf(damage_));
+  // In front: a file that is cut short has them.
+  if (damage_.empty()) add(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
+  if (!damage_.empty() && remembered_) add(xfrm::EncodeDefaults(*remembered_, {}));
   auto policies = control_->ListPolicies();
   std::reverse(policies.begin(), policies.end());  // the oldest first: of equals it counts
-  for (const PolicyView& policy : policies) Append(xfrm::EncodePolicyUpdated(ImageOf(policy), {}));
-  Append(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
-  if (!file_.valid()) return MakeError(Errc::kIo, fresh + ": cannot be written");
-  if (rename(fresh.c_str(), path_.c_str()) != 0) return SystemError(path_);
-  rewrite_at_ = std::max(kRewriteBytes, 4 * bytes_);
+  for (const PolicyView& policy : policies) add(encoder.Policy(policy));
+  for (const auto& [key, sa] : lost_) add(sa.expiry);
+  for (const auto& sa : control_->ListSas()) {
+    if (control_->Inspect(*sa).state != SaState::kLarval) add(encoder.Lost(*sa));
+  }
+  const Status replaced = file_.Replace(path_, std::move(image));
+  error_ = replaced ? std::string() : replaced.error().message;
+  if (!replaced) return replaced;
+  behind_ = false;
+  rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
   return {};
 }
 
-void RestartLog::Append(const netlink::Buffer& message) {
-  if (!file_.valid()) return;
-  netlink::Buffer padded = message;
-  padded.resize(netlink::Align(message.size()));
-  if (write(file_.get(), padded.data(), padded.size()) != static_cast<ssize_t>(padded.size())) {
-    Log(LogLevel::kError, path_ + ": " + std::strerror(errno) +
-                              "; who starts next will not know of what is there now");
-    file_ = UniqueFd();
-    return;
+Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
+  const Status added = file_.Append(type, payload);
+  if (!added && error_ != added.error().message) {
+    Log(LogLevel::kError,
+        "restart file: " + added.error().message + "; changes are refused until it can be written");
   }
-  bytes_ += padded.size();
+  error_ = added ? std::string() : added.error().message;
+  return added;
+}
+
+// While damaged, "block" is in force for what nobody spoke of; the file goes on to say what it
+// said.
+ControlEvent RestartLog::Recorded(const ControlEvent& change) const {
+  const auto* defaults = std::get_if<DefaultsChanged>(&change);
+  if (damage_.empty() || defaults == nullptr) return change;
+  DefaultsChanged recorded = *defaults;
+  for (std::size_t d = 0; d < recorded.named.size(); ++d) {
+    if (!recorded.named[d]) recorded.actions[d] = remembered_.value_or(kAllBlock)[d];
+  }
+  return recorded;
+}
+
+Status RestartLog::Prepare(const ControlEvent& change) {
+  if (!open_) return {};  // it comes from the file
+  Status kept;
+  if (!file_.is_open()) kept = Rewrite();
+  const netlink::Buffer message = std::visit(Encoder{*control_}, Recorded(change));
+  if (kept && !message.empty()) kept = Append(kMessage, message);
+  if (!kept) {
+    return MakeError(kept.error().code == Errc::kNoEntry ? Errc::kIo : kept.error().code,
+                     "not done, because the restart file cannot take it: " + kept.error().message);
+  }
+  LearnFrom(change);
+  return {};
+}
+
+// What stays in the file after its time does no harm if it is an SA: key management is told of one
+// that it does not know. A policy that stays may let pass what must not; then the file has to
+// block.
+void RestartLog::Note(const ControlEvent& change) {
+  if (!open_) return;
+  LearnFrom(change);
+  if (!file_.is_open()) return;
+  const netlink::Buffer message = std::visit(Encoder{*control_}, change);
+  if (message.empty() || Append(kMessage, message)) return;
+  behind_ = true;
+  if (std::holds_alternative<PolicyExpired>(change)) file_.Spoil();
+}
+
+void RestartLog::LearnFrom(const ControlEvent& change) {
+  if (const auto* flushed = std::get_if<SaFlushed>(&change)) {
+    ForgetProtocol(flushed->proto, &lost_);
+  } else if (const auto* added = std::get_if<SaAdded>(&change)) {
+    const SaSpec& spec = *control_->Inspect(*added->sa).spec;
+    lost_.erase(KeyOf({.daddr = spec.daddr,
+                       .spi = spec.spi,
+                       .proto = spec.proto,
+                       .family = spec.family,
+                       .mark = spec.mark.value & spec.mark.mask}));
+  }
+  if (damage_.empty()) return;
+  if (const auto* defaults = std::get_if<DefaultsChanged>(&change)) {
+    remembered_ = std::get<DefaultsChanged>(Recorded(change)).actions;
+    for (std::size_t d = 0; d < spoken_.size(); ++d) spoken_[d] |= defaults->named[d];
+    if (spoken_ == std::array{true, true, true}) Settle();
+  } else if (const auto* flush = std::get_if<PolicyFlushed>(&change)) {
+    if (flush->type != PolicyType::kMain || !remembered_) return;
+    Settle();
+    (void)control_->SetDefaults(AllOf(*remembered_), {});  // else they stay as they are: "block"
+  }
+}
+
+// Somebody has spoken.
+void RestartLog::Settle() {
+  Log(LogLevel::kWarning, "restart file: what holds is known again; it was incomplete");
+  damage_.clear();
+  if (!Append(kSettled, {})) behind_ = true;  // until then the next one blocks
+}
+
+Status RestartLog::Accept() {
+  if (damage_.empty()) {
+    return MakeError(Errc::kNoEntry, "the restart file was whole: there is nothing to accept");
+  }
+  return control_->SetDefaults(AllOf(remembered_.value_or(Actions{})), {});
+}
+
+void RestartLog::ForgetLost() {
+  if (lost_.empty() || !open_) return;
+  lost_.clear();
+  if (!Rewrite()) behind_ = true;
+}
+
+void RestartLog::Tick() {
+  if (!open_) return;
+  const bool wanted = behind_ || !file_.is_open() || file_.size() > rewrite_at_;
+  if (!wanted) return;
+  const bool failed_before = !error_.empty();
+  const Status status = Rewrite();
+  if (status && failed_before) Log(LogLevel::kInfo, "restart file: it can be written again");
+  if (!status && file_.is_open()) rewrite_at_ = file_.size() + kRewriteBytes;
+}
+
+void RestartLog::Stop() {
+  if (!open_) return;
+  lost_.clear();
+  if (!Rewrite()) Log(LogLevel::kWarning, "restart file: " + error_);
+  open_ = false;
 }
 
 }  // namespace cygnet

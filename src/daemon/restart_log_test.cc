@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -20,23 +23,25 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
-class Ear final : public ControlListener {
- public:
-  void OnControlEvent(const ControlEvent&, const RequestOrigin&) override { ++events; }
-  bool WantsAcquire() const override { return true; }
-  bool WantsAevents() const override { return false; }
-  int events = 0;
-};
-
 // One life of a daemon: a control plane and the log before it.
 struct Life {
-  explicit Life(const std::string& path) : log(&ear, path) {
-    auto opened = log.Open(control);
+  explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart)
+      : log(path) {
+    control.journal = &log;
+    auto opened = log.Open(control, missing);
     EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
     if (opened) lost = *std::move(opened);
-    control.listener = &log;
   }
-  Ear ear;
+  bool Blocks() const {
+    const auto defaults = control.GetDefaults();
+    return std::all_of(defaults.begin(), defaults.end(),
+                       [](PolicyAction action) { return action == PolicyAction::kBlock; });
+  }
+  bool LetsPass() const {
+    return std::any_of(control.policies.begin(), control.policies.end(), [](const PolicyView& p) {
+      return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
+    });
+  }
   RestartLog log;
   test::FakeXfrmControl control;
   std::vector<LostSa> lost;
@@ -87,6 +92,13 @@ class RestartLogTest : public testing::Test {
     return spec;
   }
 
+  static constexpr PolicyAction kAllow = PolicyAction::kAllow;
+  std::string MakeFile();
+  void Write(const std::string& bytes) const {
+    std::filesystem::remove(path_);
+    std::ofstream(path_, std::ios::binary) << bytes;
+    chmod(path_.c_str(), 0600);
+  }
   std::filesystem::path folder_;
   std::string path_;
 };
@@ -132,7 +144,6 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
     }
     ASSERT_TRUE(life.control.DeleteSa(
         {.daddr = SaOf(1).daddr, .spi = Spi(0x1002), .proto = 50, .family = IpFamily::kV4}, {}));
-    EXPECT_EQ(life.ear.events, 8);
   }
   for (int i = 0; i < 2; ++i) {  // nobody was told: the third life knows of them as the second does
     const Life life(path_);
@@ -176,23 +187,272 @@ TEST_F(RestartLogTest, HoldsNoKeys) {
   EXPECT_THAT(FileBytes(), Not(HasSubstr(key.substr(0, 8))));
 }
 
-TEST_F(RestartLogTest, AFileCutShortOrMadeUpIsReadAsFarAsItGoes) {
+// A protecting policy, one that blocks, one that lets pass; a default and an SA.
+std::string RestartLogTest::MakeFile() {
+  Life life(path_);
+  PolicySpec block = PolicyTo("10.3.0.0");
+  block.templates.clear();
+  block.action = PolicyAction::kBlock;
+  PolicySpec pass = PolicyTo("10.4.0.0");
+  pass.templates.clear();
+  EXPECT_TRUE(life.control.AddPolicy(pass, {}));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  EXPECT_TRUE(life.control.AddPolicy(block, {}));
+  EXPECT_TRUE(life.control.SetDefaults({std::nullopt, kAllow, std::nullopt}, {}));
+  EXPECT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+  return FileBytes();
+}
+
+TEST_F(RestartLogTest, EveryTruncationBlocks) {
+  const std::string whole = MakeFile();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    Write(whole.substr(0, size));
+    const Life life(path_);
+    ASSERT_FALSE(life.log.damage().empty()) << size;
+    ASSERT_TRUE(life.Blocks()) << size;
+    ASSERT_FALSE(life.LetsPass()) << size;
+    ASSERT_LE(life.control.policies.size(), 2u);
+  }
+  Write(whole);
+  const Life life(path_);
+  EXPECT_EQ(life.log.damage(), "");
+  EXPECT_FALSE(life.Blocks());
+  EXPECT_THAT(life.control.policies, SizeIs(3));
+}
+
+TEST_F(RestartLogTest, EveryChangedByteBlocks) {
+  const std::string whole = MakeFile();
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(static_cast<uint8_t>(changed[at]) ^ (1u << (at % 8)));
+    Write(changed);
+    const Life life(path_);
+    ASSERT_FALSE(life.log.damage().empty()) << at;
+    ASSERT_TRUE(life.Blocks()) << at;
+    ASSERT_FALSE(life.LetsPass()) << at;
+  }
+}
+
+TEST_F(RestartLogTest, WhatBlocksGoesOnUntilSomebodySpeaks) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  for (int life_number = 0; life_number < 3; ++life_number) {
+    Life life(path_);
+    EXPECT_THAT(life.log.damage(), HasSubstr("cut short")) << life_number;
+    EXPECT_TRUE(life.Blocks());
+    EXPECT_THAT(life.control.policies, SizeIs(2u + static_cast<std::size_t>(life_number)));
+    // A policy does not say what holds for all the others; it is there in the next life.
+    PolicySpec more = PolicyTo("10.9.0.0");
+    more.selector.daddr.bytes[1] = static_cast<uint8_t>(10 + life_number);
+    more.templates.clear();
+    EXPECT_TRUE(life.control.AddPolicy(more, {}));
+    // Nor does a part of the defaults.
+    EXPECT_TRUE(life.control.SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {}));
+  }
+}
+
+TEST_F(RestartLogTest, AFlushSpeaks) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
   {
     Life life(path_);
-    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
-    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
+    EXPECT_EQ(life.log.damage(), "");
+    EXPECT_FALSE(life.Blocks()) << "the defaults that the file had";
   }
-  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 20);
-  EXPECT_THAT(Life(path_).control.policies, SizeIs(1));
-  std::ofstream(path_, std::ios::binary) << "no such thing";
-  EXPECT_THAT(Life(path_).control.policies, IsEmpty());
+  const Life life(path_);
+  EXPECT_EQ(life.log.damage(), "");
+  EXPECT_FALSE(life.Blocks());
+  EXPECT_THAT(life.control.policies, IsEmpty());
+}
+
+TEST_F(RestartLogTest, WhereTheDefaultsAreUnknownAFlushDoesNotOpen) {
+  Write("no such thing");
+  Life life(path_);
+  ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
+  EXPECT_THAT(life.log.damage(), HasSubstr("no record at byte 0"));
+  EXPECT_TRUE(life.Blocks());
+  ASSERT_TRUE(life.control.SetDefaults({kAllow, std::nullopt, std::nullopt}, {}));
+  EXPECT_NE(life.log.damage(), "");
+  ASSERT_TRUE(life.control.SetDefaults({std::nullopt, kAllow, kAllow}, {}));
+  EXPECT_EQ(life.log.damage(), "");
+}
+
+TEST_F(RestartLogTest, TheOperatorAccepts) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  {
+    Life life(path_);
+    EXPECT_TRUE(life.log.Accept());
+    EXPECT_FALSE(life.Blocks());
+    EXPECT_THAT(life.control.policies, SizeIs(2)) << "what let pass does not come back";
+    EXPECT_EQ(life.log.Accept().error().code, Errc::kNoEntry);
+  }
+  EXPECT_EQ(Life(path_).log.damage(), "");
+}
+
+TEST_F(RestartLogTest, AMissingFileIsAFirstStartOrDamage) {
+  EXPECT_EQ(Life(path_).log.damage(), "");
+  std::filesystem::remove(path_);
+  const Life life(path_, MissingFile::kIsDamage);
+  EXPECT_THAT(life.log.damage(), HasSubstr("missing"));
+  EXPECT_TRUE(life.Blocks());
+}
+
+TEST_F(RestartLogTest, AFileOfOthersBlocks) {
+  MakeFile();
+  chmod(path_.c_str(), 0666);
+  {
+    const Life life(path_);
+    EXPECT_THAT(life.log.damage(), HasSubstr("other users may write it"));
+    EXPECT_TRUE(life.Blocks());
+  }
+  std::filesystem::rename(path_, path_ + "-real");
+  std::filesystem::create_symlink(path_ + "-real", path_);
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("symbolic link"));
+}
+
+TEST_F(RestartLogTest, AnEarlierFormatBlocks) {
+  RecordFile::Image image;
+  image.Add(1, {});
+  const auto bytes = image.Finish();
+  Write({bytes.begin(), bytes.end()});
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("record 1 cannot be understood"));
+}
+
+// The limit of a file's size stands in for a full disk.
+class Full {
+ public:
+  explicit Full(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~Full() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(RestartLogTest, WhatCannotBeWrittenIsRefused) {
+  auto life = std::make_unique<Life>(path_);
+  const PolicySpec first = PolicyTo("10.2.0.0");
+  ASSERT_TRUE(life->control.AddPolicy(first, {}));
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
+  const std::string before = FileBytes();
+  {
+    const Full full(before.size());
+    const Status refused = life->control.AddPolicy(PolicyTo("10.3.0.0"), {});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("restart file"));
+    EXPECT_FALSE(life->control.UpdatePolicy(first, {}));
+    EXPECT_FALSE(life->control.DeletePolicy({.selector = first.selector}, {}));
+    EXPECT_FALSE(life->control.FlushPolicies(PolicyType::kMain, {}));
+    EXPECT_FALSE(life->control.SetDefaults({kAllow, kAllow, kAllow}, {}));
+    EXPECT_FALSE(life->control.AddSa(SaOf(0x1002), {}));
+    EXPECT_EQ(FileBytes(), before);
+    EXPECT_THAT(life->control.policies, SizeIs(1));
+    EXPECT_THAT(life->control.sas, SizeIs(1));
+    EXPECT_FALSE(life->log.error().empty());
+  }
+  ASSERT_TRUE(life->control.AddPolicy(PolicyTo("10.3.0.0"), {})) << "there is room again";
+  EXPECT_EQ(life->log.error(), "");
+  life.reset();
+  const Life next(path_);
+  EXPECT_THAT(next.control.policies, SizeIs(2));
+}
+
+// Keys are taken away whatever the disk says.
+TEST_F(RestartLogTest, AnSaGoesOnAFullDisk) {
+  auto life = std::make_unique<Life>(path_);
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1002), {}));
+  {
+    const Full full(FileBytes().size());
+    EXPECT_TRUE(life->control.DeleteSa(
+        {.daddr = SaOf(1).daddr, .spi = Spi(0x1001), .proto = 50, .family = IpFamily::kV4}, {}));
+  }
+  life->log.Tick();
+  life.reset();
+  EXPECT_THAT(Life(path_).lost, SizeIs(1));
+}
+
+TEST_F(RestartLogTest, APolicyWhoseEndCannotBeWrittenMakesTheFileBlock) {
+  auto life = std::make_unique<Life>(path_);
+  ASSERT_TRUE(life->control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  std::string cut;
+  {
+    const Full full(FileBytes().size());
+    life->log.Note(PolicyExpired{life->control.policies[0], true});
+    cut = FileBytes();
+  }
+  life->log.Tick();
+  const std::string mended = FileBytes();
+  life.reset();
+  Write(cut);
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("cut short"));
+  Write(mended);
+  EXPECT_EQ(Life(path_).log.damage(), "");
+}
+
+TEST_F(RestartLogTest, LostSasAreForgottenOnceSomebodyWasTold) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+  }
+  for (int kills = 0; kills < 5; ++kills) {  // and a new one each time
+    Life life(path_);
+    EXPECT_THAT(life.lost, SizeIs(1)) << kills;
+    life.log.ForgetLost();
+    EXPECT_EQ(life.log.lost(), 0u);
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x2001 + static_cast<uint32_t>(kills)), {}));
+  }
+}
+
+TEST_F(RestartLogTest, LostSasEndWithAFlushAndAnOrderlyStop) {
+  for (const bool flush : {true, false}) {
+    {
+      Life life(path_);
+      ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+    }
+    {
+      Life life(path_);
+      EXPECT_THAT(life.lost, SizeIs(1));
+      if (flush) {
+        EXPECT_FALSE(life.control.FlushSas(0, {})) << "there is none of this life";
+      } else {
+        life.log.Stop();
+      }
+    }
+    EXPECT_THAT(Life(path_).lost, IsEmpty());
+  }
+}
+
+TEST_F(RestartLogTest, OneDaemonWritesIt) {
+  const Life life(path_);
+  RestartLog second(path_);
+  test::FakeXfrmControl control;
+  EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy);
 }
 
 TEST_F(RestartLogTest, AFileThatCannotBeWrittenIsAnError) {
-  Ear ear;
-  RestartLog log(&ear, folder_ / "no/such/folder");
+  RestartLog log(folder_ / "no/such/folder");
   test::FakeXfrmControl control;
-  EXPECT_FALSE(log.Open(control));
+  EXPECT_FALSE(log.Open(control, MissingFile::kIsFirstStart));
+}
+
+// A daemon that starts on a full disk has its policies all the same.
+TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
+  const std::string whole = MakeFile();
+  {
+    const Full full(0);
+    Life life(path_);
+    EXPECT_THAT(life.control.policies, SizeIs(3));
+    EXPECT_FALSE(life.log.error().empty());
+    EXPECT_FALSE(life.control.AddPolicy(PolicyTo("10.6.0.0"), {}));
+  }
+  EXPECT_THAT(Life(path_).control.policies, SizeIs(3));
 }
 
 }  // namespace

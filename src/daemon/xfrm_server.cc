@@ -47,7 +47,7 @@ XfrmServer::~XfrmServer() {
 
 void XfrmServer::Start(XfrmControl& control) {
   control_ = &control;
-  requests_.emplace(control, options_.larval_seconds);
+  requests_.emplace(control, options_.larval_seconds, observer_);
 }
 
 void XfrmServer::Admit(UniqueFd fd) {
@@ -114,6 +114,7 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection& client) {
 
 void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection& client) {
   bool rebound = false;
+  const bool heard_keys = client.Listens(xfrm::EventGroup::kSa);
   while (const auto message = netlink::NextMessage(datagram)) {
     if (client.TakeTransportMessage(*message)) {
       rebound = true;
@@ -123,6 +124,11 @@ void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection& clie
     requests_->Execute(*message, client);
   }
   if (rebound) CountAcquireListeners();
+  // Announcements of new SAs carry their keys.
+  if (observer_ && !heard_keys && client.Listens(xfrm::EventGroup::kSa)) {
+    observer_({ClientAct::kKeys, "listens to announcements of SAs, with their keys"},
+              client.peer());
+  }
 }
 
 // Answers the first message of a datagram too large to be taken in; none of it is executed.
@@ -178,9 +184,11 @@ void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
   Spread(group, EncodeEvent(event, origin, *control_));
 }
 
-void XfrmServer::TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own) {
+void XfrmServer::TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own,
+                          std::function<void()> told) {
   constexpr std::chrono::seconds kTold{60};
   lost_sas_ = LostSaSchedule(std::move(lost), std::move(is_own));
+  on_told_ = std::move(told);
   lost_until_ = std::chrono::steady_clock::now() + kTold;
 }
 
@@ -206,6 +214,9 @@ void XfrmServer::TellLostTo(Client& client) {
   for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client.told_of_lost)) {
     client.connection->Send(AddressedTo(xfrm::EventGroup::kExpire, std::move(expiry)));
   }
+  const std::vector<bool>& told_of = client.told_of_lost;
+  if (std::find(told_of.begin(), told_of.end(), false) != told_of.end()) return;
+  if (const auto told = std::exchange(on_told_, {})) told();
 }
 
 void XfrmServer::Spread(xfrm::EventGroup group, netlink::Buffer message) {

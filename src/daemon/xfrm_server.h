@@ -53,13 +53,18 @@ class XfrmServer final : public ControlListener {
   // From here on clients may be let in.
   void Start(XfrmControl& control);
 
+  // Before Start: who is told of what clients did.
+  void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
+
   // Serves a client that has proven its capability, from the next RunOnce on; beyond the limit the
   // connection ends at once. REQUIRES: Start.
   void Admit(UniqueFd fd);
 
   // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
-  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this host.
-  void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {});
+  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this
+  // host. `told`: once, when a client was told of all.
+  void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
+                std::function<void()> told = {});
   // About ten times a second.
   void Tick();
 
@@ -96,6 +101,7 @@ class XfrmServer final : public ControlListener {
   Poller& poller_;
   const XfrmServerOptions options_;
   XfrmControl* control_ = nullptr;
+  ClientObserver observer_;
   std::optional<XfrmRequests> requests_;
   bool refusing_ = false;
   QueueBudget budget_;  // what all connections have queued
@@ -103,6 +109,7 @@ class XfrmServer final : public ControlListener {
   ClientId next_id_ = 1;
   std::atomic<int> acquire_listeners_{0};
   LostSaSchedule lost_sas_;
+  std::function<void()> on_told_;  // empty once it was called
   std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;

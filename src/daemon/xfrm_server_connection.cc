@@ -26,7 +26,7 @@ std::size_t CostOf(const netlink::Buffer& message) { return message.size() + kQu
 }  // namespace
 
 XfrmConnection::XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all)
-    : fd_(fd), max_queued_bytes_(max_queued_bytes), in_all_(in_all) {}
+    : fd_(fd), peer_(PeerOf(fd)), max_queued_bytes_(max_queued_bytes), in_all_(in_all) {}
 
 XfrmConnection::~XfrmConnection() {
   in_all_->GiveBack(queued_bytes_);

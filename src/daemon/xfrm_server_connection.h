@@ -8,8 +8,10 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "daemon/xfrm_audit.h"
 #include "daemon/xfrm_server_dump.h"
 #include "netlink/buffer.h"
 #include "netlink/extended_ack.h"
@@ -42,6 +44,9 @@ class XfrmConnection {
   XfrmConnection& operator=(const XfrmConnection&) = delete;
 
   int fd() const { return fd_; }
+  const PeerId& peer() const { return peer_; }
+  // True the first time: IKE daemons ask for single SAs all the time.
+  bool FirstReadOfKeys() { return !std::exchange(read_keys_, true); }
   uint32_t port_id() const { return port_id_; }
   netlink::AckOptions ack_options() const { return ack_options_; }
   // The peer is gone; nothing more can be sent.
@@ -77,6 +82,8 @@ class XfrmConnection {
   void ContinueDump();
 
   const int fd_;
+  const PeerId peer_;
+  bool read_keys_ = false;
   const std::size_t max_queued_bytes_;
   QueueBudget* const in_all_;
   uint32_t port_id_ = 0;

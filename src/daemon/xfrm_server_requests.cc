@@ -90,13 +90,29 @@ Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& messa
   const Handler handler = Find(request->type);
   if (handler == nullptr) return MakeError(Errc::kInvalid);
   CYGNET_RETURN_IF_ERROR((this->*handler)({*request, client}));
+  Tell(*request, client);
   return Answer::kAck;
 }
 
-Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message) {
+void XfrmRequests::Tell(const XfrmConnection& client, const ClientRecord& record) const {
+  if (observer_) observer_(record, client.peer());
+}
+
+// Of what was done; a request that was refused changed nothing.
+void XfrmRequests::Tell(const xfrm::Request& request, XfrmConnection& client) const {
+  if (!observer_) return;
+  const auto record = RecordOf(request);
+  if (!record || (record->act == ClientAct::kKeys && !client.FirstReadOfKeys())) return;
+  Tell(client, *record);
+}
+
+Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message,
+                                                              const XfrmConnection& client) {
   auto change = xfrm::DecodeSocketPolicy(message);
   if (!change) return change.error();
+  const ClientRecord record = RecordOf(*change);
   CYGNET_RETURN_IF_ERROR(control_.ChangeSocketPolicy(*std::move(change)));
+  Tell(client, record);
   return Answer::kAck;
 }
 
@@ -126,6 +142,7 @@ void XfrmRequests::DumpSas(const netlink::MessageView& message, XfrmConnection& 
   if (!attributes) return fail(attributes.error(), std::move(ack));
   const auto filter = xfrm::DecodeSaDumpFilter(*attributes);
   if (!filter) return fail(filter.error(), std::move(ack));
+  Tell(client, {ClientAct::kKeys, "state list, with all keys"});
   client.StartDump(MakeSaDump(control_, *filter, {to, client.ack_options()}, std::move(ack)));
 }
 
@@ -235,9 +252,8 @@ Status XfrmRequests::ExpirePolicy(const Call& call) {
 Status XfrmRequests::FlushPolicies(const Call& call) {
   const auto type = xfrm::DecodeFlushPolicy(call.request);
   if (!type) return type.error();
-  // An empty table is a success too.
-  static_cast<void>(control_.FlushPolicies(*type, call.origin()));
-  return {};
+  const auto any = control_.FlushPolicies(*type, call.origin());
+  return any ? Status{} : any.error();  // an empty table is a success too
 }
 
 Status XfrmRequests::GetSadInfo(const Call& call) {
@@ -262,8 +278,7 @@ Status XfrmRequests::NewSpdInfo(const Call& call) {
 }
 
 Status XfrmRequests::SetDefaults(const Call& call) {
-  control_.SetDefaults(xfrm::DecodeDefaults(call.request), call.origin());
-  return {};
+  return control_.SetDefaults(xfrm::DecodeDefaults(call.request), call.origin());
 }
 
 Status XfrmRequests::GetDefaults(const Call& call) {

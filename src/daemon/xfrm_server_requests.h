@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "control/xfrm_control.h"
+#include "daemon/xfrm_audit.h"
 #include "daemon/xfrm_server_connection.h"
 #include "netlink/extended_ack.h"
 #include "netlink/message.h"
@@ -15,11 +16,17 @@
 
 namespace cygnet {
 
+using ClientObserver = std::function<void(const ClientRecord& record, const PeerId& peer)>;
+
 class XfrmRequests {
  public:
   // `larval_seconds`: how long an SPI without an SA lives; asked at each allocation.
-  XfrmRequests(XfrmControl& control, std::function<uint32_t()> larval_seconds)
-      : control_(control), larval_seconds_(std::move(larval_seconds)) {}
+  // `observer`: told of what was done, for an audit; may be empty.
+  XfrmRequests(XfrmControl& control, std::function<uint32_t()> larval_seconds,
+               ClientObserver observer = {})
+      : control_(control),
+        larval_seconds_(std::move(larval_seconds)),
+        observer_(std::move(observer)) {}
 
   // Executes one message and sends its answer. When this returns, the change has been made and all
   // answers are on their way (of a dump: the first part).
@@ -49,6 +56,9 @@ class XfrmRequests {
   Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection& client);
   void DumpSas(const netlink::MessageView& message, XfrmConnection& client);
 
+  void Tell(const XfrmConnection& client, const ClientRecord& record) const;
+  void Tell(const xfrm::Request& request, XfrmConnection& client) const;
+
   Status NewSa(const Call& call);
   Status UpdateSa(const Call& call);
   Status DeleteSa(const Call& call);
@@ -74,6 +84,7 @@ class XfrmRequests {
 
   XfrmControl& control_;
   const std::function<uint32_t()> larval_seconds_;
+  const ClientObserver observer_;
   xfrm::HashThresholds thresholds_;
 };
 

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "base/doorbell.h"
 #include "base/quiescence.h"
 #include "base/spsc_ring.h"
+#include "crypto/engine_set.h"
 #include "datapath/shared_reassembler.h"
 #include "device/driver.h"
 #include "device/egress_guard.h"
@@ -77,6 +79,15 @@ class HostAddresses {
   std::vector<ParsedAddress> addresses_;
 };
 
+// Jobs that a worker had done by CPU engines, by the engine's number. Written by that worker.
+struct alignas(kCacheLine) EngineJobs {
+  std::array<std::atomic<uint64_t>, EngineSet::kMaxEngines> done{};
+  void Add(uint32_t engine, uint64_t jobs) {
+    done[engine].store(done[engine].load(std::memory_order_relaxed) + jobs,
+                       std::memory_order_relaxed);
+  }
+};
+
 class DataPath {
  public:
   static constexpr std::size_t kEvents = 1024;  // of a worker, on their way to control
@@ -91,6 +102,7 @@ class DataPath {
     for (uint32_t i = 0; i < workers; ++i) {
       events.push_back(std::make_unique<SpscRing<DataPathEvent>>(kEvents));
       drops.push_back(std::make_unique<DropCounters>());
+      engine_jobs.push_back(std::make_unique<EngineJobs>());
       readers.push_back(quiescence.AddReader());
       bells.push_back(std::make_unique<Doorbell>());
     }
@@ -157,6 +169,7 @@ class DataPath {
   std::vector<Interface> interfaces;                             // fixed before the workers start
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
+  std::vector<std::unique_ptr<EngineJobs>> engine_jobs;          // one per worker
   std::vector<Quiescence::Reader*> readers;                      // one per worker
   std::vector<std::unique_ptr<Doorbell>> bells;                  // one per worker: wakes it
   // Frames that control has made, to be treated as if the host had sent them by Packet::interface

@@ -30,16 +30,30 @@ Result<uint32_t> ChooseEngine(EngineKind kind, const SessionParams& params,
                        (params.auth != nullptr ? " with " + std::string(params.auth->name) : ""));
 }
 
-// A session whose end the observer is told of: after the key schedule is gone.
-std::shared_ptr<CryptoSession> Observed(std::unique_ptr<CryptoSession> session, uint32_t engine,
-                                        const SaSpec& spec, bool inbound,
-                                        const std::shared_ptr<KeyObserver>& keys) {
-  if (keys == nullptr) return session;
-  const uint64_t key = keys->GivenToEngine(engine, spec, inbound);
-  return {session.release(), [keys, key](CryptoSession* last) {
-            delete last;
-            keys->Erased(key);
-          }};
+// The observer knows of the key before the engine does, and of its end after the key schedule is
+// gone.
+Result<std::shared_ptr<CryptoSession>> Observed(uint32_t engine, const SaSpec& spec, bool inbound,
+                                                const SessionParams& params,
+                                                const PlacementInputs& inputs) {
+  CryptoEngine& holder = *inputs.engines->engine(engine);
+  const std::shared_ptr<KeyObserver> keys = inputs.keys;
+  if (keys == nullptr) {
+    auto session = holder.CreateSession(params);
+    if (!session) return session.error();
+    return std::shared_ptr<CryptoSession>(*std::move(session));
+  }
+  const auto key = keys->GiveToEngine(engine, spec, inbound);
+  if (!key) return key.error();
+  auto session = holder.CreateSession(params);
+  if (!session) {
+    keys->NotTaken(*key, session.error().message);
+    return session.error();
+  }
+  return std::shared_ptr<CryptoSession>(session->release(),
+                                        [keys, number = *key](CryptoSession* last) {
+                                          delete last;
+                                          keys->Erased(number);
+                                        });
 }
 
 // `now`: the session that the half has on an engine of this kind, used again when it is the right
@@ -51,11 +65,9 @@ Result<EngineSession> SessionOn(EngineKind kind, const SaSpec& spec, CryptoDirec
   const auto number = ChooseEngine(kind, params, inputs);
   if (!number) return number.error();
   if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
-  auto session = inputs.engines->engine(*number)->CreateSession(params);
+  auto session = Observed(*number, spec, direction == CryptoDirection::kOpen, params, inputs);
   if (!session) return session.error();
-  const bool inbound = direction == CryptoDirection::kOpen;
-  return EngineSession{Observed(*std::move(session), *number, spec, inbound, inputs.keys),
-                       static_cast<uint8_t>(*number)};
+  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
 }
 
 // --- Devices ---
@@ -156,6 +168,7 @@ class Search {
   PlacementRequest ChooseRequest() const;
   std::optional<PlacementReason> TryDevices(const PlacementRequest& request);
   std::optional<PlacementReason> TryDevice(const PlacementDevice* candidate, PlacementMode mode);
+  std::optional<PlacementReason> GiveKey(OffloadDevice* device);
   bool IsOn(const OffloadDevice* device) const {
     return current() != nullptr && current()->device == device &&
            current()->device_resets == device->resets();
@@ -215,11 +228,8 @@ std::optional<PlacementReason> Search::TryDevice(const PlacementDevice* candidat
   const uint32_t resets = holds_slot ? current()->device_resets : device->resets();
   if (holds_slot) {
     binding_->handle = current()->handle;
-  } else if (const auto refusal = device->AddSa({spec_, direction_ == CryptoDirection::kOpen,
-                                                 in_.highest.value_or(spec_.replay.seq)},
-                                                &binding_->handle)) {
-    if (refusal->code != Errc::kNotSupported) device_errno_ = refusal->code;
-    return PlacementReason{ReasonOf(refusal->kind), refusal->text};
+  } else if (auto refusal = GiveKey(device)) {
+    return refusal;
   }
   binding_->path = ProcessingPath::kCryptoOffload;
   binding_->device = device;
@@ -227,11 +237,33 @@ std::optional<PlacementReason> Search::TryDevice(const PlacementDevice* candidat
   return std::nullopt;
 }
 
+// What is not on record is not given away. nullopt: the device has the key.
+std::optional<PlacementReason> Search::GiveKey(OffloadDevice* device) {
+  const bool inbound = direction_ == CryptoDirection::kOpen;
+  std::optional<uint64_t> key;
+  if (in_.keys != nullptr) {
+    const auto recorded = in_.keys->GiveToDevice(*device, spec_, inbound);
+    if (!recorded) return PlacementReason{ReasonCode::kNotRecorded, recorded.error().message};
+    key = *recorded;
+  }
+  const auto refusal =
+      device->AddSa({spec_, inbound, in_.highest.value_or(spec_.replay.seq)}, &binding_->handle);
+  if (!refusal) {
+    if (key) in_.keys->TakenByDevice(*device, binding_->handle, *key);
+    return std::nullopt;
+  }
+  if (refusal->code != Errc::kNotSupported) device_errno_ = refusal->code;
+  const PlacementReason reason{ReasonOf(refusal->kind), refusal->text};
+  if (key) in_.keys->NotTaken(*key, reason.Text());
+  return reason;
+}
+
 // Whether the obstacle fails the client's request instead of leading to software.
 std::optional<Error> Search::ErrorOf(const PlacementReason& obstacle) const {
   const PlacementRequest& request = binding_->request;
   if (request.mode == PlacementMode::kPacket) {
-    const bool no_device = obstacle.code == ReasonCode::kDeviceUnknown;
+    const PlacementDevice* named = Named(request.ifindex, in_);
+    const bool no_device = named == nullptr || named->device == nullptr;
     return MakeError(no_device ? Errc::kInvalid : device_errno_.value_or(Errc::kNotSupported),
                      "packet offload: " + obstacle.Spoken());
   }
@@ -376,13 +408,18 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, CryptoDirection directi
   const auto add = [&all](std::string_view name, std::optional<PlacementReason> failure) {
     all.push_back({std::string(name), std::move(failure)});
   };
-  if (device == nullptr || device->device == nullptr) {
+  if (device == nullptr) {
     add("device", PlacementReason{ReasonCode::kDeviceUnknown, {}});
     return all;
   }
   const bool inbound = direction == CryptoDirection::kOpen;
   const bool packet = mode == PlacementMode::kPacket;
   add("device", std::nullopt);
+  if (device->device == nullptr) {  // its driver offers nothing
+    const char* name = packet ? "packet-offload" : "crypto-offload";
+    add(name, PlacementReason{ReasonCode::kNoCapability, name});
+    return all;
+  }
   add("trust", device->denied);
   add("enabled", device->away);
   add("mode", CheckModes(*device, packet));

@@ -34,8 +34,14 @@ struct PlacementDevice {
 class KeyObserver {
  public:
   virtual ~KeyObserver() = default;
-  // Returns a number for Erased.
-  virtual uint64_t GivenToEngine(uint32_t engine, const SaSpec& spec, bool inbound) = 0;
+  // Before the key is handed over. An error: it must not be. Else a number for what follows.
+  virtual Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, bool inbound) = 0;
+  virtual Result<uint64_t> GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
+                                        bool inbound) = 0;
+  // The device has it until it says, by this handle, that it is erased.
+  virtual void TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) = 0;
+  // Whoever was offered the key refused it.
+  virtual void NotTaken(uint64_t key, const std::string& why) = 0;
   virtual void Erased(uint64_t key) = 0;
 };
 

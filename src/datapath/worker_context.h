@@ -77,6 +77,7 @@ struct WorkerContext {
       if (look_aside[e] || jobs[e].size == 0) continue;
       // A CPU engine takes every job it is given and has finished them when it returns.
       queues[e]->Submit(jobs[e].all());
+      path->engine_jobs[number]->Add(e, jobs[e].size);
       for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
     }
     for (uint32_t i = 0; i < refusals && !flight->empty() && flight->room() > 0; ++i) {

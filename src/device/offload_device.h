@@ -56,6 +56,7 @@ struct DeviceIdentity {
   std::string model;
   std::string serial;
   std::string firmware;
+  bool simulated = false;  // a program that plays a device: keys stay in this host's memory
   bool operator==(const DeviceIdentity&) const = default;
 };
 

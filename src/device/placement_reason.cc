@@ -33,6 +33,7 @@ constexpr ReasonRow kRows[] = {
     {"no-capability", "the device cannot do this"},
     {"device-refused", "the device refused"},
     {"engine-refused", "the look-aside engine refused"},
+    {"not-recorded", "the ledger cannot record that it has the key"},
     {"not-trusted", "the operator does not trust the device with keys"},
     {"fips-unlisted", "FIPS mode: not on the boundary list"},
     {"fips-mismatch", "FIPS mode: not what the boundary list describes"},

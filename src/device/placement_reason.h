@@ -33,6 +33,7 @@ enum class ReasonCode : uint8_t {
   kNoCapability,   // the device cannot do it; the detail names what: "no-capability:esn"
   kDeviceRefused,  // the device said no for a reason of its own; the detail has its text
   kEngineRefused,  // the look-aside engine did; the detail has its text
+  kNotRecorded,    // the ledger cannot record that it has the key; the detail says why
   // Trust.
   kNotTrusted,     // trusted = no
   kFipsUnlisted,   // FIPS mode: the boundary list does not name it

@@ -92,6 +92,8 @@ class Spd {
   // One that no policy has, with `low` in its three low bits. As the kernel chooses: one counter
   // for all in steps of 8, and 8 in place of 0.
   uint32_t NewIndex(uint32_t low);
+  // The one that Insert gives to this policy.
+  uint32_t ChooseIndex(const PolicySpec& spec);
 
  private:
   // The policies of one direction and type; those that ask for ports once more, without them.
@@ -113,7 +115,6 @@ class Spd {
                             const PolicyMatch& certain) const;
   template <typename Fn>
   auto Unmixed(Fn look_up) const;
-  uint32_t ChooseIndex(const PolicySpec& spec);
   std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now);
   void Unlink(const std::shared_ptr<Policy>& policy);
   // After each change of what look-ups find.

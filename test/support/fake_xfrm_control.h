@@ -24,6 +24,7 @@ class FakeXfrmControl final : public XfrmControl {
   };
 
   ControlListener* listener = nullptr;
+  ChangeJournal* journal = nullptr;
   // What AddSa says about an SA that asks for offload; set by tests.
   std::optional<Error> offload_error;
   uint32_t last_larval_seconds = 0;
@@ -39,7 +40,9 @@ class FakeXfrmControl final : public XfrmControl {
     last_origin = origin;
     if (spec.offload && offload_error) return *offload_error;
     if (Find(IdOf(spec))) return MakeError(Errc::kExists);
-    sas.push_back(MakeSa(std::move(spec), SaState::kValid));
+    auto sa = MakeSa(std::move(spec), SaState::kValid);
+    CYGNET_RETURN_IF_ERROR(Prepare(SaAdded{Opaque(sa)}));
+    sas.push_back(std::move(sa));
     Tell(SaAdded{Opaque(sas.back())}, origin);
     return {};
   }
@@ -59,6 +62,7 @@ class FakeXfrmControl final : public XfrmControl {
   Status DeleteSa(const SaId& id, const RequestOrigin& origin) override {
     const auto sa = Find(id);
     if (!sa) return MakeError(Errc::kNoSuchProcess);
+    Note(SaDeleted{Opaque(sa)});
     Remove(sa);
     Tell(SaDeleted{Opaque(sa)}, origin);
     return {};
@@ -71,6 +75,7 @@ class FakeXfrmControl final : public XfrmControl {
   }
 
   bool FlushSas(uint8_t proto, const RequestOrigin& origin) override {
+    Note(SaFlushed{proto});
     const auto stays = [&](const auto& sa) {
       return proto != 0 && proto != 255 && sa->spec.proto != proto;
     };
@@ -118,6 +123,7 @@ class FakeXfrmControl final : public XfrmControl {
     if (sa->state != SaState::kValid) {
       return MakeError(Errc::kInvalid, "SA must be in VALID state");
     }
+    if (hard) Note(SaExpired{Opaque(sa), true});
     if (hard) Remove(sa);
     Tell(SaExpired{Opaque(sa), hard}, origin);
     return {};
@@ -163,8 +169,11 @@ class FakeXfrmControl final : public XfrmControl {
     if (policy == policies.end()) return MakeError(Errc::kNoEntry, "Target policy not found");
     if (policy->spec.templates.empty()) return MakeError(Errc::kNoData);
     const MigrateEntry& entry = migration.entries.front();
-    policy->spec.templates[0].daddr = entry.new_daddr;
-    policy->spec.templates[0].saddr = entry.new_saddr;
+    PolicyView after = *policy;
+    after.spec.templates[0].daddr = entry.new_daddr;
+    after.spec.templates[0].saddr = entry.new_saddr;
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{after}));
+    *policy = after;
     Tell(Migrated{migration}, {});
     return {};
   }
@@ -190,20 +199,22 @@ class FakeXfrmControl final : public XfrmControl {
 
   Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
     if (FindPolicy(cygnet::IdOf(spec)) != policies.end()) return MakeError(Errc::kExists);
-    InsertPolicy(std::move(spec));
+    ChooseIndex(&spec);
+    const PolicyView added{std::move(spec), {}};
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyAdded{added}));
+    policies.push_back(added);
     Tell(PolicyAdded{policies.back()}, origin);
     return {};
   }
 
   Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
     const auto old = FindPolicy(cygnet::IdOf(spec));
-    if (old == policies.end()) {
-      InsertPolicy(std::move(spec));
-    } else {
-      spec.index = old->spec.index;
-      policies.erase(old);
-      policies.push_back({std::move(spec), {}});
-    }
+    if (old != policies.end()) spec.index = old->spec.index;
+    ChooseIndex(&spec);
+    const PolicyView updated{std::move(spec), {}};
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{updated}));
+    if (old != policies.end()) policies.erase(old);
+    policies.push_back(updated);
     Tell(PolicyUpdated{policies.back()}, origin);
     return {};
   }
@@ -212,6 +223,7 @@ class FakeXfrmControl final : public XfrmControl {
     const auto at = FindPolicy(id);
     if (at == policies.end()) return MakeError(Errc::kNoEntry);
     const PolicyView gone = *at;
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyDeleted{gone, id}));
     policies.erase(at);
     Tell(PolicyDeleted{gone, id}, origin);
     return {};
@@ -227,12 +239,16 @@ class FakeXfrmControl final : public XfrmControl {
     const auto at = FindPolicy(id);
     if (at == policies.end()) return MakeError(Errc::kNoEntry);
     const PolicyView policy = *at;
-    if (hard) policies.erase(at);
+    if (hard) {
+      CYGNET_RETURN_IF_ERROR(Prepare(PolicyExpired{policy, true}));
+      policies.erase(at);
+    }
     Tell(PolicyExpired{policy, hard}, origin);
     return {};
   }
 
-  bool FlushPolicies(PolicyType type, const RequestOrigin& origin) override {
+  Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) override {
+    CYGNET_RETURN_IF_ERROR(Prepare(PolicyFlushed{type}));
     const std::size_t erased =
         std::erase_if(policies, [&](const PolicyView& p) { return p.spec.type == type; });
     if (erased != 0) Tell(PolicyFlushed{type}, origin);
@@ -267,11 +283,17 @@ class FakeXfrmControl final : public XfrmControl {
     return info;
   }
 
-  void SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
-                   const RequestOrigin& origin) override {
-    for (std::size_t i = 0; i < actions.size(); ++i)
-      defaults_[i] = actions[i].value_or(defaults_[i]);
-    Tell(DefaultsChanged{defaults_}, origin);
+  Status SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
+                     const RequestOrigin& origin) override {
+    DefaultsChanged change{defaults_};
+    for (std::size_t i = 0; i < actions.size(); ++i) {
+      change.named[i] = actions[i].has_value();
+      change.actions[i] = actions[i].value_or(defaults_[i]);
+    }
+    CYGNET_RETURN_IF_ERROR(Prepare(change));
+    defaults_ = change.actions;
+    Tell(change, origin);
+    return {};
   }
 
   std::array<PolicyAction, kPolicyDirections> GetDefaults() const override { return defaults_; }
@@ -342,14 +364,18 @@ class FakeXfrmControl final : public XfrmControl {
   }
 
   // Indexes as Linux gives them: one counter for all directions, in steps of 8.
-  void InsertPolicy(PolicySpec spec) {
-    if (spec.index == 0) {
-      do {
-        spec.index = next_index_ | static_cast<uint32_t>(spec.direction);
-        next_index_ += 8;
-      } while (spec.index == 0);
+  void ChooseIndex(PolicySpec* spec) {
+    while (spec->index == 0) {
+      spec->index = next_index_ | static_cast<uint32_t>(spec->direction);
+      next_index_ += 8;
     }
-    policies.push_back({std::move(spec), {}});
+  }
+
+  Status Prepare(const ControlEvent& change) {
+    return journal != nullptr ? journal->Prepare(change) : Status{};
+  }
+  void Note(const ControlEvent& change) {
+    if (journal != nullptr) journal->Note(change);
   }
 
   std::array<PolicyAction, kPolicyDirections> defaults_{};

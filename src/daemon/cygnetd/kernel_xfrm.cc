@@ -111,6 +111,7 @@ std::vector<DoctorRow> Runtime::Doctor() const {
   } else {
     rows.push_back(Fine("key-memory", "locked"));
   }
+  for (DoctorRow& row : stored_.Examine()) rows.push_back(std::move(row));
   return rows;
 }
 

@@ -74,7 +74,7 @@ void SetUpSignals() {
   reload.sa_flags = SA_SIGINFO;
   sigaction(SIGHUP, &reload, nullptr);
   // Their default is to end the daemon, and nothing here means anything by them.
-  for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF}) {
+  for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ}) {
     signal(number, SIG_IGN);
   }
 }
@@ -107,14 +107,16 @@ int Release(const std::string& file, const std::string& name) {
   return 0;
 }
 
-int Check(const cygnet::Config& config) {
-  const cygnet::Status status = cygnet::CheckConfig(config);
+int Check(const cygnet::Config& config, cygnet::CheckScope scope) {
+  const cygnet::Status status = cygnet::CheckConfig(config, scope);
   if (!status) return Fail(status.error().message);
-  for (const std::string& wire : cygnet::MissingWires(config)) {
+  const bool here = scope == cygnet::CheckScope::kThisMachine;
+  for (const std::string& wire : here ? cygnet::MissingWires(config) : std::vector<std::string>{}) {
     std::fprintf(stderr, "cygnetd: there is no interface '%s' yet: cygnetd would wait for it\n",
                  wire.c_str());
   }
   std::fputs(cygnet::DescribeConfig(config).c_str(), stdout);
+  std::puts("# ok");
   return 0;
 }
 
@@ -151,11 +153,15 @@ int main(int argc, char** argv) {
   std::string release;
   bool check = false;
   bool fence = false;
+  bool no_interfaces = false;
   auto* config_option =
       app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_option("--wire", wire, "run with defaults and no file: own this interface as nic0")
       ->excludes(config_option);
-  app.add_flag("--check", check, "check the configuration and stop");
+  auto* check_flag = app.add_flag("--check", check, "check the configuration and stop");
+  app.add_flag("--no-interfaces", no_interfaces,
+               "with --check: the interfaces need not be on this machine")
+      ->needs(check_flag);
   auto* fence_option = app.add_flag(
       "--fence", fence, "shut the configured wires against the host's own stack and stop");
   app.add_option("--release", release,
@@ -168,7 +174,10 @@ int main(int argc, char** argv) {
   if (!release.empty()) return Release(file, release);
   const auto config = ReadConfig(file, wire);
   if (!config) return Fail(config.error().message);
-  if (check) return Check(*config);
+  if (check) {
+    return Check(*config, no_interfaces ? cygnet::CheckScope::kNoInterfaces
+                                        : cygnet::CheckScope::kThisMachine);
+  }
   try {
     return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
   } catch (const std::bad_alloc&) {

@@ -61,6 +61,15 @@ std::string RestartPath(const Config& config) {
   return folder != nullptr ? std::string(folder) + "/restart" : std::string();
 }
 
+// An interface that outlives the daemon is there only if a daemon was.
+MissingFile HostInterfaceStayed(const Config& config) {
+  const bool stayed =
+      std::any_of(config.devices.begin(), config.devices.end(), [](const DeviceConfig& device) {
+        return device.persist && if_nametoindex(device.name.c_str()) != 0;
+      });
+  return stayed ? MissingFile::kIsDamage : MissingFile::kIsFirstStart;
+}
+
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
@@ -91,9 +100,46 @@ Result<std::string> ReadFaultScript(const DeviceConfig& device) {
   return text;
 }
 
+// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
+Status CheckPersist(const Config& config) {
+  const auto device = std::find_if(config.devices.begin(), config.devices.end(),
+                                   [](const DeviceConfig& d) { return d.persist; });
+  if (device == config.devices.end() || !RestartPath(config).empty()) return {};
+  return MakeError(Errc::kInvalid,
+                   fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
+                               "RuntimeDirectory=): policies must outlive the daemon, too",
+                               device->name));
+}
+
+std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  if (config.journal) sinks.push_back(MakeJournalSink());
+  if (config.linux_audit) {
+    auto sink = MakeLinuxAuditSink();
+    if (sink) {
+      sinks.push_back(*std::move(sink));
+    } else {
+      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
+    }
+  }
+  return sinks;
+}
+
+// Of the files that are written: whether they can be.
+Status CheckFiles(const Config& config) {
+  CYGNET_RETURN_IF_ERROR(CheckPersist(config));
+  for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
+                                  std::pair("ledger.file", LedgerPath(config.ledger))}) {
+    if (path.empty()) continue;
+    if (const Status writable = CheckWritable(path); !writable) return In(key, writable.error());
+  }
+  return {};
+}
+
 }  // namespace
 
-Status CheckConfig(const Config& config) {
+Status CheckConfig(const Config& config, CheckScope scope) {
+  CYGNET_RETURN_IF_ERROR(CheckFiles(config));
   auto fips = MakeFips(config.fips);
   if (!fips) return fips.error();
   auto engines = MakeEngines(config, (*fips)->enforced());
@@ -108,7 +154,7 @@ Status CheckConfig(const Config& config) {
       return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
     }
     if (const auto script = ReadFaultScript(device); !script) return script.error();
-    if (device.IsPcap()) continue;
+    if (device.IsPcap() || scope == CheckScope::kNoInterfaces) continue;
     if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
       return MakeError(Errc::kBusy,
                        fmt::format("device {}: wire interface {} still has addresses ({}); the "
@@ -131,13 +177,12 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   runtime->doorstep_ = *std::move(doorstep);
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
   CYGNET_RETURN_IF_ERROR(runtime->WaitForWires());
-  CYGNET_RETURN_IF_ERROR(CheckConfig(config));
+  CYGNET_RETURN_IF_ERROR(CheckConfig(config, CheckScope::kThisMachine));
   CYGNET_RETURN_IF_ERROR(runtime->Build(config));
   return runtime;
 }
 
 Status Runtime::Build(const Config& config) {
-  CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   CheckKeyMemory();
   CYGNET_RETURN_IF_ERROR(CheckMayUseWires(config));
   auto poller = Poller::Create();
@@ -165,6 +210,7 @@ Status Runtime::Build(const Config& config) {
   path_->ike_bypass = config.ike_bypass;
   path_->pass_ether_types.Set(config.pass_ether_types);
   path_->busy_poll_us = config.busy_poll_us;
+  const MissingFile missing = HostInterfaceStayed(config);
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
   for (const DeviceConfig& device : config.devices) {
     CYGNET_RETURN_IF_ERROR(AddDevice(device, config.workers));
@@ -173,7 +219,7 @@ Status Runtime::Build(const Config& config) {
   StartAudit(config.audit);
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
-  CYGNET_RETURN_IF_ERROR(OpenRestartLog());
+  CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
   CYGNET_RETURN_IF_ERROR(StartServers());
   WatchKernelXfrm();
   for (uint32_t i = 0; i < config.workers; ++i) {
@@ -255,9 +301,15 @@ Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {
                                .offload = interfaces->wire.offload,
                                .ifindex = interfaces->host->ifindex(),
                                .guard = interfaces->egress.get()});
-  Log(LogLevel::kInfo,
-      fmt::format("device {}: driver {}, wire {}, offload {}, {} SA slots", device.name,
-                  device.driver, device.wire, Name(device.offload), device.sa_limit));
+  const OffloadDevice* offload = interfaces->wire.offload;
+  const std::string can =
+      offload == nullptr
+          ? "the device cannot offload"
+          : fmt::format("offload {}, {} SA slots{}", Name(device.offload),
+                        offload->offload_stats().slots_limit,
+                        offload->identity().simulated ? ", SIMULATED by this host's CPU" : "");
+  Log(LogLevel::kInfo, fmt::format("device {}: driver {}, wire {}, {}", device.name, device.driver,
+                                   device.wire, can));
   interfaces_.push_back(std::move(interfaces));
   return {};
 }
@@ -271,31 +323,6 @@ Status Runtime::MarkHostInterface(const Interfaces& interfaces) {
   }
   // One that stayed may have the mark of an earlier configuration; empty is no alias to Linux.
   return interfaces.config.persist ? network_->SetAlias(ifindex, std::string(1, '\0')) : Status{};
-}
-
-// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
-Status Runtime::CheckPersist(const Config& config) {
-  const auto device = std::find_if(config.devices.begin(), config.devices.end(),
-                                   [](const DeviceConfig& d) { return d.persist; });
-  if (device == config.devices.end() || !RestartPath(config).empty()) return {};
-  return MakeError(Errc::kInvalid,
-                   fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
-                               "RuntimeDirectory=): policies must outlive the daemon, too",
-                               device->name));
-}
-
-std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
-  std::vector<std::unique_ptr<AuditSink>> sinks;
-  if (config.journal) sinks.push_back(MakeJournalSink());
-  if (config.linux_audit) {
-    auto sink = MakeLinuxAuditSink();
-    if (sink) {
-      sinks.push_back(*std::move(sink));
-    } else {
-      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
-    }
-  }
-  return sinks;
 }
 
 void Runtime::StartAudit(const AuditConfig& config) {
@@ -312,9 +339,11 @@ Status Runtime::OpenLedger(const LedgerConfig& config) {
     Log(LogLevel::kInfo, "ledger: kept in memory only (ledger.file is empty)");
     return {};
   }
-  auto file = LedgerFile::Open(
-      {.path = path, .max_bytes = uint64_t{config.max_mib} << 20, .keep = config.keep},
-      ledger_.get(), &clock_);
+  auto file = LedgerFile::Open({.path = path,
+                                .max_bytes = uint64_t{config.max_mib} << 20,
+                                .keep = config.keep,
+                                .sync = config.sync},
+                               ledger_.get(), &clock_);
   if (!file) return In("ledger.file", file.error());
   ledger_file_ = *std::move(file);
   return {};
@@ -331,10 +360,14 @@ Status Runtime::BuildControl(const Config& config) {
   params.links = links_.get();
   params.sockets = sockets_.get();
   if (const std::string path = RestartPath(config); !path.empty()) {
-    restart_log_ = std::make_unique<RestartLog>(xfrm_.get(), path);
+    restart_log_ = std::make_unique<RestartLog>(path);
   }
-  params.listener =
-      restart_log_ != nullptr ? static_cast<ControlListener*>(restart_log_.get()) : xfrm_.get();
+  stored_.restart_log = restart_log_.get();
+  stored_.ledger_file = ledger_file_.get();
+  stored_.audit = audit_.get();
+  params.journal = restart_log_.get();
+  params.stored = &stored_;
+  params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;
   params.settings = ReadXfrmSettings;
   params.pools = pools_.get();
@@ -370,17 +403,25 @@ Status Runtime::BuildControl(const Config& config) {
 }
 
 // The policies of before are there when the first packet comes.
-Status Runtime::OpenRestartLog() {
+Status Runtime::OpenRestartLog(MissingFile missing) {
   if (restart_log_ == nullptr) return {};
-  auto lost = restart_log_->Open(*control_);
+  auto lost = restart_log_->Open(*control_, missing);
   if (!lost) return In("daemon.restart_file", lost.error());
-  xfrm_->TellLost(*std::move(lost), [this](const IpAddress& address, IpFamily family) {
-    return path_->host_addresses().Contains(address, family);
-  });
+  if (!restart_log_->damage().empty()) {
+    audit_->Protection("the restart file is incomplete, and blocks: " + restart_log_->damage());
+  }
+  xfrm_->TellLost(
+      *std::move(lost),
+      [this](const IpAddress& address, IpFamily family) {
+        return path_->host_addresses().Contains(address, family);
+      },
+      [this] { restart_log_->ForgetLost(); });
   return {};
 }
 
 Status Runtime::StartServers() {
+  xfrm_->SetClientObserver(
+      [this](const ClientRecord& record, const PeerId& peer) { audit_->Client(record, peer); });
   xfrm_->Start(*control_);
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
   operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
@@ -395,9 +436,8 @@ Status Runtime::StartServers() {
     CYGNET_RETURN_IF_ERROR(poller_->Add(fd, EPOLLIN, [this](uint32_t) { fence_->OnEvents(); }));
   }
   if (sockets_ != nullptr) {
-    CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN, [this](uint32_t) {
-      control_->OnSocketsEnded();
-    }));
+    CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN,
+                                        [this](uint32_t) { control_->OnSocketsEnded(); }));
   }
   return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
 }
@@ -441,6 +481,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     poller_->RunOnce(more ? 0 : kWaitMs);
     path_->control_bell.Disarm();
     control_->OnDataPathEvents();
+    audit_->Flush();
     path_->quiescence.Collect();
     const uint64_t now = clock_.MonotonicNs();
     fence_->Turn(now);
@@ -458,11 +499,13 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       watch_->Look({});
       control_->Tick();
       TellKernelXfrm();
+      if (restart_log_ != nullptr) restart_log_->Tick();
       if (ledger_file_ != nullptr) ledger_file_->Sync();
       audit_->Tick();
       LogLeftOut();
     }
   }
+  if (restart_log_ != nullptr) restart_log_->Stop();
 }
 
 Runtime::~Runtime() {

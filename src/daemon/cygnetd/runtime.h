@@ -22,6 +22,7 @@
 #include "daemon/poller.h"
 #include "daemon/restart_log.h"
 #include "daemon/service_manager.h"
+#include "daemon/stored_state.h"
 #include "daemon/wire_watch.h"
 #include "daemon/xfrm_server.h"
 #include "datapath/egress_guard.h"
@@ -77,7 +78,6 @@ class Runtime {
   Status Build(const Config& config);
   static Status CheckMayUseWires(const Config& config);
   Status ChooseEngines(const Config& config);
-  static Status CheckPersist(const Config& config);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
   Status MarkHostInterface(const Interfaces& interfaces);
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
@@ -85,7 +85,7 @@ class Runtime {
   Status OpenLedger(const LedgerConfig& config);
   Status BuildControl(const Config& config);
   std::vector<DoctorRow> FenceRows() const;
-  Status OpenRestartLog();
+  Status OpenRestartLog(MissingFile missing);
   Status StartServers();
   Status WatchWires();
   Status ShutAgain(const WatchedWire& wire);
@@ -129,6 +129,7 @@ class Runtime {
   std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not tell of them
   std::unique_ptr<XfrmServer> xfrm_;
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon
+  StoredState stored_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<Audit> audit_;
@@ -137,8 +138,15 @@ class Runtime {
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// What the configuration needs and this machine has, without taking anything: `cygnetd --check`.
-Status CheckConfig(const Config& config);
+// Whether a configuration is checked on the machine it is for.
+enum class CheckScope : uint8_t {
+  kThisMachine,
+  kNoInterfaces,  // the interfaces it names need not be here
+};
+
+// What the configuration needs and this machine has, without taking anything: `cygnetd --check`,
+// and the first thing that a start does.
+Status CheckConfig(const Config& config, CheckScope scope);
 // Interfaces to own that are not there (yet): cygnetd waits for them.
 std::vector<std::string> MissingWires(const Config& config);
 // That people or their programs put on it: the host still uses it. Empty: none.

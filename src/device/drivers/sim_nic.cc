@@ -38,6 +38,7 @@ DeviceIdentity IdentityOf(const std::string& name, DeviceIdentity identity) {
   if (identity.model.empty()) identity.model = "Cygnet software NIC";
   if (identity.serial.empty()) identity.serial = name;
   if (identity.firmware.empty()) identity.firmware = CYGNET_VERSION;
+  identity.simulated = true;  // whatever card it plays
   return identity;
 }
 

@@ -1,0 +1,28 @@
+#include "base/crc32c.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string_view>
+
+namespace cygnet {
+namespace {
+
+std::span<const uint8_t> Bytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// RFC 3720, appendix B.4, and the check value of the CRC catalogues.
+TEST(Crc32c, KnownAnswers) {
+  EXPECT_EQ(Crc32c(Bytes("123456789")), 0xe3069283u);
+  std::array<uint8_t, 32> bytes{};
+  EXPECT_EQ(Crc32c(bytes), 0x8a9136aau);
+  bytes.fill(0xff);
+  EXPECT_EQ(Crc32c(bytes), 0x62a8ab43u);
+  EXPECT_EQ(Crc32c({}), 0u);
+}
+
+TEST(Crc32c, GoesOn) { EXPECT_EQ(Crc32c(Bytes("6789"), Crc32c(Bytes("12345"))), 0xe3069283u); }
+
+}  // namespace
+}  // namespace cygnet

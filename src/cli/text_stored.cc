@@ -1,0 +1,46 @@
+// What the daemon keeps in files, and whether it can.
+#include <fmt/format.h>
+
+#include "cli/json_fields.h"
+#include "cli/text.h"
+
+namespace cygnet {
+namespace {
+
+std::string FileText(const char* what, const std::string& file, const char* none) {
+  return fmt::format("{} {}\n", what, file.empty() ? none : file);
+}
+
+}  // namespace
+
+std::string StoredText(const Json& stored) {
+  std::string text = FileText("restart file", Text(stored, "restart_file"), "none");
+  if (const std::string damage = Text(stored, "restart_damage"); !damage.empty()) {
+    text += fmt::format(
+        "\tINCOMPLETE: {}\n\twhat no policy protects is blocked; flush the policies, set all "
+        "defaults, or say \"cygnet stored accept\"\n",
+        damage);
+  }
+  if (const std::string error = Text(stored, "restart_error"); !error.empty()) {
+    text += fmt::format("\tcannot be written, changes are refused: {}\n", error);
+  }
+  if (const uint64_t lost = Number(stored, "lost_sas"); lost != 0) {
+    text += fmt::format("\t{} SAs went with a daemon before; nobody was told yet\n", lost);
+  }
+  text += FileText("ledger", Text(stored, "ledger_file"), "in memory only");
+  if (const std::string error = Text(stored, "ledger_error"); !error.empty()) {
+    text += fmt::format("\tcannot be written, no key is given: {}\n", error);
+  }
+  return text + fmt::format("audit {} records waiting, {} lost, {} held back by their limit\n",
+                            Number(stored, "audit_waiting"), Number(stored, "audit_lost"),
+                            Number(stored, "audit_suppressed"));
+}
+
+bool StoredIsWell(const Json& stored) {
+  for (const char* field : {"restart_damage", "restart_error", "ledger_error"}) {
+    if (!Text(stored, field).empty()) return false;
+  }
+  return Number(stored, "audit_lost") == 0;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,67 @@
+#include "control/placement_keys.h"
+
+#include <utility>
+
+namespace cygnet {
+namespace {
+
+std::string IdentityText(const DeviceIdentity& identity) {
+  std::string text = identity.model;
+  if (!identity.serial.empty()) text += " serial " + identity.serial;
+  if (!identity.firmware.empty()) text += " firmware " + identity.firmware;
+  if (identity.simulated) text += " (simulated: this host's CPU)";
+  return text;
+}
+
+}  // namespace
+
+SaHalf HalfOf(const SaSpec& spec, bool inbound) {
+  return {.saddr = spec.saddr,
+          .daddr = spec.daddr,
+          .family = spec.family,
+          .spi = spec.spi,
+          .proto = spec.proto,
+          .reqid = spec.reqid,
+          .inbound = inbound};
+}
+
+Result<uint64_t> PlacementKeys::GiveToEngine(uint32_t engine, const SaSpec& spec, bool inbound) {
+  const CryptoEngine& holder = *engines_->engine(engine);
+  return ledger_->KeyGiven(HalfOf(spec, inbound), holder.name(), "engine", Text(holder.identity()));
+}
+
+Result<uint64_t> PlacementKeys::GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
+                                             bool inbound) {
+  return ledger_->KeyGiven(HalfOf(spec, inbound), device.device_name(), "device",
+                           IdentityText(device.identity()));
+}
+
+void PlacementKeys::TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) {
+  devices_[&device][handle.value] = key;
+}
+
+void PlacementKeys::NotTaken(uint64_t key, const std::string& why) {
+  ledger_->KeyEnded(key, /*erased=*/true, "not taken: " + why);
+}
+
+void PlacementKeys::Erased(uint64_t key) { ledger_->KeyEnded(key, /*erased=*/true); }
+
+void PlacementKeys::ErasedByDevice(const OffloadDevice& device, OffloadHandle handle) {
+  auto& keys = devices_[&device];
+  const auto key = keys.find(handle.value);
+  if (key == keys.end()) return;
+  Erased(key->second);
+  keys.erase(key);
+}
+
+bool PlacementKeys::HoldsAny(const OffloadDevice& device) const {
+  const auto keys = devices_.find(&device);
+  return keys != devices_.end() && !keys->second.empty();
+}
+
+void PlacementKeys::EndAll(const OffloadDevice& device, const std::string& note) {
+  for (const auto& [handle, key] : devices_[&device]) ledger_->KeyEnded(key, false, note);
+  devices_.erase(&device);
+}
+
+}  // namespace cygnet

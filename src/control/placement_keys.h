@@ -1,0 +1,42 @@
+// PlacementKeys: every key that placement hands out goes through here, to be in the ledger before
+// its holder has it. Outlives placement: sessions that end later still say so. Control thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "control/ledger.h"
+#include "control/placement_report.h"
+#include "datapath/path_select.h"
+
+namespace cygnet {
+
+SaHalf HalfOf(const SaSpec& spec, bool inbound);
+
+class PlacementKeys final : public KeyObserver {
+ public:
+  PlacementKeys(std::shared_ptr<Ledger> ledger, const EngineSet* engines)
+      : ledger_(std::move(ledger)), engines_(engines) {}
+
+  Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, bool inbound) override;
+  Result<uint64_t> GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
+                                bool inbound) override;
+  void TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) override;
+  void NotTaken(uint64_t key, const std::string& why) override;
+  void Erased(uint64_t key) override;
+
+  // The device says so.
+  void ErasedByDevice(const OffloadDevice& device, OffloadHandle handle);
+  bool HoldsAny(const OffloadDevice& device) const;
+  // The device will say nothing more.
+  void EndAll(const OffloadDevice& device, const std::string& note);
+
+ private:
+  const std::shared_ptr<Ledger> ledger_;
+  const EngineSet* const engines_;
+  // By handle: the ledger's numbers of the keys that a device holds.
+  std::unordered_map<const OffloadDevice*, std::unordered_map<uint32_t, uint64_t>> devices_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,55 @@
+// One line of the ledger's file: a JSON object, with a checksum at its end. No key material.
+//
+//   {"time": "2026-11-28T17:58:14.123Z", "host": "gw1", "boot": "…", "event": "start" | "stop"}
+//   {…, "event": "placement", half…, "requested", "requested_by", "effective", "where", "reason",
+//    "explanation", ["simulated": true]}
+//   {…, "event": "key-given" | "key-ended" | "key-held", "key": 7, half…, "holder", "kind",
+//    "identity", "from", ["until", "erased", "note"]}
+//   {…, "event": "lost", "lines": 7}   that many lines could not be written here
+//   half: "src", "dst", "family" (4 or 6), "spi" ("0x00001000"), "proto", "reqid",
+//    "direction" ("in", "out")
+//   Times are UTC. "boot" is the kernel's boot id. The last field is "crc": CRC-32C of the line in
+//   front of the comma before it, 8 hexadecimal digits. Lines of cygnetd 0.1 have "t", in seconds,
+//   in place of "time", and neither host nor checksum: they are read, too.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "control/placement_report.h"
+
+namespace cygnet {
+
+// What a line says. A key event carries the number that ties it to its end.
+struct LedgerKeyLine {
+  uint64_t number = 0;
+  KeyEntry entry;
+};
+struct LedgerRunLine {
+  uint64_t time_ms = 0;
+  bool start = false;
+};
+using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine>;
+
+// Where the line was written.
+struct LedgerStamp {
+  std::string host{};
+  std::string boot{};
+};
+LedgerStamp StampOfThisHost();
+
+inline constexpr std::size_t kMaxLedgerLine = 4096;
+
+// The file is an operator's to damage: every field is checked. nullopt: not a line of ours, changed
+// since it was written, or longer than kMaxLedgerLine.
+std::optional<LedgerLine> ParseLedgerLine(std::string_view line);
+// Without the line's end.
+std::string LedgerLineText(const LedgerLine& line, const LedgerStamp& stamp);
+// A key that is held when the file begins anew, at `time_ms`.
+std::string HeldKeyText(const LedgerKeyLine& line, uint64_t time_ms, const LedgerStamp& stamp);
+std::string LostLinesText(uint64_t lines, uint64_t time_ms, const LedgerStamp& stamp);
+
+}  // namespace cygnet

@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""What the daemon keeps in files, through full disks, kills and damage: nothing that a client was told is done
+is lost, and what is not whole blocks. The limit of a file's size stands in for a full disk.
+"""
+
+import json
+import os
+import resource
+import signal
+
+import labkit
+import suite
+from rawwire import Peer
+
+HOST, PEER = "192.0.2.1", "192.0.2.2"
+SECRET = b"TOPSECRET"
+
+
+class Stored(suite.Case):
+    def setUp(self):
+        self.host = self.make_host(self._testMethodName[5:13])
+        self.peer = self.own(Peer(self.host))
+        self.file = os.path.join(self.workdir, f"{self._testMethodName}.restart")
+        self.ledger = os.path.join(self.workdir, f"{self._testMethodName}.jsonl")
+        self.start()
+
+    def start(self):
+        self.host.start(config=f'[daemon]\nrestart_file = "{self.file}"\n[ledger]\nfile = "{self.ledger}"\n'
+                        '[[device]]\nname = "nic0"\nwire = "wire0"\n')
+        self.host.ns.ip(f"addr add {HOST}/24 dev nic0")
+        self.host.ns.ip("link set nic0 up")
+        self.host.ns.ip(f"neigh replace {PEER} lladdr {self.peer.mac.hex(':')} dev nic0")
+
+    def kill(self):
+        labkit.end(self.host.daemon, signal.SIGKILL)
+
+    def limit_files(self, size):
+        limit = resource.RLIM_INFINITY if size is None else size
+        resource.prlimit(self.host.daemon.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def policies(self):
+        return {p["selector"] for p in self.host.show("policy")}
+
+    def leaks(self):
+        """Whether a datagram in clear reaches the wire."""
+        self.peer.wire.drain()
+        self.host.ns.run(["/usr/bin/python3", "-c", "import socket\n"
+                          "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                          f"for i in range(3):\n try: s.sendto({SECRET!r}, ('{PEER}', 31337))\n"
+                          " except OSError: pass"])
+        return bool(self.peer.wire.frames(lambda frame: SECRET in bytes(frame), timeout=0.5))
+
+    def add_block(self, dst, check=True):
+        return self.host.xfrm(f"policy add src 0.0.0.0/0 dst {dst} dir out action block", check=check)
+
+    def test_full_file_system_refuses_and_goes_on(self):
+        self.add_block("10.0.0.0/8")
+        self.limit_files(os.path.getsize(self.file))
+        refused = self.add_block("192.0.2.0/24", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("restart file", refused.stderr)
+        self.assertEqual(len(self.policies()), 1, "what is refused is not there")
+        stored = self.host.ns.run([self.host.cygnet.command, "stored"], check=False)
+        self.assertEqual(stored.returncode, 3)
+        self.assertIn("changes are refused", stored.stdout)
+        self.limit_files(None)
+        self.add_block("192.0.2.0/24")
+        known = self.policies()
+        self.kill()
+        self.start()
+        self.assertEqual(self.policies(), known)
+        self.assertFalse(self.leaks())
+
+    def test_damage_blocks_until_somebody_speaks(self):
+        self.add_block("192.0.2.0/24")
+        self.kill()
+        with open(self.file, "r+b") as f:
+            f.seek(0)
+            f.write(b"\7")
+        self.start()
+        self.assertIn("It is incomplete", self.host.log())
+        self.assertFalse(self.leaks(), "nothing could be read, and nothing passes")
+        self.kill()
+        self.start()
+        self.assertFalse(self.leaks(), "not in the next life, either")
+        text = self.host.ns.run([self.host.cygnet.command, "stored"], check=False)
+        self.assertEqual(text.returncode, 3)
+        self.assertIn("INCOMPLETE", text.stdout)
+        self.host.text("stored", "accept")
+        self.assertTrue(self.leaks(), "the operator has spoken")
+
+    def test_a_killed_daemon_has_the_key_on_record(self):
+        key = os.urandom(20).hex()
+        for spi in range(0x1001, 0x1005):
+            self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi {spi:#x} reqid 7 mode tunnel "
+                           f"aead rfc4106(gcm(aes)) 0x{key} 128 offload dev nic0 dir out")
+        self.kill()
+        with open(self.ledger, encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f if line.strip()]
+        given = {(i["spi"], i["holder"]) for i in lines if i["event"] == "key-given"}
+        for spi in range(0x1001, 0x1005):
+            self.assertIn((f"{spi:#010x}", "nic0"), given)
+        for line in lines:
+            self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+            self.assertTrue(line["host"])
+            self.assertRegex(line["boot"], "^[0-9a-f-]{36}$")
+
+    def test_no_key_is_given_that_cannot_be_recorded(self):
+        self.wait_for(lambda: os.path.getsize(self.ledger) > 0, "the ledger")
+        size = os.path.getsize(self.ledger)
+        self.limit_files(size)
+        refused = self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 7 mode tunnel "
+                                 f"aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("ledger", refused.stderr)
+        self.assertEqual(self.host.show("sa"), [])
+        self.assertEqual([k for k in self.host.show("ledger", "current") if k["kind"] == "key"], [])
+        self.limit_files(None)
+        self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 7 mode tunnel "
+                       f"aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128")
+
+
+if __name__ == "__main__":
+    suite.main()
