@@ -37,10 +37,6 @@ std::string ExtrasLine(const Json& sa) {
     text += fmt::format(" encap espinudp sport {} dport {}", Number(*encap, "sport"),
                         Number(*encap, "dport"));
   }
-  if (const auto mark = sa.find("mark"); mark != sa.end()) {
-    text += fmt::format(" mark {}/{}", Text(*mark, "value"), Text(*mark, "mask"));
-  }
-  if (sa.contains("if_id")) text += fmt::format(" if_id {:#x}", Number(sa, "if_id"));
   return text.empty() ? text : "\t" + text.substr(1) + "\n";
 }
 
@@ -165,12 +161,27 @@ std::string SaDropsText(const Json& sa) {
   return text + LatenessLine(sa);
 }
 
+namespace {
+
+// Of a blocking policy alone: by what its client selects, which nothing here asks.
+std::string SelectionLine(const Json& policy) {
+  std::string text;
+  if (const auto mark = policy.find("mark"); mark != policy.end()) {
+    text += fmt::format(" mark {}/{}", Text(*mark, "value"), Text(*mark, "mask"));
+  }
+  if (policy.contains("if_id")) text += fmt::format(" if_id {:#x}", Number(policy, "if_id"));
+  return text.empty() ? text
+                      : "\t" + text.substr(1) + " (not asked: it blocks whatever they are)\n";
+}
+
+}  // namespace
+
 std::string PolicyText(const Json& policy) {
   std::string text =
       fmt::format("{}\n\tdir {} action {} priority {} index {}\n", Text(policy, "selector"),
                   Text(policy, "dir"), Text(policy, "action"), Number(policy, "priority"),
                   Number(policy, "index"));
-  text += ExtrasLine(policy);
+  text += SelectionLine(policy);
   for (const Json& tmpl : Child(policy, "templates")) {
     text +=
         fmt::format("\ttmpl src {} dst {} proto {} spi {} reqid {} mode {} level {}\n",

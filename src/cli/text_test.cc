@@ -27,8 +27,7 @@ constexpr char kSa[] = R"json({
   "mode": "tunnel", "reqid": 7, "replay_window": 32, "esn": true, "flags": ["align4", "esn"],
   "direction": "out",
   "aead": {"name": "rfc4106(gcm(aes))", "icv_bits": 128, "key_bits": 128},
-  "encap": {"sport": 4500, "dport": 4501}, "mark": {"value": "0x00000005", "mask": "0x000000ff"},
-  "if_id": 10, "state": "valid",
+  "encap": {"sport": 4500, "dport": 4501}, "state": "valid",
   "usage": {"bytes": 840, "packets": 10, "add_time": 1700000000, "use_time": 0},
   "last_used": 1700000005, "stats": {"replay_window": 1, "replay": 2, "integrity_failed": 3},
   "replay": {"oseq": 10, "seq": 5}, "path_mtu": 1400,
@@ -55,7 +54,7 @@ TEST_F(TextTest, SaShowsEverything) {
             "\tproto esp spi 0x00001000 reqid 7 mode tunnel\n"
             "\treplay-window 32 flag align4 esn\n"
             "\taead rfc4106(gcm(aes)) (128 bit key) icv 128 bits\n"
-            "\tdir out encap espinudp sport 4500 dport 4501 mark 0x00000005/0x000000ff if_id 0xa\n"
+            "\tdir out encap espinudp sport 4500 dport 4501\n"
             "\tsel src 0.0.0.0/0 dst 0.0.0.0/0\n"
             "\tlimits soft_packets 100 hard_add_seconds 3600\n"
             "\tstate valid, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "
@@ -76,7 +75,7 @@ TEST_F(TextTest, SaShowsEverything) {
 TEST_F(TextTest, SaLeavesOutWhatIsNotThere) {
   Json sa = Json::parse(kSa);
   for (const char* field :
-       {"direction", "encap", "mark", "if_id", "aead", "limits", "drops", "path_mtu", "lateness"}) {
+       {"direction", "encap", "aead", "limits", "drops", "path_mtu", "lateness"}) {
     sa.erase(field);
   }
   sa["flags"] = Json::array();
@@ -203,6 +202,19 @@ TEST_F(TextTest, PolicyShowsTemplates) {
             "\ttmpl src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00000000 reqid 7 mode tunnel "
             "level required\n"
             "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used 2023-11-14 22:13:21\n");
+}
+
+TEST_F(TextTest, PolicyThatBlocksShowsWhatItWasGiven) {
+  const Json policy = Json::parse(R"({
+    "selector": "src 0.0.0.0/0 dst 10.2.0.0/16", "dir": "out", "action": "block",
+    "priority": 0, "index": 1, "templates": [],
+    "mark": {"value": "0x00000007", "mask": "0xffffffff"}, "if_id": 9,
+    "usage": {"bytes": 0, "packets": 0, "add_time": 1700000000, "use_time": 0}})");
+  EXPECT_EQ(PolicyText(policy),
+            "src 0.0.0.0/0 dst 10.2.0.0/16\n"
+            "\tdir out action block priority 0 index 1\n"
+            "\tmark 0x00000007/0xffffffff if_id 0x9 (not asked: it blocks whatever they are)\n"
+            "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used never\n");
 }
 
 constexpr char kDevice[] = R"json({

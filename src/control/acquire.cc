@@ -12,14 +12,15 @@ void ControlPlane::OnAcquire(const DataPathEvent& event) {
   if (policy == nullptr) return;
   if (!AskForSas(*policy, event) || policy->spec.type != PolicyType::kSub) return;
   // Both types hold: the MAIN one's turn comes when nothing of the SUB one is missing.
-  const auto main = path_.spd.FindFirst(PolicyDirection::kOut, PolicyType::kMain, 0, event.flow,
+  const auto main = path_.spd.FindFirst(PolicyDirection::kOut, PolicyType::kMain, event.flow,
                                         params_.devices[event.interface].ifindex);
   if (main != nullptr) (void)AskForSas(*main, event);
 }
 
 // False: one is missing that must be there before the next is asked for.
 bool ControlPlane::AskForSas(const Policy& policy, const DataPathEvent& event) {
-  const std::vector<Sad::OutboundQuery> queries = QueriesFor(policy.spec, event.flow);
+  const std::vector<Sad::OutboundQuery> queries =
+      QueriesFor(policy.spec, event.flow, params_.devices[event.interface].ifindex);
   for (std::size_t i = 0; i < queries.size(); ++i) {
     if (path_.sad.ResolveOutbound(queries[i], event.flow) != nullptr) continue;
     AskForSa(policy, i, queries[i], event);
@@ -37,8 +38,7 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.proto = query.proto;
   wanted.mode = query.mode;
   wanted.reqid = query.reqid;
-  wanted.if_id = policy.spec.if_id;
-  if (FindLarval(wanted) != nullptr) return;  // asked already; one ACQUIRE per tuple
+  if (AcquireInProgress(wanted)) return;
   if (!MayAcquire(policy.number)) return;
   wanted.acquire_seq = ++acquire_sequence_;
   wanted.direction = SaDirection::kOut;

@@ -113,7 +113,6 @@ struct Migration {
   Selector selector;  // of a flow; the policy that decides for it is meant
   PolicyDirection direction = PolicyDirection::kOut;
   PolicyType type = PolicyType::kMain;
-  uint32_t if_id = 0;
   std::vector<MigrateEntry> entries;
   std::optional<UdpEncap> encap{};  // nullopt: as it is
   std::optional<OffloadRequest> offload{};

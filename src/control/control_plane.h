@@ -203,6 +203,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void CountEncapPort(uint16_t port, int delta);
   void RemoveAnsweredLarval(const SaSpec& spec);
   std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
+  bool AcquireInProgress(const SaSpec& wanted) const;
   static Selector LarvalSelector(const SaSpec& spec);
   std::shared_ptr<Sa> InsertLarval(SaSpec spec, uint64_t since);
   bool MayAcquire(uint64_t policy_number);
@@ -223,7 +224,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
     PlacedSa to;
   };
   Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
-  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id) const;
+  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry) const;
   Result<std::vector<MovingSa>> PrepareMoves(const Migration& migration);
   Result<MovingSa> PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                                const Migration& migration);
@@ -250,9 +251,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   const ControlDevice* DeviceWith(int32_t ifindex) const;
   int32_t DeviceUnder(int32_t ifindex) const;
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
-  MtuReport ExplainTemplates(const PolicyMatch& match, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
 
   // policy_control.cc
+  Status RefuseForeignInterface(const Selector& selector) const;
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
   // turns.cc

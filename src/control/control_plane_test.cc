@@ -125,56 +125,6 @@ TEST_F(ControlPlaneTest, FlushTellsOnceAndOnlyWhenThereWasSomething) {
   EXPECT_EQ(control_->GetSadInfo().count, 0u);
 }
 
-// --- ACQUIRE ---
-
-class AcquireTest : public ControlPlaneTest {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(control_
-                    ->AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
-                                           {TemplateFor(SaOptions{})}),
-                                {})
-                    .has_value());
-    recorder_.Take();
-  }
-  void TrafficWithoutSa() {
-    const DataPathEvent event{
-        .kind = DataPathEvent::Kind::kAcquire,
-        .policy_number = path_.spd.List()[0]->number,
-        .flow = {
-            .saddr = test::Ip("10.1.0.1"), .daddr = test::Ip("10.2.0.1"), .family = IpFamily::kV4}};
-    path_.events[0]->Push({&event, 1});
-    control_->OnDataPathEvents();
-  }
-};
-
-TEST_F(AcquireTest, AsksOncePerTupleUntilTheLarvalStateIsGone) {
-  TrafficWithoutSa();
-  TrafficWithoutSa();
-  EXPECT_EQ(recorder_.Take(), Events{"acquire 1"});
-  EXPECT_EQ(control_->GetSadInfo().count, 1u);
-  Pass(30);
-  recorder_.Take();
-  TrafficWithoutSa();
-  EXPECT_EQ(recorder_.Take(), Events{"acquire 2"});
-}
-
-TEST_F(AcquireTest, WithoutAListenerNoLarvalStateIsMade) {
-  recorder_.listening = false;
-  TrafficWithoutSa();
-  EXPECT_TRUE(recorder_.events.empty());
-  EXPECT_EQ(control_->GetSadInfo().count, 0u);
-}
-
-TEST_F(AcquireTest, TheSaThatAnswersTakesTheLarvalStateAway) {
-  TrafficWithoutSa();
-  SaSpec spec = MakeSpec({.spi = 0x100});
-  spec.acquire_seq = 1;
-  ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
-  EXPECT_EQ(control_->GetSadInfo().count, 1u);
-  EXPECT_EQ(recorder_.Take(), (Events{"acquire 1", "sa-added"}));
-}
-
 // --- Policies ---
 
 TEST_F(ControlPlaneTest, PolicyIdentityIgnoresThePriority) {

@@ -13,6 +13,16 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
   return path_.sad.FindLarval(spec, [](const Sa& sa) { return sa.spec().spi.value == 0; });
 }
 
+// One ACQUIRE per tuple: an SPI that key management has reserved for it since counts as an answer
+// that is on its way (kernel: xfrm_state_look_at, for which every state that is larval does).
+bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
+  const auto any = [](const Sa&) { return true; };
+  SaSpec from_anywhere = wanted;
+  from_anywhere.saddr = {};
+  return path_.sad.FindLarval(wanted, any) != nullptr ||
+         path_.sad.FindLarval(from_anywhere, any) != nullptr;
+}
+
 // Whole addresses, family 0: what the kernel leaves when no flow asked for it.
 Selector ControlPlane::LarvalSelector(const SaSpec& spec) {
   const auto bits = static_cast<uint8_t>(AddressBits(spec.family));

@@ -38,10 +38,9 @@ bool Fits(const MigrateEntry& entry, const Template& tmpl) {
          SameAddress(tmpl.saddr, entry.old_saddr, entry.old_family);
 }
 
-bool Fits(const MigrateEntry& entry, const SaSpec& spec, uint32_t if_id) {
+bool Fits(const MigrateEntry& entry, const SaSpec& spec) {
   return static_cast<uint8_t>(spec.mode) == entry.mode && spec.proto == entry.proto &&
-         (entry.reqid.value == 0 || spec.reqid == entry.reqid) &&
-         (if_id == 0 || spec.if_id == if_id) && spec.family == entry.old_family &&
+         (entry.reqid.value == 0 || spec.reqid == entry.reqid) && spec.family == entry.old_family &&
          spec.daddr == entry.old_daddr && spec.saddr == entry.old_saddr;
 }
 
@@ -76,17 +75,16 @@ Result<std::shared_ptr<Policy>> ControlPlane::FindMigrated(const Migration& migr
     flow.sport = selector.sport;
     flow.dport = selector.dport;
   }
-  auto policy = path_.spd.FindFirst(migration.direction, migration.type, migration.if_id, flow,
-                                    selector.ifindex);
+  auto policy = path_.spd.FindFirst(migration.direction, migration.type, flow, selector.ifindex);
   if (policy == nullptr) return MakeError(Errc::kNoEntry, kNone);
   return policy;
 }
 
 // The newest; those that have no keys yet stay where they were asked for.
-std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry, uint32_t if_id) const {
+std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
   std::shared_ptr<Sa> found;
   path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
-    if (sa->usable() && Fits(entry, sa->spec(), if_id)) found = sa;
+    if (sa->usable() && Fits(entry, sa->spec())) found = sa;
   });
   return found;
 }
@@ -115,7 +113,7 @@ Result<ControlPlane::MovingSa> ControlPlane::PrepareMove(const std::shared_ptr<S
 Result<std::vector<ControlPlane::MovingSa>> ControlPlane::PrepareMoves(const Migration& migration) {
   std::vector<MovingSa> moves;
   for (const MigrateEntry& entry : migration.entries) {
-    const std::shared_ptr<Sa> sa = FindMoving(entry, migration.if_id);
+    const std::shared_ptr<Sa> sa = FindMoving(entry);
     const bool twice = std::any_of(moves.begin(), moves.end(),
                                    [&](const MovingSa& move) { return move.from == sa; });
     if (sa == nullptr || twice) continue;

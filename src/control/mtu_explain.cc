@@ -108,19 +108,20 @@ MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report)
   if (match.templates() == 0) {
     return Clear(std::move(report), "the policy lets it pass in clear");
   }
-  return ExplainTemplates(match, std::move(report));
+  return ExplainTemplates(match, device.ifindex, std::move(report));
 }
 
-MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, MtuReport report) const {
+MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, int32_t ifindex,
+                                         MtuReport report) const {
   struct Step {
     const OutboundSa* sa;
     IpFamily inner;
   };
   std::vector<Step> steps;  // innermost first
   IpFamily inner = report.flow.family;
-  std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, report.flow);
+  std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, report.flow, ifindex);
   if (match.second != nullptr) {
-    const auto outer = QueriesFor(match.second->spec, report.flow);
+    const auto outer = QueriesFor(match.second->spec, report.flow, ifindex);
     queries.insert(queries.end(), outer.begin(), outer.end());
   }
   for (std::size_t i = 0; i < queries.size(); ++i) {

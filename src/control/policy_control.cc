@@ -13,7 +13,15 @@ void FillTemplateFamilies(PolicySpec* spec) {
 
 }  // namespace
 
+// What leaves or arrives by another interface never comes here, so that nothing would be enforced.
+Status ControlPlane::RefuseForeignInterface(const Selector& selector) const {
+  if (selector.ifindex == 0 || DeviceWith(selector.ifindex) != nullptr) return {};
+  return MakeError(Errc::kNotSupported,
+                   "The selector names an interface that is not one of Cygnet's");
+}
+
 Status ControlPlane::AddPolicy(PolicySpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
   if (path_.spd.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   spec.index = path_.spd.ChooseIndex(spec);
@@ -25,6 +33,7 @@ Status ControlPlane::AddPolicy(PolicySpec spec, const RequestOrigin& origin) {
 }
 
 Status ControlPlane::UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
   const auto old = path_.spd.Find(IdOf(spec));
   std::shared_ptr<Policy> policy;

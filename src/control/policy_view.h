@@ -11,7 +11,8 @@ inline PolicyView ViewOf(const Policy& policy) {
           .usage = {.bytes = 0,
                     .packets = 0,
                     .add_time = policy.add_time,
-                    .use_time = policy.use_time.load(std::memory_order_relaxed)}};
+                    .use_time = policy.use_time.load(std::memory_order_relaxed)},
+          .place = policy.place};
 }
 
 }  // namespace cygnet

@@ -148,7 +148,7 @@ StatReport ControlPlane::ReportStats() const {
 std::string ControlPlane::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                                       bool inbound) const {
   const auto sa =
-      path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family, .mark = 0});
+      path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
   const PlacedSa* placed = sa == nullptr ? nullptr : placement_->Find(sa->number);
   if (placed == nullptr || placed->half(inbound).binding == nullptr) return {};
   const SaBinding& binding = *placed->half(inbound).binding;

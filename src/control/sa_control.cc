@@ -10,11 +10,7 @@ namespace cygnet {
 namespace {
 
 SaId IdOf(const SaSpec& spec) {
-  return {.daddr = spec.daddr,
-          .spi = spec.spi,
-          .proto = spec.proto,
-          .family = spec.family,
-          .mark = spec.mark.value & spec.mark.mask};
+  return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
 }
 
 }  // namespace
@@ -31,14 +27,16 @@ std::shared_ptr<Sa> ControlPlane::Named(const SaId& id) const {
 // --- Requests ---
 
 Status ControlPlane::AddSa(SaSpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
   if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   const auto sa = Install(std::move(spec));
   if (!sa) return sa.error();
-  Tell(SaAdded{*sa}, origin);  // not by look-up: a mark with bits outside its mask is never found
+  Tell(SaAdded{*sa}, origin);
   return {};
 }
 
 Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
   const SaId id = IdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
@@ -74,7 +72,6 @@ Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
     CountEncapPort(spec.encap->dport, 1);
   }
   sa->UpdateLimits(spec.limits);
-  sa->UpdateOutputMarkAndIfId(spec.output_mark, spec.if_id);
   return {};
 }
 

@@ -2,7 +2,8 @@
 
 namespace cygnet {
 
-std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowKey& flow) {
+std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowKey& flow,
+                                           int32_t ifindex) {
   std::vector<Sad::OutboundQuery> queries;
   IpFamily family = flow.family;
   IpAddress saddr = flow.saddr;
@@ -19,7 +20,8 @@ std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowK
                        .family = family,
                        .spi = tmpl.spi,
                        .daddr = daddr,
-                       .saddr = saddr});
+                       .saddr = saddr,
+                       .ifindex = ifindex});
   }
   return queries;
 }

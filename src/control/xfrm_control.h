@@ -23,6 +23,7 @@ namespace cygnet {
 struct PolicyView {
   PolicySpec spec;      // index and template families filled in
   LifetimeUsage usage;  // add_time, use_time
+  uint64_t place = 0;   // its turn among those of its priority: the lowest is asked first
 };
 
 struct SpiRequest {

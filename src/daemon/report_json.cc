@@ -176,7 +176,6 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   AddAlgorithm("cipher", spec.cipher, keys, &json);
   AddAlgorithm("auth", spec.auth, keys, &json);
   if (spec.encap) json["encap"] = {{"sport", spec.encap->sport}, {"dport", spec.encap->dport}};
-  AddMark(spec.mark.value, spec.mark.mask, spec.if_id, &json);
   json["state"] = StateName(report.state);
   json["usage"] = UsageJson(report.usage);
   json["last_used"] = report.last_used;

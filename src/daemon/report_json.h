@@ -15,7 +15,6 @@
 //                              name, icv_bits, key_bits (without the salt), [key] ("0x…" with the
 //                              salt at its end; only when keys were asked for)
 //              [encap]         sport, dport
-//              [mark]          value, mask: "0x…"     [if_id]
 //              state           "larval", "valid", "dying", "expired", "dead"
 //              usage           bytes, packets, add_time, use_time
 //              last_used
@@ -45,7 +44,7 @@
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
-//              usage, [mark], [if_id]
+//              usage; of a blocking one [mark] (value, mask: "0x…"), [if_id]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              identity        model, serial, firmware; "": it cannot say; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"

@@ -64,8 +64,6 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.extra_flags = kSaExtraDontEncapDscp;
   spec.direction = SaDirection::kIn;
   spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};
-  spec.mark = {.value = 5, .mask = 0xff};
-  spec.if_id = 9;
   spec.limits.hard_packets = 0;
   spec.limits.soft_add_seconds = 3600;
   spec.offload = OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 5, .inbound = true};
@@ -78,8 +76,6 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   EXPECT_EQ(json["flags"].dump(), R"(["noecn","align4","dont-encap-dscp"])");
   EXPECT_EQ(json["direction"], "in");
   EXPECT_EQ(json["encap"].dump(), R"({"sport":4500,"dport":4501})");
-  EXPECT_EQ(json["mark"].dump(), R"({"value":"0x00000005","mask":"0x000000ff"})");
-  EXPECT_EQ(json["if_id"], 9);
   EXPECT_EQ(json["limits"].dump(), R"({"hard_packets":0,"soft_add_seconds":3600})");
   EXPECT_EQ(json["offload_requested"].dump(), R"({"ifindex":5,"mode":"packet","dir":"in"})");
   EXPECT_EQ(json["placements"].dump(), "[]");

@@ -209,7 +209,10 @@ Status RestartLog::Rewrite() {
   if (damage_.empty()) add(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
   if (!damage_.empty() && remembered_) add(xfrm::EncodeDefaults(*remembered_, {}));
   auto policies = control_->ListPolicies();
-  std::reverse(policies.begin(), policies.end());  // the oldest first: of equals it counts
+  std::reverse(policies.begin(), policies.end());
+  // Of equals the turn counts, and they are taken in again in this order.
+  std::stable_sort(policies.begin(), policies.end(),
+                   [](const PolicyView& a, const PolicyView& b) { return a.place < b.place; });
   for (const PolicyView& policy : policies) add(encoder.Policy(policy));
   for (const auto& [key, sa] : lost_) add(sa.expiry);
   for (const auto& sa : control_->ListSas()) {
@@ -277,11 +280,8 @@ void RestartLog::LearnFrom(const ControlEvent& change) {
     ForgetProtocol(flushed->proto, &lost_);
   } else if (const auto* added = std::get_if<SaAdded>(&change)) {
     const SaSpec& spec = *control_->Inspect(*added->sa).spec;
-    lost_.erase(KeyOf({.daddr = spec.daddr,
-                       .spi = spec.spi,
-                       .proto = spec.proto,
-                       .family = spec.family,
-                       .mark = spec.mark.value & spec.mark.mask}));
+    lost_.erase(
+        KeyOf({.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family}));
   }
   if (damage_.empty()) return;
   if (const auto* defaults = std::get_if<DefaultsChanged>(&change)) {

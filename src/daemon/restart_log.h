@@ -33,7 +33,7 @@ struct LostSa {
   SaId id;
   netlink::Buffer expiry;  // EXPIRE, soft
 };
-using LostSaKey = std::tuple<std::array<uint8_t, 16>, uint32_t, uint8_t, IpFamily, uint32_t>;
+using LostSaKey = std::tuple<std::array<uint8_t, 16>, uint32_t, uint8_t, IpFamily>;
 using LostSas = std::map<LostSaKey, LostSa>;
 LostSaKey KeyOf(const SaId& id);
 

@@ -10,7 +10,7 @@
 namespace cygnet {
 
 LostSaKey KeyOf(const SaId& id) {
-  return {id.daddr.bytes, id.spi.value, id.proto, id.family, id.mark};
+  return {id.daddr.bytes, id.spi.value, id.proto, id.family};
 }
 
 void ForgetProtocol(uint8_t proto, LostSas* lost) {

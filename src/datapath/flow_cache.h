@@ -33,6 +33,8 @@ struct FlowDecision {
   bool acquire = false;                   // key management should be asked
   Policy* policy = nullptr;
   Policy* second = nullptr;  // MAIN, where `policy` is a SUB one and both hold
+  // Outbound: those of direction fwd that let through what another host sent.
+  PolicyMatch forward = {};
   // Outbound: generation (high word) and SPD version that it was made of, or older ones. 0: it
   // depends on neither.
   uint64_t stamp = 0;

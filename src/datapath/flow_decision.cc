@@ -123,11 +123,12 @@ DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
 
 // Resolves the templates of one policy after the other; `decision` gets the SAs, or stays what it
 // was, with `acquire` set where key management is to be asked. False: one is missing.
-bool ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& policy,
-                      FlowDecision* decision) {
+bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+                      const Policy& policy, FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
   for (const Template& tmpl : policy.spec.templates) {
-    const Sad::OutboundQuery query = QueryFor(tmpl, ends);
+    Sad::OutboundQuery query = QueryFor(tmpl, ends);
+    query.ifindex = ifindex;
     OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
     if (sa == nullptr && path.sad.HasInboundOnly(query)) {
       decision->reason = DropReason::kOutWrongDirection;
@@ -144,11 +145,11 @@ bool ResolveTemplates(const DataPath& path, const FlowKey& flow, const Policy& p
   return true;
 }
 
-void ResolveMatch(const DataPath& path, const FlowKey& flow, const PolicyMatch& match,
-                  FlowDecision* decision) {
+void ResolveMatch(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+                  const PolicyMatch& match, FlowDecision* decision) {
   if (match.templates() > kMaxTemplates) return;
   for (const Policy* policy : {match.first, match.second}) {
-    if (policy != nullptr && !ResolveTemplates(path, flow, *policy, decision)) return;
+    if (policy != nullptr && !ResolveTemplates(path, flow, ifindex, *policy, decision)) return;
   }
   SaChain& chain = decision->chain;
   SortPair(match, flow.family, std::span(chain.sas.data(), chain.size),
@@ -171,6 +172,42 @@ Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const F
   return path.socket_policies.Find(direction, flow, ifindex);
 }
 
+// Another host sent it, and this one passes it on. The unspecified address is the host's own,
+// before it has another.
+bool IsForwarded(const DataPath& path, const FlowKey& flow) {
+  return !flow.saddr.IsAny() && !path.host_addresses().Contains(flow.saddr, flow.family);
+}
+
+// How it came is not seen here. What the wire brought was asked with its SAs when it came
+// (DecideInbound), so that a template counts as fulfilled while there is an SA to come by; where
+// there is none, it came in clear.
+bool MayHaveComeBy(const DataPath& path, const PolicyMatch& match) {
+  for (std::size_t i = 0; i < match.templates(); ++i) {
+    const Template& tmpl = match.at(i);
+    if (tmpl.optional) continue;
+    if (!HasOwnAddresses(tmpl) || !path.sad.HasInbound(QueryFor(tmpl, {}))) return false;
+  }
+  return true;
+}
+
+// Policies of direction fwd hold for all that this host forwards, on its way out too (kernel:
+// ip_forward asks them, then the route asks those of direction out). kNone: it may pass.
+DropReason AskForward(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                      PolicyMatch* match) {
+  constexpr PolicyDirection kForward = PolicyDirection::kForward;
+  if (path.spd.Idle(kForward) || !IsForwarded(path, ip.flow)) return DropReason::kNone;
+  *match = path.spd.Lookup(kForward, ip.flow, ifindex);
+  if (ip.later_fragment && path.spd.PortsMightDecide(kForward, ip.flow, ifindex, *match)) {
+    return DropReason::kOutFragment;
+  }
+  if (!match->any()) {
+    return path.spd.DefaultAction(kForward) == PolicyAction::kBlock ? DropReason::kInNoPolicy
+                                                                    : DropReason::kNone;
+  }
+  if (match->blocks()) return DropReason::kInPolicyBlock;
+  return MayHaveComeBy(path, *match) ? DropReason::kNone : DropReason::kInTemplateMismatch;
+}
+
 FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                      const PolicyMatch& match) {
   if (Policy* own = OwnSocketPolicy(path, PolicyDirection::kOut, ip.flow, ifindex)) {
@@ -191,8 +228,16 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
   if (match.blocks()) return With(match, Drop(DropReason::kOutPolicyBlock));
   if (match.templates() == 0) return With(match, Bypass());
   FlowDecision decision = With(match, Drop(DropReason::kOutNoState));
-  ResolveMatch(path, ip.flow, match, &decision);
+  ResolveMatch(path, ip.flow, ifindex, match, &decision);
   return decision;
+}
+
+// `flow`: as a later fragment shows it.
+bool PortsOfForwardMatter(const DataPath& path, const FlowKey& flow, int32_t ifindex) {
+  constexpr PolicyDirection kForward = PolicyDirection::kForward;
+  if (path.spd.Idle(kForward) || !IsForwarded(path, flow)) return false;
+  const PolicyMatch match = path.spd.Lookup(kForward, flow, ifindex);
+  return path.spd.PortsMightDecide(kForward, flow, ifindex, match);
 }
 
 }  // namespace
@@ -210,7 +255,11 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                             const PolicyMatch& match, uint64_t stamp) {
-  FlowDecision decision = Resolve(path, ip, ifindex, match);
+  PolicyMatch forward;
+  const DropReason stopped = AskForward(path, ip, ifindex, &forward);
+  FlowDecision decision =
+      stopped == DropReason::kNone ? Resolve(path, ip, ifindex, match) : Drop(stopped);
+  decision.forward = forward;
   decision.stamp = stamp;
   return decision;
 }
@@ -232,6 +281,7 @@ bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t if
   FlowKey flow = ip.flow;  // as a later fragment shows it
   flow.sport = 0;
   flow.dport = 0;
+  if (PortsOfForwardMatter(path, flow, ifindex)) return true;
   const PolicyMatch match = path.spd.Lookup(PolicyDirection::kOut, flow, ifindex);
   if (path.spd.PortsMightDecide(PolicyDirection::kOut, flow, ifindex, match)) return true;
   if (match.blocks() || match.templates() == 0 || match.templates() > kMaxTemplates) return false;
@@ -242,7 +292,7 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
                            std::span<const Sa* const> secpath) {
   bool tunnelled = false;
   for (const Sa* sa : secpath) {
-    if (!sa->Admits(flow)) {
+    if (!sa->Admits(flow, ifindex)) {
       return Drop(DropReason::kInSelectorMismatch);
     }
     tunnelled = tunnelled || !IsTransport(*sa);

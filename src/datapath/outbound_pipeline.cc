@@ -158,6 +158,9 @@ void OutboundPipeline::AdmitIp(Packet* packet) {
   const FlowDecision& decision = Decide(item.view, packet->l3());
   // What has to wait for its SA does not count as use, as in the kernel.
   const bool waits = decision.acquire && decision.action == FlowAction::kDrop;
+  for (Policy* policy : {decision.forward.first, decision.forward.second}) {
+    if (policy != nullptr) policy->Touch(ctx_->now);
+  }
   if (decision.policy != nullptr && !waits) decision.policy->Touch(ctx_->now);
   if (decision.second != nullptr && !waits) decision.second->Touch(ctx_->now);
   if (decision.acquire) Acquire(decision, item.view.flow);

@@ -37,16 +37,17 @@ struct Selector {
   }
 
   bool SaysNothing() const {
-    return prefixlen_d == 0 && prefixlen_s == 0 && proto == 0 && dport_mask == 0 && sport_mask == 0;
+    return prefixlen_d == 0 && prefixlen_s == 0 && proto == 0 && dport_mask == 0 &&
+           sport_mask == 0 && ifindex == 0;
   }
-  // As an SA's selector (ports and addresses of the inner flow; the interface is not asked): one
-  // that says nothing admits every flow, one without family (flag af-unspec) reads its addresses in
-  // the flow's.
-  bool Admits(const FlowKey& flow) const {
+  // As an SA's selector (ports and addresses of the inner flow, and the interface as Matches has
+  // it): one that says nothing admits every flow, one without family (flag af-unspec) reads its
+  // addresses in the flow's.
+  bool Admits(const FlowKey& flow, int32_t ifindex_of_flow) const {
     if (SaysNothing()) return true;
     Selector in_family = *this;
     if (family == IpFamily::kUnspec) in_family.family = flow.family;
-    return in_family.Matches(flow, 0);
+    return in_family.Matches(flow, ifindex_of_flow);
   }
 };
 

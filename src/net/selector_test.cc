@@ -90,25 +90,41 @@ TEST(SelectorTest, AdmitsWithoutFamilyOrWithoutAnythingSaid) {
       ParseIpPacket(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, {}))->flow;
   const FlowKey v6 = ParseIpPacket(test::Udp({.src = "fd01::1", .dst = "fd02::1"}, 1, 2, {}))->flow;
   Selector any;
-  EXPECT_TRUE(any.Admits(v4) && any.Admits(v6));
+  EXPECT_TRUE(any.Admits(v4, 0) && any.Admits(v6, 0));
   any.family = IpFamily::kV4;  // what the stack fills in for a client that named none
-  EXPECT_TRUE(any.Admits(v4) && any.Admits(v6));
+  EXPECT_TRUE(any.Admits(v4, 0) && any.Admits(v6, 0));
   Selector host;
   host.daddr = v4.daddr;
   host.prefixlen_d = 32;
-  EXPECT_TRUE(host.Admits(v4));
-  EXPECT_FALSE(host.Admits(v6));
+  EXPECT_TRUE(host.Admits(v4, 0));
+  EXPECT_FALSE(host.Admits(v6, 0));
   host.family = IpFamily::kV4;
-  EXPECT_TRUE(host.Admits(v4));
+  EXPECT_TRUE(host.Admits(v4, 0));
   host.family = IpFamily::kV6;
-  EXPECT_FALSE(host.Admits(v4));
+  EXPECT_FALSE(host.Admits(v4, 0));
   Selector udp;
   udp.proto = 17;
   udp.dport = 2;
   udp.dport_mask = 0xffff;
-  EXPECT_TRUE(udp.Admits(v4) && udp.Admits(v6));
+  EXPECT_TRUE(udp.Admits(v4, 0) && udp.Admits(v6, 0));
   udp.dport = 3;
-  EXPECT_FALSE(udp.Admits(v4) || udp.Admits(v6));
+  EXPECT_FALSE(udp.Admits(v4, 0) || udp.Admits(v6, 0));
+}
+
+// `ip xfrm state add … sel … dev nic0`: what leaves by another interface is another SA's.
+TEST(SelectorTest, AnInterfaceIsAskedWhateverElseIsSaid) {
+  const FlowKey v4 =
+      ParseIpPacket(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, {}))->flow;
+  Selector alone;
+  alone.ifindex = 7;
+  EXPECT_FALSE(alone.SaysNothing());
+  EXPECT_TRUE(alone.Admits(v4, 7));
+  EXPECT_FALSE(alone.Admits(v4, 8) || alone.Admits(v4, 0));
+  Selector host = alone;
+  host.daddr = v4.daddr;
+  host.prefixlen_d = 32;
+  EXPECT_TRUE(host.Admits(v4, 7));
+  EXPECT_FALSE(host.Admits(v4, 8));
 }
 
 }  // namespace

@@ -59,12 +59,13 @@ struct PolicySpec {
   uint8_t flags = 0;
   uint8_t share = 0;
   bool of_socket = false;  // policy/socket_policies.h; not in the SPD
+  // Of a blocking policy alone, and only to tell it from others: it blocks every packet that its
+  // selector matches, whatever the mark.
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;
   std::vector<Template> templates;  // empty and kAllow: pass in clear
   PolicyLimits limits;
-  std::vector<uint8_t> security_context;
 };
 
 // The key of GETPOLICY and DELPOLICY: by index when it is not 0, else by selector.

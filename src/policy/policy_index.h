@@ -75,7 +75,7 @@ class PolicyIndex {
     bool IsBefore(const Rule* other) const {
       if (other == nullptr) return true;
       if (priority != other->priority) return priority < other->priority;
-      return policy->number < other->policy->number;
+      return policy->place < other->policy->place;
     }
   };
   // The lowest priority number of what is behind it, or less: it stays when that policy goes.

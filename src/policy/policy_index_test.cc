@@ -25,7 +25,6 @@ Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyTy
   for (const auto& policy : in_order) {
     const PolicySpec& spec = policy->spec;
     if (spec.direction != direction || spec.type != type) continue;
-    if (spec.mark_value != 0 || spec.if_id != 0) continue;  // no packet has a mark
     if (spec.selector.Matches(flow, ifindex)) return policy.get();
   }
   return nullptr;
@@ -54,7 +53,6 @@ bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const Flo
     for (const auto& policy : in_order) {
       const PolicySpec& spec = policy->spec;
       if (spec.direction != direction || spec.type != type) continue;
-      if (spec.mark_value != 0 || spec.if_id != 0) continue;
       if (policy.get() == certain.first || policy.get() == certain.second) break;
       const bool asks = spec.selector.sport_mask != 0 || spec.selector.dport_mask != 0;
       if (asks && MatchesButForPorts(spec.selector, flow, ifindex)) return true;

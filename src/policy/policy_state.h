@@ -12,7 +12,8 @@ namespace cygnet {
 
 // `spec` never changes; a replaced policy is a new object. What look-ups read comes first.
 struct alignas(kCacheLine) Policy : FromSlab<Policy> {
-  uint64_t number = 0;                // order of insertion; the older wins among equals
+  uint64_t number = 0;                // order of insertion
+  uint64_t place = 0;                 // among those of one priority: the lowest is asked first
   std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
   PolicySpec spec;
   uint64_t add_time = 0;           // wall-clock seconds
@@ -29,7 +30,7 @@ struct alignas(kCacheLine) Policy : FromSlab<Policy> {
 // The order of the policies of one direction and type: the first that matches decides.
 inline bool Before(const Policy& a, const Policy& b) {
   if (a.spec.priority != b.spec.priority) return a.spec.priority < b.spec.priority;
-  return a.number < b.number;
+  return a.place < b.place;
 }
 
 }  // namespace cygnet

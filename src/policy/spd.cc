@@ -5,10 +5,6 @@
 namespace cygnet {
 namespace {
 
-// Packets carry mark 0 and no if_id here: what demands another is kept for its owner, never
-// matched.
-bool CanMatchPackets(const PolicySpec& spec) { return spec.mark_value == 0 && spec.if_id == 0; }
-
 bool AsksForPorts(const Selector& selector) {
   return selector.sport_mask != 0 || selector.dport_mask != 0;
 }
@@ -31,6 +27,11 @@ uint64_t IdentityHash(const Identified& id) {
   return IdentityHash(id.selector, id.if_id ^ id.mark_value ^
                                        static_cast<uint32_t>(id.direction) << 30 ^
                                        static_cast<uint32_t>(id.type) << 29);
+}
+
+uint64_t PeersKey(const PolicySpec& spec) {
+  return uint64_t{spec.priority} << 8 | static_cast<uint64_t>(spec.type) << 4 |
+         static_cast<uint64_t>(spec.direction);
 }
 
 }  // namespace
@@ -107,21 +108,21 @@ bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, i
   return false;
 }
 
-std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now) {
+std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place) {
   std::shared_ptr<Policy> policy(new Policy);  // make_shared's would not be in the slab
   spec.index = ChooseIndex(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;
   policy->number = next_number_++;
+  policy->place = place.value_or(policy->number);
   by_number_.emplace(policy->number, policy);
   by_index_.emplace(policy->spec.index, policy);
   by_identity_.emplace(IdentityHash(policy->spec), policy);
   ++counts_[Index(policy->spec.direction)];
-  if (CanMatchPackets(policy->spec)) {
-    Table& table = TableOf(policy->spec);
-    if (AsksForPorts(policy->spec.selector)) table.with_ports.Insert(policy.get());
-    table.all.Insert(policy.get());
-  }
+  JoinPeers(policy->spec);
+  Table& table = TableOf(policy->spec);
+  if (AsksForPorts(policy->spec.selector)) table.with_ports.Insert(policy.get());
+  table.all.Insert(policy.get());
   Changed();
   return policy;
 }
@@ -129,11 +130,9 @@ std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now) {
 // Workers may use the policy until they are quiescent.
 void Spd::Unlink(const std::shared_ptr<Policy>& policy) {
   std::shared_ptr<Policy> keep = policy;
-  if (CanMatchPackets(keep->spec)) {
-    Table& table = TableOf(keep->spec);
-    table.all.Remove(keep.get());
-    if (AsksForPorts(keep->spec.selector)) table.with_ports.Remove(keep.get());
-  }
+  Table& table = TableOf(keep->spec);
+  table.all.Remove(keep.get());
+  if (AsksForPorts(keep->spec.selector)) table.with_ports.Remove(keep.get());
   by_number_.erase(keep->number);
   const auto at = by_index_.find(keep->spec.index);
   if (at != by_index_.end() && at->second == keep) by_index_.erase(at);
@@ -141,12 +140,13 @@ void Spd::Unlink(const std::shared_ptr<Policy>& policy) {
   by_identity_.erase(
       std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; }));
   --counts_[Index(keep->spec.direction)];
+  LeavePeers(keep->spec);
   Changed();
   quiescence_->Retire([gone = std::move(keep)] {});
 }
 
 std::shared_ptr<Policy> Spd::Insert(PolicySpec spec, uint64_t now) {
-  return Link(std::move(spec), now);
+  return Link(std::move(spec), now, std::nullopt);
 }
 
 // The new one first: no moment without either. It takes over the index.
@@ -154,9 +154,38 @@ std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicyS
                                      uint64_t now) {
   const std::shared_ptr<Policy> keep = old;
   by_index_.erase(keep->spec.index);
-  auto policy = Link(std::move(spec), now);
+  const bool stays = KeepsPlace(*keep, spec);
+  auto policy = Link(std::move(spec), now, stays ? std::optional(keep->place) : std::nullopt);
   Unlink(keep);
   return policy;
+}
+
+// A policy with neighbours in its list and peers in others keeps its place before all of them: the
+// kernel's order of those is a circle, and this is the end of it where no tunnel changes.
+bool Spd::KeepsPlace(const Policy& old, const PolicySpec& next) const {
+  if (old.spec.priority != next.priority) return false;
+  const auto peers = peers_.find(PeersKey(old.spec));
+  if (peers == peers_.end()) return false;
+  uint32_t all = 0;
+  for (const uint32_t n : peers->second) all += n;
+  const KernelList list = KernelListOf(old.spec.selector);
+  const uint32_t in_list = peers->second[static_cast<std::size_t>(list)];
+  if (in_list <= 1 || in_list == all) return in_list > 1;
+  return std::any_of(by_number_.begin(), by_number_.end(), [&](const auto& entry) {
+    const Policy& other = *entry.second;
+    return &other != &old && PeersKey(other.spec) == PeersKey(old.spec) &&
+           AreNeighbours(other.spec.selector, old.spec.selector);
+  });
+}
+
+void Spd::JoinPeers(const PolicySpec& spec) {
+  ++peers_[PeersKey(spec)][static_cast<std::size_t>(KernelListOf(spec.selector))];
+}
+
+void Spd::LeavePeers(const PolicySpec& spec) {
+  const auto at = peers_.find(PeersKey(spec));
+  --at->second[static_cast<std::size_t>(KernelListOf(spec.selector))];
+  if (at->second == PeerCounts{}) peers_.erase(at);
 }
 
 std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
@@ -166,6 +195,7 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
   policy->spec = keep->spec;
   policy->spec.templates = std::move(templates);
   policy->number = keep->number;
+  policy->place = keep->place;
   policy->add_time = keep->add_time;
   policy->soft_signalled_at = keep->soft_signalled_at;
   policy->Touch(keep->use_time.load(std::memory_order_relaxed));
@@ -174,14 +204,12 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
   const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
   std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; })->second =
       policy;
-  if (CanMatchPackets(keep->spec)) {
-    Table& table = TableOf(keep->spec);
-    for (PolicyIndex* index : {&table.all, &table.with_ports}) {
-      if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
-      index->Insert(policy.get());  // first: no moment without either
-      Changed();                    // whoever was between the two looks again
-      index->Remove(keep.get());
-    }
+  Table& table = TableOf(keep->spec);
+  for (PolicyIndex* index : {&table.all, &table.with_ports}) {
+    if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
+    index->Insert(policy.get());  // first: no moment without either
+    Changed();                    // whoever was between the two looks again
+    index->Remove(keep.get());
   }
   Changed();
   quiescence_->Retire([gone = keep] {});
@@ -222,20 +250,10 @@ std::shared_ptr<Policy> Spd::Find(const PolicyId& id) const {
   return nullptr;
 }
 
-std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType type, uint32_t if_id,
+std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType type,
                                        const FlowKey& flow, int32_t ifindex) const {
-  if (if_id == 0) {
-    const Policy* found = TableOf(direction, type).all.Find(flow, ifindex);
-    return found == nullptr ? nullptr : FindByNumber(found->number);
-  }
-  std::shared_ptr<Policy> first;
-  for (const auto& [number, policy] : by_number_) {
-    const PolicySpec& spec = policy->spec;
-    const bool fits = spec.direction == direction && spec.type == type && spec.if_id == if_id &&
-                      spec.mark_value == 0 && spec.selector.Matches(flow, ifindex);
-    if (fits && (first == nullptr || Before(*policy, *first))) first = policy;
-  }
-  return first;
+  const Policy* found = TableOf(direction, type).all.Find(flow, ifindex);
+  return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
 std::vector<std::shared_ptr<Policy>> Spd::List() const {

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "base/quiescence.h"
 #include "net/flow_key.h"
+#include "policy/kernel_order.h"
 #include "policy/policy.h"
 #include "policy/policy_index.h"
 #include "policy/policy_state.h"
@@ -47,6 +49,12 @@ class Spd {
   // --- Workers ---
   // True when no policy is installed and every default is "allow": nothing to look at.
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
+  // True when nothing of this direction needs a look-up: no policy, and the default is "allow".
+  bool Idle(PolicyDirection direction) const {
+    return TableOf(direction, PolicyType::kMain).all.size() == 0 &&
+           TableOf(direction, PolicyType::kSub).all.size() == 0 &&
+           DefaultAction(direction) == PolicyAction::kAllow;
+  }
   // None: the default action holds. A block of either type blocks.
   PolicyMatch Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
   // Lookup of many flows, each as by itself: where the policies do not fit in the CPU's caches,
@@ -70,7 +78,8 @@ class Spd {
   // --- Control thread ---
   // Fills in the index. `Find` first: two policies of one identity are the caller's to refuse.
   std::shared_ptr<Policy> Insert(PolicySpec spec, uint64_t now);
-  // Puts a policy in the place of one with the same identity and index.
+  // Puts a policy in the place of one with the same identity and index. Where the kernel does, it
+  // keeps its turn among those of its priority (policy/kernel_order.h).
   std::shared_ptr<Policy> Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                   uint64_t now);
   // The same policy with other templates: place, index, age and clocks stay.
@@ -81,10 +90,9 @@ class Spd {
   std::shared_ptr<Policy> FindByNumber(uint64_t number) const;
   // By index when it is given, else by the exact selector, direction, type, mark and if_id.
   std::shared_ptr<Policy> Find(const PolicyId& id) const;
-  // The first of one type that matches a flow of mark 0 and of this if_id; by walking them all
-  // unless that is 0.
-  std::shared_ptr<Policy> FindFirst(PolicyDirection direction, PolicyType type, uint32_t if_id,
-                                    const FlowKey& flow, int32_t ifindex) const;
+  // The first of one type that matches a flow.
+  std::shared_ptr<Policy> FindFirst(PolicyDirection direction, PolicyType type, const FlowKey& flow,
+                                    int32_t ifindex) const;
   // Newest first.
   std::vector<std::shared_ptr<Policy>> List() const;
   std::array<uint32_t, kPolicyDirections> Counts() const { return counts_; }
@@ -96,6 +104,7 @@ class Spd {
   uint32_t ChooseIndex(const PolicySpec& spec);
 
  private:
+  using PeerCounts = std::array<uint32_t, kKernelLists>;
   // The policies of one direction and type; those that ask for ports once more, without them.
   struct Table {
     explicit Table(Quiescence* quiescence)
@@ -115,7 +124,10 @@ class Spd {
                             const PolicyMatch& certain) const;
   template <typename Fn>
   auto Unmixed(Fn look_up) const;
-  std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now);
+  std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place);
+  bool KeepsPlace(const Policy& old, const PolicySpec& next) const;
+  void JoinPeers(const PolicySpec& spec);
+  void LeavePeers(const PolicySpec& spec);
   void Unlink(const std::shared_ptr<Policy>& policy);
   // After each change of what look-ups find.
   void Changed();
@@ -130,6 +142,8 @@ class Spd {
   std::unordered_map<uint32_t, std::shared_ptr<Policy>> by_index_;
   std::unordered_multimap<uint64_t, std::shared_ptr<Policy>> by_identity_;  // by its hash
   std::array<uint32_t, kPolicyDirections> counts_{};
+  // How many of one direction, type and priority there are in each of the kernel's lists.
+  std::unordered_map<uint64_t, PeerCounts> peers_;
   uint64_t next_number_ = 1;
   uint32_t index_counter_ = 0;
 };

@@ -106,7 +106,6 @@ OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
       sequence(spec.replay.oseq, SequenceLimit(spec)),
       inner_family(BeetInnerOf(spec).family) {
   header_length = WriteHeader(spec, header.data());
-  if_id.store(spec.if_id, std::memory_order_relaxed);
   if (spec.encap.has_value()) {
     udp_ports.store(uint32_t{spec.encap->sport} << 16 | spec.encap->dport,
                     std::memory_order_relaxed);
@@ -151,11 +150,7 @@ Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
 }
 
 SaId Sa::id() const {
-  return {.daddr = spec_.daddr,
-          .spi = spec_.spi,
-          .proto = spec_.proto,
-          .family = spec_.family,
-          .mark = spec_.mark.value & spec_.mark.mask};
+  return {.daddr = spec_.daddr, .spi = spec_.spi, .proto = spec_.proto, .family = spec_.family};
 }
 
 SaStats Sa::stats() const {
@@ -189,12 +184,6 @@ void Sa::UpdateEncapPorts(const UdpEncap& encap) {
                                std::memory_order_relaxed);
   }
   if (inbound_) inbound_->peer_port.store(encap.sport, std::memory_order_relaxed);
-}
-
-void Sa::UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id) {
-  spec_.output_mark = mark;
-  spec_.if_id = if_id;
-  if (outbound_) outbound_->if_id.store(if_id, std::memory_order_relaxed);
 }
 
 void Sa::TakeOver(Sa* from) {
@@ -236,18 +225,12 @@ SaSpec SaSpec::Clone() const {
   copy.auth = auth.Clone();
   copy.encap = encap;
   copy.tfc_pad = tfc_pad;
-  copy.mark = mark;
-  copy.output_mark = output_mark;
-  copy.if_id = if_id;
   copy.direction = direction;
   copy.offload = offload;
-  copy.care_of_address = care_of_address;
   copy.replay_max_diff = replay_max_diff;
   copy.replay_max_age = replay_max_age;
   copy.mapping_max_age = mapping_max_age;
   copy.nat_keepalive = nat_keepalive;
-  copy.pcpu = pcpu;
-  copy.security_context = security_context;
   return copy;
 }
 

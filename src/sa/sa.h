@@ -90,7 +90,6 @@ struct alignas(kCacheLine) OutboundSa : FromSlab<OutboundSa> {
   alignas(kCacheLine) std::array<uint8_t, 64> header{};
   SequenceCounter sequence;
   std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when it is forgotten
-  std::atomic<uint32_t> if_id{0};           // UPDSA may change it
   // UDP encapsulation: source port above, destination port below; UPDSA may change them.
   std::atomic<uint32_t> udp_ports{0};
   const IpFamily inner_family;  // BEET: of the packets it carries; else unspecified
@@ -187,14 +186,15 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
     __builtin_prefetch(&lifetime_, 1);
   }
   // The selector says nothing: every flow may use the SA.
-  bool Admits(const FlowKey& flow) const { return admits_all_ || spec_.selector.Admits(flow); }
+  bool Admits(const FlowKey& flow, int32_t ifindex) const {
+    return admits_all_ || spec_.selector.Admits(flow, ifindex);
+  }
 
   // Control thread.
   void set_state(SaState state) { state_.store(state, std::memory_order_release); }
   // What UPDSA may change of a valid SA.
   void UpdateLimits(const LifetimeLimits& limits);
   void UpdateEncapPorts(const UdpEncap& encap);
-  void UpdateOutputMarkAndIfId(std::optional<Mark> mark, uint32_t if_id);
   // This one goes on where `from`, an SA with the same keys, stops for good: numbers, window, what
   // was carried. REQUIRES: no worker can find this one yet.
   void TakeOver(Sa* from);

@@ -59,12 +59,6 @@ struct LifetimeUsage {
   bool operator==(const LifetimeUsage&) const = default;
 };
 
-struct Mark {
-  uint32_t value = 0;
-  uint32_t mask = 0;
-  bool operator==(const Mark&) const = default;
-};
-
 // UDP encapsulation (RFC 3948); ports in host order.
 struct UdpEncap {
   uint16_t type = 2;  // UDP_ENCAP_ESPINUDP, the only one taken
@@ -106,12 +100,12 @@ struct SaAlgorithm {
 };
 
 struct SaSpec {
-  // Identity (with `mark`): daddr, spi, proto, family.
+  // Identity: daddr, spi, proto, family.
   IpAddress saddr;
   IpAddress daddr;
   Spi spi;
   IpFamily family = IpFamily::kUnspec;  // of the outer addresses
-  uint8_t proto = 0;                    // 50 = ESP; larval states may be AH or IPCOMP
+  uint8_t proto = 0;                    // 50 = ESP
 
   SaMode mode = SaMode::kTransport;
   Reqid reqid;
@@ -128,18 +122,12 @@ struct SaSpec {
   SaAlgorithm auth;
   Boxed<UdpEncap> encap;
   uint32_t tfc_pad = 0;
-  Mark mark;
-  std::optional<Mark> output_mark;
-  uint32_t if_id = 0;
   SaDirection direction = SaDirection::kUnspec;
   std::optional<OffloadRequest> offload;
-  Boxed<IpAddress> care_of_address;
   std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
   std::optional<uint32_t> nat_keepalive;    // seconds
-  std::optional<uint32_t> pcpu;
-  std::vector<uint8_t> security_context;  // XFRMA_SEC_CTX as given
 
   // A second copy, keys and all, said aloud.
   SaSpec Clone() const;
@@ -155,13 +143,13 @@ struct SaSpec {
   const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : auth; }
 };
 
-// What identifies an SA to a client: the key of GETSA and DELSA. `mark` already means value & mask.
+// What identifies an SA to a client: the key of GETSA and DELSA. A mark that the client names says
+// nothing here: SAs have none, so that each of them fits every mark.
 struct SaId {
   IpAddress daddr;
   Spi spi;
   uint8_t proto = 0;
   IpFamily family = IpFamily::kUnspec;
-  uint32_t mark = 0;
   bool operator==(const SaId&) const = default;
 };
 

@@ -27,7 +27,7 @@ uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
 
 bool Sad::SameTuple(const SaSpec& a, const SaSpec& b) {
   return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr && a.mark == b.mark && a.pcpu == b.pcpu;
+         a.daddr == b.daddr && a.saddr == b.saddr;
 }
 
 uint64_t Sad::TupleHash(const SaSpec& spec) {
@@ -38,11 +38,10 @@ uint64_t Sad::TupleHash(const SaSpec& spec) {
                     std::hash<IpAddress>{}(spec.saddr));
 }
 
-// Packets carry no mark here, so only states that admit mark 0 can be met by one; nor does one name
-// a state without an SPI.
+// No packet names a state without an SPI.
 bool Sad::MayBeMet(const Sa& sa) {
   const bool has_keys = sa.outbound() != nullptr || sa.inbound() != nullptr;
-  return sa.spec().mark.value == 0 && (has_keys || sa.spec().spi.value != 0);
+  return has_keys || sa.spec().spi.value != 0;
 }
 
 Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
@@ -57,10 +56,9 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
     const SaSpec& spec = sa->spec();
     return sa->outbound() != nullptr && spec.reqid == query.reqid && spec.mode == query.mode &&
            spec.proto == query.proto && spec.family == query.family &&
-           sa->outbound()->if_id.load(std::memory_order_relaxed) == 0 &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
-           (spec.flags & kSaFlagWildRecv) == 0 && sa->Admits(flow);
+           (spec.flags & kSaFlagWildRecv) == 0 && sa->Admits(flow, query.ifindex);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   Sa* found = outbound_.Find(
@@ -81,6 +79,16 @@ bool Sad::HasInboundOnly(const OutboundQuery& query) const {
   }) != nullptr;
 }
 
+bool Sad::HasInbound(const OutboundQuery& query) const {
+  return outbound_.Find(OutboundHash(query.reqid, query.daddr, query.proto), [&](const Sa* sa) {
+    const SaSpec& spec = sa->spec();
+    return sa->inbound() != nullptr && sa->usable() && spec.reqid == query.reqid &&
+           spec.mode == query.mode && spec.proto == query.proto && spec.family == query.family &&
+           (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
+           (query.saddr.IsAny() || spec.saddr == query.saddr);
+  }) != nullptr;
+}
+
 std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
   const Sa* found = nullptr;
   const auto [begin, end] = by_spi_.equal_range(id.spi.value);
@@ -88,7 +96,6 @@ std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
     const Sa* sa = it->second;
     const SaSpec& spec = sa->spec();
     if (spec.proto == id.proto && spec.family == id.family && spec.daddr == id.daddr &&
-        (id.mark & spec.mark.mask) == spec.mark.value &&
         (found == nullptr || sa->number > found->number)) {
       found = sa;
     }

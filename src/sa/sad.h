@@ -36,12 +36,16 @@ class Sad {
     Spi spi;  // 0 = any
     IpAddress daddr;
     IpAddress saddr;
+    int32_t ifindex = 0;  // that the packet leaves by
   };
   // The newest valid SA that fits the query and whose selector admits the flow; a dying one only
   // when no other fits.
   OutboundSa* ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const;
   // True when a valid SA fits the query, but its XFRMA_SA_DIR says input.
   bool HasInboundOnly(const OutboundQuery& query) const;
+
+  // True when a packet may have come by an SA that fits the query, whose `daddr` is of this host.
+  bool HasInbound(const OutboundQuery& query) const;
 
   // SAs that packets may meet.
   std::size_t reachable() const { return inbound_.size(); }
@@ -64,8 +68,7 @@ class Sad {
   }
 
   // --- Control thread ---
-  // By identity; with the client's mark semantics: a state fits when (mark & its mask) == its
-  // value.
+  // By identity; the newest of several.
   std::shared_ptr<Sa> Find(const SaId& id) const;
   // The oldest larval state that was made for the ACQUIRE of this number.
   std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;

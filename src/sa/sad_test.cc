@@ -27,11 +27,6 @@ class SadTest : public testing::Test {
     sad_.Insert(sa);
     return sa;
   }
-  std::shared_ptr<Sa> AddMarked(uint32_t value, uint32_t mask) {
-    SaSpec spec = test::MakeSpec();
-    spec.mark = {value, mask};
-    return Add(std::move(spec));
-  }
   Sa* Inbound(uint32_t spi = 0x1000, const char* dst = "192.0.2.2", uint8_t proto = kProtoEsp) {
     return sad_.LookupInbound(Spi(spi), test::Ip(dst), test::Addr(dst).family, proto);
   }
@@ -48,12 +43,11 @@ class SadTest : public testing::Test {
             .daddr = test::Ip("192.0.2.2"),
             .saddr = test::Ip("192.0.2.1")};
   }
-  SaId Id(uint32_t mark = 0) {
+  SaId Id() {
     return {.daddr = test::Ip("192.0.2.2"),
             .spi = Spi(0x1000),
             .proto = kProtoEsp,
-            .family = IpFamily::kV4,
-            .mark = mark};
+            .family = IpFamily::kV4};
   }
   Quiescence quiescence_;
   Sad sad_{&quiescence_};
@@ -224,25 +218,31 @@ TEST_F(SadTest, WhatIsForInputOnlyIsNotResolved) {
   EXPECT_NE(Inbound(), nullptr);
 }
 
-TEST_F(SadTest, FindByIdentityWithMarks) {
+TEST_F(SadTest, FindByIdentityTakesTheNewest) {
   const auto plain = Add();
   EXPECT_EQ(sad_.Find(Id()), plain);
-  const auto marked = AddMarked(5, 0xff);
-  EXPECT_EQ(sad_.Find(Id(5)), marked);  // the newest that admits the mark
-  EXPECT_EQ(sad_.Find(Id(0x105)), marked);
-  EXPECT_EQ(sad_.Find(Id(6)), plain);  // mark 0/0 admits all
-  EXPECT_EQ(sad_.Find(Id(0)), plain);
-  SaId other = Id();
-  other.proto = kProtoAh;
-  EXPECT_EQ(sad_.Find(other), nullptr);
+  const auto newer = Add();
+  EXPECT_EQ(sad_.Find(Id()), newer);
 }
 
-TEST_F(SadTest, PacketsHaveMarkZero) {
-  AddMarked(5, 0xff);
-  EXPECT_EQ(Inbound(), nullptr);
-  EXPECT_EQ(Outbound(Query()), nullptr);
-  const auto zero = AddMarked(0, 0xff);
-  EXPECT_EQ(Inbound(), zero.get());
+// Issue 13, 46: `sel … dev`, with addresses and alone.
+TEST_F(SadTest, AnInterfaceOfTheSelectorIsTheOneThePacketLeavesBy) {
+  SaSpec spec = test::MakeSpec();
+  spec.selector = test::MakeSelector("10.1.0.0/16", "10.2.0.0/16", 0);
+  spec.selector.ifindex = 7;
+  const auto by_address = Add(std::move(spec));
+  Sad::OutboundQuery query = Query();
+  EXPECT_EQ(Outbound(query), nullptr);
+  query.ifindex = 8;
+  EXPECT_EQ(Outbound(query), nullptr);
+  query.ifindex = 7;
+  EXPECT_EQ(Outbound(query), by_address.get());
+  SaSpec alone = test::MakeSpec();
+  alone.selector.ifindex = 8;
+  const auto by_interface = Add(std::move(alone));
+  EXPECT_EQ(Outbound(query), by_address.get());
+  query.ifindex = 8;
+  EXPECT_EQ(Outbound(query), by_interface.get());
 }
 
 TEST_F(SadTest, AcquireIsAnsweredByItsNumber) {

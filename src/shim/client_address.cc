@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 // After net/if.h, whose declarations it repeats.
 #include <linux/sockios.h>
@@ -132,6 +134,20 @@ void IkeSocketOptions() {
   CHECK(GetInt(fd, SOL_UDP, UDP_ENCAP) == 0);
   CHECK(setsockopt(-1, SOL_UDP, UDP_ENCAP, &esp_in_udp, sizeof esp_in_udp) == -1);
   CHECK(errno == EBADF);
+  // Issue 13, 49: type 1 went with Linux 6.18, and is refused where the kernel refuses it; 0 and
+  // L2TP's 3 mean nothing to the daemon.
+  for (const int type : {-1, 0, 1, 3, 4, 7}) {
+    const int plain = static_cast<int>(syscall(SYS_socket, AF_INET, SOCK_DGRAM, 0));
+    const long said = syscall(SYS_setsockopt, plain, SOL_UDP, UDP_ENCAP, &type, sizeof type);
+    const int error = said == 0 ? 0 : errno;
+    errno = 0;
+    CHECK(setsockopt(fd, SOL_UDP, UDP_ENCAP, &type, sizeof type) == said && errno == error);
+    close(plain);
+  }
+  CHECK(setsockopt(fd, SOL_UDP, UDP_ENCAP, &esp_in_udp, 2) == -1 && errno == EINVAL);
+  const int stream = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(setsockopt(stream, SOL_UDP, UDP_ENCAP, &esp_in_udp, sizeof esp_in_udp) == -1);
+  CHECK(errno == ENOPROTOOPT);
   uint8_t policy[168] =
       {};  // whatever the kernel says to it, it is not that there is no such option
   errno = 0;

@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "shim/connection.h"
@@ -152,6 +153,25 @@ int GetError(int fd, void* value, socklen_t* length) {
   return StoreInt(0, value, length);
 }
 
+// Of all encapsulations this one is the daemon's; what the kernel thinks of the others it says.
+bool AsksForEspInUdp(const void* value, socklen_t length) {
+  int type = 0;
+  if (value == nullptr || length < sizeof type) return false;
+  std::memcpy(&type, value, sizeof type);
+  return type == UDP_ENCAP_ESPINUDP;
+}
+
+// A kernel that decapsulates ESP-in-UDP itself would look for the SA in its own, empty SAD and
+// answer with ICMP errors. The daemon takes ESP-in-UDP before the kernel sees it.
+int AcceptEspInUdp(int fd) {
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  if (real::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0) return -1;
+  if (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE) return 0;
+  errno = ENOPROTOOPT;
+  return -1;
+}
+
 }  // namespace
 
 int SetOption(XfrmSocket& socket, int fd, int level, int name, const void* value,
@@ -202,12 +222,8 @@ int GetOption(const XfrmSocket& socket, int fd, int level, int name, void* value
 }
 
 int SetOrdinaryOption(int fd, int level, int name, const void* value, socklen_t length) {
-  // A kernel that decapsulates ESP-in-UDP itself would look for the SA in its own, empty SAD and
-  // answer with ICMP errors. The daemon takes ESP-in-UDP before the kernel sees it.
-  if (level == SOL_UDP && name == UDP_ENCAP) {
-    int type = 0;
-    socklen_t size = sizeof type;
-    return real::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+  if (level == SOL_UDP && name == UDP_ENCAP && AsksForEspInUdp(value, length)) {
+    return AcceptEspInUdp(fd);
   }
   const bool is_policy = (level == SOL_IP && name == IP_XFRM_POLICY) ||
                          (level == SOL_IPV6 && name == IPV6_XFRM_POLICY);

@@ -56,7 +56,6 @@ TEST(NewAeventTest, TakesWhatIsThereAndLeavesTheRest) {
                                     .Attr(XFRMA_REPLAY_THRESH, uint32_t{9}));
   ASSERT_TRUE(aevent.has_value()) << aevent.error().message;
   EXPECT_EQ(aevent->id.spi, Spi(0x100));
-  EXPECT_EQ(aevent->id.mark, 3u);
   EXPECT_EQ(aevent->replay->oseq, 5u);
   EXPECT_EQ(aevent->replay->seq, 6u);
   EXPECT_EQ(aevent->replay->bitmap, std::vector<uint32_t>{7});
@@ -113,8 +112,6 @@ TEST(GetAeventTest, AnswersWithWhatTheFlagsAskFor) {
   const auto get = DecodeGetAevent(*request);
   ASSERT_TRUE(get.has_value());
   SaSpec spec = Spec();
-  spec.mark = {.value = 1, .mask = 1};
-  spec.if_id = 5;
   spec.direction = SaDirection::kOut;
   SaView view;
   view.spec = &spec;
@@ -122,7 +119,7 @@ TEST(GetAeventTest, AnswersWithWhatTheFlagsAskFor) {
       EncodeAevent(view, {.max_diff = 2, .max_age = 10}, get->flags, {.seq = 8, .pid = 0});
   EXPECT_THAT(AttributeTypes(answer),
               ::testing::ElementsAre(XFRMA_REPLAY_VAL, XFRMA_LTIME_VAL, XFRMA_REPLAY_THRESH,
-                                     XFRMA_ETIMER_THRESH, XFRMA_MARK, XFRMA_IF_ID, kAttrSaDir));
+                                     XFRMA_ETIMER_THRESH, kAttrSaDir));
   const auto id = *ReadAt<xfrm_aevent_id>(testing::View(answer).payload());
   EXPECT_EQ(id.flags, XFRM_AE_RTHR | XFRM_AE_ETHR | XFRM_AE_LVAL);
   EXPECT_EQ(id.reqid, 7u);

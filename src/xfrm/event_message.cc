@@ -62,7 +62,6 @@ Buffer EncodeSaGone(const SaSpec& sa) {
   Zeroed<xfrm_usersa_id> id;
   FillSaId(sa, *id);
   builder.PutBytes(id.bytes());
-  PutMark(builder, sa.mark);
   return std::move(builder).Finish();
 }
 
@@ -78,8 +77,6 @@ Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid) {
   FillSaInfo(sa, wire->state);
   wire->hard = hard ? 1 : 0;
   builder.PutBytes(wire.bytes());
-  PutMark(builder, sa.spec->mark);
-  PutIfId(builder, sa.spec->if_id);
   PutSaPlacement(builder, *sa.spec);
   return std::move(builder).Finish();
 }

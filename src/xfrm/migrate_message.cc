@@ -5,6 +5,7 @@
 #include "xfrm/policy_encode.h"
 #include "xfrm/protocol.h"
 #include "xfrm/sa_init.h"
+#include "xfrm/unsupported.h"
 #include "xfrm/wire.h"
 
 namespace cygnet::xfrm {
@@ -116,7 +117,7 @@ Result<Migration> DecodeMigrate(const Request& request) {
   if (id.dir >= kPolicyDirections) return Invalid("Invalid policy direction");
   migration.direction = static_cast<PolicyDirection>(id.dir);
   migration.selector = xfrm::FromWire(id.sel);
-  migration.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
+  CYGNET_RETURN_IF_ERROR(RefuseMigrate(attributes));
   migration.encap = DecodeEncap(attributes);
   migration.key_manager = DecodeKeyManager(attributes);
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {

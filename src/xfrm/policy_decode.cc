@@ -5,6 +5,7 @@
 #include "base/endian.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/protocol.h"
+#include "xfrm/unsupported.h"
 #include "xfrm/wire.h"
 
 namespace cygnet::xfrm {
@@ -152,7 +153,10 @@ Result<PolicyType> DecodePolicyType(const AttributeTable& attributes) {
 }
 
 Result<PolicySpec> DecodePolicy(const Request& request) {
-  return DecodePolicyInfo(request.Fixed<xfrm_userpolicy_info>(), request.attributes);
+  auto spec = DecodePolicyInfo(request.Fixed<xfrm_userpolicy_info>(), request.attributes);
+  if (!spec) return spec.error();
+  CYGNET_RETURN_IF_ERROR(RefusePolicy(*spec, request.attributes));
+  return spec;
 }
 
 Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,

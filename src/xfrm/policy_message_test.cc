@@ -84,6 +84,7 @@ TEST(DecodePolicyTest, OffloadIsRefused) {
 TEST(EncodePolicyTest, DecodesToWhatWasEncoded) {
   auto info = PolicyInfo();
   info->index = 9;
+  info->action = XFRM_POLICY_BLOCK;
   const auto first = DecodeWith(DecodePolicy, Message(RequestType::kNewPolicy)
                                                   .Put(info)
                                                   .AttrBytes(XFRMA_TMPL, TunnelTemplate().bytes())
@@ -148,8 +149,6 @@ TEST(EncodeAcquireTest, DescribesFlowPolicyAndSa) {
 
 TEST(EncodeSaExpiredTest, IsUserExpireWithIdentity) {
   SaSpec spec;
-  spec.mark = {1, 1};
-  spec.if_id = 2;
   spec.direction = SaDirection::kIn;
   SaView view;
   view.spec = &spec;
@@ -157,7 +156,7 @@ TEST(EncodeSaExpiredTest, IsUserExpireWithIdentity) {
   const auto payload = testing::View(message).payload();
   EXPECT_EQ(testing::View(message).header.nlmsg_seq, 0u);
   EXPECT_EQ(payload[sizeof(xfrm_usersa_info)], 1);
-  EXPECT_EQ(payload.size(), sizeof(xfrm_user_expire) + 12 + 8 + 8);
+  EXPECT_EQ(payload.size(), sizeof(xfrm_user_expire) + 8);
 }
 
 TEST(EncodeSpdInfoTest, CountsByDirection) {

@@ -6,6 +6,7 @@
 #include "xfrm/protocol.h"
 #include "xfrm/sa_init.h"
 #include "xfrm/sa_message.h"
+#include "xfrm/unsupported.h"
 #include "xfrm/verify_sa.h"
 #include "xfrm/wire.h"
 
@@ -17,13 +18,6 @@ using netlink::AttributeTable;
 template <typename T>
 void CopyIfPresent(const AttributeTable& attributes, uint16_t type, std::optional<T>& out) {
   out = attributes.Get<T>(type);
-}
-
-// XFRMA_SET_MARK without a mask sets every bit.
-std::optional<Mark> DecodeOutputMark(const AttributeTable& attributes) {
-  const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK);
-  if (!value) return std::nullopt;
-  return Mark{.value = *value, .mask = attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})};
 }
 
 // The fixed part, as copy_from_user_state takes it over.
@@ -50,21 +44,14 @@ SaSpec DecodeInfo(const xfrm_usersa_info& info) {
 
 // What ALLOCSPI and NEWSA both take from attributes.
 void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
-  spec.mark = MarkOf(attributes);
-  spec.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
   spec.direction = static_cast<SaDirection>(attributes.GetOr<uint8_t>(kAttrSaDir, 0));
-  CopyIfPresent(attributes, kAttrSaPcpu, spec.pcpu);
 }
 
 void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
   DecodeCommonAttributes(attributes, spec);
   spec.encap = DecodeEncap(attributes);
-  if (const auto address = attributes.Get<xfrm_address_t>(XFRMA_COADDR)) {
-    spec.care_of_address = FromWire(*address, spec.family);
-  }
   spec.extra_flags = attributes.GetOr<uint32_t>(XFRMA_SA_EXTRA_FLAGS, 0);
   spec.tfc_pad = attributes.GetOr<uint32_t>(XFRMA_TFCPAD, 0);
-  spec.output_mark = DecodeOutputMark(attributes);
   if (const auto usage = attributes.Get<xfrm_lifetime_cur>(XFRMA_LTIME_VAL)) {
     spec.initial_usage = FromWire(*usage);
   }
@@ -75,15 +62,12 @@ void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
   if (keepalive != 0) spec.nat_keepalive = keepalive;
 }
 
-SaId IdOf(const xfrm_address_t& daddr, uint32_t spi, uint8_t proto, uint16_t family,
-          const AttributeTable& attributes) {
+SaId IdOf(const xfrm_address_t& daddr, uint32_t spi, uint8_t proto, uint16_t family) {
   SaId id;
   id.family = static_cast<IpFamily>(family);
   id.daddr = FromWire(daddr, id.family);
   id.spi = Spi(be32::FromRaw(spi).value());
   id.proto = proto;
-  const Mark mark = MarkOf(attributes);
-  id.mark = mark.value & mark.mask;
   return id;
 }
 
@@ -134,10 +118,10 @@ Result<SaSpec> DecodeSa(const Request& request) {
   DecodeSaAttributes(attributes, spec);
   spec.replay = DecodeReplay(attributes, info.replay_window);
   CYGNET_RETURN_IF_ERROR(AttachAlgorithms(attributes, spec));
-  if (spec.pcpu && !IsPossibleCpu(*spec.pcpu)) {
-    return MakeError(Errc::kRange, "pCPU number too big");
-  }
+  const auto pcpu = attributes.Get<uint32_t>(kAttrSaPcpu);
+  if (pcpu && !IsPossibleCpu(*pcpu)) return MakeError(Errc::kRange, "pCPU number too big");
   CYGNET_RETURN_IF_ERROR(CheckInit(spec, info.mode));
+  CYGNET_RETURN_IF_ERROR(RefuseSa(info, attributes));
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {
     const auto offload = DecodeOffload(*wire, spec);
     if (!offload) return offload.error();
@@ -153,7 +137,7 @@ Result<SaId> DecodeSaId(const Request& request) {
     const bool complete = request.attributes.Has(XFRMA_SRCADDR);
     return MakeError(complete ? Errc::kNoSuchProcess : Errc::kInvalid);
   }
-  return IdOf(wire.daddr, wire.spi, wire.proto, wire.family, request.attributes);
+  return IdOf(wire.daddr, wire.spi, wire.proto, wire.family);
 }
 
 Result<AllocSpi> DecodeAllocSpi(const Request& request) {
@@ -168,9 +152,9 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
     result.spec.daddr = {};
   }
   DecodeCommonAttributes(request.attributes, result.spec);
-  if (result.spec.pcpu && !IsPossibleCpu(*result.spec.pcpu)) {
-    return MakeError(Errc::kInvalid, "pCPU number too big");
-  }
+  const auto pcpu = request.attributes.Get<uint32_t>(kAttrSaPcpu);
+  if (pcpu && !IsPossibleCpu(*pcpu)) return MakeError(Errc::kInvalid, "pCPU number too big");
+  CYGNET_RETURN_IF_ERROR(RefuseSpi(wire.info.id.proto, request.attributes));
   result.min = wire.min;
   result.max = wire.max;
   return result;
@@ -179,9 +163,8 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
 ExpireSa DecodeExpire(const Request& request) {
   const auto wire = request.Fixed<xfrm_user_expire>();
   const auto& state = wire.state;
-  return {
-      .id = IdOf(state.id.daddr, state.id.spi, state.id.proto, state.family, request.attributes),
-      .hard = wire.hard != 0};
+  return {.id = IdOf(state.id.daddr, state.id.spi, state.id.proto, state.family),
+          .hard = wire.hard != 0};
 }
 
 uint8_t DecodeFlushSa(const Request& request) { return request.Fixed<xfrm_usersa_flush>().proto; }

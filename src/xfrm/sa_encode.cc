@@ -53,12 +53,6 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
   }
 }
 
-void PutOutputMark(MessageBuilder& builder, const Mark& mark) {
-  if ((mark.value | mark.mask) == 0) return;
-  builder.Attribute(XFRMA_SET_MARK, mark.value);
-  builder.Attribute(XFRMA_SET_MARK_MASK, mark.mask);
-}
-
 // Where the SA really is: absent for software, which is how clients see that offload fell back. The
 // IPV6 flag is never echoed.
 void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
@@ -127,7 +121,6 @@ void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
 }
 
 void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {
-  if (spec.pcpu) builder.Attribute(kAttrSaPcpu, *spec.pcpu);
   if (spec.direction != SaDirection::kUnspec) {
     builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
   }
@@ -136,16 +129,12 @@ void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {
 void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
   const SaSpec& spec = *sa.spec;
   if (spec.extra_flags != 0) builder.Attribute(XFRMA_SA_EXTRA_FLAGS, spec.extra_flags);
-  if (spec.care_of_address) builder.AttributeBytes(XFRMA_COADDR, spec.care_of_address->bytes);
   if (sa.last_used != 0) builder.Attribute(XFRMA_LASTUSED, sa.last_used);
   PutAlgorithms(builder, spec);
   if (spec.encap) PutEncap(builder, *spec.encap);
   if (spec.tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.tfc_pad);
-  PutMark(builder, spec.mark);
-  if (spec.output_mark) PutOutputMark(builder, *spec.output_mark);
   PutReplay(builder, sa.replay);
   if (sa.offload) PutOffload(builder, *sa.offload);
-  PutIfId(builder, spec.if_id);
   if (spec.mapping_max_age && *spec.mapping_max_age != 0) {
     builder.Attribute(XFRMA_MTIMER_THRESH, *spec.mapping_max_age);
   }

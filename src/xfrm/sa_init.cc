@@ -188,9 +188,6 @@ Result<OffloadRequest> DecodeOffload(const xfrm_user_offload& offload, const SaS
   if (spec.direction == (inbound ? SaDirection::kOut : SaDirection::kIn)) {
     return MakeError(Errc::kInvalid, "Mismatched SA and offload direction");
   }
-  if (inbound && spec.if_id != 0) {
-    return MakeError(Errc::kInvalid, "XFRM if_id is not supported in RX path");
-  }
   if (spec.tfc_pad != 0) return MakeError(Errc::kInvalid, "TFC padding can't be offloaded");
   OffloadRequest request;
   request.mode =

@@ -150,12 +150,6 @@ TEST(DecodeSaTest, RefusesInKernelOrder) {
            .Attr(kAttrSaDir, in)
            .AttrBytes(XFRMA_OFFLOAD_DEV, Offload(4).bytes()),
        Errc::kInvalid, "Mismatched SA and offload direction"},
-      {"offload inbound with if_id",
-       NewSa()
-           .AttrBytes(XFRMA_ALG_AEAD, Gcm())
-           .Attr(XFRMA_IF_ID, uint32_t{1})
-           .AttrBytes(XFRMA_OFFLOAD_DEV, Offload(2).bytes()),
-       Errc::kInvalid, "XFRM if_id is not supported in RX path"},
       {"offload with tfc",
        NewSa(mode(1))
            .AttrBytes(XFRMA_ALG_AEAD, Gcm())
@@ -194,8 +188,6 @@ TEST(DecodeSaTest, TakesEveryField) {
   const auto spec = Decode(NewSa(info)
                                .AttrBytes(XFRMA_ALG_AEAD, Gcm())
                                .AttrBytes(XFRMA_ENCAP, Encap(2).bytes())
-                               .Attr(XFRMA_MARK, xfrm_mark{.v = 0x13, .m = 0xf})
-                               .Attr(XFRMA_SET_MARK, uint32_t{5})
                                .Attr(XFRMA_SA_EXTRA_FLAGS, uint32_t{2})
                                .Attr(XFRMA_REPLAY_THRESH, uint32_t{11})
                                .Attr(XFRMA_ETIMER_THRESH, uint32_t{12})
@@ -220,8 +212,6 @@ TEST(DecodeSaTest, TakesEveryField) {
   EXPECT_EQ(spec->aead.icv_bits, 128);
   EXPECT_EQ(spec->encap->sport, 4500);
   EXPECT_EQ(spec->encap->dport, 4501);
-  EXPECT_EQ(spec->mark, (Mark{0x13, 0xf}));
-  EXPECT_EQ(spec->output_mark, (Mark{5, ~uint32_t{0}}));
   EXPECT_EQ(spec->extra_flags, 2u);
   EXPECT_EQ(spec->replay_max_diff, 11u);
   EXPECT_EQ(spec->replay_max_age, 12u);
@@ -286,12 +276,8 @@ TEST(EncodeSaTest, AttributesComeInKernelOrder) {
   auto spec = Decode(NewSa(info)
                          .AttrBytes(XFRMA_ALG_AEAD, Gcm())
                          .AttrBytes(XFRMA_ENCAP, Encap(2).bytes())
-                         .Attr(XFRMA_MARK, xfrm_mark{.v = 1, .m = 1})
-                         .Attr(XFRMA_SET_MARK, uint32_t{5})
                          .Attr(XFRMA_TFCPAD, uint32_t{100})
-                         .Attr(XFRMA_IF_ID, uint32_t{6})
                          .Attr(kAttrSaDir, uint8_t{2})
-                         .Attr(kAttrSaPcpu, uint32_t{0})
                          .Attr(kAttrNatKeepalive, uint32_t{20})
                          .Attr(XFRMA_SA_EXTRA_FLAGS, uint32_t{1}));
   ASSERT_TRUE(spec.has_value()) << spec.error().message;
@@ -301,9 +287,8 @@ TEST(EncodeSaTest, AttributesComeInKernelOrder) {
   const auto message = EncodeSa(view, {}, DumpPart::kNo);
   EXPECT_THAT(AttributeTypes(message, sizeof(xfrm_usersa_info)),
               ::testing::ElementsAre(XFRMA_SA_EXTRA_FLAGS, XFRMA_LASTUSED, XFRMA_ALG_AEAD,
-                                     XFRMA_ENCAP, XFRMA_TFCPAD, XFRMA_MARK, XFRMA_SET_MARK,
-                                     XFRMA_SET_MARK_MASK, XFRMA_REPLAY_VAL, XFRMA_OFFLOAD_DEV,
-                                     XFRMA_IF_ID, kAttrSaPcpu, kAttrSaDir, kAttrNatKeepalive));
+                                     XFRMA_ENCAP, XFRMA_TFCPAD, XFRMA_REPLAY_VAL, XFRMA_OFFLOAD_DEV,
+                                     kAttrSaDir, kAttrNatKeepalive));
 }
 
 TEST(EncodeSaTest, OffloadShowsWhereTheSaReallyIs) {
@@ -341,9 +326,7 @@ SaSpec Arbitrary() {
                                    *rc::gen::arbitrary<uint32_t>()});
   }
   if (*rc::gen::arbitrary<bool>()) message.AttrBytes(XFRMA_ENCAP, Encap(2).bytes());
-  if (*rc::gen::arbitrary<bool>()) {
-    message.Attr(XFRMA_MARK, xfrm_mark{*rc::gen::arbitrary<uint32_t>(), 0xffff});
-  }
+  if (*rc::gen::arbitrary<bool>()) message.Attr(XFRMA_MARK, xfrm_mark{});  // none
   if (*rc::gen::arbitrary<bool>()) {
     message.AttrBytes(XFRMA_OFFLOAD_DEV, Offload(*rc::gen::inRange<uint8_t>(0, 8)).bytes());
   }

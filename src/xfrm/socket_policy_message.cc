@@ -4,6 +4,7 @@
 #include "netlink/unix_transport.h"
 #include "xfrm/policy_decode.h"
 #include "xfrm/protocol.h"
+#include "xfrm/unsupported.h"
 
 namespace cygnet::xfrm {
 
@@ -32,6 +33,7 @@ Result<SocketPolicyChange> DecodeSocketPolicy(const netlink::MessageView& messag
   attributes.Set(XFRMA_TMPL, value.subspan(sizeof(*info)));
   auto spec = DecodePolicyInfo(*info, attributes);
   if (!spec) return spec.error();
+  CYGNET_RETURN_IF_ERROR(RefusePolicy(*spec, attributes));
   if (spec->direction == PolicyDirection::kForward) {
     return MakeError(Errc::kInvalid, "A socket does not forward");
   }

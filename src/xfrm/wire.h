@@ -54,6 +54,10 @@ void PutEncap(netlink::MessageBuilder& builder, const UdpEncap& encap);
 bool IsPossibleCpu(uint32_t number);
 
 // XFRMA_MARK as given; zeros when absent.
+struct Mark {
+  uint32_t value = 0;
+  uint32_t mask = 0;
+};
 Mark MarkOf(const netlink::AttributeTable& attributes);
 // XFRMA_MARK and XFRMA_IF_ID as replies carry them: absent when zero.
 void PutMark(netlink::MessageBuilder& builder, const Mark& mark);

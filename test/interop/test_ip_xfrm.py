@@ -216,15 +216,13 @@ src {HOST} dst {PEER}
         sa = f"src {HOST} dst {PEER} proto esp spi 0x1001"
         self.xfrm(f"state add {sa} reqid 1 mode tunnel replay-window 32 seq 7 {GCM} "
                   "flag noecn decap-dscp nopmtudisc wildrecv icmp af-unspec align4 "
-                  "extra-flag dont-encap-dscp oseq-may-wrap mark 1 mask 3 output-mark 7 mask 0xff "
-                  "if_id 5 encap espinudp 4500 4501 0.0.0.0 limit byte-soft 1000 limit byte-hard 2000 "
+                  "extra-flag dont-encap-dscp oseq-may-wrap mark 0 mask 0 if_id 0 "
+                  "encap espinudp 4500 4501 0.0.0.0 limit byte-soft 1000 limit byte-hard 2000 "
                   "sel src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 7 dport 8")
         for options in ((), ("-s",), ("-d",), ("-s", "-d")):
             text = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ip", *options, "xfrm",
                                      "state", "get", *f"{sa} mark 1 mask 3".split()]).stdout
             for words in ("flag noecn decap-dscp nopmtudisc wildrecv icmp af-unspec align4",
-                          "mark 0x1/0x3",
-                          "output-mark 0x7/0xff", "if_id 0x5",
                           "encap type espinudp sport 4500 dport 4501 addr 0.0.0.0",
                           "sel src 10.1.0.0/16 dst 10.2.0.0/16 proto udp sport 7 dport 8"):
                 self.assertIn(words, text, options)
@@ -233,9 +231,38 @@ src {HOST} dst {PEER}
                 self.assertEqual(words in text, "-s" in options, text)
         self.assertIn("<<Keys hidden>>", self.xfrm("state list nokeys"))
         self.assertNotIn("31" * 20, self.xfrm("state list nokeys"))
-        self.refused(f"state delete {sa}", "No such process")  # another mark: another SA
-        self.xfrm(f"state delete {sa} mark 1 mask 3")
+        self.xfrm(f"state delete {sa} mark 1 mask 3")  # an SA without a mark fits every mark
         self.assertEqual(self.xfrm("state"), "")
+
+    def test_what_is_not_enforced_is_refused_with_a_text(self):
+        sa = f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 1 mode tunnel {GCM}"
+        for option, text in (("mark 1 mask 3", "Selection by mark"), ("if_id 5", "Selection by if_id"),
+                             ("output-mark 7", "An output mark"), ("coa 192.0.2.9", "care-of"),
+                             ("sel src 10.1.0.0/16 dst 10.2.0.0/16 dev lo", "not one of Cygnet's")):
+            self.refused(f"{sa} {option}", text)
+        for option, text in (("mark 7", "Selection by mark"), ("if_id 9", "Selection by if_id"),
+                             ("dev lo", "not one of Cygnet's"),
+                             (f"tmpl src {HOST} dst {PEER} proto ah mode tunnel", "No SA can fulfil"),
+                             ("tmpl proto comp mode transport", "No SA can fulfil")):
+            self.refused(f"policy add src 0.0.0.0/0 dst 10.2.0.0/16 {option} dir out", text) \
+                if option == "dev lo" else \
+                self.refused(f"policy add src 0.0.0.0/0 dst 10.2.0.0/16 dir out {option}", text)
+        for proto in ("ah", "comp"):
+            self.refused(f"state allocspi src {HOST} dst {PEER} proto {proto} mode tunnel "
+                         "min 0x100 max 0x1ff", "neither AH nor IPComp")
+        self.assertEqual(self.xfrm("state") + self.xfrm("policy"), "")
+
+    def test_a_block_with_a_mark_blocks_every_packet_and_is_deleted_by_its_mark(self):
+        block = f"src 0.0.0.0/0 dst {PEER}/32 dir out"
+        for selection in ("mark 7 mask 0xff", "if_id 9"):
+            self.xfrm(f"policy add {block} {selection} action block")
+            self.assertIn("action block", self.xfrm(f"policy get {block} {selection}"))
+            self.assertFalse(self.leaves_in_clear())
+            self.refused(f"policy delete {block}", "No such file")
+            self.refused(f"policy update {block} {selection} action allow", "Selection by")
+            self.assertFalse(self.leaves_in_clear())
+            self.xfrm(f"policy delete {block} {selection}")
+            self.assertTrue(self.leaves_in_clear())
 
     def test_lists_are_filtered(self):
         for spi, mode, reqid in ((0x11, "tunnel", 1), (0x12, "transport", 2), (0x13, "beet", 2)):
@@ -525,8 +552,8 @@ SAME_COMMANDS = [
     "policy add src fd00:1::/32 dst fd00:2::/32 dir out tmpl src fd00::1 dst fd00::2 proto esp "
     "reqid 4 mode tunnel tmpl proto comp reqid 4 mode transport level use",
     "policy add src fd00:1::/32 dst fd00:2::/32 proto ipv6-icmp type 8 code 0 dir in ptype main",
-    "policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out mark 7 mask 0xff if_id 9 limit packet-hard 5 "
-    "limit time-soft 50",
+    "policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out mark 7 mask 0xff if_id 9 action block "
+    "limit packet-hard 5 limit time-soft 50",
     "policy list", "policy count", "policy getdefault",
     "policy get src 10.1.0.0/16 dst 10.2.0.0/16 dir out",
     "policy get src 10.1.0.0/16 dst 10.2.0.0/16 dir fwd",
@@ -546,7 +573,7 @@ SAME_COMMANDS = [
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode tunnel min 0x321 max 0x321",
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode tunnel min 0x321 max 0x321",
     f"state allocspi src {HOST} dst {PEER} proto esp reqid 3 mode transport min 0x400 max 0x4ff",
-    "state allocspi src fd00::1 dst fd00::2 proto ah mode transport min 0x10000 max 0x10000",
+    "state allocspi src fd00::1 dst fd00::2 proto esp mode transport min 0x10000 max 0x10000",
     f"state allocspi src {HOST} dst {PEER} proto comp mode transport min 0x10000 max 0x10000",
     f"state allocspi src {HOST} dst {PEER} proto esp mode tunnel min 9 max 8",
     "state list", "state count",

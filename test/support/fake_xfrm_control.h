@@ -164,7 +164,6 @@ class FakeXfrmControl final : public XfrmControl {
     id.selector = migration.selector;
     id.direction = migration.direction;
     id.type = migration.type;
-    id.if_id = migration.if_id;
     const auto policy = FindPolicy(id);
     if (policy == policies.end()) return MakeError(Errc::kNoEntry, "Target policy not found");
     if (policy->spec.templates.empty()) return MakeError(Errc::kNoData);
@@ -309,11 +308,7 @@ class FakeXfrmControl final : public XfrmControl {
 
  private:
   static SaId IdOf(const SaSpec& spec) {
-    return {.daddr = spec.daddr,
-            .spi = spec.spi,
-            .proto = spec.proto,
-            .family = spec.family,
-            .mark = spec.mark.value};
+    return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   }
 
   static std::shared_ptr<FakeSa> MakeSa(SaSpec spec, SaState state) {
@@ -329,8 +324,7 @@ class FakeXfrmControl final : public XfrmControl {
   std::shared_ptr<FakeSa> Find(const SaId& id) const {
     for (const auto& sa : sas) {
       const SaSpec& s = sa->spec;
-      if (s.daddr == id.daddr && s.spi == id.spi && s.proto == id.proto && s.family == id.family &&
-          (id.mark & s.mark.mask) == s.mark.value) {
+      if (s.daddr == id.daddr && s.spi == id.spi && s.proto == id.proto && s.family == id.family) {
         return sa;
       }
     }
@@ -342,7 +336,7 @@ class FakeXfrmControl final : public XfrmControl {
       const SaSpec& s = sa->spec;
       if (sa->state == SaState::kLarval && s.spi.value == 0 && s.daddr == wanted.daddr &&
           s.saddr == wanted.saddr && s.proto == wanted.proto && s.family == wanted.family &&
-          s.reqid == wanted.reqid && s.mode == wanted.mode && s.mark == wanted.mark) {
+          s.reqid == wanted.reqid && s.mode == wanted.mode) {
         return sa;
       }
     }

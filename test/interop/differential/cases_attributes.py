@@ -62,8 +62,8 @@ def _(c):
 
 @case("attribute.the last of two counts")
 def _(c):
-    c.policy(nl.attr("MARK", nl.mark(1, 1)) + nl.attr("MARK", nl.mark(2, 3)))
-    c.policy(nl.attr("IF_ID", nl.u32(4)) + nl.attr("IF_ID", nl.u32(5)))
+    c.policy(nl.attr("MARK", nl.mark(1, 1)) + nl.attr("MARK", nl.mark(2, 3)), action=1)
+    c.policy(nl.attr("IF_ID", nl.u32(4)) + nl.attr("IF_ID", nl.u32(5)), action=1)
     c.policy(nl.attr("TMPL", nl.template()) + nl.attr("TMPL", nl.template(reqid=8) * 2))
     c.dump("GETPOLICY")
 
@@ -93,7 +93,7 @@ def _(c):
 @case("attribute.longer than need be")
 def _(c):
     c.policy(nl.attr("MARK", nl.mark(1, 1) + bytes(9)) + nl.attr("IF_ID", nl.u32(3) + b"\7" * 5)
-             + nl.attr("POLICY_TYPE", nl.policy_type(0) + bytes(30)))
+             + nl.attr("POLICY_TYPE", nl.policy_type(0) + bytes(30)), action=1)
     c.dump("GETPOLICY")
 
 

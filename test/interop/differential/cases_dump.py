@@ -34,7 +34,7 @@ for kind in ("GETSA", "GETPOLICY"):
 @case("dump.SAs, newest first")
 def _(c):
     fill(c)
-    c.allocate(0x400, 0x400, proto=nl.AH)
+    c.allocate(0x400, 0x400)
     c.dump("GETSA")
     c.dump("GETSA", b"", DUMP | nl.ACK)
 
@@ -96,7 +96,7 @@ for label, body in FILTERS.items():
     @case(f"dump.filter: {label}", needs=("sa_dir",) if "SA_DIR" in label else ())
     def _(c, body=body):
         fill(c)
-        c.allocate(0x400, 0x400, proto=nl.AH)
+        c.allocate(0x400, 0x400)
         c.allocate(0x500, 0x500, family=10, src="2001:db8::1", dst="2001:db8::2")
         c.dump("GETSA", body)
 

@@ -107,10 +107,10 @@ def _(c):
                 nl.selector("10.1.0.0", "10.2.0.0", 24, proto=17),
                 nl.selector("10.1.0.0", "10.2.0.0", 24, sport=1),
                 nl.selector("10.1.0.0", "10.2.0.0", 24, dport_mask=1),
-                nl.selector("10.1.0.0", "10.2.0.0", 24, ifindex=3),
+                nl.selector("10.1.0.0", "10.2.0.0", 24, ifindex=c.environment.ifindex()),
                 nl.selector("10.1.0.0", "10.2.0.0", 24, user=5)):
-        c.policy(sel=sel)
-        c.policy(sel=sel, priority=9)
+        c.policy(sel=sel, action=1)
+        c.policy(sel=sel, action=1, priority=9)
     c.dump("GETPOLICY")
 
 
@@ -118,8 +118,8 @@ def _(c):
 def _(c):
     for extra in (b"", SUB, mark(1, 1), mark(1, 3), mark(0, 1), if_id(5), SUB + if_id(5)):
         for direction in (nl.IN, nl.OUT):
-            c.policy(extra, direction=direction)
-            c.policy(extra, direction=direction)
+            c.policy(extra, direction=direction, action=1)
+            c.policy(extra, direction=direction, action=1)
     c.dump("GETPOLICY")
     for extra in (if_id(5), mark(1, 3), SUB, b""):
         c.ask("GETPOLICY", nl.policy_id() + extra, nl.REQUEST)
@@ -138,8 +138,8 @@ def _(c):
 for value, mask in ((1, 1), (3, 1), (0xff, 0xf0), (0, 0xff), (5, 0), (0, 0)):
     @case(f"identity.mark {value:#x}/{mask:#x}")
     def _(c, value=value, mask=mask):
-        c.policy(mark(value, mask))
-        c.policy(mark(value & mask, mask))
+        c.policy(mark(value, mask), action=1)
+        c.policy(mark(value & mask, mask), action=1)
         c.ask("GETPOLICY", nl.policy_id(), nl.REQUEST)
         c.ask("GETPOLICY", nl.policy_id() + mark(value, mask), nl.REQUEST)
         c.ask("GETPOLICY", nl.policy_id() + mark(value, 0xffffffff), nl.REQUEST)
@@ -151,13 +151,35 @@ for value, mask in ((1, 1), (3, 1), (0xff, 0xf0), (0, 0xff), (5, 0), (0, 0)):
 @case("identity.many marks of one selector")
 def _(c):
     for value in range(6):
-        c.policy(mark(value, 0xff))
+        c.policy(mark(value, 0xff), action=1)
     c.policy(mark(0, 0))
-    c.policy(mark(2, 2))
+    c.policy(mark(2, 2), action=1)
     for value in (0, 3, 5, 6):
         c.ask("GETPOLICY", nl.policy_id() + mark(value, 0xff), nl.REQUEST)
     c.ask("DELPOLICY", nl.policy_id())
     c.dump("GETPOLICY")
+
+
+# --- What nothing here evaluates, and is refused unless it blocks ---
+
+for label, extra, kwargs in (
+        ("mark", mark(1, 3), {}), ("if_id", if_id(5), {}),
+        ("user", b"", {"sel": nl.selector(user=77)}), ("flags", b"", {"flags": 0x80}),
+        ("AH", nl.attr("TMPL", nl.template(proto=nl.AH)), {}),
+        ("algorithms", nl.attr("TMPL", nl.template(algorithms=(1, 2, 3))), {"direction": 0})):
+    @case(f"selection.{label}")
+    def _(c, extra=extra, kwargs=kwargs):
+        c.policy(extra, **kwargs)
+    @case(f"selection.{label}, blocking")
+    def _(c, extra=extra, kwargs=kwargs):
+        c.policy(extra, action=1, **kwargs)
+        c.dump("GETPOLICY")
+
+
+@case("selection.an interface of others")
+def _(c):
+    c.policy(sel=nl.selector(ifindex=9999))
+    c.policy(sel=nl.selector(ifindex=9999), action=1)
 
 
 # --- By index ---
@@ -187,7 +209,7 @@ def _(c):
 
 @case("index.with mark, if_id and type", needs=("sub_policy",))
 def _(c):
-    c.policy(mark(1, 1) + if_id(7) + SUB, index=0x2001)
+    c.policy(mark(1, 1) + if_id(7) + SUB, index=0x2001, action=1)
     for extra in (b"", mark(1, 1), if_id(7), SUB, mark(1, 1) + if_id(7), mark(1, 1) + SUB,
                   if_id(7) + SUB, mark(1, 1) + if_id(7) + SUB):
         c.ask("GETPOLICY", nl.policy_id(1, 0x2001) + extra, nl.REQUEST)
@@ -275,7 +297,7 @@ for hard in (0, 1, 2, 255):
 
 @case("polexpire.by index, mark, if_id and type", needs=("sub_policy",))
 def _(c):
-    c.policy(mark(1, 1) + if_id(7) + SUB, index=0x4001)
+    c.policy(mark(1, 1) + if_id(7) + SUB, index=0x4001, action=1)
     c.ask("POLEXPIRE", nl.policy_expire(0, index=0x4001))
     c.ask("POLEXPIRE", nl.policy_expire(0, index=0x4001) + mark(1, 1) + if_id(7) + SUB)
     c.ask("POLEXPIRE", nl.policy_expire(1) + mark(1, 1) + if_id(7) + SUB)

@@ -57,7 +57,7 @@ def _(c):
 def _(c):
     c.allocate(0x300, 0x300)
     c.allocate(0x300, 0x300, dst="10.0.0.9")
-    c.allocate(0x300, 0x300, proto=nl.AH)
+    c.allocate(0x300, 0x300, reqid=9)
     c.allocate(0x300, 0x300, **SIX)
     c.dump("GETSA")
 
@@ -162,7 +162,7 @@ def _(c):
 
 @case("larval.aevents")
 def _(c):
-    c.allocate(0x300, 0x300, nl.attr("MARK", nl.mark(1, 1)) + nl.attr("IF_ID", nl.u32(3)))
+    c.allocate(0x300, 0x300, nl.attr("MARK", nl.mark(0, 0)) + nl.attr("IF_ID", nl.u32(0)))
     own = nl.attr("MARK", nl.mark(1, 1))
     for flags in (0, 1, 2, 4, 8, 0x3f, 0xffffffff):
         c.ask("GETAE", nl.aevent_id(spi=0x300, flags=flags) + own, nl.REQUEST)

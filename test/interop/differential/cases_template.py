@@ -23,7 +23,7 @@ for label, kwargs in ALONE.items():
     @case(f"template.{label}")
     def _(c, kwargs=kwargs):
         for direction in (nl.OUT, nl.IN):
-            c.policy(nl.attr("TMPL", nl.template(**kwargs)), direction=direction)
+            c.policy(nl.attr("TMPL", nl.template(**kwargs)), direction=direction, action=1)
         c.dump("GETPOLICY")
 
 for count in (0, 1, 2, 5, 6, 7, 100):

@@ -87,15 +87,21 @@ def _(c):
     c.dump("GETSA")
 
 
-@case("traffic.ACQUIRE with if_id and mark")
+@case("traffic.ACQUIRE with if_id 0 and mark 0/0")
 def _(c):
-    c.policy(tunnel() + nl.attr("IF_ID", nl.u32(5)), sel=to(PEER))
-    c.policy(tunnel() + nl.attr("MARK", nl.mark(1, 1)), sel=to(PEER))
-    send()
-    c.silence(0.3)
-    c.policy(tunnel() + nl.attr("MARK", nl.mark(0, 1)), sel=to(PEER))
+    c.policy(tunnel() + nl.attr("IF_ID", nl.u32(0)) + nl.attr("MARK", nl.mark(0, 0)), sel=to(PEER))
     send()
     c.wait_event()
+
+
+@case("traffic.one ACQUIRE, whatever SPI is reserved since")
+def _(c):
+    c.policy(tunnel(), sel=to(PEER))
+    send()
+    c.wait_event()
+    c.allocate(0x300, 0x300, seq=1)
+    send()
+    c.silence(0.3)
 
 
 @case("traffic.ACQUIRE of a SUB policy", needs=("sub_policy",))

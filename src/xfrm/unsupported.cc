@@ -1,0 +1,93 @@
+#include "xfrm/unsupported.h"
+
+#include <algorithm>
+
+#include "net/ip_protocol.h"
+#include "xfrm/wire.h"
+
+namespace cygnet::xfrm {
+namespace {
+
+using netlink::AttributeTable;
+
+constexpr uint32_t kAllAlgorithms = ~uint32_t{0};
+
+Error Refused(const char* text) { return MakeError(Errc::kNotSupported, text); }
+
+// What packets of this host's interface do not carry, or what nothing here looks at. A mark of 0
+// with mask 0 is none, and so is an if_id of 0: IKE daemons send them.
+Status RefuseSelection(const AttributeTable& attributes) {
+  const Mark mark = MarkOf(attributes);
+  if ((mark.value | mark.mask) != 0) return Refused("Selection by mark is not supported");
+  if (attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0) != 0) {
+    return Refused("Selection by if_id is not supported");
+  }
+  if (attributes.Has(kAttrSaPcpu)) return Refused("Selection by CPU is not supported");
+  if (attributes.Has(XFRMA_SEC_CTX)) return Refused("Security contexts are not supported");
+  return {};
+}
+
+bool HasOutputMark(const AttributeTable& attributes) {
+  const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK);
+  return value && (*value | attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})) != 0;
+}
+
+// SAs of these can be made.
+bool IsPossible(const Template& tmpl) {
+  return tmpl.proto == kProtoEsp && (tmpl.mode == XFRM_MODE_TRANSPORT ||
+                                     tmpl.mode == XFRM_MODE_TUNNEL || tmpl.mode == XFRM_MODE_BEET);
+}
+
+// Output asks key management for the algorithms and no more, as in Linux.
+Status RefuseTemplate(const Template& tmpl, PolicyDirection direction) {
+  if (!tmpl.optional && !IsPossible(tmpl)) {
+    return Refused("No SA can fulfil the template: ESP in transport, tunnel or BEET mode can");
+  }
+  if (direction != PolicyDirection::kOut &&
+      (tmpl.aalgos & tmpl.ealgos & tmpl.calgos) != kAllAlgorithms) {
+    return Refused("Selection by algorithm in a template is not supported");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status RefuseSa(const xfrm_usersa_info& info, const AttributeTable& attributes) {
+  constexpr uint32_t kKnownExtraFlags = kSaExtraDontEncapDscp | kSaExtraOseqMayWrap;
+  CYGNET_RETURN_IF_ERROR(RefuseSelection(attributes));
+  if (info.sel.user != 0) return Refused("Selection by user is not supported");
+  if (HasOutputMark(attributes)) return Refused("An output mark is not supported");
+  if (attributes.Has(XFRMA_COADDR)) {
+    return Refused("A care-of address is for Mobile IPv6, which is not supported");
+  }
+  if ((attributes.GetOr<uint32_t>(XFRMA_SA_EXTRA_FLAGS, 0) & ~kKnownExtraFlags) != 0) {
+    return Refused("Unknown extra flags are not supported");
+  }
+  return {};
+}
+
+Status RefuseSpi(uint8_t proto, const AttributeTable& attributes) {
+  if (proto != kProtoEsp) {
+    return MakeError(Errc::kProtocolNotSupported,
+                     "Requested type not found: neither AH nor IPComp is supported");
+  }
+  return RefuseSelection(attributes);
+}
+
+Status RefusePolicy(const PolicySpec& policy, const AttributeTable& attributes) {
+  constexpr unsigned kKnownFlags = XFRM_POLICY_LOCALOK | XFRM_POLICY_ICMP;
+  if (policy.action == PolicyAction::kBlock) return {};
+  CYGNET_RETURN_IF_ERROR(RefuseSelection(attributes));
+  if (policy.selector.user != 0) return Refused("Selection by user is not supported");
+  if ((policy.flags & ~kKnownFlags) != 0) {
+    return Refused("Policy flags other than localok and icmp are not supported");
+  }
+  for (const Template& tmpl : policy.templates) {
+    CYGNET_RETURN_IF_ERROR(RefuseTemplate(tmpl, policy.direction));
+  }
+  return {};
+}
+
+Status RefuseMigrate(const AttributeTable& attributes) { return RefuseSelection(attributes); }
+
+}  // namespace cygnet::xfrm
