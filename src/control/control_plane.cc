@@ -49,7 +49,7 @@ void ControlPlane::FollowNextHops() {
   next_hops_.emplace(NextHops::Host{
       .route = [network](const IpAddress& to,
                          IpFamily family) { return network->LookupRoute(to, family); },
-      .neighbour = [network](const HostRoute& route,
+      .neighbour = [network](const EgressRoute& route,
                              IpFamily family) { return network->LookupNeighbour(route, family); },
       .probe = [network](int32_t ifindex, const IpAddress& neighbour,
                          IpFamily family) { network->Probe(ifindex, neighbour, family); },

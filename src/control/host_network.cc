@@ -183,7 +183,7 @@ std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
   return addresses;
 }
 
-std::optional<HostRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family) {
+std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family) {
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETROUTE;
@@ -193,11 +193,11 @@ std::optional<HostRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFami
   body->rtm_family = AddressFamily(family);
   body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_DST, daddr, family);
-  std::optional<HostRoute> found;
+  std::optional<EgressRoute> found;
   Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));
     if (info->rtm_type != RTN_UNICAST) return;
-    HostRoute route{.ifindex = 0, .gateway = daddr, .source = {}};
+    EgressRoute route{.ifindex = 0, .gateway = daddr, .source = {}};
     ForEachAttr(m, sizeof(rtmsg), [&](const nlattr* attr) {
       if (mnl_attr_get_type(attr) == RTA_OIF) {
         route.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
@@ -212,7 +212,7 @@ std::optional<HostRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFami
   return found;
 }
 
-std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const HostRoute& route, IpFamily family) {
+std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const EgressRoute& route, IpFamily family) {
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETNEIGH;

@@ -23,7 +23,7 @@ struct ResolvedHop {
 };
 
 // How the kernel would send to an address.
-struct HostRoute {
+struct EgressRoute {
   int32_t ifindex = 0;
   IpAddress gateway;  // the destination itself when on-link
   IpAddress source;   // that it would send from; any when the kernel does not say
@@ -60,9 +60,9 @@ class HostNetwork {
   static bool InterfaceExists(int32_t ifindex);
   std::vector<ParsedAddress> LocalAddresses();
   // nullopt: not at all, or to this host itself.
-  std::optional<HostRoute> LookupRoute(const IpAddress& daddr, IpFamily family);
+  std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family);
   // The gateway of the route. nullopt: it is not resolved.
-  std::optional<ResolvedHop> LookupNeighbour(const HostRoute& route, IpFamily family);
+  std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
   // Marks an interface for people and for the preload shim, which reads the mark when a client asks
   // whether the interface offloads ESP.
   Status SetAlias(int32_t ifindex, const std::string& alias);

@@ -125,7 +125,7 @@ TEST_F(NatTest, TheFrameParsesInBothFamilies) {
 
 class ShortQuoteTest : public test::ControlPlaneTest {
  protected:
-  std::shared_ptr<Sa> Add(uint32_t spi, uint16_t dport) {
+  std::shared_ptr<const Sa> Add(uint32_t spi, uint16_t dport) {
     EXPECT_TRUE(
         control_->AddSa(MakeSpec({.spi = spi, .encap = test::NatT(4500, dport)}), {}).has_value());
     return *control_->GetSa(IdOf(spi));

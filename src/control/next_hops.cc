@@ -66,7 +66,7 @@ void NextHops::Ask(Destination* destination, uint64_t now) {
   if (!hop.has_value() || hop->stale) Probe(neighbour, now);
 }
 
-NextHops::Neighbour* NextHops::NeighbourOn(const HostRoute& route, IpFamily family) {
+NextHops::Neighbour* NextHops::NeighbourOn(const EgressRoute& route, IpFamily family) {
   const NeighbourKey key{route.ifindex, {route.gateway, family}};
   std::unique_ptr<Neighbour>& neighbour = neighbours_[key];
   if (neighbour == nullptr) {

@@ -24,8 +24,8 @@ class NextHops {
  public:
   // What is asked of the host's kernel.
   struct Host {
-    std::function<std::optional<HostRoute>(const IpAddress&, IpFamily)> route;
-    std::function<std::optional<ResolvedHop>(const HostRoute&, IpFamily)> neighbour;
+    std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily)> route;
+    std::function<std::optional<ResolvedHop>(const EgressRoute&, IpFamily)> neighbour;
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
     std::function<std::optional<uint8_t>(int32_t)> device_of;  // by ifindex: ours; nullopt: another
   };
@@ -98,7 +98,7 @@ class NextHops {
   };
 
   void Ask(Destination* destination, uint64_t now);
-  Neighbour* NeighbourOn(const HostRoute& route, IpFamily family);
+  Neighbour* NeighbourOn(const EgressRoute& route, IpFamily family);
   void MoveTo(Destination* destination, Neighbour* neighbour);
   void Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now);
   void Probe(Neighbour* neighbour, uint64_t now);

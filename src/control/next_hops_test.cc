@@ -48,10 +48,10 @@ class NextHopsTest : public testing::Test {
   IpAddress gateway_ = test::Ip("198.51.100.1");
   std::optional<ResolvedHop> neighbour_ = ResolvedHop{.ifindex = kNic0, .mac = kFirst};
   std::vector<std::shared_ptr<Sa>> sas_;
-  NextHops hops_{{.route = [this](const IpAddress&, IpFamily) -> std::optional<HostRoute> {
-                    return HostRoute{.ifindex = kNic0, .gateway = gateway_, .source = {}};
+  NextHops hops_{{.route = [this](const IpAddress&, IpFamily) -> std::optional<EgressRoute> {
+                    return EgressRoute{.ifindex = kNic0, .gateway = gateway_, .source = {}};
                   },
-                  .neighbour = [this](const HostRoute&, IpFamily) { return neighbour_; },
+                  .neighbour = [this](const EgressRoute&, IpFamily) { return neighbour_; },
                   .probe = [](int32_t, const IpAddress&, IpFamily) {},
                   .device_of = [](int32_t ifindex) -> std::optional<uint8_t> {
                     return ifindex == kNic0 ? std::optional<uint8_t>(3) : std::nullopt;

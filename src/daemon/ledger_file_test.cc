@@ -222,7 +222,7 @@ TEST_F(LedgerFileTest, EveryTruncationAndChangeOfALineIsFound) {
   KeyEntry entry{.half = Half(0x1000), .holder = "nic0", .holder_kind = "device"};
   entry.from_ms = 1'790'000'000'123;
   const std::string line = LedgerLineText(LedgerKeyLine{7, entry}, stamp);
-  EXPECT_THAT(line, HasSubstr(R"("time":"2026-09-21T13:33:20.123Z","host":"gw1","boot":"b007")"));
+  EXPECT_THAT(line, HasSubstr(R"("time":"2026-09-21T14:13:20.123Z","host":"gw1","boot":"b007")"));
   ASSERT_TRUE(ParseLedgerLine(line).has_value());
   for (std::size_t size = 0; size < line.size(); ++size) {
     EXPECT_FALSE(ParseLedgerLine(line.substr(0, size)).has_value()) << size;

@@ -285,7 +285,7 @@ TEST_F(RestartLogTest, AFlushSpeaks) {
 }
 
 TEST_F(RestartLogTest, WhereTheDefaultsAreUnknownAFlushDoesNotOpen) {
-  Write("no such thing");
+  Write("no such thing, however long it is");
   Life life(path_);
   ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
   EXPECT_THAT(life.log.damage(), HasSubstr("no record at byte 0"));

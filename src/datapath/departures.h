@@ -18,7 +18,7 @@ namespace cygnet {
 // One worker's.
 class Departures {
  public:
-  static constexpr uint64_t kLongestWaitNs = 10'000'000;
+  static constexpr uint64_t kLongestWaitNs = 250'000'000;
 
   bool empty() const { return size_ == 0; }
   // A run was reserved (range.count > 0). Returns its number, from 1. `counter` lives until Clear.

@@ -21,7 +21,7 @@ import time
 FOLDERS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
            "/lib/systemd/system")
 STATE = "/run/systemctl"
-ENABLED = "/etc/systemd/system/multi-user.target.wants"
+ENABLED = "/var/lib/systemctl/enabled"
 PATIENCE = float(os.environ.get("CYGNET_SLOWNESS", "1")) * 20
 
 

@@ -122,8 +122,8 @@ class Fence(suite.Case):
         self.wait_for(lambda: "waiting for wire0" in self.host.log(), "it to wait", 5)
         self.assertIsNone(self.host.daemon.poll())
         self.plug()
-        self.assertFalse(self.is_open(), "at once")
         self.host.wait_ready()
+        self.assertFalse(self.is_open())
 
     def test_one_that_comes_back_is_shut(self):
         self.host.start()

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Clients that mean no good, or just behave badly, against the real daemon: never reading, leaving in
-the middle, a thousand at once, talking nonsense. (Who may not be a client: test_access.py.) Each time the others are served
-meanwhile, traffic goes on, and nothing is left of the bad ones.
+the middle, a thousand at once, talking nonsense. (Who may not be a client: test_access.py.) Each time
+the others are served meanwhile, traffic goes on, and nothing is left of the bad ones.
 """
 
 import os
@@ -18,6 +18,7 @@ from wirehost import SPI_OUT, WireHost
 
 BIND, OPTION, OVERRUN = 0xff01, 0xff02, 0xff03
 INFO = nl.message("GETSADINFO", nl.u32(0), nl.REQUEST)
+
 
 class Hostile(WireHost, suite.Case):
     window = 64

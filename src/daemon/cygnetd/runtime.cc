@@ -111,20 +111,6 @@ Status CheckPersist(const Config& config) {
                                device->name));
 }
 
-std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
-  std::vector<std::unique_ptr<AuditSink>> sinks;
-  if (config.journal) sinks.push_back(MakeJournalSink());
-  if (config.linux_audit) {
-    auto sink = MakeLinuxAuditSink();
-    if (sink) {
-      sinks.push_back(*std::move(sink));
-    } else {
-      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
-    }
-  }
-  return sinks;
-}
-
 // Of the files that are written: whether they can be.
 Status CheckFiles(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
@@ -323,6 +309,20 @@ Status Runtime::MarkHostInterface(const Interfaces& interfaces) {
   }
   // One that stayed may have the mark of an earlier configuration; empty is no alias to Linux.
   return interfaces.config.persist ? network_->SetAlias(ifindex, std::string(1, '\0')) : Status{};
+}
+
+std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  if (config.journal) sinks.push_back(MakeJournalSink());
+  if (config.linux_audit) {
+    auto sink = MakeLinuxAuditSink();
+    if (sink) {
+      sinks.push_back(*std::move(sink));
+    } else {
+      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
+    }
+  }
+  return sinks;
 }
 
 void Runtime::StartAudit(const AuditConfig& config) {

@@ -110,8 +110,9 @@ TEST(SharedSaTest, ReceiverWithASmallWindowLosesNothing) {
                                                        "10.2.0.0/16", {test::TemplateFor({})}),
                                       1);
   const auto sa = std::make_shared<Sa>(test::MakeSpec(SaOptions{}), 1, uint64_t{1});
-  const auto binding = SelectPath(sa->spec(), CryptoDirection::kSeal,
-                                  {.devices = {}, .engines = &engines, .direction_is_known = true});
+  const auto binding = SelectPath(
+      sa->spec(), CryptoDirection::kSeal,
+      {.devices = {}, .engines = &engines, .queues = kWorkers, .direction_is_known = true});
   ASSERT_TRUE(binding.has_value());
   sa->outbound()->binding = binding->get();
   path.sad.Insert(sa);
