@@ -150,6 +150,11 @@ class Forwarded(Judge):
                 policy = f"{self.ANY} dir {direction} {selection}"
                 self.cygnet.xfrm(f"policy add {policy} action block")
                 self.assertFalse(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
+                unnamed = self.cygnet.xfrm(f"policy delete {self.ANY} dir {direction}", check=False)
+                self.assertIn("No such file", unnamed.stderr)
+                lifted = self.cygnet.xfrm(f"policy update {policy} action allow", check=False)
+                self.assertIn("Selection by", lifted.stderr)
+                self.assertFalse(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
                 self.cygnet.xfrm(f"policy delete {policy}")
                 self.assertTrue(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
 

@@ -30,7 +30,7 @@ for kind in ("NEWPOLICY", "UPDPOLICY"):
         "dir 2": nl.policy_info(direction=2), "dir 3": nl.policy_info(direction=3),
         "dir 255": nl.policy_info(direction=255),
         "index of another direction": nl.policy_info(index=8),
-        "flags 255": nl.policy_info(flags=255),
+        "flags 255": nl.policy_info(flags=255, action=1),
         "a zero body": bytes(168)})
 
 for number in (0, 1, 2, 255):
@@ -58,7 +58,7 @@ def _(c):
 KINDS = {
     "out": {}, "in": {"direction": 0}, "fwd": {"direction": 2}, "block": {"action": 1},
     "priority": {"priority": 0xffffffff}, "flags": {"flags": 3},
-    "flags of a newer kernel": {"flags": 4}, "share": {"share": 2},
+    "flags of a newer kernel": {"flags": 4, "action": 1}, "share": {"share": 2},
     "index": {"index": 0x1001}, "limits": {"limits": nl.lifetime(1, 2, 3, 4, 500, 600, 700, 800)},
     "limits of zero": {"limits": bytes(64)},
     "ports": {"sel": nl.selector("10.1.0.0", "10.2.0.0", 24, proto=17, sport=5000, sport_mask=0xffff,

@@ -80,7 +80,7 @@ for name, way_of in (("IPv4", V4), ("IPv6", V6)):
         family = int(way[0])
         for label, body in {
                 "share 9": wish(way, share=9), "action 2": wish(way, action=2),
-                "flags": wish(way, flags=0xff), "priority": wish(way, priority=77),
+                "flags": wish(way, flags=3), "priority": wish(way, priority=77),
                 "index of its own": wish(way, index=0x101), "index of in": wish(way, index=0x100),
                 "family 0": nl.policy_info(nl.selector(family=0)),
                 "family 9": nl.policy_info(nl.selector(family=9)),

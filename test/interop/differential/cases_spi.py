@@ -182,7 +182,7 @@ def _(c):
 @case("larval.times out without SPI")
 def _(c):
     with c.environment.sysctl("net/core/xfrm_acq_expires", 1):
-        c.allocate(0, 0, nl.attr("MARK", nl.mark(1, 1)))
+        c.allocate(0, 0)
         c.wait_event()
     c.dump("GETSA")
 
