@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Reads the programs that were built: position independent, relocations read-only and resolved at the
-start, no executable stack, no path for libraries of their own.
+start, no executable stack, control flow guarded, stacks probed, the library's assertions on.
 
     tools/check_binaries.py BUILD_FOLDER
 """
@@ -11,6 +11,10 @@ import sys
 
 PROGRAMS = ("src/daemon/cygnetd/cygnetd", "src/cli/cygnet")
 SHIM = "src/shim/libcygnet_xfrm.so"
+# The objects of the engines are let off the library's assertions: nothing in them is indexed by what
+# comes from outside, and each packet's bytes pass through them.
+ENGINES = "src/crypto/engines/libcygnet_engines.a"
+ASSERTION = "__glibcxx_assert_fail"
 
 
 def output(*words):
@@ -35,11 +39,35 @@ def faults_of(path, program):
         yield "text relocations or a path for libraries of its own"
 
 
+def code_faults(path):
+    """What the compiler was told; symbols are there in every build type."""
+    notes = output("readelf", "-nW", path)
+    if "SHSTK" not in notes:
+        yield "no shadow stack (-fcf-protection)"
+    code = output("objdump", "-d", "--no-show-raw-insn", path)
+    entries = re.findall(r"^[0-9a-f]+ <([^>]+)>:\n\s*[0-9a-f]+:\s+(\S+)", code, re.M)
+    own = [first for name, first in entries if "cygnet" in name or name == "main"]
+    guarded = sum(first == "endbr64" for first in own)
+    # Functions that nothing can reach but by a direct call need none.
+    if not own or guarded * 2 < len(own):
+        yield f"{guarded} of {len(own)} functions begin with endbr64 (-fcf-protection)"
+    # A large frame is grown page by page: sub $0x1000, touch.
+    if "$0x1000,%rsp" not in code:
+        yield "no stack probes (-fstack-clash-protection)"
+
+
 def main(build):
     faults = []
     for name in (*PROGRAMS, SHIM):
         path = f"{build}/{name}"
         faults += [f"{name}: {fault}" for fault in faults_of(path, name != SHIM)]
+    for name in PROGRAMS:
+        path = f"{build}/{name}"
+        faults += [f"{name}: {fault}" for fault in code_faults(path)]
+        if ASSERTION not in output("nm", "-D", "--undefined-only", path):
+            faults.append(f"{name}: the library's assertions are off (_GLIBCXX_ASSERTIONS)")
+    if ASSERTION in output("nm", "--undefined-only", f"{build}/{ENGINES}"):
+        faults.append(f"{ENGINES}: the library's assertions are on in an engine")
     print("\n".join(faults) or "binaries: fine")
     return 1 if faults else 0
 
