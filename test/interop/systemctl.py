@@ -12,6 +12,7 @@ Services belong to the PID namespace it runs in, and end with it.
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,12 +84,14 @@ class Unit:
             for name in self.one(f"{kind}Directory").split():
                 os.makedirs(f"{folder}/{name}", mode=int(self.one(f"{kind}DirectoryMode", "0755"), 8),
                             exist_ok=True)
+                if self.user_options():
+                    shutil.chown(f"{folder}/{name}", self.one("User"), self.one("User"))
                 found[f"{kind.upper()}_DIRECTORY"] = f"{folder}/{name}"
         return found
 
     def confinement(self):
         """The part of it that a program can be given without systemd."""
-        argv = ["setpriv"]
+        argv = ["setpriv", *self.user_options()]
         bounding = " ".join(self.all("CapabilityBoundingSet")).split()
         if bounding and not bounding[0].startswith("~"):
             kept = ",".join("+" + name.lower().removeprefix("cap_") for name in bounding)
@@ -96,6 +99,18 @@ class Unit:
         if self.one("NoNewPrivileges") in ("yes", "true"):
             argv.append("--no-new-privs")
         return argv if len(argv) > 1 else []
+
+    def user_options(self):
+        """None where there is one user only, or TAP devices are root's (no udev)."""
+        with open("/proc/self/uid_map", encoding="ascii") as f:
+            all_users = f.read().split()[1:] == ["0", "4294967295"]
+        if not self.one("User") or not all_users or os.stat("/dev/net/tun").st_mode & 0o006 != 6:
+            return []
+        kept = ",".join("+" + name.lower().removeprefix("cap_")
+                        for name in " ".join(self.all("AmbientCapabilities")).split())
+        user = self.one("User")
+        return [f"--reuid={user}", f"--regid={user}", "--init-groups", f"--inh-caps=-all,{kept}",
+                f"--ambient-caps=-all,{kept}"]
 
     def command(self, line, environment):
         words = []

@@ -68,6 +68,15 @@ class Units(suite.Case):
         words = self.values("cygnetd.service", "SystemCallFilter")
         self.assertEqual(["@system-service", "~process_vm_readv", "process_vm_writev"], words)
 
+    def test_it_is_nobody_else(self):
+        self.assertEqual(["cygnet"], self.values("cygnetd.service", "User"))
+        held = self.values("cygnetd.service", "AmbientCapabilities")
+        self.assertEqual(held, self.values("cygnetd.service", "CapabilityBoundingSet"))
+        self.assertEqual({"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_AUDIT_WRITE"}, set(held))
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../systemd/sysusers.conf"),
+                  encoding="utf-8") as f:
+            self.assertRegex(f.read(), r"(?m)^u cygnet ")
+
     def test_a_reload_is_answered(self):
         self.assertRegex(" ".join(self.values("cygnetd.service", "ExecReload")), "/cygnet reload$")
 
