@@ -1,5 +1,5 @@
 // Tables of nftables as values: what is to be in force, put there in one transaction, and read back
-// from the kernel. It speaks nfnetlink itself: doc/decisions/0014-fence-by-state.md.
+// from the kernel. It speaks nfnetlink itself: doc/decisions/0015-fence-by-state.md.
 #pragma once
 
 #include <cstdint>
