@@ -32,6 +32,7 @@ class Stored(suite.Case):
         self.host.ns.ip(f"neigh replace {PEER} lladdr {self.peer.mac.hex(':')} dev nic0")
 
     def kill(self):
+        self.host.ended_by_test = True
         labkit.end(self.host.daemon, signal.SIGKILL)
 
     def limit_files(self, size):
