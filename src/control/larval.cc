@@ -17,8 +17,12 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
 // that is on its way (kernel: xfrm_state_look_at, for which every state that is larval does).
 bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
   const auto any = [](const Sa&) { return true; };
-  SaSpec from_anywhere = wanted;
-  from_anywhere.saddr = {};
+  SaSpec from_anywhere;
+  from_anywhere.reqid = wanted.reqid;
+  from_anywhere.mode = wanted.mode;
+  from_anywhere.family = wanted.family;
+  from_anywhere.proto = wanted.proto;
+  from_anywhere.daddr = wanted.daddr;
   return path_.sad.FindLarval(wanted, any) != nullptr ||
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }

@@ -164,15 +164,14 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
 // An update keeps the turn that the policy had: it comes back before those that are younger.
 TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
   {
-    Ear ear;
-    RestartLog log(&ear, path_);
+    RestartLog log(path_);
     test::FakeXfrmControl control;
     ASSERT_TRUE(control.AddPolicy(PolicyTo("10.2.0.0"), {}));
     ASSERT_TRUE(control.AddPolicy(PolicyTo("10.3.0.0"), {}));
     for (PolicyView& view : control.policies) {
       view.place = view.spec.selector == PolicyTo("10.2.0.0").selector ? 2 : 1;
     }
-    ASSERT_TRUE(log.Open(control));
+    ASSERT_TRUE(log.Open(control, MissingFile::kIsFirstStart));
   }
   const Life next(path_);
   ASSERT_THAT(next.control.ListPolicies(), SizeIs(2));

@@ -9,9 +9,7 @@
 
 namespace cygnet {
 
-LostSaKey KeyOf(const SaId& id) {
-  return {id.daddr.bytes, id.spi.value, id.proto, id.family};
-}
+LostSaKey KeyOf(const SaId& id) { return {id.daddr.bytes, id.spi.value, id.proto, id.family}; }
 
 void ForgetProtocol(uint8_t proto, LostSas* lost) {
   std::erase_if(*lost, [&](const auto& entry) {

@@ -82,7 +82,7 @@ void XfrmRequests::Execute(const netlink::MessageView& message, XfrmConnection& 
 // The order of checks is that of xfrm_user_rcv_msg.
 Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& message,
                                                XfrmConnection& client, netlink::ExtendedAck& ack) {
-  if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message);
+  if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message, client);
   if (!xfrm::IsKnownType(message.header.nlmsg_type)) return MakeError(Errc::kInvalid);
   if (xfrm::IsDump(message)) return RunDump(message, client);
   const auto request = xfrm::ParseRequest(message, ack);

@@ -52,7 +52,8 @@ class XfrmRequests {
   enum class Answer : uint8_t { kAck, kNone };
   Result<Answer> Run(const netlink::MessageView& message, XfrmConnection& client,
                      netlink::ExtendedAck& ack);
-  Result<Answer> ChangeSocketPolicy(const netlink::MessageView& message);
+  Result<Answer> ChangeSocketPolicy(const netlink::MessageView& message,
+                                    const XfrmConnection& client);
   Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection& client);
   void DumpSas(const netlink::MessageView& message, XfrmConnection& client);
 

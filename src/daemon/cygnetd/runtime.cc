@@ -1,6 +1,7 @@
 #include "daemon/cygnetd/runtime.h"
 
 #include <fmt/format.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
