@@ -43,8 +43,8 @@ void Believe(World* world, const OuterError& error) {
   for (const auto& sa : world->sas) {
     OutboundSa* out = sa->outbound();
     if (!IsAbout(error, *out)) continue;
-    CYGNET_CHECK(error.spi == 0x1000u && error.saddr == sa->spec().saddr &&
-                 error.daddr == sa->spec().daddr);
+    CYGNET_CHECK((!error.spi.has_value() || error.spi == 0x1000u) &&
+                 error.saddr == sa->spec().saddr && error.daddr == sa->spec().daddr);
     const uint32_t before = EffectivePathMtu(*out, kWireMtu, world->now);
     const bool learnt = LearnPathMtu(out, error.mtu, kWireMtu, world->now);
     const uint32_t after = EffectivePathMtu(*out, kWireMtu, world->now);

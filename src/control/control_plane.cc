@@ -54,10 +54,9 @@ void ControlPlane::FollowNextHops() {
       .probe = [network](int32_t ifindex, const IpAddress& neighbour,
                          IpFamily family) { network->Probe(ifindex, neighbour, family); },
       .device_of = [this](int32_t ifindex) -> std::optional<uint8_t> {
-        for (std::size_t i = 0; i < params_.devices.size(); ++i) {
-          if (params_.devices[i].ifindex == ifindex) return static_cast<uint8_t>(i);
-        }
-        return std::nullopt;
+        const ControlDevice* device = DeviceWith(ifindex);
+        if (device == nullptr) return std::nullopt;
+        return static_cast<uint8_t>(device - params_.devices.data());
       }});
 }
 

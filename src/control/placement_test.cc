@@ -483,7 +483,7 @@ TEST_F(RecordTest, AKeyIsOnRecordBeforeTheDeviceHasIt) {
 TEST_F(RecordTest, WhatCannotBeRecordedIsNotGivenToADevice) {
   witness_.refuse = "device";
   Add(Offloaded(0x100));
-  EXPECT_EQ(Where(0x100), "software not-recorded:no room");
+  EXPECT_EQ(Where(0x100), "software not-recorded");
   EXPECT_THAT(nic_.HeldSas(), IsEmpty());
   EXPECT_THAT(nic_.KeyLog(), IsEmpty());
   EXPECT_THAT(control_->ReportLedger({.holder = "nic0"}).keys, IsEmpty());

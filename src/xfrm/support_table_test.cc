@@ -252,7 +252,7 @@ std::map<std::string, Answer> OtherRows() {
       {"policy XFRMA_SEC_CTX", PolicyOf(WithBytes(XFRMA_SEC_CTX, SecurityContext()))},
       {"policy XFRMA_POLICY_TYPE sub", PolicyOf(WithBytes(XFRMA_POLICY_TYPE, SubType()))},
       {"policy XFRMA_OFFLOAD_DEV",
-       PolicyOf(WithBytes(XFRMA_OFFLOAD_DEV, OffloadOf(XFRM_OFFLOAD_PACKET)))},
+       PolicyOf(WithBytes(XFRMA_OFFLOAD_DEV, OffloadOf(kOffloadPacket)))},
       {"policy flag localok", PolicyOf(nullptr, flags(XFRM_POLICY_LOCALOK))},
       {"policy flag icmp", PolicyOf(nullptr, flags(XFRM_POLICY_ICMP))},
       {"policy flag cpu_acquire", PolicyOf(nullptr, flags(4))},

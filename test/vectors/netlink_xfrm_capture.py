@@ -3,7 +3,8 @@
 
 Run as root on a kernel with XFRM_USER (6.18 when last run; no ESP, AH or IPComp in it):
     unshare -n python3 netlink_xfrm_capture.py > netlink_xfrm.txt
-Only requests whose answer Cygnet gives byte for byte are here; the port id is written as 0x1234 and
+Only requests whose answer Cygnet gives byte for byte are here (what it refuses on purpose stands in
+support_table_test.cc); the port id is written as 0x1234 and
 times of creation as 0.
 """
 import socket, struct, time
@@ -324,15 +325,14 @@ def sa_rows(t):
 
     for name, body in (
             ('fixed', spi(0x300, 0x300)), ('fixed again', spi(0x300, 0x300)),
-            ('ah', spi(0x300, 0x300, proto=51)), ('min above max', spi(0x400, 0x300)),
+            ('min above max', spi(0x400, 0x300)),
             ('proto 17', spi(0x400, 0x500, proto=17)),
             ('comp big', spi(0x100, 0x10000, proto=108)),
-            ('comp', spi(0x1146, 0x1146, proto=108)), ('no spi', spi(0, 0, dst='10.0.0.77')),
+            ('no spi', spi(0, 0, dst='10.0.0.77')),
             ('family 0', spi(0x700, 0x700, family=0)),
             ('v6', spi(0x701, 0x701, family=10, src='::1', dst='::2')),
             ('reqid and seq', spi(0x702, 0x702, reqid=7)),
-            ('direction', spi(0x703, 0x703) + attr(DIR, b'\1')),
-            ('mark', spi(0x704, 0x704) + attr(MARK, struct.pack('=II', 0x13, 0xf)))):
+            ('direction', spi(0x703, 0x703) + attr(DIR, b'\1'))):
         t('ALLOCSPI ' + name, 'ALLOCSPI', body, REQUEST)
     t('ALLOCSPI with ack', 'ALLOCSPI', spi(0x705, 0x705))
     t('GETSA larval', 'GETSA', sa_id(spi=0x300), REQUEST)
@@ -354,10 +354,9 @@ def sa_rows(t):
     t('dump family 6', 'GETSA', address_filter('0.0.0.0', '0.0.0.0', 10, 0, 0), REQUEST | DUMP)
     t('dump with an id', 'GETSA', sa_id(spi=0x300), REQUEST | DUMP)
     t('DELSA larval', 'DELSA', sa_id(spi=0x300))
-    t('DELSA larval, source given', 'DELSA', sa_id(spi=0x300, proto=51) +
+    t('DELSA larval, source given', 'DELSA', sa_id(spi=0x702) +
       attr(SRCADDR, ip('10.0.0.1')))
     t('DELSA direction shown', 'DELSA', sa_id(spi=0x703))
-    t('DELSA mark shown', 'DELSA', sa_id(spi=0x704) + attr(MARK, struct.pack('=II', 3, 0xf)), pid=77)
     t('FLUSHSA comp', 'FLUSHSA', b'\x6c')
     t('FLUSHSA all', 'FLUSHSA', bytes(4), pid=4242)
     t('FLUSHSA nothing left', 'FLUSHSA', b'\0')
@@ -413,9 +412,9 @@ def policy_rows(t):
     t('UPDPOLICY', 'UPDPOLICY', policy(prio=9) + attr(TMPL, template()))
     t('GETPOLICY', 'GETPOLICY', policy_id())
     t('GETPOLICY without ack', 'GETPOLICY', policy_id(), REQUEST)
-    t('UPDPOLICY creates', 'UPDPOLICY', policy(selector('10.5.0.0', '10.6.0.0'), flags=0xff))
-    n('mark', policy() + attr(MARK, struct.pack('=II', 0x13, 0xf)))
-    n('if_id', policy() + attr(IF_ID, u32(5)))
+    t('UPDPOLICY creates', 'UPDPOLICY', policy(selector('10.5.0.0', '10.6.0.0'), flags=3))
+    n('mark', policy(action=1) + attr(MARK, struct.pack('=II', 0x13, 0xf)))
+    n('if_id', policy(action=1) + attr(IF_ID, u32(5)))
     n('sub', policy() + policy_type(1))
     n('host bits', policy(selector('10.1.0.7', '10.2.0.9')))
     t('policy dump', 'GETPOLICY', b'', REQUEST | DUMP)
@@ -426,7 +425,6 @@ def policy_rows(t):
     n('template families filled in', policy(selector('10.9.6.0', '10.9.7.0')) +
       attr(TMPL, template(family=0) + template(family=0, mode=0, optional=1, share=2)))
     n('block', policy(selector('10.9.8.0', '10.9.9.0'), action=1))
-    n('context dropped', policy(selector('10.9.10.0', '10.9.11.0')) + context(12, 4, b'abc\0'))
     n('v6', policy(selector('2001:db8::', '::', 32, 0, 10)) + attr(TMPL, template(family=2)))
     t('NEWPOLICY pid 4242', 'NEWPOLICY', policy(selector('10.7.0.0', '10.8.0.0')), pid=4242)
     any_selector = selector('0.0.0.0', '0.0.0.0', 0, 0, 0)
