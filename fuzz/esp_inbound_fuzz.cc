@@ -13,6 +13,8 @@ namespace {
 
 using namespace cygnet;  // NOLINT: a program of one file
 
+constexpr unsigned kTransport6 = 3;  // of World::sas
+
 struct World {
   PacketPools pools{1024, 8};  // more than the worker keeps in stock
   test::TestHost host{&pools};
@@ -83,7 +85,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   // One packet went in: it is in one place now. (Swallowed keep-alives are in none; a drop may be
   // told to the sender.)
   const bool sealed = choice < world.sas.size();
-  const bool fragment = sealed ? IsInnerFragment(rest) : IsFragment(rest);
+  const bool extended = choice == kTransport6;  // whose payload may begin with a fragment header
+  const bool fragment = sealed ? extended || IsInnerFragment(rest) : IsFragment(rest);
   if (!fragment) {
     CYGNET_CHECK(to_host.size() <= 1 && to_wire.size() <= 1 && drops <= 1);
     CYGNET_CHECK(to_host.size() + to_wire.size() + drops <= 2);

@@ -261,7 +261,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   class Turn;
   bool TakeEvents(SpscRing<DataPathEvent>* ring, int* acquires);
   void OnDataPathEvent(const DataPathEvent& event);
-  void ReadAddresses(uint64_t now_ns);
+  enum class Patience : uint8_t { kNone, kSome };
+  void ReadAddresses(uint64_t now_ns, Patience patience);
   void WalkTimes(Turn turn);
   void WalkAevents(Turn turn);
   void WalkPolicies(Turn turn);

@@ -146,6 +146,7 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 // The larval state that it fills in, or that it answers, goes only when it is there: a client that
 // was refused may try again, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
+  ReadAddresses(params_.clock->MonotonicNs(), Patience::kNone);  // placement asks whose it is
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
   auto placed = placement_->Place(sa);

@@ -52,7 +52,7 @@ bool ControlPlane::DoSome() {
   WalkTimes(Turn(*params_.clock));
   WalkAevents(Turn(*params_.clock));
   WalkPolicies(Turn(*params_.clock));
-  ReadAddresses(now_ns);
+  ReadAddresses(now_ns, Patience::kSome);
   const bool hops = next_hops_.has_value() && next_hops_->DoSome(now_ns);
   return hops || events_left_ || times_from_.has_value() || aevents_from_.has_value() ||
          !policies_to_check_.empty();
@@ -151,14 +151,15 @@ void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {
   }
   if (changes.addresses || changes.lost) addresses_changed_ = true;
   if (changes.addresses || changes.routes || changes.lost) next_hops_->AskAgain();
-  ReadAddresses(now_ns);
+  ReadAddresses(now_ns, Patience::kSome);
 }
 
 // At once, but a flood of router advertisements does not have them read all the time; and what
 // workers know holds as long as the addresses are the same.
-void ControlPlane::ReadAddresses(uint64_t now_ns) {
+void ControlPlane::ReadAddresses(uint64_t now_ns, Patience patience) {
   constexpr uint64_t kEveryNs = 50'000'000;
-  if (!addresses_changed_ || now_ns < next_addresses_at_) return;
+  if (!addresses_changed_) return;
+  if (patience == Patience::kSome && now_ns < next_addresses_at_) return;
   addresses_changed_ = false;
   next_addresses_at_ = now_ns + kEveryNs;
   path_.SetHostAddresses(params_.network->LocalAddresses());

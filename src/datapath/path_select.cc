@@ -43,7 +43,10 @@ Result<std::shared_ptr<CryptoSession>> Observed(uint32_t engine, const SaSpec& s
     return std::shared_ptr<CryptoSession>(*std::move(session));
   }
   const auto key = keys->GiveToEngine(engine, spec, inbound);
-  if (!key) return key.error();
+  if (!key) {
+    return MakeError(key.error().code,
+                     std::string(Meaning(ReasonCode::kNotRecorded)) + ": " + key.error().message);
+  }
   auto session = holder.CreateSession(params);
   if (!session) {
     keys->NotTaken(*key, session.error().message);
