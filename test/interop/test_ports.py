@@ -97,7 +97,7 @@ class Ports(suite.Case):
     def ping(self, host, me, count=5, size=1300):
         text = host.ns.run(f"ping -n -c {count} -i 0.05 -W 5 -s {size} -I {INNER[me]} "
                            f"{INNER[1 - me]}").stdout
-        self.assertIn(f"{count} received", text)
+        self.assertIn(f"{count} received", text, host.drops())
 
     # --- Drivers ---
 

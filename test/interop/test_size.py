@@ -202,14 +202,11 @@ class Wire1500(Pair):
         self.every_case(self.host_fragments, families=(6,), modes=("transport",))
 
     def test_host_fragments_v6_tunnel(self):
-        # They may not be fragmented again: one request and one answer are lost, their senders told.
+        # They leave in outer fragments; each sender is told once what would fit.
         def check():
-            sizes = [self.mtu - 48 & ~7] * (4008 // (self.mtu - 48 & ~7))
-            sizes.append(4008 - sum(sizes))
-            told = len([size for size in sizes if size + 48 > self.explained_mtu()])
-            self.ping(1, "-i 0.3 -s 4000 -c 3")
+            self.ping(2, "-i 0.3 -s 4000 -c 3")  # ping takes the error for an answer
             self.ping(3, "-s 4000 -c 3")
-            self.counted(*[{"out-too-big": told}] * 2)
+            self.counted({}, {})
         self.every_case(check, families=(6,), modes=("tunnel",))
 
     def test_datagram_without_df_goes_in_fragments_of_the_outer_packet(self):
