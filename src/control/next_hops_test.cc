@@ -19,10 +19,10 @@ class NextHopsTest : public testing::Test {
   static IpAddress Peer(uint32_t n) { return test::Ip("192.0.2." + std::to_string(n)); }
 
   std::shared_ptr<Sa> Add(uint32_t peer) {
-    auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), 1, uint64_t{0});
+    auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
     spec.daddr = Peer(peer);
-    sa = MakeSharedSa(std::move(spec), 1, uint64_t{0});
+    sa = MakeSharedSa(std::move(spec), uint64_t{1}, uint64_t{0});
     sas_.push_back(sa);
     hops_.Follow(*sa, now_);
     return sa;

@@ -195,7 +195,7 @@ TEST_F(LedgerFileTest, AKeyThatCannotBeWrittenIsNotGiven) {
   Run run = Start();
   ASSERT_TRUE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
   const std::string before = Text("ledger.jsonl");
-  for (const std::size_t room : {0, 1, 100}) {
+  for (const std::size_t room : {0u, 1u, 100u}) {
     const Full full(before.size() + room);
     const auto refused = run.ledger->KeyGiven(Half(2), "nic0", "device", "");
     ASSERT_FALSE(refused) << room;

@@ -180,7 +180,7 @@ TEST_F(RecordFileTest, ARecordThatFindsNoRoomLeavesTheFileWhole) {
   RecordFile file;
   Make(&file);
   const std::string before = Text();
-  for (const std::size_t room : {0, 1, 15, 16, 17, 31, 32, 47}) {
+  for (const std::size_t room : {0u, 1u, 15u, 16u, 17u, 31u, 32u, 47u}) {
     const SizeLimit limit(before.size() + room);
     const Status added = file.Append(10, Bytes("this one is longer than thirty-two bytes"));
     EXPECT_FALSE(added) << room;
