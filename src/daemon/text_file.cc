@@ -109,8 +109,12 @@ Status CheckWritable(const std::string& path) {
     if (!S_ISREG(info.st_mode)) return MakeError(Errc::kInvalid, path + ": not a plain file");
     if (access(path.c_str(), W_OK) != 0) return FileError(path);
   }
-  const std::string folder = FolderOf(path);
-  if (access(folder.c_str(), W_OK | X_OK) != 0) return FileError(folder);
+  // Tried, not asked: access() tells root that it may write where nothing can be made.
+  const std::string probe = path + ".check";
+  const UniqueFd fd(
+      open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) return errno == EEXIST ? Status{} : FileError(FolderOf(path));
+  unlink(probe.c_str());
   return {};
 }
 

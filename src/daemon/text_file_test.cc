@@ -75,7 +75,7 @@ TEST_F(TextFileTest, ReplacingFollowsNoLink) {
 
 TEST_F(TextFileTest, WhetherItCanBeWrittenIsKnownBefore) {
   EXPECT_TRUE(CheckWritable(path_));
-  EXPECT_FALSE(std::filesystem::exists(path_)) << "nothing is left behind";
+  EXPECT_TRUE(std::filesystem::is_empty(folder_)) << "nothing is left behind";
   EXPECT_THAT(CheckWritable(folder_ / "no/such").error().message, HasSubstr("No such file"));
   EXPECT_THAT(CheckWritable(folder_).error().message, HasSubstr("not a plain file"));
   EXPECT_FALSE(CheckWritable("/proc/cygnet"));
