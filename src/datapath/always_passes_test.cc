@@ -83,9 +83,16 @@ void ProtectAllV6(TestPair* pair) {
                 "::/0");
 }
 
-Bytes LinkMessage(uint8_t type, uint8_t hop_limit, std::size_t length) {
+// A solicitation is for the address it goes to.
+Bytes LinkMessage(uint8_t type, uint8_t hop_limit, std::size_t length, const Bytes& options = {}) {
   IpFields f{.src = "fe80::1", .dst = "fe80::2", .proto = 58, .ttl = hop_limit};
-  return Frame(test::IpPacket(f, Bytes{type} + Bytes(length - 1, 0)));
+  Bytes message = Bytes{type} + Bytes(length - 1, 0);
+  if (type == 135 && length >= 24) {
+    message[8] = 0xfe;
+    message[9] = 0x80;
+    message[23] = 2;
+  }
+  return Frame(test::IpPacket(f, message + options));
 }
 
 TEST(LinkMessageTest, NeighbourDiscoveryPassesBothWays) {
@@ -104,6 +111,14 @@ TEST(LinkMessageTest, NeighbourDiscoveryPassesBothWays) {
   EXPECT_THAT(pair.b.Receive(mld), ElementsAre(mld));
 }
 
+TEST(LinkMessageTest, NothingPassesBehindAPacketInClear) {
+  TestPair pair;
+  ProtectAllV6(&pair);
+  const Bytes nd = LinkMessage(135, 255, 24);
+  EXPECT_THAT(pair.a.Send(nd + Pattern(100)), ElementsAre(nd));
+  EXPECT_THAT(pair.b.Receive(nd + Pattern(100)), ElementsAre(nd));
+}
+
 TEST(LinkMessageTest, WhatOnlyLooksLikeItIsHeldToPolicy) {
   TestPair pair;
   pair.a.AddPolicy(
@@ -120,6 +135,8 @@ TEST(LinkMessageTest, WhatOnlyLooksLikeItIsHeldToPolicy) {
                           LinkMessage(135, 254, 24),
                           LinkMessage(135, 255, 20),
                           LinkMessage(135, 255, 24 + 8),  // an option of no length
+                          LinkMessage(135, 255, 24, Bytes{250, 2} + Bytes(14, 7)),  // not of ND
+                          LinkMessage(135, 255, 24, Bytes{14, 2} + Bytes(14, 7)),   // too long
                           Frame(test::IpPacket(routed, Bytes{135} + Bytes(23, 0)))};
   for (const Bytes& frame : frames) {
     EXPECT_THAT(pair.a.Send(frame), IsEmpty());

@@ -56,6 +56,8 @@ bool InboundPipeline::AdmitIp(uint16_t ether_type, InboundItem* item) {
     ctx_->sink.Drop(item->packet, DropReason::kInBadHeader);
     return false;
   }
+  // Policy sees nothing of what is behind the packet.
+  item->packet->TrimTo(item->packet->l3_offset + item->view.total_length);
   if (item->view.fragment && !Reassemble(item)) return false;
   const DropReason reason = Classify(item);
   if (item->packet == nullptr) return false;

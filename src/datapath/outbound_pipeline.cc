@@ -127,6 +127,7 @@ void OutboundPipeline::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
+  packet->TrimTo(packet->l3_offset + ip.total_length);  // policy sees nothing of what is behind
   if (!ip.fragment ||
       !NeedsWholeDatagram(*ctx_->path, ip, ctx_->path->interfaces[interface_].ifindex)) {
     // This host has cut it, so that the outer packet may be cut as well: nothing is lost.

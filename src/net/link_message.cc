@@ -1,5 +1,6 @@
 #include "net/link_message.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -13,8 +14,16 @@ constexpr uint32_t kMaxMessage = 1280;  // every link carries that
 
 constexpr uint16_t kRouterSolicitation = 133;
 constexpr uint16_t kRouterAdvertisement = 134;
+constexpr uint16_t kNeighbourSolicitation = 135;
 constexpr uint16_t kRedirect = 137;
+
+// Options: RFC 4861 section 4.6, RFC 3971 (nonce), and what router advertisements carry today
+// (RFC 6275, 7839, 4191, 8106, 5175, 8801, 8910, 8781).
+constexpr uint8_t kSourceLink = 1;
+constexpr uint8_t kTargetLink = 2;
 constexpr uint8_t kRedirectedHeader = 4;
+constexpr uint8_t kNonce = 14;
+constexpr std::array<uint8_t, 12> kOfRouters = {1, 3, 5, 7, 8, 21, 24, 25, 26, 31, 37, 38};
 
 constexpr uint16_t kListenerQuery = 130;
 constexpr uint16_t kListenerReport = 131;
@@ -29,7 +38,8 @@ Bytes Message(const IpPacketView& ip, Bytes l3) {
 
 bool IsIcmpv6(const IpPacketView& ip, uint8_t hop_limit, Bytes l3) {
   return ip.flow.family == IpFamily::kV6 && ip.flow.proto == kProtoIcmpv6 && !ip.fragment &&
-         l3[7] == hop_limit && ip.flow.dport == 0 && ip.total_length <= kMaxMessage;
+         l3[7] == hop_limit && ip.flow.dport == 0 && ip.total_length <= kMaxMessage &&
+         l3.size() == ip.total_length;  // nothing rides behind it
 }
 
 // Bytes in front of the options; 0: no message of neighbour discovery.
@@ -38,17 +48,49 @@ uint32_t FixedPart(uint16_t type) {
   return type < kRouterSolicitation || type > kRedirect ? 0 : kFixed[type - kRouterSolicitation];
 }
 
-// Calls see(type) for each option. False: their lengths do not make up `options`.
+// Calls see(type, length) for each option. False: their lengths do not make up `options`.
 template <typename See>
 bool WalkOptions(Bytes options, See see) {
   while (!options.empty()) {
     if (options.size() < 8) return false;
     const uint32_t length = options[1] * 8u;
     if (length == 0 || length > options.size()) return false;
-    see(options[0]);
+    see(options[0], length);
     options = options.subspan(length);
   }
   return true;
+}
+
+// What a message of the type may carry. Others could carry anything, in clear.
+bool MayCarry(uint16_t type, uint8_t option, uint32_t length) {
+  if (type == kRouterAdvertisement) {
+    return std::find(kOfRouters.begin(), kOfRouters.end(), option) != kOfRouters.end();
+  }
+  if (type == kRedirect && option == kRedirectedHeader) return true;
+  return length == 8 && (option == kSourceLink || option == kTargetLink || option == kNonce);
+}
+
+IpAddress TargetOf(Bytes message) {
+  IpAddress target;
+  std::copy_n(message.begin() + 8, 16, target.bytes.begin());
+  return target;
+}
+
+// The group that listens for solicitations of the address (RFC 4291, section 2.7.1).
+bool IsSolicitedNode(const IpAddress& group, const IpAddress& target) {
+  constexpr std::array<uint8_t, 13> kPrefix = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
+  return std::equal(kPrefix.begin(), kPrefix.end(), group.bytes.begin()) &&
+         std::equal(group.bytes.begin() + 13, group.bytes.end(), target.bytes.begin() + 13);
+}
+
+// Where a message of the type goes to on the link (RFC 4861, sections 4.1 and 4.3).
+bool GoesWhereItMay(uint16_t type, const FlowKey& flow, Bytes message) {
+  if (type == kRouterSolicitation) {
+    return IsLinkLocal(flow.daddr) || IsMulticastOrBroadcast(flow.daddr, IpFamily::kV6);
+  }
+  if (type != kNeighbourSolicitation) return true;
+  const IpAddress target = TargetOf(message);
+  return flow.daddr == target || IsSolicitedNode(flow.daddr, target);
 }
 
 // The groups that a report of version 2 lists are as many as it says and fill it.
@@ -89,17 +131,23 @@ bool IsNeighbourDiscovery(const IpPacketView& ip, Bytes l3) {
   if (fixed == 0 || message.size() < fixed) return false;
   const bool from_router = type == kRouterAdvertisement || type == kRedirect;
   if (from_router && !IsLinkLocal(ip.flow.saddr)) return false;
-  return WalkOptions(message.subspan(fixed), [](uint8_t) {});
+  if (!GoesWhereItMay(type, ip.flow, message)) return false;
+  bool known = true;
+  const bool fit = WalkOptions(message.subspan(fixed), [&](uint8_t option, uint32_t length) {
+    known = known && MayCarry(type, option, length);
+  });
+  return fit && known;
 }
 
 bool QuotesPacket(const IpPacketView& ip, Bytes l3) {
   if (ip.flow.sport != kRedirect) return false;
   bool quotes = false;
   const Bytes message = Message(ip, l3);
-  const bool fits = message.size() >= FixedPart(kRedirect) &&
-                    WalkOptions(message.subspan(FixedPart(kRedirect)), [&](uint8_t type) {
-                      quotes = quotes || type == kRedirectedHeader;
-                    });
+  const bool fits =
+      message.size() >= FixedPart(kRedirect) &&
+      WalkOptions(message.subspan(FixedPart(kRedirect)), [&](uint8_t option, uint32_t) {
+        quotes = quotes || option == kRedirectedHeader;
+      });
   return quotes || !fits;
 }
 

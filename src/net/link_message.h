@@ -12,8 +12,9 @@
 namespace cygnet {
 
 // `ip` describes `l3`. Type 133 to 137, code 0, hop limit 255, no extension header, whole; the
-// message as long as its type wants, then options whose lengths make up the rest; redirects and
-// router advertisements from a link-local address.
+// message as long as its type wants, then options that the type may carry, whose lengths make up
+// the rest, and nothing behind; redirects and router advertisements from a link-local address; a
+// solicitation to its target or the target's group.
 bool IsNeighbourDiscovery(const IpPacketView& ip, std::span<const uint8_t> l3);
 
 // A redirect that quotes the packet it is about: that may be one which policy protects.

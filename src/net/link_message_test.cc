@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/packet_builder.h"
 
 namespace cygnet {
@@ -13,11 +15,24 @@ using test::IpFields;
 
 constexpr std::array<std::size_t, 5> kFixed = {8, 16, 24, 24, 40};  // of types 133 to 137
 
+// fe80::2, to which kLink goes.
+Bytes Target() {
+  Bytes target(16, 0);
+  target[0] = 0xfe;
+  target[1] = 0x80;
+  target[15] = 2;
+  return target;
+}
+
 const IpFields kLink{.src = "fe80::1", .dst = "fe80::2", .proto = 58, .ttl = 255};
 
 Bytes Message(uint8_t type, std::size_t length, const Bytes& options = {}) {
   Bytes message(length, 0);
   message[0] = type;
+  if (type == 135 && length >= 24) {
+    const Bytes target = Target();
+    std::copy(target.begin(), target.end(), message.begin() + 8);
+  }
   return message + options;
 }
 
@@ -40,6 +55,42 @@ TEST(NeighbourDiscoveryTest, EachTypeWithItsFixedPartAndOptions) {
     EXPECT_FALSE(Discovery(kLink, Message(type, fixed, Bytes(8, 0)))) << int{type};
     EXPECT_FALSE(Discovery(kLink, Message(type, fixed, option + test::Pattern(300)))) << int{type};
   }
+}
+
+TEST(NeighbourDiscoveryTest, OnlyOptionsOfTheType) {
+  const auto option = [](uint8_t type, uint8_t words) {
+    return Bytes{type, words} + Bytes(words * 8u - 2u, 7);
+  };
+  for (const uint8_t type : {uint8_t{133}, uint8_t{135}, uint8_t{136}}) {
+    const std::size_t fixed = kFixed[type - 133u];
+    EXPECT_TRUE(Discovery(kLink, Message(type, fixed, option(14, 1)))) << "a nonce";
+    for (const Bytes& other : {option(14, 2), option(1, 2), option(250, 1), option(25, 3)}) {
+      EXPECT_FALSE(Discovery(kLink, Message(type, fixed, other))) << int{type};
+    }
+  }
+  EXPECT_TRUE(Discovery(kLink, Message(134, 16, option(3, 4) + option(5, 1) + option(25, 3))));
+  EXPECT_FALSE(Discovery(kLink, Message(134, 16, option(250, 1))));
+}
+
+TEST(NeighbourDiscoveryTest, NothingBehindTheMessage) {
+  Bytes packet = test::IpPacket(kLink, Message(135, 24));
+  ASSERT_TRUE(IsNeighbourDiscovery(*ParseIpPacket(packet), packet));
+  packet.push_back(0);
+  EXPECT_FALSE(IsNeighbourDiscovery(*ParseIpPacket(packet), packet));
+}
+
+TEST(NeighbourDiscoveryTest, ASolicitationGoesToItsTargetOrTheTargetsGroup) {
+  IpFields f = kLink;
+  f.dst = "ff02::1:ff00:2";
+  EXPECT_TRUE(Discovery(f, Message(135, 24)));
+  for (const char* elsewhere : {"ff02::1:ff00:3", "ff02::1", "fe80::3", "2001:db8::2"}) {
+    f.dst = elsewhere;
+    EXPECT_FALSE(Discovery(f, Message(135, 24))) << elsewhere;
+  }
+  f.dst = "ff02::2";
+  EXPECT_TRUE(Discovery(f, Message(133, 8)));
+  f.dst = "2001:db8::2";
+  EXPECT_FALSE(Discovery(f, Message(133, 8)));
 }
 
 TEST(NeighbourDiscoveryTest, OnTheLinkOnly) {
