@@ -76,7 +76,8 @@ Result<Sockets> OpenSockets() {
 
 bool IsAlone(uint32_t port, int* error) {
   uint32_t ports[4];
-  const int count = rendezvous::FindPorts(ports, 4);
+  constexpr int kTimeoutMs = 10'000;
+  const int count = rendezvous::FindPorts(ports, 4, kTimeoutMs);
   *error = count < 0 ? errno : 0;
   return count == 1 && ports[0] == port;
 }
@@ -114,7 +115,7 @@ Result<std::unique_ptr<Doorstep>> Doorstep::Claim() {
       return std::unique_ptr<Doorstep>(
           new Doorstep(std::move(sockets->ears), std::move(sockets->mark), sockets->port));
     }
-    if (error != 0) return SystemError("/proc/thread-self/net/netlink", error);
+    if (error != 0) return SystemError("look for another cygnetd among the netlink sockets", error);
     sockets->mark.Reset();
     poll(nullptr, 0, static_cast<int>(5 + RandomWord() % 25));
   }

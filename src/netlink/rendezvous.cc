@@ -2,86 +2,29 @@
 #include "netlink/rendezvous.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
+
+#include "netlink/rendezvous_calls.h"
 
 namespace cygnet::rendezvous {
 namespace {
 
-constexpr char kTable[] = "/proc/thread-self/net/netlink";
 constexpr int kMostPorts = 16;
 constexpr int kBacklog = 16;
 
-// --- System calls, past whatever interposes the C library's ---
-
-int Socket(int domain, int type, int protocol) {
-  return static_cast<int>(syscall(SYS_socket, domain, type | SOCK_CLOEXEC, protocol));
-}
 template <typename Address>
 int Bind(int fd, const Address& address, socklen_t length) {
   return static_cast<int>(syscall(SYS_bind, fd, &address, length));
-}
-void Close(int fd) { syscall(SYS_close, fd); }
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) {
-      const int saved = errno;
-      Close(fd_);
-      errno = saved;
-    }
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-
- private:
-  const int fd_;
-};
-
-// --- Time ---
-
-int64_t NowMs() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
-int LeftMs(int64_t deadline) {
-  const int64_t left = deadline - NowMs();
-  return left > 0 ? static_cast<int>(left) : 0;
 }
 
 void Pause() {
   const timespec pause{.tv_sec = 0, .tv_nsec = 2'000'000};
   nanosleep(&pause, nullptr);
-}
-
-// False when the deadline passed first.
-bool WaitReadable(int fd, int64_t deadline) {
-  for (;;) {
-    pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-    const timespec left{.tv_sec = LeftMs(deadline) / 1000,
-                        .tv_nsec = LeftMs(deadline) % 1000 * 1'000'000L};
-    // The kernel writes what is left into the time it is given.
-    timespec passed = left;
-    const long ready = syscall(SYS_ppoll, &entry, 1, &passed, nullptr, 0);
-    if (ready > 0) {
-      return true;
-    }
-    if (ready == 0 || errno != EINTR) {
-      return false;
-    }
-  }
 }
 
 // --- One attempt ---
@@ -197,32 +140,6 @@ Meeting MeetAt(uint32_t port, Service service, int64_t deadline) {
   return {.outcome = Outcome::kMet, .fd = fd, .error = 0};
 }
 
-// --- The kernel's table of netlink sockets ---
-
-// A row: sk, protocol, port id, groups in hex, and more that does not matter.
-bool ReadRow(const char* line, uint32_t* port) {
-  const char* at = strchr(line, ' ');
-  if (at == nullptr) {
-    return false;
-  }
-  char* end = nullptr;
-  const long protocol = strtol(at, &end, 10);
-  if (end == at || protocol != NETLINK_USERSOCK) {
-    return false;
-  }
-  *port = static_cast<uint32_t>(strtoul(end, &end, 10));
-  return strtoul(end, &end, 16) == kGroups;
-}
-
-bool Contains(const uint32_t* ports, int count, uint32_t port) {
-  for (int i = 0; i < count; ++i) {
-    if (ports[i] == port) {
-      return true;
-    }
-  }
-  return false;
-}
-
 // The number that socket() would have given: other descriptors were open when this one came.
 int Lowest(int fd) {
   const int lowest = static_cast<int>(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0));
@@ -237,40 +154,6 @@ int Lowest(int fd) {
 }
 
 }  // namespace
-
-int FindPorts(uint32_t* ports, int room) {
-  const Fd table(static_cast<int>(syscall(SYS_openat, AT_FDCWD, kTable, O_RDONLY | O_CLOEXEC)));
-  if (!table.valid()) {
-    return -1;
-  }
-  char text[8192];
-  size_t kept = 0;  // of a line that was cut
-  int count = 0;
-  for (;;) {
-    const long got = syscall(SYS_read, table.get(), text + kept, sizeof text - 1 - kept);
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got <= 0) {
-      return got < 0 ? -1 : count;
-    }
-    char* line = text;
-    char* const end = text + kept + got;
-    *end = '\0';
-    for (char* stop = nullptr; (stop = strchr(line, '\n')) != nullptr; line = stop + 1) {
-      *stop = '\0';
-      uint32_t port = 0;
-      if (count < room && ReadRow(line, &port) && !Contains(ports, count, port)) {
-        ports[count++] = port;
-      }
-    }
-    kept = static_cast<size_t>(end - line);
-    if (kept >= sizeof text - 1) {
-      kept = 0;  // no line of the kernel's is so long
-    }
-    memmove(text, line, kept);
-  }
-}
 
 bool MakeName(SocketName* name) {
   uint8_t random[16];
@@ -318,9 +201,9 @@ Meeting Meet(Service service, int timeout_ms) {
   const int64_t deadline = NowMs() + timeout_ms;
   for (;;) {
     uint32_t ports[kMostPorts];
-    const int count = FindPorts(ports, kMostPorts);
+    const int count = FindPorts(ports, kMostPorts, LeftMs(deadline));
     if (count < 0) {
-      return Failed(Outcome::kNoTable, errno);
+      return Failed(errno == ETIMEDOUT ? Outcome::kNoAnswer : Outcome::kNoTable, errno);
     }
     Meeting last = Failed(Outcome::kNobody, ECONNREFUSED);
     for (int i = 0; i < count; ++i) {
@@ -350,7 +233,8 @@ const char* Explain(Outcome outcome) {
     case Outcome::kNoAnswer:
       return "cygnetd does not answer";
     case Outcome::kNoTable:
-      return "cannot look for cygnetd in /proc/thread-self/net/netlink";
+      return "cannot look for cygnetd among the netlink sockets (NETLINK_SOCK_DIAG, "
+             "/proc/thread-self/net/netlink)";
     case Outcome::kFailed:
       break;
   }

@@ -6,8 +6,8 @@
 // nobody without it into a multicast group of NETLINK_USERSOCK. Nothing here is judged by a later
 // look at a process, and nothing is a name that others could take first.
 //
-//   cygnetd  joins kGroups on NETLINK_USERSOCK with port id P, which /proc/…/net/netlink shows to
-//            all, and receives on NETLINK_ROUTE at the same port id P.
+//   cygnetd  joins kGroups on NETLINK_USERSOCK with port id P, which NETLINK_SOCK_DIAG and
+//            /proc/…/net/netlink show to all, and receives on NETLINK_ROUTE at the same port id P.
 //   client   makes a Unix listener with a random abstract name X and sends Knock{X, nonce} to P.
 //   cygnetd  binds a Unix socket to a random abstract name Y, connects it to X, and sends
 //            Answer{nonce, Y} to the client's port id.
@@ -72,7 +72,7 @@ enum class Outcome {
   kNobody,        // no cygnetd in this network namespace
   kNotPermitted,  // this process lacks CAP_NET_ADMIN
   kNoAnswer,      // there is a cygnetd; it did not answer in time
-  kNoTable,       // /proc/thread-self/net/netlink cannot be read
+  kNoTable,       // the kernel's netlink sockets cannot be listed
   kFailed,        // a system call failed, here or in cygnetd
 };
 
@@ -101,7 +101,7 @@ Message MakeMessage(MessageType type, Service service);
 bool IsMessage(const Message& message, size_t size, MessageType type);
 
 // The port ids of those that have joined kGroups in this thread's network namespace, at most
-// `room`; -1 and errno if the table cannot be read.
-int FindPorts(uint32_t* ports, int room);
+// `room`; -1 and errno if the kernel does not tell (ETIMEDOUT: not in that time).
+int FindPorts(uint32_t* ports, int room, int timeout_ms);
 
 }  // namespace cygnet::rendezvous

@@ -6,9 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -216,6 +219,76 @@ TEST_F(RendezvousTest, AnotherUserNamespaceIsNobody) {
   EXPECT_EQ(status, 10 + static_cast<int>(Outcome::kNotPermitted));
   StopDaemon();
   EXPECT_EQ(InChild([] { return unshare(CLONE_NEWUSER) == 0 && Doorstep::Claim() ? 1 : 0; }), 0);
+}
+
+// Sockets of strangers; fewer where the limit of open files is low.
+std::vector<UniqueFd> StrangersSockets(std::size_t most) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  std::vector<UniqueFd> sockets;
+  while (sockets.size() < most) {
+    UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK));
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    if (!fd.valid() || fd.get() >= static_cast<int>(limit.rlim_cur) - 50 ||
+        bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+      break;
+    }
+    sockets.push_back(std::move(fd));
+  }
+  return sockets;
+}
+
+// Each has another port id, and so another place among the strangers: none may be left out.
+TEST_F(RendezvousTest, DaemonIsFoundAmongManySockets) {
+  const auto strangers = StrangersSockets(3000);
+  ASSERT_GT(strangers.size(), 500u);
+  for (int i = 0; i < 200; ++i) {
+    const auto doorstep = Doorstep::Claim();
+    ASSERT_TRUE(doorstep) << doorstep.error().message;
+    std::array<uint32_t, 4> ports{};
+    ASSERT_EQ(rendezvous::FindPorts(ports.data(), 4, kPatienceMs), 1) << i;
+    ASSERT_EQ(ports[0], (*doorstep)->port());
+  }
+  EXPECT_EQ(Meet(Service::kXfrm, kPatienceMs).outcome, Outcome::kNobody);
+}
+
+TEST_F(RendezvousTest, LookingEndsAtItsDeadline) {
+  std::array<uint32_t, 4> ports{};
+  EXPECT_EQ(rendezvous::FindPorts(ports.data(), 4, 0), -1);
+  EXPECT_EQ(errno, ETIMEDOUT);
+  EXPECT_EQ(Meet(Service::kXfrm, 0).outcome, Outcome::kNoAnswer);
+}
+
+// As a profile does that does not know NETLINK_SOCK_DIAG, or a kernel without its module.
+bool ForbidSockDiag() {
+  constexpr auto kArguments = static_cast<uint32_t>(offsetof(seccomp_data, args));
+  constexpr uint32_t kLow = __BYTE_ORDER == __BIG_ENDIAN ? 4 : 0;
+  std::array<sock_filter, 6> code{{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<uint32_t>(offsetof(seccomp_data, nr))},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SYS_socket},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, kArguments + 2 * 8 + kLow},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, NETLINK_SOCK_DIAG},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EACCES},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  }};
+  const sock_fprog program{.len = code.size(), .filter = code.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+         socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG) < 0;
+}
+
+TEST_F(RendezvousTest, TableInProcServesWhereTheKernelsListIsForbidden) {
+  StartDaemon();
+  const int status =
+      InChild([] { return ForbidSockDiag() ? OutcomeOf(Service::kOperator) : kCannot; });
+  if (status == kCannot) GTEST_SKIP() << "cannot filter system calls";
+  EXPECT_EQ(status, 10 + static_cast<int>(Outcome::kMet));
+  StopDaemon();
+  EXPECT_EQ(InChild([] { return ForbidSockDiag() ? OutcomeOf(Service::kOperator) : kCannot; }),
+            10 + static_cast<int>(Outcome::kNobody));
 }
 
 // As charon does.
