@@ -5,6 +5,7 @@ that nothing but the test speaks there.
 import contextlib
 import ctypes
 import os
+import re
 import select
 import socket
 import struct
@@ -45,6 +46,13 @@ def mac_of(namespace, interface):
     return bytes.fromhex(text.split("link/ether ")[1].split()[0].replace(":", ""))
 
 
+def fence_mark(namespace, interface):
+    """The mark that the fence of a wire lets out, as its filter of tc has it."""
+    text = namespace.run(["tc", "filter", "show", "dev", interface, "egress"]).stdout
+    code = re.search(r"bytecode '([^']*)'", text).group(1).split(",")
+    return int(code[2].split()[3])  # its length, load the mark, compare
+
+
 class FrameSocket:
     """Every frame of one interface; outgoing ones too, unless `arriving`."""
 
@@ -55,7 +63,7 @@ class FrameSocket:
         if arriving:
             self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         if mark:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
         self.socket.bind((interface, ETH_P_ALL))
 
     def send(self, frame):

@@ -4,11 +4,13 @@ and over stop, crash and restart of the daemon, until an operator releases it by
 """
 
 import os
+import re
 import signal
 import unittest
 
 import labkit
 import suite
+from rawwire import fence_mark
 
 ADDRESS, FAR = "198.51.100.1/24", "198.51.100.2"
 
@@ -137,6 +139,30 @@ class Fence(suite.Case):
         self.host.ns.ip("link set other0 up")
         self.assertFalse(self.is_open("other0"), "renamed")
         self.wait_for(lambda: "is called other0 now" in self.host.log(), "it to be seen", 5)
+
+    def marks(self):
+        """What the rule and the filter let out, each of them the only one."""
+        rules = self.host.ns.run("nft list chain netdev cygnet_wire0 egress").stdout
+        by_nft = re.findall(r"mark (0x[0-9a-f]+) accept", rules)
+        filters = self.host.ns.run("tc filter show dev wire0 egress").stdout
+        self.assertEqual((len(by_nft), filters.count("bytecode")), (1, 1), rules + filters)
+        return int(by_nft[0], 16), fence_mark(self.host.ns, "wire0")
+
+    def test_each_start_has_a_mark_of_its_own(self):
+        """What another network namespace may set on its packets opens nothing."""
+        seen = set()
+        for end in (self.kill, self.host.stop, self.kill):
+            self.host.start()
+            if not self.fence()["by_tc"]:
+                self.skipTest("no filters of tc here")
+            by_nft, by_tc = self.marks()
+            self.assertEqual(by_nft, by_tc)
+            self.assertNotIn(by_nft, seen | {0, 0x4379676e})
+            seen.add(by_nft)
+            end()
+            self.assertEqual(self.marks(), (by_nft, by_tc))
+        self.assertIn("wire0 is released", self.cygnetd("--release", "wire0").stdout)
+        self.assertNotIn("bytecode", self.host.ns.run("tc filter show dev wire0 egress").stdout)
 
     def test_early_boot(self):
         path = os.path.join(self.workdir, "cygnetd.toml")

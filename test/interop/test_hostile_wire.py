@@ -15,11 +15,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 
 import suite
-from rawwire import FrameSocket, inside
+from rawwire import FrameSocket, fence_mark, inside
 from wirehost import (ESP, HOST, HOST6, INNER6_HOST, INNER6_PEER, INNER_HOST, INNER_PEER, IPIP, IPV6,
                       MARK, NONE, PEER, PEER6, SPI_IN, TCP, WINDOW, WireHost, marked, udp)
-
-WIRE_MARK = 0x4379676e  # what the daemon's own frames carry
 
 
 class HostileWire(WireHost):
@@ -347,7 +345,7 @@ class HostileWire(WireHost):
         sender.bind((INNER_HOST, 0))
         frame = self.peer.mac + self.peer.host_mac + b"\x08\x00" + udp(src=INNER_HOST, dst=INNER_PEER)
         raw = FrameSocket(self.host.ns, "wire0")
-        allowed = FrameSocket(self.host.ns, "wire0", mark=WIRE_MARK)
+        allowed = FrameSocket(self.host.ns, "wire0", mark=fence_mark(self.host.ns, "wire0"))
         self.addCleanup(raw.close)
         self.addCleanup(allowed.close)
         self.peer.wire.drain()

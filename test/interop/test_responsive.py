@@ -13,14 +13,13 @@ import time
 import suite
 import xfrmclient as nl
 from flow import EAST, SPI_W, WEST, Pair
-from rawwire import FrameSocket, inside, mac_of
+from rawwire import FrameSocket, fence_mark, inside, mac_of
 
 MANY = 2000         # SAs
 SECONDS = 4         # of each attack
 ARP_RATE = 400      # frames a second
 STORM_RATE = 5000   # packets a second
 PER_POLICY = 512    # larval states, as cygnetd(8) says
-WIRE_MARK = 0x4379676E  # what the daemon's own frames carry
 MAX_MEDIAN = 0.020 * suite.SLOWNESS
 # Another process may have the CPU for some time: generous, and still far below a pass over all SAs
 # for each event, which made answers wait for seconds.
@@ -95,7 +94,7 @@ class Responsive(Pair):
 
     def test_spoofed_arp(self):
         self.add_many()
-        wire = FrameSocket(self.east.ns, "wire0", mark=WIRE_MARK)
+        wire = FrameSocket(self.east.ns, "wire0", mark=fence_mark(self.east.ns, "wire0"))
         self.addCleanup(wire.close)
         own = socket.inet_aton(WEST)
         to = mac_of(self.west.ns, "nic0")

@@ -84,7 +84,7 @@ bool FenceMeans::Exists(const std::string& wire) {
     if (found && !found->name.empty()) return true;
   }
   const uint32_t ifindex = if_nametoindex(wire.c_str());
-  return ifindex != 0 && IsShutByTc(&route_, ifindex);
+  return ifindex != 0 && IsShutByTc(&route_, ifindex, TcMark::kAny);
 }
 
 Status FenceMeans::Release(const std::string& wire) {
@@ -94,7 +94,7 @@ Status FenceMeans::Release(const std::string& wire) {
   }
   if (const uint32_t ifindex = if_nametoindex(wire.c_str()); ifindex != 0) {
     OpenByTc(&route_, ifindex);
-    if (IsShutByTc(&route_, ifindex)) {
+    if (IsShutByTc(&route_, ifindex, TcMark::kAny)) {
       return MakeError(Errc::kIo, "tc: the filters of " + wire + " could not be taken away");
     }
     DefaultIpv6(wire);

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "device/drivers/packet_socket.h"
+#include "device/wire_mark.h"
 #include "netlink/attribute.h"
 #include "netlink/builder.h"
 #include "netlink/message.h"
@@ -34,9 +34,10 @@ using Program = std::vector<sock_filter>;
 
 Program DropAll() { return {BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)}; }
 
+constexpr std::size_t kMarkAt = 1;  // the instruction of DropUnmarked that has the mark
 Program DropUnmarked() {
   return {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_MARK)),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kWireMark, 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WireMark(), 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
           BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)};
 }
 
@@ -118,13 +119,22 @@ void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn f
   }
 }
 
-bool Has(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program& program) {
+// `ops`: as the kernel has them. What another process made differs in the mark.
+bool IsProgram(Bytes ops, const Program& program, TcMark mark) {
+  if (ops.size() != OpsOf(program).size()) return false;
+  Program found(program.size());
+  std::memcpy(found.data(), ops.data(), ops.size());
+  if (mark == TcMark::kAny && program.size() > kMarkAt) found[kMarkAt].k = program[kMarkAt].k;
+  return std::memcmp(found.data(), program.data(), ops.size()) == 0;
+}
+
+bool Has(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program& program,
+         TcMark mark) {
   bool found = false;
   ForEachFilter(route, ifindex, parent, [&](const tcmsg& message, Bytes attributes) {
     const Bytes ops = Find(Find(attributes, TCA_OPTIONS), TCA_BPF_OPS);
-    const Bytes wanted = OpsOf(program);
     if (message.tcm_info == OurInfo() && message.tcm_handle == kHandle &&
-        std::equal(ops.begin(), ops.end(), wanted.begin(), wanted.end())) {
+        IsProgram(ops, program, mark)) {
       found = true;
     }
   });
@@ -144,21 +154,22 @@ Status ShutByTc(KernelNetlink* route, uint32_t ifindex) {
   CYGNET_RETURN_IF_ERROR(AddDiscipline(route, ifindex));
   for (const auto& [parent, program] :
        {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
-    if (Has(route, ifindex, parent, program)) continue;
+    if (Has(route, ifindex, parent, program, TcMark::kOurs)) continue;
     CYGNET_RETURN_IF_ERROR(AddFilter(route, ifindex, parent, program));
   }
   if (IsShutByTc(route, ifindex)) return {};
   return MakeError(Errc::kIo, "tc: the kernel does not have the filters that it was given");
 }
 
-bool IsShutByTc(KernelNetlink* route, uint32_t ifindex) {
-  return Has(route, ifindex, kIngress, DropAll()) && Has(route, ifindex, kEgress, DropUnmarked());
+bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, TcMark mark) {
+  return Has(route, ifindex, kIngress, DropAll(), mark) &&
+         Has(route, ifindex, kEgress, DropUnmarked(), mark);
 }
 
 void OpenByTc(KernelNetlink* route, uint32_t ifindex) {
   for (const auto& [parent, program] :
        {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
-    if (!Has(route, ifindex, parent, program)) continue;
+    if (!Has(route, ifindex, parent, program, TcMark::kAny)) continue;
     // What could not be taken away is seen by whoever asks IsShutByTc.
     (void)route->Tell(
         Begin(route, RTM_DELTFILTER, NLM_F_ACK, About(ifindex, parent, kHandle, OurInfo()))

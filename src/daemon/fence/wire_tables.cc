@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "device/drivers/packet_socket.h"
+#include "device/wire_mark.h"
 
 namespace cygnet {
 namespace {
@@ -57,7 +57,7 @@ std::string FenceTableName(const std::string& wire) {
 }
 
 NftTable FenceOnDevice(const std::string& wire, uint32_t flags) {
-  const NftRule ours{NFT_META_MARK, BytesOf(kWireMark), NF_ACCEPT};
+  const NftRule ours{NFT_META_MARK, BytesOf(WireMark()), NF_ACCEPT};
   return {.family = NFPROTO_NETDEV,
           .name = FenceTableName(wire),
           .flags = flags,

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "device/drivers/host_link.h"
-#include "device/drivers/packet_socket.h"
+#include "device/wire_mark.h"
 
 namespace cygnet {
 namespace {
@@ -112,7 +112,8 @@ Status TransmitRing::Open(const RingParams& params) {
   const int fd = ring_.fd.get();
   if (fd < 0) return SystemError("open AF_PACKET socket");
   if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2})) return SystemError("set AF_PACKET version");
-  if (setsockopt(fd, SOL_SOCKET, SO_MARK, &kWireMark, sizeof(kWireMark)) != 0) {
+  if (const uint32_t mark = WireMark();
+      setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0) {
     return SystemError("set socket mark");
   }
   const int send_bytes = 4 * 1024 * 1024;

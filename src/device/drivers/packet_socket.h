@@ -19,9 +19,6 @@
 
 namespace cygnet {
 
-// Socket mark of frames that Cygnet itself sends: the wire guard lets nothing else out.
-inline constexpr uint32_t kWireMark = 0x4379676e;  // "Cygn"
-
 class PacketSocketPort final : public Port {
  public:
   // There is none to be had but behind its guard. `capture` may be nullptr.

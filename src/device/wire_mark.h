@@ -1,0 +1,25 @@
+// Socket mark of frames that Cygnet itself sends: the fence of a wire lets nothing else out.
+// Random, made once for the process: whoever sends over the wire from another network namespace, by
+// a macvlan on it, may set a mark as well (CAP_NET_RAW), and must not know this one.
+#pragma once
+
+#include <sys/random.h>
+
+#include <cstdint>
+
+#include "base/check.h"
+
+namespace cygnet {
+
+inline uint32_t WireMark() {
+  static const uint32_t mark = [] {
+    uint32_t word = 0;  // the mark of who sets none
+    while (word == 0) {
+      CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == static_cast<ssize_t>(sizeof(word)));
+    }
+    return word;
+  }();
+  return mark;
+}
+
+}  // namespace cygnet
