@@ -24,6 +24,9 @@ std::string StoredText(const Json& stored) {
   if (const std::string error = Text(stored, "restart_error"); !error.empty()) {
     text += fmt::format("\tcannot be written, changes are refused: {}\n", error);
   }
+  if (const std::string mishaps = Text(stored, "restart_mishaps"); !mishaps.empty()) {
+    text += fmt::format("\tTOUCHED: {}\n", mishaps);
+  }
   if (const uint64_t lost = Number(stored, "lost_sas"); lost != 0) {
     text += fmt::format("\t{} SAs went with a daemon before; nobody was told yet\n", lost);
   }
@@ -31,13 +34,17 @@ std::string StoredText(const Json& stored) {
   if (const std::string error = Text(stored, "ledger_error"); !error.empty()) {
     text += fmt::format("\tcannot be written, no key is given: {}\n", error);
   }
+  if (const std::string mishaps = Text(stored, "ledger_mishaps"); !mishaps.empty()) {
+    text += fmt::format("\tTOUCHED: {}\n", mishaps);
+  }
   return text + fmt::format("audit {} records waiting, {} lost, {} held back by their limit\n",
                             Number(stored, "audit_waiting"), Number(stored, "audit_lost"),
                             Number(stored, "audit_suppressed"));
 }
 
 bool StoredIsWell(const Json& stored) {
-  for (const char* field : {"restart_damage", "restart_error", "ledger_error"}) {
+  for (const char* field :
+       {"restart_damage", "restart_error", "restart_mishaps", "ledger_error", "ledger_mishaps"}) {
     if (!Text(stored, field).empty()) return false;
   }
   return Number(stored, "audit_lost") == 0;

@@ -116,9 +116,11 @@ struct StoredReport {
   std::string restart_file{};     // empty: there is none
   std::string restart_damage{};   // what was wrong with it, as long as nobody spoke; empty: whole
   std::string restart_error{};    // why it cannot be written now: changes are refused
+  std::string restart_mishaps{};  // what others did to it or its lock since the start
   uint64_t lost_sas = 0;          // of daemons before, of which nobody was told
   std::string ledger_file{};      // empty: in memory only
   std::string ledger_error{};     // why it cannot be written now: no key is given
+  std::string ledger_mishaps{};   // as restart_mishaps
   uint64_t audit_waiting = 0;     // records that the journal has not taken yet
   uint64_t audit_lost = 0;        // that found no room to wait
   uint64_t audit_suppressed = 0;  // that the limit of their kind held back

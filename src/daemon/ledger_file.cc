@@ -1,13 +1,14 @@
 #include "daemon/ledger_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <span>
 #include <utility>
 
 #include "base/log.h"
@@ -23,12 +24,16 @@ std::string Numbered(const std::string& path, uint32_t n) {
   return n == 0 ? path : path + "." + std::to_string(n);
 }
 
+std::span<const uint8_t> BytesOf(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& options,
                                                      Ledger* ledger, const Clock* clock) {
   std::unique_ptr<LedgerFile> file(new LedgerFile(options, ledger, clock));
-  CYGNET_RETURN_IF_ERROR(file->Lock());
+  CYGNET_RETURN_IF_ERROR(file->lock_.Take(options.path));
   file->Restore();
   CYGNET_RETURN_IF_ERROR(file->OpenForAppend());
   file->Append(LedgerLineText(LedgerRunLine{clock->WallMs(), true}, options.stamp));
@@ -44,17 +49,9 @@ LedgerFile::~LedgerFile() {
   Sync();
 }
 
-Status LedgerFile::Lock() {
-  const std::string name = options_.path + ".lock";
-  lock_ = UniqueFd(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock_.valid()) return FileError(name);
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
-  return MakeError(Errc::kBusy, options_.path + ": another cygnetd writes this ledger");
-}
-
 // Nobody else may write what is to be evidence, and no link may lead elsewhere.
 Status LedgerFile::OpenForAppend() {
-  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  const int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   UniqueFd fd(open(options_.path.c_str(), flags, 0600));
   struct stat info {};
   if (!fd.valid() && errno == ELOOP) {
@@ -62,6 +59,7 @@ Status LedgerFile::OpenForAppend() {
   }
   if (!fd.valid() || fstat(fd.get(), &info) != 0) return FileError(options_.path);
   CYGNET_RETURN_IF_ERROR(CheckOwner(options_.path, info));
+  CYGNET_RETURN_IF_ERROR(lock_.LockData());
   fd_ = std::move(fd);
   size_ = static_cast<uint64_t>(info.st_size);
   // A line that a crash cut short ends here.
@@ -168,6 +166,7 @@ Status LedgerFile::Write(std::string_view text) {
 }
 
 Status LedgerFile::Flush() {
+  CYGNET_RETURN_IF_ERROR(Guard());
   if (pending_.empty()) return {};
   // A file that begins with many held keys may grow to twice that before it is full.
   const uint64_t full = std::max(options_.max_bytes, 2 * base_);
@@ -190,25 +189,78 @@ void LedgerFile::Fail(const std::string& error) {
   pending_ = "\n" + LostLinesText(pending_lines_, clock_->WallMs(), options_.stamp) + "\n";
 }
 
-// The new file is there before the old ones move, so that a failure costs nothing.
-Status LedgerFile::Rotate() {
+std::string LedgerFile::HeldText() const {
   std::string held;
   const uint64_t now = clock_->WallMs();
   for (const auto& [number, entry] : ledger_->HeldKeys()) {
     held += HeldKeyText({number, entry}, now, options_.stamp) + '\n';
   }
+  return held;
+}
+
+// The new file is there before the old ones move, so that a failure costs nothing.
+Status LedgerFile::Rotate() {
+  const std::string held = HeldText();
   const std::string fresh = options_.path + ".next";
-  auto made = ReplaceFile(fresh, {reinterpret_cast<const uint8_t*>(held.data()), held.size()});
+  auto made = ReplaceFile(fresh, BytesOf(held));
   if (!made) return made.error();
-  UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd.valid()) return FileError(fresh);
+  if (fcntl(made->get(), F_SETFL, O_APPEND) != 0) return FileError(fresh);
   for (uint32_t n = options_.keep; n > 0; --n) {
     (void)std::rename(Numbered(options_.path, n - 1).c_str(), Numbered(options_.path, n).c_str());
   }
   if (std::rename(fresh.c_str(), options_.path.c_str()) != 0) return FileError(options_.path);
-  fd_ = std::move(fd);
+  fd_ = *std::move(made);
+  lock_.ReleaseData();
   size_ = held.size();
   base_ = size_;
+  return {};
+}
+
+// The file that is written is the one that the next run reads, and nobody else writes it.
+Status LedgerFile::Guard() {
+  Status kept = lock_.Keep(&mishaps_);
+  std::string what;
+  if (kept) {
+    what = WhatBecameOf(options_.path, fd_.get());
+    struct stat info {};
+    if (what.empty() && fstat(fd_.get(), &info) == 0 && info.st_size < static_cast<off_t>(size_)) {
+      what = options_.path + " was cut short";
+    }
+    if (!what.empty()) kept = Remake();
+  }
+  if (!kept) {
+    Fail((what.empty() ? "" : what + ": ") + kept.error().message);
+    refused_ = true;
+    return kept;
+  }
+  if (std::exchange(refused_, false)) error_.clear();
+  if (!what.empty()) mishaps_.Add(what);
+  return {};
+}
+
+// What can still be read of the file is evidence: it goes on under the name.
+Status LedgerFile::Remake() {
+  std::string text;
+  std::array<char, 65536> part;
+  for (;;) {
+    const ssize_t size =
+        pread(fd_.get(), part.data(), part.size(), static_cast<off_t>(text.size()));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return FileError(options_.path);
+    if (size == 0) break;
+    text.append(part.data(), static_cast<std::size_t>(size));
+  }
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  const std::string held = HeldText();
+  text += held;
+  auto made = ReplaceFile(options_.path, BytesOf(text));
+  if (!made) return made.error();
+  if (fcntl(made->get(), F_SETFL, O_APPEND) != 0) return FileError(options_.path);
+  fd_ = *std::move(made);
+  lock_.ReleaseData();
+  size_ = text.size();
+  base_ = held.size();
+  dirty_ = true;
   return {};
 }
 

@@ -3,9 +3,10 @@
 // NAME.2 …), the oldest goes, and the new one begins with the keys that are held then.
 //
 // That a key is given is written before its holder has it: whatever ends the process, the line is
-// there. Where it cannot be written, the key is not given. Against the loss of power it holds with
-// LedgerSync::kKey; else what is written reaches the disk within a second or so. Other lines may
-// wait for that second, too.
+// there. Where it cannot be written, the key is not given. A file that somebody deletes, replaces
+// or cuts short while the daemon runs is made anew with all that can still be read of it. Against
+// the loss of power it holds with LedgerSync::kKey; else what is written reaches the disk within a
+// second or so. Other lines may wait for that second, too.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "control/ledger.h"
+#include "daemon/kept_file.h"
 #include "daemon/ledger_line.h"
 
 namespace cygnet {
@@ -52,11 +54,15 @@ class LedgerFile final : public LedgerSink {
   void Sync();
   const std::string& path() const { return options_.path; }
   const std::string& error() const { return error_; }
+  // What others did to the file or its lock in this run; empty: nothing.
+  const std::string& mishaps() const { return mishaps_.text(); }
 
  private:
   LedgerFile(LedgerFileOptions options, Ledger* ledger, const Clock* clock)
       : options_(std::move(options)), ledger_(ledger), clock_(clock) {}
-  Status Lock();
+  Status Guard();
+  Status Remake();
+  std::string HeldText() const;
   Status OpenForAppend();
   void Restore();
   void RestoreFile(const std::string& path, std::map<uint64_t, KeyEntry>* held);
@@ -71,7 +77,9 @@ class LedgerFile final : public LedgerSink {
   Ledger* const ledger_;
   const Clock* const clock_;
   UniqueFd fd_;
-  UniqueFd lock_;
+  WriterLock lock_;
+  bool refused_ = false;  // by Guard
+  Mishaps mishaps_{"ledger"};
   uint64_t size_ = 0;
   uint64_t base_ = 0;   // of the held keys that the file began with
   bool dirty_ = false;  // since the last sync

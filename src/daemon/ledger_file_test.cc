@@ -8,6 +8,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "support/fake_clock.h"
@@ -269,6 +270,85 @@ TEST_F(LedgerFileTest, AFolderThatIsNotThereIsAnError) {
   const auto file = LedgerFile::Open(options_, &ledger, &clock_);
   ASSERT_FALSE(file.has_value());
   EXPECT_THAT(file.error().message, HasSubstr("No such file"));
+}
+
+// What somebody does to the file while the daemon runs; the next run reads what was given before
+// and after.
+TEST_F(LedgerFileTest, WhatIsDoneToTheFileIsUndone) {
+  const std::string old = folder_ / "old";
+  const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
+      {"was deleted", [&] { std::filesystem::remove(options_.path); }},
+      {"was replaced by another file", [&] { std::filesystem::rename(old, options_.path); }},
+      {"was replaced by what is not a plain file",
+       [&] {
+         std::filesystem::remove(options_.path);
+         std::filesystem::create_symlink(old, options_.path);
+       }},
+      {"was cut short", [&] { std::filesystem::resize_file(options_.path, 0); }},
+  };
+  for (const auto& [what, act] : mischief) {
+    for (const bool by_tick : {true, false}) {
+      std::filesystem::remove(options_.path);
+      std::filesystem::remove(old);
+      {
+        Run run = Start();
+        std::filesystem::copy_file(options_.path, old);
+        ASSERT_TRUE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+        act();
+        if (by_tick) run.file->Sync();
+        if (!by_tick) {
+          EXPECT_TRUE(run.ledger->KeyGiven(Half(2), "nic0", "device", ""));
+        }
+        EXPECT_THAT(run.file->mishaps(), HasSubstr(what + " while cygnetd ran (1 such"));
+        EXPECT_EQ(run.file->error(), "");
+        EXPECT_EQ(std::filesystem::symlink_status(options_.path).type(),
+                  std::filesystem::file_type::regular);
+      }
+      Run next = Start();
+      EXPECT_THAT(next.ledger->Report({.holder = "nic0"}).keys, SizeIs(by_tick ? 1 : 2)) << what;
+    }
+  }
+}
+
+TEST_F(LedgerFileTest, WhereItCannotBeMadeAnewNoKeyIsGiven) {
+  Run run = Start();
+  std::filesystem::remove(options_.path);
+  std::filesystem::create_directories(options_.path + "/sub");
+  EXPECT_FALSE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+  EXPECT_THAT(run.file->error(), HasSubstr("was replaced by what is not a plain file"));
+  std::filesystem::remove_all(options_.path);
+  run.file->Sync();
+  EXPECT_EQ(run.file->error(), "");
+  EXPECT_TRUE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+}
+
+TEST_F(LedgerFileTest, ASecondWriterIsRefusedThoughTheLockIsRemoved) {
+  Run run = Start();
+  for (int i = 0; i < 3;
+       ++i) {  // by the file's own lock; by the lock's; by that of a full file's heir
+    std::filesystem::remove(options_.path + ".lock");
+    if (i == 1) run.file->Sync();
+    if (i == 2) std::filesystem::remove(options_.path);
+    if (i == 2) run.file->Sync();
+    if (i == 2) std::filesystem::remove(options_.path + ".lock");
+    Ledger other(&clock_);
+    const auto refused = LedgerFile::Open(options_, &other, &clock_);
+    ASSERT_FALSE(refused.has_value()) << i;
+    EXPECT_EQ(refused.error().code, Errc::kBusy);
+  }
+  EXPECT_THAT(run.file->mishaps(), HasSubstr("(3 such"));
+}
+
+TEST_F(LedgerFileTest, WhoLostTheFileToAnotherDaemonGivesNoKeyAndLeavesIt) {
+  Run first = Start();
+  std::filesystem::remove(options_.path + ".lock");
+  std::filesystem::remove(options_.path);
+  Run second = Start();
+  ASSERT_TRUE(second.ledger->KeyGiven(Half(1), "nic0", "device", ""));
+  const std::string before = Text("ledger.jsonl");
+  EXPECT_FALSE(first.ledger->KeyGiven(Half(2), "nic0", "device", ""));
+  EXPECT_THAT(first.file->error(), HasSubstr("another cygnetd writes this file"));
+  EXPECT_EQ(Text("ledger.jsonl"), before);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "daemon/kept_file.h"
 #include "daemon/text_file.h"
 
 namespace cygnet {
@@ -129,6 +130,7 @@ Status RecordFile::Open(const std::string& path, const RecordScan& scan) {
   fd_ = std::move(fd);
   end_ = scan.end;
   checksum_ = scan.checksum;
+  Remember();
   return {};
 }
 
@@ -141,6 +143,7 @@ Status RecordFile::Replace(const std::string& path, Image image) {
   fd_ = *std::move(fd);
   end_ = end;
   checksum_ = checksum;
+  Remember();
   return {};
 }
 
@@ -160,11 +163,29 @@ Status RecordFile::Append(uint32_t type, std::span<const uint8_t> payload) {
     // A file system that copies on writing may have refused the header, too.
     uint32_t before = checksum_;
     (void)WriteAt(fd_.get(), MakeHeader(kEnd, 0, {}, &before), end_);
+    Remember();
     return error;
   }
   end_ = next;
   checksum_ = checksum;
+  Remember();
   return {};
+}
+
+void RecordFile::Remember() {
+  struct stat info {};
+  if (fstat(fd_.get(), &info) == 0) written_ = info.st_mtim;
+}
+
+std::string RecordFile::Tampering() const {
+  if (!is_open()) return {};
+  std::string what = WhatBecameOf(path_, fd_.get());
+  struct stat info {};
+  if (!what.empty() || fstat(fd_.get(), &info) != 0) return what;
+  const bool is_cut = info.st_size < static_cast<off_t>(end_ + kHeader);
+  const bool is_ours =
+      info.st_mtim.tv_sec == written_.tv_sec && info.st_mtim.tv_nsec == written_.tv_nsec;
+  return is_cut || !is_ours ? path_ + " was written by somebody else" : std::string();
 }
 
 void RecordFile::Spoil() {

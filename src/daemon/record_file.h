@@ -13,6 +13,8 @@
 // file that lies on a disk and loses power may be found incomplete, never wrong.
 #pragma once
 
+#include <time.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -63,12 +65,18 @@ class RecordFile {
   Status Replace(const std::string& path, Image image);
   // On an error nothing was added, and the next one may do better.
   Status Append(uint32_t type, std::span<const uint8_t> payload);
+  // What somebody else did to it since: its name leads elsewhere, or its bytes changed. Empty:
+  // nothing, or it is not open.
+  std::string Tampering() const;
   // Cuts the end mark off: whoever reads the file finds it incomplete. Needs no room. Closes it.
   void Spoil();
 
  private:
+  void Remember();
+
   std::string path_;
   UniqueFd fd_;
+  timespec written_{};  // as the file system says
   std::size_t end_ = 0;
   uint32_t checksum_ = 0;
 };

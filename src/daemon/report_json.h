@@ -102,7 +102,9 @@
 // Stored       restart_file ("": none), restart_damage (why it was not whole, until somebody spoke;
 //              ""), restart_error (why changes are refused now; ""), lost_sas (of daemons before,
 //              of which nobody was told), ledger_file ("": in memory only), ledger_error (why no
-//              key is given now; ""), audit_waiting, audit_lost, audit_suppressed (records)
+//              key is given now; ""), restart_mishaps, ledger_mishaps (what others did to the
+//              file or its lock since the start; ""), audit_waiting, audit_lost, audit_suppressed
+//              (records)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that wanted an SA while the larval states were as many as
 //              may be), uptime_seconds, workers, engine

@@ -1,11 +1,6 @@
 #include "daemon/restart_log.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -95,16 +90,8 @@ struct RestartLog::Encoder {
 
 // --- Start ---
 
-Status RestartLog::Lock() {
-  const std::string name = path_ + ".lock";
-  lock_ = UniqueFd(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock_.valid()) return FileError(name);
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
-  return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this restart file");
-}
-
 Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control, MissingFile missing) {
-  CYGNET_RETURN_IF_ERROR(Lock());
+  CYGNET_RETURN_IF_ERROR(lock_.Take(path_));
   control_ = &control;
   RecordScan scan;
   Read(missing, &scan);
@@ -200,6 +187,7 @@ void RestartLog::SayWhatCameBack() const {
 // As everything is now; between two changes, never in one. SAs that were lost stay in the file: the
 // daemon may go again before anybody was told of them.
 Status RestartLog::Rewrite() {
+  CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else another daemon's file would go
   RecordFile::Image image;
   const Encoder encoder{*control_};
   const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
@@ -221,8 +209,26 @@ Status RestartLog::Rewrite() {
   const Status replaced = file_.Replace(path_, std::move(image));
   error_ = replaced ? std::string() : replaced.error().message;
   if (!replaced) return replaced;
+  lock_.ReleaseData();
   behind_ = false;
   rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
+  return {};
+}
+
+// The file that is written is the one that the next life reads, and nobody else writes it.
+Status RestartLog::Guard() {
+  Status kept = lock_.Keep(&mishaps_);
+  const std::string what = kept ? file_.Tampering() : std::string();
+  if (!what.empty()) kept = Rewrite();
+  if (!kept) {
+    const std::string fault = (what.empty() ? "" : what + ": ") + kept.error().message;
+    if (fault != tampering_)
+      Log(LogLevel::kError, "restart file: " + fault + "; no change is done");
+    tampering_ = fault;
+    return kept;
+  }
+  tampering_.clear();
+  if (!what.empty()) mishaps_.Add(what);
   return {};
 }
 
@@ -250,8 +256,8 @@ ControlEvent RestartLog::Recorded(const ControlEvent& change) const {
 
 Status RestartLog::Prepare(const ControlEvent& change) {
   if (!open_) return {};  // it comes from the file
-  Status kept;
-  if (!file_.is_open()) kept = Rewrite();
+  Status kept = Guard();
+  if (kept && !file_.is_open()) kept = Rewrite();
   const netlink::Buffer message = std::visit(Encoder{*control_}, Recorded(change));
   if (kept && !message.empty()) kept = Append(kMessage, message);
   if (!kept) {
@@ -316,7 +322,7 @@ void RestartLog::ForgetLost() {
 }
 
 void RestartLog::Tick() {
-  if (!open_) return;
+  if (!open_ || !Guard()) return;
   const bool wanted = behind_ || !file_.is_open() || file_.size() > rewrite_at_;
   if (!wanted) return;
   const bool failed_before = !error_.empty();
@@ -328,7 +334,9 @@ void RestartLog::Tick() {
 void RestartLog::Stop() {
   if (!open_) return;
   lost_.clear();
-  if (!Rewrite()) Log(LogLevel::kWarning, "restart file: " + error_);
+  if (const Status last = Rewrite(); !last) {
+    Log(LogLevel::kWarning, "restart file: " + last.error().message);
+  }
   open_ = false;
 }
 

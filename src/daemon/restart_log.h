@@ -7,7 +7,8 @@
 // What a client is told is done is in the file: a change that cannot be written is refused. A file
 // that is not whole blocks: all defaults are "block" and what could be read of policies that
 // protect or block is there, until a client says what holds (a flush, or all three defaults) or the
-// operator accepts what is there.
+// operator accepts what is there. A file that somebody deletes, replaces or changes while the
+// daemon runs is written anew before the next change, or within a second.
 #pragma once
 
 #include <array>
@@ -20,9 +21,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "control/control_event.h"
 #include "control/xfrm_control.h"
+#include "daemon/kept_file.h"
 #include "daemon/record_file.h"
 #include "netlink/buffer.h"
 
@@ -67,18 +68,20 @@ class RestartLog final : public ChangeJournal {
   // Why the file was not whole, until somebody spoke; empty: it was, or somebody did.
   const std::string& damage() const { return damage_; }
   // Why it cannot be written; empty: it can.
-  const std::string& error() const { return error_; }
+  const std::string& error() const { return tampering_.empty() ? error_ : tampering_; }
+  // What others did to the file or its lock in this life; empty: nothing.
+  const std::string& mishaps() const { return mishaps_.text(); }
   std::size_t lost() const { return lost_.size(); }
 
  private:
   using Actions = std::array<PolicyAction, kPolicyDirections>;
   struct Encoder;
 
-  Status Lock();
   void Read(MissingFile missing, RecordScan* scan);
   void Restrict();
   void SayWhatCameBack() const;
   Status Rewrite();
+  Status Guard();
   Status Append(uint32_t type, const netlink::Buffer& payload);
   ControlEvent Recorded(const ControlEvent& change) const;
   void LearnFrom(const ControlEvent& change);
@@ -88,12 +91,14 @@ class RestartLog final : public ChangeJournal {
   XfrmControl* control_ = nullptr;
   bool open_ = false;  // what happens is written
   bool cut_ = false;   // Open could not read all of the file
-  UniqueFd lock_;
+  WriterLock lock_;
+  Mishaps mishaps_{"restart file"};
   RecordFile file_;
   std::size_t rewrite_at_ = 0;
   bool behind_ = false;  // something that nobody could refuse is not in it
   LostSas lost_;
   std::string error_;
+  std::string tampering_;  // that could not be mended yet
   // While damaged: what the file said of defaults, and which of them a client has said since.
   std::string damage_;
   std::optional<Actions> remembered_;

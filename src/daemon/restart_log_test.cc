@@ -1,5 +1,6 @@
 #include "daemon/restart_log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "base/log.h"
@@ -470,6 +472,114 @@ TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
     EXPECT_FALSE(life.control.AddPolicy(PolicyTo("10.6.0.0"), {}));
   }
   EXPECT_THAT(Life(path_).control.policies, SizeIs(3));
+}
+
+// What somebody does to the file while the daemon runs; the next life has all the same what clients
+// were told is done.
+TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
+  const std::string old = path_ + ".old";
+  const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
+      {"was deleted", [&] { std::filesystem::remove(path_); }},
+      {"was replaced by another file", [&] { std::filesystem::rename(old, path_); }},
+      {"was replaced by what is not a plain file",
+       [&] {
+         std::filesystem::remove(path_);
+         std::filesystem::create_symlink(old, path_);
+       }},
+      {"was written by somebody else", [&] { std::filesystem::resize_file(path_, 0); }},
+  };
+  for (const auto& [what, act] : mischief) {
+    for (const bool by_tick : {true, false}) {
+      std::filesystem::remove(path_);
+      std::filesystem::remove(old);
+      {
+        Life life(path_);
+        std::filesystem::copy_file(path_, old);
+        ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+        EXPECT_EQ(life.log.mishaps(), "");
+        act();
+        if (by_tick) life.log.Tick();
+        if (!by_tick) {
+          EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+        }
+        EXPECT_THAT(life.log.mishaps(), HasSubstr(what + " while cygnetd ran (1 such"));
+        EXPECT_EQ(life.log.error(), "");
+        life.log.Tick();
+        EXPECT_THAT(life.log.mishaps(), HasSubstr("(1 such")) << "said until the end, counted once";
+      }
+      const Life next(path_);
+      EXPECT_EQ(next.log.damage(), "") << what;
+      EXPECT_THAT(next.control.policies, SizeIs(by_tick ? 1 : 2)) << what;
+    }
+  }
+}
+
+// Of the same length: only the time tells.
+TEST_F(RestartLogTest, AnOlderCopyThatIsWrittenOverItIsUndone) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    const std::string other(FileBytes().size(), 'x');
+    std::fstream(path_, std::ios::binary | std::ios::in | std::ios::out) << other;
+    timespec earlier[2] = {{.tv_sec = 1, .tv_nsec = 0}, {.tv_sec = 1, .tv_nsec = 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), earlier, 0), 0);
+    life.log.Tick();
+    EXPECT_THAT(life.log.mishaps(), HasSubstr("was written by somebody else"));
+  }
+  EXPECT_THAT(Life(path_).control.policies, SizeIs(1));
+}
+
+TEST_F(RestartLogTest, WhereItCannotBeWrittenAnewChangesAreRefused) {
+  Life life(path_);
+  std::filesystem::remove(path_);
+  std::filesystem::create_directories(path_ + "/sub");
+  const Status refused = life.control.AddPolicy(PolicyTo("10.2.0.0"), {});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("not done, because the restart file"));
+  life.log.Tick();
+  EXPECT_THAT(life.log.error(), HasSubstr("was replaced by what is not a plain file"));
+  std::filesystem::remove_all(path_);
+  life.log.Tick();
+  EXPECT_EQ(life.log.error(), "");
+  EXPECT_THAT(life.log.mishaps(), HasSubstr("was deleted"));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+}
+
+TEST_F(RestartLogTest, OneDaemonWritesItThoughItsLockIsRemoved) {
+  Life life(path_);
+  ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  for (int i = 0; i < 2; ++i) {  // the file itself has a lock; then the lock's name is there again
+    std::filesystem::remove(path_ + ".lock");
+    if (i == 1) life.log.Tick();
+    RestartLog second(path_);
+    test::FakeXfrmControl control;
+    EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy) << i;
+  }
+  EXPECT_THAT(life.log.mishaps(), HasSubstr("restart.lock was deleted"));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+}
+
+TEST_F(RestartLogTest, WhoLostTheFileToAnotherDaemonRefusesAndLeavesIt) {
+  Life first(path_);
+  ASSERT_TRUE(first.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  std::filesystem::remove(path_ + ".lock");
+  std::filesystem::remove(path_);
+  {
+    Life second(path_);
+    ASSERT_TRUE(second.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    const Status refused = first.control.AddPolicy(PolicyTo("10.4.0.0"), {});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("another cygnetd writes this file"));
+    first.log.Tick();
+    EXPECT_THAT(first.log.error(), HasSubstr("restart.lock was"));
+    const std::string bytes = FileBytes();
+    first.log.ForgetLost();
+    first.log.Stop();
+    EXPECT_EQ(FileBytes(), bytes);
+  }
+  const Life next(path_);
+  ASSERT_THAT(next.control.policies, SizeIs(1));
+  EXPECT_EQ(next.control.policies[0].spec.selector, PolicyTo("10.3.0.0").selector);
 }
 
 }  // namespace

@@ -1,6 +1,13 @@
 #include "daemon/stored_state.h"
 
 namespace cygnet {
+namespace {
+
+constexpr const char* kKept =
+    "it was made anew, nothing is missing that could be read; find out who did it: a kill in that "
+    "second would have cost what it held";
+
+}  // namespace
 
 StoredReport StoredState::Report() const {
   StoredReport report;
@@ -8,11 +15,13 @@ StoredReport StoredState::Report() const {
     report.restart_file = restart_log->path();
     report.restart_damage = restart_log->damage();
     report.restart_error = restart_log->error();
+    report.restart_mishaps = restart_log->mishaps();
     report.lost_sas = restart_log->lost();
   }
   if (ledger_file != nullptr) {
     report.ledger_file = ledger_file->path();
     report.ledger_error = ledger_file->error();
+    report.ledger_mishaps = ledger_file->mishaps();
   }
   if (audit != nullptr) {
     report.audit_waiting = audit->waiting();
@@ -44,10 +53,12 @@ std::vector<DoctorRow> StoredState::Examine() const {
         "\"cygnet stored accept\"");
     add("restart-file-written", now.restart_error, "the restart file can be written",
         "changes of policies and SAs are refused until it can be written: make room");
+    add("restart-file-kept", now.restart_mishaps, "nobody else touched the restart file", kKept);
   }
   if (!now.ledger_file.empty()) {
     add("ledger-written", now.ledger_error, "the ledger can be written",
         "no key is given to a device or engine until it can be written: make room");
+    add("ledger-kept", now.ledger_mishaps, "nobody else touched the ledger", kKept);
   }
   const std::string lost = now.audit_lost == 0
                                ? std::string()

@@ -1,6 +1,7 @@
 #include "daemon/text_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,8 +87,9 @@ Result<std::string> ReadOwnFile(const std::string& path) {
 Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> bytes) {
   const std::string fresh = path + ".new";
   (void)unlink(fresh.c_str());  // of a daemon that was killed here; or laid out for us to follow
-  UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd fd(open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return FileError(fresh);
+  (void)flock(fd.get(), LOCK_EX | LOCK_NB);  // nobody else has it open
   if (!WriteAll(fd.get(), bytes) || fsync(fd.get()) != 0) {
     const Error error = FileError(fresh);
     (void)unlink(fresh.c_str());

@@ -25,8 +25,8 @@ Status CheckOwner(const std::string& path, const struct stat& info);
 // (or to root) and that no other user may write. An error says what is wrong with it.
 Result<std::string> ReadOwnFile(const std::string& path);
 
-// Writes `PATH.new` to the disk, then gives it the name. The file, open for writing, mode 0600. On
-// an error the old one is as it was.
+// Writes `PATH.new` to the disk, then gives it the name. The file, open for reading and
+// writing, mode 0600, with an flock of its own. On an error the old one is as it was.
 Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> bytes);
 
 // Whether files may be made in the folder of `path`, and it, if it is there, may be written: asked

@@ -6,6 +6,7 @@ is lost, and what is not whole blocks. The limit of a file's size stands in for 
 import json
 import os
 import resource
+import shutil
 import signal
 
 import labkit
@@ -67,6 +68,24 @@ class Stored(suite.Case):
         self.limit_files(None)
         self.add_block("192.0.2.0/24")
         known = self.policies()
+        self.kill()
+        self.start()
+        self.assertEqual(self.policies(), known)
+        self.assertFalse(self.leaks())
+
+    def test_a_file_that_is_deleted_or_replaced_is_written_anew(self):
+        self.add_block("10.0.0.0/8")
+        shutil.copy(self.file, self.file + ".old")
+        os.unlink(self.file)
+        self.add_block("192.0.2.0/24")
+        os.replace(self.file + ".old", self.file)
+        os.unlink(self.file + ".lock")
+        self.add_block("198.51.100.0/24")
+        doctor = self.host.ns.run([self.host.cygnet.command, "doctor"], check=False).stdout
+        self.assertRegex(doctor, "WARNING *restart-file-kept: .* while cygnetd ran \\(3 such")
+        self.assertIn("restart was deleted while cygnetd runs", self.host.log())
+        known = self.policies()
+        self.assertEqual(len(known), 3)
         self.kill()
         self.start()
         self.assertEqual(self.policies(), known)
