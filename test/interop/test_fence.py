@@ -164,6 +164,27 @@ class Fence(suite.Case):
         self.assertIn("wire0 is released", self.cygnetd("--release", "wire0").stdout)
         self.assertNotIn("bytecode", self.host.ns.run("tc filter show dev wire0 egress").stdout)
 
+    def test_a_start_with_a_file_with_a_fault_shuts_what_it_names(self):
+        path = os.path.join(self.workdir, "bad.toml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("[[device]]\nname = \"nic0\"\nwire = \"wire0\"\n[[devise\n")
+        daemon = self.host.cygnet.daemon
+        check = self.host.ns.run([daemon, "--check", "-c", path], check=False)
+        self.assertNotEqual(check.returncode, 0)
+        self.assertTrue(self.is_open(), "--check changes nothing")
+        start = self.host.ns.run([daemon, "-c", path], check=False)
+        self.assertNotEqual(start.returncode, 0)
+        self.assertIn("what it names as wires is shut", start.stderr)
+        self.assertFalse(self.is_open(), "a file with a fault")
+        release = self.host.ns.run([daemon, "--release", "nic0", "-c", path], check=False)
+        self.assertIn("no fence of Cygnet's is on 'nic0'", release.stderr)
+        self.assertIn("the configuration cannot be read", release.stderr)
+        self.assertFalse(self.is_open(), "nothing was released")
+        self.host.ns.run([daemon, "--release", "wire0", "-c", path])
+        self.assertTrue(self.is_open(), "released")
+        nowhere = self.cygnetd(check=False)
+        self.assertIn("no wire was shut", nowhere.stderr)
+
     def test_early_boot(self):
         path = os.path.join(self.workdir, "cygnetd.toml")
         with open(path, "w", encoding="utf-8") as f:

@@ -84,25 +84,38 @@ cygnet::Result<cygnet::Config> ReadConfig(const std::string& file, const std::st
   return cygnet::LoadConfig(file);
 }
 
+// What a file that is no configuration names as wires is shut all the same. For the error: whether.
+std::string ShutWhatItNames(const std::string& file) {
+  const auto text = cygnet::ReadTextFile(file);
+  if (!text) return " (no wire was shut: the file tells none)";
+  const std::vector<std::string> wires = cygnet::WiresNamedIn(*text);
+  if (wires.empty()) return " (no wire was shut: the file names none)";
+  const cygnet::Status status = cygnet::ShutWires(wires);
+  if (!status) return " (what it names as wires is NOT shut: " + status.error().message + ")";
+  return " (what it names as wires is shut)";
+}
+
 // For early boot: what the file names is shut, also when the file cannot be used.
 int Fence(const std::string& file, const std::string& wire) {
   const auto config = ReadConfig(file, wire);
-  if (config) {
-    const cygnet::Status status = cygnet::ShutWires(cygnet::FencedWires(*config));
-    return status ? 0 : Fail("--fence: " + status.error().message);
-  }
-  if (const auto text = cygnet::ReadTextFile(file)) {
-    const cygnet::Status status = cygnet::ShutWires(cygnet::WiresNamedIn(*text));
-    if (!status) return Fail("--fence: " + status.error().message);
-  }
-  return Fail(config.error().message + " (what it names as wires is shut)");
+  if (!config) return Fail("--fence: " + config.error().message + ShutWhatItNames(file));
+  const cygnet::Status status = cygnet::ShutWires(cygnet::FencedWires(*config));
+  return status ? 0 : Fail("--fence: " + status.error().message);
 }
 
 // An operator's word: the host's own stack has the wire again.
 int Release(const std::string& file, const std::string& name) {
   const auto config = cygnet::LoadConfig(file);
   const auto wire = cygnet::ReleaseWire(name, config ? &*config : nullptr);
-  if (!wire) return Fail("--release: " + wire.error().message);
+  if (!wire) {
+    std::string text = "--release: " + wire.error().message;
+    if (!config && wire.error().code == cygnet::Errc::kNoEntry) {
+      text +=
+          "; the configuration cannot be read, so no device is known by name (name the wire): " +
+          config.error().message;
+    }
+    return Fail(text);
+  }
   std::printf("%s is released: the host's own stack may use it\n", wire->c_str());
   return 0;
 }
@@ -173,7 +186,7 @@ int main(int argc, char** argv) {
   if (fence) return Fence(file, wire);
   if (!release.empty()) return Release(file, release);
   const auto config = ReadConfig(file, wire);
-  if (!config) return Fail(config.error().message);
+  if (!config) return Fail(config.error().message + (check ? "" : ShutWhatItNames(file)));
   if (check) {
     return Check(*config, no_interfaces ? cygnet::CheckScope::kNoInterfaces
                                         : cygnet::CheckScope::kThisMachine);

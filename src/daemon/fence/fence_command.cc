@@ -32,12 +32,16 @@ std::string WireOf(const std::string& name, const Config* config) {
 }  // namespace
 
 std::vector<std::string> WiresNamedIn(const std::string& text) {
-  static const std::regex kLine(R"re(^\s*wire\s*=\s*["']([^"'/\s]{1,15})["'])re");
+  static const std::regex kLine(R"re((?:^|[\s{,])["']?wire["']?\s*=\s*["']([^"'/\s]{1,15})["'])re");
+  constexpr std::size_t kLongest = 2000;  // std::regex takes stack by the length of a line
   std::vector<std::string> wires;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    std::smatch match;
-    if (line.size() < 200 && std::regex_search(line, match, kLine)) wires.push_back(match[1]);
+    const std::size_t first = line.find_first_not_of(" \t");
+    if (first == std::string::npos || line[first] == '#' || line.size() > kLongest) continue;
+    for (std::sregex_iterator match(line.begin(), line.end(), kLine), end; match != end; ++match) {
+      wires.push_back((*match)[1]);
+    }
   }
   return wires;
 }

@@ -11,7 +11,8 @@
 namespace cygnet {
 
 // The wires that a text would name if it were a configuration: for one that cannot be read, whose
-// wires are shut all the same. Lines `wire = "NAME"`, comments or not worth a thought.
+// wires are shut all the same. Every `wire = "NAME"`, in a table of its own line or among others,
+// but in a line that is a comment.
 std::vector<std::string> WiresNamedIn(const std::string& text);
 
 // Shuts every wire that `config` names, there already or not. Tries all of them; the first error.

@@ -16,6 +16,9 @@ TEST(WiresNamedIn, AreThoseOfATextThatIsNoConfiguration) {
   EXPECT_EQ(WiresNamedIn("[[device]\nwire = \"eth1\"\n  wire='w.0' # x\nwire = \"a/b\"\n"
                          "#wire = \"eth9\"\nwired = \"no\"\nwire = \"longer than a name is\"\n"),
             (std::vector<std::string>{"eth1", "w.0"}));
+  EXPECT_EQ(
+      WiresNamedIn("device = [{name = \"a\", wire = \"e0\"}, {\"wire\"='e1'}]\n # wire = \"e9\"\n"),
+      (std::vector<std::string>{"e0", "e1"}));
 }
 
 TEST_F(FenceCommandTest, ShutsWhatIsThereAndWhatIsNot) {
