@@ -41,14 +41,25 @@ Status FenceMeans::Shut(const std::string& wire) {
     Log(LogLevel::kWarning, "fence of " + wire + ": no rules by name: " + by_name.error().message);
   }
   if (ifindex == 0) return {};
-  if (const Status by_tc = ShutByTc(&route_, ifindex); !by_tc) {
-    Log(LogLevel::kDebug, "fence of " + wire + ": nftables alone: " + by_tc.error().message);
-  }
+  (void)ShutBySecond(wire, ifindex);  // whoever watches reads whether it is there
   QuietIpv6(&route_, wire, ifindex);
   const FenceReading reading = Read(wire);
   if (reading.shut) return {};
   return MakeError(Errc::kIo,
                    "the kernel does not have the rules it was given: " + reading.missing);
+}
+
+bool FenceMeans::ShutBySecond(const std::string& wire, uint32_t ifindex) {
+  constexpr int kTries = 3;  // somebody may take the discipline away between the two requests
+  Status status;
+  for (int i = 0; i < kTries; ++i) {
+    status = ShutByTc(&route_, ifindex);
+    // kIo: the kernel took them, and somebody else took them away at once.
+    tc_possible_ = tc_possible_ || status || status.error().code == Errc::kIo;
+    if (status) return true;
+  }
+  Log(LogLevel::kDebug, "fence of " + wire + ": nftables alone: " + status.error().message);
+  return false;
 }
 
 bool FenceMeans::HasTable(const NftTable& table, FenceReading* reading) {

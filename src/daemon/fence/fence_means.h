@@ -29,6 +29,10 @@ class FenceMeans {
   // An interface that is not there yet is shut by its name. An error: nothing shuts it.
   Status Shut(const std::string& wire);
   FenceReading Read(const std::string& wire);
+  // The second means alone, of an interface that is there. False: it could not be put there.
+  bool ShutBySecond(const std::string& wire, uint32_t ifindex);
+  // This kernel has taken the filters of tc at least once: they are to be there always.
+  bool tc_possible() const { return tc_possible_; }
   // Whether anything of a fence is there, whole or not, this process's or another's.
   bool Exists(const std::string& wire);
   // Everything of it; kPermission: another process owns the tables.
@@ -49,6 +53,7 @@ class FenceMeans {
   NftClient nft_;
   KernelNetlink route_;
   uint32_t flags_;
+  bool tc_possible_ = false;
 };
 
 }  // namespace cygnet

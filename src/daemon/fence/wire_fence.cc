@@ -9,6 +9,11 @@
 #include "daemon/fence/wire_link.h"
 
 namespace cygnet {
+namespace {
+
+constexpr uint64_t kSecondNs = 1'000'000'000;
+
+}  // namespace
 
 Result<std::unique_ptr<WireFence>> WireFence::Create(FenceOwnership ownership) {
   auto means = FenceMeans::Open(ownership);
@@ -59,12 +64,11 @@ void WireFence::OnEvents() {
 
 void WireFence::Turn(uint64_t now_ns) {
   constexpr uint64_t kAfterEventsNs = 20'000'000;
-  constexpr uint64_t kAlwaysNs = 1'000'000'000;
   const uint64_t passed = now_ns - checked_ns_;
-  if (passed < (pending_ ? kAfterEventsNs : kAlwaysNs)) return;
+  if (passed < (pending_ ? kAfterEventsNs : kSecondNs)) return;
+  checked_ns_ = now_ns;
   Check();
   pending_ = false;
-  checked_ns_ = now_ns;
 }
 
 void WireFence::Check() {
@@ -74,8 +78,13 @@ void WireFence::Check() {
 void WireFence::Check(Wire* wire) {
   FollowInterface(wire);
   const FenceReading reading = means_.Read(wire->name);
-  const bool tc_gone = wire->ifindex != 0 && wire->status.by_tc && !reading.by_tc;
-  if (!reading.shut || (wire->whole && !reading.complete) || tc_gone) Repair(wire, reading);
+  wire->status.by_tc = reading.by_tc;
+  if (!reading.shut || (wire->whole && !reading.complete)) {
+    Repair(wire, reading);
+  } else if (wire->ifindex != 0 && means_.tc_possible() && !reading.by_tc) {
+    RepairTc(wire);
+  }
+  if (wire->status.by_tc) wire->tc_missing = false;
   for (const std::string& name : wire->renamed) {
     const FenceReading other = means_.Read(name);
     if (!other.shut && if_nametoindex(name.c_str()) != 0) {
@@ -133,19 +142,53 @@ void WireFence::Repair(Wire* wire, const FenceReading& reading) {
     Broken(wire, status.error());
     return;
   }
-  const FenceReading after = means_.Read(wire->name);
-  if (wire->status.by_tc && wire->ifindex != 0 && !after.by_tc) wire->status.by_tc = false;
-  ++wire->status.restored;
+  wire->status.by_tc = means_.Read(wire->name).by_tc;
   wire->status.state = "in-force";
   if (wire->brought_down) {
     wire->brought_down = false;
     (void)BringUp(&means_.route(), wire->ifindex);  // one that stays down is seen as such
   }
+  Repaired(wire, reading.missing, reading.shut || reading.by_tc);
+}
+
+// Tables are left as they are. One that takes the filters away in a loop, or holds their place,
+// wins now and then: it is tried again every second, for as long as it takes.
+void WireFence::RepairTc(Wire* wire) {
+  if (wire->tc_missing && checked_ns_ - wire->tc_tried_ns < kSecondNs) return;
+  wire->tc_tried_ns = checked_ns_;
+  (void)means_.ShutBySecond(wire->name, wire->ifindex);
+  wire->status.by_tc = means_.Read(wire->name).by_tc;
+  if (wire->status.by_tc) {
+    Repaired(wire, "filters of tc", true);
+    return;
+  }
+  if (wire->tc_missing) return;
+  wire->tc_missing = true;
   const std::string text = fmt::format(
-      "the fence of wire {} had been removed ({}) and is in force again; {}", wire->name,
-      reading.missing.empty() ? "filters of tc" : reading.missing,
-      reading.shut || reading.by_tc ? "what was left of it kept the wire shut meanwhile"
-                                    : "the host's own stack could use the wire meanwhile");
+      "the filters of tc on wire {} are gone and cannot be put back: somebody takes them away "
+      "again "
+      "and again, or holds their place (tc qdisc show dev {}); nftables alone shuts it",
+      wire->name, wire->name);
+  Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "fence-broken", text);
+}
+
+// Counts each, and says at most one a second.
+void WireFence::Repaired(Wire* wire, const std::string& missing, bool held) {
+  ++wire->status.restored;
+  if (wire->told_ns != 0 && checked_ns_ - wire->told_ns < kSecondNs) {
+    ++wire->untold;
+    return;
+  }
+  std::string text =
+      fmt::format("the fence of wire {} had been removed ({}) and is in force again; {}",
+                  wire->name, missing.empty() ? "filters of tc" : missing,
+                  held ? "what was left of it kept the wire shut meanwhile"
+                       : "the host's own stack could use the wire meanwhile");
+  if (wire->untold != 0)
+    text += fmt::format("; so it was {} times since the last word", wire->untold);
+  wire->told_ns = checked_ns_;
+  wire->untold = 0;
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-restored", text);
 }
@@ -191,6 +234,10 @@ void WireFence::Note(Wire* wire) {
   if (wire->ifindex == 0) text = "wire " + wire->name + " is not there; its name is shut";
   if (!wire->renamed.empty())
     text += (text.empty() ? "" : "; ") + ("it became " + wire->renamed.back());
+  if (wire->ifindex != 0 && means_.tc_possible() && !wire->status.by_tc) {
+    text += std::string(text.empty() ? "" : "; ") +
+            "WARNING: the filters of tc are missing, nftables alone shuts it";
+  }
   if (!wire->people.empty()) {
     text += (text.empty() ? "" : "; ") + ("the wire has addresses: " + wire->people);
   }

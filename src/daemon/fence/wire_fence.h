@@ -50,6 +50,10 @@ class WireFence {
     bool brought_down = false;           // by us, for want of a fence
     std::vector<std::string> renamed{};  // what it was called since: shut as well
     std::string people{};                // addresses that people put there
+    bool tc_missing = false;             // it was tried in vain, and said
+    uint64_t tc_tried_ns = 0;
+    uint64_t told_ns = 0;  // of a repair
+    uint64_t untold = 0;   // repairs since
   };
 
   WireFence(FenceMeans means, KernelNetlink nft_events, KernelNetlink route_events)
@@ -60,6 +64,8 @@ class WireFence {
   void FollowInterface(Wire* wire);
   void Lost(Wire* wire, uint32_t was);
   void Repair(Wire* wire, const FenceReading& reading);
+  void RepairTc(Wire* wire);
+  void Repaired(Wire* wire, const std::string& missing, bool held);
   void Broken(Wire* wire, const Error& error);
   void CheckAddresses(Wire* wire);
   void Note(Wire* wire);
@@ -71,7 +77,7 @@ class WireFence {
   Teller tell_;
   std::vector<std::unique_ptr<Wire>> wires_;
   bool pending_ = false;
-  uint64_t checked_ns_ = 0;
+  uint64_t checked_ns_ = 0;  // when Turn() checked last, or checks now
 };
 
 }  // namespace cygnet
