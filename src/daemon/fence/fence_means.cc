@@ -98,11 +98,17 @@ bool FenceMeans::Exists(const std::string& wire) {
   return ifindex != 0 && IsShutByTc(&route_, ifindex, TcMark::kAny);
 }
 
-Status FenceMeans::Release(const std::string& wire) {
-  const std::string table = FenceTableName(wire);
+Status FenceMeans::DeleteTables(const std::string& table) {
   for (const uint8_t family : {NFPROTO_NETDEV, NFPROTO_INET, NFPROTO_ARP}) {
     CYGNET_RETURN_IF_ERROR(nft_.Delete(family, table));
   }
+  return {};
+}
+
+Status FenceMeans::Forget(const std::string& wire) { return DeleteTables(FenceTableName(wire)); }
+
+Status FenceMeans::Release(const std::string& wire) {
+  CYGNET_RETURN_IF_ERROR(Forget(wire));
   if (const uint32_t ifindex = if_nametoindex(wire.c_str()); ifindex != 0) {
     OpenByTc(&route_, ifindex);
     if (IsShutByTc(&route_, ifindex, TcMark::kAny)) {

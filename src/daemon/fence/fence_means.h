@@ -38,6 +38,10 @@ class FenceMeans {
   // Everything of it; kPermission: another process owns the tables.
   Status Release(const std::string& wire);
 
+  // The tables of that name alone, when the interface has another fence. One that is not there is
+  // no error.
+  Status Forget(const std::string& wire);
+
   // Nobody else can take the tables away while this process lives, and they outlive it.
   bool owned() const { return flags_ != 0; }
   KernelNetlink& route() { return route_; }
@@ -48,6 +52,7 @@ class FenceMeans {
         route_(std::move(route)),
         flags_(ownership == FenceOwnership::kOwned ? kNftOwner | kNftPersist : 0) {}
   Status Replace(NftTable table);
+  Status DeleteTables(const std::string& table);
   bool HasTable(const NftTable& table, FenceReading* reading);
 
   NftClient nft_;

@@ -32,7 +32,7 @@ Status WireFence::Add(const std::string& device, const std::string& wire) {
   auto added = std::make_unique<Wire>();
   added->device = device;
   added->name = wire;
-  added->ifindex = if_nametoindex(wire.c_str());
+  added->link = IdentityOf(wire);
   added->status.state = "in-force";
   added->status.owned = means_.owned();
   const FenceReading reading = means_.Read(wire);
@@ -81,60 +81,31 @@ void WireFence::Check(Wire* wire) {
   wire->status.by_tc = reading.by_tc;
   if (!reading.shut || (wire->whole && !reading.complete)) {
     Repair(wire, reading);
-  } else if (wire->ifindex != 0 && means_.tc_possible() && !reading.by_tc) {
-    RepairTc(wire);
+  } else if (wire->link.ifindex != 0 && means_.tc_possible() && !reading.by_tc) {
+    wire->status.by_tc = RepairTc(wire, wire->name, wire->link.ifindex, &wire->tc);
   }
-  if (wire->status.by_tc) wire->tc_missing = false;
-  for (const std::string& name : wire->renamed) {
-    const FenceReading other = means_.Read(name);
-    if (!other.shut && if_nametoindex(name.c_str()) != 0) {
-      if (const Status status = means_.Shut(name); !status) Broken(wire, status.error());
-    }
-  }
+  if (wire->status.by_tc) wire->tc.missing = false;
+  CheckStrays(wire);
   CheckAddresses(wire);
   Note(wire);
 }
 
 // The interface of that name has come, gone, or is another one than before.
 void WireFence::FollowInterface(Wire* wire) {
-  const uint32_t now = if_nametoindex(wire->name.c_str());
-  if (now == wire->ifindex) return;
-  const uint32_t was = wire->ifindex;
-  wire->ifindex = now;
-  if (was != 0) Lost(wire, was);
+  LinkIdentity now = IdentityOf(wire->name);
+  const LinkIdentity was = wire->link;
+  if (now.ifindex == 0) now.mac = was.mac;
+  wire->link = now;
+  if (now.ifindex == was.ifindex) return;
+  if (was.ifindex != 0) Lost(wire, was);
   if (const Status status = means_.Shut(wire->name); !status) {
     Broken(wire, status.error());
     return;
   }
-  if (now == 0) return;
-  wire->status.by_tc = means_.Read(wire->name).by_tc;
+  if (now.ifindex == 0) return;
   const std::string text = fmt::format("wire {} is there again, and shut", wire->name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-in-force", text);
-}
-
-void WireFence::Lost(Wire* wire, uint32_t was) {
-  char name[IF_NAMESIZE] = "";
-  std::string text;
-  if (if_indextoname(was, name) != nullptr) {
-    wire->renamed.emplace_back(name);
-    const Status status = means_.Shut(name);
-    text = fmt::format(
-        "wire {} is called {} now: it is {} under that name, too; name it so in the "
-        "configuration, or rename it back",
-        wire->name, name, status ? "shut" : "NOT shut");
-    if (!status) {
-      (void)BringDown(&means_.route(), was);  // said below
-      text += ", its link is down: " + status.error().message;
-    }
-  } else {
-    text = fmt::format(
-        "wire {} is gone: unplugged, or moved to another network namespace, where "
-        "nothing shuts it; the name stays shut here",
-        wire->name);
-  }
-  Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "wire-gone", text);
 }
 
 void WireFence::Repair(Wire* wire, const FenceReading& reading) {
@@ -146,43 +117,45 @@ void WireFence::Repair(Wire* wire, const FenceReading& reading) {
   wire->status.state = "in-force";
   if (wire->brought_down) {
     wire->brought_down = false;
-    (void)BringUp(&means_.route(), wire->ifindex);  // one that stays down is seen as such
+    (void)BringUp(&means_.route(), wire->link.ifindex);  // one that stays down is seen as such
   }
-  Repaired(wire, reading.missing, reading.shut || reading.by_tc);
+  Repaired(wire, wire->name, reading.missing, reading.shut || reading.by_tc);
 }
 
 // Tables are left as they are. One that takes the filters away in a loop, or holds their place,
 // wins now and then: it is tried again every second, for as long as it takes.
-void WireFence::RepairTc(Wire* wire) {
-  if (wire->tc_missing && checked_ns_ - wire->tc_tried_ns < kSecondNs) return;
-  wire->tc_tried_ns = checked_ns_;
-  (void)means_.ShutBySecond(wire->name, wire->ifindex);
-  wire->status.by_tc = means_.Read(wire->name).by_tc;
-  if (wire->status.by_tc) {
-    Repaired(wire, "filters of tc", true);
-    return;
+bool WireFence::RepairTc(Wire* wire, const std::string& name, uint32_t ifindex, TcWatch* watch) {
+  if (watch->missing && checked_ns_ - watch->tried_ns < kSecondNs) return false;
+  watch->tried_ns = checked_ns_;
+  (void)means_.ShutBySecond(name, ifindex);
+  if (means_.Read(name).by_tc) {
+    watch->missing = false;
+    Repaired(wire, name, "filters of tc", true);
+    return true;
   }
-  if (wire->tc_missing) return;
-  wire->tc_missing = true;
+  if (watch->missing) return false;
+  watch->missing = true;
   const std::string text = fmt::format(
       "the filters of tc on wire {} are gone and cannot be put back: somebody takes them away "
       "again "
       "and again, or holds their place (tc qdisc show dev {}); nftables alone shuts it",
-      wire->name, wire->name);
+      name, name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-broken", text);
+  return false;
 }
 
 // Counts each, and says at most one a second.
-void WireFence::Repaired(Wire* wire, const std::string& missing, bool held) {
+void WireFence::Repaired(Wire* wire, const std::string& name, const std::string& missing,
+                         bool held) {
   ++wire->status.restored;
   if (wire->told_ns != 0 && checked_ns_ - wire->told_ns < kSecondNs) {
     ++wire->untold;
     return;
   }
   std::string text =
-      fmt::format("the fence of wire {} had been removed ({}) and is in force again; {}",
-                  wire->name, missing.empty() ? "filters of tc" : missing,
+      fmt::format("the fence of wire {} had been removed ({}) and is in force again; {}", name,
+                  missing.empty() ? "filters of tc" : missing,
                   held ? "what was left of it kept the wire shut meanwhile"
                        : "the host's own stack could use the wire meanwhile");
   if (wire->untold != 0)
@@ -203,8 +176,9 @@ void WireFence::Broken(Wire* wire, const Error& error) {
   if (held) {
     text += "what is left of it keeps the wire shut";
   } else {
-    const Status down = wire->ifindex != 0 ? BringDown(&means_.route(), wire->ifindex) : Status{};
-    wire->brought_down = wire->brought_down || (down && wire->ifindex != 0);
+    const Status down =
+        wire->link.ifindex != 0 ? BringDown(&means_.route(), wire->link.ifindex) : Status{};
+    wire->brought_down = wire->brought_down || (down && wire->link.ifindex != 0);
     text += down ? "its link is taken down until it can" : "ITS LINK CANNOT BE TAKEN DOWN EITHER";
   }
   wire->status.state = held ? "in-force" : "broken";
@@ -215,9 +189,9 @@ void WireFence::Broken(Wire* wire, const Error& error) {
 }
 
 void WireFence::CheckAddresses(Wire* wire) {
-  if (wire->ifindex == 0) return;
-  RemoveKernelAddresses(&means_.route(), wire->ifindex);
-  std::string people = AddressesByPeople(&means_.route(), wire->ifindex);
+  if (wire->link.ifindex == 0) return;
+  RemoveKernelAddresses(&means_.route(), wire->link.ifindex);
+  std::string people = AddressesByPeople(&means_.route(), wire->link.ifindex);
   if (people == wire->people) return;
   wire->people = std::move(people);
   if (wire->people.empty()) return;
@@ -231,10 +205,14 @@ void WireFence::Note(Wire* wire) {
   if (wire->status.state == "broken") return;
   std::string& text = wire->status.explanation;
   text.clear();
-  if (wire->ifindex == 0) text = "wire " + wire->name + " is not there; its name is shut";
-  if (!wire->renamed.empty())
-    text += (text.empty() ? "" : "; ") + ("it became " + wire->renamed.back());
-  if (wire->ifindex != 0 && means_.tc_possible() && !wire->status.by_tc) {
+  if (wire->link.ifindex == 0) text = "wire " + wire->name + " is not there; its name is shut";
+  for (const Stray& stray : wire->strays) {
+    if (!stray.here) continue;
+    text += (text.empty() ? "" : "; ") + ("it became " + stray.name);
+    if (stray.open) text += ", which is NOT shut";
+    if (stray.tc.missing) text += " (WARNING: the filters of tc are missing there)";
+  }
+  if (wire->link.ifindex != 0 && means_.tc_possible() && !wire->status.by_tc) {
     text += std::string(text.empty() ? "" : "; ") +
             "WARNING: the filters of tc are missing, nftables alone shuts it";
   }

@@ -12,6 +12,7 @@
 
 #include "control/fence_status.h"
 #include "daemon/fence/fence_means.h"
+#include "daemon/fence/wire_link.h"
 
 namespace cygnet {
 
@@ -41,17 +42,29 @@ class WireFence {
   void Check();
 
  private:
+  // The filters of tc of one interface.
+  struct TcWatch {
+    bool missing = false;  // tried in vain, and said
+    uint64_t tried_ns = 0;
+  };
+  // An interface that was the wire, and no longer has its name.
+  struct Stray {
+    LinkIdentity link;
+    std::string name{};  // that it has, or had when it was seen last; empty: none yet
+    bool here = true;    // when it was looked for last
+    bool open = false;   // it could not be shut, and that was said
+    TcWatch tc{};
+  };
   struct Wire {
     std::string device;
     std::string name;
-    uint32_t ifindex = 0;  // 0: it is not there
+    LinkIdentity link{};  // ifindex 0: it is not there; the address stays that of the last one
     FenceStatus status{};
-    bool whole = false;                  // all tables could be made, so all are to be there
-    bool brought_down = false;           // by us, for want of a fence
-    std::vector<std::string> renamed{};  // what it was called since: shut as well
-    std::string people{};                // addresses that people put there
-    bool tc_missing = false;             // it was tried in vain, and said
-    uint64_t tc_tried_ns = 0;
+    bool whole = false;           // all tables could be made, so all are to be there
+    bool brought_down = false;    // by us, for want of a fence
+    std::vector<Stray> strays{};  // shut under the names they have now
+    std::string people{};         // addresses that people put there
+    TcWatch tc{};
     uint64_t told_ns = 0;  // of a repair
     uint64_t untold = 0;   // repairs since
   };
@@ -62,16 +75,23 @@ class WireFence {
         route_events_(std::move(route_events)) {}
   void Check(Wire* wire);
   void FollowInterface(Wire* wire);
-  void Lost(Wire* wire, uint32_t was);
+  void Lost(Wire* wire, const LinkIdentity& was);
+  void TellGone(const Wire& wire);
+  void CheckStrays(Wire* wire);
+  std::string Locate(Stray* stray) const;
+  bool IsConfigured(const std::string& name) const;
+  void DropName(const Wire& wire, const std::string& name);
+  void ShutStray(Wire* wire, Stray* stray);
+  void WatchStray(Wire* wire, Stray* stray);
   void Repair(Wire* wire, const FenceReading& reading);
-  void RepairTc(Wire* wire);
-  void Repaired(Wire* wire, const std::string& missing, bool held);
+  bool RepairTc(Wire* wire, const std::string& name, uint32_t ifindex, TcWatch* watch);
+  void Repaired(Wire* wire, const std::string& name, const std::string& missing, bool held);
   void Broken(Wire* wire, const Error& error);
   void CheckAddresses(Wire* wire);
   void Note(Wire* wire);
   void Tell(const Wire& wire, const std::string& what, const std::string& text);
 
-  FenceMeans means_;
+  mutable FenceMeans means_;
   KernelNetlink nft_events_;
   KernelNetlink route_events_;
   Teller tell_;

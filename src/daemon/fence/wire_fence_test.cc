@@ -27,6 +27,10 @@ class WireFenceTest : public test::FenceTest {
     fence_->Turn(now_ns_ += 25'000'000);
     return any;
   }
+  static void Rename(const std::string& from, const std::string& to) {
+    ASSERT_TRUE(Run("ip link set " + from + " down; ip link set " + from + " name " + to +
+                    "; ip link set " + to + " up"));
+  }
   const FenceStatus& status() const { return *fence_->status("nic0"); }
 
   std::unique_ptr<WireFence> fence_;
@@ -119,6 +123,73 @@ TEST_F(WireFenceTest, ARenamedWireIsShutByItsNewName) {
   EXPECT_TRUE(FenceMeans::Open()->Exists("wx"));
   EXPECT_NE(status().explanation.find("it became wx"), std::string::npos);
   EXPECT_FALSE(LeavesBy("wx"));
+}
+
+TEST_F(WireFenceTest, ARenamedWireIsWatchedLikeAnother) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  const bool tc = status().by_tc;
+  Rename("wa", "wx");
+  while (Event() && now_ns_ < 3'000'000'000) {
+  }
+  for (const char* change : {"nft flush ruleset", "nft delete table netdev cygnet_wx",
+                             "nft delete table inet cygnet_wx", "tc qdisc del dev wx clsact"}) {
+    if (!tc && std::string(change).find("tc ") == 0) continue;
+    ASSERT_TRUE(Run(change));
+    EXPECT_TRUE(Event()) << change;
+    const FenceReading reading = FenceMeans::Open(FenceOwnership::kPlain)->Read("wx");
+    EXPECT_TRUE(reading.complete) << change << ": " << reading.missing;
+    EXPECT_EQ(reading.by_tc, tc) << change;
+    EXPECT_FALSE(LeavesBy("wx")) << change;
+  }
+  EXPECT_GE(status().restored, 3u);
+  Rename("wx", "wy");
+  EXPECT_TRUE(Event());
+  EXPECT_NE(status().explanation.find("it became wy"), std::string::npos);
+  EXPECT_TRUE(FenceMeans::Open(FenceOwnership::kPlain)->Read("wy").complete);
+  EXPECT_FALSE(Nft("list table inet cygnet_wx")) << "it is needed no more";
+  ASSERT_TRUE(Run("ip link add br0 type bridge; ip link set wy master br0; ip link set br0 up"));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("br0")) << "by a bridge";
+  ASSERT_TRUE(Run("ip link del br0"));
+  Rename("wy", "wa");
+  EXPECT_TRUE(Event());
+  EXPECT_EQ(told_.back(), "fence-in-force");
+  EXPECT_FALSE(Nft("list table inet cygnet_wy")) << "the wire has its name again";
+  EXPECT_FALSE(LeavesBy("wa"));
+}
+
+TEST_F(WireFenceTest, OneThatComesBackFromAnotherNamespaceIsKnownByIndexOrAddress) {
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
+  const std::string file = ::testing::TempDir() + "/away." + std::to_string(getpid());
+  const std::string in_other = "nsenter -n -t $(cat " + file + ") ";
+  for (const bool index_taken : {false, true}) {
+    SCOPED_TRACE(index_taken);
+    const uint32_t index = if_nametoindex("wa");
+    ASSERT_TRUE(
+        Run("unshare -n sleep 9 & echo $! > " + file + "; sleep 0.3; ip link set wa netns $!"));
+    EXPECT_TRUE(Event());
+    EXPECT_EQ(told_.back(), "wire-gone");
+    if (index_taken) {
+      ASSERT_TRUE(
+          Run("ip link add other0 index " + std::to_string(index) + " type veth peer name other1"));
+    } else {
+      ASSERT_TRUE(Run(in_other + "ip link set wa address 02:00:00:00:00:77"));
+    }
+    fence_->OnEvents();
+    ASSERT_TRUE(Run(in_other + "ip link set wa name wq"));
+    ASSERT_TRUE(Run(in_other + "ip link set wq netns " + std::to_string(getpid())));
+    ASSERT_TRUE(Run("ip link set wq up"));
+    EXPECT_EQ(if_nametoindex("wq") == index, !index_taken);
+    EXPECT_TRUE(Event());
+    EXPECT_NE(status().explanation.find("it became wq"), std::string::npos) << status().explanation;
+    EXPECT_TRUE(FenceMeans::Open()->Exists("wq"));
+    EXPECT_FALSE(LeavesBy("wq"));
+    Rename("wq", "wa");
+    EXPECT_TRUE(Event());
+    EXPECT_EQ(told_.back(), "fence-in-force");
+    EXPECT_EQ(status().explanation.find("it became"), std::string::npos);
+  }
+  std::remove(file.c_str());
 }
 
 TEST_F(WireFenceTest, AWireThatLeavesTheNamespaceIsTold) {

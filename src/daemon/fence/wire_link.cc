@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
@@ -93,7 +94,65 @@ Status SetFlags(KernelNetlink* route, uint32_t ifindex, unsigned flags) {
   return route->Tell(Begin(route, RTM_NEWLINK, NLM_F_ACK, info).Finish(), "link");
 }
 
+Bytes Find(Bytes bytes, uint16_t type) {
+  netlink::AttributeIterator attributes(bytes);
+  Bytes found;
+  while (const auto attribute = attributes.Next()) {
+    if (attribute->type == type) found = attribute->payload;
+  }
+  return found;
+}
+
+bool BorrowsItsMac(Bytes attributes) {
+  constexpr uint16_t kLinkInfo = IFLA_LINKINFO;
+  const Bytes kind = Find(Find(attributes, kLinkInfo), IFLA_INFO_KIND);
+  const std::string name(kind.begin(), kind.end());
+  for (const char* borrower :
+       {"bridge", "bond", "team", "vlan", "macvlan", "macvtap", "ipvlan", "tun", "macsec"}) {
+    if (name.substr(0, name.find('\0')) == borrower) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+LinkIdentity IdentityOf(const std::string& wire) {
+  LinkIdentity identity{.ifindex = if_nametoindex(wire.c_str())};
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, wire.c_str(), IFNAMSIZ - 1);
+  if (identity.ifindex == 0 || ioctl(fd.get(), SIOCGIFHWADDR, &request) != 0) return identity;
+  constexpr std::size_t kMacSize = 6;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(request.ifr_hwaddr.sa_data);
+  identity.mac.assign(bytes, bytes + kMacSize);
+  if (identity.mac == std::vector<uint8_t>(kMacSize, 0)) identity.mac.clear();
+  return identity;
+}
+
+std::vector<uint32_t> LinksOfMac(KernelNetlink* route, const std::vector<uint8_t>& mac) {
+  constexpr uint16_t kPermanent = 54;  // IFLA_PERM_ADDRESS
+  constexpr std::size_t kFixed = netlink::kHeaderSize + sizeof(ifinfomsg);
+  std::vector<uint32_t> found;
+  if (mac.empty()) return found;
+  const auto answers = route->Ask(Begin(route, RTM_GETLINK, NLM_F_DUMP, ifinfomsg{}).Finish());
+  if (!answers) return found;
+  for (const netlink::Buffer& answer : *answers) {
+    nlmsghdr header{};
+    ifinfomsg info{};
+    if (answer.size() < kFixed) continue;
+    std::memcpy(&header, answer.data(), sizeof(header));
+    std::memcpy(&info, answer.data() + sizeof(header), sizeof(info));
+    const Bytes attributes = Bytes(answer).subspan(kFixed);
+    if (header.nlmsg_type != RTM_NEWLINK || BorrowsItsMac(attributes)) continue;
+    for (const uint16_t type : {uint16_t{IFLA_ADDRESS}, kPermanent}) {
+      const Bytes address = Find(attributes, type);
+      if (!std::equal(address.begin(), address.end(), mac.begin(), mac.end())) continue;
+      found.push_back(static_cast<uint32_t>(info.ifi_index));
+      break;
+    }
+  }
+  return found;
+}
 
 std::vector<WireAddress> AddressesOn(KernelNetlink* route, uint32_t ifindex) {
   std::vector<WireAddress> found;

@@ -17,6 +17,17 @@ struct WireAddress {
   bool by_kernel = false;  // link-local, or from a router's advertisement
 };
 
+// An interface by what stays with it when its name does not.
+struct LinkIdentity {
+  uint32_t ifindex = 0;
+  std::vector<uint8_t> mac{};  // empty: none
+};
+
+LinkIdentity IdentityOf(const std::string& wire);
+// The interfaces of this namespace with that hardware address, now or by their making, but none
+// that borrows it from another (bridges, bonds, VLANs, TUN/TAP …).
+std::vector<uint32_t> LinksOfMac(KernelNetlink* route, const std::vector<uint8_t>& mac);
+
 // `route`: a socket of NETLINK_ROUTE.
 std::vector<WireAddress> AddressesOn(KernelNetlink* route, uint32_t ifindex);
 // "192.0.2.1, 2001:db8::1": those that people or their programs put there. Empty: none.

@@ -1,0 +1,138 @@
+// WireFence: interfaces that were a wire and have another name now. They stay shut under any.
+#include <fmt/format.h>
+#include <net/if.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "daemon/fence/wire_fence.h"
+
+namespace cygnet {
+
+void WireFence::Lost(Wire* wire, const LinkIdentity& was) {
+  std::erase_if(wire->strays, [&](const Stray& s) { return s.link.ifindex == was.ifindex; });
+  wire->strays.push_back({.link = was});
+}
+
+void WireFence::TellGone(const Wire& wire) {
+  const std::string text = fmt::format(
+      "wire {} is gone: unplugged, or moved to another network namespace, where nothing shuts it; "
+      "the name stays shut here",
+      wire.name);
+  Log(LogLevel::kError, fmt::format("device {}: {}", wire.device, text));
+  Tell(wire, "wire-gone", text);
+}
+
+bool WireFence::IsConfigured(const std::string& name) const {
+  return std::any_of(wires_.begin(), wires_.end(),
+                     [&](const auto& w) { return w->name == name || w->device == name; });
+}
+
+// Its name now; empty: it is not in this namespace. One that was here a moment ago has its index
+// still; one that was away may find that another took it, and is known by its address.
+std::string WireFence::Locate(Stray* stray) const {
+  char by_index[IF_NAMESIZE] = "";
+  const bool there = if_indextoname(stray->link.ifindex, by_index) != nullptr;
+  if (there && stray->here) return by_index;
+  const std::vector<uint32_t> alike = LinksOfMac(&means_.route(), stray->link.mac);
+  if (there && std::count(alike.begin(), alike.end(), stray->link.ifindex) != 0) return by_index;
+  std::string back;
+  for (const uint32_t ifindex : alike) {
+    char name[IF_NAMESIZE] = "";
+    if (if_indextoname(ifindex, name) == nullptr) continue;
+    // The interface of the host's has the address of its wire.
+    if (std::any_of(wires_.begin(), wires_.end(), [&](const auto& w) { return w->device == name; }))
+      continue;
+    if (IsConfigured(name)) {
+      back = name;
+      continue;
+    }
+    stray->link.ifindex = ifindex;
+    return name;
+  }
+  return back.empty() && there ? by_index : back;
+}
+
+void WireFence::CheckStrays(Wire* wire) {
+  constexpr std::size_t kMost = 16;  // those of a namespace that somebody fills to no end
+  while (wire->strays.size() > kMost) {
+    const auto away = std::find_if(wire->strays.begin(), wire->strays.end(),
+                                   [](const Stray& s) { return !s.here; });
+    if (away == wire->strays.end()) break;
+    wire->strays.erase(away);
+  }
+  for (auto stray = wire->strays.begin(); stray != wire->strays.end();) {
+    const std::string name = Locate(&*stray);
+    if (IsConfigured(name)) {  // it is back, or another device's wire: watched as such
+      DropName(*wire, stray->name);
+      stray = wire->strays.erase(stray);
+      continue;
+    }
+    if (name.empty()) {
+      if (stray->here) TellGone(*wire);
+      stray->here = false;
+    } else if (name != stray->name || !stray->here) {
+      const std::string before = std::exchange(stray->name, name);
+      ShutStray(wire, &*stray);
+      if (before != name && !stray->open) DropName(*wire, before);
+    } else {
+      WatchStray(wire, &*stray);
+    }
+    ++stray;
+  }
+}
+
+// The tables of a name that the wire had for a time, when others shut it.
+void WireFence::DropName(const Wire& wire, const std::string& name) {
+  if (name.empty() || IsConfigured(name) || if_nametoindex(name.c_str()) != 0) return;
+  if (wire.link.ifindex != 0 && !means_.Read(wire.name).shut) return;
+  if (const Status status = means_.Forget(name); !status) {
+    Log(LogLevel::kWarning, fmt::format("device {}: the tables of {} stay: {}", wire.device, name,
+                                        status.error().message));
+  }
+}
+
+void WireFence::ShutStray(Wire* wire, Stray* stray) {
+  const Status status = means_.Shut(stray->name);
+  stray->here = true;
+  stray->open = !status;
+  stray->tc = {};
+  std::string text = fmt::format(
+      "wire {} is called {} now: it is {} under that name, too; name it so in the configuration, "
+      "or rename it back",
+      wire->name, stray->name, status ? "shut" : "NOT shut");
+  if (!status) {
+    (void)BringDown(&means_.route(), stray->link.ifindex);  // said below
+    text += ", its link is down: " + status.error().message;
+  }
+  Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
+  Tell(*wire, "wire-gone", text);
+}
+
+void WireFence::WatchStray(Wire* wire, Stray* stray) {
+  const FenceReading reading = means_.Read(stray->name);
+  if (reading.shut && (reading.complete || !wire->whole)) {
+    stray->open = false;
+    if (reading.by_tc || !means_.tc_possible()) {
+      stray->tc.missing = false;
+    } else {
+      (void)RepairTc(wire, stray->name, stray->link.ifindex, &stray->tc);
+    }
+    return;
+  }
+  if (const Status status = means_.Shut(stray->name); !status) {
+    if (!reading.shut && !reading.by_tc) (void)BringDown(&means_.route(), stray->link.ifindex);
+    if (!std::exchange(stray->open, true)) {
+      const std::string text =
+          fmt::format("wire {}, called {} now, is not shut under that name: {}", wire->name,
+                      stray->name, status.error().message);
+      Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
+      Tell(*wire, "fence-broken", text);
+    }
+    return;
+  }
+  stray->open = false;
+  Repaired(wire, stray->name, reading.missing, reading.shut || reading.by_tc);
+}
+
+}  // namespace cygnet
