@@ -185,6 +185,20 @@ class Fence(suite.Case):
         nowhere = self.cygnetd(check=False)
         self.assertIn("no wire was shut", nowhere.stderr)
 
+    def test_a_release_after_renames_leaves_nothing(self):
+        self.host.start()
+        for was, now in (("wire0", "wx"), ("wx", "wire0")):
+            self.host.ns.ip(f"link set {was} down")
+            self.host.ns.ip(f"link set {was} name {now}")
+            self.host.ns.ip(f"link set {now} up")
+            said = "is called wx now" if now == "wx" else "is there again, and shut"
+            self.wait_for(lambda said=said: said in self.host.log(), "it to be seen", 5)
+        self.host.stop()
+        self.assertFalse(self.is_open())
+        self.cygnetd("--release", "wire0")
+        self.assertTrue(self.is_open(), "released")
+        self.assertEqual("", self.host.ns.run("nft list ruleset").stdout.strip())
+
     def test_early_boot(self):
         path = os.path.join(self.workdir, "cygnetd.toml")
         with open(path, "w", encoding="utf-8") as f:

@@ -2,6 +2,7 @@
 
 #include "daemon/fence/fence_means.h"
 #include "daemon/fence/fence_testing.h"
+#include "daemon/fence/wire_tables.h"
 #include "netlink/doorstep.h"
 
 namespace cygnet {
@@ -49,6 +50,48 @@ TEST_F(FenceCommandTest, ReleasesByTheNameOfWireOrDevice) {
   const auto none = ReleaseWire("wa", nullptr);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "no fence of Cygnet's is on 'wa'");
+}
+
+TEST_F(FenceCommandTest, ReleasesWhatOtherNamesOfTheWireLeft) {
+  ASSERT_TRUE(ShutWires({"wa", "other0"}));
+  ASSERT_TRUE(Run("ip link set wa down; ip link set wa name w-x; ip link set w-x up"));
+  ASSERT_TRUE(ShutWires({"w-x"}));
+  const auto wire = ReleaseWire("w-x", nullptr);
+  ASSERT_TRUE(wire) << wire.error().message;
+  EXPECT_TRUE(LeavesBy("w-x"));
+  EXPECT_FALSE(FenceMeans::Open()->Exists("wa"));
+  EXPECT_TRUE(FenceMeans::Open()->Exists("other0")) << "it is not of this interface";
+}
+
+TEST_F(FenceCommandTest, ReleasesByANameThatTheFenceWasNotMadeWith) {
+  ASSERT_TRUE(ShutWires({"wa"}));
+  ASSERT_TRUE(Run("ip link set wa down; ip link set wa name wx; ip link set wx up"));
+  (void)Run("tc qdisc del dev wx clsact");
+  EXPECT_FALSE(LeavesBy("wx"));
+  ASSERT_TRUE(ReleaseWire("wx", nullptr));
+  EXPECT_TRUE(LeavesBy("wx"));
+}
+
+TEST_F(FenceCommandTest, AWireThatTookTheNameOfAnotherStaysShut) {
+  ASSERT_TRUE(MakePair("wb"));
+  ASSERT_TRUE(ShutWires({"wa", "wb"}));
+  ASSERT_TRUE(
+      Run("ip link set wa down; ip link set wb down; ip link set wa name wt; "
+          "ip link set wb name wa; ip link set wt name wb; ip link set wa up; "
+          "ip link set wb up"));
+  ASSERT_TRUE(ReleaseWire("wa", nullptr));
+  (void)Run("tc qdisc del dev wb clsact");
+  EXPECT_TRUE(FenceMeans::Open()->Exists("wb"));
+  EXPECT_FALSE(LeavesBy("wb")) << "it was not named";
+}
+
+TEST(WireOfTable, IsWhatTheNameWasMadeOf) {
+  for (const char* wire : {"w0", "w_0", "w.0", "w*-0"}) {
+    EXPECT_EQ(WireOfTable(FenceTableName(wire)), wire);
+  }
+  for (const char* table : {"filter", "cygnet_", "cygnet_a_", "cygnet_a_zz", "cygnet_a_2"}) {
+    EXPECT_EQ(WireOfTable(table), "") << table;
+  }
 }
 
 TEST_F(FenceCommandTest, NotWhileADaemonRuns) {

@@ -1,15 +1,37 @@
 #include "daemon/fence/fence_means.h"
 
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 
+#include <algorithm>
+
+#include "base/bytes.h"
 #include "base/log.h"
 #include "daemon/fence/tc_fence.h"
 #include "daemon/fence/wire_link.h"
 #include "daemon/fence/wire_tables.h"
 
 namespace cygnet {
+namespace {
+
+// Compares the index of the interface, or hangs on it.
+bool IsAbout(const NftTable& table, const std::string& wire, uint32_t ifindex) {
+  const auto bytes = AsBytes(ifindex);
+  for (const NftChain& chain : table.chains) {
+    if (chain.device == wire) return true;
+    for (const NftRule& rule : chain.rules) {
+      if ((rule.meta_key == NFT_META_IIF || rule.meta_key == NFT_META_OIF) &&
+          std::equal(rule.value.begin(), rule.value.end(), bytes.begin(), bytes.end())) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
 
 Result<FenceMeans> FenceMeans::Open(FenceOwnership ownership) {
   auto nft = NftClient::Open();
@@ -87,6 +109,25 @@ FenceReading FenceMeans::Read(const std::string& wire) {
   return reading;
 }
 
+// The names whose tables are about this interface, too: by its index, or on it.
+std::vector<std::string> FenceMeans::OtherNamesOf(const std::string& wire, uint32_t ifindex) {
+  std::vector<std::string> others;
+  const auto names = nft_.TableNames();
+  if (!names || ifindex == 0) return others;
+  for (const std::string& name : *names) {
+    const std::string other = WireOfTable(name);
+    if (other.empty() || other == wire) continue;
+    std::vector<NftTable> tables = FenceByName(other, ifindex, 0);
+    tables.push_back(FenceOnDevice(other, 0));
+    const bool about = std::any_of(tables.begin(), tables.end(), [&](const NftTable& wanted) {
+      const auto found = nft_.Read(wanted);
+      return found && IsAbout(*found, wire, ifindex);
+    });
+    if (about) others.push_back(other);
+  }
+  return others;
+}
+
 bool FenceMeans::Exists(const std::string& wire) {
   std::vector<NftTable> tables = FenceByName(wire, 0, 0);
   tables.push_back(FenceOnDevice(wire, 0));
@@ -95,7 +136,8 @@ bool FenceMeans::Exists(const std::string& wire) {
     if (found && !found->name.empty()) return true;
   }
   const uint32_t ifindex = if_nametoindex(wire.c_str());
-  return ifindex != 0 && IsShutByTc(&route_, ifindex, TcMark::kAny);
+  return ifindex != 0 &&
+         (IsShutByTc(&route_, ifindex, TcMark::kAny) || !OtherNamesOf(wire, ifindex).empty());
 }
 
 Status FenceMeans::DeleteTables(const std::string& table) {
@@ -109,6 +151,10 @@ Status FenceMeans::Forget(const std::string& wire) { return DeleteTables(FenceTa
 
 Status FenceMeans::Release(const std::string& wire) {
   CYGNET_RETURN_IF_ERROR(Forget(wire));
+  for (const std::string& other : OtherNamesOf(wire, if_nametoindex(wire.c_str()))) {
+    const bool is_there = if_nametoindex(other.c_str()) != 0;
+    CYGNET_RETURN_IF_ERROR(is_there ? Shut(other) : Forget(other));
+  }
   if (const uint32_t ifindex = if_nametoindex(wire.c_str()); ifindex != 0) {
     OpenByTc(&route_, ifindex);
     if (IsShutByTc(&route_, ifindex, TcMark::kAny)) {

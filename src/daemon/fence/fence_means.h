@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "daemon/fence/kernel_netlink.h"
 #include "daemon/fence/nft_table.h"
@@ -35,7 +36,9 @@ class FenceMeans {
   bool tc_possible() const { return tc_possible_; }
   // Whether anything of a fence is there, whole or not, this process's or another's.
   bool Exists(const std::string& wire);
-  // Everything of it; kPermission: another process owns the tables.
+  // Everything of it, also tables of other names that the interface had: they name its index. One
+  // whose own interface is there is made anew instead. kPermission: another process owns the
+  // tables.
   Status Release(const std::string& wire);
 
   // The tables of that name alone, when the interface has another fence. One that is not there is
@@ -53,6 +56,7 @@ class FenceMeans {
         flags_(ownership == FenceOwnership::kOwned ? kNftOwner | kNftPersist : 0) {}
   Status Replace(NftTable table);
   Status DeleteTables(const std::string& table);
+  std::vector<std::string> OtherNamesOf(const std::string& wire, uint32_t ifindex);
   bool HasTable(const NftTable& table, FenceReading* reading);
 
   NftClient nft_;

@@ -263,6 +263,15 @@ Status NftClient::Delete(uint8_t family, const std::string& name) {
   return batch.Commit();
 }
 
+Result<std::set<std::string>> NftClient::TableNames() {
+  std::set<std::string> names;
+  CYGNET_RETURN_IF_ERROR(Query(
+      &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NLM_F_DUMP, NFPROTO_UNSPEC,
+      [](MessageBuilder*) {},
+      [&](Bytes attributes) { names.insert(StringIn(Find(attributes, NFTA_TABLE_NAME))); }));
+  return names;
+}
+
 Result<NftTable> NftClient::Read(const NftTable& wanted) {
   NftTable found{.family = wanted.family, .name = {}, .flags = 0, .chains = {}};
   CYGNET_RETURN_IF_ERROR(Query(

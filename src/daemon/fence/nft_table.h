@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ class NftClient {
   Status Replace(const NftTable& table);
   // One that is not there is no error.
   Status Delete(uint8_t family, const std::string& name);
+  // The names of all tables, of whatever family.
+  Result<std::set<std::string>> TableNames();
   // What the kernel has of `wanted`: its flags, and of its chains those that are there, with their
   // rules. A rule that is none of ours reads as one with meta_key ~0.
   Result<NftTable> Read(const NftTable& wanted);

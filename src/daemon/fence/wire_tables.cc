@@ -5,7 +5,9 @@
 #include <linux/netfilter_arp.h>
 #include <net/if.h>
 
+#include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "device/wire_mark.h"
@@ -54,6 +56,23 @@ std::string FenceTableName(const std::string& wire) {
     name += {'_', kHex[byte >> 4], kHex[byte & 15]};
   }
   return name;
+}
+
+std::string WireOfTable(const std::string& table) {
+  constexpr std::string_view kPrefix = "cygnet_";
+  if (table.compare(0, kPrefix.size(), kPrefix) != 0) return {};
+  std::string wire;
+  for (std::size_t i = kPrefix.size(); i < table.size(); ++i) {
+    if (table[i] != '_') {
+      wire += table[i];
+      continue;
+    }
+    unsigned byte = 0;
+    if (std::sscanf(table.c_str() + i + 1, "%2x", &byte) != 1) return {};
+    wire += static_cast<char>(byte);
+    i += 2;
+  }
+  return FenceTableName(wire) == table ? wire : std::string{};
 }
 
 NftTable FenceOnDevice(const std::string& wire, uint32_t flags) {
