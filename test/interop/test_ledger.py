@@ -81,7 +81,7 @@ class Ledger(suite.Case):
     def test_two_daemons_do_not_share_a_file(self):
         other = self.make_host("other")
         self.own(Peer(other))
-        with self.assertRaisesRegex(labkit.LabError, "another cygnetd writes this ledger"):
+        with self.assertRaisesRegex(labkit.LabError, "another cygnetd writes this file"):
             other.start(config=f'[ledger]\nfile = "{self.file}"\n[[device]]\nname = "nic0"\n'
                         'wire = "wire0"\n')
         other.ended_by_test = True

@@ -91,6 +91,9 @@ class Configuration(Lifecycle):
                     self.assertIn(f"{path}:{line}:", message)
                     for word in words:
                         self.assertIn(word, message)
+        # A start shuts what the file names all the same (`wire = "w"` stands in one of them).
+        for wire in ("wire0", "w"):
+            self.daemon("--release", wire)
         self.assert_untouched()
 
     def test_no_device(self):
