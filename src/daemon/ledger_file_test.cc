@@ -2,16 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
 
 #include "support/fake_clock.h"
+#include "support/file_size_limit.h"
 
 namespace cygnet {
 namespace {
@@ -177,27 +176,12 @@ TEST_F(LedgerFileTest, DamagedLinesAreSteppedOver) {
   EXPECT_THAT(run.ledger->Report({}).placements, SizeIs(2));
 }
 
-// The limit of a file's size stands in for a full disk.
-class Full {
- public:
-  explicit Full(rlim_t bytes) {
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~Full() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(LedgerFileTest, AKeyThatCannotBeWrittenIsNotGiven) {
   Run run = Start();
   ASSERT_TRUE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
   const std::string before = Text("ledger.jsonl");
   for (const std::size_t room : {0u, 1u, 100u}) {
-    const Full full(before.size() + room);
+    const test::FileSizeLimit full(before.size() + room);
     const auto refused = run.ledger->KeyGiven(Half(2), "nic0", "device", "");
     ASSERT_FALSE(refused) << room;
     EXPECT_THAT(refused.error().message, HasSubstr("ledger.jsonl"));
@@ -211,7 +195,7 @@ TEST_F(LedgerFileTest, AKeyThatCannotBeWrittenIsNotGiven) {
 
 TEST_F(LedgerFileTest, AFullDiskAtTheStartIsNoEnd) {
   { Run run = Start(); }
-  const Full full(Text("ledger.jsonl").size());
+  const test::FileSizeLimit full(Text("ledger.jsonl").size());
   Run run = Start();
   ASSERT_NE(run.file, nullptr);
   EXPECT_NE(run.file->error(), "");

@@ -2,15 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "support/file_size_limit.h"
 
 namespace cygnet {
 namespace {
@@ -157,31 +157,12 @@ TEST_F(RecordFileTest, WhatIsSpoiledIsFoundIncomplete) {
   EXPECT_EQ(records.size(), 3u);
 }
 
-// The limit of a file's size stands in for a full disk.
-class SizeLimit {
- public:
-  explicit SizeLimit(rlim_t bytes) {
-    before_handler_ = signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~SizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    signal(SIGXFSZ, before_handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*before_handler_)(int);
-};
-
 TEST_F(RecordFileTest, ARecordThatFindsNoRoomLeavesTheFileWhole) {
   RecordFile file;
   Make(&file);
   const std::string before = Text();
   for (const std::size_t room : {0u, 1u, 15u, 16u, 17u, 31u, 32u, 47u}) {
-    const SizeLimit limit(before.size() + room);
+    const test::FileSizeLimit limit(before.size() + room);
     const Status added = file.Append(10, Bytes("this one is longer than thirty-two bytes"));
     EXPECT_FALSE(added) << room;
     EXPECT_EQ(Text(), before) << room;
@@ -197,7 +178,7 @@ TEST_F(RecordFileTest, AFileThatCannotBeReplacedStays) {
   Make(&file);
   const std::string before = Text();
   {
-    const SizeLimit limit(10);
+    const test::FileSizeLimit limit(10);
     RecordFile::Image image;
     image.Add(1, Bytes("new"));
     EXPECT_FALSE(file.Replace(path_, std::move(image)));

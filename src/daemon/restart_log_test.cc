@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -16,6 +14,7 @@
 #include "base/log.h"
 #include "crypto/algorithm.h"
 #include "support/fake_xfrm_control.h"
+#include "support/file_size_limit.h"
 
 namespace cygnet {
 namespace {
@@ -339,21 +338,6 @@ TEST_F(RestartLogTest, AnEarlierFormatBlocks) {
   EXPECT_THAT(Life(path_).log.damage(), HasSubstr("record 1 cannot be understood"));
 }
 
-// The limit of a file's size stands in for a full disk.
-class Full {
- public:
-  explicit Full(rlim_t bytes) {
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~Full() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(RestartLogTest, WhatCannotBeWrittenIsRefused) {
   auto life = std::make_unique<Life>(path_);
   const PolicySpec first = PolicyTo("10.2.0.0");
@@ -361,7 +345,7 @@ TEST_F(RestartLogTest, WhatCannotBeWrittenIsRefused) {
   ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
   const std::string before = FileBytes();
   {
-    const Full full(before.size());
+    const test::FileSizeLimit full(before.size());
     const Status refused = life->control.AddPolicy(PolicyTo("10.3.0.0"), {});
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("restart file"));
@@ -388,7 +372,7 @@ TEST_F(RestartLogTest, AnSaGoesOnAFullDisk) {
   ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
   ASSERT_TRUE(life->control.AddSa(SaOf(0x1002), {}));
   {
-    const Full full(FileBytes().size());
+    const test::FileSizeLimit full(FileBytes().size());
     EXPECT_TRUE(life->control.DeleteSa(
         {.daddr = SaOf(1).daddr, .spi = Spi(0x1001), .proto = 50, .family = IpFamily::kV4}, {}));
   }
@@ -402,7 +386,7 @@ TEST_F(RestartLogTest, APolicyWhoseEndCannotBeWrittenMakesTheFileBlock) {
   ASSERT_TRUE(life->control.AddPolicy(PolicyTo("10.2.0.0"), {}));
   std::string cut;
   {
-    const Full full(FileBytes().size());
+    const test::FileSizeLimit full(FileBytes().size());
     life->log.Note(PolicyExpired{life->control.policies[0], true});
     cut = FileBytes();
   }
@@ -465,7 +449,7 @@ TEST_F(RestartLogTest, AFileThatCannotBeWrittenIsAnError) {
 TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
   const std::string whole = MakeFile();
   {
-    const Full full(0);
+    const test::FileSizeLimit full(0);
     Life life(path_);
     EXPECT_THAT(life.control.policies, SizeIs(3));
     EXPECT_FALSE(life.log.error().empty());

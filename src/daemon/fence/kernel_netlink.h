@@ -2,6 +2,8 @@
 // events. One thread.
 #pragma once
 
+#include <linux/netlink.h>
+
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -10,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "netlink/buffer.h"
+#include "netlink/builder.h"
 
 namespace cygnet {
 
@@ -36,6 +39,17 @@ class KernelNetlink {
   UniqueFd fd_;
   uint32_t sequence_ = 0;
 };
+
+// A request that begins with its family's fixed part, which has no padding but what it names so.
+template <typename T>
+netlink::MessageBuilder Begin(KernelNetlink* to, uint16_t type, uint16_t flags, const T& fixed) {
+  netlink::MessageBuilder builder({.type = type,
+                                   .flags = static_cast<uint16_t>(NLM_F_REQUEST | flags),
+                                   .seq = to->NextSequence(),
+                                   .pid = 0});
+  builder.PutBytes({reinterpret_cast<const uint8_t*>(&fixed), sizeof(fixed)});
+  return builder;
+}
 
 // Of an answer: 0 unless it is an error message; then the positive errno.
 int ErrorOf(std::span<const uint8_t> message);

@@ -50,16 +50,7 @@ void PutKind(MessageBuilder* builder, const char* kind) {
                           {reinterpret_cast<const uint8_t*>(kind), std::strlen(kind) + 1});
 }
 
-MessageBuilder Begin(KernelNetlink* route, uint16_t type, uint16_t flags, const tcmsg& message) {
-  MessageBuilder builder({.type = type,
-                          .flags = static_cast<uint16_t>(NLM_F_REQUEST | flags),
-                          .seq = route->NextSequence(),
-                          .pid = 0});
-  // tcmsg has padding in name only: its fields tcm__pad1 and tcm__pad2 are zero here.
-  builder.PutBytes({reinterpret_cast<const uint8_t*>(&message), sizeof(message)});
-  return builder;
-}
-
+// tcmsg has padding in name only: its fields tcm__pad1 and tcm__pad2 are zero here.
 tcmsg About(uint32_t ifindex, uint32_t parent, uint32_t handle, uint32_t info = 0) {
   tcmsg message{};
   message.tcm_ifindex = static_cast<int>(ifindex);

@@ -49,16 +49,6 @@ std::string ReadSettingOf(const std::string& wire, const std::string& name) {
   return value;
 }
 
-template <typename T>
-MessageBuilder Begin(KernelNetlink* route, uint16_t type, uint16_t flags, const T& fixed) {
-  MessageBuilder builder({.type = type,
-                          .flags = static_cast<uint16_t>(NLM_F_REQUEST | flags),
-                          .seq = route->NextSequence(),
-                          .pid = 0});
-  builder.PutBytes({reinterpret_cast<const uint8_t*>(&fixed), sizeof(fixed)});
-  return builder;
-}
-
 bool IsLinkLocal(const WireAddress& a) {
   return a.family == AF_INET6 && a.bytes.size() == 16 && a.bytes[0] == 0xfe &&
          (a.bytes[1] & 0xc0) == 0x80;
