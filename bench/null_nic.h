@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "device/driver.h"
-#include "device/drivers/memory_port.h"
+#include "support/memory_port.h"
 
 namespace cygnet::bench {
 

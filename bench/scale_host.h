@@ -12,10 +12,10 @@
 #include "datapath/egress_guard.h"
 #include "datapath/path_select.h"
 #include "datapath/worker.h"
-#include "device/drivers/memory_port.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
 #include "support/fake_clock.h"
+#include "support/memory_port.h"
 #include "support/test_sa.h"
 
 namespace cygnet::bench {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "daemon/boundary_file.h"
+#include "daemon/config/boundary_file.h"
 
 namespace {
 

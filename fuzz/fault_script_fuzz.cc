@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "device/drivers/sim_nic_script.h"
+#include "device/sim_nic/sim_nic_script.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "daemon/ledger_line.h"
+#include "daemon/store/ledger_line.h"
 
 namespace {
 const cygnet::LedgerStamp kStamp{"host", "boot"};

@@ -13,9 +13,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "daemon/record_file.h"
-#include "daemon/restart_log.h"
-#include "daemon/restart_replay.h"
+#include "daemon/store/record_file.h"
+#include "daemon/store/restart_log.h"
+#include "daemon/store/restart_replay.h"
 #include "netlink/message.h"
 #include "support/fake_xfrm_control.h"
 

@@ -10,10 +10,10 @@
 
 #include "base/check.h"
 #include "control/control_plane.h"
-#include "daemon/xfrm_server.h"
-#include "daemon/xfrm_server_testing.h"
+#include "daemon/xfrm_server/xfrm_server.h"
 #include "support/fake_clock.h"
-#include "xfrm/testing.h"
+#include "support/xfrm_messages.h"
+#include "support/xfrm_server_fixture.h"
 
 namespace {
 

@@ -52,7 +52,7 @@ def missing_objects():
 def missing_keys():
     text = page("cygnetd.toml.5.scd")
     keys = set()
-    for path in (ROOT / "src" / "daemon").glob("config*.cc"):
+    for path in (ROOT / "src" / "daemon" / "config").glob("config*.cc"):
         if path.name.endswith("_test.cc"):
             continue
         for group in re.findall(r"AllowOnly\(\s*\{([^}]*)\}", path.read_text(encoding="utf-8")):

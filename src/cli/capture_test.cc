@@ -15,8 +15,8 @@
 #include <string>
 #include <thread>
 
-#include "cli/scripted_daemon.h"
-#include "daemon/pcapng.h"
+#include "daemon/operator/pcapng.h"
+#include "support/scripted_daemon.h"
 
 namespace cygnet {
 namespace {

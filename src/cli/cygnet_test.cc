@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "cli/scripted_daemon.h"
-#include "daemon/operator_server.h"
-#include "daemon/operator_server_fake.h"
+#include "daemon/operator/operator_server.h"
+#include "support/fake_operator_control.h"
+#include "support/scripted_daemon.h"
 
 namespace cygnet {
 namespace {

@@ -8,8 +8,8 @@
 #include <set>
 #include <sstream>
 
-#include "daemon/operator_server_fake.h"
-#include "daemon/report_json.h"
+#include "daemon/operator/report_json.h"
+#include "support/fake_operator_control.h"
 
 namespace cygnet {
 namespace {

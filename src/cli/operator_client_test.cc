@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/scripted_daemon.h"
+#include "support/scripted_daemon.h"
 
 namespace cygnet {
 namespace {

@@ -19,11 +19,11 @@
 #include "control/report.h"
 #include "control/route_check.h"
 #include "control/socket_policy_control.h"
-#include "control/xfrm_control.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "datapath/path_select.h"
 #include "packet/packet_pool.h"
+#include "requests/xfrm_control.h"
 
 namespace cygnet {
 

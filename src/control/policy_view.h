@@ -1,8 +1,8 @@
 // What clients are shown of an installed policy.
 #pragma once
 
-#include "control/xfrm_control.h"
 #include "policy/policy_state.h"
+#include "requests/xfrm_control.h"
 
 namespace cygnet {
 

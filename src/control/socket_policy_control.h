@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 #include "control/host_sockets.h"
-#include "control/xfrm_control.h"
 #include "datapath/data_path.h"
+#include "requests/xfrm_control.h"
 
 namespace cygnet {
 

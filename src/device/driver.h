@@ -1,4 +1,4 @@
-// Drivers of wire-side devices: one row of the built-in table each (drivers/CMakeLists.txt).
+// Drivers of wire-side devices: one row of the built-in table each (device/CMakeLists.txt).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace cygnet {
 // How frames get to and from a wire.
 enum class WireDriver : uint8_t { kAuto, kAfPacket, kAfXdp, kPcap };
 
-// Capture files in place of a wire (drivers/pcap_port.h).
+// Capture files in place of a wire (wires/pcap_port.h).
 struct PcapFiles {
   std::string read;        // replayed; empty: nothing arrives
   std::string write = {};  // what is sent; empty: it is thrown away
@@ -39,7 +39,7 @@ struct DriverParams {
   WireDriver wire_driver = WireDriver::kAuto;
   uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
   uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = no limit
-  std::string fault_script = {};  // text of one (drivers/sim_nic_script.h); empty: no faults
+  std::string fault_script = {};  // text of one (sim_nic/sim_nic_script.h); empty: no faults
   uint64_t fault_seed = 1;
   // What it says it is; empty: the software NIC that it is.
   std::string model = {};

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "esp/esp_testing.h"
+#include "support/esp_fixture.h"
 #include "support/hex.h"
 
 namespace cygnet {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "esp/esp_testing.h"
+#include "support/esp_fixture.h"
 #include "support/hex.h"
 #include "support/test_sa.h"
 

@@ -5,8 +5,8 @@
 
 #include <numeric>
 
-#include "esp/esp_testing.h"
 #include "esp/overhead.h"
+#include "support/esp_fixture.h"
 
 namespace cygnet {
 namespace {

@@ -16,7 +16,7 @@
 #include <optional>
 #include <string>
 
-#include "shim/fake_daemon.h"
+#include "support/fake_xfrm_daemon.h"
 
 namespace cygnet::shim {
 namespace {

@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "control/control_event.h"
-#include "control/xfrm_control.h"
 #include "netlink/buffer.h"
+#include "requests/control_event.h"
+#include "requests/xfrm_control.h"
 #include "sa/sa_view.h"
 #include "xfrm/request.h"
 #include "xfrm/sa_message.h"

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "xfrm/testing.h"
+#include "support/xfrm_messages.h"
 
 namespace cygnet::xfrm {
 namespace {

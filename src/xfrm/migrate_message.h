@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/result.h"
-#include "control/control_event.h"
 #include "netlink/buffer.h"
+#include "requests/control_event.h"
 #include "xfrm/request.h"
 
 namespace cygnet::xfrm {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "xfrm/testing.h"
+#include "support/xfrm_messages.h"
 
 namespace cygnet::xfrm {
 namespace {

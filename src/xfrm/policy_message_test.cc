@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/xfrm_messages.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
-#include "xfrm/testing.h"
 
 namespace cygnet::xfrm {
 namespace {

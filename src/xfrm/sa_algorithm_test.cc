@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "netlink/attribute.h"
+#include "support/xfrm_messages.h"
 #include "xfrm/sa_message.h"
-#include "xfrm/testing.h"
 
 namespace cygnet::xfrm {
 namespace {

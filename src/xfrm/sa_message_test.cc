@@ -5,7 +5,7 @@
 #include <rapidcheck.h>
 
 #include "netlink/attribute.h"
-#include "xfrm/testing.h"
+#include "support/xfrm_messages.h"
 
 namespace cygnet::xfrm {
 namespace {

@@ -10,10 +10,10 @@
 #include <regex>
 #include <string>
 
+#include "support/xfrm_messages.h"
 #include "xfrm/migrate_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
-#include "xfrm/testing.h"
 
 namespace cygnet::xfrm {
 namespace {

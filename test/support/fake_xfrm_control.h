@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "control/xfrm_control.h"
+#include "requests/xfrm_control.h"
 
 namespace cygnet::test {
 

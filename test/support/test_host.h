@@ -11,9 +11,9 @@
 #include "datapath/path_select.h"
 #include "datapath/segment.h"
 #include "datapath/worker.h"
-#include "device/drivers/memory_port.h"
-#include "device/drivers/sim_nic.h"
+#include "device/sim_nic/sim_nic.h"
 #include "support/fake_clock.h"
+#include "support/memory_port.h"
 #include "support/packet_builder.h"
 #include "support/test_sa.h"
 

@@ -9,7 +9,7 @@
 
 #include <csignal>
 
-#include "crypto/engines/conformance.h"
+#include "support/engine_conformance.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CYGNET_SANITIZED 1

@@ -1,5 +1,6 @@
 // Every engine of the built-in table against published vectors (test/vectors).
-#include "crypto/engines/conformance.h"
+#include "support/engine_conformance.h"
+
 #include "support/hex.h"
 #include "support/vector_file.h"
 

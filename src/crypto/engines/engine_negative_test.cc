@@ -1,6 +1,6 @@
 // Every engine against damaged packets: nothing forged opens, nothing of it is shown, and the good
 // packets beside it are not disturbed.
-#include "crypto/engines/conformance.h"
+#include "support/engine_conformance.h"
 #include "support/hex.h"
 
 namespace cygnet {

@@ -2,8 +2,8 @@
 // burst, two threads in one session; and no allocation per job.
 #include <thread>
 
-#include "crypto/engines/conformance.h"
 #include "support/alloc_guard.h"
+#include "support/engine_conformance.h"
 #include "support/hex.h"
 
 namespace cygnet {

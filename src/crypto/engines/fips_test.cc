@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 
 #include "crypto/engine_set.h"
-#include "crypto/engines/conformance.h"
 #include "crypto/known_answer.h"
+#include "support/engine_conformance.h"
 
 namespace cygnet {
 namespace {

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 
 #include "crypto/engine_set.h"
-#include "crypto/engines/conformance.h"
 #include "crypto/engines/thread_offload.h"
+#include "support/engine_conformance.h"
 
 namespace cygnet {
 namespace {

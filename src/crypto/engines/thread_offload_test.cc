@@ -8,7 +8,7 @@
 #include <set>
 #include <thread>
 
-#include "crypto/engines/conformance.h"
+#include "support/engine_conformance.h"
 
 namespace cygnet {
 namespace {

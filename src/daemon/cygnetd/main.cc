@@ -13,10 +13,10 @@
 #include <new>
 #include <utility>
 
+#include "base/text_file.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/fence/fence_command.h"
-#include "daemon/journal_log.h"
-#include "daemon/text_file.h"
+#include "daemon/system/journal_log.h"
 
 namespace {
 

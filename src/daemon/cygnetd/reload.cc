@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "daemon/config_changes.h"
+#include "daemon/config/config_changes.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
 

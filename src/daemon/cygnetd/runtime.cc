@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text_file.h"
 #include "base/unique_fd.h"
 #include "daemon/cygnetd/settings.h"
-#include "daemon/text_file.h"
-#include "device/drivers/sim_nic_script.h"
+#include "device/sim_nic/sim_nic_script.h"
 
 namespace cygnet {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "control/placement.h"
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace cygnet {
 

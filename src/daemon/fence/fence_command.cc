@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "base/log.h"
-#include "daemon/audit.h"
+#include "daemon/audit/audit.h"
 #include "daemon/fence/fence_means.h"
 #include "netlink/doorstep.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace cygnet {
 

@@ -1,9 +1,9 @@
 #include "daemon/fence/fence_command.h"
 
 #include "daemon/fence/fence_means.h"
-#include "daemon/fence/fence_testing.h"
 #include "daemon/fence/wire_tables.h"
 #include "netlink/doorstep.h"
+#include "support/fence_fixture.h"
 
 namespace cygnet {
 namespace {

@@ -1,7 +1,7 @@
 #include "daemon/fence/wire_fence.h"
 
-#include "daemon/fence/fence_testing.h"
 #include "daemon/fence/wire_link.h"
+#include "support/fence_fixture.h"
 
 namespace cygnet {
 namespace {

@@ -1,0 +1,142 @@
+// Audit: tells the system's own records what happened to keys and where SAs run: events with fields
+// to systemd's journal, and records of type AUDIT_CRYPTO_IPSEC_SA to the Linux audit system. Never
+// key material. A record that finds no room in the journal's queue waits here, in order, for as
+// long as there is room; what is lost is counted and said, in the log and in the trail itself.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "control/control_plane.h"
+#include "control/ledger.h"
+#include "control/placement_report.h"
+#include "daemon/audit/xfrm_audit.h"
+
+namespace cygnet {
+
+enum class AuditKind : uint8_t {
+  kPlacement,
+  kKey,
+  kDevice,
+  kFips,
+  kGuard,
+  kCommand,
+  kPolicy,
+  kProtection,
+  kKeysShown,
+  kCount
+};
+std::string_view Name(AuditKind kind);
+
+struct AuditRecord {
+  AuditKind kind = AuditKind::kPlacement;
+  bool warning = false;  // else it is a notice
+  bool success = true;   // what was asked for is what happened
+  std::string message;   // for people
+  // Names of the journal: "CYGNET_REASON". The Linux audit record has them in small letters.
+  std::vector<std::pair<std::string, std::string>> fields;
+};
+
+class AuditSink {
+ public:
+  virtual ~AuditSink() = default;
+  virtual std::string_view name() const = 0;
+  // Errc::kInvalid: it will never take this one. Any other error: later, perhaps.
+  virtual Status Write(const AuditRecord& record) = 0;
+};
+
+// The journal's native protocol: one datagram a record. audit_sinks.cc
+std::unique_ptr<AuditSink> MakeJournalSink(std::string socket = "/run/systemd/journal/socket");
+// Placements, keys, devices, FIPS decisions and guard hits as AUDIT_CRYPTO_IPSEC_SA. Needs
+// CAP_AUDIT_WRITE and a kernel with audit; kNotSupported: built without libaudit.
+Result<std::unique_ptr<AuditSink>> MakeLinuxAuditSink();
+// The record's text: 'op=cygnet-placement direction=out spi=… …'. What is not plain is in hex, as
+// the audit system's tools expect.
+std::string LinuxAuditText(const AuditRecord& record);
+// The record as a datagram of the journal's native protocol.
+std::string JournalDatagram(const AuditRecord& record);
+
+struct AuditLimits {
+  double per_second = 50;  // of each kind
+  double burst = 200;
+  double policies_per_second = 500;  // an IKE daemon sets up many tunnels at once
+  double policies_burst = 5000;
+  std::size_t waiting = 8192;  // records, of each sink
+};
+
+// Control thread only. Placements and keys reach it as a sink of the ledger.
+class Audit final : public LedgerSink, public DeviceAudit {
+ public:
+  // REQUIRES: `clock` outlives the audit.
+  Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, AuditLimits limits = {});
+  ~Audit() override;
+
+  void Placement(const PlacementEntry& entry);
+  void Key(const KeyEntry& entry);
+  void OnPlacement(const PlacementEntry& entry) override { Placement(entry); }
+  Status OnKeyGiven(uint64_t, const KeyEntry& entry) override {
+    Key(entry);
+    return {};
+  }
+  void OnKeyEnded(uint64_t, const KeyEntry& entry) override { Key(entry); }
+  void Device(const std::string& name, const std::string& state,
+              const std::string& explanation) override;
+  void Fips(const FipsRow& row) override;
+  void GuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
+  // What an operator ordered, and who that was.
+  void Command(const std::string& text, uint32_t uid, int32_t pid);
+  // A reload's.
+  void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
+  // What a client of the XFRM socket did, and who that was.
+  void Client(const ClientRecord& record, const PeerId& peer);
+  // What the daemon itself found: a restart file that is not whole.
+  void Protection(const std::string& text);
+  // Often: writes what waits.
+  void Flush();
+  // About once a second: says how many records the limit has suppressed.
+  void Tick();
+
+  uint64_t waiting() const;
+  uint64_t lost() const;
+  uint64_t suppressed() const { return suppressed_; }
+
+ private:
+  struct Bucket {
+    double tokens = 0;
+    uint64_t filled_ns = 0;
+    uint64_t suppressed = 0;
+  };
+  struct Sink {
+    std::unique_ptr<AuditSink> sink;
+    std::deque<AuditRecord> waiting{};
+    uint64_t lost = 0;    // since the start
+    uint64_t untold = 0;  // of these, not said in the trail yet
+    bool failed = false;  // said once, until it works again
+    bool worked = false;  // has taken a record: it is there, and what it does not take is lost
+  };
+
+  bool TakeToken(AuditKind kind);
+  void Submit(AuditRecord record);
+  void TellSuppressed(AuditKind kind);
+  void WriteAll(const AuditRecord& record);
+  void Send(Sink* row);
+  void MakeRoom(Sink* row);
+  bool Owes() const;
+  static AuditRecord LossRecord(const Sink& row);
+
+  std::vector<Sink> sinks_;
+  const Clock* const clock_;
+  const AuditLimits limits_;
+  std::array<Bucket, static_cast<std::size_t>(AuditKind::kCount)> buckets_{};
+  uint64_t suppressed_ = 0;
+};
+
+}  // namespace cygnet

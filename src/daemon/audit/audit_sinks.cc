@@ -1,0 +1,165 @@
+// Where audit records go.
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cctype>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "base/unique_fd.h"
+#include "daemon/audit/audit.h"
+
+#ifdef CYGNET_LIBAUDIT
+#include <libaudit.h>
+#endif
+
+namespace cygnet {
+namespace {
+
+// `journalctl MESSAGE_ID=…` finds all events of a kind. Never to be changed.
+constexpr std::string_view kMessageIds[] = {
+    "fa612ddfea8f4622a7c1dc9ac4f52aed",  // placement
+    "180f7b39a9ac4675934c4fcc2bad6b1f",  // key
+    "c2c6bf79f56d45a0aed53c0b38e8acc7",  // device
+    "e6401307840245398b9e226c95f460c8",  // fips
+    "6aaef330adc84bbca130f7c89eede5f9",  // guard
+    "56d2474b2bed4eef9fa069f5c357683e",  // command
+    "0d3f1d2b7a0c4c0f9f6e3a9b5c21e8d4",  // policy
+    "7be0c5f4a3d94b1e8c26d1f0a4e97352",  // protection
+    "b94a6d0c2e8f4f57a1d3c7e05f682b19",  // keys-shown
+};
+static_assert(std::size(kMessageIds) == static_cast<std::size_t>(AuditKind::kCount));
+
+Error SystemError(int error) {
+  const Errc code = error == EMSGSIZE                     ? Errc::kInvalid
+                    : error == EAGAIN || error == ENOBUFS ? Errc::kAgain
+                                                          : Errc::kIo;
+  return MakeError(code, std::strerror(error));
+}
+
+// NAME=value, or, when the value has line ends, NAME, its length in 64 bits (little-endian) and it.
+void AddField(std::string_view name, std::string_view value, std::string* out) {
+  out->append(name);
+  if (value.find('\n') == std::string_view::npos) {
+    out->append("=").append(value);
+  } else {
+    out->push_back('\n');
+    for (int shift = 0; shift < 64; shift += 8) {
+      out->push_back(static_cast<char>((uint64_t{value.size()} >> shift) & 0xff));
+    }
+    out->append(value);
+  }
+  out->push_back('\n');
+}
+
+class JournalSink final : public AuditSink {
+ public:
+  explicit JournalSink(std::string path)
+      : path_(std::move(path)),
+        fd_(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
+
+  std::string_view name() const override { return "the journal"; }
+
+  // Addressed each time: the journal may be restarted.
+  Status Write(const AuditRecord& record) override {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path_.size() >= sizeof(address.sun_path)) return SystemError(ENAMETOOLONG);
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    const std::string datagram = JournalDatagram(record);
+    if (sendto(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL,
+               reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
+      return SystemError(errno);
+    }
+    return {};
+  }
+
+ private:
+  const std::string path_;
+  const UniqueFd fd_;
+};
+
+// In small letters and without the prefix: fields of the audit system have short names.
+std::string AuditName(std::string_view name) {
+  constexpr std::string_view kPrefix = "CYGNET_";
+  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+  std::string text;
+  for (const char c : name) {
+    text += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return text;
+}
+
+// Another program's words must not pass for fields of ours.
+std::string AuditValue(std::string_view value) {
+  if (value.empty()) return "?";
+  bool plain = true;
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    plain = plain && byte > 0x20 && byte < 0x7f && c != '"' && c != '\'' && c != '=';
+  }
+  if (plain) return std::string(value);
+  std::string text;
+  for (const char c : value) text += fmt::format("{:02X}", static_cast<unsigned char>(c));
+  return text;
+}
+
+#ifdef CYGNET_LIBAUDIT
+class LinuxAuditSink final : public AuditSink {
+ public:
+  explicit LinuxAuditSink(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  std::string_view name() const override { return "the Linux audit system"; }
+
+  Status Write(const AuditRecord& record) override {
+    // The kernel has a type of its own for what users order; `journalctl` has that.
+    if (record.kind == AuditKind::kCommand) return {};
+    const std::string text = LinuxAuditText(record);
+    const int result = audit_log_user_message(fd_.get(), AUDIT_CRYPTO_IPSEC_SA, text.c_str(),
+                                              nullptr, nullptr, nullptr, record.success ? 1 : 0);
+    if (result <= 0) return SystemError(errno);
+    return {};
+  }
+
+ private:
+  const UniqueFd fd_;
+};
+#endif
+
+}  // namespace
+
+std::string JournalDatagram(const AuditRecord& record) {
+  std::string out;
+  AddField("MESSAGE", record.message, &out);
+  AddField("MESSAGE_ID", kMessageIds[static_cast<std::size_t>(record.kind)], &out);
+  AddField("PRIORITY", record.warning ? "4" : "5", &out);
+  AddField("SYSLOG_IDENTIFIER", "cygnetd", &out);
+  for (const auto& [name, value] : record.fields) AddField(name, value, &out);
+  return out;
+}
+
+std::string LinuxAuditText(const AuditRecord& record) {
+  std::string text = fmt::format("op=cygnet-{}", Name(record.kind));
+  for (const auto& [name, value] : record.fields) {
+    if (name != "CYGNET_EVENT") text += fmt::format(" {}={}", AuditName(name), AuditValue(value));
+  }
+  return text;
+}
+
+std::unique_ptr<AuditSink> MakeJournalSink(std::string socket) {
+  return std::make_unique<JournalSink>(std::move(socket));
+}
+
+Result<std::unique_ptr<AuditSink>> MakeLinuxAuditSink() {
+#ifdef CYGNET_LIBAUDIT
+  UniqueFd fd(audit_open());
+  if (!fd.valid()) return SystemError(errno);
+  return std::unique_ptr<AuditSink>(std::make_unique<LinuxAuditSink>(std::move(fd)));
+#else
+  return MakeError(Errc::kNotSupported, "built without libaudit");
+#endif
+}
+
+}  // namespace cygnet

@@ -1,0 +1,144 @@
+#include "daemon/audit/xfrm_audit.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <string_view>
+
+#include "net/selector.h"
+#include "xfrm/info_message.h"
+#include "xfrm/migrate_message.h"
+#include "xfrm/policy_message.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet {
+namespace {
+
+constexpr std::array<std::string_view, kPolicyDirections> kDirections = {"in", "out", "fwd"};
+
+std::string_view Name(PolicyDirection direction) {
+  return kDirections[static_cast<std::size_t>(direction)];
+}
+
+std::string_view Name(PolicyAction action) {
+  return action == PolicyAction::kAllow ? "allow" : "block";
+}
+
+std::string TemplateText(const Template& tmpl) {
+  return fmt::format(" tmpl {} > {} proto {} reqid {}{}", ToString(tmpl.saddr, tmpl.family),
+                     ToString(tmpl.daddr, tmpl.family), tmpl.proto, tmpl.reqid.value,
+                     tmpl.optional ? " level use" : "");
+}
+
+std::string PolicyText(const PolicySpec& policy) {
+  std::string text = fmt::format("dir {} {} action {} priority {}", Name(policy.direction),
+                                 ToString(policy.selector), Name(policy.action), policy.priority);
+  if (policy.index != 0) text += fmt::format(" index {}", policy.index);
+  if (policy.type == PolicyType::kSub) text += " ptype sub";
+  if (policy.mark_mask != 0) {
+    text += fmt::format(" mark {:#x}/{:#x}", policy.mark_value, policy.mark_mask);
+  }
+  if (policy.if_id != 0) text += fmt::format(" if_id {:#x}", policy.if_id);
+  for (const Template& tmpl : policy.templates) {
+    text += TemplateText(tmpl);
+  }
+  if (policy.templates.empty() && policy.action == PolicyAction::kAllow) text += " (in clear)";
+  return text;
+}
+
+std::string IdText(const PolicyId& id) {
+  return id.index != 0 ? fmt::format("dir {} index {}", Name(id.direction), id.index)
+                       : fmt::format("dir {} {}", Name(id.direction), ToString(id.selector));
+}
+
+std::optional<ClientRecord> PolicyChange(const xfrm::Request& request, std::string_view verb) {
+  const auto policy = xfrm::DecodePolicy(request);
+  if (!policy) return std::nullopt;
+  return ClientRecord{ClientAct::kPolicy, fmt::format("policy {} {}", verb, PolicyText(*policy))};
+}
+
+std::optional<ClientRecord> Removal(const xfrm::Request& request) {
+  const auto id = xfrm::DecodePolicyId(request);
+  if (!id) return std::nullopt;
+  return ClientRecord{ClientAct::kPolicy, "policy delete " + IdText(*id)};
+}
+
+std::optional<ClientRecord> Expiry(const xfrm::Request& request) {
+  const auto expire = xfrm::DecodePolicyExpire(request);
+  if (!expire || !expire->hard) return std::nullopt;
+  return ClientRecord{ClientAct::kPolicy, "policy expire " + IdText(expire->id)};
+}
+
+ClientRecord Defaults(const xfrm::Request& request) {
+  const auto actions = xfrm::DecodeDefaults(request);
+  std::string text = "policy setdefault";
+  for (std::size_t d = 0; d < actions.size(); ++d) {
+    if (actions[d]) text += fmt::format(" {} {}", kDirections[d], Name(*actions[d]));
+  }
+  return {ClientAct::kProtection, std::move(text)};
+}
+
+std::optional<ClientRecord> Moved(const xfrm::Request& request) {
+  const auto migration = xfrm::DecodeMigrate(request);
+  if (!migration) return std::nullopt;
+  std::string text =
+      fmt::format("migrate dir {} {}", Name(migration->direction), ToString(migration->selector));
+  for (const MigrateEntry& entry : migration->entries) {
+    text += fmt::format(" {} > {} to {} > {}", ToString(entry.old_saddr, entry.old_family),
+                        ToString(entry.old_daddr, entry.old_family),
+                        ToString(entry.new_saddr, entry.new_family),
+                        ToString(entry.new_daddr, entry.new_family));
+  }
+  return ClientRecord{ClientAct::kProtection, std::move(text)};
+}
+
+}  // namespace
+
+PeerId PeerOf(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return {};
+  return {.uid = peer.uid, .pid = peer.pid};
+}
+
+std::optional<ClientRecord> RecordOf(const xfrm::Request& request) {
+  switch (request.type) {
+    case xfrm::RequestType::kNewPolicy:
+      return PolicyChange(request, "add");
+    case xfrm::RequestType::kUpdPolicy:
+      return PolicyChange(request, "update");
+    case xfrm::RequestType::kDelPolicy:
+      return Removal(request);
+    case xfrm::RequestType::kPolExpire:
+      return Expiry(request);
+    case xfrm::RequestType::kFlushPolicy: {
+      const auto type = xfrm::DecodeFlushPolicy(request);
+      const bool sub = type && *type == PolicyType::kSub;
+      return ClientRecord{ClientAct::kProtection, sub ? "policy flush ptype sub" : "policy flush"};
+    }
+    case xfrm::RequestType::kFlushSa:
+      return ClientRecord{ClientAct::kProtection,
+                          fmt::format("state flush proto {}", xfrm::DecodeFlushSa(request))};
+    case xfrm::RequestType::kSetDefault:
+      return Defaults(request);
+    case xfrm::RequestType::kMigrate:
+      return Moved(request);
+    case xfrm::RequestType::kGetSa: {
+      const auto id = xfrm::DecodeSaId(request);
+      if (!id) return std::nullopt;
+      return ClientRecord{ClientAct::kKeys,
+                          fmt::format("state get dst {} spi 0x{:08x} proto {}, with its keys",
+                                      ToString(id->daddr, id->family), id->spi.value, id->proto)};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+ClientRecord RecordOf(const SocketPolicyChange& change) {
+  if (!change.spec) return {ClientAct::kPolicy, "policies of a socket deleted"};
+  return {ClientAct::kPolicy, "policy of a socket: " + PolicyText(*change.spec)};
+}
+
+}  // namespace cygnet

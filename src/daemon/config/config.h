@@ -1,0 +1,145 @@
+// Config: what the operator's cygnetd.toml says (etc/cygnetd.toml.example describes every key).
+// Strict: an unknown key is an error, and every error names file, line and key.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "control/placement.h"
+#include "crypto/engine_set.h"
+#include "daemon/store/ledger_file.h"
+#include "datapath/path_select.h"
+#include "device/driver.h"
+
+namespace cygnet {
+
+// Who keeps what the daemon owns on the wire interface away from the kernel's own IP stack.
+enum class WireGuard : uint8_t { kNone, kNft };
+
+// A [[device]] table.
+struct DeviceConfig {
+  std::string name;  // host-side interface, made by the daemon
+  std::string wire;  // interface to own; empty: capture files
+  std::string driver = "sim_nic";
+  PlacementMode offload = PlacementMode::kCrypto;
+  // The software NIC's; DriverParams says what they mean.
+  uint32_t sa_limit = 1024;
+  uint32_t address_limit = 128;
+  std::string fault_script = {};  // path of the file
+  uint32_t fault_seed = 1;
+  std::string model = {};
+  std::string serial = {};
+  std::string firmware = {};
+  uint32_t mtu = 0;                            // 0 = the wire's
+  WireDriver wire_driver = WireDriver::kAuto;  // of the software NIC
+  PcapFiles pcap = {};
+  // Capture files instead of an interface.
+  bool IsPcap() const { return driver == "pcap" || wire_driver == WireDriver::kPcap; }
+  WireGuard wire_guard = WireGuard::kNft;
+  bool persist = false;  // the host-side interface outlives the daemon
+  bool trusted = true;
+  std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
+  std::optional<uint32_t>
+      rekey_reserve{};  // slots of each direction; unset: a twentieth of sa_limit
+  DeviceLoss loss = DeviceLoss::kKeep;
+  uint32_t RekeyReserve() const { return rekey_reserve.value_or(sa_limit / 20); }
+  bool operator==(const DeviceConfig&) const = default;
+};
+
+// The [look_aside] table: an engine beside the CPU's, with threads or a device of its own.
+struct LookAsideConfig {
+  std::string engine;  // empty: none
+  LookAsideMode mode = LookAsideMode::kNo;
+  uint32_t threads = 1;
+  uint32_t queue_depth = 256;  // jobs in flight per queue
+  uint32_t session_limit = 0;  // 0 = none
+  bool operator==(const LookAsideConfig&) const = default;
+};
+
+// A [[placement]] table.
+struct PlacementRuleConfig {
+  std::string name;
+  std::optional<uint32_t> reqid;
+  std::optional<AddressPrefix> peer, src, dst;
+  std::optional<std::string> direction;  // "in", "out"
+  PlacementMode offload = PlacementMode::kAuto;
+  std::string device;  // empty: as the client asked, else any
+  bool pin = false;
+  bool operator==(const PlacementRuleConfig&) const = default;
+};
+
+// The [ledger] table.
+struct LedgerConfig {
+  std::string file;  // empty: kept in memory only
+  uint32_t max_mib = 16;
+  uint32_t keep = 4;
+  LedgerSync sync = LedgerSync::kSecond;
+  bool operator==(const LedgerConfig&) const = default;
+};
+
+// The [fips] table.
+struct FipsConfig {
+  std::string mode = "off";  // "auto", "on", "off"
+  std::string boundary;      // file
+  bool operator==(const FipsConfig&) const = default;
+};
+
+// The [audit] table.
+struct AuditConfig {
+  bool journal = true;
+  bool linux_audit = true;
+  bool operator==(const AuditConfig&) const = default;
+};
+
+struct Config {
+  // [daemon]
+  uint32_t workers = 1;
+  LogLevel log_level = LogLevel::kInfo;
+  bool ike_bypass = false;
+  std::vector<uint16_t> pass_ether_types{};  // beside IP and ARP
+  uint32_t busy_poll_us = 50;
+  std::string engine;  // of the CPU; empty = the best that runs here
+  uint32_t replay_window_min = 0;
+  uint32_t flow_cache = 16384;  // entries of each cache of a worker; made a power of two
+  std::string restart_file;     // empty = in RUNTIME_DIRECTORY, or none
+  // [pools]: packets
+  uint32_t small_packets = 16384;
+  uint32_t jumbo_packets = 256;
+
+  LookAsideConfig look_aside;
+  std::vector<DeviceConfig> devices;  // at least one
+  std::vector<PlacementRuleConfig> placement{};
+  SchedulerParams scheduler{};
+  LedgerConfig ledger{};
+  FipsConfig fips{};
+  AuditConfig audit{};
+  bool operator==(const Config&) const = default;
+};
+
+// Reads the file. Error messages begin with `path`.
+Result<Config> LoadConfig(const std::string& path);
+
+// The same of text; `source` stands for the file's name in messages.
+Result<Config> ParseConfig(std::string_view text, const std::string& source);
+
+// What runs without a file: one software NIC, nic0, on `wire`.
+Config DefaultConfig(const std::string& wire);
+
+// The configuration as a file that LoadConfig reads back to the same.
+std::string DescribeConfig(const Config& config);
+
+// 1 to 15 bytes that Linux takes as an interface's name.
+bool IsInterfaceName(std::string_view name);
+
+std::string_view Name(DeviceLoss loss);
+std::string_view Name(WireGuard guard);
+std::string_view Name(WireDriver driver);
+std::string_view Name(LogLevel level);
+std::string_view Name(LookAsideMode mode);
+
+}  // namespace cygnet

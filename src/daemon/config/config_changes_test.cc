@@ -1,0 +1,76 @@
+#include "daemon/config/config_changes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cygnet {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+PlacementRuleConfig Rule(const std::string& name) {
+  PlacementRuleConfig rule;
+  rule.name = name;
+  return rule;
+}
+
+TEST(ConfigChangesTest, NothingDiffersFromItself) {
+  Config config = DefaultConfig("eth1");
+  config.placement.push_back(Rule("a"));
+  const ConfigChanges changes = CompareConfigs(config, config);
+  EXPECT_THAT(changes.live, IsEmpty());
+  EXPECT_THAT(changes.restart, IsEmpty());
+}
+
+TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
+  const Config before = DefaultConfig("eth1");
+  Config after = before;
+  after.workers = 2;
+  after.log_level = LogLevel::kDebug;
+  after.ike_bypass = !before.ike_bypass;
+  after.pass_ether_types = {0x88cc};
+  after.fips.boundary = "/etc/cygnet/b.toml";
+  after.ledger.keep = 9;
+  after.audit.journal = false;
+  after.devices[0].trusted = false;
+  after.devices[0].allow = {"crypto"};
+  after.devices[0].rekey_reserve = 3;
+  after.devices[0].sa_limit = 7;
+  after.devices[0].wire = "eth2";
+  after.scheduler.enabled = true;
+  const ConfigChanges changes = CompareConfigs(before, after);
+  EXPECT_THAT(changes.live, ElementsAre("audit.journal", "daemon.ike_bypass", "daemon.log_level",
+                                        "daemon.pass_ether_types", "device nic0.allow",
+                                        "device nic0.rekey_reserve", "device nic0.trusted",
+                                        "fips.boundary", "scheduler.enabled"));
+  EXPECT_THAT(changes.restart, ElementsAre("daemon.workers", "device nic0.sa_limit",
+                                           "device nic0.wire", "ledger.keep"));
+}
+
+TEST(ConfigChangesTest, TheOrderOfRulesIsAChange) {
+  Config before = DefaultConfig("eth1");
+  before.placement = {Rule("a"), Rule("b")};
+  Config after = before;
+  std::swap(after.placement[0], after.placement[1]);
+  EXPECT_THAT(CompareConfigs(before, after).live, ElementsAre("placement"));
+  after.placement.clear();
+  EXPECT_THAT(CompareConfigs(before, after).live, ElementsAre("placement"));
+}
+
+// A name with a full stop in it (eth0.100) is no table of its own.
+TEST(ConfigChangesTest, ADeviceThatCameOrWentIsOneChange) {
+  const Config before = DefaultConfig("eth1");
+  Config after = before;
+  after.devices.push_back({.name = "nic1.5", .wire = "eth0.5"});
+  EXPECT_THAT(CompareConfigs(before, after).restart, ElementsAre("device nic1.5"));
+  EXPECT_THAT(CompareConfigs(after, before).restart, ElementsAre("device nic1.5"));
+  Config changed = after;
+  changed.devices[1].trusted = false;
+  changed.devices[1].mtu = 1400;
+  EXPECT_THAT(CompareConfigs(after, changed).live, ElementsAre("device nic1.5.trusted"));
+  EXPECT_THAT(CompareConfigs(after, changed).restart, ElementsAre("device nic1.5.mtu"));
+}
+
+}  // namespace
+}  // namespace cygnet

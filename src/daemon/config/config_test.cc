@@ -1,0 +1,450 @@
+// Configuration files: defaults, every key, and every way to be wrong.
+#include "daemon/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+namespace cygnet {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kDevice[] = "[[device]]\nname = \"nic0\"\nwire = \"eth1\"\n";
+
+std::string ErrorOf(const std::string& text) {
+  const auto config = ParseConfig(text, "f.toml");
+  return config ? "no error" : config.error().message;
+}
+
+TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
+  const auto config = ParseConfig(kDevice, "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(*config, DefaultConfig("eth1"));
+  EXPECT_EQ(config->workers, 1u);
+  EXPECT_FALSE(config->ike_bypass);
+  EXPECT_EQ(config->small_packets, 16384u);
+  EXPECT_EQ(config->jumbo_packets, 256u);
+  EXPECT_EQ(config->devices[0].driver, "sim_nic");
+  EXPECT_EQ(config->devices[0].sa_limit, 1024u);
+  EXPECT_EQ(config->devices[0].address_limit, 128u);
+}
+
+TEST(ConfigTest, SeveralWorkersHaveAWideWindow) {
+  const auto several = ParseConfig(std::string("[daemon]\nworkers = 2\n") + kDevice, "f.toml");
+  ASSERT_TRUE(several);
+  EXPECT_EQ(several->replay_window_min, 1024u);
+  const auto asked = ParseConfig(
+      std::string("[daemon]\nreplay_window_min = 0\nworkers = 2\n") + kDevice, "f.toml");
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->replay_window_min, 0u);
+}
+
+TEST(ConfigTest, ReadsEveryKey) {
+  const auto config = ParseConfig(R"(
+[daemon]
+workers = 8
+log_level = "debug"
+ike_bypass = true
+pass_ether_types = ["lldp", "eapol", 0x88b5]
+busy_poll_us = 7
+engine = "openssl"
+replay_window_min = 1024
+flow_cache = 4096
+restart_file = "/run/r"
+[look_aside]
+mode = "no"
+threads = 3
+queue_depth = 64
+session_limit = 7
+[pools]
+small = 2048
+jumbo = 64
+[[device]]
+name = "nic0"
+wire = "eth1"
+driver = "af_packet"
+offload = "no"
+sa_limit = 1
+address_limit = 0
+fault_script = "/etc/faults"
+fault_seed = 4294967295
+model = "X550"
+serial = "7"
+firmware = "1.2"
+mtu = 1400
+wire_guard = "none"
+persist = true
+[[device]]
+name = "nic1"
+wire = "eth2"
+offload = "auto"
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  Config expected{.workers = 8,
+                  .log_level = LogLevel::kDebug,
+                  .ike_bypass = true,
+                  .pass_ether_types = {0x88cc, 0x888e, 0x88b5},
+                  .busy_poll_us = 7,
+                  .engine = "openssl",
+                  .replay_window_min = 1024,
+                  .flow_cache = 4096,
+                  .restart_file = "/run/r",
+                  .small_packets = 2048,
+                  .jumbo_packets = 64,
+                  .look_aside = {.engine = "",
+                                 .mode = LookAsideMode::kNo,
+                                 .threads = 3,
+                                 .queue_depth = 64,
+                                 .session_limit = 7},
+                  .devices = {{.name = "nic0",
+                               .wire = "eth1",
+                               .driver = "af_packet",
+                               .offload = PlacementMode::kNo,
+                               .sa_limit = 1,
+                               .address_limit = 0,
+                               .fault_script = "/etc/faults",
+                               .fault_seed = 0xffff'ffff,
+                               .model = "X550",
+                               .serial = "7",
+                               .firmware = "1.2",
+                               .mtu = 1400,
+                               .wire_guard = WireGuard::kNone,
+                               .persist = true},
+                              {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
+  EXPECT_EQ(*config, expected);
+}
+
+TEST(ConfigTest, ReadsWires) {
+  const auto config = ParseConfig(R"(
+[[device]]
+name = "nic0"
+wire = "eth1"
+wire_driver = "af_xdp"
+[[device]]
+name = "nic1"
+driver = "pcap"
+pcap_read = "in.pcap"
+pcap_write = "out.pcap"
+pcap_speed = "recorded"
+pcap_mac = "02:00:00:00:aB:ff"
+[[device]]
+name = "nic2"
+wire_driver = "pcap"
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto& devices = config->devices;
+  EXPECT_EQ(devices[0].wire_driver, WireDriver::kAfXdp);
+  EXPECT_FALSE(devices[0].IsPcap());
+  const PcapFiles files{.read = "in.pcap",
+                        .write = "out.pcap",
+                        .recorded_speed = true,
+                        .mac = {2, 0, 0, 0, 0xab, 0xff}};
+  EXPECT_EQ(devices[1].pcap, files);
+  EXPECT_EQ(devices[1].wire, "");
+  EXPECT_TRUE(devices[1].IsPcap());
+  EXPECT_TRUE(devices[2].IsPcap()) << "two without an interface";
+  const auto again = ParseConfig(DescribeConfig(*config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+}
+
+TEST(ConfigTest, ReadsPlacement) {
+  const auto config = ParseConfig(R"(
+[scheduler]
+enabled = true
+interval = 7
+hysteresis = 150
+min_residence = 3
+max_moves = 2
+[ledger]
+file = "/var/lib/cygnet/ledger.jsonl"
+max_mib = 2
+keep = 9
+[fips]
+mode = "auto"
+boundary = "/etc/cygnet/boundary.toml"
+[audit]
+journal = false
+linux_audit = false
+[[device]]
+name = "nic0"
+wire = "eth1"
+offload = "required"
+trusted = false
+allow = ["crypto"]
+rekey_reserve = 8
+loss = "kernel"
+[[placement]]
+name = "branch"
+reqid = 7
+peer = "192.0.2.0/24"
+src = "10.1.0.0/16"
+dst = "2001:db8::/32"
+direction = "in"
+offload = "packet"
+device = "nic0"
+pin = true
+[[placement]]
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->scheduler, (SchedulerParams{.enabled = true,
+                                                .interval_seconds = 7,
+                                                .hysteresis_percent = 150,
+                                                .min_residence_seconds = 3,
+                                                .max_moves = 2}));
+  EXPECT_EQ(config->ledger,
+            (LedgerConfig{.file = "/var/lib/cygnet/ledger.jsonl", .max_mib = 2, .keep = 9}));
+  EXPECT_EQ(config->fips, (FipsConfig{.mode = "auto", .boundary = "/etc/cygnet/boundary.toml"}));
+  EXPECT_EQ(config->audit, (AuditConfig{.journal = false, .linux_audit = false}));
+  const DeviceConfig& device = config->devices.at(0);
+  EXPECT_EQ(device.offload, PlacementMode::kRequired);
+  EXPECT_FALSE(device.trusted);
+  EXPECT_EQ(device.allow, std::vector<std::string>{"crypto"});
+  EXPECT_EQ(device.RekeyReserve(), 8u);
+  EXPECT_EQ(device.loss, DeviceLoss::kKernel);
+  ASSERT_EQ(config->placement.size(), 2u);
+  const PlacementRuleConfig expected{.name = "branch",
+                                     .reqid = 7,
+                                     .peer = ParsePrefix("192.0.2.0/24"),
+                                     .src = ParsePrefix("10.1.0.0/16"),
+                                     .dst = ParsePrefix("2001:db8::/32"),
+                                     .direction = "in",
+                                     .offload = PlacementMode::kPacket,
+                                     .device = "nic0",
+                                     .pin = true};
+  EXPECT_EQ(config->placement[0], expected);
+  EXPECT_EQ(config->placement[1], PlacementRuleConfig{});
+  const auto again = ParseConfig(DescribeConfig(*config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+}
+
+TEST(ConfigTest, PlacementThatCannotBeUnderstoodIsAnError) {
+  const std::string device = "[[device]]\nname = \"nic0\"\nwire = \"eth1\"\n";
+  for (const auto& [text, message] : {
+           std::pair("[[placement]]\npeer = \"10.0.0.1/8\"\n", "no prefix"),
+           {"[[placement]]\ndevice = \"nic1\"\n", "must be one of \"nic0\""},
+           {"[[placement]]\noffload = \"yes\"\n", "must be one of"},
+           {"[[placement]]\ndirection = \"both\"\n", "must be one of \"in\", \"out\""},
+           {"[placement]\n", "must be an array of tables"},
+           {"[fips]\nmode = \"maybe\"\n", "fips.mode"},
+           {"[scheduler]\nhysteresis = 99\n", "between 100 and 10000"},
+       }) {
+    const auto config = ParseConfig(device + text, "f.toml");
+    ASSERT_FALSE(config) << text;
+    EXPECT_THAT(config.error().message, testing::HasSubstr(message));
+  }
+  EXPECT_FALSE(ParseConfig(device + "allow = [\"fast\"]\n", "f"));
+  EXPECT_FALSE(ParseConfig(device + "allow = [\"crypto\", \"crypto\"]\n", "f"));
+  EXPECT_FALSE(ParseConfig(device + "rekey_reserve = 2000\n", "f"));
+}
+
+TEST(ConfigTest, DescriptionReadsBackToTheSame) {
+  Config config = DefaultConfig("eth1");
+  config.workers = 3;
+  config.log_level = LogLevel::kError;
+  config.engine = "openssl";
+  config.replay_window_min = 65'536;
+  config.restart_file = "/run/\"r\"";
+  config.look_aside = {.engine = "", .mode = LookAsideMode::kNo, .threads = 2, .queue_depth = 9};
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->kind != EngineKind::kLookAside) continue;
+    config.look_aside.engine = info->name;
+    config.look_aside.mode = LookAsideMode::kAuto;
+  }
+  config.devices.push_back({.name = "n\"1",
+                            .wire = "w\\",
+                            .offload = PlacementMode::kAuto,
+                            .address_limit = 7,
+                            .fault_script = "a \"script\"",
+                            .fault_seed = 9,
+                            .model = "m\n",
+                            .serial = "s",
+                            .firmware = "f"});
+  const auto again = ParseConfig(DescribeConfig(config), "description");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, config);
+}
+
+struct ErrorCase {
+  const char* name;
+  std::string text;
+  std::string message;
+};
+
+std::string WithDevice(const std::string& line) { return kDevice + line; }
+
+const ErrorCase kErrors[] = {
+    {"Syntax", "[daemon\n", "f.toml:1: "},
+    {"KeyTwice", "[daemon]\nworkers = 1\nworkers = 2\n", "f.toml:3: "},
+    {"Empty", "", "f.toml: device: needs at least one [[device]] table"},
+    {"DeviceIsTable", "[device]\nname = \"a\"\n",
+     "f.toml:1: device: must be an array of tables: [[device]], is a table"},
+    {"DeviceIsEmptyArray", "device = []\n",
+     "f.toml:1: device: must be an array of tables: [[device]], is an array"},
+    {"UnknownTable", "[dameon]\n", "f.toml:1: dameon: unknown table; did you mean \"daemon\"?"},
+    {"UnknownArray", "[[devices]]\n", "f.toml:1: devices: unknown table; did you mean \"device\"?"},
+    {"UnknownTopKey", "colour = 1\n", "f.toml:1: colour: unknown key"},
+    {"DaemonIsNumber", "daemon = 1\n",
+     "f.toml:1: daemon: must be a table: [daemon], is an integer"},
+    {"UnknownDaemonKey", "[daemon]\n\nworker = 1\n",
+     "f.toml:3: daemon.worker: unknown key; did you mean \"workers\"?"},
+    {"WorkersZero", "[daemon]\nworkers = 0\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is 0"},
+    {"WorkersMany", "[daemon]\nworkers = 9\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is 9"},
+    {"WorkersNegative", "[daemon]\nworkers = -4294967295\n",
+     "f.toml:2: daemon.workers: must be between 1 and 8, is -4294967295"},
+    {"WorkersText", "[daemon]\nworkers = \"2\"\n",
+     "f.toml:2: daemon.workers: must be an integer, is a string"},
+    {"WorkersFloat", "[daemon]\nworkers = 2.0\n",
+     "f.toml:2: daemon.workers: must be an integer, is a floating-point number"},
+    {"LogLevel", "[daemon]\nlog_level = \"loud\"\n",
+     "f.toml:2: daemon.log_level: must be one of \"debug\", \"info\", \"warning\", \"error\", is "
+     "\"loud\""},
+    {"LogLevelNear", "[daemon]\nlog_level = \"warnin\"\n", "did you mean \"warning\"?"},
+    {"EtherTypesNoArray", "[daemon]\npass_ether_types = 1\n",
+     "f.toml:2: daemon.pass_ether_types: must be an array, is an integer"},
+    {"EtherTypeUnknown", "[daemon]\npass_ether_types = [\"lldb\"]\n",
+     "f.toml:2: daemon.pass_ether_types: must be one of \"lldp\", \"eapol\", \"slow\", \"ptp\", "
+     "\"cfm\", \"profinet\", is \"lldb\"; did you mean \"lldp\"?"},
+    {"EtherTypeOfOtherKind", "[daemon]\npass_ether_types = [true]\n",
+     "f.toml:2: daemon.pass_ether_types: must hold names or numbers, holds a boolean"},
+    {"EtherTypeThatIsALength", "[daemon]\npass_ether_types = [0x5ff]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x5ff is not an ether type (0x600 to 0xffff)"},
+    {"EtherTypeOfArp", "[daemon]\npass_ether_types = [0x806]\n",
+     "f.toml:2: daemon.pass_ether_types: ARP passes always, where it is well-formed"},
+    {"EtherTypeWithIpInIt", "[daemon]\npass_ether_types = [0x8864]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x8864 carries IP, which policy would not see there"},
+    {"EtherTypeTwice", "[daemon]\npass_ether_types = [\"lldp\", 0x88cc]\n",
+     "f.toml:2: daemon.pass_ether_types: 0x88cc is named twice"},
+    {"EtherTypesTooMany",
+     "[daemon]\npass_ether_types = [0x600, 0x601, 0x602, 0x603, 0x604, 0x605, 0x606, 0x607, 0x608, "
+     "0x609, 0x60a, 0x60b, 0x60c, 0x60d, 0x60e, 0x60f, 0x610]\n",
+     "f.toml:2: daemon.pass_ether_types: holds 17, there is room for 16"},
+    {"IkeBypass", "[daemon]\nike_bypass = 1\n",
+     "f.toml:2: daemon.ike_bypass: must be true or false, is an integer"},
+    {"EngineUnknown", "[daemon]\nengine = \"openssI\"\n",
+     "f.toml:2: daemon.engine: must be one of "},
+    {"WindowAboveTheLargest", "[daemon]\nreplay_window_min = 65537\n",
+     "f.toml:2: daemon.replay_window_min: must be between 0 and 65536, is 65537"},
+    {"LookAsideUnknownKey", "[look_aside]\nthread = 1\n",
+     "f.toml:2: look_aside.thread: unknown key; did you mean \"threads\"?"},
+    {"LookAsideIsCpuEngine", "[look_aside]\nengine = \"openssl\"\n",
+     "f.toml:2: look_aside.engine: must be one of "},
+    {"LookAsideMode", "[look_aside]\nmode = \"yes\"\n",
+     "f.toml:2: look_aside.mode: must be one of \"no\", \"auto\", is \"yes\""},
+    {"LookAsideWithoutEngine", "[look_aside]\nmode = \"auto\"\n",
+     "f.toml:1: look_aside.engine: missing, and mode is not \"no\""},
+    {"LookAsideThreads", "[look_aside]\nthreads = 17\n",
+     "f.toml:2: look_aside.threads: must be between 1 and 16, is 17"},
+    {"LookAsideDepth", "[look_aside]\nqueue_depth = 0\n",
+     "f.toml:2: look_aside.queue_depth: must be between 1 and 65536, is 0"},
+    {"LookAsideIsNumber", "look_aside = 1\n",
+     "f.toml:1: look_aside: must be a table: [look_aside], is an integer"},
+    {"EngineType", "[daemon]\nengine = true\n",
+     "f.toml:2: daemon.engine: must be a string, is a boolean"},
+    {"PoolsUnknown", "[pools]\nlarge = 1\n", "f.toml:2: pools.large: unknown key"},
+    {"SmallFew", "[pools]\nsmall = 1023\n",
+     "f.toml:2: pools.small: must be between 1024 and 1048576, is 1023"},
+    {"JumboMany", "[pools]\njumbo = 16385\n",
+     "f.toml:2: pools.jumbo: must be between 16 and 16384, is 16385"},
+    {"NameMissing", "\n[[device]]\nwire = \"eth1\"\n", "f.toml:2: device.name: missing"},
+    {"WireMissing", "[[device]]\nname = \"nic0\"\n", "f.toml:1: device.wire: missing"},
+    {"NameEmpty", "[[device]]\nname = \"\"\nwire = \"eth1\"\n",
+     "f.toml:2: device.name: \"\" is no interface name"},
+    {"NameLong", "[[device]]\nname = \"sixteen-bytes-16\"\nwire = \"eth1\"\n",
+     "f.toml:2: device.name: \"sixteen-bytes-16\" is no interface name (1 to 15 bytes"},
+    {"WireSlash", "[[device]]\nname = \"nic0\"\nwire = \"a/b\"\n",
+     "f.toml:3: device.wire: \"a/b\" is no interface name"},
+    {"NameType", "[[device]]\nname = 5\n",
+     "f.toml:2: device.name: must be a string, is an integer"},
+    {"DeviceUnknown", WithDevice("offlaod = \"no\"\n"),
+     "f.toml:4: device.offlaod: unknown key; did you mean \"offload\"?"},
+    {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
+     "f.toml:4: device.driver: must be one of "},
+    {"WireDriverOfAPlainDevice", WithDevice("driver = \"af_packet\"\nwire_driver = \"af_xdp\"\n"),
+     "f.toml:5: device.wire_driver: is for driver \"sim_nic\""},
+    {"WireOfCaptureFiles", WithDevice("driver = \"pcap\"\n"),
+     "device.wire: there is none where capture files are"},
+    {"WireOfAfXdpMissing", "[[device]]\nname = \"a\"\ndriver = \"af_xdp\"\n",
+     "device.wire: missing"},
+    {"PcapMac", WithDevice("pcap_mac = \"2:0:0:0:0:1\"\n"), "device.pcap_mac: "},
+    {"PcapMulticastMac", WithDevice("pcap_mac = \"01:00:00:00:00:01\"\n"), "device.pcap_mac: "},
+    {"DriverHint", WithDevice("driver = \"simnic\"\n"), "did you mean \"sim_nic\"?"},
+    {"Offload", WithDevice("offload = \"yes\"\n"),
+     "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"packet\", \"auto\", "
+     "\"required\", is \"yes\""},
+    {"OffloadBool", WithDevice("offload = true\n"),
+     "f.toml:4: device.offload: must be a string, is a boolean"},
+    {"SaLimitZero", WithDevice("sa_limit = 0\n"),
+     "f.toml:4: device.sa_limit: must be between 1 and 100000, is 0"},
+    {"SaLimitMany", WithDevice("sa_limit = 100001\n"),
+     "f.toml:4: device.sa_limit: must be between 1 and 100000, is 100001"},
+    {"AddressLimitMany", WithDevice("address_limit = 100001\n"),
+     "f.toml:4: device.address_limit: must be between 0 and 100000, is 100001"},
+    {"FaultScriptType", WithDevice("fault_script = 1\n"),
+     "f.toml:4: device.fault_script: must be a string, is an integer"},
+    {"FaultSeedNegative", WithDevice("fault_seed = -1\n"),
+     "f.toml:4: device.fault_seed: must be between 0 and 4294967295, is -1"},
+    {"MtuSmall", WithDevice("mtu = 1279\n"),
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is 1279"},
+    {"MtuNegative", WithDevice("mtu = -1\n"),
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
+    {"Persist", WithDevice("persist = \"yes\"\n"),
+     "f.toml:4: device.persist: must be true or false, is a string"},
+    {"WireGuard", WithDevice("wire_guard = \"iptables\"\n"),
+     "f.toml:4: device.wire_guard: must be one of \"nft\", \"none\", is \"iptables\""},
+    {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),
+     "f.toml:5: device.name: \"nic0\" is named twice in this file"},
+    {"WireTwice", WithDevice("[[device]]\nname = \"nic1\"\nwire = \"eth1\"\n"),
+     "f.toml:6: device.wire: \"eth1\" is named twice in this file"},
+    {"WireIsName", "[[device]]\nname = \"nic0\"\nwire = \"nic0\"\n",
+     "f.toml:3: device.wire: \"nic0\" is named twice in this file"},
+};
+
+class ConfigErrorTest : public ::testing::TestWithParam<ErrorCase> {};
+
+TEST_P(ConfigErrorTest, SaysWhereAndWhat) {
+  EXPECT_THAT(ErrorOf(GetParam().text), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, ConfigErrorTest, ::testing::ValuesIn(kErrors),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(ConfigTest, InterfaceNamesAreThoseOfLinux) {
+  using std::string_view_literals::operator""sv;
+  for (const auto name : {"a"sv, "eth0.100"sv, "fifteen-bytes-x"sv, "é"sv}) {
+    EXPECT_TRUE(IsInterfaceName(name)) << name;
+  }
+  for (const auto name : {""sv, "."sv, ".."sv, "a b"sv, "a\t"sv, "eth0:1"sv, "nic%d"sv, "a/b"sv,
+                          "a\0b"sv, "sixteen-bytes-16"sv}) {
+    EXPECT_FALSE(IsInterfaceName(name)) << name;
+  }
+}
+
+TEST(ConfigTest, SaysWhyAFileCannotBeRead) {
+  const auto missing = LoadConfig("/no/such/cygnetd.toml");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Errc::kNoEntry);
+  EXPECT_EQ(missing.error().message, "/no/such/cygnetd.toml: No such file or directory");
+  const std::string folder = std::filesystem::temp_directory_path();
+  const auto not_a_file = LoadConfig(folder);
+  ASSERT_FALSE(not_a_file);
+  EXPECT_EQ(not_a_file.error().message, folder + ": Is a directory");
+}
+
+TEST(ConfigTest, ExampleShowsTheDefaults) {
+  const auto config = LoadConfig(CYGNET_EXAMPLE_CONFIG);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(*config, DefaultConfig("eth1"));
+}
+
+}  // namespace
+}  // namespace cygnet

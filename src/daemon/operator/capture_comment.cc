@@ -1,0 +1,36 @@
+#include "daemon/operator/capture_comment.h"
+
+#include <array>
+#include <span>
+
+#include "net/esp_view.h"
+#include "net/ethernet.h"
+
+namespace cygnet {
+
+std::string PlacementComment(const OperatorControl& control, const CapturedFrame& frame) {
+  std::span<const uint8_t> bytes = frame.bytes;
+  // The parser wants the packet whole; what the snap length has cut off does not matter.
+  std::vector<uint8_t> whole;
+  if (frame.original_length > bytes.size()) {
+    whole.assign(bytes.begin(), bytes.end());
+    whole.resize(frame.original_length);
+    bytes = whole;
+  }
+  const auto type = ParseEtherType(bytes);
+  if (!type || !type->IsIp()) return {};
+  bytes = bytes.subspan(type->l3_offset);
+  const auto ip = ParseIpPacket(bytes);
+  if (!ip || ip->fragment) return {};
+  // Any port may carry ESP: what is no SPI of an SA finds none.
+  const std::array<uint16_t, 1> ports = {ip->flow.dport};
+  const EspView esp = ClassifyWirePacket(*ip, bytes, ports);
+  if (esp.kind != WireKind::kEsp) return {};
+  const bool inbound = frame.direction == CaptureDirection::kInbound;
+  const std::string placement =
+      control.PlacementOf(Spi{esp.spi}, ip->flow.daddr, ip->flow.family, inbound);
+  if (placement.empty()) return {};
+  return std::string(inbound ? "placement in: " : "placement out: ") + placement;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,105 @@
+// OperatorServer: answers the operator's command, over connections that the doorstep
+// (netlink/doorstep.h) let in. AF_UNIX SOCK_SEQPACKET, one JSON object a datagram:
+//
+//   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
+//                       "explain" | "offload" | "fault" | "reload" | "doctor" | "capture", …}
+//            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
+//            mtu: dst, [src] address, [proto] number, [dport] number
+//            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
+//            ledger: [holder] device or engine, [spi], [dst], [current] bool: held now
+//            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
+//            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
+//            offload: action "enable" or "disable": device; "set": [spi], [dst], [reqid], mode,
+//            [device], [pin] bool; "unset": [spi], [dst], [reqid]
+//            fault: device, fault: a simulated device plays it
+//   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
+//   true}
+//            {"append": {"held": […]}}: more elements for an array of the item before, when the
+//            item would be too long for one datagram
+//            {"error": "text"} in place of what would follow
+//   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client shuts its
+//            side down (what is still queued and the statistics follow, then the end) or closes
+//
+// No JSON datagram is longer than kOperatorDatagram. Replies are made as the client reads, and a
+// request is read when the reply before it is through: a slow client costs one reply's snapshot,
+// and all slow clients together kMaxHeldBytes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "control/report.h"
+#include "daemon/operator/reply.h"
+#include "daemon/system/poller.h"
+
+namespace cygnet {
+
+// Everything happens in the poller's thread.
+class OperatorServer {
+ public:
+  // Told of each order (OrderOf), before it is carried out: the request as it was understood, and
+  // the peer's user and process as the daemon's namespaces number them.
+  using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
+
+  static constexpr std::size_t kMaxClients = 64;
+  // Of all replies together, unless there is only one. Where more is asked for, a client that has
+  // read nothing for a second loses its connection, or the newest is told to come again.
+  static constexpr std::size_t kMaxHeldBytes = std::size_t{64} << 20;
+
+  // REQUIRES: `poller` and `control` outlive the server.
+  OperatorServer(Poller* poller, OperatorControl* control,
+                 std::size_t max_held_bytes = kMaxHeldBytes);
+  ~OperatorServer();
+  OperatorServer(const OperatorServer&) = delete;
+  OperatorServer& operator=(const OperatorServer&) = delete;
+
+  // Serves a client that has proven its capability, from the next RunOnce on.
+  void Admit(UniqueFd fd);
+
+  void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
+
+  std::size_t clients() const { return clients_.size(); }
+
+ private:
+  using ClientId = uint64_t;
+  struct Client {
+    UniqueFd fd;
+    bool input_ended = false;                         // the peer sends no more
+    uint32_t polled = 0;                              // events asked of the poller
+    std::unique_ptr<OperatorReply> reply;             // under way, or nullptr
+    std::string datagram;                             // of the reply, not sent yet
+    bool reply_waits = false;                         // for its wait_fd()
+    std::chrono::steady_clock::time_point read_last;  // when it last took a datagram of the reply
+  };
+  enum class Sent : uint8_t { kYes, kLater, kNever };
+
+  void OnClientReady(ClientId id, uint32_t events);
+  // False: the client is to be closed.
+  bool Serve(ClientId id, Client* client, uint32_t events);
+  bool ReadRequest(ClientId id, Client* client);
+  bool Pump(Client* client);
+  void TellOrder(const UniqueFd& fd, const std::string& request) const;
+  void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
+  static void WipeDatagram(Client* client);
+  void EndReply(Client* client);
+  std::size_t HeldBytes() const;
+  bool MakeRoom(std::size_t bytes, ClientId for_whom);
+  void UpdatePolling(Client* client);
+  void Close(ClientId id);
+
+  Poller* const poller_;
+  OperatorControl* const control_;
+  const std::size_t max_held_bytes_;
+  OrderObserver on_order_;  // may be empty
+  std::map<ClientId, Client> clients_;
+  ClientId next_id_ = 1;
+};
+
+}  // namespace cygnet

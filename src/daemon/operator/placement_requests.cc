@@ -1,0 +1,157 @@
+// Requests about placement: the ledger, what a device would take, and what the operator orders.
+#include <variant>
+
+#include "daemon/operator/list_reply.h"
+
+namespace cygnet {
+namespace {
+
+using LedgerItem = std::variant<LedgerReport, PlacementEntry, KeyEntry>;
+
+template <typename Report>
+std::unique_ptr<OperatorReply> OneItem(Report report) {
+  std::vector<Report> reports;
+  reports.push_back(std::move(report));
+  return std::make_unique<ListReply<Report>>(std::move(reports),
+                                             [](const Report& item) { return ToJson(item); });
+}
+
+std::string Needed(const RequestReader& request, const char* field) {
+  auto text = request.Text(field);
+  if (!text || text->empty()) throw RequestError{fmt::format("{}: missing", field)};
+  return *std::move(text);
+}
+
+void CheckMode(const std::string& mode) {
+  for (const std::string_view known : {"no", "crypto", "packet", "auto", "required"}) {
+    if (mode == known) return;
+  }
+  throw RequestError{fmt::format(
+      "mode: must be \"no\", \"crypto\", \"packet\", \"auto\" or \"required\", is \"{}\"", mode)};
+}
+
+std::unique_ptr<OperatorReply> MakeMoveReply(Result<MoveReport> report) {
+  if (!report) throw RequestError{report.error().message};
+  return OneItem(*std::move(report));
+}
+
+PlacementCommand ReadPlacement(const RequestReader& request, bool clear) {
+  PlacementCommand command;
+  if (const auto spi = request.Number("spi")) command.spi = Spi{*spi};
+  if (const auto dst = request.Address("dst")) command.daddr = dst->address;
+  if (const auto reqid = request.Number("reqid")) command.reqid = Reqid{*reqid};
+  if (!command.spi && !command.daddr && !command.reqid) {
+    throw RequestError{"which SAs: \"spi\", \"dst\" or \"reqid\" is missing"};
+  }
+  command.clear = clear;
+  if (clear) return command;
+  command.mode = Needed(request, "mode");
+  CheckMode(command.mode);
+  command.device = request.Text("device");
+  command.pinned = request.Flag("pin");
+  return command;
+}
+
+ExplainQuery ReadExplain(const RequestReader& request) {
+  ExplainQuery query;
+  query.device = Needed(request, "device");
+  query.aead = request.Text("aead").value_or("");
+  query.cipher = request.Text("cipher").value_or("");
+  query.auth = request.Text("auth").value_or("");
+  if (query.aead.empty() == (query.cipher.empty() && query.auth.empty())) {
+    throw RequestError{"the algorithms: either \"aead\", or \"cipher\" and \"auth\""};
+  }
+  query.key_bits = request.Number("key_bits").value_or(0);
+  query.icv_bits = request.Number("icv_bits").value_or(0);
+  query.mode = request.Text("mode").value_or(query.mode);
+  if (query.mode != "transport" && query.mode != "tunnel" && query.mode != "beet") {
+    throw RequestError{"mode: must be \"transport\", \"tunnel\" or \"beet\""};
+  }
+  query.offload = request.Text("offload").value_or(query.offload);
+  CheckMode(query.offload);
+  query.ipv6 = request.Flag("ipv6");
+  query.encap = request.Flag("encap");
+  query.esn = request.Flag("esn");
+  query.replay_window = request.Number("replay_window").value_or(query.replay_window);
+  query.tfc = request.Flag("tfc");
+  if (const auto direction = request.Text("direction")) {
+    if (*direction != "in" && *direction != "out") {
+      throw RequestError{"direction: must be \"in\" or \"out\""};
+    }
+    query.inbound = *direction == "in";
+  }
+  return query;
+}
+
+// What has no report: it was done.
+class DoneReply final : public OperatorReply {
+ public:
+  Next MakeNext(std::string* datagram) override {
+    if (std::exchange(sent_, true)) return Next::kEnd;
+    *datagram = ToText({{"done", true}});
+    return Next::kDatagram;
+  }
+
+ private:
+  bool sent_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({"holder", "spi", "dst", "current"});
+  LedgerQuery query;
+  query.holder = request.Text("holder");
+  if (const auto spi = request.Number("spi")) query.spi = Spi{*spi};
+  if (const auto dst = request.Address("dst")) query.daddr = dst->address;
+  query.only_current = request.Flag("current");
+  LedgerReport report = control.ReportLedger(query);
+  std::vector<LedgerItem> items;
+  items.reserve(report.placements.size() + report.keys.size() + 1);
+  for (PlacementEntry& entry : report.placements) items.emplace_back(std::move(entry));
+  for (KeyEntry& entry : report.keys) items.emplace_back(std::move(entry));
+  report.placements.clear();
+  report.keys.clear();
+  items.emplace_back(std::move(report));
+  return std::make_unique<ListReply<LedgerItem>>(std::move(items), [](const LedgerItem& item) {
+    return std::visit([](const auto& entry) { return ToJson(entry); }, item);
+  });
+}
+
+std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
+                                                const RequestReader& request) {
+  request.AllowOnly({"device", "aead", "cipher", "auth", "key_bits", "icv_bits", "mode", "offload",
+                     "ipv6", "encap", "esn", "replay_window", "tfc", "direction"});
+  auto report = control.ExplainOffload(ReadExplain(request));
+  if (!report) throw RequestError{report.error().message};
+  return OneItem(*std::move(report));
+}
+
+std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
+                                                const RequestReader& request) {
+  const std::string action = request.Text("action").value_or("");
+  if (action == "enable" || action == "disable") {
+    request.AllowOnly({"action", "device"});
+    return MakeMoveReply(control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
+  }
+  if (action == "unset") {
+    request.AllowOnly({"action", "spi", "dst", "reqid"});
+    return MakeMoveReply(control->SetPlacement(ReadPlacement(request, /*clear=*/true)));
+  }
+  if (action != "set") {
+    throw RequestError{"action: must be \"enable\", \"disable\", \"set\" or \"unset\""};
+  }
+  request.AllowOnly({"action", "spi", "dst", "reqid", "mode", "device", "pin"});
+  return MakeMoveReply(control->SetPlacement(ReadPlacement(request, /*clear=*/false)));
+}
+
+std::unique_ptr<OperatorReply> MakeFaultReply(OperatorControl* control,
+                                              const RequestReader& request) {
+  request.AllowOnly({"device", "fault"});
+  const Status played = control->InjectFault(Needed(request, "device"), Needed(request, "fault"));
+  if (!played) throw RequestError{played.error().message};
+  return std::make_unique<DoneReply>();
+}
+
+}  // namespace cygnet

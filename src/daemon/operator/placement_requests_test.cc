@@ -1,0 +1,205 @@
+// Requests about placement, and what captures say of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "daemon/operator/capture_comment.h"
+#include "daemon/operator/reply.h"
+#include "daemon/operator/report_json.h"
+#include "support/fake_operator_control.h"
+#include "support/hex.h"
+
+namespace cygnet {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class PlacementRequestTest : public ::testing::Test {
+ protected:
+  std::vector<Json> Ask(const std::string& request) {
+    const auto reply = MakeReply(&control_, request);
+    std::vector<Json> datagrams;
+    std::string text;
+    while (reply->MakeNext(&text) == OperatorReply::Next::kDatagram) {
+      datagrams.push_back(Json::parse(text));
+    }
+    return datagrams;
+  }
+
+  std::string ErrorOf(const std::string& request) {
+    const auto reply = Ask(request);
+    return reply.size() == 1 && reply[0].contains("error") ? reply[0]["error"] : "no error";
+  }
+
+  test::FakeOperatorControl control_;
+};
+
+TEST_F(PlacementRequestTest, LedgerEndsWithASummary) {
+  control_.ledger = test::SampleLedgerReport();
+  const auto reply = Ask(
+      R"({"command":"ledger","holder":"nic0","spi":"0x1000","dst":"192.0.2.2","current":true})");
+  ASSERT_EQ(reply.size(), 4u);
+  EXPECT_EQ(reply[0]["item"]["kind"], "placement");
+  EXPECT_EQ(reply[1]["item"]["kind"], "key");
+  EXPECT_EQ(reply[2]["item"]["kind"], "summary");
+  EXPECT_EQ(reply[2]["item"]["dropped"], 2);
+  const LedgerQuery& query = control_.last_ledger_query;
+  EXPECT_EQ(query.holder, "nic0");
+  EXPECT_EQ(query.spi, Spi{0x1000});
+  EXPECT_EQ(query.daddr, ParseAddress("192.0.2.2")->address);
+  EXPECT_TRUE(query.only_current);
+}
+
+TEST_F(PlacementRequestTest, ExplainTakesWhatAnSaHas) {
+  control_.explain = test::SampleExplainReport();
+  const auto reply = Ask(
+      R"j({"command":"explain","device":"nic0","aead":"rfc4106(gcm(aes))","key_bits":256,)j"
+      R"("icv_bits":96,"mode":"transport","offload":"auto","ipv6":true,"encap":true,"esn":true,)"
+      R"("replay_window":64,"tfc":true,"direction":"in"})");
+  ASSERT_EQ(reply.size(), 2u);
+  EXPECT_EQ(reply[0]["item"]["verdicts"][0]["reason"], "no-capability:esn");
+  const ExplainQuery& query = control_.last_explain_query;
+  EXPECT_EQ(query.device, "nic0");
+  EXPECT_EQ(query.aead, "rfc4106(gcm(aes))");
+  EXPECT_EQ(query.key_bits, 256u);
+  EXPECT_EQ(query.icv_bits, 96u);
+  EXPECT_EQ(query.mode, "transport");
+  EXPECT_EQ(query.offload, "auto");
+  EXPECT_TRUE(query.ipv6 && query.encap && query.esn && query.tfc);
+  EXPECT_EQ(query.replay_window, 64u);
+  EXPECT_EQ(query.inbound, true);
+}
+
+TEST_F(PlacementRequestTest, ExplainHasDefaults) {
+  Ask(R"j({"command":"explain","device":"nic0","cipher":"cbc(aes)","auth":"hmac(sha256)"})j");
+  const ExplainQuery& query = control_.last_explain_query;
+  EXPECT_EQ(query.mode, "tunnel");
+  EXPECT_EQ(query.offload, "crypto");
+  EXPECT_EQ(query.replay_window, 32u);
+  EXPECT_EQ(query.inbound, std::nullopt);
+  EXPECT_EQ(query.auth, "hmac(sha256)");
+}
+
+TEST_F(PlacementRequestTest, EnablesAndDisables) {
+  control_.move = MoveReport{.moved = 12, .stayed = 1, .blocked = 0, .took_us = 800};
+  const auto reply = Ask(R"({"command":"offload","action":"disable","device":"nic0"})");
+  ASSERT_EQ(reply.size(), 2u);
+  EXPECT_EQ(reply[0]["item"].dump(), R"({"moved":12,"stayed":1,"blocked":0,"took_us":800})");
+  Ask(R"({"command":"offload","action":"enable","device":"nic0"})");
+  EXPECT_THAT(control_.orders, ElementsAre("disable nic0", "enable nic0"));
+  control_.move = MakeError(Errc::kNoDevice, "no device \"nic9\"");
+  EXPECT_EQ(ErrorOf(R"({"command":"offload","action":"enable","device":"nic9"})"),
+            "no device \"nic9\"");
+}
+
+TEST_F(PlacementRequestTest, SetsAndUnsets) {
+  Ask(R"({"command":"offload","action":"set","spi":"0x1000","dst":"192.0.2.2","reqid":7,)"
+      R"("mode":"required","device":"nic0","pin":true})");
+  const PlacementCommand& command = control_.last_placement_command;
+  EXPECT_EQ(command.spi, Spi{0x1000});
+  EXPECT_EQ(command.daddr, ParseAddress("192.0.2.2")->address);
+  EXPECT_EQ(command.reqid, Reqid{7});
+  EXPECT_EQ(command.mode, "required");
+  EXPECT_EQ(command.device, "nic0");
+  EXPECT_TRUE(command.pinned);
+  EXPECT_FALSE(command.clear);
+  Ask(R"({"command":"offload","action":"unset","reqid":7})");
+  EXPECT_TRUE(control_.last_placement_command.clear);
+  EXPECT_FALSE(control_.last_placement_command.spi);
+}
+
+TEST_F(PlacementRequestTest, PlaysFaults) {
+  const auto reply = Ask(R"({"command":"fault","device":"nic0","fault":"reset 3"})");
+  ASSERT_EQ(reply.size(), 1u);
+  EXPECT_EQ(reply[0].dump(), R"({"done":true})");
+  EXPECT_THAT(control_.orders, ElementsAre("fault nic0: reset 3"));
+  EXPECT_EQ(ErrorOf(R"({"command":"fault","device":"nic0","fault":"unknown"})"), "no such fault");
+}
+
+TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
+  const std::pair<const char*, const char*> kCases[] = {
+      {R"({"command":"ledger","spi":"x"})", "spi: must be a number"},
+      {R"({"command":"ledger","device":"nic0"})", "unknown field \"device\""},
+      {R"({"command":"explain","aead":"a"})", "device: missing"},
+      {R"({"command":"explain","device":"d"})", "the algorithms: either"},
+      {R"({"command":"explain","device":"d","aead":"a","auth":"b"})", "the algorithms: either"},
+      {R"({"command":"explain","device":"d","aead":"a","mode":"ro"})", "mode: must be \"tran"},
+      {R"({"command":"explain","device":"d","aead":"a","offload":"x"})", "mode: must be \"no\""},
+      {R"({"command":"explain","device":"d","aead":"a","direction":"x"})", "direction: must be"},
+      {R"({"command":"offload"})", "action: must be"},
+      {R"({"command":"offload","action":"disable"})", "device: missing"},
+      {R"({"command":"offload","action":"set","mode":"no"})", "which SAs"},
+      {R"({"command":"offload","action":"set","spi":1})", "mode: missing"},
+      {R"({"command":"offload","action":"set","spi":1,"mode":"fast"})", "is \"fast\""},
+      {R"({"command":"offload","action":"unset","spi":1,"mode":"no"})", "unknown field \"mode\""},
+      {R"({"command":"fault","device":"nic0"})", "fault: missing"},
+  };
+  for (const auto& [request, message] : kCases) {
+    EXPECT_THAT(ErrorOf(request), HasSubstr(message)) << request;
+  }
+}
+
+// --- Captures ---
+
+// 192.0.2.1 → 192.0.2.2, SPI 0x1000.
+CapturedFrame EspFrame(CaptureDirection direction) {
+  CapturedFrame frame{.direction = direction,
+                      .bytes = test::FromHex("02000000000a 02000000000b 0800"
+                                             "4500002400000000403200 00c0000201c0000202"
+                                             "00001000 00000001 0000000000000000")};
+  frame.original_length = static_cast<uint32_t>(frame.bytes.size());
+  return frame;
+}
+
+CapturedFrame UdpEspFrame() {
+  CapturedFrame frame{.direction = CaptureDirection::kOutbound,
+                      .bytes = test::FromHex("02000000000a 02000000000b 0800"
+                                             "4500002c00000000401100 00c0000201c0000202"
+                                             "1194270f 00180000"
+                                             "00001000 00000001 0000000000000000")};
+  frame.original_length = static_cast<uint32_t>(frame.bytes.size());
+  return frame;
+}
+
+class CaptureCommentTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    control_.placements = {{"1000 192.0.2.2 false", "crypto nic0 (requested)"},
+                           {"1000 192.0.2.2 true", "software openssl (table-full)"}};
+  }
+  test::FakeOperatorControl control_;
+};
+
+TEST_F(CaptureCommentTest, NamesThePlacementOfTheHalf) {
+  EXPECT_EQ(PlacementComment(control_, EspFrame(CaptureDirection::kOutbound)),
+            "placement out: crypto nic0 (requested)");
+  EXPECT_EQ(PlacementComment(control_, EspFrame(CaptureDirection::kInbound)),
+            "placement in: software openssl (table-full)");
+}
+
+TEST_F(CaptureCommentTest, ReadsEspInUdp) {
+  EXPECT_EQ(PlacementComment(control_, UdpEspFrame()), "placement out: crypto nic0 (requested)");
+}
+
+TEST_F(CaptureCommentTest, ReadsWhatTheSnapLengthLeft) {
+  CapturedFrame frame = EspFrame(CaptureDirection::kOutbound);
+  frame.bytes.resize(14 + 20 + 8);
+  EXPECT_EQ(PlacementComment(control_, frame), "placement out: crypto nic0 (requested)");
+}
+
+TEST_F(CaptureCommentTest, SaysNothingOfOtherFrames) {
+  CapturedFrame other = EspFrame(CaptureDirection::kOutbound);
+  other.bytes[14 + 20 + 3] ^= 1;  // another SPI
+  EXPECT_EQ(PlacementComment(control_, other), "");
+  CapturedFrame tcp = EspFrame(CaptureDirection::kOutbound);
+  tcp.bytes[14 + 9] = 6;
+  EXPECT_EQ(PlacementComment(control_, tcp), "");
+  EXPECT_EQ(PlacementComment(control_, {.original_length = 3, .bytes = {1, 2, 3}}), "");
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,246 @@
+// Requests to lists of items.
+#include "daemon/operator/reply.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "control/boundary.h"
+#include "daemon/operator/list_reply.h"
+#include "daemon/operator/report_json.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kMaxSnapLength = 256 * 1024;
+
+class ErrorReply final : public OperatorReply {
+ public:
+  explicit ErrorReply(std::string_view text) : text_(ToText({{"error", text}})) {}
+  Next MakeNext(std::string* datagram) override {
+    if (text_.empty()) return Next::kEnd;
+    *datagram = std::exchange(text_, {});
+    return Next::kDatagram;
+  }
+
+ private:
+  std::string text_;
+};
+
+bool Matches(const std::optional<ParsedAddress>& wanted, const IpAddress& address,
+             IpFamily family) {
+  return !wanted || (wanted->family == family && wanted->address == address);
+}
+
+std::unique_ptr<OperatorReply> MakeSaReply(const OperatorControl& control,
+                                           const RequestReader& request) {
+  request.AllowOnly({"show_keys", "spi", "dst", "src", "reqid"});
+  const auto keys = request.Flag("show_keys") ? KeyVisibility::kShown : KeyVisibility::kHidden;
+  const auto spi = request.Number("spi");
+  const auto reqid = request.Number("reqid");
+  const auto dst = request.Address("dst");
+  const auto src = request.Address("src");
+  if (keys == KeyVisibility::kShown) Log(LogLevel::kInfo, "an operator asked for the keys of SAs");
+  std::vector<SaReport> reports = control.ReportSas();
+  std::erase_if(reports, [&](const SaReport& report) {
+    const SaSpec& spec = report.sa->spec();
+    return (spi && spec.spi.value != *spi) || (reqid && spec.reqid.value != *reqid) ||
+           !Matches(dst, spec.daddr, spec.family) || !Matches(src, spec.saddr, spec.family);
+  });
+  return std::make_unique<ListReply<SaReport>>(
+      std::move(reports), [keys](const SaReport& report) { return ToJson(report, keys); });
+}
+
+std::unique_ptr<OperatorReply> MakePolicyReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<PolicyReport>>(
+      control.ReportPolicies(), [](const PolicyReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeDeviceReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({"name"});
+  std::vector<DeviceReport> reports = control.ReportDevices();
+  if (const auto name = request.Text("name")) {
+    std::erase_if(reports, [&](const DeviceReport& report) { return report.name != *name; });
+    if (reports.empty()) throw RequestError{fmt::format("no device \"{}\"", *name)};
+  }
+  return std::make_unique<ListReply<DeviceReport>>(
+      std::move(reports), [](const DeviceReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeStatReply(const OperatorControl& control,
+                                             const RequestReader& request) {
+  request.AllowOnly({});
+  std::vector<StatReport> reports;
+  reports.push_back(control.ReportStats());
+  return std::make_unique<ListReply<StatReport>>(
+      std::move(reports), [](const StatReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeEngineReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<EngineReport>>(
+      control.ReportEngines(), [](const EngineReport& report) { return ToJson(report); });
+}
+
+std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
+                                            const RequestReader& request) {
+  request.AllowOnly({"dst", "src", "proto", "dport"});
+  const auto dst = request.Address("dst");
+  if (!dst) throw RequestError{"dst: missing"};
+  const uint32_t proto = request.Number("proto").value_or(0);
+  const uint32_t dport = request.Number("dport").value_or(0);
+  if (proto > 0xff) throw RequestError{"proto: must be at most 255"};
+  if (dport > 0xffff) throw RequestError{"dport: must be at most 65535"};
+  auto report = control.ExplainMtu({.dst = *dst,
+                                    .src = request.Address("src"),
+                                    .proto = static_cast<uint8_t>(proto),
+                                    .dport = static_cast<uint16_t>(dport)});
+  if (!report) throw RequestError{report.error().message};
+  std::vector<MtuReport> reports;
+  reports.push_back(*std::move(report));
+  return std::make_unique<ListReply<MtuReport>>(std::move(reports),
+                                                [](const MtuReport& mtu) { return ToJson(mtu); });
+}
+
+template <typename Report>
+std::unique_ptr<OperatorReply> MakeOneItemReply(Report report) {
+  std::vector<Report> reports;
+  reports.push_back(std::move(report));
+  return std::make_unique<ListReply<Report>>(std::move(reports),
+                                             [](const Report& item) { return ToJson(item); });
+}
+
+std::unique_ptr<OperatorReply> MakeFipsReply(OperatorControl* control,
+                                             const RequestReader& request) {
+  request.AllowOnly({"action", "mode"});
+  const std::string action = request.Text("action").value_or("show");
+  const auto mode = request.Text("mode");
+  if (action != "show" && action != "reload" && action != "mode") {
+    throw RequestError{"action: must be \"show\", \"reload\" or \"mode\""};
+  }
+  if (mode.has_value() != (action == "mode")) {
+    throw RequestError{mode ? "mode: goes with the action \"mode\"" : "mode: missing"};
+  }
+  if (mode && !ParseFipsMode(*mode)) {
+    throw RequestError{"mode: must be \"auto\", \"on\" or \"off\""};
+  }
+  if (action == "show") return MakeOneItemReply(control->ReportFips());
+  auto moved = control->SetFips(mode);
+  if (!moved) throw RequestError{moved.error().message};
+  return MakeOneItemReply(*moved);
+}
+
+std::unique_ptr<OperatorReply> MakeReloadReply(OperatorControl* control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  auto report = control->Reload();
+  if (!report) throw RequestError{report.error().message};
+  return MakeOneItemReply(*std::move(report));
+}
+
+std::unique_ptr<OperatorReply> MakeDoctorReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<DoctorRow>>(control.ReportDoctor(),
+                                                [](const DoctorRow& row) { return ToJson(row); });
+}
+
+std::unique_ptr<OperatorReply> MakeStoredReply(OperatorControl* control,
+                                               const RequestReader& request) {
+  request.AllowOnly({"action"});
+  const std::string action = request.Text("action").value_or("show");
+  if (action != "show" && action != "accept") {
+    throw RequestError{"action: must be \"show\" or \"accept\""};
+  }
+  const Status accepted = action == "accept" ? control->AcceptStored() : Status{};
+  if (!accepted) throw RequestError{accepted.error().message};
+  return MakeOneItemReply(control->ReportStored());
+}
+
+std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
+                                            const RequestReader& request) {
+  request.AllowOnly({"device", "side", "snaplen"});
+  const auto device = request.Text("device");
+  const auto side = request.Text("side");
+  const uint32_t snap_length = request.Number("snaplen").value_or(kMaxSnapLength);
+  if (!device) throw RequestError{"device: missing"};
+  if (side != "host" && side != "wire" && side != "guard") {
+    throw RequestError{"side: must be \"host\", \"wire\" or \"guard\""};
+  }
+  if (snap_length == 0 || snap_length > kMaxSnapLength) {
+    throw RequestError{fmt::format("snaplen: must be between 1 and {}", kMaxSnapLength)};
+  }
+  CapturePoints* points = control->FindCapture(*device);
+  if (points == nullptr) throw RequestError{fmt::format("no device \"{}\"", *device)};
+  const CaptureSide where = side == "host"   ? CaptureSide::kHost
+                            : side == "wire" ? CaptureSide::kWire
+                                             : CaptureSide::kGuard;
+  return MakeCaptureReply(control, points, *device, where, snap_length);
+}
+
+std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw RequestError{"the request is no JSON object"};
+  const RequestReader request(json);
+  const std::string command = request.Text("command").value_or("");
+  if (command == "sa") return MakeSaReply(*control, request);
+  if (command == "policy") return MakePolicyReply(*control, request);
+  if (command == "dev") return MakeDeviceReply(*control, request);
+  if (command == "stat") return MakeStatReply(*control, request);
+  if (command == "engine") return MakeEngineReply(*control, request);
+  if (command == "mtu") return MakeMtuReply(*control, request);
+  if (command == "fips") return MakeFipsReply(control, request);
+  if (command == "ledger") return MakeLedgerReply(*control, request);
+  if (command == "explain") return MakeExplainReply(*control, request);
+  if (command == "offload") return MakeOffloadReply(control, request);
+  if (command == "fault") return MakeFaultReply(control, request);
+  if (command == "reload") return MakeReloadReply(control, request);
+  if (command == "doctor") return MakeDoctorReply(*control, request);
+  if (command == "stored") return MakeStoredReply(control, request);
+  if (command == "capture") return StartCapture(control, request);
+  throw RequestError{fmt::format("unknown command \"{}\"", command)};
+}
+
+}  // namespace
+
+std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text) {
+  return std::make_unique<ErrorReply>(text);
+}
+
+std::string OrderOf(std::string_view request) {
+  const Json json = Json::parse(request, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return {};
+  const auto command = json.find("command");
+  if (command == json.end() || !command->is_string()) return {};
+  // What only looks; whatever is not listed here is an order.
+  constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",   "engine",
+                                         "mtu",    "ledger", "explain"};
+  const std::string& name = command->get_ref<const std::string&>();
+  if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
+  if (name == "sa" && !json.contains("show_keys")) return {};
+  if ((name == "fips" || name == "stored") && !json.contains("action")) return {};
+  std::string text = ToText(json);
+  constexpr std::size_t kMaxText = 2048;  // of known fields no request is as long
+  if (text.size() > kMaxText) text.resize(kMaxText);
+  return text;
+}
+
+std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {
+  try {
+    return Dispatch(control, request);
+  } catch (const RequestError& error) {
+    // Part of it may be the client's own words.
+    return MakeErrorReply(std::string_view(error.text).substr(0, 1024));
+  }
+}
+
+}  // namespace cygnet

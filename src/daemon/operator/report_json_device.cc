@@ -1,0 +1,145 @@
+// Devices and counters.
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "daemon/operator/report_words.h"
+
+namespace cygnet {
+namespace {
+
+Json CapabilitiesJson(const OffloadCaps& caps) {
+  Json algorithms = Json::array();
+  Json key_bits = Json::array();
+  Json icv_bits = Json::array();
+  for (const std::string_view name : caps.algorithms) {
+    if (!name.empty()) algorithms.push_back(name);
+  }
+  for (const uint16_t bytes : caps.key_bytes) {
+    if (bytes != 0) key_bits.push_back(bytes * 8);
+  }
+  for (const uint8_t bytes : caps.icv_bytes) {
+    if (bytes != 0) icv_bits.push_back(bytes * 8);
+  }
+  return {{"crypto_offload", caps.crypto_offload},
+          {"packet_offload", caps.packet_offload},
+          {"inbound", caps.inbound},
+          {"outbound", caps.outbound},
+          {"transport", caps.transport},
+          {"tunnel", caps.tunnel},
+          {"beet", caps.beet},
+          {"ipv4", caps.ipv4},
+          {"ipv6", caps.ipv6},
+          {"esn", caps.esn},
+          {"udp_encap", caps.udp_encap},
+          {"algorithms", std::move(algorithms)},
+          {"key_bits", std::move(key_bits)},
+          {"icv_bits", std::move(icv_bits)},
+          {"max_replay_window", caps.max_replay_window}};
+}
+
+Json OffloadJson(const DeviceReport& report) {
+  const OffloadStats& stats = report.offload;
+  return {{"capable", report.offload_capable},
+          {"up", report.offload_up},
+          {"mode", report.offload_mode},
+          {"slots_used", stats.slots_used},
+          {"slots_limit", stats.slots_limit},
+          {"slots_high_water", stats.slots_high_water},
+          {"outbound_used", stats.outbound_used},
+          {"inbound_used", stats.inbound_used},
+          {"direction_limit", stats.direction_limit},
+          {"addresses_used", stats.addresses_used},
+          {"addresses_limit", stats.addresses_limit},
+          {"addresses_high_water", stats.addresses_high_water},
+          {"rekey_reserve", report.rekey_reserve},
+          {"sealed", stats.sealed},
+          {"opened", stats.opened},
+          {"auth_failed", stats.auth_failed},
+          {"passed_unknown", stats.passed_unknown},
+          {"refusals", stats.refusals},
+          {"dropped_stale", stats.dropped_stale},
+          {"returned", stats.returned},
+          {"resets", stats.resets},
+          {"capabilities", report.offload_capable ? CapabilitiesJson(report.caps) : Json(nullptr)}};
+}
+
+Json PortStatsJson(const PortStats& stats) {
+  return {{"rx_packets", stats.rx_packets}, {"rx_bytes", stats.rx_bytes},
+          {"tx_packets", stats.tx_packets}, {"tx_bytes", stats.tx_bytes},
+          {"rx_dropped", stats.rx_dropped}, {"tx_copied", stats.tx_copied}};
+}
+
+Json KeyLogJson(const std::vector<KeyLogEntry>& log) {
+  Json json = Json::array();
+  for (const KeyLogEntry& entry : log) {
+    json.push_back({{"time", entry.time},
+                    {"dst", ToString(entry.id.daddr, entry.id.family)},
+                    {"spi", Hex32(entry.id.spi.value)},
+                    {"direction", DirectionName(entry.inbound)},
+                    {"taken", entry.taken},
+                    {"erased", entry.erased}});
+  }
+  return json;
+}
+
+}  // namespace
+
+Json ToJson(const DeviceReport& report) {
+  const MacAddress& m = report.mac;
+  Json held = Json::array();
+  for (const SaId& id : report.held) {
+    held.push_back({{"dst", ToString(id.daddr, id.family)}, {"spi", Hex32(id.spi.value)}});
+  }
+  return {{"name", report.name},
+          {"wire", report.wire},
+          {"driver", report.driver},
+          {"ifindex", report.ifindex},
+          {"mtu", report.mtu},
+          {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3],
+                              m[4], m[5])},
+          {"identity",
+           {{"model", report.identity.model},
+            {"serial", report.identity.serial},
+            {"firmware", report.identity.firmware},
+            {"simulated", report.identity.simulated}}},
+          {"state", report.state},
+          {"link",
+           {{"state", report.link},
+            {"explanation", report.link_explanation},
+            {"changes", report.wire_stats.link_changes}}},
+          {"trusted", report.trusted},
+          {"allow_modes", report.allow_modes},
+          {"disabled", report.disabled},
+          {"denied", report.denied},
+          {"denied_explanation", report.denied_explanation},
+          {"loss", report.loss},
+          {"offload", OffloadJson(report)},
+          {"guard",
+           {{"frames_checked", report.guard.frames_checked},
+            {"clear_stopped", report.guard.clear_stopped},
+            {"unsealed_stopped", report.guard.unsealed_stopped},
+            {"engine_unsealed", report.guard.engine_unsealed},
+            {"changed_stopped", report.guard.changed_stopped}}},
+          {"fence",
+           {{"state", report.fence.state},
+            {"owned", report.fence.owned},
+            {"by_tc", report.fence.by_tc},
+            {"restored", report.fence.restored},
+            {"explanation", report.fence.explanation}}},
+          {"held", std::move(held)},
+          {"key_log", KeyLogJson(report.key_log)},
+          {"host", PortStatsJson(report.host)},
+          {"wire_stats", PortStatsJson(report.wire_stats)}};
+}
+
+Json ToJson(const StatReport& report) {
+  return {{"xfrm", CountsJson(report.xfrm)},
+          {"drops", CountsJson(report.drops)},
+          {"acquires_refused", report.acquires_refused},
+          {"uptime_seconds", report.uptime_seconds},
+          {"workers", report.workers},
+          {"engine", report.engine}};
+}
+
+}  // namespace cygnet

@@ -1,0 +1,15 @@
+// The files that the daemon keeps.
+#include "daemon/operator/report_words.h"
+
+namespace cygnet {
+
+Json ToJson(const StoredReport& report) {
+  return {{"restart_file", report.restart_file},        {"restart_damage", report.restart_damage},
+          {"restart_error", report.restart_error},      {"lost_sas", report.lost_sas},
+          {"ledger_file", report.ledger_file},          {"ledger_error", report.ledger_error},
+          {"restart_mishaps", report.restart_mishaps},  {"ledger_mishaps", report.ledger_mishaps},
+          {"audit_waiting", report.audit_waiting},      {"audit_lost", report.audit_lost},
+          {"audit_suppressed", report.audit_suppressed}};
+}
+
+}  // namespace cygnet

@@ -1,0 +1,73 @@
+#include "daemon/store/kept_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text_file.h"
+
+namespace cygnet {
+
+std::string WhatBecameOf(const std::string& path, int fd) {
+  struct stat ours {};
+  struct stat named {};
+  if (fstat(fd, &ours) != 0) return FileError(path).message;
+  if (lstat(path.c_str(), &named) != 0) {
+    return errno == ENOENT ? path + " was deleted" : FileError(path).message;
+  }
+  if (!S_ISREG(named.st_mode)) return path + " was replaced by what is not a plain file";
+  if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino || ours.st_nlink < 1) {
+    return path + " was replaced by another file";
+  }
+  return {};
+}
+
+void Mishaps::Add(const std::string& what) {
+  ++count_;
+  text_ = what + " while cygnetd ran (" + std::to_string(count_) + " such events)";
+  Log(LogLevel::kError, file_ + ": " + what + " while cygnetd runs; it was made anew");
+}
+
+Status WriterLock::Take(const std::string& path) {
+  path_ = path;
+  CYGNET_RETURN_IF_ERROR(TakeName());
+  return LockData();
+}
+
+Status WriterLock::TakeName() {
+  const std::string name = path_ + ".lock";
+  UniqueFd lock(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!lock.valid()) return FileError(name);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this file");
+  }
+  lock_ = std::move(lock);
+  return {};
+}
+
+Status WriterLock::LockData() {
+  if (data_.valid()) return {};
+  UniqueFd data(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!data.valid()) return {};  // not there, or not ours: the reader says what is wrong
+  if (flock(data.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this file");
+  }
+  data_ = std::move(data);
+  return {};
+}
+
+Status WriterLock::Keep(Mishaps* mishaps) {
+  const std::string what = WhatBecameOf(path_ + ".lock", lock_.get());
+  if (what.empty()) return {};
+  if (const Status again = TakeName(); !again) {
+    return MakeError(again.error().code, what + ", and now: " + again.error().message);
+  }
+  mishaps->Add(what);
+  return {};
+}
+
+}  // namespace cygnet

@@ -1,0 +1,274 @@
+#include "daemon/store/ledger_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/crc32c.h"
+#include "base/text_file.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kChecksumField = ",\"crc\":\"";
+constexpr std::size_t kChecksumEnd = 8 + 2;  // digits, quote, brace
+
+std::string UtcText(uint64_t ms) {
+  const auto seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
+}
+
+// Only what UtcText writes.
+std::optional<uint64_t> ParseUtc(const std::string& text) {
+  std::tm utc{};
+  int ms = 0;
+  int end = 0;
+  const int fields =
+      std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &utc.tm_year, &utc.tm_mon,
+                  &utc.tm_mday, &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &ms, &end);
+  if (fields != 7 || static_cast<std::size_t>(end) != text.size()) return std::nullopt;
+  utc.tm_year -= 1900;
+  utc.tm_mon -= 1;
+  const std::time_t seconds = timegm(&utc);
+  if (seconds < 0 || ms < 0) return std::nullopt;
+  const uint64_t time = static_cast<uint64_t>(seconds) * 1000 + static_cast<uint64_t>(ms);
+  return UtcText(time) == text ? std::optional(time) : std::nullopt;
+}
+
+uint32_t ChecksumOf(std::string_view text) {
+  return Crc32c({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+Json Begin(uint64_t time_ms, std::string_view event, const LedgerStamp& stamp) {
+  return {{"time", UtcText(time_ms)}, {"host", stamp.host}, {"boot", stamp.boot}, {"event", event}};
+}
+
+// With its checksum.
+std::string Finish(const Json& json) {
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.pop_back();
+  const uint32_t checksum = ChecksumOf(text);
+  return fmt::format("{}{}{:08x}\"}}", text, kChecksumField, checksum);
+}
+
+// A line without one is of an older cygnetd.
+bool ChecksumHolds(std::string_view line) {
+  const std::size_t at = line.rfind(kChecksumField);
+  if (at == std::string_view::npos) return true;
+  const std::string_view digits = line.substr(at + kChecksumField.size());
+  if (digits.size() != kChecksumEnd || !digits.ends_with("\"}")) return false;
+  uint32_t said = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + 8, said, 16);
+  return error == std::errc() && stop == digits.data() + 8 &&
+         said == ChecksumOf(line.substr(0, at));
+}
+
+void AddHalf(const SaHalf& half, Json* json) {
+  (*json)["src"] = ToString(half.saddr, half.family);
+  (*json)["dst"] = ToString(half.daddr, half.family);
+  (*json)["spi"] = fmt::format("0x{:08x}", half.spi.value);
+  (*json)["proto"] = half.proto;
+  (*json)["reqid"] = half.reqid.value;
+  (*json)["direction"] = half.inbound ? "in" : "out";
+}
+
+std::string TextOf(const PlacementEntry& entry, const LedgerStamp& stamp) {
+  Json json = Begin(entry.time_ms, "placement", stamp);
+  AddHalf(entry.half, &json);
+  json["requested"] = entry.requested;
+  json["requested_by"] = entry.requested_by;
+  json["effective"] = entry.effective;
+  json["where"] = entry.where;
+  json["reason"] = entry.reason;
+  json["explanation"] = entry.explanation;
+  if (entry.simulated) json["simulated"] = true;
+  return Finish(json);
+}
+
+std::string TextOf(std::string_view event, uint64_t time_ms, const LedgerKeyLine& line,
+                   const LedgerStamp& stamp) {
+  const KeyEntry& entry = line.entry;
+  Json json = Begin(time_ms, event, stamp);
+  json["key"] = line.number;
+  AddHalf(entry.half, &json);
+  json["holder"] = entry.holder;
+  json["kind"] = entry.holder_kind;
+  json["identity"] = entry.identity;
+  json["from"] = UtcText(entry.from_ms);
+  if (entry.until_ms != 0) {
+    json["until"] = UtcText(entry.until_ms);
+    json["erased"] = entry.erased;
+    json["note"] = entry.note;
+  }
+  return Finish(json);
+}
+
+// Fields of a line, or nothing: whoever asks for one that is not there or not of its type gets the
+// default and `ok` is false after.
+class Fields {
+ public:
+  explicit Fields(const Json& json) : json_(json) {}
+  bool ok() const { return ok_; }
+
+  std::string Text(const char* name) {
+    const auto found = json_.find(name);
+    if (found != json_.end() && found->is_string()) return found->get<std::string>();
+    ok_ = false;
+    return {};
+  }
+  uint64_t Number(const char* name, uint64_t max = ~uint64_t{0}) {
+    const auto found = json_.find(name);
+    if (found != json_.end() && found->is_number_unsigned()) {
+      const auto value = found->get<uint64_t>();
+      if (value <= max) return value;
+    }
+    ok_ = false;
+    return 0;
+  }
+  bool Bool(const char* name) {
+    const auto found = json_.find(name);
+    if (found != json_.end() && found->is_boolean()) return found->get<bool>();
+    ok_ = false;
+    return false;
+  }
+  // UTC, or the seconds of an older line under another name.
+  uint64_t Time(const char* name, const char* older) {
+    constexpr uint64_t kLastSecond = 253'402'300'799;  // of the year 9999
+    if (older != name && !json_.contains(name)) return Number(older, kLastSecond) * 1000;
+    const auto found = json_.find(name);
+    if (found != json_.end() && found->is_number()) return Number(name, kLastSecond) * 1000;
+    const auto time = ParseUtc(Text(name));
+    ok_ = ok_ && time.has_value();
+    return time.value_or(0);
+  }
+  bool Has(const char* name) const { return json_.contains(name); }
+
+  SaHalf Half() {
+    SaHalf half;
+    const auto src = ParseAddress(Text("src"));
+    const auto dst = ParseAddress(Text("dst"));
+    if (!src || !dst || src->family != dst->family) {
+      ok_ = false;
+      return half;
+    }
+    half.saddr = src->address;
+    half.daddr = dst->address;
+    half.family = dst->family;
+    half.spi = Spi(Hex(Text("spi")));
+    half.proto = static_cast<uint8_t>(Number("proto", 255));
+    half.reqid = Reqid(static_cast<uint32_t>(Number("reqid", ~uint32_t{0})));
+    const std::string direction = Text("direction");
+    half.inbound = direction == "in";
+    ok_ = ok_ && (half.inbound || direction == "out");
+    return half;
+  }
+
+ private:
+  uint32_t Hex(const std::string& text) {
+    uint32_t value = 0;
+    const bool prefixed = text.starts_with("0x");
+    const char* begin = text.data() + (prefixed ? 2 : 0);
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(begin, end, value, 16);
+    ok_ = ok_ && prefixed && error == std::errc() && stop == end;
+    return value;
+  }
+
+  const Json& json_;
+  bool ok_ = true;
+};
+
+KeyEntry ReadKey(Fields* fields) {
+  KeyEntry entry;
+  entry.half = fields->Half();
+  entry.holder = fields->Text("holder");
+  entry.holder_kind = fields->Text("kind");
+  entry.identity = fields->Text("identity");
+  entry.from_ms = fields->Time("from", "from");
+  if (fields->Has("until")) {
+    entry.until_ms = fields->Time("until", "until");
+    entry.erased = fields->Bool("erased");
+    entry.note = fields->Text("note");
+  }
+  return entry;
+}
+
+PlacementEntry ReadPlacement(Fields* fields) {
+  PlacementEntry entry;
+  entry.time_ms = fields->Time("time", "t");
+  entry.half = fields->Half();
+  entry.requested = fields->Text("requested");
+  entry.requested_by = fields->Text("requested_by");
+  entry.effective = fields->Text("effective");
+  entry.where = fields->Text("where");
+  entry.reason = fields->Text("reason");
+  entry.explanation = fields->Text("explanation");
+  if (fields->Has("simulated")) entry.simulated = fields->Bool("simulated");
+  return entry;
+}
+
+}  // namespace
+
+LedgerStamp StampOfThisHost() {
+  LedgerStamp stamp;
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) == 0) stamp.host = name.data();
+  std::string boot = ReadTextFile("/proc/sys/kernel/random/boot_id").value_or("");
+  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
+  stamp.boot = std::move(boot);
+  return stamp;
+}
+
+std::optional<LedgerLine> ParseLedgerLine(std::string_view line) {
+  if (line.size() > kMaxLedgerLine || !ChecksumHolds(line)) return std::nullopt;
+  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  Fields fields(json);
+  const std::string event = fields.Text("event");
+  LedgerLine out;
+  if (event == "placement") {
+    out = ReadPlacement(&fields);
+  } else if (event == "key-given" || event == "key-ended" || event == "key-held") {
+    const uint64_t number = fields.Number("key");
+    out = LedgerKeyLine{number, ReadKey(&fields)};
+  } else if (event == "start" || event == "stop") {
+    out = LedgerRunLine{fields.Time("time", "t"), event == "start"};
+  } else {
+    return std::nullopt;
+  }
+  return fields.ok() ? std::optional<LedgerLine>(std::move(out)) : std::nullopt;
+}
+
+std::string LedgerLineText(const LedgerLine& line, const LedgerStamp& stamp) {
+  if (const auto* placement = std::get_if<PlacementEntry>(&line)) return TextOf(*placement, stamp);
+  if (const auto* key = std::get_if<LedgerKeyLine>(&line)) {
+    const bool given = key->entry.until_ms == 0;
+    return TextOf(given ? "key-given" : "key-ended",
+                  given ? key->entry.from_ms : key->entry.until_ms, *key, stamp);
+  }
+  const auto& run = std::get<LedgerRunLine>(line);
+  return Finish(Begin(run.time_ms, run.start ? "start" : "stop", stamp));
+}
+
+std::string HeldKeyText(const LedgerKeyLine& line, uint64_t time_ms, const LedgerStamp& stamp) {
+  return TextOf("key-held", time_ms, line, stamp);
+}
+
+std::string LostLinesText(uint64_t lines, uint64_t time_ms, const LedgerStamp& stamp) {
+  Json json = Begin(time_ms, "lost", stamp);
+  json["lines"] = lines;
+  return Finish(json);
+}
+
+}  // namespace cygnet

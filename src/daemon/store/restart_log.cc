@@ -1,0 +1,343 @@
+#include "daemon/store/restart_log.h"
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "base/log.h"
+#include "base/text_file.h"
+#include "daemon/store/restart_replay.h"
+#include "xfrm/event_message.h"
+#include "xfrm/info_message.h"
+#include "xfrm/policy_message.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet {
+namespace {
+
+using restart_record::kDamaged;
+using restart_record::kFormat;
+using restart_record::kFormatName;
+using restart_record::kMessage;
+using restart_record::kSettled;
+
+constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
+
+xfrm::PolicyImage ImageOf(const PolicyView& view) { return {view.spec, view.usage}; }
+
+netlink::Buffer BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
+
+// What fits to such a policy may leave in clear.
+bool LetsPassInClear(const PolicySpec& policy) {
+  return policy.action == PolicyAction::kAllow &&
+         std::all_of(policy.templates.begin(), policy.templates.end(),
+                     [](const Template& tmpl) { return tmpl.optional; });
+}
+
+constexpr std::array<PolicyAction, kPolicyDirections> kAllBlock = {
+    PolicyAction::kBlock, PolicyAction::kBlock, PolicyAction::kBlock};
+
+std::array<std::optional<PolicyAction>, kPolicyDirections> AllOf(
+    const std::array<PolicyAction, kPolicyDirections>& actions) {
+  return {actions[0], actions[1], actions[2]};
+}
+
+}  // namespace
+
+// A change as a message; empty: it leaves nothing to remember.
+struct RestartLog::Encoder {
+  const XfrmControl& control;
+
+  netlink::Buffer Lost(const Sa& sa) const {
+    return xfrm::EncodeSaExpired(control.Inspect(sa), false);
+  }
+  netlink::Buffer Gone(const Sa& sa) const { return xfrm::EncodeSaGone(*control.Inspect(sa).spec); }
+  netlink::Buffer Policy(const PolicyView& policy) const {
+    return xfrm::EncodePolicyUpdated(ImageOf(policy), {});
+  }
+
+  netlink::Buffer operator()(const SaAdded& e) const { return Lost(*e.sa); }
+  netlink::Buffer operator()(const SaUpdated& e) const { return Lost(*e.sa); }
+  netlink::Buffer operator()(const SaDeleted& e) const { return Gone(*e.sa); }
+  netlink::Buffer operator()(const SaExpired& e) const {
+    return e.hard ? Gone(*e.sa) : netlink::Buffer();
+  }
+  netlink::Buffer operator()(const SaFlushed& e) const {
+    return xfrm::EncodeSaFlushed(e.proto, {});
+  }
+  netlink::Buffer operator()(const PolicyAdded& e) const { return Policy(e.policy); }
+  netlink::Buffer operator()(const PolicyUpdated& e) const { return Policy(e.policy); }
+  netlink::Buffer operator()(const PolicyDeleted& e) const {
+    return xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {});
+  }
+  netlink::Buffer operator()(const PolicyExpired& e) const {
+    return e.hard ? xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {})
+                  : netlink::Buffer();
+  }
+  netlink::Buffer operator()(const PolicyFlushed& e) const {
+    return xfrm::EncodePolicyFlushed(e.type, {});
+  }
+  netlink::Buffer operator()(const DefaultsChanged& e) const {
+    return xfrm::EncodeDefaults(e.actions, {});
+  }
+  template <typename Other>
+  netlink::Buffer operator()(const Other&) const {
+    return {};
+  }
+};
+
+// --- Start ---
+
+Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control, MissingFile missing) {
+  CYGNET_RETURN_IF_ERROR(lock_.Take(path_));
+  control_ = &control;
+  RecordScan scan;
+  Read(missing, &scan);
+  if (scan.whole) CYGNET_RETURN_IF_ERROR(file_.Open(path_, scan));
+  if (!damage_.empty()) Restrict();
+  open_ = true;
+  if (const Status fresh = Rewrite(); !fresh) {
+    // The old file goes on, if there is one that is whole; a damaged one blocks the next one, too.
+    if (!scan.whole && damage_.empty()) return fresh.error();
+    Log(LogLevel::kError, "restart file: " + fresh.error().message);
+  }
+  SayWhatCameBack();
+  std::vector<LostSa> lost;
+  for (const auto& [key, sa] : lost_) lost.push_back(sa);
+  return lost;
+}
+
+void RestartLog::Read(MissingFile missing, RecordScan* scan) {
+  const auto text = ReadOwnFile(path_);
+  if (!text) {
+    if (text.error().code != Errc::kNoEntry) {
+      damage_ = text.error().message;
+    } else if (missing == MissingFile::kIsDamage) {
+      damage_ = path_ + ": it is missing, and interfaces of a daemon before this one are there";
+    }
+    return;
+  }
+  RestartReplay replay(*control_);
+  std::size_t records = 0;
+  std::string refused;
+  bool was_damaged = false;
+  *scan = RecordFile::Scan(
+      {reinterpret_cast<const uint8_t*>(text->data()), text->size()},
+      [&](uint32_t type, std::span<const uint8_t> payload) {
+        const std::string_view words(reinterpret_cast<const char*>(payload.data()), payload.size());
+        Status taken;
+        if (records++ == 0) {
+          if (type != kFormat || words != kFormatName) taken = MakeError(Errc::kInvalid);
+        } else if (type == kDamaged) {
+          was_damaged = true;
+          damage_ = words;
+        } else if (type == kSettled) {
+          was_damaged = false;
+        } else {
+          taken = type == kMessage ? replay.Take(payload) : MakeError(Errc::kInvalid);
+        }
+        if (!taken && refused.empty()) {
+          refused = "record " + std::to_string(records) + " cannot be understood " +
+                    taken.error().message;
+        }
+      });
+  if (scan->whole && records == 0) refused = "it is empty";
+  if (!was_damaged) damage_.clear();
+  if (!refused.empty()) scan->whole = false;
+  if (!scan->whole) damage_ = path_ + ": " + (refused.empty() ? scan->damage : refused);
+  lost_ = replay.TakeLost();
+  if (replay.has_defaults()) remembered_ = control_->GetDefaults();
+  cut_ = !scan->whole;
+}
+
+// Until somebody speaks nothing passes in clear: a policy that would let it may be one that was
+// taken away in the part that cannot be read, or stand behind one that blocks.
+void RestartLog::Restrict() {
+  std::size_t left_out = 0;
+  for (const PolicyView& policy : control_->ListPolicies()) {
+    if (!cut_ || !LetsPassInClear(policy.spec)) continue;
+    ++left_out;
+    (void)control_->DeletePolicy(IdOf(policy.spec), {});  // it is there
+  }
+  (void)control_->SetDefaults(AllOf(kAllBlock), {});
+  Log(LogLevel::kError,
+      "restart file: " + damage_ +
+          ". It is incomplete: traffic that no policy protects is BLOCKED " +
+          "in all directions, and " + std::to_string(left_out) +
+          " policies that let pass in clear are left out, until a client flushes the policies or "
+          "sets all defaults, or the operator says \"cygnet stored accept\"");
+}
+
+// A client that took a policy away while no daemon was there may not have been heard: where it
+// protects or blocks this is the safe side, where it lets pass it is not.
+void RestartLog::SayWhatCameBack() const {
+  const auto policies = control_->ListPolicies();
+  const auto in_clear = std::count_if(policies.begin(), policies.end(), [](const PolicyView& p) {
+    return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
+  });
+  Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies are back, " +
+                           std::to_string(in_clear) + " of them let traffic pass in clear; " +
+                           std::to_string(lost_.size()) + " SAs are lost");
+}
+
+// --- Writing ---
+
+// As everything is now; between two changes, never in one. SAs that were lost stay in the file: the
+// daemon may go again before anybody was told of them.
+Status RestartLog::Rewrite() {
+  CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else another daemon's file would go
+  RecordFile::Image image;
+  const Encoder encoder{*control_};
+  const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
+  image.Add(kFormat, BytesOf(kFormatName));
+  if (!damage_.empty()) image.Add(kDamaged, BytesOf(damage_));
+  // In front: a file that is cut short has them.
+  if (damage_.empty()) add(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
+  if (!damage_.empty() && remembered_) add(xfrm::EncodeDefaults(*remembered_, {}));
+  auto policies = control_->ListPolicies();
+  std::reverse(policies.begin(), policies.end());
+  // Of equals the turn counts, and they are taken in again in this order.
+  std::stable_sort(policies.begin(), policies.end(),
+                   [](const PolicyView& a, const PolicyView& b) { return a.place < b.place; });
+  for (const PolicyView& policy : policies) add(encoder.Policy(policy));
+  for (const auto& [key, sa] : lost_) add(sa.expiry);
+  for (const auto& sa : control_->ListSas()) {
+    if (control_->Inspect(*sa).state != SaState::kLarval) add(encoder.Lost(*sa));
+  }
+  const Status replaced = file_.Replace(path_, std::move(image));
+  error_ = replaced ? std::string() : replaced.error().message;
+  if (!replaced) return replaced;
+  lock_.ReleaseData();
+  behind_ = false;
+  rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
+  return {};
+}
+
+// The file that is written is the one that the next life reads, and nobody else writes it.
+Status RestartLog::Guard() {
+  Status kept = lock_.Keep(&mishaps_);
+  const std::string what = kept ? file_.Tampering() : std::string();
+  if (!what.empty()) kept = Rewrite();
+  if (!kept) {
+    const std::string fault = (what.empty() ? "" : what + ": ") + kept.error().message;
+    if (fault != tampering_)
+      Log(LogLevel::kError, "restart file: " + fault + "; no change is done");
+    tampering_ = fault;
+    return kept;
+  }
+  tampering_.clear();
+  if (!what.empty()) mishaps_.Add(what);
+  return {};
+}
+
+Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
+  const Status added = file_.Append(type, payload);
+  if (!added && error_ != added.error().message) {
+    Log(LogLevel::kError,
+        "restart file: " + added.error().message + "; changes are refused until it can be written");
+  }
+  error_ = added ? std::string() : added.error().message;
+  return added;
+}
+
+// While damaged, "block" is in force for what nobody spoke of; the file goes on to say what it
+// said.
+ControlEvent RestartLog::Recorded(const ControlEvent& change) const {
+  const auto* defaults = std::get_if<DefaultsChanged>(&change);
+  if (damage_.empty() || defaults == nullptr) return change;
+  DefaultsChanged recorded = *defaults;
+  for (std::size_t d = 0; d < recorded.named.size(); ++d) {
+    if (!recorded.named[d]) recorded.actions[d] = remembered_.value_or(kAllBlock)[d];
+  }
+  return recorded;
+}
+
+Status RestartLog::Prepare(const ControlEvent& change) {
+  if (!open_) return {};  // it comes from the file
+  Status kept = Guard();
+  if (kept && !file_.is_open()) kept = Rewrite();
+  const netlink::Buffer message = std::visit(Encoder{*control_}, Recorded(change));
+  if (kept && !message.empty()) kept = Append(kMessage, message);
+  if (!kept) {
+    return MakeError(kept.error().code == Errc::kNoEntry ? Errc::kIo : kept.error().code,
+                     "not done, because the restart file cannot take it: " + kept.error().message);
+  }
+  LearnFrom(change);
+  return {};
+}
+
+// What stays in the file after its time does no harm if it is an SA: key management is told of one
+// that it does not know. A policy that stays may let pass what must not; then the file has to
+// block.
+void RestartLog::Note(const ControlEvent& change) {
+  if (!open_) return;
+  LearnFrom(change);
+  if (!file_.is_open()) return;
+  const netlink::Buffer message = std::visit(Encoder{*control_}, change);
+  if (message.empty() || Append(kMessage, message)) return;
+  behind_ = true;
+  if (std::holds_alternative<PolicyExpired>(change)) file_.Spoil();
+}
+
+void RestartLog::LearnFrom(const ControlEvent& change) {
+  if (const auto* flushed = std::get_if<SaFlushed>(&change)) {
+    ForgetProtocol(flushed->proto, &lost_);
+  } else if (const auto* added = std::get_if<SaAdded>(&change)) {
+    const SaSpec& spec = *control_->Inspect(*added->sa).spec;
+    lost_.erase(
+        KeyOf({.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family}));
+  }
+  if (damage_.empty()) return;
+  if (const auto* defaults = std::get_if<DefaultsChanged>(&change)) {
+    remembered_ = std::get<DefaultsChanged>(Recorded(change)).actions;
+    for (std::size_t d = 0; d < spoken_.size(); ++d) spoken_[d] |= defaults->named[d];
+    if (spoken_ == std::array{true, true, true}) Settle();
+  } else if (const auto* flush = std::get_if<PolicyFlushed>(&change)) {
+    if (flush->type != PolicyType::kMain || !remembered_) return;
+    Settle();
+    (void)control_->SetDefaults(AllOf(*remembered_), {});  // else they stay as they are: "block"
+  }
+}
+
+// Somebody has spoken.
+void RestartLog::Settle() {
+  Log(LogLevel::kWarning, "restart file: what holds is known again; it was incomplete");
+  damage_.clear();
+  if (!Append(kSettled, {})) behind_ = true;  // until then the next one blocks
+}
+
+Status RestartLog::Accept() {
+  if (damage_.empty()) {
+    return MakeError(Errc::kNoEntry, "the restart file was whole: there is nothing to accept");
+  }
+  return control_->SetDefaults(AllOf(remembered_.value_or(Actions{})), {});
+}
+
+void RestartLog::ForgetLost() {
+  if (lost_.empty() || !open_) return;
+  lost_.clear();
+  if (!Rewrite()) behind_ = true;
+}
+
+void RestartLog::Tick() {
+  if (!open_ || !Guard()) return;
+  const bool wanted = behind_ || !file_.is_open() || file_.size() > rewrite_at_;
+  if (!wanted) return;
+  const bool failed_before = !error_.empty();
+  const Status status = Rewrite();
+  if (status && failed_before) Log(LogLevel::kInfo, "restart file: it can be written again");
+  if (!status && file_.is_open()) rewrite_at_ = file_.size() + kRewriteBytes;
+}
+
+void RestartLog::Stop() {
+  if (!open_) return;
+  lost_.clear();
+  if (const Status last = Rewrite(); !last) {
+    Log(LogLevel::kWarning, "restart file: " + last.error().message);
+  }
+  open_ = false;
+}
+
+}  // namespace cygnet

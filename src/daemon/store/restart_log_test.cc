@@ -1,0 +1,570 @@
+#include "daemon/store/restart_log.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "base/log.h"
+#include "crypto/algorithm.h"
+#include "support/fake_xfrm_control.h"
+#include "support/file_size_limit.h"
+
+namespace cygnet {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+
+// One life of a daemon: a control plane and the log before it.
+struct Life {
+  explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart)
+      : log(path) {
+    control.journal = &log;
+    auto opened = log.Open(control, missing);
+    EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
+    if (opened) lost = *std::move(opened);
+  }
+  bool Blocks() const {
+    const auto defaults = control.GetDefaults();
+    return std::all_of(defaults.begin(), defaults.end(),
+                       [](PolicyAction action) { return action == PolicyAction::kBlock; });
+  }
+  bool LetsPass() const {
+    return std::any_of(control.policies.begin(), control.policies.end(), [](const PolicyView& p) {
+      return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
+    });
+  }
+  RestartLog log;
+  test::FakeXfrmControl control;
+  std::vector<LostSa> lost;
+};
+
+class RestartLogTest : public testing::Test {
+ protected:
+  RestartLogTest() {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("cygnet-restart-" + std::to_string(::getpid()) + "-" +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+    path_ = folder_ / "restart";
+  }
+  ~RestartLogTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string FileBytes() const {
+    std::ostringstream text;
+    text << std::ifstream(path_, std::ios::binary).rdbuf();
+    return text.str();
+  }
+
+  static PolicySpec PolicyTo(const char* net, PolicyDirection direction = PolicyDirection::kOut) {
+    PolicySpec spec;
+    spec.selector.family = IpFamily::kV4;
+    spec.selector.daddr = ParseAddress(net)->address;
+    spec.selector.prefixlen_d = 16;
+    spec.direction = direction;
+    spec.priority = 77;
+    spec.templates.push_back({.daddr = ParseAddress("192.0.2.2")->address,
+                              .saddr = ParseAddress("192.0.2.1")->address,
+                              .spi = {},
+                              .family = IpFamily::kV4,
+                              .proto = 50,
+                              .mode = 1,
+                              .reqid = Reqid(3)});
+    return spec;
+  }
+
+  static SaSpec SaOf(uint32_t spi) {
+    SaSpec spec;
+    spec.family = IpFamily::kV4;
+    spec.saddr = ParseAddress("192.0.2.1")->address;
+    spec.daddr = ParseAddress("192.0.2.2")->address;
+    spec.spi = Spi(spi);
+    spec.proto = 50;
+    spec.reqid = Reqid(3);
+    return spec;
+  }
+
+  static constexpr PolicyAction kAllow = PolicyAction::kAllow;
+  std::string MakeFile();
+  void Write(const std::string& bytes) const {
+    std::filesystem::remove(path_);
+    std::ofstream(path_, std::ios::binary) << bytes;
+    chmod(path_.c_str(), 0600);
+  }
+  std::filesystem::path folder_;
+  std::string path_;
+};
+
+TEST_F(RestartLogTest, FirstLifeFindsNothing) {
+  const Life life(path_);
+  EXPECT_THAT(life.lost, IsEmpty());
+  EXPECT_THAT(life.control.policies, IsEmpty());
+  struct stat info {};
+  ASSERT_EQ(stat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(RestartLogTest, SaysHowManyOfThePoliciesLetPass) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    PolicySpec bypass = PolicyTo("10.3.0.0");
+    bypass.templates.clear();
+    ASSERT_TRUE(life.control.AddPolicy(bypass, {}));
+    bypass = PolicyTo("10.4.0.0");
+    bypass.templates.clear();
+    bypass.action = PolicyAction::kBlock;
+    ASSERT_TRUE(life.control.AddPolicy(bypass, {}));
+  }
+  static std::string said;
+  SetLogSink([](LogLevel, std::string_view text) { said = text; });
+  const Life life(path_);
+  SetLogSink([](LogLevel, std::string_view) {});
+  EXPECT_THAT(said, HasSubstr("3 policies are back, 1 of them let traffic pass in clear"));
+}
+
+TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.4.0.0", PolicyDirection::kIn), {}));
+    const PolicyId gone{.selector = PolicyTo("10.3.0.0").selector};
+    ASSERT_TRUE(life.control.DeletePolicy(gone, {}));
+    for (const uint32_t spi : {0x1001u, 0x1002u, 0x1003u}) {
+      ASSERT_TRUE(life.control.AddSa(SaOf(spi), {}));
+    }
+    ASSERT_TRUE(life.control.DeleteSa(
+        {.daddr = SaOf(1).daddr, .spi = Spi(0x1002), .proto = 50, .family = IpFamily::kV4}, {}));
+  }
+  for (int i = 0; i < 2; ++i) {  // nobody was told: the third life knows of them as the second does
+    const Life life(path_);
+    ASSERT_THAT(life.control.policies, SizeIs(2));
+    EXPECT_EQ(life.control.policies[0].spec.selector, PolicyTo("10.2.0.0").selector);
+    EXPECT_EQ(life.control.policies[0].spec.priority, 77u);
+    EXPECT_EQ(life.control.policies[0].spec.templates, PolicyTo("10.2.0.0").templates);
+    EXPECT_EQ(life.control.policies[1].spec.direction, PolicyDirection::kIn);
+    ASSERT_THAT(life.lost, SizeIs(2));
+    EXPECT_EQ(life.lost[0].id.spi, Spi(0x1001));
+    EXPECT_EQ(life.lost[1].id.spi, Spi(0x1003));
+    constexpr std::size_t kHard = 16 + 224;  // behind nlmsghdr and xfrm_usersa_info
+    EXPECT_EQ(life.lost[0].expiry.at(kHard), 0) << "key management takes policies away at that";
+    EXPECT_THAT(life.control.sas, IsEmpty());
+  }
+}
+
+// An update keeps the turn that the policy had: it comes back before those that are younger.
+TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
+  {
+    RestartLog log(path_);
+    test::FakeXfrmControl control;
+    ASSERT_TRUE(control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    ASSERT_TRUE(control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    for (PolicyView& view : control.policies) {
+      view.place = view.spec.selector == PolicyTo("10.2.0.0").selector ? 2 : 1;
+    }
+    ASSERT_TRUE(log.Open(control, MissingFile::kIsFirstStart));
+  }
+  const Life next(path_);
+  ASSERT_THAT(next.control.ListPolicies(), SizeIs(2));
+  EXPECT_EQ(next.control.ListPolicies()[0].spec.selector, PolicyTo("10.2.0.0").selector);
+}
+
+TEST_F(RestartLogTest, WhatIsFlushedIsGone) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+    EXPECT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
+    EXPECT_TRUE(life.control.FlushSas(255, {}));
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x1002), {}));
+  }
+  const Life life(path_);
+  EXPECT_THAT(life.control.policies, IsEmpty());
+  ASSERT_THAT(life.lost, SizeIs(1));
+  EXPECT_EQ(life.lost[0].id.spi, Spi(0x1002));
+}
+
+TEST_F(RestartLogTest, HoldsNoKeys) {
+  const std::string key = "a key that nobody may see";
+  Life life(path_);
+  SaSpec spec = SaOf(0x1001);
+  spec.aead.descriptor = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))");
+  spec.aead.key = KeyMaterial({reinterpret_cast<const uint8_t*>(key.data()), 20});
+  ASSERT_TRUE(life.control.AddSa(std::move(spec), {}));
+  EXPECT_THAT(FileBytes(), Not(IsEmpty()));
+  EXPECT_THAT(FileBytes(), Not(HasSubstr(key.substr(0, 8))));
+}
+
+// A protecting policy, one that blocks, one that lets pass; a default and an SA.
+std::string RestartLogTest::MakeFile() {
+  Life life(path_);
+  PolicySpec block = PolicyTo("10.3.0.0");
+  block.templates.clear();
+  block.action = PolicyAction::kBlock;
+  PolicySpec pass = PolicyTo("10.4.0.0");
+  pass.templates.clear();
+  EXPECT_TRUE(life.control.AddPolicy(pass, {}));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  EXPECT_TRUE(life.control.AddPolicy(block, {}));
+  EXPECT_TRUE(life.control.SetDefaults({std::nullopt, kAllow, std::nullopt}, {}));
+  EXPECT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+  return FileBytes();
+}
+
+TEST_F(RestartLogTest, EveryTruncationBlocks) {
+  const std::string whole = MakeFile();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    Write(whole.substr(0, size));
+    const Life life(path_);
+    ASSERT_FALSE(life.log.damage().empty()) << size;
+    ASSERT_TRUE(life.Blocks()) << size;
+    ASSERT_FALSE(life.LetsPass()) << size;
+    ASSERT_LE(life.control.policies.size(), 2u);
+  }
+  Write(whole);
+  const Life life(path_);
+  EXPECT_EQ(life.log.damage(), "");
+  EXPECT_FALSE(life.Blocks());
+  EXPECT_THAT(life.control.policies, SizeIs(3));
+}
+
+TEST_F(RestartLogTest, EveryChangedByteBlocks) {
+  const std::string whole = MakeFile();
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(static_cast<uint8_t>(changed[at]) ^ (1u << (at % 8)));
+    Write(changed);
+    const Life life(path_);
+    ASSERT_FALSE(life.log.damage().empty()) << at;
+    ASSERT_TRUE(life.Blocks()) << at;
+    ASSERT_FALSE(life.LetsPass()) << at;
+  }
+}
+
+TEST_F(RestartLogTest, WhatBlocksGoesOnUntilSomebodySpeaks) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  for (int life_number = 0; life_number < 3; ++life_number) {
+    Life life(path_);
+    EXPECT_THAT(life.log.damage(), HasSubstr("cut short")) << life_number;
+    EXPECT_TRUE(life.Blocks());
+    EXPECT_THAT(life.control.policies, SizeIs(2u + static_cast<std::size_t>(life_number)));
+    // A policy does not say what holds for all the others; it is there in the next life.
+    PolicySpec more = PolicyTo("10.9.0.0");
+    more.selector.daddr.bytes[1] = static_cast<uint8_t>(10 + life_number);
+    more.templates.clear();
+    EXPECT_TRUE(life.control.AddPolicy(more, {}));
+    // Nor does a part of the defaults.
+    EXPECT_TRUE(life.control.SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {}));
+  }
+}
+
+TEST_F(RestartLogTest, AFlushSpeaks) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
+    EXPECT_EQ(life.log.damage(), "");
+    EXPECT_FALSE(life.Blocks()) << "the defaults that the file had";
+  }
+  const Life life(path_);
+  EXPECT_EQ(life.log.damage(), "");
+  EXPECT_FALSE(life.Blocks());
+  EXPECT_THAT(life.control.policies, IsEmpty());
+}
+
+TEST_F(RestartLogTest, WhereTheDefaultsAreUnknownAFlushDoesNotOpen) {
+  Write("no such thing, however long it is");
+  Life life(path_);
+  ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
+  EXPECT_THAT(life.log.damage(), HasSubstr("no record at byte 0"));
+  EXPECT_TRUE(life.Blocks());
+  ASSERT_TRUE(life.control.SetDefaults({kAllow, std::nullopt, std::nullopt}, {}));
+  EXPECT_NE(life.log.damage(), "");
+  ASSERT_TRUE(life.control.SetDefaults({std::nullopt, kAllow, kAllow}, {}));
+  EXPECT_EQ(life.log.damage(), "");
+}
+
+TEST_F(RestartLogTest, TheOperatorAccepts) {
+  MakeFile();
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  {
+    Life life(path_);
+    EXPECT_TRUE(life.log.Accept());
+    EXPECT_FALSE(life.Blocks());
+    EXPECT_THAT(life.control.policies, SizeIs(2)) << "what let pass does not come back";
+    EXPECT_EQ(life.log.Accept().error().code, Errc::kNoEntry);
+  }
+  EXPECT_EQ(Life(path_).log.damage(), "");
+}
+
+TEST_F(RestartLogTest, AMissingFileIsAFirstStartOrDamage) {
+  EXPECT_EQ(Life(path_).log.damage(), "");
+  std::filesystem::remove(path_);
+  const Life life(path_, MissingFile::kIsDamage);
+  EXPECT_THAT(life.log.damage(), HasSubstr("missing"));
+  EXPECT_TRUE(life.Blocks());
+}
+
+TEST_F(RestartLogTest, AFileOfOthersBlocks) {
+  MakeFile();
+  chmod(path_.c_str(), 0666);
+  {
+    const Life life(path_);
+    EXPECT_THAT(life.log.damage(), HasSubstr("other users may write it"));
+    EXPECT_TRUE(life.Blocks());
+  }
+  std::filesystem::rename(path_, path_ + "-real");
+  std::filesystem::create_symlink(path_ + "-real", path_);
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("symbolic link"));
+}
+
+TEST_F(RestartLogTest, AnEarlierFormatBlocks) {
+  RecordFile::Image image;
+  image.Add(1, {});
+  const auto bytes = image.Finish();
+  Write({bytes.begin(), bytes.end()});
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("record 1 cannot be understood"));
+}
+
+TEST_F(RestartLogTest, WhatCannotBeWrittenIsRefused) {
+  auto life = std::make_unique<Life>(path_);
+  const PolicySpec first = PolicyTo("10.2.0.0");
+  ASSERT_TRUE(life->control.AddPolicy(first, {}));
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
+  const std::string before = FileBytes();
+  {
+    const test::FileSizeLimit full(before.size());
+    const Status refused = life->control.AddPolicy(PolicyTo("10.3.0.0"), {});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("restart file"));
+    EXPECT_FALSE(life->control.UpdatePolicy(first, {}));
+    EXPECT_FALSE(life->control.DeletePolicy({.selector = first.selector}, {}));
+    EXPECT_FALSE(life->control.FlushPolicies(PolicyType::kMain, {}));
+    EXPECT_FALSE(life->control.SetDefaults({kAllow, kAllow, kAllow}, {}));
+    EXPECT_FALSE(life->control.AddSa(SaOf(0x1002), {}));
+    EXPECT_EQ(FileBytes(), before);
+    EXPECT_THAT(life->control.policies, SizeIs(1));
+    EXPECT_THAT(life->control.sas, SizeIs(1));
+    EXPECT_FALSE(life->log.error().empty());
+  }
+  ASSERT_TRUE(life->control.AddPolicy(PolicyTo("10.3.0.0"), {})) << "there is room again";
+  EXPECT_EQ(life->log.error(), "");
+  life.reset();
+  const Life next(path_);
+  EXPECT_THAT(next.control.policies, SizeIs(2));
+}
+
+// Keys are taken away whatever the disk says.
+TEST_F(RestartLogTest, AnSaGoesOnAFullDisk) {
+  auto life = std::make_unique<Life>(path_);
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
+  ASSERT_TRUE(life->control.AddSa(SaOf(0x1002), {}));
+  {
+    const test::FileSizeLimit full(FileBytes().size());
+    EXPECT_TRUE(life->control.DeleteSa(
+        {.daddr = SaOf(1).daddr, .spi = Spi(0x1001), .proto = 50, .family = IpFamily::kV4}, {}));
+  }
+  life->log.Tick();
+  life.reset();
+  EXPECT_THAT(Life(path_).lost, SizeIs(1));
+}
+
+TEST_F(RestartLogTest, APolicyWhoseEndCannotBeWrittenMakesTheFileBlock) {
+  auto life = std::make_unique<Life>(path_);
+  ASSERT_TRUE(life->control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  std::string cut;
+  {
+    const test::FileSizeLimit full(FileBytes().size());
+    life->log.Note(PolicyExpired{life->control.policies[0], true});
+    cut = FileBytes();
+  }
+  life->log.Tick();
+  const std::string mended = FileBytes();
+  life.reset();
+  Write(cut);
+  EXPECT_THAT(Life(path_).log.damage(), HasSubstr("cut short"));
+  Write(mended);
+  EXPECT_EQ(Life(path_).log.damage(), "");
+}
+
+TEST_F(RestartLogTest, LostSasAreForgottenOnceSomebodyWasTold) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+  }
+  for (int kills = 0; kills < 5; ++kills) {  // and a new one each time
+    Life life(path_);
+    EXPECT_THAT(life.lost, SizeIs(1)) << kills;
+    life.log.ForgetLost();
+    EXPECT_EQ(life.log.lost(), 0u);
+    ASSERT_TRUE(life.control.AddSa(SaOf(0x2001 + static_cast<uint32_t>(kills)), {}));
+  }
+}
+
+TEST_F(RestartLogTest, LostSasEndWithAFlushAndAnOrderlyStop) {
+  for (const bool flush : {true, false}) {
+    {
+      Life life(path_);
+      ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
+    }
+    {
+      Life life(path_);
+      EXPECT_THAT(life.lost, SizeIs(1));
+      if (flush) {
+        EXPECT_FALSE(life.control.FlushSas(0, {})) << "there is none of this life";
+      } else {
+        life.log.Stop();
+      }
+    }
+    EXPECT_THAT(Life(path_).lost, IsEmpty());
+  }
+}
+
+TEST_F(RestartLogTest, OneDaemonWritesIt) {
+  const Life life(path_);
+  RestartLog second(path_);
+  test::FakeXfrmControl control;
+  EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy);
+}
+
+TEST_F(RestartLogTest, AFileThatCannotBeWrittenIsAnError) {
+  RestartLog log(folder_ / "no/such/folder");
+  test::FakeXfrmControl control;
+  EXPECT_FALSE(log.Open(control, MissingFile::kIsFirstStart));
+}
+
+// A daemon that starts on a full disk has its policies all the same.
+TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
+  const std::string whole = MakeFile();
+  {
+    const test::FileSizeLimit full(0);
+    Life life(path_);
+    EXPECT_THAT(life.control.policies, SizeIs(3));
+    EXPECT_FALSE(life.log.error().empty());
+    EXPECT_FALSE(life.control.AddPolicy(PolicyTo("10.6.0.0"), {}));
+  }
+  EXPECT_THAT(Life(path_).control.policies, SizeIs(3));
+}
+
+// What somebody does to the file while the daemon runs; the next life has all the same what clients
+// were told is done.
+TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
+  const std::string old = path_ + ".old";
+  const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
+      {"was deleted", [&] { std::filesystem::remove(path_); }},
+      {"was replaced by another file", [&] { std::filesystem::rename(old, path_); }},
+      {"was replaced by what is not a plain file",
+       [&] {
+         std::filesystem::remove(path_);
+         std::filesystem::create_symlink(old, path_);
+       }},
+      {"was written by somebody else", [&] { std::filesystem::resize_file(path_, 0); }},
+  };
+  for (const auto& [what, act] : mischief) {
+    for (const bool by_tick : {true, false}) {
+      std::filesystem::remove(path_);
+      std::filesystem::remove(old);
+      {
+        Life life(path_);
+        std::filesystem::copy_file(path_, old);
+        ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+        EXPECT_EQ(life.log.mishaps(), "");
+        act();
+        if (by_tick) life.log.Tick();
+        if (!by_tick) {
+          EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+        }
+        EXPECT_THAT(life.log.mishaps(), HasSubstr(what + " while cygnetd ran (1 such"));
+        EXPECT_EQ(life.log.error(), "");
+        life.log.Tick();
+        EXPECT_THAT(life.log.mishaps(), HasSubstr("(1 such")) << "said until the end, counted once";
+      }
+      const Life next(path_);
+      EXPECT_EQ(next.log.damage(), "") << what;
+      EXPECT_THAT(next.control.policies, SizeIs(by_tick ? 1 : 2)) << what;
+    }
+  }
+}
+
+// Of the same length: only the time tells.
+TEST_F(RestartLogTest, AnOlderCopyThatIsWrittenOverItIsUndone) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    const std::string other(FileBytes().size(), 'x');
+    std::fstream(path_, std::ios::binary | std::ios::in | std::ios::out) << other;
+    timespec earlier[2] = {{.tv_sec = 1, .tv_nsec = 0}, {.tv_sec = 1, .tv_nsec = 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), earlier, 0), 0);
+    life.log.Tick();
+    EXPECT_THAT(life.log.mishaps(), HasSubstr("was written by somebody else"));
+  }
+  EXPECT_THAT(Life(path_).control.policies, SizeIs(1));
+}
+
+TEST_F(RestartLogTest, WhereItCannotBeWrittenAnewChangesAreRefused) {
+  Life life(path_);
+  std::filesystem::remove(path_);
+  std::filesystem::create_directories(path_ + "/sub");
+  const Status refused = life.control.AddPolicy(PolicyTo("10.2.0.0"), {});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("not done, because the restart file"));
+  life.log.Tick();
+  EXPECT_THAT(life.log.error(), HasSubstr("was replaced by what is not a plain file"));
+  std::filesystem::remove_all(path_);
+  life.log.Tick();
+  EXPECT_EQ(life.log.error(), "");
+  EXPECT_THAT(life.log.mishaps(), HasSubstr("was deleted"));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+}
+
+TEST_F(RestartLogTest, OneDaemonWritesItThoughItsLockIsRemoved) {
+  Life life(path_);
+  ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  for (int i = 0; i < 2; ++i) {  // the file itself has a lock; then the lock's name is there again
+    std::filesystem::remove(path_ + ".lock");
+    if (i == 1) life.log.Tick();
+    RestartLog second(path_);
+    test::FakeXfrmControl control;
+    EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy) << i;
+  }
+  EXPECT_THAT(life.log.mishaps(), HasSubstr("restart.lock was deleted"));
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+}
+
+TEST_F(RestartLogTest, WhoLostTheFileToAnotherDaemonRefusesAndLeavesIt) {
+  Life first(path_);
+  ASSERT_TRUE(first.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  std::filesystem::remove(path_ + ".lock");
+  std::filesystem::remove(path_);
+  {
+    Life second(path_);
+    ASSERT_TRUE(second.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    const Status refused = first.control.AddPolicy(PolicyTo("10.4.0.0"), {});
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("another cygnetd writes this file"));
+    first.log.Tick();
+    EXPECT_THAT(first.log.error(), HasSubstr("restart.lock was"));
+    const std::string bytes = FileBytes();
+    first.log.ForgetLost();
+    first.log.Stop();
+    EXPECT_EQ(FileBytes(), bytes);
+  }
+  const Life next(path_);
+  ASSERT_THAT(next.control.policies, SizeIs(1));
+  EXPECT_EQ(next.control.policies[0].spec.selector, PolicyTo("10.3.0.0").selector);
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,52 @@
+// Reads the messages of a restart file again, one after the other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "daemon/store/restart_log.h"
+#include "netlink/message.h"
+#include "requests/xfrm_control.h"
+#include "xfrm/request.h"
+
+namespace cygnet {
+
+// Types of records; never to be changed.
+namespace restart_record {
+inline constexpr uint32_t kFormat = 1;   // first of all: kFormatName
+inline constexpr uint32_t kMessage = 2;  // an XFRM message
+inline constexpr uint32_t kDamaged = 3;  // the file was not whole, nobody has spoken; the damage
+inline constexpr uint32_t kSettled = 4;  // somebody has
+inline constexpr std::string_view kFormatName = "cygnet restart file 2";
+}  // namespace restart_record
+
+class RestartReplay {
+ public:
+  explicit RestartReplay(XfrmControl& control) : control_(control) {}
+
+  // Exactly one message.
+  Status Take(std::span<const uint8_t> bytes);
+
+  bool has_defaults() const { return has_defaults_; }
+  LostSas TakeLost() { return std::move(lost_); }
+
+ private:
+  Status Execute(const xfrm::Request& request, const netlink::MessageView& message);
+  Status TakePolicy(const xfrm::Request& request);
+  Status DropPolicy(const xfrm::Request& request);
+  Status FlushPolicies(const xfrm::Request& request);
+  Status TakeDefaults(const xfrm::Request& request);
+  Status TakeSa(const xfrm::Request& request, const netlink::MessageView& message);
+  Status DropSa(const xfrm::Request& request);
+
+  XfrmControl& control_;
+  bool has_defaults_ = false;
+  LostSas lost_;
+};
+
+void ForgetProtocol(uint8_t proto, LostSas* lost);
+
+}  // namespace cygnet

@@ -1,0 +1,71 @@
+#include "daemon/store/stored_state.h"
+
+namespace cygnet {
+namespace {
+
+constexpr const char* kKept =
+    "it was made anew, nothing is missing that could be read; find out who did it: a kill in that "
+    "second would have cost what it held";
+
+}  // namespace
+
+StoredReport StoredState::Report() const {
+  StoredReport report;
+  if (restart_log != nullptr) {
+    report.restart_file = restart_log->path();
+    report.restart_damage = restart_log->damage();
+    report.restart_error = restart_log->error();
+    report.restart_mishaps = restart_log->mishaps();
+    report.lost_sas = restart_log->lost();
+  }
+  if (ledger_file != nullptr) {
+    report.ledger_file = ledger_file->path();
+    report.ledger_error = ledger_file->error();
+    report.ledger_mishaps = ledger_file->mishaps();
+  }
+  if (audit != nullptr) {
+    report.audit_waiting = audit->waiting();
+    report.audit_lost = audit->lost();
+    report.audit_suppressed = audit->suppressed();
+  }
+  return report;
+}
+
+Status StoredState::Accept() {
+  if (restart_log != nullptr) return restart_log->Accept();
+  return MakeError(Errc::kNoEntry, "there is no restart file: nothing to accept");
+}
+
+std::vector<DoctorRow> StoredState::Examine() const {
+  const StoredReport now = Report();
+  std::vector<DoctorRow> rows;
+  const auto add = [&rows](const char* check, const std::string& fault, const char* well,
+                           const char* advice) {
+    const bool ok = fault.empty();
+    rows.push_back({.check = check,
+                    .ok = ok,
+                    .text = ok ? well : fault,
+                    .advice = ok ? std::string() : std::string(advice)});
+  };
+  if (!now.restart_file.empty()) {
+    add("restart-file", now.restart_damage, "the restart file was whole",
+        "traffic that no policy protects is blocked: flush the policies, set all defaults, or say "
+        "\"cygnet stored accept\"");
+    add("restart-file-written", now.restart_error, "the restart file can be written",
+        "changes of policies and SAs are refused until it can be written: make room");
+    add("restart-file-kept", now.restart_mishaps, "nobody else touched the restart file", kKept);
+  }
+  if (!now.ledger_file.empty()) {
+    add("ledger-written", now.ledger_error, "the ledger can be written",
+        "no key is given to a device or engine until it can be written: make room");
+    add("ledger-kept", now.ledger_mishaps, "nobody else touched the ledger", kKept);
+  }
+  const std::string lost = now.audit_lost == 0
+                               ? std::string()
+                               : std::to_string(now.audit_lost) + " audit records were lost";
+  add("audit", lost, "no audit record was lost",
+      "the journal or the audit system takes no records: see the log");
+  return rows;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,75 @@
+#include "daemon/system/service_manager.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+namespace cygnet {
+namespace {
+
+std::optional<std::string> TakeVariable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  std::string text(value);
+  unsetenv(name);
+  return text;
+}
+
+std::optional<uint64_t> ToNumber(const std::optional<std::string>& text) {
+  uint64_t number = 0;
+  if (!text) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  const bool whole = error == std::errc() && end == text->data() + text->size();
+  return whole && number != 0 ? std::optional(number) : std::nullopt;
+}
+
+}  // namespace
+
+ServiceManager ServiceManager::FromEnvironment() {
+  ServiceManager manager;
+  const auto socket_name = TakeVariable("NOTIFY_SOCKET");
+  const auto watchdog_us = ToNumber(TakeVariable("WATCHDOG_USEC"));
+  const auto watchdog_pid = TakeVariable("WATCHDOG_PID");
+  if (!socket_name || socket_name->size() < 2 ||
+      socket_name->size() > sizeof(sockaddr_un::sun_path)) {
+    return manager;
+  }
+  const char first = socket_name->front();
+  if (first != '/' && first != '@') return manager;
+  manager.address_ = *socket_name;
+  if (first == '@') manager.address_.front() = '\0';
+  manager.fd_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const bool for_us = !watchdog_pid || ToNumber(watchdog_pid) == static_cast<uint64_t>(getpid());
+  if (watchdog_us && for_us) manager.sign_of_life_ns_ = *watchdog_us * 1000 / 2;
+  return manager;
+}
+
+// A manager that does not read may not stop the service.
+void ServiceManager::Tell(const std::string& lines) {
+  if (!fd_.valid()) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, address_.data(), address_.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
+  (void)sendto(fd_.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+               reinterpret_cast<const sockaddr*>(&address), length);
+}
+
+void ServiceManager::Ready(std::string_view status) {
+  Tell("READY=1\nSTATUS=" + std::string(status) + "\n");
+}
+
+void ServiceManager::Stopping() { Tell("STOPPING=1\nSTATUS=Stopping\n"); }
+
+void ServiceManager::Waiting(std::string_view status) {
+  Tell("STATUS=" + std::string(status) + "\n");
+}
+
+void ServiceManager::GiveSignOfLife() { Tell("WATCHDOG=1\n"); }
+
+}  // namespace cygnet

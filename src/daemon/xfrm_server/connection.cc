@@ -1,0 +1,153 @@
+#include "daemon/xfrm_server/connection.h"
+
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "netlink/builder.h"
+#include "netlink/unix_transport.h"
+
+namespace cygnet {
+namespace {
+
+// What a queued message costs beside its bytes.
+constexpr std::size_t kQueueEntryBytes = 64;
+// Parts of a dump sent in one go, so that one reader of a large table does not keep the others
+// waiting; the poller comes back at once.
+constexpr int kDumpPartsPerFlush = 16;
+
+std::size_t CostOf(const netlink::Buffer& message) { return message.size() + kQueueEntryBytes; }
+
+}  // namespace
+
+XfrmConnection::XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all)
+    : fd_(fd), peer_(PeerOf(fd)), max_queued_bytes_(max_queued_bytes), in_all_(in_all) {}
+
+XfrmConnection::~XfrmConnection() {
+  in_all_->GiveBack(queued_bytes_);
+  close(fd_);
+}
+
+bool XfrmConnection::Listens(xfrm::EventGroup group) const {
+  return !broken_ && (groups_ >> (static_cast<unsigned>(group) - 1) & 1) != 0;
+}
+
+bool XfrmConnection::TakeTransportMessage(const netlink::MessageView& message) {
+  if (message.header.nlmsg_type == transport::kBind) {
+    if (const auto bind = ReadAt<transport::BindPayload>(message.payload())) {
+      port_id_ = bind->port_id;
+      groups_ = bind->groups;
+    }
+    return true;
+  }
+  if (message.header.nlmsg_type != transport::kOption) return false;
+  const auto option = ReadAt<transport::OptionPayload>(message.payload());
+  if (!option) return true;
+  if (option->option == NETLINK_EXT_ACK) ack_options_.extended = option->value != 0;
+  if (option->option == NETLINK_CAP_ACK) ack_options_.capped = option->value != 0;
+  if (option->option == NETLINK_NO_ENOBUFS) report_overrun_ = option->value == 0;
+  return true;
+}
+
+XfrmConnection::Sent XfrmConnection::TrySend(const netlink::Buffer& message) {
+  const ssize_t sent = send(fd_, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return Sent::kYes;
+  switch (errno) {
+    case EAGAIN:
+    case EINTR:
+    case ENOBUFS:
+    case ENOMEM:
+      return Sent::kLater;
+    case EMSGSIZE:
+      return Sent::kNever;
+    default:
+      broken_ = true;
+      return Sent::kNever;
+  }
+}
+
+void XfrmConnection::Send(netlink::Buffer message) {
+  Send(std::make_shared<const netlink::Buffer>(std::move(message)));
+}
+
+void XfrmConnection::Send(Datagram message) {
+  if (broken_) return;
+  if (queue_.empty()) {
+    const Sent sent = TrySend(*message);
+    if (sent == Sent::kYes) return;
+    if (sent == Sent::kNever) {
+      ++lost_;
+      return;
+    }
+  }
+  Enqueue(std::move(message));
+}
+
+void XfrmConnection::Enqueue(Datagram message) {
+  const std::size_t cost = CostOf(*message);
+  if (queued_bytes_ + cost > max_queued_bytes_ || !in_all_->HasRoomFor(cost)) {
+    ++lost_;
+    MarkOverrun();
+    return;
+  }
+  Push(std::move(message));
+  last_overrun_ = nullptr;
+}
+
+void XfrmConnection::Push(Datagram message) {
+  queued_bytes_ += CostOf(*message);
+  in_all_->Take(CostOf(*message));
+  queue_.push_back(std::move(message));
+}
+
+void XfrmConnection::Pop() {
+  queued_bytes_ -= CostOf(*queue_.front());
+  in_all_->GiveBack(CostOf(*queue_.front()));
+  queue_.pop_front();
+}
+
+// One mark per gap, at the place of the gap; a mark may exceed the bound, as there is never more
+// than one for each message that fits it.
+void XfrmConnection::MarkOverrun() {
+  if (!report_overrun_ || last_overrun_ != nullptr) return;
+  netlink::MessageBuilder mark({.type = transport::kOverrun, .pid = port_id_});
+  last_overrun_ = std::make_shared<const netlink::Buffer>(std::move(mark).Finish());
+  Push(last_overrun_);
+}
+
+void XfrmConnection::SendQueued() {
+  while (!queue_.empty() && !broken_) {
+    const Sent sent = TrySend(*queue_.front());
+    if (sent == Sent::kLater) return;
+    if (sent == Sent::kNever) ++lost_;
+    Pop();
+  }
+  if (queue_.empty()) last_overrun_ = nullptr;
+}
+
+void XfrmConnection::StartDump(std::unique_ptr<XfrmDump> dump) {
+  CYGNET_CHECK(!dumping());
+  dump_ = std::move(dump);
+  // An empty queue is not required: a part is due at once, and it keeps its place behind the rest.
+  Send(dump_->Next());
+  if (dump_->finished()) dump_ = nullptr;
+}
+
+void XfrmConnection::ContinueDump() {
+  for (int i = 0; i < kDumpPartsPerFlush && dump_ != nullptr && queue_.empty(); ++i) {
+    Send(dump_->Next());
+    if (broken_ || dump_->finished()) dump_ = nullptr;
+  }
+}
+
+void XfrmConnection::Flush() {
+  SendQueued();
+  ContinueDump();
+}
+
+}  // namespace cygnet

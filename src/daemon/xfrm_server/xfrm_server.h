@@ -1,0 +1,118 @@
+// XfrmServer: the daemon's side of NETLINK_XFRM. Serves the connections that the doorstep
+// (netlink/doorstep.h) let in: executes what clients send in lock-step (netlink/unix_transport.h)
+// and spreads the control plane's events to the clients that listen for them. Everything runs in
+// the poller's thread; only WantsAcquire may be called from others.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/system/kernel_settings.h"
+#include "daemon/system/poller.h"
+#include "daemon/xfrm_server/connection.h"
+#include "daemon/xfrm_server/lost_sa_schedule.h"
+#include "daemon/xfrm_server/requests.h"
+#include "netlink/unix_transport.h"
+#include "requests/control_event.h"
+#include "requests/xfrm_control.h"
+
+namespace cygnet {
+
+struct XfrmServerOptions {
+  std::size_t max_connections = 1024;
+  std::size_t max_queued_bytes = 1u << 20;  // per connection, beside the socket's own buffer
+  // Of all connections together: many clients that have stopped must not fill the memory.
+  std::size_t max_queued_in_all = std::size_t{64} << 20;
+  std::function<uint32_t()> larval_seconds = ReadAcquireExpires;
+};
+
+class XfrmServer final : public ControlListener {
+ public:
+  struct Counters {
+    uint64_t requests = 0;             // messages executed or refused
+    uint64_t events = 0;               // of the control plane that somebody listened for
+    uint64_t lost = 0;                 // messages that clients did not read in time
+    uint64_t connections_refused = 0;  // beyond the limits
+  };
+
+  // Until Start, events go nowhere: the control plane may be built in between.
+  // REQUIRES: `poller` and what Start is given outlive the server.
+  XfrmServer(Poller& poller, XfrmServerOptions options);
+  ~XfrmServer() override;
+  XfrmServer(const XfrmServer&) = delete;
+  XfrmServer& operator=(const XfrmServer&) = delete;
+
+  // From here on clients may be let in.
+  void Start(XfrmControl& control);
+
+  // Before Start: who is told of what clients did.
+  void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
+
+  // Serves a client that has proven its capability, from the next RunOnce on; beyond the limit the
+  // connection ends at once. REQUIRES: Start.
+  void Admit(UniqueFd fd);
+
+  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
+  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this
+  // host. `told`: once, when a client was told of all.
+  void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
+                std::function<void()> told = {});
+  // About ten times a second.
+  void Tick();
+
+  void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
+  bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
+  bool WantsAevents() const override { return AnybodyListens(xfrm::EventGroup::kAevents); }
+
+  std::size_t connections() const { return clients_.size(); }
+  Counters counters() const;
+
+ private:
+  using ClientId = uint64_t;
+  struct Client {
+    std::unique_ptr<XfrmConnection> connection;
+    bool polls_write = false;
+    // Since it listens for EXPIRE, and of how many lost SAs it was told since.
+    std::optional<std::chrono::steady_clock::time_point> listens_since{};
+    std::vector<bool> told_of_lost{};
+  };
+  enum class Input : uint8_t { kDatagram, kNothing, kEnd };
+
+  void Refuse();
+  void OnClientReady(ClientId id, uint32_t events);
+  Input ReadDatagram(XfrmConnection& client);
+  void Execute(std::span<const uint8_t> datagram, XfrmConnection& client);
+  void RefuseOversized(XfrmConnection& client);
+  void Close(ClientId id);
+  void UpdatePolling(Client& client);
+  void TellLostTo(Client& client);
+  void CountAcquireListeners();
+  bool AnybodyListens(xfrm::EventGroup group) const;
+  void Spread(xfrm::EventGroup group, netlink::Buffer message);
+
+  Poller& poller_;
+  const XfrmServerOptions options_;
+  XfrmControl* control_ = nullptr;
+  ClientObserver observer_;
+  std::optional<XfrmRequests> requests_;
+  bool refusing_ = false;
+  QueueBudget budget_;  // what all connections have queued
+  std::map<ClientId, Client> clients_;
+  ClientId next_id_ = 1;
+  std::atomic<int> acquire_listeners_{0};
+  LostSaSchedule lost_sas_;
+  std::function<void()> on_told_;  // empty once it was called
+  std::chrono::steady_clock::time_point lost_until_;
+  Counters counters_;  // `lost` of closed connections only
+  netlink::Buffer input_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,208 @@
+#include "device/host/tap.h"
+
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "device/host/host_link.h"
+#include "device/host/virtio_header.h"
+#include "net/flow_key.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+
+// Length of Ethernet, IP and TCP headers of a coalesced packet: csum_start is where TCP begins.
+uint16_t SuperPacketHeaders(const Packet& packet) {
+  const uint8_t tcp_words = packet.data()[packet.csum_start + 12u] >> 4;
+  return static_cast<uint16_t>(packet.csum_start + tcp_words * 4);
+}
+
+DropReason ReasonOf(int error) {
+  switch (error) {
+    case EBADFD:  // removed
+    case EIO:     // not up
+    case ENETDOWN:
+      return DropReason::kPortDown;
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+      return DropReason::kPortFull;
+    default:
+      return DropReason::kPortRefused;
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
+  if (params.name.empty() || params.name.size() >= IFNAMSIZ) {
+    return MakeError(Errc::kInvalid,
+                     "interface name '" + params.name + "' must have 1 to 15 bytes");
+  }
+  if (params.mtu > LargestMtu()) {
+    return MakeError(Errc::kInvalid, "MTU " + std::to_string(params.mtu) + " is above " +
+                                         std::to_string(LargestMtu()));
+  }
+  std::unique_ptr<TapPort> port(new TapPort);
+  port->name_ = params.name;
+  port->mac_ = params.mac;
+  port->mtu_ = params.mtu;
+  auto interface = OpenTapInterface(params);
+  if (!interface) return interface.error();
+  port->ifindex_ = interface->ifindex;
+  for (UniqueFd& fd : interface->queues) {
+    auto queue = std::make_unique<Queue>();
+    queue->fd = std::move(fd);
+    port->queues_.push_back(std::move(queue));
+  }
+  return port;
+}
+
+Status TapPort::Keep() { return KeepTapInterface(queues_.front()->fd.get()); }
+
+uint32_t TapPort::LargestMtu() { return kSmallRoom - kEthernetHeader; }
+
+Status TapPort::SetCarrier(LinkStatus wire) {
+  const int carrier = wire == LinkStatus::kUp ? 1 : 0;
+  if (ioctl(queues_.front()->fd.get(), TUNSETCARRIER, &carrier) == 0) return {};
+  return SystemError("set the carrier of " + name_);
+}
+
+Status TapPort::SetMtu(uint32_t mtu) {
+  const NamedInterface link(name_);
+  ifreq request = link.Request();
+  request.ifr_mtu = static_cast<int>(mtu);
+  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set the MTU of " + name_);
+  mtu_.store(mtu, std::memory_order_relaxed);
+  return {};
+}
+
+Status TapPort::SetMac(const MacAddress& mac) {
+  CYGNET_RETURN_IF_ERROR(SetMacAddress(name_, mac));
+  mac_ = mac;
+  return {};
+}
+
+TapPort::~TapPort() {
+  for (auto& queue : queues_) {
+    if (queue->overflow != nullptr) queue->overflow->pool->Give(&queue->overflow, 1);
+  }
+}
+
+Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
+  PacketCaches* caches = sink->caches();
+  if (queue->overflow == nullptr) queue->overflow = caches->jumbo.Take();
+  Packet* packet = caches->small.Take();
+  if (packet == nullptr || queue->overflow == nullptr) {
+    if (packet != nullptr) sink->Recycle(packet);
+    *more = false;
+    return nullptr;
+  }
+  // A frame that fits a small packet lands there; what is longer runs over into a jumbo packet,
+  // just behind the place where its front will be copied to.
+  VirtioNetHeader header;
+  Packet* jumbo = queue->overflow;
+  const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - kSmallRoom;
+  iovec parts[3] = {{&header, kVirtioHeader},
+                    {packet->data(), kSmallRoom},
+                    {jumbo->buffer + kPacketHeadroom + kSmallRoom, jumbo_room}};
+  const ssize_t n = readv(queue->fd.get(), parts, 3);
+  if (n <= 0) {
+    if (n < 0 && errno == EBADFD) NoticeRemoval();
+    sink->Recycle(packet);
+    *more = false;
+    return nullptr;
+  }
+  const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader;
+  if (length > kSmallRoom) {
+    std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), kSmallRoom);
+    sink->Recycle(packet);
+    packet = jumbo;
+    queue->overflow = nullptr;
+  }
+  packet->length = length;
+  if (length < kEthernetHeader || !ReadVirtioHeader(header, packet)) {
+    sink->Drop(packet, DropReason::kPortBadFrame);
+    return nullptr;
+  }
+  packet->l3_offset = kEthernetHeader;
+  return packet;
+}
+
+// A burst of super-packets is cut into hundreds of segments before anything else is looked at:
+// with more than this the acknowledgements that come in by the wire wait too long.
+constexpr uint64_t kBurstBytes = 128 * 1024;
+
+uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  uint32_t received = 0;
+  uint64_t bytes = 0;
+  bool more = true;
+  while (more && !out->full() && bytes < kBurstBytes) {
+    Packet* packet = ReceiveOne(queue, sink, &more);
+    if (packet == nullptr) continue;
+    out->Push(packet);
+    ++received;
+    bytes += packet->length;
+  }
+  queue->counters.Received(received, bytes);
+  return received;
+}
+
+// The kernel sends a flow's packets to the queue by which the flow's other direction came in last.
+// ESP of one SA arrives by one queue of the wire: written by that worker's own queue, all flows of
+// the SA would end up with one worker. So the flow itself says by which queue it is written.
+int TapPort::DescriptorFor(uint32_t number, const Packet& packet) const {
+  if (queues_.size() == 1) return queues_[number]->fd.get();
+  const auto ip = ParseIpPacket(packet.l3());
+  if (!ip || ip->fragment) return queues_[number]->fd.get();
+  return queues_[ip->flow.Hash() % queues_.size()]->fd.get();
+}
+
+void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  uint64_t sent = 0;
+  uint64_t bytes = 0;
+  for (Packet* packet : batch->packets()) {
+    const bool super = packet->gso_type != GsoType::kNone;
+    VirtioNetHeader header =
+        WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
+    const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
+    if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
+      sink->Drop(packet, ReasonOf(errno));
+      continue;
+    }
+    ++sent;
+    bytes += packet->length;
+    sink->Recycle(packet);
+  }
+  batch->ReleaseAll();
+  queue->counters.Sent(sent, bytes);
+}
+
+int TapPort::wait_fd(uint32_t queue) const {
+  return removed_.load(std::memory_order_relaxed) ? -1 : queues_[queue]->fd.get();
+}
+
+void TapPort::NoticeRemoval() {
+  if (removed_.exchange(true)) return;
+  Log(LogLevel::kError, "interface " + name_ +
+                            " was removed: nothing goes to the host or comes from it until the " +
+                            "daemon is started again");
+}
+
+PortStats TapPort::stats() const {
+  PortStats total;
+  for (const auto& queue : queues_) {
+    queue->counters.AddTo(&total);
+  }
+  return total;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,137 @@
+#include "device/host/tap_interface.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if_arp.h>
+
+#include "device/host/host_link.h"
+#include "device/host/virtio_header.h"
+
+namespace cygnet {
+namespace {
+
+bool Exists(const NamedInterface& link) {
+  ifreq request = link.Request();
+  return link.Call(SIOCGIFINDEX, &request);
+}
+
+// "tap", "tun", or empty: something else.
+std::string KindOf(const NamedInterface& link) {
+  ethtool_drvinfo info{};
+  info.cmd = ETHTOOL_GDRVINFO;
+  if (!link.Ethtool(&info) || std::string(info.driver) != "tun") return {};
+  return info.bus_info;
+}
+
+// REQUIRES: it is up.
+bool HasCarrier(const NamedInterface& link) {
+  ethtool_value value{.cmd = ETHTOOL_GLINK, .data = 0};
+  return link.Ethtool(&value) && value.data != 0;
+}
+
+// Why an interface that is there cannot be taken up.
+Status CheckExisting(const NamedInterface& link, const TapParams& params) {
+  const std::string name = "interface " + params.name;
+  if (KindOf(link) != "tap") {
+    return MakeError(Errc::kExists, name + " is there already, and is no TAP");
+  }
+  if (!params.persist) {
+    return MakeError(Errc::kExists, name +
+                                        " is there already: with persist = true it is taken up, " +
+                                        "`ip link del " + params.name + "` removes it");
+  }
+  if (!link.BringUp()) return SystemError("set " + params.name + " up");
+  if (HasCarrier(link)) {
+    return MakeError(Errc::kBusy, name + ": another program has it open");
+  }
+  return {};
+}
+
+Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid()) return SystemError("open /dev/net/tun");
+  ifreq request{};
+  std::memcpy(request.ifr_name, params.name.data(), params.name.size());
+  request.ifr_flags =
+      static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (many ? IFF_MULTI_QUEUE : 0));
+  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return SystemError("create TAP interface " + params.name);
+  }
+  const int header = kVirtioHeader;
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return SystemError("TUNSETVNETHDRSZ");
+  if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
+    return SystemError("TUNSETOFFLOAD");
+  }
+  return fd;
+}
+
+Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing) {
+  // One that stays is made for any number of workers.
+  bool many = params.queues > 1 || params.persist;
+  std::vector<UniqueFd> queues;
+  while (queues.size() < params.queues) {
+    Result<UniqueFd> fd = OpenQueue(params, many);
+    if (fd) {
+      queues.push_back(*std::move(fd));
+    } else if (existing && queues.empty() && many && fd.error().code == Errc::kInvalid) {
+      if (params.queues > 1) {
+        return MakeError(Errc::kInvalid, "interface " + params.name +
+                                             " was made with one queue, and each worker needs " +
+                                             "one: `ip link del " + params.name + "`");
+      }
+      many = false;
+    } else {
+      return fd.error();
+    }
+  }
+  return queues;
+}
+
+Status SetMac(const NamedInterface& link, const MacAddress& mac) {
+  ifreq request = link.Request();
+  if (link.Call(SIOCGIFHWADDR, &request) &&
+      std::memcmp(request.ifr_hwaddr.sa_data, mac.data(), mac.size()) == 0) {
+    return {};  // neighbours that the host knows stay known
+  }
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(request.ifr_hwaddr.sa_data, mac.data(), mac.size());
+  if (!link.Call(SIOCSIFHWADDR, &request)) return SystemError("set MAC address");
+  return {};
+}
+
+// Address, MTU, up.
+Result<int> Configure(const NamedInterface& link, const TapParams& params) {
+  CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
+  ifreq request = link.Request();
+  request.ifr_mtu = static_cast<int>(params.mtu);
+  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set MTU");
+  request = link.Request();
+  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("interface index");
+  const int ifindex = request.ifr_ifindex;
+  if (!link.BringUp()) return SystemError("set link up");
+  return ifindex;
+}
+
+}  // namespace
+
+Result<TapInterface> OpenTapInterface(const TapParams& params) {
+  const NamedInterface link(params.name);
+  const bool existing = Exists(link);
+  if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
+  auto queues = OpenQueues(params, existing);
+  if (!queues) return queues.error();
+  const auto ifindex = Configure(link, params);
+  if (!ifindex) return ifindex.error();
+  return TapInterface{.queues = *std::move(queues), .ifindex = *ifindex};
+}
+
+Status SetMacAddress(const std::string& interface, const MacAddress& mac) {
+  return SetMac(NamedInterface(interface), mac);
+}
+
+Status KeepTapInterface(int queue) {
+  if (ioctl(queue, TUNSETPERSIST, 1) != 0) return SystemError("TUNSETPERSIST");
+  return {};
+}
+
+}  // namespace cygnet

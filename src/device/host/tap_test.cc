@@ -1,0 +1,106 @@
+#include "device/host/tap.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <set>
+
+#include "base/unique_fd.h"
+#include "support/port_fixture.h"
+
+namespace cygnet {
+namespace {
+
+class TapTest : public test::PortTest {
+ protected:
+  void Open(uint32_t queues) {
+    if (!OwnNetwork() || access("/dev/net/tun", R_OK | W_OK) != 0) {
+      GTEST_SKIP() << "no TAP interface of our own";
+    }
+    auto tap = TapPort::Create({.name = "nic0", .queues = queues, .mac = {2, 0, 0, 0, 0, 9}});
+    ASSERT_TRUE(tap) << tap.error().message;
+    tap_ = *std::move(tap);
+    ASSERT_TRUE(Run("sysctl -w net.ipv6.conf.nic0.disable_ipv6=1"));
+    ASSERT_TRUE(Run("ip addr add 192.0.2.2/24 dev nic0"));
+    ASSERT_TRUE(Run("ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev nic0"));
+  }
+  UniqueFd Socket(uint16_t port) {
+    UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    own.sin_port = htons(port);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own)), 0);
+    return fd;
+  }
+  static void SendTo(int fd, uint16_t port, const std::string& text) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(0xc0000201);
+    EXPECT_EQ(sendto(fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)),
+              static_cast<ssize_t>(text.size()));
+  }
+  // The queues by which datagrams with this text come.
+  std::set<uint32_t> QueuesOf(const std::string& text) {
+    std::set<uint32_t> found;
+    for (uint32_t queue = 0; queue < tap_->queues(); ++queue) {
+      PacketBatch batch;
+      (void)tap_->Receive(queue, &batch, &user.sink);
+      for (Packet* packet : batch.packets()) {
+        if (packet->length >= kEthernetHeader + 28 && TextOf(*packet) == text) found.insert(queue);
+        user.sink.Recycle(packet);
+      }
+      batch.ReleaseAll();
+    }
+    return found;
+  }
+  std::unique_ptr<TapPort> tap_;
+};
+
+// What worker 0 alone writes must not draw all flows to worker 0.
+TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
+  Open(4);
+  if (tap_ == nullptr) return;
+  const UniqueFd server = Socket(2000);
+  std::set<uint32_t> used;
+  for (uint16_t port = 1000; port < 1032; ++port) {
+    PacketBatch batch;
+    batch.Push(MakeFrame("from the wire", port));
+    tap_->Transmit(0, &batch, &user.sink);
+    std::set<uint32_t> of_flow;
+    for (int i = 0; i < 4; ++i) {
+      SendTo(server.get(), port, "answer");
+      of_flow.merge(QueuesOf("answer"));
+    }
+    EXPECT_EQ(of_flow.size(), 1u) << "port " << port;
+    used.merge(of_flow);
+  }
+  EXPECT_EQ(used.size(), 4u);
+}
+
+TEST_F(TapTest, ABurstOfSuperPacketsIsBounded) {
+  Open(1);
+  if (tap_ == nullptr) return;
+  const UniqueFd socket_fd = Socket(2000);
+  for (int i = 0; i < 60; ++i) SendTo(socket_fd.get(), 1000, std::string(1400, 'x'));
+  PacketBatch batch;
+  EXPECT_GE(tap_->Receive(0, &batch, &user.sink), 60u) << "ordinary packets fill a burst";
+  for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
+  batch.ReleaseAll();
+}
+
+TEST_F(TapTest, ARemovedInterfaceIsNotWaitedFor) {
+  Open(2);
+  if (tap_ == nullptr) return;
+  ASSERT_TRUE(Run("ip link del nic0"));
+  PacketBatch batch;
+  EXPECT_EQ(tap_->Receive(0, &batch, &user.sink), 0u);
+  EXPECT_EQ(tap_->wait_fd(0), -1);
+  EXPECT_EQ(tap_->wait_fd(1), -1);
+  batch.Push(MakeFrame("from the wire", 1000));
+  tap_->Transmit(0, &batch, &user.sink);
+  EXPECT_EQ(user.drops.Get(DropReason::kPortDown), 1u);
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,250 @@
+#include "device/sim_nic/sim_nic.h"
+
+#include <poll.h>
+
+#include "device/wires/wire_port.h"
+#include "net/flow_key.h"
+#include "sa/replay_window.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kRingPackets = 2048;
+constexpr uint32_t kDefaultSaLimit = 1024;
+
+OffloadCaps DefaultCaps() {
+  return {.crypto_offload = true,
+          .inbound = true,
+          .outbound = true,
+          .transport = true,
+          .tunnel = true,
+          .ipv4 = true,
+          .ipv6 = true,
+          .esn = true,
+          .algorithms = {"rfc4106(gcm(aes))"},
+          .key_bytes = {16, 32},
+          .icv_bytes = {16},
+          .max_replay_window = kMaxReplayWindow};
+}
+
+std::unique_ptr<CryptoQueue> MakeQueue() {
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->name == "openssl") return info->create({})->CreateQueue(0);
+  }
+  return nullptr;
+}
+
+DeviceIdentity IdentityOf(const std::string& name, DeviceIdentity identity) {
+  if (identity.model.empty()) identity.model = "Cygnet software NIC";
+  if (identity.serial.empty()) identity.serial = name;
+  if (identity.firmware.empty()) identity.firmware = CYGNET_VERSION;
+  identity.simulated = true;  // whatever card it plays
+  return identity;
+}
+
+const Clock* SystemTime() {
+  static const SystemClock clock;
+  return &clock;
+}
+
+}  // namespace
+
+SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
+               PacketPools* pools, CapturePoints* capture, SimNicOptions options)
+    : name_(std::move(name)),
+      wire_(std::move(wire)),
+      capture_(capture),
+      clock_(options.clock != nullptr ? options.clock : SystemTime()),
+      caps_(DefaultCaps()),
+      identity_(IdentityOf(name_, std::move(options.identity))),
+      table_(sa_limit, options.address_limit),
+      crypto_(MakeQueue()),
+      caches_(pools),
+      sink_(&caches_, &drops_),
+      script_(std::move(options.script)),
+      script_next_ms_(script_.NextMs()),
+      script_next_packets_(script_.NextPackets()) {
+  for (uint32_t i = 0; i < queues; ++i) {
+    to_wire_.push_back(std::make_unique<Ring>(kRingPackets));
+    to_host_.push_back(std::make_unique<Ring>(kRingPackets));
+    host_bells_.push_back(std::make_unique<Doorbell>());
+    progress_.push_back(std::make_unique<Progress>());
+  }
+}
+
+SimNic::~SimNic() {
+  stop_.store(true);
+  wire_bell_.Ring();
+  if (thread_.joinable()) thread_.join();
+  Packet* packet = nullptr;
+  for (auto* rings : {&to_wire_, &to_host_}) {
+    for (auto& ring : *rings) {
+      while (ring->Pop({&packet, 1}) == 1) caches_.Give(packet);
+    }
+  }
+}
+
+void SimNic::Start() {
+  thread_ = std::thread([this] { Loop(); });
+  pthread_setname_np(thread_.native_handle(), "cygnet-nic");
+}
+
+void SimNic::Loop() {
+  while (!stop_.load(std::memory_order_relaxed)) {
+    if (RunOnce() == 0) Sleep();
+  }
+}
+
+void SimNic::Sleep() {
+  wire_bell_.Arm();
+  bool idle = wire_->PrepareWait(0);
+  for (auto& ring : to_wire_) idle = idle && ring->Empty();
+  if (idle && !stop_.load()) {
+    pollfd fds[2] = {{wire_bell_.fd(), POLLIN, 0}, {wire_->wait_fd(0), POLLIN, 0}};
+    (void)poll(fds, 2, SleepMs());
+  }
+  wire_->FinishWait(0);
+  wire_bell_.Disarm();
+}
+
+uint32_t SimNic::RunOnce() {
+  RunTimers();
+  uint32_t moved = MoveToHost();
+  for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
+  packets_ += moved;
+  if (releasing_.load(std::memory_order_acquire)) FinishReleases();
+  return moved;
+}
+
+// --- Host to wire ---
+
+uint32_t SimNic::MoveToWire(uint32_t queue) {
+  PacketBatch batch;
+  std::array<Packet*, kMaxBatch> packets;
+  const std::size_t n = to_wire_[queue]->Pop(packets);
+  if (n == 0) return 0;
+  for (std::size_t i = 0; i < n; ++i) batch.Push(packets[i]);
+  if (!frames_pass_.load(std::memory_order_acquire)) {
+    batch.DropAll(DropReason::kPortDown, &sink_);
+    progress_[queue]->done.fetch_add(n, std::memory_order_release);
+    return static_cast<uint32_t>(n);
+  }
+  if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kOutbound);
+  Seal(&batch);
+  HandBack(queue, &batch);
+  progress_[queue]->done.fetch_add(n, std::memory_order_release);
+  wire_->Transmit(0, &batch, &sink_);
+  return static_cast<uint32_t>(n);
+}
+
+// What could not be sealed goes back to the worker that gave it, which still can.
+void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
+  std::array<Packet*, kMaxBatch> back;
+  std::array<Packet*, kMaxBatch> on;
+  uint32_t returned = 0;
+  uint32_t kept = 0;
+  for (Packet* packet : batch->packets()) {
+    const bool returns = packet->offload.status == OffloadStatus::kReturned;
+    (returns ? back[returned++] : on[kept++]) = packet;
+  }
+  if (returned == 0) return;
+  batch->ReleaseAll();
+  for (uint32_t i = 0; i < kept; ++i) batch->Push(on[i]);
+  const std::size_t taken = to_host_[queue]->Push({back.data(), returned});
+  for (std::size_t i = taken; i < returned; ++i) sink_.Drop(back[i], DropReason::kOutDeviceError);
+  returned_.fetch_add(taken, std::memory_order_relaxed);
+  host_bells_[queue]->Ring();
+}
+
+// --- Wire to host ---
+
+uint32_t SimNic::MoveToHost() {
+  PacketBatch batch;
+  const uint32_t n = wire_->Receive(0, &batch, &sink_);
+  if (n == 0) return 0;
+  if (!frames_pass_.load(std::memory_order_acquire)) {
+    batch.DropAll(DropReason::kPortDown, &sink_);
+    return n;
+  }
+  if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kInbound);
+  Open(&batch);
+  if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kInbound);
+  Distribute(&batch);
+  return n;
+}
+
+// Receive-side scaling: a flow always goes to the same worker. The choice is made for all packets
+// before the first is handed over: what a worker has is not looked at again.
+void SimNic::Distribute(PacketBatch* batch) {
+  const uint32_t workers = queues();
+  std::array<uint32_t, kMaxBatch> targets{};
+  for (uint32_t i = 0; workers > 1 && i < batch->size(); ++i) {
+    const auto ip = ParseIpPacket((*batch)[i]->l3());
+    targets[i] = ip ? static_cast<uint32_t>(ip->flow.Hash() % workers) : 0;
+  }
+  for (uint32_t w = 0; w < workers; ++w) {
+    std::array<Packet*, kMaxBatch> mine;
+    std::size_t n = 0;
+    for (uint32_t i = 0; i < batch->size(); ++i) {
+      if (targets[i] == w) mine[n++] = (*batch)[i];
+    }
+    const std::size_t taken = to_host_[w]->Push({mine.data(), n});
+    for (std::size_t i = taken; i < n; ++i) sink_.Drop(mine[i], DropReason::kPortFull);
+    if (taken > 0) host_bells_[w]->Ring();
+  }
+  batch->ReleaseAll();
+}
+
+// --- Port, from the workers ---
+
+uint32_t SimNic::Receive(uint32_t queue, PacketBatch* out, DropSink*) {
+  std::array<Packet*, kMaxBatch> packets;
+  const std::size_t n = to_host_[queue]->Pop({packets.data(), out->room()});
+  for (std::size_t i = 0; i < n; ++i) out->Push(packets[i]);
+  return static_cast<uint32_t>(n);
+}
+
+void SimNic::Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) {
+  const auto taken = static_cast<uint32_t>(to_wire_[queue]->Push(batch->packets()));
+  progress_[queue]->given.fetch_add(taken, std::memory_order_release);
+  batch->ReleaseFront(taken);
+  batch->DropAll(DropReason::kPortFull, sink);
+  if (taken > 0) wire_bell_.Ring();
+}
+
+bool SimNic::PrepareWait(uint32_t queue) {
+  host_bells_[queue]->Arm();
+  return to_host_[queue]->Empty();
+}
+
+namespace {
+
+Result<Device> Create(const DriverParams& params) {
+  auto script = FaultScript::Parse(params.fault_script, params.fault_seed);
+  if (!script) return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
+  auto wire = OpenWire(params.wire_driver, params, 1);
+  if (!wire) return wire.error();
+  const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
+  auto nic = std::make_unique<SimNic>(
+      params.name, *std::move(wire), params.queues, limit, params.pools, params.capture,
+      SimNicOptions{
+          .address_limit = params.address_limit,
+          .identity = {.model = params.model, .serial = params.serial, .firmware = params.firmware},
+          .script = *std::move(script)});
+  nic->Start();
+  Device device;
+  device.offload = nic.get();
+  device.port = std::move(nic);
+  return device;
+}
+
+}  // namespace
+
+extern const DriverInfo kSimNicDriver;
+const DriverInfo kSimNicDriver = {
+    .name = "sim_nic",
+    .help = "the software NIC: crypto offload with its own key store, SA table and thread",
+    .create = Create,
+};
+
+}  // namespace cygnet

@@ -1,0 +1,184 @@
+// SimNic: a NIC in software. Has its own thread, key store, SA table and rings; seals what the host
+// hands over with a handle and opens what arrives for an SA it holds. Everything else passes as it
+// is.
+//
+//   host (workers) ── to_wire_[w] ──► thread ──► wire port
+//                  ◄─ to_host_[w] ──        ◄──
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/doorbell.h"
+#include "base/spsc_ring.h"
+#include "device/driver.h"
+#include "device/sim_nic/sim_nic_faults.h"
+#include "device/sim_nic/sim_nic_script.h"
+#include "device/sim_nic/sim_nic_table.h"
+
+namespace cygnet {
+
+struct SimNicOptions {
+  uint32_t address_limit = 128;  // 0 = none
+  DeviceIdentity identity = {};  // what is empty says that it is the software NIC
+  FaultScript script = {};
+  const Clock* clock = nullptr;  // nullptr: the system's
+};
+
+class SimNic final : public Port, public OffloadDevice {
+ public:
+  // `wire` is owned and behind its guard (GuardedPort, which also shows what leaves to `capture`);
+  // nullptr capture: none. The thread starts with Start().
+  SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
+         PacketPools* pools, CapturePoints* capture, SimNicOptions options = {});
+  ~SimNic() override;
+  void Start();
+  // One turn of the thread's loop, for tests and benchmarks without a thread. Returns packets
+  // moved.
+  uint32_t RunOnce();
+  Port& wire() { return *wire_; }
+
+  // Port: the host side, seen from the workers.
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return wire_->mac(); }
+  uint32_t mtu() const override { return wire_->mtu(); }
+  uint32_t queues() const override { return static_cast<uint32_t>(to_host_.size()); }
+  PortStats stats() const override { return wire_->stats(); }
+  const DropCounters* device_drops() const override { return &drops_; }
+  LinkStatus link() const override { return wire_->link(); }
+  // The card has no link when its wire has none.
+  Status Follow(const PortLink& link) override;
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override { return host_bells_[queue]->fd(); }
+  bool PrepareWait(uint32_t queue) override;
+  void FinishWait(uint32_t queue) override { host_bells_[queue]->Disarm(); }
+
+  // OffloadDevice.
+  std::string_view device_name() const override { return name_; }
+  const OffloadCaps& caps() const override { return caps_; }
+  DeviceIdentity identity() const override { return identity_; }
+  DeviceState state() const override { return state_.load(std::memory_order_acquire); }
+  uint32_t resets() const override { return resets_.load(std::memory_order_acquire); }
+  void SetBell(Doorbell* bell) override;
+  std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override;
+  void StartSa(OffloadHandle handle) override;
+  void StopSa(OffloadHandle handle) override;
+  void ReleaseSa(OffloadHandle handle) override;
+  std::vector<OffloadHandle> TakeErased() override;
+  OffloadStats offload_stats() const override;
+  std::vector<SaId> HeldSas() const override;
+  std::vector<KeyLogEntry> KeyLog() const override;
+  // Any thread. What FaultForms() lists.
+  Status InjectFault(std::string_view fault) override;
+  void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
+  void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
+
+  // The faults played so far, the last 4096, as they were written.
+  std::vector<std::string> FaultsPlayed() const;
+  void SetOffloadUp(bool up) { (void)InjectFault(up ? "up" : "down"); }
+  // Plays a card with fewer abilities. Before the first SA.
+  void set_caps(const OffloadCaps& caps) { caps_ = caps; }
+
+ private:
+  using Ring = SpscRing<Packet*>;
+
+  void Loop();
+  void Sleep();
+  int SleepMs() const;
+  void HandBack(uint32_t queue, PacketBatch* batch);
+  uint32_t MoveToWire(uint32_t queue);
+  uint32_t MoveToHost();
+  void Seal(PacketBatch* batch);
+  DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
+  void PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv);
+  void Open(PacketBatch* batch);
+  bool BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq);
+  void Distribute(PacketBatch* batch);
+
+  // --- States and faults (sim_nic_conditions.cc) ---
+  // What is the matter with the card; several things may be so at once.
+  struct Conditions {
+    bool down = false;
+    bool link_down = false;  // by a fault
+    bool wire_down = false;
+    bool removed = false;
+    bool failed = false;
+    bool resetting = false;
+  };
+  void RunTimers();
+  void FinishReset();
+  void PlayScript(uint64_t now_ns);
+  Status Play(const Fault& fault, std::string_view text, const std::string& from);
+  // These under mutex_:
+  Status Change(const Fault& fault);
+  void ChangeConditions(const Fault& fault);
+  void Wipe();
+  void ShowState();
+  void RingBell();
+
+  const std::string name_;
+  const std::unique_ptr<Port> wire_;
+  CapturePoints* const capture_;
+  const Clock* const clock_;
+  OffloadCaps caps_;
+  const DeviceIdentity identity_;
+  std::atomic<DeviceState> state_{DeviceState::kUp};
+  std::atomic<bool> frames_pass_{true};
+  std::atomic<uint32_t> resets_{0};
+
+  std::vector<std::unique_ptr<Ring>> to_wire_;
+  std::vector<std::unique_ptr<Ring>> to_host_;
+  std::vector<std::unique_ptr<Doorbell>> host_bells_;
+  Doorbell wire_bell_;
+
+  // Packets handed over by each worker, and those of them that are sealed or dropped.
+  struct Progress {
+    std::atomic<uint64_t> given{0};
+    std::atomic<uint64_t> done{0};
+  };
+  // A slot whose last packets are still in the rings.
+  struct PendingRelease {
+    OffloadHandle handle;
+    std::vector<uint64_t> given;  // by queue, when the release was asked for
+  };
+  bool Passed(const std::vector<uint64_t>& given) const;
+  void FinishReleases();
+  std::vector<std::unique_ptr<Progress>> progress_;
+  std::vector<PendingRelease> releases_;  // under mutex_
+  std::atomic<bool> releasing_{false};
+
+  // Held by the thread for one burst, by control for one change. Covers what stands up to crypto_.
+  mutable std::mutex mutex_;
+  SimNicTable table_;
+  Conditions conditions_;
+  PendingFaults faults_;
+  std::deque<std::string> played_;
+  Doorbell* bell_ = nullptr;
+  std::atomic<uint64_t> reset_due_ns_{FaultScript::kNever};  // written under the lock
+  std::unique_ptr<CryptoQueue> crypto_;
+
+  PacketCaches caches_;
+  DropCounters drops_;
+  DropSink sink_;
+  std::array<CryptoJob, kMaxBatch> jobs_;
+  std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
+      dropped_stale_{0}, returned_{0};
+  // Of the thread alone.
+  FaultScript script_;
+  uint64_t script_next_ms_;
+  uint64_t script_next_packets_;
+  std::optional<uint64_t> started_ns_;
+  uint64_t packets_ = 0;
+  uint64_t false_icv_ = 1;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace cygnet

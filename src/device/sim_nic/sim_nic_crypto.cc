@@ -1,0 +1,139 @@
+// The software NIC: sealing and opening.
+#include "device/sim_nic/sim_nic.h"
+#include "net/esp_view.h"
+#include "net/flow_key.h"
+#include "net/ip_protocol.h"
+#include "sa/replay_window.h"
+
+namespace cygnet {
+namespace {
+
+void Add(std::atomic<uint64_t>* counter, uint64_t n) {
+  counter->fetch_add(n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// Seals what asks for it. What asks and cannot be sealed is marked to be handed back, or dropped
+// if it should never have come: nothing leaves that was not sealed.
+void SimNic::Seal(PacketBatch* batch) {
+  const std::lock_guard lock(mutex_);
+  uint32_t jobs = 0;
+  batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, &sink_);
+  if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine takes all of them
+  uint32_t next = 0;
+  uint64_t sealed = 0;
+  batch->Filter(
+      [&](Packet* packet, uint32_t) {
+        if (packet->offload.status != OffloadStatus::kSealRequested) return DropReason::kNone;
+        if (jobs_[next++].status != CryptoStatus::kOk) return DropReason::kOutDeviceError;
+        packet->offload.status = OffloadStatus::kSealed;
+        ++sealed;
+        return DropReason::kNone;
+      },
+      &sink_);
+  Add(&sealed_, sealed);
+}
+
+// Afterwards the packet has a job, asks for none, or goes back.
+DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
+  OffloadMeta& meta = packet->offload;
+  if (meta.status != OffloadStatus::kSealRequested) return DropReason::kNone;
+  const SimNicTable::Slot* slot = table_.Find(meta.handle);
+  if (!offload_up() || (slot == nullptr && table_.WasWiped(meta.handle))) {
+    meta.status = OffloadStatus::kReturned;
+    return DropReason::kNone;
+  }
+  const std::size_t esp_length =
+      packet->length > meta.esp_offset ? packet->length - meta.esp_offset : 0u;
+  if (slot == nullptr || slot->inbound || !esp::HasRoomForJob(slot->params.layout, esp_length)) {
+    Add(&dropped_stale_, 1);
+    return DropReason::kOutDeviceError;
+  }
+  switch (faults_.NextSeal()) {
+    case SealFault::kFailSeal:
+      meta.status = OffloadStatus::kReturned;
+      return DropReason::kNone;
+    case SealFault::kSkipSeal:
+      PretendToSeal(packet, *slot, false);
+      return DropReason::kNone;
+    case SealFault::kSkipIcv:
+      PretendToSeal(packet, *slot, true);
+      return DropReason::kNone;
+    case SealFault::kNone:
+      break;
+  }
+  esp::BuildJob(slot->params, packet->bytes().subspan(meta.esp_offset), meta.esn_high,
+                &jobs_[(*jobs)++]);
+  return DropReason::kNone;
+}
+
+// The lying device: the text leaves as it is, with an ICV that looks like one if asked to.
+void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv) {
+  const uint32_t icv = with_icv ? slot.params.layout.icv : 0u;
+  for (uint8_t& byte : packet->bytes().last(icv)) {
+    false_icv_ = false_icv_ * 6364136223846793005u + 1442695040888963407u;
+    byte = static_cast<uint8_t>(false_icv_ >> 56);
+  }
+  packet->offload.status = OffloadStatus::kSealed;
+  Add(&sealed_, 1);
+}
+
+bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
+  // The frame must say that it is IP: what a tag or another protocol carries is not looked into as
+  // if it were.
+  const auto type = ParseEtherType(packet->bytes());
+  if (!type || !type->IsIp() || packet->csum_partial) return false;
+  packet->l3_offset = type->l3_offset;
+  const auto ip = ParseIpPacket(packet->l3());
+  if (!ip || ip->fragment || ip->flow.proto != kProtoEsp ||
+      (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
+    return false;
+  }
+  const EspView esp = ClassifyWirePacket(*ip, packet->l3(), {});
+  if (esp.kind != WireKind::kEsp) return false;
+  OffloadHandle handle;
+  *slot = table_.FindInbound(esp.spi, ip->flow.daddr, ip->flow.family, &handle);
+  if (*slot == nullptr) {
+    Add(&passed_unknown_, 1);
+    return false;
+  }
+  const esp::JobParams& params = (*slot)->params;
+  const std::size_t length = ip->total_length - esp.esp_offset;
+  if (!esp::HasRoomForJob(params.layout, length)) return false;
+  *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
+  packet->offload.handle = handle;
+  packet->offload.esn_high = static_cast<uint32_t>(*seq >> 32);
+  esp::BuildJob(params, packet->l3().subspan(esp.esp_offset, length),
+                static_cast<uint32_t>(*seq >> 32), job);
+  return true;
+}
+
+// Opens in place what it holds the SA for. One packet after the other: an ESN number is inferred
+// from those authenticated before it.
+void SimNic::Open(PacketBatch* batch) {
+  const std::lock_guard lock(mutex_);
+  if (!offload_up()) return;
+  for (Packet* packet : batch->packets()) {
+    SimNicTable::Slot* slot = nullptr;
+    CryptoJob& job = jobs_[0];
+    uint64_t seq = 0;
+    if (!BuildOpenJob(packet, &slot, &job, &seq)) continue;
+    (void)crypto_->Submit({&job, 1});
+    switch (job.status) {
+      case CryptoStatus::kOk:
+        packet->offload.status = OffloadStatus::kOpened;
+        slot->highest = seq > slot->highest ? seq : slot->highest;
+        Add(&opened_, 1);
+        break;
+      case CryptoStatus::kAuthFailed:
+        packet->offload.status = OffloadStatus::kAuthFailed;
+        Add(&auth_failed_, 1);
+        break;
+      default:
+        packet->offload.status = OffloadStatus::kError;
+    }
+  }
+}
+
+}  // namespace cygnet

@@ -1,0 +1,363 @@
+// The software NIC's states and faults.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include "device/sim_nic/sim_nic.h"
+#include "support/esp_oracle.h"
+#include "support/fake_clock.h"
+#include "support/memory_port.h"
+
+namespace cygnet {
+namespace {
+
+using test::operator+;
+using test::Bytes;
+using test::Frame;
+using test::Pattern;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class SimNicFaultTest : public testing::Test {
+ protected:
+  SimNicFaultTest() { Make(""); }
+  void Make(std::string_view script) {
+    auto wire = std::make_unique<MemoryPort>("wire");
+    wire_ = wire.get();
+    nic_ = std::make_unique<SimNic>(
+        "nic0", std::move(wire), 1, 4, &pools_, nullptr,
+        SimNicOptions{.script = *FaultScript::Parse(script, 1), .clock = &clock_});
+    nic_->SetBell(&bell_);
+  }
+  void Inject(std::string_view fault) {
+    const Status status = nic_->InjectFault(fault);
+    EXPECT_TRUE(status) << status.error().message;
+  }
+  OffloadHandle Add(const SaSpec& spec, bool inbound) {
+    OffloadHandle handle;
+    EXPECT_FALSE(nic_->AddSa({spec, inbound, 0}, &handle).has_value());
+    nic_->StartSa(handle);
+    return handle;
+  }
+  std::optional<DeviceRefusal> TryAdd() {
+    OffloadHandle handle;
+    return nic_->AddSa({spec_, true, 0}, &handle);
+  }
+  // An ESP frame that `handle` is to seal, on its way.
+  void Give(OffloadHandle handle, uint32_t seq = 1) {
+    Bytes esp(16);
+    test::Put32(&esp, 0, spec_.spi.value);
+    test::Put32(&esp, 4, seq);
+    test::Put32(&esp, 12, seq);
+    Packet* packet =
+        test::MakePacket(&pools_, test::EspFrame(spec_, esp + Pattern(40) + Bytes(16, 0)));
+    packet->offload.esp_offset = 34;
+    packet->offload.handle = handle;
+    packet->offload.status = OffloadStatus::kSealRequested;
+    PacketBatch batch;
+    batch.Push(packet);
+    nic_->Transmit(0, &batch, &sink_);
+  }
+  Bytes Sealed(uint32_t seq = 1) {
+    return test::EspFrame(spec_, test::OracleSeal(spec_, seq, seq, Pattern(40)));
+  }
+  std::vector<Bytes> Sent() {
+    while (nic_->RunOnce() != 0) {
+    }
+    std::vector<Bytes> out;
+    for (; !wire_->sent.empty(); wire_->sent.pop_front()) {
+      out.push_back(test::ToBytes(wire_->sent.front()->bytes()));
+      test::FreePacket(wire_->sent.front());
+    }
+    return out;
+  }
+  void Arrive(const Bytes& frame) {
+    wire_->arriving.push_back(test::MakePacket(&pools_, frame));
+    nic_->RunOnce();
+  }
+  // What the worker is handed, by status.
+  std::vector<OffloadStatus> Handed() {
+    PacketBatch batch;
+    nic_->Receive(0, &batch, &sink_);
+    std::vector<OffloadStatus> out;
+    for (Packet* packet : batch.packets()) {
+      out.push_back(packet->offload.status);
+      sink_.Recycle(packet);
+    }
+    batch.ReleaseAll();
+    return out;
+  }
+  uint64_t PortDown() const { return nic_->device_drops()->Get(DropReason::kPortDown); }
+  // Rung since the last call?
+  bool Rung() {
+    pollfd fd = {bell_.fd(), POLLIN, 0};
+    const bool rung = poll(&fd, 1, 0) == 1;
+    bell_.Disarm();
+    bell_.Arm();
+    return rung;
+  }
+
+  const SaSpec spec_ = test::MakeSpec();
+  test::FakeClock clock_;
+  Doorbell bell_;
+  PacketPools pools_{2600, 2};
+  PacketCaches caches_{&pools_};
+  DropCounters counters_;
+  DropSink sink_{&caches_, &counters_};
+  MemoryPort* wire_ = nullptr;
+  std::unique_ptr<SimNic> nic_;
+};
+
+// --- States ---
+
+TEST_F(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
+  const OffloadHandle handle = Add(spec_, false);
+  Give(handle);
+  Inject("down");
+  EXPECT_EQ(nic_->state(), DeviceState::kDown);
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
+  EXPECT_EQ(nic_->offload_stats().returned, 1u);
+  Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kNone));
+  Inject("up");
+  Give(handle);  // the tables are still there
+  EXPECT_THAT(Sent(), ElementsAre(Sealed()));
+}
+
+TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
+  const OffloadHandle handle = Add(spec_, false);
+  Inject("link-down");
+  EXPECT_EQ(nic_->state(), DeviceState::kLinkDown);
+  Give(handle);
+  Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_THAT(Handed(), IsEmpty());
+  EXPECT_EQ(PortDown(), 2u);
+  EXPECT_EQ(TryAdd()->kind, AddSaError::kDeviceDown);
+  Inject("link-up");
+  Give(handle);
+  EXPECT_THAT(Sent(), ElementsAre(Sealed()));
+}
+
+TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
+  const OffloadHandle in = Add(spec_, true);
+  const OffloadHandle out = Add(spec_, false);
+  Inject("reset 100");
+  EXPECT_EQ(nic_->state(), DeviceState::kResetting);
+  EXPECT_EQ(nic_->resets(), 1u);
+  EXPECT_THAT(nic_->HeldSas(), IsEmpty());
+  EXPECT_THAT(nic_->TakeErased(), testing::UnorderedElementsAre(in, out));
+  for (const KeyLogEntry& entry : nic_->KeyLog()) EXPECT_TRUE(entry.erased);
+  EXPECT_EQ(TryAdd()->kind, AddSaError::kDeviceDown);
+  clock_.monotonic_ns += 99'999'999;
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kResetting);
+  clock_.monotonic_ns += 1;
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  Add(spec_, false);
+  Give(out);  // a worker that has not heard of it yet
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
+}
+
+TEST_F(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
+  const OffloadHandle handle = Add(spec_, false);
+  for (uint32_t seq = 1; seq <= 3; ++seq) Give(handle, seq);
+  nic_->StopSa(handle);
+  nic_->ReleaseSa(handle);  // waits for them
+  Inject("reset 0");
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_THAT(Handed(), SizeIs(3));
+  EXPECT_THAT(nic_->TakeErased(), ElementsAre(handle));
+  nic_->RunOnce();
+  EXPECT_THAT(nic_->TakeErased(), IsEmpty());
+}
+
+TEST_F(SimNicFaultTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
+  const OffloadHandle handle = Add(spec_, false);
+  Inject("down");
+  for (uint32_t seq = 0; seq < 2060; ++seq) {
+    Give(handle, seq);
+    nic_->RunOnce();
+  }
+  EXPECT_EQ(nic_->offload_stats().returned, 2048u);
+  EXPECT_EQ(nic_->device_drops()->Get(DropReason::kOutDeviceError), 12u);
+}
+
+TEST_F(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
+  const OffloadHandle handle = Add(spec_, true);
+  Inject("remove");
+  EXPECT_EQ(nic_->state(), DeviceState::kRemoved);
+  EXPECT_EQ(nic_->resets(), 1u);
+  EXPECT_THAT(nic_->TakeErased(), ElementsAre(handle));
+  Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
+  EXPECT_EQ(PortDown(), 1u);
+  const Status reset = nic_->InjectFault("reset");
+  ASSERT_FALSE(reset);
+  EXPECT_EQ(reset.error().code, Errc::kNoDevice);
+  Inject("insert");
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  EXPECT_FALSE(TryAdd().has_value());
+}
+
+TEST_F(SimNicFaultTest, CrashedItKeepsItsKeysUntilTheReset) {
+  const OffloadHandle in = Add(spec_, true);
+  const OffloadHandle out = Add(spec_, false);
+  Give(out);
+  Inject("crash");
+  EXPECT_EQ(nic_->state(), DeviceState::kFailed);
+  EXPECT_EQ(nic_->resets(), 0u);
+  nic_->StopSa(in);
+  nic_->ReleaseSa(in);
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
+  EXPECT_THAT(nic_->TakeErased(), IsEmpty());
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(2));
+  EXPECT_FALSE(nic_->KeyLog()[0].erased);
+  Arrive(Sealed());
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kNone));  // frames pass, closed
+  Inject("up");
+  EXPECT_EQ(nic_->state(), DeviceState::kFailed);
+  Inject("reset 0");
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  EXPECT_THAT(nic_->TakeErased(), testing::UnorderedElementsAre(in, out));
+}
+
+TEST_F(SimNicFaultTest, BellIsRungWhenSomethingChanged) {
+  (void)Rung();
+  for (const char* fault : {"down", "up", "reset 0", "crash", "clear", "remove", "insert"}) {
+    Inject(fault);
+    EXPECT_TRUE(Rung()) << fault;
+  }
+  EXPECT_FALSE(Rung());
+  const OffloadHandle handle = Add(spec_, false);
+  EXPECT_FALSE(Rung());
+  nic_->ReleaseSa(handle);
+  EXPECT_TRUE(Rung());
+  nic_->SetBell(nullptr);
+  Inject("down");
+  EXPECT_FALSE(Rung());
+}
+
+// --- Adds ---
+
+TEST_F(SimNicFaultTest, AddFailsAsAskedFor) {
+  Inject("add-fail EINVAL 1");
+  auto refusal = TryAdd();
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->kind, AddSaError::kRefused);
+  EXPECT_EQ(refusal->code, Errc::kInvalid);
+  EXPECT_THAT(refusal->text, HasSubstr("EINVAL"));
+  EXPECT_FALSE(TryAdd().has_value());
+  Inject("table-full");
+  EXPECT_EQ(TryAdd()->kind, AddSaError::kTableFull);
+  Inject("table-ok");
+  EXPECT_FALSE(TryAdd().has_value());
+  const auto log = nic_->KeyLog();
+  ASSERT_THAT(log, SizeIs(4));
+  EXPECT_FALSE(log[0].taken || log[2].taken);
+  EXPECT_TRUE(log[1].taken && log[3].taken);
+  EXPECT_EQ(log[0].time, clock_.WallSeconds());
+  EXPECT_EQ(nic_->offload_stats().refusals, 2u);
+}
+
+TEST_F(SimNicFaultTest, AddressesAreShown) {
+  Add(spec_, true);
+  const OffloadStats stats = nic_->offload_stats();
+  EXPECT_EQ(stats.addresses_used, 1u);
+  EXPECT_EQ(stats.addresses_high_water, 1u);
+  EXPECT_EQ(stats.addresses_limit, 128u);
+}
+
+// --- The lying device ---
+
+TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
+  const OffloadHandle handle = Add(spec_, false);
+  Inject("skip-seal 1");
+  Give(handle);
+  Give(handle);
+  const auto sent = Sent();
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_EQ(Bytes(sent[0].begin() + 50, sent[0].begin() + 90), Pattern(40));
+  EXPECT_EQ(Bytes(sent[0].end() - 16, sent[0].end()), Bytes(16, 0));
+  EXPECT_EQ(sent[1], Sealed());
+  EXPECT_EQ(nic_->offload_stats().sealed, 2u);  // it says
+}
+
+TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
+  const OffloadHandle handle = Add(spec_, false);
+  Inject("skip-icv 1");
+  Give(handle);
+  const auto sent = Sent();
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_EQ(Bytes(sent[0].begin() + 50, sent[0].begin() + 90), Pattern(40));
+  EXPECT_NE(Bytes(sent[0].end() - 16, sent[0].end()), Bytes(16, 0));
+}
+
+TEST_F(SimNicFaultTest, FailedSealIsHandedBack) {
+  const OffloadHandle handle = Add(spec_, false);
+  Inject("fail-seal 1");
+  Give(handle, 1);
+  Give(handle, 2);
+  EXPECT_THAT(Sent(), ElementsAre(Sealed(2)));
+  EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
+}
+
+TEST_F(SimNicFaultTest, UnknownFaultIsRefused) {
+  const Status status = nic_->InjectFault("explode");
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Errc::kInvalid);
+}
+
+// --- Script ---
+
+TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
+  Make("at 500ms down\nat 1s up\nafter 2 packets crash\n");
+  nic_->RunOnce();  // the clock starts here
+  clock_.monotonic_ns += 499'000'000;
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  clock_.monotonic_ns += 1'000'000;
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kDown);
+  clock_.monotonic_ns += 500'000'000;
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  for (int i = 0; i < 2; ++i) Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
+  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  nic_->RunOnce();
+  EXPECT_EQ(nic_->state(), DeviceState::kFailed);
+  EXPECT_THAT(nic_->FaultsPlayed(), ElementsAre("down", "up", "crash"));
+}
+
+TEST(SimNicDriverTest, BadScriptIsToldBeforeAnythingIsOpened) {
+  const auto device =
+      FindDriver("sim_nic")->create({.name = "nic0", .wire = "w", .fault_script = "at noon up"});
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().code, Errc::kInvalid);
+  EXPECT_THAT(device.error().message, HasSubstr("fault_script: line 1: at needs a time"));
+}
+
+// --- Who it is ---
+
+TEST(SimNicIdentityTest, SaysWhatItIsToldToSay) {
+  PacketPools pools(16, 2);
+  const SimNic plain("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr);
+  EXPECT_EQ(plain.identity().model, "Cygnet software NIC");
+  EXPECT_EQ(plain.identity().serial, "nic0");
+  EXPECT_FALSE(plain.identity().firmware.empty());
+  const DeviceIdentity card{.model = "X550", .serial = "7", .firmware = "1.2"};
+  const SimNic played("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr,
+                      {.identity = card});
+  DeviceIdentity shown = card;
+  shown.simulated = true;  // whatever it plays
+  EXPECT_EQ(played.identity(), shown);
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,193 @@
+#include "device/sim_nic/sim_nic_table.h"
+
+#include <algorithm>
+#include <string>
+
+namespace cygnet {
+namespace {
+
+// A handle is slot + 1 in the low bits and the slot's generation above, so that a handle of an
+// earlier tenant finds nothing.
+constexpr uint32_t kSlotBits = 20;
+constexpr uint32_t kSlotMask = (1u << kSlotBits) - 1;
+constexpr uint32_t kGenerationMask = (1u << (32 - kSlotBits)) - 1;
+
+OffloadHandle MakeHandle(uint32_t slot, uint32_t generation) {
+  return OffloadHandle(generation << kSlotBits | (slot + 1));
+}
+
+std::unique_ptr<CryptoEngine> MakeEngine() {
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->name == "openssl") return info->create({});
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+SimNicTable::SimNicTable(uint32_t limit, uint32_t address_limit)
+    : engine_(MakeEngine()), address_limit_(address_limit), slots_(std::size_t{limit} * 2) {
+  CYGNET_CHECK(limit < kSlotMask / 2);
+  for (uint32_t i = limit; i-- > 0;) {
+    free_[0].push_back(i);
+    free_[1].push_back(limit + i);
+  }
+}
+
+std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
+                                              OffloadHandle* handle) {
+  std::vector<uint32_t>& free = free_[sa.inbound ? 1 : 0];
+  auto refusal = CheckRoom(sa);
+  if (!refusal) refusal = LoadKey(sa, &slots_[free.back()]);
+  if (refusal) {
+    NoteRefused(sa, now);
+    return refusal;
+  }
+  const uint32_t index = free.back();
+  free.pop_back();
+  Slot& slot = slots_[index];
+  const SaSpec& spec = sa.spec;
+  slot.used = true;
+  slot.stopped = false;
+  slot.inbound = sa.inbound;
+  slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+  slot.window = spec.replay_window();
+  slot.highest = sa.highest;
+  slot.log_number = log_.Offer(sa, true, now);
+  *handle = MakeHandle(index, slot.generation);
+  CountAdded(slot);
+  return std::nullopt;
+}
+
+std::optional<DeviceRefusal> SimNicTable::CheckRoom(const OffloadSa& sa) const {
+  const auto full = [](AddSaError kind, uint32_t count, const char* what) {
+    const std::string n = std::to_string(count);
+    return DeviceRefusal{kind, Errc::kNotSupported, n + " of " + n + what + " in use"};
+  };
+  if (free_[sa.inbound ? 1 : 0].empty()) {
+    return full(AddSaError::kTableFull, limit(),
+                sa.inbound ? " inbound SA slots" : " outbound SA slots");
+  }
+  if (sa.inbound && address_limit_ != 0 && addresses_.size() >= address_limit_ &&
+      !addresses_.contains({sa.spec.daddr, sa.spec.family})) {
+    return full(AddSaError::kAddressTableFull, address_limit_, " receive addresses");
+  }
+  return std::nullopt;
+}
+
+std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slot) {
+  const SaSpec& spec = sa.spec;
+  slot->key = spec.encryption().key.Clone();
+  slot->auth_key = spec.auth.key.Clone();
+  SessionParams params =
+      esp::SessionFor(spec, sa.inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal, 1);
+  params.key = slot->key.bytes();  // its own copies, not the stack's
+  params.auth_key = params.auth == nullptr ? params.auth_key : slot->auth_key.bytes();
+  auto session = engine_->CreateSession(params);
+  if (!session) {
+    slot->key.Wipe();
+    slot->auth_key.Wipe();
+    return DeviceRefusal{AddSaError::kRefused, session.error().code, session.error().message};
+  }
+  slot->session = *std::move(session);
+  slot->params = {.layout = LayoutOf(spec),
+                  .salt = SaltOf(spec),
+                  .esn = spec.esn(),
+                  .direction = params.direction,
+                  .session = slot->session.get()};
+  return std::nullopt;
+}
+
+void SimNicTable::CountAdded(const Slot& slot) {
+  ++used_[slot.inbound ? 1 : 0];
+  high_water_ = std::max(high_water_, used());
+  if (slot.inbound) ++addresses_[{slot.id.daddr, slot.id.family}];
+  addresses_high_water_ = std::max(addresses_high_water_, addresses_used());
+}
+
+void SimNicTable::CountReleased(const Slot& slot) {
+  --used_[slot.inbound ? 1 : 0];
+  if (!slot.inbound) return;
+  const auto address = addresses_.find({slot.id.daddr, slot.id.family});
+  if (--address->second == 0) addresses_.erase(address);
+}
+
+void SimNicTable::Start(OffloadHandle handle) {
+  const Slot* slot = Find(handle);
+  if (slot == nullptr || !slot->inbound || slot->stopped) return;
+  inbound_[{slot->id.daddr, slot->id.spi.value, slot->id.family}] =
+      static_cast<uint32_t>(slot - slots_.data());
+}
+
+SimNicTable::Slot* SimNicTable::Find(OffloadHandle handle) {
+  const uint32_t slot_plus_one = handle.value & kSlotMask;
+  if (slot_plus_one == 0 || slot_plus_one > slots_.size()) return nullptr;
+  Slot& slot = slots_[slot_plus_one - 1];
+  const bool same = slot.used && MakeHandle(slot_plus_one - 1, slot.generation) == handle;
+  return same ? &slot : nullptr;
+}
+
+SimNicTable::Slot* SimNicTable::FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family,
+                                            OffloadHandle* handle) {
+  const auto it = inbound_.find({daddr, spi, family});
+  if (it == inbound_.end()) return nullptr;
+  Slot& slot = slots_[it->second];
+  *handle = MakeHandle(it->second, slot.generation);
+  return &slot;
+}
+
+void SimNicTable::Stop(OffloadHandle handle) {
+  Slot* slot = Find(handle);
+  if (slot == nullptr) return;
+  slot->stopped = true;
+  if (slot->inbound) {
+    const auto it = inbound_.find({slot->id.daddr, slot->id.spi.value, slot->id.family});
+    if (it != inbound_.end() && &slots_[it->second] == slot) inbound_.erase(it);
+  }
+}
+
+void SimNicTable::Release(OffloadHandle handle) {
+  Slot* slot = Find(handle);
+  if (slot == nullptr) return;
+  Stop(handle);
+  slot->session.reset();
+  slot->key.Wipe();
+  slot->auth_key.Wipe();
+  slot->params = {};
+  slot->used = false;
+  slot->generation = (slot->generation + 1) & kGenerationMask;
+  free_[slot->inbound ? 1 : 0].push_back((handle.value & kSlotMask) - 1);
+  CountReleased(*slot);
+  log_.MarkErased(slot->log_number);
+  erased_.push_back(handle);
+}
+
+void SimNicTable::Wipe() {
+  for (uint32_t index = 0; index < slots_.size(); ++index) {
+    Slot& slot = slots_[index];
+    if (!slot.used) continue;
+    slot.wiped = slot.generation;
+    Release(MakeHandle(index, slot.generation));
+  }
+}
+
+bool SimNicTable::WasWiped(OffloadHandle handle) const {
+  const uint32_t slot_plus_one = handle.value & kSlotMask;
+  if (slot_plus_one == 0 || slot_plus_one > slots_.size()) return false;
+  const Slot& slot = slots_[slot_plus_one - 1];
+  if (!slot.wiped.has_value()) return false;
+  // Tenants that were released in the ordinary way left no packet behind, so that what is as old
+  // as the last wipe or older was lost by one. Generations wrap.
+  const uint32_t age = (*slot.wiped - (handle.value >> kSlotBits)) & kGenerationMask;
+  return age <= kGenerationMask / 2;
+}
+
+std::vector<SaId> SimNicTable::Held() const {
+  std::vector<SaId> held;
+  for (const Slot& slot : slots_) {
+    if (slot.used) held.push_back(slot.id);
+  }
+  return held;
+}
+
+}  // namespace cygnet

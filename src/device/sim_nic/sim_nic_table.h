@@ -1,0 +1,116 @@
+// The software NIC's SA tables and key store: its own copies of keys, its own sessions, a fixed
+// number of slots for each direction and of receive addresses, as cards have.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/key_material.h"
+#include "crypto/crypto_engine.h"
+#include "device/offload_device.h"
+#include "device/sim_nic/sim_nic_key_log.h"
+#include "esp/crypto_jobs.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// Not thread-safe: SimNic's lock covers it.
+class SimNicTable {
+ public:
+  struct Slot {
+    bool used = false;
+    bool stopped = false;
+    bool inbound = false;
+    uint32_t generation = 0;
+    SaId id;
+    KeyMaterial key;
+    KeyMaterial auth_key;
+    std::unique_ptr<CryptoSession> session;
+    esp::JobParams params;
+    uint32_t window = 0;
+    uint64_t highest = 0;  // inbound ESN: highest authenticated number
+    uint64_t log_number = 0;
+    std::optional<uint32_t> wiped;  // the last generation that a wipe took away
+  };
+
+  // `limit`: slots of each direction; `address_limit`: distinct destinations of inbound SAs, 0 for
+  // any number.
+  explicit SimNicTable(uint32_t limit, uint32_t address_limit = 0);
+
+  // nullopt: done, `handle` set. `now`: for the key log.
+  std::optional<DeviceRefusal> Add(const OffloadSa& sa, uint64_t now, OffloadHandle* handle);
+  // Notes an SA that was refused before the table was asked.
+  void NoteRefused(const OffloadSa& sa, uint64_t now) { (void)log_.Offer(sa, false, now); }
+  // An inbound slot matches arriving packets from here on.
+  void Start(OffloadHandle handle);
+  void Stop(OffloadHandle handle);
+  void Release(OffloadHandle handle);
+  // Everything goes at once, as by a reset: no handle given before means anything after.
+  void Wipe();
+  // The handle named an SA that a wipe took away: nobody released it.
+  bool WasWiped(OffloadHandle handle) const;
+
+  // The slot a handle names, stopped or not; nullptr when it was released.
+  Slot* Find(OffloadHandle handle);
+  // The slot that an arriving packet names, if it is not stopped.
+  Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
+
+  uint32_t used() const { return used_[0] + used_[1]; }
+  uint32_t used(bool inbound) const { return used_[inbound ? 1 : 0]; }
+  uint32_t high_water() const { return high_water_; }
+  uint32_t limit() const { return static_cast<uint32_t>(slots_.size() / 2); }
+  uint32_t addresses_used() const { return static_cast<uint32_t>(addresses_.size()); }
+  uint32_t addresses_high_water() const { return addresses_high_water_; }
+  uint32_t addresses_limit() const { return address_limit_; }
+  std::vector<SaId> Held() const;
+  std::vector<KeyLogEntry> KeyLog() const { return log_.All(); }
+  // Handles released since the last call.
+  std::vector<OffloadHandle> TakeErased() { return std::exchange(erased_, {}); }
+
+ private:
+  struct InboundKey {
+    IpAddress daddr;
+    uint32_t spi;
+    IpFamily family;
+    bool operator==(const InboundKey&) const = default;
+  };
+  struct InboundKeyHash {
+    std::size_t operator()(const InboundKey& k) const {
+      return SeededHash(std::hash<IpAddress>{}(k.daddr), k.spi);
+    }
+  };
+
+  struct Destination {
+    IpAddress daddr;
+    IpFamily family;
+    bool operator==(const Destination&) const = default;
+  };
+  struct DestinationHash {
+    std::size_t operator()(const Destination& d) const { return std::hash<IpAddress>{}(d.daddr); }
+  };
+
+  std::optional<DeviceRefusal> CheckRoom(const OffloadSa& sa) const;
+  std::optional<DeviceRefusal> LoadKey(const OffloadSa& sa, Slot* slot);
+  void CountAdded(const Slot& slot);
+  void CountReleased(const Slot& slot);
+
+  std::unique_ptr<CryptoEngine> engine_;
+  const uint32_t address_limit_;
+  std::vector<Slot> slots_;
+  std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
+  std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
+  std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and how many SAs
+  std::vector<OffloadHandle> erased_;
+  SimNicKeyLog log_;
+  std::array<uint32_t, 2> used_{};
+  uint32_t high_water_ = 0;
+  uint32_t addresses_high_water_ = 0;
+};
+
+}  // namespace cygnet

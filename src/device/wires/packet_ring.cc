@@ -1,0 +1,240 @@
+#include "device/wires/packet_ring.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "device/host/host_link.h"
+#include "device/wire_mark.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kRxFrames = 4096;
+constexpr uint32_t kTxFrames = 1024;
+constexpr uint32_t kTxDataOffset = TPACKET2_HDRLEN - sizeof(sockaddr_ll);
+constexpr int kTxWaitMs = 2;
+
+template <typename T>
+bool SetOption(int fd, int option, const T& value) {
+  return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) == 0;
+}
+
+tpacket2_hdr* HeaderOf(uint8_t* frame) { return reinterpret_cast<tpacket2_hdr*>(frame); }
+
+bool BindTo(int fd, int ifindex, uint16_t protocol) {
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(protocol);
+  address.sll_ifindex = ifindex;
+  return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
+bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring) {
+  tpacket_req request{};
+  request.tp_frame_size = frame_bytes;
+  request.tp_frame_nr = frames;
+  request.tp_block_size = frame_bytes * 32;
+  request.tp_block_nr = frames / 32;
+  if (!SetOption(ring->fd.get(), option, request)) return false;
+  const std::size_t bytes = std::size_t{frame_bytes} * frames;
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd.get(), 0);
+  if (p == MAP_FAILED) return false;
+  ring->memory = static_cast<uint8_t*>(p);
+  ring->bytes = bytes;
+  ring->frame_bytes = frame_bytes;
+  ring->frames = frames;
+  return true;
+}
+
+// Errors that are about the interface, and not about a frame.
+bool MeansDown(int error) { return error == ENETDOWN || error == ENXIO || error == ENODEV; }
+
+}  // namespace
+
+PacketRing::~PacketRing() {
+  if (memory != nullptr) munmap(memory, bytes);
+}
+
+uint32_t PacketRing::status(uint32_t i) const {
+  return std::atomic_ref<uint32_t>(HeaderOf(frame(i))->tp_status).load(std::memory_order_acquire);
+}
+
+void PacketRing::set_status(uint32_t i, uint32_t status) const {
+  std::atomic_ref<uint32_t>(HeaderOf(frame(i))->tp_status).store(status, std::memory_order_release);
+}
+
+uint32_t RingFrameBytes(uint32_t mtu) {
+  constexpr uint32_t kEthernetAndTag = 18;
+  return std::bit_ceil(mtu + kEthernetAndTag + 128u);
+}
+
+Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
+  ring->fd = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int fd = ring->fd.get();
+  if (fd < 0) return SystemError("open AF_PACKET socket");
+  // Version 2 wakes the reader per frame; version 3 waits for blocks and costs milliseconds.
+  if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2}) || !SetOption(fd, PACKET_VNET_HDR, int{1}) ||
+      !SetOption(fd, PACKET_IGNORE_OUTGOING, int{1}) ||
+      !SetOption(fd, PACKET_COPY_THRESH, int{1})) {
+    return SystemError("set AF_PACKET receive options");
+  }
+  // Frames above the MTU (super-packets of a virtual wire) come by the socket's queue instead.
+  const int receive_bytes = 8 * 1024 * 1024;
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+  if (!MapRing(PACKET_RX_RING, RingFrameBytes(params.mtu), kRxFrames, ring)) {
+    return SystemError("map AF_PACKET receive ring");
+  }
+  if (!BindTo(fd, params.ifindex, ETH_P_ALL)) {
+    return SystemError("bind AF_PACKET socket to " + params.name);
+  }
+  if (params.fanout_group != 0) {
+    const uint32_t fanout = params.fanout_group | PACKET_FANOUT_HASH << 16;
+    if (!SetOption(fd, PACKET_FANOUT, fanout)) return SystemError("set AF_PACKET fanout");
+  }
+  return {};
+}
+
+// PACKET_LOSS stays off: with it the kernel throws away what it finds malformed and does not say
+// so. Without it such a frame stands in the way, and is taken out here.
+Status TransmitRing::Open(const RingParams& params) {
+  ring_.fd = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int fd = ring_.fd.get();
+  if (fd < 0) return SystemError("open AF_PACKET socket");
+  if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2})) return SystemError("set AF_PACKET version");
+  if (const uint32_t mark = WireMark();
+      setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0) {
+    return SystemError("set socket mark");
+  }
+  const int send_bytes = 4 * 1024 * 1024;
+  (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes));
+  if (!MapRing(PACKET_TX_RING, RingFrameBytes(params.mtu), kTxFrames, &ring_)) {
+    return SystemError("map AF_PACKET transmit ring");
+  }
+  if (!BindTo(fd, params.ifindex, 0)) {
+    return SystemError("bind AF_PACKET socket to " + params.name);
+  }
+  return {};
+}
+
+int TransmitRing::BoundIfindex() const {
+  sockaddr_ll address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(ring_.fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return -1;
+  return address.sll_ifindex;
+}
+
+uint32_t TransmitRing::room() const { return ring_.frame_bytes - kTxDataOffset; }
+
+bool TransmitRing::Put(const Packet& packet, DropCounters* drops) {
+  if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) {
+    // Full: the kernel is given what there is, and its oldest frame a moment to leave.
+    Push(drops);
+    if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) Wait();
+    if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) return false;
+  }
+  uint8_t* frame = ring_.frame(ring_.next);
+  HeaderOf(frame)->tp_len = packet.length;
+  std::memcpy(frame + kTxDataOffset, packet.data(), packet.length);
+  ring_.set_status(ring_.next, TP_STATUS_SEND_REQUEST);
+  ring_.next = ring_.after(ring_.next);
+  ++waiting_;
+  ++burst_.frames;
+  burst_.bytes += packet.length;
+  return true;
+}
+
+SentFrames TransmitRing::HandOver(DropCounters* drops) {
+  Push(drops);
+  return std::exchange(burst_, {});
+}
+
+// The kernel takes the frames in their order. It stops at the first for which the socket has no
+// send memory, and at the first that the driver refuses: that one it would offer for ever.
+void TransmitRing::Push(DropCounters* drops) {
+  int waits = 0;
+  bool again = false;  // once more for the same frame: what was in the way may have been a moment
+  while (waiting_ > 0) {
+    const int error = send(ring_.fd.get(), nullptr, 0, MSG_DONTWAIT) < 0 ? errno : 0;
+    const uint32_t before = waiting_;
+    SkipTaken();
+    if (waiting_ < before) again = false;
+    if (waiting_ == 0 || error == EINTR) continue;
+    if (error == 0 || error == EAGAIN) {
+      if (waits++ == kLongestWaitMs / kTxWaitMs) {
+        TakeOutAll(DropReason::kPortFull, drops);
+      } else {
+        Wait();
+      }
+    } else if (!again && ring_.status(first_) == TP_STATUS_SEND_REQUEST) {
+      again = true;
+      (void)sched_yield();
+    } else if (MeansDown(error)) {
+      TakeOutAll(DropReason::kPortDown, drops);
+    } else {
+      TakeOutFirst();
+      drops->Add(DropReason::kPortRefused);
+      again = false;
+    }
+  }
+}
+
+// Frames are ours as long as the kernel would still send them.
+void TransmitRing::SkipTaken() {
+  const auto ours = [this](uint32_t i) {
+    return (ring_.status(i) & (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)) != 0;
+  };
+  const uint32_t last = ring_.next == 0 ? ring_.frames - 1 : ring_.next - 1;
+  if (!ours(last)) {
+    waiting_ = 0;
+    first_ = ring_.next;
+  }
+  for (; waiting_ > 0 && !ours(first_); --waiting_) first_ = ring_.after(first_);
+}
+
+void TransmitRing::Wait() const {
+  pollfd wait{ring_.fd.get(), POLLOUT, 0};
+  (void)poll(&wait, 1, kTxWaitMs);
+}
+
+// The kernel goes on with this very slot: the frames behind it move up by one.
+void TransmitRing::TakeOutFirst() {
+  --burst_.frames;
+  burst_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
+  uint32_t to = first_;
+  for (uint32_t i = 1; i < waiting_; ++i) {
+    const uint32_t from = ring_.after(to);
+    const uint32_t length = HeaderOf(ring_.frame(from))->tp_len;
+    HeaderOf(ring_.frame(to))->tp_len = length;
+    std::memcpy(ring_.frame(to) + kTxDataOffset, ring_.frame(from) + kTxDataOffset, length);
+    ring_.set_status(to, TP_STATUS_SEND_REQUEST);
+    to = from;
+  }
+  ring_.set_status(to, TP_STATUS_AVAILABLE);
+  ring_.next = to;
+  --waiting_;
+}
+
+void TransmitRing::TakeOutAll(DropReason reason, DropCounters* drops) {
+  drops->Add(reason, waiting_);
+  ring_.next = first_;
+  for (; waiting_ > 0; --waiting_) {
+    --burst_.frames;
+    burst_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
+    ring_.set_status(first_, TP_STATUS_AVAILABLE);
+    first_ = ring_.after(first_);
+  }
+  first_ = ring_.next;
+}
+
+}  // namespace cygnet

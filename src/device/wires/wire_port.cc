@@ -1,0 +1,168 @@
+#include "device/wires/wire_port.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/log.h"
+#include "device/host/host_link.h"
+#include "device/wires/packet_socket.h"
+#include "device/wires/pcap_port.h"
+#include "device/wires/xdp_port.h"
+
+namespace cygnet {
+namespace {
+
+// Adds the capture points: without a device between them, host side and wire side see the same, but
+// for what the guard stops.
+class PlainPort final : public Port {
+ public:
+  PlainPort(std::unique_ptr<Port> port, CapturePoints* capture, std::string name)
+      : port_(std::move(port)), capture_(capture), name_(std::move(name)) {}
+
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return port_->mac(); }
+  uint32_t mtu() const override { return port_->mtu(); }
+  uint32_t queues() const override { return port_->queues(); }
+  PortStats stats() const override { return port_->stats(); }
+  LinkStatus link() const override { return port_->link(); }
+  Status Follow(const PortLink& link) override { return port_->Follow(link); }
+  int wait_fd(uint32_t queue) const override { return port_->wait_fd(queue); }
+  bool PrepareWait(uint32_t queue) override { return port_->PrepareWait(queue); }
+  void FinishWait(uint32_t queue) override { port_->FinishWait(queue); }
+
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override {
+    const uint32_t before = out->size();
+    const uint32_t n = port_->Receive(queue, out, sink);
+    if (capture_ != nullptr) {
+      const std::span<Packet*> arrived = out->packets().subspan(before);
+      capture_->host.Offer(arrived, CaptureDirection::kInbound);
+      capture_->wire.Offer(arrived, CaptureDirection::kInbound);
+    }
+    return n;
+  }
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override {
+    if (capture_ != nullptr) capture_->host.Offer(batch->packets(), CaptureDirection::kOutbound);
+    port_->Transmit(queue, batch, sink);
+  }
+
+ private:
+  std::unique_ptr<Port> port_;
+  CapturePoints* const capture_;
+  const std::string name_;
+};
+
+// Neither answer is needed to run: an interface that gives none is a plain one with one queue.
+void AskEthtool(const NamedInterface& link, WireFacts* facts) {
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  if (link.Ethtool(&driver)) {
+    facts->kernel_driver.assign(driver.driver, strnlen(driver.driver, sizeof(driver.driver)));
+  }
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  if (link.Ethtool(&channels)) {
+    facts->receive_queues = std::max(1u, channels.combined_count + channels.rx_count);
+  }
+}
+
+std::string_view NameOf(WireDriver driver) {
+  switch (driver) {
+    case WireDriver::kAfXdp:
+      return "AF_XDP";
+    case WireDriver::kPcap:
+      return "pcap files";
+    default:
+      return "AF_PACKET";
+  }
+}
+
+}  // namespace
+
+WireChoice ChooseWireDriver(const WireFacts& facts) {
+  // Measured: bench/README.md, "Which port on which wire".
+  constexpr std::array<std::string_view, 2> kSuperPackets = {"veth", "tun"};
+  const std::string& driver = facts.kernel_driver;
+  if (std::find(kSuperPackets.begin(), kSuperPackets.end(), driver) != kSuperPackets.end()) {
+    return {WireDriver::kAfPacket,
+            driver + " hands over super-packets and unfinished checksums, which AF_XDP loses"};
+  }
+  if (driver == "virtio_net") {
+    return {WireDriver::kAfPacket,
+            "virtio_net leaves checksums unfinished between guests, which AF_XDP does not tell"};
+  }
+  return {WireDriver::kAfPacket, "AF_XDP has not been measured on " +
+                                     (driver.empty() ? "this kind of interface" : driver) +
+                                     "; af_xdp by name tries it"};
+}
+
+Result<WireFacts> LookAtWire(const std::string& interface) {
+  if (interface.empty() || interface.size() >= IFNAMSIZ) {
+    return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
+  }
+  WireFacts facts;
+  const NamedInterface link(interface);
+  ifreq request = link.Request();
+  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("wire interface " + interface);
+  facts.ifindex = request.ifr_ifindex;
+  if (!link.Call(SIOCGIFHWADDR, &request)) return SystemError("MAC of " + interface);
+  std::memcpy(facts.mac.data(), request.ifr_hwaddr.sa_data, facts.mac.size());
+  if (!link.Call(SIOCGIFMTU, &request)) return SystemError("MTU of " + interface);
+  facts.mtu = static_cast<uint32_t>(request.ifr_mtu);
+  AskEthtool(link, &facts);
+  return facts;
+}
+
+PortLink LookAtLink(const std::string& interface) {
+  const auto facts = LookAtWire(interface);
+  if (!facts) return {.status = LinkStatus::kGone};
+  const NamedInterface link(interface);
+  ifreq request = link.Request();
+  if (!link.Call(SIOCGIFFLAGS, &request)) return {.status = LinkStatus::kGone};
+  // A kernel driver that cannot tell its carrier is believed to have one when it runs.
+  const int flags = request.ifr_flags;
+  ethtool_value carrier{.cmd = ETHTOOL_GLINK, .data = 0};
+  if (!link.Ethtool(&carrier)) carrier.data = (flags & IFF_RUNNING) != 0 ? 1 : 0;
+  const LinkStatus status = (flags & IFF_UP) == 0 ? LinkStatus::kDown
+                            : carrier.data == 0   ? LinkStatus::kNoCarrier
+                                                  : LinkStatus::kUp;
+  return {.status = status, .ifindex = facts->ifindex, .mtu = facts->mtu, .mac = facts->mac};
+}
+
+Result<WireFacts> TakeWire(const std::string& interface) {
+  auto facts = LookAtWire(interface);
+  if (facts && !NamedInterface(interface).BringUp()) return SystemError("set link up");
+  return facts;
+}
+
+Result<std::unique_ptr<Port>> OpenWire(WireDriver driver, const DriverParams& params,
+                                       uint32_t queues) {
+  std::string reason = "as configured";
+  if (driver == WireDriver::kAuto) {
+    auto facts = LookAtWire(params.wire);
+    if (!facts) return facts.error();
+    WireChoice choice = ChooseWireDriver(*facts);
+    driver = choice.driver;
+    reason = std::move(choice.reason);
+  }
+  Result<std::unique_ptr<Port>> port =
+      driver == WireDriver::kPcap ? PcapPort::Create(params, queues)
+      : driver == WireDriver::kAfXdp
+          ? XdpPort::Create(params, queues)
+          : PacketSocketPort::Create(params.wire, queues, params.guard, params.capture);
+  if (port) {
+    Log(LogLevel::kInfo, "device " + params.name + ": wire " + params.wire + " by " +
+                             std::string(NameOf(driver)) + ": " + reason);
+  }
+  return port;
+}
+
+Result<Device> OpenPlainDevice(WireDriver driver, const DriverParams& params) {
+  auto port = OpenWire(driver, params, params.queues);
+  if (!port) return port.error();
+  Device device;
+  device.port = std::make_unique<PlainPort>(*std::move(port), params.capture, params.name);
+  return device;
+}
+
+}  // namespace cygnet

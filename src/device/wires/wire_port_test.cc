@@ -1,0 +1,193 @@
+#include "device/wires/wire_port.h"
+
+#include "support/wire_port_fixture.h"
+
+namespace cygnet {
+namespace {
+
+using test::WirePortTest;
+using testing::Values;
+
+TEST_P(WirePortTest, FramesPassBothWaysInOrder) {
+  Open();
+  if (near_ == nullptr) return;
+  Port* const ends[2] = {near_.get(), far_.get()};
+  for (int way = 0; way < 2; ++way) {
+    // Before the first frame: what is to be received into must be in the kernel's hands.
+    PacketBatch none;
+    EXPECT_EQ(ends[1 - way]->Receive(0, &none, &user.sink), 0u);
+    constexpr int kFrames = 3000;  // more than any ring holds
+    int expected = 0;
+    for (int sent = 0; sent < kFrames;) {
+      PacketBatch batch;
+      for (int i = 0; i < 20; ++i) batch.Push(MakeFrame("frame " + std::to_string(sent++)));
+      ends[way]->Transmit(0, &batch, &user.sink);
+      ReceiveUntil(ends[1 - way], 0, [&](Packet* packet) {
+        EXPECT_EQ(TextOf(*packet), "frame " + std::to_string(expected));
+        EXPECT_EQ(packet->l3_offset, kEthernetHeader);
+        EXPECT_GE(packet->headroom(), kPacketHeadroom - 256u);
+        EXPECT_GE(packet->tailroom(), kPacketTailroom);
+        return ++expected == sent;
+      });
+      ASSERT_EQ(expected, sent);
+    }
+    EXPECT_EQ(ends[way]->stats().tx_packets, static_cast<uint64_t>(kFrames));
+    EXPECT_EQ(ends[1 - way]->stats().rx_packets, static_cast<uint64_t>(kFrames));
+    EXPECT_EQ(ends[1 - way]->stats().rx_dropped, 0u);
+  }
+}
+
+TEST_P(WirePortTest, ALinkThatWentDownDoesNotEndEveryWait) {
+  Open();
+  if (near_ == nullptr) return;
+  const auto wait = [&] {
+    PacketBatch none;
+    (void)near_->Receive(0, &none, &user.sink);
+    near_->PrepareWait(0);
+    pollfd ready{near_->wait_fd(0), POLLIN, 0};
+    const int woken = poll(&ready, 1, 20);
+    near_->FinishWait(0);
+    return woken;
+  };
+  ASSERT_TRUE(Run("ip link set wa down"));
+  (void)wait();  // once it may say so
+  EXPECT_EQ(wait(), 0);
+  ASSERT_TRUE(Run("ip link set wa up"));
+  (void)wait();
+  EXPECT_EQ(wait(), 0);
+  Send(far_.get(), MakeFrame("after all"));
+  ReceiveUntil(near_.get(), 0, [](Packet* packet) { return TextOf(*packet) == "after all"; });
+}
+
+TEST_P(WirePortTest, TooLargeIsDroppedAndAJumboPacketIsSent) {
+  Open();
+  if (near_ == nullptr) return;
+  Send(near_.get(), MakeFrame(std::string(1600, 'x')));
+  EXPECT_EQ(user.drops.Get(DropReason::kPortTooBig), 1u);
+  Send(near_.get(), MakeFrame("from a jumbo packet", 1000, true));
+  ReceiveUntil(far_.get(), 0,
+               [](Packet* packet) { return TextOf(*packet) == "from a jumbo packet"; });
+  EXPECT_EQ(near_->stats().tx_copied, GetParam() == WireDriver::kAfXdp ? 1u : 0u);
+}
+
+TEST_P(WirePortTest, OverrunIsCounted) {
+  Open();
+  if (near_ == nullptr) return;
+  PacketBatch none;
+  (void)near_->Receive(0, &none, &user.sink);
+  constexpr uint64_t kFrames = 6400;
+  for (uint64_t sent = 0; sent < kFrames; sent += 64) {
+    PacketBatch batch;
+    while (!batch.full()) batch.Push(MakeFrame("flood"));
+    far_->Transmit(0, &batch, &user.sink);
+  }
+  uint64_t received = 0;
+  for (uint32_t n = 1; n != 0;) {
+    PacketBatch batch;
+    n = near_->Receive(0, &batch, &user.sink);
+    received += n;
+    for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
+    batch.ReleaseAll();
+  }
+  EXPECT_GT(received, 0u);
+  EXPECT_LT(received, kFrames);
+  EXPECT_EQ(received + near_->stats().rx_dropped, kFrames);
+}
+
+// The pool gets back what the port and the kernel had.
+TEST_P(WirePortTest, ClosingGivesPacketsBack) {
+  Open();
+  if (near_ == nullptr) return;
+  PacketBatch none;
+  (void)near_->Receive(0, &none, &user.sink);
+  Send(near_.get(), MakeFrame("last words"));
+  near_.reset();
+  far_.reset();
+  std::vector<Packet*> all;
+  while (Packet* packet = user.caches.small.Take()) all.push_back(packet);
+  EXPECT_EQ(all.size(), pools.small.count());
+  for (Packet* packet : all) user.caches.Give(packet);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WirePortTest, Values(WireDriver::kAfPacket, WireDriver::kAfXdp),
+                         [](const auto& param) {
+                           return param.param == WireDriver::kAfXdp ? "AfXdp" : "AfPacket";
+                         });
+
+class XdpPortTest : public WirePortTest {};
+
+TEST_P(XdpPortTest, TwoQueuesSendAndReceive) {
+  Open("numtxqueues 2 numrxqueues 2", 2);
+  if (near_ == nullptr) return;
+  ASSERT_EQ(near_->queues(), 2u);
+  for (uint32_t queue = 0; queue < 2; ++queue) {
+    PacketBatch none;
+    (void)near_->Receive(queue, &none, &user.sink);
+    PacketBatch batch;
+    batch.Push(MakeFrame("by queue " + std::to_string(queue)));
+    near_->Transmit(queue, &batch, &user.sink);
+    ReceiveUntil(far_.get(), 0, [&](Packet* packet) {
+      return TextOf(*packet) == "by queue " + std::to_string(queue);
+    });
+  }
+  Send(far_.get(), MakeFrame("to one of them"));
+  uint64_t received = 0;
+  for (int turns = 0; turns < 1000 && received == 0; ++turns) {
+    for (uint32_t queue = 0; queue < 2; ++queue) {
+      PacketBatch batch;
+      received += near_->Receive(queue, &batch, &user.sink);
+      for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
+      batch.ReleaseAll();
+    }
+    if (received == 0) usleep(1000);
+  }
+  EXPECT_EQ(received, 1u);
+}
+
+TEST_P(XdpPortTest, QueuesWithoutAThreadAreRefused) {
+  if (!MakeWire("numtxqueues 2 numrxqueues 2")) GTEST_SKIP() << "no network namespace of our own";
+  const auto port = OpenWire(WireDriver::kAfXdp, Params("wa"), 1);
+  ASSERT_FALSE(port);
+  EXPECT_NE(port.error().message.find("wa has 2 receive queues and is to be served by 1 threads"),
+            std::string::npos)
+      << port.error().message;
+}
+
+TEST_P(XdpPortTest, MtuAboveAPacketIsRefused) {
+  if (!MakeWire("mtu 9000")) GTEST_SKIP() << "no network namespace of our own";
+  const auto port = OpenWire(WireDriver::kAfXdp, Params("wa"), 1);
+  ASSERT_FALSE(port);
+  EXPECT_NE(port.error().message.find("MTU 9000 of wa"), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(AfXdp, XdpPortTest, Values(WireDriver::kAfXdp));
+
+TEST(ChooseWireDriverTest, SaysWhy) {
+  const struct {
+    const char* kernel_driver;
+    WireDriver expected;
+    const char* reason;
+  } cases[] = {
+      {"veth", WireDriver::kAfPacket, "super-packets"},
+      {"tun", WireDriver::kAfPacket, "super-packets"},
+      {"virtio_net", WireDriver::kAfPacket, "checksums"},
+      {"ice", WireDriver::kAfPacket, "not been measured on ice"},
+      {"", WireDriver::kAfPacket, "not been measured on this kind"},
+  };
+  for (const auto& c : cases) {
+    WireFacts facts;
+    facts.kernel_driver = c.kernel_driver;
+    const WireChoice choice = ChooseWireDriver(facts);
+    EXPECT_EQ(choice.driver, c.expected) << c.kernel_driver;
+    EXPECT_NE(choice.reason.find(c.reason), std::string::npos) << choice.reason;
+  }
+}
+
+TEST(LookAtWireTest, NoSuchInterface) {
+  EXPECT_FALSE(LookAtWire("no-such-if"));
+  EXPECT_FALSE(LookAtWire(""));
+  EXPECT_FALSE(LookAtWire("a-name-that-is-too-long"));
+}
+
+}  // namespace
+}  // namespace cygnet

@@ -1,0 +1,83 @@
+// XdpPort: a wire interface through AF_XDP sockets, one per queue. The small packet pool is the
+// UMEM: frames arrive in packets and leave from them without a copy in Cygnet. The kernel's XDP
+// program (libxdp's own) takes frames before the host's stack and the wire guard see them.
+#pragma once
+
+#include <xdp/xsk.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "device/driver.h"
+#include "device/port_counters.h"
+#include "device/wires/wire_port.h"
+#include "device/wires/wire_state.h"
+
+namespace cygnet {
+
+class XdpPort final : public Port {
+ public:
+  // Behind params.guard. Native where the kernel's driver can, else generic; logged.
+  static Result<std::unique_ptr<Port>> Create(const DriverParams& params, uint32_t queues);
+  ~XdpPort() override;
+
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return wire_.mac(); }
+  uint32_t mtu() const override { return wire_.mtu(); }
+  uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
+  PortStats stats() const override;
+  LinkStatus link() const override { return wire_.status(); }
+  // An interface that was gone is not taken again: its sockets share the packet pool with the
+  // kernel, and that cannot be begun anew while packets are under way.
+  Status Follow(const PortLink& link) override;
+
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override;
+  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  void FinishWait(uint32_t) override {}
+
+ private:
+  struct Queue {
+    xsk_socket* socket = nullptr;
+    xsk_ring_cons receive{};
+    xsk_ring_prod transmit{};
+    xsk_ring_prod fill{};
+    xsk_ring_cons completion{};
+    uint32_t filled = 0;  // packets that wait in the kernel to be received into
+    PortCounters counters;
+    std::atomic<uint64_t> tx_copied{0};
+  };
+  explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
+  int Open(uint32_t queues, uint32_t mode);
+  void Close();
+
+  Packet* Reclaim(uint64_t address);
+  void TakeBackSent(Queue* queue, DropSink* sink);
+  void Refill(Queue* queue, DropSink* sink);
+  Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);
+  bool Post(Queue* queue, Packet* packet, DropSink* sink);
+  struct Kicked {
+    uint32_t refused = 0;  // by the driver, of the frames that left the ring
+    bool down = false;     // the interface is: no frame left the ring
+  };
+  Kicked Kick(Queue* queue, DropSink* sink);
+  void TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink);
+
+  std::string name_;
+  WireState wire_;
+  int ifindex_ = 0;
+  bool lost_ = false;  // its interface was gone
+  PacketPool* const pool_;
+  uint32_t fill_limit_ = 0;
+  xsk_umem* umem_ = nullptr;
+  std::vector<std::unique_ptr<Queue>> queues_;
+  // By index in the pool: the kernel has it. Written by the threads of the queues, each for packets
+  // that are its own at that moment.
+  std::vector<uint8_t> held_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,65 @@
+// For tests of wire ports: the port under test at one end of a wire, an AF_PACKET port at the
+// other.
+#pragma once
+
+#include "device/wires/wire_port.h"
+#include "support/port_fixture.h"
+
+namespace cygnet::test {
+
+class WirePortTest : public PortTest, public testing::WithParamInterface<WireDriver> {
+ protected:
+  // The port under test on wa, an AF_PACKET port on wb.
+  void Open(const std::string& link = "", uint32_t queues = 1) {
+    if (!MakeWire(link)) GTEST_SKIP() << "no network namespace of our own";
+    auto far = OpenWire(WireDriver::kAfPacket, Params("wb"), 1);
+    ASSERT_TRUE(far) << far.error().message;
+    far_ = *std::move(far);
+    auto near = OpenWire(GetParam(), Params("wa", queues), queues);
+    if (!near && GetParam() == WireDriver::kAfXdp) GTEST_SKIP() << near.error().message;
+    ASSERT_TRUE(near) << near.error().message;
+    near_ = *std::move(near);
+  }
+  void Send(Port* port, Packet* packet) {
+    PacketBatch batch;
+    batch.Push(packet);
+    port->Transmit(0, &batch, &user.sink);
+  }
+  static PortLink LinkOf(const std::string& interface) {
+    const auto facts = LookAtWire(interface);
+    EXPECT_TRUE(facts);
+    return {.ifindex = facts->ifindex, .mtu = facts->mtu, .mac = facts->mac};
+  }
+  // Every queue's thread looks once: it takes up what is new.
+  void ReceiveNothing() {
+    for (uint32_t queue = 0; queue < near_->queues(); ++queue) {
+      PacketBatch batch;
+      near_->Receive(queue, &batch, &user.sink);
+      for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
+      batch.ReleaseAll();
+    }
+  }
+  bool SomeQueueReceives(const std::string& text) {
+    for (int turns = 0; turns < 1000; ++turns) {
+      for (uint32_t queue = 0; queue < near_->queues(); ++queue) {
+        PacketBatch batch;
+        near_->Receive(queue, &batch, &user.sink);
+        bool found = false;
+        for (Packet* packet : batch.packets()) {
+          found = found || (packet->length > kEthernetHeader + 28 && TextOf(*packet) == text);
+          user.sink.Recycle(packet);
+        }
+        batch.ReleaseAll();
+        if (found) return true;
+      }
+      usleep(1000);
+    }
+    return false;
+  }
+  void ClearDrops() {
+    for (auto& count : user.drops.count) count.store(0);
+  }
+  std::unique_ptr<Port> far_, near_;
+};
+
+}  // namespace cygnet::test
