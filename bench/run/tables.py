@@ -3,6 +3,7 @@
 import re
 
 import machine as machines
+import opening
 from stats import CYCLES
 
 TITLES = {
@@ -93,9 +94,9 @@ def _target_cells(answer):
             met]
 
 
-def target_table(answers):
+def target_table(answers, title="Targets"):
     header = ["target", "case", "figure", "single rounds", "needed", ""]
-    return "Targets", header, [_target_cells(a) for a in answers]
+    return title, header, [_target_cells(a) for a in answers]
 
 
 def as_text(table):
@@ -128,6 +129,8 @@ def all_tables(rows, answers, tsc_hz):
 
 MARKDOWN_HEAD = """# Performance
 
+{opening}
+
 Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) says what each row runs and how
 to read it. **One run on one machine**; every figure here is from this CPU and says nothing of another:
 
@@ -151,12 +154,16 @@ def _busy(run):
 
 def markdown(run):
     head = MARKDOWN_HEAD.format(
+        opening="\n".join(opening.sentences(run)),
         machine=machines.title(run["machine"]), flags=", ".join(run["machine"]["flags"]),
         commit=run["source"]["commit"], date=run["source"]["date"], rounds=run["rounds"],
         changed=" with changes not committed" if run["source"]["changed"] else "",
         load=run["load"], busy=_busy(run))
     notes = "".join(f"- {note}\n" for note in run["notes"])
     parts = [head] + ([f"Not complete:\n\n{notes}"] if notes else [])
-    parts += [as_markdown(t) + "\n" for t in all_tables(run["rows"], run["answers"],
-                                                        run["machine"]["tsc_hz"])]
+    tables = all_tables(run["rows"], [], run["machine"]["tsc_hz"])
+    for title, wanted in (("Targets that are met", (True,)), ("Targets that are missed", (False, None))):
+        answers = [a for a in run["answers"] if a.met in wanted]
+        tables += [target_table(answers, title)] if answers else []
+    parts += [as_markdown(t) + "\n" for t in tables]
     return "\n".join(parts)

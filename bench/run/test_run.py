@@ -14,6 +14,7 @@ sys.path[:0] = [_HERE, os.path.join(_HERE, "..", "e2e"),
 import compare  # noqa: E402
 import dpdk  # noqa: E402
 import machine  # noqa: E402
+import opening  # noqa: E402
 import smoke  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
@@ -251,7 +252,24 @@ class Storing(unittest.TestCase):
         self.assertIn("| `engine/x/out` | 10.0 / 20.0 ±200 % |", text)
         self.assertIn("| `tcp/1/out (Mbit/s)` | 5.00 ±0 % |", text)
         self.assertIn("a note", text)
+        self.assertGreater(text.index("## Targets that are missed"), text.index("## (e)"))
         self.assertIn("others used the machine", text)
+
+
+class Opening(unittest.TestCase):
+    def test_it_says_what_was_measured_and_nothing_else(self):
+        rows = Rows([timed(f"esp_bench:pipeline/software/{d}/{size}", 20, 40, 60)
+                     for d in ("out", "in") for size in ("64", "1400")])
+        run = {"rows": rows, "machine": HERE, "answers": []}
+        said = opening.sentences(run)
+        self.assertEqual(len(said), 2)
+        self.assertIn("10 ns outbound and 10 ns inbound", said[0])
+        self.assertIn("1120 Gbit/s outbound", said[1])
+        run["answers"] = [targets.Answer("idle daemon", "CPU", 0.5, "%", 1.0, at_least=False),
+                          targets.Answer("memory of an SA", "inbound", 2000, "B", 1024, at_least=False)]
+        self.assertIn("Of 2 targets that the project set itself, 1 are met and 1 are missed",
+                      opening.sentences(run)[2])
+        self.assertEqual(opening.sentences({"rows": Rows(), "machine": HERE, "answers": []}), [])
 
 
 def _main():
