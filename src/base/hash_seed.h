@@ -2,24 +2,22 @@
 // that meet in one bucket: random, made once for the process, told to nobody.
 #pragma once
 
-#include <sys/random.h>
-
 #include <array>
 #include <cstdint>
 
-#include "base/check.h"
+#include "base/random.h"
 
 namespace cygnet {
 
 struct HashSeed {
   HashSeed() {
-    CYGNET_CHECK(getrandom(words.data(), sizeof(words), 0) == static_cast<ssize_t>(sizeof(words)));
+    for (uint64_t& word : words) word = RandomWord();
   }
   std::array<uint64_t, 6> words{};
 };
 inline const HashSeed kHashSeed;
 
-// Both halves of the product: each bit of it hangs on all bits before. With secret words in both
+// Both halves of the product: every output bit depends on all lower input bits. With secret words in both
 // factors, nothing that one can choose makes two inputs meet.
 inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
   __extension__ using Product = unsigned __int128;

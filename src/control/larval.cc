@@ -1,7 +1,7 @@
 // ALLOCSPI as a Linux kernel answers it, and the larval states that it and ACQUIRE leave behind.
 #include "base/log.h"
+#include "base/random.h"
 #include "control/control_plane.h"
-#include "control/random.h"
 
 namespace cygnet {
 

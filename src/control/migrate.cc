@@ -5,9 +5,9 @@
 // can be found, and the new one goes on where it stood.
 #include <algorithm>
 
+#include "base/random.h"
 #include "control/control_plane.h"
 #include "control/policy_view.h"
-#include "control/random.h"
 
 namespace cygnet {
 namespace {

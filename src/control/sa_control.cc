@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "control/control_plane.h"
-#include "control/random.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {

@@ -1,8 +1,6 @@
 // DataPath: what all workers share: the databases, the interfaces, and the way back to control.
 #pragma once
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -12,6 +10,7 @@
 
 #include "base/doorbell.h"
 #include "base/quiescence.h"
+#include "base/random.h"
 #include "base/spsc_ring.h"
 #include "crypto/engine_set.h"
 #include "datapath/shared_reassembler.h"
@@ -190,11 +189,6 @@ class DataPath {
   uint32_t busy_poll_us = 0;
 
  private:
-  static uint64_t RandomWord() {
-    uint64_t word = 0;
-    CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
-    return word;
-  }
   using UdpPorts = std::vector<uint16_t>;
   using IkeSockets = std::vector<SocketEnds>;
   std::atomic<uint64_t> generation_{1};

@@ -2,19 +2,12 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <chrono>
 #include <string>
 
 namespace cygnet {
-
-uint64_t Worker::RandomSeed() {
-  uint64_t word = 0;
-  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
-  return word;
-}
 
 Worker::Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
                const Clock* clock, uint64_t seed)

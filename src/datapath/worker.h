@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "base/random.h"
 #include "datapath/inbound_pipeline.h"
 #include "datapath/outbound_pipeline.h"
 #include "datapath/spin_window.h"
@@ -12,11 +13,10 @@ namespace cygnet {
 
 class Worker {
  public:
+  // `seed`: where identifications and hashes begin. Tests that compare wire bytes give their own.
   Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
-         const Clock* clock, uint64_t seed = RandomSeed());
+         const Clock* clock, uint64_t seed = RandomWord());
   ~Worker() { Stop(); }
-  // Where identifications and hashes begin; tests that compare wire bytes give their own.
-  static uint64_t RandomSeed();
 
   void Start();
   void Stop();
@@ -43,7 +43,7 @@ class Worker {
   std::atomic<uint64_t> last_turn_ms_{0};
   static constexpr uint32_t kBarrenTurns = 64;
   SpinWindow spin_;
-  uint32_t barren_ = 0;  // turns in a row that moved nothing although a port had something
+  uint32_t barren_ = 0;  // in a row that moved nothing although a port had something
   std::thread thread_;
 };
 

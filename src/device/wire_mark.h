@@ -3,20 +3,16 @@
 // a macvlan on it, may set a mark as well (CAP_NET_RAW), and must not know this one.
 #pragma once
 
-#include <sys/random.h>
-
 #include <cstdint>
 
-#include "base/check.h"
+#include "base/random.h"
 
 namespace cygnet {
 
 inline uint32_t WireMark() {
   static const uint32_t mark = [] {
     uint32_t word = 0;  // the mark of who sets none
-    while (word == 0) {
-      CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == static_cast<ssize_t>(sizeof(word)));
-    }
+    while (word == 0) word = static_cast<uint32_t>(RandomWord());
     return word;
   }();
   return mark;

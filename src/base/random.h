@@ -1,4 +1,4 @@
-// Random numbers of the kernel, for SPIs and IV masks.
+// Random numbers of the kernel: for SPIs, IV masks, seeds, and whatever else must not be foreseen.
 #pragma once
 
 #include <sys/random.h>
@@ -11,7 +11,7 @@ namespace cygnet {
 
 inline uint64_t RandomWord() {
   uint64_t word = 0;
-  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == sizeof(word));
+  CYGNET_CHECK(getrandom(&word, sizeof(word), 0) == static_cast<ssize_t>(sizeof(word)));
   return word;
 }
 
