@@ -7,11 +7,11 @@
 #include "datapath/path_mtu.h"
 #include "esp/overhead.h"
 #include "esp/size.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kMinimumV6Mtu = 1280;
 constexpr uint32_t kTcpHeader = 20;
 
 uint32_t HeaderBytes(IpFamily family) { return family == IpFamily::kV4 ? 20 : 40; }
@@ -38,7 +38,7 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu, 
 
 void SetInnerMtu(uint32_t mtu, MtuReport* report) {
   // No IPv6 link may be smaller (RFC 8200 section 5): what does not fit is fragmented outside.
-  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinimumV6Mtu);
+  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinIpv6Mtu);
   const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
   report->inner_mtu = mtu;
   report->tcp_mss = mtu > headers ? mtu - headers : 0;

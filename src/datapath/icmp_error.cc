@@ -11,10 +11,9 @@
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kQuoteV4 = 576 - 28;   // RFC 1812, section 4.3.2.3
-constexpr uint32_t kQuoteV6 = 1280 - 48;  // RFC 4443, section 2.4
-constexpr uint32_t kMinMtuV4 = 68;        // RFC 791: every link carries that
-constexpr uint32_t kMinMtuV6 = 1280;      // RFC 8200, section 5
+constexpr uint32_t kQuoteV4 = 576 - 28;          // RFC 1812, section 4.3.2.3
+constexpr uint32_t kQuoteV6 = kMinIpv6Mtu - 48;  // RFC 4443, section 2.4
+constexpr uint32_t kMinMtuV4 = 68;               // RFC 791: every link carries that
 constexpr uint8_t kTtl = 64;
 
 bool IsIcmpError(const IpPacketView& ip) {
@@ -78,7 +77,7 @@ Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t 
   const bool v4 = ip.flow.family == IpFamily::kV4;
   const uint32_t quote = std::min(ip.total_length, v4 ? kQuoteV4 : kQuoteV6);
   const uint32_t headers = v4 ? 28 : 48;
-  mtu = v4 ? std::clamp(mtu, kMinMtuV4, 0xffffu) : std::max(mtu, kMinMtuV6);
+  mtu = v4 ? std::clamp(mtu, kMinMtuV4, 0xffffu) : std::max(mtu, kMinIpv6Mtu);
   Packet* out = cache->Take();
   if (out == nullptr) return nullptr;
   if (out->tailroom() < packet.l3_offset + headers + quote) {  // VLAN tags without end

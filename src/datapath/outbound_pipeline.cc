@@ -12,6 +12,7 @@
 #include "esp/encapsulate.h"
 #include "esp/finish.h"
 #include "esp/size.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -241,7 +242,7 @@ bool OutboundPipeline::FitsOrTellSender(Packet* packet, const IpPacketView& ip, 
     fits_.Learn(chain, length);
     return true;
   }
-  constexpr uint32_t kMinIpv6Mtu = 1280;  // a sender will not go below it
+  // No sender goes below it: such a packet leaves in fragments.
   if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
   if (!to_host_.full() && MayAnswerWithError(*packet, ip) && icmp_limiter_.Allow(ctx_->now_ms)) {
     if (Packet* answer = MakePacketTooBig(*packet, ip, mtu, &ctx_->caches.small)) {

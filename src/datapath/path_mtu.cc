@@ -111,7 +111,7 @@ bool ChecksumHolds(const FlowKey& flow, Bytes icmp) {
 }
 
 uint32_t Floor(const OutboundSa& sa) {
-  return sa.family == IpFamily::kV4 ? kMinPathMtuV4 : kMinPathMtuV6;
+  return sa.family == IpFamily::kV4 ? kMinPathMtuV4 : kMinIpv6Mtu;
 }
 
 }  // namespace

@@ -20,11 +20,10 @@
 
 namespace cygnet {
 
-// The least that is believed, bytes of IP packet. IPv4: Linux's min_pmtu (RFC 1191 allows 68, which
-// a forger would love); what says less counts as this. IPv6: RFC 8200; less is ignored (RFC 8201
-// section 4).
+// The least IPv4 path MTU that is believed, bytes of IP packet: Linux's min_pmtu (RFC 1191 allows
+// 68, which would suit a forger). Less counts as this. The least of IPv6 is kMinIpv6Mtu; less is
+// ignored (RFC 8201 section 4).
 inline constexpr uint32_t kMinPathMtuV4 = 552;
-inline constexpr uint32_t kMinPathMtuV6 = 1280;
 // How long a learnt MTU holds (RFC 1191 section 6.3, RFC 8201 section 5.3).
 inline constexpr uint64_t kPathMtuSeconds = 600;
 

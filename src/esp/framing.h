@@ -9,6 +9,7 @@
 #include "esp/size.h"
 #include "net/esp_view.h"
 #include "net/ethernet.h"
+#include "net/ip_protocol.h"
 #include "packet/packet.h"
 #include "sa/sa.h"
 
@@ -46,7 +47,6 @@ inline uint16_t FreshId(const OutboundSa& sa, uint64_t seq) {
 // of what does not fit, but for what it had cut already (the view then says that it may be cut),
 // and for what it cannot make smaller.
 inline bool MustNotBeCut(const IpPacketView& inner) {
-  constexpr uint32_t kMinIpv6Mtu = 1280;
   return inner.dont_fragment &&
          (inner.flow.family == IpFamily::kV4 || inner.total_length > kMinIpv6Mtu);
 }

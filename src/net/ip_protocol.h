@@ -1,4 +1,4 @@
-// IP protocol numbers and UDP ports that the stack knows by name (IANA).
+// Numbers of IP that the stack knows by name: protocols and UDP ports (IANA), the least MTU.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,9 @@ inline constexpr uint8_t kProtoDccp = 33;
 inline constexpr uint8_t kProtoSctp = 132;
 inline constexpr uint8_t kProtoMobility = 135;
 inline constexpr uint8_t kProtoUdpLite = 136;
+
+// Every link that carries IPv6 carries packets of this size (RFC 8200 section 5).
+inline constexpr uint32_t kMinIpv6Mtu = 1280;
 
 inline constexpr uint16_t kPortIke = 500;
 inline constexpr uint16_t kPortIkeNatT = 4500;

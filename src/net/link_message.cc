@@ -4,13 +4,14 @@
 #include <array>
 #include <cstring>
 
+#include "net/ip_protocol.h"
+
 namespace cygnet {
 namespace {
 
 using Bytes = std::span<const uint8_t>;
 
 constexpr uint32_t kIpv6Header = 40;
-constexpr uint32_t kMaxMessage = 1280;  // every link carries that
 
 constexpr uint16_t kRouterSolicitation = 133;
 constexpr uint16_t kRouterAdvertisement = 134;
@@ -38,7 +39,7 @@ Bytes Message(const IpPacketView& ip, Bytes l3) {
 
 bool IsIcmpv6(const IpPacketView& ip, uint8_t hop_limit, Bytes l3) {
   return ip.flow.family == IpFamily::kV6 && ip.flow.proto == kProtoIcmpv6 && !ip.fragment &&
-         l3[7] == hop_limit && ip.flow.dport == 0 && ip.total_length <= kMaxMessage &&
+         l3[7] == hop_limit && ip.flow.dport == 0 && ip.total_length <= kMinIpv6Mtu &&
          l3.size() == ip.total_length;  // nothing rides behind it
 }
 
