@@ -84,14 +84,13 @@ void OutboundPipeline::RunInjected(PacketBatch* in) {
 
 // Steps 6 to 8 once more, by the CPU.
 void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
-  std::array<Packet*, kMaxBatch> others;
-  uint32_t n = 0;
+  PacketBatch returned;
+  in->Partition(
+      [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturned; },
+      &returned);
+  if (returned.empty()) return;
   ctx_->ClearJobs();
-  for (Packet* packet : in->packets()) {
-    if (packet->offload.status != OffloadStatus::kReturned) {
-      others[n++] = packet;
-      continue;
-    }
+  for (Packet* packet : returned.packets()) {
     OutboundItem& item = items_[size_];
     item = MakeReturnedItem(*ctx_->path, interface, packet);
     if (item.chain.size > 0) {
@@ -100,9 +99,7 @@ void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
     const auto index = static_cast<uint16_t>(size_++);
     if (item.verdict == DropReason::kNone) AddCpuSealJob(item, index, &ctx_->jobs);
   }
-  if (size_ == 0) return;
-  in->ReleaseAll();
-  for (uint32_t i = 0; i < n; ++i) in->Push(others[i]);
+  returned.ReleaseAll();
   ctx_->RunJobs(std::span<OutboundItem>(items_.data(), size_), &in_flight_, 0, AddCpuSealJob);
   EndRound();
   TransmitAll();

@@ -74,6 +74,21 @@ class PacketBatch {
     size_ = kept;
   }
 
+  // Moves the packets for which pred(packet) holds behind those of `to`. The others stay. Both keep
+  // their order. REQUIRES: to->room() for them.
+  template <typename Pred>
+  void Partition(Pred pred, PacketBatch* to) {
+    uint32_t kept = 0;
+    for (Packet* packet : packets()) {
+      if (pred(packet)) {
+        to->Push(packet);
+      } else {
+        packets_[kept++] = packet;
+      }
+    }
+    size_ = kept;
+  }
+
   void DropAll(DropReason reason, DropSink* sink) {
     Filter([reason](Packet*, uint32_t) { return reason; }, sink);
   }

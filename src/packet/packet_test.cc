@@ -158,6 +158,23 @@ TEST_F(PacketBatchTest, FilterKeepsOrderAndCountsReasons) {
   EXPECT_EQ(counters_.Get(DropReason::kInNoState), 3u);
 }
 
+TEST_F(PacketBatchTest, PartitionKeepsTheOrderOfBoth) {
+  Fill(6);
+  PacketBatch even;
+  batch_.Partition([](const Packet* p) { return p->length % 2 == 0; }, &even);
+  const auto lengths = [](PacketBatch* batch) {
+    std::vector<uint32_t> all;
+    for (const Packet* p : batch->packets()) all.push_back(p->length);
+    return all;
+  };
+  EXPECT_EQ(lengths(&batch_), (std::vector<uint32_t>{1, 3, 5}));
+  EXPECT_EQ(lengths(&even), (std::vector<uint32_t>{2, 4, 6}));
+  batch_.Partition([](const Packet*) { return true; }, &even);
+  EXPECT_TRUE(batch_.empty());
+  EXPECT_EQ(lengths(&even), (std::vector<uint32_t>{2, 4, 6, 1, 3, 5}));
+  even.DropAll(DropReason::kPortFull, &sink_);
+}
+
 TEST_F(PacketBatchTest, ReleaseFrontMovesTheRest) {
   Fill(5);
   std::vector<Packet*> taken(batch_.packets().begin(), batch_.packets().begin() + 2);

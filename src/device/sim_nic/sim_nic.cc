@@ -139,19 +139,14 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
 
 // What could not be sealed goes back to the worker that gave it, which still can.
 void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
-  std::array<Packet*, kMaxBatch> back;
-  std::array<Packet*, kMaxBatch> on;
-  uint32_t returned = 0;
-  uint32_t kept = 0;
-  for (Packet* packet : batch->packets()) {
-    const bool returns = packet->offload.status == OffloadStatus::kReturned;
-    (returns ? back[returned++] : on[kept++]) = packet;
-  }
-  if (returned == 0) return;
-  batch->ReleaseAll();
-  for (uint32_t i = 0; i < kept; ++i) batch->Push(on[i]);
-  const std::size_t taken = to_host_[queue]->Push({back.data(), returned});
-  for (std::size_t i = taken; i < returned; ++i) sink_.Drop(back[i], DropReason::kOutDeviceError);
+  PacketBatch back;
+  batch->Partition(
+      [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturned; },
+      &back);
+  if (back.empty()) return;
+  const auto taken = static_cast<uint32_t>(to_host_[queue]->Push(back.packets()));
+  back.ReleaseFront(taken);
+  back.DropAll(DropReason::kOutDeviceError, &sink_);
   returned_.fetch_add(taken, std::memory_order_relaxed);
   host_bells_[queue]->Ring();
 }
