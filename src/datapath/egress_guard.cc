@@ -5,7 +5,7 @@
 #include "datapath/always_passes.h"
 #include "datapath/flow_decision.h"
 #include "datapath/seal_proof.h"
-#include "net/ethernet.h"
+#include "net/frame.h"
 
 namespace cygnet {
 namespace {
@@ -79,14 +79,12 @@ DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   }
   if (path_->PolicyIdle()) return DropReason::kNone;
   const std::span<const uint8_t> l3 = packet.bytes().subspan(type->l3_offset);
-  const auto ip = ParseIpPacket(l3);
-  if (!ip || (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
-    return DropReason::kOutGuard;
-  }
-  if (AlwaysPasses(*path_, PolicyDirection::kOut, path_->interfaces[interface_].ifindex, *ip, l3)) {
+  IpPacketView ip;
+  if (!ParseIpOf(*type, l3, &ip)) return DropReason::kOutGuard;
+  if (AlwaysPasses(*path_, PolicyDirection::kOut, path_->interfaces[interface_].ifindex, ip, l3)) {
     return DropReason::kNone;
   }
-  return AskPolicy(queue, packet, *ip);
+  return AskPolicy(queue, packet, ip);
 }
 
 DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,

@@ -1,7 +1,7 @@
 // The software NIC: sealing and opening.
 #include "device/sim_nic/sim_nic.h"
 #include "net/esp_view.h"
-#include "net/flow_key.h"
+#include "net/frame.h"
 #include "net/ip_protocol.h"
 #include "sa/replay_window.h"
 
@@ -82,24 +82,21 @@ void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool w
 bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
   // The frame must say that it is IP: what a tag or another protocol carries is not looked into as
   // if it were.
-  const auto type = ParseEtherType(packet->bytes());
-  if (!type || !type->IsIp() || packet->csum_partial) return false;
-  packet->l3_offset = type->l3_offset;
-  const auto ip = ParseIpPacket(packet->l3());
-  if (!ip || ip->fragment || ip->flow.proto != kProtoEsp ||
-      (type->type == kEtherTypeIpv4) != (ip->flow.family == IpFamily::kV4)) {
-    return false;
-  }
-  const EspView esp = ClassifyWirePacket(*ip, packet->l3(), {});
+  IpPacketView ip;
+  const Frame frame = ParseFrame(packet->bytes(), &ip);
+  if (!frame.IsIp() || packet->csum_partial) return false;
+  packet->l3_offset = frame.type.l3_offset;
+  if (frame.kind == FrameKind::kBadIp || ip.fragment || ip.flow.proto != kProtoEsp) return false;
+  const EspView esp = ClassifyWirePacket(ip, packet->l3(), {});
   if (esp.kind != WireKind::kEsp) return false;
   OffloadHandle handle;
-  *slot = table_.FindInbound(esp.spi, ip->flow.daddr, ip->flow.family, &handle);
+  *slot = table_.FindInbound(esp.spi, ip.flow.daddr, ip.flow.family, &handle);
   if (*slot == nullptr) {
     Add(&passed_unknown_, 1);
     return false;
   }
   const esp::JobParams& params = (*slot)->params;
-  const std::size_t length = ip->total_length - esp.esp_offset;
+  const std::size_t length = ip.total_length - esp.esp_offset;
   if (!esp::HasRoomForJob(params.layout, length)) return false;
   *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
   packet->offload.handle = handle;
