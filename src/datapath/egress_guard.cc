@@ -32,7 +32,7 @@ PolicyGuard::PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, Cap
   }
 }
 
-// Offline between two bursts: a device's thread sleeps without telling anybody.
+// Offline between two batches: a device's thread sleeps without telling anybody.
 void PolicyGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
   queue->checked.store(queue->checked.load(std::memory_order_relaxed) + batch->size(),
@@ -105,7 +105,7 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
   }
   const FlowDecision decision = DecideOutbound(*path_, ip, ifindex);
   if (decision.action == FlowAction::kBypass) {
-    // What key management is still asked for is asked again each time (OutboundPipeline::Decide).
+    // What key management is still asked for is asked again each time (FlowDecider::Outbound).
     if (!decision.acquire) known = {ip.flow, generation, ip.later_fragment};
     return DropReason::kNone;
   }

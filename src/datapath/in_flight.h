@@ -24,11 +24,11 @@ class InFlight {
   bool empty() const { return head_ == tail_; }
   uint32_t room() const { return kCapacity - (tail_ - head_); }
 
-  // The place that the n-th Park from now will use (n from 0).
+  // The place of the n-th Park() from now (n from 0).
   uint32_t tag_after(uint32_t n) const { return (tail_ + n) % kCapacity; }
-  // REQUIRES: room() > 0. `epoch`: of the batch at hand (Quiescence::Reader::current).
-  // `status`: kOk for a packet that is done and only waits for its turn.
-  // A packet with more transforms comes here again; what it names dates from the first time.
+  // REQUIRES: room() > 0. `epoch`: of the batch in hand (Quiescence::Reader::current).
+  // `status`: kOk for a packet that is done and only waits behind others. A packet with more
+  // transforms comes here again; its epoch stays that of the first time.
   void Park(const Item& item, uint64_t epoch, CryptoStatus status = CryptoStatus::kPending) {
     CYGNET_DCHECK(room() > 0);
     Slot& slot = slots_[tail_++ % kCapacity];
@@ -55,7 +55,7 @@ class InFlight {
     ++head_;
     return true;
   }
-  // Epoch of the oldest packet: what it names must not be freed before it is out.
+  // Epoch of the oldest packet: the SAs that it names must not be freed before it is out.
   uint64_t oldest_epoch() const {
     if (empty()) return Quiescence::Reader::kNothingHeld;
     uint64_t oldest = slots_[head_ % kCapacity].item.held_since;
@@ -75,7 +75,7 @@ class InFlight {
   std::unique_ptr<Slot[]> slots_;
   uint32_t head_ = 0;
   uint32_t tail_ = 0;
-  uint32_t again_ = 0;  // of those that are parked, for another time
+  uint32_t again_ = 0;  // parked items that were parked before
 };
 
 }  // namespace cygnet

@@ -24,7 +24,7 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   }
   in->ReleaseAll();
   Finish();
-  warm_up_.EndBurst(*ctx_->path);
+  warm_up_.EndBatch(*ctx_->path);
 }
 
 // Steps 2 and 3. Everything that is kept joins the burst in its place, so that order is kept.

@@ -20,34 +20,35 @@
 
 namespace cygnet {
 
-// A packet on its way out and what the pipeline knows of it.
+// A packet on its way out, and what the pipeline knows of it.
 struct OutboundItem {
   Packet* packet = nullptr;
   IpPacketView view = {};              // of the packet as it is now
   SaChain chain = {};                  // transforms, innermost first; none: it leaves in clear
-  const SaBinding* binding = nullptr;  // of the transform at hand
+  const SaBinding* binding = nullptr;  // of the transform that is going on
   uint64_t held_since = 0;             // epoch of the first time it was parked; 0: never
   uint32_t path_mtu = kAnyMtu;         // of the last transform's SA
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
-  uint8_t departure = 0;               // its run among those of the burst; 0: in no order
+  uint8_t departure = 0;               // its run among those of the batch; 0: in no order
   DropReason verdict = DropReason::kNone;
 
   static constexpr uint32_t kAnyMtu = ~uint32_t{0};
 
-  // `view` is there already.
-  void Begin(Packet* p, const SaChain& transforms, uint8_t interface) {
+  // Sets everything but `view`. The packet leaves by the interface that it came by, until a next
+  // hop says otherwise.
+  void Begin(Packet* p, const SaChain& transforms) {
     packet = p;
     chain = transforms;
     binding = nullptr;
     held_since = 0;
     path_mtu = kAnyMtu;
     round = 0;
-    egress = interface;
+    egress = p->interface;
     departure = 0;
     verdict = DropReason::kNone;
   }
-  // The SA whose turn it is; nullptr: nothing is left to do, or nothing can be done.
+  // The SA of the next transform; nullptr: none is left, or there is a verdict.
   OutboundSa* sa() const {
     return verdict == DropReason::kNone && round < chain.size ? chain.sas[round] : nullptr;
   }
@@ -61,12 +62,12 @@ struct SecPath {
   std::span<const Sa* const> all() const { return {sas.data(), size}; }
 };
 
-// A packet that came in and what the pipeline knows of it.
+// A packet that came in, and what the pipeline knows of it.
 struct InboundItem {
   Packet* packet = nullptr;
   IpPacketView view = {};              // of the packet as it is now
-  EspView esp = {};                    // when `sa` is set
-  InboundSa* sa = nullptr;             // that it must be opened with; nullptr: no ESP (any more)
+  EspView esp = {};                    // ESP packets only
+  InboundSa* sa = nullptr;             // that opens it next; nullptr: it is not ESP (any more)
   const SaBinding* binding = nullptr;  // of `sa`
   SecPath path = {};
   Reassembler::Cut cut = {};  // of what was put together
@@ -76,7 +77,7 @@ struct InboundItem {
   esp::Trailer trailer = {};
   DropReason verdict = DropReason::kNone;
 
-  // Everything but `view` and what later steps fill in.
+  // Sets everything but `view` and what later steps fill in.
   void Begin(Packet* p) {
     packet = p;
     esp = {};
@@ -90,7 +91,7 @@ struct InboundItem {
   }
 };
 
-// Jobs of one burst for one engine. CryptoJob::index is the item's in the burst.
+// Jobs of one batch for one engine. CryptoJob::index is the item's in the batch.
 struct JobList {
   std::array<CryptoJob, kMaxBatch> jobs;
   uint32_t size = 0;
@@ -103,7 +104,7 @@ struct JobList {
 };
 using JobLists = std::array<JobList, EngineSet::kMaxEngines>;  // by the engine's number
 
-// A run: items of one SA that follow each other in a burst, all with a verdict of kNone.
+// A run: items of one SA that follow each other in a batch, all with a verdict of kNone.
 struct OutboundRun {
   const OutboundSa& sa;
   const SaBinding& binding;
@@ -111,7 +112,7 @@ struct OutboundRun {
   uint64_t first_seq;
   uint32_t path_mtu;       // of what this SA sends
   uint64_t unsealed_word;  // DataPath's
-  uint16_t first_index;    // of items[0] in the burst
+  uint16_t first_index;    // of items[0] in the batch
   std::span<OutboundItem> items;
   JobLists* jobs;
 };

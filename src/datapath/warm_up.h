@@ -1,7 +1,7 @@
-// WarmUp: what a burst will touch of flows, policies and SAs is brought into the cache before the
-// pipeline asks for it, for all packets of the burst at once: a million SAs do not fit, and one
-// miss after the other would take longer than the cryptography. It changes nothing but the flow
-// cache, and guesses where it must; the pipeline looks again.
+// WarmUp: prefetches the flows, policies and SAs that a batch will touch, for all its packets at
+// once, so that cache misses overlap: a million SAs do not fit into the CPU's caches, and one miss
+// after the other would take longer than the cryptography. It changes nothing but the flow cache,
+// and decides nothing that the pipeline does not look at again.
 #pragma once
 
 #include <array>
@@ -15,13 +15,13 @@ namespace cygnet {
 
 class WarmUp {
  public:
-  // Worth it when the last burst was of many SAs, or of flows that the flow cache did not know, and
+  // Worth it when the last batch was of many SAs, or of flows that the flow cache did not know, and
   // there are more of them than the CPU's caches hold.
   bool due() const { return due_; }
   void CountMiss() { ++misses_; }
   void CountRun() { ++runs_; }
-  // Between two bursts.
-  void EndBurst(const DataPath& path) {
+  // After a batch.
+  void EndBatch(const DataPath& path) {
     const bool many_sas = path.sad.reachable() > kManySas;
     const bool many = many_sas || path.spd.size(PolicyDirection::kOut) > kManyPolicies;
     due_ = (runs_ > kMany && many_sas) || (misses_ > kMany && many);
@@ -29,7 +29,7 @@ class WarmUp {
     misses_ = 0;
   }
 
-  // Before the burst is looked at; outbound decides new flows into `cache`.
+  // Before a batch is looked at. Outbound decides new flows and stores them in `cache`.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
                 FlowCache* cache);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);

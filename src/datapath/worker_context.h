@@ -1,4 +1,4 @@
-// WorkerContext: what one worker has for itself, shared by its two pipelines.
+// WorkerContext: what one worker has of its own, shared by its two pipelines.
 #pragma once
 
 #include <memory>
@@ -13,6 +13,7 @@ namespace cygnet {
 
 // CryptoJob::tag of a parked packet: its place, and which pipeline it belongs to.
 inline constexpr uint32_t kInboundTag = 1u << 31;
+inline constexpr uint32_t kOutboundTag = 0;
 
 struct WorkerContext {
   WorkerContext(DataPath* data_path, uint32_t worker_number, PacketPools* pools,
@@ -37,13 +38,13 @@ struct WorkerContext {
   const uint32_t engines;
   std::array<std::unique_ptr<CryptoQueue>, EngineSet::kMaxEngines> queues;
   std::array<bool, EngineSet::kMaxEngines> look_aside{};
-  JobLists jobs;        // of the burst at hand
-  uint64_t now = 0;     // wall-clock seconds, read once per burst
+  JobLists jobs;        // of the batch in hand
+  uint64_t now = 0;     // wall-clock seconds, read once per turn of the loop
   uint64_t now_ms = 0;  // monotonic milliseconds
 
-  // To the control thread; lost when it does not keep up, which costs a retry and no correctness.
-  // Packets that want an SA come as many as any process of this host sends: half of the ring is
-  // for what else there is to report.
+  // Tells the control thread. When it does not keep up, events are lost; that costs a retry,
+  // nothing else. Any process of this host can send packets that want an SA: half of the ring is
+  // kept for the other events.
   void Report(const DataPathEvent& event) {
     if (event.kind == DataPathEvent::Kind::kAcquire &&
         path->events[number]->Room() <= DataPath::kEvents / 2) {
@@ -60,7 +61,7 @@ struct WorkerContext {
   // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU and
   // then waits behind it, so that no SA's packets are reordered further than its replay window is
   // wide. The CPU's other jobs are finished when this returns, their items know the outcome. `tag`:
-  // kInboundTag or 0; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
+  // kInboundTag or kOutboundTag; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
   template <typename Item, typename Flight, typename ToCpu>
   void RunJobs(std::span<Item> items, Flight* flight, uint32_t tag, ToCpu to_cpu) {
     std::array<uint16_t, kMaxBatch> refused;

@@ -1,0 +1,50 @@
+#include "datapath/flow_decider.h"
+
+#include "datapath/always_passes.h"
+#include "datapath/flow_decision.h"
+
+namespace cygnet {
+
+const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView& ip,
+                                          std::span<const uint8_t> l3) {
+  const int32_t ifindex = path_->interfaces[interface].ifindex;
+  // First, because it depends on more than the flow (ESP in UDP and IKE share theirs).
+  if (AlwaysPasses(*path_, PolicyDirection::kOut, ifindex, ip, l3)) {
+    fresh_ = {.action = FlowAction::kBypass};
+    return fresh_;
+  }
+  const uint64_t generation = path_->generation();
+  const uint64_t tag = OutboundTag(interface, ip);
+  if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
+  warm_up_->CountMiss();
+  fresh_ = DecideOutbound(*path_, ip, ifindex);
+  // Key management is asked for an SA with each packet, not with the first alone.
+  if (!fresh_.acquire) cache_.Store(ip.flow, tag, generation, fresh_);
+  return fresh_;
+}
+
+// With more SAs than cache entries and few policies, a look-up of the policy costs less than one in
+// the cache that mostly fails.
+void FlowDecider::BeginInboundBatch() {
+  constexpr std::size_t kFewPolicies = 64;
+  bypass_flow_cache_ = path_->sad.reachable() > path_->flow_entries &&
+                       path_->spd.size(PolicyDirection::kIn) < kFewPolicies;
+}
+
+const FlowDecision& FlowDecider::Inbound(uint8_t interface, const FlowKey& flow,
+                                         std::span<const Sa* const> secpath) {
+  const int32_t ifindex = path_->interfaces[interface].ifindex;
+  // Nested SAs are rare: they are not worth a wider key.
+  if (secpath.size() > 1 || bypass_flow_cache_) {
+    fresh_ = DecideInbound(*path_, flow, ifindex, secpath);
+    return fresh_;
+  }
+  const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
+  const uint64_t generation = path_->generation();
+  if (const FlowDecision* known = cache_.Find(flow, tag, generation)) return *known;
+  fresh_ = DecideInbound(*path_, flow, ifindex, secpath);
+  cache_.Store(flow, tag, generation, fresh_);
+  return fresh_;
+}
+
+}  // namespace cygnet

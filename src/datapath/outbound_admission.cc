@@ -1,0 +1,215 @@
+#include "datapath/outbound_admission.h"
+
+#include "datapath/flow_decision.h"
+#include "datapath/path_mtu.h"
+#include "datapath/segment.h"
+#include "esp/size.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+// Bytes that stay in front of ESP in transport mode.
+uint32_t OutsideLength(const IpPacketView& ip) {
+  return ip.flow.family == IpFamily::kV4 ? ip.ip_header_length : ip.esp_offset_v6;
+}
+
+// Policies know when they were used last.
+void CountUse(const FlowDecision& decision, uint64_t now) {
+  for (Policy* policy : {decision.forward.first, decision.forward.second}) {
+    if (policy != nullptr) policy->Touch(now);
+  }
+  // A packet that has to wait for its SA does not count as use, as in the kernel.
+  if (decision.acquire && decision.action == FlowAction::kDrop) return;
+  if (decision.policy != nullptr) decision.policy->Touch(now);
+  if (decision.second != nullptr) decision.second->Touch(now);
+}
+
+}  // namespace
+
+void OutboundAdmission::EndBatch() {
+  next_->Flush();
+  AnswerToHost();
+}
+
+void OutboundAdmission::RunTimers() {
+  if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
+  if (hold_.Idle()) return;
+  BeginBatch();
+  uint8_t interface = 0;
+  hold_.Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) {
+    if (packet->interface != interface) {
+      EndBatch();
+      BeginBatch();
+      interface = packet->interface;
+    }
+    Admit(packet);
+  });
+  EndBatch();
+}
+
+// Step 2. The packet is parsed where it will have its place in the batch.
+void OutboundAdmission::Admit(Packet* packet) {
+  OutboundItem* item = next_->Claim();
+  const Frame frame = ParseFrame(packet->bytes(), &item->view);
+  if (frame.kind == FrameKind::kTooShort) {
+    ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
+    return;
+  }
+  packet->l3_offset = frame.type.l3_offset;
+  packet->protection = Protection::kNone;
+  if (frame.kind == FrameKind::kOther) {
+    AdmitOther(frame.type, packet);
+    return;
+  }
+  if (frame.kind == FrameKind::kBadIp) {
+    ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
+    return;
+  }
+  // Policy does not see what lies behind the packet: it goes.
+  packet->TrimTo(packet->l3_offset + item->view.total_length);
+  if (item->view.fragment) {
+    AdmitFragment(item, packet);
+  } else {
+    AdmitIp(item, packet);
+  }
+}
+
+// What is not IP passes in clear, if at all.
+void OutboundAdmission::AdmitOther(const EtherTypeView& type, Packet* packet) {
+  if (!ctx_->path->pass_ether_types.MayPass(type, packet->bytes())) {
+    ctx_->sink.Drop(packet, DropReason::kOutEtherType);
+    return;
+  }
+  if (type.type == kEtherTypeArp) packet->TrimTo(type.l3_offset + kArpLength);
+  next_->Add(packet, IpPacketView{}, SaChain{});
+}
+
+void OutboundAdmission::AdmitFragment(OutboundItem* item, Packet* packet) {
+  IpPacketView* ip = &item->view;
+  const uint8_t interface = packet->interface;
+  if (NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface].ifindex)) {
+    packet = reassembler_.Add(packet, *ip, ctx_->now_ms);
+    if (packet == nullptr) return;
+    packet->interface = interface;                  // of the fragment that was missing
+    CYGNET_CHECK(ParseIpPacket(packet->l3(), ip));  // the reassembler's promise
+    ip->dont_fragment = false;                      // its source had cut it already
+  } else if (ip->flow.family == IpFamily::kV6 &&
+             ctx_->path->host_addresses().Contains(ip->flow.saddr, ip->flow.family)) {
+    ip->dont_fragment = false;  // this host has cut it: nothing is lost if the outer packet is, too
+  }
+  AdmitIp(item, packet);
+}
+
+// Steps 3 and 4 for the packet that item->view describes.
+void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
+  const uint8_t interface = packet->interface;
+  const FlowDecision& decision = decider_.Outbound(interface, item->view, packet->l3());
+  CountUse(decision, ctx_->now);
+  if (decision.acquire) Acquire(decision, interface, item->view.flow);
+  packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
+  packet->proof = decision.stamp;
+  if (decision.action == FlowAction::kDrop) {
+    HoldOrDrop(packet, decision);
+  } else if (packet->gso_type != GsoType::kNone) {
+    AdmitSegments(packet, item->view, decision.chain);
+  } else if (packet->csum_partial && !FinishChecksum(packet)) {
+    ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
+  } else if (FitsOrTellSender(packet, item->view, item->view.total_length, decision.chain)) {
+    item->Begin(packet, decision.chain);
+    next_->Commit();
+  }
+}
+
+void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
+                                const FlowKey& flow) {
+  ctx_->Report({.kind = DataPathEvent::Kind::kAcquire,
+                .interface = interface,
+                .policy_number = decision.policy->number,
+                .flow = flow});
+}
+
+// Without larval_drop a packet waits for the SA that key management was just asked for.
+void OutboundAdmission::HoldOrDrop(Packet* packet, const FlowDecision& decision) {
+  if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
+    ctx_->sink.Drop(packet, decision.reason);
+  } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
+    ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
+  }
+}
+
+// A super-packet is looked up once and cut here. `ip`: a copy, because the first segment takes the
+// place that the super-packet was parsed in.
+void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain) {
+  Segmenter segmenter;
+  if (!segmenter.Begin(*packet, ip)) {
+    ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
+    return;
+  }
+  if (!FitsOrTellSender(packet, ip, segmenter.LargestSegment(), chain)) return;
+  while (!segmenter.Done()) {
+    IpPacketView view;
+    Packet* segment = segmenter.Next(&ctx_->caches.small, &view);
+    if (segment == nullptr) {
+      ctx_->sink.Drop(packet, DropReason::kNoBuffers);
+      return;
+    }
+    next_->Add(segment, view, chain);
+  }
+  ctx_->sink.Recycle(packet);
+}
+
+// Step 4. What is too big goes in fragments of the outer packet where that is allowed; else its
+// sender has to know (RFC 4301 section 8.2.1). False: the packet is dropped.
+bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
+                                         const SaChain& chain) {
+  // Without transforms the port has the last word.
+  if (chain.size == 0) return true;
+  // What this host has cut leaves in any case; smaller pieces next time spare the second cut.
+  const bool must_fit = ip.dont_fragment;
+  const bool worth_telling = ip.flow.family == IpFamily::kV6 && ip.fragment;
+  if ((!must_fit && !worth_telling) || fits_.Covers(chain, length)) return true;
+  const uint32_t mtu = InnerMtu(packet->interface, ip, chain);
+  if (length <= mtu) {
+    fits_.Learn(chain, length);
+    return true;
+  }
+  // No sender goes below it: such a packet leaves in fragments.
+  if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
+  TellSender(*packet, ip, mtu);
+  if (!must_fit) return true;
+  chain.sas[0]->sa->CountDrop(DropReason::kOutTooBig);
+  ctx_->sink.Drop(packet, DropReason::kOutTooBig);
+  return false;
+}
+
+// The largest IP packet that may go into the chain, from the outermost transform inwards.
+uint32_t OutboundAdmission::InnerMtu(uint8_t interface, const IpPacketView& ip,
+                                     const SaChain& chain) const {
+  uint32_t mtu = ctx_->path->interfaces[interface].wire->mtu();
+  for (uint32_t i = chain.size; i-- > 0;) {
+    mtu = EffectivePathMtu(*chain.sas[i], mtu, ctx_->now);
+    // What the transform before this one made has a plain header.
+    const uint32_t outside = i == 0                                      ? OutsideLength(ip)
+                             : chain.sas[i - 1]->family == IpFamily::kV4 ? 20u
+                                                                         : 40u;
+    mtu = esp::InnerMtu(*chain.sas[i], mtu, outside);
+  }
+  return mtu;
+}
+
+void OutboundAdmission::TellSender(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
+  if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
+  if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
+  if (Packet* answer = MakePacketTooBig(packet, ip, mtu, &ctx_->caches.small)) {
+    to_host_.Push(answer);
+  }
+}
+
+void OutboundAdmission::AnswerToHost() {
+  if (to_host_.empty()) return;
+  const Interface& from = ctx_->path->interfaces[to_host_[0]->interface];
+  from.host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,93 @@
+#include "datapath/outbound_departure.h"
+
+#include <algorithm>
+
+#include "datapath/fragment.h"
+
+namespace cygnet {
+
+// Without items there may still be numbers that others wait for: of packets that were parked.
+void OutboundDeparture::SendAll(std::span<const OutboundItem> items) {
+  if (items.empty() && order_.empty()) return;
+  const std::size_t interfaces = ctx_->path->interfaces.size();
+  for (std::size_t out = 0; out < interfaces; ++out) SendBy(static_cast<uint8_t>(out), items);
+  order_.Clear();
+}
+
+void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> items) {
+  PacketBatch batch;
+  const auto send = [&] { Transmit(egress, &batch); };
+  const uint32_t wire_mtu = ctx_->path->interfaces[egress].wire->mtu();
+  order_.Begin(egress);
+  for (const OutboundItem& item : items) {
+    if (item.egress != egress) continue;
+    if (batch.full()) send();
+    order_.Reach(item.departure, send);
+    const DropReason reason = Verdict(item);
+    if (reason == DropReason::kNone) {
+      Send(item, wire_mtu, &batch);
+    } else {
+      Refuse(item, reason);
+    }
+  }
+  order_.End(send);
+}
+
+// A packet of a protected flow leaves sealed by every transform, or by a device that is asked to do
+// the last one, or not at all. This believes what the steps before have noted; the guard at the
+// wire (step 10) looks at the bytes.
+DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
+  if (item.verdict != DropReason::kNone || item.chain.size == 0) return item.verdict;
+  const OffloadStatus status = item.packet->offload.status;
+  const bool by_device = status == OffloadStatus::kSealRequested &&
+                         ctx_->path->interfaces[item.egress].offload != nullptr;
+  const bool sealed = status == OffloadStatus::kSealed;
+  return item.round == item.chain.size && (sealed || by_device) ? DropReason::kNone
+                                                                : DropReason::kOutGuard;
+}
+
+void OutboundDeparture::Refuse(const OutboundItem& item, DropReason reason) {
+  if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
+    if (EgressGuard* guard = ctx_->path->interfaces[item.egress].guard) {
+      guard->Report(*item.packet, reason);
+    }
+  }
+  if (item.chain.size > 0) {
+    const uint32_t last = item.chain.size - 1u;
+    item.chain.sas[item.round < last ? item.round : last]->sa->CountDrop(reason);
+  }
+  ctx_->sink.Drop(item.packet, reason);
+}
+
+// One packet that may leave: whole, or in fragments when the way to the peer is too narrow for it
+// and its DF bit allows that (RFC 4303 section 3.3.4).
+void OutboundDeparture::Send(const OutboundItem& item, uint32_t wire_mtu, PacketBatch* batch) {
+  Packet* packet = item.packet;
+  const uint32_t mtu = std::min(wire_mtu, item.path_mtu);
+  const uint32_t length = packet->length - packet->l3_offset;
+  if (length <= mtu) {
+    batch->Push(packet);
+    return;
+  }
+  const auto view = ParseIpPacket(packet->l3());
+  // The port or a router refuses what has DF, and an IPv6 packet that somebody else sent.
+  const bool cut = view.has_value() && packet->gso_type == GsoType::kNone &&
+                   (view->flow.family == IpFamily::kV6 ? item.chain.size > 0 || !view->fragment
+                                                       : !view->dont_fragment);
+  if (!cut) {
+    batch->Push(packet);
+    return;
+  }
+  const auto emit = [&](Packet* fragment) {
+    if (batch->full()) Transmit(item.egress, batch);
+    batch->Push(fragment);
+  };
+  (void)FragmentPacket(packet, *view, mtu, fragment_id_++, &ctx_->sink, emit);  // counted there
+}
+
+void OutboundDeparture::Transmit(uint8_t egress, PacketBatch* batch) {
+  if (batch->empty()) return;
+  ctx_->path->interfaces[egress].wire->Transmit(ctx_->number, batch, &ctx_->sink);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,262 @@
+#include "datapath/outbound_transform.h"
+
+#include <cstring>
+
+#include "datapath/flow_decision.h"
+#include "datapath/path_mtu.h"
+#include "datapath/returned.h"
+#include "datapath/seal_proof.h"
+#include "esp/encapsulate.h"
+#include "esp/finish.h"
+#include "esp/size.h"
+
+namespace cygnet {
+namespace {
+
+// What the packets of a run have in common.
+struct RunKey {
+  OutboundSa* sa = nullptr;
+  bool last_round = false;
+  uint8_t egress = 0;
+  bool operator==(const RunKey&) const = default;
+};
+
+// The SA that wrote the outermost addresses; nullptr: they are the host's own.
+const OutboundSa* Addressing(const SaChain& chain) {
+  for (uint32_t i = chain.size; i-- > 0;) {
+    if (chain.sas[i]->mode != SaMode::kTransport) return chain.sas[i];
+  }
+  return nullptr;
+}
+
+void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
+  for (OutboundItem& item : items) item.verdict = reason;
+}
+
+void WriteNextHop(const MacAddress& to, const MacAddress& own, std::span<OutboundItem> run) {
+  for (OutboundItem& item : run) {
+    std::memcpy(item.packet->data(), to.data(), to.size());
+    std::memcpy(item.packet->data() + to.size(), own.data(), own.size());
+  }
+}
+
+// What one transform made is what the next one protects.
+DropReason BeginNextRound(OutboundItem* item) {
+  const bool sealed = item->packet->offload.status == OffloadStatus::kSealed;
+  item->packet->offload = OffloadMeta{};
+  if (!sealed) return DropReason::kOutGuard;
+  const auto view = ParseIpPacket(item->packet->l3());
+  if (!view) return DropReason::kOutTooBig;
+  // The outer header of IPv6 does not show that the packet may be cut.
+  const bool may_be_cut = !item->view.dont_fragment && view->flow.family == IpFamily::kV6;
+  item->view = *view;
+  if (may_be_cut) item->view.dont_fragment = false;
+  return DropReason::kNone;
+}
+
+}  // namespace
+
+void OutboundTransform::Add(Packet* packet, const IpPacketView& view, const SaChain& chain) {
+  OutboundItem* item = Claim();
+  item->view = view;
+  item->Begin(packet, chain);
+  Commit();
+}
+
+void OutboundTransform::Flush() {
+  while (!items_.empty() && Round()) {
+  }
+  Leave();
+}
+
+void OutboundTransform::Leave() {
+  departure_->SendAll(items_.all());
+  items_.Clear();
+}
+
+// An SA may go between the decision and this moment, because it was rekeyed: then what policy says
+// now counts. Returns the SA of the next transform.
+inline OutboundSa* OutboundTransform::ReResolveIfDead(OutboundItem* item) const {
+  OutboundSa* sa = item->sa();
+  const bool dead = sa != nullptr && sa->sa->state() == SaState::kDead && item->round == 0;
+  return dead ? ReResolve(item) : sa;
+}
+
+// With luck there is another SA. If the packet may now leave in clear, the dead SA stays in its
+// chain, and it is dropped: nothing leaves in clear that was to be protected.
+OutboundSa* OutboundTransform::ReResolve(OutboundItem* item) const {
+  const int32_t ifindex = ctx_->path->interfaces[item->packet->interface].ifindex;
+  const FlowDecision now = DecideOutbound(*ctx_->path, item->view, ifindex);
+  if (now.action == FlowAction::kDrop || now.chain.size == 0) return item->sa();
+  item->chain = now.chain;
+  item->packet->proof = now.stamp;
+  return item->sa();
+}
+
+// Step 5: the next transform of every packet that has one ahead. False: there was none.
+bool OutboundTransform::Round() {
+  ctx_->ClearJobs();
+  bool any = false;
+  const auto key = [this](OutboundItem* item) {
+    OutboundSa* sa = ReResolveIfDead(item);
+    return RunKey{sa, item->last_round(), item->egress};
+  };
+  ForEachRun(items_.all(), key, [&](uint16_t first_index, std::span<OutboundItem> run) {
+    OutboundSa* sa = run[0].sa();
+    if (sa == nullptr) return;
+    any = true;
+    warm_up_->CountRun();
+    BeginRun(sa, first_index, run);
+  });
+  if (!any) return false;
+  ctx_->RunJobs(items_.all(), &in_flight_, kOutboundTag, AddCpuSealJob);
+  EndRound();
+  return true;
+}
+
+// Steps 6 and 7.
+void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
+                                 std::span<OutboundItem> run) {
+  const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
+  if (!sa->sa->usable() || binding == nullptr) {
+    RefuseAll(run, DropReason::kOutStateInvalid);
+    return;
+  }
+  const SequenceRange range = ChargeAndReserve(sa, run);
+  const bool last = run[0].last_round();
+  MacAddress next_hop;
+  uint8_t egress = run[0].egress;
+  const bool known = last && FindNextHop(run[0].chain, &next_hop, &egress);
+  const Interface& out = ctx_->path->interfaces[egress];
+  const uint32_t path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now);
+  const uint8_t departure = KeepOrder(sa, range, run[0].chain, egress);
+  for (OutboundItem& item : run) {
+    item.binding = binding;
+    item.path_mtu = path_mtu;
+    item.egress = egress;
+    item.departure = departure;
+    if (sa->tfc_pad != 0) MakeRoomForPadding(*sa, path_mtu, &item);
+  }
+  OpsOf(binding->path)
+      .prepare_outbound({.sa = *sa,
+                         .binding = *binding,
+                         .egress = last ? out.offload : nullptr,
+                         .first_seq = range.first,
+                         .path_mtu = path_mtu,
+                         .unsealed_word = ctx_->path->unsealed_word,
+                         .first_index = first_index,
+                         .items = run,
+                         .jobs = &ctx_->jobs});
+  // Behind the transform, which has moved the Ethernet header to its place.
+  if (known) WriteNextHop(next_hop, out.wire->mac(), run);
+}
+
+// Step 6. Packets that the SA may not carry any more get their verdict.
+SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
+  std::array<uint32_t, kMaxBatch> sizes;
+  for (std::size_t i = 0; i < run.size(); ++i) {
+    sizes[i] = esp::ProtectedLength(*sa, run[i].view);
+  }
+  const auto charge = sa->sa->lifetime().Charge({sizes.data(), run.size()}, ctx_->now);
+  if (charge.soft_hit) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa->sa->number});
+  }
+  if (charge.hard_hit) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
+    RefuseAll(run.subspan(charge.allowed), DropReason::kOutStateExpired);
+  }
+  const SequenceRange range = sa->sequence.Reserve(charge.allowed);
+  if (range.count < charge.allowed) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
+    RefuseAll(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
+  }
+  return range;
+}
+
+// Returns OutboundItem::departure of the run. Numbers of nested SAs do not leave in order: they are
+// reserved round by round, and packets leave in another order than that.
+uint8_t OutboundTransform::KeepOrder(OutboundSa* sa, const SequenceRange& range,
+                                     const SaChain& chain, uint8_t egress) {
+  if (ctx_->path->workers() == 1 || range.count == 0) return 0;
+  if (chain.size == 1) return departure_->KeepOrder(&sa->sequence, range, egress);
+  sa->sequence.Depart(range.first + range.count - 1);
+  return 0;
+}
+
+// TFC padding (RFC 4303 section 2.7) may make a small packet larger than its buffer: it moves to a
+// large one. Without one it stays, and Encapsulate says that there is no room.
+void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu,
+                                           OutboundItem* item) {
+  Packet* small = item->packet;
+  if (small->tailroom() >= esp::RoomBehind(sa, item->view.total_length, path_mtu)) return;
+  if (small->pool == ctx_->caches.jumbo.pool()) return;
+  Packet* large = ctx_->caches.jumbo.Take();
+  if (large == nullptr) return;
+  std::memcpy(large->Append(small->length), small->data(), small->length);
+  large->l3_offset = small->l3_offset;
+  large->interface = small->interface;
+  item->packet = large;
+  ctx_->sink.Recycle(small);
+}
+
+// The outer packet goes where the kernel's tables say; until they say, where the inner packet was
+// going. Read once for the run: control may change it at any time, and the run has one way out.
+bool OutboundTransform::FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const {
+  const OutboundSa* sa = Addressing(chain);
+  uint8_t interface = *egress;
+  if (sa == nullptr || !sa->next_hop.Get(mac, &interface)) return false;
+  if (interface < ctx_->path->interfaces.size()) *egress = interface;
+  return true;
+}
+
+// Step 8, once the CPU's jobs are done: what was parked leaves the batch. What an engine sealed has
+// to show it here; what a device seals shows it at the wire.
+void OutboundTransform::EndRound() {
+  items_.Compact();
+  for (OutboundItem& item : items_.all()) {
+    const OutboundSa* sa = item.sa();
+    if (sa == nullptr) continue;
+    if (item.packet->offload.status == OffloadStatus::kSealed) {
+      item.verdict = FinishSealed(*sa, item.packet);
+      if (item.verdict != DropReason::kNone) continue;
+    }
+    if (++item.round < item.chain.size) item.verdict = BeginNextRound(&item);
+  }
+}
+
+DropReason OutboundTransform::FinishSealed(const OutboundSa& sa, Packet* packet) const {
+  if (!ShowsSeal(*packet, ctx_->path->unsealed_word)) return DropReason::kOutNotSealed;
+  packet->protection = Protection::kProven;
+  if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
+  return DropReason::kNone;
+}
+
+// Steps 7 to 9 once more, by the CPU.
+void OutboundTransform::SealReturned(uint8_t interface, PacketBatch* returned) {
+  ctx_->ClearJobs();
+  for (Packet* packet : returned->packets()) {
+    const auto index = static_cast<uint16_t>(items_.size());
+    OutboundItem* item = items_.Claim();
+    *item = MakeReturnedItem(*ctx_->path, interface, packet);
+    if (item->chain.size > 0) {
+      item->path_mtu = EffectivePathMtu(*item->chain.sas[0], OutboundItem::kAnyMtu, ctx_->now);
+    }
+    items_.Commit();
+    if (item->verdict == DropReason::kNone) AddCpuSealJob(*item, index, &ctx_->jobs);
+  }
+  returned->ReleaseAll();
+  ctx_->RunJobs(items_.all(), &in_flight_, kOutboundTag, AddCpuSealJob);
+  EndRound();
+  Leave();
+}
+
+uint32_t OutboundTransform::Resume() {
+  return ResumeParked(ctx_, &in_flight_, &items_, kOutboundTag, AddCpuSealJob, [this] {
+    // The numbers of what was parked count as gone already: nobody waits for them.
+    for (OutboundItem& item : items_.all()) item.departure = 0;
+    EndRound();
+    Flush();
+  });
+}
+
+}  // namespace cygnet
