@@ -9,15 +9,13 @@ namespace cygnet {
 // Reassembly comes before ESP (RFC 4303 section 3.4.1), and before policy (RFC 4301 section 7): a
 // later fragment shows no ports, and what is judged has to be what arrives. What waits here has
 // come in clear; what SAs open waits apart from it, so that none of it is joined to the other.
-// False: the packet waits for the others, or is gone.
-bool InboundPipeline::Reassemble(InboundItem* item) {
+InboundPipeline::Outcome InboundPipeline::Reassemble(InboundItem* item) {
   const FlowKey& flow = item->view.flow;
   const bool esp =
       flow.proto == kProtoEsp && ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
-  if (!esp && ctx_->path->PolicyIdle()) return true;
+  if (!esp && ctx_->path->PolicyIdle()) return Outcome::kKept;
   if (!esp && item->packet->offload.status != OffloadStatus::kNone) {
-    ctx_->sink.Drop(item->packet, DropReason::kInDeviceStale);  // no device opens those
-    return false;
+    return Drop(*item, DropReason::kInDeviceStale);  // no device opens those
   }
   // Pieces of ESP may come over several wires; its ICV says that they belong together. Of IPv6 a
   // later fragment does not say what it is of.
@@ -27,23 +25,33 @@ bool InboundPipeline::Reassemble(InboundItem* item) {
   return TakeJoined(whole, reassembler_.last_cut(), item);
 }
 
-// False: there is no whole packet yet.
-bool InboundPipeline::TakeJoined(Packet* whole, const Reassembler::Cut& cut, InboundItem* item) {
+// What SAs opened waits for the pieces that the same SAs opened.
+InboundPipeline::Outcome InboundPipeline::ReassembleOpened(InboundItem* item) {
+  Packet* packet = item->packet;
+  Reassembler::Cut cut;
+  Packet* whole =
+      ctx_->path->opened_fragments.Add(&ctx_->sink, packet, item->view, ctx_->now_ms,
+                                       CameBy(packet->interface, item->path.all()), &cut);
+  return TakeJoined(whole, cut, item);
+}
+
+// The reassembler gave `whole`, or nothing: then it has kept the fragment, or dropped it.
+InboundPipeline::Outcome InboundPipeline::TakeJoined(Packet* whole, const Reassembler::Cut& cut,
+                                                     InboundItem* item) {
+  if (whole == nullptr) return Outcome::kWaits;
   item->packet = whole;
-  if (whole == nullptr) return false;
   CYGNET_CHECK(ParseIpPacket(whole->l3(), &item->view));  // the reassembler's promise
   item->joined = true;
   item->cut = cut;
-  return true;
+  return Outcome::kKept;
 }
 
 void InboundPipeline::Deliver() {
-  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && size_ > 0; ++to) {
+  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && !items_.empty(); ++to) {
     Port* host = ctx_->path->interfaces[to].host;
     PacketBatch batch;
     uint32_t tcp = 0;
-    for (uint32_t i = 0; i < size_; ++i) {
-      const InboundItem& item = items_[i];
+    for (const InboundItem& item : items_.all()) {
       if (item.packet == nullptr || item.packet->interface != to) continue;
       if (item.verdict == DropReason::kNone && IsPassingBy(item)) {
         DeliverInPieces(item, host, &batch);
@@ -59,7 +67,7 @@ void InboundPipeline::Deliver() {
     if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
     host->Transmit(ctx_->number, &batch, &ctx_->sink);
   }
-  size_ = 0;
+  items_.Clear();
 }
 
 // Was put together to be judged, and goes on to somebody else.

@@ -1,22 +1,45 @@
-// Begin:    1 receive · 2 classify · 3 SAD lookup · 4 runs by SA · 5 replay check · 6 prepare
-// Complete: 7 authentication result · 8 replay commit, lifetime · 9 decapsulate · 10 policy check
-// What comes out of step 9 may be ESP for this host again: it goes back to step 3.
 #include "datapath/inbound_pipeline.h"
 
 #include "datapath/always_passes.h"
-#include "datapath/came_by.h"
-#include "datapath/flow_decision.h"
 #include "datapath/segment.h"
 #include "esp/decapsulate.h"
+#include "net/frame.h"
 #include "net/ip_options.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
+namespace {
+
+// The SA that an ESP packet names; nullptr: none, or it is not a packet of ESP.
+Sa* LookupSa(const Sad& sad, const InboundItem& item) {
+  if (item.esp.kind != WireKind::kEsp) return nullptr;
+  const FlowKey& flow = item.view.flow;
+  return sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
+}
+
+// Step 9 but for fragments: the item describes the inner packet.
+DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
+  Packet* packet = item->packet;
+  const DropReason reason =
+      esp::Decapsulate(*sa, item->view, item->esp.esp_offset, item->trailer, packet);
+  if (reason != DropReason::kNone) return reason;
+  packet->offload = OffloadMeta{};
+  packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
+  IpPacketView* inner = &item->view;
+  if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
+  // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
+  // section 3.1.2, as Linux does).
+  if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
+  item->path.sas[item->path.size++] = sa->sa;
+  item->joined = false;
+  item->cut = {};
+  return DropReason::kNone;
+}
+
+}  // namespace
 
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
-  constexpr std::size_t kFewPolicies = 64;
-  cache_in_vain_ = ctx_->path->sad.reachable() > ctx_->path->flow_entries &&
-                   ctx_->path->spd.size(PolicyDirection::kIn) < kFewPolicies;
+  decider_.BeginInboundBatch();
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
@@ -27,98 +50,114 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   warm_up_.EndBatch(*ctx_->path);
 }
 
-// Steps 2 and 3. Everything that is kept joins the burst in its place, so that order is kept.
+// Steps 2 and 3. A packet that is kept has its place in the batch behind those before it.
 void InboundPipeline::Admit(Packet* packet) {
-  InboundItem* item = &items_[size_];
+  InboundItem* item = items_.Claim();
   item->Begin(packet);
-  const auto type = ParseEtherType(packet->bytes());
-  if (!type) {
-    ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
-    return;
+  const Frame frame = ParseFrame(packet->bytes(), &item->view);
+  packet->l3_offset = frame.type.l3_offset;
+  Outcome outcome = Outcome::kGone;
+  switch (frame.kind) {
+    case FrameKind::kTooShort:
+      outcome = Drop(*item, DropReason::kPortBadFrame);
+      break;
+    case FrameKind::kOther:
+      outcome = AdmitOther(frame.type, item);
+      break;
+    case FrameKind::kIp:
+      outcome = AdmitIp(item);
+      break;
+    case FrameKind::kBadIp:
+      outcome = Drop(*item, DropReason::kInBadHeader);
+      break;
   }
-  packet->l3_offset = type->l3_offset;
-  if (type->IsIp()) {
-    if (!AdmitIp(type->type, item)) return;
-  } else if (ctx_->path->pass_ether_types.MayPass(*type, packet->bytes())) {
-    if (type->type == kEtherTypeArp) packet->TrimTo(type->l3_offset + kArpLength);
-    item->view = IpPacketView{};
-  } else {
-    ctx_->sink.Drop(packet, DropReason::kInEtherType);
-    return;
-  }
-  ++size_;
+  if (outcome == Outcome::kKept) items_.Commit();
 }
 
-// False: the packet waits, or is gone.
-bool InboundPipeline::AdmitIp(uint16_t ether_type, InboundItem* item) {
-  if (!ParseIpPacket(item->packet->l3(), &item->view) ||
-      (ether_type == kEtherTypeIpv4) != (item->view.flow.family == IpFamily::kV4)) {
-    ctx_->sink.Drop(item->packet, DropReason::kInBadHeader);
-    return false;
+InboundPipeline::Outcome InboundPipeline::Drop(const InboundItem& item, DropReason reason) {
+  ctx_->sink.Drop(item.packet, reason);
+  return Outcome::kGone;
+}
+
+// What is not IP passes in clear, if at all.
+InboundPipeline::Outcome InboundPipeline::AdmitOther(const EtherTypeView& type, InboundItem* item) {
+  Packet* packet = item->packet;
+  if (!ctx_->path->pass_ether_types.MayPass(type, packet->bytes())) {
+    return Drop(*item, DropReason::kInEtherType);
   }
-  // Policy sees nothing of what is behind the packet.
+  if (type.type == kEtherTypeArp) packet->TrimTo(type.l3_offset + kArpLength);
+  item->view = IpPacketView{};
+  return Outcome::kKept;
+}
+
+InboundPipeline::Outcome InboundPipeline::AdmitIp(InboundItem* item) {
+  // Policy does not see what lies behind the packet: it goes.
   item->packet->TrimTo(item->packet->l3_offset + item->view.total_length);
-  if (item->view.fragment && !Reassemble(item)) return false;
-  const DropReason reason = Classify(item);
-  if (item->packet == nullptr) return false;
-  if (reason == DropReason::kInAcquireState && early_.Hold(item->packet, ctx_->now_ms)) {
-    return false;
+  if (item->view.fragment) {
+    const Outcome outcome = Reassemble(item);
+    if (outcome != Outcome::kKept) return outcome;
   }
-  if (reason == DropReason::kNone) return true;
-  ctx_->sink.Drop(item->packet, reason);
-  return false;
+  return Classify(item);
 }
 
-// Their SA may be there now.
+// The SA of what came early may be there now.
 void InboundPipeline::RetryEarly() {
   early_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
     Admit(packet);
-    if (size_ == kMaxBatch) Finish();
+    if (items_.full()) Finish();
   });
   Finish();
 }
 
-// Sets the item's SA when it is ESP for this host; takes the packet when it goes no further.
-DropReason InboundPipeline::Classify(InboundItem* item) {
+// ESP for this host gets its SA; what came in clear is for policy to judge.
+InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   const IpPacketView& ip = item->view;
-  if (!ip.fragment)
+  if (!ip.fragment) {
     item->esp = ClassifyWirePacket(ip, item->packet->l3(), ctx_->path->encap_ports());
-  if (!IsForIpsec(*item)) {
-    if (ip.flow.proto == kProtoIcmp || ip.flow.proto == kProtoIcmpv6) LearnFromIcmp(*item);
-    return CheckClearPacket(*item);
   }
-  // Only what a device already opened gets here in pieces, and no device opens those.
-  if (ip.fragment) return DropReason::kInDeviceStale;
+  Sa* sa = LookupSa(ctx_->path->sad, *item);
+  if (sa == nullptr && !IsForThisHost(*item)) {
+    if (ip.flow.proto == kProtoIcmp || ip.flow.proto == kProtoIcmpv6) LearnFromIcmp(*item);
+    const DropReason reason = CheckClearPacket(*item);
+    return reason == DropReason::kNone ? Outcome::kKept : Drop(*item, reason);
+  }
+  // Only what a device has opened already gets here in pieces, and no device opens those.
+  if (ip.fragment) return Drop(*item, DropReason::kInDeviceStale);
   switch (item->esp.kind) {
     case WireKind::kEspTooShort:
-      return DropReason::kInTooShort;
+      return Drop(*item, DropReason::kInTooShort);
     case WireKind::kKeepalive:  // RFC 3948: swallowed, not a loss
       ctx_->sink.Recycle(item->packet);
-      item->packet = nullptr;
-      return DropReason::kNone;
+      return Outcome::kGone;
     default:
-      return FindSa(item);
+      return AdmitEsp(sa, item);
   }
 }
 
-// ESP, bare or in UDP, that is addressed to this host or to an SA of it. What this host only
-// forwards is somebody else's and is treated as any packet in clear.
-bool InboundPipeline::IsForIpsec(const InboundItem& item) const {
+// ESP, bare or in UDP, of which no SA is known: is it this host's? What this host only forwards is
+// somebody else's and is treated as any packet in clear.
+bool InboundPipeline::IsForThisHost(const InboundItem& item) const {
   const FlowKey& flow = item.view.flow;
   const bool esp = item.view.fragment ? flow.proto == kProtoEsp : item.esp.kind != WireKind::kOther;
   if (!esp) return false;
   // A device opened it for an SA that has gone since: its payload is readable and must not travel
   // on.
   if (item.packet->offload.status != OffloadStatus::kNone) return true;
-  if (ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) return true;
-  return item.esp.kind == WireKind::kEsp &&
-         ctx_->path->sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp) !=
-             nullptr;
+  return ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
 }
 
-DropReason InboundPipeline::FindSa(InboundItem* item) {
-  const FlowKey& flow = item->view.flow;
-  Sa* sa = ctx_->path->sad.LookupInbound(Spi(item->esp.spi), flow.daddr, flow.family, kProtoEsp);
+// Step 3.
+InboundPipeline::Outcome InboundPipeline::AdmitEsp(Sa* sa, InboundItem* item) {
+  const DropReason reason = UseSa(sa, item);
+  if (reason == DropReason::kNone) return Outcome::kKept;
+  if (reason == DropReason::kInAcquireState && early_.Hold(item->packet, ctx_->now_ms)) {
+    return Outcome::kWaits;
+  }
+  return Drop(*item, reason);
+}
+
+// Sets item->sa, or says why this SA does not open the packet. `sa`: nullptr if there is none.
+DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   if (sa == nullptr) return DropReason::kInNoState;
   DropReason reason = DropReason::kNone;
   const SaState state = sa->state();
@@ -155,30 +194,25 @@ void InboundPipeline::Finish() {
   Deliver();
 }
 
-// Steps 4 – 10 for every item that is still ESP. False: none is.
+// Steps 4 to 10 for every packet that is still ESP. False: none is.
 bool InboundPipeline::OpenRound() {
   ctx_->ClearJobs();
   bool any = false;
-  for (uint32_t begin = 0; begin < size_;) {
-    uint32_t end = begin + 1;
-    while (end < size_ && items_[end].sa == items_[begin].sa) ++end;
-    if (items_[begin].sa != nullptr) {
-      any = true;
-      warm_up_.CountRun();
-      BeginRun(begin, end);
-    }
-    begin = end;
-  }
+  const auto sa_of = [](const InboundItem* item) { return item->sa; };
+  ForEachRun(items_.all(), sa_of, [&](uint16_t first_index, std::span<InboundItem> run) {
+    if (run[0].sa == nullptr) return;
+    any = true;
+    warm_up_.CountRun();
+    BeginRun(first_index, run);
+  });
   if (!any) return false;
-  ctx_->RunJobs(std::span<InboundItem>(items_.data(), size_), &in_flight_, kInboundTag,
-                AddCpuOpenJob);
+  ctx_->RunJobs(items_.all(), &in_flight_, kInboundTag, AddCpuOpenJob);
   CompleteRound();
   return true;
 }
 
 // Steps 5 and 6.
-void InboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
-  const std::span<InboundItem> run(items_.data() + begin, end - begin);
+void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run) {
   InboundSa* sa = run[0].sa;
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (binding == nullptr) {
@@ -200,27 +234,18 @@ void InboundPipeline::BeginRun(uint32_t begin, uint32_t end) {
       .prepare_inbound({.sa = *sa,
                         .binding = *binding,
                         .interfaces = ctx_->path->interfaces,
-                        .first_index = static_cast<uint16_t>(begin),
+                        .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});
 }
 
-// Steps 7 – 10 for the items whose cryptography is done; what was parked leaves the burst first.
+// Steps 8 to 10 for the packets whose cryptography is done; what was parked leaves the batch first.
 void InboundPipeline::CompleteRound() {
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < size_; ++i) {
-    if (items_[i].packet == nullptr) continue;
-    if (kept != i) items_[kept] = items_[i];
-    ++kept;
-  }
-  size_ = kept;
-  for (uint32_t begin = 0; begin < size_;) {
-    uint32_t end = begin + 1;
-    InboundSa* sa = items_[begin].sa;
-    while (end < size_ && items_[end].sa == sa) ++end;
-    if (sa != nullptr) CompleteRun(sa, {items_.data() + begin, end - begin});
-    begin = end;
-  }
+  items_.Compact();
+  const auto sa_of = [](const InboundItem* item) { return item->sa; };
+  ForEachRun(items_.all(), sa_of, [this](uint16_t, std::span<InboundItem> run) {
+    if (run[0].sa != nullptr) CompleteRun(run[0].sa, run);
+  });
 }
 
 // ESN: the ICV was checked for another number than the packet's: one ahead, because the packet is
@@ -249,8 +274,8 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
   for (InboundItem& item : run) {
     item.sa = nullptr;
     if (item.verdict == DropReason::kNone) {
-      if (sa->layout.udp != 0) TellMapping(*sa, item);
-      item.verdict = DecapsulateAndCheck(sa, &item);
+      if (sa->layout.udp != 0) ReportMapping(*sa, item);
+      DecapsulateAndCheck(sa, &item);
     }
     if (item.verdict != DropReason::kNone) {
       sa->sa->CountDrop(item.verdict);
@@ -303,7 +328,7 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) 
 
 // The peer's NAT gave it another address or port: key management decides what to do (RFC 3947,
 // RFC 4555); the packet itself is as good as any.
-void InboundPipeline::TellMapping(const InboundSa& sa, const InboundItem& item) {
+void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
   const FlowKey& flow = item.view.flow;
   if (flow.sport == sa.peer_port.load(std::memory_order_relaxed) &&
       flow.saddr == sa.sa->spec().saddr) {
@@ -315,30 +340,16 @@ void InboundPipeline::TellMapping(const InboundSa& sa, const InboundItem& item) 
                 .flow = flow});
 }
 
-// Steps 9 and 10 for one packet. It may turn out to be ESP for this host once more.
-DropReason InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
-  Packet* packet = item->packet;
-  const DropReason reason =
-      esp::Decapsulate(*sa, item->view, item->esp.esp_offset, item->trailer, packet);
-  if (reason != DropReason::kNone) return reason;
-  packet->offload = OffloadMeta{};
-  packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
-  IpPacketView* inner = &item->view;
-  if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
-  // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
-  // section 3.1.2, as Linux does).
-  if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
-  item->path.sas[item->path.size++] = sa->sa;
-  item->joined = false;
-  item->cut = {};
-  if (inner->fragment) {
-    Reassembler::Cut cut;
-    Packet* whole =
-        ctx_->path->opened_fragments.Add(&ctx_->sink, packet, *inner, ctx_->now_ms,
-                                         CameBy(packet->interface, item->path.all()), &cut);
-    if (!TakeJoined(whole, cut, item)) return DropReason::kNone;
+// Steps 9 and 10 for one packet: sets its verdict. It may turn out to be ESP for this host once
+// more.
+void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
+  item->verdict = Decapsulate(sa, item);
+  if (item->verdict != DropReason::kNone) return;
+  if (item->view.fragment && ReassembleOpened(item) != Outcome::kKept) {
+    item->packet = nullptr;  // it has left the batch
+    return;
   }
-  return CheckOpened(item);
+  item->verdict = CheckOpened(item);
 }
 
 // What came out of an SA, whole.
@@ -353,57 +364,29 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
   }
   item->esp = ClassifyWirePacket(ip, l3, ctx_->path->encap_ports());
   if (item->esp.kind == WireKind::kEspTooShort && own()) return DropReason::kInTooShort;
-  if (item->esp.kind == WireKind::kEsp && IsForIpsec(*item)) {
-    return item->path.size < kMaxTemplates ? FindSa(item) : DropReason::kInNested;
+  if (item->esp.kind == WireKind::kEsp) {
+    Sa* sa = LookupSa(ctx_->path->sad, *item);
+    if (sa != nullptr || IsForThisHost(*item)) {
+      return item->path.size < kMaxTemplates ? UseSa(sa, item) : DropReason::kInNested;
+    }
   }
   return CheckPolicy(*item);
 }
 
+// Step 10.
 DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
-  const uint8_t interface = item.packet->interface;
-  const int32_t ifindex = ctx_->path->interfaces[interface].ifindex;
-  const auto secpath = item.path.all();
-  const FlowDecision* decision = &decided_;
-  if (secpath.size() > 1 || cache_in_vain_) {  // the former is rare, and not worth a wider key
-    decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
-  } else {
-    const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
-    const uint64_t generation = ctx_->path->generation();
-    if (const FlowDecision* known = cache_.Find(item.view.flow, tag, generation)) {
-      decision = known;
-    } else {
-      decided_ = DecideInbound(*ctx_->path, item.view.flow, ifindex, secpath);
-      cache_.Store(item.view.flow, tag, generation, decided_);
-    }
-  }
-  if (decision->policy != nullptr) decision->policy->Touch(ctx_->now);
-  if (decision->second != nullptr) decision->second->Touch(ctx_->now);
-  return decision->action == FlowAction::kBypass ? DropReason::kNone : decision->reason;
+  const FlowDecision& decision =
+      decider_.Inbound(item.packet->interface, item.view.flow, item.path.all());
+  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
+  if (decision.second != nullptr) decision.second->Touch(ctx_->now);
+  return decision.action == FlowAction::kBypass ? DropReason::kNone : decision.reason;
 }
 
-// Jobs that took their time.
 uint32_t InboundPipeline::Resume() {
-  uint32_t resumed = 0;
-  while (!in_flight_.empty()) {
-    ctx_->ClearJobs();
-    CryptoStatus status;
-    while (size_ < kMaxBatch && in_flight_.Pop(&items_[size_], &status)) {
-      InboundItem* item = &items_[size_];
-      if (status == CryptoStatus::kNotDone) {
-        AddCpuOpenJob(*item, static_cast<uint16_t>(size_), &ctx_->jobs);
-      } else {
-        CompleteJob(status, item);
-      }
-      ++size_;
-    }
-    if (size_ == 0) break;
-    resumed += size_;
-    ctx_->RunJobs(std::span<InboundItem>(items_.data(), size_), &in_flight_, kInboundTag,
-                  AddCpuOpenJob);
+  return ResumeParked(ctx_, &in_flight_, &items_, kInboundTag, AddCpuOpenJob, [this] {
     CompleteRound();
     Finish();
-  }
-  return resumed;
+  });
 }
 
 }  // namespace cygnet

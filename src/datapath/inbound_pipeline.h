@@ -1,12 +1,23 @@
-// Inbound: from the wire to the host (architecture, section 5; RFC 4301 section 5.2, RFC 4303
-// section 3.4). The order of the security steps stands here and nowhere else.
+// Inbound: from the wire to the host (RFC 4301 section 5.2, RFC 4303 section 3.4). The steps, in
+// the order of the code, which is the order of the security checks; ARCHITECTURE.md names the files
+// of each.
+//    1  receive: a batch of the wire's port; a device may have opened ESP in place
+//    2  classify: frame, IP header; put fragments together; ESP for this host, or in clear
+//    3  SAD lookup; ESP that comes before its SA waits
+//    4  runs: packets of one SA that follow each other
+//    5  replay check; the high word of the sequence number
+//    6  prepare: the device's status, or a job for an engine
+//    7  cryptography: engines do the jobs
+//    8  trailer; replay commit; lifetime
+//    9  decapsulate; put inner fragments together; ESP for this host goes back to step 3
+//   10  policy check with the inner flow and all SAs it came by; then to the host
+// Packets in clear go from step 2 to step 10.
 #pragma once
-
-#include <array>
 
 #include "datapath/coalesce.h"
 #include "datapath/early_arrivals.h"
-#include "datapath/in_flight.h"
+#include "datapath/flow_decider.h"
+#include "datapath/item_batch.h"
 #include "datapath/path_mtu.h"
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
@@ -26,7 +37,7 @@ class InboundPipeline {
   // Takes all packets of `in`, which came from the wire by `interface`.
   void Run(uint8_t interface, PacketBatch* in);
 
-  // Between two bursts: forgets fragments that waited too long, tries again what came too early.
+  // Between two batches: forgets fragments that waited too long, tries again what came too early.
   void RunTimers() {
     if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
     SharedReassembler& opened = ctx_->path->opened_fragments;
@@ -43,50 +54,56 @@ class InboundPipeline {
   const InFlight<InboundItem>& in_flight() const { return in_flight_; }
 
  private:
-  // 1 – 3: classify, find the SA.
+  // What became of a packet that was looked at.
+  enum class Outcome : uint8_t {
+    kKept,   // it goes on to the next step
+    kWaits,  // for other fragments, or for its SA
+    kGone,   // dropped and counted, or swallowed
+  };
+
+  // Steps 2 and 3.
   void Admit(Packet* packet);
-  void RetryEarly();
-  bool AdmitIp(uint16_t ether_type, InboundItem* item);
-  bool Reassemble(InboundItem* item);
-  bool TakeJoined(Packet* whole, const Reassembler::Cut& cut, InboundItem* item);
-  DropReason Classify(InboundItem* item);
-  bool IsForIpsec(const InboundItem& item) const;
+  Outcome AdmitOther(const EtherTypeView& type, InboundItem* item);
+  Outcome AdmitIp(InboundItem* item);
+  Outcome Drop(const InboundItem& item, DropReason reason);
+  Outcome Reassemble(InboundItem* item);
+  static Outcome TakeJoined(Packet* whole, const Reassembler::Cut& cut, InboundItem* item);
+  Outcome Classify(InboundItem* item);
+  Outcome AdmitEsp(Sa* sa, InboundItem* item);
+  bool IsForThisHost(const InboundItem& item) const;
+  DropReason UseSa(Sa* sa, InboundItem* item);
+  DropReason CheckClearPacket(const InboundItem& item);
   void LearnFromIcmp(const InboundItem& item);
   void ReportShortQuote(const InboundItem& item, const OuterError& error);
-  DropReason FindSa(InboundItem* item);
-  DropReason CheckClearPacket(const InboundItem& item);
-  // 4 – 10 for every layer of ESP a packet has, then to the host.
+  void RetryEarly();
+
+  // Steps 4 to 10 for every layer of ESP that a packet has, then to the host.
   void Finish();
   bool OpenRound();
-  // 4 – 6: replay check, prepare.
-  void BeginRun(uint32_t begin, uint32_t end);
-  // 7 – 10: authentication result, replay commit, lifetime, decapsulate, policy.
+  void BeginRun(uint16_t first_index, std::span<InboundItem> run);
   void CompleteRound();
   static bool WasGuessedWrong(InboundSa* sa, const InboundItem& item);
   void CompleteRun(InboundSa* sa, std::span<InboundItem> run);
   void CommitReplay(InboundSa* sa, std::span<InboundItem> run);
   void ChargeLifetime(InboundSa* sa, std::span<InboundItem> run);
-  void TellMapping(const InboundSa& sa, const InboundItem& item);
-  DropReason DecapsulateAndCheck(InboundSa* sa, InboundItem* item);
-  DropReason CheckPolicy(const InboundItem& item);
+  void ReportMapping(const InboundSa& sa, const InboundItem& item);
+  void DecapsulateAndCheck(InboundSa* sa, InboundItem* item);
+  Outcome ReassembleOpened(InboundItem* item);
   DropReason CheckOpened(InboundItem* item);
+  DropReason CheckPolicy(const InboundItem& item);
   bool IsPassingBy(const InboundItem& item) const;
   void Deliver();
   void DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch);
 
   WorkerContext* const ctx_;
-  FlowCache cache_{ctx_->path->flow_entries};
-  FlowDecision decided_;  // that was not in the cache
-  // More SAs than entries and few policies: a look-up costs less than an entry that is not there.
-  bool cache_in_vain_ = false;
   WarmUp warm_up_;
+  FlowDecider decider_{ctx_->path, &warm_up_};
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;  // of what came in clear; what SAs opened is the DataPath's
   EarlyArrivals early_;
   uint64_t next_short_quote_ms_ = 0;
-  uint32_t size_ = 0;
-  std::array<InboundItem, kMaxBatch> items_;
+  ItemBatch<InboundItem> items_;
 };
 
 }  // namespace cygnet
