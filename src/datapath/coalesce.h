@@ -1,4 +1,4 @@
-// Coalescer: joins TCP segments of one flow that follow each other in a burst into one super-packet
+// Coalescer: joins TCP segments of one flow that follow each other in a batch into one super-packet
 // for the host (the inverse of segmentation; the kernel's GRO rules).
 #pragma once
 

@@ -5,7 +5,7 @@
 
 namespace cygnet {
 
-// Behind another run of this very burst it leaves with that one.
+// Right behind another run of this batch it leaves together with that one.
 bool Departures::MayLeave(uint8_t index) const {
   const Row& row = rows_[index];
   if (row.counter->TurnOf(row.first)) return true;

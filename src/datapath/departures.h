@@ -1,4 +1,4 @@
-// Departures: the runs of sequence numbers of one burst, and in which order they may leave. Workers
+// Departures: the runs of sequence numbers of one batch, and in which order they may leave. Workers
 // that share an SA reserve numbers one after the other but finish whenever they do; a receiver with
 // a replay window of 32 drops what comes later than that. So a run waits until all numbers of its
 // SA before it have gone to the wire, or will not come: dropped, parked, refused.

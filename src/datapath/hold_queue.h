@@ -14,7 +14,7 @@ namespace cygnet {
 // One worker's. Owns the packets in it. Nothing is allocated after construction. Times are
 // monotonic milliseconds.
 //
-// A worker calls Retry() before each burst of new packets, so that what has waited leaves before
+// A worker calls Retry() before each batch of new packets, so that what has waited leaves before
 // what comes now; each policy's packets keep their order.
 class HoldQueue {
  public:

@@ -101,7 +101,7 @@ void AddOpenJob(const esp::JobParams& params, const InboundItem& item, uint16_t 
 
 // What a device did to a packet decides first, whatever the path: bytes it opened cannot be opened
 // again. The half may have moved since; what it was opened with is the same key.
-DropReason TakeDevicesWord(const InboundRun& run, InboundItem* item) {
+DropReason ApplyDeviceStatus(const InboundRun& run, InboundItem* item) {
   const OffloadMeta& meta = item->packet->offload;
   const OffloadDevice* device = run.interfaces[item->packet->interface].offload;
   if (!run.binding.MayHaveOpened({device, meta.handle})) return DropReason::kInDeviceStale;
@@ -121,7 +121,7 @@ void PrepareInbound(const InboundRun& run, const EngineSession& with) {
     InboundItem& item = run.items[i];
     if (item.verdict != DropReason::kNone) continue;
     if (item.packet->offload.status != OffloadStatus::kNone) {
-      item.verdict = TakeDevicesWord(run, &item);
+      item.verdict = ApplyDeviceStatus(run, &item);
     } else if (with.session == nullptr) {  // a device is required, and did not open it
       item.verdict = DropReason::kInRequired;
     } else if (esp::HasRoomForJob(run.sa.layout, item.view.total_length - item.esp.esp_offset)) {

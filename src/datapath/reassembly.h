@@ -63,7 +63,7 @@ class Reassembler {
   const Cut& last_cut() const { return last_cut_; }
 
   // Drops what has waited too long (kInFragmentTimeout). Looks at the oldest only: cheap enough for
-  // every burst.
+  // every turn of the worker's loop.
   void Expire(uint64_t now_ms);
 
   bool Idle() const { return in_progress_ == 0; }

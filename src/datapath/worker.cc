@@ -33,12 +33,12 @@ void Worker::Loop() {
   context_.reader->Online();
   while (!stop_.load(std::memory_order_relaxed)) {
     if (RunOnce() != 0) {
-      barren_ = 0;
+      empty_turns_ = 0;
       spin_.Worked();
       continue;
     }
     if (spin_.LookAgain(clock_->MonotonicNs())) continue;
-    if (!Sleep() && ++barren_ > kBarrenTurns) {
+    if (!Sleep() && ++empty_turns_ > kEmptyTurns) {
       // A port has something that cannot be taken (no buffers): others may free some meanwhile.
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }

@@ -1,4 +1,4 @@
-// Worker: one thread that moves packets of all interfaces, run to completion, burst by burst.
+// Worker: one thread that moves packets of all interfaces, run to completion, batch by batch.
 #pragma once
 
 #include <atomic>
@@ -41,9 +41,9 @@ class Worker {
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
   std::atomic<uint64_t> last_turn_ms_{0};
-  static constexpr uint32_t kBarrenTurns = 64;
+  static constexpr uint32_t kEmptyTurns = 64;
   SpinWindow spin_;
-  uint32_t barren_ = 0;  // in a row that moved nothing although a port had something
+  uint32_t empty_turns_ = 0;  // in a row that moved nothing although a port had something
   std::thread thread_;
 };
 

@@ -1,5 +1,5 @@
 // Capture points: copies of the frames that pass the host side or the wire side of a device. Off,
-// one relaxed load per burst; on, frames are copied into a bounded queue and what does not fit is
+// one relaxed load per batch; on, frames are copied into a bounded queue and what does not fit is
 // counted. What the guard at the wire stops is kept even when nobody looks.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Port: where frames come from and go to, in bursts. One virtual call per burst.
+// Port: where frames come from and go to, in batches. One virtual call per batch.
 #pragma once
 
 #include <cstdint>
