@@ -1,32 +1,72 @@
 #include "control/ike_sockets.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
-#include "net/ip_protocol.h"
+#include "base/log.h"
 
 namespace cygnet {
+namespace {
+
+constexpr uint32_t kRoot = 0;
+
+bool IsRoots(const HostSocket& socket) { return socket.uid == kRoot; }
+
+}  // namespace
 
 void IkeSockets::Refresh() {
   std::vector<SocketEnds> found;
-  if (path_.ike_bypass && sockets_ != nullptr) found = Find();
+  for (Port& port : ports_) {
+    if (path_.ike_bypass && sockets_ != nullptr) {
+      AddOf(&port, &found);
+    } else {
+      port.stranger.reset();
+    }
+  }
   if (found == told_) return;
   told_ = found;
   path_.SetIkeSockets(std::move(found));
   path_.BumpGeneration();
 }
 
-std::vector<SocketEnds> IkeSockets::Find() const {
-  std::vector<SocketEnds> ends;
+// Which of a port's sockets a packet is from, nothing in the packet tells: root's alone are taken.
+void IkeSockets::AddOf(Port* port, std::vector<SocketEnds>* ends) {
+  const auto listed = List(port->number);
+  if (!listed) return;
+  const bool has_root = std::any_of(listed->begin(), listed->end(), IsRoots);
+  const auto stranger = std::find_if_not(listed->begin(), listed->end(), IsRoots);
+  const bool shared = has_root && stranger != listed->end();
+  Show(port, shared ? std::optional(stranger->uid) : std::nullopt);
+  if (shared || !has_root) return;
+  for (const HostSocket& socket : *listed) ends->push_back(socket.ends);
+}
+
+// nullopt: the kernel does not say all; who else has the port is not known then.
+std::optional<std::vector<HostSocket>> IkeSockets::List(uint16_t port) const {
+  std::vector<HostSocket> all;
   for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
-    for (const uint16_t port : {kPortIke, kPortIkeNatT}) {
-      const auto listed = sockets_->List(family, kProtoUdp, port);
-      if (!listed) continue;  // closed where the kernel does not say
-      for (const HostSocket& socket : *listed) {
-        if (socket.uid == 0) ends.push_back(socket.ends);
-      }
-    }
+    const auto listed = sockets_->List(family, kProtoUdp, port);
+    if (!listed) return std::nullopt;
+    all.insert(all.end(), listed->begin(), listed->end());
   }
-  return ends;
+  return all;
+}
+
+void IkeSockets::Show(Port* port, std::optional<uint32_t> stranger) {
+  if (stranger == port->stranger) return;
+  port->stranger = stranger;
+  const std::string name = "ike_bypass: UDP port " + std::to_string(port->number);
+  if (!stranger) {
+    Log(LogLevel::kInfo, name + ": root shares it with nobody any more");
+    return;
+  }
+  Log(LogLevel::kWarning,
+      name + ": nothing passes in clear by it: a socket of uid " + std::to_string(*stranger) +
+          " shares it with one of uid " + std::to_string(kRoot) +
+          ", and packets of the two look alike. End that socket; or run the IKE daemon under the "
+          "shim, where its policies of sockets let exactly its packets pass, and set "
+          "ike_bypass = false");
 }
 
 }  // namespace cygnet

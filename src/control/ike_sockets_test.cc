@@ -1,7 +1,12 @@
 #include "control/ike_sockets.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
+#include "base/log.h"
 #include "net/ip_protocol.h"
 #include "support/fake_host_sockets.h"
 #include "support/packet_builder.h"
@@ -9,9 +14,23 @@
 namespace cygnet {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<std::string> g_said;
+
 class IkeSocketsTest : public testing::Test {
  protected:
-  IkeSocketsTest() { path_.ike_bypass = true; }
+  IkeSocketsTest() {
+    path_.ike_bypass = true;
+    g_said.clear();
+    SetLogSink([](LogLevel, std::string_view text) { g_said.emplace_back(text); });
+  }
+  ~IkeSocketsTest() override {
+    SetLogSink([](LogLevel, std::string_view) {});
+  }
   bool Passes(uint16_t port) {
     FlowKey flow;
     flow.saddr = test::Ip("192.0.2.1");
@@ -41,6 +60,7 @@ TEST_F(IkeSocketsTest, RootsOnTheTwoPortsAndOnlyWhileTheyAreThere) {
   EXPECT_TRUE(Passes(500));
   EXPECT_FALSE(Passes(4500));  // anybody may bind it
   EXPECT_FALSE(Passes(5500));
+  host_.Unbind(2);
   Bind(4, 4500, 0);
   host_.Unbind(1);
   sockets_.Refresh();
@@ -59,6 +79,57 @@ TEST_F(IkeSocketsTest, NoneWhileTheBypassIsOffOrTheKernelDoesNotTell) {
   IkeSockets deaf(&path_, nullptr);
   deaf.Refresh();
   EXPECT_FALSE(Passes(500));
+}
+
+// By SO_REUSEADDR, or at another address: a packet does not tell which of the two sent it.
+TEST_F(IkeSocketsTest, APortThatAnotherUserSharesIsWithdrawnUntilThatUserIsGone) {
+  Bind(1, 500, 0);
+  Bind(2, 4500, 0);
+  sockets_.Refresh();
+  EXPECT_TRUE(Passes(4500));
+  EXPECT_THAT(g_said, IsEmpty());
+  Bind(3, 4500, 1017);
+  host_.sockets.back().ends.local = test::Ip("192.0.2.1");
+  for (int second = 0; second < 3; ++second) sockets_.Refresh();
+  EXPECT_FALSE(Passes(4500));
+  EXPECT_TRUE(Passes(500));
+  EXPECT_THAT(g_said, ElementsAre(AllOf(HasSubstr("port 4500"), HasSubstr("uid 1017"),
+                                        HasSubstr("uid 0"), HasSubstr("ike_bypass = false"))));
+  g_said.clear();
+  host_.Unbind(3);
+  sockets_.Refresh();
+  EXPECT_TRUE(Passes(4500));
+  EXPECT_THAT(g_said, ElementsAre(HasSubstr("port 4500")));
+}
+
+// One of IPv6 may send by IPv4.
+TEST_F(IkeSocketsTest, ASharerOfTheOtherFamilyCounts) {
+  Bind(1, 4500, 0);
+  Bind(2, 4500, 1017);
+  host_.sockets.back().ends.family = IpFamily::kV6;
+  sockets_.Refresh();
+  EXPECT_FALSE(Passes(4500));
+}
+
+TEST_F(IkeSocketsTest, NoneWhileTheKernelDoesNotSayWhoElseHasThePort) {
+  Bind(1, 4500, 0);
+  sockets_.Refresh();
+  EXPECT_TRUE(Passes(4500));
+  host_.silent = IpFamily::kV6;
+  sockets_.Refresh();
+  EXPECT_FALSE(Passes(4500));
+}
+
+TEST_F(IkeSocketsTest, SaysAgainWhoSharesAPortWhenTheBypassIsTurnedOnAgain) {
+  Bind(1, 4500, 0);
+  Bind(2, 4500, 1017);
+  sockets_.Refresh();
+  path_.ike_bypass = false;
+  sockets_.Refresh();
+  EXPECT_EQ(g_said.size(), 1u);
+  path_.ike_bypass = true;
+  sockets_.Refresh();
+  EXPECT_EQ(g_said.size(), 2u);
 }
 
 TEST_F(IkeSocketsTest, AnUnchangedListVoidsNoCache) {

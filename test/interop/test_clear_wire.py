@@ -70,19 +70,26 @@ class ClearWire(WireHost, suite.Case):
 
     # --- IKE ---
 
-    def leaves(self, port, payload, uid=0, to=PEER):
-        """Sent by a process of its own, of this user."""
+    def socket_of(self, uid):
+        """The owner is who makes it."""
+        os.setresuid(uid, uid, 0)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        os.setresuid(0, 0, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return sock
+
+    def leaves(self, port, payload, uid=0, to=PEER, sharer=None):
+        """Sent by a process of its own, of this user; another user may share its port."""
         self.peer.wire.drain()
         pid = os.fork()
         if pid == 0:
             try:
                 with inside(self.host.ns):
-                    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                    if uid:  # the owner is who makes it
-                        os.setresuid(uid, uid, 0)
-                        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                        os.setresuid(0, 0, 0)
+                    sock = self.socket_of(uid)
+                    other = sharer and self.socket_of(sharer)
                 sock.bind((HOST, port))
+                if other:
+                    other.bind(("0.0.0.0", port))
                 time.sleep(1.5)  # the kernel is asked once a second
                 sock.sendto(payload, (to, port))
                 time.sleep(0.3)
@@ -98,6 +105,13 @@ class ClearWire(WireHost, suite.Case):
         self.assertFalse(self.leaves(4500, bytes(4) + MARK.ljust(56)))
         self.assertFalse(self.leaves(4500, bytes(4) + IKE, uid=NOBODY))
         self.assertTrue(self.leaves(500, IKE))
+
+    def test_ike_of_a_port_that_another_user_shares_is_held_to_policy(self):
+        suite.xfrm_batch(self.host, BLOCK)
+        self.assertFalse(self.leaves(4500, bytes(4) + IKE, sharer=NOBODY))
+        self.assertIn(f"port 4500: nothing passes in clear by it: a socket of uid {NOBODY}", self.host.log())
+        self.wait_for(lambda: "port 4500: root shares it with nobody" in self.host.log(), "the port is root's alone")
+        self.assertTrue(self.leaves(4500, bytes(4) + IKE))
 
     # --- Fragments ---
 

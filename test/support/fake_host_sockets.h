@@ -15,6 +15,7 @@ class FakeHostSockets final : public HostSockets {
  public:
   std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
                                               uint16_t port) override {
+    if (family == silent) return std::nullopt;
     std::vector<HostSocket> found;
     for (const HostSocket& socket : sockets) {
       const SocketEnds& ends = socket.ends;
@@ -47,7 +48,8 @@ class FakeHostSockets final : public HostSockets {
 
   std::vector<HostSocket> sockets;
   EndedSockets ended;
-  uint64_t missed = 0;  // this one a long list leaves out
+  uint64_t missed = 0;             // this one a long list leaves out
+  std::optional<IpFamily> silent;  // of this family nothing is said
 };
 
 }  // namespace cygnet::test
