@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 
 import labkit
 import suite
@@ -86,6 +87,23 @@ class Stored(suite.Case):
         self.assertIn("restart was deleted while cygnetd runs", self.host.log())
         known = self.policies()
         self.assertEqual(len(known), 3)
+        self.kill()
+        self.start()
+        self.assertEqual(self.policies(), known)
+        self.assertFalse(self.leaks())
+
+    def test_an_older_copy_that_is_put_in_its_place_is_undone_at_once(self):
+        for kept in (self.file, self.ledger):
+            shutil.copy(kept, kept + ".old")
+        self.add_block("192.0.2.0/24")
+        self.wait_for(lambda: len(self.policies()) == 1, "the policy")
+        for kept in (self.file, self.ledger):
+            since = len(self.host.log())
+            os.replace(kept + ".old", kept)
+            replaced = time.monotonic()
+            self.wait_for(lambda name=kept, at=since: f"{name} was replaced" in self.host.log()[at:], "it", 5)
+            self.assertLess(time.monotonic() - replaced, 0.4 * suite.SLOWNESS, "not with the second")
+        known = self.policies()
         self.kill()
         self.start()
         self.assertEqual(self.policies(), known)

@@ -207,6 +207,7 @@ Status Runtime::Build(const Config& config) {
   CYGNET_RETURN_IF_ERROR(BuildControl(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
   CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
+  WatchFiles();
   CYGNET_RETURN_IF_ERROR(StartServers());
   WatchKernelXfrm();
   for (uint32_t i = 0; i < config.workers; ++i) {
@@ -500,8 +501,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       watch_->Look({});
       control_->Tick();
       TellKernelXfrm();
-      if (restart_log_ != nullptr) restart_log_->Tick();
-      if (ledger_file_ != nullptr) ledger_file_->Sync();
+      LookAtFiles();
       audit_->Tick();
       LogLeftOut();
     }
@@ -518,6 +518,7 @@ Runtime::~Runtime() {
   if (poller_ && kernel_watch_) poller_->Remove(kernel_watch_->fd());
   if (poller_ && link_events_) poller_->Remove(link_events_->event_fd());
   if (poller_ && sockets_) poller_->Remove(sockets_->event_fd());
+  if (poller_ && file_watch_) poller_->Remove(file_watch_->event_fd());
   if (poller_ && fence_) {
     for (const int fd : fence_->event_fds()) poller_->Remove(fd);
   }

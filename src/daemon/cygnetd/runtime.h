@@ -20,6 +20,7 @@
 #include "daemon/store/ledger_file.h"
 #include "daemon/store/restart_log.h"
 #include "daemon/store/stored_state.h"
+#include "daemon/system/file_watch.h"
 #include "daemon/system/kernel_settings.h"
 #include "daemon/system/poller.h"
 #include "daemon/system/service_manager.h"
@@ -87,6 +88,9 @@ class Runtime {
   std::vector<DoctorRow> FenceRows() const;
   Status OpenRestartLog(MissingFile missing);
   Status StartServers();
+  void WatchFiles();
+  Status StartFileWatch();
+  void LookAtFiles();
   Status WatchWires();
   Status ShutAgain(const WatchedWire& wire);
   void LetIn(std::optional<Doorstep::Visitor> visitor);
@@ -132,6 +136,7 @@ class Runtime {
   StoredState stored_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
+  std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are looked at once a second
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<OperatorServer> operator_;
