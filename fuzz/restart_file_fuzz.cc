@@ -18,6 +18,7 @@
 #include "daemon/store/restart_replay.h"
 #include "netlink/message.h"
 #include "support/fake_xfrm_control.h"
+#include "support/foreign_lock.h"
 
 namespace {
 
@@ -64,6 +65,7 @@ void Write(const std::string& path, std::span<const uint8_t> bytes) {
                static_cast<std::streamsize>(bytes.size()));
   }
   CYGNET_CHECK(chmod(path.c_str(), 0600) == 0);
+  test::WriteForeignLock(path);
 }
 
 // The next life knows what this one knew.

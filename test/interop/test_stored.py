@@ -109,6 +109,19 @@ class Stored(suite.Case):
         self.assertEqual(self.policies(), known)
         self.assertFalse(self.leaks())
 
+    def test_an_older_copy_that_the_daemon_could_not_see_blocks(self):
+        self.host.xfrm("policy setdefault out accept")
+        shutil.copy(self.file, self.file + ".old")
+        self.add_block("192.0.2.0/24")
+        self.host.daemon.send_signal(signal.SIGSTOP)
+        os.replace(self.file + ".old", self.file)
+        self.kill()
+        self.start()
+        self.assertIn("it is an older copy, or another file", self.host.log())
+        self.assertFalse(self.leaks())
+        self.host.text("stored", "accept")
+        self.assertTrue(self.leaks(), "the operator has spoken")
+
     def test_damage_blocks_until_somebody_speaks(self):
         self.add_block("192.0.2.0/24")
         self.kill()

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -58,6 +60,21 @@ Status WriterLock::LockData() {
   }
   data_ = std::move(data);
   return {};
+}
+
+std::string WriterLock::Note() const {
+  std::array<char, 256> text;
+  const ssize_t size = pread(lock_.get(), text.data(), text.size(), 0);
+  return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : std::string();
+}
+
+Status WriterLock::SetNote(std::string_view line) {
+  const auto size = static_cast<ssize_t>(line.size());
+  if (pwrite(lock_.get(), line.data(), line.size(), 0) == size &&
+      ftruncate(lock_.get(), size) == 0) {
+    return {};
+  }
+  return FileError(path_ + ".lock");
 }
 
 Status WriterLock::Keep(Mishaps* mishaps) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -39,6 +40,10 @@ class WriterLock {
   Status Keep(Mishaps* mishaps);
   // Of a file that was made after Take.
   Status LockData();
+  // A line of the writer's in the lock, for the next writer; empty: none is there. Lines of one
+  // writer have one length.
+  std::string Note() const;
+  Status SetNote(std::string_view line);
   // The file was replaced.
   void ReleaseData() { data_ = UniqueFd(); }
 

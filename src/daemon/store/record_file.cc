@@ -105,6 +105,7 @@ RecordScan RecordFile::Scan(std::span<const uint8_t> bytes,
     }
     scan.checksum = checksum;
     scan.end += kHeader + padded.size();
+    scan.points.push_back({scan.end, scan.checksum});
     take(type, padded.first(length));
   }
 }

@@ -27,11 +27,21 @@
 
 namespace cygnet {
 
+// Behind a record: how long the file is up to there, and the checksum of all of that.
+struct RecordPoint {
+  std::size_t end = 0;
+  uint32_t checksum = 0;
+  bool operator==(const RecordPoint& other) const {
+    return end == other.end && checksum == other.checksum;
+  }
+};
+
 struct RecordScan {
   bool whole = false;
-  std::string damage{};   // what is wrong with it, and where; empty: nothing
-  std::size_t end = 0;    // where the end mark is, or the first thing that is not right
-  uint32_t checksum = 0;  // of all before it
+  std::string damage{};               // what is wrong with it, and where; empty: nothing
+  std::size_t end = 0;                // where the end mark is, or the first thing that is not right
+  uint32_t checksum = 0;              // of all before it
+  std::vector<RecordPoint> points{};  // behind each record that could be read
 };
 
 class RecordFile {
@@ -49,6 +59,7 @@ class RecordFile {
     void Add(uint32_t type, std::span<const uint8_t> payload);
     // With its end mark. Call once.
     std::vector<uint8_t> Finish();
+    RecordPoint point() const { return {bytes_.size(), checksum_}; }
 
    private:
     friend class RecordFile;
@@ -65,6 +76,7 @@ class RecordFile {
   Status Replace(const std::string& path, Image image);
   // On an error nothing was added, and the next one may do better.
   Status Append(uint32_t type, std::span<const uint8_t> payload);
+  RecordPoint point() const { return {end_, checksum_}; }
   // What somebody else did to it since: its name leads elsewhere, or its bytes changed. Empty:
   // nothing, or it is not open.
   std::string Tampering() const;

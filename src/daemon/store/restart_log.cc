@@ -1,5 +1,7 @@
 #include "daemon/store/restart_log.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <span>
 #include <string_view>
@@ -21,6 +23,7 @@ using restart_record::kDamaged;
 using restart_record::kFormat;
 using restart_record::kFormatName;
 using restart_record::kMessage;
+using restart_record::kSerial;
 using restart_record::kSettled;
 
 constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
@@ -112,8 +115,11 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control, MissingFile m
 void RestartLog::Read(MissingFile missing, RecordScan* scan) {
   const auto text = ReadOwnFile(path_);
   if (!text) {
+    const std::string told = anchor_.Judge(nullptr);
     if (text.error().code != Errc::kNoEntry) {
       damage_ = text.error().message;
+    } else if (!told.empty()) {
+      damage_ = path_ + ": " + told;
     } else if (missing == MissingFile::kIsDamage) {
       damage_ = path_ + ": it is missing, and interfaces of a daemon before this one are there";
     }
@@ -135,7 +141,7 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
           damage_ = words;
         } else if (type == kSettled) {
           was_damaged = false;
-        } else {
+        } else if (type != kSerial) {
           taken = type == kMessage ? replay.Take(payload) : MakeError(Errc::kInvalid);
         }
         if (!taken && refused.empty()) {
@@ -144,6 +150,7 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
         }
       });
   if (scan->whole && records == 0) refused = "it is empty";
+  if (scan->whole && refused.empty()) refused = anchor_.Judge(scan);
   if (!was_damaged) damage_.clear();
   if (!refused.empty()) scan->whole = false;
   if (!scan->whole) damage_ = path_ + ": " + (refused.empty() ? scan->damage : refused);
@@ -192,6 +199,12 @@ Status RestartLog::Rewrite() {
   const Encoder encoder{*control_};
   const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
   image.Add(kFormat, BytesOf(kFormatName));
+  // Else an older file may begin as this one does, and be taken for one that got further.
+  netlink::Buffer serial(16);
+  if (getrandom(serial.data(), serial.size(), 0) != static_cast<ssize_t>(serial.size())) {
+    return MakeError(Errc::kIo, "no random numbers");
+  }
+  image.Add(kSerial, serial);
   if (!damage_.empty()) image.Add(kDamaged, BytesOf(damage_));
   // In front: a file that is cut short has them.
   if (damage_.empty()) add(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
@@ -206,7 +219,7 @@ Status RestartLog::Rewrite() {
   for (const auto& sa : control_->ListSas()) {
     if (control_->Inspect(*sa).state != SaState::kLarval) add(encoder.Lost(*sa));
   }
-  const Status replaced = file_.Replace(path_, std::move(image));
+  const Status replaced = Replace(std::move(image));
   error_ = replaced ? std::string() : replaced.error().message;
   if (!replaced) return replaced;
   lock_.ReleaseData();
@@ -215,9 +228,18 @@ Status RestartLog::Rewrite() {
   return {};
 }
 
+Status RestartLog::Replace(RecordFile::Image image) {
+  const RecordPoint next = image.point();
+  CYGNET_RETURN_IF_ERROR(anchor_.Announce(file_.is_open() ? file_.point() : next, next));
+  Status replaced = file_.Replace(path_, std::move(image));
+  if (file_.is_open()) anchor_.Reached(file_.point());
+  return replaced;
+}
+
 // The file that is written is the one that the next life reads, and nobody else writes it.
 Status RestartLog::Guard() {
   Status kept = lock_.Keep(&mishaps_);
+  if (kept && anchor_.Keep()) mishaps_.Add(path_ + ".lock was written by somebody else");
   const std::string what = kept ? file_.Tampering() : std::string();
   if (!what.empty()) kept = Rewrite();
   if (!kept) {
@@ -234,6 +256,7 @@ Status RestartLog::Guard() {
 
 Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
   const Status added = file_.Append(type, payload);
+  if (added) anchor_.Reached(file_.point());
   if (!added && error_ != added.error().message) {
     Log(LogLevel::kError,
         "restart file: " + added.error().message + "; changes are refused until it can be written");

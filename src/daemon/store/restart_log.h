@@ -7,8 +7,9 @@
 // What a client is told is done is in the file: a change that cannot be written is refused. A file
 // that is not whole blocks: all defaults are "block" and what could be read of policies that
 // protect or block is there, until a client says what holds (a flush, or all three defaults) or the
-// operator accepts what is there. A file that somebody deletes, replaces or changes while the
-// daemon runs is written anew before the next change, or within a second.
+// operator accepts what is there. An older copy is such a file too (daemon/record_anchor.h). A file
+// that somebody deletes, replaces or changes while the daemon runs is written anew before the next
+// change, and at once where somebody watches it (daemon/file_watch.h).
 #pragma once
 
 #include <array>
@@ -22,6 +23,7 @@
 
 #include "base/result.h"
 #include "daemon/store/kept_file.h"
+#include "daemon/store/record_anchor.h"
 #include "daemon/store/record_file.h"
 #include "netlink/buffer.h"
 #include "requests/control_event.h"
@@ -82,6 +84,7 @@ class RestartLog final : public ChangeJournal {
   void SayWhatCameBack() const;
   Status Rewrite();
   Status Guard();
+  Status Replace(RecordFile::Image image);
   Status Append(uint32_t type, const netlink::Buffer& payload);
   ControlEvent Recorded(const ControlEvent& change) const;
   void LearnFrom(const ControlEvent& change);
@@ -92,6 +95,7 @@ class RestartLog final : public ChangeJournal {
   bool open_ = false;  // what happens is written
   bool cut_ = false;   // Open could not read all of the file
   WriterLock lock_;
+  RecordAnchor anchor_{path_, &lock_};
   Mishaps mishaps_{"restart file"};
   RecordFile file_;
   std::size_t rewrite_at_ = 0;

@@ -15,6 +15,7 @@
 #include "crypto/algorithm.h"
 #include "support/fake_xfrm_control.h"
 #include "support/file_size_limit.h"
+#include "support/foreign_lock.h"
 
 namespace cygnet {
 namespace {
@@ -99,6 +100,7 @@ class RestartLogTest : public testing::Test {
     std::filesystem::remove(path_);
     std::ofstream(path_, std::ios::binary) << bytes;
     chmod(path_.c_str(), 0600);
+    test::WriteForeignLock(path_);
   }
   std::filesystem::path folder_;
   std::string path_;
@@ -475,6 +477,7 @@ TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
   for (const auto& [what, act] : mischief) {
     for (const bool by_tick : {true, false}) {
       std::filesystem::remove(path_);
+      std::filesystem::remove(path_ + ".lock");
       std::filesystem::remove(old);
       {
         Life life(path_);
@@ -511,6 +514,96 @@ TEST_F(RestartLogTest, AnOlderCopyThatIsWrittenOverItIsUndone) {
     EXPECT_THAT(life.log.mishaps(), HasSubstr("was written by somebody else"));
   }
   EXPECT_THAT(Life(path_).control.policies, SizeIs(1));
+}
+
+// Put there while the daemon could not see it, and the next thing was its end.
+TEST_F(RestartLogTest, AnOlderCopyThatNobodySawBlocks) {
+  const std::string old = path_ + ".old";
+  for (const char* when : {"before a change", "of the life before"}) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    {
+      Life life(path_);
+      PolicySpec pass = PolicyTo("10.4.0.0");
+      pass.templates.clear();
+      ASSERT_TRUE(life.control.AddPolicy(pass, {}));
+      std::filesystem::copy_file(path_, old);
+      ASSERT_TRUE(life.control.DeletePolicy(IdOf(pass), {}));
+    }
+    if (std::string(when) == "of the life before") {
+      const Life between(path_);
+      EXPECT_EQ(between.log.damage(), "");
+    }
+    std::filesystem::rename(old, path_);
+    for (int life_number = 0; life_number < 2; ++life_number) {
+      const Life next(path_);
+      EXPECT_THAT(next.log.damage(), HasSubstr("an older copy, or another file")) << when;
+      EXPECT_TRUE(next.Blocks()) << when;
+      EXPECT_FALSE(next.LetsPass()) << when;
+    }
+  }
+}
+
+TEST_F(RestartLogTest, AFileThatIsGoneBesideItsLockBlocks) {
+  MakeFile();
+  std::filesystem::remove(path_);
+  const Life next(path_);
+  EXPECT_THAT(next.log.damage(), HasSubstr("it is missing, and"));
+  EXPECT_TRUE(next.Blocks());
+}
+
+TEST_F(RestartLogTest, AFileWhoseLockSaysNothingBlocks) {
+  const std::string whole = MakeFile();
+  for (const char* lock : {"", "cygnet", "no lock"}) {
+    Write(whole);
+    std::ofstream(path_ + ".lock", std::ios::trunc) << lock;
+    if (std::string(lock) == "no lock") std::filesystem::remove(path_ + ".lock");
+    const Life next(path_);
+    EXPECT_THAT(next.log.damage(), HasSubstr("does not say how far")) << lock;
+    EXPECT_TRUE(next.Blocks()) << lock;
+  }
+}
+
+// Whatever ends the daemon between a record and the word of it, or between two files.
+TEST_F(RestartLogTest, AFileThatGotFurtherThanItsLockSaysIsTaken) {
+  std::vector<std::string> locks;
+  const auto lock = [&] {
+    std::ostringstream text;
+    text << std::ifstream(path_ + ".lock", std::ios::binary).rdbuf();
+    return text.str();
+  };
+  {
+    Life life(path_);
+    locks.push_back(lock());
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    locks.push_back(lock());
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    locks.push_back(lock());
+  }
+  const std::string whole = FileBytes();
+  for (const std::string& earlier : locks) {
+    Write(whole);
+    std::ofstream(path_ + ".lock", std::ios::trunc) << earlier;
+    const Life next(path_);
+    EXPECT_EQ(next.log.damage(), "");
+    EXPECT_THAT(next.control.policies, SizeIs(2));
+  }
+}
+
+TEST_F(RestartLogTest, WhatOthersWriteIntoTheLockIsUndone) {
+  {
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    test::WriteForeignLock(path_);
+    life.log.Tick();
+    EXPECT_THAT(life.log.mishaps(), HasSubstr("restart.lock was written by somebody else"));
+    std::filesystem::remove(path_ + ".lock");
+    life.log.Tick();
+    EXPECT_THAT(life.log.mishaps(), HasSubstr("restart.lock was deleted"));
+  }
+  const Life next(path_);
+  EXPECT_EQ(next.log.damage(), "");
+  EXPECT_THAT(next.control.policies, SizeIs(1));
 }
 
 TEST_F(RestartLogTest, WhereItCannotBeWrittenAnewChangesAreRefused) {

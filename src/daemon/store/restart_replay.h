@@ -20,6 +20,7 @@ inline constexpr uint32_t kFormat = 1;   // first of all: kFormatName
 inline constexpr uint32_t kMessage = 2;  // an XFRM message
 inline constexpr uint32_t kDamaged = 3;  // the file was not whole, nobody has spoken; the damage
 inline constexpr uint32_t kSettled = 4;  // somebody has
+inline constexpr uint32_t kSerial = 5;   // random: no two files begin alike
 inline constexpr std::string_view kFormatName = "cygnet restart file 2";
 }  // namespace restart_record
 
