@@ -118,9 +118,6 @@ void ReadDaemon(const TableReader& reader, Config* config) {
   ReadEtherTypes(reader, "pass_ether_types", &config->pass_ether_types);
   reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
   ReadEngine(reader, EngineKind::kCpu, &config->engine);
-  // Workers that open packets of one SA finish in any order: a window of 32 would drop some.
-  constexpr uint32_t kSharedWindow = 1024;
-  config->replay_window_min = config->workers > 1 ? kSharedWindow : 0;
   reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
   reader.Read("flow_cache", kFlowCache, &config->flow_cache);
   reader.Read("restart_file", &config->restart_file);
@@ -427,6 +424,12 @@ Result<Config> LoadConfig(const std::string& path) {
   return ParseConfig(*text, path);
 }
 
+// Workers that open packets of one SA finish in any order: a window of 32 would drop some.
+uint32_t Config::ReplayWindowMin() const {
+  constexpr uint32_t kSharedWindow = 1024;
+  return replay_window_min.value_or(workers > 1 ? kSharedWindow : 0);
+}
+
 Config DefaultConfig(const std::string& wire) {
   Config config;
   config.devices.push_back({.name = "nic0", .wire = wire});
@@ -437,12 +440,14 @@ std::string DescribeConfig(const Config& config) {
   std::string text = fmt::format(
       "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\npass_ether_types = {}\n"
       "busy_poll_us = {}\nengine = {}\n"
-      "replay_window_min = {}\nflow_cache = {}\nrestart_file = {}\n\n[pools]\nsmall = {}\njumbo = "
+      "{}replay_window_min = {}\nflow_cache = {}\nrestart_file = {}\n\n[pools]\nsmall = {}\njumbo "
+      "= "
       "{}\n",
       config.workers, Quote(Name(config.log_level)), config.ike_bypass,
       DescribeEtherTypes(config.pass_ether_types), config.busy_poll_us, Quote(config.engine),
-      config.replay_window_min, config.flow_cache, Quote(config.restart_file), config.small_packets,
-      config.jumbo_packets);
+      // What follows from another key is shown, and is no key that was set.
+      config.replay_window_min ? "" : "# ", config.ReplayWindowMin(), config.flow_cache,
+      Quote(config.restart_file), config.small_packets, config.jumbo_packets);
   const LookAsideConfig& look_aside = config.look_aside;
   text += fmt::format(
       "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"

@@ -103,8 +103,8 @@ struct Config {
   bool ike_bypass = false;
   std::vector<uint16_t> pass_ether_types{};  // beside IP and ARP
   uint32_t busy_poll_us = 50;
-  std::string engine;  // of the CPU; empty = the best that runs here
-  uint32_t replay_window_min = 0;
+  std::string engine;                           // of the CPU; empty = the best that runs here
+  std::optional<uint32_t> replay_window_min{};  // unset: as the workers need it
   uint32_t flow_cache = 16384;  // entries of each cache of a worker; made a power of two
   std::string restart_file;     // empty = in RUNTIME_DIRECTORY, or none
   // [pools]: packets
@@ -118,6 +118,7 @@ struct Config {
   LedgerConfig ledger{};
   FipsConfig fips{};
   AuditConfig audit{};
+  uint32_t ReplayWindowMin() const;
   bool operator==(const Config&) const = default;
 };
 

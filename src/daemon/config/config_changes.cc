@@ -59,6 +59,7 @@ Values Keys(const Config& config) {
   std::istringstream text(DescribeConfig(config));
   std::string table;
   for (std::string line; std::getline(text, line);) {
+    if (line.starts_with("#")) continue;
     const std::size_t equals = line.find(" = ");
     if (line.starts_with("[")) {
       table = line.substr(line.find_first_not_of('['), line.find(']') - line.rfind('[') - 1);

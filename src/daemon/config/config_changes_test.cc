@@ -48,6 +48,23 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
                                            "device nic0.wire", "ledger.keep"));
 }
 
+// The window that follows from the workers is no key of its own: nobody changed it.
+TEST(ConfigChangesTest, WorkersAloneAreOneChange) {
+  const auto parse = [](const std::string& daemon) {
+    const auto config =
+        ParseConfig("[daemon]\n" + daemon + "[[device]]\nname = \"nic0\"\nwire = \"w\"\n", "f");
+    EXPECT_TRUE(config);
+    return *config;
+  };
+  const Config before = parse("workers = 1\n");
+  ConfigChanges changes = CompareConfigs(before, parse("workers = 2\n"));
+  EXPECT_THAT(changes.live, IsEmpty());
+  EXPECT_THAT(changes.restart, ElementsAre("daemon.workers"));
+  changes = CompareConfigs(before, parse("workers = 1\nreplay_window_min = 64\n"));
+  EXPECT_THAT(changes.live, ElementsAre("daemon.replay_window_min"));
+  EXPECT_THAT(changes.restart, IsEmpty());
+}
+
 TEST(ConfigChangesTest, TheOrderOfRulesIsAChange) {
   Config before = DefaultConfig("eth1");
   before.placement = {Rule("a"), Rule("b")};

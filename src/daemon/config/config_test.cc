@@ -35,11 +35,13 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
 TEST(ConfigTest, SeveralWorkersHaveAWideWindow) {
   const auto several = ParseConfig(std::string("[daemon]\nworkers = 2\n") + kDevice, "f.toml");
   ASSERT_TRUE(several);
-  EXPECT_EQ(several->replay_window_min, 1024u);
+  EXPECT_EQ(several->ReplayWindowMin(), 1024u);
+  EXPECT_THAT(DescribeConfig(*several), testing::HasSubstr("\n# replay_window_min = 1024\n"));
+  EXPECT_EQ(ParseConfig(kDevice, "f.toml")->ReplayWindowMin(), 0u);
   const auto asked = ParseConfig(
       std::string("[daemon]\nreplay_window_min = 0\nworkers = 2\n") + kDevice, "f.toml");
   ASSERT_TRUE(asked);
-  EXPECT_EQ(asked->replay_window_min, 0u);
+  EXPECT_EQ(asked->ReplayWindowMin(), 0u);
 }
 
 TEST(ConfigTest, ReadsEveryKey) {

@@ -116,7 +116,8 @@ MoveReport Runtime::ApplyPlacement(const Config& next) {
   config_.placement = next.placement;
   config_.scheduler = next.scheduler;
   config_.replay_window_min = next.replay_window_min;
-  return control_->Reconfigure(std::move(settings), next.replay_window_min);
+  // One that nobody set follows the workers that run, not those of the next start.
+  return control_->Reconfigure(std::move(settings), config_.ReplayWindowMin());
 }
 
 }  // namespace cygnet

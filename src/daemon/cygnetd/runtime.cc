@@ -357,7 +357,7 @@ Status Runtime::BuildControl(const Config& config) {
   params.clock = &clock_;
   params.engines = &engines_;
   params.look_aside = config.look_aside.mode;
-  params.replay_window_min = config.replay_window_min;
+  params.replay_window_min = config.ReplayWindowMin();
   params.network = network_.get();
   params.links = links_.get();
   params.sockets = sockets_.get();
