@@ -89,10 +89,16 @@ class Fence(suite.Case):
             self.nft("flush ruleset")
             self.assertFalse(self.is_open(), "flushed, with no daemon")
             self.host.start()
+        self.assertIn("ready", self.host.log())
+        self.host.stop()
+        said = re.search(r"stopping; the host's own stack stays shut out of wire wire0 \(of nic0\); to give it "
+                         r"back: (cygnetd --release wire0)$", self.host.log(), re.M)
+        self.assertTrue(said, self.host.log())
+        self.host.start()
         refused = self.cygnetd("--release", "wire0", check=False)
         self.assertIn("a cygnetd already runs", refused.stderr)
         self.host.stop()
-        self.assertIn("wire0 is released", self.cygnetd("--release", "wire0").stdout)
+        self.assertIn("wire0 is released", self.cygnetd(*said[1].split()[1:]).stdout)
         self.assertTrue(self.is_open(), "released")
         self.assertEqual("", self.host.ns.run("nft list ruleset").stdout.strip())
 

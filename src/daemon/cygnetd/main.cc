@@ -152,7 +152,7 @@ int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Con
   cygnet::Log(cygnet::LogLevel::kInfo, "ready");
   manager.Ready((*runtime)->Summary());
   (*runtime)->Run(&g_signals, &manager);
-  cygnet::Log(cygnet::LogLevel::kInfo, "stopping");
+  cygnet::Log(cygnet::LogLevel::kInfo, "stopping" + (*runtime)->WhatStaysShut());
   manager.Stopping();
   return 0;
 }

@@ -61,6 +61,8 @@ class Runtime {
   void Run(Signals* signals, ServiceManager* manager);
   // A line: what it serves.
   std::string Summary() const;
+  // For who reads of its end: "; wire eth1 stays shut …". Empty: none does.
+  std::string WhatStaysShut() const;
 
  private:
   // One [[device]] with all that belongs to it.

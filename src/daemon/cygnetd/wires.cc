@@ -1,5 +1,6 @@
 // The wires before the daemon serves: shut, and waited for.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <net/if.h>
 #include <unistd.h>
 
@@ -58,7 +59,8 @@ Status Runtime::WaitForWires() {
     fence_->Turn(clock_.MonotonicNs());
     if (missing.empty()) return {};
     if (hooks_.signals->stop != 0)
-      return MakeError(Errc::kNoDevice, "stopped while waiting for " + missing.front());
+      return MakeError(Errc::kNoDevice,
+                       "stopped while waiting for " + missing.front() + WhatStaysShut());
     if (missing.front() != told) {
       told = missing.front();
       Log(LogLevel::kWarning, "waiting for " + told + " (its name is shut)");
@@ -66,6 +68,22 @@ Status Runtime::WaitForWires() {
     }
     usleep(kPauseUs);
   }
+}
+
+// By the wire's name, which needs no configuration file.
+std::string Runtime::WhatStaysShut() const {
+  std::vector<std::string> wires;
+  std::vector<std::string> commands;
+  for (const DeviceConfig& device : config_.devices) {
+    const FenceStatus* fence = fence_ ? fence_->status(device.name) : nullptr;
+    if (fence == nullptr || fence->state == "none") continue;
+    wires.push_back(fmt::format("{} (of {})", device.wire, device.name));
+    commands.push_back("cygnetd --release " + device.wire);
+  }
+  if (wires.empty()) return {};
+  return fmt::format("; the host's own stack stays shut out of wire{} {}; to give {} back: {}",
+                     wires.size() == 1 ? "" : "s", fmt::join(wires, ", "),
+                     wires.size() == 1 ? "it" : "one", fmt::join(commands, ", "));
 }
 
 std::vector<DoctorRow> Runtime::FenceRows() const {
