@@ -74,8 +74,9 @@ void ParseDevice(Words* words, Arguments* out) {
       out->all = true;
       continue;
     }
-    if (word != "dev") FailUnknown("dev", word);
-    SetOnce(&out->request, "name", words->TakeValue(word));
+    if (word.starts_with("-")) FailUnknown("dev", word);
+    // As with ip-link(8), the name may stand alone.
+    SetOnce(&out->request, "name", word == "dev" ? words->TakeValue(word) : word);
   }
 }
 

@@ -93,7 +93,23 @@ Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, 
   return {};
 }
 
-Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, int* status) {
+// What a list that holds nothing would have shown. Empty: such a list is never empty.
+std::string_view NothingOf(const Arguments& arguments) {
+  const bool all = arguments.request.size() == 1;  // no filter beside the command
+  switch (arguments.object) {
+    case Object::kSa:
+    case Object::kStatSa:
+      return all ? "there is no SA" : "there is no such SA";
+    case Object::kPolicy:
+      return all ? "there is no policy" : "there is no such policy";
+    default:
+      return {};
+  }
+}
+
+// `err` gets what is no result: a program that reads `out` finds nothing there.
+Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, FILE* err,
+                 int* status) {
   if (arguments.object == Object::kMetrics) return PrintMetrics(client, out);
   if (arguments.object == Object::kLedger) {
     // Entries of one SA and of one holder are shown together.
@@ -103,19 +119,24 @@ Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, 
     fmt::print(out, "{}", LedgerText(items));
     return {};
   }
-  return client->ForEachItem(arguments.request, [&](const Json& item) {
+  bool empty = true;
+  CYGNET_RETURN_IF_ERROR(client->ForEachItem(arguments.request, [&](const Json& item) {
+    empty = false;
     *status = ItemStatus(arguments, item);
     fmt::print(out, "{}", ItemText(arguments, item));
-  });
+  }));
+  const std::string_view nothing = empty ? NothingOf(arguments) : std::string_view();
+  if (!nothing.empty()) fmt::print(err, "cygnet: {}\n", nothing);
+  return {};
 }
 
 // `status`: the exit status when all went well.
-Status Report(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
+Status Report(const Arguments& arguments, const OperatorConnector& connect, FILE* out, FILE* err,
               int* status) {
   auto client = connect();
   if (!client) return client.error();
   CYGNET_RETURN_IF_ERROR(arguments.json ? PrintJson(arguments, &*client, out, status)
-                                        : PrintText(arguments, &*client, out, status));
+                                        : PrintText(arguments, &*client, out, err, status));
   if (fflush(out) != 0 || ferror(out) != 0) return MakeError(Errc::kIo, "cannot write the output");
   return {};
 }
@@ -152,7 +173,7 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
     default: {
       // A doctor who has heard nothing cannot say that all is well.
       int exit_status = arguments.object == Object::kDoctorFips ? kExitFailed : 0;
-      const Status status = Report(arguments, connect, out, &exit_status);
+      const Status status = Report(arguments, connect, out, err, &exit_status);
       return Finish(out, err, status, exit_status);
     }
   }

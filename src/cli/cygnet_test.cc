@@ -309,9 +309,32 @@ TEST_F(CygnetTest, ShowsDevicesWholeHoweverManyKeysTheyHold) {
 }
 
 TEST_F(CygnetTest, SaysWhatTheDaemonRefuses) {
-  const Outcome outcome = Run({"dev", "dev", "nic9"});
-  EXPECT_EQ(outcome.status, kExitFailed);
-  EXPECT_EQ(outcome.err, "cygnet: no device \"nic9\"\n");
+  for (const auto& words : {std::vector<std::string>{"dev", "dev", "nic9"}, {"dev", "nic9"}}) {
+    const Outcome outcome = Run(words);
+    EXPECT_EQ(outcome.status, kExitFailed);
+    EXPECT_EQ(outcome.err, "cygnet: no device \"nic9\"; devices: nic0\n");
+  }
+}
+
+TEST_F(CygnetTest, SaysThatThereIsNothingToShow) {
+  control_.sas.clear();
+  control_.policies.clear();
+  const std::pair<std::vector<std::string>, std::string> kCases[] = {
+      {{"sa"}, "cygnet: there is no SA\n"},
+      {{"sa", "spi", "0x9"}, "cygnet: there is no such SA\n"},
+      {{"stat", "sa"}, "cygnet: there is no SA\n"},
+      {{"policy"}, "cygnet: there is no policy\n"}};
+  for (const auto& [words, said] : kCases) {
+    const Outcome outcome = Run(words);
+    EXPECT_EQ(outcome.status, 0) << words[0];
+    EXPECT_EQ(outcome.out, "") << words[0];
+    EXPECT_EQ(outcome.err, said);
+    std::vector<std::string> json = {"-j"};
+    json.insert(json.end(), words.begin(), words.end());
+    const Outcome list = Run(json);
+    EXPECT_EQ(Json::parse(list.out), Json::array()) << words[0];
+    EXPECT_EQ(list.err, "") << words[0];
+  }
 }
 
 TEST(CygnetAloneTest, SaysThatThereIsNoDaemon) {

@@ -19,7 +19,7 @@ constexpr Section kSections[] = {
     {"policy", R"(  policy [list]
         the policies
 )"},
-    {"dev", R"(  dev [list] [dev NAME] [-s]
+    {"dev", R"(  dev [list] [[dev] NAME] [-s]
         the devices: who they are, their state, what they may and can do, what keys they hold, what
         passed them; -s: the keys they were given, by their own log
 )"},

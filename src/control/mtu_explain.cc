@@ -51,6 +51,14 @@ MtuReport Clear(MtuReport report, std::string explanation) {
   return report;
 }
 
+std::string WhyNoWay(HostNetwork* network, const ParsedAddress& to) {
+  const std::vector<ParsedAddress> own = network->LocalAddresses();
+  const bool is_own = std::any_of(own.begin(), own.end(), [&](const ParsedAddress& address) {
+    return address.family == to.family && address.address == to.address;
+  });
+  return is_own ? "it is an address of this host" : "the host has no route there";
+}
+
 MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation) {
   report.verdict = verdict;
   report.explanation = std::move(explanation);
@@ -75,8 +83,7 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
   if (params_.network != nullptr) {
     const auto route = params_.network->LookupRoute(query.dst.address, query.dst.family);
     if (!route.has_value()) {
-      return Stopped(std::move(report), MtuVerdict::kNotOurs,
-                     "the host has no route there, or it is an address of its own");
+      return Stopped(std::move(report), MtuVerdict::kNotOurs, WhyNoWay(params_.network, query.dst));
     }
     if (!query.src.has_value()) report.flow.saddr = route->source;
     device = DeviceWith(route->ifindex);

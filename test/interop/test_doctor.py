@@ -95,6 +95,29 @@ class Routes(Doctor):
         self.assertIn("route 10.2.0.0/16 dev nic0 has no next hop", self.found("routes"))
 
 
+class Words(Doctor):
+    """What an operator is told who asks for what is not there."""
+
+    def asked(self, *words):
+        result = self.host.ns.run([self.host.cygnet.command, *words], check=False)
+        return result.returncode, result.stdout, result.stderr
+
+    def test_mtu_explain_gives_one_cause(self):
+        self.assertEqual(self.host.text("mtu", "explain", HOST), f"{HOST} from 0.0.0.0: it is an address of this host\n")
+        self.assertIn(": the host has no route there\n", self.host.text("mtu", "explain", "203.0.113.9"))
+
+    def test_a_device_that_is_not_there(self):
+        for words in (("dev", "nic9"), ("dev", "dev", "nic9")):
+            self.assertEqual(self.asked(*words), (2, "", 'cygnet: no device "nic9"; devices: nic0\n'))
+        self.assertIn("no device 'nic9'; devices: nic0", self.asked("offload", "explain", "dev", "nic9", "aead",
+                                                                 "rfc4106(gcm(aes))", "128", "128")[2])
+
+    def test_nothing_to_show(self):
+        self.assertEqual(self.asked("sa", "spi", "0x7777"), (0, "", "cygnet: there is no such SA\n"))
+        self.assertEqual(self.asked("policy"), (0, "", "cygnet: there is no policy\n"))
+        self.assertEqual(self.asked("-j", "policy"), (0, "[]\n", ""))
+
+
 class Bridge(Doctor):
     """br0 over nic0: routes and clients name br0."""
 

@@ -27,6 +27,18 @@ struct RequestError {
   std::string text;
 };
 
+// Who names a device that is not there is told which are.
+inline std::string WithDevices(const OperatorControl& control, const Error& error) {
+  std::string text = error.message;
+  if (error.code != Errc::kNoDevice) return text;
+  const char* before = "; devices: ";
+  for (const DeviceReport& device : control.ReportDevices()) {
+    text += before + device.name;
+    before = ", ";
+  }
+  return text;
+}
+
 // Arrays of an item that have no bound of their own, and how many elements one datagram takes: with
 // both of them and the rest of the item it stays below kOperatorDatagram.
 struct LongArray {

@@ -231,6 +231,7 @@ TEST_F(OperatorServerTest, ClientsThatStoppedReadingShareOneBound) {
 }
 
 TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
+  control_.devices = {test::SampleDeviceReport()};
   const struct {
     const char* request;
     const char* message;
@@ -250,9 +251,10 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
       {R"({"command":"sa","dst":"nowhere"})", "dst: \"nowhere\" is no IP address"},
       {R"({"command":"sa","src":5})", "src: must be a string"},
       {R"({"command":"sa","show_keys":"yes"})", "show_keys: must be true or false"},
-      {R"({"command":"dev","name":"nic9"})", "no device \"nic9\""},
+      {R"({"command":"dev","name":"nic9"})", "no device \"nic9\"; devices: nic0"},
       {R"({"command":"capture"})", "device: missing"},
-      {R"({"command":"capture","device":"nic9","side":"host"})", "no device \"nic9\""},
+      {R"({"command":"capture","device":"nic9","side":"host"})",
+       "no device \"nic9\"; devices: nic0"},
       {R"({"command":"capture","device":"nic9"})", "side: must be \"host\", \"wire\" or \"guard\""},
       {R"({"command":"capture","device":"nic9","side":"in"})", "side: must be"},
       {R"({"command":"capture","device":"nic9","side":"host","snaplen":0})",

@@ -30,8 +30,9 @@ void CheckMode(const std::string& mode) {
       "mode: must be \"no\", \"crypto\", \"packet\", \"auto\" or \"required\", is \"{}\"", mode)};
 }
 
-std::unique_ptr<OperatorReply> MakeMoveReply(Result<MoveReport> report) {
-  if (!report) throw RequestError{report.error().message};
+std::unique_ptr<OperatorReply> MakeMoveReply(const OperatorControl& control,
+                                             Result<MoveReport> report) {
+  if (!report) throw RequestError{WithDevices(control, report.error())};
   return OneItem(*std::move(report));
 }
 
@@ -124,7 +125,7 @@ std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
   request.AllowOnly({"device", "aead", "cipher", "auth", "key_bits", "icv_bits", "mode", "offload",
                      "ipv6", "encap", "esn", "replay_window", "tfc", "direction"});
   auto report = control.ExplainOffload(ReadExplain(request));
-  if (!report) throw RequestError{report.error().message};
+  if (!report) throw RequestError{WithDevices(control, report.error())};
   return OneItem(*std::move(report));
 }
 
@@ -133,24 +134,25 @@ std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
   const std::string action = request.Text("action").value_or("");
   if (action == "enable" || action == "disable") {
     request.AllowOnly({"action", "device"});
-    return MakeMoveReply(control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
+    return MakeMoveReply(*control,
+                         control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
   }
   if (action == "unset") {
     request.AllowOnly({"action", "spi", "dst", "reqid"});
-    return MakeMoveReply(control->SetPlacement(ReadPlacement(request, /*clear=*/true)));
+    return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/true)));
   }
   if (action != "set") {
     throw RequestError{"action: must be \"enable\", \"disable\", \"set\" or \"unset\""};
   }
   request.AllowOnly({"action", "spi", "dst", "reqid", "mode", "device", "pin"});
-  return MakeMoveReply(control->SetPlacement(ReadPlacement(request, /*clear=*/false)));
+  return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/false)));
 }
 
 std::unique_ptr<OperatorReply> MakeFaultReply(OperatorControl* control,
                                               const RequestReader& request) {
   request.AllowOnly({"device", "fault"});
   const Status played = control->InjectFault(Needed(request, "device"), Needed(request, "fault"));
-  if (!played) throw RequestError{played.error().message};
+  if (!played) throw RequestError{WithDevices(*control, played.error())};
   return std::make_unique<DoneReply>();
 }
 

@@ -91,9 +91,11 @@ TEST_F(PlacementRequestTest, EnablesAndDisables) {
   EXPECT_EQ(reply[0]["item"].dump(), R"({"moved":12,"stayed":1,"blocked":0,"took_us":800})");
   Ask(R"({"command":"offload","action":"enable","device":"nic0"})");
   EXPECT_THAT(control_.orders, ElementsAre("disable nic0", "enable nic0"));
+  control_.devices = {test::SampleDeviceReport(), test::SampleDeviceReport()};
+  control_.devices[1].name = "nic1";
   control_.move = MakeError(Errc::kNoDevice, "no device \"nic9\"");
   EXPECT_EQ(ErrorOf(R"({"command":"offload","action":"enable","device":"nic9"})"),
-            "no device \"nic9\"");
+            "no device \"nic9\"; devices: nic0, nic1");
 }
 
 TEST_F(PlacementRequestTest, SetsAndUnsets) {

@@ -63,13 +63,17 @@ std::unique_ptr<OperatorReply> MakePolicyReply(const OperatorControl& control,
       control.ReportPolicies(), [](const PolicyReport& report) { return ToJson(report); });
 }
 
+RequestError NoDevice(const OperatorControl& control, const std::string& name) {
+  return {WithDevices(control, MakeError(Errc::kNoDevice, fmt::format("no device \"{}\"", name)))};
+}
+
 std::unique_ptr<OperatorReply> MakeDeviceReply(const OperatorControl& control,
                                                const RequestReader& request) {
   request.AllowOnly({"name"});
   std::vector<DeviceReport> reports = control.ReportDevices();
   if (const auto name = request.Text("name")) {
     std::erase_if(reports, [&](const DeviceReport& report) { return report.name != *name; });
-    if (reports.empty()) throw RequestError{fmt::format("no device \"{}\"", *name)};
+    if (reports.empty()) throw NoDevice(control, *name);
   }
   return std::make_unique<ListReply<DeviceReport>>(
       std::move(reports), [](const DeviceReport& report) { return ToJson(report); });
@@ -180,7 +184,7 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
     throw RequestError{fmt::format("snaplen: must be between 1 and {}", kMaxSnapLength)};
   }
   CapturePoints* points = control->FindCapture(*device);
-  if (points == nullptr) throw RequestError{fmt::format("no device \"{}\"", *device)};
+  if (points == nullptr) throw NoDevice(*control, *device);
   const CaptureSide where = side == "host"   ? CaptureSide::kHost
                             : side == "wire" ? CaptureSide::kWire
                                              : CaptureSide::kGuard;
