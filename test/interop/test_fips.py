@@ -2,7 +2,9 @@
 """FIPS mode and trust, by the cases of the thread that Cygnet comes from: one NIC that is certified,
 one that is not, one of each in one daemon; and no key is offered before the check."""
 
+import ctypes
 import os
+import struct
 
 import suite
 from test_placement import HOST, HOST1, PEER, PEER1, Placement
@@ -130,6 +132,39 @@ class Certified(Fips):
         self.assertEqual(self.half(0x1001)[2], "fips-unlisted")
         self.write_list(*self.listed)
         self.host.show("fips", "reload")
+
+
+class Opens:
+    """How often a file has been opened since."""
+
+    OPEN, CLOSE = 0x20, 0x10
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Closing tells one opening from the next: the kernel makes one event of two that are alike.
+        if self.fd < 0 or libc.inotify_add_watch(self.fd, path.encode(), self.OPEN | self.CLOSE) < 0:
+            raise OSError(ctypes.get_errno(), f"watch {path}")
+
+    def count(self):
+        # Of a file that is watched itself there is no name behind an event.
+        return sum(mask == self.OPEN for _, mask, _, _ in struct.iter_unpack("iIII", os.read(self.fd, 4096)))
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Once(Fips):
+    @classmethod
+    def make_host(cls, name="host"):
+        host = super().make_host(name)
+        if name == "host":
+            cls.opens = cls.own(Opens(cls.list_file))
+        return host
+
+    def test_a_start_makes_once_what_its_check_makes(self):
+        self.assertEqual(self.opens.count(), 1)
+        self.assertTrue(self.host.show("fips")["enforced"])
 
 
 class NotCertified(Fips):

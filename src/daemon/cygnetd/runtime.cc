@@ -14,53 +14,9 @@
 #include "base/text_file.h"
 #include "base/unique_fd.h"
 #include "daemon/cygnetd/settings.h"
-#include "device/sim_nic/sim_nic_script.h"
 
 namespace cygnet {
 namespace {
-
-const EngineInfo* FindLookAside(const std::string& name) {
-  for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->kind == EngineKind::kLookAside && info->name == name) return info;
-  }
-  return nullptr;
-}
-
-uint64_t Now() { return SystemClock().WallSeconds(); }
-
-Result<std::unique_ptr<FipsSwitch>> MakeFips(const FipsConfig& config) {
-  auto fips = FipsSwitch::Create({.mode = *ParseFipsMode(config.mode),
-                                  .boundary_file = config.boundary,
-                                  .kernel_fips = [] { return ReadKernelFips(); }});
-  if (!fips) return MakeError(fips.error().code, "fips: " + fips.error().message);
-  return fips;
-}
-
-// The CPU's engines in their order, then the look-aside engine if SAs may be given to one.
-Result<EngineSet> MakeEngines(const Config& config, bool fips) {
-  auto engines = EngineSet::ForCpu(config.engine, {.fips = fips});
-  if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
-  if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
-  const LookAsideConfig& look_aside = config.look_aside;
-  if (look_aside.mode == LookAsideMode::kNo) return engines;
-  const EngineInfo* info = FindLookAside(look_aside.engine);
-  if (info == nullptr || info->probe() == 0 || engines->size() == EngineSet::kMaxEngines) {
-    return MakeError(Errc::kNoEntry,
-                     "look_aside.engine: no engine '" + look_aside.engine + "' runs here");
-  }
-  engines->Add(info, info->create({.threads = look_aside.threads,
-                                   .queue_depth = look_aside.queue_depth,
-                                   .session_limit = look_aside.session_limit,
-                                   .fips = fips}));
-  return engines;
-}
-
-// Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
-std::string RestartPath(const Config& config) {
-  if (!config.restart_file.empty()) return config.restart_file;
-  const char* folder = std::getenv("RUNTIME_DIRECTORY");
-  return folder != nullptr ? std::string(folder) + "/restart" : std::string();
-}
 
 // An interface that outlives the daemon is there only if a daemon was.
 MissingFile HostInterfaceStayed(const Config& config) {
@@ -71,17 +27,6 @@ MissingFile HostInterfaceStayed(const Config& config) {
   return stayed ? MissingFile::kIsDamage : MissingFile::kIsFirstStart;
 }
 
-// Systemd's folder for a service's state, when it is one.
-std::string LedgerPath(const LedgerConfig& config) {
-  if (!config.file.empty()) return config.file;
-  const char* folder = std::getenv("STATE_DIRECTORY");
-  return folder != nullptr ? std::string(folder) + "/ledger.jsonl" : std::string();
-}
-
-Error In(const std::string& where, const Error& error) {
-  return MakeError(error.code, where + ": " + error.message);
-}
-
 // As ethtool names them, a blank before each.
 std::string FeatureNames(const OffloadCaps& caps) {
   std::string names = " esp-hw-offload";
@@ -90,68 +35,7 @@ std::string FeatureNames(const OffloadCaps& caps) {
   return names;
 }
 
-// Its text, once it is known to be one.
-Result<std::string> ReadFaultScript(const DeviceConfig& device) {
-  if (device.fault_script.empty()) return std::string{};
-  const std::string where = "device " + device.name + ": fault_script";
-  auto text = ReadTextFile(device.fault_script);
-  if (!text) return In(where, text.error());
-  const auto script = FaultScript::Parse(*text, device.fault_seed);
-  if (!script) return In(where + ": " + device.fault_script, script.error());
-  return text;
-}
-
-// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
-Status CheckPersist(const Config& config) {
-  const auto device = std::find_if(config.devices.begin(), config.devices.end(),
-                                   [](const DeviceConfig& d) { return d.persist; });
-  if (device == config.devices.end() || !RestartPath(config).empty()) return {};
-  return MakeError(Errc::kInvalid,
-                   fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
-                               "RuntimeDirectory=): policies must outlive the daemon, too",
-                               device->name));
-}
-
-// Of the files that are written: whether they can be.
-Status CheckFiles(const Config& config) {
-  CYGNET_RETURN_IF_ERROR(CheckPersist(config));
-  for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
-                                  std::pair("ledger.file", LedgerPath(config.ledger))}) {
-    if (path.empty()) continue;
-    if (const Status writable = CheckWritable(path); !writable) return In(key, writable.error());
-  }
-  return {};
-}
-
 }  // namespace
-
-Status CheckConfig(const Config& config, CheckScope scope) {
-  CYGNET_RETURN_IF_ERROR(CheckFiles(config));
-  auto fips = MakeFips(config.fips);
-  if (!fips) return fips.error();
-  auto engines = MakeEngines(config, (*fips)->enforced());
-  if (!engines) return engines.error();
-  if ((*fips)->enforced()) {
-    engines->RunSelfTests();
-    CYGNET_RETURN_IF_ERROR(CheckSoftwareModule((*fips)->boundary(), *engines, Now()));
-  }
-  CYGNET_RETURN_IF_ERROR(CheckMemoryOf(config));
-  for (const DeviceConfig& device : config.devices) {
-    if (FindDriver(device.driver) == nullptr) {
-      return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
-    }
-    if (const auto script = ReadFaultScript(device); !script) return script.error();
-    if (device.IsPcap() || scope == CheckScope::kNoInterfaces) continue;
-    if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
-      return MakeError(Errc::kBusy,
-                       fmt::format("device {}: wire interface {} still has addresses ({}); the "
-                                   "host must use {} in its place: move them there (ip addr flush "
-                                   "dev {}, and out of what gives them at boot)",
-                                   device.name, device.wire, addresses, device.name, device.wire));
-    }
-  }
-  return {};
-}
 
 // The wires are shut before anything else can fail: whatever is wrong, they stay so.
 Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHooks hooks) {
@@ -164,12 +48,13 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   runtime->doorstep_ = *std::move(doorstep);
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
   CYGNET_RETURN_IF_ERROR(runtime->WaitForWires());
-  CYGNET_RETURN_IF_ERROR(CheckConfig(config, CheckScope::kThisMachine));
-  CYGNET_RETURN_IF_ERROR(runtime->Build(config));
+  auto cryptography = CheckAndMake(config, CheckScope::kThisMachine);
+  if (!cryptography) return cryptography.error();
+  CYGNET_RETURN_IF_ERROR(runtime->Build(config, *std::move(cryptography)));
   return runtime;
 }
 
-Status Runtime::Build(const Config& config) {
+Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CheckKeyMemory();
   CYGNET_RETURN_IF_ERROR(CheckMayUseWires(config));
   auto poller = Poller::Create();
@@ -190,7 +75,7 @@ Status Runtime::Build(const Config& config) {
   } else {
     Log(LogLevel::kWarning, "policies of sockets have no effect: " + sockets.error().message);
   }
-  CYGNET_RETURN_IF_ERROR(ChooseEngines(config));
+  Use(std::move(cryptography));
   xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
   path_->flow_entries = std::bit_ceil(config.flow_cache);
@@ -231,22 +116,17 @@ Status Runtime::CheckMayUseWires(const Config& config) {
                    "namespace, for the wire interfaces");
 }
 
-Status Runtime::ChooseEngines(const Config& config) {
-  auto fips = MakeFips(config.fips);
-  if (!fips) return fips.error();
-  fips_ = *std::move(fips);
-  auto engines = MakeEngines(config, fips_->enforced());
-  if (!engines) return engines.error();
-  engines_ = *std::move(engines);
-  engines_.RunSelfTests();
+void Runtime::Use(Cryptography cryptography) {
+  fips_ = std::move(cryptography.fips);
+  engines_ = std::move(cryptography.engines);
+  if (!fips_->enforced()) engines_.RunSelfTests();  // in FIPS mode the check has run them
   fips_->SetEngines(&engines_);
-  Log(LogLevel::kInfo, fmt::format("FIPS mode {}: {}", config.fips.mode,
+  Log(LogLevel::kInfo, fmt::format("FIPS mode {}: {}", config_.fips.mode,
                                    fips_->enforced() ? "in force" : "not in force"));
   for (uint32_t i = 0; i < engines_.size(); ++i) {
     const EngineInfo& info = *engines_[i].info;
     Log(LogLevel::kInfo, fmt::format("crypto engine {}: {}: {}", i + 1, info.name, info.help));
   }
-  return {};
 }
 
 Status Runtime::AddDevice(const DeviceConfig& device, uint32_t workers) {

@@ -14,7 +14,7 @@
 #include "control/control_plane.h"
 #include "daemon/audit/audit.h"
 #include "daemon/config/config.h"
-#include "daemon/config/fips_switch.h"
+#include "daemon/cygnetd/check.h"
 #include "daemon/fence/wire_fence.h"
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/ledger_file.h"
@@ -78,9 +78,9 @@ class Runtime {
   Status ShutWires();
   // Until all are there, or a signal says stop.
   Status WaitForWires();
-  Status Build(const Config& config);
+  Status Build(const Config& config, Cryptography cryptography);
   static Status CheckMayUseWires(const Config& config);
-  Status ChooseEngines(const Config& config);
+  void Use(Cryptography cryptography);
   Status AddDevice(const DeviceConfig& device, uint32_t workers);
   Status MarkHostInterface(const Interfaces& interfaces);
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
@@ -145,15 +145,6 @@ class Runtime {
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// Whether a configuration is checked on the machine it is for.
-enum class CheckScope : uint8_t {
-  kThisMachine,
-  kNoInterfaces,  // the interfaces it names need not be here
-};
-
-// What the configuration needs and this machine has, without taking anything: `cygnetd --check`,
-// and the first thing that a start does.
-Status CheckConfig(const Config& config, CheckScope scope);
 // Interfaces to own that are not there (yet): cygnetd waits for them.
 std::vector<std::string> MissingWires(const Config& config);
 // That people or their programs put on it: the host still uses it. Empty: none.

@@ -1,0 +1,149 @@
+// What a configuration needs and this machine has.
+#include "daemon/cygnetd/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "base/text_file.h"
+#include "daemon/cygnetd/runtime.h"
+#include "daemon/cygnetd/settings.h"
+#include "device/sim_nic/sim_nic_script.h"
+
+namespace cygnet {
+namespace {
+
+const EngineInfo* FindLookAside(const std::string& name) {
+  for (const EngineInfo* info : BuiltinEngines()) {
+    if (info->kind == EngineKind::kLookAside && info->name == name) return info;
+  }
+  return nullptr;
+}
+
+uint64_t Now() { return SystemClock().WallSeconds(); }
+
+Result<std::unique_ptr<FipsSwitch>> MakeFips(const FipsConfig& config) {
+  auto fips = FipsSwitch::Create({.mode = *ParseFipsMode(config.mode),
+                                  .boundary_file = config.boundary,
+                                  .kernel_fips = [] { return ReadKernelFips(); }});
+  if (!fips) return MakeError(fips.error().code, "fips: " + fips.error().message);
+  return fips;
+}
+
+// The CPU's engines in their order, then the look-aside engine if SAs may be given to one.
+Result<EngineSet> MakeEngines(const Config& config, bool fips) {
+  auto engines = EngineSet::ForCpu(config.engine, {.fips = fips});
+  if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
+  if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
+  const LookAsideConfig& look_aside = config.look_aside;
+  if (look_aside.mode == LookAsideMode::kNo) return engines;
+  const EngineInfo* info = FindLookAside(look_aside.engine);
+  if (info == nullptr || info->probe() == 0 || engines->size() == EngineSet::kMaxEngines) {
+    return MakeError(Errc::kNoEntry,
+                     "look_aside.engine: no engine '" + look_aside.engine + "' runs here");
+  }
+  engines->Add(info, info->create({.threads = look_aside.threads,
+                                   .queue_depth = look_aside.queue_depth,
+                                   .session_limit = look_aside.session_limit,
+                                   .fips = fips}));
+  return engines;
+}
+
+// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
+Status CheckPersist(const Config& config) {
+  const auto device = std::find_if(config.devices.begin(), config.devices.end(),
+                                   [](const DeviceConfig& d) { return d.persist; });
+  if (device == config.devices.end() || !RestartPath(config).empty()) return {};
+  return MakeError(Errc::kInvalid,
+                   fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
+                               "RuntimeDirectory=): policies must outlive the daemon, too",
+                               device->name));
+}
+
+// Of the files that are written: whether they can be.
+Status CheckFiles(const Config& config) {
+  CYGNET_RETURN_IF_ERROR(CheckPersist(config));
+  for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
+                                  std::pair("ledger.file", LedgerPath(config.ledger))}) {
+    if (path.empty()) continue;
+    if (const Status writable = CheckWritable(path); !writable) return In(key, writable.error());
+  }
+  return {};
+}
+
+// The wires and what drives them.
+Status CheckDevices(const Config& config, CheckScope scope) {
+  for (const DeviceConfig& device : config.devices) {
+    if (FindDriver(device.driver) == nullptr) {
+      return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
+    }
+    if (const auto script = ReadFaultScript(device); !script) return script.error();
+    if (device.IsPcap() || scope == CheckScope::kNoInterfaces) continue;
+    if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
+      return MakeError(Errc::kBusy,
+                       fmt::format("device {}: wire interface {} still has addresses ({}); the "
+                                   "host must use {} in its place: move them there (ip addr flush "
+                                   "dev {}, and out of what gives them at boot)",
+                                   device.name, device.wire, addresses, device.name, device.wire));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+// Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
+std::string RestartPath(const Config& config) {
+  if (!config.restart_file.empty()) return config.restart_file;
+  const char* folder = std::getenv("RUNTIME_DIRECTORY");
+  return folder != nullptr ? std::string(folder) + "/restart" : std::string();
+}
+
+// Systemd's folder for a service's state, when it is one.
+std::string LedgerPath(const LedgerConfig& config) {
+  if (!config.file.empty()) return config.file;
+  const char* folder = std::getenv("STATE_DIRECTORY");
+  return folder != nullptr ? std::string(folder) + "/ledger.jsonl" : std::string();
+}
+
+Error In(const std::string& where, const Error& error) {
+  return MakeError(error.code, where + ": " + error.message);
+}
+
+// Its text, once it is known to be one.
+Result<std::string> ReadFaultScript(const DeviceConfig& device) {
+  if (device.fault_script.empty()) return std::string{};
+  const std::string where = "device " + device.name + ": fault_script";
+  auto text = ReadTextFile(device.fault_script);
+  if (!text) return In(where, text.error());
+  const auto script = FaultScript::Parse(*text, device.fault_seed);
+  if (!script) return In(where + ": " + device.fault_script, script.error());
+  return text;
+}
+
+Result<Cryptography> CheckAndMake(const Config& config, CheckScope scope) {
+  CYGNET_RETURN_IF_ERROR(CheckFiles(config));
+  Cryptography made;
+  auto fips = MakeFips(config.fips);
+  if (!fips) return fips.error();
+  made.fips = *std::move(fips);
+  auto engines = MakeEngines(config, made.fips->enforced());
+  if (!engines) return engines.error();
+  made.engines = *std::move(engines);
+  if (made.fips->enforced()) {
+    made.engines.RunSelfTests();
+    CYGNET_RETURN_IF_ERROR(CheckSoftwareModule(made.fips->boundary(), made.engines, Now()));
+  }
+  CYGNET_RETURN_IF_ERROR(CheckMemoryOf(config));
+  CYGNET_RETURN_IF_ERROR(CheckDevices(config, scope));
+  return made;
+}
+
+Status CheckConfig(const Config& config, CheckScope scope) {
+  const auto made = CheckAndMake(config, scope);
+  return made ? Status{} : Status(made.error());
+}
+
+}  // namespace cygnet
