@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import unittest
 
@@ -220,6 +221,71 @@ class Libreswan(Howto, suite.Case):
     service = "ipsec"
     package = ikekit.LIBRESWAN
     programs = (f"{ikekit.LIBRESWAN}/usr/libexec/ipsec/pluto",)
+
+
+class ByHand(suite.Case):
+    """The README's "Use it by hand", on two machines that had the wire's addresses before."""
+
+    page = "../README.md"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.hosts = [cls.make_host(name) for name in ("west", "east")]
+        labkit.connect(*cls.hosts)
+        keys = ["0x" + os.urandom(20).hex() for _ in range(2)]
+        for host, inverse, variables in zip(cls.hosts, (1, -1), VARIABLES):
+            host.ns.ip(f"addr add {variables['LOCAL']}/24 dev wire0")
+            cls.follow(host, {**variables, "KEY_OUT": keys[::inverse][0], "KEY_IN": keys[::inverse][1]})
+
+    @classmethod
+    def programs(cls, host):
+        """A folder with `cygnet` and `cygnetd`; the daemon says who it is, and ends with the shell that is followed."""
+        folder = os.path.join(cls.workdir, host.name)
+        os.makedirs(folder)
+        os.symlink(os.path.abspath(host.cygnet.command), os.path.join(folder, "cygnet"))
+        with open(os.path.join(folder, "cygnetd"), "w", encoding="utf-8") as f:
+            f.write(f'#!/bin/sh\necho $$ > {folder}/pid\nexec setpriv --pdeathsig KILL '
+                    f'{os.path.abspath(host.cygnet.daemon)} "$@"\n')
+        os.chmod(os.path.join(folder, "cygnetd"), 0o755)
+        return folder
+
+    @classmethod
+    def follow(cls, host, variables):
+        folder = cls.programs(host)
+        block, = unitkit.commands_of(cls.page)
+        with open(host.log_path, "w", encoding="utf-8") as log:
+            host.shell = host.ns.popen(["sh", "-e", "-c", block + "\necho followed\nwait"], stdout=log, stderr=log,
+                                       env={**os.environ, **variables,
+                                            "PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"})
+        cls.addClassCleanup(cls.end, host, folder)
+        labkit.wait_for(lambda: "followed" in host.log() or host.shell.poll() is not None, 20 * suite.SLOWNESS,
+                        f"{host.name} to follow")
+        if host.shell.poll() is not None:
+            raise AssertionError(host.log())
+
+    @staticmethod
+    def end(host, folder):
+        with open(os.path.join(folder, "pid"), encoding="ascii") as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+        host.shell.wait(20)
+
+    def test_what_the_two_say_is_protected(self):
+        west = self.hosts[0]
+        path = os.path.join(self.workdir, "wire.pcap")
+        wire = suite.start_capture(west.ns, "wire0", path)
+        for host, variables in zip(self.hosts, VARIABLES):
+            sent = host.ns.run(f"ping -n -c 3 -i 0.1 -W 2 {variables['PEER']}").stdout
+            self.assertIn(" 3 received", sent)
+        suite.end_capture(wire, path)
+        text = subprocess.run(labkit.tcpdump_command(path), capture_output=True, text=True, check=False).stdout
+        self.assertEqual(text.count("ESP(spi=0x00001001"), 12, text)
+        self.assertEqual([line for line in text.splitlines() if " IP " in line and "ESP" not in line], [])
+        for host in self.hosts:
+            halves = [half for sa in host.show("sa") for half in sa["placements"]]
+            self.assertEqual({(half["direction"], half["device"]) for half in halves},
+                             {("in", "nic0"), ("out", "nic0")}, host.name)
+            self.assertNotIn("wire0", host.ns.ip("-o -4 addr").stdout)
 
 
 if __name__ == "__main__":
