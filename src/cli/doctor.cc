@@ -23,20 +23,30 @@ void PrintRows(const Arguments& arguments, const std::vector<Json>& rows, FILE* 
   fmt::print(out, "{}", rows.empty() ? "[]\n" : "\n]\n");
 }
 
+Result<std::vector<Json>> Items(OperatorClient* client, const Json& request) {
+  std::vector<Json> items;
+  CYGNET_RETURN_IF_ERROR(
+      client->ForEachItem(request, [&items](const Json& item) { items.push_back(item); }));
+  return items;
+}
+
 }  // namespace
 
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status) {
   auto client = connect();
   if (!client) return client.error();
-  std::vector<Json> rows;
-  CYGNET_RETURN_IF_ERROR(
-      client->ForEachItem(arguments.request, [&rows](const Json& row) { rows.push_back(row); }));
-  for (Json& row : CheckFirewall()) rows.push_back(std::move(row));
-  PrintRows(arguments, rows, out);
+  auto rows = Items(&*client, arguments.request);
+  if (!rows) return rows.error();
+  const auto devices = Items(&*client, {{"command", "dev"}});
+  if (!devices) return devices.error();
+  const auto policies = Items(&*client, {{"command", "policy"}});
+  if (!policies) return policies.error();
+  for (Json& row : CheckFirewall(SubjectOf(*devices, *policies))) rows->push_back(std::move(row));
+  PrintRows(arguments, *rows, out);
   if (fflush(out) != 0 || ferror(out) != 0) return MakeError(Errc::kIo, "cannot write the output");
   *status = 0;
-  for (const Json& row : rows) {
+  for (const Json& row : *rows) {
     if (!row.value("ok", false)) *status = kExitNo;
   }
   return {};

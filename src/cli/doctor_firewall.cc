@@ -1,12 +1,16 @@
 #include "cli/doctor_firewall.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <nftables/libnftables.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "cli/json_fields.h"
 
@@ -16,13 +20,6 @@ namespace {
 constexpr std::string_view kAdvice =
     "such a match never fits under Cygnet: match by address, interface or a mark of your own "
     "instead (doc/firewall.md)";
-
-// Empty unless it is a string: the same names stand for other things elsewhere.
-std::string Word(const Json& node, const char* field) {
-  if (!node.is_object()) return {};
-  const auto found = node.find(field);
-  return found != node.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 // "ipsec out", "meta ipsec", "-m policy"; empty: this expression asks no such thing. Looked for at
 // any depth: maps, sets and concatenations hold expressions, too.
@@ -46,20 +43,6 @@ std::string IpsecWordIn(const Json& node) {
 struct ContextDeleter {
   void operator()(nft_ctx* context) const { nft_ctx_free(context); }
 };
-
-// The ruleset as JSON; discarded: it cannot be read.
-Json Ruleset() {
-  const std::unique_ptr<nft_ctx, ContextDeleter> context(nft_ctx_new(NFT_CTX_DEFAULT));
-  if (context == nullptr) return Json(Json::value_t::discarded);
-  nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
-  nft_ctx_buffer_output(context.get());
-  nft_ctx_buffer_error(context.get());
-  if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
-    return Json(Json::value_t::discarded);
-  }
-  const char* text = nft_ctx_get_output_buffer(context.get());
-  return Json::parse(text != nullptr ? text : "", nullptr, /*allow_exceptions=*/false);
-}
 
 struct PipeCloser {
   void operator()(FILE* pipe) const { pclose(pipe); }
@@ -94,6 +77,49 @@ Json Row(bool ok, std::string text, std::string_view advice) {
   return {{"check", "firewall"}, {"ok", ok}, {"text", std::move(text)}, {"advice", advice}};
 }
 
+std::vector<AddressRange> AddressesOf(const std::string& device) {
+  std::vector<AddressRange> addresses;
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return addresses;
+  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(list, freeifaddrs);
+  for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+    const int family = at->ifa_addr != nullptr ? at->ifa_addr->sa_family : AF_UNSPEC;
+    if (device != at->ifa_name || (family != AF_INET && family != AF_INET6)) continue;
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const void* bytes = family == AF_INET
+                            ? static_cast<const void*>(
+                                  &reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr)
+                            : &reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_addr;
+    if (inet_ntop(family, bytes, text.data(), text.size()) == nullptr) continue;
+    if (const auto address = ParseRange(text.data())) addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+// In the words of the tool whose rule it is.
+std::string ExemptionFor(std::string_view tool, const std::string& device,
+                         const PolicyTraffic& traffic) {
+  if (tool != "nftables") return fmt::format("-o {} -d {} -j ACCEPT", device, traffic.to);
+  return fmt::format("oifname \"{}\" {} daddr {} accept", device,
+                     traffic.source.family == AF_INET ? "ip" : "ip6", traffic.to);
+}
+
+void AddTranslations(std::string_view tool, const std::vector<NatFinding>& findings,
+                     std::vector<Json>* rows) {
+  for (const NatFinding& finding : findings) {
+    const PolicyTraffic& first = *finding.defeats.front();
+    const std::size_t more = finding.defeats.size() - 1;
+    rows->push_back(Row(
+        false,
+        fmt::format("{}, {}: packets of policy {}{} get another source address before {} sees "
+                    "them: the policy does not match them any more, and they may leave in clear",
+                    tool, finding.rule, first.policy,
+                    more == 0 ? "" : fmt::format(" (and {} more)", more), finding.device),
+        fmt::format("exempt them by address in a rule before it: {} (doc/firewall.md)",
+                    ExemptionFor(tool, finding.device, first))));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> IpsecRulesIn(const Json& ruleset) {
@@ -126,24 +152,57 @@ std::vector<std::string> PolicyRulesIn(std::string_view saved) {
   return found;
 }
 
-std::vector<Json> CheckFirewall() {
+Json ReadRuleset() {
+  const std::unique_ptr<nft_ctx, ContextDeleter> context(nft_ctx_new(NFT_CTX_DEFAULT));
+  if (context == nullptr) return Json(Json::value_t::discarded);
+  nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
+  nft_ctx_buffer_output(context.get());
+  nft_ctx_buffer_error(context.get());
+  if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
+    return Json(Json::value_t::discarded);
+  }
+  const char* text = nft_ctx_get_output_buffer(context.get());
+  return Json::parse(text != nullptr ? text : "", nullptr, /*allow_exceptions=*/false);
+}
+
+FirewallSubject SubjectOf(const std::vector<Json>& devices, const std::vector<Json>& policies) {
+  FirewallSubject subject{.traffic = TrafficOf(policies), .devices = {}};
+  for (const Json& device : devices) {
+    const std::string name = Text(device, "name");
+    subject.devices.push_back({.name = name, .addresses = AddressesOf(name)});
+  }
+  return subject;
+}
+
+std::vector<Json> CheckFirewall(const FirewallSubject& subject) {
   std::vector<Json> rows;
-  const Json ruleset = Ruleset();
+  const Json ruleset = ReadRuleset();
   if (ruleset.is_discarded()) {
-    rows.push_back(
-        Row(false, "the ruleset of nftables cannot be read",
-            "look yourself for \"ipsec\", \"secpath\" and \"policy\": nft list ruleset"));
+    rows.push_back(Row(false, "the ruleset of nftables cannot be read",
+                       "look yourself for \"ipsec\", \"secpath\", \"policy\", \"masquerade\" and "
+                       "\"snat\": nft list ruleset"));
   } else {
     for (std::string& rule : IpsecRulesIn(ruleset)) {
       rows.push_back(Row(false, "nftables, " + rule, kAdvice));
     }
-  }
-  for (const std::string family : {"iptables", "ip6tables"}) {
-    for (const std::string& rule : PolicyRulesIn(SavedRules(family))) {
-      rows.push_back(Row(false, family + ", " + rule, kAdvice));
+    for (const NatTable& table : ReadNatTables(ruleset)) {
+      AddTranslations("nftables", FindTranslations(table, subject.traffic, subject.devices), &rows);
     }
   }
-  if (rows.empty()) rows.push_back(Row(true, "no rule asks for the kernel's own IPsec", ""));
+  for (const auto& [family, number] : {std::pair("iptables", AF_INET), {"ip6tables", AF_INET6}}) {
+    const std::string saved = SavedRules(family);
+    for (const std::string& rule : PolicyRulesIn(saved)) {
+      rows.push_back(Row(false, fmt::format("{}, {}", family, rule), kAdvice));
+    }
+    const NatTable table = ReadSavedNat(saved, number);
+    AddTranslations(family, FindTranslations(table, subject.traffic, subject.devices), &rows);
+  }
+  if (rows.empty()) {
+    rows.push_back(Row(true,
+                       "no rule asks for the kernel's own IPsec, and none translates what policies "
+                       "are for",
+                       ""));
+  }
   return rows;
 }
 

@@ -21,8 +21,16 @@ inline uint64_t Number(const Json& json, const char* field) {
 // outlives the expression, so that a loop may run over its items().
 inline const Json& Child(const Json& json, const char* field) {
   static const Json kNone = Json::object();
-  const auto found = json.find(field);
+  const auto found = json.is_object() ? json.find(field) : json.end();
   return found == json.end() || found->is_null() ? kNone : *found;
+}
+
+// Of what other programs print. Empty unless it is a string: the same names stand for other things
+// elsewhere.
+inline std::string Word(const Json& node, const char* field) {
+  if (!node.is_object()) return {};
+  const auto found = node.find(field);
+  return found != node.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 }  // namespace cygnet

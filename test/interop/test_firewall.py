@@ -108,6 +108,42 @@ class Firewall(Placement):
             self.assertIn("packets 1 ", listed)
         self.assertEqual([row["ok"] for row in self.doctor()], [True])
 
+    def check_named(self, tool, rule, advice):
+        row, = [row for row in self.doctor() if not row["ok"]]
+        self.assertRegex(row["text"], rf"^{tool}, table .*{rule}.*: packets of policy dir out src 10\.1\.0\.0/16 dst "
+                         r"10\.2\.0\.0/16 get another source address before nic0 sees them")
+        self.assertIn(advice, row["advice"])
+        self.assertIn("doc/firewall.md", row["advice"])
+
+    def test_the_doctor_names_rules_that_translate_what_policies_are_for(self):
+        """What it says is so: without the exemption that it asks for a packet leaves in clear, with it it is protected."""
+        ns = self.host.ns
+        ns.run(["nft", "add table ip bare; add chain ip bare post { type nat hook postrouting priority srcnat; }; "
+                "add rule ip bare post oifname nic0 masquerade"])
+        self.addCleanup(ns.run, ["nft", "delete table ip bare"])
+        self.assertEqual([f[9] for f in self.lan_says(INNER_PEER)], [17])
+        exemption = 'oifname "nic0" ip daddr 10.2.0.0/16 accept'
+        self.check_named("nftables", "chain post, handle [0-9]+: masquerade", exemption)
+        ns.run(["nft", f"insert rule ip bare post {exemption}"])
+        self.assertEqual([f[9] for f in self.lan_says(INNER_PEER)], [50])
+        self.assertEqual([row["ok"] for row in self.doctor()], [True])
+        ns.run(["nft", "flush chain ip bare post; add rule ip bare post oifname != nic0 masquerade"])
+        self.assertEqual([row["ok"] for row in self.doctor()], [True])
+
+    def test_the_doctor_names_those_of_iptables(self):
+        ns = self.host.ns
+        for tool, named in (("iptables", "nftables"), ("iptables-legacy", "iptables")):
+            if labkit.have(tool) or ns.run([tool, "-t", "nat", "-L"], check=False).returncode != 0:
+                continue
+            with self.subTest(tool):
+                ns.run([tool, "-t", "nat", "-A", "POSTROUTING", "-o", "nic0", "-j", "MASQUERADE"])
+                try:
+                    self.check_named(named, "MASQUERADE", "10.2.0.0/16")
+                    ns.run([tool, "-t", "nat", "-I", "POSTROUTING", "-o", "nic0", "-d", "10.2.0.0/16", "-j", "ACCEPT"])
+                    self.assertEqual([row["ok"] for row in self.doctor()], [True])
+                finally:
+                    ns.run([tool, "-t", "nat", "-F", "POSTROUTING"])
+
     def test_the_doctor_names_rules_that_ask_for_the_kernels_ipsec(self):
         ns = self.host.ns
         ns.run(["nft", "add table inet asks; add chain inet asks in { type filter hook input priority 0; }; "
