@@ -343,6 +343,18 @@ TEST(CygnetAloneTest, SaysThatThereIsNoDaemon) {
   EXPECT_EQ(outcome.err, "cygnet: no cygnetd here\n");
 }
 
+// What the fences of this machine are is not for this test to know.
+TEST(CygnetAloneTest, TheDoctorLooksForFencesWhereThereIsNoDaemon) {
+  const Outcome outcome = RunAgainst(Nobody, {"-j", "doctor"});
+  EXPECT_EQ(outcome.status, kExitFailed);
+  EXPECT_EQ(outcome.err, "cygnet: no cygnetd here\n");
+  const Json rows = Json::parse(outcome.out);
+  EXPECT_FALSE(rows.empty());
+  for (const Json& row : rows) EXPECT_EQ(row["check"], "fence");
+  const auto refused = [] { return Result<OperatorClient>(MakeError(Errc::kPermission, "no")); };
+  EXPECT_EQ(RunAgainst(refused, {"-j", "doctor"}).out, "");
+}
+
 TEST(CygnetAloneTest, WrongUsageIsAnotherStatus) {
   const Outcome outcome = RunAgainst(Nobody, {"nonsense"});
   EXPECT_EQ(outcome.status, kExitUsage);

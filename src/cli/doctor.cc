@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/cygnet.h"
+#include "cli/doctor_fence.h"
 #include "cli/doctor_firewall.h"
 #include "cli/operator_client.h"
 #include "cli/text.h"
@@ -35,6 +36,8 @@ Result<std::vector<Json>> Items(OperatorClient* client, const Json& request) {
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status) {
   auto client = connect();
+  // Its fences outlive a daemon, and are what keeps a host without one from its wires.
+  if (!client && client.error().code == Errc::kNoEntry) PrintRows(arguments, CheckFences(), out);
   if (!client) return client.error();
   auto rows = Items(&*client, arguments.request);
   if (!rows) return rows.error();

@@ -102,6 +102,32 @@ class Fence(suite.Case):
         self.assertTrue(self.is_open(), "released")
         self.assertEqual("", self.host.ns.run("nft list ruleset").stdout.strip())
 
+    def doctor(self):
+        result = self.host.ns.run([self.host.cygnet.command, "-j", "doctor"], check=False)
+        self.assertEqual(result.returncode, 2, result.stdout)
+        self.assertIn("no cygnetd in this network namespace", result.stderr)
+        return labkit.json.loads(result.stdout)
+
+    def test_the_doctor_without_a_daemon_names_what_is_shut(self):
+        none = {"check": "fence", "ok": True, "text": "no wire is shut by Cygnet in this network namespace",
+                "advice": ""}
+        self.assertEqual(self.doctor(), [none])
+        self.host.start()
+        by_tc = self.fence()["by_tc"]
+        self.host.stop()
+        for flushed in (False, True)[:1 + by_tc]:
+            if flushed:
+                self.nft("flush ruleset")
+            row, = self.doctor()
+            self.assertFalse(row["ok"])
+            means = "tc" if flushed else "nftables .*" + (", tc" if by_tc else "")
+            self.assertRegex(row["text"], rf"^wire wire0 is shut against the host's own stack \({means}\)")
+            self.assertFalse(self.is_open())
+        command = re.search(r"cygnetd (--release wire0)$", row["advice"])
+        self.cygnetd(*command[1].split())
+        self.assertTrue(self.is_open())
+        self.assertEqual(self.doctor(), [none])
+
     def test_people_s_addresses_stop_the_start_with_the_wire_shut(self):
         self.host.ns.ip(f"addr add {ADDRESS} dev wire0")
         with self.assertRaisesRegex(labkit.LabError, "still has addresses"):

@@ -1,8 +1,8 @@
 #include "daemon/fence/fence_command.h"
 
 #include "daemon/fence/fence_means.h"
-#include "daemon/fence/wire_tables.h"
 #include "netlink/doorstep.h"
+#include "netlink/fence_name.h"
 #include "support/fence_fixture.h"
 
 namespace cygnet {

@@ -6,12 +6,15 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "daemon/fence/tc_fence.h"
 #include "daemon/fence/wire_link.h"
 #include "daemon/fence/wire_tables.h"
+#include "device/wire_mark.h"
+#include "netlink/fence_name.h"
+#include "netlink/tc_fence.h"
 
 namespace cygnet {
 namespace {
@@ -75,7 +78,7 @@ bool FenceMeans::ShutBySecond(const std::string& wire, uint32_t ifindex) {
   constexpr int kTries = 3;  // somebody may take the discipline away between the two requests
   Status status;
   for (int i = 0; i < kTries; ++i) {
-    status = ShutByTc(&route_, ifindex);
+    status = ShutByTc(&route_, ifindex, WireMark());
     // kIo: the kernel took them, and somebody else took them away at once.
     tc_possible_ = tc_possible_ || status || status.error().code == Errc::kIo;
     if (status) return true;
@@ -105,7 +108,7 @@ FenceReading FenceMeans::Read(const std::string& wire) {
   const bool on_device =
       HasTable(FenceOnDevice(wire, flags_), ifindex != 0 || !by_name ? &reading : &unused);
   reading.shut = on_device || (ifindex == 0 && by_name);
-  reading.by_tc = ifindex != 0 && IsShutByTc(&route_, ifindex);
+  reading.by_tc = ifindex != 0 && IsShutByTc(&route_, ifindex, WireMark());
   return reading;
 }
 
@@ -137,7 +140,7 @@ bool FenceMeans::Exists(const std::string& wire) {
   }
   const uint32_t ifindex = if_nametoindex(wire.c_str());
   return ifindex != 0 &&
-         (IsShutByTc(&route_, ifindex, TcMark::kAny) || !OtherNamesOf(wire, ifindex).empty());
+         (IsShutByTc(&route_, ifindex, std::nullopt) || !OtherNamesOf(wire, ifindex).empty());
 }
 
 Status FenceMeans::DeleteTables(const std::string& table) {
@@ -157,7 +160,7 @@ Status FenceMeans::Release(const std::string& wire) {
   }
   if (const uint32_t ifindex = if_nametoindex(wire.c_str()); ifindex != 0) {
     OpenByTc(&route_, ifindex);
-    if (IsShutByTc(&route_, ifindex, TcMark::kAny)) {
+    if (IsShutByTc(&route_, ifindex, std::nullopt)) {
       return MakeError(Errc::kIo, "tc: the filters of " + wire + " could not be taken away");
     }
     DefaultIpv6(wire);

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "daemon/fence/kernel_netlink.h"
 #include "daemon/fence/nft_table.h"
+#include "netlink/kernel_netlink.h"
 
 namespace cygnet {
 

@@ -1,8 +1,9 @@
 #include "daemon/fence/fence_means.h"
 
-#include "daemon/fence/tc_fence.h"
 #include "daemon/fence/wire_link.h"
 #include "daemon/fence/wire_tables.h"
+#include "netlink/fence_name.h"
+#include "netlink/tc_fence.h"
 #include "support/fence_fixture.h"
 
 namespace cygnet {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/fence/kernel_netlink.h"
+#include "netlink/kernel_netlink.h"
 
 namespace cygnet {
 

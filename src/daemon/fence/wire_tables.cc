@@ -5,12 +5,11 @@
 #include <linux/netfilter_arp.h>
 #include <net/if.h>
 
-#include <cstdio>
 #include <cstring>
-#include <string_view>
 
 #include "base/bytes.h"
 #include "device/wire_mark.h"
+#include "netlink/fence_name.h"
 
 namespace cygnet {
 namespace {
@@ -18,10 +17,6 @@ namespace {
 constexpr int32_t kFirst = -500;  // before connection tracking and anybody's rules
 constexpr uint32_t kIngress = 0;  // enum nf_dev_hooks
 constexpr uint32_t kEgress = 1;
-
-bool IsPlain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 std::vector<uint8_t> BytesOf(uint32_t value) {
   const auto bytes = AsBytes(value);
@@ -43,37 +38,6 @@ std::vector<NftRule> DropRules(uint32_t name_key, const std::string& wire, uint3
 }
 
 }  // namespace
-
-std::string FenceTableName(const std::string& wire) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string name = "cygnet_";
-  for (const char c : wire) {
-    if (IsPlain(c)) {
-      name += c;
-      continue;
-    }
-    const auto byte = static_cast<uint8_t>(c);
-    name += {'_', kHex[byte >> 4], kHex[byte & 15]};
-  }
-  return name;
-}
-
-std::string WireOfTable(const std::string& table) {
-  constexpr std::string_view kPrefix = "cygnet_";
-  if (table.compare(0, kPrefix.size(), kPrefix) != 0) return {};
-  std::string wire;
-  for (std::size_t i = kPrefix.size(); i < table.size(); ++i) {
-    if (table[i] != '_') {
-      wire += table[i];
-      continue;
-    }
-    unsigned byte = 0;
-    if (std::sscanf(table.c_str() + i + 1, "%2x", &byte) != 1) return {};
-    wire += static_cast<char>(byte);
-    i += 2;
-  }
-  return FenceTableName(wire) == table ? wire : std::string{};
-}
 
 NftTable FenceOnDevice(const std::string& wire, uint32_t flags) {
   const NftRule ours{NFT_META_MARK, BytesOf(WireMark()), NF_ACCEPT};

@@ -9,12 +9,6 @@
 
 namespace cygnet {
 
-// "cygnet_" and the interface's name; what is neither a letter nor a digit of ASCII as "_" and two
-// hex digits: two interfaces never share a table. Names may hold any byte but '/' and white space.
-std::string FenceTableName(const std::string& wire);
-// The wire whose table it is; empty: it is not one of Cygnet's.
-std::string WireOfTable(const std::string& table);
-
 // Family netdev, on the interface itself: everything is dropped but what carries Cygnet's socket
 // mark on its way out. AF_PACKET sockets see arriving frames before it. Before Linux 6.16 it needs
 // the interface, and goes with it.

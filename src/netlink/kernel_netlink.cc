@@ -1,4 +1,4 @@
-#include "daemon/fence/kernel_netlink.h"
+#include "netlink/kernel_netlink.h"
 
 #include <sys/socket.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/fence/tc_fence.h"
+#include "netlink/tc_fence.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "device/wire_mark.h"
 #include "netlink/attribute.h"
 #include "netlink/builder.h"
 #include "netlink/message.h"
@@ -35,9 +34,10 @@ using Program = std::vector<sock_filter>;
 Program DropAll() { return {BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)}; }
 
 constexpr std::size_t kMarkAt = 1;  // the instruction of DropUnmarked that has the mark
-Program DropUnmarked() {
+constexpr uint32_t kNoMark = 0;     // where it does not matter
+Program DropUnmarked(uint32_t mark) {
   return {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_MARK)),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WireMark(), 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, mark, 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
           BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)};
 }
 
@@ -110,17 +110,19 @@ void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn f
   }
 }
 
+enum class MarkCounts : uint8_t { kYes, kNo };
+
 // `ops`: as the kernel has them. What another process made differs in the mark.
-bool IsProgram(Bytes ops, const Program& program, TcMark mark) {
+bool IsProgram(Bytes ops, const Program& program, MarkCounts mark) {
   if (ops.size() != OpsOf(program).size()) return false;
   Program found(program.size());
   std::memcpy(found.data(), ops.data(), ops.size());
-  if (mark == TcMark::kAny && program.size() > kMarkAt) found[kMarkAt].k = program[kMarkAt].k;
+  if (mark == MarkCounts::kNo && program.size() > kMarkAt) found[kMarkAt].k = program[kMarkAt].k;
   return std::memcmp(found.data(), program.data(), ops.size()) == 0;
 }
 
 bool Has(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program& program,
-         TcMark mark) {
+         MarkCounts mark) {
   bool found = false;
   ForEachFilter(route, ifindex, parent, [&](const tcmsg& message, Bytes attributes) {
     const Bytes ops = Find(Find(attributes, TCA_OPTIONS), TCA_BPF_OPS);
@@ -140,27 +142,28 @@ bool IsEmpty(KernelNetlink* route, uint32_t ifindex, uint32_t parent) {
 
 }  // namespace
 
-Status ShutByTc(KernelNetlink* route, uint32_t ifindex) {
-  if (IsShutByTc(route, ifindex)) return {};
+Status ShutByTc(KernelNetlink* route, uint32_t ifindex, uint32_t mark) {
+  if (IsShutByTc(route, ifindex, mark)) return {};
   CYGNET_RETURN_IF_ERROR(AddDiscipline(route, ifindex));
   for (const auto& [parent, program] :
-       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
-    if (Has(route, ifindex, parent, program, TcMark::kOurs)) continue;
+       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked(mark)}}) {
+    if (Has(route, ifindex, parent, program, MarkCounts::kYes)) continue;
     CYGNET_RETURN_IF_ERROR(AddFilter(route, ifindex, parent, program));
   }
-  if (IsShutByTc(route, ifindex)) return {};
+  if (IsShutByTc(route, ifindex, mark)) return {};
   return MakeError(Errc::kIo, "tc: the kernel does not have the filters that it was given");
 }
 
-bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, TcMark mark) {
-  return Has(route, ifindex, kIngress, DropAll(), mark) &&
-         Has(route, ifindex, kEgress, DropUnmarked(), mark);
+bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, std::optional<uint32_t> mark) {
+  const MarkCounts counts = mark ? MarkCounts::kYes : MarkCounts::kNo;
+  return Has(route, ifindex, kIngress, DropAll(), counts) &&
+         Has(route, ifindex, kEgress, DropUnmarked(mark.value_or(kNoMark)), counts);
 }
 
 void OpenByTc(KernelNetlink* route, uint32_t ifindex) {
   for (const auto& [parent, program] :
-       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked()}}) {
-    if (!Has(route, ifindex, parent, program, TcMark::kAny)) continue;
+       {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked(kNoMark)}}) {
+    if (!Has(route, ifindex, parent, program, MarkCounts::kNo)) continue;
     // What could not be taken away is seen by whoever asks IsShutByTc.
     (void)route->Tell(
         Begin(route, RTM_DELTFILTER, NLM_F_ACK, About(ifindex, parent, kHandle, OurInfo()))

@@ -5,18 +5,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
-#include "daemon/fence/kernel_netlink.h"
+#include "netlink/kernel_netlink.h"
 
 namespace cygnet {
 
-// `route`: a socket of NETLINK_ROUTE. Another one's clsact discipline is used, his filters stay.
-Status ShutByTc(KernelNetlink* route, uint32_t ifindex);
-// Whose filters count: those with this process's mark (device/wire_mark.h), which let its frames
-// out, or those of an earlier one as well.
-enum class TcMark : uint8_t { kOurs, kAny };
-// Whether both filters are there as ShutByTc makes them.
-bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, TcMark mark = TcMark::kOurs);
+// `route`: a socket of NETLINK_ROUTE. `mark`: of the frames that the filters let out. Another one's
+// clsact discipline is used, his filters stay.
+Status ShutByTc(KernelNetlink* route, uint32_t ifindex, uint32_t mark);
+// Whether both filters are there as ShutByTc makes them; nullopt: with whatever mark, those of an
+// earlier process as well.
+bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, std::optional<uint32_t> mark);
 // Takes the filters away, whatever their mark, and the discipline when nothing else is left in it.
 void OpenByTc(KernelNetlink* route, uint32_t ifindex);
 
