@@ -48,7 +48,7 @@ void Believe(World* world, const OuterError& error) {
     const uint32_t before = EffectivePathMtu(*out, kWireMtu, world->now);
     const bool learnt = LearnPathMtu(out, error.mtu, kWireMtu, world->now);
     const uint32_t after = EffectivePathMtu(*out, kWireMtu, world->now);
-    const uint32_t floor = out->family == IpFamily::kV4 ? kMinPathMtuV4 : kMinPathMtuV6;
+    const uint32_t floor = out->family == IpFamily::kV4 ? kMinPathMtuV4 : kMinIpv6Mtu;
     CYGNET_CHECK(learnt == (after < before) && after <= before && after >= floor);
     CYGNET_CHECK(EffectivePathMtu(*out, kWireMtu, world->now + kPathMtuSeconds) == kWireMtu);
   }
