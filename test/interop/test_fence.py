@@ -159,6 +159,15 @@ class Fence(suite.Case):
         self.host.wait_ready()
         self.assertFalse(self.is_open())
 
+    def test_one_that_waits_says_at_its_end_what_stays_shut(self):
+        self.host.ns.ip("link del wire0")
+        with open(self.host.log_path, "w", encoding="utf-8") as log:
+            self.host.daemon = self.host.ns.popen([self.host.cygnet.daemon, "--wire", "wire0"],
+                                                  stdout=log, stderr=log)
+        self.wait_for(lambda: "waiting for wire0" in self.host.log(), "it to wait", 5)
+        self.host.stop()
+        self.assertRegex(self.host.log(), r"stopped while waiting for wire0; .*: cygnetd --release wire0\n$")
+
     def test_one_that_comes_back_is_shut(self):
         self.host.start()
         self.host.ns.ip("link del wire0")

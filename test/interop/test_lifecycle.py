@@ -136,6 +136,7 @@ class Configuration(Lifecycle):
             self.assertIn("wire0 still has addresses", message)
             self.assertIn(address.split("/", maxsplit=1)[0], message)
             self.assertIn("nic0", message)
+            self.assertTrue(message.endswith("to give it back: cygnetd --release wire0\n"), message)
             self.host.ns.ip("addr flush dev wire0 scope global")
         self.assert_shut_until_released()
 

@@ -47,11 +47,17 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   if (!doorstep) return doorstep.error();
   runtime->doorstep_ = *std::move(doorstep);
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
-  CYGNET_RETURN_IF_ERROR(runtime->WaitForWires());
+  const Status started = runtime->Start(config);
+  if (started) return runtime;
+  return MakeError(started.error().code, started.error().message + runtime->WhatStaysShut());
+}
+
+// What comes once the wires are shut.
+Status Runtime::Start(const Config& config) {
+  CYGNET_RETURN_IF_ERROR(WaitForWires());
   auto cryptography = CheckAndMake(config, CheckScope::kThisMachine);
   if (!cryptography) return cryptography.error();
-  CYGNET_RETURN_IF_ERROR(runtime->Build(config, *std::move(cryptography)));
-  return runtime;
+  return Build(config, *std::move(cryptography));
 }
 
 Status Runtime::Build(const Config& config, Cryptography cryptography) {

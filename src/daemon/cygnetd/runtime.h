@@ -78,6 +78,7 @@ class Runtime {
   Status ShutWires();
   // Until all are there, or a signal says stop.
   Status WaitForWires();
+  Status Start(const Config& config);
   Status Build(const Config& config, Cryptography cryptography);
   static Status CheckMayUseWires(const Config& config);
   void Use(Cryptography cryptography);

@@ -58,9 +58,9 @@ Status Runtime::WaitForWires() {
     fence_->OnEvents();
     fence_->Turn(clock_.MonotonicNs());
     if (missing.empty()) return {};
-    if (hooks_.signals->stop != 0)
-      return MakeError(Errc::kNoDevice,
-                       "stopped while waiting for " + missing.front() + WhatStaysShut());
+    if (hooks_.signals->stop != 0) {
+      return MakeError(Errc::kNoDevice, "stopped while waiting for " + missing.front());
+    }
     if (missing.front() != told) {
       told = missing.front();
       Log(LogLevel::kWarning, "waiting for " + told + " (its name is shut)");
