@@ -17,8 +17,8 @@ struct HashSeed {
 };
 inline const HashSeed kHashSeed;
 
-// Both halves of the product: every output bit depends on all lower input bits. With secret words in both
-// factors, nothing that one can choose makes two inputs meet.
+// Both halves of the product: every output bit depends on all lower input bits. With secret words
+// in both factors, nothing that one can choose makes two inputs meet.
 inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
   __extension__ using Product = unsigned __int128;
   const Product p = Product{a} * b;

@@ -55,7 +55,8 @@ class FlowCache {
 
   // `tag`: what else the decision depends on (interface, SA the packet came by). Inline: once per
   // packet.
-  [[gnu::always_inline]] const FlowDecision* Find(const FlowKey& key, uint64_t tag, uint64_t generation) {
+  [[gnu::always_inline]] const FlowDecision* Find(const FlowKey& key, uint64_t tag,
+                                                  uint64_t generation) {
     Set& set = SetOf(key, tag);
     for (uint32_t way = 0; way < kWays; ++way) {
       const Entry& entry = set.ways[way];
