@@ -181,6 +181,39 @@ class Fence(suite.Case):
         self.assertFalse(self.is_open("other0"), "renamed")
         self.wait_for(lambda: "is called other0 now" in self.host.log(), "it to be seen", 5)
 
+    def lost_events(self):
+        """Of the netlink sockets of the namespace, all together."""
+        rows = self.host.ns.run("cat /proc/self/net/netlink").stdout.splitlines()[1:]
+        return sum(int(row.split()[8]) for row in rows)
+
+    def test_a_wire_that_is_replaced_while_nobody_looks_is_shut(self):
+        """Under another name and index; and what was told meanwhile is more than anybody keeps."""
+        mac = "02:00:00:00:00:77"
+        self.host.ns.ip(f"link set wire0 address {mac}")
+        self.host.start()
+        self.host.daemon.send_signal(signal.SIGSTOP)
+        self.host.ns.ip("link del wire0")
+        flood = os.path.join(self.workdir, "flood")
+        with open(flood, "w", encoding="utf-8") as f:
+            f.writelines(f"link set lo mtu {1400 + i}\n" for i in range(2000))
+        self.host.ns.ip(f"-batch {flood}")
+        self.plug("other0")
+        self.host.ns.ip(f"link set other0 address {mac}")
+        self.assertTrue(self.lost_events(), "the flood was too small")
+        self.host.daemon.send_signal(signal.SIGCONT)
+        self.wait_for(lambda: "it became other0" in self.fence()["explanation"], "it to be seen", 5)
+        self.assertIn("wire wire0 is called other0 now: it is shut", self.host.log())
+        self.assertFalse(self.is_open("other0"))
+        self.assertEqual(self.host.show("dev")[0]["link"]["state"], "gone")
+        self.host.daemon.send_signal(signal.SIGSTOP)
+        self.host.ns.ip("link del other0")
+        self.host.ns.ip(f"-batch {flood}")
+        self.plug()
+        self.host.daemon.send_signal(signal.SIGCONT)
+        self.wait_for(lambda: "is there again, and shut" in self.host.log(), "it to be back", 5)
+        self.assertFalse(self.is_open())
+        self.wait_for(lambda: self.host.show("dev")[0]["link"]["state"] == "up", "it to be taken", 5)
+
     def marks(self):
         """What the rule and the filter let out, each of them the only one."""
         rules = self.host.ns.run("nft list chain netdev cygnet_wire0 egress").stdout

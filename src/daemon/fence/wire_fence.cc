@@ -96,7 +96,10 @@ void WireFence::FollowInterface(Wire* wire) {
   const LinkIdentity was = wire->link;
   if (now.ifindex == 0) now.mac = was.mac;
   wire->link = now;
-  if (now.ifindex == was.ifindex) return;
+  if (now.ifindex == was.ifindex) {
+    if (now.ifindex != 0 && now.mac != was.mac) AddDoubles(wire, was);
+    return;
+  }
   if (was.ifindex != 0) Lost(wire, was);
   if (const Status status = means_.Shut(wire->name); !status) {
     Broken(wire, status.error());

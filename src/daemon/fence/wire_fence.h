@@ -77,6 +77,8 @@ class WireFence {
   void FollowInterface(Wire* wire);
   void Lost(Wire* wire, const LinkIdentity& was);
   void TellGone(const Wire& wire);
+  void AddDoubles(Wire* wire, const LinkIdentity& was);
+  void DoubtStrays(Wire* wire);
   void CheckStrays(Wire* wire);
   std::string Locate(Stray* stray) const;
   bool IsConfigured(const std::string& name) const;

@@ -1,5 +1,7 @@
 #include "daemon/fence/wire_fence.h"
 
+#include <gmock/gmock.h>
+
 #include "daemon/fence/wire_link.h"
 #include "support/fence_fixture.h"
 
@@ -190,6 +192,70 @@ TEST_F(WireFenceTest, OneThatComesBackFromAnotherNamespaceIsKnownByIndexOrAddres
     EXPECT_EQ(status().explanation.find("it became"), std::string::npos);
   }
   std::remove(file.c_str());
+}
+
+// The daemon was stopped meanwhile, or too slow: it hears of nothing, and looks at what there is.
+TEST_F(WireFenceTest, WhatHappenedUnseenEndsAsIfItHadBeenSeen) {
+  const std::string make =
+      "ip link add other index 4242 address 02:00:00:00:00:77 type veth peer name peer0; "
+      "ip link set other up; ip link set peer0 up";
+  ASSERT_TRUE(Run("ip link set wa address 02:00:00:00:00:77"));
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  const uint32_t before = IdentityOf("wa").ifindex;
+  ASSERT_TRUE(Run("ip link del wa; " + make));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("other")) << "another name and index";
+  EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
+  ASSERT_TRUE(Run("ip link del other"));
+  (void)Event();
+  EXPECT_THAT(status().explanation, testing::HasSubstr("is not there"));
+  ASSERT_TRUE(Run("ip link add stranger index " + std::to_string(before) +
+                  " type veth peer name far; " + make));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("other")) << "its index another's";
+  ASSERT_TRUE(
+      Run("ip link del stranger; ip link del other; ip link add wa index 4242 "
+          "address 02:00:00:00:00:77 type veth peer name peer0; ip link set wa up; "
+          "ip link set peer0 up"));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("wa")) << "back";
+  const uint64_t restored = status().restored;
+  ASSERT_TRUE(
+      Run("ip link del wa; ip link add wa index 4242 address 02:00:00:00:00:77 type veth "
+          "peer name peer0; ip link set wa up; ip link set peer0 up"));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("wa")) << "the same name and index";
+  EXPECT_EQ(status().restored, restored + 1);
+  EXPECT_EQ(status().state, "in-force");
+}
+
+TEST_F(WireFenceTest, AnUnseenReturnBesideANewOwnerOfItsNameAndIndexIsShut) {
+  ASSERT_TRUE(Run("ip link set wa address 02:00:00:00:00:77"));
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  const std::string index = std::to_string(IdentityOf("wa").ifindex);
+  ASSERT_TRUE(Run("ip link del wa; ip link add wa index " + index +
+                  " type veth peer name far; ip link set wa up; ip link set far up; "
+                  "ip link add other address 02:00:00:00:00:77 type veth peer name peer0; "
+                  "ip link set other up; ip link set peer0 up"));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("other"));
+  EXPECT_EQ(status().explanation.find("is not there"), std::string::npos);
+  EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
+}
+
+// Which of the two is the wire nobody can tell who did not see it: both are shut.
+TEST_F(WireFenceTest, AnUnseenReturnBesideANewOwnerOfItsIndexIsShut) {
+  ASSERT_TRUE(Run("ip link set wa address 02:00:00:00:00:77"));
+  ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
+  const std::string index = std::to_string(IdentityOf("wa").ifindex);
+  ASSERT_TRUE(Run("ip link del wa; ip link add stranger index " + index +
+                  " type veth peer name far; ip link set stranger up; ip link set far up; "
+                  "ip link add other address 02:00:00:00:00:77 type veth peer name peer0; "
+                  "ip link set other up; ip link set peer0 up"));
+  (void)Event();
+  EXPECT_FALSE(LeavesBy("other"));
+  EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
+  EXPECT_THAT(status().explanation, testing::HasSubstr("it became stranger"));
 }
 
 TEST_F(WireFenceTest, AWireThatLeavesTheNamespaceIsTold) {

@@ -8,6 +8,11 @@
 #include "daemon/fence/wire_fence.h"
 
 namespace cygnet {
+namespace {
+
+constexpr std::size_t kMostStrays = 16;  // of a namespace that somebody fills to no end
+
+}  // namespace
 
 void WireFence::Lost(Wire* wire, const LinkIdentity& was) {
   std::erase_if(wire->strays, [&](const Stray& s) { return s.link.ifindex == was.ifindex; });
@@ -53,9 +58,35 @@ std::string WireFence::Locate(Stray* stray) const {
   return back.empty() && there ? by_index : back;
 }
 
+// A wire that went and came back unseen has another index, and its old one may be another's by
+// then; or it is still there, and another has its old address. Who did not see it cannot tell which
+// of the two it is: both are shut. `was`: its index is in use.
+void WireFence::AddDoubles(Wire* wire, const LinkIdentity& was) {
+  auto& strays = wire->strays;
+  const std::vector<uint32_t> alike = LinksOfMac(&means_.route(), was.mac);
+  if (std::count(alike.begin(), alike.end(), was.ifindex) != 0) return;
+  for (const uint32_t ifindex : alike) {
+    char name[IF_NAMESIZE] = "";
+    const bool known = std::any_of(strays.begin(), strays.end(),
+                                   [&](const Stray& s) { return s.link.ifindex == ifindex; });
+    if (known || strays.size() >= kMostStrays) continue;
+    if (if_indextoname(ifindex, name) == nullptr || IsConfigured(name)) continue;
+    strays.push_back({.link = {.ifindex = ifindex, .mac = was.mac}});
+  }
+}
+
+void WireFence::DoubtStrays(Wire* wire) {
+  for (std::size_t i = 0; i < wire->strays.size(); ++i) {
+    const LinkIdentity link = wire->strays[i].link;
+    char name[IF_NAMESIZE] = "";
+    if (!wire->strays[i].here || if_indextoname(link.ifindex, name) == nullptr) continue;
+    if (IdentityOf(name).mac != link.mac) AddDoubles(wire, link);
+  }
+}
+
 void WireFence::CheckStrays(Wire* wire) {
-  constexpr std::size_t kMost = 16;  // those of a namespace that somebody fills to no end
-  while (wire->strays.size() > kMost) {
+  DoubtStrays(wire);
+  while (wire->strays.size() > kMostStrays) {
     const auto away = std::find_if(wire->strays.begin(), wire->strays.end(),
                                    [](const Stray& s) { return !s.here; });
     if (away == wire->strays.end()) break;
