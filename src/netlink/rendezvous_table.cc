@@ -4,37 +4,14 @@
 #include <linux/netlink_diag.h>
 #include <linux/sock_diag.h>
 
-#include <cstdlib>
-#include <cstring>
-
 #include "netlink/rendezvous.h"
 #include "netlink/rendezvous_calls.h"
+#include "netlink/rendezvous_parse.h"
 
 namespace cygnet::rendezvous {
 namespace {
 
 constexpr char kTable[] = "/proc/thread-self/net/netlink";
-
-class Ports {
- public:
-  Ports(uint32_t* ports, int room) : ports_(ports), room_(room) {}
-  void Add(uint32_t port) {
-    for (int i = 0; i < count_; ++i) {
-      if (ports_[i] == port) {
-        return;
-      }
-    }
-    if (count_ < room_) {
-      ports_[count_++] = port;
-    }
-  }
-  int count() const { return count_; }
-
- private:
-  uint32_t* const ports_;
-  const int room_;
-  int count_ = 0;
-};
 
 // --- The kernel's list, by NETLINK_SOCK_DIAG ---
 
@@ -49,59 +26,6 @@ struct DiagRequest {
   nlmsghdr header;
   netlink_diag_req body;
 };
-
-// What one read brought: an errno value, or
-enum : int { kMore = -1, kDone = 0 };
-
-bool IsMarked(const char* attributes, size_t size) {
-  nlattr attribute{};
-  while (size >= sizeof attribute) {
-    memcpy(&attribute, attributes, sizeof attribute);
-    const size_t step = NLA_ALIGN(size_t{attribute.nla_len});
-    if (attribute.nla_len < sizeof attribute || step > size) {
-      return false;
-    }
-    unsigned long groups = 0;
-    if (attribute.nla_type == NETLINK_DIAG_GROUPS &&
-        attribute.nla_len >= sizeof attribute + sizeof groups) {
-      memcpy(&groups, attributes + sizeof attribute, sizeof groups);
-      return static_cast<uint32_t>(groups) == kGroups;
-    }
-    attributes += step;
-    size -= step;
-  }
-  return false;
-}
-
-int ReadMessages(const char* at, size_t size, Ports* found) {
-  nlmsghdr header{};
-  while (size >= sizeof header) {
-    memcpy(&header, at, sizeof header);
-    const size_t length = header.nlmsg_len;
-    if (length < sizeof header || length > size) {
-      return EBADMSG;
-    }
-    if (header.nlmsg_type == NLMSG_DONE || header.nlmsg_type == NLMSG_ERROR) {
-      int error = 0;
-      if (length >= sizeof header + sizeof error) {
-        memcpy(&error, at + sizeof header, sizeof error);
-      }
-      return error < 0 ? -error : kDone;
-    }
-    netlink_diag_msg body{};
-    if (length >= sizeof header + sizeof body) {
-      memcpy(&body, at + sizeof header, sizeof body);
-      const size_t start = sizeof header + sizeof body;
-      if (body.ndiag_protocol == NETLINK_USERSOCK && IsMarked(at + start, length - start)) {
-        found->Add(body.ndiag_portid);
-      }
-    }
-    const size_t step = NLMSG_ALIGN(length);
-    at += step < size ? step : size;
-    size -= step < size ? step : size;
-  }
-  return kMore;
-}
 
 bool AskForList(int fd) {
   DiagRequest request{};
@@ -166,21 +90,6 @@ int AskKernel(Ports* found, int64_t deadline) {
 
 // --- The kernel's table of netlink sockets ---
 
-// A row: sk, protocol, port id, groups in hex, and more that does not matter.
-bool ReadRow(const char* line, uint32_t* port) {
-  const char* at = strchr(line, ' ');
-  if (at == nullptr) {
-    return false;
-  }
-  char* end = nullptr;
-  const long protocol = strtol(at, &end, 10);
-  if (end == at || protocol != NETLINK_USERSOCK) {
-    return false;
-  }
-  *port = static_cast<uint32_t>(strtoul(end, &end, 10));
-  return strtoul(end, &end, 16) == kGroups;
-}
-
 // 0; or -1 and errno.
 // Each read() walks from the first socket on: n² in the number of sockets, so time is looked at.
 int ReadTable(Ports* found, int64_t deadline) {
@@ -188,35 +97,20 @@ int ReadTable(Ports* found, int64_t deadline) {
   if (!table.valid()) {
     return -1;
   }
-  char text[8192];
-  size_t kept = 0;  // of a line that was cut
+  TableRows rows;
   for (;;) {
     if (LeftMs(deadline) == 0) {
       errno = ETIMEDOUT;
       return -1;
     }
-    const long got = syscall(SYS_read, table.get(), text + kept, sizeof text - 1 - kept);
+    const long got = syscall(SYS_read, table.get(), rows.end(), rows.room());
     if (got < 0 && errno == EINTR) {
       continue;
     }
     if (got <= 0) {
       return got < 0 ? -1 : 0;
     }
-    char* line = text;
-    char* const end = text + kept + got;
-    *end = '\0';
-    for (char* stop = nullptr; (stop = strchr(line, '\n')) != nullptr; line = stop + 1) {
-      *stop = '\0';
-      uint32_t port = 0;
-      if (ReadRow(line, &port)) {
-        found->Add(port);
-      }
-    }
-    kept = static_cast<size_t>(end - line);
-    if (kept >= sizeof text - 1) {
-      kept = 0;  // no line of the kernel's is so long
-    }
-    memmove(text, line, kept);
+    rows.Take(static_cast<size_t>(got), found);
   }
 }
 
