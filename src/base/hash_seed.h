@@ -1,5 +1,5 @@
-// What hashes of outside bytes are mixed with, so that nobody can choose addresses, ports or SPIs
-// that meet in one bucket: random, made once for the process, told to nobody.
+// The seed of hashes of outside bytes: with it nobody can choose addresses, ports or SPIs that meet
+// in one bucket. Random, made once for the process, told to nobody.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ struct HashSeed {
 inline const HashSeed kHashSeed;
 
 // Both halves of the product: every output bit depends on all lower input bits. With secret words
-// in both factors, nothing that one can choose makes two inputs meet.
+// in both factors, nobody can choose two inputs that meet.
 inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
   __extension__ using Product = unsigned __int128;
   const Product p = Product{a} * b;

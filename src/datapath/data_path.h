@@ -78,7 +78,7 @@ class HostAddresses {
   std::vector<ParsedAddress> addresses_;
 };
 
-// Jobs that a worker had done by CPU engines, by the engine's number. Written by that worker.
+// How many jobs CPU engines did for a worker, by the engine's number. Written by that worker.
 struct alignas(kCacheLine) EngineJobs {
   std::array<std::atomic<uint64_t>, EngineSet::kMaxEngines> done{};
   void Add(uint32_t engine, uint64_t jobs) {
@@ -114,8 +114,8 @@ class DataPath {
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
 
-  // Raised by control with every change of SPD, SAD or host addresses that could change what
-  // workers decided before: that holds no more. A larval state changes nothing of that.
+  // Control raises it with every change of SPD, SAD or host addresses that could change a decision:
+  // what workers decided before holds no more. A larval SA changes no decision.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   void BumpGeneration() {
     generation_.fetch_add(1, std::memory_order_acq_rel);
@@ -126,7 +126,7 @@ class DataPath {
   const HostAddresses& host_addresses() const {
     return *host_addresses_.load(std::memory_order_acquire);
   }
-  // Nothing happens when they are what they were.
+  // Does nothing when they are the same as before.
   void SetHostAddresses(std::vector<ParsedAddress> addresses) {
     if (host_addresses().AreTheSame(addresses)) return;
     const HostAddresses* old = host_addresses_.exchange(new HostAddresses(std::move(addresses)),
@@ -158,7 +158,7 @@ class DataPath {
     quiescence.Retire([old] { delete old; });
   }
 
-  // True when no policy says anything: nothing to look at.
+  // True when there is no policy at all.
   bool PolicyIdle() const { return spd.Idle() && socket_policies.Empty(); }
 
   Quiescence quiescence;
@@ -171,8 +171,8 @@ class DataPath {
   std::vector<std::unique_ptr<EngineJobs>> engine_jobs;          // one per worker
   std::vector<Quiescence::Reader*> readers;                      // one per worker
   std::vector<std::unique_ptr<Doorbell>> bells;                  // one per worker: wakes it
-  // Frames that control has made, to be treated as if the host had sent them by Packet::interface
-  // (NAT keep-alives). Worker 0 takes them: ring its bell.
+  // Frames that control has made (NAT keep-alives). They leave as if the host had sent them by
+  // Packet::interface. Worker 0 takes them: ring its bell.
   SpscRing<Packet*> injected{256};
   // XFRM's larval_drop is 0: packets wait for the SA that key management was asked for.
   std::atomic<bool> hold_larval{false};
@@ -185,7 +185,7 @@ class DataPath {
   std::atomic<bool> ike_bypass{false};
   SharedReassembler opened_fragments{RandomWord()};  // of what SAs opened
   EtherTypes pass_ether_types;  // frames that are neither IP nor ARP and pass all the same
-  // Longest time that a worker without work looks for more before it sleeps. Before workers start.
+  // How long a worker without work looks for more before it sleeps. Fixed before workers start.
   uint32_t busy_poll_us = 0;
 
  private:

@@ -1,10 +1,10 @@
 // Departures: the runs of sequence numbers of one batch, and in which order they may leave. Workers
-// that share an SA reserve numbers one after the other but finish whenever they do; a receiver with
-// a replay window of 32 drops what comes later than that. So a run waits until all numbers of its
-// SA before it have gone to the wire, or will not come: dropped, parked, refused.
+// that share an SA reserve numbers one after the other, but may finish in another order; a receiver
+// with a replay window of 32 drops packets that are later than that. So a run waits until all
+// earlier numbers of its SA have gone to the wire, or will not come: dropped, parked, refused.
 //
-// Workers reserve and leave in one order, so the oldest run of all never waits: no circle. All the
-// same a wait is bounded, for a worker that the system does not let run.
+// Workers reserve and leave in one order, so the oldest run of all never waits: there is no circle.
+// A wait is bounded all the same, because the system may not let a worker run.
 #pragma once
 
 #include <array>
@@ -28,14 +28,14 @@ class Departures {
     return ++size_;
   }
 
-  // Then, for each way out: Begin, Reach for each packet of a run in their order, End, both with a
-  // function that has the wire take what was gathered so far.
+  // Then, for each interface: Begin; Reach for each packet of a run, in their order; End. `send`
+  // has the wire take what was gathered so far.
   void Begin(uint8_t egress) {
     egress_ = egress;
     next_ = 0;
     left_ = 0;
   }
-  // Packets of run `number` come next: waits until it is its turn, and that of those before it.
+  // Packets of run `number` come next: waits until it, and the runs before it, may leave.
   template <typename Fn>
   void Reach(uint8_t number, Fn send) {
     for (; next_ < number; ++next_) {
@@ -63,7 +63,7 @@ class Departures {
     uint64_t first = 0;
     uint64_t last = 0;
     uint8_t egress = 0;
-    bool gathered = false;  // its turn has come
+    bool gathered = false;  // it may leave with what is sent next
   };
 
   bool MayLeave(uint8_t index) const;

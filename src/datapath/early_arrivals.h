@@ -27,8 +27,8 @@ class EarlyArrivals {
   EarlyArrivals(const EarlyArrivals&) = delete;
   EarlyArrivals& operator=(const EarlyArrivals&) = delete;
 
-  // Takes ownership; not of a packet whose time is up, or when there is no room: then false, and
-  // the caller drops.
+  // Takes ownership. False: the packet's time is up, or there is no room; then it does not, and the
+  // caller drops the packet.
   bool Hold(Packet* packet, uint64_t now_ms) {
     const uint64_t until = trying_until_.value_or(now_ms + kWaitMs);
     if (size_ == kMaxPackets || now_ms >= until) return false;
@@ -36,8 +36,8 @@ class EarlyArrivals {
     return true;
   }
 
-  // fn(Packet*) for each, in order, when `generation` is another than the last time, or the time of
-  // the first is up; it takes ownership and may Hold() again.
+  // When `generation` has changed since the last call, or the first packet's time is up: calls
+  // fn(Packet*) for each, in order. fn takes ownership and may Hold() the packet again.
   template <typename Fn>
   void Retry(uint64_t now_ms, uint64_t generation, Fn fn) {
     const bool changed = generation != generation_;

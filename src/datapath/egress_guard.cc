@@ -65,7 +65,7 @@ DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
   }
 }
 
-// As the pipeline does, from the bytes that are about to leave.
+// Decides as the pipeline does, from the bytes that are about to leave.
 DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   const auto type = ParseEtherType(packet.bytes());
   if (!type) return DropReason::kPortBadFrame;
@@ -99,7 +99,8 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
   const bool stamped = packet.protection == Protection::kClear;
   const uint64_t before = DecisionStamp(*path_);
   if (stamped && NeedsWholeDatagram(*path_, ip, ifindex)) {
-    // Cut again after it was decided whole: this piece does not show what was asked for.
+    // It was decided whole and cut afterwards: this piece does not show the ports that policy asks
+    // for.
     return packet.proof == 0 || packet.proof == before ? DropReason::kNone
                                                        : DropReason::kOutPolicyChanged;
   }
@@ -109,13 +110,13 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
     if (!decision.acquire) known = {ip.flow, generation, ip.later_fragment};
     return DropReason::kNone;
   }
-  // It does not leave. Whose fault: of the change that came in between, or of whoever sent it.
+  // It does not leave. The cause is a change of policy in between, or whoever sent it.
   const bool same = packet.proof == before && packet.proof == DecisionStamp(*path_);
   return !stamped || (same && !AllowsClear(decision)) ? DropReason::kOutGuard
                                                       : DropReason::kOutPolicyChanged;
 }
 
-// Rare, so that it may cost. Control asks which device it was.
+// May be slow: it is rare. Control finds out which device it was.
 void PolicyGuard::Stop(const Packet& packet, DropReason reason) {
   capture_->OfferStopped(packet, reason);
   if (reason == DropReason::kOutPolicyChanged) {

@@ -1,5 +1,6 @@
-// The guard at one wire: no packet that policy protects leaves in clear. It takes nobody's word:
-// ESP packets have to show their seal, and for every other frame policy is asked once more.
+// The guard at one wire: no packet that policy protects leaves in clear. It relies on no status
+// that others have noted: ESP packets have to show their seal, and for every other frame policy is
+// asked once more.
 #pragma once
 
 #include <memory>
@@ -47,7 +48,7 @@ class PolicyGuard final : public EgressGuard {
   const uint8_t interface_;
   CapturePoint* const capture_;
   std::vector<std::unique_ptr<Queue>> queues_;
-  // Hardly ever written.
+  // Rarely written.
   std::atomic<uint64_t> clear_{0}, unsealed_{0}, engine_unsealed_{0}, changed_{0};
 };
 

@@ -1,7 +1,7 @@
-// FlowCache: one worker's memory of what was decided for a flow. An entry holds only while the
-// generation it was made in does, so a policy or SA that changed is never met through it. A flow
-// has two places; a new one takes the place that does not hold, else that of the flow longer unseen
-// of the two, so two flows that meet do not push each other out packet by packet.
+// FlowCache: one worker's memory of what was decided for a flow. An entry holds only as long as the
+// generation that it was made in, so what was decided before a policy or SA changed is never used.
+// A flow has two places. A new one takes a place that does not hold any more, else that of the flow
+// not seen for longer: two flows that meet do not push each other out packet by packet.
 #pragma once
 
 #include <array>
@@ -35,7 +35,7 @@ struct FlowDecision {
   Policy* second = nullptr;  // MAIN, where `policy` is a SUB one and both hold
   // Outbound: those of direction fwd that let through what another host sent.
   PolicyMatch forward = {};
-  // Outbound: generation (high word) and SPD version that it was made of, or older ones. 0: it
+  // Outbound: generation (high word) and SPD version that it was made in, or older ones. 0: it
   // depends on neither.
   uint64_t stamp = 0;
   SaChain chain = {};  // outbound kProtect
@@ -48,7 +48,7 @@ class FlowCache {
     CYGNET_CHECK(std::has_single_bit(entries) && entries >= kWays);
   }
 
-  // What a cache of so many takes.
+  // Memory of a cache of so many entries.
   static constexpr uint64_t BytesFor(uint32_t entries) {
     return uint64_t{entries} / kWays * sizeof(Set);
   }
@@ -66,7 +66,7 @@ class FlowCache {
     }
     return nullptr;
   }
-  // Find is near: the places of the flow are on their way into the cache.
+  // Prefetches the places of the flow, for a Find soon.
   void Prefetch(const FlowKey& key, uint64_t tag) const {
     const auto* set = reinterpret_cast<const char*>(&sets_[Index(key, tag)]);
     for (std::size_t at = 0; at < sizeof(Set); at += kCacheLine) __builtin_prefetch(set + at);

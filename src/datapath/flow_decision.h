@@ -1,6 +1,5 @@
 // What policy says about a flow (RFC 4301 sections 5.1 and 5.2; rules of the kernel's xfrm_lookup
-// and
-// __xfrm_policy_check). The slow answer behind the FlowCache.
+// and __xfrm_policy_check). FlowDecider asks this when its FlowCache does not know.
 #pragma once
 
 #include "datapath/data_path.h"
@@ -8,7 +7,7 @@
 
 namespace cygnet {
 
-// What FlowDecision::stamp of a decision made now would be.
+// FlowDecision::stamp of a decision that is made now.
 uint64_t DecisionStamp(const DataPath& path);
 
 // Outbound: pass, protect by a chain of SAs, or drop.
@@ -17,7 +16,7 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 // The same once the policies are looked up. `stamp`: taken before that.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                             const PolicyMatch& match, uint64_t stamp);
-// What of the SAD that looks for first; nullopt: nothing.
+// The first query of the SAD that DecideOutbound will make; nullopt: none.
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match, const FlowKey& flow);
 
 // True when a fragment's fate cannot be told from it alone, so that the datagram must be put

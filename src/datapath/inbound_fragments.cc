@@ -7,8 +7,8 @@
 namespace cygnet {
 
 // Reassembly comes before ESP (RFC 4303 section 3.4.1), and before policy (RFC 4301 section 7): a
-// later fragment shows no ports, and what is judged has to be what arrives. What waits here has
-// come in clear; what SAs open waits apart from it, so that none of it is joined to the other.
+// later fragment shows no ports, and policy has to judge what the host will get. Fragments that
+// came in clear wait here; those that SAs opened wait elsewhere, so that the two are never joined.
 InboundPipeline::Outcome InboundPipeline::Reassemble(InboundItem* item) {
   const FlowKey& flow = item->view.flow;
   const bool esp =
@@ -17,15 +17,15 @@ InboundPipeline::Outcome InboundPipeline::Reassemble(InboundItem* item) {
   if (!esp && item->packet->offload.status != OffloadStatus::kNone) {
     return Drop(*item, DropReason::kInDeviceStale);  // no device opens those
   }
-  // Pieces of ESP may come over several wires; its ICV says that they belong together. Of IPv6 a
-  // later fragment does not say what it is of.
+  // Pieces of ESP may come over several wires: its ICV shows that they belong together. A later
+  // fragment of IPv6 does not say that it is of ESP.
   const bool any_wire = esp && flow.family == IpFamily::kV4;
   Packet* whole = reassembler_.Add(item->packet, item->view, ctx_->now_ms,
                                    any_wire ? 0 : CameBy(item->packet->interface, {}));
   return TakeJoined(whole, reassembler_.last_cut(), item);
 }
 
-// What SAs opened waits for the pieces that the same SAs opened.
+// A fragment that SAs opened waits for those that the same SAs opened.
 InboundPipeline::Outcome InboundPipeline::ReassembleOpened(InboundItem* item) {
   Packet* packet = item->packet;
   Reassembler::Cut cut;
@@ -70,13 +70,13 @@ void InboundPipeline::Deliver() {
   items_.Clear();
 }
 
-// Was put together to be judged, and goes on to somebody else.
+// True for a packet that was put together for policy, and is for somebody else.
 bool InboundPipeline::IsPassingBy(const InboundItem& item) const {
   return item.cut.largest != 0 && item.view.total_length > item.cut.largest &&
          !ctx_->path->host_addresses().Contains(item.view.flow.daddr, item.view.flow.family);
 }
 
-// As it was cut before: an IPv6 router may not cut it again, and a bridge cannot.
+// Cuts the packet as it was cut before: an IPv6 router may not cut it again, and a bridge cannot.
 void InboundPipeline::DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch) {
   const auto emit = [&](Packet* fragment) {
     if (batch->full()) host->Transmit(ctx_->number, batch, &ctx_->sink);

@@ -4,7 +4,7 @@
 
 namespace cygnet {
 
-// Routers tell what our outer packets met (datapath/path_mtu.h says how far that is believed).
+// Routers report what happened to our outer packets; path_mtu.h says how far they are believed.
 void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
   const auto error = ParseOuterIcmp(item.view, item.packet->l3());
   if (!error || error->kind != OuterError::Kind::kPacketTooBig) return;
@@ -14,11 +14,11 @@ void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
   OutboundSa* sa = found == nullptr ? nullptr : found->outbound();
   if (sa == nullptr || !IsAbout(*error, *sa)) return;
   const uint32_t wire_mtu = ctx_->path->interfaces[item.packet->interface].wire->mtu();
-  (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing else hangs on it
+  (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing depends on the result
 }
 
-// RFC 792 lets a router quote eight bytes: of ESP in UDP that is the UDP header. Which SAs have it
-// is for control to find.
+// RFC 792 lets a router quote eight bytes: of ESP in UDP that is the UDP header, without the SPI.
+// Control finds the SAs that use those ports.
 void InboundPipeline::ReportShortQuote(const InboundItem& item, const OuterError& error) {
   constexpr uint64_t kPauseMs = 100;
   if (!error.udp_encapsulated || ctx_->now_ms < next_short_quote_ms_) return;

@@ -24,7 +24,7 @@ DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
       esp::Decapsulate(*sa, item->view, item->esp.esp_offset, item->trailer, packet);
   if (reason != DropReason::kNone) return reason;
   packet->offload = OffloadMeta{};
-  packet->csum_partial = false;  // said where the outer packet's checksum lies, if anything
+  packet->csum_partial = false;  // it was about the outer packet's checksum
   IpPacketView* inner = &item->view;
   if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
   // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
@@ -109,7 +109,7 @@ void InboundPipeline::RetryEarly() {
   Finish();
 }
 
-// ESP for this host gets its SA; what came in clear is for policy to judge.
+// Finds the SA of ESP for this host. Policy judges what came in clear.
 InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   const IpPacketView& ip = item->view;
   if (!ip.fragment) {
@@ -121,7 +121,7 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
     const DropReason reason = CheckClearPacket(*item);
     return reason == DropReason::kNone ? Outcome::kKept : Drop(*item, reason);
   }
-  // Only what a device has opened already gets here in pieces, and no device opens those.
+  // A fragment gets here only with the mark of a device, and no device opens fragments.
   if (ip.fragment) return Drop(*item, DropReason::kInDeviceStale);
   switch (item->esp.kind) {
     case WireKind::kEspTooShort:
@@ -140,8 +140,8 @@ bool InboundPipeline::IsForThisHost(const InboundItem& item) const {
   const FlowKey& flow = item.view.flow;
   const bool esp = item.view.fragment ? flow.proto == kProtoEsp : item.esp.kind != WireKind::kOther;
   if (!esp) return false;
-  // A device opened it for an SA that has gone since: its payload is readable and must not travel
-  // on.
+  // A device opened it for an SA that has gone since: its payload is in clear and must not go on to
+  // others.
   if (item.packet->offload.status != OffloadStatus::kNone) return true;
   return ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
 }
@@ -248,8 +248,8 @@ void InboundPipeline::CompleteRound() {
   });
 }
 
-// ESN: the ICV was checked for another number than the packet's: one ahead, because the packet is
-// older than the window here, or than that of a device, which runs ahead of what is opened here.
+// ESN: true when the ICV was checked with another number than the packet's, one subspace ahead: the
+// packet is older than the window here, or than that of a device, which runs ahead of this one.
 bool InboundPipeline::WasGuessedWrong(InboundSa* sa, const InboundItem& item) {
   if (!sa->esn) return false;
   const OffloadMeta& meta = item.packet->offload;
@@ -296,7 +296,7 @@ void InboundPipeline::CommitReplay(InboundSa* sa, std::span<InboundItem> run) {
   sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n});
   for (std::size_t i = 0; i < n; ++i) run[i].verdict = verdict[i];
   if (!sa->esn) return;
-  // A device guesses high words from what it was told last: tell it every half subspace.
+  // A device infers high words from the number it was told last: tell it every half subspace.
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   const uint64_t after = sa->replay.highest();
   if (binding->device != nullptr && (before >> 31) != (after >> 31)) {
@@ -326,8 +326,8 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) 
   }
 }
 
-// The peer's NAT gave it another address or port: key management decides what to do (RFC 3947,
-// RFC 4555); the packet itself is as good as any.
+// The peer's NAT may have given it another address or port: key management decides what to do then
+// (RFC 3947, RFC 4555). The packet itself is good.
 void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
   const FlowKey& flow = item.view.flow;
   if (flow.sport == sa.peer_port.load(std::memory_order_relaxed) &&
@@ -352,7 +352,7 @@ void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
   item->verdict = CheckOpened(item);
 }
 
-// What came out of an SA, whole.
+// Checks a whole packet that an SA opened.
 DropReason InboundPipeline::CheckOpened(InboundItem* item) {
   const IpPacketView& ip = item->view;
   const std::span<const uint8_t> l3 = item->packet->l3();

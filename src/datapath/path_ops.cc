@@ -41,14 +41,14 @@ void PrepareOutboundSoftware(const OutboundRun& run) {
   AddSealJobs(run, run.binding.cpu);
 }
 
-// Look-aside: the same but for who seals it, and when.
+// Look-aside: the same, but an engine seals it later.
 void PrepareOutboundLookAside(const OutboundRun& run) {
   EncapsulateRun(run);
   AddSealJobs(run, run.binding.look_aside);
 }
 
-// Packets that the device of an SA does not seal: by the CPU, or, when a device is required, not at
-// all.
+// A packet that the device of its SA does not seal: the CPU does, or nobody when a device is
+// required.
 void AddFallbackJob(const OutboundRun& run, std::size_t i) {
   OutboundItem& item = run.items[i];
   if (run.binding.cpu.session == nullptr) {
@@ -60,7 +60,7 @@ void AddFallbackJob(const OutboundRun& run, std::size_t i) {
 
 // Crypto offload: the stack builds the ESP packet, the device seals it on its way out. A packet
 // that the device cannot take, that must be cut first, or that leaves by another device than the
-// one that holds the SA, is sealed in software: no packet is lost for it, none leaves unsealed.
+// one that holds the SA, is sealed in software: none is lost, none leaves unsealed.
 void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   EncapsulateRun(run);
   std::array<Packet*, kMaxBatch> packets;
@@ -84,8 +84,8 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   }
 }
 
-// Blocked: nothing may do the SA's cryptography. Its numbers are used up all the same: they are
-// never used for anything else.
+// Blocked: nothing may do the SA's cryptography. The packets' numbers stay reserved, and are never
+// used again.
 void PrepareOutboundBlocked(const OutboundRun& run) {
   for (OutboundItem& item : run.items) {
     if (item.verdict == DropReason::kNone) item.verdict = DropReason::kOutBlocked;
@@ -99,8 +99,8 @@ void AddOpenJob(const esp::JobParams& params, const InboundItem& item, uint16_t 
                 static_cast<uint32_t>(item.seq >> 32), jobs->Add(index));
 }
 
-// What a device did to a packet decides first, whatever the path: bytes it opened cannot be opened
-// again. The half may have moved since; what it was opened with is the same key.
+// A device's status comes first, whatever the path: bytes that a device opened cannot be opened
+// again. The SA may have moved since then; its key is the same.
 DropReason ApplyDeviceStatus(const InboundRun& run, InboundItem* item) {
   const OffloadMeta& meta = item->packet->offload;
   const OffloadDevice* device = run.interfaces[item->packet->interface].offload;
@@ -108,7 +108,7 @@ DropReason ApplyDeviceStatus(const InboundRun& run, InboundItem* item) {
   if (meta.status == OffloadStatus::kAuthFailed) return DropReason::kInAuthFailed;
   if (meta.status != OffloadStatus::kOpened) return DropReason::kInDeviceError;
   if (run.sa.esn) {
-    // What the ICV was verified with is the number; the window looks at it once more (step 8).
+    // The number that the ICV was verified with counts; the window checks it again in step 8.
     item->seq = uint64_t{meta.esn_high} << 32 | item->esp.seq_low;
   }
   return DropReason::kNone;

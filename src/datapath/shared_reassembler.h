@@ -1,6 +1,6 @@
 // SharedReassembler: puts together what SAs opened, for all workers. The pieces of one datagram may
-// come to several: an ESP packet in UDP that was itself cut shows no ports to what spreads packets
-// over workers, the next one does.
+// come to several workers, which are chosen by ports: an ESP packet in UDP that was itself cut
+// shows no ports, the next one does.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,8 @@
 
 namespace cygnet {
 
-// Any worker; each gives its own sink. A lock for each call: fragments are few, and what is no
-// fragment never comes here.
+// Any worker; each gives its own sink. Each call takes a lock: only fragments come here, and they
+// are few.
 class SharedReassembler {
  public:
   explicit SharedReassembler(uint64_t hash_seed) : reassembler_(nullptr, hash_seed) {}

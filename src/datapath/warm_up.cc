@@ -19,8 +19,8 @@ void PrefetchHalf(const Half* sa) {
   PrefetchLines(sa, 3);
 }
 
-// What a run of this half needs beside it. First its binding, then, in another step, the key
-// schedule: what engines of AES-GCM keep, one behind the other.
+// What a run needs beside the half of its SA: first the binding; then, in a second step, the key
+// schedule, which the binding points to.
 template <typename Half>
 void PrefetchBinding(const Half& half) {
   half.sa->PrefetchUse();
@@ -34,7 +34,7 @@ void PrefetchSession(const Half& half) {
   if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
 }
 
-// Where an ESP packet says whose it is, without a look at anything else.
+// The SPI and address that name the SA of an ESP packet, read without any check.
 struct EspName {
   Spi spi;
   IpAddress daddr;

@@ -39,12 +39,12 @@ void Worker::Loop() {
     }
     if (spin_.LookAgain(clock_->MonotonicNs())) continue;
     if (!Sleep() && ++empty_turns_ > kEmptyTurns) {
-      // A port has something that cannot be taken (no buffers): others may free some meanwhile.
+      // A port has something that cannot be taken: no buffers. Others may free some meanwhile.
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
     spin_.Slept(clock_->MonotonicNs());
   }
-  // What look-aside engines still hold comes back: they finish, or give it back undone.
+  // Look-aside engines finish what they still hold, or give it back undone.
   while (HasParked()) {
     if (PollEngines() == 0) std::this_thread::yield();
   }
@@ -122,8 +122,8 @@ int Worker::SleepMs() const {
   return static_cast<int>(*due <= now ? 0 : std::min(*due - now, kLongest));
 }
 
-// Nothing to do: sleeps until a port or an engine has something. Offline meanwhile, so that control
-// need not wait; but not while packets are parked. False: there was something after all.
+// Sleeps until a port or an engine has something. Meanwhile the worker is offline, so that control
+// need not wait for it, unless packets are parked. False: there was something to do after all.
 bool Worker::Sleep() {
   constexpr std::size_t kMaxFds = 64;
   std::array<pollfd, kMaxFds> fds;

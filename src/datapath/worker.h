@@ -24,7 +24,7 @@ class Worker {
   uint32_t RunOnce();
   // Any thread: monotonic milliseconds of the last turn. A worker turns at least once a second.
   uint64_t last_turn_ms() const { return last_turn_ms_.load(std::memory_order_relaxed); }
-  // Packets wait for a look-aside engine.
+  // True while packets wait for a look-aside engine.
   bool HasParked() const { return HeldEpoch() != Quiescence::Reader::kNothingHeld; }
 
  private:

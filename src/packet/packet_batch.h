@@ -1,5 +1,5 @@
-// PacketBatch: up to kMaxBatch owned packets in order. `Filter` with a sink is the only way to
-// drop.
+// PacketBatch: up to kMaxBatch owned packets in order. Filter() with a sink is the only way to drop
+// packets.
 #pragma once
 
 #include <array>

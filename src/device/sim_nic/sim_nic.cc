@@ -137,7 +137,7 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   return static_cast<uint32_t>(n);
 }
 
-// What could not be sealed goes back to the worker that gave it, which still can.
+// Packets that could not be sealed go back to the worker that gave them: it still can.
 void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
   PacketBatch back;
   batch->Partition(
@@ -168,8 +168,8 @@ uint32_t SimNic::MoveToHost() {
   return n;
 }
 
-// Receive-side scaling: a flow always goes to the same worker. The choice is made for all packets
-// before the first is handed over: what a worker has is not looked at again.
+// Receive-side scaling: a flow always goes to the same worker. All choices are made before the
+// first packet is handed over: a packet that a worker has is not looked at again.
 void SimNic::Distribute(PacketBatch* batch) {
   const uint32_t workers = queues();
   std::array<uint32_t, kMaxBatch> targets{};

@@ -14,8 +14,8 @@ void Add(std::atomic<uint64_t>* counter, uint64_t n) {
 
 }  // namespace
 
-// Seals what asks for it. What asks and cannot be sealed is marked to be handed back, or dropped
-// if it should never have come: nothing leaves that was not sealed.
+// Seals the packets that ask for it. One that cannot be sealed is marked to be handed back, or
+// dropped if it should never have come: no packet that asks leaves unsealed.
 void SimNic::Seal(PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
   uint32_t jobs = 0;
@@ -80,8 +80,7 @@ void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool w
 }
 
 bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
-  // The frame must say that it is IP: what a tag or another protocol carries is not looked into as
-  // if it were.
+  // Only a frame whose type says IP is taken for IP.
   IpPacketView ip;
   const Frame frame = ParseFrame(packet->bytes(), &ip);
   if (!frame.IsIp() || packet->csum_partial) return false;
