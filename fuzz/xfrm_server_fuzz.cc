@@ -263,14 +263,14 @@ class World {
     XfrmServerOptions options;
     options.max_queued_bytes = 4096;
     options.larval_seconds = [] { return 30u; };
-    server_ = std::make_unique<XfrmServer>(*poller_, options);
+    server_ = std::make_unique<XfrmServer>(poller_.get(), options);
     ControlPlaneParams params;
     params.path = &path_;
     params.clock = &clock_;
     params.engines = &engines_;
     params.listener = server_.get();
     control_ = std::make_unique<ControlPlane>(std::move(params));
-    server_->Start(*control_);
+    server_->Start(control_.get());
     for (std::size_t i = 0; i < clients_.size(); ++i) Reconnect(i);
   }
 

@@ -92,8 +92,8 @@ class XfrmServerHarness {
 
   explicit XfrmServerHarness(XfrmServerOptions options = Options()) {
     poller = std::move(*Poller::Create());
-    server = std::make_unique<XfrmServer>(*poller, options);
-    server->Start(control);
+    server = std::make_unique<XfrmServer>(poller.get(), options);
+    server->Start(&control);
     control.listener = server.get();
   }
 

@@ -82,7 +82,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
     Log(LogLevel::kWarning, "policies of sockets have no effect: " + sockets.error().message);
   }
   Use(std::move(cryptography));
-  xfrm_ = std::make_unique<XfrmServer>(*poller_, XfrmServerOptions{});
+  xfrm_ = std::make_unique<XfrmServer>(poller_.get(), XfrmServerOptions{});
   path_ = std::make_unique<DataPath>(config.workers);
   path_->flow_entries = std::bit_ceil(config.flow_cache);
   path_->ike_bypass = config.ike_bypass;
@@ -310,7 +310,7 @@ Status Runtime::OpenRestartLog(MissingFile missing) {
 Status Runtime::StartServers() {
   xfrm_->SetClientObserver(
       [this](const ClientRecord& record, const PeerId& peer) { audit_->Client(record, peer); });
-  xfrm_->Start(*control_);
+  xfrm_->Start(control_.get());
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
   operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
     audit_->Command(request, uid, pid);

@@ -28,8 +28,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -38,6 +38,7 @@
 #include "control/report.h"
 #include "daemon/operator/reply.h"
 #include "daemon/system/poller.h"
+#include "daemon/system/seqpacket_server.h"
 
 namespace cygnet {
 
@@ -56,7 +57,6 @@ class OperatorServer {
   // REQUIRES: `poller` and `control` outlive the server.
   OperatorServer(Poller* poller, OperatorControl* control,
                  std::size_t max_held_bytes = kMaxHeldBytes);
-  ~OperatorServer();
   OperatorServer(const OperatorServer&) = delete;
   OperatorServer& operator=(const OperatorServer&) = delete;
 
@@ -65,41 +65,40 @@ class OperatorServer {
 
   void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
 
-  std::size_t clients() const { return clients_.size(); }
+  std::size_t clients() const { return clients_.clients().size(); }
 
  private:
   using ClientId = uint64_t;
   struct Client {
-    UniqueFd fd;
+    int fd() const { return socket.get(); }
+    uint32_t wanted_events() const;
+
+    UniqueFd socket;
     bool input_ended = false;                         // the peer sends no more
-    uint32_t polled = 0;                              // events asked of the poller
     std::unique_ptr<OperatorReply> reply;             // under way, or nullptr
     std::string datagram;                             // of the reply, not sent yet
     bool reply_waits = false;                         // for its wait_fd()
     std::chrono::steady_clock::time_point read_last;  // when it last took a datagram of the reply
   };
-  enum class Sent : uint8_t { kYes, kLater, kNever };
 
-  void OnClientReady(ClientId id, uint32_t events);
   // False: the client is to be closed.
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
-  void TellOrder(const UniqueFd& fd, const std::string& request) const;
+  void TellOrder(int fd, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   static void WipeDatagram(Client* client);
   void EndReply(Client* client);
   std::size_t HeldBytes() const;
+  std::optional<ClientId> LongestStopped(ClientId except,
+                                         std::chrono::steady_clock::time_point now) const;
   bool MakeRoom(std::size_t bytes, ClientId for_whom);
-  void UpdatePolling(Client* client);
-  void Close(ClientId id);
 
   Poller* const poller_;
   OperatorControl* const control_;
   const std::size_t max_held_bytes_;
-  OrderObserver on_order_;  // may be empty
-  std::map<ClientId, Client> clients_;
-  ClientId next_id_ = 1;
+  OrderObserver on_order_;           // may be empty
+  SeqpacketServer<Client> clients_;  // the last: its end uses what stands above
 };
 
 }  // namespace cygnet

@@ -42,7 +42,7 @@ Status Poller::Add(int fd, uint32_t events, Callback callback) {
   const uint64_t key = next_key_++;
   epoll_event event{.events = events, .data = {.u64 = key}};
   if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return SystemError("epoll_ctl");
-  entries_[key] = std::make_shared<Entry>(Entry{fd, std::move(callback)});
+  entries_[key] = std::make_shared<Entry>(Entry{events, std::move(callback)});
   keys_[fd] = key;
   return {};
 }
@@ -50,8 +50,11 @@ Status Poller::Add(int fd, uint32_t events, Callback callback) {
 Status Poller::Modify(int fd, uint32_t events) {
   const auto key = keys_.find(fd);
   CYGNET_CHECK(key != keys_.end());
+  Entry& entry = *entries_.at(key->second);
+  if (entry.events == events) return {};
   epoll_event event{.events = events, .data = {.u64 = key->second}};
   if (epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) != 0) return SystemError("epoll_ctl");
+  entry.events = events;
   return {};
 }
 

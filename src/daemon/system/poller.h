@@ -27,6 +27,7 @@ class Poller {
   // `events`: EPOLLIN, EPOLLOUT, …, level-triggered. The fd stays the caller's; it must be removed
   // before it is closed. REQUIRES: not already added.
   Status Add(int fd, uint32_t events, Callback callback);
+  // Costs no system call where nothing changes.
   Status Modify(int fd, uint32_t events);
   // Safe inside any callback, the fd's own included; no callback of it runs afterwards.
   void Remove(int fd);
@@ -42,7 +43,7 @@ class Poller {
 
  private:
   struct Entry {
-    int fd;
+    uint32_t events;
     Callback callback;
   };
 

@@ -1,14 +1,12 @@
 #include "daemon/xfrm_server/connection.h"
 
 #include <linux/netlink.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "daemon/system/seqpacket_server.h"
 #include "netlink/builder.h"
 #include "netlink/unix_transport.h"
 
@@ -25,13 +23,13 @@ std::size_t CostOf(const netlink::Buffer& message) { return message.size() + kQu
 
 }  // namespace
 
-XfrmConnection::XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all)
-    : fd_(fd), peer_(PeerOf(fd)), max_queued_bytes_(max_queued_bytes), in_all_(in_all) {}
+XfrmConnection::XfrmConnection(UniqueFd fd, std::size_t max_queued_bytes, QueueBudget* in_all)
+    : fd_(std::move(fd)),
+      peer_(PeerOf(fd_.get())),
+      max_queued_bytes_(max_queued_bytes),
+      in_all_(in_all) {}
 
-XfrmConnection::~XfrmConnection() {
-  in_all_->GiveBack(queued_bytes_);
-  close(fd_);
-}
+XfrmConnection::~XfrmConnection() { in_all_->GiveBack(queued_bytes_); }
 
 bool XfrmConnection::Listens(xfrm::EventGroup group) const {
   return !broken_ && (groups_ >> (static_cast<unsigned>(group) - 1) & 1) != 0;
@@ -54,21 +52,12 @@ bool XfrmConnection::TakeTransportMessage(const netlink::MessageView& message) {
   return true;
 }
 
-XfrmConnection::Sent XfrmConnection::TrySend(const netlink::Buffer& message) {
-  const ssize_t sent = send(fd_, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent >= 0) return Sent::kYes;
-  switch (errno) {
-    case EAGAIN:
-    case EINTR:
-    case ENOBUFS:
-    case ENOMEM:
-      return Sent::kLater;
-    case EMSGSIZE:
-      return Sent::kNever;
-    default:
-      broken_ = true;
-      return Sent::kNever;
-  }
+bool XfrmConnection::TrySend(const netlink::Buffer& message) {
+  const Sent sent = SendDatagram(fd(), message);
+  if (sent == Sent::kLater) return false;
+  if (sent != Sent::kYes) ++lost_;
+  broken_ = sent == Sent::kBroken;
+  return true;
 }
 
 void XfrmConnection::Send(netlink::Buffer message) {
@@ -77,14 +66,7 @@ void XfrmConnection::Send(netlink::Buffer message) {
 
 void XfrmConnection::Send(Datagram message) {
   if (broken_) return;
-  if (queue_.empty()) {
-    const Sent sent = TrySend(*message);
-    if (sent == Sent::kYes) return;
-    if (sent == Sent::kNever) {
-      ++lost_;
-      return;
-    }
-  }
+  if (queue_.empty() && TrySend(*message)) return;
   Enqueue(std::move(message));
 }
 
@@ -122,9 +104,7 @@ void XfrmConnection::MarkOverrun() {
 
 void XfrmConnection::SendQueued() {
   while (!queue_.empty() && !broken_) {
-    const Sent sent = TrySend(*queue_.front());
-    if (sent == Sent::kLater) return;
-    if (sent == Sent::kNever) ++lost_;
+    if (!TrySend(*queue_.front())) return;
     Pop();
   }
   if (queue_.empty()) last_overrun_ = nullptr;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "daemon/audit/xfrm_audit.h"
 #include "daemon/xfrm_server/dump.h"
 #include "netlink/buffer.h"
@@ -37,13 +38,13 @@ class QueueBudget {
 
 class XfrmConnection {
  public:
-  // Takes ownership of `fd`. `in_all` outlives the connection.
-  XfrmConnection(int fd, std::size_t max_queued_bytes, QueueBudget* in_all);
+  // `in_all` outlives the connection.
+  XfrmConnection(UniqueFd fd, std::size_t max_queued_bytes, QueueBudget* in_all);
   ~XfrmConnection();
   XfrmConnection(const XfrmConnection&) = delete;
   XfrmConnection& operator=(const XfrmConnection&) = delete;
 
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   const PeerId& peer() const { return peer_; }
   // True the first time: IKE daemons ask for single SAs all the time.
   bool FirstReadOfKeys() { return !std::exchange(read_keys_, true); }
@@ -72,8 +73,8 @@ class XfrmConnection {
   void Flush();
 
  private:
-  enum class Sent : uint8_t { kYes, kLater, kNever };
-  Sent TrySend(const netlink::Buffer& message);
+  // False: later. What can never be sent is lost.
+  bool TrySend(const netlink::Buffer& message);
   void Enqueue(Datagram message);
   void MarkOverrun();
   void Push(Datagram message);
@@ -81,7 +82,7 @@ class XfrmConnection {
   void SendQueued();
   void ContinueDump();
 
-  const int fd_;
+  const UniqueFd fd_;
   const PeerId peer_;
   bool read_keys_ = false;
   const std::size_t max_queued_bytes_;

@@ -6,7 +6,6 @@
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -35,35 +34,34 @@ Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
 
 }  // namespace
 
-XfrmServer::XfrmServer(Poller& poller, XfrmServerOptions options)
-    : poller_(poller),
-      options_(std::move(options)),
-      budget_(options_.max_queued_in_all),
-      input_(kMaxDatagramBytes) {}
-
-XfrmServer::~XfrmServer() {
-  while (!clients_.empty()) Close(clients_.begin()->first);
+uint32_t XfrmServer::Client::wanted_events() const {
+  return EPOLLIN | EPOLLRDHUP | (connection.wants_write() ? uint32_t{EPOLLOUT} : 0u);
 }
 
-void XfrmServer::Start(XfrmControl& control) {
-  control_ = &control;
-  requests_.emplace(control, options_.larval_seconds, observer_);
+XfrmServer::XfrmServer(Poller* poller, XfrmServerOptions options)
+    : options_(std::move(options)),
+      budget_(options_.max_queued_in_all),
+      input_(kMaxDatagramBytes),
+      clients_(poller, {.name = "xfrm",
+                        .max_clients = options_.max_connections,
+                        .serve = [this](uint64_t, Client* client,
+                                        uint32_t events) { return Serve(client, events); },
+                        .on_close =
+                            [this](Client* client) {
+                              counters_.lost += client->connection.lost();
+                              CountAcquireListeners();
+                            }}) {}
+
+void XfrmServer::Start(XfrmControl* control) {
+  control_ = control;
+  requests_.emplace(*control, options_.larval_seconds, observer_);
 }
 
 void XfrmServer::Admit(UniqueFd fd) {
-  if (clients_.size() >= options_.max_connections) return Refuse();
+  if (clients_.full()) return Refuse();
   refusing_ = false;
-  const ClientId id = next_id_++;
-  const Status added = poller_.Add(fd.get(), EPOLLIN | EPOLLRDHUP,
-                                   [this, id](uint32_t events) { OnClientReady(id, events); });
-  if (!added) {
-    Log(LogLevel::kError, "xfrm: cannot watch a connection: " + added.error().message);
-    return;
-  }
-  Client client;
-  client.connection =
-      std::make_unique<XfrmConnection>(fd.Release(), options_.max_queued_bytes, &budget_);
-  clients_.emplace(id, std::move(client));
+  clients_.Add(std::unique_ptr<Client>(
+      new Client{.connection = {std::move(fd), options_.max_queued_bytes, &budget_}}));
 }
 
 void XfrmServer::Refuse() {
@@ -73,23 +71,22 @@ void XfrmServer::Refuse() {
   refusing_ = true;
 }
 
-void XfrmServer::OnClientReady(ClientId id, uint32_t events) {
-  const auto at = clients_.find(id);
-  if (at == clients_.end()) return;
-  XfrmConnection& client = *at->second.connection;
-  if ((events & EPOLLOUT) != 0) client.Flush();
+bool XfrmServer::Serve(Client* client, uint32_t events) {
+  if ((events & EPOLLOUT) != 0) client->connection.Flush();
   // A client that sent its last request and left still gets it executed: read before believing HUP.
   Input input = Input::kNothing;
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) input = ReadDatagram(client);
-  if (input == Input::kEnd) return Close(id);
-  TellLostTo(at->second);
-  UpdatePolling(at->second);
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    input = ReadDatagram(&client->connection);
+  }
+  if (input == Input::kEnd) return false;
+  TellLostTo(client);
+  return true;
 }
 
 // Takes in one datagram at most: other clients get their turn between two.
-XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection& client) {
+XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   const ssize_t size =
-      recv(client.fd(), input_.data(), input_.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+      recv(client->fd(), input_.data(), input_.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
   if (size < 0) {
     // ECONNRESET is told once, when the peer closed with answers unread; requests may still follow.
     const bool again = errno == EAGAIN || errno == EINTR || errno == ECONNRESET;
@@ -98,7 +95,7 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection& client) {
   const auto length = static_cast<std::size_t>(size);
   if (length == 0) {
     // Either the end or an empty datagram, which netlink has no meaning for.
-    pollfd state{.fd = client.fd(), .events = POLLRDHUP, .revents = 0};
+    pollfd state{.fd = client->fd(), .events = POLLRDHUP, .revents = 0};
     if (poll(&state, 1, 0) > 0) return Input::kEnd;
   } else if (length > input_.size()) {
     RefuseOversized(client);
@@ -108,71 +105,54 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection& client) {
   SecureWipe(input_.data(), std::min(length, input_.size()));
   uint8_t nothing;
   // What was peeked at is there; only now may the client's send return.
-  static_cast<void>(recv(client.fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT));
+  static_cast<void>(recv(client->fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT));
   return Input::kDatagram;
 }
 
-void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection& client) {
+void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection* client) {
   bool rebound = false;
-  const bool heard_keys = client.Listens(xfrm::EventGroup::kSa);
+  const bool heard_keys = client->Listens(xfrm::EventGroup::kSa);
   while (const auto message = netlink::NextMessage(datagram)) {
-    if (client.TakeTransportMessage(*message)) {
+    if (client->TakeTransportMessage(*message)) {
       rebound = true;
       continue;
     }
     ++counters_.requests;
-    requests_->Execute(*message, client);
+    requests_->Execute(*message, *client);
   }
   if (rebound) CountAcquireListeners();
   // Announcements of new SAs carry their keys.
-  if (observer_ && !heard_keys && client.Listens(xfrm::EventGroup::kSa)) {
+  if (observer_ && !heard_keys && client->Listens(xfrm::EventGroup::kSa)) {
     observer_({ClientAct::kKeys, "listens to announcements of SAs, with their keys"},
-              client.peer());
+              client->peer());
   }
 }
 
 // Answers the first message of a datagram too large to be taken in; none of it is executed.
-void XfrmServer::RefuseOversized(XfrmConnection& client) {
+void XfrmServer::RefuseOversized(XfrmConnection* client) {
   netlink::MessageView message;
   std::memcpy(&message.header, input_.data(), sizeof(message.header));
   message.bytes = {input_.data(), netlink::kHeaderSize};
   ++counters_.requests;
-  netlink::AckOptions options = client.ack_options();
+  netlink::AckOptions options = client->ack_options();
   options.capped = true;  // the rest is not there to be echoed
   netlink::ExtendedAck ack;
   ack.message = "Request is too large";
-  client.Send(
-      netlink::BuildAck(message, static_cast<int>(Errc::kInvalid), ack, options, client.port_id()));
-}
-
-void XfrmServer::Close(ClientId id) {
-  const auto at = clients_.find(id);
-  poller_.Remove(at->second.connection->fd());
-  counters_.lost += at->second.connection->lost();
-  clients_.erase(at);
-  CountAcquireListeners();
-}
-
-void XfrmServer::UpdatePolling(Client& client) {
-  const bool write = client.connection->wants_write();
-  if (write == client.polls_write) return;
-  client.polls_write = write;
-  const uint32_t events = EPOLLIN | EPOLLRDHUP | (write ? EPOLLOUT : 0u);
-  const Status modified = poller_.Modify(client.connection->fd(), events);
-  if (!modified) Log(LogLevel::kError, "xfrm: " + modified.error().message);
+  client->Send(netlink::BuildAck(message, static_cast<int>(Errc::kInvalid), ack, options,
+                                 client->port_id()));
 }
 
 void XfrmServer::CountAcquireListeners() {
   int listeners = 0;
-  for (const auto& [id, client] : clients_) {
-    if (client.connection->Listens(xfrm::EventGroup::kAcquire)) ++listeners;
+  for (const auto& [id, client] : clients_.clients()) {
+    if (client->connection.Listens(xfrm::EventGroup::kAcquire)) ++listeners;
   }
   acquire_listeners_.store(listeners);
 }
 
 bool XfrmServer::AnybodyListens(xfrm::EventGroup group) const {
-  for (const auto& [id, client] : clients_) {
-    if (client.connection->Listens(group)) return true;
+  for (const auto& [id, client] : clients_.clients()) {
+    if (client->connection.Listens(group)) return true;
   }
   return false;
 }
@@ -196,41 +176,43 @@ void XfrmServer::Tick() {
   if (lost_sas_.empty()) return;
   const auto now = std::chrono::steady_clock::now();
   if (now > lost_until_ + LostSaSchedule::kLongest) lost_sas_ = LostSaSchedule();
-  for (auto& [id, client] : clients_) {
-    TellLostTo(client);
-    UpdatePolling(client);
+  for (const auto& [id, client] : clients_.clients()) {
+    TellLostTo(client.get());
+    clients_.UpdatePolling(*client);
   }
 }
 
-void XfrmServer::TellLostTo(Client& client) {
-  if (lost_sas_.empty() || !client.connection->Listens(xfrm::EventGroup::kExpire)) return;
+void XfrmServer::TellLostTo(Client* client) {
+  if (lost_sas_.empty() || !client->connection.Listens(xfrm::EventGroup::kExpire)) return;
   const auto now = std::chrono::steady_clock::now();
-  if (!client.listens_since.has_value()) {
+  if (!client->listens_since.has_value()) {
     if (now > lost_until_) return;
-    client.listens_since = now;
+    client->listens_since = now;
   }
   const auto listened =
-      std::chrono::duration_cast<LostSaSchedule::Milliseconds>(now - *client.listens_since);
-  for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client.told_of_lost)) {
-    client.connection->Send(AddressedTo(xfrm::EventGroup::kExpire, std::move(expiry)));
+      std::chrono::duration_cast<LostSaSchedule::Milliseconds>(now - *client->listens_since);
+  for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client->told_of_lost)) {
+    client->connection.Send(AddressedTo(xfrm::EventGroup::kExpire, std::move(expiry)));
   }
-  const std::vector<bool>& told_of = client.told_of_lost;
+  const std::vector<bool>& told_of = client->told_of_lost;
   if (std::find(told_of.begin(), told_of.end(), false) != told_of.end()) return;
   if (const auto told = std::exchange(on_told_, {})) told();
 }
 
 void XfrmServer::Spread(xfrm::EventGroup group, netlink::Buffer message) {
   const auto datagram = AddressedTo(group, std::move(message));
-  for (auto& [id, client] : clients_) {
-    if (!client.connection->Listens(group)) continue;
-    client.connection->Send(datagram);
-    UpdatePolling(client);
+  for (const auto& [id, client] : clients_.clients()) {
+    if (!client->connection.Listens(group)) continue;
+    client->connection.Send(datagram);
+    clients_.UpdatePolling(*client);
   }
 }
 
 XfrmServer::Counters XfrmServer::counters() const {
   Counters result = counters_;
-  for (const auto& [id, client] : clients_) result.lost += client.connection->lost();
+  for (const auto& [id, client] : clients_.clients()) {
+    result.lost += client->connection.lost();
+  }
   return result;
 }
 

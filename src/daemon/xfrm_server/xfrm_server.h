@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "daemon/system/kernel_settings.h"
 #include "daemon/system/poller.h"
+#include "daemon/system/seqpacket_server.h"
 #include "daemon/xfrm_server/connection.h"
 #include "daemon/xfrm_server/lost_sa_schedule.h"
 #include "daemon/xfrm_server/requests.h"
@@ -45,13 +45,12 @@ class XfrmServer final : public ControlListener {
 
   // Until Start, events go nowhere: the control plane may be built in between.
   // REQUIRES: `poller` and what Start is given outlive the server.
-  XfrmServer(Poller& poller, XfrmServerOptions options);
-  ~XfrmServer() override;
+  XfrmServer(Poller* poller, XfrmServerOptions options);
   XfrmServer(const XfrmServer&) = delete;
   XfrmServer& operator=(const XfrmServer&) = delete;
 
   // From here on clients may be let in.
-  void Start(XfrmControl& control);
+  void Start(XfrmControl* control);
 
   // Before Start: who is told of what clients did.
   void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
@@ -72,14 +71,15 @@ class XfrmServer final : public ControlListener {
   bool WantsAcquire() const override { return acquire_listeners_.load() > 0; }
   bool WantsAevents() const override { return AnybodyListens(xfrm::EventGroup::kAevents); }
 
-  std::size_t connections() const { return clients_.size(); }
+  std::size_t connections() const { return clients_.clients().size(); }
   Counters counters() const;
 
  private:
-  using ClientId = uint64_t;
   struct Client {
-    std::unique_ptr<XfrmConnection> connection;
-    bool polls_write = false;
+    int fd() const { return connection.fd(); }
+    uint32_t wanted_events() const;
+
+    XfrmConnection connection;
     // Since it listens for EXPIRE, and of how many lost SAs it was told since.
     std::optional<std::chrono::steady_clock::time_point> listens_since{};
     std::vector<bool> told_of_lost{};
@@ -87,32 +87,29 @@ class XfrmServer final : public ControlListener {
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
   void Refuse();
-  void OnClientReady(ClientId id, uint32_t events);
-  Input ReadDatagram(XfrmConnection& client);
-  void Execute(std::span<const uint8_t> datagram, XfrmConnection& client);
-  void RefuseOversized(XfrmConnection& client);
-  void Close(ClientId id);
-  void UpdatePolling(Client& client);
-  void TellLostTo(Client& client);
+  // False: the connection is to be closed.
+  bool Serve(Client* client, uint32_t events);
+  Input ReadDatagram(XfrmConnection* client);
+  void Execute(std::span<const uint8_t> datagram, XfrmConnection* client);
+  void RefuseOversized(XfrmConnection* client);
+  void TellLostTo(Client* client);
   void CountAcquireListeners();
   bool AnybodyListens(xfrm::EventGroup group) const;
   void Spread(xfrm::EventGroup group, netlink::Buffer message);
 
-  Poller& poller_;
   const XfrmServerOptions options_;
   XfrmControl* control_ = nullptr;
   ClientObserver observer_;
   std::optional<XfrmRequests> requests_;
   bool refusing_ = false;
   QueueBudget budget_;  // what all connections have queued
-  std::map<ClientId, Client> clients_;
-  ClientId next_id_ = 1;
   std::atomic<int> acquire_listeners_{0};
   LostSaSchedule lost_sas_;
   std::function<void()> on_told_;  // empty once it was called
   std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;
+  SeqpacketServer<Client> clients_;  // the last: its end uses what stands above
 };
 
 }  // namespace cygnet

@@ -517,7 +517,7 @@ TEST(XfrmServerTest, ManyClientsThatDoNotReadShareOneBound) {
 
 TEST(XfrmServerTest, EventsBeforeStartGoNowhere) {
   auto poller = std::move(*Poller::Create());
-  XfrmServer server(*poller, XfrmServerHarness::Options());
+  XfrmServer server(poller.get(), XfrmServerHarness::Options());
   server.OnControlEvent(SaFlushed{50}, {});
   EXPECT_FALSE(server.WantsAcquire());
 }
