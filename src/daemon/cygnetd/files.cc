@@ -1,9 +1,66 @@
-// The files that the daemon keeps: watched while it serves, so that what somebody does to one is
-// mended at once. Without a watch they are looked at once a second, as they are with one.
+// What the daemon keeps: ledger, restart file, audit trail. The files are watched while it serves,
+// so that what somebody does to one is mended at once. Without a watch they are looked at once a
+// second, as they are with one.
 #include "base/log.h"
+#include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
 
 namespace cygnet {
+
+Status Runtime::OpenLedger(const LedgerConfig& config) {
+  ledger_ = std::make_shared<Ledger>(&clock_);
+  const std::string path = LedgerPath(config);
+  if (path.empty()) {
+    Log(LogLevel::kInfo, "ledger: kept in memory only (ledger.file is empty)");
+    return {};
+  }
+  auto file = LedgerFile::Open({.path = path,
+                                .max_bytes = uint64_t{config.max_mib} << 20,
+                                .keep = config.keep,
+                                .sync = config.sync},
+                               ledger_.get(), &clock_);
+  if (!file) return In("ledger.file", file.error());
+  ledger_file_ = *std::move(file);
+  return {};
+}
+
+std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& config) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  if (config.journal) sinks.push_back(MakeJournalSink());
+  if (config.linux_audit) {
+    auto sink = MakeLinuxAuditSink();
+    if (sink) {
+      sinks.push_back(*std::move(sink));
+    } else {
+      Log(LogLevel::kInfo, "audit: no Linux audit records: " + sink.error().message);
+    }
+  }
+  return sinks;
+}
+
+void Runtime::StartAudit(const AuditConfig& config) {
+  audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
+  ledger_->AddSink(audit_.get());
+  fence_->SetTeller([this](const std::string& device, const std::string& what,
+                           const std::string& text) { audit_->Device(device, what, text); });
+}
+
+// The policies of before are there when the first packet comes.
+Status Runtime::OpenRestartLog(MissingFile missing) {
+  if (restart_log_ == nullptr) return {};
+  auto lost = restart_log_->Open(*control_, missing);
+  if (!lost) return In("daemon.restart_file", lost.error());
+  if (!restart_log_->damage().empty()) {
+    audit_->Protection("the restart file is incomplete, and blocks: " + restart_log_->damage());
+  }
+  xfrm_->TellLost(
+      *std::move(lost),
+      [this](const IpAddress& address, IpFamily family) {
+        return path_->host_addresses().Contains(address, family);
+      },
+      [this] { restart_log_->ForgetLost(); });
+  return {};
+}
 
 void Runtime::WatchFiles() {
   const Status watched = StartFileWatch();

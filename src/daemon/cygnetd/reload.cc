@@ -63,9 +63,9 @@ Result<ReloadReport> Runtime::Reload() {
 
 // What reading the file cannot tell.
 Status Runtime::CheckReload(const Config& next) const {
-  for (const auto& i : interfaces_) {
-    const DeviceConfig* device = DeviceNamed(next, i->config.name);
-    if (device != nullptr) CYGNET_RETURN_IF_ERROR(CheckOffers(*device, i->wire.offload));
+  for (const auto& link : links_) {
+    const DeviceConfig* device = DeviceNamed(next, link->config.name);
+    if (device != nullptr) CYGNET_RETURN_IF_ERROR(CheckOffers(*device, link->wire.offload));
   }
   return {};
 }
@@ -98,13 +98,13 @@ void Runtime::ApplyRest(const Config& next) {
 
 MoveReport Runtime::ApplyPlacement(const Config& next) {
   PlacementSettings settings;
-  for (const auto& i : interfaces_) {
-    if (const DeviceConfig* device = DeviceNamed(next, i->config.name)) {
-      TakeTerms(*device, &i->config);
-      const Status marked = MarkHostInterface(*i);
+  for (const auto& link : links_) {
+    if (const DeviceConfig* device = DeviceNamed(next, link->config.name)) {
+      TakeTerms(*device, &link->config);
+      const Status marked = MarkHostInterface(*link, network_.get());
       if (!marked) Log(LogLevel::kWarning, "reload: " + marked.error().message);
     }
-    settings.devices.push_back(TermsOf(i->config));
+    settings.devices.push_back(TermsOf(link->config));
   }
   for (DeviceConfig& device : config_.devices) {
     if (const DeviceConfig* now = DeviceNamed(next, device.name)) TakeTerms(*now, &device);

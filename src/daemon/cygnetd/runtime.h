@@ -15,6 +15,7 @@
 #include "daemon/audit/audit.h"
 #include "daemon/config/config.h"
 #include "daemon/cygnetd/check.h"
+#include "daemon/cygnetd/link.h"
 #include "daemon/fence/wire_fence.h"
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/ledger_file.h"
@@ -26,9 +27,7 @@
 #include "daemon/system/service_manager.h"
 #include "daemon/system/wire_watch.h"
 #include "daemon/xfrm_server/xfrm_server.h"
-#include "datapath/egress_guard.h"
 #include "datapath/worker.h"
-#include "device/host/tap.h"
 #include "netlink/doorstep.h"
 #include "xfrm/kernel_watch.h"
 
@@ -65,39 +64,35 @@ class Runtime {
   std::string WhatStaysShut() const;
 
  private:
-  // One [[device]] with all that belongs to it.
-  struct Interfaces {
-    DeviceConfig config;
-    CapturePoints capture;
-    std::unique_ptr<PolicyGuard> egress;
-    Device wire;
-    std::unique_ptr<TapPort> host;
-  };
-
   Runtime() = default;
-  Status ShutWires();
-  // Until all are there, or a signal says stop.
-  Status WaitForWires();
   Status Start(const Config& config);
   Status Build(const Config& config, Cryptography cryptography);
   static Status CheckMayUseWires(const Config& config);
+  Status OpenKernel();
   void Use(Cryptography cryptography);
-  Status AddDevice(const DeviceConfig& device, uint32_t workers);
-  Status MarkHostInterface(const Interfaces& interfaces);
+  Status BuildDataPath(const Config& config);
+  Status StartWorkers(uint32_t count);
+  bool WorkersTurn(uint64_t now_ns) const;
+  // files.cc
+  Status OpenLedger(const LedgerConfig& config);
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
-  Status OpenLedger(const LedgerConfig& config);
-  Status BuildControl(const Config& config);
-  std::vector<DoctorRow> FenceRows() const;
   Status OpenRestartLog(MissingFile missing);
-  Status StartServers();
   void WatchFiles();
   Status StartFileWatch();
   void LookAtFiles();
+  // servers.cc
+  void BuildControl(const Config& config);
+  ControlPlaneParams ControlParams(const Config& config);
+  void StartServers();
+  Status WatchEvents();
+  void LetIn(std::optional<Doorstep::Visitor> visitor);
+  // wires.cc
+  Status ShutWires();
+  Status WaitForWires();  // until all are there, or a signal says stop
+  std::vector<DoctorRow> FenceRows() const;
   Status WatchWires();
   Status ShutAgain(const WatchedWire& wire);
-  void LetIn(std::optional<Doorstep::Visitor> visitor);
-  bool WorkersTurn(uint64_t now_ns) const;
   // kernel_xfrm.cc
   void WatchKernelXfrm();
   void OnKernelXfrm();
@@ -121,11 +116,11 @@ class Runtime {
   std::unique_ptr<FipsSwitch> fips_;
   EngineSet engines_;
   std::unique_ptr<PacketPools> pools_;
-  std::vector<std::unique_ptr<Interfaces>> interfaces_;
+  std::vector<std::unique_ptr<Link>> links_;
   std::unique_ptr<DataPath> path_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HostNetwork> network_;
-  std::unique_ptr<HostLinks> links_;
+  std::unique_ptr<HostLinks> host_links_;
   std::unique_ptr<xfrm::KernelWatch> kernel_watch_;  // nullptr: the kernel has no XFRM
   uint64_t kernel_changes_ = 0;                      // of the kernel's own XFRM, since the start
   uint64_t kernel_untold_ = 0;

@@ -1,7 +1,9 @@
-// The wires before the daemon serves: shut, and waited for.
+// The wires: shut and waited for before the daemon serves; then followed, and taken again when they
+// come back.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <net/if.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -86,12 +88,50 @@ std::string Runtime::WhatStaysShut() const {
                      wires.size() == 1 ? "it" : "one", fmt::join(commands, ", "));
 }
 
+Status Runtime::WatchWires() {
+  watch_ = std::make_unique<WireWatch>(WireWatch::Hooks{
+      .shut = [this](const WatchedWire& wire) { return ShutAgain(wire); },
+      .tell = [this](const std::string& device, const std::string& state,
+                     const std::string& text) { audit_->Device(device, state, text); },
+      .changed =
+          [this] {
+            path_->BumpGeneration();
+            for (auto& bell : path_->bells) bell->Ring();
+          }});
+  for (const auto& link : links_) {
+    if (link->config.IsPcap()) continue;
+    watch_->Add({.device = link->config.name,
+                 .wire = link->config.wire,
+                 .port = link->wire.port.get(),
+                 .host = link->host.get(),
+                 .own_mtu = link->config.mtu != 0});
+  }
+  return poller_->Add(link_events_->event_fd(), EPOLLIN, [this](uint32_t) {
+    if (const LinkChanges changes = link_events_->Drain(); changes.any) watch_->Look(changes);
+  });
+}
+
+// Of a wire that came back: the fence of before went with the interface it stood on.
+Status Runtime::ShutAgain(const WatchedWire& wire) {
+  fence_->Check();
+  const FenceStatus* fence = fence_->status(wire.device);
+  if (fence != nullptr && fence->state != "in-force") {
+    return MakeError(Errc::kBusy, fence->explanation);
+  }
+  const std::string addresses = WireAddresses(wire.wire);
+  if (addresses.empty()) return {};
+  return MakeError(Errc::kBusy, fmt::format("it has addresses ({}); the host must use {} in its "
+                                            "place: remove them",
+                                            addresses, wire.device));
+}
+
 std::vector<DoctorRow> Runtime::FenceRows() const {
   std::vector<DoctorRow> rows;
-  for (const auto& i : interfaces_) {
-    if (i->config.IsPcap()) continue;
-    const std::string where = fmt::format("device {}, wire {}: ", i->config.name, i->config.wire);
-    const FenceStatus* fence = fence_->status(i->config.name);
+  for (const auto& link : links_) {
+    if (link->config.IsPcap()) continue;
+    const std::string where =
+        fmt::format("device {}, wire {}: ", link->config.name, link->config.wire);
+    const FenceStatus* fence = fence_->status(link->config.name);
     if (fence == nullptr) {
       rows.push_back(
           {.check = "fence",

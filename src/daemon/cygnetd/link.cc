@@ -1,0 +1,100 @@
+#include "daemon/cygnetd/link.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "daemon/cygnetd/check.h"
+#include "daemon/cygnetd/settings.h"
+
+namespace cygnet {
+namespace {
+
+// As ethtool names them, a blank before each.
+std::string FeatureNames(const OffloadCaps& caps) {
+  std::string names = " esp-hw-offload";
+  if (caps.inner_checksum) names += " esp-tx-csum-hw-offload";
+  if (caps.segmentation) names += " tx-esp-segmentation";
+  return names;
+}
+
+void LogLink(const Link& link) {
+  const OffloadDevice* offload = link.wire.offload;
+  const std::string can =
+      offload == nullptr
+          ? "the device cannot offload"
+          : fmt::format("offload {}, {} SA slots{}", Name(link.config.offload),
+                        offload->offload_stats().slots_limit,
+                        offload->identity().simulated ? ", SIMULATED by this host's CPU" : "");
+  Log(LogLevel::kInfo, fmt::format("device {}: driver {}, wire {}, {}", link.config.name,
+                                   link.config.driver, link.config.wire, can));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) const {
+  auto link = std::make_unique<Link>();
+  link->config = config;
+  CYGNET_RETURN_IF_ERROR(OpenWire(link.get()));
+  CYGNET_RETURN_IF_ERROR(OpenHost(link.get()));
+  CYGNET_RETURN_IF_ERROR(MarkHostInterface(*link, network));
+  path->interfaces.push_back({.host = link->host.get(),
+                              .wire = link->wire.port.get(),
+                              .offload = link->wire.offload,
+                              .ifindex = link->host->ifindex(),
+                              .guard = link->egress.get()});
+  LogLink(*link);
+  return link;
+}
+
+Status LinkBuilder::OpenWire(Link* link) const {
+  const DeviceConfig& config = link->config;
+  auto script = ReadFaultScript(config);
+  if (!script) return script.error();
+  const auto index = static_cast<uint8_t>(path->interfaces.size());
+  link->egress = std::make_unique<PolicyGuard>(path, index, workers, &link->capture.guard);
+  auto wire = FindDriver(config.driver)
+                  ->create({.name = config.name,
+                            .wire = config.wire,
+                            .queues = workers,
+                            .pools = pools,
+                            .capture = &link->capture,
+                            .guard = link->egress.get(),
+                            .pcap = config.pcap,
+                            .wire_driver = config.wire_driver,
+                            .sa_limit = config.sa_limit,
+                            .address_limit = config.address_limit,
+                            .fault_script = *std::move(script),
+                            .fault_seed = config.fault_seed,
+                            .model = config.model,
+                            .serial = config.serial,
+                            .firmware = config.firmware});
+  if (!wire) return In("device " + config.name, wire.error());
+  link->wire = *std::move(wire);
+  return CheckOffers(config, link->wire.offload);
+}
+
+Status LinkBuilder::OpenHost(Link* link) const {
+  const DeviceConfig& config = link->config;
+  auto host = TapPort::Create({.name = config.name,
+                               .queues = workers,
+                               .mtu = config.mtu != 0 ? config.mtu : link->wire.port->mtu(),
+                               .mac = link->wire.port->mac(),
+                               .persist = config.persist});
+  if (!host) return In("device " + config.name, host.error());
+  link->host = *std::move(host);
+  return {};
+}
+
+Status MarkHostInterface(const Link& link, HostNetwork* network) {
+  const OffloadDevice* device = link.wire.offload;
+  const int ifindex = link.host->ifindex();
+  if (device != nullptr && link.config.offload != PlacementMode::kNo) {
+    return network->SetAlias(ifindex, "cygnet" + FeatureNames(device->caps()));
+  }
+  // One that stayed may have the mark of an earlier configuration; empty is no alias to Linux.
+  return link.config.persist ? network->SetAlias(ifindex, std::string(1, '\0')) : Status{};
+}
+
+}  // namespace cygnet

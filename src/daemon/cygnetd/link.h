@@ -1,0 +1,47 @@
+// Link: one [[device]] with all that belongs to it: the wire, its guard and what stands on it, and
+// the interface that the host uses in its place.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "control/host_network.h"
+#include "daemon/config/config.h"
+#include "datapath/data_path.h"
+#include "datapath/egress_guard.h"
+#include "device/capture.h"
+#include "device/driver.h"
+#include "device/host/tap.h"
+#include "packet/packet_pool.h"
+
+namespace cygnet {
+
+struct Link {
+  DeviceConfig config;
+  CapturePoints capture;
+  std::unique_ptr<PolicyGuard> egress;
+  Device wire;
+  std::unique_ptr<TapPort> host;
+};
+
+// What every link is made with; all of it outlives the links.
+struct LinkBuilder {
+  DataPath* path;
+  PacketPools* pools;
+  HostNetwork* network;
+  uint32_t workers;
+
+  // Opens both ends and joins them in the data path.
+  Result<std::unique_ptr<Link>> Make(const DeviceConfig& config) const;
+
+ private:
+  Status OpenWire(Link* link) const;
+  Status OpenHost(Link* link) const;
+};
+
+// By this mark the shim shows IKE daemons and ethtool what the interface offloads.
+Status MarkHostInterface(const Link& link, HostNetwork* network);
+
+}  // namespace cygnet

@@ -1,0 +1,108 @@
+// The control plane and the two servers in front of it.
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "daemon/cygnetd/runtime.h"
+#include "daemon/cygnetd/settings.h"
+
+namespace cygnet {
+namespace {
+
+ControlDevice ControlDeviceOf(Link* link, const FenceStatus* fence) {
+  const DeviceTerms terms = TermsOf(link->config);
+  return {.name = link->config.name,
+          .wire = link->config.wire,
+          .driver = link->config.driver,
+          .mode = terms.mode,
+          .ifindex = link->host->ifindex(),
+          .host_port = link->host.get(),
+          .wire_port = link->wire.port.get(),
+          .offload = link->wire.offload,
+          .capture = &link->capture,
+          .trusted = terms.trusted,
+          .allow_crypto = terms.allow_crypto,
+          .allow_packet = terms.allow_packet,
+          .rekey_reserve = terms.rekey_reserve,
+          .loss = terms.loss,
+          .fence = fence};
+}
+
+}  // namespace
+
+void Runtime::BuildControl(const Config& config) {
+  if (const std::string path = RestartPath(config); !path.empty()) {
+    restart_log_ = std::make_unique<RestartLog>(path);
+  }
+  stored_.restart_log = restart_log_.get();
+  stored_.ledger_file = ledger_file_.get();
+  stored_.audit = audit_.get();
+  control_ = std::make_unique<ControlPlane>(ControlParams(config));
+}
+
+// REQUIRES: all else is made that the control plane uses.
+ControlPlaneParams Runtime::ControlParams(const Config& config) {
+  ControlPlaneParams params;
+  params.path = path_.get();
+  params.clock = &clock_;
+  params.engines = &engines_;
+  params.look_aside = config.look_aside.mode;
+  params.replay_window_min = config.ReplayWindowMin();
+  params.network = network_.get();
+  params.links = host_links_.get();
+  params.sockets = sockets_.get();
+  params.journal = restart_log_.get();
+  params.stored = &stored_;
+  params.listener = xfrm_.get();
+  params.larval_seconds = ReadAcquireExpires;
+  params.settings = ReadXfrmSettings;
+  params.pools = pools_.get();
+  for (const auto& link : links_) {
+    params.devices.push_back(ControlDeviceOf(link.get(), fence_->status(link->config.name)));
+  }
+  for (const PlacementRuleConfig& rule : config.placement) {
+    params.rules.push_back(RuleOf(rule, params.devices));
+  }
+  params.scheduler = config.scheduler;
+  params.ledger = ledger_;
+  params.fips = fips_.get();
+  params.audit = audit_.get();
+  params.reload = [this] { return Reload(); };
+  params.doctor = [this] { return Doctor(); };
+  return params;
+}
+
+void Runtime::StartServers() {
+  xfrm_->SetClientObserver(
+      [this](const ClientRecord& record, const PeerId& peer) { audit_->Client(record, peer); });
+  xfrm_->Start(control_.get());
+  operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
+  operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
+    audit_->Command(request, uid, pid);
+  });
+}
+
+// From here on they are served.
+Status Runtime::WatchEvents() {
+  CYGNET_RETURN_IF_ERROR(
+      poller_->Add(doorstep_->fd(), EPOLLIN, [this](uint32_t) { LetIn(doorstep_->Take()); }));
+  CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
+    control_->OnHostNetworkChange(network_->TakeChanges());
+  }));
+  for (const int fd : fence_->event_fds()) {
+    CYGNET_RETURN_IF_ERROR(poller_->Add(fd, EPOLLIN, [this](uint32_t) { fence_->OnEvents(); }));
+  }
+  if (sockets_ != nullptr) {
+    CYGNET_RETURN_IF_ERROR(poller_->Add(sockets_->event_fd(), EPOLLIN,
+                                        [this](uint32_t) { control_->OnSocketsEnded(); }));
+  }
+  return poller_->Add(path_->control_bell.fd(), EPOLLIN, [](uint32_t) {});
+}
+
+void Runtime::LetIn(std::optional<Doorstep::Visitor> visitor) {
+  if (!visitor) return;
+  if (visitor->service == rendezvous::Service::kXfrm) xfrm_->Admit(std::move(visitor->fd));
+  if (visitor->service == rendezvous::Service::kOperator) operator_->Admit(std::move(visitor->fd));
+}
+
+}  // namespace cygnet
