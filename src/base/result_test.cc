@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "base/errno_error.h"
+
 namespace cygnet {
 namespace {
 
@@ -40,6 +42,16 @@ TEST(ResultTest, ReturnIfErrorReturnsTheError) {
 TEST(ResultDeathTest, ValueOfAnErrorIsABug) {
   Result<int> error = MakeError(Errc::kInvalid);
   EXPECT_DEATH((void)*error, "CHECK failed");
+}
+
+TEST(ErrnoErrorTest, TellsWhatFailedAndWhy) {
+  errno = ENOENT;
+  EXPECT_EQ(ErrnoError("open x").code, Errc::kNoEntry);
+  EXPECT_EQ(ErrnoError("open x").message, "open x: No such file or directory");
+  EXPECT_EQ(ErrnoError("open x", EBUSY).code, Errc::kBusy);
+  const Error error = ErrnoError(Errc::kNotSupported, "open x", EPERM);
+  EXPECT_EQ(error.code, Errc::kNotSupported);
+  EXPECT_EQ(error.message, "open x: Operation not permitted");
 }
 
 }  // namespace

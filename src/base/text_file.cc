@@ -8,9 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+
+#include "base/errno_error.h"
 
 namespace cygnet {
 namespace {
@@ -38,7 +39,7 @@ Error FileError(const std::string& path) {
   const Errc code = error == ENOENT                      ? Errc::kNoEntry
                     : error == ENOSPC || error == EDQUOT ? Errc::kNoSpace
                                                          : Errc::kIo;
-  return MakeError(code, path + ": " + std::strerror(error));
+  return ErrnoError(code, path, error);
 }
 
 Status CheckOwner(const std::string& path, const struct stat& info) {

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/errno_error.h"
 #include "base/unique_fd.h"
 #include "cli/operator_client.h"
 
@@ -30,10 +31,6 @@ constexpr uint16_t kIsbIfDrop = 5;
 // How long the daemon may take to send the rest after it was told to end.
 constexpr int kEndTimeoutMs = 2000;
 
-Error SystemError(const std::string& what) {
-  return MakeError(Errc::kIo, what + ": " + std::strerror(errno));
-}
-
 template <typename T>
 T Load(std::string_view bytes, std::size_t at) {
   T value;
@@ -48,9 +45,9 @@ Result<UniqueFd> TakeSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
-  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return SystemError("sigprocmask");
+  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return ErrnoError("sigprocmask");
   UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
-  if (!fd.valid()) return SystemError("signalfd");
+  if (!fd.valid()) return ErrnoError("signalfd");
   return fd;
 }
 
@@ -58,7 +55,7 @@ Result<UniqueFd> TakeSignals() {
 Result<UniqueFd> OpenOutput(const std::string& path) {
   UniqueFd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                           : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid()) return SystemError(path);
+  if (!fd.valid()) return ErrnoError(path);
   return fd;
 }
 
@@ -116,7 +113,7 @@ Result<CaptureWriter::Outcome> CaptureWriter::WriteAll(std::string_view bytes) c
   while (!bytes.empty()) {
     const ssize_t n = write(fd_, bytes.data(), bytes.size());
     if (n < 0 && errno == EPIPE) return Outcome::kClosed;
-    if (n < 0 && errno != EINTR) return SystemError("cannot write");
+    if (n < 0 && errno != EINTR) return ErrnoError("cannot write");
     if (n > 0) bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return Outcome::kMore;

@@ -8,16 +8,14 @@
 #include <optional>
 #include <utility>
 
+#include "base/errno_error.h"
+
 namespace cygnet {
 namespace {
 
 constexpr int kTimeoutSeconds = 10;
 constexpr std::size_t kMaxDatagram = 512u
                                      << 10;  // a super-packet, and more than the kernel lets by
-
-Error SystemError(const char* what) {
-  return MakeError(Errc::kIo, std::string(what) + ": " + std::strerror(errno));
-}
 
 Error WentAway() { return MakeError(Errc::kIo, "cygnetd went away in the middle of its answer"); }
 
@@ -46,7 +44,7 @@ Result<OperatorClient> OperatorClient::Adopt(UniqueFd fd) {
   const timeval timeout{.tv_sec = kTimeoutSeconds, .tv_usec = 0};
   if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) != 0 ||
       setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0) {
-    return SystemError("setsockopt");
+    return ErrnoError("setsockopt");
   }
   return OperatorClient(std::move(fd));
 }
@@ -56,7 +54,7 @@ Status OperatorClient::Send(const Json& request) {
   if (send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) >= 0) return {};
   // A refusal may have been sent before the connection was closed: the reader will find it.
   if (errno == EPIPE || errno == ECONNRESET) return {};
-  return SystemError("cannot ask cygnetd");
+  return ErrnoError("cannot ask cygnetd");
 }
 
 Result<std::string> OperatorClient::Receive() {
@@ -67,7 +65,7 @@ Result<std::string> OperatorClient::Receive() {
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return MakeError(Errc::kIo, "cygnetd does not answer");
   if (got < 0 && errno == ECONNRESET) return std::string();
-  if (got < 0) return SystemError("cannot hear cygnetd");
+  if (got < 0) return ErrnoError("cannot hear cygnetd");
   if (static_cast<std::size_t>(got) > text.size()) {
     return MakeError(Errc::kIo, "cygnetd sent more than it should");
   }
@@ -116,7 +114,7 @@ Status OperatorClient::StartStream(const Json& request) {
   // From here on silence is no fault.
   const timeval forever{};
   if (setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) != 0) {
-    return SystemError("setsockopt");
+    return ErrnoError("setsockopt");
   }
   return {};
 }

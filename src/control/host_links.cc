@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <string_view>
+
+#include "base/errno_error.h"
 
 namespace cygnet {
 namespace {
@@ -159,8 +160,7 @@ Result<std::unique_ptr<HostLinks>> HostLinks::Create() {
   links->socket_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
   if (links->socket_ == nullptr ||
       mnl_socket_bind(links->socket_.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
-    return MakeError(static_cast<Errc>(errno),
-                     std::string("open NETLINK_ROUTE: ") + std::strerror(errno));
+    return ErrnoError("open NETLINK_ROUTE");
   }
   return links;
 }

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/errno_error.h"
+
 namespace cygnet {
 namespace {
 
@@ -118,8 +120,7 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
   if (network->requests_ == nullptr || network->events_ == nullptr ||
       mnl_socket_bind(network->requests_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
       mnl_socket_bind(network->events_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
-    return MakeError(static_cast<Errc>(errno),
-                     std::string("open NETLINK_ROUTE: ") + std::strerror(errno));
+    return ErrnoError("open NETLINK_ROUTE");
   }
   // A burst of events is not lost: then all would have to be asked again. Without the capability
   // the system's limit holds.

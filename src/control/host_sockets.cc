@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "base/errno_error.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
@@ -87,8 +88,7 @@ Result<std::unique_ptr<KernelSockets>> KernelSockets::Create() {
   if (sockets->requests_ == nullptr || sockets->events_ == nullptr ||
       mnl_socket_bind(sockets->requests_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
       mnl_socket_bind(sockets->events_.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
-    return MakeError(Errc::kNotSupported,
-                     std::string("open NETLINK_SOCK_DIAG: ") + std::strerror(errno));
+    return ErrnoError(Errc::kNotSupported, "open NETLINK_SOCK_DIAG");
   }
   // Also has the kernel load what answers, where that is a module.
   if (!sockets->List(IpFamily::kV4, kProtoUdp, 0) || !sockets->List(IpFamily::kV6, kProtoUdp, 0)) {

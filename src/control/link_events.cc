@@ -7,7 +7,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "base/errno_error.h"
 
 namespace cygnet {
 
@@ -18,9 +19,7 @@ Result<std::unique_ptr<LinkEvents>> LinkEvents::Create() {
   events->socket_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (events->socket_ == nullptr ||
       mnl_socket_bind(events->socket_.get(), RTMGRP_LINK, MNL_SOCKET_AUTOPID) != 0) {
-    const int error = errno;
-    return MakeError(static_cast<Errc>(error),
-                     std::string("listen for network interfaces: ") + std::strerror(error));
+    return ErrnoError("listen for network interfaces");
   }
   return events;
 }

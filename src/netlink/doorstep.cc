@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "base/errno_error.h"
+
 namespace cygnet {
 namespace {
 
@@ -30,14 +32,14 @@ uint32_t RandomWord() {
   return word;
 }
 
-Error SystemError(const std::string& what, int error) {
+Error ClaimError(const std::string& what, int error) {
   if (error == EPERM) {
     return MakeError(Errc::kPermission,
                      "cygnetd needs CAP_NET_ADMIN in the user namespace that owns this network "
                      "namespace (start it as root or as a service, or inside `unshare --user "
                      "--map-root-user --net`)");
   }
-  return MakeError(Errc::kIo, what + ": " + std::strerror(error));
+  return ErrnoError(Errc::kIo, what, error);
 }
 
 // 0 or an errno value.
@@ -65,13 +67,13 @@ Result<Sockets> OpenSockets() {
     Sockets sockets{.ears = UniqueFd(socket(AF_NETLINK, kType, NETLINK_ROUTE)),
                     .mark = UniqueFd(socket(AF_NETLINK, kType, NETLINK_USERSOCK)),
                     .port = RandomWord() | 1};
-    if (!sockets.ears.valid() || !sockets.mark.valid()) return SystemError("netlink socket", errno);
+    if (!sockets.ears.valid() || !sockets.mark.valid()) return ClaimError("netlink socket", errno);
     error = BindTo(sockets.ears, sockets.port, 0);
     if (error == 0) error = BindTo(sockets.mark, sockets.port, rendezvous::kGroups);
     if (error == 0) return sockets;
     if (error != EADDRINUSE) break;
   }
-  return SystemError("netlink port", error);
+  return ClaimError("netlink port", error);
 }
 
 bool IsAlone(uint32_t port, int* error) {
@@ -87,11 +89,10 @@ bool IsAlone(uint32_t port, int* error) {
 int ConnectTo(const SocketName& theirs, SocketName* ours, UniqueFd* out) {
   *out = UniqueFd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!out->valid() || !rendezvous::MakeName(ours)) return errno;
-  sockaddr_un address{};
-  socklen_t length = rendezvous::MakeAddress(*ours, &address);
-  if (bind(out->get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) return errno;
-  length = rendezvous::MakeAddress(theirs, &address);
-  return connect(out->get(), reinterpret_cast<const sockaddr*>(&address), length) == 0 ? 0 : errno;
+  const UnixAddress here = rendezvous::AddressOf(*ours);
+  if (bind(out->get(), here.get(), here.length()) != 0) return errno;
+  const UnixAddress there = rendezvous::AddressOf(theirs);
+  return connect(out->get(), there.get(), there.length()) == 0 ? 0 : errno;
 }
 
 bool SameName(const SocketName& a, const SocketName& b) {
@@ -115,7 +116,7 @@ Result<std::unique_ptr<Doorstep>> Doorstep::Claim() {
       return std::unique_ptr<Doorstep>(
           new Doorstep(std::move(sockets->ears), std::move(sockets->mark), sockets->port));
     }
-    if (error != 0) return SystemError("look for another cygnetd among the netlink sockets", error);
+    if (error != 0) return ClaimError("look for another cygnetd among the netlink sockets", error);
     sockets->mark.Reset();
     poll(nullptr, 0, static_cast<int>(5 + RandomWord() % 25));
   }

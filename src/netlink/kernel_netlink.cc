@@ -7,16 +7,13 @@
 #include <cstring>
 #include <string>
 
+#include "base/errno_error.h"
 #include "netlink/message.h"
 
 namespace cygnet {
 namespace {
 
 constexpr std::size_t kDatagram = 64 * 1024;  // the kernel fills at most 32 KiB of a dump
-
-Error LastError(const std::string& what) {
-  return MakeError(static_cast<Errc>(errno), what + ": " + std::strerror(errno));
-}
 
 }  // namespace
 
@@ -36,11 +33,11 @@ Result<KernelNetlink> KernelNetlink::Open(int protocol, std::initializer_list<ui
   address.nl_family = AF_NETLINK;
   if (!fd.valid() ||
       bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return LastError("open netlink");
+    return ErrnoError("open netlink");
   }
   for (const uint32_t group : groups) {
     if (setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0) {
-      return LastError("listen to netlink");
+      return ErrnoError("listen to netlink");
     }
   }
   return KernelNetlink(std::move(fd));
@@ -51,7 +48,7 @@ Result<std::vector<netlink::Buffer>> KernelNetlink::Ask(std::span<const uint8_t>
   kernel.nl_family = AF_NETLINK;
   if (sendto(fd_.get(), datagram.data(), datagram.size(), 0,
              reinterpret_cast<const sockaddr*>(&kernel), sizeof(kernel)) < 0) {
-    return LastError("netlink");
+    return ErrnoError("netlink");
   }
   std::vector<netlink::Buffer> answers;
   std::vector<uint8_t> buffer(kDatagram);
@@ -59,7 +56,7 @@ Result<std::vector<netlink::Buffer>> KernelNetlink::Ask(std::span<const uint8_t>
     const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return answers;
-    if (n < 0) return LastError("netlink");
+    if (n < 0) return ErrnoError("netlink");
     std::span<const uint8_t> rest(buffer.data(), static_cast<std::size_t>(n));
     while (const auto message = netlink::NextMessage(rest)) {
       answers.emplace_back(message->bytes.begin(), message->bytes.end());
@@ -74,7 +71,7 @@ Status KernelNetlink::Tell(std::span<const uint8_t> datagram, const char* what) 
   for (const netlink::Buffer& answer : *answers) {
     answered = true;
     if (const int error = ErrorOf(answer); error != 0) {
-      return MakeError(static_cast<Errc>(error), std::string(what) + ": " + std::strerror(error));
+      return ErrnoError(what, error);
     }
   }
   if (!answered) return MakeError(Errc::kIo, std::string(what) + ": the kernel did not answer");

@@ -17,9 +17,8 @@ namespace {
 constexpr int kMostPorts = 16;
 constexpr int kBacklog = 16;
 
-template <typename Address>
-int Bind(int fd, const Address& address, socklen_t length) {
-  return static_cast<int>(syscall(SYS_bind, fd, &address, length));
+bool Bind(int fd, const void* address, socklen_t length) {
+  return syscall(SYS_bind, fd, address, length) == 0;
 }
 
 void Pause() {
@@ -68,7 +67,7 @@ int TakeConnectionFrom(int listener, const SocketName& name) {
     if (fd < 0 && errno == EINTR) {
       continue;
     }
-    if (fd < 0 || IsName(name, from, length)) {
+    if (fd < 0 || AddressOf(name).Is(from, length)) {
       return fd;
     }
     Close(fd);
@@ -80,10 +79,11 @@ int Listen(SocketName* name) {
   if (fd < 0) {
     return -1;
   }
-  sockaddr_un address{};
-  if (MakeName(name) && Bind(fd, address, MakeAddress(*name, &address)) == 0 &&
-      syscall(SYS_listen, fd, kBacklog) == 0) {
-    return fd;
+  if (MakeName(name)) {
+    const UnixAddress address = AddressOf(*name);
+    if (Bind(fd, address.get(), address.length()) && syscall(SYS_listen, fd, kBacklog) == 0) {
+      return fd;
+    }
   }
   const int error = errno;
   Close(fd);
@@ -111,7 +111,7 @@ Meeting MeetAt(uint32_t port, Service service, int64_t deadline) {
   const Fd netlink(Socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
   sockaddr_nl own{};
   own.nl_family = AF_NETLINK;
-  if (!listener.valid() || !netlink.valid() || Bind(netlink.get(), own, sizeof own) != 0 ||
+  if (!listener.valid() || !netlink.valid() || !Bind(netlink.get(), &own, sizeof own) ||
       syscall(SYS_getrandom, &knock.nonce, sizeof knock.nonce, 0) != long{sizeof knock.nonce}) {
     return Failed(Outcome::kFailed, errno);
   }
@@ -170,17 +170,11 @@ bool MakeName(SocketName* name) {
   return true;
 }
 
-socklen_t MakeAddress(const SocketName& name, sockaddr_un* address) {
-  static_assert(kNameBytes + 1 <= sizeof address->sun_path);
-  *address = {};
-  address->sun_family = AF_UNIX;
-  memcpy(address->sun_path + 1, name.text, sizeof name.text);
-  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + sizeof name.text);
-}
-
-bool IsName(const SocketName& name, const sockaddr_un& address, socklen_t length) {
-  sockaddr_un wanted{};
-  return length == MakeAddress(name, &wanted) && memcmp(&address, &wanted, length) == 0;
+UnixAddress AddressOf(const SocketName& name) {
+  static_assert(1 + kNameBytes <= sizeof sockaddr_un::sun_path);
+  char abstract[1 + sizeof name.text] = {};
+  memcpy(abstract + 1, name.text, sizeof name.text);
+  return {abstract, sizeof abstract};
 }
 
 Message MakeMessage(MessageType type, Service service) {

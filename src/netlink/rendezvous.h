@@ -24,10 +24,11 @@
 
 #include <linux/netlink.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cstddef>
 #include <cstdint>
+
+#include "base/unix_address.h"
 
 namespace cygnet::rendezvous {
 
@@ -93,9 +94,7 @@ const char* Explain(Outcome outcome);
 
 // False: no random numbers.
 bool MakeName(SocketName* name);
-// The length to pass along with it.
-socklen_t MakeAddress(const SocketName& name, sockaddr_un* address);
-bool IsName(const SocketName& name, const sockaddr_un& address, socklen_t length);
+UnixAddress AddressOf(const SocketName& name);
 Message MakeMessage(MessageType type, Service service);
 // `size`: as received. False: not one of these messages, or of another version.
 bool IsMessage(const Message& message, size_t size, MessageType type);

@@ -316,11 +316,10 @@ TEST_F(RendezvousTest, StrangersAtTheClientsListenerAreNotTaken) {
         rendezvous::SocketName name{};
         if (at == std::string::npos || line.size() - at - 1 != sizeof(name.text)) continue;
         std::memcpy(name.text, line.data() + at + 1, sizeof(name.text));
-        sockaddr_un address{};
-        const socklen_t length = rendezvous::MakeAddress(name, &address);
+        const UnixAddress address = rendezvous::AddressOf(name);
         for (int i = 0; i < 40; ++i) {
           const UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-          if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) break;
+          if (connect(fd.get(), address.get(), address.length()) != 0) break;
           static_cast<void>(send(fd.get(), "x", 1, MSG_NOSIGNAL));
           ++connected;
         }
@@ -345,10 +344,9 @@ TEST_F(RendezvousTest, WhatIsNeverConfirmedIsBounded) {
   ASSERT_TRUE(doorstep);
   Message knock = rendezvous::MakeMessage(MessageType::kKnock, Service::kXfrm);
   ASSERT_TRUE(rendezvous::MakeName(&knock.name));
-  sockaddr_un address{};
-  const socklen_t length = rendezvous::MakeAddress(knock.name, &address);
+  const UnixAddress address = rendezvous::AddressOf(knock.name);
   const UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-  ASSERT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
+  ASSERT_EQ(bind(listener.get(), address.get(), address.length()), 0);
   ASSERT_EQ(listen(listener.get(), 4096), 0);
   const UniqueFd netlink(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
   sockaddr_nl to{};
@@ -376,14 +374,11 @@ TEST_F(RendezvousTest, WhatIsNeverConfirmedIsBounded) {
 // that it can know.
 TEST_F(RendezvousTest, NothingCanBeOccupiedBeforehand) {
   std::vector<UniqueFd> taken;
-  for (const char* name : {"cygnet/xfrm", "cygnet/operator", "cygnet/instance"}) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, name, std::strlen(name));
+  for (std::string name : {"@cygnet/xfrm", "@cygnet/operator", "@cygnet/instance"}) {
+    name.front() = '\0';
+    const UnixAddress address(name.data(), name.size());
     taken.emplace_back(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-    ASSERT_EQ(bind(taken.back().get(), reinterpret_cast<const sockaddr*>(&address),
-                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + std::strlen(name))),
-              0);
+    ASSERT_EQ(bind(taken.back().get(), address.get(), address.length()), 0);
   }
   for (const int protocol : {NETLINK_ROUTE, NETLINK_USERSOCK}) {
     for (uint32_t port = 1; port < 100; ++port) {

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/errno_error.h"
 #include "net/selector.h"
 #include "netlink/buffer.h"
 #include "netlink/message.h"
@@ -33,8 +34,7 @@ Result<UniqueFd> OpenXfrm(uint32_t groups, int flags) {
   }
   const int error = errno;
   const bool none = error == EPROTONOSUPPORT || error == EAFNOSUPPORT;
-  return MakeError(none ? Errc::kNotSupported : Errc::kIo,
-                   std::string("the kernel's XFRM: ") + std::strerror(error));
+  return ErrnoError(none ? Errc::kNotSupported : Errc::kIo, "the kernel's XFRM", error);
 }
 
 // How many `answer`s a dump of `type` gives. Whoever stops early closes the socket, which ends it.
@@ -48,7 +48,7 @@ Result<uint32_t> CountDump(uint16_t type, uint16_t answer) {
   request.nlmsg_type = type;
   request.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   if (send(fd->get(), &request, sizeof(request), 0) < 0) {
-    return MakeError(Errc::kIo, std::string("the kernel's XFRM: ") + std::strerror(errno));
+    return ErrnoError("the kernel's XFRM");
   }
   uint32_t count = 0;
   // Dumps of SAs show keys: another program's, but secret all the same.

@@ -1,14 +1,13 @@
 // Where audit records go.
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cctype>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 
 #include "base/unique_fd.h"
+#include "base/unix_address.h"
 #include "daemon/audit/audit.h"
 
 #ifdef CYGNET_LIBAUDIT
@@ -32,7 +31,7 @@ constexpr std::string_view kMessageIds[] = {
 };
 static_assert(std::size(kMessageIds) == static_cast<std::size_t>(AuditKind::kCount));
 
-Error SystemError(int error) {
+Error SinkError(int error) {
   const Errc code = error == EMSGSIZE                     ? Errc::kInvalid
                     : error == EAGAIN || error == ENOBUFS ? Errc::kAgain
                                                           : Errc::kIo;
@@ -64,14 +63,12 @@ class JournalSink final : public AuditSink {
 
   // Addressed each time: the journal may be restarted.
   Status Write(const AuditRecord& record) override {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path_.size() >= sizeof(address.sun_path)) return SystemError(ENAMETOOLONG);
-    std::memcpy(address.sun_path, path_.data(), path_.size());
+    const UnixAddress address(path_.data(), path_.size());
+    if (!address.valid()) return SinkError(ENAMETOOLONG);
     const std::string datagram = JournalDatagram(record);
-    if (sendto(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL,
-               reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) {
-      return SystemError(errno);
+    if (sendto(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL, address.get(),
+               address.length()) < 0) {
+      return SinkError(errno);
     }
     return {};
   }
@@ -119,7 +116,7 @@ class LinuxAuditSink final : public AuditSink {
     const std::string text = LinuxAuditText(record);
     const int result = audit_log_user_message(fd_.get(), AUDIT_CRYPTO_IPSEC_SA, text.c_str(),
                                               nullptr, nullptr, nullptr, record.success ? 1 : 0);
-    if (result <= 0) return SystemError(errno);
+    if (result <= 0) return SinkError(errno);
     return {};
   }
 
@@ -155,7 +152,7 @@ std::unique_ptr<AuditSink> MakeJournalSink(std::string socket) {
 Result<std::unique_ptr<AuditSink>> MakeLinuxAuditSink() {
 #ifdef CYGNET_LIBAUDIT
   UniqueFd fd(audit_open());
-  if (!fd.valid()) return SystemError(errno);
+  if (!fd.valid()) return SinkError(errno);
   return std::unique_ptr<AuditSink>(std::make_unique<LinuxAuditSink>(std::move(fd)));
 #else
   return MakeError(Errc::kNotSupported, "built without libaudit");

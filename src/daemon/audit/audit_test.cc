@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "base/unix_address.h"
 #include "support/fake_clock.h"
 #include "support/fake_operator_control.h"
 
@@ -236,10 +236,8 @@ TEST(JournalSinkTest, SendsTheNativeProtocol) {
                            .fields = {{"CYGNET_HOLDER", "nic0"}}};
   EXPECT_FALSE(sink->Write(record));  // nobody listens
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  ASSERT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const UnixAddress address(path.data(), path.size());
+  ASSERT_EQ(bind(fd.get(), address.get(), address.length()), 0);
   EXPECT_TRUE(sink->Write(record));
   std::string text(4096, '\0');
   const ssize_t got = recv(fd.get(), text.data(), text.size(), MSG_DONTWAIT);
@@ -258,10 +256,8 @@ TEST(JournalSinkTest, AShortQueueLosesNothing) {
   ASSERT_NE(mkdtemp(directory), nullptr);
   const std::string path = std::string(directory) + "/socket";
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  ASSERT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const UnixAddress address(path.data(), path.size());
+  ASSERT_EQ(bind(fd.get(), address.get(), address.length()), 0);
   test::FakeClock clock;
   std::vector<std::unique_ptr<AuditSink>> sinks;
   sinks.push_back(MakeJournalSink(path));

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/errno_error.h"
 #include "netlink/attribute.h"
 #include "netlink/builder.h"
 #include "netlink/message.h"
@@ -217,7 +218,7 @@ Status Query(KernelNetlink* socket, uint16_t type, uint16_t answer, uint16_t fla
   for (const Buffer& message : *answers) {
     const int error = ErrorOf(message);
     if (error != 0 && error != ENOENT) {
-      return MakeError(static_cast<Errc>(error), std::string("nftables: ") + std::strerror(error));
+      return ErrnoError("nftables", error);
     }
     if (IsAnswer(message, answer)) fn(Bytes(message).subspan(kFixed));
   }

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/errno_error.h"
+
 namespace cygnet {
 namespace {
 
@@ -29,7 +31,7 @@ Result<bool> ReadKernelFips(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "re");
   if (file == nullptr) {
     if (errno == ENOENT) return false;
-    return MakeError(Errc::kIo, path + ": " + std::strerror(errno));
+    return ErrnoError(path);
   }
   unsigned value = 0;
   const bool read = std::fscanf(file, "%u", &value) == 1;

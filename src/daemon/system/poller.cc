@@ -4,27 +4,18 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
+#include "base/errno_error.h"
 
 namespace cygnet {
-namespace {
-
-Error SystemError(const char* what) {
-  return MakeError(Errc::kIo, std::string(what) + ": " + std::strerror(errno));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Poller>> Poller::Create() {
   const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_fd < 0) return SystemError("epoll_create1");
+  if (epoll_fd < 0) return ErrnoError("epoll_create1");
   const int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   epoll_event event{.events = EPOLLIN, .data = {.u64 = 0}};
   if (wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) != 0) {
-    const Error error = SystemError("eventfd");
+    const Error error = ErrnoError("eventfd");
     close(epoll_fd);
     if (wake_fd >= 0) close(wake_fd);
     return error;
@@ -41,7 +32,7 @@ Status Poller::Add(int fd, uint32_t events, Callback callback) {
   CYGNET_CHECK(!keys_.contains(fd));
   const uint64_t key = next_key_++;
   epoll_event event{.events = events, .data = {.u64 = key}};
-  if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return SystemError("epoll_ctl");
+  if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return ErrnoError("epoll_ctl");
   entries_[key] = std::make_shared<Entry>(Entry{events, std::move(callback)});
   keys_[fd] = key;
   return {};
@@ -53,7 +44,7 @@ Status Poller::Modify(int fd, uint32_t events) {
   Entry& entry = *entries_.at(key->second);
   if (entry.events == events) return {};
   epoll_event event{.events = events, .data = {.u64 = key->second}};
-  if (epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) != 0) return SystemError("epoll_ctl");
+  if (epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) != 0) return ErrnoError("epoll_ctl");
   entry.events = events;
   return {};
 }

@@ -1,13 +1,12 @@
 #include "daemon/system/service_manager.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <charconv>
-#include <cstddef>
 #include <cstdlib>
-#include <cstring>
+
+#include "base/unix_address.h"
 
 namespace cygnet {
 namespace {
@@ -36,7 +35,7 @@ ServiceManager ServiceManager::FromEnvironment() {
   const auto watchdog_us = ToNumber(TakeVariable("WATCHDOG_USEC"));
   const auto watchdog_pid = TakeVariable("WATCHDOG_PID");
   if (!socket_name || socket_name->size() < 2 ||
-      socket_name->size() > sizeof(sockaddr_un::sun_path)) {
+      !UnixAddress(socket_name->data(), socket_name->size()).valid()) {
     return manager;
   }
   const char first = socket_name->front();
@@ -52,12 +51,9 @@ ServiceManager ServiceManager::FromEnvironment() {
 // A manager that does not read may not stop the service.
 void ServiceManager::Tell(const std::string& lines) {
   if (!fd_.valid()) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, address_.data(), address_.size());
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
-  (void)sendto(fd_.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-               reinterpret_cast<const sockaddr*>(&address), length);
+  const UnixAddress address(address_.data(), address_.size());
+  (void)sendto(fd_.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT, address.get(),
+               address.length());
 }
 
 void ServiceManager::Ready(std::string_view status) {

@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+
+#include "base/unix_address.h"
 
 namespace cygnet {
 namespace {
@@ -19,11 +20,9 @@ class ServiceManagerTest : public ::testing::Test {
   void SetUp() override {
     fd_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const std::string name = "cygnet-test-" + std::to_string(getpid());
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, name.data(), name.size());
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    ASSERT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+    const std::string abstract = '\0' + name;
+    const UnixAddress address(abstract.data(), abstract.size());
+    ASSERT_EQ(bind(fd_.get(), address.get(), address.length()), 0);
     setenv("NOTIFY_SOCKET", ("@" + name).c_str(), 1);
   }
   void TearDown() override {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
 #include "device/wires/wire_port.h"
@@ -52,7 +53,7 @@ void WireWatch::Look(Row* row, const LinkChanges& changes) {
 // Shut before it is up, and before a frame is taken from it.
 Status WireWatch::Take(const Row& row) {
   CYGNET_RETURN_IF_ERROR(hooks_.shut(row.wire));
-  if (!NamedInterface(row.wire.wire).BringUp()) return SystemError("set " + row.wire.wire + " up");
+  if (!NamedInterface(row.wire.wire).BringUp()) return ErrnoError("set " + row.wire.wire + " up");
   return {};
 }
 

@@ -7,7 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -15,12 +14,6 @@
 #include "base/unique_fd.h"
 
 namespace cygnet {
-
-// Of the call that has just failed: errno and its text behind `what`.
-inline Error SystemError(const std::string& what) {
-  const int code = errno;
-  return MakeError(static_cast<Errc>(code), what + ": " + std::strerror(code));
-}
 
 class NamedInterface {
  public:

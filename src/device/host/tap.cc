@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
 #include "device/host/virtio_header.h"
@@ -71,14 +72,14 @@ uint32_t TapPort::LargestMtu() { return kSmallRoom - kEthernetHeader; }
 Status TapPort::SetCarrier(LinkStatus wire) {
   const int carrier = wire == LinkStatus::kUp ? 1 : 0;
   if (ioctl(queues_.front()->fd.get(), TUNSETCARRIER, &carrier) == 0) return {};
-  return SystemError("set the carrier of " + name_);
+  return ErrnoError("set the carrier of " + name_);
 }
 
 Status TapPort::SetMtu(uint32_t mtu) {
   const NamedInterface link(name_);
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(mtu);
-  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set the MTU of " + name_);
+  if (!link.Call(SIOCSIFMTU, &request)) return ErrnoError("set the MTU of " + name_);
   mtu_.store(mtu, std::memory_order_relaxed);
   return {};
 }

@@ -4,6 +4,7 @@
 #include <linux/if_tun.h>
 #include <net/if_arp.h>
 
+#include "base/errno_error.h"
 #include "device/host/host_link.h"
 #include "device/host/virtio_header.h"
 
@@ -40,7 +41,7 @@ Status CheckExisting(const NamedInterface& link, const TapParams& params) {
                                         " is there already: with persist = true it is taken up, " +
                                         "`ip link del " + params.name + "` removes it");
   }
-  if (!link.BringUp()) return SystemError("set " + params.name + " up");
+  if (!link.BringUp()) return ErrnoError("set " + params.name + " up");
   if (HasCarrier(link)) {
     return MakeError(Errc::kBusy, name + ": another program has it open");
   }
@@ -49,18 +50,18 @@ Status CheckExisting(const NamedInterface& link, const TapParams& params) {
 
 Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
   UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd.valid()) return SystemError("open /dev/net/tun");
+  if (!fd.valid()) return ErrnoError("open /dev/net/tun");
   ifreq request{};
   std::memcpy(request.ifr_name, params.name.data(), params.name.size());
   request.ifr_flags =
       static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (many ? IFF_MULTI_QUEUE : 0));
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-    return SystemError("create TAP interface " + params.name);
+    return ErrnoError("create TAP interface " + params.name);
   }
   const int header = kVirtioHeader;
-  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return SystemError("TUNSETVNETHDRSZ");
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return ErrnoError("TUNSETVNETHDRSZ");
   if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
-    return SystemError("TUNSETOFFLOAD");
+    return ErrnoError("TUNSETOFFLOAD");
   }
   return fd;
 }
@@ -95,7 +96,7 @@ Status SetMac(const NamedInterface& link, const MacAddress& mac) {
   }
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   std::memcpy(request.ifr_hwaddr.sa_data, mac.data(), mac.size());
-  if (!link.Call(SIOCSIFHWADDR, &request)) return SystemError("set MAC address");
+  if (!link.Call(SIOCSIFHWADDR, &request)) return ErrnoError("set MAC address");
   return {};
 }
 
@@ -104,11 +105,11 @@ Result<int> Configure(const NamedInterface& link, const TapParams& params) {
   CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(params.mtu);
-  if (!link.Call(SIOCSIFMTU, &request)) return SystemError("set MTU");
+  if (!link.Call(SIOCSIFMTU, &request)) return ErrnoError("set MTU");
   request = link.Request();
-  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("interface index");
+  if (!link.Call(SIOCGIFINDEX, &request)) return ErrnoError("interface index");
   const int ifindex = request.ifr_ifindex;
-  if (!link.BringUp()) return SystemError("set link up");
+  if (!link.BringUp()) return ErrnoError("set link up");
   return ifindex;
 }
 
@@ -130,7 +131,7 @@ Status SetMacAddress(const std::string& interface, const MacAddress& mac) {
 }
 
 Status KeepTapInterface(int queue) {
-  if (ioctl(queue, TUNSETPERSIST, 1) != 0) return SystemError("TUNSETPERSIST");
+  if (ioctl(queue, TUNSETPERSIST, 1) != 0) return ErrnoError("TUNSETPERSIST");
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/errno_error.h"
 #include "device/host/host_link.h"
 #include "device/wire_mark.h"
 
@@ -82,25 +83,25 @@ uint32_t RingFrameBytes(uint32_t mtu) {
 Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   ring->fd = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = ring->fd.get();
-  if (fd < 0) return SystemError("open AF_PACKET socket");
+  if (fd < 0) return ErrnoError("open AF_PACKET socket");
   // Version 2 wakes the reader per frame; version 3 waits for blocks and costs milliseconds.
   if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2}) || !SetOption(fd, PACKET_VNET_HDR, int{1}) ||
       !SetOption(fd, PACKET_IGNORE_OUTGOING, int{1}) ||
       !SetOption(fd, PACKET_COPY_THRESH, int{1})) {
-    return SystemError("set AF_PACKET receive options");
+    return ErrnoError("set AF_PACKET receive options");
   }
   // Frames above the MTU (super-packets of a virtual wire) come by the socket's queue instead.
   const int receive_bytes = 8 * 1024 * 1024;
   (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
   if (!MapRing(PACKET_RX_RING, RingFrameBytes(params.mtu), kRxFrames, ring)) {
-    return SystemError("map AF_PACKET receive ring");
+    return ErrnoError("map AF_PACKET receive ring");
   }
   if (!BindTo(fd, params.ifindex, ETH_P_ALL)) {
-    return SystemError("bind AF_PACKET socket to " + params.name);
+    return ErrnoError("bind AF_PACKET socket to " + params.name);
   }
   if (params.fanout_group != 0) {
     const uint32_t fanout = params.fanout_group | PACKET_FANOUT_HASH << 16;
-    if (!SetOption(fd, PACKET_FANOUT, fanout)) return SystemError("set AF_PACKET fanout");
+    if (!SetOption(fd, PACKET_FANOUT, fanout)) return ErrnoError("set AF_PACKET fanout");
   }
   return {};
 }
@@ -110,19 +111,19 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
 Status TransmitRing::Open(const RingParams& params) {
   ring_.fd = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = ring_.fd.get();
-  if (fd < 0) return SystemError("open AF_PACKET socket");
-  if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2})) return SystemError("set AF_PACKET version");
+  if (fd < 0) return ErrnoError("open AF_PACKET socket");
+  if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2})) return ErrnoError("set AF_PACKET version");
   if (const uint32_t mark = WireMark();
       setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0) {
-    return SystemError("set socket mark");
+    return ErrnoError("set socket mark");
   }
   const int send_bytes = 4 * 1024 * 1024;
   (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes));
   if (!MapRing(PACKET_TX_RING, RingFrameBytes(params.mtu), kTxFrames, &ring_)) {
-    return SystemError("map AF_PACKET transmit ring");
+    return ErrnoError("map AF_PACKET transmit ring");
   }
   if (!BindTo(fd, params.ifindex, 0)) {
-    return SystemError("bind AF_PACKET socket to " + params.name);
+    return ErrnoError("bind AF_PACKET socket to " + params.name);
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
 #include "device/wires/packet_socket.h"
@@ -103,11 +104,11 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
   WireFacts facts;
   const NamedInterface link(interface);
   ifreq request = link.Request();
-  if (!link.Call(SIOCGIFINDEX, &request)) return SystemError("wire interface " + interface);
+  if (!link.Call(SIOCGIFINDEX, &request)) return ErrnoError("wire interface " + interface);
   facts.ifindex = request.ifr_ifindex;
-  if (!link.Call(SIOCGIFHWADDR, &request)) return SystemError("MAC of " + interface);
+  if (!link.Call(SIOCGIFHWADDR, &request)) return ErrnoError("MAC of " + interface);
   std::memcpy(facts.mac.data(), request.ifr_hwaddr.sa_data, facts.mac.size());
-  if (!link.Call(SIOCGIFMTU, &request)) return SystemError("MTU of " + interface);
+  if (!link.Call(SIOCGIFMTU, &request)) return ErrnoError("MTU of " + interface);
   facts.mtu = static_cast<uint32_t>(request.ifr_mtu);
   AskEthtool(link, &facts);
   return facts;
@@ -131,7 +132,7 @@ PortLink LookAtLink(const std::string& interface) {
 
 Result<WireFacts> TakeWire(const std::string& interface) {
   auto facts = LookAtWire(interface);
-  if (facts && !NamedInterface(interface).BringUp()) return SystemError("set link up");
+  if (facts && !NamedInterface(interface).BringUp()) return ErrnoError("set link up");
   return facts;
 }
 
