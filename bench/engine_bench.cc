@@ -1,6 +1,6 @@
-// The CPU engines side by side, algorithm by algorithm: TSC cycles per packet of a burst, all
+// The CPU engines side by side, algorithm by algorithm: TSC cycles per packet of a batch, all
 // packets of one SA, ESN, as the data path submits them.
-//   NAME/ALGORITHM/(out|in)/BYTES/BURST
+//   NAME/ALGORITHM/(out|in)/BYTES/BATCH
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -60,10 +60,10 @@ std::vector<Contestant> Contestants() {
   return all;
 }
 
-// A burst of packets of one SA: ESP header ‖ IV ‖ text ‖ ICV.
-class Burst {
+// A batch of packets of one SA: ESP header ‖ IV ‖ text ‖ ICV.
+class Batch {
  public:
-  Burst(const Contestant& contestant, const Row& row, uint32_t size, uint32_t count)
+  Batch(const Contestant& contestant, const Row& row, uint32_t size, uint32_t count)
       : engine_(contestant.Make()),
         queue_(engine_->CreateQueue(0)),
         cipher_(FindAlgorithm(row.auth == nullptr ? AlgorithmKind::kAead : AlgorithmKind::kCipher,
@@ -126,18 +126,18 @@ class Burst {
 
 void Engine(benchmark::State& state, const Contestant& contestant, const Row* row,
             CryptoDirection direction, uint32_t size, uint32_t count) {
-  Burst burst(contestant, *row, size, count);
+  Batch batch(contestant, *row, size, count);
   WindowStats stats;
   for (auto _ : state) {
-    burst.Prepare(CryptoDirection::kSeal);
+    batch.Prepare(CryptoDirection::kSeal);
     if (direction == CryptoDirection::kSeal) {
-      stats.Time(&state, count, [&] { burst.Submit(); });
+      stats.Time(&state, count, [&] { batch.Submit(); });
     } else {
-      burst.Submit();
-      burst.Prepare(CryptoDirection::kOpen);
-      stats.Time(&state, count, [&] { burst.Submit(); });
+      batch.Submit();
+      batch.Prepare(CryptoDirection::kOpen);
+      stats.Time(&state, count, [&] { batch.Submit(); });
     }
-    if (!burst.Done()) state.SkipWithError("crypto failed");
+    if (!batch.Done()) state.SkipWithError("crypto failed");
   }
   stats.Report(&state, size);
 }

@@ -4,7 +4,7 @@
 //               (offload: the device would do it)
 //   pipeline    the worker's whole turn between two ports in memory: parse, policy, SA, lifetime,
 //               sequence or replay, transform, deliver
-// Each × out/in × 64, 590, 1400 bytes of inner packet and IMIX, in bursts of 64, tunnel mode IPv4
+// Each × out/in × 64, 590, 1400 bytes of inner packet and IMIX, in batches of 64, tunnel mode IPv4
 // in IPv4.
 #include <benchmark/benchmark.h>
 
@@ -27,14 +27,14 @@ namespace {
 
 using test::Bytes;
 
-constexpr uint32_t kBurst = kMaxBatch;
+constexpr uint32_t kBatch = kMaxBatch;
 constexpr uint32_t kEspOffset = 20;  // from the outer IP header
 enum class Direction { kOut, kIn };
 enum class Crypto { kSoftware, kOffload };
 
 const test::SaOptions kOptions{.flags = kSaFlagEsn, .window = 1024};
 
-// Sizes of a burst: all the same, or the simple IMIX, 7 : 4 : 1, mean 342.
+// Sizes of a batch: all the same, or the simple IMIX, 7 : 4 : 1, mean 342.
 constexpr uint32_t kImix = 0;
 uint32_t SizeOf(uint32_t size, uint32_t index) {
   static constexpr std::array<uint16_t, 12> kSizes = {64,   570, 64,  64, 570, 64,
@@ -43,8 +43,8 @@ uint32_t SizeOf(uint32_t size, uint32_t index) {
 }
 uint32_t MeanSize(uint32_t size) {
   uint32_t sum = 0;
-  for (uint32_t i = 0; i < kBurst; ++i) sum += SizeOf(size, i);
-  return sum / kBurst;
+  for (uint32_t i = 0; i < kBatch; ++i) sum += SizeOf(size, i);
+  return sum / kBatch;
 }
 
 Bytes InnerFrame(uint32_t size) {
@@ -67,11 +67,11 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
   const auto seal = Session(engine.get(), spec, CryptoDirection::kSeal);
   const auto open = Session(engine.get(), spec, CryptoDirection::kOpen);
   std::vector<Bytes> buffers;
-  for (uint32_t i = 0; i < kBurst; ++i)
+  for (uint32_t i = 0; i < kBatch; ++i)
     buffers.emplace_back((SizeOf(size, i) + 2 + 3) / 4 * 4 + 16);
-  std::array<CryptoJob, kBurst> jobs;
+  std::array<CryptoJob, kBatch> jobs;
   const auto prepare = [&](CryptoSession* session, uint64_t first) {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       CryptoJob& job = jobs[i];
       job = CryptoJob{};
       job.session = session;
@@ -89,19 +89,19 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
   for (auto _ : state) {
     prepare(seal.get(), first);
     if (direction == Direction::kOut) {
-      stats.Time(&state, kBurst, [&] { queue->Submit(jobs); });
+      stats.Time(&state, kBatch, [&] { queue->Submit(jobs); });
     } else {
       queue->Submit(jobs);
       prepare(open.get(), first);
-      stats.Time(&state, kBurst, [&] { queue->Submit(jobs); });
+      stats.Time(&state, kBatch, [&] { queue->Submit(jobs); });
     }
-    if (jobs[kBurst - 1].status != CryptoStatus::kOk) state.SkipWithError("crypto failed");
-    first += kBurst;
+    if (jobs[kBatch - 1].status != CryptoStatus::kOk) state.SkipWithError("crypto failed");
+    first += kBatch;
   }
   stats.Report(&state, MeanSize(size));
 }
 
-// One burst through the transforms of one SA, by hand.
+// One batch through the transforms of one SA, by hand.
 class TransformBench {
  public:
   TransformBench(const EngineInfo* info, const EngineOptions& options, Crypto crypto, uint32_t size)
@@ -110,7 +110,7 @@ class TransformBench {
         queue_(engine_->CreateQueue(0)),
         seal_(Session(engine_.get(), sa_->spec(), CryptoDirection::kSeal)),
         open_(Session(engine_.get(), sa_->spec(), CryptoDirection::kOpen)) {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       frames_.push_back(InnerFrame(SizeOf(size, i)));
       packets_[i] = test::MakePacket(&pools_, frames_[i]);
       views_[i] = *ParseIpPacket(packets_[i]->l3());
@@ -121,14 +121,14 @@ class TransformBench {
   }
 
   void Reset() {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       packets_[i]->head = kPacketHeadroom;
       packets_[i]->length = static_cast<uint32_t>(frames_[i].size());
       std::memcpy(packets_[i]->data(), frames_[i].data(), frames_[i].size());
     }
   }
   void Out() {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       (void)esp::Encapsulate(*sa_->outbound(), views_[i], next_seq_ + i, 1500, packets_[i]);
       if (crypto_ == Crypto::kOffload) {
         packets_[i]->offload.status = OffloadStatus::kSealRequested;
@@ -139,19 +139,19 @@ class TransformBench {
       }
     }
     if (crypto_ == Crypto::kSoftware) queue_->Submit(jobs_);
-    next_seq_ += kBurst;
+    next_seq_ += kBatch;
   }
   void ParseOuter() {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       outer_[i] = *ParseIpPacket(packets_[i]->l3());
       low_[i] = LoadBe32(packets_[i]->l3().data() + kEspOffset + 4);
     }
   }
   void In() {
-    std::array<DropReason, kBurst> verdict{};
+    std::array<DropReason, kBatch> verdict{};
     sa_->inbound()->replay.CheckRun(low_, seq_, verdict);
     if (crypto_ == Crypto::kSoftware) {
-      for (uint32_t i = 0; i < kBurst; ++i) {
+      for (uint32_t i = 0; i < kBatch; ++i) {
         esp::BuildJob(esp::ParamsOf(*sa_->inbound(), open_.get()),
                       packets_[i]->l3().subspan(kEspOffset), static_cast<uint32_t>(seq_[i] >> 32),
                       &jobs_[i]);
@@ -159,7 +159,7 @@ class TransformBench {
       queue_->Submit(jobs_);
     }
     sa_->inbound()->replay.CommitRun(seq_, verdict);
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       esp::Trailer trailer;
       if (verdict[i] == DropReason::kNone &&
           esp::ReadTrailer(*sa_->inbound(), *packets_[i], kEspOffset, &trailer) ==
@@ -169,7 +169,7 @@ class TransformBench {
     }
   }
   bool CameBack() const {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       if (packets_[i]->length != frames_[i].size() ||
           std::memcmp(packets_[i]->data(), frames_[i].data(), frames_[i].size()) != 0) {
         return false;
@@ -187,12 +187,12 @@ class TransformBench {
   const std::unique_ptr<CryptoSession> seal_;
   const std::unique_ptr<CryptoSession> open_;
   std::vector<Bytes> frames_;
-  std::array<Packet*, kBurst> packets_;
-  std::array<CryptoJob, kBurst> jobs_;
-  std::array<IpPacketView, kBurst> views_;
-  std::array<IpPacketView, kBurst> outer_;
-  std::array<uint32_t, kBurst> low_;
-  std::array<uint64_t, kBurst> seq_;
+  std::array<Packet*, kBatch> packets_;
+  std::array<CryptoJob, kBatch> jobs_;
+  std::array<IpPacketView, kBatch> views_;
+  std::array<IpPacketView, kBatch> outer_;
+  std::array<uint32_t, kBatch> low_;
+  std::array<uint64_t, kBatch> seq_;
   uint64_t next_seq_ = 1;
 };
 
@@ -203,13 +203,13 @@ void Transform(benchmark::State& state, const EngineInfo* info, EngineOptions op
   for (auto _ : state) {
     bench.Reset();
     if (direction == Direction::kOut) {
-      stats.Time(&state, kBurst, [&] { bench.Out(); });
+      stats.Time(&state, kBatch, [&] { bench.Out(); });
       bench.ParseOuter();
       bench.In();
     } else {
       bench.Out();
       bench.ParseOuter();
-      stats.Time(&state, kBurst, [&] { bench.In(); });
+      stats.Time(&state, kBatch, [&] { bench.In(); });
     }
     if (!bench.CameBack()) state.SkipWithError("packet damaged");
   }
@@ -266,14 +266,14 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Di
   a.Add(CryptoDirection::kSeal, crypto);
   b.Add(CryptoDirection::kOpen, crypto);
   std::vector<Bytes> frames;
-  for (uint32_t i = 0; i < kBurst; ++i) frames.push_back(InnerFrame(SizeOf(size, i)));
+  for (uint32_t i = 0; i < kBatch; ++i) frames.push_back(InnerFrame(SizeOf(size, i)));
   WindowStats stats;
   for (auto _ : state) {
     for (const Bytes& frame : frames) {
       a.host.arriving.push_back(test::MakePacket(&pools, frame));
     }
     if (direction == Direction::kOut) {
-      stats.Time(&state, kBurst, [&] { a.Turn(); });
+      stats.Time(&state, kBatch, [&] { a.Turn(); });
     } else {
       a.Turn();
     }
@@ -281,11 +281,11 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Di
       b.nic.wire.arriving.push_back(a.nic.wire.sent.front());
     }
     if (direction == Direction::kIn) {
-      stats.Time(&state, kBurst, [&] { b.Turn(); });
+      stats.Time(&state, kBatch, [&] { b.Turn(); });
     } else {
       b.Turn();
     }
-    if (b.host.sent.size() != kBurst) state.SkipWithError("packets lost");
+    if (b.host.sent.size() != kBatch) state.SkipWithError("packets lost");
     for (; !b.host.sent.empty(); b.host.sent.pop_front()) test::FreePacket(b.host.sent.front());
   }
   stats.Report(&state, MeanSize(size));

@@ -1,9 +1,9 @@
 // How the pipeline stands many SAs, many policies and more than one worker. One run, so that the
 // rows compare; the rates of the issue are ratios of rows.
-//   sas/out|in/N       each packet of a burst another of N SAs, in scattered order; 64 bytes
+//   sas/out|in/N       each packet of a batch another of N SAs, in scattered order; 64 bytes
 //   policies/new/N     N prefix policies, each packet of a flow that was not seen before
 //   policies/cached/N  the same, flows that the flow cache knows
-//   policies/lookup/N  the look-up alone, of a burst of flows, as the pipeline does for new ones
+//   policies/lookup/N  the look-up alone, of a batch of flows, as the pipeline does for new ones
 //   policies/lookup_one/N  one flow after the other
 //   workers/out|in/N   one SA, many flows, N workers in their threads: workers_rows.h
 #include <benchmark/benchmark.h>
@@ -22,7 +22,7 @@ namespace {
 
 using test::Bytes;
 
-constexpr uint32_t kBurst = kMaxBatch;
+constexpr uint32_t kBatch = kMaxBatch;
 constexpr uint32_t kSize = 64;
 constexpr uint32_t kPeers = 0x0a020000;     // 10.2.0.0
 constexpr uint32_t kNetworks = 0x0b000000;  // 11.0.0.0
@@ -68,12 +68,12 @@ void RunSasOut(benchmark::State& state, uint32_t n) {
   SasOut& b = *Cached<SasOut>(n);
   WindowStats stats;
   for (auto _ : state) {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       b.host.host.queue[0].arriving.push_back(
           test::MakePacket(Pools(), UdpFrame(kPeers + b.order.Next(), 1, 2, kSize)));
     }
-    stats.Time(&state, kBurst, [&] { b.host.Turn(); });
-    if (b.host.wire.queue[0].sent.size() != kBurst) state.SkipWithError("packets lost");
+    stats.Time(&state, kBatch, [&] { b.host.Turn(); });
+    if (b.host.wire.queue[0].sent.size() != kBatch) state.SkipWithError("packets lost");
     Drain(&b.host.wire.queue[0].sent);
   }
   stats.Report(&state, kSize);
@@ -101,13 +101,13 @@ void RunSasIn(benchmark::State& state, uint32_t n) {
   const Bytes frame = UdpFrame(0x0a020001, 1, 2, kSize);
   WindowStats stats;
   for (auto _ : state) {
-    for (uint32_t i = 0; i < kBurst; ++i) {
+    for (uint32_t i = 0; i < kBatch; ++i) {
       const uint32_t sa = b.order.Next();
       b.host.wire.queue[0].arriving.push_back(
           b.sealer.Seal(SasIn::SpecOf(sa), b.next_seq[sa]++, frame));
     }
-    stats.Time(&state, kBurst, [&] { b.host.Turn(); });
-    if (b.host.host.queue[0].sent.size() != kBurst) state.SkipWithError("packets lost");
+    stats.Time(&state, kBatch, [&] { b.host.Turn(); });
+    if (b.host.host.queue[0].sent.size() != kBatch) state.SkipWithError("packets lost");
     Drain(&b.host.host.queue[0].sent);
   }
   stats.Report(&state, kSize);
@@ -162,10 +162,10 @@ void RunPolicies(benchmark::State& state, uint32_t n, bool cached) {
   constexpr uint32_t kKnownFlows = 1024;
   WindowStats stats;
   uint32_t flow = 0;
-  uint32_t warm = cached ? kKnownFlows / kBurst : 0;
+  uint32_t warm = cached ? kKnownFlows / kBatch : 0;
   for (auto _ : state) {
     do {
-      for (uint32_t i = 0; i < kBurst; ++i) {
+      for (uint32_t i = 0; i < kBatch; ++i) {
         flow = (flow + 1) % kKnownFlows;
         const uint32_t policy = cached ? flow * (n / 10) % n : b.order.Next();
         const auto sport = static_cast<uint16_t>(cached ? flow : ++b.port);
@@ -177,34 +177,34 @@ void RunPolicies(benchmark::State& state, uint32_t n, bool cached) {
       Drain(&b.host.wire.queue[0].sent);
     } while (warm-- > 0);
     warm = 0;
-    stats.Time(&state, kBurst, [&] { b.host.Turn(); });
-    if (b.host.wire.queue[0].sent.size() != kBurst) state.SkipWithError("packets lost");
+    stats.Time(&state, kBatch, [&] { b.host.Turn(); });
+    if (b.host.wire.queue[0].sent.size() != kBatch) state.SkipWithError("packets lost");
     Drain(&b.host.wire.queue[0].sent);
   }
   stats.Report(&state, kSize);
 }
 
-void RunLookup(benchmark::State& state, uint32_t n, bool burst) {
+void RunLookup(benchmark::State& state, uint32_t n, bool batch) {
   Policies& b = *Cached<Policies>(n);
-  std::array<FlowKey, kBurst> flows;
-  std::array<const FlowKey*, kBurst> asked;
-  std::array<PolicyMatch, kBurst> matches;
-  for (uint32_t i = 0; i < kBurst; ++i) asked[i] = &flows[i];
+  std::array<FlowKey, kBatch> flows;
+  std::array<const FlowKey*, kBatch> asked;
+  std::array<PolicyMatch, kBatch> matches;
+  for (uint32_t i = 0; i < kBatch; ++i) asked[i] = &flows[i];
   WindowStats stats;
   for (auto _ : state) {
     for (FlowKey& flow : flows) flow = Policies::FlowOf(b.order.Next(), ++b.port);
-    stats.Time(&state, kBurst, [&] {
-      if (burst) {
+    stats.Time(&state, kBatch, [&] {
+      if (batch) {
         b.host.spd().Lookup(PolicyDirection::kOut, asked, 1, matches);
         return;
       }
-      for (uint32_t i = 0; i < kBurst; ++i) {
+      for (uint32_t i = 0; i < kBatch; ++i) {
         matches[i] = b.host.spd().Lookup(PolicyDirection::kOut, flows[i], 1);
       }
     });
     const auto found = std::count_if(matches.begin(), matches.end(),
                                      [](const PolicyMatch& match) { return match.any(); });
-    if (found != kBurst) state.SkipWithError("policies missed");
+    if (found != kBatch) state.SkipWithError("policies missed");
   }
   stats.Report(&state, kSize);
 }

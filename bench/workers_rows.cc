@@ -9,9 +9,9 @@
 namespace cygnet::bench {
 namespace {
 
-constexpr uint32_t kBurst = kMaxBatch;
-constexpr uint32_t kBursts = 24;  // of each worker in a round
-constexpr uint32_t kFlows = 64;   // of each worker
+constexpr uint32_t kBatch = kMaxBatch;
+constexpr uint32_t kBatches = 24;  // of each worker in a round
+constexpr uint32_t kFlows = 64;    // of each worker
 constexpr uint32_t kSize = 64;
 constexpr uint32_t kNumberAt = 14 + 20 + 8;  // of a packet in its flow: first bytes of the payload
 
@@ -21,7 +21,7 @@ struct Window {
 };
 using Windows = std::vector<Window>;
 
-// Has each worker take its bursts, all at the same time.
+// Has each worker take its batches, all at the same time.
 void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
   const auto workers = static_cast<uint32_t>(windows->size());
   std::atomic<uint32_t> ready{0};
@@ -30,7 +30,7 @@ void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
     threads.emplace_back([&, w] {
       ready.fetch_add(1);
       while (ready.load(std::memory_order_relaxed) < workers) std::this_thread::yield();
-      for (uint32_t i = 0; i < kBursts; ++i) {
+      for (uint32_t i = 0; i < kBatches; ++i) {
         const uint64_t begin = Tsc();
         host->Turn(w);
         (*windows)[w].push_back({begin, Tsc()});
@@ -82,7 +82,7 @@ class TwoHosts {
 
   void Feed() {
     for (uint32_t w = 0; w < workers_; ++w) {
-      for (uint32_t i = 0; i < kBurst * kBursts; ++i) {
+      for (uint32_t i = 0; i < kBatch * kBatches; ++i) {
         const uint32_t f = w * kFlows + i % kFlows;
         ++number_[f];
         std::memcpy(frames_[f].data() + kNumberAt, &number_[f], sizeof(number_[f]));
@@ -103,7 +103,7 @@ class TwoHosts {
     const char* wrong = nullptr;
     for (uint32_t w = 0; w < workers_; ++w) {
       PacketFifo& sent = b_.host.queue[w].sent;
-      if (sent.size() != kBurst * kBursts) wrong = "packets lost";
+      if (sent.size() != kBatch * kBatches) wrong = "packets lost";
       for (; !sent.empty(); sent.pop_front()) {
         const uint8_t* data = sent.front()->data();
         const uint32_t f = (uint32_t{data[34]} << 8 | data[35]) - 1;
@@ -151,7 +151,7 @@ void RunWorkers(benchmark::State& state, uint32_t workers, bool out) {
       const Windows& other = windows[workers - 1 - w];
       const uint64_t longest = MedianLength(other) * 3;
       for (const Window& window : windows[w]) {
-        const double each = static_cast<double>(window.end - window.begin) / kBurst;
+        const double each = static_cast<double>(window.end - window.begin) / kBatch;
         whenever[w].push_back(each);
         if (Overlapped(window, other, longest)) per_packet[w].push_back(each);
       }

@@ -55,7 +55,7 @@ def matrix(rows, group, tsc_hz):
         if not found:
             rest.append(row)
             continue
-        line = found["a"] + (f", burst of {found['b']}" if found["b"] else "")
+        line = found["a"] + (f", batch of {found['b']}" if found["b"] else "")
         line += f" ({row.unit})" if group in _SYSTEMS else ""
         cells.setdefault(line, {})[found["column"]] = _cell(row, tsc_hz)
         if found["column"] not in columns:

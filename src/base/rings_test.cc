@@ -44,17 +44,17 @@ TEST(SpscRingTest, TwoThreadsLoseNothing) {
   SpscRing<uint32_t> ring(64);
   std::thread producer([&] {
     for (uint32_t next = 0; next < kItems;) {
-      uint32_t burst[7];
+      uint32_t batch[7];
       const uint32_t n = std::min<uint32_t>(7, kItems - next);
-      std::iota(burst, burst + n, next);
-      next += static_cast<uint32_t>(ring.Push({burst, n}));
+      std::iota(batch, batch + n, next);
+      next += static_cast<uint32_t>(ring.Push({batch, n}));
     }
   });
   uint32_t expected = 0;
   while (expected < kItems) {
-    uint32_t burst[13];
-    const std::size_t n = ring.Pop(burst);
-    for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(burst[i], expected++);
+    uint32_t batch[13];
+    const std::size_t n = ring.Pop(batch);
+    for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(batch[i], expected++);
   }
   producer.join();
 }
@@ -82,8 +82,8 @@ TEST(DoorbellTest, NoWakeUpIsLost) {
   std::thread consumer([&] {
     uint32_t got = 0;
     while (got < kItems) {
-      uint32_t burst[64];
-      const std::size_t n = ring.Pop(burst);
+      uint32_t batch[64];
+      const std::size_t n = ring.Pop(batch);
       got += static_cast<uint32_t>(n);
       if (n > 0) continue;
       bell.Arm();

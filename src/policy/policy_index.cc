@@ -296,7 +296,7 @@ Policy* PolicyIndex::Finish(const FlowKey& flow, int32_t ifindex, const Query& q
 void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
                        Policy** found) const {
   const std::size_t n = flows.size();
-  std::array<Query, kBurst> queries;
+  std::array<Query, kBatch> queries;
   const std::span<Query> all = std::span(queries).first(n);
   for (std::size_t i = 0; i < n; ++i) Begin(*flows[i], &queries[i]);
   for (Query& query : all) FindGroups(&query);

@@ -44,8 +44,8 @@ class PolicyIndex {
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   Policy* Find(const FlowKey& flow, int32_t ifindex) const;
   // Find for many flows, step by step for all of them, so that what one waits for from memory comes
-  // while others are worked on. REQUIRES: flows.size() <= kBurst, room for as many in `found`.
-  static constexpr std::size_t kBurst = 32;  // lines on their way: what a CPU keeps track of
+  // while others are worked on. REQUIRES: flows.size() <= kBatch, room for as many in `found`.
+  static constexpr std::size_t kBatch = 32;  // lines on their way: what a CPU keeps track of
   void Find(std::span<const FlowKey* const> flows, int32_t ifindex, Policy** found) const;
 
   // --- Control thread ---
@@ -153,7 +153,7 @@ class PolicyIndex {
   struct RuleHash {
     uint64_t operator()(const OneOfMany& one) const { return HashOfRule(one.rule); }
   };
-  struct Query;  // of a burst
+  struct Query;  // of a batch
   void Begin(const FlowKey& flow, Query* query) const;
   void FindGroups(Query* query) const;
   bool FetchRules(const FlowKey& flow, int32_t ifindex, Query* query) const;

@@ -171,7 +171,7 @@ class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
     Policies in_order = all_;
     std::sort(in_order.begin(), in_order.end(),
               [](const auto& a, const auto& b) { return Before(*a, *b); });
-    constexpr std::size_t kFlows = 40;  // more than one burst of the index
+    constexpr std::size_t kFlows = 40;  // more than one batch of the index
     std::array<FlowKey, kFlows> flows;
     std::array<const FlowKey*, kFlows> asked;
     for (std::size_t i = 0; i < kFlows; ++i) {

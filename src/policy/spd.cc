@@ -66,9 +66,9 @@ void Spd::Lookup(PolicyDirection direction, std::span<const FlowKey* const> flow
   const PolicyIndex& main = TableOf(direction, PolicyType::kMain).all;
   const bool only_main = TableOf(direction, PolicyType::kSub).all.size() == 0;
   const uint32_t before = version();
-  for (std::size_t from = 0; only_main && from < flows.size(); from += PolicyIndex::kBurst) {
-    const std::size_t n = std::min(PolicyIndex::kBurst, flows.size() - from);
-    std::array<Policy*, PolicyIndex::kBurst> found;
+  for (std::size_t from = 0; only_main && from < flows.size(); from += PolicyIndex::kBatch) {
+    const std::size_t n = std::min(PolicyIndex::kBatch, flows.size() - from);
+    std::array<Policy*, PolicyIndex::kBatch> found;
     main.Find(flows.subspan(from, n), ifindex, found.data());
     for (std::size_t i = 0; i < n; ++i) matches[from + i] = {.first = found[i]};
   }

@@ -54,7 +54,7 @@ TEST(SequenceCounterTest, EveryStartGoesOnBehindItAndStopsAtTheLimit) {
          {uint64_t{0}, uint64_t{1}, limit - 65, limit - 64, limit - 63, limit - 1, limit}) {
       SequenceCounter c(start, limit);
       uint64_t last = start;
-      for (int burst = 0; burst < 4; ++burst) {
+      for (int batch = 0; batch < 4; ++batch) {
         const SequenceRange r = c.Reserve(64);
         const uint64_t left = limit - last;
         ASSERT_EQ(r.count, std::min<uint64_t>(left, 64)) << start;

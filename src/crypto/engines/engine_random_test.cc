@@ -1,5 +1,5 @@
 // Every engine against the reference engine: random suites, lengths and alignments, many SAs in one
-// burst, two threads in one session; and no allocation per job.
+// batch, two threads in one session; and no allocation per job.
 #include <thread>
 
 #include "support/alloc_guard.h"
@@ -63,7 +63,7 @@ TEST_P(RandomConformance, AgreesWithTheReferenceEngine) {
   }
 }
 
-// Where a kernel's chunks, lanes and ragged ends meet; one burst has every length.
+// Where a kernel's chunks, lanes and ragged ends meet; one batch has every length.
 TEST_P(RandomConformance, EveryLengthAgreesWithTheReferenceEngine) {
   constexpr std::size_t kEach = 1100;
   constexpr std::size_t kShort = 25;  // multiples of four, as ESP has them, side by side
@@ -166,8 +166,8 @@ TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
   }
 }
 
-// What a busy gateway does: a burst with packets of many SAs, seal and open, in any order.
-TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
+// What a busy gateway does: a batch with packets of many SAs, seal and open, in any order.
+TEST_P(RandomConformance, MixedBatchesOfManySasComeOutRight) {
   const auto reference = test::ReferenceHarness();
   struct Sa {
     Suite suite;
@@ -184,9 +184,9 @@ TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
     std::vector<EspBytes> packets;
     std::vector<std::string> expected;
     std::vector<CryptoJob> jobs;
-    const std::size_t burst = 1 + random_() % 200;
-    packets.reserve(burst);
-    for (std::size_t i = 0; i < burst; ++i) {
+    const std::size_t batch = 1 + random_() % 200;
+    packets.reserve(batch);
+    for (std::size_t i = 0; i < batch; ++i) {
       Sa& sa = sas[random_() % sas.size()];
       EspBytes packet(sa.suite, random_() % 1500, random_() % 64, SomeEsn(&random_), &random_);
       EspBytes sealed = packet;
@@ -203,7 +203,7 @@ TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
                                         open ? CryptoDirection::kOpen : CryptoDirection::kSeal));
     }
     harness_->Run(jobs);
-    for (std::size_t i = 0; i < burst; ++i) {
+    for (std::size_t i = 0; i < batch; ++i) {
       ASSERT_EQ(jobs[i].status, CryptoStatus::kOk) << i;
       ASSERT_EQ(ToHex(packets[i].packet()), expected[i]) << i;
     }

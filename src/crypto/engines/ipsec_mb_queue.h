@@ -1,5 +1,5 @@
-// The queue of the ipsec-mb engine: feeds a burst to the job manager, so that packets of all SAs
-// share its SIMD lanes, and flushes at the end of the burst.
+// The queue of the ipsec-mb engine: feeds a batch to the job manager, so that packets of all SAs
+// share its SIMD lanes, and flushes at the end of the batch.
 #pragma once
 
 #include "crypto/engines/ipsec_mb_session.h"

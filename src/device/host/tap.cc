@@ -136,16 +136,16 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
   return packet;
 }
 
-// A burst of super-packets is cut into hundreds of segments before anything else is looked at:
+// A batch of super-packets is cut into hundreds of segments before anything else is looked at:
 // with more than this the acknowledgements that come in by the wire wait too long.
-constexpr uint64_t kBurstBytes = 128 * 1024;
+constexpr uint64_t kBatchBytes = 128 * 1024;
 
 uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   Queue* queue = queues_[number].get();
   uint32_t received = 0;
   uint64_t bytes = 0;
   bool more = true;
-  while (more && !out->full() && bytes < kBurstBytes) {
+  while (more && !out->full() && bytes < kBatchBytes) {
     Packet* packet = ReceiveOne(queue, sink, &more);
     if (packet == nullptr) continue;
     out->Push(packet);

@@ -78,13 +78,13 @@ TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
   EXPECT_EQ(used.size(), 4u);
 }
 
-TEST_F(TapTest, ABurstOfSuperPacketsIsBounded) {
+TEST_F(TapTest, ABatchOfSuperPacketsIsBounded) {
   Open(1);
   if (tap_ == nullptr) return;
   const UniqueFd socket_fd = Socket(2000);
   for (int i = 0; i < 60; ++i) SendTo(socket_fd.get(), 1000, std::string(1400, 'x'));
   PacketBatch batch;
-  EXPECT_GE(tap_->Receive(0, &batch, &user.sink), 60u) << "ordinary packets fill a burst";
+  EXPECT_GE(tap_->Receive(0, &batch, &user.sink), 60u) << "ordinary packets fill a batch";
   for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
   batch.ReleaseAll();
 }

@@ -154,7 +154,7 @@ class SimNic final : public Port, public OffloadDevice {
   std::vector<PendingRelease> releases_;  // under mutex_
   std::atomic<bool> releasing_{false};
 
-  // Held by the thread for one burst, by control for one change. Covers what stands up to crypto_.
+  // Held by the thread for one batch, by control for one change. Covers what stands up to crypto_.
   mutable std::mutex mutex_;
   SimNicTable table_;
   Conditions conditions_;

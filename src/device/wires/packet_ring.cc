@@ -150,14 +150,14 @@ bool TransmitRing::Put(const Packet& packet, DropCounters* drops) {
   ring_.set_status(ring_.next, TP_STATUS_SEND_REQUEST);
   ring_.next = ring_.after(ring_.next);
   ++waiting_;
-  ++burst_.frames;
-  burst_.bytes += packet.length;
+  ++batch_.frames;
+  batch_.bytes += packet.length;
   return true;
 }
 
 SentFrames TransmitRing::HandOver(DropCounters* drops) {
   Push(drops);
-  return std::exchange(burst_, {});
+  return std::exchange(batch_, {});
 }
 
 // The kernel takes the frames in their order. It stops at the first for which the socket has no
@@ -210,8 +210,8 @@ void TransmitRing::Wait() const {
 
 // The kernel goes on with this very slot: the frames behind it move up by one.
 void TransmitRing::TakeOutFirst() {
-  --burst_.frames;
-  burst_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
+  --batch_.frames;
+  batch_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
   uint32_t to = first_;
   for (uint32_t i = 1; i < waiting_; ++i) {
     const uint32_t from = ring_.after(to);
@@ -230,8 +230,8 @@ void TransmitRing::TakeOutAll(DropReason reason, DropCounters* drops) {
   drops->Add(reason, waiting_);
   ring_.next = first_;
   for (; waiting_ > 0; --waiting_) {
-    --burst_.frames;
-    burst_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
+    --batch_.frames;
+    batch_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
     ring_.set_status(first_, TP_STATUS_AVAILABLE);
     first_ = ring_.after(first_);
   }

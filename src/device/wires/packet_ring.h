@@ -43,13 +43,13 @@ struct RingParams {
 
 Status OpenReceiveRing(const RingParams& params, PacketRing* ring);
 
-// What left of one burst.
+// What left of one batch.
 struct SentFrames {
   uint64_t frames = 0;
   uint64_t bytes = 0;
 };
 
-// Frames on their way out. Nothing waits here from one burst to the next: what the kernel has not
+// Frames on their way out. Nothing waits here from one batch to the next: what the kernel has not
 // taken when HandOver returns is out of the ring, and counted.
 class TransmitRing {
  public:
@@ -58,10 +58,10 @@ class TransmitRing {
   int BoundIfindex() const;
 
   uint32_t room() const;
-  // A copy of the packet, behind those of the burst. False: no slot came free in time. REQUIRES:
+  // A copy of the packet, behind those of the batch. False: no slot came free in time. REQUIRES:
   // it fits room().
   bool Put(const Packet& packet, DropCounters* drops);
-  // Ends the burst. What the driver refuses, or nobody takes within kLongestWaitMs, is dropped.
+  // Ends the batch. What the driver refuses, or nobody takes within kLongestWaitMs, is dropped.
   SentFrames HandOver(DropCounters* drops);
 
   static constexpr int kLongestWaitMs = 20;
@@ -76,7 +76,7 @@ class TransmitRing {
   PacketRing ring_;
   uint32_t first_ = 0;    // the oldest frame that the kernel has not taken
   uint32_t waiting_ = 0;  // frames from there to ring_.next
-  SentFrames burst_;
+  SentFrames batch_;
 };
 
 }  // namespace cygnet

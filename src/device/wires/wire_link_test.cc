@@ -27,11 +27,11 @@ TEST_P(WireLinkTest, WhatTheDriverRefusesHoldsUpNothing) {
   near_->Transmit(0, &batch, &user.sink);
   EXPECT_EQ(user.drops.Get(DropReason::kPortRefused), std::size(kLarge));
   EXPECT_EQ(near_->stats().tx_packets, kMaxBatch - std::size(kLarge));
-  Send(near_.get(), MakeFrame("the next burst"));
+  Send(near_.get(), MakeFrame("the next batch"));
   std::vector<std::string> texts;
   ReceiveUntil(far_.get(), 0, [&](Packet* packet) {
     texts.push_back(TextOf(*packet));
-    return texts.back() == "the next burst";
+    return texts.back() == "the next batch";
   });
   ASSERT_EQ(texts.size(), kMaxBatch - std::size(kLarge) + 1);
   EXPECT_EQ(texts[0], "small 2");
