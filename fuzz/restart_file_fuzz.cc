@@ -43,7 +43,7 @@ class Folder {
 struct Life {
   explicit Life(const std::string& path) : log(path) {
     control.journal = &log;
-    auto opened = log.Open(control, MissingFile::kIsFirstStart);
+    auto opened = log.Open(&control, MissingFile::kIsFirstStart);
     CYGNET_CHECK(opened.has_value());
     lost = *std::move(opened);
   }

@@ -45,8 +45,8 @@ void TrySa(const xfrm::Request& request) {
   const auto again = xfrm::DecodeSa(Reparse(message));
   CYGNET_CHECK(again.has_value());
   CYGNET_CHECK(xfrm::EncodeSa(ViewOf(*again), {}, xfrm::DumpPart::kNo) == message);
-  static_cast<void>(xfrm::EncodeSaDeleted(ViewOf(*spec), {}));
-  static_cast<void>(xfrm::EncodeSaExpired(ViewOf(*spec), true));
+  (void)xfrm::EncodeSaDeleted(ViewOf(*spec), {});
+  (void)xfrm::EncodeSaExpired(ViewOf(*spec), true);
 }
 
 void TryPolicy(const xfrm::Request& request) {
@@ -65,7 +65,7 @@ void TryAllocSpi(const xfrm::Request& request) {
   const auto wanted = xfrm::DecodeAllocSpi(request);
   if (!wanted) return;
   CYGNET_CHECK(wanted->min <= wanted->max);
-  static_cast<void>(xfrm::EncodeSa(ViewOf(wanted->spec), {}, xfrm::DumpPart::kNo));
+  (void)xfrm::EncodeSa(ViewOf(wanted->spec), {}, xfrm::DumpPart::kNo);
 }
 
 // Results are looked at by the sanitizers only.
@@ -74,39 +74,39 @@ void TryRest(const xfrm::Request& request) {
   switch (request.type) {
     case RequestType::kDelSa:
     case RequestType::kGetSa:
-      static_cast<void>(xfrm::DecodeSaId(request).has_value());
+      (void)xfrm::DecodeSaId(request).has_value();
       break;
     case RequestType::kExpire:
-      static_cast<void>(xfrm::DecodeExpire(request));
+      (void)xfrm::DecodeExpire(request);
       break;
     case RequestType::kNewAe:
-      static_cast<void>(xfrm::DecodeNewAevent(request).has_value());
+      (void)xfrm::DecodeNewAevent(request).has_value();
       break;
     case RequestType::kGetAe:
-      static_cast<void>(xfrm::DecodeGetAevent(request).has_value());
+      (void)xfrm::DecodeGetAevent(request).has_value();
       break;
     case RequestType::kFlushSa:
-      static_cast<void>(xfrm::DecodeFlushSa(request));
+      (void)xfrm::DecodeFlushSa(request);
       break;
     case RequestType::kDelPolicy:
     case RequestType::kGetPolicy:
-      static_cast<void>(xfrm::DecodePolicyId(request).has_value());
+      (void)xfrm::DecodePolicyId(request).has_value();
       break;
     case RequestType::kPolExpire:
-      static_cast<void>(xfrm::DecodePolicyExpire(request).has_value());
+      (void)xfrm::DecodePolicyExpire(request).has_value();
       break;
     case RequestType::kFlushPolicy:
-      static_cast<void>(xfrm::DecodeFlushPolicy(request).has_value());
+      (void)xfrm::DecodeFlushPolicy(request).has_value();
       break;
     case RequestType::kNewSpdInfo:
-      static_cast<void>(xfrm::DecodeHashThresholds(request, {}).has_value());
+      (void)xfrm::DecodeHashThresholds(request, {}).has_value();
       break;
     case RequestType::kGetSadInfo:
     case RequestType::kGetSpdInfo:
-      static_cast<void>(xfrm::DecodeInfoFlags(request));
+      (void)xfrm::DecodeInfoFlags(request);
       break;
     case RequestType::kSetDefault:
-      static_cast<void>(xfrm::DecodeDefaults(request));
+      (void)xfrm::DecodeDefaults(request);
       break;
     default:
       break;
@@ -118,7 +118,7 @@ void TryDump(const netlink::MessageView& message) {
   const auto attributes = xfrm::ParseSaDump(message, ack);
   if (!attributes) return;
   const auto filter = xfrm::DecodeSaDumpFilter(*attributes);
-  if (filter) static_cast<void>(filter->Matches(SaSpec{}));
+  if (filter) (void)filter->Matches(SaSpec{});
 }
 
 }  // namespace

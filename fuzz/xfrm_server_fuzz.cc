@@ -295,7 +295,7 @@ class World {
         AskForSa(in);
         break;
       case 5:
-        static_cast<void>(client.Send(in.Some(in.Below(64))));
+        (void)client.Send(in.Some(in.Below(64)));
         break;
       case 6:
         Read(who);
@@ -341,7 +341,7 @@ class World {
       const netlink::Buffer message = NextRequest(in);
       datagram.insert(datagram.end(), message.begin(), message.end());
     }
-    static_cast<void>(client.Send(datagram));
+    (void)client.Send(datagram);
   }
 
   void AskForSa(Script& in) {

@@ -86,7 +86,7 @@ Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter*
     if (end_now) {
       signalfd_siginfo info;
       // Emptied, so that the next one is seen as another.
-      static_cast<void>(!read(signal_fd, &info, sizeof(info)));
+      (void)!read(signal_fd, &info, sizeof(info));
     } else {
       const Result<std::string> datagram = client->Receive();
       if (!datagram) return datagram.error();
@@ -102,7 +102,7 @@ Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter*
     if (end_now) {
       ending = true;
       // Fails when the daemon is gone, which the next read sees.
-      static_cast<void>(shutdown(client->fd(), SHUT_WR));
+      (void)shutdown(client->fd(), SHUT_WR);
     }
   }
 }

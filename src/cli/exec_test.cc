@@ -82,7 +82,7 @@ void Listen() {
     for (;;) {
       pollfd entry{.fd = doorstep->fd(), .events = POLLIN, .revents = 0};
       poll(&entry, 1, -1);
-      static_cast<void>(doorstep->Take());
+      (void)doorstep->Take();
     }
   }).detach();
 }

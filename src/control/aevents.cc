@@ -28,9 +28,9 @@ void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
   for (uint64_t back = std::min(bits, replay.seq); back-- > 1;) {
     const uint64_t seq = replay.seq - back;
     // A number that is known already, or older than the window, stays what it is.
-    if (WasSeen(replay, seq)) static_cast<void>(window->Commit(seq));
+    if (WasSeen(replay, seq)) (void)window->Commit(seq);
   }
-  static_cast<void>(window->Commit(replay.seq));
+  (void)window->Commit(replay.seq);
 }
 
 }  // namespace

@@ -133,7 +133,7 @@ void Dump(mnl_socket* socket, uint32_t sequence, uint16_t type, uint16_t answer,
   request->nlmsg_type = type;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   request->nlmsg_seq = sequence;
-  static_cast<void>(mnl_nlmsg_put_extra_header(request, sizeof(Body)));
+  (void)mnl_nlmsg_put_extra_header(request, sizeof(Body));
   if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return;
   bool wanted = true;
   for (;;) {

@@ -94,7 +94,7 @@ Result<std::unique_ptr<KernelSockets>> KernelSockets::Create() {
   if (!sockets->List(IpFamily::kV4, kProtoUdp, 0) || !sockets->List(IpFamily::kV6, kProtoUdp, 0)) {
     return MakeError(Errc::kNotSupported, "the kernel does not list UDP sockets (INET_UDP_DIAG)");
   }
-  static_cast<void>(sockets->List(IpFamily::kV4, kProtoTcp, 1));
+  (void)sockets->List(IpFamily::kV4, kProtoTcp, 1);
   for (const int group : {SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY,
                           SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY}) {
     int number = group;

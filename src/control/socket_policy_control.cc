@@ -71,7 +71,7 @@ Status SocketPolicyControl::Change(SocketPolicyChange change) {
   if (!change.spec) {
     if (at == by_cookie_.end()) return {};
     if (change.retold) {
-      static_cast<void>(Look(&at->second, change.cookie, change.port));
+      (void)Look(&at->second, change.cookie, change.port);
     } else {
       Remove(at);
     }
@@ -89,7 +89,7 @@ Status SocketPolicyControl::Change(SocketPolicyChange change) {
     policy = MakePolicy(*std::move(change.spec));
     Install(&at->second, direction);
   }
-  static_cast<void>(Look(&at->second, change.cookie, change.port));
+  (void)Look(&at->second, change.cookie, change.port);
   return {};
 }
 

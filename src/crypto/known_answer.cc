@@ -146,7 +146,7 @@ Status TestSuite(CryptoEngine* engine, const AlgorithmDescriptor& tested, const 
   bool lost = false;
   const char* wrong = RunAnswer(bench->get(), answer, &lost);
   // A device may still write to the job's bytes: they have to stay.
-  if (lost) static_cast<void>((*std::move(bench)).release());
+  if (lost) (void)(*std::move(bench)).release();
   return wrong == nullptr ? Status() : Failure(*engine, tested, wrong);
 }
 

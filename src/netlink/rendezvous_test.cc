@@ -104,7 +104,7 @@ class RendezvousTest : public ::testing::Test {
       poll(&entry, 1, 10);
       while (auto visitor = doorstep_->Take()) {
         const char byte = static_cast<char>('0' + static_cast<int>(visitor->service));
-        static_cast<void>(send(visitor->fd.get(), &byte, 1, MSG_NOSIGNAL));
+        (void)send(visitor->fd.get(), &byte, 1, MSG_NOSIGNAL);
         visitors.push_back(std::move(visitor->fd));
       }
     }
@@ -169,10 +169,10 @@ TEST_F(RendezvousTest, OfManyThatStartAtOnceOneWins) {
       if (fork() != 0) continue;
       close(go[1]);
       char byte = 0;
-      static_cast<void>(!read(go[0], &byte, 1));  // all begin when the writer closes
+      (void)!read(go[0], &byte, 1);  // all begin when the writer closes
       const auto doorstep = Doorstep::Claim();
       const char won = doorstep ? 'y' : 'n';
-      static_cast<void>(!write(told[1], &won, 1));
+      (void)!write(told[1], &won, 1);
       if (doorstep) poll(nullptr, 0, 1000);  // longer than any other tries
       _exit(0);
     }
@@ -320,7 +320,7 @@ TEST_F(RendezvousTest, StrangersAtTheClientsListenerAreNotTaken) {
         for (int i = 0; i < 40; ++i) {
           const UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
           if (connect(fd.get(), address.get(), address.length()) != 0) break;
-          static_cast<void>(send(fd.get(), "x", 1, MSG_NOSIGNAL));
+          (void)send(fd.get(), "x", 1, MSG_NOSIGNAL);
           ++connected;
         }
       }
@@ -363,8 +363,8 @@ TEST_F(RendezvousTest, WhatIsNeverConfirmedIsBounded) {
   Message confirm = rendezvous::MakeMessage(MessageType::kConfirm, Service::kXfrm);
   confirm.name = knock.name;
   for (std::size_t size : {sizeof(confirm), sizeof(confirm) - 1, std::size_t{0}}) {
-    static_cast<void>(sendto(netlink.get(), &confirm, size, 0,
-                             reinterpret_cast<const sockaddr*>(&to), sizeof(to)));
+    (void)sendto(netlink.get(), &confirm, size, 0, reinterpret_cast<const sockaddr*>(&to),
+                 sizeof(to));
     EXPECT_FALSE((*doorstep)->Take());
   }
   EXPECT_EQ((*doorstep)->waiting(), Doorstep::kMostWaiting);

@@ -48,7 +48,7 @@ void Runtime::StartAudit(const AuditConfig& config) {
 // The policies of before are there when the first packet comes.
 Status Runtime::OpenRestartLog(MissingFile missing) {
   if (restart_log_ == nullptr) return {};
-  auto lost = restart_log_->Open(*control_, missing);
+  auto lost = restart_log_->Open(control_.get(), missing);
   if (!lost) return In("daemon.restart_file", lost.error());
   if (!restart_log_->damage().empty()) {
     audit_->Protection("the restart file is incomplete, and blocks: " + restart_log_->damage());

@@ -58,7 +58,7 @@ class CaptureReply final : public OperatorReply {
   void OnWaitReady() override {
     eventfd_t count;
     // EAGAIN: somebody looked already.
-    static_cast<void>(eventfd_read(event_fd_.get(), &count));
+    (void)eventfd_read(event_fd_.get(), &count);
   }
 
   void Stop() override {

@@ -43,7 +43,7 @@ OperatorServer::OperatorServer(Poller* poller, OperatorControl* control, std::si
 void OperatorServer::Admit(UniqueFd fd) {
   if (clients_.full()) {
     // Best effort: the peer sees the end of the connection in any case.
-    static_cast<void>(SendDatagram(fd.get(), BytesOf(R"({"error":"too many clients"})")));
+    (void)SendDatagram(fd.get(), BytesOf(R"({"error":"too many clients"})"));
     return;
   }
   auto client = std::make_unique<Client>();

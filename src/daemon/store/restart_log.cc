@@ -93,9 +93,9 @@ struct RestartLog::Encoder {
 
 // --- Start ---
 
-Result<std::vector<LostSa>> RestartLog::Open(XfrmControl& control, MissingFile missing) {
+Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile missing) {
   CYGNET_RETURN_IF_ERROR(lock_.Take(path_));
-  control_ = &control;
+  control_ = control;
   RecordScan scan;
   Read(missing, &scan);
   if (scan.whole) CYGNET_RETURN_IF_ERROR(file_.Open(path_, scan));
@@ -125,7 +125,7 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
     }
     return;
   }
-  RestartReplay replay(*control_);
+  RestartReplay replay(control_);
   std::size_t records = 0;
   std::string refused;
   bool was_damaged = false;

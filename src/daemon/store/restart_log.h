@@ -52,7 +52,7 @@ class RestartLog final : public ChangeJournal {
 
   // Gives `control` the policies of the file and begins the file anew. Returns the SAs. REQUIRES:
   // no packet passes yet. Errc::kBusy: another cygnetd writes the file.
-  Result<std::vector<LostSa>> Open(XfrmControl& control, MissingFile missing);
+  Result<std::vector<LostSa>> Open(XfrmControl* control, MissingFile missing);
 
   // Control thread.
   Status Prepare(const ControlEvent& change) override;

@@ -30,7 +30,7 @@ struct Life {
   explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart)
       : log(path) {
     control.journal = &log;
-    auto opened = log.Open(control, missing);
+    auto opened = log.Open(&control, missing);
     EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
     if (opened) lost = *std::move(opened);
   }
@@ -174,7 +174,7 @@ TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
     for (PolicyView& view : control.policies) {
       view.place = view.spec.selector == PolicyTo("10.2.0.0").selector ? 2 : 1;
     }
-    ASSERT_TRUE(log.Open(control, MissingFile::kIsFirstStart));
+    ASSERT_TRUE(log.Open(&control, MissingFile::kIsFirstStart));
   }
   const Life next(path_);
   ASSERT_THAT(next.control.ListPolicies(), SizeIs(2));
@@ -438,13 +438,13 @@ TEST_F(RestartLogTest, OneDaemonWritesIt) {
   const Life life(path_);
   RestartLog second(path_);
   test::FakeXfrmControl control;
-  EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy);
+  EXPECT_EQ(second.Open(&control, MissingFile::kIsFirstStart).error().code, Errc::kBusy);
 }
 
 TEST_F(RestartLogTest, AFileThatCannotBeWrittenIsAnError) {
   RestartLog log(folder_ / "no/such/folder");
   test::FakeXfrmControl control;
-  EXPECT_FALSE(log.Open(control, MissingFile::kIsFirstStart));
+  EXPECT_FALSE(log.Open(&control, MissingFile::kIsFirstStart));
 }
 
 // A daemon that starts on a full disk has its policies all the same.
@@ -630,7 +630,7 @@ TEST_F(RestartLogTest, OneDaemonWritesItThoughItsLockIsRemoved) {
     if (i == 1) life.log.Tick();
     RestartLog second(path_);
     test::FakeXfrmControl control;
-    EXPECT_EQ(second.Open(control, MissingFile::kIsFirstStart).error().code, Errc::kBusy) << i;
+    EXPECT_EQ(second.Open(&control, MissingFile::kIsFirstStart).error().code, Errc::kBusy) << i;
   }
   EXPECT_THAT(life.log.mishaps(), HasSubstr("restart.lock was deleted"));
   EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));

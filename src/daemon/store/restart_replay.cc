@@ -52,25 +52,25 @@ Status RestartReplay::Execute(const xfrm::Request& request, const netlink::Messa
 Status RestartReplay::TakePolicy(const xfrm::Request& request) {
   auto policy = xfrm::DecodePolicy(request);
   if (!policy) return policy.error();
-  return control_.UpdatePolicy(*std::move(policy), {});
+  return control_->UpdatePolicy(*std::move(policy), {});
 }
 
 Status RestartReplay::DropPolicy(const xfrm::Request& request) {
   const auto id = xfrm::DecodePolicyId(request);
   if (!id) return id.error();
-  return control_.DeletePolicy(*id, {});
+  return control_->DeletePolicy(*id, {});
 }
 
 Status RestartReplay::FlushPolicies(const xfrm::Request& request) {
   const auto type = xfrm::DecodeFlushPolicy(request);
   if (!type) return type.error();
-  const auto any = control_.FlushPolicies(*type, {});
+  const auto any = control_->FlushPolicies(*type, {});
   return any ? Status{} : any.error();
 }
 
 Status RestartReplay::TakeDefaults(const xfrm::Request& request) {
   has_defaults_ = true;
-  return control_.SetDefaults(xfrm::DecodeDefaults(request), {});
+  return control_->SetDefaults(xfrm::DecodeDefaults(request), {});
 }
 
 Status RestartReplay::TakeSa(const xfrm::Request& request, const netlink::MessageView& message) {

@@ -26,7 +26,7 @@ inline constexpr std::string_view kFormatName = "cygnet restart file 2";
 
 class RestartReplay {
  public:
-  explicit RestartReplay(XfrmControl& control) : control_(control) {}
+  explicit RestartReplay(XfrmControl* control) : control_(control) {}
 
   // Exactly one message.
   Status Take(std::span<const uint8_t> bytes);
@@ -43,7 +43,7 @@ class RestartReplay {
   Status TakeSa(const xfrm::Request& request, const netlink::MessageView& message);
   Status DropSa(const xfrm::Request& request);
 
-  XfrmControl& control_;
+  XfrmControl* const control_;
   bool has_defaults_ = false;
   LostSas lost_;
 };

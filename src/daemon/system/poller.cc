@@ -53,7 +53,7 @@ void Poller::Remove(int fd) {
   const auto key = keys_.find(fd);
   if (key == keys_.end()) return;
   // Cannot fail for an fd that is in the set; and a caller could do nothing about it.
-  static_cast<void>(epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr));
+  (void)epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   entries_.erase(key->second);
   keys_.erase(key);
 }
@@ -79,7 +79,7 @@ int Poller::RunOnce(int timeout_ms) {
 int Poller::RunPosted() {
   uint64_t count;
   // Empties the counter; EAGAIN when nobody woke us.
-  static_cast<void>(!read(wake_fd_, &count, sizeof(count)));
+  (void)!read(wake_fd_, &count, sizeof(count));
   std::vector<std::function<void()>> tasks;
   {
     const std::lock_guard lock(mutex_);
@@ -100,7 +100,7 @@ void Poller::Post(std::function<void()> task) {
 void Poller::Wake() {
   const uint64_t one = 1;
   // Fails only when the counter is full, and then the loop is awake anyway.
-  static_cast<void>(!write(wake_fd_, &one, sizeof(one)));
+  (void)!write(wake_fd_, &one, sizeof(one));
 }
 
 }  // namespace cygnet

@@ -16,25 +16,25 @@ constexpr std::size_t kMaxPartBytes = 3584;
 
 class SaDump final : public XfrmDump {
  public:
-  SaDump(const XfrmControl& control, xfrm::SaDumpFilter filter, Client client,
+  SaDump(const XfrmControl* control, xfrm::SaDumpFilter filter, Client client,
          netlink::ExtendedAck ack)
       : XfrmDump(client, std::move(ack)),
         control_(control),
         filter_(filter),
-        sas_(control.ListSas()) {}
+        sas_(control->ListSas()) {}
 
  private:
   std::optional<netlink::Buffer> NextEntry() override {
     while (next_ < sas_.size()) {
       const std::shared_ptr<const Sa> sa = std::move(sas_[next_++]);
-      const SaView view = control_.Inspect(*sa);
+      const SaView view = control_->Inspect(*sa);
       if (view.state == SaState::kDead || !filter_.Matches(*view.spec)) continue;
       return xfrm::EncodeSa(view, client().to, xfrm::DumpPart::kYes);
     }
     return std::nullopt;
   }
 
-  const XfrmControl& control_;
+  const XfrmControl* const control_;
   const xfrm::SaDumpFilter filter_;
   std::vector<std::shared_ptr<const Sa>> sas_;
   std::size_t next_ = 0;
@@ -74,15 +74,14 @@ netlink::Buffer XfrmDump::Next() {
     held_.reset();
   }
   if (!part.empty()) {
-    ack_ =
-        {};  // a remark on the request goes with the first part only, and that has no room for it
+    ack_ = {};  // a remark on the request goes with the first part, which has no room for it
     return part;
   }
   finished_ = true;
   return netlink::BuildDone(client_.to.seq, 0, ack_, client_.options, client_.to.pid);
 }
 
-std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl& control, xfrm::SaDumpFilter filter,
+std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl* control, xfrm::SaDumpFilter filter,
                                      XfrmDump::Client client, netlink::ExtendedAck ack) {
   return std::make_unique<SaDump>(control, filter, client, std::move(ack));
 }

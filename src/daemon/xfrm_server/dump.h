@@ -45,7 +45,7 @@ class XfrmDump {
 
 // SAs as they are when their turn comes; those deleted since the start are left out. `control` must
 // outlive the dump.
-std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl& control, xfrm::SaDumpFilter filter,
+std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl* control, xfrm::SaDumpFilter filter,
                                      XfrmDump::Client client, netlink::ExtendedAck ack);
 // Policies as they were when the dump began: of sockets, then of the SPD.
 std::unique_ptr<XfrmDump> MakePolicyDump(const XfrmControl& control, XfrmDump::Client client);

@@ -22,7 +22,7 @@ class XfrmRequests {
  public:
   // `larval_seconds`: how long an SPI without an SA lives; asked at each allocation.
   // `observer`: told of what was done, for an audit; may be empty.
-  XfrmRequests(XfrmControl& control, std::function<uint32_t()> larval_seconds,
+  XfrmRequests(XfrmControl* control, std::function<uint32_t()> larval_seconds,
                ClientObserver observer = {})
       : control_(control),
         larval_seconds_(std::move(larval_seconds)),
@@ -30,13 +30,13 @@ class XfrmRequests {
 
   // Executes one message and sends its answer. When this returns, the change has been made and all
   // answers are on their way (of a dump: the first part).
-  void Execute(const netlink::MessageView& message, XfrmConnection& client);
+  void Execute(const netlink::MessageView& message, XfrmConnection* client);
 
  private:
   // What a request's own handler sees.
   struct Call {
     const xfrm::Request& request;
-    XfrmConnection& client;
+    XfrmConnection* client;
     RequestOrigin origin() const;
     xfrm::ReplyTo reply_to() const;
   };
@@ -50,15 +50,15 @@ class XfrmRequests {
 
   // Whether an ACK is still due after success; a dump ends with NLMSG_DONE instead.
   enum class Answer : uint8_t { kAck, kNone };
-  Result<Answer> Run(const netlink::MessageView& message, XfrmConnection& client,
-                     netlink::ExtendedAck& ack);
+  Result<Answer> Run(const netlink::MessageView& message, XfrmConnection* client,
+                     netlink::ExtendedAck* ack);
   Result<Answer> ChangeSocketPolicy(const netlink::MessageView& message,
                                     const XfrmConnection& client);
-  Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection& client);
-  void DumpSas(const netlink::MessageView& message, XfrmConnection& client);
+  Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection* client);
+  void DumpSas(const netlink::MessageView& message, XfrmConnection* client);
 
   void Tell(const XfrmConnection& client, const ClientRecord& record) const;
-  void Tell(const xfrm::Request& request, XfrmConnection& client) const;
+  void Tell(const xfrm::Request& request, XfrmConnection* client) const;
 
   Status NewSa(const Call& call);
   Status UpdateSa(const Call& call);
@@ -83,7 +83,7 @@ class XfrmRequests {
   Status Migrate(const Call& call);
   Status Acquire(const Call& call);
 
-  XfrmControl& control_;
+  XfrmControl* const control_;
   const std::function<uint32_t()> larval_seconds_;
   const ClientObserver observer_;
   xfrm::HashThresholds thresholds_;

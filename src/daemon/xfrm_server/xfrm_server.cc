@@ -54,7 +54,7 @@ XfrmServer::XfrmServer(Poller* poller, XfrmServerOptions options)
 
 void XfrmServer::Start(XfrmControl* control) {
   control_ = control;
-  requests_.emplace(*control, options_.larval_seconds, observer_);
+  requests_.emplace(control, options_.larval_seconds, observer_);
 }
 
 void XfrmServer::Admit(UniqueFd fd) {
@@ -105,7 +105,7 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   SecureWipe(input_.data(), std::min(length, input_.size()));
   uint8_t nothing;
   // What was peeked at is there; only now may the client's send return.
-  static_cast<void>(recv(client->fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT));
+  (void)recv(client->fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT);
   return Input::kDatagram;
 }
 
@@ -118,7 +118,7 @@ void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection* clie
       continue;
     }
     ++counters_.requests;
-    requests_->Execute(*message, *client);
+    requests_->Execute(*message, client);
   }
   if (rebound) CountAcquireListeners();
   // Announcements of new SAs carry their keys.
