@@ -243,6 +243,58 @@ bool ParseOptions(Words* words, Arguments* out) {
   return false;
 }
 
+void ParseMetrics(Words* words, Arguments* out) {
+  if (out->json) throw UsageError{"metrics writes Prometheus' text; it has no JSON form"};
+  if (!words->done()) FailUnknown("metrics", words->Take());
+}
+
+using Parser = void (*)(Words* words, Arguments* out);
+
+// Of what follows the object's name; nullptr: nothing that is looked at.
+Parser ParserOf(Object object) {
+  switch (object) {
+    case Object::kSa:
+      return ParseSa;
+    case Object::kPolicy:
+      return ParsePolicy;
+    case Object::kDevice:
+      return ParseDevice;
+    case Object::kStat:
+    case Object::kStatSa:
+      return ParseStat;
+    case Object::kEngine:
+      return ParseEngine;
+    case Object::kMtu:
+      return ParseMtu;
+    case Object::kFips:
+      return ParseFips;
+    case Object::kDoctor:
+    case Object::kDoctorFips:
+      return ParseDoctor;
+    case Object::kLedger:
+      return ParseLedger;
+    case Object::kOffload:
+    case Object::kExplain:
+      return ParseOffload;
+    case Object::kStored:
+      return ParseStored;
+    case Object::kSim:
+      return ParseSim;
+    case Object::kReload:
+      return ParseReload;
+    case Object::kMetrics:
+      return ParseMetrics;
+    case Object::kCapture:
+      return ParseCapture;
+    case Object::kExec:
+      return ParseExec;
+    case Object::kVersion:
+    case Object::kHelp:
+      return nullptr;
+  }
+  return nullptr;
+}
+
 Arguments Parse(Words words) {
   Arguments out;
   if (ParseOptions(&words, &out)) return out;
@@ -255,63 +307,7 @@ Arguments Parse(Words words) {
       out.object = Object::kHelp;
     }
   }
-  switch (out.object) {
-    case Object::kSa:
-      ParseSa(&words, &out);
-      break;
-    case Object::kPolicy:
-      ParsePolicy(&words, &out);
-      break;
-    case Object::kDevice:
-      ParseDevice(&words, &out);
-      break;
-    case Object::kStat:
-    case Object::kStatSa:
-      ParseStat(&words, &out);
-      break;
-    case Object::kEngine:
-      ParseEngine(&words, &out);
-      break;
-    case Object::kMtu:
-      ParseMtu(&words, &out);
-      break;
-    case Object::kFips:
-      ParseFips(&words, &out);
-      break;
-    case Object::kDoctor:
-    case Object::kDoctorFips:
-      ParseDoctor(&words, &out);
-      break;
-    case Object::kLedger:
-      ParseLedger(&words, &out);
-      break;
-    case Object::kOffload:
-    case Object::kExplain:
-      ParseOffload(&words, &out);
-      break;
-    case Object::kStored:
-      ParseStored(&words, &out);
-      break;
-    case Object::kSim:
-      ParseSim(&words, &out);
-      break;
-    case Object::kReload:
-      ParseReload(&words, &out);
-      break;
-    case Object::kMetrics:
-      if (out.json) throw UsageError{"metrics writes Prometheus' text; it has no JSON form"};
-      if (!words.done()) FailUnknown("metrics", words.Take());
-      break;
-    case Object::kCapture:
-      ParseCapture(&words, &out);
-      break;
-    case Object::kExec:
-      ParseExec(&words, &out);
-      break;
-    case Object::kVersion:
-    case Object::kHelp:
-      break;
-  }
+  if (const auto parse = ParserOf(out.object)) parse(&words, &out);
   return out;
 }
 
