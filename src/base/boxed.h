@@ -1,5 +1,5 @@
-// Boxed: an optional value that takes eight bytes while it is not there. For what few objects of
-// many have.
+// Boxed: an optional value on the heap. It takes eight bytes while empty, for values that few
+// objects have.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// ByteReader: walks bytes from outside and never past their end.
+// Typed access to bytes from outside that never reads past their end.
 #pragma once
 
 #include <cstddef>

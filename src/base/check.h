@@ -1,4 +1,4 @@
-// Assertions about our own code. Bytes from outside never reach one of these.
+// Assertions about our own code, never about bytes from outside.
 #pragma once
 
 #include <cstdio>

@@ -1,5 +1,5 @@
-// Time as the stack sees it: wall-clock seconds for lifetimes (as XFRM shows them), milliseconds
-// for records, monotonic nanoseconds for intervals. An interface, so that tests can move it.
+// Time for the stack: wall-clock seconds for lifetimes (as XFRM shows them), milliseconds for
+// records, monotonic nanoseconds for intervals. An interface, so that tests can set it.
 #pragma once
 
 #include <cstdint>

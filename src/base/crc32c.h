@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli), as iSCSI and ext4 use it: finds every change of up to 32 bits in a row, and
-// others but for one in 2^32. Against accidents; who means to forge computes it anew.
+// CRC-32C (Castagnoli), as in iSCSI and ext4. It detects every error burst of up to 32 bits, and
+// all but one in 2^32 of other errors. It protects against accidents, not against forgery.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace cygnet {
 
-// Of `data`, going on from `before`: Crc32c(b, Crc32c(a)) is that of a and b in a row.
+// CRC of `data`, continuing from `before`: Crc32c(b, Crc32c(a)) is the CRC of a followed by b.
 uint32_t Crc32c(std::span<const uint8_t> data, uint32_t before = 0);
 
 }  // namespace cygnet

@@ -19,17 +19,17 @@ class Doorbell {
 
   int fd() const { return fd_; }
 
-  // Any thread, after it made work visible.
+  // Any thread, after it has made work visible.
   void Ring() {
-    // Orders the work before the look at the flag (with Arm's order: one side always sees the
-    // other).
+    // Orders the published work before the read of the flag. With Arm's order, one side always sees
+    // the other.
     if (sleeping_.load(std::memory_order_seq_cst) &&
         sleeping_.exchange(false, std::memory_order_seq_cst)) {
       (void)eventfd_write(fd_, 1);
     }
   }
 
-  // The sleeper: Arm, then look for work once more, then sleep; Disarm when awake.
+  // Sleeping thread: call Arm, look for work once more, then sleep; call Disarm after waking.
   void Arm() { sleeping_.exchange(true, std::memory_order_seq_cst); }
   void Disarm() {
     sleeping_.store(false, std::memory_order_seq_cst);

@@ -1,6 +1,6 @@
 // Big-endian integers as types: a value read from the wire cannot be used as a number by accident.
-// Conversions are explicit; the object representation is the wire representation; alignment is 1,
-// so that a header struct may lie at any address of a packet.
+// Conversions are explicit, the object representation is the wire representation, and the alignment
+// is 1, so a header struct may lie at any address of a packet.
 #pragma once
 
 #include <bit>
@@ -58,7 +58,7 @@ using be32 = BigEndian<uint32_t>;
 using be64 = BigEndian<uint64_t>;
 static_assert(sizeof(be16) == 2 && sizeof(be32) == 4 && sizeof(be64) == 8 && alignof(be64) == 1);
 
-// Unaligned loads and stores in network order, for code that walks bytes.
+// Unaligned loads and stores in network order.
 inline uint16_t LoadBe16(const uint8_t* p) {
   uint16_t v;
   std::memcpy(&v, p, 2);

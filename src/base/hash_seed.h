@@ -1,5 +1,5 @@
-// The seed of hashes of outside bytes: with it nobody can choose addresses, ports or SPIs that meet
-// in one bucket. Random, made once for the process, told to nobody.
+// Random words that seed hashes of outside bytes. They are drawn once per process and never leave
+// it, so nobody can choose addresses, ports or SPIs that collide in one bucket.
 #pragma once
 
 #include <array>
@@ -17,15 +17,15 @@ struct HashSeed {
 };
 inline const HashSeed kHashSeed;
 
-// Both halves of the product: every output bit depends on all lower input bits. With secret words
-// in both factors, nobody can choose two inputs that meet.
+// XORs both halves of the product: every output bit depends on all lower input bits. Secret words
+// in both factors keep an attacker from choosing colliding inputs.
 inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
   __extension__ using Product = unsigned __int128;
   const Product p = Product{a} * b;
   return static_cast<uint64_t>(p) ^ static_cast<uint64_t>(p >> 64);
 }
 
-// A hash of two words, or of what was hashed before and one more.
+// Hash of two words, or of an earlier hash and one more word.
 inline uint64_t SeededHash(uint64_t a, uint64_t b) {
   return FoldedMultiply(a ^ kHashSeed.words[0], b ^ kHashSeed.words[1]);
 }

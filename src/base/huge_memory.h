@@ -1,5 +1,5 @@
-// Memory for tables and objects that are many: regions of huge pages, so that a walk through a
-// million of them does not miss the TLB each time. What is taken stays with the process.
+// Memory for large tables and numerous objects: regions of huge pages, so that a walk through a
+// million objects does not miss the TLB each time. Slab memory is never returned to the system.
 #pragma once
 
 #include <sys/mman.h>
@@ -16,7 +16,7 @@ namespace cygnet {
 
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-// Sanitizers watch objects that come from malloc one by one.
+// Sanitizers need each object to come from malloc.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool kSlabs = false;
 #elif defined(__has_feature)
@@ -30,13 +30,13 @@ inline constexpr bool kSlabs = true;
 inline constexpr bool kSlabs = true;
 #endif
 
-// For containers. Small arrays are the heap's.
+// For containers. Small arrays come from the ordinary heap.
 template <typename T>
 struct HugeAllocator {
   using value_type = T;
   HugeAllocator() = default;
   template <typename U>
-  HugeAllocator(const HugeAllocator<U>&) {}  // NOLINT: as allocators do
+  HugeAllocator(const HugeAllocator<U>&) {}  // NOLINT: implicit, as in allocators
   T* allocate(std::size_t n) {
     const std::size_t bytes = n * sizeof(T);
     if (bytes < kHugePage / 2) {
@@ -45,7 +45,7 @@ struct HugeAllocator {
     const std::size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
     void* p = std::aligned_alloc(kHugePage, whole);
     CYGNET_CHECK(p != nullptr);
-    (void)madvise(p, whole, MADV_HUGEPAGE);  // a wish
+    (void)madvise(p, whole, MADV_HUGEPAGE);  // only a hint
     return static_cast<T*>(p);
   }
   void deallocate(T* p, std::size_t n) {
@@ -61,7 +61,8 @@ struct HugeAllocator {
   }
 };
 
-// Objects of one size, each at a multiple of kAlign. Any thread that is not in a hurry: control.
+// Objects of one size, each aligned to kAlign. Any thread, but it takes a mutex: for control
+// threads.
 template <std::size_t kBytes, std::size_t kAlign>
 class Slab {
  public:
@@ -89,7 +90,7 @@ class Slab {
     Free* next;
   };
   static constexpr std::size_t kSize = (kBytes + kAlign - 1) / kAlign * kAlign;
-  static constexpr std::size_t kFirstRegion = 64 * 1024;  // who has few objects needs no huge page
+  static constexpr std::size_t kFirstRegion = 64 * 1024;  // a few objects need no huge page
   static_assert(kSize >= sizeof(Free) && kSize <= kFirstRegion);
 
   static Slab& Instance() {
@@ -100,7 +101,7 @@ class Slab {
     const std::size_t bytes = region_ == 0 ? kFirstRegion : kHugePage;
     auto* base = static_cast<uint8_t*>(std::aligned_alloc(bytes, bytes));
     CYGNET_CHECK(base != nullptr);
-    if (bytes == kHugePage) (void)madvise(base, bytes, MADV_HUGEPAGE);  // a wish
+    if (bytes == kHugePage) (void)madvise(base, bytes, MADV_HUGEPAGE);  // only a hint
     region_ = bytes;
     const std::size_t n = bytes / kSize;
     for (std::size_t i = n; i-- > 0;) free_ = new (base + i * kSize) Free{free_};
@@ -108,10 +109,10 @@ class Slab {
 
   std::mutex mutex_;
   Free* free_ = nullptr;
-  std::size_t region_ = 0;  // size of the last one
+  std::size_t region_ = 0;  // size of the last region
 };
 
-// What a class that is allocated one by one inherits from.
+// Base of classes whose objects are allocated one by one.
 template <typename T>
 struct FromSlab {
   static void* operator new(std::size_t) { return Slab<sizeof(T), alignof(T)>::Take(); }

@@ -33,7 +33,7 @@ TEST(HugeMemoryTest, ObjectsAreApartAndAligned) {
 }
 
 TEST(HugeMemoryTest, WhatIsGivenBackIsTakenAgain) {
-  if (!kSlabs) GTEST_SKIP() << "the heap's own affair";
+  if (!kSlabs) GTEST_SKIP() << "slabs are off: the heap decides";
   auto thing = std::make_unique<Thing>();
   const void* place = thing.get();
   thing.reset();

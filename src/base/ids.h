@@ -1,4 +1,4 @@
-// Strong identifiers: an SPI is not a reqid is not a sequence number.
+// Strong identifiers: SPIs, reqids and offload handles cannot be mixed up.
 #pragma once
 
 #include <compare>
@@ -15,9 +15,9 @@ struct StrongId {
   auto operator<=>(const StrongId&) const = default;
 };
 
-using Spi = StrongId<struct SpiTag, uint32_t>;      // host byte order; 0 is never on the wire
-using Reqid = StrongId<struct ReqidTag, uint32_t>;  // 0 = none given
-// What a device calls an SA it holds. Opaque to the stack; meaningful only with its device.
+using Spi = StrongId<struct SpiTag, uint32_t>;      // host byte order; 0 never appears on the wire
+using Reqid = StrongId<struct ReqidTag, uint32_t>;  // 0 = none
+// A device's name for an SA it holds. Opaque to the stack; meaningful only to that device.
 using OffloadHandle = StrongId<struct OffloadHandleTag, uint32_t>;
 
 inline constexpr std::size_t kCacheLine = 64;

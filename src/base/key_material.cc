@@ -16,9 +16,9 @@
 namespace cygnet {
 namespace {
 
-// Keys come from arenas of locked pages, so that 100,000 keys do not cost 100,000 locked pages. Of
-// two sizes of slots: nearly every key is short. Longer ones than kMaxBytes (none today) would be a
-// bug at set-up.
+// Keys come from arenas of locked pages, so that 100,000 keys do not cost 100,000 locked pages.
+// There are two slot sizes, because nearly every key is short. A key longer than kMaxBytes is a bug
+// (none exists today).
 constexpr std::size_t kShortSlot = 64;
 constexpr std::size_t kArenaBytes = 256 * 1024;
 
@@ -50,8 +50,8 @@ class LockedArena {
     void* p =
         mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CYGNET_CHECK(p != MAP_FAILED);
-    // RLIMIT_MEMLOCK may forbid the lock to an ordinary user; the pages are still kept out of
-    // dumps. UnlockedKeyBytes() tells.
+    // RLIMIT_MEMLOCK may forbid locking to an ordinary user. The pages still stay out of core
+    // dumps; UnlockedKeyBytes() reports them.
     if (mlock(p, kArenaBytes) != 0) g_unlocked_bytes.fetch_add(kArenaBytes);
     (void)madvise(p, kArenaBytes, MADV_DONTDUMP);
     auto* base = static_cast<uint8_t*>(p);

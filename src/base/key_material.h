@@ -1,5 +1,5 @@
-// KeyMaterial: secret bytes. Lives in locked memory that is left out of core dumps, is wiped when
-// it goes, moves but does not copy by accident, and has no way to be printed.
+// KeyMaterial: secret bytes in locked memory that is left out of core dumps. It is wiped on
+// destruction, is move-only, and cannot be printed.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace cygnet {
 
 class KeyMaterial {
  public:
-  static constexpr std::size_t kMaxBytes = 256;  // more is a bug of the caller
+  static constexpr std::size_t kMaxBytes = 256;  // a larger size is a bug of the caller
 
   KeyMaterial() = default;
   explicit KeyMaterial(std::span<const uint8_t> bytes);
@@ -20,7 +20,7 @@ class KeyMaterial {
   KeyMaterial(const KeyMaterial&) = delete;
   KeyMaterial& operator=(const KeyMaterial&) = delete;
 
-  // A second copy, said aloud.
+  // Deep copy. Explicit because copies of keys must be rare.
   KeyMaterial Clone() const { return KeyMaterial(bytes()); }
 
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
@@ -30,7 +30,7 @@ class KeyMaterial {
   // Constant time in the contents.
   friend bool operator==(const KeyMaterial& a, const KeyMaterial& b);
 
-  // Overwrites the bytes and lets the memory go.
+  // Overwrites the bytes and frees the memory.
   void Wipe();
 
  private:
@@ -38,7 +38,7 @@ class KeyMaterial {
   std::size_t size_ = 0;
 };
 
-// Overwrites memory in a way the compiler keeps.
+// Overwrites memory in a way that the compiler does not remove.
 void SecureWipe(void* p, std::size_t n);
 
 }  // namespace cygnet

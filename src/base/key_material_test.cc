@@ -36,7 +36,7 @@ TEST(KeyMaterialTest, WipeOverwritesTheBytes) {
   const uint8_t* where = key.bytes().data();
   key.Wipe();
   EXPECT_TRUE(key.empty());
-  // The slot stays mapped in its arena; nobody has taken it meanwhile.
+  // The slot stays mapped in its arena, and nobody has reused it meanwhile.
   EXPECT_TRUE(std::all_of(where, where + kKey.size(), [](uint8_t b) { return b == 0; }));
 }
 
@@ -54,7 +54,7 @@ TEST(KeyMaterialTest, MoveLeavesNothingBehind) {
   KeyMaterial a(kKey);
   const uint8_t* where = a.bytes().data();
   KeyMaterial b(std::move(a));
-  EXPECT_TRUE(a.empty());  // NOLINT: what a moved-from key holds is the point
+  EXPECT_TRUE(a.empty());  // NOLINT: the state of a moved-from key is the point
   EXPECT_EQ(b.bytes().data(), where);
   KeyMaterial c(std::array<uint8_t, 3>{9, 9, 9});
   const uint8_t* old = c.bytes().data();
@@ -96,14 +96,14 @@ TEST(KeyMaterialTest, ThousandsOfKeysAreKeptApart) {
   }
 }
 
-// Who may not lock memory is told so.
+// A user who may not lock memory can see it.
 TEST(KeyMaterialTest, MemoryThatCannotBeLockedIsCounted) {
-  if (kMlockIsPlayed) GTEST_SKIP() << "sanitizers make mlock() do nothing and say that it did";
+  if (kMlockIsPlayed) GTEST_SKIP() << "sanitizers turn mlock() into a no-op that succeeds";
   const auto take_keys = [] {
     const rlimit none{0, 0};
     if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0)) _exit(2);
     const std::size_t before = UnlockedKeyBytes();
-    std::vector<KeyMaterial> keys;  // more than an arena that is there has slots
+    std::vector<KeyMaterial> keys;  // more than the free slots of an existing arena
     for (int i = 0; i < 10'000; ++i) keys.emplace_back(kKey);
     _exit(UnlockedKeyBytes() > before ? 0 : 1);
   };

@@ -1,11 +1,11 @@
-// Whether the memory that keys live in (KeyMaterial) could be locked.
+// Whether the memory of keys (KeyMaterial) could be locked.
 #pragma once
 
 #include <cstddef>
 
 namespace cygnet {
 
-// What of it could not and may reach swap space. 0: all is locked.
+// Bytes of key memory that could not be locked and may reach swap space. 0: all are locked.
 std::size_t UnlockedKeyBytes();
 
 }  // namespace cygnet

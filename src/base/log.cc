@@ -39,7 +39,7 @@ bool Admit(LogLevel level, std::string_view text) {
 void SetLogSink(LogSink sink) { g_sink = sink; }
 
 void Log(LogLevel level, std::string_view text) {
-  // Who asked for details wants all of them.
+  // Debug logging was requested explicitly, so it is complete.
   if (level == LogLevel::kDebug || Admit(level, text)) g_sink(level, text);
 }
 

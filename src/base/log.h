@@ -1,4 +1,4 @@
-// Log messages of the control path. The daemon installs a sink; libraries only send text.
+// Log messages of the control path. The daemon installs a sink; libraries only pass text.
 #pragma once
 
 #include <string_view>
@@ -9,12 +9,12 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 using LogSink = void (*)(LogLevel level, std::string_view text);
 
-// Set once at start, before threads. The default sink writes warnings and errors to stderr.
+// Set once at start, before any thread. The default sink writes warnings and errors to stderr.
 void SetLogSink(LogSink sink);
-// Of one kind of line no more than a burst and then a trickle is written (base/log_limiter.h).
+// Repeated lines of one kind are rate-limited (base/log_limiter.h), except at kDebug.
 void Log(LogLevel level, std::string_view text);
-// Writes how many lines were left out since the last call, and of what kind. Once a second is
-// right.
+// Logs how many lines of each kind were suppressed since the last call. Call it about once a
+// second.
 void LogLeftOut();
 
 }  // namespace cygnet

@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t kLettersOfKind = 64;
 constexpr std::size_t kExampleBytes = 160;
 
-// Digits of numbers in hex look like letters: a word with a digit in it is no part of the kind.
+// Digits of hexadecimal numbers look like letters, so a word that contains a digit does not count.
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool EndsWord(char c) { return c == ' ' || c == ',' || c == ';' || c == '(' || c == ')'; }
 
@@ -40,7 +40,7 @@ void LogLimiter::Refill(Kind* kind, uint64_t now_ns) {
 bool LogLimiter::Admit(std::string_view text, uint64_t now_ns) {
   uint64_t key = KindOf(text);
   if (kinds_.size() >= kMostKinds && !kinds_.contains(key)) {
-    // Those that have been quiet long enough are as new.
+    // Forget the kinds that have been quiet long enough: their buckets are full again.
     for (auto at = kinds_.begin(); at != kinds_.end();) {
       Refill(&at->second, now_ns);
       const bool as_new = at->second.tokens == kBurst && at->second.left_out == 0;

@@ -1,6 +1,5 @@
-// LogLimiter: a token bucket for each kind of log line, so that what is said again and again, maybe
-// because somebody makes us say it, does not push the rest out of the journal. What is said once is
-// never left out.
+// LogLimiter: a token bucket for each kind of log line. Repeated lines, perhaps provoked by an
+// attacker, must not push the rest out of the journal. A line that occurs once is never suppressed.
 #pragma once
 
 #include <cstdint>
@@ -13,19 +12,19 @@ namespace cygnet {
 
 class LogLimiter {
  public:
-  static constexpr uint32_t kBurst = 50;              // lines of one kind at once,
-  static constexpr uint64_t kRefillNs = 500'000'000;  // and one more for each half a second
-  static constexpr std::size_t kMostKinds = 512;      // beyond them, what is new is one kind
+  static constexpr uint32_t kBurst = 50;              // lines of one kind at once
+  static constexpr uint64_t kRefillNs = 500'000'000;  // one more line per half a second
+  static constexpr std::size_t kMostKinds = 512;      // further kinds share one bucket
 
-  // Lines of one kind have the same letters: numbers, addresses and SPIs do not count.
-  // True: the line may be written.
+  // True if the line may be written. Two lines are of one kind if their letters are equal: numbers,
+  // addresses and SPIs do not count.
   bool Admit(std::string_view text, uint64_t now_ns);
 
   struct LeftOut {
     uint64_t lines;
     std::string example;
   };
-  // What was left out since the last call, of kinds that may be written again.
+  // Lines suppressed since the last call, for the kinds that may be written again.
   std::vector<LeftOut> TakeLeftOut(uint64_t now_ns);
 
  private:

@@ -40,7 +40,7 @@ TEST(LogLimiterTest, TellsHowManyLinesWereLeftOut) {
   for (uint32_t i = 0; i < LogLimiter::kBurst; ++i) ASSERT_TRUE(limiter.Admit("again", 0));
   EXPECT_THAT(limiter.TakeLeftOut(0), IsEmpty());
   for (int i = 0; i < 7; ++i) EXPECT_FALSE(limiter.Admit("again", 1));
-  EXPECT_THAT(limiter.TakeLeftOut(1), IsEmpty()) << "that would be a line as well";
+  EXPECT_THAT(limiter.TakeLeftOut(1), IsEmpty()) << "reporting now would add a line as well";
   const auto told = limiter.TakeLeftOut(kSecond);
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_EQ(told[0].lines, 7u);
@@ -58,7 +58,7 @@ TEST(LogLimiterTest, FloodOfKindsIsBoundedToo) {
     written += limiter.Admit("peer says " + word, 0) ? 1 : 0;
   }
   EXPECT_LE(written, LogLimiter::kMostKinds + LogLimiter::kBurst);
-  // Later all is as new.
+  // Later every bucket is full again.
   EXPECT_TRUE(limiter.Admit("link down", 1000 * kSecond));
 }
 

@@ -14,7 +14,8 @@ std::string MiB(uint64_t bytes) {
   return std::to_string((bytes + kMiB - 1) / kMiB) + " MiB";
 }
 
-// Who said no: without it the operator looks at the machine's memory, and finds enough.
+// Names the limit that refused. Without it the operator looks at the machine's memory and finds
+// enough.
 std::string LimitText() {
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
@@ -33,7 +34,7 @@ Status CheckMemory(uint64_t bytes, const std::string& what) {
   const std::string why = std::strerror(errno);
   return MakeError(Errc::kNoMemory,
                    what + ": " + MiB(bytes) +
-                       " of memory are needed, which this machine does not give (" + why +
+                       " of memory are needed, but this machine cannot provide them (" + why +
                        LimitText() + "): make them smaller");
 }
 

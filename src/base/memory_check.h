@@ -1,5 +1,5 @@
-// Whether this machine gives the memory that a configuration asks for, before it is taken piece by
-// piece: what is made once at the start cannot do with less.
+// Checks that the machine can provide the memory that a configuration requires, before it is
+// allocated piece by piece. Pools are made once at start and cannot shrink.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace cygnet {
 
-// `what`: the settings that ask for it, for the message. Nothing is kept.
+// `what` names the settings that need the memory, for the error message. Nothing stays allocated.
 Status CheckMemory(uint64_t bytes, const std::string& what);
 
 }  // namespace cygnet

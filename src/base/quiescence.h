@@ -1,5 +1,5 @@
-// Quiescent-state reclamation: the control thread unlinks an object, workers may still be using it
-// in the batch at hand, so its memory is freed only after every worker has been between two
+// Quiescent-state reclamation. The control thread unlinks an object while workers may still use it
+// in their current batch, so its memory is freed only after every worker has been between two
 // batches.
 #pragma once
 
@@ -19,13 +19,13 @@ class Quiescence {
   // One per worker thread. A reader is either offline (holds no pointers; may sleep) or online.
   class Reader {
    public:
-    // Between two batches: nothing read before is used after, but for what packets hold that are
-    // parked: `held` is the epoch that was current when the oldest of them was parked.
+    // Call between two batches. Pointers read before are not used after it, except by parked
+    // packets: `held` is the epoch that was current when the oldest of them was parked.
     void Quiescent(uint64_t held = kNothingHeld) {
       current_ = domain_->epoch_.load(std::memory_order_seq_cst);
       seen_.store(current_ < held ? current_ : held, std::memory_order_seq_cst);
     }
-    // The reader's own thread: the epoch of the batch at hand.
+    // Reader's own thread: the epoch of the current batch.
     uint64_t current() const { return current_; }
     void Online() { Quiescent(); }
     void Offline() { seen_.store(kOffline, std::memory_order_seq_cst); }
@@ -45,7 +45,7 @@ class Quiescence {
     for (auto& item : retired_) item.second();
   }
 
-  // Set-up only. The reader lives as long as the domain.
+  // During set-up only. The reader lives as long as the domain.
   Reader* AddReader() {
     const std::lock_guard lock(mutex_);
     readers_.push_back(std::unique_ptr<Reader>(new Reader(this)));
@@ -58,10 +58,10 @@ class Quiescence {
     retired_.emplace_back(kNotYet, std::move(free));
   }
 
-  // Control thread, from its timer: frees what is safe to free. Returns what is still waiting.
-  // Waiting begins here, not in Retire: a reader must pass a quiescent point after the whole
-  // change, the bump of the generation included, or it could still meet the object in a cache of
-  // its own.
+  // Control thread, from its timer: frees what is safe to free and returns how many objects still
+  // wait. Waiting begins here, not in Retire: a reader must pass a quiescent point after the whole
+  // change, including the bump of the generation, or it could still find the object in its own
+  // cache.
   std::size_t Collect() {
     std::vector<std::function<void()>> ready;
     std::size_t waiting = 0;

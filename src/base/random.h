@@ -1,4 +1,5 @@
-// Random numbers of the kernel: for SPIs, IV masks, seeds, and whatever else must not be foreseen.
+// Random numbers from the kernel, for SPIs, IV masks, seeds and anything else that must be
+// unpredictable.
 #pragma once
 
 #include <sys/random.h>

@@ -1,9 +1,9 @@
-// RcuHash: a hash multimap of pointers, read without locks by workers while one control thread
-// changes it. Entries of one hash are found newest first. What is unlinked is freed by Quiescence.
+// RcuHash: a hash multimap of pointers. Workers read it without locks while one control thread
+// changes it. Entries with equal hashes are found newest first. Quiescence frees what is unlinked.
 //
-// A bucket is one cache line: seven words, each a pointer with the top of its hash above it, and
-// the bucket that this one has overflowed into. So a look-up that finds nothing costs one line,
-// and one that finds something that and the object itself.
+// A bucket is one cache line: seven words, each a pointer with the top bits of its hash, and a link
+// to its overflow bucket. A look-up that finds nothing touches one line; one that finds a value
+// touches that line and the value.
 #pragma once
 
 #include <array>
@@ -17,9 +17,9 @@
 
 namespace cygnet {
 
-// HashOf: uint64_t operator()(const T&), the same for as long as the object is in the table; low
-// and high bits are both used. Two objects may have one hash, and what has another hash is rarely,
-// but sometimes, offered to `match`.
+// HashOf: uint64_t operator()(const T&). It must not change while the object is in the table; low
+// and high bits are both used. Two objects may have equal hashes. In rare cases `match` is called
+// for an object with another hash.
 template <typename T, typename HashOf>
 class RcuHash {
  public:
@@ -29,12 +29,12 @@ class RcuHash {
   RcuHash(const RcuHash&) = delete;
   RcuHash& operator=(const RcuHash&) = delete;
 
-  // Reader: the first value of this hash for which match(value) is true, newest first.
+  // Reader: the newest value with this hash for which match(value) is true.
   template <typename Fn>
   T* Find(uint64_t hash, Fn match) const {
     const Table* table = table_.load(std::memory_order_acquire);
     const uint64_t tag = TagOf(hash);
-    // In this order: what moves on goes from a bucket to the one behind it (Spill).
+    // In this order, because Spill moves entries from a bucket to the one behind it.
     for (const Bucket* bucket = &table->buckets[hash & table->mask]; bucket != nullptr;
          bucket = bucket->next.load(std::memory_order_acquire)) {
       for (std::size_t i = kSlots; i-- > 0;) {
@@ -47,13 +47,13 @@ class RcuHash {
     return nullptr;
   }
 
-  // Reader: what Find will touch first is on its way into the cache.
+  // Reader: prefetches what Find touches first.
   void Prefetch(uint64_t hash) const {
     const Table* table = table_.load(std::memory_order_acquire);
     __builtin_prefetch(&table->buckets[hash & table->mask]);
   }
-  // Once that has come: the first value that Find will ask about, itself not looked at; nullptr:
-  // there is none.
+  // Reader, once that has arrived: the first value that Find would offer to `match`, without
+  // touching it; nullptr if none.
   T* First(uint64_t hash) const {
     return Find(hash, [](const T*) { return true; });
   }
@@ -84,7 +84,7 @@ class RcuHash {
     }
   }
 
-  // fn(value) for each; it must not change the table.
+  // Calls fn(value) for each value. fn must not change the table.
   template <typename Fn>
   void ForEach(Fn fn) const {
     for (const Bucket& bucket : table_.load(std::memory_order_relaxed)->buckets) {
@@ -97,21 +97,23 @@ class RcuHash {
  private:
   static constexpr std::size_t kInitialBuckets = 16;
   static constexpr std::size_t kSlots = 7;
-  static constexpr std::size_t kFullBucket = 4;  // on average: one in twenty overflows then
-  static constexpr int kTagShift = 48;  // user space ends below (x86-64 with four levels, arm64)
+  static constexpr std::size_t kFullBucket = 4;  // on average; about one bucket in twenty overflows
+  static constexpr int kTagShift =
+      48;  // user-space addresses are below 2^48 (x86-64 with four levels, arm64)
 
   static uint64_t TagOf(uint64_t hash) { return hash >> kTagShift << kTagShift; }
   static T* ValueOf(uint64_t word) {
     return reinterpret_cast<T*>(word & ((uint64_t{1} << kTagShift) - 1));
   }
-  // Neither free nor of another tag.
+  // In use, and with this tag.
   static bool IsTagged(uint64_t word, uint64_t tag) {
     return (word ^ tag) - 1 < (uint64_t{1} << kTagShift) - 1;
   }
 
   struct alignas(kCacheLine) Bucket : FromSlab<Bucket> {
-    std::array<std::atomic<uint64_t>, kSlots> slots{};  // 0: free; the newest has the highest place
-    std::atomic<Bucket*> next{nullptr};                 // what is older
+    std::array<std::atomic<uint64_t>, kSlots>
+        slots{};                         // 0: free; the newest is at the highest index
+    std::atomic<Bucket*> next{nullptr};  // older entries
 
     std::size_t Used() const {
       std::size_t used = kSlots;
@@ -127,7 +129,8 @@ class RcuHash {
       }
       return false;
     }
-    // Into a bucket behind this one, before they leave here: a reader meets them twice at most.
+    // Copies the entries to a bucket behind this one before clearing them here, so a reader may
+    // meet an entry twice but never misses it.
     void Spill() {
       auto* behind = new Bucket;
       std::size_t n = 0;

@@ -1,5 +1,5 @@
-// Result<T>: a value or an Error, for the control path. The names are those of std::expected, which
-// Debian 12's compilers do not share; unlike that of C++23 an ignored result draws a warning.
+// Result<T>: a value or an Error, for the control path. It follows std::expected, which Debian 12's
+// compilers do not both provide; unlike C++23's, an ignored result draws a warning.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@
 
 namespace cygnet {
 
-// Error codes. Each is the positive errno value that a netlink client is shown.
+// Error codes. Each is the positive errno value that a netlink client sees.
 enum class Errc : int {
   kPermission = 1,             // EPERM
   kNoEntry = 2,                // ENOENT
-  kNoSuchProcess = 3,          // ESRCH: how XFRM says "no such SA"
+  kNoSuchProcess = 3,          // ESRCH: XFRM's "no such SA"
   kIo = 5,                     // EIO
   kAgain = 11,                 // EAGAIN
   kNoMemory = 12,              // ENOMEM
@@ -26,7 +26,7 @@ enum class Errc : int {
   kInvalid = 22,               // EINVAL
   kNoSpace = 28,               // ENOSPC
   kRange = 34,                 // ERANGE
-  kNotImplemented = 38,        // ENOSYS: how XFRM says "unknown algorithm"
+  kNotImplemented = 38,        // ENOSYS: XFRM's "unknown algorithm"
   kNoData = 61,                // ENODATA
   kProtocolNotSupported = 93,  // EPROTONOSUPPORT
   kNotSupported = 95,          // EOPNOTSUPP
@@ -36,7 +36,7 @@ enum class Errc : int {
 
 struct Error {
   Errc code = Errc::kInvalid;
-  std::string message;  // for people and for the extended ACK; empty where the kernel gives none
+  std::string message;  // for people and the extended ACK; empty if the kernel sends none
   std::optional<uint32_t> attr_offset;  // of the offending attribute, from the start of the message
 };
 
@@ -97,7 +97,7 @@ inline Error MakeError(Errc code, std::string message = {}) {
 
 }  // namespace cygnet
 
-// Returns the error of `expr` (a Status or Result) from the calling function, if it has one.
+// Returns the error of `expr` (a Status or Result), if any, from the calling function.
 #define CYGNET_RETURN_IF_ERROR(expr)                   \
   do {                                                 \
     if (auto status_ = (expr); !status_.has_value()) { \

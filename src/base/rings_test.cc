@@ -1,4 +1,5 @@
-// What threads hand each other: rings, bells, and memory that readers may still use.
+// What threads use to hand data to each other: rings, doorbells, and memory that readers may still
+// use.
 #include <gtest/gtest.h>
 #include <poll.h>
 
@@ -88,7 +89,7 @@ TEST(DoorbellTest, NoWakeUpIsLost) {
       if (n > 0) continue;
       bell.Arm();
       if (ring.Empty()) {
-        ASSERT_TRUE(Readable(bell, 5000)) << "slept although something was there";
+        ASSERT_TRUE(Readable(bell, 5000)) << "slept although the ring was not empty";
       }
       bell.Disarm();
     }
@@ -131,7 +132,7 @@ TEST(QuiescenceTest, WaitsForEveryReaderOnline) {
 }
 
 // Control unlinks, retires, then bumps the generation. A reader whose batch began between the last
-// two still trusts its cache, and so may still use what was retired.
+// two still trusts its cache, so it may still use the retired object.
 TEST(QuiescenceTest, ABatchThatBeganBetweenRetireAndCollectIsWaitedFor) {
   Quiescence q;
   Quiescence::Reader* reader = q.AddReader();
@@ -191,7 +192,7 @@ TEST(RcuHashTest, NewestOfOneHashIsFoundFirst) {
   EXPECT_EQ(hash.Find(8, Any), nullptr);
 }
 
-// One bucket, and one tag after the other: only what has the top bits in common is asked about.
+// All values share one bucket and have different tags: `match` sees only values with the right tag.
 TEST(RcuHashTest, OfABucketOnlyTheTagIsAskedAbout) {
   Quiescence q;
   NamedHash hash(&q);
@@ -214,7 +215,7 @@ TEST(RcuHashTest, OfABucketOnlyTheTagIsAskedAbout) {
   EXPECT_EQ(hash.First(uint64_t{99} << 48 | 5), nullptr);
 }
 
-// 100 of each hash: the buckets overflow, and the table grows seven times.
+// 100 values of each hash: the buckets overflow, and the table grows seven times.
 TEST(RcuHashTest, NewestStaysFirstWhenTheTableGrows) {
   Quiescence q;
   NamedHash hash(&q);
@@ -248,7 +249,7 @@ TEST(RcuHashTest, EraseTakesExactlyTheValue) {
   EXPECT_EQ(hash.Find(7, [](const Named* v) { return v->value == 3; }), &values[2]);
 }
 
-// As SAs are replaced, one after the other: the order stays, and nothing is left behind.
+// As SAs are replaced one after the other: the order stays, and nothing is left behind.
 TEST(RcuHashTest, ComingAndGoingInOneBucket) {
   Quiescence q;
   NamedHash hash(&q);

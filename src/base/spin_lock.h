@@ -1,4 +1,5 @@
-// A short lock for a few words of state, taken once per run of packets, never across a call out.
+// A lock for a few words of state. It is taken once per run of packets and never held across a call
+// to other code.
 #pragma once
 
 #include <atomic>

@@ -20,7 +20,7 @@ class SpscRing {
     CYGNET_CHECK(capacity > 0 && (capacity & mask_) == 0);
   }
 
-  // Producer: copies as many of `items` as fit, in order; returns how many.
+  // Producer: copies as many of `items` as fit, in order, and returns how many.
   std::size_t Push(std::span<const T> items) {
     const std::size_t tail = tail_.load(std::memory_order_relaxed);
     const std::size_t room = mask_ + 1 - (tail - head_.load(std::memory_order_acquire));
@@ -28,19 +28,19 @@ class SpscRing {
     for (std::size_t i = 0; i < n; ++i) {
       slots_[(tail + i) & mask_] = items[i];
     }
-    // seq_cst: a producer looks at its consumer's doorbell after this, the consumer looks here
-    // after arming it; one of the two must see the other.
+    // seq_cst: the producer reads its consumer's doorbell after this, and the consumer reads tail_
+    // after arming it. One of the two must see the other.
     tail_.store(tail + n, std::memory_order_seq_cst);
     return n;
   }
 
-  // Producer: how many would fit. At least: the consumer may take some meanwhile.
+  // Producer: how many items fit at least; the consumer may make more room meanwhile.
   std::size_t Room() const {
     return mask_ + 1 -
            (tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire));
   }
 
-  // Consumer: moves up to out.size() items out, in order; returns how many.
+  // Consumer: moves up to out.size() items out, in order, and returns how many.
   std::size_t Pop(std::span<T> out) {
     const std::size_t head = head_.load(std::memory_order_relaxed);
     const std::size_t have = tail_.load(std::memory_order_acquire) - head;

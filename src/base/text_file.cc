@@ -43,9 +43,9 @@ Error FileError(const std::string& path) {
 }
 
 Status CheckOwner(const std::string& path, const struct stat& info) {
-  if (!S_ISREG(info.st_mode)) return MakeError(Errc::kInvalid, path + ": not a plain file");
+  if (!S_ISREG(info.st_mode)) return MakeError(Errc::kInvalid, path + ": not a regular file");
   if (info.st_uid != geteuid() && info.st_uid != 0) {
-    return MakeError(Errc::kPermission, path + ": belongs to another user");
+    return MakeError(Errc::kPermission, path + ": owned by another user");
   }
   if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return MakeError(Errc::kPermission, path + ": other users may write it");
@@ -61,7 +61,7 @@ Result<std::string> ReadTextFile(const std::string& path) {
   while (file.read(part.data(), part.size()) || file.gcount() > 0) {
     text.append(part.data(), static_cast<std::size_t>(file.gcount()));
   }
-  // A folder opens well and fails when read.
+  // Opening a folder succeeds; reading it fails.
   if (!file.is_open() || file.bad()) return FileError(path);
   return text;
 }
@@ -69,7 +69,7 @@ Result<std::string> ReadTextFile(const std::string& path) {
 Result<std::string> ReadOwnFile(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid() && errno == ELOOP) {
-    return MakeError(Errc::kInvalid, path + ": a symbolic link");
+    return MakeError(Errc::kInvalid, path + ": is a symbolic link");
   }
   struct stat info {};
   if (!fd.valid() || fstat(fd.get(), &info) != 0) return FileError(path);
@@ -87,7 +87,8 @@ Result<std::string> ReadOwnFile(const std::string& path) {
 
 Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> bytes) {
   const std::string fresh = path + ".new";
-  (void)unlink(fresh.c_str());  // of a daemon that was killed here; or laid out for us to follow
+  (void)unlink(
+      fresh.c_str());  // left by a daemon that was killed here, or planted for us to follow
   UniqueFd fd(open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return FileError(fresh);
   (void)flock(fd.get(), LOCK_EX | LOCK_NB);  // nobody else has it open
@@ -109,10 +110,10 @@ Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> b
 Status CheckWritable(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) == 0) {
-    if (!S_ISREG(info.st_mode)) return MakeError(Errc::kInvalid, path + ": not a plain file");
+    if (!S_ISREG(info.st_mode)) return MakeError(Errc::kInvalid, path + ": not a regular file");
     if (access(path.c_str(), W_OK) != 0) return FileError(path);
   }
-  // Tried, not asked: access() tells root that it may write where nothing can be made.
+  // Try it: access() tells root that it may write even where no file can be created.
   const std::string probe = path + ".check";
   const UniqueFd fd(
       open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));

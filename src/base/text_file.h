@@ -1,4 +1,4 @@
-// Files that are read whole, and files that are put in the place of others.
+// Reads whole files and replaces files atomically.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,25 +12,26 @@
 
 namespace cygnet {
 
-// Of `errno`: "PATH: why". Errc::kNoEntry, kNoSpace, or kIo.
+// An error from `errno`: "PATH: why". Its code is kNoEntry, kNoSpace or kIo.
 Error FileError(const std::string& path);
 
-// Errors begin with `path`; Errc::kNoEntry: there is no such file.
+// Reads the whole file. Error messages begin with `path`; Errc::kNoEntry if the file does not
+// exist.
 Result<std::string> ReadTextFile(const std::string& path);
 
-// A plain file that belongs to this user (or to root) and that no other user may write.
+// Accepts only a regular file that belongs to this user or root and that no other user may write.
 Status CheckOwner(const std::string& path, const struct stat& info);
 
-// What nobody else may have written: a plain file, not a symbolic link, that belongs to this user
-// (or to root) and that no other user may write. An error says what is wrong with it.
+// Reads a file that nobody else can have written: a regular file, not a symbolic link, that passes
+// CheckOwner. The error says what is wrong with the file.
 Result<std::string> ReadOwnFile(const std::string& path);
 
-// Writes `PATH.new` to the disk, then gives it the name. The file, open for reading and
-// writing, mode 0600, with an flock of its own. On an error the old one is as it was.
+// Writes `PATH.new` to disk, then renames it to `path`. Returns the file open for reading and
+// writing, with mode 0600 and its own flock. On an error the old file is unchanged.
 Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> bytes);
 
-// Whether files may be made in the folder of `path`, and it, if it is there, may be written: asked
-// without leaving anything behind.
+// Checks that files can be created in the folder of `path`, and that `path` is writable if it
+// exists. Leaves nothing behind.
 Status CheckWritable(const std::string& path);
 
 }  // namespace cygnet

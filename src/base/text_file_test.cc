@@ -26,7 +26,7 @@ class TextFileTest : public testing::Test {
 
   std::string Refused() const {
     const auto text = ReadOwnFile(path_);
-    return text ? "it was read: " + *text : text.error().message;
+    return text ? "the file was read: " + *text : text.error().message;
   }
 
   std::filesystem::path folder_;
@@ -53,20 +53,21 @@ TEST_F(TextFileTest, WhatOthersMayHaveWrittenIsNot) {
   EXPECT_THAT(Refused(), HasSubstr("symbolic link"));
   std::filesystem::remove(path_);
   std::filesystem::create_directory(path_);
-  EXPECT_THAT(Refused(), HasSubstr("not a plain file"));
+  EXPECT_THAT(Refused(), HasSubstr("not a regular file"));
   std::filesystem::remove(path_);
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_THAT(Refused(), HasSubstr("not a plain file"));  // and nobody waits for its writer
+  EXPECT_THAT(Refused(),
+              HasSubstr("not a regular file"));  // and the open does not wait for a writer
 }
 
 TEST_F(TextFileTest, ReplacingFollowsNoLink) {
   const std::string other = folder_ / "other";
-  std::ofstream(other) << "of others";
+  std::ofstream(other) << "someone else's";
   std::filesystem::create_symlink(other, path_ + ".new");
   std::filesystem::create_symlink(other, path_);
   const std::string text = "new";
   ASSERT_TRUE(ReplaceFile(path_, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
-  EXPECT_EQ(ReadTextFile(other).value_or(""), "of others");
+  EXPECT_EQ(ReadTextFile(other).value_or(""), "someone else's");
   EXPECT_EQ(ReadOwnFile(path_).value_or(""), "new");
   struct stat info {};
   ASSERT_EQ(lstat(path_.c_str(), &info), 0);
@@ -75,9 +76,9 @@ TEST_F(TextFileTest, ReplacingFollowsNoLink) {
 
 TEST_F(TextFileTest, WhetherItCanBeWrittenIsKnownBefore) {
   EXPECT_TRUE(CheckWritable(path_));
-  EXPECT_TRUE(std::filesystem::is_empty(folder_)) << "nothing is left behind";
+  EXPECT_TRUE(std::filesystem::is_empty(folder_)) << "the probe file was left behind";
   EXPECT_THAT(CheckWritable(folder_ / "no/such").error().message, HasSubstr("No such file"));
-  EXPECT_THAT(CheckWritable(folder_).error().message, HasSubstr("not a plain file"));
+  EXPECT_THAT(CheckWritable(folder_).error().message, HasSubstr("not a regular file"));
   EXPECT_FALSE(CheckWritable("/proc/cygnet"));
 }
 

@@ -1,5 +1,5 @@
-// IP addresses and prefixes as XFRM carries them: 16 bytes in wire order, IPv4 in the first four,
-// the family kept beside them.
+// IP addresses and prefixes as XFRM carries them: 16 bytes in wire order, IPv4 in the first four.
+// The family is kept separately.
 #pragma once
 
 #include <array>
@@ -25,7 +25,7 @@ struct IpAddress {
   alignas(8) std::array<uint8_t, 16> bytes{};  // wire order; bytes 4..15 are zero for IPv4
 
   auto operator<=>(const IpAddress&) const = default;
-  bool operator==(const IpAddress& other) const {  // as words
+  bool operator==(const IpAddress& other) const {  // compares words
     uint64_t a[2];
     uint64_t b[2];
     std::memcpy(a, bytes.data(), sizeof(a));
@@ -46,7 +46,7 @@ struct IpAddress {
   }
 };
 
-// The first `prefix_bits` bits; the others are zero.
+// Keeps the first `prefix_bits` bits; the others become zero.
 inline IpAddress Masked(const IpAddress& a, unsigned prefix_bits) {
   uint64_t word[2];
   std::memcpy(word, a.bytes.data(), sizeof(word));
@@ -60,13 +60,14 @@ inline IpAddress Masked(const IpAddress& a, unsigned prefix_bits) {
   return masked;
 }
 
-// True when the first `prefix_bits` bits of both are equal; 0 bits always are.
+// True if the first `prefix_bits` bits of both are equal; always true for 0 bits.
 bool PrefixMatches(const IpAddress& a, const IpAddress& b, unsigned prefix_bits);
 
 // 224/4, 255.255.255.255, ff00::/8.
 bool IsMulticastOrBroadcast(const IpAddress& a, IpFamily family);
 
-// Names a single host that may be elsewhere: not 0/8, 127/8, class D and E; not ::, ::1, multicast.
+// A unicast address that may belong to another host: not 0/8, 127/8, class D or E; not ::, ::1,
+// multicast.
 bool IsOneHost(const IpAddress& a, IpFamily family);
 
 std::string ToString(const IpAddress& a, IpFamily family);
@@ -86,7 +87,8 @@ struct AddressPrefix {
     return f == family && PrefixMatches(a, address, bits);
   }
 };
-// "10.1.0.0/16", "2001:db8::/32"; without a length the address alone. Bits beyond it are an error.
+// "10.1.0.0/16", "2001:db8::/32". Without a length it is a single address. Set bits beyond the
+// length are an error.
 std::optional<AddressPrefix> ParsePrefix(std::string_view text);
 std::string ToString(const AddressPrefix& prefix);
 

@@ -7,8 +7,8 @@
 namespace cygnet {
 
 uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum) {
-  // Adds in native order with end-around carry, swaps the folded result once: the sum is
-  // byte-order independent (RFC 1071, section 2B).
+  // Adds in native order with end-around carry and swaps the folded result once: the sum is
+  // independent of byte order (RFC 1071, section 2B).
   uint64_t native = 0;
   const uint8_t* p = bytes.data();
   std::size_t n = bytes.size();
@@ -38,7 +38,8 @@ uint64_t PseudoHeaderSum(const IpAddress& saddr, const IpAddress& daddr, IpFamil
 }
 
 void WriteIpv4HeaderChecksum(uint8_t* header) {
-  // Without options by the words its fields are written in: wider loads wait for those stores.
+  // Without options, read words of the width that they were written in: wider loads would stall on
+  // those stores.
   if (header[0] == 0x45) {
     uint32_t sum = 0;
     for (int i = 0; i < 20; i += 2) sum += i == 10 ? 0u : LoadBe16(header + i);

@@ -8,10 +8,10 @@
 
 namespace cygnet {
 
-// Ones-complement sum of the bytes as 16-bit words in wire order, added to `sum`; not folded to 16.
+// Ones-complement sum of the bytes as 16-bit words in wire order, added to `sum`. The result is not
+// folded to 16 bits.
 uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum = 0);
-// Folds and complements; the result is in the order of the words that were added: host order, to be
-// stored big-endian, of what ChecksumAdd returns.
+// Folds and complements a sum of ChecksumAdd. The result is in host order; store it big-endian.
 inline uint16_t ChecksumFinish(uint64_t sum) {
   sum = (sum & 0xffffffffu) + (sum >> 32);
   sum = (sum & 0xffff) + (sum >> 16);
@@ -28,7 +28,7 @@ inline uint16_t Checksum(std::span<const uint8_t> bytes) {
 uint64_t PseudoHeaderSum(const IpAddress& saddr, const IpAddress& daddr, IpFamily family,
                          uint8_t proto, uint32_t upper_length);
 
-// Rewrites the header checksum of the IPv4 header at `header` (ihl·4 bytes must be there).
+// Rewrites the header checksum of the IPv4 header at `header`. REQUIRES: ihl·4 bytes are there.
 void WriteIpv4HeaderChecksum(uint8_t* header);
 
 }  // namespace cygnet

@@ -11,7 +11,7 @@ namespace {
 
 using test::Bytes;
 
-// Ones-complement zero has two spellings; both mean the same sum.
+// Ones-complement zero has two representations of the same sum.
 uint16_t Same(uint16_t sum) { return sum == 0xffff ? 0 : sum; }
 
 TEST(ChecksumTest, AgreesWithTheNaiveSumForEveryLengthAndPlace) {

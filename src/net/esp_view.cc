@@ -20,8 +20,8 @@ EspView ClassifyUdp(const IpPacketView& ip, std::span<const uint8_t> bytes,
       !std::binary_search(encap_ports.begin(), encap_ports.end(), ip.flow.dport)) {
     return view;
   }
-  // ESP in UDP (RFC 3948): one byte 0xff is a keep-alive; four zero bytes mark IKE; else ESP. As in
-  // the kernel, only payloads longer than the ESP header are taken for ESP.
+  // ESP in UDP (RFC 3948): one byte 0xff is a keep-alive; four zero bytes mark IKE; anything else
+  // is ESP. As in the kernel, a payload no longer than the ESP header is not ESP.
   const uint32_t udp_length = LoadBe16(upper.data() + 4);
   if (udp_length < kUdpHeader || udp_length > upper.size()) {
     return view;

@@ -1,4 +1,5 @@
-// EspView: an ESP packet on the wire, bare or in UDP, its lengths checked against the bytes there.
+// EspView: an ESP packet on the wire, bare or in UDP. Its lengths are checked against the bytes
+// present.
 #pragma once
 
 #include <array>
@@ -17,7 +18,7 @@ enum class WireKind : uint8_t {
   kOther,  // not for IPsec: plaintext, IKE, …
   kEsp,
   kEspTooShort,  // protocol 50, but no room for SPI and sequence number
-  kKeepalive,    // NAT keep-alive (RFC 3948, section 2.3): swallowed
+  kKeepalive,    // NAT keep-alive (RFC 3948, section 2.3): discarded
 };
 
 struct EspView {
@@ -28,20 +29,21 @@ struct EspView {
   uint32_t seq_low = 0;
 };
 
-// The UDP port that ESP and IKE share when nothing else was said (RFC 3948).
+// The default UDP port that ESP and IKE share (RFC 3948).
 inline constexpr std::array<uint16_t, 1> kNatTPorts = {kPortIkeNatT};
 
-// `ip` describes the packet `bytes` (starting at the IP header); the caller has dealt with
-// fragments. `encap_ports`: the local UDP ports that carry encapsulated ESP, ascending, host order:
-// only what is sent TO one of them is taken for ESP, wherever it comes from (a NAT may have changed
-// that; a server's port at the other end says nothing about the client's own). The UDP checksum is
-// not looked at, neither over IPv4 nor IPv6 (RFC 3948 section 2.1, RFC 6935): the ICV says more.
+// `ip` describes the packet `bytes` (starting at the IP header). REQUIRES: not a fragment.
+// `encap_ports`: the local UDP ports that carry encapsulated ESP, ascending, host order. Only
+// packets sent TO one of them are taken for ESP; the source port does not matter (a NAT may have
+// changed it, and a server's port at the other end says nothing about the client's own). The UDP
+// checksum is ignored over IPv4 and IPv6 (RFC 3948 section 2.1, RFC 6935), because the ICV is
+// stronger.
 inline EspView ClassifyWirePacket(const IpPacketView& ip, std::span<const uint8_t> bytes,
                                   std::span<const uint16_t> encap_ports);
 
 // --- Implementation ---
 
-// `esp` begins `offset` bytes behind the start of the IP packet.
+// `offset` is the offset of `esp` from the start of the IP packet.
 inline EspView ReadEspHeader(std::span<const uint8_t> esp, uint32_t offset) {
   EspView view;
   view.esp_offset = offset;
@@ -53,7 +55,7 @@ inline EspView ReadEspHeader(std::span<const uint8_t> esp, uint32_t offset) {
   return view;
 }
 
-// As ClassifyWirePacket, for UDP.
+// ClassifyWirePacket for UDP packets.
 EspView ClassifyUdp(const IpPacketView& ip, std::span<const uint8_t> bytes,
                     std::span<const uint16_t> encap_ports);
 

@@ -101,7 +101,7 @@ TEST(EspViewTest, UdpLengthThatLiesIsNotBelieved) {
     EXPECT_EQ(Classify(ip).kind, WireKind::kOther) << length;
   }
   Bytes ip = test::Udp({}, 4500, 4500, Pattern(40));
-  test::Put16(&ip, 24, 9);  // one byte, and it is no keep-alive
+  test::Put16(&ip, 24, 9);  // one byte, but not a keep-alive
   EXPECT_EQ(Classify(ip).kind, WireKind::kOther);
 }
 

@@ -1,5 +1,5 @@
-// Which frames that are not IP may pass, where policy cannot see what they carry: ARP, and what the
-// operator lists.
+// Non-IP frames that may pass although policy cannot inspect them: ARP, and the ether types that
+// the operator lists.
 #pragma once
 
 #include <array>
@@ -12,23 +12,24 @@
 
 namespace cygnet {
 
-inline constexpr uint32_t kArpLength = 28;  // of Ethernet and IPv4 (RFC 826)
+inline constexpr uint32_t kArpLength = 28;  // for Ethernet and IPv4 (RFC 826)
 
-// A request or reply of ARP for IPv4 over Ethernet, from `l3` on; Ethernet may pad it.
+// True for an ARP request or reply for IPv4 over Ethernet that starts at `l3`. Ethernet padding may
+// follow.
 bool IsArp(std::span<const uint8_t> l3);
 
-// Control sets it, any thread asks.
+// The control thread sets it; any thread may read it.
 class EtherTypes {
  public:
   static constexpr std::size_t kMax = 16;
 
-  // REQUIRES: no more than kMax.
+  // REQUIRES: types.size() ≤ kMax.
   void Set(std::span<const uint16_t> types) {
     for (std::size_t i = 0; i < kMax; ++i) {
       types_[i].store(i < types.size() ? types[i] : uint16_t{0}, std::memory_order_relaxed);
     }
   }
-  // False for lengths (IEEE 802.3 frames, LLC), whatever was set.
+  // Always false for a length (IEEE 802.3 frames, LLC).
   bool Has(uint16_t type) const {
     if (type < kFirstEtherType) return false;
     for (const auto& listed : types_) {
@@ -36,7 +37,7 @@ class EtherTypes {
     }
     return false;
   }
-  // May the frame pass that ParseEtherType gave `type` of? REQUIRES: it is not IP.
+  // Whether the frame may pass. `type` comes from ParseEtherType. REQUIRES: it is not IP.
   bool MayPass(const EtherTypeView& type, std::span<const uint8_t> frame) const {
     return type.type == kEtherTypeArp ? IsArp(frame.subspan(type.l3_offset)) : Has(type.type);
   }
@@ -45,7 +46,8 @@ class EtherTypes {
   std::array<std::atomic<uint16_t>, kMax> types_{};
 };
 
-// A type that carries IP, or frames with IP, which policy would not see there: nobody may list it.
+// True for types that can carry IP or frames with IP, which policy would not see. They may not be
+// listed.
 bool CarriesIp(uint16_t type);
 
 }  // namespace cygnet

@@ -19,7 +19,7 @@ Bytes Arp(uint16_t operation) {
 TEST(EtherTypesTest, ArpIsRequestOrReplyForIpv4OverEthernet) {
   EXPECT_TRUE(IsArp(Arp(1)));
   EXPECT_TRUE(IsArp(Arp(2)));
-  EXPECT_TRUE(IsArp(Arp(1) + Bytes(18, 0)));  // Ethernet pads
+  EXPECT_TRUE(IsArp(Arp(1) + Bytes(18, 0)));  // Ethernet padding
   EXPECT_FALSE(IsArp(Arp(3)));                // reverse ARP and others
   for (std::size_t i = 0; i < 6; ++i) {
     Bytes other = Arp(1);

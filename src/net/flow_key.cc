@@ -15,7 +15,7 @@ bool HasPorts(uint8_t proto) {
          proto == kProtoUdpLite;
 }
 
-// Selector ports of the upper-layer header (reference: the kernel's xfrm flow decoding).
+// Selector ports of the upper-layer header (same rules as the kernel's xfrm flow decoding).
 void ReadPorts(std::span<const uint8_t> upper, FlowKey* flow) {
   if (HasPorts(flow->proto) && upper.size() >= 4) {
     flow->sport = LoadBe16(upper.data());
@@ -55,8 +55,8 @@ std::optional<IpPacketView> ParseV4(std::span<const uint8_t> b) {
   return v;
 }
 
-// True when the destination options hold a home address (RFC 6275, section 6.3). `options` is the
-// whole header; options that do not fit it are the end of the search.
+// True if the destination options hold a home address (RFC 6275, section 6.3). `options` is the
+// whole header; the search ends at an option that does not fit.
 bool HasHomeAddress(std::span<const uint8_t> options) {
   constexpr uint8_t kPad1 = 0;
   constexpr uint8_t kHomeAddress = 201;
@@ -73,16 +73,16 @@ bool HasHomeAddress(std::span<const uint8_t> options) {
   return false;
 }
 
-// State of the walk along an IPv6 header chain.
+// State of the walk over an IPv6 header chain.
 struct ChainWalk {
   std::span<const uint8_t> packet;
-  uint32_t offset = 40;  // of the header that `next` names
+  uint32_t offset = 40;  // of the header of type `next`
   uint8_t next = 0;
-  bool outside = true;  // still among the headers that ESP in transport mode leaves outside
+  bool outside = true;  // still among the headers that transport mode leaves outside ESP
   bool routing_seen = false;
 };
 
-// Steps over the fragment header at the walk's offset; its 8 bytes are there.
+// Steps over the fragment header at the walk's offset. REQUIRES: its 8 bytes are there.
 void StepFragment(ChainWalk* walk, IpPacketView* v) {
   const uint8_t* header = walk->packet.data() + walk->offset;
   v->fragment = true;
@@ -93,8 +93,8 @@ void StepFragment(ChainWalk* walk, IpPacketView* v) {
   walk->offset += 8;
 }
 
-// Steps over hop-by-hop options, routing header or destination options; false when it is longer
-// than the packet.
+// Steps over hop-by-hop options, a routing header or destination options. False if the header is
+// longer than the packet.
 bool StepOptions(ChainWalk* walk, IpPacketView* v) {
   const std::span<const uint8_t> rest = walk->packet.subspan(walk->offset);
   const uint32_t length = (uint32_t{rest[1]} + 1) * 8;
@@ -114,7 +114,7 @@ bool StepOptions(ChainWalk* walk, IpPacketView* v) {
   return true;
 }
 
-// Fills in what the header chain of the IPv6 packet says; false when it is malformed.
+// Fills in `v` from the IPv6 header chain; false if the chain is malformed.
 bool WalkV6Chain(std::span<const uint8_t> packet, IpPacketView* v) {
   ChainWalk walk{.packet = packet, .next = packet[6]};
   v->proto_offset = 6;

@@ -1,5 +1,5 @@
-// FlowKey: what of a packet decides its policy: addresses, protocol, ports. Built from outside
-// bytes.
+// FlowKey: the fields of a packet that policy depends on: addresses, protocol, ports. Built from
+// outside bytes.
 #pragma once
 
 #include <cstddef>
@@ -22,10 +22,10 @@ struct FlowKey {
   uint16_t dport = 0;  // host order; ICMP: the code
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;
-  uint8_t zero = 0;  // keeps the object free of padding, so that it can be compared as words
+  uint8_t zero = 0;  // no padding, so that the object can be compared as words
 
-  // For IPv4, addresses as they lie in the packet. Whole words, as they are read again for hashing
-  // and comparing: a wide load would wait for the narrow stores before it.
+  // For IPv4; addresses in wire order. It stores whole words, because hashing and comparing read
+  // whole words: a wide load would stall on narrower stores before it.
   void SetV4(uint32_t saddr_raw, uint32_t daddr_raw, uint8_t proto_number, uint16_t source_port,
              uint16_t dest_port) {
     SetWord(0, saddr_raw);
@@ -69,52 +69,52 @@ struct FlowKey {
 static_assert(sizeof(FlowKey) == 40 && offsetof(FlowKey, sport) == 32 &&
               offsetof(FlowKey, family) == 36 && offsetof(FlowKey, proto) == 38);
 
-// An IP packet whose headers were checked against the bytes that are there.
+// An IP packet whose headers were checked against the bytes present.
 struct IpPacketView {
   FlowKey flow;
   uint32_t header_length = 0;  // to the first byte after the IP header and its extension headers
-  uint32_t total_length = 0;   // as the header says; ≤ the bytes there (Ethernet may pad)
-  // IPv6 transport mode, outbound: where ESP goes, and the offset of the byte that names what
-  // follows there (RFC 4303, section 3.1.1; which headers stay outside: ParseIpPacket).
+  uint32_t total_length = 0;   // from the header; ≤ the bytes present (Ethernet may pad)
+  // IPv6 transport mode, outbound: where ESP is inserted, and the offset of the next-header byte in
+  // front of it (RFC 4303, section 3.1.1; ParseIpPacket says which headers stay outside).
   uint32_t esp_offset_v6 = 40;
   uint32_t esp_nexthdr_offset_v6 = 6;
-  uint32_t proto_offset = 9;     // of the byte that names flow.proto
+  uint32_t proto_offset = 9;     // of the byte that holds flow.proto
   uint8_t ip_header_length = 0;  // IPv4: ihl·4; IPv6: 40
   uint8_t tos = 0;               // IPv4 TOS, IPv6 traffic class
   bool has_options = false;      // IPv4 options or IPv6 extension headers
   bool fragment = false;         // any fragment of a larger packet
-  bool later_fragment = false;   // a fragment that does not hold the upper-layer header
+  bool later_fragment = false;   // a fragment without the upper-layer header
   bool dont_fragment = false;    // IPv4 DF; always true for IPv6
 };
 
-// Parses the IPv4 or IPv6 packet that starts at bytes[0] (version nibble decides). nullopt when a
-// length does not fit, the version is unknown or an IPv6 header chain is malformed or too long
-// (more than 8 headers, or hop-by-hop options that are not the first: RFC 8200, section 4.1).
+// Parses the IPv4 or IPv6 packet that starts at bytes[0] (the version nibble decides). nullopt if a
+// length does not fit, the version is unknown, or an IPv6 header chain is malformed or too long
+// (more than 8 headers, or hop-by-hop options that are not first: RFC 8200, section 4.1).
 //
-// Outside of ESP stay, as in Linux (ip6_find_1stfragopt): hop-by-hop options, routing headers, and
-// destination options that no routing header precedes, or that hold a home address (RFC 6275,
-// section 6.3: they concern the way, not the end). Destination options behind a routing header are
-// for the last destination alone and travel inside.
+// As in Linux (ip6_find_1stfragopt), these headers stay outside ESP: hop-by-hop options, routing
+// headers, and destination options that precede every routing header or hold a home address (RFC
+// 6275, section 6.3: they concern the route, not the destination). Other destination options after
+// a routing header are for the final destination only and travel inside.
 std::optional<IpPacketView> ParseIpPacket(std::span<const uint8_t> bytes);
 
-// The same for packets one after the other: into `view`, which is only to be used on true.
+// Same, for loops over many packets: fills `view`, which is valid only if true is returned.
 inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view);
 
 // --- Implementation ---
 
-// As the general parser, for any packet.
+// General parser, for any packet.
 bool ParseIpPacketSlowly(std::span<const uint8_t> bytes, IpPacketView* view);
 
 inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view) {
-  // IPv4 without options and not a fragment, of a protocol that needs no closer look: almost
-  // everything on its way.
+  // Fast path: IPv4 without options, not a fragment, of a protocol that needs no closer look. This
+  // is almost all traffic.
   const uint8_t* b = bytes.data();
   const bool plain = bytes.size() >= 24 && b[0] == 0x45 && (LoadBe16(b + 6) & 0x3fff) == 0 &&
                      (b[9] == kProtoTcp || b[9] == kProtoUdp || b[9] == kProtoEsp);
   if (!plain) return ParseIpPacketSlowly(bytes, view);
   const uint32_t total = LoadBe16(b + 2);
   if (total < 24 || total > bytes.size()) return ParseIpPacketSlowly(bytes, view);
-  // Field by field: a view made elsewhere and copied here would be waited for.
+  // Field by field: copying a view made elsewhere would stall on its stores.
   view->header_length = 20;
   view->total_length = total;
   view->esp_offset_v6 = 40;

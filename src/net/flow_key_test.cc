@@ -73,7 +73,7 @@ TEST(ParseIpv4Test, TotalLengthBeyondTheBytesIsRefusedAndBelowIsPadding) {
 TEST(ParseIpv4Test, EveryTruncationIsRefused) {
   const Bytes ip = test::Udp({.options = Bytes(8, 1)}, 1, 2, Pattern(20));
   for (std::size_t n = 0; n < ip.size(); ++n) {
-    // A copy of its own size, so that a sanitizer sees a read behind its end.
+    // A copy of exact size, so that a sanitizer sees a read past its end.
     const Bytes cut(ip.begin(), ip.begin() + static_cast<std::ptrdiff_t>(n));
     EXPECT_FALSE(ParseIpPacket(cut).has_value()) << n;
   }
@@ -199,7 +199,7 @@ TEST(ParseIpv6Test, Chains) {
       {"destination options without a routing header", {kDest}, 48, 40, false},
       {"destination options before a routing header", {kHop, kDest, kRoute}, 64, 56, false},
       {"destination options behind a routing header", {kHop, kRoute, kDest}, 56, 48, false},
-      {"routing header behind what is inside", {kRoute, kDest, kRoute}, 48, 40, false},
+      {"routing header behind the inner headers", {kRoute, kDest, kRoute}, 48, 40, false},
       {"fragment", {kFrag}, 40, 6, true},
       {"hop-by-hop, fragment", {kHop, kFrag}, 48, 40, true},
       {"destination behind fragment", {kFrag, kDest}, 40, 6, true},
@@ -220,7 +220,7 @@ TEST(ParseIpv6Test, Chains) {
   }
 }
 
-// A home address concerns the way: such options stay in front of ESP even behind a routing header.
+// A home address concerns the route: such options stay in front of ESP even after a routing header.
 TEST(ParseIpv6Test, HomeAddressStaysOutside) {
   struct Case {
     const char* name;
@@ -278,7 +278,7 @@ TEST(ParseIpv6Test, ExtensionHeaderBeyondThePacketIsRefused) {
     EXPECT_FALSE(ParseIpPacket(ip).has_value()) << int{words};
   }
   Bytes fits = Chain({kDest});
-  fits[41] = 1;  // up to the last byte: nothing is left for ports
+  fits[41] = 1;  // up to the last byte: no room for ports
   ASSERT_TRUE(ParseIpPacket(fits).has_value());
   EXPECT_EQ(ParseIpPacket(fits)->flow.sport, 0);
 }

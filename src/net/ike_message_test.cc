@@ -54,7 +54,7 @@ TEST(IkeMessageTest, WhatOnlyHasThePortIsNot) {
   for (std::size_t n = 0; n < whole.size(); ++n) {
     EXPECT_FALSE(IsIkeMessage(std::span(whole).first(n), 500)) << n;
   }
-  EXPECT_FALSE(IsIkeMessage(whole + Bytes(4, 0), 500));  // behind the UDP datagram
+  EXPECT_FALSE(IsIkeMessage(whole + Bytes(4, 0), 500));  // after the UDP datagram
 }
 
 }  // namespace

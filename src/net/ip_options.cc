@@ -16,7 +16,7 @@ constexpr uint8_t kPad1 = 0;
 constexpr uint8_t kRoutingRpl = 3;
 constexpr uint8_t kRoutingSegments = 4;
 
-// One option with a length, as ip_options_compile has it.
+// One option with a length, checked as in ip_options_compile.
 bool RefusedV4(Bytes option) {
   switch (option[0]) {
     case kLooseSourceRoute:
@@ -46,7 +46,7 @@ bool RefusedOptionsV4(Bytes options) {
   return false;
 }
 
-// `header`: a header of options, whole.
+// `header`: a whole header of options.
 bool MalformedOptionsV6(Bytes header) {
   Bytes options = header.subspan(2);
   while (!options.empty()) {
@@ -65,7 +65,7 @@ bool RefusedRouting(Bytes header) {
   return somewhere_left || header[2] == kRoutingRpl || header[2] == kRoutingSegments;
 }
 
-// The parser has checked the headers' lengths.
+// REQUIRES: the parser has checked the headers' lengths.
 bool RefusedHeadersV6(const IpPacketView& ip, Bytes l3, Addressee addressee) {
   uint8_t type = l3[6];
   for (uint32_t at = 40; at < ip.header_length;) {

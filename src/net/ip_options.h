@@ -1,5 +1,5 @@
-// Options of the IP header that a host does not take: source routes, which say where the packet is
-// to go next whatever the routes say, and what is malformed.
+// IP options that a host refuses: source routes, which override the routing table, and malformed
+// options.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@
 
 namespace cygnet {
 
-// To whom the packet is addressed: an IPv6 router does not look at what is for the destination.
+// Whom the packet is addressed to. A router does not process IPv6 options for the destination.
 enum class Addressee : uint8_t { kHost, kOther };
 
-// As Linux judges with its defaults (accept_source_route, seg6_enabled and rpl_seg_enabled off).
-// `ip` describes `l3`. IPv4: loose and strict source routes, options whose lengths do not fit.
-// IPv6: hop-by-hop options, and for the host destination options, whose lengths do not fit, routing
-// headers with somewhere left to go, and of segment or RPL routing any.
+// Follows Linux's defaults (accept_source_route, seg6_enabled and rpl_seg_enabled off). `ip`
+// describes `l3`. Refused for IPv4: loose and strict source routes, options whose lengths do not
+// fit. Refused for IPv6: hop-by-hop options (for kHost destination options, too) whose lengths do
+// not fit, routing headers with segments left, and every segment or RPL routing header.
 bool HasRefusedOptions(const IpPacketView& ip, std::span<const uint8_t> l3, Addressee addressee);
 
 }  // namespace cygnet

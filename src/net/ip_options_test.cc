@@ -29,7 +29,7 @@ TEST(IpOptionsTest, SourceRoutesOfIpv4AreRefusedWherever) {
   }
   EXPECT_FALSE(RefusedV4({}));
   EXPECT_FALSE(RefusedV4({148, 4, 0, 0}));             // router alert
-  EXPECT_FALSE(RefusedV4({0, 131, 7, 4}));             // behind the end nobody looks
+  EXPECT_FALSE(RefusedV4({0, 131, 7, 4}));             // options after the end marker are ignored
   EXPECT_FALSE(RefusedV4({7, 7, 4, 0, 0, 0, 0, 0}));   // record route
   EXPECT_FALSE(RefusedV4({68, 8, 5, 0, 0, 0, 0, 0}));  // timestamp
 }

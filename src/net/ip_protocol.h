@@ -1,4 +1,4 @@
-// Numbers of IP that the stack knows by name: protocols and UDP ports (IANA), the least MTU.
+// Named IP protocols, UDP ports (IANA) and the minimum IPv6 MTU.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ inline constexpr uint8_t kProtoSctp = 132;
 inline constexpr uint8_t kProtoMobility = 135;
 inline constexpr uint8_t kProtoUdpLite = 136;
 
-// Every link that carries IPv6 carries packets of this size (RFC 8200 section 5).
+// Every IPv6 link carries packets of this size (RFC 8200 section 5).
 inline constexpr uint32_t kMinIpv6Mtu = 1280;
 
 inline constexpr uint16_t kPortIke = 500;

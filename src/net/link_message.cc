@@ -18,7 +18,7 @@ constexpr uint16_t kRouterAdvertisement = 134;
 constexpr uint16_t kNeighbourSolicitation = 135;
 constexpr uint16_t kRedirect = 137;
 
-// Options: RFC 4861 section 4.6, RFC 3971 (nonce), and what router advertisements carry today
+// Options: RFC 4861 section 4.6, RFC 3971 (nonce), and those that router advertisements carry today
 // (RFC 6275, 7839, 4191, 8106, 5175, 8801, 8910, 8781).
 constexpr uint8_t kSourceLink = 1;
 constexpr uint8_t kTargetLink = 2;
@@ -40,16 +40,16 @@ Bytes Message(const IpPacketView& ip, Bytes l3) {
 bool IsIcmpv6(const IpPacketView& ip, uint8_t hop_limit, Bytes l3) {
   return ip.flow.family == IpFamily::kV6 && ip.flow.proto == kProtoIcmpv6 && !ip.fragment &&
          l3[7] == hop_limit && ip.flow.dport == 0 && ip.total_length <= kMinIpv6Mtu &&
-         l3.size() == ip.total_length;  // nothing rides behind it
+         l3.size() == ip.total_length;  // nothing follows the packet
 }
 
-// Bytes in front of the options; 0: no message of neighbour discovery.
+// Length of the message without options; 0 if the type is not neighbour discovery.
 uint32_t FixedPart(uint16_t type) {
   constexpr std::array<uint8_t, 5> kFixed = {8, 16, 24, 24, 40};
   return type < kRouterSolicitation || type > kRedirect ? 0 : kFixed[type - kRouterSolicitation];
 }
 
-// Calls see(type, length) for each option. False: their lengths do not make up `options`.
+// Calls see(type, length) for each option. False if the lengths do not add up to `options`.
 template <typename See>
 bool WalkOptions(Bytes options, See see) {
   while (!options.empty()) {
@@ -62,7 +62,7 @@ bool WalkOptions(Bytes options, See see) {
   return true;
 }
 
-// What a message of the type may carry. Others could carry anything, in clear.
+// Options allowed for the type. An unknown option could carry anything in clear.
 bool MayCarry(uint16_t type, uint8_t option, uint32_t length) {
   if (type == kRouterAdvertisement) {
     return std::find(kOfRouters.begin(), kOfRouters.end(), option) != kOfRouters.end();
@@ -77,14 +77,14 @@ IpAddress TargetOf(Bytes message) {
   return target;
 }
 
-// The group that listens for solicitations of the address (RFC 4291, section 2.7.1).
+// True if the solicited-node group belongs to the target (RFC 4291, section 2.7.1).
 bool IsSolicitedNode(const IpAddress& group, const IpAddress& target) {
   constexpr std::array<uint8_t, 13> kPrefix = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
   return std::equal(kPrefix.begin(), kPrefix.end(), group.bytes.begin()) &&
          std::equal(group.bytes.begin() + 13, group.bytes.end(), target.bytes.begin() + 13);
 }
 
-// Where a message of the type goes to on the link (RFC 4861, sections 4.1 and 4.3).
+// Checks the destination for a message of the type (RFC 4861, sections 4.1 and 4.3).
 bool GoesWhereItMay(uint16_t type, const FlowKey& flow, Bytes message) {
   if (type == kRouterSolicitation) {
     return IsLinkLocal(flow.daddr) || IsMulticastOrBroadcast(flow.daddr, IpFamily::kV6);
@@ -94,7 +94,7 @@ bool GoesWhereItMay(uint16_t type, const FlowKey& flow, Bytes message) {
   return flow.daddr == target || IsSolicitedNode(flow.daddr, target);
 }
 
-// The groups that a report of version 2 lists are as many as it says and fill it.
+// True if a version 2 report lists exactly as many groups as it declares and they fill it.
 bool RecordsFit(Bytes message) {
   if (message.size() < 8) return false;
   Bytes rest = message.subspan(8);

@@ -15,7 +15,7 @@ using test::IpFields;
 
 constexpr std::array<std::size_t, 5> kFixed = {8, 16, 24, 24, 40};  // of types 133 to 137
 
-// fe80::2, to which kLink goes.
+// fe80::2, the destination of kLink.
 Bytes Target() {
   Bytes target(16, 0);
   target[0] = 0xfe;
@@ -153,7 +153,7 @@ struct Mld {
   }
 };
 
-// Of version 2, with one group and `sources` sources.
+// A version 2 report with one group and `sources` sources.
 Bytes ReportV2(uint8_t sources) {
   Bytes record(20 + sources * 16u, 3);
   record[1] = 0;
@@ -195,7 +195,7 @@ TEST(ListenerDiscoveryTest, FromTheLinkToAGroupBehindARouterAlert) {
   other.f.options.clear();
   EXPECT_FALSE(other.Is());
   other = mld;
-  other.f.options[5] = 1;  // of RSVP
+  other.f.options[5] = 1;  // RSVP
   EXPECT_FALSE(other.Is());
 }
 

@@ -1,4 +1,4 @@
-// Selector (RFC 4301, section 4.4.1.1; struct xfrm_selector): which flows an entry is about.
+// Selector (RFC 4301, section 4.4.1.1; struct xfrm_selector): the flows that an entry covers.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace cygnet {
 
-// Kept exactly as the client wrote it: identity compares every field, host bits beyond a prefix
-// included (two spellings of one network are two policies); matching looks at the masked bits only.
+// Kept exactly as the client wrote it. Identity compares every field, including host bits beyond a
+// prefix (two spellings of one network are two policies); matching uses only the masked bits.
 struct Selector {
   IpAddress daddr;
   IpAddress saddr;
@@ -18,8 +18,8 @@ struct Selector {
   uint16_t dport_mask = 0;
   uint16_t sport = 0;
   uint16_t sport_mask = 0;
-  IpFamily family = IpFamily::kUnspec;  // as a uint16_t of the message; values other than 2 and 10
-                                        // are refused before a Selector is made, 0 may stay in SAs
+  IpFamily family = IpFamily::kUnspec;  // a uint16_t of the message; other values than 2 and 10 are
+                                        // refused earlier, but SAs may have 0
   uint8_t prefixlen_d = 0;
   uint8_t prefixlen_s = 0;
   uint8_t proto = 0;    // 0 = any
@@ -28,7 +28,7 @@ struct Selector {
 
   bool operator==(const Selector&) const = default;
 
-  // `ifindex_of_flow` is the egress (outbound) or receiving (inbound) interface, 0 if unknown.
+  // `ifindex_of_flow`: the egress (outbound) or receiving (inbound) interface, 0 if unknown.
   bool Matches(const FlowKey& flow, int32_t ifindex_of_flow) const {
     return family == flow.family && PrefixMatches(daddr, flow.daddr, prefixlen_d) &&
            PrefixMatches(saddr, flow.saddr, prefixlen_s) &&
@@ -40,9 +40,9 @@ struct Selector {
     return prefixlen_d == 0 && prefixlen_s == 0 && proto == 0 && dport_mask == 0 &&
            sport_mask == 0 && ifindex == 0;
   }
-  // As an SA's selector (ports and addresses of the inner flow, and the interface as Matches has
-  // it): one that says nothing admits every flow, one without family (flag af-unspec) reads its
-  // addresses in the flow's.
+  // As an SA's selector (ports and addresses of the inner flow, interface as in Matches). An empty
+  // selector admits every flow. One without a family (flag af-unspec) applies to the family of the
+  // flow.
   bool Admits(const FlowKey& flow, int32_t ifindex_of_flow) const {
     if (SaysNothing()) return true;
     Selector in_family = *this;
@@ -51,10 +51,10 @@ struct Selector {
   }
 };
 
-// "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 80", as iproute2 writes it.
+// "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 80", in iproute2's style.
 std::string ToString(const Selector& selector);
 
-// Of this one flow: whole addresses, whole ports (kernel: xfrm_init_tempsel).
+// Selects exactly this flow: whole addresses, whole ports (kernel: xfrm_init_tempsel).
 inline Selector FlowSelector(const FlowKey& flow, int32_t ifindex) {
   Selector selector;
   selector.saddr = flow.saddr;

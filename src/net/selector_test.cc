@@ -84,14 +84,14 @@ TEST(SelectorTest, TextIsThatOfIproute2) {
   EXPECT_EQ(ToString(s), "src 10.1.0.0/16 dst 10.2.0.0/24 proto 6 dport 80");
 }
 
-// As an SA's selector.
+// Used as an SA's selector.
 TEST(SelectorTest, AdmitsWithoutFamilyOrWithoutAnythingSaid) {
   const FlowKey v4 =
       ParseIpPacket(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, {}))->flow;
   const FlowKey v6 = ParseIpPacket(test::Udp({.src = "fd01::1", .dst = "fd02::1"}, 1, 2, {}))->flow;
   Selector any;
   EXPECT_TRUE(any.Admits(v4, 0) && any.Admits(v6, 0));
-  any.family = IpFamily::kV4;  // what the stack fills in for a client that named none
+  any.family = IpFamily::kV4;  // the stack's default for a client that named no family
   EXPECT_TRUE(any.Admits(v4, 0) && any.Admits(v6, 0));
   Selector host;
   host.daddr = v4.daddr;
@@ -111,7 +111,7 @@ TEST(SelectorTest, AdmitsWithoutFamilyOrWithoutAnythingSaid) {
   EXPECT_FALSE(udp.Admits(v4, 0) || udp.Admits(v6, 0));
 }
 
-// `ip xfrm state add … sel … dev nic0`: what leaves by another interface is another SA's.
+// `ip xfrm state add … sel … dev nic0`: traffic through another interface does not match the SA.
 TEST(SelectorTest, AnInterfaceIsAskedWhateverElseIsSaid) {
   const FlowKey v4 =
       ParseIpPacket(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, {}))->flow;

@@ -1,5 +1,5 @@
-// DropReason: why a packet went no further. Every reason has a counter, a text, and the
-// /proc/net/xfrm_stat counter that a Linux kernel would raise (empty where it has none).
+// DropReason: why a packet was dropped. Every reason has a counter, a text, and the
+// /proc/net/xfrm_stat counter that Linux would raise (empty if none).
 #pragma once
 
 #include <array>
@@ -17,9 +17,9 @@ enum class DropReason : uint8_t {
   kInBadHeader,         // outer IP header malformed
   kInNoState,           // no SA for (destination, SPI)
   kInAcquireState,      // the SA is still larval
-  kInStateInvalid,      // dying out: dead or expired by time
+  kInStateInvalid,      // dead, or expired by time
   kInStateExpired,      // byte or packet limit reached
-  kInWrongDirection,    // an SA marked for output
+  kInWrongDirection,    // the SA is for output only
   kInTruncated,         // too short for IV and ICV
   kInReplayOld,         // behind the replay window
   kInReplayDuplicate,   // seen before
@@ -28,51 +28,53 @@ enum class DropReason : uint8_t {
   kInBadTrailer,        // pad length beyond the payload
   kInDummy,             // next header 59
   kInModeMismatch,      // next header or inner packet does not fit the SA's mode
-  kInEncapMismatch,     // UDP-encapsulated or not, the SA says otherwise
+  kInEncapMismatch,     // UDP encapsulation differs from the SA's
   kInSelectorMismatch,  // inner flow outside the SA's selector
-  kInTemplateMismatch,  // policy wants other protection (or any: plaintext where ESP is needed)
-  kInNoPolicy,          // came by a tunnel, no policy covers it
+  kInTemplateMismatch,  // policy requires other protection (or any: plaintext where ESP is
+                        // required)
+  kInNoPolicy,          // no policy covers it, and it came through a tunnel or the default blocks
   kInPolicyBlock,
   kInCryptoError,       // the engine could not run the job
-  kInDeviceError,       // the device said so
-  kInDeviceStale,       // opened by the device for another SA than the one that is there
-  kInFragmentTimeout,   // the rest of the datagram did not come in time
+  kInDeviceError,       // the device reported an error
+  kInDeviceStale,       // the device opened it for an earlier SA
+  kInFragmentTimeout,   // the remaining fragments did not arrive in time
   kInFragmentOverlap,   // fragments that overlap or do not fit together (RFC 5722, RFC 8200)
-  kInFragmentMemory,    // no room to wait for the rest of the datagram
-  kInLateBeyondWindow,  // ICV wrong because the high word was guessed: older than the window (ESN)
+  kInFragmentMemory,    // no room to hold the fragments
+  kInLateBeyondWindow,  // ICV wrong because the inferred ESN high word was wrong: older than the
+                        // window
   kInNested,            // more transforms than supported
   kInRequired,          // the SA must be on a device, and no device opened it
-  kInBlocked,           // nothing may do the SA's cryptography (trust, FIPS, a required device)
-  kInEtherType,         // neither IP nor well-formed ARP nor on the list of what may pass
-  kInIpOptions,         // opened, and it has a source route or malformed options
+  kInBlocked,           // no place may do the SA's cryptography (trust, FIPS, a required device)
+  kInEtherType,         // neither IP nor well-formed ARP, and not a listed ether type
+  kInIpOptions,         // opened, with a source route or malformed options
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
-  kOutNoState,       // policy wants an SA, none is there
+  kOutNoState,       // policy requires an SA, but none exists
   kOutStateExpired,  // byte or packet limit reached
   kOutStateInvalid,
   kOutSequence,  // sequence numbers used up
-  kOutTooBig,    // larger than the path allows; the sender is told
+  kOutTooBig,    // larger than the path allows; the sender is notified
   kOutNoRoom,    // the buffer cannot hold the ESP overhead
   kOutCryptoError,
   kOutModeError,       // the packet does not fit the SA's mode
   kOutDeviceError,     // the device could not seal it
-  kOutFragment,        // a later fragment, and policy asks for ports that it does not carry
-  kOutWrongDirection,  // an SA marked for input
-  kOutHoldFull,        // no room to wait for key management
-  kOutHoldTimeout,     // waited for key management in vain
-  kOutRequired,        // the SA must be on a device, which cannot take the packet
-  kOutBlocked,         // nothing may do the SA's cryptography (trust, FIPS, a required device)
-  kOutGuard,           // clear packet of a protected flow at the wire: never leaves
-  kOutNotSealed,       // a device or engine said that it sealed it and did not: never leaves
-  kOutPolicyChanged,   // policy let it leave in clear; before it did, policy said otherwise
-  kOutEtherType,       // neither IP nor well-formed ARP nor on the list of what may pass
+  kOutFragment,        // a later fragment without the ports that the policy selects by
+  kOutWrongDirection,  // the SA is for input only
+  kOutHoldFull,        // no room to wait for an SA
+  kOutHoldTimeout,     // no SA within the hold time
+  kOutRequired,        // the SA must be on a device, but the device cannot seal this packet
+  kOutBlocked,         // no place may do the SA's cryptography (trust, FIPS, a required device)
+  kOutGuard,           // clear packet of a protected flow, stopped at the wire
+  kOutNotSealed,       // reported as sealed but was not, stopped at the wire
+  kOutPolicyChanged,   // policy changed between the decision and transmit
+  kOutEtherType,       // neither IP nor well-formed ARP, and not a listed ether type
   // Ports
-  kPortFull,      // the port took no more
+  kPortFull,      // the port accepted no more packets
   kPortTooBig,    // larger than a frame of the port
   kPortBadFrame,  // frame too short, or unfinished checksum out of bounds
   kPortDown,      // the port has no link, or its device is gone
-  kPortRefused,   // the kernel or its driver would not take the frame
+  kPortRefused,   // the kernel or its driver rejected the frame
   kNoBuffers,
   kCount
 };
@@ -82,15 +84,15 @@ inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason:
 struct DropReasonInfo {
   std::string_view name;       // stable, for JSON and scripts: "in-auth-failed"
   std::string_view text;       // for people
-  std::string_view xfrm_stat;  // "XfrmInStateProtoError"; empty if the kernel counts no such thing
+  std::string_view xfrm_stat;  // "XfrmInStateProtoError"; empty if the kernel has no such counter
 };
 
 const DropReasonInfo& Describe(DropReason reason);
 
-// The 32 lines of /proc/net/xfrm_stat in the order of Linux 6.18.
+// The 32 lines of /proc/net/xfrm_stat, in the order of Linux 6.18.
 std::span<const std::string_view> XfrmStatNames();
 
-// Counters of one writer thread; any thread may read.
+// Counters with one writing thread; any thread may read.
 struct DropCounters {
   std::array<std::atomic<uint64_t>, kDropReasons> count{};
   void Add(DropReason reason, uint64_t n = 1) {

@@ -1,5 +1,5 @@
-// Packet: one frame in one linear buffer with room before and after it. Owned by exactly one place
-// at a time: a batch, a ring, a port, or the pool.
+// Packet: one frame in a linear buffer with headroom and tailroom. It has exactly one owner at a
+// time: a batch, a ring, a port, or the pool.
 #pragma once
 
 #include <cstdint>
@@ -12,42 +12,41 @@ namespace cygnet {
 
 class PacketPool;
 
-// What a device and the stack tell each other about one packet (OffloadDevice contract).
+// What a device and the stack report to each other about one packet (OffloadDevice contract).
 enum class OffloadStatus : uint8_t {
   kNone,           // not touched by a device
   kSealRequested,  // outbound: the device holding `handle` must seal it
   kSealed,         // outbound: sealed, by device or software
   kOpened,         // inbound: opened in place, ICV verified; ESP header, trailer and ICV remain
   kAuthFailed,     // inbound: the ICV did not verify
-  kError,          // inbound: the device could not tell
-  kReturned,       // outbound packet handed back unsealed: the stack seals it
+  kError,          // inbound: the device could not decide
+  kReturned,       // outbound, handed back unsealed: the stack seals it
 };
 
 struct OffloadMeta {
   OffloadHandle handle;
-  // High word of the sequence number, for the AAD. Outbound: to seal with; inbound and opened: that
-  // the ICV was verified with.
+  // High word of the sequence number, for the AAD. Outbound: used to seal. Inbound and opened: used
+  // to verify the ICV.
   uint32_t esn_high = 0;
   uint16_t esp_offset = 0;  // outbound: of the ESP header, from the start of the frame
   OffloadStatus status = OffloadStatus::kNone;
 };
 
-// What the outbound pipeline knows of a packet, for the guard at the wire
-// (datapath/egress_guard.h).
+// What the outbound pipeline knows about a packet, for the seal guard (datapath/egress_guard.h).
 enum class Protection : uint8_t {
-  kNone,     // nobody has decided
-  kClear,    // policy lets it leave as it is; `proof`: which policy that was
+  kNone,     // not decided yet
+  kClear,    // policy lets it leave in clear; `proof` identifies the policy's decision
   kControl,  // made by control (NAT keep-alives)
-  kProven,   // an ESP packet, or a fragment of one, that was seen to be sealed
-  // An ESP packet, not yet seen to be sealed (seal_proof.h). To be seen by
-  kOwed,         // its text and its ICV
-  kOwedText,     // its text: the ICV is short
-  kOwedIcv,      // its ICV: the text stays in clear
+  kProven,   // an ESP packet, or a fragment of one, that was verified to be sealed
+  // An ESP packet not yet verified to be sealed (seal_proof.h). Still to check:
+  kOwed,         // text and ICV
+  kOwedText,     // text only: the ICV is too short
+  kOwedIcv,      // ICV only: the text stays in clear
   kOwedNothing,  // neither
 };
 inline bool OwesSeal(Protection p) { return p >= Protection::kOwed; }
 
-// Unfinished work that a frame carries across the host-side port (virtio-net header semantics).
+// Work left unfinished in a frame at the host-side port (as in the virtio-net header).
 enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
 
 struct alignas(kCacheLine) Packet {
@@ -57,23 +56,23 @@ struct alignas(kCacheLine) Packet {
   uint32_t length = 0;     // of the frame
   uint16_t l3_offset = 0;  // of the IP header, from the start of the frame
   uint16_t gso_size = 0;   // super-packet: payload bytes per segment; 0 = an ordinary packet
-  // Unfinished checksum (csum_partial): first byte covered, from the start of the frame; where it
-  // is stored, from there. ESP packets for a device have none, and keep their SA here
-  // (SetSaNumber).
+  // Unfinished checksum (csum_partial): start of the covered bytes from the start of the frame;
+  // where the checksum is stored, from csum_start. ESP packets for a device have none and use these
+  // fields for their SA (SetSaNumber).
   uint16_t csum_start = 0;
   uint16_t csum_offset = 0;
   GsoType gso_type = GsoType::kNone;
   bool csum_partial = false;
-  uint8_t interface = 0;  // index of the interface it entered by
+  uint8_t interface = 0;  // index of the interface it arrived on
   Protection protection = Protection::kNone;
   OffloadMeta offload;
-  uint16_t proof_at = 0;      // kOwed…: of the text behind the IV, from the start of the buffer
-  uint16_t proof_header = 0;  // kOwed…: of the ESP header, a checksum
+  uint16_t proof_at = 0;  // kOwed…: offset of the text after the IV, from the start of the buffer
+  uint16_t proof_header = 0;  // kOwed…: checksum of the ESP header
   PacketPool* pool = nullptr;
-  uint64_t proof = 0;  // kOwed…: the text's first bytes in clear; kClear: FlowDecision::stamp
+  uint64_t proof = 0;  // kOwed…: first bytes of the text in clear; kClear: FlowDecision::stamp
 
-  // Low word of Sa::number of an ESP packet that a device is asked to seal, should it be handed
-  // back. REQUIRES: !csum_partial.
+  // Low 32 bits of Sa::number of an ESP packet that a device must seal; needed if the device hands
+  // it back. REQUIRES: !csum_partial.
   void SetSaNumber(uint64_t number) {
     csum_start = static_cast<uint16_t>(number >> 16);
     csum_offset = static_cast<uint16_t>(number);

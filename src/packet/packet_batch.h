@@ -1,5 +1,5 @@
-// PacketBatch: up to kMaxBatch owned packets in order. Filter() with a sink is the only way to drop
-// packets.
+// PacketBatch: up to kMaxBatch owned packets in order. The only way to drop packets is `Filter`
+// with a sink.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ namespace cygnet {
 
 inline constexpr uint32_t kMaxBatch = 64;
 
-// Where dropped packets go: counted with a reason, then back to their pool. One per thread.
+// Where packets are dropped: counts the reason and returns the packet to its pool. One per thread.
 class DropSink {
  public:
   DropSink(PacketCaches* caches, DropCounters* counters) : caches_(caches), counters_(counters) {}
@@ -21,7 +21,7 @@ class DropSink {
     counters_->Add(reason);
     caches_->Give(p);
   }
-  // Gives back a packet whose contents went elsewhere (copied, cut into segments): not a loss.
+  // Returns a packet whose contents were copied or cut into segments. Not counted as a drop.
   void Recycle(Packet* p) { caches_->Give(p); }
   PacketCaches* caches() { return caches_; }
   DropCounters* counters() { return counters_; }
@@ -45,13 +45,13 @@ class PacketBatch {
   Packet* operator[](uint32_t i) const { return packets_[i]; }
   std::span<Packet*> packets() { return {packets_.data(), size_}; }
 
-  // REQUIRES: !full(). Takes ownership.
+  // Takes ownership. REQUIRES: !full().
   void Push(Packet* p) {
     CYGNET_DCHECK(size_ < kMaxBatch);
     packets_[size_++] = p;
   }
 
-  // For a port that took the first n packets, or all of them.
+  // For a port that now owns the first n packets, or all of them.
   void ReleaseFront(uint32_t n) {
     CYGNET_DCHECK(n <= size_);
     for (uint32_t i = n; i < size_; ++i) packets_[i - n] = packets_[i];
@@ -59,7 +59,7 @@ class PacketBatch {
   }
   void ReleaseAll() { size_ = 0; }
 
-  // Keeps the packets for which fn(packet, index) says kNone, in order; drops the others.
+  // Keeps the packets for which fn(packet, index) returns kNone, in order; drops the others.
   template <typename Fn>
   void Filter(Fn fn, DropSink* sink) {
     uint32_t kept = 0;
@@ -74,8 +74,8 @@ class PacketBatch {
     size_ = kept;
   }
 
-  // Moves the packets for which pred(packet) holds behind those of `to`. The others stay. Both keep
-  // their order. REQUIRES: to->room() for them.
+  // Moves the packets for which pred(packet) is true to the end of `to`; the others stay. Both keep
+  // their order. REQUIRES: `to` has room for them.
   template <typename Pred>
   void Partition(Pred pred, PacketBatch* to) {
     uint32_t kept = 0;

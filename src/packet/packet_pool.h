@@ -1,5 +1,5 @@
-// PacketPool: buffers of one size, made once. Threads take and give back through a PacketCache of
-// their own, which trades with the pool in bulk.
+// PacketPool: buffers of one size, allocated once. Each thread uses its own PacketCache, which
+// exchanges packets with the pool in bulk.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace cygnet {
 
 class PacketPool {
  public:
-  // `count` packets of `capacity` bytes; a packet that is taken starts with `headroom` bytes free.
+  // `count` packets of `capacity` bytes. A packet from the pool starts with `headroom` free bytes.
   PacketPool(uint32_t count, uint32_t capacity, uint32_t headroom);
   ~PacketPool();
   PacketPool(const PacketPool&) = delete;
@@ -25,14 +25,14 @@ class PacketPool {
   uint32_t capacity() const { return capacity_; }
   uint32_t headroom() const { return headroom_; }
   uint32_t Available() const;
-  // For a device that is given the whole pool to receive into: packet i has memory()[i·capacity()].
+  // For a device that receives into the whole pool: packet i uses memory()[i·capacity()].
   std::span<uint8_t> memory() const { return {memory_, memory_bytes_}; }
   Packet* at(uint32_t i) const { return &packets_[i]; }
   uint32_t index(const Packet* packet) const {
     return static_cast<uint32_t>(packet - packets_.get());
   }
 
-  // Any thread. Take returns how many it had.
+  // Any thread. Take returns how many packets it got, up to n.
   uint32_t Take(Packet** out, uint32_t n);
   void Give(Packet* const* packets, uint32_t n);
 
@@ -47,8 +47,8 @@ class PacketPool {
   std::vector<Packet*> free_;  // reserved once; never grows past count_
 };
 
-// One thread's stock of packets of one pool. Bounded by the pool's size: where one thread takes and
-// another gives back, the second must not end up with all of a small pool.
+// One thread's stock of packets of one pool. It is bounded by the pool's size: if one thread takes
+// and another gives back, the second must not hoard a small pool.
 class PacketCache {
  public:
   explicit PacketCache(PacketPool* pool)
@@ -59,7 +59,7 @@ class PacketCache {
   PacketCache(const PacketCache&) = delete;
   PacketCache& operator=(const PacketCache&) = delete;
 
-  // A clean packet, or nullptr when the pool is empty.
+  // A reset packet, or nullptr if the pool is empty.
   Packet* Take() {
     if (size_ == 0) {
       size_ = pool_->Take(stock_, bulk_);
@@ -70,7 +70,7 @@ class PacketCache {
     return p;
   }
 
-  // Gives back a packet of this pool.
+  // Returns a packet of this pool.
   void Give(Packet* p) {
     if (size_ == limit_) {
       size_ -= bulk_;
@@ -84,7 +84,7 @@ class PacketCache {
  private:
   static constexpr uint32_t kBulk = 64;
   static constexpr uint32_t kStock = 256;
-  static constexpr uint32_t kSharers = 16;  // threads that may have a stock: workers and devices
+  static constexpr uint32_t kSharers = 16;  // threads that may hold a stock: workers and devices
 
   void Reset(Packet* p) const {
     p->head = pool_->headroom();
@@ -112,13 +112,13 @@ struct PacketPools {
   PacketPools(uint32_t small_count, uint32_t jumbo_count);
 };
 
-// Six nested tunnels of the largest kind: outer IPv6 40, UDP 8, ESP 8, IV 16 each, and spare.
+// Six nested tunnels of the largest kind: outer IPv6 40, UDP 8, ESP 8, IV 16 each, plus spare room.
 inline constexpr uint32_t kPacketHeadroom = 448;
-inline constexpr uint32_t kPacketTailroom = 384;  // pad 255, trailer 2, ICV 64, rounded
+inline constexpr uint32_t kPacketTailroom = 384;  // pad 255, trailer 2, ICV 64, rounded up
 inline constexpr uint32_t kSmallPacketBytes = 3072;
 inline constexpr uint32_t kJumboPacketBytes = 66 * 1024 + 512;
 
-// One thread's stock of both.
+// One thread's stock of both pools.
 struct PacketCaches {
   PacketCache small;
   PacketCache jumbo;

@@ -91,7 +91,7 @@ TEST(PacketCacheTest, PacketsGoBackToTheirOwnPool) {
   EXPECT_EQ(pools.jumbo.Available(), 4u);
 }
 
-// A device's thread takes, a worker gives back: the worker's stock must not swallow the pool.
+// A device's thread takes and a worker gives back: the worker's stock must not swallow the pool.
 TEST(PacketCacheTest, ThreadThatOnlyGivesBackDoesNotHoardASmallPool) {
   for (const uint32_t count : {8u, 64u, 256u}) {
     PacketPools pools{8, count};
@@ -203,7 +203,7 @@ TEST(DropReasonTest, EachHasANameOfItsOwnAndAKnownCounter) {
   }
 }
 
-// The text table stands apart from the enum: both must be in one order.
+// The text table is separate from the enum; both must have the same order.
 TEST(DropReasonTest, TableIsInTheOrderOfTheEnum) {
   EXPECT_EQ(Describe(DropReason::kNone).name, "none");
   EXPECT_EQ(Describe(DropReason::kInReplayDuplicate).name, "in-replay-duplicate");
