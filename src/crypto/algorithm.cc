@@ -5,9 +5,8 @@
 namespace cygnet {
 namespace {
 
-// Names, key, salt and ICV lengths are those of Linux (net/xfrm/xfrm_algo.c lists the same), so
-// that an SA means the same here and there. What RFC 8221 says MUST NOT (MD5, DES, Blowfish and
-// their kin) has no row: its name finds nothing.
+// Names and key, salt and ICV lengths equal Linux's (net/xfrm/xfrm_algo.c), so an SA means the same
+// in both. Algorithms that RFC 8221 forbids (MD5, DES, Blowfish and others) have no row.
 constexpr AlgorithmDescriptor kAlgorithms[] = {
     {.id = AlgorithmId::kAesGcm,
      .kind = AlgorithmKind::kAead,
@@ -103,7 +102,7 @@ constexpr AlgorithmDescriptor kAlgorithms[] = {
      .alias = "sha256",
      .key_bytes = {32},
      .any_key_length = true,
-     .icv_bytes = {32, 12},  // 96 bits as Linux; RFC 4868's 128 must be asked for
+     .icv_bytes = {32, 12},  // 96 bits as in Linux; RFC 4868's 128 must be requested
      .fips_approved = true,
      .rfc = "RFC 4868"},
     {.id = AlgorithmId::kHmacSha384,

@@ -1,4 +1,5 @@
-// The algorithm table: one row describes an algorithm, and nothing else in the tree knows one.
+// The algorithm table. One row describes an algorithm completely; no other code knows single
+// algorithms.
 #pragma once
 
 #include <array>
@@ -15,7 +16,7 @@ enum class AlgorithmKind : uint8_t { kAead, kCipher, kAuth };
 enum class AlgorithmId : uint8_t {
   kAesGcm,            // RFC 4106
   kAesCcm,            // RFC 4309
-  kAesGmac,           // RFC 4543: authenticates, does not encrypt
+  kAesGmac,           // RFC 4543: authenticates only
   kChaCha20Poly1305,  // RFC 7634
   kNullCipher,        // RFC 2410
   kAesCbc,            // RFC 3602
@@ -30,33 +31,34 @@ enum class AlgorithmId : uint8_t {
 };
 inline constexpr std::size_t kAlgorithmCount = 14;
 
-// Where the bytes of an IV come from (RFC 4106 section 3.1, RFC 3602 section 3).
+// How the bytes of an IV are made (RFC 4106 section 3.1, RFC 3602 section 3).
 enum class IvForm : uint8_t {
   kNone,
   kCounter,  // 8 bytes that never repeat under a key; the nonce is salt ‖ IV
   kSealed,   // unpredictable: a block that never repeats, sealed in front of the payload under a
-             // zero IV; its sealed form is the IV of what follows (NIST SP 800-38A, appendix C)
+             // zero IV; the sealed block is the IV of the payload (NIST SP 800-38A, appendix C)
 };
 
-// HMAC takes a key of any length (RFC 2104); this is what KeyMaterial holds. Linux lets clients
-// send more, nobody does.
+// HMAC accepts a key of any length (RFC 2104); this is the limit of KeyMaterial. Linux accepts
+// longer keys, but nobody uses them.
 inline constexpr std::size_t kMaxAnyKeyBytes = 256;
 
 struct AlgorithmDescriptor {
   AlgorithmId id;
   AlgorithmKind kind;
-  std::string_view name;              // as Linux and iproute2 call it
-  std::string_view alias;             // a second name that finds the row; empty if none
+  std::string_view name;              // the name in Linux and iproute2
+  std::string_view alias;             // a second name of the row; empty if none
   std::array<uint16_t, 3> key_bytes;  // allowed lengths without the salt; 0 = unused entry
-  bool any_key_length =
-      false;               // HMAC: key_bytes are the usual ones, others up to kMaxAnyKeyBytes, too
+  // HMAC: key_bytes lists the usual lengths; others up to kMaxAnyKeyBytes are valid.
+  bool any_key_length = false;
   uint8_t salt_bytes = 0;  // at the end of the key material
   uint8_t iv_bytes = 0;    // on the wire, in front of the payload
   IvForm iv_form = IvForm::kNone;
   bool iv_in_aad = false;   // RFC 4543: IV and payload are authenticated, nothing is encrypted
   uint8_t block_bytes = 1;  // the padded payload is a multiple of max(this, 4)
-  // AEAD: the truncations allowed, longest first; 0 = unused entry. Authenticator: the full length,
-  // then what XFRMA_ALG_AUTH means by default; XFRMA_ALG_AUTH_TRUNC may ask for any up to the full.
+  // AEAD: allowed ICV lengths, longest first; 0 = unused entry. Authenticator: the full length,
+  // then the default of XFRMA_ALG_AUTH; XFRMA_ALG_AUTH_TRUNC may request any length up to the full
+  // one.
   std::array<uint8_t, 3> icv_bytes{};
   bool fips_approved = false;
   std::string_view rfc;
@@ -65,11 +67,11 @@ struct AlgorithmDescriptor {
   uint8_t nonce_bytes() const { return static_cast<uint8_t>(salt_bytes + iv_bytes); }
   bool AcceptsKeyMaterial(std::size_t bytes_with_salt) const;
   bool AcceptsIcv(std::size_t bytes) const;
-  // Of an authenticator when the client names no length.
+  // ICV length of an authenticator if the client names none.
   uint8_t default_icv_bytes() const { return icv_bytes[1] != 0 ? icv_bytes[1] : icv_bytes[0]; }
 };
 
-// Row with this kind and exact name or alias; nullptr when there is none.
+// Row with this kind and exact name or alias; nullptr if there is none.
 const AlgorithmDescriptor* FindAlgorithm(AlgorithmKind kind, std::string_view name);
 std::span<const AlgorithmDescriptor> AllAlgorithms();
 

@@ -1,4 +1,4 @@
-// The table against the names and lengths of Linux and iproute2.
+// Compares the table with the names and lengths of Linux and iproute2.
 #include "crypto/algorithm.h"
 
 #include <gtest/gtest.h>
@@ -17,13 +17,13 @@ constexpr AlgorithmKind kAuth = AlgorithmKind::kAuth;
 
 enum class Fips { kYes, kNo };
 
-// What a client says and what it must get; lengths in bits, as XFRM attributes carry them.
+// A client's request and the expected row; lengths in bits, as in XFRM attributes.
 struct Expected {
   AlgorithmKind kind;
   std::string_view name;
   std::string_view alias;
   std::vector<std::size_t> material_bits;  // key ‖ salt
-  std::vector<std::size_t> icv_bits;       // AEAD: the allowed ones; authenticator: full, default
+  std::vector<std::size_t> icv_bits;       // AEAD: all allowed; authenticator: full, default
   uint8_t salt;
   uint8_t iv;
   uint8_t block;
@@ -103,7 +103,7 @@ TEST(AlgorithmTest, TakesTheKeyLengthsOfLinuxAndNoOthers) {
     ASSERT_NE(row, nullptr);
     for (std::size_t bytes = 0; bytes <= 300; ++bytes) {
       const bool listed = std::ranges::count(e.material_bits, bytes * 8) != 0;
-      const bool hmac = e.name.starts_with("hmac");  // RFC 2104: a key of any length, but not none
+      const bool hmac = e.name.starts_with("hmac");  // RFC 2104: a key of any length except zero
       EXPECT_EQ(row->AcceptsKeyMaterial(bytes),
                 listed || (hmac && bytes > 0 && bytes <= kMaxAnyKeyBytes))
           << bytes;
@@ -140,7 +140,7 @@ TEST(AlgorithmTest, NamesAndIdsAreUnique) {
   }
 }
 
-// RFC 8221 and the reference: these are never negotiated; their names must find nothing.
+// RFC 8221 and Linux: these are never negotiated; their names must find nothing.
 TEST(AlgorithmTest, WeakAndUnknownNamesFindNothing) {
   for (const char* name : {"hmac(md5)",     "md5",       "digest_null",   "hmac(rmd160)",
                            "rmd160",        "hmac(sm3)", "cbc(des)",      "des",

@@ -11,7 +11,7 @@ Status CheckSessionParams(const CryptoEngine& engine, const SessionParams& param
     return MakeError(Errc::kInvalid, std::string(engine.name()) + ": " + what);
   };
   if (params.cipher == nullptr || !engine.Supports(*params.cipher, params.auth)) {
-    return refuse("does not do this algorithm");
+    return refuse("unsupported algorithm");
   }
   if (!params.cipher->AcceptsKeyMaterial(params.key.size())) return refuse("wrong key length");
   if (params.auth != nullptr && !params.auth->AcceptsKeyMaterial(params.auth_key.size())) {

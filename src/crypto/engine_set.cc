@@ -19,8 +19,8 @@ Result<EngineSet> EngineSet::ForCpu(std::string_view preferred, const EngineOpti
     candidates.push_back({info, wanted ? 1 << 20 : priority});
   }
   if (!found) {
-    return MakeError(Errc::kNoEntry,
-                     "no CPU crypto engine '" + std::string(preferred) + "' runs here");
+    return MakeError(Errc::kNoEntry, "CPU crypto engine '" + std::string(preferred) +
+                                         "' is unknown or cannot run here");
   }
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.priority > b.priority; });

@@ -1,4 +1,4 @@
-// EngineSet: the engines of one daemon, numbered. Made before the workers start, then unchanged.
+// EngineSet: the numbered engines of one daemon. Fixed before the workers start.
 #pragma once
 
 #include <optional>
@@ -9,10 +9,10 @@
 
 namespace cygnet {
 
-// What placement may do with look-aside engines.
+// Whether placement may use look-aside engines.
 enum class LookAsideMode : uint8_t {
-  kNo,    // nothing
-  kAuto,  // every SA half that no NIC takes and they can do
+  kNo,    // never
+  kAuto,  // for every SA half that no NIC accepts and a look-aside engine supports
 };
 
 class EngineSet {
@@ -25,19 +25,19 @@ class EngineSet {
     SelfTestOutcome self_test{};
   };
 
-  // Every CPU engine that runs here, the best first; `preferred`, when not empty, before all
-  // others. Errc::kNoEntry: that one is unknown or cannot run here.
+  // All CPU engines that run here, best first; `preferred`, if not empty, precedes the others.
+  // Errc::kNoEntry if `preferred` is unknown or cannot run here.
   static Result<EngineSet> ForCpu(std::string_view preferred, const EngineOptions& options = {});
 
-  // REQUIRES: size() < kMaxEngines. Of two of a kind the one added first is asked first.
+  // REQUIRES: size() < kMaxEngines. Of two engines of a kind, the one added first is preferred.
   void Add(const EngineInfo* info, std::unique_ptr<CryptoEngine> engine) {
     entries_.push_back({info, std::move(engine), {}});
   }
 
-  // Known-answer tests of every engine; the outcomes are in the entries. Before the workers start.
+  // Runs the known-answer tests of every engine and stores the outcomes. Before the workers start.
   void RunSelfTests();
 
-  // Number of the first engine of that kind which can do the pair (`auth` nullptr: an AEAD).
+  // Number of the first engine of the kind that supports the pair (`auth` is nullptr for an AEAD).
   std::optional<uint32_t> Find(EngineKind kind, const AlgorithmDescriptor& cipher,
                                const AlgorithmDescriptor* auth) const;
 

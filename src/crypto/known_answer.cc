@@ -13,7 +13,7 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
-// A device that gives nothing back for so long has failed. CPU engines finish at once.
+// A device that returns nothing for this long has failed. CPU engines finish at once.
 constexpr std::chrono::seconds kPatience{2};
 
 uint8_t Nibble(char c) { return static_cast<uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); }
@@ -31,7 +31,7 @@ const KnownAnswer* AnswerFor(AlgorithmId id) {
   return found == std::end(kKnownAnswers) ? nullptr : found;
 }
 
-// The algorithm under test, and the one that has to stand beside it in a pair.
+// The algorithm under test, and its companion in a pair.
 struct Suite {
   const AlgorithmDescriptor* cipher = nullptr;
   const AlgorithmDescriptor* auth = nullptr;
@@ -49,7 +49,7 @@ struct Bench {
   CryptoJob job;
 };
 
-// False: the engine took no job, or gave it not back in time.
+// False if the engine accepted no job or did not return it in time.
 bool Finish(Bench* bench) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   CryptoJob* job = &bench->job;
@@ -101,7 +101,7 @@ Result<std::unique_ptr<Bench>> MakeBench(CryptoEngine* engine, const Suite& suit
   return bench;
 }
 
-// What went wrong, nullptr: nothing; `lost` when a job is still with the engine.
+// Describes the failure, nullptr if none. `lost` is set if a job is still with the engine.
 const char* RunAnswer(Bench* bench, const KnownAnswer& answer, bool* lost) {
   const Bytes sealed_text =
       FromHex(answer.ciphertext.empty() ? answer.plaintext : answer.ciphertext);
@@ -113,17 +113,17 @@ const char* RunAnswer(Bench* bench, const KnownAnswer& answer, bool* lost) {
     *lost = !Finish(bench);
     return *lost ? CryptoStatus::kPending : job.status;
   };
-  constexpr const char* kLost = "it gives no answer";
+  constexpr const char* kLost = "it does not return the job";
   if (run(bench->seal) != CryptoStatus::kOk) return *lost ? kLost : "it does not seal";
   if (!std::ranges::equal(sealed_text, std::span(job.text, job.text_length))) {
-    return "it seals to other bytes than the known ones";
+    return "its ciphertext is not the known one";
   }
   if (!std::ranges::equal(icv, std::span(job.icv, icv.size()))) {
     return "its ICV is not the known one";
   }
   if (run(bench->open) != CryptoStatus::kOk) return *lost ? kLost : "it does not open";
   if (!std::ranges::equal(text, std::span(job.text, job.text_length))) {
-    return "it opens to other bytes than the known ones";
+    return "its plaintext is not the known one";
   }
   std::ranges::copy(sealed_text, job.text);
   *job.icv ^= 1;
@@ -145,12 +145,12 @@ Status TestSuite(CryptoEngine* engine, const AlgorithmDescriptor& tested, const 
   if (!bench) return Failure(*engine, tested, bench.error().message);
   bool lost = false;
   const char* wrong = RunAnswer(bench->get(), answer, &lost);
-  // A device may still write to the job's bytes: they have to stay.
-  if (lost) (void)(*std::move(bench)).release();
+  // A device may still write to the job's bytes, so they must stay allocated.
+  if (lost) static_cast<void>((*std::move(bench)).release());
   return wrong == nullptr ? Status() : Failure(*engine, tested, wrong);
 }
 
-// The first row of that kind that the engine does beside `row`.
+// The first row of the kind that the engine supports together with `row`.
 const AlgorithmDescriptor* Companion(const CryptoEngine& engine, const AlgorithmDescriptor& row,
                                      AlgorithmKind kind) {
   for (const AlgorithmDescriptor& other : AllAlgorithms()) {
@@ -167,7 +167,7 @@ Bytes KeyWithSalt(const AlgorithmDescriptor& row, const KnownAnswer& answer) {
   return key;
 }
 
-// nullopt: the engine does not do it at all.
+// nullopt if the engine does not support the row at all.
 std::optional<Suite> SuiteFor(const CryptoEngine& engine, const AlgorithmDescriptor& row,
                               const KnownAnswer& answer) {
   if (row.kind == AlgorithmKind::kAead) {
@@ -198,12 +198,12 @@ Status RunSelfTest(CryptoEngine* engine) {
   for (const AlgorithmDescriptor& row : AllAlgorithms()) {
     if (row.id == AlgorithmId::kNullCipher) continue;  // tested by every authenticator
     const KnownAnswer* answer = AnswerFor(row.id);
-    if (answer == nullptr) return Failure(*engine, row, "no answer is known");
+    if (answer == nullptr) return Failure(*engine, row, "no known answer");
     if (const auto suite = SuiteFor(*engine, row, *answer)) {
       CYGNET_RETURN_IF_ERROR(TestSuite(engine, row, *suite, *answer));
     } else if (row.kind == AlgorithmKind::kAuth &&
                Companion(*engine, row, AlgorithmKind::kCipher) != nullptr) {
-      return Failure(*engine, row, "no answer is known without the null cipher");
+      return Failure(*engine, row, "no known answer without the null cipher");
     }
   }
   return {};

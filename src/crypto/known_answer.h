@@ -1,5 +1,5 @@
-// Known-answer tests of an engine, as FIPS 140 asks for at start: published vectors through the
-// interface that packets take, so that what is tested is what works.
+// Known-answer tests of an engine, as FIPS 140 requires at start: published vectors through the
+// same interface that packets use.
 #pragma once
 
 #include <string>
@@ -10,13 +10,13 @@ namespace cygnet {
 
 struct SelfTestOutcome {
   bool ran = false;
-  std::string failure{};  // empty after a run: every answer was right
+  std::string failure{};  // empty after a successful run
   bool passed() const { return ran && failure.empty(); }
 };
 
-// For each algorithm that the engine does: seals to the known bytes, opens them again, refuses them
-// with a forged ICV. The error names engine and algorithm. Not while the engine is at work for
-// anybody else on queue 0.
+// For each supported algorithm: seals to the known bytes, opens them, and refuses them with a
+// forged ICV. The error names engine and algorithm. REQUIRES: nobody else uses queue 0 of the
+// engine meanwhile.
 Status RunSelfTest(CryptoEngine* engine);
 
 SelfTestOutcome TestEngine(CryptoEngine* engine);

@@ -1,5 +1,5 @@
-// Known answers for known_answer.cc, one per algorithm, from the published sets in test/vectors. In
-// hexadecimal, keys without their salt: it is the front of the nonce.
+// Known answers for known_answer.cc, one per algorithm, from the published sets in test/vectors.
+// Hexadecimal. Keys exclude the salt, which is the front of the nonce.
 #pragma once
 
 #include <string_view>
@@ -13,9 +13,9 @@ struct KnownAnswer {
   std::string_view key;
   std::string_view nonce{};  // or IV
   std::string_view aad{};
-  std::string_view plaintext{};   // of an authenticator: the message
-  std::string_view ciphertext{};  // none of an authenticator
-  std::string_view icv{};         // none of a cipher
+  std::string_view plaintext{};   // authenticator: the message
+  std::string_view ciphertext{};  // empty for an authenticator
+  std::string_view icv{};         // empty for a cipher
 };
 
 inline constexpr KnownAnswer kKnownAnswers[] = {

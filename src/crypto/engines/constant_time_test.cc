@@ -1,7 +1,6 @@
-// What vaes_gcm executes does not depend on secrets: a child process is stepped instruction by
-// instruction through sealing and opening the same lengths under different keys and texts, and the
-// addresses of all instructions have to be the same. tools/check_constant_time.py looks at the same
-// code for addresses of data.
+// The execution of vaes_gcm must not depend on secrets. A child process is single-stepped through
+// sealing and opening the same lengths under different keys and texts, and the addresses of all
+// instructions must be equal. tools/check_constant_time.py checks the same code for data addresses.
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -27,7 +26,7 @@ using test::Bytes;
 using Trace = std::vector<uint64_t>;
 constexpr std::size_t kMaxInstructions = 1 << 20;
 
-// All that the child touches is there before the fork, so that two children differ in secrets only.
+// Everything that the child touches exists before the fork, so two children differ only in secrets.
 struct Scene {
   Scene(const EngineInfo* info, std::size_t key_bytes)
       : harness(info), keys{Bytes(key_bytes + 4), Bytes(key_bytes + 4)} {
@@ -53,7 +52,7 @@ struct Scene {
          .icv_bytes = 16,
          .direction = direction});
   }
-  // Makes keys of two SAs, seals all packets, opens them.
+  // Makes the keys of two SAs, seals all packets, opens them.
   void Play() {
     for (const CryptoDirection direction : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
       const auto first = Session(0, direction);
@@ -71,8 +70,8 @@ struct Scene {
   std::vector<CryptoJob> jobs;
 };
 
-// Of a child that plays the scene with that secret; nearly empty: this process may not trace.
-// `trace` has its memory, so that every child begins with the same heap.
+// Trace of a child that plays the scene with that secret; nearly empty if this process may not
+// trace. `trace` is preallocated, so that every child begins with the same heap.
 void TraceChild(Scene* scene, uint32_t seed, Trace* trace) {
   trace->clear();
   const pid_t child = fork();
@@ -102,7 +101,7 @@ class ConstantTimeTest : public testing::TestWithParam<const EngineInfo*> {};
 
 TEST_P(ConstantTimeTest, TheSameInstructionsWhateverTheSecret) {
 #ifdef CYGNET_SANITIZED
-  GTEST_SKIP() << "a sanitizer's checks look at what is written";
+  GTEST_SKIP() << "a sanitizer's checks depend on the data";
 #endif
   if (GetParam()->probe() == 0) GTEST_SKIP() << "engine cannot run on this machine";
   for (const std::size_t key_bytes : {16u, 32u}) {
@@ -112,7 +111,7 @@ TEST_P(ConstantTimeTest, TheSameInstructionsWhateverTheSecret) {
     other.reserve(kMaxInstructions);
     Scene scene(GetParam(), key_bytes);
     scene.Fill(1);
-    scene.Play();  // binds what is bound at the first call
+    scene.Play();  // resolves lazy bindings before the trace
     TraceChild(&scene, 2, &one);
     if (one.size() < 1000) GTEST_SKIP() << "this process may not trace its child";
     for (const uint32_t seed : {3u, 4u, 5u}) {

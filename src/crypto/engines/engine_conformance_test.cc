@@ -1,4 +1,4 @@
-// Every engine of the built-in table against published vectors (test/vectors).
+// Every built-in engine against published vectors (test/vectors).
 #include "support/engine_conformance.h"
 
 #include "support/hex.h"
@@ -17,7 +17,7 @@ struct VectorFile {
   const char* name;
   AlgorithmKind kind;
   const char* algorithm;
-  int expected;  // vectors that must have run
+  int expected;  // number of vectors that must run
 };
 
 constexpr VectorFile kAeadFiles[] = {
@@ -45,7 +45,7 @@ const AlgorithmDescriptor* Row(const VectorFile& file) {
   return FindAlgorithm(file.kind, file.algorithm);
 }
 
-// Text and room for the ICV, as a job sees them.
+// Text and room for the ICV, in the layout of a job.
 struct Message {
   Bytes bytes;
   std::size_t text_length;
@@ -90,8 +90,8 @@ class VectorConformance : public test::EngineTest {
     const bool forged = v.Has("result") && v.Text("result") == "fail";
     Keys keys;
     keys.key = v.Bytes("key");
-    keys.key.resize(keys.key.size() + algorithm.salt_bytes);  // here it travels in the nonce
-    if (aad.size() > CryptoJob{}.aad.size()) return false;    // longer than any AAD of ESP
+    keys.key.resize(keys.key.size() + algorithm.salt_bytes);  // the salt is part of the nonce here
+    if (aad.size() > CryptoJob{}.aad.size()) return false;    // longer than any ESP AAD
     const Suite suite{&algorithm, nullptr, keys.key.size(), static_cast<uint8_t>(icv.size())};
     const test::Sessions sessions = harness_->MakeSessions(suite, keys);
     const auto run = [&](Message* message, CryptoSession* session) {
@@ -138,7 +138,8 @@ class VectorConformance : public test::EngineTest {
     return true;
   }
 
-  // The message as text of the null cipher; its last `tail` bytes as the ESN's high word instead.
+  // The message as text of the null cipher. Its last `tail` bytes may be passed as the ESN's high
+  // word instead.
   void CheckMac(const Suite& suite, const Keys& keys, const VectorRecord& v, std::size_t tail) {
     Bytes text = v.Bytes("message");
     uint32_t esn_high = 0;
@@ -203,7 +204,7 @@ TEST(OpensslEngineTest, DoesEverySuiteOfTheTable) {
   for (const Suite& suite : test::AllSuites()) EXPECT_TRUE(reference->Does(suite)) << suite.name();
 }
 
-// RFC 8221 section 4: nobody opens what nobody authenticates.
+// RFC 8221 section 4: no encryption without authentication.
 TEST(OpensslEngineTest, DoesNoCipherWithoutAnAuthenticator) {
   const auto reference = test::ReferenceHarness();
   for (const AlgorithmDescriptor& row : AllAlgorithms()) {

@@ -1,5 +1,5 @@
-// Every engine against damaged packets: nothing forged opens, nothing of it is shown, and the good
-// packets beside it are not disturbed.
+// Every engine against damaged packets: no forgery opens, no byte of it is released, and good
+// packets in the same batch are not disturbed.
 #include "support/engine_conformance.h"
 #include "support/hex.h"
 
@@ -17,7 +17,7 @@ constexpr std::size_t kBatch = 32;
 
 class NegativeConformance : public test::EngineTest {
  protected:
-  // A sealed packet of `payload` bytes and what it was made of.
+  // A sealed packet of `payload` bytes and its inputs.
   struct Sealed {
     EspBytes packet;
     Bytes plain;
@@ -30,7 +30,7 @@ class NegativeConformance : public test::EngineTest {
     return {std::move(packet), std::move(plain)};
   }
 
-  // Wiped or untouched; what no key hides is not released by being there.
+  // The text must be wiped or untouched. Text that was never encrypted cannot be released.
   static bool NothingReleased(const Suite& suite, std::span<const uint8_t> before,
                               std::span<const uint8_t> after) {
     if (!suite.encrypts()) return true;
@@ -38,7 +38,7 @@ class NegativeConformance : public test::EngineTest {
            std::all_of(after.begin(), after.end(), [](uint8_t b) { return b == 0; });
   }
 
-  // Opens the damaged copies in one go, a good one in their middle.
+  // Opens the damaged copies in one batch, with a good packet among them.
   void ExpectForged(const Suite& suite, CryptoSession* session, const Sealed& good,
                     std::vector<EspBytes> damaged) {
     const std::vector<EspBytes> before = damaged;
@@ -74,7 +74,7 @@ class NegativeConformance : public test::EngineTest {
   std::mt19937 random_{8221};
 };
 
-// SPI, sequence number, IV, text and ICV are all of the packet.
+// Flips every bit of SPI, sequence number, IV, text and ICV.
 TEST_P(NegativeConformance, EverySingleFlippedBitIsCaught) {
   ForEachSuite([this](const Suite& suite, const Sessions& sessions) {
     Sealed sealed = Seal(suite, sessions.seal.get(), 20);
@@ -155,7 +155,7 @@ TEST_P(NegativeConformance, EmptyTextSealsOpensAndIsProtected) {
   });
 }
 
-// A peer that has the keys may still send a length that the cipher cannot have made.
+// A peer with the keys may still send a length that the cipher cannot produce.
 TEST_P(NegativeConformance, RaggedTextWithAGoodIcvIsAnError) {
   const auto* null_cipher = FindAlgorithm(AlgorithmKind::kCipher, "ecb(cipher_null)");
   const auto reference = test::ReferenceHarness();

@@ -34,7 +34,7 @@ class RandomConformance : public test::EngineTest {
   std::mt19937 random_{20161206};
 };
 
-// Both seal the same bytes; each opens what the other sealed.
+// Both seal to the same bytes; each opens what the other sealed.
 TEST_P(RandomConformance, AgreesWithTheReferenceEngine) {
   const auto reference = test::ReferenceHarness();
   for (const Suite& suite : Suites()) {
@@ -63,10 +63,10 @@ TEST_P(RandomConformance, AgreesWithTheReferenceEngine) {
   }
 }
 
-// Where a kernel's chunks, lanes and ragged ends meet; one batch has every length.
+// All lengths in one batch, to cover the edges of a kernel's chunks, lanes and partial blocks.
 TEST_P(RandomConformance, EveryLengthAgreesWithTheReferenceEngine) {
   constexpr std::size_t kEach = 1100;
-  constexpr std::size_t kShort = 25;  // multiples of four, as ESP has them, side by side
+  constexpr std::size_t kShort = 25;  // multiples of four, as in ESP, side by side
   constexpr std::size_t kLengths = kEach + 4 * kShort;
   const auto reference = test::ReferenceHarness();
   for (const Suite& suite : Suites()) {
@@ -123,7 +123,7 @@ TEST_P(RandomConformance, EveryAlignmentGivesTheSameBytes) {
   }
 }
 
-// XFRMA_ALG_AUTH_TRUNC may ask for any length. An engine does it, or says that it does not.
+// XFRMA_ALG_AUTH_TRUNC may request any length. An engine supports it or returns an error.
 TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
   const auto reference = test::ReferenceHarness();
   int refused = 0;
@@ -141,7 +141,7 @@ TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
       const auto seal = harness_->engine()->CreateSession(params);
       if (!seal.has_value()) {
         ASSERT_EQ(seal.error().code, Errc::kNotSupported);
-        ASSERT_LT(suite.icv_bytes, 4);  // nobody should use so little
+        ASSERT_LT(suite.icv_bytes, 4);  // nobody should use such a short ICV
         ++refused;
         continue;
       }
@@ -166,8 +166,8 @@ TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
   }
 }
 
-// What a busy gateway does: a batch with packets of many SAs, seal and open, in any order.
-TEST_P(RandomConformance, MixedBatchesOfManySasComeOutRight) {
+// As on a busy gateway: a batch with packets of many SAs, seal and open, in any order.
+TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
   const auto reference = test::ReferenceHarness();
   struct Sa {
     Suite suite;
@@ -210,7 +210,7 @@ TEST_P(RandomConformance, MixedBatchesOfManySasComeOutRight) {
   }
 }
 
-// SessionParams::queues: the same session on two threads at once.
+// SessionParams::queues: two threads use one session at once.
 TEST_P(RandomConformance, TwoThreadsShareASession) {
   CryptoEngine* engine = harness_->engine();
   for (const Suite& suite : Suites()) {

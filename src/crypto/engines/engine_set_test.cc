@@ -1,4 +1,4 @@
-// Which engine does what: preference, fallback per algorithm, look-aside devices by kind.
+// Engine selection: preference, fallback per algorithm, look-aside devices by kind.
 #include "crypto/engine_set.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ EngineSet CpuSet(std::string_view preferred = {}) {
   return *std::move(set);
 }
 
-// An engine that does one AEAD and nothing else.
+// An engine that supports a single AEAD.
 template <AlgorithmId kId>
 class OnlyEngine final : public CryptoEngine {
  public:
@@ -99,7 +99,7 @@ TEST(EngineSetTest, FallsBackPerAlgorithm) {
   EXPECT_EQ(find(Aead("rfc4106(gcm(aes))"), Auth("hmac(sha1)")), std::nullopt);
 }
 
-// Whatever runs here, together the CPU engines do the whole table.
+// The CPU engines that run here cover the whole table together.
 TEST(EngineSetTest, EveryAlgorithmFindsACpuEngine) {
   const EngineSet set = CpuSet();
   for (const AlgorithmDescriptor& cipher : AllAlgorithms()) {

@@ -1,5 +1,5 @@
-// The OpenSSL engine in FIPS mode: the conformance suites over it, what it refuses, who it says it
-// is. Whether a FIPS provider is there or not, its algorithms come by another way than without.
+// The OpenSSL engine in FIPS mode: the conformance suites, what it refuses, and its identity. With
+// or without a FIPS provider, its algorithms take a different code path than outside FIPS mode.
 #include <gmock/gmock.h>
 
 #include "crypto/engine_set.h"

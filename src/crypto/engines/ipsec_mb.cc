@@ -14,8 +14,8 @@ class IpsecMbEngine final : public CryptoEngine {
     return {.model = "Intel ipsec-mb", .version = imb_get_version_str()};
   }
 
-  // Never: CCM, for which the library has no keys of 192 bits, and XCBC, of which it gives 96
-  // bits only. Without lanes of 512 bits ChaCha20 and 3DES are slower than OpenSSL's.
+  // Never: CCM, because the library has no 192-bit keys for it, and XCBC, because it only returns
+  // 96 bits. Without 512-bit lanes ChaCha20 and 3DES are slower than OpenSSL's.
   bool Supports(const AlgorithmDescriptor& cipher, const AlgorithmDescriptor* auth) const override {
     if (cipher.kind == AlgorithmKind::kAead) {
       return auth == nullptr && cipher.id != AlgorithmId::kAesCcm &&
@@ -28,17 +28,19 @@ class IpsecMbEngine final : public CryptoEngine {
 
   Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) override {
     CYGNET_RETURN_IF_ERROR(CheckSessionParams(*this, params));
-    // The ESN word is authenticated where the ICV goes and must not reach beyond it.
+    // The ESN word is written over the ICV and must not reach beyond it.
     if (params.auth != nullptr && params.icv_bytes < 4) {
-      return MakeError(Errc::kNotSupported, "ipsec_mb: ICVs of less than 32 bits are not done");
+      return MakeError(Errc::kNotSupported,
+                       "ipsec_mb: ICVs shorter than 32 bits are not supported");
     }
-    if (keys_ == nullptr) return MakeError(Errc::kNotSupported, "ipsec_mb: not on this CPU");
+    if (keys_ == nullptr)
+      return MakeError(Errc::kNotSupported, "ipsec_mb: does not run on this CPU");
     return std::unique_ptr<CryptoSession>(std::make_unique<ipsec_mb::Session>(keys_.get(), params));
   }
 
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
     CYGNET_CHECK(keys_ != nullptr);
-    (void)number;  // sessions are not written to: any queue serves any of them
+    (void)number;  // sessions are read-only, so any queue serves any of them
     return std::make_unique<ipsec_mb::Queue>(ipsec_mb::CreateManager(avx512_),
                                              ipsec_mb::CreateNarrowManager());
   }

@@ -11,8 +11,9 @@ namespace {
 // The lanes count bytes in 16 bits.
 constexpr uint32_t kMaxBytes = 0xfffe;
 
-// Jobs of a Session::LaneGroup that make wide lanes pay, measured by bench/engine_bench.cc: a pass
-// through sixteen lanes costs what 2.7 packets (SHA-1) or 5 packets (SHA-256) cost one by one.
+// Number of jobs of a Session::LaneGroup from which wide lanes pay off, measured by
+// bench/engine_bench.cc: a pass through sixteen lanes costs as much as 2.7 (SHA-1) or 5 (SHA-256)
+// single packets.
 constexpr std::array<std::size_t, 3> kEnoughForWideLanes = {0, 3, 5};
 
 bool EqualInConstantTime(const uint8_t* a, const uint8_t* b, std::size_t n) {
@@ -21,7 +22,7 @@ bool EqualInConstantTime(const uint8_t* a, const uint8_t* b, std::size_t n) {
   return difference == 0;
 }
 
-// Compares and, when the packet is forged, wipes what was decrypted before that was known.
+// Compares the ICVs. If the packet is forged, wipes the text, which was already decrypted.
 CryptoStatus Verify(const Session& session, const uint8_t* icv, CryptoJob* job) {
   if (EqualInConstantTime(icv, job->icv, session.icv_bytes())) return CryptoStatus::kOk;
   if (session.way() != Session::Way::kGmac && session.encrypts()) {
@@ -87,7 +88,7 @@ void Queue::RunGcm(const Session& session, CryptoJob* job) {
   job->status = seal ? CryptoStatus::kOk : Verify(session, icv.data(), job);
 }
 
-// RFC 4543: AAD and text are authenticated, in this order, nothing is encrypted.
+// RFC 4543: AAD, then text, are authenticated; nothing is encrypted.
 void Queue::RunGmac(const Session& session, CryptoJob* job) {
   IMB_MGR* m = wide_.get();
   const gcm_key_data* key = session.gcm_key();
@@ -120,7 +121,7 @@ void Queue::Enter(const Session& session, CryptoJob* job, Slot* slot) {
   slot->job = job;
   slot->session = &session;
   slot->if_authentic = ragged ? CryptoStatus::kError : CryptoStatus::kOk;
-  if (tail != 0) {  // RFC 4303 section 2.2.1: authenticated behind the text, not sent
+  if (tail != 0) {  // RFC 4303 section 2.2.1: authenticated after the text, not sent
     std::memcpy(slot->under_esn.data(), job->icv, kEsnBytes);
     StoreBe32(job->icv, job->esn_high);
   }
@@ -139,7 +140,7 @@ void Queue::Enter(const Session& session, CryptoJob* job, Slot* slot) {
     mb->u.CHACHA20_POLY1305.aad = job->aad.data();
     mb->u.CHACHA20_POLY1305.aad_len_in_bytes = job->aad_length;
   } else if (ragged || job->text_length == 0) {
-    mb->cipher_mode = IMB_CIPHER_NULL;  // to be authenticated, not to be decrypted
+    mb->cipher_mode = IMB_CIPHER_NULL;  // authenticate, do not decrypt
   }
   for (const IMB_JOB* done = IMB_SUBMIT_JOB_NOCHECK(manager); done != nullptr;
        done = IMB_GET_COMPLETED_JOB(manager)) {

@@ -1,4 +1,4 @@
-// The queue of the ipsec-mb engine: feeds a batch to the job manager, so that packets of all SAs
+// The queue of the ipsec-mb engine. It feeds a batch to the job manager, so that packets of all SAs
 // share its SIMD lanes, and flushes at the end of the batch.
 #pragma once
 
@@ -17,12 +17,12 @@ class Queue final : public CryptoQueue {
   static constexpr std::size_t kWindow = 128;  // jobs between flushes; the manager holds 256
   static constexpr std::size_t kEsnBytes = 4;
 
-  // What a job needs until it comes back.
+  // State of a job until the manager returns it.
   struct Slot {
     CryptoJob* job = nullptr;
     const Session* session = nullptr;
     CryptoStatus if_authentic = CryptoStatus::kOk;
-    std::array<uint8_t, kEsnBytes> under_esn;  // the ICV's bytes that the ESN word lies on
+    std::array<uint8_t, kEsnBytes> under_esn;  // the ICV bytes that the ESN word overwrites
     alignas(16) std::array<uint8_t, 64> icv;
   };
 
@@ -35,8 +35,8 @@ class Queue final : public CryptoQueue {
   static void Finish(const IMB_JOB& done);
 
   Manager wide_;
-  Manager narrow_;                         // nullptr: the CPU has no SHA instructions
-  std::array<IMB_MGR*, 3> by_lane_group_;  // in this window
+  Manager narrow_;                         // nullptr if the CPU has no SHA instructions
+  std::array<IMB_MGR*, 3> by_lane_group_;  // for the current window
   std::array<Slot, kWindow> slots_;
   gcm_context_data gcm_context_{};
 };

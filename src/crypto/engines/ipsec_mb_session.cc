@@ -27,7 +27,7 @@ constexpr HmacRow kHmacs[] = {
      &IMB_MGR::sha512},
 };
 
-// RFC 2104: the hash states behind the two padded key blocks.
+// RFC 2104: the hash states after the two padded key blocks.
 void ExpandHmac(IMB_MGR* manager, const HmacRow& row, std::span<const uint8_t> key, MacKeys* out) {
   std::array<uint8_t, 128> block{};
   if (key.size() <= row.block_bytes) {

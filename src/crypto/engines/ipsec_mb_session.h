@@ -1,4 +1,4 @@
-// Sessions of the ipsec-mb engine: expanded keys and a filled-in job that every packet starts from.
+// Sessions of the ipsec-mb engine: expanded keys and a job template for every packet.
 #pragma once
 
 #include <intel-ipsec-mb.h>
@@ -15,13 +15,13 @@ struct ManagerDeleter {
 };
 using Manager = std::unique_ptr<IMB_MGR, ManagerDeleter>;
 
-// The widest lanes that this CPU has and that are allowed; nullptr when the library cannot run on
-// it. A manager is not for two threads at once.
+// Uses the widest lanes that the CPU has and that are allowed; nullptr if the library cannot run on
+// it. Two threads must not use one manager at once.
 Manager CreateManager(bool avx512);
-// Narrow lanes with the CPU's SHA instructions: faster for a packet or two, where sixteen lanes
-// would run empty. nullptr when the CPU has none.
+// Narrow lanes with the CPU's SHA instructions: faster for one or two packets, which would leave
+// most of sixteen lanes empty. nullptr if the CPU has no SHA instructions.
 Manager CreateNarrowManager();
-// Whether lanes are 512 bits wide.
+// True if lanes are 512 bits wide.
 bool HasWideLanes(const IMB_MGR& manager);
 
 inline constexpr std::size_t kAesScheduleBytes = 240;  // 15 round keys
@@ -32,26 +32,26 @@ struct AesKeys {
 };
 struct Des3Keys {
   std::array<std::array<uint64_t, 16>, 3> schedules;
-  std::array<const uint64_t*, 3> pointers;  // what a job names
+  std::array<const uint64_t*, 3> pointers;  // named by a job
 };
 struct MacKeys {
   alignas(16) std::array<uint8_t, kAesScheduleBytes> chaining;  // CMAC: expanded
-  alignas(16) std::array<uint8_t, 64> first;   // HMAC: state behind K ⊕ ipad; else a subkey
-  alignas(16) std::array<uint8_t, 64> second;  // HMAC: state behind K ⊕ opad; else a subkey
+  alignas(16) std::array<uint8_t, 64> first;   // HMAC: state after K ⊕ ipad; otherwise a subkey
+  alignas(16) std::array<uint8_t, 64> second;  // HMAC: state after K ⊕ opad; otherwise a subkey
 };
 
 class Session final : public CryptoSession {
  public:
   enum class Way : uint8_t {
-    kGcm,   // one packet at a time, by the direct functions
-    kGmac,  // likewise
-    kJob,   // through the job manager, beside packets of other sessions
+    kGcm,   // one packet at a time, through the direct functions
+    kGmac,  // same
+    kJob,   // through the job manager, together with packets of other sessions
   };
 
-  // What fills lanes together and has SHA instructions.
+  // Sessions that fill lanes together; those other than kOther have SHA instructions.
   enum class LaneGroup : uint8_t { kOther, kSha1, kSha256 };
 
-  // REQUIRES: the engine supports the pair, lengths are those of the table.
+  // REQUIRES: the engine supports the pair, and the lengths are valid in the table.
   Session(IMB_MGR* manager, const SessionParams& params);
   ~Session() override;  // wipes the keys
 
@@ -61,14 +61,15 @@ class Session final : public CryptoSession {
   std::size_t icv_bytes() const { return icv_bytes_; }
   bool encrypts() const { return job_.cipher_mode != IMB_CIPHER_NULL; }
 
-  // kGcm and kGmac.
+  // For kGcm and kGmac.
   const gcm_key_data* gcm_key() const { return keys_.gcm.get(); }
   std::size_t key_bytes() const { return key_bytes_; }
 
-  // kJob: all that does not change from packet to packet.
+  // For kJob: everything that is the same for all packets.
   const IMB_JOB& job() const { return job_; }
   LaneGroup lane_group() const {
-    if (job_.cipher_mode == IMB_CIPHER_DES3) return LaneGroup::kOther;  // narrow lanes crawl
+    if (job_.cipher_mode == IMB_CIPHER_DES3)
+      return LaneGroup::kOther;  // narrow lanes are very slow for it
     if (job_.hash_alg == IMB_AUTH_HMAC_SHA_1) return LaneGroup::kSha1;
     return job_.hash_alg == IMB_AUTH_HMAC_SHA_256 ? LaneGroup::kSha256 : LaneGroup::kOther;
   }
@@ -79,7 +80,7 @@ class Session final : public CryptoSession {
   void ExpandAes(IMB_MGR* manager, std::span<const uint8_t> key);
   void ExpandMac(IMB_MGR* manager, const AlgorithmDescriptor& auth, std::span<const uint8_t> key);
 
-  // Only what the algorithm needs is there.
+  // Holds only what the algorithm needs.
   struct Keys {
     std::unique_ptr<gcm_key_data> gcm;
     std::unique_ptr<AesKeys> aes;

@@ -1,4 +1,4 @@
-// Every engine passes the known-answer tests; one that is off by a bit anywhere does not.
+// Every engine passes the known-answer tests; an engine with any single fault fails them.
 #include "crypto/known_answer.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 enum class Fault : uint8_t { kNone, kSeal, kIcv, kOpen, kAcceptsForgeries, kNoSession };
 
-// OpenSSL's engine with one fault, in one algorithm. Knows which session is whose by address.
+// OpenSSL's engine with one fault in one algorithm. It identifies sessions by address.
 class FaultyEngine final : public CryptoEngine {
  public:
   FaultyEngine(AlgorithmId id, Fault fault) : inner_(EngineOf("openssl")), id_(id), fault_(fault) {}
@@ -99,7 +99,7 @@ TEST(SelfTestFaultTest, OneWrongBitInAnyAlgorithmIsFoundAndNamed) {
     if (row.id == AlgorithmId::kNullCipher) continue;
     SCOPED_TRACE(row.name);
     for (const Fault fault : {Fault::kSeal, Fault::kIcv, Fault::kOpen, Fault::kAcceptsForgeries}) {
-      // The ICV of a cipher is its companion's, and that is known not to be right.
+      // A cipher's ICV comes from its companion, so it cannot be wrong here.
       if (row.kind == AlgorithmKind::kCipher && fault == Fault::kIcv) continue;
       const std::string failure = FailureWith(row, fault);
       EXPECT_THAT(failure, HasSubstr("faulty: self-test of " + std::string(row.name) + " failed"))
@@ -110,9 +110,9 @@ TEST(SelfTestFaultTest, OneWrongBitInAnyAlgorithmIsFoundAndNamed) {
 
 TEST(SelfTestFaultTest, SaysWhatIsWrong) {
   const AlgorithmDescriptor& gcm = *FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))");
-  EXPECT_THAT(FailureWith(gcm, Fault::kSeal), HasSubstr("it seals to other bytes"));
+  EXPECT_THAT(FailureWith(gcm, Fault::kSeal), HasSubstr("its ciphertext is not the known one"));
   EXPECT_THAT(FailureWith(gcm, Fault::kIcv), HasSubstr("its ICV is not the known one"));
-  EXPECT_THAT(FailureWith(gcm, Fault::kOpen), HasSubstr("it opens to other bytes"));
+  EXPECT_THAT(FailureWith(gcm, Fault::kOpen), HasSubstr("its plaintext is not the known one"));
   EXPECT_THAT(FailureWith(gcm, Fault::kAcceptsForgeries), HasSubstr("it accepts a forged ICV"));
   EXPECT_THAT(FailureWith(gcm, Fault::kNoSession), HasSubstr("no room"));
 }

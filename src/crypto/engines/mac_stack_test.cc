@@ -1,4 +1,4 @@
-// What an HMAC leaves on a worker's stack.
+// HMAC must leave no key state on a worker's stack.
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -16,7 +16,7 @@
 namespace cygnet::openssl {
 namespace {
 
-// Runs `fn` in a thread whose stack is returned as it left it.
+// Runs `fn` in a thread and returns its stack as `fn` left it.
 std::vector<uint8_t> StackAfter(const std::function<void()>& fn) {
   constexpr std::size_t kBytes = std::size_t{1} << 20;
   std::vector<uint8_t> stack(kBytes + 4096);
@@ -37,7 +37,7 @@ std::vector<uint8_t> StackAfter(const std::function<void()>& fn) {
   return stack;
 }
 
-// The state of SHA-2 as it is in memory: words of the host's order.
+// The state of SHA-2 in memory: words in host order.
 std::vector<uint8_t> AsWords(std::vector<uint8_t> digest, std::size_t word) {
   for (std::size_t i = 0; i + word <= digest.size(); i += word) {
     std::reverse(digest.begin() + static_cast<std::ptrdiff_t>(i),
@@ -46,7 +46,7 @@ std::vector<uint8_t> AsWords(std::vector<uint8_t> digest, std::size_t word) {
   return digest;
 }
 
-// The state that is left behind says the whole MAC, of which the wire shows half.
+// The leftover state would reveal the whole MAC, of which the wire shows half.
 TEST(MacStackTest, TheStateOfAnHmacIsWiped) {
   const std::array<uint8_t, 32> key = {1, 2, 3, 4, 5, 6, 7, 8};
   const std::array<uint8_t, 20> message = {9, 9, 9};

@@ -1,5 +1,6 @@
-// Engine over OpenSSL's EVP interface: every algorithm of the table, the reference for every other
-// engine, and the FIPS-capable one. openssl_aead.cc and openssl_pair.cc hold the sessions.
+// Engine over OpenSSL's EVP interface. It supports every algorithm of the table, is the reference
+// for every other engine, and is the FIPS-capable one. openssl_aead.cc and openssl_pair.cc hold the
+// sessions.
 #include <openssl/crypto.h>
 
 #include <array>
@@ -67,7 +68,8 @@ class OpensslEngine final : public CryptoEngine {
   std::string_view name() const override { return "openssl"; }
   ModuleIdentity identity() const override { return library_->identity(); }
 
-  // A cipher wants an authenticator: what nobody authenticates (RFC 8221 section 4) is not opened.
+  // A cipher requires an authenticator: unauthenticated data is never decrypted (RFC 8221 section
+  // 4).
   bool Supports(const AlgorithmDescriptor& cipher, const AlgorithmDescriptor* auth) const override {
     const auto does = [this](const AlgorithmDescriptor& row) {
       return does_[static_cast<std::size_t>(row.id)];
@@ -89,12 +91,13 @@ class OpensslEngine final : public CryptoEngine {
   }
 
  private:
-  // Where openssl.cnf activates the FIPS provider alone, the process's own context lacks some.
+  // If openssl.cnf activates only the FIPS provider, the process's own context lacks some
+  // algorithms.
   bool Does(const AlgorithmDescriptor& row) const {
-    // The null cipher is no cryptography; whether an SA may have it is not for an engine to say.
+    // The null cipher is not cryptography; the engine does not decide whether an SA may use it.
     if (row.id == AlgorithmId::kNullCipher) return true;
     if (library_->fips_mode() && !row.fips_approved) return false;
-    if (row.kind == AlgorithmKind::kAuth) return true;  // HMAC and AES are everywhere
+    if (row.kind == AlgorithmKind::kAuth) return true;  // HMAC and AES always exist
     return library_->Cipher(openssl::CipherName(row.id, row.key_bytes[0])) != nullptr;
   }
 

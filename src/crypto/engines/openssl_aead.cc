@@ -10,10 +10,10 @@
 namespace cygnet::openssl {
 namespace {
 
-// The order in which EVP wants things.
+// The order in which EVP requires the inputs.
 enum class Shape : uint8_t {
   kStream,  // AAD, then text
-  kCcm,     // the length of the text first: CCM authenticates it in front of everything
+  kCcm,     // the length of the text first: CCM authenticates it before everything else
   kGmac,    // everything is AAD (RFC 4543 section 5)
 };
 
@@ -22,7 +22,7 @@ Shape ShapeOf(AlgorithmId id) {
   return id == AlgorithmId::kAesGmac ? Shape::kGmac : Shape::kStream;
 }
 
-// AAD and whatever goes before the text; the context knows whether it seals.
+// Feeds the AAD and what must precede the text. The context knows the direction.
 bool FeedFront(EVP_CIPHER_CTX* ctx, Shape shape, const CryptoJob& job) {
   const int length = static_cast<int>(job.text_length);
   int n = 0;
@@ -61,7 +61,7 @@ class SealSession final : public Session {
   }
 
  private:
-  const std::vector<CipherCtx> contexts_;  // by queue
+  const std::vector<CipherCtx> contexts_;  // one per queue
   const int icv_bytes_;
   const Shape shape_;
 };
@@ -79,14 +79,15 @@ class OpenSession final : public Session {
   }
 
  private:
-  // OpenSSL opens before it verifies; what it wrote for a forged packet is wiped here, so that no
-  // caller can ever look at it.
+  // OpenSSL decrypts before it verifies. The output of a forged packet is wiped here, so that no
+  // caller can see it.
   CryptoStatus Open(EVP_CIPHER_CTX* ctx, CryptoJob* job) const {
     int n = 0;
     bool ran = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, icv_bytes_, job->icv) == 1 &&
                FeedFront(ctx, shape_, *job);
     const bool fed = ran && FeedText(ctx, shape_, job);
-    // CCM verifies with the text and reports to the error queue; the others at the end, silently.
+    // CCM verifies with the text and reports to the error queue; the others verify at the end,
+    // silently.
     if (shape_ == Shape::kCcm) {
       if (fed) return CryptoStatus::kOk;
       ERR_clear_error();
@@ -100,15 +101,15 @@ class OpenSession final : public Session {
     return ran ? CryptoStatus::kAuthFailed : CryptoStatus::kError;
   }
 
-  const std::vector<CipherCtx> contexts_;  // by queue
+  const std::vector<CipherCtx> contexts_;  // one per queue
   const int icv_bytes_;
   const Shape shape_;
 };
 
 // CCM. EVP's own opening reports every forged packet to the thread's error queue, which allocates
-// (OpenSSL 3.0): whoever sends forgeries would make us do so. Hence: decrypt in counter mode, seal
-// that again, compare the ICVs; only then decrypt for good. A forged packet is ciphertext again.
-// Not in FIPS mode: a CCM that is put together here is not the provider's.
+// (OpenSSL 3.0), so forgeries would make us allocate. Therefore: decrypt in counter mode, seal that
+// again, compare the ICVs, and only then decrypt finally. A forged packet is ciphertext again. Not
+// in FIPS mode: a CCM composed here is not the provider's.
 class CcmOpenSession final : public Session {
  public:
   CcmOpenSession(LibraryPtr library, const SessionParams& params, std::vector<CipherCtx> sealing,
@@ -147,12 +148,12 @@ class CcmOpenSession final : public Session {
                1;
   }
 
-  const std::vector<CipherCtx> sealing_;   // by queue
-  const std::vector<CipherCtx> counting_;  // by queue
+  const std::vector<CipherCtx> sealing_;   // one per queue
+  const std::vector<CipherCtx> counting_;  // one per queue
   const std::size_t icv_bytes_;
 };
 
-// A context with the key inside; every job brings its own nonce.
+// A context that holds the key; every job sets its own nonce.
 CipherCtx KeyedContext(const EVP_CIPHER* cipher, const SessionParams& params,
                        CryptoDirection direction) {
   const AlgorithmDescriptor& algorithm = *params.cipher;
@@ -176,7 +177,7 @@ CipherCtx CounterContext(const EVP_CIPHER* cipher, const SessionParams& params) 
   return keyed ? std::move(ctx) : nullptr;
 }
 
-// One per queue; empty when the library refuses.
+// One context per queue; empty if the library refuses.
 template <typename Fn>
 std::vector<CipherCtx> PerQueue(const EVP_CIPHER* cipher, uint32_t queues, Fn make) {
   std::vector<CipherCtx> contexts;

@@ -15,19 +15,19 @@ namespace {
 
 std::string LibraryVersion() { return OpenSSL_version(OPENSSL_VERSION_STRING); }
 
-// Where OpenSSL looks for providers.
+// The path where OpenSSL looks for the FIPS provider.
 std::string FipsModulePath() {
   const char* folder = std::getenv("OPENSSL_MODULES");
   if (folder == nullptr) folder = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
   return std::string(folder != nullptr ? folder : "") + "/fips.so";
 }
 
-// Empties the thread's error queue; the reason of its first entry.
+// Empties the thread's error queue and returns the reason of its first entry.
 std::string TakeError() {
   const unsigned long first = ERR_get_error();
   ERR_clear_error();
   const char* reason = first == 0 ? nullptr : ERR_reason_error_string(first);
-  return reason != nullptr ? reason : "for no reason given";
+  return reason != nullptr ? reason : "no reason given";
 }
 
 ModuleIdentity FipsIdentity(const OSSL_PROVIDER* provider) {
@@ -49,8 +49,8 @@ std::string Advice(const std::string& load_error) {
            "): install a package that ships it (Debian 13: openssl-provider-fips) and run "
            "'openssl fipsinstall'";
   }
-  return "the FIPS provider (" + path + ") does not start (" + load_error +
-         "): run 'openssl fipsinstall' and let openssl.cnf include the file that it writes";
+  return "the FIPS provider (" + path + ") did not load (" + load_error +
+         "): run 'openssl fipsinstall' and include the file it writes in openssl.cnf";
 }
 
 }  // namespace
@@ -61,8 +61,7 @@ std::shared_ptr<const Library> Library::Default() {
     made->identity_ = {
         .model = "OpenSSL default provider",
         .version = LibraryVersion(),
-        .advice =
-            "restart cygnetd in FIPS mode, for that is when it loads OpenSSL's FIPS provider"};
+        .advice = "restart cygnetd in FIPS mode; only then does it load OpenSSL's FIPS provider"};
     return made;
   }();
   return library;
@@ -74,9 +73,9 @@ std::shared_ptr<const Library> Library::Fips() {
   return library;
 }
 
-// The provider checks its own bytes against what fipsinstall wrote to a file that openssl.cnf
-// includes, hence the configuration is read first. It may activate other providers; fetching by
-// property keeps them out.
+// The provider checks its own bytes against a file that fipsinstall wrote and openssl.cnf includes,
+// so the configuration is read first. It may activate other providers; fetching by property keeps
+// them out.
 void Library::LoadFips() {
   context_ = OSSL_LIB_CTX_new();
   CYGNET_CHECK(context_ != nullptr);
@@ -94,7 +93,7 @@ void Library::LoadFips() {
     return;
   }
   const std::string error = TakeError();
-  // A new context: of the old one nobody knows what its configuration activated.
+  // Use a new context: the configuration may have activated anything in the old one.
   if (provider_ != nullptr) OSSL_PROVIDER_unload(provider_);
   OSSL_LIB_CTX_free(context_);
   context_ = OSSL_LIB_CTX_new();

@@ -1,6 +1,6 @@
-// Where the OpenSSL engine gets its algorithms from: the process's own context with whatever
-// provider it has, or, in FIPS mode, a context of its own with the FIPS provider and nothing else
-// that does cryptography.
+// Where the OpenSSL engine fetches its algorithms: from the process's own context with its
+// providers, or, in FIPS mode, from a separate context whose only cryptographic provider is the
+// FIPS provider.
 #pragma once
 
 #include <openssl/evp.h>
@@ -21,25 +21,25 @@ struct MacDeleter {
 using CipherPtr = std::unique_ptr<EVP_CIPHER, CipherDeleter>;
 using MacPtr = std::unique_ptr<EVP_MAC, MacDeleter>;
 
-// Never changes after it is made: any thread may fetch. Sessions share it, for what they fetched
-// dies with the context.
+// Immutable: any thread may fetch. Sessions share it, because what they fetched dies with the
+// context.
 class Library {
  public:
   // Fetches from the process's own context.
   static std::shared_ptr<const Library> Default();
-  // Never fails: without a FIPS provider that loads it is a context of the default provider, and
-  // identity() says so.
+  // Never fails: if the FIPS provider does not load, it uses the default provider, and identity()
+  // reports that.
   static std::shared_ptr<const Library> Fips();
   ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
-  // nullptr: the provider has it not.
+  // nullptr if the provider lacks it.
   CipherPtr Cipher(const char* name) const;
   MacPtr Mac(const char* name) const;
-  // "fips=yes" when the FIPS provider is there: what a MAC fetches in turn is held to it as well.
+  // "fips=yes" if the FIPS provider is loaded, so that algorithms a MAC fetches also come from it.
   const char* properties() const { return properties_; }
-  // FIPS mode was asked for: whole algorithms of the provider, nothing put together here.
+  // FIPS mode was requested: use only complete algorithms of the provider, none composed here.
   bool fips_mode() const { return fips_mode_; }
   const ModuleIdentity& identity() const { return identity_; }
 
@@ -48,7 +48,7 @@ class Library {
   void LoadFips();
 
   const bool fips_mode_;
-  OSSL_LIB_CTX* context_ = nullptr;  // nullptr: the process's
+  OSSL_LIB_CTX* context_ = nullptr;  // nullptr: the process's context
   OSSL_PROVIDER* provider_ = nullptr;
   OSSL_PROVIDER* base_ = nullptr;
   const char* properties_ = nullptr;

@@ -1,5 +1,5 @@
-// The SHA functions are deprecated, not removed, in OpenSSL 3; see the header for why they are
-// used. NOLINTNEXTLINE: read by OpenSSL's headers
+// OpenSSL 3 deprecates the SHA functions but keeps them; the header says why they are used.
+// NOLINTNEXTLINE: read by OpenSSL's headers
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/engines/openssl_mac.h"
 
@@ -49,7 +49,7 @@ struct Sha512 {
   static constexpr std::size_t kOutput = SHA512_DIGEST_LENGTH;
 };
 
-// The state behind one block of the key xored with `pad`.
+// The hash state after one block of the key XORed with `pad`.
 template <typename Hash>
 KeyMaterial StateAfterKey(std::span<const uint8_t> key, uint8_t pad) {
   std::array<uint8_t, Hash::kBlock> block{};
@@ -70,7 +70,7 @@ KeyMaterial StateAfterKey(std::span<const uint8_t> key, uint8_t pad) {
   return out;
 }
 
-// Wipes what a worker's stack would keep of a key, however the function ends.
+// Wipes key data from a worker's stack, however the function ends.
 template <typename T>
 class WipeAtEnd {
  public:
@@ -86,7 +86,7 @@ class WipeAtEnd {
 template <typename Hash>
 bool ComputeHmac(const KeyMaterial& inner, const KeyMaterial& outer,
                  std::span<const uint8_t> message, std::span<const uint8_t> tail, MacOutput* out) {
-  typename Hash::State state;  // worth a key: who has it can make ICVs
+  typename Hash::State state;  // worth a key: it suffices to forge ICVs
   const WipeAtEnd wipe(&state);
   std::memcpy(&state, inner.bytes().data(), sizeof(state));
   if (Hash::Update(&state, message.data(), message.size()) != 1 ||
@@ -99,7 +99,7 @@ bool ComputeHmac(const KeyMaterial& inner, const KeyMaterial& outer,
          Hash::Final(out->data(), &state) == 1;
 }
 
-// Calls `fn` with the hash of an HMAC's id.
+// Calls `fn` with the hash that belongs to an HMAC's id.
 template <typename Fn>
 auto WithHash(AlgorithmId id, Fn fn) {
   switch (id) {
@@ -114,7 +114,7 @@ auto WithHash(AlgorithmId id, Fn fn) {
   }
 }
 
-// nullptr: not an HMAC.
+// nullptr if not an HMAC.
 const char* DigestName(AlgorithmId id) {
   switch (id) {
     case AlgorithmId::kHmacSha1:
@@ -140,7 +140,8 @@ bool EncryptBlock(std::span<const uint8_t> key, const Block& in, Block* out) {
          n == static_cast<int>(kAesBlock);
 }
 
-// Multiplication by x in GF(2^128), RFC 4493 section 2.3; a mask in place of a branch on the key.
+// Multiplication by x in GF(2^128), RFC 4493 section 2.3. It uses a mask instead of a branch on the
+// key.
 Block Doubled(const Block& in) {
   Block out;
   for (std::size_t i = 0; i < kAesBlock; ++i) {
@@ -158,7 +159,7 @@ struct CbcMacKeys {
   ~CbcMacKeys() { SecureWipe(this, sizeof(*this)); }
 };
 
-// RFC 3566 section 4: K1, K2, K3 are the key's encryptions of 0x01…, 0x02…, 0x03….
+// RFC 3566 section 4: K1, K2, K3 are the encryptions of 0x01…, 0x02…, 0x03… under the key.
 bool DeriveXcbc(std::span<const uint8_t> key, CbcMacKeys* keys) {
   std::array<Block, 3> derived;
   bool done = true;
@@ -174,7 +175,8 @@ bool DeriveXcbc(std::span<const uint8_t> key, CbcMacKeys* keys) {
   return done;
 }
 
-// RFC 4493 section 2.3: the key itself chains; K1 and K2 are its encryption of zero, doubled.
+// RFC 4493 section 2.3: the key itself is the chaining key; K1 and K2 are its encryption of zero,
+// doubled.
 bool DeriveCmac(std::span<const uint8_t> key, CbcMacKeys* keys) {
   Block l;
   const bool done = EncryptBlock(key, Block{}, &l);
@@ -189,7 +191,7 @@ bool DeriveCmac(std::span<const uint8_t> key, CbcMacKeys* keys) {
   return done;
 }
 
-// Two pieces read as one.
+// Two byte ranges read as one.
 class Joined {
  public:
   Joined(std::span<const uint8_t> a, std::span<const uint8_t> b) : a_(a), b_(b) {}
@@ -206,7 +208,7 @@ class Joined {
   std::span<const uint8_t> b_;
 };
 
-// Chains whole blocks; only the state inside the context matters, the ciphertext is let go.
+// Chains whole blocks. Only the state inside the context matters; the ciphertext is discarded.
 bool Chain(EVP_CIPHER_CTX* ctx, std::span<const uint8_t> blocks) {
   std::array<uint8_t, 512> discarded;
   int n = 0;
@@ -274,13 +276,13 @@ bool AesCbcMac::Compute(uint32_t queue, std::span<const uint8_t> message,
   const std::size_t last = all.size() == 0 ? 0 : (all.size() - 1) / kAesBlock * kAesBlock;
   const std::size_t whole = std::min(last, message.size() / kAesBlock * kAesBlock);
   const Block zero{};
-  Block block{};  // with the message known, the subkey can be told from the last one
+  Block block{};  // with a known message, the last block would reveal the subkey
   const WipeAtEnd wipe(&block);
   if (EVP_EncryptInit_ex(ctx, nullptr, nullptr, nullptr, zero.data()) != 1 ||
       !Chain(ctx, message.first(whole))) {
     return false;
   }
-  if (whole < last) {  // the block that ends the message and begins the tail
+  if (whole < last) {  // the block that holds the end of the message and the start of the tail
     all.Copy(whole, kAesBlock, block.data());
     if (!Chain(ctx, block)) return false;
   }

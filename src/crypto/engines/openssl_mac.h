@@ -1,7 +1,7 @@
-// Authenticators of the OpenSSL engine. In FIPS mode the provider's own do the work. Else EVP_MAC
-// and EVP_MD will not do per packet: in OpenSSL 3.0 every start of an HMAC or a digest allocates.
-// HMAC runs over libcrypto's SHA functions instead, the block cipher MACs over EVP_CIPHER contexts,
-// which start again without.
+// Authenticators of the OpenSSL engine. FIPS mode uses the provider's own. Otherwise EVP_MAC and
+// EVP_MD are unsuitable per packet: in OpenSSL 3.0 every start of an HMAC or a digest allocates.
+// HMAC uses libcrypto's SHA functions instead, and block-cipher MACs use EVP_CIPHER contexts, which
+// restart without allocating.
 #pragma once
 
 #include <array>
@@ -15,16 +15,16 @@
 namespace cygnet::openssl {
 
 inline constexpr std::size_t kMaxMacBytes = 64;
-using MacOutput = std::array<uint8_t, kMaxMacBytes>;  // the algorithm's full length counts
+using MacOutput = std::array<uint8_t, kMaxMacBytes>;  // holds the algorithm's full length
 
-// RFC 2104: H(K ⊕ opad, H(K ⊕ ipad, message)), from the hash states behind the two key blocks.
-// These do not change, so one pair serves every queue.
+// RFC 2104: H(K ⊕ opad, H(K ⊕ ipad, message)), from the hash states after the two key blocks. The
+// states never change, so one pair serves every queue.
 class Hmac {
  public:
-  // REQUIRES: `algorithm` is one of the HMACs. nullopt: the library refused.
+  // REQUIRES: `algorithm` is an HMAC. nullopt if the library refused.
   static std::optional<Hmac> Create(const Library& library, const AlgorithmDescriptor& algorithm,
                                     std::span<const uint8_t> key, uint32_t queues);
-  // Over message ‖ tail. False: the library failed, `out` is not to be used.
+  // MAC of message ‖ tail. False if the library failed; then `out` is not valid.
   bool Compute(uint32_t queue, std::span<const uint8_t> message, std::span<const uint8_t> tail,
                MacOutput* out) const;
 
@@ -34,8 +34,8 @@ class Hmac {
   KeyMaterial outer_;
 };
 
-// AES-CMAC (RFC 4493) and AES-XCBC-MAC (RFC 3566): CBC-MAC whose last block is masked by one of two
-// subkeys. They differ in where the keys come from.
+// AES-CMAC (RFC 4493) and AES-XCBC-MAC (RFC 3566): CBC-MAC whose last block is masked with one of
+// two subkeys. They differ in how the keys are derived.
 class AesCbcMac {
  public:
   // REQUIRES: `algorithm` is CMAC or XCBC.
@@ -46,12 +46,12 @@ class AesCbcMac {
                MacOutput* out) const;
 
  private:
-  std::vector<CipherCtx> contexts_;  // by queue: AES-CBC under the chaining key
-  KeyMaterial subkeys_;              // for a whole last block ‖ for a padded one
+  std::vector<CipherCtx> contexts_;  // one per queue: AES-CBC under the chaining key
+  KeyMaterial subkeys_;              // for a complete last block ‖ for a padded one
 };
 
-// FIPS mode: HMAC and CMAC as the provider does them. Each packet's start allocates (OpenSSL 3.0:
-// HMAC_Init_ex makes a digest context); who needs a validated module pays that.
+// FIPS mode: HMAC and CMAC of the provider. Each packet allocates at its start (OpenSSL 3.0:
+// HMAC_Init_ex makes a digest context); this is the price of a validated module.
 class ProviderMac {
  public:
   static std::optional<ProviderMac> Create(const Library& library,
@@ -66,7 +66,7 @@ class ProviderMac {
   };
   using MacCtx = std::unique_ptr<EVP_MAC_CTX, MacCtxDeleter>;
 
-  std::vector<MacCtx> contexts_;  // by queue
+  std::vector<MacCtx> contexts_;  // one per queue
 };
 
 }  // namespace cygnet::openssl

@@ -12,7 +12,7 @@
 namespace cygnet::openssl {
 namespace {
 
-// The cipher half, keyed, one context per queue; none for the null cipher.
+// The cipher half: one keyed context per queue, none for the null cipher.
 class Cipher {
  public:
   static std::optional<Cipher> Create(const Library& library, const SessionParams& params) {
@@ -28,7 +28,7 @@ class Cipher {
               1) {
         return std::nullopt;
       }
-      EVP_CIPHER_CTX_set_padding(ctx.get(), 0);  // ESP pads itself
+      EVP_CIPHER_CTX_set_padding(ctx.get(), 0);  // ESP does its own padding
       out.contexts_.push_back(std::move(ctx));
     }
     return out;
@@ -58,7 +58,7 @@ class Cipher {
   explicit Cipher(const AlgorithmDescriptor& algorithm) : algorithm_(&algorithm) {}
 
   const AlgorithmDescriptor* algorithm_;
-  std::vector<CipherCtx> contexts_;  // by queue
+  std::vector<CipherCtx> contexts_;  // one per queue
 };
 
 template <typename Mac>
@@ -100,7 +100,7 @@ class PairSession final : public Session {
     MacOutput icv;
     if (!ComputeIcv(queue, *job, &icv)) return CryptoStatus::kError;
     if (CRYPTO_memcmp(icv.data(), job->icv, icv_bytes_) != 0) return CryptoStatus::kAuthFailed;
-    // Only a peer with the key gets here with a length that is no multiple of the block.
+    // Only a peer with the key can send a length here that is not a multiple of the block.
     const bool opened = cipher_.Fits(*job, direction_) && cipher_.Run(queue, job);
     return opened ? CryptoStatus::kOk : CryptoStatus::kError;
   }
@@ -118,7 +118,7 @@ Result<std::unique_ptr<CryptoSession>> Create(const LibraryPtr& library,
   auto mac = Mac::Create(*library, *params.auth, params.auth_key, params.queues);
   if (!cipher.has_value() || !mac.has_value()) {
     ERR_clear_error();
-    return MakeError(Errc::kInvalid, "openssl: the library refused a key");
+    return MakeError(Errc::kInvalid, "openssl: the library refused the key");
   }
   return std::unique_ptr<CryptoSession>(
       std::make_unique<PairSession<Mac>>(library, params, *std::move(cipher), *std::move(mac)));

@@ -1,5 +1,5 @@
-// What the parts of the OpenSSL engine share: owned EVP contexts and the session base. An EVP
-// context is not for two threads at once, so everything that a job writes to exists once per queue.
+// Shared parts of the OpenSSL engine: owned EVP contexts and the session base. Two threads must not
+// use one EVP context at once, so everything that a job writes exists once per queue.
 #pragma once
 
 #include <openssl/evp.h>
@@ -24,17 +24,17 @@ using LibraryPtr = std::shared_ptr<const Library>;
 class Session : public CryptoSession {
  public:
   explicit Session(LibraryPtr library) : library_(std::move(library)) {}
-  // Finishes jobs that are all of this session; `queue` is the calling thread's.
+  // Finishes jobs, all of this session. `queue` is the calling thread's number.
   virtual void Run(uint32_t queue, std::span<CryptoJob> jobs) = 0;
 
  private:
   const LibraryPtr library_;  // outlives the contexts of the derived class
 };
 
-// OpenSSL's name of a cipher with a key of that many bytes; nullptr: it has none.
+// OpenSSL's name of the cipher with a key of that length; nullptr if it has none.
 const char* CipherName(AlgorithmId id, std::size_t key_bytes);
 
-// REQUIRES: lengths are those of the table. The error text names no key.
+// REQUIRES: the lengths are valid in the table. Error texts contain no key.
 Result<std::unique_ptr<CryptoSession>> CreateAeadSession(const LibraryPtr& library,
                                                          const SessionParams& params);
 Result<std::unique_ptr<CryptoSession>> CreatePairSession(const LibraryPtr& library,

@@ -27,11 +27,11 @@ class ThreadOffloadQueue final : public CryptoQueue {
     const std::size_t room = device_->down() ? 0 : device_->depth() - in_flight_;
     const std::size_t n = std::min(jobs.size(), room);
     device_->CountTaken(n);
-    uint32_t touched = 0;  // a bit per device thread
+    uint32_t touched = 0;  // one bit per device thread
     for (CryptoJob& job : jobs.first(n)) {
       const uint32_t thread = static_cast<const Session*>(job.session)->thread();
       job.status = CryptoStatus::kPending;
-      channel_->lanes[thread]->requests.Push({&job, 1});  // there is room: n was cut to it
+      channel_->lanes[thread]->requests.Push({&job, 1});  // there is room: n was limited to it
       touched |= 1u << thread;
     }
     in_flight_ += n;
@@ -46,7 +46,8 @@ class ThreadOffloadQueue final : public CryptoQueue {
     std::size_t n = 0;
     for (std::size_t i = 0; i < channel_->lanes.size() && n < done.size(); ++i) {
       n += channel_->lanes[first_lane_]->done.Pop(done.subspan(n));
-      first_lane_ = (first_lane_ + 1) % channel_->lanes.size();  // nobody always comes last
+      first_lane_ = (first_lane_ + 1) %
+                    channel_->lanes.size();  // start elsewhere, so that no lane always comes last
     }
     in_flight_ -= n;
     device_->CountReturned(n);
@@ -124,7 +125,7 @@ void ThreadOffloadEngine::Stall(bool stalled) { device_->Stall(stalled); }
 extern const EngineInfo kThreadOffloadEngine;
 const EngineInfo kThreadOffloadEngine = {
     .name = "thread_offload",
-    .help = "look-aside device made of threads; it fails on command",
+    .help = "look-aside device made of threads, for tests; can fail on command",
     .kind = EngineKind::kLookAside,
     .probe = [] { return 1; },
     .create = [](const EngineOptions& options) -> std::unique_ptr<CryptoEngine> {

@@ -65,7 +65,7 @@ void Device::Detach(const Channel* channel) {
     std::erase_if(channels_, [channel](const auto& c) { return c.get() == channel; });
     generation_.fetch_add(1);
   }
-  WakeAll();  // let go of it soon
+  WakeAll();  // drop the reference soon
 }
 
 Result<uint32_t> Device::TakeSession() {
@@ -73,7 +73,7 @@ Result<uint32_t> Device::TakeSession() {
   uint32_t held = sessions_.load(kRelaxed);
   do {
     if (session_limit_ != 0 && held >= session_limit_) {
-      return MakeError(Errc::kNoSpace, "thread_offload: the device holds its " +
+      return MakeError(Errc::kNoSpace, "thread_offload: the device is at its limit of " +
                                            std::to_string(session_limit_) + " sessions");
     }
   } while (!sessions_.compare_exchange_weak(held, held + 1, kRelaxed));
@@ -106,7 +106,7 @@ void Device::Loop(uint32_t number) {
   }
 }
 
-// Takes, finishes and gives back a few jobs of one queue. False: there was nothing to do.
+// Takes, finishes and returns a few jobs of one queue. False if there was no work.
 bool Device::Serve(uint32_t number, Channel* channel, CryptoQueue* queue) {
   if (stalled_.load() && !down()) return false;
   std::array<CryptoJob, kRun> jobs;
@@ -122,12 +122,12 @@ bool Device::Serve(uint32_t number, Channel* channel, CryptoQueue* queue) {
     finished_.fetch_add(n, kRelaxed);
   }
   const std::size_t returned = lane.done.Push(taken);
-  CYGNET_CHECK(returned == n);  // the ring holds all that may be in flight
+  CYGNET_CHECK(returned == n);  // the ring holds all jobs that may be in flight
   channel->bell.Ring();
   return true;
 }
 
-// The inner engine knows its own sessions; the owner of the job gets back the one it named.
+// Jobs name the device's session; swap in the inner session for the work and restore it after.
 void Device::Work(std::span<CryptoJob> jobs, CryptoQueue* queue) {
   std::array<CryptoSession*, kRun> named;
   for (std::size_t i = 0; i < jobs.size(); ++i) {

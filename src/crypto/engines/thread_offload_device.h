@@ -1,4 +1,4 @@
-// The inside of the look-aside device: its threads and what they share with queues and sessions.
+// Internals of the look-aside device: its threads and the state shared with queues and sessions.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@
 
 namespace cygnet::thread_offload {
 
-// What one queue shares with every device thread. The rings hold all that may be in flight, so that
-// neither side ever waits for room.
+// State that one queue shares with every device thread. The rings hold all jobs that may be in
+// flight, so neither side ever waits for room.
 struct Channel {
   struct Lane {
     explicit Lane(std::size_t capacity) : requests(capacity), done(capacity) {}
@@ -25,13 +25,13 @@ struct Channel {
 
   Channel(uint32_t threads, uint32_t depth);
 
-  std::vector<std::unique_ptr<Lane>> lanes;  // by device thread
+  std::vector<std::unique_ptr<Lane>> lanes;  // one per device thread
   Doorbell bell;                             // the queue's owner sleeps on it
 };
 
 class Device {
  public:
-  // `inner` does the work.
+  // `inner` does the cryptography.
   Device(const EngineOptions& options, std::unique_ptr<CryptoEngine> inner);
   ~Device() { Stop(); }
 
@@ -41,7 +41,7 @@ class Device {
   bool down() const { return down_.load(std::memory_order_seq_cst); }
 
   void Start();
-  // Idempotent. Not from a device thread.
+  // Idempotent. Must not be called from a device thread.
   void Stop();
   void SetDown(bool down);
   void Stall(bool stalled);
@@ -50,7 +50,7 @@ class Device {
   void Detach(const Channel* channel);
   void WakeThread(uint32_t thread) { threads_[thread]->bell.Ring(); }
 
-  // The thread that a new session belongs to. Errc::kNetworkDown, Errc::kNoSpace.
+  // The device thread for a new session. Errors: Errc::kNetworkDown, Errc::kNoSpace.
   Result<uint32_t> TakeSession();
   void GiveSession() { sessions_.fetch_sub(1, std::memory_order_relaxed); }
 
@@ -61,7 +61,7 @@ class Device {
 
  private:
   static constexpr auto kRelaxed = std::memory_order_relaxed;
-  static constexpr std::size_t kRun = 32;  // jobs taken from a queue at a time
+  static constexpr std::size_t kRun = 32;  // jobs per visit to a queue
 
   struct Thread {
     Doorbell bell;
@@ -81,7 +81,7 @@ class Device {
   const std::unique_ptr<CryptoEngine> inner_;
   std::vector<std::unique_ptr<Thread>> threads_;
 
-  std::mutex mutex_;  // channels_; device threads take it only when the generation moved
+  std::mutex mutex_;  // guards channels_; device threads take it only after generation_ changed
   Channels channels_;
   std::atomic<uint64_t> generation_{0};
 

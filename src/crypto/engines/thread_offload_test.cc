@@ -1,4 +1,4 @@
-// The look-aside device: order, back-pressure, and every fault that it plays.
+// The look-aside device: order, back-pressure, and every fault it can simulate.
 #include "crypto/engines/thread_offload.h"
 
 #include <poll.h>
@@ -39,7 +39,7 @@ class ThreadOffloadTest : public testing::Test {
     return sessions_.back().get();
   }
 
-  // A packet of its own for every job; `tag` tells them apart.
+  // Gives every job its own packet; `tag` identifies it.
   void Prepare(std::size_t count, CryptoSession* session, std::size_t payload = kPayload) {
     for (std::size_t i = 0; i < count; ++i) {
       packets_.push_back(
@@ -53,7 +53,7 @@ class ThreadOffloadTest : public testing::Test {
     return std::ranges::equal(packets_[tag]->text(), plain_[tag]);
   }
 
-  // What Poll gives, until `count` came or ten seconds passed without one.
+  // Jobs from Poll, until there are `count` or none arrived for ten seconds.
   std::vector<CryptoJob> Collect(std::size_t count) {
     std::vector<CryptoJob> got;
     std::array<CryptoJob, 16> done;
@@ -64,7 +64,7 @@ class ThreadOffloadTest : public testing::Test {
     }
     return got;
   }
-  // As a worker sleeps.
+  // Sleeps as a worker does.
   bool WaitForJobs() {
     bool woken = true;
     if (queue_->PrepareWait()) {
@@ -125,8 +125,8 @@ TEST_F(ThreadOffloadTest, OrderHoldsWithinEverySession) {
   EXPECT_EQ(last.size(), 5u);
 }
 
-// Long jobs of one SA, then a short one of another that a second thread does: it overtakes. Whether
-// it does in one try is the scheduler's business.
+// Long jobs of one SA, then a short one of another on a second thread: the short one overtakes. The
+// scheduler decides whether that happens at the first try.
 TEST_F(ThreadOffloadTest, SessionsOvertakeEachOther) {
   Make({.threads = 2, .queue_depth = 64});
   CryptoSession* slow = Session();
@@ -161,7 +161,7 @@ TEST_F(ThreadOffloadTest, AFullQueueTakesWhatFits) {
   EXPECT_EQ(engine_->stats().in_flight, 0u);
 }
 
-// Every queue has its own depth, and gets back its own jobs.
+// Every queue has its own depth and gets only its own jobs back.
 TEST_F(ThreadOffloadTest, QueuesDoNotMix) {
   Make({.threads = 2, .queue_depth = 8});
   auto other = engine_->CreateQueue(1);
@@ -214,7 +214,7 @@ TEST_F(ThreadOffloadTest, ADownDeviceTakesNothingAndComesBack) {
   for (const CryptoJob& job : Collect(4)) EXPECT_EQ(job.status, CryptoStatus::kOk);
 }
 
-// The device fails again and again under load: no job is lost, none comes twice, none half done.
+// The device fails repeatedly under load: no job is lost, duplicated or half done.
 TEST_F(ThreadOffloadTest, FlappingUnderLoadLosesNoJob) {
   Make({.threads = 2, .queue_depth = 32});
   CryptoSession* sas[] = {Session(), Session(), Session()};

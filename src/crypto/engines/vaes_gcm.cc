@@ -1,5 +1,5 @@
-// Cygnet's own AES-GCM for CPUs with vector AES and carry-less multiplication, here cut into
-// sessions and queues. Why it is there: doc/decisions/0012-own-aes-gcm.md.
+// Sessions and queues of Cygnet's own AES-GCM for CPUs with vector AES and carry-less
+// multiplication. Reasons: doc/decisions/0012-own-aes-gcm.md.
 #include <cpuid.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using vaes_gcm::GcmKey;
 using vaes_gcm::Kernel;
 using vaes_gcm::Work;
 
-// VAES and VPCLMULQDQ (CPUID leaf 7, ECX), of which compilers do not agree on the names.
+// VAES and VPCLMULQDQ (CPUID leaf 7, ECX). Compilers do not agree on their names.
 bool HasVectorCrypto() {
   unsigned a = 0;
   unsigned b = 0;
@@ -27,7 +27,8 @@ bool HasVectorCrypto() {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kNeeded) == kNeeded;
 }
 
-// nullptr: this CPU has neither. The compiler's builtins ask the operating system, too.
+// nullptr if this CPU has neither. The compiler's builtins also check the operating system's
+// support.
 const Kernel* ChooseKernel(bool avx512) {
   if (!HasVectorCrypto() || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("aes") ||
       !__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("bmi2")) {
@@ -39,10 +40,10 @@ const Kernel* ChooseKernel(bool avx512) {
   return wide ? &vaes_gcm::kAvx512Kernel : &vaes_gcm::kAvx2Kernel;
 }
 
-// From slabs of huge pages: a million of them would each miss the TLB.
+// Allocated from slabs of huge pages: with a million sessions each would otherwise miss the TLB.
 class alignas(64) Session final : public CryptoSession, public FromSlab<Session> {
  public:
-  // REQUIRES: lengths are those of the table.
+  // REQUIRES: the lengths are valid in the table.
   Session(const Kernel& kernel, const SessionParams& params) {
     kernel.expand(params.key.data(), params.key.size() - params.cipher->salt_bytes, &key_);
     key_.icv_bytes = params.icv_bytes;
@@ -109,7 +110,7 @@ class VaesGcmEngine final : public CryptoEngine {
 
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
     CYGNET_CHECK(kernel_ != nullptr);
-    (void)number;  // sessions are not written to: any queue serves any of them
+    (void)number;  // sessions are read-only, so any queue serves any of them
     return std::make_unique<Queue>(*kernel_);
   }
 

@@ -1,5 +1,4 @@
-// AES-GCM for CPUs with AVX2, VAES, VPCLMULQDQ; CMakeLists.txt lets the compiler use them in this
-// file alone.
+// AES-GCM for CPUs with AVX2, VAES, VPCLMULQDQ. CMakeLists.txt enables them for this file only.
 #include "crypto/engines/vaes_gcm_kernel.h"
 #include "crypto/engines/vaes_gcm_ymm.h"
 

@@ -1,5 +1,4 @@
-// AES-GCM for CPUs with AVX-512; CMakeLists.txt lets the compiler use them in this file
-// alone.
+// AES-GCM for CPUs with AVX-512. CMakeLists.txt enables it for this file only.
 #include "crypto/engines/vaes_gcm_kernel.h"
 #include "crypto/engines/vaes_gcm_zmm.h"
 

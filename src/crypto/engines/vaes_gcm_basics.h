@@ -14,7 +14,7 @@ struct Int {
   static constexpr int value = kValue;
 };
 
-// f(Int<kFrom>) … f(Int<kTo - 1>), unrolled whatever the compiler thinks of it.
+// f(Int<kFrom>) … f(Int<kTo - 1>), always unrolled.
 template <int kFrom, int kTo, class F>
 CYGNET_INLINE void Each(F f) {
   if constexpr (kFrom < kTo) {
@@ -32,12 +32,12 @@ CYGNET_INLINE __m128i ReversedBytes() {
 CYGNET_INLINE __m128i ReverseBlock(__m128i block) {
   return _mm_shuffle_epi8(block, ReversedBytes());
 }
-// x^128 + x^127 + x^126 + x^121 + 1, reflected; also what 1 is when shifted left by a bit.
+// x^128 + x^127 + x^126 + x^121 + 1, reflected; also 1 shifted left by one bit.
 CYGNET_INLINE __m128i Polynomial() {
   return _mm_set_epi64x(static_cast<long long>(0xc200000000000000), 1);
 }
 
-// Read from 32 - n on: n bytes of ones, then zeros.
+// Reading from offset 32 - n yields n bytes of ones, then zeros.
 alignas(64) constexpr uint8_t kFirstBytes[64] = {
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};

@@ -1,4 +1,4 @@
-// Keys: the AES schedule and the powers of the hash key. Part of vaes_gcm_kernel.h.
+// Key expansion: the AES schedule and the powers of the hash key. Part of vaes_gcm_kernel.h.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_parts.h"
@@ -6,7 +6,7 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// FIPS 197, section 5.2, word by word. The S-box is the CPU's.
+// FIPS 197, section 5.2, word by word. The CPU provides the S-box.
 CYGNET_INLINE void ExpandAes(const uint8_t* key, size_t key_bytes, GcmKey* out) {
   const unsigned words = static_cast<unsigned>(key_bytes / 4);
   out->rounds = static_cast<uint8_t>(words + 6);
@@ -41,7 +41,7 @@ CYGNET_INLINE __m128i HashKey(const GcmKey& key) {
   for (int r = 1; r < key.rounds; ++r) x = _mm_aesenc_si128(x, LoadBlock(key.round_keys + 16 * r));
   x = _mm_aesenclast_si128(x, LoadBlock(key.round_keys + 16 * key.rounds));
   x = _mm_shuffle_epi8(x, ReversedBytes());
-  // One bit to the left; the carry out of the top comes back as the polynomial.
+  // Shifts left by one bit; a carry out of the top is reduced by the polynomial.
   const __m128i signs = _mm_srai_epi32(_mm_shuffle_epi32(x, 0xd3), 31);
   const __m128i carries = _mm_set_epi32(static_cast<int>(0xc2000000), 1, 0, 1);
   return _mm_xor_si128(_mm_add_epi64(x, x), _mm_and_si128(signs, carries));

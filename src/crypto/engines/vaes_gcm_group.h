@@ -1,7 +1,7 @@
-// Short packets, as many at once as a vector has lanes, each with a key of its own: eight rows of
-// AES keep the units busy where one packet's would wait for themselves, and one reduction serves
-// all, a lane each. GHASH of a group is done between the AES rounds of the next. Part of
-// vaes_gcm_kernel.h.
+// Short packets, processed in groups of as many as a vector has lanes, each with its own key. Eight
+// rows of AES keep the units busy where one packet would stall on its own results, and one
+// reduction serves all packets, one lane each. GHASH of a group is interleaved with the AES rounds
+// of the next. Part of vaes_gcm_kernel.h.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_parts.h"
@@ -14,7 +14,7 @@ class Group {
   using V = typename S::V;
   using G = Ghash<S>;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
-  static constexpr int kVectors = 8 / S::kLanes;  // of a packet: a row of up to eight blocks
+  static constexpr int kVectors = 8 / S::kLanes;  // per packet: a row of up to eight blocks
   static constexpr unsigned kMaxText = 96;        // J0 or AAD, six blocks of text, the lengths
 
  public:
@@ -30,7 +30,7 @@ class Group {
 
   static constexpr unsigned kPackets = S::kLanes;
 
-  // Whether the next packets make a group.
+  // Whether the next packets form a group.
   static CYGNET_INLINE bool Takes(const Work* works, size_t count) {
     if (count < kPackets) return false;
     unsigned unfit = 0;
@@ -42,9 +42,10 @@ class Group {
     return unfit == 0;
   }
 
-  // REQUIRES: Takes. Finishes the group before.
+  // REQUIRES: Takes returned true. Also finishes the previous group.
   CYGNET_INLINE void Run(const Work* works) {
-    // Without a group before, zeros are hashed: a branch would cost more than the first time.
+    // If there is no previous group, zeros are hashed: a branch would cost more than this first
+    // time.
     alignas(64) uint8_t icvs[kVectorBytes];
     V low[kPackets];
     V middle[kPackets];
@@ -56,7 +57,7 @@ class Group {
     works_ = works;
   }
 
-  // The last group.
+  // Finishes the last group.
   CYGNET_INLINE void Finish() {
     if (works_ == nullptr) return;
     alignas(64) uint8_t icvs[kVectorBytes];
@@ -70,7 +71,7 @@ class Group {
   }
 
  private:
-  // From the text to vector i; lane 0 of the row is none.
+  // Offset of vector i in the text; lane 0 of the row is not text.
   static constexpr unsigned Offset(int i) {
     return i == 0 ? 0 : kVectorBytes * static_cast<unsigned>(i) - 16;
   }
@@ -115,7 +116,7 @@ class Group {
     });
   }
 
-  // The last round, the text, and the blocks of GHASH.
+  // The last AES round, the text, and the blocks for GHASH.
   template <int kG>
   CYGNET_INLINE void Prepare(const Work& work, const V (&x)[kVectors], V last) {
     const CryptoJob& job = *work.job;
@@ -127,7 +128,7 @@ class Group {
     Each<0, kVectors>([&](auto index) __attribute__((always_inline)) {
       constexpr int i = index.value;
       V block = S::Zero();
-      if (bytes >= kVectorBytes * (i + 1)) {  // whole: most vectors are, and it is less work
+      if (bytes >= kVectorBytes * (i + 1)) {  // full; most vectors are, and this is less work
         const V text = i == 0 ? S::LoadFirst(job.text) : S::Load(job.text + Offset(i));
         const V out = S::AesLast(x[i], S::Xor(text, last));
         block = kSeal ? out : text;
@@ -158,11 +159,11 @@ class Group {
     });
   }
 
-  // Step kR of nine.
+  // GHASH step kR of nine.
   template <int kR>
   CYGNET_INLINE void HashStep(V (&low)[kPackets], V (&middle)[kPackets], V (&high)[kPackets],
                               uint8_t* icvs) {
-    constexpr int kPairs = kVectors / 2;  // of vectors, a packet
+    constexpr int kPairs = kVectors / 2;  // pairs of vectors in a packet
     if constexpr (kR <= 4) {
       constexpr int kG = (kR - 1) / kPairs;
       constexpr int kPair = (kR - 1) % kPairs;
@@ -192,7 +193,7 @@ class Group {
     });
   }
 
-  // The group whose GHASH is to be done; nullptr: none.
+  // The group whose GHASH is pending; nullptr: none.
   const Work* works_ = nullptr;
   V blocks_[kPackets][kVectors];  // reversed
   __m128i pads_[kPackets];        // AES(J0)

@@ -1,19 +1,19 @@
-// AES-GCM over vectors of several blocks, the same text for every width: S is Ymm or Zmm. Included
-// by one file of each instruction set; everything is in the unnamed namespace, because a function
-// that two files share would be taken from either of them and may not run on this CPU.
+// AES-GCM over vectors of several blocks. The same text serves every width: S is Ymm or Zmm. One
+// file per instruction set includes it. Everything is in the unnamed namespace: otherwise the
+// linker could pick one file's copy of a shared function, which may not run on this CPU.
 //
 // A packet is a row of blocks. The AES row is J0, text; the GHASH row is AAD, text, lengths. So
-// lane 0 of the first vector is J0 and AAD, and text block i is in both rows at place i + 1.
+// lane 0 of the first vector holds J0 and AAD, and text block i is at place i + 1 in both rows.
 //
-// GHASH (NIST SP 800-38D) is computed on byte-reversed blocks with powers of H that are shifted
-// left by one bit: the product of a carry-less multiplication then needs no shift. Karatsuba: three
-// multiplications a vector, as one costs two cycles on AMD, whatever its width, and two
-// rounds of AES one. Chunks are 16 blocks with one reduction. Between chunks the sum stays in as
-// many lanes as a vector has: lane i is what is to be added to the next block of lane i, so a
-// chunk's vector v is multiplied by the same power in every lane. A row's end is multiplied by
-// consecutive powers down to H^1, and its lanes are added up.
+// GHASH (NIST SP 800-38D) uses byte-reversed blocks and powers of H shifted left by one bit, so the
+// product of a carry-less multiplication needs no shift. Karatsuba needs three multiplications per
+// vector; on AMD one costs two cycles at any width, as much as two rounds of AES. Chunks are 16
+// blocks with one reduction. Between chunks the sum stays spread over the lanes of a vector: lane i
+// is added to the next block of lane i, so a chunk's vector v is multiplied by the same power in
+// every lane. The end of a row is multiplied by consecutive powers down to H^1, and its lanes are
+// added up.
 //
-// Branches and addresses depend on lengths and pointers alone.
+// Branches and addresses depend only on lengths and pointers.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_expand.h"
@@ -23,15 +23,15 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// A batch may name as many keys as packets, none of them in a near cache. Line 0 of each has been
-// touched by who made the works.
+// A batch may use as many keys as packets, none of them in a near cache. The code that made the
+// works has already touched line 0 of each key.
 inline constexpr size_t kKeysAhead = 8;
 CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
   if (i + kKeysAhead >= count) return;
   const Work& next = works[i + kKeysAhead];
   if (next.key == works[i + kKeysAhead - 1].key) return;
   const char* powers = reinterpret_cast<const char*>(next.key->powers);
-  if (next.job->text_length > 96) _mm_prefetch(powers + 64, _MM_HINT_T0);  // higher than H^8
+  if (next.job->text_length > 96) _mm_prefetch(powers + 64, _MM_HINT_T0);  // powers above H^8
   if (next.key->rounds > 10) _mm_prefetch(powers + 448, _MM_HINT_T0);
   Each<2, 7>([&](auto line) __attribute__((always_inline)) {
     _mm_prefetch(powers + 64 * line.value, _MM_HINT_T0);

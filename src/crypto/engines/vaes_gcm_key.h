@@ -1,6 +1,6 @@
-// What the AES-GCM kernels share with the engine: the expanded key of a session, and the table of
-// functions of one instruction set. Plain data: the kernels' files are built for CPUs that the rest
-// of the program may not run on, so nothing with inline functions may be here.
+// Shared by the AES-GCM kernels and the engine: the expanded key of a session, and the function
+// table of one instruction set. Plain data only: the kernels' files are built for CPUs that may not
+// be present, so this header must not contain inline functions.
 #pragma once
 
 #include <stddef.h>
@@ -12,9 +12,9 @@ struct CryptoJob;
 
 namespace vaes_gcm {
 
-// 504 bytes, so that a session with its virtual table is eight cache lines, of which AES-128 needs
-// seven and for short packets six. What the powers are, and in which order, is the kernel's own
-// affair.
+// 504 bytes, so that a session with its virtual table is eight cache lines. AES-128 needs seven of
+// them, and six for short packets. Only the kernel knows which powers are stored and in which
+// order.
 struct GcmKey {
   uint8_t rounds;
   uint8_t icv_bytes;

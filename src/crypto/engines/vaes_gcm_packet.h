@@ -1,4 +1,4 @@
-// One packet of any length. Part of vaes_gcm_kernel.h, which says how.
+// One packet of any length. Part of vaes_gcm_kernel.h, which describes the method.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_parts.h"
@@ -47,8 +47,8 @@ class Packet {
     Each<0, kN>([&](auto i) __attribute__((always_inline)) { x[i.value] = S::Aes(x[i.value], k); });
   }
 
-  // All rounds but the last, whose key is returned. between(Int<1>) … between(Int<9>) is other work
-  // to be done meanwhile.
+  // All rounds except the last, whose key is returned. between(Int<1>) … between(Int<9>) is other
+  // work to interleave.
   template <int kN, class F>
   CYGNET_INLINE V Rounds(V (&x)[kN], F between) {
     const uint8_t* keys = key_.round_keys;
@@ -71,17 +71,17 @@ class Packet {
   }
 
   // ---- GHASH -----------------------------------------------------------------------------------
-  // What the two vectors of a pair are multiplied by.
+  // Multipliers of the two vectors of a pair.
   struct PairPowers {
     V a, b, halves;
   };
-  // Consecutive ones; the lanes of the products are then to be added up.
+  // Consecutive powers; the lanes of the products must be added up afterwards.
   static CYGNET_INLINE PairPowers RowPowers(const uint8_t* row) {
     const V a = S::Load(row);
     const V b = S::Load(row + kVectorBytes);
     return {a, b, G::Halves(a, b)};
   }
-  // Those of a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
+  // Powers for a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
   template <int kN>
   struct ChunkPowers {
     const GcmKey& key;
@@ -112,8 +112,8 @@ class Packet {
     }
   };
 
-  // Step kR of nine of the GHASH of kN vectors: `front`, and the others that begin at `others`.
-  // The first pair comes last, as it waits for the chunk before.
+  // Step kR of nine of the GHASH of kN vectors: `front`, and the others that begin at `others`. The
+  // first pair comes last, because it waits for the previous chunk.
   template <int kN, int kR>
   CYGNET_INLINE void HashStep(V front, const uint8_t* others, const ChunkPowers<kN>& powers,
                               Sum* sum) {
@@ -142,7 +142,7 @@ class Packet {
 
   // ---- Whole chunks ----------------------------------------------------------------------------
 
-  // From text_ to vector i: in the row's first chunk lane 0 is no text.
+  // Offset of vector i from text_; in the row's first chunk lane 0 is not text.
   template <bool kFirst>
   static constexpr unsigned Offset(int i) {
     return kVectorBytes * static_cast<unsigned>(i) - (kFirst && i > 0 ? 16 : 0);
@@ -153,7 +153,7 @@ class Packet {
     return S::Load(text_ + Offset<kFirst>(i));
   }
 
-  // Seals or opens the kN vectors at text_, and goes on. The first vector of the result.
+  // Seals or opens the kN vectors at text_ and advances. Returns the first vector of the result.
   template <bool kFirst, int kN, class F>
   CYGNET_INLINE V Crypt(F between) {
     V x[kN];
@@ -185,7 +185,7 @@ class Packet {
     });
   }
 
-  // AES of a chunk beside GHASH of the chunk before.
+  // AES of a chunk interleaved with GHASH of the previous chunk.
   CYGNET_INLINE void Chunks(size_t count) {
     ChunkPowers<kChunkVectors> powers(key_);
     if constexpr (kSeal) {
@@ -215,7 +215,7 @@ class Packet {
     if constexpr (S::kLanes == 4) sum_ = S::InLane0(S::XorOfLanes(sum_));
   }
 
-  // Half a chunk, where consecutive powers do not reach far enough for the rest.
+  // Half a chunk, for when there are too few consecutive powers for the rest.
   template <bool kFirst>
   CYGNET_INLINE void HalfChunk() {
     constexpr int kHalf = kChunkVectors / 2;
@@ -230,8 +230,8 @@ class Packet {
 
   // ---- The end of a row ----------------------------------------------------------------------
 
-  // What is left of the row, in kN vectors, with the block of lengths behind it if there is a lane
-  // for it. `bytes` counts lane 0 when it is the row's first.
+  // The rest of the row in kN vectors, followed by the length block if a lane is free for it.
+  // `bytes` includes lane 0 if this is the start of the row.
   template <bool kFirst, int kN>
   CYGNET_INLINE void Tail(unsigned bytes) {
     V x[kN];
@@ -273,7 +273,7 @@ class Packet {
     if (!room) LengthsAlone();
   }
 
-  // Consecutive powers down to H^1 in lane `lanes` - 1.
+  // Multiplies by consecutive powers, with H^1 in lane `lanes` - 1.
   template <int kN>
   CYGNET_INLINE void HashRow(const V (&blocks)[kN], unsigned lanes) {
     const uint8_t* row = G::Row(key_, lanes);
@@ -292,8 +292,8 @@ class Packet {
     sum_ = G::Reduce(sum);
   }
 
-  // With two lanes in use before, the other one has come to its end and is not to be multiplied:
-  // its power is H^0.
+  // If two lanes were in use before, the other one is complete and must not be multiplied: its
+  // power is H^0.
   CYGNET_INLINE void LengthsAlone() {
     Sum sum;
     const V power = S::PowersOneAndZero(LoadBlock(G::Row(key_, 1)), Polynomial());
@@ -349,8 +349,8 @@ class Packet {
   const Work& work_;
   const GcmKey& key_;
   uint8_t* text_;  // of the next vector
-  V counter_;      // likewise; salt ‖ IV ‖ the counter as a number
-  V sum_;          // to be added to the next blocks
+  V counter_;      // same; salt ‖ IV ‖ the counter as a number
+  V sum_;          // added to the next blocks
   __m128i pad_;    // AES(J0)
 };
 

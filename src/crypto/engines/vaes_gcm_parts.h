@@ -1,4 +1,4 @@
-// What AES-GCM over vectors is made of, for every width alike: S is Ymm or Zmm. Part of
+// Building blocks of AES-GCM over vectors, for every width: S is Ymm or Zmm. Part of
 // vaes_gcm_kernel.h.
 #pragma once
 
@@ -11,21 +11,21 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// GHASH on byte-reversed blocks, with powers of H that are shifted left by one bit: the product of
-// a carry-less multiplication then needs no shift.
+// GHASH on byte-reversed blocks with powers of H shifted left by one bit, so the product of a
+// carry-less multiplication needs no shift.
 template <class S>
 struct Ghash {
   using V = typename S::V;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
 
-  // Where the powers are in GcmKey::powers. Zmm: H^16 … H^1. Ymm: H^16 H^14 H^12 H^10, then high ⊕
-  // low half of each even power from H^16, then H^8 … H^1. Of a row that ends with H^1 the last
-  // vectors may be read beyond it: what is there meets no data.
+  // Layout of GcmKey::powers. Zmm: H^16 … H^1. Ymm: H^16 H^14 H^12 H^10, then high ⊕ low half of
+  // each even power from H^16, then H^8 … H^1. For a row that ends with H^1 the last vectors may
+  // read beyond it; those bytes meet no data.
   static CYGNET_INLINE const uint8_t* Row(const GcmKey& key, unsigned n) {
     return key.powers + sizeof(key.powers) - 16 * n;
   }
 
-  // Products, not yet reduced: low and high halves, and Karatsuba's middle.
+  // Unreduced products: low and high halves, and Karatsuba's middle.
   struct Sum {
     V low = S::Zero();
     V middle = S::Zero();
@@ -34,8 +34,8 @@ struct Ghash {
 
   static CYGNET_INLINE V Reversed(V v) { return S::Shuffle(v, S::Repeat(ReversedBytes())); }
 
-  // Two vectors at once, so that their halves for Karatsuba come from common shuffles: `halves`
-  // has those of a's power low and of b's power high in each lane.
+  // Two vectors at once, so that common shuffles make their halves for Karatsuba. Each lane of
+  // `halves` has a's power low and b's power high.
   static CYGNET_INLINE void Add(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
     const V x = S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));
     sum->low = S::Xor3(sum->low, S::template Multiply<0x00>(a, power_a),
@@ -74,7 +74,7 @@ struct IcvEnds {
   }
 };
 
-// `icv` is all 16 bytes of it.
+// `icv` is the full 16-byte ICV.
 template <bool kSeal>
 CYGNET_INLINE void FinishJob(const Work& work, const uint8_t* icv) {
   CryptoJob& job = *work.job;
@@ -87,7 +87,7 @@ CYGNET_INLINE void FinishJob(const Work& work, const uint8_t* icv) {
   } else {
     const IcvEnds theirs(job.icv, bytes);
     uint64_t difference = (ours.front ^ theirs.front) | (ours.back ^ theirs.back);
-    // Else the compiler compares the one end, and then perhaps the other.
+    // Prevents the compiler from comparing one end and skipping the other.
     __asm__("" : "+r"(difference));
     if (__builtin_expect(difference != 0, 0)) {
       memset(job.text, 0, job.text_length);
@@ -106,7 +106,7 @@ __attribute__((noinline)) __m128i LongAad(const GcmKey& key, const uint8_t* aad,
   return _mm_xor_si128(S::Lane0(G::Reduce(sum)), ReverseBlock(LoadBlock(rest)));
 }
 
-// The last block of the AAD, reversed; with what is in front of it added.
+// The last AAD block, reversed, with the hash of any earlier block added.
 template <class S>
 CYGNET_INLINE __m128i Aad(const Work& work) {
   const uint8_t* aad = reinterpret_cast<const uint8_t*>(&work.job->aad);
@@ -116,7 +116,7 @@ CYGNET_INLINE __m128i Aad(const Work& work) {
   return ReverseBlock(_mm_and_si128(LoadBlock(aad), mask));
 }
 
-// The block behind the text, reversed.
+// The length block that follows the text, reversed.
 CYGNET_INLINE __m128i Lengths(const CryptoJob& job) {
   return _mm_set_epi64x(static_cast<long long>(job.aad_length) * 8,
                         static_cast<long long>(job.text_length) * 8);

@@ -1,4 +1,4 @@
-// Vectors of two blocks: AVX2, VAES, VPCLMULQDQ. Included by vaes_gcm_avx2.cc alone.
+// Vectors of two blocks: AVX2, VAES, VPCLMULQDQ. Only vaes_gcm_avx2.cc includes it.
 #pragma once
 
 #include <string.h>
@@ -20,7 +20,7 @@ struct Ymm {
   using V = __m256i;
   static constexpr int kLanes = 2;
   static constexpr int kChunkVectors = 8;
-  // Lanes that a row of consecutive powers covers; see Powers in vaes_gcm_kernel.h.
+  // Lanes covered by a row of consecutive powers; see Powers in vaes_gcm_kernel.h.
   static constexpr int kTailLanes = 8;
 
   static CYGNET_INLINE V Zero() { return _mm256_setzero_si256(); }
@@ -51,7 +51,7 @@ struct Ymm {
   static CYGNET_INLINE V Add32(V a, V b) { return _mm256_add_epi32(a, b); }
   static CYGNET_INLINE V LaneNumbers() { return _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0); }
 
-  // Big-endian counters kFrom, kFrom + 1 where they are in a counter block. REQUIRES: < 255.
+  // Big-endian counters kFrom, kFrom + 1 at their place in a counter block. REQUIRES: < 255.
   template <int kFrom>
   static CYGNET_INLINE V CountersFrom() {
     return _mm256_set_epi32((kFrom + 1) << 24, 0, 0, 0, kFrom << 24, 0, 0, 0);
@@ -64,7 +64,8 @@ struct Ymm {
   static CYGNET_INLINE V FromLanes(const __m128i (&lanes)[2]) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
   }
-  // Lane `lane` of a row whose vector `index` this is, zero elsewhere. REQUIRES: lane < 8.
+  // `v` is vector `index` of a row: keeps lane `lane` of the row, the others become zero. REQUIRES:
+  // lane < 8.
   static CYGNET_INLINE V OnlyLane(V v, unsigned lane, int index) {
     return _mm256_and_si256(v, Load(kOneLane + 112 - 16 * lane + 32 * index));
   }
@@ -76,8 +77,7 @@ struct Ymm {
     return _mm256_and_si256(Repeat(block), here);
   }
 
-  // The text of a packet begins in lane 1 of its first vector: lane 0 is read as zero and not
-  // written.
+  // A packet's text begins in lane 1 of its first vector: lane 0 reads as zero and is not written.
   static CYGNET_INLINE V LoadFirst(const uint8_t* text) {
     const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i_u*>(text));
     return _mm256_inserti128_si256(_mm256_setzero_si256(), block, 1);
@@ -90,7 +90,7 @@ struct Ymm {
     return _mm256_blend_epi32(v, _mm256_setzero_si256(), 0x0f);
   }
 
-  // The first `bytes` bytes, zero behind them. REQUIRES: bytes <= 32.
+  // Keeps the first `bytes` bytes; the others become zero. REQUIRES: bytes <= 32.
   static CYGNET_INLINE V KeepBytes(V v, unsigned bytes) {
     return _mm256_and_si256(v, Load(kFirstBytes + 32 - bytes));
   }
@@ -99,7 +99,7 @@ struct Ymm {
     return _mm256_maskload_epi32(static_cast<const int*>(static_cast<const void*>(p)),
                                  Load(kFirstBytes + 32 - bytes));
   }
-  // Pieces that halve: no masked store, it is slow on Zen 2 and 3.
+  // Stores in halving pieces: a masked store is slow on Zen 2 and 3.
   static CYGNET_INLINE void StoreBytes(uint8_t* p, V v, unsigned bytes) {
     if (bytes == 32) return Store(p, v);
     __m128i block = _mm256_castsi256_si128(v);
@@ -143,7 +143,7 @@ struct Ymm {
       word >>= 32;
     }
     if (__builtin_expect((bytes & 3) != 0, 0)) {
-      const uint64_t rest = word;  // a copy, so that the word stays in a register
+      const uint64_t rest = word;  // a copy keeps the word in a register
       memcpy(p, &rest, bytes & 3);
     }
   }

@@ -1,4 +1,4 @@
-// Vectors of four blocks: AVX-512 with VAES and VPCLMULQDQ. Included by vaes_gcm_avx512.cc alone.
+// Vectors of four blocks: AVX-512 with VAES and VPCLMULQDQ. Only vaes_gcm_avx512.cc includes it.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_basics.h"
@@ -41,7 +41,7 @@ struct Zmm {
   static CYGNET_INLINE V LaneNumbers() {
     return _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
   }
-  // Big-endian counters from kFrom on where they are in a counter block. REQUIRES: they are < 256.
+  // Big-endian counters from kFrom on at their place in a counter block. REQUIRES: they are < 256.
   template <int kFrom>
   static CYGNET_INLINE V CountersFrom() {
     return _mm512_set_epi32(static_cast<int>(unsigned{kFrom + 3} << 24), 0, 0, 0,
@@ -60,7 +60,8 @@ struct Zmm {
     const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[2]), lanes[3], 1);
     return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
   }
-  // Lane `lane` of a row whose vector `index` this is, zero elsewhere. REQUIRES: lane < 8.
+  // `v` is vector `index` of a row: keeps lane `lane` of the row, the others become zero. REQUIRES:
+  // lane < 8.
   static CYGNET_INLINE V OnlyLane(V v, unsigned lane, int index) {
     return _mm512_maskz_mov_epi64(static_cast<__mmask8>((3u << (2 * lane)) >> (8 * index)), v);
   }
@@ -69,7 +70,7 @@ struct Zmm {
     return _mm512_maskz_broadcast_i32x4(static_cast<__mmask16>(15u << (4 * lane)), block);
   }
 
-  // Lane 0 of a packet's first vector is not text. What a mask leaves out is not touched.
+  // Lane 0 of a packet's first vector is not text. Masked-out bytes are not accessed.
   static CYGNET_INLINE V LoadFirst(const uint8_t* text) {
     return _mm512_maskz_loadu_epi64(0xfc, Before(text));
   }
@@ -94,7 +95,7 @@ struct Zmm {
     _mm512_mask_storeu_epi8(Before(text), MaskOf(bytes) << 16, v);
   }
 
-  // Lane 0 alone is in use when this is wanted.
+  // REQUIRES: only lane 0 is in use.
   static CYGNET_INLINE V PowersOneAndZero(__m128i one, __m128i) { return InLane0(one); }
 
  private:
@@ -104,7 +105,7 @@ struct Zmm {
   }
   // REQUIRES: bytes <= 64.
   static CYGNET_INLINE __mmask64 MaskOf(unsigned bytes) { return _bzhi_u64(~uint64_t{0}, bytes); }
-  // Where lane 0 would lie; there need not be memory.
+  // The address of lane 0, which need not be valid memory.
   static CYGNET_INLINE uint8_t* Before(const uint8_t* text) {
     return reinterpret_cast<uint8_t*>(reinterpret_cast<uintptr_t>(text) - 16);
   }
