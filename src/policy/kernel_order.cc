@@ -8,7 +8,7 @@ namespace {
 constexpr unsigned kLeastBitsV4 = 16;  // INEXACT_PREFIXLEN_IPV4
 constexpr unsigned kLeastBitsV6 = 48;  // INEXACT_PREFIXLEN_IPV6
 
-// The kernel has no tree for so little of an address.
+// True if so few address bits are fixed that the kernel keeps no tree for them.
 bool SaysLittle(const IpAddress& address, uint8_t bits, IpFamily family) {
   return address.IsAny() || bits < (family == IpFamily::kV4 ? kLeastBitsV4 : kLeastBitsV6);
 }

@@ -1,8 +1,9 @@
-// Which of two policies of one priority a Linux kernel asks first, once one of them was updated.
+// The order in which a Linux kernel checks two policies of equal priority after one of them was
+// updated.
 //
-// It keeps policies in several lists, by how much of the addresses their selectors say. An update
-// keeps the place in its own list; against policies of the other lists it counts as new
-// (net/xfrm/xfrm_policy.c since Linux 6.12: xfrm_policy_insert, xfrm_policy_lookup_bytype).
+// The kernel keeps policies in several lists, by how specific the addresses of their selectors are.
+// An update keeps a policy's place in its own list; relative to policies of other lists it counts
+// as new (net/xfrm/xfrm_policy.c since Linux 6.12: xfrm_policy_insert, xfrm_policy_lookup_bytype).
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ inline constexpr int kKernelLists = 5;
 
 KernelList KernelListOf(const Selector& selector);
 
-// Both are in one list, and some flow is for both.
+// True if both are in one list and some flow matches both selectors.
 bool AreNeighbours(const Selector& a, const Selector& b);
 
 }  // namespace cygnet

@@ -1,5 +1,5 @@
 // Policy: which traffic is protected, passed or blocked (RFC 4301, section 4.4.1; struct
-// xfrm_userpolicy_info). Plain values; the Spd keeps them.
+// xfrm_userpolicy_info). Plain values; the Spd stores them.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@ enum class PolicyType : uint8_t { kMain = 0, kSub = 1 };
 
 inline constexpr std::size_t kMaxTemplates = 6;  // XFRM_MAX_DEPTH
 
-// What SA a protected packet needs (struct xfrm_user_tmpl).
+// The SA that a protected packet requires (struct xfrm_user_tmpl).
 struct Template {
   IpAddress daddr;
   IpAddress saddr;
   Spi spi;  // 0 = any
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;
-  uint8_t mode = 0;  // SaMode's values
+  uint8_t mode = 0;  // a value of SaMode
   uint8_t share = 0;
   bool optional = false;  // "level use"
   Reqid reqid;
@@ -35,7 +35,7 @@ struct Template {
   bool operator==(const Template&) const = default;
 };
 
-// Limits as sa/sa_spec.h has them, repeated here in policy terms: only the time limits act.
+// The limits of sa/sa_spec.h, repeated for policies. Only the time limits have an effect.
 struct PolicyLimits {
   uint64_t soft_bytes = ~uint64_t{0};
   uint64_t hard_bytes = ~uint64_t{0};
@@ -48,19 +48,19 @@ struct PolicyLimits {
   bool operator==(const PolicyLimits&) const = default;
 };
 
-// What a client asked a policy to be.
+// A policy as a client requested it.
 struct PolicySpec {
   Selector selector;
-  uint32_t priority = 0;  // the lowest number wins; equal numbers: the older policy
+  uint32_t priority = 0;  // the lowest number wins; of equal numbers the older policy
   uint32_t index = 0;     // 0 = choose one
   PolicyDirection direction = PolicyDirection::kOut;
   PolicyAction action = PolicyAction::kAllow;
   PolicyType type = PolicyType::kMain;
   uint8_t flags = 0;
   uint8_t share = 0;
-  bool of_socket = false;  // policy/socket_policies.h; not in the SPD
-  // Of a blocking policy alone, and only to tell it from others: it blocks every packet that its
-  // selector matches, whatever the mark.
+  bool of_socket = false;  // see policy/socket_policies.h; not in the SPD
+  // Only for blocking policies, and only part of the identity: the policy blocks every packet that
+  // its selector matches, whatever the mark.
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;
@@ -68,7 +68,7 @@ struct PolicySpec {
   PolicyLimits limits;
 };
 
-// The key of GETPOLICY and DELPOLICY: by index when it is not 0, else by selector.
+// The key of GETPOLICY and DELPOLICY: the index if not 0, otherwise the selector.
 struct PolicyId {
   Selector selector;
   uint32_t index = 0;
@@ -79,7 +79,7 @@ struct PolicyId {
   uint32_t if_id = 0;
 };
 
-// By selector: no two policies have the same.
+// Identity by selector: no two policies share it.
 inline PolicyId IdOf(const PolicySpec& spec) {
   return {.selector = spec.selector,
           .index = 0,

@@ -1,21 +1,22 @@
-// PolicyIndex: of an ordered list of policies the first that matches a flow, without walking it.
+// PolicyIndex: finds the first policy of an ordered list that matches a flow, without walking the
+// list.
 //
-// Policies are in groups by their destination, cut to whole bytes: all that lies in 10.2.3.0/24 and
-// no smaller prefix of whole bytes is one group. A flow lies in at most one group of each such
-// length (5 of IPv4, 17 of IPv6), and each costs one probe of a hash table, also where it has
-// none. A group of few policies is a list of them in their order. For one of many, the index asks
-// for each shape of selector in it (lengths of the prefixes, protocol or not, masks of the ports,
-// interface or not) whether there is a policy for the flow cut to that shape: one more probe each.
-// What cannot come before the best policy found so far, by its priority, is not asked for.
+// Policies are grouped by destination prefix, cut to whole bytes: policies within 10.2.3.0/24, but
+// within no longer prefix of whole bytes, form one group. A flow belongs to at most one group of
+// each such length (5 for IPv4, 17 for IPv6), and each length costs one probe of a hash table, even
+// if there is no group. A small group is an ordered list. For a large group, the index probes once
+// more for each selector shape in it (prefix lengths, protocol or not, port masks, interface or
+// not) with the flow cut to that shape. It skips everything that cannot precede the best match so
+// far by priority.
 //
-// So how many policies there are does not matter, nor which prefixes other destinations use. Many
-// policies of one shape and one match, which differ in host bits alone, are a list in one bucket
-// and cost as such. A policy that is found costs two lines of the cache, bucket and group with its
-// first rule; one of many in its group four.
+// So the cost depends neither on the number of policies nor on the prefixes of other destinations.
+// Policies with the same shape and match that differ only in host bits share a bucket and are
+// searched one by one. A match costs two cache lines (bucket, and group with its first rule), or
+// four in a large group.
 //
-// One control thread changes it, workers look up without locks. A look-up that meets one change
-// sees the policies as before or as after it; one that meets several may see a mixture: the Spd
-// notices, and looks again.
+// One control thread changes the index; workers look up without locks. A look-up that overlaps one
+// change sees the policies before or after it. One that overlaps several may see a mixture; the Spd
+// detects that and repeats the look-up.
 #pragma once
 
 #include <array>
@@ -43,9 +44,9 @@ class PolicyIndex {
   // --- Workers ---
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   Policy* Find(const FlowKey& flow, int32_t ifindex) const;
-  // Find for many flows, step by step for all of them, so that what one waits for from memory comes
-  // while others are worked on. REQUIRES: flows.size() <= kBatch, room for as many in `found`.
-  static constexpr std::size_t kBatch = 32;  // lines on their way: what a CPU keeps track of
+  // Find for many flows. All flows advance step by step together, so that their cache misses
+  // overlap. REQUIRES: flows.size() <= kBurst, room for as many in `found`.
+  static constexpr std::size_t kBurst = 32;  // cache lines that a CPU can fetch at once
   void Find(std::span<const FlowKey* const> flows, int32_t ifindex, Policy** found) const;
 
   // --- Control thread ---
@@ -53,9 +54,9 @@ class PolicyIndex {
   void Remove(Policy* policy);
 
  private:
-  // What look-ups ask of a policy, beside them in a group or a table.
+  // Copy of the policy fields that look-ups compare, stored in a group or a table.
   struct Rule {
-    IpAddress daddr;  // cut to its prefix, as is saddr
+    IpAddress daddr;  // cut to its prefix, like saddr
     IpAddress saddr;
     uint16_t sport = 0;
     uint16_t sport_mask = 0;
@@ -66,7 +67,7 @@ class PolicyIndex {
     uint8_t proto = 0;
     bool is_v6 : 1 = false;
     bool of_interface : 1 = false;
-    bool is_last : 1 = true;  // of a list
+    bool is_last : 1 = true;  // of its list
     uint32_t priority = 0;
     Policy* policy = nullptr;
 
@@ -78,10 +79,10 @@ class PolicyIndex {
       return policy->place < other->policy->place;
     }
   };
-  // The lowest priority number of what is behind it, or less: it stays when that policy goes.
+  // Lower bound of the priority numbers behind a row; it is not raised when a policy is removed.
   struct Bound {
     std::atomic<uint32_t> priority{~uint32_t{0}};
-    std::atomic<uint32_t> count{0};  // policies; 0: no row, the end of the list
+    std::atomic<uint32_t> count{0};  // policies; 0: not a row, the end of the list
     bool MayHaveBetterThan(const Rule* best) const {
       return best == nullptr || priority.load(std::memory_order_acquire) <= best->priority;
     }
@@ -91,7 +92,7 @@ class PolicyIndex {
       }
     }
   };
-  // What of a flow a selector looks at.
+  // The parts of a flow that a selector compares.
   struct Shape {
     uint8_t bits_d = 0;
     uint8_t bits_s = 0;
@@ -102,7 +103,7 @@ class PolicyIndex {
     bool operator==(const Shape&) const = default;
   };
   static_assert(sizeof(Shape) == 8);
-  // What look-ups walk: small arrays that are replaced as a whole when they get longer or shorter.
+  // Small arrays that look-ups walk. A change of length replaces the whole array.
   template <typename Key>
   struct Row {
     Key key{};
@@ -116,7 +117,7 @@ class PolicyIndex {
     ~RowList() { delete[] rows_.load(); }
     RowList(const RowList&) = delete;
     RowList& operator=(const RowList&) = delete;
-    // Ends with a row that IsEnd; nullptr: there are none.
+    // The last row is the one that IsEnd; nullptr if there are no rows.
     const Row<Key>* get() const { return rows_.load(std::memory_order_acquire); }
     void Add(const Key& key, uint32_t priority, Quiescence* quiescence);
     void Drop(const Key& key, Quiescence* quiescence);
@@ -126,20 +127,20 @@ class PolicyIndex {
     void Replace(Row<Key>* next, Quiescence* quiescence);
     std::atomic<Row<Key>*> rows_{nullptr};
   };
-  // A destination prefix of whole bytes, and its policies. A look-up of most groups reads the first
-  // line of it alone: that a rule matches says that the group does.
+  // A destination prefix of whole bytes, and its policies. In most groups a look-up reads only the
+  // first line: a rule that matches proves that the group does.
   struct alignas(kCacheLine) Group : FromSlab<Group> {
     Group() = default;
     ~Group();
-    // Their list, in order, its last rule marked; nullptr: they are many, and `shapes` are what to
-    // ask for.
+    // Ordered list of rules, the last one marked; nullptr if there are many, which are found
+    // through `shapes`.
     std::atomic<const Rule*> few{nullptr};
-    Rule first;  // the first list of a group, used once: most need no other
+    Rule first;  // the group's first list, never changed; most groups need no other
     RowList<Shape> shapes;
     IpAddress destination;
     IpFamily family = IpFamily::kUnspec;
     uint8_t bits = 0;
-    uint32_t size = 0;  // control thread
+    uint32_t size = 0;  // used by the control thread
   };
   static_assert(offsetof(Group, shapes) == kCacheLine && sizeof(Group) == 2 * kCacheLine);
   struct alignas(kCacheLine) OneOfMany : FromSlab<OneOfMany> {
@@ -153,7 +154,7 @@ class PolicyIndex {
   struct RuleHash {
     uint64_t operator()(const OneOfMany& one) const { return HashOfRule(one.rule); }
   };
-  struct Query;  // of a batch
+  struct Query;  // one flow of a batch
   void Begin(const FlowKey& flow, Query* query) const;
   void FindGroups(Query* query) const;
   bool FetchRules(const FlowKey& flow, int32_t ifindex, Query* query) const;
@@ -178,9 +179,9 @@ class PolicyIndex {
 
   Quiescence* const quiescence_;
   const Ports ports_;
-  std::array<RowList<uint8_t>, 2> lengths_;  // of groups' prefixes, longest first; by family
+  std::array<RowList<uint8_t>, 2> lengths_;  // of group prefixes, longest first; by family
   RcuHash<Group, GroupHash> groups_;
-  RcuHash<OneOfMany, RuleHash> rules_;  // of groups that have many
+  RcuHash<OneOfMany, RuleHash> rules_;  // rules of large groups
   std::atomic<std::size_t> size_{0};
 };
 

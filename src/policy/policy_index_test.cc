@@ -1,4 +1,4 @@
-// The index against the ordered walk that it stands for, and against changes under its readers.
+// Compares the index with the ordered walk that it replaces, also while it changes under readers.
 #include "policy/policy_index.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ using enum PolicyDirection;
 
 using Policies = std::vector<std::shared_ptr<Policy>>;
 
-// RFC 4301: the first in the order that matches. As plain as can be.
+// RFC 4301: the first match in order. Deliberately simple.
 Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyType type,
                    const FlowKey& flow, int32_t ifindex) {
   for (const auto& policy : in_order) {
@@ -40,7 +40,7 @@ PolicyMatch Walk(const Policies& in_order, PolicyDirection direction, const Flow
   return {.first = sub, .second = main};
 }
 
-// The flow of a later fragment has no ports: could the selector be meant all the same?
+// The flow of a later fragment has no ports: could the selector still match?
 bool MatchesButForPorts(Selector selector, const FlowKey& flow, int32_t ifindex) {
   selector.dport_mask = 0;
   selector.sport_mask = 0;
@@ -61,7 +61,7 @@ bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const Flo
   return false;
 }
 
-// Random policies and flows out of few enough addresses that they meet, nested and crossing.
+// Random policies and flows from so few addresses that they overlap, nested and crossing.
 class Maker {
  public:
   // With an even seed there are no SUB policies.
@@ -223,7 +223,7 @@ TEST_P(SpdAgainstWalkTest, SameAnswersThroughEveryChange) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, SpdAgainstWalkTest, testing::Range(uint64_t{1}, uint64_t{21}));
 
-// Every pair of prefix lengths at once: the flow lies in all of them.
+// Every pair of prefix lengths at once: the flow matches all of them.
 TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
   Quiescence quiescence;
   Spd spd(&quiescence);
@@ -248,11 +248,11 @@ TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
   PolicyMatch match;
   spd.Lookup(kOut, {&asked, 1}, 0, {&match, 1});
   EXPECT_EQ(match.first, best.get());
-  flow.daddr = test::Ip("138.2.0.1");  // in those without a destination alone
+  flow.daddr = test::Ip("138.2.0.1");  // matches only those without a destination
   EXPECT_EQ(spd.Lookup(kOut, flow, 0).first->spec.selector.prefixlen_d, 0);
 }
 
-// A policy that is replaced, or followed by another before it goes, is never missed meanwhile.
+// A policy that is replaced, or followed by another before its removal, is never missed meanwhile.
 TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
   Quiescence quiescence;
   Quiescence::Reader* reader = quiescence.AddReader();

@@ -1,4 +1,4 @@
-// Policy: one that is installed, with its state.
+// Policy: an installed policy with its state.
 #pragma once
 
 #include <atomic>
@@ -10,16 +10,17 @@
 
 namespace cygnet {
 
-// `spec` never changes; a replaced policy is a new object. What look-ups read comes first.
+// `spec` never changes; replacing a policy makes a new object. Fields that look-ups read come
+// first.
 struct alignas(kCacheLine) Policy : FromSlab<Policy> {
-  uint64_t number = 0;                // order of insertion
-  uint64_t place = 0;                 // among those of one priority: the lowest is asked first
+  uint64_t number = 0;  // order of installation
+  uint64_t place = 0;   // order among policies of equal priority: the lowest is checked first
   std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
   PolicySpec spec;
   uint64_t add_time = 0;           // wall-clock seconds
   uint64_t soft_signalled_at = 0;  // control thread
 
-  // Worker: the idle clock of IKE daemons moves with every match, in seconds.
+  // Worker: updates the time of last use, which IKE daemons read as their idle clock.
   void Touch(uint64_t now) {
     if (use_time.load(std::memory_order_relaxed) != now) {
       use_time.store(now, std::memory_order_relaxed);

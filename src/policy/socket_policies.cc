@@ -5,7 +5,7 @@
 namespace cygnet {
 namespace {
 
-// What of two that both fit counts.
+// Whether `a` takes precedence if both match.
 bool Precedes(const SocketPolicy& a, const SocketPolicy& b) {
   if (a.ends.local.IsAny() != b.ends.local.IsAny()) return b.ends.local.IsAny();
   return a.policy->spec.action == PolicyAction::kBlock &&
@@ -35,7 +35,7 @@ Policy* SocketPolicies::Find(PolicyDirection direction, const FlowKey& flow,
         (best == nullptr || Precedes(*entry, *best))) {
       best = entry;
     }
-    return false;  // to the end of the chain
+    return false;  // continue to the end of the chain
   });
   return best == nullptr ? nullptr : best->policy.get();
 }

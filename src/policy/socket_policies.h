@@ -1,9 +1,9 @@
-// Policies of single sockets (setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY): what a key manager lets
-// pass for its own messages, whatever the SPD says. The control thread changes them, workers look
-// them up without locks, and pay one load where there are none.
+// Policies of single sockets (setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY): a key manager uses them
+// to let its own messages pass, whatever the SPD says. The control thread changes them; workers
+// look them up without locks and pay one load if there are none.
 //
-// Packets do not tell of sockets. A policy is taken to be about what has the socket's protocol,
-// port and addresses, and the caller sees to it that the packet is this host's own.
+// Packets do not carry their socket. A policy is applied to packets with the socket's protocol,
+// port and addresses; the caller ensures that the packet is the host's own.
 #pragma once
 
 #include <array>
@@ -20,35 +20,35 @@
 
 namespace cygnet {
 
-// Where a socket is, as far as packets show it. Of one that has no port there is nothing to show.
+// Endpoints of a socket as they appear in packets. A socket without a port has none to match.
 struct SocketEnds {
   IpAddress local;   // any: every address of the host
-  IpAddress remote;  // of a connected one
+  IpAddress remote;  // if connected
   uint16_t local_port = 0;
   uint16_t remote_port = 0;             // 0: not connected
   IpFamily family = IpFamily::kUnspec;  // of the addresses
-  bool both_families = false;           // an IPv6 socket for any address, that takes IPv4 too
+  bool both_families = false;           // an IPv6 socket for any address that also accepts IPv4
   uint8_t proto = 0;
-  int32_t ifindex = 0;  // bound to this interface; 0: to none
+  int32_t ifindex = 0;  // the interface it is bound to; 0: none
   bool operator==(const SocketEnds&) const = default;
 
-  // A packet that the socket sent (kOut) or will get (kIn). A connected socket gets packets of its
-  // peer alone, but may send to others.
+  // True for a packet that the socket sent (kOut) or will receive (kIn). A connected socket
+  // receives only its peer's packets, but may send to others.
   bool Has(PolicyDirection direction, const FlowKey& flow, int32_t flow_ifindex) const;
 };
 
-// A change that a client wants for one of its sockets.
+// A client's change for one of its sockets.
 struct SocketPolicyChange {
-  uint64_t cookie = 0;                  // SO_COOKIE: no other socket has it until the next boot
+  uint64_t cookie = 0;                  // SO_COOKIE: unique until the next boot
   IpFamily family = IpFamily::kUnspec;  // of the socket
   uint8_t proto = 0;
-  uint16_t port = 0;                 // that it is bound to; 0: to none yet
-  bool retold = false;               // nothing has changed but, perhaps, where the socket is
-  std::optional<PolicySpec> spec{};  // nullopt: neither direction has a policy any more; retold: as
-                                     // it is
+  uint16_t port = 0;                 // the bound port; 0: none yet
+  bool retold = false;               // a repetition: at most the socket's endpoints have changed
+  std::optional<PolicySpec> spec{};  // nullopt: no policies any more; if `retold`: unchanged
 };
 
-// One direction of one socket. Does not change; where the socket moves, another takes its place.
+// One direction of one socket. Immutable; when the socket's endpoints change, a new object replaces
+// it.
 struct SocketPolicy {
   SocketEnds ends;
   std::shared_ptr<Policy> policy;
@@ -61,16 +61,17 @@ class SocketPolicies {
 
   // --- Workers ---
   bool Empty() const { return size_.load(std::memory_order_acquire) == 0; }
-  // There is one of this protocol: whether a fragment is of it only the whole datagram shows.
+  // True if any policy is for this protocol. Only the whole datagram shows whether a fragment
+  // belongs to it.
   bool AnyOf(uint8_t proto) const { return of_proto_[proto].load(std::memory_order_acquire) != 0; }
-  // nullptr: there is none for the flow, or its selector is about others; the SPD decides then. Of
-  // several sockets that share a port the one for the address alone counts before those for any,
-  // and a block before the rest. kForward has none.
+  // nullptr if no policy matches the flow; then the SPD decides. Of several sockets that share a
+  // port, one bound to the address precedes those for any address; among equals a blocking policy
+  // precedes the others. Always nullptr for kForward.
   Policy* Find(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
 
-  // --- Control thread; DataPath::BumpGeneration is the caller's ---
-  // REQUIRES: the socket has a port. Not owned: the caller holds the policy until it calls Remove,
-  // which keeps it for the workers that may still look at it.
+  // --- Control thread; the caller must call DataPath::BumpGeneration ---
+  // Insert does not own the policy: the caller holds it until it calls Remove, which keeps it alive
+  // for workers that may still use it. REQUIRES: the socket has a port.
   void Insert(const SocketPolicy* policy);
   void Remove(std::shared_ptr<const SocketPolicy> policy);
 

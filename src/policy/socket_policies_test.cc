@@ -1,4 +1,4 @@
-// Which packets a socket's policy is about.
+// Which packets match a socket's policy.
 #include "policy/socket_policies.h"
 
 #include <gtest/gtest.h>
@@ -63,7 +63,7 @@ TEST_F(SocketPoliciesTest, ProtocolAndOwnPortOfItsDirectionAlone) {
   const auto entry = Give(At(5500), kOut);
   EXPECT_EQ(Out(sent_), entry->policy.get());
   EXPECT_EQ(In(got_), nullptr);
-  EXPECT_EQ(Out(got_), nullptr) << "the far end's port is for others to choose";
+  EXPECT_EQ(Out(got_), nullptr) << "the remote side chooses its own port";
   FlowKey tcp = sent_;
   tcp.proto = 6;
   EXPECT_EQ(Out(tcp), nullptr);

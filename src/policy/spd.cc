@@ -9,7 +9,8 @@ bool AsksForPorts(const Selector& selector) {
   return selector.sport_mask != 0 || selector.dport_mask != 0;
 }
 
-// Of what identifies a policy to a client, but for the index: equal identities have equal hashes.
+// Hash of what identifies a policy to a client, except the index: equal identities have equal
+// hashes.
 uint64_t IdentityHash(const Selector& selector, uint32_t rest) {
   FlowKey key;
   key.saddr = selector.saddr;
@@ -44,9 +45,9 @@ Spd::Spd(Quiescence* quiescence) : quiescence_(quiescence) {
 
 Spd::~Spd() = default;
 
-// A look-up that meets several changes could miss a policy that was moved on: seen not yet in its
-// new place, and no more in its old one. It is done again; one change alone shows as before or
-// after it.
+// A look-up that overlaps several changes could miss a policy that was moved: too early for its new
+// place and too late for its old one. It is repeated. A single change is seen as before or after
+// it.
 template <typename Fn>
 auto Spd::Unmixed(Fn look_up) const {
   for (;;) {
@@ -109,7 +110,7 @@ bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, i
 }
 
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place) {
-  std::shared_ptr<Policy> policy(new Policy);  // make_shared's would not be in the slab
+  std::shared_ptr<Policy> policy(new Policy);  // make_shared would not use the slab
   spec.index = ChooseIndex(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;
@@ -149,7 +150,8 @@ std::shared_ptr<Policy> Spd::Insert(PolicySpec spec, uint64_t now) {
   return Link(std::move(spec), now, std::nullopt);
 }
 
-// The new one first: no moment without either. It takes over the index.
+// Links the new policy before it unlinks the old one, so that readers always find one of them. The
+// new policy inherits the index.
 std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                      uint64_t now) {
   const std::shared_ptr<Policy> keep = old;
@@ -160,8 +162,8 @@ std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicyS
   return policy;
 }
 
-// A policy with neighbours in its list and peers in others keeps its place before all of them: the
-// kernel's order of those is a circle, and this is the end of it where no tunnel changes.
+// A policy with neighbours in its list and peers in other lists keeps its place before all of them.
+// The kernel's order of these is circular; this choice is the one that changes no tunnel.
 bool Spd::KeepsPlace(const Policy& old, const PolicySpec& next) const {
   if (old.spec.priority != next.priority) return false;
   const auto peers = peers_.find(PeersKey(old.spec));
@@ -207,8 +209,8 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
   Table& table = TableOf(keep->spec);
   for (PolicyIndex* index : {&table.all, &table.with_ports}) {
     if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
-    index->Insert(policy.get());  // first: no moment without either
-    Changed();                    // whoever was between the two looks again
+    index->Insert(policy.get());  // first, so that readers always find one of them
+    Changed();                    // repeats look-ups that ran between the two
     index->Remove(keep.get());
   }
   Changed();
@@ -277,7 +279,7 @@ uint32_t Spd::NewIndex(uint32_t low) {
   }
 }
 
-// A wanted index is honoured when it is free.
+// A requested index is honoured if it is free.
 uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
   if (spec.index != 0 && !by_index_.contains(spec.index)) return spec.index;
   return NewIndex(static_cast<uint32_t>(spec.direction));

@@ -1,6 +1,6 @@
-// Spd: the security policy database (RFC 4301 section 4.4.1). The control thread changes it,
-// workers look up without locks. The answer is that of an ordered walk: by priority, then the older
-// first.
+// Spd: the security policy database (RFC 4301 section 4.4.1). The control thread changes it;
+// workers look up without locks. The result equals that of an ordered walk: by priority, then
+// oldest first.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@
 
 namespace cygnet {
 
-// The policies that decide for a flow: none, one, or a SUB and a MAIN one that both allow. Then
-// both hold: the templates of `second` come after, that is outside, those of `first`.
+// The policies that decide for a flow: none, one, or a SUB and a MAIN policy that both allow. In
+// the last case both apply: the templates of `second` follow those of `first`, further outside.
 struct PolicyMatch {
   Policy* first = nullptr;
   Policy* second = nullptr;
@@ -47,65 +47,66 @@ class Spd {
   ~Spd();
 
   // --- Workers ---
-  // True when no policy is installed and every default is "allow": nothing to look at.
+  // True if no policy is installed and every default is "allow", so that no look-up is needed.
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
-  // True when nothing of this direction needs a look-up: no policy, and the default is "allow".
+  // Same for one direction.
   bool Idle(PolicyDirection direction) const {
     return TableOf(direction, PolicyType::kMain).all.size() == 0 &&
            TableOf(direction, PolicyType::kSub).all.size() == 0 &&
            DefaultAction(direction) == PolicyAction::kAllow;
   }
-  // None: the default action holds. A block of either type blocks.
+  // No match: the default action applies. A block of either type blocks.
   PolicyMatch Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
-  // Lookup of many flows, each as by itself: where the policies do not fit in the CPU's caches,
-  // what all of them need is on its way before the first is looked up. REQUIRES: matches.size() >=
-  // flows.size().
+  // Looks up each flow as by itself. If the policies exceed the CPU's caches, it prefetches for all
+  // flows before the first look-up. REQUIRES: matches.size() >= flows.size().
   void Lookup(PolicyDirection direction, std::span<const FlowKey* const> flows, int32_t ifindex,
               std::span<PolicyMatch> matches) const;
-  // A later fragment carries no ports. True when a policy that asks for ports might be the one for
-  // it, ahead of `certain`, what Lookup found.
+  // For a later fragment, which carries no ports: true if a policy that selects by ports might
+  // match it ahead of `certain`, the result of Lookup.
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const PolicyMatch& certain) const;
   std::size_t size(PolicyDirection direction) const {
     return TableOf(direction, PolicyType::kMain).all.size();
   }
-  // Rises with every change. Read before a look-up: the answer is of this version or a later one.
+  // Rises with every change. If read before a look-up, the result is of this version or a later
+  // one.
   uint32_t version() const { return version_.load(std::memory_order_acquire); }
   PolicyAction DefaultAction(PolicyDirection direction) const {
     return defaults_[Index(direction)].load(std::memory_order_acquire);
   }
 
   // --- Control thread ---
-  // Fills in the index. `Find` first: two policies of one identity are the caller's to refuse.
+  // Chooses the index. REQUIRES: no policy has the same identity (use `Find`).
   std::shared_ptr<Policy> Insert(PolicySpec spec, uint64_t now);
-  // Puts a policy in the place of one with the same identity and index. Where the kernel does, it
-  // keeps its turn among those of its priority (policy/kernel_order.h).
+  // Replaces `old` by a policy with the same identity and index. It keeps its order among policies
+  // of equal priority if the kernel's would (policy/kernel_order.h).
   std::shared_ptr<Policy> Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                   uint64_t now);
-  // The same policy with other templates: place, index, age and clocks stay.
+  // Replaces the templates. Order, index, age and clocks stay.
   std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old,
                                 std::vector<Template> templates);
   void Remove(const std::shared_ptr<Policy>& policy);
   std::size_t RemoveAll(PolicyType type);
   std::shared_ptr<Policy> FindByNumber(uint64_t number) const;
-  // By index when it is given, else by the exact selector, direction, type, mark and if_id.
+  // By index if not 0, otherwise by exact selector, direction, type, mark and if_id.
   std::shared_ptr<Policy> Find(const PolicyId& id) const;
-  // The first of one type that matches a flow.
+  // The first policy of one type that matches a flow.
   std::shared_ptr<Policy> FindFirst(PolicyDirection direction, PolicyType type, const FlowKey& flow,
                                     int32_t ifindex) const;
   // Newest first.
   std::vector<std::shared_ptr<Policy>> List() const;
   std::array<uint32_t, kPolicyDirections> Counts() const { return counts_; }
   void SetDefault(PolicyDirection direction, PolicyAction action);
-  // One that no policy has, with `low` in its three low bits. As the kernel chooses: one counter
-  // for all in steps of 8, and 8 in place of 0.
+  // An unused index with `low` in its three low bits. Chosen as in the kernel: one counter for all,
+  // in steps of 8, skipping 0.
   uint32_t NewIndex(uint32_t low);
-  // The one that Insert gives to this policy.
+  // The index that Insert would give to this policy.
   uint32_t ChooseIndex(const PolicySpec& spec);
 
  private:
   using PeerCounts = std::array<uint32_t, kKernelLists>;
-  // The policies of one direction and type; those that ask for ports once more, without them.
+  // The policies of one direction and type; those that select by ports are also indexed without
+  // ports.
   struct Table {
     explicit Table(Quiescence* quiescence)
         : all(quiescence), with_ports(quiescence, PolicyIndex::Ports::kIgnored) {}
@@ -129,7 +130,7 @@ class Spd {
   void JoinPeers(const PolicySpec& spec);
   void LeavePeers(const PolicySpec& spec);
   void Unlink(const std::shared_ptr<Policy>& policy);
-  // After each change of what look-ups find.
+  // Call after each change that look-ups can see.
   void Changed();
 
   Quiescence* const quiescence_;
@@ -140,9 +141,10 @@ class Spd {
   // Control thread.
   std::map<uint64_t, std::shared_ptr<Policy>> by_number_;
   std::unordered_map<uint32_t, std::shared_ptr<Policy>> by_index_;
-  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>> by_identity_;  // by its hash
+  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>>
+      by_identity_;  // keyed by the identity's hash
   std::array<uint32_t, kPolicyDirections> counts_{};
-  // How many of one direction, type and priority there are in each of the kernel's lists.
+  // Number of policies of one direction, type and priority in each of the kernel's lists.
   std::unordered_map<uint64_t, PeerCounts> peers_;
   uint64_t next_number_ = 1;
   uint32_t index_counter_ = 0;

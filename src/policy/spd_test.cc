@@ -118,7 +118,7 @@ TEST_F(SpdTest, AmendedPolicyKeepsPlaceAgeAndIndex) {
   spd_.Insert(MakePolicy(kOut, "10.1.0.0/24", "10.2.0.0/24", {}, PolicyAction::kAllow, 1), 6);
   older->Touch(77);
   const auto amended = spd_.Amend(older, {test::TemplateFor({.dst = "192.0.2.9"})});
-  EXPECT_EQ(Find(), amended.get()) << "still before its equals";
+  EXPECT_EQ(Find(), amended.get()) << "still before policies of equal priority";
   EXPECT_EQ(amended->spec.index, older->spec.index);
   EXPECT_EQ(amended->add_time, 5u);
   EXPECT_EQ(amended->use_time.load(), 77u);
@@ -138,7 +138,7 @@ TEST_F(SpdTest, FirstOfAType) {
   EXPECT_EQ(spd_.FindFirst(kIn, PolicyType::kMain, Flow(), 0), nullptr);
 }
 
-// Issue 13, 10; interop.policy_judge has the running kernel as judge.
+// Issue 13, 10. interop.policy_judge compares this with the running kernel.
 TEST_F(SpdTest, AnUpdateKeepsTheTurnWhereTheKernelKeepsIt) {
   struct Case {
     const char* a[2];
@@ -158,7 +158,7 @@ TEST_F(SpdTest, AnUpdateKeepsTheTurnWhereTheKernelKeepsIt) {
     EXPECT_EQ(Find(), a.get());
     const auto updated = spd_.Replace(a, a->spec, 0);
     EXPECT_EQ(Find(), c.stays ? updated.get() : b.get()) << c.a[0] << ' ' << c.a[1];
-    EXPECT_EQ(spd_.List().front(), updated) << "listed as the newest all the same";
+    EXPECT_EQ(spd_.List().front(), updated) << "still listed as the newest";
     spd_.RemoveAll(PolicyType::kMain);
   }
 }
@@ -173,7 +173,7 @@ TEST_F(SpdTest, AnUpdateOfThePriorityTakesTheLastTurn) {
   EXPECT_EQ(Find(), b.get());
 }
 
-// A peer of another list, which is not in the way, does not cost the turn among neighbours.
+// A non-overlapping peer in another list does not change the order among neighbours.
 TEST_F(SpdTest, AnUpdateKeepsTheTurnAmongNeighboursBesideOtherPeers) {
   const auto a = spd_.Insert(MakePolicy(kOut, "10.1.0.0/24", "10.2.0.0/16"), 0);
   spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/24"), 0);
@@ -187,7 +187,7 @@ TEST_F(SpdTest, AnUpdateKeepsTheTurnAmongNeighboursBesideOtherPeers) {
   EXPECT_EQ(Find(), host.get()) << once_more->place;
 }
 
-// As the kernel: the first number of direction "in" would be 0, and becomes 8 without a step.
+// As in the kernel: the first index of direction "in" would be 0 and becomes 8 without a step.
 TEST_F(SpdTest, FirstIndexOfAFreshTable) {
   EXPECT_EQ(spd_.Insert(MakePolicy(kIn, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 8u);
   EXPECT_EQ(spd_.Insert(MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16"), 0)->spec.index, 9u);
