@@ -1,5 +1,5 @@
-// LatenessHistogram: how far behind the newest packet others of an SA arrived; tells an operator
-// which replay window the path needs.
+// LatenessHistogram: how far behind the newest packet of an SA other packets arrived. It tells an
+// operator which replay window the path needs.
 #pragma once
 
 #include <array>
@@ -10,23 +10,23 @@
 
 namespace cygnet {
 
-// Bucket 0: lateness 0; bucket k: 2^(k-1) … 2^k - 1; the last: 65,536 and more.
+// Bucket 0: lateness 0; bucket k: 2^(k-1) … 2^k - 1; last bucket: 65,536 and more.
 inline constexpr std::size_t kLatenessBuckets = 18;
 
-// Bucket of a packet that came when one with a number `late` higher had been authenticated.
+// Bucket of a packet whose number is `late` below the highest authenticated one.
 inline std::size_t LatenessBucket(uint64_t late) {
   const auto bucket = static_cast<std::size_t>(std::bit_width(late));
   return bucket < kLatenessBuckets ? bucket : kLatenessBuckets - 1;
 }
 
-// A snapshot: packets by lateness. Nothing vouches for `rejected`: those packets were not
-// authenticated, and whoever can send to the host can fill it.
+// A snapshot: packets by lateness. `rejected` is not trustworthy: those packets were not
+// authenticated, and anyone who can send to the host can raise it.
 struct LatenessHistogram {
   std::array<uint64_t, kLatenessBuckets> accepted{};
   std::array<uint64_t, kLatenessBuckets> rejected{};
 
-  // The smallest power of two that as a window would have taken every late packet seen; 1 when none
-  // was late; 2^17, more than any window can have, when one was later than 65,535.
+  // The smallest power of two that would have sufficed as a window for every late packet seen: 1 if
+  // none was late; 2^17, more than any window can have, if one was later than 65,535.
   uint32_t WindowForAll() const {
     std::size_t k = kLatenessBuckets - 1;
     while (k > 0 && accepted[k] == 0 && rejected[k] == 0) --k;
@@ -35,8 +35,8 @@ struct LatenessHistogram {
   bool operator==(const LatenessHistogram&) const = default;
 };
 
-// The live counts, which stop at 2^32 - 1. One writer at a time (the replay window's lock sees to
-// it); any thread may read.
+// The live counts, which saturate at 2^32 - 1. One writer at a time (ensured by the replay window's
+// lock); any thread may read.
 class LatenessCounts {
  public:
   void Accepted(uint64_t late) { Increment(&accepted_[LatenessBucket(late)]); }

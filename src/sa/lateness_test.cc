@@ -1,4 +1,4 @@
-// Windows wider than the client's, and what is said of packets that come late.
+// Windows wider than the client's, and the reports about late packets.
 #include "sa/lateness.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ ReplayState State(uint32_t window, uint64_t seq = 0, bool extended = true) {
   return s;
 }
 
-// Both steps as for one authenticated packet.
+// Check and commit of one authenticated packet.
 DropReason Receive(ReplayWindow* window, uint64_t seq) {
   const DropReason reason = window->Check(seq);
   return reason == kNone ? window->Commit(seq) : reason;
@@ -49,7 +49,7 @@ TEST(ReplayWindowTest, AtLeastWidensWhatWasAskedButNotNothing) {
   }
 }
 
-// What lies between the client's bitmap and the wider window may have been seen before.
+// Numbers between the client's bitmap and the wider window may have been seen before.
 TEST(ReplayWindowTest, WidenedWindowTakesNothingOlderThanTheClientsBitmap) {
   for (const bool extended : {false, true}) {
     ReplayWindow w(State(32, 1000, extended), false, 4096);
@@ -77,7 +77,7 @@ TEST(ReplayWindowTest, WidenedWindowIsExportedAsTheClientAskedForIt) {
   }
 }
 
-// Late packets of the subspace before would be guessed into the next one by the client's window.
+// The client's window alone would infer the next subspace for late packets of the previous one.
 TEST(ReplayWindowTest, WidenedWindowInfersLateNumbers) {
   ReplayWindow plain(State(64, 0x5'00000010), true);
   ReplayWindow wide(State(64, 0x5'00000010), true, 4096);
@@ -112,7 +112,7 @@ TEST(LatenessTest, OnlyPacketsBehindTheNewestAreCounted) {
   ReplayWindow w(State(64), false);
   for (const uint64_t seq : {1u, 2u, 100u, 99u, 99u, 97u, 60u, 101u}) Receive(&w, seq);
   LatenessHistogram expected;
-  expected.accepted[1] = 1;  // 99, once: the duplicate is no news
+  expected.accepted[1] = 1;  // 99, once: a duplicate is not counted
   expected.accepted[2] = 1;  // 97
   expected.accepted[6] = 1;  // 60
   EXPECT_EQ(w.lateness(), expected);
@@ -158,7 +158,7 @@ TEST(LatenessTest, WindowForAllTakesThemAll) {
   }
 }
 
-// --- ICV failures that may be a wrong guess ---
+// --- ICV failures that may come from a wrong inference ---
 
 TEST(MayBeLateTest, JumpOfHalfASubspaceOrMore) {
   struct Case {
@@ -192,7 +192,7 @@ TEST(MayBeLateTest, JumpOfHalfASubspaceOrMore) {
   }
 }
 
-// Numbers that the inference cannot have come to are nobody's late packet.
+// Numbers that the inference cannot have produced are not late packets.
 TEST(MayBeLateTest, OnlyWhatTheInferenceGives) {
   ReplayWindow w(State(64, 0x5'00010000), true);
   EXPECT_FALSE(w.MayBeLate(1, 0x6'00000002));  // another low word

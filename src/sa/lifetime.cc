@@ -10,7 +10,7 @@ Lifetime::Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage)
   SetLimits(limits);
 }
 
-// Made at the first limit, and kept from then on: workers may be looking.
+// Allocated with the first limit and then kept, because workers may be reading it.
 void Lifetime::SetLimits(const LifetimeLimits& limits) {
   Limits* live = limits_.load(std::memory_order_relaxed);
   if (live == nullptr && limits != LifetimeLimits{}) {
@@ -47,8 +47,8 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
   const auto n = static_cast<uint32_t>(sizes.size());
   uint64_t total = 0;
   for (const uint32_t size : sizes) total += size;
-  // Take the whole run's share first, so that two workers never both use the last packet of a
-  // limit; give back what turns out to lie beyond it.
+  // Charge the whole run first, so that two workers never both use the last packet of a limit; then
+  // refund what lies beyond it.
   const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed);
   const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed);
   if (unlimited_.load(std::memory_order_acquire)) {
@@ -67,8 +67,8 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
       bytes_.fetch_sub(total - counted, std::memory_order_relaxed);
       packets_.fetch_sub(n - result.allowed, std::memory_order_relaxed);
     }
-    // As the kernel does: tested for each packet that goes on, before it is counted. The last one
-    // decides, since the counts only grow.
+    // As in the kernel: tested for each packet that continues, before it is counted. Only the last
+    // one matters, because the counts only grow.
     const uint32_t last = result.allowed > 0 ? result.allowed - 1 : 0;
     const bool soft =
         result.allowed > 0 &&

@@ -1,6 +1,6 @@
-// Lifetime: what an SA may still carry and what it has carried (RFC 4301 section 4.4.2.1; counting
-// rules of the Linux kernel: a limit is tested before a packet is counted). Shared by all workers
-// and both directions; charged once per run.
+// Lifetime: what an SA may still carry and what it has carried (RFC 4301 section 4.4.2.1). Counts
+// as the Linux kernel does: a limit is tested before a packet is counted. Shared by all workers and
+// both directions; charged once per run.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ class Lifetime {
   Lifetime& operator=(const Lifetime&) = delete;
 
   struct ChargeResult {
-    uint32_t allowed = 0;   // leading packets of the run that may go on
-    bool soft_hit = false;  // this call was the one to cross the soft limit
+    uint32_t allowed = 0;   // leading packets of the run that may continue
+    bool soft_hit = false;  // this call crossed the soft limit
     bool hard_hit = false;  // a packet was refused
   };
   // Worker. `sizes[i]`: bytes counted for packet i. `now`: wall-clock seconds.
@@ -47,9 +47,9 @@ class Lifetime {
   std::atomic<uint64_t> use_time_;
   std::atomic<uint64_t> last_used_{0};
   uint64_t add_time_;
-  std::atomic<Limits*> limits_{nullptr};  // nullptr: there never was one of any kind
+  std::atomic<Limits*> limits_{nullptr};  // nullptr: no limit was ever set
   std::atomic<bool> soft_signalled_{false};
-  std::atomic<bool> unlimited_{false};  // no byte or packet limit at all: the common case
+  std::atomic<bool> unlimited_{false};  // no byte or packet limit: the common case
 };
 
 }  // namespace cygnet

@@ -79,7 +79,8 @@ TEST(LifetimeTest, SoftOfZeroComesWithTheFirstPacket) {
   EXPECT_EQ(r.allowed, 1u);
 }
 
-// XFRM: 0 is a limit of nothing, all ones is none; each alone and in both directions of use.
+// XFRM: 0 means a limit of nothing, all ones means no limit; each alone and in both directions of
+// use.
 TEST(LifetimeTest, HardOfZeroLetsNothingPassAndUnlimitedEverything) {
   for (const LifetimeLimits& limits :
        {LifetimeLimits{.hard_bytes = 0}, LifetimeLimits{.hard_packets = 0}}) {
@@ -93,7 +94,7 @@ TEST(LifetimeTest, HardOfZeroLetsNothingPassAndUnlimitedEverything) {
   EXPECT_EQ(Charge(&none, {5}).allowed, 1u);
 }
 
-// A payload of no bytes (an empty UDP-less transport packet) counts as a packet all the same.
+// An empty payload (as in an empty transport packet without UDP) still counts as a packet.
 TEST(LifetimeTest, EmptyPayloadIsAPacket) {
   Lifetime l({.hard_packets = 2}, {});
   EXPECT_EQ(Charge(&l, {0, 0, 0}).allowed, 2u);
@@ -101,7 +102,7 @@ TEST(LifetimeTest, EmptyPayloadIsAPacket) {
   EXPECT_EQ(l.usage().bytes, 0u);
 }
 
-// The kernel tests the hard limit first: a packet that it stops brings no soft event.
+// The kernel tests the hard limit first: a packet that it stops causes no soft event.
 TEST(LifetimeTest, RefusedPacketBringsNoSoftEvent) {
   Lifetime equal({.soft_packets = 2, .hard_packets = 2}, {});
   const Result cut = Charge(&equal, {1, 1, 1});

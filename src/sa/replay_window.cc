@@ -22,7 +22,7 @@ uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window) {
   uint64_t high = top_high;
   if (top_low >= window - 1) {  // case A: the window lies in one subspace
     if (low < bottom) high = top_high + 1;
-  } else if (low >= bottom) {  // case B: it spans two, and `low` is in the older
+  } else if (low >= bottom) {  // case B: it spans two, and `low` is in the older one
     if (top_high == 0) return 0;
     high = top_high - 1;
   }
@@ -35,7 +35,7 @@ ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_lea
       asked_(initial.window),
       window_(EffectiveWindow(initial.window, at_least)),
       bmp_words_(static_cast<uint32_t>(initial.bitmap.size())) {
-  // One word more than the window needs: the word being entered may be cleared as a whole.
+  // One word more than the window needs, because the word being entered may be cleared as a whole.
   const uint32_t words = std::bit_ceil(window_ / 64 + 2);
   word_mask_ = words - 1;
   if (words > kWordsInside) outside_ = std::make_unique<uint64_t[]>(words);
@@ -95,7 +95,7 @@ void ReplayWindow::MarkLocked(uint64_t seq) {
     return;
   }
   if (seq > top_) {
-    // Clear the words between the old and the new top (RFC 6479); all of them on a long jump.
+    // Clear the words between the old and the new top (RFC 6479), or all of them on a long jump.
     const uint64_t from = top_ >> 6;
     const uint64_t steps = (seq >> 6) - from;
     const uint64_t clear = steps <= word_mask_ ? steps : uint64_t{word_mask_} + 1;
@@ -114,7 +114,7 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
     if (verdict[i] != DropReason::kNone) continue;
     seq[i] = InferLocked(low[i]);
     if (seq[i] == 0 && window_ > 0) {
-      // Number 0 is never sent; with ESN a low word from before the first subspace is just old.
+      // Number 0 is never sent. With ESN, a low word from before the first subspace is merely old.
       verdict[i] = low[i] == 0 ? DropReason::kInReplayZero : DropReason::kInReplayOld;
     } else {
       verdict[i] = CheckLocked(seq[i]);
@@ -162,14 +162,14 @@ bool ReplayWindow::MayBeLate(uint32_t low, uint64_t inferred) {
   if (!esn_ || static_cast<uint32_t>(inferred) != low || inferred <= kSubspace) return false;
   if (inferred <= top_ || inferred - top_ < kFarAhead) return false;
   const uint64_t earlier = inferred - kSubspace;
-  if (earlier >= top_) return false;  // a whole subspace ahead: not from the inference
+  if (earlier >= top_) return false;  // a whole subspace ahead: the inference cannot produce it
   lateness_.Rejected(top_ - earlier);
   return true;
 }
 
 void ReplayWindow::TakeOver(ReplayWindow& from) {
   const std::lock_guard theirs(from.lock_);
-  const std::lock_guard ours(lock_);  // nobody else takes it yet
+  const std::lock_guard ours(lock_);  // uncontended: not in use yet
   CYGNET_CHECK(word_mask_ == from.word_mask_ && window_ == from.window_);
   top_ = from.top_;
   floor_ = from.floor_;

@@ -1,5 +1,5 @@
 // ReplayWindow: which inbound sequence numbers were seen (RFC 4303 section 3.4.3 and appendix A;
-// the ring of bits is that of RFC 6479). `Check` before authentication, `Commit` after it: only an
+// ring of bits as in RFC 6479). Call `Check` before authentication and `Commit` after it: only an
 // authenticated packet moves the window.
 #pragma once
 
@@ -15,55 +15,56 @@
 
 namespace cygnet {
 
-// Largest window that is kept. (XFRM lets a client ask for 4096 at most.)
+// Largest supported window. (Over XFRM a client can request at most 4096.)
 inline constexpr uint32_t kMaxReplayWindow = 65'536;
 
 class ReplayWindow {
  public:
   // `initial` gives window size and starting counters; window 0 checks nothing. A window smaller
-  // than `at_least` (0: what was asked) is widened to that; of the numbers before those that
-  // `initial` knows about none is taken. At most kMaxReplayWindow.
+  // than `at_least` is widened to it (0: not widened); numbers older than `initial` covers are
+  // never accepted. At most kMaxReplayWindow.
   ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_least = 0);
 
   ReplayWindow(const ReplayWindow&) = delete;
   ReplayWindow& operator=(const ReplayWindow&) = delete;
 
-  // One run of one SA under one lock. For each low word: `seq` receives the full number (high word
-  // inferred when ESN), `verdict` kNone or the reason to drop. Skips entries whose verdict is
+  // One run of one SA under one lock. For each low word, `seq` receives the full number (high word
+  // inferred if ESN), and `verdict` kNone or the reason to drop. Skips entries whose verdict is
   // already set.
   void CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
                 std::span<DropReason> verdict);
-  // Marks authenticated numbers as seen; one that became old or a duplicate meanwhile gets its
+  // Marks authenticated numbers as seen. A number that meanwhile became old or a duplicate gets its
   // verdict. Skips entries whose verdict is already set.
   void CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict);
 
   // Single-packet forms.
   DropReason Check(uint64_t seq);
   DropReason Commit(uint64_t seq);
-  // RFC 4303 appendix A2: the full number that `low` stands for. kInReplayOld numbers below the
-  // first subspace come back as 0.
+  // RFC 4303 appendix A2: infers the full number from `low`. Returns 0 for a number below the first
+  // subspace (kInReplayOld).
   uint64_t InferHigh(uint32_t low);
 
-  // Asked about a packet whose ICV failed: was the full number `inferred` from `low` perhaps wrong,
-  // the packet an old one? `low` alone cannot tell a number behind the window from one of the next
-  // subspace, and appendix A2 always takes the latter. When that is 2^31 or more ahead of the
-  // newest, the packet is nearer to the past than to the future: no sender skips half a subspace,
-  // but a path may hold a packet back. True then, and the packet is counted as late. Changes
-  // nothing else; the packet stays dropped, only the reason is told better. (A forger can have it
-  // told so, too.)
+  // For a packet whose ICV failed: might `inferred`, the full number inferred from `low`, be wrong
+  // because the packet is old? `low` alone cannot distinguish a number behind the window from one
+  // of the next subspace, and appendix A2 always chooses the latter. If that choice is 2^31 or more
+  // ahead of the newest number, the packet is nearer to the past than to the future: no sender
+  // skips half a subspace, but a path may delay a packet. Then it returns true and counts the
+  // packet as late. It changes nothing else: the packet stays dropped, only the reason is more
+  // precise. (A forger can also cause this reason.)
   bool MayBeLate(uint32_t low, uint64_t inferred);
 
-  // Control thread: what `from` has seen counts as seen here, and `from` takes nothing any more, so
-  // that no number is taken by both. REQUIRES: made of the same state and sizes, and not in use
-  // yet.
+  // Control thread: copies the numbers that `from` has seen and closes `from`, so that no number is
+  // accepted by both. REQUIRES: both have the same initial state and sizes; this window is not in
+  // use yet.
   void TakeOver(ReplayWindow& from);
 
   uint64_t highest();
-  // What is checked against: at least what the client asked for.
+  // The window in effect: at least what the client requested.
   uint32_t window() const { return window_; }
-  // The live state in the kernel's layout, for dumps; of the size that the client asked for.
+  // The live state in the kernel's layout, for dumps, in the size that the client requested.
   ReplayState Export(uint64_t oseq);
-  // Any thread. Authenticated packets that were not the newest, and those rejected as too old.
+  // Any thread. Counts authenticated packets that were not the newest, and packets rejected as too
+  // old.
   LatenessHistogram lateness() const { return lateness_.Read(); }
 
  private:
@@ -78,20 +79,21 @@ class ReplayWindow {
   const bool extended_form_;
   const uint32_t asked_;  // the client's window
   const uint32_t window_;
-  const uint32_t bmp_words_;  // of the kernel's form
+  const uint32_t bmp_words_;  // words in the kernel's layout
   uint32_t word_mask_ = 0;
-  uint64_t top_ = 0;     // highest authenticated number
-  uint64_t floor_ = 0;   // numbers below were never in the window: seen or not, nobody knows
-  bool closed_ = false;  // another has taken over
+  uint64_t top_ = 0;  // highest authenticated number
+  uint64_t floor_ =
+      0;  // numbers below were never in the window: it is unknown whether they were seen
+  bool closed_ = false;  // TakeOver gave the state to another window
   uint64_t* bits_ = nullptr;
-  static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are outside
+  static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are allocated
   std::array<uint64_t, kWordsInside> inside_{};
   std::unique_ptr<uint64_t[]> outside_;
   LatenessCounts lateness_;
 };
 
-// The inference by itself, for a device that keeps its own idea of the highest number.
-// Returns 0 for a number that would lie below the first subspace.
+// The inference alone, for a device that tracks the highest number itself. Returns 0 for a number
+// below the first subspace.
 uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window);
 
 }  // namespace cygnet

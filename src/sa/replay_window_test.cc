@@ -19,14 +19,14 @@ ReplayState State(uint32_t window, uint64_t seq = 0, bool extended = true) {
   return s;
 }
 
-// Both steps as for one authenticated packet.
+// Check and commit of one authenticated packet.
 DropReason Receive(ReplayWindow* window, uint64_t seq) {
   const DropReason reason = window->Check(seq);
   return reason == kNone ? window->Commit(seq) : reason;
 }
 
 constexpr uint32_t kWindows[] = {1, 2, 31, 32, 33, 63, 64, 65, 128, 1000, 1024, 4095, 4096};
-// Those for which every single number is too much.
+// Too large to test every single number.
 constexpr uint32_t kLargeWindows[] = {4097, 8192, 32'768, 65'535, 65'536};
 
 TEST(ReplayWindowTest, WindowZeroChecksNothing) {
@@ -185,12 +185,12 @@ TEST(InferEsnTest, CasesOfAppendixA) {
   }
 }
 
-// Both sides of each comparison in appendix A2.1, for the smallest and the largest windows: with
-// Th = 5, Tl = top's low word, W = window. `low` is given relative to the bottom Tl - W + 1.
+// Both sides of each comparison in appendix A2.1, for the smallest and the largest windows, with Th
+// = 5, Tl = top's low word, W = window. `low` is relative to the bottom Tl - W + 1.
 TEST(InferEsnTest, EdgesOfAppendixA) {
   struct Edge {
     const char* name;
-    uint32_t top_low;  // when `relative_top`: W - 1 + this, modulo 2^32
+    uint32_t top_low;  // if `relative_top`: W - 1 + this, modulo 2^32
     bool relative_top;
     int64_t from_bottom;
     uint32_t high;
@@ -297,7 +297,7 @@ RC_GTEST_PROP(ReplayWindowPropertyTest, AgreesWithASet, ()) {
       case 0:
         delta = *rc::gen::inRange<int64_t>(1, 200'000);
         break;
-      case 1:  // as far ahead as appendix A can tell from a late one
+      case 1:  // as far ahead as appendix A can distinguish from a late packet
         delta = *rc::gen::inRange<int64_t>(1, (int64_t{1} << 32) - size);
         break;
       case 2:  // across the next subspace
@@ -317,8 +317,8 @@ RC_GTEST_PROP(ReplayWindowPropertyTest, AgreesWithASet, ()) {
 
     DropReason expected = kNone;
     if (seq + size <= top) {
-      // Too old. With ESN the same low word stands for a number of the next subspace, whose ICV
-      // cannot hold: no verdict of the window.
+      // Too old. With ESN the same low word means a number of the next subspace, whose ICV cannot
+      // be valid, so the window gives no verdict.
       expected = kInReplayOld;
     } else if (seen.contains(seq)) {
       expected = kInReplayDuplicate;
@@ -330,7 +330,7 @@ RC_GTEST_PROP(ReplayWindowPropertyTest, AgreesWithASet, ()) {
     RC_ASSERT(verdict == expected);
     if (verdict != kNone) continue;
     RC_ASSERT(inferred == seq);
-    if (*rc::gen::inRange(0, 8) == 0) continue;  // failed its ICV: never committed
+    if (*rc::gen::inRange(0, 8) == 0) continue;  // its ICV failed: never committed
     RC_ASSERT(w.Commit(seq) == kNone);
     seen.insert(seq);
     top = std::max(top, seq);

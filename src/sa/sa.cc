@@ -8,7 +8,7 @@
 namespace cygnet {
 namespace {
 
-constexpr uint8_t kOuterTtl = 64;  // the route's default, never the inner packet's
+constexpr uint8_t kOuterTtl = 64;  // the route's default hop limit, never the inner packet's
 
 uint8_t WriteOuterHeader(const SaSpec& spec, uint8_t* out) {
   const uint8_t proto = spec.encap.has_value() ? kProtoUdp : kProtoEsp;
@@ -32,16 +32,16 @@ uint8_t WriteHeader(const SaSpec& spec, uint8_t* out) {
   const bool outer = spec.mode == SaMode::kTunnel || spec.mode == SaMode::kBeet;
   uint8_t n = outer ? WriteOuterHeader(spec, out) : uint8_t{0};
   if (spec.encap.has_value()) {
-    // Ports and length per packet; checksum 0 (RFC 3948, section 2.1), over IPv6 until the packet
-    // is sealed (esp/finish.h).
+    // Ports and length are set per packet. The checksum is 0 (RFC 3948, section 2.1); over IPv6 it
+    // is set after sealing (esp/finish.h).
     n = static_cast<uint8_t>(n + 8);
   }
   StoreBe32(out + n, spec.spi.value);
   return static_cast<uint8_t>(n + 4);
 }
 
-// RFC 4303 section 3.3.3: without ESN the counter must not cycle, unless the SA says that it may;
-// the 64-bit counter behind it goes on either way, so the IV never repeats.
+// RFC 4303 section 3.3.3: without ESN the counter must not cycle unless the SA allows it. The
+// 64-bit counter behind it continues in both cases, so the IV never repeats.
 uint64_t SequenceLimit(const SaSpec& spec) {
   const bool wide = spec.esn() || (spec.extra_flags & kSaExtraOseqMayWrap) != 0;
   return wide ? ~uint64_t{0} : uint64_t{0xffffffff};
@@ -75,7 +75,7 @@ std::array<uint8_t, 4> SaltOf(const SaSpec& spec) {
   if (encryption.descriptor == nullptr) return salt;
   const std::size_t n = encryption.descriptor->salt_bytes;
   const std::span<const uint8_t> key = encryption.key.bytes();
-  // The null cipher has no key at all, and memcpy wants a pointer even for no bytes.
+  // The null cipher has no key, and memcpy requires a valid pointer even for zero bytes.
   if (n > 0 && key.size() >= n) {
     std::memcpy(salt.data(), key.data() + key.size() - n, n);
   }

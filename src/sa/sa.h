@@ -1,5 +1,5 @@
-// Sa: one security association: the spec, its state, and the hot halves that workers use. Made and
-// changed by the control thread; workers touch only what is marked so.
+// Sa: one security association: its spec, its state, and the hot halves for workers. The control
+// thread makes and changes it; workers use only the members marked so.
 #pragma once
 
 #include <array>
@@ -21,14 +21,14 @@
 namespace cygnet {
 
 class Sa;
-struct SaBinding;  // datapath/: which engine or device does the work. An SA only carries the
+struct SaBinding;  // datapath/: the engine or device that does the work. The SA only stores the
                    // pointer.
 
-// How an SA's ESP packets are laid out (RFC 4303 section 2), worked out once from its algorithms.
+// Layout of an SA's ESP packets (RFC 4303 section 2), derived once from its algorithms.
 struct EspLayout {
   uint8_t iv = 0;
   uint8_t icv = 0;
-  uint8_t align = 4;  // padded payload is a multiple of this
+  uint8_t align = 4;  // the padded payload is a multiple of this
   uint8_t udp = 0;    // 8 with UDP encapsulation
   uint8_t salt = 0;   // bytes in front of the IV in the nonce
   IvForm iv_form = IvForm::kNone;
@@ -36,12 +36,11 @@ struct EspLayout {
   bool encrypts = false;   // false: the payload stays in clear (RFC 2410, RFC 4543)
 };
 EspLayout LayoutOf(const SaSpec& spec);
-// The salt, from its first byte; what the algorithm does not use is 0.
+// The salt, zero-padded at the end.
 std::array<uint8_t, 4> SaltOf(const SaSpec& spec);
 
-// Where the outer packet goes next on the wire, as the kernel's FIB and neighbour tables say.
-// One word, so that workers read it whole: MAC in the low 48 bits, interface + 1 above, 0 =
-// unknown.
+// Next hop of the outer packet, from the kernel's FIB and neighbour tables. One word, so that
+// workers read it atomically: MAC in the low 48 bits, interface + 1 above, 0 = unknown.
 class NextHop {
  public:
   void Set(const MacAddress& mac, uint8_t interface) {
@@ -62,22 +61,22 @@ class NextHop {
   std::atomic<uint64_t> word_{0};
 };
 
-// Outbound half (workers). What every run reads comes first, what it writes last: workers that
-// share the SA take the last line from each other, and nothing else.
+// Outbound half (workers). Fields that every run reads come first, fields that it writes last, so
+// that workers sharing the SA contend only for the last cache line.
 struct alignas(kCacheLine) OutboundSa : FromSlab<OutboundSa> {
   OutboundSa(const SaSpec& spec, Sa* owner, uint64_t iv_mask);
 
   Sa* const sa;
   std::atomic<const SaBinding*> binding{nullptr};
-  // The IV is the 64-bit sequence number XOR this: unique within the SA because the number is, and
-  // different between two lives of one key because the mask is random (RFC 4106 section 3.1 leaves
-  // the form of the IV to the sender).
+  // The IV is the 64-bit sequence number XOR this mask. It is unique within the SA because the
+  // number is, and differs between two uses of one key because the mask is random (RFC 4106 section
+  // 3.1 lets the sender choose the form of the IV).
   const uint64_t iv_mask;
   NextHop next_hop;
-  // What the way to the peer carries, learnt from ICMP; 0 = what the wire does. Bytes of IP packet.
+  // Path MTU to the peer in bytes of IP packet, learnt from ICMP; 0 = the MTU of the wire.
   std::atomic<uint32_t> path_mtu{0};
   std::array<uint8_t, 4> salt{};
-  const uint32_t tfc_pad;  // tunnel: inner packets are padded to this; 0 = as they are
+  const uint32_t tfc_pad;  // tunnel: inner packets are padded to this length; 0 = no padding
   const IpFamily family;   // of the outer header
   const EspLayout layout;
   const SaMode mode;
@@ -89,16 +88,16 @@ struct alignas(kCacheLine) OutboundSa : FromSlab<OutboundSa> {
   // then SPI.
   alignas(kCacheLine) std::array<uint8_t, 64> header{};
   SequenceCounter sequence;
-  std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when it is forgotten
-  // UDP encapsulation: source port above, destination port below; UPDSA may change them.
+  std::atomic<uint64_t> path_mtu_until{0};  // wall-clock seconds: when path_mtu expires
+  // UDP encapsulation: source port in the high half, destination port in the low half; UPDSA may
+  // change them.
   std::atomic<uint32_t> udp_ports{0};
-  const IpFamily inner_family;  // BEET: of the packets it carries; else unspecified
+  const IpFamily inner_family;  // BEET: of the inner packets; otherwise unspecified
 };
 static_assert(sizeof(OutboundSa) == 3 * kCacheLine);
 
-// BEET mode: the addresses that its packets have at both ends and that are not sent: those of the
-// SA's selector. It is meant to hold two hosts; of a network the address itself is taken, as the
-// kernel does.
+// BEET mode: the inner addresses at both ends, which are not sent; they come from the SA's
+// selector. It should hold two hosts; of a network, its address is used, as in the kernel.
 struct BeetInner {
   IpFamily family = IpFamily::kUnspec;
   IpAddress saddr;
@@ -106,7 +105,7 @@ struct BeetInner {
 };
 BeetInner BeetInnerOf(const SaSpec& spec);
 
-// Inbound half (workers). A line that runs read, then the replay window, which they write.
+// Inbound half (workers). One cache line that runs read, then the replay window, which they write.
 struct alignas(kCacheLine) InboundSa : FromSlab<InboundSa> {
   InboundSa(const SaSpec& spec, Sa* owner);
 
@@ -118,7 +117,7 @@ struct alignas(kCacheLine) InboundSa : FromSlab<InboundSa> {
   const uint8_t flags;
   const uint32_t spi;  // host order
   std::array<uint8_t, 4> salt{};
-  // UDP encapsulation: the source port that the SA expects; UPDSA may change it.
+  // UDP encapsulation: the peer's expected source port; UPDSA may change it.
   std::atomic<uint16_t> peer_port{0};
   const Boxed<BeetInner> beet;  // BEET only
   alignas(kCacheLine) ReplayWindow replay;
@@ -128,15 +127,15 @@ static_assert(sizeof(InboundSa) <= 5 * kCacheLine);
 enum class SaState : uint8_t { kLarval, kValid, kDying, kExpired, kDead };
 
 struct SaStats {
-  uint32_t replay_window = 0;     // packets older than the window
+  uint32_t replay_window = 0;     // older than the window
   uint32_t replay = 0;            // duplicates
-  uint32_t integrity_failed = 0;  // ICV wrong, for whatever reason
+  uint32_t integrity_failed = 0;  // ICV wrong, for any reason
 };
 
-// What look-ups read comes first, what runs write has a line of its own.
+// Fields that look-ups read come first; fields that runs write have their own cache line.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
  public:
-  uint64_t number = 0;  // order of insertion; newest has the largest
+  uint64_t number = 0;  // order of insertion; the newest has the largest
   bool soft_time_signalled = false;
 
  private:
@@ -149,10 +148,10 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   alignas(kCacheLine) Lifetime lifetime_;
 
  public:
-  // A larval state: an SPI that key management has reserved, no keys yet.
+  // Larval: key management has reserved an SPI, but there are no keys yet.
   struct Larval {};
   Sa(SaSpec spec, uint64_t now, Larval);
-  // A complete SA. `iv_mask` is random but for tests that compare wire bytes.
+  // A complete SA. `iv_mask` is random, except in tests that compare wire bytes.
   Sa(SaSpec spec, uint64_t now, uint64_t iv_mask);
   Sa(const Sa&) = delete;
   Sa& operator=(const Sa&) = delete;
@@ -176,7 +175,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
 
   // Workers.
   void CountDrop(DropReason reason) { drops_.Count(reason); }
-  // A look-up or a run will need it: what that reads is on its way into the cache.
+  // Prefetch for a coming look-up (PrefetchIdentity) or run (PrefetchUse).
   void PrefetchIdentity() const {
     __builtin_prefetch(this);
     __builtin_prefetch(reinterpret_cast<const char*>(this) + kCacheLine);
@@ -185,29 +184,29 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
     __builtin_prefetch(this);
     __builtin_prefetch(&lifetime_, 1);
   }
-  // The selector says nothing: every flow may use the SA.
+  // True if the flow may use the SA; an empty selector admits every flow.
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
     return admits_all_ || spec_.selector.Admits(flow, ifindex);
   }
 
   // Control thread.
   void set_state(SaState state) { state_.store(state, std::memory_order_release); }
-  // What UPDSA may change of a valid SA.
+  // The fields of a valid SA that UPDSA may change.
   void UpdateLimits(const LifetimeLimits& limits);
   void UpdateEncapPorts(const UdpEncap& encap);
-  // This one goes on where `from`, an SA with the same keys, stops for good: numbers, window, what
-  // was carried. REQUIRES: no worker can find this one yet.
+  // Continues where `from`, an SA with the same keys, stops for good: sequence numbers, window,
+  // usage. REQUIRES: no worker can find this SA yet.
   void TakeOver(Sa* from);
 };
 
-// As std::make_shared, for SAs that are many: its block would not be in the slab.
+// std::make_shared for SAs: its memory would not come from the slab.
 template <typename... Args>
 std::shared_ptr<Sa> MakeSharedSa(Args&&... args) {
   return std::shared_ptr<Sa>(new Sa(std::forward<Args>(args)...));
 }
 
-// True when the SA may carry packets that leave (arrive): by XFRMA_SA_DIR, else by the offload
-// request's direction, else both.
+// True if the SA may carry outgoing (incoming) packets: decided by XFRMA_SA_DIR, otherwise by the
+// direction of the offload request, otherwise both are true.
 bool MayBeOutbound(const SaSpec& spec);
 bool MayBeInbound(const SaSpec& spec);
 

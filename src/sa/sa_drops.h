@@ -1,6 +1,6 @@
-// SaDrops: how many packets an SA has dropped, and why. In a cache line: the reasons that XFRM's
-// statistics have are counted always; of the others the first kOthers that come up, which is more
-// than an SA meets in its life. (The workers' DropCounters have all of all SAs.)
+// SaDrops: how many packets an SA has dropped, by reason, in one cache line. The reasons of XFRM's
+// per-SA statistics are always counted; of the others the first kOthers that occur, more than an SA
+// meets in practice. (The workers' DropCounters count all reasons of all SAs.)
 #pragma once
 
 #include <array>
@@ -37,7 +37,7 @@ class SaDrops {
                                         DropReason::kInLateBeyondWindow};
   static constexpr std::size_t kOthers = 8;
 
-  // nullptr: too many reasons.
+  // nullptr if there are too many reasons.
   std::atomic<uint32_t>* PlaceOf(DropReason reason) {
     for (std::size_t i = 0; i < kKnown.size(); ++i) {
       if (kKnown[i] == reason) return &known_[i];

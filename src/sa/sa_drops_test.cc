@@ -21,7 +21,7 @@ TEST(SaDropsTest, EachReasonHasItsCount) {
   EXPECT_EQ(drops.Of(kInAuthFailed), 0u);
 }
 
-// However many others came before: clients are shown these.
+// Counted no matter how many other reasons came first: clients see these.
 TEST(SaDropsTest, StatisticsOfXfrmAreAlwaysCounted) {
   SaDrops drops;
   for (std::size_t r = 1; r < kDropReasons; ++r) drops.Count(static_cast<DropReason>(r));

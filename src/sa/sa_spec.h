@@ -1,5 +1,5 @@
-// SaSpec: what a client asked an SA to be. A plain value; says nothing of state; never prints keys.
-// Field meanings follow struct xfrm_usersa_info and the XFRMA_* attributes, in host byte order.
+// SaSpec: an SA as a client requested it. A plain value without state; never prints keys. Fields
+// have the meaning of struct xfrm_usersa_info and the XFRMA_* attributes, in host byte order.
 #pragma once
 
 #include <algorithm>
@@ -26,9 +26,9 @@ inline constexpr uint8_t kSaFlagDecapDscp = 2;
 inline constexpr uint8_t kSaFlagNoPmtuDisc = 4;
 inline constexpr uint8_t kSaFlagWildRecv = 8;
 inline constexpr uint8_t kSaFlagIcmp = 16;
-// A selector without family stays so and admits flows of both (Selector::Admits).
+// A selector without a family stays so and admits flows of both (Selector::Admits).
 inline constexpr uint8_t kSaFlagAfUnspec = 32;
-// Kept and shown, without effect: it aligns the ICV of AH over IPv6; ESP always pads to 4.
+// Stored and shown, but without effect: it aligns the ICV of AH over IPv6; ESP always pads to 4.
 inline constexpr uint8_t kSaFlagAlign4 = 64;
 inline constexpr uint8_t kSaFlagEsn = 128;
 // XFRMA_SA_EXTRA_FLAGS
@@ -50,7 +50,7 @@ struct LifetimeLimits {
   bool operator==(const LifetimeLimits&) const = default;
 };
 
-// Current usage; times are wall-clock seconds, 0 = not yet.
+// Current usage. Times are wall-clock seconds, 0 = not yet.
 struct LifetimeUsage {
   uint64_t bytes = 0;
   uint64_t packets = 0;
@@ -61,19 +61,19 @@ struct LifetimeUsage {
 
 // UDP encapsulation (RFC 3948); ports in host order.
 struct UdpEncap {
-  uint16_t type = 2;  // UDP_ENCAP_ESPINUDP, the only one taken
+  uint16_t type = 2;  // UDP_ENCAP_ESPINUDP, the only supported type
   uint16_t sport = 0;
   uint16_t dport = 0;
   IpAddress original_address;  // carried, not used
   bool operator==(const UdpEncap&) const = default;
 };
 
-// Replay counters as XFRMA_REPLAY_VAL / XFRMA_REPLAY_ESN_VAL carry them. `bitmap` is in the
-// kernel's layout: one word for the legacy form (bit 0 = seq itself), bmp_len words for the other
-// (bit of sequence number s at index (s-1) mod window).
+// Replay counters of XFRMA_REPLAY_VAL / XFRMA_REPLAY_ESN_VAL. `bitmap` has the kernel's layout: one
+// word in the legacy form (bit 0 = seq itself), bmp_len words in the extended form (the bit of
+// sequence number s has index (s-1) mod window).
 struct ReplayState {
-  uint64_t oseq = 0;  // last sent, with its high word
-  uint64_t seq = 0;   // highest received, with its high word
+  uint64_t oseq = 0;  // last sent, including its high word
+  uint64_t seq = 0;   // highest received, including its high word
   uint32_t window = 0;
   bool extended_form = false;  // XFRMA_REPLAY_ESN_VAL rather than XFRMA_REPLAY_VAL
   std::vector<uint32_t> bitmap;
@@ -82,7 +82,7 @@ struct ReplayState {
 
 enum class OffloadMode : uint8_t { kNo, kCrypto, kPacket };
 
-// What XFRMA_OFFLOAD_DEV asked for.
+// Content of XFRMA_OFFLOAD_DEV.
 struct OffloadRequest {
   OffloadMode mode = OffloadMode::kNo;
   int32_t ifindex = 0;
@@ -91,10 +91,10 @@ struct OffloadRequest {
 };
 
 struct SaAlgorithm {
-  const AlgorithmDescriptor* descriptor = nullptr;  // nullptr: none of this kind
-  KeyMaterial key;                                  // with the salt at its end, if it has one
+  const AlgorithmDescriptor* descriptor = nullptr;  // nullptr: no algorithm of this kind
+  KeyMaterial key;                                  // including the salt, if any, at the end
   uint16_t icv_bits = 0;
-  bool explicit_truncation = false;  // auth: given by XFRMA_ALG_AUTH_TRUNC
+  bool explicit_truncation = false;  // auth: set by XFRMA_ALG_AUTH_TRUNC
 
   SaAlgorithm Clone() const;
 };
@@ -109,14 +109,14 @@ struct SaSpec {
 
   SaMode mode = SaMode::kTransport;
   Reqid reqid;
-  uint32_t acquire_seq = 0;  // usersa_info.seq: ties the SA to the ACQUIRE it answers
+  uint32_t acquire_seq = 0;  // usersa_info.seq: the number of the ACQUIRE that the SA answers
   uint8_t flags = 0;
   uint32_t extra_flags = 0;
   Selector selector;
   LifetimeLimits limits;
   Boxed<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
   ReplayState replay;                  // window and starting counters
-  uint32_t replay_at_least = 0;  // the operator's: a window smaller than this is widened to it
+  uint32_t replay_at_least = 0;        // set by the operator: smaller windows are widened to it
   SaAlgorithm aead;
   SaAlgorithm cipher;
   SaAlgorithm auth;
@@ -129,22 +129,23 @@ struct SaSpec {
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
   std::optional<uint32_t> nat_keepalive;    // seconds
 
-  // A second copy, keys and all, said aloud.
+  // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;
 
-  // What inbound packets are checked against, here and in a device. 0 checks nothing.
+  // The replay window in effect, here and in a device. 0 checks nothing.
   uint32_t replay_window() const {
     return replay.window == 0 ? 0 : std::max(replay.window, replay_at_least);
   }
   bool esn() const { return (flags & kSaFlagEsn) != 0; }
-  // What encrypts: the AEAD, else the cipher; its key. The descriptor is nullptr in a larval state.
+  // The algorithm that encrypts: the AEAD, otherwise the cipher. Its descriptor is nullptr in a
+  // larval state.
   const SaAlgorithm& encryption() const { return aead.descriptor != nullptr ? aead : cipher; }
-  // Whose ICV the packets carry; its descriptor is nullptr when there is none.
+  // The algorithm that makes the ICV; its descriptor is nullptr if there is none.
   const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : auth; }
 };
 
-// What identifies an SA to a client: the key of GETSA and DELSA. A mark that the client names says
-// nothing here: SAs have none, so that each of them fits every mark.
+// Identifies an SA to a client: the key of GETSA and DELSA. It has no mark: SAs have none, so each
+// of them matches every mark that a client names.
 struct SaId {
   IpAddress daddr;
   Spi spi;

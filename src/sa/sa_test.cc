@@ -95,14 +95,14 @@ TEST(SaTest, ReplayWindowIsAtLeastWhatTheOperatorSays) {
   EXPECT_EQ(none.inbound()->replay.window(), 0u);
 }
 
-// RFC 4303 section 3.3.3: the counter must not cycle; with oseq-may-wrap only its low half does.
+// RFC 4303 section 3.3.3: the counter must not cycle; with oseq-may-wrap only its low half may.
 TEST(SaTest, SequenceNumbersEndWhereTheSaSays) {
   struct Case {
     const char* name;
     uint8_t flags;
     uint32_t extra_flags;
     uint64_t oseq;
-    uint32_t left;  // of 10 asked for
+    uint32_t left;  // of 10 requested
   };
   const Case cases[] = {
       {"32 bits", 0, 0, 0xfffffffd, 2},
@@ -143,7 +143,7 @@ TEST(SaTest, TfcPaddingIsForTunnels) {
   EXPECT_EQ(MakeSa({.mode = SaMode::kTransport, .tfc_pad = 1000})->outbound()->tfc_pad, 0u);
 }
 
-// The flag is about AH.
+// The flag concerns only AH.
 TEST(SaTest, Align4ChangesNothingOfEsp) {
   const auto plain = MakeSa();
   const auto align4 = MakeSa({.flags = kSaFlagAlign4});

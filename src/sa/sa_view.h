@@ -1,4 +1,4 @@
-// SaView: an SA as a client sees it at one moment: what it was asked to be, and how it stands.
+// SaView: an SA as a client sees it at one moment: the requested spec and the current state.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,14 @@
 
 namespace cygnet {
 
-// A snapshot of one SA. `spec` stays the caller's through the Sa that it came from.
+// A snapshot of one SA. `spec` is valid as long as the Sa it points into.
 struct SaView {
   const SaSpec* spec = nullptr;
   SaState state = SaState::kLarval;
   LifetimeUsage usage;
   SaStats stats;
   ReplayState replay;                     // live counters, kernel layout
-  std::optional<OffloadRequest> offload;  // effective: absent when in software
+  std::optional<OffloadRequest> offload;  // effective: absent if in software
   uint64_t last_used = 0;                 // wall-clock seconds; 0 = never
 };
 

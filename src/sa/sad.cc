@@ -38,7 +38,7 @@ uint64_t Sad::TupleHash(const SaSpec& spec) {
                     std::hash<IpAddress>{}(spec.saddr));
 }
 
-// No packet names a state without an SPI.
+// Packets cannot name a state without an SPI.
 bool Sad::MayBeMet(const Sa& sa) {
   const bool has_keys = sa.outbound() != nullptr || sa.inbound() != nullptr;
   return has_keys || sa.spec().spi.value != 0;
@@ -144,7 +144,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     outbound_.Erase(sa.get());
   }
   EraseFrom(&by_spi_, spec.spi.value, sa.get());
-  if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // larval once
+  if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // was larval when inserted
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());
     EraseFrom(&by_acquire_seq_, spec.acquire_seq, sa.get());
   }

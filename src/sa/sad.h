@@ -23,11 +23,11 @@ class Sad {
   ~Sad();
 
   // --- Workers ---
-  // The SA that a packet to `daddr` with this SPI names; nullptr when there is none.
-  // Larval and dead states are found too: the caller tells them apart.
+  // The SA for a packet to `daddr` with this SPI; nullptr if there is none. The result may be
+  // larval or dead: the caller checks its state.
   Sa* LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const;
 
-  // What a policy's template asks for; addresses already resolved, `saddr` any = not decided.
+  // A policy template as a query, with addresses resolved. `saddr` any = not decided.
   struct OutboundQuery {
     Reqid reqid;
     SaMode mode = SaMode::kTransport;
@@ -36,22 +36,23 @@ class Sad {
     Spi spi;  // 0 = any
     IpAddress daddr;
     IpAddress saddr;
-    int32_t ifindex = 0;  // that the packet leaves by
+    int32_t ifindex = 0;  // the packet's egress interface
   };
-  // The newest valid SA that fits the query and whose selector admits the flow; a dying one only
-  // when no other fits.
+  // The newest valid SA that fits the query and whose selector admits the flow. Returns a dying one
+  // only if no other fits.
   OutboundSa* ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const;
-  // True when a valid SA fits the query, but its XFRMA_SA_DIR says input.
+  // True if a valid SA fits the query but its XFRMA_SA_DIR is input.
   bool HasInboundOnly(const OutboundQuery& query) const;
 
-  // True when a packet may have come by an SA that fits the query, whose `daddr` is of this host.
+  // True if a packet may have arrived through an SA that fits the query, whose `daddr` belongs to
+  // this host.
   bool HasInbound(const OutboundQuery& query) const;
 
-  // SAs that packets may meet.
+  // Number of SAs that packets can find.
   std::size_t reachable() const { return inbound_.size(); }
 
-  // A look-up is near: what it will touch is on its way into the cache, one step further with each
-  // call, of which there are kPrefetchSteps.
+  // Prefetches for a later look-up. Call with step 0 … kPrefetchSteps-1, with other work in
+  // between.
   static constexpr int kPrefetchSteps = 2;
   void PrefetchInbound(Spi spi, const IpAddress& daddr, uint8_t proto, int step) const {
     Prefetch(inbound_, InboundHash(spi, daddr, proto), step);
@@ -59,7 +60,8 @@ class Sad {
   void PrefetchOutbound(const OutboundQuery& query, int step) const {
     Prefetch(outbound_, OutboundHash(query.reqid, query.daddr, query.proto), step);
   }
-  // What the last step found first; nullptr: nothing. Not necessarily what a look-up finds.
+  // The first candidate after the last prefetch step; nullptr if none. A look-up may find another
+  // SA.
   const Sa* PeekInbound(Spi spi, const IpAddress& daddr, uint8_t proto) const {
     return inbound_.First(InboundHash(spi, daddr, proto));
   }
@@ -68,9 +70,9 @@ class Sad {
   }
 
   // --- Control thread ---
-  // By identity; the newest of several.
+  // By identity; the newest if several match.
   std::shared_ptr<Sa> Find(const SaId& id) const;
-  // The oldest larval state that was made for the ACQUIRE of this number.
+  // The oldest larval state made for the ACQUIRE with this number.
   std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;
   // The newest larval state of this tuple for which match(sa) is true.
   template <typename Fn>
@@ -87,12 +89,12 @@ class Sad {
   }
   std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
   void Insert(std::shared_ptr<Sa> sa);
-  // Workers may use the SA until they are quiescent; the shared pointer keeps it whole until then.
+  // Workers may use the SA until they are quiescent; the shared pointer keeps it alive until then.
   void Remove(const std::shared_ptr<Sa>& sa);
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
   std::vector<std::shared_ptr<Sa>> List() const;
-  // fn(sa) for each, oldest first; it may remove the one that it is given.
+  // Calls fn(sa) for each SA, oldest first. fn may remove that SA.
   template <typename Fn>
   void ForEach(Fn fn) const {
     for (auto it = by_number_.begin(); it != by_number_.end();) {
@@ -101,8 +103,8 @@ class Sad {
       fn(sa);
     }
   }
-  // fn(sa) for each whose number is `from` or more, oldest first, while fn returns true; it may
-  // remove the one that it is given. Returns where to go on; nullopt: that was all.
+  // Calls fn(sa) for each SA with a number ≥ `from`, oldest first, while fn returns true. fn may
+  // remove that SA. Returns the number to continue from; nullopt if all were visited.
   template <typename Fn>
   std::optional<uint64_t> ForEachFrom(uint64_t from, Fn fn) const {
     for (auto it = by_number_.lower_bound(from); it != by_number_.end();) {
@@ -117,7 +119,7 @@ class Sad {
  private:
   static uint64_t InboundHash(Spi spi, const IpAddress& daddr, uint8_t proto);
   static uint64_t OutboundHash(Reqid reqid, const IpAddress& daddr, uint8_t proto);
-  // The whole identity of what an SPI is asked for (kernel: __find_acq_core).
+  // Compares the whole identity of an SPI request (kernel: __find_acq_core).
   static bool SameTuple(const SaSpec& a, const SaSpec& b);
   static uint64_t TupleHash(const SaSpec& spec);
   static bool MayBeMet(const Sa& sa);
@@ -153,8 +155,8 @@ class Sad {
   RcuHash<Sa, InboundHashOf> inbound_;
   RcuHash<Sa, OutboundHashOf> outbound_;
   std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
-  // Of by_number_: what has an SPI; larval states by what they are for; those of them that an
-  // ACQUIRE made.
+  // Further indexes of by_number_: SAs with an SPI; larval states by tuple; larval states made by
+  // an ACQUIRE.
   std::unordered_multimap<uint32_t, const Sa*, SpiHash> by_spi_;
   ByHash by_tuple_;
   ByHash by_acquire_seq_;

@@ -79,7 +79,7 @@ TEST_F(SadTest, LarvalsAreFoundByWhatTheyAreFor) {
   Add();
   const auto any = [](const Sa&) { return true; };
   const SaSpec tuple = test::MakeSpec({.spi = 7});
-  EXPECT_EQ(sad_.FindLarval(tuple, any), nullptr) << "an SA with keys is not one";
+  EXPECT_EQ(sad_.FindLarval(tuple, any), nullptr) << "an SA with keys is not larval";
   auto first = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2000}), 1, Sa::Larval{});
   auto second = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2001}), 1, Sa::Larval{});
   sad_.Insert(first);
@@ -104,7 +104,7 @@ TEST_F(SadTest, LarvalWithoutSpiIsNoConcernOfWorkers) {
   EXPECT_FALSE(sad_.SpiTaken(kProtoEsp, Spi(0)));
   sad_.Remove(larval);
   larval.reset();
-  EXPECT_TRUE(alive.expired()) << "nobody waits for workers that cannot have met it";
+  EXPECT_TRUE(alive.expired()) << "freed at once: no worker can have found it";
 }
 
 TEST_F(SadTest, WalksInParts) {

@@ -1,5 +1,5 @@
-// SequenceCounter: outbound sequence numbers, 64 bits wide whatever the SA sends of them. One
-// atomic step per run of packets. Gaps are legal, reuse is not: the number also makes the nonce.
+// SequenceCounter: outbound sequence numbers, always 64 bits wide. One atomic step per run of
+// packets. Gaps are legal; reuse is not, because the number also makes the nonce.
 #pragma once
 
 #include <atomic>
@@ -9,17 +9,17 @@ namespace cygnet {
 
 struct SequenceRange {
   uint64_t first = 0;
-  uint32_t count = 0;  // may be less than asked for: the rest are exhausted
+  uint32_t count = 0;  // less than requested if the counter is exhausted
 };
 
 class SequenceCounter {
  public:
-  // `last_sent`: the first number handed out is one more. `limit`: the last that may be used
+  // `last_sent`: the first number handed out is the next one. `limit`: the last usable number
   // (2^32-1 without ESN, RFC 4303 section 3.3.3; 2^64-1 with it).
   SequenceCounter(uint64_t last_sent, uint64_t limit)
       : last_(last_sent), limit_(limit), departed_(last_sent) {}
 
-  // Any worker thread. count == 0: exhausted for good.
+  // Any worker thread. count == 0: exhausted permanently.
   SequenceRange Reserve(uint32_t n) {
     uint64_t last = last_.load(std::memory_order_relaxed);
     for (;;) {
@@ -32,7 +32,7 @@ class SequenceCounter {
     }
   }
 
-  // Control thread: numbers up to `last` count as used. Never goes back.
+  // Control thread: numbers up to `last` count as used. Never moves back.
   void AdvanceTo(uint64_t last) {
     uint64_t now = last_.load(std::memory_order_relaxed);
     while (now < last && !last_.compare_exchange_weak(now, last, std::memory_order_relaxed)) {
@@ -40,11 +40,11 @@ class SequenceCounter {
     Depart(last);
   }
 
-  // Any worker thread: all numbers before `first` have left, or never will.
+  // Any worker thread: true if all numbers before `first` have left or never will.
   bool TurnOf(uint64_t first) const {
     return departed_.load(std::memory_order_acquire) + 1 >= first;
   }
-  // Numbers up to `last` were handed to the wire, or never will be.
+  // Numbers up to `last` were passed to the wire or never will be.
   void Depart(uint64_t last) {
     uint64_t now = departed_.load(std::memory_order_relaxed);
     while (now < last && !departed_.compare_exchange_weak(now, last, std::memory_order_release,
@@ -52,8 +52,8 @@ class SequenceCounter {
     }
   }
 
-  // Control thread: nothing more is handed out. Returns the last number that was, for the counter
-  // that goes on from there: no number comes from both, whatever workers do meanwhile.
+  // Control thread: hands out no more numbers. Returns the last one handed out, where the next
+  // counter continues. Both never hand out the same number, whatever workers do meanwhile.
   uint64_t Close() { return last_.exchange(limit_, std::memory_order_relaxed); }
 
   uint64_t last_sent() const { return last_.load(std::memory_order_relaxed); }
@@ -61,7 +61,7 @@ class SequenceCounter {
  private:
   std::atomic<uint64_t> last_;
   const uint64_t limit_;
-  std::atomic<uint64_t> departed_;  // the order of departure: datapath/departures.h
+  std::atomic<uint64_t> departed_;  // order of departure: datapath/departures.h
 };
 
 }  // namespace cygnet

@@ -40,7 +40,7 @@ TEST(SequenceCounterTest, SixtyFourBitsEndToo) {
   EXPECT_EQ(c.Reserve(1).count, 0u);
 }
 
-// A client may install an SA whose counter is behind its limit: it must not start over.
+// A client may install an SA whose counter is already beyond its limit: it must not start over.
 TEST(SequenceCounterTest, StartBeyondTheLimitIsExhausted) {
   SequenceCounter c(0x1'00000005, 0xffffffff);
   EXPECT_EQ(c.Reserve(1).count, 0u);
