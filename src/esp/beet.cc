@@ -11,13 +11,13 @@
 namespace cygnet::esp {
 namespace {
 
-constexpr uint32_t kPseudoHeader = 4;  // its fixed part
+constexpr uint32_t kPseudoHeader = 4;  // the fixed part
 constexpr uint8_t kOptionNop = 1;
 constexpr uint16_t kDontFragment = 0x4000;
 
-// What one IP header hands over to the other, whatever their families.
+// The fields that one IP header passes to the other, whatever their families.
 struct Fields {
-  uint8_t protocol = 0;  // what follows the header
+  uint8_t protocol = 0;  // of what follows the header
   uint8_t tos = 0;
   uint8_t ttl = 0;
   uint16_t id = 0;          // 0 from IPv6
@@ -41,7 +41,7 @@ Fields ReadFields(const uint8_t* ip) {
           .flow_label = first & 0xfffff};
 }
 
-// A header without addresses. `options`: bytes of IPv4 options that already lie behind it.
+// Writes a header without addresses. `options`: bytes of IPv4 options already in place after it.
 void WriteFields(const Fields& f, IpFamily family, uint32_t total, uint32_t options, uint8_t* ip) {
   if (family == IpFamily::kV4) {
     ip[0] = static_cast<uint8_t>(0x45 + options / 4);
@@ -59,7 +59,7 @@ void WriteFields(const Fields& f, IpFamily family, uint32_t total, uint32_t opti
   ip[7] = f.ttl;
 }
 
-// Copies the addresses of the SA's header template.
+// Copies the addresses from the SA's header template.
 void WriteOuterAddresses(const OutboundSa& sa, uint8_t* ip) {
   const uint32_t at = sa.family == IpFamily::kV4 ? 12 : 8;
   const uint32_t bytes = sa.family == IpFamily::kV4 ? 8 : 32;
@@ -78,7 +78,7 @@ void WriteInnerAddresses(const BeetInner& inner, uint8_t* ip) {
   std::memcpy(ip + 24, inner.daddr.bytes.data(), 16);
 }
 
-// In front of the options, which stay where they are.
+// Writes the pseudo-header in front of the options, which stay in place.
 void WritePseudoHeader(uint8_t protocol, uint32_t options, uint8_t* out) {
   const uint32_t padding = BeetPseudoHeader(options) - kPseudoHeader;
   out[0] = protocol;
@@ -90,11 +90,11 @@ void WritePseudoHeader(uint8_t protocol, uint32_t options, uint8_t* out) {
 
 struct PseudoHeader {
   uint8_t protocol = 0;
-  uint32_t skip = 0;     // bytes in front of the options
+  uint32_t skip = 0;     // bytes before the options
   uint32_t options = 0;  // bytes of options
 };
 
-// False when the lengths do not fit each other, the payload that is there, or an IPv4 header.
+// False if the lengths do not fit each other, the payload, or an IPv4 header.
 bool ReadPseudoHeader(std::span<const uint8_t> payload, PseudoHeader* out) {
   if (payload.size() < kPseudoHeader) return false;
   const uint32_t length = (payload[1] + 1u) * 8;
@@ -122,7 +122,8 @@ DropReason EncapsulateBeet(const OutboundSa& sa, const IpPacketView& ip, uint64_
             packet);
   uint8_t* outer = packet->data() + packet->l3_offset;
   const uint32_t total = packet->length - packet->l3_offset;
-  // Its sender has cut it, or cannot make it smaller. Fragments need an identification.
+  // The sender has already fragmented it or cannot make it smaller. Fragments need an
+  // identification.
   const bool may_be_cut = !ip.dont_fragment || (!MustNotBeCut(ip) && total > path_mtu);
   if (!v4 && may_be_cut) {
     fields.fragment = 0;

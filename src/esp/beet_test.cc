@@ -1,4 +1,4 @@
-// BEET mode byte by byte, both ways, and what a peer may send instead.
+// BEET mode byte by byte in both directions, and malformed input from a peer.
 #include "esp/beet.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ std::shared_ptr<Sa> BeetSa(std::size_t families) {
   return test::MakeSa(test::OptionsFor(test::kFamilies[families], SaMode::kBeet));
 }
 
-// UDP over the inner addresses of these families.
+// UDP between the inner addresses of these families.
 Bytes Inner(std::size_t families, IpFields f = {}, std::size_t payload = 2) {
   f.src = test::kFamilies[families].inner_src;
   f.dst = test::kFamilies[families].inner_dst;
@@ -41,7 +41,7 @@ Bytes UpperOf(const Bytes& inner, std::size_t header) {
 // SPI 0x1000, sequence number 1, IV = sequence number XOR the mask.
 const Bytes kEspHeader1 = FromHex("00001000 00000001 0123456789abcdee");
 
-// The outer packet whose ESP payload, in clear, is `text`.
+// The outer packet with `text` as its clear ESP payload.
 Bytes Outer(std::size_t families, IpFields f, const Bytes& text) {
   f.src = test::kFamilies[families].outer_src;
   f.dst = test::kFamilies[families].outer_dst;
@@ -97,7 +97,7 @@ TEST(BeetTest, Ipv4OptionsTravelBehindAPseudoHeader) {
       Bytes pseudo{17, static_cast<uint8_t>(n / 8), padded ? uint8_t{4} : uint8_t{0}, 0};
       if (padded) pseudo = pseudo + Bytes(4, 1);
       EXPECT_EQ((pseudo.size() + n) % 8, 0u);
-      EXPECT_EQ(pseudo.size() + n, (pseudo[1] + 1u) * 8);  // as a receiver reads it
+      EXPECT_EQ(pseudo.size() + n, (pseudo[1] + 1u) * 8);  // the receiver's view of the length
       const Bytes text = pseudo + options + UpperOf(inner, 20 + n) + Bytes{0, 94};
       EXPECT_EQ(ToHex(built.frame), ToHex(Outer(families, {}, text))) << n;
       IpFields back{.options = options};
@@ -112,8 +112,8 @@ TEST(BeetTest, Ipv4OptionsTravelBehindAPseudoHeader) {
   }
 }
 
-// TTL, TOS, DF and identification of the rebuilt header are the outer one's, which may have changed
-// on the way; the addresses are the selector's.
+// TTL, TOS, DF and identification of the rebuilt header come from the outer one, which may have
+// changed on the path; the addresses come from the selector.
 TEST(BeetTest, InnerHeaderIsRebuiltFromTheOuterOne) {
   struct Case {
     std::size_t families;
@@ -123,7 +123,7 @@ TEST(BeetTest, InnerHeaderIsRebuiltFromTheOuterOne) {
   const Case cases[] = {
       {k4in4, {.tos = 0x2b, .ttl = 9, .id = 0x77}, {.tos = 0x2b, .ttl = 9, .id = 0x77}},
       {k4in4, {.dont_fragment = true}, {.dont_fragment = true}},
-      {k4in4, {.options = {1, 1, 1, 1}}, {}},  // added on the way: they were not inside
+      {k4in4, {.options = {1, 1, 1, 1}}, {}},  // added on the path: they were not inside
       {k6in6,
        {.tos = 0x2b, .ttl = 9, .flow_label = 0x12345},
        {.tos = 0x2b, .ttl = 9, .flow_label = 0x12345}},
@@ -159,7 +159,7 @@ TEST(BeetTest, UdpEncapsulationBothWays) {
   }
 }
 
-// What is behind the fixed IPv6 header is payload, a fragment header too.
+// Everything after the fixed IPv6 header is payload, including a fragment header.
 TEST(BeetTest, Ipv6ExtensionHeadersTravelInside) {
   for (const uint8_t header : {uint8_t{0}, uint8_t{43}, uint8_t{44}, uint8_t{60}}) {
     for (const std::size_t families : {k6in6, k6in4}) {
@@ -205,8 +205,7 @@ TEST(BeetTest, PseudoHeaderThatLiesIsRefused) {
       {"as long as the payload", Bytes{17, 1, 0, 0} + upper, DropReason::kNone},
       {"padding beyond it", Bytes{17, 0, 5, 0, 1, 1, 1, 1} + upper, DropReason::kInModeMismatch},
       {"padding far beyond it", Bytes{17, 0, 255, 0} + Bytes(300, 1), DropReason::kInModeMismatch},
-      {"options that are no multiple of 4", Bytes{17, 1, 1, 0} + upper,
-       DropReason::kInModeMismatch},
+      {"options not a multiple of 4", Bytes{17, 1, 1, 0} + upper, DropReason::kInModeMismatch},
       {"40 of options", Bytes{17, 5, 4, 0} + Bytes(60, 1), DropReason::kNone},
       {"44 of options", Bytes{17, 5, 0, 0} + Bytes(60, 1), DropReason::kInModeMismatch},
       {"far more options", Bytes{17, 255, 0, 0} + Bytes(3000, 1), DropReason::kInModeMismatch},
@@ -225,7 +224,7 @@ TEST(BeetTest, PseudoHeaderThatLiesIsRefused) {
   }
 }
 
-// ESP over IPv6 may carry more than fits behind an IPv4 header.
+// ESP over IPv6 may carry more than fits after an IPv4 header.
 TEST(BeetTest, PacketThatWouldOutgrowIpIsRefused) {
   test::LayoutCase layout = test::Layouts()[7];
   layout.icv_bits = 64;
@@ -239,7 +238,7 @@ TEST(BeetTest, PacketThatWouldOutgrowIpIsRefused) {
   }
 }
 
-// Without IV the inner IPv6 header is longer than all that it replaces.
+// Without an IV the inner IPv6 header is longer than all headers it replaces.
 TEST(BeetTest, InnerHeaderThatDoesNotFitTheBufferIsRefused) {
   const test::LayoutCase& null_cipher = test::Layouts()[7];
   const auto sa =

@@ -1,5 +1,5 @@
-// Crypto jobs of ESP packets: which bytes are sealed or opened, with which nonce and AAD
-// (RFC 4106, sections 3 – 5). The same for a CPU engine, a look-aside device and the software NIC.
+// Crypto jobs of ESP packets: which bytes are sealed or opened, with which nonce and AAD (RFC 4106,
+// sections 3 – 5). The same for CPU engines, look-aside engines and the software NIC.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace cygnet::esp {
 
-// What of an SA a job needs; the software NIC has it without having the SA.
+// The parts of an SA that a job needs; the software NIC has them without an Sa.
 struct JobParams {
   EspLayout layout;
   std::array<uint8_t, 4> salt{};
@@ -20,7 +20,7 @@ struct JobParams {
   CryptoSession* session = nullptr;
 };
 
-// The session an SA needs of an engine. The spans point into `spec`.
+// Parameters for an engine's session for the SA. The spans point into `spec`.
 SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t queues);
 
 inline JobParams ParamsOf(const OutboundSa& sa, CryptoSession* session) {
@@ -38,11 +38,11 @@ inline JobParams ParamsOf(const InboundSa& sa, CryptoSession* session) {
           .session = session};
 }
 
-// `esp` starts at the SPI and ends behind the ICV; REQUIRES: at least header, IV, ICV are there
-// (HasRoomForJob). `esn_high`: high word of the sequence number.
+// `esp` starts at the SPI and ends after the ICV. `esn_high`: high word of the sequence number.
+// REQUIRES: HasRoomForJob.
 void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job);
 
-// True when `esp_length` bytes hold ESP header, IV, at least the trailer, and the ICV.
+// True if `esp_length` bytes can hold ESP header, IV, trailer, and ICV.
 inline bool HasRoomForJob(const EspLayout& layout, std::size_t esp_length) {
   return esp_length >= kEspHeader + layout.iv + 2u + layout.icv;
 }

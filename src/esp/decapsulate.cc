@@ -27,9 +27,9 @@ void SetTos(uint8_t tos, uint8_t* ip) {
   }
 }
 
-// DSCP only when asked; congestion experienced on the way is told to the inner packet if that can
-// carry it. (RFC 6040 section 4.2 would drop CE outside of not-ECT; the kernel delivers it, and so
-// does this: silent loss would be the worse surprise.)
+// DSCP is copied only if requested. Congestion experienced on the path is passed to an ECN-capable
+// inner packet. (RFC 6040 section 4.2 would drop CE outside of not-ECT. The kernel delivers it, and
+// so does this function: a silent loss would be the worse surprise.)
 void PropagateTos(const InboundSa& sa, uint8_t outer_tos, uint8_t* inner) {
   const uint8_t before = InnerTos(inner);
   uint8_t tos = before;
@@ -54,8 +54,7 @@ DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uin
   if (v4 && ((inner[0] & 0x0f) < 5 || (inner[0] & 0x0fu) * 4u > trailer.payload_length)) {
     return DropReason::kInModeMismatch;
   }
-  // Traffic-flow confidentiality (RFC 4303, section 2.7): what lies behind the inner packet is
-  // padding; the inner length decides.
+  // Bytes after the inner packet are TFC padding (RFC 4303, section 2.7); the inner length decides.
   const uint32_t length = v4 ? LoadBe16(inner + 2) : 40u + LoadBe16(inner + 4);
   if (length > trailer.payload_length || length < minimum) return DropReason::kInModeMismatch;
   PropagateTos(sa, outer.tos, inner);
@@ -67,7 +66,7 @@ DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uin
 
 DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,
                                 uint32_t payload_at, const Trailer& trailer, Packet* packet) {
-  const uint32_t keep = esp_offset - sa.layout.udp;  // IP header and what stays outside
+  const uint32_t keep = esp_offset - sa.layout.udp;  // IP header and headers that stay outside
   packet->TrimTo(packet->l3_offset + payload_at + trailer.payload_length);
   MoveFront(packet->l3_offset + keep, static_cast<int32_t>(keep) - static_cast<int32_t>(payload_at),
             packet);
@@ -96,7 +95,7 @@ DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_o
   trailer->next_header = end[-1];
   trailer->payload_length = text - pad - 2;
   if (trailer->next_header == kProtoNone) return DropReason::kInDummy;
-  // RFC 4303 section 2.4 lets a receiver inspect the monotonic pad bytes; the kernel does not.
+  // RFC 4303 section 2.4 allows a receiver to check the monotonic pad bytes; the kernel does not.
   return DropReason::kNone;
 }
 

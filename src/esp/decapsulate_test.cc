@@ -1,4 +1,4 @@
-// ESP packets that were opened: what becomes of the trailer and the headers.
+// Trailer and headers of opened ESP packets.
 #include "esp/decapsulate.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ struct Opened {
   Bytes frame;
 };
 
-// An ESP packet whose payload is `text`, already opened, through both steps.
+// Runs both steps on an ESP packet whose payload `text` is already opened.
 Opened Open(const Sa& sa, const IpFields& outer, const Bytes& text, const Bytes& udp = {}) {
   const Bytes esp = Bytes(16, 0xaa) + text + Bytes(sa.inbound()->layout.icv, 0xcc);
   Packet* packet = test::MakePacket(&Pools(), Frame(test::IpPacket(outer, udp + esp)));
@@ -89,7 +89,7 @@ TEST(DecapsulateTest, Transport6NamesThePayloadInTheLastPerHopHeader) {
   EXPECT_EQ(got.frame, Frame(test::IpPacket(outer, Pattern(20))));
 }
 
-// The byte that named ESP is the last header's, also where ESP itself would not go there.
+// The last header names ESP, even if Cygnet itself would not put ESP there.
 TEST(DecapsulateTest, Transport6BehindHeadersThatEspWouldHide) {
   IpFields outer = kOuter6;
   outer.first_header = 43;
@@ -111,7 +111,7 @@ TEST(DecapsulateTest, Transport6GivesHiddenHeadersBack) {
   EXPECT_EQ(got.frame, Frame(test::IpPacket(outer, inside)));
 }
 
-// TFC padding (RFC 4303, section 2.7): the inner length tells where the packet ends.
+// TFC padding (RFC 4303, section 2.7): the packet ends by its inner length.
 TEST(DecapsulateTest, TunnelCutsTfcPadding) {
   for (const char* src : {"10.1.0.1", "fd01::1"}) {
     const bool v4 = src[0] == '1';
@@ -161,9 +161,9 @@ struct TosCase {
 TEST(DecapsulateTest, TosOfTheInnerHeader) {
   const TosCase cases[] = {
       {"untouched", 0, 0xb8, 0x28, 0x28},
-      {"CE told to a capable flow", 0, 0x03, 0x29, 0x2b},
-      {"CE told to the other codepoint", 0, 0x03, 0x02, 0x03},
-      {"CE not told to an incapable flow", 0, 0x03, 0x28, 0x28},
+      {"CE passed to a capable flow", 0, 0x03, 0x29, 0x2b},
+      {"CE passed to the other codepoint", 0, 0x03, 0x02, 0x03},
+      {"CE not passed to an incapable flow", 0, 0x03, 0x28, 0x28},
       {"ECT is not copied", 0, 0x02, 0x28, 0x28},
       {"no ECN", kSaFlagNoEcn, 0x03, 0x29, 0x29},
       {"DSCP", kSaFlagDecapDscp, 0xb8, 0x29, 0xb9},
@@ -189,9 +189,9 @@ TEST(DecapsulateTest, TosOfTheInnerHeader) {
   }
 }
 
-// All 16 pairs of ECN fields. As the kernel has it: CE outside marks what is capable of ECN, and
-// nothing else changes (RFC 6040, figure 4, would also take ECT(1) over and drop the last row's
-// first).
+// All 16 pairs of ECN fields. As in the kernel, CE outside marks an ECN-capable packet, and nothing
+// else changes (RFC 6040, figure 4, would also copy ECT(1) and drop the first case of the last
+// row).
 TEST(DecapsulateTest, EveryPairOfEcnFields) {
   constexpr uint8_t kExpected[4][4] = {
       // inner: not-ECT, ECT(1), ECT(0), CE

@@ -15,9 +15,9 @@ constexpr uint8_t kEcnMask = 0x03;
 constexpr uint8_t kEcnEct0 = 0x02;
 constexpr uint8_t kEcnCe = 0x03;
 
-// DSCP and ECN of the outer header (RFC 4301, section 5.1.2.1). As the kernel has it: the ECN field
-// is copied, but for CE, which becomes ECT(0): the outer header then tells what happened on its own
-// way only (RFC 3168, section 9.1.1, full functionality; RFC 6040 would copy it).
+// DSCP and ECN of the outer header (RFC 4301, section 5.1.2.1). As in the kernel, the ECN field is
+// copied, except that CE becomes ECT(0): the outer header then reports only its own path (RFC 3168,
+// section 9.1.1, full functionality; RFC 6040 would copy CE).
 uint8_t OuterTos(const OutboundSa& sa, uint8_t inner_tos) {
   uint8_t ecn = inner_tos & kEcnMask;
   if (ecn == kEcnCe) ecn = kEcnEct0;
@@ -29,8 +29,8 @@ bool OuterDontFragment(const OutboundSa& sa, const IpPacketView& inner) {
   return (sa.flags & kSaFlagNoPmtuDisc) == 0 && MustNotBeCut(inner);
 }
 
-// In registers until it is whole: a checksum over bytes that were just stored would wait for them.
-// Little-endian, as x86-64 is.
+// Built in registers: a checksum over bytes just stored would stall. Assumes little-endian
+// (x86-64).
 void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos, uint64_t seq,
                     uint32_t total_length, uint8_t* out) {
   const auto word = [&sa](std::size_t i) {
@@ -43,8 +43,8 @@ void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos
       ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos} << 16 | (total_length & 0xffff));
   const uint32_t second =
       ByteSwap(uint32_t{id} << 16 | (OuterDontFragment(sa, inner) ? 0x4000u : 0u));
-  const uint32_t ttl_and_proto = word(2) & 0xffff;  // the checksum behind them counts as 0
-  // As words lie in memory (RFC 1071, section 2B).
+  const uint32_t ttl_and_proto = word(2) & 0xffff;  // the checksum after them counts as 0
+  // Sum of words in memory order (RFC 1071, section 2B).
   const uint64_t sum = uint64_t{first} + second + ttl_and_proto + word(3) + word(4);
   const uint32_t third = ttl_and_proto | uint32_t{ChecksumFinish(sum)} << 16;
   const uint64_t front = first | uint64_t{second} << 32;
@@ -63,7 +63,7 @@ void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uin
   std::memcpy(out, sa.header.data(), 40);
   out[0] = static_cast<uint8_t>(0x60 | tos >> 4);
   out[1] = static_cast<uint8_t>(tos << 4);
-  if (inner.flow.family == IpFamily::kV6) {  // RFC 6437: the flow label goes with the flow
+  if (inner.flow.family == IpFamily::kV6) {  // RFC 6437: the flow label stays with the flow
     out[1] = static_cast<uint8_t>(out[1] | (inner_bytes[1] & 0x0f));
     out[2] = inner_bytes[2];
     out[3] = inner_bytes[3];
@@ -88,11 +88,11 @@ DropReason EncapsulateTunnel(const OutboundSa& sa, const IpPacketView& ip, uint6
   return DropReason::kNone;
 }
 
-// RFC 4303 section 3.1.1: ESP goes behind the IP header and its IPv4 options; IPv6: behind the
-// headers that concern the way (ParseIpPacket).
+// RFC 4303 section 3.1.1: ESP follows the IP header and its IPv4 options; with IPv6, the headers
+// that concern the route (ParseIpPacket).
 DropReason EncapsulateTransport(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
                                 Packet* packet) {
-  if (ip.fragment) return DropReason::kOutModeError;  // transport mode is for whole datagrams
+  if (ip.fragment) return DropReason::kOutModeError;  // transport mode carries whole datagrams only
   if (ip.flow.family != sa.family) return DropReason::kOutModeError;
   const bool v4 = sa.family == IpFamily::kV4;
   const uint32_t keep = v4 ? ip.ip_header_length : ip.esp_offset_v6;
@@ -119,7 +119,7 @@ DropReason EncapsulateTransport(const OutboundSa& sa, const IpPacketView& ip, ui
 
 DropReason Encapsulate(const OutboundSa& sa, const IpPacketView& ip, uint64_t seq,
                        uint32_t path_mtu, Packet* packet) {
-  // Ethernet may have padded the frame; what is behind the IP packet is not part of it.
+  // Ethernet may have padded the frame: cut what follows the IP packet.
   packet->TrimTo(packet->l3_offset + ip.total_length);
   const uint32_t back = RoomBehind(sa, ip.total_length, path_mtu);
   const uint32_t front = FrontLength(sa);

@@ -1,4 +1,4 @@
-// ESP packets byte by byte, before they are sealed and after they were opened.
+// ESP packets byte by byte, before sealing and after opening.
 #include "esp/encapsulate.h"
 
 #include <gtest/gtest.h>
@@ -130,7 +130,7 @@ TEST(EncapsulateTest, Transport6GoesBehindThePerHopHeaders) {
   EXPECT_EQ(ToHex(L3(built)), ToHex(front + kEspHeader1 + upper + Bytes{0, 17} + Bytes(16, 0)));
 }
 
-// Destination options behind a routing header are for the last hop: ESP hides them.
+// Destination options after a routing header are for the last hop: ESP hides them.
 TEST(EncapsulateTest, Transport6HidesWhatOnlyTheDestinationReads) {
   const IpFields f{.src = "2001:db8::1",
                    .dst = "2001:db8::2",
@@ -207,10 +207,11 @@ TEST(EncapsulateTest, SequenceNumberAndIvOf64Bits) {
   EXPECT_EQ(test::Get32(l3, 28), 0x01234567u ^ 0x11223344u);
   EXPECT_EQ(test::Get32(l3, 32), 0x89abcdefu ^ 0x55667788u);
   EXPECT_EQ(built.meta.esn_high, 0x11223344u);
-  EXPECT_EQ(test::Get16(l3, 4), 0x7788 + 0x0123);  // IPv4 identification, from the SA's own start
+  EXPECT_EQ(test::Get16(l3, 4),
+            0x7788 + 0x0123);  // IPv4 identification, from the SA's own start value
 }
 
-// oseq-may-wrap: the low word starts over, the number behind it and so the IV do not.
+// oseq-may-wrap: the low word restarts, but the 64-bit number, and so the IV, does not.
 TEST(EncapsulateTest, WrappedSequenceNumberHasAnotherIv) {
   const auto sa = test::MakeSa({.extra_flags = kSaExtraOseqMayWrap, .oseq = 0xfffffffe});
   std::vector<Bytes> ivs;
@@ -223,7 +224,7 @@ TEST(EncapsulateTest, WrappedSequenceNumberHasAnotherIv) {
     ivs.emplace_back(l3.begin() + 28, l3.begin() + 36);
   }
   EXPECT_EQ(numbers, (std::vector<uint32_t>{0xffffffff, 0, 1, 2}));
-  // The IV of the first life's packets 1 and 2 is not among them.
+  // The IV differs from those of packets 1 and 2 before the wrap.
   for (const uint64_t seq : {1u, 2u}) {
     const Bytes l3 = L3(Encapsulate(*sa, test::Udp({}, 1, 2, {}), seq));
     ivs.emplace_back(l3.begin() + 28, l3.begin() + 36);
@@ -232,8 +233,8 @@ TEST(EncapsulateTest, WrappedSequenceNumberHasAnotherIv) {
   EXPECT_EQ(std::adjacent_find(ivs.begin(), ivs.end()), ivs.end());
 }
 
-// The flow label goes with the flow (RFC 6437), where both headers have one; TTL and hop limit are
-// the route's, not the inner packet's.
+// The flow label stays with the flow (RFC 6437) if both headers have one. TTL and hop limit come
+// from the route, not from the inner packet.
 TEST(EncapsulateTest, FlowLabelAndHopLimitOfEveryPairOfFamilies) {
   for (const test::Families& f : test::kFamilies) {
     const bool inner6 = f.inner6();
@@ -264,7 +265,7 @@ TEST(EncapsulateTest, TosOfTheOuterHeader) {
       {"copied", 0, 0, 0xb8, 0xb8},
       {"ECT(0) copied", 0, 0, 0xba, 0xba},
       {"ECT(1) copied", 0, 0, 0xb9, 0xb9},
-      {"CE starts anew", 0, 0, 0xbb, 0xba},
+      {"CE becomes ECT(0)", 0, 0, 0xbb, 0xba},
       {"no ECN", kSaFlagNoEcn, 0, 0xba, 0xb8},
       {"no ECN, CE", kSaFlagNoEcn, 0, 0xbb, 0xb8},
       {"no DSCP", 0, kSaExtraDontEncapDscp, 0xb9, 0x01},
@@ -292,8 +293,8 @@ TEST(EncapsulateTest, DontFragmentOfTheOuterHeader) {
   };
   const IpFields v6{.src = "fd01::1", .dst = "fd02::1"};
   const Case cases[] = {
-      {"inner without", 0, test::Udp({}, 1, 2, {}), false},
-      {"inner with", 0, test::Udp({.dont_fragment = true}, 1, 2, {}), true},
+      {"inner without DF", 0, test::Udp({}, 1, 2, {}), false},
+      {"inner with DF", 0, test::Udp({.dont_fragment = true}, 1, 2, {}), true},
       {"no PMTU discovery", kSaFlagNoPmtuDisc, test::Udp({.dont_fragment = true}, 1, 2, {}), false},
       {"IPv6 of 1280", 0, test::Udp(v6, 1, 2, Pattern(1232)), false},
       {"IPv6 above 1280", 0, test::Udp(v6, 1, 2, Pattern(1233)), true},

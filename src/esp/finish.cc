@@ -15,7 +15,7 @@ void FinishUdpChecksum(const OutboundSa& sa, Packet* packet) {
                       static_cast<uint32_t>(udp.size()));
   StoreBe16(udp.data() + 6, 0);
   const uint16_t sum = ChecksumFinish(ChecksumAdd(udp, pseudo));
-  StoreBe16(udp.data() + 6, sum == 0 ? uint16_t{0xffff} : sum);  // 0 would say: none
+  StoreBe16(udp.data() + 6, sum == 0 ? uint16_t{0xffff} : sum);  // 0 would mean no checksum
 }
 
 }  // namespace cygnet::esp

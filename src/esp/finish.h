@@ -1,4 +1,4 @@
-// What an ESP packet still needs once it is sealed.
+// Completes an ESP packet after it is sealed.
 #pragma once
 
 #include "packet/packet.h"
@@ -6,9 +6,9 @@
 
 namespace cygnet::esp {
 
-// UDP encapsulation over IPv6: the checksum (RFC 3948 section 2.1 lets only IPv4 do without; a
-// Linux peer drops a zero). It covers the sealed bytes, so it comes last. REQUIRES: `packet` is
-// what Encapsulate made for `sa`, and sealed.
+// Writes the UDP checksum for UDP encapsulation over IPv6 (RFC 3948 section 2.1 allows a zero only
+// for IPv4; a Linux peer drops it). It covers the sealed bytes, so it comes last. REQUIRES:
+// Encapsulate made `packet` for `sa`, and it is sealed.
 void FinishUdpChecksum(const OutboundSa& sa, Packet* packet);
 
 inline bool NeedsUdpChecksum(const OutboundSa& sa) {

@@ -1,4 +1,4 @@
-// What all modes do to a frame: make and close gaps behind the Ethernet header, write the ESP
+// Operations common to all modes: open and close gaps after the Ethernet header, write the ESP
 // header and the trailer. Internal to esp/.
 #pragma once
 
@@ -15,9 +15,9 @@
 
 namespace cygnet::esp {
 
-// The first `keep` bytes of the frame move so that `growth` bytes more lie between them and what
-// follows byte `keep`; when negative, that many of what follows are overwritten. The bytes of the
-// gap are the caller's to write. REQUIRES: growth ≤ headroom, -growth ≤ length - keep.
+// Moves the first `keep` bytes of the frame so that there are `growth` more bytes between them and
+// byte `keep`. If negative, it overwrites that many of the following bytes. The caller writes the
+// gap. REQUIRES: growth ≤ headroom, -growth ≤ length - keep.
 inline void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
   const uint8_t* old_front = packet->data();
   if (growth >= 0) {
@@ -25,7 +25,7 @@ inline void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
   } else {
     packet->TrimFront(static_cast<uint32_t>(-growth));
   }
-  if (keep == kEthernetHeader) {  // in registers: the two places may overlap
+  if (keep == kEthernetHeader) {  // through registers, because the two places may overlap
     uint64_t first;
     uint64_t last;
     std::memcpy(&first, old_front, 8);
@@ -37,21 +37,21 @@ inline void MoveFront(uint32_t keep, int32_t growth, Packet* packet) {
   std::memmove(packet->data(), old_front, keep);
 }
 
-// The identification is fresh for every packet of the SA; each SA begins elsewhere, so that
-// fragments of two of them between the same hosts do not meet.
+// A new identification for every packet of the SA. Each SA starts at another value, so that
+// fragments of two SAs between the same hosts do not mix.
 inline uint16_t FreshId(const OutboundSa& sa, uint64_t seq) {
   return static_cast<uint16_t>(seq + (sa.iv_mask >> 48));
 }
 
-// What an IPv4 header in front of this packet has to say. IPv6 knows no DF bit: its sender is told
-// of what does not fit, but for what it had cut already (the view then says that it may be cut),
-// and for what it cannot make smaller.
+// The DF bit of an IPv4 header around this packet. IPv6 has no DF bit: its sender is notified when
+// a packet does not fit, except for packets that it has already fragmented (dont_fragment is then
+// false) and packets of up to 1280 bytes, which it cannot make smaller.
 inline bool MustNotBeCut(const IpPacketView& inner) {
   return inner.dont_fragment &&
          (inner.flow.family == IpFamily::kV4 || inner.total_length > kMinIpv6Mtu);
 }
 
-// The type of the frame becomes that of an IP packet of this family, behind any VLAN tags.
+// Sets the frame's type, after any VLAN tags, to that of the IP family.
 inline void WriteEtherType(IpFamily family, Packet* packet) {
   if (packet->l3_offset >= kEthernetHeader) {
     StoreBe16(packet->data() + packet->l3_offset - 2,
@@ -60,14 +60,14 @@ inline void WriteEtherType(IpFamily family, Packet* packet) {
 }
 
 // RFC 4303 sections 2.4 – 2.8: `tfc` zeros, pad bytes 1, 2, 3, …, pad length, next header, room for
-// the ICV. `payload`: bytes in front of it that ESP protects.
+// the ICV. `payload`: number of protected bytes before them.
 inline void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint32_t tfc, uint8_t next_header,
                           Packet* packet) {
   const uint32_t pad = PadFor(payload + tfc, sa.layout.align);
   uint8_t* out = packet->Append(tfc + pad + kTrailer + sa.layout.icv);
   if (tfc != 0) std::memset(out, 0, tfc);
   out += tfc;
-  if (pad < 4) {  // a whole word: behind the pad come the trailer and an ICV
+  if (pad < 4) {  // writes a whole word: trailer and ICV follow the pad
     constexpr uint8_t kPad[4] = {1, 2, 3, 4};
     std::memcpy(out, kPad, sizeof(kPad));
   } else {
@@ -82,8 +82,8 @@ inline void AppendTrailer(const OutboundSa& sa, uint32_t payload, uint32_t tfc, 
   }
 }
 
-// UDP header if any, then SPI, sequence number, IV. `out` points behind the IP header;
-// `esp_length` counts from the SPI to the end of the ICV.
+// Writes the UDP header if any, then SPI, sequence number, IV. `out` points just after the IP
+// header; `esp_length` counts from the SPI to the end of the ICV.
 inline void WriteEspHeader(const OutboundSa& sa, uint64_t seq, uint32_t esp_length, uint8_t* out) {
   const uint8_t* spi = sa.header.data() + sa.header_length - 4;
   if (sa.layout.udp != 0) {
@@ -92,10 +92,11 @@ inline void WriteEspHeader(const OutboundSa& sa, uint64_t seq, uint32_t esp_leng
     StoreBe16(out + 4, static_cast<uint16_t>(esp_length + 8));
   }
   uint8_t* esp = out + sa.layout.udp;
-  // Both words at once, as the seal's proof and the jobs read them.
+  // As one word, because the seal proof and the jobs read it as one word.
   const uint64_t spi_and_seq = uint64_t{LoadBe32(spi)} << 32 | static_cast<uint32_t>(seq);
   StoreBe64(esp, spi_and_seq);
-  // A counter mode's IV as it is; what a block mode's IV is made from (crypto/algorithm.h).
+  // For counter modes this is the IV; for block modes it is the block that becomes the IV
+  // (IvForm::kSealed).
   if (sa.layout.iv >= 8) {
     StoreBe64(esp + kEspHeader, seq ^ sa.iv_mask);
     if (sa.layout.iv > 8) std::memset(esp + kEspHeader + 8, 0, sa.layout.iv - 8u);

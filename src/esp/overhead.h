@@ -1,5 +1,4 @@
-// What ESP adds to a packet of the path MTU's size, part by part, for people (`cygnet mtu
-// explain`).
+// ESP overhead at the path MTU, part by part, for people (`cygnet mtu explain`).
 #pragma once
 
 #include <cstdint>
@@ -15,13 +14,12 @@ struct OverheadPart {
   int32_t bytes = 0;
 };
 
-// The parts in the order of the wire; their sum and InnerMtu(sa, path_mtu, inner_header) make
-// `path_mtu`. "rounding" is what the path has left over because payload and trailer come in whole
-// blocks. BEET: "outer IP header" is what it has more than the inner one that it replaces (4-in-6),
-// or less (6-in-4);
-// "options pseudo-header" is set aside for IPv4 inside, used or not. Parts of no bytes are left
-// out; no part at all when not even an empty packet fits. TFC padding does not count: it fills what
-// an inner packet leaves free. Control thread.
+// The parts in wire order. Their sum plus InnerMtu(sa, path_mtu, inner_header) equals `path_mtu`.
+// "rounding" is the space left over because payload and trailer come in whole blocks. BEET: "outer
+// IP header" is its length minus that of the inner header it replaces, so it is negative for
+// 6-in-4; "options pseudo-header" is reserved for IPv4 inside, used or not. Empty parts are
+// omitted; the result is empty if not even an empty packet fits. TFC padding does not count: it
+// only fills space that an inner packet leaves free. Control thread.
 std::vector<OverheadPart> ExplainOverhead(const OutboundSa& sa, uint32_t path_mtu,
                                           uint32_t inner_header);
 

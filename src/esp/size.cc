@@ -5,8 +5,8 @@
 namespace cygnet::esp {
 namespace {
 
-// The part of `space` bytes that payload and trailer can fill in whole blocks, without the trailer;
-// 0 when there is none.
+// The largest payload that fits `space` bytes in whole blocks together with the trailer; 0 if none
+// does.
 uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
   const uint32_t text = space / sa.layout.align * sa.layout.align;
   return text > kTrailer ? text - kTrailer : 0;
@@ -14,11 +14,11 @@ uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
 
 uint32_t LessOrZero(uint32_t a, uint32_t b) { return a > b ? a - b : 0; }
 
-// Linux works its number out as if the inner header were as long as the outer one, and for IPv4 as
-// if the pseudo-header were always there. For IPv6 inside that is up to 20 bytes less than what
-// fits, which is told here. 4-in-6 it may be a few bytes too much where blocks have 16 bytes: such
-// a packet leaves in two fragments, as Linux sends it. 4-in-4 with options it may be too much too,
-// and there DF forbids that.
+// Linux computes its value as if the inner header were as long as the outer one and, for IPv4, as
+// if the pseudo-header were always present. With IPv6 inside, that is up to 20 bytes too little, so
+// this function returns what fits. 4-in-6 it may be a few bytes too much with 16-byte blocks: such
+// a packet leaves in two fragments, as from Linux. 4-in-4 with options it may be too much, too, but
+// DF forbids fragments there, so the smaller value is returned.
 uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
   const bool v4 = sa.inner_family == IpFamily::kV4;
   const uint32_t outer = IpHeaderOf(sa.family);

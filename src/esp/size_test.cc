@@ -1,4 +1,5 @@
-// Lengths: what fits a path, with every layout, mode and pair of families, and what each byte is.
+// Lengths: what fits a path, for every layout, mode and pair of families, and the meaning of each
+// byte.
 #include "esp/size.h"
 
 #include <gtest/gtest.h>
@@ -56,8 +57,8 @@ IpFields Inner(const Variant& v) {
           .dst = outside ? v.families->outer_dst : v.families->inner_dst};
 }
 
-// xfrm_state_mtu of Linux with its x->props.header_len (esp4.c, esp6.c), written from the
-// reference.
+// Linux's xfrm_state_mtu with its x->props.header_len (esp4.c, esp6.c), written from the kernel's
+// source.
 uint32_t KernelMtu(const Variant& v, uint32_t mtu) {
   const bool outer6 = v.families->outer6();
   uint32_t header_len = 8u + v.layout->iv + (v.udp ? 8 : 0);
@@ -74,7 +75,7 @@ uint32_t KernelMtu(const Variant& v, uint32_t mtu) {
 
 bool IsFourInSix(const Variant& v) { return !v.families->inner6() && v.families->outer6(); }
 
-// What a Linux 6.1 host says, and what its BEET 6-in-4 leaves unused.
+// Values of a Linux 6.1 host, and the space that its BEET 6-in-4 leaves unused.
 TEST(InnerMtuTest, BeetOfMixedFamilies) {
   for (const Variant& v : Variants()) {
     if (v.mode != SaMode::kBeet || v.udp || v.layout->align != 16 || v.layout->iv != 16 ||
@@ -94,8 +95,8 @@ TEST(InnerMtuTest, WorkedExampleOfTheReference) {
   EXPECT_EQ(esp::InnerMtu(*test::MakeSa()->outbound(), 1500, 20), 1446u);
 }
 
-// BEET: 4-in-6 the kernel's number may be too much by a few bytes, and the outer packet is cut;
-// with IPv6 inside it is what fits; 4-in-4 the lesser of the two.
+// BEET: 4-in-6 the kernel's value may be a few bytes too large, and then the outer packet is
+// fragmented; with IPv6 inside it is what fits; 4-in-4 it is the smaller of the two.
 TEST(InnerMtuTest, IsTheKernelsOrWhatFits) {
   int corrected = 0;
   for (const Variant& v : Variants()) {
@@ -144,9 +145,9 @@ TEST(InnerMtuTest, LargestThatFitsFitsAndOneMoreDoesNot) {
         const auto size = static_cast<uint32_t>(built.frame.size() - 14);
         EXPECT_EQ(size, esp::WireLength(*v.sa->outbound(), inner, header)) << v.Text();
         EXPECT_EQ(size, inner + esp::Overhead(*v.sa->outbound(), inner, header)) << v.Text();
-        if (v.mode == SaMode::kBeet && IsFourInSix(v)) {  // may be cut
+        if (v.mode == SaMode::kBeet && IsFourInSix(v)) {  // may be fragmented
           EXPECT_TRUE(inner > mtu || size <= path + 4) << v.Text();
-        } else if (v.mode == SaMode::kBeet) {  // what Linux sets aside may go unused
+        } else if (v.mode == SaMode::kBeet) {  // the reserve of Linux may stay unused
           EXPECT_TRUE(inner > mtu || size <= path) << v.Text();
         } else {
           EXPECT_EQ(size <= path, inner <= mtu) << v.Text() << " " << inner << " in " << path;
@@ -183,7 +184,7 @@ TEST(InnerMtuTest, BeetOptionsFitWhatIsSetAside) {
         const auto built =
             test::EncapsulateFrame(*sa, Frame(test::IpPacket(f, Pattern(mtu - 20 - options))));
         ASSERT_EQ(built.reason, DropReason::kNone);
-        // 4-in-6 the outer packet may be cut.
+        // 4-in-6 the outer packet may be fragmented.
         const std::size_t most = families.outer6() ? 1516 : 1500;
         EXPECT_LE(built.frame.size() - 14, most) << layout.name << " " << options;
         EXPECT_EQ(built.frame.size() - 14, esp::WireLength(*sa->outbound(), mtu, 20 + options));
@@ -208,7 +209,7 @@ TEST(ProtectedLengthTest, IsWhatEspCarriesWithoutPadding) {
   }
 }
 
-// --- Where everything lies: Encapsulate and BuildJob agree ---
+// --- Offsets: Encapsulate and BuildJob agree ---
 
 TEST(LayoutTest, JobCoversWhatTheAlgorithmNeeds) {
   for (const Variant& v : Variants()) {
@@ -254,7 +255,7 @@ TEST(LayoutTest, WhatWasEncapsulatedIsDecapsulated) {
       ASSERT_EQ(back.reason, DropReason::kNone) << v.Text();
       Bytes expected = frame;
       if (v.mode == SaMode::kBeet && v.families->outer6() != v.families->inner6()) {
-        expected = back.frame;  // its header is that of beet_test.cc
+        expected = back.frame;  // beet_test.cc checks its header
         EXPECT_EQ(Bytes(expected.end() - static_cast<std::ptrdiff_t>(n), expected.end()),
                   Pattern(n));
         EXPECT_EQ(expected.size(), frame.size());
