@@ -1,5 +1,5 @@
-// What the control plane tells its listeners: every change of the SAD and SPD, and what traffic
-// asks of key management. The XFRM server turns these into netlink notifications.
+// Events from the control plane to its listeners: every change of the SAD and SPD, and requests of
+// traffic to key management. The XFRM server turns them into netlink notifications.
 #pragma once
 
 #include <array>
@@ -19,10 +19,10 @@ namespace cygnet {
 class Sa;
 struct PolicyView;
 
-// Who caused a change: echoed in the notification. Zero for what the daemon did by itself.
+// Who caused a change; echoed in the notification. Zero for the daemon's own changes.
 struct RequestOrigin {
   uint32_t seq = 0;
-  uint32_t pid = 0;  // the nlmsg_pid the client wrote
+  uint32_t pid = 0;  // the nlmsg_pid of the client's request
 };
 
 struct SaAdded {
@@ -60,22 +60,21 @@ struct PolicyExpired {
 };
 struct DefaultsChanged {
   std::array<PolicyAction, kPolicyDirections> actions;
-  std::array<bool, kPolicyDirections> named{};  // by the request; the others stay
+  std::array<bool, kPolicyDirections> named{};  // named by the request; the others are unchanged
 };
 
-// Traffic wants an SA that is not there.
+// Traffic needs an SA that does not exist.
 struct Acquire {
   FlowKey flow;
   int32_t ifindex;
   const PolicyView& policy;
   std::size_t template_index;
-  IpAddress saddr;  // of the SA wanted
+  IpAddress saddr;  // of the requested SA
   IpAddress daddr;
   uint32_t seq;
 };
 
-// The same, but because a client asked that key management be asked. `policy` is the client's, not
-// one of the SPD.
+// Same, but at a client's request. `policy` comes from the client, not from the SPD.
 struct AcquireRequest {
   PolicySpec policy;
   IpAddress saddr;
@@ -91,7 +90,7 @@ struct AcquireRequested {
   uint32_t seq;
 };
 
-// An SA, or the template of a policy, goes from one pair of outer addresses to another.
+// Moves an SA, or a policy template, from one pair of outer addresses to another.
 struct MigrateEntry {
   IpAddress old_saddr;
   IpAddress old_daddr;
@@ -100,21 +99,21 @@ struct MigrateEntry {
   IpFamily old_family = IpFamily::kUnspec;
   IpFamily new_family = IpFamily::kUnspec;
   uint8_t proto = 0;
-  uint8_t mode = 0;  // SaMode's values
+  uint8_t mode = 0;  // a value of SaMode
   Reqid reqid;       // 0 = any
 };
-// Where the key manager itself is: passed on to listeners.
+// The key manager's own addresses, passed on to listeners.
 struct KeyManagerAddress {
   IpAddress local;
   IpAddress remote;
   IpFamily family = IpFamily::kUnspec;
 };
 struct Migration {
-  Selector selector;  // of a flow; the policy that decides for it is meant
+  Selector selector;  // of a flow; identifies the policy that decides for it
   PolicyDirection direction = PolicyDirection::kOut;
   PolicyType type = PolicyType::kMain;
   std::vector<MigrateEntry> entries;
-  std::optional<UdpEncap> encap{};  // nullopt: as it is
+  std::optional<UdpEncap> encap{};  // nullopt: unchanged
   std::optional<OffloadRequest> offload{};
   std::optional<KeyManagerAddress> key_manager{};
 };
@@ -122,19 +121,19 @@ struct Migrated {
   const Migration& migration;
 };
 
-// Why listeners are told how an SA's counters stand (NEWAE).
+// Why listeners receive an SA's counters (NEWAE).
 enum class AeventCause : uint8_t {
-  kUpdate,    // a client set them
-  kSequence,  // as many packets as the SA's replay_max_diff passed
-  kTimer,     // replay_max_age is over, and something passed meanwhile
+  kUpdate,    // a client set the counters
+  kSequence,  // the SA's replay_max_diff packets have passed
+  kTimer,     // replay_max_age is over, and packets have passed since
 };
 struct SaAevent {
   std::shared_ptr<const Sa> sa;
   AeventCause cause;
 };
 
-// The peer's address or port is not what the SA says: a NAT in between has changed its mind. The SA
-// stays as it is; key management decides (RFC 7296 section 2.23).
+// The peer's address or port differs from the SA's: a NAT on the path has changed its mapping. The
+// SA is unchanged; key management decides (RFC 7296 section 2.23).
 struct SaMapping {
   std::shared_ptr<const Sa> sa;
   IpAddress new_saddr;
@@ -149,21 +148,23 @@ using ControlEvent =
 class ControlListener {
  public:
   virtual ~ControlListener() = default;
-  // Control thread, in the order the changes took effect, before the request's own answer.
+  // Control thread. Called in the order in which changes took effect, before the reply to the
+  // request.
   virtual void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) = 0;
-  // True when somebody listens for ACQUIRE; without one no larval SA is made.
+  // True if anyone listens for ACQUIRE; otherwise no larval SA is made.
   virtual bool WantsAcquire() const = 0;
-  // True when somebody listens for SaAevent; only then is traffic watched for it.
+  // True if anyone listens for SaAevent; otherwise traffic is not watched for it.
   virtual bool WantsAevents() const = 0;
 };
 
-// Who keeps what is to outlive the daemon. Control thread.
+// Stores what must outlive the daemon. Control thread.
 class ChangeJournal {
  public:
   virtual ~ChangeJournal() = default;
-  // Before a change that a client asks for takes effect. An error refuses it: nothing has changed.
+  // Called before a client's change takes effect. An error refuses the change, and nothing has
+  // changed.
   virtual Status Prepare(const ControlEvent& change) = 0;
-  // Of a change that nobody may refuse: a lifetime that ends, an SA that goes.
+  // Called for a change that cannot be refused: an expired lifetime, a removed SA.
   virtual void Note(const ControlEvent& change) = 0;
 };
 

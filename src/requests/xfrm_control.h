@@ -1,5 +1,6 @@
-// XfrmControl: what a netlink client may ask of the SAD and SPD, each request one transaction,
-// answered as a Linux kernel answers (errno and extended-ACK text). One control thread calls it.
+// XfrmControl: the requests of netlink clients to the SAD and SPD. Each request is one transaction,
+// answered as the Linux kernel does (errno and extended-ACK text). Only the control thread calls
+// it.
 #pragma once
 
 #include <array>
@@ -23,7 +24,7 @@ namespace cygnet {
 struct PolicyView {
   PolicySpec spec;      // index and template families filled in
   LifetimeUsage usage;  // add_time, use_time
-  uint64_t place = 0;   // its turn among those of its priority: the lowest is asked first
+  uint64_t place = 0;   // order among policies of equal priority: the lowest is checked first
 };
 
 struct SpiRequest {
@@ -50,49 +51,51 @@ struct AddressFilter {
   uint8_t dplen = 0;
 };
 
-// GETAE: the SA, and when its NEWAE are due.
+// GETAE: the SA, and its thresholds for NEWAE.
 struct AeventView {
   std::shared_ptr<const Sa> sa;
-  uint32_t max_diff = 0;  // packets; 0 = never for this
-  uint32_t max_age = 0;   // 100 ms units; 0 = never for this
+  uint32_t max_diff = 0;  // packets; 0 = never by count
+  uint32_t max_age = 0;   // 100 ms units; 0 = never by time
 };
 
-// NEWAE: what is set; the rest stays. A replay state of another form than the SA's is ignored.
+// NEWAE: sets the members that have a value. A replay state of another form than the SA's is
+// ignored.
 struct AeventChange {
   SaId id;
   std::optional<ReplayState> replay{};
-  std::optional<Error> replay_fault{};  // it was malformed; said once the SA is found
+  std::optional<Error> replay_fault{};  // it was malformed; reported once the SA is found
   std::optional<LifetimeUsage> usage{};
   std::optional<uint32_t> max_diff{};
   std::optional<uint32_t> max_age{};
 };
 
-// The part of the control plane that the XFRM server needs. An interface, so that the protocol can
-// be tested and fuzzed without devices.
+// The interface of the control plane to the XFRM server. Abstract, so that the protocol can be
+// tested and fuzzed without devices.
 class XfrmControl {
  public:
   virtual ~XfrmControl() = default;
 
-  // NEWSA / UPDSA. The spec has passed the verify phase (xfrm/) and its algorithms were found.
+  // NEWSA / UPDSA. REQUIRES: the spec has passed the verify phase (xfrm/), and its algorithms were
+  // found.
   virtual Status AddSa(SaSpec spec, const RequestOrigin& origin) = 0;
   virtual Status UpdateSa(SaSpec spec, const RequestOrigin& origin) = 0;
   virtual Status DeleteSa(const SaId& id, const RequestOrigin& origin) = 0;
   virtual Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const = 0;
-  // 0 or 255 = every protocol. True when something was flushed.
+  // 0 or 255 = every protocol. True if anything was flushed.
   virtual bool FlushSas(uint8_t proto, const RequestOrigin& origin) = 0;
   virtual Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) = 0;
-  // EXPIRE request: hard deletes.
-  // Listeners see the pid of `origin` alone.
+  // EXPIRE request; `hard` deletes the SA. Listeners see only the pid of `origin`.
   virtual Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) = 0;
   virtual Result<AeventView> GetAevent(const SaId& id) const = 0;
-  // Unlike a kernel it refuses to take sequence numbers back: they make nonces, and stop replays.
+  // Unlike the kernel, it refuses to move sequence numbers back: they make nonces and prevent
+  // replays.
   virtual Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) = 0;
-  // ACQUIRE by request: listeners are asked for the SA of each template; nothing else happens.
+  // ACQUIRE by request: notifies listeners for the SA of each template and does nothing else.
   virtual void RequestAcquire(AcquireRequest request) = 0;
-  // MIGRATE. An SA that moves keeps keys, numbers, window and usage, and is the only one to have
-  // them at any moment.
+  // MIGRATE. A moved SA keeps keys, sequence numbers, window and usage. At any moment only one SA
+  // has them.
   virtual Status Migrate(const Migration& migration) = 0;
-  // Newest first, larval states included.
+  // Newest first, including larval states.
   virtual std::vector<std::shared_ptr<const Sa>> ListSas() const = 0;
   virtual SaView Inspect(const Sa& sa) const = 0;
   virtual SadInfo GetSadInfo() const = 0;
@@ -102,14 +105,14 @@ class XfrmControl {
   virtual Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) = 0;
   virtual Result<PolicyView> GetPolicy(const PolicyId& id) const = 0;
   virtual Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) = 0;
-  // True when something was flushed.
+  // True if anything was flushed.
   virtual Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) = 0;
-  // Newest first, directions and types mixed.
+  // Newest first, in any order of directions and types.
   virtual std::vector<PolicyView> ListPolicies() const = 0;
   virtual SpdInfo GetSpdInfo() const = 0;
-  // setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY. Nobody is told, as in the kernel.
+  // setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY. As in the kernel, listeners are not notified.
   virtual Status ChangeSocketPolicy(SocketPolicyChange change) = 0;
-  // Newest first; not among those of the SPD.
+  // Newest first; separate from the policies of the SPD.
   virtual std::vector<PolicyView> ListSocketPolicies() const = 0;
   virtual Status SetDefaults(
       const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
