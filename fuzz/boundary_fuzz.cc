@@ -1,5 +1,5 @@
-// Any text is a boundary list or an error that names the file; what an entry of a list lets in is
-// exactly what it describes, until its day is over.
+// Any text is a boundary list or yields an error that names the file. An entry admits exactly what
+// it describes, until its expiry date.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
 void CheckEntry(const Boundary& boundary, const BoundaryEntry& entry) {
   CYGNET_CHECK(!entry.model.empty() && !entry.version.empty() && !entry.certificate.empty());

@@ -1,6 +1,6 @@
-// A peer that holds the keys may seal anything: what comes out is a packet that policy admits, or a
-// drop. The first byte chooses: one of the SAs, whose payload the rest becomes, or a raw frame for
-// the wire or the host.
+// A peer that holds the keys may seal anything. The result must be a packet that policy admits, or
+// a drop. The first byte selects one of the SAs, whose payload is the rest, or a raw frame from the
+// wire or the host.
 #include <cstddef>
 #include <cstdint>
 
@@ -11,9 +11,9 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
-constexpr unsigned kTransport6 = 3;  // of World::sas
+constexpr unsigned kTransport6 = 3;  // index in World::sas
 
 struct World {
   PacketPools pools{1024, 8};  // more than the worker keeps in stock
@@ -48,7 +48,7 @@ struct World {
   }
 };
 
-// A fragment may wait for others, or take those that wait along when it is dropped.
+// A fragment may wait for others, or release waiting ones when it is dropped.
 bool IsFragment(const test::Bytes& frame) {
   const auto type = ParseEtherType(frame);
   if (!type || !type->IsIp()) return false;
@@ -56,7 +56,7 @@ bool IsFragment(const test::Bytes& frame) {
   return ip && ip->fragment;
 }
 
-// As IsFragment; what an SA opens waits as well (RFC 4301, section 7).
+// Same for the content of an SA: opened fragments wait, too (RFC 4301, section 7).
 bool IsInnerFragment(const test::Bytes& inner) {
   const auto ip = ParseIpPacket(inner);
   return ip && ip->fragment;
@@ -65,7 +65,7 @@ bool IsInnerFragment(const test::Bytes& inner) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
-  static World world;  // ends with the program: RcuHash hides its nodes from a leak checker
+  static World world;  // lives until exit: RcuHash hides its nodes from a leak checker
   if (size == 0 || size > 1400) return 0;
   const test::Bytes rest(data + 1, data + size);
   const uint64_t before = world.host.AllDrops();
@@ -82,10 +82,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   const std::vector<test::Bytes> to_host = world.host.ToHost();
   const std::vector<test::Bytes> to_wire = world.host.ToWire();
   const uint64_t drops = world.host.AllDrops() - before;
-  // One packet went in: it is in one place now. (Swallowed keep-alives are in none; a drop may be
-  // told to the sender.)
+  // One packet went in and must be in exactly one place. (A discarded keep-alive is in none; a drop
+  // may send an error to the sender.)
   const bool sealed = choice < world.sas.size();
-  const bool extended = choice == kTransport6;  // whose payload may begin with a fragment header
+  const bool extended = choice == kTransport6;  // its payload may begin with a fragment header
   const bool fragment = sealed ? extended || IsInnerFragment(rest) : IsFragment(rest);
   if (!fragment) {
     CYGNET_CHECK(to_host.size() <= 1 && to_wire.size() <= 1 && drops <= 1);

@@ -1,7 +1,7 @@
 // The trailer and the inner packet AFTER authentication: a peer that holds the keys may seal
-// anything. The input is sealed and opened by the real engine under SAs of every mode and family;
-// what Decapsulate lets through lies inside its buffer and says of itself what is true, and goes
-// through both halves again unchanged.
+// anything. The real engine seals and opens the input under SAs of every mode and family. A packet
+// that Decapsulate accepts must lie inside its buffer, have correct header fields, and survive
+// another pass through both halves unchanged.
 //
 // Input: SA | outer TOS | bits 0-1: headers between outer IP header and ESP, bit 7: scarce headroom
 //        | plaintext with its trailer.
@@ -20,7 +20,7 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 using test::operator+;
 using test::Bytes;
 
@@ -87,7 +87,7 @@ struct World {
   }
 };
 
-// The outer packet around `text`, with room for the ICV behind it.
+// The outer packet around `text`, with room for the ICV at its end.
 Bytes OuterFrame(const Sa& sa, uint8_t tos, unsigned between, const Bytes& text) {
   const SaSpec& spec = sa.spec();
   const bool v4 = spec.family == IpFamily::kV4;
@@ -97,7 +97,7 @@ Bytes OuterFrame(const Sa& sa, uint8_t tos, unsigned between, const Bytes& text)
                    .tos = tos};
   if (v4) {
     f.options = Bytes(between * 4, 1);
-  } else if (between > 0) {  // destination options; or a routing header and those behind it
+  } else if (between > 0) {  // destination options; or a routing header and options after it
     f.first_header = between == 1 ? 60 : 43;
     f.options = Bytes{f.proto, 0, 1, 4, 0, 0, 0, 0};
     if (between > 1) f.options = Bytes{60, 0, 4, 0, 0, 0, 0, 0} + f.options;
@@ -117,13 +117,13 @@ void CheckBounds(const Packet& packet, const uint8_t* buffer) {
   CYGNET_CHECK(packet.l3_offset == kEthernetHeader && packet.length >= packet.l3_offset);
 }
 
-// What came out says the truth about itself.
+// The header fields of the result must be correct.
 void CheckInner(const Sa& sa, const IpPacketView& ip, const Packet& packet) {
   const std::span<const uint8_t> l3 = packet.l3();
   const bool v4 = ip.flow.family == IpFamily::kV4;
   CYGNET_CHECK(ip.total_length == l3.size());
   CYGNET_CHECK(ParseEtherType(packet.bytes())->type == (v4 ? kEtherTypeIpv4 : kEtherTypeIpv6));
-  if (sa.spec().mode == SaMode::kTunnel) return;  // its header is the peer's
+  if (sa.spec().mode == SaMode::kTunnel) return;  // its header comes from the peer
   CYGNET_CHECK(!v4 || test::Ipv4HeaderChecksumHolds(l3));
   if (sa.spec().mode == SaMode::kBeet) {
     CYGNET_CHECK(ip.flow.saddr == sa.spec().selector.saddr);
@@ -131,7 +131,7 @@ void CheckInner(const Sa& sa, const IpPacketView& ip, const Packet& packet) {
   }
 }
 
-// Opens, if need be, and takes apart; the packet is the inner one when the answer is kNone.
+// Opens the packet if needed and decapsulates it. On kNone the packet is the inner one.
 DropReason TakeApart(World* world, const KeyedSa& keyed, Packet* packet) {
   const auto outer = ParseIpPacket(packet->l3());
   CYGNET_CHECK(outer.has_value());
@@ -156,10 +156,10 @@ void Seal(World* world, const KeyedSa& keyed, std::span<uint8_t> esp) {
   world->Run(job);
 }
 
-// Sent on under the same SA the packet arrives as it is now.
+// Sent again under the same SA, the packet must arrive unchanged.
 void CheckRoundTrip(World* world, const KeyedSa& keyed, const IpPacketView& ip, Packet* packet) {
-  // As in Linux, 59 behind ESP means a dummy packet whatever the mode, and 94 in BEET mode is the
-  // pseudo-header.
+  // As in Linux, next header 59 inside ESP means a dummy packet in every mode, and 94 in BEET mode
+  // means the pseudo-header.
   const SaMode mode = keyed.sa->spec().mode;
   if (mode != SaMode::kTunnel && ip.flow.proto == kProtoNone) return;
   if (mode == SaMode::kBeet && ip.flow.proto == kProtoBeetPh) return;

@@ -1,5 +1,5 @@
-// A fault script is an operator's file: whatever stands there, it is read or refused with its line,
-// and what is played is due, is a fault, and is the same twice.
+// Any fault script is read, or refused with the line number. Each played event is due, is a known
+// fault, and is the same in a second run.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
 using Played = std::vector<std::pair<uint64_t, std::string>>;
 

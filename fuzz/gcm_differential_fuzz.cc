@@ -1,8 +1,8 @@
-// Cygnet's own AES-GCM against OpenSSL's: batches of packets of several SAs, of which some ICVs are
-// damaged, sealed and opened by both kernels of the CPU. Their bytes and verdicts have to agree.
+// Cygnet's own AES-GCM against OpenSSL's. Both kernels of the CPU seal and open batches of packets
+// of several SAs, some with damaged ICVs. Bytes and verdicts must agree.
 //
-// The input decides over keys, lengths, alignments and damage; the bytes of the packets come from a
-// generator seeded by it, so that inputs stay short.
+// The input determines keys, lengths, alignments and damage. A generator seeded by it makes the
+// packet bytes, so that inputs stay short.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -21,7 +21,7 @@ using Bytes = std::vector<uint8_t>;
 constexpr std::size_t kMaxSas = 4;
 constexpr std::size_t kMaxPackets = 64;
 
-// Bytes of the input, zeros behind its end.
+// Bytes of the input, then zeros.
 class Input {
  public:
   explicit Input(std::span<const uint8_t> data) : data_(data) {}
@@ -48,7 +48,7 @@ const EngineInfo* Info(std::string_view name) {
   return nullptr;
 }
 
-// An engine with its queue; null when this CPU cannot.
+// An engine with its queue; null if this CPU cannot run it.
 struct Side {
   std::unique_ptr<CryptoEngine> engine;
   std::unique_ptr<CryptoQueue> queue;
@@ -69,7 +69,7 @@ struct Sa {
 
 struct Packet {
   std::size_t sa;
-  Bytes bytes;  // text ‖ ICV, to the byte: a sanitizer sees what goes beyond
+  Bytes bytes;  // text ‖ ICV, of exact size: a sanitizer sees an overrun
   uint32_t text_length;
   CryptoJob job;
 };
@@ -82,7 +82,7 @@ std::unique_ptr<CryptoSession> Session(CryptoEngine* engine, const Sa& sa) {
   return *std::move(session);
 }
 
-// Statuses are left in the packets' jobs.
+// The statuses end up in the packets' jobs.
 void RunBatch(Side* side, const std::vector<Sa>& sas, std::vector<Packet>* packets) {
   std::vector<std::unique_ptr<CryptoSession>> sessions;
   for (const Sa& sa : sas) sessions.push_back(Session(side->engine.get(), sa));
@@ -114,7 +114,7 @@ class Batch {
 
   void Compare(Side* reference, Side* tested) {
     if (tested->engine == nullptr || packets_.empty()) return;
-    // What is to be opened has to be sealed first, by the reference.
+    // Packets to open are first sealed by the reference.
     std::vector<Sa> sealing = sas_;
     for (Sa& sa : sealing) sa.direction = CryptoDirection::kSeal;
     std::vector<Packet> sealed = packets_;
@@ -153,7 +153,7 @@ class Batch {
     packets_.push_back(std::move(packet));
   }
 
-  // 0: none; else one bit, counted from the end of the ICV.
+  // 0: no damage; otherwise flips one bit, counted from the end of the ICV.
   void Damage(std::size_t i, Bytes* bytes) const {
     if (damage_[i] == 0) return;
     const std::size_t bit = (damage_[i] - 1u) % (bytes->size() * 8);

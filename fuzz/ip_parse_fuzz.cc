@@ -1,4 +1,4 @@
-// Any frame can be parsed: what the parsers say about it lies inside it.
+// Parses any frame: all reported offsets and lengths must lie inside it.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -13,10 +13,10 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
-// Follows the chain again, byte by byte, up to where ESP would go and to the upper protocol: every
-// offset that the parser gives is the place of what it says.
+// Walks the chain again, byte by byte, up to the place for ESP and to the upper protocol, and
+// checks every offset that the parser returned.
 void CheckV6Chain(const IpPacketView& ip, std::span<const uint8_t> l3) {
   CYGNET_CHECK(ip.esp_offset_v6 >= 40 && ip.esp_offset_v6 <= ip.header_length);
   CYGNET_CHECK(ip.esp_nexthdr_offset_v6 < ip.esp_offset_v6);
@@ -64,15 +64,15 @@ void CheckWireView(const IpPacketView& ip, std::span<const uint8_t> l3,
   }
 }
 
-// What passes in clear is what it says, and nothing can be two of them.
+// A packet that passes in clear must match its description, and at most one of them.
 void CheckClear(const IpPacketView& ip, std::span<const uint8_t> l3) {
   const bool discovery = IsNeighbourDiscovery(ip, l3);
   const bool listeners = IsListenerDiscovery(ip, l3);
   CYGNET_CHECK(!(discovery && listeners));
   CYGNET_CHECK(!(discovery || listeners) || (ip.flow.proto == kProtoIcmpv6 && !ip.fragment));
   CYGNET_CHECK(!discovery || (!ip.has_options && l3[7] == 255));
-  (void)QuotesPacket(ip, l3);
-  // A router minds no more than a host does.
+  static_cast<void>(QuotesPacket(ip, l3));
+  // A router refuses nothing that a host accepts.
   CYGNET_CHECK(HasRefusedOptions(ip, l3, Addressee::kHost) ||
                !HasRefusedOptions(ip, l3, Addressee::kOther));
   const auto upper = l3.subspan(ip.header_length, ip.total_length - ip.header_length);

@@ -1,5 +1,5 @@
-// A line of the ledger's file: whatever it holds, what comes out of it is written and read back to
-// the same.
+// A line of the ledger file: whatever it contains, the parsed entry is written and read back
+// unchanged.
 #include <cstdint>
 #include <string_view>
 

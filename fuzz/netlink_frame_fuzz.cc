@@ -1,5 +1,5 @@
-// Any datagram can be walked: its messages and their attributes stay inside it, and an answer can
-// be made to each.
+// Walks any datagram: its messages and their attributes must stay inside it, and each message can
+// be answered.
 
 #include <array>
 #include <cstddef>

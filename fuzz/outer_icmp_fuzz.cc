@@ -1,6 +1,6 @@
-// ICMP errors come from anybody: whatever one says, what is believed of it stays within bounds and
-// concerns an SA whose addresses and SPI it quotes. The input is an IP packet; `fix` in its first
-// byte writes the ICMP checksum, which guessing would not find.
+// Anyone can send ICMP errors. Whatever one contains, its effect must stay within bounds and
+// concern an SA whose addresses and SPI it quotes. The input is an IP packet; `fix` in its first
+// byte writes the ICMP checksum, which a fuzzer would not guess.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -14,7 +14,7 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
 constexpr uint32_t kWireMtu = 1500;
 
@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   CYGNET_CHECK((error->kind == OuterError::Kind::kPacketTooBig) || error->mtu == 0);
   CYGNET_CHECK(!error->udp_encapsulated || error->spi != 0u);
   if (error->kind == OuterError::Kind::kPacketTooBig) {
-    world->now += kPathMtuSeconds;  // what was learnt before is forgotten
+    world->now += kPathMtuSeconds;  // forgets what was learnt before
     Believe(world, *error);
     Believe(world, *error);
   }

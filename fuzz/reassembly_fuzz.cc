@@ -1,7 +1,7 @@
-// Fragments in any order, overlapping, cut short, of either family: none is lost, none is kept
-// longer than it may be, and what comes out is a whole packet. The input is a list of commands: a
-// byte that chooses the fragment's fields, what it needs, and a length of data; or a raw packet; or
-// time that passes.
+// Fragments of either family in any order, overlapping or truncated: none is lost, none is kept too
+// long, and the result is a whole packet. The input is a list of commands: a byte that selects the
+// fragment's fields, the values they need, and a data length; or a raw packet; or a passage of
+// time.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -14,11 +14,11 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
 constexpr uint32_t kSmall = 512;
 constexpr uint32_t kJumbo = 24;
-constexpr int kMaxCommands = 100;  // more than a datagram may have fragments
+constexpr int kMaxCommands = 100;  // more than the allowed fragments of a datagram
 
 struct World {
   PacketPools pools{kSmall, kJumbo};
@@ -29,7 +29,7 @@ struct World {
   uint64_t now_ms = 1'000'000;
 };
 
-// Reads the input; zero beyond its end.
+// Reads the input, then zeros.
 class Input {
  public:
   Input(const uint8_t* data, std::size_t size) : rest_(data, size) {}
@@ -76,7 +76,7 @@ test::Bytes BuildFragment(uint8_t choice, Input* input) {
   return IpPacket(f, data);
 }
 
-// What came out of fragments that are gone.
+// Checks a reassembled packet.
 void CheckWhole(const Packet& whole) {
   const std::span<const uint8_t> l3 = whole.l3();
   const auto ip = ParseIpPacket(l3);
@@ -104,7 +104,7 @@ void AddFrame(World* world, const test::Bytes& l3) {
   CYGNET_CHECK(world->reassembler.in_progress() <= Reassembler::kMaxDatagrams);
 }
 
-// Everything is back: what the pools and their caches have between them.
+// All packets are back in the pools and their caches.
 void CheckPools(World* world) {
   uint32_t small = 0;
   uint32_t jumbo = 0;

@@ -1,5 +1,5 @@
-// What a client and cygnetd read when they look for each other: the kernel's list of netlink
-// sockets, its table of them, and the greetings. The first byte says which.
+// The input that client and cygnetd read to find each other: the kernel's list of netlink sockets,
+// its table of them, and the greetings. The first byte selects one.
 
 #include <sys/un.h>
 
@@ -32,7 +32,7 @@ bool Holds(Bytes bytes, uint32_t word) {
   return std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end()) != bytes.end();
 }
 
-// Those `ports` that `count` says are there, each once.
+// The first `count` of `ports`, each of which must occur once.
 Found Checked(const std::array<uint32_t, kRoom>& ports, int count) {
   CYGNET_CHECK(count >= 0 && count <= kRoom);
   Found found(ports.begin(), ports.begin() + count);
@@ -42,11 +42,11 @@ Found Checked(const std::array<uint32_t, kRoom>& ports, int count) {
   return found;
 }
 
-// Nobody is found who is not in it with the mark.
+// Every port found must be in the list and carry the mark.
 void List(Bytes bytes) {
   std::array<uint32_t, kRoom> ports{};
   Ports found(ports.data(), kRoom);
-  // Of this length to the byte, so that a sanitizer sees what goes beyond.
+  // Of exact size, so that a sanitizer sees an overrun.
   const std::vector<char> exact(bytes.begin(), bytes.end());
   const int result = rendezvous::ReadMessages(exact.data(), exact.size(), &found);
   CYGNET_CHECK(result >= rendezvous::kMore);
@@ -69,7 +69,8 @@ Found InTable(Bytes bytes, std::size_t step) {
   return Checked(ports, found.count());
 }
 
-// Wherever read() cuts it, it says the same. (A line longer than any of the kernel's is lost.)
+// The result does not depend on where read() splits the text. (A line longer than any of the
+// kernel's is lost.)
 void Table(Bytes bytes) {
   constexpr std::size_t kNoLongLine = 8000;
   const Found whole = InTable(bytes, bytes.size());
@@ -77,7 +78,7 @@ void Table(Bytes bytes) {
   CYGNET_CHECK(bytes.size() > kNoLongLine || whole == pieces);
 }
 
-// At most one kind, of its own length; its name is an address that is known again.
+// At most one kind matches, with its exact length; its name is an address that is recognised again.
 void Greeting(Bytes bytes) {
   Message message{};
   std::memcpy(&message, bytes.data(), std::min(bytes.size(), sizeof(message)));

@@ -1,4 +1,4 @@
-// Runs a fuzz target over stored inputs, for builds without libFuzzer: each argument is a file or a
+// Runs a fuzz target over stored inputs, for builds without libFuzzer. Each argument is a file or a
 // folder of files.
 
 #include <algorithm>
@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
     for (const auto& path : FilesUnder(argv[i])) {
       std::ifstream file(path, std::ios::binary);
       const std::vector<char> text{std::istreambuf_iterator<char>(file), {}};
-      // A copy of exact size, so that a sanitizer sees the first byte read beyond it.
+      // A copy of exact size, so that a sanitizer sees the first byte read past its end.
       const std::vector<uint8_t> input(text.begin(), text.end());
       if (!file) {
         std::fprintf(stderr, "cannot read %s\n", path.c_str());

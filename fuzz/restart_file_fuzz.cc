@@ -1,5 +1,5 @@
-// The restart file, whatever it holds: what could be understood is written anew, and the next life
-// of the daemon finds the same in it; what is not whole blocks.
+// The restart file with any content: what could be read is rewritten, and the next start of the
+// daemon finds the same. If the file is damaged, the default policies block.
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -28,7 +28,7 @@ class Folder {
  public:
   Folder() : name_((std::filesystem::temp_directory_path() / "restart-XXXXXX").string()) {
     CYGNET_CHECK(mkdtemp(name_.data()) != nullptr);
-    SetLogSink([](LogLevel, std::string_view) {});  // what is refused is said for each input
+    SetLogSink([](LogLevel, std::string_view) {});  // errors would be logged for each input
   }
   ~Folder() {
     std::error_code ignored;
@@ -68,7 +68,7 @@ void Write(const std::string& path, std::span<const uint8_t> bytes) {
   test::WriteForeignLock(path);
 }
 
-// The next life knows what this one knew.
+// The next daemon must know what this one knew.
 void TwoLives(const std::string& path) {
   std::size_t lost = 0;
   std::string damage;
@@ -95,8 +95,8 @@ void TwoLives(const std::string& path) {
 
 }  // namespace
 
-// As the whole file; and, since a fuzzer finds no checksums, as what is in the records of one: the
-// first byte of each message chooses its type.
+// Uses the input as the whole file, and, because a fuzzer finds no checksums, as the records of a
+// file: the first byte of each message selects its type.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   static const Folder folder;
   Write(folder.file(), {data, size});

@@ -1,5 +1,5 @@
-// Whatever the host says of a super-packet, what leaves is the same bytes in segments whose lengths
-// and checksums are right; joined again they are what they were.
+// Whatever the host declares about a super-packet, the segments carry the same bytes with correct
+// lengths and checksums; joined again they equal the original.
 #include <cstddef>
 #include <cstdint>
 
@@ -12,7 +12,7 @@
 
 namespace {
 
-using namespace cygnet;  // NOLINT: a program of one file
+using namespace cygnet;  // NOLINT: a single-file program
 
 struct World {
   PacketPools pools{512, 8};

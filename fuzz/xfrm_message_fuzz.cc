@@ -1,5 +1,5 @@
-// Any message is decoded or refused; and what was taken in can be sent back as a client would do it
-// (charon copies whole answers into new requests) and means the same again.
+// Any message is decoded or refused. A decoded one can be sent back as clients do (charon copies
+// whole replies into new requests) and means the same again.
 
 #include <cstddef>
 #include <cstdint>
@@ -68,7 +68,7 @@ void TryAllocSpi(const xfrm::Request& request) {
   (void)xfrm::EncodeSa(ViewOf(wanted->spec), {}, xfrm::DumpPart::kNo);
 }
 
-// Results are looked at by the sanitizers only.
+// Only sanitizers check these results.
 void TryRest(const xfrm::Request& request) {
   using xfrm::RequestType;
   switch (request.type) {

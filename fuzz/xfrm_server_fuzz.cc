@@ -1,8 +1,8 @@
-// Clients of the XFRM server, played from the input: what they send follows the protocol's grammar,
-// with a field, a length or an attribute here and there that does not; they bind, read or do not
-// read, leave and come back; time passes and traffic asks for SAs. Behind the server is the real
-// control plane. Whatever they do, each request is consumed, every answer is whole netlink, and
-// a well-behaved client is served.
+// Clients of the XFRM server, driven by the input. They send messages by the protocol's grammar,
+// now and then with a wrong field, length or attribute. They bind, read or do not read, leave and
+// return; time passes, and traffic needs SAs. The server runs on the real control plane. Each
+// request must be consumed, every reply must be whole netlink, and a well-behaved client must be
+// served.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +21,7 @@ using namespace cygnet;  // NOLINT: a test program
 using xfrm::RequestType;
 using Bytes = std::vector<uint8_t>;
 
-// Takes the input apart; zeros when it is used up.
+// Takes the input apart; yields zeros after its end.
 class Script {
  public:
   Script(const uint8_t* data, std::size_t size) : rest_(data, size) {}
@@ -44,7 +44,7 @@ class Script {
     for (uint8_t& b : bytes) b = Byte();
     return bytes;
   }
-  // Most values that matter are at an edge.
+  // Favours edge values.
   uint32_t Number() {
     static constexpr uint32_t kEdges[] = {0, 1, 2, 32, 0x100, 0x101, 0xffff, 0x10000, 0xffffffff};
     const std::size_t choice = Below(std::size(kEdges) + 1);
@@ -70,7 +70,7 @@ Bytes Words(std::initializer_list<uint32_t> words) {
   return bytes;
 }
 
-// --- The grammar: fixed parts and attributes that are right ---
+// --- The grammar: valid fixed parts and attributes ---
 
 Bytes SaBody(Script& in) {
   auto info = xfrm::testing::SaInfo(0x100 + static_cast<uint32_t>(in.Below(4)));
@@ -251,7 +251,7 @@ netlink::Buffer NextRequest(Script& in) {
   builder.PutBytes(fixed);
   for (std::size_t n = in.Below(5); n > 0; --n) PutAttribute(builder, in);
   netlink::Buffer message = std::move(builder).Finish();
-  if (in.OneIn(16)) message[in.Below(16)] = in.Byte();  // the header itself
+  if (in.OneIn(16)) message[in.Below(16)] = in.Byte();  // damages the header itself
   return message;
 }
 
@@ -304,12 +304,12 @@ class World {
         Send(client, in);
     }
     Serve();
-    // What was sent is consumed, unless the client is one that a dump waits for.
+    // The request must be consumed, unless a dump waits for the client to read.
     CYGNET_CHECK(clients_[who]->Unconsumed() == 0);
     path_.quiescence.Collect();
   }
 
-  // A client that does as it should is served, whatever the others did.
+  // A well-behaved client is served, whatever the others did.
   void Finish() {
     test::XfrmClient good(server_.get());
     Serve();
