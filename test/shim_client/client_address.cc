@@ -8,7 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-// After net/if.h, whose declarations it repeats.
+// Must follow net/if.h, whose declarations it repeats.
 #include <linux/sockios.h>
 
 #include "shim_client/client_support.h"
@@ -36,7 +36,7 @@ void PortIds() {
   CHECK(BindTo(fourth, pid, 0) == 0);  // free again
 }
 
-// pluto's order, in both directions: an id chosen for a socket is never one in use.
+// pluto's order, in both directions: an automatic port id is never one in use.
 void AutobindAvoidsExplicit() {
   const auto pid = static_cast<uint32_t>(getpid());
   const int events = OpenXfrm();
@@ -125,7 +125,7 @@ void Options() {
   CHECK(socket(AF_NETLINK, SOCK_STREAM, NETLINK_XFRM) == -1 && errno == ESOCKTNOSUPPORT);
 }
 
-// IKE sockets: the bypass policies go to the kernel, decapsulation does not.
+// IKE sockets: bypass policies go to the kernel, decapsulation does not.
 void IkeSocketOptions() {
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);
   CHECK(fd >= 0);
@@ -134,8 +134,8 @@ void IkeSocketOptions() {
   CHECK(GetInt(fd, SOL_UDP, UDP_ENCAP) == 0);
   CHECK(setsockopt(-1, SOL_UDP, UDP_ENCAP, &esp_in_udp, sizeof esp_in_udp) == -1);
   CHECK(errno == EBADF);
-  // Issue 13, 49: type 1 went with Linux 6.18, and is refused where the kernel refuses it; 0 and
-  // L2TP's 3 mean nothing to the daemon.
+  // Issue 13, 49: Linux 6.18 removed type 1, so it is refused as in the kernel; the daemon ignores
+  // 0 and L2TP's 3.
   for (const int type : {-1, 0, 1, 3, 4, 7}) {
     const int plain = static_cast<int>(syscall(SYS_socket, AF_INET, SOCK_DGRAM, 0));
     const long said = syscall(SYS_setsockopt, plain, SOL_UDP, UDP_ENCAP, &type, sizeof type);
@@ -148,8 +148,7 @@ void IkeSocketOptions() {
   const int stream = socket(AF_INET, SOCK_STREAM, 0);
   CHECK(setsockopt(stream, SOL_UDP, UDP_ENCAP, &esp_in_udp, sizeof esp_in_udp) == -1);
   CHECK(errno == ENOPROTOOPT);
-  uint8_t policy[168] =
-      {};  // whatever the kernel says to it, it is not that there is no such option
+  uint8_t policy[168] = {};  // whatever the kernel answers, it knows the option
   errno = 0;
   const int result = setsockopt(fd, SOL_IP, IP_XFRM_POLICY, policy, sizeof policy);
   CHECK(result == 0 || errno == EINVAL);
@@ -158,7 +157,7 @@ void IkeSocketOptions() {
 struct FeatureNames {
   uint32_t command = ETHTOOL_GSTRINGS;
   uint32_t set = ETH_SS_FEATURES;
-  uint32_t count = 0;  // all there are
+  uint32_t count = 0;  // the number of features
   char names[128][ETH_GSTRING_LEN] = {};
 };
 
@@ -188,10 +187,10 @@ bool IsActive(int fd, uint32_t bit) {
   return (features.block[bit / 32].active >> bit % 32 & 1) != 0;
 }
 
-// A port shows to a probe what the daemon marked it with, and nothing else.
+// A port shows a probe the daemon's mark and nothing else.
 void OffloadFeature() {
   const int xfrm = OpenXfrm();
-  const int udp = socket(AF_INET, SOCK_DGRAM, 0);  // as ethtool has it
+  const int udp = socket(AF_INET, SOCK_DGRAM, 0);  // as in ethtool
   FeatureNames names;
   AskEthtool(xfrm, &names);
   const uint32_t esp = BitOf(names, "esp-hw-offload");

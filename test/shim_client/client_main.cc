@@ -13,6 +13,6 @@ int main(int argc, char** argv) {
       }
     }
   }
-  fprintf(stderr, "no scenario \"%s\"\n", wanted);
+  fprintf(stderr, "unknown scenario \"%s\"\n", wanted);
   return 2;
 }

@@ -1,5 +1,5 @@
-// The scenario that a real kernel can play as well: prints what every call answers, with port ids
-// by name, so that the two traces must be equal.
+// The scenario that a real kernel can run, too. It prints the result of every call, with port ids
+// by name, so that both traces must be equal.
 #include <linux/xfrm.h>
 #include <sys/uio.h>
 
@@ -47,7 +47,7 @@ void Binding() {
   PrintOwn(fds[0]);
   bind_to(0, 0, 0);
   bind_to(1, 0, 3);
-  // Not asked for its name then: the kernel tells the id that it has just refused.
+  // The name is not read afterwards: the kernel would return the id that it just refused.
   Print("bind in use", BindTo(fds[2], pid, 0));
   printf("\n");
   bind_to(2, 0x12345, 1);
@@ -82,7 +82,7 @@ void Binding() {
 void PrintReceived(const char* what, int fd, size_t size, int flags) {
   Answer answer{};
   sockaddr_nl from{};
-  // In two pieces, so that nlmsg_flags is cut.
+  // Two buffers, so that nlmsg_flags is split.
   auto* bytes = reinterpret_cast<uint8_t*>(&answer);
   iovec pieces[2] = {{bytes, size < 7 ? size : 7}, {bytes + 7, size < 7 ? 0 : size - 7}};
   msghdr message{};
@@ -123,7 +123,7 @@ void Refusal() {
   printf("\n");
 }
 
-// A policy that blocks everything needs no algorithm: any kernel takes it and tells group 4.
+// A policy that blocks everything needs no algorithm: any kernel accepts it and notifies group 4.
 void Event() {
   const int events = socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM);
   Print("bind", BindTo(events, 0, 0xff));

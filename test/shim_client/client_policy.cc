@@ -1,4 +1,4 @@
-// Scenarios: policies of ordinary sockets, and when the daemon is told of them.
+// Scenarios: policies of ordinary sockets, and when the daemon learns of them.
 #include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -25,7 +25,7 @@ int SetPolicy(int fd, const xfrm_userpolicy_info& policy) {
   return setsockopt(fd, SOL_IP, IP_XFRM_POLICY, &policy, sizeof policy);
 }
 
-// The namespace is new: its loopback is down.
+// The loopback of a new namespace is down.
 void BringLoopbackUp() {
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);
   ifreq request{};
@@ -63,7 +63,7 @@ uint64_t Cookie(int fd) {
   return cookie;
 }
 
-// The last that the daemon was told, and how often since the last look.
+// The last report to the daemon, and how many came since the last call.
 fake::PolicyReport Told(int xfrm) {
   SendRequest(xfrm, Request(fake::kPolicyReport));
   Answer answer{};
@@ -99,7 +99,7 @@ void IsToldBeforeItReturns() {
   CHECK(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
   CheckTold(xfrm, fd, kPort, transport::kRetold, 2);  // both directions
   SendTo(fd);
-  CHECK(Told(xfrm).times == 0);  // nothing has moved
+  CHECK(Told(xfrm).times == 0);  // nothing has changed
   CHECK(setsockopt(fd, SOL_IP, IP_XFRM_POLICY, nullptr, 0) == 0);
   const fake::PolicyReport cleared = Told(xfrm);
   CHECK(cleared.times == 1 && cleared.value_bytes == 0 && cleared.flags == 0);
@@ -107,7 +107,7 @@ void IsToldBeforeItReturns() {
   CHECK(Told(xfrm).times == 0);
 }
 
-// The port is there, and told, before the first datagram is.
+// The port is bound and reported before the first datagram is sent.
 void FirstDatagram() {
   const int xfrm = OpenXfrm();
   const int fd = OpenUdp();
@@ -122,7 +122,7 @@ void FirstDatagram() {
   const sockaddr_in to = Loopback(9);
   CHECK(connect(connected, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
   CheckTold(xfrm, connected, OwnPort(connected), transport::kRetold, 3);
-  // In a child; its sockets are the same ones.
+  // In a child, whose descriptors are the same sockets.
   const int shared = OpenUdp();
   CHECK(SetPolicy(shared, Policy(XFRM_POLICY_OUT)) == 0);
   CheckTold(xfrm, shared, 0, 0);
@@ -136,7 +136,7 @@ void FirstDatagram() {
   CheckTold(xfrm, shared, OwnPort(shared), transport::kRetold);
 }
 
-// A number that belongs to another socket by now has no policy.
+// A descriptor number that now belongs to another socket has no policy.
 void ReusedNumber() {
   const int xfrm = OpenXfrm();
   const int fd = OpenUdp();
@@ -174,7 +174,7 @@ void Refused() {
   CHECK(errno == EBADF && Told(xfrm).times == 0);
 }
 
-// More than there was room for at first, and most of them closed by a way that nobody sees.
+// More sockets than the table first holds, most of them closed without the shim's knowledge.
 void Many() {
   const int xfrm = OpenXfrm();
   for (int round = 0; round < 3; ++round) {
@@ -204,7 +204,7 @@ void Restart() {
   CHECK(close(closed) == 0);
   Told(xfrm);
   Exchange(xfrm, fake::kRestart, 50);
-  // Without a daemon it is kept for the next.
+  // Without a daemon the policy is kept for the next one.
   for (;;) {
     const Request request(fake::kAnswer);
     if (send(xfrm, &request, sizeof request, 0) > 0) {

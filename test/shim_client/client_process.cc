@@ -1,4 +1,4 @@
-// Scenarios: descriptors, forks, threads, and sockets that are none of the shim's business.
+// Scenarios: descriptors, forks, threads, and sockets that the shim must leave alone.
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <pthread.h>
@@ -29,7 +29,7 @@ void Duplicates() {
   CHECK(BindTo(other, port_id, 0) == 0);
 }
 
-// A number that was ours and is a pipe now behaves as a pipe.
+// A number that was ours and is now a pipe behaves as a pipe.
 void ReusedNumbers() {
   int ends[2];
   CHECK(pipe(ends) == 0);
@@ -68,7 +68,7 @@ void Fork() {
   int status = 0;
   CHECK(waitpid(child, &status, 0) == child && status == 0);
   Exchange(fd, fake::kAnswer);
-  // What a vfork() child closes stays open, and ours, in the parent.
+  // A descriptor that a vfork() child closes stays open, and ours, in the parent.
   const pid_t other = vfork();
   if (other == 0) {
     close(fd);
@@ -112,7 +112,7 @@ void OtherFamilies() {
   CHECK(recv(route, reply, sizeof reply, 0) > 16);
 }
 
-// Nobody answers, or somebody who is not to be trusted with keys.
+// No daemon, or one that must not be trusted with keys.
 void NoDaemon() {
   for (int i = 0; i < 2; ++i) {
     CHECK(socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM) == -1 && errno == ECONNREFUSED);

@@ -1,4 +1,4 @@
-// Scenarios: the daemon goes, and comes back or does not.
+// Scenarios: the daemon stops and restarts, or does not restart.
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -39,7 +39,8 @@ void ExchangeWhenBack(int fd) {
   CHECK(false);
 }
 
-// The request's connection dies with it unread; it is sent again by itself, and all is as before.
+// The request's connection dies with it unread. The shim sends it again, and everything is as
+// before.
 void RequestLost() {
   const int fd = OpenXfrm(SOCK_CLOEXEC);
   const int on = 1;
@@ -47,14 +48,14 @@ void RequestLost() {
   CHECK(BindTo(fd, 4711, 6) == 0);
   const int copy = dup(fd);
   Exchange(fd, fake::kDieUnread);
-  const fake::Report report = AskReport(copy);  // the copy moved along
+  const fake::Report report = AskReport(copy);  // the copy reconnected, too
   CHECK(report.port_id == 4711 && report.groups == 6);
   CHECK(report.options == 1U << NETLINK_EXT_ACK && report.controls == 2);
   CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 && (fcntl(copy, F_GETFD) & FD_CLOEXEC) == 0);
   CHECK((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
 }
 
-// An event loop sleeps while there is no daemon, and gets its events afterwards.
+// An event loop sleeps while there is no daemon and receives its events afterwards.
 void EventLoop() {
   const int requests = OpenXfrm();
   CHECK(BindTo(requests, 0, 0) == 0);
@@ -93,7 +94,7 @@ void EventLoop() {
   CHECK(false);
 }
 
-// A receive on its own finds the daemon again as well.
+// A receive alone also reconnects.
 void ReceiveReconnects() {
   const int fd = OpenXfrm(SOCK_NONBLOCK);
   CHECK(BindTo(fd, 4711, 1) == 0);
@@ -114,7 +115,7 @@ void* WaitForEvent(void* argument) {
   return nullptr;
 }
 
-// A thread in a blocking receive stays there through a restart, without burning the CPU.
+// A blocking receive survives a restart without burning the CPU.
 void BlockingReceive() {
   int events = OpenXfrm();
   CHECK(BindTo(events, 0, 3) == 0);
@@ -130,7 +131,7 @@ void BlockingReceive() {
   CHECK(pthread_join(thread, nullptr) == 0);
 }
 
-// SO_RCVTIMEO holds while there is no daemon.
+// SO_RCVTIMEO also applies while there is no daemon.
 void ReceiveTimeout() {
   const int fd = OpenXfrm();
   const timeval timeout{0, 200'000};
@@ -148,7 +149,7 @@ void ReceiveTimeout() {
   CHECK(seconds > 0.15 && seconds < 1.0);
 }
 
-// The rest of a dump does not come; ENOBUFS is netlink's word for that.
+// The rest of a dump is lost; netlink reports that as ENOBUFS.
 void DumpLost() {
   const int fd = OpenXfrm();
   SendRequest(fd, Request(fake::kHalfDump, 0, NLM_F_DUMP));
@@ -164,7 +165,7 @@ void DaemonStaysAway() {
   const Request request(fake::kStayAway, 60'000);
   CHECK(send(fd, &request, sizeof request, 0) == -1 && errno == ECONNREFUSED);
   CHECK(send(fd, &request, sizeof request, 0) == -1 && errno == ECONNREFUSED);
-  CHECK(BindTo(fd, 0, 0) == -1 && errno == EINVAL);  // bound since the first try to send
+  CHECK(BindTo(fd, 0, 0) == -1 && errno == EINVAL);  // bound since the first attempt to send
   Answer answer{};
   CHECK(recv(fd, &answer, sizeof answer, MSG_DONTWAIT) == -1 && errno == EAGAIN);
   int error = -1;

@@ -1,4 +1,4 @@
-// What the scenarios of the shim's test client share: checks that end the program, and netlink
+// Shared by the scenarios of the shim's test client: checks that end the program, and netlink
 // requests.
 #pragma once
 
@@ -91,7 +91,7 @@ inline void Exchange(int fd, uint16_t type, uint32_t payload = 0) {
   ExpectAnswer(fd, request);
 }
 
-// What the daemon knows of this socket.
+// The daemon's knowledge of this socket.
 inline fake::Report AskReport(int fd) {
   SendRequest(fd, Request(fake::kReport));
   Answer answer{};
@@ -107,7 +107,7 @@ struct Scenario {
   void (*run)();
 };
 
-// By file; each list ends with a null name.
+// One list per file; each ends with a null name.
 extern const Scenario kAddressScenarios[];
 extern const Scenario kTransferScenarios[];
 extern const Scenario kProcessScenarios[];

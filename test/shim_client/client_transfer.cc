@@ -7,7 +7,7 @@
 
 #include "shim_client/client_support.h"
 
-// NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
+// NOLINTBEGIN(bugprone-reserved-identifier): names in libc
 extern "C" {
 ssize_t __read_chk(int fd, void* bytes, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void* bytes, size_t size, size_t room, int flags);
@@ -105,9 +105,9 @@ void EveryReceive() {
   ask();
   mmsghdr many[3] = {{message, 0}, {message, 0}, {message, 0}};
   CHECK(recvmmsg(fd, many, 3, MSG_WAITFORONE, nullptr) == 2 && many[1].msg_len == 36);
-  errno = 4242;  // the third found nothing
+  errno = 4242;  // the third call found nothing
   ask();
-  length = 2;  // as the kernel: two bytes of the address, all of its length
+  length = 2;  // as in the kernel: two bytes of the address, but its full length
   CHECK(recvfrom(fd, &answer, sizeof answer, 0, name, &length) == 36 && length == 12);
   CHECK(errno == 4242);
 }
@@ -131,7 +131,7 @@ void Peek() {
   CHECK(recv(fd, &answer, sizeof answer, MSG_TRUNC) == 36);
   CHECK(recv(fd, &answer, sizeof answer, MSG_PEEK | MSG_DONTWAIT) == -1 && errno == EAGAIN);
   SendRequest(fd, Request(fake::kAnswer));
-  CHECK(recv(fd, small, 4, 0) == 4);  // the rest of the datagram is gone
+  CHECK(recv(fd, small, 4, 0) == 4);  // the rest of the datagram is lost
   CHECK(recv(fd, small, 4, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
@@ -181,7 +181,7 @@ void Overrun() {
   }
 }
 
-// Without lock-step an answer that takes its time would not be there yet.
+// Without lock-step, a slow answer would not be there yet.
 void LockStep() {
   const int fd = OpenXfrm();
   for (const uint32_t microseconds : {0U, 10U, 100U, 1000U, 20'000U}) {

@@ -1,5 +1,5 @@
-// AllocGuard: counts what the heap is asked for while it lives, by whatever way (new, malloc, a
-// library). Include in ONE source file of a test program: it replaces malloc there.
+// AllocGuard: counts heap allocations during its lifetime, from any source (new, malloc, a
+// library). Include it in ONE source file of a test program: it replaces malloc there.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// The control plane over a real data path and a real software NIC, with a clock that tests move.
-// For tests only.
+// The control plane over a real data path and a real software NIC, with a clock that tests set. For
+// tests only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace cygnet::test {
 
 inline constexpr int32_t kNic0 = 7;  // ifindex of the device
 
-// What listeners were told, in words.
+// Records the events that listeners receive, as text.
 class Recorder final : public ControlListener {
  public:
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override {
@@ -58,7 +58,7 @@ using Events = std::vector<std::string>;
 
 class ControlPlaneTest : public testing::Test {
  protected:
-  // `adjust`: what a test wants to be otherwise.
+  // `adjust` changes the default parameters.
   explicit ControlPlaneTest(uint32_t sa_limit = 2, PlacementMode mode = PlacementMode::kCrypto,
                             const std::function<void(ControlPlaneParams*)>& adjust = {})
       : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
@@ -102,7 +102,7 @@ class ControlPlaneTest : public testing::Test {
     ADD_FAILURE() << "no SA with SPI " << spi;
     return {};
   }
-  // The effective place and the reason's code, of the one half or of both: "crypto requested".
+  // The effective place and the reason's code, of one half or of both: "crypto requested".
   std::string Where(uint32_t spi, std::size_t half = 0) {
     for (const SaReport& report : control_->ReportSas()) {
       if (report.sa->spec().spi.value != spi) continue;
@@ -111,7 +111,7 @@ class ControlPlaneTest : public testing::Test {
     }
     return "no SA";
   }
-  // What workers and devices would do between two turns: retired handles are released, the bell is
+  // What workers and devices do between two batches: retired handles are released and the bell is
   // answered.
   void Settle() {
     for (int i = 0; i < 2; ++i) {

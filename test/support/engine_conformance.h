@@ -1,5 +1,5 @@
-// What the conformance tests share: every suite of the table, packets like those of ESP, and a
-// harness that runs jobs through any engine, at once or later.
+// Shared by the conformance tests: every suite of the table, ESP-like packets, and a harness that
+// runs jobs through any engine, synchronous or not.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ inline Bytes RandomBytes(std::mt19937* random, std::size_t n) {
 struct Suite {
   const AlgorithmDescriptor* cipher;
   const AlgorithmDescriptor* auth;  // nullptr: AEAD
-  std::size_t key_bytes;            // with the salt
+  std::size_t key_bytes;            // including the salt
   uint8_t icv_bytes;
 
   bool encrypts() const { return cipher->id != AlgorithmId::kNullCipher && !cipher->iv_in_aad; }
@@ -104,7 +104,7 @@ class Harness {
             Session(suite, keys, CryptoDirection::kOpen)};
   }
 
-  // Until every job is finished; the statuses are in `jobs`. Allocates nothing.
+  // Runs until every job is finished; the statuses are in `jobs`. Does not allocate.
   void Run(std::span<CryptoJob> jobs) {
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].tag = static_cast<uint32_t>(i);
     std::size_t taken = 0;
@@ -134,7 +134,7 @@ class Harness {
   std::array<CryptoJob, 64> done_;
 };
 
-// ESP header ‖ IV ‖ text ‖ ICV at a chosen alignment, with a fence on both sides.
+// ESP header ‖ IV ‖ text ‖ ICV at a chosen alignment, with guard bytes on both sides.
 class EspBytes {
  public:
   uint32_t esn_high;
@@ -176,7 +176,7 @@ class EspBytes {
            std::all_of(bytes_.end() - kFence, bytes_.end(), intact);
   }
 
-  // The job that esp/crypto_jobs.cc would build from these bytes.
+  // The job that esp/crypto_jobs.cc would build for these bytes.
   CryptoJob Job(CryptoSession* session, CryptoDirection direction) {
     const AlgorithmDescriptor& cipher = *suite_.cipher;
     uint8_t* iv = esp() + kHeader;
@@ -225,14 +225,14 @@ class EspBytes {
   std::array<uint8_t, 4> salt_{};
 };
 
-// Base of the suites that run over every engine of the built-in table.
+// Base of the tests that run over every built-in engine.
 class EngineTest : public testing::TestWithParam<const EngineInfo*> {
  protected:
   void SetUp() override {
     if (GetParam()->probe() == 0) GTEST_SKIP() << "engine cannot run on this machine";
     harness_ = std::make_unique<Harness>(GetParam());
   }
-  // The suites that the engine under test says it does.
+  // The suites that the engine under test supports.
   std::vector<Suite> Suites() const {
     std::vector<Suite> all = AllSuites();
     std::erase_if(all, [this](const Suite& suite) { return !harness_->Does(suite); });
@@ -242,7 +242,7 @@ class EngineTest : public testing::TestWithParam<const EngineInfo*> {
   std::unique_ptr<Harness> harness_;
 };
 
-// The OpenSSL engine in FIPS mode as if it were a row of the table.
+// The OpenSSL engine in FIPS mode as a row of the table.
 inline const EngineInfo kFipsEngine = {
     .name = "openssl_fips",
     .help = "",
@@ -256,7 +256,7 @@ inline const EngineInfo kFipsEngine = {
     .version = nullptr,
 };
 
-// An engine without the registers of 512 bits: what it is on a CPU that has none.
+// An engine without 512-bit registers, as on a CPU that lacks them.
 template <const char* kName>
 inline constexpr EngineInfo kNarrow = {
     .name = kName,

@@ -1,4 +1,4 @@
-// SAs of every layout, and packets through both halves of esp/, for the tests of this folder.
+// SAs of every layout, and packets through both halves of esp/, for tests.
 #pragma once
 
 #include <array>
@@ -43,14 +43,14 @@ inline SaOptions OptionsFor(const Families& f, SaMode mode) {
   return o;
 }
 
-// How the algorithms of xfrm lay out a packet; rows of tests, so that every combination is there
+// Packet layouts of the xfrm algorithms, as test rows, so that every combination is covered
 // whatever the algorithm table holds.
 struct LayoutCase {
   const char* name;
   AlgorithmDescriptor cipher;
-  AlgorithmDescriptor auth;  // beside a cipher
+  AlgorithmDescriptor auth;  // paired with a cipher
   uint16_t icv_bits;
-  // What RFC and kernel say of it.
+  // The values from the RFC and the kernel.
   uint8_t iv;
   uint8_t align;
 };
@@ -124,7 +124,7 @@ inline EspResult EncapsulateFrame(const Sa& sa, const Bytes& frame, uint64_t seq
   return out;
 }
 
-// `frame` as it arrives, with its payload in clear. `headroom`: of the packet's buffer.
+// Decapsulates `frame`, whose payload is in clear. `headroom`: of the packet's buffer.
 inline EspResult DecapsulateFrame(const Sa& sa, const Bytes& frame,
                                   uint32_t headroom = kPacketHeadroom) {
   Packet* packet = MakePacket(&EspPools(), frame);

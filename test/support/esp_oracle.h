@@ -1,5 +1,5 @@
-// ESP with AES-GCM straight from RFC 4303 and RFC 4106 over OpenSSL, sharing no code with the
-// stack: makes any ESP packet, hostile ones too, and opens what the stack sealed.
+// ESP with AES-GCM straight from RFC 4303 and RFC 4106 over OpenSSL. It shares no code with the
+// stack: it makes any ESP packet, including hostile ones, and opens what the stack sealed.
 #pragma once
 
 #include <openssl/evp.h>
@@ -43,7 +43,7 @@ inline Bytes OracleAad(const SaSpec& spec, uint64_t seq) {
 }
 }  // namespace internal
 
-// SPI ‖ sequence ‖ IV ‖ sealed text ‖ ICV. `text` is all that is encrypted, the trailer included.
+// SPI ‖ sequence ‖ IV ‖ sealed text ‖ ICV. `text` is everything to encrypt, including the trailer.
 inline Bytes OracleSeal(const SaSpec& spec, uint64_t seq, uint64_t iv, const Bytes& text) {
   Bytes esp(16);
   Put32(&esp, 0, spec.spi.value);
@@ -62,7 +62,7 @@ inline Bytes OracleSeal(const SaSpec& spec, uint64_t seq, uint64_t iv, const Byt
   return esp + sealed;
 }
 
-// The text of an ESP packet; nullopt when the ICV is wrong. `seq`: with its high word.
+// The text of an ESP packet; nullopt if the ICV is wrong. `seq` includes its high word.
 inline std::optional<Bytes> OracleOpen(const SaSpec& spec, uint64_t seq,
                                        std::span<const uint8_t> esp) {
   const std::size_t icv = spec.aead.icv_bits / 8;
@@ -78,7 +78,7 @@ inline std::optional<Bytes> OracleOpen(const SaSpec& spec, uint64_t seq,
   return text;
 }
 
-// Payload with an honest trailer: pad bytes 1, 2, 3, …, pad length, next header.
+// Payload with a valid trailer: pad bytes 1, 2, 3, …, pad length, next header.
 inline Bytes WithTrailer(Bytes payload, uint8_t next_header) {
   const std::size_t pad = (4 - (payload.size() + 2) % 4) % 4;
   for (std::size_t i = 1; i <= pad; ++i) payload.push_back(static_cast<uint8_t>(i));
@@ -87,7 +87,7 @@ inline Bytes WithTrailer(Bytes payload, uint8_t next_header) {
   return payload;
 }
 
-// The frame that carries ESP from the SA's source to its destination; UDP when the SA has it.
+// The frame that carries ESP from the SA's source to its destination, in UDP if the SA uses it.
 inline Bytes EspFrame(const SaSpec& spec, const Bytes& esp) {
   IpFields f{.src = ToString(spec.saddr, spec.family),
              .dst = ToString(spec.daddr, spec.family),

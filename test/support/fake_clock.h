@@ -1,4 +1,4 @@
-// FakeClock: time that stands still until a test moves it.
+// FakeClock: time stands still until a test moves it.
 #pragma once
 
 #include <atomic>

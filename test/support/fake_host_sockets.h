@@ -1,4 +1,4 @@
-// FakeHostSockets: the sockets of a namespace as a list that the test changes. For tests only.
+// FakeHostSockets: the sockets of a namespace as a list that the test sets. For tests only.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ class FakeHostSockets final : public HostSockets {
   int event_fd() const override { return -1; }
   EndedSockets DrainEnded() override { return std::exchange(ended, {}); }
 
-  // One of UDP over IPv4, for every address.
+  // A UDP socket over IPv4, bound to every address.
   void Bind(uint64_t cookie, uint16_t port) {
     Unbind(cookie);
     HostSocket socket{.cookie = cookie, .ends = {}};
@@ -48,8 +48,8 @@ class FakeHostSockets final : public HostSockets {
 
   std::vector<HostSocket> sockets;
   EndedSockets ended;
-  uint64_t missed = 0;             // this one a long list leaves out
-  std::optional<IpFamily> silent;  // of this family nothing is said
+  uint64_t missed = 0;             // a long list omits this one
+  std::optional<IpFamily> silent;  // no list of this family is returned
 };
 
 }  // namespace cygnet::test

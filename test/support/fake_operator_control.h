@@ -1,4 +1,4 @@
-// FakeOperatorControl: what the operator's server reports, put there by a test.
+// FakeOperatorControl: returns the reports that a test sets to the operator server.
 #pragma once
 
 #include <fmt/format.h>
@@ -86,7 +86,7 @@ class FakeOperatorControl final : public OperatorControl {
   mutable MtuQuery last_mtu_query;
   FipsReport fips;
   Result<MoveReport> fips_move = MoveReport{};
-  std::vector<std::optional<std::string>> fips_modes_set;  // nullopt: the list read again
+  std::vector<std::optional<std::string>> fips_modes_set;  // nullopt: the list was read again
   LedgerReport ledger;
   mutable LedgerQuery last_ledger_query;
   Result<ExplainReport> explain = ExplainReport{};
@@ -95,8 +95,8 @@ class FakeOperatorControl final : public OperatorControl {
   Result<ReloadReport> reload = ReloadReport{};
   std::vector<DoctorRow> doctor;
   PlacementCommand last_placement_command;
-  std::vector<std::string> orders;                // what was asked of devices
-  std::map<std::string, std::string> placements;  // "1000 192.0.2.2 true": what PlacementOf says
+  std::vector<std::string> orders;                // requests for devices
+  std::map<std::string, std::string> placements;  // "1000 192.0.2.2 true": result of PlacementOf
   std::map<std::string, CapturePoints> captures;
 };
 

@@ -1,5 +1,5 @@
-// FakeXfrmControl: the SAD and SPD as the simplest thing that answers like a kernel: lists in
-// memory, no packets, no timers, no devices. For tests and fuzzing of the XFRM protocol.
+// FakeXfrmControl: the simplest SAD and SPD that answer like a kernel: lists in memory, no packets,
+// no timers, no devices. For tests and fuzzing of the XFRM protocol.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class FakeXfrmControl final : public XfrmControl {
 
   ControlListener* listener = nullptr;
   ChangeJournal* journal = nullptr;
-  // What AddSa says about an SA that asks for offload; set by tests.
+  // Result of AddSa for an SA that requests offload; set by tests.
   std::optional<Error> offload_error;
   uint32_t last_larval_seconds = 0;
   RequestOrigin last_origin;
@@ -158,7 +158,7 @@ class FakeXfrmControl final : public XfrmControl {
     }
   }
 
-  // Policies alone, and only by their whole selector.
+  // Migrates only policies, and only by their exact selector.
   Status Migrate(const Migration& migration) override {
     PolicyId id;
     id.selector = migration.selector;
@@ -258,7 +258,7 @@ class FakeXfrmControl final : public XfrmControl {
     return {policies.rbegin(), policies.rend()};
   }
 
-  // By cookie and direction alone: the fake knows of no sockets that end.
+  // Only by cookie and direction: the fake does not notice that a socket ends.
   Status ChangeSocketPolicy(SocketPolicyChange change) override {
     last_socket_change = change;
     std::erase_if(socket_policies, [&](const PolicyView& p) {
@@ -297,11 +297,11 @@ class FakeXfrmControl final : public XfrmControl {
 
   std::array<PolicyAction, kPolicyDirections> GetDefaults() const override { return defaults_; }
 
-  // For tests: an event of the stack's own.
+  // For tests: sends an event of the stack itself.
   void Tell(const ControlEvent& event, const RequestOrigin& origin) {
     if (listener != nullptr) listener->OnControlEvent(event, origin);
   }
-  // The server only hands this pointer back to Inspect; it is never used as an Sa.
+  // The server only passes this pointer back to Inspect; it is never used as an Sa.
   static std::shared_ptr<const Sa> Opaque(const std::shared_ptr<FakeSa>& sa) {
     return {sa, reinterpret_cast<const Sa*>(sa.get())};
   }
@@ -357,7 +357,7 @@ class FakeXfrmControl final : public XfrmControl {
     });
   }
 
-  // Indexes as Linux gives them: one counter for all directions, in steps of 8.
+  // Indexes as in Linux: one counter for all directions, in steps of 8.
   void ChooseIndex(PolicySpec* spec) {
     while (spec->index == 0) {
       spec->index = next_index_ | static_cast<uint32_t>(spec->direction);

@@ -20,7 +20,7 @@
 namespace cygnet::shim {
 namespace {
 
-// Of the messages that the kernel knows as well.
+// Message types that the kernel knows, too.
 constexpr uint16_t kNewSa = 0x10;
 constexpr uint16_t kGetSa = 0x12;
 constexpr uint16_t kNewPolicy = 0x13;
@@ -208,7 +208,7 @@ FakeDaemon::Verdict FakeDaemon::ExecuteNative(Client& client, const Request& req
                 sizeof answer);
     return Verdict::kConsume;
   }
-  // As the kernel refuses a type it does not know: the whole request comes back.
+  // As the kernel refuses an unknown type: the whole request is echoed.
   std::vector<uint8_t> echo(sizeof(nlmsgerr) + request.payload.size());
   const nlmsgerr answer{.error = -EINVAL, .msg = request.header};
   memcpy(echo.data(), &answer, sizeof answer);

@@ -1,5 +1,6 @@
-// A daemon for the shim's tests: speaks netlink/unix_transport.h with canned answers, and does what
-// a request's type asks of it, so that the client under test directs its own scenario.
+// A daemon for the shim's tests. It implements netlink/unix_transport.h with canned replies, and
+// the type of a request determines what it does, so that the client under test directs its own
+// scenario.
 #pragma once
 
 #include <cstdint>
@@ -11,29 +12,29 @@
 
 namespace cygnet::shim {
 
-// Request types that exist here only. The payload, where one is named, is a uint32_t.
+// Request types that exist only here. A payload, if named, is a uint32_t.
 namespace fake {
-inline constexpr uint16_t kAnswer = 0x40;          // acknowledged
-inline constexpr uint16_t kSlowAnswer = 0x41;      // acknowledged after payload microseconds
-inline constexpr uint16_t kEvent = 0x42;           // an event to group `payload`, acknowledged
-inline constexpr uint16_t kOverrun = 0x43;         // the mark of lost events, then acknowledged
-inline constexpr uint16_t kReport = 0x44;          // answered by a Report
-inline constexpr uint16_t kRestart = 0x45;         // acknowledged; then no daemon for payload ms
-inline constexpr uint16_t kDieUnread = 0x46;       // the first is never read; the next acknowledged
-inline constexpr uint16_t kHalfDump = 0x47;        // one part of a dump, then the connection ends
-inline constexpr uint16_t kStayAway = 0x48;        // never read; then no daemon for payload ms
-inline constexpr uint16_t kRefusePolicies = 0x49;  // of sockets, with errno `payload`
+inline constexpr uint16_t kAnswer = 0x40;      // acknowledged
+inline constexpr uint16_t kSlowAnswer = 0x41;  // acknowledged after payload microseconds
+inline constexpr uint16_t kEvent = 0x42;       // an event to group `payload`, acknowledged
+inline constexpr uint16_t kOverrun = 0x43;     // the mark of lost events, then an acknowledgement
+inline constexpr uint16_t kReport = 0x44;      // answered by a Report
+inline constexpr uint16_t kRestart = 0x45;     // acknowledged; then no daemon for payload ms
+inline constexpr uint16_t kDieUnread = 0x46;   // the first is never read; the next acknowledged
+inline constexpr uint16_t kHalfDump = 0x47;    // one part of a dump, then the connection closes
+inline constexpr uint16_t kStayAway = 0x48;    // never read; then no daemon for payload ms
+inline constexpr uint16_t kRefusePolicies = 0x49;  // for sockets, with errno `payload`
 inline constexpr uint16_t kPolicyReport = 0x4a;    // answered by a PolicyReport
 inline constexpr uint16_t kEventMessage = 0x50;
 
 struct Report {
   uint32_t port_id;
   uint32_t groups;
-  uint32_t options;   // bit per SOL_NETLINK option that is on
+  uint32_t options;   // one bit per SOL_NETLINK option that is on
   uint32_t controls;  // control messages on this connection so far
 };
 
-// What the last message about a socket's policy said.
+// Content of the last message about a socket's policy.
 struct PolicyReport {
   uint64_t cookie;
   uint16_t port;
@@ -65,7 +66,7 @@ class FakeDaemon {
   void Run();
   bool StandAtTheDoor();
   void CloseAll();
-  // False when the client is gone.
+  // False if the client is gone.
   bool Serve(Client& client);
   Verdict Execute(Client& client, const Request& request);
   void TakePolicy(const Client& client, const Request& request);
@@ -76,7 +77,7 @@ class FakeDaemon {
 
   std::unique_ptr<Doorstep> doorstep_;
   int wake_[2] = {-1, -1};
-  int pause_ms_ = -1;  // ≥ 0: a restart was asked for
+  int pause_ms_ = -1;  // ≥ 0: a restart was requested
   bool died_unread_ = false;
   int policy_refusal_ = 0;
   fake::PolicyReport policy_told_{};

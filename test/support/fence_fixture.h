@@ -1,5 +1,5 @@
-// For tests of the fence: a network namespace of the test's own with a veth pair, whether plaintext
-// gets through it, and nftables as others use it.
+// For tests of the wire fence: the test's own network namespace with a veth pair, a check whether
+// plaintext passes, and nftables as other programs use it.
 #pragma once
 
 #include <net/if.h>
@@ -26,7 +26,7 @@ class FenceTest : public PortTest {
            Run("ip link set '" + name + "' up") &&
            Run("ip link set peer" + std::to_string(pairs_++) + " up");
   }
-  // Whether an echo request that the host's own stack sends by `wire` comes out at peer0.
+  // Whether an echo request that the host's own stack sends through `wire` arrives at peer0.
   static bool LeavesBy(const std::string& wire) {
     const uint64_t before = Received("peer0");
     (void)Run("ip addr add 198.51.100.1/24 dev '" + wire + "'");
@@ -35,7 +35,7 @@ class FenceTest : public PortTest {
     (void)Run("ip addr del 198.51.100.1/24 dev '" + wire + "'");
     return Received("peer0") != before;
   }
-  // Packets, by this namespace's own list.
+  // Received packets, counted by this namespace.
   static uint64_t Received(const std::string& interface) {
     std::ifstream file("/proc/thread-self/net/dev");
     for (std::string line; std::getline(file, line);) {

@@ -1,4 +1,4 @@
-// FileSizeLimit: no file of this process grows beyond so many bytes; it stands in for a full disk.
+// FileSizeLimit: limits the size of this process's files; it stands in for a full disk.
 #pragma once
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// The lock of a restart file from before the machine started: the file beside it is taken as it is
+// A restart file's lock from before the last boot: the file beside it is then accepted as it is
 // (daemon/record_anchor.h). For tests only.
 #pragma once
 

@@ -1,11 +1,11 @@
-// Cuts IP packets by hand, independent of the code under test.
+// Fragments IP packets by hand, independently of the code under test.
 #pragma once
 
 #include "support/packet_builder.h"
 
 namespace cygnet::test {
 
-// A piece of a datagram's data: bytes [begin, end), `more` to follow.
+// A piece of a datagram's data: bytes [begin, end). `more`: further fragments follow.
 struct Cut {
   std::size_t begin = 0;
   std::size_t end = 0;
@@ -17,7 +17,7 @@ inline Bytes Slice(const Bytes& bytes, const Cut& cut) {
   return Bytes(at(cut.begin), at(cut.end));
 }
 
-// The fragment header of IPv6 (RFC 8200 section 4.5).
+// The IPv6 fragment header (RFC 8200 section 4.5).
 inline Bytes FragmentHeader(uint8_t next, std::size_t offset, bool more, uint32_t id) {
   Bytes out = {next, 0, 0, 0, 0, 0, 0, 0};
   Put16(&out, 2, static_cast<uint32_t>(offset) | (more ? 1u : 0u));
@@ -26,7 +26,7 @@ inline Bytes FragmentHeader(uint8_t next, std::size_t offset, bool more, uint32_
 }
 
 // One fragment of the packet whose headers `f` describes and whose data is `data`. IPv6:
-// `f.options` go before the fragment header and must end in a header whose next-header byte is 44.
+// `f.options` precede the fragment header and must end in a header whose next-header byte is 44.
 inline Bytes FragmentOf(IpFields f, const Bytes& data, const Cut& cut, uint32_t id = 0x1234) {
   const Bytes piece = Slice(data, cut);
   if (Addr(f.src).family == IpFamily::kV4) {

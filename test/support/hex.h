@@ -1,4 +1,4 @@
-// Hex text to bytes and back, for vectors and failure messages.
+// Converts hex text to bytes and back, for vectors and failure messages.
 #pragma once
 
 #include <cstdint>

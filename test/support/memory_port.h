@@ -8,8 +8,7 @@
 
 namespace cygnet {
 
-// A queue that allocates only when it has to grow, so that a measurement of others sees nothing of
-// it.
+// A queue that allocates only when it grows, so that it does not disturb measurements.
 class PacketFifo {
  public:
   explicit PacketFifo(std::size_t capacity = 1024) : ring_(capacity) {}
@@ -38,7 +37,7 @@ class PacketFifo {
   std::size_t size_ = 0;
 };
 
-// Single-threaded. What Transmit takes lands in `sent`; what is put into `arriving` is received.
+// Single-threaded. Transmitted packets go to `sent`; packets put into `arriving` are received.
 class MemoryPort final : public Port {
  public:
   explicit MemoryPort(std::string name, uint32_t mtu = 1500) : name_(std::move(name)), mtu_(mtu) {}
@@ -77,7 +76,7 @@ inline uint32_t MemoryPort::Receive(uint32_t, PacketBatch* out, DropSink*) {
   uint32_t n = 0;
   for (; !out->full() && !arriving.empty(); arriving.pop_front(), ++n) {
     Packet* packet = arriving.front();
-    packet->offload = OffloadMeta{};  // a frame brings no marks of the machine that sent it
+    packet->offload = OffloadMeta{};  // a frame carries no marks of its sender
     stats_.rx_bytes += packet->length;
     out->Push(packet);
   }

@@ -1,4 +1,4 @@
-// Builds IP packets and frames byte by byte, independent of the code under test, and takes them
+// Builds IP packets and frames byte by byte, independently of the code under test, and takes them
 // apart again.
 #pragma once
 
@@ -56,7 +56,7 @@ inline uint32_t Get32(std::span<const uint8_t> b, std::size_t at) {
   return uint32_t{Get16(b, at)} << 16 | Get16(b, at + 2);
 }
 
-// The oracle: word by word, as RFC 1071 writes it.
+// The oracle: word by word, as in RFC 1071.
 inline uint32_t NaiveSum(std::span<const uint8_t> b, uint32_t sum = 0) {
   for (std::size_t i = 0; i < b.size(); i += 2) {
     sum += static_cast<uint32_t>(b[i] << 8 | (i + 1 < b.size() ? b[i + 1] : 0));
@@ -121,7 +121,7 @@ inline Bytes IpPacket(const IpFields& f, const Bytes& upper) {
   return out + upper;
 }
 
-// Bytes that depend on their place, so that a shift or a swap is seen.
+// Bytes that depend on their position, so that a shift or a swap is noticed.
 inline Bytes Pattern(std::size_t n, uint8_t seed = 1) {
   Bytes out(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -167,7 +167,7 @@ inline Bytes Tcp(IpFields f, const TcpFields& t, const Bytes& payload) {
   return IpPacket(f, tcp);
 }
 
-// True when the TCP or UDP checksum of the packet holds (no options, no extension headers).
+// True if the packet's TCP or UDP checksum is correct (no options, no extension headers).
 inline bool UpperChecksumHolds(std::span<const uint8_t> ip) {
   const bool v4 = ip[0] >> 4 == 4;
   const std::size_t header = v4 ? (ip[0] & 15u) * 4u : 40u;

@@ -1,4 +1,4 @@
-// PoolsTest: a fixture for what takes and gives packets; keeps account of the pools.
+// PoolsTest: a fixture for tests with packets; it checks the pools' balance.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 
 namespace cygnet::test {
 
-// Pools of which every packet must be back at the end.
+// Every packet must be back in the pools at the end.
 class PoolsTest : public testing::Test {
  protected:
   PoolsTest() : caches_(std::in_place, &pools_), sink_(&*caches_, &counters_) {}

@@ -1,5 +1,5 @@
-// For tests of ports on real interfaces: a network namespace of the test's own, pools, a guard that
-// lets everything pass, and frames.
+// For tests of ports on real interfaces: the test's own network namespace, pools, a guard that
+// passes everything, and frames.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class OpenGuard final : public EgressGuard {
   EgressGuardStats stats() const override { return {}; }
 };
 
-// What one thread needs to serve a port's queue.
+// What one thread needs to serve a queue of a port.
 struct PortUser {
   explicit PortUser(PacketPools* pools) : caches(pools), sink(&caches, &drops) {}
   PacketCaches caches;
@@ -42,7 +42,7 @@ class PortTest : public testing::Test {
   OpenGuard guard;
   PortUser user{&pools};
 
-  // In a namespace of its own from here on. False: this machine has none for us.
+  // Moves into a new network namespace. False if this machine does not allow one.
   static bool OwnNetwork() {
     if (unshare(CLONE_NEWNET) == 0) return true;
     const std::string map = "0 " + std::to_string(getuid()) + " 1";
@@ -59,7 +59,7 @@ class PortTest : public testing::Test {
   static bool Run(const std::string& command) {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
   }
-  // A veth pair wa – wb, both up, without the packets that IPv6 sends of itself.
+  // A veth pair wa – wb, both up, without IPv6's automatic packets.
   static bool MakeWire(const std::string& more = "") {
     return OwnNetwork() && Run("ip link add wa " + more + " type veth peer name wb " + more) &&
            Run("sysctl -w net.ipv6.conf.wa.disable_ipv6=1 net.ipv6.conf.wb.disable_ipv6=1") &&
@@ -70,7 +70,7 @@ class PortTest : public testing::Test {
     return {.name = "nic0", .wire = wire, .queues = queues, .pools = &pools, .guard = &guard};
   }
 
-  // A UDP packet in IPv4 in an Ethernet frame, with `text` for payload.
+  // An Ethernet frame with a UDP packet over IPv4 and `text` as payload.
   Packet* MakeFrame(const std::string& text, uint16_t sport = 1000, bool jumbo = false) {
     Packet* packet = jumbo ? user.caches.jumbo.Take() : user.caches.small.Take();
     const auto bytes = Frame(text, sport);
@@ -102,7 +102,7 @@ class PortTest : public testing::Test {
             packet.length - kEthernetHeader - 28};
   }
 
-  // Waits as a worker does; what arrives is handed to `take`, which ends it with true.
+  // Waits like a worker and passes each received packet to `take`, until `take` returns true.
   void ReceiveUntil(Port* port, uint32_t queue, const std::function<bool(Packet*)>& take) {
     bool done = false;
     for (int turns = 0; turns < 2000 && !done; ++turns) {

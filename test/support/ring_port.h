@@ -1,4 +1,5 @@
-// RingPort: a port for threads: one feeds it, one serves it. Wakes its server by a doorbell.
+// RingPort: a port between two threads: one feeds it, the other serves it. A doorbell wakes the
+// server.
 #pragma once
 
 #include <string>
@@ -18,7 +19,7 @@ class RingPort : public Port {
     while (sent_.Pop({&packet, 1}) == 1) packet->pool->Give(&packet, 1);
   }
 
-  // The other side's thread.
+  // For the feeding thread.
   bool Feed(Packet* packet) {
     if (arriving_.Push({&packet, 1}) == 0) return false;
     bell_.Ring();
@@ -66,7 +67,7 @@ class RingPort : public Port {
   const std::string name_;
 };
 
-// What leaves by it comes back by it; its thread looks at every frame that does.
+// Returns every transmitted frame as received; its thread inspects each of them.
 class LoopbackPort final : public RingPort {
  public:
   using RingPort::RingPort;

@@ -1,4 +1,4 @@
-// ScriptedDaemon: takes one connection and one request, sends what a test says, and goes.
+// ScriptedDaemon: accepts one connection and one request, sends what a test specifies, and ends.
 #pragma once
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 namespace cygnet::test {
 
-// What comes after the script.
+// What happens after the script.
 enum class Ending { kClose, kWaitForShutdown };
 
 class ScriptedDaemon {
@@ -32,7 +32,7 @@ class ScriptedDaemon {
     thread_.join();
   }
 
-  // For one connection, from this process or a forked one.
+  // Connects once, from this process or a forked one.
   OperatorConnector connector() const {
     return [fd = client_.get()] {
       return OperatorClient::Adopt(UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)));

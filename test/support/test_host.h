@@ -1,4 +1,5 @@
-// TestHost: one machine's data path between two ports in memory, driven turn by turn: no threads.
+// TestHost: one machine's data path between two ports in memory, driven step by step without
+// threads.
 #pragma once
 
 #include <memory>
@@ -30,13 +31,13 @@ struct TestHostOptions {
   bool nic = false;        // a software NIC at every wire
   uint32_t sa_limit = 16;  // of each NIC
   uint32_t mtu = 1500;
-  std::optional<EngineOptions> look_aside = {};  // a look-aside device that takes all it can
+  std::optional<EngineOptions> look_aside = {};  // a device that takes all it supports
 };
 
 class TestHost {
  public:
   static constexpr uint64_t kSeed = 0x5eed;
-  static constexpr int32_t kIfindex = 100;  // of interface 0; the next have the next numbers
+  static constexpr int32_t kIfindex = 100;  // of interface 0; further interfaces count up
 
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
     for (uint32_t i = 0; i < options.interfaces; ++i) {
@@ -82,8 +83,8 @@ class TestHost {
   CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
   EgressGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
 
-  // Binds both halves that the SA has, by SelectPath, and inserts it. `number` of the SA tells it
-  // apart in events.
+  // Binds both halves of the SA with SelectPath and inserts it. `number` identifies the SA in
+  // events.
   std::shared_ptr<Sa> Add(const SaOptions& options) { return Add(MakeSpec(options)); }
   std::shared_ptr<Sa> Add(SaSpec spec) {
     auto sa = std::make_shared<Sa>(std::move(spec), clock.WallSeconds(), kTestIvMask);
@@ -125,7 +126,7 @@ class TestHost {
   void FromWire(const Bytes& frame, std::size_t i = 0) {
     wire_port(i).arriving.push_back(MakePacket(pools_, frame));
   }
-  // One turn of everything that has something to do, until nothing has.
+  // Runs every component that has work, until none has.
   void Run() {
     for (uint32_t moved = 1; moved != 0 || worker->HasParked();) {
       moved = worker->RunOnce();
@@ -137,7 +138,7 @@ class TestHost {
   std::vector<Bytes> ToHost(std::size_t i = 0) { return Take(&host_port(i)); }
   std::vector<Bytes> ToWire(std::size_t i = 0) { return Take(&wire_port(i)); }
 
-  // The wire frames that come of one frame of the host.
+  // The wire frames that result from one frame of the host.
   std::vector<Bytes> Send(const Bytes& frame) {
     FromHost(frame);
     Run();
@@ -191,7 +192,8 @@ class TestHost {
     while (!port->sent.empty()) {
       Packet* packet = port->sent.front();
       port->sent.pop_front();
-      // What is left to the device is right for whoever takes it: a host, or the next test.
+      // Finish work left to a device, because the receiver (a host or the next test) expects it
+      // done.
       if (packet->gso_type == GsoType::kNone) (void)FinishChecksum(packet);
       out.push_back(ToBytes(packet->bytes()));
       FreePacket(packet);
@@ -203,8 +205,8 @@ class TestHost {
   std::vector<Link> links_;
 };
 
-// Two hosts on one wire: A is 192.0.2.1 and 2001:db8::1, B the ones that end in 2. Behind them
-// 10.1/16 and fd01::/64, 10.2/16 and fd02::/64.
+// Two hosts on one wire: A is 192.0.2.1 and 2001:db8::1; B has the same addresses ending in 2.
+// Behind A: 10.1/16 and fd01::/64; behind B: 10.2/16 and fd02::/64.
 class TestPair {
  public:
   explicit TestPair(const TestHostOptions& options_a = {}, const TestHostOptions& options_b = {})
@@ -212,7 +214,7 @@ class TestPair {
     a.SetAddresses({"192.0.2.1", "2001:db8::1", "10.1.0.1", "fd01::1"});
     b.SetAddresses({"192.0.2.2", "2001:db8::2", "10.2.0.1", "fd02::1"});
   }
-  // The SA from A to B at both ends, and the policies that name it: src to dst.
+  // Installs the SA from A to B at both ends, and the policies for it from src to dst.
   void Protect(const SaOptions& options, const std::string& src, const std::string& dst) {
     sa_a = a.Add(options);
     sa_b = b.Add(options);
@@ -223,7 +225,7 @@ class TestPair {
     b.AddPolicy(MakePolicy(PolicyDirection::kIn, src, dst, {TemplateFor(options)}));
     b.AddPolicy(MakePolicy(PolicyDirection::kForward, src, dst, {TemplateFor(options)}));
   }
-  // What B's host gets of a frame that A's host sent; the wire frames stay in `wire`.
+  // Frames that B's host receives for a frame that A's host sent; the wire frames stay in `wire`.
   std::vector<Bytes> Deliver(const Bytes& frame) {
     wire = a.Send(frame);
     std::vector<Bytes> out;

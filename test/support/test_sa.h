@@ -1,4 +1,4 @@
-// SAs, templates and policies for tests, in one line each.
+// One-line SAs, templates and policies for tests.
 #pragma once
 
 #include <string>
@@ -38,7 +38,7 @@ struct SaOptions {
   SaDirection direction = SaDirection::kUnspec;
   std::optional<OffloadRequest> offload = {};
   uint32_t tfc_pad = 0;
-  // Selector of the SA, as MakeSelector takes it; empty: anything. In BEET mode the inner hosts.
+  // Selector of the SA, as for MakeSelector; empty: any flow. In BEET mode the inner hosts.
   std::string inner_src = {};
   std::string inner_dst = {};
 };
@@ -96,7 +96,7 @@ inline Template TemplateFor(const SaOptions& o) {
   return t;
 }
 
-// "10.1.0.0/16", or an address for all of its bits.
+// "10.1.0.0/16", or a single address with all of its bits.
 inline void ParsePrefix(const std::string& text, IpAddress* address, IpFamily* family,
                         uint8_t* bits) {
   const std::size_t slash = text.find('/');

@@ -1,5 +1,5 @@
-// Test vectors as text: "name = value" lines, records apart by blank lines, # comments. An
-// attribute that no test reads is a failure: a vector that is not checked is not a vector.
+// Test vectors as text: "name = value" lines, blank lines between records, # comments. An attribute
+// that no test reads is a failure, because an unchecked vector proves nothing.
 #pragma once
 
 #include <fstream>
@@ -23,7 +23,7 @@ class VectorRecord {
     used_.insert(name);
     const auto it = fields.find(name);
     if (it == fields.end()) {
-      throw std::runtime_error("line " + std::to_string(line) + ": no attribute " + name);
+      throw std::runtime_error("line " + std::to_string(line) + ": missing attribute " + name);
     }
     return it->second;
   }

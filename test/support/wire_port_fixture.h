@@ -30,7 +30,7 @@ class WirePortTest : public PortTest, public testing::WithParamInterface<WireDri
     EXPECT_TRUE(facts);
     return {.ifindex = facts->ifindex, .mtu = facts->mtu, .mac = facts->mac};
   }
-  // Every queue's thread looks once: it takes up what is new.
+  // Every queue's thread polls once, so that it adopts new state.
   void ReceiveNothing() {
     for (uint32_t queue = 0; queue < near_->queues(); ++queue) {
       PacketBatch batch;

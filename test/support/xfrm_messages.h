@@ -1,4 +1,4 @@
-// Builds XFRM requests as a client would. For tests and fuzz corpora only.
+// Builds XFRM requests as a client does. For tests and fuzz corpora only.
 #pragma once
 
 #include <cstring>
@@ -162,7 +162,7 @@ inline Zeroed<xfrm_user_tmpl> TunnelTemplate() {
   return wire;
 }
 
-// NEWSA with AES-GCM, ready to be sent or to be given more attributes.
+// NEWSA with AES-GCM, ready to send or to extend with attributes.
 inline Message NewSa(uint32_t spi, uint32_t seq = 1, uint32_t pid = 0) {
   Message message(RequestType::kNewSa, NLM_F_REQUEST | NLM_F_ACK, seq, pid);
   message.Put(SaInfo(spi)).AttrBytes(XFRMA_ALG_AEAD, Gcm());
@@ -178,7 +178,7 @@ inline Message NewOffloadedSa(uint32_t spi, int32_t ifindex, uint8_t flags = 0) 
   return message;
 }
 
-// The message in a buffer that holds one.
+// A view of the message in a buffer that holds one.
 inline netlink::MessageView View(const netlink::Buffer& buffer) {
   std::span<const uint8_t> rest(buffer);
   return netlink::NextMessage(rest).value();

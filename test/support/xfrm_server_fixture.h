@@ -32,7 +32,7 @@ using Bytes = std::vector<uint8_t>;
 
 class XfrmClient {
  public:
-  // One that has proven its capability.
+  // A client that has proven its capability.
   explicit XfrmClient(XfrmServer* server) {
     int ends[2];
     CYGNET_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
@@ -57,7 +57,7 @@ class XfrmClient {
   void Option(int option, int value) {
     SendTransport(transport::kOption, transport::OptionPayload{option, value});
   }
-  // One datagram; empty when there is none (or the server closed the connection).
+  // One datagram; empty if there is none (or the server closed the connection).
   Bytes Receive() {
     Bytes buffer(std::size_t{128} * 1024);
     const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
@@ -103,7 +103,7 @@ class XfrmServerHarness {
     return options;
   }
 
-  // Serves until nothing is left to do.
+  // Serves until there is no more work.
   void Run() {
     while (poller->RunOnce(0) > 0) {
     }
@@ -117,7 +117,7 @@ class XfrmServerHarness {
     return client;
   }
 
-  // Sends one datagram, serves it, and returns the datagrams that came back.
+  // Sends one datagram, serves it, and returns the replies.
   std::vector<Bytes> Ask(XfrmClient& client, std::span<const uint8_t> datagram) {
     CYGNET_CHECK(client.Send(datagram));
     Run();
