@@ -98,8 +98,7 @@ class RcuHash {
   static constexpr std::size_t kInitialBuckets = 16;
   static constexpr std::size_t kSlots = 7;
   static constexpr std::size_t kFullBucket = 4;  // on average; about one bucket in twenty overflows
-  static constexpr int kTagShift =
-      48;  // user-space addresses are below 2^48 (x86-64 with four levels, arm64)
+  static constexpr int kTagShift = 48;  // user space is below 2^48 (x86-64 with 4 levels, arm64)
 
   static uint64_t TagOf(uint64_t hash) { return hash >> kTagShift << kTagShift; }
   static T* ValueOf(uint64_t word) {
@@ -111,9 +110,8 @@ class RcuHash {
   }
 
   struct alignas(kCacheLine) Bucket : FromSlab<Bucket> {
-    std::array<std::atomic<uint64_t>, kSlots>
-        slots{};                         // 0: free; the newest is at the highest index
-    std::atomic<Bucket*> next{nullptr};  // older entries
+    std::array<std::atomic<uint64_t>, kSlots> slots{};  // 0: free; the newest has the highest index
+    std::atomic<Bucket*> next{nullptr};                 // older entries
 
     std::size_t Used() const {
       std::size_t used = kSlots;

@@ -87,8 +87,7 @@ Result<std::string> ReadOwnFile(const std::string& path) {
 
 Result<UniqueFd> ReplaceFile(const std::string& path, std::span<const uint8_t> bytes) {
   const std::string fresh = path + ".new";
-  (void)unlink(
-      fresh.c_str());  // left by a daemon that was killed here, or planted for us to follow
+  (void)unlink(fresh.c_str());  // left by a killed daemon, or planted for us to follow
   UniqueFd fd(open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return FileError(fresh);
   (void)flock(fd.get(), LOCK_EX | LOCK_NB);  // nobody else has it open

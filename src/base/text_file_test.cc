@@ -56,8 +56,7 @@ TEST_F(TextFileTest, WhatOthersMayHaveWrittenIsNot) {
   EXPECT_THAT(Refused(), HasSubstr("not a regular file"));
   std::filesystem::remove(path_);
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_THAT(Refused(),
-              HasSubstr("not a regular file"));  // and the open does not wait for a writer
+  EXPECT_THAT(Refused(), HasSubstr("not a regular file"));  // and it waits for no writer
 }
 
 TEST_F(TextFileTest, ReplacingFollowsNoLink) {

@@ -19,8 +19,11 @@ Result<EngineSet> EngineSet::ForCpu(std::string_view preferred, const EngineOpti
     candidates.push_back({info, wanted ? 1 << 20 : priority});
   }
   if (!found) {
+    std::string usable;
+    for (const Candidate& c : candidates) usable += ", " + std::string(c.info->name);
     return MakeError(Errc::kNoEntry, "CPU crypto engine '" + std::string(preferred) +
-                                         "' is unknown or cannot run here");
+                                         "' is unknown or cannot run here; use one of " +
+                                         (usable.empty() ? "none" : usable.substr(2)));
   }
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.priority > b.priority; });

@@ -207,8 +207,7 @@ TEST(EncapsulateTest, SequenceNumberAndIvOf64Bits) {
   EXPECT_EQ(test::Get32(l3, 28), 0x01234567u ^ 0x11223344u);
   EXPECT_EQ(test::Get32(l3, 32), 0x89abcdefu ^ 0x55667788u);
   EXPECT_EQ(built.meta.esn_high, 0x11223344u);
-  EXPECT_EQ(test::Get16(l3, 4),
-            0x7788 + 0x0123);  // IPv4 identification, from the SA's own start value
+  EXPECT_EQ(test::Get16(l3, 4), 0x7788 + 0x0123);  // IPv4 identification from the SA's start
 }
 
 // oseq-may-wrap: the low word restarts, but the 64-bit number, and so the IV, does not.

@@ -44,7 +44,7 @@ enum class DropReason : uint8_t {
                         // window
   kInNested,            // more transforms than supported
   kInRequired,          // the SA must be on a device, and no device opened it
-  kInBlocked,           // no place may do the SA's cryptography (trust, FIPS, a required device)
+  kInBlocked,           // no engine or device is allowed (trust, FIPS, a required device)
   kInEtherType,         // neither IP nor well-formed ARP, and not a listed ether type
   kInIpOptions,         // opened, with a source route or malformed options
   // Outbound
@@ -64,7 +64,7 @@ enum class DropReason : uint8_t {
   kOutHoldFull,        // no room to wait for an SA
   kOutHoldTimeout,     // no SA within the hold time
   kOutRequired,        // the SA must be on a device, but the device cannot seal this packet
-  kOutBlocked,         // no place may do the SA's cryptography (trust, FIPS, a required device)
+  kOutBlocked,         // no engine or device is allowed (trust, FIPS, a required device)
   kOutGuard,           // clear packet of a protected flow, stopped at the wire
   kOutNotSealed,       // reported as sealed but was not, stopped at the wire
   kOutPolicyChanged,   // policy changed between the decision and transmit

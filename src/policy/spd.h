@@ -141,8 +141,7 @@ class Spd {
   // Control thread.
   std::map<uint64_t, std::shared_ptr<Policy>> by_number_;
   std::unordered_map<uint32_t, std::shared_ptr<Policy>> by_index_;
-  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>>
-      by_identity_;  // keyed by the identity's hash
+  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>> by_identity_;  // by its hash
   std::array<uint32_t, kPolicyDirections> counts_{};
   // Number of policies of one direction, type and priority in each of the kernel's lists.
   std::unordered_map<uint64_t, PeerCounts> peers_;

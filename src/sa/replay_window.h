@@ -81,9 +81,8 @@ class ReplayWindow {
   const uint32_t window_;
   const uint32_t bmp_words_;  // words in the kernel's layout
   uint32_t word_mask_ = 0;
-  uint64_t top_ = 0;  // highest authenticated number
-  uint64_t floor_ =
-      0;  // numbers below were never in the window: it is unknown whether they were seen
+  uint64_t top_ = 0;     // highest authenticated number
+  uint64_t floor_ = 0;   // numbers below were never in the window: unknown whether they were seen
   bool closed_ = false;  // TakeOver gave the state to another window
   uint64_t* bits_ = nullptr;
   static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are allocated

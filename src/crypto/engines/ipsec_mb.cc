@@ -33,8 +33,7 @@ class IpsecMbEngine final : public CryptoEngine {
       return MakeError(Errc::kNotSupported,
                        "ipsec_mb: ICVs shorter than 32 bits are not supported");
     }
-    if (keys_ == nullptr)
-      return MakeError(Errc::kNotSupported, "ipsec_mb: does not run on this CPU");
+    if (keys_ == nullptr) return MakeError(Errc::kNotSupported, "ipsec_mb: unusable on this CPU");
     return std::unique_ptr<CryptoSession>(std::make_unique<ipsec_mb::Session>(keys_.get(), params));
   }
 

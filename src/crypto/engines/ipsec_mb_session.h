@@ -48,7 +48,7 @@ class Session final : public CryptoSession {
     kJob,   // through the job manager, together with packets of other sessions
   };
 
-  // Sessions that fill lanes together; those other than kOther have SHA instructions.
+  // Sessions whose jobs fill lanes together and for which the CPU may have SHA instructions.
   enum class LaneGroup : uint8_t { kOther, kSha1, kSha256 };
 
   // REQUIRES: the engine supports the pair, and the lengths are valid in the table.
@@ -68,8 +68,7 @@ class Session final : public CryptoSession {
   // For kJob: everything that is the same for all packets.
   const IMB_JOB& job() const { return job_; }
   LaneGroup lane_group() const {
-    if (job_.cipher_mode == IMB_CIPHER_DES3)
-      return LaneGroup::kOther;  // narrow lanes are very slow for it
+    if (job_.cipher_mode == IMB_CIPHER_DES3) return LaneGroup::kOther;  // narrow lanes are slow
     if (job_.hash_alg == IMB_AUTH_HMAC_SHA_1) return LaneGroup::kSha1;
     return job_.hash_alg == IMB_AUTH_HMAC_SHA_256 ? LaneGroup::kSha256 : LaneGroup::kOther;
   }

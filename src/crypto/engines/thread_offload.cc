@@ -46,8 +46,7 @@ class ThreadOffloadQueue final : public CryptoQueue {
     std::size_t n = 0;
     for (std::size_t i = 0; i < channel_->lanes.size() && n < done.size(); ++i) {
       n += channel_->lanes[first_lane_]->done.Pop(done.subspan(n));
-      first_lane_ = (first_lane_ + 1) %
-                    channel_->lanes.size();  // start elsewhere, so that no lane always comes last
+      first_lane_ = (first_lane_ + 1) % channel_->lanes.size();  // so that none always comes last
     }
     in_flight_ -= n;
     device_->CountReturned(n);
