@@ -30,8 +30,7 @@ enum class DropReason : uint8_t {
   kInModeMismatch,      // next header or inner packet does not fit the SA's mode
   kInEncapMismatch,     // UDP encapsulation differs from the SA's
   kInSelectorMismatch,  // inner flow outside the SA's selector
-  kInTemplateMismatch,  // policy requires other protection (or any: plaintext where ESP is
-                        // required)
+  kInTemplateMismatch,  // policy requires other protection, or any (plaintext)
   kInNoPolicy,          // no policy covers it, and it came through a tunnel or the default blocks
   kInPolicyBlock,
   kInCryptoError,       // the engine could not run the job
@@ -40,8 +39,7 @@ enum class DropReason : uint8_t {
   kInFragmentTimeout,   // the remaining fragments did not arrive in time
   kInFragmentOverlap,   // fragments that overlap or do not fit together (RFC 5722, RFC 8200)
   kInFragmentMemory,    // no room to hold the fragments
-  kInLateBeyondWindow,  // ICV wrong because the inferred ESN high word was wrong: older than the
-                        // window
+  kInLateBeyondWindow,  // ICV wrong because ESN was inferred wrongly: older than the window
   kInNested,            // more transforms than supported
   kInRequired,          // the SA must be on a device, and no device opened it
   kInBlocked,           // no engine or device is allowed (trust, FIPS, a required device)
