@@ -154,7 +154,7 @@ struct SaId {
   bool operator==(const SaId&) const = default;
 };
 
-// "dst 192.0.2.2 spi 0x00001000 esp", for logs and reasons.
+// "src 192.0.2.1 dst 192.0.2.2 spi 0x00001000 proto esp", for logs and reasons.
 std::string Describe(const SaSpec& spec);
 
 }  // namespace cygnet

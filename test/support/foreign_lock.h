@@ -1,5 +1,5 @@
 // A restart file's lock from before the last boot: the file beside it is then accepted as it is
-// (daemon/record_anchor.h). For tests only.
+// (daemon/store/record_anchor.h). For tests only.
 #pragma once
 
 #include <fstream>
