@@ -71,7 +71,7 @@ void CheckClear(const IpPacketView& ip, std::span<const uint8_t> l3) {
   CYGNET_CHECK(!(discovery && listeners));
   CYGNET_CHECK(!(discovery || listeners) || (ip.flow.proto == kProtoIcmpv6 && !ip.fragment));
   CYGNET_CHECK(!discovery || (!ip.has_options && l3[7] == 255));
-  static_cast<void>(QuotesPacket(ip, l3));
+  (void)QuotesPacket(ip, l3);
   // A router refuses nothing that a host accepts.
   CYGNET_CHECK(HasRefusedOptions(ip, l3, Addressee::kHost) ||
                !HasRefusedOptions(ip, l3, Addressee::kOther));

@@ -45,8 +45,8 @@ class PolicyIndex {
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
   Policy* Find(const FlowKey& flow, int32_t ifindex) const;
   // Find for many flows. All flows advance step by step together, so that their cache misses
-  // overlap. REQUIRES: flows.size() <= kBurst, room for as many in `found`.
-  static constexpr std::size_t kBurst = 32;  // cache lines that a CPU can fetch at once
+  // overlap. REQUIRES: flows.size() <= kBatch, room for as many in `found`.
+  static constexpr std::size_t kBatch = 32;  // cache lines that a CPU can fetch at once
   void Find(std::span<const FlowKey* const> flows, int32_t ifindex, Policy** found) const;
 
   // --- Control thread ---
