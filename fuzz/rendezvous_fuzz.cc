@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/unix_address.h"
 #include "netlink/rendezvous.h"
 #include "netlink/rendezvous_parse.h"
 
@@ -88,14 +89,14 @@ void Greeting(Bytes bytes) {
     kinds += rendezvous::IsMessage(message, bytes.size(), type) ? 1 : 0;
   }
   CYGNET_CHECK(kinds == 0 || (kinds == 1 && bytes.size() == sizeof(message)));
+  const cygnet::UnixAddress name = rendezvous::AddressOf(message.name);
+  CYGNET_CHECK(name.valid() && name.length() <= sizeof(sockaddr_un));
   sockaddr_un address{};
-  const socklen_t length = rendezvous::MakeAddress(message.name, &address);
-  CYGNET_CHECK(length <= sizeof(address) && address.sun_path[0] == '\0');
-  CYGNET_CHECK(rendezvous::IsName(message.name, address, length));
-  CYGNET_CHECK(!rendezvous::IsName(message.name, address, length - 1));
-  sockaddr_un other = address;
-  other.sun_path[1 + bytes.size() % rendezvous::kNameBytes] ^= 1;
-  CYGNET_CHECK(!rendezvous::IsName(message.name, other, length));
+  std::memcpy(&address, name.get(), name.length());
+  CYGNET_CHECK(address.sun_path[0] == '\0' && name.Is(address, name.length()));
+  CYGNET_CHECK(!name.Is(address, name.length() - 1));
+  address.sun_path[1 + bytes.size() % rendezvous::kNameBytes] ^= 1;
+  CYGNET_CHECK(!name.Is(address, name.length()));
 }
 
 }  // namespace
