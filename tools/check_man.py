@@ -28,7 +28,7 @@ def rows(text):
 
 
 def missing_reasons():
-    text = page("cygnet-offload.7.scd")
+    text = page("cygnet-placement.7.scd")
     reasons = rows(source("src/device/placement_reason.cc"))
     yield from (f"reason {name}: {meaning}" for name, meaning in reasons
                 if f"| *{name}* : {meaning}" not in text)
@@ -74,7 +74,7 @@ def main():
         done = subprocess.run([scdoc], input=path.read_bytes(), capture_output=True, check=False)
         if done.returncode != 0 or not done.stdout:
             faults.append(f"{path.name}: {done.stderr.decode().strip()}")
-    for name, missing in (("cygnet-offload.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
+    for name, missing in (("cygnet-placement.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
                           ("cygnetd.toml.5.scd", missing_keys)):
         faults += [f"{name}: does not name {what}" for what in missing()]
     print("\n".join(faults) or "manual pages: fine")

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
 
 // In the order in which a shortened name finds them.
-constexpr std::array<std::pair<std::string_view, Object>, 18> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 19> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -26,6 +26,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 18> kObjects = {{
     {"doctor", Object::kDoctor},
     {"ledger", Object::kLedger},
     {"offload", Object::kOffload},
+    {"placement", Object::kPlacement},
     {"metrics", Object::kMetrics},
     {"sim", Object::kSim},
     {"reload", Object::kReload},
@@ -276,6 +277,8 @@ Parser ParserOf(Object object) {
     case Object::kOffload:
     case Object::kExplain:
       return ParseOffload;
+    case Object::kPlacement:
+      return ParsePlacement;
     case Object::kStored:
       return ParseStored;
     case Object::kSim:

@@ -28,6 +28,7 @@ enum class Object : uint8_t {
   kLedger,
   kOffload,  // "offload enable" …: what moved
   kExplain,  // "offload explain"
+  kPlacement,
   kSim,
   kReload,
   kStored,

@@ -91,6 +91,7 @@ inline void SkipListCommand(Words* words) {
 // arguments_placement.cc
 void ParseLedger(Words* words, Arguments* out);
 void ParseOffload(Words* words, Arguments* out);
+void ParsePlacement(Words* words, Arguments* out);
 void ParseSim(Words* words, Arguments* out);
 
 }  // namespace cygnet

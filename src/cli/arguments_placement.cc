@@ -1,4 +1,4 @@
-// Placement: "ledger", "offload", "sim".
+// Placement: "ledger", "offload", "placement", "sim".
 #include <algorithm>
 #include <cctype>
 
@@ -111,7 +111,7 @@ void ParseSwitch(std::string_view action, Words* words, Json* request) {
   }
 }
 
-void ParsePlacement(std::string_view action, Words* words, Json* request) {
+void ParseOverride(std::string_view action, Words* words, Json* request) {
   const bool set = action == "set";
   while (!words->done()) {
     const std::string_view word = words->Take();
@@ -122,14 +122,14 @@ void ParsePlacement(std::string_view action, Words* words, Json* request) {
     } else if (set && word == "pin") {
       SetOnce(request, "pin", true);
     } else if (!ParseSaChoice(word, words, request)) {
-      FailUnknown(fmt::format("offload {}", action), word);
+      FailUnknown(fmt::format("placement {}", action), word);
     }
   }
   if (!request->contains("spi") && !request->contains("dst") && !request->contains("reqid")) {
-    throw UsageError{fmt::format("offload {}: which SAs? \"spi\", \"dst\" or \"reqid\"", action)};
+    throw UsageError{fmt::format("placement {}: which SAs? \"spi\", \"dst\" or \"reqid\"", action)};
   }
   if (set && !request->contains("mode")) {
-    throw UsageError{"offload set: \"mode no|crypto|packet|auto|required\" is missing"};
+    throw UsageError{"placement set: \"mode no|crypto|packet|auto|required\" is missing"};
   }
 }
 
@@ -154,13 +154,22 @@ void ParseOffload(Words* words, Arguments* out) {
   out->request = {{"command", "offload"}};
   // "explain" and "enable" begin alike: the first may be shortened further.
   if (words->TakeIf("explain")) return ParseExplain(words, out);
-  for (const char* action : {"enable", "disable", "set", "unset"}) {
+  for (const char* action : {"enable", "disable"}) {
     if (!words->TakeIf(action)) continue;
     out->request["action"] = action;
-    if (action[0] == 'e' || action[0] == 'd') return ParseSwitch(action, words, &out->request);
-    return ParsePlacement(action, words, &out->request);
+    return ParseSwitch(action, words, &out->request);
   }
-  throw UsageError{"offload: usage: cygnet offload explain|enable|disable|set|unset ..."};
+  throw UsageError{"offload: usage: cygnet offload explain|enable|disable dev NAME ..."};
+}
+
+void ParsePlacement(Words* words, Arguments* out) {
+  out->request = {{"command", "placement"}};
+  for (const char* action : {"set", "unset"}) {
+    if (!words->TakeIf(action)) continue;
+    out->request["action"] = action;
+    return ParseOverride(action, words, &out->request);
+  }
+  throw UsageError{"placement: usage: cygnet placement set|unset ..."};
 }
 
 void ParseSim(Words* words, Arguments* out) {

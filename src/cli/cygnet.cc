@@ -47,6 +47,7 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
     case Object::kExplain:
       return ExplainText(item);
     case Object::kOffload:
+    case Object::kPlacement:
       return MoveText(item);
     case Object::kStored:
       return StoredText(item);
@@ -73,8 +74,9 @@ int ItemStatus(const Arguments& arguments, const Json& item) {
 
 bool IsOneObject(Object object) {
   return object == Object::kStat || object == Object::kMtu || object == Object::kExplain ||
-         object == Object::kOffload || object == Object::kSim || object == Object::kFips ||
-         object == Object::kDoctorFips || object == Object::kReload || object == Object::kStored;
+         object == Object::kOffload || object == Object::kPlacement || object == Object::kSim ||
+         object == Object::kFips || object == Object::kDoctorFips || object == Object::kReload ||
+         object == Object::kStored;
 }
 
 // One line for each element. After an error the array stays open: nobody takes a part for the

@@ -218,7 +218,7 @@ TEST_F(CygnetTest, MovesSas) {
   control_.move = MoveReport{.moved = 12, .stayed = 0, .blocked = 0, .took_us = 800};
   EXPECT_EQ(Run({"offload", "disable", "dev", "nic0"}).out,
             "moved 12 halves of SAs in 0.8 ms, 0 blocked\n");
-  EXPECT_EQ(Json::parse(Run({"-j", "offload", "unset", "spi", "1"}).out)["moved"], 12);
+  EXPECT_EQ(Json::parse(Run({"-j", "placement", "unset", "spi", "1"}).out)["moved"], 12);
 }
 
 TEST_F(CygnetTest, PlaysFaultsSilently) {

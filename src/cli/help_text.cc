@@ -66,9 +66,13 @@ constexpr Section kSections[] = {
         whether the device would take such an SA now, requirement by requirement; exit status 3: no
   offload enable|disable dev NAME
         gives a device its SAs back, or moves all of them away from it at once
-  offload set [spi SPI] [dst ADDRESS] [reqid NUMBER] mode MODE [dev NAME] [pin]
-  offload unset [spi SPI] [dst ADDRESS] [reqid NUMBER]
-        the operator's word on SAs, over rules and clients; MODE: no, crypto, packet, auto, required
+)"},
+    {"placement",
+     R"(  placement set [spi SPI] [dst ADDRESS] [reqid NUMBER] mode MODE [dev NAME] [pin]
+        overrides where matching SAs run; takes precedence over rules and clients;
+        MODE: no, crypto, packet, auto, required
+  placement unset [spi SPI] [dst ADDRESS] [reqid NUMBER]
+        removes the override that was set with the same values
 )"},
     {"metrics", R"(  metrics
         numbers for a monitoring system, in Prometheus' text format

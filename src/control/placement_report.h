@@ -109,7 +109,7 @@ struct ExplainReport {
   std::vector<Verdict> verdicts{};
 };
 
-// `cygnet offload disable|enable dev NAME`, `cygnet offload set …`, a reload: what moved.
+// `cygnet offload disable|enable dev NAME`, `cygnet placement set …`, a reload: what moved.
 struct MoveReport {
   uint32_t moved = 0;    // halves of SAs that run elsewhere now
   uint32_t stayed = 0;   // halves looked at that run where they did
@@ -117,7 +117,7 @@ struct MoveReport {
   uint64_t took_us = 0;
 };
 
-// `cygnet offload set`: the operator's word about SAs, over rules and clients; or, with `clear`,
+// `cygnet placement set`: the operator's word about SAs, over rules and clients; or, with `clear`,
 // its end. At least one of the first three.
 struct PlacementCommand {
   std::optional<Spi> spi{};

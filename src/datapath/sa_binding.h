@@ -34,7 +34,7 @@ enum class RequestedBy : uint8_t {
   kNobody,
   kClient,    // XFRMA_OFFLOAD_DEV
   kRule,      // [[placement]]
-  kOperator,  // cygnet offload set
+  kOperator,  // cygnet placement set
   kDevice,    // the device's offload = auto
 };
 

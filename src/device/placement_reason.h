@@ -23,7 +23,7 @@ enum class ReasonCode : uint8_t {
   kDeviceRemoved,     // gone from the machine
   kDeviceFailed,      // the driver or firmware crashed, or was caught sending unsealed packets
   kOperatorDisabled,  // `cygnet offload disable`
-  kOperatorRule,      // a [[placement]] rule or `cygnet offload set` says no
+  kOperatorRule,      // a [[placement]] rule or `cygnet placement set` says no
   // Capacity.
   kTableFull,         // no SA slot left
   kAddressTableFull,  // no receive-address slot left
@@ -49,7 +49,8 @@ struct PlacementReason {
   std::string detail;
 
   // Stable: "table-full", "no-capability:icv-64". The vocabulary is documented in
-  // cygnet-offload(7) and used everywhere: CLI, JSON, log, extended ACK, ledger, metrics, captures.
+  // cygnet-placement(7) and used everywhere: CLI, JSON, log, extended ACK, ledger, metrics,
+  // captures.
   std::string Text() const;
   // A sentence for people.
   std::string Explanation() const;

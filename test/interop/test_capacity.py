@@ -96,9 +96,9 @@ pin = true
         self.add(0x1009, offload=None,
                  extra="sel src 10.9.1.0/24 dst 10.2.0.0/16")
         self.assertEqual(self.half(0x1009), ("auto", "crypto", "requested"))
-        self.host.show("offload", "set", "reqid", "7", "mode", "crypto", "dev", "nic0", "pin")
+        self.host.show("placement", "set", "reqid", "7", "mode", "crypto", "dev", "nic0", "pin")
         self.assertEqual(self.half(0x1007)[1:], ("crypto", "requested"))
-        self.host.show("offload", "unset", "reqid", "7")
+        self.host.show("placement", "unset", "reqid", "7")
         self.assertEqual(self.half(0x1007)[1:], ("software", "operator-rule"))
 
     def test_required_fails_with_the_reason(self):

@@ -21,9 +21,9 @@ class Moves(Pair):
         watch, flows = self.traffic()
         begin = time.monotonic()
         moved = 0
-        steps = (("offload", "set", "reqid", "1", "mode", "no"),                # look-aside
+        steps = (("placement", "set", "reqid", "1", "mode", "no"),                # look-aside
                  ("offload", "disable", "dev", "thread_offload"),               # CPU
-                 ("offload", "set", "reqid", "1", "mode", "crypto", "dev", "nic0"),  # NIC
+                 ("placement", "set", "reqid", "1", "mode", "crypto", "dev", "nic0"),  # NIC
                  ("offload", "enable", "dev", "thread_offload"))                # nothing moves
         while moved < MOVES:
             for step in steps:

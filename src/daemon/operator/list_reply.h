@@ -193,6 +193,8 @@ std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
                                                 const RequestReader& request);
 std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
                                                 const RequestReader& request);
+std::unique_ptr<OperatorReply> MakePlacementReply(OperatorControl* control,
+                                                  const RequestReader& request);
 std::unique_ptr<OperatorReply> MakeFaultReply(OperatorControl* control,
                                               const RequestReader& request);
 

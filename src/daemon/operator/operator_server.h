@@ -2,15 +2,17 @@
 // (netlink/doorstep.h) let in. AF_UNIX SOCK_SEQPACKET, one JSON object a datagram:
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
-//                       "explain" | "offload" | "fault" | "reload" | "doctor" | "capture", …}
+//                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" |
+//                       "capture", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
 //            ledger: [holder] device or engine, [spi], [dst], [current] bool: held now
 //            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
 //            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
-//            offload: action "enable" or "disable": device; "set": [spi], [dst], [reqid], mode,
-//            [device], [pin] bool; "unset": [spi], [dst], [reqid]
+//            offload: action "enable" or "disable", device
+//            placement: action "set": [spi], [dst], [reqid], mode, [device], [pin] bool; "unset":
+//            [spi], [dst], [reqid]
 //            fault: device, fault: a simulated device plays it
 //   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
 //   true}

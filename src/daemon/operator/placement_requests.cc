@@ -132,18 +132,22 @@ std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
 std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
                                                 const RequestReader& request) {
   const std::string action = request.Text("action").value_or("");
-  if (action == "enable" || action == "disable") {
-    request.AllowOnly({"action", "device"});
-    return MakeMoveReply(*control,
-                         control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
+  if (action != "enable" && action != "disable") {
+    throw RequestError{"action: must be \"enable\" or \"disable\""};
   }
+  request.AllowOnly({"action", "device"});
+  return MakeMoveReply(*control,
+                       control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
+}
+
+std::unique_ptr<OperatorReply> MakePlacementReply(OperatorControl* control,
+                                                  const RequestReader& request) {
+  const std::string action = request.Text("action").value_or("");
   if (action == "unset") {
     request.AllowOnly({"action", "spi", "dst", "reqid"});
     return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/true)));
   }
-  if (action != "set") {
-    throw RequestError{"action: must be \"enable\", \"disable\", \"set\" or \"unset\""};
-  }
+  if (action != "set") throw RequestError{"action: must be \"set\" or \"unset\""};
   request.AllowOnly({"action", "spi", "dst", "reqid", "mode", "device", "pin"});
   return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/false)));
 }

@@ -99,7 +99,7 @@ TEST_F(PlacementRequestTest, EnablesAndDisables) {
 }
 
 TEST_F(PlacementRequestTest, SetsAndUnsets) {
-  Ask(R"({"command":"offload","action":"set","spi":"0x1000","dst":"192.0.2.2","reqid":7,)"
+  Ask(R"({"command":"placement","action":"set","spi":"0x1000","dst":"192.0.2.2","reqid":7,)"
       R"("mode":"required","device":"nic0","pin":true})");
   const PlacementCommand& command = control_.last_placement_command;
   EXPECT_EQ(command.spi, Spi{0x1000});
@@ -109,7 +109,7 @@ TEST_F(PlacementRequestTest, SetsAndUnsets) {
   EXPECT_EQ(command.device, "nic0");
   EXPECT_TRUE(command.pinned);
   EXPECT_FALSE(command.clear);
-  Ask(R"({"command":"offload","action":"unset","reqid":7})");
+  Ask(R"({"command":"placement","action":"unset","reqid":7})");
   EXPECT_TRUE(control_.last_placement_command.clear);
   EXPECT_FALSE(control_.last_placement_command.spi);
 }
@@ -132,12 +132,15 @@ TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
       {R"({"command":"explain","device":"d","aead":"a","mode":"ro"})", "mode: must be \"tran"},
       {R"({"command":"explain","device":"d","aead":"a","offload":"x"})", "mode: must be \"no\""},
       {R"({"command":"explain","device":"d","aead":"a","direction":"x"})", "direction: must be"},
-      {R"({"command":"offload"})", "action: must be"},
+      {R"({"command":"offload"})", "action: must be \"enable\" or \"disable\""},
+      {R"({"command":"offload","action":"set","spi":1,"mode":"no"})", "action: must be \"enable\""},
+      {R"({"command":"placement"})", "action: must be \"set\" or \"unset\""},
+      {R"({"command":"placement","action":"enable"})", "action: must be \"set\" or \"unset\""},
       {R"({"command":"offload","action":"disable"})", "device: missing"},
-      {R"({"command":"offload","action":"set","mode":"no"})", "which SAs"},
-      {R"({"command":"offload","action":"set","spi":1})", "mode: missing"},
-      {R"({"command":"offload","action":"set","spi":1,"mode":"fast"})", "is \"fast\""},
-      {R"({"command":"offload","action":"unset","spi":1,"mode":"no"})", "unknown field \"mode\""},
+      {R"({"command":"placement","action":"set","mode":"no"})", "which SAs"},
+      {R"({"command":"placement","action":"set","spi":1})", "mode: missing"},
+      {R"({"command":"placement","action":"set","spi":1,"mode":"fast"})", "is \"fast\""},
+      {R"({"command":"placement","action":"unset","spi":1,"mode":"no"})", "unknown field \"mode\""},
       {R"({"command":"fault","device":"nic0"})", "fault: missing"},
   };
   for (const auto& [request, message] : kCases) {

@@ -206,6 +206,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "ledger") return MakeLedgerReply(*control, request);
   if (command == "explain") return MakeExplainReply(*control, request);
   if (command == "offload") return MakeOffloadReply(control, request);
+  if (command == "placement") return MakePlacementReply(control, request);
   if (command == "fault") return MakeFaultReply(control, request);
   if (command == "reload") return MakeReloadReply(control, request);
   if (command == "doctor") return MakeDoctorReply(*control, request);
