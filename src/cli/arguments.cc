@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
 
-// In the order in which a shortened name finds them.
+// A shortened name means the first object that it begins.
 constexpr std::array<std::pair<std::string_view, Object>, 19> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
@@ -76,7 +76,7 @@ void ParseDevice(Words* words, Arguments* out) {
       continue;
     }
     if (word.starts_with("-")) FailUnknown("dev", word);
-    // As with ip-link(8), the name may stand alone.
+    // As in ip-link(8), the keyword may be omitted.
     SetOnce(&out->request, "name", word == "dev" ? words->TakeValue(word) : word);
   }
 }
@@ -104,7 +104,6 @@ void ParseEngine(Words* words, Arguments* out) {
   if (!words->done()) FailUnknown("engine", words->Take());
 }
 
-// By name or number.
 uint64_t ParseProtocol(const std::string& text) {
   constexpr std::pair<std::string_view, uint8_t> kNames[] = {
       {"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"icmpv6", 58}, {"sctp", 132}};
@@ -117,7 +116,7 @@ uint64_t ParseProtocol(const std::string& text) {
 void ParseMtu(Words* words, Arguments* out) {
   Json& request = out->request = {{"command", "mtu"}};
   if (!words->TakeIf("explain")) throw UsageError{"mtu: usage: cygnet mtu explain ADDRESS ..."};
-  if (words->done()) throw UsageError{"mtu explain: the destination's address is missing"};
+  if (words->done()) throw UsageError{"mtu explain: ADDRESS is missing"};
   request["dst"] = ParseIpAddress("mtu explain", std::string(words->Take()));
   while (!words->done()) {
     const std::string_view word = words->Take();
@@ -141,7 +140,7 @@ void ParseFips(Words* words, Arguments* out) {
     const std::string mode = words->TakeValue("fips mode");
     if (mode != "auto" && mode != "on" && mode != "off") {
       throw UsageError{
-          fmt::format("fips mode: must be \"auto\", \"on\" or \"off\", is \"{}\"", mode)};
+          fmt::format("fips mode: must be \"auto\", \"on\" or \"off\", not \"{}\"", mode)};
     }
     request["action"] = "mode";
     request["mode"] = mode;
@@ -187,7 +186,7 @@ void ParseCapture(Words* words, Arguments* out) {
       const std::string side = words->TakeValue(word);
       if (side != "host" && side != "wire" && side != "guard") {
         throw UsageError{
-            fmt::format("side: must be \"host\", \"wire\" or \"guard\", is \"{}\"", side)};
+            fmt::format("side: must be \"host\", \"wire\" or \"guard\", not \"{}\"", side)};
       }
       SetOnce(&request, "side", side);
     } else if (word == "snaplen") {
@@ -207,7 +206,7 @@ void ParseCapture(Words* words, Arguments* out) {
 
 void ParseExec(Words* words, Arguments* out) {
   if (words->Peek() == "--") words->Take();
-  if (words->done()) throw UsageError{"exec: no command; usage: cygnet exec -- COMMAND ..."};
+  if (words->done()) throw UsageError{"exec: no command given; usage: cygnet exec -- COMMAND ..."};
   out->command_at = words->at();
 }
 
@@ -215,7 +214,7 @@ Object FindObject(std::string_view word) {
   for (const auto& [name, object] : kObjects) {
     if (name.starts_with(word)) return object;
   }
-  throw UsageError{fmt::format("\"{}\" is no object; try \"cygnet help\"", word)};
+  throw UsageError{fmt::format("unknown object \"{}\"; try \"cygnet help\"", word)};
 }
 
 std::string_view NameOf(Object object) {
@@ -225,7 +224,7 @@ std::string_view NameOf(Object object) {
   return {};
 }
 
-// True: what the option asks for is all there is to do.
+// True: the option is the whole request.
 bool ParseOptions(Words* words, Arguments* out) {
   while (words->Peek().starts_with('-')) {
     const std::string_view option = words->Take();
@@ -238,7 +237,7 @@ bool ParseOptions(Words* words, Arguments* out) {
       out->object = Object::kVersion;
       return true;
     } else {
-      throw UsageError{fmt::format("\"{}\" is no option; try \"cygnet help\"", option)};
+      throw UsageError{fmt::format("unknown option \"{}\"; try \"cygnet help\"", option)};
     }
   }
   return false;
@@ -301,10 +300,10 @@ Parser ParserOf(Object object) {
 Arguments Parse(Words words) {
   Arguments out;
   if (ParseOptions(&words, &out)) return out;
-  if (words.Peek().empty()) throw UsageError{"no object; try \"cygnet help\""};
+  if (words.Peek().empty()) throw UsageError{"no object given; try \"cygnet help\""};
   out.object = FindObject(words.Take());
   if (words.Peek() == "help" || words.Peek() == "--help") {
-    // exec's command may be called so.
+    // The command of exec may have this name.
     if (out.object != Object::kExec) {
       out.help_for = NameOf(out.object);
       out.object = Object::kHelp;

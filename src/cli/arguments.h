@@ -1,4 +1,4 @@
-// The command line: cygnet [-j] OBJECT [COMMAND] [KEYWORD VALUE ...], as iproute2 has it.
+// The command line: cygnet [-j] OBJECT [COMMAND] [KEYWORD VALUE ...], in the style of iproute2.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@ enum class Object : uint8_t {
   kPolicy,
   kDevice,
   kStat,
-  kStatSa,  // "stat sa": asks as kSa does, shows what went wrong
+  kStatSa,  // "stat sa": the request of kSa, shown as drops
   kEngine,
   kMtu,
   kFips,
-  kDoctor,      // its exit status is the answer
-  kDoctorFips,  // "doctor --fips": asks as kFips does, likewise
+  kDoctor,      // the exit status is the answer
+  kDoctorFips,  // "doctor --fips": the request of kFips; likewise
   kLedger,
-  kOffload,  // "offload enable" …: what moved
+  kOffload,  // "offload enable|disable"
   kExplain,  // "offload explain"
   kPlacement,
   kSim,
@@ -42,18 +42,18 @@ enum class Object : uint8_t {
 struct Arguments {
   Object object = Object::kHelp;
   bool json = false;
-  Json request;                   // what the daemon is asked; null for exec, metrics, version, help
-  bool all = false;               // stat: zeros too; dev: the key log too
+  Json request;                   // to the daemon; null for exec, metrics, version, help
+  bool all = false;               // stat: also zeros; dev: also the key log
   std::string write_file = "-";   // capture: "-" = standard output
-  std::optional<uint64_t> count;  // capture: end after so many packets
+  std::optional<uint64_t> count;  // capture: number of packets to write
   std::size_t command_at = 0;     // exec: index of the command
-  std::string_view help_for;      // help: of this object; empty: of all
+  std::string_view help_for;      // help: the object; empty: all of them
 };
 
-// `words`: as main has them, without the program's name. Messages are for people.
+// `words`: the arguments of main without the program name. Error messages are for the operator.
 Result<Arguments> ParseArguments(std::span<const char* const> words);
 
-// `object`: of it alone; empty: of all. help_text.cc
+// The help of one object, or of all of them if `object` is empty. In help_text.cc.
 std::string HelpText(std::string_view object = {});
 
 }  // namespace cygnet

@@ -1,4 +1,4 @@
-// What the parsers of the command line have in common. Used by arguments*.cc only.
+// Shared by the parsers of the command line. Used by arguments*.cc only.
 #pragma once
 
 #include <arpa/inet.h>
@@ -31,13 +31,13 @@ class Words {
   std::string_view Peek() const { return done() ? std::string_view() : words_[at_]; }
   std::string_view Take() { return words_[at_++]; }
 
-  // The value behind a keyword.
+  // The value that follows `keyword`.
   std::string TakeValue(std::string_view keyword) {
     if (done()) throw UsageError{fmt::format("\"{}\" needs a value", keyword)};
     return std::string(Take());
   }
 
-  // Steps over `word` or its beginning.
+  // Consumes the next word if it is `word` or a beginning of it.
   bool TakeIf(std::string_view word) {
     if (Peek().empty() || !word.starts_with(Peek())) return false;
     ++at_;
@@ -59,7 +59,7 @@ inline uint64_t ParseNumber(std::string_view keyword, std::string_view text, uin
   const auto [stop, error] = std::from_chars(digits.data(), end, value, hex ? 16 : 10);
   if (error != std::errc() || stop != end || value < min || value > max) {
     throw UsageError{
-        fmt::format("{}: \"{}\" is no number between {} and {}", keyword, text, min, max)};
+        fmt::format("{}: \"{}\" is not a number from {} to {}", keyword, text, min, max)};
   }
   return value;
 }
@@ -68,7 +68,7 @@ inline std::string ParseIpAddress(std::string_view keyword, const std::string& t
   std::array<uint8_t, 16> bytes;
   if (inet_pton(AF_INET, text.c_str(), bytes.data()) != 1 &&
       inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) {
-    throw UsageError{fmt::format("{}: \"{}\" is no IP address", keyword, text)};
+    throw UsageError{fmt::format("{}: \"{}\" is not an IP address", keyword, text)};
   }
   return text;
 }
@@ -80,10 +80,10 @@ inline void SetOnce(Json* request, const char* field, Json value) {
 
 [[noreturn]] inline void FailUnknown(std::string_view object, std::string_view word) {
   throw UsageError{
-      fmt::format("{}: \"{}\" is no command or keyword; try \"cygnet help\"", object, word)};
+      fmt::format("{}: unknown command or keyword \"{}\"; try \"cygnet help\"", object, word)};
 }
 
-// "list" and "show" mean the same, and are meant when nothing is said.
+// "list" and "show" mean the same, and are the default.
 inline void SkipListCommand(Words* words) {
   if (!words->TakeIf("list")) words->TakeIf("show");
 }

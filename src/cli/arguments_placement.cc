@@ -1,4 +1,4 @@
-// Placement: "ledger", "offload", "placement", "sim".
+// Parsers of "ledger", "offload", "placement" and "sim".
 #include <algorithm>
 #include <cctype>
 
@@ -13,7 +13,6 @@ bool IsNumber(std::string_view text) {
   });
 }
 
-// One of `allowed`, as it was written.
 std::string TakeOneOf(Words* words, std::string_view keyword,
                       std::initializer_list<std::string_view> allowed) {
   const std::string value = words->TakeValue(keyword);
@@ -22,14 +21,14 @@ std::string TakeOneOf(Words* words, std::string_view keyword,
     if (value == word) return value;
     list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", word);
   }
-  throw UsageError{fmt::format("{}: must be one of {}, is \"{}\"", keyword, list, value)};
+  throw UsageError{fmt::format("{}: must be one of {}, not \"{}\"", keyword, list, value)};
 }
 
 std::string TakeOffloadMode(Words* words, std::string_view keyword) {
   return TakeOneOf(words, keyword, {"no", "crypto", "packet", "auto", "required"});
 }
 
-// Which SAs.
+// False: `word` does not select SAs.
 bool ParseSaChoice(std::string_view word, Words* words, Json* request) {
   if (word == "spi" || word == "reqid") {
     SetOnce(request, word == "spi" ? "spi" : "reqid",
@@ -42,7 +41,7 @@ bool ParseSaChoice(std::string_view word, Words* words, Json* request) {
   return true;
 }
 
-// NAME [KEYBITS [ICVBITS]], as `ip xfrm` has NAME KEY ICV.
+// NAME [KEYBITS [ICVBITS]], like NAME KEY ICV of `ip xfrm`.
 void ParseAlgorithm(std::string_view kind, Words* words, Json* request) {
   const bool auth = kind == "auth";
   SetOnce(request, auth ? "auth" : kind == "enc" ? "cipher" : "aead", words->TakeValue(kind));
@@ -54,7 +53,7 @@ void ParseAlgorithm(std::string_view kind, Words* words, Json* request) {
   }
 }
 
-// What an SA has beside its algorithms. False: the word is none of it.
+// Properties of an SA other than its algorithms. False: `word` is not one of them.
 bool ParseSaProperty(std::string_view word, Words* words, Json* request) {
   if (word == "mode") {
     SetOnce(request, "mode", TakeOneOf(words, word, {"transport", "tunnel", "beet"}));
@@ -96,7 +95,7 @@ void ParseExplain(Words* words, Arguments* out) {
   if (!request.contains("device")) throw UsageError{"offload explain: \"dev NAME\" is missing"};
   const bool pair = request.contains("cipher") || request.contains("auth");
   if (request.contains("aead") == pair) {
-    throw UsageError{"offload explain: say either \"aead NAME\", or \"enc NAME auth NAME\""};
+    throw UsageError{"offload explain: give either \"aead NAME\", or \"enc NAME auth NAME\""};
   }
 }
 
@@ -126,7 +125,8 @@ void ParseOverride(std::string_view action, Words* words, Json* request) {
     }
   }
   if (!request->contains("spi") && !request->contains("dst") && !request->contains("reqid")) {
-    throw UsageError{fmt::format("placement {}: which SAs? \"spi\", \"dst\" or \"reqid\"", action)};
+    throw UsageError{
+        fmt::format("placement {}: select SAs with \"spi\", \"dst\" or \"reqid\"", action)};
   }
   if (set && !request->contains("mode")) {
     throw UsageError{"placement set: \"mode no|crypto|packet|auto|required\" is missing"};
@@ -152,7 +152,7 @@ void ParseLedger(Words* words, Arguments* out) {
 
 void ParseOffload(Words* words, Arguments* out) {
   out->request = {{"command", "offload"}};
-  // "explain" and "enable" begin alike: the first may be shortened further.
+  // "e" means "explain", not "enable".
   if (words->TakeIf("explain")) return ParseExplain(words, out);
   for (const char* action : {"enable", "disable"}) {
     if (!words->TakeIf(action)) continue;
@@ -179,7 +179,8 @@ void ParseSim(Words* words, Arguments* out) {
   request["device"] = words->TakeValue("dev");
   std::string fault;
   while (!words->done()) fault += fmt::format("{}{}", fault.empty() ? "" : " ", words->Take());
-  if (fault.empty()) throw UsageError{"sim: which fault? cygnet sim dev NAME FAULT ..."};
+  if (fault.empty())
+    throw UsageError{"sim: the fault is missing; usage: cygnet sim dev NAME FAULT ..."};
   request["fault"] = fault;
 }
 

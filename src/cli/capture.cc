@@ -21,14 +21,14 @@
 namespace cygnet {
 namespace {
 
-// pcapng: block types, and the parts of them that are looked at.
+// pcapng block types, and the parts of them that matter here.
 constexpr uint32_t kInterfaceStatistics = 5;
 constexpr uint32_t kEnhancedPacket = 6;
 constexpr std::size_t kSmallestBlock = 12;
-constexpr std::size_t kStatisticsOptions = 20;  // where they begin
+constexpr std::size_t kStatisticsOptions = 20;  // offset
 constexpr uint16_t kIsbIfDrop = 5;
 
-// How long the daemon may take to send the rest after it was told to end.
+// How long the daemon may take to send the rest after the end was requested.
 constexpr int kEndTimeoutMs = 2000;
 
 template <typename T>
@@ -38,7 +38,7 @@ T Load(std::string_view bytes, std::size_t at) {
   return value;
 }
 
-// SIGINT and SIGTERM as a descriptor; a reader that goes shows as EPIPE.
+// SIGINT and SIGTERM as a descriptor. Ignores SIGPIPE: a reader that is gone shows as EPIPE.
 Result<UniqueFd> TakeSignals() {
   std::signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
@@ -51,7 +51,7 @@ Result<UniqueFd> TakeSignals() {
   return fd;
 }
 
-// Others than the caller have no business with what may be plaintext.
+// The file may hold plaintext, so only the caller may read it.
 Result<UniqueFd> OpenOutput(const std::string& path) {
   UniqueFd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                           : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
@@ -75,24 +75,24 @@ Wake Wait(int daemon_fd, int signal_fd, int output_fd, int timeout_ms) {
   return Wake::kData;
 }
 
-// Copies until the daemon has no more to send.
+// Copies until the daemon ends the stream.
 Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter* writer) {
   bool ending = false;
   for (;;) {
     const Wake wake = Wait(client->fd(), signal_fd, output_fd, ending ? kEndTimeoutMs : -1);
     if (wake == Wake::kOutputClosed || wake == Wake::kTimeout) return {};
-    if (wake == Wake::kSignal && ending) return {};  // asked twice: at once
+    if (wake == Wake::kSignal && ending) return {};  // a second signal: end now
     bool end_now = wake == Wake::kSignal;
     if (end_now) {
       signalfd_siginfo info;
-      // Emptied, so that the next one is seen as another.
+      // Consumed, so that the next signal is noticed.
       (void)!read(signal_fd, &info, sizeof(info));
     } else {
       const Result<std::string> datagram = client->Receive();
       if (!datagram) return datagram.error();
       if (datagram->empty()) {
         if (ending) return {};
-        return MakeError(Errc::kIo, "cygnetd went away");
+        return MakeError(Errc::kIo, "cygnetd closed the connection");
       }
       const auto outcome = writer->Write(*datagram);
       if (!outcome) return outcome.error();
@@ -101,7 +101,7 @@ Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter*
     }
     if (end_now) {
       ending = true;
-      // Fails when the daemon is gone, which the next read sees.
+      // Fails if the daemon is gone; the next read reports that.
       (void)shutdown(client->fd(), SHUT_WR);
     }
   }
@@ -145,7 +145,7 @@ Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
     const uint32_t length =
         datagram.size() < kSmallestBlock ? 0 : Load<uint32_t>(datagram, sizeof(uint32_t));
     if (length < kSmallestBlock || length % 4 != 0 || length > datagram.size()) {
-      return MakeError(Errc::kIo, "cygnetd sent what is no pcapng");
+      return MakeError(Errc::kIo, "cygnetd sent invalid pcapng");
     }
     const std::string_view block = datagram.substr(0, length);
     if (Take(Load<uint32_t>(block, 0), block)) kept += block;
@@ -163,7 +163,7 @@ Status RunCapture(const Arguments& arguments, const OperatorConnector& connect) 
   if (!client) return client.error();
   const auto signals = TakeSignals();
   if (!signals) return signals.error();
-  // Only when there is something to write is a file made, or an old one lost.
+  // The stream comes first: a refused request must not truncate an existing file.
   CYGNET_RETURN_IF_ERROR(client->StartStream(arguments.request));
   const auto output = OpenOutput(arguments.write_file);
   if (!output) return output.error();

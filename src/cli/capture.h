@@ -1,4 +1,4 @@
-// `cygnet capture`: writes what the daemon streams, and ends in good order.
+// `cygnet capture`: writes the stream of the daemon and ends it cleanly.
 #pragma once
 
 #include <cstdint>
@@ -12,26 +12,27 @@
 
 namespace cygnet {
 
-// Copies whole pcapng blocks to a descriptor, counting the packets.
+// Copies whole pcapng blocks to a descriptor and counts the packets.
 class CaptureWriter {
  public:
-  // `limit`: packets after which no more are written.
+  // `limit`: maximum number of packets to write.
   CaptureWriter(int fd, std::optional<uint64_t> limit) : fd_(fd), limit_(limit) {}
 
   enum class Outcome : uint8_t {
     kMore,
-    kLimit,   // the limit is reached
-    kClosed,  // the reader of the output is gone: a reason to end, not a fault
+    kLimit,   // the limit has been reached
+    kClosed,  // the reader of the output is gone; not an error
   };
-  // `datagram`: any number of whole blocks. Written at once: a reader sees each packet as it comes.
+  // `datagram`: any number of whole blocks. Written immediately, so that a reader sees each packet
+  // as it arrives.
   Result<Outcome> Write(std::string_view datagram);
 
   uint64_t packets() const { return packets_; }
-  uint64_t missed() const { return missed_; }  // as the daemon's last statistics say
+  uint64_t missed() const { return missed_; }  // from the daemon's latest statistics
 
  private:
   Result<Outcome> WriteAll(std::string_view bytes) const;
-  // True: the block is to be written.
+  // Updates the counters. True: write the block.
   bool Take(uint32_t type, std::string_view block);
 
   const int fd_;
@@ -40,8 +41,8 @@ class CaptureWriter {
   uint64_t missed_ = 0;
 };
 
-// Runs until a signal, the limit, or the end of the daemon or of the reader. Takes over SIGINT,
-// SIGTERM and SIGPIPE of the process. `connect`: to the daemon. What was captured is said on
+// Runs until a signal or the limit, or until the daemon or the reader is gone. Takes over SIGINT,
+// SIGTERM and SIGPIPE of the process. `connect` connects to the daemon. Prints the packet counts to
 // standard error.
 Status RunCapture(const Arguments& arguments, const OperatorConnector& connect);
 

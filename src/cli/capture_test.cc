@@ -1,4 +1,4 @@
-// The capture command: blocks, limits, and the ways to end.
+// The capture command: blocks, limits, and how it ends.
 #include "cli/capture.h"
 
 #include <fcntl.h>
@@ -101,7 +101,7 @@ TEST(CaptureWriterTest, RefusesWhatIsNoPcapng) {
     CaptureWriter writer(pipe.writer(), std::nullopt);
     const auto outcome = writer.Write(text);
     ASSERT_FALSE(outcome);
-    EXPECT_THAT(outcome.error().message, HasSubstr("no pcapng"));
+    EXPECT_THAT(outcome.error().message, HasSubstr("invalid pcapng"));
   }
 }
 
@@ -151,7 +151,7 @@ TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
   const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_FALSE(status);
-  EXPECT_THAT(status.error().message, HasSubstr("went away"));
+  EXPECT_THAT(status.error().message, HasSubstr("closed the connection"));
   EXPECT_EQ(Written(), Header() + PacketBlock());
 }
 
@@ -164,7 +164,7 @@ TEST_F(RunCaptureTest, ErrorLeavesTheFileAlone) {
   EXPECT_EQ(Written(), "precious");
 }
 
-// The signal and the descriptors are a process's own: in a child.
+// Runs in a child: signals and descriptors belong to the process.
 TEST_F(RunCaptureTest, SignalEndsItInGoodOrder) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()},
                               Ending::kWaitForShutdown);

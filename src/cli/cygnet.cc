@@ -60,7 +60,7 @@ std::string ToLine(const Json& item) {
   return item.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// The exit status that a shown item calls for.
+// The exit status for an item.
 int ItemStatus(const Arguments& arguments, const Json& item) {
   if (arguments.object == Object::kDoctorFips) return FipsDenies(item) ? kExitNo : 0;
   if (arguments.object == Object::kStored) return StoredIsWell(item) ? 0 : kExitNo;
@@ -79,8 +79,8 @@ bool IsOneObject(Object object) {
          object == Object::kStored;
 }
 
-// One line for each element. After an error the array stays open: nobody takes a part for the
-// whole.
+// One line for each element. After an error the array stays open, so that a reader cannot mistake
+// a part for the whole.
 Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, int* status) {
   const bool array = !IsOneObject(arguments.object);
   const char* before = array ? "[\n" : "";
@@ -95,21 +95,21 @@ Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, 
   return {};
 }
 
-// What a list that holds nothing would have shown. Empty: such a list is never empty.
+// The message for an empty list; empty for objects whose list is never empty.
 std::string_view NothingOf(const Arguments& arguments) {
   const bool all = arguments.request.size() == 1;  // no filter beside the command
   switch (arguments.object) {
     case Object::kSa:
     case Object::kStatSa:
-      return all ? "there is no SA" : "there is no such SA";
+      return all ? "no SAs" : "no matching SA";
     case Object::kPolicy:
-      return all ? "there is no policy" : "there is no such policy";
+      return all ? "no policies" : "no matching policy";
     default:
       return {};
   }
 }
 
-// `err` gets what is no result: a program that reads `out` finds nothing there.
+// The message for an empty list goes to `err`: programs that read `out` find results only.
 Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, FILE* err,
                  int* status) {
   if (arguments.object == Object::kMetrics) return PrintMetrics(client, out);
@@ -132,7 +132,7 @@ Status PrintText(const Arguments& arguments, OperatorClient* client, FILE* out, 
   return {};
 }
 
-// `status`: the exit status when all went well.
+// `status`: the exit status if no error is returned.
 Status Report(const Arguments& arguments, const OperatorConnector& connect, FILE* out, FILE* err,
               int* status) {
   auto client = connect();
@@ -144,7 +144,7 @@ Status Report(const Arguments& arguments, const OperatorConnector& connect, FILE
 }
 
 int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
-  fflush(out);  // what was shown before an error comes before its message
+  fflush(out);  // keeps results ahead of the error message
   return status ? exit_status : Complain(err, kExitFailed, status.error().message);
 }
 
@@ -162,9 +162,9 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
       return 0;
     case Object::kCapture:
       if (arguments.write_file == "-" && isatty(STDOUT_FILENO) == 1) {
-        return Complain(err, kExitUsage,
-                        "capture: will not write pcapng to a terminal; say \"write FILE\" or use a "
-                        "pipe");
+        return Complain(
+            err, kExitUsage,
+            "capture: will not write pcapng to a terminal; use \"write FILE\" or a pipe");
       }
       return Finish(out, err, RunCapture(arguments, connect));
     case Object::kDoctor: {
@@ -173,7 +173,7 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
       return Finish(out, err, status, exit_status);
     }
     default: {
-      // A doctor who has heard nothing cannot say that all is well.
+      // Without an answer from the daemon the doctor must not report success.
       int exit_status = arguments.object == Object::kDoctorFips ? kExitFailed : 0;
       const Status status = Report(arguments, connect, out, err, &exit_status);
       return Finish(out, err, status, exit_status);
@@ -194,8 +194,7 @@ int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out
   try {
     return Run(*arguments, connect, out, err);
   } catch (const std::exception& error) {
-    // A field of another type, from a daemon of another version; or an output that cannot be
-    // written.
+    // A field has another type in another version of the daemon, or the output cannot be written.
     return Complain(err, kExitFailed, error.what());
   }
 }

@@ -36,7 +36,7 @@ Result<std::vector<Json>> Items(OperatorClient* client, const Json& request) {
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status) {
   auto client = connect();
-  // Its fences outlive a daemon, and are what keeps a host without one from its wires.
+  // Fences outlive the daemon: without one, they are what keeps the host off its wires.
   if (!client && client.error().code == Errc::kNoEntry) PrintRows(arguments, CheckFences(), out);
   if (!client) return client.error();
   auto rows = Items(&*client, arguments.request);

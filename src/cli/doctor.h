@@ -1,5 +1,5 @@
-// `cygnet doctor`: what of this host works against Cygnet. The daemon says what it sees, and this
-// command looks at what the daemon need not be let near: the host's packet filter.
+// `cygnet doctor`: what on this host conflicts with Cygnet. The daemon reports its own checks; this
+// command checks the host's packet filter, to which the daemon needs no access.
 #pragma once
 
 #include <cstdio>
@@ -12,7 +12,8 @@
 
 namespace cygnet {
 
-// Rows as the daemon's: check, ok, text, advice. `*status`: 0, or kExitNo when something was found.
+// Prints rows like those of the daemon: check, ok, text, advice. `*status`: 0, or kExitNo if a
+// check failed.
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status);
 

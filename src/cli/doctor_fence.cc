@@ -20,7 +20,7 @@ struct NamesDeleter {
   void operator()(struct if_nameindex* names) const { if_freenameindex(names); }
 };
 
-// Whoever empties nftables leaves these: they belong to the interface.
+// A flush of the nftables ruleset leaves these: they belong to the interface.
 void AddTcFences(Fences* fences) {
   auto route = KernelNetlink::Open(NETLINK_ROUTE);
   const std::unique_ptr<struct if_nameindex, NamesDeleter> names(if_nameindex());
@@ -50,8 +50,8 @@ std::vector<Json> CheckFences() {
   std::vector<Json> rows;
   const Json ruleset = ReadRuleset();
   if (ruleset.is_discarded()) {
-    rows.push_back(Row(false, "the ruleset of nftables cannot be read",
-                       "look yourself for tables of the name cygnet_WIRE: nft list tables"));
+    rows.push_back(Row(false, "cannot read the nftables ruleset",
+                       "run \"nft list tables\" and look for tables named cygnet_WIRE"));
   }
   Fences fences = FencesIn(ruleset);
   AddTcFences(&fences);
@@ -60,7 +60,7 @@ std::vector<Json> CheckFences() {
     rows.push_back(Row(false,
                        fmt::format("wire {}{} is shut against the host's own stack ({}), and no "
                                    "cygnetd serves it",
-                                   wire, here ? "" : " (not there now)", fmt::join(means, ", ")),
+                                   wire, here ? "" : " (not present)", fmt::join(means, ", ")),
                        "start cygnetd, or give it back to the host: cygnetd --release " + wire));
   }
   if (rows.empty()) {

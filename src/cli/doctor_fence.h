@@ -1,5 +1,5 @@
-// What still shuts wires where no cygnetd runs: its fences outlive it, until an operator releases
-// them.
+// Wires that are still shut although no cygnetd runs: fences outlive the daemon until an operator
+// releases them.
 #pragma once
 
 #include <map>
@@ -11,13 +11,13 @@ namespace cygnet {
 
 using Json = nlohmann::ordered_json;
 
-// By wire: what shuts it, as "nftables netdev", "tc".
+// What shuts each wire: "nftables netdev", "tc".
 using Fences = std::map<std::string, std::vector<std::string>>;
 
-// In nftables' JSON of a ruleset.
+// The fences in a ruleset, given as nftables JSON.
 Fences FencesIn(const Json& ruleset);
 
-// Rows of the doctor about this network namespace; at least one.
+// The doctor's rows for the fences of this network namespace; at least one.
 std::vector<Json> CheckFences();
 
 }  // namespace cygnet

@@ -18,11 +18,11 @@ namespace cygnet {
 namespace {
 
 constexpr std::string_view kAdvice =
-    "such a match never fits under Cygnet: match by address, interface or a mark of your own "
+    "such a match never succeeds under Cygnet: match by address, interface or your own mark "
     "instead (doc/firewall.md)";
 
-// "ipsec out", "meta ipsec", "-m policy"; empty: this expression asks no such thing. Looked for at
-// any depth: maps, sets and concatenations hold expressions, too.
+// "ipsec out", "meta ipsec" or "-m policy"; empty: the expression does not match on IPsec. Searches
+// all levels: maps, sets and concatenations also contain expressions.
 std::string IpsecWordIn(const Json& node) {
   if (node.is_object()) {
     for (const auto& [key, value] : node.items()) {
@@ -48,7 +48,7 @@ struct PipeCloser {
   void operator()(FILE* pipe) const { pclose(pipe); }
 };
 
-// The output of a program under its full name; empty: it is not there.
+// The output of a program given by its full path; empty if it is not installed.
 std::string OutputOf(const std::string& program) {
   if (access(program.c_str(), X_OK) != 0) return {};
   const std::unique_ptr<FILE, PipeCloser> pipe(popen((program + " 2>/dev/null").c_str(), "re"));
@@ -62,7 +62,7 @@ std::string OutputOf(const std::string& program) {
   return text;
 }
 
-// Of the old interface; what iptables-nft made is in nftables' ruleset.
+// Rules of the legacy interface; those of iptables-nft are in the nftables ruleset.
 std::string SavedRules(const std::string& family) {
   for (const char* folder : {"/usr/sbin/", "/sbin/"}) {
     for (const char* kind : {"-legacy-save", "-save"}) {
@@ -96,7 +96,7 @@ std::vector<AddressRange> AddressesOf(const std::string& device) {
   return addresses;
 }
 
-// In the words of the tool whose rule it is.
+// In the syntax of the tool that has the rule.
 std::string ExemptionFor(std::string_view tool, const std::string& device,
                          const PolicyTraffic& traffic) {
   if (tool != "nftables") return fmt::format("-o {} -d {} -j ACCEPT", device, traffic.to);
@@ -109,14 +109,14 @@ void AddTranslations(std::string_view tool, const std::vector<NatFinding>& findi
   for (const NatFinding& finding : findings) {
     const PolicyTraffic& first = *finding.defeats.front();
     const std::size_t more = finding.defeats.size() - 1;
-    rows->push_back(Row(
-        false,
-        fmt::format("{}, {}: packets of policy {}{} get another source address before {} sees "
-                    "them: the policy does not match them any more, and they may leave in clear",
-                    tool, finding.rule, first.policy,
-                    more == 0 ? "" : fmt::format(" (and {} more)", more), finding.device),
-        fmt::format("exempt them by address in a rule before it: {} (doc/firewall.md)",
-                    ExemptionFor(tool, finding.device, first))));
+    rows->push_back(
+        Row(false,
+            fmt::format("{}, {}: packets of policy {}{} get another source address before {} sees "
+                        "them; the policy no longer matches them, and they may leave in clear",
+                        tool, finding.rule, first.policy,
+                        more == 0 ? "" : fmt::format(" (and {} more)", more), finding.device),
+            fmt::format("exempt them by address in an earlier rule: {} (doc/firewall.md)",
+                        ExemptionFor(tool, finding.device, first))));
   }
 }
 
@@ -178,9 +178,9 @@ std::vector<Json> CheckFirewall(const FirewallSubject& subject) {
   std::vector<Json> rows;
   const Json ruleset = ReadRuleset();
   if (ruleset.is_discarded()) {
-    rows.push_back(Row(false, "the ruleset of nftables cannot be read",
-                       "look yourself for \"ipsec\", \"secpath\", \"policy\", \"masquerade\" and "
-                       "\"snat\": nft list ruleset"));
+    rows.push_back(Row(false, "cannot read the nftables ruleset",
+                       "run \"nft list ruleset\" and look for \"ipsec\", \"secpath\", \"policy\", "
+                       "\"masquerade\" and \"snat\""));
   } else {
     for (std::string& rule : IpsecRulesIn(ruleset)) {
       rows.push_back(Row(false, "nftables, " + rule, kAdvice));
@@ -199,8 +199,8 @@ std::vector<Json> CheckFirewall(const FirewallSubject& subject) {
   }
   if (rows.empty()) {
     rows.push_back(Row(true,
-                       "no rule asks for the kernel's own IPsec, and none translates what policies "
-                       "are for",
+                       "no rule matches on the kernel's IPsec or translates packets that a policy "
+                       "selects",
                        ""));
   }
   return rows;

@@ -9,7 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// As nft 1.0.6 prints them.
+// As printed by nft 1.0.6.
 std::vector<std::string> FoundIn(const std::string& expression) {
   return IpsecRulesIn(Json::parse(
       R"({"nftables":[{"metainfo":{}},{"table":{"family":"ip","name":"t"}},{"rule":{"family":"ip",)"

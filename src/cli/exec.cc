@@ -1,4 +1,4 @@
-// Finding the shim and the daemon, judging the program, and running it.
+// Finds the shim and the daemon, checks the program and runs it.
 #include "cli/exec.h"
 
 #include <elf.h>
@@ -55,7 +55,7 @@ std::optional<std::string> FirstMatch(const std::string& pattern) {
   return first;
 }
 
-// Empty: there is a cygnetd, and it knows us for what we must be.
+// Empty: a cygnetd runs here and accepts us.
 std::string WhyNoDaemon() {
   constexpr int kPatienceMs = 10'000;
   const auto met = rendezvous::Meet(rendezvous::Service::kXfrm, kPatienceMs);
@@ -70,7 +70,7 @@ bool ReadAt(std::ifstream& file, uint64_t offset, T& out) {
   return static_cast<bool>(file.read(reinterpret_cast<char*>(&out), sizeof out));
 }
 
-// The dynamic linker is what loads the shim; a program that names none is static.
+// The dynamic linker loads the shim. A program without one is static.
 bool NamesDynamicLinker(std::ifstream& file, const Elf64_Ehdr& header) {
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment{};
@@ -84,7 +84,7 @@ bool NamesDynamicLinker(std::ifstream& file, const Elf64_Ehdr& header) {
   return false;
 }
 
-// The dynamic linker ignores LD_PRELOAD when a program runs with more rights than its caller has.
+// The dynamic linker ignores LD_PRELOAD if a program runs with more rights than its caller.
 std::optional<std::string> WhyPrivileged(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
@@ -97,7 +97,7 @@ std::optional<std::string> WhyPrivileged(const std::string& path) {
   if ((info.st_mode & S_ISGID) != 0 && (info.st_mode & S_IXGRP) != 0 && info.st_gid != getgid()) {
     return "it is setgid";
   }
-  // Root gains nothing by them.
+  // Root gains no rights by them.
   if (getuid() != 0 && getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) {
     return "it has file capabilities";
   }
@@ -109,10 +109,10 @@ std::optional<std::string> WhyElfFails(std::ifstream& file) {
   std::ifstream self("/proc/self/exe", std::ios::binary);
   Elf64_Ehdr header{};
   if (!ReadAt(self, 0, own) || !ReadAt(file, 0, header)) {
-    return "it is cut short";
+    return "it is truncated";
   }
   if (header.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || header.e_machine != own.e_machine) {
-    return "it is built for another kind of machine than the shim";
+    return "it is built for another architecture than the shim";
   }
   if (!NamesDynamicLinker(file, header)) {
     return "it is statically linked";
@@ -133,7 +133,7 @@ std::optional<std::string> WhyScriptFails(std::ifstream& file, int depth) {
     return "it names no interpreter";
   }
   if (const auto why = WhyFails(interpreter, depth + 1)) {
-    return "its interpreter " + interpreter + " does not take the shim: " + *why;
+    return "its interpreter " + interpreter + " cannot load the shim: " + *why;
   }
   return std::nullopt;
 }
@@ -143,10 +143,10 @@ std::optional<std::string> WhyFails(const std::string& path, int depth) {
   std::ifstream file(path, std::ios::binary);
   char magic[SELFMAG] = {};
   if (depth > kMaxInterpreters) {
-    return "its interpreters go in circles";
+    return "its interpreters form a loop";
   }
   if (!file) {
-    return std::string("it cannot be read to see: ") + std::strerror(errno);
+    return std::string("it cannot be read: ") + std::strerror(errno);
   }
   file.read(magic, sizeof magic);
   file.clear();
@@ -154,7 +154,7 @@ std::optional<std::string> WhyFails(const std::string& path, int depth) {
     return WhyScriptFails(file, depth);
   }
   if (std::memcmp(magic, ELFMAG, SELFMAG) != 0) {
-    // What the kernel does not know, execvp() gives to the shell.
+    // execvp() runs an unknown format with the shell.
     return WhyFails("/bin/sh", depth + 1);
   }
   if (auto why = WhyElfFails(file)) {
@@ -209,19 +209,21 @@ std::optional<std::string> WhyPreloadFails(const std::string& path) { return Why
 
 int RunExec(int argc, char** argv) {
   if (argc < 1) {
-    return Say(kNotReady, "no command; usage: cygnet exec -- COMMAND [ARGUMENT ...]");
+    return Say(kNotReady, "no command given; usage: cygnet exec -- COMMAND [ARGUMENT ...]");
   }
   const auto shim = FindShim();
   if (!shim) {
-    return Say(kNotReady, "libcygnet_xfrm.so not found beside this program; set CYGNET_SHIM to it");
+    return Say(kNotReady,
+               "libcygnet_xfrm.so not found next to this program; set CYGNET_SHIM to its path");
   }
   if (shim->find_first_of(": ") != std::string::npos) {
-    return Say(kNotReady, "the dynamic linker takes no blank or colon in \"" + *shim + "\"");
+    return Say(kNotReady,
+               "the path of the shim must not contain a blank or colon: \"" + *shim + "\"");
   }
   const auto program = FindCommand(argv[0]);
   if (!program) {
     const bool exists = access(argv[0], F_OK) == 0 && std::strchr(argv[0], '/') != nullptr;
-    return exists ? Say(kRefused, std::string(argv[0]) + ": is no program or may not be run")
+    return exists ? Say(kRefused, std::string(argv[0]) + ": not executable")
                   : Say(kNotFound, std::string(argv[0]) + ": not found");
   }
   if (const auto why = WhyPreloadFails(*program)) {

@@ -1,4 +1,4 @@
-// `cygnet exec`: what it runs, what it refuses, and with which status.
+// `cygnet exec`: the programs it runs, those it refuses, and the exit status.
 #include "cli/exec.h"
 
 #include <gmock/gmock.h>
@@ -50,7 +50,7 @@ class ExecTest : public ::testing::Test {
     return path;
   }
 
-  // Empty if there is no compiler to do it.
+  // Empty if there is no compiler.
   std::string Compile(const std::string& options) {
     std::ofstream(folder_ / "main.c") << "int main(void) { return 0; }\n";
     const std::string path = folder_ / "program";
@@ -63,8 +63,8 @@ class ExecTest : public ::testing::Test {
   fs::path shim_;
 };
 
-// Runs in a child, since success does not return. In an own namespace there is surely no daemon
-// but the one that the test plays.
+// Runs in a child, since success does not return. Its own namespace has no daemon other than the
+// one that the test plays.
 enum class Daemon { kNone, kListens };
 struct Outcome {
   int status = -1;
@@ -72,7 +72,7 @@ struct Outcome {
 };
 constexpr int kNoNamespace = 99;
 
-// Goes with the process.
+// Ends with the process.
 void Listen() {
   auto doorstep = Doorstep::Claim();
   if (!doorstep) {
@@ -151,14 +151,14 @@ TEST_F(ExecTest, RefusesOtherMachine) {
   file.seekp(18);  // e_machine
   file.write("\x08\x00", 2);
   file.close();
-  EXPECT_THAT(WhyPreloadFails(copy), Optional(HasSubstr("another kind of machine")));
+  EXPECT_THAT(WhyPreloadFails(copy), Optional(HasSubstr("another architecture")));
 }
 
 TEST_F(ExecTest, RefusesSetuidAndSetgidOfOthers) {
   const fs::path copy = folder_ / "copy";
   fs::copy_file("/bin/sh", copy);
   chmod(copy.c_str(), 06755);
-  EXPECT_EQ(WhyPreloadFails(copy), std::nullopt);  // our own: no more rights than we have
+  EXPECT_EQ(WhyPreloadFails(copy), std::nullopt);  // owned by us: no additional rights
   if (chown(copy.c_str(), 12345, getgid()) != 0) {
     GTEST_SKIP() << "only root can give files away";
   }
@@ -191,7 +191,7 @@ TEST_F(ExecTest, RefusesFileCapabilitiesForUsers) {
 TEST_F(ExecTest, RefusesCircularInterpreters) {
   const fs::path script = folder_ / "script";
   EXPECT_THAT(WhyPreloadFails(Script("#!" + script.string() + "\n")),
-              Optional(HasSubstr("circles")));
+              Optional(HasSubstr("form a loop")));
   EXPECT_THAT(WhyPreloadFails(Script("#!/no/such/interpreter\n")),
               Optional(HasSubstr("cannot be read")));
 }

@@ -1,4 +1,4 @@
-// Reading fields that another version of the daemon may not send.
+// Reads fields that another version of the daemon may not send.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ inline uint64_t Number(const Json& json, const char* field) {
   return json.value(field, uint64_t{0});
 }
 
-// An object or array inside `json`; an empty one if there is none. Unlike the result of value() it
-// outlives the expression, so that a loop may run over its items().
+// An object or array inside `json`, or an empty object. Unlike the result of value() it outlives
+// the expression, so that a loop can use its items().
 inline const Json& Child(const Json& json, const char* field) {
   static const Json kNone = Json::object();
   const auto found = json.is_object() ? json.find(field) : json.end();
   return found == json.end() || found->is_null() ? kNone : *found;
 }
 
-// Of what other programs print. Empty unless it is a string: the same names stand for other things
-// elsewhere.
+// For the output of other programs. Empty unless the field is a string: the same name may have
+// another type elsewhere.
 inline std::string Word(const Json& node, const char* field) {
   if (!node.is_object()) return {};
   const auto found = node.find(field);

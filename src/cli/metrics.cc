@@ -27,7 +27,7 @@ std::string Escaped(std::string_view value) {
   return text;
 }
 
-// Samples by name: the format wants those of one name together, behind its HELP and TYPE.
+// Samples by name: the format requires those of one name together, after its HELP and TYPE.
 class Metrics {
  public:
   void Counter(const std::string& name, std::string_view help, const Labels& labels,
@@ -75,7 +75,7 @@ void AddSas(const std::vector<Json>& sas, Metrics* metrics) {
     }
   }
   for (const auto& [state, count] : states) {
-    metrics->Gauge("cygnet_sas", "SAs, by their state.", {{"state", state}}, count);
+    metrics->Gauge("cygnet_sas", "SAs, by state.", {{"state", state}}, count);
   }
   for (const auto& [key, count] : halves) {
     metrics->Gauge(
@@ -85,21 +85,21 @@ void AddSas(const std::vector<Json>& sas, Metrics* metrics) {
   }
 }
 
-// A number of a report as a metric.
+// Maps a number of a report to a metric.
 struct Field {
   const char* field;
   const char* metric;
   const char* help;
 };
 
-// Of DeviceReport's "offload".
+// Fields of "offload" in DeviceReport.
 constexpr Field kDeviceGauges[] = {
     {"slots_high_water", "cygnet_device_sa_slots_high_water", "Most SA slots ever in use."},
     {"rekey_reserve", "cygnet_device_rekey_reserve_slots",
      "SA slots of each direction kept for rekeying."},
     {"addresses_used", "cygnet_device_receive_addresses_used", "Receive addresses in use."},
     {"addresses_limit", "cygnet_device_receive_addresses_limit",
-     "Receive addresses that the device has room for; 0: no limit."},
+     "Receive addresses that fit into the device; 0: no limit."},
     {"addresses_high_water", "cygnet_device_receive_addresses_high_water",
      "Most receive addresses ever in use."},
 };
@@ -108,9 +108,9 @@ constexpr Field kDeviceCounters[] = {
     {"opened", "cygnet_packets_opened_total", "Packets that the device opened."},
     {"auth_failed", "cygnet_device_auth_failed_total", "Packets whose ICV the device found wrong."},
     {"passed_unknown", "cygnet_device_passed_unknown_total",
-     "Inbound ESP packets of no SA in the device, handed up as they came."},
+     "Inbound ESP packets without an SA in the device, passed up unopened."},
     {"dropped_stale", "cygnet_device_dropped_stale_total",
-     "Outbound packets whose SA the device no longer had, not sent."},
+     "Outbound packets dropped because the device no longer had their SA."},
     {"returned", "cygnet_packets_returned_total",
      "Outbound packets that the device handed back unsealed; software sealed them."},
     {"refusals", "cygnet_device_sa_refusals_total", "SAs that the device refused."},
@@ -124,7 +124,7 @@ constexpr Field kEngineCounters[] = {
 constexpr Field kEngineGauges[] = {
     {"in_flight", "cygnet_engine_jobs_in_flight", "Packets that the engine has now."},
     {"sessions", "cygnet_engine_sessions", "Keys set up in the engine."},
-    {"sa_halves", "cygnet_engine_sa_halves", "Halves of SAs whose work the engine does."},
+    {"sa_halves", "cygnet_engine_sa_halves", "Halves of SAs that the engine serves."},
 };
 
 void AddPort(const std::string& device, const char* side, const Json& stats, Metrics* metrics) {
@@ -143,7 +143,7 @@ void AddFence(const std::string& device, const Json& fence, Metrics* metrics) {
   metrics->Gauge("cygnet_wire_fenced", "1: the host's own stack is kept off the device's wire.",
                  {{"device", device}}, Text(fence, "state") == "in-force" ? 1 : 0);
   metrics->Counter("cygnet_fence_restored_total",
-                   "Times the fence of the wire was taken away by others and put back.",
+                   "Times others removed the wire's fence and cygnetd restored it.",
                    {{"device", device}}, Number(fence, "restored"));
 }
 
@@ -168,15 +168,15 @@ void AddDevice(const Json& device, Metrics* metrics) {
   metrics->Gauge("cygnet_link_up", "1: the wire has a link.",
                  {{"device", name}, {"wire", Text(device, "wire")}, {"state", link_state}},
                  link_state == "up" ? 1 : 0);
-  metrics->Counter("cygnet_link_changes_total", "Times the link came or went.", {{"device", name}},
-                   Number(link, "changes"));
+  metrics->Counter("cygnet_link_changes_total", "Times the link went up or down.",
+                   {{"device", name}}, Number(link, "changes"));
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return;
   const Json& identity = Child(device, "identity");
-  metrics->Gauge("cygnet_device_up", "1: the device's offload unit takes SAs.",
+  metrics->Gauge("cygnet_device_up", "1: the device's offload unit accepts SAs.",
                  {{"device", name}, {"state", Text(device, "state")}},
                  offload.value("up", false) ? 1 : 0);
-  metrics->Gauge("cygnet_device_info", "Always 1: who the device is.",
+  metrics->Gauge("cygnet_device_info", "Always 1: the device's identity.",
                  {{"device", name},
                   {"driver", Text(device, "driver")},
                   {"model", Text(identity, "model")},
@@ -189,7 +189,7 @@ void AddDevice(const Json& device, Metrics* metrics) {
   metrics->Gauge("cygnet_device_disabled", "1: the operator has disabled offload on the device.",
                  {{"device", name}}, device.value("disabled", false) ? 1 : 0);
   const std::string denied = Text(device, "denied");
-  metrics->Gauge("cygnet_device_denied", "1: the device is given no key, for the reason.",
+  metrics->Gauge("cygnet_device_denied", "1: the device gets no keys, for the given reason.",
                  {{"device", name}, {"reason", denied}}, denied.empty() ? 0 : 1);
   AddSlots(name, offload, metrics);
   for (const Field& row : kDeviceGauges) {
@@ -199,11 +199,10 @@ void AddDevice(const Json& device, Metrics* metrics) {
     metrics->Counter(row.metric, row.help, {{"device", name}}, Number(offload, row.field));
   }
   const Json& guard = Child(device, "guard");
-  metrics->Counter("cygnet_guard_frames_checked_total", "Frames the guard at the wire looked at.",
+  metrics->Counter("cygnet_guard_frames_checked_total", "Frames that the seal guard checked.",
                    {{"device", name}}, Number(guard, "frames_checked"));
   for (const char* cause : {"clear_stopped", "unsealed_stopped", "engine_unsealed"}) {
-    metrics->Counter("cygnet_guard_stopped_total",
-                     "Frames the guard at the wire stopped, by cause.",
+    metrics->Counter("cygnet_guard_stopped_total", "Frames that the seal guard stopped, by cause.",
                      {{"device", name}, {"cause", cause}}, Number(guard, cause));
   }
 }
@@ -227,10 +226,10 @@ void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
       ++holders[{Text(item, "holder"), Text(item, "holder_kind")}];
     }
     if (kind != "summary") continue;
-    metrics->Counter("cygnet_ledger_dropped_total", "Ledger entries pushed out of memory.", {},
+    metrics->Counter("cygnet_ledger_dropped_total", "Ledger entries dropped from memory.", {},
                      Number(item, "dropped"));
-    metrics->Gauge("cygnet_ledger_write_failed", "1: the ledger's file is not written any more.",
-                   {}, Text(item, "write_error").empty() ? 0 : 1);
+    metrics->Gauge("cygnet_ledger_write_failed", "1: the ledger file is no longer written.", {},
+                   Text(item, "write_error").empty() ? 0 : 1);
   }
   for (const auto& [holder, count] : holders) {
     metrics->Gauge("cygnet_key_holders", "Halves of SAs whose keys a device or engine holds.",
@@ -239,10 +238,10 @@ void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
 }
 
 void AddStat(const Json& stat, Metrics* metrics) {
-  metrics->Gauge("cygnet_uptime_seconds", "Since the daemon started.", {},
+  metrics->Gauge("cygnet_uptime_seconds", "Seconds since the daemon started.", {},
                  Number(stat, "uptime_seconds"));
   metrics->Counter("cygnet_acquires_refused_total",
-                   "Packets that wanted an SA while the larval states were as many as may be.", {},
+                   "Packets whose ACQUIRE was refused at the limit of larval states.", {},
                    Number(stat, "acquires_refused"));
   metrics->Gauge("cygnet_workers", "Threads that process packets.", {}, Number(stat, "workers"));
   for (const auto& [reason, count] : Child(stat, "drops").items()) {

@@ -12,18 +12,18 @@
 
 namespace cygnet {
 
-// What the reports are made of, as `cygnet -j` prints them.
+// The reports, as `cygnet -j` prints them.
 struct MetricsInput {
   std::vector<Json> sas;
   std::vector<Json> devices;
   std::vector<Json> engines;
-  std::vector<Json> ledger;  // what is held now, and the summary
+  std::vector<Json> ledger;  // the keys that are held now, and the summary
   Json stat = Json::object();
 };
 
 std::string MetricsText(const MetricsInput& input);
 
-// Asks for all of it, one report after the other.
+// Requests all reports, one after the other.
 Status PrintMetrics(OperatorClient* client, FILE* out);
 
 }  // namespace cygnet

@@ -1,4 +1,4 @@
-// Metrics: the text format, and where the numbers come from.
+// Metrics: the text format and the source of each number.
 #include "cli/metrics.h"
 
 #include <gmock/gmock.h>
@@ -51,7 +51,7 @@ TEST(MetricsTest, TakesNumbersFromTheReports) {
   }
 }
 
-// Each name once, with HELP and TYPE before its samples; counters, and only they, end in _total.
+// Each name appears once, with HELP and TYPE before its samples. Only counters end in _total.
 TEST(MetricsTest, FollowsTheFormat) {
   std::istringstream lines(MetricsText(SampleInput()));
   const std::regex sample(R"re(([a-z_]+)(\{([a-z]+="([^"\\]|\\.)*",?)+\})? [0-9]+)re");

@@ -1,4 +1,4 @@
-// Which rule gets hold of what: a walk along the chains, as a packet of the policy would take it.
+// Finds the rules that a packet of a policy would meet, by following the chains.
 #include "cli/nat_rules.h"
 
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@ namespace {
 using Field = NatCondition::Field;
 using Verdict = NatRule::Verdict;
 
-// How much of the traffic: a condition that cannot be judged fits some of it.
+// The share of the traffic that matches. A condition that cannot be evaluated counts as kSome.
 enum class Fit : uint8_t { kNone, kSome, kAll };
 
 Fit Negated(Fit fit) { return fit == Fit::kSome ? fit : fit == Fit::kAll ? Fit::kNone : Fit::kAll; }
@@ -43,17 +43,17 @@ class Walk {
   Walk(const NatTable& table, const PolicyTraffic& traffic, const OutDevice& device)
       : table_(table), traffic_(traffic), device_(device) {}
 
-  // Every rule that translates some of the traffic against the policy.
+  // The rules that translate some of the traffic so that the policy no longer matches.
   std::vector<const NatRule*> Run() {
     for (const std::string& chain : table_.base_chains) Follow(chain, 0);
     return std::move(found_);
   }
 
  private:
-  // True: nothing of the traffic comes back from this chain.
+  // True: no traffic returns from this chain.
   bool Follow(const std::string& name, int depth) {
-    constexpr int kDeepest = 16;         // as many as the kernel allows
-    constexpr int kMostSteps = 100'000;  // chains that jump to each other's ends multiply
+    constexpr int kDeepest = 16;         // the kernel's limit
+    constexpr int kMostSteps = 100'000;  // nested jumps multiply
     const auto chain = table_.rules.find(name);
     if (chain == table_.rules.end() || depth > kDeepest) return false;
     for (const NatRule& rule : chain->second) {
@@ -81,7 +81,7 @@ class Walk {
 
   Fit FitOf(const NatCondition& condition) const {
     if (condition.field == Field::kOther) return Fit::kSome;
-    // Asked of the other family's header, it fits neither way.
+    // A match on the other family's header fails, negated or not.
     const bool other = condition.family != 0 && condition.family != traffic_.source.family;
     if (other && condition.field != Field::kFamily) return Fit::kNone;
     Fit fit = Fit::kNone;
@@ -99,7 +99,7 @@ class Walk {
     return condition.negated ? Negated(fit) : fit;
   }
 
-  // To an address that the policy is for as well, it changes nothing.
+  // A translation to another address inside the selector is harmless.
   bool Defeats(const NatRule& rule) const {
     if (!traffic_.by_source) return true;
     const AddressRange& source = traffic_.source;
@@ -120,7 +120,7 @@ class Walk {
   int steps_ = 0;
 };
 
-// A word of "src 10.1.0.0/16 dst 10.2.0.0/16 proto 6".
+// The word after `keyword` in, for example, "src 10.1.0.0/16 dst 10.2.0.0/16 proto 6".
 std::string WordAfter(const std::string& text, const std::string& keyword) {
   std::istringstream words(text);
   for (std::string word; words >> word;) {
@@ -137,7 +137,7 @@ std::optional<AddressRange> ParseAddress(const std::string& text) {
   return range;
 }
 
-// The bits behind a prefix: 0 in the first address, 1 in the last.
+// Clears the bits after the prefix in the first address and sets them in the last.
 void Widen(unsigned prefix, AddressRange* range) {
   const unsigned bits = range->family == AF_INET ? 32 : 128;
   for (unsigned bit = prefix; bit < bits; ++bit) {
@@ -182,7 +182,7 @@ std::vector<PolicyTraffic> TrafficOf(const std::vector<Json>& policies) {
     const std::string direction = Text(policy, "dir");
     const bool blocks = Text(policy, "action") == "block";
     const bool out = direction == "out" && (blocks || !Child(policy, "templates").empty());
-    // Direction fwd is asked by what the source address is not: one of this host's.
+    // Direction fwd applies if the source address is not one of this host.
     if (!out && !(direction == "fwd" && blocks)) continue;
     const std::string selector = Text(policy, "selector");
     const auto source = ParseRange(WordAfter(selector, "src"));

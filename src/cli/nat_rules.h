@@ -1,7 +1,6 @@
-// Rules of the host's packet filter that give a packet another source address, read as far as it
-// takes to tell whether they get hold of what Cygnet's policies are for. Such a packet is
-// translated before the device sees it, and the policy by its source address does not match it any
-// more.
+// Source NAT rules of the host's packet filter, evaluated as far as needed to find those that apply
+// to packets of Cygnet's policies. Such a packet is translated before the device sees it, and a
+// policy that selects by source address no longer matches it.
 #pragma once
 
 #include <array>
@@ -28,13 +27,13 @@ struct AddressRange {
 // "10.1.0.0/16", "10.1.0.1-10.1.0.9", "fd00::1".
 std::optional<AddressRange> ParseRange(const std::string& text);
 
-// One question that a rule asks; it fits when one of its names or ranges does.
+// One condition of a rule. It matches if one of its names or ranges does.
 struct NatCondition {
   enum class Field : uint8_t { kOutInterface, kFamily, kSource, kDestination, kOther };
   Field field = Field::kOther;
   bool negated = false;
-  bool partly_unknown = false;  // it names more than could be read
-  int family = 0;               // kFamily; of addresses: that of the header they are in
+  bool partly_unknown = false;  // some of its values could not be parsed
+  int family = 0;               // kFamily; for addresses: the family of the header
   std::vector<std::string> names{};
   std::vector<AddressRange> ranges{};
 };
@@ -45,30 +44,30 @@ struct NatRule {
   std::vector<NatCondition> conditions{};
   Verdict verdict = Verdict::kGoesOn;
   std::string target{};              // kJumps, kGoesTo
-  bool masquerades = false;          // kTranslates: to an address of the out-interface
-  std::optional<AddressRange> to{};  // kTranslates: to one of these; nullopt: unknown
+  bool masquerades = false;          // kTranslates: to an address of the output interface
+  std::optional<AddressRange> to{};  // kTranslates: the new source; nullopt: unknown
 };
 
 struct NatTable {
-  std::vector<int> families;                          // of the packets that it sees
+  std::vector<int> families;                          // of the packets it sees
   std::map<std::string, std::vector<NatRule>> rules;  // by chain
-  std::vector<std::string> base_chains;               // that ask before a packet leaves
+  std::vector<std::string> base_chains;               // with hook postrouting
 };
 
-// Of nftables' JSON of a ruleset.
+// From a ruleset given as nftables JSON.
 std::vector<NatTable> ReadNatTables(const Json& ruleset);
-// Of what iptables-save or ip6tables-save prints.
+// From the output of iptables-save or ip6tables-save.
 NatTable ReadSavedNat(std::string_view saved, int family);
 
-// What a policy is for.
+// The traffic that a policy selects.
 struct PolicyTraffic {
   std::string policy;  // for people
-  std::string to;      // its destination, likewise
+  std::string to;      // its destination, for people
   AddressRange source;
   AddressRange destination;
-  bool by_source = true;  // false: it does not matter what the new source address is
+  bool by_source = true;  // false: any change of the source address matters
 };
-// Of the daemon's reports of policies: those that protect or block what leaves.
+// From the daemon's reports: the policies that protect or block outgoing traffic.
 std::vector<PolicyTraffic> TrafficOf(const std::vector<Json>& policies);
 
 struct OutDevice {
@@ -81,7 +80,7 @@ struct NatFinding {
   std::string device;
   std::vector<const PolicyTraffic*> defeats;  // at least one
 };
-// One for each rule that takes some of that traffic, when no rule before it exempts it.
+// One for each rule that translates some of that traffic without an earlier exemption.
 std::vector<NatFinding> FindTranslations(const NatTable& table,
                                          const std::vector<PolicyTraffic>& traffic,
                                          const std::vector<OutDevice>& devices);

@@ -1,4 +1,4 @@
-// Rules as nftables and iptables print them.
+// Parses rules as nftables and iptables print them.
 #include <fmt/format.h>
 #include <netinet/in.h>
 
@@ -18,7 +18,7 @@ using Verdict = NatRule::Verdict;
 
 // --- nftables ---
 
-// Elements of sets by "family table set".
+// Elements of sets, by "family table set".
 using Sets = std::map<std::string, const Json*>;
 
 struct NftContext {
@@ -133,7 +133,7 @@ std::vector<int> FamiliesOf(const std::string& family) {
 
 // --- iptables ---
 
-// Words of a line; a comment in quotes is one.
+// The words of a line. Quoted text is one word.
 std::vector<std::string> WordsOf(std::string_view line) {
   std::vector<std::string> words;
   bool quoted = false;
@@ -171,11 +171,11 @@ void SetTarget(const std::string& target, bool goes, NatRule* rule) {
   } else if (rule->masquerades || target == "SNAT" || target == "NETMAP") {
     rule->verdict = Verdict::kTranslates;
   } else {
-    rule->verdict = Verdict::kJumps;  // to what is no chain: LOG, MARK
+    rule->verdict = Verdict::kJumps;  // to a target that is not a chain: LOG, MARK
   }
 }
 
-// `words`: from the third on, behind "-A CHAIN".
+// `words`: a whole line. The rule follows "-A CHAIN".
 NatRule SavedRule(const std::vector<std::string>& words, int family, std::string text) {
   NatRule rule;
   rule.text = std::move(text);
@@ -201,7 +201,7 @@ NatRule SavedRule(const std::vector<std::string>& words, int family, std::string
     } else if (word == "--to-source") {
       rule.to = WithoutPorts(value);
     } else if (word == "-i" || word == "-p" || (word == "-m" && value != "comment")) {
-      rule.conditions.push_back({});  // it asks what is not judged here
+      rule.conditions.push_back({});  // not evaluated here
     }
   }
   return rule;

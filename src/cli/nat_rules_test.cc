@@ -20,7 +20,7 @@ Json Policy(const std::string& direction, const std::string& selector,
           {"templates", action == "allow" ? Json::array({{{"proto", "esp"}}}) : Json::array()}};
 }
 
-// The rules by whose text the policies are defeated; devices: nic0 with 192.0.2.1.
+// The text of the rules that defeat a policy. The device is nic0 with 192.0.2.1.
 std::vector<std::string> Found(const NatTable& table, const std::vector<Json>& policies) {
   const std::vector<PolicyTraffic> traffic = TrafficOf(policies);
   const std::vector<OutDevice> devices = {
@@ -41,7 +41,7 @@ bool Warns(const std::string& rules, const Json& policy = Policy("out", kTunnel)
   return !InSaved(rules, {policy}).empty();
 }
 
-// As nft 1.0.6 prints them: one base chain and one beside it.
+// As printed by nft 1.0.6: one base chain and one regular chain.
 std::vector<std::string> InNft(const std::vector<std::string>& expressions,
                                const std::vector<Json>& policies = {Policy("out", kTunnel)}) {
   Json list = Json::array();
@@ -97,7 +97,7 @@ TEST(NatRulesTest, AnExemptionBeforeTheRuleCountsAndOneBehindItDoesNot) {
   EXPECT_FALSE(Warns("-A POSTROUTING -d 10.2.0.0/16 -o nic0 -j ACCEPT\n" + all));
   EXPECT_FALSE(Warns("-A POSTROUTING -d 10.0.0.0/8 -j RETURN\n" + all));
   EXPECT_TRUE(Warns(all + "-A POSTROUTING -d 10.2.0.0/16 -j ACCEPT\n"));
-  // Of a part, or of what nobody can tell here, it exempts not all.
+  // A rule for a part of the traffic, or with an unknown condition, does not exempt all of it.
   EXPECT_TRUE(Warns("-A POSTROUTING -d 10.2.0.0/17 -j ACCEPT\n" + all));
   EXPECT_TRUE(Warns("-A POSTROUTING -d 10.2.0.0/16 -p tcp -m tcp --dport 5 -j ACCEPT\n" + all));
   EXPECT_TRUE(Warns("-A POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT\n" + all));
@@ -113,14 +113,14 @@ TEST(NatRulesTest, ChainsAreFollowed) {
   EXPECT_TRUE(Warns("-A POSTROUTING -j POSTROUTING\n-A POSTROUTING -j MASQUERADE\n"));
 }
 
-// What is translated to an address that the policy is for stays its own.
+// The policy still matches if the new address is inside its selector.
 TEST(NatRulesTest, ANewAddressThatThePolicyIsForChangesNothing) {
   const std::string all = "-A POSTROUTING -o nic0 -j MASQUERADE\n";
   EXPECT_FALSE(Warns(all, Policy("out", "src 192.0.2.1/32 dst 192.0.2.2/32")));
   EXPECT_FALSE(Warns(all, Policy("out", "src 0.0.0.0/0 dst 10.2.0.0/16")));
   EXPECT_FALSE(Warns("-A POSTROUTING -o nic0 -j SNAT --to-source 10.1.0.9\n"));
   EXPECT_TRUE(Warns("-A POSTROUTING -o nic0 -j SNAT --to-source 10.1.0.9-10.3.0.9\n"));
-  // Direction fwd is not asked of the host's own.
+  // Direction fwd does not apply to the host's own packets.
   EXPECT_TRUE(Warns(all, Policy("fwd", "src 0.0.0.0/0 dst 10.2.0.0/16", "block")));
   EXPECT_TRUE(Warns(all, Policy("out", kTunnel, "block")));
 }
@@ -141,7 +141,7 @@ TEST(NatRulesTest, ReadsWhatNftPrints) {
               IsEmpty());
   EXPECT_THAT(InNft({nic0 + R"({"xt":{"type":"target","name":"MASQUERADE"}})"}),
               ElementsAre(where + "1: MASQUERADE"));
-  // A map of verdicts may exempt; whether it does is not judged.
+  // A verdict map may exempt; it is not evaluated.
   EXPECT_THAT(InNft({R"({"vmap":{"key":{"meta":{"key":"mark"}},"data":"@m"}})", masquerade}),
               ElementsAre(where + "2: masquerade"));
   EXPECT_THAT(InNft({masquerade},

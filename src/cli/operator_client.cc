@@ -15,9 +15,11 @@ namespace {
 
 constexpr int kTimeoutSeconds = 10;
 constexpr std::size_t kMaxDatagram = 512u
-                                     << 10;  // a super-packet, and more than the kernel lets by
+                                     << 10;  // more than a super-packet and than the kernel accepts
 
-Error WentAway() { return MakeError(Errc::kIo, "cygnetd went away in the middle of its answer"); }
+Error WentAway() {
+  return MakeError(Errc::kIo, "cygnetd closed the connection before its reply was complete");
+}
 
 }  // namespace
 
@@ -52,9 +54,9 @@ Result<OperatorClient> OperatorClient::Adopt(UniqueFd fd) {
 Status OperatorClient::Send(const Json& request) {
   const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) >= 0) return {};
-  // A refusal may have been sent before the connection was closed: the reader will find it.
+  // The daemon may have sent an error before it closed the connection: let Receive() read it.
   if (errno == EPIPE || errno == ECONNRESET) return {};
-  return ErrnoError("cannot ask cygnetd");
+  return ErrnoError("cannot send to cygnetd");
 }
 
 Result<std::string> OperatorClient::Receive() {
@@ -65,9 +67,9 @@ Result<std::string> OperatorClient::Receive() {
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return MakeError(Errc::kIo, "cygnetd does not answer");
   if (got < 0 && errno == ECONNRESET) return std::string();
-  if (got < 0) return ErrnoError("cannot hear cygnetd");
+  if (got < 0) return ErrnoError("cannot receive from cygnetd");
   if (static_cast<std::size_t>(got) > text.size()) {
-    return MakeError(Errc::kIo, "cygnetd sent more than it should");
+    return MakeError(Errc::kIo, "cygnetd sent an oversized datagram");
   }
   text.resize(static_cast<std::size_t>(got));
   return text;
@@ -78,7 +80,8 @@ Result<Json> OperatorClient::ReceiveJson() {
   if (!text) return text.error();
   if (text->empty()) return WentAway();
   Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return MakeError(Errc::kIo, "cygnetd answered what is no JSON object");
+  if (!json.is_object())
+    return MakeError(Errc::kIo, "unexpected reply from cygnetd (not a JSON object)");
   if (const auto error = json.find("error"); error != json.end()) {
     return MakeError(Errc::kIo, error->is_string() ? error->get<std::string>() : error->dump());
   }
@@ -88,7 +91,7 @@ Result<Json> OperatorClient::ReceiveJson() {
 Status OperatorClient::ForEachItem(const Json& request,
                                    const std::function<void(const Json&)>& show) {
   CYGNET_RETURN_IF_ERROR(Send(request));
-  std::optional<Json> item;  // held back, since more of it may follow
+  std::optional<Json> item;  // kept until complete: more of it may follow
   for (;;) {
     Result<Json> reply = ReceiveJson();
     if (item && (!reply || !reply->contains("append"))) {
@@ -111,7 +114,7 @@ Status OperatorClient::StartStream(const Json& request) {
   CYGNET_RETURN_IF_ERROR(Send(request));
   const Result<Json> reply = ReceiveJson();
   if (!reply) return reply.error();
-  // From here on silence is no fault.
+  // From now on the daemon may be silent for any time.
   const timeval forever{};
   if (setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) != 0) {
     return ErrnoError("setsockopt");

@@ -1,5 +1,5 @@
-// OperatorClient: the command's end of the operator socket (daemon/operator_server.h has the
-// protocol).
+// OperatorClient: the command's end of the operator socket (protocol: daemon/operator/
+// operator_server.h).
 #pragma once
 
 #include <functional>
@@ -14,27 +14,27 @@ namespace cygnet {
 
 using Json = nlohmann::ordered_json;
 
-// Why there is no connection to cygnetd, for people.
+// Why there is no connection to cygnetd, as an error text.
 std::string WhyNotMet(const rendezvous::Meeting& meeting);
 
 class OperatorClient;
-// OperatorClient::Connect, unless a test plays the daemon.
+// OperatorClient::Connect, or a replacement in tests.
 using OperatorConnector = std::function<Result<OperatorClient>()>;
 
 class OperatorClient {
  public:
-  // To the cygnetd of this network namespace, which has proven that it is one. kNoEntry: there is
-  // none; kPermission: it would not answer us.
+  // Connects to the cygnetd of this network namespace, which has proven its identity. kNoEntry: no
+  // cygnetd runs here; kPermission: it refused us.
   static Result<OperatorClient> Connect();
-  // Over a connection that is there.
+  // Uses an existing connection.
   static Result<OperatorClient> Adopt(UniqueFd fd);
 
-  // Calls `show` with each item of the reply, as they come. Items shown before an error stay shown.
+  // Calls `show` with each item of the reply as it arrives, also for items before an error.
   Status ForEachItem(const Json& request, const std::function<void(const Json&)>& show);
 
-  // Asks, and returns when the daemon says that raw datagrams follow.
+  // Sends the request and returns when the daemon has announced raw datagrams.
   Status StartStream(const Json& request);
-  // The next datagram; empty at the end. Waits.
+  // Waits for the next datagram; empty at the end.
   Result<std::string> Receive();
 
   int fd() const { return fd_.get(); }

@@ -1,4 +1,4 @@
-// The client's end of the operator socket: replies in pieces, errors, and a daemon that dies.
+// The client's end of the operator socket: split replies, errors, and a daemon that dies.
 #include "cli/operator_client.h"
 
 #include <gmock/gmock.h>
@@ -58,19 +58,19 @@ TEST(OperatorClientTest, PassesOnErrors) {
 TEST(OperatorClientTest, NoticesADaemonThatDiesInTheMiddle) {
   const auto outcome = Ask({R"({"item":1})"});
   EXPECT_THAT(outcome.items, ElementsAre("1"));
-  EXPECT_THAT(outcome.error, HasSubstr("went away"));
+  EXPECT_THAT(outcome.error, HasSubstr("closed the connection"));
 }
 
 TEST(OperatorClientTest, NoticesADaemonThatDiesAtOnce) {
-  EXPECT_THAT(Ask({}).error, HasSubstr("went away"));
+  EXPECT_THAT(Ask({}).error, HasSubstr("closed the connection"));
 }
 
 TEST(OperatorClientTest, DistrustsWhatIsNoJsonObject) {
-  EXPECT_THAT(Ask({"nonsense"}).error, HasSubstr("no JSON object"));
-  EXPECT_THAT(Ask({"[]"}).error, HasSubstr("no JSON object"));
+  EXPECT_THAT(Ask({"nonsense"}).error, HasSubstr("not a JSON object"));
+  EXPECT_THAT(Ask({"[]"}).error, HasSubstr("not a JSON object"));
 }
 
-// In a child, since the namespace is the process's own.
+// In a child, since a namespace belongs to a process.
 TEST(OperatorClientTest, SaysThatThereIsNoDaemon) {
   constexpr int kNoNamespace = 77;
   const pid_t child = fork();

@@ -27,7 +27,7 @@ std::string FlagsText(const Json& sa) {
   return text.empty() ? text : " flag" + text;
 }
 
-// What most SAs do not have.
+// Properties that most SAs do not have.
 std::string ExtrasLine(const Json& sa) {
   std::string text;
   if (const std::string direction = Text(sa, "direction"); !direction.empty()) {
@@ -77,7 +77,7 @@ std::string DropsLine(const Json& sa) {
   return text.empty() ? text : "\tdrops" + text + "\n";
 }
 
-// What came late: "late 1-1 7, 64-127 2 rejected; a window of 128 takes all".
+// Late packets: "late by 1-1 7, 64-127 2 (2 rejected); a replay window of 128 accepts all".
 std::string LatenessLine(const Json& sa) {
   std::string text;
   for (const Json& row : Child(sa, "lateness")) {
@@ -88,7 +88,7 @@ std::string LatenessLine(const Json& sa) {
     if (rejected != 0) text += fmt::format(" ({} rejected)", rejected);
   }
   if (text.empty()) return {};
-  return fmt::format("\tlate by{}; a replay window of {} takes all\n", text,
+  return fmt::format("\tlate by{}; a replay window of {} accepts all\n", text,
                      Number(sa, "window_for_all"));
 }
 
@@ -163,15 +163,16 @@ std::string SaDropsText(const Json& sa) {
 
 namespace {
 
-// Of a blocking policy alone: by what its client selects, which nothing here asks.
+// Mark and interface id of a blocking policy: the client set them, Cygnet ignores them.
 std::string SelectionLine(const Json& policy) {
   std::string text;
   if (const auto mark = policy.find("mark"); mark != policy.end()) {
     text += fmt::format(" mark {}/{}", Text(*mark, "value"), Text(*mark, "mask"));
   }
   if (policy.contains("if_id")) text += fmt::format(" if_id {:#x}", Number(policy, "if_id"));
-  return text.empty() ? text
-                      : "\t" + text.substr(1) + " (not asked: it blocks whatever they are)\n";
+  return text.empty()
+             ? text
+             : "\t" + text.substr(1) + " (ignored: the policy blocks all of its selector)\n";
 }
 
 }  // namespace

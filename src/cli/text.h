@@ -1,4 +1,4 @@
-// Reports for people, in the manner of iproute2. The fields are those of daemon/report_json.h.
+// Reports for people, in the style of iproute2. daemon/operator/report_json.h has the fields.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,7 +20,7 @@ std::string MtuText(const Json& mtu);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
 std::string StoredText(const Json& stored);
-std::string FipsText(const Json& fips);            // of Fips and of Move
+std::string FipsText(const Json& fips);            // FIPS state, or the moves after a change
 std::string PlacementText(const Json& placement);  // of one half of an SA
 std::string KeyLogText(const Json& device);
 std::string ExplainText(const Json& explain);
@@ -28,10 +28,10 @@ std::string MoveText(const Json& move);
 std::string LedgerText(const std::vector<Json>& items);
 std::string StatText(const Json& stat, Counters which);
 
-// FIPS mode is in force, and something that is configured may not be used.
+// FIPS mode is in force and denies something that is configured.
 bool FipsDenies(const Json& fips);
 
-// Nothing that is kept in files is incomplete, lost or cannot be written.
+// All stored files are complete and can be written, and no audit record was lost.
 bool StoredIsWell(const Json& stored);
 
 // "2023-11-14 22:13:20" in local time; "never" for 0.

@@ -42,7 +42,7 @@ std::string IdentityLine(const Json& device) {
     if (!value.empty()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", field, value);
   }
   if (identity.value("simulated", false)) {
-    text += ", SIMULATED: a program, its keys and its work are this host's CPU's";
+    text += ", SIMULATED: a program with its keys in this host's memory, on this host's CPU";
   }
   return text.empty() ? text : "\tidentity " + text + "\n";
 }
@@ -55,7 +55,7 @@ std::string LinkLine(const Json& device) {
   return fmt::format("\tlink {}{}, {} changes\n", state, why, Number(link, "changes"));
 }
 
-// Whether it may be given keys, and what it may do with them.
+// Whether the device may have keys, and how it may use them.
 std::string StateLines(const Json& device) {
   const std::string state = Text(device, "state");
   if (state.empty()) return {};
@@ -66,8 +66,7 @@ std::string StateLines(const Json& device) {
       device.value("trusted", true) ? "trusted" : "NOT trusted", modes.empty() ? " nothing" : modes,
       Text(device, "loss"), device.value("disabled", false) ? ", DISABLED by the operator" : "");
   if (const std::string denied = Text(device, "denied"); !denied.empty()) {
-    text +=
-        fmt::format("\tis given no keys: {} ({})\n", denied, Text(device, "denied_explanation"));
+    text += fmt::format("\tgets no keys: {} ({})\n", denied, Text(device, "denied_explanation"));
   }
   return text;
 }
@@ -89,7 +88,7 @@ std::string ReserveLine(const Json& offload) {
 
 std::string OffloadLines(const Json& device) {
   const Json& offload = Child(device, "offload");
-  if (!offload.value("capable", false)) return "\toffload: the device cannot\n";
+  if (!offload.value("capable", false)) return "\toffload: not supported by the device\n";
   std::string text = fmt::format(
       "\toffload {}, device {}: SA slots out {} of {}, in {} of {}, at most {} so far, {} SAs "
       "refused\n",
@@ -100,8 +99,7 @@ std::string OffloadLines(const Json& device) {
   text += ReserveLine(offload);
   text += fmt::format(
       "\tpackets sealed {} opened {} auth-failed {} passed-unknown {} dropped-stale {} returned "
-      "{}, "
-      "resets {}\n",
+      "{}, resets {}\n",
       Number(offload, "sealed"), Number(offload, "opened"), Number(offload, "auth_failed"),
       Number(offload, "passed_unknown"), Number(offload, "dropped_stale"),
       Number(offload, "returned"), Number(offload, "resets"));
@@ -123,14 +121,13 @@ std::string HeldLines(const Json& device) {
 std::string GuardLine(const Json& device) {
   const Json& guard = Child(device, "guard");
   return fmt::format(
-      "\tguard at the wire: {} frames looked at, stopped {} in clear, {} that the device and {} "
-      "that "
-      "an engine had not sealed\n",
+      "\tseal guard: {} frames checked, stopped {} in clear, {} not sealed by the device, {} not "
+      "sealed by an engine\n",
       Number(guard, "frames_checked"), Number(guard, "clear_stopped"),
       Number(guard, "unsealed_stopped"), Number(guard, "engine_unsealed"));
 }
 
-// What keeps the host's own stack off the wire. One of an older daemon says nothing of it.
+// The wire fence. An older daemon does not report it.
 std::string FenceLine(const Json& device) {
   const Json& fence = Child(device, "fence");
   const std::string state = Text(fence, "state");
@@ -140,7 +137,7 @@ std::string FenceLine(const Json& device) {
                                  fence.value("owned", false) ? " (owned)" : "",
                                  fence.value("by_tc", false) ? " and tc" : "");
   if (const uint64_t restored = Number(fence, "restored"); restored != 0) {
-    text += fmt::format(", taken away and put back {} time{}", restored, restored == 1 ? "" : "s");
+    text += fmt::format(", removed and restored {} time{}", restored, restored == 1 ? "" : "s");
   }
   const std::string explanation = Text(fence, "explanation");
   return text + (explanation.empty() ? "\n" : "; " + explanation + "\n");
@@ -183,7 +180,7 @@ std::string KeyLogText(const Json& device) {
                         : erased                     ? "taken, erased since"
                                                      : "taken");
   }
-  return text.empty() ? "\tkeeps no log of keys\n" : "\tits own log of keys:\n" + text;
+  return text.empty() ? "\tkeeps no key log\n" : "\tits own key log:\n" + text;
 }
 
 std::string StatText(const Json& stat, Counters which) {
@@ -191,7 +188,7 @@ std::string StatText(const Json& stat, Counters which) {
   std::string lines =
       CounterLines(Child(stat, "xfrm"), which) + CounterLines(Child(stat, "drops"), which);
   if (const uint64_t refused = Number(stat, "acquires_refused"); refused != 0) {
-    lines += fmt::format("{} ACQUIREs refused: larval states were as many as may be\n", refused);
+    lines += fmt::format("{} ACQUIREs refused at the limit of larval states\n", refused);
   }
   return fmt::format("up {} s, {} worker{}, engine {}\n", Number(stat, "uptime_seconds"), workers,
                      workers == 1 ? "" : "s", Text(stat, "engine")) +

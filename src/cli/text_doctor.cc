@@ -1,4 +1,4 @@
-// A reload, and what the doctor found.
+// The outcome of a reload, and the findings of the doctor.
 #include <fmt/format.h>
 
 #include "cli/json_fields.h"
@@ -17,7 +17,7 @@ std::string KeysLine(std::string_view title, const Json& keys) {
 
 std::string ReloadText(const Json& reload) {
   std::string text = KeysLine("applied", Child(reload, "applied"));
-  if (text.empty()) text = "applied: nothing, no key that can be has changed\n";
+  if (text.empty()) text = "applied: nothing; no key that can change at run time has changed\n";
   text += KeysLine("needs a restart of cygnetd", Child(reload, "needs_restart"));
   if (Number(reload, "moved") + Number(reload, "blocked") != 0) text += MoveText(reload);
   return text;

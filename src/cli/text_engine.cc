@@ -1,4 +1,4 @@
-// Engines, and the account of an MTU.
+// Engines, and the explanation of an MTU.
 #include <fmt/format.h>
 
 #include <string_view>
@@ -10,7 +10,7 @@ namespace cygnet {
 namespace {
 
 std::string UseText(const Json& engine) {
-  if (Number(engine, "priority") == 0) return "does not run here";
+  if (Number(engine, "priority") == 0) return "cannot run here";
   const uint64_t order = Number(engine, "order");
   const std::string priority = fmt::format("priority {}", Number(engine, "priority"));
   return order == 0 ? priority + ", not in use"
@@ -20,7 +20,7 @@ std::string UseText(const Json& engine) {
 std::string WorkLine(const Json& engine) {
   const uint64_t limit = Number(engine, "session_limit");
   return fmt::format(
-      "\tdoes {} halves of SAs; jobs {} refused {} not done {} in flight {}, "
+      "\tserves {} halves of SAs; jobs {} refused {} not done {} in flight {}, "
       "sessions {}{}\n",
       Number(engine, "sa_halves"), Number(engine, "jobs"), Number(engine, "refused"),
       Number(engine, "not_done"), Number(engine, "in_flight"), Number(engine, "sessions"),
@@ -38,7 +38,7 @@ std::string MtuSaLines(const Json& sa) {
       fmt::format("\tSA src {} dst {} spi {} reqid {} mode {}: carries {} of {} bytes{}\n",
                   Text(sa, "src"), Text(sa, "dst"), Text(sa, "spi"), Number(sa, "reqid"),
                   Text(sa, "mode"), Number(sa, "inner_mtu"), Number(sa, "outer_mtu"),
-                  sa.contains("path_mtu") ? ", the path MTU learnt" : "");
+                  sa.contains("path_mtu") ? ", the learnt path MTU" : "");
   for (const Json& part : Child(sa, "overhead")) {
     text += fmt::format("\t\t{:>4} {}\n", part.value("bytes", int64_t{0}), Text(part, "name"));
   }
@@ -57,7 +57,7 @@ std::string EngineText(const Json& engine) {
     text += fmt::format("\tmodule {}\n", module);
   }
   if (const std::string denied = Text(engine, "denied"); !denied.empty()) {
-    text += fmt::format("\tis given no keys: {}\n", denied);
+    text += fmt::format("\tgets no keys: {}\n", denied);
   }
   if (Number(engine, "order") == 0) return text;
   return text + AlgorithmsLine(engine) + WorkLine(engine);

@@ -1,4 +1,4 @@
-// FIPS mode: the decisions, and what a change of them has moved.
+// FIPS mode: its decisions, and the moves after a change.
 #include <fmt/format.h>
 
 #include <string_view>
@@ -31,7 +31,7 @@ std::string RowText(const Json& row) {
 
 std::string FipsText(const Json& fips) {
   if (fips.contains("moved")) {
-    return fmt::format("{} halves of SAs moved, {} stayed, {} may run nowhere; it took {} us\n",
+    return fmt::format("{} halves of SAs moved, {} stayed, {} blocked, in {} us\n",
                        Number(fips, "moved"), Number(fips, "stayed"), Number(fips, "blocked"),
                        Number(fips, "took_us"));
   }
@@ -44,7 +44,7 @@ std::string FipsText(const Json& fips) {
   return text;
 }
 
-// Algorithms do not count: that some are not approved is no fault of anything configured.
+// Algorithms do not count: an unapproved one is not a fault of the configuration.
 bool FipsDenies(const Json& fips) {
   if (!fips.value("enforced", false)) return false;
   for (const Json& row : Child(fips, "rows")) {

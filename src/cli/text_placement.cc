@@ -1,4 +1,4 @@
-// Where SAs run, where they ran, who held their keys.
+// Placements, their history, and the holders of keys.
 #include <fmt/format.h>
 
 #include <string_view>
@@ -21,7 +21,7 @@ std::string AskedText(const Json& decision) {
   const std::string by = Text(decision, "requested_by");
   const std::string requested = Text(decision, "requested");
   if (requested.empty() || by.empty()) return {};
-  return fmt::format(", the {} asked for {}", by, requested);
+  return fmt::format(", the {} requested {}", by, requested);
 }
 
 // "table-full (the device's SA table is full)".
@@ -32,13 +32,13 @@ std::string WhyText(const Json& row) {
 std::string HistoryLines(const Json& placement) {
   std::string text;
   for (const Json& row : Child(placement, "history")) {
-    text += fmt::format("\t\t{} {} at {}: {}\n", text.empty() ? "was put in" : "moved to",
+    text += fmt::format("\t\t{} {} at {}: {}\n", text.empty() ? "placed in" : "moved to",
                         PlaceText(row), TimeText(Number(row, "time")), WhyText(row));
   }
   return text;
 }
 
-// Lines of a group, in the order in which the groups were first met.
+// Lines by group, in the order in which the groups first appeared.
 class Groups {
  public:
   void Add(const std::string& title, const std::string& line) {
@@ -95,9 +95,10 @@ std::string SummaryLine(const Json& summary) {
   const std::string error = Text(summary, "write_error");
   const uint64_t dropped = Number(summary, "dropped");
   std::string text = fmt::format("kept since {}", UtcText(Number(summary, "since_ms")));
-  if (dropped != 0) text += fmt::format(", {} older entries are not in memory any more", dropped);
-  text += file.empty() ? ", written to no file" : ", written to " + file;
-  if (!error.empty()) text += " NO LONGER: " + error;
+  if (dropped != 0) text += fmt::format(", {} older entries dropped from memory", dropped);
+  text += file.empty()    ? ", not written to a file"
+          : error.empty() ? ", written to " + file
+                          : fmt::format(", NO LONGER written to {}: {}", file, error);
   return text + "\n";
 }
 
@@ -117,11 +118,11 @@ std::string PlacementText(const Json& placement) {
   std::string text = fmt::format("\tplacement {}: {}, since {}", Text(placement, "direction"),
                                  place, TimeText(Number(placement, "since")));
   const std::string asker = by.empty() ? "" : " by " + by;
-  // What was asked for and not given is said in full.
+  // A request that is not met gets the full explanation.
   if (blocked || (software && requested != "no" && !requested.empty())) {
-    text += fmt::format(" — asked for {}{}: {}", requested, asker, WhyText(placement));
+    text += fmt::format(" — requested {}{}: {}", requested, asker, WhyText(placement));
   } else {
-    const std::string who = by.empty() ? "" : fmt::format("; {} asked for {}", by, requested);
+    const std::string who = by.empty() ? "" : fmt::format("; {} requested {}", by, requested);
     text += fmt::format(" ({}{})", Text(placement, "reason"), who);
   }
   if (placement.value("pinned", false)) text += ", pinned";

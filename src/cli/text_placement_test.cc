@@ -1,4 +1,4 @@
-// Placement for people.
+// The text of placements.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,8 +31,8 @@ TEST_F(TextPlacementTest, PlacementHasAPast) {
         {"time": 1699999995, "effective": "software", "where": "openssl",
          "reason": "device-reset", "explanation": "the device lost its tables in a reset"}]})")),
             "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (returned; "
-            "client asked for crypto), pinned\n"
-            "\t\twas put in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was asked "
+            "client requested crypto), pinned\n"
+            "\t\tplaced in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was asked "
             "for)\n"
             "\t\tmoved to software openssl at 2023-11-14 22:13:15: device-reset (the device lost "
             "its tables in a reset)\n");
@@ -43,7 +43,7 @@ TEST_F(TextPlacementTest, BlockedSaysWhy) {
       "direction": "in", "requested": "required", "requested_by": "rule", "effective": "blocked",
       "device": "", "engine": "openssl", "reason": "link-down",
       "explanation": "the device has no link", "since": 1700000000})")),
-            "\tplacement in: blocked, no packet passes, since 2023-11-14 22:13:20 — asked for "
+            "\tplacement in: blocked, no packet passes, since 2023-11-14 22:13:20 — requested "
             "required by rule: link-down (the device has no link)\n");
 }
 
@@ -59,8 +59,7 @@ TEST_F(TextPlacementTest, DeviceSaysWhoItIsAndWhatItMay) {
   EXPECT_THAT(text, HasSubstr("\tidentity Cygnet NIC, serial 42\n"));
   EXPECT_THAT(text, HasSubstr("\tstate link-down, NOT trusted, allows crypto, loss kernel, "
                               "DISABLED by the operator\n"));
-  EXPECT_THAT(text,
-              HasSubstr("\tis given no keys: not-trusted (the operator does not trust it)\n"));
+  EXPECT_THAT(text, HasSubstr("\tgets no keys: not-trusted (the operator does not trust it)\n"));
   EXPECT_THAT(text, HasSubstr("\treceive addresses 1 of 4, at most 3 so far; 2 slots of each "
                               "direction kept for rekeying\n"));
   EXPECT_THAT(text, HasSubstr("returned 9, resets 10\n"));
@@ -72,10 +71,10 @@ TEST_F(TextPlacementTest, KeyLog) {
        "taken": true, "erased": true},
       {"time": 1700000001, "dst": "192.0.2.2", "spi": "0x00001001", "direction": "in",
        "taken": false, "erased": false}]})")),
-            "\tits own log of keys:\n"
+            "\tits own key log:\n"
             "\t\t2023-11-14 22:13:20 dst 192.0.2.2 spi 0x00001000 dir out: taken, erased since\n"
             "\t\t2023-11-14 22:13:21 dst 192.0.2.2 spi 0x00001001 dir in: refused\n");
-  EXPECT_EQ(KeyLogText(Json::object()), "\tkeeps no log of keys\n");
+  EXPECT_EQ(KeyLogText(Json::object()), "\tkeeps no key log\n");
 }
 
 TEST_F(TextPlacementTest, ExplainIsOneLineARequirement) {
@@ -124,9 +123,9 @@ TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
            Json::parse(R"({"kind": "summary", "since_ms": 1700000000000, "dropped": 2,
                            "file": "/f", "write_error": "disk full"})")}),
       "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000 reqid 7 dir out\n"
-      "\t2023-11-14 22:13:20.000 UTC crypto nic0, the client asked for crypto: requested (as "
+      "\t2023-11-14 22:13:20.000 UTC crypto nic0, the client requested crypto: requested (as "
       "asked)\n"
-      "\t2023-11-14 22:13:25.000 UTC removed, the client asked for crypto: requested (as asked)\n"
+      "\t2023-11-14 22:13:25.000 UTC removed, the client requested crypto: requested (as asked)\n"
       "keys given to device nic0 (serial 42)\n"
       "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:20.000 UTC "
       "until "
@@ -136,9 +135,8 @@ TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
       "2023-11-14 22:13:27.000 UTC, not known to be erased: cygnetd ended without a word\n"
       "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:28.000 UTC, "
       "held now\n"
-      "kept since 2023-11-14 22:13:20.000 UTC, 2 older entries are not in memory any more, written "
-      "to /f "
-      "NO LONGER: disk full\n");
+      "kept since 2023-11-14 22:13:20.000 UTC, 2 older entries dropped from memory, NO LONGER "
+      "written to /f: disk full\n");
 }
 
 }  // namespace

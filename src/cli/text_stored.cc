@@ -1,4 +1,4 @@
-// What the daemon keeps in files, and whether it can.
+// The files that the daemon keeps, and their condition.
 #include <fmt/format.h>
 
 #include "cli/json_fields.h"
@@ -17,27 +17,29 @@ std::string StoredText(const Json& stored) {
   std::string text = FileText("restart file", Text(stored, "restart_file"), "none");
   if (const std::string damage = Text(stored, "restart_damage"); !damage.empty()) {
     text += fmt::format(
-        "\tINCOMPLETE: {}\n\twhat no policy protects is blocked; flush the policies, set all "
-        "defaults, or say \"cygnet stored accept\"\n",
+        "\tINCOMPLETE: {}\n\twhat no policy selects is blocked; flush the policies, set all "
+        "defaults, or run \"cygnet stored accept\"\n",
         damage);
   }
   if (const std::string error = Text(stored, "restart_error"); !error.empty()) {
     text += fmt::format("\tcannot be written, changes are refused: {}\n", error);
   }
   if (const std::string mishaps = Text(stored, "restart_mishaps"); !mishaps.empty()) {
-    text += fmt::format("\tTOUCHED: {}\n", mishaps);
+    text += fmt::format("\tCHANGED BY OTHERS: {}\n", mishaps);
   }
   if (const uint64_t lost = Number(stored, "lost_sas"); lost != 0) {
-    text += fmt::format("\t{} SAs went with a daemon before; nobody was told yet\n", lost);
+    text += fmt::format(
+        "\t{} SAs were lost with an earlier daemon; no client has been notified yet\n", lost);
   }
   text += FileText("ledger", Text(stored, "ledger_file"), "in memory only");
   if (const std::string error = Text(stored, "ledger_error"); !error.empty()) {
-    text += fmt::format("\tcannot be written, no key is given: {}\n", error);
+    text +=
+        fmt::format("\tcannot be written, no new key is given to a device or engine: {}\n", error);
   }
   if (const std::string mishaps = Text(stored, "ledger_mishaps"); !mishaps.empty()) {
-    text += fmt::format("\tTOUCHED: {}\n", mishaps);
+    text += fmt::format("\tCHANGED BY OTHERS: {}\n", mishaps);
   }
-  return text + fmt::format("audit {} records waiting, {} lost, {} held back by their limit\n",
+  return text + fmt::format("audit {} records waiting, {} lost, {} suppressed by the limit\n",
                             Number(stored, "audit_waiting"), Number(stored, "audit_lost"),
                             Number(stored, "audit_suppressed"));
 }

@@ -1,4 +1,4 @@
-// Reports for people: golden text of canned JSON.
+// Reports for people: the expected text of given JSON.
 #include "cli/text.h"
 
 #include <gmock/gmock.h>
@@ -60,13 +60,13 @@ TEST_F(TextTest, SaShowsEverything) {
             "\tstate valid, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "
             "last used 2023-11-14 22:13:25\n"
             "\tsequence sent 10, received 5\n"
-            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 takes all\n"
+            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 accepts all\n"
             "\terrors replay-window 1 replay 2 failed 3\n"
             "\tdrops in-auth-failed 3 in-replay-old 1\n"
             "\tpath mtu 1400, learnt from ICMP\n"
             "\toffload requested: crypto dev if2000000000 dir out\n"
             "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (requested)\n"
-            "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 — asked for "
+            "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 — requested "
             "crypto: table-full (the device's SA table is full (1 of 1 SA slots in use))\n"
             "\tplacement in: software, engine openssl, since 2023-11-14 22:13:20 "
             "(not-requested)\n");
@@ -113,7 +113,7 @@ TEST_F(TextTest, SaDropsShowsOneReasonALine) {
             "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000\n"
             "\tin-auth-failed                  3\n"
             "\tin-replay-old                   1\n"
-            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 takes all\n");
+            "\tlate by 1-1 7, 64-127 3 (2 rejected); a replay window of 128 accepts all\n");
   sa.erase("drops");
   sa.erase("lateness");
   EXPECT_EQ(SaDropsText(sa),
@@ -126,11 +126,12 @@ TEST_F(TextTest, EngineSaysWhatItDoes) {
     "version": "1", "priority": 5, "order": 3, "algorithms": ["rfc4106(gcm(aes))", "cbc(aes)"],
     "sa_halves": 2, "jobs": 10, "refused": 1, "not_done": 2, "sessions": 4, "session_limit": 8,
     "in_flight": 3})json");
-  EXPECT_EQ(EngineText(engine),
-            "thread_offload: look-aside engine, priority 5, in use, number 3, version 1\n"
-            "\tthreads\n"
-            "\tcan do rfc4106(gcm(aes)) cbc(aes)\n"
-            "\tdoes 2 halves of SAs; jobs 10 refused 1 not done 2 in flight 3, sessions 4 of 8\n");
+  EXPECT_EQ(
+      EngineText(engine),
+      "thread_offload: look-aside engine, priority 5, in use, number 3, version 1\n"
+      "\tthreads\n"
+      "\tcan do rfc4106(gcm(aes)) cbc(aes)\n"
+      "\tserves 2 halves of SAs; jobs 10 refused 1 not done 2 in flight 3, sessions 4 of 8\n");
   engine["order"] = 0;
   EXPECT_EQ(EngineText(engine),
             "thread_offload: look-aside engine, priority 5, not in use, version 1\n\tthreads\n");
@@ -210,11 +211,12 @@ TEST_F(TextTest, PolicyThatBlocksShowsWhatItWasGiven) {
     "priority": 0, "index": 1, "templates": [],
     "mark": {"value": "0x00000007", "mask": "0xffffffff"}, "if_id": 9,
     "usage": {"bytes": 0, "packets": 0, "add_time": 1700000000, "use_time": 0}})");
-  EXPECT_EQ(PolicyText(policy),
-            "src 0.0.0.0/0 dst 10.2.0.0/16\n"
-            "\tdir out action block priority 0 index 1\n"
-            "\tmark 0x00000007/0xffffffff if_id 0x9 (not asked: it blocks whatever they are)\n"
-            "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used never\n");
+  EXPECT_EQ(
+      PolicyText(policy),
+      "src 0.0.0.0/0 dst 10.2.0.0/16\n"
+      "\tdir out action block priority 0 index 1\n"
+      "\tmark 0x00000007/0xffffffff if_id 0x9 (ignored: the policy blocks all of its selector)\n"
+      "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used never\n");
 }
 
 constexpr char kDevice[] = R"json({
@@ -242,9 +244,9 @@ TEST_F(TextTest, DeviceShowsEverything) {
       "resets 0\n"
       "\tcan do crypto-offload inbound outbound tunnel ipv4 esn rfc4106(gcm(aes)) key 128 "
       "256 icv 128 replay-window 4096\n"
-      "\tguard at the wire: 0 frames looked at, stopped 0 in clear, 0 that the device and 0 that "
-      "an "
-      "engine had not sealed\n"
+      "\tseal guard: 0 frames checked, stopped 0 in clear, 0 not sealed by the device, 0 not "
+      "sealed "
+      "by an engine\n"
       "\tholds the keys of 1 SA:\n"
       "\t\tdst 192.0.2.2 spi 0x00001000\n"
       "\thost rx 1 packets 2 bytes 5 lost, tx 3 packets 4 bytes\n"
@@ -265,7 +267,7 @@ TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
   Json device = Json::parse(kDevice);
   device["offload"] = {{"capable", false}, {"capabilities", nullptr}};
   device["held"] = Json::array();
-  EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: the device cannot\n"));
+  EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: not supported by the device\n"));
 }
 
 TEST_F(TextTest, DeviceShowsItsFence) {
@@ -281,7 +283,7 @@ TEST_F(TextTest, DeviceShowsItsFence) {
                      {"by_tc", false},
                      {"restored", 2},
                      {"explanation", "its link is down"}};
-  EXPECT_THAT(DeviceText(device), HasSubstr("\tfence BROKEN: nftables, taken away and put back 2 "
+  EXPECT_THAT(DeviceText(device), HasSubstr("\tfence BROKEN: nftables, removed and restored 2 "
                                             "times; its link is down\n"));
   device["fence"] = {{"state", "none"}};
   EXPECT_THAT(DeviceText(device),

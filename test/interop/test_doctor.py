@@ -113,8 +113,8 @@ class Words(Doctor):
                                                                  "rfc4106(gcm(aes))", "128", "128")[2])
 
     def test_nothing_to_show(self):
-        self.assertEqual(self.asked("sa", "spi", "0x7777"), (0, "", "cygnet: there is no such SA\n"))
-        self.assertEqual(self.asked("policy"), (0, "", "cygnet: there is no policy\n"))
+        self.assertEqual(self.asked("sa", "spi", "0x7777"), (0, "", "cygnet: no matching SA\n"))
+        self.assertEqual(self.asked("policy"), (0, "", "cygnet: no policies\n"))
         self.assertEqual(self.asked("-j", "policy"), (0, "[]\n", ""))
 
 
