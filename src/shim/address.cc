@@ -1,4 +1,4 @@
-// Addresses of a netlink socket: the checks and their order are net/netlink/af_netlink.c's.
+// Addresses of a netlink socket, with the checks of net/netlink/af_netlink.c in the same order.
 #include <linux/netlink.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace cygnet::shim {
 namespace {
 
-// 0 or an errno value.
+// Returns 0 or an errno value.
 int ReadAddress(const sockaddr* address, socklen_t length, sockaddr_nl& out) {
   if (address == nullptr) {
     return length == 0 ? EINVAL : EFAULT;
@@ -47,7 +47,7 @@ int Bind(XfrmSocket& socket, int fd, const sockaddr* address, socklen_t length) 
   if (const int error = ClaimPortId(socket, wanted.nl_pid); error != 0) {
     return Fail(error);
   }
-  // Without groups a second bind() changes nothing, unless there were groups to leave.
+  // A second bind() without groups has no effect, unless there are groups to leave.
   socket.state.groups.store(wanted.nl_groups);
   Announce(socket, fd);
   keeper.Restore();

@@ -1,4 +1,4 @@
-// Connecting to cygnetd, lock-step, and the control messages of unix_transport.h.
+// Connects to cygnetd. Lock-step and the control messages of unix_transport.h.
 #include "shim/connection.h"
 
 #include <fcntl.h>
@@ -68,7 +68,7 @@ int64_t MonotonicNs() {
 }
 
 rendezvous::Meeting ConnectToDaemon(ConnectMode mode) {
-  // An event loop that waits for others has not much patience with a daemon that is busy.
+  // Short: an event loop must not wait long for a busy daemon.
   const bool try_only = mode == ConnectMode::kTry;
   const rendezvous::Meeting meeting =
       rendezvous::Meet(rendezvous::Service::kXfrm, try_only ? kTryMs : kWaitMs);
@@ -169,7 +169,7 @@ bool WaitConsumed(int fd) {
   if (!IsHungUp(fd)) {
     return true;
   }
-  // The kernel notes ECONNRESET on our side if the daemon's end closed with datagrams unread.
+  // Our side gets ECONNRESET if the daemon closed its end with unread datagrams.
   int error = 0;
   socklen_t size = sizeof error;
   real::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);

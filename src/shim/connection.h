@@ -1,9 +1,10 @@
-// The connection to cygnetd under a shimmed descriptor, and its replacement when the daemon goes.
+// The connection to cygnetd under a shimmed descriptor, and its replacement if the daemon ends.
 //
-// A netlink socket never ends, so a dead connection is replaced at once on the same descriptor
-// number: by a new connection, or, while there is no daemon, by a placeholder. That is a timer,
-// which polls readable a few times a second: an event loop wakes, receives, and by that looks for
-// the daemon. It goes when a call on it, or on any other socket of the process, finds one.
+// A netlink socket never ends, so a dead connection is replaced immediately on the same descriptor
+// number: by a new connection or, while there is no daemon, by a placeholder. The placeholder is a
+// timer that polls readable a few times a second: an event loop wakes up and receives, and the
+// receive looks for the daemon. A call on the descriptor or on any other shimmed socket that finds
+// a daemon replaces the placeholder.
 #pragma once
 
 #include <cstddef>
@@ -13,31 +14,32 @@
 
 namespace cygnet::shim {
 
-// A socket for the client, or -1 with ECONNREFUSED and a line on stderr. `type` as for socket().
+// Returns a socket for the client, or -1 with ECONNREFUSED and a line on stderr. `type`: as for
+// socket().
 int OpenXfrmSocket(int type);
 
 enum class Loss {
-  kClosed,  // end of file: what we sent had been read
-  kReset,   // the daemon went before it had read all we sent
-  kIdle,    // nothing new: see whether a placeholder can be replaced
+  kClosed,  // end of file; the daemon had read all we sent
+  kReset,   // the daemon ended before it had read all we sent
+  kIdle,    // nothing happened: try to replace a placeholder
 };
 enum class Caller { kSend, kReceive };
 
-// Replaces the connection of that generation, unless another thread already has. True if there is
-// a daemon at the other end now.
+// Replaces the connection of that generation, unless another thread already did. True: a daemon is
+// at the other end.
 bool Recover(XfrmSocket& socket, uint32_t generation, Loss loss, Caller caller);
 
-// Binds to a port id of our choice if the client has not, and sees to it that the daemon knows.
+// Binds to a port id of our choice if the client has not bound, and announces it to the daemon.
 void EnsureBound(XfrmSocket& socket, int fd);
-// Tells the daemon port id and groups. No result: a lost connection is replaced, and every new one
-// starts with this.
+// Sends port id and groups to the daemon. No result: each replacement of a lost connection starts
+// with this message.
 void Announce(XfrmSocket& socket, int fd);
 void AnnounceOption(XfrmSocket& socket, int fd, int option, int value);
 
-// Lock-step: returns when the daemon has consumed all that was sent. False if it went without.
+// Lock-step: returns when the daemon has consumed all that was sent. False: it ended before.
 bool WaitConsumed(int fd);
 
-// A placeholder stops polling readable until its next tick.
+// Stops a placeholder from polling readable until its next tick.
 inline constexpr int kRetryIntervalMs = 200;
 void WindPlaceholder(int fd);
 

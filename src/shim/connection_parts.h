@@ -1,4 +1,4 @@
-// What connection.cc and reconnect.cc share.
+// Shared by connection.cc and reconnect.cc.
 #pragma once
 
 #include "netlink/rendezvous.h"
@@ -8,13 +8,13 @@ namespace cygnet::shim {
 
 enum class ConnectMode {
   kWait,
-  kTry,  // for a moment only; leaves O_NONBLOCK set
+  kTry,  // wait only briefly; leaves O_NONBLOCK set
 };
 
-// A connection to the daemon (close-on-exec), or why there is none.
+// A connection to the daemon (close-on-exec), or the reason for its absence.
 rendezvous::Meeting ConnectToDaemon(ConnectMode mode);
 
-// What every new connection starts with: the options and the binding the socket has.
+// Sent first on every new connection: the socket's options and binding.
 bool SendState(const XfrmSocket& socket, int fd);
 
 }  // namespace cygnet::shim

@@ -1,4 +1,4 @@
-// Byte access to a datagram that lies scattered over a msghdr's buffers.
+// Byte access to a datagram that is scattered over the buffers of a msghdr.
 #pragma once
 
 #include <linux/netlink.h>

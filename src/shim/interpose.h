@@ -1,5 +1,5 @@
-// What the interposing files share. They are compiled without _FORTIFY_SOURCE, whose inline
-// wrappers would stand where our definitions must.
+// Shared by the interposing files. They are compiled without _FORTIFY_SOURCE, whose inline wrappers
+// would replace our definitions.
 #pragma once
 
 #include "shim/real_calls.h"

@@ -1,4 +1,4 @@
-// The interposed calls on descriptors themselves: which numbers are ours, and in which epoll sets.
+// The interposed calls on descriptors: they track which numbers are ours, and their epoll sets.
 #include <fcntl.h>
 
 #include <cstdarg>
@@ -11,8 +11,8 @@ namespace {
 
 bool MakesDescriptor(int command) { return command == F_DUPFD || command == F_DUPFD_CLOEXEC; }
 
-// `duplicate` makes a new number for `fd`, or fails; under the table's lock, so that the number
-// cannot be closed and reused before the table knows it.
+// `duplicate` creates a new number for `fd` or fails. It runs under the table's lock, so that the
+// number cannot be closed and reused before it is in the table.
 template <typename Duplicate>
 int Share(int fd, Duplicate duplicate) {
   const Lock lock(TableMutex());
@@ -23,7 +23,7 @@ int Share(int fd, Duplicate duplicate) {
   return copy;
 }
 
-// Of ordinary descriptors.
+// For ordinary descriptors.
 int Copied(int fd, int copy) {
   CopyWaiting(fd, copy);
   return copy;
@@ -38,8 +38,8 @@ EpollInterest* FindInterest(XfrmSocket& socket, int epoll_fd, int fd) {
   return nullptr;
 }
 
-// Notes a registration that has succeeded. Should the notes be full, this one is lost at a restart
-// of the daemon, nothing more.
+// Records a successful registration. If there is no room, the registration is lost when the daemon
+// restarts.
 void NoteInterest(XfrmSocket& socket, int epoll_fd, int operation, int fd,
                   const epoll_event* event) {
   EpollInterest* interest = FindInterest(socket, epoll_fd, fd);
@@ -66,7 +66,8 @@ void DropInterests(XfrmSocket& socket, int fd) {
   }
 }
 
-// The table must not name a number that is about to be free. In a vfork() child it keeps it.
+// The table must not contain a number that is about to be free. In a vfork() child the number
+// stays.
 void Forget(int fd) {
   const Pin pin(fd);
   if (pin) {
@@ -123,7 +124,7 @@ CYGNET_EXPORT int dup3(int fd, int target, int flags) noexcept {
 CYGNET_EXPORT int fcntl(int fd, int command, ...) {
   va_list arguments;
   va_start(arguments, command);
-  void* argument = va_arg(arguments, void*);  // an int fits too, as in libc itself
+  void* argument = va_arg(arguments, void*);  // also holds an int, as in libc
   va_end(arguments);
   if (MakesDescriptor(command) && IsShimmed(fd)) {
     return Share(fd, [=] { return real::fcntl(fd, command, argument); });
@@ -149,7 +150,7 @@ CYGNET_EXPORT int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* ev
   if (!pin) {
     return real::epoll_ctl(epoll_fd, operation, fd, event);
   }
-  const Lock lock(pin.socket().mutex);  // a reconnection sees it registered and noted, or neither
+  const Lock lock(pin.socket().mutex);  // registration and record are atomic for a reconnection
   const int result = real::epoll_ctl(epoll_fd, operation, fd, event);
   if (result == 0) {
     NoteInterest(pin.socket(), epoll_fd, operation, fd, event);

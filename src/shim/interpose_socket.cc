@@ -1,4 +1,4 @@
-// The interposed calls on sockets other than data transfer, first of all socket() itself.
+// The interposed socket calls other than data transfer, including socket().
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 
@@ -22,7 +22,7 @@ CYGNET_EXPORT int socket(int domain, int type, int protocol) noexcept {
   }
   const int fd = real::socket(domain, type, protocol);
   if (IsShimmed(fd)) {
-    ForgetFd(fd);  // ours was closed by a way that passes us by
+    ForgetFd(fd);  // ours was closed in a way that the shim does not see
   }
   return fd;
 }
@@ -66,7 +66,7 @@ CYGNET_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
   const int result = real::ioctl(fd, request, argument);
-  // On any socket: charon and pluto ask on their NETLINK_XFRM one, ethtool on one of UDP.
+  // On any socket: charon and pluto use a NETLINK_XFRM socket, ethtool a UDP socket.
   if (result == 0 && request == SIOCETHTOOL && argument != nullptr) {
     ShowOffloadFeatures(fd, argument);
   }

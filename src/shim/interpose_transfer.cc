@@ -1,11 +1,11 @@
-// The interposed calls that move data. Each looks the descriptor up and goes to Send or Receive for
-// one of ours, else straight to libc.
+// The interposed calls that transfer data. Each calls Send or Receive for one of our descriptors,
+// else libc.
 #include "shim/connection.h"
 #include "shim/interpose.h"
 #include "shim/socket_policy.h"
 #include "shim/transfer.h"
 
-// NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
+// NOLINTBEGIN(bugprone-reserved-identifier): names of libc
 extern "C" [[noreturn]] void __chk_fail();
 // NOLINTEND(bugprone-reserved-identifier)
 
@@ -38,7 +38,7 @@ ssize_t ReceiveBuffer(const Pin& pin, int fd, void* bytes, size_t size, int flag
   return result;
 }
 
-// Both return what the call for many returns: a count once there is one, else the error.
+// Both return the result of the multi-message call: the count if it is not 0, else the error.
 int SendMany(const Pin& pin, int fd, mmsghdr* messages, unsigned count, int flags) {
   unsigned done = 0;
   for (; done < count; ++done) {
@@ -66,7 +66,7 @@ int ReceiveMany(const Pin& pin, int fd, mmsghdr* messages, unsigned count, int f
       break;
     }
     messages[done++].msg_len = static_cast<unsigned>(received);
-    // As in the kernel, the time is looked at between datagrams only.
+    // As in the kernel, the timeout is checked only between datagrams.
     if (deadline_ns != 0 && MonotonicNs() >= deadline_ns) {
       break;
     }
@@ -183,8 +183,8 @@ CYGNET_EXPORT ssize_t readv(int fd, const iovec* buffers, int count) {
   return Receive(pin.socket(), fd, message, 0);
 }
 
-// NOLINTBEGIN(bugprone-reserved-identifier): names of libc's
-// What a client built with _FORTIFY_SOURCE calls where the compiler knows the buffer's size.
+// NOLINTBEGIN(bugprone-reserved-identifier): names of libc
+// Called by clients built with _FORTIFY_SOURCE if the compiler knows the size of the buffer.
 CYGNET_EXPORT ssize_t __read_chk(int fd, void* bytes, size_t size, size_t room) {
   const Pin pin(fd);
   if (!pin) {

@@ -1,7 +1,7 @@
-// Shows what a port's device can do of ESP: "esp-hw-offload" and the features beside it. IKE
-// daemons and ethtool ask the kernel by ETHTOOL_GFEATURES, and a TAP has no such features. The
-// daemon marks its ports by the interface's alias, "cygnet" and then the names of the features,
-// which operators see in `ip link` as well.
+// Shows the ESP capabilities of a port's device as "esp-hw-offload" and related features. IKE
+// daemons and ethtool read features with ETHTOOL_GFEATURES, but a TAP has none of these. The daemon
+// therefore marks its ports by an interface alias: "cygnet" and the names of the features.
+// Operators see it in `ip link`.
 #include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -15,7 +15,7 @@
 #include "shim/options.h"
 #include "shim/real_calls.h"
 
-// After net/if.h, whose declarations it repeats.
+// Included after net/if.h, whose declarations it repeats.
 #include <linux/sockios.h>
 
 namespace cygnet::shim {
@@ -33,7 +33,7 @@ struct LinkRequest {
   char name[IFNAMSIZ];
 };
 
-// ethtool_sset_info and ethtool_gstrings, with what follows them.
+// ethtool_sset_info and ethtool_gstrings with their payload.
 struct SetSizes {
   uint32_t command = ETHTOOL_GSSET_INFO;
   uint32_t reserved = 0;
@@ -48,7 +48,7 @@ struct FeatureNames {
   char names[kMaxFeatures][ETH_GSTRING_LEN] = {};
 };
 
-// Which of kFeatures.
+// Bits by index in kFeatures.
 using FeatureSet = uint32_t;
 
 bool HasWord(std::string_view text, std::string_view word) {
@@ -76,7 +76,7 @@ FeatureSet FeaturesOf(std::string_view alias) {
   return set;
 }
 
-// The text of IFLA_IFALIAS in an RTM_NEWLINK message, empty if there is none.
+// The text of IFLA_IFALIAS in an RTM_NEWLINK message; empty if absent.
 std::string_view FindAlias(const char* message, size_t bytes) {
   nlmsghdr header{};
   memcpy(&header, message, sizeof header);
@@ -122,7 +122,7 @@ FeatureSet FeaturesOfPort(const char* name) {
              : FeaturesOf(FindAlias(reply, static_cast<size_t>(bytes)));
 }
 
-// The kernel's own number for each feature's name, which differs between versions; or -1.
+// The kernel's number of each feature, or -1. The numbers differ between kernel versions.
 struct FeatureBits {
   int bit[kFeatureCount];
 };
@@ -154,8 +154,8 @@ FeatureBits FindFeatureBits(int fd, const ifreq& interface) {
   return found;
 }
 
-// ethtool_gfeatures: command, number of blocks, then that many blocks of 32 features. On, and
-// nothing that `ethtool -K` could change.
+// ethtool_gfeatures: command, number of blocks, then blocks of 32 features. The features are on and
+// fixed: `ethtool -K` cannot change them.
 void SwitchOn(char* answer, uint32_t blocks, int bit) {
   if (bit < 0 || static_cast<uint32_t>(bit) / 32 >= blocks) {
     return;

@@ -1,4 +1,4 @@
-// setsockopt() and getsockopt() as a NETLINK_XFRM socket answers them.
+// setsockopt() and getsockopt() with the behaviour of a NETLINK_XFRM socket.
 #include "shim/options.h"
 
 #include <linux/netlink.h>
@@ -17,7 +17,7 @@
 namespace cygnet::shim {
 namespace {
 
-// From linux/netlink.h, which has the same number for the newest kernels only.
+// From linux/netlink.h, where only the newest kernels define it.
 constexpr int kMaxGroup = 32;
 
 bool IsFlagOption(int name) {
@@ -75,7 +75,7 @@ int SetNetlinkOption(XfrmSocket& socket, int fd, int name, const void* value, so
   return 0;
 }
 
-// Kept, because a new connection must have it too, and a placeholder has one of its own.
+// Kept for new connections; a placeholder has its own.
 int SetReceiveTimeout(XfrmSocket& socket, int fd, const void* value, socklen_t length) {
   timeval timeout{};
   if (value == nullptr || length < sizeof timeout) {
@@ -91,8 +91,7 @@ int SetReceiveTimeout(XfrmSocket& socket, int fd, const void* value, socklen_t l
   return 0;
 }
 
-// Unlike an ordinary user, a netlink client has CAP_NET_ADMIN where it counts, in the daemon's
-// eyes.
+// Unlike an ordinary user, a client of the daemon has proven CAP_NET_ADMIN.
 int SetBufferSize(XfrmSocket& socket, int fd, int name, const void* value, socklen_t length) {
   if (value == nullptr || length < sizeof(int)) {
     return Fail(EINVAL);
@@ -145,7 +144,7 @@ int GetNetlinkOption(const XfrmSocket& socket, int name, void* value, socklen_t*
   return StoreInt((socket.state.options.load() >> name & 1) != 0 ? 1 : 0, value, length);
 }
 
-// SO_ERROR must not tell of a Unix connection that a netlink client knows nothing of.
+// SO_ERROR must not report errors of the Unix connection, which the client does not know.
 int GetError(int fd, void* value, socklen_t* length) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -153,7 +152,7 @@ int GetError(int fd, void* value, socklen_t* length) {
   return StoreInt(0, value, length);
 }
 
-// Of all encapsulations this one is the daemon's; what the kernel thinks of the others it says.
+// The daemon handles this encapsulation; the kernel answers for all others.
 bool AsksForEspInUdp(const void* value, socklen_t length) {
   int type = 0;
   if (value == nullptr || length < sizeof type) return false;
@@ -161,8 +160,8 @@ bool AsksForEspInUdp(const void* value, socklen_t length) {
   return type == UDP_ENCAP_ESPINUDP;
 }
 
-// A kernel that decapsulates ESP-in-UDP itself would look for the SA in its own, empty SAD and
-// answer with ICMP errors. The daemon takes ESP-in-UDP before the kernel sees it.
+// If the kernel decapsulated ESP-in-UDP, it would look for the SA in its own empty SAD and answer
+// with ICMP errors. The daemon receives ESP-in-UDP before the kernel.
 int AcceptEspInUdp(int fd) {
   int protocol = 0;
   socklen_t size = sizeof protocol;

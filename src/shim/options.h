@@ -12,15 +12,15 @@ int SetOption(XfrmSocket& socket, int fd, int level, int name, const void* value
 int GetOption(const XfrmSocket& socket, int fd, int level, int name, void* value,
               socklen_t* length);
 
-// setsockopt() of a descriptor that is none of ours.
+// setsockopt() of a descriptor that is not ours.
 int SetOrdinaryOption(int fd, int level, int name, const void* value, socklen_t length);
 
-// ioctl(SIOCETHTOOL) with `request` pointing to an ifreq, after the real call has succeeded: ports
-// whose device offers ESP offload show the features to IKE daemons that probe for them.
+// ioctl(SIOCETHTOOL) with `request` pointing to an ifreq, after the real call has succeeded. Adds
+// the features of ports whose device offers ESP offload, for IKE daemons that probe for them.
 void ShowOffloadFeatures(int fd, void* request);
 
-// This program asks generic netlink first, where nobody shows it a port's features; refused there,
-// it asks by ioctl().
+// The program uses generic netlink first, where the shim cannot add features. If that is refused,
+// it falls back to ioctl().
 bool IsEthtool();
 
 }  // namespace cygnet::shim

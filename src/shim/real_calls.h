@@ -1,5 +1,5 @@
-// The libc functions behind the interposed ones, looked up on first use: constructors of other
-// libraries may call in before ours has run.
+// The libc functions behind the interposed ones. They are looked up on first use, since
+// constructors of other libraries may call them before ours has run.
 #pragma once
 
 #include <dlfcn.h>
@@ -83,13 +83,13 @@ inline constinit RealCall<int(int, int)> shutdown{"shutdown"};
 
 }  // namespace real
 
-// The usual end of a failing call.
+// Sets errno and returns -1.
 inline int Fail(int error) {
   errno = error;
   return -1;
 }
 
-// Calls that succeed leave errno as they found it.
+// Restores errno: calls that succeed do not change it.
 class ErrnoKeeper {
  public:
   ErrnoKeeper() : saved_(errno) {}

@@ -1,5 +1,6 @@
-// Receiving: the sender's address, the multicast group, ENOBUFS for lost events, and never an end
-// of file. Blocking, O_NONBLOCK and SO_RCVTIMEO are the real descriptor's own.
+// Receives with the semantics of netlink: the sender's address, the multicast group, ENOBUFS for
+// lost events, and no end of file. The real descriptor provides blocking, O_NONBLOCK and
+// SO_RCVTIMEO.
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <time.h>
@@ -13,7 +14,7 @@
 namespace cygnet::shim {
 namespace {
 
-// Up to nlmsg_flags: what must be seen of a datagram to present it.
+// The part of a datagram that is needed to present it: up to nlmsg_flags.
 struct Prefix {
   uint32_t length = 0;
   uint16_t type = 0;
@@ -22,14 +23,14 @@ struct Prefix {
 static_assert(sizeof(Prefix) == offsetof(nlmsghdr, nlmsg_seq));
 
 struct Received {
-  ssize_t length = -1;  // as recvmsg() says it
+  ssize_t length = -1;  // result of recvmsg()
   bool ended = false;   // end of file
   Prefix prefix;
 };
 
-// The client's buffers may be too small for the header (iproute2 asks for the size with none at
-// all); then a look at the queue comes first. Should another thread take the datagram in between,
-// the real call still returns what is there, with a group of the wrong datagram at worst.
+// The client's buffers may be too small for the header (iproute2 queries the size without a
+// buffer). Then the queue is peeked first. If another thread receives the datagram in between, the
+// real call still returns the next one, at worst with the group of the wrong datagram.
 Received ReceiveOnce(int fd, msghdr& message, int flags) {
   Received received;
   const size_t capacity = Capacity(message);
@@ -57,7 +58,7 @@ uint32_t GroupsOf(uint16_t flags) {
   return group == 0 ? 0 : 1U << (group - 1);
 }
 
-// Clears the group in the client's copy of nlmsg_flags, as far as it has one.
+// Clears the group in the client's copy of nlmsg_flags, if its buffer contains it.
 void HideGroup(const msghdr& message, const Prefix& prefix, size_t bytes) {
   const auto flags = static_cast<uint16_t>(prefix.flags & ~transport::kGroupMask);
   constexpr size_t kOffset = offsetof(Prefix, flags);
@@ -81,7 +82,7 @@ bool EndsDump(const msghdr& message, size_t bytes) {
   return false;
 }
 
-// Turns what was received into `message` into what netlink would have given.
+// Converts what was received into `message` to what netlink would return.
 void Present(XfrmSocket& socket, const Received& received, int flags, msghdr& message) {
   const size_t bytes = std::min(static_cast<size_t>(received.length), Capacity(message));
   HideGroup(message, received.prefix, bytes);
@@ -101,7 +102,7 @@ bool IsLostConnection(int error) {
   return error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ECONNREFUSED;
 }
 
-// SO_RCVTIMEO across the replacement of connections.
+// Applies SO_RCVTIMEO across replacements of the connection.
 class Deadline {
  public:
   explicit Deadline(int64_t timeout_us)
@@ -114,7 +115,7 @@ class Deadline {
 
 enum class Next { kTryAgain, kGiveUp };
 
-// The connection is gone, or was a placeholder. With kGiveUp, errno is set.
+// The connection is gone or was a placeholder. Sets errno with kGiveUp.
 Next AfterLoss(XfrmSocket& socket, int fd, int flags, uint32_t generation, Loss loss) {
   Recover(socket, generation, loss, Caller::kReceive);
   if (socket.state.loss_pending.load()) {
@@ -127,14 +128,14 @@ Next AfterLoss(XfrmSocket& socket, int fd, int flags, uint32_t generation, Loss 
   return Next::kTryAgain;
 }
 
-// As a receive on an empty socket, that ends when it is time to look for the daemon.
+// Behaves like a receive on an empty socket, and ends when it is time to look for the daemon.
 void WaitOnPlaceholder(int fd, int flags) {
   pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
   real::poll(&entry, nfds_t{1}, IsNonblocking(fd, flags) ? 0 : kRetryIntervalMs);
   WindPlaceholder(fd);
 }
 
-// The mark of lost events is never shown: a peek that met it takes it from the queue.
+// The mark of lost events is never shown to the client: a peek that finds it removes it.
 int ReportOverrun(int fd, int flags) {
   Prefix dropped;
   if ((flags & MSG_PEEK) != 0) {

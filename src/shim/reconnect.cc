@@ -1,4 +1,4 @@
-// Replacing a dead connection by a new one or by a placeholder, on the same descriptor numbers.
+// Replaces a dead connection by a new one or by a placeholder, on the same descriptor numbers.
 #include <fcntl.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -11,7 +11,7 @@
 namespace cygnet::shim {
 namespace {
 
-// Between two looks for a daemon.
+// Between two attempts to find a daemon.
 constexpr int64_t kRetryIntervalUs = kRetryIntervalMs * 1000;
 
 void SetReceiveTimeout(int fd, int64_t timeout_us) {
@@ -19,7 +19,7 @@ void SetReceiveTimeout(int fd, int64_t timeout_us) {
   real::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t{sizeof timeout});
 }
 
-// A timer: it wakes whoever polls, who then receives, and by that looks for the daemon.
+// A timer: it wakes pollers, which then receive, and the receive looks for the daemon.
 int OpenPlaceholder() {
   const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (fd >= 0) {
@@ -46,9 +46,9 @@ int OpenReplacement(const XfrmSocket& socket) {
   return fd;
 }
 
-// Puts `fresh` on the number `fd`, which stays in the epoll sets it was in. The old registration is
-// removed by hand, because it would outlive the number if a forked child shares the old socket;
-// where that fails, the epoll set is not the one we knew.
+// Moves `fresh` to the number `fd` and keeps its epoll registrations. The old registration is
+// removed explicitly, because it would outlive the number if a forked child shares the old socket.
+// If that fails, the epoll set is not the one that was recorded.
 void ReplaceOne(XfrmSocket& socket, int fd, int fresh) {
   std::array<bool, std::tuple_size_v<decltype(SocketState::interests)>> registered{};
   auto& interests = socket.state.interests;
@@ -85,14 +85,14 @@ void Install(XfrmSocket& socket, int fresh) {
   }
   real::close(fresh);
   if (old >= 0) {
-    // Wakes threads that poll or receive on what was there before; they come back on the new one.
+    // Wakes threads that poll or receive on the old connection; they return on the new one.
     real::shutdown(old, SHUT_RDWR);
     real::close(old);
   }
 }
 
-// A daemon that accepts and hangs up at once must not make an event loop spin: what fails again so
-// soon after a reconnection gets a placeholder.
+// A daemon that accepts and closes immediately must not make an event loop spin: a connection that
+// fails soon after a reconnection gets a placeholder.
 bool FailedAgainAtOnce(const XfrmSocket& socket, Caller caller) {
   return caller == Caller::kReceive && socket.state.connected.load() &&
          MonotonicNs() - socket.state.reconnected_at_ns < kRetryIntervalUs * 1000;
@@ -133,7 +133,7 @@ bool RecoverOne(XfrmSocket& socket, uint32_t generation, Loss loss, Caller calle
     state.reset_generation.store(generation);
   }
   if (connected && state.dump_open.exchange(false)) {
-    state.loss_pending.store(true);  // the rest of that dump will never come
+    state.loss_pending.store(true);  // the rest of that dump is lost
   }
   return ReplaceLocked(socket, loss, caller);
 }
@@ -143,15 +143,15 @@ bool RecoverOne(XfrmSocket& socket, uint32_t generation, Loss loss, Caller calle
 void WindPlaceholder(int fd) {
   const timespec interval{.tv_sec = 0, .tv_nsec = kRetryIntervalMs * 1'000'000};
   const itimerspec setting{.it_interval = interval, .it_value = interval};
-  timerfd_settime(fd, 0, &setting, nullptr);  // on anything else it fails, and changes nothing
+  timerfd_settime(fd, 0, &setting, nullptr);  // fails without effect on anything else
 }
 
 bool Recover(XfrmSocket& socket, uint32_t generation, Loss loss, Caller caller) {
   const ErrnoKeeper keeper;
   const bool connected = RecoverOne(socket, generation, loss, caller);
   if (connected) {
-    // Event sockets only ever receive, and nothing arrives on a placeholder: whoever finds the
-    // daemon back brings them along.
+    // Event sockets only receive, and nothing arrives on a placeholder: the call that finds a
+    // daemon again also reconnects them.
     ForEachSocket([](XfrmSocket& other) {
       if (!other.state.connected.load()) {
         RecoverOne(other, other.state.generation.load(), Loss::kIdle, Caller::kSend);

@@ -1,5 +1,5 @@
-// Sending a request in lock-step: when it returns, the daemon has executed the request and queued
-// the replies, as the kernel has. A request that a dying daemon never read is sent once more.
+// Sends a request in lock-step: on return the daemon has executed the request and queued the
+// replies, as the kernel does. A request that a dying daemon did not read is sent again.
 #include <linux/netlink.h>
 
 #include "shim/connection.h"
@@ -10,12 +10,12 @@
 namespace cygnet::shim {
 namespace {
 
-// The checks of netlink_sendmsg(), in its order. 0 or an errno value.
+// The checks of netlink_sendmsg(), in its order. Returns 0 or an errno value.
 int CheckRequest(const XfrmSocket& socket, const msghdr& message, int flags) {
   if ((flags & MSG_OOB) != 0) {
     return EOPNOTSUPP;
   }
-  // Besides, an empty datagram would look like the end of the connection to the daemon.
+  // The daemon would also take an empty datagram for the end of the connection.
   if (Capacity(message) == 0) {
     return ENODATA;
   }
@@ -31,7 +31,7 @@ int CheckRequest(const XfrmSocket& socket, const msghdr& message, int flags) {
     }
     port_id = to.nl_pid;
   }
-  return port_id == 0 ? 0 : ECONNREFUSED;  // no process listens to others on NETLINK_XFRM
+  return port_id == 0 ? 0 : ECONNREFUSED;  // no other process listens on NETLINK_XFRM
 }
 
 bool IsDumpRequest(const msghdr& message) {
@@ -62,7 +62,7 @@ Outcome SendOnce(XfrmSocket& socket, int fd, const msghdr& message, int flags, s
     return Outcome::kFailed;
   }
   const bool consumed = result >= 0 && WaitConsumed(fd);
-  // Another thread may have met the end first, and told what became of our request.
+  // Another thread may have seen the end first and recorded the fate of our request.
   if (consumed && socket.state.reset_generation.load() != used) {
     return Outcome::kDone;
   }
@@ -82,7 +82,7 @@ ssize_t Send(XfrmSocket& socket, int fd, const msghdr& message, int flags) {
   bare.msg_namelen = 0;
   bare.msg_control = nullptr;
   bare.msg_controllen = 0;
-  socket.state.dump_open.store(false);  // a new request gives up what is unread of the last
+  socket.state.dump_open.store(false);  // a new request discards unread replies of the last one
   constexpr int kTries = 2;
   for (int i = 0; i < kTries; ++i) {
     ssize_t result = -1;

@@ -1,5 +1,5 @@
-// Runs the test client, and iproute2, with the shim preloaded against a fake daemon. Each test has
-// a network namespace of its own, because each has one daemon.
+// Runs the test client and iproute2 with the shim preloaded against a fake daemon. Each test has
+// its own network namespace, because a namespace has only one daemon.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -62,7 +62,7 @@ class ShimTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!EnterNamespace()) {
-      GTEST_SKIP() << "no network namespace of its own: " << strerror(errno);
+      GTEST_SKIP() << "cannot create a network namespace: " << strerror(errno);
     }
   }
 };
@@ -98,7 +98,7 @@ TEST_F(ShimTest, RefusesTheKernelWithoutDaemon) {
             "instead\n");
 }
 
-// The kernel is the judge of what a NETLINK_XFRM socket answers.
+// The kernel defines the answers of a NETLINK_XFRM socket.
 TEST_F(ShimTest, AnswersAsTheKernelDoes) {
   const int probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM);
   if (probe < 0) {
@@ -125,7 +125,7 @@ TEST_F(ShimTest, RunsIproute2) {
   const Outcome flush = RunCommand("ip xfrm state flush");
   EXPECT_EQ(flush.status, 0) << flush.output;
   EXPECT_EQ(flush.output, "");
-  // A request that the daemon refuses is an error of ip's, not a hang.
+  // A request that the daemon refuses makes ip fail, not hang.
   EXPECT_EQ(RunCommand("ip xfrm policy flush").status, 2);
 }
 

@@ -22,7 +22,7 @@ namespace {
 
 constexpr socklen_t kMaxValueBytes = 4096;  // a page, as in the kernel
 
-// What the daemon is told of a socket.
+// The properties of a socket that the daemon gets.
 struct Identity {
   uint64_t cookie = 0;
   uint16_t family = 0;
@@ -32,12 +32,12 @@ struct Identity {
 // By direction: in, out.
 struct Kept {
   Identity socket;
-  int fd = -1;  // that it was set on
+  int fd = -1;  // on which it was set
   std::array<bool, 2> has{};
   std::array<xfrm_userpolicy_info, 2> policies{};
 };
 
-constinit Mutex g_mutex;  // of what follows; nothing else is locked inside
+constinit Mutex g_mutex;  // for the following data; no other lock is taken inside
 constinit Kept* g_kept = nullptr;
 constinit size_t g_capacity = 0;
 constinit std::atomic<size_t> g_count{0};
@@ -52,7 +52,7 @@ void WatchFork() {
 void SetWaiting(int fd, bool waits) {
   const auto number = static_cast<unsigned>(fd);
   if (number >= kMaxWaitingFd) {
-    return;  // the daemon finds its port within a second
+    return;  // the daemon detects its port within a second
   }
   const uint64_t bit = uint64_t{1} << (number % 64);
   if (waits) {
@@ -85,7 +85,7 @@ bool Identify(int fd, Identity& identity) {
   return identity.cookie != 0;
 }
 
-// 0: none yet.
+// 0: no port yet.
 uint16_t PortOf(int fd) {
   sockaddr_storage own{};
   socklen_t size = sizeof own;
@@ -99,7 +99,7 @@ uint16_t PortOf(int fd) {
                                    : 0;
 }
 
-// --- What is kept ---
+// --- State ---
 
 // REQUIRES: g_mutex held.
 Kept* FindLocked(uint64_t cookie) {
@@ -117,7 +117,8 @@ void ForgetLocked(Kept* kept) {
   g_count.store(last);
 }
 
-// Of a socket that is no more under its descriptor; under another, the daemon still knows it.
+// For a socket that is no longer under its descriptor. Under another one, the daemon still knows
+// it.
 void ForgetClosedLocked() {
   for (size_t i = g_count.load(); i-- > 0;) {
     if (CookieOf(g_kept[i].fd) != g_kept[i].socket.cookie) {
@@ -135,7 +136,7 @@ void GrowLocked() {
   }
 }
 
-// nullptr: no memory; then it is as if the program had been replaced (exec).
+// nullptr: no memory. The effect is the same as after exec().
 Kept* AddLocked(const Identity& socket, int fd) {
   if (g_count.load() == g_capacity) {
     ForgetClosedLocked();
@@ -154,7 +155,7 @@ Kept* AddLocked(const Identity& socket, int fd) {
   return added;
 }
 
-// `policy` nullptr: the socket has none any more.
+// `policy` nullptr: the socket no longer has one.
 void Keep(const Identity& socket, int fd, const xfrm_userpolicy_info* policy) {
   WatchFork();
   const Lock lock(g_mutex);
@@ -186,7 +187,7 @@ bool Recall(uint64_t cookie, Kept& out) {
   return kept != nullptr;
 }
 
-// --- Telling the daemon ---
+// --- Messages to the daemon ---
 
 struct Head {
   nlmsghdr header;
@@ -194,7 +195,7 @@ struct Head {
 };
 static_assert(sizeof(Head) == 32);
 
-// The acknowledgement: 0 or an errno value; ECONNREFUSED if there is none.
+// The acknowledgement: 0 or an errno value; ECONNREFUSED if it does not come.
 int ReadAnswer(int fd) {
   struct {
     nlmsghdr header;
@@ -209,7 +210,7 @@ int ReadAnswer(int fd) {
   return whole && answer.header.nlmsg_type == NLMSG_ERROR ? -answer.error.error : ECONNREFUSED;
 }
 
-// 0, or what the daemon says against it, or ECONNREFUSED: there is none that could.
+// 0, the daemon's error, or ECONNREFUSED if there is no daemon.
 int Tell(const Identity& socket, uint16_t port, uint16_t flags, const void* value, size_t length) {
   const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
   const int fd = meeting.fd;
@@ -241,7 +242,7 @@ int Tell(const Identity& socket, uint16_t port, uint16_t flags, const void* valu
   return error;
 }
 
-// No result: a daemon that has died meanwhile is told by whoever finds the next.
+// No result: if the daemon has died, the next connection sends the state again.
 void Retell(const Kept& kept, uint16_t port) {
   for (size_t i = 0; i < kept.has.size(); ++i) {
     if (kept.has[i]) {
@@ -288,14 +289,14 @@ int SetSocketPolicy(int fd, int level, int name, const void* value, socklen_t le
   const bool clear = value == nullptr && length == 0;
   const uint16_t port = PortOf(fd);
   if (const int error = clear ? 0 : CheckValue(value, length); error != 0) {
-    // Whoever may not is told that first.
+    // A missing permission takes precedence over other errors.
     return Fail(Tell(socket, port, transport::kRetold, nullptr, 0) == EPERM ? EPERM : error);
   }
   const int told = Tell(socket, port, 0, value, length);
   if (told != 0 && told != ECONNREFUSED) {
     return Fail(told);
   }
-  // A kernel without XFRM has no policies to bypass; and the daemon may know a privilege that the
+  // A kernel without XFRM has no policies to bypass, and the daemon may grant a privilege that the
   // kernel does not.
   if (real::setsockopt(fd, level, name, value, length) != 0 && !IsUnsupported(errno) &&
       !(errno == EPERM && told == 0)) {
@@ -321,7 +322,7 @@ void GiveWaitingPort(int fd) {
   const ErrnoKeeper keeper;
   SetWaiting(fd, false);
   Kept kept;
-  if (Recall(CookieOf(fd), kept)) {  // else the number is another socket's by now
+  if (Recall(CookieOf(fd), kept)) {  // else the number belongs to another socket now
     uint16_t port = PortOf(fd);
     if (port == 0 && BindToAny(fd, kept.socket.family) == 0) {
       port = PortOf(fd);
@@ -344,7 +345,7 @@ int BindOrdinary(int fd, const sockaddr* address, socklen_t length) {
   return result;
 }
 
-// TCP sends at once, and so needs its port before; both may get another address by it.
+// TCP sends immediately and needs its port before. Both calls may change the address.
 int ConnectOrdinary(int fd, const sockaddr* address, socklen_t length) {
   BeforeSend(fd);
   const int result = real::connect(fd, address, length);

@@ -1,4 +1,4 @@
-// The descriptor table, the pool of sockets and the port ids of this process.
+// The descriptor table, the socket pool and the port ids of this process.
 #include "shim/socket_table.h"
 
 #include <sys/types.h>
@@ -18,8 +18,8 @@ constinit Mutex g_table_mutex;
 constinit std::atomic<pid_t> g_owner{0};  // the process the table belongs to
 constinit uint32_t g_next_port_suffix = 0;
 
-// A vfork() child runs in our memory but its descriptors are its own: what it closes before exec
-// stays open here. A fork() child has a copy of the table, and AfterForkInChild has run in it.
+// A vfork() child shares our memory but has its own descriptors: what it closes before exec() stays
+// open here. A fork() child has a copy of the table, and AfterForkInChild has run in it.
 bool TableIsOurs() { return g_owner.load(std::memory_order_relaxed) == getpid(); }
 
 void BeforeFork() { g_table_mutex.lock(); }
@@ -52,8 +52,8 @@ bool PortIdInUse(uint32_t port_id) {
   return in_use;
 }
 
-// The kernel gives the first socket of a process its pid and later ones a negative number. Ours
-// hold the pid (at most 22 bits), so that two processes never choose the same.
+// The kernel gives the first socket of a process its pid and later ones a negative number. Our port
+// ids contain the pid (at most 22 bits), so that two processes never choose the same one.
 uint32_t FreePortId() {
   const auto pid = static_cast<uint32_t>(getpid());
   if (!PortIdInUse(pid)) {

@@ -1,8 +1,7 @@
-// Which file descriptors of this process stand for a NETLINK_XFRM socket, and what is known of
-// each.
+// The file descriptors of this process that represent a NETLINK_XFRM socket, and the state of each.
 //
-// Descriptors map to slots of a static pool by an array of atomics, so a call on any other
-// descriptor costs one load. A slot is reused when no descriptor names it and no call is inside it.
+// An array of atomics maps descriptors to slots of a static pool, so a call on any other descriptor
+// costs one load. A slot is reused when no descriptor refers to it and no call uses it.
 #pragma once
 
 #include <pthread.h>
@@ -19,7 +18,7 @@ class Mutex {
  public:
   void lock() { pthread_mutex_lock(&mutex_); }
   void unlock() { pthread_mutex_unlock(&mutex_); }
-  // For the only thread of a forked child: whoever held the lock does not exist here.
+  // For the only thread of a forked child: the holder of the lock does not exist here.
   void Reset() { mutex_ = PTHREAD_MUTEX_INITIALIZER; }
 
  private:
@@ -37,16 +36,16 @@ class Lock {
   Mutex& mutex_;
 };
 
-// One descriptor's registration in an epoll set, to be repeated on a new connection.
+// The registration of a descriptor in an epoll set, repeated for a new connection.
 struct EpollInterest {
   int epoll_fd = -1;  // -1: unused entry
   int fd = -1;
   epoll_event event{};
 };
 
-// What a descriptor has, and keeps, when the connection under it is replaced.
+// State of a descriptor that survives a replacement of its connection.
 struct SocketState {
-  int type = 0;                           // SOCK_RAW or SOCK_DGRAM, as the client asked
+  int type = 0;                           // SOCK_RAW or SOCK_DGRAM, as the client requested
   std::atomic<uint32_t> port_id{0};       // 0: not bound yet
   std::atomic<uint32_t> groups{0};        // bit n-1: member of group n
   std::atomic<bool> announced{false};     // the daemon knows port_id and groups
@@ -55,11 +54,11 @@ struct SocketState {
   std::atomic<uint32_t> options{0};       // bit per SOL_NETLINK option that is on
   std::atomic<int> send_buffer_bytes{0};  // SO_SNDBUF; 0: never set
   std::atomic<int64_t> receive_timeout_us{0};
-  std::atomic<bool> dump_open{false};     // a dump was asked for and has not ended
-  std::atomic<bool> loss_pending{false};  // the next receive call says ENOBUFS
+  std::atomic<bool> dump_open{false};     // a dump was requested and has not ended
+  std::atomic<bool> loss_pending{false};  // the next receive call returns ENOBUFS
 
-  // Each connection under the descriptor has its number; a failed call names the one it saw fail,
-  // so that of several threads only the first replaces it.
+  // Each connection under the descriptor has a number. A failed call passes the number of the
+  // connection that failed, so that only the first of several threads replaces it.
   std::atomic<uint32_t> generation{1};
   std::atomic<uint32_t> reset_generation{0};  // the connection that died with a request unread
   std::atomic<bool> connected{true};          // false: a placeholder, see connection.h
@@ -68,13 +67,13 @@ struct SocketState {
 };
 
 struct XfrmSocket {
-  Mutex mutex;  // taken to replace the connection, to bind and to change `interests`
+  Mutex mutex;  // held to replace the connection, to bind and to change `interests`
   std::atomic<int> fd_count{0};
   std::atomic<int> pins{0};
   SocketState state;
 };
 
-// A call inside a socket: keeps its slot from being reused while another thread closes it.
+// A call on a socket. Prevents reuse of the slot while another thread closes the socket.
 class Pin {
  public:
   explicit Pin(int fd);
@@ -89,15 +88,15 @@ class Pin {
   XfrmSocket* socket_ = nullptr;
 };
 
-// Serialises changes of the table against dup2, dup3 and the replacement of connections, which
-// must not hit a descriptor that was closed and opened again as something else.
-// Order: XfrmSocket::mutex before this one.
+// Serialises changes of the table against dup2, dup3 and the replacement of connections, which must
+// not affect a descriptor that was closed and reopened as something else. Lock order:
+// XfrmSocket::mutex before this one.
 Mutex& TableMutex();
 
 bool IsShimmed(int fd);
-// False when the pool is full or the number is too large for the table.
+// False: the pool is full, or the number is too large for the table.
 bool AddSocket(int fd, int type);
-// The descriptor is about to be closed, or is something else already.
+// The descriptor is about to be closed, or already refers to something else.
 void ForgetFd(int fd);
 void ForgetRange(unsigned first, unsigned last);
 
@@ -107,17 +106,17 @@ void ForgetFdLocked(int fd);
 // Calls visit(fd) for each descriptor of the socket.
 template <typename Visitor>
 void ForEachFdLocked(const XfrmSocket& socket, Visitor visit);
-// Calls visit(socket) for each slot in use; takes no lock, so a slot may die meanwhile.
+// Calls visit(socket) for each slot in use. Holds no lock, so a slot may become unused meanwhile.
 template <typename Visitor>
 void ForEachSocket(Visitor visit);
 
-// Gives the socket the wanted port id, or one of our choice for 0. Returns 0 or an errno value.
+// Binds the socket to the port id, or to one of our choice for 0. Returns 0 or an errno value.
 int ClaimPortId(XfrmSocket& socket, uint32_t wanted);
 
-// Storage, public for the templates only.
+// Storage. Public only for the templates.
 inline constexpr unsigned kMaxFd = 65536;
 inline constexpr unsigned kMaxSockets = 256;
-// NOLINTBEGIN(bugprone-dynamic-static-initializers): constinit says the contrary
+// NOLINTBEGIN(bugprone-dynamic-static-initializers): it is constinit
 extern constinit std::array<std::atomic<XfrmSocket*>, kMaxFd> g_fd_table;
 extern constinit std::array<XfrmSocket, kMaxSockets> g_sockets;
 // NOLINTEND(bugprone-dynamic-static-initializers)

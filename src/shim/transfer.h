@@ -1,4 +1,4 @@
-// Sending and receiving on a shimmed descriptor, and its addresses, as AF_NETLINK would.
+// Sends and receives on a shimmed descriptor, and handles its addresses, like AF_NETLINK.
 #pragma once
 
 #include <sys/socket.h>
@@ -8,17 +8,17 @@
 
 namespace cygnet::shim {
 
-// As sendmsg() and recvmsg() of a netlink socket: result and errno.
+// Like sendmsg() and recvmsg() of a netlink socket, with the same results and errno values.
 ssize_t Send(XfrmSocket& socket, int fd, const msghdr& message, int flags);
 ssize_t Receive(XfrmSocket& socket, int fd, msghdr& message, int flags);
 
-// As bind(), connect(), getsockname() and getpeername() of a netlink socket.
+// Like bind(), connect(), getsockname() and getpeername() of a netlink socket.
 int Bind(XfrmSocket& socket, int fd, const sockaddr* address, socklen_t length);
 int Connect(XfrmSocket& socket, int fd, const sockaddr* address, socklen_t length);
 int OwnAddress(const XfrmSocket& socket, sockaddr* address, socklen_t* length);
 int PeerAddress(const XfrmSocket& socket, sockaddr* address, socklen_t* length);
 
-// As the kernel copies an address out: truncated to the room there is, with its full length.
+// Copies an address out like the kernel: truncated to the buffer, with its full length.
 void StoreAddress(uint32_t port_id, uint32_t groups, void* address, socklen_t* length);
 
 }  // namespace cygnet::shim
