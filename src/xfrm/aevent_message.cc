@@ -20,7 +20,7 @@ SaId IdOf(const xfrm_aevent_id& wire) {
   return id;
 }
 
-// What xfrm_replay_verify_len says without looking at the SA.
+// The checks of xfrm_replay_verify_len that do not need the SA.
 Status CheckReplayLength(const AttributeTable& attributes) {
   const auto esn = attributes.Get<ReplayEsnHeader>(XFRMA_REPLAY_ESN_VAL);
   if (!esn) return {};

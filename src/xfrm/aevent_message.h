@@ -1,5 +1,5 @@
-// NEWAE, GETAE: the moving parts of an SA (sequence numbers, usage), asked for, set, and told of as
-// traffic changes them; MAPPING: a peer behind a NAT that was given another address or port.
+// NEWAE and GETAE: read, set and report the changing parts of an SA (sequence numbers, usage).
+// MAPPING: reports a new address or port of a peer behind a NAT.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace cygnet::xfrm {
 
-// GETAE: which SA, and the XFRM_AE_* flags that say what is wanted.
+// GETAE: the SA, and XFRM_AE_* flags that select the content.
 struct GetAevent {
   SaId id;
   uint32_t flags = 0;
@@ -24,13 +24,13 @@ Result<GetAevent> DecodeGetAevent(const Request& request);
 // NEWAE as a request.
 Result<AeventChange> DecodeNewAevent(const Request& request);
 
-// When the SA's NEWAE are due; 0 = never for this.
+// Thresholds for the SA's NEWAE; 0: none.
 struct AeventThresholds {
   uint32_t max_diff = 0;  // packets
   uint32_t max_age = 0;   // 100 ms units
 };
 
-// The answer to GETAE: `flags` as asked, echoed.
+// The answer to GETAE; echoes the `flags` of the request.
 netlink::Buffer EncodeAevent(const SaView& sa, const AeventThresholds& thresholds, uint32_t flags,
                              ReplyTo to);
 // Group kAevents.

@@ -90,7 +90,7 @@ TEST(NewAeventTest, RefusesInKernelOrder) {
   cut.resize(cut.size() - 4);
   const auto too_short = DecodeNew(
       Message(RequestType::kNewAe, kReplace).Put(Id()).AttrBytes(XFRMA_REPLAY_ESN_VAL, cut));
-  // Said once the SA is found: a missing one is ESRCH whatever the attribute.
+  // Reported only after the SA is found: a missing SA is ESRCH for any attribute.
   ASSERT_TRUE(too_short.has_value() && too_short->replay_fault.has_value());
   EXPECT_EQ(too_short->replay_fault->message, "ESN attribute is too short");
   const auto too_wide = DecodeNew(

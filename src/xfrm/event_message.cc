@@ -15,7 +15,7 @@ MessageBuilder Event(uint16_t type, ReplyTo to) {
   return MessageBuilder({.type = type, .flags = 0, .seq = to.seq, .pid = to.pid});
 }
 
-// What the stack does by itself has no request to point to.
+// Actions of the stack itself have no request.
 constexpr ReplyTo kNobody{};
 
 Buffer EncodeSaChange(uint16_t type, const SaView& sa, ReplyTo to) {

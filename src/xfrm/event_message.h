@@ -1,6 +1,5 @@
-// Notifications: what listeners of the multicast groups are sent. Every one is a single message
-// with flags 0; those that answer a request carry its sequence number and the nlmsg_pid its sender
-// wrote.
+// Notifications to the multicast groups. Each is a single message with flags 0. A notification
+// caused by a request carries its sequence number and the nlmsg_pid that its sender wrote.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace cygnet::xfrm {
 
-// A policy as a notification shows it.
+// A policy in a notification.
 struct PolicyImage {
   const PolicySpec& spec;
   const LifetimeUsage& usage;
@@ -24,17 +23,17 @@ netlink::Buffer EncodeSaAdded(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaUpdated(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaDeleted(const SaView& sa, ReplyTo to);
 netlink::Buffer EncodeSaFlushed(uint8_t proto, ReplyTo to);
-// A deletion that names the SA and tells nothing of it.
+// A deletion that contains only the SA's id.
 netlink::Buffer EncodeSaGone(const SaSpec& sa);
 
-// Group kExpire. `pid`: what a client wrote that asked for it; 0 when the time was up.
+// Group kExpire. `pid`: nlmsg_pid of the client that requested it; 0 if a lifetime ended.
 netlink::Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid = 0);
 netlink::Buffer EncodePolicyExpired(const PolicyImage& policy, bool hard, uint32_t pid = 0);
 
 // Group kPolicy.
 netlink::Buffer EncodePolicyAdded(const PolicyImage& policy, ReplyTo to);
 netlink::Buffer EncodePolicyUpdated(const PolicyImage& policy, ReplyTo to);
-// `id`: how the deletion named the policy; the notification names it the same way.
+// `id`: how the request named the policy; the notification names it in the same way.
 netlink::Buffer EncodePolicyDeleted(const PolicyImage& policy, const PolicyId& id, ReplyTo to);
 netlink::Buffer EncodePolicyFlushed(PolicyType type, ReplyTo to);
 
@@ -44,7 +43,7 @@ struct AcquireImage {
   int32_t ifindex = 0;
   PolicyImage policy;
   const Template& wanted;
-  IpAddress saddr;  // of the SA wanted
+  IpAddress saddr;  // of the requested SA
   IpAddress daddr;
   uint32_t seq = 0;
 };

@@ -1,4 +1,4 @@
-// Whose SA an EXPIRE is about, as far as it says.
+// The addresses of the SA of an EXPIRE, as far as the message has them.
 #pragma once
 
 #include "base/ids.h"

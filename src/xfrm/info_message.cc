@@ -8,7 +8,7 @@ namespace {
 
 using netlink::MessageBuilder;
 
-// What a kernel shows for its hash tables at start; clients print it at most.
+// The kernel's initial values for its hash tables; clients only print them.
 constexpr xfrmu_sadhinfo kSadHash{.sadhcnt = 8, .sadhmcnt = 1u << 20};
 constexpr xfrmu_spdhinfo kSpdHash{.spdhcnt = 7, .spdhmcnt = 1u << 20};
 
@@ -44,7 +44,7 @@ netlink::Buffer EncodeSadInfo(uint32_t flags, uint32_t sa_count, ReplyTo to) {
 netlink::Buffer EncodeSpdInfo(uint32_t flags, const PolicyCounts& counts,
                               const HashThresholds& thresholds, ReplyTo to) {
   MessageBuilder builder({.type = XFRM_MSG_NEWSPDINFO, .seq = to.seq, .pid = to.pid});
-  xfrmu_spdinfo info{};  // no socket forwards: fwdscnt stays 0
+  xfrmu_spdinfo info{};  // sockets do not forward: fwdscnt stays 0
   info.incnt = counts.count[At(PolicyDirection::kIn)];
   info.outcnt = counts.count[At(PolicyDirection::kOut)];
   info.fwdcnt = counts.count[At(PolicyDirection::kForward)];

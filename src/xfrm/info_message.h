@@ -13,8 +13,8 @@
 
 namespace cygnet::xfrm {
 
-// From which prefix lengths on Linux hashes policies. Kept and shown because daemons read it back;
-// this stack's lookup does not depend on it.
+// The prefix lengths from which Linux hashes policies. Stored because daemons read them back; the
+// lookup of this stack does not use them.
 struct HashThresholds {
   struct Bits {
     uint8_t local = 0;
@@ -24,7 +24,7 @@ struct HashThresholds {
   Bits v6{128, 128};
 };
 
-// The u32 that GETSADINFO and GETSPDINFO bring and get back.
+// The u32 that GETSADINFO and GETSPDINFO contain and get back.
 uint32_t DecodeInfoFlags(const Request& request);
 
 netlink::Buffer EncodeSadInfo(uint32_t flags, uint32_t sa_count, ReplyTo to);
@@ -37,14 +37,14 @@ struct PolicyCounts {
 netlink::Buffer EncodeSpdInfo(uint32_t flags, const PolicyCounts& counts,
                               const HashThresholds& thresholds, ReplyTo to);
 
-// NEWSPDINFO: `now` with what the request changes.
+// NEWSPDINFO: `now` with the changes of the request.
 Result<HashThresholds> DecodeHashThresholds(const Request& request, const HashThresholds& now);
 
-// SETDEFAULT; a direction whose value is neither block nor accept stays as it is.
+// SETDEFAULT. A direction whose value is neither block nor accept does not change.
 using DefaultChange = std::array<std::optional<PolicyAction>, kPolicyDirections>;
 DefaultChange DecodeDefaults(const Request& request);
 
-// GETDEFAULT: the answer (flags 0), and the notification of a change (nobody's request).
+// GETDEFAULT: the answer (flags 0), and the notification of a change (without a request).
 netlink::Buffer EncodeDefaults(const std::array<PolicyAction, kPolicyDirections>& actions,
                                ReplyTo to);
 

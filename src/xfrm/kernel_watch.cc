@@ -37,7 +37,8 @@ Result<UniqueFd> OpenXfrm(uint32_t groups, int flags) {
   return ErrnoError(none ? Errc::kNotSupported : Errc::kIo, "the kernel's XFRM", error);
 }
 
-// How many `answer`s a dump of `type` gives. Whoever stops early closes the socket, which ends it.
+// The number of `answer` messages in a dump of `type`. After an early stop the caller closes the
+// socket, which ends the dump.
 Result<uint32_t> CountDump(uint16_t type, uint16_t answer) {
   auto fd = OpenXfrm(0, 0);
   if (!fd) return fd.error();
@@ -51,7 +52,7 @@ Result<uint32_t> CountDump(uint16_t type, uint16_t answer) {
     return ErrnoError("the kernel's XFRM");
   }
   uint32_t count = 0;
-  // Dumps of SAs show keys: another program's, but secret all the same.
+  // Dumps of SAs contain keys. They belong to another program but are secret.
   netlink::Buffer buffer(std::size_t{64} << 10);
   while (count < KernelHoldings::kMost) {
     const ssize_t got = recv(fd->get(), buffer.data(), buffer.size(), 0);
@@ -68,7 +69,7 @@ Result<uint32_t> CountDump(uint16_t type, uint16_t answer) {
   return KernelHoldings::kMost;
 }
 
-// The fixed part of a message, if it is all there.
+// The fixed part of a message; nullopt if truncated.
 template <typename T>
 std::optional<T> Fixed(const MessageView& message, std::size_t offset = 0) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -101,7 +102,7 @@ std::string PolicyText(const MessageView& message) {
   return info ? " " + ToString(FromWire(info->sel)) : std::string();
 }
 
-// Empty: no news. Expiry and the like follow from what was told before.
+// Empty: not a change by a client. Expiry, for example, follows from an earlier change.
 std::string What(const MessageView& message) {
   switch (message.header.nlmsg_type) {
     case XFRM_MSG_NEWSA:
@@ -129,9 +130,9 @@ std::string What(const MessageView& message) {
 std::optional<std::string> Describe(const MessageView& message) {
   std::string text = What(message);
   if (text.empty()) return std::nullopt;
-  // What the client wrote into its request: most write 0.
+  // The value that the client put into its request; usually 0.
   if (message.header.nlmsg_pid != 0) {
-    text += ", by what calls itself process " + std::to_string(message.header.nlmsg_pid);
+    text += ", by a client that calls itself process " + std::to_string(message.header.nlmsg_pid);
   }
   return text;
 }
@@ -160,7 +161,7 @@ KernelWatch::Changes KernelWatch::Drain() {
   netlink::Buffer buffer(std::size_t{64} << 10);
   for (int i = 0; i < kAtATime; ++i) {
     const ssize_t got = recv(fd_.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && errno == ENOBUFS) {  // more than the socket holds
+    if (got < 0 && errno == ENOBUFS) {  // events were lost
       ++changes.count;
       if (changes.last.empty()) changes.last = "many changes at once";
       continue;

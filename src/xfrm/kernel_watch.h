@@ -1,6 +1,6 @@
-// KernelWatch: looks at the kernel's own XFRM. Whoever programs that beside Cygnet (an IKE daemon
-// without the shim, a static program) believes to have protected traffic that the kernel never
-// sees, or has the kernel take packets that are Cygnet's.
+// KernelWatch: watches the kernel's own XFRM. A program that configures it next to Cygnet (an IKE
+// daemon without the shim, a static program) believes that traffic is protected although the kernel
+// never sees it, or makes the kernel handle packets that belong to Cygnet.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace cygnet::xfrm {
 
-// What the kernel holds; each is counted up to kMost.
+// Numbers of SAs and policies in the kernel, each counted up to kMost.
 struct KernelHoldings {
   static constexpr uint32_t kMost = 10'000;
   uint32_t sas = 0;
@@ -22,7 +22,7 @@ struct KernelHoldings {
   bool any() const { return sas != 0 || policies != 0; }
 };
 
-// A dump of both. kNotSupported: the kernel has no XFRM.
+// Counts both by dumps. kNotSupported: the kernel has no XFRM.
 Result<KernelHoldings> LookAtKernel();
 
 // Control thread.
@@ -34,9 +34,10 @@ class KernelWatch {
   int fd() const { return fd_.get(); }
   struct Changes {
     uint32_t count = 0;
-    std::string last{};  // in words
+    std::string last{};  // as text
   };
-  // What has been told since. Some messages at a time; fd() stays readable while there are more.
+  // Changes since the last call. Reads a limited number of messages; fd() stays readable if there
+  // are more.
   Changes Drain();
 
  private:
@@ -44,8 +45,8 @@ class KernelWatch {
   UniqueFd fd_;
 };
 
-// One notification in words: "new SA to 192.0.2.2 spi 0x00001000, by what calls itself process
-// 4711". nullopt: none that says somebody programs the kernel.
+// A notification as text: "new SA to 192.0.2.2 spi 0x00001000, by a client that calls itself
+// process 4711". nullopt: not a change by a client.
 std::optional<std::string> DescribeKernelMessage(std::span<const uint8_t> message);
 
 }  // namespace cygnet::xfrm

@@ -37,7 +37,7 @@ xfrm_usersa_info SampleSa() {
 
 TEST(KernelWatchTest, SaysWhatAndWho) {
   EXPECT_EQ(DescribeKernelMessage(Message(XFRM_MSG_NEWSA, SampleSa(), 4711)),
-            "new SA to 192.0.2.2 spi 0x00001000, by what calls itself process 4711");
+            "new SA to 192.0.2.2 spi 0x00001000, by a client that calls itself process 4711");
   xfrm_userpolicy_info policy{};
   policy.sel.family = AF_INET;
   policy.sel.daddr.a4 = htonl(0x0a020000);

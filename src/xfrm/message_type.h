@@ -1,4 +1,4 @@
-// Names for what the XFRM server dispatches on, so that it need not know the protocol's numbers.
+// Message types by name, so that the XFRM server does not depend on protocol numbers.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ enum class RequestType : uint16_t {
   kFlushPolicy = 0x1d,
   kNewAe = 0x1e,
   kGetAe = 0x1f,
-  kReport = 0x20,  // kernel → user only, as kNewSadInfo and kMapping
+  kReport = 0x20,  // kernel → user only, like kNewSadInfo and kMapping
   kMigrate = 0x21,
   kNewSadInfo = 0x22,
   kGetSadInfo = 0x23,

@@ -153,7 +153,7 @@ Result<AcquireRequest> DecodeAcquire(const Request& request) {
   auto policy = DecodePolicyInfo(wire.policy, request.attributes);
   if (!policy) return policy.error();
   result.policy = std::move(*policy);
-  result.saddr = xfrm::FromWire(wire.saddr, IpFamily::kV6);  // as it is, whatever its family
+  result.saddr = xfrm::FromWire(wire.saddr, IpFamily::kV6);  // all 16 bytes, for any family
   result.selector = xfrm::FromWire(wire.sel);
   result.aalgos = wire.aalgos;
   result.ealgos = wire.ealgos;

@@ -1,4 +1,4 @@
-// MIGRATE and the ACQUIRE request: what key management asks of other key managers, by way of the
+// MIGRATE and the ACQUIRE request: requests of key managers to other key managers, sent through the
 // daemon.
 #pragma once
 

@@ -106,7 +106,7 @@ TEST(AcquireMessageTest, IsTheTemplatesAndTheRequestsAlgorithms) {
   const auto sent = Parse(event).Fixed<xfrm_user_acquire>();
   EXPECT_EQ(std::memcmp(&sent.id.daddr, &testing::TunnelTemplate()->id.daddr, 16), 0);
   EXPECT_EQ(std::memcmp(&sent.saddr, &wire->saddr, 16), 0);
-  EXPECT_EQ(sent.policy.dir, XFRM_POLICY_OUT) << "whatever was asked, as the kernel";
+  EXPECT_EQ(sent.policy.dir, XFRM_POLICY_OUT) << "regardless of the request, like the kernel";
   EXPECT_EQ(sent.aalgos, 0xfeedu);
   EXPECT_EQ(sent.seq, 33u);
 }

@@ -39,7 +39,7 @@ bool MayChangeFamily(uint8_t mode) {
   return mode == XFRM_MODE_TUNNEL || mode == XFRM_MODE_BEET || mode == kModeIptfs;
 }
 
-// validate_tmpl: one template after one of family `previous`.
+// validate_tmpl, for a template that follows one of family `previous`.
 Status VerifyTemplate(const xfrm_user_tmpl& wire, IpFamily family, IpFamily previous, uint8_t dir) {
   if (MayChangeFamily(wire.mode)) {
     if (wire.optional != 0 && dir == XFRM_POLICY_OUT) {
@@ -75,14 +75,14 @@ Result<std::vector<Template>> DecodeTemplates(const xfrm_userpolicy_info& info,
                                               const AttributeTable& attributes) {
   std::vector<Template> templates;
   const auto payload = attributes.Payload(XFRMA_TMPL);
-  // A remainder that is no whole template is ignored.
+  // An incomplete template at the end is ignored.
   const std::size_t count = payload.size() / sizeof(xfrm_user_tmpl);
   if (count > kMaxTemplates) return Invalid("Template count must be <= XFRM_MAX_DEPTH (6)");
   const auto policy_family = static_cast<IpFamily>(info.sel.family);
   IpFamily previous = policy_family;
   for (std::size_t i = 0; i < count; ++i) {
     const auto wire = *ReadAt<xfrm_user_tmpl>(payload, i * sizeof(xfrm_user_tmpl));
-    // Old clients leave the family 0: the policy's then.
+    // Old clients leave the family 0: it is that of the policy.
     const IpFamily family = wire.family != 0 ? static_cast<IpFamily>(wire.family) : policy_family;
     CYGNET_RETURN_IF_ERROR(VerifyTemplate(wire, family, previous, info.dir));
     templates.push_back(DecodeTemplate(wire, family));
@@ -91,7 +91,7 @@ Result<std::vector<Template>> DecodeTemplates(const xfrm_userpolicy_info& info,
   return templates;
 }
 
-// Policies can only be offloaded in packet mode (xfrm_dev_policy_add), and not yet here.
+// Policies can only be offloaded in packet mode (xfrm_dev_policy_add), which is not supported yet.
 Status CheckPolicyOffload(const AttributeTable& attributes) {
   const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV);
   if (!wire) return {};
@@ -112,7 +112,7 @@ PolicySpec DecodeInfo(const xfrm_userpolicy_info& info) {
   return spec;
 }
 
-// Of a policy, unlike of an SA, Linux drops value bits outside the mask.
+// For policies, unlike for SAs, Linux drops value bits outside the mask.
 Mark PolicyMarkOf(const AttributeTable& attributes) {
   const Mark mark = MarkOf(attributes);
   return {.value = mark.value & mark.mask, .mask = mark.mask};
@@ -124,7 +124,7 @@ struct PolicyKey {
   uint8_t dir;
 };
 
-// The order of xfrm_get_policy: type, direction, and the context only where the selector decides.
+// The order of xfrm_get_policy: type, direction, and the context only if the selector is used.
 Result<PolicyId> DecodeId(const PolicyKey& key, const AttributeTable& attributes) {
   const auto type = DecodePolicyType(attributes);
   if (!type) return type.error();
@@ -136,7 +136,8 @@ Result<PolicyId> DecodeId(const PolicyKey& key, const AttributeTable& attributes
   id.index = key.index;
   id.direction = *direction;
   id.type = *type;
-  const Mark mark = MarkOf(attributes);  // as it is: one with bits outside its mask fits nothing
+  const Mark mark =
+      MarkOf(attributes);  // unmodified: a value with bits outside its mask matches nothing
   id.mark_value = mark.value;
   id.mark_mask = mark.mask;
   id.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);

@@ -1,4 +1,4 @@
-// What MIGRATE and ACQUIRE take in as NEWPOLICY does. Used inside this folder only.
+// Decoders that MIGRATE and ACQUIRE share with NEWPOLICY. Used inside this folder only.
 #pragma once
 
 #include "base/result.h"
@@ -8,7 +8,7 @@
 
 namespace cygnet::xfrm {
 
-// XFRMA_POLICY_TYPE; MAIN when absent.
+// XFRMA_POLICY_TYPE; MAIN if absent.
 Result<PolicyType> DecodePolicyType(const netlink::AttributeTable& attributes);
 Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,
                                     const netlink::AttributeTable& attributes);

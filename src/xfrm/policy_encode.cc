@@ -39,7 +39,7 @@ void FillPolicyInfo(const PolicySpec& policy, const LifetimeUsage& usage,
   if (policy.of_socket) info.dir = static_cast<uint8_t>(info.dir + XFRM_POLICY_MAX);
   info.action = static_cast<uint8_t>(policy.action);
   info.flags = policy.flags;
-  info.share = XFRM_SHARE_ANY;  // whatever was asked: Linux forgets it, and so do its clients
+  info.share = XFRM_SHARE_ANY;  // Linux does not keep the requested value
 }
 
 void PutPolicyType(MessageBuilder& builder, PolicyType type) {

@@ -1,4 +1,4 @@
-// The parts of a policy that answers and events share. Used inside this folder only.
+// Parts of a policy for answers and events. Used inside this folder only.
 #pragma once
 
 #include "netlink/builder.h"
@@ -11,7 +11,7 @@ namespace cygnet::xfrm {
 // REQUIRES: `info` is zero.
 void FillPolicyInfo(const PolicySpec& policy, const LifetimeUsage& usage,
                     xfrm_userpolicy_info& info);
-// XFRMA_TMPL, POLICY_TYPE, MARK, IF_ID: what follows a policy in every message.
+// XFRMA_TMPL, POLICY_TYPE, MARK, IF_ID: the attributes of a policy in every message.
 void PutPolicyAttributes(netlink::MessageBuilder& builder, const PolicySpec& policy);
 void PutPolicyType(netlink::MessageBuilder& builder, PolicyType type);
 

@@ -1,5 +1,5 @@
-// Policy messages ⇄ PolicySpec, PolicyId. Decoders take checked Requests; what they refuse carries
-// the kernel's error number and text.
+// Policy messages ⇄ PolicySpec, PolicyId. Decoders need checked Requests. Their errors have the
+// kernel's error number and text.
 #pragma once
 
 #include <cstdint>

@@ -60,7 +60,7 @@ TEST(DecodePolicyTest, TakesEveryField) {
   EXPECT_EQ(spec->mark_mask, 0xfu);
   EXPECT_EQ(spec->if_id, 9u);
   ASSERT_EQ(spec->templates.size(), 1u);
-  EXPECT_EQ(spec->templates[0].family, IpFamily::kV4) << "the policy's, where it is left out";
+  EXPECT_EQ(spec->templates[0].family, IpFamily::kV4) << "the family of the policy, if omitted";
   EXPECT_EQ(spec->templates[0].reqid, Reqid(1));
   EXPECT_EQ(spec->templates[0].mode, XFRM_MODE_TUNNEL);
 }
@@ -130,7 +130,7 @@ TEST(EncodeAcquireTest, DescribesFlowPolicyAndSa) {
                                       .seq = 6});
   const auto view = testing::View(message);
   EXPECT_EQ(view.header.nlmsg_type, XFRM_MSG_ACQUIRE);
-  // Header, user_acquire, TMPL, POLICY_TYPE: what a kernel sends.
+  // Header, user_acquire, TMPL, POLICY_TYPE: as sent by a kernel.
   EXPECT_EQ(message.size(), 16u + 280u + 68u + 12u);
   const auto wire = ReadAt<xfrm_user_acquire>(view.payload()).value();
   EXPECT_EQ(FromWire(wire.id.daddr, IpFamily::kV4), daddr);

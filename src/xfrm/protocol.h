@@ -1,6 +1,6 @@
-// Numbers and layouts of NETLINK_XFRM that the other files of this folder share. <linux/xfrm.h> is
-// taken as installed; what newer kernels added is named here (as enum members in newer headers they
-// could not be told apart by #ifndef, so they have names of our own).
+// Numbers and layouts of NETLINK_XFRM for the files of this folder, in addition to the installed
+// <linux/xfrm.h>. Additions of newer kernels have our own names here, since newer headers have them
+// as enum members, which #ifndef cannot detect.
 #pragma once
 
 #include <linux/netlink.h>
@@ -33,7 +33,7 @@ inline constexpr std::size_t kMaxReplayWords = XFRMA_REPLAY_ESN_MAX / 32;
 inline constexpr uint32_t kLegacyReplayWindow = 32;  // bits in xfrm_replay_state.bitmap
 inline constexpr uint8_t kAnyProto = 255;            // IPSEC_PROTO_ANY
 
-// Fixed parts of the structures that end in a flexible array, which C++ cannot hold by value.
+// Fixed parts of structures that end in a flexible array, which C++ values cannot have.
 struct AlgorithmHeader {  // xfrm_algo
   char alg_name[64];
   uint32_t alg_key_len;  // in bits
@@ -61,7 +61,7 @@ static_assert(sizeof(AuthHeader) == sizeof(xfrm_algo_auth));
 static_assert(sizeof(AeadHeader) == sizeof(xfrm_algo_aead));
 static_assert(sizeof(ReplayEsnHeader) == sizeof(xfrm_replay_state_esn));
 
-// The messages' fixed parts are wire format; a layout that differs must not compile.
+// The fixed parts of messages are wire format: a different layout must not compile.
 static_assert(sizeof(xfrm_selector) == 56 && sizeof(xfrm_id) == 24);
 static_assert(sizeof(xfrm_lifetime_cfg) == 64 && sizeof(xfrm_lifetime_cur) == 32);
 static_assert(sizeof(xfrm_usersa_info) == 224 && sizeof(xfrm_usersa_id) == 24);

@@ -71,7 +71,7 @@ constexpr auto kXfrmRules = [] {
 }();
 static_assert(kAttributeTypes <= netlink::AttributeTable::kTypes);
 
-// NEWSPDINFO numbers its attributes by itself (xfrma_spd_policy).
+// NEWSPDINFO has its own attribute numbers (xfrma_spd_policy).
 constexpr auto kSpdInfoRules = [] {
   std::array<AttributeRule, XFRMA_SPD_MAX + 1> r{};
   r[XFRMA_SPD_IPV4_HTHRESH] = AtLeast(sizeof(xfrmu_spdhthresh));
@@ -79,7 +79,7 @@ constexpr auto kSpdInfoRules = [] {
   return r;
 }();
 
-// The fixed part's size per type (xfrm_msg_min).
+// Size of the fixed part by type (xfrm_msg_min).
 std::size_t FixedSize(RequestType type) {
   switch (type) {
     case RequestType::kNewSa:
@@ -150,7 +150,7 @@ bool IsKnownType(uint16_t nlmsg_type) {
 
 bool IsDump(const netlink::MessageView& message) {
   const auto type = static_cast<RequestType>(message.header.nlmsg_type);
-  // Either bit will do, as in the kernel.
+  // One of the bits is sufficient, as in the kernel.
   return (type == RequestType::kGetSa || type == RequestType::kGetPolicy) &&
          (message.header.nlmsg_flags & NLM_F_DUMP) != 0;
 }

@@ -1,4 +1,4 @@
-// Request: one message from a client whose length and attributes have been checked.
+// Request: a message from a client with checked length and attributes.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct Request {
   netlink::MessageView message;
   netlink::AttributeTable attributes;
 
-  // The fixed part. REQUIRES: T is what ParseRequest demanded for this type, or a leading part.
+  // The fixed part. REQUIRES: T is the structure that ParseRequest checked for this type, or its
+  // beginning.
   template <typename T>
   T Fixed() const {
     const auto value = ReadAt<T>(message.payload());
@@ -29,18 +30,18 @@ struct Request {
   }
 };
 
-// True for a type that an XFRM socket may be sent at all; others are EINVAL before anything else.
+// True for request types of XFRM sockets. All others are EINVAL, before any other check.
 bool IsKnownType(uint16_t nlmsg_type);
 
-// GETSA and GETPOLICY with a dump flag: list everything. Other types ignore those flags.
+// GETSA or GETPOLICY with a dump flag: list everything. Other types ignore the flag.
 bool IsDump(const netlink::MessageView& message);
 
 // Checks the fixed part's length and the attributes (xfrm_user_rcv_msg).
 // REQUIRES: IsKnownType, not IsDump.
 Result<Request> ParseRequest(const netlink::MessageView& message, netlink::ExtendedAck& ack);
 
-// A GETSA dump has no fixed part: attributes follow the header. (A client's usersa_id there parses
-// as attributes nobody looks at.)
+// A GETSA dump has no fixed part: attributes follow the header. (If a client sends a usersa_id
+// there, it is parsed as attributes that are ignored.)
 Result<netlink::AttributeTable> ParseSaDump(const netlink::MessageView& message,
                                             netlink::ExtendedAck& ack);
 

@@ -1,4 +1,4 @@
-// Algorithm attributes of an SA: names, aliases, truncations, key lengths, and what is refused.
+// Algorithm attributes of an SA: names, aliases, truncations, key lengths and refusals.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -131,7 +131,7 @@ TEST(SaAlgorithmTest, AuthTruncTakesEveryWholeByteUpToTheFullLength) {
   }
 }
 
-// charon sends both forms back when it moves an SA.
+// charon sends back both forms when it moves an SA.
 TEST(SaAlgorithmTest, AuthTruncWinsOverAuth) {
   const auto spec = Decode(NewSa()
                                .AttrBytes(XFRMA_ALG_CRYPT, Algorithm("aes", 16))

@@ -20,7 +20,7 @@ void CopyIfPresent(const AttributeTable& attributes, uint16_t type, std::optiona
   out = attributes.Get<T>(type);
 }
 
-// The fixed part, as copy_from_user_state takes it over.
+// The fixed part, like copy_from_user_state.
 SaSpec DecodeInfo(const xfrm_usersa_info& info) {
   SaSpec spec;
   spec.family = static_cast<IpFamily>(info.family);
@@ -42,7 +42,7 @@ SaSpec DecodeInfo(const xfrm_usersa_info& info) {
   return spec;
 }
 
-// What ALLOCSPI and NEWSA both take from attributes.
+// The attributes that ALLOCSPI and NEWSA share.
 void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
   spec.direction = static_cast<SaDirection>(attributes.GetOr<uint8_t>(kAttrSaDir, 0));
 }
@@ -93,7 +93,7 @@ ReplayState DecodeReplay(const AttributeTable& attributes, uint32_t legacy_windo
     replay.seq = uint64_t{esn->seq_hi} << 32 | esn->seq;
     replay.window = esn->replay_window;
     replay.bitmap.resize(esn->bmp_len);
-    // Either the whole bitmap is there or none of it; then it starts empty.
+    // The bitmap is either complete or absent; if absent, it starts empty.
     const auto bitmap = attributes.Payload(XFRMA_REPLAY_ESN_VAL).subspan(sizeof(*esn));
     const std::size_t bytes = replay.bitmap.size() * sizeof(uint32_t);
     if (bytes != 0 && bitmap.size() >= bytes) {
@@ -133,7 +133,7 @@ Result<SaSpec> DecodeSa(const Request& request) {
 Result<SaId> DecodeSaId(const Request& request) {
   const auto wire = request.Fixed<xfrm_usersa_id>();
   if (!IsIpsecProto(wire.proto) && wire.proto != kAnyProto) {
-    // The Mobile IPv6 headers are keyed by both addresses; no such state can exist here.
+    // SAs of the Mobile IPv6 headers are identified by both addresses; they cannot exist here.
     const bool complete = request.attributes.Has(XFRMA_SRCADDR);
     return MakeError(complete ? Errc::kNoSuchProcess : Errc::kInvalid);
   }
@@ -143,12 +143,12 @@ Result<SaId> DecodeSaId(const Request& request) {
 Result<AllocSpi> DecodeAllocSpi(const Request& request) {
   const auto wire = request.Fixed<xfrm_userspi_info>();
   CYGNET_RETURN_IF_ERROR(CheckSpiRange(wire.info.id.proto, wire.min, wire.max));
-  // The kernel looks at neither; values our types do not have would only travel on.
+  // The kernel checks neither mode nor family. Our types cannot represent other values.
   if (wire.info.mode >= kModeMax) return MakeError(Errc::kInvalid, "Unsupported mode");
   AllocSpi result;
   result.spec = DecodeInfo(wire.info);
   if (AddressBits(result.spec.family) == 0) {
-    result.spec.saddr = {};  // addresses of no family are none
+    result.spec.saddr = {};  // no family, no address
     result.spec.daddr = {};
   }
   DecodeCommonAttributes(request.attributes, result.spec);

@@ -40,7 +40,7 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
     PutAlgorithm(builder, XFRMA_ALG_AEAD, wire, spec.aead.key);
   }
   if (spec.auth.descriptor != nullptr) {
-    // Both forms, for clients that know only the older.
+    // Both forms, for clients that know only the older one.
     PutAlgorithm(builder, XFRMA_ALG_AUTH, StartAlgorithm<AlgorithmHeader>(spec.auth),
                  spec.auth.key);
     auto wire = StartAlgorithm<AuthHeader>(spec.auth);
@@ -53,8 +53,8 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
   }
 }
 
-// Where the SA really is: absent for software, which is how clients see that offload fell back. The
-// IPV6 flag is never echoed.
+// The effective placement: absent for software, so that clients see the fallback. The IPV6 flag is
+// never echoed.
 void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
   if (offload.mode == OffloadMode::kNo) return;
   unsigned flags = offload.inbound ? XFRM_OFFLOAD_INBOUND : 0;
@@ -83,7 +83,7 @@ void FillSaInfo(const SaView& sa, xfrm_usersa_info& info) {
   info.reqid = spec.reqid.value;
   info.family = static_cast<uint16_t>(spec.family);
   info.mode = static_cast<uint8_t>(spec.mode);
-  // Only the legacy window fits here; an SA with XFRMA_REPLAY_ESN_VAL shows 0.
+  // Only a legacy window fits here; 0 for an SA with XFRMA_REPLAY_ESN_VAL.
   info.replay_window = static_cast<uint8_t>(
       sa.replay.extended_form ? 0 : std::min(sa.replay.window, kLegacyReplayWindow));
   info.flags = spec.flags;

@@ -1,4 +1,4 @@
-// The parts of an SA that answers and events share. Used inside this folder only.
+// Parts of an SA for answers and events. Used inside this folder only.
 #pragma once
 
 #include "netlink/builder.h"
@@ -7,14 +7,14 @@
 
 namespace cygnet::xfrm {
 
-// REQUIRES of both: the structure is zero.
+// REQUIRES for both: the structure is zero.
 void FillSaInfo(const SaView& sa, xfrm_usersa_info& info);
 void FillSaId(const SaSpec& spec, xfrm_usersa_id& id);
 // All attributes of a NEWSA, in the order of copy_to_user_state_extra.
 void PutSaAttributes(netlink::MessageBuilder& builder, const SaView& sa);
-// XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL: exactly one of them, always.
+// Always exactly one of XFRMA_REPLAY_VAL and XFRMA_REPLAY_ESN_VAL.
 void PutReplay(netlink::MessageBuilder& builder, const ReplayState& replay);
-// XFRMA_SA_PCPU and XFRMA_SA_DIR, the tail that EXPIRE and NEWAE share with NEWSA.
+// XFRMA_SA_PCPU and XFRMA_SA_DIR: the last attributes of EXPIRE, NEWAE and NEWSA.
 void PutSaPlacement(netlink::MessageBuilder& builder, const SaSpec& spec);
 
 }  // namespace cygnet::xfrm

@@ -18,8 +18,8 @@ std::string_view NameOf(const T& algorithm) {
   return field.substr(0, field.find('\0'));
 }
 
-// The verify phase has seen to it that the attribute holds as many bytes; no algorithm takes more
-// than KeyMaterial does.
+// The verify phase has checked that the attribute has this many bytes. No algorithm needs more than
+// KeyMaterial can hold.
 template <typename T>
 Status ReadKey(const AttributeTable& attributes, uint16_t type, const T& algorithm,
                KeyMaterial* key) {
@@ -42,8 +42,8 @@ Status AttachAead(const AttributeTable& attributes, SaAlgorithm& aead) {
   return {};
 }
 
-// What XFRMA_ALG_AUTH means: for sha256 the 96 bits of old kernels; XFRMA_ALG_AUTH_TRUNC exists to
-// ask for the standard's 128 (RFC 4868).
+// Truncation of XFRMA_ALG_AUTH: for sha256 the 96 bits of old kernels. XFRMA_ALG_AUTH_TRUNC
+// requests the standard's 128 bits (RFC 4868).
 uint16_t DefaultIcvBits(const AlgorithmDescriptor& row) {
   return static_cast<uint16_t>(row.default_icv_bytes() * 8);
 }
@@ -65,7 +65,7 @@ Status AttachAuthTruncated(const AttributeTable& attributes, SaAlgorithm& auth) 
   return {};
 }
 
-// ALG_AUTH_TRUNC wins when a client sends both, as charon does when it copies a dump back.
+// ALG_AUTH_TRUNC takes precedence if a client sends both, as charon does when it sends a dump back.
 Status AttachAuth(const AttributeTable& attributes, SaAlgorithm& auth) {
   if (attributes.Has(XFRMA_ALG_AUTH_TRUNC)) return AttachAuthTruncated(attributes, auth);
   const auto wire = attributes.Get<AlgorithmHeader>(XFRMA_ALG_AUTH);
@@ -92,7 +92,7 @@ Status AttachCipher(const AttributeTable& attributes, SaAlgorithm& cipher) {
   return {};
 }
 
-// IPComp itself is refused later; knowing one name keeps the order of errors the kernel's.
+// IPComp itself is refused later. One known name keeps the kernel's order of errors.
 Status CheckCompression(const AttributeTable& attributes) {
   const auto wire = attributes.Get<AlgorithmHeader>(XFRMA_ALG_COMP);
   if (!wire || NameOf(*wire) == "deflate") return {};
@@ -111,9 +111,8 @@ Status CheckEsp(const SaSpec& spec) {
   if (!KeyFits(spec.aead) || !KeyFits(spec.cipher) || !KeyFits(spec.auth)) {
     return MakeError(Errc::kInvalid, kCryptoText);
   }
-  // Linux takes such an SA. Nothing would stop forged packets then, and ciphertext that anybody may
-  // change gives its plaintext away (RFC 8221 section 4; with the null cipher, RFC 4303
-  // section 3.2).
+  // Linux accepts such an SA. Forged packets would pass, and ciphertext that attackers can modify
+  // reveals its plaintext (RFC 8221 section 4; for the null cipher RFC 4303 section 3.2).
   if (spec.integrity().descriptor == nullptr) {
     return MakeError(Errc::kInvalid,
                      "Encryption without authentication is refused (RFC 8221): add an AUTH "
@@ -158,14 +157,14 @@ Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
 }
 
 Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
-  // Linux has this mode for Mobile IPv6 headers, which it then has no type for.
+  // Linux accepts this mode for Mobile IPv6 headers; their type is refused below.
   const bool mobile = wire_mode == XFRM_MODE_ROUTEOPTIMIZATION && spec.family == IpFamily::kV6 &&
                       spec.proto != kProtoEsp;
   if (!mobile && wire_mode != XFRM_MODE_TRANSPORT && wire_mode != XFRM_MODE_TUNNEL &&
       wire_mode != XFRM_MODE_BEET) {
     return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
   }
-  // BEET makes the inner addresses of the selector's, so its family may be another, as a tunnel's.
+  // BEET takes the inner addresses from the selector, so its family may differ, as for a tunnel.
   if (wire_mode == XFRM_MODE_TRANSPORT && spec.selector.family != IpFamily::kUnspec &&
       spec.selector.family != spec.family) {
     return MakeError(Errc::kProtocolNotSupported,

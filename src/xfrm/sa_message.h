@@ -1,4 +1,4 @@
-// SA messages ⇄ SaSpec, SaId, SaView. Decoders take checked Requests; what they refuse carries the
+// SA messages ⇄ SaSpec, SaId, SaView. Decoders need checked Requests. Their errors have the
 // kernel's error number and text.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace cygnet::xfrm {
 
-// Where an answer or event goes back to.
+// The addressee of an answer or event.
 struct ReplyTo {
   uint32_t seq = 0;
   uint32_t pid = 0;
@@ -28,7 +28,7 @@ Result<SaSpec> DecodeSa(const Request& request);
 // DELSA, GETSA.
 Result<SaId> DecodeSaId(const Request& request);
 
-// ALLOCSPI: the spec holds what an SPI is wanted for; min ≤ max.
+// ALLOCSPI: `spec` describes the SA of the SPI; min ≤ max.
 struct AllocSpi {
   SaSpec spec;
   uint32_t min = 0;
@@ -43,14 +43,14 @@ struct ExpireSa {
 };
 ExpireSa DecodeExpire(const Request& request);
 
-// XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL as they came; `legacy_window` goes with the former.
-// REQUIRES: the extended form was checked for its length.
+// XFRMA_REPLAY_VAL or XFRMA_REPLAY_ESN_VAL as received; `legacy_window` belongs to the former.
+// REQUIRES: the length of the extended form was checked.
 ReplayState DecodeReplay(const netlink::AttributeTable& attributes, uint32_t legacy_window);
 
 // FLUSHSA: the protocol, 0 or 255 for all.
 uint8_t DecodeFlushSa(const Request& request);
 
-// What a GETSA dump is to show.
+// The filter of a GETSA dump.
 struct SaDumpFilter {
   uint8_t proto = 0;  // 0 or 255: any
   IpFamily family = IpFamily::kUnspec;
@@ -62,7 +62,7 @@ struct SaDumpFilter {
 };
 Result<SaDumpFilter> DecodeSaDumpFilter(const netlink::AttributeTable& attributes);
 
-// NEWSA as an answer. Holds the keys: clients copy them back when they move an SA.
+// NEWSA as an answer. Contains the keys: clients send them back when they move an SA.
 netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part);
 
 }  // namespace cygnet::xfrm

@@ -47,7 +47,7 @@ std::vector<int> AttributeTypes(const netlink::Buffer& message, std::size_t fixe
   return types;
 }
 
-// What the vectors cannot hold, because the kernel they come from has no AES-GCM and no ESP.
+// Cases that the vectors lack, because their kernel has no AES-GCM and no ESP.
 struct Refusal {
   const char* name;
   Message message;
@@ -301,7 +301,7 @@ TEST(EncodeSaTest, OffloadShowsWhereTheSaReallyIs) {
               ::testing::Not(::testing::Contains(int{XFRMA_OFFLOAD_DEV})));
 }
 
-// What a client reads it may send back as a new SA, and gets the same SA (charon's update_sa does).
+// A client can send what it read as a new SA, and gets the same SA (as charon's update_sa does).
 SaSpec Arbitrary() {
   auto info = SaInfo(*rc::gen::arbitrary<uint32_t>());
   info->mode = *rc::gen::element(uint8_t{XFRM_MODE_TRANSPORT}, uint8_t{XFRM_MODE_TUNNEL});

@@ -1,4 +1,4 @@
-// setsockopt(IP_XFRM_POLICY, IPV6_XFRM_POLICY) as the shim tells it (netlink/unix_transport.h) →
+// setsockopt(IP_XFRM_POLICY, IPV6_XFRM_POLICY), as sent by the shim (netlink/unix_transport.h), →
 // SocketPolicyChange.
 #pragma once
 
@@ -10,7 +10,7 @@ namespace cygnet::xfrm {
 
 bool IsSocketPolicy(const netlink::MessageView& message);
 
-// What it refuses carries the error number of setsockopt(). REQUIRES: IsSocketPolicy(message).
+// Errors have the error number of setsockopt(). REQUIRES: IsSocketPolicy(message).
 Result<SocketPolicyChange> DecodeSocketPolicy(const netlink::MessageView& message);
 
 }  // namespace cygnet::xfrm

@@ -1,5 +1,5 @@
-// The table of doc/xfrm_protocol.md, row by row: what it says is refused is, by the number and the
-// text that it says, and what it says is enforced somewhere is taken.
+// Checks the table of doc/xfrm_protocol.md row by row: what it lists as refused is refused with
+// that number and text, and what it lists as enforced is accepted.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -54,7 +54,7 @@ Fill Both(const Fill& a, const Fill& b) {
 
 using SaEdit = std::function<void(xfrm_usersa_info&)>;
 
-// An SA of AES-GCM in tunnel mode but for what the row is about.
+// An SA of AES-GCM in tunnel mode, except for the subject of the row.
 Answer Sa(const Fill& attributes, const SaEdit& edit = nullptr, bool keyed = true) {
   return [=] {
     auto info = testing::SaInfo();
@@ -87,8 +87,7 @@ Answer SpiOf(const Fill& attributes, uint8_t proto = 50) {
 
 using PolicyEdit = std::function<void(xfrm_userpolicy_info&)>;
 
-// As the row says; and a policy that blocks is taken whatever the row says, but for what is
-// malformed.
+// The result follows the row. A blocking policy is always accepted unless it is malformed.
 Answer PolicyOf(const Fill& attributes, const PolicyEdit& edit = nullptr) {
   return [=] {
     for (const uint8_t action : {uint8_t{XFRM_POLICY_BLOCK}, uint8_t{XFRM_POLICY_ALLOW}}) {
@@ -287,7 +286,7 @@ std::map<std::string, Answer> OtherRows() {
   };
 }
 
-// Name → what the second column says.
+// Name → text of the second column.
 std::map<std::string, std::string> Documented() {
   std::ifstream file(CYGNET_XFRM_PROTOCOL);
   std::map<std::string, std::string> rows;
@@ -326,7 +325,7 @@ TEST(SupportTableTest, EveryRowIsAsTheDocumentSays) {
     const Status status = answers.at(name)();
     const std::optional<Errc> code = RefusedBy(text);
     ASSERT_EQ(status.has_value(), !code.has_value())
-        << (status.has_value() ? "was taken" : status.error().message);
+        << (status.has_value() ? "was accepted" : status.error().message);
     if (status.has_value()) continue;
     EXPECT_EQ(status.error().code, *code);
     const std::size_t open = text.find('"');

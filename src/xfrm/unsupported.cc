@@ -14,8 +14,8 @@ constexpr uint32_t kAllAlgorithms = ~uint32_t{0};
 
 Error Refused(const char* text) { return MakeError(Errc::kNotSupported, text); }
 
-// What packets of this host's interface do not carry, or what nothing here looks at. A mark of 0
-// with mask 0 is none, and so is an if_id of 0: IKE daemons send them.
+// Selectors that packets of this host's interface do not carry, or that this stack ignores. A mark
+// of 0 with mask 0 and an if_id of 0 mean none: IKE daemons send them.
 Status RefuseSelection(const AttributeTable& attributes) {
   const Mark mark = MarkOf(attributes);
   if ((mark.value | mark.mask) != 0) return Refused("Selection by mark is not supported");
@@ -32,13 +32,13 @@ bool HasOutputMark(const AttributeTable& attributes) {
   return value && (*value | attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})) != 0;
 }
 
-// SAs of these can be made.
+// SAs for these templates can exist.
 bool IsPossible(const Template& tmpl) {
   return tmpl.proto == kProtoEsp && (tmpl.mode == XFRM_MODE_TRANSPORT ||
                                      tmpl.mode == XFRM_MODE_TUNNEL || tmpl.mode == XFRM_MODE_BEET);
 }
 
-// Output asks key management for the algorithms and no more, as in Linux.
+// For output, the masks only go to key management, as in Linux.
 Status RefuseTemplate(const Template& tmpl, PolicyDirection direction) {
   if (!tmpl.optional && !IsPossible(tmpl)) {
     return Refused("No SA can fulfil the template: ESP in transport, tunnel or BEET mode can");

@@ -1,5 +1,5 @@
-// What the data path cannot do, refused where a client first asks for it: the parsers take what
-// Linux takes, and what is taken has to be enforced. doc/xfrm_protocol.md has the whole list.
+// Refuses requests that the data path cannot enforce: the parsers accept what Linux accepts, and
+// everything that is accepted must be enforced. doc/xfrm_protocol.md has the complete list.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@ namespace cygnet::xfrm {
 // NEWSA, UPDSA.
 Status RefuseSa(const xfrm_usersa_info& info, const netlink::AttributeTable& attributes);
 
-// ALLOCSPI: an SPI is asked for where an SA is to follow.
+// ALLOCSPI: an SA will follow.
 Status RefuseSpi(uint8_t proto, const netlink::AttributeTable& attributes);
 
-// NEWPOLICY, UPDPOLICY, and policies of sockets. A policy that blocks is taken whatever it selects
-// by: it blocks every packet that its selector matches.
+// NEWPOLICY, UPDPOLICY, and policies of sockets. A blocking policy is accepted with any selection:
+// it blocks every packet that its selector matches.
 Status RefusePolicy(const PolicySpec& policy, const netlink::AttributeTable& attributes);
 
 // MIGRATE.

@@ -111,7 +111,7 @@ Status VerifyProtocol(const xfrm_usersa_info& info, const AttributeTable& attrib
   }
 }
 
-// The attribute holds as many key bytes as its header says. T: the algorithm's fixed part.
+// The attribute has the number of key bytes in its header. T: the fixed part of the algorithm.
 template <typename T>
 Status VerifyKeyLength(const AttributeTable& attributes, uint16_t type, const char* text) {
   const auto algorithm = attributes.Get<T>(type);

@@ -1,5 +1,5 @@
-// The verify phase of NEWSA and UPDSA: whether the message makes sense, before any algorithm is
-// looked up. The order and the texts are the kernel's (verify_newsa_info); clients show the texts.
+// The verify phase of NEWSA and UPDSA: checks that the message is consistent, before the lookup of
+// algorithms. Order and texts are those of the kernel (verify_newsa_info); clients show the texts.
 #pragma once
 
 #include "base/result.h"

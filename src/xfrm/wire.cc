@@ -13,7 +13,7 @@ namespace {
 uint16_t FromBe16(uint16_t wire) { return be16::FromRaw(wire).value(); }
 uint16_t ToBe16(uint16_t host) { return be16(host).raw(); }
 
-// Policies and SAs have the same limits in types of their own.
+// Policies and SAs have the same limits in different types.
 template <typename Limits>
 Limits LimitsFrom(const xfrm_lifetime_cfg& lft) {
   Limits limits;

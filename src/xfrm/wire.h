@@ -1,5 +1,5 @@
-// Between the protocol's structures and the tree's values: addresses, selectors, lifetimes, marks.
-// Used inside this folder only.
+// Converts between structures of the protocol and Cygnet's types: addresses, selectors, lifetimes,
+// marks. Used inside this folder only.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace cygnet::xfrm {
 
-// A structure with padding that is about to be sent: the padding goes out too and must be zero. It
-// is filled in place, because copying a structure need not copy its padding.
+// A structure with padding that will be sent. The padding is sent too and must be zero. It is
+// filled in place, because a copy may not preserve padding.
 template <typename T>
 class Zeroed {
  public:
@@ -50,24 +50,24 @@ xfrm_lifetime_cur ToWire(const LifetimeUsage& usage);
 std::optional<UdpEncap> DecodeEncap(const netlink::AttributeTable& attributes);
 void PutEncap(netlink::MessageBuilder& builder, const UdpEncap& encap);
 
-// XFRMA_SA_PCPU may name it.
+// A valid value of XFRMA_SA_PCPU.
 bool IsPossibleCpu(uint32_t number);
 
-// XFRMA_MARK as given; zeros when absent.
+// XFRMA_MARK, unmodified; zeros if absent.
 struct Mark {
   uint32_t value = 0;
   uint32_t mask = 0;
 };
 Mark MarkOf(const netlink::AttributeTable& attributes);
-// XFRMA_MARK and XFRMA_IF_ID as replies carry them: absent when zero.
+// XFRMA_MARK and XFRMA_IF_ID for replies: absent if zero.
 void PutMark(netlink::MessageBuilder& builder, const Mark& mark);
 void PutIfId(netlink::MessageBuilder& builder, uint32_t if_id);
 
-// Prefix lengths fit the family; the texts are the same for SAs and policies.
+// Checks that prefix lengths fit the family. The texts are the same for SAs and policies.
 Status CheckPrefixes(const xfrm_selector& selector, IpFamily family);
 
-// XFRMA_SEC_CTX, when present, is as long as it says. Contexts are then dropped, as by a kernel
-// without a security module: nothing here could enforce one.
+// Checks the length of XFRMA_SEC_CTX if present. Contexts are then dropped, as in a kernel without
+// a security module: nothing here could enforce them.
 Status CheckSecurityContext(const netlink::AttributeTable& attributes);
 
 bool IsIpsecProto(uint8_t proto);      // AH, ESP, IPCOMP
