@@ -8,8 +8,8 @@
 namespace cygnet::netlink {
 namespace {
 
-// Attributes of an extended ACK (enum nlmsgerr_attrs), and of the policy shown in it
-// (enum netlink_policy_type_attr).
+// Attributes of an extended ACK (enum nlmsgerr_attrs), and of the attribute policy in it (enum
+// netlink_policy_type_attr).
 constexpr uint16_t kAckMessage = 1;
 constexpr uint16_t kAckOffset = 2;
 constexpr uint16_t kAckPolicy = 4;
@@ -31,7 +31,7 @@ uint64_t LargestOf(const AttributeRule& rule) {
 }
 
 void PutPolicy(MessageBuilder& builder, const AttributeRule& rule) {
-  if (rule.kind == AttributeKind::kOpaque) return;  // the kernel describes typed attributes only
+  if (rule.kind == AttributeKind::kOpaque) return;  // the kernel describes only typed attributes
   const std::size_t nest = builder.BeginNest(kAckPolicy);
   if (rule.kind != AttributeKind::kFlag) {
     builder.Attribute(kPolicyMinUnsigned, uint64_t{rule.min_value});
@@ -47,7 +47,7 @@ bool HasTlvs(const ExtendedAck& ack, bool failed) {
 
 void PutTlvs(MessageBuilder& builder, const ExtendedAck& ack, bool failed) {
   if (!ack.message.empty()) {
-    // With its NUL, which c_str() guarantees to follow.
+    // Includes the NUL, which c_str() guarantees.
     const auto* text = reinterpret_cast<const uint8_t*>(ack.message.c_str());
     builder.AttributeBytes(kAckMessage, {text, ack.message.size() + 1});
   }

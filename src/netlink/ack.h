@@ -1,4 +1,4 @@
-// Answers of the netlink protocol itself: NLMSG_ERROR (errors and ACKs) and NLMSG_DONE.
+// Answers of the netlink protocol: NLMSG_ERROR (errors and ACKs) and NLMSG_DONE.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace cygnet::netlink {
 
-// The answer to `request`: error number 0 is an ACK. Errors echo the whole request unless capped;
-// text and offsets go along only to clients that asked for extended ACKs.
+// The answer to `request`: error number 0 is an ACK. Errors echo the whole request unless capped.
+// Only clients that requested extended ACKs get text and offsets.
 Buffer BuildAck(const MessageView& request, int error_number, const ExtendedAck& ack,
                 AckOptions options, uint32_t port_id);
 
-// The end of a dump; a failed dump carries its error number here, not in an NLMSG_ERROR.
+// The end of a dump. A failed dump has its error number here, not in an NLMSG_ERROR.
 Buffer BuildDone(uint32_t seq, int error_number, const ExtendedAck& ack, AckOptions options,
                  uint32_t port_id);
 

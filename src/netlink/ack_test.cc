@@ -1,4 +1,4 @@
-// The forms an answer can take; that their bytes are a kernel's is shown by the vectors of daemon/.
+// The forms of an answer. The vectors of daemon/ compare the bytes with a kernel's.
 #include "netlink/ack.h"
 
 #include <gtest/gtest.h>

@@ -32,8 +32,8 @@ struct Violation {
   const char* text;
 };
 
-// The order of checks is the kernel's (validate_nla), so that an attribute that breaks several
-// rules gets the same answer.
+// The checks have the kernel's order (validate_nla), so that an attribute that breaks several rules
+// gets the same answer.
 std::optional<Violation> Check(const AttributeView& attribute, const AttributeRule& rule) {
   constexpr Violation kTooShort{Errc::kRange, "Attribute failed policy validation"};
   const std::size_t length = attribute.payload.size();

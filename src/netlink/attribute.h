@@ -1,5 +1,5 @@
-// Netlink attributes (struct nlattr): walking them, and checking them against a table of rules as
-// the kernel's nla_parse does: per type a minimum length, or for newer types an exact one.
+// Netlink attributes (struct nlattr): iterates over them, and checks them against a table of rules
+// like the kernel's nla_parse: for each type a minimum length, or an exact length for newer types.
 #pragma once
 
 #include <array>
@@ -21,15 +21,15 @@ struct AttributeView {
   uint16_t type = 0;    // without the flag bits
   bool nested = false;  // NLA_F_NESTED was set
   std::span<const uint8_t> payload;
-  std::size_t offset = 0;  // of the attribute, from where the walk began
+  std::size_t offset = 0;  // of the attribute, from the start of the iteration
 };
 
-// Walks attributes up to the end, or to the first whose length does not fit.
+// Iterates over attributes up to the end or to the first with an invalid length.
 class AttributeIterator {
  public:
   explicit AttributeIterator(std::span<const uint8_t> bytes) : bytes_(bytes) {}
   std::optional<AttributeView> Next();
-  // After Next() returned nullopt: bytes remain that are not an attribute.
+  // After Next() returned nullopt: bytes remain that do not form an attribute.
   bool HasLeftover() const { return offset_ < bytes_.size(); }
 
  private:
@@ -37,7 +37,7 @@ class AttributeIterator {
   std::size_t offset_ = 0;
 };
 
-// The numbers that the policy dump of an extended ACK uses (enum netlink_attribute_type).
+// The numbers in the attribute policy of an extended ACK (enum netlink_attribute_type).
 enum class AttributeKind : uint8_t {
   kOpaque = 0,
   kFlag = 1,
@@ -47,7 +47,7 @@ enum class AttributeKind : uint8_t {
   kU64 = 5
 };
 
-// What an attribute type must look like. Lenient types may be longer than their kind.
+// The rule for an attribute type. Lenient types may be longer than their kind.
 struct AttributeRule {
   AttributeKind kind = AttributeKind::kOpaque;
   uint16_t min_length = 0;  // of kOpaque
@@ -62,11 +62,11 @@ class AttributeTable {
   static constexpr std::size_t kTypes = 64;
 
   bool Has(std::size_t type) const { return type < kTypes && (present_ >> type & 1) != 0; }
-  // Empty when absent.
+  // Empty if absent.
   std::span<const uint8_t> Payload(std::size_t type) const {
     return Has(type) ? payloads_[type] : std::span<const uint8_t>{};
   }
-  // The first sizeof(T) bytes of the payload; nullopt when absent or shorter.
+  // The first sizeof(T) bytes of the payload; nullopt if absent or shorter.
   template <typename T>
   requires std::is_trivially_copyable_v<T> std::optional<T> Get(std::size_t type)
   const {
@@ -91,10 +91,9 @@ class AttributeTable {
   std::array<std::span<const uint8_t>, kTypes> payloads_{};
 };
 
-// Checks every attribute in `bytes` against the rule at the index of its type; types without a rule
-// are ignored, of several of one type the last is kept. `offset_in_message` is where `bytes`
-// starts, for the offset shown in errors. Bytes left over are tolerated but leave their text in
-// `ack`.
+// Checks every attribute in `bytes` against the rule at the index of its type. Types without a rule
+// are ignored. The last attribute of a type counts. `offset_in_message`: position of `bytes`, for
+// the offset in errors. Leftover bytes are tolerated but set the text of `ack`.
 Result<AttributeTable> ParseAttributes(std::span<const uint8_t> bytes,
                                        std::size_t offset_in_message,
                                        std::span<const AttributeRule> rules, ExtendedAck& ack);

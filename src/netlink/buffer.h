@@ -1,4 +1,5 @@
-// Buffer: the bytes of messages. SA messages carry keys, so every buffer is wiped when it goes.
+// Buffer: the bytes of messages. SA messages contain keys, so every buffer is wiped when it is
+// freed.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +11,13 @@
 
 namespace cygnet::netlink {
 
-// Overwrites memory before it is given back, also when a vector grows out of it.
+// Overwrites memory before it is freed, also if a vector reallocates.
 template <typename T>
 struct WipingAllocator {
   using value_type = T;
   WipingAllocator() = default;
   template <typename U>
-  WipingAllocator(const WipingAllocator<U>&) {}  // NOLINT: the standard wants it implicit
+  WipingAllocator(const WipingAllocator<U>&) {}  // NOLINT: implicit by the standard
   T* allocate(std::size_t n) { return std::allocator<T>().allocate(n); }
   void deallocate(T* p, std::size_t n) {
     SecureWipe(p, n * sizeof(T));

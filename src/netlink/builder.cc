@@ -11,7 +11,7 @@
 namespace cygnet::netlink {
 
 MessageBuilder::MessageBuilder(const MessageHeader& header) {
-  bytes_.reserve(1024);  // most messages; growing would copy keys around
+  bytes_.reserve(1024);  // enough for most messages; reallocation would copy keys
   nlmsghdr raw{};
   raw.nlmsg_type = header.type;
   raw.nlmsg_flags = header.flags;

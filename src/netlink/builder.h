@@ -1,4 +1,4 @@
-// MessageBuilder: puts one netlink message together, every part padded to four bytes.
+// MessageBuilder: builds a netlink message, with every part padded to four bytes.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace cygnet::netlink {
 
-// What stands in the header of a message beside its length.
+// The header of a message without its length.
 struct MessageHeader {
   uint16_t type = 0;
   uint16_t flags = 0;
@@ -24,7 +24,7 @@ class MessageBuilder {
   explicit MessageBuilder(const MessageHeader& header);
 
   void PutBytes(std::span<const uint8_t> bytes);
-  // The fixed part. Types with padding are refused: it would go out with what was in memory.
+  // The fixed part. Types with padding do not compile: padding would send old memory content.
   template <typename T>
   requires std::has_unique_object_representations_v<T>
   void Put(const T& fixed) { PutBytes(AsBytes(fixed)); }
@@ -35,11 +35,11 @@ class MessageBuilder {
   requires std::has_unique_object_representations_v<T>
   void Attribute(uint16_t type, const T& payload) { AttributeBytes(type, AsBytes(payload)); }
 
-  // Attributes put between Begin and End become the payload of one of type `type`.
+  // Attributes between Begin and End become the payload of an attribute of this `type`.
   std::size_t BeginNest(uint16_t type);
   void EndNest(std::size_t nest);
 
-  // The message, its length filled in.
+  // The message, with its length set.
   Buffer Finish() &&;
 
  private:

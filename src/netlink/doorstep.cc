@@ -42,7 +42,7 @@ Error ClaimError(const std::string& what, int error) {
   return ErrnoError(Errc::kIo, what, error);
 }
 
-// 0 or an errno value.
+// Returns 0 or an errno value.
 int BindTo(const UniqueFd& fd, uint32_t port, uint32_t groups) {
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
@@ -52,7 +52,7 @@ int BindTo(const UniqueFd& fd, uint32_t port, uint32_t groups) {
                                                                                            : errno;
 }
 
-// Both sockets on one port id, which nobody could know before.
+// Both sockets have the same random port id, which others cannot predict.
 struct Sockets {
   UniqueFd ears;
   UniqueFd mark;
@@ -84,8 +84,7 @@ bool IsAlone(uint32_t port, int* error) {
   return count == 1 && ports[0] == port;
 }
 
-// A socket of ours with a name that is its own, connected to the client's listener; or an errno
-// value.
+// A socket with its own name, connected to the client's listener; or an errno value.
 int ConnectTo(const SocketName& theirs, SocketName* ours, UniqueFd* out) {
   *out = UniqueFd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!out->valid() || !rendezvous::MakeName(ours)) return errno;
@@ -104,8 +103,8 @@ bool SameName(const SocketName& a, const SocketName& b) {
 Doorstep::Doorstep(UniqueFd ears, UniqueFd mark, uint32_t port)
     : ears_(std::move(ears)), mark_(std::move(mark)), port_(port) {}
 
-// Each puts up its mark, then looks whether it is alone: of two at the same time at least one sees
-// the other. Who does takes its mark down and tries again a little later; who stays is seen then.
+// Each daemon sets its mark, then checks that it is alone: of two at the same time, at least one
+// sees the other. It removes its mark and tries again later, when it sees the daemon that stayed.
 Result<std::unique_ptr<Doorstep>> Doorstep::Claim() {
   constexpr int kTries = 12;
   for (int i = 0; i < kTries; ++i) {
@@ -138,9 +137,9 @@ Doorstep::Turn Doorstep::TakeOne(std::optional<Visitor>* visitor) {
   socklen_t length = sizeof(from);
   const ssize_t size = recvfrom(ears_.get(), &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC,
                                 reinterpret_cast<sockaddr*>(&from), &length);
-  // ENOBUFS tells once of what found no room; their senders try again.
+  // ENOBUFS reports lost messages once; their senders try again.
   if (size < 0) return errno == ENOBUFS || errno == EINTR ? Turn::kHandled : Turn::kNothing;
-  // The kernel's own messages come from port id 0, and none are asked for.
+  // The kernel's own messages come from port id 0; none are expected.
   if (length != sizeof(from) || from.nl_pid == 0) return Turn::kHandled;
   const auto bytes = static_cast<std::size_t>(size);
   if (rendezvous::IsMessage(message, bytes, MessageType::kKnock)) OnKnock(message, from.nl_pid);

@@ -1,4 +1,4 @@
-// Doorstep: cygnetd's side of netlink/rendezvous.h. There is one in each network namespace.
+// Doorstep: cygnetd's side of netlink/rendezvous.h, at most one in each network namespace.
 #pragma once
 
 #include <cstdint>
@@ -14,27 +14,28 @@ namespace cygnet {
 
 class Doorstep {
  public:
-  // A client that has proven its capability; the connection does not block.
+  // A client that has proven its capability. The connection is non-blocking.
   struct Visitor {
     rendezvous::Service service;
     UniqueFd fd;
   };
 
-  // From here on clients find us, and wait. kBusy: another process stands there; kPermission: this
-  // one lacks CAP_NET_ADMIN. Of several that try at the same time one at most succeeds.
+  // From now on clients find this process and wait. kBusy: another process holds the doorstep;
+  // kPermission: this process lacks CAP_NET_ADMIN. At most one of several concurrent attempts
+  // succeeds.
   static Result<std::unique_ptr<Doorstep>> Claim();
 
-  // Readable when there is something for Take().
+  // Readable if Take() has something to do.
   int fd() const { return ears_.get(); }
-  // Handles what has come, `most` messages at most, up to the first visitor.
+  // Handles at most `most` received messages, up to the first visitor.
   std::optional<Visitor> Take(int most = kMostPerTurn);
 
-  // The port id that clients find.
+  // The port id under which clients find this process.
   uint32_t port() const { return port_; }
   std::size_t waiting() const { return waiting_.size(); }
 
   static constexpr int kMostPerTurn = 32;
-  // Connections whose clients have not confirmed them.
+  // Connections that are not yet confirmed by their clients.
   static constexpr std::size_t kMostWaiting = 256;
   static constexpr int64_t kPatienceMs = 5000;
 
@@ -53,8 +54,8 @@ class Doorstep {
   std::optional<Visitor> OnConfirm(const rendezvous::Message& confirm);
   void ForgetOld();
 
-  const UniqueFd ears_;  // NETLINK_ROUTE: what arrives was sent by a holder of the capability
-  const UniqueFd mark_;  // NETLINK_USERSOCK: by which clients find the port id
+  const UniqueFd ears_;  // NETLINK_ROUTE: senders hold the capability
+  const UniqueFd mark_;  // NETLINK_USERSOCK: shows the port id to clients
   const uint32_t port_;
   std::deque<Waiting> waiting_;  // oldest first
 };

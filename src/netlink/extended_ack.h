@@ -1,4 +1,4 @@
-// What an extended ACK says beside the error number (enum nlmsgerr_attrs).
+// The content of an extended ACK besides the error number (enum nlmsgerr_attrs).
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@ struct AttributeRule;
 
 struct ExtendedAck {
   std::string message;                  // empty: no text
-  std::optional<uint32_t> attr_offset;  // of the offending attribute, from the message's start
-  const AttributeRule* rule = nullptr;  // that it broke; shown to the client
+  std::optional<uint32_t> attr_offset;  // of the invalid attribute, from the start of the message
+  const AttributeRule* rule = nullptr;  // the broken rule; shown to the client
 };
 
-// Which forms of an answer the client's socket options ask for.
+// The form of answers that the client's socket options request.
 struct AckOptions {
   bool extended = false;  // NETLINK_EXT_ACK
-  bool capped = false;    // NETLINK_CAP_ACK: errors echo only the request's header
+  bool capped = false;    // NETLINK_CAP_ACK: errors echo only the header of the request
 };
 
 }  // namespace cygnet::netlink

@@ -13,7 +13,7 @@
 namespace cygnet {
 namespace {
 
-constexpr std::size_t kDatagram = 64 * 1024;  // the kernel fills at most 32 KiB of a dump
+constexpr std::size_t kDatagram = 64 * 1024;  // the kernel sends at most 32 KiB of a dump at a time
 
 }  // namespace
 
@@ -83,7 +83,7 @@ bool KernelNetlink::Drain() {
   bool any = false;
   for (;;) {
     const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), MSG_TRUNC);
-    // ENOBUFS: some were lost, so something happened.
+    // ENOBUFS: events were lost, so something happened.
     if (n >= 0 || errno == EINTR || errno == ENOBUFS) {
       any = true;
       continue;

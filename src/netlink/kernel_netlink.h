@@ -1,5 +1,5 @@
-// KernelNetlink: a netlink socket to the kernel, for requests that are answered at once and for
-// events. One thread.
+// KernelNetlink: a netlink socket to the kernel, for requests with immediate answers and for
+// events. Used by one thread.
 #pragma once
 
 #include <linux/netlink.h>
@@ -18,17 +18,17 @@ namespace cygnet {
 
 class KernelNetlink {
  public:
-  // `groups`: what it is to be told of; none: it is for requests.
+  // `groups`: the events to receive; none for a socket for requests.
   static Result<KernelNetlink> Open(int protocol, std::initializer_list<uint32_t> groups = {});
 
   int fd() const { return fd_.get(); }
 
-  // Sends a datagram of one or more messages and returns the messages that answer it: the kernel
-  // has done all it was asked when the call that sends returns.
+  // Sends a datagram of one or more messages and returns the answers: the kernel has finished all
+  // requests when the send returns.
   Result<std::vector<netlink::Buffer>> Ask(std::span<const uint8_t> datagram);
-  // The same, when only the outcome counts: the first error among the answers, `what` before it.
+  // The same if only the outcome matters: the first error among the answers, prefixed with `what`.
   Status Tell(std::span<const uint8_t> datagram, const char* what);
-  // Swallows the events that are there. False: there were none.
+  // Discards pending events. False: there were none.
   bool Drain();
 
   uint32_t NextSequence() { return ++sequence_; }
@@ -40,7 +40,7 @@ class KernelNetlink {
   uint32_t sequence_ = 0;
 };
 
-// A request that begins with its family's fixed part, which has no padding but what it names so.
+// A request that begins with the fixed part of its family. The structure has no unnamed padding.
 template <typename T>
 netlink::MessageBuilder Begin(KernelNetlink* to, uint16_t type, uint16_t flags, const T& fixed) {
   netlink::MessageBuilder builder({.type = type,
@@ -51,7 +51,7 @@ netlink::MessageBuilder Begin(KernelNetlink* to, uint16_t type, uint16_t flags, 
   return builder;
 }
 
-// Of an answer: 0 unless it is an error message; then the positive errno.
+// For an answer: the positive errno of an error message, else 0.
 int ErrorOf(std::span<const uint8_t> message);
 
 }  // namespace cygnet

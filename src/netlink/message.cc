@@ -13,7 +13,7 @@ std::optional<MessageView> NextMessage(std::span<const uint8_t>& rest) {
     return std::nullopt;
   }
   MessageView view{*header, rest.first(header->nlmsg_len)};
-  // The last message of a datagram need not be padded.
+  // The last message of a datagram may lack padding.
   rest = rest.subspan(std::min(Align(header->nlmsg_len), rest.size()));
   return view;
 }

@@ -1,5 +1,5 @@
-// Framing of netlink datagrams (RFC 3549, section 2.3; struct nlmsghdr): which messages lie in the
-// bytes received. Every length is checked against the bytes that are there.
+// Framing of netlink datagrams (RFC 3549, section 2.3; struct nlmsghdr): finds the messages in
+// received bytes. Every length is checked against the available bytes.
 #pragma once
 
 #include <linux/netlink.h>
@@ -17,7 +17,7 @@ static_assert(kHeaderSize == 16);
 // Messages and attributes start at multiples of four.
 constexpr std::size_t Align(std::size_t n) { return (n + 3) & ~std::size_t{3}; }
 
-// One message inside a datagram that outlives it.
+// A message inside a datagram. REQUIRES: the datagram outlives it.
 struct MessageView {
   nlmsghdr header{};
   std::span<const uint8_t> bytes;  // header and payload, without trailing padding
@@ -26,8 +26,8 @@ struct MessageView {
   bool HasFlags(unsigned mask) const { return (header.nlmsg_flags & mask) == mask; }
 };
 
-// Takes the next message off `rest`. nullopt at the end, and at a header whose length does not fit:
-// like the kernel, what follows such a header is ignored without an answer.
+// Removes the next message from `rest`. nullopt at the end and at a header with an invalid length:
+// like the kernel, it ignores what follows such a header without an answer.
 std::optional<MessageView> NextMessage(std::span<const uint8_t>& rest);
 
 }  // namespace cygnet::netlink

@@ -1,4 +1,4 @@
-// The client's side, and what both sides share.
+// The client's side, and the parts that both sides share.
 #include "netlink/rendezvous.h"
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ Meeting Failed(Outcome outcome, int error) {
   return {.outcome = outcome, .fd = -1, .error = error};
 }
 
-// To the port id; 0 or an errno value.
+// Sends to a port id. Returns 0 or an errno value.
 int SendTo(int fd, uint32_t port, const Message& message) {
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
@@ -42,7 +42,8 @@ int SendTo(int fd, uint32_t port, const Message& message) {
   return sent == long{sizeof message} ? 0 : errno;
 }
 
-// The kernel let it come from that port id, so its sender held the capability. False: none in time.
+// The kernel delivered the answer from that port id, so the sender held the capability. False: no
+// answer in time.
 bool ReceiveAnswer(int fd, uint32_t port, const Nonce& nonce, int64_t deadline, Message* answer) {
   while (WaitReadable(fd, deadline)) {
     sockaddr_nl from{};
@@ -58,7 +59,8 @@ bool ReceiveAnswer(int fd, uint32_t port, const Nonce& nonce, int64_t deadline, 
   return false;
 }
 
-// It was connected before the answer was sent, and so waits among those that came by themselves.
+// The daemon connected before it sent the answer, so its connection waits in the queue, possibly
+// behind those of strangers.
 int TakeConnectionFrom(int listener, const SocketName& name) {
   for (;;) {
     sockaddr_un from{};
@@ -123,7 +125,7 @@ Meeting MeetAt(uint32_t port, Service service, int64_t deadline) {
     return Failed(Outcome::kNoAnswer, ETIMEDOUT);
   }
   if (answer.error != 0) {
-    // Strangers may have filled the listener's queue: the next has another name.
+    // Strangers may have filled the listener's queue: the next listener has another name.
     return Failed(answer.error == EAGAIN ? Outcome::kNoAnswer : Outcome::kFailed, answer.error);
   }
   const int fd = TakeConnectionFrom(listener.get(), answer.name);
@@ -140,7 +142,8 @@ Meeting MeetAt(uint32_t port, Service service, int64_t deadline) {
   return {.outcome = Outcome::kMet, .fd = fd, .error = 0};
 }
 
-// The number that socket() would have given: other descriptors were open when this one came.
+// The number that socket() would have returned: other descriptors were open when this one was
+// created.
 int Lowest(int fd) {
   const int lowest = static_cast<int>(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0));
   if (lowest < 0 || lowest > fd) {
@@ -205,7 +208,7 @@ Meeting Meet(Service service, int timeout_ms) {
       if (meeting.outcome == Outcome::kMet) {
         return {.outcome = Outcome::kMet, .fd = Lowest(meeting.fd), .error = 0};
       }
-      // A daemon that is about to end, or one that finds another there, has no ears (any more).
+      // A daemon that is about to end, or that has found another daemon, no longer receives knocks.
       last = meeting.outcome == Outcome::kNobody ? last : meeting;
     }
     if (last.outcome != Outcome::kNoAnswer || LeftMs(deadline) == 0) {

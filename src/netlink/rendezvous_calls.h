@@ -1,4 +1,5 @@
-// System calls and time for the files of netlink/rendezvous.h, which the preload shim has too.
+// System calls and time for the files of netlink/rendezvous.h, which are also part of the preload
+// shim.
 #pragma once
 
 #include <poll.h>
@@ -12,7 +13,7 @@
 
 namespace cygnet::rendezvous {
 
-// --- System calls, past whatever interposes the C library's ---
+// --- System calls that bypass interposed functions of the C library ---
 
 inline int Socket(int domain, int type, int protocol) {
   return static_cast<int>(syscall(SYS_socket, domain, type | SOCK_CLOEXEC, protocol));
@@ -51,13 +52,13 @@ inline int LeftMs(int64_t deadline) {
   return left > 0 ? static_cast<int>(left) : 0;
 }
 
-// False when the deadline passed first.
+// False: the deadline passed first.
 inline bool WaitReadable(int fd, int64_t deadline) {
   for (;;) {
     pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
     const timespec left{.tv_sec = LeftMs(deadline) / 1000,
                         .tv_nsec = LeftMs(deadline) % 1000 * 1'000'000L};
-    // The kernel writes what is left into the time it is given.
+    // The kernel writes the remaining time into its argument.
     timespec passed = left;
     const long ready = syscall(SYS_ppoll, &entry, 1, &passed, nullptr, 0);
     if (ready > 0) {

@@ -1,5 +1,5 @@
-// What the kernel says of netlink sockets, as bytes: the answers of NETLINK_SOCK_DIAG and the table
-// in /proc. No system calls; a part of the preload shim, too (netlink/rendezvous.h).
+// Parsers for the kernel's lists of netlink sockets: the answers of NETLINK_SOCK_DIAG and the table
+// in /proc. They use no system calls and are also part of the preload shim (netlink/rendezvous.h).
 #pragma once
 
 #include <linux/netlink.h>
@@ -16,7 +16,7 @@
 
 namespace cygnet::rendezvous {
 
-// Those found so far, each once.
+// The port ids found so far, without duplicates.
 class Ports {
  public:
   Ports(uint32_t* ports, int room) : ports_(ports), room_(room) {}
@@ -40,7 +40,7 @@ class Ports {
 
 // --- NETLINK_SOCK_DIAG ---
 
-// What one read brought: an errno value, or
+// The result of one read: an errno value, or
 enum : int { kMore = -1, kDone = 0 };
 
 inline bool IsMarked(const char* attributes, size_t size) {
@@ -63,7 +63,7 @@ inline bool IsMarked(const char* attributes, size_t size) {
   return false;
 }
 
-// Of one read: adds those that bear the mark.
+// Parses one read and adds the sockets that have the mark.
 inline int ReadMessages(const char* at, size_t size, Ports* found) {
   nlmsghdr header{};
   while (size >= sizeof header) {
@@ -100,7 +100,7 @@ inline int ReadMessages(const char* at, size_t size, Ports* found) {
 
 // --- /proc/…/net/netlink ---
 
-// A row: sk, protocol, port id, groups in hex, and more that does not matter.
+// A row: sk, protocol, port id, groups in hex, and fields that are ignored.
 inline bool ReadRow(const char* line, uint32_t* port) {
   const char* at = strchr(line, ' ');
   if (at == nullptr) {
@@ -115,10 +115,10 @@ inline bool ReadRow(const char* line, uint32_t* port) {
   return strtoul(end, &end, 16) == kGroups;
 }
 
-// The table's rows, as read() cuts them.
+// Reassembles the rows of the table from the pieces that read() returns.
 class TableRows {
  public:
-  // Where the next bytes go, and how many at most.
+  // The place for the next bytes, and its size.
   char* end() { return text_ + kept_; }
   size_t room() const { return sizeof text_ - 1 - kept_; }
   // REQUIRES: got ≤ room().
@@ -135,14 +135,14 @@ class TableRows {
     }
     kept_ = static_cast<size_t>(stop - line);
     if (kept_ >= sizeof text_ - 1) {
-      kept_ = 0;  // no line of the kernel's is so long
+      kept_ = 0;  // the kernel has no line of this length
     }
     memmove(text_, line, kept_);
   }
 
  private:
   char text_[8192];
-  size_t kept_ = 0;  // of a line that was cut
+  size_t kept_ = 0;  // bytes of an incomplete line
 };
 
 }  // namespace cygnet::rendezvous

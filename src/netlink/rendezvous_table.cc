@@ -1,5 +1,5 @@
-// Which netlink sockets bear the mark of a cygnetd. Anybody may open many of them, without any
-// capability: the search takes time in proportion to their number, and ends at a deadline.
+// Finds the netlink sockets that have the mark of a cygnetd. Anybody can open many netlink sockets
+// without a capability: the search takes time proportional to their number and ends at a deadline.
 #include <fcntl.h>
 #include <linux/netlink_diag.h>
 #include <linux/sock_diag.h>
@@ -15,11 +15,11 @@ constexpr char kTable[] = "/proc/thread-self/net/netlink";
 
 // --- The kernel's list, by NETLINK_SOCK_DIAG ---
 
-// The kernel fills messages as large as the largest read so far, and leaves out the socket that
-// found no room in one (seen on 6.18). So a list that was cut is asked for again, with other cuts:
-// a socket's place in it is random, and one left out all three times is one in some ten millions.
-// The first cut of each list is that of the sizes before, hence on one socket and ascending; the
-// kernel's own first size is at most 8192.
+// The kernel fills messages as large as the largest read so far, and skips the socket that did not
+// fit into one (seen on 6.18). So a list in several messages is requested again with other sizes:
+// the position of a socket is random, and the probability that it is skipped all three times is
+// about one in tens of millions. The first message of each list has the size of earlier reads, so
+// the sizes ascend on one socket; the kernel's own first size is at most 8192.
 constexpr size_t kReadBytes[] = {9000, 12000, 16384};
 
 struct DiagRequest {
@@ -41,7 +41,7 @@ bool AskForList(int fd) {
          long{sizeof request};
 }
 
-// `reads` is how many it took. 0 or an errno value.
+// `reads`: the number of reads. Returns 0 or an errno value.
 int ReadList(int fd, size_t room, Ports* found, int64_t deadline, int* reads) {
   char text[16384];
   if (!AskForList(fd)) {
@@ -80,7 +80,7 @@ int AskKernel(Ports* found, int64_t deadline) {
   for (const size_t room : kReadBytes) {
     int reads = 0;
     const int error = ReadList(fd.get(), room, found, deadline, &reads);
-    // With the end in the same message nothing was cut.
+    // If the end is in the same message, nothing was skipped.
     if (error != 0 || reads == 1) {
       return error;
     }
@@ -90,8 +90,9 @@ int AskKernel(Ports* found, int64_t deadline) {
 
 // --- The kernel's table of netlink sockets ---
 
-// 0; or -1 and errno.
-// Each read() walks from the first socket on: n² in the number of sockets, so time is looked at.
+// Returns 0, or -1 and errno.
+// Each read() starts from the first socket: the total is quadratic in the number of sockets, so the
+// deadline is checked.
 int ReadTable(Ports* found, int64_t deadline) {
   const Fd table(static_cast<int>(syscall(SYS_openat, AT_FDCWD, kTable, O_RDONLY | O_CLOEXEC)));
   if (!table.valid()) {
@@ -116,7 +117,7 @@ int ReadTable(Ports* found, int64_t deadline) {
 
 }  // namespace
 
-// A kernel without the module, or a profile that forbids it: the table says the same, slowly.
+// The kernel lacks the module or a profile forbids it: the table has the same data but is slow.
 int FindPorts(uint32_t* ports, int room, int timeout_ms) {
   const int64_t deadline = NowMs() + timeout_ms;
   Ports found(ports, room);

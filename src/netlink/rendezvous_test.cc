@@ -1,5 +1,5 @@
-// Clients and cygnetd finding each other, in a network namespace of the test's own. What others may
-// be is played by children: without the capability, in another user namespace, of another user.
+// Clients and cygnetd find each other, in the test's own network namespace. Children act as other
+// processes: without the capability, in another user namespace, as another user.
 #include "netlink/rendezvous.h"
 
 #include <fcntl.h>
@@ -50,7 +50,7 @@ bool EnterNamespace() {
   return true;
 }
 
-// The capabilities that are left; false: could not.
+// Keeps only these capabilities; false on failure.
 bool KeepOnly(uint32_t capabilities) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
@@ -60,7 +60,7 @@ bool KeepOnly(uint32_t capabilities) {
 
 constexpr uint32_t kNetAdmin = 1u << CAP_NET_ADMIN;
 constexpr uint32_t kNetRaw = 1u << CAP_NET_RAW;
-constexpr int kCannot = 77;  // a child's exit status: this machine does not let it play its part
+constexpr int kCannot = 77;  // a child's exit status: not possible on this machine
 
 int InChild(const std::function<int()>& act) {
   const pid_t child = fork();
@@ -78,13 +78,13 @@ int OutcomeOf(Service service) {
 class RendezvousTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!EnterNamespace()) GTEST_SKIP() << "no network namespace of its own: " << strerror(errno);
+    if (!EnterNamespace()) GTEST_SKIP() << "cannot create a network namespace: " << strerror(errno);
   }
   void TearDown() override {
     if (thread_.joinable()) StopDaemon();
   }
 
-  // Answers each visitor with a byte, its service, and keeps the connection.
+  // Sends each visitor its service as one byte, and keeps the connection.
   void StartDaemon() {
     auto doorstep = Doorstep::Claim();
     ASSERT_TRUE(doorstep) << doorstep.error().message;
@@ -139,7 +139,7 @@ TEST_F(RendezvousTest, DescriptorIsTheLowestThatIsFree) {
   EXPECT_EQ(fd.get(), free_number);
 }
 
-// The mark stands, and nobody hears.
+// The mark is set, but nobody receives.
 TEST_F(RendezvousTest, DaemonThatDoesNotAnswerIsWaitedForOnlySoLong) {
   const auto doorstep = Doorstep::Claim();
   ASSERT_TRUE(doorstep);
@@ -169,11 +169,11 @@ TEST_F(RendezvousTest, OfManyThatStartAtOnceOneWins) {
       if (fork() != 0) continue;
       close(go[1]);
       char byte = 0;
-      (void)!read(go[0], &byte, 1);  // all begin when the writer closes
+      (void)!read(go[0], &byte, 1);  // all start when the writer closes
       const auto doorstep = Doorstep::Claim();
       const char won = doorstep ? 'y' : 'n';
       (void)!write(told[1], &won, 1);
-      if (doorstep) poll(nullptr, 0, 1000);  // longer than any other tries
+      if (doorstep) poll(nullptr, 0, 1000);  // longer than the others try
       _exit(0);
     }
     close(go[1]);
@@ -190,8 +190,8 @@ TEST_F(RendezvousTest, OfManyThatStartAtOnceOneWins) {
   }
 }
 
-// Root without CAP_NET_ADMIN, as in a container on the host's network, is nobody; CAP_NET_RAW,
-// which such a container has, does not help.
+// Root without CAP_NET_ADMIN, as in a container on the host's network, is refused. CAP_NET_RAW,
+// which such a container has, is not sufficient.
 TEST_F(RendezvousTest, WithoutTheCapabilityNeitherSideIsTaken) {
   StartDaemon();
   EXPECT_EQ(InChild([] { return KeepOnly(kNetRaw) ? OutcomeOf(Service::kXfrm) : kCannot; }),
@@ -210,7 +210,8 @@ TEST_F(RendezvousTest, WithoutTheCapabilityNeitherSideIsTaken) {
   EXPECT_EQ(status, 0);
 }
 
-// A container with the host's network and a user namespace of its own has every capability there.
+// A container with the host's network and its own user namespace has every capability in the
+// latter.
 TEST_F(RendezvousTest, AnotherUserNamespaceIsNobody) {
   StartDaemon();
   const int status =
@@ -221,7 +222,7 @@ TEST_F(RendezvousTest, AnotherUserNamespaceIsNobody) {
   EXPECT_EQ(InChild([] { return unshare(CLONE_NEWUSER) == 0 && Doorstep::Claim() ? 1 : 0; }), 0);
 }
 
-// Sockets of strangers; fewer where the limit of open files is low.
+// Sockets of strangers; fewer if the limit of open files is low.
 std::vector<UniqueFd> StrangersSockets(std::size_t most) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -241,7 +242,7 @@ std::vector<UniqueFd> StrangersSockets(std::size_t most) {
   return sockets;
 }
 
-// Each has another port id, and so another place among the strangers: none may be left out.
+// Each has a different port id and so a different position among the strangers: all must be found.
 TEST_F(RendezvousTest, DaemonIsFoundAmongManySockets) {
   const auto strangers = StrangersSockets(3000);
   ASSERT_GT(strangers.size(), 500u);
@@ -262,7 +263,7 @@ TEST_F(RendezvousTest, LookingEndsAtItsDeadline) {
   EXPECT_EQ(Meet(Service::kXfrm, 0).outcome, Outcome::kNoAnswer);
 }
 
-// As a profile does that does not know NETLINK_SOCK_DIAG, or a kernel without its module.
+// Like a profile without NETLINK_SOCK_DIAG, or a kernel without its module.
 bool ForbidSockDiag() {
   constexpr auto kArguments = static_cast<uint32_t>(offsetof(seccomp_data, args));
   constexpr uint32_t kLow = __BYTE_ORDER == __BIG_ENDIAN ? 4 : 0;
@@ -291,19 +292,19 @@ TEST_F(RendezvousTest, TableInProcServesWhereTheKernelsListIsForbidden) {
             10 + static_cast<int>(Outcome::kNobody));
 }
 
-// As charon does.
+// Like charon.
 TEST_F(RendezvousTest, UserThatKeptTheCapabilityIsTaken) {
   StartDaemon();
   const int status = InChild([] {
     if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setuid(65534) != 0) return kCannot;
     return KeepOnly(kNetAdmin) ? OutcomeOf(Service::kXfrm) : kCannot;
   });
-  if (status == kCannot) GTEST_SKIP() << "no second user here";
+  if (status == kCannot) GTEST_SKIP() << "cannot switch to a second user";
   EXPECT_EQ(status, 10 + static_cast<int>(Outcome::kMet));
 }
 
-// Whoever watches the table of Unix sockets may connect to a client's listener; the client takes
-// the connection of cygnetd and no other.
+// A process that watches the table of Unix sockets can connect to a client's listener. The client
+// accepts only the connection of cygnetd.
 TEST_F(RendezvousTest, StrangersAtTheClientsListenerAreNotTaken) {
   StartDaemon();
   std::atomic<bool> stop{false};
@@ -359,7 +360,7 @@ TEST_F(RendezvousTest, WhatIsNeverConfirmedIsBounded) {
     EXPECT_FALSE((*doorstep)->Take());
   }
   EXPECT_EQ((*doorstep)->waiting(), Doorstep::kMostWaiting);
-  // A name that was never given, a service that was not asked for, and what is cut short.
+  // A name that was never used, a service that was not requested, and a truncated message.
   Message confirm = rendezvous::MakeMessage(MessageType::kConfirm, Service::kXfrm);
   confirm.name = knock.name;
   for (std::size_t size : {sizeof(confirm), sizeof(confirm) - 1, std::size_t{0}}) {
@@ -370,8 +371,8 @@ TEST_F(RendezvousTest, WhatIsNeverConfirmedIsBounded) {
   EXPECT_EQ((*doorstep)->waiting(), Doorstep::kMostWaiting);
 }
 
-// What an unprivileged process can occupy is nothing that matters: here it has every name and port
-// that it can know.
+// An unprivileged process cannot block anything: here it occupies every name and port that it can
+// know.
 TEST_F(RendezvousTest, NothingCanBeOccupiedBeforehand) {
   std::vector<UniqueFd> taken;
   for (std::string name : {"@cygnet/xfrm", "@cygnet/operator", "@cygnet/instance"}) {

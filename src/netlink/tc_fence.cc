@@ -25,16 +25,16 @@ constexpr uint32_t kDiscipline = TC_H_MAKE(TC_H_CLSACT, 0);
 constexpr uint32_t kIngress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr uint32_t kEgress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
 constexpr uint32_t kHandle = 1;
-constexpr uint32_t kPriority = 1;         // before everybody's
-constexpr uint32_t kNext = ~uint32_t{0};  // TC_ACT_UNSPEC: whoever comes next decides
+constexpr uint32_t kPriority = 1;         // before all other filters
+constexpr uint32_t kNext = ~uint32_t{0};  // TC_ACT_UNSPEC: the next filter decides
 constexpr std::size_t kFixed = netlink::kHeaderSize + sizeof(tcmsg);
 
 using Program = std::vector<sock_filter>;
 
 Program DropAll() { return {BPF_STMT(BPF_RET | BPF_K, TC_ACT_SHOT)}; }
 
-constexpr std::size_t kMarkAt = 1;  // the instruction of DropUnmarked that has the mark
-constexpr uint32_t kNoMark = 0;     // where it does not matter
+constexpr std::size_t kMarkAt = 1;  // index of the instruction with the mark in DropUnmarked
+constexpr uint32_t kNoMark = 0;     // if the mark does not matter
 Program DropUnmarked(uint32_t mark) {
   return {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_MARK)),
           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, mark, 0, 1), BPF_STMT(BPF_RET | BPF_K, kNext),
@@ -50,7 +50,7 @@ void PutKind(MessageBuilder* builder, const char* kind) {
                           {reinterpret_cast<const uint8_t*>(kind), std::strlen(kind) + 1});
 }
 
-// tcmsg has padding in name only: its fields tcm__pad1 and tcm__pad2 are zero here.
+// The padding of tcmsg is named: the fields tcm__pad1 and tcm__pad2 are zero here.
 tcmsg About(uint32_t ifindex, uint32_t parent, uint32_t handle, uint32_t info = 0) {
   tcmsg message{};
   message.tcm_ifindex = static_cast<int>(ifindex);
@@ -93,7 +93,7 @@ Bytes Find(Bytes bytes, uint16_t type) {
   return found;
 }
 
-// fn(tcmsg, attributes) for each filter there.
+// Calls fn(tcmsg, attributes) for each filter.
 template <typename Fn>
 void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn fn) {
   const auto answers =
@@ -112,7 +112,7 @@ void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn f
 
 enum class MarkCounts : uint8_t { kYes, kNo };
 
-// `ops`: as the kernel has them. What another process made differs in the mark.
+// `ops`: as dumped by the kernel. Filters of another process differ in the mark.
 bool IsProgram(Bytes ops, const Program& program, MarkCounts mark) {
   if (ops.size() != OpsOf(program).size()) return false;
   Program found(program.size());
@@ -164,7 +164,7 @@ void OpenByTc(KernelNetlink* route, uint32_t ifindex) {
   for (const auto& [parent, program] :
        {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked(kNoMark)}}) {
     if (!Has(route, ifindex, parent, program, MarkCounts::kNo)) continue;
-    // What could not be taken away is seen by whoever asks IsShutByTc.
+    // Errors are ignored: IsShutByTc shows filters that remain.
     (void)route->Tell(
         Begin(route, RTM_DELTFILTER, NLM_F_ACK, About(ifindex, parent, kHandle, OurInfo()))
             .Finish(),

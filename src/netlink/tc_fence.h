@@ -1,7 +1,7 @@
-// A second means that shuts a wire, which who empties nftables does not touch: filters at the
-// interface's clsact queueing discipline, a program of classic BPF each. It drops all that comes
-// in, and on the way out all but what carries Cygnet's socket mark. Belongs to the interface: a new
-// name does not shake it off, the interface's end and a move to another namespace do.
+// The second means that shuts a wire, independent of a flush of nftables: filters at the
+// interface's clsact queueing discipline, each a classic BPF program. They drop everything inbound,
+// and outbound everything without Cygnet's socket mark. The filters belong to the interface: they
+// survive a rename, but not its deletion or a move to another network namespace.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace cygnet {
 
-// `route`: a socket of NETLINK_ROUTE. `mark`: of the frames that the filters let out. Another one's
-// clsact discipline is used, his filters stay.
+// `route`: a socket of NETLINK_ROUTE. `mark`: the socket mark of frames that may leave. An existing
+// clsact discipline is used, and its filters stay.
 Status ShutByTc(KernelNetlink* route, uint32_t ifindex, uint32_t mark);
-// Whether both filters are there as ShutByTc makes them; nullopt: with whatever mark, those of an
-// earlier process as well.
+// Whether both filters exist as ShutByTc creates them. nullopt: with any mark, including those of
+// an earlier process.
 bool IsShutByTc(KernelNetlink* route, uint32_t ifindex, std::optional<uint32_t> mark);
-// Takes the filters away, whatever their mark, and the discipline when nothing else is left in it.
+// Removes the filters with any mark, and the discipline if it is empty then.
 void OpenByTc(KernelNetlink* route, uint32_t ifindex);
 
 }  // namespace cygnet

@@ -1,12 +1,12 @@
-// How NETLINK_XFRM travels between the preload shim and the daemon. Each datagram of an AF_UNIX
-// SOCK_SEQPACKET connection is one netlink datagram, unchanged but for what is said here.
+// How NETLINK_XFRM messages travel between the preload shim and the daemon. Each datagram of an
+// AF_UNIX SOCK_SEQPACKET connection is one netlink datagram, unchanged except as described here.
 //
-// How the connection comes about, and who may have one, is said in netlink/rendezvous.h.
+// netlink/rendezvous.h describes how the connection is made, and who may have one.
 //
 // Lock-step: a netlink request is done when send() returns. The daemon peeks at a request, executes
-// it, queues every reply and event, and only then consumes the datagram; the shim's send waits
-// until SIOCOUTQ says that nothing of what it sent is unconsumed. (For a dump "every reply" means
-// the first batch; the rest follows as the client reads.)
+// it, queues every reply and event, and only then consumes the datagram. The shim's send waits
+// until SIOCOUTQ shows that all it sent has been consumed. (For a dump "every reply" means the
+// first batch; the rest follows as the client reads.)
 //
 // Shim → daemon, as netlink messages of reserved types that no XFRM message has:
 //   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the
@@ -43,11 +43,11 @@ struct SocketPolicyPayload {
   uint64_t cookie;    // SO_COOKIE
   uint16_t family;    // SO_DOMAIN
   uint16_t protocol;  // SO_PROTOCOL
-  uint16_t port;      // the socket's own, host order; 0: it has none yet
+  uint16_t port;      // the local port, host order; 0: none yet
   uint16_t flags;
 };
-// Of SocketPolicyPayload::flags: said before, and again because the socket may have moved, or the
-// daemon is another one. Without a value nothing is cleared then.
+// In SocketPolicyPayload::flags: the policy was sent before, and is sent again because the socket
+// may have moved or the daemon is new. Without a value, such a message clears nothing.
 inline constexpr uint16_t kRetold = 1;
 static_assert(sizeof(SocketPolicyPayload) == 16);
 static_assert(sizeof(BindPayload) == 8 && sizeof(OptionPayload) == 8);
