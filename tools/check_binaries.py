@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reads the programs that were built: position independent, relocations read-only and resolved at the
-start, no executable stack, control flow guarded, stacks probed, the library's assertions on.
+"""Checks the built programs: position independent, relocations read-only and resolved at the start,
+no executable stack, control-flow protection, stack probes, and the library's assertions on.
 
     tools/check_binaries.py BUILD_FOLDER
 """
@@ -11,8 +11,8 @@ import sys
 
 PROGRAMS = ("src/daemon/cygnetd/cygnetd", "src/cli/cygnet")
 SHIM = "src/shim/libcygnet_xfrm.so"
-# The objects of the engines are let off the library's assertions: nothing in them is indexed by what
-# comes from outside, and each packet's bytes pass through them.
+# The engines are built without the library's assertions: external data is never an index there, and
+# they process each byte of each packet.
 ENGINES = "src/crypto/engines/libcygnet_engines.a"
 ASSERTION = "__glibcxx_assert_fail"
 
@@ -28,29 +28,29 @@ def faults_of(path, program):
     if not re.search(r"Type:\s+DYN", header):
         yield "not position independent"
     if program and not re.search(r"FLAGS_1.*\bPIE\b", dynamic):
-        yield "no PIE"
+        yield "not a PIE"
     if "GNU_RELRO" not in segments or not re.search(r"FLAGS_1.*\bNOW\b", dynamic):
         yield "no full RELRO"
     if not re.search(r"GNU_STACK.* RW ", segments):
-        yield "an executable stack"
+        yield "executable stack"
     if re.search(r"LOAD.* RWE ", segments):
-        yield "a segment that is written and executed"
+        yield "a segment is writable and executable"
     if "TEXTREL" in dynamic or re.search(r"\b(RPATH|RUNPATH)\b", dynamic):
-        yield "text relocations or a path for libraries of its own"
+        yield "text relocations, or its own library path"
 
 
 def code_faults(path):
-    """What the compiler was told; symbols are there in every build type."""
+    """Checks effects of compiler flags. Symbols exist in every build type."""
     notes = output("readelf", "-nW", path)
     if "SHSTK" not in notes:
         yield "no shadow stack (-fcf-protection)"
     code = output("objdump", "-d", "--no-show-raw-insn", path)
     entries = re.findall(r"^[0-9a-f]+ <([^>]+)>:\n\s*[0-9a-f]+:\s+(\S+)", code, re.M)
-    # The cold part of a function is jumped to from the rest of it.
+    # The cold part of a function is entered by direct jumps.
     own = [first for name, first in entries
            if ("cygnet" in name or name == "main") and not re.search(r"\.(cold|part\.\d+)$", name)]
     guarded = sum(first == "endbr64" for first in own)
-    # Functions that nothing can reach but by a direct call need none.
+    # Functions that are only reached by direct calls need no endbr64.
     if not own or guarded * 2 < len(own):
         yield f"{guarded} of {len(own)} functions begin with endbr64 (-fcf-protection)"
     # A large frame is grown page by page: sub $0x1000, touch.

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Looks at the machine code of Cygnet's AES-GCM kernels for what could tell a secret by its time.
+"""Checks the machine code of Cygnet's AES-GCM kernels for timing that depends on secrets.
 
     check_constant_time.py OBJECT...
 
-Keys, text and their products live in vector registers. In each object's disassembly:
+Keys, text and derived values are in vector registers. In the disassembly of each object:
 
-1. No instruction turns vectors into flags, masks or addresses, or takes a time of its own: ptest,
+1. No instruction converts vectors to flags, masks or addresses, or has data-dependent time: ptest,
    movmsk, comparisons into a mask register, gather, scatter, division.
-2. What is moved from a vector to a general register, or spilled by a vector and read back, is
-   followed: it may be stored, shifted and combined, but is no address, and no flag that a jump or
-   a conditional move reads. Allowed is the verdict over an ICV: in the function that opens, a jump
-   on whether one value is zero.
-3. An object defines no symbol that the linker could take for other CPUs: its kernel's table alone.
+2. A value that is moved from a vector to a general register, or spilled from a vector and read
+   back, is tracked. It may be stored, shifted and combined, but must not become an address, or a
+   flag that a jump or conditional move reads. The verdict over an ICV is allowed: in the function
+   that opens, a jump that tests one value for zero.
+3. An object defines only the table of its kernel: the linker must not use its code on other CPUs.
 
-Values in memory other than the stack are not followed: lengths and pointers come from there, too.
-constant_time_test.cc compares what is executed under different secrets.
+Values in memory other than the stack are not tracked, since lengths and pointers are also there.
+constant_time_test.cc compares the executed instructions under different secrets.
 """
 
 import re
@@ -53,13 +53,13 @@ def split_operands(text):
 
 
 class State:
-    """What holds a secret at one place of a function."""
+    """The registers, stack slots and flags that hold secrets at one point of a function."""
 
     def __init__(self):
         self.registers = frozenset()
-        self.public = frozenset()   # vector registers that do not; all others do
+        self.public = frozenset()   # vector registers without secrets; all others have them
         self.slots = frozenset()    # (base, byte) of the stack
-        self.flags = ""             # the instruction that set them from a secret
+        self.flags = ""             # the instruction that set the flags from a secret
 
     def key(self):
         return (self.registers, self.public, self.slots, self.flags)
@@ -74,11 +74,11 @@ class State:
 
 
 class Function:
-    """Follows values from vectors along the jumps of one function."""
+    """Tracks values from vectors along the jumps of one function."""
 
     def __init__(self, name):
         self.name = name
-        self.code = []  # address, instruction, operands, jump's target
+        self.code = []  # address, instruction, operands, jump target
         self.problems = {}
         self.verdicts = set()
 
@@ -119,7 +119,7 @@ class Function:
             if vector:
                 return vector.group(2) not in state.public
             return bool(self.registers_in(operand) & state.registers)
-        if "(%rsp," in operand:  # somewhere there
+        if "(%rsp," in operand:  # at an unknown offset
             return bool(state.slots)
         return bool(self.stack_bytes(operand, size) & state.slots)
 
@@ -180,7 +180,7 @@ class Function:
         if vector_target:
             zeroed = re.match(r"^vpxor", name) and len(set(sources)) == 1
             moves = re.match(r"^v(mov|pinsr|pbroadcast|punpck|insert)", name)
-            word = name in ("vmovq", "vmovd")  # as with a general register
+            word = name in ("vmovq", "vmovd")  # like a general register
             known = word or all(o.startswith(("%", "$")) or STACK.match(o) for o in sources)
             public = zeroed or (moves and known and
                                 not any(self.secret(o, state, size) for o in sources))
@@ -193,7 +193,7 @@ class Function:
             state.flags = f"{name} {','.join(operands)}" if used else ""
             if not re.match(r"^(cmp|test|bt)", name):
                 self.write(target, used, size, state)
-        elif name.startswith("lea"):  # the place, not what is there
+        elif name.startswith("lea"):  # the address, not the content
             self.write(target, bool(self.registers_in(sources[0]) & state.registers), size, state)
         elif name.startswith(("mov", "vmov", "pop")):
             self.write(target, secret, size, state)
@@ -208,7 +208,7 @@ def check(path):
     for line in run("nm", "-C", path).splitlines():
         found = re.match(r"^[0-9a-f]+ ([A-Zuvw]) (.*)$", line)
         if found and not re.search(r"vaes_gcm::kAvx\w+Kernel$", found.group(2)):
-            problems.append(f"defines {found.group(2)} ({found.group(1)}) for the whole program")
+            problems.append(f"defines {found.group(2)} ({found.group(1)}) outside its kernel")
     functions = []
     for line in run("objdump", "-dC", "--no-show-raw-insn", path).splitlines():
         begins = re.match(r"^[0-9a-f]+ <(.*)>:$", line)
@@ -225,7 +225,7 @@ def check(path):
     verdicts = sum(len(f.verdicts) for f in functions)
     aes = run("objdump", "-d", "--no-show-raw-insn", path).count("vaesenc")
     if aes == 0 or verdicts == 0:
-        problems.append(f"{aes} rounds of AES and {verdicts} verdicts: not what is to be looked at")
+        problems.append(f"{aes} AES rounds and {verdicts} verdicts: not an AES-GCM kernel")
     for problem in problems:
         print(f"{path}: {problem}")
     print(f"{path}: {len(functions)} functions, {verdicts} jumps on a verdict, "

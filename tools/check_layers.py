@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Holds the includes of src/ to the layers of ARCHITECTURE.md: they may only point down.
+"""Checks the includes of src/ against the layers of ARCHITECTURE.md: they may only point down.
 
-Also: ProcessingPath is named only where paths are chosen, and XFRM_* constants only in xfrm/, none newer than 6.1.
-Prints each violation as file:line and exits 1 if there is one.
+Also: only the code that chooses paths names ProcessingPath, and only xfrm/ names XFRM_* constants, none newer than 6.1.
+Prints each violation as file:line and exits with 1 if there is one.
 """
 
 import pathlib
 import re
 import sys
 
-# What a folder may include, besides itself.
+# The folders that a folder may include, besides itself.
 MAY_INCLUDE = {
     "base": set(),
     "net": {"base"},
@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "device": {"base", "net", "packet", "crypto", "sa", "policy"},
     "device/host": {"base", "net", "packet", "device"},
     "device/wires": {"base", "net", "packet", "device", "device/host"},
-    # The software NIC alone does ESP itself.
+    # Only the software NIC does ESP itself.
     "device/sim_nic": {"base", "net", "packet", "device", "device/wires", "esp", "crypto", "sa"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
@@ -53,7 +53,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
 def folder_of(path):
-    """The layer a file or include belongs to: the longest known folder that begins its path."""
+    """The layer of a file or include: the longest known folder at the start of its path."""
     parts = path.split("/")
     for n in range(len(parts) - 1, 0, -1):
         name = "/".join(parts[:n])
@@ -69,7 +69,7 @@ def check_file(src, path):
     layer = folder_of(file)
     problems = []
     if TEST_NAME.search(path.name):
-        problems.append(f"{file}:1: what only tests use stands in test/")
+        problems.append(f"{file}:1: code that only tests use belongs in test/")
     in_comment_free = re.compile(r"//.*$")
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         code = in_comment_free.sub("", line)

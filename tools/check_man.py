@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the manual pages compile and name what the sources have: reasons, objects, keys."""
+"""Checks that the manual pages compile and name all reasons, objects and keys of the sources."""
 import pathlib
 import re
 import shutil
@@ -8,7 +8,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAN = ROOT / "doc" / "man"
-# Drop reasons that have to do with where an SA's cryptography runs.
+# Drop reasons that concern placement.
 PLACEMENT_DROPS = re.compile(
     r"device|guard|sealed|policy-changed|port-down|placement|blocked|nowhere|fips")
 
@@ -18,12 +18,12 @@ def source(path):
 
 
 def page(name):
-    """The page as a reader sees it: without scdoc's escapes, in one line."""
+    """The page as shown: without scdoc's escapes, in one line."""
     return re.sub(r"\s+", " ", (MAN / name).read_text(encoding="utf-8").replace("\\", ""))
 
 
 def rows(text):
-    """The string tables: {"name", "meaning" …} of each row."""
+    """The rows of string tables: {"name", "meaning" …}."""
     return re.findall(r'\{"([a-z0-9-]+)",\s*"([^"]*)"', text)
 
 
@@ -37,7 +37,7 @@ def missing_reasons():
                 if PLACEMENT_DROPS.search(name) and name != "out-policy-block"
                 and f"*{name}*" not in text)
     if len(reasons) < 20 or len(drops) < 40:
-        yield "nothing: the tables of reasons were not understood"
+        yield "nothing: cannot parse the tables of reasons"
 
 
 def missing_objects():
@@ -46,7 +46,7 @@ def missing_objects():
     yield from (f"object {name}" for name in objects
                 if not re.search(rf"\*{name}(\*| )", text))
     if len(objects) < 10:
-        yield "nothing: the table of objects was not understood"
+        yield "nothing: cannot parse the table of objects"
 
 
 def missing_keys():
@@ -57,11 +57,11 @@ def missing_keys():
             continue
         for group in re.findall(r"AllowOnly\(\s*\{([^}]*)\}", path.read_text(encoding="utf-8")):
             keys.update(re.findall(r'"([a-z_]+)"', group))
-    # Tables are headings.
+    # Tables appear as headings.
     yield from (f"key {key}" for key in sorted(keys)
                 if f"*{key}*" not in text and not re.search(rf"# \[+{key}\]+ ", text))
     if len(keys) < 10:
-        yield "nothing: the keys were not understood"
+        yield "nothing: cannot parse the keys"
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The lab behind tools/lab: two hosts, one ESP tunnel, its proof and its figures."""
+"""The lab behind tools/lab: two hosts, an ESP tunnel, its proof and its measurements."""
 
 import argparse
 import json
@@ -13,12 +13,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import labkit  # noqa: E402
 from labkit import Cygnet, Host, LabError  # noqa: E402
 
-MARK = b"Cygnet"  # what the pings carry: in clear it is seen in a capture, sealed it is not
+MARK = b"Cygnet"  # payload of the pings: visible in captures of clear packets only
 STATE = os.path.join(os.environ.get("XDG_RUNTIME_DIR", "/tmp"), f"cygnet-lab-{os.getuid()}.json")
 
 
 class Expectations:
-    """What must hold; the exit code is made of it."""
+    """The conditions that must hold. They determine the exit status."""
 
     def __init__(self):
         self.failed = []
@@ -99,7 +99,7 @@ class Lab:
         host.xfrm(words)
 
     def policies(self, host, me, source, destination, reqid):
-        """out for what this host sends, in and fwd for what it receives."""
+        """Policies of this host: out for sent packets, in and fwd for received ones."""
         plan = self.plan
         for direction, src, dst, sender in (("out", source, destination, me),
                                             ("in", destination, source, 1 - me),
@@ -111,14 +111,14 @@ class Lab:
             host.xfrm(["policy", "add", "src", src, "dst", dst, "dir", direction, *tmpl])
 
     def tunnel(self, reqid, spis, nets):
-        """SAs and policies of one flow, on both hosts; spis: of west to east, east to west."""
+        """SAs and policies of one flow, on both hosts. spis: west to east, east to west."""
         for me, host in enumerate(self.hosts):
             self.sa(host, me, spis[me], reqid, self.plan.key(spis[me]), "out")
             self.sa(host, 1 - me, spis[1 - me], reqid, self.plan.key(spis[1 - me]), "in")
             self.policies(host, me, nets[me], nets[1 - me], reqid)
 
     def ping(self, source, destination, count=10, check=True):
-        """Percent lost."""
+        """Returns the loss in percent."""
         pattern = (MARK * 3)[:16].hex()
         result = self.west.ns.run(["ping", f"-{self.plan.family}", "-n", "-c", str(count), "-i", "0.1",
                                    "-W", "2", "-p", pattern, "-I", source, destination], check=False)
@@ -130,7 +130,7 @@ class Lab:
         return float(text.split("% packet loss")[0].split()[-1])
 
     def iperf(self, reverse, udp):
-        """One iperf3 run from west to east; the receiver's summary."""
+        """One iperf3 run between west and east. Returns the receiver's summary."""
         server = self.east.ns.popen(["iperf3", "-s", "-1", "-B", self.plan.inner[1]],
                                     stdout=subprocess.DEVNULL)
         time.sleep(0.4)
@@ -140,7 +140,7 @@ class Lab:
         argv += ["-u", "-b", self.args.udp_rate, "-l", "1300"] if udp else []
         result = self.west.ns.run(argv, check=False, timeout=self.args.seconds + 60)
         try:
-            server.wait(5)  # -1: it ends by itself after one test
+            server.wait(5)  # with -1 it ends after one test
         except subprocess.TimeoutExpired:
             labkit.end(server)
         try:
@@ -158,7 +158,7 @@ class Lab:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-# --- The proof: what is on the wire, what the host hands to the device ---
+# --- The proof: frames on the wire, and frames that the host hands to the device ---
 
 def start_captures(lab):
     wire = os.path.join(lab.dir, "wire.pcap")
@@ -187,7 +187,7 @@ def read_capture(path):
 
 
 def show_packet(lab, path, title):
-    """The first ESP packet that carries a ping, as the real tcpdump prints it."""
+    """Prints the first ESP packet with a ping, as shown by tcpdump."""
     print(f"\n  {title}")
     argv = labkit.tcpdump_command(path, "-t", "-x", "-c", "1", esp_filter(lab))
     text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
@@ -196,7 +196,7 @@ def show_packet(lab, path, title):
 
 
 def decrypt(lab, wire):
-    """What tshark makes of the wire capture with the SAs' keys: lines of ICMP."""
+    """Decrypts the wire capture by tshark with the SAs' keys. Returns the lines of ICMP."""
     family = "IPv4" if lab.plan.family == 4 else "IPv6"
     argv = ["tshark", "-r", wire, "-o", "esp.enable_encryption_decode:TRUE",
             "-o", "esp.enable_null_encryption_decode_heuristic:FALSE"]
@@ -224,7 +224,7 @@ def prove(lab, expect, wire, host):
     expect.check(MARK not in read_capture(wire), "no plaintext of the ping on the wire")
     expect.check((MARK in read_capture(host)) == offloaded,
                  "plaintext behind the ESP header on the host side of the device" if offloaded
-                 else "ciphertext on the host side too: the device was not asked")
+                 else "ciphertext on the host side too: the device does not seal")
     expect.check(any("request" in line for line in lines) and any("reply" in line for line in lines),
                  "tshark decrypts the wire capture to the original ICMP")
 
@@ -248,7 +248,7 @@ def report_devices(lab):
 
 
 def report_counters(lab, expect):
-    say("XFRM counters (those that are not zero)")
+    say("XFRM counters (only nonzero)")
     for host in lab.hosts:
         counters = host.xfrm_stat()
         print(f"  {host.name}: " + (", ".join(f"{k} {v}" for k, v in counters.items()) or "all 0"))
@@ -259,7 +259,7 @@ def report_counters(lab, expect):
 
 
 def used_placement(sa):
-    """The half of the SA that carries packets, seen from the host that reported it."""
+    """The half of the SA that carries packets on the reporting host."""
     halves = sa["placements"]
     asked = sa.get("offload_requested")
     if len(halves) == 1 or asked is None:
@@ -282,7 +282,7 @@ def check_placement(lab, expect):
                          f"{device['opened']} packets")
         else:
             expect.check(device["sealed"] == 0 and device["opened"] == 0,
-                         f"{host.name}: the device sealed and opened nothing")
+                         f"{host.name}: the device did not seal or open packets")
 
 
 def measure(lab, expect):
@@ -324,7 +324,7 @@ def main_case(args, expect):
 
 
 def full_table_case(args, expect):
-    say("a device whose SA table is full: 1 slot a direction, 2 SAs a direction")
+    say("a device with a full SA table: 1 slot and 2 SAs in each direction")
     args = argparse.Namespace(**{**vars(args), "offload": "crypto", "mode": "tunnel", "keep": False})
     lab = Lab(args, sa_limit=1)
     try:
@@ -336,10 +336,10 @@ def full_table_case(args, expect):
         second = lab.ping(plan.second[0], plan.second[1])
         for sa in sorted(lab.west.show("sa"), key=lambda s: s["spi"]):
             place = used_placement(sa)
-            print(f"  west {sa['spi']} {place['direction']:3}: asked for {place['requested']}, runs "
+            print(f"  west {sa['spi']} {place['direction']:3}: requested {place['requested']}, runs "
                   f"{place['effective']} ({place['reason']}: {place['explanation']}), "
                   f"{sa['usage']['packets']} packets")
-        expect.check(first == 0 and second == 0, "traffic of both flows, nothing lost")
+        expect.check(first == 0 and second == 0, "both flows pass traffic without loss")
         for host in lab.hosts:
             places = {sa["spi"]: used_placement(sa) for sa in host.show("sa")}
             expect.check(all(places[s]["effective"] == "crypto" for s in ("0x00001001", "0x00002001")),
@@ -353,7 +353,7 @@ def full_table_case(args, expect):
         lab.close()
 
 
-# --- Leaving it running ---
+# --- Keeping the lab ---
 
 def keep(lab):
     pids = [p.pid for host in lab.hosts for p in (host.daemon, host.ns.holder)]
@@ -368,7 +368,7 @@ def keep(lab):
 
 
 def start_time(pid):
-    """When the process began, in clock ticks: tells it from a later one with its pid."""
+    """Start time of the process in clock ticks. It distinguishes processes that had the same pid."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as f:
             return f.read().rsplit(")", 1)[1].split()[19]
@@ -377,7 +377,7 @@ def start_time(pid):
 
 
 def stop_kept():
-    """Ends what an earlier run with --keep left; by pid, and only if it is still that process."""
+    """Ends the processes of an earlier run with --keep, by pid and start time."""
     try:
         with open(STATE, encoding="utf-8") as f:
             state = json.load(f)
@@ -393,24 +393,24 @@ def stop_kept():
 
 def parse(argv):
     parser = argparse.ArgumentParser(
-        prog="tools/lab", description="Two hosts, one ESP tunnel with NIC offload, and its proof.")
+        prog="tools/lab", description="Two hosts, an ESP tunnel with NIC offload, and a proof of it.")
     parser.add_argument("--build", default="build/release", help=argparse.SUPPRESS)
     parser.add_argument("--offload", choices=["no", "crypto", "auto"], default="crypto",
-                        help="no: software; crypto: every SA asks for the device; auto: the device "
-                             "takes what it can, unasked (default: crypto)")
+                        help="no: software; crypto: every SA requests the device; auto: the device "
+                             "accepts what it can without requests (default: crypto)")
     parser.add_argument("--family", type=int, choices=[4, 6], default=4)
     parser.add_argument("--mode", choices=["tunnel", "transport"], default="tunnel")
-    parser.add_argument("--seconds", type=int, default=5, help="of each iperf3 run (default: 5)")
-    parser.add_argument("--udp-rate", default="200M", help="of iperf3's UDP runs (default: 200M)")
-    parser.add_argument("--keep", action="store_true", help="leave it running, say how to get in")
-    parser.add_argument("--stop", action="store_true", help="end what --keep left running")
+    parser.add_argument("--seconds", type=int, default=5, help="duration of each iperf3 run (default: 5)")
+    parser.add_argument("--udp-rate", default="200M", help="rate of the UDP runs (default: 200M)")
+    parser.add_argument("--keep", action="store_true", help="keep it running and print how to enter")
+    parser.add_argument("--stop", action="store_true", help="end the lab that --keep left running")
     return parser.parse_args(argv)
 
 
 def main(argv):
     args = parse(argv)
     if args.stop:
-        print("stopped" if stop_kept() else "nothing was left running")
+        print("stopped" if stop_kept() else "no lab is running")
         return 0
     if not os.environ.get("CYGNET_LAB_INSIDE"):
         stop_kept()

@@ -19,7 +19,7 @@ BENCH_PACKAGES="libdpdk-dev wireguard-go wireguard-tools strongswan-charon stron
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# need_packages NAME...: installs what is missing; an ordinary user is told what to install.
+# need_packages NAME...: installs missing packages; without root it fails and names them.
 need_packages() {
   local missing=() name
   for name in "$@"; do
@@ -33,10 +33,10 @@ need_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get -q update >/dev/null || fail "apt-get update failed"
   without_services apt-get -qy install --no-install-recommends "${missing[@]}" >/dev/null ||
-    fail "apt-get install failed; run it by hand to see why: apt-get install ${missing[*]}"
+    fail "apt-get install failed; run it manually to see the cause: apt-get install ${missing[*]}"
 }
 
-# without_services COMMAND...: packages that it installs start no daemon (policy-rc.d).
+# without_services COMMAND...: runs COMMAND so that packages start no daemons (policy-rc.d).
 without_services() {
   local policy=/usr/sbin/policy-rc.d status=0
   [ ! -e "$policy" ] || policy=
@@ -46,13 +46,13 @@ without_services() {
   return "$status"
 }
 
-# unpack_package NAME: into build/packages/NAME, without installing it; unless it is there.
+# unpack_package NAME: unpacks the package into build/packages/NAME without installing it.
 unpack_package() {
   local name=$1 folder=$ROOT/build/packages/$1
   [ ! -d "$folder" ] || return 0
   say "unpacking $name"
   mkdir -p "$folder.new"
-  # As root apt says that its own user cannot write here; it does without.
+  # As root, apt warns that its own user cannot write here and continues as root.
   (cd "$folder.new" &&
     { apt-get -q download "$name" >/dev/null 2>&1 ||
       { apt-get -q update >/dev/null && apt-get -q download "$name" >/dev/null; }; } &&
@@ -61,15 +61,15 @@ unpack_package() {
   mv "$folder.new" "$folder"
 }
 
-# Compiled objects are kept by ccache where Debian's package is installed. Paths below the checkout
-# are hashed relative to it, so that another folder with the same sources hits the same cache.
+# ccache keeps compiled objects if it is installed. Paths below the checkout are hashed relative to
+# it, so that other checkouts of the same sources hit the same cache.
 if command -v ccache >/dev/null; then
   export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
   export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-12G}
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 fi
 
-# configure PRESET [OPTION...]: when there is no build yet, or options are given.
+# configure PRESET [OPTION...]: runs cmake if there is no build yet or if options are given.
 configure() {
   local preset=$1
   shift
@@ -83,7 +83,7 @@ configure() {
   rm -f "$ROOT/build-$preset.log"
 }
 
-# build PRESET [TARGET...]: configures once, builds what changed, shows progress.
+# build PRESET [TARGET...]: configures once, builds and shows progress.
 build() {
   local preset=$1
   shift
