@@ -138,7 +138,7 @@ TEST_F(TextTest, EngineSaysWhatItDoes) {
   engine["priority"] = 0;
   engine["version"] = "";
   EXPECT_EQ(EngineText(engine),
-            "thread_offload: look-aside engine, does not run here\n\tthreads\n");
+            "thread_offload: look-aside engine, cannot run here\n\tthreads\n");
 }
 
 TEST_F(TextTest, FipsListsEachDecision) {
@@ -315,7 +315,7 @@ TEST_F(TextTest, ToleratesMissingFields) {
   const Json empty = Json::object();
   EXPECT_THAT(SaText(empty), HasSubstr("src "));
   EXPECT_THAT(SaDropsText(empty), HasSubstr("src "));
-  EXPECT_THAT(EngineText(empty), HasSubstr("does not run here"));
+  EXPECT_THAT(EngineText(empty), HasSubstr("cannot run here"));
   EXPECT_THAT(MtuText(empty), HasSubstr(" from "));
   EXPECT_THAT(PolicyText(empty), HasSubstr("dir "));
   EXPECT_THAT(DeviceText(empty), HasSubstr("wire "));
