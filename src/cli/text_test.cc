@@ -178,7 +178,7 @@ TEST_F(TextTest, MtuAccountsForEachByte) {
             "\tdevice nic0, wire mtu 1500\n"
             "\tpolicy src 10.1.0.0/16 dst 10.2.0.0/16 priority 100 index 9\n"
             "\tSA src 192.0.2.1 dst 192.0.2.2 spi 0x00001000 reqid 7 mode beet: carries 1412 of "
-            "1400 bytes, the path MTU learnt\n"
+            "1400 bytes, the learnt path MTU\n"
             "\t\t  20 outer IP header\n"
             "\t\t   8 IV\n"
             "\tmtu 1412, TCP MSS 1372\n");
