@@ -137,8 +137,7 @@ TEST_F(TextTest, EngineSaysWhatItDoes) {
             "thread_offload: look-aside engine, priority 5, not in use, version 1\n\tthreads\n");
   engine["priority"] = 0;
   engine["version"] = "";
-  EXPECT_EQ(EngineText(engine),
-            "thread_offload: look-aside engine, cannot run here\n\tthreads\n");
+  EXPECT_EQ(EngineText(engine), "thread_offload: look-aside engine, cannot run here\n\tthreads\n");
 }
 
 TEST_F(TextTest, FipsListsEachDecision) {
