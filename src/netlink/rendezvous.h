@@ -95,9 +95,7 @@ const char* Explain(Outcome outcome);
 
 // False: random numbers are not available.
 bool MakeName(SocketName* name);
-// The length of the address.
-socklen_t MakeAddress(const SocketName& name, sockaddr_un* address);
-bool IsName(const SocketName& name, const sockaddr_un& address, socklen_t length);
+UnixAddress AddressOf(const SocketName& name);
 Message MakeMessage(MessageType type, Service service);
 // `size`: as received. False: not one of these messages, or another version.
 bool IsMessage(const Message& message, size_t size, MessageType type);
