@@ -11,8 +11,8 @@
 #include <cstdio>
 
 #include "crypto/crypto_engine.h"
+#include "datapath/bind_half.h"
 #include "datapath/egress_guard.h"
-#include "datapath/path_select.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"
@@ -232,10 +232,14 @@ class BenchHost {
     options.direction = seal ? SaDirection::kOut : SaDirection::kIn;
     const PlacementDevice device{&nic, PlacementMode::kAuto, 1};
     auto sa = test::MakeSa(options);
-    binding_ = *SelectPath(sa->spec(), direction,
-                           {.devices = {&device, crypto == Crypto::kOffload ? 1u : 0u},
-                            .engines = &engines_,
-                            .direction_is_known = true});
+    auto bound = *BindHalf(
+        sa->spec(), seal ? Half::kOutbound : Half::kInbound,
+        {.request = crypto == Crypto::kOffload
+                        ? PlacementRequest{.mode = PlacementMode::kAuto, .by = RequestedBy::kDevice}
+                        : PlacementRequest{},
+         .devices = {&device, 1u},
+         .engines = &engines_});
+    binding_ = bound.ReleaseNext();
     (seal ? sa->outbound()->binding : sa->inbound()->binding) = binding_.get();
     path_.sad.Insert(std::move(sa));
     path_.spd.Insert(test::MakePolicy(seal ? PolicyDirection::kOut : PolicyDirection::kIn,

@@ -52,7 +52,7 @@ class NullNic final : public Port, public OffloadDevice {
   uint32_t resets() const override { return 0; }
   void SetBell(Doorbell*) override {}
   std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override {
-    inbound_ = inbound_ || sa.inbound;
+    inbound_ = inbound_ || IsInbound(sa.half);
     *handle = kHandle;
     return std::nullopt;
   }

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "crypto/crypto_engine.h"
+#include "datapath/bind_half.h"
 #include "datapath/egress_guard.h"
-#include "datapath/path_select.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
@@ -107,11 +107,9 @@ class ScaleHost {
     const bool seal = direction == CryptoDirection::kSeal;
     spec.direction = seal ? SaDirection::kOut : SaDirection::kIn;
     auto sa = MakeSharedSa(std::move(spec), uint64_t{1000}, test::kTestIvMask);
-    auto binding = *SelectPath(sa->spec(), direction,
-                               {.devices = {},
-                                .engines = &engines_,
-                                .queues = path_.workers(),
-                                .direction_is_known = true});
+    auto bound = *BindHalf(sa->spec(), seal ? Half::kOutbound : Half::kInbound,
+                           {.engines = &engines_, .queues = path_.workers()});
+    std::unique_ptr<SaBinding> binding = bound.ReleaseNext();
     (seal ? sa->outbound()->binding : sa->inbound()->binding) = binding.get();
     bindings_.push_back(std::move(binding));
     path_.sad.Insert(std::move(sa));

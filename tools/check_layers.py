@@ -43,7 +43,8 @@ for place, name in enumerate(DAEMON):
 TEST_NAME = re.compile(r"(^|_)(fake|testing|fixture|mock|stub|scripted|test_support)(_|\.|$)")
 
 PATH_NAMES = re.compile(r"ProcessingPath::")
-PATH_FILES = {"datapath/path_select.cc", "datapath/path_ops.cc", "datapath/sa_binding.h"}
+PATH_FILES = {"datapath/bind_half.cc", "datapath/path_ops.cc", "datapath/sa_binding.h",
+              "datapath/sa_binding.cc"}
 XFRM_NAMES = re.compile(r"\bXFRM(A|_MSG|_MODE|_POLICY|_STATE|_OFFLOAD|_SHARE|NLGRP)_[A-Z0-9_]+\b")
 # Of kernels after 6.1, whose headers Debian 12's main archive has: xfrm/protocol.h has names of our own.
 NEWER_NAMES = re.compile(r"\bXFRM(_OFFLOAD_PACKET|A_SA_DIR|A_NAT_KEEPALIVE_INTERVAL|A_SA_PCPU|A_IPTFS_\w+|"
@@ -84,7 +85,7 @@ def check_file(src, path):
             if other != layer and other not in MAY_INCLUDE[layer]:
                 problems.append(f"{file}:{number}: {layer} may not include {target}")
         if PATH_NAMES.search(code) and not test and file not in PATH_FILES:
-            problems.append(f"{file}:{number}: ProcessingPath is for path_select and path_ops")
+            problems.append(f"{file}:{number}: ProcessingPath is for bind_half and path_ops")
         if NEWER_NAMES.search(STRING.sub('""', code)):
             problems.append(f"{file}:{number}: not in Linux 6.1's headers; see xfrm/protocol.h")
         if XFRM_NAMES.search(code) and layer not in ("xfrm", "shim") and not test:

@@ -13,14 +13,14 @@ void ControlPlane::OnAcquire(const DataPathEvent& event) {
   if (!AskForSas(*policy, event) || policy->spec.type != PolicyType::kSub) return;
   // Both types hold: the MAIN one's turn comes when nothing of the SUB one is missing.
   const auto main = path_.spd.FindFirst(PolicyDirection::kOut, PolicyType::kMain, event.flow,
-                                        params_.devices[event.interface].ifindex);
+                                        devices()[event.interface].ifindex);
   if (main != nullptr) (void)AskForSas(*main, event);
 }
 
 // False: one is missing that must be there before the next is asked for.
 bool ControlPlane::AskForSas(const Policy& policy, const DataPathEvent& event) {
   const std::vector<Sad::OutboundQuery> queries =
-      QueriesFor(policy.spec, event.flow, params_.devices[event.interface].ifindex);
+      QueriesFor(policy.spec, event.flow, devices()[event.interface].ifindex);
   for (std::size_t i = 0; i < queries.size(); ++i) {
     if (path_.sad.ResolveOutbound(queries[i], event.flow) != nullptr) continue;
     AskForSa(policy, i, queries[i], event);
@@ -45,11 +45,11 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.limits.hard_add_seconds = params_.larval_seconds();
   const uint32_t seq = wanted.acquire_seq;
   const IpAddress saddr = wanted.saddr;
-  wanted.selector = FlowSelector(event.flow, params_.devices[event.interface].ifindex);
+  wanted.selector = FlowSelector(event.flow, devices()[event.interface].ifindex);
   CountAcquired(*InsertLarval(std::move(wanted), Now()), policy.number);
   const PolicyView view = ViewOf(policy);
   Tell(Acquire{.flow = event.flow,
-               .ifindex = params_.devices[event.interface].ifindex,
+               .ifindex = devices()[event.interface].ifindex,
                .policy = view,
                .template_index = template_index,
                .saddr = saddr,

@@ -17,25 +17,24 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       ike_sockets_(params_.path, params_.sockets),
       started_(params_.clock->WallSeconds()) {
   if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
-  PlacementParams placement;
-  placement.path = params_.path;
-  placement.clock = params_.clock;
-  placement.engines = params_.engines;
-  placement.look_aside = params_.look_aside;
-  placement.devices = params_.devices;
-  placement.rules = params_.rules;
-  placement.scheduler = params_.scheduler;
-  placement.ledger = params_.ledger;
-  placement.gate = params_.fips;
+  PlacementParams placement{.path = params_.path,
+                            .clock = params_.clock,
+                            .engines = params_.engines,
+                            .look_aside = params_.look_aside,
+                            .devices = std::move(params_.devices),
+                            .rules = std::move(params_.rules),
+                            .scheduler = params_.scheduler,
+                            .ledger = params_.ledger,
+                            .gate = params_.fips};
   if (params_.network != nullptr) {
     FollowNextHops();
-    placement.interface_exists = HostNetwork::InterfaceExists;
-    placement.egress_of = [this](const IpAddress& to, IpFamily family) {
+    placement.host.interface_exists = HostNetwork::InterfaceExists;
+    placement.host.egress_of = [this](const IpAddress& to, IpFamily family) {
       const auto route = params_.network->LookupRoute(to, family);
       return route.has_value() ? route->ifindex : 0;
     };
   }
-  placement.device_under = [this](int32_t ifindex) { return DeviceUnder(ifindex); };
+  placement.host.device_under = [this](int32_t ifindex) { return DeviceUnder(ifindex); };
   PlacementListener* const self = this;
   placement_.emplace(std::move(placement), self);
   AuditFips();
@@ -56,7 +55,7 @@ void ControlPlane::FollowNextHops() {
       .device_of = [this](int32_t ifindex) -> std::optional<uint8_t> {
         const ControlDevice* device = DeviceWith(ifindex);
         if (device == nullptr) return std::nullopt;
-        return static_cast<uint8_t>(device - params_.devices.data());
+        return static_cast<uint8_t>(device - devices().data());
       }});
 }
 
@@ -102,7 +101,7 @@ void ControlPlane::OnDeviceState(const std::string& device, const std::string& s
 
 void ControlPlane::OnGuardHit(const std::string& device, const std::string& reason,
                               uint64_t count) {
-  Log(LogLevel::kError, "device " + device + ": the wire guard stopped " + std::to_string(count) +
+  Log(LogLevel::kError, "device " + device + ": the seal guard stopped " + std::to_string(count) +
                             " packets (" + reason + ")");
   if (params_.audit != nullptr) params_.audit->GuardHit(device, reason, count);
 }

@@ -15,13 +15,12 @@
 #include "control/ike_sockets.h"
 #include "control/nat.h"
 #include "control/next_hops.h"
-#include "control/placement.h"
+#include "control/placement/placement.h"
 #include "control/report.h"
 #include "control/route_check.h"
 #include "control/socket_policy_control.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
-#include "datapath/path_select.h"
 #include "packet/packet_pool.h"
 #include "requests/xfrm_control.h"
 
@@ -145,7 +144,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Result<MoveReport> SetFips(std::optional<std::string> mode) override;
   Status InjectFault(const std::string& device, const std::string& fault) override;
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                          bool inbound) const override;
+                          Half half) const override;
   CapturePoints* FindCapture(const std::string& device) override;
   Result<ReloadReport> Reload() override;
   std::vector<DoctorRow> ReportDoctor() const override;
@@ -177,7 +176,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   SocketPolicyControl& socket_policies() { return socket_policies_; }
   // The doctor's. upper_devices.cc
   std::vector<DoctorRow> CheckHostRoutes() const;
-  const std::vector<ControlDevice>& devices() const { return params_.devices; }
+  const std::vector<ControlDevice>& devices() const { return placement_->devices().all(); }
   // A reload's: what may change while SAs are there. reconfigure.cc
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 
@@ -197,7 +196,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
 
   // sa_control.cc, larval.cc
   Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
-  void Link(PlacedSa placed);
+  void Link(const std::shared_ptr<Sa>& sa);
+  std::shared_ptr<Sa> MakeSa(SaSpec spec, uint64_t iv_mask);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void Remove(const std::shared_ptr<Sa>& sa);
   void CountEncapPort(uint16_t port, int delta);
@@ -221,14 +221,15 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // migrate.cc
   struct MovingSa {
     std::shared_ptr<Sa> from;
-    PlacedSa to;
+    std::shared_ptr<Sa> to;
   };
   Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
   std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry) const;
-  Result<std::vector<MovingSa>> PrepareMoves(const Migration& migration);
-  Result<MovingSa> PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
-                               const Migration& migration);
-  void FinishMove(MovingSa move);
+  Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
+  Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+                     const Migration& migration, std::vector<MovingSa>* moves);
+  void UndoMoves(const std::vector<MovingSa>& moves);
+  void FinishMove(const MovingSa& move);
   // aevents.cc
   Status RestoreReplay(const Sa& sa, const ReplayState& replay);
   void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);

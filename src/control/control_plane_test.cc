@@ -185,9 +185,10 @@ TEST_F(ControlPlaneTest, OffloadedSaHoldsASlotAndItsKeyGoesWithIt) {
 TEST_F(ControlPlaneTest, PlacementOfIsShort) {
   ASSERT_TRUE(control_->AddSa(Offloaded(0x100), {}).has_value());
   const SaId id = IdOf(0x100);
-  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, id.family, false), "crypto nic0 (requested)");
-  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, IpFamily::kV6, false), "");
-  EXPECT_EQ(control_->PlacementOf(Spi{0x999}, id.daddr, id.family, false), "");
+  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, id.family, Half::kOutbound),
+            "crypto nic0 (requested)");
+  EXPECT_EQ(control_->PlacementOf(id.spi, id.daddr, IpFamily::kV6, Half::kOutbound), "");
+  EXPECT_EQ(control_->PlacementOf(Spi{0x999}, id.daddr, id.family, Half::kOutbound), "");
 }
 
 TEST_F(ControlPlaneTest, FullTableMeansSoftwareWithTheReason) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "control/placement_report.h"
+#include "control/placement/report.h"
 
 namespace cygnet {
 

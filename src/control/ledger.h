@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "control/placement_report.h"
+#include "control/placement/report.h"
 
 namespace cygnet {
 

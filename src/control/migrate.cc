@@ -89,9 +89,9 @@ std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
   return found;
 }
 
-Result<ControlPlane::MovingSa> ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa,
-                                                         const MigrateEntry& entry,
-                                                         const Migration& migration) {
+// Placed, so that it can fail; nobody finds it before FinishMove.
+Status ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+                                 const Migration& migration, std::vector<MovingSa>* moves) {
   SaSpec spec = sa->spec().Clone();
   spec.saddr = entry.new_saddr;
   spec.daddr = entry.new_daddr;
@@ -100,48 +100,40 @@ Result<ControlPlane::MovingSa> ControlPlane::PrepareMove(const std::shared_ptr<S
   spec.offload = migration.offload;
   spec.replay = sa->ExportReplay();  // as it is now; TakeOver brings it up to date
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
-  auto placed = placement_->Place(MakeSharedSa(std::move(spec), Now(), iv_mask));
-  if (!placed) return MakeError(Errc::kNoData, placed.error().message);
-  const std::shared_ptr<const Sa> there = path_.sad.Find(placed->sa->id());
-  if (there != nullptr && there != sa) {
-    placement_->Abandon(*std::move(placed));
-    return MakeError(Errc::kNoData, kTaken);
+  const std::shared_ptr<Sa> to = MakeSa(std::move(spec), iv_mask);
+  const std::shared_ptr<const Sa> there = path_.sad.Find(to->id());
+  const bool taken = (there != nullptr && there != sa) ||
+                     std::any_of(moves->begin(), moves->end(),
+                                 [&](const MovingSa& other) { return other.to->id() == to->id(); });
+  if (taken) return MakeError(Errc::kNoData, kTaken);
+  if (Status placed = placement_->Place(to); !placed) {
+    return MakeError(Errc::kNoData, placed.error().message);
   }
-  return MovingSa{.from = sa, .to = *std::move(placed)};
+  moves->push_back({.from = sa, .to = to});
+  return {};
 }
 
-Result<std::vector<ControlPlane::MovingSa>> ControlPlane::PrepareMoves(const Migration& migration) {
-  std::vector<MovingSa> moves;
+Status ControlPlane::PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves) {
   for (const MigrateEntry& entry : migration.entries) {
     const std::shared_ptr<Sa> sa = FindMoving(entry);
-    const bool twice = std::any_of(moves.begin(), moves.end(),
+    const bool twice = std::any_of(moves->begin(), moves->end(),
                                    [&](const MovingSa& move) { return move.from == sa; });
     if (sa == nullptr || twice) continue;
-    auto move = PrepareMove(sa, entry, migration);
-    Status status;
-    if (!move) {
-      status = move.error();
-    } else if (std::any_of(moves.begin(), moves.end(), [&](const MovingSa& other) {
-                 return other.to.sa->id() == move->to.sa->id();
-               })) {
-      status = MakeError(Errc::kNoData, kTaken);
-      placement_->Abandon(std::move(move->to));
-    } else {
-      moves.push_back(*std::move(move));
-      continue;
-    }
-    for (MovingSa& other : moves) placement_->Abandon(std::move(other.to));
-    return status.error();
+    CYGNET_RETURN_IF_ERROR(PrepareMove(sa, entry, migration, moves));
   }
-  return moves;
+  return {};
 }
 
-void ControlPlane::FinishMove(MovingSa move) {
-  const std::shared_ptr<Sa> sa = move.to.sa;
+void ControlPlane::UndoMoves(const std::vector<MovingSa>& moves) {
+  for (const MovingSa& move : moves) placement_->Remove(*move.to);
+}
+
+void ControlPlane::FinishMove(const MovingSa& move) {
+  const std::shared_ptr<Sa>& sa = move.to;
   Note(SaDeleted{move.from});
   Note(SaAdded{sa});
   sa->TakeOver(move.from.get());
-  Link(std::move(move.to));
+  Link(sa);
   const auto old = watches_.find(move.from->number);
   if (old != watches_.end()) {
     Watch& watch = watches_[sa->number];
@@ -158,15 +150,16 @@ Status ControlPlane::Migrate(const Migration& migration) {
   if (!policy) return policy.error();
   std::vector<Template> templates = (*policy)->spec.templates;
   if (MoveTemplates(migration.entries, &templates) == 0) return MakeError(Errc::kNoData);
-  auto moves = PrepareMoves(migration);
-  if (!moves) return moves.error();
+  std::vector<MovingSa> moves;
+  Status prepared = PrepareMoves(migration, &moves);
   PolicyView after = ViewOf(**policy);
   after.spec.templates = templates;
-  if (Status kept = Prepare(PolicyUpdated{after}); !kept) {
-    for (MovingSa& move : *moves) placement_->Abandon(std::move(move.to));
-    return kept.error();
+  if (prepared) prepared = Prepare(PolicyUpdated{after});
+  if (!prepared) {
+    UndoMoves(moves);
+    return prepared;
   }
-  for (MovingSa& move : *moves) FinishMove(std::move(move));
+  for (const MovingSa& move : moves) FinishMove(move);
   path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();
   Tell(Migrated{migration});

@@ -209,7 +209,7 @@ TEST_F(MigrateTest, TheOperatorsWordGoesAlong) {
   AddPolicyAndSa(MakeSpec({.spi = 0x100}));
   PlacementCommand command;
   command.spi = Spi(0x100);
-  command.mode = "crypto";
+  command.mode = PlacementMode::kCrypto;
   ASSERT_TRUE(control_->SetPlacement(command).has_value());
   ASSERT_TRUE(control_->Migrate(Move()).has_value());
   Settle();

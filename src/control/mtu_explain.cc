@@ -79,7 +79,7 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
     }
     report.flow.saddr = query.src->address;
   }
-  const ControlDevice* device = params_.devices.empty() ? nullptr : &params_.devices.front();
+  const ControlDevice* device = devices().empty() ? nullptr : &devices().front();
   if (params_.network != nullptr) {
     const auto route = params_.network->LookupRoute(query.dst.address, query.dst.family);
     if (!route.has_value()) {

@@ -13,7 +13,7 @@ Result<ExplainReport> ControlPlane::ExplainOffload(const ExplainQuery& query) co
 
 FipsReport ControlPlane::ReportFips() const {
   if (params_.fips == nullptr) return {.mode = "off", .list_file = {}, .rows = {}};
-  return params_.fips->Report(params_.devices, *params_.engines, Now());
+  return params_.fips->Report(devices(), *params_.engines, Now());
 }
 
 Result<MoveReport> ControlPlane::SetOffloadEnabled(const std::string& device, bool enabled) {
@@ -43,9 +43,9 @@ void ControlPlane::AuditFips() const {
 }
 
 Status ControlPlane::InjectFault(const std::string& device, const std::string& fault) {
-  const auto number = placement_->DeviceNamed(device);
+  const auto number = placement_->devices().Named(device);
   if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + device + "'");
-  OffloadDevice* offload = params_.devices[*number].offload;
+  OffloadDevice* offload = devices()[*number].offload;
   if (offload == nullptr) {
     return MakeError(Errc::kNotSupported, "device " + device + " plays no faults");
   }

@@ -10,23 +10,22 @@
 namespace cygnet {
 namespace {
 
-PlacementReport ReportOf(const PlacedHalf& half, bool inbound, const EngineSet& engines) {
-  const SaBinding& binding = *half.binding;
-  const EngineSession& engine =
-      binding.look_aside.session != nullptr ? binding.look_aside : binding.cpu;
+PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engines) {
+  const SaBinding& binding = *row.binding;
+  const EngineSession& engine = binding.engine();
   return {
-      .inbound = inbound,
-      .requested = std::string(Name(binding.request.mode)),
-      .effective = std::string(EffectiveName(binding)),
-      .device = binding.device != nullptr ? std::string(binding.device->device_name()) : "",
-      .simulated = binding.device != nullptr && binding.device->identity().simulated,
+      .inbound = IsInbound(half),
+      .requested = std::string(Name(row.request.mode)),
+      .effective = std::string(Name(binding.path)),
+      .device = binding.on_device() ? std::string(binding.device->device_name()) : "",
+      .simulated = binding.on_device() && binding.device->identity().simulated,
       .engine = engine.session != nullptr ? std::string(engines.engine(engine.engine)->name()) : "",
-      .reason = binding.reason.Text(),
-      .explanation = binding.reason.Explanation(),
-      .since = binding.since,
-      .requested_by = std::string(Name(binding.request.by)),
-      .pinned = binding.request.pinned,
-      .history = half.history};
+      .reason = row.reason.Text(),
+      .explanation = row.reason.Explanation(),
+      .since = row.since,
+      .requested_by = std::string(Name(row.request.by)),
+      .pinned = row.request.pinned,
+      .history = row.history};
 }
 
 }  // namespace
@@ -47,9 +46,9 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
     if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
     if (const PlacedSa* placed = placement_->Find(sa->number)) {
-      for (const bool inbound : {false, true}) {
-        if (placed->half(inbound).binding == nullptr) continue;
-        report.placements.push_back(ReportOf(placed->half(inbound), inbound, *params_.engines));
+      for (const Half half : kHalves) {
+        if (placed->half(half).binding == nullptr) continue;
+        report.placements.push_back(ReportOf(placed->half(half), half, *params_.engines));
       }
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {
@@ -73,8 +72,9 @@ std::vector<PolicyReport> ControlPlane::ReportPolicies() const {
 
 std::vector<DeviceReport> ControlPlane::ReportDevices() const {
   std::vector<DeviceReport> reports;
-  for (std::size_t i = 0; i < params_.devices.size(); ++i) {
-    const ControlDevice& d = params_.devices[i];
+  const PlacementDevices& all = placement_->devices();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const ControlDevice& d = all[i];
     DeviceReport report;
     report.name = d.name;
     report.wire = d.wire;
@@ -82,14 +82,14 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
     report.ifindex = d.ifindex;
     report.mtu = d.host_port->mtu();
     report.mac = d.host_port->mac();
-    report.offload_mode = Name(d.mode);
-    report.trusted = d.trusted;
-    if (d.allow_crypto) report.allow_modes.emplace_back("crypto");
-    if (d.allow_packet) report.allow_modes.emplace_back("packet");
-    report.disabled = placement_->disabled(i);
-    report.loss = d.loss == DeviceLoss::kKeep ? "keep" : "kernel";
-    report.rekey_reserve = d.rekey_reserve;
-    if (const auto& denied = placement_->denied(i)) {
+    report.offload_mode = Name(d.terms.mode);
+    report.trusted = d.terms.trusted;
+    if (d.terms.allow_crypto) report.allow_modes.emplace_back("crypto");
+    if (d.terms.allow_packet) report.allow_modes.emplace_back("packet");
+    report.disabled = all.disabled(i);
+    report.loss = d.terms.loss == DeviceLoss::kKeep ? "keep" : "kernel";
+    report.rekey_reserve = d.terms.rekey_reserve;
+    if (const auto& denied = all.denied(i)) {
       report.denied = denied->Text();
       report.denied_explanation = denied->Explanation();
     }
@@ -100,7 +100,7 @@ std::vector<DeviceReport> ControlPlane::ReportDevices() const {
     report.link_explanation = Explain(d.wire_port->link(), d.wire);
     if (d.offload != nullptr) {
       report.offload_capable = true;
-      const bool lied = placement_->lied(i);
+      const bool lied = all.lied(i);
       report.offload_up = d.offload->offload_up() && !lied;
       report.caps = d.offload->caps();
       report.offload = d.offload->offload_stats();
@@ -125,7 +125,7 @@ StatReport ControlPlane::ReportStats() const {
     }
   };
   for (const auto& counters : path_.drops) add(*counters);
-  for (const ControlDevice& d : params_.devices) {
+  for (const ControlDevice& d : devices()) {
     if (const DropCounters* own = d.wire_port->device_drops(); own != nullptr) add(*own);
   }
   StatReport report;
@@ -146,20 +146,21 @@ StatReport ControlPlane::ReportStats() const {
 }
 
 std::string ControlPlane::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                                      bool inbound) const {
+                                      Half half) const {
   const auto sa =
       path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
   const PlacedSa* placed = sa == nullptr ? nullptr : placement_->Find(sa->number);
-  if (placed == nullptr || placed->half(inbound).binding == nullptr) return {};
-  const SaBinding& binding = *placed->half(inbound).binding;
-  std::string text(EffectiveName(binding));
+  if (placed == nullptr || placed->half(half).binding == nullptr) return {};
+  const PlacedHalf& row = placed->half(half);
+  const SaBinding& binding = *row.binding;
+  std::string text(Name(binding.path));
   const std::string where = WhereOf(binding, *params_.engines);
   if (!where.empty()) text += " " + where;
-  return text + " (" + binding.reason.Text() + ")";
+  return text + " (" + row.reason.Text() + ")";
 }
 
 CapturePoints* ControlPlane::FindCapture(const std::string& device) {
-  for (const ControlDevice& d : params_.devices) {
+  for (const ControlDevice& d : devices()) {
     if (d.name == device) return d.capture;
   }
   return nullptr;

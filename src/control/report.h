@@ -11,7 +11,7 @@
 #include "control/daemon_report.h"
 #include "control/fence_status.h"
 #include "control/mtu_report.h"
-#include "control/placement_report.h"
+#include "control/placement/report.h"
 #include "crypto/crypto_engine.h"
 #include "device/capture.h"
 #include "device/egress_guard.h"
@@ -147,7 +147,7 @@ class OperatorControl {
   virtual Status InjectFault(const std::string& device, const std::string& fault) = 0;
   // Where one half of the SA runs, shortly: "crypto nic0 (requested)"; empty: no such half.
   virtual std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                                  bool inbound) const = 0;
+                                  Half half) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
   // The configuration is read again; an error has changed nothing.

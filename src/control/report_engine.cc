@@ -47,13 +47,11 @@ EngineReport Describe(const EngineInfo& info) {
 uint64_t ControlPlane::HalvesOn(uint32_t engine) const {
   uint64_t halves = 0;
   for (const auto& [number, placed] : placement_->all()) {
-    for (const bool inbound : {false, true}) {
-      const SaBinding* half = placed.half(inbound).binding.get();
-      // Of a half that is elsewhere the CPU's engine is the fallback, and idle.
-      if (half == nullptr || half->device != nullptr) continue;
-      const EngineSession& at_work =
-          half->look_aside.session != nullptr ? half->look_aside : half->cpu;
-      if (at_work.session != nullptr && at_work.engine == engine) ++halves;
+    for (const Half half : kHalves) {
+      const SaBinding* binding = placed.half(half).binding.get();
+      // Of a half that is on a device the CPU's engine is the fallback, and idle.
+      if (binding == nullptr || binding->on_device() || binding->blocked()) continue;
+      if (binding->engine().engine == engine) ++halves;
     }
   }
   return halves;
@@ -72,7 +70,8 @@ std::vector<EngineReport> ControlPlane::ReportEngines() const {
     for (const auto& worker : path_.engine_jobs) {
       report.stats.jobs += worker->done[i].load(std::memory_order_relaxed);
     }
-    if (const auto& denied = placement_->engine_denied(i)) report.denied = denied->Text();
+    if (const auto& denied = placement_->devices().engine_denied()[i])
+      report.denied = denied->Text();
     reports.push_back(std::move(report));
   }
   for (const EngineInfo* info : BuiltinEngines()) {

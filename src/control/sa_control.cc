@@ -129,13 +129,11 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
               .last_used = sa.lifetime().last_used()};
   const PlacedSa* placed = placement_->Find(sa.number);
   if (placed == nullptr) return view;
-  for (const bool inbound : {false, true}) {
-    const SaBinding* binding = placed->half(inbound).binding.get();
-    if (binding == nullptr || binding->device == nullptr) continue;
-    for (const ControlDevice& d : params_.devices) {
-      if (d.offload != binding->device) continue;
-      view.offload =
-          OffloadRequest{.mode = OffloadMode::kCrypto, .ifindex = d.ifindex, .inbound = inbound};
+  for (const Half half : kHalves) {
+    for (const ControlDevice& d : devices()) {
+      if (d.offload == nullptr || !placed->half(half).IsOn(d.offload)) continue;
+      view.offload = OffloadRequest{
+          .mode = OffloadMode::kCrypto, .ifindex = d.ifindex, .inbound = IsInbound(half)};
     }
   }
   return view;
@@ -148,26 +146,30 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
 Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   ReadAddresses(params_.clock->MonotonicNs(), Patience::kNone);  // placement asks whose it is
   spec.replay_at_least = params_.replay_window_min;
-  auto sa = MakeSharedSa(std::move(spec), Now(), RandomWord());
-  auto placed = placement_->Place(sa);
-  if (!placed) return placed.error();
+  auto sa = MakeSa(std::move(spec), RandomWord());
+  CYGNET_RETURN_IF_ERROR(placement_->Place(sa));
   if (Status kept = Prepare(SaAdded{sa}); !kept) {
-    placement_->Abandon(*std::move(placed));
+    placement_->Remove(*sa);
     return kept.error();
   }
-  Link(*std::move(placed));
+  Link(sa);
   RemoveAnsweredLarval(sa->spec());
   if (fills != nullptr) Remove(fills);
   path_.BumpGeneration();
   return sa;
 }
 
+// It has its number, and can be placed; nobody finds it yet.
+std::shared_ptr<Sa> ControlPlane::MakeSa(SaSpec spec, uint64_t iv_mask) {
+  auto sa = MakeSharedSa(std::move(spec), Now(), iv_mask);
+  sa->number = path_.sad.NextNumber();
+  return sa;
+}
+
 // From here on packets find it.
-void ControlPlane::Link(PlacedSa placed) {
-  const std::shared_ptr<Sa> sa = placed.sa;
+void ControlPlane::Link(const std::shared_ptr<Sa>& sa) {
   FollowNextHop(*sa);
   path_.sad.Insert(sa);
-  placement_->Keep(std::move(placed));
   if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
   StartWatch(*sa);
 }
@@ -192,6 +194,7 @@ void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   path_.sad.Remove(sa);
   if (placement_->Find(keep->number) != nullptr) {
     placement_->Remove(*keep);
+    placement_->ForgetCommands(*keep);
     if (keep->spec().encap.has_value()) CountEncapPort(keep->spec().encap->dport, -1);
   }
   if (!larval) path_.BumpGeneration();  // no flow used one

@@ -5,11 +5,11 @@
 namespace cygnet {
 
 const ControlDevice* ControlPlane::DeviceWith(int32_t ifindex) const {
-  for (const ControlDevice& device : params_.devices) {
+  for (const ControlDevice& device : devices()) {
     if (device.ifindex == ifindex) return &device;
   }
   const int32_t under = DeviceUnder(ifindex);
-  for (const ControlDevice& device : params_.devices) {
+  for (const ControlDevice& device : devices()) {
     if (under != 0 && device.ifindex == under) return &device;
   }
   return nullptr;
@@ -25,7 +25,7 @@ int32_t ControlPlane::DeviceUnder(int32_t ifindex) const {
     stacks_at_ns_ = now;
     under_.clear();
     const std::vector<HostLink> links = params_.links->Links();
-    for (const ControlDevice& device : params_.devices) {
+    for (const ControlDevice& device : devices()) {
       for (const int32_t upper : StackOver(links, device.ifindex)) {
         under_.emplace(upper, device.ifindex);
       }
@@ -41,7 +41,7 @@ std::vector<DoctorRow> ControlPlane::CheckHostRoutes() const {
                        .routes = params_.links->Routes(),
                        .own = {},
                        .policies = {}};
-  for (const ControlDevice& device : params_.devices) picture.own.push_back(device.ifindex);
+  for (const ControlDevice& device : devices()) picture.own.push_back(device.ifindex);
   for (const auto& policy : path_.spd.List()) picture.policies.push_back(policy->spec);
   return CheckRoutes(picture);
 }

@@ -230,7 +230,7 @@ TEST(LookAsideTest, DeviceDoesTheWorkAndTheReasonSaysWhyNoNicDid) {
   LookAsidePair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_EQ(pair.a.bindings[0]->path, ProcessingPath::kLookAside);
-  EXPECT_EQ(pair.a.bindings[0]->reason.Text(), "not-requested");
+  EXPECT_EQ(pair.a.reasons[0].Text(), "not-requested");
   EXPECT_EQ(Exchange(&pair, Inners(200)), Inners(200));
   EXPECT_EQ(LookAsidePair::DeviceOf(&pair.a).stats().jobs, 200u);
 }
@@ -285,7 +285,7 @@ TEST(LookAsideTest, SessionLimitLeavesNewcomersToTheCpu) {
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_EQ(pair.a.bindings[0]->path, ProcessingPath::kLookAside);
   EXPECT_EQ(pair.a.bindings[1]->path, ProcessingPath::kSoftware);
-  EXPECT_EQ(pair.a.bindings[1]->reason.code, ReasonCode::kEngineRefused);
+  EXPECT_EQ(pair.a.reasons[1].code, ReasonCode::kEngineRefused);
   EXPECT_EQ(Exchange(&pair, Inners(10)), Inners(10));
 }
 

@@ -269,9 +269,8 @@ TEST(OffloadEdgeTest, SaBeyondATableThatIsFullRunsInSoftwareAndSaysWhy) {
   pair.AddPolicies({}, "10.1.0.0/16", "10.2.0.0/16");
   const SaBinding& binding = *pair.a.bindings[1];
   EXPECT_EQ(binding.path, ProcessingPath::kSoftware);
-  EXPECT_EQ(binding.request.mode, PlacementMode::kCrypto);
-  EXPECT_EQ(binding.reason.Text(), "table-full");
-  EXPECT_THAT(binding.reason.Explanation(), testing::HasSubstr("SA slots in use"));
+  EXPECT_EQ(pair.a.reasons[1].Text(), "table-full");
+  EXPECT_THAT(pair.a.reasons[1].Explanation(), testing::HasSubstr("SA slots in use"));
   EXPECT_EQ(pair.a.nic().offload_stats().refusals, 1u);
   EXPECT_THAT(pair.Deliver(FrameOf(kTunnel)), testing::ElementsAre(FrameOf(kTunnel)));
 }
@@ -281,7 +280,7 @@ TEST(OffloadEdgeTest, DeviceThatIsDownTakesNoSa) {
   pair.a.nic().SetOffloadUp(false);
   pair.a.Add(Offloaded({}, false));
   EXPECT_EQ(pair.a.bindings[0]->path, ProcessingPath::kSoftware);
-  EXPECT_EQ(pair.a.bindings[0]->reason.Text(), "device-down");
+  EXPECT_EQ(pair.a.reasons[0].Text(), "device-down");
 }
 
 TEST(OffloadEdgeTest, DeviceThatGoesDownLosesNoPacket) {
@@ -341,7 +340,7 @@ TEST(OffloadEdgeTest, PacketOpenedForAnSaThatWasReplacedIsStale) {
   pair->b.FromWire(wire[0]);
   pair->b.nic().RunOnce();  // opened
   // The SA's half moves to software meanwhile: what the device did cannot be undone, nor believed.
-  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), CryptoDirection::kOpen);
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
   pair->b.worker->RunOnce();
   EXPECT_THAT(pair->b.ToHost(), IsEmpty());
   EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);
@@ -408,143 +407,6 @@ TEST(OffloadEdgeTest, FrameThatIsNotIpIsNeverOpened) {
   pair->b.path.pass_ether_types.Set(pass);
   EXPECT_THAT(pair->b.Receive(wire[0]), testing::ElementsAre(wire[0]));
   EXPECT_EQ(pair->b.nic().offload_stats().opened, 0u);
-}
-
-}  // namespace
-
-// --- Placement ---
-
-namespace {
-
-struct Lack {
-  const char* reason;
-  void (*cripple)(OffloadCaps*);
-};
-
-class PlacementTest : public testing::Test {
- protected:
-  Result<std::unique_ptr<SaBinding>> Select(const SaSpec& spec, bool inbound = false) {
-    return SelectPath(spec, inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal,
-                      {.devices = host_.devices, .engines = &host_.engines, .now = 5});
-  }
-  PacketPools pools_{64, 2};
-  TestHost host_{&pools_, {.nic = true}};
-};
-
-TEST_F(PlacementTest, WithoutARequestItIsSoftware) {
-  const auto binding = Select(test::MakeSpec());
-  ASSERT_TRUE(binding.has_value());
-  EXPECT_EQ((*binding)->path, ProcessingPath::kSoftware);
-  EXPECT_EQ((*binding)->reason.Text(), "not-requested");
-  EXPECT_EQ((*binding)->since, 5u);
-  EXPECT_THAT(host_.nic().HeldSas(), IsEmpty());
-}
-
-TEST_F(PlacementTest, EveryLackHasItsName) {
-  const Lack lacks[] = {
-      {"crypto-offload", [](OffloadCaps* c) { c->crypto_offload = false; }},
-      {"outbound", [](OffloadCaps* c) { c->outbound = false; }},
-      {"tunnel", [](OffloadCaps* c) { c->tunnel = false; }},
-      {"ipv4", [](OffloadCaps* c) { c->ipv4 = false; }},
-      {"algorithm", [](OffloadCaps* c) { c->algorithms = {}; }},
-      {"key-128", [](OffloadCaps* c) { c->key_bytes = {32}; }},
-      {"icv-128", [](OffloadCaps* c) { c->icv_bytes = {8}; }},
-  };
-  const OffloadCaps whole = host_.nic().caps();
-  for (const Lack& lack : lacks) {
-    OffloadCaps caps = whole;
-    lack.cripple(&caps);
-    host_.nic().set_caps(caps);
-    const auto binding = Select(test::MakeSpec(Offloaded({}, false)));
-    ASSERT_TRUE(binding.has_value()) << lack.reason;
-    EXPECT_EQ((*binding)->path, ProcessingPath::kSoftware);
-    EXPECT_EQ((*binding)->reason.Text(), std::string("no-capability:") + lack.reason);
-  }
-}
-
-TEST_F(PlacementTest, LacksOfTheOtherHalfAndTheOtherFamilyHaveTheirNames) {
-  OffloadCaps caps = host_.nic().caps();
-  caps.inbound = caps.ipv6 = caps.transport = false;
-  host_.nic().set_caps(caps);
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded({}, true)), true))->reason.Text(),
-            "no-capability:inbound");
-  SaOptions v6{.src = "2001:db8::1", .dst = "2001:db8::2"};
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(v6, false))))->reason.Text(), "no-capability:ipv6");
-  SaOptions transport{.mode = SaMode::kTransport};
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(transport, false))))->reason.Text(),
-            "no-capability:transport");
-  SaOptions udp{.encap = test::NatT()};
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(udp, false))))->reason.Text(),
-            "no-capability:udp-encapsulation");
-  SaOptions short_icv{.icv_bytes = 8};
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded(short_icv, false))))->reason.Text(),
-            "no-capability:icv-64");
-}
-
-TEST_F(PlacementTest, ReplayWindowCountsForInboundOnly) {
-  OffloadCaps caps = host_.nic().caps();
-  caps.max_replay_window = 32;
-  host_.nic().set_caps(caps);
-  const auto out = Select(test::MakeSpec(Offloaded({}, false)));
-  EXPECT_EQ((*out)->path, ProcessingPath::kCryptoOffload);
-  host_.nic().ReleaseSa((*out)->handle);
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded({}, true)), true))->reason.Text(),
-            "no-capability:replay-window-64");
-}
-
-TEST_F(PlacementTest, MissingEsnIsAnErrorAsInTheKernel) {
-  OffloadCaps caps = host_.nic().caps();
-  caps.esn = false;
-  host_.nic().set_caps(caps);
-  const auto binding = Select(test::MakeSpec(Offloaded({.flags = kSaFlagEsn}, false)));
-  ASSERT_FALSE(binding.has_value());
-  EXPECT_EQ(binding.error().code, Errc::kInvalid);
-}
-
-TEST_F(PlacementTest, PacketOffloadIsRefusedAndNeverFallsBack) {
-  SaOptions options = Offloaded({}, false);
-  options.offload->mode = OffloadMode::kPacket;
-  const auto binding = Select(test::MakeSpec(options));
-  ASSERT_FALSE(binding.has_value());
-  EXPECT_EQ(binding.error().code, Errc::kNotSupported);
-  options.offload->ifindex = 7;
-  EXPECT_EQ(Select(test::MakeSpec(options)).error().code, Errc::kInvalid);
-}
-
-TEST_F(PlacementTest, UnknownDeviceFallsBackAndSaysSo) {
-  SaOptions options = Offloaded({}, false);
-  options.offload->ifindex = 7;
-  EXPECT_EQ((*Select(test::MakeSpec(options)))->reason.Text(), "device-unknown");
-}
-
-TEST_F(PlacementTest, DeviceThatIsSwitchedOffGetsNoKey) {
-  host_.devices[0].mode = PlacementMode::kNo;
-  EXPECT_EQ((*Select(test::MakeSpec(Offloaded({}, false))))->reason.Text(), "device-off");
-  EXPECT_EQ(host_.nic().offload_stats().slots_high_water, 0u);
-}
-
-TEST_F(PlacementTest, AutoTakesWhatNobodyAskedForOnceTheDirectionIsKnown) {
-  host_.devices[0].mode = PlacementMode::kAuto;
-  EXPECT_EQ((*Select(test::MakeSpec()))->path, ProcessingPath::kSoftware);
-  const auto binding =
-      SelectPath(test::MakeSpec(), CryptoDirection::kSeal,
-                 {.devices = host_.devices, .engines = &host_.engines, .direction_is_known = true});
-  ASSERT_TRUE(binding.has_value());
-  EXPECT_EQ((*binding)->path, ProcessingPath::kCryptoOffload);
-  EXPECT_EQ((*binding)->request.by, RequestedBy::kDevice);
-  host_.nic().ReleaseSa((*binding)->handle);
-}
-
-TEST_F(PlacementTest, AutoWithoutEsnFallsBack) {
-  host_.devices[0].mode = PlacementMode::kAuto;
-  OffloadCaps caps = host_.nic().caps();
-  caps.esn = false;
-  host_.nic().set_caps(caps);
-  const auto binding =
-      SelectPath(test::MakeSpec({.flags = kSaFlagEsn}), CryptoDirection::kSeal,
-                 {.devices = host_.devices, .engines = &host_.engines, .direction_is_known = true});
-  ASSERT_TRUE(binding.has_value());
-  EXPECT_EQ((*binding)->reason.Text(), "no-capability:esn");
 }
 
 }  // namespace

@@ -1,16 +1,16 @@
 // SaBinding: joins one half of an SA with the engine or device that does its cryptography. Made by
-// path_select, replaced by pointer swap, read by workers.
+// BindHalf, replaced by pointer swap, read by workers: from its publication on it does not change.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/huge_memory.h"
 #include "base/ids.h"
 #include "crypto/crypto_engine.h"
 #include "device/offload_device.h"
-#include "device/placement_reason.h"
 
 namespace cygnet {
 
@@ -20,32 +20,8 @@ enum class ProcessingPath : uint8_t {
   kCryptoOffload,
   kBlocked,  // it may run nowhere: its packets are dropped
 };
-
-// What is asked of one half of an SA or of a device.
-enum class PlacementMode : uint8_t {
-  kNo,        // never a device
-  kCrypto,    // crypto offload, else software
-  kPacket,    // packet offload, else an error
-  kAuto,      // the best that takes it, asked or not
-  kRequired,  // a device, else an error; no software, not even for one packet
-};
-
-enum class RequestedBy : uint8_t {
-  kNobody,
-  kClient,    // XFRMA_OFFLOAD_DEV
-  kRule,      // [[placement]]
-  kOperator,  // cygnet placement set
-  kDevice,    // the device's offload = auto
-};
-
-// The request that counts, after the operator's word, the rules and the client were heard.
-struct PlacementRequest {
-  PlacementMode mode = PlacementMode::kNo;
-  RequestedBy by = RequestedBy::kNobody;
-  int32_t ifindex = 0;  // of the device; 0: any
-  bool pinned = false;  // the scheduler leaves it alone
-  bool operator==(const PlacementRequest&) const = default;
-};
+// In the operator's words: "software", "look-aside", "crypto", "blocked".
+std::string_view Name(ProcessingPath path);
 
 // A session and the engine it is of, by its number in the EngineSet. Bindings of one half that
 // follow each other share the session; the key schedule goes with the last of them.
@@ -75,6 +51,16 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   static constexpr std::size_t kMaxEarlier = 8;
   std::vector<OpenedBy> earlier;
 
+  bool blocked() const { return path == ProcessingPath::kBlocked; }
+  bool on_device() const { return device != nullptr; }
+  // What the device does not do runs here; without a session: nowhere.
+  const EngineSession& engine() const { return look_aside.session != nullptr ? look_aside : cpu; }
+  // Both name one entry of one device's table.
+  bool SharesSlotWith(const SaBinding& other) const {
+    return device != nullptr && device == other.device && handle == other.handle &&
+           device_resets == other.device_resets;
+  }
+
   bool MayHaveOpened(const OpenedBy& by) const {
     if (device == by.device && device != nullptr && handle == by.handle) return true;
     for (const OpenedBy& e : earlier) {
@@ -82,11 +68,6 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
     }
     return false;
   }
-
-  // Control thread only: why it runs here, for operators.
-  PlacementRequest request;
-  PlacementReason reason;
-  uint64_t since = 0;  // wall-clock seconds
 };
 
 }  // namespace cygnet

@@ -64,7 +64,9 @@ std::string_view Name(DeviceState state) {
 }
 
 std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const SaSpec& spec,
-                                               bool inbound, bool packet) {
+                                               Half half, OffloadMode mode) {
+  const bool inbound = IsInbound(half);
+  const bool packet = mode == OffloadMode::kPacket;
   std::vector<CapabilityCheck> checks;
   checks.push_back({"offload-mode", Unless(packet ? caps.packet_offload : caps.crypto_offload,
                                            packet ? "packet-offload" : "crypto-offload")});

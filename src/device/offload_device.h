@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "device/placement_reason.h"
 #include "packet/packet.h"
+#include "sa/half.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
@@ -47,9 +48,9 @@ struct CapabilityCheck {
   std::string_view name;
   std::optional<std::string> missing;
 };
-// In the order in which a refusal names the first. `packet`: packet offload is asked for.
+// In the order in which a refusal names the first. `mode`: what is asked for.
 std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const SaSpec& spec,
-                                               bool inbound, bool packet);
+                                               Half half, OffloadMode mode);
 
 // Who a device is, as an operator's boundary list names it (cygnet-fips(7)). Empty: it cannot say.
 struct DeviceIdentity {
@@ -73,7 +74,7 @@ std::string_view Name(DeviceState state);
 // One half of an SA, as a device is asked to take it.
 struct OffloadSa {
   const SaSpec& spec;
-  bool inbound = false;
+  Half half = Half::kOutbound;
   uint64_t highest = 0;  // inbound: highest authenticated sequence number, with its high word
 };
 

@@ -55,7 +55,7 @@ struct PlacementReason {
   // A sentence for people.
   std::string Explanation() const;
   // Both, for an extended ACK: "table-full: the device's SA table is full".
-  std::string Spoken() const { return Text() + ": " + Explanation(); }
+  std::string FullText() const { return Text() + ": " + Explanation(); }
   bool operator==(const PlacementReason&) const = default;
 };
 

@@ -135,7 +135,7 @@ struct SaStats {
 // Fields that look-ups read come first; fields that runs write have their own cache line.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
  public:
-  uint64_t number = 0;  // order of insertion; the newest has the largest
+  uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
   bool soft_time_signalled = false;
 
  private:

@@ -1,5 +1,7 @@
 #include "sa/sad.h"
 
+#include "base/check.h"
+
 namespace cygnet {
 
 Sad::Sad(Quiescence* quiescence)
@@ -120,7 +122,8 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 }
 
 void Sad::Insert(std::shared_ptr<Sa> sa) {
-  sa->number = next_number_++;
+  if (sa->number == 0) sa->number = NextNumber();
+  CYGNET_CHECK(by_number_.empty() || by_number_.rbegin()->first < sa->number);
   const SaSpec& spec = sa->spec();
   const bool larval = sa->state() == SaState::kLarval;
   if (!larval || spec.spi.value != 0) by_spi_.emplace(spec.spi.value, sa.get());

@@ -88,6 +88,10 @@ class Sad {
     return found == nullptr ? nullptr : FindByNumber(found->number);
   }
   std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
+  // For an SA that has to be known by its number before it is inserted. Numbers rise; those of two
+  // SAs that are inserted one after the other have to rise, too.
+  uint64_t NextNumber() { return next_number_++; }
+  // An SA without a number gets the next one.
   void Insert(std::shared_ptr<Sa> sa);
   // Workers may use the SA until they are quiescent; the shared pointer keeps it alive until then.
   void Remove(const std::shared_ptr<Sa>& sa);

@@ -74,12 +74,12 @@ class ControlPlaneTest : public testing::Test {
     params.devices.push_back({.name = "nic0",
                               .wire = "wire0",
                               .driver = "sim_nic",
-                              .mode = mode,
                               .ifindex = kNic0,
                               .host_port = &host_,
                               .wire_port = &nic_,
                               .offload = &nic_,
-                              .capture = nullptr});
+                              .capture = nullptr,
+                              .terms = {.mode = mode}});
     if (adjust) adjust(&params);
     control_ = std::make_unique<ControlPlane>(std::move(params));
   }

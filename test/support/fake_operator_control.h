@@ -53,9 +53,9 @@ class FakeOperatorControl final : public OperatorControl {
     return fault == "unknown" ? Status(MakeError(Errc::kInvalid, "no such fault")) : Status();
   }
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                          bool inbound) const override {
-    const auto found =
-        placements.find(fmt::format("{:x} {} {}", spi.value, ToString(daddr, family), inbound));
+                          Half half) const override {
+    const auto found = placements.find(
+        fmt::format("{:x} {} {}", spi.value, ToString(daddr, family), IsInbound(half)));
     return found == placements.end() ? "" : found->second;
   }
   CapturePoints* FindCapture(const std::string& device) override {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "crypto/engine_set.h"
+#include "datapath/bind_half.h"
 #include "datapath/egress_guard.h"
-#include "datapath/path_select.h"
 #include "datapath/segment.h"
 #include "datapath/worker.h"
 #include "device/sim_nic/sim_nic.h"
@@ -83,30 +83,33 @@ class TestHost {
   CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
   EgressGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
 
-  // Binds both halves of the SA with SelectPath and inserts it. `number` identifies the SA in
+  // Binds both halves of the SA with BindHalf and inserts it. `number` identifies the SA in
   // events.
   std::shared_ptr<Sa> Add(const SaOptions& options) { return Add(MakeSpec(options)); }
   std::shared_ptr<Sa> Add(SaSpec spec) {
     auto sa = std::make_shared<Sa>(std::move(spec), clock.WallSeconds(), kTestIvMask);
     if (sa->outbound() != nullptr) {
-      sa->outbound()->binding = Bind(sa->spec(), CryptoDirection::kSeal);
+      sa->outbound()->binding = Bind(sa->spec(), Half::kOutbound);
     }
     if (sa->inbound() != nullptr) {
-      sa->inbound()->binding = Bind(sa->spec(), CryptoDirection::kOpen);
+      sa->inbound()->binding = Bind(sa->spec(), Half::kInbound);
     }
     path.sad.Insert(sa);
     path.BumpGeneration();
     return sa;
   }
-  const SaBinding* Bind(const SaSpec& spec, CryptoDirection direction) {
-    auto binding =
-        SelectPath(spec, direction,
-                   {.devices = devices, .engines = &engines, .look_aside = look_aside, .now = 1});
-    if (!binding) throw std::runtime_error(binding.error().message);
-    bindings.push_back(*std::move(binding));
-    SaBinding* bound = bindings.back().get();
-    if (bound->device != nullptr) bound->device->StartSa(bound->handle);
-    return bound;
+  const SaBinding* Bind(const SaSpec& spec, Half half) {
+    auto bound = BindHalf(spec, half,
+                          {.request = ClientRequest(spec),
+                           .devices = devices,
+                           .engines = &engines,
+                           .look_aside = look_aside});
+    if (!bound) throw std::runtime_error(bound.error().message);
+    bindings.push_back(bound->ReleaseNext());
+    reasons.push_back(bound->reason);
+    const SaBinding* binding = bindings.back().get();
+    if (binding->on_device()) binding->device->StartSa(binding->handle);
+    return binding;
   }
   std::shared_ptr<Policy> AddPolicy(PolicySpec spec) {
     auto policy = path.spd.Insert(std::move(spec), clock.WallSeconds());
@@ -169,6 +172,7 @@ class TestHost {
   LookAsideMode look_aside = LookAsideMode::kNo;
   std::vector<PlacementDevice> devices;
   std::vector<std::unique_ptr<SaBinding>> bindings;
+  std::vector<PlacementReason> reasons;  // of each binding: why it runs there
   std::unique_ptr<Worker> worker;
 
  private:

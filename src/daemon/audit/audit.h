@@ -17,7 +17,7 @@
 #include "base/result.h"
 #include "control/control_plane.h"
 #include "control/ledger.h"
-#include "control/placement_report.h"
+#include "control/placement/report.h"
 #include "daemon/audit/xfrm_audit.h"
 
 namespace cygnet {

@@ -10,10 +10,10 @@
 
 #include "base/log.h"
 #include "base/result.h"
-#include "control/placement.h"
+#include "control/placement/settings.h"
 #include "crypto/engine_set.h"
 #include "daemon/store/ledger_file.h"
-#include "datapath/path_select.h"
+#include "datapath/placement_request.h"
 #include "device/driver.h"
 
 namespace cygnet {

@@ -108,7 +108,7 @@ FipsReport FipsSwitch::Report(const std::vector<ControlDevice>& devices, const E
   for (const ControlDevice& device : devices) {
     if (device.offload == nullptr) continue;
     FipsRow row = RowOf(IdentityOf(device.name, device.offload->identity()), now);
-    if (!device.trusted) {
+    if (!device.terms.trusted) {
       const PlacementReason reason{ReasonCode::kNotTrusted, {}};
       row.inside = false;
       row.reason = reason.Text();

@@ -10,22 +10,16 @@ namespace cygnet {
 namespace {
 
 ControlDevice ControlDeviceOf(Link* link, const FenceStatus* fence) {
-  const DeviceTerms terms = TermsOf(link->config);
   return {.name = link->config.name,
           .wire = link->config.wire,
           .driver = link->config.driver,
-          .mode = terms.mode,
           .ifindex = link->host->ifindex(),
           .host_port = link->host.get(),
           .wire_port = link->wire.port.get(),
           .offload = link->wire.offload,
           .capture = &link->capture,
-          .trusted = terms.trusted,
-          .allow_crypto = terms.allow_crypto,
-          .allow_packet = terms.allow_packet,
-          .rekey_reserve = terms.rekey_reserve,
-          .loss = terms.loss,
-          .fence = fence};
+          .fence = fence,
+          .terms = TermsOf(link->config)};
 }
 
 }  // namespace

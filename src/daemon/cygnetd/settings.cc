@@ -33,11 +33,11 @@ PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<Contro
                      .peer = config.peer,
                      .src = config.src,
                      .dst = config.dst,
-                     .inbound = {},
+                     .half = {},
                      .mode = config.offload,
                      .pin = config.pin};
   if (config.reqid.has_value()) rule.reqid = Reqid(*config.reqid);
-  if (config.direction.has_value()) rule.inbound = *config.direction == "in";
+  if (config.direction.has_value()) rule.half = HalfFor(*config.direction == "in");
   for (const ControlDevice& device : devices) {
     if (device.name == config.device) rule.ifindex = device.ifindex;
   }

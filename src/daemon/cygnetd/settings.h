@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "control/placement.h"
+#include "control/placement/settings.h"
 #include "daemon/config/config.h"
 
 namespace cygnet {

@@ -26,11 +26,11 @@ std::string PlacementComment(const OperatorControl& control, const CapturedFrame
   const std::array<uint16_t, 1> ports = {ip->flow.dport};
   const EspView esp = ClassifyWirePacket(*ip, bytes, ports);
   if (esp.kind != WireKind::kEsp) return {};
-  const bool inbound = frame.direction == CaptureDirection::kInbound;
+  const Half half = HalfFor(frame.direction == CaptureDirection::kInbound);
   const std::string placement =
-      control.PlacementOf(Spi{esp.spi}, ip->flow.daddr, ip->flow.family, inbound);
+      control.PlacementOf(Spi{esp.spi}, ip->flow.daddr, ip->flow.family, half);
   if (placement.empty()) return {};
-  return std::string(inbound ? "placement in: " : "placement out: ") + placement;
+  return "placement " + std::string(Name(half)) + ": " + placement;
 }
 
 }  // namespace cygnet

@@ -22,10 +22,8 @@ std::string Needed(const RequestReader& request, const char* field) {
   return *std::move(text);
 }
 
-void CheckMode(const std::string& mode) {
-  for (const std::string_view known : {"no", "crypto", "packet", "auto", "required"}) {
-    if (mode == known) return;
-  }
+PlacementMode ReadMode(const std::string& mode) {
+  if (const auto known = ParsePlacementMode(mode)) return *known;
   throw RequestError{fmt::format(
       "mode: must be \"no\", \"crypto\", \"packet\", \"auto\" or \"required\", is \"{}\"", mode)};
 }
@@ -46,8 +44,7 @@ PlacementCommand ReadPlacement(const RequestReader& request, bool clear) {
   }
   command.clear = clear;
   if (clear) return command;
-  command.mode = Needed(request, "mode");
-  CheckMode(command.mode);
+  command.mode = ReadMode(Needed(request, "mode"));
   command.device = request.Text("device");
   command.pinned = request.Flag("pin");
   return command;
@@ -68,8 +65,7 @@ ExplainQuery ReadExplain(const RequestReader& request) {
   if (query.mode != "transport" && query.mode != "tunnel" && query.mode != "beet") {
     throw RequestError{"mode: must be \"transport\", \"tunnel\" or \"beet\""};
   }
-  query.offload = request.Text("offload").value_or(query.offload);
-  CheckMode(query.offload);
+  if (const auto mode = request.Text("offload")) query.offload = ReadMode(*mode);
   query.ipv6 = request.Flag("ipv6");
   query.encap = request.Flag("encap");
   query.esn = request.Flag("esn");
@@ -79,7 +75,7 @@ ExplainQuery ReadExplain(const RequestReader& request) {
     if (*direction != "in" && *direction != "out") {
       throw RequestError{"direction: must be \"in\" or \"out\""};
     }
-    query.inbound = *direction == "in";
+    query.half = HalfFor(*direction == "in");
   }
   return query;
 }

@@ -68,19 +68,19 @@ TEST_F(PlacementRequestTest, ExplainTakesWhatAnSaHas) {
   EXPECT_EQ(query.key_bits, 256u);
   EXPECT_EQ(query.icv_bits, 96u);
   EXPECT_EQ(query.mode, "transport");
-  EXPECT_EQ(query.offload, "auto");
+  EXPECT_EQ(query.offload, PlacementMode::kAuto);
   EXPECT_TRUE(query.ipv6 && query.encap && query.esn && query.tfc);
   EXPECT_EQ(query.replay_window, 64u);
-  EXPECT_EQ(query.inbound, true);
+  EXPECT_EQ(query.half, Half::kInbound);
 }
 
 TEST_F(PlacementRequestTest, ExplainHasDefaults) {
   Ask(R"j({"command":"explain","device":"nic0","cipher":"cbc(aes)","auth":"hmac(sha256)"})j");
   const ExplainQuery& query = control_.last_explain_query;
   EXPECT_EQ(query.mode, "tunnel");
-  EXPECT_EQ(query.offload, "crypto");
+  EXPECT_EQ(query.offload, PlacementMode::kCrypto);
   EXPECT_EQ(query.replay_window, 32u);
-  EXPECT_EQ(query.inbound, std::nullopt);
+  EXPECT_EQ(query.half, std::nullopt);
   EXPECT_EQ(query.auth, "hmac(sha256)");
 }
 
@@ -105,7 +105,7 @@ TEST_F(PlacementRequestTest, SetsAndUnsets) {
   EXPECT_EQ(command.spi, Spi{0x1000});
   EXPECT_EQ(command.daddr, ParseAddress("192.0.2.2")->address);
   EXPECT_EQ(command.reqid, Reqid{7});
-  EXPECT_EQ(command.mode, "required");
+  EXPECT_EQ(command.mode, PlacementMode::kRequired);
   EXPECT_EQ(command.device, "nic0");
   EXPECT_TRUE(command.pinned);
   EXPECT_FALSE(command.clear);

@@ -19,7 +19,7 @@
 #include <string_view>
 #include <variant>
 
-#include "control/placement_report.h"
+#include "control/placement/report.h"
 
 namespace cygnet {
 

@@ -110,11 +110,10 @@ TEST(SharedSaTest, ReceiverWithASmallWindowLosesNothing) {
                                                        "10.2.0.0/16", {test::TemplateFor({})}),
                                       1);
   const auto sa = std::make_shared<Sa>(test::MakeSpec(SaOptions{}), 1, uint64_t{1});
-  const auto binding = SelectPath(
-      sa->spec(), CryptoDirection::kSeal,
-      {.devices = {}, .engines = &engines, .queues = kWorkers, .direction_is_known = true});
-  ASSERT_TRUE(binding.has_value());
-  sa->outbound()->binding = binding->get();
+  const auto bound =
+      BindHalf(sa->spec(), Half::kOutbound, {.engines = &engines, .queues = kWorkers});
+  ASSERT_TRUE(bound.has_value());
+  sa->outbound()->binding = &bound->next();
   path.sad.Insert(sa);
   path.BumpGeneration();
   std::vector<std::unique_ptr<Worker>> workers;

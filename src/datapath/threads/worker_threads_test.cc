@@ -56,13 +56,16 @@ class WorkerThreadsTest : public testing::Test {
     Installed item;
     item.sa = std::make_shared<Sa>(test::MakeSpec({.spi = spi, .flags = kSaFlagEsn}), 1, spi);
     const PlacementDevice device{nic_.get(), PlacementMode::kAuto, 1};
-    for (const CryptoDirection d : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
-      auto binding = SelectPath(item.sa->spec(), d,
-                                {.devices = {&device, spi % 3 != 0 ? 1u : 0u},
-                                 .engines = &engines_,
-                                 .direction_is_known = true});
-      ASSERT_TRUE(binding.has_value());
-      item.bindings.push_back(*std::move(binding));
+    const bool offloaded = spi % 3 != 0;
+    for (const Half half : kHalves) {
+      auto bound = BindHalf(item.sa->spec(), half,
+                            {.request = offloaded ? PlacementRequest{.mode = PlacementMode::kAuto,
+                                                                     .by = RequestedBy::kDevice}
+                                                  : PlacementRequest{},
+                             .devices = {&device, 1u},
+                             .engines = &engines_});
+      ASSERT_TRUE(bound.has_value());
+      item.bindings.push_back(bound->ReleaseNext());
     }
     item.sa->outbound()->binding = item.bindings[0].get();
     item.sa->inbound()->binding = item.bindings[1].get();

@@ -35,15 +35,15 @@ class SimNicFaultTest : public testing::Test {
     const Status status = nic_->InjectFault(fault);
     EXPECT_TRUE(status) << status.error().message;
   }
-  OffloadHandle Add(const SaSpec& spec, bool inbound) {
+  OffloadHandle Add(const SaSpec& spec, Half half) {
     OffloadHandle handle;
-    EXPECT_FALSE(nic_->AddSa({spec, inbound, 0}, &handle).has_value());
+    EXPECT_FALSE(nic_->AddSa({spec, half, 0}, &handle).has_value());
     nic_->StartSa(handle);
     return handle;
   }
   std::optional<DeviceRefusal> TryAdd() {
     OffloadHandle handle;
-    return nic_->AddSa({spec_, true, 0}, &handle);
+    return nic_->AddSa({spec_, Half::kInbound, 0}, &handle);
   }
   // An ESP frame that `handle` is to seal, on its way.
   void Give(OffloadHandle handle, uint32_t seq = 1) {
@@ -113,7 +113,7 @@ class SimNicFaultTest : public testing::Test {
 // --- States ---
 
 TEST_F(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Give(handle);
   Inject("down");
   EXPECT_EQ(nic_->state(), DeviceState::kDown);
@@ -128,7 +128,7 @@ TEST_F(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
 }
 
 TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("link-down");
   EXPECT_EQ(nic_->state(), DeviceState::kLinkDown);
   Give(handle);
@@ -143,8 +143,8 @@ TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
 }
 
 TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
-  const OffloadHandle in = Add(spec_, true);
-  const OffloadHandle out = Add(spec_, false);
+  const OffloadHandle in = Add(spec_, Half::kInbound);
+  const OffloadHandle out = Add(spec_, Half::kOutbound);
   Inject("reset 100");
   EXPECT_EQ(nic_->state(), DeviceState::kResetting);
   EXPECT_EQ(nic_->resets(), 1u);
@@ -158,14 +158,14 @@ TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
   clock_.monotonic_ns += 1;
   nic_->RunOnce();
   EXPECT_EQ(nic_->state(), DeviceState::kUp);
-  Add(spec_, false);
+  Add(spec_, Half::kOutbound);
   Give(out);  // a worker that has not heard of it yet
   EXPECT_THAT(Sent(), IsEmpty());
   EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
 }
 
 TEST_F(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   for (uint32_t seq = 1; seq <= 3; ++seq) Give(handle, seq);
   nic_->StopSa(handle);
   nic_->ReleaseSa(handle);  // waits for them
@@ -179,7 +179,7 @@ TEST_F(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
 }
 
 TEST_F(SimNicFaultTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("down");
   for (uint32_t seq = 0; seq < 2060; ++seq) {
     Give(handle, seq);
@@ -190,7 +190,7 @@ TEST_F(SimNicFaultTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
 }
 
 TEST_F(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
-  const OffloadHandle handle = Add(spec_, true);
+  const OffloadHandle handle = Add(spec_, Half::kInbound);
   Inject("remove");
   EXPECT_EQ(nic_->state(), DeviceState::kRemoved);
   EXPECT_EQ(nic_->resets(), 1u);
@@ -206,8 +206,8 @@ TEST_F(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
 }
 
 TEST_F(SimNicFaultTest, CrashedItKeepsItsKeysUntilTheReset) {
-  const OffloadHandle in = Add(spec_, true);
-  const OffloadHandle out = Add(spec_, false);
+  const OffloadHandle in = Add(spec_, Half::kInbound);
+  const OffloadHandle out = Add(spec_, Half::kOutbound);
   Give(out);
   Inject("crash");
   EXPECT_EQ(nic_->state(), DeviceState::kFailed);
@@ -235,7 +235,7 @@ TEST_F(SimNicFaultTest, BellIsRungWhenSomethingChanged) {
     EXPECT_TRUE(Rung()) << fault;
   }
   EXPECT_FALSE(Rung());
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   EXPECT_FALSE(Rung());
   nic_->ReleaseSa(handle);
   EXPECT_TRUE(Rung());
@@ -267,7 +267,7 @@ TEST_F(SimNicFaultTest, AddFailsAsAskedFor) {
 }
 
 TEST_F(SimNicFaultTest, AddressesAreShown) {
-  Add(spec_, true);
+  Add(spec_, Half::kInbound);
   const OffloadStats stats = nic_->offload_stats();
   EXPECT_EQ(stats.addresses_used, 1u);
   EXPECT_EQ(stats.addresses_high_water, 1u);
@@ -277,7 +277,7 @@ TEST_F(SimNicFaultTest, AddressesAreShown) {
 // --- The lying device ---
 
 TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("skip-seal 1");
   Give(handle);
   Give(handle);
@@ -290,7 +290,7 @@ TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
 }
 
 TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("skip-icv 1");
   Give(handle);
   const auto sent = Sent();
@@ -300,7 +300,7 @@ TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
 }
 
 TEST_F(SimNicFaultTest, FailedSealIsHandedBack) {
-  const OffloadHandle handle = Add(spec_, false);
+  const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("fail-seal 1");
   Give(handle, 1);
   Give(handle, 2);

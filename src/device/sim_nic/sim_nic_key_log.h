@@ -25,7 +25,7 @@ class SimNicKeyLog {
     entries_.push_back(
         {.time = now,
          .id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family},
-         .inbound = sa.inbound,
+         .inbound = IsInbound(sa.half),
          .taken = taken});
     return first_ + entries_.size() - 1;
   }

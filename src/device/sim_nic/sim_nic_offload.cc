@@ -86,8 +86,8 @@ OffloadStats SimNic::offload_stats() const {
     s.slots_used = table_.used();
     s.slots_high_water = table_.high_water();
     s.slots_limit = table_.limit() * 2;
-    s.outbound_used = table_.used(false);
-    s.inbound_used = table_.used(true);
+    s.outbound_used = table_.used(Half::kOutbound);
+    s.inbound_used = table_.used(Half::kInbound);
     s.direction_limit = table_.limit();
     s.addresses_used = table_.addresses_used();
     s.addresses_high_water = table_.addresses_high_water();

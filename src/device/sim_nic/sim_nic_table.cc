@@ -36,7 +36,7 @@ SimNicTable::SimNicTable(uint32_t limit, uint32_t address_limit)
 
 std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
                                               OffloadHandle* handle) {
-  std::vector<uint32_t>& free = free_[sa.inbound ? 1 : 0];
+  std::vector<uint32_t>& free = free_[IndexOf(sa.half)];
   auto refusal = CheckRoom(sa);
   if (!refusal) refusal = LoadKey(sa, &slots_[free.back()]);
   if (refusal) {
@@ -49,7 +49,7 @@ std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
   const SaSpec& spec = sa.spec;
   slot.used = true;
   slot.stopped = false;
-  slot.inbound = sa.inbound;
+  slot.half = sa.half;
   slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   slot.window = spec.replay_window();
   slot.highest = sa.highest;
@@ -64,11 +64,11 @@ std::optional<DeviceRefusal> SimNicTable::CheckRoom(const OffloadSa& sa) const {
     const std::string n = std::to_string(count);
     return DeviceRefusal{kind, Errc::kNotSupported, n + " of " + n + what + " in use"};
   };
-  if (free_[sa.inbound ? 1 : 0].empty()) {
+  if (free_[IndexOf(sa.half)].empty()) {
     return full(AddSaError::kTableFull, limit(),
-                sa.inbound ? " inbound SA slots" : " outbound SA slots");
+                IsInbound(sa.half) ? " inbound SA slots" : " outbound SA slots");
   }
-  if (sa.inbound && address_limit_ != 0 && addresses_.size() >= address_limit_ &&
+  if (IsInbound(sa.half) && address_limit_ != 0 && addresses_.size() >= address_limit_ &&
       !addresses_.contains({sa.spec.daddr, sa.spec.family})) {
     return full(AddSaError::kAddressTableFull, address_limit_, " receive addresses");
   }
@@ -79,8 +79,7 @@ std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slo
   const SaSpec& spec = sa.spec;
   slot->key = spec.encryption().key.Clone();
   slot->auth_key = spec.auth.key.Clone();
-  SessionParams params =
-      esp::SessionFor(spec, sa.inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal, 1);
+  SessionParams params = esp::SessionFor(spec, DirectionOf(sa.half), 1);
   params.key = slot->key.bytes();  // its own copies, not the stack's
   params.auth_key = params.auth == nullptr ? params.auth_key : slot->auth_key.bytes();
   auto session = engine_->CreateSession(params);
@@ -99,22 +98,22 @@ std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slo
 }
 
 void SimNicTable::CountAdded(const Slot& slot) {
-  ++used_[slot.inbound ? 1 : 0];
+  ++used_[IndexOf(slot.half)];
   high_water_ = std::max(high_water_, used());
-  if (slot.inbound) ++addresses_[{slot.id.daddr, slot.id.family}];
+  if (IsInbound(slot.half)) ++addresses_[{slot.id.daddr, slot.id.family}];
   addresses_high_water_ = std::max(addresses_high_water_, addresses_used());
 }
 
 void SimNicTable::CountReleased(const Slot& slot) {
-  --used_[slot.inbound ? 1 : 0];
-  if (!slot.inbound) return;
+  --used_[IndexOf(slot.half)];
+  if (!IsInbound(slot.half)) return;
   const auto address = addresses_.find({slot.id.daddr, slot.id.family});
   if (--address->second == 0) addresses_.erase(address);
 }
 
 void SimNicTable::Start(OffloadHandle handle) {
   const Slot* slot = Find(handle);
-  if (slot == nullptr || !slot->inbound || slot->stopped) return;
+  if (slot == nullptr || !IsInbound(slot->half) || slot->stopped) return;
   inbound_[{slot->id.daddr, slot->id.spi.value, slot->id.family}] =
       static_cast<uint32_t>(slot - slots_.data());
 }
@@ -140,7 +139,7 @@ void SimNicTable::Stop(OffloadHandle handle) {
   Slot* slot = Find(handle);
   if (slot == nullptr) return;
   slot->stopped = true;
-  if (slot->inbound) {
+  if (IsInbound(slot->half)) {
     const auto it = inbound_.find({slot->id.daddr, slot->id.spi.value, slot->id.family});
     if (it != inbound_.end() && &slots_[it->second] == slot) inbound_.erase(it);
   }
@@ -156,7 +155,7 @@ void SimNicTable::Release(OffloadHandle handle) {
   slot->params = {};
   slot->used = false;
   slot->generation = (slot->generation + 1) & kGenerationMask;
-  free_[slot->inbound ? 1 : 0].push_back((handle.value & kSlotMask) - 1);
+  free_[IndexOf(slot->half)].push_back((handle.value & kSlotMask) - 1);
   CountReleased(*slot);
   log_.MarkErased(slot->log_number);
   erased_.push_back(handle);

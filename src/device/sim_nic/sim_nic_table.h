@@ -26,7 +26,7 @@ class SimNicTable {
   struct Slot {
     bool used = false;
     bool stopped = false;
-    bool inbound = false;
+    Half half = Half::kOutbound;
     uint32_t generation = 0;
     SaId id;
     KeyMaterial key;
@@ -62,7 +62,7 @@ class SimNicTable {
   Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
 
   uint32_t used() const { return used_[0] + used_[1]; }
-  uint32_t used(bool inbound) const { return used_[inbound ? 1 : 0]; }
+  uint32_t used(Half half) const { return used_[IndexOf(half)]; }
   uint32_t high_water() const { return high_water_; }
   uint32_t limit() const { return static_cast<uint32_t>(slots_.size() / 2); }
   uint32_t addresses_used() const { return static_cast<uint32_t>(addresses_.size()); }

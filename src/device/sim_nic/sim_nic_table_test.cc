@@ -14,9 +14,9 @@ namespace {
 constexpr uint64_t kNow = 1'700'000'000;
 
 // Adds one half, and lets it match packets at once.
-std::optional<DeviceRefusal> AddTo(SimNicTable* table, const SaSpec& spec, bool inbound,
+std::optional<DeviceRefusal> AddTo(SimNicTable* table, const SaSpec& spec, Half half,
                                    OffloadHandle* handle) {
-  auto refusal = table->Add({spec, inbound, spec.replay.seq}, kNow, handle);
+  auto refusal = table->Add({spec, half, spec.replay.seq}, kNow, handle);
   if (!refusal) table->Start(*handle);
   return refusal;
 }
@@ -27,11 +27,11 @@ using testing::SizeIs;
 TEST(SimNicTableTest, TakesUpToItsLimitOfEachDirection) {
   SimNicTable table(3);
   OffloadHandle handle;
-  for (const bool inbound : {false, true}) {
+  for (const Half half : kHalves) {
     for (uint32_t spi = 1; spi <= 3; ++spi) {
-      EXPECT_FALSE(AddTo(&table, test::MakeSpec({.spi = spi}), inbound, &handle).has_value());
+      EXPECT_FALSE(AddTo(&table, test::MakeSpec({.spi = spi}), half, &handle).has_value());
     }
-    const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), inbound, &handle);
+    const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), half, &handle);
     ASSERT_TRUE(refusal.has_value());
     EXPECT_EQ(refusal->kind, AddSaError::kTableFull);
     EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "do it in software"
@@ -44,21 +44,21 @@ TEST(SimNicTableTest, ReleasedSlotIsFreeAgain) {
   SimNicTable table(1);
   OffloadHandle first;
   OffloadHandle second;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), Half::kOutbound, &first).has_value());
   table.Release(first);
   EXPECT_EQ(table.used(), 0u);
-  EXPECT_FALSE(AddTo(&table, test::MakeSpec(), false, &second).has_value());
+  EXPECT_FALSE(AddTo(&table, test::MakeSpec(), Half::kOutbound, &second).has_value());
   EXPECT_NE(first, second);
 }
 
 TEST(SimNicTableTest, StaleHandleFindsNothingThroughManyTenants) {
   SimNicTable table(1);
   OffloadHandle first;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &first).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), Half::kOutbound, &first).has_value());
   table.Release(first);
   for (int tenant = 0; tenant < 1000; ++tenant) {
     OffloadHandle next;
-    ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &next).has_value());
+    ASSERT_FALSE(AddTo(&table, test::MakeSpec(), Half::kOutbound, &next).has_value());
     EXPECT_EQ(table.Find(first), nullptr);
     EXPECT_NE(table.Find(next), nullptr);
     table.Release(next);
@@ -69,8 +69,8 @@ TEST(SimNicTableTest, ReleasingTwiceFreesOnce) {
   SimNicTable table(2);
   OffloadHandle a;
   OffloadHandle b;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), false, &a).has_value());
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), false, &b).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), Half::kOutbound, &a).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), Half::kOutbound, &b).has_value());
   table.Release(a);
   table.Release(a);
   EXPECT_EQ(table.used(), 1u);
@@ -80,7 +80,7 @@ TEST(SimNicTableTest, ReleasingTwiceFreesOnce) {
 TEST(SimNicTableTest, HandlesFromNowhereFindNothing) {
   SimNicTable table(2);
   OffloadHandle handle;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), false, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec(), Half::kOutbound, &handle).has_value());
   for (const uint32_t value : {0u, handle.value + 1, handle.value + 100, 0xfffffu, ~0u}) {
     EXPECT_EQ(table.Find(OffloadHandle(value)), nullptr) << value;
     table.Stop(OffloadHandle(value));
@@ -93,7 +93,7 @@ TEST(SimNicTableTest, KeyIsWipedOnRelease) {
   SimNicTable table(1);
   OffloadHandle handle;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kInbound, &handle).has_value());
   SimNicTable::Slot* slot = table.Find(handle);
   ASSERT_NE(slot, nullptr);
   EXPECT_TRUE(slot->key == spec.aead.key);
@@ -113,8 +113,8 @@ TEST(SimNicTableTest, StoppedSlotMatchesNoArrivalAndStillSeals) {
   OffloadHandle out;
   OffloadHandle found;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &in).has_value());
-  ASSERT_FALSE(AddTo(&table, spec, false, &out).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kInbound, &in).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &out).has_value());
   EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
   EXPECT_EQ(found, in);
   table.Stop(in);
@@ -129,8 +129,8 @@ TEST(SimNicTableTest, OldSaThatGoesLeavesItsSuccessorOfTheSameSpi) {
   OffloadHandle new_handle;
   OffloadHandle found;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, true, &old_handle).has_value());
-  ASSERT_FALSE(AddTo(&table, spec, true, &new_handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kInbound, &old_handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kInbound, &new_handle).has_value());
   table.Release(old_handle);
   EXPECT_NE(table.FindInbound(0x1000, spec.daddr, spec.family, &found), nullptr);
   EXPECT_EQ(found, new_handle);
@@ -140,7 +140,7 @@ TEST(SimNicTableTest, OutboundSaMatchesNoArrival) {
   SimNicTable table(1);
   OffloadHandle handle;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, false, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &handle).has_value());
   EXPECT_EQ(table.FindInbound(0x1000, spec.daddr, spec.family, &handle), nullptr);
 }
 
@@ -153,16 +153,17 @@ TEST(SimNicTableTest, ReceiveAddressesAreALimitOfTheirOwn) {
     return test::MakeSpec({.src = "192.0.2.9", .dst = daddr, .spi = spi});
   };
   OffloadHandle first;
-  ASSERT_FALSE(AddTo(&table, to("192.0.2.1", 1), true, &first).has_value());
-  ASSERT_FALSE(AddTo(&table, to("192.0.2.1", 2), true, &handle).has_value());  // the same one
-  ASSERT_FALSE(AddTo(&table, to("192.0.2.2", 3), true, &handle).has_value());
-  const auto refusal = AddTo(&table, to("192.0.2.3", 4), true, &handle);
+  ASSERT_FALSE(AddTo(&table, to("192.0.2.1", 1), Half::kInbound, &first).has_value());
+  ASSERT_FALSE(
+      AddTo(&table, to("192.0.2.1", 2), Half::kInbound, &handle).has_value());  // the same one
+  ASSERT_FALSE(AddTo(&table, to("192.0.2.2", 3), Half::kInbound, &handle).has_value());
+  const auto refusal = AddTo(&table, to("192.0.2.3", 4), Half::kInbound, &handle);
   ASSERT_TRUE(refusal.has_value());
   EXPECT_EQ(refusal->kind, AddSaError::kAddressTableFull);
   EXPECT_EQ(refusal->code, Errc::kNotSupported);
   EXPECT_EQ(refusal->text, "2 of 2 receive addresses in use");
-  EXPECT_FALSE(
-      AddTo(&table, to("192.0.2.3", 5), false, &handle).has_value());  // outbound needs none
+  EXPECT_FALSE(AddTo(&table, to("192.0.2.3", 5), Half::kOutbound, &handle)
+                   .has_value());  // outbound needs none
   EXPECT_EQ(table.addresses_used(), 2u);
   table.Release(first);
   EXPECT_EQ(table.addresses_used(), 2u);  // SPI 2 is still there
@@ -171,11 +172,13 @@ TEST(SimNicTableTest, ReceiveAddressesAreALimitOfTheirOwn) {
 TEST(SimNicTableTest, ReceiveAddressGoesWithItsLastSa) {
   SimNicTable table(8, 1);
   OffloadHandle handle;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.dst = "192.0.2.1"}), true, &handle).has_value());
+  ASSERT_FALSE(
+      AddTo(&table, test::MakeSpec({.dst = "192.0.2.1"}), Half::kInbound, &handle).has_value());
   table.Release(handle);
   EXPECT_EQ(table.addresses_used(), 0u);
   EXPECT_EQ(table.addresses_high_water(), 1u);
-  EXPECT_FALSE(AddTo(&table, test::MakeSpec({.dst = "192.0.2.2"}), true, &handle).has_value());
+  EXPECT_FALSE(
+      AddTo(&table, test::MakeSpec({.dst = "192.0.2.2"}), Half::kInbound, &handle).has_value());
 }
 
 // --- Key log ---
@@ -183,8 +186,8 @@ TEST(SimNicTableTest, ReceiveAddressGoesWithItsLastSa) {
 TEST(SimNicTableTest, KeyLogTellsWhatWasOfferedTakenAndErased) {
   SimNicTable table(1);
   OffloadHandle handle;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), true, &handle).has_value());
-  ASSERT_TRUE(AddTo(&table, test::MakeSpec({.spi = 2}), true, &handle).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), Half::kInbound, &handle).has_value());
+  ASSERT_TRUE(AddTo(&table, test::MakeSpec({.spi = 2}), Half::kInbound, &handle).has_value());
   auto log = table.KeyLog();
   ASSERT_THAT(log, SizeIs(2));
   EXPECT_EQ(log[0].id.spi, Spi(1));
@@ -201,10 +204,11 @@ TEST(SimNicTableTest, KeyLogTellsWhatWasOfferedTakenAndErased) {
 TEST(SimNicTableTest, KeyLogKeepsTheLast) {
   SimNicTable table(2);
   OffloadHandle early;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 7}), true, &early).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 7}), Half::kInbound, &early).has_value());
   for (uint32_t i = 0; i < SimNicKeyLog::kEntries; ++i) {
     OffloadHandle handle;
-    ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1000 + i}), true, &handle).has_value());
+    ASSERT_FALSE(
+        AddTo(&table, test::MakeSpec({.spi = 1000 + i}), Half::kInbound, &handle).has_value());
     table.Release(handle);
   }
   table.Release(early);  // its entry is gone, and no other is taken for it
@@ -220,8 +224,8 @@ TEST(SimNicTableTest, WipeTakesEverythingAndTellsWhat) {
   SimNicTable table(2);
   OffloadHandle in;
   OffloadHandle out;
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), true, &in).has_value());
-  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), false, &out).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 1}), Half::kInbound, &in).has_value());
+  ASSERT_FALSE(AddTo(&table, test::MakeSpec({.spi = 2}), Half::kOutbound, &out).has_value());
   table.Wipe();
   EXPECT_EQ(table.used(), 0u);
   EXPECT_EQ(table.addresses_used(), 0u);
@@ -238,14 +242,14 @@ TEST(SimNicTableTest, WipedHandleIsToldFromAReleasedOne) {
   OffloadHandle wiped;
   OffloadHandle newer;
   const SaSpec spec = test::MakeSpec();
-  ASSERT_FALSE(AddTo(&table, spec, false, &released).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &released).has_value());
   table.Release(released);
   EXPECT_FALSE(table.WasWiped(released));
-  ASSERT_FALSE(AddTo(&table, spec, false, &older).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &older).has_value());
   table.Wipe();
-  ASSERT_FALSE(AddTo(&table, spec, false, &wiped).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &wiped).has_value());
   table.Wipe();
-  ASSERT_FALSE(AddTo(&table, spec, false, &newer).has_value());
+  ASSERT_FALSE(AddTo(&table, spec, Half::kOutbound, &newer).has_value());
   EXPECT_TRUE(table.WasWiped(older));  // two resets in a row
   EXPECT_TRUE(table.WasWiped(wiped));
   EXPECT_FALSE(table.WasWiped(newer));

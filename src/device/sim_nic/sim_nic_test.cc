@@ -25,9 +25,9 @@ class SimNicTest : public testing::Test {
     wire_ = wire.get();
     nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, 4, &pools_, nullptr);
   }
-  OffloadHandle Add(const SaSpec& spec, bool inbound) {
+  OffloadHandle Add(const SaSpec& spec, Half half) {
     OffloadHandle handle;
-    EXPECT_FALSE(nic_->AddSa({spec, inbound, spec.replay.seq}, &handle).has_value());
+    EXPECT_FALSE(nic_->AddSa({spec, half, spec.replay.seq}, &handle).has_value());
     nic_->StartSa(handle);
     return handle;
   }
@@ -80,7 +80,7 @@ class SimNicTest : public testing::Test {
 TEST_F(SimNicTest, SealsAsTheOracleDoes) {
   for (const bool esn : {false, true}) {
     SaSpec spec = test::MakeSpec({.spi = esn ? 2u : 1u, .flags = esn ? kSaFlagEsn : uint8_t{0}});
-    const OffloadHandle handle = Add(spec, false);
+    const OffloadHandle handle = Add(spec, Half::kOutbound);
     const uint64_t seq = esn ? 0x3'00000007 : 7;
     Packet* packet = Unsealed(spec, seq, Pattern(40));
     packet->offload.handle = handle;
@@ -93,14 +93,14 @@ TEST_F(SimNicTest, SealsAsTheOracleDoes) {
 }
 
 TEST_F(SimNicTest, PacketsThatAskForNothingPassUntouched) {
-  Add(test::MakeSpec(), false);
+  Add(test::MakeSpec(), Half::kOutbound);
   const Bytes frame = Frame(test::Udp({}, 1, 2, Pattern(40)));
   EXPECT_THAT(Transmit(test::MakePacket(&pools_, frame)), testing::ElementsAre(frame));
 }
 
 TEST_F(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
   const SaSpec spec = test::MakeSpec();
-  const OffloadHandle handle = Add(spec, false);
+  const OffloadHandle handle = Add(spec, Half::kOutbound);
   nic_->ReleaseSa(handle);
   for (const OffloadHandle stale : {handle, OffloadHandle(), OffloadHandle(~0u)}) {
     Packet* packet = Unsealed(spec, 1, Pattern(40));
@@ -114,7 +114,7 @@ TEST_F(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
 
 TEST_F(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
   const SaSpec spec = test::MakeSpec();
-  const OffloadHandle handle = Add(spec, false);
+  const OffloadHandle handle = Add(spec, Half::kOutbound);
   Packet* packet = Unsealed(spec, 1, Pattern(40));
   packet->offload.handle = handle;
   packet->offload.status = OffloadStatus::kSealRequested;
@@ -132,14 +132,14 @@ TEST_F(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
 TEST_F(SimNicTest, SealByAnInboundSaIsDropped) {
   const SaSpec spec = test::MakeSpec();
   Packet* packet = Unsealed(spec, 1, Pattern(40));
-  packet->offload.handle = Add(spec, true);
+  packet->offload.handle = Add(spec, Half::kInbound);
   packet->offload.status = OffloadStatus::kSealRequested;
   EXPECT_THAT(Transmit(packet), IsEmpty());
 }
 
 TEST_F(SimNicTest, SealOfWhatIsTooShortIsDropped) {
   const SaSpec spec = test::MakeSpec();
-  const OffloadHandle handle = Add(spec, false);
+  const OffloadHandle handle = Add(spec, Half::kOutbound);
   for (const uint16_t offset : {uint16_t{34 + 23}, uint16_t{200}, uint16_t{65535}}) {
     Packet* packet = Unsealed(spec, 1, Pattern(24));
     packet->offload.handle = handle;
@@ -151,7 +151,7 @@ TEST_F(SimNicTest, SealOfWhatIsTooShortIsDropped) {
 
 TEST_F(SimNicTest, OpensInPlaceAndLeavesTheEspPacketStanding) {
   const SaSpec spec = test::MakeSpec();
-  const OffloadHandle handle = Add(spec, true);
+  const OffloadHandle handle = Add(spec, Half::kInbound);
   const Bytes sealed = test::SealedFrame(spec, 9, Pattern(40));
   const Arrived got = Receive(sealed);
   EXPECT_EQ(got.meta.status, OffloadStatus::kOpened);
@@ -164,7 +164,7 @@ TEST_F(SimNicTest, OpensInPlaceAndLeavesTheEspPacketStanding) {
 
 TEST_F(SimNicTest, WrongIcvIsToldAndNothingOfItIsReadable) {
   const SaSpec spec = test::MakeSpec();
-  Add(spec, true);
+  Add(spec, Half::kInbound);
   Bytes sealed = test::SealedFrame(spec, 9, Pattern(40));
   sealed.back() ^= 1;
   const Arrived got = Receive(sealed);
@@ -175,7 +175,7 @@ TEST_F(SimNicTest, WrongIcvIsToldAndNothingOfItIsReadable) {
 
 TEST_F(SimNicTest, WhatItCannotOpenPassesAsItCame) {
   const SaSpec spec = test::MakeSpec();
-  Add(spec, true);
+  Add(spec, Half::kInbound);
   const Bytes good = test::SealedFrame(spec, 9, Pattern(40));
   Bytes unknown = good;
   test::Put32(&unknown, 34, 0x9999);
@@ -196,7 +196,7 @@ TEST_F(SimNicTest, WhatItCannotOpenPassesAsItCame) {
 
 TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64, .seq = 0xffffffee});
-  Add(spec, true);
+  Add(spec, Half::kInbound);
   for (uint64_t seq = 0xfffffff0; seq < 0x1'00000010; ++seq) {
     EXPECT_EQ(Receive(test::SealedFrame(spec, seq, Pattern(40))).meta.status,
               OffloadStatus::kOpened)
@@ -209,7 +209,7 @@ TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
 
 TEST_F(SimNicTest, SaysWhichNumberItTook) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
-  Add(spec, true);
+  Add(spec, Half::kInbound);
   EXPECT_EQ(Receive(test::SealedFrame(spec, 1000, Pattern(40))).meta.esn_high, 0u);
   // Older than the window: taken for one of the next subspace.
   const Arrived late = Receive(test::SealedFrame(spec, 900, Pattern(40)));
@@ -219,7 +219,7 @@ TEST_F(SimNicTest, SaysWhichNumberItTook) {
 
 TEST_F(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
-  const OffloadHandle handle = Add(spec, true);
+  const OffloadHandle handle = Add(spec, Half::kInbound);
   EXPECT_EQ(Receive(test::SealedFrame(spec, 0x2'00000005, Pattern(40))).meta.status,
             OffloadStatus::kAuthFailed);
   nic_->AdvanceEsn(handle, 0x2'00000000);
@@ -233,11 +233,11 @@ TEST_F(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
 
 TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
   const SaSpec spec = test::MakeSpec();
-  Add(spec, true);
+  Add(spec, Half::kInbound);
   nic_->SetOffloadUp(false);
   OffloadHandle handle;
   const SaSpec second = test::MakeSpec({.spi = 2});
-  const auto refusal = nic_->AddSa({second, true}, &handle);
+  const auto refusal = nic_->AddSa({second, Half::kInbound}, &handle);
   ASSERT_TRUE(refusal.has_value());
   EXPECT_EQ(refusal->kind, AddSaError::kDeviceDown);
   const Bytes frame = test::SealedFrame(spec, 9, Pattern(40));
@@ -248,7 +248,7 @@ TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
 
 TEST_F(SimNicTest, HeldSasNamesWhatItHolds) {
   const SaSpec spec = test::MakeSpec();
-  const OffloadHandle handle = Add(spec, true);
+  const OffloadHandle handle = Add(spec, Half::kInbound);
   ASSERT_THAT(nic_->HeldSas(), SizeIs(1));
   EXPECT_EQ(nic_->HeldSas()[0].spi, spec.spi);
   EXPECT_EQ(nic_->offload_stats().slots_used, 1u);
@@ -335,7 +335,7 @@ TEST(CaptureTest, HostSideShowsPlaintextAndWireSideWhatLeaves) {
   points.wire.Attach(outside);
   const SaSpec spec = test::MakeSpec();
   OffloadHandle handle;
-  ASSERT_FALSE(nic.AddSa({spec, true}, &handle).has_value());
+  ASSERT_FALSE(nic.AddSa({spec, Half::kInbound}, &handle).has_value());
   nic.StartSa(handle);
   const Bytes sealed = test::SealedFrame(spec, 1, Pattern(40));
   port->arriving.push_back(test::MakePacket(&pools, sealed));

@@ -1,7 +1,7 @@
-// `cygnet offload explain`: what an SA would meet, without installing anything.
+#include "control/placement/explain.h"
+
 #include <utility>
 
-#include "control/placement.h"
 #include "esp/crypto_jobs.h"
 #include "net/ip_protocol.h"
 
@@ -74,43 +74,61 @@ Result<SaSpec> SpecFor(const ExplainQuery& query) {
   return spec;
 }
 
-ExplainRow RowOf(const std::string& direction, std::string requirement,
+std::optional<PlacementReason> DeniedAlgorithm(const SaSpec& spec, const ExplainContext& context) {
+  return context.gate != nullptr ? context.gate->DenyAlgorithm(spec) : std::nullopt;
+}
+
+ExplainRow RowOf(Half half, std::string requirement,
                  const std::optional<PlacementReason>& failure) {
-  return {.direction = direction,
+  return {.direction = std::string(Name(half)),
           .requirement = std::move(requirement),
           .ok = !failure.has_value(),
           .reason = failure.has_value() ? failure->Text() : "",
           .explanation = failure.has_value() ? failure->Explanation() : ""};
 }
 
-}  // namespace
-
-Result<ExplainReport> Placement::Explain(const ExplainQuery& query) const {
-  auto spec = SpecFor(query);
-  if (!spec) return spec.error();
-  const auto mode = ParsePlacementMode(query.offload);
-  if (!mode.has_value()) {
-    return MakeError(Errc::kInvalid, "no offload mode '" + query.offload + "'");
+// Where an SA like this would run, with what the device has against it.
+ExplainReport::Verdict VerdictOf(const SaSpec& spec, Half half, const ExplainQuery& query,
+                                 const ExplainContext& context,
+                                 const std::optional<PlacementReason>& obstacle) {
+  ExplainReport::Verdict verdict;
+  verdict.direction = Name(half);
+  if (!obstacle.has_value()) {
+    verdict.offloaded = true;
+    verdict.effective = "crypto";
+    verdict.where = query.device;
+    verdict.reason = Name(ReasonCode::kRequested);
+    verdict.explanation = Meaning(ReasonCode::kRequested);
+    return verdict;
   }
-  const auto number = DeviceNamed(query.device);
-  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + query.device + "'");
-  ExplainReport report{.device = query.device, .rows = {}, .verdicts = {}};
-  for (const bool inbound : {false, true}) {
-    if (query.inbound.value_or(inbound) != inbound) continue;
-    ExplainHalf(*spec, *mode, *number, inbound, &report);
+  verdict.reason = obstacle->Text();
+  verdict.explanation = obstacle->Explanation();
+  verdict.effective = "refused";
+  const PlacementMode mode = query.offload;
+  const bool strict = mode == PlacementMode::kRequired || mode == PlacementMode::kPacket ||
+                      context.device.mode == PlacementMode::kRequired;
+  // Of a client's crypto offload the kernel refuses this instead of falling back.
+  const bool esn = obstacle->code == ReasonCode::kNoCapability &&
+                   (obstacle->detail == "esn" || obstacle->detail == "tfc-padding");
+  const bool nowhere = DeniedAlgorithm(spec, context).has_value();
+  if (strict || nowhere || (mode == PlacementMode::kCrypto && esn)) return verdict;
+  const SessionParams session = esp::SessionFor(spec, DirectionOf(half), 1);
+  for (const EngineKind kind : {EngineKind::kLookAside, EngineKind::kCpu}) {
+    if (kind == EngineKind::kLookAside && context.look_aside == LookAsideMode::kNo) continue;
+    const auto engine = ChooseEngine(kind, session, *context.engines, context.engine_denied);
+    if (!engine) continue;
+    verdict.effective = kind == EngineKind::kCpu ? "software" : "look-aside";
+    verdict.where = context.engines->engine(*engine)->name();
+    break;
   }
-  return report;
+  return verdict;
 }
 
-void Placement::ExplainHalf(const SaSpec& spec, PlacementMode mode, std::size_t number,
-                            bool inbound, ExplainReport* report) const {
-  const std::string direction_text = inbound ? "in" : "out";
-  const auto direction = inbound ? CryptoDirection::kOpen : CryptoDirection::kSeal;
-  const std::vector<PlacementDevice> devices = DeviceInputs();
-  std::optional<PlacementReason> algorithm;
-  if (params_.gate != nullptr) algorithm = params_.gate->DenyAlgorithm(spec);
-  std::vector<Requirement> all = CheckDevice(spec, direction, &devices[number], mode, false);
-  all.insert(all.begin(), Requirement{"approved-algorithm", algorithm});
+void ExplainHalf(const SaSpec& spec, Half half, const ExplainQuery& query,
+                 const ExplainContext& context, ExplainReport* report) {
+  std::vector<Requirement> all =
+      CheckDevice(spec, half, &context.device, query.offload, SlotClaim::kNewcomer);
+  all.insert(all.begin(), Requirement{"approved-algorithm", DeniedAlgorithm(spec, context)});
   // The kernel refuses it to clients, so it is no placement for them.
   if (spec.tfc_pad != 0) {
     all.push_back({"tfc", PlacementReason{ReasonCode::kNoCapability, "tfc-padding"}});
@@ -118,53 +136,25 @@ void Placement::ExplainHalf(const SaSpec& spec, PlacementMode mode, std::size_t 
   std::optional<PlacementReason> first;
   for (const Requirement& requirement : all) {
     if (!first.has_value()) first = requirement.failure;
-    report->rows.push_back(RowOf(direction_text, requirement.name, requirement.failure));
+    report->rows.push_back(RowOf(half, requirement.name, requirement.failure));
   }
-  if (mode == PlacementMode::kNo) first = PlacementReason{ReasonCode::kNotRequested, {}};
-  report->verdicts.push_back(
-      VerdictOf(spec, mode, number, direction, first, algorithm.has_value()));
-  report->verdicts.back().direction = direction_text;
+  if (query.offload == PlacementMode::kNo) {
+    first = PlacementReason{ReasonCode::kNotRequested, {}};
+  }
+  report->verdicts.push_back(VerdictOf(spec, half, query, context, first));
 }
 
-ExplainReport::Verdict Placement::VerdictOf(const SaSpec& spec, PlacementMode mode,
-                                            std::size_t number, CryptoDirection direction,
-                                            const std::optional<PlacementReason>& obstacle,
-                                            bool nowhere) const {
-  ExplainReport::Verdict verdict;
-  if (!obstacle.has_value()) {
-    verdict.offloaded = true;
-    verdict.effective = "crypto";
-    verdict.where = params_.devices[number].name;
-    verdict.reason = Name(ReasonCode::kRequested);
-    verdict.explanation = Meaning(ReasonCode::kRequested);
-    return verdict;
+}  // namespace
+
+Result<ExplainReport> ExplainPlacement(const ExplainQuery& query, const ExplainContext& context) {
+  auto spec = SpecFor(query);
+  if (!spec) return spec.error();
+  ExplainReport report{.device = query.device, .rows = {}, .verdicts = {}};
+  for (const Half half : kHalves) {
+    if (query.half.value_or(half) != half) continue;
+    ExplainHalf(*spec, half, query, context, &report);
   }
-  verdict.reason = obstacle->Text();
-  verdict.explanation = obstacle->Explanation();
-  const bool strict = mode == PlacementMode::kRequired || mode == PlacementMode::kPacket ||
-                      params_.devices[number].mode == PlacementMode::kRequired;
-  // Of a client's crypto offload the kernel refuses this instead of falling back.
-  const bool esn = obstacle->code == ReasonCode::kNoCapability &&
-                   (obstacle->detail == "esn" || obstacle->detail == "tfc-padding");
-  if (strict || nowhere || (mode == PlacementMode::kCrypto && esn)) {
-    verdict.effective = "refused";
-    return verdict;
-  }
-  for (const EngineKind kind : {EngineKind::kLookAside, EngineKind::kCpu}) {
-    if (kind == EngineKind::kLookAside && params_.look_aside == LookAsideMode::kNo) continue;
-    const SessionParams session = esp::SessionFor(spec, direction, 1);
-    for (uint32_t e = 0; e < params_.engines->size(); ++e) {
-      if ((*params_.engines)[e].info->kind != kind || engine_denied_[e].has_value() ||
-          !params_.engines->engine(e)->Supports(*session.cipher, session.auth)) {
-        continue;
-      }
-      verdict.effective = kind == EngineKind::kCpu ? "software" : "look-aside";
-      verdict.where = params_.engines->engine(e)->name();
-      return verdict;
-    }
-  }
-  verdict.effective = "refused";
-  return verdict;
+  return report;
 }
 
 }  // namespace cygnet

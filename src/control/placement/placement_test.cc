@@ -157,9 +157,8 @@ TEST_F(PlacementControlTest, HistoryTellsTheWay) {
 
 TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
   EXPECT_EQ(control_->SetOffloadEnabled("nic7", false).error().code, Errc::kNoDevice);
-  EXPECT_EQ(control_->SetPlacement({.mode = "no"}).error().code, Errc::kInvalid);
-  EXPECT_EQ(control_->SetPlacement({.spi = Spi(1), .mode = "fast"}).error().code, Errc::kInvalid);
-  const auto packet = control_->SetPlacement({.spi = Spi(1), .mode = "packet"});
+  EXPECT_EQ(control_->SetPlacement({.mode = PlacementMode::kNo}).error().code, Errc::kInvalid);
+  const auto packet = control_->SetPlacement({.spi = Spi(1), .mode = PlacementMode::kPacket});
   ASSERT_FALSE(packet.has_value());
   EXPECT_THAT(packet.error().message, HasSubstr("packet-offload"));
 }
@@ -178,7 +177,9 @@ TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
   nic_.SetOffloadUp(false);
   control_->OnDataPathEvents();
   Add(MakeSpec({.spi = 0x100}));
-  EXPECT_EQ(Override({.spi = Spi(0x100), .mode = "required", .device = "nic0"}).blocked, 2u);
+  EXPECT_EQ(
+      Override({.spi = Spi(0x100), .mode = PlacementMode::kRequired, .device = "nic0"}).blocked,
+      2u);
   EXPECT_EQ(Where(0x100), "blocked device-down");
   // Looking again moves nothing.
   EXPECT_EQ(control_->SetFips(std::nullopt)->moved, 0u);
@@ -190,8 +191,9 @@ TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
 
 TEST_F(PlacementControlTest, ARefusedCommandLeavesTheEarlierOneInForce) {
   Add(Offloaded(0x100));
-  Override({.spi = Spi(0x100), .mode = "no"});
-  EXPECT_FALSE(control_->SetPlacement({.spi = Spi(0x100), .mode = "packet"}).has_value());
+  Override({.spi = Spi(0x100), .mode = PlacementMode::kNo});
+  EXPECT_FALSE(
+      control_->SetPlacement({.spi = Spi(0x100), .mode = PlacementMode::kPacket}).has_value());
   (void)control_->SetFips(std::nullopt);
   EXPECT_EQ(Where(0x100), "software operator-rule");
 }
@@ -224,7 +226,7 @@ class RulesTest : public PlacementControlTest {
               {.name = "eight", .reqid = Reqid(8), .mode = PlacementMode::kRequired},
               {.name = "peer",
                .peer = ParsePrefix("192.0.2.0/24"),
-               .inbound = false,
+               .half = Half::kOutbound,
                .mode = PlacementMode::kCrypto},
           };
         }) {}
@@ -241,7 +243,7 @@ TEST_F(RulesTest, ARuleComesBeforeTheClient) {
 
 TEST_F(RulesTest, TheOperatorComesBeforeTheRule) {
   Add(WithReqid(0x100, 7));
-  EXPECT_EQ(Override({.spi = Spi(0x100), .mode = "crypto"}).moved, 1u);
+  EXPECT_EQ(Override({.spi = Spi(0x100), .mode = PlacementMode::kCrypto}).moved, 1u);
   EXPECT_EQ(Where(0x100), "crypto requested");
   EXPECT_EQ(Placement(0x100).requested_by, "operator");
   EXPECT_EQ(Override({.spi = Spi(0x100), .clear = true}).moved, 1u);
@@ -289,7 +291,7 @@ class UntrustedTest : public PlacementControlTest {
  protected:
   UntrustedTest()
       : PlacementControlTest(4, PlacementMode::kCrypto, [](ControlPlaneParams* params) {
-          params->devices[0].trusted = false;
+          params->devices[0].terms.trusted = false;
         }) {}
 };
 
@@ -346,7 +348,7 @@ class ReserveTest : public PlacementControlTest {
  protected:
   ReserveTest()
       : PlacementControlTest(4, PlacementMode::kCrypto, [](ControlPlaneParams* params) {
-          params->devices[0].rekey_reserve = 2;
+          params->devices[0].terms.rekey_reserve = 2;
         }) {}
 };
 
@@ -402,7 +404,7 @@ TEST_F(SchedulerTest, NobodyLosesASlotSoonAndAPinnedOneNever) {
   Add(Offloaded(0x101));
   Intervals(2, 0, 100);
   EXPECT_EQ(Where(0x100), "crypto requested") << "it has been there for two seconds only";
-  Override({.spi = Spi(0x100), .mode = "crypto", .device = "nic0", .pinned = true});
+  Override({.spi = Spi(0x100), .mode = PlacementMode::kCrypto, .device = "nic0", .pinned = true});
   Intervals(10, 0, 100);
   EXPECT_EQ(Where(0x100), "crypto requested");
   EXPECT_TRUE(Placement(0x100).pinned);
@@ -426,7 +428,7 @@ class KernelLossTest : public PlacementControlTest {
  protected:
   KernelLossTest()
       : PlacementControlTest(4, PlacementMode::kCrypto, [](ControlPlaneParams* params) {
-          params->devices[0].loss = DeviceLoss::kKernel;
+          params->devices[0].terms.loss = DeviceLoss::kKernel;
         }) {}
 };
 
@@ -537,7 +539,7 @@ TEST_F(PlacementControlTest, ExplainAnswersPerRequirementAndInstallsNothing) {
 
   query.icv_bits = 96;
   query.encap = true;
-  query.inbound = true;
+  query.half = Half::kInbound;
   report = control_->ExplainOffload(query);
   std::vector<std::string> lacks;
   for (const ExplainRow& row : report->rows) {
@@ -545,7 +547,7 @@ TEST_F(PlacementControlTest, ExplainAnswersPerRequirementAndInstallsNothing) {
   }
   EXPECT_THAT(lacks, ElementsAre("no-capability:udp-encapsulation", "no-capability:icv-96"));
   EXPECT_EQ(report->verdicts[0].effective, "software");
-  query.offload = "required";
+  query.offload = PlacementMode::kRequired;
   EXPECT_EQ(control_->ExplainOffload(query)->verdicts[0].effective, "refused");
   EXPECT_THAT(nic_.HeldSas(), IsEmpty());
   EXPECT_EQ(nic_.offload_stats().refusals, 0u);

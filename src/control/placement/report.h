@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "datapath/placement_request.h"
 #include "net/address.h"
+#include "sa/half.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
@@ -76,14 +78,14 @@ struct ExplainQuery {
   std::string auth{};
   uint32_t key_bits = 0;  // of the AEAD or cipher, without its salt; 0: the algorithm's shortest
   uint32_t icv_bits = 0;  // 0: the algorithm's default
-  std::string mode = "tunnel";     // "transport", "tunnel", "beet"
-  std::string offload = "crypto";  // a mode
-  bool ipv6 = false;               // outer family
-  bool encap = false;              // ESP in UDP
+  std::string mode = "tunnel";  // "transport", "tunnel", "beet"
+  PlacementMode offload = PlacementMode::kCrypto;
+  bool ipv6 = false;   // outer family
+  bool encap = false;  // ESP in UDP
   bool esn = false;
   uint32_t replay_window = 32;
   bool tfc = false;
-  std::optional<bool> inbound{};  // empty: both directions
+  std::optional<Half> half{};  // empty: both
 };
 
 struct ExplainRow {
@@ -124,7 +126,7 @@ struct PlacementCommand {
   std::optional<IpAddress> daddr{};
   std::optional<Reqid> reqid{};
   bool clear = false;
-  std::string mode{};                   // "no", "crypto", "packet", "auto", "required"
+  PlacementMode mode = PlacementMode::kNo;
   std::optional<std::string> device{};  // empty: as asked by the client, else any that takes it
   bool pinned = false;                  // the scheduler leaves it alone
 };

@@ -1,4 +1,4 @@
-#include "control/placement_keys.h"
+#include "control/placement/keys.h"
 
 #include <utility>
 
@@ -15,24 +15,24 @@ std::string IdentityText(const DeviceIdentity& identity) {
 
 }  // namespace
 
-SaHalf HalfOf(const SaSpec& spec, bool inbound) {
+SaHalf NameOf(const SaSpec& spec, Half half) {
   return {.saddr = spec.saddr,
           .daddr = spec.daddr,
           .family = spec.family,
           .spi = spec.spi,
           .proto = spec.proto,
           .reqid = spec.reqid,
-          .inbound = inbound};
+          .inbound = IsInbound(half)};
 }
 
-Result<uint64_t> PlacementKeys::GiveToEngine(uint32_t engine, const SaSpec& spec, bool inbound) {
+Result<uint64_t> PlacementKeys::GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) {
   const CryptoEngine& holder = *engines_->engine(engine);
-  return ledger_->KeyGiven(HalfOf(spec, inbound), holder.name(), "engine", Text(holder.identity()));
+  return ledger_->KeyGiven(NameOf(spec, half), holder.name(), "engine", Text(holder.identity()));
 }
 
 Result<uint64_t> PlacementKeys::GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
-                                             bool inbound) {
-  return ledger_->KeyGiven(HalfOf(spec, inbound), device.device_name(), "device",
+                                             Half half) {
+  return ledger_->KeyGiven(NameOf(spec, half), device.device_name(), "device",
                            IdentityText(device.identity()));
 }
 

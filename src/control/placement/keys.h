@@ -7,21 +7,21 @@
 #include <unordered_map>
 
 #include "control/ledger.h"
-#include "control/placement_report.h"
-#include "datapath/path_select.h"
+#include "control/placement/report.h"
+#include "datapath/bind_half.h"
 
 namespace cygnet {
 
-SaHalf HalfOf(const SaSpec& spec, bool inbound);
+SaHalf NameOf(const SaSpec& spec, Half half);
 
 class PlacementKeys final : public KeyObserver {
  public:
   PlacementKeys(std::shared_ptr<Ledger> ledger, const EngineSet* engines)
       : ledger_(std::move(ledger)), engines_(engines) {}
 
-  Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, bool inbound) override;
+  Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) override;
   Result<uint64_t> GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
-                                bool inbound) override;
+                                Half half) override;
   void TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) override;
   void NotTaken(uint64_t key, const std::string& why) override;
   void Erased(uint64_t key) override;

@@ -1,0 +1,149 @@
+#include "control/placement/devices.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace cygnet {
+
+PlacementDevices::PlacementDevices(std::vector<ControlDevice> devices, DataPath* path,
+                                   const EngineSet* engines, const PlacementGate* gate,
+                                   const Clock* clock)
+    : devices_(std::move(devices)),
+      path_(*path),
+      engines_(*engines),
+      gate_(gate),
+      clock_(*clock),
+      rows_(devices_.size()) {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const OffloadDevice* device = devices_[i].offload;
+    if (device == nullptr) continue;
+    rows_[i].seen = device->state();
+    rows_[i].seen_resets = device->resets();
+  }
+  (void)RefreshGate();
+}
+
+std::optional<std::size_t> PlacementDevices::Named(const std::string& name) const {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i].name == name) return i;
+  }
+  return std::nullopt;
+}
+
+std::size_t PlacementDevices::NumberOf(const OffloadDevice* device) const {
+  std::size_t i = 0;
+  while (devices_[i].offload != device) ++i;
+  return i;
+}
+
+bool PlacementDevices::Usable(std::size_t i) const {
+  const OffloadDevice* device = devices_[i].offload;
+  return device != nullptr && device->offload_up() && !rows_[i].disabled && !rows_[i].lied &&
+         !rows_[i].denied.has_value();
+}
+
+bool PlacementDevices::AnyIsAuto() const {
+  return std::any_of(devices_.begin(), devices_.end(), [](const ControlDevice& d) {
+    return d.offload != nullptr && d.terms.mode == PlacementMode::kAuto;
+  });
+}
+
+std::vector<PlacementDevice> PlacementDevices::Inputs() const {
+  std::vector<PlacementDevice> inputs;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const DeviceTerms& terms = devices_[i].terms;
+    PlacementDevice input{.device = devices_[i].offload,
+                          .mode = terms.mode,
+                          .ifindex = devices_[i].ifindex,
+                          .denied = rows_[i].denied,
+                          .away = {},
+                          .allow_crypto = terms.allow_crypto,
+                          .allow_packet = terms.allow_packet,
+                          .rekey_reserve = terms.rekey_reserve};
+    if (rows_[i].disabled) {
+      input.away = PlacementReason{ReasonCode::kOperatorDisabled, {}};
+    } else if (rows_[i].lied) {
+      input.away = PlacementReason{ReasonCode::kDeviceFailed,
+                                   "it sent packets that it had not sealed; stopped at the wire"};
+    }
+    inputs.push_back(std::move(input));
+  }
+  return inputs;
+}
+
+PlacementDevices::GuardHits PlacementDevices::PollGuard(std::size_t i) {
+  if (i >= path_.interfaces.size() || path_.interfaces[i].guard == nullptr) return {};
+  const EgressGuardStats now = path_.interfaces[i].guard->stats();
+  const EgressGuardStats before = std::exchange(rows_[i].seen_guard, now);
+  return {
+      .clear = now.clear_stopped - before.clear_stopped,
+      .unsealed = now.unsealed_stopped + now.engine_unsealed - before.unsealed_stopped -
+                  before.engine_unsealed,
+      .caught = now.unsealed_stopped > before.unsealed_stopped && devices_[i].offload != nullptr};
+}
+
+std::optional<PlacementDevices::Change> PlacementDevices::PollState(std::size_t i) {
+  const OffloadDevice* device = devices_[i].offload;
+  if (device == nullptr) return std::nullopt;
+  Row& row = rows_[i];
+  const DeviceState state = device->state();
+  const uint32_t resets = device->resets();
+  if (state == row.seen && resets == row.seen_resets) return std::nullopt;
+  row.seen = state;
+  return Change{.state = state, .lost_tables = std::exchange(row.seen_resets, resets) != resets};
+}
+
+bool PlacementDevices::RefreshGate() {
+  bool changed = false;
+  const uint64_t now = clock_.WallSeconds();
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const ControlDevice& d = devices_[i];
+    std::optional<PlacementReason> denied;
+    if (!d.terms.trusted) {
+      denied = PlacementReason{ReasonCode::kNotTrusted, {}};
+    } else if (d.offload != nullptr && gate_ != nullptr) {
+      denied = gate_->DenyDevice(d, now);
+    }
+    changed = changed || denied != rows_[i].denied;
+    rows_[i].denied = std::move(denied);
+  }
+  for (uint32_t e = 0; e < engines_.size(); ++e) {
+    auto denied = gate_ != nullptr ? gate_->DenyEngine(engines_, e, now) : std::nullopt;
+    if (engine_disabled_[e]) denied = PlacementReason{ReasonCode::kOperatorDisabled, {}};
+    changed = changed || denied != engine_denied_[e];
+    engine_denied_[e] = std::move(denied);
+  }
+  return changed;
+}
+
+void PlacementDevices::SetEnabled(std::size_t i, bool enabled) {
+  rows_[i].disabled = !enabled;
+  if (enabled) rows_[i].lied = false;
+}
+
+Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled) {
+  std::optional<uint32_t> number;
+  bool other_cpu = false;
+  for (uint32_t e = 0; e < engines_.size(); ++e) {
+    if (engines_[e].info->name == name) {
+      number = e;
+    } else {
+      other_cpu = other_cpu || (engines_[e].info->kind == EngineKind::kCpu && !engine_denied_[e]);
+    }
+  }
+  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device or engine '" + name + "'");
+  if (!enabled && !other_cpu) {
+    return MakeError(Errc::kBusy, name + " is the last engine of the CPU: nothing would be left");
+  }
+  engine_disabled_[*number] = !enabled;
+  return {};
+}
+
+void PlacementDevices::SetTerms(std::span<const DeviceTerms> terms) {
+  CYGNET_CHECK(terms.size() == devices_.size());
+  for (std::size_t i = 0; i < devices_.size(); ++i) devices_[i].terms = terms[i];
+}
+
+}  // namespace cygnet

@@ -1,0 +1,94 @@
+// PlacementDevices: the devices and engines that SAs may be placed on, and how each stands: what
+// the operator switched off, who may be given keys, what a device reported last. Decides nothing
+// about SAs. Control thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/placement/settings.h"
+#include "datapath/data_path.h"
+
+namespace cygnet {
+
+class PlacementDevices {
+ public:
+  PlacementDevices(std::vector<ControlDevice> devices, DataPath* path, const EngineSet* engines,
+                   const PlacementGate* gate, const Clock* clock);
+
+  std::size_t size() const { return devices_.size(); }
+  const ControlDevice& operator[](std::size_t device) const { return devices_[device]; }
+  const std::vector<ControlDevice>& all() const { return devices_; }
+  const EngineSet& engines() const { return engines_; }
+  std::optional<std::size_t> Named(const std::string& name) const;
+  // REQUIRES: it is one of them.
+  std::size_t NumberOf(const OffloadDevice* device) const;
+
+  // --- How they stand ---
+  bool disabled(std::size_t device) const { return rows_[device].disabled; }
+  // Caught by the guard of its wire; until the operator enables it again.
+  bool lied(std::size_t device) const { return rows_[device].lied; }
+  // Why it is given no keys; nullopt: it may be.
+  const std::optional<PlacementReason>& denied(std::size_t device) const {
+    return rows_[device].denied;
+  }
+  EngineDenials engine_denied() const { return {engine_denied_.data(), engines_.size()}; }
+  // SAs may go there, as far as is known without asking it.
+  bool Usable(std::size_t device) const;
+  bool AnyIsAuto() const;
+  // As CheckDevice and BindHalf want them.
+  std::vector<PlacementDevice> Inputs() const;
+
+  // --- What has happened since the last look ---
+  struct GuardHits {
+    uint64_t clear = 0;     // packets of protected flows that left in clear
+    uint64_t unsealed = 0;  // ESP packets without a seal
+    bool caught = false;    // some of those the device had said it sealed
+  };
+  GuardHits PollGuard(std::size_t device);
+  struct Change {
+    DeviceState state = DeviceState::kUp;
+    bool lost_tables = false;
+  };
+  std::optional<Change> PollState(std::size_t device);
+  // True when somebody may be given keys now who might not, or the other way round.
+  bool RefreshGate();
+
+  // --- Changes ---
+  // True: that is news.
+  bool MarkLied(std::size_t device) { return !std::exchange(rows_[device].lied, true); }
+  void SetEnabled(std::size_t device, bool enabled);
+  // RefreshGate makes it hold. Errc::kBusy: it is the last engine of the CPU.
+  Status SetEngineEnabled(const std::string& name, bool enabled);
+  void SetTerms(std::span<const DeviceTerms> terms);
+  // A slot came free since halves that wait for one were looked at.
+  void SetFreed(std::size_t device, bool freed) { rows_[device].freed = freed; }
+  bool ClaimFreed(std::size_t device) { return std::exchange(rows_[device].freed, false); }
+
+ private:
+  struct Row {
+    bool disabled = false;  // by the operator
+    bool freed = false;
+    bool lied = false;
+    DeviceState seen = DeviceState::kUp;
+    uint32_t seen_resets = 0;
+    EgressGuardStats seen_guard;
+    std::optional<PlacementReason> denied;
+  };
+
+  std::vector<ControlDevice> devices_;
+  DataPath& path_;
+  const EngineSet& engines_;
+  const PlacementGate* const gate_;  // nullptr: everybody is trusted
+  const Clock& clock_;
+  std::vector<Row> rows_;  // by device
+  std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
+  std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};
+};
+
+}  // namespace cygnet

@@ -1,0 +1,86 @@
+// How devices stand, over a real software NIC.
+#include "control/placement/devices.h"
+
+#include <gtest/gtest.h>
+
+#include "device/sim_nic/sim_nic.h"
+#include "support/fake_clock.h"
+#include "support/memory_port.h"
+#include "support/test_sa.h"
+
+namespace cygnet {
+namespace {
+
+class PlacementDevicesTest : public testing::Test {
+ protected:
+  PacketPools pools_{64, 2};
+  test::FakeClock clock_;
+  DataPath path_{1};
+  EngineSet engines_ = *EngineSet::ForCpu("openssl");
+  SimNic nic_{"nic0", std::make_unique<MemoryPort>("wire0"), 1, 2, &pools_, nullptr};
+  PlacementDevices devices_{
+      {{.name = "nic0", .ifindex = 7, .offload = &nic_}, {.name = "plain", .ifindex = 8}},
+      &path_,
+      &engines_,
+      nullptr,
+      &clock_};
+};
+
+TEST_F(PlacementDevicesTest, AreFoundByNameAndByDevice) {
+  EXPECT_EQ(devices_.Named("plain"), 1u);
+  EXPECT_EQ(devices_.Named("nic9"), std::nullopt);
+  EXPECT_EQ(devices_.NumberOf(&nic_), 0u);
+}
+
+TEST_F(PlacementDevicesTest, WithoutOffloadNothingIsUsable) {
+  EXPECT_TRUE(devices_.Usable(0));
+  EXPECT_FALSE(devices_.Usable(1));
+}
+
+TEST_F(PlacementDevicesTest, ChangeIsReportedOnce) {
+  EXPECT_EQ(devices_.PollState(0), std::nullopt);
+  nic_.SetOffloadUp(false);
+  const auto down = devices_.PollState(0);
+  ASSERT_TRUE(down.has_value());
+  EXPECT_EQ(down->state, DeviceState::kDown);
+  EXPECT_FALSE(down->lost_tables);
+  EXPECT_FALSE(devices_.PollState(0).has_value());
+  EXPECT_FALSE(devices_.Usable(0));
+  EXPECT_FALSE(devices_.PollState(1).has_value()) << "it has no device";
+}
+
+TEST_F(PlacementDevicesTest, LiarIsAwayUntilTheOperatorEnablesIt) {
+  EXPECT_TRUE(devices_.MarkLied(0));
+  EXPECT_FALSE(devices_.MarkLied(0)) << "no news";
+  EXPECT_EQ(devices_.Inputs()[0].away->code, ReasonCode::kDeviceFailed);
+  EXPECT_FALSE(devices_.Usable(0));
+  devices_.SetEnabled(0, true);
+  EXPECT_EQ(devices_.Inputs()[0].away, std::nullopt);
+  EXPECT_TRUE(devices_.Usable(0));
+}
+
+TEST_F(PlacementDevicesTest, TermsMayChangeAndTrustFollows) {
+  const std::vector<DeviceTerms> terms{{.mode = PlacementMode::kAuto, .trusted = false}, {}};
+  EXPECT_FALSE(devices_.AnyIsAuto());
+  devices_.SetTerms(terms);
+  EXPECT_TRUE(devices_.AnyIsAuto());
+  EXPECT_TRUE(devices_.RefreshGate());
+  EXPECT_FALSE(devices_.RefreshGate()) << "no news";
+  EXPECT_EQ(devices_.Inputs()[0].denied->code, ReasonCode::kNotTrusted);
+}
+
+TEST_F(PlacementDevicesTest, LastEngineOfTheCpuStays) {
+  for (uint32_t e = 0; e < engines_.size(); ++e) {
+    const std::string name(engines_[e].info->name);
+    if (name == "openssl") continue;
+    EXPECT_TRUE(devices_.SetEngineEnabled(name, false));
+    (void)devices_.RefreshGate();
+  }
+  const Status last = devices_.SetEngineEnabled("openssl", false);
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().code, Errc::kBusy);
+  EXPECT_EQ(devices_.SetEngineEnabled("abacus", false).error().code, Errc::kNoDevice);
+}
+
+}  // namespace
+}  // namespace cygnet

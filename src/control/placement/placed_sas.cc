@@ -1,0 +1,303 @@
+#include "control/placement/placed_sas.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace cygnet {
+namespace {
+
+std::atomic<const SaBinding*>& SlotOf(const Sa& sa, Half half) {
+  return IsInbound(half) ? sa.inbound()->binding : sa.outbound()->binding;
+}
+
+bool HasHalf(const Sa& sa, Half half) {
+  return IsInbound(half) ? sa.inbound() != nullptr : sa.outbound() != nullptr;
+}
+
+// It asks for a device and is not on one, for a cause that ends.
+bool WaitsForReturn(const PlacedHalf& half) {
+  return half.IsAway() && (IsAwayReason(half.reason.code) || half.binding->blocked());
+}
+
+}  // namespace
+
+bool IsAwayReason(ReasonCode code) {
+  switch (code) {
+    case ReasonCode::kDeviceDown:
+    case ReasonCode::kLinkDown:
+    case ReasonCode::kDeviceReset:
+    case ReasonCode::kDeviceRemoved:
+    case ReasonCode::kDeviceFailed:
+    case ReasonCode::kOperatorDisabled:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string WhereOf(const SaBinding& binding, const EngineSet& engines) {
+  if (binding.on_device()) return std::string(binding.device->device_name());
+  if (binding.blocked()) return {};
+  return std::string(engines.engine(binding.engine().engine)->name());
+}
+
+const PlacedSa* PlacedSas::Find(uint64_t sa_number) const {
+  const auto it = placed_.find(sa_number);
+  return it == placed_.end() ? nullptr : &it->second;
+}
+
+// --- An SA comes and goes ---
+
+Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
+  CYGNET_CHECK(sa->number != 0 && !placed_.contains(sa->number));
+  PlacedSa placed;
+  placed.sa = sa;
+  const std::vector<PlacementDevice> devices = p_.devices->Inputs();
+  const SaSpec& spec = sa->spec();
+  for (const Half half : kHalves) {
+    if (!HasHalf(*sa, half)) continue;
+    const BindInputs inputs = InputsFor(spec, half, devices);
+    auto bound = BindHalf(spec, half, inputs);
+    if (!bound) {
+      for (const Half other : kHalves) Unplace(&placed, other);
+      return bound.error();
+    }
+    PlacedHalf& row = placed.half(half);
+    row.request = inputs.request;
+    row.reason = std::move(bound->reason);
+    Publish(&placed, half, bound->ReleaseNext());
+  }
+  for (const Half half : kHalves) {
+    if (!HasHalf(*sa, half)) continue;
+    Record(placed, half);
+    if (WaitsForReturn(placed.half(half))) SetDue(&placed.half(half), ReasonCode::kRequested);
+  }
+  placed_.emplace(sa->number, std::move(placed));
+  return {};
+}
+
+void PlacedSas::Remove(uint64_t sa_number) {
+  const auto it = placed_.find(sa_number);
+  if (it == placed_.end()) return;
+  for (const Half half : kHalves) {
+    PlacedHalf& row = it->second.half(half);
+    if (row.binding == nullptr) continue;
+    PlacementEntry entry = EntryOf(it->second, half);
+    entry.effective = "removed";
+    entry.where.clear();
+    entry.reason.clear();
+    entry.explanation = "the SA is gone";
+    p_.ledger->Placed(std::move(entry));
+    Unplace(&it->second, half);
+    SetDue(&row, std::nullopt);
+  }
+  placed_.erase(it);
+}
+
+void PlacedSas::Unplace(PlacedSa* placed, Half half) {
+  std::unique_ptr<const SaBinding> binding = std::move(placed->half(half).binding);
+  if (binding == nullptr) return;
+  CountSlot(*placed, half, *binding, -1);
+  RetireBinding(std::move(binding), nullptr);
+}
+
+// --- Moves ---
+
+bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
+                     ReasonCode success) {
+  PlacedHalf& row = placed->half(half);
+  const SaSpec& spec = placed->sa->spec();
+  BindInputs inputs = InputsFor(spec, half, devices);
+  inputs.cause = PlacementCause::kMove;
+  inputs.current = row.binding.get();
+  inputs.success = success;
+  if (IsInbound(half)) inputs.highest = placed->sa->inbound()->replay.highest();
+  auto bound = BindHalf(spec, half, inputs);
+  CYGNET_CHECK(bound.has_value());  // a move never fails
+  if (bound->stays()) {
+    row.request = inputs.request;
+    // On its device it keeps the reason for which it came there.
+    if (row.binding->on_device()) return false;
+    const PlacementReason before = std::exchange(row.reason, std::move(bound->reason));
+    // How full a table is changes all the time and is no news.
+    if (before.Text() != row.reason.Text()) Record(*placed, half);
+    return false;
+  }
+  if (row.history.size() == PlacedHalf::kMaxHistory) row.history.erase(row.history.begin());
+  row.history.push_back(EntryOf(*placed, half));
+  row.request = inputs.request;
+  row.reason = std::move(bound->reason);
+  Publish(placed, half, bound->ReleaseNext());
+  Record(*placed, half);
+  return true;
+}
+
+// True: it runs elsewhere now.
+bool PlacedSas::MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
+                              ReasonCode success, MoveReport* report) {
+  PlacedHalf& row = placed->half(half);
+  const bool was_on_device = row.binding->on_device();
+  const bool moved = Move(placed, half, devices, row.due.value_or(success));
+  if (!row.IsAway()) {
+    SetDue(&row, std::nullopt);
+  } else if (was_on_device) {
+    SetDue(&row, ReasonCode::kReturned);
+  } else if (!row.due.has_value() && WaitsForReturn(row)) {
+    SetDue(&row, ReasonCode::kRequested);
+  }
+  ++(moved ? report->moved : report->stayed);
+  if (row.binding->blocked()) ++report->blocked;
+  return moved;
+}
+
+MoveReport PlacedSas::MoveEach(const Filter& which, ReasonCode success) {
+  MoveReport report;
+  const uint64_t begin = p_.clock->MonotonicNs();
+  const std::vector<PlacementDevice> devices = p_.devices->Inputs();
+  const auto concerns = [&which](const PlacedSa& placed, Half half) {
+    return placed.half(half).binding != nullptr && which(placed, placed.half(half));
+  };
+  std::vector<uint64_t> numbers;
+  for (const auto& [number, placed] : placed_) {
+    if (concerns(placed, Half::kOutbound) || concerns(placed, Half::kInbound)) {
+      numbers.push_back(number);
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const uint64_t number : numbers) {
+    PlacedSa& placed = placed_.at(number);
+    bool moved = false;
+    for (const Half half : kHalves) {
+      if (!concerns(placed, half)) continue;
+      moved = MoveAndSetDue(&placed, half, devices, success, &report) || moved;
+    }
+    if (moved) NotifyMoved(placed.sa);
+  }
+  report.took_us = (p_.clock->MonotonicNs() - begin) / 1000;
+  return report;
+}
+
+void PlacedSas::SetDue(PlacedHalf* half, std::optional<ReasonCode> due) {
+  if (due.has_value()) ++due_;
+  if (half->due.has_value()) --due_;
+  half->due = due;
+}
+
+// --- Publication ---
+
+// Workers know the handle before the device matches packets by it; what it opened under the old
+// handle is still believed, because it is the same SA.
+void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next) {
+  PlacedHalf& row = placed->half(half);
+  std::unique_ptr<const SaBinding> old = std::move(row.binding);
+  if (old != nullptr && IsInbound(half)) {
+    const bool same_handle = next->device == old->device && next->handle == old->handle;
+    if (old->on_device() && !same_handle && !p_.devices->lied(p_.devices->NumberOf(old->device))) {
+      next->earlier.push_back({old->device, old->handle});
+    }
+    for (const OpenedBy& e : old->earlier) {
+      if (next->earlier.size() < SaBinding::kMaxEarlier) next->earlier.push_back(e);
+    }
+  }
+  row.binding = std::move(next);
+  row.since = Now();
+  const SaBinding& now = *row.binding;
+  if (old != nullptr) CountSlot(*placed, half, *old, -1);
+  SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
+  if (now.on_device() && (old == nullptr || !now.SharesSlotWith(*old))) {
+    now.device->StartSa(now.handle);
+  }
+  CountSlot(*placed, half, now, 1);
+  if (old != nullptr) RetireBinding(std::move(old), &now);
+}
+
+// The device stops at once; its slot and key go when no worker can hold a packet for it. A handle
+// that the next binding goes on with stays.
+void PlacedSas::RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next) {
+  const std::shared_ptr<const SaBinding> last(std::move(old));
+  if (!last->on_device() || (next != nullptr && next->SharesSlotWith(*last))) {
+    path_.quiescence.Retire([last] {});
+    return;
+  }
+  last->device->StopSa(last->handle);
+  path_.quiescence.Retire([last] { last->device->ReleaseSa(last->handle); });
+}
+
+void PlacedSas::CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta) {
+  if (!binding.on_device()) return;
+  const std::size_t device = p_.devices->NumberOf(binding.device);
+  if (delta > 0) {
+    slots_.Add(device, half, placed.sa->spec());
+  } else {
+    slots_.Remove(device, half, placed.sa->spec());
+  }
+}
+
+// --- What a decision depends on ---
+
+BindInputs PlacedSas::InputsFor(const SaSpec& spec, Half half,
+                                std::span<const PlacementDevice> devices) const {
+  BindInputs inputs{.request = RequestFor(spec, half),
+                    .devices = devices,
+                    .engines = &p_.devices->engines(),
+                    .engine_denied = p_.devices->engine_denied(),
+                    .algorithm_denied = {},
+                    .look_aside = p_.look_aside,
+                    .queues = path_.workers(),
+                    .claim = IsRekey(spec, half) ? SlotClaim::kRekey : SlotClaim::kNewcomer};
+  if (p_.gate != nullptr) inputs.algorithm_denied = p_.gate->DenyAlgorithm(spec);
+  inputs.keys = p_.keys;
+  return inputs;
+}
+
+PlacementRequest PlacedSas::RequestFor(const SaSpec& spec, Half half) const {
+  RequestFacts facts{.direction_is_known = DirectionIsKnown(spec, half, path_.host_addresses()),
+                     .any_device_is_auto = p_.devices->AnyIsAuto()};
+  if (spec.offload.has_value()) {
+    facts.client_device = DeviceOfClient(spec, p_.devices->all(), p_.host);
+  }
+  return p_.rules->RequestFor(spec, half, facts);
+}
+
+// An SA between the same ends and with the same reqid has a slot of a device that keeps a reserve.
+bool PlacedSas::IsRekey(const SaSpec& spec, Half half) const {
+  for (std::size_t i = 0; i < p_.devices->size(); ++i) {
+    if ((*p_.devices)[i].terms.rekey_reserve != 0 && slots_.Has(i, half, spec)) return true;
+  }
+  return false;
+}
+
+// --- The record ---
+
+PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
+  const PlacedHalf& row = placed.half(half);
+  const SaBinding& binding = *row.binding;
+  return {.time_ms = row.since * 1000,
+          .half = NameOf(placed.sa->spec(), half),
+          .requested = std::string(Name(row.request.mode)),
+          .requested_by = std::string(Name(row.request.by)),
+          .effective = std::string(Name(binding.path)),
+          .where = WhereOf(binding, p_.devices->engines()),
+          .reason = row.reason.Text(),
+          .explanation = row.reason.Explanation(),
+          .simulated = binding.on_device() && binding.device->identity().simulated};
+}
+
+void PlacedSas::Record(const PlacedSa& placed, Half half) {
+  const PlacedHalf& row = placed.half(half);
+  PlacementEntry entry = EntryOf(placed, half);
+  // What runs where it was asked to needs no line in the log; the ledger has it.
+  if (row.binding->blocked() || row.IsAway()) {
+    const std::string where = row.binding->blocked() || row.binding->look_aside.session != nullptr
+                                  ? entry.effective
+                                  : "in software";
+    Log(LogLevel::kInfo, "SA " + Describe(placed.sa->spec()) + " " + std::string(Name(half)) +
+                             ": " + where + ": " + entry.reason + " (" + entry.explanation + ")");
+  }
+  p_.ledger->Placed(std::move(entry));
+}
+
+}  // namespace cygnet

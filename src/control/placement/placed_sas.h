@@ -1,0 +1,133 @@
+// PlacedSas: where each half of each SA runs, and why. Chooses a place when an SA comes, moves
+// halves, and gives places back. Control thread.
+//
+// A move publishes a new binding by one pointer store. What was handed over under the old one is
+// finished under it: sequence numbers and IVs are the stack's whatever the place, so nothing is
+// lost, nothing is used twice.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/ledger.h"
+#include "control/placement/devices.h"
+#include "control/placement/keys.h"
+#include "control/placement/report.h"
+#include "control/placement/rules.h"
+#include "control/placement/tunnel_slots.h"
+#include "datapath/bind_half.h"
+#include "datapath/data_path.h"
+
+namespace cygnet {
+
+// One half of an SA: the binding that workers read, and what control alone keeps of it.
+struct PlacedHalf {
+  static constexpr std::size_t kMaxHistory = 16;
+
+  std::unique_ptr<const SaBinding> binding;  // nullptr: the SA has no such half
+  PlacementRequest request;                  // what was asked of it
+  PlacementReason reason;                    // why it runs where it runs
+  uint64_t since = 0;                        // wall-clock seconds
+  std::vector<PlacementEntry> history;       // earlier places, oldest first
+  // It goes to a device as soon as that has room, and for this reason: kReturned, kPromoted.
+  std::optional<ReasonCode> due;
+  uint64_t rate = 0;  // packets in the last interval of the scheduler
+
+  bool IsOn(const OffloadDevice* device) const {
+    return binding != nullptr && binding->device == device;
+  }
+  // It asks for a device and is not on one.
+  bool IsAway() const {
+    return binding != nullptr && !binding->on_device() && request.mode != PlacementMode::kNo;
+  }
+  // The device would do for what is asked.
+  bool Wants(int32_t ifindex) const { return request.ifindex == 0 || request.ifindex == ifindex; }
+};
+
+struct PlacedSa {
+  std::shared_ptr<Sa> sa;
+  PlacedHalf outbound;
+  PlacedHalf inbound;
+  uint64_t packets = 0;  // at the end of the last interval of the scheduler
+  PlacedHalf& half(Half h) { return IsInbound(h) ? inbound : outbound; }
+  const PlacedHalf& half(Half h) const { return IsInbound(h) ? inbound : outbound; }
+};
+
+// What ends when its device is there again.
+bool IsAwayReason(ReasonCode code);
+
+// The device or engine at work; empty when blocked.
+std::string WhereOf(const SaBinding& binding, const EngineSet& engines);
+
+struct PlacedSasParams {
+  DataPath* path = nullptr;
+  const Clock* clock = nullptr;
+  LookAsideMode look_aside = LookAsideMode::kNo;
+  std::shared_ptr<Ledger> ledger;
+  std::shared_ptr<PlacementKeys> keys;
+  const PlacementGate* gate = nullptr;  // nullptr: every algorithm is allowed
+  PlacementHost host;
+  const PlacementDevices* devices = nullptr;
+  const PlacementRules* rules = nullptr;
+  std::function<void(const std::shared_ptr<Sa>&)> on_moved;
+};
+
+class PlacedSas {
+ public:
+  explicit PlacedSas(PlacedSasParams params) : p_(std::move(params)), path_(*p_.path) {}
+
+  // Chooses a place for every half that the SA has, hands out its keys and publishes it to the SA.
+  // On an error nothing is kept. REQUIRES: the SA has its number.
+  Status Place(const std::shared_ptr<Sa>& sa);
+  // Every place is given back. Without effect for an SA that has none.
+  void Remove(uint64_t sa_number);
+  // nullptr: larval, or gone.
+  const PlacedSa* Find(uint64_t sa_number) const;
+  const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_; }
+  std::unordered_map<uint64_t, PlacedSa>& all() { return placed_; }
+
+  // False: it stays. What is asked of it may have changed all the same.
+  bool Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
+            ReasonCode success);
+  using Filter = std::function<bool(const PlacedSa&, const PlacedHalf&)>;
+  // Each half that the filter takes, in the order in which the SAs came, so that of two that want
+  // one slot the older gets it.
+  MoveReport MoveEach(const Filter& which, ReasonCode success);
+
+  void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
+  bool AnyIsDue() const { return due_ != 0; }
+  void NotifyMoved(const std::shared_ptr<Sa>& sa) const {
+    if (p_.on_moved) p_.on_moved(sa);
+  }
+
+ private:
+  uint64_t Now() const { return p_.clock->WallSeconds(); }
+  BindInputs InputsFor(const SaSpec& spec, Half half,
+                       std::span<const PlacementDevice> devices) const;
+  PlacementRequest RequestFor(const SaSpec& spec, Half half) const;
+  bool IsRekey(const SaSpec& spec, Half half) const;
+  bool MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
+                     ReasonCode success, MoveReport* report);
+  void Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next);
+  // `next`: what took its place; nullptr: nothing.
+  void RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next);
+  void CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta);
+  void Unplace(PlacedSa* placed, Half half);
+  PlacementEntry EntryOf(const PlacedSa& placed, Half half) const;
+  void Record(const PlacedSa& placed, Half half);
+
+  const PlacedSasParams p_;
+  DataPath& path_;
+  std::unordered_map<uint64_t, PlacedSa> placed_;  // by Sa::number
+  TunnelSlots slots_;
+  std::size_t due_ = 0;  // halves that are
+};
+
+}  // namespace cygnet

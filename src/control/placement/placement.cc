@@ -1,0 +1,278 @@
+#include "control/placement/placement.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "control/placement/explain.h"
+
+namespace cygnet {
+
+Placement::Placement(PlacementParams params, PlacementListener* listener)
+    : path_(*params.path),
+      engines_(*params.engines),
+      look_aside_(params.look_aside),
+      gate_(params.gate),
+      listener_(listener),
+      ledger_(params.ledger != nullptr ? params.ledger : std::make_shared<Ledger>(params.clock)),
+      keys_(std::make_shared<PlacementKeys>(ledger_, params.engines)),
+      devices_(std::move(params.devices), params.path, params.engines, params.gate, params.clock),
+      rules_(std::move(params.rules)),
+      placed_({.path = params.path,
+               .clock = params.clock,
+               .look_aside = params.look_aside,
+               .ledger = ledger_,
+               .keys = keys_,
+               .gate = params.gate,
+               .host = std::move(params.host),
+               .devices = &devices_,
+               .rules = &rules_,
+               .on_moved =
+                   [listener](const std::shared_ptr<Sa>& sa) {
+                     if (listener != nullptr) listener->OnMoved(sa);
+                   }}),
+      scheduler_(params.scheduler, &placed_, &devices_, params.clock) {
+  for (const ControlDevice& d : devices_.all()) {
+    if (d.offload != nullptr) d.offload->SetBell(&path_.control_bell);
+  }
+}
+
+// The SAs are gone; devices that work say soon that the keys are, too.
+Placement::~Placement() {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    OffloadDevice* device = devices_[i].offload;
+    if (device == nullptr) continue;
+    device->SetBell(nullptr);
+    constexpr int kTries = 40;
+    for (int n = 0; n < kTries && device->offload_up(); ++n) {
+      CollectErased(i);
+      if (!keys_->HoldsAny(*device)) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    CollectErased(i);
+    keys_->EndAll(*device, "cygnetd stopped before the device said it was erased");
+  }
+}
+
+void Placement::ForgetCommands(const Sa& sa) {
+  rules_.ForgetSa(sa.spec(), [&] {
+    return std::any_of(all().begin(), all().end(), [&sa](const auto& entry) {
+      return entry.second.sa->spec().spi == sa.spec().spi;
+    });
+  });
+}
+
+// --- Devices ---
+
+void Placement::CheckDevices() {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    PollGuard(i);
+    if (devices_[i].offload == nullptr) continue;
+    CollectErased(i);
+    if (const auto change = devices_.PollState(i)) OnDeviceChanged(i, *change);
+  }
+}
+
+// A device that sends what it had said was sealed lies, or is broken; either way it is left.
+void Placement::PollGuard(std::size_t i) {
+  const PlacementDevices::GuardHits hits = devices_.PollGuard(i);
+  const auto notify = [&](DropReason reason, uint64_t count) {
+    if (count > 0 && listener_ != nullptr) {
+      listener_->OnGuardHit(devices_[i].name, std::string(cygnet::Describe(reason).name), count);
+    }
+  };
+  notify(DropReason::kOutGuard, hits.clear);
+  notify(DropReason::kOutNotSealed, hits.unsealed);
+  if (hits.caught) OnDeviceLied(i);
+}
+
+void Placement::OnDeviceLied(std::size_t i) {
+  if (!devices_.MarkLied(i)) return;
+  if (listener_ != nullptr) {
+    listener_->OnDeviceState(devices_[i].name, "failed", "it sent unsealed packets");
+  }
+  Log(LogLevel::kError, "device " + devices_[i].name +
+                            ": sent packets that it had not sealed; the seal guard stopped them, "
+                            "and no SA stays on it until it is enabled again");
+  (void)MoveOff(i);
+}
+
+// Keys that the device has erased: their slots are free.
+void Placement::CollectErased(std::size_t i) {
+  OffloadDevice* device = devices_[i].offload;
+  const std::vector<OffloadHandle> erased = device->TakeErased();
+  for (const OffloadHandle handle : erased) keys_->ErasedByDevice(*device, handle);
+  if (erased.empty()) return;
+  devices_.SetFreed(i, true);
+  BringBack(i);
+}
+
+void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& change) {
+  const ControlDevice& d = devices_[i];
+  const std::string state(Name(change.state));
+  const std::string lost = change.lost_tables ? "it lost its tables" : "";
+  Log(change.state == DeviceState::kUp ? LogLevel::kInfo : LogLevel::kWarning,
+      "device " + d.name + ": " + state + (lost.empty() ? "" : ", " + lost));
+  if (listener_ != nullptr) listener_->OnDeviceState(d.name, state, lost);
+  const bool gone = change.state == DeviceState::kLinkDown || change.state == DeviceState::kRemoved;
+  if (gone && d.terms.loss == DeviceLoss::kKernel) {
+    LoseAll(i);
+    return;
+  }
+  const MoveReport report = MoveOff(i);
+  if (report.moved > 0) {
+    Log(LogLevel::kInfo, "device " + d.name + ": moved " + std::to_string(report.moved) +
+                             " halves of SAs in " + std::to_string(report.took_us) + " us");
+  }
+  if (change.state == DeviceState::kUp) BringBack(i);
+}
+
+// Those that are on it, or believe so: off, or onto its new tables.
+MoveReport Placement::MoveOff(std::size_t i) {
+  const OffloadDevice* device = devices_[i].offload;
+  return placed_.MoveEach([device](const PlacedSa&, const PlacedHalf& h) { return h.IsOn(device); },
+                          ReasonCode::kReturned);
+}
+
+// As a Linux kernel does at NETDEV_DOWN and NETDEV_UNREGISTER.
+void Placement::LoseAll(std::size_t i) {
+  const OffloadDevice* device = devices_[i].offload;
+  std::vector<std::shared_ptr<Sa>> lost;
+  for (const auto& [number, placed] : all()) {
+    if (placed.outbound.IsOn(device) || placed.inbound.IsOn(device)) lost.push_back(placed.sa);
+  }
+  if (lost.empty() || listener_ == nullptr) return;
+  Log(LogLevel::kWarning, "device " + devices_[i].name + ": deleted " +
+                              std::to_string(lost.size()) + " SAs with it (loss = kernel)");
+  for (const auto& sa : lost) listener_->OnLost(sa);
+}
+
+// Halves that wait for a device, once there may be room again.
+void Placement::BringBack(std::size_t i) {
+  if (!placed_.AnyIsDue() || !devices_.Usable(i)) return;
+  const int32_t ifindex = devices_[i].ifindex;
+  (void)placed_.MoveEach(
+      [ifindex](const PlacedSa&, const PlacedHalf& h) {
+        return h.due.has_value() && h.Wants(ifindex);
+      },
+      ReasonCode::kRequested);
+}
+
+// --- Time, trust, configuration ---
+
+void Placement::Tick() {
+  CheckDevices();
+  if (devices_.RefreshGate()) {
+    const MoveReport report = Reevaluate();
+    Log(LogLevel::kInfo, "trust has changed: moved " + std::to_string(report.moved) +
+                             " halves of SAs, " + std::to_string(report.blocked) + " blocked");
+  }
+  scheduler_.Tick();
+}
+
+MoveReport Placement::Reevaluate() {
+  (void)devices_.RefreshGate();
+  return placed_.MoveEach([](const PlacedSa&, const PlacedHalf&) { return true; },
+                          ReasonCode::kRequested);
+}
+
+// SAs stay; a half whose place follows from what has changed moves as it does for the operator.
+MoveReport Placement::Reconfigure(PlacementSettings settings) {
+  devices_.SetTerms(settings.devices);
+  rules_.SetRules(std::move(settings.rules));
+  scheduler_.SetParams(settings.scheduler);
+  return Reevaluate();
+}
+
+// --- The operator ---
+
+Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) {
+  const auto i = devices_.Named(name);
+  if (!i.has_value()) return SetEngineEnabled(name, enabled);
+  const OffloadDevice* device = devices_[*i].offload;
+  if (device == nullptr) {
+    return MakeError(Errc::kNotSupported, "device " + name + " has no offload to switch");
+  }
+  devices_.SetEnabled(*i, enabled);
+  Log(LogLevel::kInfo,
+      "device " + name + ": offload " + (enabled ? "enabled" : "disabled") + " by the operator");
+  // Those that were on it come before those that have waited for it.
+  const int32_t ifindex = devices_[*i].ifindex;
+  const auto concerns = [&](const PlacedHalf& h) {
+    return h.IsOn(device) || (h.IsAway() && h.Wants(ifindex));
+  };
+  MoveReport report = placed_.MoveEach(
+      [&](const PlacedSa&, const PlacedHalf& h) {
+        return concerns(h) && (!enabled || h.due.has_value());
+      },
+      ReasonCode::kRequested);
+  if (!enabled) return report;
+  const MoveReport others = placed_.MoveEach(
+      [&](const PlacedSa&, const PlacedHalf& h) {
+        return concerns(h) && IsAwayReason(h.reason.code) && !h.due.has_value();
+      },
+      ReasonCode::kRequested);
+  report.moved += others.moved;
+  report.stayed += others.stayed;
+  report.blocked += others.blocked;
+  report.took_us += others.took_us;
+  return report;
+}
+
+// An engine that is disabled is given no keys, and gives up those it has.
+Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool enabled) {
+  CYGNET_RETURN_IF_ERROR(devices_.SetEngineEnabled(name, enabled));
+  Log(LogLevel::kInfo,
+      "engine " + name + ": " + (enabled ? "enabled" : "disabled") + " by the operator");
+  return Reevaluate();
+}
+
+Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
+  if (!command.spi && !command.daddr && !command.reqid) {
+    return MakeError(Errc::kInvalid, "name the SAs: by spi, dst or reqid");
+  }
+  int32_t ifindex = 0;
+  if (command.device.has_value()) {
+    const auto i = devices_.Named(*command.device);
+    if (!i.has_value()) return MakeError(Errc::kNoDevice, "no device '" + *command.device + "'");
+    ifindex = devices_[*i].ifindex;
+  }
+  if (command.clear) {
+    rules_.ClearCommand(command);
+  } else {
+    CYGNET_RETURN_IF_ERROR(CheckOffered(command));
+    CYGNET_RETURN_IF_ERROR(rules_.SetCommand(command, ifindex));
+  }
+  return placed_.MoveEach(
+      [&command](const PlacedSa& placed, const PlacedHalf&) {
+        return Covers(command, placed.sa->spec());
+      },
+      ReasonCode::kRequested);
+}
+
+// Packet offload is refused with its reason until a device offers it.
+Status Placement::CheckOffered(const PlacementCommand& command) const {
+  if (command.mode != PlacementMode::kPacket) return {};
+  const bool any =
+      std::any_of(devices_.all().begin(), devices_.all().end(), [&command](const ControlDevice& d) {
+        return d.offload != nullptr && (!command.device || *command.device == d.name) &&
+               d.offload->caps().packet_offload;
+      });
+  if (any) return {};
+  return MakeError(Errc::kNotSupported,
+                   "no device offers packet offload (no-capability:packet-offload)");
+}
+
+Result<ExplainReport> Placement::Explain(const ExplainQuery& query) const {
+  const auto number = devices_.Named(query.device);
+  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + query.device + "'");
+  return ExplainPlacement(query, {.device = devices_.Inputs()[*number],
+                                  .engines = &engines_,
+                                  .engine_denied = devices_.engine_denied(),
+                                  .look_aside = look_aside_,
+                                  .gate = gate_});
+}
+
+}  // namespace cygnet

@@ -1,0 +1,110 @@
+// Placement: the control plane's view of where SAs run. Places them when they come, and moves them
+// when a device comes or goes, a slot is free, the operator changes a placement, or trust changes.
+// Control thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/ledger.h"
+#include "control/placement/devices.h"
+#include "control/placement/placed_sas.h"
+#include "control/placement/report.h"
+#include "control/placement/rules.h"
+#include "control/placement/scheduler.h"
+
+namespace cygnet {
+
+struct PlacementParams {
+  DataPath* path = nullptr;
+  const Clock* clock = nullptr;
+  const EngineSet* engines = nullptr;
+  LookAsideMode look_aside = LookAsideMode::kNo;
+  std::vector<ControlDevice> devices{};
+  std::vector<PlacementRule> rules{};
+  SchedulerParams scheduler{};
+  std::shared_ptr<Ledger> ledger{};     // nullptr: one of its own
+  const PlacementGate* gate = nullptr;  // nullptr: everybody is trusted
+  PlacementHost host{};
+};
+
+// What placement tells the control plane and, by way of it, the audit trail.
+class PlacementListener {
+ public:
+  virtual ~PlacementListener() = default;
+  virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
+  // The device is gone, and its SAs with it (DeviceLoss::kKernel).
+  virtual void OnLost(const std::shared_ptr<Sa>& sa) = 0;
+  // "up", "link-down" …, and what follows from it.
+  virtual void OnDeviceState(const std::string& device, const std::string& state,
+                             const std::string& explanation) = 0;
+  // The seal guard of the device's wire stopped `count` packets more, for this drop reason.
+  virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
+};
+
+class Placement {
+ public:
+  Placement(PlacementParams params, PlacementListener* listener);
+  ~Placement();
+
+  // --- SAs ---
+  // Chooses for every half, hands out the keys and publishes to the SA. On an error nothing is
+  // kept. REQUIRES: the SA has its number.
+  Status Place(const std::shared_ptr<Sa>& sa) { return placed_.Place(sa); }
+  // Gives the SA's places back.
+  void Remove(const Sa& sa) { placed_.Remove(sa.number); }
+  // The operator's word about one SPI ends with its SA, unless that went on at other addresses.
+  // After Remove.
+  void ForgetCommands(const Sa& sa);
+  // nullptr: larval, or gone.
+  const PlacedSa* Find(uint64_t sa_number) const { return placed_.Find(sa_number); }
+  const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_.all(); }
+
+  // --- Devices and time ---
+  // Devices' states, tables and what they erased; after their bell, and about once a second.
+  void CheckDevices();
+  // About once a second: expiry of trust, the scheduler.
+  void Tick();
+  // Trust or FIPS changed: every SA is looked at again.
+  MoveReport Reevaluate();
+  // The configuration changed.
+  MoveReport Reconfigure(PlacementSettings settings);
+
+  // --- The operator ---
+  Result<MoveReport> SetEnabled(const std::string& device, bool enabled);
+  Result<MoveReport> SetOverride(const PlacementCommand& command);
+  Result<ExplainReport> Explain(const ExplainQuery& query) const;
+
+  const PlacementDevices& devices() const { return devices_; }
+  Ledger& ledger() { return *ledger_; }
+  const Ledger& ledger() const { return *ledger_; }
+
+ private:
+  void CollectErased(std::size_t device);
+  void PollGuard(std::size_t device);
+  void OnDeviceLied(std::size_t device);
+  void OnDeviceChanged(std::size_t device, const PlacementDevices::Change& change);
+  MoveReport MoveOff(std::size_t device);
+  void LoseAll(std::size_t device);
+  void BringBack(std::size_t device);
+  Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled);
+  Status CheckOffered(const PlacementCommand& command) const;
+
+  DataPath& path_;
+  const EngineSet& engines_;
+  const LookAsideMode look_aside_;
+  const PlacementGate* const gate_;
+  PlacementListener* const listener_;  // nullptr: nobody is told
+  const std::shared_ptr<Ledger> ledger_;
+  const std::shared_ptr<PlacementKeys> keys_;
+  PlacementDevices devices_;
+  PlacementRules rules_;
+  PlacedSas placed_;
+  SlotScheduler scheduler_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,167 @@
+#include "control/placement/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cygnet {
+namespace {
+
+bool IsWaitingReason(ReasonCode code) {
+  return code == ReasonCode::kTableFull || code == ReasonCode::kAddressTableFull ||
+         code == ReasonCode::kRekeyReserve || code == ReasonCode::kDemoted;
+}
+
+// A slot may be free: its tenant has gone, or was demoted an interval ago.
+bool HasFreeSlot(const OffloadDevice& device, Half half) {
+  const OffloadStats stats = device.offload_stats();
+  const uint32_t used = IsInbound(half) ? stats.inbound_used : stats.outbound_used;
+  return stats.direction_limit == 0 || used < stats.direction_limit;
+}
+
+}  // namespace
+
+void SlotScheduler::Tick() {
+  Schedule();
+  for (std::size_t i = 0; i < devices_.size(); ++i) FillFreeSlots(i);
+}
+
+// Would be on the device if that had room.
+bool SlotScheduler::WaitsFor(const PlacedHalf& half, std::size_t device) const {
+  return half.IsAway() && IsWaitingReason(half.reason.code) && half.Wants(devices_[device].ifindex);
+}
+
+// --- Busy ones for idle ones ---
+
+void SlotScheduler::MeasureRates() {
+  for (auto& [number, placed] : placed_.all()) {
+    const uint64_t packets = placed.sa->lifetime().usage().packets;
+    const uint64_t rate = packets > placed.packets ? packets - placed.packets : 0;
+    placed.packets = packets;
+    placed.outbound.rate = placed.inbound.rate = rate;
+  }
+}
+
+void SlotScheduler::Schedule() {
+  if (!params_.enabled) return;
+  const uint64_t now = clock_.WallSeconds();
+  if (now < next_schedule_) return;
+  const bool first = next_schedule_ == 0;
+  next_schedule_ = now + params_.interval_seconds;
+  MeasureRates();
+  if (first) return;  // a rate needs two looks
+  uint32_t moves = params_.max_moves;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (!devices_.Usable(i)) continue;
+    for (const Half half : kHalves) PromoteAndDemote(i, half, &moves);
+  }
+}
+
+void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* moves) {
+  std::vector<PlacedSa*> waiting, resident;
+  for (auto& [number, placed] : placed_.all()) {
+    const PlacedHalf& row = placed.half(half);
+    if (WaitsFor(row, device) && row.rate > 0) waiting.push_back(&placed);
+    if (row.IsOn(devices_[device].offload)) resident.push_back(&placed);
+  }
+  const auto rate = [half](const PlacedSa* p) { return p->half(half).rate; };
+  std::sort(waiting.begin(), waiting.end(), [&](const PlacedSa* a, const PlacedSa* b) {
+    return rate(a) != rate(b) ? rate(a) > rate(b) : a->sa->number < b->sa->number;
+  });
+  std::sort(resident.begin(), resident.end(), [&](const PlacedSa* a, const PlacedSa* b) {
+    return rate(a) != rate(b) ? rate(a) < rate(b) : a->sa->number < b->sa->number;
+  });
+  std::size_t next = 0;
+  for (PlacedSa* busy : waiting) {
+    if (*moves == 0) return;
+    if (Promote(busy, half, device)) {
+      --*moves;
+      continue;
+    }
+    PlacedSa* idle = NextIdle(resident, half, &next);
+    // Those that follow are no busier, the residents no idler.
+    if (idle == nullptr || rate(busy) * 100 < rate(idle) * params_.hysteresis_percent ||
+        rate(busy) <= rate(idle)) {
+      return;
+    }
+    ++next;
+    Demote(idle, half);
+    // Takes the slot as soon as the key in it is erased.
+    placed_.SetDue(&busy->half(half), ReasonCode::kPromoted);
+    --*moves;
+  }
+}
+
+bool SlotScheduler::Promote(PlacedSa* busy, Half half, std::size_t device) {
+  if (!HasFreeSlot(*devices_[device].offload, half) ||
+      !placed_.Move(busy, half, devices_.Inputs(), ReasonCode::kPromoted)) {
+    return false;
+  }
+  placed_.SetDue(&busy->half(half), std::nullopt);
+  placed_.NotifyMoved(busy->sa);
+  return true;
+}
+
+PlacedSa* SlotScheduler::NextIdle(const std::vector<PlacedSa*>& resident, Half half,
+                                  std::size_t* next) const {
+  const uint64_t settled_before = clock_.WallSeconds() - params_.min_residence_seconds;
+  for (; *next < resident.size(); ++*next) {
+    const PlacedHalf& row = resident[*next]->half(half);
+    // Without a session of the CPU's it is required to be there.
+    if (!row.request.pinned && row.since <= settled_before && row.binding->cpu.session != nullptr) {
+      return resident[*next];
+    }
+  }
+  return nullptr;
+}
+
+void SlotScheduler::Demote(PlacedSa* placed, Half half) {
+  std::vector<PlacementDevice> devices = devices_.Inputs();
+  for (PlacementDevice& d : devices) d.away = PlacementReason{ReasonCode::kDemoted, {}};
+  if (placed_.Move(placed, half, devices, ReasonCode::kRequested)) {
+    placed_.NotifyMoved(placed->sa);
+  }
+}
+
+// --- Slots that came free ---
+
+// It found the table full, and another has gone since.
+bool SlotScheduler::WaitsForRoom(const PlacedSa& placed, Half half, std::size_t device) const {
+  const PlacedHalf& row = placed.half(half);
+  return placed.sa->state() == SaState::kValid && WaitsFor(row, device) &&
+         row.reason.code != ReasonCode::kDemoted;
+}
+
+// As many do after a mass rekey.
+void SlotScheduler::FillFreeSlots(std::size_t device) {
+  constexpr int kMovesAtOnce = 64;    // the next second goes on
+  constexpr int kRefusalsAtOnce = 4;  // some may have another cause than the table
+  if (params_.enabled || devices_[device].offload == nullptr) return;
+  if (!devices_.ClaimFreed(device) || !devices_.Usable(device)) return;
+  std::vector<uint64_t> waiting;
+  for (const auto& [number, placed] : placed_.all()) {
+    if (WaitsForRoom(placed, Half::kOutbound, device) ||
+        WaitsForRoom(placed, Half::kInbound, device)) {
+      waiting.push_back(number);
+    }
+  }
+  std::sort(waiting.begin(), waiting.end());
+  int moves = kMovesAtOnce;
+  std::array<int, 2> refusals{kRefusalsAtOnce, kRefusalsAtOnce};
+  for (const uint64_t number : waiting) {
+    PlacedSa& placed = placed_.all().at(number);
+    for (const Half half : kHalves) {
+      int& left = refusals[IndexOf(half)];
+      if (moves == 0 || left == 0 || !WaitsForRoom(placed, half, device)) continue;
+      if (placed_.Move(&placed, half, devices_.Inputs(), ReasonCode::kRequested)) {
+        --moves;
+        placed_.SetDue(&placed.half(half), std::nullopt);
+        placed_.NotifyMoved(placed.sa);
+      } else {
+        --left;
+      }
+    }
+  }
+  devices_.SetFreed(device, moves == 0);
+}
+
+}  // namespace cygnet

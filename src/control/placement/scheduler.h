@@ -1,0 +1,45 @@
+// SlotScheduler: who gets scarce slots. Busy SAs get them, idle ones give them up; off by default.
+// It never takes a slot from a pinned SA, nor from one that came lately, and asks for a clear
+// difference, so that two equal SAs do not take turns. Without it the oldest of those that were too
+// late get slots that come free. Control thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/placement/devices.h"
+#include "control/placement/placed_sas.h"
+
+namespace cygnet {
+
+class SlotScheduler {
+ public:
+  SlotScheduler(SchedulerParams params, PlacedSas* placed, PlacementDevices* devices,
+                const Clock* clock)
+      : params_(params), placed_(*placed), devices_(*devices), clock_(*clock) {}
+
+  void SetParams(SchedulerParams params) { params_ = params; }
+  // About once a second.
+  void Tick();
+
+ private:
+  void Schedule();
+  void MeasureRates();
+  void PromoteAndDemote(std::size_t device, Half half, uint32_t* moves);
+  bool Promote(PlacedSa* busy, Half half, std::size_t device);
+  // The first from `next` on that may lose its slot; `next` past the end: nobody.
+  PlacedSa* NextIdle(const std::vector<PlacedSa*>& resident, Half half, std::size_t* next) const;
+  void Demote(PlacedSa* placed, Half half);
+  bool WaitsFor(const PlacedHalf& half, std::size_t device) const;
+  void FillFreeSlots(std::size_t device);
+  bool WaitsForRoom(const PlacedSa& placed, Half half, std::size_t device) const;
+
+  SchedulerParams params_;
+  PlacedSas& placed_;
+  PlacementDevices& devices_;
+  const Clock& clock_;
+  uint64_t next_schedule_ = 0;
+};
+
+}  // namespace cygnet

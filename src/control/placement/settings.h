@@ -1,0 +1,101 @@
+// What placement is given: devices, rules, who may have keys, and what it may ask of the host.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/fence_status.h"
+#include "crypto/engine_set.h"
+#include "datapath/placement_check.h"
+#include "device/capture.h"
+#include "device/offload_device.h"
+#include "device/port.h"
+#include "net/address.h"
+
+namespace cygnet {
+
+// What becomes of SAs when their device's link goes or the device is removed.
+enum class DeviceLoss : uint8_t {
+  kKeep,    // they move; listeners are told by UPDSA
+  kKernel,  // they are deleted without a message, as a Linux kernel does
+};
+
+// What of a device the configuration may change while it runs.
+struct DeviceTerms {
+  PlacementMode mode = PlacementMode::kCrypto;
+  bool trusted = true;
+  bool allow_crypto = true;
+  bool allow_packet = true;
+  uint32_t rekey_reserve = 0;  // slots of each direction
+  DeviceLoss loss = DeviceLoss::kKeep;
+};
+
+// A device of the configuration, as the control plane keeps it.
+struct ControlDevice {
+  std::string name{};  // host-side interface
+  std::string wire{};
+  std::string driver{};
+  int32_t ifindex = 0;
+  Port* host_port = nullptr;
+  Port* wire_port = nullptr;
+  OffloadDevice* offload = nullptr;
+  CapturePoints* capture = nullptr;
+  const FenceStatus* fence = nullptr;  // nullptr: it has none
+  DeviceTerms terms{};
+};
+
+// A [[placement]] table: what it names must all fit; the first rule that fits decides.
+struct PlacementRule {
+  std::string name{};
+  std::optional<Reqid> reqid{};
+  std::optional<AddressPrefix> peer{};  // the SA's far end
+  std::optional<AddressPrefix> src{};   // within the SA's selector
+  std::optional<AddressPrefix> dst{};
+  std::optional<Half> half{};
+  PlacementMode mode = PlacementMode::kAuto;
+  int32_t ifindex = 0;  // of its device; 0 = as the client asked, else any
+  bool pin = false;
+};
+
+struct SchedulerParams {
+  bool enabled = false;
+  uint32_t interval_seconds = 5;
+  uint32_t hysteresis_percent = 200;    // a newcomer must be this much busier
+  uint32_t min_residence_seconds = 10;  // nobody loses a slot sooner
+  uint32_t max_moves = 16;              // per interval
+  bool operator==(const SchedulerParams&) const = default;
+};
+
+// What a reload of the configuration may change.
+struct PlacementSettings {
+  std::vector<DeviceTerms> devices;  // in the order of the devices
+  std::vector<PlacementRule> rules;
+  SchedulerParams scheduler;
+};
+
+// Trust and FIPS: who may be given keys. nullopt: may.
+class PlacementGate {
+ public:
+  virtual ~PlacementGate() = default;
+  virtual std::optional<PlacementReason> DenyDevice(const ControlDevice& device,
+                                                    uint64_t now) const = 0;
+  virtual std::optional<PlacementReason> DenyEngine(const EngineSet& engines, uint32_t number,
+                                                    uint64_t now) const = 0;
+  virtual std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec) const = 0;
+};
+
+// What placement asks of the host.
+struct PlacementHost {
+  std::function<bool(int32_t)> interface_exists = [](int32_t) { return true; };
+  // The device that a bridge, bond or VLAN stands on; 0: none.
+  std::function<int32_t(int32_t)> device_under = [](int32_t) { return 0; };
+  // The interface a packet to there leaves by; 0: none.
+  std::function<int32_t(const IpAddress&, IpFamily)> egress_of = [](const auto&, auto) {
+    return 0;
+  };
+};
+
+}  // namespace cygnet

@@ -1,0 +1,307 @@
+#include "datapath/bind_half.h"
+
+#include <utility>
+#include <vector>
+
+#include "esp/crypto_jobs.h"
+
+namespace cygnet {
+namespace {
+
+ReasonCode ReasonOf(AddSaError kind) {
+  switch (kind) {
+    case AddSaError::kTableFull:
+      return ReasonCode::kTableFull;
+    case AddSaError::kAddressTableFull:
+      return ReasonCode::kAddressTableFull;
+    case AddSaError::kDeviceDown:
+      return ReasonCode::kDeviceDown;
+    case AddSaError::kRefused:
+      break;
+  }
+  return ReasonCode::kDeviceRefused;
+}
+
+const PlacementDevice* Named(int32_t ifindex, std::span<const PlacementDevice> devices) {
+  for (const PlacementDevice& candidate : devices) {
+    if (candidate.ifindex == ifindex) return &candidate;
+  }
+  return nullptr;
+}
+
+// Candidate devices, in configuration order; nullptr: the one that is named does not exist.
+std::vector<const PlacementDevice*> Candidates(const PlacementRequest& request,
+                                               std::span<const PlacementDevice> devices) {
+  if (request.ifindex != 0) return {Named(request.ifindex, devices)};
+  std::vector<const PlacementDevice*> candidates;
+  for (const PlacementDevice& device : devices) {
+    const bool wanted = request.by != RequestedBy::kDevice || device.mode == PlacementMode::kAuto;
+    if (device.device != nullptr && wanted) candidates.push_back(&device);
+  }
+  if (candidates.empty()) candidates.push_back(nullptr);
+  return candidates;
+}
+
+class HalfBinder {
+ public:
+  HalfBinder(const SaSpec& spec, Half half, const BindInputs& inputs)
+      : spec_(spec),
+        half_(half),
+        in_(inputs),
+        params_(esp::SessionFor(spec, DirectionOf(half), inputs.queues)),
+        binding_(std::make_unique<SaBinding>()) {}
+
+  Result<BoundHalf> Bind();
+
+ private:
+  bool moving() const { return in_.cause == PlacementCause::kMove; }
+  const PlacementRequest& request() const { return in_.request; }
+  // Devices.
+  std::optional<PlacementReason> TryDevices();
+  std::optional<PlacementReason> TryDevice(const PlacementDevice* candidate);
+  std::optional<PlacementReason> GiveToDevice(OffloadDevice* device);
+  bool IsOn(const OffloadDevice* device) const {
+    return in_.current != nullptr && in_.current->device == device &&
+           in_.current->device_resets == device->resets();
+  }
+  std::optional<Error> ErrorOf(const PlacementReason& obstacle) const;
+  // Engines.
+  bool NeedsCpu() const;
+  Status BindEngines();
+  Result<EngineSession> SessionOn(EngineKind kind, const EngineSession* now);
+  Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine);
+  // Ends.
+  Result<BoundHalf> WithoutEngine(const Error& error);
+  BoundHalf Block(PlacementReason reason);
+  BoundHalf Finish();
+
+  const SaSpec& spec_;
+  const Half half_;
+  const BindInputs& in_;
+  const SessionParams params_;
+  std::unique_ptr<SaBinding> binding_;
+  PlacementReason reason_;
+  bool required_ = false;
+  std::optional<Errc> device_errno_;  // of a device that refused for good
+};
+
+Result<BoundHalf> HalfBinder::Bind() {
+  if (in_.algorithm_denied.has_value()) {
+    if (moving()) return Block(*in_.algorithm_denied);
+    return MakeError(Errc::kNotImplemented, in_.algorithm_denied->FullText());
+  }
+  if (params_.cipher == nullptr) return MakeError(Errc::kInvalid, "the SA has no algorithm");
+  if (NeedsCpu()) {  // no key is given away for an SA that cannot be
+    const auto cpu = ChooseEngine(EngineKind::kCpu, params_, *in_.engines, in_.engine_denied);
+    if (!cpu) return WithoutEngine(cpu.error());
+  }
+  if (request().mode == PlacementMode::kNo) {
+    const bool nobody = request().by == RequestedBy::kNobody;
+    reason_ = {nobody ? ReasonCode::kNotRequested : ReasonCode::kOperatorRule, {}};
+  } else if (auto obstacle = TryDevices()) {
+    const bool fails = required_ || request().mode == PlacementMode::kPacket;
+    if (!moving()) {
+      if (auto error = ErrorOf(*obstacle)) return *std::move(error);
+    } else if (fails) {
+      return Block(*std::move(obstacle));
+    }
+    reason_ = *std::move(obstacle);
+  } else {
+    reason_ = {in_.success, {}};
+    if (required_) return Finish();
+  }
+  if (Status engines = BindEngines(); !engines) {
+    if (binding_->on_device() && !IsOn(binding_->device)) {
+      binding_->device->ReleaseSa(binding_->handle);
+    }
+    return WithoutEngine(engines.error());
+  }
+  return Finish();
+}
+
+// --- Devices ---
+
+// nullopt: a device has it. Else what the first one had against it.
+std::optional<PlacementReason> HalfBinder::TryDevices() {
+  std::optional<PlacementReason> first;
+  for (const PlacementDevice* candidate : Candidates(request(), in_.devices)) {
+    required_ = request().mode == PlacementMode::kRequired ||
+                (candidate != nullptr && candidate->mode == PlacementMode::kRequired);
+    auto obstacle = TryDevice(candidate);
+    if (!obstacle.has_value()) return std::nullopt;
+    if (!first.has_value()) first = std::move(obstacle);
+  }
+  // `required_` reflects a single named device only; with several candidates it depends on the
+  // request alone.
+  if (request().ifindex == 0) required_ = request().mode == PlacementMode::kRequired;
+  return first;
+}
+
+std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* candidate) {
+  // On its device already: it keeps its slot, whatever the table's state.
+  const bool holds_slot =
+      candidate != nullptr && candidate->device != nullptr && IsOn(candidate->device);
+  const SlotClaim claim = holds_slot ? SlotClaim::kRekey : in_.claim;
+  auto obstacle = FirstObstacle(CheckDevice(spec_, half_, candidate, request().mode, claim));
+  if (obstacle.has_value()) return obstacle;
+  OffloadDevice* device = candidate->device;
+  // Read before the handle is made: one that a reset in between has voided is seen to be void.
+  const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
+  if (holds_slot) {
+    binding_->handle = in_.current->handle;
+  } else if (auto refusal = GiveToDevice(device)) {
+    return refusal;
+  }
+  binding_->path = ProcessingPath::kCryptoOffload;
+  binding_->device = device;
+  binding_->device_resets = resets;
+  return std::nullopt;
+}
+
+// The key goes to the device here. What is not on record is not given away. nullopt: the device has
+// it.
+std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
+  std::optional<uint64_t> key;
+  if (in_.keys != nullptr) {
+    const auto recorded = in_.keys->GiveToDevice(*device, spec_, half_);
+    if (!recorded) return PlacementReason{ReasonCode::kNotRecorded, recorded.error().message};
+    key = *recorded;
+  }
+  const auto refusal =
+      device->AddSa({spec_, half_, in_.highest.value_or(spec_.replay.seq)}, &binding_->handle);
+  if (!refusal) {
+    if (key) in_.keys->TakenByDevice(*device, binding_->handle, *key);
+    return std::nullopt;
+  }
+  if (refusal->code != Errc::kNotSupported) device_errno_ = refusal->code;
+  const PlacementReason reason{ReasonOf(refusal->kind), refusal->text};
+  if (key) in_.keys->NotTaken(*key, reason.Text());
+  return reason;
+}
+
+// Whether the obstacle fails the client's request instead of leading to software.
+std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const {
+  if (request().mode == PlacementMode::kPacket) {
+    const PlacementDevice* named = Named(request().ifindex, in_.devices);
+    const bool no_device = named == nullptr || named->device == nullptr;
+    return MakeError(no_device ? Errc::kInvalid : device_errno_.value_or(Errc::kNotSupported),
+                     "packet offload: " + obstacle.FullText());
+  }
+  if (required_) {
+    return MakeError(device_errno_.value_or(Errc::kNotSupported),
+                     "offload required: " + obstacle.FullText());
+  }
+  if (request().by != RequestedBy::kClient) return std::nullopt;
+  if (obstacle.code == ReasonCode::kNoCapability && obstacle.detail == "esn") {
+    return MakeError(Errc::kInvalid, "Device doesn't support ESN");
+  }
+  if (device_errno_.has_value()) return MakeError(*device_errno_, obstacle.detail);
+  return std::nullopt;
+}
+
+// --- Engines ---
+
+// Whether the half can be without a session of the CPU's is known before a device is asked.
+bool HalfBinder::NeedsCpu() const {
+  if (request().mode == PlacementMode::kRequired) return false;
+  const PlacementDevice* named = request().ifindex != 0 && request().mode != PlacementMode::kNo
+                                     ? Named(request().ifindex, in_.devices)
+                                     : nullptr;
+  return named == nullptr || named->mode != PlacementMode::kRequired;
+}
+
+// The CPU, always; what no NIC takes may go to a look-aside engine; what that cannot take stays
+// with the CPU.
+Status HalfBinder::BindEngines() {
+  auto cpu = SessionOn(EngineKind::kCpu, in_.current != nullptr ? &in_.current->cpu : nullptr);
+  if (!cpu) return cpu.error();
+  binding_->cpu = *std::move(cpu);
+  if (binding_->on_device() || in_.look_aside == LookAsideMode::kNo) return {};
+  auto session = SessionOn(EngineKind::kLookAside,
+                           in_.current != nullptr ? &in_.current->look_aside : nullptr);
+  if (session) {
+    binding_->path = ProcessingPath::kLookAside;
+    binding_->look_aside = *std::move(session);
+  } else if (reason_.code == ReasonCode::kNotRequested) {
+    reason_ = {ReasonCode::kEngineRefused, session.error().message};
+  }
+  return {};
+}
+
+// `now`: the session that the half has on an engine of this kind, used again when it is the right
+// one.
+Result<EngineSession> HalfBinder::SessionOn(EngineKind kind, const EngineSession* now) {
+  const auto number = ChooseEngine(kind, params_, *in_.engines, in_.engine_denied);
+  if (!number) return number.error();
+  if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
+  auto session = GiveToEngine(*number);
+  if (!session) return session.error();
+  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
+}
+
+// The key goes to the engine here. The observer knows of it before the engine does, and of its end
+// after the key schedule is gone.
+Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine) {
+  CryptoEngine& holder = *in_.engines->engine(engine);
+  const std::shared_ptr<KeyObserver> keys = in_.keys;
+  if (keys == nullptr) {
+    auto session = holder.CreateSession(params_);
+    if (!session) return session.error();
+    return std::shared_ptr<CryptoSession>(*std::move(session));
+  }
+  const auto key = keys->GiveToEngine(engine, spec_, half_);
+  if (!key) {
+    return MakeError(key.error().code,
+                     std::string(Meaning(ReasonCode::kNotRecorded)) + ": " + key.error().message);
+  }
+  auto session = holder.CreateSession(params_);
+  if (!session) {
+    keys->NotTaken(*key, session.error().message);
+    return session.error();
+  }
+  return std::shared_ptr<CryptoSession>(session->release(),
+                                        [keys, number = *key](CryptoSession* last) {
+                                          delete last;
+                                          keys->Erased(number);
+                                        });
+}
+
+// --- Ends ---
+
+Result<BoundHalf> HalfBinder::WithoutEngine(const Error& error) {
+  if (!moving()) return error;
+  for (uint32_t e = 0; e < in_.engines->size(); ++e) {
+    if ((*in_.engines)[e].info->kind == EngineKind::kCpu && e < in_.engine_denied.size() &&
+        in_.engine_denied[e].has_value() &&
+        in_.engines->engine(e)->Supports(*params_.cipher, params_.auth)) {
+      return Block(*in_.engine_denied[e]);
+    }
+  }
+  return Block({ReasonCode::kEngineRefused, error.message});
+}
+
+BoundHalf HalfBinder::Block(PlacementReason reason) {
+  if (in_.current != nullptr && in_.current->blocked()) return {StaysBound{}, std::move(reason)};
+  binding_ = std::make_unique<SaBinding>();
+  binding_->path = ProcessingPath::kBlocked;
+  return {std::move(binding_), std::move(reason)};
+}
+
+BoundHalf HalfBinder::Finish() {
+  const SaBinding* now = in_.current;
+  const bool stays = now != nullptr && now->path == binding_->path &&
+                     now->device == binding_->device && now->handle == binding_->handle &&
+                     now->device_resets == binding_->device_resets &&
+                     now->cpu.session == binding_->cpu.session &&
+                     now->look_aside.session == binding_->look_aside.session;
+  if (stays) return {StaysBound{}, std::move(reason_)};
+  return {std::move(binding_), std::move(reason_)};
+}
+
+}  // namespace
+
+Result<BoundHalf> BindHalf(const SaSpec& spec, Half half, const BindInputs& inputs) {
+  return HalfBinder(spec, half, inputs).Bind();
+}
+
+}  // namespace cygnet

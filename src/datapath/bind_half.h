@@ -1,0 +1,78 @@
+// BindHalf: the one function that hands a key to a device or an engine. Nothing else in the tree
+// chooses where an SA's cryptography runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/result.h"
+#include "crypto/engine_set.h"
+#include "datapath/placement_check.h"
+#include "datapath/sa_binding.h"
+#include "sa/half.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// Notified of each key that is handed out, and of its end. Control thread.
+class KeyObserver {
+ public:
+  virtual ~KeyObserver() = default;
+  // Before the key is handed over. An error: it must not be. Else a number for what follows.
+  virtual Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) = 0;
+  virtual Result<uint64_t> GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
+                                        Half half) = 0;
+  // The device has it until it reports, by this handle, that it is erased.
+  virtual void TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) = 0;
+  // Whoever was offered the key refused it.
+  virtual void NotTaken(uint64_t key, const std::string& why) = 0;
+  virtual void Erased(uint64_t key) = 0;
+};
+
+enum class PlacementCause : uint8_t {
+  kInstall,  // a request that may fail
+  kMove,     // an SA that is there: it never fails, at worst it is blocked
+};
+
+struct BindInputs {
+  PlacementRequest request = {};  // the one that counts
+  std::span<const PlacementDevice> devices = {};
+  const EngineSet* engines = nullptr;
+  EngineDenials engine_denied = {};
+  std::optional<PlacementReason> algorithm_denied = {};  // FIPS: the SA may run nowhere
+  LookAsideMode look_aside = LookAsideMode::kNo;
+  uint32_t queues = 1;  // worker threads that will use the session
+  SlotClaim claim = SlotClaim::kNewcomer;
+  std::optional<uint64_t> highest = {};  // inbound: authenticated so far; nullopt: as the spec says
+  const SaBinding* current = nullptr;    // where the half runs now
+  PlacementCause cause = PlacementCause::kInstall;
+  ReasonCode success = ReasonCode::kRequested;  // why, when a device takes it
+  std::shared_ptr<KeyObserver> keys = {};
+};
+
+// The half's present binding holds: nothing is to be published.
+struct StaysBound {};
+
+struct BoundHalf {
+  std::variant<StaysBound, std::unique_ptr<SaBinding>> place;
+  PlacementReason reason;  // why it runs there
+
+  bool stays() const { return std::holds_alternative<StaysBound>(place); }
+  // The new binding. REQUIRES: !stays()
+  const SaBinding& next() const { return **std::get_if<std::unique_ptr<SaBinding>>(&place); }
+  std::unique_ptr<SaBinding> ReleaseNext() {
+    return std::move(*std::get_if<std::unique_ptr<SaBinding>>(&place));
+  }
+};
+
+// Errors are those of the kernel's xfrm_dev_state_add: packet offload never falls back, crypto
+// offload falls back where a driver says EOPNOTSUPP and where there is no device that could, unless
+// a device is required.
+Result<BoundHalf> BindHalf(const SaSpec& spec, Half half, const BindInputs& inputs);
+
+}  // namespace cygnet

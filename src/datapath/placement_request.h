@@ -1,0 +1,50 @@
+// PlacementRequest: what is asked of one half of an SA, and by whom.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// What is asked of one half of an SA or of a device.
+enum class PlacementMode : uint8_t {
+  kNo,        // never a device
+  kCrypto,    // crypto offload, else software
+  kPacket,    // packet offload, else an error
+  kAuto,      // the best that takes it, asked or not
+  kRequired,  // a device, else an error; no software, not even for one packet
+};
+inline constexpr std::array<PlacementMode, 5> kPlacementModes = {
+    PlacementMode::kNo, PlacementMode::kCrypto, PlacementMode::kPacket, PlacementMode::kAuto,
+    PlacementMode::kRequired};
+// "no", "crypto", "packet", "auto", "required".
+std::string_view Name(PlacementMode mode);
+std::optional<PlacementMode> ParsePlacementMode(std::string_view name);
+
+enum class RequestedBy : uint8_t {
+  kNobody,
+  kClient,    // XFRMA_OFFLOAD_DEV
+  kRule,      // [[placement]]
+  kOperator,  // cygnet placement set
+  kDevice,    // the device's offload = auto
+};
+// "" for nobody, "client", "rule", "operator", "device".
+std::string_view Name(RequestedBy by);
+
+// The request that counts, after the operator, the rules, the client and the devices were asked.
+struct PlacementRequest {
+  PlacementMode mode = PlacementMode::kNo;
+  RequestedBy by = RequestedBy::kNobody;
+  int32_t ifindex = 0;  // of the device; 0: any
+  bool pinned = false;  // the scheduler leaves it alone
+  bool operator==(const PlacementRequest&) const = default;
+};
+
+// What the client asked for (SaSpec::offload).
+PlacementRequest ClientRequest(const SaSpec& spec);
+
+}  // namespace cygnet
