@@ -53,8 +53,9 @@ endif()
 add_library(cygnet_strict INTERFACE)
 target_link_libraries(cygnet_strict INTERFACE cygnet_options)
 
-# cygnet_library(NAME [DEPS lib ...] [PRIVATE_DEPS lib ...] [TEST_DEPS lib ...] [EXCEPTIONS]): all *.cc
-# of the calling folder except tests become libcygnet_NAME.a; all *_test.cc become the test program
+# cygnet_library(NAME [FOLDERS folder ...] [DEPS lib ...] [PRIVATE_DEPS lib ...] [TEST_DEPS lib ...]
+# [EXCEPTIONS]): all *.cc of the calling folder, and of FOLDERS in it,
+# except tests become libcygnet_NAME.a; all *_test.cc become the test program
 # NAME_test, which TEST_DEPS are linked to as well.
 function(cygnet_library name)
   cmake_parse_arguments(ARG "EXCEPTIONS" "" "FOLDERS;DEPS;PRIVATE_DEPS;TEST_DEPS" ${ARGN})

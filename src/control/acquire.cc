@@ -7,7 +7,7 @@
 namespace cygnet {
 
 void ControlPlane::OnAcquire(const DataPathEvent& event) {
-  if (params_.listener == nullptr || !params_.listener->WantsAcquire()) return;
+  if (!announcer_.WantsAcquire()) return;
   const std::shared_ptr<Policy> policy = path_.spd.FindByNumber(event.policy_number);
   if (policy == nullptr) return;
   if (!AskForSas(*policy, event) || policy->spec.type != PolicyType::kSub) return;
@@ -39,22 +39,22 @@ void ControlPlane::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.mode = query.mode;
   wanted.reqid = query.reqid;
   if (AcquireInProgress(wanted)) return;
-  if (!MayAcquire(policy.number)) return;
+  if (!acquires_.Admit(policy.number)) return;
   wanted.acquire_seq = ++acquire_sequence_;
   wanted.direction = SaDirection::kOut;
   wanted.limits.hard_add_seconds = params_.larval_seconds();
   const uint32_t seq = wanted.acquire_seq;
   const IpAddress saddr = wanted.saddr;
   wanted.selector = FlowSelector(event.flow, devices()[event.interface].ifindex);
-  CountAcquired(*InsertLarval(std::move(wanted), Now()), policy.number);
+  acquires_.Add(InsertLarval(std::move(wanted), Now())->number, policy.number);
   const PolicyView view = ViewOf(policy);
-  Tell(Acquire{.flow = event.flow,
-               .ifindex = devices()[event.interface].ifindex,
-               .policy = view,
-               .template_index = template_index,
-               .saddr = saddr,
-               .daddr = query.daddr,
-               .seq = seq});
+  announcer_.Notify(Acquire{.flow = event.flow,
+                            .ifindex = devices()[event.interface].ifindex,
+                            .policy = view,
+                            .template_index = template_index,
+                            .saddr = saddr,
+                            .daddr = query.daddr,
+                            .seq = seq});
 }
 
 // Makes no larval state, unlike traffic (kernel: xfrm_add_acquire).
@@ -64,7 +64,8 @@ void ControlPlane::RequestAcquire(AcquireRequest request) {
     wanted.aalgos = request.aalgos;
     wanted.ealgos = request.ealgos;
     wanted.calgos = request.calgos;
-    Tell(AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_});
+    announcer_.Notify(
+        AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_});
   }
 }
 

@@ -41,7 +41,7 @@ class AcquireStormTest : public test::ControlPlaneTest {
     for (uint32_t i = 0; i < hosts; ++i) {
       const DataPathEvent event = WithoutSa(policy, i);
       path_.events[0]->Push({&event, 1});
-      control_->OnDataPathEvents();
+      control_->OnBell();
     }
   }
   uint32_t Count() { return control_->GetSadInfo().count; }
@@ -87,10 +87,10 @@ TEST_F(AcquireStormTest, OneTurnTakesAPart) {
     path_.events[0]->Push({&event, 1});
   }
   const std::size_t before = path_.events[0]->Room();
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(path_.events[0]->Room() - before, 64u);
   EXPECT_TRUE(control_->DoSome()) << "the loop comes back at once";
-  for (int turn = 0; turn < 8; ++turn) control_->OnDataPathEvents();
+  for (int turn = 0; turn < 8; ++turn) control_->OnBell();
   EXPECT_TRUE(path_.events[0]->Empty());
   EXPECT_FALSE(control_->DoSome());
 }

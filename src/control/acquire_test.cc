@@ -30,7 +30,7 @@ class AcquireTest : public ControlPlaneTest {
         .flow = {
             .saddr = test::Ip("10.1.0.1"), .daddr = test::Ip("10.2.0.1"), .family = IpFamily::kV4}};
     path_.events[0]->Push({&event, 1});
-    control_->OnDataPathEvents();
+    control_->OnBell();
   }
 };
 

@@ -1,8 +1,6 @@
-// NEWAE and GETAE: how an SA's counters stand, told as traffic moves them and set by clients that
-// keep a standby (kernel: xfrm_replay_notify, xfrm_new_ae).
-#include <algorithm>
+#include "control/aevents.h"
 
-#include "control/control_plane.h"
+#include <algorithm>
 
 namespace cygnet {
 namespace {
@@ -33,37 +31,9 @@ void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
   (void)window->Commit(replay.seq);
 }
 
-}  // namespace
-
-Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
-  const std::shared_ptr<Sa> sa = Named(id);
-  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
-  const auto watch = watches_.find(sa->number);
-  if (watch == watches_.end()) {  // larval
-    return AeventView{sa, 0, 0};
-  }
-  return AeventView{sa, watch->second.max_diff, watch->second.max_age};
-}
-
-Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = Named(change.id);
-  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
-  const auto watch = watches_.find(sa->number);
-  if (!sa->usable() || watch == watches_.end()) {
-    return MakeError(Errc::kInvalid, "SA must be in VALID state");
-  }
-  if (change.replay_fault) return *change.replay_fault;
-  if (change.replay) CYGNET_RETURN_IF_ERROR(RestoreReplay(*sa, *change.replay));
-  if (change.usage) sa->lifetime().SetUsage(*change.usage);
-  if (change.max_diff) watch->second.max_diff = *change.max_diff;
-  if (change.max_age) watch->second.max_age = *change.max_age;
-  TellAevent(sa, &watch->second, AeventCause::kUpdate, origin);
-  return {};
-}
-
 // Forward only: an outbound number used again makes a nonce used again, an inbound window taken
 // back lets replays in.
-Status ControlPlane::RestoreReplay(const Sa& sa, const ReplayState& replay) {
+Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
   const ReplayState& own = sa.spec().replay;
   if (replay.extended_form != own.extended_form) return {};
   if (replay.extended_form && replay.bitmap.size() != own.bitmap.size()) {
@@ -81,32 +51,68 @@ Status ControlPlane::RestoreReplay(const Sa& sa, const ReplayState& replay) {
   return {};
 }
 
-void ControlPlane::TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
-                              const RequestOrigin& origin) {
-  watch->told_seq = ReceivedOf(*sa);
-  watch->told_oseq = SentOf(*sa);
-  watch->told_at_ns = params_.clock->MonotonicNs();
-  Tell(SaAevent{.sa = sa, .cause = cause}, origin);
+}  // namespace
+
+void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
+  const SaSpec& spec = sa.spec();
+  watched_[sa.number] = {.max_diff = spec.replay_max_diff.value_or(defaults.max_diff),
+                         .max_age = spec.replay_max_age.value_or(defaults.max_age),
+                         .reported_seq = spec.replay.seq,
+                         .reported_oseq = spec.replay.oseq,
+                         .reported_at_ns = clock_.MonotonicNs()};
 }
 
-void ControlPlane::CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
+void Aevents::Continue(const Sa& from, const Sa& to) {
+  const Watch& old = watched_.at(from.number);
+  Watch& watch = watched_.at(to.number);
+  watch.max_diff = old.max_diff;
+  watch.max_age = old.max_age;
+  watch.reported_seq = old.reported_seq;
+  watch.reported_oseq = old.reported_oseq;
+}
+
+AeventView Aevents::View(const std::shared_ptr<Sa>& sa) const {
+  const auto watch = watched_.find(sa->number);
+  if (watch == watched_.end()) return AeventView{sa, 0, 0};  // larval
+  return AeventView{sa, watch->second.max_diff, watch->second.max_age};
+}
+
+Status Aevents::Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
+                       const RequestOrigin& origin) {
+  const auto watch = watched_.find(sa->number);
+  if (!sa->usable() || watch == watched_.end()) {
+    return MakeError(Errc::kInvalid, "SA must be in VALID state");
+  }
+  if (change.replay_fault) return *change.replay_fault;
+  if (change.replay) CYGNET_RETURN_IF_ERROR(RestoreReplay(*sa, *change.replay));
+  if (change.usage) sa->lifetime().SetUsage(*change.usage);
+  if (change.max_diff) watch->second.max_diff = *change.max_diff;
+  if (change.max_age) watch->second.max_age = *change.max_age;
+  Report(sa, &watch->second, AeventCause::kUpdate, origin);
+  return {};
+}
+
+void Aevents::Report(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+                     const RequestOrigin& origin) {
+  watch->reported_seq = ReceivedOf(*sa);
+  watch->reported_oseq = SentOf(*sa);
+  watch->reported_at_ns = clock_.MonotonicNs();
+  announcer_.Notify(SaAevent{.sa = sa, .cause = cause}, origin);
+}
+
+void Aevents::Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
   constexpr uint64_t kAgeUnitNs = 100'000'000;
-  const auto found = watches_.find(sa->number);
-  if (found == watches_.end() || !sa->usable()) return;
+  const auto found = watched_.find(sa->number);
+  if (found == watched_.end() || !sa->usable()) return;
   Watch& watch = found->second;
-  const uint64_t moved = std::max(ReceivedOf(*sa) - watch.told_seq, SentOf(*sa) - watch.told_oseq);
+  const uint64_t moved =
+      std::max(ReceivedOf(*sa) - watch.reported_seq, SentOf(*sa) - watch.reported_oseq);
   if (moved == 0) return;
   if (watch.max_diff != 0 && moved >= watch.max_diff) {
-    TellAevent(sa, &watch, AeventCause::kSequence);
-  } else if (watch.max_age != 0 && now_ns - watch.told_at_ns >= watch.max_age * kAgeUnitNs) {
-    TellAevent(sa, &watch, AeventCause::kTimer);
+    Report(sa, &watch, AeventCause::kSequence);
+  } else if (watch.max_age != 0 && now_ns - watch.reported_at_ns >= watch.max_age * kAgeUnitNs) {
+    Report(sa, &watch, AeventCause::kTimer);
   }
-}
-
-void ControlPlane::CheckAevents() {
-  if (params_.listener == nullptr || !params_.listener->WantsAevents()) return;
-  if (!aevents_from_.has_value()) aevents_from_ = 0;
-  (void)DoSome();
 }
 
 }  // namespace cygnet

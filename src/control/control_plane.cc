@@ -14,9 +14,15 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)),
       path_(*params_.path),
       socket_policies_(params_.path, params_.clock, params_.sockets),
+      announcer_(params_.listener, params_.journal),
+      policies_(params_.path, params_.clock, &announcer_,
+                [this](int32_t ifindex) { return DeviceWith(ifindex) != nullptr; }),
+      aevents_(&announcer_, params_.clock),
+      mappings_(&announcer_, params_.clock),
+      keepalives_(params_.path, params_.pools),
+      acquires_(params_.larval_limits, params_.clock),
       ike_sockets_(params_.path, params_.sockets),
       started_(params_.clock->WallSeconds()) {
-  if (params_.pools != nullptr) packets_.emplace(&params_.pools->small);
   PlacementParams placement{.path = params_.path,
                             .clock = params_.clock,
                             .engines = params_.engines,
@@ -71,18 +77,6 @@ ControlPlane::~ControlPlane() {
   }
 }
 
-void ControlPlane::Tell(const ControlEvent& event, const RequestOrigin& origin) {
-  if (params_.listener != nullptr) params_.listener->OnControlEvent(event, origin);
-}
-
-Status ControlPlane::Prepare(const ControlEvent& change) const {
-  return params_.journal != nullptr ? params_.journal->Prepare(change) : Status{};
-}
-
-void ControlPlane::Note(const ControlEvent& change) const {
-  if (params_.journal != nullptr) params_.journal->Note(change);
-}
-
 StoredReport ControlPlane::ReportStored() const {
   return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
 }
@@ -92,7 +86,7 @@ Status ControlPlane::AcceptStored() {
   return MakeError(Errc::kNoEntry, "there is no restart file");
 }
 
-void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { Tell(SaUpdated{sa}); }
+void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { announcer_.Notify(SaUpdated{sa}); }
 
 void ControlPlane::OnDeviceState(const std::string& device, const std::string& state,
                                  const std::string& explanation) {
@@ -107,7 +101,7 @@ void ControlPlane::OnGuardHit(const std::string& device, const std::string& reas
 }
 
 void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) {
-  Note(SaDeleted{sa});
+  announcer_.Note(SaDeleted{sa});
   Remove(sa);
 }
 

@@ -6,17 +6,21 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
+#include "control/acquire_budget.h"
+#include "control/aevents.h"
+#include "control/announcer.h"
 #include "control/host_links.h"
 #include "control/host_network.h"
 #include "control/ike_sockets.h"
-#include "control/nat.h"
+#include "control/nat_events.h"
 #include "control/next_hops.h"
 #include "control/placement/placement.h"
-#include "control/report.h"
+#include "control/policies.h"
+#include "control/reports.h"
 #include "control/route_check.h"
 #include "control/socket_policy_control.h"
 #include "crypto/engine_set.h"
@@ -59,12 +63,6 @@ struct XfrmSettings {
   uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
   uint32_t aevent_etime = 10;  // 100 ms units, likewise
   bool larval_drop = true;     // false: packets wait for key management
-};
-
-// Larval states that packets without an SA make: any process of this host can send such.
-struct LarvalLimits {
-  uint32_t per_policy = 512;
-  uint32_t total = 16384;
 };
 
 struct ControlPlaneParams {
@@ -115,25 +113,43 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   SaView Inspect(const Sa& sa) const override;
   SadInfo GetSadInfo() const override;
 
-  Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override;
-  Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override;
-  Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override;
-  Result<PolicyView> GetPolicy(const PolicyId& id) const override;
-  Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) override;
-  Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) override;
-  std::vector<PolicyView> ListPolicies() const override;
-  SpdInfo GetSpdInfo() const override;
-  Status ChangeSocketPolicy(SocketPolicyChange change) override;
-  std::vector<PolicyView> ListSocketPolicies() const override;
+  Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
+    return policies_.Add(std::move(spec), origin);
+  }
+  Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
+    return policies_.Update(std::move(spec), origin);
+  }
+  Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override {
+    return policies_.Delete(id, origin);
+  }
+  Result<PolicyView> GetPolicy(const PolicyId& id) const override { return policies_.Get(id); }
+  Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) override {
+    return policies_.Expire(id, hard, origin);
+  }
+  Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) override {
+    return policies_.Flush(type, origin);
+  }
+  std::vector<PolicyView> ListPolicies() const override { return policies_.List(); }
+  SpdInfo GetSpdInfo() const override {
+    return {.count = path_.spd.Counts(), .of_sockets = socket_policies_.Counts()};
+  }
+  Status ChangeSocketPolicy(SocketPolicyChange change) override {
+    return socket_policies_.Change(std::move(change));
+  }
+  std::vector<PolicyView> ListSocketPolicies() const override { return socket_policies_.List(); }
   Status SetDefaults(const std::array<std::optional<PolicyAction>, kPolicyDirections>& actions,
-                     const RequestOrigin& origin) override;
-  std::array<PolicyAction, kPolicyDirections> GetDefaults() const override;
+                     const RequestOrigin& origin) override {
+    return policies_.SetDefaults(actions, origin);
+  }
+  std::array<PolicyAction, kPolicyDirections> GetDefaults() const override {
+    return policies_.defaults();
+  }
 
   // --- OperatorControl ---
-  std::vector<SaReport> ReportSas() const override;
-  std::vector<PolicyReport> ReportPolicies() const override;
-  std::vector<DeviceReport> ReportDevices() const override;
-  std::vector<EngineReport> ReportEngines() const override;
+  std::vector<SaReport> ReportSas() const override { return reports().ReportSas(); }
+  std::vector<PolicyReport> ReportPolicies() const override { return reports().ReportPolicies(); }
+  std::vector<DeviceReport> ReportDevices() const override { return reports().ReportDevices(); }
+  std::vector<EngineReport> ReportEngines() const override { return reports().ReportEngines(); }
   StatReport ReportStats() const override;
   Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
   LedgerReport ReportLedger(const LedgerQuery& query) const override;
@@ -144,7 +160,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Result<MoveReport> SetFips(std::optional<std::string> mode) override;
   Status InjectFault(const std::string& device, const std::string& fault) override;
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                          Half half) const override;
+                          Half half) const override {
+    return reports().PlacementOf(spi, daddr, family, half);
+  }
   CapturePoints* FindCapture(const std::string& device) override;
   Result<ReloadReport> Reload() override;
   std::vector<DoctorRow> ReportDoctor() const override;
@@ -163,8 +181,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   }
   // About every 100 ms: tells listeners of SAs whose counters moved.
   void CheckAevents();
-  // Something in DataPath::events, or a device's bell. Takes a turn's worth of events.
-  void OnDataPathEvents();
+  // The control bell rang, or a turn of the loop goes by: devices' states, and a turn's worth of
+  // the data path's events.
+  void OnBell();
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange(const NetworkChanges& changes);
   // Does a part of what waits, for no longer than a client can be let wait. To be called each turn.
@@ -172,7 +191,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   bool DoSome();
   const NextHops* next_hops() const { return next_hops_.has_value() ? &*next_hops_ : nullptr; }
   // Events that made no larval state, because there were as many as may be.
-  uint64_t acquires_refused() const { return acquires_refused_; }
+  uint64_t acquires_refused() const { return acquires_.refused(); }
   SocketPolicyControl& socket_policies() { return socket_policies_; }
   // The doctor's. upper_devices.cc
   std::vector<DoctorRow> CheckHostRoutes() const;
@@ -181,19 +200,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 
  private:
-  // What is kept of an SA beside the data path's part, from Install to Remove.
-  struct Watch {
-    // NEWAE: thresholds, and what listeners were told last.
-    uint32_t max_diff = 0;
-    uint32_t max_age = 0;
-    uint64_t told_seq = 0;
-    uint64_t told_oseq = 0;
-    uint64_t told_at_ns = 0;
-    uint64_t keepalive_at = 0;                 // last NAT keep-alive, wall-clock seconds
-    std::unique_ptr<MappingLimiter> mappings;  // nullptr: none was seen
-    bool exhaustion_told = false;              // of the sequence numbers: said once
-  };
-
   // sa_control.cc, larval.cc
   Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
   void Link(const std::shared_ptr<Sa>& sa);
@@ -206,9 +212,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   bool AcquireInProgress(const SaSpec& wanted) const;
   static Selector LarvalSelector(const SaSpec& spec);
   std::shared_ptr<Sa> InsertLarval(SaSpec spec, uint64_t since);
-  bool MayAcquire(uint64_t policy_number);
-  void CountAcquired(const Sa& larval, uint64_t policy_number);
-  void ForgetAcquired(const Sa& sa);
   std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
   std::shared_ptr<Sa> Named(const SaId& id) const;
   std::shared_ptr<Sa> ByNumber(uint64_t number) const;
@@ -216,8 +219,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   void FollowNextHop(const Sa& sa);
   void FollowNextHops();
-  void StartWatch(const Sa& sa);
-  uint64_t HalvesOn(uint32_t engine) const;
   // migrate.cc
   struct MovingSa {
     std::shared_ptr<Sa> from;
@@ -230,15 +231,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                      const Migration& migration, std::vector<MovingSa>* moves);
   void UndoMoves(const std::vector<MovingSa>& moves);
   void FinishMove(const MovingSa& move);
-  // aevents.cc
-  Status RestoreReplay(const Sa& sa, const ReplayState& replay);
-  void CheckAevent(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
-  void TellAevent(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
-                  const RequestOrigin& origin = {});
-  // nat_events.cc
   void OnShortQuote(const DataPathEvent& event);
-  void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
-  void CheckKeepalive(const Sa& sa, uint64_t now);
   // acquire.cc
   void OnAcquire(const DataPathEvent& event);
   bool AskForSas(const Policy& policy, const DataPathEvent& event);
@@ -254,10 +247,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
   MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
 
-  // policy_control.cc
-  Status RefuseForeignInterface(const Selector& selector) const;
-  void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
-
   // turns.cc
   class Turn;
   bool TakeEvents(SpscRing<DataPathEvent>* ring, int* acquires);
@@ -268,12 +257,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void WalkAevents(Turn turn);
   void WalkPolicies(Turn turn);
 
+  Reports reports() const;
   void AuditFips() const;
   void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
-  void Tell(const ControlEvent& event, const RequestOrigin& origin = {});
-  Status Prepare(const ControlEvent& change) const;
-  void Note(const ControlEvent& change) const;
   // PlacementListener
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
   void OnLost(const std::shared_ptr<Sa>& sa) override;
@@ -284,17 +271,18 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   ControlPlaneParams params_;  // Reconfigure changes them
   DataPath& path_;
   SocketPolicyControl socket_policies_;
+  const Announcer announcer_;
+  Policies policies_;
+  Aevents aevents_;
+  NatMappings mappings_;
+  NatKeepalives keepalives_;
+  AcquireBudget acquires_;
   IkeSockets ike_sockets_;
   uint64_t next_short_quote_ns_ = 0;
-  std::optional<Placement> placement_;           // set from the constructor to the destructor
-  std::map<uint16_t, int> encap_ports_;          // of this host: how many SAs use each
-  std::unordered_map<uint64_t, Watch> watches_;  // likewise; larval states have none
-  std::optional<PacketCache> packets_;
-  std::optional<NextHops> next_hops_;                   // set where there is a network
-  std::unordered_map<uint64_t, uint64_t> acquired_;     // larval states of ACQUIREs: of policy
-  std::unordered_map<uint64_t, uint32_t> acquired_of_;  // policies: how many, those without none
-  uint64_t acquires_refused_ = 0;
-  uint64_t acquires_logged_ = 0;
+  std::optional<Placement> placement_;      // set from the constructor to the destructor
+  std::map<uint16_t, int> encap_ports_;     // of this host: how many SAs use each
+  std::unordered_set<uint64_t> exhausted_;  // SAs whose numbers are used up: said once
+  std::optional<NextHops> next_hops_;       // set where there is a network
   // Walks over all SAs or policies, in parts: what is next. nullopt: not under way.
   std::optional<uint64_t> times_from_;
   std::optional<uint64_t> aevents_from_;
@@ -304,7 +292,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   bool addresses_changed_ = false;
   uint64_t next_addresses_at_ = 0;
   XfrmSettings settings_;
-  std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t acquire_sequence_ = 0;
   // What stands on devices: by interface, the device below. DeviceUnder
   mutable std::map<int32_t, int32_t> under_;

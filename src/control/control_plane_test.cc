@@ -110,7 +110,7 @@ TEST_F(ControlPlaneTest, LimitsReachedByTrafficArriveAsEvents) {
   path_.events[0]->Push({&soft, 1});
   path_.events[0]->Push({&hard, 1});
   path_.events[0]->Push({&hard, 1});  // a second worker saw it too
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(recorder_.Take(), (Events{"sa-expired soft", "sa-expired hard"}));
 }
 

@@ -1,5 +1,4 @@
 // ALLOCSPI as a Linux kernel answers it, and the larval states that it and ACQUIRE leave behind.
-#include "base/log.h"
 #include "base/random.h"
 #include "control/control_plane.h"
 
@@ -85,39 +84,6 @@ Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) 
   }
   spec.spi = *spi;
   return std::shared_ptr<const Sa>(InsertLarval(std::move(spec), since));
-}
-
-// False: there are as many as may be, of this policy or in all.
-bool ControlPlane::MayAcquire(uint64_t policy_number) {
-  const LarvalLimits& limits = params_.larval_limits;
-  const auto of_policy = acquired_of_.find(policy_number);
-  const bool many = of_policy != acquired_of_.end() && of_policy->second >= limits.per_policy;
-  if (!many && acquired_.size() < limits.total) return true;
-  constexpr uint64_t kLogEverySeconds = 60;
-  ++acquires_refused_;
-  if (Now() < acquires_logged_ + kLogEverySeconds) return false;
-  acquires_logged_ = Now();
-  const std::string whose = many ? " of one policy" : "";
-  const uint32_t limit = many ? limits.per_policy : limits.total;
-  Log(LogLevel::kWarning,
-      "ACQUIRE: " + std::to_string(limit) + " larval states" + whose +
-          " wait for key management, which is the limit: none is made and nobody asked for more "
-          "(" +
-          std::to_string(acquires_refused_) + " refused so far)");
-  return false;
-}
-
-void ControlPlane::CountAcquired(const Sa& larval, uint64_t policy_number) {
-  acquired_.emplace(larval.number, policy_number);
-  ++acquired_of_[policy_number];
-}
-
-void ControlPlane::ForgetAcquired(const Sa& sa) {
-  const auto it = acquired_.find(sa.number);
-  if (it == acquired_.end()) return;
-  const auto of_policy = acquired_of_.find(it->second);
-  if (--of_policy->second == 0) acquired_of_.erase(of_policy);
-  acquired_.erase(it);
 }
 
 // The larval state that an ACQUIRE made is answered by this SA: it goes without a word.

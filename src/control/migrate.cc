@@ -130,18 +130,11 @@ void ControlPlane::UndoMoves(const std::vector<MovingSa>& moves) {
 
 void ControlPlane::FinishMove(const MovingSa& move) {
   const std::shared_ptr<Sa>& sa = move.to;
-  Note(SaDeleted{move.from});
-  Note(SaAdded{sa});
+  announcer_.Note(SaDeleted{move.from});
+  announcer_.Note(SaAdded{sa});
   sa->TakeOver(move.from.get());
   Link(sa);
-  const auto old = watches_.find(move.from->number);
-  if (old != watches_.end()) {
-    Watch& watch = watches_[sa->number];
-    watch.max_diff = old->second.max_diff;
-    watch.max_age = old->second.max_age;
-    watch.told_seq = old->second.told_seq;
-    watch.told_oseq = old->second.told_oseq;
-  }
+  aevents_.Continue(*move.from, *sa);
   Remove(move.from);
 }
 
@@ -154,7 +147,7 @@ Status ControlPlane::Migrate(const Migration& migration) {
   Status prepared = PrepareMoves(migration, &moves);
   PolicyView after = ViewOf(**policy);
   after.spec.templates = templates;
-  if (prepared) prepared = Prepare(PolicyUpdated{after});
+  if (prepared) prepared = announcer_.Prepare(PolicyUpdated{after});
   if (!prepared) {
     UndoMoves(moves);
     return prepared;
@@ -162,7 +155,7 @@ Status ControlPlane::Migrate(const Migration& migration) {
   for (const MovingSa& move : moves) FinishMove(move);
   path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();
-  Tell(Migrated{migration});
+  announcer_.Notify(Migrated{migration});
   return {};
 }
 

@@ -241,7 +241,7 @@ TEST_F(MigrateTest, MainIsAskedForWhenSubHasWhatItWants) {
       .policy_number = path_.spd.List()[1]->number,
       .flow = {.saddr = Ip("10.1.0.1"), .daddr = Ip("10.2.0.1"), .family = IpFamily::kV4}};
   path_.events[0]->Push({&event, 1});
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(recorder_.Take(), Events{"acquire 1"});
   EXPECT_EQ(control_->ListSas()[0]->spec().reqid, Reqid(1)) << "of the MAIN policy";
 }

@@ -140,7 +140,7 @@ class ShortQuoteTest : public test::ControlPlaneTest {
                                        .proto = kProtoUdp},
                               .mtu = mtu};
     path_.events[0]->Push({&event, 1});
-    control_->OnDataPathEvents();
+    control_->OnBell();
   }
   uint32_t Learnt(const Sa& sa) { return LearntPathMtu(*sa.outbound(), clock_.WallSeconds()); }
 };
@@ -185,7 +185,7 @@ class MappingTest : public test::ControlPlaneTest {
                                        .family = IpFamily::kV4,
                                        .proto = kProtoUdp}};
     path_.events[0]->Push({&event, 1});
-    control_->OnDataPathEvents();
+    control_->OnBell();
     return recorder_.Take();
   }
   void After(uint64_t seconds) { clock_.monotonic_ns += seconds * 1'000'000'000; }

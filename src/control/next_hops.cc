@@ -10,7 +10,7 @@ constexpr uint64_t kMs = 1'000'000;
 constexpr int kAskedAtOnce = 32;
 constexpr uint64_t kToldAtOnce = 4096;
 // A neighbour that changes its address all the time is told, and asked for, no more often.
-constexpr uint64_t kTellEveryNs = 100 * kMs;
+constexpr uint64_t kNotifyEveryNs = 100 * kMs;
 constexpr uint64_t kProbeEveryNs = 1000 * kMs;
 // Rounds over all destinations: apart, and the further the longer they take.
 constexpr uint64_t kRoundsApartNs = 200 * kMs;
@@ -32,7 +32,7 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
   }
   destination->sas.insert(sa.outbound());
   if (is_new) Ask(destination.get(), now);
-  TellSa(destination->neighbour, sa.outbound());
+  NotifySa(destination->neighbour, sa.outbound());
 }
 
 void NextHops::Forget(const Sa& sa) {
@@ -56,7 +56,7 @@ void NextHops::Ask(Destination* destination, uint64_t now) {
   Neighbour* neighbour = NeighbourOn(*route, destination->to.family);
   if (neighbour != destination->neighbour) {
     MoveTo(destination, neighbour);
-    Tell(*destination);
+    Notify(*destination);
   }
   if (neighbour->asked_in == round_) return;
   neighbour->asked_in = round_;
@@ -96,7 +96,7 @@ void NextHops::Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now)
   if (neighbour->mac == hop.mac) return;
   neighbour->mac = hop.mac;
   QueueTelling(neighbour);
-  (void)TellSome(now);  // a first change at once
+  (void)NotifySome(now);  // a first change at once
 }
 
 void NextHops::Probe(Neighbour* neighbour, uint64_t now) {
@@ -115,7 +115,7 @@ void NextHops::QueueTelling(Neighbour* neighbour) {
   telling_.push_back(neighbour->key);
 }
 
-void NextHops::TellSa(const Neighbour* neighbour, OutboundSa* sa) {
+void NextHops::NotifySa(const Neighbour* neighbour, OutboundSa* sa) {
   if (neighbour == nullptr || !neighbour->mac.has_value()) return;
   const auto device = host_.device_of(neighbour->key.ifindex);
   if (!device.has_value()) return;
@@ -123,11 +123,11 @@ void NextHops::TellSa(const Neighbour* neighbour, OutboundSa* sa) {
   sa->next_hop.Set(*neighbour->mac, *device);
 }
 
-void NextHops::Tell(const Destination& destination) {
-  for (OutboundSa* sa : destination.sas) TellSa(destination.neighbour, sa);
+void NextHops::Notify(const Destination& destination) {
+  for (OutboundSa* sa : destination.sas) NotifySa(destination.neighbour, sa);
 }
 
-bool NextHops::TellSome(uint64_t now) {
+bool NextHops::NotifySome(uint64_t now) {
   const uint64_t until = done_.sas_told + kToldAtOnce;
   std::size_t left = telling_.size();
   for (; left > 0 && done_.sas_told < until; --left) {
@@ -140,9 +140,9 @@ bool NextHops::TellSome(uint64_t now) {
       telling_.push_back(key);
       continue;
     }
-    if (neighbour.tell_from == 0) neighbour.may_tell_at = now + kTellEveryNs;
+    if (neighbour.tell_from == 0) neighbour.may_tell_at = now + kNotifyEveryNs;
     auto next = neighbour.used_by.lower_bound(neighbour.tell_from);
-    for (; next != neighbour.used_by.end() && done_.sas_told < until; ++next) Tell(*next->second);
+    for (; next != neighbour.used_by.end() && done_.sas_told < until; ++next) Notify(*next->second);
     neighbour.to_tell = next != neighbour.used_by.end();
     if (!neighbour.to_tell) continue;
     neighbour.tell_from = next->first;
@@ -176,7 +176,7 @@ bool NextHops::AskSome(uint64_t now) {
 }
 
 bool NextHops::DoSome(uint64_t now) {
-  const bool more = TellSome(now);
+  const bool more = NotifySome(now);
   return AskSome(now) || more;
 }
 

@@ -103,10 +103,10 @@ class NextHops {
   void Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now);
   void Probe(Neighbour* neighbour, uint64_t now);
   void QueueTelling(Neighbour* neighbour);
-  void Tell(const Destination& destination);
-  void TellSa(const Neighbour* neighbour, OutboundSa* sa);
+  void Notify(const Destination& destination);
+  void NotifySa(const Neighbour* neighbour, OutboundSa* sa);
   bool AskSome(uint64_t now);
-  bool TellSome(uint64_t now);
+  bool NotifySome(uint64_t now);
 
   const Host host_;
   std::unordered_map<ParsedAddress, std::unique_ptr<Destination>, AddressHash, SameAddress>

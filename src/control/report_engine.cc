@@ -1,7 +1,7 @@
 // Engines, as the operator is shown them.
 #include <algorithm>
 
-#include "control/control_plane.h"
+#include "control/reports.h"
 
 namespace cygnet {
 namespace {
@@ -44,9 +44,9 @@ EngineReport Describe(const EngineInfo& info) {
 
 }  // namespace
 
-uint64_t ControlPlane::HalvesOn(uint32_t engine) const {
+uint64_t Reports::HalvesOn(uint32_t engine) const {
   uint64_t halves = 0;
-  for (const auto& [number, placed] : placement_->all()) {
+  for (const auto& [number, placed] : from_.placement.all()) {
     for (const Half half : kHalves) {
       const SaBinding* binding = placed.half(half).binding.get();
       // Of a half that is on a device the CPU's engine is the fallback, and idle.
@@ -57,9 +57,9 @@ uint64_t ControlPlane::HalvesOn(uint32_t engine) const {
   return halves;
 }
 
-std::vector<EngineReport> ControlPlane::ReportEngines() const {
+std::vector<EngineReport> Reports::ReportEngines() const {
   std::vector<EngineReport> reports;
-  const EngineSet& engines = *params_.engines;
+  const EngineSet& engines = from_.engines;
   for (uint32_t i = 0; i < engines.size(); ++i) {
     EngineReport report = Describe(*engines[i].info);
     report.order = i + 1;
@@ -67,10 +67,10 @@ std::vector<EngineReport> ControlPlane::ReportEngines() const {
     report.module = Text(engines.engine(i)->identity());
     report.sa_halves = HalvesOn(i);
     report.stats = engines.engine(i)->stats();
-    for (const auto& worker : path_.engine_jobs) {
+    for (const auto& worker : from_.path.engine_jobs) {
       report.stats.jobs += worker->done[i].load(std::memory_order_relaxed);
     }
-    if (const auto& denied = placement_->devices().engine_denied()[i])
+    if (const auto& denied = from_.placement.devices().engine_denied()[i])
       report.denied = denied->Text();
     reports.push_back(std::move(report));
   }

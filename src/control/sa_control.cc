@@ -27,16 +27,16 @@ std::shared_ptr<Sa> ControlPlane::Named(const SaId& id) const {
 // --- Requests ---
 
 Status ControlPlane::AddSa(SaSpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(policies_.RefuseForeignInterface(spec.selector));
   if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   const auto sa = Install(std::move(spec));
   if (!sa) return sa.error();
-  Tell(SaAdded{*sa}, origin);
+  announcer_.Notify(SaAdded{*sa}, origin);
   return {};
 }
 
 Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(policies_.RefuseForeignInterface(spec.selector));
   const SaId id = IdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
@@ -48,13 +48,13 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
   if (existing->state() == SaState::kLarval) {
     const auto sa = Install(std::move(spec), existing);
     if (!sa) return sa.error();
-    Tell(SaUpdated{*sa}, origin);
+    announcer_.Notify(SaUpdated{*sa}, origin);
     return {};
   }
   if (!existing->usable()) return MakeError(Errc::kInvalid);
   CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
   path_.BumpGeneration();
-  Tell(SaUpdated{existing}, origin);
+  announcer_.Notify(SaUpdated{existing}, origin);
   return {};
 }
 
@@ -78,8 +78,8 @@ Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
 Status ControlPlane::DeleteSa(const SaId& id, const RequestOrigin& origin) {
   const std::shared_ptr<Sa> sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
-  Note(SaDeleted{sa});
-  Tell(SaDeleted{sa}, origin);
+  announcer_.Note(SaDeleted{sa});
+  announcer_.Notify(SaDeleted{sa}, origin);
   Remove(sa);
   return {};
 }
@@ -97,8 +97,8 @@ bool ControlPlane::FlushSas(uint8_t proto, const RequestOrigin& origin) {
     Remove(sa);
     any = true;
   }
-  Note(SaFlushed{proto});  // of those that went with an earlier daemon, too
-  if (any) Tell(SaFlushed{proto}, origin);
+  announcer_.Note(SaFlushed{proto});  // of those that went with an earlier daemon, too
+  if (any) announcer_.Notify(SaFlushed{proto}, origin);
   return any;
 }
 
@@ -139,6 +139,18 @@ SaView ControlPlane::Inspect(const Sa& sa) const {
   return view;
 }
 
+Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
+  const std::shared_ptr<Sa> sa = Named(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return aevents_.View(sa);
+}
+
+Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = Named(change.id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return aevents_.Update(sa, change, origin);
+}
+
 // --- Installing and removing ---
 
 // The larval state that it fills in, or that it answers, goes only when it is there: a client that
@@ -148,7 +160,7 @@ Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSa(std::move(spec), RandomWord());
   CYGNET_RETURN_IF_ERROR(placement_->Place(sa));
-  if (Status kept = Prepare(SaAdded{sa}); !kept) {
+  if (Status kept = announcer_.Prepare(SaAdded{sa}); !kept) {
     placement_->Remove(*sa);
     return kept.error();
   }
@@ -171,24 +183,17 @@ void ControlPlane::Link(const std::shared_ptr<Sa>& sa) {
   FollowNextHop(*sa);
   path_.sad.Insert(sa);
   if (sa->spec().encap.has_value()) CountEncapPort(sa->spec().encap->dport, 1);
-  StartWatch(*sa);
-}
-
-void ControlPlane::StartWatch(const Sa& sa) {
-  const SaSpec& spec = sa.spec();
-  Watch& watch = watches_[sa.number];
-  watch.max_diff = spec.replay_max_diff.value_or(settings_.aevent_rseqth);
-  watch.max_age = spec.replay_max_age.value_or(settings_.aevent_etime);
-  watch.told_seq = spec.replay.seq;
-  watch.told_oseq = spec.replay.oseq;
-  watch.told_at_ns = params_.clock->MonotonicNs();
+  aevents_.Follow(*sa, {.max_diff = settings_.aevent_rseqth, .max_age = settings_.aevent_etime});
 }
 
 void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   const bool larval = sa->state() == SaState::kLarval;
   sa->set_state(SaState::kDead);
-  watches_.erase(sa->number);
-  ForgetAcquired(*sa);
+  aevents_.Forget(sa->number);
+  mappings_.Forget(sa->number);
+  keepalives_.Forget(sa->number);
+  acquires_.Remove(sa->number);
+  exhausted_.erase(sa->number);
   if (next_hops_.has_value() && sa->outbound() != nullptr) next_hops_->Forget(*sa);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
@@ -216,14 +221,14 @@ void ControlPlane::CountEncapPort(uint16_t port, int delta) {
 
 void ControlPlane::Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin) {
   if (hard) {
-    Note(SaExpired{sa, true});
-    Tell(SaExpired{sa, true}, origin);
+    announcer_.Note(SaExpired{sa, true});
+    announcer_.Notify(SaExpired{sa, true}, origin);
     Remove(sa);
     return;
   }
   if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
   path_.BumpGeneration();
-  Tell(SaExpired{sa, false}, origin);
+  announcer_.Notify(SaExpired{sa, false}, origin);
 }
 
 void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {

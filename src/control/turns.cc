@@ -58,12 +58,18 @@ bool ControlPlane::DoSome() {
          !policies_to_check_.empty();
 }
 
+void ControlPlane::CheckAevents() {
+  if (!announcer_.WantsAevents()) return;
+  if (!aevents_from_.has_value()) aevents_from_ = 0;
+  (void)DoSome();
+}
+
 void ControlPlane::WalkTimes(Turn turn) {
   if (!times_from_.has_value()) return;
   const uint64_t now = Now();
   times_from_ = path_.sad.ForEachFrom(*times_from_, [&](const std::shared_ptr<Sa>& sa) {
     CheckTimes(sa, now);
-    CheckKeepalive(*sa, now);
+    keepalives_.Check(*sa, now);
     return turn.GoesOn();
   });
 }
@@ -72,7 +78,7 @@ void ControlPlane::WalkAevents(Turn turn) {
   if (!aevents_from_.has_value()) return;
   const uint64_t now_ns = params_.clock->MonotonicNs();
   aevents_from_ = path_.sad.ForEachFrom(*aevents_from_, [&](const std::shared_ptr<Sa>& sa) {
-    CheckAevent(sa, now_ns);
+    aevents_.Check(sa, now_ns);
     return turn.GoesOn();
   });
 }
@@ -83,14 +89,14 @@ void ControlPlane::WalkPolicies(Turn turn) {
     const std::shared_ptr<Policy> policy = std::move(policies_to_check_.back());
     policies_to_check_.pop_back();
     // It may have gone since the walk began.
-    if (path_.spd.FindByNumber(policy->number) == policy) CheckTimes(policy, now);
+    if (path_.spd.FindByNumber(policy->number) == policy) policies_.CheckTimes(policy, now);
     if (!turn.GoesOn()) break;
   }
 }
 
 // --- Events of the data path ---
 
-void ControlPlane::OnDataPathEvents() {
+void ControlPlane::OnBell() {
   placement_->CheckDevices();
   int acquires = kAcquiresPerTurn;
   events_left_ = false;
@@ -127,13 +133,13 @@ void ControlPlane::OnDataPathEvent(const DataPathEvent& event) {
       if (sa != nullptr) Expire(sa, true);
       break;
     case DataPathEvent::Kind::kSequenceExhausted:
-      if (sa != nullptr && !std::exchange(watches_[sa->number].exhaustion_told, true)) {
+      if (sa != nullptr && exhausted_.insert(sa->number).second) {  // said once
         Log(LogLevel::kWarning,
             "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
       }
       break;
     case DataPathEvent::Kind::kMapping:
-      if (sa != nullptr) OnMapping(sa, event.flow);
+      if (sa != nullptr && sa->inbound() != nullptr) mappings_.OnMapping(sa, event.flow);
       break;
     case DataPathEvent::Kind::kShortQuote:
       OnShortQuote(event);

@@ -116,7 +116,7 @@ class ControlPlaneTest : public testing::Test {
   void Settle() {
     for (int i = 0; i < 2; ++i) {
       path_.quiescence.Collect();
-      control_->OnDataPathEvents();
+      control_->OnBell();
     }
   }
   void Pass(uint64_t seconds) {

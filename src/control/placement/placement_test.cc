@@ -134,11 +134,11 @@ TEST_F(PlacementControlTest, ADeviceThatGoesDownIsLeftByItself) {
   Add(Offloaded(0x100));
   Add(Offloaded(0x200, true));
   nic_.SetOffloadUp(false);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(Where(0x100), "software device-down");
   EXPECT_EQ(Where(0x200), "software device-down");
   nic_.SetOffloadUp(true);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   Settle();
   EXPECT_EQ(Where(0x100), "crypto returned");
   EXPECT_EQ(Where(0x200), "crypto returned");
@@ -165,17 +165,17 @@ TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
 
 TEST_F(PlacementControlTest, WhatCameWhileTheDeviceWasAwayGoesThereWhenItIsBack) {
   nic_.SetOffloadUp(false);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   Add(Offloaded(0x100));
   EXPECT_EQ(Where(0x100), "software device-down");
   nic_.SetOffloadUp(true);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(Where(0x100), "crypto requested");
 }
 
 TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
   nic_.SetOffloadUp(false);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   Add(MakeSpec({.spi = 0x100}));
   EXPECT_EQ(
       Override({.spi = Spi(0x100), .mode = PlacementMode::kRequired, .device = "nic0"}).blocked,
@@ -185,7 +185,7 @@ TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
   EXPECT_EQ(control_->SetFips(std::nullopt)->moved, 0u);
   EXPECT_THAT(Placement(0x100).history, SizeIs(1));
   nic_.SetOffloadUp(true);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(Where(0x100), "crypto requested");
 }
 
@@ -435,7 +435,7 @@ class KernelLossTest : public PlacementControlTest {
 TEST_F(KernelLossTest, DownIsNoReasonToDelete) {
   Add(Offloaded(0x100));
   nic_.SetOffloadUp(false);
-  control_->OnDataPathEvents();
+  control_->OnBell();
   EXPECT_EQ(Where(0x100), "software device-down");
 }
 

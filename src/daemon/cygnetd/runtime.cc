@@ -169,13 +169,12 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
   while (signals->stop == 0) {
     if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
-    control_->OnDataPathEvents();
+    control_->OnBell();  // whoever rings from here on ends the wait below
     const bool more = control_->DoSome();
-    poller_->RunOnce(more ? 0 : kWaitMs);
-    path_->control_bell.Disarm();
-    control_->OnDataPathEvents();
     audit_->Flush();
     path_->quiescence.Collect();
+    poller_->RunOnce(more ? 0 : kWaitMs);
+    path_->control_bell.Disarm();
     const uint64_t now = clock_.MonotonicNs();
     fence_->Turn(now);
     if (now >= next_aevents) {

@@ -1,4 +1,4 @@
-// What the operator may ask of placement.
+// What the operator may ask of the control plane.
 #include "control/control_plane.h"
 
 namespace cygnet {
@@ -50,6 +50,28 @@ Status ControlPlane::InjectFault(const std::string& device, const std::string& f
     return MakeError(Errc::kNotSupported, "device " + device + " plays no faults");
   }
   return offload->InjectFault(fault);
+}
+
+CapturePoints* ControlPlane::FindCapture(const std::string& device) {
+  for (const ControlDevice& d : devices()) {
+    if (d.name == device) return d.capture;
+  }
+  return nullptr;
+}
+
+Reports ControlPlane::reports() const {
+  return Reports({.path = path_,
+                  .placement = *placement_,
+                  .policies = policies_,
+                  .engines = *params_.engines,
+                  .clock = *params_.clock});
+}
+
+StatReport ControlPlane::ReportStats() const {
+  StatReport report = reports().ReportStats();
+  report.acquires_refused = acquires_.refused();
+  report.uptime_seconds = Now() - started_;
+  return report;
 }
 
 }  // namespace cygnet

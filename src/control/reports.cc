@@ -1,9 +1,7 @@
-// What the operator is shown.
-#include "control/report.h"
+#include "control/reports.h"
 
 #include <map>
 
-#include "control/control_plane.h"
 #include "datapath/path_mtu.h"
 #include "net/ip_protocol.h"
 
@@ -30,9 +28,9 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
 
 }  // namespace
 
-std::vector<SaReport> ControlPlane::ReportSas() const {
+std::vector<SaReport> Reports::ReportSas() const {
   std::vector<SaReport> reports;
-  for (const auto& sa : path_.sad.List()) {
+  for (const auto& sa : from_.path.sad.List()) {
     SaReport report{.sa = sa,
                     .state = sa->state(),
                     .usage = sa->lifetime().usage(),
@@ -45,10 +43,10 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
                     .drops = {}};
     if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
-    if (const PlacedSa* placed = placement_->Find(sa->number)) {
+    if (const PlacedSa* placed = from_.placement.Find(sa->number)) {
       for (const Half half : kHalves) {
         if (placed->half(half).binding == nullptr) continue;
-        report.placements.push_back(ReportOf(placed->half(half), half, *params_.engines));
+        report.placements.push_back(ReportOf(placed->half(half), half, from_.engines));
       }
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {
@@ -62,70 +60,72 @@ std::vector<SaReport> ControlPlane::ReportSas() const {
   return reports;
 }
 
-std::vector<PolicyReport> ControlPlane::ReportPolicies() const {
+std::vector<PolicyReport> Reports::ReportPolicies() const {
   std::vector<PolicyReport> reports;
-  for (PolicyView& view : ListPolicies()) {
+  for (PolicyView& view : from_.policies.List()) {
     reports.push_back({.spec = std::move(view.spec), .usage = view.usage});
   }
   return reports;
 }
 
-std::vector<DeviceReport> ControlPlane::ReportDevices() const {
+std::vector<DeviceReport> Reports::ReportDevices() const {
   std::vector<DeviceReport> reports;
-  const PlacementDevices& all = placement_->devices();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const ControlDevice& d = all[i];
-    DeviceReport report;
-    report.name = d.name;
-    report.wire = d.wire;
-    report.driver = d.driver;
-    report.ifindex = d.ifindex;
-    report.mtu = d.host_port->mtu();
-    report.mac = d.host_port->mac();
-    report.offload_mode = Name(d.terms.mode);
-    report.trusted = d.terms.trusted;
-    if (d.terms.allow_crypto) report.allow_modes.emplace_back("crypto");
-    if (d.terms.allow_packet) report.allow_modes.emplace_back("packet");
-    report.disabled = all.disabled(i);
-    report.loss = d.terms.loss == DeviceLoss::kKeep ? "keep" : "kernel";
-    report.rekey_reserve = d.terms.rekey_reserve;
-    if (const auto& denied = all.denied(i)) {
-      report.denied = denied->Text();
-      report.denied_explanation = denied->Explanation();
-    }
-    if (d.fence != nullptr) report.fence = *d.fence;
-    report.host = d.host_port->stats();
-    report.wire_stats = d.wire_port->stats();
-    report.link = Name(d.wire_port->link());
-    report.link_explanation = Explain(d.wire_port->link(), d.wire);
-    if (d.offload != nullptr) {
-      report.offload_capable = true;
-      const bool lied = all.lied(i);
-      report.offload_up = d.offload->offload_up() && !lied;
-      report.caps = d.offload->caps();
-      report.offload = d.offload->offload_stats();
-      report.held = d.offload->HeldSas();
-      report.identity = d.offload->identity();
-      report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
-      report.key_log = d.offload->KeyLog();
-    }
-    if (i < path_.interfaces.size() && path_.interfaces[i].guard != nullptr) {
-      report.guard = path_.interfaces[i].guard->stats();
-    }
-    reports.push_back(std::move(report));
-  }
+  for (std::size_t i = 0; i < from_.placement.devices().size(); ++i) reports.push_back(DeviceAt(i));
   return reports;
 }
 
-StatReport ControlPlane::ReportStats() const {
+DeviceReport Reports::DeviceAt(std::size_t i) const {
+  const PlacementDevices& all = from_.placement.devices();
+  const ControlDevice& d = all[i];
+  DeviceReport report;
+  report.name = d.name;
+  report.wire = d.wire;
+  report.driver = d.driver;
+  report.ifindex = d.ifindex;
+  report.mtu = d.host_port->mtu();
+  report.mac = d.host_port->mac();
+  report.offload_mode = Name(d.terms.mode);
+  report.trusted = d.terms.trusted;
+  if (d.terms.allow_crypto) report.allow_modes.emplace_back("crypto");
+  if (d.terms.allow_packet) report.allow_modes.emplace_back("packet");
+  report.disabled = all.disabled(i);
+  report.loss = d.terms.loss == DeviceLoss::kKeep ? "keep" : "kernel";
+  report.rekey_reserve = d.terms.rekey_reserve;
+  if (const auto& denied = all.denied(i)) {
+    report.denied = denied->Text();
+    report.denied_explanation = denied->Explanation();
+  }
+  if (d.fence != nullptr) report.fence = *d.fence;
+  report.host = d.host_port->stats();
+  report.wire_stats = d.wire_port->stats();
+  report.link = Name(d.wire_port->link());
+  report.link_explanation = Explain(d.wire_port->link(), d.wire);
+  if (d.offload != nullptr) {
+    report.offload_capable = true;
+    const bool lied = all.lied(i);
+    report.offload_up = d.offload->offload_up() && !lied;
+    report.caps = d.offload->caps();
+    report.offload = d.offload->offload_stats();
+    report.held = d.offload->HeldSas();
+    report.identity = d.offload->identity();
+    report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
+    report.key_log = d.offload->KeyLog();
+  }
+  if (i < from_.path.interfaces.size() && from_.path.interfaces[i].guard != nullptr) {
+    report.guard = from_.path.interfaces[i].guard->stats();
+  }
+  return report;
+}
+
+StatReport Reports::ReportStats() const {
   std::array<uint64_t, kDropReasons> totals{};
   const auto add = [&totals](const DropCounters& counters) {
     for (std::size_t r = 0; r < kDropReasons; ++r) {
       totals[r] += counters.Get(static_cast<DropReason>(r));
     }
   };
-  for (const auto& counters : path_.drops) add(*counters);
-  for (const ControlDevice& d : devices()) {
+  for (const auto& counters : from_.path.drops) add(*counters);
+  for (const ControlDevice& d : from_.placement.devices().all()) {
     if (const DropCounters* own = d.wire_port->device_drops(); own != nullptr) add(*own);
   }
   StatReport report;
@@ -138,32 +138,23 @@ StatReport ControlPlane::ReportStats() const {
   for (const std::string_view name : XfrmStatNames()) {
     report.xfrm.emplace_back(name, by_name[name]);
   }
-  report.acquires_refused = acquires_refused_;
-  report.uptime_seconds = Now() - started_;
-  report.workers = path_.workers();
-  report.engine = std::string((*params_.engines)[0].info->name);
+  report.workers = from_.path.workers();
+  report.engine = std::string(from_.engines[0].info->name);
   return report;
 }
 
-std::string ControlPlane::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
-                                      Half half) const {
+std::string Reports::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
+                                 Half half) const {
   const auto sa =
-      path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
-  const PlacedSa* placed = sa == nullptr ? nullptr : placement_->Find(sa->number);
+      from_.path.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
+  const PlacedSa* placed = sa == nullptr ? nullptr : from_.placement.Find(sa->number);
   if (placed == nullptr || placed->half(half).binding == nullptr) return {};
   const PlacedHalf& row = placed->half(half);
   const SaBinding& binding = *row.binding;
   std::string text(Name(binding.path));
-  const std::string where = WhereOf(binding, *params_.engines);
+  const std::string where = WhereOf(binding, from_.engines);
   if (!where.empty()) text += " " + where;
   return text + " (" + row.reason.Text() + ")";
-}
-
-CapturePoints* ControlPlane::FindCapture(const std::string& device) {
-  for (const ControlDevice& d : devices()) {
-    if (d.name == device) return d.capture;
-  }
-  return nullptr;
 }
 
 }  // namespace cygnet

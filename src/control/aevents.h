@@ -1,0 +1,56 @@
+// Aevents: NEWAE and GETAE: how an SA's counters stand, reported as traffic moves them and set by
+// clients that keep a standby (kernel: xfrm_replay_notify, xfrm_new_ae). Control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "control/announcer.h"
+#include "requests/xfrm_control.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// Of SAs that do not say (kernel: xfrm_aevent_rseqth, xfrm_aevent_etime).
+struct AeventDefaults {
+  uint32_t max_diff = 2;  // packets
+  uint32_t max_age = 10;  // 100 ms units
+};
+
+class Aevents {
+ public:
+  Aevents(const Announcer* announcer, const Clock* clock)
+      : announcer_(*announcer), clock_(*clock) {}
+
+  // The SA is there; larval states are not followed.
+  void Follow(const Sa& sa, const AeventDefaults& defaults);
+  // `to` goes on where `from` stops. REQUIRES: both are followed.
+  void Continue(const Sa& from, const Sa& to);
+  void Forget(uint64_t sa_number) { watched_.erase(sa_number); }
+
+  AeventView View(const std::shared_ptr<Sa>& sa) const;
+  Status Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
+                const RequestOrigin& origin);
+  // Reports what is due.
+  void Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
+
+ private:
+  struct Watch {
+    uint32_t max_diff = 0;
+    uint32_t max_age = 0;
+    // What listeners heard last.
+    uint64_t reported_seq = 0;
+    uint64_t reported_oseq = 0;
+    uint64_t reported_at_ns = 0;
+  };
+  void Report(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+              const RequestOrigin& origin = {});
+
+  const Announcer& announcer_;
+  const Clock& clock_;
+  std::unordered_map<uint64_t, Watch> watched_;  // by the SA's number
+};
+
+}  // namespace cygnet

@@ -1,0 +1,54 @@
+// What control does for SAs with UDP encapsulation: reports of a changed mapping, and keep-alives.
+// Control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "control/announcer.h"
+#include "control/nat.h"
+#include "datapath/data_path.h"
+#include "net/flow_key.h"
+#include "packet/packet_pool.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// The peer of an SA turned up at another address or port.
+class NatMappings {
+ public:
+  NatMappings(const Announcer* announcer, const Clock* clock)
+      : announcer_(*announcer), clock_(*clock) {}
+
+  // `outer`: of the packet that came. REQUIRES: the SA is not larval.
+  void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
+  void Forget(uint64_t sa_number) { limiters_.erase(sa_number); }
+
+ private:
+  const Announcer& announcer_;
+  const Clock& clock_;
+  std::unordered_map<uint64_t, MappingLimiter> limiters_;  // of SAs that saw one
+};
+
+// Keep-alives of SAs that send nothing (kernel: nat_keepalive_work_single).
+class NatKeepalives {
+ public:
+  // `pools` nullptr: none are sent.
+  NatKeepalives(DataPath* path, PacketPools* pools);
+
+  // Sends one if the SA has sent nothing for its interval. `now`: wall-clock seconds.
+  void Check(const Sa& sa, uint64_t now);
+  void Forget(uint64_t sa_number) { sent_at_.erase(sa_number); }
+
+ private:
+  bool Send(const Sa& sa);
+
+  DataPath& path_;
+  std::optional<PacketCache> packets_;
+  std::unordered_map<uint64_t, uint64_t> sent_at_;  // wall-clock seconds, by the SA's number
+};
+
+}  // namespace cygnet

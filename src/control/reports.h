@@ -1,0 +1,46 @@
+// Reports: what the operator is shown of SAs, policies, devices, engines and drops. Reads only.
+// Control thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/placement/placement.h"
+#include "control/policies.h"
+#include "control/report.h"
+#include "crypto/engine_set.h"
+#include "datapath/data_path.h"
+
+namespace cygnet {
+
+class Reports {
+ public:
+  // What is reported about.
+  struct Sources {
+    const DataPath& path;
+    const Placement& placement;
+    const Policies& policies;
+    const EngineSet& engines;
+    const Clock& clock;
+  };
+  explicit Reports(const Sources& sources) : from_(sources) {}
+
+  std::vector<SaReport> ReportSas() const;           // newest first
+  std::vector<PolicyReport> ReportPolicies() const;  // newest first
+  std::vector<DeviceReport> ReportDevices() const;
+  std::vector<EngineReport> ReportEngines() const;  // in use first, in their order
+  // Counters; what the control plane alone knows is filled in by it.
+  StatReport ReportStats() const;
+  // Where one half of the SA runs, shortly: "crypto nic0 (requested)"; empty: no such half.
+  std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family, Half half) const;
+
+ private:
+  uint64_t Now() const { return from_.clock.WallSeconds(); }
+  DeviceReport DeviceAt(std::size_t device) const;
+  uint64_t HalvesOn(uint32_t engine) const;
+
+  const Sources from_;
+};
+
+}  // namespace cygnet
