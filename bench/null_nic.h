@@ -51,7 +51,7 @@ class NullNic final : public Port, public OffloadDevice {
   DeviceState state() const override { return DeviceState::kUp; }
   uint32_t resets() const override { return 0; }
   void SetBell(Doorbell*) override {}
-  std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override {
+  std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) override {
     inbound_ = inbound_ || IsInbound(sa.half);
     *handle = kHandle;
     return std::nullopt;
@@ -61,7 +61,6 @@ class NullNic final : public Port, public OffloadDevice {
   void ReleaseSa(OffloadHandle) override {}
   std::vector<OffloadHandle> TakeErased() override { return {}; }
   OffloadStats offload_stats() const override { return {}; }
-  std::vector<SaId> HeldSas() const override { return {}; }
   void AdvanceEsn(OffloadHandle, uint64_t) override {}
   void FilterEligible(std::span<Packet* const>, std::span<bool> eligible) override {
     std::fill(eligible.begin(), eligible.end(), true);

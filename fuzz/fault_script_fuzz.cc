@@ -31,9 +31,9 @@ Played Play(FaultScript script) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto script = FaultScript::Parse(text, size);
+  const auto script = FaultScript::Parse(text, "script", size);
   if (!script) {
-    CYGNET_CHECK(script.error().message.substr(0, 5) == "line ");
+    CYGNET_CHECK(script.error().message.starts_with("script:"));
     return 0;
   }
   CYGNET_CHECK(Play(*script) == Play(*script));

@@ -12,6 +12,7 @@ import sys
 # The folders that a folder may include, besides itself.
 MAY_INCLUDE = {
     "base": set(),
+    "settings": {"base"},
     "net": {"base"},
     "packet": {"base"},
     "crypto": {"base"},
@@ -20,11 +21,11 @@ MAY_INCLUDE = {
     "policy": {"base", "net"},
     "sa": {"base", "net", "packet", "crypto"},
     "esp": {"base", "net", "packet", "crypto", "sa"},
-    "device": {"base", "net", "packet", "crypto", "sa", "policy"},
+    "device": {"base", "settings", "net", "packet", "crypto", "sa", "policy"},
     "device/host": {"base", "net", "packet", "device"},
-    "device/wires": {"base", "net", "packet", "device", "device/host"},
+    "device/wires": {"base", "settings", "net", "packet", "device", "device/host"},
     # Only the software NIC does ESP itself.
-    "device/sim_nic": {"base", "net", "packet", "device", "device/wires", "esp", "crypto", "sa"},
+    "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},

@@ -46,10 +46,11 @@ Status ControlPlane::InjectFault(const std::string& device, const std::string& f
   const auto number = placement_->devices().Named(device);
   if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + device + "'");
   OffloadDevice* offload = devices()[*number].offload;
-  if (offload == nullptr) {
+  FaultInjection* faults = offload != nullptr ? offload->faults() : nullptr;
+  if (faults == nullptr) {
     return MakeError(Errc::kNotSupported, "device " + device + " plays no faults");
   }
-  return offload->InjectFault(fault);
+  return faults->InjectFault(fault);
 }
 
 CapturePoints* ControlPlane::FindCapture(const std::string& device) {

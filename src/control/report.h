@@ -14,6 +14,7 @@
 #include "control/placement/report.h"
 #include "crypto/crypto_engine.h"
 #include "device/capture.h"
+#include "device/device_extras.h"
 #include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"

@@ -106,10 +106,12 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
     report.offload_up = d.offload->offload_up() && !lied;
     report.caps = d.offload->caps();
     report.offload = d.offload->offload_stats();
-    report.held = d.offload->HeldSas();
     report.identity = d.offload->identity();
     report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
-    report.key_log = d.offload->KeyLog();
+    if (const DeviceRecords* records = d.offload->records()) {
+      report.held = records->HeldSas();
+      report.key_log = records->KeyLog();
+    }
   }
   if (i < from_.path.interfaces.size() && from_.path.interfaces[i].guard != nullptr) {
     report.guard = from_.path.interfaces[i].guard->stats();

@@ -76,8 +76,7 @@ OffloadCaps AllCaps() {
                    .key_bytes = {16, 24, 32},
                    .icv_bytes = {8, 12, 16, 24, 32},
                    .max_replay_window = kMaxReplayWindow};
-  std::size_t n = 0;
-  for (const AlgorithmDescriptor& row : AllAlgorithms()) caps.algorithms.at(n++) = row.name;
+  for (const AlgorithmDescriptor& row : AllAlgorithms()) caps.algorithms.push_back(row.name);
   return caps;
 }
 

@@ -8,15 +8,15 @@
 namespace cygnet {
 namespace {
 
-ReasonCode ReasonOf(AddSaError kind) {
+ReasonCode ReasonOf(InstallError kind) {
   switch (kind) {
-    case AddSaError::kTableFull:
+    case InstallError::kTableFull:
       return ReasonCode::kTableFull;
-    case AddSaError::kAddressTableFull:
+    case InstallError::kAddressTableFull:
       return ReasonCode::kAddressTableFull;
-    case AddSaError::kDeviceDown:
+    case InstallError::kDeviceDown:
       return ReasonCode::kDeviceDown;
-    case AddSaError::kRefused:
+    case InstallError::kRefused:
       break;
   }
   return ReasonCode::kDeviceRefused;
@@ -168,7 +168,7 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
     key = *recorded;
   }
   const auto refusal =
-      device->AddSa({spec_, half_, in_.highest.value_or(spec_.replay.seq)}, &binding_->handle);
+      device->InstallSa({spec_, half_, in_.highest.value_or(spec_.replay.seq)}, &binding_->handle);
   if (!refusal) {
     if (key) in_.keys->TakenByDevice(*device, binding_->handle, *key);
     return std::nullopt;

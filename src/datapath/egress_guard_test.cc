@@ -61,7 +61,7 @@ class LyingNic final : public Port, public OffloadDevice {
   DeviceState state() const override { return DeviceState::kUp; }
   uint32_t resets() const override { return 0; }
   void SetBell(Doorbell*) override {}
-  std::optional<DeviceRefusal> AddSa(const OffloadSa&, OffloadHandle* handle) override {
+  std::optional<DeviceRefusal> InstallSa(const OffloadSa&, OffloadHandle* handle) override {
     *handle = OffloadHandle(7);
     return std::nullopt;
   }
@@ -70,7 +70,6 @@ class LyingNic final : public Port, public OffloadDevice {
   void ReleaseSa(OffloadHandle) override {}
   std::vector<OffloadHandle> TakeErased() override { return {}; }
   OffloadStats offload_stats() const override { return {}; }
-  std::vector<SaId> HeldSas() const override { return {}; }
   void AdvanceEsn(OffloadHandle, uint64_t) override {}
   void FilterEligible(std::span<Packet* const>, std::span<bool> eligible) override {
     std::fill(eligible.begin(), eligible.end(), true);
@@ -93,8 +92,7 @@ class LyingNic final : public Port, public OffloadDevice {
                      .key_bytes = {16, 24, 32},
                      .icv_bytes = {8, 12, 16},
                      .max_replay_window = 4096};
-    std::size_t n = 0;
-    for (const AlgorithmDescriptor& row : AllAlgorithms()) caps.algorithms.at(n++) = row.name;
+    for (const AlgorithmDescriptor& row : AllAlgorithms()) caps.algorithms.push_back(row.name);
     return caps;
   }
   Port* const wire_;

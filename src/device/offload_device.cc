@@ -25,11 +25,12 @@ void CheckAlgorithm(const OffloadCaps& caps, const SaSpec& spec,
   if (encryption.descriptor == nullptr) return;
   const std::size_t salt = encryption.descriptor->salt_bytes;
   const std::size_t key = encryption.key.size() > salt ? encryption.key.size() - salt : 0;
-  checks->push_back({"key", Unless(Contains(caps.key_bytes, static_cast<uint16_t>(key)),
+  checks->push_back({"key", Unless(key == 0 || Contains(caps.key_bytes, static_cast<uint16_t>(key)),
                                    "key-" + std::to_string(key * 8))});
+  const uint32_t icv = integrity.icv_bits;
   checks->push_back(
-      {"icv", Unless(Contains(caps.icv_bytes, static_cast<uint8_t>(integrity.icv_bits / 8)),
-                     "icv-" + std::to_string(integrity.icv_bits))});
+      {"icv", Unless(icv == 0 || Contains(caps.icv_bytes, static_cast<uint8_t>(icv / 8)),
+                     "icv-" + std::to_string(icv))});
 }
 
 CapabilityCheck CheckMode(const OffloadCaps& caps, const SaSpec& spec) {

@@ -1,9 +1,9 @@
 // OffloadDevice: the contract of a device that does ESP cryptography (doc/offload_contract.md). The
 // stack builds ESP packets and keeps sequence, replay and lifetimes; the device seals them on the
-// way out and opens them on the way in.
+// way out and opens them on the way in. Packets come and go by the device's Port (device/port.h),
+// in place: their headroom and tailroom are the stack's, their bytes are aligned to nothing.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -37,9 +37,9 @@ struct OffloadCaps {
   // What ethtool calls esp-tx-csum-hw-offload and tx-esp-segmentation; the stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;
-  std::array<std::string_view, 16> algorithms{};  // AlgorithmDescriptor names
-  std::array<uint16_t, 8> key_bytes{};            // without salt; 0 = unused
-  std::array<uint8_t, 8> icv_bytes{};
+  std::vector<std::string_view> algorithms = {};  // AlgorithmDescriptor names
+  std::vector<uint16_t> key_bytes = {};           // without salt; needed by what has a key
+  std::vector<uint8_t> icv_bytes = {};            // needed by what has an ICV
   uint32_t max_replay_window = 0;  // of inbound SAs; the device tracks the high word over this span
 };
 
@@ -71,17 +71,18 @@ enum class DeviceState : uint8_t {
 };
 std::string_view Name(DeviceState state);
 
-// One half of an SA, as a device is asked to take it.
+// One half of an SA, as a device is asked to take it. Lives for the call only: what the device
+// needs later, the key above all, it copies.
 struct OffloadSa {
   const SaSpec& spec;
   Half half = Half::kOutbound;
   uint64_t highest = 0;  // inbound: highest authenticated sequence number, with its high word
 };
 
-enum class AddSaError : uint8_t { kTableFull, kAddressTableFull, kDeviceDown, kRefused };
+enum class InstallError : uint8_t { kTableFull, kAddressTableFull, kDeviceDown, kRefused };
 
 struct DeviceRefusal {
-  AddSaError kind = AddSaError::kRefused;
+  InstallError kind = InstallError::kRefused;
   Errc code = Errc::kNotSupported;  // EOPNOTSUPP: "do it in software", honoured for crypto offload
   std::string text;
 };
@@ -106,61 +107,69 @@ struct OffloadStats {
   uint64_t resets = 0;          // times the device lost its tables
 };
 
-// A key that a device was offered. What a device logs of itself; no key material.
-struct KeyLogEntry {
-  uint64_t time = 0;  // wall-clock seconds
-  SaId id;
-  bool inbound = false;
-  bool taken = false;   // false: refused, nothing kept
-  bool erased = false;  // taken, and gone since
-};
+class DeviceRecords;
+class FaultInjection;
 
-// Control calls from the control thread, data calls from workers. The life of one half of an SA:
-// AddSa → StartSa → … → StopSa → ReleaseSa; the key is erased some time after ReleaseSa, or by a
-// reset of the device, and TakeErased tells.
+// The life of one half of an SA: InstallSa → StartSa → … → StopSa → ReleaseSa; the key is erased
+// some time after ReleaseSa, or by a reset of the device, and TakeErased tells.
+//
+// Threads: one control thread, and workers, one for each queue of the port. "Any thread" is any of
+// them, at the same time as any other call. No call may throw, and none may wait for a packet. A
+// device lives from its driver's `create` until the data path has stopped.
 class OffloadDevice {
  public:
   virtual ~OffloadDevice() = default;
 
+  // --- Any thread ---
+  // What operators call it. Constant.
   virtual std::string_view device_name() const = 0;
+  // Constant.
   virtual DeviceIdentity identity() const = 0;
+  // Constant once the first SA is installed; lives as long as the device.
   virtual const OffloadCaps& caps() const = 0;
-  // Any thread. Whoever is not kUp takes no SAs, seals and opens nothing.
+  // A device that is not kUp takes no SAs, seals and opens nothing.
   virtual DeviceState state() const = 0;
   bool offload_up() const { return state() == DeviceState::kUp; }
   // Rises each time the device loses its tables. Handles given before mean nothing after.
   virtual uint32_t resets() const = 0;
-  // Rung when state(), resets() or what TakeErased() returns has changed. nullptr: nobody listens.
-  virtual void SetBell(Doorbell* bell) = 0;
 
   // --- Control thread ---
-  // Takes a copy of the key into the device's own store. An inbound half matches no packet before
-  // StartSa: workers must know the handle first.
-  virtual std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) = 0;
+  // Rung when state(), resets() or what TakeErased() returns has changed; once SetBell has
+  // returned, the old bell is not rung again. nullptr: nobody listens.
+  virtual void SetBell(Doorbell* bell) = 0;
+  // Copies the key into the device's own store; nothing of `sa` is kept. An inbound half matches no
+  // packet before StartSa. On refusal the device holds nothing of the SA, and `handle` stays as it
+  // was; want of memory is a refusal, too (kRefused, Errc::kNoMemory). Thousands of calls may come
+  // at once, as from an IKE daemon that starts.
+  virtual std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) = 0;
+  // The workers know the handle: all that they were told before the call they see when a packet
+  // that the device opened for the SA comes. Cannot fail; a handle from before a reset means
+  // nothing.
   virtual void StartSa(OffloadHandle handle) = 0;
-  // No new packets will name the handle; the device stops matching arriving ones.
+  // The device stops matching arriving packets. No new outbound packet is given to it for the
+  // handle, but what FilterEligible has let pass may still be on its way.
   virtual void StopSa(OffloadHandle handle) = 0;
-  // After the last packet is back: the slot is free, its key wiped.
+  // No worker will hand over a packet for it. What the device has taken still leaves sealed; then
+  // the slot is free and its key wiped.
   virtual void ReleaseSa(OffloadHandle handle) = 0;
-  // Handles whose keys were erased since the last call, each once.
+  // Handles whose keys were erased since the last call, by a release or a reset; each once.
   virtual std::vector<OffloadHandle> TakeErased() = 0;
+  // A copy; figures may be of different moments.
   virtual OffloadStats offload_stats() const = 0;
-  // SAs the table holds now, for the operator.
-  virtual std::vector<SaId> HeldSas() const = 0;
-  // The last keys that were offered, oldest first, bounded; empty: the device keeps no log.
-  virtual std::vector<KeyLogEntry> KeyLog() const { return {}; }
-  // Makes a device that can play faults do so ("reset", "link-down" …).
-  virtual Status InjectFault(std::string_view fault) {
-    (void)fault;
-    return MakeError(Errc::kNotSupported, "this device plays no faults");
-  }
 
   // --- Workers ---
-  // The highest authenticated number of an ESN SA moved.
+  // The highest authenticated number of an ESN SA moved: at most once for each 2^31 packets of the
+  // SA. A stale handle is ignored.
   virtual void AdvanceEsn(OffloadHandle handle, uint64_t highest) = 0;
-  // Outbound: which of the packets (already encapsulated, offload meta filled in) the device can
-  // seal. The others are sealed in software.
+  // Outbound, for each run of one SA: which of the packets (already encapsulated, offload meta
+  // filled in) the device can seal. The others are sealed in software. `eligible` is as long as
+  // `packets`. A worker may call it until its next quiescent state after StopSa, never after
+  // ReleaseSa. Takes no lock that a control call holds for long.
   virtual void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) = 0;
+
+  // --- What a device may offer besides (device/device_extras.h); nullptr: it does not ---
+  virtual const DeviceRecords* records() const { return nullptr; }
+  virtual FaultInjection* faults() { return nullptr; }
 };
 
 }  // namespace cygnet

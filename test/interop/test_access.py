@@ -253,7 +253,7 @@ class Access(WireHost, suite.Case):
             result = other.ns.run([*without(name), self.host.cygnet.daemon, "--wire", "wire0"], check=False)
             self.assertEqual(result.returncode, 1)
             self.assertIn(f"needs CAP_{name.upper()} in the user namespace", result.stderr)
-            self.assertNotIn("wire_guard", result.stderr)
+            self.assertNotIn("wire_fence", result.stderr)
         result = self.host.ns.run([self.host.cygnet.daemon, "--wire", "wire0"], check=False)
         self.assertIn("a cygnetd already runs in this network namespace", result.stderr)
 

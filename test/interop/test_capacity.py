@@ -74,17 +74,17 @@ class Rules(Placement):
 [[placement]]
 name = "never"
 reqid = 7
-offload = "no"
+mode = "no"
 [[placement]]
 name = "always"
 reqid = 8
-offload = "required"
+mode = "required"
 device = "nic0"
 [[placement]]
 name = "branch"
 peer = "192.0.2.2"
 src = "10.9.0.0/16"
-offload = "auto"
+mode = "auto"
 pin = true
 """
 

@@ -251,9 +251,9 @@ class Running(Lifecycle):
         self.assert_shut_until_released()
 
     def test_wire_without_guard(self):
-        self.host.start([{"wire_guard": "none"}])
+        self.host.start([{"wire_fence": "none"}])
         self.assertEqual(self.nft(), "")
-        self.assertIn("wire_guard = none", self.host.log())
+        self.assertIn("wire_fence = none", self.host.log())
 
     def test_other_namespace_other_daemon(self):
         other = labkit.Host("other", self.host.cygnet, self.workdir)

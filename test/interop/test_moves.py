@@ -99,11 +99,16 @@ class Storm(Pair):
     @classmethod
     def setUpClass(cls):
         suite.Case.setUpClass.__func__(cls)
-        script = os.path.join(cls.workdir, "storm")
+        script = os.path.join(cls.workdir, "storm.toml")
         with open(script, "w", encoding="utf-8") as f:
-            f.write("every 50ms..300ms one of: reset 20 | fail-seal 20 | table-full 5 | "
-                    "add-fail EOPNOTSUPP 3 | crash\n"
-                    "every 400ms..600ms reset 10\nuntil 12s\n")
+            f.write('''until = "12s"
+[[fault]]
+every = ["50ms", "300ms"]
+do = ["reset 20", "fail-seal 20", "table-full 5", "add-fail EOPNOTSUPP 3", "crash"]
+[[fault]]
+every = ["400ms", "600ms"]
+do = "reset 10"
+''')
         cls.device = {"offload": "crypto", "fault_script": script, "fault_seed": 7}
         super().setUpClass()
 

@@ -105,7 +105,7 @@ class Ports(suite.Case):
         for device in ({"driver": "auto", "offload": "no"}, {"driver": "sim_nic"}):
             with self.subTest(device["driver"]):
                 west, east = self.pair(device)
-                self.assertIn("device nic0: wire wire0 by AF_PACKET: veth hands over super-packets",
+                self.assertIn("device nic0: wire wire0 by af_packet: veth hands over super-packets",
                               west.log())
                 self.ping(west, 0)
                 self.end(west, east)

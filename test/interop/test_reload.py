@@ -53,7 +53,7 @@ class Reload(Placement):
         out, into = self.add(0x1001), self.add(0x2001, "in")
         self.goes_out(out)
         self.write(daemon='log_level = "warning"\nworkers = 2', device="trusted = false",
-                   rest='[audit]\nlinux_audit = false\n[[placement]]\nname = "r"\nreqid = 9\noffload = "no"')
+                   rest='[audit]\nlinux_audit = false\n[[placement]]\nname = "r"\nreqid = 9\nmode = "no"')
         status, text, _ = self.reload()
         self.assertEqual(status, 0)
         self.assertIn("applied: audit.linux_audit daemon.log_level device nic0.trusted placement\n", text)
@@ -72,7 +72,7 @@ class Reload(Placement):
     def test_a_rule_of_the_file_moves_its_sas(self):
         out = self.add(0x1001)
         self.policies()
-        self.write(rest='[[placement]]\nname = "r"\nreqid = 1\noffload = "no"')
+        self.write(rest='[[placement]]\nname = "r"\nreqid = 1\nmode = "no"')
         self.assertEqual(self.reload()[0], 0)
         self.assertEqual(self.half(0x1001)[:2], ("no", "software"))
         self.goes_out(out)

@@ -61,7 +61,8 @@ class ControlPlaneTest : public testing::Test {
   // `adjust` changes the default parameters.
   explicit ControlPlaneTest(uint32_t sa_limit = 2, PlacementMode mode = PlacementMode::kCrypto,
                             const std::function<void(ControlPlaneParams*)>& adjust = {})
-      : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, sa_limit, &pools_, nullptr) {
+      : nic_("nic0", std::make_unique<MemoryPort>("wire0"), 1, &pools_, nullptr,
+             SimNicOptions{.sa_limit = sa_limit}) {
     engines_ = *EngineSet::ForCpu("openssl");
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
     ControlPlaneParams params;

@@ -70,6 +70,15 @@ class PortTest : public testing::Test {
     return {.name = "nic0", .wire = wire, .queues = queues, .pools = &pools, .guard = &guard};
   }
 
+  // What `text`, lines of a [[device]] table, says to a driver.
+  static Options OptionsOf(std::string_view driver, const std::string& text) {
+    const auto table = ParseToml(text, "test");
+    EXPECT_TRUE(table) << table.error().message;
+    auto checked = FindDriver(driver)->check(*table);
+    EXPECT_TRUE(checked) << checked.error().message;
+    return checked->options;
+  }
+
   // An Ethernet frame with a UDP packet over IPv4 and `text` as payload.
   Packet* MakeFrame(const std::string& text, uint16_t sport = 1000, bool jumbo = false) {
     Packet* packet = jumbo ? user.caches.jumbo.Take() : user.caches.small.Take();

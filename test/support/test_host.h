@@ -51,9 +51,9 @@ class TestHost {
       auto wire =
           std::make_unique<GuardedPort>(std::move(memory), link.guard.get(), link.capture.get());
       if (options.nic) {
-        link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1,
-                                            options.sa_limit, pools, nullptr,
-                                            SimNicOptions{.clock = &clock});
+        link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1, pools,
+                                            nullptr, SimNicOptions{.sa_limit = options.sa_limit},
+                                            FaultScript(), &clock);
       } else {
         link.bare = std::move(wire);
       }

@@ -7,16 +7,19 @@
 
 namespace cygnet::test {
 
-class WirePortTest : public PortTest, public testing::WithParamInterface<WireDriver> {
+inline const std::string kAfPacket = "af_packet";
+inline const std::string kAfXdp = "af_xdp";
+
+class WirePortTest : public PortTest, public testing::WithParamInterface<std::string> {
  protected:
   // The port under test on wa, an AF_PACKET port on wb.
   void Open(const std::string& link = "", uint32_t queues = 1) {
     if (!MakeWire(link)) GTEST_SKIP() << "no network namespace of our own";
-    auto far = OpenWire(WireDriver::kAfPacket, Params("wb"), 1);
+    auto far = OpenWire(kAfPacket, Params("wb"));
     ASSERT_TRUE(far) << far.error().message;
     far_ = *std::move(far);
-    auto near = OpenWire(GetParam(), Params("wa", queues), queues);
-    if (!near && GetParam() == WireDriver::kAfXdp) GTEST_SKIP() << near.error().message;
+    auto near = OpenWire(GetParam(), Params("wa", queues));
+    if (!near && GetParam() == kAfXdp) GTEST_SKIP() << near.error().message;
     ASSERT_TRUE(near) << near.error().message;
     near_ = *std::move(near);
   }

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "base/text_file.h"
-#include "daemon/config/config_reader.h"
+#include "settings/fields.h"
 
 namespace cygnet {
 namespace {
@@ -16,8 +17,42 @@ constexpr std::array<NamedValue<HolderKind>, 2> kKinds = {{
     {"engine", HolderKind::kEngine},
 }};
 
+// A [[module]] table.
+struct Module {
+  HolderKind kind = HolderKind::kDevice;
+  std::string name, model, serial, firmware, version, certificate;
+  std::optional<TomlDate> expires;
+};
+
+Codec<std::optional<TomlDate>> Date() {
+  return {"date",
+          [](const TomlValue& value, std::optional<TomlDate>* out) -> Status {
+            const auto* date = value.As<TomlDate>();
+            if (date == nullptr) return WrongType("a date without quotes, as 2027-01-31", value);
+            *out = *date;
+            return {};
+          },
+          [](const std::optional<TomlDate>&) { return std::nullopt; }};
+}
+
+const std::vector<Field<Module>>& ModuleFields() {
+  constexpr KeyKind kNeeded = KeyKind::kNeeded;
+  static const std::vector<Field<Module>> kFields = {
+      {"kind", &Module::kind, OneOf(std::span<const NamedValue<HolderKind>>(kKinds)), "what it is",
+       kNeeded},
+      {"name", &Module::name, TextNotEmpty(), "name of the device or engine"},
+      {"model", &Module::model, TextNotEmpty(), "what it says it is", kNeeded},
+      {"serial", &Module::serial, TextNotEmpty(), "of a device"},
+      {"firmware", &Module::firmware, TextNotEmpty(), "of a device"},
+      {"version", &Module::version, TextNotEmpty(), "of an engine"},
+      {"certificate", &Module::certificate, TextNotEmpty(), "what it was validated as", kNeeded},
+      {"expires", &Module::expires, Date(), "last day"},
+  };
+  return kFields;
+}
+
 // The second after the day's last, in UTC.
-uint64_t EndOf(const toml::date& date) {
+uint64_t EndOf(const TomlDate& date) {
   const std::chrono::year_month_day day{std::chrono::year(date.year),
                                         std::chrono::month(date.month), std::chrono::day(date.day)};
   const auto end = std::chrono::sys_days(day) + std::chrono::days(1);
@@ -25,44 +60,44 @@ uint64_t EndOf(const toml::date& date) {
   return seconds > 0 ? static_cast<uint64_t>(seconds) : 1;  // 0 would be never
 }
 
-BoundaryEntry ReadModule(const toml::table& table, const std::string& source) {
-  const TableReader reader(table, "module", source);
-  reader.AllowOnly(
-      {"kind", "name", "model", "serial", "firmware", "version", "certificate", "expires"});
-  if (table.get("kind") == nullptr) reader.Fail("kind", "missing");
-  BoundaryEntry entry;
-  reader.Read("kind", kKinds, &entry.kind);
-  const bool device = entry.kind == HolderKind::kDevice;
-  if (device && table.get("version") != nullptr) {
-    reader.Fail("version", "a device has \"firmware\"; an engine has a version");
+Result<BoundaryEntry> ReadModule(const TomlTable& table) {
+  CYGNET_RETURN_IF_ERROR(CheckKeys(table, InfoOf(ModuleFields())));
+  Module module;
+  CYGNET_RETURN_IF_ERROR(ReadFields(table, ModuleFields(), &module));
+  const bool device = module.kind == HolderKind::kDevice;
+  if (device && table.Find("version") != nullptr) {
+    return table.Wrong("version", "a device has \"firmware\"; an engine has a version");
   }
   for (const char* key : {"firmware", "serial"}) {
-    if (device || table.get(key) == nullptr) continue;
-    reader.Fail(key, "is of a device; an engine has a \"version\"");
+    if (device || table.Find(key) == nullptr) continue;
+    return table.Wrong(key, "is of a device; an engine has a \"version\"");
   }
-  if (table.get("name") != nullptr) reader.ReadNeeded("name", &entry.name);
-  reader.ReadNeeded("model", &entry.model);
-  if (table.get("serial") != nullptr) reader.ReadNeeded("serial", &entry.serial);
-  reader.ReadNeeded(device ? "firmware" : "version", &entry.version);
-  reader.ReadNeeded("certificate", &entry.certificate);
-  std::optional<toml::date> expires;
-  reader.Read("expires", &expires);
-  if (expires) entry.expires = EndOf(*expires);
+  const char* version = device ? "firmware" : "version";
+  if (table.Find(version) == nullptr) return table.Wrong(version, "missing");
+  BoundaryEntry entry{.kind = module.kind,
+                      .name = module.name,
+                      .model = module.model,
+                      .serial = module.serial,
+                      .version = device ? module.firmware : module.version,
+                      .certificate = module.certificate};
+  if (module.expires) entry.expires = EndOf(*module.expires);
   return entry;
 }
 
-Boundary ReadBoundary(const toml::table& root, const std::string& source) {
-  Boundary boundary{.source = source};
-  const TableReader reader(root, "", source);
-  reader.AllowOnly({"module"});
-  const toml::node* node = root.get("module");
-  if (node == nullptr) return boundary;
-  if (!node->is_array_of_tables()) {
-    reader.Fail("module",
-                fmt::format("must be an array of tables: [[module]], is {}", TypeName(*node)));
+Result<Boundary> ReadBoundary(const TomlTable& root) {
+  Boundary boundary{.source = root.source};
+  CYGNET_RETURN_IF_ERROR(CheckKeys(root, {{"module", "", ""}}));
+  const TomlEntry* modules = root.Find("module");
+  if (modules == nullptr) return boundary;
+  const auto* tables = modules->value.As<TomlValue::Tables>();
+  if (tables == nullptr) {
+    return root.Wrong("module", fmt::format("must be an array of tables: [[module]], is {}",
+                                            modules->value.TypeName()));
   }
-  for (const toml::node& entry : *node->as_array()) {
-    boundary.entries.push_back(ReadModule(*entry.as_table(), source));
+  for (const TomlTable& table : *tables) {
+    auto entry = ReadModule(table);
+    if (!entry) return entry.error();
+    boundary.entries.push_back(*std::move(entry));
   }
   return boundary;
 }
@@ -81,14 +116,9 @@ Status CheckAscii(std::string_view text, const std::string& source) {
 
 Result<Boundary> ParseBoundary(std::string_view text, const std::string& source) {
   CYGNET_RETURN_IF_ERROR(CheckAscii(text, source));
-  try {
-    return ReadBoundary(toml::parse(text, std::string_view(source)), source);
-  } catch (const toml::parse_error& error) {
-    return MakeError(Errc::kInvalid, fmt::format("{}:{}: {}", source, error.source().begin.line,
-                                                 error.description()));
-  } catch (const ConfigError& error) {
-    return MakeError(Errc::kInvalid, error.text);
-  }
+  const auto root = ParseToml(text, source);
+  if (!root) return root.error();
+  return ReadBoundary(*root);
 }
 
 Result<Boundary> LoadBoundary(const std::string& path) {

@@ -3,392 +3,179 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <cstring>
-#include <initializer_list>
-#include <optional>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "base/text_file.h"
-#include "crypto/crypto_engine.h"
-#include "daemon/config/config_ether_types.h"
-#include "daemon/config/config_reader.h"
-#include "device/driver.h"
-#include "sa/replay_window.h"
+#include "daemon/config/config_fields.h"
 
 namespace cygnet {
 namespace {
 
-constexpr std::array<NamedValue<PlacementMode>, 5> kOffloadModes = {{
-    {"no", PlacementMode::kNo},
-    {"crypto", PlacementMode::kCrypto},
-    {"packet", PlacementMode::kPacket},
-    {"auto", PlacementMode::kAuto},
-    {"required", PlacementMode::kRequired},
-}};
-constexpr std::array<NamedValue<DeviceLoss>, 2> kLosses = {{
-    {"keep", DeviceLoss::kKeep},
-    {"kernel", DeviceLoss::kKernel},
-}};
-constexpr std::array<NamedValue<WireGuard>, 2> kWireGuards = {{
-    {"nft", WireGuard::kNft},
-    {"none", WireGuard::kNone},
-}};
-constexpr std::array<NamedValue<WireDriver>, 4> kWireDrivers = {{
-    {"auto", WireDriver::kAuto},
-    {"af_packet", WireDriver::kAfPacket},
-    {"af_xdp", WireDriver::kAfXdp},
-    {"pcap", WireDriver::kPcap},
-}};
-constexpr std::array<NamedValue<bool>, 2> kPcapSpeeds = {{{"fast", false}, {"recorded", true}}};
-constexpr std::array<NamedValue<LookAsideMode>, 2> kLookAsideModes = {{
-    {"no", LookAsideMode::kNo},
-    {"auto", LookAsideMode::kAuto},
-}};
-constexpr std::array<NamedValue<LogLevel>, 4> kLogLevels = {{
-    {"debug", LogLevel::kDebug},
-    {"info", LogLevel::kInfo},
-    {"warning", LogLevel::kWarning},
-    {"error", LogLevel::kError},
-}};
+// A [table] that stands once, and how it gets into a Config and out of it.
+struct SingleTable {
+  std::string_view name;
+  std::vector<FieldInfo> fields;
+  std::function<Status(const TomlTable&, Config*)> read;
+  std::function<void(const Config&, TomlTable*)> show;
+};
 
-template <typename Table, typename T>
-std::string_view NameIn(const Table& table, T value) {
-  for (const auto& [name, candidate] : table) {
-    if (candidate == value) return name;
-  }
-  return "?";
+SingleTable TableOf(std::string_view name, const std::vector<Field<Config>>& fields) {
+  return {name, InfoOf(fields),
+          [&fields](const TomlTable& table, Config* out) { return ReadFields(table, fields, out); },
+          [&fields](const Config& from, TomlTable* table) { ShowFields(fields, from, table); }};
 }
 
-constexpr Range kWorkers = {1, kMaxWorkers};
-constexpr Range kBusyPoll = {0, 1'000'000};
-constexpr Range kFlowCache = {64, 1u << 22};
-constexpr Range kSmallPackets = {1024, 1u << 20};
-constexpr Range kJumboPackets = {16, 1u << 14};
-constexpr Range kSaLimit = {1, 100'000};
-constexpr Range kAddressLimit = {0, 100'000};
-constexpr Range kFaultSeed = {0, 0xffff'ffff};
-constexpr Range kReplayWindow = {0, kMaxReplayWindow};
-constexpr Range kThreads = {1, kMaxCryptoQueues};
-constexpr Range kQueueDepth = {1, 65'536};
-constexpr Range kSessionLimit = {0, 1'000'000};
-// IPv6 needs the lower bound (RFC 8200 section 5); a small packet buffer sets the upper one.
-constexpr Range kMtu = {1280, 2048};
-
-template <typename Infos>
-std::vector<std::string_view> NamesOf(const Infos& infos) {
-  std::vector<std::string_view> names;
-  for (const auto* info : infos) names.push_back(info->name);
-  return names;
+template <typename T>
+SingleTable TableOf(std::string_view name, const std::vector<Field<T>>& fields, T Config::*member) {
+  return {name, InfoOf(fields),
+          [&fields, member](const TomlTable& table, Config* out) {
+            return ReadFields(table, fields, &(out->*member));
+          },
+          [&fields, member](const Config& from, TomlTable* table) {
+            ShowFields(fields, from.*member, table);
+          }};
 }
 
-const toml::table* FindTable(const toml::table& root, std::string_view key,
-                             const TableReader& reader) {
-  const toml::node* node = root.get(key);
-  if (node == nullptr) return nullptr;
-  if (!node->is_table()) {
-    reader.Fail(key, fmt::format("must be a table: [{}], is {}", key, TypeName(*node)));
-  }
-  return node->as_table();
+const std::vector<SingleTable>& SingleTables() {
+  static const std::vector<SingleTable> kTables = {
+      TableOf("daemon", DaemonFields()),
+      TableOf("pools", PoolFields()),
+      TableOf("look_aside", LookAsideFields(), &Config::look_aside),
+      TableOf("scheduler", SchedulerFields(), &Config::scheduler),
+      TableOf("ledger", LedgerFields(), &Config::ledger),
+      TableOf("fips", FipsFields(), &Config::fips),
+      TableOf("audit", AuditFields(), &Config::audit),
+  };
+  return kTables;
 }
 
-std::vector<std::string_view> EngineNames(EngineKind kind) {
-  std::vector<std::string_view> names;
-  for (const EngineInfo* info : BuiltinEngines()) {
-    if (info->kind == kind) names.push_back(info->name);
-  }
-  return names;
+std::vector<FieldInfo> KeysOf(const DriverInfo& driver) {
+  return driver.keys != nullptr ? driver.keys() : std::vector<FieldInfo>{};
 }
 
-// Empty is allowed: it stands for none, or for any.
-void ReadEngine(const TableReader& reader, EngineKind kind, std::string* out) {
-  reader.Read("engine", out);
-  if (!out->empty()) reader.CheckIsOneOf("engine", *out, EngineNames(kind));
+bool Holds(const std::vector<FieldInfo>& fields, std::string_view key) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [key](const FieldInfo& field) { return field.key == key; });
 }
 
-void ReadDaemon(const TableReader& reader, Config* config) {
-  reader.AllowOnly({"workers", "log_level", "ike_bypass", "pass_ether_types", "busy_poll_us",
-                    "engine", "replay_window_min", "flow_cache", "restart_file"});
-  reader.Read("workers", kWorkers, &config->workers);
-  reader.Read("log_level", kLogLevels, &config->log_level);
-  reader.Read("ike_bypass", &config->ike_bypass);
-  ReadEtherTypes(reader, "pass_ether_types", &config->pass_ether_types);
-  reader.Read("busy_poll_us", kBusyPoll, &config->busy_poll_us);
-  ReadEngine(reader, EngineKind::kCpu, &config->engine);
-  reader.Read("replay_window_min", kReplayWindow, &config->replay_window_min);
-  reader.Read("flow_cache", kFlowCache, &config->flow_cache);
-  reader.Read("restart_file", &config->restart_file);
-}
-
-void ReadLookAside(const TableReader& reader, LookAsideConfig* config) {
-  reader.AllowOnly({"engine", "mode", "threads", "queue_depth", "session_limit"});
-  ReadEngine(reader, EngineKind::kLookAside, &config->engine);
-  reader.Read("mode", kLookAsideModes, &config->mode);
-  reader.Read("threads", kThreads, &config->threads);
-  reader.Read("queue_depth", kQueueDepth, &config->queue_depth);
-  reader.Read("session_limit", kSessionLimit, &config->session_limit);
-  if (config->mode != LookAsideMode::kNo && config->engine.empty()) {
-    reader.Fail("engine", "missing, and mode is not \"no\"");
-  }
-}
-
-void ReadPools(const TableReader& reader, Config* config) {
-  reader.AllowOnly({"small", "jumbo"});
-  reader.Read("small", kSmallPackets, &config->small_packets);
-  reader.Read("jumbo", kJumboPackets, &config->jumbo_packets);
-}
-
-// Hexadecimal, six pairs with colons between.
-std::optional<MacAddress> ParseMac(const std::string& text) {
-  MacAddress mac{};
-  unsigned byte[6];
-  int end = 0;
-  if (std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3],
-                  &byte[4], &byte[5], &end) != 6 ||
-      end != 17 || text.size() != 17) {
-    return std::nullopt;
-  }
-  for (std::size_t i = 0; i < mac.size(); ++i) mac[i] = static_cast<uint8_t>(byte[i]);
-  return mac;
-}
-
-void ReadWire(const TableReader& reader, DeviceConfig* device) {
-  reader.Read("wire_driver", kWireDrivers, &device->wire_driver);
-  if (device->wire_driver != WireDriver::kAuto && device->driver != "sim_nic") {
-    reader.Fail("wire_driver", fmt::format("is for driver \"sim_nic\"; this one is \"{}\" itself",
-                                           device->driver));
-  }
-  reader.Read("pcap_read", &device->pcap.read);
-  reader.Read("pcap_write", &device->pcap.write);
-  reader.Read("pcap_speed", kPcapSpeeds, &device->pcap.recorded_speed);
-  std::string mac;
-  reader.Read("pcap_mac", &mac);
-  if (!mac.empty()) {
-    const auto parsed = ParseMac(mac);
-    if (!parsed || ((*parsed)[0] & 1) != 0) {
-      reader.Fail("pcap_mac", fmt::format("\"{}\" is no unicast MAC address", mac));
+// Those that every device has, and those of every driver, each once.
+std::vector<FieldInfo> AllDeviceKeys() {
+  std::vector<FieldInfo> keys = InfoOf(DeviceFields());
+  for (const DriverInfo* driver : BuiltinDrivers()) {
+    for (FieldInfo& field : KeysOf(*driver)) {
+      if (!Holds(keys, field.key)) keys.push_back(std::move(field));
     }
-    device->pcap.mac = *parsed;
   }
-  if (device->IsPcap()) {
-    reader.Read("wire", &device->wire);
-    if (!device->wire.empty()) reader.Fail("wire", "there is none where capture files are");
-  } else {
-    reader.ReadInterface("wire", &device->wire);
-  }
+  return keys;
 }
 
-DeviceConfig ReadDevice(const TableReader& reader) {
+// The keys that the driver reads. One of another driver is an error.
+Result<Options> OptionsIn(const TomlTable& table, const DriverInfo& driver) {
+  const std::vector<FieldInfo> common = InfoOf(DeviceFields());
+  const std::vector<FieldInfo> own = KeysOf(driver);
+  Options options{.source = table.source, .section = table.section, .line = table.line};
+  for (const TomlEntry& entry : table.entries) {
+    if (Holds(common, entry.key)) continue;
+    if (!Holds(own, entry.key)) {
+      return table.Wrong(entry.key, fmt::format("driver \"{}\" has no such key", driver.name));
+    }
+    options.entries.push_back(entry);
+  }
+  return options;
+}
+
+// What depends on more than one key, and on the driver.
+Result<DeviceConfig> ReadDevice(const TomlTable& table) {
+  CYGNET_RETURN_IF_ERROR(CheckKeys(table, AllDeviceKeys()));
   DeviceConfig device;
-  reader.AllowOnly({"name",          "wire",         "driver",      "offload",   "sa_limit",
-                    "address_limit", "fault_script", "fault_seed",  "model",     "serial",
-                    "firmware",      "mtu",          "wire_driver", "pcap_read", "pcap_write",
-                    "pcap_speed",    "pcap_mac",     "wire_guard",  "trusted",   "allow",
-                    "rekey_reserve", "loss",         "persist"});
-  reader.ReadInterface("name", &device.name);
-  reader.Read("driver", &device.driver);
-  reader.CheckIsOneOf("driver", device.driver, NamesOf(BuiltinDrivers()));
-  ReadWire(reader, &device);
-  reader.Read("offload", kOffloadModes, &device.offload);
-  reader.Read("sa_limit", kSaLimit, &device.sa_limit);
-  reader.Read("address_limit", kAddressLimit, &device.address_limit);
-  reader.Read("fault_script", &device.fault_script);
-  reader.Read("fault_seed", kFaultSeed, &device.fault_seed);
-  reader.Read("model", &device.model);
-  reader.Read("serial", &device.serial);
-  reader.Read("firmware", &device.firmware);
-  reader.ReadOrZero("mtu", kMtu, &device.mtu);
-  reader.Read("wire_guard", kWireGuards, &device.wire_guard);
-  reader.Read("persist", &device.persist);
-  reader.Read("trusted", &device.trusted);
-  reader.ReadSubset("allow", {"crypto", "packet"}, &device.allow);
-  reader.Read("rekey_reserve", {0, device.sa_limit}, &device.rekey_reserve);
-  reader.Read("loss", kLosses, &device.loss);
+  CYGNET_RETURN_IF_ERROR(ReadFields(table, DeviceFields(), &device));
+  const DriverInfo& driver = *FindDriver(device.driver);
+  const auto options = OptionsIn(table, driver);
+  if (!options) return options.error();
+  auto checked = driver.check(*options);
+  if (!checked) return checked.error();
+  device.options = std::move(checked->options);
+  device.owns_interface = checked->owns_interface;
+  if (!device.owns_interface && !device.wire.empty()) {
+    return table.Wrong("wire", "not allowed where capture files stand in for the wire");
+  }
+  if (device.owns_interface && device.wire.empty()) {
+    return table.Wrong("wire", table.Find("wire") == nullptr ? "missing" : "must not be empty");
+  }
+  if (checked->sa_slots && device.rekey_reserve.value_or(0) > *checked->sa_slots) {
+    return table.Wrong("rekey_reserve", fmt::format("must be between 0 and {}, is {}",
+                                                    *checked->sa_slots, *device.rekey_reserve));
+  }
   return device;
 }
 
-void ReadDevices(const toml::table& root, const TableReader& root_reader, const std::string& source,
-                 Config* config) {
-  const toml::node* node = root.get("device");
-  if (node == nullptr) throw ConfigError{source + ": device: needs at least one [[device]] table"};
-  if (!node->is_array_of_tables()) {
-    root_reader.Fail("device",
-                     fmt::format("must be an array of tables: [[device]], is {}", TypeName(*node)));
+// nullptr: there is no such table.
+Result<const TomlValue::Tables*> FindTables(const TomlTable& root, std::string_view key) {
+  const TomlEntry* entry = root.Find(key);
+  if (entry == nullptr) return nullptr;
+  if (const auto* tables = entry->value.As<TomlValue::Tables>()) return tables;
+  return root.Wrong(
+      key, fmt::format("must be an array of tables: [[{}]], is {}", key, entry->value.TypeName()));
+}
+
+Status ReadDevices(const TomlTable& root, Config* config) {
+  const auto tables = FindTables(root, "device");
+  if (!tables) return tables.error();
+  if (*tables == nullptr) {
+    return MakeError(Errc::kInvalid, root.source + ": device: needs at least one [[device]] table");
   }
   std::set<std::string> taken;  // an interface has one part to play
-  for (const toml::node& entry : *node->as_array()) {
-    const TableReader reader(*entry.as_table(), "device", source);
-    DeviceConfig device = ReadDevice(reader);
-    for (const auto& [key, value] : {std::pair("name", device.name), {"wire", device.wire}}) {
+  for (const TomlTable& table : **tables) {
+    auto device = ReadDevice(table);
+    if (!device) return device.error();
+    for (const auto& [key, value] : {std::pair("name", device->name), {"wire", device->wire}}) {
       if (value.empty() || taken.insert(value).second) continue;
-      reader.Fail(key, fmt::format("\"{}\" is named twice in this file", value));
+      return table.Wrong(key, fmt::format("\"{}\" is named twice in this file", value));
     }
-    config->devices.push_back(std::move(device));
+    config->devices.push_back(*std::move(device));
   }
+  return {};
 }
 
-void ReadPrefix(const TableReader& reader, std::string_view key,
-                std::optional<AddressPrefix>* out) {
-  std::string text;
-  reader.Read(key, &text);
-  if (text.empty()) return;
-  *out = ParsePrefix(text);
-  if (!out->has_value()) {
-    reader.Fail(key, fmt::format("\"{}\" is no prefix such as \"10.1.0.0/16\"", text));
+Status ReadRules(const TomlTable& root, Config* config) {
+  const auto tables = FindTables(root, "placement");
+  if (!tables) return tables.error();
+  if (*tables == nullptr) return {};
+  std::vector<std::string_view> devices;
+  for (const DeviceConfig& device : config->devices) devices.push_back(device.name);
+  for (const TomlTable& table : **tables) {
+    CYGNET_RETURN_IF_ERROR(CheckKeys(table, InfoOf(PlacementFields())));
+    PlacementRuleConfig rule;
+    CYGNET_RETURN_IF_ERROR(ReadFields(table, PlacementFields(), &rule));
+    const std::string wrong = rule.device.empty() ? "" : WrongWord(rule.device, devices);
+    if (!wrong.empty()) return table.Wrong("device", wrong);
+    config->placement.push_back(std::move(rule));
   }
+  return {};
 }
 
-PlacementRuleConfig ReadRule(const TableReader& reader, const Config& config) {
-  PlacementRuleConfig rule;
-  reader.AllowOnly(
-      {"name", "reqid", "peer", "src", "dst", "direction", "offload", "device", "pin"});
-  reader.Read("name", &rule.name);
-  reader.Read("reqid", {0, ~uint32_t{0}}, &rule.reqid);
-  ReadPrefix(reader, "peer", &rule.peer);
-  ReadPrefix(reader, "src", &rule.src);
-  ReadPrefix(reader, "dst", &rule.dst);
-  std::string direction;
-  reader.Read("direction", &direction);
-  if (!direction.empty()) {
-    reader.CheckIsOneOf("direction", direction, {"in", "out"});
-    rule.direction = direction;
+Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* config) {
+  const TomlEntry* entry = root.Find(single.name);
+  if (entry == nullptr) return {};
+  const auto* table = entry->value.As<TomlTable>();
+  if (table == nullptr) {
+    return root.Wrong(single.name, fmt::format("must be a table: [{}], is {}", single.name,
+                                               entry->value.TypeName()));
   }
-  reader.Read("offload", kOffloadModes, &rule.offload);
-  reader.Read("device", &rule.device);
-  if (!rule.device.empty()) {
-    std::vector<std::string_view> names;
-    for (const DeviceConfig& device : config.devices) names.push_back(device.name);
-    reader.CheckIsOneOf("device", rule.device, names);
+  CYGNET_RETURN_IF_ERROR(CheckKeys(*table, single.fields));
+  CYGNET_RETURN_IF_ERROR(single.read(*table, config));
+  if (single.name == "look_aside" && config->look_aside.mode != LookAsideMode::kNo &&
+      config->look_aside.engine.empty()) {
+    return table->Wrong("engine", "missing, and mode is not \"no\"");
   }
-  reader.Read("pin", &rule.pin);
-  return rule;
+  return {};
 }
 
-void ReadRules(const toml::table& root, const TableReader& root_reader, const std::string& source,
-               Config* config) {
-  const toml::node* node = root.get("placement");
-  if (node == nullptr) return;
-  if (!node->is_array_of_tables()) {
-    root_reader.Fail("placement", fmt::format("must be an array of tables: [[placement]], is {}",
-                                              TypeName(*node)));
-  }
-  for (const toml::node& entry : *node->as_array()) {
-    config->placement.push_back(
-        ReadRule(TableReader(*entry.as_table(), "placement", source), *config));
-  }
-}
-
-void ReadScheduler(const TableReader& reader, SchedulerParams* scheduler) {
-  reader.AllowOnly({"enabled", "interval", "hysteresis", "min_residence", "max_moves"});
-  reader.Read("enabled", &scheduler->enabled);
-  reader.Read("interval", {1, 3600}, &scheduler->interval_seconds);
-  reader.Read("hysteresis", {100, 10'000}, &scheduler->hysteresis_percent);
-  reader.Read("min_residence", {0, 86'400}, &scheduler->min_residence_seconds);
-  reader.Read("max_moves", {1, 10'000}, &scheduler->max_moves);
-}
-
-constexpr std::array<NamedValue<LedgerSync>, 2> kLedgerSyncs = {{
-    {"second", LedgerSync::kSecond},
-    {"key", LedgerSync::kKey},
-}};
-
-void ReadLedger(const TableReader& reader, LedgerConfig* ledger) {
-  reader.AllowOnly({"file", "max_mib", "keep", "sync"});
-  reader.Read("file", &ledger->file);
-  reader.Read("max_mib", {1, 4096}, &ledger->max_mib);
-  reader.Read("keep", {0, 100}, &ledger->keep);
-  reader.Read("sync", kLedgerSyncs, &ledger->sync);
-}
-
-void ReadFips(const TableReader& reader, FipsConfig* fips) {
-  reader.AllowOnly({"mode", "boundary"});
-  reader.Read("mode", &fips->mode);
-  reader.CheckIsOneOf("mode", fips->mode, {"auto", "on", "off"});
-  reader.Read("boundary", &fips->boundary);
-}
-
-void ReadAudit(const TableReader& reader, AuditConfig* audit) {
-  reader.AllowOnly({"journal", "linux_audit"});
-  reader.Read("journal", &audit->journal);
-  reader.Read("linux_audit", &audit->linux_audit);
-}
-
-Config ReadConfig(const toml::table& root, const std::string& source) {
-  Config config;
-  const TableReader reader(root, "", source);
-  reader.AllowOnly({"daemon", "pools", "look_aside", "device", "placement", "scheduler", "ledger",
-                    "fips", "audit"});
-  if (const toml::table* table = FindTable(root, "daemon", reader)) {
-    ReadDaemon(TableReader(*table, "daemon", source), &config);
-  }
-  if (const toml::table* table = FindTable(root, "pools", reader)) {
-    ReadPools(TableReader(*table, "pools", source), &config);
-  }
-  if (const toml::table* table = FindTable(root, "look_aside", reader)) {
-    ReadLookAside(TableReader(*table, "look_aside", source), &config.look_aside);
-  }
-  if (const toml::table* table = FindTable(root, "scheduler", reader)) {
-    ReadScheduler(TableReader(*table, "scheduler", source), &config.scheduler);
-  }
-  if (const toml::table* table = FindTable(root, "ledger", reader)) {
-    ReadLedger(TableReader(*table, "ledger", source), &config.ledger);
-  }
-  if (const toml::table* table = FindTable(root, "fips", reader)) {
-    ReadFips(TableReader(*table, "fips", source), &config.fips);
-  }
-  if (const toml::table* table = FindTable(root, "audit", reader)) {
-    ReadAudit(TableReader(*table, "audit", source), &config.audit);
-  }
-  ReadDevices(root, reader, source, &config);
-  ReadRules(root, reader, source, &config);
-  return config;
-}
-
-std::string Quote(std::string_view text) {
-  std::ostringstream out;
-  out << toml::value<std::string>(std::string(text));
-  return out.str();
-}
-
-std::string DescribeRule(const PlacementRuleConfig& rule) {
-  std::string text = fmt::format("\n[[placement]]\nname = {}\n", Quote(rule.name));
-  if (rule.reqid) text += fmt::format("reqid = {}\n", *rule.reqid);
-  if (rule.peer) text += fmt::format("peer = {}\n", Quote(ToString(*rule.peer)));
-  if (rule.src) text += fmt::format("src = {}\n", Quote(ToString(*rule.src)));
-  if (rule.dst) text += fmt::format("dst = {}\n", Quote(ToString(*rule.dst)));
-  if (rule.direction) text += fmt::format("direction = {}\n", Quote(*rule.direction));
-  return text + fmt::format("offload = {}\ndevice = {}\npin = {}\n", Quote(Name(rule.offload)),
-                            Quote(rule.device), rule.pin);
-}
-
-std::string DescribeWire(const DeviceConfig& device) {
-  const PcapFiles& pcap = device.pcap;
-  const MacAddress& m = pcap.mac;
-  return fmt::format(
-      "wire_driver = {}\npcap_read = {}\npcap_write = {}\npcap_speed = {}\n"
-      "pcap_mac = \"{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}\"\n",
-      Quote(Name(device.wire_driver)), Quote(pcap.read), Quote(pcap.write),
-      Quote(NameIn(kPcapSpeeds, pcap.recorded_speed)), m[0], m[1], m[2], m[3], m[4], m[5]);
-}
-
-std::string DescribePlacement(const Config& config) {
-  std::string text;
-  for (const PlacementRuleConfig& rule : config.placement) text += DescribeRule(rule);
-  const SchedulerParams& s = config.scheduler;
-  text += fmt::format(
-      "\n[scheduler]\nenabled = {}\ninterval = {}\nhysteresis = {}\nmin_residence = {}\n"
-      "max_moves = {}\n",
-      s.enabled, s.interval_seconds, s.hysteresis_percent, s.min_residence_seconds, s.max_moves);
-  text += fmt::format("\n[ledger]\nfile = {}\nmax_mib = {}\nkeep = {}\nsync = {}\n",
-                      Quote(config.ledger.file), config.ledger.max_mib, config.ledger.keep,
-                      Quote(config.ledger.sync == LedgerSync::kKey ? "key" : "second"));
-  text += fmt::format("\n[fips]\nmode = {}\nboundary = {}\n", Quote(config.fips.mode),
-                      Quote(config.fips.boundary));
-  return text + fmt::format("\n[audit]\njournal = {}\nlinux_audit = {}\n", config.audit.journal,
-                            config.audit.linux_audit);
+std::string Heading(std::string_view section) {
+  const bool repeats = section == "device" || section == "placement";
+  return repeats ? fmt::format("[[{}]]\n", section) : fmt::format("[{}]\n", section);
 }
 
 }  // namespace
@@ -401,21 +188,19 @@ bool IsInterfaceName(std::string_view name) {
   });
 }
 
-std::string_view Name(DeviceLoss loss) { return NameIn(kLosses, loss); }
-std::string_view Name(WireGuard guard) { return NameIn(kWireGuards, guard); }
-std::string_view Name(WireDriver driver) { return NameIn(kWireDrivers, driver); }
-std::string_view Name(LookAsideMode mode) { return NameIn(kLookAsideModes, mode); }
-std::string_view Name(LogLevel level) { return NameIn(kLogLevels, level); }
-
 Result<Config> ParseConfig(std::string_view text, const std::string& source) {
-  try {
-    return ReadConfig(toml::parse(text, std::string_view(source)), source);
-  } catch (const toml::parse_error& error) {
-    return MakeError(Errc::kInvalid, fmt::format("{}:{}: {}", source, error.source().begin.line,
-                                                 error.description()));
-  } catch (const ConfigError& error) {
-    return MakeError(Errc::kInvalid, error.text);
+  const auto root = ParseToml(text, source);
+  if (!root) return root.error();
+  std::vector<FieldInfo> tables;
+  for (const ConfigSection& section : ConfigSections()) tables.push_back({section.name, "", ""});
+  CYGNET_RETURN_IF_ERROR(CheckKeys(*root, tables));
+  Config config;
+  for (const SingleTable& single : SingleTables()) {
+    CYGNET_RETURN_IF_ERROR(ReadSingle(*root, single, &config));
   }
+  CYGNET_RETURN_IF_ERROR(ReadDevices(*root, &config));
+  CYGNET_RETURN_IF_ERROR(ReadRules(*root, &config));
+  return config;
 }
 
 Result<Config> LoadConfig(const std::string& path) {
@@ -432,43 +217,60 @@ uint32_t Config::ReplayWindowMin() const {
 
 Config DefaultConfig(const std::string& wire) {
   Config config;
-  config.devices.push_back({.name = "nic0", .wire = wire});
+  DeviceConfig device{.name = "nic0", .wire = wire};
+  device.options = FindDriver(device.driver)->check({})->options;
+  config.devices.push_back(std::move(device));
   return config;
 }
 
-std::string DescribeConfig(const Config& config) {
-  std::string text = fmt::format(
-      "[daemon]\nworkers = {}\nlog_level = {}\nike_bypass = {}\npass_ether_types = {}\n"
-      "busy_poll_us = {}\nengine = {}\n"
-      "{}replay_window_min = {}\nflow_cache = {}\nrestart_file = {}\n\n[pools]\nsmall = {}\njumbo "
-      "= "
-      "{}\n",
-      config.workers, Quote(Name(config.log_level)), config.ike_bypass,
-      DescribeEtherTypes(config.pass_ether_types), config.busy_poll_us, Quote(config.engine),
-      // What follows from another key is shown, and is no key that was set.
-      config.replay_window_min ? "" : "# ", config.ReplayWindowMin(), config.flow_cache,
-      Quote(config.restart_file), config.small_packets, config.jumbo_packets);
-  const LookAsideConfig& look_aside = config.look_aside;
-  text += fmt::format(
-      "\n[look_aside]\nengine = {}\nmode = {}\nthreads = {}\nqueue_depth = {}\n"
-      "session_limit = {}\n",
-      Quote(look_aside.engine), Quote(Name(look_aside.mode)), look_aside.threads,
-      look_aside.queue_depth, look_aside.session_limit);
-  for (const DeviceConfig& device : config.devices) {
-    text += fmt::format(
-        "\n[[device]]\nname = {}\nwire = {}\ndriver = {}\noffload = {}\nsa_limit = {}\n"
-        "address_limit = {}\nfault_script = {}\nfault_seed = {}\nmodel = {}\nserial = {}\n"
-        "firmware = {}\nmtu = {}\nwire_guard = {}\npersist = {}\n",
-        Quote(device.name), Quote(device.wire), Quote(device.driver), Quote(Name(device.offload)),
-        device.sa_limit, device.address_limit, Quote(device.fault_script), device.fault_seed,
-        Quote(device.model), Quote(device.serial), Quote(device.firmware), device.mtu,
-        Quote(Name(device.wire_guard)), device.persist);
-    text += DescribeWire(device);
-    text += fmt::format("trusted = {}\nallow = [{}]\nloss = {}\n", device.trusted,
-                        Join(device.allow), Quote(Name(device.loss)));
-    if (device.rekey_reserve) text += fmt::format("rekey_reserve = {}\n", *device.rekey_reserve);
+std::vector<ConfigSection> ConfigSections() {
+  std::vector<ConfigSection> sections;
+  for (const SingleTable& single : SingleTables()) {
+    sections.push_back({.name = single.name, .fields = single.fields});
   }
-  text += DescribePlacement(config);
+  sections.push_back({.name = "device", .fields = AllDeviceKeys()});
+  sections.push_back({.name = "placement", .fields = InfoOf(PlacementFields())});
+  return sections;
+}
+
+std::vector<TomlTable> ShowConfig(const Config& config) {
+  std::vector<TomlTable> tables;
+  for (const SingleTable& single : SingleTables()) {
+    tables.push_back({.section = std::string(single.name)});
+    single.show(config, &tables.back());
+  }
+  for (const DeviceConfig& device : config.devices) {
+    tables.push_back({.section = "device"});
+    ShowFields(DeviceFields(), device, &tables.back());
+    for (const TomlEntry& option : device.options.entries) tables.back().entries.push_back(option);
+  }
+  for (const PlacementRuleConfig& rule : config.placement) {
+    tables.push_back({.section = "placement"});
+    ShowFields(PlacementFields(), rule, &tables.back());
+  }
+  return tables;
+}
+
+std::string DescribeConfig(const Config& config) {
+  std::string text;
+  for (const TomlTable& table : ShowConfig(config)) {
+    text += (text.empty() ? "" : "\n") + Heading(table.section) + PrintEntries(table);
+    // What follows from another key is shown, and is no key that was set.
+    if (table.section == "daemon" && !config.replay_window_min) {
+      text += fmt::format("# replay_window_min = {}\n", config.ReplayWindowMin());
+    }
+  }
+  return text;
+}
+
+std::string DescribeKeys() {
+  std::string text;
+  for (const ConfigSection& section : ConfigSections()) {
+    text += (text.empty() ? "" : "\n") + Heading(section.name);
+    for (const FieldInfo& field : section.fields) {
+      text += fmt::format("{:<18} {} ({})\n", field.key, field.help, field.values);
+    }
+  }
   return text;
 }
 

@@ -15,39 +15,29 @@
 #include "daemon/store/ledger_file.h"
 #include "datapath/placement_request.h"
 #include "device/driver.h"
+#include "settings/fields.h"
 
 namespace cygnet {
 
-// Who keeps what the daemon owns on the wire interface away from the kernel's own IP stack.
-enum class WireGuard : uint8_t { kNone, kNft };
+// What keeps the kernel's own IP stack off the wire interface.
+enum class FenceMode : uint8_t { kNone, kNft };
 
 // A [[device]] table.
 struct DeviceConfig {
   std::string name;  // host-side interface, made by the daemon
-  std::string wire;  // interface to own; empty: capture files
+  std::string wire;  // interface to own; empty: the driver has none
   std::string driver = "sim_nic";
   PlacementMode offload = PlacementMode::kCrypto;
-  // The software NIC's; DriverParams says what they mean.
-  uint32_t sa_limit = 1024;
-  uint32_t address_limit = 128;
-  std::string fault_script = {};  // path of the file
-  uint32_t fault_seed = 1;
-  std::string model = {};
-  std::string serial = {};
-  std::string firmware = {};
-  uint32_t mtu = 0;                            // 0 = the wire's
-  WireDriver wire_driver = WireDriver::kAuto;  // of the software NIC
-  PcapFiles pcap = {};
-  // Capture files instead of an interface.
-  bool IsPcap() const { return driver == "pcap" || wire_driver == WireDriver::kPcap; }
-  WireGuard wire_guard = WireGuard::kNft;
+  uint32_t mtu = 0;  // 0 = the wire's
+  FenceMode wire_fence = FenceMode::kNft;
   bool persist = false;  // the host-side interface outlives the daemon
   bool trusted = true;
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
-  std::optional<uint32_t>
-      rekey_reserve{};  // slots of each direction; unset: a twentieth of sa_limit
+  std::optional<uint32_t> rekey_reserve{};                // slots of each direction
   DeviceLoss loss = DeviceLoss::kKeep;
-  uint32_t RekeyReserve() const { return rekey_reserve.value_or(sa_limit / 20); }
+  // The driver's own keys, checked by it, with its defaults for what is not in the file.
+  Options options = {};
+  bool owns_interface = true;  // as the driver says; capture files have none
   bool operator==(const DeviceConfig&) const = default;
 };
 
@@ -67,7 +57,7 @@ struct PlacementRuleConfig {
   std::optional<uint32_t> reqid;
   std::optional<AddressPrefix> peer, src, dst;
   std::optional<std::string> direction;  // "in", "out"
-  PlacementMode offload = PlacementMode::kAuto;
+  PlacementMode mode = PlacementMode::kAuto;
   std::string device;  // empty: as the client asked, else any
   bool pin = false;
   bool operator==(const PlacementRuleConfig&) const = default;
@@ -134,13 +124,19 @@ Config DefaultConfig(const std::string& wire);
 // The configuration as a file that LoadConfig reads back to the same.
 std::string DescribeConfig(const Config& config);
 
+// A table of the file and its keys, those of all drivers among them.
+struct ConfigSection {
+  std::string_view name;
+  std::vector<FieldInfo> fields;
+};
+std::vector<ConfigSection> ConfigSections();
+// The keys as text for operators: `cygnetd --keys`.
+std::string DescribeKeys();
+
+// The configuration as tables, in the order of ConfigSections.
+std::vector<TomlTable> ShowConfig(const Config& config);
+
 // 1 to 15 bytes that Linux takes as an interface's name.
 bool IsInterfaceName(std::string_view name);
-
-std::string_view Name(DeviceLoss loss);
-std::string_view Name(WireGuard guard);
-std::string_view Name(WireDriver driver);
-std::string_view Name(LogLevel level);
-std::string_view Name(LookAsideMode mode);
 
 }  // namespace cygnet

@@ -5,77 +5,46 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string_view>
 
 namespace cygnet {
 namespace {
-
-// Of [[device]] the key alone counts, of the others the table as well.
-constexpr std::string_view kLive[] = {"daemon.log_level",
-                                      "daemon.ike_bypass",
-                                      "daemon.pass_ether_types",
-                                      "daemon.replay_window_min",
-                                      "placement",
-                                      "scheduler.enabled",
-                                      "scheduler.interval",
-                                      "scheduler.hysteresis",
-                                      "scheduler.min_residence",
-                                      "scheduler.max_moves",
-                                      "fips.mode",
-                                      "fips.boundary",
-                                      "audit.journal",
-                                      "audit.linux_audit"};
-constexpr std::string_view kLiveOfDevice[] = {"offload", "trusted", "allow", "rekey_reserve",
-                                              "loss"};
 
 struct Key {
   std::string table;
   std::string name;  // empty: a table as a whole
   auto operator<=>(const Key&) const = default;
   std::string Text() const { return name.empty() ? table : table + "." + name; }
+  std::string_view section() const { return std::string_view(table).substr(0, table.find(' ')); }
 };
 
-template <std::size_t kSize>
-bool IsOneOf(std::string_view name, const std::string_view (&names)[kSize]) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
+// A table as a whole is live if each of its keys is.
 bool IsLive(const Key& key) {
-  return key.table.starts_with("device ") ? IsOneOf(key.name, kLiveOfDevice)
-                                          : IsOneOf(key.Text(), kLive);
-}
-
-// Unquoted; DescribeConfig writes "name" as the first key of a device.
-std::string NameIn(const std::string& value) {
-  return value.size() < 2 ? value : value.substr(1, value.size() - 2);
+  for (const ConfigSection& section : ConfigSections()) {
+    if (section.name != key.section()) continue;
+    return std::all_of(section.fields.begin(), section.fields.end(), [&key](const FieldInfo& f) {
+      return f.kind == KeyKind::kLive || (!key.name.empty() && f.key != key.name);
+    });
+  }
+  return false;
 }
 
 using Values = std::map<Key, std::string>;
 
-// What DescribeConfig writes, by key: what it knows of is compared, so that no key is forgotten.
+// What ShowConfig knows of is compared, so that no key is forgotten.
 Values Keys(const Config& config) {
   Values keys;
-  std::istringstream text(DescribeConfig(config));
-  std::string table;
-  for (std::string line; std::getline(text, line);) {
-    if (line.starts_with("#")) continue;
-    const std::size_t equals = line.find(" = ");
-    if (line.starts_with("[")) {
-      table = line.substr(line.find_first_not_of('['), line.find(']') - line.rfind('[') - 1);
-      if (table == "placement") keys[{table, ""}] += line;
-    } else if (table == "placement" && !line.empty()) {
-      keys[{table, ""}] += line + '\n';
-    } else if (equals != std::string::npos) {
-      const std::string key = line.substr(0, equals);
-      const std::string value = line.substr(equals + 3);
-      if (table == "device" && key == "name") {
-        table = "device " + NameIn(value);
-        keys[{table, ""}] = value;
-      } else {
-        keys[{table, key}] = value;
-      }
+  for (const TomlTable& table : ShowConfig(config)) {
+    std::string name = table.section;
+    if (name == "placement") {
+      keys[{name, ""}] += "\n" + PrintEntries(table);
+      continue;
     }
+    if (name == "device") {
+      name += " " + *table.Find("name")->value.As<std::string>();
+      keys[{name, ""}] = "present";
+    }
+    for (const TomlEntry& entry : table.entries) keys[{name, entry.key}] = entry.value.Text();
   }
   return keys;
 }

@@ -36,7 +36,9 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
   after.devices[0].trusted = false;
   after.devices[0].allow = {"crypto"};
   after.devices[0].rekey_reserve = 3;
-  after.devices[0].sa_limit = 7;
+  for (TomlEntry& entry : after.devices[0].options.entries) {
+    if (entry.key == "sa_limit") entry.value = TomlValue(int64_t{7});
+  }
   after.devices[0].wire = "eth2";
   after.scheduler.enabled = true;
   const ConfigChanges changes = CompareConfigs(before, after);

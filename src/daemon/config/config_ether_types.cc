@@ -1,5 +1,10 @@
 #include "daemon/config/config_ether_types.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
 #include "net/ether_types.h"
 
 namespace cygnet {
@@ -14,63 +19,59 @@ constexpr std::array<NamedValue<uint16_t>, 6> kNames = {{
     {"profinet", 0x8892},
 }};
 
-std::vector<std::string_view> Names() {
-  std::vector<std::string_view> names;
-  for (const auto& [name, type] : kNames) names.push_back(name);
-  return names;
-}
+Error Invalid(std::string text) { return MakeError(Errc::kInvalid, std::move(text)); }
 
-uint16_t ReadOne(const TableReader& reader, std::string_view key, const toml::node& element) {
-  if (const auto name = element.value_exact<std::string>()) {
-    reader.CheckIsOneOf(key, *name, Names());
-    for (const auto& [known, type] : kNames) {
-      if (known == *name) return type;
-    }
+Result<uint16_t> ReadOne(const TomlValue& element) {
+  if (element.As<std::string>() != nullptr) {
+    uint16_t type = 0;
+    const Status read = OneOf(std::span<const NamedValue<uint16_t>>(kNames)).read(element, &type);
+    return read ? Result<uint16_t>(type) : read.error();
   }
-  const auto number = element.value_exact<int64_t>();
-  if (!number) {
-    reader.Fail(key, fmt::format("must hold names or numbers, holds {}", TypeName(element)));
+  const auto* number = element.As<int64_t>();
+  if (number == nullptr) {
+    return Invalid(fmt::format("must hold names or numbers, holds {}", element.TypeName()));
   }
   if (*number < kFirstEtherType || *number > 0xffff) {
-    reader.Fail(key, fmt::format("0x{:x} is not an ether type (0x600 to 0xffff)", *number));
+    return Invalid(fmt::format("0x{:x} is not an ether type (0x600 to 0xffff)", *number));
   }
   const auto type = static_cast<uint16_t>(*number);
-  if (type == kEtherTypeArp) reader.Fail(key, "ARP passes always, where it is well-formed");
+  if (type == kEtherTypeArp) return Invalid("ARP passes always, where it is well-formed");
   if (CarriesIp(type)) {
-    reader.Fail(key, fmt::format("0x{:04x} carries IP, which policy would not see there", type));
+    return Invalid(fmt::format("0x{:04x} carries IP, which policy would not see there", type));
   }
   return type;
 }
 
-}  // namespace
-
-void ReadEtherTypes(const TableReader& reader, std::string_view key, std::vector<uint16_t>* out) {
-  const toml::node* node = reader.Find(key);
-  if (node == nullptr) return;
-  if (!node->is_array()) reader.Fail(key, fmt::format("must be an array, is {}", TypeName(*node)));
+Status ReadAll(const TomlValue& value, std::vector<uint16_t>* out) {
+  const auto* array = value.As<TomlValue::Array>();
+  if (array == nullptr) return WrongType("an array", value);
   out->clear();
-  for (const toml::node& element : *node->as_array()) {
-    const uint16_t type = ReadOne(reader, key, element);
-    if (std::find(out->begin(), out->end(), type) != out->end()) {
-      reader.Fail(key, fmt::format("0x{:04x} is named twice", type));
+  for (const TomlValue& element : *array) {
+    const auto type = ReadOne(element);
+    if (!type) return type.error();
+    if (std::find(out->begin(), out->end(), *type) != out->end()) {
+      return Invalid(fmt::format("0x{:04x} is named twice", *type));
     }
-    out->push_back(type);
+    out->push_back(*type);
   }
-  if (out->size() > EtherTypes::kMax) {
-    reader.Fail(key, fmt::format("holds {}, there is room for {}", out->size(), EtherTypes::kMax));
-  }
+  if (out->size() <= EtherTypes::kMax) return {};
+  return Invalid(fmt::format("holds {}, there is room for {}", out->size(), EtherTypes::kMax));
 }
 
-std::string DescribeEtherTypes(std::span<const uint16_t> types) {
-  std::string text;
+std::optional<TomlValue> ShowAll(const std::vector<uint16_t>& types) {
+  TomlValue::Array array;
   for (const uint16_t type : types) {
-    std::string word = fmt::format("0x{:04x}", type);
-    for (const auto& [name, known] : kNames) {
-      if (known == type) word = fmt::format("\"{}\"", name);
-    }
-    text += (text.empty() ? "" : ", ") + word;
+    const std::string_view name = NameIn(std::span<const NamedValue<uint16_t>>(kNames), type);
+    array.push_back(name != "?" ? TomlValue(std::string(name))
+                                : TomlValue(int64_t{type}, NumberBase::kHexadecimal));
   }
-  return "[" + text + "]";
+  return TomlValue(std::move(array));
+}
+
+}  // namespace
+
+Codec<std::vector<uint16_t>> EtherTypeList() {
+  return {"an array of names and numbers", ReadAll, ShowAll};
 }
 
 }  // namespace cygnet

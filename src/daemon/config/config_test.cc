@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
 #include <string>
 
 namespace cygnet {
@@ -19,6 +23,11 @@ std::string ErrorOf(const std::string& text) {
   return config ? "no error" : config.error().message;
 }
 
+std::string OptionOf(const DeviceConfig& device, std::string_view key) {
+  const TomlEntry* entry = device.options.Find(key);
+  return entry != nullptr ? entry->value.Text() : "none";
+}
+
 TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   const auto config = ParseConfig(kDevice, "f.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -28,8 +37,9 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   EXPECT_EQ(config->small_packets, 16384u);
   EXPECT_EQ(config->jumbo_packets, 256u);
   EXPECT_EQ(config->devices[0].driver, "sim_nic");
-  EXPECT_EQ(config->devices[0].sa_limit, 1024u);
-  EXPECT_EQ(config->devices[0].address_limit, 128u);
+  EXPECT_EQ(OptionOf(config->devices[0], "sa_limit"), "1024");
+  EXPECT_EQ(OptionOf(config->devices[0], "address_limit"), "128");
+  EXPECT_EQ(OptionOf(config->devices[0], "wire_driver"), "\"auto\"");
 }
 
 TEST(ConfigTest, SeveralWorkersHaveAWideWindow) {
@@ -67,7 +77,6 @@ jumbo = 64
 [[device]]
 name = "nic0"
 wire = "eth1"
-driver = "af_packet"
 offload = "no"
 sa_limit = 1
 address_limit = 0
@@ -77,7 +86,7 @@ model = "X550"
 serial = "7"
 firmware = "1.2"
 mtu = 1400
-wire_guard = "none"
+wire_fence = "none"
 persist = true
 [[device]]
 name = "nic1"
@@ -104,19 +113,16 @@ offload = "auto"
                                  .session_limit = 7},
                   .devices = {{.name = "nic0",
                                .wire = "eth1",
-                               .driver = "af_packet",
                                .offload = PlacementMode::kNo,
-                               .sa_limit = 1,
-                               .address_limit = 0,
-                               .fault_script = "/etc/faults",
-                               .fault_seed = 0xffff'ffff,
-                               .model = "X550",
-                               .serial = "7",
-                               .firmware = "1.2",
                                .mtu = 1400,
-                               .wire_guard = WireGuard::kNone,
+                               .wire_fence = FenceMode::kNone,
                                .persist = true},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
+  EXPECT_EQ(PrintEntries(config->devices[0].options),
+            "wire_driver = \"auto\"\nsa_limit = 1\naddress_limit = 0\n"
+            "fault_script = \"/etc/faults\"\nfault_seed = 4294967295\nmodel = \"X550\"\n"
+            "serial = \"7\"\nfirmware = \"1.2\"\n");
+  for (std::size_t i = 0; i < 2; ++i) expected.devices[i].options = config->devices[i].options;
   EXPECT_EQ(*config, expected);
 }
 
@@ -140,16 +146,15 @@ wire_driver = "pcap"
                                   "f.toml");
   ASSERT_TRUE(config) << config.error().message;
   const auto& devices = config->devices;
-  EXPECT_EQ(devices[0].wire_driver, WireDriver::kAfXdp);
-  EXPECT_FALSE(devices[0].IsPcap());
-  const PcapFiles files{.read = "in.pcap",
-                        .write = "out.pcap",
-                        .recorded_speed = true,
-                        .mac = {2, 0, 0, 0, 0xab, 0xff}};
-  EXPECT_EQ(devices[1].pcap, files);
+  EXPECT_EQ(OptionOf(devices[0], "wire_driver"), "\"af_xdp\"");
+  EXPECT_TRUE(devices[0].owns_interface);
+  EXPECT_EQ(PrintEntries(devices[1].options),
+            "pcap_read = \"in.pcap\"\npcap_write = \"out.pcap\"\npcap_speed = \"recorded\"\n"
+            "pcap_mac = \"02:00:00:00:ab:ff\"\n");
   EXPECT_EQ(devices[1].wire, "");
-  EXPECT_TRUE(devices[1].IsPcap());
-  EXPECT_TRUE(devices[2].IsPcap()) << "two without an interface";
+  EXPECT_FALSE(devices[1].owns_interface);
+  EXPECT_FALSE(devices[2].owns_interface) << "two without an interface";
+  EXPECT_EQ(OptionOf(devices[2], "pcap_speed"), "\"fast\"") << "the wire's keys are the card's";
   const auto again = ParseConfig(DescribeConfig(*config), "description");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, *config);
@@ -188,7 +193,7 @@ peer = "192.0.2.0/24"
 src = "10.1.0.0/16"
 dst = "2001:db8::/32"
 direction = "in"
-offload = "packet"
+mode = "packet"
 device = "nic0"
 pin = true
 [[placement]]
@@ -208,7 +213,7 @@ pin = true
   EXPECT_EQ(device.offload, PlacementMode::kRequired);
   EXPECT_FALSE(device.trusted);
   EXPECT_EQ(device.allow, std::vector<std::string>{"crypto"});
-  EXPECT_EQ(device.RekeyReserve(), 8u);
+  EXPECT_EQ(device.rekey_reserve, 8u);
   EXPECT_EQ(device.loss, DeviceLoss::kKernel);
   ASSERT_EQ(config->placement.size(), 2u);
   const PlacementRuleConfig expected{.name = "branch",
@@ -217,7 +222,7 @@ pin = true
                                      .src = ParsePrefix("10.1.0.0/16"),
                                      .dst = ParsePrefix("2001:db8::/32"),
                                      .direction = "in",
-                                     .offload = PlacementMode::kPacket,
+                                     .mode = PlacementMode::kPacket,
                                      .device = "nic0",
                                      .pin = true};
   EXPECT_EQ(config->placement[0], expected);
@@ -230,9 +235,9 @@ pin = true
 TEST(ConfigTest, PlacementThatCannotBeUnderstoodIsAnError) {
   const std::string device = "[[device]]\nname = \"nic0\"\nwire = \"eth1\"\n";
   for (const auto& [text, message] : {
-           std::pair("[[placement]]\npeer = \"10.0.0.1/8\"\n", "no prefix"),
+           std::pair("[[placement]]\npeer = \"10.0.0.1/8\"\n", "is not a prefix"),
            {"[[placement]]\ndevice = \"nic1\"\n", "must be one of \"nic0\""},
-           {"[[placement]]\noffload = \"yes\"\n", "must be one of"},
+           {"[[placement]]\nmode = \"yes\"\n", "must be one of"},
            {"[[placement]]\ndirection = \"both\"\n", "must be one of \"in\", \"out\""},
            {"[placement]\n", "must be an array of tables"},
            {"[fips]\nmode = \"maybe\"\n", "fips.mode"},
@@ -260,15 +265,15 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
     config.look_aside.engine = info->name;
     config.look_aside.mode = LookAsideMode::kAuto;
   }
-  config.devices.push_back({.name = "n\"1",
-                            .wire = "w\\",
-                            .offload = PlacementMode::kAuto,
-                            .address_limit = 7,
-                            .fault_script = "a \"script\"",
-                            .fault_seed = 9,
-                            .model = "m\n",
-                            .serial = "s",
-                            .firmware = "f"});
+  DeviceConfig device = config.devices[0];
+  device.name = "n\"1";
+  device.wire = "w\\";
+  device.offload = PlacementMode::kAuto;
+  for (TomlEntry& entry : device.options.entries) {
+    if (entry.key == "fault_script") entry.value = TomlValue(std::string("a \"script\""));
+    if (entry.key == "model") entry.value = TomlValue(std::string("m\n\x7f ü"));
+  }
+  config.devices.push_back(device);
   const auto again = ParseConfig(DescribeConfig(config), "description");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, config);
@@ -360,11 +365,11 @@ const ErrorCase kErrors[] = {
     {"NameMissing", "\n[[device]]\nwire = \"eth1\"\n", "f.toml:2: device.name: missing"},
     {"WireMissing", "[[device]]\nname = \"nic0\"\n", "f.toml:1: device.wire: missing"},
     {"NameEmpty", "[[device]]\nname = \"\"\nwire = \"eth1\"\n",
-     "f.toml:2: device.name: \"\" is no interface name"},
+     "f.toml:2: device.name: \"\" is not an interface name"},
     {"NameLong", "[[device]]\nname = \"sixteen-bytes-16\"\nwire = \"eth1\"\n",
-     "f.toml:2: device.name: \"sixteen-bytes-16\" is no interface name (1 to 15 bytes"},
+     "f.toml:2: device.name: \"sixteen-bytes-16\" is not an interface name (1 to 15 bytes"},
     {"WireSlash", "[[device]]\nname = \"nic0\"\nwire = \"a/b\"\n",
-     "f.toml:3: device.wire: \"a/b\" is no interface name"},
+     "f.toml:3: device.wire: \"a/b\" is not an interface name"},
     {"NameType", "[[device]]\nname = 5\n",
      "f.toml:2: device.name: must be a string, is an integer"},
     {"DeviceUnknown", WithDevice("offlaod = \"no\"\n"),
@@ -372,13 +377,24 @@ const ErrorCase kErrors[] = {
     {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
      "f.toml:4: device.driver: must be one of "},
     {"WireDriverOfAPlainDevice", WithDevice("driver = \"af_packet\"\nwire_driver = \"af_xdp\"\n"),
-     "f.toml:5: device.wire_driver: is for driver \"sim_nic\""},
+     "f.toml:5: device.wire_driver: driver \"af_packet\" has no such key"},
+    {"SaLimitOfAPlainDevice", WithDevice("driver = \"auto\"\nsa_limit = 7\n"),
+     "f.toml:5: device.sa_limit: driver \"auto\" has no such key"},
+    {"KeyOfAnotherWire", WithDevice("pcap_read = \"f\"\n"),
+     "f.toml:4: device.pcap_read: wire_driver \"auto\" has no such key"},
     {"WireOfCaptureFiles", WithDevice("driver = \"pcap\"\n"),
-     "device.wire: there is none where capture files are"},
+     "f.toml:3: device.wire: not allowed where capture files"},
     {"WireOfAfXdpMissing", "[[device]]\nname = \"a\"\ndriver = \"af_xdp\"\n",
      "device.wire: missing"},
-    {"PcapMac", WithDevice("pcap_mac = \"2:0:0:0:0:1\"\n"), "device.pcap_mac: "},
-    {"PcapMulticastMac", WithDevice("pcap_mac = \"01:00:00:00:00:01\"\n"), "device.pcap_mac: "},
+    {"PcapMac", "[[device]]\nname = \"a\"\ndriver = \"pcap\"\npcap_mac = \"2:0:0:0:0:1\"\n",
+     "f.toml:4: device.pcap_mac: \"2:0:0:0:0:1\" is not a unicast MAC address"},
+    {"PcapMulticastMac",
+     "[[device]]\nname = \"a\"\nwire_driver = \"pcap\"\npcap_mac = \"01:00:00:00:00:01\"\n",
+     "f.toml:4: device.pcap_mac: "},
+    {"ReserveAboveTheLimit", WithDevice("sa_limit = 8\nrekey_reserve = 9\n"),
+     "f.toml:5: device.rekey_reserve: must be between 0 and 8, is 9"},
+    {"ModeByItsOldName", WithDevice("[[placement]]\noffload = \"no\"\n"),
+     "f.toml:5: placement.offload: unknown key"},
     {"DriverHint", WithDevice("driver = \"simnic\"\n"), "did you mean \"sim_nic\"?"},
     {"Offload", WithDevice("offload = \"yes\"\n"),
      "f.toml:4: device.offload: must be one of \"no\", \"crypto\", \"packet\", \"auto\", "
@@ -401,8 +417,8 @@ const ErrorCase kErrors[] = {
      "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
     {"Persist", WithDevice("persist = \"yes\"\n"),
      "f.toml:4: device.persist: must be true or false, is a string"},
-    {"WireGuard", WithDevice("wire_guard = \"iptables\"\n"),
-     "f.toml:4: device.wire_guard: must be one of \"nft\", \"none\", is \"iptables\""},
+    {"WireFence", WithDevice("wire_fence = \"iptables\"\n"),
+     "f.toml:4: device.wire_fence: must be one of \"nft\", \"none\", is \"iptables\""},
     {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),
      "f.toml:5: device.name: \"nic0\" is named twice in this file"},
     {"WireTwice", WithDevice("[[device]]\nname = \"nic1\"\nwire = \"eth1\"\n"),
@@ -446,6 +462,59 @@ TEST(ConfigTest, ExampleShowsTheDefaults) {
   const auto config = LoadConfig(CYGNET_EXAMPLE_CONFIG);
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(*config, DefaultConfig("eth1"));
+}
+
+// --- The documents name the keys that there are, no more and no fewer ---
+
+using Keys = std::map<std::string, std::set<std::string>>;
+
+Keys KeysOfTheTables() {
+  Keys keys;
+  for (const ConfigSection& section : ConfigSections()) {
+    for (const FieldInfo& field : section.fields) {
+      keys[std::string(section.name)].insert(std::string(field.key));
+    }
+  }
+  return keys;
+}
+
+// `heading` and `key` each have one group. Every word of the key's group is a key.
+Keys KeysOfText(const std::string& path, const char* heading, const char* key) {
+  Keys keys;
+  std::ifstream file(path);
+  std::string section;
+  const std::regex heading_line(heading), key_line(key), word("[a-z_]+");
+  for (std::string line; std::getline(file, line);) {
+    std::smatch found;
+    if (std::regex_match(line, found, heading_line)) {
+      section = found[1];
+    } else if (!section.empty() && std::regex_match(line, found, key_line)) {
+      const std::string names = found[1];
+      for (std::sregex_iterator i(names.begin(), names.end(), word), end; i != end; ++i) {
+        keys[section].insert(i->str());
+      }
+    }
+  }
+  return keys;
+}
+
+TEST(ConfigDocumentsTest, TheExampleNamesEveryKey) {
+  EXPECT_EQ(
+      KeysOfText(CYGNET_EXAMPLE_CONFIG, R"((?:# )?\[+([a-z_]+)\]+)", R"((?:# )?([a-z_]+) = .*)"),
+      KeysOfTheTables());
+}
+
+TEST(ConfigDocumentsTest, TheManualPageNamesEveryKey) {
+  Keys keys = KeysOfText(CYGNET_MAN_PAGE, R"(# (?:\[+([a-z_]+)\]+|[A-Z ]+))",
+                         R"((\*[a-z_]+\*(?:, \*[a-z_]+\*)*))");
+  EXPECT_EQ(keys, KeysOfTheTables());
+}
+
+TEST(ConfigDocumentsTest, TheListOfKeysSaysWhatMayStandThere) {
+  const std::string text = DescribeKeys();
+  EXPECT_THAT(text, HasSubstr("[daemon]\nworkers            worker threads (1 to 8)\n"));
+  EXPECT_THAT(text, HasSubstr("(\"nft\", \"none\")\n"));
+  EXPECT_THAT(text, HasSubstr("\nsa_limit           SA slots of each direction (1 to 100000)\n"));
 }
 
 }  // namespace

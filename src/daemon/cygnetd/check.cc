@@ -10,7 +10,7 @@
 #include "base/text_file.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
-#include "device/sim_nic/sim_nic_script.h"
+#include "device/driver.h"
 
 namespace cygnet {
 namespace {
@@ -76,11 +76,12 @@ Status CheckFiles(const Config& config) {
 // The wires and what drives them.
 Status CheckDevices(const Config& config, CheckScope scope) {
   for (const DeviceConfig& device : config.devices) {
-    if (FindDriver(device.driver) == nullptr) {
-      return MakeError(Errc::kNoEntry, "device.driver: no driver '" + device.driver + "'");
+    const DriverInfo& driver = *FindDriver(device.driver);
+    if (driver.check_files != nullptr) {
+      const Status files = driver.check_files(device.options);
+      if (!files) return In("device " + device.name, files.error());
     }
-    if (const auto script = ReadFaultScript(device); !script) return script.error();
-    if (device.IsPcap() || scope == CheckScope::kNoInterfaces) continue;
+    if (!device.owns_interface || scope == CheckScope::kNoInterfaces) continue;
     if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
       return MakeError(Errc::kBusy,
                        fmt::format("device {}: wire interface {} still has addresses ({}); the "
@@ -110,17 +111,6 @@ std::string LedgerPath(const LedgerConfig& config) {
 
 Error In(const std::string& where, const Error& error) {
   return MakeError(error.code, where + ": " + error.message);
-}
-
-// Its text, once it is known to be one.
-Result<std::string> ReadFaultScript(const DeviceConfig& device) {
-  if (device.fault_script.empty()) return std::string{};
-  const std::string where = "device " + device.name + ": fault_script";
-  auto text = ReadTextFile(device.fault_script);
-  if (!text) return In(where, text.error());
-  const auto script = FaultScript::Parse(*text, device.fault_seed);
-  if (!script) return In(where + ": " + device.fault_script, script.error());
-  return text;
 }
 
 Result<Cryptography> CheckAndMake(const Config& config, CheckScope scope) {

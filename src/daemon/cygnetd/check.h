@@ -31,8 +31,6 @@ Status CheckConfig(const Config& config, CheckScope scope);
 std::string RestartPath(const Config& config);
 // Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config);
-// Its text, once it is known to be one.
-Result<std::string> ReadFaultScript(const DeviceConfig& device);
 
 // The same error, and where it is.
 Error In(const std::string& where, const Error& error);

@@ -50,26 +50,15 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
 
 Status LinkBuilder::OpenWire(Link* link) const {
   const DeviceConfig& config = link->config;
-  auto script = ReadFaultScript(config);
-  if (!script) return script.error();
   const auto index = static_cast<uint8_t>(path->interfaces.size());
   link->egress = std::make_unique<PolicyGuard>(path, index, workers, &link->capture.guard);
-  auto wire = FindDriver(config.driver)
-                  ->create({.name = config.name,
-                            .wire = config.wire,
-                            .queues = workers,
-                            .pools = pools,
-                            .capture = &link->capture,
-                            .guard = link->egress.get(),
-                            .pcap = config.pcap,
-                            .wire_driver = config.wire_driver,
-                            .sa_limit = config.sa_limit,
-                            .address_limit = config.address_limit,
-                            .fault_script = *std::move(script),
-                            .fault_seed = config.fault_seed,
-                            .model = config.model,
-                            .serial = config.serial,
-                            .firmware = config.firmware});
+  auto wire = OpenDevice(*FindDriver(config.driver), {.name = config.name,
+                                                      .wire = config.wire,
+                                                      .queues = workers,
+                                                      .pools = pools,
+                                                      .capture = &link->capture,
+                                                      .guard = link->egress.get(),
+                                                      .options = config.options});
   if (!wire) return In("device " + config.name, wire.error());
   link->wire = *std::move(wire);
   return CheckOffers(config, link->wire.offload);

@@ -167,6 +167,7 @@ int main(int argc, char** argv) {
   bool check = false;
   bool fence = false;
   bool no_interfaces = false;
+  bool keys = false;
   auto* config_option =
       app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_option("--wire", wire, "run with defaults and no file: own this interface as nic0")
@@ -175,6 +176,7 @@ int main(int argc, char** argv) {
   app.add_flag("--no-interfaces", no_interfaces,
                "with --check: the interfaces need not be on this machine")
       ->needs(check_flag);
+  app.add_flag("--keys", keys, "list the keys of the configuration file and stop");
   auto* fence_option = app.add_flag(
       "--fence", fence, "shut the configured wires against the host's own stack and stop");
   app.add_option("--release", release,
@@ -183,6 +185,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("cygnetd " CYGNET_VERSION));
   CLI11_PARSE(app, argc, argv);
 
+  if (keys) return std::fputs(cygnet::DescribeKeys().c_str(), stdout) < 0 ? 1 : 0;
   if (fence) return Fence(file, wire);
   if (!release.empty()) return Release(file, release);
   const auto config = ReadConfig(file, wire);

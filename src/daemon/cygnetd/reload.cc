@@ -104,7 +104,7 @@ MoveReport Runtime::ApplyPlacement(const Config& next) {
       const Status marked = MarkHostInterface(*link, network_.get());
       if (!marked) Log(LogLevel::kWarning, "reload: " + marked.error().message);
     }
-    settings.devices.push_back(TermsOf(link->config));
+    settings.devices.push_back(TermsOf(link->config, link->wire.offload));
   }
   for (DeviceConfig& device : config_.devices) {
     if (const DeviceConfig* now = DeviceNamed(next, device.name)) TakeTerms(*now, &device);

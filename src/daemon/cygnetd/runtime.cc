@@ -120,7 +120,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
 // Said at once and by its name, not by the first socket that does not open.
 Status Runtime::CheckMayUseWires(const Config& config) {
   const bool needed = std::any_of(config.devices.begin(), config.devices.end(),
-                                  [](const DeviceConfig& device) { return !device.IsPcap(); });
+                                  [](const DeviceConfig& device) { return device.owns_interface; });
   const UniqueFd fd(needed ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : -1);
   if (!needed || fd.valid() || errno != EPERM) return {};
   return MakeError(Errc::kPermission,

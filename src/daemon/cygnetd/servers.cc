@@ -19,7 +19,7 @@ ControlDevice ControlDeviceOf(Link* link, const FenceStatus* fence) {
           .offload = link->wire.offload,
           .capture = &link->capture,
           .fence = fence,
-          .terms = TermsOf(link->config)};
+          .terms = TermsOf(link->config, link->wire.offload)};
 }
 
 }  // namespace

@@ -18,13 +18,14 @@ bool Allows(const DeviceConfig& device, std::string_view mode) {
 
 }  // namespace
 
-DeviceTerms TermsOf(const DeviceConfig& device) {
-  return {.mode = device.offload,
-          .trusted = device.trusted,
-          .allow_crypto = Allows(device, "crypto"),
-          .allow_packet = Allows(device, "packet"),
-          .rekey_reserve = device.RekeyReserve(),
-          .loss = device.loss};
+DeviceTerms TermsOf(const DeviceConfig& config, const OffloadDevice* device) {
+  const uint32_t slots = device != nullptr ? device->offload_stats().direction_limit : 0;
+  return {.mode = config.offload,
+          .trusted = config.trusted,
+          .allow_crypto = Allows(config, "crypto"),
+          .allow_packet = Allows(config, "packet"),
+          .rekey_reserve = config.rekey_reserve.value_or(slots / 20),
+          .loss = config.loss};
 }
 
 PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices) {
@@ -34,7 +35,7 @@ PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<Contro
                      .src = config.src,
                      .dst = config.dst,
                      .half = {},
-                     .mode = config.offload,
+                     .mode = config.mode,
                      .pin = config.pin};
   if (config.reqid.has_value()) rule.reqid = Reqid(*config.reqid);
   if (config.direction.has_value()) rule.half = HalfFor(*config.direction == "in");

@@ -8,7 +8,7 @@
 
 namespace cygnet {
 
-DeviceTerms TermsOf(const DeviceConfig& device);
+DeviceTerms TermsOf(const DeviceConfig& config, const OffloadDevice* device);
 
 // `devices` are those that run: rules name them.
 PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices);

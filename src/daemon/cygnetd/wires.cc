@@ -15,7 +15,7 @@ namespace cygnet {
 std::vector<std::string> MissingWires(const Config& config) {
   std::vector<std::string> missing;
   for (const DeviceConfig& device : config.devices) {
-    if (device.IsPcap() || if_nametoindex(device.wire.c_str()) != 0) continue;
+    if (!device.owns_interface || if_nametoindex(device.wire.c_str()) != 0) continue;
     missing.push_back(device.wire);
   }
   return missing;
@@ -32,10 +32,11 @@ Status Runtime::ShutWires() {
   if (!fence) return fence.error();
   fence_ = *std::move(fence);
   for (const DeviceConfig& device : config_.devices) {
-    if (device.IsPcap()) continue;  // no interface, nothing to keep the host's stack away from
-    if (device.wire_guard == WireGuard::kNone) {
+    // Without an interface there is nothing to keep the host's stack away from.
+    if (!device.owns_interface) continue;
+    if (device.wire_fence == FenceMode::kNone) {
       Log(LogLevel::kWarning,
-          fmt::format("device {}: wire_guard = none: nothing keeps the host's stack from receiving "
+          fmt::format("device {}: wire_fence = none: nothing keeps the host's stack from receiving "
                       "and sending plaintext on {} (a fence of before stays: cygnetd --release)",
                       device.name, device.wire));
       continue;
@@ -44,7 +45,7 @@ Status Runtime::ShutWires() {
       return MakeError(shut.error().code,
                        fmt::format("device {}: cannot keep the host's stack away from {} (it needs "
                                    "CAP_NET_ADMIN and a kernel with nftables netdev hooks; or set "
-                                   "wire_guard = \"none\" and keep it away yourself): {}",
+                                   "wire_fence = \"none\" and keep it away yourself): {}",
                                    device.name, device.wire, shut.error().message));
     }
   }
@@ -99,7 +100,7 @@ Status Runtime::WatchWires() {
             for (auto& bell : path_->bells) bell->Ring();
           }});
   for (const auto& link : links_) {
-    if (link->config.IsPcap()) continue;
+    if (!link->config.owns_interface) continue;
     watch_->Add({.device = link->config.name,
                  .wire = link->config.wire,
                  .port = link->wire.port.get(),
@@ -128,7 +129,7 @@ Status Runtime::ShutAgain(const WatchedWire& wire) {
 std::vector<DoctorRow> Runtime::FenceRows() const {
   std::vector<DoctorRow> rows;
   for (const auto& link : links_) {
-    if (link->config.IsPcap()) continue;
+    if (!link->config.owns_interface) continue;
     const std::string where =
         fmt::format("device {}, wire {}: ", link->config.name, link->config.wire);
     const FenceStatus* fence = fence_->status(link->config.name);
@@ -136,8 +137,8 @@ std::vector<DoctorRow> Runtime::FenceRows() const {
       rows.push_back(
           {.check = "fence",
            .ok = false,
-           .text = where + "wire_guard = none: Cygnet does not keep the host's stack off",
-           .advice = "set wire_guard = \"nft\", or keep it off yourself"});
+           .text = where + "wire_fence = none: Cygnet does not keep the host's stack off",
+           .advice = "set wire_fence = \"nft\", or keep it off yourself"});
       continue;
     }
     const bool ok = fence->state == "in-force" && fence->explanation.empty();

@@ -24,7 +24,7 @@ void Record(const std::string& text) {
 std::string WireOf(const std::string& name, const Config* config) {
   if (config == nullptr) return name;
   for (const DeviceConfig& device : config->devices) {
-    if (device.name == name && !device.IsPcap()) return device.wire;
+    if (device.name == name && device.owns_interface) return device.wire;
   }
   return name;
 }
@@ -49,7 +49,7 @@ std::vector<std::string> WiresNamedIn(const std::string& text) {
 std::vector<std::string> FencedWires(const Config& config) {
   std::vector<std::string> wires;
   for (const DeviceConfig& device : config.devices) {
-    if (!device.IsPcap() && device.wire_guard == WireGuard::kNft) wires.push_back(device.wire);
+    if (device.owns_interface && device.wire_fence == FenceMode::kNft) wires.push_back(device.wire);
   }
   return wires;
 }

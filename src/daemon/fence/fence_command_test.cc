@@ -34,7 +34,7 @@ TEST_F(FenceCommandTest, ShutsWhatIsThereAndWhatIsNot) {
 TEST_F(FenceCommandTest, GuardNoneIsNotFenced) {
   Config config = ConfigOf("wa");
   EXPECT_EQ(FencedWires(config), std::vector<std::string>{"wa"});
-  config.devices[0].wire_guard = WireGuard::kNone;
+  config.devices[0].wire_fence = FenceMode::kNone;
   EXPECT_TRUE(FencedWires(config).empty());
 }
 

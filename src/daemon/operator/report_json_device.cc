@@ -12,15 +12,9 @@ Json CapabilitiesJson(const OffloadCaps& caps) {
   Json algorithms = Json::array();
   Json key_bits = Json::array();
   Json icv_bits = Json::array();
-  for (const std::string_view name : caps.algorithms) {
-    if (!name.empty()) algorithms.push_back(name);
-  }
-  for (const uint16_t bytes : caps.key_bytes) {
-    if (bytes != 0) key_bits.push_back(bytes * 8);
-  }
-  for (const uint8_t bytes : caps.icv_bytes) {
-    if (bytes != 0) icv_bits.push_back(bytes * 8);
-  }
+  for (const std::string_view name : caps.algorithms) algorithms.push_back(name);
+  for (const uint16_t bytes : caps.key_bytes) key_bits.push_back(bytes * 8);
+  for (const uint8_t bytes : caps.icv_bytes) icv_bits.push_back(bytes * 8);
   return {{"crypto_offload", caps.crypto_offload},
           {"packet_offload", caps.packet_offload},
           {"inbound", caps.inbound},

@@ -30,8 +30,8 @@ class WorkerThreadsTest : public testing::Test {
     wire_ = wire.get();
     guard_ = std::make_unique<PolicyGuard>(&path_, uint8_t{0}, 1u, &capture_.guard);
     nic_ = std::make_unique<SimNic>(
-        "nic0", std::make_unique<GuardedPort>(std::move(wire), guard_.get(), &capture_), 1, 8,
-        &pools_, &capture_);
+        "nic0", std::make_unique<GuardedPort>(std::move(wire), guard_.get(), &capture_), 1, &pools_,
+        &capture_, SimNicOptions{.sa_limit = 8});
     path_.interfaces.push_back({.host = &host_,
                                 .wire = nic_.get(),
                                 .offload = nic_.get(),

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 
-#include "device/wires/wire_port.h"
 #include "net/flow_key.h"
 #include "sa/replay_window.h"
 
@@ -10,7 +9,6 @@ namespace cygnet {
 namespace {
 
 constexpr uint32_t kRingPackets = 2048;
-constexpr uint32_t kDefaultSaLimit = 1024;
 
 OffloadCaps DefaultCaps() {
   return {.crypto_offload = true,
@@ -34,12 +32,14 @@ std::unique_ptr<CryptoQueue> MakeQueue() {
   return nullptr;
 }
 
-DeviceIdentity IdentityOf(const std::string& name, DeviceIdentity identity) {
-  if (identity.model.empty()) identity.model = "Cygnet software NIC";
-  if (identity.serial.empty()) identity.serial = name;
-  if (identity.firmware.empty()) identity.firmware = CYGNET_VERSION;
-  identity.simulated = true;  // whatever card it plays
-  return identity;
+DeviceIdentity IdentityOf(const std::string& name, const SimNicOptions& options) {
+  const auto or_else = [](const std::string& text, const std::string& other) {
+    return text.empty() ? other : text;
+  };
+  return {.model = or_else(options.model, "Cygnet software NIC"),
+          .serial = or_else(options.serial, name),
+          .firmware = or_else(options.firmware, CYGNET_VERSION),
+          .simulated = true};  // whatever card it plays
 }
 
 const Clock* SystemTime() {
@@ -49,19 +49,20 @@ const Clock* SystemTime() {
 
 }  // namespace
 
-SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
-               PacketPools* pools, CapturePoints* capture, SimNicOptions options)
+SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, PacketPools* pools,
+               CapturePoints* capture, const SimNicOptions& options, FaultScript script,
+               const Clock* clock)
     : name_(std::move(name)),
       wire_(std::move(wire)),
       capture_(capture),
-      clock_(options.clock != nullptr ? options.clock : SystemTime()),
+      clock_(clock != nullptr ? clock : SystemTime()),
       caps_(DefaultCaps()),
-      identity_(IdentityOf(name_, std::move(options.identity))),
-      table_(sa_limit, options.address_limit),
+      identity_(IdentityOf(name_, options)),
+      table_(options.sa_limit, options.address_limit),
       crypto_(MakeQueue()),
       caches_(pools),
       sink_(&caches_, &drops_),
-      script_(std::move(options.script)),
+      script_(std::move(script)),
       script_next_ms_(script_.NextMs()),
       script_next_packets_(script_.NextPackets()) {
   for (uint32_t i = 0; i < queues; ++i) {
@@ -211,35 +212,5 @@ bool SimNic::PrepareWait(uint32_t queue) {
   host_bells_[queue]->Arm();
   return to_host_[queue]->Empty();
 }
-
-namespace {
-
-Result<Device> Create(const DriverParams& params) {
-  auto script = FaultScript::Parse(params.fault_script, params.fault_seed);
-  if (!script) return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
-  auto wire = OpenWire(params.wire_driver, params, 1);
-  if (!wire) return wire.error();
-  const uint32_t limit = params.sa_limit != 0 ? params.sa_limit : kDefaultSaLimit;
-  auto nic = std::make_unique<SimNic>(
-      params.name, *std::move(wire), params.queues, limit, params.pools, params.capture,
-      SimNicOptions{
-          .address_limit = params.address_limit,
-          .identity = {.model = params.model, .serial = params.serial, .firmware = params.firmware},
-          .script = *std::move(script)});
-  nic->Start();
-  Device device;
-  device.offload = nic.get();
-  device.port = std::move(nic);
-  return device;
-}
-
-}  // namespace
-
-extern const DriverInfo kSimNicDriver;
-const DriverInfo kSimNicDriver = {
-    .name = "sim_nic",
-    .help = "the software NIC: crypto offload with its own key store, SA table and thread",
-    .create = Create,
-};
 
 }  // namespace cygnet

@@ -17,26 +17,40 @@
 #include "base/clock.h"
 #include "base/doorbell.h"
 #include "base/spsc_ring.h"
+#include "device/device_extras.h"
 #include "device/driver.h"
 #include "device/sim_nic/sim_nic_faults.h"
 #include "device/sim_nic/sim_nic_script.h"
 #include "device/sim_nic/sim_nic_table.h"
+#include "device/wires/wire_port.h"
+#include "settings/fields.h"
 
 namespace cygnet {
 
+// Its keys of a [[device]] table.
 struct SimNicOptions {
-  uint32_t address_limit = 128;  // 0 = none
-  DeviceIdentity identity = {};  // what is empty says that it is the software NIC
-  FaultScript script = {};
-  const Clock* clock = nullptr;  // nullptr: the system's
+  std::string wire_driver{kAutoWire};
+  uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
+  uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = none
+  std::string fault_script = {};  // file (sim_nic_script.h); empty: no faults
+  uint32_t fault_seed = 1;
+  // What it says it is; empty: the software NIC that it is.
+  std::string model = {};
+  std::string serial = {};
+  std::string firmware = {};
 };
+const std::vector<Field<SimNicOptions>>& SimNicFields();
 
-class SimNic final : public Port, public OffloadDevice {
+class SimNic final : public Port,
+                     public OffloadDevice,
+                     public DeviceRecords,
+                     public FaultInjection {
  public:
   // `wire` is owned and behind its guard (GuardedPort, which also shows what leaves to `capture`);
-  // nullptr capture: none. The thread starts with Start().
-  SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, uint32_t sa_limit,
-         PacketPools* pools, CapturePoints* capture, SimNicOptions options = {});
+  // nullptr capture: none; nullptr clock: the system's. The thread starts with Start().
+  SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, PacketPools* pools,
+         CapturePoints* capture, const SimNicOptions& options = {}, FaultScript script = {},
+         const Clock* clock = nullptr);
   ~SimNic() override;
   void Start();
   // One turn of the thread's loop, for tests and benchmarks without a thread. Returns packets
@@ -67,18 +81,22 @@ class SimNic final : public Port, public OffloadDevice {
   DeviceState state() const override { return state_.load(std::memory_order_acquire); }
   uint32_t resets() const override { return resets_.load(std::memory_order_acquire); }
   void SetBell(Doorbell* bell) override;
-  std::optional<DeviceRefusal> AddSa(const OffloadSa& sa, OffloadHandle* handle) override;
+  std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) override;
   void StartSa(OffloadHandle handle) override;
   void StopSa(OffloadHandle handle) override;
   void ReleaseSa(OffloadHandle handle) override;
   std::vector<OffloadHandle> TakeErased() override;
   OffloadStats offload_stats() const override;
+  void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
+  void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
+
+  // DeviceRecords, FaultInjection.
+  const DeviceRecords* records() const override { return this; }
+  FaultInjection* faults() override { return this; }
   std::vector<SaId> HeldSas() const override;
   std::vector<KeyLogEntry> KeyLog() const override;
   // Any thread. What FaultForms() lists.
   Status InjectFault(std::string_view fault) override;
-  void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
-  void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
 
   // The faults played so far, the last 4096, as they were written.
   std::vector<std::string> FaultsPlayed() const;

@@ -155,7 +155,7 @@ void SimNic::PlayScript(uint64_t now_ns) {
   const uint64_t ms = (now_ns - *started_ns_) / kNsPerMs;
   if (ms < script_next_ms_ && packets_ < script_next_packets_) return;
   for (const FaultScript::Due& due : script_.Take(ms, packets_)) {
-    (void)Play(due.fault, due.text, " (script line " + std::to_string(due.line) + ")");
+    (void)Play(due.fault, due.text, " (fault_script, line " + std::to_string(due.line) + ")");
   }
   script_next_ms_ = script_.NextMs();
   script_next_packets_ = script_.NextPackets();

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <unistd.h>
+
+#include <fstream>
 
 #include "device/sim_nic/sim_nic.h"
 #include "support/esp_oracle.h"
@@ -15,6 +18,7 @@ using test::operator+;
 using test::Bytes;
 using test::Frame;
 using test::Pattern;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -26,9 +30,9 @@ class SimNicFaultTest : public testing::Test {
   void Make(std::string_view script) {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>(
-        "nic0", std::move(wire), 1, 4, &pools_, nullptr,
-        SimNicOptions{.script = *FaultScript::Parse(script, 1), .clock = &clock_});
+    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
+                                    SimNicOptions{.sa_limit = 4},
+                                    *FaultScript::Parse(script, "script", 1), &clock_);
     nic_->SetBell(&bell_);
   }
   void Inject(std::string_view fault) {
@@ -37,13 +41,13 @@ class SimNicFaultTest : public testing::Test {
   }
   OffloadHandle Add(const SaSpec& spec, Half half) {
     OffloadHandle handle;
-    EXPECT_FALSE(nic_->AddSa({spec, half, 0}, &handle).has_value());
+    EXPECT_FALSE(nic_->InstallSa({spec, half, 0}, &handle).has_value());
     nic_->StartSa(handle);
     return handle;
   }
   std::optional<DeviceRefusal> TryAdd() {
     OffloadHandle handle;
-    return nic_->AddSa({spec_, Half::kInbound, 0}, &handle);
+    return nic_->InstallSa({spec_, Half::kInbound, 0}, &handle);
   }
   // An ESP frame that `handle` is to seal, on its way.
   void Give(OffloadHandle handle, uint32_t seq = 1) {
@@ -136,7 +140,7 @@ TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
   EXPECT_THAT(Sent(), IsEmpty());
   EXPECT_THAT(Handed(), IsEmpty());
   EXPECT_EQ(PortDown(), 2u);
-  EXPECT_EQ(TryAdd()->kind, AddSaError::kDeviceDown);
+  EXPECT_EQ(TryAdd()->kind, InstallError::kDeviceDown);
   Inject("link-up");
   Give(handle);
   EXPECT_THAT(Sent(), ElementsAre(Sealed()));
@@ -151,7 +155,7 @@ TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
   EXPECT_THAT(nic_->HeldSas(), IsEmpty());
   EXPECT_THAT(nic_->TakeErased(), testing::UnorderedElementsAre(in, out));
   for (const KeyLogEntry& entry : nic_->KeyLog()) EXPECT_TRUE(entry.erased);
-  EXPECT_EQ(TryAdd()->kind, AddSaError::kDeviceDown);
+  EXPECT_EQ(TryAdd()->kind, InstallError::kDeviceDown);
   clock_.monotonic_ns += 99'999'999;
   nic_->RunOnce();
   EXPECT_EQ(nic_->state(), DeviceState::kResetting);
@@ -250,12 +254,12 @@ TEST_F(SimNicFaultTest, AddFailsAsAskedFor) {
   Inject("add-fail EINVAL 1");
   auto refusal = TryAdd();
   ASSERT_TRUE(refusal.has_value());
-  EXPECT_EQ(refusal->kind, AddSaError::kRefused);
+  EXPECT_EQ(refusal->kind, InstallError::kRefused);
   EXPECT_EQ(refusal->code, Errc::kInvalid);
   EXPECT_THAT(refusal->text, HasSubstr("EINVAL"));
   EXPECT_FALSE(TryAdd().has_value());
   Inject("table-full");
-  EXPECT_EQ(TryAdd()->kind, AddSaError::kTableFull);
+  EXPECT_EQ(TryAdd()->kind, InstallError::kTableFull);
   Inject("table-ok");
   EXPECT_FALSE(TryAdd().has_value());
   const auto log = nic_->KeyLog();
@@ -317,7 +321,17 @@ TEST_F(SimNicFaultTest, UnknownFaultIsRefused) {
 // --- Script ---
 
 TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
-  Make("at 500ms down\nat 1s up\nafter 2 packets crash\n");
+  Make(R"(
+[[fault]]
+at = "500ms"
+do = "down"
+[[fault]]
+at = "1s"
+do = "up"
+[[fault]]
+after_packets = 2
+do = "crash"
+)");
   nic_->RunOnce();  // the clock starts here
   clock_.monotonic_ns += 499'000'000;
   nic_->RunOnce();
@@ -336,24 +350,36 @@ TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
 }
 
 TEST(SimNicDriverTest, BadScriptIsToldBeforeAnythingIsOpened) {
-  const auto device =
-      FindDriver("sim_nic")->create({.name = "nic0", .wire = "w", .fault_script = "at noon up"});
+  const std::string path = testing::TempDir() + "cygnet-faults-" + std::to_string(getpid());
+  std::ofstream(path) << "[[fault]]\nat = \"noon\"\ndo = \"up\"\n";
+  const DriverInfo& driver = *FindDriver("sim_nic");
+  const auto table = ParseToml("fault_script = \"" + path + "\"", "f.toml");
+  const auto checked = driver.check(*table);
+  ASSERT_TRUE(checked) << checked.error().message << " (no other file is read yet)";
+  const Status files = driver.check_files(checked->options);
+  const auto device = driver.create({.name = "nic0", .wire = "w", .options = checked->options});
+  std::remove(path.c_str());
+  ASSERT_FALSE(files);
   ASSERT_FALSE(device);
   EXPECT_EQ(device.error().code, Errc::kInvalid);
-  EXPECT_THAT(device.error().message, HasSubstr("fault_script: line 1: at needs a time"));
+  EXPECT_EQ(device.error().message, files.error().message);
+  EXPECT_THAT(files.error().message,
+              AllOf(HasSubstr("fault_script: "), HasSubstr(path + ":2: fault.at: must be a time")));
+  const Status missing = driver.check_files(checked->options);
+  EXPECT_THAT(missing.error().message, HasSubstr("No such file"));
 }
 
 // --- Who it is ---
 
 TEST(SimNicIdentityTest, SaysWhatItIsToldToSay) {
   PacketPools pools(16, 2);
-  const SimNic plain("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr);
+  const SimNic plain("nic0", std::make_unique<MemoryPort>("w"), 1, &pools, nullptr);
   EXPECT_EQ(plain.identity().model, "Cygnet software NIC");
   EXPECT_EQ(plain.identity().serial, "nic0");
   EXPECT_FALSE(plain.identity().firmware.empty());
   const DeviceIdentity card{.model = "X550", .serial = "7", .firmware = "1.2"};
-  const SimNic played("nic0", std::make_unique<MemoryPort>("w"), 1, 1, &pools, nullptr,
-                      {.identity = card});
+  const SimNic played("nic0", std::make_unique<MemoryPort>("w"), 1, &pools, nullptr,
+                      {.model = card.model, .serial = card.serial, .firmware = card.firmware});
   DeviceIdentity shown = card;
   shown.simulated = true;  // whatever it plays
   EXPECT_EQ(played.identity(), shown);

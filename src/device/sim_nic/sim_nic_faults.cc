@@ -156,10 +156,10 @@ void PendingFaults::Arm(const Fault& fault) {
 
 std::optional<DeviceRefusal> PendingFaults::NextAdd() {
   if (Use(&table_full_)) {
-    return DeviceRefusal{AddSaError::kTableFull, Errc::kNotSupported, "no SA slot free (fault)"};
+    return DeviceRefusal{InstallError::kTableFull, Errc::kNotSupported, "no SA slot free (fault)"};
   }
   if (Use(&add_fail_)) {
-    return DeviceRefusal{AddSaError::kRefused, add_error_,
+    return DeviceRefusal{InstallError::kRefused, add_error_,
                          "device refused with " + std::string(NameOf(add_error_)) + " (fault)"};
   }
   return std::nullopt;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <vector>
 
+#include "device/device_extras.h"
 #include "device/offload_device.h"
 
 namespace cygnet {

@@ -8,12 +8,12 @@ void SimNic::SetBell(Doorbell* bell) {
   bell_ = bell;
 }
 
-std::optional<DeviceRefusal> SimNic::AddSa(const OffloadSa& sa, OffloadHandle* handle) {
+std::optional<DeviceRefusal> SimNic::InstallSa(const OffloadSa& sa, OffloadHandle* handle) {
   const uint64_t now = clock_->WallSeconds();
   std::optional<DeviceRefusal> refusal;
   const std::lock_guard lock(mutex_);
   if (!offload_up()) {
-    refusal = DeviceRefusal{AddSaError::kDeviceDown, Errc::kNotSupported,
+    refusal = DeviceRefusal{InstallError::kDeviceDown, Errc::kNotSupported,
                             "offload unit is " + std::string(Name(state()))};
   } else {
     refusal = faults_.NextAdd();

@@ -1,13 +1,20 @@
-// FaultScript: when the software NIC plays which fault, as an operator wrote it down. One line
-// each; '#' begins a comment:
+// FaultScript: when the software NIC plays which fault, as an operator wrote it down in TOML. Each
+// [[fault]] has one of `at`, `after_packets` and `every`, and what to do; of several things one is
+// drawn each time:
 //
-//   at 500ms reset 100
-//   after 1000 packets skip-seal 1
-//   every 200ms..900ms one of: reset 50 | add-fail EOPNOTSUPP 3 | fail-seal 10
-//   until 30s
+//   until = "30s"
+//   [[fault]]
+//   at = "500ms"
+//   do = "reset 100"
+//   [[fault]]
+//   after_packets = 1000
+//   do = "skip-seal 1"
+//   [[fault]]
+//   every = ["200ms", "900ms"]
+//   do = ["reset 50", "add-fail EOPNOTSUPP 3", "fail-seal 10"]
 //
-// Dice are thrown from a seed, a line at a time and by the times it names, not by those of the
-// machine: the same seed gives the same faults at the same times.
+// Dice are thrown from a seed, for each [[fault]] by itself and by the times it names, not by those
+// of the machine: the same seed gives the same faults at the same times.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +25,7 @@
 
 #include "base/result.h"
 #include "device/sim_nic/sim_nic_faults.h"
+#include "settings/toml_value.h"
 
 namespace cygnet {
 
@@ -26,15 +34,15 @@ class FaultScript {
   struct Due {
     Fault fault;
     std::string text;
-    uint32_t line = 0;
+    uint32_t line = 0;   // of its [[fault]]
     uint64_t at_ms = 0;  // when it was to happen
   };
   static constexpr uint64_t kNever = ~uint64_t{0};
 
   // An empty script plays nothing.
   FaultScript() = default;
-  // Errors begin with "line N: ".
-  static Result<FaultScript> Parse(std::string_view text, uint64_t seed);
+  // Errors name `source`, line and key.
+  static Result<FaultScript> Parse(std::string_view text, const std::string& source, uint64_t seed);
 
   // What is due `ms` after the start, once `packets` have passed; oldest first. Not all at once
   // when there is much of it: the rest comes with the next call.
@@ -49,22 +57,21 @@ class FaultScript {
     Fault fault;
     std::string text;
   };
-  struct Line {
-    uint32_t number = 0;
+  struct Row {
+    uint32_t line = 0;
     Trigger trigger = Trigger::kAt;
     uint64_t first = 0;  // milliseconds or packets; kEvery: shortest pause
     uint64_t last = 0;   // kEvery: longest pause
-    std::vector<Choice> choices;
+    std::vector<Choice> choices = {};
     uint64_t dice = 0;
     uint64_t due = kNever;
   };
 
-  static Result<Line> ParseLine(std::string_view text);
-  static Status ParseChoices(std::string_view text, Line* line);
-  static uint64_t Throw(Line* line, uint64_t sides);
-  Line* NextLine(uint64_t ms, uint64_t packets);
+  static Result<Row> ParseRow(const TomlTable& table);
+  static uint64_t Throw(Row* row, uint64_t sides);
+  Row* NextRow(uint64_t ms, uint64_t packets);
 
-  std::vector<Line> lines_;
+  std::vector<Row> rows_;
   uint64_t until_ms_ = kNever;
 };
 

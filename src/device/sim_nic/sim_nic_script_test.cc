@@ -57,10 +57,10 @@ TEST(PendingFaultsTest, EachIsForAsManyAsItSays) {
   EXPECT_FALSE(faults.NextAdd().has_value());
   faults.Arm(*ParseFault("add-fail EINVAL 2"));
   EXPECT_EQ(faults.NextAdd()->code, Errc::kInvalid);
-  EXPECT_EQ(faults.NextAdd()->kind, AddSaError::kRefused);
+  EXPECT_EQ(faults.NextAdd()->kind, InstallError::kRefused);
   EXPECT_FALSE(faults.NextAdd().has_value());
   faults.Arm(*ParseFault("table-full"));
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(faults.NextAdd()->kind, AddSaError::kTableFull);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(faults.NextAdd()->kind, InstallError::kTableFull);
   faults.Arm(*ParseFault("table-ok"));
   EXPECT_FALSE(faults.NextAdd().has_value());
   faults.Arm(*ParseFault("skip-seal"));
@@ -89,14 +89,24 @@ std::vector<Event> Play(FaultScript script, uint64_t step, uint64_t end) {
 }
 
 FaultScript Parsed(std::string_view text, uint64_t seed = 1) {
-  auto script = FaultScript::Parse(text, seed);
+  auto script = FaultScript::Parse(text, "f.toml", seed);
   EXPECT_TRUE(script) << script.error().message;
   return *std::move(script);
 }
 
 TEST(FaultScriptTest, AtIsOnceAndInTheOrderOfTime) {
-  const char* text =
-      "# comment\n\nat 2s up  # and more\r\nat 500ms reset 100\nat 500ms add-fail EIO 3\n";
+  const char* text = R"(
+# comment
+[[fault]]
+at = "2s"
+do = "up"
+[[fault]]
+at = "500ms"
+do = "reset 100"
+[[fault]]
+at = "500ms"
+do = "add-fail EIO 3"
+)";
   EXPECT_THAT(
       Play(Parsed(text), 100, 3000),
       ElementsAre(Event{500, "reset 100"}, Event{500, "add-fail EIO 3"}, Event{2000, "up"}));
@@ -105,7 +115,7 @@ TEST(FaultScriptTest, AtIsOnceAndInTheOrderOfTime) {
 }
 
 TEST(FaultScriptTest, AfterCountsPackets) {
-  FaultScript script = Parsed("after 1000 packets skip-seal 1");
+  FaultScript script = Parsed("[[fault]]\nafter_packets = 1000\ndo = \"skip-seal 1\"\n");
   EXPECT_EQ(script.NextPackets(), 1000u);
   EXPECT_TRUE(script.Take(99'999, 999).empty());
   const auto due = script.Take(5, 1000);
@@ -117,7 +127,9 @@ TEST(FaultScriptTest, AfterCountsPackets) {
 }
 
 TEST(FaultScriptTest, EveryPausesWithinItsBoundsUntilTheEnd) {
-  const auto events = Play(Parsed("every 200ms..900ms reset 50\nuntil 30s"), 10, 60'000);
+  const auto events = Play(Parsed("until = \"30s\"\n[[fault]]\nevery = [\"200ms\", \"900ms\"]\n"
+                                  "do = \"reset 50\"\n"),
+                           10, 60'000);
   ASSERT_GT(events.size(), 30u);
   uint64_t last = 0;
   for (const Event& event : events) {
@@ -129,9 +141,14 @@ TEST(FaultScriptTest, EveryPausesWithinItsBoundsUntilTheEnd) {
 }
 
 TEST(FaultScriptTest, SameSeedSameFaultsHoweverOftenItIsAsked) {
-  const char* text =
-      "every 200ms..900ms one of: reset 50 | add-fail EOPNOTSUPP 3 | table-full 5 | fail-seal 10\n"
-      "every 1s down\n";
+  const char* text = R"(
+[[fault]]
+every = ["200ms", "900ms"]
+do = ["reset 50", "add-fail EOPNOTSUPP 3", "table-full 5", "fail-seal 10"]
+[[fault]]
+every = "1s"
+do = "down"
+)";
   const auto often = Play(Parsed(text, 7), 1, 20'000);
   EXPECT_EQ(often, Play(Parsed(text, 7), 2'000, 20'000));
   EXPECT_NE(often, Play(Parsed(text, 8), 1, 20'000));
@@ -143,31 +160,42 @@ TEST(FaultScriptTest, SameSeedSameFaultsHoweverOftenItIsAsked) {
 }
 
 TEST(FaultScriptTest, WhatIsLateComesInPortions) {
-  FaultScript script = Parsed("every 1ms reset 0");
+  FaultScript script = Parsed("[[fault]]\nevery = \"1ms\"\ndo = \"reset 0\"\n");
   EXPECT_EQ(script.Take(86'400'000, 0).size(), 64u);
   EXPECT_EQ(script.NextMs(), 65u);
 }
 
-TEST(FaultScriptTest, ErrorsNameTheLine) {
-  const std::pair<const char*, const char*> kCases[] = {
-      {"at 1s up\nat noon up\n", "line 2: at needs a time"},
-      {"at 86401s up", "line 1: at needs a time"},
-      {"at 18446744073709551616ms up", "line 1: at needs a time"},
-      {"at 1s", "line 1: fault \"\": empty; faults are link-down"},
-      {"at 1s explode", "line 1: fault \"explode\": no such fault"},
-      {"after 5 reset", "line 1: after needs a number of packets"},
-      {"after 5x packets reset", "line 1: after needs a number of packets"},
-      {"every 0ms reset", "line 1: every needs a pause"},
-      {"every 9ms..8ms reset", "line 1: every needs a pause"},
-      {"every 9ms.. reset", "line 1: every needs a pause"},
-      {"every 9ms one of: reset | ", "line 1: fault \"\": empty"},
-      {"every 9ms one of:", "line 1: fault \"\": empty"},
-      {"\n\nuntil", "line 3: until needs one time"},
-      {"until 1s 2s", "line 1: until needs one time"},
-      {"sometimes reset", "line 1: \"sometimes\": lines begin with at, after, every or until"},
+std::string Table(const std::string& lines) { return "[[fault]]\n" + lines; }
+
+TEST(FaultScriptTest, ErrorsNameFileLineAndKey) {
+  const std::string reset = "\ndo = \"reset\"\n";
+  const std::pair<std::string, const char*> kCases[] = {
+      {Table("at = \"1s\"" + reset) + Table("at = \"noon\"" + reset),
+       "f.toml:5: fault.at: must be a time such as"},
+      {Table("at = \"86401s\"" + reset), "f.toml:2: fault.at: must be a time"},
+      {Table("at = \"18446744073709551616ms\"" + reset), "f.toml:2: fault.at: must be a time"},
+      {Table("at = 500" + reset), "f.toml:2: fault.at: must be a time"},
+      {Table("at = \"1s\"\n"), "f.toml:1: fault.do: missing"},
+      {Table("at = \"1s\"\ndo = \"\"\n"),
+       "f.toml:3: fault.do: fault \"\": empty; faults are link-down"},
+      {Table("at = \"1s\"\ndo = \"explode\"\n"), "f.toml:3: fault.do: fault \"explode\": no such"},
+      {Table("at = \"1s\"\ndo = []\n"), "f.toml:3: fault.do: must name a fault"},
+      {Table("at = \"1s\"\ndo = [\"up\", 1]\n"), "f.toml:3: fault.do: must be a string or"},
+      {Table("after_packets = -1" + reset), "f.toml:2: fault.after_packets: must be between 0 and"},
+      {Table("after_packets = \"5\"" + reset), "f.toml:2: fault.after_packets: must be an integer"},
+      {Table("every = \"0ms\"" + reset), "f.toml:2: fault.every: must be a pause"},
+      {Table("every = [\"9ms\", \"8ms\"]" + reset), "f.toml:2: fault.every: must be a pause"},
+      {Table("every = [\"9ms\"]" + reset), "f.toml:2: fault.every: must be a pause"},
+      {Table("do = \"reset\"\n"), "f.toml:2: fault.do: needs one of the keys at, after_packets"},
+      {Table("at = \"1s\"\nevery = \"1s\"" + reset), "fault.do: needs one of the keys"},
+      {Table("untill = \"1s\"" + reset), "f.toml:2: fault.untill: unknown key"},
+      {"\n\nuntil = \"soon\"\n", "f.toml:3: until: must be a time"},
+      {"unitl = \"1s\"\n", "f.toml:1: unitl: unknown key; did you mean \"until\"?"},
+      {"[fault]\n", "f.toml:1: fault: must be an array of tables: [[fault]], is a table"},
+      {"at 500ms reset\n", "f.toml:1: "},
   };
   for (const auto& [text, message] : kCases) {
-    const auto script = FaultScript::Parse(text, 1);
+    const auto script = FaultScript::Parse(text, "f.toml", 1);
     ASSERT_FALSE(script) << text;
     EXPECT_THAT(script.error().message, HasSubstr(message)) << text;
   }

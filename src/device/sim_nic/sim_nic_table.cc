@@ -60,17 +60,17 @@ std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
 }
 
 std::optional<DeviceRefusal> SimNicTable::CheckRoom(const OffloadSa& sa) const {
-  const auto full = [](AddSaError kind, uint32_t count, const char* what) {
+  const auto full = [](InstallError kind, uint32_t count, const char* what) {
     const std::string n = std::to_string(count);
     return DeviceRefusal{kind, Errc::kNotSupported, n + " of " + n + what + " in use"};
   };
   if (free_[IndexOf(sa.half)].empty()) {
-    return full(AddSaError::kTableFull, limit(),
+    return full(InstallError::kTableFull, limit(),
                 IsInbound(sa.half) ? " inbound SA slots" : " outbound SA slots");
   }
   if (IsInbound(sa.half) && address_limit_ != 0 && addresses_.size() >= address_limit_ &&
       !addresses_.contains({sa.spec.daddr, sa.spec.family})) {
-    return full(AddSaError::kAddressTableFull, address_limit_, " receive addresses");
+    return full(InstallError::kAddressTableFull, address_limit_, " receive addresses");
   }
   return std::nullopt;
 }
@@ -86,7 +86,7 @@ std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slo
   if (!session) {
     slot->key.Wipe();
     slot->auth_key.Wipe();
-    return DeviceRefusal{AddSaError::kRefused, session.error().code, session.error().message};
+    return DeviceRefusal{InstallError::kRefused, session.error().code, session.error().message};
   }
   slot->session = *std::move(session);
   slot->params = {.layout = LayoutOf(spec),

@@ -33,7 +33,7 @@ TEST(SimNicTableTest, TakesUpToItsLimitOfEachDirection) {
     }
     const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), half, &handle);
     ASSERT_TRUE(refusal.has_value());
-    EXPECT_EQ(refusal->kind, AddSaError::kTableFull);
+    EXPECT_EQ(refusal->kind, InstallError::kTableFull);
     EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "do it in software"
   }
   EXPECT_EQ(table.limit(), 3u);
@@ -159,7 +159,7 @@ TEST(SimNicTableTest, ReceiveAddressesAreALimitOfTheirOwn) {
   ASSERT_FALSE(AddTo(&table, to("192.0.2.2", 3), Half::kInbound, &handle).has_value());
   const auto refusal = AddTo(&table, to("192.0.2.3", 4), Half::kInbound, &handle);
   ASSERT_TRUE(refusal.has_value());
-  EXPECT_EQ(refusal->kind, AddSaError::kAddressTableFull);
+  EXPECT_EQ(refusal->kind, InstallError::kAddressTableFull);
   EXPECT_EQ(refusal->code, Errc::kNotSupported);
   EXPECT_EQ(refusal->text, "2 of 2 receive addresses in use");
   EXPECT_FALSE(AddTo(&table, to("192.0.2.3", 5), Half::kOutbound, &handle)

@@ -23,11 +23,12 @@ class SimNicTest : public testing::Test {
   SimNicTest() {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, 4, &pools_, nullptr);
+    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
+                                    SimNicOptions{.sa_limit = 4});
   }
   OffloadHandle Add(const SaSpec& spec, Half half) {
     OffloadHandle handle;
-    EXPECT_FALSE(nic_->AddSa({spec, half, spec.replay.seq}, &handle).has_value());
+    EXPECT_FALSE(nic_->InstallSa({spec, half, spec.replay.seq}, &handle).has_value());
     nic_->StartSa(handle);
     return handle;
   }
@@ -237,9 +238,9 @@ TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
   nic_->SetOffloadUp(false);
   OffloadHandle handle;
   const SaSpec second = test::MakeSpec({.spi = 2});
-  const auto refusal = nic_->AddSa({second, Half::kInbound}, &handle);
+  const auto refusal = nic_->InstallSa({second, Half::kInbound}, &handle);
   ASSERT_TRUE(refusal.has_value());
-  EXPECT_EQ(refusal->kind, AddSaError::kDeviceDown);
+  EXPECT_EQ(refusal->kind, InstallError::kDeviceDown);
   const Bytes frame = test::SealedFrame(spec, 9, Pattern(40));
   const Arrived got = Receive(frame);
   EXPECT_EQ(got.meta.status, OffloadStatus::kNone);
@@ -273,7 +274,7 @@ TEST_F(SimNicTest, FullRingDropsAndCounts) {
 TEST_F(SimNicTest, FlowsAreSpreadOverQueuesAndKeepTheirOrder) {
   auto wire = std::make_unique<MemoryPort>("wire");
   MemoryPort* port = wire.get();
-  SimNic nic("nic1", std::move(wire), 4, 4, &pools_, nullptr);
+  SimNic nic("nic1", std::move(wire), 4, &pools_, nullptr, SimNicOptions{.sa_limit = 4});
   for (uint16_t i = 0; i < 64; ++i) {
     port->arriving.push_back(test::MakePacket(
         &pools_, Frame(test::Udp({}, static_cast<uint16_t>(1 + i % 16), i, Pattern(4)))));
@@ -328,14 +329,14 @@ TEST(CaptureTest, HostSideShowsPlaintextAndWireSideWhatLeaves) {
   CapturePoints points;
   auto wire = std::make_unique<MemoryPort>("wire");
   MemoryPort* port = wire.get();
-  SimNic nic("nic0", std::move(wire), 1, 4, &pools, &points);
+  SimNic nic("nic0", std::move(wire), 1, &pools, &points, SimNicOptions{.sa_limit = 4});
   auto host = std::make_shared<CaptureQueue>(2000, 100'000, -1);
   auto outside = std::make_shared<CaptureQueue>(2000, 100'000, -1);
   points.host.Attach(host);
   points.wire.Attach(outside);
   const SaSpec spec = test::MakeSpec();
   OffloadHandle handle;
-  ASSERT_FALSE(nic.AddSa({spec, Half::kInbound}, &handle).has_value());
+  ASSERT_FALSE(nic.InstallSa({spec, Half::kInbound}, &handle).has_value());
   nic.StartSa(handle);
   const Bytes sealed = test::SealedFrame(spec, 1, Pattern(40));
   port->arriving.push_back(test::MakePacket(&pools, sealed));

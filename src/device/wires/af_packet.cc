@@ -1,14 +1,307 @@
-// Driver "af_packet": a plain wire interface through AF_PACKET. Does no cryptography itself.
+// Driver "af_packet": a wire interface through AF_PACKET sockets with memory-mapped rings, one
+// receive and one transmit ring per queue. Sees frames before the host's own stack, which the fence
+// keeps away from them; sends past the fence by its socket mark.
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/endian.h"
+#include "device/host/host_link.h"
+#include "device/host/virtio_header.h"
+#include "device/port_counters.h"
+#include "device/wires/packet_ring.h"
 #include "device/wires/wire_port.h"
+#include "device/wires/wire_state.h"
 
 namespace cygnet {
+namespace {
 
-extern const DriverInfo kAfPacketDriver;
-const DriverInfo kAfPacketDriver = {
+constexpr uint32_t kVlanTag = WireState::kVlanTag;
+
+class PacketSocketPort final : public Port {
+ public:
+  static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
+
+  std::string_view name() const override { return name_; }
+  MacAddress mac() const override { return wire_.mac(); }
+  uint32_t mtu() const override { return wire_.mtu(); }
+  uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
+  PortStats stats() const override;
+  LinkStatus link() const override { return wire_.status(); }
+  Status Follow(const PortLink& link) override;
+
+  uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
+  void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
+  int wait_fd(uint32_t queue) const override;
+  // Else the descriptor itself tells.
+  bool PrepareWait(uint32_t queue) override;
+  void FinishWait(uint32_t queue) override;
+
+ private:
+  struct Rings {
+    PacketRing rx;
+    TransmitRing tx;
+  };
+  struct Queue {
+    // The thread's own, which replaces it under the lock. Others look at it under the lock.
+    std::unique_ptr<Rings> rings;
+    PortCounters counters;
+    std::atomic<uint64_t> rx_dropped{0};
+    std::atomic<bool> renewed{false};  // the thread is to take up `fresh`
+    std::mutex mutex;
+    std::unique_ptr<Rings> fresh;
+  };
+  PacketSocketPort() = default;
+  static Result<std::unique_ptr<Rings>> OpenRings(const std::string& name, uint32_t queues,
+                                                  const PortLink& link);
+  bool Serves(const PortLink& link) const;
+  Rings& RingsOf(Queue* queue);
+  static void TakeUp(Queue* queue);
+  static Packet* CopyFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink);
+  static Packet* ReceiveLong(const PacketRing& ring, DropSink* sink);
+
+  std::string name_;
+  WireState wire_;
+  std::vector<std::unique_ptr<Queue>> queues_;
+};
+
+Result<std::unique_ptr<Port>> PacketSocketPort::Create(const DriverParams& params) {
+  const auto facts = TakeWire(params.wire);
+  if (!facts) return facts.error();
+  std::unique_ptr<PacketSocketPort> port(new PacketSocketPort);
+  port->name_ = params.wire;
+  port->wire_.Start(facts->mac, facts->mtu);
+  for (uint32_t i = 0; i < params.queues; ++i) {
+    auto queue = std::make_unique<Queue>();
+    auto rings =
+        OpenRings(params.wire, params.queues, {.ifindex = facts->ifindex, .mtu = facts->mtu});
+    if (!rings) return rings.error();
+    queue->rings = *std::move(rings);
+    port->queues_.push_back(std::move(queue));
+  }
+  return std::unique_ptr<Port>(std::move(port));
+}
+
+Result<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::OpenRings(
+    const std::string& name, uint32_t queues, const PortLink& link) {
+  auto rings = std::make_unique<Rings>();
+  RingParams params{.name = name, .ifindex = link.ifindex, .mtu = link.mtu};
+  if (queues > 1) params.fanout_group = static_cast<uint32_t>(link.ifindex & 0xffff);
+  CYGNET_RETURN_IF_ERROR(OpenReceiveRing(params, &rings->rx));
+  CYGNET_RETURN_IF_ERROR(rings->tx.Open(params));
+  return rings;
+}
+
+// --- Control thread ---
+
+// A socket whose interface went away stays without one, whatever comes by its name; and one with a
+// fanout cannot be bound to another. So there are new ones, which each queue's thread takes up.
+Status PacketSocketPort::Follow(const PortLink& link) {
+  if (link.ifindex != 0 && !Serves(link)) {
+    std::vector<std::unique_ptr<Rings>> fresh;
+    for (std::size_t i = 0; i < queues_.size(); ++i) {
+      auto rings = OpenRings(name_, queues(), link);
+      if (!rings) return rings.error();
+      fresh.push_back(*std::move(rings));
+    }
+    for (std::size_t i = 0; i < queues_.size(); ++i) {
+      const std::lock_guard lock(queues_[i]->mutex);
+      queues_[i]->fresh = std::move(fresh[i]);
+      queues_[i]->renewed.store(true, std::memory_order_release);
+    }
+  }
+  wire_.Set(link);
+  return {};
+}
+
+bool PacketSocketPort::Serves(const PortLink& link) const {
+  for (const auto& queue : queues_) {
+    const std::lock_guard lock(queue->mutex);
+    const Rings& rings = queue->fresh != nullptr ? *queue->fresh : *queue->rings;
+    if (rings.tx.BoundIfindex() != link.ifindex) return false;
+    if (rings.rx.frame_bytes < RingFrameBytes(link.mtu)) return false;
+  }
+  return true;
+}
+
+// --- The threads of the queues ---
+
+PacketSocketPort::Rings& PacketSocketPort::RingsOf(Queue* queue) {
+  if (queue->renewed.load(std::memory_order_acquire)) TakeUp(queue);
+  return *queue->rings;
+}
+
+void PacketSocketPort::TakeUp(Queue* queue) {
+  std::unique_ptr<Rings> old;  // closed without the lock
+  const std::lock_guard lock(queue->mutex);
+  queue->renewed.store(false, std::memory_order_relaxed);
+  if (queue->fresh == nullptr) return;
+  old = std::exchange(queue->rings, std::move(queue->fresh));
+}
+
+int PacketSocketPort::wait_fd(uint32_t queue) const { return queues_[queue]->rings->rx.fd.get(); }
+
+bool PacketSocketPort::PrepareWait(uint32_t queue) {
+  return !queues_[queue]->renewed.load(std::memory_order_acquire);
+}
+
+// A link that goes down leaves an error on the socket, and no wait would last until it is read.
+void PacketSocketPort::FinishWait(uint32_t queue) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  (void)getsockopt(queues_[queue]->rings->rx.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
+// A frame that did not fit its ring slot was queued whole on the socket.
+Packet* PacketSocketPort::ReceiveLong(const PacketRing& ring, DropSink* sink) {
+  Packet* packet = sink->caches()->jumbo.Take();
+  VirtioNetHeader header;
+  uint8_t spill = 0;
+  iovec parts[2] = {{&header, kVirtioHeader}, {&spill, 1}};
+  if (packet != nullptr) {
+    parts[1] = {packet->data(), packet->capacity - kPacketHeadroom - kPacketTailroom};
+  }
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  const ssize_t n = recvmsg(ring.fd.get(), &message, MSG_DONTWAIT);
+  if (packet == nullptr) {
+    sink->counters()->Add(DropReason::kNoBuffers);
+    return nullptr;
+  }
+  if (n < static_cast<ssize_t>(kVirtioHeader + kEthernetHeader) ||
+      (message.msg_flags & MSG_TRUNC) != 0) {
+    sink->Drop(packet, DropReason::kPortTooBig);
+    return nullptr;
+  }
+  packet->length = static_cast<uint32_t>(n) - kVirtioHeader;
+  if (!ReadVirtioHeader(header, packet)) {
+    sink->Drop(packet, DropReason::kPortBadFrame);
+    return nullptr;
+  }
+  return packet;
+}
+
+Packet* PacketSocketPort::CopyFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink) {
+  auto* meta = reinterpret_cast<tpacket2_hdr*>(frame);
+  const uint32_t status = meta->tp_status;
+  if ((status & TP_STATUS_COPY) != 0) return ReceiveLong(ring, sink);
+  const bool tagged = (status & TP_STATUS_VLAN_VALID) != 0;
+  const uint32_t length = meta->tp_snaplen + (tagged ? kVlanTag : 0);
+  if (meta->tp_snaplen < meta->tp_len || meta->tp_snaplen < kEthernetHeader) {
+    sink->counters()->Add(DropReason::kPortBadFrame);
+    return nullptr;
+  }
+  const bool fits = length <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+  Packet* packet = fits ? sink->caches()->small.Take() : sink->caches()->jumbo.Take();
+  if (packet == nullptr) {
+    sink->counters()->Add(DropReason::kNoBuffers);
+    return nullptr;
+  }
+  packet->length = length;
+  const uint8_t* bytes = frame + meta->tp_mac;
+  VirtioNetHeader header;
+  std::memcpy(&header, bytes - kVirtioHeader, kVirtioHeader);
+  uint8_t* out = packet->data();
+  if (tagged) {  // the kernel took the tag out of the frame: put it back
+    std::memcpy(out, bytes, 12);
+    const uint16_t tpid =
+        (status & TP_STATUS_VLAN_TPID_VALID) != 0 ? meta->tp_vlan_tpid : ETH_P_8021Q;
+    StoreBe16(out + 12, tpid);
+    StoreBe16(out + 14, meta->tp_vlan_tci);
+    std::memcpy(out + 16, bytes + 12, meta->tp_snaplen - 12);
+    if ((header.flags & kVirtioNeedsCsum) != 0) {
+      header.csum_start = static_cast<uint16_t>(header.csum_start + kVlanTag);
+    }
+  } else {
+    std::memcpy(out, bytes, length);
+  }
+  if (!ReadVirtioHeader(header, packet)) {
+    sink->Drop(packet, DropReason::kPortBadFrame);
+    return nullptr;
+  }
+  return packet;
+}
+
+uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  PacketRing& ring = RingsOf(queue).rx;
+  uint32_t received = 0;
+  uint64_t bytes = 0;
+  while (!out->full()) {
+    uint8_t* frame = ring.frame(ring.next);
+    if ((ring.status(ring.next) & TP_STATUS_USER) == 0) break;
+    Packet* packet = CopyFrame(ring, frame, sink);
+    ring.set_status(ring.next, TP_STATUS_KERNEL);
+    ring.next = ring.after(ring.next);
+    if (packet == nullptr) continue;
+    packet->l3_offset = kEthernetHeader;
+    out->Push(packet);
+    ++received;
+    bytes += packet->length;
+  }
+  queue->counters.Received(received, bytes);
+  return received;
+}
+
+void PacketSocketPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  TransmitRing& ring = RingsOf(queue).tx;
+  if (!wire_.up()) {
+    batch->DropAll(DropReason::kPortDown, sink);
+    return;
+  }
+  for (Packet* packet : batch->packets()) {
+    if (packet->length > ring.room() || !wire_.Fits(*packet)) {
+      sink->Drop(packet, DropReason::kPortTooBig);
+    } else if (ring.Put(*packet, sink->counters())) {
+      sink->Recycle(packet);
+    } else {
+      sink->Drop(packet, DropReason::kPortFull);
+    }
+  }
+  batch->ReleaseAll();
+  const SentFrames sent = ring.HandOver(sink->counters());
+  queue->counters.Sent(sent.frames, sent.bytes);
+}
+
+PortStats PacketSocketPort::stats() const {
+  PortStats total;
+  for (const auto& queue : queues_) {
+    queue->counters.AddTo(&total);
+    // The kernel's counter begins anew when it is read.
+    tpacket_stats lost{};
+    socklen_t size = sizeof(lost);
+    const std::lock_guard lock(queue->mutex);
+    if (getsockopt(queue->rings->rx.fd.get(), SOL_PACKET, PACKET_STATISTICS, &lost, &size) == 0) {
+      queue->rx_dropped.fetch_add(lost.tp_drops, std::memory_order_relaxed);
+    }
+    total.rx_dropped += queue->rx_dropped.load(std::memory_order_relaxed);
+  }
+  total.link_changes = wire_.changes();
+  return total;
+}
+
+}  // namespace
+
+extern const DriverInfo kAfPacketDriver = {
     .name = "af_packet",
     .help = "a plain wire interface by AF_PACKET rings; all cryptography on the CPU",
-    .create =
-        [](const DriverParams& params) { return OpenPlainDevice(WireDriver::kAfPacket, params); },
+    .open = PacketSocketPort::Create,
+    .probe =
+        [](const WireFacts&) {
+          return WireVerdict{true, "it takes any interface"};
+        },
 };
 
 }  // namespace cygnet

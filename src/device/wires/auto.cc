@@ -1,13 +1,38 @@
-// Driver "auto": a plain wire interface, by what ChooseWireDriver says.
+// Driver "auto": a plain wire interface, by the first wire of the table that suits it.
 #include "device/wires/wire_port.h"
 
 namespace cygnet {
 
-extern const DriverInfo kAutoDriver;
-const DriverInfo kAutoDriver = {
-    .name = "auto",
+// What speaks against those that come first is the reason for the one that is taken.
+Result<WireChoice> ChooseWire(const WireFacts& facts) {
+  std::string reasons;
+  for (const DriverInfo* row : BuiltinDrivers()) {
+    if (row->probe == nullptr) continue;
+    WireVerdict verdict = row->probe(facts);
+    if (verdict.suits) return WireChoice{row, reasons.empty() ? verdict.reason : reasons};
+    reasons += (reasons.empty() ? "" : "; ") + verdict.reason;
+  }
+  return MakeError(Errc::kNotSupported, "no wire driver suits: " + reasons);
+}
+
+namespace {
+
+Result<std::unique_ptr<Port>> OpenChosen(const DriverParams& params) {
+  const auto facts = LookAtWire(params.wire);
+  if (!facts) return facts.error();
+  const auto choice = ChooseWire(*facts);
+  if (!choice) return choice.error();
+  auto port = choice->wire->open(params);
+  if (port) LogWire(params, choice->wire->name, choice->reason);
+  return port;
+}
+
+}  // namespace
+
+extern const DriverInfo kAutoDriver = {
+    .name = kAutoWire,
     .help = "a plain wire interface by the driver that suits it; all cryptography on the CPU",
-    .create = [](const DriverParams& params) { return OpenPlainDevice(WireDriver::kAuto, params); },
+    .open = OpenChosen,
 };
 
 }  // namespace cygnet

@@ -7,6 +7,8 @@
 namespace cygnet {
 namespace {
 
+using test::kAfPacket;
+using test::kAfXdp;
 using testing::Values;
 
 class WireLinkTest : public test::WirePortTest {};
@@ -53,7 +55,7 @@ TEST_P(WireLinkTest, AFloodOfRefusedFramesIsCounted) {
   }
   EXPECT_EQ(user.drops.Get(DropReason::kPortRefused), kFrames);
   EXPECT_EQ(near_->stats().tx_packets, 0u);
-  if (GetParam() == WireDriver::kAfPacket) {
+  if (GetParam() == kAfPacket) {
     EXPECT_EQ(near_->stats().tx_bytes, 0u);
   }
   Send(near_.get(), MakeFrame("after the flood"));
@@ -86,7 +88,7 @@ TEST_P(WireLinkTest, OnlyATaggedFrameIsFourBytesLonger) {
 // The kernel's word: the wire became narrower, and nobody has told the port yet.
 TEST_P(WireLinkTest, AFrameAboveTheKernelsMtuIsCounted) {
   Open();
-  if (near_ == nullptr || GetParam() == WireDriver::kAfXdp) return;  // which does not look
+  if (near_ == nullptr || GetParam() == kAfXdp) return;  // which does not look
   ASSERT_TRUE(Run("ip link set wa mtu 1300"));
   PacketBatch batch;
   batch.Push(MakeFrame("before"));
@@ -157,7 +159,7 @@ TEST_P(PacketSocketTest, AnInterfaceThatCameBackIsBoundAnew) {
       ASSERT_TRUE(Run("ip link set wa up") && Run("ip link set wb up"));
       ASSERT_TRUE(near_->Follow(LinkOf("wa")));
       EXPECT_EQ(near_->mac(), LinkOf("wa").mac);
-      auto far = OpenWire(WireDriver::kAfPacket, Params("wb"), 1);
+      auto far = OpenWire(kAfPacket, Params("wb"));
       ASSERT_TRUE(far);
       far_ = *std::move(far);
       ReceiveNothing();
@@ -206,12 +208,11 @@ TEST_P(PacketSocketTest, WhatCannotBeBoundLeavesThePortAsItWas) {
   ReceiveUntil(far_.get(), 0, [](Packet* packet) { return TextOf(*packet) == "still there"; });
 }
 
-INSTANTIATE_TEST_SUITE_P(AfPacket, PacketSocketTest, Values(WireDriver::kAfPacket));
+INSTANTIATE_TEST_SUITE_P(AfPacket, PacketSocketTest, Values(kAfPacket));
 
-INSTANTIATE_TEST_SUITE_P(All, WireLinkTest, Values(WireDriver::kAfPacket, WireDriver::kAfXdp),
-                         [](const auto& param) {
-                           return param.param == WireDriver::kAfXdp ? "AfXdp" : "AfPacket";
-                         });
+INSTANTIATE_TEST_SUITE_P(All, WireLinkTest, Values(kAfPacket, kAfXdp), [](const auto& param) {
+  return param.param == kAfXdp ? "AfXdp" : "AfPacket";
+});
 
 }  // namespace
 }  // namespace cygnet

@@ -1,15 +1,11 @@
 #include "device/wires/wire_port.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
-#include "device/wires/packet_socket.h"
-#include "device/wires/pcap_port.h"
-#include "device/wires/xdp_port.h"
 
 namespace cygnet {
 namespace {
@@ -67,34 +63,28 @@ void AskEthtool(const NamedInterface& link, WireFacts* facts) {
   }
 }
 
-std::string_view NameOf(WireDriver driver) {
-  switch (driver) {
-    case WireDriver::kAfXdp:
-      return "AF_XDP";
-    case WireDriver::kPcap:
-      return "pcap files";
-    default:
-      return "AF_PACKET";
-  }
-}
-
 }  // namespace
 
-WireChoice ChooseWireDriver(const WireFacts& facts) {
-  // Measured: bench/README.md, "Which port on which wire".
-  constexpr std::array<std::string_view, 2> kSuperPackets = {"veth", "tun"};
-  const std::string& driver = facts.kernel_driver;
-  if (std::find(kSuperPackets.begin(), kSuperPackets.end(), driver) != kSuperPackets.end()) {
-    return {WireDriver::kAfPacket,
-            driver + " hands over super-packets and unfinished checksums, which AF_XDP loses"};
+std::vector<std::string_view> WireNames() {
+  std::vector<std::string_view> names;
+  for (const DriverInfo* row : BuiltinDrivers()) {
+    if (row->open != nullptr) names.push_back(row->name);
   }
-  if (driver == "virtio_net") {
-    return {WireDriver::kAfPacket,
-            "virtio_net leaves checksums unfinished between guests, which AF_XDP does not tell"};
+  return names;
+}
+
+std::vector<FieldInfo> WireKeys() {
+  std::vector<FieldInfo> all;
+  for (const DriverInfo* row : BuiltinDrivers()) {
+    if (row->open == nullptr || row->keys == nullptr) continue;
+    for (FieldInfo& key : row->keys()) all.push_back(std::move(key));
   }
-  return {WireDriver::kAfPacket, "AF_XDP has not been measured on " +
-                                     (driver.empty() ? "this kind of interface" : driver) +
-                                     "; af_xdp by name tries it"};
+  return all;
+}
+
+void LogWire(const DriverParams& params, std::string_view wire, const std::string& why) {
+  Log(LogLevel::kInfo,
+      "device " + params.name + ": wire " + params.wire + " by " + std::string(wire) + ": " + why);
 }
 
 Result<WireFacts> LookAtWire(const std::string& interface) {
@@ -136,30 +126,19 @@ Result<WireFacts> TakeWire(const std::string& interface) {
   return facts;
 }
 
-Result<std::unique_ptr<Port>> OpenWire(WireDriver driver, const DriverParams& params,
-                                       uint32_t queues) {
-  std::string reason = "as configured";
-  if (driver == WireDriver::kAuto) {
-    auto facts = LookAtWire(params.wire);
-    if (!facts) return facts.error();
-    WireChoice choice = ChooseWireDriver(*facts);
-    driver = choice.driver;
-    reason = std::move(choice.reason);
+Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params) {
+  const DriverInfo* wire = FindDriver(name);
+  if (wire == nullptr || wire->open == nullptr) {
+    return MakeError(Errc::kNoEntry, "no wire driver '" + std::string(name) + "'");
   }
-  Result<std::unique_ptr<Port>> port =
-      driver == WireDriver::kPcap ? PcapPort::Create(params, queues)
-      : driver == WireDriver::kAfXdp
-          ? XdpPort::Create(params, queues)
-          : PacketSocketPort::Create(params.wire, queues, params.guard, params.capture);
-  if (port) {
-    Log(LogLevel::kInfo, "device " + params.name + ": wire " + params.wire + " by " +
-                             std::string(NameOf(driver)) + ": " + reason);
-  }
-  return port;
+  auto port = wire->open(params);
+  if (!port) return port.error();
+  if (name != kAutoWire) LogWire(params, name, "as configured");
+  return std::unique_ptr<Port>(new GuardedPort(*std::move(port), params.guard, params.capture));
 }
 
-Result<Device> OpenPlainDevice(WireDriver driver, const DriverParams& params) {
-  auto port = OpenWire(driver, params, params.queues);
+Result<Device> OpenPlainDevice(const DriverInfo& wire, const DriverParams& params) {
+  auto port = OpenWire(wire.name, params);
   if (!port) return port.error();
   Device device;
   device.port = std::make_unique<PlainPort>(*std::move(port), params.capture, params.name);

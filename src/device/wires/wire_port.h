@@ -1,30 +1,30 @@
-// The wire side of a device: which kind of port stands on an interface, and opening it.
+// The wire side of a device: which driver stands on an interface, and opening it.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "device/driver.h"
 
 namespace cygnet {
 
-// What is known of a network interface before it is opened.
-struct WireFacts {
-  int ifindex = 0;
-  MacAddress mac{};
-  uint32_t mtu = 0;
-  std::string kernel_driver;  // "veth", "virtio_net", "ice" …; empty: the kernel does not say
-  uint32_t receive_queues = 1;
-};
+inline constexpr std::string_view kAutoWire = "auto";
+
+// Names of the rows that are wires.
+std::vector<std::string_view> WireNames();
+// Keys of all wires.
+std::vector<FieldInfo> WireKeys();
 
 struct WireChoice {
-  WireDriver driver = WireDriver::kAfPacket;
+  const DriverInfo* wire = nullptr;
   std::string reason;  // for the log
 };
 
-// The default on this kind of interface (doc/decisions/0013-wire-driver.md).
-WireChoice ChooseWireDriver(const WireFacts& facts);
+// What `auto` stands for on this kind of interface (doc/decisions/0013-wire-driver.md).
+Result<WireChoice> ChooseWire(const WireFacts& facts);
 
 Result<WireFacts> LookAtWire(const std::string& interface);
 // How the link stands now; kGone: there is no such interface, or it cannot be asked.
@@ -32,12 +32,12 @@ PortLink LookAtLink(const std::string& interface);
 // LookAtWire, and sets it up.
 Result<WireFacts> TakeWire(const std::string& interface);
 
-// `params.wire` by `driver`, which kAuto leaves to ChooseWireDriver, behind params.guard. What was
-// opened, and why, is logged.
-Result<std::unique_ptr<Port>> OpenWire(WireDriver driver, const DriverParams& params,
-                                       uint32_t queues);
+// The wire called `name`, behind params.guard. It is logged.
+Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params);
+
+void LogWire(const DriverParams& params, std::string_view wire, const std::string& why);
 
 // A device that is nothing but its wire.
-Result<Device> OpenPlainDevice(WireDriver driver, const DriverParams& params);
+Result<Device> OpenPlainDevice(const DriverInfo& wire, const DriverParams& params);
 
 }  // namespace cygnet

@@ -5,6 +5,8 @@
 namespace cygnet {
 namespace {
 
+using test::kAfPacket;
+using test::kAfXdp;
 using test::WirePortTest;
 using testing::Values;
 
@@ -67,7 +69,7 @@ TEST_P(WirePortTest, TooLargeIsDroppedAndAJumboPacketIsSent) {
   Send(near_.get(), MakeFrame("from a jumbo packet", 1000, true));
   ReceiveUntil(far_.get(), 0,
                [](Packet* packet) { return TextOf(*packet) == "from a jumbo packet"; });
-  EXPECT_EQ(near_->stats().tx_copied, GetParam() == WireDriver::kAfXdp ? 1u : 0u);
+  EXPECT_EQ(near_->stats().tx_copied, GetParam() == kAfXdp ? 1u : 0u);
 }
 
 TEST_P(WirePortTest, OverrunIsCounted) {
@@ -109,10 +111,9 @@ TEST_P(WirePortTest, ClosingGivesPacketsBack) {
   for (Packet* packet : all) user.caches.Give(packet);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WirePortTest, Values(WireDriver::kAfPacket, WireDriver::kAfXdp),
-                         [](const auto& param) {
-                           return param.param == WireDriver::kAfXdp ? "AfXdp" : "AfPacket";
-                         });
+INSTANTIATE_TEST_SUITE_P(All, WirePortTest, Values(kAfPacket, kAfXdp), [](const auto& param) {
+  return param.param == kAfXdp ? "AfXdp" : "AfPacket";
+});
 
 class XdpPortTest : public WirePortTest {};
 
@@ -146,7 +147,7 @@ TEST_P(XdpPortTest, TwoQueuesSendAndReceive) {
 
 TEST_P(XdpPortTest, QueuesWithoutAThreadAreRefused) {
   if (!MakeWire("numtxqueues 2 numrxqueues 2")) GTEST_SKIP() << "no network namespace of our own";
-  const auto port = OpenWire(WireDriver::kAfXdp, Params("wa"), 1);
+  const auto port = OpenWire(kAfXdp, Params("wa"));
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().message.find("wa has 2 receive queues and is to be served by 1 threads"),
             std::string::npos)
@@ -155,32 +156,38 @@ TEST_P(XdpPortTest, QueuesWithoutAThreadAreRefused) {
 
 TEST_P(XdpPortTest, MtuAboveAPacketIsRefused) {
   if (!MakeWire("mtu 9000")) GTEST_SKIP() << "no network namespace of our own";
-  const auto port = OpenWire(WireDriver::kAfXdp, Params("wa"), 1);
+  const auto port = OpenWire(kAfXdp, Params("wa"));
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().message.find("MTU 9000 of wa"), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(AfXdp, XdpPortTest, Values(WireDriver::kAfXdp));
+INSTANTIATE_TEST_SUITE_P(AfXdp, XdpPortTest, Values(kAfXdp));
 
-TEST(ChooseWireDriverTest, SaysWhy) {
+TEST(ChooseWireTest, SaysWhy) {
   const struct {
     const char* kernel_driver;
-    WireDriver expected;
     const char* reason;
   } cases[] = {
-      {"veth", WireDriver::kAfPacket, "super-packets"},
-      {"tun", WireDriver::kAfPacket, "super-packets"},
-      {"virtio_net", WireDriver::kAfPacket, "checksums"},
-      {"ice", WireDriver::kAfPacket, "not been measured on ice"},
-      {"", WireDriver::kAfPacket, "not been measured on this kind"},
+      {"veth", "super-packets"},
+      {"tun", "super-packets"},
+      {"virtio_net", "checksums"},
+      {"ice", "not been measured on ice"},
+      {"", "not been measured on this kind"},
   };
   for (const auto& c : cases) {
     WireFacts facts;
     facts.kernel_driver = c.kernel_driver;
-    const WireChoice choice = ChooseWireDriver(facts);
-    EXPECT_EQ(choice.driver, c.expected) << c.kernel_driver;
-    EXPECT_NE(choice.reason.find(c.reason), std::string::npos) << choice.reason;
+    const auto choice = ChooseWire(facts);
+    ASSERT_TRUE(choice);
+    EXPECT_EQ(choice->wire->name, kAfPacket) << c.kernel_driver;
+    EXPECT_NE(choice->reason.find(c.reason), std::string::npos) << choice->reason;
   }
+}
+
+TEST(OpenWireTest, ACardIsNotAWire) {
+  const auto port = OpenWire("sim_nic", {});
+  ASSERT_FALSE(port);
+  EXPECT_EQ(port.error().message, "no wire driver 'sim_nic'");
 }
 
 TEST(LookAtWireTest, NoSuchInterface) {

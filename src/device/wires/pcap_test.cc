@@ -1,7 +1,6 @@
-#include "device/wires/pcap_port.h"
-
 #include <fstream>
 
+#include "device/wires/wire_port.h"
 #include "support/port_fixture.h"
 
 namespace cygnet {
@@ -36,12 +35,18 @@ class PcapPortTest : public test::PortTest {
       at += gap_us;
     }
   }
-  std::unique_ptr<Port> Open(PcapFiles files) {
-    DriverParams params = Params("");
-    params.pcap = std::move(files);
-    auto port = PcapPort::Create(params, 2);
+  Result<std::unique_ptr<Port>> TryOpen(const std::string& options) {
+    DriverParams params = Params("", 2);
+    params.options = OptionsOf("pcap", options);
+    return OpenWire("pcap", params);
+  }
+  std::unique_ptr<Port> Open(const std::string& options) {
+    auto port = TryOpen(options);
     EXPECT_TRUE(port) << port.error().message;
     return *std::move(port);
+  }
+  std::string Key(const std::string& key, const std::string& file) const {
+    return key + " = \"" + Path(file) + "\"\n";
   }
   // The texts of all frames until the port has none for a while.
   std::vector<std::string> Drain(Port* port) {
@@ -67,7 +72,7 @@ class PcapPortTest : public test::PortTest {
 };
 
 TEST_F(PcapPortTest, ReplaysWhatComesLater) {
-  auto port = Open({.read = Path("in.pcap")});
+  auto port = Open(Key("pcap_read", "in.pcap"));
   EXPECT_TRUE(Drain(port.get()).empty());
   std::vector<std::vector<uint8_t>> frames;
   std::vector<std::string> texts;
@@ -85,7 +90,7 @@ TEST_F(PcapPortTest, ReplaysWhatComesLater) {
 
 TEST_F(PcapPortTest, RecordedSpeedKeepsTheGaps) {
   Write("in.pcap", {Frame("a", 1), Frame("b", 1), Frame("c", 1)}, 30'000);
-  auto port = Open({.read = Path("in.pcap"), .recorded_speed = true});
+  auto port = Open(Key("pcap_read", "in.pcap") + "pcap_speed = \"recorded\"");
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(Drain(port.get()).size(), 3u);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(60));
@@ -93,7 +98,7 @@ TEST_F(PcapPortTest, RecordedSpeedKeepsTheGaps) {
 
 TEST_F(PcapPortTest, WhatIsSentReadsBack) {
   {
-    auto port = Open({.read = "", .write = Path("out.pcap")});
+    auto port = Open(Key("pcap_write", "out.pcap"));
     for (uint32_t queue = 0; queue < 2; ++queue) {
       PacketBatch batch;
       batch.Push(MakeFrame("by queue " + std::to_string(queue)));
@@ -101,30 +106,28 @@ TEST_F(PcapPortTest, WhatIsSentReadsBack) {
     }
     EXPECT_EQ(port->stats().tx_packets, 2u);
   }
-  auto port = Open({.read = Path("out.pcap")});
+  auto port = Open(Key("pcap_read", "out.pcap"));
   EXPECT_EQ(Drain(port.get()), (std::vector<std::string>{"by queue 0", "by queue 1"}));
 }
 
 TEST_F(PcapPortTest, CutAndShortFramesAreDropped) {
   Write("in.pcap", {Frame("a longer text", 1), Frame("b", 1)}, 0, 30);
-  auto port = Open({.read = Path("in.pcap")});
+  auto port = Open(Key("pcap_read", "in.pcap"));
   EXPECT_TRUE(Drain(port.get()).empty());
   EXPECT_EQ(user.drops.Get(DropReason::kPortBadFrame), 2u);
 }
 
 TEST_F(PcapPortTest, WhatIsNoCaptureEndsTheReplayOnly) {
   std::ofstream(Path("in.pcap")) << "not a capture";
-  auto port = Open({.read = Path("in.pcap")});
+  auto port = Open(Key("pcap_read", "in.pcap"));
   EXPECT_TRUE(Drain(port.get()).empty());
   Write("raw.pcap", {Frame("a", 1)}, 0, 0, 101);
-  auto raw = Open({.read = Path("raw.pcap")});
+  auto raw = Open(Key("pcap_read", "raw.pcap"));
   EXPECT_TRUE(Drain(raw.get()).empty()) << "not Ethernet";
 }
 
 TEST_F(PcapPortTest, FileThatCannotBeWritten) {
-  DriverParams params = Params("");
-  params.pcap = {.read = "", .write = Path("no/such/folder.pcap")};
-  const auto port = PcapPort::Create(params, 1);
+  const auto port = TryOpen(Key("pcap_write", "no/such/folder.pcap"));
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().message.find("pcap_write: "), std::string::npos);
 }

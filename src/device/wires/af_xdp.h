@@ -1,6 +1,6 @@
-// XdpPort: a wire interface through AF_XDP sockets, one per queue. The small packet pool is the
-// UMEM: frames arrive in packets and leave from them without a copy in Cygnet. The kernel's XDP
-// program (libxdp's own) takes frames before the host's stack and the wire guard see them.
+// Driver "af_xdp": a wire interface through AF_XDP sockets, one per queue. The small packet pool is
+// the UMEM: frames arrive in packets and leave from them without a copy in Cygnet. The kernel's XDP
+// program (libxdp's own) takes frames before the host's stack and the fence see them.
 #pragma once
 
 #include <xdp/xsk.h>
@@ -20,8 +20,8 @@ namespace cygnet {
 
 class XdpPort final : public Port {
  public:
-  // Behind params.guard. Native where the kernel's driver can, else generic; logged.
-  static Result<std::unique_ptr<Port>> Create(const DriverParams& params, uint32_t queues);
+  // Native where the kernel's driver can, else generic; logged.
+  static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
   ~XdpPort() override;
 
   std::string_view name() const override { return name_; }

@@ -1,0 +1,113 @@
+// Driver "sim_nic": the software NIC's row of the table, and its keys.
+#include <algorithm>
+
+#include "base/text_file.h"
+#include "device/sim_nic/sim_nic.h"
+
+namespace cygnet {
+
+const std::vector<Field<SimNicOptions>>& SimNicFields() {
+  using O = SimNicOptions;
+  static const std::vector<Field<O>> kFields = {
+      {"wire_driver", &O::wire_driver, WordOf(WireNames), "how it reaches its wire"},
+      {"sa_limit", &O::sa_limit, Number(1, 100'000), "SA slots of each direction"},
+      {"address_limit", &O::address_limit, Number(0, 100'000), "receive addresses; 0: no limit"},
+      {"fault_script", &O::fault_script, Text(), "file with faults that it plays"},
+      {"fault_seed", &O::fault_seed, Number(0, 0xffff'ffff), "sets the dice of the faults"},
+      {"model", &O::model, Text(), "what it says it is"},
+      {"serial", &O::serial, Text(), "serial number it tells; empty: its name"},
+      {"firmware", &O::firmware, Text(), "firmware it tells; empty: the daemon's version"},
+  };
+  return kFields;
+}
+
+namespace {
+
+// The wire under it has keys of its own.
+std::vector<FieldInfo> Keys() {
+  std::vector<FieldInfo> keys = InfoOf(SimNicFields());
+  for (FieldInfo& key : WireKeys()) keys.push_back(std::move(key));
+  return keys;
+}
+
+Options WireOptions(const Options& options) {
+  const std::vector<FieldInfo> own = InfoOf(SimNicFields());
+  Options rest = options;
+  std::erase_if(rest.entries, [&own](const TomlEntry& entry) {
+    return std::any_of(own.begin(), own.end(),
+                       [&entry](const FieldInfo& field) { return field.key == entry.key; });
+  });
+  return rest;
+}
+
+Result<SimNicOptions> Read(const Options& options) {
+  SimNicOptions read;
+  CYGNET_RETURN_IF_ERROR(ReadFields(options, SimNicFields(), &read));
+  return read;
+}
+
+Result<DeviceOptions> Check(const Options& options) {
+  const auto own = Read(options);
+  if (!own) return own.error();
+  const DriverInfo& driver = *FindDriver(own->wire_driver);
+  const Options wire_options = WireOptions(options);
+  if (driver.keys == nullptr && !wire_options.entries.empty()) {
+    return options.Wrong(wire_options.entries.front().key,
+                         "wire_driver \"" + own->wire_driver + "\" has no such key");
+  }
+  auto wire = driver.check(wire_options);
+  if (!wire) return wire.error();
+  DeviceOptions all{.options = ShowOptions(options, SimNicFields(), *own),
+                    .owns_interface = wire->owns_interface,
+                    .sa_slots = own->sa_limit};
+  for (TomlEntry& entry : wire->options.entries) all.options.entries.push_back(std::move(entry));
+  return all;
+}
+
+Result<FaultScript> ReadScript(const SimNicOptions& options) {
+  if (options.fault_script.empty()) return FaultScript();
+  auto text = ReadTextFile(options.fault_script);
+  if (!text) return MakeError(text.error().code, "fault_script: " + text.error().message);
+  auto script = FaultScript::Parse(*text, options.fault_script, options.fault_seed);
+  if (script) return script;
+  return MakeError(Errc::kInvalid, "fault_script: " + script.error().message);
+}
+
+Status CheckFiles(const Options& options) {
+  const auto own = Read(options);
+  if (!own) return own.error();
+  const auto script = ReadScript(*own);
+  return script ? Status() : script.error();
+}
+
+Result<Device> Create(const DriverParams& params) {
+  const auto options = Read(params.options);
+  if (!options) return options.error();
+  auto script = ReadScript(*options);
+  if (!script) return script.error();
+  DriverParams wire_params = params;
+  wire_params.queues = 1;
+  wire_params.options = WireOptions(params.options);
+  auto wire = OpenWire(options->wire_driver, wire_params);
+  if (!wire) return wire.error();
+  auto nic = std::make_unique<SimNic>(params.name, *std::move(wire), params.queues, params.pools,
+                                      params.capture, *options, *std::move(script));
+  nic->Start();
+  Device device;
+  device.offload = nic.get();
+  device.port = std::move(nic);
+  return device;
+}
+
+}  // namespace
+
+extern const DriverInfo kSimNicDriver = {
+    .name = "sim_nic",
+    .help = "the software NIC: crypto offload with its own key store, SA table and thread",
+    .keys = Keys,
+    .check = Check,
+    .check_files = CheckFiles,
+    .create = Create,
+};
+
+}  // namespace cygnet
