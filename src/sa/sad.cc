@@ -1,7 +1,5 @@
 #include "sa/sad.h"
 
-#include "base/check.h"
-
 namespace cygnet {
 
 Sad::Sad(Quiescence* quiescence)
@@ -123,7 +121,8 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 
 void Sad::Insert(std::shared_ptr<Sa> sa) {
   if (sa->number == 0) sa->number = NextNumber();
-  CYGNET_CHECK(by_number_.empty() || by_number_.rbegin()->first < sa->number);
+  // One that comes again, after it was removed, is as new as any.
+  if (!by_number_.empty() && by_number_.rbegin()->first >= sa->number) sa->number = NextNumber();
   const SaSpec& spec = sa->spec();
   const bool larval = sa->state() == SaState::kLarval;
   if (!larval || spec.spi.value != 0) by_spi_.emplace(spec.spi.value, sa.get());
