@@ -45,7 +45,7 @@ const std::vector<Field<Module>>& ModuleFields() {
       {"serial", &Module::serial, TextNotEmpty(), "of a device"},
       {"firmware", &Module::firmware, TextNotEmpty(), "of a device"},
       {"version", &Module::version, TextNotEmpty(), "of an engine"},
-      {"certificate", &Module::certificate, TextNotEmpty(), "what it was validated as", kNeeded},
+      {"certificate", &Module::certificate, TextNotEmpty(), "what it was validated as"},
       {"expires", &Module::expires, Date(), "last day"},
   };
   return kFields;
@@ -72,8 +72,9 @@ Result<BoundaryEntry> ReadModule(const TomlTable& table) {
     if (device || table.Find(key) == nullptr) continue;
     return table.Wrong(key, "is of a device; an engine has a \"version\"");
   }
-  const char* version = device ? "firmware" : "version";
-  if (table.Find(version) == nullptr) return table.Wrong(version, "missing");
+  for (const char* key : {device ? "firmware" : "version", "certificate"}) {
+    if (table.Find(key) == nullptr) return table.Wrong(key, "missing");
+  }
   BoundaryEntry entry{.kind = module.kind,
                       .name = module.name,
                       .model = module.model,
