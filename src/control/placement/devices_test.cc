@@ -17,7 +17,8 @@ class PlacementDevicesTest : public testing::Test {
   test::FakeClock clock_;
   DataPath path_{1};
   EngineSet engines_ = *EngineSet::ForCpu("openssl");
-  SimNic nic_{"nic0", std::make_unique<MemoryPort>("wire0"), 1, 2, &pools_, nullptr};
+  SimNic nic_{"nic0",  std::make_unique<MemoryPort>("wire0"), 1, &pools_,
+              nullptr, SimNicOptions{.sa_limit = 2}};
   PlacementDevices devices_{
       {{.name = "nic0", .ifindex = 7, .offload = &nic_}, {.name = "plain", .ifindex = 8}},
       &path_,

@@ -37,7 +37,8 @@ class PlacedSasTest : public testing::Test {
   test::FakeClock clock_;
   DataPath path_{1};
   EngineSet engines_ = *EngineSet::ForCpu("openssl");
-  SimNic nic_{"nic0", std::make_unique<MemoryPort>("wire0"), 1, 2, &pools_, nullptr};
+  SimNic nic_{"nic0",  std::make_unique<MemoryPort>("wire0"), 1, &pools_,
+              nullptr, SimNicOptions{.sa_limit = 2}};
   std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>(&clock_);
   PlacementDevices devices_{
       {{.name = "nic0", .ifindex = kNic0, .offload = &nic_}}, &path_, &engines_, nullptr, &clock_};
