@@ -34,7 +34,7 @@ class KernelXfrm(Doctor):
         self.assertEqual(self.found("kernel-xfrm"), "")
         policy = "src 10.1.0.0/16 dst 10.9.0.0/16 dir out"
         self.host.ns.ip(f"xfrm policy add {policy} action block")
-        self.logged(r"programs the kernel's own IPsec beside Cygnet \(1 changes, the last: new policy "
+        self.logged(r"changes the kernel's own IPsec beside Cygnet \(1 changes, the last: new policy "
                     r".*10\.9\.0\.0/16\).*without the shim")
         self.assertIn("0 SAs and 1 policies; 1 changes", self.found("kernel-xfrm"))
         self.host.ns.ip(f"xfrm policy delete {policy}")

@@ -91,14 +91,14 @@ class Fence(suite.Case):
             self.host.start()
         self.assertIn("ready", self.host.log())
         self.host.stop()
-        said = re.search(r"stopping; the host's own stack stays shut out of wire wire0 \(of nic0\); to give it "
-                         r"back: (cygnetd --release wire0)$", self.host.log(), re.M)
+        said = re.search(r"stopping; the host's own stack stays shut out of wire wire0 \(of nic0\); to "
+                         r"release it: (cygnetd --release wire0)$", self.host.log(), re.M)
         self.assertTrue(said, self.host.log())
         self.host.start()
         refused = self.cygnetd("--release", "wire0", check=False)
         self.assertIn("a cygnetd already runs", refused.stderr)
         self.host.stop()
-        self.assertIn("wire0 is released", self.cygnetd(*said[1].split()[1:]).stdout)
+        self.assertIn("released wire0", self.cygnetd(*said[1].split()[1:]).stdout)
         self.assertTrue(self.is_open(), "released")
         self.assertEqual("", self.host.ns.run("nft list ruleset").stdout.strip())
 
@@ -174,12 +174,12 @@ class Fence(suite.Case):
         self.wait_for(lambda: "not there" in self.fence()["explanation"], "it to be missed", 5)
         self.plug()
         self.assertFalse(self.is_open())
-        self.wait_for(lambda: "is there again, and shut" in self.host.log(), "it to be seen", 5)
+        self.wait_for(lambda: "is back, and shut" in self.host.log(), "it to be seen", 5)
         self.host.ns.ip("link set wire0 down")
         self.host.ns.ip("link set wire0 name other0")
         self.host.ns.ip("link set other0 up")
         self.assertFalse(self.is_open("other0"), "renamed")
-        self.wait_for(lambda: "is called other0 now" in self.host.log(), "it to be seen", 5)
+        self.wait_for(lambda: "was renamed to other0" in self.host.log(), "it to be seen", 5)
 
     def lost_events(self):
         """Of the netlink sockets of the namespace, all together."""
@@ -202,7 +202,7 @@ class Fence(suite.Case):
         self.assertTrue(self.lost_events(), "the flood was too small")
         self.host.daemon.send_signal(signal.SIGCONT)
         self.wait_for(lambda: "it became other0" in self.fence()["explanation"], "it to be seen", 5)
-        self.assertIn("wire wire0 is called other0 now: it is shut", self.host.log())
+        self.assertIn("wire wire0 was renamed to other0: it is shut", self.host.log())
         self.assertFalse(self.is_open("other0"))
         self.assertEqual(self.host.show("dev")[0]["link"]["state"], "gone")
         self.host.daemon.send_signal(signal.SIGSTOP)
@@ -210,7 +210,7 @@ class Fence(suite.Case):
         self.host.ns.ip(f"-batch {flood}")
         self.plug()
         self.host.daemon.send_signal(signal.SIGCONT)
-        self.wait_for(lambda: "is there again, and shut" in self.host.log(), "it to be back", 5)
+        self.wait_for(lambda: "is back, and shut" in self.host.log(), "it to be back", 5)
         self.assertFalse(self.is_open())
         self.wait_for(lambda: self.host.show("dev")[0]["link"]["state"] == "up", "it to be taken", 5)
 
@@ -235,7 +235,7 @@ class Fence(suite.Case):
             seen.add(by_nft)
             end()
             self.assertEqual(self.marks(), (by_nft, by_tc))
-        self.assertIn("wire0 is released", self.cygnetd("--release", "wire0").stdout)
+        self.assertIn("released wire0", self.cygnetd("--release", "wire0").stdout)
         self.assertNotIn("bytecode", self.host.ns.run("tc filter show dev wire0 egress").stdout)
 
     def test_a_start_with_a_file_with_a_fault_shuts_what_it_names(self):
@@ -248,10 +248,10 @@ class Fence(suite.Case):
         self.assertTrue(self.is_open(), "--check changes nothing")
         start = self.host.ns.run([daemon, "-c", path], check=False)
         self.assertNotEqual(start.returncode, 0)
-        self.assertIn("what it names as wires is shut", start.stderr)
+        self.assertIn("the wires that it names are shut", start.stderr)
         self.assertFalse(self.is_open(), "a file with a fault")
         release = self.host.ns.run([daemon, "--release", "nic0", "-c", path], check=False)
-        self.assertIn("no fence of Cygnet's is on 'nic0'", release.stderr)
+        self.assertIn("no fence of Cygnet's on 'nic0'", release.stderr)
         self.assertIn("the configuration cannot be read", release.stderr)
         self.assertFalse(self.is_open(), "nothing was released")
         self.host.ns.run([daemon, "--release", "wire0", "-c", path])
@@ -265,7 +265,7 @@ class Fence(suite.Case):
             self.host.ns.ip(f"link set {was} down")
             self.host.ns.ip(f"link set {was} name {now}")
             self.host.ns.ip(f"link set {now} up")
-            said = "is called wx now" if now == "wx" else "is there again, and shut"
+            said = "was renamed to wx" if now == "wx" else "is back, and shut"
             self.wait_for(lambda said=said: said in self.host.log(), "it to be seen", 5)
         self.host.stop()
         self.assertFalse(self.is_open())

@@ -99,7 +99,7 @@ class Reload(Placement):
                 self.assertIn(said, error)
                 self.assertEqual(self.half(0x1001)[1], "crypto")
         self.sent_to_log(lambda: self.host.daemon.send_signal(signal.SIGHUP),
-                         r"<3>reload: nothing was changed, the configuration has a fault: .*host\.toml")
+                         r"<3>reload: nothing was changed, the configuration is invalid: .*host\.toml")
         os.unlink(os.path.join(self.workdir, "host.toml"))
         self.assertEqual(self.reload()[0], 2)
         self.assertEqual(self.half(0x1001)[1], "crypto")

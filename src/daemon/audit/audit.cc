@@ -46,7 +46,7 @@ Audit::Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, 
   }
 }
 
-// The journal may be slow; what it does not take in a moment is lost, and said.
+// Gives a slow journal a moment; then the rest is lost, and that is logged.
 Audit::~Audit() {
   constexpr int kTries = 50;
   for (int i = 0; i < kTries && Owes(); ++i) {
@@ -54,7 +54,7 @@ Audit::~Audit() {
     if (Owes()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   if (Owes()) {
-    Log(LogLevel::kError, fmt::format("audit: {} records were never taken", waiting()));
+    Log(LogLevel::kError, fmt::format("audit: {} records could not be written", waiting()));
   }
 }
 
@@ -142,7 +142,7 @@ void Audit::Command(const std::string& text, uint32_t uid, int32_t pid) {
 void Audit::SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks) {
   Flush();
   if (waiting() > 0) {
-    Log(LogLevel::kError, fmt::format("audit: {} records were never taken", waiting()));
+    Log(LogLevel::kError, fmt::format("audit: {} records could not be written", waiting()));
   }
   sinks_.clear();
   for (auto& sink : sinks) sinks_.push_back({.sink = std::move(sink)});
@@ -224,7 +224,7 @@ void Audit::TellSuppressed(AuditKind kind) {
   WriteAll(record);
 }
 
-// In order: what waits goes first.
+// Keeps the order: waiting records go first.
 void Audit::WriteAll(const AuditRecord& record) {
   for (Sink& row : sinks_) {
     row.waiting.push_back(record);
@@ -233,8 +233,8 @@ void Audit::WriteAll(const AuditRecord& record) {
   }
 }
 
-// Where there is no journal, or none yet, the newest few wait for it, and nothing is lost that
-// anybody counts on.
+// While a sink has not accepted anything (no journal, or none yet), only the newest few records
+// wait for it, and the others do not count as lost.
 void Audit::MakeRoom(Sink* row) {
   constexpr std::size_t kUntilThere = 256;
   if (!row->worked && row->waiting.size() > kUntilThere) row->waiting.pop_front();
@@ -243,7 +243,7 @@ void Audit::MakeRoom(Sink* row) {
   ++row->untold;
   if (row->lost++ > 0) return;
   Log(LogLevel::kError,
-      fmt::format("audit: {} takes no records, and no more can wait: they are lost",
+      fmt::format("audit: {} does not accept records and the queue is full: records are lost",
                   row->sink->name()));
 }
 
@@ -260,9 +260,9 @@ void Audit::Send(Sink* row) {
   while (!row->waiting.empty()) {
     const Status written = row->sink->Write(row->waiting.front());
     if (!written && written.error().code != Errc::kInvalid) {
-      // A queue that is full for a moment is no news.
+      // A queue that is full for a moment is normal.
       if (!row->failed && written.error().code != Errc::kAgain) {
-        Log(LogLevel::kWarning, fmt::format("audit: {} takes no records: {}; they wait",
+        Log(LogLevel::kWarning, fmt::format("audit: {} does not accept records: {}; they wait",
                                             row->sink->name(), written.error().message));
         row->failed = true;
       }
@@ -281,9 +281,9 @@ void Audit::Send(Sink* row) {
 }
 
 AuditRecord Audit::LossRecord(const Sink& row) {
-  AuditRecord record =
-      Record(AuditKind::kProtection, fmt::format("{} audit records were lost: {} did not take them",
-                                                 row.untold, row.sink->name()));
+  AuditRecord record = Record(AuditKind::kProtection,
+                              fmt::format("{} audit records were lost: {} did not accept them",
+                                          row.untold, row.sink->name()));
   record.success = false;
   record.warning = true;
   record.fields = {{"CYGNET_LOST", std::to_string(row.untold)}, {"CYGNET_EVENT", "lost"}};

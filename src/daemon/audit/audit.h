@@ -1,7 +1,7 @@
-// Audit: tells the system's own records what happened to keys and where SAs run: events with fields
-// to systemd's journal, and records of type AUDIT_CRYPTO_IPSEC_SA to the Linux audit system. Never
-// key material. A record that finds no room in the journal's queue waits here, in order, for as
-// long as there is room; what is lost is counted and said, in the log and in the trail itself.
+// Audit: records in the system's own logs what happened to keys and where SAs run: events with
+// fields in systemd's journal, and records of type AUDIT_CRYPTO_IPSEC_SA in the Linux audit system.
+// Never key material. A record that the journal's queue has no room for waits here, in order, while
+// there is room. Lost records are counted and reported, in the log and in the trail itself.
 #pragma once
 
 #include <array>
@@ -38,10 +38,10 @@ std::string_view Name(AuditKind kind);
 
 struct AuditRecord {
   AuditKind kind = AuditKind::kPlacement;
-  bool warning = false;  // else it is a notice
-  bool success = true;   // what was asked for is what happened
+  bool warning = false;  // else a notice
+  bool success = true;   // what was requested is what happened
   std::string message;   // for people
-  // Names of the journal: "CYGNET_REASON". The Linux audit record has them in small letters.
+  // Field names of the journal: "CYGNET_REASON". The Linux audit record has "reason".
   std::vector<std::pair<std::string, std::string>> fields;
 };
 
@@ -49,7 +49,7 @@ class AuditSink {
  public:
   virtual ~AuditSink() = default;
   virtual std::string_view name() const = 0;
-  // Errc::kInvalid: it will never take this one. Any other error: later, perhaps.
+  // Errc::kInvalid: the sink will never accept this record. Any other error: it may later.
   virtual Status Write(const AuditRecord& record) = 0;
 };
 
@@ -58,8 +58,8 @@ std::unique_ptr<AuditSink> MakeJournalSink(std::string socket = "/run/systemd/jo
 // Placements, keys, devices, FIPS decisions and guard hits as AUDIT_CRYPTO_IPSEC_SA. Needs
 // CAP_AUDIT_WRITE and a kernel with audit; kNotSupported: built without libaudit.
 Result<std::unique_ptr<AuditSink>> MakeLinuxAuditSink();
-// The record's text: 'op=cygnet-placement direction=out spi=… …'. What is not plain is in hex, as
-// the audit system's tools expect.
+// The record's text: 'op=cygnet-placement direction=out spi=… …'. Values that are not plain are in
+// hex, as the audit system's tools expect.
 std::string LinuxAuditText(const AuditRecord& record);
 // The record as a datagram of the journal's native protocol.
 std::string JournalDatagram(const AuditRecord& record);
@@ -72,7 +72,7 @@ struct AuditLimits {
   std::size_t waiting = 8192;  // records, of each sink
 };
 
-// Control thread only. Placements and keys reach it as a sink of the ledger.
+// Control thread only. Gets placements and keys as a sink of the ledger.
 class Audit final : public LedgerSink, public DeviceAudit {
  public:
   // REQUIRES: `clock` outlives the audit.
@@ -91,17 +91,17 @@ class Audit final : public LedgerSink, public DeviceAudit {
               const std::string& explanation) override;
   void Fips(const FipsRow& row) override;
   void GuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
-  // What an operator ordered, and who that was.
+  // An operator's command, and who sent it.
   void Command(const std::string& text, uint32_t uid, int32_t pid);
-  // A reload's.
+  // Replaces the sinks, for a reload.
   void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
-  // What a client of the XFRM socket did, and who that was.
+  // What a client of the XFRM socket did, and who it was.
   void Client(const ClientRecord& record, const PeerId& peer);
-  // What the daemon itself found: a restart file that is not whole.
+  // What the daemon itself found: an incomplete restart file.
   void Protection(const std::string& text);
-  // Often: writes what waits.
+  // Writes the waiting records. Call it often.
   void Flush();
-  // About once a second: says how many records the limit has suppressed.
+  // Reports how many records the limit has suppressed. Call it about once a second.
   void Tick();
 
   uint64_t waiting() const;
@@ -118,9 +118,9 @@ class Audit final : public LedgerSink, public DeviceAudit {
     std::unique_ptr<AuditSink> sink;
     std::deque<AuditRecord> waiting{};
     uint64_t lost = 0;    // since the start
-    uint64_t untold = 0;  // of these, not said in the trail yet
-    bool failed = false;  // said once, until it works again
-    bool worked = false;  // has taken a record: it is there, and what it does not take is lost
+    uint64_t untold = 0;  // of these, not reported in the trail yet
+    bool failed = false;  // its failure was reported; cleared when it works again
+    bool worked = false;  // it has accepted a record, so one that it refuses counts as lost
   };
 
   bool TakeToken(AuditKind kind);

@@ -17,7 +17,7 @@
 namespace cygnet {
 namespace {
 
-// `journalctl MESSAGE_ID=…` finds all events of a kind. Never to be changed.
+// `journalctl MESSAGE_ID=…` finds all events of a kind. Never change one.
 constexpr std::string_view kMessageIds[] = {
     "fa612ddfea8f4622a7c1dc9ac4f52aed",  // placement
     "180f7b39a9ac4675934c4fcc2bad6b1f",  // key
@@ -38,7 +38,8 @@ Error SinkError(int error) {
   return MakeError(code, std::strerror(error));
 }
 
-// NAME=value, or, when the value has line ends, NAME, its length in 64 bits (little-endian) and it.
+// NAME=value; for a value with line ends: NAME, the value's length in 64 bits (little-endian), the
+// value.
 void AddField(std::string_view name, std::string_view value, std::string* out) {
   out->append(name);
   if (value.find('\n') == std::string_view::npos) {
@@ -61,7 +62,7 @@ class JournalSink final : public AuditSink {
 
   std::string_view name() const override { return "the journal"; }
 
-  // Addressed each time: the journal may be restarted.
+  // Uses the address for each datagram, because the journal may be restarted.
   Status Write(const AuditRecord& record) override {
     const UnixAddress address(path_.data(), path_.size());
     if (!address.valid()) return SinkError(ENAMETOOLONG);
@@ -78,7 +79,7 @@ class JournalSink final : public AuditSink {
   const UniqueFd fd_;
 };
 
-// In small letters and without the prefix: fields of the audit system have short names.
+// Lower case without the prefix: the audit system's fields have short names.
 std::string AuditName(std::string_view name) {
   constexpr std::string_view kPrefix = "CYGNET_";
   if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
@@ -89,7 +90,7 @@ std::string AuditName(std::string_view name) {
   return text;
 }
 
-// Another program's words must not pass for fields of ours.
+// Text from another program must not look like fields of ours.
 std::string AuditValue(std::string_view value) {
   if (value.empty()) return "?";
   bool plain = true;
@@ -111,7 +112,7 @@ class LinuxAuditSink final : public AuditSink {
   std::string_view name() const override { return "the Linux audit system"; }
 
   Status Write(const AuditRecord& record) override {
-    // The kernel has a type of its own for what users order; `journalctl` has that.
+    // Only the journal gets commands: the kernel has another record type for what users order.
     if (record.kind == AuditKind::kCommand) return {};
     const std::string text = LinuxAuditText(record);
     const int result = audit_log_user_message(fd_.get(), AUDIT_CRYPTO_IPSEC_SA, text.c_str(),

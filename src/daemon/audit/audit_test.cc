@@ -1,4 +1,4 @@
-// Audit: what is said, to whom, and how often.
+// Audit: what is recorded, where, and how often.
 #include "daemon/audit/audit.h"
 
 #include <gmock/gmock.h>
@@ -177,7 +177,7 @@ TEST_F(AuditTest, WhatWaitsKeepsItsOrderAndHasABound) {
   EXPECT_EQ(Field(records_[3], "CYGNET_LOST"), "2");
 }
 
-// A machine without a journal, or one that comes later.
+// A machine without a journal, or with one that starts later.
 TEST_F(AuditTest, WhereNobodyEverListenedNothingIsLost) {
   std::vector<std::unique_ptr<AuditSink>> sinks;
   sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
@@ -208,7 +208,7 @@ TEST_F(AuditTest, ClientsAndWhatTheyDid) {
   EXPECT_FALSE(records_[3].success);
 }
 
-// Policies by the hundred do not push a flush out.
+// Hundreds of policies do not displace a flush.
 TEST_F(AuditTest, PoliciesHaveALimitOfTheirOwn) {
   std::vector<std::unique_ptr<AuditSink>> sinks;
   sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
@@ -250,7 +250,7 @@ TEST(JournalSinkTest, SendsTheNativeProtocol) {
                       "SYSLOG_IDENTIFIER=cygnetd\nCYGNET_HOLDER=nic0\n");
 }
 
-// The queue of a datagram socket is short; whoever reads late gets every record all the same.
+// The queue of a datagram socket is short, but a late reader still gets every record.
 TEST(JournalSinkTest, AShortQueueLosesNothing) {
   char directory[] = "/tmp/cygnet-journal-XXXXXX";
   ASSERT_NE(mkdtemp(directory), nullptr);
@@ -279,7 +279,7 @@ TEST(JournalSinkTest, AShortQueueLosesNothing) {
   EXPECT_EQ(audit.waiting() + audit.lost(), 0u);
 }
 
-// No key is in any field, since none is in the entries; the names of what is said are checked here.
+// No field holds a key, because no entry does.
 TEST_F(AuditTest, KeyRecordNamesNoKeyMaterial) {
   audit_->Key(test::SampleKeyEntry());
   for (const auto& [name, value] : records_[0].fields) {

@@ -1,5 +1,5 @@
-// What an audit wants to know of a client's request: what turned protection on or off, and who was
-// shown keys. Read from the parsed request: however its bytes were laid out, this is what was done.
+// The part of a client's request that an audit records: changes of protection, and keys that were
+// shown. Taken from the parsed request, so that it is what was done, whatever the bytes look like.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace cygnet {
 
-// Who sent it, as the daemon's namespaces number them: the process that connected.
+// The process that connected, as the daemon's namespaces number it.
 struct PeerId {
   uint32_t uid = ~uint32_t{0};
   int32_t pid = 0;
@@ -20,7 +20,7 @@ struct PeerId {
 PeerId PeerOf(int fd);
 
 enum class ClientAct : uint8_t {
-  kPolicy,      // a policy came, changed or went
+  kPolicy,      // a policy was added, changed or deleted
   kProtection,  // defaults, a flush, a migration
   kKeys,        // keys were shown
 };
@@ -30,7 +30,7 @@ struct ClientRecord {
   std::string text{};
 };
 
-// nullopt: nothing that an audit wants to know of.
+// nullopt: an audit does not record this request.
 std::optional<ClientRecord> RecordOf(const xfrm::Request& request);
 ClientRecord RecordOf(const SocketPolicyChange& change);
 

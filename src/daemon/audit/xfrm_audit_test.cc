@@ -16,7 +16,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// What is said of a message of the kind that clients send.
+// The audit text of a client's message.
 std::string Said(const netlink::Buffer& bytes) {
   std::span<const uint8_t> rest(bytes);
   const auto message = netlink::NextMessage(rest);

@@ -1,4 +1,4 @@
-// What a configuration needs and this machine has.
+// Compares what a configuration needs with what this machine has.
 #include "daemon/cygnetd/check.h"
 
 #include <fmt/format.h>
@@ -32,17 +32,17 @@ Result<std::unique_ptr<FipsSwitch>> MakeFips(const FipsConfig& config) {
   return fips;
 }
 
-// The CPU's engines in their order, then the look-aside engine if SAs may be given to one.
+// The CPU's engines in their order, then the look-aside engine if SAs may use one.
 Result<EngineSet> MakeEngines(const Config& config, bool fips) {
   auto engines = EngineSet::ForCpu(config.engine, {.fips = fips});
   if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
-  if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs here");
+  if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs on this CPU");
   const LookAsideConfig& look_aside = config.look_aside;
   if (look_aside.mode == LookAsideMode::kNo) return engines;
   const EngineInfo* info = FindLookAside(look_aside.engine);
   if (info == nullptr || info->probe() == 0 || engines->size() == EngineSet::kMaxEngines) {
     return MakeError(Errc::kNoEntry,
-                     "look_aside.engine: no engine '" + look_aside.engine + "' runs here");
+                     "look_aside.engine: engine '" + look_aside.engine + "' does not run here");
   }
   engines->Add(info, info->create({.threads = look_aside.threads,
                                    .queue_depth = look_aside.queue_depth,
@@ -51,18 +51,19 @@ Result<EngineSet> MakeEngines(const Config& config, bool fips) {
   return engines;
 }
 
-// Addresses and routes that stay, and policies that do not, would send in clear what was protected.
+// If addresses and routes outlived the daemon and policies did not, protected traffic would leave
+// in clear.
 Status CheckPersist(const Config& config) {
   const auto device = std::find_if(config.devices.begin(), config.devices.end(),
                                    [](const DeviceConfig& d) { return d.persist; });
   if (device == config.devices.end() || !RestartPath(config).empty()) return {};
   return MakeError(Errc::kInvalid,
                    fmt::format("device {}: persist = true needs daemon.restart_file (or systemd's "
-                               "RuntimeDirectory=): policies must outlive the daemon, too",
+                               "RuntimeDirectory=), because policies must outlive the daemon, too",
                                device->name));
 }
 
-// Of the files that are written: whether they can be.
+// Checks that the files which the daemon writes are writable.
 Status CheckFiles(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
@@ -73,7 +74,7 @@ Status CheckFiles(const Config& config) {
   return {};
 }
 
-// The wires and what drives them.
+// Checks drivers, their files, and wires.
 Status CheckDevices(const Config& config, CheckScope scope) {
   for (const DeviceConfig& device : config.devices) {
     const DriverInfo& driver = *FindDriver(device.driver);
@@ -85,8 +86,9 @@ Status CheckDevices(const Config& config, CheckScope scope) {
     if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
       return MakeError(Errc::kBusy,
                        fmt::format("device {}: wire interface {} still has addresses ({}); the "
-                                   "host must use {} in its place: move them there (ip addr flush "
-                                   "dev {}, and out of what gives them at boot)",
+                                   "host must use {} in its place: move the addresses there (ip "
+                                   "addr flush dev {}, and change the configuration that sets "
+                                   "them at boot)",
                                    device.name, device.wire, addresses, device.name, device.wire));
     }
   }
@@ -95,14 +97,12 @@ Status CheckDevices(const Config& config, CheckScope scope) {
 
 }  // namespace
 
-// Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
 std::string RestartPath(const Config& config) {
   if (!config.restart_file.empty()) return config.restart_file;
   const char* folder = std::getenv("RUNTIME_DIRECTORY");
   return folder != nullptr ? std::string(folder) + "/restart" : std::string();
 }
 
-// Systemd's folder for a service's state, when it is one.
 std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
   const char* folder = std::getenv("STATE_DIRECTORY");

@@ -1,5 +1,5 @@
-// What a configuration needs, looked for without taking any of it: `cygnetd --check`, and the first
-// thing that a start does.
+// Checks that this machine has what a configuration needs, and claims none of it: `cygnetd --check`
+// and the first step of a start.
 #pragma once
 
 #include <cstdint>
@@ -12,27 +12,28 @@
 
 namespace cygnet {
 
-// Whether a configuration is checked on the machine it is for.
+// Whether the check runs on the machine that the configuration is for.
 enum class CheckScope : uint8_t {
   kThisMachine,
-  kNoInterfaces,  // the interfaces it names need not be here
+  kNoInterfaces,  // the interfaces it names need not exist here
 };
 
-// The check is whether they can be made; a start keeps what the check has made.
+// The check creates these to prove that it can; a start keeps them.
 struct Cryptography {
   std::unique_ptr<FipsSwitch> fips;
-  EngineSet engines;  // in FIPS mode their self-tests have run
+  EngineSet engines;  // in FIPS mode, their self-tests have run
 };
 
 Result<Cryptography> CheckAndMake(const Config& config, CheckScope scope);
 Status CheckConfig(const Config& config, CheckScope scope);
 
-// Beside the one of the service's state: systemd's folder that a reboot empties. Empty: none.
+// daemon.restart_file, else a file in systemd's RUNTIME_DIRECTORY, which a reboot empties. Empty:
+// no restart file.
 std::string RestartPath(const Config& config);
-// Systemd's folder for a service's state, when it is one.
+// ledger.file, else a file in systemd's STATE_DIRECTORY. Empty: no ledger file.
 std::string LedgerPath(const LedgerConfig& config);
 
-// The same error, and where it is.
+// The same error, with `where` in front of its message.
 Error In(const std::string& where, const Error& error);
 
 }  // namespace cygnet

@@ -1,6 +1,6 @@
-// What the daemon keeps: ledger, restart file, audit trail. The files are watched while it serves,
-// so that what somebody does to one is mended at once. Without a watch they are looked at once a
-// second, as they are with one.
+// What the daemon keeps: ledger, restart file, audit trail. It watches the files while it serves,
+// so that it repairs at once what somebody does to one. It also checks them once a second, with a
+// watch or without.
 #include "base/log.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
@@ -45,13 +45,14 @@ void Runtime::StartAudit(const AuditConfig& config) {
                            const std::string& text) { audit_->Device(device, what, text); });
 }
 
-// The policies of before are there when the first packet comes.
+// Restores the policies of the previous run before the first packet arrives.
 Status Runtime::OpenRestartLog(MissingFile missing) {
   if (restart_log_ == nullptr) return {};
   auto lost = restart_log_->Open(control_.get(), missing);
   if (!lost) return In("daemon.restart_file", lost.error());
   if (!restart_log_->damage().empty()) {
-    audit_->Protection("the restart file is incomplete, and blocks: " + restart_log_->damage());
+    audit_->Protection("the restart file is incomplete, traffic is blocked: " +
+                       restart_log_->damage());
   }
   xfrm_->TellLost(
       *std::move(lost),
@@ -66,11 +67,11 @@ void Runtime::WatchFiles() {
   const Status watched = StartFileWatch();
   if (!watched) {
     Log(LogLevel::kWarning,
-        "what is done to the restart file and the ledger is noticed within a "
+        "cannot watch the restart file and the ledger; changes to them are noticed within a "
         "second, not at once: " +
             watched.error().message);
   }
-  LookAtFiles();  // what was done before the watch was there
+  LookAtFiles();  // for changes made before the watch existed
 }
 
 Status Runtime::StartFileWatch() {

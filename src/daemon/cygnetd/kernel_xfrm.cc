@@ -1,4 +1,4 @@
-// The kernel's own XFRM beside Cygnet's: looked at once at the start, listened to from then on.
+// The kernel's own XFRM beside Cygnet's: checked at the start, then followed by its notifications.
 #include <fmt/format.h>
 
 #include "base/locked_memory.h"
@@ -9,9 +9,9 @@ namespace cygnet {
 namespace {
 
 constexpr std::string_view kBeside =
-    "traffic that the kernel's SAs and policies are meant for is not protected by Cygnet; an IKE "
-    "daemon or ip runs without the shim (cygnet exec, or the drop-in of its unit), or is linked "
-    "statically. When that has ended: ip xfrm state flush; ip xfrm policy flush";
+    "Cygnet does not protect the traffic that the kernel's SAs and policies are for; an IKE daemon "
+    "or ip runs without the shim, or is linked statically. Start it with cygnet exec or with the "
+    "drop-in of its unit, then run: ip xfrm state flush; ip xfrm policy flush";
 
 std::string HoldingsText(const xfrm::KernelHoldings& held) {
   return fmt::format("the kernel's own XFRM holds {} SAs and {} policies", held.sas, held.policies);
@@ -28,14 +28,14 @@ DoctorRow Fine(std::string check, std::string text) {
 
 }  // namespace
 
-// Listens first: what comes between would be missed.
+// Listens before it counts: a change in between would be missed.
 void Runtime::WatchKernelXfrm() {
   auto watch = xfrm::KernelWatch::Open();
   if (!watch) {
-    // A kernel without XFRM cannot be programmed beside Cygnet.
+    // Nobody can program a kernel without XFRM.
     if (watch.error().code != Errc::kNotSupported) {
       Log(LogLevel::kWarning,
-          "who programs the kernel's own IPsec goes unseen: " + watch.error().message);
+          "cannot watch the kernel's own IPsec for changes: " + watch.error().message);
     }
     return;
   }
@@ -44,7 +44,7 @@ void Runtime::WatchKernelXfrm() {
       poller_->Add(kernel_watch_->fd(), EPOLLIN, [this](uint32_t) { OnKernelXfrm(); });
   if (!added) {
     Log(LogLevel::kWarning,
-        "who programs the kernel's own IPsec goes unseen: " + added.error().message);
+        "cannot watch the kernel's own IPsec for changes: " + added.error().message);
     kernel_watch_.reset();
   }
   const auto held = xfrm::LookAtKernel();
@@ -54,8 +54,8 @@ void Runtime::WatchKernelXfrm() {
   audit_->Device("kernel-xfrm", "in-use", text);
 }
 
-// Said at once, then with a count at most every ten seconds: an IKE daemon with many tunnels makes
-// thousands.
+// Logs the first change at once and later ones with a count, at most every ten seconds: an IKE
+// daemon with many tunnels makes thousands.
 void Runtime::OnKernelXfrm() {
   const xfrm::KernelWatch::Changes changes = kernel_watch_->Drain();
   if (changes.count == 0) return;
@@ -70,7 +70,7 @@ void Runtime::TellKernelXfrm() {
   const uint64_t now = clock_.MonotonicNs();
   if (kernel_untold_ == 0 || (kernel_told_ns_ != 0 && now - kernel_told_ns_ < kPauseNs)) return;
   const std::string text = fmt::format(
-      "somebody programs the kernel's own IPsec beside Cygnet ({} changes, the last: {})",
+      "a program changes the kernel's own IPsec beside Cygnet ({} changes, the last: {})",
       std::exchange(kernel_untold_, 0), kernel_last_);
   kernel_told_ns_ = now;
   Log(LogLevel::kWarning, fmt::format("{}: {}", text, kBeside));
@@ -81,10 +81,9 @@ DoctorRow Runtime::CheckKernelXfrm() const {
   const auto held = xfrm::LookAtKernel();
   if (!held) {
     if (held.error().code == Errc::kNotSupported) {
-      return Fine("kernel-xfrm", "this kernel has no IPsec of its own");
+      return Fine("kernel-xfrm", "this kernel has no IPsec (XFRM)");
     }
-    return Found("kernel-xfrm", held.error().message,
-                 "look yourself: ip xfrm state, ip xfrm policy");
+    return Found("kernel-xfrm", held.error().message, "check with: ip xfrm state; ip xfrm policy");
   }
   std::string text = HoldingsText(*held);
   if (kernel_changes_ != 0) {
@@ -93,7 +92,7 @@ DoctorRow Runtime::CheckKernelXfrm() const {
   }
   return held->any() || kernel_changes_ != 0
              ? Found("kernel-xfrm", std::move(text), std::string(kBeside))
-             : Fine("kernel-xfrm", "empty, and nobody programs it");
+             : Fine("kernel-xfrm", "empty, and no program changes it");
 }
 
 std::vector<DoctorRow> Runtime::Doctor() const {
@@ -104,10 +103,9 @@ std::vector<DoctorRow> Runtime::Doctor() const {
   if (const std::size_t unlocked = UnlockedKeyBytes(); unlocked != 0) {
     rows.push_back(
         Found("key-memory",
-              fmt::format("{} KiB of the memory that keys live in could not be locked and "
-                          "may reach swap space",
+              fmt::format("{} KiB of key memory could not be locked and may reach swap space",
                           unlocked >> 10),
-              "raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity) and start again"));
+              "raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity) and restart cygnetd"));
   } else {
     rows.push_back(Fine("key-memory", "locked"));
   }
@@ -115,13 +113,13 @@ std::vector<DoctorRow> Runtime::Doctor() const {
   return rows;
 }
 
-// A key's worth is taken now, so that what forbids the lock is said at the start.
+// Locks memory for one key now, so that a lock that is not permitted is reported at the start.
 void Runtime::CheckKeyMemory() {
   static constexpr uint8_t kNoKey[1] = {0};
   const KeyMaterial probe{kNoKey};
   if (UnlockedKeyBytes() != 0) {
     Log(LogLevel::kWarning,
-        "the memory that keys live in cannot be locked and may reach swap space: raise "
+        "key memory cannot be locked and may reach swap space: raise "
         "RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)");
   }
 }

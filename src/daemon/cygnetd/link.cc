@@ -11,7 +11,7 @@
 namespace cygnet {
 namespace {
 
-// As ethtool names them, a blank before each.
+// ethtool's names, each preceded by a blank.
 std::string FeatureNames(const OffloadCaps& caps) {
   std::string names = " esp-hw-offload";
   if (caps.inner_checksum) names += " esp-tx-csum-hw-offload";
@@ -82,7 +82,8 @@ Status MarkHostInterface(const Link& link, HostNetwork* network) {
   if (device != nullptr && link.config.offload != PlacementMode::kNo) {
     return network->SetAlias(ifindex, "cygnet" + FeatureNames(device->caps()));
   }
-  // One that stayed may have the mark of an earlier configuration; empty is no alias to Linux.
+  // An interface that outlived a daemon may have the alias of an earlier configuration. An empty
+  // alias removes it.
   return link.config.persist ? network->SetAlias(ifindex, std::string(1, '\0')) : Status{};
 }
 

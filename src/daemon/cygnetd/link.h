@@ -1,5 +1,5 @@
-// Link: one [[device]] with all that belongs to it: the wire, its guard and what stands on it, and
-// the interface that the host uses in its place.
+// Link: one [[device]] of the configuration: the wire with its seal guard and its device, and the
+// interface that the host uses in place of the wire.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +26,14 @@ struct Link {
   std::unique_ptr<TapPort> host;
 };
 
-// What every link is made with; all of it outlives the links.
+// What every link needs; all of it outlives the links.
 struct LinkBuilder {
   DataPath* path;
   PacketPools* pools;
   HostNetwork* network;
   uint32_t workers;
 
-  // Opens both ends and joins them in the data path.
+  // Opens both ends and connects them in the data path.
   Result<std::unique_ptr<Link>> Make(const DeviceConfig& config) const;
 
  private:
@@ -41,7 +41,8 @@ struct LinkBuilder {
   Status OpenHost(Link* link) const;
 };
 
-// By this mark the shim shows IKE daemons and ethtool what the interface offloads.
+// Writes the interface alias from which the shim tells IKE daemons and ethtool what the interface
+// offloads.
 Status MarkHostInterface(const Link& link, HostNetwork* network);
 
 }  // namespace cygnet

@@ -73,7 +73,7 @@ void SetUpSignals() {
   reload.sa_sigaction = OnReloadSignal;
   reload.sa_flags = SA_SIGINFO;
   sigaction(SIGHUP, &reload, nullptr);
-  // Their default is to end the daemon, and nothing here means anything by them.
+  // By default these would end the daemon, and it has no use for them.
   for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ}) {
     signal(number, SIG_IGN);
   }
@@ -84,18 +84,18 @@ cygnet::Result<cygnet::Config> ReadConfig(const std::string& file, const std::st
   return cygnet::LoadConfig(file);
 }
 
-// What a file that is no configuration names as wires is shut all the same. For the error: whether.
+// Shuts the wires that an invalid configuration file names. Returns the outcome, for the error.
 std::string ShutWhatItNames(const std::string& file) {
   const auto text = cygnet::ReadTextFile(file);
-  if (!text) return " (no wire was shut: the file tells none)";
+  if (!text) return " (no wire was shut: the file cannot be read)";
   const std::vector<std::string> wires = cygnet::WiresNamedIn(*text);
-  if (wires.empty()) return " (no wire was shut: the file names none)";
+  if (wires.empty()) return " (no wire was shut: the file names no wire)";
   const cygnet::Status status = cygnet::ShutWires(wires);
-  if (!status) return " (what it names as wires is NOT shut: " + status.error().message + ")";
-  return " (what it names as wires is shut)";
+  if (!status) return " (the wires that it names are NOT shut: " + status.error().message + ")";
+  return " (the wires that it names are shut)";
 }
 
-// For early boot: what the file names is shut, also when the file cannot be used.
+// For early boot: shuts the wires that the file names, even if the file is invalid.
 int Fence(const std::string& file, const std::string& wire) {
   const auto config = ReadConfig(file, wire);
   if (!config) return Fail("--fence: " + config.error().message + ShutWhatItNames(file));
@@ -103,7 +103,7 @@ int Fence(const std::string& file, const std::string& wire) {
   return status ? 0 : Fail("--fence: " + status.error().message);
 }
 
-// An operator's word: the host's own stack has the wire again.
+// An operator gives a wire back to the host's own stack.
 int Release(const std::string& file, const std::string& name) {
   const auto config = cygnet::LoadConfig(file);
   const auto wire = cygnet::ReleaseWire(name, config ? &*config : nullptr);
@@ -111,12 +111,12 @@ int Release(const std::string& file, const std::string& name) {
     std::string text = "--release: " + wire.error().message;
     if (!config && wire.error().code == cygnet::Errc::kNoEntry) {
       text +=
-          "; the configuration cannot be read, so no device is known by name (name the wire): " +
+          "; device names are unknown because the configuration cannot be read (name the wire): " +
           config.error().message;
     }
     return Fail(text);
   }
-  std::printf("%s is released: the host's own stack may use it\n", wire->c_str());
+  std::printf("released %s: the host's own stack may use it\n", wire->c_str());
   return 0;
 }
 
@@ -125,7 +125,7 @@ int Check(const cygnet::Config& config, cygnet::CheckScope scope) {
   if (!status) return Fail(status.error().message);
   const bool here = scope == cygnet::CheckScope::kThisMachine;
   for (const std::string& wire : here ? cygnet::MissingWires(config) : std::vector<std::string>{}) {
-    std::fprintf(stderr, "cygnetd: there is no interface '%s' yet: cygnetd would wait for it\n",
+    std::fprintf(stderr, "cygnetd: interface '%s' does not exist yet: cygnetd would wait for it\n",
                  wire.c_str());
   }
   std::fputs(cygnet::DescribeConfig(config).c_str(), stdout);
@@ -136,7 +136,7 @@ int Check(const cygnet::Config& config, cygnet::CheckScope scope) {
 int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Config>()> again) {
   SetUpLogging(config.log_level);
   SetUpSignals();
-  // Keys and users' plaintext are in this process: no core file, no other process's debugger.
+  // This process holds keys and users' plaintext: it writes no core file and no debugger attaches.
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);
@@ -170,11 +170,11 @@ int main(int argc, char** argv) {
   bool keys = false;
   auto* config_option =
       app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_option("--wire", wire, "run with defaults and no file: own this interface as nic0")
+  app.add_option("--wire", wire, "run without a configuration file: own this interface as nic0")
       ->excludes(config_option);
   auto* check_flag = app.add_flag("--check", check, "check the configuration and stop");
   app.add_flag("--no-interfaces", no_interfaces,
-               "with --check: the interfaces need not be on this machine")
+               "with --check: the interfaces need not exist on this machine")
       ->needs(check_flag);
   app.add_flag("--keys", keys, "list the keys of the configuration file and stop");
   auto* fence_option = app.add_flag(
@@ -197,7 +197,6 @@ int main(int argc, char** argv) {
   try {
     return Serve(*config, [file, wire] { return ReadConfig(file, wire); });
   } catch (const std::bad_alloc&) {
-    return Fail(
-        "out of memory: make daemon.flow_cache, daemon.workers, [pools] or sa_limit smaller");
+    return Fail("out of memory: reduce daemon.flow_cache, daemon.workers, [pools] or sa_limit");
   }
 }

@@ -1,5 +1,5 @@
-// A reload: the configuration file is read again, by SIGHUP or `cygnet reload`. What can change
-// while SAs run is applied, the rest is named; a file with a fault changes nothing.
+// A reload reads the configuration file again, on SIGHUP or `cygnet reload`. It applies what can
+// change while SAs run and names the rest. A file with a fault changes nothing.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -20,7 +20,7 @@ const DeviceConfig* DeviceNamed(const Config& config, const std::string& name) {
   return nullptr;
 }
 
-// What a reload changes of a device that runs.
+// Copies the settings of a running device that a reload may change.
 void TakeTerms(const DeviceConfig& next, DeviceConfig* device) {
   device->offload = next.offload;
   device->trusted = next.trusted;
@@ -33,7 +33,7 @@ void TakeTerms(const DeviceConfig& next, DeviceConfig* device) {
 
 void Runtime::ReloadBySignal(const Signals& signals) {
   audit_->Command("SIGHUP: reload", signals.reload_uid, signals.reload_pid);
-  // What is to say about it is in the log.
+  // Reload logs the result.
   (void)Reload().has_value();
 }
 
@@ -43,7 +43,7 @@ Result<ReloadReport> Runtime::Reload() {
   if (status) status = ApplyFips(*next);
   if (!status) {
     Log(LogLevel::kError,
-        "reload: nothing was changed, the configuration has a fault: " + status.error().message);
+        "reload: nothing was changed, the configuration is invalid: " + status.error().message);
     return status.error();
   }
   ConfigChanges changes = CompareConfigs(config_, *next);
@@ -52,16 +52,16 @@ Result<ReloadReport> Runtime::Reload() {
   ApplyRest(*next);
   report.moved = ApplyPlacement(*next);
   Log(LogLevel::kInfo, report.applied.empty()
-                           ? "reload: no key that is applied has changed"
+                           ? "reload: no key that a reload applies has changed"
                            : fmt::format("reload: applied {}", fmt::join(report.applied, ", ")));
   if (!report.needs_restart.empty()) {
-    Log(LogLevel::kWarning, fmt::format("reload: stays as it was until cygnetd is restarted: {}",
+    Log(LogLevel::kWarning, fmt::format("reload: these take effect when cygnetd is restarted: {}",
                                         fmt::join(report.needs_restart, ", ")));
   }
   return report;
 }
 
-// What reading the file cannot tell.
+// Checks that need the running devices.
 Status Runtime::CheckReload(const Config& next) const {
   for (const auto& link : links_) {
     const DeviceConfig* device = DeviceNamed(next, link->config.name);
@@ -70,8 +70,8 @@ Status Runtime::CheckReload(const Config& next) const {
   return {};
 }
 
-// The boundary list is read again in any case. What the operator ordered since (`cygnet fips mode`)
-// stays unless the file's word has changed.
+// Reads the boundary list again in any case. A mode that the operator has set since (`cygnet fips
+// mode`) stays unless fips.mode has changed in the file.
 Status Runtime::ApplyFips(const Config& next) {
   std::optional<std::string> mode;
   if (next.fips.mode != config_.fips.mode) mode = next.fips.mode;
@@ -85,7 +85,7 @@ void Runtime::ApplyRest(const Config& next) {
   if (next.ike_bypass != config_.ike_bypass) {
     path_->ike_bypass = next.ike_bypass;
     control_->RefreshIkeSockets();
-    path_->BumpGeneration();  // flows that were let by are asked again
+    path_->BumpGeneration();  // flows that were let through are decided again
   }
   path_->pass_ether_types.Set(next.pass_ether_types);
   if (!(next.audit == config_.audit)) audit_->SetSinks(AuditSinks(next.audit));
@@ -116,7 +116,7 @@ MoveReport Runtime::ApplyPlacement(const Config& next) {
   config_.placement = next.placement;
   config_.scheduler = next.scheduler;
   config_.replay_window_min = next.replay_window_min;
-  // One that nobody set follows the workers that run, not those of the next start.
+  // The default depends on the number of running workers, not on that of the next start.
   return control_->Reconfigure(std::move(settings), config_.ReplayWindowMin());
 }
 

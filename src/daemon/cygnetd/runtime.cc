@@ -15,7 +15,7 @@
 namespace cygnet {
 namespace {
 
-// An interface that outlives the daemon is there only if a daemon was.
+// A persistent interface exists only if a daemon ran before.
 MissingFile HostInterfaceStayed(const Config& config) {
   const bool stayed =
       std::any_of(config.devices.begin(), config.devices.end(), [](const DeviceConfig& device) {
@@ -33,12 +33,12 @@ Status Keep(Result<std::unique_ptr<T>> made, std::unique_ptr<T>* kept) {
 
 }  // namespace
 
-// The wires are shut before anything else can fail: whatever is wrong, they stay so.
+// Shuts the wires before anything else can fail: whatever fails later, they stay shut.
 Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHooks hooks) {
   std::unique_ptr<Runtime> runtime(new Runtime);
   runtime->hooks_ = std::move(hooks);
   runtime->config_ = config;
-  // First of all: of two daemons in one network namespace the second must not touch anything.
+  // First: a second daemon in the same network namespace must not touch anything.
   CYGNET_RETURN_IF_ERROR(Keep(Doorstep::Claim(), &runtime->doorstep_));
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
   const Status started = runtime->Start(config);
@@ -46,7 +46,7 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   return MakeError(started.error().code, started.error().message + runtime->WhatStaysShut());
 }
 
-// What comes once the wires are shut.
+// REQUIRES: the wires are shut.
 Status Runtime::Start(const Config& config) {
   CYGNET_RETURN_IF_ERROR(WaitForWires());
   auto cryptography = CheckAndMake(config, CheckScope::kThisMachine);
@@ -54,15 +54,15 @@ Status Runtime::Start(const Config& config) {
   return Build(config, *std::move(cryptography));
 }
 
-// What there is of the kernel: asked, and listened to.
+// Opens the sockets that query the kernel and listen to it.
 Status Runtime::OpenKernel() {
   CYGNET_RETURN_IF_ERROR(Keep(Poller::Create(), &poller_));
   CYGNET_RETURN_IF_ERROR(Keep(HostNetwork::Create(), &network_));
   CYGNET_RETURN_IF_ERROR(Keep(HostLinks::Create(), &host_links_));
-  // Before a wire is taken: nothing is missed.
+  // Before a wire is opened, so that no event is missed.
   CYGNET_RETURN_IF_ERROR(Keep(LinkEvents::Create(), &link_events_));
   if (const Status opened = Keep(KernelSockets::Create(), &sockets_); !opened) {
-    Log(LogLevel::kWarning, "policies of sockets have no effect: " + opened.error().message);
+    Log(LogLevel::kWarning, "socket policies have no effect: " + opened.error().message);
   }
   return {};
 }
@@ -103,7 +103,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenKernel());
   Use(std::move(cryptography));
   xfrm_ = std::make_unique<XfrmServer>(poller_.get(), XfrmServerOptions{});
-  const MissingFile missing = HostInterfaceStayed(config);  // before links make theirs
+  const MissingFile missing = HostInterfaceStayed(config);  // before links create theirs
   CYGNET_RETURN_IF_ERROR(BuildDataPath(config));
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
@@ -117,7 +117,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   return StartWorkers(config.workers);
 }
 
-// Said at once and by its name, not by the first socket that does not open.
+// Names the missing capability at once, before some socket fails to open.
 Status Runtime::CheckMayUseWires(const Config& config) {
   const bool needed = std::any_of(config.devices.begin(), config.devices.end(),
                                   [](const DeviceConfig& device) { return device.owns_interface; });
@@ -131,7 +131,7 @@ Status Runtime::CheckMayUseWires(const Config& config) {
 void Runtime::Use(Cryptography cryptography) {
   fips_ = std::move(cryptography.fips);
   engines_ = std::move(cryptography.engines);
-  if (!fips_->enforced()) engines_.RunSelfTests();  // in FIPS mode the check has run them
+  if (!fips_->enforced()) engines_.RunSelfTests();  // in FIPS mode, the check has run them
   fips_->SetEngines(&engines_);
   Log(LogLevel::kInfo, fmt::format("FIPS mode {}: {}", config_.fips.mode,
                                    fips_->enforced() ? "in force" : "not in force"));
@@ -150,9 +150,9 @@ std::string Runtime::Summary() const {
   return fmt::format("{}; {} worker{}", devices, workers_.size(), workers_.size() == 1 ? "" : "s");
 }
 
-// A worker that hangs takes its packets with it: better that the service manager starts anew.
+// A hanging worker holds its packets: let the watchdog restart us.
 bool Runtime::WorkersTurn(uint64_t now_ns) const {
-  constexpr uint64_t kHangsMs = 3000;  // it turns once a second or more often
+  constexpr uint64_t kHangsMs = 3000;  // a healthy worker turns at least once a second
   return std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
     const uint64_t last = worker->last_turn_ms();
     return last == 0 || now_ns / 1'000'000 < last + kHangsMs;
@@ -217,7 +217,7 @@ Runtime::~Runtime() {
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();
-  links_.clear();  // devices' threads end here; their guards have looked at the path
+  links_.clear();  // ends the devices' threads, whose guards use the path
   if (path_) path_->interfaces.clear();
 }
 

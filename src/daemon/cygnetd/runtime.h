@@ -1,5 +1,5 @@
-// Runtime: a running Cygnet, put together from its configuration: devices, data path, control
-// plane, servers, workers. Taken down in the reverse order.
+// Runtime: a running Cygnet, built from its configuration: devices, data path, control plane,
+// servers, workers. The destructor takes them down in the reverse order.
 #pragma once
 
 #include <sys/types.h>
@@ -33,20 +33,20 @@
 
 namespace cygnet {
 
-// What the program around it does for a Runtime.
+// What the program provides to a Runtime.
 struct RuntimeHooks {
-  std::function<Result<Config>()> read_config;  // the file again
+  std::function<Result<Config>()> read_config;  // reads the file again
   std::function<void(LogLevel level)> set_log_level;
-  // Looked at and told while wires are waited for.
+  // Used while Create waits for wires: `signals` is polled, `manager` is notified.
   const struct Signals* signals;
   ServiceManager* manager;
 };
 
-// What signal handlers have written.
+// Written by the signal handlers.
 struct Signals {
   volatile std::sig_atomic_t stop = 0;
   volatile std::sig_atomic_t reload = 0;
-  volatile uid_t reload_uid = 0;  // who sent it
+  volatile uid_t reload_uid = 0;  // the sender
   volatile pid_t reload_pid = 0;
 };
 
@@ -55,12 +55,12 @@ class Runtime {
   static Result<std::unique_ptr<Runtime>> Create(const Config& config, RuntimeHooks hooks);
   ~Runtime();
 
-  // Serves until `signals` say stop (looked at between events), and gives `manager` signs of life
-  // as long as every worker turns, too.
+  // Serves until `signals->stop` is set (checked between events). Sends `manager` signs of life
+  // while every worker runs, too.
   void Run(Signals* signals, ServiceManager* manager);
-  // A line: what it serves.
+  // One line for the service manager: devices, wires and workers.
   std::string Summary() const;
-  // For who reads of its end: "; wire eth1 stays shut …". Empty: none does.
+  // Appended to the last message: the wires whose fence stays and how to release them. Empty: none.
   std::string WhatStaysShut() const;
 
  private:
@@ -89,7 +89,7 @@ class Runtime {
   void LetIn(std::optional<Doorstep::Visitor> visitor);
   // wires.cc
   Status ShutWires();
-  Status WaitForWires();  // until all are there, or a signal says stop
+  Status WaitForWires();  // until all exist, or a signal stops the daemon
   std::vector<DoctorRow> FenceRows() const;
   Status WatchWires();
   Status ShutAgain(const WatchedWire& wire);
@@ -109,8 +109,8 @@ class Runtime {
   void ApplyRest(const Config& next);
 
   RuntimeHooks hooks_;
-  Config config_;                       // in force: as started, with what reloads have applied
-  std::unique_ptr<Doorstep> doorstep_;  // there is one in each network namespace
+  Config config_;                       // in force: from the start, with what reloads applied
+  std::unique_ptr<Doorstep> doorstep_;  // one in each network namespace
   SystemClock clock_;
   std::unique_ptr<WireFence> fence_;
   std::unique_ptr<FipsSwitch> fips_;
@@ -122,28 +122,28 @@ class Runtime {
   std::unique_ptr<HostNetwork> network_;
   std::unique_ptr<HostLinks> host_links_;
   std::unique_ptr<xfrm::KernelWatch> kernel_watch_;  // nullptr: the kernel has no XFRM
-  uint64_t kernel_changes_ = 0;                      // of the kernel's own XFRM, since the start
+  uint64_t kernel_changes_ = 0;                      // to the kernel's own XFRM, since the start
   uint64_t kernel_untold_ = 0;
   uint64_t kernel_told_ns_ = 0;
   std::string kernel_last_;
   std::unique_ptr<LinkEvents> link_events_;
   std::unique_ptr<WireWatch> watch_;
-  std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not tell of them
+  std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not report them
   std::unique_ptr<XfrmServer> xfrm_;
-  std::unique_ptr<RestartLog> restart_log_;  // nullptr: nothing outlives this daemon
+  std::unique_ptr<RestartLog> restart_log_;  // nullptr: no state outlives this daemon
   StoredState stored_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
-  std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are looked at once a second
+  std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// Interfaces to own that are not there (yet): cygnetd waits for them.
+// Wire interfaces that do not exist yet: cygnetd waits for them.
 std::vector<std::string> MissingWires(const Config& config);
-// That people or their programs put on it: the host still uses it. Empty: none.
+// Addresses that people or their programs put on the wire: the host still uses it. Empty: none.
 std::string WireAddresses(const std::string& wire);
 
 }  // namespace cygnet

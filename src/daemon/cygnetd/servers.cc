@@ -34,7 +34,7 @@ void Runtime::BuildControl(const Config& config) {
   control_ = std::make_unique<ControlPlane>(ControlParams(config));
 }
 
-// REQUIRES: all else is made that the control plane uses.
+// REQUIRES: everything else that the control plane uses exists.
 ControlPlaneParams Runtime::ControlParams(const Config& config) {
   ControlPlaneParams params;
   params.path = path_.get();
@@ -76,7 +76,7 @@ void Runtime::StartServers() {
   });
 }
 
-// From here on they are served.
+// From here on, clients are let in and events are handled.
 Status Runtime::WatchEvents() {
   CYGNET_RETURN_IF_ERROR(
       poller_->Add(doorstep_->fd(), EPOLLIN, [this](uint32_t) { LetIn(doorstep_->Take()); }));

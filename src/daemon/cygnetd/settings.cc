@@ -53,7 +53,7 @@ Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
   }
   return MakeError(
       Errc::kNotSupported,
-      fmt::format("device {}: offload = \"{}\": driver {} offers no {} (no-capability:{})",
+      fmt::format("device {}: offload = \"{}\": driver {} has no {} (no-capability:{})",
                   config.name, Name(config.offload), config.driver,
                   packet ? "packet offload" : "offload",
                   packet ? "packet-offload" : "crypto-offload"));

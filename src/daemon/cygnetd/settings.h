@@ -1,4 +1,4 @@
-// What of a configuration goes to the control plane, at the start and at a reload.
+// The parts of a configuration that the control plane gets, at the start and at a reload.
 #pragma once
 
 #include <vector>
@@ -10,14 +10,15 @@ namespace cygnet {
 
 DeviceTerms TermsOf(const DeviceConfig& config, const OffloadDevice* device);
 
-// `devices` are those that run: rules name them.
+// `devices` are the running ones, which rules name.
 PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices);
 
-// A mode that the device can never give is refused, with its reason. `device`: nullptr without
+// Refuses a mode that the device can never provide, with the reason. `device`: nullptr without
 // offload.
 Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device);
 
-// What is made once at the start, and cannot do with less: packet pools and flow caches.
+// Checks that memory suffices for what is allocated once, at the start: packet pools and flow
+// caches.
 Status CheckMemoryOf(const Config& config);
 
 }  // namespace cygnet

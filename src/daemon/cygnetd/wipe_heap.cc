@@ -1,6 +1,6 @@
-// Memory that C++ gives back is wiped first: strings and JSON with keys that an operator asked to
-// see, copies in containers that grew, whatever nobody thought of. It costs only where memory is
-// freed, which the data path never does per packet. Under sanitizers memory is theirs.
+// Wipes memory that C++ frees: strings and JSON with keys that an operator asked to see, copies in
+// containers that grew, anything that was overlooked. It costs only when memory is freed, which the
+// data path never does per packet. Sanitizers need their own allocator, so they disable this.
 #include <malloc.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-// The wires: shut and waited for before the daemon serves; then followed, and taken again when they
-// come back.
+// The wires: shut and awaited before the daemon serves, then followed, and reopened when they come
+// back.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <net/if.h>
@@ -37,22 +37,22 @@ Status Runtime::ShutWires() {
     if (device.wire_fence == FenceMode::kNone) {
       Log(LogLevel::kWarning,
           fmt::format("device {}: wire_fence = none: nothing keeps the host's stack from receiving "
-                      "and sending plaintext on {} (a fence of before stays: cygnetd --release)",
+                      "and sending plaintext on {} (cygnetd --release removes an earlier fence)",
                       device.name, device.wire));
       continue;
     }
     if (const Status shut = fence_->Add(device.name, device.wire); !shut) {
       return MakeError(shut.error().code,
-                       fmt::format("device {}: cannot keep the host's stack away from {} (it needs "
-                                   "CAP_NET_ADMIN and a kernel with nftables netdev hooks; or set "
-                                   "wire_fence = \"none\" and keep it away yourself): {}",
+                       fmt::format("device {}: cannot keep the host's stack away from {} (this "
+                                   "needs CAP_NET_ADMIN and a kernel with nftables netdev hooks; "
+                                   "or set wire_fence = \"none\" and keep it away yourself): {}",
                                    device.name, device.wire, shut.error().message));
     }
   }
   return {};
 }
 
-// A NIC whose driver is late at boot, or that is plugged in later.
+// For a NIC whose driver loads late at boot, or that is plugged in later.
 Status Runtime::WaitForWires() {
   constexpr useconds_t kPauseUs = 100'000;
   std::string told;
@@ -73,7 +73,7 @@ Status Runtime::WaitForWires() {
   }
 }
 
-// By the wire's name, which needs no configuration file.
+// The command names the wire, because that works without a configuration file.
 std::string Runtime::WhatStaysShut() const {
   std::vector<std::string> wires;
   std::vector<std::string> commands;
@@ -84,7 +84,7 @@ std::string Runtime::WhatStaysShut() const {
     commands.push_back("cygnetd --release " + device.wire);
   }
   if (wires.empty()) return {};
-  return fmt::format("; the host's own stack stays shut out of wire{} {}; to give {} back: {}",
+  return fmt::format("; the host's own stack stays shut out of wire{} {}; to release {}: {}",
                      wires.size() == 1 ? "" : "s", fmt::join(wires, ", "),
                      wires.size() == 1 ? "it" : "one", fmt::join(commands, ", "));
 }
@@ -112,7 +112,7 @@ Status Runtime::WatchWires() {
   });
 }
 
-// Of a wire that came back: the fence of before went with the interface it stood on.
+// For a wire that came back: its fence went away with the old interface.
 Status Runtime::ShutAgain(const WatchedWire& wire) {
   fence_->Check();
   const FenceStatus* fence = fence_->status(wire.device);
@@ -121,8 +121,8 @@ Status Runtime::ShutAgain(const WatchedWire& wire) {
   }
   const std::string addresses = WireAddresses(wire.wire);
   if (addresses.empty()) return {};
-  return MakeError(Errc::kBusy, fmt::format("it has addresses ({}); the host must use {} in its "
-                                            "place: remove them",
+  return MakeError(Errc::kBusy, fmt::format("it has addresses ({}); remove them: the host must "
+                                            "use {} in its place",
                                             addresses, wire.device));
 }
 
@@ -138,17 +138,20 @@ std::vector<DoctorRow> Runtime::FenceRows() const {
           {.check = "fence",
            .ok = false,
            .text = where + "wire_fence = none: Cygnet does not keep the host's stack off",
-           .advice = "set wire_fence = \"nft\", or keep it off yourself"});
+           .advice = "set wire_fence = \"nft\", or keep the host's stack off yourself"});
       continue;
     }
     const bool ok = fence->state == "in-force" && fence->explanation.empty();
     std::string text = where + fence->state;
-    if (fence->restored != 0) text += fmt::format(", put back {} times", fence->restored);
+    if (fence->restored != 0) text += fmt::format(", restored {} times", fence->restored);
     if (!ok) text += ": " + fence->explanation;
-    rows.push_back({.check = "fence",
-                    .ok = ok,
-                    .text = text,
-                    .advice = ok ? "" : "see the log; nothing in clear may use the wire itself"});
+    rows.push_back(
+        {.check = "fence",
+         .ok = ok,
+         .text = text,
+         .advice =
+             ok ? ""
+                : "see the log for who changed the fence; only Cygnet may use the wire itself"});
   }
   return rows;
 }

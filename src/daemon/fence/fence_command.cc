@@ -33,7 +33,7 @@ std::string WireOf(const std::string& name, const Config* config) {
 
 std::vector<std::string> WiresNamedIn(const std::string& text) {
   static const std::regex kLine(R"re((?:^|[\s{,])["']?wire["']?\s*=\s*["']([^"'/\s]{1,15})["'])re");
-  constexpr std::size_t kLongest = 2000;  // std::regex takes stack by the length of a line
+  constexpr std::size_t kLongest = 2000;  // std::regex uses stack in proportion to the line
   std::vector<std::string> wires;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -61,7 +61,7 @@ Status ShutWires(const std::vector<std::string>& wires) {
   for (const std::string& wire : wires) {
     const Status status = means->Shut(wire);
     if (status) continue;
-    // One that runs keeps it shut: nobody else may change its tables.
+    // A running cygnetd owns the tables and keeps the wire shut.
     if (status.error().code == Errc::kPermission && !Doorstep::Claim()) continue;
     if (first) first = MakeError(status.error().code, wire + ": " + status.error().message);
   }
@@ -72,14 +72,14 @@ Result<std::string> ReleaseWire(const std::string& name, const Config* config) {
   const auto instance = Doorstep::Claim();
   if (!instance) {
     return MakeError(Errc::kBusy, instance.error().message +
-                                      ": stop it first (systemctl stop cygnetd), a wire is not "
-                                      "released while it is used");
+                                      ": stop it first (systemctl stop cygnetd); a wire in use "
+                                      "cannot be released");
   }
   const std::string wire = WireOf(name, config);
   auto means = FenceMeans::Open();
   if (!means) return means.error();
   if (!means->Exists(wire)) {
-    return MakeError(Errc::kNoEntry, "no fence of Cygnet's is on '" + wire + "'");
+    return MakeError(Errc::kNoEntry, "no fence of Cygnet's on '" + wire + "'");
   }
   CYGNET_RETURN_IF_ERROR(means->Release(wire));
   Record("release " + wire);

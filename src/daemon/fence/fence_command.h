@@ -1,5 +1,5 @@
-// What shuts wires and opens them without a running daemon: `cygnetd --fence`, which the unit for
-// early boot runs, and `cygnetd --release NAME`.
+// Shuts and releases wires without a running daemon: `cygnetd --fence`, which the unit for early
+// boot runs, and `cygnetd --release NAME`.
 #pragma once
 
 #include <string>
@@ -10,18 +10,18 @@
 
 namespace cygnet {
 
-// The wires that a text would name if it were a configuration: for one that cannot be read, whose
-// wires are shut all the same. Every `wire = "NAME"`, in a table of its own line or among others,
-// but in a line that is a comment.
+// Finds the wires in the text of an invalid configuration, which are shut nevertheless: every
+// `wire = "NAME"`, alone on its line or in an inline table. Skips lines that are comments.
 std::vector<std::string> WiresNamedIn(const std::string& text);
 
-// Shuts every wire that `config` names, there already or not. Tries all of them; the first error.
+// Shuts every wire of the list, whether its interface exists or not. Tries all; returns the first
+// error.
 Status ShutWires(const std::vector<std::string>& wires);
-// With a fence.
+// The wires of `config` that are to have a fence.
 std::vector<std::string> FencedWires(const Config& config);
 
-// Takes the fence of a wire away: an operator's word, recorded as such. `name`: of the wire, or of
-// a device of `config` (nullptr: there is none). kBusy: a cygnetd runs. Returns the wire.
+// Removes the fence of a wire and records that as an operator's command. `name`: the wire, or a
+// device of `config` (nullptr: no configuration). kBusy: a cygnetd runs. Returns the wire.
 Result<std::string> ReleaseWire(const std::string& name, const Config* config);
 
 }  // namespace cygnet

@@ -49,7 +49,7 @@ TEST_F(FenceCommandTest, ReleasesByTheNameOfWireOrDevice) {
   }
   const auto none = ReleaseWire("wa", nullptr);
   ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().message, "no fence of Cygnet's is on 'wa'");
+  EXPECT_EQ(none.error().message, "no fence of Cygnet's on 'wa'");
 }
 
 TEST_F(FenceCommandTest, ReleasesWhatOtherNamesOfTheWireLeft) {
@@ -60,7 +60,7 @@ TEST_F(FenceCommandTest, ReleasesWhatOtherNamesOfTheWireLeft) {
   ASSERT_TRUE(wire) << wire.error().message;
   EXPECT_TRUE(LeavesBy("w-x"));
   EXPECT_FALSE(FenceMeans::Open()->Exists("wa"));
-  EXPECT_TRUE(FenceMeans::Open()->Exists("other0")) << "it is not of this interface";
+  EXPECT_TRUE(FenceMeans::Open()->Exists("other0")) << "it belongs to another interface";
 }
 
 TEST_F(FenceCommandTest, ReleasesByANameThatTheFenceWasNotMadeWith) {

@@ -19,7 +19,7 @@
 namespace cygnet {
 namespace {
 
-// Compares the index of the interface, or hangs on it.
+// Whether a rule compares the interface's index or a chain is attached to it.
 bool IsAbout(const NftTable& table, const std::string& wire, uint32_t ifindex) {
   const auto bytes = AsBytes(ifindex);
   for (const NftChain& chain : table.chains) {
@@ -44,7 +44,7 @@ Result<FenceMeans> FenceMeans::Open(FenceOwnership ownership) {
   return FenceMeans(*std::move(nft), *std::move(route), ownership);
 }
 
-// A kernel before 6.9 refuses the flags: there the tables are anybody's.
+// A kernel before 6.9 refuses the flags: there, any process may change the tables.
 Status FenceMeans::Replace(NftTable table) {
   const Status status = nft_.Replace(table);
   if (status || flags_ == 0 || status.error().code != Errc::kNotSupported) return status;
@@ -59,27 +59,28 @@ Status FenceMeans::Shut(const std::string& wire) {
   const Status on_device = Replace(FenceOnDevice(wire, flags_));
   if (!on_device && ifindex != 0) return on_device;
   for (NftTable& table : FenceByName(wire, ifindex, flags_)) {
-    table.flags = flags_;  // the first may have found that the kernel does not know them
+    table.flags = flags_;  // the first Replace may have found that the kernel does not support them
     const Status by_name = Replace(table);
     if (by_name) continue;
     if (!on_device) return by_name;
-    Log(LogLevel::kWarning, "fence of " + wire + ": no rules by name: " + by_name.error().message);
+    Log(LogLevel::kWarning,
+        "fence of " + wire + ": no rules for its name: " + by_name.error().message);
   }
   if (ifindex == 0) return {};
-  (void)ShutBySecond(wire, ifindex);  // whoever watches reads whether it is there
+  (void)ShutBySecond(wire, ifindex);  // WireFence reads back whether it worked
   QuietIpv6(&route_, wire, ifindex);
   const FenceReading reading = Read(wire);
   if (reading.shut) return {};
   return MakeError(Errc::kIo,
-                   "the kernel does not have the rules it was given: " + reading.missing);
+                   "the kernel accepted the rules and does not have them: " + reading.missing);
 }
 
 bool FenceMeans::ShutBySecond(const std::string& wire, uint32_t ifindex) {
-  constexpr int kTries = 3;  // somebody may take the discipline away between the two requests
+  constexpr int kTries = 3;  // somebody may remove the qdisc between the two requests
   Status status;
   for (int i = 0; i < kTries; ++i) {
     status = ShutByTc(&route_, ifindex, WireMark());
-    // kIo: the kernel took them, and somebody else took them away at once.
+    // kIo: the kernel accepted them, and somebody else removed them at once.
     tc_possible_ = tc_possible_ || status || status.error().code == Errc::kIo;
     if (status) return true;
   }
@@ -112,7 +113,7 @@ FenceReading FenceMeans::Read(const std::string& wire) {
   return reading;
 }
 
-// The names whose tables are about this interface, too: by its index, or on it.
+// The other names whose tables match this interface: by its index, or because they are on it.
 std::vector<std::string> FenceMeans::OtherNamesOf(const std::string& wire, uint32_t ifindex) {
   std::vector<std::string> others;
   const auto names = nft_.TableNames();
@@ -161,7 +162,7 @@ Status FenceMeans::Release(const std::string& wire) {
   if (const uint32_t ifindex = if_nametoindex(wire.c_str()); ifindex != 0) {
     OpenByTc(&route_, ifindex);
     if (IsShutByTc(&route_, ifindex, std::nullopt)) {
-      return MakeError(Errc::kIo, "tc: the filters of " + wire + " could not be taken away");
+      return MakeError(Errc::kIo, "tc: cannot remove the filters of " + wire);
     }
     DefaultIpv6(wire);
   }

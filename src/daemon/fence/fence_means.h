@@ -1,6 +1,5 @@
-// FenceMeans: what shuts one wire against the host's own stack, put there, checked and taken away:
-// tables of nftables, filters of tc, and IPv6 kept quiet. All of it is state of the kernel's that
-// outlives this process.
+// FenceMeans: sets, checks and removes what shuts one wire against the host's own stack: nftables
+// tables, tc filters, and IPv6 settings. All of it is kernel state that outlives this process.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +11,41 @@
 
 namespace cygnet {
 
-// kPlain: tables that anybody with CAP_NET_ADMIN may flush, as before Linux 6.9.
+// kOwned: tables that only this process may change (Linux 6.9). kPlain: tables that any process
+// with CAP_NET_ADMIN may flush.
 enum class FenceOwnership : uint8_t { kOwned, kPlain };
 
 // Read back from the kernel.
 struct FenceReading {
   bool shut = false;      // by nftables, on the interface itself or, without one, by its name
-  bool by_tc = false;     // the second means
+  bool by_tc = false;     // by tc filters, too
   bool complete = false;  // every table is as it was made
-  std::string missing;    // what is not, for people
+  std::string missing;    // the tables that are not, for people
 };
 
 class FenceMeans {
  public:
   static Result<FenceMeans> Open(FenceOwnership ownership = FenceOwnership::kOwned);
 
-  // An interface that is not there yet is shut by its name. An error: nothing shuts it.
+  // Shuts an interface that does not exist yet by its name. An error: nothing shuts it.
   Status Shut(const std::string& wire);
   FenceReading Read(const std::string& wire);
-  // The second means alone, of an interface that is there. False: it could not be put there.
+  // Adds the tc filters alone, to an existing interface. False: they could not be added.
   bool ShutBySecond(const std::string& wire, uint32_t ifindex);
-  // This kernel has taken the filters of tc at least once: they are to be there always.
+  // This kernel has accepted tc filters at least once, so they must always be there.
   bool tc_possible() const { return tc_possible_; }
-  // Whether anything of a fence is there, whole or not, this process's or another's.
+  // Whether any part of a fence exists, made by this process or by another.
   bool Exists(const std::string& wire);
-  // Everything of it, also tables of other names that the interface had: they name its index. One
-  // whose own interface is there is made anew instead. kPermission: another process owns the
-  // tables.
+  // Removes the whole fence, including tables under earlier names of the interface, which contain
+  // its index. If another interface has such a name now, its fence is rebuilt instead.
+  // kPermission: another process owns the tables.
   Status Release(const std::string& wire);
 
-  // The tables of that name alone, when the interface has another fence. One that is not there is
-  // no error.
+  // Deletes the tables of that name only, when another fence shuts the interface. A missing table
+  // is not an error.
   Status Forget(const std::string& wire);
 
-  // Nobody else can take the tables away while this process lives, and they outlive it.
+  // No other process can remove the tables while this one lives, and they outlive it.
   bool owned() const { return flags_ != 0; }
   KernelNetlink& route() { return route_; }
 

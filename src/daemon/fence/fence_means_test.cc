@@ -47,7 +47,7 @@ TEST_F(FenceMeansTest, NamesThatDifferInPunctuationAreShutEach) {
   FenceMeans means = Means();
   const std::string names[] = {"w-0", "w_0", "w.0", "w\"0", "w;}{0", "w\\0", "\xc3\xa4 1"};
   for (const std::string& name : names) {
-    if (name.find(' ') != std::string::npos) continue;  // no name of an interface
+    if (name.find(' ') != std::string::npos) continue;  // not a valid interface name
     ASSERT_TRUE(MakePair(name)) << name;
     const Status shut = means.Shut(name);
     ASSERT_TRUE(shut) << name << ": " << shut.error().message;
@@ -114,7 +114,7 @@ TEST_F(FenceMeansTest, TcShutsTheWireWhenNftablesIsEmptied) {
   EXPECT_FALSE(LeavesBy("wa"));
   ASSERT_TRUE(Run("ip link set wa down") && Run("ip link set wa name wx") &&
               Run("ip link set wx up"));
-  EXPECT_FALSE(LeavesBy("wx")) << "a new name does not shake it off";
+  EXPECT_FALSE(LeavesBy("wx")) << "a new name does not remove it";
   ASSERT_TRUE(means.Release("wx"));
   EXPECT_TRUE(LeavesBy("wx"));
   EXPECT_FALSE(Run("tc qdisc show dev wx | grep clsact"));

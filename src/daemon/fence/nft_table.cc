@@ -40,7 +40,7 @@ Buffer BatchMark(uint16_t type, uint32_t sequence) {
   return std::move(builder).Finish();
 }
 
-// With the NUL that the kernel's policy asks for.
+// With the NUL that the kernel's attribute policy requires.
 void PutString(MessageBuilder* builder, uint16_t type, const std::string& text) {
   builder->AttributeBytes(type, {reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1});
 }
@@ -49,7 +49,7 @@ void PutNumber(MessageBuilder* builder, uint16_t type, uint32_t value) {
   builder->Attribute(type, htonl(value));
 }
 
-// fn(&builder) puts what is inside.
+// fn(&builder) adds the nested attributes.
 template <typename Fn>
 void PutNest(MessageBuilder* builder, uint16_t type, Fn fn) {
   const std::size_t nest = builder->BeginNest(type);
@@ -97,7 +97,7 @@ void PutChain(MessageBuilder* builder, const NftTable& table, const NftChain& ch
   PutString(builder, NFTA_CHAIN_TYPE, "filter");
 }
 
-// Messages between the marks of one transaction.
+// The messages of one transaction, between its begin and end messages.
 class Batch {
  public:
   explicit Batch(KernelNetlink* socket) : socket_(socket) {
@@ -142,7 +142,7 @@ std::string StringIn(Bytes payload) {
   return text.substr(0, text.find('\0'));
 }
 
-// The payload of the attribute of that type among `bytes`; empty: there is none.
+// The payload of the attribute of that type in `bytes`; empty: not there.
 Bytes Find(Bytes bytes, uint16_t type) {
   Bytes found;
   ForEach(bytes, [&](const AttributeView& a) {
@@ -156,7 +156,7 @@ bool IsOurCompare(Bytes data) {
          NumberIn(Find(data, NFTA_CMP_OP)) == NFT_CMP_EQ;
 }
 
-// Three expressions in this order, or a rule of others.
+// Expects our three expressions in their order; any others make it somebody else's rule.
 NftRule ReadRule(Bytes expressions) {
   NftRule rule;
   uint32_t place = 0;
@@ -181,7 +181,7 @@ NftRule ReadRule(Bytes expressions) {
   return rule;
 }
 
-// One device it names itself, of several a list.
+// The kernel names one device in an attribute, several in a list.
 std::string DeviceIn(Bytes hook) {
   if (const Bytes one = Find(hook, NFTA_HOOK_DEV); !one.empty()) return StringIn(one);
   std::string names;
@@ -207,7 +207,7 @@ bool IsAnswer(const Buffer& message, uint16_t type) {
   return header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
 }
 
-// fn(attributes) for each answer of that type to a request for what `put` names.
+// Sends a request with the attributes of `put`; calls fn(attributes) for each answer of that type.
 template <typename Put, typename Fn>
 Status Query(KernelNetlink* socket, uint16_t type, uint16_t answer, uint16_t flags, uint8_t family,
              Put put, Fn fn) {
@@ -236,7 +236,7 @@ Result<NftClient> NftClient::Open() {
 Status NftClient::Replace(const NftTable& table) {
   Batch batch(&socket_);
   const auto name = [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, table.name); };
-  batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, name);  // so that there is one to delete
+  batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, name);  // so that the deletion finds one
   batch.Add(NFT_MSG_DELTABLE, 0, table.family, name);
   batch.Add(NFT_MSG_NEWTABLE, NLM_F_CREATE, table.family, [&](MessageBuilder* b) {
     name(b);

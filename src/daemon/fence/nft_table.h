@@ -1,5 +1,5 @@
-// Tables of nftables as values: what is to be in force, put there in one transaction, and read back
-// from the kernel. It speaks nfnetlink itself: doc/decisions/0015-fence-by-state.md.
+// nftables tables as values, written in one transaction and read back from the kernel. Uses
+// nfnetlink directly; doc/decisions/0015-fence-by-state.md says why.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace cygnet {
 
-// Compares one value of a packet's metadata ("meta KEY == VALUE"), and then decides.
+// A rule with one match on a packet's metadata ("meta KEY == VALUE") and a verdict.
 struct NftRule {
   uint32_t meta_key = 0;
   std::vector<uint8_t> value;
@@ -37,24 +37,24 @@ struct NftTable {
   bool operator==(const NftTable&) const = default;
 };
 
-// enum nft_table_flags; headers of Linux 6.1 lack the last. An owned table is changed and flushed
-// by nobody but the netlink socket that made it; one that persists outlives it, then without owner.
+// enum nft_table_flags; headers of Linux 6.1 lack the last. Only the netlink socket that made an
+// owned table can change or flush it. A persistent table outlives the socket, then without owner.
 inline constexpr uint32_t kNftOwner = 0x2;
 inline constexpr uint32_t kNftPersist = 0x4;
 
-// All three in the order of their effects: one that fails changes nothing.
+// A call that fails changes nothing.
 class NftClient {
  public:
   static Result<NftClient> Open();
 
-  // Takes the place of a table of that name, in one transaction: no packet passes in between.
+  // Replaces a table of that name in one transaction: no packet passes in between.
   Status Replace(const NftTable& table);
-  // One that is not there is no error.
+  // A missing table is not an error.
   Status Delete(uint8_t family, const std::string& name);
-  // The names of all tables, of whatever family.
+  // The names of the tables of all families.
   Result<std::set<std::string>> TableNames();
-  // What the kernel has of `wanted`: its flags, and of its chains those that are there, with their
-  // rules. A rule that is none of ours reads as one with meta_key ~0.
+  // Reads from the kernel what exists of `wanted`: the flags, and the chains with their rules. A
+  // rule that is not one of ours has meta_key ~0.
   Result<NftTable> Read(const NftTable& wanted);
 
  private:

@@ -42,7 +42,7 @@ Status WireFence::Add(const std::string& device, const std::string& wire) {
   if (!means_.owned()) {
     Log(LogLevel::kInfo,
         fmt::format("device {}: this kernel does not let cygnetd own the fence of {} (Linux 6.9 "
-                    "does): it is watched, and put back when somebody removes it",
+                    "does): cygnetd watches it and restores it if somebody removes it",
                     device, wire));
   }
   wires_.push_back(std::move(added));
@@ -90,7 +90,7 @@ void WireFence::Check(Wire* wire) {
   Note(wire);
 }
 
-// The interface of that name has come, gone, or is another one than before.
+// Handles an interface of that name that appeared, disappeared or was replaced.
 void WireFence::FollowInterface(Wire* wire) {
   LinkIdentity now = IdentityOf(wire->name);
   const LinkIdentity was = wire->link;
@@ -106,7 +106,7 @@ void WireFence::FollowInterface(Wire* wire) {
     return;
   }
   if (now.ifindex == 0) return;
-  const std::string text = fmt::format("wire {} is there again, and shut", wire->name);
+  const std::string text = fmt::format("wire {} is back, and shut", wire->name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-in-force", text);
 }
@@ -120,35 +120,34 @@ void WireFence::Repair(Wire* wire, const FenceReading& reading) {
   wire->status.state = "in-force";
   if (wire->brought_down) {
     wire->brought_down = false;
-    (void)BringUp(&means_.route(), wire->link.ifindex);  // one that stays down is seen as such
+    (void)BringUp(&means_.route(), wire->link.ifindex);  // WireWatch reports one that stays down
   }
   Repaired(wire, wire->name, reading.missing, reading.shut || reading.by_tc);
 }
 
-// Tables are left as they are. One that takes the filters away in a loop, or holds their place,
-// wins now and then: it is tried again every second, for as long as it takes.
+// Leaves the tables as they are. A program that removes the filters in a loop, or occupies their
+// place, wins now and then: the repair is tried again every second.
 bool WireFence::RepairTc(Wire* wire, const std::string& name, uint32_t ifindex, TcWatch* watch) {
   if (watch->missing && checked_ns_ - watch->tried_ns < kSecondNs) return false;
   watch->tried_ns = checked_ns_;
   (void)means_.ShutBySecond(name, ifindex);
   if (means_.Read(name).by_tc) {
     watch->missing = false;
-    Repaired(wire, name, "filters of tc", true);
+    Repaired(wire, name, "tc filters", true);
     return true;
   }
   if (watch->missing) return false;
   watch->missing = true;
   const std::string text = fmt::format(
-      "the filters of tc on wire {} are gone and cannot be put back: somebody takes them away "
-      "again "
-      "and again, or holds their place (tc qdisc show dev {}); nftables alone shuts it",
+      "the tc filters on wire {} are gone and cannot be restored: a program removes them again and "
+      "again, or occupies their place (tc qdisc show dev {}); only nftables shuts the wire",
       name, name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-broken", text);
   return false;
 }
 
-// Counts each, and says at most one a second.
+// Counts every repair and reports at most one a second.
 void WireFence::Repaired(Wire* wire, const std::string& name, const std::string& missing,
                          bool held) {
   ++wire->status.restored;
@@ -158,31 +157,32 @@ void WireFence::Repaired(Wire* wire, const std::string& name, const std::string&
   }
   std::string text =
       fmt::format("the fence of wire {} had been removed ({}) and is in force again; {}", name,
-                  missing.empty() ? "filters of tc" : missing,
-                  held ? "what was left of it kept the wire shut meanwhile"
+                  missing.empty() ? "tc filters" : missing,
+                  held ? "the rest of it kept the wire shut meanwhile"
                        : "the host's own stack could use the wire meanwhile");
   if (wire->untold != 0)
-    text += fmt::format("; so it was {} times since the last word", wire->untold);
+    text += fmt::format("; this happened {} more times since the last report", wire->untold);
   wire->told_ns = checked_ns_;
   wire->untold = 0;
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
   Tell(*wire, "fence-restored", text);
 }
 
-// Nothing else would keep plaintext off the wire: its link goes down, unless tc still shuts it.
+// Takes the link down unless tc still shuts the wire: nothing else would keep plaintext off it.
 void WireFence::Broken(Wire* wire, const Error& error) {
   const bool known = wire->status.state == "broken";
   const FenceReading reading = means_.Read(wire->name);
   const bool held = reading.shut || reading.by_tc;
-  std::string text = fmt::format(
-      "the fence of wire {} is not whole and cannot be put back ({}): ", wire->name, error.message);
+  std::string text =
+      fmt::format("the fence of wire {} is incomplete and cannot be restored ({}): ", wire->name,
+                  error.message);
   if (held) {
-    text += "what is left of it keeps the wire shut";
+    text += "the rest of it keeps the wire shut";
   } else {
     const Status down =
         wire->link.ifindex != 0 ? BringDown(&means_.route(), wire->link.ifindex) : Status{};
     wire->brought_down = wire->brought_down || (down && wire->link.ifindex != 0);
-    text += down ? "its link is taken down until it can" : "ITS LINK CANNOT BE TAKEN DOWN EITHER";
+    text += down ? "its link is down until it can be" : "ITS LINK CANNOT BE TAKEN DOWN EITHER";
   }
   wire->status.state = held ? "in-force" : "broken";
   wire->status.explanation = text;
@@ -199,8 +199,8 @@ void WireFence::CheckAddresses(Wire* wire) {
   wire->people = std::move(people);
   if (wire->people.empty()) return;
   Log(LogLevel::kWarning,
-      fmt::format("device {}: wire {} was given addresses ({}): nothing passes by them; the host "
-                  "must use {} in its place",
+      fmt::format("device {}: wire {} got addresses ({}), which do not work; the host must use {} "
+                  "in its place",
                   wire->device, wire->name, wire->people, wire->device));
 }
 
@@ -208,16 +208,16 @@ void WireFence::Note(Wire* wire) {
   if (wire->status.state == "broken") return;
   std::string& text = wire->status.explanation;
   text.clear();
-  if (wire->link.ifindex == 0) text = "wire " + wire->name + " is not there; its name is shut";
+  if (wire->link.ifindex == 0) text = "wire " + wire->name + " does not exist; its name is shut";
   for (const Stray& stray : wire->strays) {
     if (!stray.here) continue;
     text += (text.empty() ? "" : "; ") + ("it became " + stray.name);
     if (stray.open) text += ", which is NOT shut";
-    if (stray.tc.missing) text += " (WARNING: the filters of tc are missing there)";
+    if (stray.tc.missing) text += " (WARNING: the tc filters are missing there)";
   }
   if (wire->link.ifindex != 0 && means_.tc_possible() && !wire->status.by_tc) {
     text += std::string(text.empty() ? "" : "; ") +
-            "WARNING: the filters of tc are missing, nftables alone shuts it";
+            "WARNING: the tc filters are missing, only nftables shuts the wire";
   }
   if (!wire->people.empty()) {
     text += (text.empty() ? "" : "; ") + ("the wire has addresses: " + wire->people);

@@ -1,7 +1,7 @@
-// WireFence: keeps wires shut. It puts the fence of each in force, listens to what changes it
-// (nftables, tc, interfaces, addresses), reads it back, and puts it back at once when somebody took
-// it away. It never takes it away itself: the fence stays when the daemon ends, until an operator
-// releases the wire by name (fence_command.h).
+// WireFence: keeps wires shut. It puts the fence of each in force, listens to what may change it
+// (nftables, tc, interfaces, addresses), reads it back, and restores it at once if somebody removed
+// it. It never removes it: the fence stays when the daemon ends, until an operator releases the
+// wire by name (fence_command.h).
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ namespace cygnet {
 // Control thread.
 class WireFence {
  public:
-  // What happened to the fence of a device, for records: device, "fence-restored", a sentence.
+  // Reports what happened to the fence of a device, for records: device, "fence-restored", a
+  // sentence.
   using Teller = std::function<void(const std::string& device, const std::string& what,
                                     const std::string& explanation)>;
 
@@ -27,46 +28,46 @@ class WireFence {
       FenceOwnership ownership = FenceOwnership::kOwned);
 
   void SetTeller(Teller teller) { tell_ = std::move(teller); }
-  // Shuts the wire, and keeps it shut from now on; it need not be there yet.
+  // Shuts the wire and keeps it shut from now on. Its interface need not exist yet.
   Status Add(const std::string& device, const std::string& wire);
-  // Of a device that was added; stays where it is.
+  // nullptr unless the device was added. The pointer stays valid.
   const FenceStatus* status(const std::string& device) const;
 
-  // Readable when something changed that a fence hangs on.
+  // Readable when something changed that a fence depends on.
   std::vector<int> event_fds() const { return {nft_events_.fd(), route_events_.fd()}; }
   void OnEvents();
-  // To be called every turn of the loop: checks after events, at most every 20 ms, and once a
-  // second whatever happens.
+  // Call it in every iteration of the loop: it checks after events, at most every 20 ms, and at
+  // least once a second.
   void Turn(uint64_t now_ns);
-  // Reads back what is in force for every wire, and puts back what is not.
+  // Reads back the fence of every wire and restores what is missing.
   void Check();
 
  private:
-  // The filters of tc of one interface.
+  // The tc filters of one interface.
   struct TcWatch {
-    bool missing = false;  // tried in vain, and said
+    bool missing = false;  // a repair failed, and that was reported
     uint64_t tried_ns = 0;
   };
-  // An interface that was the wire, and no longer has its name.
+  // An interface that was the wire and no longer has its name.
   struct Stray {
     LinkIdentity link;
-    std::string name{};  // that it has, or had when it was seen last; empty: none yet
-    bool here = true;    // when it was looked for last
-    bool open = false;   // it could not be shut, and that was said
+    std::string name{};  // its name when it was last seen; empty: not seen yet
+    bool here = true;    // it existed when last checked
+    bool open = false;   // it could not be shut, and that was reported
     TcWatch tc{};
   };
   struct Wire {
     std::string device;
     std::string name;
-    LinkIdentity link{};  // ifindex 0: it is not there; the address stays that of the last one
+    LinkIdentity link{};  // ifindex 0: it does not exist; the address is that of the last one
     FenceStatus status{};
-    bool whole = false;           // all tables could be made, so all are to be there
-    bool brought_down = false;    // by us, for want of a fence
+    bool whole = false;           // all tables could be made, so all must be there
+    bool brought_down = false;    // by us, because it could not be shut
     std::vector<Stray> strays{};  // shut under the names they have now
-    std::string people{};         // addresses that people put there
+    std::string people{};         // addresses that people or programs put there
     TcWatch tc{};
-    uint64_t told_ns = 0;  // of a repair
-    uint64_t untold = 0;   // repairs since
+    uint64_t told_ns = 0;  // when a repair was last reported
+    uint64_t untold = 0;   // repairs since then
   };
 
   WireFence(FenceMeans means, KernelNetlink nft_events, KernelNetlink route_events)
@@ -99,7 +100,7 @@ class WireFence {
   Teller tell_;
   std::vector<std::unique_ptr<Wire>> wires_;
   bool pending_ = false;
-  uint64_t checked_ns_ = 0;  // when Turn() checked last, or checks now
+  uint64_t checked_ns_ = 0;  // start of the last or current check by Turn()
 };
 
 }  // namespace cygnet

@@ -20,7 +20,7 @@ class WireFenceTest : public test::FenceTest {
     const Status added = fence_->Add("nic0", "wa");
     ASSERT_TRUE(added) << added.error().message;
   }
-  // As the daemon's loop does it. Whether there was an event.
+  // Does what the daemon's loop does. Returns whether there was an event.
   bool Event() {
     std::vector<pollfd> fds;
     for (const int fd : fence_->event_fds()) fds.push_back({fd, POLLIN, 0});
@@ -42,7 +42,7 @@ class WireFenceTest : public test::FenceTest {
 
 TEST_F(WireFenceTest, WhatOthersTakeAwayIsPutBackAtOnce) {
   ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
-  while (fence_->OnEvents(), Event()) {  // of its own making
+  while (fence_->OnEvents(), Event()) {  // caused by the fence itself
     if (now_ns_ > 2'000'000'000) break;
   }
   EXPECT_EQ(status().restored, 0u);
@@ -57,7 +57,7 @@ TEST_F(WireFenceTest, WhatOthersTakeAwayIsPutBackAtOnce) {
     EXPECT_FALSE(LeavesBy("wa")) << change;
     fence_->OnEvents();
   }
-  EXPECT_EQ(told_, std::vector<std::string>{"fence-restored"}) << "one of a second";
+  EXPECT_EQ(told_, std::vector<std::string>{"fence-restored"}) << "one a second";
   now_ns_ += 1'000'000'000;
   ASSERT_TRUE(Nft("flush ruleset"));
   EXPECT_TRUE(Event());
@@ -79,13 +79,13 @@ TEST_F(WireFenceTest, FiltersOfTcThatLostARaceAreTriedAgainEverySecond) {
   ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
   if (!status().by_tc) GTEST_SKIP() << "this kernel has no cls_bpf";
   fence_->OnEvents();
-  // Another discipline in its place: they cannot be put back, as often as they are tried.
+  // Another qdisc occupies their place: they cannot be restored, however often it is tried.
   ASSERT_TRUE(Run("tc qdisc del dev wa clsact; tc qdisc add dev wa ingress"));
   for (int i = 0; i < 3; ++i) (void)Event();
   EXPECT_FALSE(status().by_tc);
   EXPECT_EQ(status().state, "in-force");
-  EXPECT_EQ(status().restored, 0u) << "it was not";
-  EXPECT_NE(status().explanation.find("WARNING: the filters of tc are missing"), std::string::npos);
+  EXPECT_EQ(status().restored, 0u) << "it was not restored";
+  EXPECT_NE(status().explanation.find("WARNING: the tc filters are missing"), std::string::npos);
   EXPECT_EQ(told_, std::vector<std::string>{"fence-broken"}) << "once";
   EXPECT_FALSE(LeavesBy("wa"));
   ASSERT_TRUE(Run("tc qdisc del dev wa ingress"));
@@ -109,7 +109,7 @@ TEST_F(WireFenceTest, AnotherInterfaceOfTheNameIsShutWhenItComes) {
     ASSERT_TRUE(MakePair("wa"));
     EXPECT_TRUE(Event());
     EXPECT_EQ(told_.back(), "fence-in-force");
-    EXPECT_EQ(status().restored, 0u) << "nobody took it away";
+    EXPECT_EQ(status().restored, 0u) << "nobody removed it";
     EXPECT_FALSE(LeavesBy("wa"));
     fence_.reset();
     ASSERT_TRUE(FenceMeans::Open()->Release("wa"));
@@ -119,7 +119,7 @@ TEST_F(WireFenceTest, AnotherInterfaceOfTheNameIsShutWhenItComes) {
 TEST_F(WireFenceTest, ARenamedWireIsShutByItsNewName) {
   ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kOwned));
   ASSERT_TRUE(Run("ip link set wa down; ip link set wa name wx; ip link set wx up"));
-  EXPECT_FALSE(LeavesBy("wx")) << "before anybody noticed";
+  EXPECT_FALSE(LeavesBy("wx")) << "before the daemon noticed";
   EXPECT_TRUE(Event());
   EXPECT_EQ(told_, std::vector<std::string>{"wire-gone"});
   EXPECT_TRUE(FenceMeans::Open()->Exists("wx"));
@@ -148,7 +148,7 @@ TEST_F(WireFenceTest, ARenamedWireIsWatchedLikeAnother) {
   EXPECT_TRUE(Event());
   EXPECT_NE(status().explanation.find("it became wy"), std::string::npos);
   EXPECT_TRUE(FenceMeans::Open(FenceOwnership::kPlain)->Read("wy").complete);
-  EXPECT_FALSE(Nft("list table inet cygnet_wx")) << "it is needed no more";
+  EXPECT_FALSE(Nft("list table inet cygnet_wx")) << "it is no longer needed";
   ASSERT_TRUE(Run("ip link add br0 type bridge; ip link set wy master br0; ip link set br0 up"));
   (void)Event();
   EXPECT_FALSE(LeavesBy("br0")) << "by a bridge";
@@ -194,7 +194,7 @@ TEST_F(WireFenceTest, OneThatComesBackFromAnotherNamespaceIsKnownByIndexOrAddres
   std::remove(file.c_str());
 }
 
-// The daemon was stopped meanwhile, or too slow: it hears of nothing, and looks at what there is.
+// The daemon was stopped meanwhile, or too slow: it gets no event and must look at the interfaces.
 TEST_F(WireFenceTest, WhatHappenedUnseenEndsAsIfItHadBeenSeen) {
   const std::string make =
       "ip link add other index 4242 address 02:00:00:00:00:77 type veth peer name peer0; "
@@ -212,7 +212,7 @@ TEST_F(WireFenceTest, WhatHappenedUnseenEndsAsIfItHadBeenSeen) {
   ASSERT_TRUE(Run("ip link add stranger index " + std::to_string(before) +
                   " type veth peer name far; " + make));
   (void)Event();
-  EXPECT_FALSE(LeavesBy("other")) << "its index another's";
+  EXPECT_FALSE(LeavesBy("other")) << "another interface has its index";
   ASSERT_TRUE(
       Run("ip link del stranger; ip link del other; ip link add wa index 4242 "
           "address 02:00:00:00:00:77 type veth peer name peer0; ip link set wa up; "
@@ -243,7 +243,7 @@ TEST_F(WireFenceTest, AnUnseenReturnBesideANewOwnerOfItsNameAndIndexIsShut) {
   EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
 }
 
-// Which of the two is the wire nobody can tell who did not see it: both are shut.
+// Without the events nobody can tell which of the two is the wire: both are shut.
 TEST_F(WireFenceTest, AnUnseenReturnBesideANewOwnerOfItsIndexIsShut) {
   ASSERT_TRUE(Run("ip link set wa address 02:00:00:00:00:77"));
   ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
@@ -267,7 +267,7 @@ TEST_F(WireFenceTest, AWireThatLeavesTheNamespaceIsTold) {
 
 TEST_F(WireFenceTest, WithoutAnyMeansTheLinkGoesDown) {
   ASSERT_NO_FATAL_FAILURE(Start(FenceOwnership::kPlain));
-  // Somebody owns a table of that name: ours cannot be put back.
+  // Another socket owns a table of that name: ours cannot be restored.
   ASSERT_TRUE(Nft("flush ruleset"));
   ASSERT_TRUE(Run("tc qdisc del dev wa clsact"));
   FenceMeans other = *FenceMeans::Open(FenceOwnership::kOwned);

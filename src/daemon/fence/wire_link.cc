@@ -34,7 +34,7 @@ struct Setting {
 constexpr Setting kIpv6Settings[] = {{"accept_ra", "0"}, {"autoconf", "0"}, {"addr_gen_mode", "1"}};
 constexpr const char* kDisableIpv6 = "disable_ipv6";
 
-// False: there is no such setting, or it is not ours to write.
+// False: the setting does not exist, or we may not write it.
 bool WriteSetting(const std::string& wire, const std::string& name, const std::string& value) {
   std::ofstream file("/proc/sys/net/ipv6/conf/" + wire + "/" + name);
   file << value;
@@ -182,7 +182,7 @@ void RemoveKernelAddresses(KernelNetlink* route, uint32_t ifindex) {
     MessageBuilder builder = Begin(route, RTM_DELADDR, NLM_F_ACK, info);
     builder.AttributeBytes(IFA_ADDRESS, address.bytes);
     builder.AttributeBytes(IFA_LOCAL, address.bytes);
-    // One that has gone meanwhile is what was wanted.
+    // Failure is fine: the address is gone.
     (void)route->Tell(std::move(builder).Finish(), "address");
   }
 }
@@ -196,7 +196,7 @@ void QuietIpv6(KernelNetlink* route, const std::string& wire, uint32_t ifindex) 
   builder.Attribute(IFLA_INET6_ADDR_GEN_MODE, uint8_t{IN6_ADDR_GEN_MODE_NONE});
   builder.EndNest(v6);
   builder.EndNest(spec);
-  // A kernel without IPv6 has nothing to be kept quiet.
+  // Fails on a kernel without IPv6, where nothing needs to be stopped.
   (void)route->Tell(std::move(builder).Finish(), "addr_gen_mode");
   for (const Setting& setting : kIpv6Settings) {
     if (ReadSettingOf(wire, setting.name) != setting.quiet) {

@@ -1,5 +1,5 @@
-// The wire as an interface of the kernel's: its addresses, and the settings that keep the kernel
-// from giving it some of itself.
+// The wire as a kernel interface: its addresses, and the settings that keep the kernel from adding
+// addresses itself.
 #pragma once
 
 #include <cstdint>
@@ -17,29 +17,29 @@ struct WireAddress {
   bool by_kernel = false;  // link-local, or from a router's advertisement
 };
 
-// An interface by what stays with it when its name does not.
+// Identifies an interface when its name changes.
 struct LinkIdentity {
   uint32_t ifindex = 0;
   std::vector<uint8_t> mac{};  // empty: none
 };
 
 LinkIdentity IdentityOf(const std::string& wire);
-// The interfaces of this namespace with that hardware address, now or by their making, but none
-// that borrows it from another (bridges, bonds, VLANs, TUN/TAP …).
+// The interfaces of this namespace whose current or permanent hardware address is `mac`, without
+// those that copy another interface's (bridges, bonds, VLANs, TUN/TAP …).
 std::vector<uint32_t> LinksOfMac(KernelNetlink* route, const std::vector<uint8_t>& mac);
 
 // `route`: a socket of NETLINK_ROUTE.
 std::vector<WireAddress> AddressesOn(KernelNetlink* route, uint32_t ifindex);
-// "192.0.2.1, 2001:db8::1": those that people or their programs put there. Empty: none.
+// The addresses that people or their programs put there: "192.0.2.1, 2001:db8::1". Empty: none.
 std::string AddressesByPeople(KernelNetlink* route, uint32_t ifindex);
-// Takes away what the kernel made by itself.
+// Removes the addresses that the kernel made by itself.
 void RemoveKernelAddresses(KernelNetlink* route, uint32_t ifindex);
 
-// The kernel makes no link-local address and takes no router's advertisements there; IPv6 ends on
-// it altogether unless people's addresses are there. What /proc does not let us write is left:
-// nothing that arrives reaches the kernel, and what it makes all the same is removed.
+// Stops the kernel from making a link-local address and from accepting router advertisements. Turns
+// IPv6 off on the interface unless people have put addresses there. Settings that cannot be written
+// are left: no arriving frame reaches the kernel, and RemoveKernelAddresses removes what it makes.
 void QuietIpv6(KernelNetlink* route, const std::string& wire, uint32_t ifindex);
-// As a new interface would have it.
+// Restores the defaults of a new interface.
 void DefaultIpv6(const std::string& wire);
 
 bool IsUp(const std::string& wire);

@@ -1,4 +1,4 @@
-// WireFence: interfaces that were a wire and have another name now. They stay shut under any.
+// WireFence: interfaces that were a wire and have another name now. They stay shut under any name.
 #include <fmt/format.h>
 #include <net/if.h>
 
@@ -10,7 +10,7 @@
 namespace cygnet {
 namespace {
 
-constexpr std::size_t kMostStrays = 16;  // of a namespace that somebody fills to no end
+constexpr std::size_t kMostStrays = 16;  // a bound, should somebody create interfaces without end
 
 }  // namespace
 
@@ -33,8 +33,9 @@ bool WireFence::IsConfigured(const std::string& name) const {
                      [&](const auto& w) { return w->name == name || w->device == name; });
 }
 
-// Its name now; empty: it is not in this namespace. One that was here a moment ago has its index
-// still; one that was away may find that another took it, and is known by its address.
+// Its current name; empty: it is not in this namespace. An interface that was here at the last
+// check still has its index. One that was away is identified by its address, as another interface
+// may have its index now.
 std::string WireFence::Locate(Stray* stray) const {
   char by_index[IF_NAMESIZE] = "";
   const bool there = if_indextoname(stray->link.ifindex, by_index) != nullptr;
@@ -45,7 +46,7 @@ std::string WireFence::Locate(Stray* stray) const {
   for (const uint32_t ifindex : alike) {
     char name[IF_NAMESIZE] = "";
     if (if_indextoname(ifindex, name) == nullptr) continue;
-    // The interface of the host's has the address of its wire.
+    // The host-side interface has the same address as its wire.
     if (std::any_of(wires_.begin(), wires_.end(), [&](const auto& w) { return w->device == name; }))
       continue;
     if (IsConfigured(name)) {
@@ -58,9 +59,9 @@ std::string WireFence::Locate(Stray* stray) const {
   return back.empty() && there ? by_index : back;
 }
 
-// A wire that went and came back unseen has another index, and its old one may be another's by
-// then; or it is still there, and another has its old address. Who did not see it cannot tell which
-// of the two it is: both are shut. `was`: its index is in use.
+// Either the wire went and came back unseen, so that it has a new index and another interface may
+// have its old one; or it is still there, and another interface has its old address. Both look the
+// same afterwards, so both interfaces are shut. REQUIRES: the index of `was` is in use.
 void WireFence::AddDoubles(Wire* wire, const LinkIdentity& was) {
   auto& strays = wire->strays;
   const std::vector<uint32_t> alike = LinksOfMac(&means_.route(), was.mac);
@@ -94,7 +95,7 @@ void WireFence::CheckStrays(Wire* wire) {
   }
   for (auto stray = wire->strays.begin(); stray != wire->strays.end();) {
     const std::string name = Locate(&*stray);
-    if (IsConfigured(name)) {  // it is back, or another device's wire: watched as such
+    if (IsConfigured(name)) {  // it is back, or it is another device's wire
       DropName(*wire, stray->name);
       stray = wire->strays.erase(stray);
       continue;
@@ -113,13 +114,13 @@ void WireFence::CheckStrays(Wire* wire) {
   }
 }
 
-// The tables of a name that the wire had for a time, when others shut it.
+// Deletes the tables of a name that the wire had for a time, once other tables shut it.
 void WireFence::DropName(const Wire& wire, const std::string& name) {
   if (name.empty() || IsConfigured(name) || if_nametoindex(name.c_str()) != 0) return;
   if (wire.link.ifindex != 0 && !means_.Read(wire.name).shut) return;
   if (const Status status = means_.Forget(name); !status) {
-    Log(LogLevel::kWarning, fmt::format("device {}: the tables of {} stay: {}", wire.device, name,
-                                        status.error().message));
+    Log(LogLevel::kWarning, fmt::format("device {}: cannot remove the tables of {}: {}",
+                                        wire.device, name, status.error().message));
   }
 }
 
@@ -129,11 +130,11 @@ void WireFence::ShutStray(Wire* wire, Stray* stray) {
   stray->open = !status;
   stray->tc = {};
   std::string text = fmt::format(
-      "wire {} is called {} now: it is {} under that name, too; name it so in the configuration, "
-      "or rename it back",
+      "wire {} was renamed to {}: it is {} under that name, too; use the new name in the "
+      "configuration, or rename it back",
       wire->name, stray->name, status ? "shut" : "NOT shut");
   if (!status) {
-    (void)BringDown(&means_.route(), stray->link.ifindex);  // said below
+    (void)BringDown(&means_.route(), stray->link.ifindex);  // reported below
     text += ", its link is down: " + status.error().message;
   }
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
@@ -155,7 +156,7 @@ void WireFence::WatchStray(Wire* wire, Stray* stray) {
     if (!reading.shut && !reading.by_tc) (void)BringDown(&means_.route(), stray->link.ifindex);
     if (!std::exchange(stray->open, true)) {
       const std::string text =
-          fmt::format("wire {}, called {} now, is not shut under that name: {}", wire->name,
+          fmt::format("wire {}, renamed to {}, is not shut under that name: {}", wire->name,
                       stray->name, status.error().message);
       Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
       Tell(*wire, "fence-broken", text);

@@ -23,7 +23,7 @@ std::vector<uint8_t> BytesOf(uint32_t value) {
   return {bytes.begin(), bytes.end()};
 }
 
-// As the kernel keeps a name beside a packet.
+// A name as the kernel's metadata has it: padded with NUL to IFNAMSIZ.
 std::vector<uint8_t> NameBytes(const std::string& name) {
   std::vector<uint8_t> bytes(IFNAMSIZ, 0);
   std::memcpy(bytes.data(), name.data(), std::min<std::size_t>(name.size(), IFNAMSIZ - 1));

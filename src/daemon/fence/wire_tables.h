@@ -1,4 +1,4 @@
-// The rules of nftables that shut a wire: one table of each of three families.
+// The nftables rules that shut a wire: one table in each of three families.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,14 @@
 
 namespace cygnet {
 
-// Family netdev, on the interface itself: everything is dropped but what carries Cygnet's socket
-// mark on its way out. AF_PACKET sockets see arriving frames before it. Before Linux 6.16 it needs
-// the interface, and goes with it.
+// Family netdev, on the interface itself: drops everything except outgoing frames with Cygnet's
+// socket mark. AF_PACKET sockets see arriving frames before it. Before Linux 6.16 the table needs
+// the interface and disappears with it.
 NftTable FenceOnDevice(const std::string& wire, uint32_t flags);
 
-// Families inet and arp, which need no interface: what comes in or goes out by one of this name, or
-// of this index whatever its name becomes. They hold from before an interface appears, and until
-// the table above is on it. `ifindex` 0: there is none.
+// Families inet and arp, which need no interface: they drop what enters or leaves by an interface
+// of this name, or of this index under any name. They protect before the interface exists and until
+// it has the table above. `ifindex` 0: no interface yet.
 std::vector<NftTable> FenceByName(const std::string& wire, uint32_t ifindex, uint32_t flags);
 
 }  // namespace cygnet
