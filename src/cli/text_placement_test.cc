@@ -117,7 +117,7 @@ TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
                device +
                R"("from_ms": 1700000000000, "until_ms": 1700000005000, "erased": true, "note": "")"),
            Entry(device + R"("from_ms": 1700000006000, "until_ms": 1700000007000, "erased": false,
-                             "note": "cygnetd ended without a word")"),
+                             "note": "cygnetd ended unexpectedly")"),
            Entry(device +
                  R"("from_ms": 1700000008000, "until_ms": 0, "erased": false, "note": "")"),
            Json::parse(R"({"kind": "summary", "since_ms": 1700000000000, "dropped": 2,
@@ -132,7 +132,7 @@ TEST_F(TextPlacementTest, LedgerPutsTogetherWhatBelongsTogether) {
       "2023-11-14 22:13:25.000 UTC, erased\n"
       "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:26.000 UTC "
       "until "
-      "2023-11-14 22:13:27.000 UTC, not known to be erased: cygnetd ended without a word\n"
+      "2023-11-14 22:13:27.000 UTC, not known to be erased: cygnetd ended unexpectedly\n"
       "\tsrc 192.0.2.1 dst 192.0.2.2 spi 0x00001000 dir out: from 2023-11-14 22:13:28.000 UTC, "
       "held now\n"
       "kept since 2023-11-14 22:13:20.000 UTC, 2 older entries dropped from memory, NO LONGER "

@@ -45,7 +45,7 @@ class RestartCase(IkeCase):
             self.start_again(self.west)
             if self.persist:
                 self.assertEqual(self.network(), before)
-            self.assertRegex(self.west.log(), "restart file: [1-9][0-9]* policies are back")
+            self.assertRegex(self.west.log(), "restart file: [1-9][0-9]* policies restored")
             self.assertTrue(self.west.show("policy"), "the policies of before")
             self.assertFalse(self.spis(self.west) & spis)
             self.wait_for(lambda: self.ping(count=1, check=False), "the tunnel to come back", 30)

@@ -73,7 +73,7 @@ class Ledger(suite.Case):
         self.assertTrue(keys)
         for key in keys:
             self.assertFalse(key["erased"])
-            self.assertIn("without a word", key["note"])
+            self.assertIn("unexpectedly", key["note"])
         text = self.text()
         self.assertNotIn(self.key, text)
         self.assertNotIn(self.key[:32], text)

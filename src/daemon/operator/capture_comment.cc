@@ -10,7 +10,7 @@ namespace cygnet {
 
 std::string PlacementComment(const OperatorControl& control, const CapturedFrame& frame) {
   std::span<const uint8_t> bytes = frame.bytes;
-  // The parser wants the packet whole; what the snap length has cut off does not matter.
+  // The parser needs a packet of the original length; bytes after the snap length do not matter.
   std::vector<uint8_t> whole;
   if (frame.original_length > bytes.size()) {
     whole.assign(bytes.begin(), bytes.end());
@@ -22,7 +22,7 @@ std::string PlacementComment(const OperatorControl& control, const CapturedFrame
   bytes = bytes.subspan(type->l3_offset);
   const auto ip = ParseIpPacket(bytes);
   if (!ip || ip->fragment) return {};
-  // Any port may carry ESP: what is no SPI of an SA finds none.
+  // Any port may carry ESP; a number that is not an SPI finds no SA.
   const std::array<uint16_t, 1> ports = {ip->flow.dport};
   const EspView esp = ClassifyWirePacket(*ip, bytes, ports);
   if (esp.kind != WireKind::kEsp) return {};

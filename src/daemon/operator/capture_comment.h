@@ -1,4 +1,4 @@
-// What a capture says of a frame beside its bytes.
+// The comment that a capture adds to a frame.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace cygnet {
 
-// Of an ESP frame, bare or in UDP, of an SA that is there: where its cryptography runs as this is
-// called, "placement out: crypto nic0 (requested)". Empty for all other frames.
+// For an ESP frame, bare or in UDP, of an existing SA: where its cryptography runs at the time of
+// the call, "placement out: crypto nic0 (requested)". Empty for all other frames.
 std::string PlacementComment(const OperatorControl& control, const CapturedFrame& frame);
 
 }  // namespace cygnet

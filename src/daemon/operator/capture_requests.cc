@@ -1,4 +1,4 @@
-// The reply that does not end by itself: frames of a capture point as pcapng.
+// The reply that ends only on request: frames of a capture point as pcapng.
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 
@@ -13,9 +13,9 @@
 namespace cygnet {
 namespace {
 
-// What the queue holds for a client that is slow; as much again may be here.
+// The bytes that the queue holds for a slow client; the reply may hold as many again.
 constexpr std::size_t kMaxQueuedBytes = 8u << 20;
-// Blocks are put together up to here; a single one may be longer.
+// Blocks share a datagram up to this size; a single block may be longer.
 constexpr std::size_t kDatagramBytes = 48u << 10;
 constexpr uint64_t kStatisticsInterval = 1'000'000'000;  // ns
 
@@ -27,7 +27,7 @@ constexpr Place kPlaces[] = {
     // in the order of CaptureSide
     {"-host", "between cygnetd and the device: ESP with plaintext inside where the device seals"},
     {"-wire", "between the device and the wire: what the network sees"},
-    {"-guard", "stopped at the wire: what policy protects and was not sealed; may be plaintext"},
+    {"-guard", "stopped at the wire: protected by policy and not sealed; may be plaintext"},
 };
 
 uint64_t WallClock() {
@@ -57,7 +57,7 @@ class CaptureReply final : public OperatorReply {
 
   void OnWaitReady() override {
     eventfd_t count;
-    // EAGAIN: somebody looked already.
+    // EAGAIN: already read.
     (void)eventfd_read(event_fd_.get(), &count);
   }
 
@@ -81,7 +81,7 @@ class CaptureReply final : public OperatorReply {
 
  private:
   void AppendFrames(std::string* datagram) {
-    // The queue is left alone, and overflows, while the client has not taken what it gave before.
+    // Leaves the queue alone, so that it overflows, until the client has read the earlier frames.
     if (frames_.empty()) frames_ = queue_->Drain();
     while (
         !frames_.empty() && datagram->size() < kDatagramBytes &&
@@ -93,7 +93,7 @@ class CaptureReply final : public OperatorReply {
     }
   }
 
-  // At the end, and now and then when more was missed.
+  // Appended at the end, and from time to time if more frames were missed.
   void AppendStatistics(std::string* datagram) {
     const uint64_t missed = queue_->missed();
     const uint64_t now = WallClock();
@@ -112,7 +112,7 @@ class CaptureReply final : public OperatorReply {
   const UniqueFd event_fd_;
   const std::shared_ptr<CaptureQueue> queue_;
   std::string header_;
-  std::deque<CapturedFrame> frames_;  // taken from the queue, not made into datagrams
+  std::deque<CapturedFrame> frames_;  // taken from the queue, not yet in a datagram
   uint64_t delivered_ = 0;
   uint64_t reported_ = 0;  // missed frames, at reported_at_
   uint64_t reported_at_ = 0;
@@ -127,7 +127,9 @@ std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,
                                                 CapturePoints* points, const std::string& device,
                                                 CaptureSide side, uint32_t snap_length) {
   auto reply = std::make_unique<CaptureReply>(control, points, device, side, snap_length);
-  if (!reply->valid()) return MakeErrorReply("cygnetd has no file descriptor left for a capture");
+  if (!reply->valid())
+    return MakeErrorReply(
+        "cygnetd has no file descriptor left for a capture; try again later or raise LimitNOFILE");
   return reply;
 }
 

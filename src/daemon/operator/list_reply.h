@@ -1,5 +1,4 @@
-// What the makers of replies have in common: reading a request, listing a snapshot. Used by
-// operator_server_*.cc only.
+// Helpers shared by reply.cc and placement_requests.cc: reading a request, listing a snapshot.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,12 +21,12 @@
 
 namespace cygnet {
 
-// Thrown and caught by the makers of replies: the request is wrong.
+// The request is invalid. Thrown while a reply is made, caught by MakeReply.
 struct RequestError {
   std::string text;
 };
 
-// Who names a device that is not there is told which are.
+// The text of `error`, followed by the existing devices if it is about an unknown device.
 inline std::string WithDevices(const OperatorControl& control, const Error& error) {
   std::string text = error.message;
   if (error.code != Errc::kNoDevice) return text;
@@ -39,8 +38,8 @@ inline std::string WithDevices(const OperatorControl& control, const Error& erro
   return text;
 }
 
-// Arrays of an item that have no bound of their own, and how many elements one datagram takes: with
-// both of them and the rest of the item it stays below kOperatorDatagram.
+// Arrays of an item that have no bound, and how many of their elements go into one datagram. A
+// datagram with both of them and the rest of the item is shorter than kOperatorDatagram.
 struct LongArray {
   const char* field;
   std::size_t per_datagram;
@@ -50,7 +49,7 @@ inline constexpr std::array<LongArray, 2> kLongArrays = {{
     {"key_log", 100},  // of about 140 bytes at most
 }};
 
-// The items of a snapshot, turned into JSON one by one.
+// Sends the items of a snapshot, converting them to JSON one by one.
 template <typename Report>
 class ListReply final : public OperatorReply {
  public:
@@ -76,10 +75,10 @@ class ListReply final : public OperatorReply {
   }
 
  private:
-  // What hangs on a report, about: an SA that is gone, a history.
+  // Approximate memory that a report refers to: a deleted SA, a history.
   static constexpr std::size_t kBehindReport = 512;
 
-  // What of a long array has not been sent.
+  // The part of a long array that has not been sent.
   struct Rest {
     Json elements = Json::array();
     std::size_t at = 0;
@@ -94,7 +93,7 @@ class ListReply final : public OperatorReply {
 
   Json TakeItem() {
     Json item = encode_(reports_[next_]);
-    reports_[next_++] = Report{};  // lets its SA go
+    reports_[next_++] = Report{};  // releases its SA
     for (std::size_t i = 0; i < kLongArrays.size(); ++i) {
       const auto field = item.find(kLongArrays[i].field);
       if (field == item.end()) continue;
@@ -150,7 +149,7 @@ class RequestReader {
     return value->get<bool>();
   }
 
-  // A number, or text with a decimal or 0x… number.
+  // Accepts a number, or text with a decimal or 0x… number.
   std::optional<uint32_t> Number(const char* field) const {
     const auto value = json_.find(field);
     if (value == json_.end()) return std::nullopt;
@@ -160,7 +159,7 @@ class RequestReader {
     } else if (value->is_string()) {
       number = ParseNumber(value->get<std::string>());
     }
-    if (!number) throw RequestError{fmt::format("{}: must be a number of 32 bits", field)};
+    if (!number) throw RequestError{fmt::format("{}: must be a 32-bit number", field)};
     return number;
   }
 
@@ -168,7 +167,7 @@ class RequestReader {
     const auto text = Text(field);
     if (!text) return std::nullopt;
     const auto address = ParseAddress(*text);
-    if (!address) throw RequestError{fmt::format("{}: \"{}\" is no IP address", field, *text)};
+    if (!address) throw RequestError{fmt::format("{}: \"{}\" is not an IP address", field, *text)};
     return address;
   }
 
@@ -186,7 +185,7 @@ class RequestReader {
   const Json& json_;
 };
 
-// operator_server_placement.cc
+// placement_requests.cc
 std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
                                                const RequestReader& request);
 std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,

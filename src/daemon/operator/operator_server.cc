@@ -12,9 +12,9 @@
 namespace cygnet {
 namespace {
 
-// Datagrams sent to one client before others have their turn.
+// Datagrams sent to one client before the others are served.
 constexpr int kBatch = 32;
-// A client that has read nothing for so long has stopped.
+// A client that has read nothing for this long counts as stopped.
 constexpr std::chrono::seconds kStopped{1};
 
 std::span<const uint8_t> BytesOf(std::string_view text) {
@@ -54,7 +54,7 @@ void OperatorServer::Admit(UniqueFd fd) {
 bool OperatorServer::Serve(ClientId id, Client* client, uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0 && (events & EPOLLIN) == 0) return false;
   if ((events & EPOLLIN) != 0 && !client->input_ended && !ReadRequest(id, client)) return false;
-  // A peer that is wholly gone reads nothing.
+  // The peer has closed and reads nothing any more.
   if ((events & EPOLLHUP) != 0 && client->input_ended) return false;
   return Pump(client);
 }
@@ -64,7 +64,7 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
   const ssize_t got = recv(client->fd(), request.data(), request.size(), MSG_TRUNC);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (client->reply != nullptr || got == 0) {
-    // A capture goes on until the client says anything, its end being the usual thing to say.
+    // A capture runs until the client sends anything; usually it shuts down its side.
     if (got == 0) client->input_ended = true;
     if (client->reply == nullptr) return false;
     client->reply->Stop();
@@ -111,7 +111,7 @@ std::optional<OperatorServer::ClientId> OperatorServer::LongestStopped(
   return longest;
 }
 
-// At the cost of those who stopped reading, longest first. False: others read what fills it.
+// Closes clients that stopped reading, the longest first. False: the other clients still read.
 bool OperatorServer::MakeRoom(std::size_t bytes, ClientId for_whom) {
   const auto now = std::chrono::steady_clock::now();
   for (;;) {
@@ -119,14 +119,15 @@ bool OperatorServer::MakeRoom(std::size_t bytes, ClientId for_whom) {
     if (held == 0 || held + bytes <= max_held_bytes_) return true;
     const auto stopped = LongestStopped(for_whom, now);
     if (!stopped) return false;
-    Log(LogLevel::kWarning, "operator: a client that does not read its answer is dropped");
+    Log(LogLevel::kWarning, "operator: closed a client that does not read its reply");
     clients_.Close(*stopped);
   }
 }
 
 void OperatorServer::StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply) {
   if (reply->held_bytes() > 0 && !MakeRoom(reply->held_bytes(), id)) {
-    reply = MakeErrorReply("other clients' answers fill the memory set aside for them; try again");
+    reply =
+        MakeErrorReply("other clients' replies use all the memory reserved for replies; try again");
   }
   client->read_last = std::chrono::steady_clock::now();
   client->reply = std::move(reply);
@@ -160,7 +161,7 @@ bool OperatorServer::Pump(Client* client) {
   return true;
 }
 
-// It may have shown keys, and a string that is cleared keeps its bytes.
+// The datagram may contain keys, and a cleared string keeps its bytes.
 void OperatorServer::WipeDatagram(Client* client) {
   SecureWipe(client->datagram.data(), client->datagram.size());
   client->datagram.clear();

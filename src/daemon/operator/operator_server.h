@@ -7,24 +7,23 @@
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
-//            ledger: [holder] device or engine, [spi], [dst], [current] bool: held now
+//            ledger: [holder] device or engine, [spi], [dst], [current] bool: only keys held now
 //            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
 //            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
 //            offload: action "enable" or "disable", device
 //            placement: action "set": [spi], [dst], [reqid], mode, [device], [pin] bool; "unset":
 //            [spi], [dst], [reqid]
-//            fault: device, fault: a simulated device plays it
-//   reply    {"item": {…}} for each entry (daemon/report_json.h has the fields), then {"done":
-//   true}
-//            {"append": {"held": […]}}: more elements for an array of the item before, when the
-//            item would be too long for one datagram
-//            {"error": "text"} in place of what would follow
-//   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client shuts its
-//            side down (what is still queued and the statistics follow, then the end) or closes
+//            fault: device, fault: the fault that a simulated device is to play
+//   reply    {"item": {…}} for each entry (report_json.h lists the fields), then {"done": true}
+//            {"append": {"held": […]}}: more elements for an array of the preceding item, if the
+//            item is too long for one datagram
+//            {"error": "text"} in place of the rest
+//   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client closes the
+//            connection or shuts its side down (then queued frames and statistics still follow)
 //
-// No JSON datagram is longer than kOperatorDatagram. Replies are made as the client reads, and a
-// request is read when the reply before it is through: a slow client costs one reply's snapshot,
-// and all slow clients together kMaxHeldBytes.
+// No JSON datagram is longer than kOperatorDatagram. The server makes a reply as the client reads
+// it, and reads a request when the previous reply is complete: a slow client costs the snapshot of
+// one reply, and all slow clients together kMaxHeldBytes.
 #pragma once
 
 #include <chrono>
@@ -44,16 +43,17 @@
 
 namespace cygnet {
 
-// Everything happens in the poller's thread.
+// Runs in the poller's thread.
 class OperatorServer {
  public:
-  // Told of each order (OrderOf), before it is carried out: the request as it was understood, and
-  // the peer's user and process as the daemon's namespaces number them.
+  // Called with each order (OrderOf) before it is executed: the parsed request, and the peer's user
+  // and process as the daemon's namespaces number them.
   using OrderObserver = std::function<void(const std::string& request, uint32_t uid, int32_t pid)>;
 
   static constexpr std::size_t kMaxClients = 64;
-  // Of all replies together, unless there is only one. Where more is asked for, a client that has
-  // read nothing for a second loses its connection, or the newest is told to come again.
+  // Limit for all replies together; a single reply may exceed it. If a request needs more, a client
+  // that has read nothing for a second loses its connection; if there is none, the request fails
+  // with "try again".
   static constexpr std::size_t kMaxHeldBytes = std::size_t{64} << 20;
 
   // REQUIRES: `poller` and `control` outlive the server.
@@ -62,7 +62,7 @@ class OperatorServer {
   OperatorServer(const OperatorServer&) = delete;
   OperatorServer& operator=(const OperatorServer&) = delete;
 
-  // Serves a client that has proven its capability, from the next RunOnce on.
+  // Serves a client that has proved its capability, from the next RunOnce on.
   void Admit(UniqueFd fd);
 
   void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
@@ -80,10 +80,10 @@ class OperatorServer {
     std::unique_ptr<OperatorReply> reply;             // under way, or nullptr
     std::string datagram;                             // of the reply, not sent yet
     bool reply_waits = false;                         // for its wait_fd()
-    std::chrono::steady_clock::time_point read_last;  // when it last took a datagram of the reply
+    std::chrono::steady_clock::time_point read_last;  // when it last read a datagram of the reply
   };
 
-  // False: the client is to be closed.
+  // False: the client must be closed.
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
@@ -100,7 +100,7 @@ class OperatorServer {
   OperatorControl* const control_;
   const std::size_t max_held_bytes_;
   OrderObserver on_order_;           // may be empty
-  SeqpacketServer<Client> clients_;  // the last: its end uses what stands above
+  SeqpacketServer<Client> clients_;  // last: its destructor uses the members above
 };
 
 }  // namespace cygnet

@@ -1,4 +1,4 @@
-// The operator's socket, end to end over a real one: replies, permission, limits, slow clients,
+// The operator's socket end to end, over a real socket: replies, permission, limits, slow clients,
 // captures.
 #include "daemon/operator/operator_server.h"
 
@@ -36,7 +36,7 @@ class OperatorServerTest : public ::testing::Test {
     server_ = std::make_unique<OperatorServer>(poller_.get(), &control_);
   }
 
-  // One that has proven its capability.
+  // A client that has proved its capability.
   UniqueFd Connect() {
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
@@ -44,7 +44,7 @@ class OperatorServerTest : public ::testing::Test {
     return UniqueFd(ends[0]);
   }
 
-  // Lets the server do what it can.
+  // Runs the server until it has nothing to do.
   void Run() {
     for (int idle = 0; idle < 2;) idle = poller_->RunOnce(0) == 0 ? idle + 1 : 0;
   }
@@ -54,7 +54,7 @@ class OperatorServerTest : public ::testing::Test {
               static_cast<ssize_t>(text.size()));
   }
 
-  // What has arrived; "" stands for the end of the connection.
+  // The next datagram; "" is the end of the connection.
   std::optional<std::string> Receive(const UniqueFd& fd) {
     Run();
     std::string text(300'000, '\0');
@@ -159,8 +159,8 @@ TEST_F(OperatorServerTest, ExplainsAnMtuOrSaysWhatIsWrong) {
   EXPECT_EQ(control_.last_mtu_query.src->address, ParseAddress("10.1.0.1")->address);
   constexpr std::pair<const char*, const char*> kWrong[] = {
       {R"({"command":"mtu"})", "dst: missing"},
-      {R"({"command":"mtu","dst":"10.2"})", "is no IP address"},
-      {R"({"command":"mtu","dst":"10.2.0.1","src":"x"})", "is no IP address"},
+      {R"({"command":"mtu","dst":"10.2"})", "is not an IP address"},
+      {R"({"command":"mtu","dst":"10.2.0.1","src":"x"})", "is not an IP address"},
       {R"({"command":"mtu","dst":"10.2.0.1","proto":256})", "proto: must be at most 255"},
       {R"({"command":"mtu","dst":"10.2.0.1","dport":65536})", "dport: must be at most 65535"},
       {R"({"command":"mtu","dst":"10.2.0.1","sport":1})", "unknown field"},
@@ -211,7 +211,7 @@ TEST_F(OperatorServerTest, RefusesClientsBeyondTheLimit) {
   EXPECT_EQ(Ask(fd, R"({"command":"policy"})").back(), R"({"done":true})");
 }
 
-// 40 stopped clients of `cygnet -j sa` once held 1 GiB.
+// Without a limit, 40 stopped clients of `cygnet -j sa` held 1 GiB.
 TEST_F(OperatorServerTest, ClientsThatStoppedReadingShareOneBound) {
   constexpr std::size_t kBound = 1 << 20;
   server_ = std::make_unique<OperatorServer>(poller_.get(), &control_, kBound);
@@ -227,7 +227,7 @@ TEST_F(OperatorServerTest, ClientsThatStoppedReadingShareOneBound) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1100));
   EXPECT_EQ(server_->clients(), 2u);
   EXPECT_EQ(Ask(early, R"({"command":"sa"})").size(), 1001u);
-  EXPECT_EQ(server_->clients(), 1u) << "who reads nothing made room";
+  EXPECT_EQ(server_->clients(), 1u) << "the client that reads nothing was closed";
 }
 
 TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
@@ -237,18 +237,18 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
     const char* message;
   } kCases[] = {
       {"", nullptr},  // an empty datagram reads as the end of the connection
-      {"{", "the request is no JSON object"},
-      {"[]", "the request is no JSON object"},
+      {"{", "the request is not a JSON object"},
+      {"[]", "the request is not a JSON object"},
       {"{}", "unknown command \"\""},
       {R"({"command":"sas"})", "unknown command \"sas\""},
       {R"({"command":5})", "command: must be a string"},
       {R"({"command":"sa","spy":1})", "unknown field \"spy\""},
       {R"({"command":"policy","spi":1})", "unknown field \"spi\""},
-      {R"({"command":"sa","spi":-1})", "spi: must be a number of 32 bits"},
-      {R"({"command":"sa","spi":4294967296})", "spi: must be a number of 32 bits"},
-      {R"({"command":"sa","spi":"0x"})", "spi: must be a number of 32 bits"},
-      {R"({"command":"sa","reqid":1.5})", "reqid: must be a number of 32 bits"},
-      {R"({"command":"sa","dst":"nowhere"})", "dst: \"nowhere\" is no IP address"},
+      {R"({"command":"sa","spi":-1})", "spi: must be a 32-bit number"},
+      {R"({"command":"sa","spi":4294967296})", "spi: must be a 32-bit number"},
+      {R"({"command":"sa","spi":"0x"})", "spi: must be a 32-bit number"},
+      {R"({"command":"sa","reqid":1.5})", "reqid: must be a 32-bit number"},
+      {R"({"command":"sa","dst":"nowhere"})", "dst: \"nowhere\" is not an IP address"},
       {R"({"command":"sa","src":5})", "src: must be a string"},
       {R"({"command":"sa","show_keys":"yes"})", "show_keys: must be true or false"},
       {R"({"command":"dev","name":"nic9"})", "no device \"nic9\"; devices: nic0"},
@@ -259,7 +259,7 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
       {R"({"command":"capture","device":"nic9","side":"in"})", "side: must be"},
       {R"({"command":"capture","device":"nic9","side":"host","snaplen":0})",
        "snaplen: must be between 1 and 262144"},
-      {"{\"command\":\"\xff\"}", nullptr},  // no UTF-8: any error will do
+      {"{\"command\":\"\xff\"}", nullptr},  // invalid UTF-8: any error will do
   };
   for (const auto& row : kCases) {
     const UniqueFd fd = Connect();
@@ -288,7 +288,7 @@ TEST_F(OperatorServerTest, TellsOfOrders) {
     Ask(fd, request);
   }
   EXPECT_EQ(orders, (std::vector{kDisable, kKeys}));
-  // Blanks in front and between hide nothing; a capture shows what passes in clear.
+  // Blanks do not hide an order; a capture is one because it shows plaintext.
   const std::string kCapture = R"({"command":"capture","device":"nic9","side":"host"})";
   Ask(fd, std::string(600, ' ') + R"({ "command" : "sa",    "show_keys" : true })");
   Ask(fd, kCapture);
@@ -339,7 +339,7 @@ TEST_F(OperatorServerTest, SlowClientDoesNotHoldUpOthers) {
   control_.sas.assign(5000, test::SampleSaReport());
   const UniqueFd slow = Connect();
   Send(slow, R"({"command":"sa"})");
-  Run();  // would not return if the server waited or span
+  Run();  // would not return if the server blocked or span
   const UniqueFd fd = Connect();
   EXPECT_EQ(Ask(fd, R"({"command":"policy"})").back(), R"({"done":true})");
   std::size_t items = 0;
@@ -439,7 +439,7 @@ TEST_F(OperatorCaptureTest, EndsWithStatisticsWhenTheClientShutsDown) {
   EXPECT_EQ(BlockTypes(statistics), std::vector{pcapng::kInterfaceStatistics});
   EXPECT_EQ(Receive(fd), "");
   EXPECT_EQ(server_->clients(), 0u);
-  Offer(60);  // nobody listens any more
+  Offer(60);  // no client captures any more
 }
 
 TEST_F(OperatorCaptureTest, CountsWhatASlowClientMisses) {

@@ -24,12 +24,12 @@ constexpr uint8_t kNanoseconds = 9;  // 10^-9 s
 constexpr uint32_t kFlagInbound = 1;
 constexpr uint32_t kFlagOutbound = 2;
 
-// One block: type and length in front, length again behind, everything aligned to 32 bits.
+// One block: type and length, contents, length again; everything aligned to 32 bits.
 class Block {
  public:
   Block(uint32_t type, std::string* out) : out_(out), start_(out->size()) {
     Put(type);
-    Put(uint32_t{0});  // its length, known at the end
+    Put(uint32_t{0});  // its length, filled in at the end
   }
   ~Block() {
     const auto length = static_cast<uint32_t>(out_->size() - start_ + sizeof(uint32_t));
@@ -76,7 +76,7 @@ void AppendSectionHeader(std::string_view application, std::string* out) {
   block.Put(kByteOrderMagic);
   block.Put(uint16_t{1});  // version 1.0
   block.Put(uint16_t{0});
-  block.Put(~uint64_t{0});  // length of the section: not known
+  block.Put(~uint64_t{0});  // length of the section: unknown
   block.PutOption(kShbUserAppl, application);
   block.EndOptions();
 }

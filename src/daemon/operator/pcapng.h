@@ -1,4 +1,4 @@
-// Writing pcapng (draft-ietf-opsawg-pcapng): blocks are appended to a buffer in this machine's byte
+// Writes pcapng (draft-ietf-opsawg-pcapng): appends blocks to a buffer in this machine's byte
 // order, as the format allows. Ethernet frames, nanosecond time stamps.
 #pragma once
 
@@ -27,8 +27,8 @@ void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string_vi
                   std::string* out);
 
 struct InterfaceCounts {
-  uint64_t received = 0;  // with the dropped
-  uint64_t dropped = 0;   // for want of room
+  uint64_t received = 0;  // including the dropped ones
+  uint64_t dropped = 0;   // because the queue was full
 };
 void AppendStatistics(uint32_t interface, uint64_t time_ns, const InterfaceCounts& counts,
                       std::string* out);

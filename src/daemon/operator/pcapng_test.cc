@@ -1,4 +1,4 @@
-// pcapng: the bytes, and what the usual readers make of them.
+// pcapng: the bytes, and how the usual readers parse them.
 #include "daemon/operator/pcapng.h"
 
 #include <gmock/gmock.h>

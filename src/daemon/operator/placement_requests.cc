@@ -1,4 +1,4 @@
-// Requests about placement: the ledger, what a device would take, and what the operator orders.
+// Requests about placement: the ledger, what a device would accept, and the operator's commands.
 #include <variant>
 
 #include "daemon/operator/list_reply.h"
@@ -40,7 +40,7 @@ PlacementCommand ReadPlacement(const RequestReader& request, bool clear) {
   if (const auto dst = request.Address("dst")) command.daddr = dst->address;
   if (const auto reqid = request.Number("reqid")) command.reqid = Reqid{*reqid};
   if (!command.spi && !command.daddr && !command.reqid) {
-    throw RequestError{"which SAs: \"spi\", \"dst\" or \"reqid\" is missing"};
+    throw RequestError{"name the SAs with \"spi\", \"dst\" or \"reqid\""};
   }
   command.clear = clear;
   if (clear) return command;
@@ -57,7 +57,7 @@ ExplainQuery ReadExplain(const RequestReader& request) {
   query.cipher = request.Text("cipher").value_or("");
   query.auth = request.Text("auth").value_or("");
   if (query.aead.empty() == (query.cipher.empty() && query.auth.empty())) {
-    throw RequestError{"the algorithms: either \"aead\", or \"cipher\" and \"auth\""};
+    throw RequestError{"name the algorithms: either \"aead\", or \"cipher\" and \"auth\""};
   }
   query.key_bits = request.Number("key_bits").value_or(0);
   query.icv_bits = request.Number("icv_bits").value_or(0);
@@ -80,7 +80,7 @@ ExplainQuery ReadExplain(const RequestReader& request) {
   return query;
 }
 
-// What has no report: it was done.
+// The reply to a command without a report.
 class DoneReply final : public OperatorReply {
  public:
   Next MakeNext(std::string* datagram) override {

@@ -1,4 +1,4 @@
-// Requests about placement, and what captures say of it.
+// Requests about placement, and the comments of captures.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -124,7 +124,7 @@ TEST_F(PlacementRequestTest, PlaysFaults) {
 
 TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
   const std::pair<const char*, const char*> kCases[] = {
-      {R"({"command":"ledger","spi":"x"})", "spi: must be a number"},
+      {R"({"command":"ledger","spi":"x"})", "spi: must be a 32-bit number"},
       {R"({"command":"ledger","device":"nic0"})", "unknown field \"device\""},
       {R"({"command":"explain","aead":"a"})", "device: missing"},
       {R"({"command":"explain","device":"d"})", "the algorithms: either"},

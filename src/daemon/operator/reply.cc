@@ -1,4 +1,4 @@
-// Requests to lists of items.
+// Turns requests into lists of items.
 #include "daemon/operator/reply.h"
 
 #include <fmt/format.h>
@@ -132,7 +132,7 @@ std::unique_ptr<OperatorReply> MakeFipsReply(OperatorControl* control,
     throw RequestError{"action: must be \"show\", \"reload\" or \"mode\""};
   }
   if (mode.has_value() != (action == "mode")) {
-    throw RequestError{mode ? "mode: goes with the action \"mode\"" : "mode: missing"};
+    throw RequestError{mode ? "mode: only allowed with the action \"mode\"" : "mode: missing"};
   }
   if (mode && !ParseFipsMode(*mode)) {
     throw RequestError{"mode: must be \"auto\", \"on\" or \"off\""};
@@ -181,7 +181,7 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
     throw RequestError{"side: must be \"host\", \"wire\" or \"guard\""};
   }
   if (snap_length == 0 || snap_length > kMaxSnapLength) {
-    throw RequestError{fmt::format("snaplen: must be between 1 and {}", kMaxSnapLength)};
+    throw RequestError{fmt::format("snaplen: must be from 1 to {}", kMaxSnapLength)};
   }
   CapturePoints* points = control->FindCapture(*device);
   if (points == nullptr) throw NoDevice(*control, *device);
@@ -193,7 +193,7 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw RequestError{"the request is no JSON object"};
+  if (!json.is_object()) throw RequestError{"the request is not a JSON object"};
   const RequestReader request(json);
   const std::string command = request.Text("command").value_or("");
   if (command == "sa") return MakeSaReply(*control, request);
@@ -226,7 +226,7 @@ std::string OrderOf(std::string_view request) {
   if (!json.is_object()) return {};
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return {};
-  // What only looks; whatever is not listed here is an order.
+  // Commands that only read; every other one is an order.
   constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",   "engine",
                                          "mtu",    "ledger", "explain"};
   const std::string& name = command->get_ref<const std::string&>();
@@ -234,7 +234,7 @@ std::string OrderOf(std::string_view request) {
   if (name == "sa" && !json.contains("show_keys")) return {};
   if ((name == "fips" || name == "stored") && !json.contains("action")) return {};
   std::string text = ToText(json);
-  constexpr std::size_t kMaxText = 2048;  // of known fields no request is as long
+  constexpr std::size_t kMaxText = 2048;  // more than any request of known fields
   if (text.size() > kMaxText) text.resize(kMaxText);
   return text;
 }
@@ -243,7 +243,7 @@ std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_v
   try {
     return Dispatch(control, request);
   } catch (const RequestError& error) {
-    // Part of it may be the client's own words.
+    // The text may quote the request.
     return MakeErrorReply(std::string_view(error.text).substr(0, 1024));
   }
 }

@@ -142,7 +142,7 @@ Json IdentityJson(const SaSpec& spec) {
           {"flags", FlagNames(spec)}};
 }
 
-// Only what was counted: most SAs are never late.
+// Only non-zero rows: most SAs have none.
 Json LatenessJson(const LatenessHistogram& lateness) {
   Json rows = Json::array();
   for (std::size_t k = 0; k < kLatenessBuckets; ++k) {

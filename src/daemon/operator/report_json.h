@@ -1,7 +1,7 @@
 // Reports as JSON: what `cygnet -j` prints, and what the daemon answers on the operator socket.
 //
-// Names and meanings are stable: scripts rely on them; new ones may be added. Times are wall-clock
-// seconds since 1970, 0 = not yet; [x] marks what is left out when it is not set.
+// Names and meanings are stable, because scripts rely on them; new ones may be added. Times are
+// wall-clock seconds since 1970, 0 = not yet; [x] marks fields that are left out if not set.
 //
 // SA           src, dst        text, outer addresses
 //              spi             "0x00001000"
@@ -10,23 +10,23 @@
 //              mode            "transport", "tunnel", "beet", "ro"
 //              reqid, replay_window, esn (bool)
 //              flags           array of iproute2's names: "esn", "align4", "dont-encap-dscp" …
-//              [direction]     "in", "out", as the client said (XFRMA_SA_DIR)
+//              [direction]     "in", "out", as the client set it (XFRMA_SA_DIR)
 //              [aead], [cipher], [auth]
 //                              name, icv_bits, key_bits (without the salt), [key] ("0x…" with the
-//                              salt at its end; only when keys were asked for)
+//                              salt at its end; only if keys were requested)
 //              [encap]         sport, dport
 //              state           "larval", "valid", "dying", "expired", "dead"
 //              usage           bytes, packets, add_time, use_time
 //              last_used
 //              stats           replay_window, replay, integrity_failed
-//              replay          oseq, seq: with their high words
-//              [path_mtu]      learnt from ICMP, bytes of outer packet
+//              replay          oseq, seq: including their high words
+//              [path_mtu]      learned from ICMP, bytes of the outer packet
 //              [lateness]      of an SA that may be inbound: array of from, accepted, rejected:
-//                              packets that came when one with a number from … 2·from-1 higher had
-//                              been authenticated; only non-zero. Rejected ones are not
-//                              authenticated: anybody can make them up
-//              [window_for_all]  the smallest power of two that as replay window would have
-//                              accepted them all
+//                              packets that arrived after one with a number from … 2·from-1 higher
+//                              had been authenticated; only non-zero. Rejected packets are not
+//                              authenticated: anybody can forge them
+//              [window_for_all]  the smallest power of two that would have accepted them all as
+//                              replay window
 //              limits          [soft_bytes] [hard_bytes] [soft_packets] [hard_packets]
 //                              [soft_add_seconds] [hard_add_seconds] [soft_use_seconds]
 //                              [hard_use_seconds]
@@ -36,23 +36,23 @@
 //                              "out"), requested ("no", "crypto", "packet", "auto", "required"),
 //                              requested_by ("client", "rule", "operator", "device", "": nobody),
 //                              pinned, effective ("software", "look-aside", "crypto", "packet",
-//                              "blocked"), device ("" without), simulated (the device is a program:
+//                              "blocked"), device ("" if none), simulated (the device is a program:
 //                              this host's CPU does the work), engine, reason (code, with its
 //                              detail: "no-capability:esn"), explanation, since, history (array
 //                              of time, requested, requested_by, effective, where, reason,
-//                              explanation: before this one, oldest first, the last 16)
+//                              explanation: earlier placements, oldest first, the last 16)
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
-//              usage; of a blocking one [mark] (value, mask: "0x…"), [if_id]
+//              usage; if it blocks: [mark] (value, mask: "0x…"), [if_id]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
-//              identity        model, serial, firmware; "": it cannot say; simulated (bool)
+//              identity        model, serial, firmware; "": not known; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"
 //              trusted, allow_modes (array), disabled (by the operator), loss ("keep", "kernel")
-//              denied, denied_explanation   why no key is given to it at all: a reason code; ""
+//              denied, denied_explanation   why the device gets no key at all: a reason code; ""
 //              offload         capable, up, mode ("no", "crypto", "packet", "auto", "required"),
 //                              slots_used, slots_limit, slots_high_water, outbound_used,
-//                              inbound_used, direction_limit (of each of them), addresses_used,
+//                              inbound_used, direction_limit (for each of them), addresses_used,
 //                              addresses_limit (0: none), addresses_high_water (receive
 //                              addresses), rekey_reserve (slots of each direction), sealed,
 //                              opened, auth_failed, passed_unknown, refusals, dropped_stale,
@@ -60,18 +60,19 @@
 //                              crypto_offload, packet_offload, inbound, outbound, transport,
 //                              tunnel, ipv4, ipv6, esn, udp_encap, algorithms[], key_bits[],
 //                              icv_bits[], max_replay_window)
-//              guard           of its wire, since the start: frames_checked, clear_stopped,
-//                              unsealed_stopped, engine_unsealed, changed_stopped
+//              guard           the seal guard of its wire, since the start: frames_checked,
+//                              clear_stopped, unsealed_stopped, engine_unsealed, changed_stopped
 //              held            array of dst, spi: the SAs whose keys the device holds now
-//              key_log         the device's own: array of time, dst, spi, direction, taken, erased
+//              key_log         the device's own log: array of time, dst, spi, direction, taken,
+//                              erased
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
 //                              from the host, from the wire
-// Engine       name, help, kind ("cpu", "look-aside"), version, module (what a boundary list calls
-// it),
-//              denied (reason code: it is given no key; ""), priority (0: does not run here), order
-//              (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs whose
-//              work it does), jobs, refused, not_done, sessions, session_limit (0: none), in_flight
-// Mtu          src, dst, family, proto, dport: what was asked
+// Engine       name, help, kind ("cpu", "look-aside"), version, module (its name in a boundary
+//              list), denied (reason code: it gets no key; ""), priority (0: does not run here),
+//              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
+//              that it serves), jobs, refused, not_done, sessions, session_limit (0: none),
+//              in_flight
+// Mtu          src, dst, family, proto, dport: the query
 //              verdict ("protected", "clear", "blocked", "no-sa", "not-ours"), explanation
 //              device, wire_mtu, [policy] (selector, priority, index)
 //              sas             array, outermost first: src, dst, spi, mode, reqid, [path_mtu],
@@ -81,33 +82,33 @@
 // Fips         mode ("auto", "on", "off"), enforced (bool: in force), list_file ("": none)
 //              rows            array of kind ("mode", "list", "device", "engine", "algorithm",
 //                              "self-test"), name, inside (bool: allowed while FIPS mode is in
-//                              force), identity (what the device or engine says it is), certificate
+//                              force), identity (as the device or engine reports it), certificate
 //                              and expires ("2027-01-31") of its entry on the list, reason (code,
 //                              "" when inside), explanation
-// Move         moved (halves of SAs that run elsewhere now), stayed, blocked (of both: may run
-//              nowhere), took_us: the answer to commands that may move SAs
-// Ledger       times once more in milliseconds: time_ms, from_ms, until_ms, since_ms
+// Move         moved (halves of SAs that run elsewhere now), stayed, blocked (of both: those that
+//              may run nowhere), took_us: the answer to commands that may move SAs
+// Ledger       also has all times in milliseconds: time_ms, from_ms, until_ms, since_ms
 //              kind "placement": time, src, dst, spi, proto, reqid, direction, requested,
 //              requested_by, effective (as above, and "removed": the SA is gone), where, reason,
 //              explanation, simulated
 //              kind "key": src, dst, spi, proto, reqid, direction, holder, holder_kind ("device",
-//              "engine"), identity, from, until (0: holds it still), erased (the holder said so),
+//              "engine"), identity, from, until (0: still held), erased (confirmed by the holder),
 //              note (how it ended otherwise)
 //              kind "summary", last: since, dropped, file, write_error
 // Explain      device, rows (array of direction, requirement, ok, reason, explanation), verdicts
 //              (array of direction, offloaded, effective, where, reason, explanation)
 // Reload       applied, needs_restart (arrays of keys: "daemon.log_level", "device nic0.trusted"),
-//              moved, stayed, blocked, took_us: of halves of SAs
+//              moved, stayed, blocked, took_us: as in Move
 // Doctor       check, ok (bool), text, advice ("" when ok)
-// Stored       restart_file ("": none), restart_damage (why it was not whole, until somebody spoke;
-//              ""), restart_error (why changes are refused now; ""), lost_sas (of daemons before,
-//              of which nobody was told), ledger_file ("": in memory only), ledger_error (why no
-//              key is given now; ""), restart_mishaps, ledger_mishaps (what others did to the
+// Stored       restart_file ("": none), restart_damage (why it was incomplete; "" or accepted),
+//              restart_error (why changes are refused now; ""), lost_sas (of earlier daemons, not
+//              reported to any client yet), ledger_file ("": in memory only), ledger_error (why no
+//              key is handed out now; ""), restart_mishaps, ledger_mishaps (what others did to the
 //              file or its lock since the start; ""), audit_waiting, audit_lost, audit_suppressed
 //              (records)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
-//              acquires_refused (packets that wanted an SA while the larval states were as many as
-//              may be), uptime_seconds, workers, engine
+//              acquires_refused (packets that needed an SA when the larval states were at their
+//              limit), uptime_seconds, workers, engine
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -130,14 +131,14 @@ Json ToJson(const MtuReport& report);
 Json ToJson(const FipsReport& report);
 Json ToJson(const PlacementEntry& entry);
 Json ToJson(const KeyEntry& entry);
-Json ToJson(const LedgerReport& report);  // the summary: the entries are items of their own
+Json ToJson(const LedgerReport& report);  // the summary; each entry is an item of its own
 Json ToJson(const ExplainReport& report);
 Json ToJson(const MoveReport& report);
 Json ToJson(const ReloadReport& report);
 Json ToJson(const DoctorRow& row);
 Json ToJson(const StoredReport& report);
 
-// As one line. Bytes that are no UTF-8 are replaced.
+// As one line. Invalid UTF-8 is replaced.
 std::string ToText(const Json& json);
 
 }  // namespace cygnet

@@ -1,4 +1,4 @@
-// Engines, and the account of an MTU.
+// Engines, and the explanation of an MTU.
 #include "daemon/operator/report_words.h"
 
 namespace cygnet {

@@ -1,4 +1,4 @@
-// FIPS mode, what a command has moved, a reload, and the doctor.
+// FIPS mode, moves, reloads and the doctor.
 #include "daemon/operator/report_words.h"
 
 namespace cygnet {

@@ -1,4 +1,4 @@
-// Placement: where SAs run, where they ran, who held their keys.
+// Placement: where SAs run and ran, and who held their keys.
 #include <algorithm>
 
 #include "daemon/operator/report_words.h"
@@ -6,7 +6,7 @@
 namespace cygnet {
 namespace {
 
-// A datagram has room for so many of each half.
+// The history entries of each half that fit into a datagram.
 constexpr std::size_t kHistory = 16;
 
 Json HalfJson(const char* kind, const SaHalf& half) {

@@ -1,4 +1,4 @@
-// What the reports' JSON has in common. Used by report_json*.cc only.
+// Helpers shared by report_json*.cc.
 #pragma once
 
 #include <fmt/format.h>

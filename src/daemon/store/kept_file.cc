@@ -21,7 +21,8 @@ std::string WhatBecameOf(const std::string& path, int fd) {
   if (lstat(path.c_str(), &named) != 0) {
     return errno == ENOENT ? path + " was deleted" : FileError(path).message;
   }
-  if (!S_ISREG(named.st_mode)) return path + " was replaced by what is not a plain file";
+  if (!S_ISREG(named.st_mode))
+    return path + " was replaced by something that is not a regular file";
   if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino || ours.st_nlink < 1) {
     return path + " was replaced by another file";
   }
@@ -31,7 +32,7 @@ std::string WhatBecameOf(const std::string& path, int fd) {
 void Mishaps::Add(const std::string& what) {
   ++count_;
   text_ = what + " while cygnetd ran (" + std::to_string(count_) + " such events)";
-  Log(LogLevel::kError, file_ + ": " + what + " while cygnetd runs; it was made anew");
+  Log(LogLevel::kError, file_ + ": " + what + " while cygnetd runs; cygnetd restored it");
 }
 
 Status WriterLock::Take(const std::string& path) {
@@ -54,7 +55,7 @@ Status WriterLock::TakeName() {
 Status WriterLock::LockData() {
   if (data_.valid()) return {};
   UniqueFd data(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!data.valid()) return {};  // not there, or not ours: the reader says what is wrong
+  if (!data.valid()) return {};  // the reader reports what is wrong
   if (flock(data.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this file");
   }
@@ -81,7 +82,7 @@ Status WriterLock::Keep(Mishaps* mishaps) {
   const std::string what = WhatBecameOf(path_ + ".lock", lock_.get());
   if (what.empty()) return {};
   if (const Status again = TakeName(); !again) {
-    return MakeError(again.error().code, what + ", and now: " + again.error().message);
+    return MakeError(again.error().code, what + "; cannot lock it again: " + again.error().message);
   }
   mishaps->Add(what);
   return {};

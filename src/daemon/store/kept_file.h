@@ -1,5 +1,5 @@
-// That one process alone writes a file, and that the file still has its name while it does: who
-// deletes or replaces it leaves the writer with a file that nobody will read.
+// Makes sure that only one process writes a file, and that the file still has its name: after
+// somebody deletes or replaces it, the writer would write a file that nobody reads.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,16 @@
 
 namespace cygnet {
 
-// What became of the file that is open as `fd`: "PATH was deleted"; empty: `path` leads to it.
+// What happened to the file that is open as `fd`: "PATH was deleted". Empty: `path` still names it.
 std::string WhatBecameOf(const std::string& path, int fd);
 
-// What others did to a file while it was written: said in the log, and kept for the operator.
+// What others did to a file while the daemon ran: logged, and kept for the operator.
 class Mishaps {
  public:
   explicit Mishaps(std::string file) : file_(std::move(file)) {}
-  // It is mended.
+  // REQUIRES: the damage is repaired.
   void Add(const std::string& what);
-  // How often, and the last one; empty: nothing happened.
+  // The last event and the number of events; empty: nothing happened.
   const std::string& text() const { return text_; }
 
  private:
@@ -29,22 +29,22 @@ class Mishaps {
   std::string text_;
 };
 
-// PATH.lock, and the file itself where it is there: a daemon whose lock somebody removed still
-// keeps others out. Files that ReplaceFile makes have this lock from the start.
+// Locks PATH.lock, and the file itself if it exists, so that a daemon whose PATH.lock was removed
+// still keeps others out. Files that ReplaceFile makes have the second lock from the start.
 class WriterLock {
  public:
   // Errc::kBusy: another process writes the file.
   Status Take(const std::string& path);
-  // Before a change: the lock is still the one that others meet, or is taken again. Where that
+  // Call it before a change: checks that PATH.lock is still ours, or takes the lock again. If it
   // fails, nothing may be written.
   Status Keep(Mishaps* mishaps);
-  // Of a file that was made after Take.
+  // Locks a file that was made after Take.
   Status LockData();
-  // A line of the writer's in the lock, for the next writer; empty: none is there. Lines of one
-  // writer have one length.
+  // A line in PATH.lock from the writer to the next writer; empty: none. All lines of a writer have
+  // the same length.
   std::string Note() const;
   Status SetNote(std::string_view line);
-  // The file was replaced.
+  // Call it after the file was replaced.
   void ReleaseData() { data_ = UniqueFd(); }
 
  private:

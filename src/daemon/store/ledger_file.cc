@@ -18,7 +18,7 @@ namespace cygnet {
 namespace {
 
 constexpr std::size_t kFlushBytes = 64u << 10;
-constexpr const char* kNoWord = "cygnetd ended without a word; what it held in memory went with it";
+constexpr const char* kNoWord = "cygnetd ended unexpectedly; keys in its memory are gone";
 
 std::string Numbered(const std::string& path, uint32_t n) {
   return n == 0 ? path : path + "." + std::to_string(n);
@@ -37,7 +37,7 @@ Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& op
   file->Restore();
   CYGNET_RETURN_IF_ERROR(file->OpenForAppend());
   file->Append(LedgerLineText(LedgerRunLine{clock->WallMs(), true}, options.stamp));
-  (void)file->Flush();  // a full disk: said, and tried again
+  (void)file->Flush();  // a full disk is reported and retried
   ledger->AddSink(file.get());
   ledger->NoteFile(options.path, file->error_);
   return file;
@@ -49,20 +49,20 @@ LedgerFile::~LedgerFile() {
   Sync();
 }
 
-// Nobody else may write what is to be evidence, and no link may lead elsewhere.
+// The file is evidence: nobody else may write it, and it may not be a link.
 Status LedgerFile::OpenForAppend() {
   const int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   UniqueFd fd(open(options_.path.c_str(), flags, 0600));
   struct stat info {};
   if (!fd.valid() && errno == ELOOP) {
-    return MakeError(Errc::kInvalid, options_.path + ": a symbolic link");
+    return MakeError(Errc::kInvalid, options_.path + ": must not be a symbolic link");
   }
   if (!fd.valid() || fstat(fd.get(), &info) != 0) return FileError(options_.path);
   CYGNET_RETURN_IF_ERROR(CheckOwner(options_.path, info));
   CYGNET_RETURN_IF_ERROR(lock_.LockData());
   fd_ = std::move(fd);
   size_ = static_cast<uint64_t>(info.st_size);
-  // A line that a crash cut short ends here.
+  // Ends a line that a crash cut short.
   if (size_ > 0) pending_ += '\n';
   return {};
 }
@@ -86,7 +86,7 @@ void LedgerFile::RestoreFile(const std::string& path, std::map<uint64_t, KeyEntr
   const auto text = ReadOwnFile(path);
   if (!text) {
     if (text.error().code != Errc::kNoEntry) {
-      Log(LogLevel::kError, "ledger: not read: " + text.error().message);
+      Log(LogLevel::kError, "ledger: cannot read: " + text.error().message);
     }
     return;
   }
@@ -109,12 +109,12 @@ void LedgerFile::RestoreFile(const std::string& path, std::map<uint64_t, KeyEntr
         ledger_->Restore(key->entry);
       }
     } else if (const auto* run = std::get_if<LedgerRunLine>(&*parsed); run->start) {
-      EndHeld(held, run->time_ms);  // numbers begin anew
+      EndHeld(held, run->time_ms);  // numbers start again
     }
   }
   if (damaged == 0) return;
   Log(LogLevel::kWarning, "ledger: " + path + ": " + std::to_string(damaged) +
-                              " lines are cut short, changed, or not cygnetd's");
+                              " lines are truncated, changed, or not written by cygnetd");
 }
 
 void LedgerFile::OnPlacement(const PlacementEntry& entry) {
@@ -125,7 +125,7 @@ void LedgerFile::OnKeyEnded(uint64_t number, const KeyEntry& entry) {
   Append(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp));
 }
 
-// All that was before, then this line: in the file, or not said to be.
+// Writes earlier lines first, then this one. Success only if all of them are in the file.
 Status LedgerFile::OnKeyGiven(uint64_t number, const KeyEntry& entry) {
   CYGNET_RETURN_IF_ERROR(Flush());
   CYGNET_RETURN_IF_ERROR(
@@ -141,10 +141,10 @@ void LedgerFile::Append(std::string line) {
   pending_ += line;
   pending_ += '\n';
   ++pending_lines_;
-  if (pending_.size() >= kFlushBytes) (void)Flush();  // what does not fit stays
+  if (pending_.size() >= kFlushBytes) (void)Flush();  // unwritten lines stay
 }
 
-// All of it or nothing.
+// Writes all of it or nothing.
 Status LedgerFile::Write(std::string_view text) {
   const uint64_t before = size_;
   while (!text.empty()) {
@@ -179,10 +179,10 @@ Status LedgerFile::Flush() {
   return {};
 }
 
-// What does not fit is kept for the next try, in bounds; a gap is said in the file.
+// Keeps a bounded amount of unwritten lines for the next try; a gap is recorded in the file.
 void LedgerFile::Fail(const std::string& error) {
   if (error != error_) {
-    Log(LogLevel::kError, "ledger: " + error + "; no key is given until it can be written");
+    Log(LogLevel::kError, "ledger: " + error + "; no key is handed out until it can be written");
   }
   error_ = error;
   if (pending_.size() <= 16 * kFlushBytes) return;
@@ -198,7 +198,7 @@ std::string LedgerFile::HeldText() const {
   return held;
 }
 
-// The new file is there before the old ones move, so that a failure costs nothing.
+// Makes the new file before the old ones are renamed, so that a failure loses nothing.
 Status LedgerFile::Rotate() {
   const std::string held = HeldText();
   const std::string fresh = options_.path + ".next";
@@ -216,7 +216,7 @@ Status LedgerFile::Rotate() {
   return {};
 }
 
-// The file that is written is the one that the next run reads, and nobody else writes it.
+// Makes sure that we write the file which the next daemon reads, and that nobody else writes it.
 Status LedgerFile::Guard() {
   Status kept = lock_.Keep(&mishaps_);
   std::string what;
@@ -224,7 +224,7 @@ Status LedgerFile::Guard() {
     what = WhatBecameOf(options_.path, fd_.get());
     struct stat info {};
     if (what.empty() && fstat(fd_.get(), &info) == 0 && info.st_size < static_cast<off_t>(size_)) {
-      what = options_.path + " was cut short";
+      what = options_.path + " was truncated";
     }
     if (!what.empty()) kept = Remake();
   }
@@ -238,7 +238,7 @@ Status LedgerFile::Guard() {
   return {};
 }
 
-// What can still be read of the file is evidence: it goes on under the name.
+// The readable part of the file is evidence: the new file begins with it.
 Status LedgerFile::Remake() {
   std::string text;
   std::array<char, 65536> part;
@@ -265,7 +265,7 @@ Status LedgerFile::Remake() {
 }
 
 void LedgerFile::Sync() {
-  (void)Flush();  // said where it fails
+  (void)Flush();  // reports its own failure
   if (fd_.valid() && std::exchange(dirty_, false) && fdatasync(fd_.get()) != 0) {
     Fail(FileError(options_.path).message);
   }

@@ -1,12 +1,12 @@
-// LedgerFile: the ledger on disk, a line for each event (daemon/ledger_line.h), only ever appended
-// to. It survives a restart and is bounded: a file that is full is renamed NAME.1 (NAME.1 becomes
-// NAME.2 …), the oldest goes, and the new one begins with the keys that are held then.
+// LedgerFile: the ledger on disk, an append-only file with a line for each event (ledger_line.h).
+// It survives a restart and is bounded: a full file is renamed NAME.1 (NAME.1 becomes NAME.2 …),
+// the oldest is deleted, and the new one begins with the keys that are held then.
 //
-// That a key is given is written before its holder has it: whatever ends the process, the line is
-// there. Where it cannot be written, the key is not given. A file that somebody deletes, replaces
-// or cuts short while the daemon runs is made anew with all that can still be read of it. Against
-// the loss of power it holds with LedgerSync::kKey; else what is written reaches the disk within a
-// second or so. Other lines may wait for that second, too.
+// The line for a handed-out key is written before the holder gets the key, so that it is there
+// however the process ends. If it cannot be written, the key is not handed out. If somebody
+// deletes, replaces or truncates the file while the daemon runs, the daemon restores it from all
+// that is still readable. With LedgerSync::kKey such a line also survives a power loss; otherwise
+// it reaches the disk within about a second. All other lines may wait for that second.
 #pragma once
 
 #include <cstdint>
@@ -22,25 +22,25 @@
 
 namespace cygnet {
 
-// When lines that say that a key is given reach the disk itself.
+// When the line for a handed-out key reaches the disk itself.
 enum class LedgerSync : uint8_t {
   kSecond,  // within a second
-  kKey,     // before it is given
+  kKey,     // before the key is handed out
 };
 
 struct LedgerFileOptions {
   std::string path;
   uint64_t max_bytes = 16u << 20;  // of one file
-  uint32_t keep = 4;               // full files that are kept
+  uint32_t keep = 4;               // number of full files kept
   LedgerSync sync = LedgerSync::kSecond;
   LedgerStamp stamp = StampOfThisHost();
 };
 
 class LedgerFile final : public LedgerSink {
  public:
-  // Opens and locks the file, and gives `ledger` what is in it and the files before it. Keys that
-  // had not ended in an earlier run end now, with a note. Errc::kBusy: another cygnetd writes it. A
-  // disk that is full is no error: error() says so, and no key is given until there is room.
+  // Opens and locks the file, and restores `ledger` from it and the older files. Keys that had not
+  // ended in an earlier run end now, with a note. Errc::kBusy: another cygnetd writes it. A full
+  // disk is not an error: error() reports it, and no key is handed out until there is room.
   static Result<std::unique_ptr<LedgerFile>> Open(const LedgerFileOptions& options, Ledger* ledger,
                                                   const Clock* clock);
   ~LedgerFile() override;
@@ -49,8 +49,8 @@ class LedgerFile final : public LedgerSink {
   Status OnKeyGiven(uint64_t number, const KeyEntry& entry) override;
   void OnKeyEnded(uint64_t number, const KeyEntry& entry) override;
 
-  // About once a second: what was written reaches the disk. A full disk is said once, and tried
-  // again.
+  // Writes everything to the disk. Call it about once a second: it retries after a full disk, which
+  // it reports once.
   void Sync();
   const std::string& path() const { return options_.path; }
   const std::string& error() const { return error_; }
@@ -78,10 +78,10 @@ class LedgerFile final : public LedgerSink {
   const Clock* const clock_;
   UniqueFd fd_;
   WriterLock lock_;
-  bool refused_ = false;  // by Guard
+  bool refused_ = false;  // Guard refused
   Mishaps mishaps_{"ledger"};
   uint64_t size_ = 0;
-  uint64_t base_ = 0;   // of the held keys that the file began with
+  uint64_t base_ = 0;   // bytes of the held keys at the beginning of the file
   bool dirty_ = false;  // since the last sync
   std::string pending_;
   uint64_t pending_lines_ = 0;

@@ -105,7 +105,7 @@ TEST_F(LedgerFileTest, AKeyOfARunThatWasKilledEndsWithANote) {
     ASSERT_THAT(report.keys, SizeIs(1)) << restart;
     EXPECT_FALSE(report.keys[0].erased);
     EXPECT_NE(report.keys[0].until_ms, 0u);
-    EXPECT_THAT(report.keys[0].note, HasSubstr("without a word"));
+    EXPECT_THAT(report.keys[0].note, HasSubstr("unexpectedly"));
     EXPECT_THAT(run.ledger->HeldKeys(), IsEmpty());
   }
 }
@@ -263,12 +263,12 @@ TEST_F(LedgerFileTest, WhatIsDoneToTheFileIsUndone) {
   const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
       {"was deleted", [&] { std::filesystem::remove(options_.path); }},
       {"was replaced by another file", [&] { std::filesystem::rename(old, options_.path); }},
-      {"was replaced by what is not a plain file",
+      {"was replaced by something that is not a regular file",
        [&] {
          std::filesystem::remove(options_.path);
          std::filesystem::create_symlink(old, options_.path);
        }},
-      {"was cut short", [&] { std::filesystem::resize_file(options_.path, 0); }},
+      {"was truncated", [&] { std::filesystem::resize_file(options_.path, 0); }},
   };
   for (const auto& [what, act] : mischief) {
     for (const bool by_tick : {true, false}) {
@@ -299,7 +299,7 @@ TEST_F(LedgerFileTest, WhereItCannotBeMadeAnewNoKeyIsGiven) {
   std::filesystem::remove(options_.path);
   std::filesystem::create_directories(options_.path + "/sub");
   EXPECT_FALSE(run.ledger->KeyGiven(Half(1), "nic0", "device", ""));
-  EXPECT_THAT(run.file->error(), HasSubstr("was replaced by what is not a plain file"));
+  EXPECT_THAT(run.file->error(), HasSubstr("was replaced by something that is not a regular file"));
   std::filesystem::remove_all(options_.path);
   run.file->Sync();
   EXPECT_EQ(run.file->error(), "");

@@ -29,7 +29,7 @@ std::string UtcText(uint64_t ms) {
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
 }
 
-// Only what UtcText writes.
+// Accepts only the format of UtcText.
 std::optional<uint64_t> ParseUtc(const std::string& text) {
   std::tm utc{};
   int ms = 0;
@@ -54,7 +54,7 @@ Json Begin(uint64_t time_ms, std::string_view event, const LedgerStamp& stamp) {
   return {{"time", UtcText(time_ms)}, {"host", stamp.host}, {"boot", stamp.boot}, {"event", event}};
 }
 
-// With its checksum.
+// The line with its checksum.
 std::string Finish(const Json& json) {
   std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.pop_back();
@@ -62,7 +62,7 @@ std::string Finish(const Json& json) {
   return fmt::format("{}{}{:08x}\"}}", text, kChecksumField, checksum);
 }
 
-// A line without one is of an older cygnetd.
+// A line without a checksum is from an older cygnetd.
 bool ChecksumHolds(std::string_view line) {
   const std::size_t at = line.rfind(kChecksumField);
   if (at == std::string_view::npos) return true;
@@ -114,8 +114,8 @@ std::string TextOf(std::string_view event, uint64_t time_ms, const LedgerKeyLine
   return Finish(json);
 }
 
-// Fields of a line, or nothing: whoever asks for one that is not there or not of its type gets the
-// default and `ok` is false after.
+// Reads the fields of a line. For a field that is missing or has the wrong type it returns the
+// default, and ok() is false afterwards.
 class Fields {
  public:
   explicit Fields(const Json& json) : json_(json) {}
@@ -142,7 +142,7 @@ class Fields {
     ok_ = false;
     return false;
   }
-  // UTC, or the seconds of an older line under another name.
+  // UTC, or the seconds of an older line under the name `older`.
   uint64_t Time(const char* name, const char* older) {
     constexpr uint64_t kLastSecond = 253'402'300'799;  // of the year 9999
     if (older != name && !json_.contains(name)) return Number(older, kLastSecond) * 1000;

@@ -5,12 +5,12 @@
 //    "explanation", ["simulated": true]}
 //   {…, "event": "key-given" | "key-ended" | "key-held", "key": 7, half…, "holder", "kind",
 //    "identity", "from", ["until", "erased", "note"]}
-//   {…, "event": "lost", "lines": 7}   that many lines could not be written here
+//   {…, "event": "lost", "lines": 7}   7 lines could not be written here
 //   half: "src", "dst", "family" (4 or 6), "spi" ("0x00001000"), "proto", "reqid",
 //    "direction" ("in", "out")
-//   Times are UTC. "boot" is the kernel's boot id. The last field is "crc": CRC-32C of the line in
-//   front of the comma before it, 8 hexadecimal digits. Lines of cygnetd 0.1 have "t", in seconds,
-//   in place of "time", and neither host nor checksum: they are read, too.
+//   Times are UTC. "boot" is the kernel's boot id. The last field is "crc": CRC-32C of the line up
+//   to the comma in front of the field, 8 hexadecimal digits. Lines of cygnetd 0.1 have "t", in
+//   seconds, in place of "time", and neither host nor checksum; they are read, too.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@
 
 namespace cygnet {
 
-// What a line says. A key event carries the number that ties it to its end.
+// The content of a line. A key's events have the same number.
 struct LedgerKeyLine {
   uint64_t number = 0;
   KeyEntry entry;
@@ -34,7 +34,7 @@ struct LedgerRunLine {
 };
 using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine>;
 
-// Where the line was written.
+// The machine and boot that wrote a line.
 struct LedgerStamp {
   std::string host{};
   std::string boot{};
@@ -43,12 +43,12 @@ LedgerStamp StampOfThisHost();
 
 inline constexpr std::size_t kMaxLedgerLine = 4096;
 
-// The file is an operator's to damage: every field is checked. nullopt: not a line of ours, changed
-// since it was written, or longer than kMaxLedgerLine.
+// Checks every field, because an operator may have damaged the file. nullopt: not a line of ours,
+// changed since it was written, or longer than kMaxLedgerLine.
 std::optional<LedgerLine> ParseLedgerLine(std::string_view line);
-// Without the line's end.
+// Without the line end.
 std::string LedgerLineText(const LedgerLine& line, const LedgerStamp& stamp);
-// A key that is held when the file begins anew, at `time_ms`.
+// A key that is held when a new file begins, at `time_ms`.
 std::string HeldKeyText(const LedgerKeyLine& line, uint64_t time_ms, const LedgerStamp& stamp);
 std::string LostLinesText(uint64_t lines, uint64_t time_ms, const LedgerStamp& stamp);
 

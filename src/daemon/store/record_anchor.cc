@@ -25,7 +25,7 @@ std::string BootOfThisHost() {
   return boot.empty() ? "-" : boot;
 }
 
-// Always of one length: written over the last one in one piece.
+// All notes have the same length, so that one write replaces the previous note.
 std::string TextOf(const Note& note) {
   std::array<char, 128> text{};
   std::snprintf(text.data(), text.size(), "%-36.36s %016zx %08" PRIx32 " %016zx %08" PRIx32 "\n",
@@ -55,17 +55,19 @@ std::string RecordAnchor::Judge(const RecordScan* scan) const {
   const std::string name = path_ + ".lock";
   const std::optional<Note> note = Parse(text);
   if (scan == nullptr) {
-    return note && note->boot == boot_ ? "it is missing, and " + name + " tells of it"
+    return note && note->boot == boot_ ? "it is missing, but " + name + " records that it existed"
                                        : std::string();
   }
-  if (!note) return name + " does not say how far the file got: either may be another one's";
+  if (!note)
+    return name +
+           " does not record how far the file got: one of the two may belong to another file";
   if (note->boot != boot_) return {};
   const bool got_there = std::any_of(
       scan->points.begin(), scan->points.end(),
       [&](const RecordPoint& point) { return point == note->one || point == note->other; });
   return got_there ? std::string()
                    : "it is an older copy, or another file: " + name +
-                         " tells of records that are not in it";
+                         " lists records that are not in it";
 }
 
 Status RecordAnchor::Announce(const RecordPoint& now, const RecordPoint& next) {
@@ -77,7 +79,7 @@ void RecordAnchor::Reached(const RecordPoint& now) { (void)Say(now, now); }
 bool RecordAnchor::Keep() {
   const std::string found = lock_->Note();
   if (said_.empty() || found == said_) return false;
-  const bool was_changed = is_written_ && !found.empty();  // an empty one was made just now
+  const bool was_changed = is_written_ && !found.empty();  // an empty one is new
   is_written_ = lock_->SetNote(said_).has_value();
   return was_changed;
 }

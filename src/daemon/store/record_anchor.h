@@ -1,8 +1,8 @@
-// RecordAnchor: how far a RecordFile got, in the lock beside it. An older copy of the file is whole
-// and says nothing of its age, but it never got so far: put in the file's place while the daemon
-// could not see it, it is found by the next one. Who puts back the lock of that time as well is
-// not; nor is a copy from before the machine started, since what reaches a disk before the power
-// goes is not the process's to say.
+// RecordAnchor: keeps in the lock file how far a RecordFile got. An older copy of the file is whole
+// and does not show its age, but it never got that far: if somebody put it in the file's place
+// unseen by the daemon, the next daemon finds out. It does not find out if the lock file of that
+// time was put back, too, or if the copy is older than the boot: after a power loss, the disk may
+// rightly hold less than the process wrote.
 #pragma once
 
 #include <string>
@@ -14,20 +14,21 @@ namespace cygnet {
 
 class RecordAnchor {
  public:
-  // Both stay as long as this.
+  // REQUIRES: `lock` outlives the anchor.
   RecordAnchor(std::string path, WriterLock* lock);
 
-  // REQUIRES of all below: the lock is taken.
-  // Why what was found at the start cannot be what was written last; empty: it can. `scan`: of the
-  // file; nullptr: there is none.
+  // REQUIRES, for all functions below: the lock is taken.
+  // Why the file found at the start cannot be the one that was written last; empty: it can. `scan`:
+  // of the file; nullptr: the file does not exist.
   std::string Judge(const RecordScan* scan) const;
 
-  // Before the file is replaced: either of the two may be what the next daemon finds. On an error
-  // the file must stay.
+  // Call it before the file is replaced: the next daemon may find either of the two. On an error
+  // the file must not be replaced.
   Status Announce(const RecordPoint& now, const RecordPoint& next);
-  // A file that got further than is said passes, so that what cannot be written is tried again.
+  // Records a new position. Failure is harmless, since a file that got further passes; Keep
+  // retries.
   void Reached(const RecordPoint& now);
-  // The lock says what was written there, or says it again. True: somebody had changed it.
+  // Checks the note in the lock and writes it again if it differs. True: somebody had changed it.
   bool Keep();
 
  private:

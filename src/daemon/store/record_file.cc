@@ -56,7 +56,7 @@ Header MakeHeader(uint32_t type, std::size_t length, std::span<const uint8_t> pa
   return header;
 }
 
-// All of it, or errno.
+// Writes all of it. False: errno is set.
 bool WriteAt(int fd, std::span<const uint8_t> bytes, std::size_t at) {
   while (!bytes.empty()) {
     const ssize_t written = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
@@ -69,7 +69,7 @@ bool WriteAt(int fd, std::span<const uint8_t> bytes, std::size_t at) {
   return true;
 }
 
-// Shortening a file needs no room. Where it fails all the same, nothing else would help.
+// Shortening a file needs no disk space. If it fails nevertheless, nothing else would help.
 void Cut(int fd, std::size_t size) {
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) {
     Log(LogLevel::kError, std::string("cannot shorten a file: ") + std::strerror(errno));
@@ -98,7 +98,7 @@ RecordScan RecordFile::Scan(std::span<const uint8_t> bytes,
     const auto padded = rest.subspan(kHeader, Padded(length));
     const uint32_t checksum = Checksum(header, padded, scan.checksum);
     if (checksum != Get(&header[kChecked])) return damaged("a wrong checksum");
-    // Behind the mark may be a record that was never said to be there.
+    // A record behind the end mark was never completed.
     if (type == kEnd) {
       scan.whole = true;
       return scan;
@@ -161,7 +161,7 @@ Status RecordFile::Append(uint32_t type, std::span<const uint8_t> payload) {
   if (!WriteAt(fd_.get(), tail, end_ + kHeader) || !WriteAt(fd_.get(), header, end_)) {
     const Error error = FileError(path_);
     Cut(fd_.get(), end_ + kHeader);
-    // A file system that copies on writing may have refused the header, too.
+    // A copy-on-write file system may have refused the header, too.
     uint32_t before = checksum_;
     (void)WriteAt(fd_.get(), MakeHeader(kEnd, 0, {}, &before), end_);
     Remember();

@@ -1,16 +1,16 @@
-// RecordFile: a file of records that tells whether it is whole. Each record has its length and a
-// checksum that goes on from the one before; behind the last stands an end mark. What was cut
-// short, changed, swapped or taken out is found; what is in front of that can be read.
+// RecordFile: a file of records that detects damage. Each record has its length and a checksum that
+// continues the previous one; an end mark follows the last. Truncation and changed, swapped or
+// removed records are found; the records in front of the damage can be read.
 //
 //   record  mark "CyR\n", type, length (without padding), CRC-32C; 4 bytes each, little-endian;
 //           then the bytes, padded with zeros to a multiple of 16
-//   The checksum is over the first 12 bytes of the header and the padded bytes, and goes on from
-//   that of the record before. The end mark is a record of type kEnd without bytes.
+//   The checksum covers the first 12 bytes of the header and the padded bytes, and continues that
+//   of the previous record. The end mark is a record of type kEnd without bytes.
 //
-// A record is added in two steps: its bytes and the new end mark behind the old one, then its
-// header over the old one: 16 bytes within one page. Whatever ends the process in between, the file
-// is as before or has the record. This holds against the end of the process, however it comes; a
-// file that lies on a disk and loses power may be found incomplete, never wrong.
+// Append works in two steps: it writes the record's bytes and a new end mark behind the old end
+// mark, then the record's header over the old end mark: 16 bytes within one page. If the process
+// ends in between, the file either is unchanged or has the record. After a power loss, a file on a
+// disk may be incomplete, but never wrong.
 #pragma once
 
 #include <time.h>
@@ -27,7 +27,7 @@
 
 namespace cygnet {
 
-// Behind a record: how long the file is up to there, and the checksum of all of that.
+// The end of a record: the length of the file up to there, and the checksum of all that.
 struct RecordPoint {
   std::size_t end = 0;
   uint32_t checksum = 0;
@@ -38,10 +38,10 @@ struct RecordPoint {
 
 struct RecordScan {
   bool whole = false;
-  std::string damage{};               // what is wrong with it, and where; empty: nothing
-  std::size_t end = 0;                // where the end mark is, or the first thing that is not right
-  uint32_t checksum = 0;              // of all before it
-  std::vector<RecordPoint> points{};  // behind each record that could be read
+  std::string damage{};               // what is wrong, and where; empty: nothing
+  std::size_t end = 0;                // offset of the end mark or of the first damage
+  uint32_t checksum = 0;              // of everything before `end`
+  std::vector<RecordPoint> points{};  // the end of each record that could be read
 };
 
 class RecordFile {
@@ -49,15 +49,15 @@ class RecordFile {
   static constexpr uint32_t kEnd = 0;
   static constexpr std::size_t kMaxRecord = std::size_t{1} << 20;
 
-  // What `bytes` hold, record by record, until the end or the first that is not right.
+  // Passes the records of `bytes` to `take`, up to the end mark or the first damage.
   static RecordScan Scan(std::span<const uint8_t> bytes,
                          const std::function<void(uint32_t, std::span<const uint8_t>)>& take);
 
-  // In memory, for Replace.
+  // A file in memory, for Replace.
   class Image {
    public:
     void Add(uint32_t type, std::span<const uint8_t> payload);
-    // With its end mark. Call once.
+    // Returns the bytes with the end mark. Call it once.
     std::vector<uint8_t> Finish();
     RecordPoint point() const { return {bytes_.size(), checksum_}; }
 
@@ -70,17 +70,18 @@ class RecordFile {
   bool is_open() const { return fd_.valid(); }
   std::size_t size() const { return end_; }  // without the end mark
 
-  // Goes on with the file at `path`, of which `scan` says that it is whole.
+  // Continues the file at `path`. REQUIRES: scan.whole.
   Status Open(const std::string& path, const RecordScan& scan);
-  // Puts a new file in the place of the old one, all of it or nothing, and goes on with that.
+  // Replaces the file atomically with a new one and continues that.
   Status Replace(const std::string& path, Image image);
-  // On an error nothing was added, and the next one may do better.
+  // On an error nothing was added, and a later call may succeed.
   Status Append(uint32_t type, std::span<const uint8_t> payload);
   RecordPoint point() const { return {end_, checksum_}; }
-  // What somebody else did to it since: its name leads elsewhere, or its bytes changed. Empty:
+  // What somebody else did to the file: its name leads elsewhere, or its bytes changed. Empty:
   // nothing, or it is not open.
   std::string Tampering() const;
-  // Cuts the end mark off: whoever reads the file finds it incomplete. Needs no room. Closes it.
+  // Removes the end mark, so that a reader finds the file incomplete, and closes it. Needs no disk
+  // space.
   void Spoil();
 
  private:
@@ -88,7 +89,7 @@ class RecordFile {
 
   std::string path_;
   UniqueFd fd_;
-  timespec written_{};  // as the file system says
+  timespec written_{};  // modification time after our last write
   std::size_t end_ = 0;
   uint32_t checksum_ = 0;
 };

@@ -32,7 +32,7 @@ xfrm::PolicyImage ImageOf(const PolicyView& view) { return {view.spec, view.usag
 
 netlink::Buffer BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
 
-// What fits to such a policy may leave in clear.
+// Packets that match such a policy may leave in clear.
 bool LetsPassInClear(const PolicySpec& policy) {
   return policy.action == PolicyAction::kAllow &&
          std::all_of(policy.templates.begin(), policy.templates.end(),
@@ -49,7 +49,7 @@ std::array<std::optional<PolicyAction>, kPolicyDirections> AllOf(
 
 }  // namespace
 
-// A change as a message; empty: it leaves nothing to remember.
+// Encodes a change as a message; empty: nothing to remember.
 struct RestartLog::Encoder {
   const XfrmControl& control;
 
@@ -102,7 +102,7 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   if (!damage_.empty()) Restrict();
   open_ = true;
   if (const Status fresh = Rewrite(); !fresh) {
-    // The old file goes on, if there is one that is whole; a damaged one blocks the next one, too.
+    // Continue with the old file if it is whole. A damaged one would block the next daemon, too.
     if (!scan.whole && damage_.empty()) return fresh.error();
     Log(LogLevel::kError, "restart file: " + fresh.error().message);
   }
@@ -121,7 +121,7 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
     } else if (!told.empty()) {
       damage_ = path_ + ": " + told;
     } else if (missing == MissingFile::kIsDamage) {
-      damage_ = path_ + ": it is missing, and interfaces of a daemon before this one are there";
+      damage_ = path_ + ": it is missing, but interfaces of an earlier daemon exist";
     }
     return;
   }
@@ -159,59 +159,59 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
   cut_ = !scan->whole;
 }
 
-// Until somebody speaks nothing passes in clear: a policy that would let it may be one that was
-// taken away in the part that cannot be read, or stand behind one that blocks.
+// Nothing passes in clear until a client or the operator settles the state. The unreadable part may
+// have deleted a policy that allows clear traffic, or have added one in front of it that blocks.
 void RestartLog::Restrict() {
   std::size_t left_out = 0;
   for (const PolicyView& policy : control_->ListPolicies()) {
     if (!cut_ || !LetsPassInClear(policy.spec)) continue;
     ++left_out;
-    (void)control_->DeletePolicy(IdOf(policy.spec), {});  // it is there
+    (void)control_->DeletePolicy(IdOf(policy.spec), {});  // it exists, so this cannot fail
   }
   (void)control_->SetDefaults(AllOf(kAllBlock), {});
   Log(LogLevel::kError,
       "restart file: " + damage_ +
           ". It is incomplete: traffic that no policy protects is BLOCKED " +
           "in all directions, and " + std::to_string(left_out) +
-          " policies that let pass in clear are left out, until a client flushes the policies or "
-          "sets all defaults, or the operator says \"cygnet stored accept\"");
+          " policies that allow clear traffic are left out, until a client flushes the policies or "
+          "sets all defaults, or the operator runs \"cygnet stored accept\"");
 }
 
-// A client that took a policy away while no daemon was there may not have been heard: where it
-// protects or blocks this is the safe side, where it lets pass it is not.
+// A client may have deleted a policy while no daemon ran. Restoring one that protects or blocks is
+// safe; restoring one that allows clear traffic is not, so the log counts these.
 void RestartLog::SayWhatCameBack() const {
   const auto policies = control_->ListPolicies();
   const auto in_clear = std::count_if(policies.begin(), policies.end(), [](const PolicyView& p) {
     return p.spec.action == PolicyAction::kAllow && p.spec.templates.empty();
   });
-  Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies are back, " +
+  Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies restored, " +
                            std::to_string(in_clear) + " of them let traffic pass in clear; " +
                            std::to_string(lost_.size()) + " SAs are lost");
 }
 
 // --- Writing ---
 
-// As everything is now; between two changes, never in one. SAs that were lost stay in the file: the
-// daemon may go again before anybody was told of them.
+// Writes the current state. REQUIRES: no change is in progress. Lost SAs stay in the file, because
+// the daemon may end again before any client is notified of them.
 Status RestartLog::Rewrite() {
-  CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else another daemon's file would go
+  CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else this could replace another daemon's file
   RecordFile::Image image;
   const Encoder encoder{*control_};
   const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
   image.Add(kFormat, BytesOf(kFormatName));
-  // Else an older file may begin as this one does, and be taken for one that got further.
+  // Otherwise an older file could begin like this one and pass for one that got further.
   netlink::Buffer serial(16);
   if (getrandom(serial.data(), serial.size(), 0) != static_cast<ssize_t>(serial.size())) {
-    return MakeError(Errc::kIo, "no random numbers");
+    return MakeError(Errc::kIo, "cannot get random numbers");
   }
   image.Add(kSerial, serial);
   if (!damage_.empty()) image.Add(kDamaged, BytesOf(damage_));
-  // In front: a file that is cut short has them.
+  // First, so that a truncated file has them.
   if (damage_.empty()) add(xfrm::EncodeDefaults(control_->GetDefaults(), {}));
   if (!damage_.empty() && remembered_) add(xfrm::EncodeDefaults(*remembered_, {}));
   auto policies = control_->ListPolicies();
   std::reverse(policies.begin(), policies.end());
-  // Of equals the turn counts, and they are taken in again in this order.
+  // Among equal priorities the order counts, and the policies are restored in this order.
   std::stable_sort(policies.begin(), policies.end(),
                    [](const PolicyView& a, const PolicyView& b) { return a.place < b.place; });
   for (const PolicyView& policy : policies) add(encoder.Policy(policy));
@@ -236,7 +236,7 @@ Status RestartLog::Replace(RecordFile::Image image) {
   return replaced;
 }
 
-// The file that is written is the one that the next life reads, and nobody else writes it.
+// Makes sure that we write the file which the next daemon reads, and that nobody else writes it.
 Status RestartLog::Guard() {
   Status kept = lock_.Keep(&mishaps_);
   if (kept && anchor_.Keep()) mishaps_.Add(path_ + ".lock was written by somebody else");
@@ -245,7 +245,7 @@ Status RestartLog::Guard() {
   if (!kept) {
     const std::string fault = (what.empty() ? "" : what + ": ") + kept.error().message;
     if (fault != tampering_)
-      Log(LogLevel::kError, "restart file: " + fault + "; no change is done");
+      Log(LogLevel::kError, "restart file: " + fault + "; changes are refused");
     tampering_ = fault;
     return kept;
   }
@@ -265,8 +265,8 @@ Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
   return added;
 }
 
-// While damaged, "block" is in force for what nobody spoke of; the file goes on to say what it
-// said.
+// While the file is damaged, "block" is in force for defaults that no client has set; the file
+// keeps the defaults that it had.
 ControlEvent RestartLog::Recorded(const ControlEvent& change) const {
   const auto* defaults = std::get_if<DefaultsChanged>(&change);
   if (damage_.empty() || defaults == nullptr) return change;
@@ -278,22 +278,22 @@ ControlEvent RestartLog::Recorded(const ControlEvent& change) const {
 }
 
 Status RestartLog::Prepare(const ControlEvent& change) {
-  if (!open_) return {};  // it comes from the file
+  if (!open_) return {};  // the change comes from the file
   Status kept = Guard();
   if (kept && !file_.is_open()) kept = Rewrite();
   const netlink::Buffer message = std::visit(Encoder{*control_}, Recorded(change));
   if (kept && !message.empty()) kept = Append(kMessage, message);
   if (!kept) {
-    return MakeError(kept.error().code == Errc::kNoEntry ? Errc::kIo : kept.error().code,
-                     "not done, because the restart file cannot take it: " + kept.error().message);
+    return MakeError(
+        kept.error().code == Errc::kNoEntry ? Errc::kIo : kept.error().code,
+        "not done, because the restart file cannot be written: " + kept.error().message);
   }
   LearnFrom(change);
   return {};
 }
 
-// What stays in the file after its time does no harm if it is an SA: key management is told of one
-// that it does not know. A policy that stays may let pass what must not; then the file has to
-// block.
+// An SA that stays in the file too long does no harm: key management ignores an unknown SA. A
+// policy that stays may allow what must not pass, so the file is made incomplete, which blocks.
 void RestartLog::Note(const ControlEvent& change) {
   if (!open_) return;
   LearnFrom(change);
@@ -320,20 +320,22 @@ void RestartLog::LearnFrom(const ControlEvent& change) {
   } else if (const auto* flush = std::get_if<PolicyFlushed>(&change)) {
     if (flush->type != PolicyType::kMain || !remembered_) return;
     Settle();
-    (void)control_->SetDefaults(AllOf(*remembered_), {});  // else they stay as they are: "block"
+    (void)control_->SetDefaults(AllOf(*remembered_), {});  // a flush leaves them at "block"
   }
 }
 
-// Somebody has spoken.
+// A client or the operator has set the state.
 void RestartLog::Settle() {
-  Log(LogLevel::kWarning, "restart file: what holds is known again; it was incomplete");
+  Log(LogLevel::kWarning,
+      "restart file: it was incomplete and is settled now; nothing is blocked because of it any "
+      "more");
   damage_.clear();
-  if (!Append(kSettled, {})) behind_ = true;  // until then the next one blocks
+  if (!Append(kSettled, {})) behind_ = true;  // until it is written, the next daemon blocks
 }
 
 Status RestartLog::Accept() {
   if (damage_.empty()) {
-    return MakeError(Errc::kNoEntry, "the restart file was whole: there is nothing to accept");
+    return MakeError(Errc::kNoEntry, "nothing to accept: the restart file was complete");
   }
   return control_->SetDefaults(AllOf(remembered_.value_or(Actions{})), {});
 }

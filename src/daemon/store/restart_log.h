@@ -1,15 +1,16 @@
-// RestartLog: what outlives the daemon. Every policy, and which SAs there were, as XFRM messages in
-// a RecordFile; no keys. A daemon that starts again has its policies before the first packet
-// passes, so that nothing leaves in clear; the SAs are gone with their keys, and key management is
-// told that they are about to expire: it replaces them. Told that they had expired (hard), charon
-// takes its policies away as well, and until it has new ones nothing is protected.
+// RestartLog: the state that outlives the daemon: all policies, and the identities of the SAs, as
+// XFRM messages in a RecordFile; no keys. A restarted daemon has its policies before the first
+// packet passes, so that nothing leaves in clear. The SAs are lost with their keys; key management
+// is notified that they are about to expire, and replaces them. The notice is soft, because charon
+// answers a hard one by deleting its policies as well, and then nothing is protected until it has
+// new ones.
 //
-// What a client is told is done is in the file: a change that cannot be written is refused. A file
-// that is not whole blocks: all defaults are "block" and what could be read of policies that
-// protect or block is there, until a client says what holds (a flush, or all three defaults) or the
-// operator accepts what is there. An older copy is such a file too (daemon/record_anchor.h). A file
-// that somebody deletes, replaces or changes while the daemon runs is written anew before the next
-// change, and at once where somebody watches it (daemon/file_watch.h).
+// A change that is acknowledged to a client is in the file; one that cannot be written is refused.
+// If the file is incomplete, traffic is blocked: all defaults are "block", and only the readable
+// policies that protect or block are in force, until a client sets the state (a flush, or all three
+// defaults) or the operator accepts it. An older copy counts as incomplete, too (record_anchor.h).
+// A file that somebody deletes, replaces or changes while the daemon runs is written again before
+// the next change, and at once if it is watched (system/file_watch.h).
 #pragma once
 
 #include <array>
@@ -31,7 +32,7 @@
 
 namespace cygnet {
 
-// An SA that went with the daemon before.
+// An SA of the previous daemon.
 struct LostSa {
   SaId id;
   netlink::Buffer expiry;  // EXPIRE, soft
@@ -40,38 +41,39 @@ using LostSaKey = std::tuple<std::array<uint8_t, 16>, uint32_t, uint8_t, IpFamil
 using LostSas = std::map<LostSaKey, LostSa>;
 LostSaKey KeyOf(const SaId& id);
 
-// What it means that there is no file.
+// The meaning of a missing file.
 enum class MissingFile : uint8_t {
   kIsFirstStart,
-  kIsDamage,  // a daemon was here: something of it is still there
+  kIsDamage,  // an earlier daemon ran: its interfaces still exist
 };
 
 class RestartLog final : public ChangeJournal {
  public:
   explicit RestartLog(std::string path) : path_(std::move(path)) {}
 
-  // Gives `control` the policies of the file and begins the file anew. Returns the SAs. REQUIRES:
-  // no packet passes yet. Errc::kBusy: another cygnetd writes the file.
+  // Restores the policies of the file into `control` and rewrites the file. Returns the lost SAs.
+  // REQUIRES: no packet passes yet. Errc::kBusy: another cygnetd writes the file.
   Result<std::vector<LostSa>> Open(XfrmControl* control, MissingFile missing);
 
   // Control thread.
   Status Prepare(const ControlEvent& change) override;
   void Note(const ControlEvent& change) override;
-  // Key management was told of the SAs that Open returned.
+  // Call it when key management has been notified of the SAs that Open returned.
   void ForgetLost();
-  // About once a second: what could not be written is tried again.
+  // Call it about once a second: retries what could not be written.
   void Tick();
-  // The operator takes what could be read for all there was. kNoEntry: nothing to accept.
+  // The operator accepts the readable part of a damaged file as complete. kNoEntry: nothing to
+  // accept.
   Status Accept();
-  // An orderly end: SAs of daemons before this one are nobody's any more.
+  // An orderly end: forgets the SAs of earlier daemons.
   void Stop();
 
   const std::string& path() const { return path_; }
-  // Why the file was not whole, until somebody spoke; empty: it was, or somebody did.
+  // Why the file was incomplete; empty: it was whole, or a client or the operator has settled it.
   const std::string& damage() const { return damage_; }
   // Why it cannot be written; empty: it can.
   const std::string& error() const { return tampering_.empty() ? error_ : tampering_; }
-  // What others did to the file or its lock in this life; empty: nothing.
+  // What others did to the file or its lock in this run; empty: nothing.
   const std::string& mishaps() const { return mishaps_.text(); }
   std::size_t lost() const { return lost_.size(); }
 
@@ -92,18 +94,18 @@ class RestartLog final : public ChangeJournal {
 
   const std::string path_;
   XfrmControl* control_ = nullptr;
-  bool open_ = false;  // what happens is written
+  bool open_ = false;  // changes are written
   bool cut_ = false;   // Open could not read all of the file
   WriterLock lock_;
   RecordAnchor anchor_{path_, &lock_};
   Mishaps mishaps_{"restart file"};
   RecordFile file_;
   std::size_t rewrite_at_ = 0;
-  bool behind_ = false;  // something that nobody could refuse is not in it
+  bool behind_ = false;  // a change that could not be refused is missing in the file
   LostSas lost_;
   std::string error_;
-  std::string tampering_;  // that could not be mended yet
-  // While damaged: what the file said of defaults, and which of them a client has said since.
+  std::string tampering_;  // that could not be repaired yet
+  // While damaged: the defaults of the file, and which of them a client has set since.
   std::string damage_;
   std::optional<Actions> remembered_;
   std::array<bool, kPolicyDirections> spoken_{};

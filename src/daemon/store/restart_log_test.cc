@@ -131,7 +131,7 @@ TEST_F(RestartLogTest, SaysHowManyOfThePoliciesLetPass) {
   SetLogSink([](LogLevel, std::string_view text) { said = text; });
   const Life life(path_);
   SetLogSink([](LogLevel, std::string_view) {});
-  EXPECT_THAT(said, HasSubstr("3 policies are back, 1 of them let traffic pass in clear"));
+  EXPECT_THAT(said, HasSubstr("3 policies restored, 1 of them let traffic pass in clear"));
 }
 
 TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
@@ -467,7 +467,7 @@ TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
   const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
       {"was deleted", [&] { std::filesystem::remove(path_); }},
       {"was replaced by another file", [&] { std::filesystem::rename(old, path_); }},
-      {"was replaced by what is not a plain file",
+      {"was replaced by something that is not a regular file",
        [&] {
          std::filesystem::remove(path_);
          std::filesystem::create_symlink(old, path_);
@@ -548,7 +548,7 @@ TEST_F(RestartLogTest, AFileThatIsGoneBesideItsLockBlocks) {
   MakeFile();
   std::filesystem::remove(path_);
   const Life next(path_);
-  EXPECT_THAT(next.log.damage(), HasSubstr("it is missing, and"));
+  EXPECT_THAT(next.log.damage(), HasSubstr("it is missing, but"));
   EXPECT_TRUE(next.Blocks());
 }
 
@@ -559,7 +559,7 @@ TEST_F(RestartLogTest, AFileWhoseLockSaysNothingBlocks) {
     std::ofstream(path_ + ".lock", std::ios::trunc) << lock;
     if (std::string(lock) == "no lock") std::filesystem::remove(path_ + ".lock");
     const Life next(path_);
-    EXPECT_THAT(next.log.damage(), HasSubstr("does not say how far")) << lock;
+    EXPECT_THAT(next.log.damage(), HasSubstr("does not record how far")) << lock;
     EXPECT_TRUE(next.Blocks()) << lock;
   }
 }
@@ -614,7 +614,7 @@ TEST_F(RestartLogTest, WhereItCannotBeWrittenAnewChangesAreRefused) {
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("not done, because the restart file"));
   life.log.Tick();
-  EXPECT_THAT(life.log.error(), HasSubstr("was replaced by what is not a plain file"));
+  EXPECT_THAT(life.log.error(), HasSubstr("was replaced by something that is not a regular file"));
   std::filesystem::remove_all(path_);
   life.log.Tick();
   EXPECT_EQ(life.log.error(), "");

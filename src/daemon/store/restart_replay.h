@@ -1,4 +1,4 @@
-// Reads the messages of a restart file again, one after the other.
+// Executes the messages of a restart file, one after the other.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@
 
 namespace cygnet {
 
-// Types of records; never to be changed.
+// Record types. Never change one.
 namespace restart_record {
-inline constexpr uint32_t kFormat = 1;   // first of all: kFormatName
+inline constexpr uint32_t kFormat = 1;   // the first record: kFormatName
 inline constexpr uint32_t kMessage = 2;  // an XFRM message
-inline constexpr uint32_t kDamaged = 3;  // the file was not whole, nobody has spoken; the damage
-inline constexpr uint32_t kSettled = 4;  // somebody has
-inline constexpr uint32_t kSerial = 5;   // random: no two files begin alike
+inline constexpr uint32_t kDamaged = 3;  // the file was incomplete and is not settled; the damage
+inline constexpr uint32_t kSettled = 4;  // a client or the operator has settled it
+inline constexpr uint32_t kSerial = 5;   // random, so that no two files begin alike
 inline constexpr std::string_view kFormatName = "cygnet restart file 2";
 }  // namespace restart_record
 
@@ -28,7 +28,7 @@ class RestartReplay {
  public:
   explicit RestartReplay(XfrmControl* control) : control_(control) {}
 
-  // Exactly one message.
+  // REQUIRES: `bytes` is exactly one message, else an error.
   Status Take(std::span<const uint8_t> bytes);
 
   bool has_defaults() const { return has_defaults_; }

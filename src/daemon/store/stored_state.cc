@@ -4,8 +4,8 @@ namespace cygnet {
 namespace {
 
 constexpr const char* kKept =
-    "it was made anew, nothing is missing that could be read; find out who did it: a kill in that "
-    "second would have cost what it held";
+    "cygnetd restored the file from everything readable. Find out who did this: had cygnetd been "
+    "killed in that second, the content would be lost";
 
 }  // namespace
 
@@ -33,7 +33,7 @@ StoredReport StoredState::Report() const {
 
 Status StoredState::Accept() {
   if (restart_log != nullptr) return restart_log->Accept();
-  return MakeError(Errc::kNoEntry, "there is no restart file: nothing to accept");
+  return MakeError(Errc::kNoEntry, "nothing to accept: no restart file is configured");
 }
 
 std::vector<DoctorRow> StoredState::Examine() const {
@@ -48,23 +48,23 @@ std::vector<DoctorRow> StoredState::Examine() const {
                     .advice = ok ? std::string() : std::string(advice)});
   };
   if (!now.restart_file.empty()) {
-    add("restart-file", now.restart_damage, "the restart file was whole",
-        "traffic that no policy protects is blocked: flush the policies, set all defaults, or say "
+    add("restart-file", now.restart_damage, "the restart file was complete",
+        "traffic that no policy protects is blocked: flush the policies, set all defaults, or run "
         "\"cygnet stored accept\"");
     add("restart-file-written", now.restart_error, "the restart file can be written",
-        "changes of policies and SAs are refused until it can be written: make room");
+        "changes of policies and SAs are refused until it can be written: free disk space");
     add("restart-file-kept", now.restart_mishaps, "nobody else touched the restart file", kKept);
   }
   if (!now.ledger_file.empty()) {
     add("ledger-written", now.ledger_error, "the ledger can be written",
-        "no key is given to a device or engine until it can be written: make room");
+        "no device or engine gets a key until it can be written: free disk space");
     add("ledger-kept", now.ledger_mishaps, "nobody else touched the ledger", kKept);
   }
   const std::string lost = now.audit_lost == 0
                                ? std::string()
                                : std::to_string(now.audit_lost) + " audit records were lost";
   add("audit", lost, "no audit record was lost",
-      "the journal or the audit system takes no records: see the log");
+      "the journal or the audit system does not accept records: see the log");
   return rows;
 }
 

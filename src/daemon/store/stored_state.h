@@ -1,4 +1,4 @@
-// What the operator is told of the files that the daemon keeps, and may say about them.
+// Reports the files that the daemon keeps, and accepts a damaged one, for the operator.
 #pragma once
 
 #include "control/control_plane.h"
@@ -8,7 +8,7 @@
 
 namespace cygnet {
 
-// Control thread. What is nullptr is not kept.
+// Control thread. nullptr: that file does not exist.
 struct StoredState final : public StoredControl {
   StoredReport Report() const override;
   Status Accept() override;
