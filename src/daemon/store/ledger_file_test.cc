@@ -185,7 +185,7 @@ TEST_F(LedgerFileTest, AKeyThatCannotBeWrittenIsNotGiven) {
     const auto refused = run.ledger->KeyGiven(Half(2), "nic0", "device", "");
     ASSERT_FALSE(refused) << room;
     EXPECT_THAT(refused.error().message, HasSubstr("ledger.jsonl"));
-    EXPECT_EQ(Text("ledger.jsonl"), before) << "no half of a line";
+    EXPECT_EQ(Text("ledger.jsonl"), before) << "no partial line";
     EXPECT_NE(run.file->error(), "");
     EXPECT_THAT(run.ledger->HeldKeys(), SizeIs(1));
   }
@@ -217,7 +217,7 @@ TEST_F(LedgerFileTest, EveryTruncationAndChangeOfALineIsFound) {
       std::string changed = line;
       changed[at] = static_cast<char>(static_cast<uint8_t>(changed[at]) ^ (1u << bit));
       const auto parsed = ParseLedgerLine(changed);
-      // The name of the checksum's field alone may change: what was said stays.
+      // Only the name of the checksum's field may change: the content is still the same.
       if (!parsed) continue;
       EXPECT_EQ(LedgerLineText(*parsed, stamp), line) << at;
     }
@@ -256,7 +256,7 @@ TEST_F(LedgerFileTest, AFolderThatIsNotThereIsAnError) {
   EXPECT_THAT(file.error().message, HasSubstr("No such file"));
 }
 
-// What somebody does to the file while the daemon runs; the next run reads what was given before
+// Somebody changes the file while the daemon runs. The next run reads the keys handed out before
 // and after.
 TEST_F(LedgerFileTest, WhatIsDoneToTheFileIsUndone) {
   const std::string old = folder_ / "old";

@@ -111,7 +111,7 @@ TEST_F(RecordFileTest, EveryChangeOfAByteIsFound) {
       Records records;
       const RecordScan scan = ScanText(changed, &records);
       ASSERT_FALSE(scan.whole) << at << " ^ " << flip;
-      ASSERT_LE(scan.end, at) << "what was changed is not believed";
+      ASSERT_LE(scan.end, at) << "a changed record is not accepted";
     }
   }
 }
@@ -133,7 +133,7 @@ TEST_F(RecordFileTest, ARecordThatIsTakenOutOrSwappedIsFound) {
   }
 }
 
-// What a daemon that is killed between the two steps leaves behind.
+// The file after a daemon was killed between the two steps.
 TEST_F(RecordFileTest, ARecordWithoutItsHeaderWasNeverThere) {
   RecordFile file;
   Make(&file);

@@ -25,7 +25,7 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
-// One life of a daemon: a control plane and the log before it.
+// One run of a daemon: a control plane and its restart log.
 struct Life {
   explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart)
       : log(path) {
@@ -148,7 +148,7 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
     ASSERT_TRUE(life.control.DeleteSa(
         {.daddr = SaOf(1).daddr, .spi = Spi(0x1002), .proto = 50, .family = IpFamily::kV4}, {}));
   }
-  for (int i = 0; i < 2; ++i) {  // nobody was told: the third life knows of them as the second does
+  for (int i = 0; i < 2; ++i) {  // no client was notified: the third run still has them
     const Life life(path_);
     ASSERT_THAT(life.control.policies, SizeIs(2));
     EXPECT_EQ(life.control.policies[0].spec.selector, PolicyTo("10.2.0.0").selector);
@@ -159,12 +159,13 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
     EXPECT_EQ(life.lost[0].id.spi, Spi(0x1001));
     EXPECT_EQ(life.lost[1].id.spi, Spi(0x1003));
     constexpr std::size_t kHard = 16 + 224;  // behind nlmsghdr and xfrm_usersa_info
-    EXPECT_EQ(life.lost[0].expiry.at(kHard), 0) << "key management takes policies away at that";
+    EXPECT_EQ(life.lost[0].expiry.at(kHard), 0)
+        << "key management deletes policies at a hard expiry";
     EXPECT_THAT(life.control.sas, IsEmpty());
   }
 }
 
-// An update keeps the turn that the policy had: it comes back before those that are younger.
+// An updated policy keeps its place: it is restored in front of younger ones.
 TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
   {
     RestartLog log(path_);
@@ -207,7 +208,7 @@ TEST_F(RestartLogTest, HoldsNoKeys) {
   EXPECT_THAT(FileBytes(), Not(HasSubstr(key.substr(0, 8))));
 }
 
-// A protecting policy, one that blocks, one that lets pass; a default and an SA.
+// A policy that protects, one that blocks, one that allows clear traffic; a default and an SA.
 std::string RestartLogTest::MakeFile() {
   Life life(path_);
   PolicySpec block = PolicyTo("10.3.0.0");
@@ -261,12 +262,12 @@ TEST_F(RestartLogTest, WhatBlocksGoesOnUntilSomebodySpeaks) {
     EXPECT_THAT(life.log.damage(), HasSubstr("cut short")) << life_number;
     EXPECT_TRUE(life.Blocks());
     EXPECT_THAT(life.control.policies, SizeIs(2u + static_cast<std::size_t>(life_number)));
-    // A policy does not say what holds for all the others; it is there in the next life.
+    // Adding a policy does not settle the state of the others; the next run has it.
     PolicySpec more = PolicyTo("10.9.0.0");
     more.selector.daddr.bytes[1] = static_cast<uint8_t>(10 + life_number);
     more.templates.clear();
     EXPECT_TRUE(life.control.AddPolicy(more, {}));
-    // Nor does a part of the defaults.
+    // Setting only some of the defaults does not, either.
     EXPECT_TRUE(life.control.SetDefaults({std::nullopt, PolicyAction::kBlock, std::nullopt}, {}));
   }
 }
@@ -278,7 +279,7 @@ TEST_F(RestartLogTest, AFlushSpeaks) {
     Life life(path_);
     ASSERT_TRUE(life.control.FlushPolicies(PolicyType::kMain, {}));
     EXPECT_EQ(life.log.damage(), "");
-    EXPECT_FALSE(life.Blocks()) << "the defaults that the file had";
+    EXPECT_FALSE(life.Blocks()) << "the file's defaults";
   }
   const Life life(path_);
   EXPECT_EQ(life.log.damage(), "");
@@ -305,7 +306,8 @@ TEST_F(RestartLogTest, TheOperatorAccepts) {
     Life life(path_);
     EXPECT_TRUE(life.log.Accept());
     EXPECT_FALSE(life.Blocks());
-    EXPECT_THAT(life.control.policies, SizeIs(2)) << "what let pass does not come back";
+    EXPECT_THAT(life.control.policies, SizeIs(2))
+        << "a policy that allows clear traffic is not restored";
     EXPECT_EQ(life.log.Accept().error().code, Errc::kNoEntry);
   }
   EXPECT_EQ(Life(path_).log.damage(), "");
@@ -368,7 +370,7 @@ TEST_F(RestartLogTest, WhatCannotBeWrittenIsRefused) {
   EXPECT_THAT(next.control.policies, SizeIs(2));
 }
 
-// Keys are taken away whatever the disk says.
+// Deleting an SA removes its keys even if the disk is full.
 TEST_F(RestartLogTest, AnSaGoesOnAFullDisk) {
   auto life = std::make_unique<Life>(path_);
   ASSERT_TRUE(life->control.AddSa(SaOf(0x1001), {}));
@@ -406,7 +408,7 @@ TEST_F(RestartLogTest, LostSasAreForgottenOnceSomebodyWasTold) {
     Life life(path_);
     ASSERT_TRUE(life.control.AddSa(SaOf(0x1001), {}));
   }
-  for (int kills = 0; kills < 5; ++kills) {  // and a new one each time
+  for (int kills = 0; kills < 5; ++kills) {  // each time with a new daemon
     Life life(path_);
     EXPECT_THAT(life.lost, SizeIs(1)) << kills;
     life.log.ForgetLost();
@@ -425,7 +427,7 @@ TEST_F(RestartLogTest, LostSasEndWithAFlushAndAnOrderlyStop) {
       Life life(path_);
       EXPECT_THAT(life.lost, SizeIs(1));
       if (flush) {
-        EXPECT_FALSE(life.control.FlushSas(0, {})) << "there is none of this life";
+        EXPECT_FALSE(life.control.FlushSas(0, {})) << "this run has no SA";
       } else {
         life.log.Stop();
       }
@@ -447,7 +449,7 @@ TEST_F(RestartLogTest, AFileThatCannotBeWrittenIsAnError) {
   EXPECT_FALSE(log.Open(&control, MissingFile::kIsFirstStart));
 }
 
-// A daemon that starts on a full disk has its policies all the same.
+// A daemon that starts on a full disk still has its policies.
 TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
   const std::string whole = MakeFile();
   {
@@ -460,8 +462,8 @@ TEST_F(RestartLogTest, AFullDiskDoesNotTakeThePoliciesAway) {
   EXPECT_THAT(Life(path_).control.policies, SizeIs(3));
 }
 
-// What somebody does to the file while the daemon runs; the next life has all the same what clients
-// were told is done.
+// Somebody changes the file while the daemon runs. The next run still has every change that was
+// acknowledged to a client.
 TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
   const std::string old = path_ + ".old";
   const std::vector<std::pair<std::string, std::function<void()>>> mischief = {
@@ -492,7 +494,8 @@ TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
         EXPECT_THAT(life.log.mishaps(), HasSubstr(what + " while cygnetd ran (1 such"));
         EXPECT_EQ(life.log.error(), "");
         life.log.Tick();
-        EXPECT_THAT(life.log.mishaps(), HasSubstr("(1 such")) << "said until the end, counted once";
+        EXPECT_THAT(life.log.mishaps(), HasSubstr("(1 such"))
+            << "reported until the end, counted once";
       }
       const Life next(path_);
       EXPECT_EQ(next.log.damage(), "") << what;
@@ -501,7 +504,7 @@ TEST_F(RestartLogTest, WhatIsDoneToTheFileIsUndone) {
   }
 }
 
-// Of the same length: only the time tells.
+// The copy has the same length: only the modification time differs.
 TEST_F(RestartLogTest, AnOlderCopyThatIsWrittenOverItIsUndone) {
   {
     Life life(path_);
@@ -516,7 +519,7 @@ TEST_F(RestartLogTest, AnOlderCopyThatIsWrittenOverItIsUndone) {
   EXPECT_THAT(Life(path_).control.policies, SizeIs(1));
 }
 
-// Put there while the daemon could not see it, and the next thing was its end.
+// Put in place unseen by the daemon, which then ends.
 TEST_F(RestartLogTest, AnOlderCopyThatNobodySawBlocks) {
   const std::string old = path_ + ".old";
   for (const char* when : {"before a change", "of the life before"}) {
@@ -564,7 +567,7 @@ TEST_F(RestartLogTest, AFileWhoseLockSaysNothingBlocks) {
   }
 }
 
-// Whatever ends the daemon between a record and the word of it, or between two files.
+// The daemon ended between writing a record and updating the anchor, or between two files.
 TEST_F(RestartLogTest, AFileThatGotFurtherThanItsLockSaysIsTaken) {
   std::vector<std::string> locks;
   const auto lock = [&] {
@@ -625,7 +628,8 @@ TEST_F(RestartLogTest, WhereItCannotBeWrittenAnewChangesAreRefused) {
 TEST_F(RestartLogTest, OneDaemonWritesItThoughItsLockIsRemoved) {
   Life life(path_);
   ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
-  for (int i = 0; i < 2; ++i) {  // the file itself has a lock; then the lock's name is there again
+  for (int i = 0; i < 2;
+       ++i) {  // first the lock on the file itself counts; then PATH.lock exists again
     std::filesystem::remove(path_ + ".lock");
     if (i == 1) life.log.Tick();
     RestartLog second(path_);

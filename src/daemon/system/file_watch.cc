@@ -14,11 +14,11 @@
 namespace cygnet {
 namespace {
 
-// Not IN_MODIFY: the daemon itself writes with every change. Who else writes closes the file again.
+// Not IN_MODIFY: the daemon itself writes at every change. Other writers also close the file.
 constexpr uint32_t kEvents = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
                              IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
-// Of any file: the folder itself, or more than the system could hold.
+// Events that concern all files: those of the folder itself, and a queue overflow.
 constexpr uint32_t kOfAll = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
 
 }  // namespace
@@ -38,7 +38,7 @@ Status FileWatch::Add(const std::string& path, std::function<void()> changed) {
   return {};
 }
 
-// Of a folder that is followed already the system gives the same number.
+// For a folder that is watched already, the kernel returns the same number.
 Status FileWatch::Follow(File* file) {
   const int watch = inotify_add_watch(fd_.get(), file->folder.c_str(), kEvents);
   if (watch < 0) return FileError("inotify: " + file->folder);
@@ -63,7 +63,7 @@ void FileWatch::Drain() {
     for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
       inotify_event event;
       std::memcpy(&event, buffer.data() + at, sizeof(event));
-      // Padded with zeros.
+      // The name is padded with zeros.
       const std::string name(
           event.len == 0 || (event.mask & kOfAll) != 0 ? "" : buffer.data() + at + sizeof(event));
       Touch((event.mask & IN_Q_OVERFLOW) != 0 ? -1 : event.wd, name);
@@ -76,7 +76,7 @@ void FileWatch::Drain() {
 }
 
 void FileWatch::Renew() {
-  for (File& file : files_) (void)Follow(&file);  // a folder that is not there: the next time
+  for (File& file : files_) (void)Follow(&file);  // a missing folder is tried again next time
   Drain();
 }
 

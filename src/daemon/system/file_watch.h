@@ -1,6 +1,6 @@
-// FileWatch: says at once that somebody made, replaced, moved, deleted or wrote one of the files
-// that the daemon keeps (inotify on their folders), so that it is mended before the daemon can be
-// killed. What the daemon does itself it hears, too: whoever is told looks what it was.
+// FileWatch: reports at once that a file which the daemon keeps was created, replaced, moved,
+// deleted or written (inotify on its folder), so that damage is repaired before the daemon can be
+// killed. It also reports the daemon's own changes: the callback must check what happened.
 #pragma once
 
 #include <functional>
@@ -16,15 +16,15 @@ namespace cygnet {
 // Control thread.
 class FileWatch {
  public:
-  // An error: the system has no watch left to give; then only looking now and then tells.
+  // An error: the system has no inotify instance left; then the caller must poll.
   static Result<std::unique_ptr<FileWatch>> Create();
 
-  // The file at `path`, whether it is there or not, and its lock (`path`.lock).
+  // Watches the file at `path`, whether it exists or not, and its lock (`path`.lock).
   Status Add(const std::string& path, std::function<void()> changed);
-  // Readable when something happened; Drain calls `changed` of each file that it was about.
+  // Readable when something happened; Drain calls `changed` of each affected file.
   int event_fd() const { return fd_.get(); }
   void Drain();
-  // About once a second: a folder that was itself replaced is followed under its name.
+  // Watches a folder that was itself replaced. Call it about once a second.
   void Renew();
 
  private:

@@ -32,7 +32,7 @@ class FileWatchTest : public testing::Test {
     pollfd fd{.fd = watch_->event_fd(), .events = POLLIN, .revents = 0};
     return poll(&fd, 1, 0) == 1;
   }
-  // Whether it is told of what has just happened, once and not later.
+  // Whether the callback runs for what has just happened, and not again later.
   bool IsTold() {
     told_ = 0;
     if (IsReadable()) watch_->Drain();

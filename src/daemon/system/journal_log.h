@@ -1,5 +1,5 @@
-// Log lines as the service manager's journal takes them from standard error: a priority in front
-// (sd-daemon(3)), no time stamp, since the journal has its own.
+// Log lines for the journal, which reads them from standard error: a priority in front
+// (sd-daemon(3)), and no time stamp, since the journal adds its own.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace cygnet {
 
-// `fd` is the stream that JOURNAL_STREAM (its value, or nullptr) says is the journal's.
+// Whether `fd` is the stream that the value of JOURNAL_STREAM names (nullptr: not set).
 bool IsJournalStream(int fd, const char* journal_stream);
 
-// "<4>text". 3: error, 4: warning, 6: info, 7: debug, as syslog numbers them.
+// "<4>text", with the priority numbers of syslog: 3 error, 4 warning, 6 info, 7 debug.
 std::string JournalLine(LogLevel level, std::string_view text);
 
-// One line without control characters: what a message quotes from outside can neither begin a line
-// with a priority of its own nor move a terminal's cursor.
+// One line without control characters: text that a message quotes from outside can neither start a
+// line with its own priority nor move a terminal's cursor.
 std::string OneLine(std::string_view text);
 
 }  // namespace cygnet

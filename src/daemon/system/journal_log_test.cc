@@ -28,7 +28,7 @@ TEST(JournalLogTest, PrioritiesAreSyslogs) {
   EXPECT_EQ(JournalLine(LogLevel::kDebug, "a"), "<7>a");
 }
 
-// What a client wrote cannot pass for a line of its own.
+// A client's text cannot become a separate log line.
 TEST(JournalLogTest, AMessageStaysOneLine) {
   EXPECT_EQ(JournalLine(LogLevel::kInfo, "a\n<3>forged\x1b[2J"), "<6>a <3>forged\\x1b[2J");
 }

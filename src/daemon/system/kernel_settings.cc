@@ -36,7 +36,7 @@ Result<bool> ReadKernelFips(const std::string& path) {
   unsigned value = 0;
   const bool read = std::fscanf(file, "%u", &value) == 1;
   std::fclose(file);
-  if (!read) return MakeError(Errc::kIo, path + ": holds no number");
+  if (!read) return MakeError(Errc::kIo, path + ": does not contain a number");
   return value != 0;
 }
 

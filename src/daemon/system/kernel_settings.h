@@ -1,5 +1,5 @@
-// Settings of XFRM that the kernel keeps for each network namespace under /proc/sys/net/core, and
-// that clients read and write there: the daemon goes by them as the kernel's own XFRM would.
+// XFRM settings that the kernel keeps for each network namespace under /proc/sys/net/core. Clients
+// read and write them there, and the daemon obeys them as the kernel's own XFRM would.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace cygnet {
 
-// The number in a file; `fallback` if there is none.
+// The number in a file; `fallback` if it cannot be read.
 uint32_t ReadSetting(const std::string& file, uint32_t fallback);
 
 // xfrm_acq_expires, in seconds; 30 if it cannot be read. IKE daemons change it at start.
 uint32_t ReadAcquireExpires();
 
-// Whether the kernel runs in FIPS mode; one without the file does not. Anything but a number in it
-// is an error: what asks for FIPS mode must not be taken for its absence.
+// Whether the kernel runs in FIPS mode; without the file it does not. Anything but a number in it
+// is an error, so that an unreadable setting never turns FIPS mode off.
 Result<bool> ReadKernelFips(const std::string& file = "/proc/sys/crypto/fips_enabled");
 
 // xfrm_aevent_rseqth, xfrm_aevent_etime and xfrm_larval_drop; the kernel's defaults for those that

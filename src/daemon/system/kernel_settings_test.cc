@@ -53,12 +53,13 @@ TEST_F(KernelSettingsTest, FipsModeIsTheKernels) {
   EXPECT_TRUE(*ReadKernelFips(path));
 }
 
-// Not to be read is not the same as off.
+// An unreadable file does not mean "off".
 TEST_F(KernelSettingsTest, FipsModeThatCannotBeReadIsAnError) {
   Write("fips_enabled", "");
   const auto mode = ReadKernelFips(folder_ / "fips_enabled");
   ASSERT_FALSE(mode);
-  EXPECT_NE(mode.error().message.find("fips_enabled: holds no number"), std::string::npos);
+  EXPECT_NE(mode.error().message.find("fips_enabled: does not contain a number"),
+            std::string::npos);
   EXPECT_FALSE(ReadKernelFips(folder_));
 }
 

@@ -52,7 +52,7 @@ Status Poller::Modify(int fd, uint32_t events) {
 void Poller::Remove(int fd) {
   const auto key = keys_.find(fd);
   if (key == keys_.end()) return;
-  // Cannot fail for an fd that is in the set; and a caller could do nothing about it.
+  // Cannot fail for an fd in the set.
   (void)epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   entries_.erase(key->second);
   keys_.erase(key);
@@ -67,7 +67,7 @@ int Poller::RunOnce(int timeout_ms) {
     const epoll_event event = events[static_cast<std::size_t>(i)];
     const uint64_t key = event.data.u64;  // a packed struct: no reference to its member
     const auto entry = entries_.find(key);
-    if (entry == entries_.end()) continue;  // the wake-up, or removed by a callback before
+    if (entry == entries_.end()) continue;  // the wake-up, or removed by an earlier callback
     // The callback may remove itself: keep it alive until it returns.
     const std::shared_ptr<Entry> alive = entry->second;
     alive->callback(event.events);
@@ -78,7 +78,7 @@ int Poller::RunOnce(int timeout_ms) {
 
 int Poller::RunPosted() {
   uint64_t count;
-  // Empties the counter; EAGAIN when nobody woke us.
+  // Resets the counter; EAGAIN if nobody woke us.
   (void)!read(wake_fd_, &count, sizeof(count));
   std::vector<std::function<void()>> tasks;
   {
@@ -99,7 +99,7 @@ void Poller::Post(std::function<void()> task) {
 
 void Poller::Wake() {
   const uint64_t one = 1;
-  // Fails only when the counter is full, and then the loop is awake anyway.
+  // Fails only if the counter is full, and then the loop is awake anyway.
   (void)!write(wake_fd_, &one, sizeof(one));
 }
 

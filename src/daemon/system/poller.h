@@ -1,5 +1,5 @@
-// Poller: the event loop of a daemon thread: file descriptors by epoll, and functions posted from
-// other threads. Only Post and Wake may be called from a thread other than the one in RunOnce.
+// Poller: the event loop of a daemon thread. Serves file descriptors (epoll) and functions posted
+// from other threads. Only Post and Wake may be called from a thread other than the one in RunOnce.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,21 +24,21 @@ class Poller {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
 
-  // `events`: EPOLLIN, EPOLLOUT, …, level-triggered. The fd stays the caller's; it must be removed
-  // before it is closed. REQUIRES: not already added.
+  // `events`: EPOLLIN, EPOLLOUT, …, level-triggered. The caller keeps the fd and must remove it
+  // before closing it. REQUIRES: not already added.
   Status Add(int fd, uint32_t events, Callback callback);
-  // Costs no system call where nothing changes.
+  // Makes no system call if nothing changes.
   Status Modify(int fd, uint32_t events);
-  // Safe inside any callback, the fd's own included; no callback of it runs afterwards.
+  // Safe in any callback, including the fd's own; its callback does not run afterwards.
   void Remove(int fd);
 
-  // Waits up to timeout_ms (-1: for ever) and runs what is due. Returns the number of callbacks and
-  // posted functions run.
+  // Waits up to timeout_ms (-1: forever), then runs callbacks and posted functions. Returns how
+  // many it ran.
   int RunOnce(int timeout_ms);
 
   // Any thread: runs `task` in the loop's thread, in the order posted.
   void Post(std::function<void()> task);
-  // Any thread: makes a RunOnce that waits return.
+  // Any thread: makes a waiting RunOnce return.
   void Wake();
 
  private:
@@ -52,8 +52,8 @@ class Poller {
 
   const int epoll_fd_;
   const int wake_fd_;
-  // Keyed by a number that is never reused, so that an event for a removed fd finds nothing even
-  // when the fd's number already names another socket.
+  // Keyed by a number that is never reused, so that an event for a removed fd finds nothing even if
+  // the fd already names another socket.
   std::unordered_map<uint64_t, std::shared_ptr<Entry>> entries_;
   std::unordered_map<int, uint64_t> keys_;
   uint64_t next_key_ = 1;  // 0 is wake_fd_

@@ -1,6 +1,6 @@
-// SeqpacketServer: the connections of a server, AF_UNIX SOCK_SEQPACKET, which the doorstep
-// (netlink/doorstep.h) let in. It holds their number to a limit, has each of them served when its
-// socket is ready, and closes those that are done with.
+// SeqpacketServer: a server's connections, AF_UNIX SOCK_SEQPACKET, which the doorstep
+// (netlink/doorstep.h) lets in. Limits their number, serves each when its socket is ready, and
+// closes the finished ones.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace cygnet {
 enum class Sent : uint8_t {
   kYes,
   kLater,    // when the socket is writable
-  kTooLong,  // for this socket, at any time
+  kTooLong,  // it will never fit into this socket
   kBroken,   // the peer is gone
 };
 // Never blocks.
@@ -29,7 +29,7 @@ Sent SendDatagram(int fd, std::span<const uint8_t> datagram);
 // A `Client` owns its socket and has
 //   int fd() const;
 //   uint32_t wanted_events() const;  // of its socket: EPOLLIN, EPOLLOUT, …
-// Everything happens in the poller's thread.
+// Runs in the poller's thread.
 template <typename Client>
 class SeqpacketServer {
  public:
@@ -41,11 +41,12 @@ class SeqpacketServer {
     std::size_t max_clients;
     // A socket is ready for `events`. False: the connection ends.
     std::function<bool(ClientId id, Client* client, uint32_t events)> serve;
-    // A connection ends: it is no longer among clients(), and its socket is still open.
+    // A connection ends: clients() no longer contains it, and its socket is still open.
     std::function<void(Client* client)> on_close;
   };
 
-  // REQUIRES: `poller` outlives the server. The functions are called until it is destroyed.
+  // REQUIRES: `poller` outlives the server. The functions may be called until the server is
+  // destroyed.
   SeqpacketServer(Poller* poller, Options options)
       : poller_(poller), options_(std::move(options)) {}
   ~SeqpacketServer() {
@@ -61,7 +62,7 @@ class SeqpacketServer {
     return at == clients_.end() ? nullptr : at->second.get();
   }
 
-  // Serves it from the poller's next turn on. REQUIRES: !full().
+  // Serves the client from the next RunOnce on. REQUIRES: !full().
   void Add(std::unique_ptr<Client> client) {
     const ClientId id = next_id_++;
     const Status added = poller_->Add(client->fd(), client->wanted_events(),
@@ -70,7 +71,7 @@ class SeqpacketServer {
     clients_.emplace(id, std::move(client));
   }
 
-  // As if its socket were ready for `events`. The client may be gone.
+  // Serves the client as if its socket were ready for `events`. It may already be closed.
   void Serve(ClientId id, uint32_t events) {
     Client* client = Find(id);
     if (client == nullptr) return;
@@ -78,13 +79,13 @@ class SeqpacketServer {
     UpdatePolling(*client);
   }
 
-  // After what was done to a client outside of Serve.
+  // Call it after changing a client outside Serve.
   void UpdatePolling(const Client& client) {
     const Status modified = poller_->Modify(client.fd(), client.wanted_events());
     if (!modified) LogError(modified.error());
   }
 
-  // Not for the client that is being served: that one's `serve` returns false.
+  // REQUIRES: the client is not being served; its `serve` returns false instead.
   void Close(ClientId id) {
     const auto closed = clients_.extract(id);
     if (closed.empty()) return;

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Says back what it hears; "bye" ends the connection.
+// Sends back what it receives; "bye" ends the connection.
 class Echo {
  public:
   explicit Echo(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -69,7 +69,7 @@ class SeqpacketServerTest : public ::testing::Test {
   static void Say(const UniqueFd& fd, const std::string& text) {
     EXPECT_EQ(SendDatagram(fd.get(), BytesOf(text)), Sent::kYes);
   }
-  // What has come; "" is the end of the connection.
+  // The next datagram; "" is the end of the connection.
   static std::string Hear(const UniqueFd& fd) {
     char text[16];
     const ssize_t got = recv(fd.get(), text, sizeof text, MSG_DONTWAIT);
@@ -84,7 +84,7 @@ class SeqpacketServerTest : public ::testing::Test {
 
 TEST_F(SeqpacketServerTest, PollsForWhatTheClientWants) {
   const UniqueFd client = Connect();
-  EXPECT_EQ(poller_->RunOnce(0), 0) << "writable, which nobody asked for";
+  EXPECT_EQ(poller_->RunOnce(0), 0) << "writable, which nobody requested";
   Say(client, "hello");
   EXPECT_EQ(poller_->RunOnce(0), 1);
   EXPECT_EQ(Hear(client), "nothing");
@@ -131,7 +131,7 @@ TEST_F(SeqpacketServerTest, NoNameIsUsedTwice) {
   const Server::ClientId old = server_->clients().begin()->first;
   server_->Close(old);
   const UniqueFd second = Connect();
-  server_->Serve(old, EPOLLIN);  // as a callback would that comes late
+  server_->Serve(old, EPOLLIN);  // like a late callback
   server_->Close(old);
   EXPECT_TRUE(served_.empty());
   EXPECT_EQ(server_->Find(old), nullptr);

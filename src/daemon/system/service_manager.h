@@ -1,6 +1,6 @@
-// ServiceManager: what a service tells the service manager that started it, by systemd's protocol
-// of sd_notify(3): datagrams of "KEY=value" lines to the Unix socket that NOTIFY_SOCKET names. Its
-// own few lines, as that page advises whoever needs no more of libsystemd. One thread.
+// ServiceManager: notifies the service manager that started us, by the protocol of sd_notify(3):
+// datagrams of "KEY=value" lines to the Unix socket in NOTIFY_SOCKET. Implemented here, as that
+// page advises programs that need nothing else from libsystemd. One thread.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@ namespace cygnet {
 
 class ServiceManager {
  public:
-  // From NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, which are taken out of the environment:
-  // they are for this process alone. Without NOTIFY_SOCKET, or with one that is no address of a
-  // Unix socket, nobody is told anything.
+  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment, as
+  // they are for this process only. Without NOTIFY_SOCKET, or if it is not the address of a Unix
+  // socket, notifications are not sent.
   static ServiceManager FromEnvironment();
 
   bool listens() const { return fd_.valid(); }
-  // Ready to serve; `status` is a line for whoever asks how the service is.
+  // Ready to serve; `status` is one line for systemctl status.
   void Ready(std::string_view status);
   void Stopping();
-  // Not ready yet, and for what.
+  // Not ready yet; `status` says what it waits for.
   void Waiting(std::string_view status);
-  // How often the manager wants a sign of life, halved as sd_watchdog_enabled(3) advises; nothing:
-  // not at all.
+  // The interval of signs of life: half the watchdog's time, as sd_watchdog_enabled(3) advises.
+  // nullopt: none are expected.
   std::optional<uint64_t> sign_of_life_ns() const { return sign_of_life_ns_; }
   void GiveSignOfLife();
 

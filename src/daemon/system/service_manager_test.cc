@@ -28,7 +28,7 @@ class ServiceManagerTest : public ::testing::Test {
   void TearDown() override {
     for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) unsetenv(name);
   }
-  // "": nothing came.
+  // The next notification; "": none.
   std::string Next() {
     char text[256];
     const ssize_t n = recv(fd_.get(), text, sizeof(text), 0);

@@ -23,8 +23,8 @@ void WireWatch::Look(const LinkChanges& changes) {
   for (Row& row : rows_) Look(&row, changes);
 }
 
-// An interface is known by its index: another one by the wire's name, and one that was gone
-// meanwhile, has to be taken first.
+// Identifies an interface by its index: a new interface with the wire's name, or one that was gone
+// meanwhile, must be opened first.
 void WireWatch::Look(Row* row, const LinkChanges& changes) {
   const auto& gone = changes.gone;
   if (changes.lost || std::find(gone.begin(), gone.end(), row->ifindex) != gone.end()) {
@@ -36,7 +36,7 @@ void WireWatch::Look(Row* row, const LinkChanges& changes) {
     row->barred.clear();
   } else if (link.ifindex != row->ifindex) {
     if (const Status taken = Take(*row); !taken) return Bar(row, taken.error().message);
-    link = LookAtLink(row->wire.wire);  // it is up now
+    link = LookAtLink(row->wire.wire);  // Take has set it up
   }
   if (link == row->link && row->barred.empty()) {
     if (link.status != LinkStatus::kGone) row->ifindex = link.ifindex;
@@ -50,7 +50,7 @@ void WireWatch::Look(Row* row, const LinkChanges& changes) {
   Show(row, link);
 }
 
-// Shut before it is up, and before a frame is taken from it.
+// Shuts the wire before it is set up and before a frame is received from it.
 Status WireWatch::Take(const Row& row) {
   CYGNET_RETURN_IF_ERROR(hooks_.shut(row.wire));
   if (!NamedInterface(row.wire.wire).BringUp()) return ErrnoError("set " + row.wire.wire + " up");
@@ -64,7 +64,7 @@ void WireWatch::Bar(Row* row, const std::string& why) {
   PortLink link = row->link;
   link.status = LinkStatus::kBarred;
   link.ifindex = 0;
-  (void)row->wire.port->Follow(link);  // it binds nothing: nothing can fail
+  (void)row->wire.port->Follow(link);  // cannot fail, because it binds nothing
   Show(row, link);
 }
 
@@ -85,13 +85,13 @@ void WireWatch::Show(Row* row, const PortLink& link) {
   }
   if (link.mtu != before.mtu && link.mtu != 0) {
     Log(LogLevel::kInfo,
-        fmt::format("device {}: MTU of wire {} is {}, of {} {}", row->wire.device, row->wire.wire,
-                    link.mtu, row->wire.host->name(), row->wire.host->mtu()));
+        fmt::format("device {}: the MTU of wire {} is {}, that of {} is {}", row->wire.device,
+                    row->wire.wire, link.mtu, row->wire.host->name(), row->wire.host->mtu()));
   }
   hooks_.changed();
 }
 
-// What cannot be set is said once: the host's interface may be gone.
+// Logs a failure once: the host-side interface may be gone.
 void WireWatch::FollowOnHost(Row* row, const PortLink& link) {
   TapPort* host = row->wire.host;
   Status status = host->SetCarrier(link.status);
@@ -122,10 +122,10 @@ std::vector<DoctorRow> WireWatch::DoctorRows() const {
         found.advice = fmt::format("ip link set {} up", row.wire.wire);
         break;
       case LinkStatus::kBarred:
-        found.advice = "mend what the text names; it is tried again every second";
+        found.advice = "fix the named problem; cygnetd tries again every second";
         break;
       default:
-        found.advice = "look at the cable and at the far end; it is taken as soon as it is there";
+        found.advice = "check the cable and the far end; cygnetd uses the wire as soon as it is up";
     }
     rows.push_back(std::move(found));
   }

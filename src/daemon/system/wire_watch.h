@@ -1,6 +1,6 @@
-// WireWatch: follows the wires while the daemon runs. The port is told of every change of its
-// interface, the host's interface gets the wire's carrier, MTU and MAC address, and a wire that
-// went and came back by the same name is taken again, shut first.
+// WireWatch: follows the wires while the daemon runs. It notifies the port of every change of its
+// interface, copies the wire's carrier, MTU and MAC address to the host-side interface, and shuts
+// and reopens a wire that went and came back under the same name.
 #pragma once
 
 #include <functional>
@@ -19,36 +19,36 @@ struct WatchedWire {
   std::string wire;
   Port* port = nullptr;
   TapPort* host = nullptr;
-  bool own_mtu = false;  // of the host's interface: the operator has set it
+  bool own_mtu = false;  // the operator has set the MTU of the host-side interface
 };
 
 // Control thread.
 class WireWatch {
  public:
   struct Hooks {
-    // Keeps the host's stack away from the interface that has the wire's name now. An error: it
-    // cannot be, and the wire is not taken.
+    // Keeps the host's stack away from the interface that has the wire's name now. On an error the
+    // wire is not opened.
     std::function<Status(const WatchedWire& wire)> shut;
-    // For records: device, link state, a sentence.
+    // Records a change: device, link state, a sentence.
     std::function<void(const std::string&, const std::string&, const std::string&)> tell;
-    // Something changed that workers may have kept, or sleep over.
+    // Something changed that workers may have cached, or must wake up for.
     std::function<void()> changed;
   };
   explicit WireWatch(Hooks hooks) : hooks_(std::move(hooks)) {}
 
-  // REQUIRES: the wire was taken; port and host stay as long as this.
+  // REQUIRES: the wire is open; its port and host outlive this.
   void Add(WatchedWire wire);
-  // After events, and once a second whatever happens: what could not be taken is tried again.
+  // Call it after events, and at least once a second: it retries wires that could not be opened.
   void Look(const LinkChanges& changes);
   std::vector<DoctorRow> DoctorRows() const;
 
  private:
   struct Row {
     WatchedWire wire;
-    PortLink link{};        // as the port was told
-    int ifindex = 0;        // of the interface that is taken; 0: none is
-    std::string barred{};   // why the one that is there is not
-    std::string trouble{};  // what could not be set on the host's interface
+    PortLink link{};        // as last reported to the port
+    int ifindex = 0;        // of the open interface; 0: none
+    std::string barred{};   // why the existing interface is not used
+    std::string trouble{};  // what could not be set on the host-side interface
   };
 
   void Look(Row* row, const LinkChanges& changes);

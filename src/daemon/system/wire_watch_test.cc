@@ -46,7 +46,7 @@ class WireWatchTest : public test::PortTest {
         .changed = [this] { ++changes_; }});
     watch_->Add({.device = "nic0", .wire = "wa", .port = port_.get(), .host = host_.get()});
   }
-  // Until the kernel has told everything.
+  // Waits until the kernel has reported everything.
   void Follow() {
     for (int i = 0; i < 20; ++i) {
       watch_->Look(events_->Drain());
@@ -103,7 +103,7 @@ TEST_F(WireWatchTest, TheHostSeesTheCarrier) {
   EXPECT_EQ(told_.back(), "nic0: link up: wire wa is up");
   EXPECT_FALSE(Shows("nic0", "NO-CARRIER"));
   SendAndCount(1, 0);
-  EXPECT_THAT(up_when_shut_, IsEmpty()) << "the interface is the one that is shut";
+  EXPECT_THAT(up_when_shut_, IsEmpty()) << "it is the same interface, which is shut already";
 }
 
 TEST_F(WireWatchTest, TheHostSeesMtuAndAddress) {
@@ -117,7 +117,7 @@ TEST_F(WireWatchTest, TheHostSeesMtuAndAddress) {
   EXPECT_GT(changes_, 0);
   ASSERT_TRUE(Run("ip link set wa mtu 9000"));
   Follow();
-  EXPECT_EQ(host_->mtu(), TapPort::LargestMtu()) << "a packet of the pool has room for no more";
+  EXPECT_EQ(host_->mtu(), TapPort::LargestMtu()) << "a packet of the pool cannot hold more";
 }
 
 TEST_F(WireWatchTest, OneThatCameBackIsShutFirst) {
@@ -130,8 +130,8 @@ TEST_F(WireWatchTest, OneThatCameBackIsShutFirst) {
   Follow();
   EXPECT_EQ(told_.back(),
             "nic0: link barred: wire wa is there and is not used: nftables is out of order");
-  EXPECT_THAT(told_, SizeIs(2)) << "said once";
-  EXPECT_FALSE(Shows("wa", "[<,]UP[,>]")) << "what is not shut is not set up";
+  EXPECT_THAT(told_, SizeIs(2)) << "reported once";
+  EXPECT_FALSE(Shows("wa", "[<,]UP[,>]")) << "a wire that is not shut is not set up";
   EXPECT_TRUE(Shows("nic0", "NO-CARRIER"));
   EXPECT_THAT(watch_->DoctorRows()[0].text, HasSubstr("nftables is out of order"));
   SendAndCount(0, 1);
@@ -142,7 +142,7 @@ TEST_F(WireWatchTest, OneThatCameBackIsShutFirst) {
   EXPECT_THAT(up_when_shut_, testing::Each(false));
 }
 
-// It went and came between two looks: by its name nothing has changed.
+// The wire goes and comes back between two checks: its name does not show that.
 TEST_F(WireWatchTest, OneThatWentBetweenTwoLooksIsShutAgain) {
   ASSERT_TRUE(Run("ip link del wa") && MakeAgain());
   Follow();

@@ -13,10 +13,10 @@
 namespace cygnet {
 namespace {
 
-// What a queued message costs beside its bytes.
+// The memory of a queued message in addition to its bytes.
 constexpr std::size_t kQueueEntryBytes = 64;
-// Parts of a dump sent in one go, so that one reader of a large table does not keep the others
-// waiting; the poller comes back at once.
+// Parts of a dump sent in one call, so that a reader of a large table does not block the others;
+// the poller calls again at once.
 constexpr int kDumpPartsPerFlush = 16;
 
 std::size_t CostOf(const netlink::Buffer& message) { return message.size() + kQueueEntryBytes; }
@@ -93,8 +93,8 @@ void XfrmConnection::Pop() {
   queue_.pop_front();
 }
 
-// One mark per gap, at the place of the gap; a mark may exceed the bound, as there is never more
-// than one for each message that fits it.
+// Queues one mark per gap, at the place of the gap. A mark may exceed the bound, because there is
+// at most one for each message within it.
 void XfrmConnection::MarkOverrun() {
   if (!report_overrun_ || last_overrun_ != nullptr) return;
   netlink::MessageBuilder mark({.type = transport::kOverrun, .pid = port_id_});
@@ -113,7 +113,7 @@ void XfrmConnection::SendQueued() {
 void XfrmConnection::StartDump(std::unique_ptr<XfrmDump> dump) {
   CYGNET_CHECK(!dumping());
   dump_ = std::move(dump);
-  // An empty queue is not required: a part is due at once, and it keeps its place behind the rest.
+  // The queue need not be empty: the first part is sent in order after the queued messages.
   Send(dump_->Next());
   if (dump_->finished()) dump_ = nullptr;
 }

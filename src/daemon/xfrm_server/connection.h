@@ -1,6 +1,6 @@
-// XfrmConnection: one client socket of the XFRM server: its netlink options, and what waits to be
-// sent to it. Never blocks: what a client does not read is kept up to a bound, then lost and said
-// to be lost, as a netlink socket does (ENOBUFS).
+// XfrmConnection: one client socket of the XFRM server: its netlink options and its queue. Never
+// blocks: messages that a client does not read wait up to a bound. Beyond it they are lost and the
+// client is notified of that, as with a netlink socket (ENOBUFS).
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ namespace cygnet {
 // An encoded message, shared by the listeners it goes to.
 using Datagram = std::shared_ptr<const netlink::Buffer>;
 
-// Bytes that may be queued to all connections together.
+// The limit of queued bytes for all connections together.
 class QueueBudget {
  public:
   explicit QueueBudget(std::size_t bytes) : left_(static_cast<int64_t>(bytes)) {}
@@ -38,7 +38,7 @@ class QueueBudget {
 
 class XfrmConnection {
  public:
-  // `in_all` outlives the connection.
+  // REQUIRES: `in_all` outlives the connection.
   XfrmConnection(UniqueFd fd, std::size_t max_queued_bytes, QueueBudget* in_all);
   ~XfrmConnection();
   XfrmConnection(const XfrmConnection&) = delete;
@@ -46,20 +46,20 @@ class XfrmConnection {
 
   int fd() const { return fd_.get(); }
   const PeerId& peer() const { return peer_; }
-  // True the first time: IKE daemons ask for single SAs all the time.
+  // True only the first time, to limit audit records: IKE daemons request single SAs all the time.
   bool FirstReadOfKeys() { return !std::exchange(read_keys_, true); }
   uint32_t port_id() const { return port_id_; }
   netlink::AckOptions ack_options() const { return ack_options_; }
   // The peer is gone; nothing more can be sent.
   bool broken() const { return broken_; }
-  // Something waits for the socket to become writable.
+  // Messages wait for the socket to become writable.
   bool wants_write() const { return !broken_ && (!queue_.empty() || dump_ != nullptr); }
   uint64_t lost() const { return lost_; }
 
-  // True when events of this group are to be sent here.
+  // True if the client listens for events of this group.
   bool Listens(xfrm::EventGroup group) const;
 
-  // Messages of the transport itself: kBind, kOption. True when `message` was one.
+  // Executes messages of the transport itself: kBind, kOption. False: `message` is not one of them.
   bool TakeTransportMessage(const netlink::MessageView& message);
 
   void Send(netlink::Buffer message);
@@ -69,11 +69,11 @@ class XfrmConnection {
   // REQUIRES: !dumping(). Sends the first part at once, the rest as the client reads.
   void StartDump(std::unique_ptr<XfrmDump> dump);
 
-  // The socket is writable: sends what waits.
+  // Sends waiting messages. Call it when the socket is writable.
   void Flush();
 
  private:
-  // False: later. What can never be sent is lost.
+  // False: try later. True: sent, or lost because it can never be sent.
   bool TrySend(const netlink::Buffer& message);
   void Enqueue(Datagram message);
   void MarkOverrun();
@@ -90,7 +90,7 @@ class XfrmConnection {
   uint32_t port_id_ = 0;
   uint32_t groups_ = 0;  // bit n-1 = group n
   netlink::AckOptions ack_options_;
-  bool report_overrun_ = true;  // until NETLINK_NO_ENOBUFS
+  bool report_overrun_ = true;  // cleared by NETLINK_NO_ENOBUFS
   bool broken_ = false;
   std::deque<Datagram> queue_;
   std::size_t queued_bytes_ = 0;

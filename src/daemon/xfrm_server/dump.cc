@@ -10,8 +10,8 @@
 namespace cygnet {
 namespace {
 
-// About what a Linux kernel starts with (a page less overhead); charon refuses answers of more than
-// 4096 bytes.
+// About the size that a Linux kernel starts with (a page less overhead); charon refuses answers
+// longer than 4096 bytes.
 constexpr std::size_t kMaxPartBytes = 3584;
 
 class SaDump final : public XfrmDump {
@@ -74,7 +74,8 @@ netlink::Buffer XfrmDump::Next() {
     held_.reset();
   }
   if (!part.empty()) {
-    ack_ = {};  // a remark on the request goes with the first part, which has no room for it
+    ack_ =
+        {};  // a warning about the request would belong to the first part, which has no room for it
     return part;
   }
   finished_ = true;

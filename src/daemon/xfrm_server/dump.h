@@ -1,5 +1,5 @@
-// XfrmDump: the answer to a dump request, made part by part as the client reads, so that a table of
-// any size needs only one part's memory for messages.
+// XfrmDump: the answer to a dump request, made part by part as the client reads. A table of any
+// size needs only the memory of one part for messages.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace cygnet {
 
 class XfrmDump {
  public:
-  // Whose dump it is: for the header of every message, and the form of the last.
+  // The requester: determines the header of every message and the form of the last.
   struct Client {
     xfrm::ReplyTo to;
     netlink::AckOptions options;
@@ -25,7 +25,7 @@ class XfrmDump {
 
   virtual ~XfrmDump() = default;
 
-  // The next datagram: one or several entries, or, once there are none left, NLMSG_DONE alone.
+  // The next datagram: one or several entries; after the last entry, NLMSG_DONE alone.
   // REQUIRES: !finished().
   netlink::Buffer Next();
   bool finished() const { return finished_; }
@@ -39,15 +39,15 @@ class XfrmDump {
  private:
   const Client client_;
   netlink::ExtendedAck ack_;
-  std::optional<netlink::Buffer> held_;  // did not fit into the part before
+  std::optional<netlink::Buffer> held_;  // did not fit into the previous part
   bool finished_ = false;
 };
 
-// SAs as they are when their turn comes; those deleted since the start are left out. `control` must
-// outlive the dump.
+// Dumps each SA as it is when it is encoded; SAs that were deleted since the start are left out.
+// REQUIRES: `control` outlives the dump.
 std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl* control, xfrm::SaDumpFilter filter,
                                      XfrmDump::Client client, netlink::ExtendedAck ack);
-// Policies as they were when the dump began: of sockets, then of the SPD.
+// Dumps the policies as they were when the dump began: socket policies, then the SPD.
 std::unique_ptr<XfrmDump> MakePolicyDump(const XfrmControl& control, XfrmDump::Client client);
 
 }  // namespace cygnet

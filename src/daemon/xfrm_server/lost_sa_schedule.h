@@ -1,8 +1,7 @@
-// LostSaSchedule: SAs of the daemon before, and when clients are told of each. When both ends
-// restart, both key managers learn of the same SAs; told at once they would replace them at once,
-// and their exchanges collide. So one end begins, that with the lower address, and each end goes
-// through its tunnels one after the other; the other end follows with what has not been replaced by
-// then.
+// LostSaSchedule: the SAs of the previous daemon, and when clients are notified of each. If both
+// ends restart, both key managers learn of the same SAs; if they replaced them at the same time,
+// their exchanges would collide. So the end with the lower address begins, one tunnel after the
+// other. The other end follows with the SAs that have not been replaced by then.
 #pragma once
 
 #include <chrono>
@@ -17,21 +16,21 @@ namespace cygnet {
 class LostSaSchedule {
  public:
   using Milliseconds = std::chrono::milliseconds;
-  // An end's tunnels are spread over this time at most …
+  // The longest time over which an end spreads its tunnels.
   static constexpr Milliseconds kSpread{10'000};
-  // … and this far apart where that is less; the SAs of one tunnel go together.
+  // The time between two tunnels, unless kSpread requires less. The SAs of one tunnel go together.
   static constexpr Milliseconds kApart{100};
-  // The other end begins this much later.
+  // How much later the other end begins.
   static constexpr Milliseconds kOtherEnd{15'000};
   static constexpr Milliseconds kLongest = kSpread + kOtherEnd;
 
   using IsOwn = std::function<bool(const IpAddress&, IpFamily)>;
-  // `is_own`: an address of this host; asked when it matters, for addresses may come late.
+  // `is_own`: whether an address is this host's. Called in Due, as addresses may be added late.
   explicit LostSaSchedule(std::vector<LostSa> lost = {}, IsOwn is_own = {});
 
   bool empty() const { return rows_.empty(); }
-  // The expiries that a client is to be told now that has listened for `listened`; `told` is what
-  // it was told of, empty at first. Left out is what is there again, or was replaced.
+  // The expiries that are due for a client that has listened for `listened`. `told` records those
+  // that it has got; empty at first. SAs that exist again or were replaced are left out.
   std::vector<netlink::Buffer> Due(Milliseconds listened, const XfrmControl& control,
                                    std::vector<bool>* told) const;
 

@@ -24,7 +24,7 @@ class LostSaScheduleTest : public testing::Test {
     spec.reqid = Reqid(reqid);
     return spec;
   }
-  // Both SAs of a tunnel from the daemon before.
+  // Both SAs of a tunnel of the previous daemon.
   void Lose(const std::string& peer, uint32_t reqid) {
     test::FakeXfrmControl before;
     for (const bool out : {true, false}) {
@@ -77,7 +77,7 @@ TEST_F(LostSaScheduleTest, WhatTheOtherEndReplacedIsNotTold) {
   const LostSaSchedule lost = Make();
   ASSERT_TRUE(control_.AddSa(Spec(kOwn, "192.0.2.5", 0x999, 2), {}));
   std::vector<bool> told;
-  EXPECT_EQ(lost.Due(LostSaSchedule::kLongest, control_, &told).size(), 2u) << "of the other";
+  EXPECT_EQ(lost.Due(LostSaSchedule::kLongest, control_, &told).size(), 2u) << "the other tunnel's";
 }
 
 TEST_F(LostSaScheduleTest, WhatIsThereAgainIsNotTold) {

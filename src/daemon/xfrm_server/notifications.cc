@@ -67,7 +67,7 @@ struct EncodeVisitor {
   netlink::Buffer operator()(const PolicyExpired& e) const {
     return xfrm::EncodePolicyExpired(ImageOf(e.policy), e.hard, to.pid);
   }
-  // Linux sends this one as if nobody had asked for it.
+  // Linux sends this notification without the requester's seq and pid.
   netlink::Buffer operator()(const DefaultsChanged& e) const {
     return xfrm::EncodeDefaults(e.actions, {});
   }

@@ -1,4 +1,4 @@
-// From the control plane's events to notifications.
+// Encodes the control plane's events as notifications.
 #pragma once
 
 #include "netlink/buffer.h"
@@ -10,7 +10,7 @@ namespace cygnet {
 
 xfrm::EventGroup GroupOf(const ControlEvent& event);
 
-// The notification, nlmsg_flags 0. `control` is asked for the state of SAs.
+// The notification, with nlmsg_flags 0. `control` provides the state of SAs.
 netlink::Buffer EncodeEvent(const ControlEvent& event, const RequestOrigin& origin,
                             const XfrmControl& control);
 

@@ -13,8 +13,7 @@
 
 namespace cygnet {
 
-// One row per request that is understood. Types without a row (those that only the kernel sends)
-// are EINVAL.
+// One row per supported request. Types without a row (those that only the kernel sends) are EINVAL.
 const XfrmRequests::Row XfrmRequests::kRows[] = {
     {xfrm::RequestType::kNewSa, &XfrmRequests::NewSa},
     {xfrm::RequestType::kUpdSa, &XfrmRequests::UpdateSa},
@@ -47,18 +46,18 @@ XfrmRequests::Handler XfrmRequests::Find(xfrm::RequestType type) {
   return nullptr;
 }
 
-// Notifications name the requester by the pid it wrote …
+// Notifications identify the requester by the pid in its request.
 RequestOrigin XfrmRequests::Call::origin() const {
   return {.seq = request.message.header.nlmsg_seq, .pid = request.message.header.nlmsg_pid};
 }
 
-// … but answers by its socket's port id.
+// Answers identify the requester by its socket's port id.
 xfrm::ReplyTo XfrmRequests::Call::reply_to() const {
   return {.seq = request.message.header.nlmsg_seq, .pid = client->port_id()};
 }
 
 // The rules of netlink_rcv_skb: control messages and those without NLM_F_REQUEST are not executed,
-// but acknowledged if they ask for it; errors are answered whether asked for or not.
+// only acknowledged if NLM_F_ACK is set. Errors are always answered.
 void XfrmRequests::Execute(const netlink::MessageView& message, XfrmConnection* client) {
   netlink::ExtendedAck ack;
   int error_number = 0;
@@ -98,7 +97,7 @@ void XfrmRequests::Tell(const XfrmConnection& client, const ClientRecord& record
   if (observer_) observer_(record, client.peer());
 }
 
-// Of what was done; a request that was refused changed nothing.
+// Notifies the observer. REQUIRES: the request succeeded.
 void XfrmRequests::Tell(const xfrm::Request& request, XfrmConnection* client) const {
   if (!observer_) return;
   const auto record = RecordOf(request);
@@ -128,7 +127,7 @@ Result<XfrmRequests::Answer> XfrmRequests::RunDump(const netlink::MessageView& m
   return Answer::kNone;
 }
 
-// What is wrong with a dump's filter is said in its NLMSG_DONE.
+// An invalid filter is reported in the dump's NLMSG_DONE.
 void XfrmRequests::DumpSas(const netlink::MessageView& message, XfrmConnection* client) {
   const xfrm::ReplyTo to{message.header.nlmsg_seq, client->port_id()};
   const auto fail = [&](const Error& error, netlink::ExtendedAck ack) {
@@ -191,7 +190,7 @@ Status XfrmRequests::ExpireSa(const Call& call) {
 }
 
 Status XfrmRequests::FlushSas(const Call& call) {
-  // An empty table is a success too.
+  // An empty table is a success, too.
   (void)control_->FlushSas(xfrm::DecodeFlushSa(call.request), call.origin());
   return {};
 }
@@ -207,7 +206,7 @@ Status XfrmRequests::GetAevent(const Call& call) {
   if (!get) return get.error();
   const auto aevent = control_->GetAevent(get->id);
   if (!aevent) return aevent.error();
-  // Of all answers this one alone carries the pid that the client wrote, as in the kernel.
+  // Only this answer carries the pid of the request, as in the kernel.
   const RequestOrigin origin = call.origin();
   call.client->Send(xfrm::EncodeAevent(control_->Inspect(*aevent->sa),
                                        {.max_diff = aevent->max_diff, .max_age = aevent->max_age},
@@ -253,7 +252,7 @@ Status XfrmRequests::FlushPolicies(const Call& call) {
   const auto type = xfrm::DecodeFlushPolicy(call.request);
   if (!type) return type.error();
   const auto any = control_->FlushPolicies(*type, call.origin());
-  return any ? Status{} : any.error();  // an empty table is a success too
+  return any ? Status{} : any.error();  // an empty table is a success, too
 }
 
 Status XfrmRequests::GetSadInfo(const Call& call) {

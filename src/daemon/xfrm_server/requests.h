@@ -1,5 +1,5 @@
-// XfrmRequests: executes the messages of clients against the control plane and answers them, with
-// the rules of the kernel's netlink and XFRM dispatch. Has no sockets of its own.
+// XfrmRequests: executes clients' messages on the control plane and answers them, by the rules of
+// the kernel's netlink and XFRM dispatch. Has no sockets.
 #pragma once
 
 #include <cstdint>
@@ -20,20 +20,20 @@ using ClientObserver = std::function<void(const ClientRecord& record, const Peer
 
 class XfrmRequests {
  public:
-  // `larval_seconds`: how long an SPI without an SA lives; asked at each allocation.
-  // `observer`: told of what was done, for an audit; may be empty.
+  // `larval_seconds`: the lifetime of an SPI without an SA; called for each allocation.
+  // `observer`: notified of what was done, for an audit; may be empty.
   XfrmRequests(XfrmControl* control, std::function<uint32_t()> larval_seconds,
                ClientObserver observer = {})
       : control_(control),
         larval_seconds_(std::move(larval_seconds)),
         observer_(std::move(observer)) {}
 
-  // Executes one message and sends its answer. When this returns, the change has been made and all
-  // answers are on their way (of a dump: the first part).
+  // Executes one message and sends its answer. When this returns, the change is made and all
+  // answers are sent or queued (for a dump: the first part).
   void Execute(const netlink::MessageView& message, XfrmConnection* client);
 
  private:
-  // What a request's own handler sees.
+  // The arguments of a request's handler.
   struct Call {
     const xfrm::Request& request;
     XfrmConnection* client;
@@ -48,7 +48,7 @@ class XfrmRequests {
   static const Row kRows[];
   static Handler Find(xfrm::RequestType type);
 
-  // Whether an ACK is still due after success; a dump ends with NLMSG_DONE instead.
+  // Whether success requires an ACK; a dump ends with NLMSG_DONE instead.
   enum class Answer : uint8_t { kAck, kNone };
   Result<Answer> Run(const netlink::MessageView& message, XfrmConnection* client,
                      netlink::ExtendedAck* ack);

@@ -1,5 +1,4 @@
-// setsockopt(IP_XFRM_POLICY) as a message of the transport: what is refused as the kernel refuses
-// it.
+// setsockopt(IP_XFRM_POLICY) as a message of the transport: it refuses what the kernel refuses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -62,7 +61,7 @@ TEST_F(SocketPolicyMessageTest, IsRefusedAsTheKernelRefuses) {
   info->dir = 3;
   EXPECT_EQ(Ask(info.bytes()), EINVAL);
   info = PolicyInfo();
-  info->index = 8;  // of another direction
+  info->index = 8;  // belongs to another direction
   EXPECT_EQ(Ask(info.bytes()), EINVAL);
   info->index = 9;
   EXPECT_EQ(Ask(info.bytes()), 0);

@@ -1,5 +1,5 @@
-// Replays test/vectors/netlink_xfrm.txt: every answer and every notification must be, byte for
-// byte, what a Linux kernel gave.
+// Replays test/vectors/netlink_xfrm.txt: every answer and notification must equal that of a Linux
+// kernel, byte for byte.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ struct Row {
   Bytes send;
   std::vector<std::string> recv;
   std::vector<std::string> events;                   // "GROUP HEX"
-  std::vector<std::pair<std::string, int>> options;  // set before it
+  std::vector<std::pair<std::string, int>> options;  // set before the request
 };
 
 std::string Hex(std::span<const uint8_t> bytes) {
@@ -70,7 +70,7 @@ std::vector<Row> ReadRows(const std::string& path) {
   return rows;
 }
 
-// A notification as the file has it: the group, which travels in nlmsg_flags, in front.
+// A notification in the file's format: first the group, which the datagram has in nlmsg_flags.
 std::string EventText(Bytes datagram) {
   nlmsghdr header = HeaderOf(datagram);
   const int group = header.nlmsg_flags >> transport::kGroupShift;

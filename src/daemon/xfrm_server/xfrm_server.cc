@@ -1,5 +1,6 @@
-// The way of a datagram: peek at it, execute its messages, queue all answers and events, and only
-// then consume it; the client's shim waits for that, so that a request is done when send() returns.
+// How a datagram is handled: peek at it, execute its messages, queue all answers and events, and
+// only then consume it. The client's shim waits for that, so that a request is done when send()
+// returns.
 
 #include "daemon/xfrm_server/xfrm_server.h"
 
@@ -22,7 +23,7 @@ namespace {
 
 constexpr std::size_t kMaxDatagramBytes = std::size_t{64} * 1024;
 
-// As the shim takes it: with the group in the header's flags.
+// The form that the shim expects: the group in the header's flags.
 Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
   nlmsghdr header;
   std::memcpy(&header, message.data(), sizeof(header));
@@ -66,14 +67,14 @@ void XfrmServer::Admit(UniqueFd fd) {
 
 void XfrmServer::Refuse() {
   ++counters_.connections_refused;
-  // Once for each time the limit is reached, not for each attempt.
-  if (!refusing_) Log(LogLevel::kWarning, "xfrm: connection limit reached, refusing more");
+  // Logs once each time the limit is reached, not for each attempt.
+  if (!refusing_) Log(LogLevel::kWarning, "xfrm: connection limit reached, refusing new clients");
   refusing_ = true;
 }
 
 bool XfrmServer::Serve(Client* client, uint32_t events) {
   if ((events & EPOLLOUT) != 0) client->connection.Flush();
-  // A client that sent its last request and left still gets it executed: read before believing HUP.
+  // Reads before it obeys HUP: the last request of a client that left is still executed.
   Input input = Input::kNothing;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
     input = ReadDatagram(&client->connection);
@@ -83,18 +84,18 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
   return true;
 }
 
-// Takes in one datagram at most: other clients get their turn between two.
+// Reads at most one datagram, so that other clients are served in between.
 XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   const ssize_t size =
       recv(client->fd(), input_.data(), input_.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
   if (size < 0) {
-    // ECONNRESET is told once, when the peer closed with answers unread; requests may still follow.
+    // ECONNRESET comes once, if the peer closed with unread answers; requests may still follow.
     const bool again = errno == EAGAIN || errno == EINTR || errno == ECONNRESET;
     return again ? Input::kNothing : Input::kEnd;
   }
   const auto length = static_cast<std::size_t>(size);
   if (length == 0) {
-    // Either the end or an empty datagram, which netlink has no meaning for.
+    // Either the end or an empty datagram, which netlink ignores.
     pollfd state{.fd = client->fd(), .events = POLLRDHUP, .revents = 0};
     if (poll(&state, 1, 0) > 0) return Input::kEnd;
   } else if (length > input_.size()) {
@@ -104,7 +105,7 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   }
   SecureWipe(input_.data(), std::min(length, input_.size()));
   uint8_t nothing;
-  // What was peeked at is there; only now may the client's send return.
+  // Consumes the datagram: only now may the client's send return.
   (void)recv(client->fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT);
   return Input::kDatagram;
 }
@@ -121,21 +122,20 @@ void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection* clie
     requests_->Execute(*message, client);
   }
   if (rebound) CountAcquireListeners();
-  // Announcements of new SAs carry their keys.
+  // Notifications of new SAs contain their keys.
   if (observer_ && !heard_keys && client->Listens(xfrm::EventGroup::kSa)) {
-    observer_({ClientAct::kKeys, "listens to announcements of SAs, with their keys"},
-              client->peer());
+    observer_({ClientAct::kKeys, "listens for new SAs, with their keys"}, client->peer());
   }
 }
 
-// Answers the first message of a datagram too large to be taken in; none of it is executed.
+// Answers the first message of an oversized datagram; none of its messages is executed.
 void XfrmServer::RefuseOversized(XfrmConnection* client) {
   netlink::MessageView message;
   std::memcpy(&message.header, input_.data(), sizeof(message.header));
   message.bytes = {input_.data(), netlink::kHeaderSize};
   ++counters_.requests;
   netlink::AckOptions options = client->ack_options();
-  options.capped = true;  // the rest is not there to be echoed
+  options.capped = true;  // the rest was not read and cannot be echoed
   netlink::ExtendedAck ack;
   ack.message = "Request is too large";
   client->Send(netlink::BuildAck(message, static_cast<int>(Errc::kInvalid), ack, options,

@@ -1,7 +1,7 @@
 // XfrmServer: the daemon's side of NETLINK_XFRM. Serves the connections that the doorstep
-// (netlink/doorstep.h) let in: executes what clients send in lock-step (netlink/unix_transport.h)
-// and spreads the control plane's events to the clients that listen for them. Everything runs in
-// the poller's thread; only WantsAcquire may be called from others.
+// (netlink/doorstep.h) lets in: executes clients' messages in lock-step (netlink/unix_transport.h)
+// and sends the control plane's events to the clients that listen for them. Runs in the poller's
+// thread; only WantsAcquire may be called from other threads.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,9 @@ namespace cygnet {
 
 struct XfrmServerOptions {
   std::size_t max_connections = 1024;
-  std::size_t max_queued_bytes = 1u << 20;  // per connection, beside the socket's own buffer
-  // Of all connections together: many clients that have stopped must not fill the memory.
+  std::size_t max_queued_bytes = 1u
+                                 << 20;  // per connection, in addition to the socket's own buffer
+  // For all connections together: many clients that stopped reading must not fill the memory.
   std::size_t max_queued_in_all = std::size_t{64} << 20;
   std::function<uint32_t()> larval_seconds = ReadAcquireExpires;
 };
@@ -38,33 +39,33 @@ class XfrmServer final : public ControlListener {
  public:
   struct Counters {
     uint64_t requests = 0;             // messages executed or refused
-    uint64_t events = 0;               // of the control plane that somebody listened for
+    uint64_t events = 0;               // of the control plane, with at least one listener
     uint64_t lost = 0;                 // messages that clients did not read in time
-    uint64_t connections_refused = 0;  // beyond the limits
+    uint64_t connections_refused = 0;  // over the limit
   };
 
-  // Until Start, events go nowhere: the control plane may be built in between.
-  // REQUIRES: `poller` and what Start is given outlive the server.
+  // Discards events until Start, so that the control plane may be built in between.
+  // REQUIRES: `poller` and the argument of Start outlive the server.
   XfrmServer(Poller* poller, XfrmServerOptions options);
   XfrmServer(const XfrmServer&) = delete;
   XfrmServer& operator=(const XfrmServer&) = delete;
 
-  // From here on clients may be let in.
+  // From here on, Admit may be called.
   void Start(XfrmControl* control);
 
-  // Before Start: who is told of what clients did.
+  // Sets who is notified of clients' actions. REQUIRES: before Start.
   void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
 
-  // Serves a client that has proven its capability, from the next RunOnce on; beyond the limit the
-  // connection ends at once. REQUIRES: Start.
+  // Serves a client that has proved its capability, from the next RunOnce on. Over the limit,
+  // closes the connection at once. REQUIRES: after Start.
   void Admit(UniqueFd fd);
 
-  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
-  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this
-  // host. `told`: once, when a client was told of all.
+  // The SAs of the previous daemon. Clients that begin to listen for EXPIRE within 60 s of this
+  // call are notified of one tunnel after the other (LostSaSchedule). `is_own`: whether an address
+  // is this host's. `told` is called once, when a client has been notified of all.
   void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
                 std::function<void()> told = {});
-  // About ten times a second.
+  // Call it about ten times a second.
   void Tick();
 
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
@@ -80,14 +81,14 @@ class XfrmServer final : public ControlListener {
     uint32_t wanted_events() const;
 
     XfrmConnection connection;
-    // Since it listens for EXPIRE, and of how many lost SAs it was told since.
+    // When it began to listen for EXPIRE, and of which lost SAs it has been notified.
     std::optional<std::chrono::steady_clock::time_point> listens_since{};
     std::vector<bool> told_of_lost{};
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
   void Refuse();
-  // False: the connection is to be closed.
+  // False: the connection must be closed.
   bool Serve(Client* client, uint32_t events);
   Input ReadDatagram(XfrmConnection* client);
   void Execute(std::span<const uint8_t> datagram, XfrmConnection* client);
@@ -102,14 +103,14 @@ class XfrmServer final : public ControlListener {
   ClientObserver observer_;
   std::optional<XfrmRequests> requests_;
   bool refusing_ = false;
-  QueueBudget budget_;  // what all connections have queued
+  QueueBudget budget_;  // bytes queued by all connections
   std::atomic<int> acquire_listeners_{0};
   LostSaSchedule lost_sas_;
-  std::function<void()> on_told_;  // empty once it was called
+  std::function<void()> on_told_;  // empty after it was called
   std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;
-  SeqpacketServer<Client> clients_;  // the last: its end uses what stands above
+  SeqpacketServer<Client> clients_;  // last: its destructor uses the members above
 };
 
 }  // namespace cygnet

@@ -1,5 +1,5 @@
-// The transport's promises: lock-step, permissions, bounded queues, lazy dumps, limits. What the
-// messages say is tested by the vectors.
+// The transport's guarantees: lock-step, permissions, bounded queues, lazy dumps, limits. The
+// vectors test the contents of messages.
 
 #include "daemon/xfrm_server/xfrm_server.h"
 
@@ -220,7 +220,8 @@ TEST(XfrmServerTest, LargeDumpDoesNotWaitForTheReader) {
   const auto client = harness.Connect();
   ASSERT_TRUE(client->Send(DumpSas()));
   harness.Run();
-  EXPECT_EQ(client->Unconsumed(), 0) << "the request is done though most of the answer is not";
+  EXPECT_EQ(client->Unconsumed(), 0)
+      << "the request is done, though most of the answer is not sent yet";
   const auto parts = harness.Drain(*client);
   EXPECT_EQ(CountMessages(parts, Type(RequestType::kNewSa)), 3000u);
   EXPECT_EQ(CountMessages(parts, NLMSG_DONE), 1u);
@@ -247,7 +248,7 @@ TEST(XfrmServerTest, SecondDumpIsBusyWhileOneIsUnfinished) {
   ASSERT_TRUE(client->Send(DumpSas(1)));
   harness.Run();
   ASSERT_TRUE(client->Send(DumpSas(2)));
-  // Other requests go on meanwhile.
+  // Other requests are executed meanwhile.
   ASSERT_TRUE(client->Send(GetSadInfo(3)));
   const auto parts = harness.Drain(*client);
   EXPECT_EQ(CountMessages(parts, Type(RequestType::kNewSa)), 3000u);
@@ -287,7 +288,7 @@ TEST(XfrmServerTest, ClientMayDisappearDuringADump) {
   EXPECT_EQ(harness.server->connections(), 0u);
 }
 
-// --- Datagrams that are not as they should be ----------------------------------------------------
+// --- Malformed datagrams -------------------------------------------------------------------------
 
 TEST(XfrmServerTest, EveryTruncationOfARequestIsSurvived) {
   XfrmServerHarness harness;
@@ -318,7 +319,7 @@ TEST(XfrmServerTest, OversizedDatagramIsRefusedNotExecuted) {
   EXPECT_EQ(TextOf(answers[0]), "Request is too large");
   EXPECT_THAT(harness.control.sas, IsEmpty());
   request.resize(std::size_t{64} * 1024);
-  EXPECT_EQ(ErrnoOf(harness.Ask(*client, request)[0]), 0) << "64 KiB are taken";
+  EXPECT_EQ(ErrnoOf(harness.Ask(*client, request)[0]), 0) << "64 KiB are accepted";
 }
 
 TEST(XfrmServerTest, EmptyDatagramIsIgnored) {
@@ -417,7 +418,7 @@ TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
     harness.Run();
     read += harness.Drain(*reader).size();
   }
-  EXPECT_EQ(read, kEvents) << "one client's sleep is not another's";
+  EXPECT_EQ(read, kEvents) << "a sleeping client does not affect another";
   const auto late = harness.Drain(*sleeper);
   const std::size_t events = CountMessages(late, Type(RequestType::kFlushSa));
   EXPECT_LT(events, kEvents);
@@ -427,7 +428,7 @@ TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
   EXPECT_EQ(harness.server->counters().lost, kEvents - events);
   harness.control.Tell(SaFlushed{50}, {});
   harness.Run();
-  EXPECT_THAT(harness.Drain(*sleeper), SizeIs(1)) << "and then it goes on";
+  EXPECT_THAT(harness.Drain(*sleeper), SizeIs(1)) << "and events continue";
 }
 
 TEST(XfrmServerTest, NoEnobufsMeansNoOverrunMark) {
@@ -449,7 +450,7 @@ TEST(XfrmServerTest, RepliesThatAreNotReadAreLostToo) {
   for (uint32_t i = 0; i < 2000; ++i) {
     ASSERT_TRUE(client->Send(GetSadInfo(i)));
     harness.Run();
-    ASSERT_EQ(client->Unconsumed(), 0) << "the client is never made to wait";
+    ASSERT_EQ(client->Unconsumed(), 0) << "the client never has to wait";
   }
   const auto answers = harness.Drain(*client);
   EXPECT_LT(answers.size(), 2000u);
@@ -505,7 +506,7 @@ TEST(XfrmServerTest, ManyClientsThatDoNotReadShareOneBound) {
     return 0;
   };
   EXPECT_GT(events_until_lost(), 0);
-  // Whoever leaves gives back its share.
+  // A client that leaves returns its share of the budget.
   stopped.clear();
   harness.Run();
   const uint64_t lost = harness.server->counters().lost;
