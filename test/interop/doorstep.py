@@ -1,5 +1,5 @@
 """A client's way to cygnetd (src/netlink/rendezvous.h), played step by step: what the shim and the
-command do in C++, for tests that talk past them or stop half way.
+command do in C++, for tests that bypass them or stop half-way.
 """
 
 import os
@@ -14,7 +14,7 @@ MESSAGE = struct.Struct("=IHHII" "II" "16s" "i" "39s" "5x")
 
 
 def ports():
-    """Port ids of those that the kernel let into the groups, in this thread's namespace."""
+    """Port ids of the sockets that the kernel let into the groups, in this thread's namespace."""
     with open("/proc/thread-self/net/netlink", encoding="ascii") as table:
         rows = [line.split() for line in table][1:]
     return [int(r[2]) for r in rows if r[1] == str(USERSOCK) and int(r[3], 16) == GROUPS]
@@ -71,7 +71,7 @@ class Knock:
 
 
 def meet(service=XFRM):
-    """As the C++ client: where strangers have filled the listener's queue, the next has another name."""
+    """Like the C++ client: if strangers have filled the listener's queue, the next one has another name."""
     for _ in range(1000):
         try:
             return Knock(service).finish()

@@ -10,7 +10,7 @@ from espsuites import BadIcv, Gcm
 
 
 class Refused(Exception):
-    """The packet is not what the RFCs ask for; the text says why."""
+    """The packet violates the RFCs; the text says why."""
 
 
 class Opened:
@@ -37,7 +37,7 @@ class EspJudge:
         self.suite = suite or Gcm("gcm", len(key) - 4, icv)
         self.icv = self.suite.icv
         self.esn = esn
-        self.seq = seq  # last one sent
+        self.seq = seq  # the last one sent
         self.ivs = set()  # of all packets opened
 
     def _high(self, seq):
@@ -59,7 +59,7 @@ class EspJudge:
         return self.seal_text(text, seq, iv)
 
     def open(self, esp, seq_high=0):
-        """Checks what a receiver could: ICV, alignment, pad bytes, an IV not seen before."""
+        """Checks what a receiver can check: ICV, alignment, pad bytes, an IV not seen before."""
         suite = self.suite
         if len(esp) < 8 + suite.iv_size + 2 + suite.icv:
             raise Refused(f"{len(esp)} bytes are too few")

@@ -1,7 +1,7 @@
-"""The algorithms of ESP as the second opinion has them: each suite seals and opens one ESP packet,
-written from its RFC on nothing but the ciphers of python3-cryptography and Python's own hmac.
+"""The algorithms of ESP, implemented independently: each suite seals and opens one ESP packet. They
+are written from the RFCs and use only the ciphers of python3-cryptography and Python's own hmac.
 
-A suite also knows what `ip xfrm` calls it, and how Scapy and Wireshark name it where they can.
+A suite also has its name in `ip xfrm`, and in Scapy and Wireshark if they support it.
 Key material is one string: cipher key, then salt or nonce (as in XFRM), then authentication key.
 """
 
@@ -306,7 +306,7 @@ SUITES = {suite.name: suite for suite in (
          tshark="HMAC-SHA-1-96 [RFC2404]"),
     Pair("cbc256+sha256-128", AesCbc, 32, SHA256, 16, scapy="SHA2-256-128",
          tshark="HMAC-SHA-256-128 [RFC4868]"),
-    # By ALG_AUTH the kernel cuts sha256 to 96 bits, as no RFC does.
+    # With ALG_AUTH the kernel truncates sha256 to 96 bits; no RFC does.
     Pair("cbc128+sha256-96", AesCbc, 16, SHA256, 12, attribute="auth",
          tshark="HMAC-SHA-256-96 [draft-ietf-ipsec-ciph-sha-256-00]"),
     Pair("cbc256+sha384-192", AesCbc, 32, SHA384, 24, scapy="SHA2-384-192",

@@ -1,5 +1,5 @@
-"""Two daemons on one wire with numbered datagrams flowing both ways: what was lost, came twice, left
-in clear, or used a sequence number again while the test moved SAs about.
+"""Two daemons on one wire with numbered datagrams flowing both ways. Reports datagrams that were
+lost, came twice or left in clear, and reused sequence numbers, while the test moves SAs.
 """
 
 import collections
@@ -25,7 +25,7 @@ SO_RCVBUFFORCE = 33
 
 
 def widen(sock):
-    """Room for what arrives while this process does something else."""
+    """Buffer space for datagrams that arrive while this process is busy."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     except PermissionError:  # not the machine's root
@@ -88,7 +88,7 @@ class Flow(threading.Thread):
 
 
 class Watch(threading.Thread):
-    """Every IP frame on the wire: in clear, or a sequence number that an SA had used."""
+    """Watches every IP frame on the wire for clear text and reused sequence numbers."""
 
     def __init__(self, namespace, interface="wire0"):
         super().__init__(daemon=True)
@@ -123,7 +123,7 @@ class Watch(threading.Thread):
 
 
 class Pair(suite.Case):
-    """West and east, one tunnel, SAs asked onto the device."""
+    """West and east, one tunnel, SAs offloaded to the device."""
 
     device = {"offload": "crypto"}
     config = ""   # further tables of the configuration
@@ -160,8 +160,8 @@ class Pair(suite.Case):
                                         ("10.2.0.0/16", "10.1.0.0/16", EAST, WEST, directions[1])):
                 host.xfrm(f"policy add src {src} dst {dst} dir {way} tmpl src {a} dst {b} "
                           "proto esp reqid 1 mode tunnel")
-        # The first packets of a neighbour wait for ARP, in a queue of the kernel's with its own idea
-        # of how many.
+        # The first packets to a neighbour wait for ARP, in a queue of the kernel that has its own
+        # limit.
         self.wait_for(lambda: self.west.ns.run(
             ["ping", "-c1", "-W1", "-I", IN_WEST, IN_EAST], check=False).returncode == 0, "a ping")
 
@@ -185,7 +185,7 @@ class Pair(suite.Case):
         return watch, flows
 
     def judge(self, watch, flows, lossless=True):
-        """Ends the traffic; prints and checks what became of it."""
+        """Ends the traffic; prints and checks the result."""
         for flow in flows:
             flow.finish()
         watch.finish()

@@ -30,7 +30,7 @@ LIBRESWAN = os.environ.get("CYGNET_LIBRESWAN", os.path.join(
 
 
 class Daemon:
-    """What charon and pluto have in common. `side`: 0 west, 1 east."""
+    """The common base of charon and pluto. `side`: 0 west, 1 east."""
 
     def __init__(self, host, side, workdir):
         self.host, self.side = host, side
@@ -70,7 +70,7 @@ class Daemon:
             return f.read()
 
     def kill(self):
-        """No goodbye to the peer."""
+        """Kills it, so that the peer is not notified."""
         self.process.kill()
         self.process.wait()
 
@@ -135,7 +135,7 @@ class Charon(Daemon):
         return self.client(["swanctl", command, "--uri", "unix:///run/vici", *args], check)
 
     def load(self, tree):
-        """Connections and secrets: these and no others."""
+        """Replaces all connections and secrets."""
         self._write("swanctl/swanctl.conf", tree)
         self.swanctl("--load-all", "--file", os.path.join(self.credentials, "swanctl.conf"))
 
@@ -160,7 +160,7 @@ class Charon(Daemon):
         return re.findall(r"^\S+: #(\d+), ESTABLISHED", self.sas(), re.MULTILINE)
 
     def children(self):
-        """[(inbound SPI, outbound SPI)] of what is installed."""
+        """[(inbound SPI, outbound SPI)] of the installed SAs."""
         found = re.findall(r"INSTALLED.*?\n.*?\n\s+in\s+([0-9a-f]{8}).*?\n\s+out\s+([0-9a-f]{8})",
                            self.sas())
         return [(int(a, 16), int(b, 16)) for a, b in found]
@@ -187,7 +187,7 @@ def charon_connection(side, family=4, inner=4, mode="tunnel", auth="psk", esp="a
 # --- libreswan ---
 
 class Pluto(Daemon):
-    """Installed, or run where its package was unpacked."""
+    """Installed, or run from its unpacked package."""
 
     def __init__(self, host, side, workdir):
         super().__init__(host, side, workdir)
@@ -198,14 +198,14 @@ class Pluto(Daemon):
 
     @staticmethod
     def missing():
-        """Why there is no libreswan here, or None."""
+        """Why libreswan cannot run here, or None."""
         if not any(os.path.exists(os.path.join(root, "usr/libexec/ipsec/pluto"))
                    for root in ("/", LIBRESWAN)):
             return f"libreswan is neither installed nor in {LIBRESWAN} (tools/test puts it there)"
         return "certutil (libnss3-tools) is not installed" if labkit.have("certutil") else None
 
     def around(self, argv):
-        # pluto looks for its own programs in /usr/libexec/ipsec alone.
+        # pluto looks for its programs only in /usr/libexec/ipsec.
         if os.path.exists("/usr/libexec/ipsec/pluto"):
             return super().around(argv)
         return ["unshare", "--mount", "sh", "-c",
@@ -243,12 +243,12 @@ class Pluto(Daemon):
                              "--config", self.config, name])
 
     def reload(self, connections):
-        """In place of what was loaded."""
+        """Replaces the loaded connections."""
         self._write(connections, self.setup)
         self._load_all(connections)
 
     def forget(self):
-        """The connection, and its SAs with it."""
+        """Deletes the connection and its SAs."""
         self.whack("--name", "net", "--delete", check=False)
 
     def whack(self, *args, check=True):
@@ -270,7 +270,7 @@ class Pluto(Daemon):
         return self.whack("--status").stdout
 
     def children(self):
-        """[(inbound SPI, outbound SPI)] of the newest that is installed."""
+        """[(inbound SPI, outbound SPI)] of the newest installed SAs."""
         found = re.findall(r'"net".* esp\.([0-9a-f]+)@(\S+) esp\.([0-9a-f]+)@(\S+)',
                            self.whack("--showstates").stdout)
         own = {OUTER[4][self.side], OUTER[6][self.side]}
@@ -292,7 +292,7 @@ def pluto_connection(side, family=4, inner=4, mode="tunnel", esp="aes_gcm128", o
     return "conn net\n" + "".join(f"  {k}={v}\n" for k, v in keys.items() if v is not None)
 
 
-# --- What the tests share ---
+# --- Shared by the tests ---
 
 class IkeCase(suite.Case):
     """West and east with a cygnetd each, both address families, and the wire watched."""
@@ -335,7 +335,7 @@ class IkeCase(suite.Case):
 
     @classmethod
     def start_daemons(cls):
-        """Of the class's own choice, into cls.daemons."""
+        """Starts the daemons that the class chooses, into cls.daemons."""
 
     def load(self, **options):
         """The same connection to every daemon."""
@@ -359,7 +359,7 @@ class IkeCase(suite.Case):
         return result
 
     def _show_logs(self):
-        """What the daemons said, before it is removed."""
+        """Prints the daemons' logs before they are removed."""
         keep = os.environ.get("CYGNET_KEEP_LOGS")
         for thing in (*self.hosts, *self.daemons):
             name = type(thing).__name__.lower() + "-" + (
@@ -379,7 +379,7 @@ class IkeCase(suite.Case):
         return {int(sa["spi"], 16) for sa in self.sas(host)}
 
     def wait_for_pair(self, count=2):
-        """`count` SAs on either side, the same ones."""
+        """Waits for the same `count` SAs on both sides."""
         self.wait_for(lambda: len(self.spis(self.west)) == count
                       and self.spis(self.west) == self.spis(self.east),
                       f"{count} SAs on both sides", 15)
@@ -467,7 +467,7 @@ class StrongswanCase(IkeCase):
     def start_daemons(cls):
         if have_strongswan():
             raise unittest.SkipTest(have_strongswan())
-        # One side is the daemon of strongswan-starter, the other that of systemd's unit.
+        # One side runs the daemon of strongswan-starter, the other that of systemd's unit.
         programs = CHARON, CHARON_SYSTEMD if os.path.exists(CHARON_SYSTEMD) else CHARON
         for side, host in enumerate(cls.hosts):
             daemon = cls.add_daemon(Charon(host, side, cls.workdir, programs[side]))
@@ -485,7 +485,7 @@ class StrongswanCase(IkeCase):
         self.wait_for_none()
 
     def rekeyed(self, old, timeout=10):
-        """Waits until other SAs have taken the place of `old`."""
+        """Waits until other SAs have replaced `old`."""
         self.wait_for(lambda: self.spis(self.west) == self.spis(self.east)
                       and len(self.spis(self.west)) == 2
                       and not self.spis(self.west) & old, "new SAs and no old ones", timeout)

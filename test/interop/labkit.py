@@ -15,7 +15,7 @@ import time
 
 
 class LabError(Exception):
-    """Something the lab needs did not work; the text says what."""
+    """Something that the lab needs failed; the text says what."""
 
 
 def reexec_in_user_namespace():
@@ -35,8 +35,8 @@ def in_user_namespace():
 
 
 def capture_command(interface, path, expression=""):
-    """tcpdump, writing pcap. Where there is one user only, tcpdump as root cannot become the user it
-    insists on; dumpcap does not try."""
+    """tcpdump, writing pcap. If there is only one user, tcpdump as root cannot become the user that it
+    insists on; dumpcap does not try to."""
     if in_user_namespace():
         return ["dumpcap", "-q", "-P", "-i", interface, "-s", "0", "-w", path,
                 *(["-f", expression] if expression else [])]
@@ -45,7 +45,7 @@ def capture_command(interface, path, expression=""):
 
 
 def tcpdump_command(path, *options):
-    """tcpdump, reading a capture; not as root where it cannot stop being root."""
+    """tcpdump, reading a capture; not as root if it cannot drop root."""
     argv = ["tcpdump", "-r", path, "-n", *options]
     return ["unshare", "--user", "--map-user=1000", "--", *argv] if in_user_namespace() else argv
 
@@ -61,7 +61,7 @@ class Namespace:
         self.procs = []
         own = os.readlink("/proc/self/ns/net")
         deadline = time.monotonic() + 5
-        while True:  # until the holder is in its own namespace
+        while True:  # wait until the holder is in its own namespace
             try:
                 if os.readlink(f"/proc/{self.holder.pid}/ns/net") != own:
                     break

@@ -1,4 +1,4 @@
-"""A program that obeys JSON lines on stdin and answers each by one on stdout, run where the test likes:
+"""A program that executes JSON lines from stdin and answers each with one on stdout, run where the test wants:
 behind the shim, in front of the kernel, without privilege.
 """
 
@@ -8,7 +8,7 @@ import subprocess
 
 
 class LineProgram:
-    """`script` as a program in that namespace; `argv` is what to put in front of it."""
+    """`script` as a program in that namespace; `argv` is put in front of it."""
 
     def __init__(self, namespace, script, argv=()):
         self.proc = namespace.popen([*argv, "/usr/bin/python3", os.path.abspath(script)],

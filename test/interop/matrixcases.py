@@ -1,4 +1,4 @@
-"""The matrix of what an SA may be: mode and families, suite, ESN, UDP encapsulation. Each case
+"""The matrix of possible SAs: mode and families, suite, ESN, UDP encapsulation. Each case
 knows its `ip xfrm` commands, seals what its peer would send, and knows what its packets must look
 like.
 """
@@ -48,7 +48,7 @@ def pack(address):
 
 
 def ip_header(family, ends, proto, length, tos=0, ttl=64, ident=9, flags=0, label=0):
-    """length: of what follows. ends: source, destination."""
+    """length: of the payload. ends: source, destination."""
     addresses = pack(ends[0]) + pack(ends[1])
     if family == 6:
         return struct.pack("!IHBB", 6 << 28 | tos << 20 | label, length, proto, ttl) + addresses
@@ -58,7 +58,7 @@ def ip_header(family, ends, proto, length, tos=0, ttl=64, ident=9, flags=0, labe
 
 
 def udp_datagram(ends, sport, dport, payload):
-    """With its checksum, for which the addresses are needed."""
+    """With its checksum, which needs the addresses."""
     header = struct.pack("!HHHH", sport, dport, len(payload) + 8, 0)
     pseudo = pack(ends[0]) + pack(ends[1]) + struct.pack("!II", len(payload) + 8, UDP_PROTO)
     total = checksum(pseudo + header + payload) or 0xffff
@@ -66,7 +66,7 @@ def udp_datagram(ends, sport, dport, payload):
 
 
 def fields(packet):
-    """What both IP headers have, of raw bytes, and where the header ends."""
+    """The fields that both IP headers have, from raw bytes, and the end of the header."""
     if packet[0] >> 4 == 4:
         return {"tos": packet[1], "ttl": packet[8], "proto": packet[9], "label": 0,
                 "ident": int.from_bytes(packet[4:6], "big"),
@@ -79,7 +79,7 @@ def fields(packet):
 
 
 class Wrong(Exception):
-    """A packet is not as it should be; the text says in what."""
+    """A packet is wrong; the text says how."""
 
 
 def expect(what, found, expected):
@@ -105,7 +105,7 @@ class Case:
         self.keys = [os.urandom(suite.key_size) for _ in range(2)]
         self.judges = [EspJudge(self.spis[i], self.keys[i], esn=esn, seq=self.first, suite=suite)
                        for i in (HOST, PEER)]
-        # Scapy 2.5 forgets the high word where an authenticator needs it.
+        # Scapy 2.5 omits the high word that an authenticator needs.
         self.scapy_can = suite.scapy_names is not None and (not esn or isinstance(suite, Aead))
         # Wireshark 4.0 has no table column for it.
         self.tshark_can = suite.tshark_names is not None and not esn
@@ -149,7 +149,7 @@ class Case:
     # --- Host to wire ---
 
     def judge_outbound(self, packet, original, count):
-        """Packet number `count` (from 1) of this SA on the wire, and what the host's stack made."""
+        """Packet number `count` (from 1) of this SA on the wire, and the packet that the host's stack made."""
         shape = self.shape
         before, _ = fields(original)
         outer, at = fields(packet)
@@ -207,7 +207,7 @@ class Case:
     # --- Wire to host ---
 
     def inbound(self, payload, by_scapy, ce):
-        """The peer's next packet. ce: congestion experienced, said by the outer header."""
+        """The peer's next packet. ce: congestion experienced, set in the outer header."""
         shape, ends = self.shape, self.shape.ends[::-1]
         datagram = udp_datagram(ends, self.port, HOST_PORT, payload)
         outer_tos = 0x2a + ce
@@ -271,7 +271,7 @@ def parse(packet):
 
 
 def all_cases(placement):
-    """Of one placement, numbered."""
+    """The cases of one placement, numbered."""
     combinations = [(shape, suite, esn, encap) for shape in SHAPES for suite in SUITES.values()
                     for esn in (False, True) for encap in (False, True)]
     return [Case(number, *c, placement) for number, c in enumerate(combinations)]

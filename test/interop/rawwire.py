@@ -1,5 +1,5 @@
 """The far end of a wire, frame by frame: a network namespace with no IP stack on the interface, so
-that nothing but the test speaks there.
+that only the test sends there.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def inside(namespace):
-    """This thread in the network namespace: sockets made meanwhile stay there."""
+    """Moves this thread into the network namespace; sockets made there stay there."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     other = os.open(f"/proc/{namespace.holder.pid}/ns/net", os.O_RDONLY)
     try:
@@ -31,7 +31,7 @@ def inside(namespace):
         yield
     finally:
         if _libc.setns(own, CLONE_NEWNET) != 0:
-            os._exit(70)  # in a foreign namespace nothing may go on
+            os._exit(70)  # the thread must not continue in another namespace
         os.close(own)
         os.close(other)
 
@@ -47,7 +47,7 @@ def mac_of(namespace, interface):
 
 
 def fence_mark(namespace, interface):
-    """The mark that the fence of a wire lets out, as its filter of tc has it."""
+    """The mark that a wire's fence lets out, read from its tc filter."""
     text = namespace.run(["tc", "filter", "show", "dev", interface, "egress"]).stdout
     code = re.search(r"bytecode '([^']*)'", text).group(1).split(",")
     return int(code[2].split()[3])  # its length, load the mark, compare
@@ -70,7 +70,7 @@ class FrameSocket:
         self.socket.send(bytes(frame))
 
     def frames(self, match=lambda frame: True, count=1, timeout=2.0):
-        """`count` frames that match; fewer when the time is over. What does not match is lost."""
+        """`count` frames that match; fewer if the time is over. Discards frames that do not match."""
         found = []
         deadline = time.monotonic() + timeout
         while len(found) < count:
@@ -94,7 +94,7 @@ class FrameSocket:
 
 
 class Peer:
-    """A wire to `host`, held at its far end. To be made before the host's daemon starts."""
+    """A wire to `host`, held at its far end. Create it before the host's daemon starts."""
 
     def __init__(self, host, index=0):
         self.ns = Namespace("peer")
@@ -106,7 +106,7 @@ class Peer:
         self.wire = FrameSocket(self.ns, self.interface, arriving=True)
 
     def frame(self, ether_type, payload):
-        """From here to the host."""
+        """Sends a frame to the host."""
         return self.host_mac + self.mac + struct.pack("!H", ether_type) + bytes(payload)
 
     def send_ip(self, packet):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A program with sockets that have IPsec policies. As a program it runs JSON lines of Python from
-stdin, so that the test can have it where it likes: behind the shim, without privilege. As a module
+stdin, so that the test can run it where it wants: behind the shim, without privilege. As a module
 it has the `Agent` that drives the program.
 """
 
@@ -23,20 +23,20 @@ ALLOW, BLOCK = 0, 1
 
 
 class Agent(LineProgram):
-    """The program below, somewhere else: `argv` is what to put in front of it."""
+    """The program below, somewhere else: `argv` is put in front of it."""
 
     def __init__(self, namespace, argv=()):
         super().__init__(namespace, __file__, argv)
 
     def do(self, *lines):
-        """Runs statements; the value that the last one left in `result`."""
+        """Runs statements; returns the value that they left in `result`."""
         answer = self.ask_line("\n".join(lines))
         if "trace" in answer:
             raise RuntimeError(answer["trace"])
         return answer["result"]
 
 
-# --- What the program's lines use ---
+# --- Used by the program's lines ---
 
 def info(direction, action=ALLOW, family=socket.AF_INET, selector=None, **kwargs):
     if selector is None:
@@ -79,7 +79,7 @@ def udp(port=None, host="", family=socket.AF_INET, policy=True):
 
 
 def unless_refused(act):
-    """Where the host's kernel has XFRM, it asks the socket's policy as well."""
+    """If the host's kernel has XFRM, it checks the socket's policy as well."""
     try:
         act()
     except PermissionError:
@@ -102,7 +102,7 @@ def main():
         try:
             exec(json.loads(line), names)  # pylint: disable=exec-used
             answer = {"result": names["result"]}
-        except Exception:  # told to the test, which decides
+        except Exception:  # reported to the test, which decides
             answer = {"trace": traceback.format_exc()}
         print(json.dumps(answer), flush=True)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Sends the frames of a file by one interface, over and over, until it is told to end (SIGTERM);
-then says on stdout how many and for how long. Arguments: interface, file, frames per second (0: as
-fast as the interface takes them). The file: each frame behind its length, 2 bytes, big-endian.
+"""Sends the frames of a file by one interface, over and over, until SIGTERM; then prints how many it
+sent and for how long. Arguments: interface, file, frames per second (0: as
+fast as the interface accepts them). The file: each frame preceded by its length, 2 bytes, big-endian.
 """
 
 import ctypes
@@ -62,7 +62,7 @@ class Volley:
             self.messages[i].header.iovlen = 1
 
     def send(self, fd, first, count):
-        """How many went."""
+        """How many frames were sent."""
         count = min(count, len(self.messages) - first)
         return max(0, _libc.sendmmsg(fd, ctypes.byref(self.messages[first]), count, 0))
 

@@ -1,4 +1,4 @@
-"""What the integration tests share: start and end of a test program, a host that is checked when it
+"""Shared by the integration tests: start and end of a test program, a host that is checked when it
 stops, SAs and policies in bulk.
 """
 
@@ -15,7 +15,7 @@ import unittest
 import labkit
 from labkit import Cygnet, Host, LabError
 
-SKIPPED = 77  # exit status, as CTest is told
+SKIPPED = 77  # exit status that CTest knows
 # Sanitizers make everything slower by about this factor; waits are multiplied by it.
 SLOWNESS = float(os.environ.get("CYGNET_SLOWNESS", "1"))
 _REPORT = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:).*")
@@ -41,7 +41,7 @@ def cygnet():
 
 
 class Case(unittest.TestCase):
-    """Hosts and namespaces of one class; whatever else a class opens it gives to `own`."""
+    """Hosts and namespaces of one class; a class passes everything else that it opens to `own`."""
 
     longMessage = True
     maxDiff = None
@@ -53,7 +53,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def own(cls, thing):
-        """Closed at the end of the class, the last first."""
+        """Registers something to be closed at the end of the class, the last first."""
         cls.addClassCleanup(thing.close)
         return thing
 
@@ -71,8 +71,8 @@ class Case(unittest.TestCase):
 
 
 def close_host(host):
-    """Ends the daemon and the namespace. A daemon that fell, or that a sanitizer found fault with,
-    is a failure of whatever test it served."""
+    """Ends the daemon and the namespace. A daemon that crashed, or in which a sanitizer found an error,
+    fails the test that it served."""
     log = host.log() if os.path.exists(host.log_path) else ""
     died = host.daemon is not None and host.daemon.poll() is not None
     status = host.stop()
@@ -106,7 +106,7 @@ def start_capture(namespace, interface, path, expression=""):
 
 
 def end_capture(proc, path, last=b"", timeout=5):
-    """What it wrote; waits until `last` is there."""
+    """The captured packets; waits until `last` is among them."""
     deadline = time.monotonic() + timeout * SLOWNESS
     while time.monotonic() < deadline:
         with open(path, "rb") as f:

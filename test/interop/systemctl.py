@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""A stand-in for systemctl where no systemd runs: it starts what a unit file says, as the unit file and
-its drop-ins say it, as far as the how-to pages need it: environment, order, readiness, capabilities.
+"""A stand-in for systemctl where no systemd runs: it starts services as a unit file and its
+drop-ins describe them, as far as the how-to pages need it: environment, order, readiness, capabilities.
 
   systemctl daemon-reload | start UNIT | restart UNIT | stop UNIT | enable [--now] UNIT | status UNIT
-  systemctl boot    as when the machine starts: what is enabled, in order, in the background; what fails and is
-                    to be restarted, is
+  systemctl boot    as when the machine starts: enabled units, in order, in the background; a failed one is
+                    restarted if its unit says so
 
-Services belong to the PID namespace it runs in, and end with it.
+Services belong to the PID namespace that this program runs in, and end with it.
 """
 
 import os
@@ -27,7 +27,7 @@ PATIENCE = float(os.environ.get("CYGNET_SLOWNESS", "1")) * 20
 
 
 class Unit:
-    """The settings of a service: section and key, each with its values in the order in which they stand."""
+    """The settings of a service: section and key, each with its values in their order."""
 
     def __init__(self, name):
         self.name = name.removesuffix(".service")
@@ -58,7 +58,7 @@ class Unit:
                 if value.strip():
                     values.append(value.strip())
                 else:
-                    values.clear()  # an empty assignment takes back what stood before
+                    values.clear()  # an empty assignment clears earlier values
 
     def all(self, key, section="Service"):
         return self.values.get((section, key), [])
@@ -66,7 +66,7 @@ class Unit:
     def one(self, key, default="", section="Service"):
         return (self.all(key, section) or [default])[-1]
 
-    # --- what it runs in ---
+    # --- environment ---
 
     def environment(self):
         found = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -90,7 +90,7 @@ class Unit:
         return found
 
     def confinement(self):
-        """The part of it that a program can be given without systemd."""
+        """The part of it that a program can get without systemd."""
         argv = ["setpriv", *self.user_options()]
         bounding = " ".join(self.all("CapabilityBoundingSet")).split()
         if bounding and not bounding[0].startswith("~"):
@@ -101,7 +101,7 @@ class Unit:
         return argv if len(argv) > 1 else []
 
     def user_options(self):
-        """None where there is one user only, or TAP devices are root's (no udev)."""
+        """None if there is only one user, or if TAP devices belong to root (no udev)."""
         with open("/proc/self/uid_map", encoding="ascii") as f:
             all_users = f.read().split()[1:] == ["0", "4294967295"]
         if not self.one("User") or not all_users or os.stat("/dev/net/tun").st_mode & 0o006 != 6:
@@ -121,7 +121,7 @@ class Unit:
                 words.append(re.sub(r"\$\{(\w+)\}", lambda m: environment.get(m[1], ""), word))
         return [*self.confinement(), *words]
 
-    # --- what is done with it ---
+    # --- operations ---
 
     def start(self):
         if self.pid():
@@ -167,7 +167,7 @@ class Unit:
                                 start_new_session=True)
 
     def _start_and_wait(self, environment):
-        """As the service manager: ready is what says so."""
+        """Like the service manager: a unit is ready when it says READY=1."""
         path = f"/run/{self.name}.notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
@@ -196,7 +196,7 @@ class Unit:
         sys.exit(f"{self.name}: not ready after {PATIENCE:g} s")
 
     def restarts(self):
-        """However often it fails."""
+        """Whether it is restarted however often it fails."""
         return (self.one("Restart") == "on-failure"
                 and self.one("StartLimitIntervalSec", "10", "Unit") == "0")
 
@@ -210,7 +210,7 @@ class Unit:
                 pass
 
     def pid(self):
-        """0: it does not run."""
+        """0: not running."""
         try:
             with open(f"{STATE}/{self.name}", encoding="ascii") as f:
                 pid = int(f.read())
@@ -238,7 +238,7 @@ class Unit:
 
 
 def boot():
-    """What comes before the network first, and to its end; the rest waits for what it waits for."""
+    """Runs units ordered before the network first, to their end; the others wait for their dependencies."""
     units = [Unit(name) for name in sorted(os.listdir(ENABLED))]
     early = [unit for unit in units if unit.one("DefaultDependencies", "", "Unit") == "no"]
     for unit in early:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Who may talk to cygnetd, and who can pass for it: users without CAP_NET_ADMIN, root without it, a
+"""Who may use cygnetd, and who can impersonate it: users without CAP_NET_ADMIN, root without it, a
 container's root on the host's network, an IKE daemon that left root and kept the capability. The
-kernel vouches for both sides (doc/decisions/0014-rendezvous.md); what these processes do meanwhile
-costs the daemon and its clients nothing.
+kernel identifies both sides (doc/decisions/0014-rendezvous.md); meanwhile these processes do not
+slow the daemon and its clients down.
 """
 
 import errno
@@ -34,7 +34,7 @@ def without(*capabilities):
     return ["setpriv", "--bounding-set", drop, "--inh-caps", drop, "--ambient-caps", "-all"]
 
 
-# Tries all that the rendezvous has for strangers; prints the errno of each step, and what it was told.
+# Tries everything that a stranger can do at the rendezvous; prints the errno and the answer of each step.
 STRANGER = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
@@ -110,7 +110,7 @@ while time.monotonic() < end:
 print(count, flush=True)
 """
 
-# A cygnetd as an impostor would play it: takes the names of old, and whatever it can bind.
+# An impostor of cygnetd: takes its former names, and every other that it can bind.
 IMPOSTOR = """
 import select, socket, sys
 sys.path.insert(0, sys.argv[1])
@@ -136,7 +136,7 @@ class Access(WireHost, suite.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # Where every user may read and run it: the programs, and doorstep.py.
+        # The programs and doorstep.py, where every user may read and run them.
         cls.open = os.path.join(cls.workdir, "open")
         os.chmod(cls.workdir, 0o755)
         os.mkdir(cls.open, 0o755)
@@ -172,7 +172,7 @@ class Access(WireHost, suite.Case):
         if labkit.in_user_namespace():
             self.skipTest("one user only in this user namespace")
 
-    # --- Who is nobody ---
+    # --- Refused clients ---
 
     def assert_nobody(self, who):
         steps = self.said(self.script(who, STRANGER))
@@ -183,7 +183,7 @@ class Access(WireHost, suite.Case):
             result = self.run_as(who, [*self.command, *command])
             self.assertIn(result.returncode, (2, 125), result)
             self.assertIn("CAP_NET_ADMIN", result.stderr)
-        # The shim without `cygnet exec`: nothing is sent, the kernel's XFRM is not asked instead.
+        # The shim without `cygnet exec`: nothing is sent, and the kernel's XFRM is not used instead.
         result = self.run_as(who, ["env", f"LD_PRELOAD={self.open}/libcygnet_xfrm.so", "ip", "xfrm", *STATE])
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("CAP_NET_ADMIN", result.stderr)
@@ -200,7 +200,7 @@ class Access(WireHost, suite.Case):
     def test_root_of_a_container_on_the_hosts_network(self):
         self.assert_nobody(CONTAINER)
 
-    # The kernel judges who sends, not whose socket it is or what another holder of it may.
+    # The kernel judges the sender, not the socket's owner or another holder of the socket.
     def test_program_with_file_capabilities_lends_none(self):
         self.need_a_second_user()
         helper = os.path.join(self.open, "sleep")
@@ -211,7 +211,7 @@ class Access(WireHost, suite.Case):
         self.assertEqual(said[1:], [str(errno.EPERM)] * 2)
         self.assert_served()
 
-    # --- Who is somebody ---
+    # --- Accepted clients ---
 
     def test_daemon_that_left_root_and_kept_the_capability(self):
         self.need_a_second_user()
@@ -220,7 +220,7 @@ class Access(WireHost, suite.Case):
         self.assertIn("0x00001001", result.stdout)
         self.assertEqual(self.run_as([*NOBODY, *AMBIENT], [*self.command, "dev"]).returncode, 0)
 
-    # --- Who would be cygnetd ---
+    # --- Impostors ---
 
     def test_impostors(self):
         other = suite.Host("other", self.host.cygnet, self.workdir)
@@ -238,7 +238,7 @@ class Access(WireHost, suite.Case):
             result = other.ns.run([self.host.cygnet.command, "offload", "disable", "dev", "nic0"],
                                   check=False)
             self.assertEqual((result.returncode, result.stdout), (2, ""))
-            # With all that taken, the daemon starts, and is found.
+            # Although all these names are taken, the daemon starts and is found.
             other.start()
             self.assertEqual(other.show("dev")[0]["name"], "nic0")
             other.stop()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Slots, receive addresses, the reserve for rekeys, the scheduler; whose word counts; what explain
-says before anything is installed; and what clients are answered, errno for errno."""
+"""Slots, receive addresses, the reserve for rekeys, the scheduler; whose setting counts; what explain
+says before anything is installed; and the errno of each answer to clients."""
 
 import errno
 import struct
@@ -49,9 +49,9 @@ class Scheduler(Pair):
     config = "[scheduler]\nenabled = true\ninterval = 1\nmin_residence = 1"
 
     def test_the_busy_sa_gets_the_slot_without_a_loss(self):
-        # An idle SA has west's only outbound slot when the tunnel's comes.
+        # An idle SA has west's only outbound slot when the tunnel's SA is added.
         idle = "0x5000"
-        for host in (self.west, self.east):  # both ends begin anew
+        for host in (self.west, self.east):  # both ends start again
             host.xfrm(f"state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi {SPI_W:#x}")
         self.wait_for(lambda: self.west.show("dev")[0]["offload"]["outbound_used"] == 0, "the slot")
         self.west.xfrm(f"state add src 192.0.2.1 dst 192.0.2.2 proto esp spi {idle} reqid 9 mode tunnel "

@@ -71,7 +71,7 @@ class ClearWire(WireHost, suite.Case):
     # --- IKE ---
 
     def socket_of(self, uid):
-        """The owner is who makes it."""
+        """The process that makes a socket owns it."""
         os.setresuid(uid, uid, 0)
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         os.setresuid(0, 0, 0)
@@ -79,7 +79,7 @@ class ClearWire(WireHost, suite.Case):
         return sock
 
     def leaves(self, port, payload, uid=0, to=PEER, sharer=None):
-        """Sent by a process of its own, of this user; another user may share its port."""
+        """Sent by a separate process of this user; another user may share its port."""
         self.peer.wire.drain()
         pid = os.fork()
         if pid == 0:
@@ -90,7 +90,7 @@ class ClearWire(WireHost, suite.Case):
                 sock.bind((HOST, port))
                 if other:
                     other.bind(("0.0.0.0", port))
-                time.sleep(1.5)  # the kernel is asked once a second
+                time.sleep(1.5)  # the daemon asks the kernel once a second
                 sock.sendto(payload, (to, port))
                 time.sleep(0.3)
             finally:

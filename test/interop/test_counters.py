@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Each of the 32 counters of /proc/net/xfrm_stat: the test that raises it and nothing else, or the
-reason why Cygnet has nothing to count there. What test_hostile_wire.py raises is not repeated.
+reason why Cygnet never counts it. Counters that test_hostile_wire.py raises are not repeated.
 """
 
 import os
@@ -90,7 +90,7 @@ class CounterFaults(WireHost, suite.Case):
         self.assertEqual(reply[0][3][0], 0, reply)
 
     def test_seven_nested_sas(self):
-        """Six transforms are what a policy can ask for; a seventh is not looked at."""
+        """A policy can require six transforms; a seventh is not checked."""
         judges = [EspJudge(0x3000 + i, os.urandom(20)) for i in range(7)]
         suite.xfrm_batch(self.host, [self.sa(True, j.spi, j, "transport") for j in judges])
         self.window = 0
@@ -127,7 +127,7 @@ class CounterFaults(WireHost, suite.Case):
     def test_outbound_sa_expired_by_packets(self):
         self.replace_outbound("limit packet-hard 2")
 
-        def send():  # as one burst: once it has expired the SA is about to be deleted
+        def send():  # as one batch: an expired SA is about to be deleted
             self.host.daemon.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, self.host.daemon.pid, os.WSTOPPED)
             self.ask_out(3)
@@ -171,7 +171,7 @@ class HoldQueue(WireHost, suite.Case):
 
 
 class EmptyPool(WireHost, suite.Case):
-    """The smallest pool, and more packets that wait than it holds."""
+    """The smallest pool, and more waiting packets than it holds."""
 
     sysctls = HoldQueue.sysctls
     SMALL, POLICIES = 1024, 16
@@ -198,7 +198,7 @@ class EmptyPool(WireHost, suite.Case):
         self.wait_for(arrives, "the pool to be empty")
         found = changed()
         self.assertEqual(found.get("no-buffers"), found.get("XfrmInError"))
-        # Where the flows' hashes crowd one worker, what waits there is too much for it before the pool
+        # If the flows' hashes favour one worker, it reaches its own limit of waiting packets before the pool
         # is empty.
         crowded = {"out-hold-full", "XfrmOutNoQueueSpace"}
         self.assertEqual(set(found) - crowded, {"no-buffers", "XfrmInError"})

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The running kernel as the judge: every case of differential/ is put to its NETLINK_XFRM and, through
-the shim, to cygnetd, and what came back must be the same to the last field. What differs on purpose,
-or because this kernel lacks something, stands in differential/differences.toml with its reason; what
-differs without standing there fails, and so does what stands there and differs no more.
+"""The running kernel as the judge: every case of differential/ is sent to its NETLINK_XFRM and, through
+the shim, to cygnetd. The replies must be equal to the last field. differential/differences.toml lists
+intended differences, and features that this kernel lacks, with their reasons; an unlisted difference
+fails, and so does a listed one that no longer exists.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from rawwire import Peer, sysctl
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = os.path.join(HERE, "differential", "run.py")
 LISTED = os.path.join(HERE, "differential", "differences.toml")
-# What the kernels that the list was made against have; their absence only takes cases away.
+# Features of the kernels that the list was made with; without them there are fewer cases.
 FEATURES = {"sa_dir", "sa_pcpu", "sub_policy", "migrate", "default", "spi_per_proto"}
 
 
@@ -43,7 +43,7 @@ class Listed:
 
 
 def hunks(kernel, cygnet):
-    """[(lines here, lines there)] that differ."""
+    """The lines that differ, [(here, there)]."""
     matcher = difflib.SequenceMatcher(None, kernel, cygnet, autojunk=False)
     return [(kernel[a:b], cygnet[c:d]) for tag, a, b, c, d in matcher.get_opcodes()
             if tag != "equal"]
@@ -60,7 +60,7 @@ class Differential(suite.Case):
         peer = cls.own(Peer(cls.host))
         cls.host.start([{}])
         for ns in (cls.kernel, cls.host.ns):
-            # Nothing but the cases' own packets may meet their policies.
+            # Only the cases' own packets may match their policies.
             sysctl(ns, "net.ipv6.conf.all.disable_ipv6", 1)
             for command in ("link set nic0 up", "addr add 192.0.2.1/24 dev nic0",
                             *(f"neigh add 192.0.2.{n} lladdr {peer.mac.hex(':')} dev nic0 nud "
@@ -82,7 +82,7 @@ class Differential(suite.Case):
                                  "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)"], check=False)
         if probe.returncode != 0:
             raise unittest.SkipTest("this kernel has no NETLINK_XFRM to compare with")
-        other = self.own(Namespace("probe"))  # some cases want one that nobody has used
+        other = self.own(Namespace("probe"))  # some cases need an unused one
         return set(self.run_cases(other, [], "--features"))
 
     def test_answers_are_the_kernels(self):
@@ -109,7 +109,7 @@ class Differential(suite.Case):
 
 
 class Verdict:
-    """What became of each case."""
+    """The result of each case."""
 
     def __init__(self, listed, features):
         self.listed = listed
@@ -124,8 +124,8 @@ class Verdict:
             self.equal.append(name)
             return
         if "esp" in self.features and name.startswith("esp."):
-            # The list was made against a kernel without ESP: what one with it answers is shown,
-            # and for somebody to look at.
+            # The list was made with a kernel without ESP: the answers of a kernel with it are printed,
+            # for a person to check.
             self.unjudged.append(self.text(name, hunks(kernel, cygnet)))
             return
         left = []
@@ -163,7 +163,7 @@ class Verdict:
 
 
 class TheListItself(unittest.TestCase):
-    """That the comparison can fail."""
+    """Proves that the comparison can fail."""
 
     @staticmethod
     def verdict(*entries):

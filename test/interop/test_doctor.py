@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""What of a host works against Cygnet, and that `cygnet doctor` and the log name it: the kernel's own
-XFRM programmed beside it, routes past it, interfaces stacked on it. And what secrets a daemon's memory
-keeps."""
+"""Host settings that work against Cygnet, and that `cygnet doctor` and the log name them: the kernel's own
+XFRM in use, routes that bypass Cygnet, interfaces stacked on its own. And the secrets that a daemon's
+memory keeps."""
 
 import re
 
@@ -28,7 +28,7 @@ class Doctor(Placement):
 
 
 class KernelXfrm(Doctor):
-    """Programmed without the shim: by an `ip` that is no client of Cygnet's."""
+    """Programmed without the shim, by an `ip` that is not a client of Cygnet."""
 
     def test_somebody_programs_the_kernel(self):
         self.assertEqual(self.found("kernel-xfrm"), "")
@@ -48,7 +48,7 @@ class KernelXfrm(Doctor):
 
 
 class KernelXfrmBefore(Doctor):
-    """It was programmed before cygnetd came."""
+    """The kernel was programmed before cygnetd started."""
 
     @classmethod
     def make_host(cls, name="host"):
@@ -96,7 +96,7 @@ class Routes(Doctor):
 
 
 class Words(Doctor):
-    """What an operator is told who asks for what is not there."""
+    """The answers to an operator who asks for something that does not exist."""
 
     def asked(self, *words):
         result = self.host.ns.run([self.host.cygnet.command, *words], check=False)
@@ -148,7 +148,7 @@ class Bridge(Doctor):
 
 
 class Memory(Doctor):
-    """Read as a debugger of the namespace's owner would."""
+    """Reads memory as a debugger of the namespace's owner does."""
 
     def occurrences(self, secret):
         count = 0
@@ -175,7 +175,7 @@ class Memory(Doctor):
             self.assertIn(text, shown)
         if suite.SLOWNESS > 1:
             self.skipTest("a sanitizer keeps freed memory")
-        # Lest the look itself is blind: what the daemon does hold is found.
+        # Proves that the search works: it finds what the daemon does hold.
         self.assertNotEqual(self.occurrences(judges[0].key), 0)
         for judge in judges:
             self.assertEqual(self.occurrences((judge.key + judge.salt).hex().encode()), 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The judge judged: espjudge.py against Scapy where Scapy can, against published vectors where it
-cannot, and against forgeries. No daemon is needed.
+"""Tests espjudge.py against Scapy where Scapy can do it, against published vectors where it cannot,
+and against forgeries. No daemon is needed.
 """
 
 import logging
@@ -85,7 +85,7 @@ class AgainstVectors(unittest.TestCase):
 
 
 class AgainstForgeries(unittest.TestCase):
-    """Whatever bit is turned, the judge notices; and the high word of ESN counts."""
+    """The judge notices every flipped bit, and the high word of ESN counts."""
 
     def each(self, check):
         for suite in SUITES.values():

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What traffic makes the daemon tell key management: NEWAE, EXPIRE and ACQUIRE, in software and on the
-device, in both directions; and what becomes of packets that wait for an SA.
+"""The events that traffic causes: NEWAE, EXPIRE and ACQUIRE, in software and on the device, in both
+directions; and packets that wait for an SA.
 """
 
 import os
@@ -34,7 +34,7 @@ class Events(WireHost):
     # --- Traffic ---
 
     def transmit(self, count):
-        """Datagrams of the host; the payloads, `SIZE` bytes of IP each."""
+        """Sends datagrams from the host; returns the payloads, `SIZE` bytes of IP each."""
         payloads = [i.to_bytes(4, "big") + os.urandom(SIZE - 32) for i in range(count)]
         self.peer.wire.drain()
         for payload in payloads:
@@ -42,7 +42,7 @@ class Events(WireHost):
         return payloads
 
     def left(self, count, timeout=0.5):
-        """Payloads that came by the wire, opened; their numbers are in order."""
+        """The opened payloads from the wire; checks that their numbers are in order."""
         frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", count,
                                        timeout * suite.SLOWNESS)
         opened = [self.out.open(f[34:]) for f in frames]
@@ -50,7 +50,7 @@ class Events(WireHost):
         return [o.payload[28:] for o in opened]
 
     def receive(self, count):
-        """Sealed datagrams to the host; how many its socket got."""
+        """Sends sealed datagrams to the host; returns how many its socket got."""
         self.host_gets()
         for _ in range(count):
             self.send(self.sealed(udp(os.urandom(SIZE - 28))))
@@ -70,8 +70,8 @@ class Events(WireHost):
         return device["sealed"], device["opened"]
 
     def on_device(self, sealed, opened):
-        """By the device if it was asked, else none. It opens what it holds the key for, whatever the
-        limits say."""
+        """The device's count if SAs are offloaded, else 0. It opens everything that it has the key for,
+        whatever the limits are."""
         did = [after - before for after, before in zip(self.device(), self.device_before)]
         if not self.offload:
             sealed = opened = 0
@@ -187,7 +187,7 @@ class Events(WireHost):
         sysctl(self.host.ns, "net.core.xfrm_larval_drop", larval_drop)
         self.install()
         self.host.xfrm("state flush")
-        time.sleep(1.5 * suite.SLOWNESS)  # the daemon looks once a second
+        time.sleep(1.5 * suite.SLOWNESS)  # the daemon checks once a second
         self.before = suite.counters(self.host)
         return self.monitor("acquire")
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The wire is shut to the host's own stack by state of the kernel's: over what others do to nftables,
-and over stop, crash and restart of the daemon, until an operator releases it by name.
+"""Kernel state shuts the wire to the host's own stack. It survives changes to nftables by others, and
+stop, crash and restart of the daemon, until an operator releases the wire by name.
 """
 
 import os
@@ -37,7 +37,7 @@ class Fence(suite.Case):
         self.far.ip(f"addr add {FAR}/24 dev far0")
 
     def is_open(self, name="wire0"):
-        """Whether the host's own stack passes it."""
+        """Whether a packet of the host's own stack leaves by the wire."""
         self.host.ns.ip(f"addr add {ADDRESS} dev {name}")
         ping = self.host.ns.run(f"ping -n -c 1 -W 0.3 {FAR}", check=False)
         self.host.ns.ip(f"addr del {ADDRESS} dev {name}")
@@ -138,7 +138,7 @@ class Fence(suite.Case):
         settings = "/proc/sys/net/ipv6/conf/wire0"
         self.host.ns.run(["sh", "-c", f"echo 0 > {settings}/disable_ipv6"])
         self.host.ns.ip("addr add fe80::7/64 dev wire0 nodad")
-        # As what a router has the kernel make temporary addresses from.
+        # Like an address from which the kernel makes temporary addresses.
         self.host.ns.ip("addr add 2001:db8:77::7/64 dev wire0 nodad mngtmpaddr")
         self.host.start()
         for _ in range(2):
@@ -182,12 +182,12 @@ class Fence(suite.Case):
         self.wait_for(lambda: "was renamed to other0" in self.host.log(), "it to be seen", 5)
 
     def lost_events(self):
-        """Of the netlink sockets of the namespace, all together."""
+        """The drops of all netlink sockets of the namespace together."""
         rows = self.host.ns.run("cat /proc/self/net/netlink").stdout.splitlines()[1:]
         return sum(int(row.split()[8]) for row in rows)
 
     def test_a_wire_that_is_replaced_while_nobody_looks_is_shut(self):
-        """Under another name and index; and what was told meanwhile is more than anybody keeps."""
+        """A wire with another name and index, after more events than any queue holds."""
         mac = "02:00:00:00:00:77"
         self.host.ns.ip(f"link set wire0 address {mac}")
         self.host.start()
@@ -215,7 +215,7 @@ class Fence(suite.Case):
         self.wait_for(lambda: self.host.show("dev")[0]["link"]["state"] == "up", "it to be taken", 5)
 
     def marks(self):
-        """What the rule and the filter let out, each of them the only one."""
+        """The marks that the rule and the filter let out; checks that each lets out only one."""
         rules = self.host.ns.run("nft list chain netdev cygnet_wire0 egress").stdout
         by_nft = re.findall(r"mark (0x[0-9a-f]+) accept", rules)
         filters = self.host.ns.run("tc filter show dev wire0 egress").stdout
@@ -223,7 +223,7 @@ class Fence(suite.Case):
         return int(by_nft[0], 16), fence_mark(self.host.ns, "wire0")
 
     def test_each_start_has_a_mark_of_its_own(self):
-        """What another network namespace may set on its packets opens nothing."""
+        """A mark that another network namespace sets on its packets does not open the fence."""
         seen = set()
         for end in (self.kill, self.host.stop, self.kill):
             self.host.start()

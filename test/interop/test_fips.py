@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""FIPS mode and trust, by the cases of the thread that Cygnet comes from: one NIC that is certified,
-one that is not, one of each in one daemon; and no key is offered before the check."""
+"""FIPS mode and trust, with the cases that led to Cygnet: a certified NIC, one that is not, and one of
+each in one daemon; no key is offered before the check."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ def module(**keys):
 
 
 class Fips(Placement):
-    """A daemon in FIPS mode whose list names the software module, and what the class says."""
+    """A daemon in FIPS mode whose list names the software module, and what the class lists."""
 
     listed = ()
     devices = [{"offload": "crypto", **CARD}]
@@ -36,7 +36,7 @@ class Fips(Placement):
 
     @classmethod
     def software_module(cls):
-        """What this machine's OpenSSL calls itself in FIPS mode: asked, as an operator would."""
+        """The name and version that this machine's OpenSSL reports in FIPS mode, queried as an operator would."""
         host = cls.make_host("asked")
         host.ns.ip("link add wire0 type veth peer name wire1")
         host.ns.ip("link set wire0 up")
@@ -135,19 +135,19 @@ class Certified(Fips):
 
 
 class Opens:
-    """How often a file has been opened since."""
+    """Counts how often a file is opened."""
 
     OPEN, CLOSE = 0x20, 0x10
 
     def __init__(self, path):
         libc = ctypes.CDLL(None, use_errno=True)
         self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        # Closing tells one opening from the next: the kernel makes one event of two that are alike.
+        # The close separates two openings: the kernel merges two equal events.
         if self.fd < 0 or libc.inotify_add_watch(self.fd, path.encode(), self.OPEN | self.CLOSE) < 0:
             raise OSError(ctypes.get_errno(), f"watch {path}")
 
     def count(self):
-        # Of a file that is watched itself there is no name behind an event.
+        # An event of a watched file, unlike that of a folder, has no name.
         return sum(mask == self.OPEN for _, mask, _, _ in struct.iter_unpack("iIII", os.read(self.fd, 4096)))
 
     def close(self):

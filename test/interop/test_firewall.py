@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""doc/firewall.md, followed to the letter on a gateway: what is behind the tunnel is not masqueraded, only
-what came by its SAs gets in, and the mark says so; and what the doctor says of rules that ask for the
+"""Follows doc/firewall.md to the letter on a gateway: traffic for the tunnel is not masqueraded, only
+traffic that came by its SAs gets in, as the mark shows; and the doctor's advice on rules that match the
 kernel's own IPsec."""
 
 import logging
@@ -57,7 +57,7 @@ class Firewall(Placement):
             cls.host.ns.run(["sh", "-e", "-c", block], env=cls.environment)
 
     def lan_says(self, to):
-        """Frames on the wire that a datagram of the LAN became."""
+        """The frames on the wire that a datagram of the LAN causes."""
         self.peer.wire.drain()
         self.lan.run(["python3", "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
                       f".sendto({SECRET!r}, ('{to}', 9))"])

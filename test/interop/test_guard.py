@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A device that says it sealed and did not: nothing of it leaves, and it is left."""
+"""A device that falsely claims to have sealed: none of its packets leave, and its SAs move away."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from scapy.utils import PcapReader
 class LyingDevice(Pair):
     def lie(self, fault):
         before = suite.counters(self.west)
-        self.addCleanup(self.make_honest)  # also for the test after one that failed
+        self.addCleanup(self.make_honest)  # also after a failed test
         watch, flows = self.traffic()
         time.sleep(0.3)
         self.cygnet(self.west, "sim", "dev", "nic0", fault, "50")
@@ -23,7 +23,7 @@ class LyingDevice(Pair):
         figures = self.judge(watch, flows, lossless=False)
         stopped = suite.difference(before, suite.counters(self.west))
         self.assertGreater(stopped.get("out-not-sealed", 0), 0)
-        # What it had opened and was still on its way is no more believed than its seals.
+        # Packets that it had opened and that were still queued are trusted no more than its seals.
         self.assertEqual(stopped["out-not-sealed"] + stopped.get("in-device-stale", 0),
                          figures["lost"], stopped)
         self.make_honest()

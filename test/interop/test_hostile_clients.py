@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Clients that mean no good, or just behave badly, against the real daemon: never reading, leaving in
-the middle, a thousand at once, talking nonsense. (Who may not be a client: test_access.py.) Each time
-the others are served meanwhile, traffic goes on, and nothing is left of the bad ones.
+"""Hostile or badly written clients against the real daemon: they never read, leave in the middle, come
+by the thousand, send nonsense. (Refused clients: test_access.py.) Each time the others are served
+meanwhile, traffic continues, and nothing of the bad clients remains.
 """
 
 import os
@@ -42,7 +42,7 @@ class Hostile(WireHost, suite.Case):
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def raw(self):
-        """A connection past the shim."""
+        """A connection that bypasses the shim."""
         with inside(self.host.ns):
             s = doorstep.meet()
         self.addCleanup(s.close)
@@ -55,7 +55,7 @@ class Hostile(WireHost, suite.Case):
         return s
 
     def assert_unharmed(self):
-        """A client with manners is answered, and traffic is protected, as if nothing were."""
+        """A well-behaved client is answered, and traffic is protected, as usual."""
         reply = self.polite.ask(self.number, INFO)
         self.assertEqual([m[0] for m in reply], ["NEWSADINFO"])
         self.assertEqual(struct.unpack("=I", reply[0][3][8:12])[0], 2)
@@ -63,14 +63,14 @@ class Hostile(WireHost, suite.Case):
         self.assertIsNone(self.host.daemon.poll())
 
     def assert_gone(self):
-        """Nothing is left of who left."""
+        """Nothing remains of clients that left."""
         self.wait_for(lambda: self.open_files() <= self.fds, "the connections to be closed")
 
     def assert_grown_by_less_than(self, size):
-        if suite.SLOWNESS == 1:  # a sanitizer keeps what was freed
+        if suite.SLOWNESS == 1:  # a sanitizer keeps freed memory
             self.assertLess(self.resident() - self.memory, size)
 
-    # --- Who does not read ---
+    # --- Clients that do not read ---
 
     def test_requests_whose_answers_are_never_read(self):
         bad = self.bound()
@@ -128,7 +128,7 @@ class Hostile(WireHost, suite.Case):
             batch = batch[168 * 100 + 1600:]
         s.close()
 
-    # --- Who leaves ---
+    # --- Clients that leave ---
 
     def test_disconnecting_in_the_middle_of_a_dump(self):
         self.fill(1000)
@@ -151,7 +151,7 @@ class Hostile(WireHost, suite.Case):
         self.assert_unharmed()
         self.assert_gone()
 
-    # --- Many ---
+    # --- Many clients ---
 
     def test_a_thousand_connections(self):
         many = []

@@ -65,7 +65,7 @@ class HostileWire(WireHost):
         self.assertEqual(report["replay"]["seq"], 0, "the window moved")
         self.assertEqual(report["usage"]["packets"], 0)
         self.good()
-        self.passes(packet)  # the number was not taken by the forgeries
+        self.passes(packet)  # the forgeries did not use the number up
 
     def test_forged_number_far_ahead_does_not_move_the_window(self):
         packet = bytearray(self.sealed())
@@ -171,7 +171,7 @@ class HostileWire(WireHost):
                    self.outer(esp, family=6))
 
     def fragments(self, esp, *cuts):
-        """The outer packet in pieces; `cuts`: (first byte, end) of the ESP packet."""
+        """The outer packet in fragments; `cuts`: (first byte, end) of the ESP packet."""
         packets, ident = [], random.getrandbits(16)
         for first, end in cuts:
             more = int(end < len(esp))
@@ -184,7 +184,7 @@ class HostileWire(WireHost):
         return packets
 
     def fragmented(self):
-        """ESP in fragments in any order is put together first; it is then as any other."""
+        """ESP fragments in any order are reassembled first; then the packet is like any other."""
         inner = udp(b"x" * 400) if self.family == 4 else bytes(
             IPv6(src=INNER6_PEER, dst=INNER6_HOST) / UDP(dport=7001) / (b"x" * 400))
         esp = self.into.seal(inner, IPIP if self.family == 4 else IPV6)
@@ -205,7 +205,7 @@ class HostileWire(WireHost):
         self.fragmented()
 
     def overlapping(self):
-        """RFC 5722: the datagram goes, with all that there is of it."""
+        """RFC 5722: the datagram is dropped with all its fragments."""
         esp = self.into.seal(b"x" * 400, IPIP)
         first, second, last = self.fragments(esp, (0, 200), (192, 400), (400, len(esp)))
         self.expect(lambda: self.send(first, second, last), {"in-fragment-overlap": 3})
@@ -272,7 +272,7 @@ class HostileWire(WireHost):
         blocks = [f"policy add src {src}.0.0/16 dst {dst}.0.0/16 proto udp dir {direction} "
                   "action block priority 0" for direction, src, dst in (("in", "10.2", "10.1"),
                                                                         ("out", "10.1", "10.2"))]
-        # Of equal priority the older one counts.
+        # With equal priority, the older one counts.
         self.install(policies=blocks + self.policies())
         self.drops("in-policy-block", "XfrmInPolBlock", self.sealed(), udp())
         self.expect(lambda: self.udp.sendto(MARK, (INNER_PEER, 9)),
@@ -353,7 +353,7 @@ class HostileWire(WireHost):
             try:
                 send()
             except OSError:
-                pass  # told at once: as good
+                pass  # notified at once: also good
         self.assertEqual(self.peer.wire.frames(marked, timeout=0.3), [])
         allowed.send(frame)  # the guard is what stops the others
         self.assertEqual(len(self.peer.wire.frames(marked)), 1)
@@ -386,7 +386,7 @@ class HostileWire(WireHost):
                      + self.policies("transport", 6))
 
     def test_ike_has_no_way_around_policy(self):
-        """By default; what `ike_bypass` lets pass is test_clear_wire.py's."""
+        """The default; test_clear_wire.py tests what `ike_bypass` lets pass."""
         self.cover_everything()
         esp_marker = b"\0\0\0\0" + MARK
         for packet in (udp(sport=500, dport=500, src=PEER, dst=HOST),

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The how-to pages, followed to the letter on both ends of a wire, and the units that they install."""
+"""Follows the how-to pages to the letter on both ends of a wire, and tests the units that they install."""
 
 import json
 import os
@@ -21,7 +21,7 @@ INNER = ("10.1.0.1", "10.2.0.1")
 
 
 class Units(suite.Case):
-    """What systemd itself says of the unit file."""
+    """systemd's own check of the unit file."""
 
     @classmethod
     def setUpClass(cls):
@@ -31,7 +31,7 @@ class Units(suite.Case):
         cls.folder = os.path.join(os.environ["CYGNET_BUILD"], "systemd")
 
     def unit(self):
-        """The unit, with a program that is there."""
+        """The unit, with a program that exists."""
         with open(os.path.join(self.folder, "cygnetd.service"), encoding="utf-8") as f:
             text = re.sub(r"^(Exec\w+=)\S+", rf"\g<1>{suite.cygnet().daemon}", f.read(),
                           flags=re.M)
@@ -50,7 +50,7 @@ class Units(suite.Case):
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def values(self, name, key):
-        """As systemd adds them up: of a unit and, behind it, a drop-in."""
+        """The settings that systemd combines from a unit and a drop-in."""
         root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
         folder = self.folder if name.endswith(".service") else os.path.join(root, "systemd")
         with open(os.path.join(folder, name), encoding="utf-8") as f:
@@ -63,7 +63,7 @@ class Units(suite.Case):
             self.assertEqual([word], self.values("af-xdp.conf", key))
 
     def test_memory_is_nobodys_and_stays_in_memory(self):
-        """Neither its own in swap space or a core file, nor other processes'."""
+        """Its own memory never reaches swap space or a core file, and it cannot read that of other processes."""
         self.assertEqual(["0"], self.values("cygnetd.service", "MemorySwapMax"))
         self.assertEqual(["0"], self.values("cygnetd.service", "LimitCORE"))
         words = self.values("cygnetd.service", "SystemCallFilter")
@@ -104,7 +104,7 @@ class Units(suite.Case):
 
 
 class Howto:
-    """`page` is followed on both hosts; then there is traffic."""
+    """Follows `page` on both hosts and then checks traffic."""
 
     page = ""
     service = ""
@@ -135,8 +135,7 @@ class Howto:
         return "1 received" in west.shell(f"ping -n -c 1 -W 1 -I {INNER[0]} {INNER[1]}", check=False)
 
     def check_traffic(self, seconds=30, after=lambda: None):
-        """Pings get through within that time after something was done; while it is done and from then on,
-        none goes in clear."""
+        """Pings pass within that time after `after()`; from its start on, none leaves in clear."""
         west, east = self.hosts
         path = os.path.join(self.workdir, "wire.pcap")
         wire = suite.start_capture(west.ns, "wire0", path)
@@ -168,10 +167,10 @@ class Howto:
         self.check_traffic(60, lambda: west.shell("systemctl restart cygnetd"))
 
     def test_5_the_machine_is_started_anew(self):
-        """The NIC is late, and the distribution gives it the addresses of before."""
+        """The NIC is late, and the distribution gives it its former addresses."""
         west, east = self.hosts
         drawer = self.own(labkit.Namespace("drawer"))
-        west.shell("systemctl stop cygnetd")  # nothing else takes the TAP down while it is looked for
+        west.shell("systemctl stop cygnetd")  # nothing else removes the TAP during the search
         west.ns.ip(f"link set wire0 netns {drawer.holder.pid}")
         west.boot()
         self.wait_for(lambda: "waiting for wire0" in west.logs(), "cygnetd to wait", 20)
@@ -197,7 +196,7 @@ class Howto:
         self.assertNotIn("ICMP echo", text)
 
     def test_4_without_the_shim_the_daemon_does_not_run(self):
-        """The loader only warns of a library that it cannot read."""
+        """The loader only warns about a library that it cannot read."""
         west = self.hosts[0]
         folder = f"/etc/systemd/system/{self.service}.service.d"
         west.shell("printf '[Service]\\nEnvironment=LD_PRELOAD=/nowhere/libcygnet_xfrm.so\\n' "
@@ -215,7 +214,7 @@ class StrongSwan(Howto, suite.Case):
 
 
 class Libreswan(Howto, suite.Case):
-    """Debian's package, laid over the file system: it conflicts with strongSwan's."""
+    """Debian's package as a layer over the file system, as it conflicts with strongSwan's."""
 
     page = "libreswan.md"
     service = "ipsec"
@@ -240,7 +239,7 @@ class ByHand(suite.Case):
 
     @classmethod
     def programs(cls, host):
-        """A folder with `cygnet` and `cygnetd`; the daemon says who it is, and ends with the shell that is followed."""
+        """A folder with `cygnet` and `cygnetd`; the daemon prints its name and ends with its shell."""
         folder = os.path.join(cls.workdir, host.name)
         os.makedirs(folder)
         os.symlink(os.path.abspath(host.cygnet.command), os.path.join(folder, "cygnet"))

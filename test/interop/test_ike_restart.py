@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Restarts under an IKE daemon: cygnetd goes, orderly or killed, and the tunnel comes back by itself with
-nothing in clear meanwhile; the IKE daemon goes, and cygnetd forwards on.
+"""Restarts under an IKE daemon: cygnetd ends, orderly or killed, and the tunnel comes back by itself with
+nothing in clear meanwhile; the IKE daemon ends, and cygnetd continues to forward.
 """
 
 import os
@@ -13,7 +13,7 @@ from ikekit import Charon, IkeCase, Pluto, charon_connection, have_strongswan, p
 
 
 class RestartCase(IkeCase):
-    """With interfaces that stay; not `persist`: they go with cygnetd, and are set up again."""
+    """With persistent interfaces; not `persist`: they disappear with cygnetd and are set up again."""
 
     persist = True
 
@@ -60,7 +60,7 @@ class RestartCase(IkeCase):
                 ("-o addr show dev nic0 scope global", "route show dev nic0", "-6 route show dev nic0")]
 
     def restart_daemon(self, connect):
-        """`connect`: what its administrator's configuration does when it starts."""
+        """`connect`: what the administrator's configuration does at the start."""
         spis = self.wait_for_pair()
         daemon = self.daemons[0]
         daemon.kill()
@@ -69,7 +69,7 @@ class RestartCase(IkeCase):
         self.finish(flows)
         self.assertEqual(self.spis(self.west), spis)
         connect()
-        # The SAs of before stay where they are: nobody knows them any more, and newer ones are used.
+        # The old SAs stay installed: no IKE daemon knows them any more, and newer ones are used.
         self.wait_for(lambda: len(self.spis(self.west) - spis) == 2
                       and self.spis(self.west) - spis <= self.spis(self.east),
                       "the tunnel of the new daemon", 20)
@@ -82,7 +82,7 @@ def is_icmp(frame):
 
 
 class CygnetdRestarts:
-    """Tests that every IKE daemon has to stand."""
+    """Tests that every IKE daemon must pass."""
 
     def test_cygnetd_stops_and_starts(self):
         self.restart_cygnetd(signal.SIGTERM)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Debian's `ip xfrm`, unmodified, through the shim: answers, errors and events as of a kernel. What
-the running kernel can do by itself is compared with it, command by command and byte by byte.
+"""Debian's `ip xfrm`, unmodified, through the shim: answers, errors and events like those of a kernel.
+Where the running kernel supports XFRM, both are compared, command by command and byte by byte.
 """
 
 import errno
@@ -70,7 +70,7 @@ class Xfrm(suite.Case):
         return next((sa for sa in self.host.show("sa") if int(sa["spi"], 16) == spi), None)
 
     def send(self, count=1, size=100):
-        """Datagrams of the host into the tunnel: `size` bytes of IP each."""
+        """Sends datagrams of the host into the tunnel, `size` bytes of IP each."""
         with inside(self.host.ns):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for _ in range(count):
@@ -78,7 +78,7 @@ class Xfrm(suite.Case):
         sender.close()
 
     def esp_on_wire(self, count, timeout=0.3):
-        """How many ESP packets came by the wire, and nothing in clear."""
+        """Counts the ESP packets on the wire; checks that nothing is in clear."""
         frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", count + 1, timeout)
         for frame in frames:
             self.assertEqual(frame[23], 50)
@@ -96,7 +96,7 @@ class Monitor:
                                         stderr=out)
         self.case = case
         case.addCleanup(labkit.end, self.proc)
-        time.sleep(0.25 * suite.SLOWNESS)  # it does not tell when it listens
+        time.sleep(0.25 * suite.SLOWNESS)  # it does not report when it listens
 
     def text(self):
         with open(self.path, encoding="utf-8") as f:
@@ -115,7 +115,7 @@ class Monitor:
 
 class Commands(Xfrm):
     def test_kernel_selftest_kci_test_ipsec(self):
-        # tools/testing/selftests/net/rtnetlink.sh, in its order and with its words.
+        # tools/testing/selftests/net/rtnetlink.sh, in its order and with its commands.
         src, dst = "192.168.123.1", "192.168.123.2"
         sa = f"proto esp src {src} dst {dst} spi 0x07"
         algorithm = "aead rfc4106(gcm(aes)) 0x3132333435363738393031323334353664636261 128"
@@ -146,7 +146,7 @@ class Commands(Xfrm):
         self.assertEqual(len(text.splitlines()), 20, text)
 
     def test_kernel_selftest_kci_test_ipsec_offload(self):
-        # The same file's other one: netdevsim's debugfs is `cygnet dev` here.
+        # The other test of that file: here, `cygnet dev` replaces netdevsim's debugfs.
         src, dst, key = HOST, PEER, "0x3132333435363738393031323334353664636261"
         device = lambda: self.host.show("dev")[0]  # noqa: E731
         before = device()["offload"]
@@ -311,7 +311,7 @@ src {HOST} dst {PEER}
         self.assertEqual(self.sa()["limits"], {"hard_packets": 9})
 
     def test_many_states_list_count_deleteall_flush(self):
-        # `ip` itself cannot delete many more at once: "State buffer overflow", on a kernel too.
+        # `ip` itself cannot delete many more at once: "State buffer overflow", with a kernel, too.
         lines = [f"state add src {HOST} dst 192.0.2.{100 + i % 100} proto esp spi {0x1000 + i} "
                  f"reqid {i % 3} mode tunnel {GCM}" for i in range(150)]
         suite.xfrm_batch(self.host, lines)
@@ -405,7 +405,7 @@ src {HOST} dst {PEER}
             self.assertIn(f"replay_window {size}" if size > 32 else f"replay-window {size}",
                           self.xfrm("state"))
             self.xfrm("state flush")
-        # Here `ip` says no by itself; what Cygnet says is in LikeTheKernel: "bitmap of 129 words".
+        # Here `ip` itself refuses; LikeTheKernel has Cygnet's answer: "bitmap of 129 words".
         self.assertNotEqual(self.host.xfrm(f"{STATE} replay-window 4097 {GCM}", check=False)
                             .returncode, 0)
         self.assertEqual(self.xfrm("state"), "")
@@ -494,7 +494,7 @@ class Acquire(Xfrm):
         self.assertEqual(self.sa(0)["state"], "larval")
         self.assertEqual(suite.difference(before, suite.counters(self.host)),
                          {"out-no-state": 3, "XfrmOutNoStates": 3})
-        # The SA that answers takes the larval one's place, and the traffic flows.
+        # The SA that answers replaces the larval one, and the traffic flows.
         self.xfrm(f"{STATE} {GCM}")
         self.assertIn("SAD count 1", self.xfrm("state count"))
         self.send(2)
@@ -592,7 +592,7 @@ def masked(text):
 
 
 class LikeTheKernel(Xfrm):
-    """Cygnet beside the kernel itself, in a namespace of its own."""
+    """Cygnet compared with the kernel, which has its own namespace."""
 
     @classmethod
     def setUpClass(cls):
@@ -604,7 +604,7 @@ class LikeTheKernel(Xfrm):
             raise unittest.SkipTest(f"the running kernel has no XFRM: {error}")
 
     def both(self, args, *options):
-        """Outcome of one command here and there."""
+        """The result of one command on both sides."""
         found = []
         for ns, prefix in ((self.kernel, []),
                            (self.host.ns, [self.host.cygnet.command, "exec", "--"])):
@@ -635,7 +635,7 @@ class LikeTheKernel(Xfrm):
         return self._clients
 
     def compare(self, messages):
-        """Each [(name, datagram)] to both; the same replies, and the same tables at the end."""
+        """Sends each [(name, datagram)] to both; expects the same replies, and the same tables at the end."""
         clients = self.clients()
         sockets = [client.open() for client in clients]
         for name, datagram in messages:
@@ -651,7 +651,7 @@ class LikeTheKernel(Xfrm):
 
     @staticmethod
     def comparable(replies):
-        """Times and the echo of what a dump's end says are nobody's business."""
+        """Removes times, and the echo in the end of a dump, from the comparison."""
         return [(r[0], *r[1:3], r[3] if r[0] in ("ERROR", "DONE") else len(r[3]))
                 if len(r) == 4 else r for r in replies]
 
@@ -671,13 +671,13 @@ class LikeTheKernel(Xfrm):
             for size in range(len(body)):
                 cut = body[:size]
                 messages.append((f"{kind} of {size}", nl.message(kind, cut)))
-                if size % 16 == 0:  # says more than it brings
+                if size % 16 == 0:  # claims more than it has
                     messages.append((f"{kind} of {size}, claims {len(body)}",
                                      nl.message(kind, cut, length=16 + len(body))))
                 if kind == "ALLOCSPI" and size >= len(nl.spi_info()):
                     break
             if kind.endswith("POLICY") and kind[:3] in ("NEW", "UPD"):
-                # Whole without its templates: valid, and then an attribute cut short.
+                # Cut to 168 bytes it is valid, a policy without templates; cut later, an attribute is truncated.
                 messages = [m for m in messages if int(m[0].split()[2].rstrip(",")) != 168]
             self.compare(messages)
 
@@ -753,7 +753,7 @@ class LikeTheKernel(Xfrm):
         ])
 
     def test_key_of_more_bits_than_32_hold(self):
-        # The kernel's sum wraps and takes it for a key of no bytes; Cygnet's does not.
+        # The kernel's sum wraps, so that it accepts the key as one of 0 bytes; Cygnet's does not.
         client = self.clients()[1]
         reply = client.ask(client.open(), nl.message("NEWSA", nl.sa_info() + nl.attr(
             "ALG_AEAD", nl.aead(key_bits=0xffffffff))))
@@ -804,7 +804,7 @@ class Safety(Xfrm):
             result = self.host.ns.run([*without, cygnet, *args], check=False)
             self.assertNotEqual(result.returncode, 0, args)
             self.assertNotIn("31" * 20, result.stdout + result.stderr)
-        # The shim alone gives no socket either: nothing can be asked, and nothing is heard.
+        # The shim alone makes no socket either: no request and no event is possible.
         shim = os.path.realpath(os.path.join(os.path.dirname(cygnet), "../shim/libcygnet_xfrm.so"))
         result = self.host.ns.run([*without, "env", f"LD_PRELOAD={shim}", sys.executable, "-c",
                                    "import socket; socket.socket(16, 3, 6)"], check=False)
@@ -854,7 +854,7 @@ class Safety(Xfrm):
         self.host.daemon.wait()
         result = self.host.xfrm("state", check=False)
         self.assertEqual(result.returncode, 125)
-        # Closed, not open: what the host sends by the wire interface still goes nowhere.
+        # The failure closes: nothing that the host sends by the wire interface leaves.
         self.peer.wire.drain()
         self.host.ns.ip("route replace 10.2.0.0/16 dev wire0", check=False)
         with self.assertRaises(PermissionError):  # the fence, which the host's own stack meets

@@ -34,7 +34,7 @@ class LibreswanCase(IkeCase):
         return self.spis(self.west)
 
 
-# Options of both conns, and what each SA shows.
+# Options of both conns, and the expected properties of each SA.
 TUNNELS = {
     "psk": ({}, {"mode": "tunnel", "esn": True}),
     "transport": ({"mode": "transport"}, {"mode": "transport"}),
@@ -119,7 +119,7 @@ class Life(LibreswanCase):
 
 
 class WithStrongswan(IkeCase):
-    """charon in the west, pluto in the east; either begins."""
+    """charon in the west, pluto in the east; each initiates once."""
 
     @classmethod
     def start_daemons(cls):

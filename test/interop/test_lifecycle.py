@@ -19,7 +19,7 @@ DEVICE = '[[device]]\nname = "nic0"\nwire = "wire0"\n'
 
 
 class Lifecycle(suite.Case):
-    """A host with a wire, no daemon; tests start what they need."""
+    """A host with a wire and no daemon; tests start what they need."""
 
     def setUp(self):
         self.host = labkit.Host("host", suite.cygnet(), self.workdir)
@@ -30,12 +30,12 @@ class Lifecycle(suite.Case):
             os.unlink(self.host.log_path)
 
     def daemon(self, *args, timeout=30):
-        """cygnetd run to its end."""
+        """Runs cygnetd to its end."""
         return self.host.ns.run([self.host.cygnet.daemon, *args], check=False,
                                 timeout=timeout * suite.SLOWNESS)
 
     def fails(self, *args):
-        """The message of a daemon that will not start."""
+        """The error of a daemon that refuses to start."""
         result = self.daemon(*args)
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertNotIn("cygnetd info: ready", result.stderr)
@@ -58,7 +58,7 @@ class Lifecycle(suite.Case):
         self.assertNotIn("nic0", self.links())
 
     def assert_shut_until_released(self):
-        """Of all that a daemon did, the fence is left, and goes by an operator's word."""
+        """Only the fence outlives a daemon; an operator removes it."""
         self.assertNotIn("nic0", self.links())
         self.assertIn("cygnet_wire0", self.nft())
         result = self.daemon("--release", "wire0")
@@ -91,7 +91,7 @@ class Configuration(Lifecycle):
                     self.assertIn(f"{path}:{line}:", message)
                     for word in words:
                         self.assertIn(word, message)
-        # A start shuts what the file names all the same (`wire = "w"` stands in one of them).
+        # A start still shuts the wires that the file names (`wire = "w"` is in one of them).
         for wire in ("wire0", "w"):
             self.daemon("--release", wire)
         self.assert_untouched()
@@ -111,7 +111,7 @@ class Configuration(Lifecycle):
         self.assertRegex(result.stdout, r"name = ['\"]nic0['\"]")
         self.assertRegex(result.stdout, r"offload = ['\"]crypto['\"]")
         self.assert_untouched()
-        # What it prints is a configuration, and the same one.
+        # It prints the same configuration again.
         again = self.daemon("--check", "--config", self.file(result.stdout, "again.toml"))
         self.assertEqual(again.stdout, result.stdout)
 
@@ -159,7 +159,7 @@ class Running(Lifecycle):
         self.host.wait_ready(20 * suite.SLOWNESS)
 
     def ping_arp(self):
-        """The host answers by nic0: the path through the daemon is up."""
+        """Waits until the host answers by nic0: the path through the daemon is up."""
         self.host.ns.ip("addr replace 192.0.2.1/24 dev nic0")
         self.peer.wire.drain()
         arp = (b"\x00\x01\x08\x00\x06\x04\x00\x01" + self.peer.mac + socket.inet_aton("192.0.2.2")

@@ -15,13 +15,13 @@ from test_size import Pair
 
 class Links(Pair):
     def setUp(self):
-        if "wire0" not in self.west.ns.ip("-o link").stdout:  # a test before failed
+        if "wire0" not in self.west.ns.ip("-o link").stdout:  # an earlier test failed
             labkit.connect(self.west, self.east)
         for host in (self.west, self.east):
             host.ns.ip("link set wire0 up mtu 1500")
         self.link_is("up", self.west)
         self.link_is("up", self.east)
-        self.wire.close()  # it does not outlive its interface
+        self.wire.close()  # the address does not outlive its interface
         type(self).wire = FrameSocket(self.west.ns, "wire0")
         self.use("tunnel", 4, offload=True)
 
@@ -95,7 +95,7 @@ class Links(Pair):
         self.assertNotIn("port-refused", suite.difference(before, suite.counters(self.west)))
 
     def test_the_size_of_the_wire_is_the_paths(self):
-        """Made narrower while running: packets that are too large are answered, not lost."""
+        """The wire's MTU shrinks while the daemon runs: too large packets are answered, not lost."""
         full = self.explained_mtu()
         self.ping(3, f"-M do -c 3 -s {full - 28}")
         for host in (self.west, self.east):
@@ -116,7 +116,7 @@ class Links(Pair):
         self.ping(3, f"-M do -c 3 -s {full - 28}")
 
     def test_what_the_far_end_refuses_holds_up_nothing(self):
-        """The peer's interface is narrower: large frames are lost with a reason, alone."""
+        """The peer's interface is narrower: only large frames are lost, with a reason."""
         self.east.ns.ip("link set wire0 mtu 1300")
         before = suite.counters(self.west)
         full = self.explained_mtu()
@@ -149,11 +149,11 @@ class Links(Pair):
             self.assertNotIn("port-refused", suite.difference(before, suite.counters(self.west)))
 
     def test_one_that_came_back_is_shut_before_it_is_up(self):
-        """With an address on it the host would use it beside Cygnet: it is not taken until that is
-        gone, and nothing leaves by it meanwhile."""
+        """With an address on the wire the host would bypass Cygnet: cygnetd does not use the wire until
+        the address is gone, and nothing leaves by it meanwhile."""
         self.west.ns.ip("link del wire0")
         self.link_is("gone")
-        self.west.daemon.send_signal(signal.SIGSTOP)  # the address is there before the daemon looks
+        self.west.daemon.send_signal(signal.SIGSTOP)  # the address exists before the daemon checks
         labkit.connect(self.west, self.east)
         self.west.ns.ip("addr add 203.0.113.1/24 dev wire0")
         self.west.daemon.send_signal(signal.SIGCONT)

@@ -62,7 +62,7 @@ def stack_port(frame):
 
 
 def with_checksum(packet):
-    """The stack leaves the UDP checksum to the device: this is what it means."""
+    """Computes the UDP checksum, which the stack leaves to the device."""
     kind = packet[0] >> 4
     at = HEADER[kind]
     found, _ = mx.fields(packet)
@@ -72,7 +72,7 @@ def with_checksum(packet):
 
 
 def payload_of(case, number, inbound):
-    """Different for every packet. Sizes such that every pad length occurs: in every case where the
+    """A payload, different for every packet. The sizes cover every pad length: in every case where the
     alignment is 4, else over the cases of the suite."""
     variants = 4  # of a suite in each shape: they follow each other
     nth = case.number // (variants * len(mx.SUITES)) * variants + case.number % variants
@@ -107,7 +107,7 @@ class Matrix:
         cls.before = suite.counters(cls.host), cls.host.show("dev")[0]["offload"]
         cls.sent = {}      # (case, packet): what the host's stack sent
         cls.on_wire = collections.defaultdict(list)  # case: frames of the host
-        cls.strays = []    # frames of no SA
+        cls.strays = []    # frames without an SA
         cls.got = {}       # payload: (source, TOS, TTL)
         for number in range(len(OUTBOUND)):
             cls._host_sends(number)
@@ -150,7 +150,7 @@ class Matrix:
 
     @classmethod
     def _offload(cls, case):
-        """The device that the SAs ask for."""
+        """The device that the SAs request."""
         return None
 
     @classmethod
@@ -232,7 +232,7 @@ class Matrix:
     # --- The verdict ---
 
     def each(self, cases, judge):
-        """All cases, whatever becomes of one; then one failure that names the wrong, by fault."""
+        """Judges all cases, then reports the failed ones together, by fault."""
         faults = collections.defaultdict(list)
         for case in cases:
             try:
@@ -282,7 +282,7 @@ class Matrix:
             for number in range(INBOUND):
                 payload = payload_of(case, number, 1)
                 mx.expect("whether the host got the packet", payload in self.got, True)
-                # CE of the outer header gets inside, and nothing else.
+                # Only CE of the outer header is copied to the inner one.
                 expected = (case.shape.ends[PEER], case.port), 0x2a + number % 2, 77
                 mx.expect("source, TOS and TTL", self.got[payload], expected)
         self.each(self.installed, judge)
@@ -360,7 +360,7 @@ class OpenSsl(Matrix, suite.Case):
 
 
 class IpsecMb(Matrix, suite.Case):
-    """What it cannot do, the other engine does."""
+    """The other engine does what the look-aside engine cannot."""
 
     placement = "ipsec_mb"
     daemon_keys = 'engine = "ipsec_mb"'
@@ -382,7 +382,7 @@ class LookAside(Matrix, suite.Case):
 
 
 class Crypto(Matrix, suite.Case):
-    """The software NIC does what its capabilities name, and only that takes part."""
+    """The software NIC supports what its capabilities name; only those cases take part."""
 
     placement = "crypto"
 
@@ -408,7 +408,7 @@ class Crypto(Matrix, suite.Case):
 
 
 class Mixed(Crypto):
-    """Device and look-aside engine on one daemon: each SA has the first of them that can."""
+    """Device and look-aside engine in one daemon: each SA gets the first of them that supports it."""
 
     placement = "crypto, look-aside"
     daemon_keys = LookAside.daemon_keys

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """MOBIKE by MIGRATE: Debian's libreswan, unmodified, when the address of one side changes under traffic.
-pluto moves policies and SAs by XFRM_MSG_MIGRATE; charon, on the other side, takes others in their place.
+pluto moves policies and SAs by XFRM_MSG_MIGRATE; charon, on the other side, replaces them.
 """
 
 import unittest
@@ -16,7 +16,7 @@ MIGRATE_GROUP = 1 << 6
 
 
 class MobikeCase(IkeCase):
-    """west's address changes. `programs`: who speaks IKE on either side."""
+    """west's address changes. `programs`: the IKE daemons of both sides."""
 
     programs = ()
 
@@ -58,7 +58,7 @@ class MobikeCase(IkeCase):
                 daemon.down()
         self.wait_for_none()
 
-    # --- What is looked at ---
+    # --- Observations ---
 
     def addresses(self, host):
         return {sa[end] for sa in self.sas(host) for end in ("src", "dst")}
@@ -72,7 +72,7 @@ class MobikeCase(IkeCase):
         return {sa["spi"]: sa["usage"]["packets"] for sa in self.sas(host)}
 
     def listen(self, host):
-        """Who would hear of MIGRATE on that host."""
+        """Listens for MIGRATE on that host; returns a function that reads the notifications."""
         client = nl.Client(host.ns, [host.cygnet.command, "exec", "--"])
         self.addCleanup(client.close)
         number = client.open(MIGRATE_GROUP)
@@ -95,7 +95,7 @@ class MobikeCase(IkeCase):
         self.west.ns.ip(f"route replace default via {FAR} dev nic0")
 
     def check(self, **options):
-        """Returns how many MIGRATE each side was told of."""
+        """Returns how many MIGRATE notifications each side got."""
         spis = self.connect(**options)
         self.check_traffic()
         where = "crypto" if options.get("offload") == "yes" else "software"
@@ -130,7 +130,7 @@ class Libreswan(MobikeCase):
             self.assertGreaterEqual(count, 2)
 
     def test_address_change_on_the_device(self):
-        # This pluto's MIGRATE does not ask for a device, and as in a kernel what does not ask has none:
+        # This pluto's MIGRATE does not request a device, so that, as in a kernel, the SA gets none:
         # the other address may be another interface's.
         for count in self.check(offload="yes"):
             self.assertGreaterEqual(count, 2)
@@ -139,7 +139,7 @@ class Libreswan(MobikeCase):
 
 
 class LibreswanMoves(MobikeCase):
-    """The other side is strongSwan's."""
+    """The other side runs strongSwan."""
 
     programs = (Pluto, Charon)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """SAs that move under load: between NIC, look-aside engine and CPU; off a device by the operator's
-hand and by the device's fate, and back. Nothing lost, doubled, in clear, no number used twice."""
+command or by a fault of the device, and back. Nothing is lost, doubled or in clear; no number is used twice."""
 
 import os
 import time
@@ -8,11 +8,11 @@ import time
 import suite
 from flow import EAST, Pair, SPI_E, SPI_W, WEST
 
-MOVES = 1000 if suite.SLOWNESS == 1 else 200  # sanitizers: the figure is not theirs to find
+MOVES = 1000 if suite.SLOWNESS == 1 else 200  # sanitizers: the speed does not count
 
 
 class Moves(Pair):
-    """Capacity: NIC, look-aside, CPU, as fast as the operator's command goes."""
+    """Moves between NIC, look-aside and CPU as fast as the operator's command runs."""
 
     config = '[look_aside]\nengine = "thread_offload"\nmode = "auto"'
 
@@ -84,7 +84,7 @@ class BreakGlass(Pair):
                           f"the SA to leave ({fault})", 1)
             self.cygnet(self.west, "sim", "dev", "nic0", back)
             self.wait_for(lambda: self.where(self.west, SPI_W)[0] == "crypto", "its return", 3)
-        # What is sent while there is no link is gone; nothing else is.
+        # Only packets sent while the link is down are lost.
         self.judge(watch, flows, lossless=False)
         watch, flows = self.traffic()
         time.sleep(1)

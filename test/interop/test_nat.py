@@ -75,7 +75,7 @@ class RealNat(suite.Case):
         for host in (self.west, self.east):
             suite.xfrm_batch(host, [*self.lines(host, mode, 4500), *self.policies(host, mode)])
         monitor = Monitor(self, self.east.ns, [self.east.cygnet.command, "exec", "--"])
-        self.udp(self.east, 7009)  # somebody listens: no ICMP error goes to the port of before
+        self.udp(self.east, 7009)  # somebody listens, so that no ICMP error goes to the former port
         self.udp(self.west).sendto(b"first", (self.target(mode), 7009))
         text = monitor.wait_for("Mapping change")
         port = int(re.search(rf"{self.PUBLIC}:4500 -> {self.PUBLIC}:(\d+)", text).group(1))
@@ -124,8 +124,8 @@ class RealNat(suite.Case):
         self.check("transport", self.pings)
 
     def test_transport_checksum_for_other_addresses(self):
-        # The inner checksum was made with the addresses that the NAT changed: whoever decapsulates
-        # has to mend or vouch for it (RFC 3948 section 3.1.2).
+        # The inner checksum includes the addresses that the NAT changed: the receiver
+        # must correct it or mark it as valid (RFC 3948 section 3.1.2).
         self.check("transport", self.datagrams)
 
 

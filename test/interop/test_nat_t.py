@@ -31,7 +31,7 @@ class NatT(WireHost, suite.Case):
         self.use(4500, 4500)
 
     def use(self, own, far):
-        """A tunnel pair, encapsulated: by the host's port and the peer's."""
+        """An encapsulated tunnel pair, with the host's port and the peer's."""
         self.mode, self.family, self.own, self.far = "tunnel", 4, own, far
         self.into, self.out = EspJudge(SPI_IN, os.urandom(20)), EspJudge(SPI_OUT, os.urandom(20))
         suite.xfrm_batch(self.host, ["state flush", "policy flush", self.half(False),
@@ -50,7 +50,7 @@ class NatT(WireHost, suite.Case):
         return self.into.seal(udp(payload), IPIP)
 
     def goes_out(self):
-        """A datagram of the host, as the judge and RFC 3948 expect it."""
+        """Checks a datagram of the host against the judge and RFC 3948."""
         self.peer.wire.drain()
         payload = os.urandom(20)
         self.udp.sendto(payload, (INNER_PEER, 9))
@@ -159,7 +159,7 @@ class NatT(WireHost, suite.Case):
             text = monitor.wait_for("12345", moved)
             self.assertEqual(text.count("Mapping change"), 2, text)
             self.assertIn(f"{PEER}:{far} -> {PEER}:12345", text)
-            # Key management alone changes the SA.
+            # Only key management changes the SA.
             self.assertEqual(self.encap_lines(), encap)
             self.goes_out()
 
@@ -193,7 +193,7 @@ class NatT(WireHost, suite.Case):
             user = self.socket_on(own)
             self.expect(lambda: self.send(self.in_udp(KEEPALIVE),
                                           self.in_udp(KEEPALIVE, sport=777)), {}, good=False)
-            self.passes(self.in_udp(KEEPALIVE * 2))  # that is none, nor ESP
+            self.passes(self.in_udp(KEEPALIVE * 2))  # neither a keep-alive nor ESP
             self.assertEqual(user.recv(100), KEEPALIVE * 2)
 
     def add_keepalive(self, spi, own, far, seconds=1):
@@ -227,7 +227,7 @@ class NatT(WireHost, suite.Case):
         self.peer.wire.drain()
         for i, (own, far) in enumerate(ways):
             self.add_keepalive(0x3001 + i, own, far)
-        found = self.keepalives(100, 4.3)  # an interval each, and a tick's grace
+        found = self.keepalives(100, 4.3)  # one interval each, and a tick more
         for way in ways:
             self.assertIn(found.count(way), range(2, int(5 * suite.SLOWNESS) + 1), found)
         self.assertEqual(set(found), set(ways))

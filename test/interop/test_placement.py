@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Where the cryptography runs, and that the answer is always given, true, and without keys."""
+"""Where the cryptography runs; the answer is always available, true, and without keys."""
 
 import errno
 import json
@@ -96,7 +96,7 @@ class Placement(suite.Case):
     # --- Traffic ---
 
     def goes_out(self, judge, peer=None, to=INNER_PEER, ends=(HOST, PEER)):
-        """A datagram of the host leaves as the judge expects it."""
+        """Checks that a datagram of the host leaves as the judge expects."""
         peer = peer or self.peer
         peer.wire.drain()
         payload = os.urandom(20)
@@ -214,7 +214,7 @@ class Reasons(Placement):
         self.wait_for(lambda: self.device()["slots_used"] == 0, "the keys to leave the device")
 
     def test_sa_deleted_and_added_under_load(self):
-        # Nothing leaves in clear, nothing stays behind, and traffic goes on.
+        # Nothing leaves in clear, nothing is left on the device, and traffic continues.
         self.policies()
         key = os.urandom(20)
         judge = self.add(0x1001, key=key)
@@ -278,7 +278,7 @@ class Auto(Placement):
         self.comes_in(into)
         device = self.device()
         self.assertEqual((device["sealed"], device["opened"]), (1, 1))
-        # What the kernel's own listing would say: an SA that asked for nothing got offload.
+        # As the kernel's own listing would show it: an SA that requested nothing is offloaded.
         self.add(0x1002, offload=None, icv=12)
         self.assertEqual(self.half(0x1002), ("auto", "software", "no-capability:icv-96"))
 
@@ -306,7 +306,7 @@ class TwoDevices(Placement):
             self.comes_in(into, self.peers[1], self.ends)
         after = self.device()
         self.assertEqual((after["sealed"], after["opened"]), (before["sealed"], before["opened"]))
-        # It comes back to its own device: the device does the work again, numbers go on.
+        # It returns to its own device: the device does the work again, and the numbers continue.
         self.host.ns.ip(f"route add {PEER1}/32 via {PEER} dev nic0")
         self.addCleanup(self.host.ns.ip, f"route del {PEER1}/32 via {PEER} dev nic0")
         self.wait_for(lambda: self.leaves_by(self.peers[0]), "the route to be followed")
@@ -364,7 +364,7 @@ class Captures(Placement):
         return proc, path
 
     def both_sides(self, offload):
-        """What both captures have of one datagram out and one in, in clear inside."""
+        """Both captures of one datagram out and one in, whose inner packet is in clear."""
         self.policies()
         self.add(0x1001, offload=offload)
         into = self.add(0x2001, "in", offload=offload)
@@ -385,7 +385,7 @@ class Captures(Placement):
                     self.assertIn(b"placement " + direction + b": " + place, file.read())
             with PcapReader(path) as reader:
                 found = [bytes(p) for p in reader if bytes(p)[12:14] == b"\x08\x00"]
-            # What went out, then what came in.
+            # First the outgoing frames, then the incoming ones.
             packets[side] = sorted(found, key=lambda p: p[26:30] != socket.inet_aton(HOST))
         for side in ("host", "wire"):
             self.assertEqual(len(packets[side]), 2, side)

@@ -38,7 +38,7 @@ class Side:
             self.own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with inside(self.lan):
             self.guest = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.guest.sendto(TEXT, (FAR, 7))  # neighbours are known from here on
+        self.guest.sendto(TEXT, (FAR, 7))  # from here on, the neighbours are known
         self.far.frames(lambda f: TEXT in f)
 
     def xfrm(self, args, check=True):
@@ -50,13 +50,13 @@ class Side:
             self.xfrm(args)
 
     def leaves(self, sender, port=9):
-        """Whether a datagram does; how long a kernel or daemon may take it to is not waited for."""
+        """Whether a datagram leaves, judged after a short wait."""
         tag = TEXT + b"%d" % time.monotonic_ns()
         try:
             sender.sendto(tag, (FAR, port))
         except PermissionError:
             return False
-        # A frame that nobody stops comes behind it.
+        # A frame that is not stopped arrives soon.
         return bool(self.far.frames(lambda f: tag in f, timeout=0.15 * suite.SLOWNESS))
 
     def close(self):
@@ -144,7 +144,7 @@ class Forwarded(Judge):
                                        "ptype sub"])["guest"])
 
     def test_a_block_with_a_mark_or_an_if_id_blocks_here(self):
-        """Where a kernel asks for a mark that the packet does not have, and lets it pass."""
+        """A kernel requires a mark that the packet does not have, and lets the packet pass."""
         for selection in ("mark 7", "if_id 9"):
             for direction, sender in (("fwd", "guest"), ("out", "own")):
                 policy = f"{self.ANY} dir {direction} {selection}"

@@ -69,7 +69,7 @@ class Ports(suite.Case):
                 os.unlink(host.log_path)
         a, b = hosts
         a.ns.ip(f"link add wire0 {wire} type veth peer name wire0 {wire} netns {b.ns.holder.pid}")
-        for host in hosts:  # both, before a daemon looks: its wire has a carrier
+        for host in hosts:  # both ends first, so that the daemon's wire has a carrier
             host.ns.ip("link set wire0 up")
         for me, host in enumerate(hosts):
             try:
@@ -85,7 +85,7 @@ class Ports(suite.Case):
         return hosts
 
     def end_of_daemon(self, host):
-        """It would not start, as it should; nothing for the clean-up to complain about."""
+        """Waits for a daemon that refuses to start, and takes it out of the clean-up."""
         host.daemon.wait()
         host.daemon = None
 
@@ -167,7 +167,7 @@ class Ports(suite.Case):
     def test_two_workers_share_a_device(self):
         west, east = self.pair({"driver": "auto", "offload": "no"}, "workers = 2")
         before = [cpu_ns(west.daemon.pid, f"cygnet-w{i}") for i in (0, 1)]
-        # That answers, which come by one worker, draw no flows to it: TapTest.
+        # TapTest covers that answers from one worker do not draw flows to it.
         self.ping(east, 1)
         count = self.flows_keep_their_order(west, east)
         self.assertGreater(count, 8 * 400 // 2)
@@ -187,7 +187,7 @@ class Ports(suite.Case):
         for keys in ("", "workers = 2\nbusy_poll_us = 1000"):
             with self.subTest(keys):
                 west, east = self.pair({}, keys)
-                self.ping(west, 0)  # it has been awake
+                self.ping(west, 0)  # the daemon has been awake
                 time.sleep(1)
                 before = cpu_ns(west.daemon.pid)
                 time.sleep(seconds)
@@ -225,12 +225,12 @@ class Ports(suite.Case):
         west.stop()
         with open(capture, "rb") as f:
             self.assertNotIn(struct.pack("!I", 7) + b"\0" * 40, f.read())
-        os.rename(capture, replay)  # now it is there: the replay begins
+        os.rename(capture, replay)  # the interface exists now: the replay begins
         self.assertEqual([struct.unpack("!I", receiver.recv(2048))[0] for _ in range(count)],
                          list(range(count)))
         done = re.compile(rf"replay of {re.escape(replay)}: done, (\d+) frames taken")
         found = self.wait_for(lambda: done.search(east.log()), "the end of the replay")
-        # The host may have had something to say of its own between the count and the end.
+        # The host may have sent packets of its own between the count and the end.
         self.assertGreaterEqual(int(found.group(1)), sent)
         sender.close()
         receiver.close()

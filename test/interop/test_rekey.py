@@ -17,12 +17,12 @@ MBITS = int(100 / suite.SLOWNESS)  # of iperf3, each way
 
 
 class Rekey(IkeCase):
-    """Counters say what was dropped and why; gaps in the numbers say what did not arrive."""
+    """Counters show what was dropped and why; gaps in the numbers show what did not arrive."""
 
     def measure(self, name):
         spis = self.wait_for_pair()
         self.ping()
-        for host in self.hosts:  # the first packets' neighbours are known from here on
+        for host in self.hosts:  # from here on, the neighbours are known
             self.assertEqual(len(self.sas(host)), 2)
         before = [suite.counters(host) for host in self.hosts]
         load = [self.iperf(0, 5201), self.iperf(1, 5202)]

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""SIGHUP and `cygnet reload`: the configuration is read again without losing an SA; what a line of the
-log looks like in a journal."""
+"""SIGHUP and `cygnet reload` read the configuration again without losing an SA; the form of log lines in
+a journal."""
 
 import os
 import re
@@ -21,7 +21,7 @@ class Reload(Placement):
 
     @classmethod
     def make_host(cls, name="host"):
-        """Its log is what systemd makes of it: a stream that JOURNAL_STREAM names."""
+        """Its log is a stream that JOURNAL_STREAM names, as under systemd."""
         host = super().make_host(name)
         with open(host.log_path, "w", encoding="utf-8"):
             status = os.stat(host.log_path)
@@ -110,7 +110,7 @@ class Reload(Placement):
         return bool(self.peer.wire.frames(lambda f: f.endswith(IKE), timeout=suite.SLOWNESS))
 
     def test_ike_in_clear_ends_with_the_key(self):
-        """A flow that was let by is asked again."""
+        """A flow that was let through is decided again."""
         self.host.xfrm("policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out action block")
         with inside(self.host.ns):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

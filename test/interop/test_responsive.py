@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Whatever the wire and the host's users do, clients are answered and established flows go on:
-spoofed ARP while there are many SAs, and packets to ever new destinations that want an SA each.
+"""Whatever the wire and the host's users do, clients are answered and established flows continue:
+spoofed ARP while there are many SAs, and packets to ever new destinations that need an SA each.
 """
 
 import os
@@ -19,10 +19,10 @@ MANY = 2000         # SAs
 SECONDS = 4         # of each attack
 ARP_RATE = 400      # frames a second
 STORM_RATE = 5000   # packets a second
-PER_POLICY = 512    # larval states, as cygnetd(8) says
+PER_POLICY = 512    # the limit of larval states, from cygnetd(8)
 MAX_MEDIAN = 0.020 * suite.SLOWNESS
-# Another process may have the CPU for some time: generous, and still far below a pass over all SAs
-# for each event, which made answers wait for seconds.
+# Generous, as another process may have the CPU for some time; still far below a pass over all SAs
+# for each event, which would delay answers for seconds.
 MAX_P95 = 0.150 * suite.SLOWNESS
 
 
@@ -66,7 +66,7 @@ class Responsive(Pair):
             for i in range(MANY)])
 
     def answer_times(self, seconds):
-        """Of one request after the other."""
+        """The times of requests, one after the other."""
         question = nl.message(nl.TYPES["GETSA"], nl.sa_id(dst=EAST, spi=SPI_W), flags=nl.REQUEST)
         times = []
         end = time.monotonic() + seconds
@@ -79,7 +79,7 @@ class Responsive(Pair):
         return times
 
     def under(self, name, attack):
-        """Both flows, and a client that asks, while the attack goes on."""
+        """Runs both flows, and a client with requests, during the attack."""
         watch, flows = self.traffic()
         attack.start()
         times = sorted(self.answer_times(SECONDS))

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Two independent judges of what Cygnet puts on the wire and takes from it: Scapy's IPsec layer, and
+"""Two independent judges of what Cygnet sends and accepts: Scapy's IPsec layer, and
 espjudge.py. One host runs cygnetd; the test itself is the other end of the wire, as an ESP peer.
 
 For each algorithm, mode, family and placement: the host's echo requests are compared, decrypted, with
-what its stack sent; what the peer seals must arrive; what the peer asks the host must answer.
+what its stack sent; packets that the peer seals must arrive, and the host must answer its requests.
 """
 
 import itertools
@@ -170,7 +170,7 @@ class ScapyEsp(suite.Case):
                                      2 * suite.SLOWNESS)
 
     def stack_packet(self):
-        """What the host's stack sent towards nic0 last: the original."""
+        """The packet that the host's stack last sent by nic0: the original."""
         source = self.shape.ends[HOST]
         ether_type = b"\x08\x00" if self.shape.inner == 4 else b"\x86\xdd"
         found = self.stack.frames(
@@ -180,7 +180,7 @@ class ScapyEsp(suite.Case):
         return found[0][14:]
 
     def judge_outbound(self, frame):
-        """The original packet, on which both judges agree."""
+        """The original packet; checks that both judges agree on it."""
         self.assertEqual(frame[:6], self.peer.mac)
         self.assertEqual(frame[6:12], self.peer.host_mac)
         packet = frame[14:]
@@ -223,7 +223,7 @@ class ScapyEsp(suite.Case):
         return bytes(header) + opened.payload
 
     def send_sealed(self, packet, by_scapy):
-        """An IP packet of the peer, sealed; `packet` is of Scapy."""
+        """A sealed IP packet of the peer; `packet` is Scapy's."""
         if by_scapy:
             self.judge[PEER].seq += 1
             seq = self.judge[PEER].seq
@@ -234,7 +234,7 @@ class ScapyEsp(suite.Case):
             if self.shape.encap:  # Scapy 2.5 writes the UDP length without the ESP packet
                 sealed = sealed[:at + 4] + struct.pack("!H", len(sealed) - at) + sealed[at + 6:]
                 at += 8
-            # Scapy had its troubles with GCM padding (issue 2322): it has to convince the judge too.
+            # Scapy had bugs in GCM padding (issue 2322): the judge checks its packet, too.
             EspJudge(self.spis[PEER], self.keys[PEER], 16, self.esn).open(sealed[at:], seq >> 32)
         else:
             sealed = self.seal(bytes(packet))

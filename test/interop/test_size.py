@@ -77,7 +77,7 @@ class Pair(suite.Case):
     # --- SAs ---
 
     def use(self, mode, family, offload=False, extra=""):
-        """SAs and policies of both hosts; the wire, the route caches and the counters begin anew."""
+        """Sets SAs and policies of both hosts; resets the wire, the route caches and the counters."""
         self.mode, self.family = mode, family
         self.tearDown()
         keys = [os.urandom(20).hex() for _ in range(2)]
@@ -109,7 +109,7 @@ class Pair(suite.Case):
                     check()
 
     def counted(self, west, east=None):
-        """What the counters of both did since use()."""
+        """How the counters of both changed since use()."""
         for host, before, counts in zip((self.west, self.east), self.before, (west, east or {})):
             self.assertEqual(suite.difference(before, suite.counters(host)), counts, host.name)
 
@@ -119,7 +119,7 @@ class Pair(suite.Case):
         return self.west.ns.run(f"ping -n -c 1 -W 1 -s 1 {self.target}", check=False).returncode == 0
 
     def ping(self, received, options):
-        """Its text; so many answers came."""
+        """Runs ping; checks the number of answers and returns its output."""
         wait = int(2 * suite.SLOWNESS)
         text = self.west.ns.run(f"ping -{self.family} -n -i 0.05 -W {wait} {options} {self.target}",
                                 check=False).stdout
@@ -127,7 +127,7 @@ class Pair(suite.Case):
         return text
 
     def told_mtu(self, options):
-        """The MTU that an unanswered ping was told."""
+        """The MTU reported to an unanswered ping."""
         text = self.ping(0, f"-M do -c 1 {options}")
         return int(re.search(r"mtu ?= ?(\d+)", text).group(1))
 
@@ -138,7 +138,7 @@ class Pair(suite.Case):
         return shown["inner_mtu"]
 
     def path_mtu(self):
-        """Of the SA that sends."""
+        """The path MTU of the SA that sends."""
         sa = next(sa for sa in self.west.show("sa") if int(sa["spi"], 16) == 0x1001)
         return sa.get("path_mtu")
 
@@ -165,7 +165,7 @@ class Pair(suite.Case):
             self.assertEqual(server.recv(65536), payload)
 
     def megabyte(self):
-        """By TCP; how much arrived, and whole."""
+        """Sends data by TCP; returns how much arrived, and whether it is intact."""
         with inside(self.east.ns):
             server = socket.create_server((self.target, 7002), family=AF[self.family])
         with inside(self.west.ns):
@@ -202,9 +202,9 @@ class Wire1500(Pair):
         self.every_case(self.host_fragments, families=(6,), modes=("transport",))
 
     def test_host_fragments_v6_tunnel(self):
-        # They leave in outer fragments; each sender is told once what would fit.
+        # They leave in outer fragments; each sender is notified once of the size that fits.
         def check():
-            self.ping(2, "-i 0.3 -s 4000 -c 3")  # ping takes the error for an answer
+            self.ping(2, "-i 0.3 -s 4000 -c 3")  # ping counts the error as an answer
             self.ping(3, "-s 4000 -c 3")
             self.counted({}, {})
         self.every_case(check, families=(6,), modes=("tunnel",))
@@ -261,7 +261,7 @@ class TfcPadding(Pair):
             for size in (1, 56, 500, self.PAD - HEADER[family] - 8):
                 self.ping(2, f"-c 2 -s {size}")
                 self.assertEqual([len(p) for p in self.outer_packets(2)], [expected] * 2, f"{size}")
-            self.ping(2, f"-c 2 -s {self.PAD}")  # larger ones are what they are
+            self.ping(2, f"-c 2 -s {self.PAD}")  # larger ones stay as they are
             self.assertGreater(len(self.outer_packets(1)[0]), expected)
             self.counted({})
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Policies of single sockets (setsockopt IP_XFRM_POLICY): what such a socket sends and gets passes in
-clear where the SPD lets nothing pass, and nothing else does, until the last holder is gone. And IKE
-daemons on ports of their own, which have nothing but this.
+"""Socket policies (setsockopt IP_XFRM_POLICY): packets of such a socket pass in clear although the SPD
+blocks everything, and no other packets do, until the last holder is gone. And IKE daemons on other
+ports, which depend on this.
 """
 
 import os
@@ -51,7 +51,7 @@ class SocketPolicies(WireHost, suite.Case):
         return int(words[words.index("(Sock:") + 2]), int(words[words.index("(Sock:") + 4])
 
     def leaves(self, statement, seconds=2.0, count=1):
-        """Frames in clear on the wire by what the program does."""
+        """The frames in clear on the wire that the program causes."""
         self.peer.wire.drain()
         self.do(statement)
         return self.peer.wire.frames(marked, count, seconds * suite.SLOWNESS)
@@ -153,14 +153,14 @@ class SocketPolicies(WireHost, suite.Case):
             "in-template-mismatch"), 1)
 
     def test_a_port_that_comes_behind_the_shim(self):
-        """By a system call that it does not see: a second later at most."""
+        """Changed by a system call that cygnetd does not see: noticed within a second."""
         self.do("s = udp()", "libc = ctypes.CDLL(None)",
                 f"sa = struct.pack('=H', 2) + struct.pack('!H', {PORT}) + bytes(12)",
                 "assert libc.syscall(49, s.fileno(), sa, 16) == 0" if os.uname().machine == "x86_64"
                 else f"s.bind(('', {PORT}))")
         self.wait_for(lambda: self.leaves(self.sends(), 0.1), "the daemon to find the port")
 
-    # --- Who holds it ---
+    # --- Holders of a socket ---
 
     def test_duplicates_hold_it(self):
         self.do(f"s = udp({PORT})", "t = s.dup()", "s.close()")

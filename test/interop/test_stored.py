@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What the daemon keeps in files, through full disks, kills and damage: nothing that a client was told is done
-is lost, and what is not whole blocks. The limit of a file's size stands in for a full disk.
+"""The daemon's files, through full disks, kills and damage: no acknowledged change is lost, and an incomplete
+file blocks. The limit of a file's size simulates a full disk.
 """
 
 import json

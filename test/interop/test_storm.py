@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""A good SA's flow goes on while somebody storms the wire: random SPIs, forged and replayed
-packets, fragments that never complete, garbage. The counters name what came, and nothing else.
+"""A good SA's flow continues while somebody storms the wire: random SPIs, forged and replayed
+packets, fragments that never complete, garbage. The counters name these packets and nothing else.
 
-Each storm blows twice: at a rate that the wire port surely carries, where next to nothing of the
-good flow may be lost; and as fast as one process can send, which may overrun the port: there the
-loss is printed, and the SA has to be as good as before when it is over.
+Each storm runs twice: at a rate that the wire port surely carries, where almost nothing of the
+good flow may be lost; and as fast as one process can send, which may overrun the port: then the
+loss is printed, and the SA must work as before when the storm is over.
 """
 
 import json
@@ -68,11 +68,11 @@ class Storm(WireHost):
 
     @staticmethod
     def plain(esp):
-        """What self.outer() makes of it, only faster."""
+        """The same as self.outer(), only faster."""
         return ip_header(4, (PEER, HOST), ESP, len(esp)) + esp
 
     def flow(self, frames):
-        """At GOOD_RATE; how many of them the host's socket got."""
+        """Sends at GOOD_RATE; returns how many the host's socket got."""
         got, ended = set(), threading.Event()
 
         def receive():
@@ -123,7 +123,7 @@ class Storm(WireHost):
         return bytes(ICMP(type=3, code=4, nexthopmtu=i % 1500) / quoted)
 
     def blow(self, kind, frames, rate):
-        """The good flow through the storm: the share of it that came."""
+        """The share of the good flow that arrived during the storm."""
         path = os.path.join(self.workdir, "storm.frames")
         storm.write_frames(path, frames)
         process = self.peer.ns.popen(["/usr/bin/python3", os.path.abspath(storm.__file__),
@@ -165,7 +165,7 @@ class Storm(WireHost):
         self.good()
 
     def quiet(self):
-        """Counters and frames that came by the wire, once nothing comes any more."""
+        """The counters and the frames on the wire, when no more frames come."""
         last = []
 
         def settled():
@@ -216,7 +216,7 @@ class StormOnDevice(EspStorms, suite.Case):
 
 
 class StormOfFragments(Storm, suite.Case):
-    """By itself: what waits is counted as late half a minute after the storm."""
+    """A separate class: waiting fragments are counted as late half a minute after the storm."""
 
     def test_fragments_that_never_complete(self):
         self.weather("fragments")

@@ -62,7 +62,7 @@ class Tunnels(StrongswanCase):
         for host in self.hosts:
             for sa in self.sas(host):
                 shown = {key: self.fact(sa, key) for key in expected}
-                if sa["replay_window"] <= 1:  # outbound SAs are given none, or one of 1
+                if sa["replay_window"] <= 1:  # outbound SAs have none, or one of 1
                     shown.update({key: expected[key] for key in expected if key == "replay_window"})
                 self.assertEqual(shown, expected)
                 self.assertEqual(sa["family"], family)

@@ -51,7 +51,7 @@ class Life(StrongswanCase):
                 self.wait_for_none()
 
     def test_hard_limit_makes_a_new_child(self):
-        # Limits that no rekeying comes before: the SA ends, and charon makes another.
+        # Limits without an earlier rekeying: the SA ends, and charon makes another.
         spis = self.connect(child={"life_packets": 100, "rekey_packets": 0})
         for _ in range(120):
             if self.spis(self.west).isdisjoint(spis):
@@ -78,10 +78,10 @@ class Life(StrongswanCase):
 
 
 class Death(StrongswanCase):
-    """A peer that dies; daemon and data path have different fates."""
+    """A peer that dies; daemon and data path fail separately."""
 
     def tearDown(self):
-        # What the charon that was killed had installed is nobody's any more.
+        # No daemon owns the SAs of the killed charon any more.
         suite.xfrm_batch(self.east, ["state flush", "policy flush"])
         super().tearDown()
 

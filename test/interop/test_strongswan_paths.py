@@ -32,7 +32,7 @@ class PathCase(IkeCase):
 
 class OwnPorts(PathCase):
     """IKE on other ports than 500 and 4500, no `ike_bypass`, and an SPD that blocks by default:
-    nothing but the policies of charon's own sockets lets its messages pass."""
+    only the policies of charon's own sockets let its messages pass."""
 
     daemon_keys = "ike_bypass = false"
     PORT, PORT_NAT_T = 5500, 5501
@@ -99,7 +99,7 @@ class Nat(PathCase):
         return self.wait_for_pair()
 
     def port(self):
-        """That the NAT gave, as east's SAs have it."""
+        """The port that the NAT assigned, from east's SAs."""
         return {sa["encap"]["sport"] for sa in self.sas(self.east) if sa["dst"] == OUTER[4][1]}
 
     def test_through_the_nat(self):
@@ -148,7 +148,7 @@ class Mobike(PathCase):
     @classmethod
     def start_host(cls, side, host):
         super().start_host(side, host)
-        sysctl(host.ns, "net.ipv6.conf.nic0.disable_ipv6", 1)  # charon would go there by itself
+        sysctl(host.ns, "net.ipv6.conf.nic0.disable_ipv6", 1)  # charon would move there by itself
 
     def test_address_change(self):
         spis = self.change("no")

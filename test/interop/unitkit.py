@@ -1,5 +1,5 @@
-"""A host as its operator sees it: file system, services and shell of its own, to which an installation is
-made, and in which the commands of a how-to page are run as they stand there.
+"""A host as its operator sees it, with its own file system, services and shell: an installation is made
+there, and the commands of a how-to page are run unchanged.
 
 Beside the network namespace it has a mount and a PID namespace. What is written below /etc, /usr/local
 and /var stays in memory; everything that runs in it ends with it.
@@ -62,12 +62,12 @@ class ServiceHost:
         stand_in = os.path.join(_ROOT, "test/interop/systemctl.py")
         self.shell(f"mkdir -p /usr/local/bin && cp {stand_in} /usr/local/bin/systemctl && "
                    "chmod 755 /usr/local/bin/systemctl")
-        if package:  # this machine's own may have its units' names for aliases
+        if package:  # this machine's own units may have these names as aliases
             self.shell("cd /usr/lib/systemd/system && for unit in "
                        f"{' '.join(_units_of(layer))}; do rm -f /etc/systemd/system/$unit; done")
 
     def _first_process(self):
-        """Its PID out here, once it has become what the set-up ends with."""
+        """Its PID out here, once the set-up has executed its last program."""
         if self.holder.poll() is not None:
             raise labkit.LabError(f"{self.name}: {self.holder.stderr.read().decode().strip()}")
         try:
@@ -95,15 +95,15 @@ class ServiceHost:
         return result.stdout
 
     def boot(self):
-        """The machine starts anew: no process and nothing in /run is left, no rule of nftables and no
-        interface that programs made."""
+        """The machine restarts: no process is left, nothing in /run, no nftables rule and no interface
+        that programs made."""
         self.shell("kill -9 -1; true")
         self.ns.ip("link del nic0", check=False)
         self.ns.run("nft flush ruleset")
         self.shell("rm -rf /run/*; mkdir -p /run/lock; systemctl boot")
 
     def networkd(self, interface):
-        """Does with an interface that has come what the page's files for systemd-networkd say."""
+        """Configures a new interface as the page's files for systemd-networkd say."""
         for path in self.shell("ls /etc/systemd/network/*.network").split():
             text = self.shell(f"cat {path}")
             value = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -126,7 +126,7 @@ class ServiceHost:
 
 
 def why_not():
-    """Why no such host can be made here; "": it can."""
+    """Why no such host can be made here; "" if it can."""
     probe = ("mount -t tmpfs tmpfs /run && mkdir /run/a /run/b && "
              "mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/a,workdir=/run/b /etc")
     result = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", probe],
@@ -142,6 +142,6 @@ def commands_of(page):
 
 
 def follow(host, page, variables, build):
-    """Runs them. The one thing that is not taken as it stands is where the build is."""
+    """Runs them unchanged, except for the path of the build."""
     for block in commands_of(page):
         host.shell(block.replace("build/release", os.path.abspath(build)), variables)

@@ -1,5 +1,5 @@
-"""A host with one pair of SAs (AES-GCM) and the test as their peer at the far end of the wire: what
-the tests of single packets share.
+"""A host with one pair of SAs (AES-GCM) and the test as their peer at the far end of the wire: shared
+by the tests of single packets.
 """
 
 import logging
@@ -39,7 +39,7 @@ class WireHost:
 
     offload = False
     daemon_keys = ""
-    sysctls = {}  # that the daemon is to find when it starts
+    sysctls = {}  # that the daemon must find when it starts
 
     @classmethod
     def setUpClass(cls):
@@ -147,10 +147,10 @@ class WireHost:
     def sa_report(self, spi=SPI_IN):
         return next(sa for sa in self.host.show("sa") if int(sa["spi"], 16) == spi)
 
-    # --- What must happen ---
+    # --- Expectations ---
 
     def expect(self, action, counts, good=True, quiet=True):
-        """`action()` makes the counters change by exactly `counts`, and brings the host nothing."""
+        """Checks that `action()` changes the counters by exactly `counts`, and that the host gets nothing."""
         before = suite.counters(self.host)
         self.nic.drain()
         action()
@@ -174,7 +174,7 @@ class WireHost:
         self.expect(lambda: self.send(*packets), counts, **kwargs)
 
     def passes(self, *packets):
-        """Each arrives at the host: as many frames as packets, no counter."""
+        """Checks that each packet arrives at the host, and that no counter changes."""
         before = suite.counters(self.host)
         self.nic.drain()
         self.send(*packets)
@@ -184,7 +184,7 @@ class WireHost:
         return frames
 
     def host_gets(self):
-        """Datagrams at the host's UDP socket by now."""
+        """The datagrams that the host's UDP socket has got so far."""
         self.udp.setblocking(False)
         got = []
         try:

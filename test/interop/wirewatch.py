@@ -1,5 +1,5 @@
-"""A wire, watched: nothing in clear, no sequence number twice, and nothing there that has no business
-there. As a context manager it says so itself.
+"""Watches a wire: nothing in clear, no sequence number twice, and no unexpected frame. As a context
+manager it checks by itself.
 """
 
 import collections
@@ -14,7 +14,7 @@ from rawwire import FrameSocket
 ESP, UDP, ICMP6, HOP_BY_HOP, FRAGMENT = 50, 17, 58, 0, 44
 SO_ATTACH_FILTER = 26
 NEIGHBOUR_TYPES = range(130, 138)  # MLD, router and neighbour discovery
-# Frames of IPv4 that are ESP need not be looked at in Python, where there are very many:
+# If there are very many frames, IPv4 ESP is filtered out before Python:
 # ldh [12]; jne #0x800, accept; ldb [23]; jeq #50, drop; accept: ret #0x40000; drop: ret #0
 NO_ESP4 = ((0x28, 0, 0, 12), (0x15, 0, 2, 0x800), (0x30, 0, 0, 23), (0x15, 1, 0, ESP),
            (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0))
@@ -28,8 +28,8 @@ def attach_filter(sock, program):
 
 
 class Watch(threading.Thread):
-    """Every frame of one interface, from __enter__ to __exit__. `allow(frame)`: what else may be
-    there. `sample`: IPv4 ESP is not looked at. Not `secret`: it may be read."""
+    """Every frame of one interface, from __enter__ to __exit__. `allow(frame)`: further allowed
+    frames. `sample`: IPv4 ESP is not checked. Not `secret`: the text may be in clear."""
 
     def __init__(self, namespace, interface, sample=False, secret=True, allow=lambda frame: False):
         super().__init__(daemon=True)

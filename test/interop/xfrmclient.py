@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A raw NETLINK_XFRM client. As a program it obeys JSON lines on stdin, so that the test can run it
-where it likes: behind the shim, in front of the kernel, without privilege. As a module it has the
+"""A raw NETLINK_XFRM client. As a program it executes JSON lines from stdin, so that the test can run it
+where it wants: behind the shim, in front of the kernel, without privilege. As a module it has the
 messages to send (of xfrmwire) and the `Client` that drives the program.
 """
 
@@ -14,7 +14,7 @@ from xfrmwire import *  # pylint: disable=wildcard-import,unused-wildcard-import
 
 
 class Client(LineProgram):
-    """The program below, somewhere else: `argv` is what to put in front of it."""
+    """The program below, somewhere else: `argv` is put in front of it."""
 
     def __init__(self, namespace, argv=()):
         super().__init__(namespace, __file__, argv)
@@ -23,7 +23,7 @@ class Client(LineProgram):
         return self.ask_line(request)
 
     def open(self, groups=0, extended=True):
-        """A socket's number, or raises with the errno."""
+        """Opens a socket and returns its number; raises with the errno."""
         answer = self.call(op="open", groups=groups, extended=extended)
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
@@ -34,12 +34,12 @@ class Client(LineProgram):
         return self.call(op="send", socket=number, data=datagram.hex())["errno"]
 
     def receive(self, number, wait=0.0):
-        """Parsed messages that are there, after waiting for the first."""
+        """The parsed messages that have arrived, after waiting for the first."""
         return [m for data in self.call(op="receive", socket=number, wait=wait)["data"]
                 for m in parse(bytes.fromhex(data))]
 
     def ask(self, number, datagram):
-        """Replies are there when send() returns (lock-step, as in the kernel)."""
+        """Sends a request and returns its replies, which exist when send() returns (lock-step, as in the kernel)."""
         error = self.send(number, datagram)
         return [("send", error)] if error else self.receive(number)
 

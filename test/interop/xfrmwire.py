@@ -1,4 +1,4 @@
-"""NETLINK_XFRM messages: to build them, and to take answers apart.
+"""Builds NETLINK_XFRM messages and parses the answers.
 
 Structures are those of linux/xfrm.h; be: network byte order, the rest is the host's.
 """
@@ -163,7 +163,7 @@ def offload(ifindex=1, flags=0):
 
 
 def security_context(context=b"", length=None, claimed=None):
-    """`length`: of the whole, `claimed`: of the context, as the header says."""
+    """`length`: of the whole; `claimed`: of the context, in the header."""
     size = 8 + len(context) if length is None else length
     return struct.pack("=HHBBH", size, 0, 1, 1,
                        len(context) if claimed is None else claimed) + context
@@ -215,7 +215,7 @@ def _error(payload, flags):
 
 
 def attributes(data):
-    """[(number, payload)], up to the first that does not fit."""
+    """[(number, payload)], up to the first that is truncated."""
     found = []
     while len(data) >= 4:
         size, kind = struct.unpack("=HH", data[:4])
