@@ -119,9 +119,9 @@ void Audit::Fips(const FipsRow& row) {
 }
 
 void Audit::GuardHit(const std::string& device, const std::string& reason, uint64_t count) {
-  AuditRecord record = Record(AuditKind::kGuard,
-                              fmt::format("device {}: the guard stopped {} packets at the wire: {}",
-                                          device, count, reason));
+  AuditRecord record = Record(
+      AuditKind::kGuard, fmt::format("device {}: the seal guard stopped {} packets at the wire: {}",
+                                     device, count, reason));
   record.success = false;
   record.warning = true;
   record.fields = {{"CYGNET_DEVICE", device},

@@ -145,13 +145,10 @@ std::vector<DoctorRow> Runtime::FenceRows() const {
     std::string text = where + fence->state;
     if (fence->restored != 0) text += fmt::format(", restored {} times", fence->restored);
     if (!ok) text += ": " + fence->explanation;
-    rows.push_back(
-        {.check = "fence",
-         .ok = ok,
-         .text = text,
-         .advice =
-             ok ? ""
-                : "see the log for who changed the fence; only Cygnet may use the wire itself"});
+    rows.push_back({.check = "fence",
+                    .ok = ok,
+                    .text = text,
+                    .advice = ok ? "" : "see the log; only Cygnet may use the wire itself"});
   }
   return rows;
 }

@@ -45,7 +45,7 @@ std::unique_ptr<OperatorReply> MakeSaReply(const OperatorControl& control,
   const auto reqid = request.Number("reqid");
   const auto dst = request.Address("dst");
   const auto src = request.Address("src");
-  if (keys == KeyVisibility::kShown) Log(LogLevel::kInfo, "an operator asked for the keys of SAs");
+  if (keys == KeyVisibility::kShown) Log(LogLevel::kInfo, "an operator requested the keys of SAs");
   std::vector<SaReport> reports = control.ReportSas();
   std::erase_if(reports, [&](const SaReport& report) {
     const SaSpec& spec = report.sa->spec();

@@ -100,12 +100,12 @@
 // Reload       applied, needs_restart (arrays of keys: "daemon.log_level", "device nic0.trusted"),
 //              moved, stayed, blocked, took_us: as in Move
 // Doctor       check, ok (bool), text, advice ("" when ok)
-// Stored       restart_file ("": none), restart_damage (why it was incomplete; "" or accepted),
-//              restart_error (why changes are refused now; ""), lost_sas (of earlier daemons, not
-//              reported to any client yet), ledger_file ("": in memory only), ledger_error (why no
-//              key is handed out now; ""), restart_mishaps, ledger_mishaps (what others did to the
-//              file or its lock since the start; ""), audit_waiting, audit_lost, audit_suppressed
-//              (records)
+// Stored       restart_file ("": none), restart_damage (why it was incomplete; "": whole, or
+//              settled since), restart_error (why changes are refused now; ""), lost_sas (of
+//              earlier daemons, not reported to any client yet), ledger_file ("": in memory only),
+//              ledger_error (why no key is handed out now; ""), restart_mishaps, ledger_mishaps
+//              (what others did to the file or its lock since the start; ""), audit_waiting,
+//              audit_lost, audit_suppressed (records)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
 //              limit), uptime_seconds, workers, engine
