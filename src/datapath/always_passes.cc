@@ -10,7 +10,7 @@ namespace {
 bool IsLinkMessage(PolicyDirection direction, const IpPacketView& ip, std::span<const uint8_t> l3) {
   if (ip.flow.family != IpFamily::kV6) return false;
   if (IsListenerDiscovery(ip, l3)) return true;
-  // This host may be about to quote what it has just opened.
+  // An outbound message must not quote a packet: it could be one that this host has just opened.
   return IsNeighbourDiscovery(ip, l3) &&
          (direction == PolicyDirection::kIn || !QuotesPacket(ip, l3));
 }
@@ -22,7 +22,7 @@ bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifind
   const FlowKey& flow = ip.flow;
   if (flow.proto == kProtoIcmpv6) return IsLinkMessage(direction, ip, l3);
   if (!path.ike_bypass || flow.proto != kProtoUdp || ip.fragment) return false;
-  // Told by this host's end alone: the far end's port is for whoever sends to choose.
+  // Only this host's port counts, because a remote sender can choose its own port freely.
   const bool outbound = direction == PolicyDirection::kOut;
   const uint16_t own_port = outbound ? flow.sport : flow.dport;
   if (own_port != kPortIke && own_port != kPortIkeNatT) return false;

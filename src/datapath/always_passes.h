@@ -1,4 +1,4 @@
-// The short list of what passes in clear whatever policy says.
+// The short list of packets that pass in clear regardless of policy.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,11 @@
 
 namespace cygnet {
 
-// Messages that the link itself needs (net/link_message.h; not a redirect that quotes a packet, on
-// its way out), and with DataPath::ike_bypass IKE of this host: between two unicast addresses, of a
-// socket that DataPath::ike_sockets holds, and IKE by its header (net/ike_message.h). `direction`:
-// kOut, or kIn for what arrives. `ifindex`: of the host side. `l3`: the packet's bytes.
+// True for messages that the link itself needs (net/link_message.h), except an outbound redirect
+// that quotes a packet. With DataPath::ike_bypass also for IKE of this host: between two unicast
+// addresses, of a socket in DataPath::ike_sockets, with an IKE header (net/ike_message.h).
+// `direction`: kOut, or kIn for arriving packets. `ifindex`: of the host side. `l3`: the packet's
+// bytes.
 bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifindex,
                   const IpPacketView& ip, std::span<const uint8_t> l3);
 

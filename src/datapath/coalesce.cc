@@ -20,7 +20,7 @@ bool TcpChecksumHolds(const IpPacketView& ip, std::span<const uint8_t> tcp) {
   return ChecksumFinish(ChecksumAdd(tcp, pseudo)) == 0;
 }
 
-// IP headers equal but for length, identification and checksum.
+// True if the IP headers differ only in length, identification and checksum.
 bool SameIpHeader(const uint8_t* a, const uint8_t* b, IpFamily family) {
   if (family == IpFamily::kV4) {
     return a[0] == b[0] && a[1] == b[1] && std::memcmp(a + 6, b + 6, 4) == 0 &&
@@ -31,8 +31,8 @@ bool SameIpHeader(const uint8_t* a, const uint8_t* b, IpFamily family) {
 
 }  // namespace
 
-// Full-sized data segments with nothing but ACK (and PSH) set, whose checksum holds: an error that
-// the sender made must reach the receiver's TCP, not be papered over.
+// Eligible are data segments with no flag but ACK (and PSH) and a correct checksum. A wrong
+// checksum must reach the receiver's TCP; joining would hide it.
 Coalescer::Segment Coalescer::Examine(const Packet& packet) {
   Segment s;
   if (packet.gso_type != GsoType::kNone || packet.csum_partial ||
@@ -65,7 +65,7 @@ bool Coalescer::Continues(const Packet& first, const Segment& a, const Packet& n
   }
   const uint8_t* ta = first.data() + a.tcp_at;
   const uint8_t* tb = next.data() + b.tcp_at;
-  // Ports; acknowledgement number; header length; window; options.
+  // Ports; acknowledgement number, header length and flags; window; options.
   return SameIpHeader(first.l3().data(), next.l3().data(), a.ip.flow.family) &&
          std::memcmp(ta, tb, 4) == 0 && std::memcmp(ta + 8, tb + 8, 5) == 0 &&
          std::memcmp(ta + 14, tb + 14, 2) == 0 &&
@@ -98,8 +98,8 @@ Packet* Coalescer::Join(const PacketBatch& batch, uint32_t begin, uint32_t end,
   }
   uint8_t* tcp = out->data() + first.tcp_at;
   if (pushed) tcp[13] = static_cast<uint8_t>(tcp[13] | kTcpPsh);
-  // Unfinished checksum as the host expects it of a device: the pseudo-header's sum, not
-  // complemented.
+  // Unfinished checksum in the form that the host expects from a device: the pseudo-header's sum,
+  // not complemented.
   const uint64_t pseudo =
       PseudoHeaderSum(first.ip.flow.saddr, first.ip.flow.daddr, first.ip.flow.family, kProtoTcp,
                       out->length - first.tcp_at);

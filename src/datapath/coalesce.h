@@ -7,8 +7,8 @@
 
 namespace cygnet {
 
-// One worker's. Rewrites a batch of packets for the host: order within a flow is kept, packets that
-// do not fit together pass unchanged.
+// Belongs to one worker. Rewrites a batch of packets for the host. Order within a flow is kept.
+// Packets that cannot be joined pass unchanged.
 class Coalescer {
  public:
   void Run(PacketBatch* batch, DropSink* sink);
@@ -16,7 +16,7 @@ class Coalescer {
  private:
   struct Segment {
     bool eligible = false;
-    bool pushed = false;   // PSH or FIN-less end: nothing may follow
+    bool pushed = false;   // PSH: nothing may be joined after it
     uint32_t headers = 0;  // Ethernet, IP, TCP
     uint32_t tcp_at = 0;
     uint32_t payload = 0;

@@ -1,4 +1,5 @@
-// DataPath: what all workers share: the databases, the interfaces, and the way back to control.
+// DataPath: the state that all workers share: databases, interfaces, and the event rings to the
+// control thread.
 #pragma once
 
 #include <algorithm>
@@ -34,16 +35,16 @@ struct Interface {
   EgressGuard* guard = nullptr;  // at the wire
 };
 
-// What a worker reports to the control thread. Objects are named by their numbers, which outlive
-// them.
+// What a worker reports to the control thread. It names objects by number, because a number
+// outlives its object.
 struct DataPathEvent {
   enum class Kind : uint8_t {
     kAcquire,
     kSoftLimit,
     kHardLimit,
     kSequenceExhausted,
-    kMapping,    // an authenticated packet came from another address or port than the SA says
-    kShortQuote  // ICMP: too big, quoting ESP in UDP, but not as far as the SPI
+    kMapping,    // an authenticated packet came from an address or port other than the SA's
+    kShortQuote  // ICMP "too big" whose quotation of ESP in UDP ends before the SPI
   };
   Kind kind = Kind::kAcquire;
   uint8_t interface = 0;
@@ -51,10 +52,10 @@ struct DataPathEvent {
   uint64_t policy_number = 0;
   FlowKey flow{};    // kAcquire: of the packet; kMapping: of its outer header, ports of the UDP
                      // header; kShortQuote: of the quoted packet
-  uint32_t mtu = 0;  // kShortQuote: as told
+  uint32_t mtu = 0;  // kShortQuote: from the ICMP message
 };
 
-// Addresses of the host itself, to tell "in" from "forward". Immutable; replaced as a whole.
+// Addresses of the host itself, to distinguish "in" from "forward". Immutable; replaced as a whole.
 class HostAddresses {
  public:
   HostAddresses() = default;
@@ -78,7 +79,7 @@ class HostAddresses {
   std::vector<ParsedAddress> addresses_;
 };
 
-// How many jobs CPU engines did for a worker, by the engine's number. Written by that worker.
+// Jobs that CPU engines did for a worker, by engine number. Only that worker writes it.
 struct alignas(kCacheLine) EngineJobs {
   std::array<std::atomic<uint64_t>, EngineSet::kMaxEngines> done{};
   void Add(uint32_t engine, uint64_t jobs) {
@@ -89,7 +90,7 @@ struct alignas(kCacheLine) EngineJobs {
 
 class DataPath {
  public:
-  static constexpr std::size_t kEvents = 1024;  // of a worker, on their way to control
+  static constexpr std::size_t kEvents = 1024;  // capacity of a worker's event ring
 
   explicit DataPath(uint32_t workers)
       : spd(&quiescence),
@@ -114,19 +115,19 @@ class DataPath {
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
 
-  // Control raises it with every change of SPD, SAD or host addresses that could change a decision:
-  // what workers decided before holds no more. A larval SA changes no decision.
+  // Control raises it with every change of SPD, SAD or host addresses that could change a decision.
+  // Decisions of an older generation are invalid. Adding a larval SA does not raise it.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   void BumpGeneration() {
     generation_.fetch_add(1, std::memory_order_acq_rel);
     if (!hold_larval.load(std::memory_order_relaxed)) return;
-    for (auto& bell : bells) bell->Ring();  // what waited for this need not wait longer
+    for (auto& bell : bells) bell->Ring();  // held packets may now have an SA
   }
 
   const HostAddresses& host_addresses() const {
     return *host_addresses_.load(std::memory_order_acquire);
   }
-  // Does nothing when they are the same as before.
+  // No effect if the addresses are unchanged.
   void SetHostAddresses(std::vector<ParsedAddress> addresses) {
     if (host_addresses().AreTheSame(addresses)) return;
     const HostAddresses* old = host_addresses_.exchange(new HostAddresses(std::move(addresses)),
@@ -135,7 +136,7 @@ class DataPath {
     BumpGeneration();
   }
 
-  // The UDP ports of this host that carry ESP, ascending: the standard one and those of SAs.
+  // UDP ports of this host that carry ESP, ascending: the standard ports and those of SAs.
   std::span<const uint16_t> encap_ports() const {
     return *encap_ports_.load(std::memory_order_acquire);
   }
@@ -145,7 +146,8 @@ class DataPath {
     quiescence.Retire([old] { delete old; });
   }
 
-  // The sockets that IKE daemons of this host have on ports 500 and 4500, for ike_bypass.
+  // True if the flow belongs to a socket that an IKE daemon of this host has on port 500 or 4500
+  // (for ike_bypass).
   bool IsOfIkeSocket(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
     for (const SocketEnds& ends : *ike_sockets_.load(std::memory_order_acquire)) {
       if (ends.Has(direction, flow, ifindex)) return true;
@@ -158,7 +160,7 @@ class DataPath {
     quiescence.Retire([old] { delete old; });
   }
 
-  // True when there is no policy at all.
+  // True if no policy exists.
   bool PolicyIdle() const { return spd.Idle() && socket_policies.Empty(); }
 
   Quiescence quiescence;
@@ -170,22 +172,23 @@ class DataPath {
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
   std::vector<std::unique_ptr<EngineJobs>> engine_jobs;          // one per worker
   std::vector<Quiescence::Reader*> readers;                      // one per worker
-  std::vector<std::unique_ptr<Doorbell>> bells;                  // one per worker: wakes it
-  // Frames that control has made (NAT keep-alives). They leave as if the host had sent them by
-  // Packet::interface. Worker 0 takes them: ring its bell.
+  std::vector<std::unique_ptr<Doorbell>> bells;  // one per worker; ringing it wakes the worker
+  // Frames from the control thread (NAT keep-alives). They leave as if the host had sent them
+  // through Packet::interface. Worker 0 sends them; ring its bell after a push.
   SpscRing<Packet*> injected{256};
-  // XFRM's larval_drop is 0: packets wait for the SA that key management was asked for.
+  // XFRM's larval_drop is 0: packets wait for the SA that key management was asked to create.
   std::atomic<bool> hold_larval{false};
-  Doorbell control_bell;  // rung after an event was pushed, and when the guard caught a device
-  // Stands where an ICV will, until somebody seals the packet (seal_proof.h). Random.
+  Doorbell control_bell;  // rung after a pushed event, and when the seal guard caught a device
+  // Random word that fills the ICV's place until the packet is sealed (seal_proof.h).
   const uint64_t unsealed_word = RandomWord();
-  // Entries of each flow cache of a worker, a power of two. Fixed before the workers are made.
+  // Entries of each flow cache of a worker; a power of two. Set before the workers are created.
   uint32_t flow_entries = 16384;
-  // IKE of this host passes without a policy (datapath/always_passes.h). Control may change it.
+  // IKE of this host passes without a policy (datapath/always_passes.h). Control may change it at
+  // any time.
   std::atomic<bool> ike_bypass{false};
-  SharedReassembler opened_fragments{RandomWord()};  // of what SAs opened
-  EtherTypes pass_ether_types;  // frames that are neither IP nor ARP and pass all the same
-  // How long a worker without work looks for more before it sleeps. Fixed before workers start.
+  SharedReassembler opened_fragments{RandomWord()};  // of packets that SAs opened
+  EtherTypes pass_ether_types;  // frames that pass although they are neither IP nor ARP
+  // How long an idle worker polls before it sleeps, in microseconds. Set before the workers start.
   uint32_t busy_poll_us = 0;
 
  private:

@@ -5,7 +5,7 @@
 
 namespace cygnet {
 
-// Right behind another run of this batch it leaves together with that one.
+// A run that directly follows a gathered run of this batch leaves together with it.
 bool Departures::MayLeave(uint8_t index) const {
   const Row& row = rows_[index];
   if (row.counter->TurnOf(row.first)) return true;

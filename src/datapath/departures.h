@@ -1,10 +1,10 @@
-// Departures: the runs of sequence numbers of one batch, and in which order they may leave. Workers
-// that share an SA reserve numbers one after the other, but may finish in another order; a receiver
-// with a replay window of 32 drops packets that are later than that. So a run waits until all
-// earlier numbers of its SA have gone to the wire, or will not come: dropped, parked, refused.
+// Departures: the runs of one batch, and the order in which they may leave. Workers that share an
+// SA reserve sequence numbers in order but may finish out of order. A receiver with a replay window
+// of 32 drops packets that are more than 32 numbers late. So a run waits until all earlier numbers
+// of its SA have gone to the wire or will never be sent (dropped, parked or refused).
 //
-// Workers reserve and leave in one order, so the oldest run of all never waits: there is no circle.
-// A wait is bounded all the same, because the system may not let a worker run.
+// Workers reserve and leave in the same order, so the oldest run never waits and there is no
+// deadlock. Waits are bounded nevertheless, because the scheduler may keep a worker from running.
 #pragma once
 
 #include <array>
@@ -15,27 +15,29 @@
 
 namespace cygnet {
 
-// One worker's.
+// Belongs to one worker.
 class Departures {
  public:
   static constexpr uint64_t kLongestWaitNs = 250'000'000;
 
   bool empty() const { return size_ == 0; }
-  // A run was reserved (range.count > 0). Returns its number, from 1. `counter` lives until Clear.
+  // Adds a run that reserved `range`. Returns the run's number, from 1. `counter` must live until
+  // Clear. REQUIRES: range.count > 0.
   uint8_t Add(SequenceCounter* counter, const SequenceRange& range, uint8_t egress) {
     CYGNET_CHECK(size_ < rows_.size());
     rows_[size_] = {counter, range.first, range.first + range.count - 1, egress, false};
     return ++size_;
   }
 
-  // Then, for each interface: Begin; Reach for each packet of a run, in their order; End. `send`
-  // has the wire take what was gathered so far.
+  // Then, for each interface: Begin, Reach for each packet of a run in order, End. `send` transmits
+  // the packets gathered so far.
   void Begin(uint8_t egress) {
     egress_ = egress;
     next_ = 0;
     left_ = 0;
   }
-  // Packets of run `number` come next: waits until it, and the runs before it, may leave.
+  // Call before gathering packets of run `number`. Waits until this run and the runs before it may
+  // leave.
   template <typename Fn>
   void Reach(uint8_t number, Fn send) {
     for (; next_ < number; ++next_) {
@@ -63,7 +65,7 @@ class Departures {
     uint64_t first = 0;
     uint64_t last = 0;
     uint8_t egress = 0;
-    bool gathered = false;  // it may leave with what is sent next
+    bool gathered = false;  // its packets leave with the next send
   };
 
   bool MayLeave(uint8_t index) const;
@@ -73,8 +75,8 @@ class Departures {
   std::array<Row, kMaxBatch> rows_;
   uint8_t size_ = 0;
   uint8_t egress_ = 0;
-  uint8_t next_ = 0;  // not reached yet
-  uint8_t left_ = 0;  // those before it have left
+  uint8_t next_ = 0;  // the first run not reached yet
+  uint8_t left_ = 0;  // runs before this one have left
 };
 
 }  // namespace cygnet

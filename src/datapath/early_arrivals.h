@@ -1,6 +1,6 @@
-// EarlyArrivals: ESP that came for an SPI whose SA key management is just about to install. The
-// responder of a rekeying may use the new SA before its answer has reached the initiator; libreswan
-// does. Linux drops such packets. Here they wait a moment, bounded in number and time.
+// EarlyArrivals: ESP packets for an SPI whose SA key management is about to install. The responder
+// of a rekeying may use the new SA before its answer has reached the initiator; libreswan does.
+// Linux drops such packets. Here they wait, bounded in number and time.
 #pragma once
 
 #include <array>
@@ -11,24 +11,24 @@
 
 namespace cygnet {
 
-// One worker's. Owns the packets in it. Times are monotonic milliseconds.
+// Belongs to one worker. Owns the packets in it. Times are monotonic milliseconds.
 class EarlyArrivals {
  public:
   static constexpr uint32_t kMaxPackets = 512;
   static constexpr uint64_t kWaitMs = 1000;
-  static constexpr uint64_t kLookMs = 2;  // between two looks at the generation
+  static constexpr uint64_t kLookMs = 2;  // between two checks of the generation
 
   // `sink` outlives this.
   explicit EarlyArrivals(DropSink* sink) : sink_(sink) {}
-  // Gives back what waits, uncounted.
+  // Recycles the waiting packets without counting them as drops.
   ~EarlyArrivals() {
     for (uint32_t i = 0; i < size_; ++i) sink_->Recycle(waiting_[i].packet);
   }
   EarlyArrivals(const EarlyArrivals&) = delete;
   EarlyArrivals& operator=(const EarlyArrivals&) = delete;
 
-  // Takes ownership. False: the packet's time is up, or there is no room; then it does not, and the
-  // caller drops the packet.
+  // Takes ownership. Returns false, without taking ownership, if the packet's time is up or there
+  // is no room; the caller then drops the packet.
   bool Hold(Packet* packet, uint64_t now_ms) {
     const uint64_t until = trying_until_.value_or(now_ms + kWaitMs);
     if (size_ == kMaxPackets || now_ms >= until) return false;
@@ -36,8 +36,8 @@ class EarlyArrivals {
     return true;
   }
 
-  // When `generation` has changed since the last call, or the first packet's time is up: calls
-  // fn(Packet*) for each, in order. fn takes ownership and may Hold() the packet again.
+  // If `generation` has changed since the last call, or the first packet's time is up, calls
+  // fn(Packet*) for each packet, in order. fn takes ownership and may Hold() the packet again.
   template <typename Fn>
   void Retry(uint64_t now_ms, uint64_t generation, Fn fn) {
     const bool changed = generation != generation_;
@@ -55,7 +55,7 @@ class EarlyArrivals {
   }
 
   bool Idle() const { return size_ == 0; }
-  // When Retry() should be called at the latest.
+  // The latest time for the next call of Retry().
   std::optional<uint64_t> NextDueMs(uint64_t now_ms) const {
     return Idle() ? std::nullopt : std::optional(now_ms + kLookMs);
   }
@@ -69,7 +69,7 @@ class EarlyArrivals {
   DropSink* const sink_;
   uint64_t generation_ = 0;
   uint32_t size_ = 0;
-  std::optional<uint64_t> trying_until_;  // of the packet that is being tried again
+  std::optional<uint64_t> trying_until_;  // deadline of the packet being retried
   std::array<Waiting, kMaxPackets> waiting_;
 };
 

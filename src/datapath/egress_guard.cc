@@ -10,7 +10,7 @@
 namespace cygnet {
 namespace {
 
-// "Level use": the policy itself lets packets leave in clear while there is no SA.
+// "Level use": the policy itself lets packets leave in clear while no SA exists.
 bool AllowsClear(const FlowDecision& decision) {
   const auto allows = [](const Policy* policy) {
     const auto& templates = policy->spec.templates;
@@ -32,7 +32,7 @@ PolicyGuard::PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, Cap
   }
 }
 
-// Offline between two batches: a device's thread sleeps without telling anybody.
+// The reader is offline between batches, because a device's thread sleeps without notice.
 void PolicyGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
   queue->checked.store(queue->checked.load(std::memory_order_relaxed) + batch->size(),
@@ -65,7 +65,7 @@ DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
   }
 }
 
-// Decides as the pipeline does, from the bytes that are about to leave.
+// Decides as the pipeline does, but from the bytes that are about to leave.
 DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   const auto type = ParseEtherType(packet.bytes());
   if (!type) return DropReason::kPortBadFrame;
@@ -99,24 +99,24 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
   const bool stamped = packet.protection == Protection::kClear;
   const uint64_t before = DecisionStamp(*path_);
   if (stamped && NeedsWholeDatagram(*path_, ip, ifindex)) {
-    // It was decided whole and cut afterwards: this piece does not show the ports that policy asks
-    // for.
+    // The datagram was decided whole and cut afterwards, so this piece does not show the ports that
+    // policy needs.
     return packet.proof == 0 || packet.proof == before ? DropReason::kNone
                                                        : DropReason::kOutPolicyChanged;
   }
   const FlowDecision decision = DecideOutbound(*path_, ip, ifindex);
   if (decision.action == FlowAction::kBypass) {
-    // What key management is still asked for is asked again each time (FlowDecider::Outbound).
+    // Not cached while key management is being asked (as in FlowDecider::Outbound).
     if (!decision.acquire) known = {ip.flow, generation, ip.later_fragment};
     return DropReason::kNone;
   }
-  // It does not leave. The cause is a change of policy in between, or whoever sent it.
+  // The packet is stopped. Either policy changed in between, or the sender was wrong.
   const bool same = packet.proof == before && packet.proof == DecisionStamp(*path_);
   return !stamped || (same && !AllowsClear(decision)) ? DropReason::kOutGuard
                                                       : DropReason::kOutPolicyChanged;
 }
 
-// May be slow: it is rare. Control finds out which device it was.
+// This may be slow because it is rare. Control finds the device responsible.
 void PolicyGuard::Stop(const Packet& packet, DropReason reason) {
   capture_->OfferStopped(packet, reason);
   if (reason == DropReason::kOutPolicyChanged) {

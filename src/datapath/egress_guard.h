@@ -1,6 +1,6 @@
-// The guard at one wire: no packet that policy protects leaves in clear. It relies on no status
-// that others have noted: ESP packets have to show their seal, and for every other frame policy is
-// asked once more.
+// PolicyGuard: the seal guard of one wire. No packet that policy protects leaves in clear. The
+// guard trusts no recorded status: an ESP packet must show its seal, and every other frame is
+// checked against policy again.
 #pragma once
 
 #include <memory>
@@ -13,9 +13,9 @@ namespace cygnet {
 
 class PolicyGuard final : public EgressGuard {
  public:
-  // Set-up only: `path` gets a reader for each of the port's `queues`. `interface`: the wire's
-  // index in path->interfaces, which may still have to be added. `capture`: where copies of what is
-  // stopped go; outlives the guard, as `path` does.
+  // Set-up only: adds a reader to `path` for each of the port's `queues`. `interface`: the wire's
+  // index in path->interfaces; the entry may be added later. `capture`: receives copies of stopped
+  // packets. `path` and `capture` outlive the guard.
   PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture);
 
   void Check(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
@@ -25,13 +25,13 @@ class PolicyGuard final : public EgressGuard {
  private:
   static constexpr uint32_t kEntries = 1024;  // power of two
 
-  // A flow that may leave in clear while the generation lasts.
+  // A flow that may leave in clear as long as the generation is unchanged.
   struct Passing {
     FlowKey flow;
     uint64_t generation = 0;
     bool later_fragment = false;
   };
-  // One sending thread's.
+  // Belongs to one sending thread.
   struct alignas(kCacheLine) Queue {
     Quiescence::Reader* reader = nullptr;
     bool online = false;

@@ -1,7 +1,7 @@
-// FlowCache: one worker's memory of what was decided for a flow. An entry holds only as long as the
-// generation that it was made in, so what was decided before a policy or SA changed is never used.
-// A flow has two places. A new one takes a place that does not hold any more, else that of the flow
-// not seen for longer: two flows that meet do not push each other out packet by packet.
+// FlowCache: one worker's cache of flow decisions. An entry is valid only in the generation that it
+// was made in, so a decision from before a policy or SA change is never used. A flow has two
+// possible places. A new flow replaces an invalid entry, or else the one used less recently, so
+// that two flows that collide do not evict each other with every packet.
 #pragma once
 
 #include <array>
@@ -29,14 +29,14 @@ struct SaChain {
 
 struct FlowDecision {
   FlowAction action = FlowAction::kDrop;
-  DropReason reason = DropReason::kNone;  // of kDrop
-  bool acquire = false;                   // key management should be asked
+  DropReason reason = DropReason::kNone;  // for kDrop
+  bool acquire = false;                   // key management must be asked for an SA
   Policy* policy = nullptr;
-  Policy* second = nullptr;  // MAIN, where `policy` is a SUB one and both hold
-  // Outbound: those of direction fwd that let through what another host sent.
+  Policy* second = nullptr;  // the MAIN policy if `policy` is a SUB policy and both apply
+  // Outbound: the policies of direction fwd that admit a packet from another host.
   PolicyMatch forward = {};
-  // Outbound: generation (high word) and SPD version that it was made in, or older ones. 0: it
-  // depends on neither.
+  // Outbound: generation (high word) and SPD version that the decision is based on, or older ones.
+  // 0: it depends on neither.
   uint64_t stamp = 0;
   SaChain chain = {};  // outbound kProtect
 };
@@ -48,13 +48,13 @@ class FlowCache {
     CYGNET_CHECK(std::has_single_bit(entries) && entries >= kWays);
   }
 
-  // Memory of a cache of so many entries.
+  // Bytes of memory for a cache with this many entries.
   static constexpr uint64_t BytesFor(uint32_t entries) {
     return uint64_t{entries} / kWays * sizeof(Set);
   }
 
-  // `tag`: what else the decision depends on (interface, SA the packet came by). Inline: once per
-  // packet.
+  // nullptr if the flow is not cached. `tag`: what the decision depends on besides the flow
+  // (interface, SA that opened the packet). Inline, because it runs once per packet.
   [[gnu::always_inline]] const FlowDecision* Find(const FlowKey& key, uint64_t tag,
                                                   uint64_t generation) {
     Set& set = SetOf(key, tag);
@@ -66,7 +66,7 @@ class FlowCache {
     }
     return nullptr;
   }
-  // Prefetches the places of the flow, for a Find soon.
+  // Prefetches the places of the flow for a later Find.
   void Prefetch(const FlowKey& key, uint64_t tag) const {
     const auto* set = reinterpret_cast<const char*>(&sets_[Index(key, tag)]);
     for (std::size_t at = 0; at < sizeof(Set); at += kCacheLine) __builtin_prefetch(set + at);
@@ -93,7 +93,7 @@ class FlowCache {
     uint64_t tag = 0;
     FlowKey key;
     FlowDecision decision;
-    uint8_t last = 0;  // in the first of a set: which way was used last
+    uint8_t last = 0;  // only in a set's first entry: the way used last
   };
   struct alignas(kCacheLine) Set {
     std::array<Entry, kWays> ways;

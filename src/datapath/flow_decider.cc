@@ -8,7 +8,8 @@ namespace cygnet {
 const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView& ip,
                                           std::span<const uint8_t> l3) {
   const int32_t ifindex = path_->interfaces[interface].ifindex;
-  // First, because it depends on more than the flow (ESP in UDP and IKE share theirs).
+  // Checked before the cache, because the answer depends on more than the flow: ESP in UDP and IKE
+  // share a flow.
   if (AlwaysPasses(*path_, PolicyDirection::kOut, ifindex, ip, l3)) {
     fresh_ = {.action = FlowAction::kBypass};
     return fresh_;
@@ -18,13 +19,13 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   warm_up_->CountMiss();
   fresh_ = DecideOutbound(*path_, ip, ifindex);
-  // Key management is asked for an SA with each packet, not with the first alone.
+  // Not cached, so that each packet asks key management for an SA, not only the first.
   if (!fresh_.acquire) cache_.Store(ip.flow, tag, generation, fresh_);
   return fresh_;
 }
 
-// With more SAs than cache entries and few policies, a look-up of the policy costs less than one in
-// the cache that mostly fails.
+// With more SAs than cache entries and few policies, a policy look-up costs less than a cache
+// look-up that mostly misses.
 void FlowDecider::BeginInboundBatch() {
   constexpr std::size_t kFewPolicies = 64;
   bypass_flow_cache_ = path_->sad.reachable() > path_->flow_entries &&
@@ -34,7 +35,7 @@ void FlowDecider::BeginInboundBatch() {
 const FlowDecision& FlowDecider::Inbound(uint8_t interface, const FlowKey& flow,
                                          std::span<const Sa* const> secpath) {
   const int32_t ifindex = path_->interfaces[interface].ifindex;
-  // Nested SAs are rare: they are not worth a wider key.
+  // Nested SAs are rare, so they do not justify a wider key.
   if (secpath.size() > 1 || bypass_flow_cache_) {
     fresh_ = DecideInbound(*path_, flow, ifindex, secpath);
     return fresh_;

@@ -1,5 +1,5 @@
-// FlowDecider: what policy says about the packets of one worker and direction. It asks its flow
-// cache first; what is not there it decides anew (flow_decision.h) and stores.
+// FlowDecider: policy decisions for the packets of one worker and direction. It looks in its flow
+// cache first. On a miss it decides (flow_decision.h) and stores the decision.
 #pragma once
 
 #include <span>
@@ -9,21 +9,21 @@
 
 namespace cygnet {
 
-// One worker's. An answer holds until the next question.
+// Belongs to one worker. A returned reference is valid until the next call.
 class FlowDecider {
  public:
-  // Both outlive this. `warm_up` is told of outbound flows that the cache did not know.
+  // Both arguments outlive this object. `warm_up` counts the outbound flows that missed the cache.
   FlowDecider(const DataPath* path, WarmUp* warm_up)
       : path_(path), warm_up_(warm_up), cache_(path->flow_entries) {}
 
-  // About a packet that the host sent by `interface`. `l3`: its bytes.
+  // Decides about a packet that the host sent through `interface`. `l3`: its bytes.
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
                                std::span<const uint8_t> l3);
 
-  // Before a batch of Inbound() questions.
+  // Call before each batch of Inbound() calls.
   void BeginInboundBatch();
-  // About a packet that came by `interface`. `secpath`: the SAs that it was opened with, outermost
-  // first; none: it came in clear.
+  // Decides about a packet that arrived at `interface`. `secpath`: the SAs that opened it,
+  // outermost first; empty if it came in clear.
   const FlowDecision& Inbound(uint8_t interface, const FlowKey& flow,
                               std::span<const Sa* const> secpath);
 
@@ -33,7 +33,7 @@ class FlowDecider {
   const DataPath* const path_;
   WarmUp* const warm_up_;
   FlowCache cache_;
-  FlowDecision fresh_;  // the last answer that is not in the cache, or was not
+  FlowDecision fresh_;  // the last decision that did not come from the cache
   bool bypass_flow_cache_ = false;
 };
 

@@ -11,17 +11,18 @@ namespace {
 
 bool HasMode(const Template& tmpl, SaMode mode) { return tmpl.mode == static_cast<uint8_t>(mode); }
 
-// Tunnel and BEET: the SA's addresses are the template's; transport: those of what is protected.
+// Tunnel and BEET: the SA's addresses are the template's. Transport: they are the protected
+// packet's.
 bool HasOwnAddresses(const Template& tmpl) { return !HasMode(tmpl, SaMode::kTransport); }
 
-// Ends of the packet as it is after the transforms before.
+// Addresses of the packet after the preceding transforms.
 struct Ends {
   IpAddress saddr;
   IpAddress daddr;
   IpFamily family = IpFamily::kUnspec;
 };
 
-// The SA that a template wants (kernel: xfrm_tmpl_resolve_one).
+// The query for the SA that a template needs (kernel: xfrm_tmpl_resolve_one).
 Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends) {
   Sad::OutboundQuery query{.reqid = tmpl.reqid,
                            .mode = static_cast<SaMode>(tmpl.mode),
@@ -48,8 +49,8 @@ FlowDecision With(const PolicyMatch& match, FlowDecision decision) {
   return decision;
 }
 
-// The SA fulfils the template (kernel: xfrm_state_ok, xfrm_state_addr_cmp). A reqid of 0 in the
-// template is a wildcard here, unlike on output.
+// True if the SA fulfils the template (kernel: xfrm_state_ok, xfrm_state_addr_cmp). A reqid of 0 in
+// the template is a wildcard here, unlike on output.
 bool Fulfils(const Template& tmpl, const Sa& sa) {
   const SaSpec& spec = sa.spec();
   if (tmpl.proto != spec.proto || tmpl.mode != static_cast<uint8_t>(spec.mode)) return false;
@@ -63,8 +64,8 @@ bool Fulfils(const Template& tmpl, const Sa& sa) {
 
 bool IsTransport(const Sa& sa) { return sa.spec().mode == SaMode::kTransport; }
 
-// SUB and MAIN together: over IPv6 the transport ones come first, whatever policy they are of
-// (kernel: xfrm_tmpl_sort, xfrm_state_sort).
+// With a SUB and a MAIN policy over IPv6, transport mode comes first, regardless of the policy it
+// belongs to (kernel: xfrm_tmpl_sort, xfrm_state_sort).
 template <typename T, typename IsInner>
 void SortPair(const PolicyMatch& match, IpFamily family, std::span<T> items, IsInner is_inner) {
   if (match.second == nullptr || family != IpFamily::kV6) return;
@@ -84,7 +85,7 @@ struct TemplateList {
   std::span<const Template*> all() { return {items.data(), size}; }
 };
 
-// REQUIRES: no more than kMaxTemplates.
+// REQUIRES: match.templates() ≤ kMaxTemplates.
 TemplateList TemplatesOf(const PolicyMatch& match, IpFamily family) {
   TemplateList list;
   while (list.size < match.templates()) {
@@ -96,9 +97,9 @@ TemplateList TemplatesOf(const PolicyMatch& match, IpFamily family) {
   return list;
 }
 
-// The templates, outermost (last) first, against the SAs the packet came by, outermost first
-// (kernel: xfrm_policy_ok). A transport SA that no template asks for does no harm; a tunnel that
-// the policy does not know of gives no right in.
+// Checks the templates, outermost (last) first, against the SAs that opened the packet, outermost
+// first (kernel: xfrm_policy_ok). A transport SA without a template is accepted. A tunnel SA
+// without a template is not.
 DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
                           std::span<const Sa* const> secpath) {
   if (match.templates() > kMaxTemplates) return DropReason::kInTemplateMismatch;
@@ -121,8 +122,8 @@ DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
   return DropReason::kNone;
 }
 
-// Resolves the templates of one policy after the other; `decision` gets the SAs, or stays what it
-// was, with `acquire` set where key management is to be asked. False: one is missing.
+// Resolves the templates of one policy and appends the SAs to the chain of `decision`. Sets
+// `acquire` if key management must be asked. Returns false if a required SA is missing.
 bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex,
                       const Policy& policy, FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
@@ -158,29 +159,29 @@ void ResolveMatch(const DataPath& path, const FlowKey& flow, int32_t ifindex,
   decision->reason = DropReason::kNone;
 }
 
-// Of a socket of this host, which is asked before the SPD (kernel: xfrm_sk_policy_lookup). What
-// this host forwards may have the same ports: its own address tells. A later fragment shows no
-// ports, and no socket has port 0.
+// The policy of a socket of this host, which takes precedence over the SPD (kernel:
+// xfrm_sk_policy_lookup). Forwarded packets may have the same ports, so the own address must match
+// too. A later fragment shows no ports; it never matches, because no socket has port 0.
 Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const FlowKey& flow,
                         int32_t ifindex) {
   if (path.socket_policies.Empty()) return nullptr;
   const IpAddress& own = direction == PolicyDirection::kOut ? flow.saddr : flow.daddr;
-  // From elsewhere no socket's packet says that it is of a group, or of the loopback interface.
+  // A socket's packet never has a group or loopback source address.
   if (!path.host_addresses().Contains(own, flow.family) || !IsOneHost(flow.saddr, flow.family)) {
     return nullptr;
   }
   return path.socket_policies.Find(direction, flow, ifindex);
 }
 
-// Another host sent it, and this one passes it on. The unspecified address is the host's own,
-// before it has another.
+// True if another host sent the packet and this one forwards it. The unspecified address counts as
+// the host's own: it uses it before it has an address.
 bool IsForwarded(const DataPath& path, const FlowKey& flow) {
   return !flow.saddr.IsAny() && !path.host_addresses().Contains(flow.saddr, flow.family);
 }
 
-// How it came is not seen here. What the wire brought was asked with its SAs when it came
-// (DecideInbound), so that a template counts as fulfilled while there is an SA to come by; where
-// there is none, it came in clear.
+// The SAs that opened the packet are not known here. A packet from the wire was checked with its
+// SAs when it arrived (DecideInbound), so a template counts as fulfilled if a matching inbound SA
+// exists. Without one, the packet came in clear.
 bool MayHaveComeBy(const DataPath& path, const PolicyMatch& match) {
   for (std::size_t i = 0; i < match.templates(); ++i) {
     const Template& tmpl = match.at(i);
@@ -190,8 +191,9 @@ bool MayHaveComeBy(const DataPath& path, const PolicyMatch& match) {
   return true;
 }
 
-// Policies of direction fwd hold for all that this host forwards, on its way out too (kernel:
-// ip_forward asks them, then the route asks those of direction out). kNone: it may pass.
+// Policies of direction fwd apply to everything that this host forwards, also on the way out
+// (kernel: ip_forward checks them, then the route look-up checks those of direction out). Returns
+// kNone if the packet may pass.
 DropReason AskForward(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                       PolicyMatch* match) {
   constexpr PolicyDirection kForward = PolicyDirection::kForward;
@@ -214,8 +216,8 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
     const PolicyMatch of_socket{.first = own};
     return With(of_socket, of_socket.blocks() ? Drop(DropReason::kOutPolicyBlock) : Bypass());
   }
-  // RFC 4301 section 7: the host has cut the datagram already, so only its first fragment shows the
-  // ports. What cannot be decided does not leave.
+  // RFC 4301 section 7: the host has already cut the datagram, so only its first fragment shows the
+  // ports. A packet that cannot be decided is dropped.
   if (ip.later_fragment &&
       path.spd.PortsMightDecide(PolicyDirection::kOut, ip.flow, ifindex, match)) {
     return Drop(DropReason::kOutFragment);
@@ -232,7 +234,7 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
   return decision;
 }
 
-// `flow`: as a later fragment shows it.
+// `flow`: without ports, as a later fragment shows it.
 bool PortsOfForwardMatter(const DataPath& path, const FlowKey& flow, int32_t ifindex) {
   constexpr PolicyDirection kForward = PolicyDirection::kForward;
   if (path.spd.Idle(kForward) || !IsForwarded(path, flow)) return false;
@@ -272,7 +274,7 @@ std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
   if (!ip.fragment || path.PolicyIdle()) return false;
-  // IKE of this host and what its sockets have policies for is told from the rest by its ports.
+  // IKE of this host, and traffic of its sockets that have policies, are recognized by their ports.
   if (((path.ike_bypass && ip.flow.proto == kProtoUdp) ||
        path.socket_policies.AnyOf(ip.flow.proto)) &&
       path.host_addresses().Contains(ip.flow.saddr, ip.flow.family)) {

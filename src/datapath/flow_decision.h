@@ -1,5 +1,5 @@
-// What policy says about a flow (RFC 4301 sections 5.1 and 5.2; rules of the kernel's xfrm_lookup
-// and __xfrm_policy_check). FlowDecider asks this when its FlowCache does not know.
+// Policy decisions for a flow (RFC 4301 sections 5.1 and 5.2; rules of the kernel's xfrm_lookup and
+// __xfrm_policy_check). FlowDecider calls these on a FlowCache miss.
 #pragma once
 
 #include "datapath/data_path.h"
@@ -7,25 +7,27 @@
 
 namespace cygnet {
 
-// FlowDecision::stamp of a decision that is made now.
+// The value of FlowDecision::stamp for a decision made now.
 uint64_t DecisionStamp(const DataPath& path);
 
 // Outbound: pass, protect by a chain of SAs, or drop.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
-// The same once the policies are looked up. `stamp`: taken before that.
+// The same with the result of the policy look-up. `stamp`: DecisionStamp() from before that
+// look-up.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                             const PolicyMatch& match, uint64_t stamp);
-// The first query of the SAD that DecideOutbound will make; nullopt: none.
+// The first SAD query that DecideOutbound will make; nullopt if it makes none.
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match, const FlowKey& flow);
 
-// True when a fragment's fate cannot be told from it alone, so that the datagram must be put
-// together first: a policy asks for ports, or the first transform is for whole datagrams (transport
-// mode and BEET). The same answer for every fragment of a datagram.
+// True if a fragment cannot be decided alone, so that its datagram must be reassembled first: a
+// policy selects by ports, or the first transform needs whole datagrams (transport mode and BEET).
+// The answer is the same for every fragment of a datagram.
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
 
-// Inbound, after decapsulation (`secpath`: the SAs it came by, outermost first) or for a packet
-// that came in clear (none): kBypass = deliver, or kDrop. Never kProtect.
+// Inbound, after decapsulation (`secpath`: the SAs that opened the packet, outermost first) or for
+// a packet that came in clear (`secpath` empty). Returns kBypass (deliver) or kDrop, never
+// kProtect.
 FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t ifindex,
                            std::span<const Sa* const> secpath);
 

@@ -49,7 +49,7 @@ bool Fragmenter::Begin(const Packet& packet, const IpPacketView& ip, uint32_t mt
   at_ = end_ = 0;
   const bool v4 = ip.flow.family == IpFamily::kV4;
   if (ip.total_length <= mtu || ip.fragment || (v4 && ip.dont_fragment)) return false;
-  // A device seals whole packets: its work comes first, or not at all.
+  // A device seals whole packets, so a packet must not be cut before that.
   if (packet.offload.status == OffloadStatus::kSealRequested) return false;
   if (packet.l3_offset + mtu > kLargestFrame) return false;
   if (v4) {
@@ -71,9 +71,9 @@ void Fragmenter::BeginV4(std::span<const uint8_t> l3) {
   later_header_[0] = static_cast<uint8_t>(0x40 | later_length_ / 4);
 }
 
-// RFC 8200 section 4.5: what every fragment repeats are the headers up to the routing header, else
-// the hop-by-hop options. Destination options behind those are data. All headers have to be in the
-// first fragment (RFC 7112).
+// RFC 8200 section 4.5: every fragment repeats the headers up to the routing header, or else the
+// hop-by-hop options. Destination options after those are data. The first fragment must hold all
+// headers (RFC 7112).
 bool Fragmenter::BeginV6(std::span<const uint8_t> l3) {
   front_ = 40;
   next_header_at_ = 6;

@@ -1,5 +1,5 @@
-// Cuts the ESP packet that a path's MTU does not carry into fragments (RFC 4303 section 3.3.4:
-// fragmentation comes after ESP). IPv4 where DF allows it (RFC 791); IPv6 because this host is the
+// Cuts an ESP packet that exceeds the path MTU into fragments (RFC 4303 section 3.3.4:
+// fragmentation comes after ESP). IPv4 if DF allows it (RFC 791); IPv6 because this host is the
 // source of the outer packet (RFC 8200 section 4.5).
 #pragma once
 
@@ -11,17 +11,18 @@
 
 namespace cygnet {
 
-// A packet and where the cutter is in it. The packet stays as it is and must outlive the cutter.
+// Iterates over the fragments of one packet. The packet is not changed and must outlive the
+// Fragmenter.
 class Fragmenter {
  public:
-  // `ip` describes packet.l3(). `mtu`: bytes of IP packet that a fragment may have. `id`: for IPv6,
-  // of this packet alone; from a counter that starts at random (RFC 7739). IPv4 keeps its own.
-  // False when it may not or cannot be cut: it fits, has DF, is a fragment, waits for a device to
-  // seal it, or its headers leave no room for data.
+  // `ip` describes packet.l3(). `mtu`: the largest IP packet that a fragment may be, in bytes.
+  // `id`: IPv6 identification, unique to this packet, from a counter with a random start (RFC
+  // 7739); IPv4 keeps its own. Returns false if the packet may not or cannot be cut: it fits, has
+  // DF, is a fragment, waits for a device to seal it, or its headers leave no room for data.
   bool Begin(const Packet& packet, const IpPacketView& ip, uint32_t mtu, uint32_t id);
   bool Done() const { return at_ == end_; }
-  // The next fragment: link header, interface and offload state of the packet, nothing left to do
-  // but send it. nullptr when the pool is empty. REQUIRES: Begin() was true, !Done().
+  // The next fragment, ready to send, with the packet's link header, interface and offload state.
+  // nullptr if the pool is empty. REQUIRES: Begin() returned true, !Done().
   Packet* Next(PacketCaches* caches);
 
  private:
@@ -34,18 +35,18 @@ class Fragmenter {
   IpPacketView ip_;
   uint32_t mtu_ = 0;
   uint32_t id_ = 0;
-  uint32_t front_ = 0;  // bytes of header that every fragment repeats; IPv4: that the first has
+  uint32_t front_ = 0;  // header bytes that every fragment repeats; IPv4: header bytes of the first
   uint32_t next_header_at_ = 6;  // IPv6: of the byte that will name the fragment header
   uint32_t at_ = 0;              // next byte of data, from l3
-  uint32_t end_ = 0;             // behind the last one
-  // IPv4: the header of all but the first, without the options that are not to be copied.
+  uint32_t end_ = 0;             // end of the data
+  // IPv4: the header of all fragments but the first, without the options that must not be copied.
   std::array<uint8_t, 60> later_header_{};
   uint32_t later_length_ = 0;
 };
 
-// Takes ownership of `packet` and calls emit(Packet*) for each of its fragments, which emit() then
-// owns. kNone, or why the packet went to `sink` (fragments already emitted stay emitted):
-// kOutTooBig when it may not be cut, kNoBuffers.
+// Takes ownership of `packet` and calls emit(Packet*) for each of its fragments; emit() owns the
+// fragment. Returns kNone, or the reason why `sink` dropped the packet: kOutTooBig if it may not be
+// cut, or kNoBuffers (fragments already emitted stay emitted).
 template <typename Emit>
 DropReason FragmentPacket(Packet* packet, const IpPacketView& ip, uint32_t mtu, uint32_t id,
                           DropSink* sink, Emit emit) {

@@ -13,8 +13,8 @@ namespace {
 constexpr uint32_t kFragmentHeader = 8;
 constexpr uint8_t kEcnMask = 3;
 
-// What the first fragment has to hold of the upper-layer header (RFC 7112: all of it). ESP's eight
-// bytes are there whenever anything is.
+// Bytes of the upper-layer header that the first fragment must hold (RFC 7112: all of them). For
+// ESP no check is needed: its header is eight bytes, the smallest piece.
 uint32_t UpperHeaderLength(uint8_t proto) {
   switch (proto) {
     case kProtoTcp:
@@ -28,7 +28,7 @@ uint32_t UpperHeaderLength(uint8_t proto) {
 }
 
 bool HoldsHeaderChain(const IpPacketView& ip) {
-  // A second fragment header ends the walk early and leaves the view that of a later fragment.
+  // A second fragment header ends parsing early; the view is then that of a later fragment.
   if (ip.later_fragment) return false;
   return ip.total_length - ip.header_length >= UpperHeaderLength(ip.flow.proto);
 }
@@ -42,8 +42,8 @@ void ReadV4(std::span<const uint8_t> l3, const IpPacketView& ip, FragmentPiece* 
   piece->fragment.data_at = ip.header_length;
 }
 
-// The fragment header follows the per-hop headers; the parser found both. False: it is not there,
-// or what is behind it does not hold what it must.
+// The fragment header follows the per-hop headers; the parser found both. Returns false if the
+// fragment header is missing, or if the first fragment lacks headers.
 bool ReadV6(std::span<const uint8_t> l3, const IpPacketView& ip, FragmentPiece* piece) {
   const uint32_t at = ip.esp_offset_v6;
   if (l3[ip.esp_nexthdr_offset_v6] != kProtoFragment || ip.total_length < at + kFragmentHeader) {
@@ -58,12 +58,12 @@ bool ReadV6(std::span<const uint8_t> l3, const IpPacketView& ip, FragmentPiece* 
   return piece->fragment.offset != 0 || HoldsHeaderChain(ip);
 }
 
-// IPv6 has a header for fragmentation alone.
+// IPv6 has a separate header for fragmentation.
 uint32_t HeaderToRemove(const Fragment& fragment) {
   return fragment.packet->l3()[0] >> 4 == 4 ? 0 : kFragmentHeader;
 }
 
-// Moves the frame's front up over the fragment header and ends the frame behind the first piece.
+// Moves the front of the frame over the fragment header, and ends the frame after the first piece.
 void KeepFirstPiece(const Fragment& first, uint32_t gap, Packet* packet) {
   const uint32_t front = first.data_at - gap;
   std::memmove(packet->data() + gap, packet->data(), front);
@@ -75,7 +75,7 @@ Packet* CopyFirstPiece(const Fragment& first, uint32_t gap, uint32_t frame_lengt
                        PacketCaches* caches) {
   Packet* out = caches->jumbo.Take();
   if (out == nullptr) return nullptr;
-  if (out->tailroom() < frame_length + kPacketTailroom) {  // VLAN tags without end
+  if (out->tailroom() < frame_length + kPacketTailroom) {  // too many VLAN tags
     caches->Give(out);
     return nullptr;
   }
@@ -146,7 +146,7 @@ Packet* JoinFragments(std::span<const Fragment> fragments, const JoinedHeader& h
   for (const Fragment& fragment : fragments.subspan(1)) {
     std::memcpy(out->Append(fragment.length), fragment.data().data(), fragment.length);
   }
-  // Said where the first fragment's checksum lies, if anything: not this packet's.
+  // The checksum offsets were those of the first fragment, not of this packet.
   out->csum_partial = false;
   if (v4) {
     WriteHeaderV4(header, out->l3());

@@ -12,7 +12,7 @@ bool HoldQueue::Hold(Packet* packet, uint64_t policy_number, uint64_t now_ms) {
   if (size_ == kMaxPackets) return false;
   PolicyState* state = Find(policy_number);
   if (state == nullptr) {
-    if (policies_ == states_.size()) return false;  // all of them are being tried
+    if (policies_ == states_.size()) return false;  // all of them are being retried
     state = &states_[policies_++];
     *state = {.number = policy_number,
               .interval_ms = kFirstIntervalMs,
@@ -32,7 +32,7 @@ HoldQueue::PolicyState* HoldQueue::Find(uint64_t policy_number) {
   return nullptr;
 }
 
-// Moves the packets of the policies whose turn it is to `out`, in order; the others close up.
+// Moves the packets of the policies that are due to `out`, in order. The others close the gaps.
 uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Waiting* out) {
   for (uint32_t i = 0; i < policies_; ++i) {
     PolicyState& state = states_[i];
@@ -57,13 +57,13 @@ bool HoldQueue::WaitsAgain(uint64_t policy_number) {
   return state != nullptr && state->count > 0;
 }
 
-// What was tried in vain waits twice as long, or has waited long enough; policies without packets
-// are forgotten.
+// Doubles the interval of each policy whose retry failed, or drops its packets at the last
+// interval. Removes policies without packets.
 void HoldQueue::FinishRetry(uint64_t now_ms, Cause cause) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < policies_; ++i) {
     PolicyState& state = states_[i];
-    // A change came early: it does not count as one of the attempts.
+    // A retry because of a change does not count as an attempt.
     if (state.trying && cause == Cause::kTime && state.count > 0) {
       state.interval_ms *= 2;
       state.due_ms = now_ms + state.interval_ms;

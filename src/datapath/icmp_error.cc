@@ -13,19 +13,19 @@ namespace {
 
 constexpr uint32_t kQuoteV4 = 576 - 28;          // RFC 1812, section 4.3.2.3
 constexpr uint32_t kQuoteV6 = kMinIpv6Mtu - 48;  // RFC 4443, section 2.4
-constexpr uint32_t kMinMtuV4 = 68;               // RFC 791: every link carries that
+constexpr uint32_t kMinMtuV4 = 68;               // RFC 791: every link carries it
 constexpr uint8_t kTtl = 64;
 
 bool IsIcmpError(const IpPacketView& ip) {
   if (ip.flow.proto == kProtoIcmp) {
-    return ip.flow.sport != 0 && ip.flow.sport != 8;  // anything but echo: do not answer
+    return ip.flow.sport != 0 && ip.flow.sport != 8;  // anything but echo counts as an error
   }
   constexpr uint16_t kRedirect = 137;
   return ip.flow.proto == kProtoIcmpv6 && (ip.flow.sport < 128 || ip.flow.sport == kRedirect);
 }
 
-// The answer comes from where the packet was going to: the one address that the host certainly
-// routes to this interface, so that its reverse-path filter lets it in.
+// The source is the packet's destination: the one address that the host certainly routes to this
+// interface, so its reverse-path filter accepts the answer.
 void WriteV4(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {
   l3[0] = 0x45;
   l3[1] = 0;
@@ -80,14 +80,14 @@ Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t 
   mtu = v4 ? std::clamp(mtu, kMinMtuV4, 0xffffu) : std::max(mtu, kMinIpv6Mtu);
   Packet* out = cache->Take();
   if (out == nullptr) return nullptr;
-  if (out->tailroom() < packet.l3_offset + headers + quote) {  // VLAN tags without end
+  if (out->tailroom() < packet.l3_offset + headers + quote) {  // too many VLAN tags
     cache->Give(out);
     return nullptr;
   }
   out->l3_offset = packet.l3_offset;
   out->interface = packet.interface;
   uint8_t* frame = out->Append(packet.l3_offset + headers + quote);
-  // Back to where it came from: addresses of the Ethernet header the other way round, tags kept.
+  // Back to the sender: swapped Ethernet addresses, same tags.
   std::memcpy(frame, packet.data() + 6, 6);
   std::memcpy(frame + 6, packet.data(), 6);
   std::memcpy(frame + 12, packet.data() + 12, packet.l3_offset - 12u);

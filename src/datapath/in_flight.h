@@ -1,5 +1,6 @@
 // InFlight: packets of one worker and direction that wait for a look-aside engine. They come out in
-// the order they went in, so that no flow is reordered by an engine that finishes out of order.
+// the order in which they went in, so that an engine that finishes out of order does not reorder a
+// flow.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 
 namespace cygnet {
 
-// One thread's. `Item`: what the pipeline must remember of a packet; has `held_since`.
+// Belongs to one thread. `Item`: the pipeline's state of a packet; has a member `held_since`.
 template <typename Item>
 class InFlight {
  public:
@@ -24,11 +25,11 @@ class InFlight {
   bool empty() const { return head_ == tail_; }
   uint32_t room() const { return kCapacity - (tail_ - head_); }
 
-  // The place of the n-th Park() from now (n from 0).
+  // The tag of the n-th future Park() (n from 0).
   uint32_t tag_after(uint32_t n) const { return (tail_ + n) % kCapacity; }
-  // REQUIRES: room() > 0. `epoch`: of the batch in hand (Quiescence::Reader::current).
-  // `status`: kOk for a packet that is done and only waits behind others. A packet with more
-  // transforms comes here again; its epoch stays that of the first time.
+  // REQUIRES: room() > 0. `epoch`: of the current batch (Quiescence::Reader::current). `status`:
+  // kOk for a packet that is done and only waits for earlier ones. A packet with several transforms
+  // may be parked several times; it keeps the epoch of the first.
   void Park(const Item& item, uint64_t epoch, CryptoStatus status = CryptoStatus::kPending) {
     CYGNET_DCHECK(room() > 0);
     Slot& slot = slots_[tail_++ % kCapacity];
@@ -44,7 +45,7 @@ class InFlight {
     CYGNET_CHECK(tag < kCapacity && slots_[tag].status == CryptoStatus::kPending);
     slots_[tag].status = status;
   }
-  // The oldest packet, once its job is finished.
+  // Takes out the oldest packet. False if there is none or its job is not finished.
   bool Pop(Item* item, CryptoStatus* status) {
     if (empty()) return false;
     const Slot& slot = slots_[head_ % kCapacity];
@@ -55,11 +56,12 @@ class InFlight {
     ++head_;
     return true;
   }
-  // Epoch of the oldest packet: the SAs that it names must not be freed before it is out.
+  // The earliest epoch among the packets. SAs that a packet refers to must not be freed before it
+  // is out.
   uint64_t oldest_epoch() const {
     if (empty()) return Quiescence::Reader::kNothingHeld;
     uint64_t oldest = slots_[head_ % kCapacity].item.held_since;
-    if (again_ == 0) return oldest;  // then the oldest is in front
+    if (again_ == 0) return oldest;  // then the front has the earliest epoch
     for (uint32_t i = head_; i != tail_; ++i) {
       oldest = std::min(oldest, slots_[i % kCapacity].item.held_since);
     }

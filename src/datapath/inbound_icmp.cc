@@ -4,7 +4,7 @@
 
 namespace cygnet {
 
-// Routers report what happened to our outer packets; path_mtu.h says how far they are believed.
+// path_mtu.h says how far ICMP errors are trusted.
 void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
   const auto error = ParseOuterIcmp(item.view, item.packet->l3());
   if (!error || error->kind != OuterError::Kind::kPacketTooBig) return;
@@ -17,8 +17,8 @@ void InboundPipeline::LearnFromIcmp(const InboundItem& item) {
   (void)LearnPathMtu(sa, error->mtu, wire_mtu, ctx_->now);  // nothing depends on the result
 }
 
-// RFC 792 lets a router quote eight bytes: of ESP in UDP that is the UDP header, without the SPI.
-// Control finds the SAs that use those ports.
+// RFC 792 lets a router quote only eight bytes; for ESP in UDP those are the UDP header, without
+// the SPI. Control finds the SAs that use those ports.
 void InboundPipeline::ReportShortQuote(const InboundItem& item, const OuterError& error) {
   constexpr uint64_t kPauseMs = 100;
   if (!error.udp_encapsulated || ctx_->now_ms < next_short_quote_ms_) return;

@@ -10,25 +10,25 @@
 namespace cygnet {
 namespace {
 
-// The SA that an ESP packet names; nullptr: none, or it is not a packet of ESP.
+// The SA of an ESP packet; nullptr if there is none or the packet is not ESP.
 Sa* LookupSa(const Sad& sad, const InboundItem& item) {
   if (item.esp.kind != WireKind::kEsp) return nullptr;
   const FlowKey& flow = item.view.flow;
   return sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
 }
 
-// Step 9 but for fragments: the item describes the inner packet.
+// Step 9 except fragments. On kNone the item describes the inner packet.
 DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
   Packet* packet = item->packet;
   const DropReason reason =
       esp::Decapsulate(*sa, item->view, item->esp.esp_offset, item->trailer, packet);
   if (reason != DropReason::kNone) return reason;
   packet->offload = OffloadMeta{};
-  packet->csum_partial = false;  // it was about the outer packet's checksum
+  packet->csum_partial = false;  // it referred to the outer packet's checksum
   IpPacketView* inner = &item->view;
   if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
-  // Behind a NAT the checksum was made for other addresses; the ICV vouches for the bytes (RFC 3948
-  // section 3.1.2, as Linux does).
+  // Behind a NAT the checksum was computed for other addresses. The ICV protects the bytes (RFC
+  // 3948 section 3.1.2, as in Linux).
   if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
   item->path.sas[item->path.size++] = sa->sa;
   item->joined = false;
@@ -50,7 +50,7 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   warm_up_.EndBatch(*ctx_->path);
 }
 
-// Steps 2 and 3. A packet that is kept has its place in the batch behind those before it.
+// Steps 2 and 3. A kept packet is appended to the batch.
 void InboundPipeline::Admit(Packet* packet) {
   InboundItem* item = items_.Claim();
   item->Begin(packet);
@@ -79,7 +79,7 @@ InboundPipeline::Outcome InboundPipeline::Drop(const InboundItem& item, DropReas
   return Outcome::kGone;
 }
 
-// What is not IP passes in clear, if at all.
+// A frame that is not IP passes in clear or not at all.
 InboundPipeline::Outcome InboundPipeline::AdmitOther(const EtherTypeView& type, InboundItem* item) {
   Packet* packet = item->packet;
   if (!ctx_->path->pass_ether_types.MayPass(type, packet->bytes())) {
@@ -91,7 +91,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitOther(const EtherTypeView& type, 
 }
 
 InboundPipeline::Outcome InboundPipeline::AdmitIp(InboundItem* item) {
-  // Policy does not see what lies behind the packet: it goes.
+  // Policy does not check bytes after the packet's end, so they are cut off.
   item->packet->TrimTo(item->packet->l3_offset + item->view.total_length);
   if (item->view.fragment) {
     const Outcome outcome = Reassemble(item);
@@ -100,7 +100,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitIp(InboundItem* item) {
   return Classify(item);
 }
 
-// The SA of what came early may be there now.
+// The SA of an early packet may exist now.
 void InboundPipeline::RetryEarly() {
   early_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
     Admit(packet);
@@ -109,7 +109,7 @@ void InboundPipeline::RetryEarly() {
   Finish();
 }
 
-// Finds the SA of ESP for this host. Policy judges what came in clear.
+// Finds the SA of an ESP packet for this host. A packet in clear is checked against policy.
 InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   const IpPacketView& ip = item->view;
   if (!ip.fragment) {
@@ -121,7 +121,7 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
     const DropReason reason = CheckClearPacket(*item);
     return reason == DropReason::kNone ? Outcome::kKept : Drop(*item, reason);
   }
-  // A fragment gets here only with the mark of a device, and no device opens fragments.
+  // A fragment gets here only with a device's mark, and no device opens fragments.
   if (ip.fragment) return Drop(*item, DropReason::kInDeviceStale);
   switch (item->esp.kind) {
     case WireKind::kEspTooShort:
@@ -134,14 +134,14 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   }
 }
 
-// ESP, bare or in UDP, of which no SA is known: is it this host's? What this host only forwards is
-// somebody else's and is treated as any packet in clear.
+// Returns whether an ESP packet (bare or in UDP) without a known SA is for this host. One that this
+// host only forwards is treated as a packet in clear.
 bool InboundPipeline::IsForThisHost(const InboundItem& item) const {
   const FlowKey& flow = item.view.flow;
   const bool esp = item.view.fragment ? flow.proto == kProtoEsp : item.esp.kind != WireKind::kOther;
   if (!esp) return false;
-  // A device opened it for an SA that has gone since: its payload is in clear and must not go on to
-  // others.
+  // A device opened it for an SA that no longer exists. Its payload is in clear and must not be
+  // forwarded.
   if (item.packet->offload.status != OffloadStatus::kNone) return true;
   return ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
 }
@@ -156,7 +156,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitEsp(Sa* sa, InboundItem* item) {
   return Drop(*item, reason);
 }
 
-// Sets item->sa, or says why this SA does not open the packet. `sa`: nullptr if there is none.
+// Sets item->sa, or returns why this SA does not open the packet. `sa`: nullptr if there is none.
 DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   if (sa == nullptr) return DropReason::kInNoState;
   DropReason reason = DropReason::kNone;
@@ -177,10 +177,10 @@ DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   return reason;
 }
 
-// A packet that came in clear: policy must allow that (step 10 without an SA).
+// Step 10 for a packet that came in clear: policy must allow it without an SA.
 DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
   if (ctx_->path->PolicyIdle()) return DropReason::kNone;
-  // Messages of the link are not cut (RFC 6980).
+  // Link messages are never fragmented (RFC 6980).
   const bool passes = !(item.joined && item.view.flow.proto == kProtoIcmpv6) &&
                       AlwaysPasses(*ctx_->path, PolicyDirection::kIn,
                                    ctx_->path->interfaces[item.packet->interface].ifindex,
@@ -194,7 +194,7 @@ void InboundPipeline::Finish() {
   Deliver();
 }
 
-// Steps 4 to 10 for every packet that is still ESP. False: none is.
+// Steps 4 to 10 for every packet that is still ESP. False if there is none.
 bool InboundPipeline::OpenRound() {
   ctx_->ClearJobs();
   bool any = false;
@@ -239,7 +239,7 @@ void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run)
                         .jobs = &ctx_->jobs});
 }
 
-// Steps 8 to 10 for the packets whose cryptography is done; what was parked leaves the batch first.
+// Steps 8 to 10 for the packets whose cryptography is done. Parked packets leave the batch first.
 void InboundPipeline::CompleteRound() {
   items_.Compact();
   const auto sa_of = [](const InboundItem* item) { return item->sa; };
@@ -248,8 +248,8 @@ void InboundPipeline::CompleteRound() {
   });
 }
 
-// ESN: true when the ICV was checked with another number than the packet's, one subspace ahead: the
-// packet is older than the window here, or than that of a device, which runs ahead of this one.
+// ESN: true if the ICV may have been checked with a wrong high word, one subspace ahead. This
+// happens if the packet is older than this window, or than a device's window, which may be ahead.
 bool InboundPipeline::WasGuessedWrong(InboundSa* sa, const InboundItem& item) {
   if (!sa->esn) return false;
   const OffloadMeta& meta = item.packet->offload;
@@ -259,8 +259,8 @@ bool InboundPipeline::WasGuessedWrong(InboundSa* sa, const InboundItem& item) {
 }
 
 void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
-  // The trailer says whether it is a dummy packet; those move neither window nor counters, as in
-  // the kernel.
+  // Read the trailer first, because it marks dummy packets. They move neither window nor counters,
+  // as in the kernel.
   for (InboundItem& item : run) {
     if (item.verdict == DropReason::kInAuthFailed && WasGuessedWrong(sa, item)) {
       item.verdict = DropReason::kInLateBeyondWindow;
@@ -296,7 +296,8 @@ void InboundPipeline::CommitReplay(InboundSa* sa, std::span<InboundItem> run) {
   sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n});
   for (std::size_t i = 0; i < n; ++i) run[i].verdict = verdict[i];
   if (!sa->esn) return;
-  // A device infers high words from the number it was told last: tell it every half subspace.
+  // A device infers high words from the number that it received last. Update it every half
+  // subspace.
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   const uint64_t after = sa->replay.highest();
   if (binding->device != nullptr && (before >> 31) != (after >> 31)) {
@@ -326,8 +327,8 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) 
   }
 }
 
-// The peer's NAT may have given it another address or port: key management decides what to do then
-// (RFC 3947, RFC 4555). The packet itself is good.
+// The peer's NAT may have assigned it a new address or port. Key management decides what to do (RFC
+// 3947, RFC 4555). The packet itself is valid.
 void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
   const FlowKey& flow = item.view.flow;
   if (flow.sport == sa.peer_port.load(std::memory_order_relaxed) &&
@@ -340,8 +341,8 @@ void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item
                 .flow = flow});
 }
 
-// Steps 9 and 10 for one packet: sets its verdict. It may turn out to be ESP for this host once
-// more.
+// Steps 9 and 10 for one packet; sets its verdict. If the inner packet is again ESP for this host,
+// sets item->sa.
 void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
   item->verdict = Decapsulate(sa, item);
   if (item->verdict != DropReason::kNone) return;

@@ -2,15 +2,15 @@
 // the order of the code, which is the order of the security checks; ARCHITECTURE.md names the files
 // of each.
 //    1  receive: a batch of the wire's port; a device may have opened ESP in place
-//    2  classify: frame, IP header; put fragments together; ESP for this host, or in clear
-//    3  SAD lookup; ESP that comes before its SA waits
+//    2  classify: frame, IP header; reassemble fragments; ESP for this host, or in clear
+//    3  SAD look-up; ESP that arrives before its SA waits
 //    4  runs: packets of one SA that follow each other
 //    5  replay check; the high word of the sequence number
 //    6  prepare: the device's status, or a job for an engine
 //    7  cryptography: engines do the jobs
 //    8  trailer; replay commit; lifetime
-//    9  decapsulate; put inner fragments together; ESP for this host goes back to step 3
-//   10  policy check with the inner flow and all SAs it came by; then to the host
+//    9  decapsulate; reassemble inner fragments; ESP for this host goes back to step 3
+//   10  policy check with the inner flow and all SAs that opened the packet; then to the host
 // Packets in clear go from step 2 to step 10.
 #pragma once
 
@@ -28,35 +28,36 @@ namespace cygnet {
 
 class InboundPipeline {
  public:
-  // `random`: of this worker alone; seeds what others must not foresee.
+  // `random`: a seed for unpredictable values, different for each worker.
   InboundPipeline(WorkerContext* context, uint64_t random)
       : ctx_(context), reassembler_(&context->sink, random), early_(&context->sink) {}
 
   ~InboundPipeline() { ctx_->path->opened_fragments.Clear(&ctx_->sink); }
 
-  // Takes all packets of `in`, which came from the wire by `interface`.
+  // Takes all packets of `in`, which arrived from the wire of `interface`.
   void Run(uint8_t interface, PacketBatch* in);
 
-  // Between two batches: forgets fragments that waited too long, tries again what came too early.
+  // Call between batches. Drops fragments that waited too long, and retries packets that came
+  // before their SA.
   void RunTimers() {
     if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
     SharedReassembler& opened = ctx_->path->opened_fragments;
     if (!opened.Idle()) opened.Expire(&ctx_->sink, ctx_->now_ms);
     if (!early_.Idle()) RetryEarly();
   }
-  // When RunTimers has something to do at the latest, monotonic milliseconds.
+  // The latest time for the next RunTimers, in monotonic milliseconds.
   std::optional<uint64_t> NextTimerMs(uint64_t now_ms) const { return early_.NextDueMs(now_ms); }
 
-  // A look-aside engine finished the job with this tag.
+  // Call when a look-aside engine has finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
-  // Goes on with what is finished. Returns how many packets.
+  // Continues with packets whose jobs are finished. Returns their number.
   uint32_t Resume();
   const InFlight<InboundItem>& in_flight() const { return in_flight_; }
 
  private:
-  // What became of a packet that was looked at.
+  // The outcome of a step for one packet.
   enum class Outcome : uint8_t {
-    kKept,   // it goes on to the next step
+    kKept,   // it continues with the next step
     kWaits,  // for other fragments, or for its SA
     kGone,   // dropped and counted, or swallowed
   };
@@ -100,7 +101,8 @@ class InboundPipeline {
   FlowDecider decider_{ctx_->path, &warm_up_};
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
-  Reassembler reassembler_;  // of what came in clear; what SAs opened is the DataPath's
+  Reassembler reassembler_;  // for packets that came in clear; DataPath::opened_fragments is for
+                             // opened ones
   EarlyArrivals early_;
   uint64_t next_short_quote_ms_ = 0;
   ItemBatch<InboundItem> items_;

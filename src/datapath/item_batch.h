@@ -1,5 +1,5 @@
-// ItemBatch: the packets of one batch and what a pipeline knows of each. ForEachRun and
-// ResumeParked: what both pipelines do with them.
+// ItemBatch: the packets of one batch with a pipeline's state of each. ForEachRun and ResumeParked:
+// the loops that both pipelines share.
 #pragma once
 
 #include <array>
@@ -22,15 +22,15 @@ class ItemBatch {
   uint32_t size() const { return size_; }
   std::span<Item> all() { return {items_.data(), size_}; }
 
-  // A free place. What stands there joins the batch with Commit(); without it, the next Claim()
-  // gives the same place. REQUIRES: !full().
+  // Returns a free place. Commit() adds its item to the batch; without Commit(), the next Claim()
+  // returns the same place. REQUIRES: !full().
   Item* Claim() {
     CYGNET_DCHECK(!full());
     return &items_[size_];
   }
   void Commit() { ++size_; }
 
-  // Takes out the items without a packet: it waits elsewhere. The others keep their order.
+  // Removes the items without a packet (parked elsewhere). The others keep their order.
   void Compact() {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < size_; ++i) {
@@ -47,8 +47,8 @@ class ItemBatch {
   std::array<Item, kMaxBatch> items_;
 };
 
-// A run: items that follow each other and for which key(&item) is the same. Calls
-// fn(index of the first, run) for each. `key` may change its item.
+// Splits `items` into runs: consecutive items with the same key(&item). Calls fn(index of the first
+// item, run) for each run. `key` may change its item.
 template <typename Item, typename Key, typename Fn>
 void ForEachRun(std::span<Item> items, Key key, Fn fn) {
   std::size_t end = 0;
@@ -60,9 +60,10 @@ void ForEachRun(std::span<Item> items, Key key, Fn fn) {
   }
 }
 
-// Goes on with what look-aside engines have finished, in the order it went in, batch by batch.
-// Returns how many packets. `tag` and `to_cpu`: as for WorkerContext::RunJobs. `complete()` does
-// the steps behind the cryptography and empties the batch. REQUIRES: items->empty().
+// Continues with the packets that look-aside engines have finished, in the order in which they were
+// parked, batch by batch. Returns their number. `tag` and `to_cpu`: as for WorkerContext::RunJobs.
+// `complete()` does the steps after the cryptography and empties the batch. REQUIRES:
+// items->empty().
 template <typename Item, typename ToCpu, typename Complete>
 uint32_t ResumeParked(WorkerContext* ctx, InFlight<Item>* flight, ItemBatch<Item>* items,
                       uint32_t tag, ToCpu to_cpu, Complete complete) {

@@ -9,17 +9,17 @@
 namespace cygnet {
 namespace {
 
-// Bytes that stay in front of ESP in transport mode.
+// Length of the headers that stay in front of ESP in transport mode.
 uint32_t OutsideLength(const IpPacketView& ip) {
   return ip.flow.family == IpFamily::kV4 ? ip.ip_header_length : ip.esp_offset_v6;
 }
 
-// Policies know when they were used last.
+// Records the time of use in the policies.
 void CountUse(const FlowDecision& decision, uint64_t now) {
   for (Policy* policy : {decision.forward.first, decision.forward.second}) {
     if (policy != nullptr) policy->Touch(now);
   }
-  // A packet that has to wait for its SA does not count as use, as in the kernel.
+  // A packet that must wait for its SA does not count as use, as in the kernel.
   if (decision.acquire && decision.action == FlowAction::kDrop) return;
   if (decision.policy != nullptr) decision.policy->Touch(now);
   if (decision.second != nullptr) decision.second->Touch(now);
@@ -48,7 +48,7 @@ void OutboundAdmission::RunTimers() {
   EndBatch();
 }
 
-// Step 2. The packet is parsed where it will have its place in the batch.
+// Step 2. Parses the packet directly into its place in the batch.
 void OutboundAdmission::Admit(Packet* packet) {
   OutboundItem* item = next_->Claim();
   const Frame frame = ParseFrame(packet->bytes(), &item->view);
@@ -66,7 +66,7 @@ void OutboundAdmission::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
-  // Policy does not see what lies behind the packet: it goes.
+  // Policy does not check bytes after the packet's end, so they are cut off.
   packet->TrimTo(packet->l3_offset + item->view.total_length);
   if (item->view.fragment) {
     AdmitFragment(item, packet);
@@ -75,7 +75,7 @@ void OutboundAdmission::Admit(Packet* packet) {
   }
 }
 
-// What is not IP passes in clear, if at all.
+// A frame that is not IP passes in clear or not at all.
 void OutboundAdmission::AdmitOther(const EtherTypeView& type, Packet* packet) {
   if (!ctx_->path->pass_ether_types.MayPass(type, packet->bytes())) {
     ctx_->sink.Drop(packet, DropReason::kOutEtherType);
@@ -91,12 +91,12 @@ void OutboundAdmission::AdmitFragment(OutboundItem* item, Packet* packet) {
   if (NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface].ifindex)) {
     packet = reassembler_.Add(packet, *ip, ctx_->now_ms);
     if (packet == nullptr) return;
-    packet->interface = interface;                  // of the fragment that was missing
-    CYGNET_CHECK(ParseIpPacket(packet->l3(), ip));  // the reassembler's promise
-    ip->dont_fragment = false;                      // its source had cut it already
+    packet->interface = interface;                  // of the last fragment to arrive
+    CYGNET_CHECK(ParseIpPacket(packet->l3(), ip));  // guaranteed by the reassembler
+    ip->dont_fragment = false;                      // its source has already cut it
   } else if (ip->flow.family == IpFamily::kV6 &&
              ctx_->path->host_addresses().Contains(ip->flow.saddr, ip->flow.family)) {
-    ip->dont_fragment = false;  // this host has cut it: nothing is lost if the outer packet is, too
+    ip->dont_fragment = false;  // this host has cut it, so the outer packet may be cut too
   }
   AdmitIp(item, packet);
 }
@@ -129,7 +129,7 @@ void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
                 .flow = flow});
 }
 
-// Without larval_drop a packet waits for the SA that key management was just asked for.
+// With larval_drop 0, a packet waits for the SA that key management was just asked to create.
 void OutboundAdmission::HoldOrDrop(Packet* packet, const FlowDecision& decision) {
   if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
     ctx_->sink.Drop(packet, decision.reason);
@@ -138,8 +138,8 @@ void OutboundAdmission::HoldOrDrop(Packet* packet, const FlowDecision& decision)
   }
 }
 
-// A super-packet is looked up once and cut here. `ip`: a copy, because the first segment takes the
-// place that the super-packet was parsed in.
+// A super-packet is decided once and cut here. `ip` is a copy, because the first segment overwrites
+// the place where the super-packet was parsed.
 void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain) {
   Segmenter segmenter;
   if (!segmenter.Begin(*packet, ip)) {
@@ -159,13 +159,15 @@ void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaC
   ctx_->sink.Recycle(packet);
 }
 
-// Step 4. What is too big goes in fragments of the outer packet where that is allowed; else its
-// sender has to know (RFC 4301 section 8.2.1). False: the packet is dropped.
+// Step 4. A packet that is too big leaves in fragments of the outer packet if that is allowed.
+// Otherwise its sender is notified (RFC 4301 section 8.2.1). Returns false if the packet was
+// dropped.
 bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
                                          const SaChain& chain) {
-  // Without transforms the port has the last word.
+  // Without transforms, the port decides.
   if (chain.size == 0) return true;
-  // What this host has cut leaves in any case; smaller pieces next time spare the second cut.
+  // A packet that this host has cut is sent in any case. The error makes the host send smaller
+  // pieces, which need no second cut.
   const bool must_fit = ip.dont_fragment;
   const bool worth_telling = ip.flow.family == IpFamily::kV6 && ip.fragment;
   if ((!must_fit && !worth_telling) || fits_.Covers(chain, length)) return true;
@@ -174,7 +176,7 @@ bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip,
     fits_.Learn(chain, length);
     return true;
   }
-  // No sender goes below it: such a packet leaves in fragments.
+  // No IPv6 sender goes below the minimum MTU, so such a packet leaves in fragments.
   if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
   TellSender(*packet, ip, mtu);
   if (!must_fit) return true;
@@ -183,13 +185,13 @@ bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip,
   return false;
 }
 
-// The largest IP packet that may go into the chain, from the outermost transform inwards.
+// The largest IP packet that fits into the chain, computed from the outermost transform inwards.
 uint32_t OutboundAdmission::InnerMtu(uint8_t interface, const IpPacketView& ip,
                                      const SaChain& chain) const {
   uint32_t mtu = ctx_->path->interfaces[interface].wire->mtu();
   for (uint32_t i = chain.size; i-- > 0;) {
     mtu = EffectivePathMtu(*chain.sas[i], mtu, ctx_->now);
-    // What the transform before this one made has a plain header.
+    // The preceding transform writes a plain IP header without options.
     const uint32_t outside = i == 0                                      ? OutsideLength(ip)
                              : chain.sas[i - 1]->family == IpFamily::kV4 ? 20u
                                                                          : 40u;

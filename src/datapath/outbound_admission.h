@@ -1,6 +1,6 @@
-// Steps 2 to 4 of the outbound way (outbound_pipeline.h): what the host sent is parsed and put
-// together, policy decides, and what leaves is cut to what fits. The packets that are kept go on to
-// OutboundTransform.
+// OutboundAdmission: steps 2 to 4 of the outbound pipeline (outbound_pipeline.h). It parses and
+// reassembles the host's packets, applies policy, and cuts super-packets to the size that fits. The
+// packets that are kept continue in OutboundTransform.
 #pragma once
 
 #include <optional>
@@ -14,10 +14,11 @@
 
 namespace cygnet {
 
-// One worker's.
+// Belongs to one worker.
 class OutboundAdmission {
  public:
-  // All outlive this. `next` takes what is kept. `random`: seeds what others must not foresee.
+  // All arguments outlive this object. `next` takes the kept packets. `random`: a seed for
+  // unpredictable values.
   OutboundAdmission(WorkerContext* context, WarmUp* warm_up, OutboundTransform* next,
                     uint64_t random)
       : ctx_(context),
@@ -26,16 +27,17 @@ class OutboundAdmission {
         reassembler_(&context->sink, random),
         hold_(&context->sink) {}
 
-  // All packets between Begin and End came from the host by one interface: Packet::interface.
+  // All packets between BeginBatch and EndBatch came from the host through the same interface
+  // (Packet::interface).
   void BeginBatch() { fits_ = {}; }
   // Takes the packet.
   void Admit(Packet* packet);
-  // What was kept leaves; then senders are told what did not fit.
+  // Sends the kept packets, then the errors to senders whose packets did not fit.
   void EndBatch();
 
-  // Forgets fragments that waited too long. Tries again what waits for key management.
+  // Drops fragments that waited too long. Retries packets that wait for key management.
   void RunTimers();
-  // When RunTimers has something to do at the latest, monotonic milliseconds.
+  // The latest time for the next RunTimers, in monotonic milliseconds.
   std::optional<uint64_t> NextTimerMs() const { return hold_.NextDueMs(); }
 
   FlowCache* flow_cache() { return decider_.cache(); }
@@ -53,8 +55,8 @@ class OutboundAdmission {
   void TellSender(const Packet& packet, const IpPacketView& ip, uint32_t mtu);
   void AnswerToHost();
 
-  // The largest packet of this batch that was seen to fit into one tunnel. Of tunnels only: what
-  // fits into another chain depends on the packet's own headers.
+  // The largest inner length known to fit one tunnel in this batch. Only for a single tunnel: with
+  // another chain, the limit depends on the packet's own headers.
   struct Fits {
     const OutboundSa* sa = nullptr;
     uint32_t length = 0;
@@ -70,10 +72,10 @@ class OutboundAdmission {
   OutboundTransform* const next_;
   FlowDecider decider_;
   Fits fits_;
-  Reassembler reassembler_;  // of the host's datagrams that ESP must protect whole
+  Reassembler reassembler_;  // for the host's datagrams that ESP must protect whole
   HoldQueue hold_;
   IcmpLimiter icmp_limiter_;
-  PacketBatch to_host_;  // answers to senders, of one interface
+  PacketBatch to_host_;  // errors to senders, all for one interface
 };
 
 }  // namespace cygnet

@@ -6,7 +6,7 @@
 
 namespace cygnet {
 
-// Without items there may still be numbers that others wait for: of packets that were parked.
+// Even without items, other workers may wait for numbers of packets that were parked.
 void OutboundDeparture::SendAll(std::span<const OutboundItem> items) {
   if (items.empty() && order_.empty()) return;
   const std::size_t interfaces = ctx_->path->interfaces.size();
@@ -33,9 +33,9 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
   order_.End(send);
 }
 
-// A packet of a protected flow leaves sealed by every transform, or by a device that is asked to do
-// the last one, or not at all. This believes what the steps before have noted; the guard at the
-// wire (step 10) looks at the bytes.
+// A packet of a protected flow leaves only if every transform has sealed it, except that the egress
+// device may do the last one. This check trusts the status from earlier steps; the seal guard at
+// the wire (step 10) checks the bytes.
 DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
   if (item.verdict != DropReason::kNone || item.chain.size == 0) return item.verdict;
   const OffloadStatus status = item.packet->offload.status;
@@ -59,8 +59,8 @@ void OutboundDeparture::Refuse(const OutboundItem& item, DropReason reason) {
   ctx_->sink.Drop(item.packet, reason);
 }
 
-// One packet that may leave: whole, or in fragments when the way to the peer is too narrow for it
-// and its DF bit allows that (RFC 4303 section 3.3.4).
+// Sends one packet: whole, or in fragments if it exceeds the path MTU and its DF bit allows it (RFC
+// 4303 section 3.3.4).
 void OutboundDeparture::Send(const OutboundItem& item, uint32_t wire_mtu, PacketBatch* batch) {
   Packet* packet = item.packet;
   const uint32_t mtu = std::min(wire_mtu, item.path_mtu);
@@ -70,7 +70,8 @@ void OutboundDeparture::Send(const OutboundItem& item, uint32_t wire_mtu, Packet
     return;
   }
   const auto view = ParseIpPacket(packet->l3());
-  // The port or a router refuses what has DF, and an IPv6 packet that somebody else sent.
+  // A packet with DF, or an IPv6 packet of another host, is left for the port or a router to
+  // refuse.
   const bool cut = view.has_value() && packet->gso_type == GsoType::kNone &&
                    (view->flow.family == IpFamily::kV6 ? item.chain.size > 0 || !view->fragment
                                                        : !view->dont_fragment);

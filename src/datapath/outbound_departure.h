@@ -1,5 +1,5 @@
-// Step 9 of the outbound way (outbound_pipeline.h): each packet of a batch gets its verdict and
-// leaves, in fragments if need be, or is dropped.
+// OutboundDeparture: step 9 of the outbound pipeline (outbound_pipeline.h). Each packet of a batch
+// gets its verdict, and either leaves (in fragments if necessary) or is dropped.
 #pragma once
 
 #include <span>
@@ -10,21 +10,21 @@
 
 namespace cygnet {
 
-// One worker's.
+// Belongs to one worker.
 class OutboundDeparture {
  public:
-  // `fragment_id`: the first identification of outer IPv6 packets that are cut.
+  // `fragment_id`: the first identification for fragmented outer IPv6 packets.
   OutboundDeparture(WorkerContext* context, uint32_t fragment_id)
       : ctx_(context), fragment_id_(fragment_id) {}
 
-  // Where several workers may send by one SA, its numbers leave in order. A run of the batch at
-  // hand has just reserved `range` (range.count > 0). Returns OutboundItem::departure of its items.
+  // Keeps an SA's sequence numbers in order if several workers may send through it. A run of the
+  // current batch has just reserved `range`. Returns OutboundItem::departure for its items.
+  // REQUIRES: range.count > 0.
   uint8_t KeepOrder(SequenceCounter* counter, const SequenceRange& range, uint8_t egress) {
     return order_.Add(counter, range, egress);
   }
 
-  // Takes the packets of all items, in the order they came; to the wire go batches of one
-  // interface.
+  // Takes the packets of all items, in order of arrival. Sends them in one batch per interface.
   void SendAll(std::span<const OutboundItem> items);
 
  private:

@@ -1,15 +1,15 @@
 // Outbound: from the host to the wire (RFC 4301 section 5.1). The steps, in the order of the code;
 // ARCHITECTURE.md names the files of each.
 //    1  receive: a batch of the host's port
-//    2  parse: frame, IP header; put fragments together where policy needs the datagram
-//    3  decide: bypass, drop, or a chain of SAs; ask key management, wait for it
-//    4  fit: cut super-packets; answer what is too big
+//    2  parse: frame, IP header; reassemble fragments if policy needs the datagram
+//    3  decide: bypass, drop, or a chain of SAs; ask key management and wait for the SA
+//    4  fit: cut super-packets; answer packets that are too big with an ICMP error
 //    5  round: one transform of the chain for each packet, in runs of one SA
 //    6  charge the lifetime, reserve sequence numbers
-//    7  prepare: build ESP; a job for an engine, or an order to the device
-//    8  cryptography: engines do the jobs; show the seal; back to 5 while transforms are left
-//    9  verdict: sealed as policy wants, or dropped; fragment; transmit
-//   10  guard, at the wire: looks at the bytes
+//    7  prepare: build ESP; a job for an engine, or an offload request to the device
+//    8  cryptography: engines do the jobs; check the seal; back to 5 while transforms are left
+//    9  verdict: sealed as policy requires, or dropped; fragment; transmit
+//   10  seal guard, at the wire: checks the bytes
 #pragma once
 
 #include "datapath/outbound_admission.h"
@@ -22,7 +22,7 @@ namespace cygnet {
 
 class OutboundPipeline {
  public:
-  // `random`: of this worker alone; seeds what others must not foresee.
+  // `random`: a seed for unpredictable values, different for each worker.
   OutboundPipeline(WorkerContext* context, uint64_t random)
       : ctx_(context),
         departure_(context, static_cast<uint32_t>(random >> 32)),
@@ -31,20 +31,22 @@ class OutboundPipeline {
   OutboundPipeline(const OutboundPipeline&) = delete;
   OutboundPipeline& operator=(const OutboundPipeline&) = delete;
 
-  // Takes all packets of `in`, which came from the host by `interface`.
+  // Takes all packets of `in`, which came from the host through `interface`.
   void Run(uint8_t interface, PacketBatch* in);
-  // Frames of control (DataPath::injected): they leave as they are.
+  // Sends the control thread's frames (DataPath::injected) unchanged.
   void RunInjected(PacketBatch* in);
-  // Takes what the device of `interface` handed back unsealed out of `in`; the rest stays.
+  // Takes out of `in` the packets that the device of `interface` handed back unsealed; the rest
+  // stays.
   void RunReturned(uint8_t interface, PacketBatch* in);
-  // Between two batches: tries again what waits for key management, forgets what waited too long.
+  // Call between batches. Retries packets that wait for key management, and drops those that waited
+  // too long.
   void RunTimers() { admission_.RunTimers(); }
-  // When RunTimers has something to do at the latest, monotonic milliseconds.
+  // The latest time for the next RunTimers, in monotonic milliseconds.
   std::optional<uint64_t> NextTimerMs() const { return admission_.NextTimerMs(); }
 
-  // A look-aside engine finished the job with this tag.
+  // Call when a look-aside engine has finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { transform_.OnJobDone(tag, status); }
-  // Goes on with what is finished. Returns how many packets.
+  // Continues with packets whose jobs are finished. Returns their number.
   uint32_t Resume() { return transform_.Resume(); }
   const InFlight<OutboundItem>& in_flight() const { return transform_.in_flight(); }
 

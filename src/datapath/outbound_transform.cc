@@ -13,7 +13,7 @@
 namespace cygnet {
 namespace {
 
-// What the packets of a run have in common.
+// The properties that all packets of a run share.
 struct RunKey {
   OutboundSa* sa = nullptr;
   bool last_round = false;
@@ -21,7 +21,7 @@ struct RunKey {
   bool operator==(const RunKey&) const = default;
 };
 
-// The SA that wrote the outermost addresses; nullptr: they are the host's own.
+// The SA that wrote the outermost addresses; nullptr if they are the host's own.
 const OutboundSa* Addressing(const SaChain& chain) {
   for (uint32_t i = chain.size; i-- > 0;) {
     if (chain.sas[i]->mode != SaMode::kTransport) return chain.sas[i];
@@ -40,14 +40,14 @@ void WriteNextHop(const MacAddress& to, const MacAddress& own, std::span<Outboun
   }
 }
 
-// What one transform made is what the next one protects.
+// The output of one transform is the input of the next.
 DropReason BeginNextRound(OutboundItem* item) {
   const bool sealed = item->packet->offload.status == OffloadStatus::kSealed;
   item->packet->offload = OffloadMeta{};
   if (!sealed) return DropReason::kOutGuard;
   const auto view = ParseIpPacket(item->packet->l3());
   if (!view) return DropReason::kOutTooBig;
-  // The outer header of IPv6 does not show that the packet may be cut.
+  // An outer IPv6 header does not show whether the packet may be cut, so keep that.
   const bool may_be_cut = !item->view.dont_fragment && view->flow.family == IpFamily::kV6;
   item->view = *view;
   if (may_be_cut) item->view.dont_fragment = false;
@@ -74,16 +74,17 @@ void OutboundTransform::Leave() {
   items_.Clear();
 }
 
-// An SA may go between the decision and this moment, because it was rekeyed: then what policy says
-// now counts. Returns the SA of the next transform.
+// A rekeying may remove an SA after the decision. Then policy is asked again. Returns the SA of the
+// next transform.
 inline OutboundSa* OutboundTransform::ReResolveIfDead(OutboundItem* item) const {
   OutboundSa* sa = item->sa();
   const bool dead = sa != nullptr && sa->sa->state() == SaState::kDead && item->round == 0;
   return dead ? ReResolve(item) : sa;
 }
 
-// With luck there is another SA. If the packet may now leave in clear, the dead SA stays in its
-// chain, and it is dropped: nothing leaves in clear that was to be protected.
+// Usually there is a new SA. If policy now drops the packet or lets it leave in clear, the dead SA
+// stays in the chain, which drops the packet: a packet that needed protection never leaves in
+// clear.
 OutboundSa* OutboundTransform::ReResolve(OutboundItem* item) const {
   const int32_t ifindex = ctx_->path->interfaces[item->packet->interface].ifindex;
   const FlowDecision now = DecideOutbound(*ctx_->path, item->view, ifindex);
@@ -93,7 +94,7 @@ OutboundSa* OutboundTransform::ReResolve(OutboundItem* item) const {
   return item->sa();
 }
 
-// Step 5: the next transform of every packet that has one ahead. False: there was none.
+// Step 5: the next transform of every packet that has one left. False if none has.
 bool OutboundTransform::Round() {
   ctx_->ClearJobs();
   bool any = false;
@@ -147,11 +148,11 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
                          .first_index = first_index,
                          .items = run,
                          .jobs = &ctx_->jobs});
-  // Behind the transform, which has moved the Ethernet header to its place.
+  // After the transform, which has moved the Ethernet header to its final place.
   if (known) WriteNextHop(next_hop, out.wire->mac(), run);
 }
 
-// Step 6. Packets that the SA may not carry any more get their verdict.
+// Step 6. Packets beyond a limit of the SA get a drop verdict.
 SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
   std::array<uint32_t, kMaxBatch> sizes;
   for (std::size_t i = 0; i < run.size(); ++i) {
@@ -173,8 +174,8 @@ SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<Outb
   return range;
 }
 
-// Returns OutboundItem::departure of the run. Numbers of nested SAs do not leave in order: they are
-// reserved round by round, and packets leave in another order than that.
+// Returns OutboundItem::departure of the run. Numbers of nested SAs are not kept in order: they are
+// reserved round by round, but packets leave in a different order.
 uint8_t OutboundTransform::KeepOrder(OutboundSa* sa, const SequenceRange& range,
                                      const SaChain& chain, uint8_t egress) {
   if (ctx_->path->workers() == 1 || range.count == 0) return 0;
@@ -183,8 +184,8 @@ uint8_t OutboundTransform::KeepOrder(OutboundSa* sa, const SequenceRange& range,
   return 0;
 }
 
-// TFC padding (RFC 4303 section 2.7) may make a small packet larger than its buffer: it moves to a
-// large one. Without one it stays, and Encapsulate says that there is no room.
+// TFC padding (RFC 4303 section 2.7) may make a small packet larger than its buffer. Then it moves
+// to a large buffer. If none is free, it stays and Encapsulate reports kOutNoRoom.
 void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu,
                                            OutboundItem* item) {
   Packet* small = item->packet;
@@ -199,8 +200,8 @@ void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_m
   ctx_->sink.Recycle(small);
 }
 
-// The outer packet goes where the kernel's tables say; until they say, where the inner packet was
-// going. Read once for the run: control may change it at any time, and the run has one way out.
+// The outer packet goes to the next hop from the kernel's tables; until that is known, to the inner
+// packet's. Read once per run, because control may change it at any time and a run has one egress.
 bool OutboundTransform::FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const {
   const OutboundSa* sa = Addressing(chain);
   uint8_t interface = *egress;
@@ -209,8 +210,8 @@ bool OutboundTransform::FindNextHop(const SaChain& chain, MacAddress* mac, uint8
   return true;
 }
 
-// Step 8, once the CPU's jobs are done: what was parked leaves the batch. What an engine sealed has
-// to show it here; what a device seals shows it at the wire.
+// Step 8, after the CPU's jobs. Parked packets leave the batch. A packet that an engine sealed must
+// show its seal here; one that a device seals is checked at the wire.
 void OutboundTransform::EndRound() {
   items_.Compact();
   for (OutboundItem& item : items_.all()) {
@@ -231,7 +232,7 @@ DropReason OutboundTransform::FinishSealed(const OutboundSa& sa, Packet* packet)
   return DropReason::kNone;
 }
 
-// Steps 7 to 9 once more, by the CPU.
+// Repeats steps 7 to 9 on the CPU.
 void OutboundTransform::SealReturned(uint8_t interface, PacketBatch* returned) {
   ctx_->ClearJobs();
   for (Packet* packet : returned->packets()) {
@@ -252,7 +253,7 @@ void OutboundTransform::SealReturned(uint8_t interface, PacketBatch* returned) {
 
 uint32_t OutboundTransform::Resume() {
   return ResumeParked(ctx_, &in_flight_, &items_, kOutboundTag, AddCpuSealJob, [this] {
-    // The numbers of what was parked count as gone already: nobody waits for them.
+    // Numbers of parked packets already count as departed, so no worker waits for them.
     for (OutboundItem& item : items_.all()) item.departure = 0;
     EndRound();
     Flush();

@@ -1,6 +1,6 @@
-// Steps 5 to 8 of the outbound way (outbound_pipeline.h). It gathers the packets of one batch, and
-// applies the transforms of their chains in rounds: one round for each transform, in it one run for
-// packets of one SA that follow each other.
+// OutboundTransform: steps 5 to 8 of the outbound pipeline (outbound_pipeline.h). It gathers the
+// packets of one batch and applies the transforms of their chains in rounds: one round per
+// transform, and in it one run for consecutive packets of one SA.
 #pragma once
 
 #include "datapath/item_batch.h"
@@ -11,34 +11,35 @@
 
 namespace cygnet {
 
-// One worker's.
+// Belongs to one worker.
 class OutboundTransform {
  public:
-  // All outlive this. `departure` takes what is through. `warm_up` is told of runs.
+  // All arguments outlive this object. `departure` takes the finished packets. `warm_up` counts the
+  // runs.
   OutboundTransform(WorkerContext* context, WarmUp* warm_up, OutboundDeparture* departure)
       : ctx_(context), warm_up_(warm_up), departure_(departure) {}
 
-  // A free place in the batch. When there is none, the packets of the batch leave first, so that a
-  // place claimed before may be given to another packet.
+  // Returns a free place in the batch. A full batch is flushed first, which invalidates places that
+  // were claimed before.
   OutboundItem* Claim() {
     if (items_.full()) Flush();
     return items_.Claim();
   }
-  // The item that Claim() gave last takes part.
+  // Adds the item that Claim() returned last to the batch.
   void Commit() { items_.Commit(); }
-  // Both in one. `view`: of the packet.
+  // Claim() and Commit() in one call. `view`: of the packet.
   void Add(Packet* packet, const IpPacketView& view, const SaChain& chain);
 
-  // The batch goes through its transforms, and then to the wire.
+  // Applies the transforms of the batch and hands it to departure.
   void Flush();
 
-  // Has the CPU seal what the device of `interface` handed back unsealed. REQUIRES: the batch is
-  // empty.
+  // Seals on the CPU the packets that the device of `interface` handed back unsealed. REQUIRES: the
+  // batch is empty.
   void SealReturned(uint8_t interface, PacketBatch* returned);
 
-  // A look-aside engine finished the job with this tag.
+  // Call when a look-aside engine has finished the job with this tag.
   void OnJobDone(uint32_t tag, CryptoStatus status) { in_flight_.Finish(tag, status); }
-  // Goes on with what is finished. Returns how many packets.
+  // Continues with packets whose jobs are finished. Returns their number.
   uint32_t Resume();
   const InFlight<OutboundItem>& in_flight() const { return in_flight_; }
 

@@ -27,7 +27,7 @@ uint32_t PlateauBelow(uint32_t total_length) {
   return kPlateaus.back();
 }
 
-// The quoted packet, as far as it goes.
+// The quoted packet, which may be truncated.
 struct Quoted {
   IpAddress saddr;
   IpAddress daddr;
@@ -49,8 +49,8 @@ std::optional<Quoted> ReadQuotedV4(Bytes b) {
   return q;
 }
 
-// Steps over the extension headers. The fragment header may be there: outer IPv6 packets are
-// fragmented by us.
+// Skips the extension headers. A fragment header is possible, because this host fragments outer
+// IPv6 packets.
 std::optional<Quoted> ReadQuotedV6(Bytes b) {
   if (b.size() < 40 || b[0] >> 4 != 6) return std::nullopt;
   Quoted q;
@@ -77,7 +77,7 @@ std::optional<Quoted> ReadQuotedV6(Bytes b) {
   return std::nullopt;
 }
 
-// SPI and ports. False: the quoted packet is none of ESP.
+// Reads SPI and ports. False if the quoted packet is not ESP.
 bool ReadUpper(const Quoted& q, OuterError* error) {
   if (q.proto == kProtoEsp) {
     if (q.upper.size() >= 4) error->spi = LoadBe32(q.upper.data());
@@ -140,11 +140,11 @@ std::optional<OuterError> ParseOuterIcmp(const IpPacketView& ip, std::span<const
 }
 
 bool IsAbout(const OuterError& error, const OutboundSa& sa) {
-  const SaSpec& spec = sa.sa->spec();  // only what never changes is read of it
+  const SaSpec& spec = sa.sa->spec();  // only immutable fields are read
   if (error.family != sa.family || error.daddr != spec.daddr) return false;
-  // RFC 792 asks routers for eight bytes: of ESP in UDP those are the UDP header.
+  // RFC 792 requires routers to quote eight bytes; for ESP in UDP those are the UDP header.
   if (error.spi.has_value() ? *error.spi != spec.spi.value : !error.udp_encapsulated) return false;
-  // A transport SA may leave its source open.
+  // A transport SA may have no source address.
   if (error.saddr != spec.saddr && !spec.saddr.IsAny()) return false;
   if (error.udp_encapsulated != (sa.layout.udp != 0)) return false;
   const uint32_t ports = uint32_t{error.sport} << 16 | error.dport;
@@ -164,7 +164,7 @@ uint32_t EffectivePathMtu(const OutboundSa& sa, uint32_t wire_mtu, uint64_t now)
   const uint32_t learnt = sa.path_mtu.load(std::memory_order_relaxed);
   if (learnt == 0 || learnt >= wire_mtu) return wire_mtu;
   const uint64_t until = sa.path_mtu_until.load(std::memory_order_relaxed);
-  // Further ahead than it can have been set: the wall clock was put back.
+  // An end further ahead than kPathMtuSeconds means that the wall clock was set back.
   const bool holds = now < until && until - now <= kPathMtuSeconds;
   return holds ? learnt : wire_mtu;
 }

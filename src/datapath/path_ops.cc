@@ -7,7 +7,7 @@
 namespace cygnet {
 namespace {
 
-// The ESP packet is built; the session of `params` seals it.
+// Adds a job that seals a built ESP packet with the session of `params`.
 void AddSealJob(const esp::JobParams& params, Packet* packet, uint16_t index, JobList* jobs) {
   esp::BuildJob(params, packet->bytes().subspan(packet->offload.esp_offset),
                 packet->offload.esn_high, jobs->Add(index));
@@ -47,7 +47,7 @@ void PrepareOutboundLookAside(const OutboundRun& run) {
   AddSealJobs(run, run.binding.look_aside);
 }
 
-// A packet that the device of its SA does not seal: the CPU does, or nobody when a device is
+// For a packet that the SA's device cannot seal: the CPU seals it, or it is dropped if a device is
 // required.
 void AddFallbackJob(const OutboundRun& run, std::size_t i) {
   OutboundItem& item = run.items[i];
@@ -58,9 +58,9 @@ void AddFallbackJob(const OutboundRun& run, std::size_t i) {
   AddCpuSealJob(item, static_cast<uint16_t>(run.first_index + i), run.jobs);
 }
 
-// Crypto offload: the stack builds the ESP packet, the device seals it on its way out. A packet
-// that the device cannot take, that must be cut first, or that leaves by another device than the
-// one that holds the SA, is sealed in software: none is lost, none leaves unsealed.
+// Crypto offload: the stack builds the ESP packet, the device seals it as it leaves. A packet is
+// sealed in software if the device cannot handle it, if it must be cut first, or if it leaves by a
+// device that does not hold the SA. No packet is lost or leaves unsealed.
 void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   EncapsulateRun(run);
   std::array<Packet*, kMaxBatch> packets;
@@ -84,8 +84,8 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   }
 }
 
-// Blocked: nothing may do the SA's cryptography. The packets' numbers stay reserved, and are never
-// used again.
+// Blocked: no engine or device may do the SA's cryptography. The packets' sequence numbers stay
+// reserved and are never reused.
 void PrepareOutboundBlocked(const OutboundRun& run) {
   for (OutboundItem& item : run.items) {
     if (item.verdict == DropReason::kNone) item.verdict = DropReason::kOutBlocked;
@@ -99,8 +99,8 @@ void AddOpenJob(const esp::JobParams& params, const InboundItem& item, uint16_t 
                 static_cast<uint32_t>(item.seq >> 32), jobs->Add(index));
 }
 
-// A device's status comes first, whatever the path: bytes that a device opened cannot be opened
-// again. The SA may have moved since then; its key is the same.
+// A device's status comes first on every path, because bytes that a device opened cannot be opened
+// again. The SA may have moved since then, but its key is the same.
 DropReason ApplyDeviceStatus(const InboundRun& run, InboundItem* item) {
   const OffloadMeta& meta = item->packet->offload;
   const OffloadDevice* device = run.interfaces[item->packet->interface].offload;
@@ -108,7 +108,8 @@ DropReason ApplyDeviceStatus(const InboundRun& run, InboundItem* item) {
   if (meta.status == OffloadStatus::kAuthFailed) return DropReason::kInAuthFailed;
   if (meta.status != OffloadStatus::kOpened) return DropReason::kInDeviceError;
   if (run.sa.esn) {
-    // The number that the ICV was verified with counts; the window checks it again in step 8.
+    // The number that the ICV was verified with is authoritative. The window checks it again in
+    // step 8.
     item->seq = uint64_t{meta.esn_high} << 32 | item->esp.seq_low;
   }
   return DropReason::kNone;
@@ -142,7 +143,7 @@ void PrepareInboundBlocked(const InboundRun& run) {
   }
 }
 
-// In the order of ProcessingPath.
+// Indexed by ProcessingPath.
 constexpr PathOps kPathOps[] = {
     {PrepareOutboundSoftware, PrepareInboundOnCpu},
     {PrepareOutboundLookAside, PrepareInboundLookAside},

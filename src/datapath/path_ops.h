@@ -1,5 +1,5 @@
-// PathOps: what differs between the ways an SA's cryptography is done, as a table. The pipelines
-// call through it once per run; nothing else asks which path an SA is on.
+// PathOps: the table of operations that differ by the place of an SA's cryptography. The pipelines
+// call through it once per run; no other code depends on that place.
 #pragma once
 
 #include <array>
@@ -20,23 +20,23 @@
 
 namespace cygnet {
 
-// A packet on its way out, and what the pipeline knows of it.
+// An outbound packet with the pipeline's state of it.
 struct OutboundItem {
   Packet* packet = nullptr;
   IpPacketView view = {};              // of the packet as it is now
   SaChain chain = {};                  // transforms, innermost first; none: it leaves in clear
-  const SaBinding* binding = nullptr;  // of the transform that is going on
+  const SaBinding* binding = nullptr;  // of the current transform
   uint64_t held_since = 0;             // epoch of the first time it was parked; 0: never
   uint32_t path_mtu = kAnyMtu;         // of the last transform's SA
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
-  uint8_t departure = 0;               // its run among those of the batch; 0: in no order
+  uint8_t departure = 0;               // its run in the batch (Departures); 0: leaves in any order
   DropReason verdict = DropReason::kNone;
 
   static constexpr uint32_t kAnyMtu = ~uint32_t{0};
 
-  // Sets everything but `view`. The packet leaves by the interface that it came by, until a next
-  // hop says otherwise.
+  // Sets everything but `view`. The packet leaves by the interface through which it arrived, unless
+  // a next hop changes it.
   void Begin(Packet* p, const SaChain& transforms) {
     packet = p;
     chain = transforms;
@@ -48,36 +48,36 @@ struct OutboundItem {
     departure = 0;
     verdict = DropReason::kNone;
   }
-  // The SA of the next transform; nullptr: none is left, or there is a verdict.
+  // The SA of the next transform; nullptr if none is left or there is a verdict.
   OutboundSa* sa() const {
     return verdict == DropReason::kNone && round < chain.size ? chain.sas[round] : nullptr;
   }
   bool last_round() const { return round + 1 == chain.size; }
 };
 
-// SAs a packet came by, outermost first.
+// The SAs that opened a packet, outermost first.
 struct SecPath {
   std::array<const Sa*, kMaxTemplates> sas{};
   uint8_t size = 0;
   std::span<const Sa* const> all() const { return {sas.data(), size}; }
 };
 
-// A packet that came in, and what the pipeline knows of it.
+// An inbound packet with the pipeline's state of it.
 struct InboundItem {
   Packet* packet = nullptr;
-  IpPacketView view = {};              // of the packet as it is now
-  EspView esp = {};                    // ESP packets only
-  InboundSa* sa = nullptr;             // that opens it next; nullptr: it is not ESP (any more)
+  IpPacketView view = {};   // of the packet as it is now
+  EspView esp = {};         // ESP packets only
+  InboundSa* sa = nullptr;  // that opens it next; nullptr if it is not (or no longer) ESP
   const SaBinding* binding = nullptr;  // of `sa`
   SecPath path = {};
-  Reassembler::Cut cut = {};  // of what was put together
+  Reassembler::Cut cut = {};  // of a reassembled packet
   bool joined = false;        // it came in fragments
   uint64_t seq = 0;
   uint64_t held_since = 0;  // epoch of the first time it was parked; 0: never
   esp::Trailer trailer = {};
   DropReason verdict = DropReason::kNone;
 
-  // Sets everything but `view` and what later steps fill in.
+  // Sets everything but `view` and the members that later steps fill in.
   void Begin(Packet* p) {
     packet = p;
     esp = {};
@@ -91,7 +91,7 @@ struct InboundItem {
   }
 };
 
-// Jobs of one batch for one engine. CryptoJob::index is the item's in the batch.
+// Jobs of one batch for one engine. CryptoJob::index is the item's index in the batch.
 struct JobList {
   std::array<CryptoJob, kMaxBatch> jobs;
   uint32_t size = 0;
@@ -104,13 +104,13 @@ struct JobList {
 };
 using JobLists = std::array<JobList, EngineSet::kMaxEngines>;  // by the engine's number
 
-// A run: items of one SA that follow each other in a batch, all with a verdict of kNone.
+// A run: consecutive items of one SA in a batch, all with verdict kNone.
 struct OutboundRun {
   const OutboundSa& sa;
   const SaBinding& binding;
-  const OffloadDevice* egress;  // the device that the packets leave by after this; nullptr: none
+  const OffloadDevice* egress;  // the device that sends the packets after this round; nullptr: none
   uint64_t first_seq;
-  uint32_t path_mtu;       // of what this SA sends
+  uint32_t path_mtu;       // of this SA's packets
   uint64_t unsealed_word;  // DataPath's
   uint16_t first_index;    // of items[0] in the batch
   std::span<OutboundItem> items;
@@ -120,13 +120,13 @@ struct OutboundRun {
 struct InboundRun {
   const InboundSa& sa;
   const SaBinding& binding;
-  std::span<const Interface> interfaces;  // a packet's is that of its number
+  std::span<const Interface> interfaces;  // indexed by Packet::interface
   uint16_t first_index;
   std::span<InboundItem> items;
   JobLists* jobs;
 };
 
-// Every item ends with a verdict, with a job, or marked for the device.
+// Each function leaves every item with a verdict, with a job, or marked for the device.
 struct PathOps {
   void (*prepare_outbound)(const OutboundRun& run);
   void (*prepare_inbound)(const InboundRun& run);
@@ -134,11 +134,11 @@ struct PathOps {
 
 const PathOps& OpsOf(ProcessingPath path);
 
-// The job of an item that an engine gave back undone, for the CPU instead.
+// Add a CPU job for an item that a look-aside engine returned undone.
 void AddCpuSealJob(const OutboundItem& item, uint16_t index, JobLists* jobs);
 void AddCpuOpenJob(const InboundItem& item, uint16_t index, JobLists* jobs);
 
-// What the end of a job means for its item.
+// Apply the status of a finished job to its item.
 void CompleteJob(CryptoStatus status, OutboundItem* item);
 void CompleteJob(CryptoStatus status, InboundItem* item);
 

@@ -78,7 +78,7 @@ Packet* Reassembler::Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms
   return datagram.Whole() ? Join(index) : nullptr;
 }
 
-// It has nothing to do with others of its identification.
+// An atomic fragment is independent of other fragments with the same identification.
 Packet* Reassembler::Unwrap(const FragmentPiece& atomic) {
   Packet* packet = atomic.fragment.packet;
   last_cut_ = {};
@@ -114,7 +114,7 @@ Reassembler::Fit Reassembler::FindPlace(const Datagram& datagram, const Fragment
   }
   if (i > 0 && held[i - 1].end() > added.offset) return Fit::kOverlap;
   if (i < held.size() && added.end() > held[i].offset) return Fit::kOverlap;
-  // The end: there is one, and nothing lies beyond it.
+  // The datagram has at most one end, and no piece lies beyond it.
   const bool fits_end = piece.more ? datagram.end == 0 || added.end() <= datagram.end
                                    : datagram.end == 0 && i == held.size();
   return fits_end ? Fit::kFits : Fit::kOverlap;
@@ -148,7 +148,7 @@ uint16_t Reassembler::FindOrBegin(const FragmentKey& key, uint64_t now_ms) {
   if (in_progress_ == kMaxDatagrams) Evict(Oldest(), DropReason::kInFragmentMemory);
   const uint16_t index = free_;
   free_ = datagrams_[index].chain;
-  // Everything but the row of fragments, whose first `count` alone mean anything.
+  // Reset everything but the fragments, because only the first `count` of them are valid.
   Datagram& datagram = datagrams_[index];
   datagram.key = key;
   datagram.end = 0;
@@ -230,7 +230,8 @@ Packet* Reassembler::Join(uint16_t index) {
     Evict(index, DropReason::kInFragmentOverlap);
     return nullptr;
   }
-  if (JoinedLength(datagram.held()) > kMaxIpPacket) {  // the first one's header is the longest
+  if (JoinedLength(datagram.held()) >
+      kMaxIpPacket) {  // the first fragment may have a longer header
     Evict(index, DropReason::kInBadHeader);
     return nullptr;
   }
@@ -251,7 +252,7 @@ Packet* Reassembler::Join(uint16_t index) {
   return Checked(whole);
 }
 
-// What nested fragment headers could make of it: something that is again a fragment.
+// With nested fragment headers, the joined packet may again be a fragment.
 Packet* Reassembler::Checked(Packet* whole) {
   const auto ip = ParseIpPacket(whole->l3());
   if (ip && !ip->fragment) return whole;

@@ -1,6 +1,6 @@
-// Reassembler: puts IP fragments together again (RFC 791, RFC 8200 section 4.5), which has to
-// happen before ESP input (RFC 4303 section 3.4.1). What it holds is bounded, in datagrams, in
-// fragments and in bytes: fragments come from anybody.
+// Reassembler: reassembles IP fragments (RFC 791, RFC 8200 section 4.5), which must happen before
+// ESP input (RFC 4303 section 3.4.1). It holds a bounded number of datagrams, fragments and bytes,
+// because anybody can send fragments.
 #pragma once
 
 #include <array>
@@ -12,58 +12,60 @@
 
 namespace cygnet {
 
-// One worker's. Owns the fragments it holds; each leaves as part of a whole packet, by the drop
-// sink with a reason, or recycled as the copy of one that is there. Nothing is allocated after
+// Belongs to one worker. Owns the fragments it holds. Each leaves as part of a whole packet,
+// through the drop sink with a reason, or recycled as a duplicate. Nothing is allocated after
 // construction. Times are monotonic milliseconds.
 //
-// No ICMP "time exceeded" is sent: nobody could believe it, and it would answer forged fragments.
+// No ICMP "time exceeded" is sent: a receiver could not trust it, and it would answer forged
+// fragments.
 class Reassembler {
  public:
-  // How its source, or a router, had cut a datagram.
+  // How a datagram was cut by its source or a router.
   struct Cut {
     uint32_t largest = 0;  // bytes of the largest fragment, IP header included; 0: it was not cut
     uint32_t id = 0;
   };
 
-  static constexpr uint32_t kMaxDatagrams = 256;  // in progress, refused ones among them
+  static constexpr uint32_t kMaxDatagrams = 256;  // in progress, including refused ones
   static constexpr uint32_t kMaxFragments = 64;   // of one datagram
-  // Of packet buffers, each counted whole: a fragment of 8 bytes costs a buffer all the same.
+  // Of packet buffers, each counted whole: even a fragment of 8 bytes occupies a buffer.
   static constexpr uint32_t kMaxBytes = 1024 * 1024;
-  // From the first fragment to come. IPv4 as in Linux: the 60 – 120 s of RFC 1122 section 3.3.2 are
-  // more than 16-bit identifications last (RFC 4963). IPv6: RFC 8200.
+  // Counted from the first fragment that arrives. IPv4 as in Linux: within the 60 – 120 s of RFC
+  // 1122 section 3.3.2, 16-bit identifications repeat (RFC 4963). IPv6: RFC 8200.
   static constexpr uint64_t kTimeoutV4Ms = 30'000;
   static constexpr uint64_t kTimeoutV6Ms = 60'000;
 
-  // `sink` outlives this, or Use() names another. `hash_seed`: random, so that nobody can fill one
-  // bucket on purpose.
+  // `sink` outlives this object, unless Use() replaces it. `hash_seed`: random, so that an attacker
+  // cannot choose fragments of one bucket.
   Reassembler(DropSink* sink, uint64_t hash_seed);
-  // Where packets go from now on, and come from.
+  // Sets the sink that drops packets, and whose caches supply them, from now on.
   void Use(DropSink* sink) { sink_ = sink; }
-  // Gives back what is held, uncounted.
+  // Recycles the held fragments without counting them as drops.
   void Clear();
   ~Reassembler() { Clear(); }
   Reassembler(const Reassembler&) = delete;
   Reassembler& operator=(const Reassembler&) = delete;
 
-  // Takes ownership of a fragment, which `ip` describes. REQUIRES: ip.fragment. `came_by`: names
-  // the way it came (interface, SAs); only fragments that came the same way are put together, so
-  // that nobody can slip a piece into what another authenticated. Returns the whole packet once its
-  // last missing piece is there, else nullptr. The whole packet parses (`ip` does not describe it),
-  // is no fragment, has at most kMaxIpPacket bytes from l3 on and kPacketTailroom behind; its
-  // headers, interface and offload state are those of the first fragment.
+  // Takes ownership of a fragment, which `ip` describes. REQUIRES: ip.fragment. `came_by`:
+  // identifies the way of arrival (interface, SAs). Only fragments that came the same way are
+  // joined, so that nobody can insert a piece into an authenticated datagram. Returns the whole
+  // packet once its last missing piece is there, else nullptr. The whole packet parses (`ip` does
+  // not describe it), is not a fragment, has at most kMaxIpPacket bytes from l3 on, and
+  // kPacketTailroom bytes after its end. Its headers, interface and offload state are those of the
+  // first fragment.
   //
   // Drops: kInBadHeader: ReadFragment refused it, or the whole packet would be malformed.
-  // kInFragmentOverlap: overlap of a byte, two different ends, or ECN marks that must not be joined
-  // (RFC 3168 section 5.3); by RFC 5722 the datagram goes and what comes of it later, until it
-  // would have timed out. kInFragmentMemory: a bound was met and the oldest datagram went; or no
-  // buffer; or more than kMaxFragments, which refuses the datagram as an overlap does.
-  // A fragment that is there already, byte for byte, is no drop.
+  // kInFragmentOverlap: fragments overlap, give two different ends, or have ECN marks that must not
+  // be joined (RFC 3168 section 5.3). By RFC 5722 this drops the datagram and all its later
+  // fragments until it would have timed out. kInFragmentMemory: a bound was reached and the oldest
+  // datagram was evicted; or no buffer was free; or the datagram has more than kMaxFragments, which
+  // refuses it as an overlap does. An exact duplicate of a held fragment is not counted as a drop.
   Packet* Add(Packet* packet, const IpPacketView& ip, uint64_t now_ms, uint64_t came_by = 0);
-  // Of what Add returned last.
+  // The cut of the packet that Add returned last.
   const Cut& last_cut() const { return last_cut_; }
 
-  // Drops what has waited too long (kInFragmentTimeout). Looks at the oldest only: cheap enough for
-  // every turn of the worker's loop.
+  // Drops datagrams that have waited too long (kInFragmentTimeout). It checks only the oldest, so
+  // it is cheap enough for every turn of the worker's loop.
   void Expire(uint64_t now_ms);
 
   bool Idle() const { return in_progress_ == 0; }
@@ -74,7 +76,7 @@ class Reassembler {
   static constexpr uint16_t kNone = 0xffff;
   static constexpr uint32_t kBuckets = 2 * kMaxDatagrams;  // power of two
 
-  // Its fragments lie sorted by offset; no two overlap.
+  // Its fragments are sorted by offset and do not overlap.
   struct Datagram {
     FragmentKey key;
     uint64_t begun_ms = 0;
@@ -87,14 +89,14 @@ class Reassembler {
     uint16_t newer = kNone;
     uint8_t count = 0;
     uint8_t ecn_seen = 0;                    // bit n: codepoint n
-    DropReason refused = DropReason::kNone;  // why, of a datagram that is given up
+    DropReason refused = DropReason::kNone;  // why the datagram was refused
     std::array<Fragment, kMaxFragments> fragments;
 
     std::span<const Fragment> held() const { return {fragments.data(), count}; }
     bool Whole() const { return end != 0 && received == end; }
   };
 
-  // By age, one list per family: in each, all wait for the same span.
+  // Datagrams by age. One list per family, because each family has its own timeout.
   struct AgeList {
     uint16_t oldest = kNone;
     uint16_t newest = kNone;
@@ -102,7 +104,7 @@ class Reassembler {
   };
 
   enum class Fit : uint8_t { kFits, kDuplicate, kOverlap };
-  // `place` becomes the index that the piece has or would have.
+  // Sets `place` to the index that the piece has or would have.
   static Fit FindPlace(const Datagram& datagram, const FragmentPiece& piece, uint32_t* place);
   static void Insert(const FragmentPiece& piece, uint32_t place, Datagram* datagram);
 
@@ -112,7 +114,7 @@ class Reassembler {
   void Link(uint16_t index, uint64_t now_ms);
   void Unlink(uint16_t index);
   uint16_t Oldest() const;
-  // Evicts the oldest until `bytes` more may be held. False: `keep` itself had to go.
+  // Evicts the oldest datagrams until `bytes` more may be held. False if `keep` itself was evicted.
   bool MakeRoom(uint32_t bytes, uint16_t keep);
   void Evict(uint16_t index, DropReason reason);
   void DropHeld(Datagram* datagram, DropReason reason);

@@ -7,8 +7,8 @@
 namespace cygnet {
 namespace {
 
-// The very SA that numbered the packet: another of the same SPI has another key, and a nonce of its
-// own may be the same.
+// Finds the SA that numbered the packet. A different SA with the same SPI has another key and may
+// already have used the same nonce.
 OutboundSa* FindSealer(const DataPath& path, const IpPacketView& ip, const Packet& packet) {
   const std::size_t esp = packet.offload.esp_offset;
   if (esp + kEspHeader > packet.length) return nullptr;

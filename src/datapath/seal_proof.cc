@@ -12,7 +12,8 @@ namespace {
 
 constexpr uint32_t kUdpHeader = 8;
 
-// Where ESP would begin behind this protocol number, from the start of the frame.
+// Offset of ESP from the start of the frame, given the IP protocol number and the end of the IP
+// header.
 std::optional<uint32_t> BehindHeader(uint8_t proto, uint32_t at) {
   if (proto == kProtoEsp) return at;
   if (proto == kProtoUdp) return at + kUdpHeader;

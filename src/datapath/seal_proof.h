@@ -1,7 +1,7 @@
-// How to see that an ESP packet was sealed, without its key and whoever was to do it. Before
-// anybody seals, the pipeline keeps the first bytes of the text and writes a word of its own where
-// the ICV will end. Sealing changes both; that either stays as it was by chance is one case in
-// 2^64.
+// Seal proof: checks that an ESP packet was sealed, without its key and independent of who sealed
+// it. Before sealing, the pipeline saves the first bytes of the plaintext and writes its own word
+// where the ICV will end. Sealing changes both. Either stays the same by chance in one of 2^64
+// cases.
 #pragma once
 
 #include <cstring>
@@ -14,19 +14,19 @@
 
 namespace cygnet {
 
-// `packet` is what esp::Encapsulate made: from here on it owes a seal (OwesSeal()). False:
-// the frame is too long in front for the place to be noted.
+// Marks a packet that esp::Encapsulate built as not sealed yet (OwesSeal()). Returns false if the
+// text lies too far into the buffer to be recorded.
 //
-// Not every packet can show everything: the null cipher and GMAC leave the text as it is, an ICV of
-// less than 8 bytes is no proof, and of a text of less than 8 bytes (transport mode, almost no
-// payload) the rest is ICV.
+// Some packets cannot show both proofs. The null cipher and GMAC do not change the text. An ICV
+// shorter than 8 bytes is not used. A text shorter than 8 bytes (transport mode, almost no payload)
+// is not used.
 inline bool OweSeal(const EspLayout& layout, uint64_t unsealed_word, Packet* packet);
 
-// The packet's bytes show that it was sealed since OweSeal. REQUIRES: OweSeal was called.
+// True if the packet's bytes show that it was sealed after OweSeal. REQUIRES: OweSeal was called.
 inline bool ShowsSeal(const Packet& packet, uint64_t unsealed_word);
 
-// The frame still is the ESP packet that OweSeal saw: the IP header says ESP, in UDP or not, and
-// the text lies where it lay. Takes nothing for granted of what a device made of the frame.
+// True if the frame is still the ESP packet that OweSeal saw: the IP header names ESP, bare or in
+// UDP, and the text is at the same place. Assumes nothing about what a device did to the frame.
 inline bool StillEsp(const Packet& packet);
 
 // --- Implementation ---
@@ -41,14 +41,14 @@ inline uint64_t Load(const uint8_t* at) {
   return word;
 }
 
-// Of SPI and sequence number. Enough to tell that they are there: nobody is asked to guess it.
+// Checksum of SPI and sequence number. 16 bits suffice, because it detects mistakes, not attacks.
 inline uint16_t HeaderSum(const uint8_t* esp) {
   const uint64_t word = Load(esp) * 0x9E3779B97F4A7C15u;
   return static_cast<uint16_t>(word >> 48);
 }
 
-// The text that OweSeal noted lies behind an ESP header `esp` bytes into the frame, and the header
-// is the one it saw. REQUIRES: the header is there.
+// True if the ESP header `esp` bytes into the frame is the one that OweSeal saw, and the recorded
+// text follows it. REQUIRES: the frame has a whole ESP header there.
 inline bool LiesAt(const Packet& packet, uint32_t esp) {
   constexpr uint32_t kLongestIv = 16;
   const uint32_t behind_header = packet.head + esp + kEspHeader;
@@ -58,11 +58,11 @@ inline bool LiesAt(const Packet& packet, uint32_t esp) {
 
 }  // namespace seal_proof
 
-// As StillEsp, for any frame.
+// StillEsp for any frame.
 bool StillEspSlowly(const Packet& packet);
 
 inline bool StillEsp(const Packet& packet) {
-  // Bare ESP behind an IPv4 header without options, no VLAN tag.
+  // Bare ESP after an IPv4 header without options, and no VLAN tag.
   constexpr uint32_t kEsp = kEthernetHeader + 20;
   const uint8_t* frame = packet.data();
   const bool plain = packet.length >= kEsp + kEspHeader && LoadBe16(frame + 12) == kEtherTypeIpv4 &&

@@ -21,7 +21,7 @@ bool FinishChecksum(Packet* packet) {
   const uint32_t start = packet->csum_start;
   const uint32_t field = start + packet->csum_offset;
   if (field + 2 > packet->length) return false;
-  // The field holds the pseudo-header's sum already; it is part of what is summed.
+  // The field already holds the pseudo-header's sum, and is part of the summed bytes.
   const uint16_t sum = Checksum({packet->data() + start, packet->length - start});
   StoreBe16(packet->data() + field, sum == 0 ? 0xffff : sum);
   packet->csum_partial = false;

@@ -1,6 +1,6 @@
-// SharedReassembler: puts together what SAs opened, for all workers. The pieces of one datagram may
-// come to several workers, which are chosen by ports: an ESP packet in UDP that was itself cut
-// shows no ports, the next one does.
+// SharedReassembler: reassembles opened packets for all workers. The pieces of one datagram may
+// arrive at several workers, because workers are chosen by ports: an ESP packet in UDP that was
+// itself fragmented shows no ports, but the next one does.
 #pragma once
 
 #include <atomic>
@@ -10,18 +10,18 @@
 
 namespace cygnet {
 
-// Any worker; each gives its own sink. Each call takes a lock: only fragments come here, and they
-// are few.
+// Any worker may call it, each with its own sink. Each call takes a lock, which is acceptable
+// because it handles only fragments, and they are rare.
 class SharedReassembler {
  public:
   explicit SharedReassembler(uint64_t hash_seed) : reassembler_(nullptr, hash_seed) {}
 
-  // As Reassembler::Add. `cut`: of what is returned.
+  // As Reassembler::Add. `cut`: set for the returned packet.
   Packet* Add(DropSink* sink, Packet* packet, const IpPacketView& ip, uint64_t now_ms,
               uint64_t came_by, Reassembler::Cut* cut);
   bool Idle() const { return idle_.load(std::memory_order_relaxed); }
   void Expire(DropSink* sink, uint64_t now_ms);
-  // Gives back what is held, uncounted. Before the last worker ends.
+  // Recycles the held fragments without counting them as drops. Call before the last worker ends.
   void Clear(DropSink* sink);
 
  private:

@@ -1,7 +1,6 @@
-// SpinWindow: how long a thread that ran out of work looks for more before it sleeps. It learns
-// from its sleeps: one that was shorter than the longest window would have been better spent
-// looking; after a longer one the window shrinks, down to none, so that an idle daemon costs
-// nothing.
+// SpinWindow: how long a thread without work polls before it sleeps. The window adapts to the
+// sleeps. After a sleep shorter than the longest window it grows, because polling would have been
+// better. After a longer sleep it shrinks, down to zero, so that an idle daemon costs nothing.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +14,12 @@ class SpinWindow {
   explicit SpinWindow(uint64_t longest_ns) : longest_ns_(longest_ns) {}
 
   void Worked() { idle_since_ns_ = 0; }
-  // Nothing to do: look again (true), or sleep.
+  // Call when there is nothing to do. True: poll again. False: sleep.
   bool LookAgain(uint64_t now_ns) {
     if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
     return now_ns - idle_since_ns_ < window_ns_;
   }
-  // Back from the sleep that LookAgain advised.
+  // Call after the sleep that LookAgain advised.
   void Slept(uint64_t now_ns) {
     const uint64_t idle = now_ns - idle_since_ns_;
     const uint64_t least = longest_ns_ / 8;

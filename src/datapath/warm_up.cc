@@ -19,8 +19,8 @@ void PrefetchHalf(const Half* sa) {
   PrefetchLines(sa, 3);
 }
 
-// What a run needs beside the half of its SA: first the binding; then, in a second step, the key
-// schedule, which the binding points to.
+// The other data that a run needs: first the binding, then, in a second step, the key schedule that
+// the binding points to.
 template <typename Half>
 void PrefetchBinding(const Half& half) {
   half.sa->PrefetchUse();
@@ -34,7 +34,7 @@ void PrefetchSession(const Half& half) {
   if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
 }
 
-// The SPI and address that name the SA of an ESP packet, read without any check.
+// The SPI and address that identify the SA of an ESP packet, read without validation.
 struct EspName {
   Spi spi;
   IpAddress daddr;
@@ -88,7 +88,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
     const auto type = ParseEtherType(packet->bytes());
     if (!type || !type->IsIp()) continue;
     const auto ip = ParseIpPacket(packet->bytes().subspan(type->l3_offset));
-    if (!ip || ip->fragment) continue;  // fragments may have to be put together first
+    if (!ip || ip->fragment) continue;  // fragments may need reassembly first
     flows_[n] = {*ip, OutboundTag(interface, *ip), nullptr};
     cache->Prefetch(ip->flow, flows_[n].tag);
     ++n;
@@ -116,7 +116,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
   }
 }
 
-// The decisions that the pipeline would make one by one.
+// Makes the decisions that the pipeline would otherwise make one by one.
 void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
                     FlowCache* cache) {
   if (path.PolicyIdle()) return;
@@ -149,7 +149,7 @@ void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
     const FlowDecision decision = DecideOutbound(path, flow->ip, ifindex, matches[i], stamp);
-    if (decision.acquire) continue;  // asked for again with each packet
+    if (decision.acquire) continue;  // requested again with each packet
     cache->Store(flow->ip.flow, flow->tag, generation, decision);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
   }

@@ -1,7 +1,7 @@
-// WarmUp: prefetches the flows, policies and SAs that a batch will touch, for all its packets at
-// once, so that cache misses overlap: a million SAs do not fit into the CPU's caches, and one miss
-// after the other would take longer than the cryptography. It changes nothing but the flow cache,
-// and decides nothing that the pipeline does not look at again.
+// WarmUp: prefetches the flows, policies and SAs that a batch will touch, so that cache misses
+// overlap. A million SAs do not fit into the CPU's caches, and sequential misses would take longer
+// than the cryptography. It is only a hint: it fills the flow cache, and decides nothing that the
+// pipeline does not check again.
 #pragma once
 
 #include <array>
@@ -15,12 +15,12 @@ namespace cygnet {
 
 class WarmUp {
  public:
-  // Worth it when the last batch was of many SAs, or of flows that the flow cache did not know, and
-  // there are more of them than the CPU's caches hold.
+  // True if warming up is worth its cost: the last batch had many SAs or flow cache misses, and the
+  // databases are larger than the CPU's caches.
   bool due() const { return due_; }
   void CountMiss() { ++misses_; }
   void CountRun() { ++runs_; }
-  // After a batch.
+  // Call after each batch.
   void EndBatch(const DataPath& path) {
     const bool many_sas = path.sad.reachable() > kManySas;
     const bool many = many_sas || path.spd.size(PolicyDirection::kOut) > kManyPolicies;
@@ -29,7 +29,7 @@ class WarmUp {
     misses_ = 0;
   }
 
-  // Before a batch is looked at. Outbound decides new flows and stores them in `cache`.
+  // Call before a batch is processed. Outbound() decides new flows and stores them in `cache`.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
                 FlowCache* cache);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
@@ -52,8 +52,8 @@ class WarmUp {
   std::array<Flow, kMaxBatch> flows_;
 };
 
-// What the outbound pipeline's entries in its flow cache depend on beside the flow. Port 0 of a
-// whole packet is a port; that of a later fragment is none.
+// What the outbound pipeline's flow cache entries depend on besides the flow. Port 0 is a real port
+// in a whole packet, but means "no port" in a later fragment.
 inline uint64_t OutboundTag(uint8_t interface, const IpPacketView& ip) {
   return interface | (ip.later_fragment ? 0x100u : 0u);
 }

@@ -39,24 +39,25 @@ void Worker::Loop() {
     }
     if (spin_.LookAgain(clock_->MonotonicNs())) continue;
     if (!Sleep() && ++empty_turns_ > kEmptyTurns) {
-      // A port has something that cannot be taken: no buffers. Others may free some meanwhile.
+      // A port has packets but the worker has no buffers. Pause, because other threads may free
+      // some.
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
     spin_.Slept(clock_->MonotonicNs());
   }
-  // Look-aside engines finish what they still hold, or give it back undone.
+  // Look-aside engines finish the jobs that they still hold, or return them undone.
   while (HasParked()) {
     if (PollEngines() == 0) std::this_thread::yield();
   }
   context_.reader->Offline();
 }
 
-// Parked packets name SAs and sessions: those must live as long as the oldest of them waits.
+// Parked packets refer to SAs and sessions, which must live as long as the oldest packet waits.
 uint64_t Worker::HeldEpoch() const {
   return std::min(outbound_.in_flight().oldest_epoch(), inbound_.in_flight().oldest_epoch());
 }
 
-// Finished jobs of look-aside engines, back into the pipelines.
+// Returns finished jobs of look-aside engines to the pipelines.
 uint32_t Worker::PollEngines() {
   if (!HasParked()) return 0;
   std::array<CryptoJob, kMaxBatch> done;
@@ -75,7 +76,7 @@ uint32_t Worker::PollEngines() {
   return outbound_.Resume() + inbound_.Resume();
 }
 
-// Frames that control wants sent.
+// Sends the control thread's frames.
 uint32_t Worker::TakeInjected() {
   PacketBatch batch;
   Packet* packet = nullptr;
@@ -110,7 +111,7 @@ uint32_t Worker::RunOnce() {
   return received;
 }
 
-// Until the next timer, a second at most.
+// Milliseconds until the next timer, at most one second.
 int Worker::SleepMs() const {
   constexpr uint64_t kLongest = 1000;
   const uint64_t now = clock_->MonotonicNs() / 1'000'000;
@@ -122,8 +123,8 @@ int Worker::SleepMs() const {
   return static_cast<int>(*due <= now ? 0 : std::min(*due - now, kLongest));
 }
 
-// Sleeps until a port or an engine has something. Meanwhile the worker is offline, so that control
-// need not wait for it, unless packets are parked. False: there was something to do after all.
+// Sleeps until a port or an engine is ready. Meanwhile the worker is offline, so that control need
+// not wait for it, unless packets are parked. Returns false if there was work and it did not sleep.
 bool Worker::Sleep() {
   constexpr std::size_t kMaxFds = 64;
   std::array<pollfd, kMaxFds> fds;

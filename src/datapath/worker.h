@@ -1,4 +1,4 @@
-// Worker: one thread that moves packets of all interfaces, run to completion, batch by batch.
+// Worker: one thread that moves the packets of all interfaces, batch by batch, run to completion.
 #pragma once
 
 #include <atomic>
@@ -13,18 +13,20 @@ namespace cygnet {
 
 class Worker {
  public:
-  // `seed`: where identifications and hashes begin. Tests that compare wire bytes give their own.
+  // `seed`: start value of identifications and hashes. Tests that compare wire bytes pass their
+  // own.
   Worker(DataPath* path, uint32_t number, PacketPools* pools, const EngineSet* engines,
          const Clock* clock, uint64_t seed = RandomWord());
   ~Worker() { Stop(); }
 
   void Start();
   void Stop();
-  // One turn of the loop; returns packets received. For tests and benchmarks without a thread.
+  // Does one turn of the loop and returns the number of packets received. For tests and benchmarks
+  // without a thread.
   uint32_t RunOnce();
-  // Any thread: monotonic milliseconds of the last turn. A worker turns at least once a second.
+  // Monotonic milliseconds of the last turn. A worker does at least one turn a second. Any thread.
   uint64_t last_turn_ms() const { return last_turn_ms_.load(std::memory_order_relaxed); }
-  // True while packets wait for a look-aside engine.
+  // True if packets wait for a look-aside engine.
   bool HasParked() const { return HeldEpoch() != Quiescence::Reader::kNothingHeld; }
 
  private:
@@ -43,7 +45,7 @@ class Worker {
   std::atomic<uint64_t> last_turn_ms_{0};
   static constexpr uint32_t kEmptyTurns = 64;
   SpinWindow spin_;
-  uint32_t empty_turns_ = 0;  // in a row that moved nothing although a port had something
+  uint32_t empty_turns_ = 0;  // consecutive turns that moved nothing although a port was ready
   std::thread thread_;
 };
 

@@ -1,4 +1,4 @@
-// WorkerContext: what one worker has of its own, shared by its two pipelines.
+// WorkerContext: one worker's own state, shared by its two pipelines.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace cygnet {
 
-// CryptoJob::tag of a parked packet: its place, and which pipeline it belongs to.
+// CryptoJob::tag of a parked packet: its place, combined with the pipeline it belongs to.
 inline constexpr uint32_t kInboundTag = 1u << 31;
 inline constexpr uint32_t kOutboundTag = 0;
 
@@ -38,13 +38,13 @@ struct WorkerContext {
   const uint32_t engines;
   std::array<std::unique_ptr<CryptoQueue>, EngineSet::kMaxEngines> queues;
   std::array<bool, EngineSet::kMaxEngines> look_aside{};
-  JobLists jobs;        // of the batch in hand
+  JobLists jobs;        // of the current batch
   uint64_t now = 0;     // wall-clock seconds, read once per turn of the loop
   uint64_t now_ms = 0;  // monotonic milliseconds
 
-  // Tells the control thread. When it does not keep up, events are lost; that costs a retry,
-  // nothing else. Any process of this host can send packets that want an SA: half of the ring is
-  // kept for the other events.
+  // Notifies the control thread. If it does not keep up, events are lost, which costs only a retry.
+  // Any process of this host can cause acquire events, so half of the ring is reserved for the
+  // other events.
   void Report(const DataPathEvent& event) {
     if (event.kind == DataPathEvent::Kind::kAcquire &&
         path->events[number]->Room() <= DataPath::kEvents / 2) {
@@ -57,11 +57,12 @@ struct WorkerContext {
     for (uint32_t e = 0; e < engines; ++e) jobs[e].size = 0;
   }
 
-  // Has the gathered jobs done. First the look-aside engines: what they take is parked in `flight`
-  // (and leaves `items` with a null packet), what they do not take becomes a job of the CPU and
-  // then waits behind it, so that no SA's packets are reordered further than its replay window is
-  // wide. The CPU's other jobs are finished when this returns, their items know the outcome. `tag`:
-  // kInboundTag or kOutboundTag; `to_cpu(item, index, jobs)` adds an item's job for the CPU.
+  // Submits the gathered jobs, first to the look-aside engines. A packet that they accept is parked
+  // in `flight`, and its item's packet becomes null. A packet that they refuse becomes a CPU job
+  // and is then parked behind the accepted ones, so that no SA's packets are reordered beyond its
+  // replay window. The other CPU jobs are finished when this returns, and their items have the
+  // outcome. `tag`: kInboundTag or kOutboundTag. `to_cpu(item, index, jobs)` adds an item's job for
+  // the CPU.
   template <typename Item, typename Flight, typename ToCpu>
   void RunJobs(std::span<Item> items, Flight* flight, uint32_t tag, ToCpu to_cpu) {
     std::array<uint16_t, kMaxBatch> refused;
@@ -76,7 +77,7 @@ struct WorkerContext {
     }
     for (uint32_t e = 0; e < engines; ++e) {
       if (look_aside[e] || jobs[e].size == 0) continue;
-      // A CPU engine takes every job it is given and has finished them when it returns.
+      // A CPU engine accepts every job and has finished all of them when Submit() returns.
       queues[e]->Submit(jobs[e].all());
       path->engine_jobs[number]->Add(e, jobs[e].size);
       for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
@@ -88,7 +89,7 @@ struct WorkerContext {
   }
 
  private:
-  // Returns how many jobs of look-aside engine `e` it took.
+  // Submits jobs to look-aside engine `e` and returns how many it accepted.
   template <typename Item, typename Flight>
   uint32_t Park(std::span<Item> items, uint32_t e, Flight* flight, uint32_t tag) {
     std::span<CryptoJob> list = jobs[e].all();
