@@ -1,6 +1,5 @@
-// Every algorithm and mode by every path: a NIC, a look-aside device and the CPU put the same bytes
-// on the wire and deliver the same packets; and what happens when the look-aside device is full,
-// gone or slow.
+// Every algorithm and mode on every path: a NIC, a look-aside device and the CPU put the same bytes
+// on the wire and deliver the same packets. Also a look-aside device that is full, gone or slow.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -61,7 +60,7 @@ void UseSuite(const Suite& suite, SaSpec* spec) {
   spec->auth.icv_bits = suite.icv_bits;
 }
 
-// A NIC that can do everything there is.
+// A NIC that supports every algorithm and mode.
 OffloadCaps AllCaps() {
   OffloadCaps caps{.crypto_offload = true,
                    .inbound = true,
@@ -80,7 +79,7 @@ OffloadCaps AllCaps() {
   return caps;
 }
 
-// A pair of hosts each with a look-aside device that tests can command.
+// A pair of hosts, each with a look-aside device that the test controls.
 class LookAsidePair : public TestPair {
  public:
   explicit LookAsidePair(const EngineOptions& options = {})
@@ -181,7 +180,7 @@ TEST_P(AlgorithmPathsTest, WireHostAndCountersAreTheSame) {
   ASSERT_THAT(software.wire, SizeIs(40));
   EXPECT_THAT(software.delivered, SizeIs(40));
   EXPECT_EQ(software.auth_failed, 8u);
-  // Not with EXPECT_EQ: nobody reads 40 packets in hex.
+  // Not EXPECT_EQ, which would print 40 packets in hex.
   EXPECT_TRUE(Play(GetParam(), Where::kDevice) == software) << "NIC";
   EXPECT_TRUE(Play(GetParam(), Where::kLookAside) == software) << "look-aside";
 }
@@ -216,7 +215,7 @@ std::vector<Bytes> Inners(std::size_t n) {
   return out;
 }
 
-// Sends all frames from A to B and returns what B's host got.
+// Sends all frames from A to B and returns those that B's host received.
 std::vector<Bytes> Exchange(TestPair* pair, const std::vector<Bytes>& frames) {
   for (const Bytes& frame : frames) pair->a.FromHost(frame);
   pair->a.Run();
@@ -239,7 +238,7 @@ TEST(LookAsideTest, FullQueueLosesNothingAndKeepsNoPacket) {
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   std::vector<Bytes> got = Exchange(&pair, Inners(300));
   EXPECT_GT(LookAsidePair::DeviceOf(&pair.a).stats().refused, 0u);
-  EXPECT_EQ(got, Inners(300));  // what the CPU did waited for its turn
+  EXPECT_EQ(got, Inners(300));  // the CPU's packets waited for their turn
   EXPECT_EQ(pair.a.AllDrops() + pair.b.AllDrops(), 0u);
 }
 
@@ -253,7 +252,7 @@ TEST(LookAsideTest, DeviceThatFailsUnderLoadLosesNothing) {
   }
   EXPECT_TRUE(pair.a.worker->HasParked());
   EXPECT_THAT(pair.a.ToWire(), SizeIs(0));
-  device.SetDown(true);  // gives back what it holds; new packets are not taken
+  device.SetDown(true);  // returns the jobs that it holds and accepts no new ones
   for (const Bytes& frame : Inners(50)) pair.a.FromHost(frame);
   pair.a.Run();
   EXPECT_EQ(device.stats().not_done, 100u);
@@ -288,7 +287,7 @@ TEST(LookAsideTest, SessionLimitLeavesNewcomersToTheCpu) {
   EXPECT_EQ(Exchange(&pair, Inners(10)), Inners(10));
 }
 
-// SAs of all three kinds in one daemon; each is served by its own (product T8).
+// SAs of all three kinds in one daemon; each runs in its own place (product T8).
 TEST(LookAsideTest, NicAndLookAsideDoNotInterfere) {
   TestPair pair({.nic = true, .look_aside = EngineOptions{}}, {});
   SaOptions in_nic{.spi = 0x2001, .reqid = 2};

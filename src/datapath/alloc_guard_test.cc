@@ -1,4 +1,4 @@
-// House rule 8: after warm-up no packet costs a heap allocation, on no path.
+// House rule 8: after warm-up no packet causes a heap allocation, on any path.
 #include "support/alloc_guard.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ using test::SaOptions;
 using test::TestHost;
 using test::TestPair;
 
-constexpr uint32_t kBurst = 32;
+constexpr uint32_t kBatch = 32;
 constexpr uint32_t kPackets = 100'000;
 
 TEST(AllocGuardTest, SeesAllocations) {
@@ -52,9 +52,9 @@ void Connect(TestPair* pair, bool offload) {
 
 uint64_t g_delivered = 0;
 
-// One burst from one host to the other, without a container in between.
-void Burst(TestPair* pair, TestHost* from, TestHost* to, const Bytes& frame) {
-  for (uint32_t i = 0; i < kBurst; ++i) {
+// Moves one batch from one host to the other, without a container in between.
+void SendBatch(TestPair* pair, TestHost* from, TestHost* to, const Bytes& frame) {
+  for (uint32_t i = 0; i < kBatch; ++i) {
     from->host_port().arriving.push_back(test::MakePacket(&pair->pools, frame));
   }
   from->Run();
@@ -76,14 +76,14 @@ TEST_P(AllocGuardPathTest, NoPacketCostsAnAllocation) {
   const Bytes there = Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Pattern(500)));
   const Bytes back = Frame(test::Udp({.src = "10.2.0.1", .dst = "10.1.0.1"}, 1, 2, Pattern(500)));
   for (int i = 0; i < 100; ++i) {
-    Burst(&pair, &pair.a, &pair.b, there);
-    Burst(&pair, &pair.b, &pair.a, back);
+    SendBatch(&pair, &pair.a, &pair.b, there);
+    SendBatch(&pair, &pair.b, &pair.a, back);
   }
   g_delivered = 0;
   const AllocGuard guard;
-  for (uint32_t i = 0; i < kPackets / kBurst; ++i) {
-    Burst(&pair, &pair.a, &pair.b, there);
-    Burst(&pair, &pair.b, &pair.a, back);
+  for (uint32_t i = 0; i < kPackets / kBatch; ++i) {
+    SendBatch(&pair, &pair.a, &pair.b, there);
+    SendBatch(&pair, &pair.b, &pair.a, back);
   }
   EXPECT_EQ(guard.allocations(), 0u);
   EXPECT_EQ(g_delivered, 2u * kPackets);
@@ -93,7 +93,7 @@ TEST_P(AllocGuardPathTest, NoPacketCostsAnAllocation) {
   }
 }
 
-// Drops, super-packets and errors to the sender cost none either.
+// Drops, super-packets and errors to the sender do not allocate either.
 TEST_P(AllocGuardPathTest, NoDropAndNoAnswerCostsAnAllocation) {
   TestPair pair({.nic = GetParam()}, {.nic = GetParam()});
   Connect(&pair, GetParam());
@@ -102,8 +102,8 @@ TEST_P(AllocGuardPathTest, NoDropAndNoAnswerCostsAnAllocation) {
   const Bytes big = Frame(test::Udp(f, 1, 2, Pattern(1450)));
   const Bytes bad(tcp.begin(), tcp.end() - 5);
   const auto round = [&] {
-    for (const Bytes* frame : {&tcp, &big, &bad}) Burst(&pair, &pair.a, &pair.b, *frame);
-    Burst(&pair, &pair.b, &pair.b, tcp);  // replayed nowhere: plaintext on the wrong side
+    for (const Bytes* frame : {&tcp, &big, &bad}) SendBatch(&pair, &pair.a, &pair.b, *frame);
+    SendBatch(&pair, &pair.b, &pair.b, tcp);  // plaintext from the wrong side
     for (MemoryPort& host = pair.a.host_port(); !host.sent.empty(); host.sent.pop_front()) {
       test::FreePacket(host.sent.front());
     }
@@ -139,8 +139,8 @@ TEST(AllocGuardTest, FragmentsAndHeldPacketsCostNone) {
     const auto ip = ParseIpPacket(packet->l3());
     uint32_t pieces = 0;
     (void)FragmentPacket(packet, *ip, 1400, i, &sink, [&](Packet* fragment) {
-      // Now and then one is lost (of IPv6, whose identification is not used again), and the rest
-      // times out.
+      // Now and then a fragment is lost (only IPv6, whose identification is not reused), and the
+      // rest times out.
       if (++pieces == 2 && i % 10 == 5) return sink.Recycle(fragment);
       reassemble(fragment, now_ms);
     });

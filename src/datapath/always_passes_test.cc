@@ -1,4 +1,4 @@
-// What passes in clear whatever policy says, and what only looks like it.
+// Packets that pass in clear regardless of policy, and packets that only look like them.
 #include "datapath/always_passes.h"
 
 #include <gmock/gmock.h>
@@ -37,7 +37,7 @@ TEST(EtherTypeTest, ArpPassesBothWaysWithoutWhatIsBehindIt) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInEtherType), 1u);
 }
 
-// With IP in them, with tags that nobody looks through here, and with a length for a type.
+// Frames with IP inside, with tags that are not parsed here, and with a length instead of a type.
 TEST(EtherTypeTest, WhatIsNotListedPassesNeitherWay) {
   TestPair pair;
   const std::vector<Bytes> heads = {{0x88, 0x64},
@@ -83,7 +83,7 @@ void ProtectAllV6(TestPair* pair) {
                 "::/0");
 }
 
-// A solicitation is for the address it goes to.
+// A solicitation asks for its destination address.
 Bytes LinkMessage(uint8_t type, uint8_t hop_limit, std::size_t length, const Bytes& options = {}) {
   IpFields f{.src = "fe80::1", .dst = "fe80::2", .proto = 58, .ttl = hop_limit};
   Bytes message = Bytes{type} + Bytes(length - 1, 0);
@@ -130,14 +130,15 @@ TEST(LinkMessageTest, WhatOnlyLooksLikeItIsHeldToPolicy) {
   IpFields routed{.src = "fe80::1", .dst = "fe80::2", .proto = 58, .ttl = 255};
   routed.first_header = kProtoRouting;
   routed.options = {58, 0, 0, 1, 0, 0, 0, 0};
-  const Bytes frames[] = {LinkMessage(132, 255, 24),
-                          LinkMessage(138, 255, 24),
-                          LinkMessage(135, 254, 24),
-                          LinkMessage(135, 255, 20),
-                          LinkMessage(135, 255, 24 + 8),  // an option of no length
-                          LinkMessage(135, 255, 24, Bytes{250, 2} + Bytes(14, 7)),  // not of ND
-                          LinkMessage(135, 255, 24, Bytes{14, 2} + Bytes(14, 7)),   // too long
-                          Frame(test::IpPacket(routed, Bytes{135} + Bytes(23, 0)))};
+  const Bytes frames[] = {
+      LinkMessage(132, 255, 24),
+      LinkMessage(138, 255, 24),
+      LinkMessage(135, 254, 24),
+      LinkMessage(135, 255, 20),
+      LinkMessage(135, 255, 24 + 8),                            // an option of length 0
+      LinkMessage(135, 255, 24, Bytes{250, 2} + Bytes(14, 7)),  // not an ND option
+      LinkMessage(135, 255, 24, Bytes{14, 2} + Bytes(14, 7)),   // too long
+      Frame(test::IpPacket(routed, Bytes{135} + Bytes(23, 0)))};
   for (const Bytes& frame : frames) {
     EXPECT_THAT(pair.a.Send(frame), IsEmpty());
     EXPECT_THAT(pair.b.Receive(frame), IsEmpty());
@@ -146,7 +147,7 @@ TEST(LinkMessageTest, WhatOnlyLooksLikeItIsHeldToPolicy) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInPolicyBlock), std::size(frames));
 }
 
-// A gateway of a hub answers with what it has just opened.
+// A hub gateway would quote a packet that it has just opened.
 TEST(LinkMessageTest, ARedirectThatQuotesAPacketDoesNotLeave) {
   TestPair pair;
   ProtectAllV6(&pair);
@@ -165,7 +166,7 @@ TEST(LinkMessageTest, FragmentsOfItAreHeldToPolicy) {
   ProtectAllV6(&pair);
   IpFields f{.src = "fe80::1", .dst = "2001:db8::2", .proto = 58, .ttl = 255};
   f.first_header = kProtoFragment;
-  f.options = {58, 0, 0, 0, 0, 0, 0, 1};  // atomic: whole once the header is taken away
+  f.options = {58, 0, 0, 0, 0, 0, 0, 1};  // atomic: whole without the fragment header
   EXPECT_THAT(pair.b.Receive(Frame(test::IpPacket(f, Bytes{135} + Bytes(23, 0)))), IsEmpty());
   EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
 }
@@ -270,13 +271,13 @@ TEST_F(IkeTest, ThatComesInClearReachesTheHost) {
   EXPECT_EQ(receive(500, 500, Ike()), 1u);
   EXPECT_EQ(receive(4500, 4500, Bytes(4, 0) + Ike()), 1u);
   EXPECT_EQ(receive(61000, 500, Ike()), 1u);
-  // The sender's port is the sender's to choose: it opens no other port of the host.
+  // The sender chooses its port freely, so that port must not open other ports of the host.
   EXPECT_EQ(receive(500, 53, Ike()), 0u);
   EXPECT_EQ(receive(4500, 53, Bytes(4, 0) + Ike()), 0u);
   EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), 2u);
 }
 
-// Ethernet may pad a short UDP packet with zeros; padding is not a marker.
+// Ethernet may pad a short UDP packet with zeros. Padding is not a marker.
 TEST_F(IkeTest, EthernetPaddingIsNoNonEspMarker) {
   const Bytes frame = From("192.0.2.1", "192.0.2.2", 4500, 4500, Bytes(2, 0));
   EXPECT_THAT(pair_.b.Receive(frame + Bytes(16, 0)), IsEmpty());

@@ -1,5 +1,5 @@
-// Fragments that arrive, in clear and out of SAs: judged whole, and joined only to what came the
-// same way (RFC 4301 section 7).
+// Inbound fragments, in clear and opened: checked as a whole datagram, and joined only with
+// fragments that came the same way (RFC 4301 section 7).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -48,7 +48,7 @@ void PrintTo(const Net& net, std::ostream* out) { *out << net.name; }
 constexpr uint16_t kSecretPort = 7777;
 constexpr uint16_t kOpenPort = 80;
 
-// B takes UDP to kSecretPort out of SAs with reqid 1 alone, and the rest in clear.
+// B accepts UDP to kSecretPort only from SAs with reqid 1, and the rest in clear.
 class ClearFragmentsTest : public testing::TestWithParam<Net> {
  protected:
   ClearFragmentsTest() {
@@ -125,7 +125,7 @@ TEST_P(ClearFragmentsTest, OfTwoWaysAreNotJoined) {
   EXPECT_EQ(b().Drops(DropReason::kInFragmentTimeout), 2 * std::size(mixes));
 }
 
-// The attacker's piece does not spoil the peer's datagram, either.
+// The attacker's piece does not spoil the peer's datagram either.
 TEST_P(ClearFragmentsTest, WhatIsForgedBetweenThemChangesNothing) {
   const auto p = Pieces(Ends(), kSecretPort);
   Bytes forged = p[1];
@@ -166,7 +166,7 @@ TEST_P(ClearFragmentsTest, ForOthersGoOnAsTheyWereCut) {
   }
 }
 
-// Without the fragment header the whole packet is no larger than its first piece was.
+// Without the fragment header the whole packet is not larger than its first piece was.
 TEST_P(ClearFragmentsTest, ForOthersThatFitOnePieceGoOnWhole) {
   const Bytes data = Data(kOpenPort);
   const bool v6 = GetParam().next_header == 41;
@@ -175,8 +175,8 @@ TEST_P(ClearFragmentsTest, ForOthersThatFitOnePieceGoOnWhole) {
             v6 ? 1u : 2u);
 }
 
-// More than a batch holds.
-TEST_P(ClearFragmentsTest, ManyForOthersInOneBurst) {
+// More fragments than a batch holds.
+TEST_P(ClearFragmentsTest, ManyForOthersAtOnce) {
   std::vector<Bytes> frames;
   const Bytes data = Data(kOpenPort);
   for (uint32_t id = 1; id <= 30; ++id) {
@@ -196,7 +196,7 @@ TEST_P(ClearFragmentsTest, OverlapsDrop) {
   EXPECT_EQ(b().Drops(DropReason::kInFragmentOverlap), 3u);
 }
 
-// Clear fragments come from anybody: what they push out is not what SAs opened.
+// Anybody can send clear fragments, so they must not evict opened ones.
 TEST_P(ClearFragmentsTest, AFloodInClearPushesNothingOutThatAnSaOpened) {
   const auto p = Pieces(Ends(), kSecretPort);
   EXPECT_EQ(Receive({By(first_, p[0])}), 0u);
@@ -232,7 +232,7 @@ TEST(AtomicFragmentTest, IsHeldToThePolicyOfItsPorts) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInPolicyBlock), 1u);
 }
 
-// The inner ESP packet was cut before the outer SA took it.
+// The inner ESP packet was cut before the outer SA sealed it.
 TEST(NestedFragmentsTest, EspInPiecesOutOfAnSaIsOpened) {
   TestPair pair;
   const SaOptions outer{};
@@ -256,7 +256,7 @@ TEST(NestedFragmentsTest, EspInPiecesOutOfAnSaIsOpened) {
   EXPECT_EQ(Bytes(got[0].begin() + 14, got[0].end()), text);
 }
 
-// --- What comes out of an SA and is refused ---
+// --- Opened packets that are refused ---
 
 class OpenedTest : public testing::Test {
  protected:

@@ -14,7 +14,7 @@ class DeparturesTest : public testing::Test {
   uint8_t Reserve(SequenceCounter* counter, uint32_t n, uint8_t egress = 0) {
     return departures_.Add(counter, counter->Reserve(n), egress);
   }
-  // What happens with packets of these runs on their way out, in order: "1", "2" …, "send".
+  // The events while packets of these runs leave, in order: "1", "2" …, "send".
   std::string LeaveBy(uint8_t egress, std::initializer_list<uint8_t> runs) {
     std::string log;
     bool any = false;
@@ -57,21 +57,21 @@ TEST_F(DeparturesTest, WaitsForTheRunOfAnotherWorker) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     a_.Depart(others.first + others.count - 1);
   });
-  EXPECT_EQ(LeaveBy(0, {1, 2, 2}), "1 send 2 2 send ") << "what came before goes first";
+  EXPECT_EQ(LeaveBy(0, {1, 2, 2}), "1 send 2 2 send ") << "earlier packets go first";
   EXPECT_TRUE(b_.TurnOf(2));
   other.join();
   EXPECT_TRUE(a_.TurnOf(13));
 }
 
 TEST_F(DeparturesTest, NobodyWaitsForEver) {
-  (void)a_.Reserve(10);  // a worker that is gone
+  (void)a_.Reserve(10);  // a worker that does not return
   Reserve(&a_, 2);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(LeaveBy(0, {1}), "1 send ");
   const auto took = std::chrono::steady_clock::now() - begin;
   EXPECT_GE(took, std::chrono::nanoseconds(Departures::kLongestWaitNs));
-  EXPECT_TRUE(a_.TurnOf(13)) << "the next one does not wait again";
-  a_.Depart(10);  // it comes back
+  EXPECT_TRUE(a_.TurnOf(13)) << "the next run does not wait again";
+  a_.Depart(10);  // it returns after all
   EXPECT_TRUE(a_.TurnOf(13));
 }
 

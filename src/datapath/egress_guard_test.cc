@@ -1,5 +1,5 @@
-// No plaintext leaves: devices and engines that say sealed and did not, frames that came to the
-// wire by no decision, and policies that change under way.
+// No plaintext leaves: devices and engines that report "sealed" but did not seal, frames that reach
+// the wire without a decision, and policies that change in between.
 #include "datapath/egress_guard.h"
 
 #include <gmock/gmock.h>
@@ -27,7 +27,7 @@ using test::Udp;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// A device that takes every SA and does with its packets what the test says, then calls them
+// A device that accepts every SA, does with its packets what the test says, and reports them as
 // sealed.
 class LyingNic final : public Port, public OffloadDevice {
  public:
@@ -120,7 +120,7 @@ void StripEsp(Packet* packet) {
   packet->TrimFront(kFront);
 }
 
-// As StripEsp, but the plaintext moves to where nobody looks for it.
+// As StripEsp, but the plaintext moves to an unexpected place.
 void StripEspAndMove(Packet* packet) {
   constexpr uint32_t kFront = 20 + 8 + 8;
   std::memmove(packet->data() + 14, packet->data() + 14 + kFront, packet->length - 14 - kFront);
@@ -143,7 +143,7 @@ struct LyingHost {
     host.AddPolicy(test::MakePolicy(PolicyDirection::kOut, src, dst, {test::TemplateFor(options)}));
   }
   PacketPools pools{256, 8};
-  std::unique_ptr<LyingNic> nic;  // the host gives back its SAs when it goes
+  std::unique_ptr<LyingNic> nic;  // the host releases its SAs when it ends
   TestHost host{&pools};
 };
 
@@ -169,7 +169,7 @@ TEST_P(LyingDeviceTest, StoppedCountedAndCaptured) {
   EXPECT_EQ(stats.clear_stopped, 0u);
   EXPECT_EQ(stats.engine_unsealed, 0u);
   EXPECT_EQ(stats.frames_checked, 3u);
-  // A reader that comes afterwards gets them, and what comes next.
+  // A reader that opens later gets them, and the following ones.
   auto reader = std::make_shared<CaptureQueue>(2000, 100'000, -1);
   liar.host.capture().guard.Attach(reader);
   EXPECT_THAT(liar.host.Send(kSecret), IsEmpty());
@@ -200,7 +200,7 @@ TEST(EgressGuardTest, TheCaptureOfTheWireShowsNothingOfIt) {
   EXPECT_THAT(reader->Drain(), SizeIs(1));
 }
 
-// Every shape of ESP packet has its proof where it belongs.
+// Every shape of ESP packet has its proof in the right place.
 TEST(EgressGuardTest, NoShapeOfPacketLeavesUnsealed) {
   struct Case {
     const char* name;
@@ -236,7 +236,7 @@ TEST(EgressGuardTest, NoShapeOfPacketLeavesUnsealed) {
   }
 }
 
-// ESP in UDP, stripped: the inner packet is UDP, too, and lies where the outer one did.
+// ESP in UDP, stripped: the inner packet is UDP too, and is where the outer one was.
 TEST(EgressGuardTest, AnyUdpPacketIsNoEspInUdp) {
   LyingHost liar([](Packet* packet) {
     constexpr uint32_t kFront = 20 + 8 + 8 + 8;
@@ -248,8 +248,8 @@ TEST(EgressGuardTest, AnyUdpPacketIsNoEspInUdp) {
   EXPECT_EQ(liar.host.Drops(DropReason::kOutNotSealed), 1u);
 }
 
-// The outer of two transforms is the device's. It strips it: what is left is ESP, and sealed, but
-// not what policy asks for.
+// The device does the outer of two transforms but strips it. The rest is sealed ESP, but not what
+// policy requires.
 TEST(EgressGuardTest, OneTransformOfTwoIsNotEnough) {
   LyingHost liar(StripEsp);
   SaOptions inner{.dst = "198.51.100.2", .spi = 0x2000, .reqid = 2};
@@ -264,8 +264,7 @@ TEST(EgressGuardTest, OneTransformOfTwoIsNotEnough) {
   EXPECT_EQ(liar.host.Drops(DropReason::kOutNotSealed), 1u);
 }
 
-// A session of the null cipher in the place of one that encrypts: the ICV is there, the text is
-// clear.
+// A null cipher session instead of one that encrypts: the ICV is there, but the text is clear.
 TEST(EgressGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
   PacketPools pools(256, 8);
   TestHost host(&pools);
@@ -318,7 +317,7 @@ class ClearAtTheWireTest : public testing::Test {
     policy_ = host_.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                                {test::TemplateFor({})}));
   }
-  // Past the pipeline, by whatever mistake.
+  // Bypasses the pipeline, as a mistake would.
   std::size_t Push(const Bytes& frame, Protection protection, uint64_t proof) {
     PacketCaches caches(&pools_);
     DropSink sink(&caches, &drops_);
@@ -409,7 +408,7 @@ TEST_F(ClearAtTheWireTest, ArpAndListedFramesAndIkeAndControlPass) {
   EXPECT_EQ(Push(kSecret), 0u);
 }
 
-// Decided in clear, then the policy came: it does not leave, and nobody lied.
+// Decided to leave in clear before the policy came: the packet is stopped, but no device is blamed.
 TEST_F(ClearAtTheWireTest, APolicyThatComesInBetweenHolds) {
   host_.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.9.0.0/16", "10.9.0.0/16", {}));
   const uint64_t then = Now();
@@ -421,7 +420,7 @@ TEST_F(ClearAtTheWireTest, APolicyThatComesInBetweenHolds) {
   EXPECT_EQ(host_.guard().clear_stopped, 0u);
 }
 
-// Control has put the policy into the SPD and is about to raise the generation.
+// Control has added the policy to the SPD but not raised the generation yet.
 TEST_F(ClearAtTheWireTest, SoDoesOneThatIsJustComing) {
   host_.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.9.0.0/16", "10.9.0.0/16", {}));
   const uint64_t then = Now();
@@ -442,8 +441,8 @@ TEST_F(ClearAtTheWireTest, APolicyThatGoesIsForgotten) {
   EXPECT_EQ(Push(kSecret, Protection::kClear, Now()), 1u);
 }
 
-// A datagram that was decided whole and cut again passes in all its pieces; a later fragment that
-// nobody decided does not.
+// All pieces of a datagram that was decided whole and cut again pass. A later fragment without a
+// decision does not.
 TEST_F(ClearAtTheWireTest, PiecesOfADecidedDatagramPass) {
   PolicySpec ports = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                       {test::TemplateFor({})});
@@ -455,7 +454,7 @@ TEST_F(ClearAtTheWireTest, PiecesOfADecidedDatagramPass) {
   EXPECT_THAT(host_.Send(whole), SizeIs(3));
   EXPECT_EQ(host_.AllDrops(), 0u);
   Bytes later = kSecret;
-  later[14 + 7] = 10;  // fragment offset; the header's checksum is nobody's business here
+  later[14 + 7] = 10;  // fragment offset; the header's checksum does not matter here
   EXPECT_EQ(Push(later), 0u);
   EXPECT_EQ(Push(later, Protection::kClear, Now()), 1u);
   EXPECT_EQ(Push(later, Protection::kClear, Now() - 1), 0u);

@@ -1,5 +1,5 @@
-// Policies of direction fwd on what this host forwards to the wire (issue 13, 9): the pipeline and
-// the guard. The running kernel is the judge in interop.policy_judge.
+// Policies of direction fwd on packets that this host forwards to the wire: the pipeline and the
+// seal guard. interop.policy_judge compares them with the running kernel.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ using testing::SizeIs;
 class ForwardPolicyTest : public testing::Test {
  protected:
   ForwardPolicyTest() { pair_.a.SetAddresses({"192.0.2.1", "10.1.0.1", "2001:db8::1"}); }
-  // What of the LAN behind A leaves.
+  // The packets from the LAN behind A that leave.
   std::vector<Bytes> Leaves(const char* src = "10.1.5.2", const char* dst = "10.2.0.1") {
     pair_.wire.clear();
     pair_.Deliver(Frame(Udp({.src = src, .dst = dst}, 1000, 2000, Pattern(40))));
@@ -78,8 +78,8 @@ TEST_F(ForwardPolicyTest, UseOfBothPoliciesIsSeen) {
   EXPECT_NE(forward->use_time.load(), 0u);
 }
 
-// With no SA to come by it came in clear. Where there is one it was asked when it arrived, so that
-// hub and spoke works.
+// Without a matching inbound SA the packet came in clear. With one it was checked on arrival, so
+// that hub and spoke works.
 TEST_F(ForwardPolicyTest, ATemplateNeedsAnSaToComeBy) {
   const test::SaOptions spoke{.src = "192.0.2.9", .dst = "192.0.2.1", .spi = 0x900, .reqid = 9};
   Add(kForward, "10.1.5.0/24", "10.2.0.0/16", PolicyAction::kAllow, {TemplateFor(spoke)});
@@ -96,9 +96,9 @@ TEST_F(ForwardPolicyTest, AnOptionalTemplateNeedsNone) {
   EXPECT_THAT(Leaves(), SizeIs(1));
 }
 
-// A policy that asks for ports is asked of the whole datagram.
+// A policy that selects by ports is checked for the whole datagram.
 TEST_F(ForwardPolicyTest, FragmentsWaitForTheirDatagram) {
-  pair_.a.path.ike_bypass = false;  // it waits for ports as well
+  pair_.a.path.ike_bypass = false;  // the bypass waits for ports as well
   PolicySpec block = MakePolicy(kForward, "10.1.5.0/24", "10.2.0.0/16", {}, PolicyAction::kBlock);
   block.selector.dport = 2000;
   block.selector.dport_mask = 0xffff;
@@ -112,7 +112,7 @@ TEST_F(ForwardPolicyTest, FragmentsWaitForTheirDatagram) {
   EXPECT_FALSE(NeedsWholeDatagram(pair_.a.path, later, test::TestHost::kIfindex));
 }
 
-// A port that sends what the pipeline has not seen meets the same answer in the guard.
+// The guard decides alike for a packet that the pipeline has not seen.
 TEST_F(ForwardPolicyTest, TheGuardAsksThemToo) {
   Add(kForward, "10.1.5.0/24", "10.2.0.0/16");
   const auto ip = ParseIpPacket(Udp({.src = "10.1.5.2", .dst = "10.2.0.1"}, 1000, 2000, {}));

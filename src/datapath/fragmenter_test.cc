@@ -1,4 +1,4 @@
-// Packets cut into fragments, and put together again.
+// Packets cut into fragments, and reassembled.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -103,7 +103,7 @@ TEST_F(FragmenterTest, MalformedOptionsEndTheList) {
 }
 
 // RFC 8200 section 4.5: hop-by-hop options and what precedes a routing header go into every
-// fragment, later destination options into the first alone.
+// fragment, later destination options only into the first.
 TEST_F(FragmenterTest, Ipv6PerFragmentHeadersAreRepeated) {
   IpFields f = kV6;
   f.proto = kProtoEsp;
@@ -144,7 +144,7 @@ TEST_F(FragmenterTest, WhatMayNotBeCutIsDropped) {
   chain.options = Bytes(1304, 0);
   chain.options[0] = kProtoEsp;
   chain.options[1] = 162;
-  IpFields repeated = chain;  // no room for data behind what each repeats
+  IpFields repeated = chain;  // no room for data after the repeated headers
   repeated.first_header = kProtoHopByHop;
   for (const IpFields& f : {df, fragment, chain, repeated}) {
     EXPECT_EQ(Cut(test::MakePacket(&pools_, Frame(IpPacket(f, Pattern(1500)))), 1280),
@@ -177,7 +177,7 @@ TEST_F(FragmenterTest, WithoutBuffersTheRestIsDropped) {
   for (Packet* p : taken) sink_.Recycle(p);
 }
 
-// Whatever is cut and comes in whatever order is what it was.
+// Fragments of any packet, in any order, make the original.
 class RoundTripOfFragmentsTest : public FragmenterTest,
                                  public testing::WithParamInterface<IpFields> {};
 

@@ -1,4 +1,4 @@
-// Packets that show less than policy asks for, and ESP that is somebody else's.
+// Packets that show less than policy needs, and ESP for another host.
 #include <gtest/gtest.h>
 
 #include "support/test_host.h"
@@ -16,7 +16,7 @@ using test::SaOptions;
 using test::TemplateFor;
 using test::TestPair;
 
-// The second fragment of a UDP datagram: no ports in it.
+// The second fragment of a UDP datagram, without ports.
 Bytes LaterFragment(const std::string& src, const std::string& dst) {
   const Bytes ip =
       IpPacket({.src = src, .dst = dst, .proto = kProtoUdp, .fragment = 185}, Pattern(64));
@@ -32,7 +32,7 @@ PolicySpec ProtectDns(const SaOptions& sa) {
   return spec;
 }
 
-// It waits for the first one, whose ports decide.
+// The later fragment waits for the first one, whose ports decide.
 TEST(FragmentsTest, LaterFragmentDoesNotSlipPastAPolicyThatAsksForPorts) {
   TestPair pair;
   pair.a.Add(SaOptions{});

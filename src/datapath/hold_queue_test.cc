@@ -1,5 +1,4 @@
-// Packets that wait for key management: when they are tried again, in which order, and for how
-// long.
+// Packets that wait for key management: when they are retried, in which order, and for how long.
 #include "datapath/hold_queue.h"
 
 #include <gmock/gmock.h>
@@ -30,8 +29,8 @@ class HoldQueueTest : public test::PoolsTest {
     sink_.Drop(packet, DropReason::kOutHoldFull);
     return false;
   }
-  // The packets that are tried. `again_under`: the policy that each is held for once more, 0 =
-  // none.
+  // Returns the packets that are retried. `again_under`: the policy that each is held again for, 0
+  // = none.
   template <typename Fn>
   std::vector<int> Retry(uint64_t now_ms, Fn again_under) {
     std::vector<int> tried;
@@ -46,7 +45,7 @@ class HoldQueueTest : public test::PoolsTest {
   std::vector<int> Retry(uint64_t now_ms) {
     return Retry(now_ms, [](uint8_t) { return 0u; });
   }
-  // In vain: all are held again.
+  // A failed retry: all packets are held again.
   std::vector<int> RetryInVain(uint64_t now_ms, uint64_t policy = 1) {
     return Retry(now_ms, [&](uint8_t) { return policy; });
   }
@@ -77,7 +76,7 @@ TEST_F(HoldQueueTest, IntervalsDoubleUntilTimeIsUp) {
   EXPECT_EQ(now, kStart + 102'300);
   EXPECT_EQ(Drops(DropReason::kOutHoldTimeout), 1u);
   EXPECT_TRUE(queue_->Idle());
-  // The policy's next packet starts anew.
+  // The policy's next packet starts at the first interval.
   Hold(2, 1, now);
   EXPECT_EQ(queue_->NextDueMs(), now + 100);
 }
@@ -96,7 +95,7 @@ TEST_F(HoldQueueTest, AChangeIsTriedAtOnceAndCostsNoAttempt) {
   EXPECT_THAT(Retry(kStart + 111), ElementsAre(1));
 }
 
-// The SA may arrive while the packets are being tried: those behind one that waits again wait too.
+// The SA may arrive during the retry: packets behind one that is held again are held too.
 TEST_F(HoldQueueTest, NoPacketOvertakesOneThatWaitsAgain) {
   for (const uint8_t name : {uint8_t{1}, uint8_t{2}, uint8_t{3}}) Hold(name, 1);
   Hold(9, 2);
@@ -164,14 +163,14 @@ TEST_F(HoldQueueTest, RoomIsBoundedPerPolicyAndInAll) {
   EXPECT_FALSE(Hold(4, 4));
   EXPECT_EQ(queue_->size(), 256u);
   EXPECT_EQ(Drops(DropReason::kOutHoldFull), 3u);
-  // Tried in vain, all of them find their place again.
+  // After a failed retry all of them are held again.
   EXPECT_EQ(Retry(kStart + 100, [](uint8_t name) { return name; }).size(), 3u);  // one of each
   EXPECT_EQ(queue_->size(), 256u);
 }
 
 TEST_F(HoldQueueTest, AsManyPoliciesAsPackets) {
   for (uint32_t i = 0; i < 256; ++i) EXPECT_TRUE(Hold(static_cast<uint8_t>(i), 1000 + i));
-  // Each moves to a policy of its own while the old ones are still being tried: no room for those.
+  // Each moves to its own policy while the old ones are still being retried, so there is no room.
   uint64_t policy = 5000;
   EXPECT_EQ(Retry(kStart + 100, [&](uint8_t) { return ++policy; }).size(), 256u);
   EXPECT_TRUE(queue_->Idle());
@@ -182,7 +181,7 @@ TEST_F(HoldQueueTest, WhatIsHeldAtTheEndGoesBack) {
   Hold(1, 1);
   Hold(2, 2);
   queue_.reset();
-  EXPECT_EQ(AllDrops(), 0u);  // TearDown looks at the pools
+  EXPECT_EQ(AllDrops(), 0u);  // TearDown checks the pools
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Errors to the sender: what they say, to whom they are never sent, and how many there may be.
+// Errors to the sender: their content, packets that never get one, and their rate.
 #include "datapath/icmp_error.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ const IpFields kV6{.src = "fd01::1", .dst = "fd02::1"};
 
 class IcmpErrorTest : public test::PoolsTest {
  protected:
-  // The answer's IP packet; empty: there is none.
+  // The answer's IP packet; empty if there is none.
   Bytes Answer(const Bytes& frame, uint32_t mtu = 1400, uint16_t l3_offset = 14) {
     Packet* packet = test::MakePacket(&pools_, frame);
     packet->l3_offset = l3_offset;
@@ -122,7 +122,7 @@ TEST_F(IcmpErrorTest, WhatWentToManyOrCameFromNobodyIsNotAnswered) {
   EXPECT_TRUE(Answer(broadcast).empty());
 }
 
-// The tags of a hostile frame used to be copied into a small buffer, however many there were.
+// Any number of tags of a hostile frame used to be copied into a small buffer.
 TEST_F(IcmpErrorTest, TagsThatLeaveNoRoomForTheAnswer) {
   const auto tagged = [](std::size_t n) {
     Bytes tags;
@@ -152,7 +152,7 @@ TEST(IcmpLimiterTest, ABurstAndThenTheRate) {
   EXPECT_EQ(count(5000, 10), 0);
   EXPECT_EQ(count(5001, 10), 1);
   EXPECT_EQ(count(5011, 20), 10);
-  EXPECT_EQ(count(5000, 10), 0);  // time does not run backwards, but if it did
+  EXPECT_EQ(count(5000, 10), 0);  // even if time ran backwards
   EXPECT_EQ(count(9'000'000'000'000, 500), 100);
   int over_a_second = 0;
   for (uint64_t ms = 1; ms <= 1000; ++ms) over_a_second += count(9'000'000'000'000 + ms, 5);

@@ -10,8 +10,8 @@ struct Item {
   uint64_t held_since = 0;
 };
 
-// A packet with more transforms is parked again in a later batch; what it names dates from the
-// first time, and must live as long.
+// A packet with several transforms is parked again in a later batch. It refers to objects of the
+// first time, which must live as long.
 TEST(InFlightTest, WhatIsParkedAgainHoldsTheEpochOfTheFirstTime) {
   InFlight<Item> parked;
   parked.Park({.number = 1}, 5);

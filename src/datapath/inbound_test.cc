@@ -1,4 +1,4 @@
-// What arrives from the wire, hostile or late or for nobody: dropped, with its reason.
+// Packets from the wire that are hostile, late or without an SA: dropped with a reason.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ using testing::SizeIs;
 
 const IpFields kInner{.src = "10.1.0.1", .dst = "10.2.0.1"};
 
-// B alone, with one SA and the policies for it; packets come of the oracle.
+// Host B alone, with one SA and its policies. The oracle makes the packets.
 class InboundTest : public testing::Test {
  protected:
   void SetUp() override { Reset({}); }
@@ -59,7 +59,7 @@ TEST_F(InboundTest, DuplicateIsDropped) {
   EXPECT_EQ(pair_->sa_b->stats().replay, 1u);
 }
 
-TEST_F(InboundTest, DuplicatesWithinOneBurstAreDropped) {
+TEST_F(InboundTest, DuplicatesWithinOneBatchAreDropped) {
   b().FromWire(Honest(1));
   b().FromWire(Honest(1));
   b().FromWire(Honest(2));
@@ -120,7 +120,7 @@ TEST_F(InboundTest, AnySourceAddressIsTaken) {
   EXPECT_THAT(b().Receive(frame), SizeIs(1));
 }
 
-// An SPI that key management has reserved, and no SA yet.
+// An SPI that key management has reserved, without an SA yet.
 std::shared_ptr<Sa> LarvalOf(const SaSpec& spec, uint32_t spi) {
   SaSpec larval;
   larval.daddr = spec.daddr;
@@ -193,20 +193,21 @@ TEST_F(InboundTest, SaForOutputOnlyDrops) {
   ExpectDrop(frame, DropReason::kInWrongDirection);
 }
 
-// Behind the window the high word is guessed one too high (RFC 4303 appendix A2), so the ICV fails.
+// Behind the window the inferred high word is one too high (RFC 4303 appendix A2), so the ICV
+// fails.
 TEST_F(InboundTest, EsnPacketBehindTheWindowIsSaidToBeLate) {
   Reset({.flags = kSaFlagEsn, .window = 64});
   EXPECT_THAT(b().Receive(Honest(5000)), SizeIs(1));
   ExpectDrop(Honest(100), DropReason::kInLateBeyondWindow);
   const LatenessHistogram lateness = pair_->sa_b->inbound()->replay.lateness();
   EXPECT_GE(lateness.WindowForAll(), 4900u);
-  // One that was damaged on the way, ahead of the window, is what it is.
+  // A damaged packet ahead of the window is still counted as an ICV failure.
   Bytes damaged = Honest(5001);
   damaged.back() ^= 1;
   ExpectDrop(damaged, DropReason::kInAuthFailed);
 }
 
-// A device's window runs ahead of what is opened here: it guessed, not this stack.
+// A device's window runs ahead of this stack's; here the device inferred the wrong number.
 TEST_F(InboundTest, EsnPacketBehindTheWindowOfADeviceIsSaidToBeLate) {
   TestPair pair({}, {.nic = true});
   const SaOptions options{
@@ -283,7 +284,7 @@ TEST_F(InboundTest, EveryPadLengthThatFitsIsTakenWhateverItsBytesAre) {
 TEST_F(InboundTest, PadThatEatsIntoTheInnerPacketIsDropped) {
   Bytes text = Inner();
   text.push_back(4);
-  text.push_back(4);  // the last 4 bytes of the inner packet pose as padding
+  text.push_back(4);  // the last 4 bytes of the inner packet look like padding
   ExpectDrop(SealedFrame(spec(), 1, text), DropReason::kInModeMismatch);
 }
 
@@ -358,7 +359,7 @@ TEST_F(InboundTest, TransportPayloadOfNothingIsAPacketWithAHeaderOnly) {
   EXPECT_THAT(b().Receive(SealedFrame(spec(), 1, WithTrailer({}, 17))), testing::ElementsAre(got));
 }
 
-// --- Policy behind ESP ---
+// --- Policy after ESP ---
 
 TEST_F(InboundTest, InnerFlowOutsideThePolicyIsDropped) {
   const Bytes inner = Udp({.src = "10.1.0.1", .dst = "10.3.0.1"}, 1, 2, Pattern(8));
@@ -432,7 +433,7 @@ TEST_F(InboundTest, PlaintextThatNoPolicyNamesFollowsTheDefault) {
 TEST_F(InboundTest, PlaintextFragmentsAreHeldToPolicy) {
   IpFields f = kInner;
   f.proto = 1;
-  f.fragment = 0x2000;  // all of the datagram is awaited: its ports may decide
+  f.fragment = 0x2000;  // the whole datagram is awaited, because its ports may decide
   EXPECT_THAT(b().Receive(Frame(test::IpPacket(f, Pattern(64)))), IsEmpty());
   EXPECT_EQ(b().AllDrops(), 0u);
   f.fragment = 64 / 8;
@@ -455,7 +456,7 @@ TEST_F(InboundTest, RemovedSaIsNotUsedByTheNextPacket) {
   ExpectDrop(Honest(2), DropReason::kInNoState);
 }
 
-// csum_start and csum_offset of the outer packet say nothing of the inner one.
+// csum_start and csum_offset of the outer packet do not apply to the inner one.
 TEST_F(InboundTest, UnfinishedOuterChecksumIsNotCarriedToTheInnerPacket) {
   PacketPools& pools = pair_->pools;
   Packet* packet = test::MakePacket(&pools, Honest(1));

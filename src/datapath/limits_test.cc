@@ -31,17 +31,17 @@ std::vector<Kind> Kinds(TestHost* host) {
   return out;
 }
 
-std::size_t SendBurst(TestPair* pair, uint32_t n) {
+std::size_t SendPackets(TestPair* pair, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) pair->a.FromHost(InnerFrame(static_cast<uint8_t>(i)));
   pair->a.Run();
   pair->wire = pair->a.ToWire();
   return pair->wire.size();
 }
 
-TEST(LifetimeTest, HardPacketLimitCutsTheBurst) {
+TEST(LifetimeTest, HardPacketLimitCutsTheBatch) {
   TestPair pair;
   pair.Protect({.limits = {.hard_packets = 5}}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 8), 5u);
+  EXPECT_EQ(SendPackets(&pair, 8), 5u);
   EXPECT_EQ(pair.a.Drops(DropReason::kOutStateExpired), 3u);
   EXPECT_EQ(pair.sa_a->drops(DropReason::kOutStateExpired), 3u);
   const auto events = pair.a.Events();
@@ -55,24 +55,24 @@ TEST(LifetimeTest, HardPacketLimitCutsTheBurst) {
 TEST(LifetimeTest, HardLimitOfZeroLetsNothingOut) {
   TestPair pair;
   pair.Protect({.limits = {.hard_bytes = 0}}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 3), 0u);
+  EXPECT_EQ(SendPackets(&pair, 3), 0u);
   EXPECT_THAT(Kinds(&pair.a), testing::ElementsAre(Kind::kHardLimit));
 }
 
 TEST(LifetimeTest, ByteLimitIsTestedBeforeThePacketIsCounted) {
   TestPair pair;
   pair.Protect({.limits = {.hard_bytes = 2 * kInnerBytes + 1}}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 5), 3u);
+  EXPECT_EQ(SendPackets(&pair, 5), 3u);
 }
 
 TEST(LifetimeTest, SoftLimitIsSignalledOnceAndNothingIsLost) {
   TestPair pair;
   pair.Protect({.limits = {.soft_packets = 2}}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 2), 2u);
+  EXPECT_EQ(SendPackets(&pair, 2), 2u);
   EXPECT_THAT(Kinds(&pair.a), IsEmpty());
-  EXPECT_EQ(SendBurst(&pair, 1), 1u);
+  EXPECT_EQ(SendPackets(&pair, 1), 1u);
   EXPECT_THAT(Kinds(&pair.a), testing::ElementsAre(Kind::kSoftLimit));
-  EXPECT_EQ(SendBurst(&pair, 10), 10u);
+  EXPECT_EQ(SendPackets(&pair, 10), 10u);
   EXPECT_THAT(Kinds(&pair.a), IsEmpty());
 }
 
@@ -83,7 +83,7 @@ TEST(LifetimeTest, InboundHardLimitDropsAfterAuthentication) {
   limited.limits.hard_packets = 2;
   pair.sa_b = pair.b.Add(limited);
   pair.AddPolicies(limited, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 4), 4u);
+  EXPECT_EQ(SendPackets(&pair, 4), 4u);
   for (const Bytes& frame : pair.wire) pair.b.FromWire(frame);
   pair.b.Run();
   EXPECT_THAT(pair.b.ToHost(), SizeIs(2));
@@ -94,7 +94,7 @@ TEST(LifetimeTest, InboundHardLimitDropsAfterAuthentication) {
 TEST(LifetimeTest, ForgedPacketsAreNotCharged) {
   TestPair pair;
   pair.Protect({.limits = {.hard_packets = 1}}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 1), 1u);
+  EXPECT_EQ(SendPackets(&pair, 1), 1u);
   Bytes forged = pair.wire[0];
   forged.back() ^= 1;
   EXPECT_THAT(pair.b.Receive(forged), IsEmpty());
@@ -119,18 +119,18 @@ TEST(LifetimeTest, BothEndsChargeTheSameBytesForIpv6ExtensionHeaders) {
 TEST(SequenceTest, FirstPacketCarriesOne) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 3), 3u);
+  EXPECT_EQ(SendPackets(&pair, 3), 3u);
   for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(test::Get32(pair.wire[i], 38), i + 1);
 }
 
 TEST(SequenceTest, WithoutEsnNothingLeavesAfterTheLast32BitNumber) {
   TestPair pair;
   pair.Protect({.oseq = 0xfffffffc, .seq = 0xfffffff0}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 6), 3u);
+  EXPECT_EQ(SendPackets(&pair, 6), 3u);
   EXPECT_EQ(test::Get32(pair.wire[2], 38), 0xffffffffu);
   EXPECT_EQ(pair.a.Drops(DropReason::kOutSequence), 3u);
   EXPECT_THAT(Kinds(&pair.a), testing::ElementsAre(Kind::kSequenceExhausted));
-  EXPECT_EQ(SendBurst(&pair, 1), 0u);
+  EXPECT_EQ(SendPackets(&pair, 1), 0u);
   EXPECT_EQ(pair.a.Drops(DropReason::kOutSequence), 4u);
 }
 
@@ -138,7 +138,7 @@ TEST(SequenceTest, MayWrapGoesOnWithAFreshIv) {
   TestPair pair;
   pair.Protect({.extra_flags = kSaExtraOseqMayWrap, .window = 0, .oseq = 0xfffffffe}, "10.1.0.0/16",
                "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 3), 3u);
+  EXPECT_EQ(SendPackets(&pair, 3), 3u);
   EXPECT_EQ(test::Get32(pair.wire[1], 38), 0u);
   EXPECT_EQ(test::Get32(pair.wire[1], 42), (test::kTestIvMask >> 32) ^ 1u);
   for (const Bytes& frame : pair.wire) EXPECT_THAT(pair.b.Receive(frame), SizeIs(1));
@@ -155,11 +155,11 @@ TEST(SequenceTest, EsnCrosses32BitsOnBothSides) {
   EXPECT_EQ(pair.sa_b->inbound()->replay.highest(), 0x100000003u);
 }
 
-TEST(SequenceTest, EsnCrosses32BitsWithinOneBurstOutOfOrder) {
+TEST(SequenceTest, EsnCrosses32BitsWithinOneBatchOutOfOrder) {
   TestPair pair;
   pair.Protect({.flags = kSaFlagEsn, .oseq = 0xfffffff0, .seq = 0xfffffff0}, "10.1.0.0/16",
                "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 32), 32u);
+  EXPECT_EQ(SendPackets(&pair, 32), 32u);
   std::reverse(pair.wire.begin(), pair.wire.end());
   for (const Bytes& frame : pair.wire) pair.b.FromWire(frame);
   for (const Bytes& frame : pair.wire) pair.b.FromWire(frame);
@@ -171,7 +171,7 @@ TEST(SequenceTest, EsnCrosses32BitsWithinOneBurstOutOfOrder) {
 TEST(SequenceTest, EsnHighWordIsInTheIcvAndNotOnTheWire) {
   TestPair pair;
   pair.Protect({.flags = kSaFlagEsn, .oseq = 0x700000000}, "10.1.0.0/16", "10.2.0.0/16");
-  EXPECT_EQ(SendBurst(&pair, 1), 1u);
+  EXPECT_EQ(SendPackets(&pair, 1), 1u);
   const std::span<const uint8_t> esp = std::span<const uint8_t>(pair.wire[0]).subspan(34);
   EXPECT_EQ(test::Get32(esp, 4), 1u);
   EXPECT_TRUE(test::OracleOpen(pair.sa_a->spec(), 0x700000001, esp).has_value());
@@ -182,7 +182,7 @@ TEST(SequenceTest, EveryPacketOfAnSaHasItsOwnIv) {
   TestPair pair;
   pair.Protect({.flags = kSaFlagEsn, .oseq = 0xffffff80}, "10.1.0.0/16", "10.2.0.0/16");
   std::set<Bytes> ivs;
-  EXPECT_EQ(SendBurst(&pair, 250), 250u);
+  EXPECT_EQ(SendPackets(&pair, 250), 250u);
   for (const Bytes& frame : pair.wire) {
     ivs.insert(Bytes(frame.begin() + 42, frame.begin() + 50));
   }

@@ -1,5 +1,5 @@
-// More SAs than the CPU's caches hold: bursts that are warmed up (datapath/warm_up.h) go the way of
-// all others.
+// More SAs than the CPU's caches hold: batches that are warmed up (datapath/warm_up.h) are handled
+// like all others.
 #include <gtest/gtest.h>
 
 #include "support/test_host.h"
@@ -16,7 +16,7 @@ std::string Peer(uint32_t i) {
   return "10.2." + std::to_string(i / 256) + "." + std::to_string(i % 256);
 }
 
-// Each peer has an SA of its own in transport mode, from host a to host b.
+// Each peer has its own SA in transport mode, from host a to host b.
 class ManySasTest : public testing::Test {
  protected:
   ManySasTest() {
@@ -43,8 +43,8 @@ class ManySasTest : public testing::Test {
     return test::Frame(
         test::Udp({.src = "10.1.0.1", .dst = Peer(peer)}, port, 7, test::Pattern(20)));
   }
-  // A burst of 64, each to another peer; all of it arrives, in order and unharmed.
-  void Burst(uint32_t first, uint16_t port) {
+  // Sends a batch of 64, each to another peer; all packets arrive, in order and intact.
+  void SendBatch(uint32_t first, uint16_t port) {
     std::vector<Bytes> sent;
     for (uint32_t i = 0; i < kMaxBatch; ++i) {
       sent.push_back(FrameTo((first + i * 37) % kSas, port));
@@ -71,12 +71,12 @@ class ManySasTest : public testing::Test {
   std::vector<std::shared_ptr<Sa>> sas_;
 };
 
-TEST_F(ManySasTest, BurstsOfManySasArriveWholeAndInOrder) {
-  for (uint32_t i = 0; i < 20; ++i) Burst(i * 11, static_cast<uint16_t>(1 + i / 4));
+TEST_F(ManySasTest, BatchesOfManySasArriveWholeAndInOrder) {
+  for (uint32_t i = 0; i < 20; ++i) SendBatch(i * 11, static_cast<uint16_t>(1 + i / 4));
 }
 
-TEST_F(ManySasTest, AChangeBetweenBurstsIsSeenByTheNext) {
-  for (uint32_t i = 0; i < 3; ++i) Burst(i, 1);
+TEST_F(ManySasTest, AChangeBetweenBatchesIsSeenByTheNext) {
+  for (uint32_t i = 0; i < 3; ++i) SendBatch(i, 1);
   PolicySpec block = Policy(PolicyDirection::kOut);
   block.priority = 1;
   block.action = PolicyAction::kBlock;
@@ -87,11 +87,11 @@ TEST_F(ManySasTest, AChangeBetweenBurstsIsSeenByTheNext) {
   EXPECT_TRUE(a_.ToWire().empty());
   a_.path.spd.Remove(policy);
   a_.path.BumpGeneration();
-  Burst(5, 1);
+  SendBatch(5, 1);
 }
 
 TEST_F(ManySasTest, ShortForeignAndUnknownPacketsAmongThemDoNoHarm) {
-  for (uint32_t i = 0; i < 3; ++i) Burst(i, 1);
+  for (uint32_t i = 0; i < 3; ++i) SendBatch(i, 1);
   const Bytes whole = FrameTo(1, 1);
   for (std::size_t length = 0; length < whole.size(); ++length) {
     a_.FromHost(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
@@ -101,7 +101,7 @@ TEST_F(ManySasTest, ShortForeignAndUnknownPacketsAmongThemDoNoHarm) {
   b_.Run();
   (void)a_.ToWire();
   EXPECT_TRUE(b_.ToHost().empty());
-  Burst(9, 2);
+  SendBatch(9, 2);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ Bytes InnerFrame(std::size_t payload = 64) {
 
 class NestedTest : public testing::Test {
  protected:
-  // Templates innermost first, as clients give them, at both ends.
+  // Templates innermost first, as clients pass them, at both ends.
   void Protect(const std::vector<SaOptions>& chain, const std::vector<SaOptions>& demanded) {
     for (const SaOptions& o : chain) {
       pair_.a.Add(o);
@@ -105,7 +105,7 @@ TEST_F(NestedTest, EachSaCountsWhatItProtects) {
   const auto sas = pair_.a.path.sad.List();  // newest first
   ASSERT_THAT(sas, SizeIs(2));
   EXPECT_EQ(sas[1]->lifetime().usage().bytes, 128u);  // the inner packet
-  // What the first made of it: 20 outer + 8 ESP + 8 IV + 132 padded + 16 ICV.
+  // The first SA's output: 20 outer + 8 ESP + 8 IV + 132 padded + 16 ICV.
   EXPECT_EQ(sas[0]->lifetime().usage().bytes, 184u);
   EXPECT_EQ(sas[0]->outbound()->sequence.last_sent(), 1u);
 }

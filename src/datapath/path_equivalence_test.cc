@@ -1,5 +1,5 @@
-// PathEquivalenceTest: whoever does the cryptography, the wire, the host and the counters see the
-// same. And what happens where a device ends: full, down, unable, gone.
+// PathEquivalenceTest: the wire, the host and the counters are the same wherever the cryptography
+// runs. Also a device that is full, down, unable or gone.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -74,7 +74,7 @@ std::map<std::string, uint64_t> NonZero(const std::function<uint64_t(DropReason)
   return out;
 }
 
-// The frames of A's host: good ones of all sizes, and bad ones.
+// The frames of A's host: valid ones of all sizes, and bad ones.
 std::vector<Bytes> HostFrames(const Shape& shape) {
   std::mt19937 random(1);
   std::vector<Bytes> frames;
@@ -85,7 +85,7 @@ std::vector<Bytes> HostFrames(const Shape& shape) {
                .tos = static_cast<uint8_t>(i),
                .dont_fragment = (i & 1) != 0,
                .id = static_cast<uint16_t>(i)};
-    const std::size_t size = random() % 1440;  // some do not fit any more
+    const std::size_t size = random() % 1440;  // some are too big after encapsulation
     if (i % 50 == 7 && v4) f.options = {1, 1, 1, 1};
     if (i % 50 == 7 && !v4) {
       f.options = {17, 0, 1, 4, 0, 0, 0, 0};
@@ -101,7 +101,7 @@ std::vector<Bytes> HostFrames(const Shape& shape) {
   return frames;
 }
 
-// What a bad wire makes of the frames: losses, copies, damage, cuts, another order.
+// A bad wire: it loses, duplicates, damages, truncates and reorders frames.
 std::vector<Bytes> Disturb(std::vector<Bytes> frames, std::size_t esp_at) {
   std::mt19937 random(2);
   std::vector<Bytes> out;
@@ -141,7 +141,7 @@ Outcome Play(const Shape& shape, Where where) {
   outcome.usage_b = pair->sa_b->lifetime().usage();
   outcome.events = pair->a.Events().size() + pair->b.Events().size();
   if (where == Where::kDevice) {
-    // The comparison means something only if the device did the work.
+    // The comparison is valid only if the device did the work.
     EXPECT_EQ(pair->a.bindings[0]->path, ProcessingPath::kCryptoOffload);
     EXPECT_GT(pair->a.nic().offload_stats().sealed, 300u);
     EXPECT_GT(pair->b.nic().offload_stats().opened, 300u);
@@ -189,7 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
               "10.2.0.1"}),
     [](const auto& shape) { return std::string(shape.param.name); });
 
-// --- Where a device ends ---
+// --- Limits of a device ---
 
 const Shape kTunnel{"Tunnel4", {}, "10.1.0.1", "10.2.0.1"};
 const Shape kTransport{"Transport4", {.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2"};
@@ -198,7 +198,7 @@ Bytes FrameOf(const Shape& shape, std::size_t size = 64) {
   return Frame(Udp({.src = shape.inner_a, .dst = shape.inner_b}, 1, 2, Pattern(size)));
 }
 
-// Nothing of the payload is readable in the frame.
+// Success if no payload is readable in the frame.
 testing::AssertionResult HidesPayload(const Bytes& frame) {
   const std::string hex = test::ToHex(frame);
   return hex.find(test::ToHex(Pattern(24))) == std::string::npos
@@ -222,7 +222,7 @@ TEST(OffloadEdgeTest, PacketThatLeavesByAnotherDeviceIsSealedInSoftware) {
   EXPECT_EQ(pair.a.nic(1).offload_stats().sealed, 0u);
 }
 
-TEST(OffloadEdgeTest, RunsOfTwoDevicesInOneBurstEachLeaveSealedByTheirOwn) {
+TEST(OffloadEdgeTest, RunsOfTwoDevicesInOneBatchEachLeaveSealedByTheirOwn) {
   TestPair pair({.interfaces = 2, .nic = true});
   pair.a.Add(Offloaded({}, false));
   SaOptions second{.dst = "192.0.2.9", .spi = 0x2000, .reqid = 2};
@@ -244,8 +244,8 @@ TEST(OffloadEdgeTest, RunsOfTwoDevicesInOneBurstEachLeaveSealedByTheirOwn) {
   EXPECT_EQ(pair.a.nic(0).offload_stats().sealed, 26u);
 }
 
-// An SA that is told another way out while a burst is under way: read once per run, so that all of
-// a run leaves by the device that seals it.
+// An SA's next hop moves to another interface during a batch. It is read once per run, so that all
+// packets of a run leave by the device that seals them.
 TEST(OffloadEdgeTest, NextHopThatMovesOffTheDeviceNeverSendsInClear) {
   TestPair pair({.interfaces = 2, .nic = true});
   pair.sa_a = pair.a.Add(Offloaded({}, false));
@@ -328,7 +328,7 @@ TEST(OffloadEdgeTest, SlotWithANewTenantDoesNotSealForTheOldOne) {
   EXPECT_THAT(pair->a.ToWire(), SizeIs(1));
   binding.device->ReleaseSa(old);
   pair->a.Add(Offloaded(SaOptions{.spi = 0x4444, .reqid = 4}, false));
-  pair->a.FromHost(FrameOf(kTunnel));  // by the old SA, whose handle names nothing now
+  pair->a.FromHost(FrameOf(kTunnel));  // by the old SA, whose handle is no longer valid
   pair->a.Run();
   EXPECT_THAT(pair->a.ToWire(), IsEmpty());
 }
@@ -339,14 +339,15 @@ TEST(OffloadEdgeTest, PacketOpenedForAnSaThatWasReplacedIsStale) {
   ASSERT_THAT(wire, SizeIs(1));
   pair->b.FromWire(wire[0]);
   pair->b.nic().RunOnce();  // opened
-  // The SA's half moves to software meanwhile: what the device did cannot be undone, nor believed.
-  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
+  // The SA's half moves to software meanwhile. The device's work can be neither undone nor trusted.
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), CryptoDirection::kOpen);
   pair->b.worker->RunOnce();
   EXPECT_THAT(pair->b.ToHost(), IsEmpty());
   EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);
 }
 
-// Its address may have gone with the SA: still it is not somebody else's ESP to pass on, readable.
+// The SA's address may be gone too. Still the opened packet must not be forwarded as another host's
+// ESP.
 TEST(OffloadEdgeTest, PacketOpenedForAnSaThatIsGoneIsNeverPassedOn) {
   const auto pair = MakePair(kTunnel, Where::kDevice);
   const std::vector<Bytes> wire = pair->a.Send(FrameOf(kTunnel));
@@ -397,7 +398,7 @@ TEST(OffloadEdgeTest, VlanTaggedEspIsOpenedByTheDevice) {
   EXPECT_EQ(pair->b.nic().offload_stats().opened, 1u);
 }
 
-// A frame of another protocol whose bytes look like ESP is none: it must arrive as it was sent.
+// A frame of another protocol whose bytes look like ESP must arrive unchanged.
 TEST(OffloadEdgeTest, FrameThatIsNotIpIsNeverOpened) {
   const auto pair = MakePair(kTunnel, Where::kDevice);
   std::vector<Bytes> wire = pair->a.Send(FrameOf(kTunnel));

@@ -1,4 +1,5 @@
-// ICMP errors about outer packets: which are understood, whose they are, and what is believed.
+// ICMP errors about outer packets: which are parsed, which SA they are about, and which are
+// trusted.
 #include "datapath/path_mtu.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +22,7 @@ using Kind = OuterError::Kind;
 
 constexpr uint32_t kSpi = 0xc0ffee01;
 
-// ESP packets of ours, as a router would quote them: 1500 bytes.
+// Our ESP packets of 1500 bytes, as a router would quote them.
 IpFields Outer(bool v4) {
   IpFields f;
   f.src = v4 ? "192.0.2.1" : "2001:db8::1";
@@ -45,7 +46,7 @@ struct Icmp {
   uint32_t rest = 0;  // bytes 4 – 7
 };
 
-// A router's error; `quote`: how much of `quoted` is in it.
+// A router's error; `quote`: how many bytes of `quoted` it holds.
 Bytes IcmpError(bool v4, const Icmp& icmp, const Bytes& quoted, std::size_t quote = 500) {
   IpFields f;
   f.src = v4 ? "198.51.100.9" : "2001:db8:9::9";
@@ -175,7 +176,7 @@ TEST(OuterIcmpV4Test, OldRoutersMeanThePlateauBelow) {  // RFC 1191 section 5
         IpPacket(Outer(true), test::Slice(Esp() + Bytes(60000), {0, c.total - 20}));
     EXPECT_EQ(Parse(TooBig(true, 0, quoted))->mtu, c.mtu) << c.total;
   }
-  // What is in the unused bytes in front of the MTU (RFC 4884) is not part of it.
+  // The unused bytes before the MTU (RFC 4884) are not part of it.
   EXPECT_EQ(Parse(TooBig(true, 0x00200000 | 1300, EspPacket(true)))->mtu, 1300u);
 }
 
@@ -196,14 +197,14 @@ TEST(OuterIcmpV6Test, ExtensionHeadersAreSteppedOver) {
   f.options = {kProtoEsp, 0, 1, 4, 0, 0, 0, 0};
   EXPECT_EQ(Parse(TooBig(false, 1280, IpPacket(f, Esp())))->spi, kSpi);
   EXPECT_EQ(Parse(TooBig(false, 70'000, EspPacket(false)))->mtu, 70'000u);
-  f.options[1] = 200;  // beyond what is quoted
+  f.options[1] = 200;  // beyond the quotation
   EXPECT_FALSE(Parse(TooBig(false, 1280, IpPacket(f, Esp()))).has_value());
   f.options.clear();
   for (int i = 0; i < 9; ++i) f.options = f.options + Bytes{kProtoHopByHop, 0, 1, 4, 0, 0, 0, 0};
   EXPECT_FALSE(Parse(TooBig(false, 1280, IpPacket(f, Esp()))).has_value());
 }
 
-// --- Whose it is ---
+// --- Which SA an error is about ---
 
 TEST(PathMtuTest, AnErrorIsAboutTheSaWhoseAddressesAndSpiItQuotes) {
   const auto sa = test::MakeSa({.spi = kSpi});
@@ -235,7 +236,7 @@ TEST(PathMtuTest, WithUdpEncapsulationThePortsCountToo) {
   EXPECT_FALSE(IsAbout(*Parse(TooBig(true, 1400, EspPacket(true))), *sa->outbound()));
 }
 
-// RFC 792: IP header and eight bytes.
+// RFC 792: a router quotes the IP header and eight bytes.
 TEST(PathMtuTest, AQuotationOfTheUdpHeaderAloneIsAboutAllSasOfItsPorts) {
   const auto sa = test::MakeSa({.spi = kSpi, .encap = test::NatT(4500, 4501)});
   const auto same = test::MakeSa({.spi = kSpi + 1, .encap = test::NatT(4500, 4501)});
@@ -254,7 +255,7 @@ TEST(PathMtuTest, AnOpenSourceIsAnySource) {
   EXPECT_TRUE(IsAbout(*Parse(TooBig(true, 1400, EspPacket(true))), *sa->outbound()));
 }
 
-// --- What is believed ---
+// --- Which errors are trusted ---
 
 constexpr uint64_t kNow = 1'700'000'000;
 
@@ -295,7 +296,7 @@ TEST(PathMtuTest, IsForgottenAfterTenMinutes) {
   ASSERT_TRUE(LearnPathMtu(sa->outbound(), 1300, 1500, kNow));
   EXPECT_EQ(EffectivePathMtu(*sa->outbound(), 1500, kNow + 599), 1300u);
   EXPECT_EQ(EffectivePathMtu(*sa->outbound(), 1500, kNow + 600), 1500u);
-  // A larger value is news by then.
+  // After that, a larger value is accepted.
   EXPECT_TRUE(LearnPathMtu(sa->outbound(), 1400, 1500, kNow + 600));
   EXPECT_EQ(EffectivePathMtu(*sa->outbound(), 1500, kNow + 1199), 1400u);
   EXPECT_EQ(EffectivePathMtu(*sa->outbound(), 1500, kNow + 1200), 1500u);

@@ -1,4 +1,4 @@
-// Fragments put together, and everything that must not be.
+// Fragments that are reassembled, and fragments that must not be.
 #include "datapath/reassembly.h"
 
 #include <gmock/gmock.h>
@@ -32,7 +32,7 @@ class ReassemblyBase : public test::PoolsTest {
     PoolsTest::TearDown();
   }
 
-  // What came out, if anything, as a frame.
+  // The reassembled packet, if any, as a frame.
   std::vector<Bytes> Add(const Bytes& frame, uint8_t interface = 0) {
     Packet* packet = test::MakePacket(&pools_, frame);
     packet->l3_offset = ParseL3(frame);
@@ -217,7 +217,7 @@ TEST_P(ReassemblyTest, TheRestMustComeInTime) {
   const uint64_t timeout = v4() ? 30'000 : 60'000;
   Add(Piece({0, 800}));
   now_ms_ += timeout - 1;
-  Add(Piece({800, 1600}));  // does not buy time
+  Add(Piece({800, 1600}));  // does not extend the time
   reassembler_->Expire(now_ms_);
   EXPECT_FALSE(reassembler_->Idle());
   now_ms_ += 1;
@@ -299,7 +299,7 @@ TEST_P(ReassemblyTest, FragmentsOfOthersStayApart) {
   EXPECT_THAT(Add(Frame(test::FragmentOf(other, data_, {1600, 3000, false}, 7))), IsEmpty());
   EXPECT_EQ(reassembler_->in_progress(), 3u);
   other = GetParam();
-  other.proto = kProtoIpcomp;  // tells IPv4 datagrams apart, not IPv6 ones (RFC 8200)
+  other.proto = kProtoIpcomp;  // distinguishes IPv4 datagrams, not IPv6 ones (RFC 8200)
   const auto out = Add(Frame(test::FragmentOf(other, data_, {1600, 3000, false}, 7)));
   EXPECT_EQ(out.empty(), v4());
 }
@@ -335,13 +335,13 @@ TEST_P(ReassemblyTest, WhatIsHeldAtTheEndGoesBack) {
   Add(Piece({0, 800}));
   Add(Piece({800, 1600}, 8));
   reassembler_.reset();
-  EXPECT_EQ(AllDrops(), 0u);  // TearDown looks at the pools
+  EXPECT_EQ(AllDrops(), 0u);  // TearDown checks the pools
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ReassemblyTest, testing::Values(kV4, kV6),
                          [](const auto& f) { return f.index == 0 ? "V4" : "V6"; });
 
-// --- What only one family has ---
+// --- Cases of one family ---
 
 class ReassemblyV4Test : public ReassemblyBase {};
 class ReassemblyV6Test : public ReassemblyBase {};
@@ -370,7 +370,7 @@ TEST_F(ReassemblyV4Test, FirstHeaderThatMakesItTooLongIsRefused) {
 }
 
 TEST_F(ReassemblyV6Test, HeadersOnBothSidesOfTheFragmentHeaderStay) {
-  // Hop-by-hop options before it; destination options behind it, part of the data.
+  // Hop-by-hop options before the fragment header; destination options after it, as data.
   const Bytes data = Bytes{kProtoEsp, 0, 1, 4, 0, 0, 0, 0} + Pattern(1000);
   IpFields f = kV6;
   f.proto = kProtoDestOpts;
@@ -410,7 +410,7 @@ TEST_F(ReassemblyV6Test, AFragmentOfAFragmentIsRefused) {
   }
   const Bytes later = test::FragmentHeader(kProtoEsp, 800, true, 9) + Pattern(64);
   EXPECT_THAT(Add(Frame(test::FragmentOf(f, later, {0, 72, false}))), IsEmpty());
-  // Held like any first fragment, found out when it is whole.
+  // Held like any first fragment; detected when the datagram is whole.
   EXPECT_EQ(Drops(DropReason::kInBadHeader), 2u);
   const Bytes data = test::FragmentHeader(kProtoEsp, 0, true, 9) + Pattern(72);
   EXPECT_THAT(Add(Frame(test::FragmentOf(f, data, {72, 80, false}))), IsEmpty());

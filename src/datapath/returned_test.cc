@@ -1,4 +1,4 @@
-// Packets that a device hands back: every one leaves sealed, once, with its own number.
+// Packets that a device hands back: each leaves sealed, once, with its own number.
 #include "datapath/returned.h"
 
 #include <gmock/gmock.h>
@@ -46,7 +46,7 @@ class ReturnedTest : public testing::Test {
   Bytes FrameNumber(uint16_t i) const {
     return Frame(test::Udp({.src = src_, .dst = dst_}, 1, i, Pattern(100)));
   }
-  // They stand in the device's ring afterwards.
+  // Afterwards they are in the device's ring.
   void Give(uint16_t first, uint16_t n) {
     for (uint16_t i = 0; i < n; ++i) {
       pair_->a.FromHost(FrameNumber(static_cast<uint16_t>(first + i)));
@@ -59,7 +59,7 @@ class ReturnedTest : public testing::Test {
     const Status status = pair_->a.nic().InjectFault(fault);
     ASSERT_TRUE(status) << status.error().message;
   }
-  // B gets frames 0 to n - 1, each once: all were sealed with numbers of their own.
+  // B receives frames 0 to n - 1, each once: each was sealed with its own number.
   void ExpectAllArrive(uint16_t n) {
     pair_->a.Run();
     std::multiset<Bytes> delivered;
@@ -105,7 +105,7 @@ TEST_F(ReturnedTest, WhateverStopsTheUnitLosesNone) {
 
 TEST_F(ReturnedTest, WorkerThatStillNamesTheLostHandleLosesNone) {
   Make({});
-  Inject("reset 0");  // nobody has told the binding
+  Inject("reset 0");  // the binding is not updated
   Give(0, 20);
   ExpectAllArrive(20);
   EXPECT_EQ(pair_->a.nic().offload_stats().returned, 20u);
@@ -121,7 +121,7 @@ TEST_F(ReturnedTest, TheyAreSealedOnceAndChargedOnce) {
   EXPECT_EQ(pair_->sa_b->ExportReplay().seq, 10u);
 }
 
-TEST_F(ReturnedTest, InboundOfTheSameBurstGoesItsWay) {
+TEST_F(ReturnedTest, InboundOfTheSameBatchGoesItsWay) {
   Make({});
   Give(0, 2);
   Inject("reset 0");
@@ -171,7 +171,7 @@ TEST_F(ReturnedTest, OfAnSaThatIsGoneNothingLeaves) {
   EXPECT_EQ(pair_->a.Drops(DropReason::kOutStateInvalid), 3u);
 }
 
-// The successor's key with the predecessor's numbers: a nonce might be used twice.
+// The successor's key with the predecessor's numbers could use a nonce twice.
 TEST_F(ReturnedTest, SuccessorOfTheSameSpiSealsNothingOfItsPredecessor) {
   Make({});
   Give(0, 3);

@@ -1,5 +1,5 @@
-// Two hosts back to back: what one sends, the other's host gets, byte for byte; and what may not
-// pass does not, for the right reason.
+// Two hosts back to back: what one sends, the other's host receives, byte for byte. Packets that
+// may not pass are dropped with the right reason.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -62,7 +62,7 @@ TEST_P(RoundTripTest, DeliversEveryPayloadSizeUnchanged) {
   EXPECT_EQ(pair.b.AllDrops(), 0u);
 }
 
-TEST_P(RoundTripTest, KeepsTheOrderOfABurst) {
+TEST_P(RoundTripTest, KeepsTheOrderOfManyPackets) {
   TestPair pair;
   pair.Protect(Options(), GetParam().inner_a, GetParam().inner_b);
   std::vector<Bytes> sent;
@@ -93,7 +93,8 @@ TEST_P(RoundTripTest, EveryDamagedByteOfEspIsDropped) {
     bad[i] ^= 0x20;  // 0x10 would make SPI 0 of 0x1000: the non-ESP marker
     EXPECT_THAT(pair.b.Receive(bad), IsEmpty()) << "byte " << i - esp << " of ESP";
   }
-  // The first four name an SA that is not there; a wrong sequence number or body fails the ICV.
+  // The first four bytes are the SPI of an unknown SA; a wrong sequence number or body fails the
+  // ICV.
   EXPECT_EQ(pair.b.Drops(DropReason::kInNoState), 4u);
   EXPECT_EQ(pair.b.Drops(DropReason::kInAuthFailed), wire[0].size() - esp - 4);
   EXPECT_EQ(pair.sa_b->stats().integrity_failed, wire[0].size() - esp - 4);
@@ -126,14 +127,14 @@ TEST_P(RoundTripTest, EveryTruncationWithAFittingIpLengthIsDropped) {
     Bytes cut(wire[0].begin(), wire[0].begin() + static_cast<std::ptrdiff_t>(n));
     test::Put16(&cut, v4 ? 16 : 18, static_cast<uint32_t>(n - (v4 ? 14 : 54)));
     if (GetParam().udp) {
-      if (n < front + 8) continue;  // no ESP any more: a stump of UDP
+      if (n < front + 8) continue;  // no longer ESP: a truncated UDP header
       test::Put16(&cut, front + 4, static_cast<uint32_t>(n - front));
-      if (n - esp <= 8) continue;  // too short for ESP in UDP: the IKE daemon's
+      if (n - esp <= 8) continue;  // too short for ESP in UDP: left to the IKE daemon
     }
     EXPECT_THAT(pair.b.Receive(cut), IsEmpty()) << n - esp << " bytes of ESP";
   }
   EXPECT_EQ(pair.b.Drops(DropReason::kInTooShort), GetParam().udp ? 0u : 8u);
-  // 8 header + 8 IV + 2 trailer + 16 ICV are the least that can be opened.
+  // The smallest packet that can be opened: 8 header + 8 IV + 2 trailer + 16 ICV.
   EXPECT_EQ(pair.b.Drops(DropReason::kInTruncated), GetParam().udp ? 34u - 9u : 34u - 8u);
 }
 
@@ -276,7 +277,7 @@ TEST(OutboundTest, AnSaThatExpiredMeanwhileDrops) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_THAT(pair.a.Send(InnerFrame()), SizeIs(1));
-  pair.sa_a->set_state(SaState::kExpired);  // and the flow cache still names it
+  pair.sa_a->set_state(SaState::kExpired);  // the flow cache still refers to it
   EXPECT_THAT(pair.a.Send(InnerFrame()), IsEmpty());
   EXPECT_EQ(pair.a.Drops(DropReason::kOutStateInvalid), 1u);
 }
@@ -319,7 +320,7 @@ TEST(OutboundTest, TunnelModeCarriesFragments) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   IpFields f = kInner;
-  f.dst = "10.2.0.9";  // behind B: they go on as they were cut
+  f.dst = "10.2.0.9";  // behind B: they are forwarded as they were cut
   std::vector<Bytes> sent;
   std::vector<Bytes> got;
   for (const uint16_t fragment : {uint16_t{0x2000}, uint16_t{0x2008}, uint16_t{0x0010}}) {
@@ -328,7 +329,7 @@ TEST(OutboundTest, TunnelModeCarriesFragments) {
     got = pair.Deliver(sent.back());
     EXPECT_THAT(pair.wire, SizeIs(1));
   }
-  EXPECT_EQ(got, sent);  // with the last one
+  EXPECT_EQ(got, sent);  // after the last fragment
 }
 
 TEST(OutboundTest, TunnelGoesToTheNextHopThatIsKnown) {
@@ -371,7 +372,7 @@ TEST(VlanTest, TaggedPlaintextIsHeldToPolicy) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
 }
 
-// What was decided by the flow cache, or earlier in a burst, before its SA was rekeyed and deleted.
+// A packet decided by the flow cache, or earlier in a batch, before its SA was rekeyed and deleted.
 TEST(RekeyTest, APacketWhoseSaWentTakesTheOneThatIsThereNow) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
@@ -381,7 +382,7 @@ TEST(RekeyTest, APacketWhoseSaWentTakesTheOneThatIsThereNow) {
   pair.b.Add(fresh);
   pair.a.Add(fresh);
   pair.sa_a->set_state(SaState::kDead);
-  pair.a.path.sad.Remove(pair.sa_a);  // workers have not heard of it yet
+  pair.a.path.sad.Remove(pair.sa_a);  // workers do not know yet
   EXPECT_THAT(pair.Deliver(Frame(inner)), SizeIs(1));
   EXPECT_EQ(pair.a.AllDrops(), 0u);
   EXPECT_EQ(pair.b.AllDrops(), 0u);

@@ -1,4 +1,4 @@
-// Super-packets of the host cut into segments, segments joined again; and "too big".
+// Super-packets of the host cut into segments, segments joined again, and "too big" errors.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ void Protect(TestPair* pair) {
   pair->AddPolicies({}, "fd01::/64", "fd02::/64");
 }
 
-// A super-packet as a TAP hands it over: the checksum field holds the pseudo-header's sum.
+// A super-packet as a TAP delivers it: the checksum field holds the pseudo-header's sum.
 Packet* SuperPacket(PacketPools* pools, const Family& family, const TcpFields& tcp,
                     const Bytes& payload, uint16_t segment) {
   Bytes frame = Frame(test::Tcp(family.ip, tcp, payload));
@@ -206,7 +206,7 @@ class CoalesceTest : public testing::TestWithParam<Family> {
     batch_.Push(test::MakePacket(&pools_, Frame(test::Tcp(ip, tcp, payload))));
   }
   void Add(const TcpFields& tcp, const Bytes& payload) { Add(tcp, payload, GetParam().ip); }
-  // Runs and returns the number of frames that come out.
+  // Runs the coalescer and returns the number of frames that come out.
   std::size_t Run() {
     coalescer_.Run(&batch_, &sink_);
     frames_.clear();
@@ -416,7 +416,7 @@ TEST(TooBigTest, Ipv6SenderIsToldTheInnerMtu) {
   TestPair pair;
   pair.Protect({.src = "2001:db8::1", .dst = "2001:db8::2"}, "fd01::/64", "fd02::/64");
   const IpFields f{.src = "fd01::1", .dst = "fd02::1"};
-  // 1500 - 40 - 8 - 8 - 16 = 1428 of text, less 2 of trailer.
+  // 1500 - 40 - 8 - 8 - 16 = 1428 bytes of text, less 2 of trailer.
   const Bytes fits = Frame(test::Udp(f, 1, 2, Pattern(1426 - 48)));
   EXPECT_THAT(pair.Deliver(fits), testing::ElementsAre(fits));
   const Bytes big = Frame(test::Udp(f, 1, 2, Pattern(1427 - 48)));

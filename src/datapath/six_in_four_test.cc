@@ -1,4 +1,4 @@
-// IPv6 that the host has cut itself, inside IPv4: the outer packet is cut again rather than lost.
+// IPv6 fragments of the host inside IPv4: the outer packet is cut again rather than dropped.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,7 +33,7 @@ SaOptions OptionsFor(SaMode mode) {
 
 class SixInFourTest : public testing::TestWithParam<SaMode> {
  protected:
-  // A UDP datagram of 3,000 bytes as the host's stack cuts it for an MTU of 1,500.
+  // The fragments of a UDP datagram of 3,000 bytes, cut by the host's stack for an MTU of 1,500.
   static std::vector<Bytes> Datagram() {
     const Bytes udp = test::Udp({}, 1, 2, Pattern(2992));
     const Bytes data(udp.begin() + 20, udp.end());
@@ -43,7 +43,7 @@ class SixInFourTest : public testing::TestWithParam<SaMode> {
     }
     return frames;
   }
-  // All that leaves A, and what B's host gets of it.
+  // Everything that leaves A, and what B's host receives of it.
   void Send(const std::vector<Bytes>& frames) {
     for (const Bytes& frame : frames) pair_.a.FromHost(frame);
     pair_.a.Run();
@@ -67,7 +67,7 @@ TEST_P(SixInFourTest, WhatTheHostHasCutArrives) {
   EXPECT_EQ(pair_.a.AllDrops(), 0u);
 }
 
-// A policy that asks for ports has it put together first.
+// A policy that selects by ports makes the stack reassemble the datagram first.
 TEST_P(SixInFourTest, WhatWasPutTogetherArrives) {
   pair_.Protect(OptionsFor(GetParam()), "fd01::1", "fd02::1");
   PolicySpec ports =
@@ -81,7 +81,7 @@ TEST_P(SixInFourTest, WhatWasPutTogetherArrives) {
   EXPECT_EQ(pair_.a.AllDrops(), 0u);
 }
 
-// Whole packets still keep DF, and their sender is told.
+// Whole packets keep DF, and their sender is notified.
 TEST_P(SixInFourTest, WholePacketsAreNotCut) {
   pair_.Protect(OptionsFor(GetParam()), "fd01::1", "fd02::1");
   const Bytes fits = Frame(test::Udp(kInner, 1, 2, Pattern(1300)));
@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, SixInFourTest, testing::Values(SaMode::kTunnel, 
                            return std::string(mode.param == SaMode::kBeet ? "Beet" : "Tunnel");
                          });
 
-// IPv6 in IPv6 in IPv4: the middle header has no bit to say that it may be cut.
+// IPv6 in IPv6 in IPv4: the middle header has no bit that permits fragmentation.
 TEST(SixInSixInFourTest, WhatTheHostHasCutArrives) {
   TestPair pair;
   const SaOptions inner{.src = "2001:db8::1", .dst = "2001:db8::2", .spi = 0x2000, .reqid = 2};

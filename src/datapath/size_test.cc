@@ -1,5 +1,5 @@
-// Packets that the path is too narrow for, from host to host: fragments of ESP, path MTU, host
-// fragments, and packets that wait for their SA.
+// Packets that exceed the path MTU, from host to host: fragments of ESP, path MTU, host fragments,
+// and packets that wait for their SA.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ IpFields Flow(bool v4, bool dont_fragment = false) {
   return f;
 }
 
-// A UDP packet of `size` bytes of IP.
+// A UDP packet whose IP packet has `size` bytes.
 Bytes Inner(std::size_t size, const IpFields& f) {
   const std::size_t header = Addr(f.src).family == IpFamily::kV4 ? 20 : 40;
   return Udp(f, 1000, 2000, Pattern(size - header - 8));
@@ -52,10 +52,10 @@ class SizeTest : public testing::TestWithParam<Ends> {
   TestPair pair_;
 };
 
-// 1500 bytes that may be cut (IPv6: 1280, the least that any path must take): they arrive whole.
+// 1500 bytes that may be cut (IPv6: 1280, the minimum MTU of any path) arrive whole.
 TEST_P(SizeTest, OuterPacketIsCutAndPutTogether) {
   const Bytes inner = Inner(GetParam().inner_v4 ? 1500 : 1280, Flow(GetParam().inner_v4));
-  // Of IPv6's minimum nothing has to be cut on a wire of 1500.
+  // A packet of IPv6's minimum MTU needs no cut on a wire of 1500.
   pair_.sa_a->outbound()->path_mtu = GetParam().inner_v4 ? 0 : 1280;
   pair_.sa_a->outbound()->path_mtu_until = pair_.a.clock.WallSeconds() + 600;
   const auto delivered = pair_.Deliver(Frame(inner));
@@ -136,7 +136,7 @@ TEST(PathMtuPipelineTest, IcmpAboutTheOuterPacketReachesTheInnerSender) {
   const auto told = pair.a.ToHost();
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_EQ(LoadBe16(&told[0][14 + 20 + 6]), ((1400 - 36 - 16) & ~3) - 2);
-  // What may be cut is.
+  // A packet that may be cut is cut.
   EXPECT_THAT(pair.Deliver(Frame(Inner(1400, Flow(true)))), SizeIs(1));
   EXPECT_THAT(pair.wire, SizeIs(2));
 }
@@ -166,7 +166,7 @@ TEST(PathMtuPipelineTest, OversizePacketOfAnOffloadedSaIsSealedInSoftware) {
   EXPECT_EQ(pair.a.nic().offload_stats().sealed, 1u);
 }
 
-// What the host cut, transport mode protects whole.
+// Transport mode protects the whole datagram of the host's fragments.
 TEST(HostFragmentsTest, TransportModeProtectsTheDatagram) {
   TestPair pair;
   pair.Protect({.mode = SaMode::kTransport}, "192.0.2.1/32", "192.0.2.2/32");
@@ -190,7 +190,7 @@ TEST(HostFragmentsTest, TransportModeProtectsTheDatagram) {
   EXPECT_EQ(pair.a.AllDrops() + pair.b.AllDrops(), 0u);
 }
 
-// IPv6 may not be cut on its way, but this datagram's source cut it already.
+// IPv6 may not be cut en route, but this datagram's source has already cut it.
 TEST(HostFragmentsTest, TransportModeProtectsTheDatagramOfIpv6) {
   TestPair pair;
   SaOptions options = Tunnel(false);
@@ -228,7 +228,7 @@ TEST(HostFragmentsTest, PolicyThatAsksForPortsDecidesTheDatagram) {
   const IpFields f = Flow(true);
   const Bytes whole = Udp(f, 1000, 2000, Pattern(2000));
   const Bytes data = Slice(whole, {20, whole.size()});
-  // The later one first.
+  // The later fragment first.
   pair.a.FromHost(Frame(FragmentOf(f, data, {1480, data.size(), false})));
   pair.a.FromHost(Frame(FragmentOf(f, data, {0, 1480, true})));
   pair.a.Run();
@@ -246,7 +246,7 @@ TEST(HostFragmentsTest, TunnelModeTakesThemAsTheyAre) {
   TestPair pair;
   pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
   IpFields f = Flow(true);
-  f.src = "10.1.0.9";  // not a host whose IKE it might be
+  f.src = "10.1.0.9";  // not an address of this host, so it cannot be its IKE
   f.dst = "10.2.0.9";
   const Bytes data = Slice(Udp(f, 1000, 2000, Pattern(1000)), {20, 1028});
   const Bytes first = Frame(FragmentOf(f, data, {0, 800, true}));

@@ -1,5 +1,5 @@
-// What a socket's policy lets pass, and what looks like it and does not: both pipelines and the
-// guard, under an SPD that protects or blocks everything.
+// Packets that a socket's policy lets pass, and packets that only look like them: both pipelines
+// and the seal guard, with an SPD that protects or blocks everything.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +52,7 @@ class SocketPolicyPathTest : public testing::Test {
     host.path.socket_policies.Remove(policy);
     host.path.BumpGeneration();
   }
-  // From A's socket, or to B's.
+  // A datagram from A's socket, or to B's.
   static Bytes Datagram(uint16_t sport, uint16_t dport, const char* src = "192.0.2.1",
                         const char* dst = "192.0.2.2") {
     return Frame(Udp({.src = src, .dst = dst}, sport, dport, Pattern(40)));
@@ -114,7 +114,7 @@ TEST_F(SocketPolicyPathTest, BlocksWhereTheSpdIsIdle) {
   EXPECT_THAT(idle.a.Send(Datagram(kPort + 1, kFar)), SizeIs(1));
 }
 
-// RFC 4301 section 5.2: a tunnel that no policy knows of gives no right in, the socket's neither.
+// RFC 4301 section 5.2: a tunnel that no policy names is refused, also by a socket's policy.
 TEST_F(SocketPolicyPathTest, AllowsNoTunnelIn) {
   TestPair pair;
   pair.Protect({}, "192.0.2.1", "192.0.2.2");
@@ -125,7 +125,7 @@ TEST_F(SocketPolicyPathTest, AllowsNoTunnelIn) {
   EXPECT_EQ(pair.b.Drops(DropReason::kInTemplateMismatch), 1u);
 }
 
-// A datagram of 1,472 bytes in pieces of 1,000.
+// A datagram of 1,472 bytes, cut into pieces of 1,000.
 std::vector<Bytes> Pieces(uint16_t sport, uint16_t dport) {
   const Bytes whole = Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, sport, dport, Pattern(1400));
   const Bytes body(whole.begin() + 20, whole.end());
@@ -160,7 +160,7 @@ TEST_F(SocketPolicyPathTest, FragmentsComeInForItAlone) {
   EXPECT_THAT(pair_.b.Receive(pieces[0]), IsEmpty());
 }
 
-// The guard asks by itself: a frame in clear that came to the wire by no decision.
+// The guard decides itself about a frame in clear that reaches the wire without a decision.
 TEST_F(SocketPolicyPathTest, TheGuardKnowsIt) {
   const auto stray = [&](const Bytes& frame) {
     PacketBatch batch;

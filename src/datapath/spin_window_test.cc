@@ -7,14 +7,13 @@ namespace {
 
 constexpr uint64_t kLongest = 80'000;
 
-// Idle from `*now` on, for `gap`, with nothing found before it ends. Returns the time spent
-// looking.
+// Idle from `*now` on, for `gap`, without work before it ends. Returns the time spent polling.
 uint64_t Idle(SpinWindow* window, uint64_t* now, uint64_t gap) {
   const uint64_t begin = *now;
   for (uint64_t t = begin;; t += 1000) {
     if (window->LookAgain(t)) {
       if (t - begin < gap) continue;
-      window->Worked();  // found while looking
+      window->Worked();  // found while polling
       *now = t;
       return t - begin;
     }
@@ -35,7 +34,7 @@ TEST(SpinWindowTest, GrowsOverShortPausesAndThenCatchesThem) {
   uint64_t now = 1;
   EXPECT_EQ(Idle(&window, &now, 30'000), 0u) << "the first pause is slept through";
   for (int i = 0; i < 10; ++i) (void)Idle(&window, &now, 30'000);
-  EXPECT_GE(Idle(&window, &now, 30'000), 30'000u) << "found by looking";
+  EXPECT_GE(Idle(&window, &now, 30'000), 30'000u) << "found by polling";
   EXPECT_LE(window.window_ns(), kLongest);
 }
 

@@ -167,7 +167,7 @@ TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
 }
 
 // As on a busy gateway: a batch with packets of many SAs, seal and open, in any order.
-TEST_P(RandomConformance, MixedBurstsOfManySasComeOutRight) {
+TEST_P(RandomConformance, MixedBatchesOfManySasComeOutRight) {
   const auto reference = test::ReferenceHarness();
   struct Sa {
     Suite suite;

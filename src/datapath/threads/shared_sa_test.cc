@@ -1,5 +1,5 @@
 // Workers that share one SA: their numbers reach the wire in an order that a receiver with a replay
-// window of 32 takes, whoever finishes first.
+// window of 32 accepts, whichever worker finishes first.
 #include <gtest/gtest.h>
 
 #include <mutex>
@@ -17,7 +17,7 @@ using test::SaOptions;
 
 constexpr uint32_t kWorkers = 2;
 
-// Has `count` frames for each worker, and takes nothing.
+// Supplies `count` frames to each worker, and accepts none.
 class SourcePort final : public test::RingPort {
  public:
   SourcePort(PacketPools* pools, Bytes frame)
@@ -50,7 +50,7 @@ class SourcePort final : public test::RingPort {
   std::array<std::atomic<uint32_t>, kWorkers> left_{};
 };
 
-// Writes down the numbers of ESP packets in the order in which it was given them.
+// Records the sequence numbers of ESP packets in the order in which it gets them.
 class WireInOrder final : public test::RingPort {
  public:
   using RingPort::RingPort;
@@ -85,7 +85,7 @@ struct Received {
   uint32_t reordered = 0;
 };
 
-// As RFC 4303 section 3.4.3 has it.
+// The window of RFC 4303 section 3.4.3.
 Received WithWindow(const std::vector<uint32_t>& numbers, uint32_t window, uint32_t highest) {
   Received received;
   for (const uint32_t number : numbers) {
@@ -121,8 +121,8 @@ TEST(SharedSaTest, ReceiverWithASmallWindowLosesNothing) {
     workers.push_back(std::make_unique<Worker>(&path, i, &pools, &engines, &clock));
     workers.back()->Start();
   }
-  // A worker that the system does not let run for too long is not waited for: on a busy machine
-  // that may happen in a round. Without an order it happens in each, to some in a hundred.
+  // The wait for a worker that the scheduler does not run is bounded, so on a busy machine a round
+  // may lose packets. Without ordering, every round loses some percent.
   uint32_t dropped = 0;
   int clean = 0;
   uint32_t highest = 0;

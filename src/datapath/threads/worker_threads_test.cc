@@ -1,5 +1,5 @@
-// A worker, a software NIC and control, each in its thread, while packets flow: for the thread
-// sanitizer, and for what only happens between threads.
+// A worker, a software NIC and control, each in its own thread, while packets flow: for the thread
+// sanitizer and for faults that occur only between threads.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -17,7 +17,7 @@ using test::LoopbackPort;
 using test::RingPort;
 using test::SaOptions;
 
-// One host whose wire leads back to itself: the SA that seals also opens.
+// One host whose wire leads back to itself, so that the SA that seals also opens.
 class WorkerThreadsTest : public testing::Test {
  protected:
   struct Installed {
@@ -77,7 +77,7 @@ class WorkerThreadsTest : public testing::Test {
     installed_.push_back(std::move(item));
   }
 
-  // As control does: no new packets, then gone once no worker can hold one.
+  // As control does: stop new packets, then free it when no worker can hold one.
   void RemoveOldest() {
     Installed item = std::move(installed_.front());
     installed_.pop_front();
@@ -92,7 +92,7 @@ class WorkerThreadsTest : public testing::Test {
     path_.BumpGeneration();
   }
 
-  // Sends and takes what comes back until told to stop.
+  // Sends packets and receives those that come back, until stopped.
   void Feed() {
     PacketCaches caches(&pools_);
     const Bytes frame =
@@ -155,7 +155,7 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
     (void)newest.stats();
     AddPolicies(static_cast<uint32_t>(10 + random() % 50));
     while (policies_.size() > 6) {
-      path_.spd.Remove(policies_[2]);  // the first two stay: never a moment without protection
+      path_.spd.Remove(policies_[2]);  // the first two stay, so that protection never lapses
       policies_.erase(policies_.begin() + 2);
       path_.BumpGeneration();
     }
@@ -219,7 +219,7 @@ TEST_F(WorkerThreadsTest, SleepingThreadsWakeForTheNextPacket) {
   const Bytes frame =
       test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(100)));
   for (int i = 0; i < 20; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // all have gone to sleep
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // all are asleep
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_TRUE(host_.Feed(test::MakePacket(&pools_, frame)));
     Packet* packet = nullptr;
@@ -228,7 +228,7 @@ TEST_F(WorkerThreadsTest, SleepingThreadsWakeForTheNextPacket) {
       std::this_thread::yield();
     }
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(400))
-        << "only a time-out woke it";
+        << "woken only by a time-out";
     test::FreePacket(packet);
   }
 }
