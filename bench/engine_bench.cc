@@ -41,7 +41,7 @@ constexpr Row kRows[] = {
     {"3des-sha1", "cbc(des3_ede)", "hmac(sha1)", 24},
 };
 
-// A CPU engine, or what it is where the registers are 256 bits wide.
+// A CPU engine, with or without 512-bit registers.
 struct Contestant {
   const EngineInfo* info;
   bool avx512;

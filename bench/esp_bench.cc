@@ -1,4 +1,4 @@
-// Where the cycles of an ESP packet go, one row per stage, all in one run so that they compare:
+// The cycles of an ESP packet, one row per stage, all in one run so that they compare:
 //   engine      AES-128-GCM of the CPU engine alone
 //   transform   encapsulate, trailer, jobs, decapsulate: with the engine (software) or without
 //               (offload: the device would do it)
@@ -101,7 +101,7 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
   stats.Report(&state, MeanSize(size));
 }
 
-// One batch through the transforms of one SA, by hand.
+// Runs one batch through the transforms of one SA, without the pipeline.
 class TransformBench {
  public:
   TransformBench(const EngineInfo* info, const EngineOptions& options, Crypto crypto, uint32_t size)
@@ -314,7 +314,7 @@ void RegisterAll() {
         Register("engine/" + std::string(info->name), d, size, Engine, info, d, size);
       }
       if (best == nullptr) continue;
-      // What the engine does on a CPU without AVX-512.
+      // The engine as on a CPU without AVX-512.
       Register("transform/software_avx2", d, size, Transform, best, EngineOptions{.avx512 = false},
                Crypto::kSoftware, d, size);
       for (const Crypto c : {Crypto::kSoftware, Crypto::kOffload}) {

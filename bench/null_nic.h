@@ -1,6 +1,6 @@
-// NullNic: a device whose cryptography costs nothing, over a port in memory. What is left is the
-// stack's own work on the crypto-offload path. It seals nothing, but turns over the bytes that the
-// guard at the wire looks at: for measurements only.
+// NullNic: a device whose cryptography costs nothing, over a port in memory. It leaves only the
+// stack's own work on the crypto-offload path. It does not seal, but inverts the bytes that the
+// seal guard checks. For measurements only.
 #pragma once
 
 #include <cstring>
@@ -23,7 +23,7 @@ class NullNic final : public Port, public OffloadDevice {
   int wait_fd(uint32_t) const override { return -1; }
   bool PrepareWait(uint32_t) override { return true; }
   void FinishWait(uint32_t) override {}
-  // Packets arrive as if opened for the SA that was added last.
+  // Packets arrive marked as opened for the SA that was added last.
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override {
     const uint32_t before = out->size();
     const uint32_t n = wire.Receive(queue, out, sink);

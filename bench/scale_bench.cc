@@ -1,5 +1,5 @@
-// How the pipeline stands many SAs, many policies and more than one worker. One run, so that the
-// rows compare; the rates of the issue are ratios of rows.
+// The pipeline with many SAs, many policies and several workers. All rows run in one process, so
+// that they compare; the targets are ratios of rows.
 //   sas/out|in/N       each packet of a batch another of N SAs, in scattered order; 64 bytes
 //   policies/new/N     N prefix policies, each packet of a flow that was not seen before
 //   policies/cached/N  the same, flows that the flow cache knows
@@ -32,7 +32,7 @@ PacketPools* Pools() {
   return pools;
 }
 
-// Hosts are made once for all repetitions of a row.
+// Hosts are created once for all repetitions of a row.
 template <typename Host>
 Host* Cached(uint32_t n) {
   static std::map<uint32_t, std::unique_ptr<Host>> hosts;
@@ -79,7 +79,7 @@ void RunSasOut(benchmark::State& state, uint32_t n) {
   stats.Report(&state, kSize);
 }
 
-// Inbound: tunnel mode, all SAs from one peer to this host, told by SPI.
+// Inbound: tunnel mode, all SAs from one peer to this host, selected by SPI.
 struct SasIn {
   explicit SasIn(uint32_t n) : host(Pools()), order(n), next_seq(n, 1) {
     for (uint32_t i = 0; i < n; ++i) host.AddSa(SpecOf(i), CryptoDirection::kOpen);
@@ -113,9 +113,8 @@ void RunSasIn(benchmark::State& state, uint32_t n) {
   stats.Report(&state, kSize);
 }
 
-// Outbound policies of four kinds, all with one SA behind them: networks of three sizes, some with
-// a source network, a protocol or a port of their own; the longer prefixes first, as IKE daemons
-// have it.
+// Outbound policies of four kinds, all with the same SA: networks of three sizes, some with their
+// own source network, protocol or port. Longer prefixes come first, as with IKE daemons.
 struct Policies {
   explicit Policies(uint32_t n) : host(Pools()), count(n), order(n) {
     const test::SaOptions options{.flags = kSaFlagEsn, .window = 128};
@@ -237,7 +236,7 @@ void RegisterAll(bool smoke, uint32_t most_sas) {
   }
 }
 
-// Takes the flag out of the arguments.
+// Removes the flag from the arguments.
 bool TakeFlag(int* argc, char** argv, const char* flag) {
   for (int i = 1; i < *argc; ++i) {
     if (std::strcmp(argv[i], flag) != 0) continue;
@@ -251,8 +250,8 @@ bool TakeFlag(int* argc, char** argv, const char* flag) {
 }  // namespace
 }  // namespace cygnet::bench
 
-// --full: with the rows of 1,000,000 SAs, which take some gigabytes. --smoke: small ones, for a
-// moment.
+// --full: adds the rows of 1,000,000 SAs, which need some gigabytes. --smoke: only small rows,
+// briefly.
 int main(int argc, char** argv) {
   const bool full = cygnet::bench::TakeFlag(&argc, argv, "--full");
   const bool smoke = cygnet::bench::TakeFlag(&argc, argv, "--smoke");

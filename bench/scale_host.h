@@ -1,5 +1,5 @@
-// What the rows of scale_bench run on: hosts with many SAs and policies between ports in memory,
-// and a sealer that is not part of what is measured.
+// Support for scale_bench: hosts with many SAs and policies between ports in memory, and a sealer
+// outside the measurement.
 #pragma once
 
 #include <array>
@@ -34,7 +34,7 @@ inline IpAddress V4(uint32_t host_order) {
   return IpAddress::V4(&wire);
 }
 
-// 0 … n-1, over and over, each once before any comes again, far apart from one to the next.
+// Repeats a permutation of 0 … n-1 whose consecutive values are far apart.
 class Scatter {
  public:
   explicit Scatter(uint32_t n) : n_(n), stride_(static_cast<uint32_t>(n * 0.618)) {
@@ -52,7 +52,7 @@ class Scatter {
   uint32_t at_ = 0;
 };
 
-// A port in memory with a pair of queues for each worker; a wire port has its guard look.
+// A port in memory with a pair of queues for each worker. A wire port calls its seal guard.
 class QueuePort final : public Port {
  public:
   static constexpr uint32_t kMaxQueues = 2;
@@ -87,7 +87,7 @@ class QueuePort final : public Port {
   void FinishWait(uint32_t) override {}
 };
 
-// One machine: workers between two ports, SAs and policies put in by hand.
+// One machine: workers between two ports, with SAs and policies inserted directly.
 class ScaleHost {
  public:
   explicit ScaleHost(PacketPools* pools, uint32_t workers = 1)
@@ -115,7 +115,7 @@ class ScaleHost {
     path_.sad.Insert(std::move(sa));
   }
   void AddPolicy(PolicySpec spec) { path_.spd.Insert(std::move(spec), 1); }
-  // After the last of them.
+  // Call after the last one.
   void Changed() {
     path_.BumpGeneration();
     path_.quiescence.Collect();
@@ -136,7 +136,7 @@ class ScaleHost {
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// Makes the ESP packet of any SA, outside of what is timed, without keeping a peer for each.
+// Makes the ESP packet of any SA outside the timed windows, without keeping a peer for each SA.
 class Sealer {
  public:
   explicit Sealer(PacketPools* pools)
@@ -170,7 +170,7 @@ inline test::Bytes UdpFrame(uint32_t daddr, uint16_t sport, uint16_t dport, uint
   test::Bytes frame = test::Frame(
       test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, sport, dport, test::Pattern(size - 28)));
   const IpAddress to = V4(daddr);
-  std::memcpy(frame.data() + 14 + 16, to.bytes.data(), 4);  // nothing here looks at checksums
+  std::memcpy(frame.data() + 14 + 16, to.bytes.data(), 4);  // checksums are not checked here
   return frame;
 }
 

@@ -1,7 +1,7 @@
-// What an SA and a policy cost: installs them through the control plane, as the XFRM server does
-// after it has read a message, and says how long it took and what memory it took.
+// The cost of an SA and a policy: installs them through the control plane, as the XFRM server does
+// after reading a message, and prints the time and memory used.
 //   scale_memory [SAS [POLICIES]]
-// Each table in a process of its own: what one has given back would not be seen in the next.
+// Each table runs in its own process, because memory freed by one table would distort the next.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ double Seconds() {
   return std::chrono::duration<double>(now).count();
 }
 
-// Runs `fn`, which makes `n` things.
+// Measures `fn`, which handles `n` objects.
 template <typename Fn>
 void Measure(const char* what, uint32_t n, Fn fn) {
   const double resident = ResidentBytes();

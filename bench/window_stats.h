@@ -1,6 +1,6 @@
-// Short windows and their order statistics. A machine whose clock flips between two speeds gives
-// two heaps of windows; the 5th percentile is the fast heap, the median is what a busy neighbour
-// leaves.
+// Short windows and their order statistics. If the machine's clock flips between two speeds, the
+// windows form two groups: the 5th percentile is in the fast one. The median shows the load of busy
+// neighbours.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -35,7 +35,7 @@ inline double TscPerSecond() {
 
 class WindowStats {
  public:
-  // Times one window of `packets` packets and tells the framework.
+  // Times one window of `packets` packets and reports it to the framework.
   template <typename Fn>
   void Time(benchmark::State* state, uint32_t packets, Fn fn) {
     const uint64_t begin = Tsc();

@@ -13,7 +13,8 @@ constexpr uint32_t kBatch = kMaxBatch;
 constexpr uint32_t kBatches = 24;  // of each worker in a round
 constexpr uint32_t kFlows = 64;    // of each worker
 constexpr uint32_t kSize = 64;
-constexpr uint32_t kNumberAt = 14 + 20 + 8;  // of a packet in its flow: first bytes of the payload
+constexpr uint32_t kNumberAt =
+    14 + 20 + 8;  // of a packet's number in its flow, at the start of the payload
 
 struct Window {
   uint64_t begin;
@@ -21,7 +22,7 @@ struct Window {
 };
 using Windows = std::vector<Window>;
 
-// Has each worker take its batches, all at the same time.
+// Lets all workers process their batches at the same time.
 void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
   const auto workers = static_cast<uint32_t>(windows->size());
   std::atomic<uint32_t> ready{0};
@@ -40,8 +41,8 @@ void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// Windows during which the other worker was at work as well, all the time: two cores that are not
-// ours alone do not always run both.
+// True if the other worker ran during at least nine tenths of `window`: shared cores do not always
+// run both.
 bool Overlapped(const Window& window, const Windows& other, uint64_t longest) {
   uint64_t covered = 0;
   for (const Window& o : other) {
@@ -98,7 +99,7 @@ class TwoHosts {
     }
   }
   void Open(std::vector<Windows>* windows) { RunRound(&b_, windows); }
-  // nullptr, or what is wrong.
+  // nullptr, or the error.
   const char* Check() {
     const char* wrong = nullptr;
     for (uint32_t w = 0; w < workers_; ++w) {
@@ -157,7 +158,7 @@ void RunWorkers(benchmark::State& state, uint32_t workers, bool out) {
       }
     }
   }
-  // The machine may never have run both: then the figures are of nothing, and say so.
+  // If the machine never ran both, the figures mean nothing, and `windows` is 0.
   const bool measured = std::none_of(per_packet.begin(), per_packet.end(),
                                      [](const auto& samples) { return samples.empty(); });
   ReportTogether(&state, measured ? &per_packet : &whenever, kSize);

@@ -7,9 +7,9 @@
 
 namespace cygnet::bench {
 
-// `out`: sealing is timed, else opening. Both are done by `workers` threads at once, each with its
-// own flows, and checked: nothing lost, each flow in order. p5 and median are of all workers
-// together: cycles in which one packet comes out somewhere.
+// `out`: times sealing, else opening. `workers` threads do both at once, each with its own flows.
+// The result is checked: no loss, each flow in order. p5 and median are for all workers together:
+// cycles per packet of their joint output.
 void RunWorkers(benchmark::State& state, uint32_t workers, bool out);
 
 }  // namespace cygnet::bench

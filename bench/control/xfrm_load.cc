@@ -1,6 +1,6 @@
-// A client of NETLINK_XFRM that installs many SAs or policies, reads them back and flushes them,
-// and says how long each took. Plain system calls: the same program measures the running kernel,
-// and, under the shim, cygnetd.
+// A client of NETLINK_XFRM that installs many SAs or policies, dumps and flushes them, and prints
+// the time of each step. It uses plain system calls, so the same program measures the running
+// kernel and, under the shim, cygnetd.
 //   xfrm_load sas|policies N
 // Each request waits for its acknowledgement, as an IKE daemon's does.
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@ namespace {
   std::exit(1);
 }
 
-// One request, put together in place.
+// One request, built in place.
 class Request {
  public:
   Request(uint16_t type, uint16_t flags) {
@@ -74,7 +74,7 @@ class Socket {
     if (error != 0) Fail(what, -error);
   }
 
-  // Messages of a dump.
+  // Number of messages in a dump.
   uint32_t Dump(uint16_t type, const char* what) {
     Request request(type, NLM_F_DUMP);
     Send(request, what);
@@ -98,7 +98,7 @@ class Socket {
       Fail(what, errno);
     }
   }
-  // libc's own NLMSG_ macros are C casts.
+  // libc's NLMSG_ macros use C casts.
   const nlmsghdr* At(std::size_t offset) const {
     return reinterpret_cast<const nlmsghdr*>(bytes_ + offset);
   }
@@ -125,7 +125,7 @@ constexpr uint32_t kOwn = 0xc0000201;       // 192.0.2.1
 constexpr uint32_t kPeers = 0x0a800000;     // 10.128.0.0
 constexpr uint32_t kNetworks = 0x0b000000;  // 11.0.0.0
 
-// An outbound SA in tunnel mode to a peer of its own.
+// An outbound SA in tunnel mode to its own peer.
 void AddSa(Socket& socket, uint32_t i) {
   Request request(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL);
   auto* sa = request.Fixed<xfrm_usersa_info>();
@@ -148,7 +148,7 @@ void AddSa(Socket& socket, uint32_t i) {
   socket.Execute(request, "NEWSA");
 }
 
-// An outbound policy for a network: of three sizes, some with a protocol or a port of their own.
+// An outbound policy for a network of one of three sizes, some with their own protocol or port.
 void AddPolicy(Socket& socket, uint32_t i) {
   Request request(XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL);
   auto* policy = request.Fixed<xfrm_userpolicy_info>();
@@ -182,7 +182,7 @@ void Flush(Socket& socket, bool sas) {
   socket.Execute(request, "flush");
 }
 
-// A line: what, how many, seconds.
+// Prints a line: step, count, seconds.
 void Measure(const char* what, uint32_t n, const std::function<void()>& fn) {
   const auto begin = std::chrono::steady_clock::now();
   fn();
@@ -204,7 +204,7 @@ int main(int argc, char** argv) {
   Measure("add", n, [&] {
     for (uint32_t i = 0; i < n; ++i) sas ? AddSa(socket, i) : AddPolicy(socket, i);
   });
-  // Whoever started it may look at the other side's memory now.
+  // The caller may measure the other side's memory now.
   char go = 0;
   if (!isatty(STDIN_FILENO) && read(STDIN_FILENO, &go, 1) < 0) return 1;
   Measure("dump", n, [&] {

@@ -1,5 +1,5 @@
-// Carries every frame between a TAP that it makes and an interface, both ways, super-packets whole,
-// and looks at none: the ceiling for whoever sits there and does something with them.
+// Forwards every frame between a TAP that it creates and an interface, both ways, with
+// super-packets whole and without reading them: the upper bound for programs attached this way.
 //   forwarder TAP WIRE
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -22,8 +22,8 @@
 namespace {
 
 constexpr std::size_t kLargest = 65536 + 64;
-constexpr int kVnetHeader = 10;  // struct virtio_net_hdr, of a header that C++ does not take
-constexpr int kBudget = 64;      // frames of one direction before the other has its turn
+constexpr int kVnetHeader = 10;  // struct virtio_net_hdr, whose header does not compile as C++
+constexpr int kBudget = 64;      // frames of one direction before the other gets its turn
 
 [[noreturn]] void Fail(const char* what) {
   std::fprintf(stderr, "forwarder: %s: %s\n", what, std::strerror(errno));
@@ -74,7 +74,7 @@ int OpenWire(const char* name) {
   return fd;
 }
 
-// What the other side does not take is lost, as on any wire.
+// A frame that the other side does not accept is lost, as on any wire.
 void Carry(int from, int to) {
   static std::array<uint8_t, kLargest> frame;
   for (int i = 0; i < kBudget; ++i) {

@@ -1,5 +1,5 @@
-// Latencies in buckets of equal relative width (1/64), so that recording one costs a few
-// instructions and no memory.
+// Latencies in buckets of equal relative width (1/64), so that recording a latency takes a few
+// instructions and no allocation.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ class LatencyHistogram {
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_; }
 
-  // The value that a share `q` of the entries do not exceed, at most 1/64 too large.
+  // The value that a fraction `q` of the entries does not exceed; at most 1/64 too large.
   uint64_t Quantile(double q) const {
     const auto wanted = static_cast<uint64_t>(q * static_cast<double>(count_));
     uint64_t seen = 0;
@@ -33,7 +33,8 @@ class LatencyHistogram {
 
  private:
   static constexpr unsigned kBits = 6;
-  static constexpr uint64_t kLinear = uint64_t{1} << kBits;  // below it each value has its bucket
+  static constexpr uint64_t kLinear = uint64_t{1}
+                                      << kBits;  // below it each value has its own bucket
 
   static std::size_t Index(uint64_t value) {
     if (value < kLinear) return value;

@@ -1,6 +1,6 @@
-// Numbered, timestamped UDP packets from one network namespace to another, at a rate; says what was
-// lost, came twice or out of order, and how long packets took. One process for both ends, so that
-// they share a clock. Prints one line of JSON.
+// Sends numbered, timestamped UDP packets from one network namespace to another at a given rate.
+// Reports loss, duplicates, reordering and latency. One process runs both ends, so that they share
+// a clock. Prints one line of JSON.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -27,7 +27,7 @@ constexpr uint32_t kBatch = 32;
 constexpr uint32_t kHeaders = 28;  // IPv4 and UDP: sizes are those of the IP packet
 constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kLongestDrain = 3 * kSecond;
-constexpr int kReceiveBuffer = 4 << 20;  // not so large that it hides a rate nobody keeps up with
+constexpr int kReceiveBuffer = 4 << 20;  // small enough not to hide an unsustainable rate
 constexpr uint32_t kImix[] = {64, 570, 64, 64, 570, 64, 1400, 64, 570, 64, 570, 64};
 
 struct Options {
@@ -35,11 +35,11 @@ struct Options {
   uint16_t port = 7100;
   double rate = 1000;
   double seconds = 1;
-  double drain = 0.2;  // after so long without a packet nothing more is expected
+  double drain = 0.2;  // seconds without a packet after which the run is over
 };
 
 struct Stamp {
-  uint64_t run;  // so that late packets of an earlier run are not taken for ours
+  uint64_t run;  // distinguishes late packets of an earlier run
   uint64_t number;
   uint64_t sent_at;
 };
@@ -47,7 +47,7 @@ struct Stamp {
 struct Result {
   LatencyHistogram latency;
   uint64_t twice = 0;
-  uint64_t late = 0;  // arrived behind a younger one
+  uint64_t late = 0;  // arrived after a later one
   uint64_t bytes = 0;
 };
 
@@ -77,7 +77,7 @@ sockaddr_in SocketAddress(const std::string& text, uint16_t port) {
   return address;
 }
 
-// A socket stays in the namespace that it was made in.
+// A socket stays in the namespace that it was created in.
 int SocketIn(const std::string& ns, const std::string& address, uint16_t port) {
   const int fd = open(ns.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) Fail(ns);
@@ -90,7 +90,7 @@ int SocketIn(const std::string& ns, const std::string& address, uint16_t port) {
   return s;
 }
 
-// A batch of packets whose buffers stay; only the stamps change.
+// A batch of packets with fixed buffers; only the stamps change.
 class Batch {
  public:
   explicit Batch(uint32_t bytes) : bytes_(kBatch * bytes), iov_(kBatch), messages_(kBatch) {
@@ -172,8 +172,8 @@ class Generator {
     return (size_ == 0 ? kImix[number % std::size(kImix)] : size_) - kHeaders;
   }
 
-  // Never more than a batch at once. Behind its time it sends as fast as it can, and stops when
-  // the time is over: `sent_pps` says what it came to.
+  // Sends at most one batch at once. When late it sends as fast as it can, and it stops when the
+  // time is over: `sent_pps` is the rate that it reached.
   void Send() {
     prctl(PR_SET_TIMERSLACK, 1000);
     Batch batch(1500);
@@ -236,7 +236,7 @@ class Generator {
   std::vector<bool> seen_;
   Result result_;
   const uint64_t run_ = Now();
-  uint64_t lag_ = 0;  // of the last packet behind the end of sending
+  uint64_t lag_ = 0;  // of the last packet after the end of sending
   std::atomic<uint64_t> arrived_ = 0;
   std::atomic<uint64_t> last_arrival_ = 0;
   std::atomic<bool> done_ = false;
@@ -253,9 +253,9 @@ int main(int argc, char** argv) {
   app.add_option("--source", options.source, "address to send from")->required();
   app.add_option("--target", options.target, "address to send to")->required();
   app.add_option("--size", options.size, "bytes of the IP packet (64 to 1500), or imix");
-  app.add_option("--rate", options.rate, "packets a second");
-  app.add_option("--seconds", options.seconds, "how long");
-  app.add_option("--drain", options.drain, "seconds to wait for the last ones");
+  app.add_option("--rate", options.rate, "packets per second");
+  app.add_option("--seconds", options.seconds, "duration of sending");
+  app.add_option("--drain", options.drain, "seconds to wait for the last packets");
   app.add_option("--port", options.port, "UDP port of the receiver; the sender's is the next");
   CLI11_PARSE(app, argc, argv);
   try {

@@ -1,6 +1,6 @@
-"""What carries the packets of an end-to-end measurement: two namespaces, one veth pair as the wire, and
-on each side Cygnet, a peer, a forwarder without crypto, or nothing. All have the same wire and the same
-addresses for the traffic."""
+"""The systems that carry the packets of an end-to-end measurement: two namespaces, one veth pair as the
+wire, and on each side Cygnet, a peer, a forwarder without crypto, or nothing. All have the same wire and
+the same addresses for the traffic."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from rawwire import FrameSocket
 OUTER = ["192.0.2.1", "192.0.2.2"]
 INNER = ["10.1.0.1", "10.2.0.1"]
 NETS = ["10.1.0.0/16", "10.2.0.0/16"]
-INNER_MTU = 1420  # what fits every tunnel here on a wire of 1500
+INNER_MTU = 1420  # fits every tunnel here on a wire of 1500
 MARK = b"Cygnet?!"
 
 
 class System:
-    """Two sides. `addresses`: what traffic is sent between."""
+    """Two sides. `addresses`: the ends of the traffic."""
 
     name = ""
     seals = True
@@ -43,7 +43,7 @@ class System:
         raise NotImplementedError
 
     def wire(self, addresses=True):
-        """The veth pair wire0, with the outer addresses where no daemon takes it over."""
+        """The veth pair wire0, with the outer addresses if no daemon takes it over."""
         west, east = self.sides
         west.ip(f"link add wire0 mtu 1500 type veth peer name wire0 mtu 1500 "
                 f"netns {east.holder.pid}")
@@ -56,13 +56,13 @@ class System:
         self.sides[side].ip(f"addr add {INNER[side]}/32 dev {device}")
 
     def pause(self, paused):
-        """Nobody else runs while one is measured."""
+        """Stops or continues the daemons, so that only one system runs while it is measured."""
         for process in self.daemons:
             if process.poll() is None:
                 process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
     def cpu_seconds(self):
-        """What the daemons have had of the CPUs since they started."""
+        """CPU time of the daemons since they started."""
         ticks = 0
         for process in self.daemons:
             with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as f:
@@ -71,12 +71,12 @@ class System:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def check(self):
-        """Packets arrive, and are sealed on the wire if this system says so."""
+        """Checks that packets arrive, and that they are sealed on the wire if this system seals."""
         labkit.wait_for(lambda: self._ping(1) == 0, 15, f"{self.name}: a ping's answer")
         wire = FrameSocket(self.sides[0], "wire0")
         try:
             if self._ping(5) != 0:
-                raise LabError(f"{self.name}: pings get lost")
+                raise LabError(f"{self.name}: pings are lost")
             frames = wire.frames(count=1000, timeout=0.3)
         finally:
             wire.close()
@@ -98,7 +98,7 @@ class System:
 
 
 class Veth(System):
-    """No daemon at all: what the kernel and the generator can do."""
+    """No daemon: the upper bound of kernel and generator."""
 
     name = "veth"
     seals = False
@@ -148,7 +148,7 @@ class Cygnet(System):
 
 
 class CygnetPort(Cygnet):
-    """The same by a wire port that is named; where the daemon does not know it, it is left out."""
+    """The same with a named wire port; left out if the daemon does not support it."""
 
     brief = True
 
@@ -158,7 +158,7 @@ class CygnetPort(Cygnet):
 
 
 class CygnetClear(Cygnet):
-    """Cygnet without a policy: the same crossings, and no crypto."""
+    """Cygnet without a policy: the same path without crypto."""
 
     name = "cygnet-no-policy"
     seals = False
@@ -169,8 +169,8 @@ class CygnetClear(Cygnet):
 
 
 class Forwarder(System):
-    """A TAP and the wire joined by a program that looks at nothing: the ceiling of this way to be
-    attached."""
+    """A TAP and the wire joined by a program that reads no packet: the upper bound for programs
+    attached this way."""
 
     name = "forwarder"
     seals = False
@@ -244,8 +244,8 @@ class KernelLibipsec(System):
             self._swanctl(side, "--load-all", "--file", os.path.join(run, "swanctl.conf"))
             self.inner_address(side, "lo")
         time.sleep(0.5)
-        # Its TUN keeps the MTU of 1400 that it comes with: it reads no more, whatever `ip` says, so
-        # that packets of 1420 bytes are fragments there.
+        # Its TUN keeps its default MTU of 1400 and reads no more, whatever `ip` sets, so packets of
+        # 1420 bytes are fragmented there.
         self._swanctl(0, "--initiate", "--child", "bench")
 
     def _swanctl(self, side, *args):

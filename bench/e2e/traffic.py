@@ -1,4 +1,4 @@
-"""Traffic over a system: iperf3's TCP, numbered packets, the rate that loses none."""
+"""Traffic over a system: iperf3's TCP, numbered packets, and the rate without loss."""
 
 import json
 import os
@@ -9,8 +9,8 @@ import labkit
 from labkit import LabError
 
 SIZES = ("64", "256", "590", "1420", "imix")
-_TRIES = 2       # a rate loses packets only if it does so twice: a neighbour may have had the CPU
-_MOST_LAG = 0.2  # what still waits in queues when sending ends, as a part of the time: else a queue hid it
+_TRIES = 2       # a rate fails only if it loses packets twice, because a neighbour may have had the CPU
+_MOST_LAG = 0.2  # time to drain queues after sending ends, as a fraction of the run: more means a queue hid loss
 _PRECISION = 1.06
 _LOWEST, _HIGHEST = 500, 4_000_000
 
@@ -53,8 +53,8 @@ class Generator:
         return json.loads(result.stdout)
 
     def lossless(self, system, size, seconds, hint=None):
-        """(highest rate without loss, what was reached there). From `hint`, a rate of earlier, the
-        search is short."""
+        """(highest rate without loss, its result). With `hint`, an earlier rate, the search is
+        short."""
 
         def passes(rate):
             best = None
@@ -69,9 +69,9 @@ class Generator:
 
 
 def search(passes, hint=None):
-    """(rate, result) of the highest rate for which `passes` gives a result: doubling or halving to
-    a bracket, then halves of it. A generator that stays behind the rate asked for has reached its
-    own end: then what it sent counts."""
+    """(rate, result) of the highest rate for which `passes` returns a result: doubles or halves to a
+    bracket, then bisects it. A generator that stays below the requested rate has reached its own
+    limit; then the rate that it sent counts."""
     low, low_result, high = 0, None, None
     rate = hint or 16_000
     while _LOWEST <= rate <= _HIGHEST:

@@ -1,10 +1,11 @@
-// DPDK's librte_ipsec, measured as esp_bench measures Cygnet: seal and open phases over the same
-// packets alternate, each phase is one window timed by TSC, p5 and median of the windows.
+// Measures DPDK's librte_ipsec as esp_bench measures Cygnet: seal and open phases over the same
+// packets alternate. Each phase is one window timed by TSC. The results are p5 and median of the
+// windows.
 //
-// Reads orders from standard input, one a line (dpdk_order.h), answers each with one line of JSON,
-// so that whoever asks can let short phases of this program and of another alternate. With
-// CYGNET_BENCH_AVX2 in the environment ipsec-mb takes its AVX2 code where it would take AVX-512:
-// what it does on a CPU that has none. (EAL's --force-max-simd-bitwidth does not reach ipsec-mb.)
+// Reads orders from standard input, one per line (dpdk_order.h), and answers each with one line of
+// JSON, so that the caller can alternate short phases of this program and of another. With
+// CYGNET_BENCH_AVX2 in the environment ipsec-mb uses its AVX2 code instead of AVX-512, as on a CPU
+// without AVX-512. (EAL's --force-max-simd-bitwidth does not reach ipsec-mb.)
 #include <dlfcn.h>
 #include <intel-ipsec-mb.h>
 #include <inttypes.h>
@@ -42,7 +43,7 @@ struct bench {
 
 static bool use_avx2;
 
-// Instead of ipsec-mb's own: the PMD asks it for the best code of this CPU.
+// Replaces ipsec-mb's function, which the PMD calls to select the best code for this CPU.
 void init_mb_mgr_auto(IMB_MGR* state, IMB_ARCH* arch) {
   if (use_avx2) {
     init_mb_mgr_avx2(state);
@@ -88,8 +89,8 @@ static struct rte_ipsec_sa* make_sa(uint32_t spi, bool outbound,
   return sa;
 }
 
-// The half of an SA. Inline needs no NIC: what prepare makes, with its text in clear, is what the
-// NIC would be given, and what it would deliver on the other side.
+// One half of an SA. Inline needs no NIC: the packet that prepare makes, with its text in clear, is
+// the one that the NIC would get, and that it would deliver on the other side.
 static void make_half(struct bench* bench, const struct row* row, uint32_t spi, bool outbound,
                       struct rte_ipsec_session* half) {
   static struct rte_security_ctx no_device;
@@ -108,7 +109,7 @@ static void make_half(struct bench* bench, const struct row* row, uint32_t spi, 
   half->sa = make_sa(spi, outbound, &crypto);
   if (bench->cpu) {
     const int dev = rte_cryptodev_get_dev_id(row->dev);
-    if (dev < 0) die("no such crypto device");
+    if (dev < 0) die("unknown crypto device");
     half->type = RTE_SECURITY_ACTION_TYPE_CPU_CRYPTO;
     half->crypto.dev_id = (uint8_t)dev;
     half->crypto.ses = rte_cryptodev_sym_session_create((uint8_t)dev, &crypto, bench->sessions);
@@ -167,10 +168,10 @@ static void check_packets(struct bench* bench) {
   }
 }
 
-// --- The measured part ---
+// --- The measurement ---
 
-// Bursts of one SA; with many SAs each packet of a burst has its own, and the API, which is by
-// session, is called with one packet.
+// Bursts of one SA. With many SAs each packet of a burst has its own SA, so the per-session API is
+// called with one packet.
 static void run(struct bench* bench, uint32_t first, const struct row* row, bool outbound) {
   const uint16_t step = row->sas > 1 ? 1 : (uint16_t)row->burst;
   for (uint32_t i = first; i < first + row->packets; i += step) {
@@ -221,8 +222,8 @@ static void measure(struct bench* bench, const struct row* row) {
     make_half(bench, row, 0x1000 + i, false, &bench->sas[i].in);
   }
   fill_packets(bench, row);
-  // The first windows warm up. With many SAs all seal before any opens, so that an SA is cold
-  // when its turn comes.
+  // The first windows are warm-up. With many SAs all packets are sealed before any is opened, so
+  // that each SA is cold at its turn.
   uint32_t n = 0;
   for (int warm = 1; n < row->windows; warm = 0) {
     const uint32_t keep = n;
@@ -259,7 +260,7 @@ static void start_devices(struct bench* bench) {
   unsigned int session_bytes = 0;
   for (size_t i = 0; i < RTE_DIM(kNames); ++i) {
     const int dev = rte_cryptodev_get_dev_id(kNames[i]);
-    if (dev < 0) die("a crypto device is missing; give EAL --vdev for both");
+    if (dev < 0) die("a crypto device is missing; pass --vdev to EAL for both");
     struct rte_cryptodev_config config = {.socket_id = (int)rte_socket_id(), .nb_queue_pairs = 1};
     struct rte_cryptodev_qp_conf queue = {.nb_descriptors = 2048};
     if (rte_cryptodev_configure((uint8_t)dev, &config) != 0 ||
@@ -276,7 +277,7 @@ static void start_devices(struct bench* bench) {
                                          RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_socket_id());
   if (bench->sessions == NULL || bench->mbufs == NULL ||
       rte_pktmbuf_alloc_bulk(bench->mbufs, bench->packets, kMaxPackets) != 0) {
-    die("out of memory: give EAL more by -m");
+    die("out of memory: pass EAL a larger -m");
   }
 }
 

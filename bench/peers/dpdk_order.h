@@ -1,4 +1,4 @@
-// An order to dpdk_ipsec_bench: one line of words KEY=VALUE, each of which may be left out.
+// An order for dpdk_ipsec_bench: one line of KEY=VALUE words, each optional.
 //   mode=cpu|inline  dev=crypto_aesni_gcm|crypto_aesni_mb  alg=gcm128|gcm256  size=BYTES|imix
 //   sas=N  windows=N  burst=N  packets=N (in a window)
 #pragma once
@@ -20,7 +20,7 @@ enum {
 struct row {
   char mode[16], dev[32], alg[16], size[16];
   uint32_t sas, windows, burst;
-  uint32_t packets;  // timed as one window
+  uint32_t packets;  // per window
 };
 
 static void die(const char* what) {
@@ -41,7 +41,7 @@ static struct row parse(char* line) {
                     .packets = 64};
   for (char* word = strtok(line, " \n"); word != NULL; word = strtok(NULL, " \n")) {
     char* value = strchr(word, '=');
-    if (value == NULL) die("an order is KEY=VALUE …");
+    if (value == NULL) die("an order has the form KEY=VALUE …");
     *value++ = '\0';
     if (strcmp(word, "mode") == 0)
       set(row.mode, sizeof(row.mode), value);
@@ -66,7 +66,7 @@ static struct row parse(char* line) {
       row.burst < 1 || row.burst > kMaxBurst || row.packets < row.burst ||
       row.packets > kMaxPackets || row.packets % row.burst != 0 ||
       (row.sas > row.packets && row.sas % row.packets != 0)) {
-    die("an order out of range");
+    die("a value in an order is out of range");
   }
   return row;
 }

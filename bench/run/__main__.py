@@ -23,14 +23,14 @@ def arguments(argv):
     parser.add_argument("--only", action="append", choices=steps.GROUPS, metavar="GROUP",
                         help=f"a part: {', '.join(steps.GROUPS)} (may be repeated)")
     parser.add_argument("--rounds", type=int, help="rounds (12; end to end: a third of them)")
-    parser.add_argument("--no-peers", action="store_true", help="Cygnet alone")
-    parser.add_argument("--json", metavar="FILE", help="write the run there")
-    parser.add_argument("--markdown", metavar="FILE", help="write doc/performance.md there")
+    parser.add_argument("--no-peers", action="store_true", help="measure only Cygnet")
+    parser.add_argument("--json", metavar="FILE", help="write the run to FILE")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables to FILE, as in doc/performance.md")
     parser.add_argument("--compare", metavar="FILE",
-                        help="against a stored run of this machine; status 1 if a row got worse")
-    parser.add_argument("--load", metavar="FILE", help="do not measure: take a stored run")
+                        help="compare with a stored run of this machine; status 1 if a row got worse")
+    parser.add_argument("--load", metavar="FILE", help="do not measure; use a stored run")
     parser.add_argument("--threshold", type=float, default=0.1,
-                        help="change that counts, beside the spread (0.1)")
+                        help="relative change that counts, besides the spread (0.1)")
     args = parser.parse_args(argv)
     args.rounds = args.rounds or (3 if args.quick else 12)
     args.groups = args.only or list(steps.GROUPS)
@@ -44,11 +44,11 @@ def measure(args):
     bench = steps.Bench(args.build, str(os.cpu_count() - 1), args.quick,
                         args.rounds, flags, not args.no_peers)
     load_before = os.getloadavg()
-    source = machine.source(ROOT)  # as it is when the programs are run
+    source = machine.source(ROOT)  # before the programs run
     try:
         plan = bench.steps(args.groups)
         for number in range(args.rounds):
-            turn = number % len(plan) if plan else 0  # nobody is always the first
+            turn = number % len(plan) if plan else 0  # so that the first one changes
             for name, step in plan[turn:] + plan[:turn]:
                 progress(f"round {number + 1} of {args.rounds}: {name}")
                 step(rows)
@@ -56,7 +56,7 @@ def measure(args):
         bench.close()
     notes, errors = bench.notes, bench.errors()
     if "control" in args.groups:
-        import control_steps  # needs namespaces, as end to end does
+        import control_steps  # needs namespaces, like end to end
         more_notes, more_errors = control_steps.run(args, rows, progress)
         notes, errors = notes + more_notes, errors + more_errors
     if "e2e" in args.groups:
@@ -71,7 +71,7 @@ def measure(args):
 
 
 def progress(text):
-    """On a terminal one line that changes, elsewhere (a log) a line each."""
+    """On a terminal one line that is rewritten, elsewhere (a log) one line each."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
@@ -108,7 +108,7 @@ def report(run):
 
 
 def against(run, path, threshold):
-    """Prints what moved; 0 if nothing got worse, 1 if something did, 2 if the runs do not compare."""
+    """Prints the rows that moved. Returns 0 if none got worse, 1 if one did, 2 if the runs do not compare."""
     old = load(path)
     why = compare.difference(old["machine"], run["machine"])
     if why:

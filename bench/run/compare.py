@@ -1,8 +1,8 @@
-"""A run against a stored one of the same machine: which rows moved by more than noise."""
+"""Compares a run with a stored one of the same machine: the rows that moved by more than noise."""
 
 from dataclasses import dataclass
 
-# What makes two machines the same for timing; the kernel may differ.
+# Two machines with the same values count as the same for timing; the kernel may differ.
 _SAME = ("model", "family", "model_number", "stepping", "cpus", "flags")
 _TSC_TOLERANCE = 0.01
 
@@ -14,7 +14,7 @@ class Change:
     before: float
     after: float
     worse: bool
-    ratio: float  # of after to before
+    ratio: float  # after / before
 
     def __str__(self):
         word = "worse" if self.worse else "better"
@@ -23,7 +23,7 @@ class Change:
 
 
 def difference(old, new):
-    """Why two machines do not compare, or None."""
+    """The reason why two machines do not compare, or None."""
     for key in _SAME:
         if old.get(key) != new.get(key):
             return f"{key}: {old.get(key)!r} there, {new.get(key)!r} here"
@@ -34,8 +34,8 @@ def difference(old, new):
 
 
 def changes(old_rows, new_rows, threshold):
-    """Rows in both runs whose figure moved by more than `threshold` and more than either run's own
-    spread, the worst first."""
+    """Rows in both runs whose figure moved by more than `threshold` and more than the spread of
+    either run, the worst first."""
     found = []
     for new in new_rows:
         old = old_rows.get(new.name)
@@ -44,7 +44,7 @@ def changes(old_rows, new_rows, threshold):
         if old.figure <= 0 or new.figure <= 0:
             continue
         ratio = new.figure / old.figure
-        size = max(ratio, 1 / ratio) - 1  # symmetric: half as fast is as far as twice
+        size = max(ratio, 1 / ratio) - 1  # symmetric: half as fast counts as much as twice as fast
         if size <= max(threshold, old.spread, new.spread):
             continue
         worse = (ratio > 1) == new.less_is_better
@@ -53,5 +53,5 @@ def changes(old_rows, new_rows, threshold):
 
 
 def only_in(a, b):
-    """Names of rows that `b` lacks."""
+    """Names of rows of `a` that `b` lacks."""
     return [row.name for row in a if b.get(row.name) is None]

@@ -1,5 +1,5 @@
-"""The control part of a run: SAs and policies through the socket, of cygnetd and, where it can, of the
-running kernel; each by the same unmodified programs."""
+"""The control part of a run: SAs and policies through the socket of cygnetd and, if possible, of the
+running kernel, each with the same unmodified programs."""
 
 import os
 import select
@@ -14,12 +14,12 @@ sys.path.insert(0, os.path.join(_HERE, "..", "..", "test", "interop"))
 
 from labkit import Cygnet, Host, LabError, Namespace  # noqa: E402
 
-# A kernel that keeps policies of unlike prefixes in lists gets slow with many; it is not waited for.
+# A kernel that keeps policies with different prefixes in lists is slow with many; the wait is bounded.
 PATIENCE = 120
 
 
 class Cygnetd:
-    """One daemon with a device on a wire, as it is deployed."""
+    """One daemon with a device on a wire, as in a deployment."""
 
     name = "cygnet"
     kinds = ("sas", "policies")
@@ -47,7 +47,7 @@ class Cygnetd:
 
 class Kernel:
     """The running kernel's own tables, in a fresh namespace. SAs need its ESP, which not every
-    kernel has; policies it always keeps."""
+    kernel has; policies always work."""
 
     name = "kernel"
     kinds = ("policies",)
@@ -66,7 +66,7 @@ class Kernel:
 
 
 def run(args, rows, progress):
-    """Adds the rows; gives notes and errors."""
+    """Adds the rows; returns notes and errors."""
     notes, errors = [], []
     program = os.path.join(args.build, "bench", "control", "xfrm_load")
     counts = (2_000,) if args.quick else (10_000, 100_000)
@@ -98,7 +98,7 @@ def _measure(system_class, workdir, build, program, count, rows, notes):
 
 
 def _load(system, program, kind, count, rows):
-    """xfrm_load: between adding and reading back it waits for a word of ours."""
+    """xfrm_load: between adding and dumping it waits for a line on its standard input."""
     before = system.memory()
     argv = [*system.ns.enter(), *system.client([program, kind, str(count)])]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -107,7 +107,7 @@ def _load(system, program, kind, count, rows):
             deadline = time.monotonic() + PATIENCE
             added = _line(process, deadline)
             if before is not None and added:
-                time.sleep(0.3)  # what the daemon gives back, it has given back
+                time.sleep(0.3)  # the daemon has freed what it can
                 rows.add("control", f"control:{kind}/{count}/memory, bytes each/{system.name}",
                          "bytes", (system.memory() - before) / count)
             out, err = process.communicate("\n", timeout=PATIENCE)
@@ -123,7 +123,7 @@ def _load(system, program, kind, count, rows):
 
 
 def _line(process, deadline):
-    """Its first line, if it comes in time."""
+    """The first line of its output, if it comes in time."""
     ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
     if not ready:
         raise subprocess.TimeoutExpired(process.args, PATIENCE)
@@ -131,7 +131,7 @@ def _line(process, deadline):
 
 
 def _batch(system, workdir, count, rows):
-    """The same policies by an unmodified `ip -batch`, which reads and prints text beside."""
+    """The same policies with an unmodified `ip -batch`, which also reads and prints text."""
     path = os.path.join(workdir, "policies.batch")
     with open(path, "w", encoding="ascii") as f:
         for i in range(count):

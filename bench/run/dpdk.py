@@ -14,7 +14,7 @@ _EAL = ["--no-huge", "--no-pci", "--no-shconf", "-m", "512", "--no-telemetry",
 
 
 class Harness:
-    """One process. `simd`: "avx512" as ipsec-mb chooses, "avx2" made to take that."""
+    """One process. `simd`: "avx512" as ipsec-mb chooses, "avx2" if forced to that."""
 
     def __init__(self, build, cpu, simd, forced):
         self.simd = simd
@@ -36,8 +36,8 @@ class Harness:
         raise RuntimeError(f"dpdk_ipsec_bench ended: {self.process.stderr.read()[-500:]}")
 
     def measure(self, rows, mode, size, device="aesni_gcm", alg="gcm128", sas=1, windows=200):
-        """Windows of 64 packets, as esp_bench's. The burst is what suits librte_ipsec best here: 3 %
-        less at 64 than at 32 with crypto, 15 % more without."""
+        """Windows of 64 packets, as in esp_bench, with librte_ipsec's best burst size. With crypto, 64
+        takes 3 % fewer cycles than 32; without, 15 % more."""
         if not self.alive:
             return
         burst = 32 if mode == "inline" else 64
@@ -72,7 +72,7 @@ def path(build):
 
 
 def start(build, cpu, flags):
-    """The harnesses that make sense on this CPU; none where it is not built."""
+    """The harnesses that make sense on this CPU; none if the program is not built."""
     if not os.path.exists(path(build)):
         return []
     widths = [("avx512", False), ("avx2", True)] if "avx512f" in flags else [("avx2", False)]
@@ -80,7 +80,7 @@ def start(build, cpu, flags):
 
 
 def orders(quick):
-    """(keywords of `measure`) by size, so that they run beside esp_bench's rows of that size."""
+    """(size, keywords of `measure`), so that they run beside esp_bench's rows of that size."""
     devices = ("aesni_gcm",) if quick else ("aesni_gcm", "aesni_mb")
     for size in SIZES:
         for alg in ("gcm128", "gcm256"):

@@ -1,4 +1,4 @@
-"""The end-to-end part of a run: every system set up at once, short turns of each, one at a time."""
+"""The end-to-end part of a run: all systems are set up at once and take short turns, one at a time."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ WIRE_DRIVERS = ("af_packet", "af_xdp")
 
 
 def become_able():
-    """An ordinary user starts again in a user namespace of its own."""
+    """Restarts an ordinary user's run in its own user namespace."""
     try:
         reexec_in_user_namespace()
     except LabError as error:
@@ -55,7 +55,7 @@ class EndToEnd:
         self.hints = {}
 
     def idle(self, system, rows):
-        """CPU of one daemon with nothing to do, in percent of one."""
+        """CPU time of an idle daemon, in percent of one CPU."""
         if not system.daemons:
             return
         seconds = 10 * self.trial
@@ -88,7 +88,7 @@ class EndToEnd:
 
 
 def run(args, rows, progress):
-    """Adds the rows; gives notes and errors."""
+    """Adds the rows; returns notes and errors."""
     workdir = tempfile.mkdtemp(prefix="cygnet-bench-")
     errors, running = [], []
     part = EndToEnd(args.build, args.quick)
@@ -114,7 +114,7 @@ def run(args, rows, progress):
 
 
 def _without(workdir, error):
-    """The error, without the path of a directory that is gone when it is read."""
+    """The error, without the path of a temporary directory."""
     text = str(error).replace(workdir + "/", "") if workdir else str(error)
     return " ".join(text.split())
 

@@ -10,7 +10,7 @@ from stats import CYCLES
 
 _SUFFIX = re.compile(r"/(manual_time|real_time|process_time|iterations:\d+|min_time:[\d.]+)")
 _SHOWN_ELSEWHERE = {"p5", "median", "Gbps_p5", "windows"}
-# Fewer windows than this have no 5th percentile: the first met a neighbour and used up the time.
+# Fewer windows than this have no useful 5th percentile: a disturbed first window used up the time.
 _FEWEST = 8
 _OWN_KEYS = {"iterations", "real_time", "cpu_time", "repetitions", "repetition_index", "threads",
              "family_index", "per_family_instance_index"}
@@ -29,7 +29,7 @@ class Program:
         return os.path.exists(self.path)
 
     def run(self, rows, group, pattern=None, min_time=0.02, options=()):
-        """One short run; an entry is added to each row that matches `pattern`."""
+        """One short run; adds an entry to each row that matches `pattern`."""
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
             pinned = ["taskset", "-c", self.cpu] if self.cpu else []
             argv = [*pinned, self.path, f"--benchmark_min_time={min_time}",
@@ -69,5 +69,5 @@ class Program:
 
 
 def _less(counter):
-    """Rates are better when more, everything else (bytes, ns, losses) when less."""
+    """True for every counter but rates: fewer bytes, ns or losses are better."""
     return not re.search(r"per_second|rate|Mpps|Gbps|ratio|speedup", counter)

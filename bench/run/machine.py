@@ -1,11 +1,11 @@
-"""What a figure depends on and has to be named with."""
+"""The machine and source that a figure depends on and is reported with."""
 
 import datetime
 import os
 import platform
 import subprocess
 
-# Flags that decide which code the engines take.
+# Flags that decide which code the engines use.
 _FLAGS = ("aes", "avx2", "vaes", "vpclmulqdq", "gfni", "avx512f", "avx512bw", "avx512vl", "sha_ni")
 
 
@@ -37,7 +37,7 @@ def describe(tsc_hz=None):
 
 
 def _git(root, *args):
-    """Empty, too, where git is not installed or the sources came as an archive."""
+    """Empty also if git is not installed or the sources came as an archive."""
     try:
         result = subprocess.run(["git", "-C", root, *args], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def source(root):
 
 
 def microarchitecture(machine):
-    """The name people use, where known: figures of one do not speak for another."""
+    """The common name of the microarchitecture if known; figures do not carry over to another one."""
     names = {("25", "1"): "Zen 3 (Milan)", ("25", "17"): "Zen 4", ("26", "2"): "Zen 5"}
     return names.get((machine.get("family"), machine.get("model_number")), "")
 

@@ -1,4 +1,4 @@
-"""The sentences that doc/performance.md opens with: how fast, against whom, on what."""
+"""The opening sentences of doc/performance.md: how fast, compared with which peers, on which CPU."""
 
 def _ns(run, name):
     row = run["rows"].get(name)
@@ -43,9 +43,9 @@ def _targets(run):
     missed = sum(1 for a in run["answers"] if a.met is False)
     if not met + missed:
         return []
-    return [f"Of {met + missed} targets that the project set itself, {met} are met and {missed} are missed; the missed ones stand at the end."]
+    return [f"Of {met + missed} targets that the project set itself, {met} are met and {missed} are missed; the missed ones are listed at the end."]
 
 
 def sentences(run):
-    """At most five; one whose rows were not measured is left out."""
+    """At most five; a sentence whose rows were not measured is left out."""
     return _one_packet(run) + _peers(run) + _targets(run)

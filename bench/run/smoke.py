@@ -1,8 +1,7 @@
-"""The regression guard of CI: every benchmark for a moment, on whatever machine it is.
-
-Fails on what no noise explains: a row that says error, heap allocations where a row counts them, a
-stage that costs many times the one below it in the same run, a wire that carries next to nothing.
-Never on a figure by itself.
+"""The regression guard of CI: runs every benchmark briefly, on any machine.
+It fails only on results that noise cannot explain: a row with an error, heap allocations in a row
+that counts them, a stage that costs many times the one below it in the same run, a wire that loses
+most packets. It never fails on a single figure.
 """
 
 import argparse
@@ -14,15 +13,15 @@ from gbench import Program
 from stats import Rows
 
 SKIPPED = 77
-# Of the engine's cost in the same run. Undisturbed it is 1 to 9 (64 bytes, the fastest engine).
+# Times the engine's cost in the same run. Undisturbed it is 1 to 9 (64 bytes, the fastest engine).
 _TIMES_ENGINE = 40
-# A stage without the crypto against the one with it; undisturbed below 1.
+# A stage without the crypto, relative to the one with it; undisturbed it is below 1.
 _TIMES_SOFTWARE = 5
 _STAGE = re.compile(r"esp_bench:(transform|pipeline)/([^/]+)/(out|in)/(\w+)$")
 
 
 def stage_failures(rows):
-    """Stages of esp_bench that cost many times what they are built on."""
+    """Stages of esp_bench that cost many times the stage they build on."""
     engines = {}
     for row in rows:
         found = re.fullmatch(r"esp_bench:engine/[^/]+/(out|in)/(\w+)", row.name)
@@ -41,7 +40,7 @@ def stage_failures(rows):
             base, times = (software.figure if software else None), _TIMES_SOFTWARE
         if base and row.figure > times * base:
             failures.append(f"{row.name}: {row.figure:.0f} cycles a packet, {row.figure / base:.0f} "
-                            f"times what it rests on ({base:.0f})")
+                            f"times the stage it builds on ({base:.0f})")
     return failures
 
 
@@ -51,25 +50,25 @@ def allocation_failures(rows):
 
 
 def programs(build):
-    """Every row of every program there is, for a moment."""
+    """Runs every row of every program briefly."""
     rows, failures = Rows(), []
     runs = (("esp_bench", None, []), ("engine_bench", "/(gcm128|gcm256)/", []),
             ("scale_bench", None, ["--smoke"]))
     for name, pattern, options in runs:
         program = Program(build, name, None)
         if not program.there:
-            print(f"{name}: not built, not run")
+            print(f"{name}: not built, skipped")
             continue
         program.run(rows, name, pattern, 0.001, options)
         failures += program.errors
     print(f"{len(rows)} rows")
     if len(rows) == 0:
-        failures.append("no row at all")
+        failures.append("no rows")
     return failures + stage_failures(rows) + allocation_failures(rows)
 
 
 def wire(build):
-    """Cygnet's own daemons and pktgen: 1000 packets a second are nothing, half must arrive."""
+    """Cygnet's own daemons and pktgen: 1000 packets per second are very few; at least half must arrive."""
     import shutil
     import tempfile
 
@@ -86,7 +85,7 @@ def wire(build):
             if result["received"] < result["sent"] / 2:
                 failures.append(f"{system.name}: {result['received']} of {result['sent']} arrived")
             if result["twice"]:
-                failures.append(f"{system.name}: {result['twice']} packets came twice")
+                failures.append(f"{system.name}: {result['twice']} packets arrived twice")
     finally:
         for system in found:
             system.close()

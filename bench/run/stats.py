@@ -1,7 +1,6 @@
-"""Rows of a run, and what is said of them: figure, median, spread, ratio.
-
-A row has one entry a round. Of timed windows an entry is the 5th percentile (the machine at its best)
-and the median (what neighbours leave); of a throughput or a latency both are the same value.
+"""Rows of a run with their statistics: figure, median, spread, ratio.
+A row has one entry per round. For timed windows an entry is the 5th percentile (the machine at its
+best) and the median (with the load of neighbours). For a throughput or a latency both are the same.
 """
 
 import statistics
@@ -25,8 +24,8 @@ class Row:
 
     @property
     def figure(self):
-        """What the row is known by. Windows of some µs: the fastest round's 5th percentile, since
-        a slow round is the neighbours'. Seconds of a whole system: the median of the rounds."""
+        """The value that represents the row. Windows of some µs: the fastest round's 5th percentile,
+        because neighbours slow the others. Seconds of a whole system: the median of the rounds."""
         return min(self.best) if self.unit == CYCLES else statistics.median(self.best)
 
     @property
@@ -80,7 +79,7 @@ class Rows:
 
 
 def speedup(ours, theirs):
-    """How many times faster `ours` is; None where one was not measured."""
+    """How many times faster `ours` is; None if one was not measured."""
     if ours is None or theirs is None or not ours.best or not theirs.best:
         return None
     if ours.less_is_better:

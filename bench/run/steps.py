@@ -1,4 +1,4 @@
-"""What one round consists of: short runs of ours and of the peers, side by side."""
+"""The steps of one round: short runs of Cygnet and of the peers, side by side."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _ENGINE_ROWS = "/(gcm128|gcm256|chacha)/"
 
 
 class Bench:
-    """The programs of one build, and what they found."""
+    """The programs of one build, and their results."""
 
     def __init__(self, build, cpu, quick, rounds, flags, peers=True):
         self.quick = quick
@@ -23,7 +23,7 @@ class Bench:
         self.windows = 80 if quick else 240
         self.esp = Program(build, "esp_bench", cpu)
         self.engine = Program(build, "engine_bench", cpu)
-        self.scale = Program(build, "scale_bench", None)  # its workers need more than one
+        self.scale = Program(build, "scale_bench", None)  # its workers need more than one CPU
         self.memory = os.path.join(build, "bench", "scale_memory")
         self.memory_errors = []
         self.harnesses = []
@@ -41,7 +41,7 @@ class Bench:
             self.notes.append(f"librte_ipsec was not measured: {why}")
 
     def steps(self, groups):
-        """(name, function of rows); one call of each makes a round."""
+        """(name, function of rows); a round calls each once."""
         found = []
         if "engine" in groups:
             found.append(("engine", self._engine))
@@ -51,7 +51,7 @@ class Bench:
             if self.scale.there:
                 found.append(("scale", self._scale))
             else:
-                self.notes.append("many SAs and policies were not measured: no scale_bench")
+                self.notes.append("many SAs and policies were not measured: scale_bench is not built")
         return found
 
     def _engine(self, rows):
@@ -65,14 +65,14 @@ class Bench:
             for keywords in orders:
                 for harness in self.harnesses:
                     if keywords["mode"] == "inline" and harness is not self.harnesses[0]:
-                        continue  # no crypto, so no choice of it
+                        continue  # without crypto the SIMD width does not matter
                     harness.measure(rows, size=size, windows=self.windows, **keywords)
 
         return step
 
     def _scale(self, rows):
-        """Its tables take long to fill, and its targets are ratios of its own rows: they are
-        interleaved inside one run of it, which is made in the first round."""
+        """Its tables take long to fill, and its targets are ratios of its own rows. So it runs only
+        once, in the first round, and interleaves its rows itself."""
         if rows.of("scale"):
             return
         self.scale.run(rows, "scale", None, self.min_time,
@@ -82,7 +82,7 @@ class Bench:
         self._memory(rows)
 
     def _memory(self, rows):
-        """What an SA and a policy cost, all included: counted once, since it does not vary."""
+        """The memory of an SA and a policy, all included. Measured once, because it does not vary."""
         result = subprocess.run([self.memory, "20000" if self.quick else "100000"],
                                 capture_output=True, text=True, check=False)
         if result.returncode != 0:

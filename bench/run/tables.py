@@ -16,7 +16,7 @@ TITLES = {
 }
 _SYSTEMS = ("control", "e2e")  # groups whose columns are systems, not sizes
 _CELLS = "ns a packet: figure / median, ± spread"
-# How a name splits into row and column; the rest of a group stays a list.
+# How a name splits into row and column; names that do not match stay a list.
 _SPLITS = {
     "engine": re.compile(r"engine_bench:(?P<a>\w+/[\w-]+/(?:out|in))/(?P<column>\w+)/(?P<b>\d+)"),
     "esp": re.compile(r"esp_bench:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
@@ -47,8 +47,8 @@ def _column_order(column):
 
 
 def matrix(rows, group, tsc_hz):
-    """One line for each thing measured, one column for each size or system; and the rows that do
-    not split so."""
+    """One line for each row name, one column for each size or system; and the rows that do not
+    split."""
     cells, columns, rest = {}, [], []
     for row in rows.of(group):
         found = _SPLITS[group].fullmatch(row.name) if group in _SPLITS else None
@@ -131,25 +131,25 @@ MARKDOWN_HEAD = """# Performance
 
 {opening}
 
-Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) says what each row runs and how
-to read it. **One run on one machine**; every figure here is from this CPU and says nothing of another:
+Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) explains what each row runs and how
+to read it. **One run on one machine**; every figure is from this CPU and does not apply to another:
 
 - machine: {machine}; instruction sets: {flags}
 - source: commit `{commit}`{changed}, {date}; {rounds} interleaved rounds
 - load of the machine: {load}{busy}
 
 Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds'
-medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a part of the
+medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a fraction of the
 figure. *Single rounds*: the same ratio, lowest and highest round.
 """
 
 
 def _busy(run):
-    """The start tells of others, or of the build just before; at the end the run itself is in it."""
+    """A high load at the start comes from others or from the build; the load at the end includes the run."""
     if float(run["load"].split()[0]) <= run["machine"]["cpus"]:
         return ""
-    return (". The start is high: others used the machine, or the build had just ended. Where it was others, "
-            "what needs both CPUs (end to end, two workers) is lower and spreads wider than on an idle one")
+    return (". The load at the start is high: others used the machine, or the build had just ended. If it was others, "
+            "rows that need both CPUs (end to end, two workers) are lower and spread wider than on an idle machine")
 
 
 def markdown(run):
@@ -157,7 +157,7 @@ def markdown(run):
         opening="\n".join(opening.sentences(run)),
         machine=machines.title(run["machine"]), flags=", ".join(run["machine"]["flags"]),
         commit=run["source"]["commit"], date=run["source"]["date"], rounds=run["rounds"],
-        changed=" with changes not committed" if run["source"]["changed"] else "",
+        changed="  with uncommitted changes" if run["source"]["changed"] else "",
         load=run["load"], busy=_busy(run))
     notes = "".join(f"- {note}\n" for note in run["notes"])
     parts = [head] + ([f"Not complete:\n\n{notes}"] if notes else [])

@@ -1,7 +1,6 @@
-"""The targets of the project, each a question to the rows of one run.
-
-`check` yields one Answer for each figure a target speaks of. A row that was not measured gives an
-answer without figure: not measured is not met.
+"""The targets of the project, each checked against the rows of one run.
+`check` yields one Answer for each figure of a target. A row that was not measured results in an
+answer without a figure; it does not count as met.
 """
 
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def _faster(target, case, ours, theirs, need):
 
 
 def _simd(flags):
-    """SIMD widths to compare at, and how names of ours end that keep to that width."""
+    """SIMD widths to compare at, and the suffix of our engines' names for that width."""
     return [("avx512", ""), ("avx2", "_avx2")] if "avx512f" in flags else [("avx2", "")]
 
 
@@ -73,7 +72,7 @@ def _stack_only(rows, _machine):
 
 
 def _difference(rows, machine, target, more, less, need):
-    """ns between two stages of esp_bench."""
+    """Difference of two stages of esp_bench, in ns."""
     per_ns = (machine.get("tsc_hz") or 0) / 1e9
     for direction in DIRECTIONS:
         for size in ("64", "590", "1400"):
@@ -84,7 +83,7 @@ def _difference(rows, machine, target, more, less, need):
 
 
 def _engine_row(rows, direction, size):
-    """The fastest engine that this CPU runs, as the transform takes it."""
+    """The fastest engine on this CPU, which the transform uses too."""
     found = [row for row in rows.of("esp") if row.name.startswith("esp_bench:engine/")
              and row.name.endswith(f"/{direction}/{size}")]
     return min(found, key=lambda row: row.figure, default=None)
@@ -112,7 +111,7 @@ def _engine(rows, machine):
 
 
 def _engine_rate(rows, machine):
-    """Past this it is the fastest known on the reference CPU; of another the number says nothing."""
+    """The fastest known rate on the reference CPU. The number does not apply to other CPUs."""
     if machines.microarchitecture(machine) != "Zen 3 (Milan)":
         return
     for direction in DIRECTIONS:
@@ -136,7 +135,7 @@ def _end_to_end(rows, _machine):
 
 
 def _kept(rows, target, stem, base, counts):
-    """Part of the rate of a small table that a large one keeps."""
+    """The fraction of a small table's rate that a large table keeps."""
     for count, need in counts:
         yield _faster(target, f"{stem.split('/')[-1]} {count}",
                       rows.get(f"scale_bench:{stem}/{count}"),

@@ -1,4 +1,4 @@
-"""Statistics, targets, comparison and tables of tools/bench, on figures made up."""
+"""Statistics, targets, comparison and tables of tools/bench, with made-up figures."""
 
 import os
 import sys
@@ -204,7 +204,7 @@ class Reading(unittest.TestCase):
 
 
 class Smoke(unittest.TestCase):
-    """The guard of CI: deaf to noise, not to a loss by an order of magnitude."""
+    """The regression guard of CI: ignores noise, but not a loss by an order of magnitude."""
 
     ENGINE = timed("esp_bench:engine/a/out/64", 50)
 
@@ -273,7 +273,7 @@ class Opening(unittest.TestCase):
 
 
 def _main():
-    """__main__.py as a module that does not run."""
+    """__main__.py as a module, without running it."""
     module = types.ModuleType("bench_main")
     path = os.path.join(_HERE, "__main__.py")
     module.__file__ = path
