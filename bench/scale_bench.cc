@@ -1,9 +1,9 @@
 // The pipeline with many SAs, many policies and several workers. All rows run in one process, so
 // that they compare; the targets are ratios of rows.
-//   sas/out|in/N       each packet of a batch another of N SAs, in scattered order; 64 bytes
-//   policies/new/N     N prefix policies, each packet of a flow that was not seen before
-//   policies/cached/N  the same, flows that the flow cache knows
-//   policies/lookup/N  the look-up alone, of a batch of flows, as the pipeline does for new ones
+//   sas/out|in/N       each packet of a batch uses a different one of N SAs, scattered; 64 bytes
+//   policies/new/N     N prefix policies, each packet of a new flow
+//   policies/cached/N  the same, flows that are in the flow cache
+//   policies/lookup/N  the look-up alone, for a batch of flows, as for new flows
 //   policies/lookup_one/N  one flow after the other
 //   workers/out|in/N   one SA, many flows, N workers in their threads: workers_rows.h
 #include <benchmark/benchmark.h>

@@ -13,8 +13,7 @@ constexpr uint32_t kBatch = kMaxBatch;
 constexpr uint32_t kBatches = 24;  // of each worker in a round
 constexpr uint32_t kFlows = 64;    // of each worker
 constexpr uint32_t kSize = 64;
-constexpr uint32_t kNumberAt =
-    14 + 20 + 8;  // of a packet's number in its flow, at the start of the payload
+constexpr uint32_t kNumberAt = 14 + 20 + 8;  // of the packet number, in the payload
 
 struct Window {
   uint64_t begin;

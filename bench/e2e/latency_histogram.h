@@ -33,8 +33,7 @@ class LatencyHistogram {
 
  private:
   static constexpr unsigned kBits = 6;
-  static constexpr uint64_t kLinear = uint64_t{1}
-                                      << kBits;  // below it each value has its own bucket
+  static constexpr uint64_t kLinear = uint64_t{1} << kBits;  // one value per bucket below it
 
   static std::size_t Index(uint64_t value) {
     if (value < kLinear) return value;

@@ -16,9 +16,8 @@ namespace cygnet {
 struct FragmentKey {
   IpAddress saddr;
   IpAddress daddr;
-  uint64_t came_by =
-      0;  // the way of arrival; fragments that came another way belong to another datagram
-  uint32_t id = 0;  // IPv4: 16 bits
+  uint64_t came_by = 0;  // the way of arrival; another way means another datagram
+  uint32_t id = 0;       // IPv4: 16 bits
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;  // IPv6: 0
   uint8_t zero = 0;   // fills the padding, so that the object can be hashed as words

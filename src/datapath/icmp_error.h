@@ -31,8 +31,7 @@ class IcmpLimiter {
   }
 
  private:
-  static constexpr uint64_t kToken =
-      1000;  // one error; credit is in thousandths, so a millisecond adds kPerSecond
+  static constexpr uint64_t kToken = 1000;  // credit is in thousandths of an error
   static constexpr uint64_t kFull = kBurst * kToken;
   uint64_t credit_ = kFull;
   uint64_t last_ms_ = 0;

@@ -101,8 +101,7 @@ class InboundPipeline {
   FlowDecider decider_{ctx_->path, &warm_up_};
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
-  Reassembler reassembler_;  // for packets that came in clear; DataPath::opened_fragments is for
-                             // opened ones
+  Reassembler reassembler_;  // for clear packets; DataPath::opened_fragments has the opened ones
   EarlyArrivals early_;
   uint64_t next_short_quote_ms_ = 0;
   ItemBatch<InboundItem> items_;

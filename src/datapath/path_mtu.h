@@ -39,8 +39,9 @@ struct OuterError {
   bool udp_encapsulated = false;
   uint16_t sport = 0;  // host order, with UDP encapsulation
   uint16_t dport = 0;
-  uint32_t mtu = 0;  // kPacketTooBig: as told, or from the plateaus of RFC 1191 by a router that is
-                     // too old to tell; not checked against any bound
+  // kPacketTooBig: the reported MTU; from a router too old to report one, the RFC 1191 plateau. Not
+  // checked against any bound.
+  uint32_t mtu = 0;
 };
 
 // `ip` describes `l3`, which came in clear from the wire. Returns a value only for ICMPv4 type 3

@@ -230,8 +230,8 @@ Packet* Reassembler::Join(uint16_t index) {
     Evict(index, DropReason::kInFragmentOverlap);
     return nullptr;
   }
-  if (JoinedLength(datagram.held()) >
-      kMaxIpPacket) {  // the first fragment may have a longer header
+  // The first fragment may have a longer header than the others.
+  if (JoinedLength(datagram.held()) > kMaxIpPacket) {
     Evict(index, DropReason::kInBadHeader);
     return nullptr;
   }
