@@ -174,7 +174,7 @@ Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const F
 }
 
 // True if another host sent the packet and this one forwards it. The unspecified address counts as
-// the host's own: it uses it before it has an address.
+// the host's own: the host uses it before it has an address.
 bool IsForwarded(const DataPath& path, const FlowKey& flow) {
   return !flow.saddr.IsAny() && !path.host_addresses().Contains(flow.saddr, flow.family);
 }

@@ -180,7 +180,7 @@ DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
 // Step 10 for a packet that came in clear: policy must allow it without an SA.
 DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
   if (ctx_->path->PolicyIdle()) return DropReason::kNone;
-  // Link messages are never fragmented (RFC 6980).
+  // Link messages must not be fragmented (RFC 6980).
   const bool passes = !(item.joined && item.view.flow.proto == kProtoIcmpv6) &&
                       AlwaysPasses(*ctx_->path, PolicyDirection::kIn,
                                    ctx_->path->interfaces[item.packet->interface].ifindex,
