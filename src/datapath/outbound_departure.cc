@@ -70,8 +70,7 @@ void OutboundDeparture::Send(const OutboundItem& item, uint32_t wire_mtu, Packet
     return;
   }
   const auto view = ParseIpPacket(packet->l3());
-  // A packet with DF, or an IPv6 packet of another host, is left for the port or a router to
-  // refuse.
+  // A packet with DF, or an IPv6 fragment in clear, is left for the port or a router to refuse.
   const bool cut = view.has_value() && packet->gso_type == GsoType::kNone &&
                    (view->flow.family == IpFamily::kV6 ? item.chain.size > 0 || !view->fragment
                                                        : !view->dont_fragment);
