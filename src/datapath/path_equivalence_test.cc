@@ -340,7 +340,7 @@ TEST(OffloadEdgeTest, PacketOpenedForAnSaThatWasReplacedIsStale) {
   pair->b.FromWire(wire[0]);
   pair->b.nic().RunOnce();  // opened
   // The SA's half moves to software meanwhile. The device's work can be neither undone nor trusted.
-  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), CryptoDirection::kOpen);
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
   pair->b.worker->RunOnce();
   EXPECT_THAT(pair->b.ToHost(), IsEmpty());
   EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);

@@ -65,13 +65,10 @@ void AskEthtool(const NamedInterface& link, WireFacts* facts) {
 
 }  // namespace
 
-WireChoice ChooseWireDriver(const WireFacts& facts) {
-  // Measured: bench/README.md, "Wire drivers compared".
-  constexpr std::array<std::string_view, 2> kSuperPackets = {"veth", "tun"};
-  const std::string& driver = facts.kernel_driver;
-  if (std::find(kSuperPackets.begin(), kSuperPackets.end(), driver) != kSuperPackets.end()) {
-    return {WireDriver::kAfPacket,
-            driver + " hands over super-packets and unfinished checksums, which AF_XDP loses"};
+std::vector<std::string_view> WireNames() {
+  std::vector<std::string_view> names;
+  for (const DriverInfo* row : BuiltinDrivers()) {
+    if (row->open != nullptr) names.push_back(row->name);
   }
   return names;
 }
