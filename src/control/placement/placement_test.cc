@@ -446,7 +446,7 @@ class Witness final : public LedgerSink {
  public:
   void OnPlacement(const PlacementEntry&) override {}
   Status OnKeyGiven(uint64_t, const KeyEntry& entry) override {
-    held_then = nic->HeldSas().size();
+    held_then = nic->records()->HeldSas().size();
     asked.push_back(entry.holder_kind);
     return entry.holder_kind == refuse ? Status(MakeError(Errc::kNoSpace, "no room")) : Status();
   }
