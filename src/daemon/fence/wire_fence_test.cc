@@ -104,7 +104,7 @@ TEST_F(WireFenceTest, AnotherInterfaceOfTheNameIsShutWhenItComes) {
     ASSERT_TRUE(Run("ip link del wa"));
     EXPECT_TRUE(Event());
     EXPECT_EQ(told_, std::vector<std::string>{"wire-gone"});
-    EXPECT_NE(status().explanation.find("is not there"), std::string::npos);
+    EXPECT_NE(status().explanation.find("does not exist"), std::string::npos);
     pairs_ = 0;
     ASSERT_TRUE(MakePair("wa"));
     EXPECT_TRUE(Event());
@@ -208,7 +208,7 @@ TEST_F(WireFenceTest, WhatHappenedUnseenEndsAsIfItHadBeenSeen) {
   EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
   ASSERT_TRUE(Run("ip link del other"));
   (void)Event();
-  EXPECT_THAT(status().explanation, testing::HasSubstr("is not there"));
+  EXPECT_THAT(status().explanation, testing::HasSubstr("does not exist"));
   ASSERT_TRUE(Run("ip link add stranger index " + std::to_string(before) +
                   " type veth peer name far; " + make));
   (void)Event();

@@ -136,8 +136,8 @@ TEST_F(OperatorServerTest, WrongFipsRequestsChangeNothing) {
       {R"({"command":"fips","action":"mode"})", "mode: missing"},
       {R"({"command":"fips","action":"mode","mode":"yes"})", "mode: must be"},
       {R"({"command":"fips","action":"mode","mode":1})", "mode: must be a string"},
-      {R"({"command":"fips","action":"reload","mode":"on"})", "mode: goes with"},
-      {R"({"command":"fips","mode":"off"})", "mode: goes with"},
+      {R"({"command":"fips","action":"reload","mode":"on"})", "mode: only allowed with"},
+      {R"({"command":"fips","mode":"off"})", "mode: only allowed with"},
       {R"({"command":"fips","list":"x"})", "unknown field"},
   };
   const UniqueFd fd = Connect();
@@ -258,7 +258,7 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
       {R"({"command":"capture","device":"nic9"})", "side: must be \"host\", \"wire\" or \"guard\""},
       {R"({"command":"capture","device":"nic9","side":"in"})", "side: must be"},
       {R"({"command":"capture","device":"nic9","side":"host","snaplen":0})",
-       "snaplen: must be between 1 and 262144"},
+       "snaplen: must be from 1 to 262144"},
       {"{\"command\":\"\xff\"}", nullptr},  // invalid UTF-8: any error will do
   };
   for (const auto& row : kCases) {

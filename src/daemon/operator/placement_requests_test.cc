@@ -137,7 +137,7 @@ TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
       {R"({"command":"placement"})", "action: must be \"set\" or \"unset\""},
       {R"({"command":"placement","action":"enable"})", "action: must be \"set\" or \"unset\""},
       {R"({"command":"offload","action":"disable"})", "device: missing"},
-      {R"({"command":"placement","action":"set","mode":"no"})", "which SAs"},
+      {R"({"command":"placement","action":"set","mode":"no"})", "name the SAs"},
       {R"({"command":"placement","action":"set","spi":1})", "mode: missing"},
       {R"({"command":"placement","action":"set","spi":1,"mode":"fast"})", "is \"fast\""},
       {R"({"command":"placement","action":"unset","spi":1,"mode":"no"})", "unknown field \"mode\""},
