@@ -1,4 +1,4 @@
-// ACQUIRE: traffic wants an SA that is not there (kernel: xfrm_state_find and km_query).
+// ACQUIRE: traffic needs an SA that does not exist (kernel: xfrm_state_find and km_query).
 #include "base/log.h"
 #include "control/control_plane.h"
 #include "control/policy_view.h"
@@ -11,13 +11,13 @@ void ControlPlane::OnAcquire(const DataPathEvent& event) {
   const std::shared_ptr<Policy> policy = path_.spd.FindByNumber(event.policy_number);
   if (policy == nullptr) return;
   if (!AskForSas(*policy, event) || policy->spec.type != PolicyType::kSub) return;
-  // Both types hold: the MAIN one's turn comes when nothing of the SUB one is missing.
+  // Policies of both types apply: MAIN is handled once SUB lacks no SA.
   const auto main = path_.spd.FindFirst(PolicyDirection::kOut, PolicyType::kMain, event.flow,
                                         devices()[event.interface].ifindex);
   if (main != nullptr) (void)AskForSas(*main, event);
 }
 
-// False: one is missing that must be there before the next is asked for.
+// False: a missing SA must exist before the next one can be requested.
 bool ControlPlane::AskForSas(const Policy& policy, const DataPathEvent& event) {
   const std::vector<Sad::OutboundQuery> queries =
       QueriesFor(policy.spec, event.flow, devices()[event.interface].ifindex);

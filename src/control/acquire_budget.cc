@@ -19,7 +19,7 @@ bool AcquireBudget::Admit(uint64_t policy_number) {
   const uint32_t limit = many ? limits_.per_policy : limits_.total;
   Log(LogLevel::kWarning,
       "ACQUIRE: " + std::to_string(limit) + " larval states" + whose +
-          " wait for key management, which is the limit: none is made and nobody asked for more "
+          " wait for key management (the limit): further ones are not requested "
           "(" +
           std::to_string(refused_) + " refused so far)");
   return false;

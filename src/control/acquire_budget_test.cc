@@ -27,8 +27,8 @@ TEST_F(AcquireBudgetTest, StateThatGoesMakesRoom) {
   budget_.Add(1, 100);
   budget_.Add(2, 100);
   budget_.Remove(1);
-  budget_.Remove(1);    // again: without effect
-  budget_.Remove(999);  // not of an ACQUIRE
+  budget_.Remove(1);    // again: no effect
+  budget_.Remove(999);  // not made for an ACQUIRE
   EXPECT_TRUE(budget_.Admit(100));
 }
 

@@ -1,4 +1,4 @@
-// What any process of this host can do by sending packets that have no SA yet.
+// The load that any process of this host can cause by sending packets that have no SA yet.
 #include <gtest/gtest.h>
 
 #include "support/control_plane_fixture.h"
@@ -18,7 +18,7 @@ class AcquireStormTest : public test::ControlPlaneTest {
     AddPolicyTo("10.3.0.0/16");
   }
 
-  // Transport mode: each destination wants an SA of its own.
+  // Transport mode: each destination needs its own SA.
   void AddPolicyTo(const std::string& destination) {
     Template wanted = test::TemplateFor(test::SaOptions{});
     wanted.mode = static_cast<uint8_t>(SaMode::kTransport);

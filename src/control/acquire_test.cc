@@ -1,4 +1,4 @@
-// ACQUIRE by traffic: one for each tuple, until it is answered.
+// ACQUIRE by traffic: one per tuple, until it is answered.
 #include <gtest/gtest.h>
 
 #include "support/control_plane_fixture.h"
@@ -45,8 +45,7 @@ TEST_F(AcquireTest, AsksOncePerTupleUntilTheLarvalStateIsGone) {
   EXPECT_EQ(recorder_.Take(), Events{"acquire 2"});
 }
 
-// Issue 13, 48. The daemon reserves an SPI in the state that the ACQUIRE made, or in one of its
-// own.
+// Issue 13, 48. The daemon reserves an SPI in the state that the ACQUIRE made, or in its own.
 TEST_F(AcquireTest, AnSpiReservedForTheTupleIsAnAnswerOnItsWay) {
   TrafficWithoutSa();
   SpiRequest request{.spec = MakeSpec(), .min = 0x300, .max = 0x300, .larval_lifetime_seconds = 30};
@@ -66,7 +65,7 @@ TEST_F(AcquireTest, AnSpiReservedForTheTupleIsAnAnswerOnItsWay) {
   EXPECT_EQ(recorder_.Take(), Events{"acquire 2"});
 }
 
-// The other way round is another SA: what is sent there still has to be asked for.
+// The opposite direction is another SA: packets there still cause an ACQUIRE.
 TEST_F(AcquireTest, AnSpiReservedForTheWayBackIsNot) {
   SpiRequest back{.spec = MakeSpec({.src = "192.0.2.2", .dst = "192.0.2.1"}),
                   .min = 0x300,

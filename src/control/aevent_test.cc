@@ -1,4 +1,4 @@
-// NEWAE by threshold, by timer and on request; what a client may set of a live SA.
+// NEWAE by threshold, by timer and on request; the changes that a client may make to a live SA.
 #include <gtest/gtest.h>
 
 #include "support/control_plane_fixture.h"

@@ -13,26 +13,26 @@ uint64_t SentOf(const Sa& sa) {
   return sa.outbound() != nullptr ? sa.outbound()->sequence.last_sent() : 0;
 }
 
-// Whether `seq` was seen, by the kernel's layouts of the bitmap (ReplayState).
+// True if `seq` was seen, by the kernel's bitmap layouts (ReplayState).
 bool WasSeen(const ReplayState& replay, uint64_t seq) {
   const uint64_t bit = replay.extended_form ? (seq - 1) % replay.window : replay.seq - seq;
   return (replay.bitmap[bit / 32] >> (bit % 32) & 1) != 0;
 }
 
-// Moves the window up to where the client says it is, and marks what was seen there. Upwards, so
-// that it does not look as if packets had come late.
+// Moves the window up to the client's position and marks what was seen there. In ascending order,
+// so that no packet counts as late.
 void AdvanceWindow(const ReplayState& replay, ReplayWindow* window) {
   const uint64_t bits = std::min<uint64_t>(replay.window, replay.bitmap.size() * 32);
   for (uint64_t back = std::min(bits, replay.seq); back-- > 1;) {
     const uint64_t seq = replay.seq - back;
-    // A number that is known already, or older than the window, stays what it is.
+    // Numbers already known, or older than the window, keep their state.
     if (WasSeen(replay, seq)) (void)window->Commit(seq);
   }
   (void)window->Commit(replay.seq);
 }
 
-// Forward only: an outbound number used again makes a nonce used again, an inbound window taken
-// back lets replays in.
+// Forward only: reusing an outbound number reuses a nonce, and moving an inbound window back admits
+// replays.
 Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
   const ReplayState& own = sa.spec().replay;
   if (replay.extended_form != own.extended_form) return {};

@@ -1,5 +1,5 @@
-// Aevents: NEWAE and GETAE: how an SA's counters stand, reported as traffic moves them and set by
-// clients that keep a standby (kernel: xfrm_replay_notify, xfrm_new_ae). Control thread.
+// Aevents: NEWAE and GETAE. Reports an SA's counters as traffic changes them; clients that keep a
+// standby set them (kernel: xfrm_replay_notify, xfrm_new_ae). Control thread.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace cygnet {
 
-// Of SAs that do not say (kernel: xfrm_aevent_rseqth, xfrm_aevent_etime).
+// For SAs that set no thresholds (kernel: xfrm_aevent_rseqth, xfrm_aevent_etime).
 struct AeventDefaults {
   uint32_t max_diff = 2;  // packets
   uint32_t max_age = 10;  // 100 ms units
@@ -24,23 +24,23 @@ class Aevents {
   Aevents(const Announcer* announcer, const Clock* clock)
       : announcer_(*announcer), clock_(*clock) {}
 
-  // The SA is there; larval states are not followed.
+  // Starts to watch an SA. REQUIRES: it is not larval.
   void Follow(const Sa& sa, const AeventDefaults& defaults);
-  // `to` goes on where `from` stops. REQUIRES: both are followed.
+  // `to` continues with the thresholds and last report of `from`. REQUIRES: both are followed.
   void Continue(const Sa& from, const Sa& to);
   void Forget(uint64_t sa_number) { watched_.erase(sa_number); }
 
   AeventView View(const std::shared_ptr<Sa>& sa) const;
   Status Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
                 const RequestOrigin& origin);
-  // Reports what is due.
+  // Sends the report if one is due.
   void Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
 
  private:
   struct Watch {
     uint32_t max_diff = 0;
     uint32_t max_age = 0;
-    // What listeners heard last.
+    // What listeners were last notified of.
     uint64_t reported_seq = 0;
     uint64_t reported_oseq = 0;
     uint64_t reported_at_ns = 0;

@@ -1,4 +1,4 @@
-// What Aevents keeps of each SA; the requests themselves are in aevent_test.cc.
+// The state that Aevents keeps for each SA; the requests are tested in aevent_test.cc.
 #include "control/aevents.h"
 
 #include <gmock/gmock.h>

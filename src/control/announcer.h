@@ -1,5 +1,5 @@
-// Announcer: who hears of changes, and who may refuse them: the journal before a change takes
-// effect, the listener after. Control thread.
+// Announcer: asks the journal before a change takes effect, and notifies the listener after it.
+// Control thread.
 #pragma once
 
 #include "base/result.h"
@@ -13,11 +13,11 @@ class Announcer {
   Announcer(ControlListener* listener, ChangeJournal* journal)
       : listener_(listener), journal_(journal) {}
 
-  // Before a change that a client asks for. An error refuses it.
+  // Before a change that a client requests. An error refuses the change.
   Status Prepare(const ControlEvent& change) const {
     return journal_ != nullptr ? journal_->Prepare(change) : Status{};
   }
-  // Of a change that nobody may refuse.
+  // For a change that cannot be refused.
   void Note(const ControlEvent& change) const {
     if (journal_ != nullptr) journal_->Note(change);
   }

@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kMinHmacKeyBytes = 14;  // 112 bits: SP 800-131A, section 10
 constexpr uint16_t kMinIcvBits = 32;          // SP 800-107
 
-// How an entry and a holder differ.
+// The difference between an entry and a holder.
 struct Difference {
   std::string text;  // empty: the entry describes the holder
   int fields = 0;
@@ -25,7 +25,7 @@ Difference Compare(const BoundaryEntry& entry, const HolderIdentity& holder) {
     if (difference.fields++ > 0) difference.text += "; ";
     difference.text += std::string(field) + " is '" + found + "', the list says '" + listed + "'";
   };
-  // Who cannot say what it is, is nothing that can be listed.
+  // A holder without an identity cannot be listed.
   const auto must = [&](std::string_view field, const std::string& listed,
                         const std::string& found) {
     if (listed.empty() || listed != found) add(field, listed, found);
@@ -41,7 +41,7 @@ Difference Compare(const BoundaryEntry& entry, const HolderIdentity& holder) {
   return difference;
 }
 
-// Whether the entry means this holder, be it in another state than listed.
+// True if the entry means this holder, even in another state than listed.
 bool IsAbout(const BoundaryEntry& entry, const HolderIdentity& holder) {
   return entry.kind == holder.kind && ((!entry.name.empty() && entry.name == holder.name) ||
                                        (!entry.model.empty() && entry.model == holder.model));
@@ -58,7 +58,7 @@ bool Expired(const BoundaryEntry& entry, uint64_t now) {
 PlacementReason Unlisted(const Boundary& boundary, const HolderIdentity& holder) {
   return {ReasonCode::kFipsUnlisted,
           Describe(holder) +
-              (boundary.source.empty() ? ", there is no list" : ", list " + boundary.source)};
+              (boundary.source.empty() ? ", no list is configured" : ", list " + boundary.source)};
 }
 
 std::optional<PlacementReason> DenyBySelfTest(const HolderIdentity& holder) {
@@ -77,12 +77,12 @@ std::optional<PlacementReason> DenyPart(const SaAlgorithm& part) {
   if (row.any_key_length && part.key.size() < kMinHmacKeyBytes) {
     return PlacementReason{ReasonCode::kFipsAlgorithm, name + " with a key of " +
                                                            std::to_string(part.key.size() * 8) +
-                                                           " bits, at least 112 are asked for"};
+                                                           " bits, at least 112 are required"};
   }
   if (row.kind != AlgorithmKind::kCipher && part.icv_bits < kMinIcvBits) {
     return PlacementReason{ReasonCode::kFipsAlgorithm, name + " with an ICV of " +
                                                            std::to_string(part.icv_bits) +
-                                                           " bits, at least 32 are asked for"};
+                                                           " bits, at least 32 are required"};
   }
   return std::nullopt;
 }
@@ -90,7 +90,7 @@ std::optional<PlacementReason> DenyPart(const SaAlgorithm& part) {
 // "not on the list /etc/cygnet/boundary.toml"
 std::string Complaint(const Boundary& boundary, const PlacementReason& reason) {
   if (reason.code != ReasonCode::kFipsUnlisted) return reason.detail;
-  return boundary.source.empty() ? "and there is no boundary list"
+  return boundary.source.empty() ? "and no boundary list is configured"
                                  : "not on the list " + boundary.source;
 }
 
@@ -114,7 +114,7 @@ HolderIdentity IdentityOf(const EngineSet::Entry& entry) {
 }
 
 std::string Describe(const HolderIdentity& holder) {
-  std::string text = holder.model.empty() ? "names no model" : holder.model;
+  std::string text = holder.model.empty() ? "no model" : holder.model;
   if (!holder.serial.empty()) text += ", serial " + holder.serial;
   if (!holder.version.empty()) {
     text += ", " + std::string(VersionWord(holder.kind)) + " " + holder.version;

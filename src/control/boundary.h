@@ -1,5 +1,5 @@
-// The boundary of FIPS mode: what an operator lists as validated, and who is refused keys because
-// of it (cygnet-fips(7)). Everything is outside until an entry says otherwise.
+// The boundary of FIPS mode: the modules that an operator lists as validated, and the reason why
+// others get no keys (cygnet-fips(7)). Everything is outside unless an entry lists it.
 #pragma once
 
 #include <cstdint>
@@ -24,25 +24,25 @@ enum class FipsMode : uint8_t {
 
 enum class HolderKind : uint8_t { kDevice, kEngine };
 
-// A [[module]] of the boundary list. Who is inside is what it says, in every field.
+// A [[module]] of the boundary list. A holder is inside if it matches every field.
 struct BoundaryEntry {
   HolderKind kind = HolderKind::kDevice;
-  std::string name{};  // of the configuration's device, or of the engine; empty: any
+  std::string name{};  // of the configured device, or of the engine; empty: any
   std::string model{};
   std::string serial{};   // empty: any
   std::string version{};  // a device's firmware
   std::string certificate{};
-  uint64_t expires = 0;  // wall-clock seconds, the first that is too late; 0 = never
+  uint64_t expires = 0;  // wall-clock seconds, the first second that is too late; 0 = never
   bool operator==(const BoundaryEntry&) const = default;
 };
 
 struct Boundary {
   std::vector<BoundaryEntry> entries{};
-  std::string source{};  // the file; empty: there is no list
+  std::string source{};  // the file; empty: no list is configured
   bool operator==(const Boundary&) const = default;
 };
 
-// Who would be given a key.
+// A device or engine that may receive a key.
 struct HolderIdentity {
   HolderKind kind = HolderKind::kDevice;
   std::string name{};
@@ -55,23 +55,24 @@ struct HolderIdentity {
 HolderIdentity IdentityOf(const std::string& device, const DeviceIdentity& identity);
 HolderIdentity IdentityOf(const EngineSet::Entry& entry);
 
-// "Acme CX-9, serial A17, firmware 28.39"; "OpenSSL FIPS Provider, version 3.0.9": what to list.
+// "Acme CX-9, serial A17, firmware 28.39"; "OpenSSL FIPS Provider, version 3.0.9": what to enter in
+// the list.
 std::string Describe(const HolderIdentity& holder);
 
-// nullopt: it is inside. An engine has to have passed its known-answer tests, a device tests
-// itself. `matched`, when not null, becomes the entry that the answer is about, nullptr if none is.
+// nullopt: it is inside. An engine must have passed its known-answer tests; a device tests itself.
+// `matched`, if not null, receives the entry that the answer is about, or nullptr.
 std::optional<PlacementReason> DenyByBoundary(const Boundary& boundary,
                                               const HolderIdentity& holder, uint64_t now,
                                               const BoundaryEntry** matched = nullptr);
 
-// What NIST's SP 800-131A does not allow for protecting data now: unapproved algorithms, HMAC keys
-// of less than 112 bits, ICVs of less than 32. nullopt: all of it is allowed.
+// Refuses what NIST SP 800-131A no longer allows for protecting data: unapproved algorithms, HMAC
+// keys below 112 bits, ICVs below 32 bits. nullopt: everything is allowed.
 std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec);
-// The same of one algorithm by itself, as `cygnet doctor --fips` lists them.
+// The same for one algorithm alone, as `cygnet doctor --fips` lists them.
 std::optional<PlacementReason> DenyAlgorithm(const AlgorithmDescriptor& algorithm);
 
-// REQUIRES: FIPS mode is in force. Some engine of the CPU has to be inside, for whatever no device
-// does; the error says of each what is wrong, and what to install or to list.
+// REQUIRES: FIPS mode is in force. At least one CPU engine must be inside, as the fallback of all
+// devices. The error names each engine's problem and what to install or to list.
 Status CheckSoftwareModule(const Boundary& boundary, const EngineSet& engines, uint64_t now);
 
 // "2027-01-31": the last day of an entry; empty: it does not expire.

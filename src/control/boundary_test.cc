@@ -1,4 +1,4 @@
-// The boundary of FIPS mode: who is inside, and what is said to those who are not.
+// The boundary of FIPS mode: who is inside, and the reasons for those outside.
 #include "control/boundary.h"
 
 #include <gmock/gmock.h>
@@ -122,7 +122,7 @@ TEST(BoundaryTest, NameAndSerialMayBeLeftOutModelAndVersionMayNot) {
   EXPECT_EQ(TextOf(DenyByBoundary(ListOf({entry}), Nic(), kNow)), "fips-unlisted");
 }
 
-// A device that cannot say what it is must not match what an entry does not say.
+// A device without an identity must not match fields that an entry leaves out.
 TEST(BoundaryTest, NothingDoesNotMatchNothing) {
   const HolderIdentity nobody = IdentityOf("nic0", {});
   EXPECT_EQ(TextOf(DenyByBoundary(ListOf({BoundaryEntry{}}), nobody, kNow)), "fips-unlisted");
@@ -236,7 +236,7 @@ TEST(FipsAlgorithmTest, RefusesWhatIsNotAndNamesIt) {
   EXPECT_THAT(explain(Aead("rfc7539esp(chacha20,poly1305)", 36)), HasSubstr("chacha20"));
   EXPECT_THAT(explain(Pair("cbc(des3_ede)", 24, "hmac(sha256)", 32)), HasSubstr("cbc(des3_ede)"));
   EXPECT_THAT(explain(Pair("cbc(aes)", 16, "xcbc(aes)", 16)), HasSubstr("xcbc(aes)"));
-  // It encrypts nothing; who wants that has GMAC.
+  // It encrypts nothing; GMAC is the approved choice for that.
   EXPECT_THAT(explain(Pair("ecb(cipher_null)", 0, "hmac(sha256)", 32)), HasSubstr("cipher_null"));
 }
 
@@ -312,7 +312,7 @@ TEST(SoftwareModuleTest, AMissingOneIsNamedWithWhatToDo) {
             "'OpenSSL default provider 3.0.19' (not on the list /etc/cygnet/boundary.toml); the "
             "FIPS provider was not found (/m/fips.so): install, or list the module");
   EXPECT_THAT(CheckSoftwareModule({}, set, kNow).error().message,
-              HasSubstr("(and there is no boundary list)"));
+              HasSubstr("(and no boundary list is configured)"));
 }
 
 TEST(SoftwareModuleTest, AnotherVersionIsNamed) {

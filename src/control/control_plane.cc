@@ -1,4 +1,4 @@
-// The control plane's parts, and what they tell each other.
+// The parts of the control plane, and how they notify each other.
 #include "control/control_plane.h"
 
 #include <chrono>
@@ -66,11 +66,11 @@ void ControlPlane::FollowNextHops() {
 }
 
 ControlPlane::~ControlPlane() {
-  // The workers have stopped: nothing is in flight, keys leave the devices now.
+  // The workers have stopped: nothing is in flight. Keys leave the devices now.
   for (const auto& sa : path_.sad.List()) Remove(sa);
   socket_policies_.RemoveAll();
-  // A device's thread may be looking at policies this very moment; what is retired must be gone
-  // before devices and sinks are.
+  // A device's thread may still be reading policies. Retired objects must be freed before devices
+  // and sinks are.
   constexpr int kTries = 1000;
   for (int i = 0; path_.quiescence.Collect() != 0 && i < kTries; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -83,7 +83,7 @@ StoredReport ControlPlane::ReportStored() const {
 
 Status ControlPlane::AcceptStored() {
   if (params_.stored != nullptr) return params_.stored->Accept();
-  return MakeError(Errc::kNoEntry, "there is no restart file");
+  return MakeError(Errc::kNoEntry, "no restart file is configured");
 }
 
 void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { announcer_.Notify(SaUpdated{sa}); }
@@ -110,8 +110,9 @@ void ControlPlane::ReadSettings() {
   path_.hold_larval.store(!settings_.larval_drop, std::memory_order_relaxed);
 }
 
-// An ICMP error about ESP in UDP that does not reach the SPI: it is about all SAs of the addresses
-// and ports. Whoever knows those can send it, so it costs little, however often it comes.
+// Handles an ICMP error about ESP in UDP whose quote ends before the SPI: it concerns all SAs of
+// these addresses and ports. Anyone who knows those can send it, so it must cost little at any
+// rate.
 void ControlPlane::OnShortQuote(const DataPathEvent& event) {
   constexpr uint64_t kPauseNs = 100'000'000;
   const uint64_t now_ns = params_.clock->MonotonicNs();

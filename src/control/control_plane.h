@@ -1,5 +1,5 @@
-// ControlPlane: applies changes to SAD, SPD, engines and devices, one request after the other, and
-// tells listeners. Owns what the data path reads. Everything here runs on one control thread.
+// ControlPlane: applies changes to SAD, SPD, engines and devices one request at a time, and
+// notifies listeners. Owns what the data path reads. Runs on one control thread.
 #pragma once
 
 #include <functional>
@@ -30,16 +30,17 @@
 
 namespace cygnet {
 
-// FIPS mode, as far as the control plane drives it. `Apply` may change what the gate says.
+// FIPS mode, as the control plane controls it. `Apply` may change the gate's answers.
 class FipsControl : public PlacementGate {
  public:
   virtual FipsReport Report(const std::vector<ControlDevice>& devices, const EngineSet& engines,
                             uint64_t now) const = 0;
-  // `mode` empty: it stays; the boundary list is read again in any case. An error changes nothing.
+  // `mode` empty: keeps the mode. Always reads the boundary list again. An error changes nothing.
   virtual Status Apply(const std::optional<std::string>& mode) = 0;
 };
 
-// Who keeps a trail of devices and of what the guard stopped; the ledger's sinks keep the rest.
+// The audit trail of devices and of packets that the guard stopped. The ledger's sinks record the
+// rest.
 class DeviceAudit {
  public:
   virtual ~DeviceAudit() = default;
@@ -49,20 +50,20 @@ class DeviceAudit {
   virtual void Fips(const FipsRow& row) = 0;
 };
 
-// What the daemon keeps in files: how it stands with them, and the operator's word about it.
+// The files that the daemon keeps: their state, and the operator's decision about them.
 class StoredControl {
  public:
   virtual ~StoredControl() = default;
   virtual StoredReport Report() const = 0;
-  // Takes what could be read of an incomplete restart file for all there was.
+  // Accepts an incomplete restart file: what could be read of it counts as complete.
   virtual Status Accept() = 0;
 };
 
-// What the kernel's files under /proc/sys/net/core say, as far as it concerns XFRM.
+// The kernel's XFRM settings under /proc/sys/net/core.
 struct XfrmSettings {
-  uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that does not say
+  uint32_t aevent_rseqth = 2;  // packets between two NEWAE of an SA that sets no threshold
   uint32_t aevent_etime = 10;  // 100 ms units, likewise
-  bool larval_drop = true;     // false: packets wait for key management
+  bool larval_drop = true;     // false: packets wait for an SA
 };
 
 struct ControlPlaneParams {
@@ -70,24 +71,24 @@ struct ControlPlaneParams {
   const Clock* clock = nullptr;
   const EngineSet* engines = nullptr;
   LookAsideMode look_aside = LookAsideMode::kNo;
-  uint32_t replay_window_min = 0;  // smallest window of inbound SAs that have one
+  uint32_t replay_window_min = 0;  // smallest window of inbound SAs with replay protection
   std::vector<ControlDevice> devices;
   std::vector<PlacementRule> rules;
   SchedulerParams scheduler;
-  std::shared_ptr<Ledger> ledger;  // nullptr: one that no file keeps
+  std::shared_ptr<Ledger> ledger;  // nullptr: an in-memory ledger
   FipsControl* fips = nullptr;     // nullptr: FIPS mode is off
   DeviceAudit* audit = nullptr;
   HostNetwork* network = nullptr;       // nullptr: addresses and next hops stay unknown
-  HostLinks* links = nullptr;           // nullptr: what stands on devices stays unknown
-  HostSockets* sockets = nullptr;       // nullptr: where sockets are stays unknown
-  ControlListener* listener = nullptr;  // nullptr: nobody is told
+  HostLinks* links = nullptr;           // nullptr: upper devices stay unknown
+  HostSockets* sockets = nullptr;       // nullptr: the places of sockets stay unknown
+  ControlListener* listener = nullptr;  // nullptr: nobody is notified
   ChangeJournal* journal = nullptr;     // nullptr: nothing outlives the daemon
-  StoredControl* stored = nullptr;      // nullptr: there are no files
-  PacketPools* pools = nullptr;         // of NAT keep-alives; nullptr: none are sent
+  StoredControl* stored = nullptr;      // nullptr: no files
+  PacketPools* pools = nullptr;         // for NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
-  std::function<uint32_t()> larval_seconds = [] { return 30u; };  // of states made for an ACQUIRE
-  std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // asked at each tick
-  // What the daemon around it does for the operator; empty: it cannot.
+  std::function<uint32_t()> larval_seconds = [] { return 30u; };           // of an ACQUIRE
+  std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // read at each tick
+  // Reads the daemon's configuration again; empty: not supported.
   std::function<Result<ReloadReport>()> reload{};
   std::function<std::vector<DoctorRow>()> doctor{};
 };
@@ -170,33 +171,33 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status AcceptStored() override;
 
   // --- The daemon's loop ---
-  // About once a second: lifetimes by time, larval states, neighbours; frees what is unused.
+  // About once a second: lifetimes by time, larval states, neighbours. Frees what is unused.
   void Tick();
-  // Data path's ike_bypass has changed.
+  // The data path's ike_bypass has changed.
   void RefreshIkeSockets() { ike_sockets_.Refresh(); }
-  // HostSockets has something to tell.
+  // HostSockets has events.
   void OnSocketsEnded() {
     socket_policies_.OnEnded();
     ike_sockets_.Refresh();
   }
-  // About every 100 ms: tells listeners of SAs whose counters moved.
+  // About every 100 ms: notifies listeners of SAs whose counters changed.
   void CheckAevents();
-  // The control bell rang, or a turn of the loop goes by: devices' states, and a turn's worth of
-  // the data path's events.
+  // After the control bell, and once per turn of the loop: handles device states and one turn's
+  // share of the data path's events.
   void OnBell();
   // Host addresses, routes or neighbours changed.
   void OnHostNetworkChange(const NetworkChanges& changes);
-  // Does a part of what waits, for no longer than a client can be let wait. To be called each turn.
-  // True: there is more to do right now.
+  // Does one part of the queued work, short enough that no client waits long. Call it each turn.
+  // True: more work is ready now.
   bool DoSome();
   const NextHops* next_hops() const { return next_hops_.has_value() ? &*next_hops_ : nullptr; }
-  // Events that made no larval state, because there were as many as may be.
+  // ACQUIREs that made no larval state because the limit was reached.
   uint64_t acquires_refused() const { return acquires_.refused(); }
   SocketPolicyControl& socket_policies() { return socket_policies_; }
-  // The doctor's. upper_devices.cc
+  // For `cygnet doctor`. upper_devices.cc
   std::vector<DoctorRow> CheckHostRoutes() const;
   const std::vector<ControlDevice>& devices() const { return placement_->devices().all(); }
-  // A reload's: what may change while SAs are there. reconfigure.cc
+  // For a reload: what may change while SAs exist. reconfigure.cc
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 
  private:
@@ -237,7 +238,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   bool AskForSas(const Policy& policy, const DataPathEvent& event);
   void AskForSa(const Policy& policy, std::size_t template_index, const Sad::OutboundQuery& query,
                 const DataPathEvent& event);
-  // The address that the host would send from; any when it is not known.
+  // The address that the host would send from; any if unknown.
   IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
 
   // mtu_explain.cc
@@ -268,7 +269,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                      const std::string& explanation) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
 
-  ControlPlaneParams params_;  // Reconfigure changes them
+  ControlPlaneParams params_;  // Reconfigure changes it
   DataPath& path_;
   SocketPolicyControl socket_policies_;
   const Announcer announcer_;
@@ -280,10 +281,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   IkeSockets ike_sockets_;
   uint64_t next_short_quote_ns_ = 0;
   std::optional<Placement> placement_;      // set from the constructor to the destructor
-  std::map<uint16_t, int> encap_ports_;     // of this host: how many SAs use each
-  std::unordered_set<uint64_t> exhausted_;  // SAs whose numbers are used up: said once
-  std::optional<NextHops> next_hops_;       // set where there is a network
-  // Walks over all SAs or policies, in parts: what is next. nullopt: not under way.
+  std::map<uint16_t, int> encap_ports_;     // of this host: the number of SAs that use each
+  std::unordered_set<uint64_t> exhausted_;  // SAs logged as out of numbers
+  std::optional<NextHops> next_hops_;       // set if there is a host network
+  // Walks over all SAs or policies, in parts: the next one. nullopt: no walk is running.
   std::optional<uint64_t> times_from_;
   std::optional<uint64_t> aevents_from_;
   std::vector<std::shared_ptr<Policy>> policies_to_check_;
@@ -293,7 +294,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   uint64_t next_addresses_at_ = 0;
   XfrmSettings settings_;
   uint32_t acquire_sequence_ = 0;
-  // What stands on devices: by interface, the device below. DeviceUnder
+  // Interfaces that are stacked on devices: interface → device below. See DeviceUnder.
   mutable std::map<int32_t, int32_t> under_;
   mutable uint64_t stacks_at_ns_ = 0;
   mutable bool stacks_read_ = false;

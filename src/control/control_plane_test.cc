@@ -109,7 +109,7 @@ TEST_F(ControlPlaneTest, LimitsReachedByTrafficArriveAsEvents) {
   const DataPathEvent hard{.kind = DataPathEvent::Kind::kHardLimit, .sa_number = number};
   path_.events[0]->Push({&soft, 1});
   path_.events[0]->Push({&hard, 1});
-  path_.events[0]->Push({&hard, 1});  // a second worker saw it too
+  path_.events[0]->Push({&hard, 1});  // a second worker saw it, too
   control_->OnBell();
   EXPECT_EQ(recorder_.Take(), (Events{"sa-expired soft", "sa-expired hard"}));
 }

@@ -1,5 +1,4 @@
-// What the daemon around the control plane answers: a reload of its configuration, and what the
-// doctor found.
+// What the daemon reports about a reload of its configuration, and the findings of the doctor.
 #pragma once
 
 #include <string>
@@ -9,11 +8,11 @@
 
 namespace cygnet {
 
-// `cygnet reload`. Keys are named as the file has them: "daemon.log_level", "device nic0.trusted",
+// `cygnet reload`. Keys are named as in the file: "daemon.log_level", "device nic0.trusted",
 // "placement" (all rules).
 struct ReloadReport {
   std::vector<std::string> applied{};
-  std::vector<std::string> needs_restart{};  // differ from what runs, and stay as they are
+  std::vector<std::string> needs_restart{};  // differ from the running values and are not applied
   MoveReport moved{};
 };
 

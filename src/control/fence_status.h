@@ -1,4 +1,4 @@
-// What keeps the host's own stack off a device's wire, as the operator is shown it.
+// The state of a device's wire fence, as the operator sees it.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,12 @@
 namespace cygnet {
 
 struct FenceStatus {
-  // "in-force"; "broken": it could not be put back, the wire's link is down instead; "none": the
-  // configuration has none.
+  // "in-force"; "broken": it could not be restored, so the wire's link is down; "none": not
+  // configured.
   std::string state = "none";
-  bool owned = false;     // nobody else can take its tables away while this daemon runs
-  bool by_tc = false;     // the second means is there as well
-  uint64_t restored = 0;  // times that somebody had taken it away and it was put back
+  bool owned = false;     // nobody else can remove its tables while this daemon runs
+  bool by_tc = false;     // the tc filters are installed as well
+  uint64_t restored = 0;  // times that it was removed by others and restored
   std::string explanation{};
 };
 

@@ -65,7 +65,7 @@ HostLink ReadLink(const nlmsghdr* message) {
         link.lower = Index(attr);
         break;
       case IFLA_LINK_NETNSID:
-        lower_is_here = false;  // a number of another namespace
+        lower_is_here = false;  // an ifindex of another namespace
         break;
       case IFLA_MASTER:
         link.master = Index(attr);
@@ -81,7 +81,7 @@ HostLink ReadLink(const nlmsghdr* message) {
   return link;
 }
 
-// Of several next hops each is a route of its own.
+// Each next hop of a multipath route becomes a route of its own.
 void ReadNextHops(const nlattr* attr, const HostRoute& route, std::vector<HostRoute>* out) {
   const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(attr));
   auto left = static_cast<int>(mnl_attr_get_payload_len(attr));
@@ -124,8 +124,8 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
   if (route.ifindex != 0) out->push_back(route);
 }
 
-// Sends a dump and calls fn(message) for each answer until that says false. What is left of a dump
-// that was given up would be taken for the next one's, but for its sequence number.
+// Sends a dump and calls fn(message) for each answer until that returns false. The rest of an
+// abandoned dump is told from the next one's answers by its sequence number.
 template <typename Body, typename Fn>
 void Dump(mnl_socket* socket, uint32_t sequence, uint16_t type, uint16_t answer, Fn fn) {
   Buffer buffer;
@@ -177,7 +177,7 @@ std::vector<HostLink> HostLinks::Links() {
 
 std::vector<HostRoute> HostLinks::Routes() {
   std::vector<HostRoute> routes;
-  // One that gives up half-way leaves answers behind: the next dump has a socket of its own.
+  // An abandoned dump leaves answers behind, so each dump has its own socket.
   auto own = Create();
   if (!own) return routes;
   Dump<rtmsg>((*own)->socket_.get(), ++sequence_, RTM_GETROUTE, RTM_NEWROUTE,
@@ -198,7 +198,7 @@ std::set<int32_t> StackOver(const std::vector<HostLink>& links, int32_t ifindex)
                           link.kind == "ipvlan";
       if (passes && stack.count(link.lower) != 0) stack.insert(link.ifindex);
       if (link.master == 0 || stack.count(link.ifindex) == 0) continue;
-      // Of the masters a VRF carries no frames.
+      // A VRF is a master, but carries no frames.
       const auto master = std::find_if(links.begin(), links.end(), [&link](const HostLink& l) {
         return l.ifindex == link.master;
       });

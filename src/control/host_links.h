@@ -1,5 +1,5 @@
-// HostLinks: the host's interfaces and routes as a whole, for questions that are asked rarely: what
-// stands on a device of Cygnet's, and which routes pass it by (NETLINK_ROUTE). Control thread.
+// HostLinks: all interfaces and routes of the host, for rare questions: what is stacked on a device
+// of Cygnet's, and which routes bypass it (NETLINK_ROUTE). Control thread.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,16 @@ struct HostLink {
   int32_t ifindex = 0;
   std::string name{};
   std::string kind{};  // "bridge", "vlan", "gre" …; empty: a NIC
-  int32_t lower = 0;   // what it is made over (VLAN, macvlan, tunnel); 0: nothing
-  int32_t master = 0;  // bridge or bond that it is a port of; 0: none
+  int32_t lower = 0;   // the interface below (VLAN, macvlan, tunnel); 0: none
+  int32_t master = 0;  // the bridge or bond that it is a port of; 0: none
 };
 
-// A route to somewhere else: what blocks, and the host's own addresses, are left out.
+// A route to another host. Blocking routes and the host's own addresses are left out.
 struct HostRoute {
   AddressPrefix to{};
   int32_t ifindex = 0;
   bool has_gateway = false;
-  bool connected = false;  // the kernel made it for an address
+  bool connected = false;  // made by the kernel for an address
 };
 
 class HostLinks {
@@ -40,7 +40,7 @@ class HostLinks {
   ~HostLinks();
 
   std::vector<HostLink> Links();
-  // Of all tables, kMostRoutes at most.
+  // Of all tables; at most kMostRoutes.
   std::vector<HostRoute> Routes();
 
  private:
@@ -52,11 +52,11 @@ class HostLinks {
   uint32_t sequence_ = 1;
 };
 
-// `ifindex` itself, and what passes its frames to it unchanged but for a tag: bridges and bonds
-// that it is a port of, VLANs and macvlans over it, over several storeys.
+// `ifindex` itself, and every interface that passes frames to it unchanged except for a tag, over
+// several levels: bridges and bonds that it is a port of, VLANs and macvlans over it.
 std::set<int32_t> StackOver(const std::vector<HostLink>& links, int32_t ifindex);
 
-// An interface that puts packets into others before they reach a wire.
+// True for an interface that encapsulates packets before they reach a wire.
 bool IsTunnel(const HostLink& link);
 
 }  // namespace cygnet

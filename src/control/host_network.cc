@@ -65,7 +65,7 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
   }
 }
 
-// nullopt: not of an IP address.
+// nullopt: not about an IP address.
 std::optional<NeighbourChange> ReadNeighbour(const nlmsghdr* m) {
   constexpr uint16_t kKnown =
       NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
@@ -122,8 +122,8 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
       mnl_socket_bind(network->events_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
     return ErrnoError("open NETLINK_ROUTE");
   }
-  // A burst of events is not lost: then all would have to be asked again. Without the capability
-  // the system's limit holds.
+  // Room for many events: after a loss everything must be queried again. Without the capability the
+  // system's limit applies.
   constexpr int kEventBytes = 4 << 20;
   const int fd = network->event_fd();
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kEventBytes, sizeof(kEventBytes)) != 0) {

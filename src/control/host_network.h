@@ -1,5 +1,5 @@
-// HostNetwork: what the host's kernel knows of addresses, routes and neighbours (NETLINK_ROUTE).
-// Addresses, routes and neighbours stay the kernel's business; this only asks and listens.
+// HostNetwork: the host kernel's addresses, routes and neighbours (NETLINK_ROUTE). The kernel
+// manages them; this class only queries and listens.
 #pragma once
 
 #include <cstdint>
@@ -19,29 +19,29 @@ namespace cygnet {
 struct ResolvedHop {
   int32_t ifindex = 0;
   MacAddress mac{};
-  bool stale = false;  // known, but the kernel would like to see it confirmed
+  bool stale = false;  // known, but the kernel wants it confirmed
 };
 
 // How the kernel would send to an address.
 struct EgressRoute {
   int32_t ifindex = 0;
   IpAddress gateway;  // the destination itself when on-link
-  IpAddress source;   // that it would send from; any when the kernel does not say
+  IpAddress source;   // the address that it would send from; any if the kernel names none
 };
 
-// What the kernel told of a neighbour.
+// A neighbour event of the kernel.
 struct NeighbourChange {
   int32_t ifindex = 0;
   IpAddress address;
   IpFamily family = IpFamily::kUnspec;
-  std::optional<ResolvedHop> hop;  // nullopt: it is not known, or not any more
+  std::optional<ResolvedHop> hop;  // nullopt: not known, or no longer known
 };
 
-// What changed since the last look.
+// What changed since the last call.
 struct NetworkChanges {
   bool addresses = false;
   bool routes = false;
-  bool lost = false;  // the kernel had more to tell than it could: anything may have changed
+  bool lost = false;  // the kernel dropped events: anything may have changed
   std::vector<NeighbourChange> neighbours;
 };
 
@@ -51,20 +51,20 @@ class HostNetwork {
   static Result<std::unique_ptr<HostNetwork>> Create();
   ~HostNetwork();
 
-  // Readable when addresses, routes or neighbours changed. TakeChanges takes what is there, but not
-  // more than a turn's worth: anybody on the wire can make neighbours change.
+  // Readable when addresses, routes or neighbours changed. TakeChanges reads at most one turn's
+  // share: anybody on the wire can make neighbours change.
   int event_fd() const;
   NetworkChanges TakeChanges();
 
-  // Of any kind, in this network namespace.
+  // An interface of any kind, in this network namespace.
   static bool InterfaceExists(int32_t ifindex);
   std::vector<ParsedAddress> LocalAddresses();
-  // nullopt: not at all, or to this host itself.
+  // nullopt: unreachable, or this host itself.
   std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family);
-  // The gateway of the route. nullopt: it is not resolved.
+  // The neighbour that is the route's gateway. nullopt: not resolved.
   std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
-  // Marks an interface for people and for the preload shim, which reads the mark when a client asks
-  // whether the interface offloads ESP.
+  // Labels an interface for people and for the preload shim. The shim reads the label when a client
+  // asks whether the interface offloads ESP.
   Status SetAlias(int32_t ifindex, const std::string& alias);
   // Asks the kernel to confirm or find a neighbour.
   void Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily family);

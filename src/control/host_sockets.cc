@@ -31,7 +31,8 @@ IpAddress ReadAddress(const void* bytes, IpFamily family) {
   return family == IpFamily::kV4 ? IpAddress::V4(bytes) : IpAddress::V6(bytes);
 }
 
-// The attribute is there of IPv6 sockets that are not connected. Without it: it does not take IPv4.
+// Only IPv6 sockets that are not connected have the attribute. If it is missing, the socket does
+// not accept IPv4.
 bool TakesBothFamilies(const nlmsghdr* message) {
   const auto* attr =
       static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(inet_diag_msg)));
@@ -59,7 +60,7 @@ HostSocket SocketOf(const nlmsghdr* message, uint8_t proto) {
   ends.local = ReadAddress(info->id.idiag_src, ends.family);
   ends.remote = ReadAddress(info->id.idiag_dst, ends.family);
   if (ends.family != IpFamily::kV6) return socket;
-  if (IsV4Mapped(ends.local)) {  // speaks IPv4 alone
+  if (IsV4Mapped(ends.local)) {  // uses IPv4 only
     ends.family = IpFamily::kV4;
     ends.local = IpAddress::V4(ends.local.bytes.data() + 12);
     ends.remote =
@@ -90,7 +91,7 @@ Result<std::unique_ptr<KernelSockets>> KernelSockets::Create() {
       mnl_socket_bind(sockets->events_.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
     return ErrnoError(Errc::kNotSupported, "open NETLINK_SOCK_DIAG");
   }
-  // Also has the kernel load what answers, where that is a module.
+  // Also makes the kernel load the module that answers, if it is one.
   if (!sockets->List(IpFamily::kV4, kProtoUdp, 0) || !sockets->List(IpFamily::kV6, kProtoUdp, 0)) {
     return MakeError(Errc::kNotSupported, "the kernel does not list UDP sockets (INET_UDP_DIAG)");
   }
@@ -100,7 +101,7 @@ Result<std::unique_ptr<KernelSockets>> KernelSockets::Create() {
     int number = group;
     if (mnl_socket_setsockopt(sockets->events_.get(), NETLINK_ADD_MEMBERSHIP, &number,
                               sizeof(number)) != 0) {
-      return MakeError(Errc::kNotSupported, "the kernel does not tell which sockets end");
+      return MakeError(Errc::kNotSupported, "the kernel does not report sockets that end");
     }
   }
   return sockets;

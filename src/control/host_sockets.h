@@ -1,6 +1,6 @@
-// HostSockets: where the sockets of this network namespace are, and which of them have ended, as
-// the host's kernel says (NETLINK_SOCK_DIAG). Not asked of the clients: a socket may be shared,
-// inherited or closed behind their backs, and its port given to another.
+// HostSockets: the addresses of the sockets of this network namespace, and which of them have
+// ended, as the kernel reports them (NETLINK_SOCK_DIAG). Clients are not asked: another process may
+// share, inherit or close a socket, and its port may go to another socket.
 #pragma once
 
 #include <cstdint>
@@ -18,30 +18,30 @@ namespace cygnet {
 struct HostSocket {
   uint64_t cookie = 0;
   SocketEnds ends;
-  uint32_t uid = ~uint32_t{0};  // of its owner, in this user namespace
+  uint32_t uid = ~uint32_t{0};  // of the owner, in this user namespace
 };
 
 struct EndedSockets {
   std::vector<uint64_t> cookies;
-  bool lost = false;  // some more have ended than are named
+  bool lost = false;  // more have ended than are named
 };
 
-// Control thread. An interface, so that what hangs on it can be tested without sockets.
+// Control thread. An interface, so that its users can be tested without sockets.
 class HostSockets {
  public:
   virtual ~HostSockets() = default;
-  // Those of one family and protocol that have a port; `port`: with that one alone, 0 = any.
-  // nullopt: the kernel does not say.
+  // The sockets of one family and protocol that have a port. `port` selects one port; 0 = any.
+  // nullopt: the kernel does not report them.
   virtual std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
                                                       uint16_t port) = 0;
-  // Readable when sockets have ended; DrainEnded tells which, those without a port included.
+  // Readable when sockets have ended. DrainEnded names them, including those without a port.
   virtual int event_fd() const = 0;
   virtual EndedSockets DrainEnded() = 0;
 };
 
 class KernelSockets final : public HostSockets {
  public:
-  // kNotSupported: this kernel tells nothing about UDP sockets.
+  // kNotSupported: this kernel does not report UDP sockets.
   static Result<std::unique_ptr<KernelSockets>> Create();
   ~KernelSockets() override;
 

@@ -30,7 +30,7 @@ void IkeSockets::Refresh() {
   path_.BumpGeneration();
 }
 
-// Which of a port's sockets a packet is from, nothing in the packet tells: root's alone are taken.
+// Packets do not show which socket of a port they come from: only ports that root owns alone count.
 void IkeSockets::AddOf(Port* port, std::vector<SocketEnds>* ends) {
   const auto listed = List(port->number);
   if (!listed) return;
@@ -42,7 +42,7 @@ void IkeSockets::AddOf(Port* port, std::vector<SocketEnds>* ends) {
   for (const HostSocket& socket : *listed) ends->push_back(socket.ends);
 }
 
-// nullopt: the kernel does not say all; who else has the port is not known then.
+// nullopt: the kernel's list is incomplete, so other owners of the port are unknown.
 std::optional<std::vector<HostSocket>> IkeSockets::List(uint16_t port) const {
   std::vector<HostSocket> all;
   for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
@@ -58,15 +58,16 @@ void IkeSockets::Show(Port* port, std::optional<uint32_t> stranger) {
   port->stranger = stranger;
   const std::string name = "ike_bypass: UDP port " + std::to_string(port->number);
   if (!stranger) {
-    Log(LogLevel::kInfo, name + ": root shares it with nobody any more");
+    Log(LogLevel::kInfo, name + ": no longer shared with another user");
     return;
   }
-  Log(LogLevel::kWarning,
-      name + ": nothing passes in clear by it: a socket of uid " + std::to_string(*stranger) +
-          " shares it with one of uid " + std::to_string(kRoot) +
-          ", and packets of the two look alike. End that socket; or run the IKE daemon under the "
-          "shim, where its policies of sockets let exactly its packets pass, and set "
-          "ike_bypass = false");
+  Log(LogLevel::kWarning, name + ": the bypass is off for this port: a socket of uid " +
+                              std::to_string(*stranger) + " shares it with a socket of uid " +
+                              std::to_string(kRoot) +
+                              ", and their packets cannot be told apart. Close that socket; or run "
+                              "the IKE daemon under the "
+                              "shim, whose socket policies let only its packets pass, and set "
+                              "ike_bypass = false");
 }
 
 }  // namespace cygnet

@@ -1,7 +1,7 @@
-// IkeSockets: the sockets that `ike_bypass` is about, as the host's kernel lists them: UDP, port
-// 500 or 4500, and owned by root. A port alone says nothing: 4500 is for anybody to bind. A packet
-// says nothing either of which socket it is from, so a port that root shares with another user
-// (SO_REUSEADDR, or another address of the host) is in the bypass again when root has it alone.
+// IkeSockets: the sockets that `ike_bypass` applies to, as the kernel lists them: UDP, port 500 or
+// 4500, owned by root. The port alone proves nothing, because anybody may bind 4500. A packet does
+// not show which socket sent it, so a port that root shares with another user (SO_REUSEADDR, or
+// another address of the host) has no bypass until root owns it alone.
 #pragma once
 
 #include <array>
@@ -18,17 +18,17 @@ namespace cygnet {
 // Control thread.
 class IkeSockets {
  public:
-  // `sockets` nullptr: the kernel does not tell; then there are none.
+  // `sockets` nullptr: the kernel does not report sockets, so none has the bypass.
   IkeSockets(DataPath* path, HostSockets* sockets) : path_(*path), sockets_(sockets) {}
 
-  // About once a second, and when sockets have ended: hands what there is to the data path. Does
-  // nothing while the bypass is off.
+  // About once a second, and when sockets have ended: hands the current sockets to the data path.
+  // Does nothing while the bypass is off.
   void Refresh();
 
  private:
   struct Port {
     uint16_t number;
-    std::optional<uint32_t> stranger{};  // the user that root shares it with
+    std::optional<uint32_t> stranger{};  // the user that shares the port with root
   };
 
   void AddOf(Port* port, std::vector<SocketEnds>* ends);

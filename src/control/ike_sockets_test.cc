@@ -81,7 +81,7 @@ TEST_F(IkeSocketsTest, NoneWhileTheBypassIsOffOrTheKernelDoesNotTell) {
   EXPECT_FALSE(Passes(500));
 }
 
-// By SO_REUSEADDR, or at another address: a packet does not tell which of the two sent it.
+// Shared by SO_REUSEADDR, or at another address: a packet does not show which of the two sent it.
 TEST_F(IkeSocketsTest, APortThatAnotherUserSharesIsWithdrawnUntilThatUserIsGone) {
   Bind(1, 500, 0);
   Bind(2, 4500, 0);
@@ -102,7 +102,7 @@ TEST_F(IkeSocketsTest, APortThatAnotherUserSharesIsWithdrawnUntilThatUserIsGone)
   EXPECT_THAT(g_said, ElementsAre(HasSubstr("port 4500")));
 }
 
-// One of IPv6 may send by IPv4.
+// An IPv6 socket may send IPv4 packets.
 TEST_F(IkeSocketsTest, ASharerOfTheOtherFamilyCounts) {
   Bind(1, 4500, 0);
   Bind(2, 4500, 1017);

@@ -1,4 +1,4 @@
-// ALLOCSPI as a Linux kernel answers it, and the larval states that it and ACQUIRE leave behind.
+// ALLOCSPI as a Linux kernel answers it, and the larval states that ALLOCSPI and ACQUIRE create.
 #include "base/random.h"
 #include "control/control_plane.h"
 
@@ -12,8 +12,8 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
   return path_.sad.FindLarval(spec, [](const Sa& sa) { return sa.spec().spi.value == 0; });
 }
 
-// One ACQUIRE per tuple: an SPI that key management has reserved for it since counts as an answer
-// that is on its way (kernel: xfrm_state_look_at, for which every state that is larval does).
+// One ACQUIRE per tuple. An SPI that key management has since reserved for it counts as a pending
+// answer (kernel: xfrm_state_look_at, for which every larval state does).
 bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
   const auto any = [](const Sa&) { return true; };
   SaSpec from_anywhere;
@@ -26,7 +26,7 @@ bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }
 
-// Whole addresses, family 0: what the kernel leaves when no flow asked for it.
+// Whole addresses, family 0: the kernel's selector if no flow requested the SA.
 Selector ControlPlane::LarvalSelector(const SaSpec& spec) {
   const auto bits = static_cast<uint8_t>(AddressBits(spec.family));
   Selector selector;
@@ -39,7 +39,7 @@ Selector ControlPlane::LarvalSelector(const SaSpec& spec) {
 
 std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec, uint64_t since) {
   auto sa = MakeSharedSa(std::move(spec), since, Sa::Larval{});
-  path_.sad.Insert(sa);  // no flow can use it: what workers know of flows stays true
+  path_.sad.Insert(sa);  // no flow can use it: the workers' flow caches stay valid
   return sa;
 }
 
@@ -68,14 +68,14 @@ Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) 
   spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
   spec.selector = LarvalSelector(spec);
   const std::shared_ptr<Sa> larval = FindLarval(spec);
-  spec.acquire_seq = 0;  // it was for finding one; a new state has none
+  spec.acquire_seq = 0;  // it was only used to find a state; a new state has none
   const std::optional<Spi> spi = ChooseSpi(request);
   if (!spi.has_value()) {
     if (larval == nullptr) InsertLarval(std::move(spec), Now());  // stays until it times out
     return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
   }
   uint64_t since = Now();
-  if (larval != nullptr) {  // it stays what it was, and gets the SPI
+  if (larval != nullptr) {  // keeps its contents and gets the SPI
     const SaDirection direction = spec.direction;
     spec = larval->spec().Clone();
     if (direction != SaDirection::kUnspec) spec.direction = direction;
@@ -86,7 +86,7 @@ Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) 
   return std::shared_ptr<const Sa>(InsertLarval(std::move(spec), since));
 }
 
-// The larval state that an ACQUIRE made is answered by this SA: it goes without a word.
+// This SA answers the larval state of an ACQUIRE, which is removed without an event.
 void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
   const std::shared_ptr<Sa> larval = FindLarval(spec);
   if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);

@@ -1,5 +1,5 @@
-// Ledger: where each half of each SA ran and why, and every key that a device or engine was given,
-// until when. Append-only in what it tells its sinks (a file, the audit trail); what it keeps in
+// Ledger: records where each half of each SA ran and why, and every key that a device or engine
+// received, with its end. Its sinks (a file, the audit trail) get it append-only; what it keeps in
 // memory is bounded. Never sees a key. Control thread.
 #pragma once
 
@@ -21,7 +21,8 @@ class LedgerSink {
  public:
   virtual ~LedgerSink() = default;
   virtual void OnPlacement(const PlacementEntry& entry) = 0;
-  // Before the holder has the key. An error: it must not have it. `number` ties this to its end.
+  // Called before the holder gets the key. On an error it must not get it. `number` links this to
+  // the key's end.
   virtual Status OnKeyGiven(uint64_t number, const KeyEntry& entry) = 0;
   virtual void OnKeyEnded(uint64_t number, const KeyEntry& entry) = 0;
 };
@@ -33,31 +34,32 @@ class Ledger {
 
   explicit Ledger(const Clock* clock) : clock_(clock) {}
 
-  // The sink outlives the ledger. It is told of what comes, not of what was.
+  // The sink must outlive the ledger. It receives later entries only, not earlier ones.
   void AddSink(LedgerSink* sink) { sinks_.push_back(sink); }
 
-  // `entry.time` is filled in.
+  // Sets `entry.time_ms`.
   void Placed(PlacementEntry entry);
-  // Before it is. `kind`: "device" or "engine". Returns the number for KeyEnded. An error: a sink
-  // could not record it, and the key must not be given. Sinks are asked in the order they came.
+  // Call before the key is given. `kind`: "device" or "engine". Returns the number for KeyEnded.
+  // Error: a sink could not record it, and the key must not be given. Sinks are called in the order
+  // in which they were added.
   Result<uint64_t> KeyGiven(const SaHalf& half, std::string_view holder, std::string_view kind,
                             std::string_view identity);
-  // `note`: how, if not by an erasure.
+  // `note`: how it ended, if not by an erasure.
   void KeyEnded(uint64_t number, bool erased, std::string_view note = {});
 
-  // Of earlier runs, oldest first, before anything else. A key that had not ended does now: the
-  // process that knew of it is gone.
+  // Entries of earlier runs, oldest first, before any other call. A key that had not ended ends
+  // now: the process that knew about it no longer exists.
   void Restore(PlacementEntry entry);
   void Restore(const KeyEntry& entry);
 
-  // Where a sink keeps it, and what keeps it from that; for reports.
+  // The file that a sink writes, and the error that prevents it; for reports.
   void NoteFile(std::string file, std::string error) {
     file_ = std::move(file);
     write_error_ = std::move(error);
   }
 
   LedgerReport Report(const LedgerQuery& query) const;
-  // Keys that are held now, for a file that begins anew.
+  // Keys that are held now, for a new file.
   std::vector<std::pair<uint64_t, KeyEntry>> HeldKeys() const;
 
  private:
@@ -75,7 +77,7 @@ class Ledger {
     uint64_t until_ms = 0;
     std::string note;
   };
-  // A key that is held now: there may be many.
+  // A key that is held now. There may be many.
   struct Held {
     SaHalf half;
     uint32_t holder = 0;

@@ -43,7 +43,7 @@ LinkChanges LinkEvents::Drain() {
       if (m->nlmsg_type != RTM_DELLINK || mnl_nlmsg_get_payload_len(m) < sizeof(ifinfomsg)) {
         continue;
       }
-      // A bridge tells so of a port that left it: that interface is still there.
+      // A bridge sends this for a port that left it: the interface still exists.
       const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(m));
       if (info->ifi_family == AF_UNSPEC) changes.gone.push_back(info->ifi_index);
     }

@@ -1,4 +1,5 @@
-// LinkEvents: hears from the host's kernel that network interfaces came, went or changed.
+// LinkEvents: receives the kernel's events about network interfaces that appeared, disappeared or
+// changed.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@ namespace cygnet {
 
 struct LinkChanges {
   std::vector<int> gone{};  // indices of interfaces that went, even if one came back by the same
-  bool lost = false;        // more happened than is told
+  bool lost = false;        // the kernel dropped events
   bool any = false;
 };
 
@@ -20,7 +21,7 @@ struct LinkChanges {
 class LinkEvents {
  public:
   static Result<std::unique_ptr<LinkEvents>> Create();
-  // Readable when something changed; Drain tells what.
+  // Readable when something changed; Drain returns what.
   int event_fd() const;
   LinkChanges Drain();
 

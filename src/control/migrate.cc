@@ -1,8 +1,9 @@
-// MIGRATE: SAs, and the templates of a policy, go to other outer addresses (kernel: xfrm_migrate).
+// MIGRATE: moves SAs, and the templates of a policy, to other outer addresses (kernel:
+// xfrm_migrate).
 //
-// An SA's addresses are part of what workers find it by, so a new object takes the old one's place.
-// Both have one key, so no number may come from both: the old counter is closed before the new SA
-// can be found, and the new one goes on where it stood.
+// Workers find an SA by its addresses, so a new object replaces the old one. Both have the same
+// key, so no sequence number may come from both: the old counter is closed before the new SA can be
+// found, and the new one continues from its value.
 #include <algorithm>
 
 #include "base/random.h"
@@ -14,12 +15,12 @@ namespace {
 
 constexpr const char* kTaken = "The new addresses have an SA of that SPI already";
 
-// As the kernel compares: what is not IPv6 is taken for IPv4.
+// Compares as the kernel does: every family except IPv6 is treated as IPv4.
 bool SameAddress(const IpAddress& a, const IpAddress& b, IpFamily family) {
   return PrefixMatches(a, b, family == IpFamily::kV6 ? 128 : 32);
 }
 
-// Tunnel, BEET, IP-TFS. The others' templates have no addresses to change.
+// Tunnel, BEET, IP-TFS. Other templates have no addresses to change.
 bool HasOwnAddresses(uint8_t mode) {
   constexpr uint8_t kModeIptfs = 5;
   return mode == static_cast<uint8_t>(SaMode::kTunnel) ||
@@ -44,7 +45,8 @@ bool Fits(const MigrateEntry& entry, const SaSpec& spec) {
          spec.daddr == entry.old_daddr && spec.saddr == entry.old_saddr;
 }
 
-// How many of them the entries are about. An entry may find what an earlier one has moved.
+// The number of templates that the entries match. An entry may match one that an earlier entry
+// moved.
 int MoveTemplates(const std::vector<MigrateEntry>& entries, std::vector<Template>* templates) {
   int found = 0;
   for (Template& tmpl : *templates) {
@@ -80,7 +82,7 @@ Result<std::shared_ptr<Policy>> ControlPlane::FindMigrated(const Migration& migr
   return policy;
 }
 
-// The newest; those that have no keys yet stay where they were asked for.
+// The newest match. States without keys stay at their addresses.
 std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
   std::shared_ptr<Sa> found;
   path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
@@ -89,7 +91,7 @@ std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
   return found;
 }
 
-// Placed, so that it can fail; nobody finds it before FinishMove.
+// Places the new SA, so this can fail. Nobody finds it before FinishMove.
 Status ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                                  const Migration& migration, std::vector<MovingSa>* moves) {
   SaSpec spec = sa->spec().Clone();
@@ -98,7 +100,7 @@ Status ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEnt
   spec.family = entry.new_family;
   if (migration.encap) spec.encap = *migration.encap;
   spec.offload = migration.offload;
-  spec.replay = sa->ExportReplay();  // as it is now; TakeOver brings it up to date
+  spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
   const std::shared_ptr<Sa> to = MakeSa(std::move(spec), iv_mask);
   const std::shared_ptr<const Sa> there = path_.sad.Find(to->id());

@@ -1,4 +1,4 @@
-// MIGRATE: what moves, what stays, and that no number comes from both of an SA's lives.
+// MIGRATE: what moves, what stays, and that both lives of an SA never use one number twice.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -91,7 +91,7 @@ TEST_F(MigrateTest, NumbersWindowUsageAndIvGoOn) {
   EXPECT_EQ(sa->inbound()->replay.Check(7), DropReason::kInReplayDuplicate);
   EXPECT_EQ(sa->inbound()->replay.Check(8), DropReason::kNone);
   EXPECT_EQ(sa->inbound()->replay.highest(), 9u);
-  // Whoever still holds the old one gets nothing from it.
+  // A holder of the old SA gets no more numbers from it.
   EXPECT_EQ(old->outbound()->sequence.Reserve(1).count, 0u);
   EXPECT_EQ(old->inbound()->replay.Commit(8), DropReason::kInReplayOld);
   EXPECT_EQ(old->state(), SaState::kDead);

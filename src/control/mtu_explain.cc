@@ -1,5 +1,5 @@
-// The answer to "how large may a packet to DST be": the policy and the SAs that the data path would
-// take, and the bytes of each.
+// Answers "how large may a packet to DST be" from the policy and the SAs that the data path would
+// use, and the bytes of each.
 #include <algorithm>
 
 #include "control/control_plane.h"
@@ -37,7 +37,7 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu, 
 }
 
 void SetInnerMtu(uint32_t mtu, MtuReport* report) {
-  // No IPv6 link may be smaller (RFC 8200 section 5): what does not fit is fragmented outside.
+  // No IPv6 link may be smaller (RFC 8200 section 5): larger packets are fragmented on the outside.
   if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinIpv6Mtu);
   const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
   report->inner_mtu = mtu;
@@ -93,7 +93,7 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
                    "it leaves by an interface that cygnetd does not own");
   }
   if (report.flow.saddr.IsAny()) {
-    return MakeError(Errc::kInvalid, "src: the host's address for this way is not known; name one");
+    return MakeError(Errc::kInvalid, "src: no source address for this route; pass \"src ADDRESS\"");
   }
   report.device = device->name;
   report.wire_mtu = std::min(device->wire_port->mtu(), device->host_port->mtu());
@@ -138,14 +138,13 @@ MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, int32_t ifind
       inner = sa->family;
     } else if (!match.at(i).optional) {
       const bool asked = params_.listener != nullptr && params_.listener->WantsAcquire();
-      return Stopped(
-          std::move(report), MtuVerdict::kNoSa,
-          asked ? "no SA: an ACQUIRE would be sent" : "no SA, and nobody listens for an ACQUIRE");
+      return Stopped(std::move(report), MtuVerdict::kNoSa,
+                     asked ? "no SA: an ACQUIRE would be sent"
+                           : "no SA, and no client listens for an ACQUIRE");
     }
   }
   if (steps.empty()) {
-    return Clear(std::move(report),
-                 "the policy's SA is optional and not there: it passes in clear");
+    return Clear(std::move(report), "the policy's SA is optional and missing: it passes in clear");
   }
   uint32_t mtu = report.wire_mtu;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {

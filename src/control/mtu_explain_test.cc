@@ -1,4 +1,4 @@
-// The answer names what the data path would do, and its bytes add up to the kernel's SA MTU.
+// The answer matches the data path, and its bytes add up to the kernel's SA MTU.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -84,7 +84,7 @@ TEST_F(MtuExplainTest, SaysWhatElseHappens) {
   EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").explanation, "no SA: an ACQUIRE would be sent");
   recorder_.listening = false;
   EXPECT_EQ(Explain("10.1.0.1", "10.2.0.1").explanation,
-            "no SA, and nobody listens for an ACQUIRE");
+            "no SA, and no client listens for an ACQUIRE");
   ASSERT_TRUE(control_
                   ->AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.3.0.0/16", {},
                                          PolicyAction::kBlock),

@@ -1,4 +1,4 @@
-// `cygnet mtu explain`: how large a packet to a destination may be, and what takes the rest.
+// `cygnet mtu explain`: the largest packet to a destination, and what uses the remaining bytes.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@ namespace cygnet {
 
 struct MtuQuery {
   ParsedAddress dst;
-  std::optional<ParsedAddress> src;  // not given: what the host would send from
+  std::optional<ParsedAddress> src;  // not given: the address that the host would send from
   uint8_t proto = 0;
   uint16_t dport = 0;
 };
 
 struct OverheadPart {
   std::string name;
-  int32_t bytes = 0;  // negative where a transform makes something smaller
+  int32_t bytes = 0;  // negative if a transform shrinks the packet
 };
 
-// One SA on the way (esp/overhead.h). The parts add up to outer_mtu - inner_mtu.
+// One SA of the chain (esp/overhead.h). The parts add up to outer_mtu - inner_mtu.
 struct MtuSaReport {
   IpAddress saddr;
   IpAddress daddr;
@@ -34,7 +34,7 @@ struct MtuSaReport {
   Reqid reqid;
   uint32_t path_mtu = 0;  // learnt from ICMP; 0 = none
   uint32_t outer_mtu =
-      0;  // of what the SA makes: the wire's, the learnt one, or the next SA's rest
+      0;  // limit for this SA's packets: of the wire, learnt, or left by the next SA
   std::vector<OverheadPart> overhead;
   uint32_t inner_mtu = 0;
 };
@@ -44,7 +44,7 @@ enum class MtuVerdict : uint8_t {
   kClear,    // passes as it is
   kBlocked,  // does not pass at all
   kNoSa,     // an SA is missing
-  kNotOurs,  // does not leave by an interface of the daemon's
+  kNotOurs,  // leaves by an interface that the daemon does not own
 };
 
 struct MtuReport {
@@ -53,10 +53,10 @@ struct MtuReport {
   std::string explanation;  // a sentence
   std::string device;       // empty: none
   uint32_t wire_mtu = 0;
-  std::optional<PolicySpec> policy;  // that decides
+  std::optional<PolicySpec> policy;  // the one that decides
   std::vector<MtuSaReport> sas;      // outermost first
   uint32_t inner_mtu = 0;            // of the flow's packets; 0 = they do not pass
-  uint32_t tcp_mss = 0;              // that fits them, without options
+  uint32_t tcp_mss = 0;              // largest that fits, without options
 };
 
 }  // namespace cygnet

@@ -10,7 +10,7 @@
 namespace cygnet {
 namespace {
 
-constexpr uint16_t kUdpBytes = 9;  // header and the one byte
+constexpr uint16_t kUdpBytes = 9;  // header and one byte of payload
 constexpr uint8_t kKeepalive = 0xff;
 constexpr uint8_t kTtl = 64;
 constexpr uint64_t kSecondNs = 1'000'000'000;
@@ -21,7 +21,7 @@ void WriteEthernet(const NatKeepalive& way, uint8_t* out) {
   StoreBe16(out + 12, way.family == IpFamily::kV4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
 }
 
-// Cannot be fragmented and says so; then its ID means nothing (RFC 6864 section 4.1).
+// Sets DF; then the ID has no meaning (RFC 6864 section 4.1).
 void WriteIpv4(const NatKeepalive& way, uint8_t* out) {
   constexpr uint8_t kDontFragment = 0x40;
   std::memset(out, 0, 20);
@@ -53,7 +53,7 @@ void WriteUdp(const NatKeepalive& way, uint8_t* out) {
   out[8] = kKeepalive;
   const uint16_t sum = ChecksumFinish(ChecksumAdd(
       {out, kUdpBytes}, PseudoHeaderSum(way.saddr, way.daddr, way.family, kProtoUdp, kUdpBytes)));
-  StoreBe16(out + 6, sum != 0 ? sum : 0xffff);  // 0 would say "none" (RFC 768)
+  StoreBe16(out + 6, sum != 0 ? sum : 0xffff);  // 0 would mean "no checksum" (RFC 768)
 }
 
 }  // namespace

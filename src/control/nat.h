@@ -1,5 +1,5 @@
-// NAT traversal as key management sees it (RFC 3948): keep-alives that hold a NAT's mapping open,
-// and how often a changed mapping is told of.
+// NAT traversal as key management sees it (RFC 3948): keep-alives that keep a NAT's mapping open,
+// and a rate limit for reports of a changed mapping.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace cygnet {
 
-// The way of one keep-alive. Ports in host order.
+// Addresses and ports of one keep-alive. Ports in host byte order.
 struct NatKeepalive {
   MacAddress source_mac{};
   MacAddress next_hop_mac{};
@@ -22,13 +22,13 @@ struct NatKeepalive {
   uint16_t dport = 0;
 };
 
-// Writes the frame: one byte 0xff in UDP (RFC 3948 section 2.3), with its checksum. REQUIRES: the
-// packet is fresh from its pool.
+// Writes the frame: one byte 0xff in UDP (RFC 3948 section 2.3), with its checksum. REQUIRES:
+// `packet` is fresh from its pool.
 void WriteNatKeepalive(const NatKeepalive& way, Packet* packet);
 
-// Lets through one report a second (or in the SA's own interval) for each address and port that an
-// SA's peer turns up at, and never more than kPlaces of them a second: every packet of the peer
-// brings one.
+// Admits one report a second (or per the SA's own interval) for each address and port that an SA's
+// peer appears at, and at most kPlaces of these a second. Without it every packet of the peer would
+// cause a report.
 class MappingLimiter {
  public:
   // `now_ns` is monotonic; `interval_seconds` 0 = 1.

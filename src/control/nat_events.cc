@@ -5,7 +5,7 @@ namespace cygnet {
 void NatMappings::OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer) {
   const SaSpec& spec = sa->spec();
   if (!spec.encap.has_value()) return;
-  // UPDSA may have told the SA meanwhile.
+  // UPDSA may have updated the SA meanwhile.
   if (outer.saddr == spec.saddr && outer.sport == spec.encap->sport) return;
   if (!limiters_[sa->number].Admit(outer.saddr, outer.sport, spec.mapping_max_age.value_or(0),
                                    clock_.MonotonicNs())) {
@@ -31,7 +31,7 @@ void NatKeepalives::Check(const Sa& sa, uint64_t now) {
   if (Send(sa)) sent_at_[sa.number] = now;
 }
 
-// False: tried again at the next tick.
+// False: retry at the next tick.
 bool NatKeepalives::Send(const Sa& sa) {
   const SaSpec& spec = sa.spec();
   NatKeepalive way{.family = spec.family,

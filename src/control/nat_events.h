@@ -1,5 +1,5 @@
-// What control does for SAs with UDP encapsulation: reports of a changed mapping, and keep-alives.
-// Control thread.
+// The control plane's tasks for SAs with UDP encapsulation: reports of a changed mapping, and
+// keep-alives. Control thread.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,20 @@
 
 namespace cygnet {
 
-// The peer of an SA turned up at another address or port.
+// Reports that the peer of an SA appeared at another address or port.
 class NatMappings {
  public:
   NatMappings(const Announcer* announcer, const Clock* clock)
       : announcer_(*announcer), clock_(*clock) {}
 
-  // `outer`: of the packet that came. REQUIRES: the SA is not larval.
+  // `outer`: of the received packet. REQUIRES: the SA is not larval.
   void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
   void Forget(uint64_t sa_number) { limiters_.erase(sa_number); }
 
  private:
   const Announcer& announcer_;
   const Clock& clock_;
-  std::unordered_map<uint64_t, MappingLimiter> limiters_;  // of SAs that saw one
+  std::unordered_map<uint64_t, MappingLimiter> limiters_;  // of SAs that had an event
 };
 
 // Keep-alives of SAs that send nothing (kernel: nat_keepalive_work_single).

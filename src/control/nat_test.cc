@@ -1,4 +1,4 @@
-// NAT keep-alives come when they should and parse; MAPPING is told once a second for each address.
+// NAT keep-alives are sent on time and parse; MAPPING is sent once a second for each address.
 #include "control/nat.h"
 
 #include <gtest/gtest.h>
@@ -130,7 +130,7 @@ class ShortQuoteTest : public test::ControlPlaneTest {
         control_->AddSa(MakeSpec({.spi = spi, .encap = test::NatT(4500, dport)}), {}).has_value());
     return *control_->GetSa(IdOf(spi));
   }
-  void Tell(uint32_t mtu) {
+  void NotifyMtu(uint32_t mtu) {
     const DataPathEvent event{.kind = DataPathEvent::Kind::kShortQuote,
                               .flow = {.saddr = test::Ip("192.0.2.1"),
                                        .daddr = test::Ip("192.0.2.2"),
@@ -149,7 +149,7 @@ TEST_F(ShortQuoteTest, IsAboutAllSasOfItsAddressesAndPorts) {
   const auto one = Add(0x100, 4500);
   const auto two = Add(0x101, 4500);
   const auto other = Add(0x102, 4501);
-  Tell(1280);
+  NotifyMtu(1280);
   EXPECT_EQ(Learnt(*one), 1280u);
   EXPECT_EQ(Learnt(*two), 1280u);
   EXPECT_EQ(Learnt(*other), 0u);
@@ -157,11 +157,11 @@ TEST_F(ShortQuoteTest, IsAboutAllSasOfItsAddressesAndPorts) {
 
 TEST_F(ShortQuoteTest, TenASecondAreLookedAt) {
   const auto sa = Add(0x100, 4500);
-  Tell(1400);
-  Tell(1280);
+  NotifyMtu(1400);
+  NotifyMtu(1280);
   EXPECT_EQ(Learnt(*sa), 1400u);
   clock_.monotonic_ns += 100'000'000;
-  Tell(1280);
+  NotifyMtu(1280);
   EXPECT_EQ(Learnt(*sa), 1280u);
 }
 

@@ -6,13 +6,13 @@ namespace cygnet {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-// Of one turn: two questions to the kernel take some 20 µs, an SA that is told far less.
+// Per turn. Two queries to the kernel take about 20 µs; notifying an SA takes far less.
 constexpr int kAskedAtOnce = 32;
 constexpr uint64_t kToldAtOnce = 4096;
-// A neighbour that changes its address all the time is told, and asked for, no more often.
+// Limits how often an often changing neighbour is reported to SAs and queried.
 constexpr uint64_t kNotifyEveryNs = 100 * kMs;
 constexpr uint64_t kProbeEveryNs = 1000 * kMs;
-// Rounds over all destinations: apart, and the further the longer they take.
+// Minimum interval between rounds over all destinations; longer rounds get longer intervals.
 constexpr uint64_t kRoundsApartNs = 200 * kMs;
 constexpr uint64_t kRoundsApartTimes = 4;
 
@@ -51,7 +51,7 @@ void NextHops::Forget(const Sa& sa) {
 void NextHops::Ask(Destination* destination, uint64_t now) {
   ++done_.routes_asked;
   const auto route = host_.route(destination->to.address, destination->to.family);
-  // Without one, what was known stays; a neighbour elsewhere than on our devices is none of ours.
+  // Without a route, the old next hop stays. Neighbours on other interfaces than ours do not count.
   if (!route.has_value() || !host_.device_of(route->ifindex).has_value()) return;
   Neighbour* neighbour = NeighbourOn(*route, destination->to.family);
   if (neighbour != destination->neighbour) {
@@ -76,7 +76,7 @@ NextHops::Neighbour* NextHops::NeighbourOn(const EgressRoute& route, IpFamily fa
   return neighbour.get();
 }
 
-// A neighbour that nothing is sent to any more is forgotten.
+// The neighbour is forgotten when its last destination leaves it.
 void NextHops::MoveTo(Destination* destination, Neighbour* neighbour) {
   Neighbour* const before = std::exchange(destination->neighbour, neighbour);
   if (neighbour != nullptr) neighbour->used_by.emplace(destination->id, destination);
@@ -95,8 +95,8 @@ void NextHops::OnNeighbour(const NeighbourChange& change, uint64_t now) {
 void NextHops::Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now) {
   if (neighbour->mac == hop.mac) return;
   neighbour->mac = hop.mac;
-  QueueTelling(neighbour);
-  (void)NotifySome(now);  // a first change at once
+  QueueNotification(neighbour);
+  (void)NotifySome(now);  // the first change at once
 }
 
 void NextHops::Probe(Neighbour* neighbour, uint64_t now) {
@@ -106,13 +106,13 @@ void NextHops::Probe(Neighbour* neighbour, uint64_t now) {
   host_.probe(neighbour->key.ifindex, neighbour->key.at.address, neighbour->key.at.family);
 }
 
-// --- What SAs are told ---
+// --- Notifying SAs ---
 
-// One that is being told of begins anew: those told already know an older address.
-void NextHops::QueueTelling(Neighbour* neighbour) {
-  neighbour->tell_from = 0;
-  if (std::exchange(neighbour->to_tell, true)) return;
-  telling_.push_back(neighbour->key);
+// A notification in progress starts over: the SAs already notified have an older address.
+void NextHops::QueueNotification(Neighbour* neighbour) {
+  neighbour->notify_from = 0;
+  if (std::exchange(neighbour->to_notify, true)) return;
+  notifying_.push_back(neighbour->key);
 }
 
 void NextHops::NotifySa(const Neighbour* neighbour, OutboundSa* sa) {
@@ -129,24 +129,24 @@ void NextHops::Notify(const Destination& destination) {
 
 bool NextHops::NotifySome(uint64_t now) {
   const uint64_t until = done_.sas_told + kToldAtOnce;
-  std::size_t left = telling_.size();
+  std::size_t left = notifying_.size();
   for (; left > 0 && done_.sas_told < until; --left) {
-    const NeighbourKey key = telling_.front();
-    telling_.pop_front();
+    const NeighbourKey key = notifying_.front();
+    notifying_.pop_front();
     const auto it = neighbours_.find(key);
-    if (it == neighbours_.end()) continue;  // nothing is sent there any more
+    if (it == neighbours_.end()) continue;  // no destination uses it any more
     Neighbour& neighbour = *it->second;
-    if (neighbour.tell_from == 0 && now < neighbour.may_tell_at) {
-      telling_.push_back(key);
+    if (neighbour.notify_from == 0 && now < neighbour.may_notify_at) {
+      notifying_.push_back(key);
       continue;
     }
-    if (neighbour.tell_from == 0) neighbour.may_tell_at = now + kNotifyEveryNs;
-    auto next = neighbour.used_by.lower_bound(neighbour.tell_from);
+    if (neighbour.notify_from == 0) neighbour.may_notify_at = now + kNotifyEveryNs;
+    auto next = neighbour.used_by.lower_bound(neighbour.notify_from);
     for (; next != neighbour.used_by.end() && done_.sas_told < until; ++next) Notify(*next->second);
-    neighbour.to_tell = next != neighbour.used_by.end();
-    if (!neighbour.to_tell) continue;
-    neighbour.tell_from = next->first;
-    telling_.push_front(key);
+    neighbour.to_notify = next != neighbour.used_by.end();
+    if (!neighbour.to_notify) continue;
+    neighbour.notify_from = next->first;
+    notifying_.push_front(key);
     return true;
   }
   return left > 0;

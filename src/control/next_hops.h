@@ -1,8 +1,8 @@
-// NextHops: where outer packets go next, kept once for each far end and each neighbour, however
-// many SAs share them. The kernel's tables are asked once; its events say what to ask again, and
-// concern what they name alone, because anybody on the wire can cause them (spoofed ARP, router
-// advertisements): a neighbour that no SA uses costs one look-up in a hash, one whose address is
-// what it was a comparison. What there is to ask and to tell is done in parts (Work).
+// NextHops: the next hop of outer packets, kept once per far end and neighbour, however many SAs
+// share them. The kernel's tables are queried once; an event causes a new query only for what it
+// names. Anybody on the wire can cause events (spoofed ARP, router advertisements): for a neighbour
+// that no SA uses, one costs a hash look-up; for an unchanged address, a comparison. Queries and
+// notifications are done in parts (DoSome).
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,15 @@ namespace cygnet {
 // Control thread. Times are monotonic nanoseconds.
 class NextHops {
  public:
-  // What is asked of the host's kernel.
+  // Queries to the host's kernel.
   struct Host {
     std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily)> route;
     std::function<std::optional<ResolvedHop>(const EgressRoute&, IpFamily)> neighbour;
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
-    std::function<std::optional<uint8_t>(int32_t)> device_of;  // by ifindex: ours; nullopt: another
+    std::function<std::optional<uint8_t>(int32_t)>
+        device_of;  // by ifindex: our device's number; nullopt: not ours
   };
-  // How much was done since the start.
+  // Amount of work since the start.
   struct Work {
     uint64_t routes_asked = 0;
     uint64_t neighbours_asked = 0;
@@ -42,15 +43,15 @@ class NextHops {
   NextHops(const NextHops&) = delete;
   NextHops& operator=(const NextHops&) = delete;
 
-  // The SA is told where packets to its far end go, now if that is known, and whenever it changes,
-  // until Forget. What was known stays until better is known.
+  // Gives the SA the next hop of its far end, now if known, and at each change until Forget. An
+  // older next hop stays until a better one is known.
   void Follow(const Sa& sa, uint64_t now);
   void Forget(const Sa& sa);
 
   void OnNeighbour(const NeighbourChange& change, uint64_t now);
-  // Routes changed, or events were lost: all is asked again, by and by.
+  // Routes changed, or events were lost: queries everything again, in parts.
   void AskAgain() { ask_again_ = true; }
-  // Does a part of what waits. True: there is more to do right now.
+  // Does one part of the queued work. True: more work is ready now.
   bool DoSome(uint64_t now);
 
   const Work& done() const { return done_; }
@@ -74,11 +75,11 @@ class NextHops {
     NeighbourKey key;
     std::optional<MacAddress> mac;
     std::map<uint64_t, Destination*> used_by;  // by their ids
-    uint64_t asked_in = 0;                     // the round in which the kernel was asked last
+    uint64_t asked_in = 0;                     // the round of the kernel's last query
     uint64_t may_probe_at = 0;
-    uint64_t may_tell_at = 0;
-    bool to_tell = false;    // in `telling_`
-    uint64_t tell_from = 0;  // id of the destination that is next
+    uint64_t may_notify_at = 0;
+    bool to_notify = false;    // in `notifying_`
+    uint64_t notify_from = 0;  // id of the next destination
   };
   struct Destination {
     uint64_t id = 0;
@@ -102,7 +103,7 @@ class NextHops {
   void MoveTo(Destination* destination, Neighbour* neighbour);
   void Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now);
   void Probe(Neighbour* neighbour, uint64_t now);
-  void QueueTelling(Neighbour* neighbour);
+  void QueueNotification(Neighbour* neighbour);
   void Notify(const Destination& destination);
   void NotifySa(const Neighbour* neighbour, OutboundSa* sa);
   bool AskSome(uint64_t now);
@@ -113,10 +114,10 @@ class NextHops {
       destinations_;
   std::map<uint64_t, Destination*> by_id_;
   std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
-  std::deque<NeighbourKey> telling_;
+  std::deque<NeighbourKey> notifying_;
   uint64_t next_id_ = 1;
   bool ask_again_ = false;
-  std::optional<uint64_t> ask_from_;  // id of the destination that is next in this round
+  std::optional<uint64_t> ask_from_;  // id of the next destination in this round
   uint64_t round_ = 1;
   uint64_t round_began_ = 0;
   uint64_t next_round_at_ = 0;

@@ -13,7 +13,7 @@ namespace {
 constexpr int32_t kNic0 = 7;
 constexpr uint64_t kSecond = 1'000'000'000;
 
-// A kernel whose routes and neighbours tests write. Everything is behind one gateway.
+// A kernel whose routes and neighbours the tests set. Everything is behind one gateway.
 class NextHopsTest : public testing::Test {
  protected:
   static IpAddress Peer(uint32_t n) { return test::Ip("192.0.2." + std::to_string(n)); }
@@ -27,7 +27,7 @@ class NextHopsTest : public testing::Test {
     hops_.Follow(*sa, now_);
     return sa;
   }
-  void TellOf(const IpAddress& address, std::optional<MacAddress> mac, int32_t ifindex = kNic0) {
+  void NotifyOf(const IpAddress& address, std::optional<MacAddress> mac, int32_t ifindex = kNic0) {
     NeighbourChange change{
         .ifindex = ifindex, .address = address, .family = IpFamily::kV4, .hop = {}};
     if (mac.has_value()) change.hop = ResolvedHop{.ifindex = ifindex, .mac = *mac};
@@ -76,9 +76,10 @@ TEST_F(NextHopsTest, NeighbourThatNobodyUsesCostsNothing) {
     IpAddress spoofed = test::Ip("198.51.100.2");
     spoofed.bytes[2] = static_cast<uint8_t>(i >> 8);
     spoofed.bytes[3] = static_cast<uint8_t>(i | 2);
-    TellOf(spoofed, MacAddress{2, 1, 1, 1, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)});
-    TellOf(spoofed, std::nullopt);
-    TellOf(gateway_, kSecondMac, kNic0 + 1);
+    NotifyOf(spoofed,
+             MacAddress{2, 1, 1, 1, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)});
+    NotifyOf(spoofed, std::nullopt);
+    NotifyOf(gateway_, kSecondMac, kNic0 + 1);
   }
   EXPECT_FALSE(hops_.DoSome(now_));
   EXPECT_EQ(hops_.done(), before);
@@ -88,7 +89,7 @@ TEST_F(NextHopsTest, NeighbourThatNobodyUsesCostsNothing) {
 TEST_F(NextHopsTest, NeighbourThatIsWhatItWasCostsNothing) {
   for (uint32_t i = 0; i < 100; ++i) Add(i);
   const NextHops::Work before = hops_.done();
-  for (int i = 0; i < 1000; ++i) TellOf(gateway_, kFirst);
+  for (int i = 0; i < 1000; ++i) NotifyOf(gateway_, kFirst);
   EXPECT_FALSE(hops_.DoSome(now_));
   EXPECT_EQ(hops_.done(), before);
 }
@@ -97,7 +98,7 @@ TEST_F(NextHopsTest, NewAddressIsToldAtOnceAndWithoutQuestions) {
   for (uint32_t i = 0; i < 100; ++i) Add(i);
   now_ += kSecond;
   const NextHops::Work before = hops_.done();
-  TellOf(gateway_, kSecondMac);
+  NotifyOf(gateway_, kSecondMac);
   for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kSecondMac);
   EXPECT_EQ(hops_.done().sas_told, before.sas_told + 100);
   EXPECT_EQ(hops_.done().routes_asked, before.routes_asked);
@@ -108,11 +109,11 @@ TEST_F(NextHopsTest, GatewayThatFlapsIsToldTenTimesASecondAtMost) {
   const NextHops::Work before = hops_.done();
   for (int i = 0; i < 1000; ++i) {  // one second
     now_ += kSecond / 1000;
-    TellOf(gateway_, i % 2 == 0 ? kSecondMac : kFirst);
+    NotifyOf(gateway_, i % 2 == 0 ? kSecondMac : kFirst);
     hops_.DoSome(now_);
   }
   EXPECT_LE(hops_.done().sas_told - before.sas_told, 11u * 100u);
-  TellOf(gateway_, kSecondMac);
+  NotifyOf(gateway_, kSecondMac);
   now_ += kSecond;
   hops_.DoSome(now_);
   EXPECT_EQ(HopOf(*sas_[99]), kSecondMac) << "the last word counts";
@@ -122,13 +123,13 @@ TEST_F(NextHopsTest, UnknownNeighbourIsProbedOnceASecond) {
   neighbour_.reset();
   Add(1);
   EXPECT_EQ(hops_.done().probes, 1u);
-  for (int i = 0; i < 100; ++i) TellOf(gateway_, std::nullopt);
+  for (int i = 0; i < 100; ++i) NotifyOf(gateway_, std::nullopt);
   EXPECT_EQ(hops_.done().probes, 1u);
   now_ += kSecond;
-  TellOf(gateway_, std::nullopt);
+  NotifyOf(gateway_, std::nullopt);
   EXPECT_EQ(hops_.done().probes, 2u);
   EXPECT_EQ(HopOf(*sas_[0]), std::nullopt);
-  TellOf(gateway_, kFirst);
+  NotifyOf(gateway_, kFirst);
   EXPECT_EQ(HopOf(*sas_[0]), kFirst);
 }
 
@@ -140,7 +141,7 @@ TEST_F(NextHopsTest, RoutesAreAskedInPartsAndRoundsAreApart) {
   hops_.AskAgain();
   int turns = 0;
   while (hops_.DoSome(now_)) {
-    hops_.AskAgain();  // routes go on changing
+    hops_.AskAgain();  // routes keep changing
     EXPECT_LE(hops_.done().routes_asked, before + 32u * static_cast<uint64_t>(++turns));
   }
   EXPECT_EQ(turns, 3);
@@ -157,7 +158,7 @@ TEST_F(NextHopsTest, OfAnSaThatIsGoneNothingIsKept) {
   const auto sa = Add(1);
   hops_.Forget(*sa);
   const NextHops::Work before = hops_.done();
-  TellOf(gateway_, kSecondMac);
+  NotifyOf(gateway_, kSecondMac);
   hops_.AskAgain();
   EXPECT_FALSE(hops_.DoSome(now_));
   EXPECT_EQ(hops_.done(), before);

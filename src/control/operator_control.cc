@@ -1,4 +1,4 @@
-// What the operator may ask of the control plane.
+// Requests of the operator to the control plane.
 #include "control/control_plane.h"
 
 namespace cygnet {
@@ -33,7 +33,7 @@ Result<MoveReport> ControlPlane::SetFips(std::optional<std::string> mode) {
   return placement_->Reevaluate();
 }
 
-// Who is inside and who is not, once FIPS mode is in force.
+// Records which modules are inside, once FIPS mode is in force.
 void ControlPlane::AuditFips() const {
   const FipsReport report = ReportFips();
   if (params_.audit == nullptr || !report.enforced) return;
@@ -48,7 +48,7 @@ Status ControlPlane::InjectFault(const std::string& device, const std::string& f
   OffloadDevice* offload = devices()[*number].offload;
   FaultInjection* faults = offload != nullptr ? offload->faults() : nullptr;
   if (faults == nullptr) {
-    return MakeError(Errc::kNotSupported, "device " + device + " plays no faults");
+    return MakeError(Errc::kNotSupported, "device " + device + " cannot simulate faults");
   }
   return faults->InjectFault(fault);
 }

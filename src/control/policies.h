@@ -1,5 +1,5 @@
-// Policies: NEWPOLICY, DELPOLICY … and the defaults, as a Linux kernel answers them. Control
-// thread.
+// Policies: NEWPOLICY, DELPOLICY and so on, and the defaults, as a Linux kernel answers them.
+// Control thread.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ namespace cygnet {
 
 class Policies {
  public:
-  // `is_own`: an interface of Cygnet's, or what stands on one.
+  // `is_own`: an interface of Cygnet's, or one stacked on it.
   Policies(DataPath* path, const Clock* clock, const Announcer* announcer,
            std::function<bool(int32_t ifindex)> is_own)
       : path_(*path), clock_(*clock), announcer_(*announcer), is_own_(std::move(is_own)) {}
@@ -33,11 +33,10 @@ class Policies {
                      const RequestOrigin& origin);
   const std::array<PolicyAction, kPolicyDirections>& defaults() const { return defaults_; }
 
-  // What leaves or arrives by another interface never comes here, so that nothing would be
-  // enforced.
+  // Traffic of another interface never reaches Cygnet, so such a policy would not be enforced.
   Status RefuseForeignInterface(const Selector& selector) const;
-  // Lifetimes: hard removes; soft is said again every 30 s (kernel: xfrm_policy_timer). `now`:
-  // wall-clock seconds.
+  // Lifetimes: hard removes the policy; soft is reported again every 30 s (kernel:
+  // xfrm_policy_timer). `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
 
  private:

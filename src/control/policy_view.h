@@ -1,4 +1,4 @@
-// What clients are shown of an installed policy.
+// An installed policy as clients see it.
 #pragma once
 
 #include "policy/policy_state.h"

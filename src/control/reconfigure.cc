@@ -1,4 +1,4 @@
-// What a reload of the configuration changes: terms of devices, rules, the scheduler, windows.
+// What a reload of the configuration changes: device terms, rules, the scheduler, windows.
 #include <utility>
 
 #include "control/control_plane.h"
@@ -12,7 +12,7 @@ MoveReport ControlPlane::Reconfigure(PlacementSettings settings, uint32_t replay
 
 Result<ReloadReport> ControlPlane::Reload() {
   if (!params_.reload) {
-    return MakeError(Errc::kNotSupported, "this cygnetd cannot read its configuration again");
+    return MakeError(Errc::kNotSupported, "this cygnetd cannot reload its configuration");
   }
   return params_.reload();
 }

@@ -1,4 +1,4 @@
-// What the operator is shown: values copied out of the control plane, ready to print.
+// What the operator sees: values copied out of the control plane, ready to print.
 #pragma once
 
 #include <cstdint>
@@ -26,21 +26,21 @@ namespace cygnet {
 // Where one half of an SA runs.
 struct PlacementReport {
   bool inbound = false;
-  std::string requested;   // "no", "crypto", "packet", "auto" (the device's mode asked), "required"
-  std::string effective;   // "software", "look-aside", "crypto", "blocked"
-  std::string device;      // empty in software
-  bool simulated = false;  // the device is a program
-  std::string engine;      // of the CPU: does the work in software, the fallback otherwise
-  std::string reason;      // stable code: "requested", "table-full", "no-capability:esn" …
+  std::string requested;       // "no", "crypto", "packet", "auto" (the device's mode), "required"
+  std::string effective;       // "software", "look-aside", "crypto", "blocked"
+  std::string device;          // empty in software
+  bool simulated = false;      // the device is a program
+  std::string engine;          // of the CPU: runs the work in software, otherwise the fallback
+  std::string reason;          // stable code: "requested", "table-full", "no-capability:esn" …
   std::string explanation;     // a sentence
   uint64_t since = 0;          // wall-clock seconds
-  std::string requested_by{};  // "client", "rule", "operator", "device"; empty: nobody asked
-  bool pinned = false;         // the scheduler leaves it alone
-  std::vector<PlacementEntry> history{};  // before this one, oldest first, bounded
+  std::string requested_by{};  // "client", "rule", "operator", "device"; empty: not requested
+  bool pinned = false;         // the scheduler does not move it
+  std::vector<PlacementEntry> history{};  // earlier places, oldest first, bounded
 };
 
 struct SaReport {
-  std::shared_ptr<const Sa> sa;  // for the spec; keys inside, printed only on demand
+  std::shared_ptr<const Sa> sa;  // for the spec; includes keys, printed only on demand
   SaState state = SaState::kLarval;
   LifetimeUsage usage;
   SaStats stats;
@@ -74,10 +74,10 @@ struct DeviceReport {
   bool trusted = true;
   std::vector<std::string> allow_modes;  // "crypto", "packet"
   bool disabled = false;                 // by `cygnet offload disable`
-  std::string denied;                    // reason code: no key is given to it at all; empty: may be
+  std::string denied;                    // reason code why it gets no keys; empty: it may get keys
   std::string denied_explanation;
-  std::string loss;                  // "keep" or "kernel": what becomes of SAs when it goes
-  uint32_t rekey_reserve = 0;        // SA slots of each direction kept for rekeying
+  std::string loss;            // "keep" or "kernel": what happens to SAs when the device disappears
+  uint32_t rekey_reserve = 0;  // SA slots of each direction kept for rekeying
   std::vector<KeyLogEntry> key_log;  // the device's own
   EgressGuardStats guard{};          // of its wire
   FenceStatus fence{};               // around its wire
@@ -88,46 +88,47 @@ struct DeviceReport {
   PortStats wire_stats;    // rx = from the wire
 };
 
-// An engine that is built in, whether it is used or not.
+// A built-in engine, used or not.
 struct EngineReport {
   std::string name;
   std::string help;
   std::string kind;     // "cpu", "look-aside"
-  std::string version;  // of the library or device behind it; empty when it does not run here
+  std::string version;  // of the library or device behind it; empty if it does not run here
   int priority = 0;     // 0 = does not run here
-  uint32_t order = 0;   // its place in the order in which engines are asked, from 1; 0 = not in use
-  std::vector<std::string> algorithms;  // that it can do; empty when it is not in use
-  uint64_t sa_halves = 0;               // whose work it does now
-  std::string module{};  // what a boundary list calls it: "OpenSSL FIPS Provider 3.0.9"
-  std::string denied{};  // reason code: it is given no key; empty: it may be
+  uint32_t order = 0;   // its position in the order of engines, from 1; 0 = not in use
+  std::vector<std::string> algorithms;  // that it supports; empty if not in use
+  uint64_t sa_halves = 0;               // that it works for now
+  std::string module{};  // its name in a boundary list: "OpenSSL FIPS Provider 3.0.9"
+  std::string denied{};  // reason code why it gets no key; empty: it may get keys
   EngineStats stats{};
 };
 
 struct StatReport {
   std::vector<std::pair<std::string, uint64_t>> xfrm;   // all 32 names of /proc/net/xfrm_stat
-  std::vector<std::pair<std::string, uint64_t>> drops;  // our finer reasons, all of them
-  uint64_t acquires_refused = 0;  // as many larval states as may be were there
+  std::vector<std::pair<std::string, uint64_t>> drops;  // Cygnet's own drop reasons, all of them
+  uint64_t acquires_refused = 0;  // because the limit of larval states was reached
   uint64_t uptime_seconds = 0;
   uint32_t workers = 0;
   std::string engine;
 };
 
-// What the daemon keeps in files.
+// The files that the daemon keeps.
 struct StoredReport {
-  std::string restart_file{};     // empty: there is none
-  std::string restart_damage{};   // what was wrong with it, as long as nobody spoke; empty: whole
-  std::string restart_error{};    // why it cannot be written now: changes are refused
-  std::string restart_mishaps{};  // what others did to it or its lock since the start
-  uint64_t lost_sas = 0;          // of daemons before, of which nobody was told
+  std::string restart_file{};  // empty: not configured
+  std::string
+      restart_damage{};  // what was wrong with it, until the operator accepts it; empty: intact
+  std::string restart_error{};    // why it cannot be written: changes are refused
+  std::string restart_mishaps{};  // interference by others with it or its lock since the start
+  uint64_t lost_sas = 0;          // of earlier daemons, not yet reported to any client
   std::string ledger_file{};      // empty: in memory only
-  std::string ledger_error{};     // why it cannot be written now: no key is given
+  std::string ledger_error{};     // why it cannot be written: no key is given
   std::string ledger_mishaps{};   // as restart_mishaps
-  uint64_t audit_waiting = 0;     // records that the journal has not taken yet
-  uint64_t audit_lost = 0;        // that found no room to wait
-  uint64_t audit_suppressed = 0;  // that the limit of their kind held back
+  uint64_t audit_waiting = 0;     // records that the journal has not accepted yet
+  uint64_t audit_lost = 0;        // records dropped because the queue was full
+  uint64_t audit_suppressed = 0;  // records withheld by the rate limit of their kind
 };
 
-// The part of the control plane that the operator's command needs.
+// The part of the control plane that the operator interface needs.
 class OperatorControl {
  public:
   virtual ~OperatorControl() = default;
@@ -143,19 +144,20 @@ class OperatorControl {
   // Errc::kNoDevice: no such device.
   virtual Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) = 0;
   virtual Result<MoveReport> SetPlacement(const PlacementCommand& command) = 0;
-  // Mode "auto", "on", "off"; nullopt: it stays, and the boundary list is read again.
+  // `mode`: "auto", "on", "off"; nullopt: keeps the mode. Reads the boundary list again in any
+  // case.
   virtual Result<MoveReport> SetFips(std::optional<std::string> mode) = 0;
   virtual Status InjectFault(const std::string& device, const std::string& fault) = 0;
-  // Where one half of the SA runs, shortly: "crypto nic0 (requested)"; empty: no such half.
+  // Where one half of the SA runs, in short: "crypto nic0 (requested)"; empty: no such half.
   virtual std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                                   Half half) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
-  // The configuration is read again; an error has changed nothing.
+  // Reads the configuration again. An error changes nothing.
   virtual Result<ReloadReport> Reload() = 0;
   virtual std::vector<DoctorRow> ReportDoctor() const = 0;
   virtual StoredReport ReportStored() const = 0;
-  // Errc::kNoEntry: there is nothing to accept.
+  // Errc::kNoEntry: nothing needs to be accepted.
   virtual Status AcceptStored() = 0;
 };
 

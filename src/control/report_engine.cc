@@ -1,4 +1,4 @@
-// Engines, as the operator is shown them.
+// Engines, as the operator sees them.
 #include <algorithm>
 
 #include "control/reports.h"
@@ -6,7 +6,7 @@
 namespace cygnet {
 namespace {
 
-// Whether the engine does this authenticator beside any cipher, or this cipher beside any
+// True if the engine supports this authenticator with any cipher, or this cipher with any
 // authenticator.
 bool SupportsInAPair(const CryptoEngine& engine, const AlgorithmDescriptor& row) {
   for (const AlgorithmDescriptor& other : AllAlgorithms()) {
@@ -49,7 +49,7 @@ uint64_t Reports::HalvesOn(uint32_t engine) const {
   for (const auto& [number, placed] : from_.placement.all()) {
     for (const Half half : kHalves) {
       const SaBinding* binding = placed.half(half).binding.get();
-      // Of a half that is on a device the CPU's engine is the fallback, and idle.
+      // For a half on a device the CPU's engine is only the fallback, and idle.
       if (binding == nullptr || binding->on_device() || binding->blocked()) continue;
       if (binding->engine().engine == engine) ++halves;
     }

@@ -1,5 +1,5 @@
-// Reports: what the operator is shown of SAs, policies, devices, engines and drops. Reads only.
-// Control thread.
+// Reports: what the operator sees of SAs, policies, devices, engines and drops. Read-only. Control
+// thread.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ namespace cygnet {
 
 class Reports {
  public:
-  // What is reported about.
+  // The objects to report on.
   struct Sources {
     const DataPath& path;
     const Placement& placement;
@@ -30,9 +30,9 @@ class Reports {
   std::vector<PolicyReport> ReportPolicies() const;  // newest first
   std::vector<DeviceReport> ReportDevices() const;
   std::vector<EngineReport> ReportEngines() const;  // in use first, in their order
-  // Counters; what the control plane alone knows is filled in by it.
+  // Counters. The control plane adds those that only it knows.
   StatReport ReportStats() const;
-  // Where one half of the SA runs, shortly: "crypto nic0 (requested)"; empty: no such half.
+  // Where one half of the SA runs, in short: "crypto nic0 (requested)"; empty: no such half.
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family, Half half) const;
 
  private:

@@ -8,7 +8,7 @@
 namespace cygnet {
 namespace {
 
-// An operator asks, and the control thread answers nobody else meanwhile.
+// Bounds the time in which the control thread answers no other client.
 constexpr std::size_t kMostNets = 500;
 constexpr std::size_t kMostRoutes = 5000;
 constexpr std::size_t kMostRows = 20;
@@ -53,14 +53,15 @@ class Checker {
     if (more_ != 0) {
       rows_.push_back({.check = "routes",
                        .ok = false,
-                       .text = "and " + std::to_string(more_) + " more like these",
+                       .text = std::to_string(more_) + " more of this kind",
                        .advice = {}});
     }
     if (rows_.empty()) {
       rows_.push_back({.check = "routes",
                        .ok = true,
-                       .text = nets.empty() ? "no policy protects anything yet"
-                                            : "what policies protect leaves by Cygnet's interfaces",
+                       .text = nets.empty()
+                                   ? "no policy protects anything yet"
+                                   : "traffic that policies protect leaves by Cygnet's interfaces",
                        .advice = {}});
     }
     return std::move(rows_);
@@ -69,7 +70,7 @@ class Checker {
  private:
   std::size_t RoutesLookedAt() const { return std::min(picture_.routes.size(), kMostRoutes); }
 
-  // The best route to all of it, and those to parts of it.
+  // Checks the best route to the whole net and the routes to parts of it.
   void CheckNet(const Net& net) {
     int best = -1;
     for (std::size_t i = 0; i < RoutesLookedAt(); ++i) {
@@ -80,7 +81,7 @@ class Checker {
       const HostRoute& route = picture_.routes[i];
       const bool whole = route.to.bits == best && Covers(route.to, net.to);
       const bool part = Covers(net.to, route.to);
-      // The way to where protected traffic comes from is no way to the far end.
+      // A route back to the net that the traffic comes from does not lead to the far end.
       const bool back = Covers(net.from, route.to) && net.from.bits != 0;
       if ((whole || part) && !back) CheckRoute(net, route);
     }
@@ -95,21 +96,22 @@ class Checker {
     const std::string net_text = ToString(net.to);
     if (stack_.count(route.ifindex) == 0) {
       if (IsTunnel(*found)) {
-        Add(what + ": what the policy for " + net_text + " protects leaves inside a " +
-                found->kind + " interface, whose outer header that policy does not fit",
-            "route it by an interface of Cygnet's, or protect the outer packets by a policy of "
+        Add(what + ": traffic that the policy for " + net_text + " protects leaves inside a " +
+                found->kind + " interface, whose outer header the policy does not match",
+            "route it through an interface of Cygnet's, or protect the outer packets with a policy "
+            "of "
             "their own (addresses of the " +
                 found->kind + " interface)");
       } else {
-        Add(what + ": what the policy for " + net_text +
-                " protects leaves in clear by an interface that is none of Cygnet's",
-            "route it by an interface of Cygnet's: ip route replace " + net_text +
+        Add(what + ": traffic that the policy for " + net_text +
+                " protects leaves in clear by an interface that is not Cygnet's",
+            "route it through an interface of Cygnet's: ip route replace " + net_text +
                 " via PEER dev NIC");
       }
     } else if (net.tunnel && !route.has_gateway && !route.connected) {
-      Add(what + " has no next hop: the host asks by ARP or neighbour discovery, in clear, for " +
-              "each host behind the tunnel to " + net_text + ", and nothing answers",
-          "give it the peer or a router as next hop: ip route replace " + ToString(route.to) +
+      Add(what + " has no next hop: the host sends ARP or neighbour discovery in clear for " +
+              "each host behind the tunnel to " + net_text + ", and gets no answer",
+          "set the peer or a router as next hop: ip route replace " + ToString(route.to) +
               " via PEER dev " + found->name);
     }
   }

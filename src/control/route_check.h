@@ -1,5 +1,5 @@
-// Which of the host's routes take protected traffic past Cygnet, and which make the host ask in
-// clear for hosts behind a tunnel.
+// Finds routes of the host that take protected traffic past Cygnet, and routes that make the host
+// send ARP or neighbour discovery in clear for hosts behind a tunnel.
 #pragma once
 
 #include <vector>
@@ -17,7 +17,7 @@ struct RoutePicture {
   std::vector<PolicySpec> policies;  // all
 };
 
-// At least one row: that nothing was found is said, too.
+// At least one row: the absence of findings is a row, too.
 std::vector<DoctorRow> CheckRoutes(const RoutePicture& picture);
 
 }  // namespace cygnet

@@ -77,13 +77,13 @@ TEST(RouteCheckTest, NamesTunnelsOfTheHost) {
   ExpectFound(Check({Route("10.2.0.0/16", kGre, false)}), "inside a gre interface", "10.2.0.0/16");
 }
 
-// A default route elsewhere is none of theirs when there is a better one.
+// A default route elsewhere does not matter if there is a better one.
 TEST(RouteCheckTest, TheBestRouteCounts) {
   ExpectFine(Check({Route("0.0.0.0/0", kEth0), Route("10.2.0.0/16", kNic0)}));
   ExpectFine(Check({Route("0.0.0.0/0", kNic0), Route("192.168.0.0/16", kEth0)}));
 }
 
-// 10.1.0.0/16 is where the traffic of such a policy comes from.
+// 10.1.0.0/16 is the source of the traffic of such a policy.
 TEST(RouteCheckTest, TheWayBackIsNoWayOut) {
   ExpectFine(Check({Route("0.0.0.0/0", kNic0), Route("10.1.5.0/24", kEth0, false)},
                    Protects("10.1.0.0/16", "0.0.0.0/0")));
@@ -92,7 +92,7 @@ TEST(RouteCheckTest, TheWayBackIsNoWayOut) {
 TEST(RouteCheckTest, NamesRoutesWithoutNextHop) {
   ExpectFound(Check({Route("10.2.0.0/16", kNic0, false)}), "dev nic0 has no next hop", "ARP");
   ExpectFound(Check({Route("10.2.0.0/16", kBridge, false)}), "dev br0 has no next hop", "ARP");
-  // Transport mode speaks with neighbours themselves, and so does a connected network.
+  // Transport mode sends to the neighbours themselves, and so does a connected network.
   ExpectFine(Check({Route("10.2.0.0/16", kNic0, false)},
                    Protects("10.1.0.0/16", "10.2.0.0/16", SaMode::kTransport)));
   HostRoute connected = Route("10.2.0.0/16", kNic0, false);
@@ -116,7 +116,7 @@ TEST(RouteCheckTest, ManyFindingsAreCounted) {
   }
   const auto rows = Check(std::move(routes));
   ASSERT_EQ(rows.size(), 21u);
-  EXPECT_EQ(rows.back().text, "and 10 more like these");
+  EXPECT_EQ(rows.back().text, "10 more of this kind");
 }
 
 TEST(HostLinksTest, TheStackOverAnInterface) {

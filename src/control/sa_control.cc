@@ -1,4 +1,4 @@
-// NEWSA, UPDSA, DELSA … as a Linux kernel answers them, and the life of an SA.
+// NEWSA, UPDSA, DELSA and so on, as a Linux kernel answers them, and the life of an SA.
 #include <algorithm>
 
 #include "base/log.h"
@@ -19,7 +19,7 @@ std::shared_ptr<Sa> ControlPlane::ByNumber(uint64_t number) const {
   return path_.sad.FindByNumber(number);
 }
 
-// What a client may name. SPI 0 names nothing: it is that of states that have none yet.
+// An SA that a client may name. SPI 0 names nothing: states without an SPI have it.
 std::shared_ptr<Sa> ControlPlane::Named(const SaId& id) const {
   return id.spi.value == 0 ? nullptr : path_.sad.Find(id);
 }
@@ -40,7 +40,7 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
   const SaId id = IdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
-    // A larval state without a direction takes one when it is filled in.
+    // A larval state without a direction gets one when it is filled in.
     const bool larval_without = existing != nullptr && existing->state() == SaState::kLarval &&
                                 existing->spec().direction == SaDirection::kUnspec;
     if (!larval_without) return MakeError(Errc::kNoSuchProcess);
@@ -58,7 +58,7 @@ Status ControlPlane::UpdateSa(SaSpec spec, const RequestOrigin& origin) {
   return {};
 }
 
-// Of a valid SA only these change; keys, window, offload and algorithms stay (kernel:
+// Only these fields of a valid SA change. Keys, window, offload and algorithms stay (kernel:
 // xfrm_state_update).
 Status ControlPlane::UpdateValid(Sa* sa, const SaSpec& spec) {
   const Boxed<UdpEncap>& old = sa->spec().encap;
@@ -97,7 +97,7 @@ bool ControlPlane::FlushSas(uint8_t proto, const RequestOrigin& origin) {
     Remove(sa);
     any = true;
   }
-  announcer_.Note(SaFlushed{proto});  // of those that went with an earlier daemon, too
+  announcer_.Note(SaFlushed{proto});  // also for SAs of an earlier daemon
   if (any) announcer_.Notify(SaFlushed{proto}, origin);
   return any;
 }
@@ -153,10 +153,11 @@ Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigi
 
 // --- Installing and removing ---
 
-// The larval state that it fills in, or that it answers, goes only when it is there: a client that
-// was refused may try again, and a packet always finds one of the two.
+// Removes the larval state that it fills in or answers only after the new SA exists: a refused
+// client may retry, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
-  ReadAddresses(params_.clock->MonotonicNs(), Patience::kNone);  // placement asks whose it is
+  ReadAddresses(params_.clock->MonotonicNs(),
+                Patience::kNone);  // placement needs the host's addresses
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSa(std::move(spec), RandomWord());
   CYGNET_RETURN_IF_ERROR(placement_->Place(sa));
@@ -171,14 +172,14 @@ Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared
   return sa;
 }
 
-// It has its number, and can be placed; nobody finds it yet.
+// Makes an SA with its number, ready for placement. Nobody finds it yet.
 std::shared_ptr<Sa> ControlPlane::MakeSa(SaSpec spec, uint64_t iv_mask) {
   auto sa = MakeSharedSa(std::move(spec), Now(), iv_mask);
   sa->number = path_.sad.NextNumber();
   return sa;
 }
 
-// From here on packets find it.
+// Makes the SA visible to packets.
 void ControlPlane::Link(const std::shared_ptr<Sa>& sa) {
   FollowNextHop(*sa);
   path_.sad.Insert(sa);
@@ -205,8 +206,8 @@ void ControlPlane::Remove(const std::shared_ptr<Sa>& sa) {
   if (!larval) path_.BumpGeneration();  // no flow used one
 }
 
-// What is sent to one of these ports of this host may be ESP in UDP. An SA whose direction nobody
-// said counts as well: of an outbound one it is the peer's port, which does no harm here.
+// Packets to one of these ports of this host may be ESP in UDP. SAs of unknown direction count as
+// well: for an outbound one it is the peer's port, which is harmless.
 void ControlPlane::CountEncapPort(uint16_t port, int delta) {
   const bool known = encap_ports_.count(port) != 0;
   if ((encap_ports_[port] += delta) == 0) encap_ports_.erase(port);
@@ -252,7 +253,8 @@ void ControlPlane::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
 
 void ControlPlane::FollowNextHop(const Sa& sa) {
   const OutboundSa* outbound = sa.outbound();
-  // The outer packet goes another way than the inner one; NAT keep-alives have no inner one.
+  // The outer packet may use another route than the inner one; NAT keep-alives have no inner
+  // packet.
   const bool needed =
       outbound != nullptr && (outbound->mode != SaMode::kTransport || sa.spec().encap.has_value());
   if (needed && next_hops_.has_value()) next_hops_->Follow(sa, params_.clock->MonotonicNs());

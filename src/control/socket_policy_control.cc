@@ -15,35 +15,37 @@ constexpr std::array<PolicyDirection, 2> kDirections{PolicyDirection::kIn, Polic
 
 std::size_t At(PolicyDirection direction) { return static_cast<std::size_t>(direction); }
 
-// What a client may write of a policy, without the index: that is always chosen here.
+// Compares what a client may set in a policy. The index is excluded: it is always chosen here.
 bool SameWish(const PolicySpec& a, const PolicySpec& b) {
   return a.selector == b.selector && a.priority == b.priority && a.action == b.action &&
          a.flags == b.flags && a.limits == b.limits;
 }
 
 Error Refused(const std::string& why) {
-  Log(LogLevel::kWarning, "policy of a socket refused: " + why);
+  Log(LogLevel::kWarning, "socket policy refused: " + why);
   return MakeError(Errc::kNotSupported, why);
 }
 
 }  // namespace
 
-// What would not be done is not promised.
+// Refuses policies that could not be enforced.
 Status SocketPolicyControl::Check(const SocketPolicyChange& change) const {
   if (change.proto != kProtoUdp && change.proto != kProtoTcp) {
-    return Refused("it is neither UDP nor TCP, and the kernel does not tell when it ends");
+    return Refused(
+        "the socket is neither UDP nor TCP, and the kernel does not report when it ends");
   }
   if (!change.spec) return {};
   if (change.spec->action == PolicyAction::kAllow && !change.spec->templates.empty()) {
-    return Refused("policies of sockets that ask for SAs are not supported");
+    return Refused("socket policies with templates are not supported");
   }
   if (sockets_ == nullptr && change.spec->action == PolicyAction::kBlock) {
-    return Refused("the kernel does not tell where sockets are");
+    return Refused("the kernel does not report the addresses of sockets");
   }
   return {};
 }
 
-// Those that have no port, and so no effect, give way: their owner tells again when they get one.
+// Drops sockets without a port, whose policies have no effect. Their owner reports again when they
+// get one.
 bool SocketPolicyControl::MakeRoom() {
   if (by_cookie_.size() < kMaxSockets) return true;
   const auto idle = std::find_if(by_cookie_.begin(), by_cookie_.end(),
@@ -54,7 +56,7 @@ bool SocketPolicyControl::MakeRoom() {
 }
 
 std::shared_ptr<Policy> SocketPolicyControl::MakePolicy(PolicySpec spec) {
-  // As Linux numbers them: with the SPD's counter, the direction behind its three.
+  // Numbered as in Linux: from the SPD's counter, with direction values after its three.
   spec.index = path_.spd.NewIndex(kPolicyDirections + static_cast<uint32_t>(spec.direction));
   spec.of_socket = true;
   std::shared_ptr<Policy> policy(new Policy);
@@ -66,7 +68,7 @@ std::shared_ptr<Policy> SocketPolicyControl::MakePolicy(PolicySpec spec) {
 
 Status SocketPolicyControl::Change(SocketPolicyChange change) {
   CYGNET_RETURN_IF_ERROR(Check(change));
-  if (sockets_ == nullptr) return {};  // no effect: nothing passes that the SPD does not let pass
+  if (sockets_ == nullptr) return {};  // no effect: nothing passes that the SPD does not allow
   auto at = by_cookie_.find(change.cookie);
   if (!change.spec) {
     if (at == by_cookie_.end()) return {};
@@ -93,7 +95,7 @@ Status SocketPolicyControl::Change(SocketPolicyChange change) {
   return {};
 }
 
-// The new one first: no moment without either.
+// Inserts the new one first, so that one of the two is always in force.
 void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
   std::shared_ptr<const SocketPolicy>& installed = socket->installed[direction];
   const std::shared_ptr<const SocketPolicy> old = std::move(installed);
@@ -122,7 +124,7 @@ void SocketPolicyControl::RemoveAll() {
   while (!by_cookie_.empty()) Remove(by_cookie_.begin());
 }
 
-// Its owner says that it has this port. True: it has.
+// The owner reports that the socket has this port. True: the kernel confirms it.
 bool SocketPolicyControl::Look(Socket* socket, uint64_t cookie, uint16_t port) {
   if (port == 0) return false;
   const auto all = sockets_->List(socket->family, socket->proto, port);
@@ -134,8 +136,9 @@ bool SocketPolicyControl::Look(Socket* socket, uint64_t cookie, uint16_t port) {
   return true;
 }
 
-// A long list may miss one while others come and go, so that one is looked for by itself. What is
-// not there has lost its port, and its policies have no effect; that it has ended is told apart.
+// A long list may miss a socket while others come and go, so a missing one is queried alone. A
+// socket that is not found has lost its port, and its policies have no effect. Its end is a
+// separate event.
 void SocketPolicyControl::LookAtAll(bool some_have_ended) {
   std::set<std::pair<IpFamily, uint8_t>> kinds;
   for (const auto& [cookie, socket] : by_cookie_) kinds.emplace(socket.family, socket.proto);

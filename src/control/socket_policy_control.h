@@ -1,6 +1,6 @@
-// SocketPolicyControl: which sockets have policies of their own, from the request of a client to
-// the socket's end. The client names the socket by its cookie; where it is, and that it has ended,
-// is the kernel's word (HostSockets), so it does not matter who else holds it and how it is closed.
+// SocketPolicyControl: policies of single sockets, from the client's request to the socket's end.
+// The client names the socket by its cookie. The kernel reports its address and its end
+// (HostSockets), so it does not matter who else holds the socket or how it is closed.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ class SocketPolicyControl {
  public:
   static constexpr std::size_t kMaxSockets = 16384;
 
-  // `sockets` nullptr: the kernel does not tell where they are.
+  // `sockets` nullptr: the kernel does not report where sockets are.
   SocketPolicyControl(DataPath* path, const Clock* clock, HostSockets* sockets)
       : path_(*path), clock_(*clock), sockets_(sockets) {}
 
@@ -37,7 +37,7 @@ class SocketPolicyControl {
 
   // Some sockets have ended.
   void OnEnded();
-  // About once a second: sockets move, and get ports, without a word.
+  // About once a second: sockets move and get ports without an event.
   void Tick();
 
  private:

@@ -1,4 +1,4 @@
-// Policies of sockets from the request to the socket's end.
+// Socket policies, from the request to the socket's end.
 #include "control/socket_policy_control.h"
 
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ class SocketPolicyControlTest : public testing::Test {
     const Status status = control_.Change(change);
     return status ? Errc{} : status.error().code;
   }
-  // What a packet from port `port` meets.
+  // The verdict for a packet from port `port`.
   const Policy* Out(uint16_t port = kPort) const {
     FlowKey flow;
     flow.sport = port;
@@ -60,7 +60,7 @@ TEST_F(SocketPolicyControlTest, EndsWithItsSocketAtOnce) {
   sockets_.Bind(kCookie, kPort);
   ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));
   sockets_.End(kCookie);
-  sockets_.Bind(kCookie + 1, kPort);  // who got the port
+  sockets_.Bind(kCookie + 1, kPort);  // the new owner of the port
   const uint64_t before = path_.generation();
   control_.OnEnded();
   EXPECT_EQ(Out(), nullptr);
@@ -80,7 +80,7 @@ TEST_F(SocketPolicyControlTest, HasNoEffectUntilItsPortIsKnown) {
 }
 
 TEST_F(SocketPolicyControlTest, WhatIsSaidOfPortsIsNotBelieved) {
-  sockets_.Bind(kCookie + 1, kPort);  // another's
+  sockets_.Bind(kCookie + 1, kPort);  // of another socket
   ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));
   EXPECT_EQ(Out(), nullptr);
 }
@@ -111,7 +111,7 @@ TEST_F(SocketPolicyControlTest, ALongListMayMissOne) {
   EXPECT_NE(Out(), nullptr);
 }
 
-// The kernel could not say which: what is not there any more has ended.
+// The kernel could not report which sockets: those that are missing have ended.
 TEST_F(SocketPolicyControlTest, LostMessagesOfEnds) {
   sockets_.Bind(kCookie, kPort);
   ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));
@@ -171,7 +171,7 @@ TEST_F(SocketPolicyControlTest, AKernelThatTellsNothing) {
 
 TEST_F(SocketPolicyControlTest, FullOfSockets) {
   for (uint64_t i = 0; i < SocketPolicyControl::kMaxSockets - 1; ++i) {
-    sockets_.sockets.clear();  // so that each look is short
+    sockets_.sockets.clear();  // so that each check is short
     sockets_.Bind(1000 + i, kPort);
     ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut, 1000 + i)));
   }
@@ -182,7 +182,7 @@ TEST_F(SocketPolicyControlTest, FullOfSockets) {
   EXPECT_EQ(Refused(Wish(PolicyDirection::kOut, 6)), Errc::kNoSpace);
 }
 
-// Of clients: neither told of, nor to be flushed, nor among the SPD's.
+// Not visible to clients: no events, not flushed, not counted in the SPD.
 class SocketPolicyClientTest : public test::ControlPlaneTest {
  protected:
   SocketPolicyClientTest()
@@ -214,7 +214,7 @@ TEST_F(SocketPolicyClientTest, AreApartFromTheSpd) {
   EXPECT_TRUE(control_->ListSocketPolicies().empty());
 }
 
-// A device's thread may look at policies while the control plane ends.
+// A device's thread may read policies while the control plane ends.
 TEST_F(SocketPolicyClientTest, AreGoneWithTheControlPlane) {
   GiveOne();
   EXPECT_FALSE(path_.socket_policies.Empty());

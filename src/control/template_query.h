@@ -1,4 +1,4 @@
-// Which SAs a policy's templates want for one flow.
+// The SAs that a policy's templates request for one flow.
 #pragma once
 
 #include <vector>
@@ -9,10 +9,10 @@
 
 namespace cygnet {
 
-// One query for each template, innermost first (kernel: xfrm_tmpl_resolve_one). Addresses of a
-// tunnel or BEET template are its own; transport takes those of what it wraps: the flow, or the
-// outer header of the template before. `saddr` any: the template leaves the local end open.
-// `ifindex`: that the flow leaves by.
+// One query per template, innermost first (kernel: xfrm_tmpl_resolve_one). A tunnel or BEET
+// template has its own addresses. A transport template uses those of what it wraps: the flow, or
+// the outer header of the template before. `saddr` any: the template leaves the local end open.
+// `ifindex`: the interface that the flow leaves by.
 std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowKey& flow,
                                            int32_t ifindex);
 

@@ -1,6 +1,6 @@
-// The daemon's loop of the control plane: time, events of the data path, changes of the host. Each
-// turn does a part of what there is, so that clients are answered in between, however many SAs
-// there are and whatever the wire and the host's users do.
+// The control plane's share of the daemon's loop: timers, data path events, changes of the host.
+// Each turn does a bounded part, so that clients are answered in between, whatever the number of
+// SAs and the behaviour of the wire and the host's users.
 #include <utility>
 
 #include "base/log.h"
@@ -9,20 +9,20 @@
 namespace cygnet {
 namespace {
 
-constexpr uint64_t kTurnNs = 2'000'000;    // of each kind of work
-constexpr int kEventsPerTurn = 256;        // of a worker
-constexpr int kAcquiresPerTurn = 64;       // of all: each may ask the kernel for a route
-constexpr uint32_t kVisitsPerTurn = 2048;  // SAs or policies that are looked at
+constexpr uint64_t kTurnNs = 2'000'000;    // per kind of work
+constexpr int kEventsPerTurn = 256;        // per worker
+constexpr int kAcquiresPerTurn = 64;       // in total: each may query the kernel for a route
+constexpr uint32_t kVisitsPerTurn = 2048;  // SAs or policies that are checked
 
 }  // namespace
 
-// How much of one walk is done in a turn.
+// The budget of one walk in one turn.
 class ControlPlane::Turn {
  public:
   explicit Turn(const Clock& clock) : clock_(clock), until_(clock.MonotonicNs() + kTurnNs) {}
-  // One was looked at. False: the rest has to wait for the next turn.
+  // Counts one visit. False: the rest waits for the next turn.
   bool GoesOn() {
-    constexpr uint32_t kLook = 32;  // at the clock
+    constexpr uint32_t kLook = 32;  // visits between reads of the clock
     ++visits_;
     return visits_ < kVisitsPerTurn && (visits_ % kLook != 0 || clock_.MonotonicNs() < until_);
   }
@@ -37,7 +37,7 @@ void ControlPlane::Tick() {
   constexpr uint64_t kNeighbourTicks = 30;
   ReadSettings();
   placement_->Tick();
-  // A walk that the last tick began and that is not done yet goes on.
+  // Continues an unfinished walk of the last tick.
   if (!times_from_.has_value()) times_from_ = 0;
   if (policies_to_check_.empty()) policies_to_check_ = path_.spd.List();
   socket_policies_.Tick();
@@ -88,7 +88,7 @@ void ControlPlane::WalkPolicies(Turn turn) {
   while (!policies_to_check_.empty()) {
     const std::shared_ptr<Policy> policy = std::move(policies_to_check_.back());
     policies_to_check_.pop_back();
-    // It may have gone since the walk began.
+    // The policy may be gone since the walk began.
     if (path_.spd.FindByNumber(policy->number) == policy) policies_.CheckTimes(policy, now);
     if (!turn.GoesOn()) break;
   }
@@ -100,7 +100,7 @@ void ControlPlane::OnBell() {
   placement_->CheckDevices();
   int acquires = kAcquiresPerTurn;
   events_left_ = false;
-  // Each time another worker's come first.
+  // Starts with another worker each time.
   const std::size_t workers = path_.events.size();
   for (std::size_t i = 0; i < workers; ++i) {
     SpscRing<DataPathEvent>& ring = *path_.events[(first_worker_ + i) % workers];
@@ -109,7 +109,7 @@ void ControlPlane::OnBell() {
   first_worker_ = (first_worker_ + 1) % workers;
 }
 
-// False: there are more.
+// False: more events are queued.
 bool ControlPlane::TakeEvents(SpscRing<DataPathEvent>* ring, int* acquires) {
   DataPathEvent event;
   for (int left = kEventsPerTurn; left > 0 && *acquires > 0; --left) {
@@ -133,9 +133,10 @@ void ControlPlane::OnDataPathEvent(const DataPathEvent& event) {
       if (sa != nullptr) Expire(sa, true);
       break;
     case DataPathEvent::Kind::kSequenceExhausted:
-      if (sa != nullptr && exhausted_.insert(sa->number).second) {  // said once
+      if (sa != nullptr && exhausted_.insert(sa->number).second) {  // log once
         Log(LogLevel::kWarning,
-            "SA " + Describe(sa->spec()) + ": sequence numbers used up, nothing more is sent");
+            "SA " + Describe(sa->spec()) +
+                ": sequence numbers are used up, its packets are dropped; rekey it");
       }
       break;
     case DataPathEvent::Kind::kMapping:
@@ -160,8 +161,8 @@ void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {
   ReadAddresses(now_ns, Patience::kSome);
 }
 
-// At once, but a flood of router advertisements does not have them read all the time; and what
-// workers know holds as long as the addresses are the same.
+// Reads at once, but at most at a limited rate, so that a flood of router advertisements costs
+// little. The workers' flow caches stay valid while the addresses are unchanged.
 void ControlPlane::ReadAddresses(uint64_t now_ns, Patience patience) {
   constexpr uint64_t kEveryNs = 50'000'000;
   if (!addresses_changed_) return;

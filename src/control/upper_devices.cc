@@ -1,5 +1,5 @@
-// Bridges, bonds and VLANs over an interface of Cygnet's: what the kernel's routes and clients name
-// by them is the interface's below.
+// Bridges, bonds and VLANs over an interface of Cygnet's: routes and clients that name them mean
+// the interface below.
 #include "control/control_plane.h"
 
 namespace cygnet {
@@ -15,7 +15,7 @@ const ControlDevice* ControlPlane::DeviceWith(int32_t ifindex) const {
   return nullptr;
 }
 
-// 0: none. What stands on what is asked once a second at most: a rekey of all SAs asks for each.
+// 0: none. Queries the kernel at most once a second, because a rekey of all SAs asks for each.
 int32_t ControlPlane::DeviceUnder(int32_t ifindex) const {
   constexpr uint64_t kFreshNs = 1'000'000'000;
   if (params_.links == nullptr || ifindex <= 0) return 0;

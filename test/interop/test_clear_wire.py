@@ -109,8 +109,8 @@ class ClearWire(WireHost, suite.Case):
     def test_ike_of_a_port_that_another_user_shares_is_held_to_policy(self):
         suite.xfrm_batch(self.host, BLOCK)
         self.assertFalse(self.leaves(4500, bytes(4) + IKE, sharer=NOBODY))
-        self.assertIn(f"port 4500: nothing passes in clear by it: a socket of uid {NOBODY}", self.host.log())
-        self.wait_for(lambda: "port 4500: root shares it with nobody" in self.host.log(), "the port is root's alone")
+        self.assertIn(f"port 4500: the bypass is off for this port: a socket of uid {NOBODY}", self.host.log())
+        self.wait_for(lambda: "port 4500: no longer shared with another user" in self.host.log(), "the port is root's alone")
         self.assertTrue(self.leaves(4500, bytes(4) + IKE))
 
     # --- Fragments ---

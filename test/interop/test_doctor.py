@@ -72,8 +72,8 @@ class Routes(Doctor):
         self.host.ns.ip("link add other0 type veth peer name other1")
         self.host.ns.ip("link set other0 up")
         self.host.ns.ip("route add 10.2.7.0/24 dev other0")
-        self.assertIn("route 10.2.7.0/24 dev other0: what the policy for 10.2.0.0/16 protects leaves in "
-                      "clear", self.found("routes"))
+        self.assertIn("route 10.2.7.0/24 dev other0: traffic that the policy for 10.2.0.0/16 protects leaves "
+                      "in clear", self.found("routes"))
         self.host.ns.ip("link delete other0")
         self.assertEqual(self.found("routes"), "")
 

@@ -257,7 +257,7 @@ class SocketPolicies(WireHost, suite.Case):
                                  "result = set_policy(s, info(OUT) + nl.template())"), 95)
         self.assertEqual(self.do("s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 89)",
                                  "result = allow(s)"), 95)
-        self.assertIn("policy of a socket refused", self.host.log())
+        self.assertIn("socket policy refused", self.host.log())
         self.assertEqual(self.counts(), (0, 0))
 
     # --- Hostile, and many ---

@@ -29,7 +29,7 @@ class WirePortTest : public PortTest, public testing::WithParamInterface<std::st
     port->Transmit(0, &batch, &user.sink);
   }
   static PortLink LinkOf(const std::string& interface) {
-    const auto facts = LookAtWire(interface);
+    const auto facts = ProbeWire(interface);
     EXPECT_TRUE(facts);
     return {.ifindex = facts->ifindex, .mtu = facts->mtu, .mac = facts->mac};
   }

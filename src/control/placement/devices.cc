@@ -66,7 +66,7 @@ std::vector<PlacementDevice> PlacementDevices::Inputs() const {
       input.away = PlacementReason{ReasonCode::kOperatorDisabled, {}};
     } else if (rows_[i].lied) {
       input.away = PlacementReason{ReasonCode::kDeviceFailed,
-                                   "it sent packets that it had not sealed; stopped at the wire"};
+                                   "it sent unsealed packets; the seal guard stopped them"};
     }
     inputs.push_back(std::move(input));
   }
@@ -135,7 +135,7 @@ Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled)
   }
   if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device or engine '" + name + "'");
   if (!enabled && !other_cpu) {
-    return MakeError(Errc::kBusy, name + " is the last engine of the CPU: nothing would be left");
+    return MakeError(Errc::kBusy, name + ": cannot disable the last CPU engine");
   }
   engine_disabled_[*number] = !enabled;
   return {};

@@ -1,6 +1,6 @@
-// PlacementDevices: the devices and engines that SAs may be placed on, and how each stands: what
-// the operator switched off, who may be given keys, what a device reported last. Decides nothing
-// about SAs. Control thread.
+// PlacementDevices: the devices and engines that SAs may be placed on, and their state: switched
+// off by the operator, allowed to get keys, last state reported. Makes no decisions about SAs.
+// Control thread.
 #pragma once
 
 #include <array>
@@ -26,29 +26,29 @@ class PlacementDevices {
   const std::vector<ControlDevice>& all() const { return devices_; }
   const EngineSet& engines() const { return engines_; }
   std::optional<std::size_t> Named(const std::string& name) const;
-  // REQUIRES: it is one of them.
+  // REQUIRES: `device` is one of them.
   std::size_t NumberOf(const OffloadDevice* device) const;
 
-  // --- How they stand ---
+  // --- Their state ---
   bool disabled(std::size_t device) const { return rows_[device].disabled; }
-  // Caught by the guard of its wire; until the operator enables it again.
+  // Caught by the seal guard of its wire. Lasts until the operator enables it again.
   bool lied(std::size_t device) const { return rows_[device].lied; }
-  // Why it is given no keys; nullopt: it may be.
+  // Why it gets no keys; nullopt: it may get keys.
   const std::optional<PlacementReason>& denied(std::size_t device) const {
     return rows_[device].denied;
   }
   EngineDenials engine_denied() const { return {engine_denied_.data(), engines_.size()}; }
-  // SAs may go there, as far as is known without asking it.
+  // True if SAs may go there, as far as is known without asking the device.
   bool Usable(std::size_t device) const;
   bool AnyIsAuto() const;
-  // As CheckDevice and BindHalf want them.
+  // In the form that CheckDevice and BindHalf need.
   std::vector<PlacementDevice> Inputs() const;
 
-  // --- What has happened since the last look ---
+  // --- Events since the last call ---
   struct GuardHits {
     uint64_t clear = 0;     // packets of protected flows that left in clear
     uint64_t unsealed = 0;  // ESP packets without a seal
-    bool caught = false;    // some of those the device had said it sealed
+    bool caught = false;    // the device had reported some of those as sealed
   };
   GuardHits PollGuard(std::size_t device);
   struct Change {
@@ -56,17 +56,17 @@ class PlacementDevices {
     bool lost_tables = false;
   };
   std::optional<Change> PollState(std::size_t device);
-  // True when somebody may be given keys now who might not, or the other way round.
+  // True if the answer for any device or engine changed.
   bool RefreshGate();
 
   // --- Changes ---
-  // True: that is news.
+  // True: it was not marked before.
   bool MarkLied(std::size_t device) { return !std::exchange(rows_[device].lied, true); }
   void SetEnabled(std::size_t device, bool enabled);
-  // RefreshGate makes it hold. Errc::kBusy: it is the last engine of the CPU.
+  // RefreshGate applies it. Errc::kBusy: it is the last engine of the CPU.
   Status SetEngineEnabled(const std::string& name, bool enabled);
   void SetTerms(std::span<const DeviceTerms> terms);
-  // A slot came free since halves that wait for one were looked at.
+  // A slot became free since the waiting halves were last checked.
   void SetFreed(std::size_t device, bool freed) { rows_[device].freed = freed; }
   bool ClaimFreed(std::size_t device) { return std::exchange(rows_[device].freed, false); }
 
@@ -84,7 +84,7 @@ class PlacementDevices {
   std::vector<ControlDevice> devices_;
   DataPath& path_;
   const EngineSet& engines_;
-  const PlacementGate* const gate_;  // nullptr: everybody is trusted
+  const PlacementGate* const gate_;  // nullptr: all are trusted
   const Clock& clock_;
   std::vector<Row> rows_;  // by device
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};

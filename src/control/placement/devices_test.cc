@@ -1,4 +1,4 @@
-// How devices stand, over a real software NIC.
+// The state of devices, over a real software NIC.
 #include "control/placement/devices.h"
 
 #include <gtest/gtest.h>

@@ -13,21 +13,22 @@ Result<SaAlgorithm> AlgorithmFor(AlgorithmKind kind, const std::string& name, ui
   SaAlgorithm algorithm;
   algorithm.descriptor = FindAlgorithm(kind, name);
   if (algorithm.descriptor == nullptr) {
-    return MakeError(Errc::kNotImplemented, "no algorithm '" + name + "'");
+    return MakeError(Errc::kNotImplemented, "unknown algorithm '" + name + "'");
   }
   const AlgorithmDescriptor& row = *algorithm.descriptor;
   const std::size_t key =
       (key_bits != 0 ? key_bits / 8 : row.key_bytes[0]) + std::size_t{row.salt_bytes};
   if (key_bits % 8 != 0 || !row.AcceptsKeyMaterial(key)) {
     return MakeError(Errc::kInvalid,
-                     name + " has no keys of " + std::to_string(key_bits) + " bits");
+                     name + " does not support keys of " + std::to_string(key_bits) + " bits");
   }
-  algorithm.key = KeyMaterial(std::vector<uint8_t>(key));  // zeros: only its length is looked at
+  algorithm.key = KeyMaterial(std::vector<uint8_t>(key));  // zeros: only the length matters
   if (kind == AlgorithmKind::kCipher) return algorithm;
   const uint32_t usual = kind == AlgorithmKind::kAead ? row.icv_bytes[0] : row.default_icv_bytes();
   const uint32_t icv = icv_bits != 0 ? icv_bits / 8 : usual;
   if (icv_bits % 8 != 0 || !row.AcceptsIcv(icv)) {
-    return MakeError(Errc::kInvalid, name + " has no ICV of " + std::to_string(icv_bits) + " bits");
+    return MakeError(Errc::kInvalid,
+                     name + " does not support an ICV of " + std::to_string(icv_bits) + " bits");
   }
   algorithm.icv_bits = static_cast<uint16_t>(icv * 8);
   return algorithm;
@@ -64,7 +65,7 @@ Result<SaSpec> SpecFor(const ExplainQuery& query) {
   } else if (query.mode == "beet") {
     spec.mode = SaMode::kBeet;
   } else {
-    return MakeError(Errc::kInvalid, "mode: no mode '" + query.mode + "'");
+    return MakeError(Errc::kInvalid, "mode: unknown mode '" + query.mode + "'");
   }
   CYGNET_RETURN_IF_ERROR(SetAlgorithms(query, &spec));
   if (query.encap) spec.encap = UdpEncap{};
@@ -87,7 +88,7 @@ ExplainRow RowOf(Half half, std::string requirement,
           .explanation = failure.has_value() ? failure->Explanation() : ""};
 }
 
-// Where an SA like this would run, with what the device has against it.
+// Where an SA like this would run, given the device's obstacle.
 ExplainReport::Verdict VerdictOf(const SaSpec& spec, Half half, const ExplainQuery& query,
                                  const ExplainContext& context,
                                  const std::optional<PlacementReason>& obstacle) {
@@ -107,7 +108,7 @@ ExplainReport::Verdict VerdictOf(const SaSpec& spec, Half half, const ExplainQue
   const PlacementMode mode = query.offload;
   const bool strict = mode == PlacementMode::kRequired || mode == PlacementMode::kPacket ||
                       context.device.mode == PlacementMode::kRequired;
-  // Of a client's crypto offload the kernel refuses this instead of falling back.
+  // The kernel refuses a client's crypto offload for these instead of falling back.
   const bool esn = obstacle->code == ReasonCode::kNoCapability &&
                    (obstacle->detail == "esn" || obstacle->detail == "tfc-padding");
   const bool nowhere = DeniedAlgorithm(spec, context).has_value();
@@ -129,7 +130,7 @@ void ExplainHalf(const SaSpec& spec, Half half, const ExplainQuery& query,
   std::vector<Requirement> all =
       CheckDevice(spec, half, &context.device, query.offload, SlotClaim::kNewcomer);
   all.insert(all.begin(), Requirement{"approved-algorithm", DeniedAlgorithm(spec, context)});
-  // The kernel refuses it to clients, so it is no placement for them.
+  // The kernel refuses TFC padding to clients, so it never reaches placement for them.
   if (spec.tfc_pad != 0) {
     all.push_back({"tfc", PlacementReason{ReasonCode::kNoCapability, "tfc-padding"}});
   }

@@ -1,4 +1,4 @@
-// `cygnet offload explain`: what an SA would meet, without installing anything. Pure.
+// `cygnet offload explain`: the obstacles of an SA, without installing anything. Pure.
 #pragma once
 
 #include "base/result.h"

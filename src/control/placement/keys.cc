@@ -41,7 +41,7 @@ void PlacementKeys::TakenByDevice(const OffloadDevice& device, OffloadHandle han
 }
 
 void PlacementKeys::NotTaken(uint64_t key, const std::string& why) {
-  ledger_->KeyEnded(key, /*erased=*/true, "not taken: " + why);
+  ledger_->KeyEnded(key, /*erased=*/true, "refused: " + why);
 }
 
 void PlacementKeys::Erased(uint64_t key) { ledger_->KeyEnded(key, /*erased=*/true); }

@@ -1,5 +1,5 @@
-// PlacementKeys: every key that placement hands out goes through here, to be in the ledger before
-// its holder has it. Outlives placement: sessions that end later still say so. Control thread.
+// PlacementKeys: records every key that placement hands out in the ledger, before the holder gets
+// it. Outlives placement, because sessions that end later still report here. Control thread.
 #pragma once
 
 #include <memory>
@@ -26,16 +26,16 @@ class PlacementKeys final : public KeyObserver {
   void NotTaken(uint64_t key, const std::string& why) override;
   void Erased(uint64_t key) override;
 
-  // The device says so.
+  // The device reported the erasure.
   void ErasedByDevice(const OffloadDevice& device, OffloadHandle handle);
   bool HoldsAny(const OffloadDevice& device) const;
-  // The device will say nothing more.
+  // The device will report nothing more.
   void EndAll(const OffloadDevice& device, const std::string& note);
 
  private:
   const std::shared_ptr<Ledger> ledger_;
   const EngineSet* const engines_;
-  // By handle: the ledger's numbers of the keys that a device holds.
+  // The ledger's numbers of the keys that a device holds, by handle.
   std::unordered_map<const OffloadDevice*, std::unordered_map<uint32_t, uint64_t>> devices_;
 };
 

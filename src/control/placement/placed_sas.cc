@@ -17,7 +17,7 @@ bool HasHalf(const Sa& sa, Half half) {
   return IsInbound(half) ? sa.inbound() != nullptr : sa.outbound() != nullptr;
 }
 
-// It asks for a device and is not on one, for a cause that ends.
+// True if it requests a device, is not on one, and the cause is temporary.
 bool WaitsForReturn(const PlacedHalf& half) {
   return half.IsAway() && (IsAwayReason(half.reason.code) || half.binding->blocked());
 }
@@ -49,7 +49,7 @@ const PlacedSa* PlacedSas::Find(uint64_t sa_number) const {
   return it == placed_.end() ? nullptr : &it->second;
 }
 
-// --- An SA comes and goes ---
+// --- Adding and removing SAs ---
 
 Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
   CYGNET_CHECK(sa->number != 0 && !placed_.contains(sa->number));
@@ -89,7 +89,7 @@ void PlacedSas::Remove(uint64_t sa_number) {
     entry.effective = "removed";
     entry.where.clear();
     entry.reason.clear();
-    entry.explanation = "the SA is gone";
+    entry.explanation = "the SA was removed";
     p_.ledger->Placed(std::move(entry));
     Unplace(&it->second, half);
     SetDue(&row, std::nullopt);
@@ -119,10 +119,10 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   CYGNET_CHECK(bound.has_value());  // a move never fails
   if (bound->stays()) {
     row.request = inputs.request;
-    // On its device it keeps the reason for which it came there.
+    // A half on its device keeps the reason why it came there.
     if (row.binding->on_device()) return false;
     const PlacementReason before = std::exchange(row.reason, std::move(bound->reason));
-    // How full a table is changes all the time and is no news.
+    // The fill level of a table changes all the time and needs no entry.
     if (before.Text() != row.reason.Text()) Record(*placed, half);
     return false;
   }
@@ -135,7 +135,7 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   return true;
 }
 
-// True: it runs elsewhere now.
+// True: it now runs elsewhere.
 bool PlacedSas::MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
                               ReasonCode success, MoveReport* report) {
   PlacedHalf& row = placed->half(half);
@@ -188,8 +188,8 @@ void PlacedSas::SetDue(PlacedHalf* half, std::optional<ReasonCode> due) {
 
 // --- Publication ---
 
-// Workers know the handle before the device matches packets by it; what it opened under the old
-// handle is still believed, because it is the same SA.
+// Workers know the handle before the device matches packets by it. Packets opened under the old
+// handle are still accepted, because it is the same SA.
 void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next) {
   PlacedHalf& row = placed->half(half);
   std::unique_ptr<const SaBinding> old = std::move(row.binding);
@@ -214,8 +214,8 @@ void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> 
   if (old != nullptr) RetireBinding(std::move(old), &now);
 }
 
-// The device stops at once; its slot and key go when no worker can hold a packet for it. A handle
-// that the next binding goes on with stays.
+// The device stops at once. Its slot and key are released when no worker can hold a packet for it.
+// A handle that the next binding still uses stays.
 void PlacedSas::RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next) {
   const std::shared_ptr<const SaBinding> last(std::move(old));
   if (!last->on_device() || (next != nullptr && next->SharesSlotWith(*last))) {
@@ -236,7 +236,7 @@ void PlacedSas::CountSlot(const PlacedSa& placed, Half half, const SaBinding& bi
   }
 }
 
-// --- What a decision depends on ---
+// --- Inputs of a decision ---
 
 BindInputs PlacedSas::InputsFor(const SaSpec& spec, Half half,
                                 std::span<const PlacementDevice> devices) const {
@@ -262,7 +262,7 @@ PlacementRequest PlacedSas::RequestFor(const SaSpec& spec, Half half) const {
   return p_.rules->RequestFor(spec, half, facts);
 }
 
-// An SA between the same ends and with the same reqid has a slot of a device that keeps a reserve.
+// True if an SA with the same ends and reqid has a slot of a device that keeps a reserve.
 bool PlacedSas::IsRekey(const SaSpec& spec, Half half) const {
   for (std::size_t i = 0; i < p_.devices->size(); ++i) {
     if ((*p_.devices)[i].terms.rekey_reserve != 0 && slots_.Has(i, half, spec)) return true;
@@ -289,7 +289,7 @@ PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
 void PlacedSas::Record(const PlacedSa& placed, Half half) {
   const PlacedHalf& row = placed.half(half);
   PlacementEntry entry = EntryOf(placed, half);
-  // What runs where it was asked to needs no line in the log; the ledger has it.
+  // A half that runs where it was requested needs no log line; the ledger records it.
   if (row.binding->blocked() || row.IsAway()) {
     const std::string where = row.binding->blocked() || row.binding->look_aside.session != nullptr
                                   ? entry.effective

@@ -1,9 +1,9 @@
-// PlacedSas: where each half of each SA runs, and why. Chooses a place when an SA comes, moves
-// halves, and gives places back. Control thread.
+// PlacedSas: where each half of each SA runs, and why. Places new SAs, moves halves, and releases
+// places. Control thread.
 //
-// A move publishes a new binding by one pointer store. What was handed over under the old one is
-// finished under it: sequence numbers and IVs are the stack's whatever the place, so nothing is
-// lost, nothing is used twice.
+// A move publishes a new binding by one pointer store. Packets handed over under the old binding
+// finish under it. Sequence numbers and IVs always come from the stack, so no packet is lost, and
+// no number or IV is used twice.
 #pragma once
 
 #include <cstdint>
@@ -27,27 +27,27 @@
 
 namespace cygnet {
 
-// One half of an SA: the binding that workers read, and what control alone keeps of it.
+// One half of an SA: the binding that workers read, and the control plane's own state for it.
 struct PlacedHalf {
   static constexpr std::size_t kMaxHistory = 16;
 
   std::unique_ptr<const SaBinding> binding;  // nullptr: the SA has no such half
-  PlacementRequest request;                  // what was asked of it
-  PlacementReason reason;                    // why it runs where it runs
+  PlacementRequest request;                  // what was requested for it
+  PlacementReason reason;                    // why it runs there
   uint64_t since = 0;                        // wall-clock seconds
   std::vector<PlacementEntry> history;       // earlier places, oldest first
-  // It goes to a device as soon as that has room, and for this reason: kReturned, kPromoted.
+  // Set: it moves to a device as soon as that has room, with this reason (kReturned, kPromoted).
   std::optional<ReasonCode> due;
   uint64_t rate = 0;  // packets in the last interval of the scheduler
 
   bool IsOn(const OffloadDevice* device) const {
     return binding != nullptr && binding->device == device;
   }
-  // It asks for a device and is not on one.
+  // True if it requests a device and is not on one.
   bool IsAway() const {
     return binding != nullptr && !binding->on_device() && request.mode != PlacementMode::kNo;
   }
-  // The device would do for what is asked.
+  // True if the device satisfies the request.
   bool Wants(int32_t ifindex) const { return request.ifindex == 0 || request.ifindex == ifindex; }
 };
 
@@ -60,7 +60,7 @@ struct PlacedSa {
   const PlacedHalf& half(Half h) const { return IsInbound(h) ? inbound : outbound; }
 };
 
-// What ends when its device is there again.
+// True for a reason that ends when the device is back.
 bool IsAwayReason(ReasonCode code);
 
 // The device or engine at work; empty when blocked.
@@ -83,22 +83,22 @@ class PlacedSas {
  public:
   explicit PlacedSas(PlacedSasParams params) : p_(std::move(params)), path_(*p_.path) {}
 
-  // Chooses a place for every half that the SA has, hands out its keys and publishes it to the SA.
-  // On an error nothing is kept. REQUIRES: the SA has its number.
+  // Chooses a place for every half of the SA, hands out its keys and publishes the bindings. On an
+  // error nothing is kept. REQUIRES: the SA has its number.
   Status Place(const std::shared_ptr<Sa>& sa);
-  // Every place is given back. Without effect for an SA that has none.
+  // Releases all places of the SA. No effect for an SA without any.
   void Remove(uint64_t sa_number);
-  // nullptr: larval, or gone.
+  // nullptr: larval or removed.
   const PlacedSa* Find(uint64_t sa_number) const;
   const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_; }
   std::unordered_map<uint64_t, PlacedSa>& all() { return placed_; }
 
-  // False: it stays. What is asked of it may have changed all the same.
+  // False: it stays where it is. Its request may have changed nevertheless.
   bool Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
             ReasonCode success);
   using Filter = std::function<bool(const PlacedSa&, const PlacedHalf&)>;
-  // Each half that the filter takes, in the order in which the SAs came, so that of two that want
-  // one slot the older gets it.
+  // Moves each half that the filter accepts, in the order in which the SAs were added: if two want
+  // one slot, the older gets it.
   MoveReport MoveEach(const Filter& which, ReasonCode success);
 
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
@@ -116,7 +116,7 @@ class PlacedSas {
   bool MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
                      ReasonCode success, MoveReport* report);
   void Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next);
-  // `next`: what took its place; nullptr: nothing.
+  // `next`: its replacement; nullptr: none.
   void RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next);
   void CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta);
   void Unplace(PlacedSa* placed, Half half);
@@ -127,7 +127,7 @@ class PlacedSas {
   DataPath& path_;
   std::unordered_map<uint64_t, PlacedSa> placed_;  // by Sa::number
   TunnelSlots slots_;
-  std::size_t due_ = 0;  // halves that are
+  std::size_t due_ = 0;  // halves with `due` set
 };
 
 }  // namespace cygnet

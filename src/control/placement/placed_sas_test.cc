@@ -20,7 +20,7 @@ constexpr int32_t kNic0 = 7;
 
 class PlacedSasTest : public testing::Test {
  protected:
-  ~PlacedSasTest() override {  // what is retired names engines and the device
+  ~PlacedSasTest() override {  // retired objects refer to engines and the device
     while (path_.quiescence.Collect() != 0) continue;
   }
   std::shared_ptr<Sa> MakeSa(const test::SaOptions& options) {

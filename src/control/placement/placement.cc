@@ -39,7 +39,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
   }
 }
 
-// The SAs are gone; devices that work say soon that the keys are, too.
+// The SAs are gone. Working devices report soon that the keys are erased, too.
 Placement::~Placement() {
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     OffloadDevice* device = devices_[i].offload;
@@ -52,7 +52,7 @@ Placement::~Placement() {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     CollectErased(i);
-    keys_->EndAll(*device, "cygnetd stopped before the device said it was erased");
+    keys_->EndAll(*device, "cygnetd stopped before the device reported the erasure");
   }
 }
 
@@ -75,7 +75,8 @@ void Placement::CheckDevices() {
   }
 }
 
-// A device that sends what it had said was sealed lies, or is broken; either way it is left.
+// A device that sends unsealed what it reported as sealed is broken or lies. Either way all SAs
+// leave it.
 void Placement::PollGuard(std::size_t i) {
   const PlacementDevices::GuardHits hits = devices_.PollGuard(i);
   const auto notify = [&](DropReason reason, uint64_t count) {
@@ -93,13 +94,14 @@ void Placement::OnDeviceLied(std::size_t i) {
   if (listener_ != nullptr) {
     listener_->OnDeviceState(devices_[i].name, "failed", "it sent unsealed packets");
   }
-  Log(LogLevel::kError, "device " + devices_[i].name +
-                            ": sent packets that it had not sealed; the seal guard stopped them, "
-                            "and no SA stays on it until it is enabled again");
+  Log(LogLevel::kError,
+      "device " + devices_[i].name +
+          ": sent unsealed packets; the seal guard stopped them, "
+          "and its SAs move away until it is enabled again (cygnet offload enable)");
   (void)MoveOff(i);
 }
 
-// Keys that the device has erased: their slots are free.
+// Releases the slots of keys that the device has erased.
 void Placement::CollectErased(std::size_t i) {
   OffloadDevice* device = devices_[i].offload;
   const std::vector<OffloadHandle> erased = device->TakeErased();
@@ -112,9 +114,9 @@ void Placement::CollectErased(std::size_t i) {
 void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& change) {
   const ControlDevice& d = devices_[i];
   const std::string state(Name(change.state));
-  const std::string lost = change.lost_tables ? "it lost its tables" : "";
+  const std::string lost = change.lost_tables ? "(SA tables lost)" : "";
   Log(change.state == DeviceState::kUp ? LogLevel::kInfo : LogLevel::kWarning,
-      "device " + d.name + ": " + state + (lost.empty() ? "" : ", " + lost));
+      "device " + d.name + ": " + state + (lost.empty() ? "" : " " + lost));
   if (listener_ != nullptr) listener_->OnDeviceState(d.name, state, lost);
   const bool gone = change.state == DeviceState::kLinkDown || change.state == DeviceState::kRemoved;
   if (gone && d.terms.loss == DeviceLoss::kKernel) {
@@ -129,7 +131,7 @@ void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& c
   if (change.state == DeviceState::kUp) BringBack(i);
 }
 
-// Those that are on it, or believe so: off, or onto its new tables.
+// Moves halves that are on the device, or were before it reset: away, or onto its new tables.
 MoveReport Placement::MoveOff(std::size_t i) {
   const OffloadDevice* device = devices_[i].offload;
   return placed_.MoveEach([device](const PlacedSa&, const PlacedHalf& h) { return h.IsOn(device); },
@@ -145,11 +147,11 @@ void Placement::LoseAll(std::size_t i) {
   }
   if (lost.empty() || listener_ == nullptr) return;
   Log(LogLevel::kWarning, "device " + devices_[i].name + ": deleted " +
-                              std::to_string(lost.size()) + " SAs with it (loss = kernel)");
+                              std::to_string(lost.size()) + " SAs of it (loss = kernel)");
   for (const auto& sa : lost) listener_->OnLost(sa);
 }
 
-// Halves that wait for a device, once there may be room again.
+// Moves waiting halves back to a device, once it may have room again.
 void Placement::BringBack(std::size_t i) {
   if (!placed_.AnyIsDue() || !devices_.Usable(i)) return;
   const int32_t ifindex = devices_[i].ifindex;
@@ -178,7 +180,7 @@ MoveReport Placement::Reevaluate() {
                           ReasonCode::kRequested);
 }
 
-// SAs stay; a half whose place follows from what has changed moves as it does for the operator.
+// SAs stay. A half whose place depends on a changed setting moves as for an operator's command.
 MoveReport Placement::Reconfigure(PlacementSettings settings) {
   devices_.SetTerms(settings.devices);
   rules_.SetRules(std::move(settings.rules));
@@ -193,12 +195,12 @@ Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) 
   if (!i.has_value()) return SetEngineEnabled(name, enabled);
   const OffloadDevice* device = devices_[*i].offload;
   if (device == nullptr) {
-    return MakeError(Errc::kNotSupported, "device " + name + " has no offload to switch");
+    return MakeError(Errc::kNotSupported, "device " + name + " does not offload");
   }
   devices_.SetEnabled(*i, enabled);
   Log(LogLevel::kInfo,
       "device " + name + ": offload " + (enabled ? "enabled" : "disabled") + " by the operator");
-  // Those that were on it come before those that have waited for it.
+  // Halves that were on it come before those that waited for it.
   const int32_t ifindex = devices_[*i].ifindex;
   const auto concerns = [&](const PlacedHalf& h) {
     return h.IsOn(device) || (h.IsAway() && h.Wants(ifindex));
@@ -221,7 +223,7 @@ Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) 
   return report;
 }
 
-// An engine that is disabled is given no keys, and gives up those it has.
+// A disabled engine gets no keys and gives up those that it has.
 Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool enabled) {
   CYGNET_RETURN_IF_ERROR(devices_.SetEngineEnabled(name, enabled));
   Log(LogLevel::kInfo,
@@ -231,7 +233,7 @@ Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool ena
 
 Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
   if (!command.spi && !command.daddr && !command.reqid) {
-    return MakeError(Errc::kInvalid, "name the SAs: by spi, dst or reqid");
+    return MakeError(Errc::kInvalid, "select the SAs by spi, dst or reqid");
   }
   int32_t ifindex = 0;
   if (command.device.has_value()) {
@@ -252,7 +254,7 @@ Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
       ReasonCode::kRequested);
 }
 
-// Packet offload is refused with its reason until a device offers it.
+// Refuses packet offload with its reason until a device offers it.
 Status Placement::CheckOffered(const PlacementCommand& command) const {
   if (command.mode != PlacementMode::kPacket) return {};
   const bool any =

@@ -1,6 +1,6 @@
-// Placement: the control plane's view of where SAs run. Places them when they come, and moves them
-// when a device comes or goes, a slot is free, the operator changes a placement, or trust changes.
-// Control thread.
+// Placement: the control plane's interface to where SAs run. Places new SAs, and moves SAs when a
+// device appears or disappears, a slot becomes free, the operator changes a placement, or trust
+// changes. Control thread.
 #pragma once
 
 #include <memory>
@@ -27,22 +27,22 @@ struct PlacementParams {
   std::vector<ControlDevice> devices{};
   std::vector<PlacementRule> rules{};
   SchedulerParams scheduler{};
-  std::shared_ptr<Ledger> ledger{};     // nullptr: one of its own
-  const PlacementGate* gate = nullptr;  // nullptr: everybody is trusted
+  std::shared_ptr<Ledger> ledger{};     // nullptr: creates its own
+  const PlacementGate* gate = nullptr;  // nullptr: all are trusted
   PlacementHost host{};
 };
 
-// What placement tells the control plane and, by way of it, the audit trail.
+// Events of placement for the control plane and, through it, for the audit trail.
 class PlacementListener {
  public:
   virtual ~PlacementListener() = default;
   virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
-  // The device is gone, and its SAs with it (DeviceLoss::kKernel).
+  // The device is gone, and its SAs were lost with it (DeviceLoss::kKernel).
   virtual void OnLost(const std::shared_ptr<Sa>& sa) = 0;
-  // "up", "link-down" …, and what follows from it.
+  // `state`: "up", "link-down" …; and its consequence.
   virtual void OnDeviceState(const std::string& device, const std::string& state,
                              const std::string& explanation) = 0;
-  // The seal guard of the device's wire stopped `count` packets more, for this drop reason.
+  // The seal guard of the device's wire stopped `count` more packets for this drop reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
 };
 
@@ -52,24 +52,24 @@ class Placement {
   ~Placement();
 
   // --- SAs ---
-  // Chooses for every half, hands out the keys and publishes to the SA. On an error nothing is
-  // kept. REQUIRES: the SA has its number.
+  // Chooses a place for every half, hands out the keys and publishes the bindings. On an error
+  // nothing is kept. REQUIRES: the SA has its number.
   Status Place(const std::shared_ptr<Sa>& sa) { return placed_.Place(sa); }
-  // Gives the SA's places back.
+  // Releases the SA's places.
   void Remove(const Sa& sa) { placed_.Remove(sa.number); }
-  // The operator's word about one SPI ends with its SA, unless that went on at other addresses.
-  // After Remove.
+  // Ends the operator's placements by SPI when their SA ends, unless the SA moved to other
+  // addresses. Call after Remove.
   void ForgetCommands(const Sa& sa);
-  // nullptr: larval, or gone.
+  // nullptr: larval or removed.
   const PlacedSa* Find(uint64_t sa_number) const { return placed_.Find(sa_number); }
   const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_.all(); }
 
   // --- Devices and time ---
-  // Devices' states, tables and what they erased; after their bell, and about once a second.
+  // Reads devices' states, tables and erasures. Call after their bell, and about once a second.
   void CheckDevices();
   // About once a second: expiry of trust, the scheduler.
   void Tick();
-  // Trust or FIPS changed: every SA is looked at again.
+  // Trust or FIPS changed: checks every SA again.
   MoveReport Reevaluate();
   // The configuration changed.
   MoveReport Reconfigure(PlacementSettings settings);
@@ -98,7 +98,7 @@ class Placement {
   const EngineSet& engines_;
   const LookAsideMode look_aside_;
   const PlacementGate* const gate_;
-  PlacementListener* const listener_;  // nullptr: nobody is told
+  PlacementListener* const listener_;  // nullptr: nobody is notified
   const std::shared_ptr<Ledger> ledger_;
   const std::shared_ptr<PlacementKeys> keys_;
   PlacementDevices devices_;

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// A gate that a test opens and shuts.
+// A gate that a test opens and closes.
 class FakeFips final : public FipsControl {
  public:
   std::optional<PlacementReason> DenyDevice(const ControlDevice&, uint64_t) const override {
@@ -35,7 +35,7 @@ class FakeFips final : public FipsControl {
   std::optional<PlacementReason> device, cpu, look_aside, algorithm;
 };
 
-// Made before the control plane that asks it.
+// Made before the control plane that queries it.
 struct Gate {
   FakeFips gate_;
 };
@@ -70,7 +70,7 @@ class PlacementControlTest : protected Gate, public ControlPlaneTest {
 
 TEST_F(PlacementControlTest, DisableMovesEverySaOffAndEnableBringsThemBack) {
   for (const uint32_t spi : {0x100u, 0x101u}) Add(Offloaded(spi));
-  Add(MakeSpec({.spi = 0x102}));  // never asked
+  Add(MakeSpec({.spi = 0x102}));  // no offload requested
   recorder_.Take();
   const auto off = control_->SetOffloadEnabled("nic0", false);
   ASSERT_TRUE(off.has_value());
@@ -120,7 +120,7 @@ TEST_F(PlacementControlTest, ThoseThatWereThereComeBackEvenWhenTheTableIsStillFu
   for (const uint32_t spi : {0x100u, 0x101u, 0x102u, 0x103u, 0x104u}) Add(Offloaded(spi));
   EXPECT_EQ(Where(0x104), "software table-full");
   ASSERT_TRUE(control_->SetOffloadEnabled("nic0", false).has_value());
-  // The slots are still taken: no worker has passed yet.
+  // The slots are still in use: no worker has passed a quiescent state yet.
   ASSERT_TRUE(control_->SetOffloadEnabled("nic0", true).has_value());
   EXPECT_EQ(Where(0x100), "software table-full");
   Settle();
@@ -181,7 +181,7 @@ TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
       Override({.spi = Spi(0x100), .mode = PlacementMode::kRequired, .device = "nic0"}).blocked,
       2u);
   EXPECT_EQ(Where(0x100), "blocked device-down");
-  // Looking again moves nothing.
+  // A second check moves nothing.
   EXPECT_EQ(control_->SetFips(std::nullopt)->moved, 0u);
   EXPECT_THAT(Placement(0x100).history, SizeIs(1));
   nic_.SetOffloadUp(true);
@@ -215,7 +215,7 @@ TEST_F(PlacementControlTest, ARefusedUpdateLeavesTheLarvalState) {
   EXPECT_EQ(Where(0x100), "crypto requested");
 }
 
-// --- Whose word counts ---
+// --- Whose request applies ---
 
 class RulesTest : public PlacementControlTest {
  protected:
@@ -236,7 +236,7 @@ TEST_F(RulesTest, ARuleComesBeforeTheClient) {
   Add(WithReqid(0x100, 7));
   EXPECT_EQ(Where(0x100), "software operator-rule");
   EXPECT_EQ(Placement(0x100).requested_by, "rule");
-  Add(MakeSpec({.spi = 0x101}));  // asks for nothing; the last rule's peer, outbound half only
+  Add(MakeSpec({.spi = 0x101}));  // requests nothing; the last rule's peer, outbound half only
   EXPECT_EQ(Where(0x101, 0), "crypto requested");
   EXPECT_EQ(Where(0x101, 1), "software not-requested");
 }
@@ -370,7 +370,7 @@ class SchedulerTest : public PlacementControlTest {
                                .hysteresis_percent = 200,
                                .min_residence_seconds = 3};
         }) {}
-  // So many packets have passed since.
+  // This many packets have passed since.
   void Use(uint32_t spi, std::size_t packets) {
     const auto sa = path_.sad.Find(IdOf(spi));
     const uint32_t bytes = 100;
@@ -422,7 +422,7 @@ TEST_F(SchedulerTest, AFreeSlotGoesToWhoWaits) {
   EXPECT_EQ(Where(0x101), "crypto promoted");
 }
 
-// --- What the kernel would do ---
+// --- As the kernel does ---
 
 class KernelLossTest : public PlacementControlTest {
  protected:
@@ -441,7 +441,7 @@ TEST_F(KernelLossTest, DownIsNoReasonToDelete) {
 
 // --- Ledger ---
 
-// Looks at the device when it is told of a key, and refuses some.
+// Checks the device when the ledger reports a key, and refuses some keys.
 class Witness final : public LedgerSink {
  public:
   void OnPlacement(const PlacementEntry&) override {}

@@ -1,7 +1,6 @@
-// What the operator is shown of placement, and what the operator may ask of it: values, ready to
-// print. Words for modes: "no", "crypto", "packet", "auto", "required"; for where cryptography
-// runs: "software", "look-aside", "crypto", "packet", and "blocked" for a half that may run
-// nowhere.
+// What the operator sees of placement, and may request of it: values, ready to print. Modes: "no",
+// "crypto", "packet", "auto", "required". Where cryptography runs: "software", "look-aside",
+// "crypto", "packet", and "blocked" for a half that may run nowhere.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +16,7 @@
 
 namespace cygnet {
 
-// One half of an SA, named as operators and logs name it.
+// One half of an SA, named as in commands and logs.
 struct SaHalf {
   IpAddress saddr;
   IpAddress daddr;
@@ -34,15 +33,15 @@ struct PlacementEntry {
   uint64_t time_ms = 0;  // wall clock, UTC
   SaHalf half;
   std::string requested{};     // a mode
-  std::string requested_by{};  // "client", "rule", "operator", "device", or empty: nobody asked
-  std::string effective{};     // where it runs; "removed": the SA is gone
+  std::string requested_by{};  // "client", "rule", "operator", "device", or empty: not requested
+  std::string effective{};     // where it runs; "removed": the SA was removed
   std::string where{};         // device or engine; empty when blocked or removed
   std::string reason{};        // code, with its detail: "no-capability:esn"
   std::string explanation{};   // a sentence
-  bool simulated = false;  // on a device that is one only by name: this host's CPU does the work
+  bool simulated = false;      // the device is simulated: this host's CPU does the work
 };
 
-// A key that a device or engine was given, as the ledger keeps it.
+// A key that a device or engine received, as the ledger keeps it.
 struct KeyEntry {
   SaHalf half;
   std::string holder{};       // "nic0", "openssl"
@@ -50,27 +49,27 @@ struct KeyEntry {
   std::string identity{};  // model, serial number and firmware, or name and version, at that time
   uint64_t from_ms = 0;    // wall clock, UTC
   uint64_t until_ms = 0;   // 0: it still holds the key
-  bool erased = false;     // the holder said that the key is gone
-  std::string note{};      // how it ended when not by an erasure: "cygnetd ended unexpectedly"
+  bool erased = false;     // the holder reported that the key is erased
+  std::string note{};      // how it ended when not by an erasure: "cygnetd ended without a word"
 };
 
 struct LedgerQuery {
   std::optional<std::string> holder{};
   std::optional<Spi> spi{};
   std::optional<IpAddress> daddr{};
-  bool only_current = false;  // what is held now
+  bool only_current = false;  // only what is held now
 };
 
 struct LedgerReport {
   std::vector<PlacementEntry> placements{};  // oldest first
   std::vector<KeyEntry> keys{};              // oldest first
-  uint64_t since_ms = 0;                     // of the oldest entry that is still kept
-  uint64_t dropped = 0;                      // entries that the bound has pushed out of memory
-  std::string file{};                        // where it is written; empty: nowhere
-  std::string write_error{};                 // why the file is not written any more; empty: it is
+  uint64_t since_ms = 0;                     // of the oldest entry still kept
+  uint64_t dropped = 0;                      // entries dropped from memory by the bound
+  std::string file{};                        // the file that it is written to; empty: none
+  std::string write_error{};                 // why the file is no longer written; empty: no error
 };
 
-// What an SA would ask of a device, without a key.
+// What an SA would request of a device, without a key.
 struct ExplainQuery {
   std::string device{};
   std::string aead{};  // or cipher and auth
@@ -99,7 +98,7 @@ struct ExplainRow {
 struct ExplainReport {
   std::string device{};
   std::vector<ExplainRow> rows{};
-  // Per direction asked: where an SA like this would run now, and why.
+  // For each requested direction: where an SA like this would run now, and why.
   struct Verdict {
     std::string direction;
     bool offloaded = false;
@@ -114,21 +113,21 @@ struct ExplainReport {
 // `cygnet offload disable|enable dev NAME`, `cygnet placement set …`, a reload: what moved.
 struct MoveReport {
   uint32_t moved = 0;    // halves of SAs that run elsewhere now
-  uint32_t stayed = 0;   // halves looked at that run where they did
-  uint32_t blocked = 0;  // of both: halves that may run nowhere
+  uint32_t stayed = 0;   // halves checked that stayed where they were
+  uint32_t blocked = 0;  // included in both: halves that may run nowhere
   uint64_t took_us = 0;
 };
 
-// `cygnet placement set`: the operator's word about SAs, over rules and clients; or, with `clear`,
-// its end. At least one of the first three.
+// `cygnet placement set`: overrides rules and clients for the matching SAs; with `clear`, ends
+// that. Needs at least one of the first three fields.
 struct PlacementCommand {
   std::optional<Spi> spi{};
   std::optional<IpAddress> daddr{};
   std::optional<Reqid> reqid{};
   bool clear = false;
   PlacementMode mode = PlacementMode::kNo;
-  std::optional<std::string> device{};  // empty: as asked by the client, else any that takes it
-  bool pinned = false;                  // the scheduler leaves it alone
+  std::optional<std::string> device{};  // empty: as the client requested, else any suitable one
+  bool pinned = false;                  // the scheduler does not move it
 };
 
 // One decision of `cygnet doctor --fips`.

@@ -5,7 +5,7 @@
 namespace cygnet {
 namespace {
 
-// The SA's selector lies within the prefix. A selector that says nothing lies within none.
+// True if the SA's selector lies within the prefix. An unspecified selector lies within none.
 bool Within(const AddressPrefix& prefix, const IpAddress& address, uint8_t bits, IpFamily family) {
   return bits >= prefix.bits && prefix.Contains(address, family);
 }
@@ -45,7 +45,7 @@ PlacementRequest PlacementRules::RequestFor(const SaSpec& spec, Half half,
   const bool client_asks = client.by != RequestedBy::kNobody;
   for (const PlacementRule& rule : rules_) {
     if (!Covers(rule, spec, half)) continue;
-    // Of an SA that may be used either way only the half that is used deserves a slot.
+    // If an SA may be used in either direction, only the half in use should get a slot.
     if (rule.mode == PlacementMode::kAuto && !client_asks && !facts.direction_is_known) continue;
     return {.mode = rule.mode,
             .by = RequestedBy::kRule,
@@ -63,9 +63,9 @@ PlacementRequest PlacementRules::RequestFor(const SaSpec& spec, Half half,
 }
 
 Status PlacementRules::SetCommand(const PlacementCommand& command, int32_t ifindex) {
-  constexpr std::size_t kMaxCommands = 10'000;  // each is looked at for every SA
+  constexpr std::size_t kMaxCommands = 10'000;  // each is checked for every SA
   if (commands_.size() >= kMaxCommands) {
-    return MakeError(Errc::kNoSpace, "too many placements were set: unset some, or make rules");
+    return MakeError(Errc::kNoSpace, "too many placements are set; clear some, or write rules");
   }
   ClearCommand(command);
   commands_.insert(commands_.begin(), {command, ifindex});

@@ -1,5 +1,6 @@
-// PlacementRules: whose request counts for one half of an SA: the operator's, else the first rule's
-// that fits, else the client's, else the device's own. Hands out no key. Control thread.
+// PlacementRules: decides whose request applies to one half of an SA: the operator's, else the
+// first matching rule's, else the client's, else the device's own. Hands out no key. Control
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +15,14 @@
 
 namespace cygnet {
 
-// What the request depends on, besides the SA.
+// Inputs of the request other than the SA.
 struct RequestFacts {
-  bool direction_is_known = false;  // the half is certainly used
+  bool direction_is_known = false;  // the half is certainly in use
   bool any_device_is_auto = false;
-  int32_t client_device = 0;  // what the client's interface stands for; DeviceOfClient
+  int32_t client_device = 0;  // of the device below the client's interface; DeviceOfClient
 };
 
-// The command is about the SA.
+// True if the command applies to the SA.
 bool Covers(const PlacementCommand& command, const SaSpec& spec);
 
 class PlacementRules {
@@ -31,12 +32,12 @@ class PlacementRules {
   PlacementRequest RequestFor(const SaSpec& spec, Half half, const RequestFacts& facts) const;
 
   void SetRules(std::vector<PlacementRule> rules) { rules_ = std::move(rules); }
-  // The newest command comes first; one for the same SAs is replaced. `ifindex`: of the device that
-  // the command names. Errc::kNoSpace: there are too many.
+  // The newest command comes first and replaces one for the same SAs. `ifindex`: of the device that
+  // the command names. Errc::kNoSpace: too many commands.
   Status SetCommand(const PlacementCommand& command, int32_t ifindex);
   void ClearCommand(const PlacementCommand& command);
-  // The SA is gone. `spi_lives_on`: another SA has its SPI, as after it went to other addresses.
-  // Commands about the SPI alone stay in that case.
+  // The SA was removed. `spi_lives_on`: another SA has its SPI, as after a move to other addresses;
+  // then commands for the SPI alone stay.
   template <typename Fn>
   void ForgetSa(const SaSpec& spec, Fn spi_lives_on) {
     std::erase_if(commands_, [&](const Command& c) {
@@ -56,11 +57,11 @@ class PlacementRules {
   std::vector<Command> commands_;  // newest first
 };
 
-// The half is certainly used: XFRMA_SA_DIR or the offload request says it, or the addresses do.
+// True if the half is certainly in use: XFRMA_SA_DIR, the offload request or the addresses show it.
 bool DirectionIsKnown(const SaSpec& spec, Half half, const HostAddresses& own);
 
-// The interface of the device that the client's request means. One that does not exist: the kernel
-// asks its routes which it would be (xfrm_dev_state_add). REQUIRES: spec.offload
+// The interface of the device that the client's request means. If the client's interface does not
+// exist, the route decides, as in the kernel (xfrm_dev_state_add). REQUIRES: spec.offload
 int32_t DeviceOfClient(const SaSpec& spec, std::span<const ControlDevice> devices,
                        const PlacementHost& host);
 

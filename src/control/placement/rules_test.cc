@@ -1,4 +1,4 @@
-// Whose request counts, without a device or a key.
+// Whose request applies, without a device or a key.
 #include "control/placement/rules.h"
 
 #include <gtest/gtest.h>

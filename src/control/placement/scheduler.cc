@@ -11,7 +11,7 @@ bool IsWaitingReason(ReasonCode code) {
          code == ReasonCode::kRekeyReserve || code == ReasonCode::kDemoted;
 }
 
-// A slot may be free: its tenant has gone, or was demoted an interval ago.
+// True if a slot may be free: its SA was removed, or was demoted an interval ago.
 bool HasFreeSlot(const OffloadDevice& device, Half half) {
   const OffloadStats stats = device.offload_stats();
   const uint32_t used = IsInbound(half) ? stats.inbound_used : stats.outbound_used;
@@ -25,12 +25,12 @@ void SlotScheduler::Tick() {
   for (std::size_t i = 0; i < devices_.size(); ++i) FillFreeSlots(i);
 }
 
-// Would be on the device if that had room.
+// True if it would be on the device if that had room.
 bool SlotScheduler::WaitsFor(const PlacedHalf& half, std::size_t device) const {
   return half.IsAway() && IsWaitingReason(half.reason.code) && half.Wants(devices_[device].ifindex);
 }
 
-// --- Busy ones for idle ones ---
+// --- Replacing idle SAs by busy ones ---
 
 void SlotScheduler::MeasureRates() {
   for (auto& [number, placed] : placed_.all()) {
@@ -48,7 +48,7 @@ void SlotScheduler::Schedule() {
   const bool first = next_schedule_ == 0;
   next_schedule_ = now + params_.interval_seconds;
   MeasureRates();
-  if (first) return;  // a rate needs two looks
+  if (first) return;  // a rate needs two samples
   uint32_t moves = params_.max_moves;
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     if (!devices_.Usable(i)) continue;
@@ -78,14 +78,14 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
       continue;
     }
     PlacedSa* idle = NextIdle(resident, half, &next);
-    // Those that follow are no busier, the residents no idler.
+    // All later candidates are less busy, and all later residents less idle.
     if (idle == nullptr || rate(busy) * 100 < rate(idle) * params_.hysteresis_percent ||
         rate(busy) <= rate(idle)) {
       return;
     }
     ++next;
     Demote(idle, half);
-    // Takes the slot as soon as the key in it is erased.
+    // Gets the slot as soon as the key in it is erased.
     placed_.SetDue(&busy->half(half), ReasonCode::kPromoted);
     --*moves;
   }
@@ -106,7 +106,7 @@ PlacedSa* SlotScheduler::NextIdle(const std::vector<PlacedSa*>& resident, Half h
   const uint64_t settled_before = clock_.WallSeconds() - params_.min_residence_seconds;
   for (; *next < resident.size(); ++*next) {
     const PlacedHalf& row = resident[*next]->half(half);
-    // Without a session of the CPU's it is required to be there.
+    // Without a CPU session it is required to stay on the device.
     if (!row.request.pinned && row.since <= settled_before && row.binding->cpu.session != nullptr) {
       return resident[*next];
     }
@@ -122,19 +122,19 @@ void SlotScheduler::Demote(PlacedSa* placed, Half half) {
   }
 }
 
-// --- Slots that came free ---
+// --- Filling free slots ---
 
-// It found the table full, and another has gone since.
+// True if it found the table full, and a slot has become free since.
 bool SlotScheduler::WaitsForRoom(const PlacedSa& placed, Half half, std::size_t device) const {
   const PlacedHalf& row = placed.half(half);
   return placed.sa->state() == SaState::kValid && WaitsFor(row, device) &&
          row.reason.code != ReasonCode::kDemoted;
 }
 
-// As many do after a mass rekey.
+// Many slots become free after a mass rekey.
 void SlotScheduler::FillFreeSlots(std::size_t device) {
-  constexpr int kMovesAtOnce = 64;    // the next second goes on
-  constexpr int kRefusalsAtOnce = 4;  // some may have another cause than the table
+  constexpr int kMovesAtOnce = 64;    // the rest follows in the next second
+  constexpr int kRefusalsAtOnce = 4;  // some may have another cause than a full table
   if (params_.enabled || devices_[device].offload == nullptr) return;
   if (!devices_.ClaimFreed(device) || !devices_.Usable(device)) return;
   std::vector<uint64_t> waiting;

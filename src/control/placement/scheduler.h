@@ -1,7 +1,7 @@
-// SlotScheduler: who gets scarce slots. Busy SAs get them, idle ones give them up; off by default.
-// It never takes a slot from a pinned SA, nor from one that came lately, and asks for a clear
-// difference, so that two equal SAs do not take turns. Without it the oldest of those that were too
-// late get slots that come free. Control thread.
+// SlotScheduler: assigns scarce slots: busy SAs get them, idle SAs lose them. Off by default. It
+// never takes a slot from a pinned or recently placed SA, and it requires a clear difference, so
+// that two equal SAs do not alternate. If it is off, slots that become free go to the oldest
+// waiting SAs. Control thread.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ class SlotScheduler {
   void MeasureRates();
   void PromoteAndDemote(std::size_t device, Half half, uint32_t* moves);
   bool Promote(PlacedSa* busy, Half half, std::size_t device);
-  // The first from `next` on that may lose its slot; `next` past the end: nobody.
+  // The first from `next` on that may lose its slot; `next` past the end: none.
   PlacedSa* NextIdle(const std::vector<PlacedSa*>& resident, Half half, std::size_t* next) const;
   void Demote(PlacedSa* placed, Half half);
   bool WaitsFor(const PlacedHalf& half, std::size_t device) const;

@@ -1,4 +1,4 @@
-// What placement is given: devices, rules, who may have keys, and what it may ask of the host.
+// Inputs of placement: devices, rules, the gate for keys, and queries to the host.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@
 
 namespace cygnet {
 
-// What becomes of SAs when their device's link goes or the device is removed.
+// What happens to SAs when their device's link goes down or the device is removed.
 enum class DeviceLoss : uint8_t {
-  kKeep,    // they move; listeners are told by UPDSA
+  kKeep,    // they move; listeners are notified by UPDSA
   kKernel,  // they are deleted without a message, as a Linux kernel does
 };
 
-// What of a device the configuration may change while it runs.
+// The settings of a device that may change at run time.
 struct DeviceTerms {
   PlacementMode mode = PlacementMode::kCrypto;
   bool trusted = true;
@@ -47,7 +47,7 @@ struct ControlDevice {
   DeviceTerms terms{};
 };
 
-// A [[placement]] table: what it names must all fit; the first rule that fits decides.
+// A [[placement]] table: every field given must match; the first matching rule decides.
 struct PlacementRule {
   std::string name{};
   std::optional<Reqid> reqid{};
@@ -56,7 +56,7 @@ struct PlacementRule {
   std::optional<AddressPrefix> dst{};
   std::optional<Half> half{};
   PlacementMode mode = PlacementMode::kAuto;
-  int32_t ifindex = 0;  // of its device; 0 = as the client asked, else any
+  int32_t ifindex = 0;  // of its device; 0 = as the client requested, else any
   bool pin = false;
 };
 
@@ -64,7 +64,7 @@ struct SchedulerParams {
   bool enabled = false;
   uint32_t interval_seconds = 5;
   uint32_t hysteresis_percent = 200;    // a newcomer must be this much busier
-  uint32_t min_residence_seconds = 10;  // nobody loses a slot sooner
+  uint32_t min_residence_seconds = 10;  // minimum time that an SA keeps its slot
   uint32_t max_moves = 16;              // per interval
   bool operator==(const SchedulerParams&) const = default;
 };
@@ -76,7 +76,7 @@ struct PlacementSettings {
   SchedulerParams scheduler;
 };
 
-// Trust and FIPS: who may be given keys. nullopt: may.
+// Trust and FIPS: who may get keys. nullopt: allowed.
 class PlacementGate {
  public:
   virtual ~PlacementGate() = default;
@@ -87,12 +87,12 @@ class PlacementGate {
   virtual std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec) const = 0;
 };
 
-// What placement asks of the host.
+// Placement's queries to the host.
 struct PlacementHost {
   std::function<bool(int32_t)> interface_exists = [](int32_t) { return true; };
-  // The device that a bridge, bond or VLAN stands on; 0: none.
+  // The device below a bridge, bond or VLAN; 0: none.
   std::function<int32_t(int32_t)> device_under = [](int32_t) { return 0; };
-  // The interface a packet to there leaves by; 0: none.
+  // The interface that a packet to the address leaves by; 0: none.
   std::function<int32_t(const IpAddress&, IpFamily)> egress_of = [](const auto&, auto) {
     return 0;
   };

@@ -1,5 +1,5 @@
-// TunnelSlots: which tunnels have slots of a device, so that the rekey of one is recognised: an SA
-// between the same ends and with the same reqid. Control thread.
+// TunnelSlots: the tunnels that have slots of a device, so that a rekey is recognised: an SA with
+// the same ends and reqid. Control thread.
 #pragma once
 
 #include <cstdint>

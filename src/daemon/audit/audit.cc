@@ -182,7 +182,7 @@ uint64_t Audit::lost() const {
 
 void Audit::Tick() {
   Flush();
-  for (std::size_t i = 0; i < buckets_.size(); ++i) TellSuppressed(static_cast<AuditKind>(i));
+  for (std::size_t i = 0; i < buckets_.size(); ++i) NotifySuppressed(static_cast<AuditKind>(i));
 }
 
 bool Audit::TakeToken(AuditKind kind) {
@@ -200,7 +200,7 @@ bool Audit::TakeToken(AuditKind kind) {
 }
 
 void Audit::Submit(AuditRecord record) {
-  TellSuppressed(record.kind);
+  NotifySuppressed(record.kind);
   Bucket& bucket = buckets_[static_cast<std::size_t>(record.kind)];
   if (bucket.suppressed != 0 || !TakeToken(record.kind)) {
     ++bucket.suppressed;
@@ -211,7 +211,7 @@ void Audit::Submit(AuditRecord record) {
   WriteAll(record);
 }
 
-void Audit::TellSuppressed(AuditKind kind) {
+void Audit::NotifySuppressed(AuditKind kind) {
   Bucket& bucket = buckets_[static_cast<std::size_t>(kind)];
   if (bucket.suppressed == 0 || !TakeToken(kind)) return;
   AuditRecord record =

@@ -125,7 +125,7 @@ class Audit final : public LedgerSink, public DeviceAudit {
 
   bool TakeToken(AuditKind kind);
   void Submit(AuditRecord record);
-  void TellSuppressed(AuditKind kind);
+  void NotifySuppressed(AuditKind kind);
   void WriteAll(const AuditRecord& record);
   void Send(Sink* row);
   void MakeRoom(Sink* row);

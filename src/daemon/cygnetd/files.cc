@@ -41,8 +41,8 @@ std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& c
 void Runtime::StartAudit(const AuditConfig& config) {
   audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
-  fence_->SetTeller([this](const std::string& device, const std::string& what,
-                           const std::string& text) { audit_->Device(device, what, text); });
+  fence_->SetNotifier([this](const std::string& device, const std::string& what,
+                             const std::string& text) { audit_->Device(device, what, text); });
 }
 
 // Restores the policies of the previous run before the first packet arrives.
@@ -54,7 +54,7 @@ Status Runtime::OpenRestartLog(MissingFile missing) {
     audit_->Protection("the restart file is incomplete, traffic is blocked: " +
                        restart_log_->damage());
   }
-  xfrm_->TellLost(
+  xfrm_->NotifyLost(
       *std::move(lost),
       [this](const IpAddress& address, IpFamily family) {
         return path_->host_addresses().Contains(address, family);

@@ -62,10 +62,10 @@ void Runtime::OnKernelXfrm() {
   kernel_changes_ += changes.count;
   kernel_untold_ += changes.count;
   kernel_last_ = changes.last;
-  TellKernelXfrm();
+  NotifyKernelXfrm();
 }
 
-void Runtime::TellKernelXfrm() {
+void Runtime::NotifyKernelXfrm() {
   constexpr uint64_t kPauseNs = 10'000'000'000;
   const uint64_t now = clock_.MonotonicNs();
   if (kernel_untold_ == 0 || (kernel_told_ns_ != 0 && now - kernel_told_ns_ < kPauseNs)) return;

@@ -190,7 +190,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       next_tick += kTickNs;
       watch_->Look({});
       control_->Tick();
-      TellKernelXfrm();
+      NotifyKernelXfrm();
       LookAtFiles();
       audit_->Tick();
       LogLeftOut();

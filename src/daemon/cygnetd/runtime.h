@@ -96,7 +96,7 @@ class Runtime {
   // kernel_xfrm.cc
   void WatchKernelXfrm();
   void OnKernelXfrm();
-  void TellKernelXfrm();
+  void NotifyKernelXfrm();
   DoctorRow CheckKernelXfrm() const;
   static void CheckKeyMemory();
   std::vector<DoctorRow> Doctor() const;

@@ -108,7 +108,7 @@ void WireFence::FollowInterface(Wire* wire) {
   if (now.ifindex == 0) return;
   const std::string text = fmt::format("wire {} is back, and shut", wire->name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "fence-in-force", text);
+  Notify(*wire, "fence-in-force", text);
 }
 
 void WireFence::Repair(Wire* wire, const FenceReading& reading) {
@@ -143,7 +143,7 @@ bool WireFence::RepairTc(Wire* wire, const std::string& name, uint32_t ifindex, 
       "again, or occupies their place (tc qdisc show dev {}); only nftables shuts the wire",
       name, name);
   Log(LogLevel::kWarning, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "fence-broken", text);
+  Notify(*wire, "fence-broken", text);
   return false;
 }
 
@@ -165,7 +165,7 @@ void WireFence::Repaired(Wire* wire, const std::string& name, const std::string&
   wire->told_ns = checked_ns_;
   wire->untold = 0;
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "fence-restored", text);
+  Notify(*wire, "fence-restored", text);
 }
 
 // Takes the link down unless tc still shuts the wire: nothing else would keep plaintext off it.
@@ -188,7 +188,7 @@ void WireFence::Broken(Wire* wire, const Error& error) {
   wire->status.explanation = text;
   if (known) return;
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "fence-broken", text);
+  Notify(*wire, "fence-broken", text);
 }
 
 void WireFence::CheckAddresses(Wire* wire) {
@@ -224,8 +224,8 @@ void WireFence::Note(Wire* wire) {
   }
 }
 
-void WireFence::Tell(const Wire& wire, const std::string& what, const std::string& text) {
-  if (tell_) tell_(wire.device, what, text);
+void WireFence::Notify(const Wire& wire, const std::string& what, const std::string& text) {
+  if (notify_) notify_(wire.device, what, text);
 }
 
 }  // namespace cygnet

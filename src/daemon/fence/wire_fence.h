@@ -19,16 +19,15 @@ namespace cygnet {
 // Control thread.
 class WireFence {
  public:
-  // Reports what happened to the fence of a device, for records: device, "fence-restored", a
-  // sentence.
-  using Teller = std::function<void(const std::string& device, const std::string& what,
-                                    const std::string& explanation)>;
+  // What happened to the fence of a device, for records: device, "fence-restored", a sentence.
+  using Notifier = std::function<void(const std::string& device, const std::string& what,
+                                      const std::string& explanation)>;
 
   static Result<std::unique_ptr<WireFence>> Create(
       FenceOwnership ownership = FenceOwnership::kOwned);
 
-  void SetTeller(Teller teller) { tell_ = std::move(teller); }
-  // Shuts the wire and keeps it shut from now on. Its interface need not exist yet.
+  void SetNotifier(Notifier notifier) { notify_ = std::move(notifier); }
+  // Shuts the wire, and keeps it shut from now on; it need not be there yet.
   Status Add(const std::string& device, const std::string& wire);
   // nullptr unless the device was added. The pointer stays valid.
   const FenceStatus* status(const std::string& device) const;
@@ -77,7 +76,7 @@ class WireFence {
   void Check(Wire* wire);
   void FollowInterface(Wire* wire);
   void Lost(Wire* wire, const LinkIdentity& was);
-  void TellGone(const Wire& wire);
+  void NotifyGone(const Wire& wire);
   void AddDoubles(Wire* wire, const LinkIdentity& was);
   void DoubtStrays(Wire* wire);
   void CheckStrays(Wire* wire);
@@ -92,12 +91,12 @@ class WireFence {
   void Broken(Wire* wire, const Error& error);
   void CheckAddresses(Wire* wire);
   void Note(Wire* wire);
-  void Tell(const Wire& wire, const std::string& what, const std::string& text);
+  void Notify(const Wire& wire, const std::string& what, const std::string& text);
 
   mutable FenceMeans means_;
   KernelNetlink nft_events_;
   KernelNetlink route_events_;
-  Teller tell_;
+  Notifier notify_;
   std::vector<std::unique_ptr<Wire>> wires_;
   bool pending_ = false;
   uint64_t checked_ns_ = 0;  // start of the last or current check by Turn()

@@ -14,7 +14,7 @@ class WireFenceTest : public test::FenceTest {
     auto fence = WireFence::Create(ownership);
     ASSERT_TRUE(fence) << fence.error().message;
     fence_ = *std::move(fence);
-    fence_->SetTeller([this](const std::string&, const std::string& what, const std::string&) {
+    fence_->SetNotifier([this](const std::string&, const std::string& what, const std::string&) {
       told_.push_back(what);
     });
     const Status added = fence_->Add("nic0", "wa");

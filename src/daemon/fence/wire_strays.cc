@@ -19,13 +19,13 @@ void WireFence::Lost(Wire* wire, const LinkIdentity& was) {
   wire->strays.push_back({.link = was});
 }
 
-void WireFence::TellGone(const Wire& wire) {
+void WireFence::NotifyGone(const Wire& wire) {
   const std::string text = fmt::format(
       "wire {} is gone: unplugged, or moved to another network namespace, where nothing shuts it; "
       "the name stays shut here",
       wire.name);
   Log(LogLevel::kError, fmt::format("device {}: {}", wire.device, text));
-  Tell(wire, "wire-gone", text);
+  Notify(wire, "wire-gone", text);
 }
 
 bool WireFence::IsConfigured(const std::string& name) const {
@@ -101,7 +101,7 @@ void WireFence::CheckStrays(Wire* wire) {
       continue;
     }
     if (name.empty()) {
-      if (stray->here) TellGone(*wire);
+      if (stray->here) NotifyGone(*wire);
       stray->here = false;
     } else if (name != stray->name || !stray->here) {
       const std::string before = std::exchange(stray->name, name);
@@ -138,7 +138,7 @@ void WireFence::ShutStray(Wire* wire, Stray* stray) {
     text += ", its link is down: " + status.error().message;
   }
   Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
-  Tell(*wire, "wire-gone", text);
+  Notify(*wire, "wire-gone", text);
 }
 
 void WireFence::WatchStray(Wire* wire, Stray* stray) {
@@ -159,7 +159,7 @@ void WireFence::WatchStray(Wire* wire, Stray* stray) {
           fmt::format("wire {}, renamed to {}, is not shut under that name: {}", wire->name,
                       stray->name, status.error().message);
       Log(LogLevel::kError, fmt::format("device {}: {}", wire->device, text));
-      Tell(*wire, "fence-broken", text);
+      Notify(*wire, "fence-broken", text);
     }
     return;
   }

@@ -74,13 +74,13 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
     StartReply(id, client, MakeErrorReply("request too long"));
   } else {
     request.resize(static_cast<std::size_t>(got));
-    TellOrder(client->fd(), request);
+    NotifyOrder(client->fd(), request);
     StartReply(id, client, MakeReply(control_, request));
   }
   return true;
 }
 
-void OperatorServer::TellOrder(int fd, const std::string& request) const {
+void OperatorServer::NotifyOrder(int fd, const std::string& request) const {
   if (!on_order_) return;
   const std::string order = OrderOf(request);
   if (order.empty()) return;

@@ -87,7 +87,7 @@ class OperatorServer {
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
-  void TellOrder(int fd, const std::string& request) const;
+  void NotifyOrder(int fd, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   static void WipeDatagram(Client* client);
   void EndReply(Client* client);

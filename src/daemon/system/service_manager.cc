@@ -48,8 +48,8 @@ ServiceManager ServiceManager::FromEnvironment() {
   return manager;
 }
 
-// Non-blocking: a stuck service manager must not stall the daemon.
-void ServiceManager::Tell(const std::string& lines) {
+// A manager that does not read may not stop the service.
+void ServiceManager::Notify(const std::string& lines) {
   if (!fd_.valid()) return;
   const UnixAddress address(address_.data(), address_.size());
   (void)sendto(fd_.get(), lines.data(), lines.size(), MSG_NOSIGNAL | MSG_DONTWAIT, address.get(),
@@ -57,15 +57,15 @@ void ServiceManager::Tell(const std::string& lines) {
 }
 
 void ServiceManager::Ready(std::string_view status) {
-  Tell("READY=1\nSTATUS=" + std::string(status) + "\n");
+  Notify("READY=1\nSTATUS=" + std::string(status) + "\n");
 }
 
-void ServiceManager::Stopping() { Tell("STOPPING=1\nSTATUS=Stopping\n"); }
+void ServiceManager::Stopping() { Notify("STOPPING=1\nSTATUS=Stopping\n"); }
 
 void ServiceManager::Waiting(std::string_view status) {
-  Tell("STATUS=" + std::string(status) + "\n");
+  Notify("STATUS=" + std::string(status) + "\n");
 }
 
-void ServiceManager::GiveSignOfLife() { Tell("WATCHDOG=1\n"); }
+void ServiceManager::GiveSignOfLife() { Notify("WATCHDOG=1\n"); }
 
 }  // namespace cygnet

@@ -31,7 +31,7 @@ class ServiceManager {
   void GiveSignOfLife();
 
  private:
-  void Tell(const std::string& lines);
+  void Notify(const std::string& lines);
 
   UniqueFd fd_;
   std::string address_;  // sun_path; an abstract name begins with NUL

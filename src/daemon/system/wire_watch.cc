@@ -13,7 +13,7 @@ namespace cygnet {
 
 void WireWatch::Add(WatchedWire wire) {
   Row row{.wire = std::move(wire)};
-  if (const auto facts = LookAtWire(row.wire.wire)) row.ifindex = facts->ifindex;
+  if (const auto facts = ProbeWire(row.wire.wire)) row.ifindex = facts->ifindex;
   row.link = {.ifindex = row.ifindex, .mtu = row.wire.port->mtu(), .mac = row.wire.port->mac()};
   rows_.push_back(std::move(row));
   Look(&rows_.back(), {});

@@ -89,20 +89,20 @@ Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& messa
   const Handler handler = Find(request->type);
   if (handler == nullptr) return MakeError(Errc::kInvalid);
   CYGNET_RETURN_IF_ERROR((this->*handler)({*request, client}));
-  Tell(*request, client);
+  Notify(*request, client);
   return Answer::kAck;
 }
 
-void XfrmRequests::Tell(const XfrmConnection& client, const ClientRecord& record) const {
+void XfrmRequests::Notify(const XfrmConnection& client, const ClientRecord& record) const {
   if (observer_) observer_(record, client.peer());
 }
 
-// Notifies the observer. REQUIRES: the request succeeded.
-void XfrmRequests::Tell(const xfrm::Request& request, XfrmConnection* client) const {
+// Of what was done; a request that was refused changed nothing.
+void XfrmRequests::Notify(const xfrm::Request& request, XfrmConnection* client) const {
   if (!observer_) return;
   const auto record = RecordOf(request);
   if (!record || (record->act == ClientAct::kKeys && !client->FirstReadOfKeys())) return;
-  Tell(*client, *record);
+  Notify(*client, *record);
 }
 
 Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::MessageView& message,
@@ -111,7 +111,7 @@ Result<XfrmRequests::Answer> XfrmRequests::ChangeSocketPolicy(const netlink::Mes
   if (!change) return change.error();
   const ClientRecord record = RecordOf(*change);
   CYGNET_RETURN_IF_ERROR(control_->ChangeSocketPolicy(*std::move(change)));
-  Tell(client, record);
+  Notify(client, record);
   return Answer::kAck;
 }
 
@@ -141,7 +141,7 @@ void XfrmRequests::DumpSas(const netlink::MessageView& message, XfrmConnection* 
   if (!attributes) return fail(attributes.error(), std::move(ack));
   const auto filter = xfrm::DecodeSaDumpFilter(*attributes);
   if (!filter) return fail(filter.error(), std::move(ack));
-  Tell(*client, {ClientAct::kKeys, "state list, with all keys"});
+  Notify(*client, {ClientAct::kKeys, "state list, with all keys"});
   client->StartDump(MakeSaDump(control_, *filter, {to, client->ack_options()}, std::move(ack)));
 }
 

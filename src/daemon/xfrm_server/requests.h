@@ -57,8 +57,8 @@ class XfrmRequests {
   Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection* client);
   void DumpSas(const netlink::MessageView& message, XfrmConnection* client);
 
-  void Tell(const XfrmConnection& client, const ClientRecord& record) const;
-  void Tell(const xfrm::Request& request, XfrmConnection* client) const;
+  void Notify(const XfrmConnection& client, const ClientRecord& record) const;
+  void Notify(const xfrm::Request& request, XfrmConnection* client) const;
 
   Status NewSa(const Call& call);
   Status UpdateSa(const Call& call);

@@ -80,7 +80,7 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
     input = ReadDatagram(&client->connection);
   }
   if (input == Input::kEnd) return false;
-  TellLostTo(client);
+  NotifyLostTo(client);
   return true;
 }
 
@@ -164,8 +164,8 @@ void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
   Spread(group, EncodeEvent(event, origin, *control_));
 }
 
-void XfrmServer::TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own,
-                          std::function<void()> told) {
+void XfrmServer::NotifyLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own,
+                            std::function<void()> told) {
   constexpr std::chrono::seconds kTold{60};
   lost_sas_ = LostSaSchedule(std::move(lost), std::move(is_own));
   on_told_ = std::move(told);
@@ -177,12 +177,12 @@ void XfrmServer::Tick() {
   const auto now = std::chrono::steady_clock::now();
   if (now > lost_until_ + LostSaSchedule::kLongest) lost_sas_ = LostSaSchedule();
   for (const auto& [id, client] : clients_.clients()) {
-    TellLostTo(client.get());
+    NotifyLostTo(client.get());
     clients_.UpdatePolling(*client);
   }
 }
 
-void XfrmServer::TellLostTo(Client* client) {
+void XfrmServer::NotifyLostTo(Client* client) {
   if (lost_sas_.empty() || !client->connection.Listens(xfrm::EventGroup::kExpire)) return;
   const auto now = std::chrono::steady_clock::now();
   if (!client->listens_since.has_value()) {

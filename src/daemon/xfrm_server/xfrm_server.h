@@ -60,12 +60,12 @@ class XfrmServer final : public ControlListener {
   // closes the connection at once. REQUIRES: after Start.
   void Admit(UniqueFd fd);
 
-  // The SAs of the previous daemon. Clients that begin to listen for EXPIRE within 60 s of this
-  // call are notified of one tunnel after the other (LostSaSchedule). `is_own`: whether an address
-  // is this host's. `told` is called once, when a client has been notified of all.
-  void TellLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
-                std::function<void()> told = {});
-  // Call it about ten times a second.
+  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
+  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this
+  // host. `told`: once, when a client was told of all.
+  void NotifyLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
+                  std::function<void()> told = {});
+  // About ten times a second.
   void Tick();
 
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override;
@@ -93,7 +93,7 @@ class XfrmServer final : public ControlListener {
   Input ReadDatagram(XfrmConnection* client);
   void Execute(std::span<const uint8_t> datagram, XfrmConnection* client);
   void RefuseOversized(XfrmConnection* client);
-  void TellLostTo(Client* client);
+  void NotifyLostTo(Client* client);
   void CountAcquireListeners();
   bool AnybodyListens(xfrm::EventGroup group) const;
   void Spread(xfrm::EventGroup group, netlink::Buffer message);

@@ -18,7 +18,7 @@ Result<WireChoice> ChooseWire(const WireFacts& facts) {
 namespace {
 
 Result<std::unique_ptr<Port>> OpenChosen(const DriverParams& params) {
-  const auto facts = LookAtWire(params.wire);
+  const auto facts = ProbeWire(params.wire);
   if (!facts) return facts.error();
   const auto choice = ChooseWire(*facts);
   if (!choice) return choice.error();

@@ -87,7 +87,7 @@ void LogWire(const DriverParams& params, std::string_view wire, const std::strin
       "device " + params.name + ": wire " + params.wire + " by " + std::string(wire) + ": " + why);
 }
 
-Result<WireFacts> LookAtWire(const std::string& interface) {
+Result<WireFacts> ProbeWire(const std::string& interface) {
   if (interface.empty() || interface.size() >= IFNAMSIZ) {
     return MakeError(Errc::kInvalid, "interface name '" + interface + "' must have 1 to 15 bytes");
   }
@@ -105,7 +105,7 @@ Result<WireFacts> LookAtWire(const std::string& interface) {
 }
 
 PortLink LookAtLink(const std::string& interface) {
-  const auto facts = LookAtWire(interface);
+  const auto facts = ProbeWire(interface);
   if (!facts) return {.status = LinkStatus::kGone};
   const NamedInterface link(interface);
   ifreq request = link.Request();
@@ -121,7 +121,7 @@ PortLink LookAtLink(const std::string& interface) {
 }
 
 Result<WireFacts> TakeWire(const std::string& interface) {
-  auto facts = LookAtWire(interface);
+  auto facts = ProbeWire(interface);
   if (facts && !NamedInterface(interface).BringUp()) return ErrnoError("set link up");
   return facts;
 }

@@ -26,10 +26,10 @@ struct WireChoice {
 // What `auto` stands for on this kind of interface (doc/decisions/0013-wire-driver.md).
 Result<WireChoice> ChooseWire(const WireFacts& facts);
 
-Result<WireFacts> LookAtWire(const std::string& interface);
+Result<WireFacts> ProbeWire(const std::string& interface);
 // How the link stands now; kGone: there is no such interface, or it cannot be asked.
 PortLink LookAtLink(const std::string& interface);
-// LookAtWire, and sets it up.
+// ProbeWire, and sets it up.
 Result<WireFacts> TakeWire(const std::string& interface);
 
 // The wire called `name`, behind params.guard. It is logged.

@@ -190,10 +190,10 @@ TEST(OpenWireTest, ACardIsNotAWire) {
   EXPECT_EQ(port.error().message, "no wire driver 'sim_nic'");
 }
 
-TEST(LookAtWireTest, NoSuchInterface) {
-  EXPECT_FALSE(LookAtWire("no-such-if"));
-  EXPECT_FALSE(LookAtWire(""));
-  EXPECT_FALSE(LookAtWire("a-name-that-is-too-long"));
+TEST(ProbeWireTest, NoSuchInterface) {
+  EXPECT_FALSE(ProbeWire("no-such-if"));
+  EXPECT_FALSE(ProbeWire(""));
+  EXPECT_FALSE(ProbeWire("a-name-that-is-too-long"));
 }
 
 }  // namespace
