@@ -24,16 +24,16 @@ TEST_F(TextPlacementTest, PlacementHasAPast) {
   EXPECT_EQ(PlacementText(Json::parse(R"({
       "direction": "out", "requested": "crypto", "requested_by": "client", "pinned": true,
       "effective": "crypto", "device": "nic0", "engine": "openssl", "reason": "returned",
-      "explanation": "the device is back, and so is the SA", "since": 1700000000,
+      "explanation": "the SA returned to its device", "since": 1700000000,
       "history": [
         {"time": 1699999990, "effective": "crypto", "where": "nic0", "reason": "requested",
-         "explanation": "runs where it was asked for"},
+         "explanation": "runs where it was requested"},
         {"time": 1699999995, "effective": "software", "where": "openssl",
          "reason": "device-reset", "explanation": "the device lost its tables in a reset"}]})")),
             "\tplacement out: crypto offload, device nic0, since 2023-11-14 22:13:20 (returned; "
             "client requested crypto), pinned\n"
-            "\t\tplaced in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was asked "
-            "for)\n"
+            "\t\tplaced in crypto nic0 at 2023-11-14 22:13:10: requested (runs where it was "
+            "requested)\n"
             "\t\tmoved to software openssl at 2023-11-14 22:13:15: device-reset (the device lost "
             "its tables in a reset)\n");
 }
@@ -82,14 +82,14 @@ TEST_F(TextPlacementTest, ExplainIsOneLineARequirement) {
       "rows": [{"direction": "out", "requirement": "trust", "ok": true, "reason": "",
                 "explanation": "the device is trusted with keys"},
                {"direction": "out", "requirement": "esn", "ok": false,
-                "reason": "no-capability:esn", "explanation": "the device cannot do esn"}],
+                "reason": "no-capability:esn", "explanation": "the device does not support esn"}],
       "verdicts": [{"direction": "out", "offloaded": false, "effective": "software",
                     "where": "openssl", "reason": "no-capability:esn",
-                    "explanation": "the device cannot do esn"}]})")),
+                    "explanation": "the device does not support esn"}]})")),
             "out yes trust           the device is trusted with keys\n"
-            "out no  esn             the device cannot do esn (no-capability:esn)\n"
+            "out no  esn             the device does not support esn (no-capability:esn)\n"
             "out NOT offloaded by nic0: such an SA would run in software openssl: "
-            "no-capability:esn (the device cannot do esn)\n");
+            "no-capability:esn (the device does not support esn)\n");
 }
 
 TEST_F(TextPlacementTest, MoveCounts) {

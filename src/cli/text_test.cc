@@ -37,14 +37,14 @@ constexpr char kSa[] = R"json({
   "offload_requested": {"ifindex": 2000000000, "mode": "crypto", "dir": "out"},
   "placements": [
     {"direction": "out", "requested": "crypto", "effective": "crypto", "device": "nic0",
-     "engine": "openssl", "reason": "requested", "explanation": "runs where it was asked for",
+     "engine": "openssl", "reason": "requested", "explanation": "runs where it was requested",
      "since": 1700000000},
     {"direction": "in", "requested": "crypto", "effective": "software", "device": "",
      "engine": "openssl", "reason": "table-full",
      "explanation": "the device's SA table is full (1 of 1 SA slots in use)",
      "since": 1700000000},
     {"direction": "in", "requested": "no", "effective": "software", "device": "",
-     "engine": "openssl", "reason": "not-requested", "explanation": "no offload was asked for",
+     "engine": "openssl", "reason": "not-requested", "explanation": "no offload was requested",
      "since": 1700000000}],
   "drops": {"in-auth-failed": 3, "in-replay-old": 1}})json";
 

@@ -1,6 +1,7 @@
-// Capture points: copies of the frames that pass the host side or the wire side of a device. Off,
-// one relaxed load per batch; on, frames are copied into a bounded queue and what does not fit is
-// counted. What the guard at the wire stops is kept even when nobody looks.
+// Capture points: copies of the frames that pass the host side or the wire side of a device.
+// Switched off, a point costs one relaxed load per batch. Switched on, frames are copied into a
+// bounded queue, and those that do not fit are counted. Frames that the seal guard stops are kept
+// even without a reader.
 #pragma once
 
 #include <array>
@@ -24,11 +25,11 @@ struct CapturedFrame {
   uint64_t time_ns = 0;  // CLOCK_REALTIME
   CaptureDirection direction = CaptureDirection::kInbound;
   uint32_t original_length = 0;
-  DropReason reason = DropReason::kNone;  // why it went no further; kNone: it passed
+  DropReason reason = DropReason::kNone;  // why it was dropped; kNone: it passed
   std::vector<uint8_t> bytes;
 };
 
-// What a reader holds: drained by the control thread.
+// A reader's queue, drained by the control thread.
 class CaptureQueue {
  public:
   CaptureQueue(uint32_t snap_length, std::size_t max_bytes, int event_fd)
@@ -39,7 +40,7 @@ class CaptureQueue {
 
  private:
   friend class CapturePoint;
-  // A frame of which `bytes` were kept.
+  // One captured frame. `bytes` are stored of it.
   struct Seen {
     uint64_t time_ns;
     CaptureDirection direction;
@@ -60,22 +61,22 @@ class CaptureQueue {
 
 class CapturePoint {
  public:
-  static constexpr uint32_t kKeptBytes = 256;  // of each frame that is kept
+  static constexpr uint32_t kKeptBytes = 256;  // stored of each kept frame
 
-  // `keep`: how many of the last frames of OfferStopped are kept for readers that come later.
+  // `keep`: the number of last frames of OfferStopped that are kept for later readers.
   CapturePoint() = default;
   explicit CapturePoint(uint32_t keep) : kept_(keep) {}
-  // What was kept may be plaintext: wiped.
+  // Wipes the kept frames: they may be plaintext.
   ~CapturePoint();
 
   // Data path.
   void Offer(std::span<Packet* const> packets, CaptureDirection direction) {
     if (active_.load(std::memory_order_relaxed) != 0) Copy(packets, direction);
   }
-  // A frame on its way out that goes no further. Rare: takes a lock, reader or not.
+  // For a frame that is dropped on its way out. Rare: takes a lock even without a reader.
   void OfferStopped(const Packet& packet, DropReason reason);
 
-  // Control thread. First of all the reader gets what was kept, which stays for the next.
+  // Control thread. The reader first gets the kept frames; they also stay for the next reader.
   void Attach(std::shared_ptr<CaptureQueue> queue);
   void Detach(const std::shared_ptr<CaptureQueue>& queue);
 
@@ -93,11 +94,11 @@ class CapturePoint {
   std::atomic<uint32_t> active_{0};
   std::mutex mutex_;
   std::vector<Kept> kept_;  // a ring
-  uint64_t stopped_ = 0;    // frames that were offered to it
+  uint64_t stopped_ = 0;    // frames offered to it
   std::vector<std::shared_ptr<CaptureQueue>> queues_;
 };
 
-// The two sides of one device, and what the guard at its wire has stopped.
+// The two sides of one device, and the frames that the seal guard of its wire stopped.
 struct CapturePoints {
   static constexpr uint32_t kKeptFrames = 64;
   CapturePoint host;

@@ -76,7 +76,7 @@ TEST_F(CapturePointTest, WhatWasStoppedIsKeptForReadersToCome) {
     const auto seen = queue->Drain();
     ASSERT_EQ(seen.size(), 4u);
     EXPECT_EQ(seen[2].bytes.size(), CapturePoint::kKeptBytes);
-    EXPECT_EQ(seen[3].bytes, Pattern(500));  // a live one is cut by the reader's wish alone
+    EXPECT_EQ(seen[3].bytes, Pattern(500));  // only the reader's limit truncates a live frame
     EXPECT_EQ(seen[0].reason, DropReason::kOutGuard);
     if (reader == 0) {
       EXPECT_EQ(seen[0].bytes, Pattern(20));

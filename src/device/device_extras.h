@@ -12,26 +12,26 @@
 
 namespace cygnet {
 
-// A key that a device was offered. What a device logs of itself; no key material.
+// A key that was offered to a device, as the device logs it. Contains no key material.
 struct KeyLogEntry {
   uint64_t time = 0;  // wall-clock seconds
   SaId id;
   bool inbound = false;
   bool taken = false;   // false: refused, nothing kept
-  bool erased = false;  // taken, and gone since
+  bool erased = false;  // was taken, and has been erased
 };
 
-// What the device itself says it holds and was given. Control thread.
+// The device's own records of the keys that it holds and was offered. Control thread.
 class DeviceRecords {
  public:
   virtual ~DeviceRecords() = default;
   // SAs in its table now.
   virtual std::vector<SaId> HeldSas() const = 0;
-  // The last keys that were offered, oldest first, bounded.
+  // The last keys offered, oldest first, bounded.
   virtual std::vector<KeyLogEntry> KeyLog() const = 0;
 };
 
-// A device that plays faults ("reset", "link-down" …). Any thread.
+// A device that can simulate faults ("reset", "link-down" …). Any thread.
 class FaultInjection {
  public:
   virtual ~FaultInjection() = default;

@@ -1,7 +1,6 @@
-// Drivers of wire-side devices: one row of the built-in table each (device/CMakeLists.txt). A row
-// is either a wire, which brings frames to an interface and offloads nothing, or a card. All
-// functions of a row are called by the control thread. doc/adding_a_driver.md begins with an
-// example.
+// Drivers of wire-side devices: each is one row of the built-in table (device/CMakeLists.txt). A
+// row is either a wire, which carries frames of an interface and offloads nothing, or a card. The
+// control thread calls all functions of a row. doc/adding_a_driver.md starts with an example.
 #pragma once
 
 #include <cstdint>
@@ -21,44 +20,44 @@
 
 namespace cygnet {
 
-// The keys of a [[device]] table that are the driver's own, with where they stand in the file.
+// The driver's own keys of a [[device]] table, with their positions in the file.
 using Options = TomlTable;
 
-// What a driver makes of its options before anything is opened.
+// What a driver derives from its options before it opens anything.
 struct DeviceOptions {
-  Options options = {};                   // every key that the driver has, defaults among them
-  bool owns_interface = true;             // false: it has no use for the key `wire`
-  std::optional<uint32_t> sa_slots = {};  // of each direction, where the options say it
+  Options options = {};                   // every key of the driver, including defaults
+  bool owns_interface = true;             // false: the driver does not use the key `wire`
+  std::optional<uint32_t> sa_slots = {};  // of each direction, if the options set it
 };
 
-// What every driver is given.
+// What every driver receives.
 struct DriverParams {
-  std::string name;     // what operators call the device: the host-side interface
+  std::string name;     // the device's name for operators: the host-side interface
   std::string wire;     // the interface to own; empty: none
   uint32_t queues = 1;  // one per worker
-  // These three outlive the device.
+  // These three must outlive the device.
   PacketPools* pools = nullptr;
-  CapturePoints* capture = nullptr;  // nullptr: nobody captures
-  EgressGuard* guard = nullptr;      // of this wire; there must be one
+  CapturePoints* capture = nullptr;  // nullptr: no capture
+  EgressGuard* guard = nullptr;      // of this wire; never nullptr
   Options options = {};              // as the driver's `check` returned them
 };
 
-// What is known of a network interface before it is opened.
+// What is known about a network interface before it is opened.
 struct WireFacts {
   int ifindex = 0;
   MacAddress mac{};
   uint32_t mtu = 0;
-  std::string kernel_driver;  // "veth", "virtio_net", "ice" …; empty: the kernel does not say
+  std::string kernel_driver;  // "veth", "virtio_net", "ice" …; empty: unknown
   uint32_t receive_queues = 1;
 };
 
-// Whether a wire is right for an interface that nobody chose a wire for.
+// True if a wire suits an interface that has no configured wire driver.
 struct WireVerdict {
   bool suits = false;
   std::string reason;  // for the log
 };
 
-// A device: always a port, perhaps one that offloads.
+// A device: always a port, and for some drivers an offload.
 struct Device {
   std::unique_ptr<Port> port;
   OffloadDevice* offload = nullptr;  // the same object as *port, or nullptr
@@ -69,29 +68,30 @@ Result<DeviceOptions> CheckNoOptions(const Options& options);
 struct DriverInfo {
   std::string_view name;  // `driver = "…"`
   std::string_view help;
-  // The driver's own keys; nullptr: it has none.
+  // The driver's own keys; nullptr: none.
   std::vector<FieldInfo> (*keys)() = nullptr;
-  // Whether values are allowed. Opens nothing, and reads no other file. Errors by Options::Wrong.
+  // Checks the values. Must not open anything or read another file. Reports errors by
+  // Options::Wrong.
   Result<DeviceOptions> (*check)(const Options& options) = CheckNoOptions;
-  // Whether files that the options name can be used; part of `cygnetd --check`.
+  // Checks the files that the options name; part of `cygnetd --check`.
   Status (*check_files)(const Options& options) = nullptr;
 
-  // A wire has `open`. The port is put behind the guard by who calls it (OpenWire).
+  // A wire has `open`. The caller (OpenWire) puts the port behind the guard.
   Result<std::unique_ptr<Port>> (*open)(const DriverParams& params) = nullptr;
-  // Of a wire that `auto` may choose; the first of the table that suits is taken.
+  // For a wire that `auto` may choose; the first suitable one of the table is used.
   WireVerdict (*probe)(const WireFacts& facts) = nullptr;
 
-  // A card has `create`. It opens a wire for itself (OpenWire), with the guard between.
+  // A card has `create`. It opens its own wire by OpenWire, which adds the guard.
   Result<Device> (*create)(const DriverParams& params) = nullptr;
 };
 
 std::span<const DriverInfo* const> BuiltinDrivers();
 const DriverInfo* FindDriver(std::string_view name);
 
-// A wire becomes a device that is nothing but this wire.
+// Makes a device of a wire alone.
 Result<Device> OpenDevice(const DriverInfo& driver, const DriverParams& params);
 
-// For `check`: what the keys say, over the values that T begins with.
+// For `check`: the values of the keys; T's initial values are the defaults.
 template <typename T>
 Result<T> ReadOptions(const Options& options, const std::vector<Field<T>>& fields) {
   T out;

@@ -1,5 +1,5 @@
-// EgressGuard: the last look at frames before a wire port sends them. Every wire port is behind one
-// (GuardedPort); there is no setting that takes it away.
+// EgressGuard: the last check of frames before a wire port sends them. Every wire port is behind
+// one (GuardedPort); no setting removes it.
 #pragma once
 
 #include <cstdint>
@@ -16,26 +16,26 @@ namespace cygnet {
 struct EgressGuardStats {
   uint64_t frames_checked = 0;
   uint64_t clear_stopped = 0;     // kOutGuard
-  uint64_t unsealed_stopped = 0;  // kOutNotSealed, by the device in front of the wire
-  uint64_t engine_unsealed = 0;   // kOutNotSealed, by a crypto engine
-  uint64_t changed_stopped = 0;   // kOutPolicyChanged: in time, nobody's fault
+  uint64_t unsealed_stopped = 0;  // kOutNotSealed, caused by the device before the wire
+  uint64_t engine_unsealed = 0;   // kOutNotSealed, caused by a crypto engine
+  uint64_t changed_stopped = 0;   // kOutPolicyChanged: stopped in time; not an error
 };
 
 class EgressGuard {
  public:
   virtual ~EgressGuard() = default;
-  // The thread that sends by `queue` of the port. Drops with a reason what must not leave, and
-  // keeps a copy of it (CapturePoints::guard).
+  // Called by the thread that sends on `queue` of the port. Drops frames that must not leave, with
+  // a reason, and keeps a copy (CapturePoints::guard).
   virtual void Check(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
-  // Any worker: `packet`, on its way to this wire, was stopped before it came to the port. Counts
-  // and keeps it as Check does; the caller drops it.
+  // Any worker. `packet`, destined for this wire, was stopped before the port. Counts and keeps it
+  // as Check does; the caller drops it.
   virtual void Report(const Packet& packet, DropReason reason) = 0;
   // Any thread.
   virtual EgressGuardStats stats() const = 0;
 };
 
-// A wire port behind its guard. What leaves is offered to the wire's capture point here, behind the
-// guard: a capture shows what the network sees.
+// A wire port behind its guard. Offers frames to the wire's capture point after the guard, so a
+// capture shows what the network sees.
 class GuardedPort final : public Port {
  public:
   // `capture` may be nullptr.

@@ -78,7 +78,7 @@ std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const Sa
   checks.push_back({"family", Unless(v4 ? caps.ipv4 : caps.ipv6, v4 ? "ipv4" : "ipv6")});
   checks.push_back({"esn", Unless(!spec.esn() || caps.esn, "esn")});
   if (!spec.encap.has_value() || caps.udp_encap) {
-    // The checksum covers sealed bytes, and a device writes nothing but the ICV.
+    // The checksum covers sealed bytes, and a device writes only the ICV.
     checks.push_back({"encap", Unless(!spec.encap.has_value() || v4, "udp-encapsulation-ipv6")});
   } else {
     checks.push_back({"encap", "udp-encapsulation"});

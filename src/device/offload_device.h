@@ -1,7 +1,8 @@
 // OffloadDevice: the contract of a device that does ESP cryptography (doc/offload_contract.md). The
-// stack builds ESP packets and keeps sequence, replay and lifetimes; the device seals them on the
-// way out and opens them on the way in. Packets come and go by the device's Port (device/port.h),
-// in place: their headroom and tailroom are the stack's, their bytes are aligned to nothing.
+// stack builds ESP packets and keeps sequence numbers, replay windows and lifetimes. The device
+// seals packets on the way out and opens them on the way in. Packets pass through the device's Port
+// (device/port.h) and are changed in place. Their headroom and tailroom belong to the stack, and
+// their bytes have no alignment.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@
 
 namespace cygnet {
 
-// What a device can do. Data, so that placement can answer before anything is installed.
+// The capabilities of a device. Data, so that placement can decide before anything is installed.
 struct OffloadCaps {
   bool crypto_offload = false;
   bool packet_offload = false;
@@ -34,45 +35,46 @@ struct OffloadCaps {
   bool ipv6 = false;
   bool esn = false;
   bool udp_encap = false;
-  // What ethtool calls esp-tx-csum-hw-offload and tx-esp-segmentation; the stack does both itself.
+  // ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. Not used: the stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;
   std::vector<std::string_view> algorithms = {};  // AlgorithmDescriptor names
-  std::vector<uint16_t> key_bytes = {};           // without salt; needed by what has a key
-  std::vector<uint8_t> icv_bytes = {};            // needed by what has an ICV
-  uint32_t max_replay_window = 0;  // of inbound SAs; the device tracks the high word over this span
+  std::vector<uint16_t> key_bytes = {};  // without salt; required for algorithms with a key
+  std::vector<uint8_t> icv_bytes = {};   // required for algorithms with an ICV
+  uint32_t max_replay_window =
+      0;  // of inbound SAs; the device infers the ESN high word over this span
 };
 
-// One thing that an SA asks of a device. `missing`: what the device lacks ("esn", "icv-64" …).
+// One requirement of an SA. `missing`: what the device lacks ("esn", "icv-64" …).
 struct CapabilityCheck {
   std::string_view name;
   std::optional<std::string> missing;
 };
-// In the order in which a refusal names the first. `mode`: what is asked for.
+// In order: a refusal names the first one that is missing. `mode`: the requested mode.
 std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const SaSpec& spec,
                                                Half half, OffloadMode mode);
 
-// Who a device is, as an operator's boundary list names it (cygnet-fips(7)). Empty: it cannot say.
+// The identity of a device, as a boundary list names it (cygnet-fips(7)). Empty: unknown.
 struct DeviceIdentity {
   std::string model;
   std::string serial;
   std::string firmware;
-  bool simulated = false;  // a program that plays a device: keys stay in this host's memory
+  bool simulated = false;  // a software device: keys stay in this host's memory
   bool operator==(const DeviceIdentity&) const = default;
 };
 
 enum class DeviceState : uint8_t {
   kUp,
   kDown,      // the offload unit is stopped; frames pass
-  kLinkDown,  // no carrier: frames do not pass either
+  kLinkDown,  // no carrier: frames do not pass
   kResetting,
   kRemoved,
-  kFailed,  // the driver or firmware has crashed, or was caught lying
+  kFailed,  // the driver or firmware crashed, or the seal guard caught it
 };
 std::string_view Name(DeviceState state);
 
-// One half of an SA, as a device is asked to take it. Lives for the call only: what the device
-// needs later, the key above all, it copies.
+// One half of an SA to install. Valid during the call only: the device copies what it needs later,
+// above all the key.
 struct OffloadSa {
   const SaSpec& spec;
   Half half = Half::kOutbound;
@@ -83,91 +85,90 @@ enum class InstallError : uint8_t { kTableFull, kAddressTableFull, kDeviceDown, 
 
 struct DeviceRefusal {
   InstallError kind = InstallError::kRefused;
-  Errc code = Errc::kNotSupported;  // EOPNOTSUPP: "do it in software", honoured for crypto offload
+  Errc code = Errc::kNotSupported;  // EOPNOTSUPP: "use software"; crypto offload falls back
   std::string text;
 };
 
 struct OffloadStats {
-  uint32_t slots_used = 0;  // of both directions
+  uint32_t slots_used = 0;  // sum of both directions
   uint32_t slots_high_water = 0;
   uint32_t slots_limit = 0;
   uint32_t outbound_used = 0;
   uint32_t inbound_used = 0;
-  uint32_t direction_limit = 0;  // cards have a table per direction; this is the size of each
+  uint32_t direction_limit = 0;  // size of each direction's table
   uint32_t addresses_used = 0;   // receive addresses: distinct destinations of inbound SAs
   uint32_t addresses_high_water = 0;
   uint32_t addresses_limit = 0;  // 0 = none
   uint64_t sealed = 0;           // packets
   uint64_t opened = 0;
   uint64_t auth_failed = 0;
-  uint64_t passed_unknown = 0;  // inbound ESP of no SA in the table: handed up as it came
+  uint64_t passed_unknown = 0;  // inbound ESP without an SA in the table: passed up unchanged
   uint64_t refusals = 0;        // SA adds refused
-  uint64_t dropped_stale = 0;   // outbound packets whose SA was gone: never sent
-  uint64_t returned = 0;        // outbound packets handed back unsealed: the stack seals them
+  uint64_t dropped_stale = 0;   // outbound packets whose SA was removed: never sent
+  uint64_t returned = 0;        // outbound packets returned unsealed: the stack seals them
   uint64_t resets = 0;          // times the device lost its tables
 };
 
 class DeviceRecords;
 class FaultInjection;
 
-// The life of one half of an SA: InstallSa → StartSa → … → StopSa → ReleaseSa; the key is erased
-// some time after ReleaseSa, or by a reset of the device, and TakeErased tells.
+// The life of one half of an SA: InstallSa → StartSa → … → StopSa → ReleaseSa. The device erases
+// the key some time after ReleaseSa, or in a reset, and reports that by TakeErased.
 //
-// Threads: one control thread, and workers, one for each queue of the port. "Any thread" is any of
-// them, at the same time as any other call. No call may throw, and none may wait for a packet. A
-// device lives from its driver's `create` until the data path has stopped.
+// Threads: one control thread, and one worker per queue of the port. "Any thread" is any of these,
+// concurrently with any other call. A call must not throw and must not wait for a packet. A device
+// exists from its driver's `create` until the data path has stopped.
 class OffloadDevice {
  public:
   virtual ~OffloadDevice() = default;
 
   // --- Any thread ---
-  // What operators call it. Constant.
+  // The device's name for operators. Constant.
   virtual std::string_view device_name() const = 0;
   // Constant.
   virtual DeviceIdentity identity() const = 0;
-  // Constant once the first SA is installed; lives as long as the device.
+  // Constant once the first SA is installed. Valid as long as the device.
   virtual const OffloadCaps& caps() const = 0;
-  // A device that is not kUp takes no SAs, seals and opens nothing.
+  // A device that is not kUp installs no SAs and neither seals nor opens packets.
   virtual DeviceState state() const = 0;
   bool offload_up() const { return state() == DeviceState::kUp; }
-  // Rises each time the device loses its tables. Handles given before mean nothing after.
+  // Increases each time the device loses its tables. All earlier handles become invalid.
   virtual uint32_t resets() const = 0;
 
   // --- Control thread ---
-  // Rung when state(), resets() or what TakeErased() returns has changed; once SetBell has
-  // returned, the old bell is not rung again. nullptr: nobody listens.
+  // The device rings the bell when state(), resets() or the result of TakeErased() changes. Once
+  // SetBell has returned, the old bell is not rung again. nullptr: no bell.
   virtual void SetBell(Doorbell* bell) = 0;
-  // Copies the key into the device's own store; nothing of `sa` is kept. An inbound half matches no
-  // packet before StartSa. On refusal the device holds nothing of the SA, and `handle` stays as it
-  // was; want of memory is a refusal, too (kRefused, Errc::kNoMemory). Thousands of calls may come
-  // at once, as from an IKE daemon that starts.
+  // Copies the key into the device's own store and keeps no reference to `sa`. An inbound half
+  // matches no packet before StartSa. On a refusal the device holds nothing of the SA, and `handle`
+  // is unchanged. Lack of memory is a refusal, too (kRefused, Errc::kNoMemory). Expect thousands of
+  // calls in a row, as when an IKE daemon starts.
   virtual std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) = 0;
-  // The workers know the handle: all that they were told before the call they see when a packet
-  // that the device opened for the SA comes. Cannot fail; a handle from before a reset means
-  // nothing.
+  // The workers know the handle. Their writes before this call are visible when a packet that the
+  // device opened for the SA arrives. Cannot fail; ignores a handle from before a reset.
   virtual void StartSa(OffloadHandle handle) = 0;
-  // The device stops matching arriving packets. No new outbound packet is given to it for the
-  // handle, but what FilterEligible has let pass may still be on its way.
+  // Stops matching arriving packets. The device gets no new outbound packets for the handle, except
+  // those that FilterEligible has already accepted.
   virtual void StopSa(OffloadHandle handle) = 0;
-  // No worker will hand over a packet for it. What the device has taken still leaves sealed; then
-  // the slot is free and its key wiped.
+  // No worker will hand over a packet for the handle. Packets already in the device still leave
+  // sealed; then the device frees the slot and wipes the key.
   virtual void ReleaseSa(OffloadHandle handle) = 0;
-  // Handles whose keys were erased since the last call, by a release or a reset; each once.
+  // Handles whose keys were erased since the last call, by a release or a reset. Each appears once.
   virtual std::vector<OffloadHandle> TakeErased() = 0;
-  // A copy; figures may be of different moments.
+  // A copy; the values may be from different moments.
   virtual OffloadStats offload_stats() const = 0;
 
   // --- Workers ---
-  // The highest authenticated number of an ESN SA moved: at most once for each 2^31 packets of the
-  // SA. A stale handle is ignored.
+  // The highest authenticated number of an ESN SA. Called at most once per 2^31 packets of the SA.
+  // A stale handle is ignored.
   virtual void AdvanceEsn(OffloadHandle handle, uint64_t highest) = 0;
-  // Outbound, for each run of one SA: which of the packets (already encapsulated, offload meta
-  // filled in) the device can seal. The others are sealed in software. `eligible` is as long as
+  // Outbound, per run of one SA: sets which packets the device can seal; software seals the others.
+  // The packets are already encapsulated and have their offload metadata. `eligible` is as long as
   // `packets`. A worker may call it until its next quiescent state after StopSa, never after
   // ReleaseSa. Takes no lock that a control call holds for long.
   virtual void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) = 0;
 
-  // --- What a device may offer besides (device/device_extras.h); nullptr: it does not ---
+  // --- Optional parts (device/device_extras.h); nullptr: not supported ---
   virtual const DeviceRecords* records() const { return nullptr; }
   virtual FaultInjection* faults() { return nullptr; }
 };

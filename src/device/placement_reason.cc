@@ -12,11 +12,11 @@ struct ReasonRow {
 
 // In the order of ReasonCode.
 constexpr ReasonRow kRows[] = {
-    {"requested", "runs where it was asked for"},
-    {"not-requested", "no offload was asked for"},
+    {"requested", "runs where it was requested"},
+    {"not-requested", "no offload was requested"},
     {"promoted", "busy enough for a slot of the device"},
-    {"returned", "the device is back, and so is the SA"},
-    {"device-unknown", "no Cygnet device has the interface that was named"},
+    {"returned", "the SA returned to its device"},
+    {"device-unknown", "no Cygnet device has the requested interface"},
     {"device-off", "offload is switched off for the device"},
     {"mode-not-allowed", "the device is not allowed this offload mode"},
     {"device-down", "the device's offload unit is down"},
@@ -25,18 +25,18 @@ constexpr ReasonRow kRows[] = {
     {"device-removed", "the device was removed"},
     {"device-failed", "the device has failed"},
     {"operator-disabled", "the operator has disabled it"},
-    {"operator-rule", "a rule of the operator says so"},
+    {"operator-rule", "a placement set by the operator applies"},
     {"table-full", "the device's SA table is full"},
     {"address-table-full", "the device's receive-address table is full"},
     {"rekey-reserve", "the device's last SA slots are kept for rekeying"},
     {"demoted", "its slot went to a busier SA"},
-    {"no-capability", "the device cannot do this"},
+    {"no-capability", "the device does not support this"},
     {"device-refused", "the device refused"},
     {"engine-refused", "the look-aside engine refused"},
-    {"not-recorded", "the ledger cannot record that it has the key"},
+    {"not-recorded", "the ledger cannot record the key"},
     {"not-trusted", "the operator does not trust the device with keys"},
     {"fips-unlisted", "FIPS mode: not on the boundary list"},
-    {"fips-mismatch", "FIPS mode: not what the boundary list describes"},
+    {"fips-mismatch", "FIPS mode: differs from its entry on the boundary list"},
     {"fips-expired", "FIPS mode: its entry on the boundary list has expired"},
     {"fips-selftest-failed", "FIPS mode: its known-answer self-test failed"},
     {"fips-algorithm", "FIPS mode: the algorithm is not approved"},
@@ -59,7 +59,7 @@ std::string PlacementReason::Text() const {
 std::string PlacementReason::Explanation() const {
   std::string text(Meaning(code));
   if (detail.empty()) return text;
-  if (code == ReasonCode::kNoCapability) return "the device cannot do " + detail;
+  if (code == ReasonCode::kNoCapability) return "the device does not support " + detail;
   return text + ": " + detail;
 }
 

@@ -1,4 +1,4 @@
-// Why an SA's cryptography runs where it runs: one vocabulary for CLI, JSON, log and extended ACK.
+// Why an SA's cryptography runs where it runs. CLI, JSON, log and extended ACK use these codes.
 #pragma once
 
 #include <cstdint>
@@ -8,37 +8,37 @@
 namespace cygnet {
 
 enum class ReasonCode : uint8_t {
-  // It runs where it was asked to, or nobody asked.
+  // It runs where requested, or nothing was requested.
   kRequested,
   kNotRequested,
   kPromoted,  // the scheduler gave a busy SA a slot
   kReturned,  // back on its device after it was away
-  // Not on a device: what was asked for, or the device's state.
+  // Not on a device, because of the request or the device's state.
   kDeviceUnknown,     // no Cygnet device has that interface index
-  kDeviceOff,         // the device's configuration says offload = no
+  kDeviceOff,         // offload = "no" in the device's configuration
   kModeNotAllowed,    // the device's configuration allows other modes only
   kDeviceDown,        // the offload unit is down
   kLinkDown,          // no carrier
   kDeviceReset,       // lost its tables and is not back yet
-  kDeviceRemoved,     // gone from the machine
-  kDeviceFailed,      // the driver or firmware crashed, or was caught sending unsealed packets
+  kDeviceRemoved,     // removed from the machine
+  kDeviceFailed,      // the driver or firmware crashed, or it sent unsealed packets
   kOperatorDisabled,  // `cygnet offload disable`
-  kOperatorRule,      // a [[placement]] rule or `cygnet placement set` says no
+  kOperatorRule,      // a [[placement]] rule or `cygnet placement set`
   // Capacity.
-  kTableFull,         // no SA slot left
-  kAddressTableFull,  // no receive-address slot left
-  kRekeyReserve,      // the slots left are kept for rekeying
+  kTableFull,         // no free SA slot
+  kAddressTableFull,  // no free receive-address slot
+  kRekeyReserve,      // the free slots are reserved for rekeying
   kDemoted,           // the scheduler gave its slot to a busier SA
   // Capability.
-  kNoCapability,   // the device cannot do it; the detail names what: "no-capability:esn"
-  kDeviceRefused,  // the device said no for a reason of its own; the detail has its text
-  kEngineRefused,  // the look-aside engine did; the detail has its text
-  kNotRecorded,    // the ledger cannot record that it has the key; the detail says why
+  kNoCapability,   // the device lacks the capability in the detail: "no-capability:esn"
+  kDeviceRefused,  // the device refused; the detail is its message
+  kEngineRefused,  // the look-aside engine refused; the detail is its message
+  kNotRecorded,    // the ledger cannot record the key; the detail is the error
   // Trust.
   kNotTrusted,     // trusted = no
   kFipsUnlisted,   // FIPS mode: the boundary list does not name it
-  kFipsMismatch,   // … names another firmware, serial number or version; the detail says what
-  kFipsExpired,    // … the entry's date is over
+  kFipsMismatch,   // … lists another firmware, serial number or version; the detail names it
+  kFipsExpired,    // … its entry has expired
   kFipsSelfTest,   // … its known-answer test failed
   kFipsAlgorithm,  // … the algorithm is not approved
   kCount
@@ -48,9 +48,8 @@ struct PlacementReason {
   ReasonCode code = ReasonCode::kNotRequested;
   std::string detail;
 
-  // Stable: "table-full", "no-capability:icv-64". The vocabulary is documented in
-  // cygnet-placement(7) and used everywhere: CLI, JSON, log, extended ACK, ledger, metrics,
-  // captures.
+  // Stable: "table-full", "no-capability:icv-64". cygnet-placement(7) documents the codes. CLI,
+  // JSON, log, extended ACK, ledger, metrics and captures use them.
   std::string Text() const;
   // A sentence for people.
   std::string Explanation() const;
@@ -60,7 +59,7 @@ struct PlacementReason {
 };
 
 std::string_view Name(ReasonCode code);
-// What the code means, for people, without the detail.
+// The meaning of the code in a sentence, without the detail.
 std::string_view Meaning(ReasonCode code);
 
 }  // namespace cygnet

@@ -28,9 +28,9 @@ std::string Explain(LinkStatus status, const std::string& wire) {
     case LinkStatus::kDown:
       return name + " is set down";
     case LinkStatus::kGone:
-      return name + " is gone: no interface has the name";
+      return name + " is gone: no interface has this name";
     case LinkStatus::kBarred:
-      return name + " is there and is not used";
+      return name + " exists but is not used";
   }
   return name;
 }

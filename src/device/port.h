@@ -1,4 +1,4 @@
-// Port: where frames come from and go to, in batches. One virtual call per batch.
+// Port: receives and sends frames in batches. One virtual call per batch.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,19 @@
 
 namespace cygnet {
 
-// How the interface under a port stands.
+// The state of the interface under a port.
 enum class LinkStatus : uint8_t {
   kUp,
   kNoCarrier,
-  kDown,    // by its operator: `ip link set … down`
-  kGone,    // no interface has the name
-  kBarred,  // it is there, and cannot be taken; the log says why
+  kDown,    // set down by an operator: `ip link set … down`
+  kGone,    // no interface has this name
+  kBarred,  // it exists but cannot be used; the log names the reason
 };
 std::string_view Name(LinkStatus status);
 // "wire eth1 has no carrier".
 std::string Explain(LinkStatus status, const std::string& wire);
 
-// What the host's kernel says of the interface.
+// The kernel's state of the interface.
 struct PortLink {
   LinkStatus status = LinkStatus::kUp;
   int ifindex = 0;
@@ -37,46 +37,47 @@ struct PortStats {
   uint64_t rx_bytes = 0;
   uint64_t tx_packets = 0;
   uint64_t tx_bytes = 0;
-  uint64_t rx_dropped = 0;  // lost before Receive saw them (ring overrun)
-  uint64_t tx_copied = 0;   // sent from another buffer than they came in: the port had to copy
+  uint64_t rx_dropped = 0;  // lost before Receive (ring overrun)
+  uint64_t tx_copied = 0;   // sent from a copy: the port could not send the received buffer itself
   uint64_t link_changes = 0;
 };
 
-// Threads: each queue is served by one thread, which alone calls what takes a `queue`; queues are
-// served side by side. Everything else is called at the same time as that.
+// Threads: each queue has one thread. Only that thread calls the methods with a `queue` argument;
+// different queues run concurrently. All other methods may be called at the same time.
 class Port {
  public:
-  // After the threads of all queues have ended. Packets that the port still has go to their pools.
+  // Called after the threads of all queues have ended. Returns remaining packets to their pools.
   virtual ~Port() = default;
 
   // --- Any thread ---
   virtual std::string_view name() const = 0;  // constant
-  // These two change with Follow.
+  // These two may change in Follow.
   virtual MacAddress mac() const = 0;
   virtual uint32_t mtu() const = 0;
   virtual uint32_t queues() const = 0;  // constant
-  virtual PortStats stats() const = 0;  // a copy; figures may be of different moments
-  // While it is not up, what is to be sent is dropped as kPortDown.
+  virtual PortStats stats() const = 0;  // a copy; the values may be from different moments
+  // While it is not kUp, frames to send are dropped as kPortDown.
   virtual LinkStatus link() const { return LinkStatus::kUp; }
   bool link_up() const { return link() == LinkStatus::kUp; }
-  // What the device behind the port dropped by itself, in a thread of its own; nullptr: nothing.
-  // Lives as long as the port.
+  // Drops by the device behind the port in its own thread; nullptr: none. Valid as long as the
+  // port.
   virtual const DropCounters* device_drops() const { return nullptr; }
 
   // --- Control thread ---
-  // From here on the interface is as `link` says; one that has come back is bound anew. An error:
-  // it cannot be, and the port stays as it was. Called for each change that the kernel tells.
+  // Applies a changed state of the interface; one that has come back is bound again. Called for
+  // each change that the kernel reports. Error: that is not possible, and the port stays unchanged.
   virtual Status Follow(const PortLink& link) {
     (void)link;
     return {};
   }
 
-  // --- The thread that serves `queue`: no call waits, allocates or logs for each packet ---
-  // Appends what has arrived to `out`, up to its room, from the thread's caches; frames that cannot
-  // be taken are counted in `sink`. The caller owns the packets. Returns how many.
+  // --- The thread of `queue`: no call waits, allocates or logs per packet ---
+  // Appends arrived frames to `out` up to its capacity, in packets from the thread's caches. Frames
+  // that cannot be received are counted in `sink`. The caller owns the packets. Returns their
+  // number.
   virtual uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) = 0;
-  // Takes the whole batch and owns its packets: each is sent or dropped with a reason; the batch
-  // comes back empty.
+  // Takes ownership of all packets of the batch. Each is sent or dropped with a reason, and the
+  // batch is empty on return.
   virtual void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
 
   // Before its thread sleeps: a descriptor that becomes readable when Receive may have something,

@@ -1,4 +1,5 @@
-// PortCounters: what a port has received and sent, counted by the thread of one queue, read by any.
+// PortCounters: what a port received and sent. Written by the thread of one queue, read by any
+// thread.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// Socket mark of frames that Cygnet itself sends: the fence of a wire lets nothing else out.
-// Random, made once for the process: somebody in another network namespace with a macvlan on the
-// wire may set a mark as well (CAP_NET_RAW), and must not know this one.
+// Socket mark of the frames that Cygnet sends: the wire fence lets only these out. Random per
+// process: a program in another network namespace with a macvlan on the wire can set a mark, too
+// (CAP_NET_RAW), and must not know this one.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace cygnet {
 
 inline uint32_t WireMark() {
   static const uint32_t mark = [] {
-    uint32_t word = 0;  // the mark of sockets that set none
+    uint32_t word = 0;  // the mark of sockets without one
     while (word == 0) word = static_cast<uint32_t>(RandomWord());
     return word;
   }();

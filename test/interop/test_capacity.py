@@ -106,7 +106,7 @@ pin = true
             f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 8 mode tunnel "
             f"aead rfc4106(gcm(aes)) 0x{'42' * 20} 96", check=False)
         self.assertNotEqual(result.returncode, 0)
-        self.assertIn("offload required: no-capability:icv-96: the device cannot do icv-96", result.stderr)
+        self.assertIn("offload required: no-capability:icv-96: the device does not support icv-96", result.stderr)
         self.assertEqual(self.host.show("sa"), [])
 
     def test_required_is_never_software(self):

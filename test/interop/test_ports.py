@@ -129,7 +129,7 @@ class Ports(suite.Case):
         host = labkit.Host("narrow", suite.cygnet(), self.workdir)
         self.addCleanup(suite.close_host, host)
         host.ns.ip("link add wire0 type veth peer name far")
-        with self.assertRaisesRegex(LabError, "wire0 has 1 receive queues and is to be served by 2"):
+        with self.assertRaisesRegex(LabError, "wire0 has 1 receive queues, but 2 threads"):
             host.start([{"driver": "af_xdp", "offload": "no"}], "workers = 2")
         self.end_of_daemon(host)
 

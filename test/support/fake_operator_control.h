@@ -176,13 +176,13 @@ inline ExplainReport SampleExplainReport() {
                     .requirement = "esn",
                     .ok = false,
                     .reason = "no-capability:esn",
-                    .explanation = "the device cannot do esn"}},
+                    .explanation = "the device does not support esn"}},
           .verdicts = {{.direction = "out",
                         .offloaded = false,
                         .effective = "software",
                         .where = "openssl",
                         .reason = "no-capability:esn",
-                        .explanation = "the device cannot do esn"}}};
+                        .explanation = "the device does not support esn"}}};
 }
 
 inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
@@ -202,7 +202,7 @@ inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
                         .device = "nic0",
                         .engine = "openssl",
                         .reason = "requested",
-                        .explanation = "runs where it was asked for",
+                        .explanation = "runs where it was requested",
                         .since = 1'700'000'000,
                         .requested_by = "client",
                         .pinned = true,

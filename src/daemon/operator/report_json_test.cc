@@ -38,7 +38,7 @@ TEST(ReportJsonTest, SaHasTheDocumentedFields) {
                     "requested_by": "client", "pinned": true, "effective": "crypto",
                     "device": "nic0", "simulated": false, "engine": "openssl",
                     "reason": "requested",
-                    "explanation": "runs where it was asked for", "since": 1700000000,
+                    "explanation": "runs where it was requested", "since": 1700000000,
                     "history": [{"time": 1699999000, "requested": "crypto",
                       "requested_by": "client", "effective": "software", "where": "openssl",
                       "reason": "device-reset",
@@ -210,10 +210,10 @@ TEST(ReportJsonTest, ExplainAndMoveHaveTheDocumentedFields) {
   EXPECT_EQ(explain["device"], "nic0");
   EXPECT_EQ(ToText(explain["rows"][1]),
             R"({"direction":"out","requirement":"esn","ok":false,"reason":"no-capability:esn",)"
-            R"("explanation":"the device cannot do esn"})");
+            R"("explanation":"the device does not support esn"})");
   EXPECT_EQ(ToText(explain["verdicts"][0]),
             R"({"direction":"out","offloaded":false,"effective":"software","where":"openssl",)"
-            R"("reason":"no-capability:esn","explanation":"the device cannot do esn"})");
+            R"("reason":"no-capability:esn","explanation":"the device does not support esn"})");
   EXPECT_EQ(ToText(ToJson(MoveReport{.moved = 1, .stayed = 2, .blocked = 3, .took_us = 4})),
             R"({"moved":1,"stayed":2,"blocked":3,"took_us":4})");
 }

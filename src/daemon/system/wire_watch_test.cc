@@ -123,15 +123,15 @@ TEST_F(WireWatchTest, TheHostSeesMtuAndAddress) {
 TEST_F(WireWatchTest, OneThatCameBackIsShutFirst) {
   ASSERT_TRUE(Run("ip link del wa"));
   Follow();
-  EXPECT_EQ(told_.back(), "nic0: link gone: wire wa is gone: no interface has the name");
+  EXPECT_EQ(told_.back(), "nic0: link gone: wire wa is gone: no interface has this name");
   SendAndCount(0, 1);
   shut_ = MakeError(Errc::kIo, "nftables is out of order");
   ASSERT_TRUE(MakeAgain());
   Follow();
   EXPECT_EQ(told_.back(),
-            "nic0: link barred: wire wa is there and is not used: nftables is out of order");
-  EXPECT_THAT(told_, SizeIs(2)) << "reported once";
-  EXPECT_FALSE(Shows("wa", "[<,]UP[,>]")) << "a wire that is not shut is not set up";
+            "nic0: link barred: wire wa exists but is not used: nftables is out of order");
+  EXPECT_THAT(told_, SizeIs(2)) << "said once";
+  EXPECT_FALSE(Shows("wa", "[<,]UP[,>]")) << "what is not shut is not set up";
   EXPECT_TRUE(Shows("nic0", "NO-CARRIER"));
   EXPECT_THAT(watch_->DoctorRows()[0].text, HasSubstr("nftables is out of order"));
   SendAndCount(0, 1);

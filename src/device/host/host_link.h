@@ -21,13 +21,13 @@ class NamedInterface {
   explicit NamedInterface(const std::string& name)
       : name_(name), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {}
 
-  // A request that names the interface, and is otherwise empty.
+  // A request with the interface's name and otherwise empty.
   ifreq Request() const {
     ifreq request{};
     std::memcpy(request.ifr_name, name_.data(), name_.size());
     return request;
   }
-  // False: errno says why, here and below.
+  // False: errno has the cause, here and below.
   bool Call(unsigned long code, ifreq* request) const {
     return ioctl(socket_.get(), code, request) == 0;
   }

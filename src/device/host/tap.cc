@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
 
-// Length of Ethernet, IP and TCP headers of a coalesced packet: csum_start is where TCP begins.
+// Length of a coalesced packet's Ethernet, IP and TCP headers: csum_start is where TCP begins.
 uint16_t SuperPacketHeaders(const Packet& packet) {
   const uint8_t tcp_words = packet.data()[packet.csum_start + 12u] >> 4;
   return static_cast<uint16_t>(packet.csum_start + tcp_words * 4);
@@ -105,8 +105,8 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
     *more = false;
     return nullptr;
   }
-  // A frame that fits a small packet lands there; what is longer runs over into a jumbo packet,
-  // just behind the place where its front will be copied to.
+  // A frame that fits a small packet is read into it. A longer one continues in a jumbo packet,
+  // just behind the place that its front is copied to.
   VirtioNetHeader header;
   Packet* jumbo = queue->overflow;
   const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - kSmallRoom;
@@ -136,8 +136,8 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
   return packet;
 }
 
-// A batch of super-packets is cut into hundreds of segments before anything else is looked at:
-// with more than this the acknowledgements that come in by the wire wait too long.
+// Super-packets are cut into hundreds of segments before anything else is handled. With larger
+// batches, acknowledgements that arrive on the wire wait too long.
 constexpr uint64_t kBatchBytes = 128 * 1024;
 
 uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
@@ -156,9 +156,9 @@ uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   return received;
 }
 
-// The kernel sends a flow's packets to the queue by which the flow's other direction came in last.
-// ESP of one SA arrives by one queue of the wire: written by that worker's own queue, all flows of
-// the SA would end up with one worker. So the flow itself says by which queue it is written.
+// The kernel sends a flow's packets to the queue that last wrote the opposite direction of the
+// flow. ESP of one SA arrives on one queue of the wire. If that worker wrote all of it to its own
+// queue, all flows of the SA would end up with one worker. So the flow's hash selects the queue.
 int TapPort::DescriptorFor(uint32_t number, const Packet& packet) const {
   if (queues_.size() == 1) return queues_[number]->fd.get();
   const auto ip = ParseIpPacket(packet.l3());
@@ -194,8 +194,8 @@ int TapPort::wait_fd(uint32_t queue) const {
 void TapPort::NoticeRemoval() {
   if (removed_.exchange(true)) return;
   Log(LogLevel::kError, "interface " + name_ +
-                            " was removed: nothing goes to the host or comes from it until the " +
-                            "daemon is started again");
+                            " was removed: no traffic to or from the host until " +
+                            "cygnetd is restarted");
 }
 
 PortStats TapPort::stats() const {

@@ -1,5 +1,5 @@
-// TapPort: the host side. A TAP interface with virtio-net headers: the host hands over
-// super-packets with unfinished checksums, and takes coalesced ones. One queue per worker.
+// TapPort: the host side. A TAP interface with virtio-net headers: the host sends super-packets
+// with unfinished checksums, and accepts coalesced packets. One queue per worker.
 #pragma once
 
 #include <atomic>
@@ -19,9 +19,9 @@ class TapPort final : public Port {
  public:
   static Result<std::unique_ptr<TapPort>> Create(const TapParams& params);
   ~TapPort() override;
-  // The interface outlives the port.
+  // Keeps the interface after the port is gone.
   Status Keep();
-  // Control thread. The host sees the link of the wire behind: its carrier, size and address.
+  // Control thread. Gives the host's interface the carrier, MTU and address of the wire behind it.
   Status SetCarrier(LinkStatus wire);
   Status SetMtu(uint32_t mtu);
   Status SetMac(const MacAddress& mac);
@@ -36,15 +36,15 @@ class TapPort final : public Port {
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
-  // Of an interface that was removed (`ip link del`) none: its descriptors are ready for ever.
+  // -1 if the interface was removed (`ip link del`): its descriptors would always be ready.
   int wait_fd(uint32_t queue) const override;
-  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself becomes readable
   void FinishWait(uint32_t) override {}
 
  private:
   struct Queue {
     UniqueFd fd;
-    Packet* overflow = nullptr;  // where the rest of a long frame is read to
+    Packet* overflow = nullptr;  // receives the rest of a long frame
     PortCounters counters;
   };
   TapPort() = default;

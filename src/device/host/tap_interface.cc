@@ -16,7 +16,7 @@ bool Exists(const NamedInterface& link) {
   return link.Call(SIOCGIFINDEX, &request);
 }
 
-// "tap", "tun", or empty: something else.
+// "tap", "tun", or empty for other kinds.
 std::string KindOf(const NamedInterface& link) {
   ethtool_drvinfo info{};
   info.cmd = ETHTOOL_GDRVINFO;
@@ -30,16 +30,16 @@ bool HasCarrier(const NamedInterface& link) {
   return link.Ethtool(&value) && value.data != 0;
 }
 
-// Why an interface that is there cannot be taken up.
+// Returns why an existing interface cannot be reused.
 Status CheckExisting(const NamedInterface& link, const TapParams& params) {
   const std::string name = "interface " + params.name;
   if (KindOf(link) != "tap") {
-    return MakeError(Errc::kExists, name + " is there already, and is no TAP");
+    return MakeError(Errc::kExists, name + " exists already and is not a TAP interface");
   }
   if (!params.persist) {
-    return MakeError(Errc::kExists, name +
-                                        " is there already: with persist = true it is taken up, " +
-                                        "`ip link del " + params.name + "` removes it");
+    return MakeError(Errc::kExists,
+                     name + " exists already: set persist = true to reuse it, or remove it with " +
+                         "`ip link del " + params.name + "`");
   }
   if (!link.BringUp()) return ErrnoError("set " + params.name + " up");
   if (HasCarrier(link)) {
@@ -67,7 +67,7 @@ Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
 }
 
 Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing) {
-  // One that stays is made for any number of workers.
+  // A persistent interface must work with any number of workers.
   bool many = params.queues > 1 || params.persist;
   std::vector<UniqueFd> queues;
   while (queues.size() < params.queues) {
@@ -77,8 +77,8 @@ Result<std::vector<UniqueFd>> OpenQueues(const TapParams& params, bool existing)
     } else if (existing && queues.empty() && many && fd.error().code == Errc::kInvalid) {
       if (params.queues > 1) {
         return MakeError(Errc::kInvalid, "interface " + params.name +
-                                             " was made with one queue, and each worker needs " +
-                                             "one: `ip link del " + params.name + "`");
+                                             " has one queue, but each worker needs one: " +
+                                             "remove it with `ip link del " + params.name + "`");
       }
       many = false;
     } else {
@@ -92,7 +92,7 @@ Status SetMac(const NamedInterface& link, const MacAddress& mac) {
   ifreq request = link.Request();
   if (link.Call(SIOCGIFHWADDR, &request) &&
       std::memcmp(request.ifr_hwaddr.sa_data, mac.data(), mac.size()) == 0) {
-    return {};  // neighbours that the host knows stay known
+    return {};  // keeps the neighbours that the host knows
   }
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   std::memcpy(request.ifr_hwaddr.sa_data, mac.data(), mac.size());

@@ -1,4 +1,4 @@
-// A TAP interface for the host, made or, where it was to stay, taken up again.
+// A TAP interface for the host: created, or reused if it is persistent.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct TapParams {
   uint32_t queues = 1;
   uint32_t mtu = 1500;
   MacAddress mac{};
-  bool persist = false;  // one that is there is taken up, addresses, routes and all
+  bool persist = false;  // reuse an existing one with its addresses and routes
 };
 
 struct TapInterface {
@@ -24,14 +24,15 @@ struct TapInterface {
   int ifindex = 0;
 };
 
-// Up, with the wanted MAC address and MTU. As long as no program has it open it has no carrier, and
-// what the host sends by it is lost.
+// Sets it up, with the configured MAC address and MTU. While no program has it open, it has no
+// carrier, and the host's packets to it are lost.
 Result<TapInterface> OpenTapInterface(const TapParams& params);
 
-// Of any interface; one that has it already is left alone.
+// Works for any interface; does nothing if the address is set already.
 Status SetMacAddress(const std::string& interface, const MacAddress& mac);
 
-// `queue`: one of its descriptors. From here on it stays when they are closed, until `ip link del`.
+// `queue`: one of its descriptors. The interface then stays after they are closed, until `ip link
+// del`.
 Status KeepTapInterface(int queue);
 
 }  // namespace cygnet

@@ -25,7 +25,7 @@ class TapInterfaceTest : public test::PortTest {
   static bool Shows(const std::string& what) {
     return Run("ip addr show nic0 | grep -q '" + what + "'");
   }
-  // Kept, and closed.
+  // Kept and closed.
   static void Leave(uint32_t queues) {
     auto tap = OpenTapInterface(Params(queues, true));
     ASSERT_TRUE(tap) << tap.error().message;
@@ -49,7 +49,7 @@ TEST_F(TapInterfaceTest, GoesWithItsDescriptorsUnlessKept) {
 TEST_F(TapInterfaceTest, OneThatStayedIsTakenUpWithAddressesAndRoutes) {
   Leave(1);
   EXPECT_TRUE(Shows("NO-CARRIER")) << "nobody has it open: nothing leaves by it";
-  for (const uint32_t workers : {1u, 4u, 2u}) {  // whatever the number of workers becomes
+  for (const uint32_t workers : {1u, 4u, 2u}) {  // for any number of workers
     auto tap = OpenTapInterface(Params(workers, true));
     ASSERT_TRUE(tap) << tap.error().message;
     EXPECT_EQ(tap->queues.size(), workers);
@@ -83,16 +83,17 @@ TEST_F(TapInterfaceTest, OneThatAnotherProgramHasOpenIsNotShared) {
 TEST_F(TapInterfaceTest, OneThatIsThereIsTakenUpOnlyWhenAsked) {
   Leave(1);
   EXPECT_EQ(Refusal(Params(1, false)),
-            "interface nic0 is there already: with persist = true it is taken up, `ip link del "
-            "nic0` removes it");
+            "interface nic0 exists already: set persist = true to reuse it, or remove it with `ip "
+            "link del nic0`");
 }
 
 TEST_F(TapInterfaceTest, WhatIsNoTapIsRefused) {
   for (const char* command :
        {"ip link add nic0 type veth peer name other", "ip tuntap add nic0 mode tun"}) {
     ASSERT_TRUE(Run(command));
-    EXPECT_EQ(Refusal(Params(1, true)), "interface nic0 is there already, and is no TAP");
-    EXPECT_EQ(Refusal(Params(1, false)), "interface nic0 is there already, and is no TAP");
+    EXPECT_EQ(Refusal(Params(1, true)), "interface nic0 exists already and is not a TAP interface");
+    EXPECT_EQ(Refusal(Params(1, false)),
+              "interface nic0 exists already and is not a TAP interface");
     ASSERT_TRUE(Run("ip link del nic0"));
   }
 }
@@ -101,7 +102,7 @@ TEST_F(TapInterfaceTest, WhatIsNoTapIsRefused) {
 TEST_F(TapInterfaceTest, OneOfOneQueueIsEnoughForOneWorker) {
   ASSERT_TRUE(Run("ip tuntap add nic0 mode tap"));
   EXPECT_EQ(Refusal(Params(2, true)),
-            "interface nic0 was made with one queue, and each worker needs one: `ip link del "
+            "interface nic0 has one queue, but each worker needs one: remove it with `ip link del "
             "nic0`");
   EXPECT_EQ(Refusal(Params(1, true)), "");
 }

@@ -40,7 +40,7 @@ class TapTest : public test::PortTest {
     EXPECT_EQ(sendto(fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)),
               static_cast<ssize_t>(text.size()));
   }
-  // The queues by which datagrams with this text come.
+  // The queues on which datagrams with this text arrive.
   std::set<uint32_t> QueuesOf(const std::string& text) {
     std::set<uint32_t> found;
     for (uint32_t queue = 0; queue < tap_->queues(); ++queue) {
@@ -57,7 +57,7 @@ class TapTest : public test::PortTest {
   std::unique_ptr<TapPort> tap_;
 };
 
-// What worker 0 alone writes must not draw all flows to worker 0.
+// Frames written by worker 0 alone must not draw all flows to worker 0.
 TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
   Open(4);
   if (tap_ == nullptr) return;

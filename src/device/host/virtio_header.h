@@ -1,4 +1,4 @@
-// The virtio-net header that TAP and AF_PACKET put in front of a frame, and what it says of a
+// The virtio-net header that TAP and AF_PACKET put before a frame, and its conversion from and to a
 // Packet.
 #pragma once
 
@@ -25,7 +25,7 @@ inline constexpr uint8_t kVirtioGsoTcpV4 = 1;
 inline constexpr uint8_t kVirtioGsoTcpV6 = 4;
 inline constexpr uint8_t kVirtioGsoEcn = 0x80;
 
-// Host-endian fields (legacy form). False when the header does not fit the frame it describes.
+// Fields are in host byte order (legacy form). False if the header does not fit its frame.
 inline bool ReadVirtioHeader(const VirtioNetHeader& header, Packet* packet) {
   if ((header.flags & kVirtioNeedsCsum) != 0) {
     if (uint32_t{header.csum_start} + header.csum_offset + 2 > packet->length) return false;
@@ -42,7 +42,7 @@ inline bool ReadVirtioHeader(const VirtioNetHeader& header, Packet* packet) {
   return true;
 }
 
-// `header_length` of a super-packet: Ethernet, IP and TCP headers.
+// `header_length`: bytes of a super-packet's Ethernet, IP and TCP headers.
 inline VirtioNetHeader WriteVirtioHeader(const Packet& packet, uint16_t header_length) {
   VirtioNetHeader header;
   if (packet.csum_partial) {

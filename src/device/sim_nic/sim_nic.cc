@@ -39,7 +39,7 @@ DeviceIdentity IdentityOf(const std::string& name, const SimNicOptions& options)
   return {.model = or_else(options.model, "Cygnet software NIC"),
           .serial = or_else(options.serial, name),
           .firmware = or_else(options.firmware, CYGNET_VERSION),
-          .simulated = true};  // whatever card it plays
+          .simulated = true};  // whatever card it imitates
 }
 
 const Clock* SystemTime() {
@@ -138,7 +138,7 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   return static_cast<uint32_t>(n);
 }
 
-// Packets that could not be sealed go back to the worker that gave them: it still can.
+// Unsealed packets go back to the worker that handed them over; it can still seal them.
 void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
   PacketBatch back;
   batch->Partition(
@@ -169,8 +169,8 @@ uint32_t SimNic::MoveToHost() {
   return n;
 }
 
-// Receive-side scaling: a flow always goes to the same worker. All choices are made before the
-// first packet is handed over: a packet that a worker has is not looked at again.
+// Receive-side scaling: a flow always goes to the same worker. All workers are chosen before the
+// first packet is handed over: after that a packet must not be read again.
 void SimNic::Distribute(PacketBatch* batch) {
   const uint32_t workers = queues();
   std::array<uint32_t, kMaxBatch> targets{};

@@ -1,6 +1,6 @@
-// SimNic: a NIC in software. Has its own thread, key store, SA table and rings; seals what the host
-// hands over with a handle and opens what arrives for an SA it holds. Everything else passes as it
-// is.
+// SimNic: a NIC in software with its own thread, key store, SA table and rings. It seals packets
+// that the host hands over with a handle, and opens arriving packets of its SAs. Everything else
+// passes unchanged.
 //
 //   host (workers) ── to_wire_[w] ──► thread ──► wire port
 //                  ◄─ to_host_[w] ──        ◄──
@@ -27,14 +27,14 @@
 
 namespace cygnet {
 
-// Its keys of a [[device]] table.
+// Its keys in a [[device]] table.
 struct SimNicOptions {
   std::string wire_driver{kAutoWire};
-  uint32_t sa_limit = 1024;       // slots of its SA table, of each direction
+  uint32_t sa_limit = 1024;       // SA slots of each direction
   uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = none
   std::string fault_script = {};  // file (sim_nic_script.h); empty: no faults
   uint32_t fault_seed = 1;
-  // What it says it is; empty: the software NIC that it is.
+  // The identity that it reports; empty: its own as the software NIC.
   std::string model = {};
   std::string serial = {};
   std::string firmware = {};
@@ -46,8 +46,8 @@ class SimNic final : public Port,
                      public DeviceRecords,
                      public FaultInjection {
  public:
-  // `wire` is owned and behind its guard (GuardedPort, which also shows what leaves to `capture`);
-  // nullptr capture: none; nullptr clock: the system's. The thread starts with Start().
+  // `wire` is owned and behind its guard (GuardedPort, which also feeds `capture`). `capture`
+  // nullptr: none; `clock` nullptr: the system's. Start() starts the thread.
   SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, PacketPools* pools,
          CapturePoints* capture, const SimNicOptions& options = {}, FaultScript script = {},
          const Clock* clock = nullptr);
@@ -58,7 +58,7 @@ class SimNic final : public Port,
   uint32_t RunOnce();
   Port& wire() { return *wire_; }
 
-  // Port: the host side, seen from the workers.
+  // Port: the host side, used by the workers.
   std::string_view name() const override { return name_; }
   MacAddress mac() const override { return wire_->mac(); }
   uint32_t mtu() const override { return wire_->mtu(); }
@@ -66,7 +66,7 @@ class SimNic final : public Port,
   PortStats stats() const override { return wire_->stats(); }
   const DropCounters* device_drops() const override { return &drops_; }
   LinkStatus link() const override { return wire_->link(); }
-  // The card has no link when its wire has none.
+  // The card has no link while its wire has none.
   Status Follow(const PortLink& link) override;
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
@@ -95,13 +95,13 @@ class SimNic final : public Port,
   FaultInjection* faults() override { return this; }
   std::vector<SaId> HeldSas() const override;
   std::vector<KeyLogEntry> KeyLog() const override;
-  // Any thread. What FaultForms() lists.
+  // Any thread. Accepts the forms of FaultForms().
   Status InjectFault(std::string_view fault) override;
 
-  // The faults played so far, the last 4096, as they were written.
+  // The last 4096 faults played, as they were written.
   std::vector<std::string> FaultsPlayed() const;
   void SetOffloadUp(bool up) { (void)InjectFault(up ? "up" : "down"); }
-  // Plays a card with fewer abilities. Before the first SA.
+  // Simulates a card with fewer capabilities. Call before the first SA.
   void set_caps(const OffloadCaps& caps) { caps_ = caps; }
 
  private:
@@ -121,10 +121,10 @@ class SimNic final : public Port,
   void Distribute(PacketBatch* batch);
 
   // --- States and faults (sim_nic_conditions.cc) ---
-  // What is the matter with the card; several things may be so at once.
+  // The conditions of the card; several may apply at once.
   struct Conditions {
     bool down = false;
-    bool link_down = false;  // by a fault
+    bool link_down = false;  // caused by a fault
     bool wire_down = false;
     bool removed = false;
     bool failed = false;
@@ -134,7 +134,7 @@ class SimNic final : public Port,
   void FinishReset();
   void PlayScript(uint64_t now_ns);
   Status Play(const Fault& fault, std::string_view text, const std::string& from);
-  // These under mutex_:
+  // These require mutex_:
   Status Change(const Fault& fault);
   void ChangeConditions(const Fault& fault);
   void Wipe();
@@ -156,7 +156,7 @@ class SimNic final : public Port,
   std::vector<std::unique_ptr<Doorbell>> host_bells_;
   Doorbell wire_bell_;
 
-  // Packets handed over by each worker, and those of them that are sealed or dropped.
+  // Packets that each worker handed over, and how many of those are sealed or dropped.
   struct Progress {
     std::atomic<uint64_t> given{0};
     std::atomic<uint64_t> done{0};
@@ -164,7 +164,7 @@ class SimNic final : public Port,
   // A slot whose last packets are still in the rings.
   struct PendingRelease {
     OffloadHandle handle;
-    std::vector<uint64_t> given;  // by queue, when the release was asked for
+    std::vector<uint64_t> given;  // by queue, at the time of the release
   };
   bool Passed(const std::vector<uint64_t>& given) const;
   void FinishReleases();
@@ -172,7 +172,8 @@ class SimNic final : public Port,
   std::vector<PendingRelease> releases_;  // under mutex_
   std::atomic<bool> releasing_{false};
 
-  // Held by the thread for one batch, by control for one change. Covers what stands up to crypto_.
+  // Held by the thread for one batch, by control for one change. Protects the members up to
+  // crypto_.
   mutable std::mutex mutex_;
   SimNicTable table_;
   Conditions conditions_;
@@ -188,7 +189,7 @@ class SimNic final : public Port,
   std::array<CryptoJob, kMaxBatch> jobs_;
   std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
       dropped_stale_{0}, returned_{0};
-  // Of the thread alone.
+  // Used by the thread only.
   FaultScript script_;
   uint64_t script_next_ms_;
   uint64_t script_next_packets_;

@@ -1,4 +1,4 @@
-// The software NIC's states and faults: what may be the matter with a card, and when.
+// The software NIC's states and faults.
 #include <algorithm>
 #include <utility>
 
@@ -34,14 +34,14 @@ Status SimNic::Play(const Fault& fault, std::string_view text, const std::string
   }
   const std::string what = "sim_nic " + name_ + ": fault " + std::string(text) + from;
   Log(LogLevel::kInfo, status ? what : what + ": " + status.error().message);
-  wire_bell_.Ring();  // the thread may sleep for longer than a reset lasts
+  wire_bell_.Ring();  // the thread may sleep longer than a reset takes
   return status;
 }
 
 Status SimNic::Change(const Fault& fault) {
   using Kind = Fault::Kind;
   if (conditions_.removed && fault.kind != Kind::kInsert && fault.kind != Kind::kClear) {
-    return MakeError(Errc::kNoDevice, "the device is removed: \"insert\" it first");
+    return MakeError(Errc::kNoDevice, "the device is removed; play \"insert\" first");
   }
   ChangeConditions(fault);
   if (fault.kind == Kind::kReset && conditions_.resetting) {
@@ -90,7 +90,7 @@ void SimNic::ChangeConditions(const Fault& fault) {
   }
 }
 
-// Power is gone, or the firmware starts anew: tables and keys are lost.
+// After power loss or a firmware restart, tables and keys are lost.
 void SimNic::Wipe() {
   table_.Wipe();
   releases_.clear();
@@ -120,7 +120,7 @@ Status SimNic::Follow(const PortLink& link) {
       ShowState();
     }
   }
-  wire_bell_.Ring();  // the thread may wait for an interface that is gone
+  wire_bell_.Ring();  // the thread may wait on an interface that is gone
   return status;
 }
 
@@ -130,7 +130,7 @@ void SimNic::RingBell() {
 
 // --- The thread ---
 
-// The clock is read only while something is to come.
+// Reads the clock only if something is scheduled.
 void SimNic::RunTimers() {
   const uint64_t reset_due = reset_due_ns_.load(std::memory_order_acquire);
   const bool script =
@@ -143,7 +143,7 @@ void SimNic::RunTimers() {
 
 void SimNic::FinishReset() {
   const std::lock_guard lock(mutex_);
-  // Another reset may have begun meanwhile.
+  // Another reset may have started meanwhile.
   if (clock_->MonotonicNs() < reset_due_ns_.load(std::memory_order_acquire)) return;
   conditions_.resetting = false;
   reset_due_ns_.store(FaultScript::kNever, std::memory_order_release);
@@ -161,7 +161,7 @@ void SimNic::PlayScript(uint64_t now_ns) {
   script_next_packets_ = script_.NextPackets();
 }
 
-// Until something is due, half a second at most.
+// Until the next scheduled event, at most half a second.
 int SimNic::SleepMs() const {
   constexpr uint64_t kLongest = 500;
   uint64_t due = reset_due_ns_.load(std::memory_order_acquire);

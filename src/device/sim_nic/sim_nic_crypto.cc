@@ -14,13 +14,13 @@ void Add(std::atomic<uint64_t>* counter, uint64_t n) {
 
 }  // namespace
 
-// Seals the packets that ask for it. One that cannot be sealed is marked to be handed back, or
-// dropped if it should never have come: no packet that asks leaves unsealed.
+// Seals the packets that request it. A packet that cannot be sealed is marked for return, or
+// dropped if it should never have come here. No such packet leaves unsealed.
 void SimNic::Seal(PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
   uint32_t jobs = 0;
   batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, &sink_);
-  if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine takes all of them
+  if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine accepts all of them
   uint32_t next = 0;
   uint64_t sealed = 0;
   batch->Filter(
@@ -35,7 +35,7 @@ void SimNic::Seal(PacketBatch* batch) {
   Add(&sealed_, sealed);
 }
 
-// Afterwards the packet has a job, asks for none, or goes back.
+// Afterwards the packet has a job, requests none, or is returned.
 DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
   OffloadMeta& meta = packet->offload;
   if (meta.status != OffloadStatus::kSealRequested) return DropReason::kNone;
@@ -69,7 +69,8 @@ DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
   return DropReason::kNone;
 }
 
-// The lying device: the text leaves as it is, with an ICV that looks like one if asked to.
+// Simulates a device that reports unsealed packets as sealed: the plaintext leaves unchanged, with
+// a plausible ICV if `with_icv`.
 void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv) {
   const uint32_t icv = with_icv ? slot.params.layout.icv : 0u;
   for (uint8_t& byte : packet->bytes().last(icv)) {
@@ -81,7 +82,7 @@ void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool w
 }
 
 bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
-  // Only a frame whose type says IP is taken for IP.
+  // Only a frame with an IP EtherType is parsed as IP.
   IpPacketView ip;
   const Frame frame = ParseFrame(packet->bytes(), &ip);
   if (!frame.IsIp() || packet->csum_partial) return false;
@@ -106,8 +107,8 @@ bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* j
   return true;
 }
 
-// Opens in place what it holds the SA for. One packet after the other: an ESN number is inferred
-// from those authenticated before it.
+// Opens packets of its SAs in place. One packet at a time: an ESN is inferred from the numbers
+// authenticated before it.
 void SimNic::Open(PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
   if (!offload_up()) return;

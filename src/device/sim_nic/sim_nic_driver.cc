@@ -1,4 +1,4 @@
-// Driver "sim_nic": the software NIC's row of the table, and its keys.
+// Driver "sim_nic": the software NIC's row of the driver table, and its keys.
 #include <algorithm>
 
 #include "base/text_file.h"
@@ -9,21 +9,21 @@ namespace cygnet {
 const std::vector<Field<SimNicOptions>>& SimNicFields() {
   using O = SimNicOptions;
   static const std::vector<Field<O>> kFields = {
-      {"wire_driver", &O::wire_driver, WordOf(WireNames), "how it reaches its wire"},
+      {"wire_driver", &O::wire_driver, WordOf(WireNames), "driver of the wire below it"},
       {"sa_limit", &O::sa_limit, Number(1, 100'000), "SA slots of each direction"},
       {"address_limit", &O::address_limit, Number(0, 100'000), "receive addresses; 0: no limit"},
-      {"fault_script", &O::fault_script, Text(), "file with faults that it plays"},
-      {"fault_seed", &O::fault_seed, Number(0, 0xffff'ffff), "sets the dice of the faults"},
-      {"model", &O::model, Text(), "what it says it is"},
-      {"serial", &O::serial, Text(), "serial number it tells; empty: its name"},
-      {"firmware", &O::firmware, Text(), "firmware it tells; empty: the daemon's version"},
+      {"fault_script", &O::fault_script, Text(), "file with faults to simulate"},
+      {"fault_seed", &O::fault_seed, Number(0, 0xffff'ffff), "seed of random faults"},
+      {"model", &O::model, Text(), "model name that it reports; empty: its own"},
+      {"serial", &O::serial, Text(), "serial number that it reports; empty: its name"},
+      {"firmware", &O::firmware, Text(), "firmware that it reports; empty: cygnetd's version"},
   };
   return kFields;
 }
 
 namespace {
 
-// The wire under it has keys of its own.
+// Includes the keys of the wire below it.
 std::vector<FieldInfo> Keys() {
   std::vector<FieldInfo> keys = InfoOf(SimNicFields());
   for (FieldInfo& key : WireKeys()) keys.push_back(std::move(key));

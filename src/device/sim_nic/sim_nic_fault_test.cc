@@ -49,7 +49,7 @@ class SimNicFaultTest : public testing::Test {
     OffloadHandle handle;
     return nic_->InstallSa({spec_, Half::kInbound, 0}, &handle);
   }
-  // An ESP frame that `handle` is to seal, on its way.
+  // An outgoing ESP frame to be sealed with `handle`.
   void Give(OffloadHandle handle, uint32_t seq = 1) {
     Bytes esp(16);
     test::Put32(&esp, 0, spec_.spi.value);
@@ -81,7 +81,7 @@ class SimNicFaultTest : public testing::Test {
     wire_->arriving.push_back(test::MakePacket(&pools_, frame));
     nic_->RunOnce();
   }
-  // What the worker is handed, by status.
+  // The statuses of packets returned to the worker.
   std::vector<OffloadStatus> Handed() {
     PacketBatch batch;
     nic_->Receive(0, &batch, &sink_);
@@ -94,7 +94,7 @@ class SimNicFaultTest : public testing::Test {
     return out;
   }
   uint64_t PortDown() const { return nic_->device_drops()->Get(DropReason::kPortDown); }
-  // Rung since the last call?
+  // True if the bell rang since the last call.
   bool Rung() {
     pollfd fd = {bell_.fd(), POLLIN, 0};
     const bool rung = poll(&fd, 1, 0) == 1;
@@ -163,7 +163,7 @@ TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
   nic_->RunOnce();
   EXPECT_EQ(nic_->state(), DeviceState::kUp);
   Add(spec_, Half::kOutbound);
-  Give(out);  // a worker that has not heard of it yet
+  Give(out);  // from a worker that does not know yet
   EXPECT_THAT(Sent(), IsEmpty());
   EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
 }
@@ -290,7 +290,7 @@ TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
   EXPECT_EQ(Bytes(sent[0].begin() + 50, sent[0].begin() + 90), Pattern(40));
   EXPECT_EQ(Bytes(sent[0].end() - 16, sent[0].end()), Bytes(16, 0));
   EXPECT_EQ(sent[1], Sealed());
-  EXPECT_EQ(nic_->offload_stats().sealed, 2u);  // it says
+  EXPECT_EQ(nic_->offload_stats().sealed, 2u);  // as it reports
 }
 
 TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
@@ -332,7 +332,7 @@ do = "up"
 after_packets = 2
 do = "crash"
 )");
-  nic_->RunOnce();  // the clock starts here
+  nic_->RunOnce();  // starts the script's clock
   clock_.monotonic_ns += 499'000'000;
   nic_->RunOnce();
   EXPECT_EQ(nic_->state(), DeviceState::kUp);
@@ -381,7 +381,7 @@ TEST(SimNicIdentityTest, SaysWhatItIsToldToSay) {
   const SimNic played("nic0", std::make_unique<MemoryPort>("w"), 1, &pools, nullptr,
                       {.model = card.model, .serial = card.serial, .firmware = card.firmware});
   DeviceIdentity shown = card;
-  shown.simulated = true;  // whatever it plays
+  shown.simulated = true;  // whatever card it imitates
   EXPECT_EQ(played.identity(), shown);
 }
 

@@ -16,7 +16,7 @@ struct Form {
   std::string_view word;
   Kind kind;
   Argument argument;
-  uint32_t count;  // when none is given
+  uint32_t count;  // if none is given
 };
 
 constexpr uint32_t kResetMs = 200;
@@ -74,7 +74,7 @@ Error Wrong(std::string_view text, const std::string& why) {
                                        std::string(FaultForms()));
 }
 
-// One of several that are due; true uses it up.
+// Uses up one of several that are due; false if none is.
 bool Use(uint32_t* count) {
   if (*count == 0) return false;
   if (*count != Fault::kForever) --*count;
@@ -102,7 +102,7 @@ Result<Fault> ParseFault(std::string_view text) {
   for (const Form& candidate : kForms) {
     if (candidate.word == words[0]) form = &candidate;
   }
-  if (form == nullptr) return Wrong(text, "no such fault");
+  if (form == nullptr) return Wrong(text, "unknown fault");
   Fault fault{.kind = form->kind, .count = form->count};
   std::size_t next = 1;
   if (form->argument == Argument::kErrno) {
@@ -121,7 +121,7 @@ Result<Fault> ParseFault(std::string_view text) {
     if (!number) return Wrong(text, "needs a number, 0 to 1000000000");
     fault.count = *number;
   }
-  if (next < words.size()) return Wrong(text, "too many words");
+  if (next < words.size()) return Wrong(text, "too many arguments");
   return fault;
 }
 

@@ -1,5 +1,5 @@
-// Faults that the software NIC plays on command: how they are written, and those that still wait
-// for their turn.
+// Faults that the software NIC simulates on command: their syntax, and those that wait for the next
+// adds and packets.
 #pragma once
 
 #include <cstdint>
@@ -33,25 +33,25 @@ struct Fault {
   static constexpr uint32_t kForever = std::numeric_limits<uint32_t>::max();
 
   Kind kind = Kind::kClear;
-  uint32_t count = 1;  // adds or packets that it is for; kReset: milliseconds
+  uint32_t count = 1;  // adds or packets affected; kReset: milliseconds
   Errc error = Errc::kNotSupported;
   bool operator==(const Fault&) const = default;
 };
 
-// One fault: "reset 200". Errors list what there is.
+// Parses one fault: "reset 200". Errors list all forms.
 Result<Fault> ParseFault(std::string_view text);
 // The forms of all faults, for people.
 std::string_view FaultForms();
 
-// What a packet that is to be sealed meets.
+// The fault of a packet that is to be sealed.
 enum class SealFault : uint8_t { kNone, kSkipSeal, kSkipIcv, kFailSeal };
 
 // Faults that wait for the next adds and packets. Not thread-safe.
 class PendingFaults {
  public:
-  // Faults that are about the device's state are not for this.
+  // Ignores faults of the device's state.
   void Arm(const Fault& fault);
-  // The refusal that the next add meets, if one is due.
+  // The refusal of the next add, if one is due.
   std::optional<DeviceRefusal> NextAdd();
   SealFault NextSeal();
 

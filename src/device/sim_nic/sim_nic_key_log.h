@@ -1,5 +1,5 @@
-// What the software NIC remembers of the keys it was offered: never the keys themselves. Tests and
-// operators see by it that no key went to a device that should not have it.
+// The software NIC's log of the keys that it was offered, without the keys. Tests and operators use
+// it to check that no key went to a device that must not have it.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class SimNicKeyLog {
 
  private:
   std::deque<KeyLogEntry> entries_;
-  uint64_t first_ = 0;  // number of the oldest that is still here
+  uint64_t first_ = 0;  // number of the oldest offer still stored
 };
 
 }  // namespace cygnet

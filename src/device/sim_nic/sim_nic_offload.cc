@@ -1,10 +1,10 @@
-// The software NIC as an offload device: what control and workers ask of it.
+// The software NIC as an offload device: the calls of control and workers.
 #include "device/sim_nic/sim_nic.h"
 
 namespace cygnet {
 
 void SimNic::SetBell(Doorbell* bell) {
-  const std::lock_guard lock(mutex_);  // so that nobody still rings the old one
+  const std::lock_guard lock(mutex_);  // so that the old bell is not rung after this
   bell_ = bell;
 }
 
@@ -37,11 +37,11 @@ void SimNic::StopSa(OffloadHandle handle) {
   table_.Stop(handle);
 }
 
-// No worker will name the handle again, but what they handed over before may still be in the rings:
-// it was charged and numbered, and leaves sealed. The slot goes when that has passed.
+// No worker will use the handle again, but packets handed over before may still be in the rings.
+// They are charged and numbered, and leave sealed. The slot is freed when they have passed.
 void SimNic::ReleaseSa(OffloadHandle handle) {
   const std::lock_guard lock(mutex_);
-  if (conditions_.failed) return;  // nobody is there to erase it; the reset will
+  if (conditions_.failed) return;  // it cannot erase the key now; the reset will
   PendingRelease release{handle, {}};
   for (const auto& queue : progress_) {
     release.given.push_back(queue->given.load(std::memory_order_acquire));

@@ -18,7 +18,7 @@ struct Pause {
   uint64_t longest = 0;
 };
 
-// What a [[fault]] table says.
+// The keys of a [[fault]] table.
 struct FaultTable {
   std::optional<uint64_t> at;  // milliseconds
   std::optional<uint32_t> after_packets;
@@ -26,7 +26,7 @@ struct FaultTable {
   std::vector<std::string> actions;
 };
 
-// What stands before the first [[fault]].
+// The keys before the first [[fault]].
 struct ScriptHead {
   std::optional<uint64_t> until;  // milliseconds
 };
@@ -46,7 +46,7 @@ std::optional<uint64_t> ParseTime(const TomlValue& value) {
   return ms <= kMaxMs ? std::optional(ms) : std::nullopt;
 }
 
-// Scripts are read, never written.
+// Scripts are only read, so nothing formats these values.
 template <typename M>
 Codec<M> ReadOnly(std::string values, Status (*read)(const TomlValue&, M*)) {
   return {std::move(values), read, [](const M&) { return std::nullopt; }};
@@ -54,12 +54,12 @@ Codec<M> ReadOnly(std::string values, Status (*read)(const TomlValue&, M*)) {
 
 Status ReadTime(const TomlValue& value, uint64_t* out) {
   const auto ms = ParseTime(value);
-  if (!ms) return Invalid("must be a time such as \"500ms\" or \"2s\", a day at most");
+  if (!ms) return Invalid("must be a time such as \"500ms\" or \"2s\", at most a day");
   *out = *ms;
   return {};
 }
 
-// One time, or the shortest and the longest.
+// One pause, or the shortest and the longest.
 Status ReadPause(const TomlValue& value, Pause* out) {
   const auto* pair = value.As<TomlValue::Array>();
   const bool two = pair != nullptr && pair->size() == 2;
@@ -67,13 +67,14 @@ Status ReadPause(const TomlValue& value, Pause* out) {
   const auto to = two ? ParseTime((*pair)[1]) : from;
   if (!from || !to || *from == 0 || *to < *from) {
     return Invalid(
-        "must be a pause such as \"500ms\" or [\"200ms\", \"900ms\"], a day at most and not 0");
+        "must be a pause such as \"500ms\" or [\"200ms\", \"900ms\"], more than 0 and at most a "
+        "day");
   }
   *out = {*from, *to};
   return {};
 }
 
-// One fault, or several of which one is drawn.
+// One fault, or several of which one is drawn each time.
 Status ReadActions(const TomlValue& value, std::vector<std::string>* out) {
   const auto* array = value.As<TomlValue::Array>();
   const TomlValue::Array actions = array != nullptr ? *array : TomlValue::Array{value};
@@ -98,10 +99,11 @@ const std::vector<Field<ScriptHead>>& HeadFields() {
 const std::vector<Field<FaultTable>>& FaultFields() {
   static const std::vector<Field<FaultTable>> kFields = {
       {"at", &FaultTable::at, Optional(ReadOnly("time", ReadTime)),
-       "once, so long after the start"},
+       "once, this long after the start"},
       {"after_packets", &FaultTable::after_packets, Optional(Number(0, kMaxPackets)),
-       "once, when so many packets have passed"},
-      {"every", &FaultTable::every, Optional(ReadOnly("pause", ReadPause)), "again and again"},
+       "once, after this many packets"},
+      {"every", &FaultTable::every, Optional(ReadOnly("pause", ReadPause)),
+       "repeatedly, with this pause"},
       {"do", &FaultTable::actions, ReadOnly("fault, or array of faults", ReadActions),
        "what happens", KeyKind::kNeeded},
   };
@@ -128,7 +130,7 @@ Result<FaultScript> FaultScript::Parse(std::string_view text, const std::string&
     return root->Wrong("fault", "must be an array of tables: [[fault]], is " +
                                     std::string(faults->value.TypeName()));
   }
-  if (tables->size() > kMaxRows) return root->Wrong("fault", "there are more than 1000");
+  if (tables->size() > kMaxRows) return root->Wrong("fault", "must not have more than 1000 tables");
   for (const TomlTable& table : *tables) {
     auto row = ParseRow(table);
     if (!row) return row.error();
@@ -146,7 +148,7 @@ Result<FaultScript::Row> FaultScript::ParseRow(const TomlTable& table) {
   CYGNET_RETURN_IF_ERROR(ReadFields(table, FaultFields(), &fault));
   Row row{.line = table.line};
   if (fault.at.has_value() + fault.after_packets.has_value() + fault.every.has_value() != 1) {
-    return table.Wrong("do", "needs one of the keys at, after_packets and every beside it");
+    return table.Wrong("do", "needs one of the keys at, after_packets and every in the same table");
   }
   if (fault.at) {
     row.first = *fault.at;
@@ -163,7 +165,7 @@ Result<FaultScript::Row> FaultScript::ParseRow(const TomlTable& table) {
   return row;
 }
 
-// splitmix64: the standard library's distributions differ from one to the next.
+// splitmix64: the standard distributions differ between libraries.
 uint64_t FaultScript::Throw(Row* row, uint64_t sides) {
   uint64_t z = (row->dice += 0x9E3779B97F4A7C15u);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -171,7 +173,7 @@ uint64_t FaultScript::Throw(Row* row, uint64_t sides) {
   return (z ^ (z >> 31)) % sides;
 }
 
-// Of the rows that are due the one that is so for the longest time; packets have none.
+// The row that has been due longest; rows of packets have no time.
 FaultScript::Row* FaultScript::NextRow(uint64_t ms, uint64_t packets) {
   Row* next = nullptr;
   for (Row& row : rows_) {

@@ -1,6 +1,6 @@
-// FaultScript: when the software NIC plays which fault, as an operator wrote it down in TOML. Each
-// [[fault]] has one of `at`, `after_packets` and `every`, and what to do; of several things one is
-// drawn each time:
+// FaultScript: the times and faults that the software NIC simulates, from a TOML file. Each
+// [[fault]] has one of `at`, `after_packets` and `every`, and an action `do`. From an array of
+// actions, one is drawn each time:
 //
 //   until = "30s"
 //   [[fault]]
@@ -13,8 +13,8 @@
 //   every = ["200ms", "900ms"]
 //   do = ["reset 50", "add-fail EOPNOTSUPP 3", "fail-seal 10"]
 //
-// Dice are thrown from a seed, for each [[fault]] by itself and by the times it names, not by those
-// of the machine: the same seed gives the same faults at the same times.
+// Draws use a seed, separately for each [[fault]], and depend on the script's times, not on the
+// machine's: the same seed gives the same faults at the same times.
 #pragma once
 
 #include <cstdint>
@@ -35,19 +35,19 @@ class FaultScript {
     Fault fault;
     std::string text;
     uint32_t line = 0;   // of its [[fault]]
-    uint64_t at_ms = 0;  // when it was to happen
+    uint64_t at_ms = 0;  // scheduled time
   };
   static constexpr uint64_t kNever = ~uint64_t{0};
 
-  // An empty script plays nothing.
+  // An empty script has no faults.
   FaultScript() = default;
-  // Errors name `source`, line and key.
+  // Errors name `source`, the line and the key.
   static Result<FaultScript> Parse(std::string_view text, const std::string& source, uint64_t seed);
 
-  // What is due `ms` after the start, once `packets` have passed; oldest first. Not all at once
-  // when there is much of it: the rest comes with the next call.
+  // The faults due `ms` after the start, once `packets` have passed; oldest first. Bounded per
+  // call: the next call returns the rest.
   std::vector<Due> Take(uint64_t ms, uint64_t packets);
-  // When Take has something at the earliest; kNever: nothing is left.
+  // The earliest time at which Take returns something; kNever: nothing is left.
   uint64_t NextMs() const;
   uint64_t NextPackets() const;
 

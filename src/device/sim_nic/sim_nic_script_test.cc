@@ -1,4 +1,4 @@
-// Faults and scripts of them, as they are written.
+// The syntax of faults and of fault scripts.
 #include "device/sim_nic/sim_nic_script.h"
 
 #include <gmock/gmock.h>

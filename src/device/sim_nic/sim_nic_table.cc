@@ -7,7 +7,7 @@ namespace cygnet {
 namespace {
 
 // A handle is slot + 1 in the low bits and the slot's generation above, so that a handle of an
-// earlier tenant finds nothing.
+// earlier SA of the slot finds nothing.
 constexpr uint32_t kSlotBits = 20;
 constexpr uint32_t kSlotMask = (1u << kSlotBits) - 1;
 constexpr uint32_t kGenerationMask = (1u << (32 - kSlotBits)) - 1;
@@ -80,7 +80,7 @@ std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slo
   slot->key = spec.encryption().key.Clone();
   slot->auth_key = spec.auth.key.Clone();
   SessionParams params = esp::SessionFor(spec, DirectionOf(sa.half), 1);
-  params.key = slot->key.bytes();  // its own copies, not the stack's
+  params.key = slot->key.bytes();  // the slot's own copies, not the stack's
   params.auth_key = params.auth == nullptr ? params.auth_key : slot->auth_key.bytes();
   auto session = engine_->CreateSession(params);
   if (!session) {
@@ -175,8 +175,8 @@ bool SimNicTable::WasWiped(OffloadHandle handle) const {
   if (slot_plus_one == 0 || slot_plus_one > slots_.size()) return false;
   const Slot& slot = slots_[slot_plus_one - 1];
   if (!slot.wiped.has_value()) return false;
-  // Tenants that were released in the ordinary way left no packet behind, so that what is as old
-  // as the last wipe or older was lost by one. Generations wrap.
+  // SAs that were released in the ordinary way left no packet behind, so a generation as old as the
+  // last wipe, or older, was lost in a wipe. Generations wrap.
   const uint32_t age = (*slot.wiped - (handle.value >> kSlotBits)) & kGenerationMask;
   return age <= kGenerationMask / 2;
 }

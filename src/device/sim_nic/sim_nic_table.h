@@ -1,5 +1,5 @@
-// The software NIC's SA tables and key store: its own copies of keys, its own sessions, a fixed
-// number of slots for each direction and of receive addresses, as cards have.
+// The software NIC's SA tables and key store: its own key copies and sessions, and as on a card a
+// fixed number of slots per direction and of receive addresses.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 
 namespace cygnet {
 
-// Not thread-safe: SimNic's lock covers it.
+// Not thread-safe: protected by SimNic's lock.
 class SimNicTable {
  public:
   struct Slot {
@@ -36,29 +36,29 @@ class SimNicTable {
     uint32_t window = 0;
     uint64_t highest = 0;  // inbound ESN: highest authenticated number
     uint64_t log_number = 0;
-    std::optional<uint32_t> wiped;  // the last generation that a wipe took away
+    std::optional<uint32_t> wiped;  // the last generation that a wipe removed
   };
 
-  // `limit`: slots of each direction; `address_limit`: distinct destinations of inbound SAs, 0 for
-  // any number.
+  // `limit`: slots of each direction. `address_limit`: distinct destinations of inbound SAs; 0 =
+  // unlimited.
   explicit SimNicTable(uint32_t limit, uint32_t address_limit = 0);
 
-  // nullopt: done, `handle` set. `now`: for the key log.
+  // nullopt: success, `handle` is set. `now`: for the key log.
   std::optional<DeviceRefusal> Add(const OffloadSa& sa, uint64_t now, OffloadHandle* handle);
-  // Notes an SA that was refused before the table was asked.
+  // Logs an SA that was refused before the table was consulted.
   void NoteRefused(const OffloadSa& sa, uint64_t now) { (void)log_.Offer(sa, false, now); }
-  // An inbound slot matches arriving packets from here on.
+  // From now on the inbound slot matches arriving packets.
   void Start(OffloadHandle handle);
   void Stop(OffloadHandle handle);
   void Release(OffloadHandle handle);
-  // Everything goes at once, as by a reset: no handle given before means anything after.
+  // Removes everything, as a reset does: all earlier handles become invalid.
   void Wipe();
-  // The handle named an SA that a wipe took away: nobody released it.
+  // True if a wipe removed the handle's SA, rather than a release.
   bool WasWiped(OffloadHandle handle) const;
 
-  // The slot a handle names, stopped or not; nullptr when it was released.
+  // The slot of a handle, stopped or not; nullptr: released.
   Slot* Find(OffloadHandle handle);
-  // The slot that an arriving packet names, if it is not stopped.
+  // The slot that matches an arriving packet and is not stopped.
   Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
 
   uint32_t used() const { return used_[0] + used_[1]; }
@@ -105,7 +105,7 @@ class SimNicTable {
   std::vector<Slot> slots_;
   std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
   std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
-  std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and how many SAs
+  std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and the number of SAs
   std::vector<OffloadHandle> erased_;
   SimNicKeyLog log_;
   std::array<uint32_t, 2> used_{};

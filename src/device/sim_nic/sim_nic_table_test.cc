@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kNow = 1'700'000'000;
 
-// Adds one half, and lets it match packets at once.
+// Adds one half and starts it at once.
 std::optional<DeviceRefusal> AddTo(SimNicTable* table, const SaSpec& spec, Half half,
                                    OffloadHandle* handle) {
   auto refusal = table->Add({spec, half, spec.replay.seq}, kNow, handle);
@@ -34,7 +34,7 @@ TEST(SimNicTableTest, TakesUpToItsLimitOfEachDirection) {
     const auto refusal = AddTo(&table, test::MakeSpec({.spi = 4}), half, &handle);
     ASSERT_TRUE(refusal.has_value());
     EXPECT_EQ(refusal->kind, InstallError::kTableFull);
-    EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "do it in software"
+    EXPECT_EQ(refusal->code, Errc::kNotSupported);  // "use software"
   }
   EXPECT_EQ(table.limit(), 3u);
   EXPECT_EQ(table.used(), 6u);
@@ -166,7 +166,7 @@ TEST(SimNicTableTest, ReceiveAddressesAreALimitOfTheirOwn) {
                    .has_value());  // outbound needs none
   EXPECT_EQ(table.addresses_used(), 2u);
   table.Release(first);
-  EXPECT_EQ(table.addresses_used(), 2u);  // SPI 2 is still there
+  EXPECT_EQ(table.addresses_used(), 2u);  // SPI 2 still exists
 }
 
 TEST(SimNicTableTest, ReceiveAddressGoesWithItsLastSa) {
@@ -211,7 +211,7 @@ TEST(SimNicTableTest, KeyLogKeepsTheLast) {
         AddTo(&table, test::MakeSpec({.spi = 1000 + i}), Half::kInbound, &handle).has_value());
     table.Release(handle);
   }
-  table.Release(early);  // its entry is gone, and no other is taken for it
+  table.Release(early);  // its entry is gone, and another one is not mistaken for it
   const auto log = table.KeyLog();
   ASSERT_THAT(log, SizeIs(SimNicKeyLog::kEntries));
   EXPECT_EQ(log.front().id.spi, Spi(1000));

@@ -1,4 +1,4 @@
-// The software NIC by itself: what it does to packets.
+// The software NIC alone: its effect on packets.
 #include "device/sim_nic/sim_nic.h"
 
 #include <gmock/gmock.h>
@@ -32,7 +32,7 @@ class SimNicTest : public testing::Test {
     nic_->StartSa(handle);
     return handle;
   }
-  // An ESP frame that is not sealed yet: the text readable, room for the ICV behind it.
+  // An unsealed ESP frame: readable text, with room for the ICV behind it.
   Packet* Unsealed(const SaSpec& spec, uint64_t seq, const Bytes& text) {
     Bytes esp(16);
     test::Put32(&esp, 0, spec.spi.value);
@@ -203,7 +203,7 @@ TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
               OffloadStatus::kOpened)
         << seq;
   }
-  // A late one of the old subspace, within the window.
+  // A late packet of the old subspace, within the window.
   EXPECT_EQ(Receive(test::SealedFrame(spec, 0xfffffff5, Pattern(40))).meta.status,
             OffloadStatus::kOpened);
 }
@@ -212,7 +212,7 @@ TEST_F(SimNicTest, SaysWhichNumberItTook) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
   Add(spec, Half::kInbound);
   EXPECT_EQ(Receive(test::SealedFrame(spec, 1000, Pattern(40))).meta.esn_high, 0u);
-  // Older than the window: taken for one of the next subspace.
+  // Older than the window: treated as a packet of the next subspace.
   const Arrived late = Receive(test::SealedFrame(spec, 900, Pattern(40)));
   EXPECT_EQ(late.meta.status, OffloadStatus::kAuthFailed);
   EXPECT_EQ(late.meta.esn_high, 1u);
@@ -254,7 +254,7 @@ TEST_F(SimNicTest, HeldSasNamesWhatItHolds) {
   EXPECT_EQ(nic_->HeldSas()[0].spi, spec.spi);
   EXPECT_EQ(nic_->offload_stats().slots_used, 1u);
   nic_->StopSa(handle);
-  EXPECT_THAT(nic_->HeldSas(), SizeIs(1));  // stopped: the key is still there, and said so
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(1));  // stopped: the key is still held, and reported
   nic_->ReleaseSa(handle);
   EXPECT_THAT(nic_->HeldSas(), IsEmpty());
   EXPECT_EQ(nic_->offload_stats().slots_used, 0u);

@@ -1,6 +1,6 @@
 // Driver "af_packet": a wire interface through AF_PACKET sockets with memory-mapped rings, one
-// receive and one transmit ring per queue. Sees frames before the host's own stack, which the fence
-// keeps away from them; sends past the fence by its socket mark.
+// receive and one transmit ring per queue. Receives frames before the host's stack, which the wire
+// fence keeps away from them. Its socket mark lets its own frames pass the fence.
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sys/socket.h>
@@ -43,7 +43,7 @@ class PacketSocketPort final : public Port {
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override;
-  // Else the descriptor itself tells.
+  // Otherwise the descriptor itself becomes readable.
   bool PrepareWait(uint32_t queue) override;
   void FinishWait(uint32_t queue) override;
 
@@ -53,11 +53,11 @@ class PacketSocketPort final : public Port {
     TransmitRing tx;
   };
   struct Queue {
-    // The thread's own, which replaces it under the lock. Others look at it under the lock.
+    // Owned by the thread, which replaces it under the lock. Other threads read it under the lock.
     std::unique_ptr<Rings> rings;
     PortCounters counters;
     std::atomic<uint64_t> rx_dropped{0};
-    std::atomic<bool> renewed{false};  // the thread is to take up `fresh`
+    std::atomic<bool> renewed{false};  // the thread should switch to `fresh`
     std::mutex mutex;
     std::unique_ptr<Rings> fresh;
   };
@@ -104,8 +104,9 @@ Result<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::OpenRings(
 
 // --- Control thread ---
 
-// A socket whose interface went away stays without one, whatever comes by its name; and one with a
-// fanout cannot be bound to another. So there are new ones, which each queue's thread takes up.
+// A socket whose interface disappeared never gets a new one, even of the same name, and one with a
+// fanout cannot be bound again. So Follow makes new sockets, and each queue's thread switches to
+// them.
 Status PacketSocketPort::Follow(const PortLink& link) {
   if (link.ifindex != 0 && !Serves(link)) {
     std::vector<std::unique_ptr<Rings>> fresh;
@@ -142,7 +143,7 @@ PacketSocketPort::Rings& PacketSocketPort::RingsOf(Queue* queue) {
 }
 
 void PacketSocketPort::TakeUp(Queue* queue) {
-  std::unique_ptr<Rings> old;  // closed without the lock
+  std::unique_ptr<Rings> old;  // closed after the lock is released
   const std::lock_guard lock(queue->mutex);
   queue->renewed.store(false, std::memory_order_relaxed);
   if (queue->fresh == nullptr) return;
@@ -155,14 +156,14 @@ bool PacketSocketPort::PrepareWait(uint32_t queue) {
   return !queues_[queue]->renewed.load(std::memory_order_acquire);
 }
 
-// A link that goes down leaves an error on the socket, and no wait would last until it is read.
+// A link that goes down leaves an error on the socket. Until it is read, waits return at once.
 void PacketSocketPort::FinishWait(uint32_t queue) {
   int error = 0;
   socklen_t size = sizeof(error);
   (void)getsockopt(queues_[queue]->rings->rx.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
 }
 
-// A frame that did not fit its ring slot was queued whole on the socket.
+// A frame that does not fit its ring slot is queued whole on the socket.
 Packet* PacketSocketPort::ReceiveLong(const PacketRing& ring, DropSink* sink) {
   Packet* packet = sink->caches()->jumbo.Take();
   VirtioNetHeader header;
@@ -213,7 +214,7 @@ Packet* PacketSocketPort::CopyFrame(const PacketRing& ring, uint8_t* frame, Drop
   VirtioNetHeader header;
   std::memcpy(&header, bytes - kVirtioHeader, kVirtioHeader);
   uint8_t* out = packet->data();
-  if (tagged) {  // the kernel took the tag out of the frame: put it back
+  if (tagged) {  // the kernel removed the tag from the frame: insert it again
     std::memcpy(out, bytes, 12);
     const uint16_t tpid =
         (status & TP_STATUS_VLAN_TPID_VALID) != 0 ? meta->tp_vlan_tpid : ETH_P_8021Q;
@@ -279,7 +280,7 @@ PortStats PacketSocketPort::stats() const {
   PortStats total;
   for (const auto& queue : queues_) {
     queue->counters.AddTo(&total);
-    // The kernel's counter begins anew when it is read.
+    // Reading resets the kernel's counter.
     tpacket_stats lost{};
     socklen_t size = sizeof(lost);
     const std::lock_guard lock(queue->mutex);
@@ -296,11 +297,11 @@ PortStats PacketSocketPort::stats() const {
 
 extern const DriverInfo kAfPacketDriver = {
     .name = "af_packet",
-    .help = "a plain wire interface by AF_PACKET rings; all cryptography on the CPU",
+    .help = "a plain wire interface through AF_PACKET rings; all cryptography on the CPU",
     .open = PacketSocketPort::Create,
     .probe =
         [](const WireFacts&) {
-          return WireVerdict{true, "it takes any interface"};
+          return WireVerdict{true, "it works with any interface"};
         },
 };
 

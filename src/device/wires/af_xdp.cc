@@ -33,7 +33,7 @@ int ToDebugLog(Level, const char* format, va_list arguments) {
   return n;
 }
 
-// What to do about the errors that an operator can do something about.
+// Adds advice for errors that an operator can fix.
 std::string Explain(int error) {
   std::string text = std::strerror(error);
   switch (error) {
@@ -59,7 +59,7 @@ std::string Explain(int error) {
 
 void AllowLockedMemory() {
   const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
-  (void)setrlimit(RLIMIT_MEMLOCK, &all);  // without CAP_SYS_RESOURCE the limit stays as it is
+  (void)setrlimit(RLIMIT_MEMLOCK, &all);  // without CAP_SYS_RESOURCE the limit is unchanged
 }
 
 Status CheckFits(const std::string& interface, const WireFacts& facts, uint32_t queues) {
@@ -67,36 +67,35 @@ Status CheckFits(const std::string& interface, const WireFacts& facts, uint32_t 
     return MakeError(Errc::kNotSupported,
                      "MTU " + std::to_string(facts.mtu) + " of " + interface + " is above " +
                          std::to_string(kSmallRoom - kEthernetHeader - kVlanTag) +
-                         ", what a packet of the pool has room for");
+                         ", the room in a packet of the pool");
   }
-  // Frames of a queue without a socket would go to the kernel, and be lost at the fence.
+  // Frames of a queue without a socket would reach the kernel and be dropped by the fence.
   if (facts.receive_queues != queues) {
     return MakeError(Errc::kInvalid,
                      interface + " has " + std::to_string(facts.receive_queues) +
-                         " receive queues and is to be "
-                         "served by " +
-                         std::to_string(queues) +
-                         " threads: AF_XDP needs as many of the one as of the other (ethtool -L " +
+                         " receive queues, but " + std::to_string(queues) +
+                         " threads serve it: AF_XDP needs one queue per thread (ethtool -L " +
                          interface + " combined " + std::to_string(queues) +
                          ", or daemon.workers)");
   }
   return {};
 }
 
-// Measured: bench/README.md, "Which port on which wire".
+// From measurements: bench/README.md, "Which port on which wire".
 WireVerdict Probe(const WireFacts& facts) {
   const std::string& driver = facts.kernel_driver;
   if (driver == "veth" || driver == "tun") {
-    return {false,
-            driver + " hands over super-packets and unfinished checksums, which AF_XDP loses"};
+    return {
+        false,
+        driver + " delivers super-packets and unfinished checksums, which AF_XDP does not support"};
   }
   if (driver == "virtio_net") {
     return {false,
-            "virtio_net leaves checksums unfinished between guests, which AF_XDP does not tell"};
+            "virtio_net leaves checksums unfinished between guests, which AF_XDP does not report"};
   }
   return {false, "AF_XDP has not been measured on " +
                      (driver.empty() ? "this kind of interface" : driver) +
-                     "; af_xdp by name tries it"};
+                     "; set af_xdp to try it"};
 }
 
 }  // namespace
@@ -129,8 +128,8 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
   return std::unique_ptr<Port>(std::move(port));
 }
 
-// 0 or an errno. Chunks of the pool's size are no power of two, hence "unaligned". The kernel's
-// zero-copy would need them in huge pages: it is told to copy.
+// Returns 0 or an errno. The size of the pool's chunks is not a power of two, hence "unaligned".
+// Zero-copy would need them in huge pages, so the kernel is set to copy.
 int XdpPort::Open(uint32_t queues, uint32_t mode) {
   const xsk_umem_config umem_config{.fill_size = kRing,
                                     .comp_size = kRing,
@@ -179,7 +178,7 @@ XdpPort::~XdpPort() {
 
 int XdpPort::wait_fd(uint32_t queue) const { return xsk_socket__fd(queues_[queue]->socket); }
 
-// The packet of an address that the kernel gives back.
+// The packet at an address that the kernel returns.
 Packet* XdpPort::Reclaim(uint64_t address) {
   const auto index =
       static_cast<uint32_t>(xsk_umem__add_offset_to_addr(address) / pool_->capacity());
@@ -198,7 +197,7 @@ void XdpPort::TakeBackSent(Queue* queue, DropSink* sink) {
   xsk_ring_cons__release(&queue->completion, n);
 }
 
-// Packets for the kernel to receive into.
+// Gives the kernel packets to receive into.
 void XdpPort::Refill(Queue* queue, DropSink* sink) {
   const uint32_t want = fill_limit_ - queue->filled;
   if (want < fill_limit_ / 4) return;
@@ -257,7 +256,7 @@ uint32_t XdpPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   return received;
 }
 
-// Packets of other pools are copied into this one, once.
+// Copies a packet of another pool into this one.
 Packet* XdpPort::IntoPool(Queue* queue, Packet* packet, DropSink* sink) {
   if (packet->pool == pool_) return packet;
   Packet* copy = sink->caches()->small.Take();
@@ -288,8 +287,8 @@ bool XdpPort::Post(Queue* queue, Packet* packet, DropSink* sink) {
   return true;
 }
 
-// The kernel sends a few frames a call: it is asked until all have gone, or none goes. What the
-// driver refuses is gone, too: the kernel says so of each.
+// The kernel sends a few frames per call. Calls it until all are sent or none makes progress. A
+// frame that the driver refuses is gone, too, and reported as an error.
 XdpPort::Kicked XdpPort::Kick(Queue* queue, DropSink* sink) {
   Kicked result;
   if (xsk_ring_prod__needs_wakeup(&queue->transmit) == 0) return result;
@@ -304,8 +303,8 @@ XdpPort::Kicked XdpPort::Kick(Queue* queue, DropSink* sink) {
   return result;
 }
 
-// The last `count` frames of the ring, none of which the kernel has looked at: it does so only when
-// this thread asks it to. They would leave whenever the interface comes back.
+// Takes back the last `count` frames of the ring. The kernel has not read them, because it reads
+// only when this thread kicks it. Otherwise they would leave when the interface comes back.
 void XdpPort::TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink) {
   xsk_ring_prod& ring = queue->transmit;
   for (uint32_t at = ring.cached_prod - count; at != ring.cached_prod; ++at) {
@@ -346,7 +345,7 @@ void XdpPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
     TakeBackUnsent(queue, static_cast<uint32_t>(sent), sink);
     return;
   }
-  // Which frames were refused the kernel does not say: their bytes stay counted.
+  // The kernel does not report which frames were refused: their bytes stay counted.
   queue->counters.Sent(sent - std::min<uint64_t>(sent, kicked.refused), bytes);
 }
 
@@ -354,9 +353,10 @@ Status XdpPort::Follow(const PortLink& link) {
   lost_ = lost_ || link.status == LinkStatus::kGone || link.ifindex != ifindex_;
   if (lost_ && link.status != LinkStatus::kGone) {
     wire_.SetStatus(LinkStatus::kBarred);
-    return MakeError(Errc::kNotSupported,
-                     "an AF_XDP port does not take an interface that was gone: restart cygnetd, or "
-                     "let it use AF_PACKET");
+    return MakeError(
+        Errc::kNotSupported,
+        "an AF_XDP port cannot reopen an interface that was removed: restart cygnetd, or "
+        "use wire driver af_packet");
   }
   wire_.Set(link);
   return {};
@@ -380,7 +380,8 @@ PortStats XdpPort::stats() const {
 extern const DriverInfo kAfXdpDriver = {
     .name = "af_xdp",
     .help =
-        "a plain wire interface by AF_XDP, past the kernel's stack; all cryptography on the CPU",
+        "a plain wire interface through AF_XDP, past the kernel's stack; all cryptography on the "
+        "CPU",
     .open = XdpPort::Create,
     .probe = Probe,
 };

@@ -1,6 +1,6 @@
 // Driver "af_xdp": a wire interface through AF_XDP sockets, one per queue. The small packet pool is
-// the UMEM: frames arrive in packets and leave from them without a copy in Cygnet. The kernel's XDP
-// program (libxdp's own) takes frames before the host's stack and the fence see them.
+// the UMEM: Cygnet receives and sends frames in its packets without a copy. The kernel's XDP
+// program (libxdp's own) takes frames before the host's stack and the wire fence see them.
 #pragma once
 
 #include <xdp/xsk.h>
@@ -20,7 +20,7 @@ namespace cygnet {
 
 class XdpPort final : public Port {
  public:
-  // Native where the kernel's driver can, else generic; logged.
+  // Native mode if the kernel's driver supports it, otherwise generic. Logs the mode.
   static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
   ~XdpPort() override;
 
@@ -30,14 +30,14 @@ class XdpPort final : public Port {
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
   LinkStatus link() const override { return wire_.status(); }
-  // An interface that was gone is not taken again: its sockets share the packet pool with the
-  // kernel, and that cannot be begun anew while packets are under way.
+  // Cannot rebind an interface that was removed: its sockets share the packet pool with the kernel,
+  // and that cannot be set up again while packets are in flight.
   Status Follow(const PortLink& link) override;
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override;
-  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself tells
+  bool PrepareWait(uint32_t) override { return true; }  // the descriptor itself becomes readable
   void FinishWait(uint32_t) override {}
 
  private:
@@ -47,7 +47,7 @@ class XdpPort final : public Port {
     xsk_ring_prod transmit{};
     xsk_ring_prod fill{};
     xsk_ring_cons completion{};
-    uint32_t filled = 0;  // packets that wait in the kernel to be received into
+    uint32_t filled = 0;  // packets in the kernel, ready to be received into
     PortCounters counters;
     std::atomic<uint64_t> tx_copied{0};
   };
@@ -61,8 +61,8 @@ class XdpPort final : public Port {
   Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);
   bool Post(Queue* queue, Packet* packet, DropSink* sink);
   struct Kicked {
-    uint32_t refused = 0;  // by the driver, of the frames that left the ring
-    bool down = false;     // the interface is: no frame left the ring
+    uint32_t refused = 0;  // frames taken from the ring that the driver refused
+    bool down = false;     // the interface is down: no frame left the ring
   };
   Kicked Kick(Queue* queue, DropSink* sink);
   void TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink);
@@ -70,13 +70,13 @@ class XdpPort final : public Port {
   std::string name_;
   WireState wire_;
   int ifindex_ = 0;
-  bool lost_ = false;  // its interface was gone
+  bool lost_ = false;  // its interface was removed
   PacketPool* const pool_;
   uint32_t fill_limit_ = 0;
   xsk_umem* umem_ = nullptr;
   std::vector<std::unique_ptr<Queue>> queues_;
-  // By index in the pool: the kernel has it. Written by the threads of the queues, each for packets
-  // that are its own at that moment.
+  // By index in the pool: 1 if the kernel holds the packet. Each queue's thread writes only entries
+  // of packets that it owns at that moment.
   std::vector<uint8_t> held_;
 };
 

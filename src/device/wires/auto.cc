@@ -1,9 +1,9 @@
-// Driver "auto": a plain wire interface, by the first wire of the table that suits it.
+// Driver "auto": a plain wire interface with the first suitable wire driver of the table.
 #include "device/wires/wire_port.h"
 
 namespace cygnet {
 
-// What speaks against those that come first is the reason for the one that is taken.
+// The reasons against the earlier drivers become the reason for the chosen one.
 Result<WireChoice> ChooseWire(const WireFacts& facts) {
   std::string reasons;
   for (const DriverInfo* row : BuiltinDrivers()) {
@@ -12,7 +12,7 @@ Result<WireChoice> ChooseWire(const WireFacts& facts) {
     if (verdict.suits) return WireChoice{row, reasons.empty() ? verdict.reason : reasons};
     reasons += (reasons.empty() ? "" : "; ") + verdict.reason;
   }
-  return MakeError(Errc::kNotSupported, "no wire driver suits: " + reasons);
+  return MakeError(Errc::kNotSupported, "no suitable wire driver: " + reasons);
 }
 
 namespace {
@@ -31,7 +31,7 @@ Result<std::unique_ptr<Port>> OpenChosen(const DriverParams& params) {
 
 extern const DriverInfo kAutoDriver = {
     .name = kAutoWire,
-    .help = "a plain wire interface by the driver that suits it; all cryptography on the CPU",
+    .help = "a plain wire interface with the first suitable driver; all cryptography on the CPU",
     .open = OpenChosen,
 };
 

@@ -58,7 +58,7 @@ bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring
   return true;
 }
 
-// Errors that are about the interface, and not about a frame.
+// Errors of the interface, not of a frame.
 bool MeansDown(int error) { return error == ENETDOWN || error == ENXIO || error == ENODEV; }
 
 }  // namespace
@@ -90,7 +90,7 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
       !SetOption(fd, PACKET_COPY_THRESH, int{1})) {
     return ErrnoError("set AF_PACKET receive options");
   }
-  // Frames above the MTU (super-packets of a virtual wire) come by the socket's queue instead.
+  // Frames above the MTU (super-packets of a virtual wire) use the socket's queue instead.
   const int receive_bytes = 8 * 1024 * 1024;
   (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
   if (!MapRing(PACKET_RX_RING, RingFrameBytes(params.mtu), kRxFrames, ring)) {
@@ -106,8 +106,8 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   return {};
 }
 
-// PACKET_LOSS stays off: with it the kernel throws away what it finds malformed and does not say
-// so. Without it such a frame stands in the way, and is taken out here.
+// PACKET_LOSS stays off: with it the kernel silently discards frames that it considers malformed.
+// Without it such a frame blocks the ring, and TakeOutFirst removes it.
 Status TransmitRing::Open(const RingParams& params) {
   ring_.fd = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = ring_.fd.get();
@@ -139,7 +139,7 @@ uint32_t TransmitRing::room() const { return ring_.frame_bytes - kTxDataOffset; 
 
 bool TransmitRing::Put(const Packet& packet, DropCounters* drops) {
   if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) {
-    // Full: the kernel is given what there is, and its oldest frame a moment to leave.
+    // Full: pushes the frames to the kernel, and waits briefly for the oldest to leave.
     Push(drops);
     if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) Wait();
     if (ring_.status(ring_.next) != TP_STATUS_AVAILABLE) return false;
@@ -160,11 +160,11 @@ SentFrames TransmitRing::HandOver(DropCounters* drops) {
   return std::exchange(batch_, {});
 }
 
-// The kernel takes the frames in their order. It stops at the first for which the socket has no
-// send memory, and at the first that the driver refuses: that one it would offer for ever.
+// The kernel takes frames in order. It stops at the first one without send memory, and at the first
+// one that the driver refuses, which it would retry forever.
 void TransmitRing::Push(DropCounters* drops) {
   int waits = 0;
-  bool again = false;  // once more for the same frame: what was in the way may have been a moment
+  bool again = false;  // one retry of the same frame: the cause may have been temporary
   while (waiting_ > 0) {
     const int error = send(ring_.fd.get(), nullptr, 0, MSG_DONTWAIT) < 0 ? errno : 0;
     const uint32_t before = waiting_;
@@ -190,7 +190,7 @@ void TransmitRing::Push(DropCounters* drops) {
   }
 }
 
-// Frames are ours as long as the kernel would still send them.
+// Skips frames that the kernel has taken; it would still send the others.
 void TransmitRing::SkipTaken() {
   const auto ours = [this](uint32_t i) {
     return (ring_.status(i) & (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)) != 0;
@@ -208,7 +208,7 @@ void TransmitRing::Wait() const {
   (void)poll(&wait, 1, kTxWaitMs);
 }
 
-// The kernel goes on with this very slot: the frames behind it move up by one.
+// The kernel continues with this slot: the frames behind it move up by one.
 void TransmitRing::TakeOutFirst() {
   --batch_.frames;
   batch_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;

@@ -1,4 +1,4 @@
-// The two rings of an AF_PACKET socket pair: frames that arrive, and frames that leave.
+// The receive ring and the transmit ring of an AF_PACKET socket pair.
 #pragma once
 
 #include <cstdint>
@@ -26,16 +26,16 @@ struct PacketRing {
   ~PacketRing();
   uint8_t* frame(uint32_t i) const { return memory + std::size_t{i} * frame_bytes; }
   uint32_t after(uint32_t i) const { return i + 1 == frames ? 0 : i + 1; }
-  // Of the frame's header; the kernel writes it, too.
+  // Status of the frame's header; the kernel writes it, too.
   uint32_t status(uint32_t i) const;
   void set_status(uint32_t i, uint32_t status) const;
 };
 
-// Bytes of a slot that has room for a frame of this MTU.
+// Bytes of a slot that holds a frame of this MTU.
 uint32_t RingFrameBytes(uint32_t mtu);
 
 struct RingParams {
-  std::string name;  // of the interface, for messages
+  std::string name;  // the interface's, for messages
   int ifindex = 0;
   uint32_t mtu = 0;
   uint32_t fanout_group = 0;  // 0: the only socket of the interface
@@ -43,25 +43,26 @@ struct RingParams {
 
 Status OpenReceiveRing(const RingParams& params, PacketRing* ring);
 
-// What left of one batch.
+// What was sent of one batch.
 struct SentFrames {
   uint64_t frames = 0;
   uint64_t bytes = 0;
 };
 
-// Frames on their way out. Nothing waits here from one batch to the next: what the kernel has not
-// taken when HandOver returns is out of the ring, and counted.
+// Outgoing frames. No frame waits from one batch to the next: HandOver removes from the ring and
+// counts what the kernel has not taken.
 class TransmitRing {
  public:
   Status Open(const RingParams& params);
-  // -1: its interface is gone.
+  // -1: the interface is gone.
   int BoundIfindex() const;
 
   uint32_t room() const;
-  // A copy of the packet, behind those of the batch. False: no slot came free in time. REQUIRES:
+  // Copies the packet behind the others of the batch. False: no slot became free in time. REQUIRES:
   // it fits room().
   bool Put(const Packet& packet, DropCounters* drops);
-  // Ends the batch. What the driver refuses, or nobody takes within kLongestWaitMs, is dropped.
+  // Ends the batch. Frames that the driver refuses, or that are not taken within kLongestWaitMs,
+  // are dropped.
   SentFrames HandOver(DropCounters* drops);
 
   static constexpr int kLongestWaitMs = 20;
@@ -74,7 +75,7 @@ class TransmitRing {
   void TakeOutAll(DropReason reason, DropCounters* drops);
 
   PacketRing ring_;
-  uint32_t first_ = 0;    // the oldest frame that the kernel has not taken
+  uint32_t first_ = 0;    // the oldest frame not yet taken by the kernel
   uint32_t waiting_ = 0;  // frames from there to ring_.next
   SentFrames batch_;
 };

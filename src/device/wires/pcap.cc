@@ -1,7 +1,7 @@
-// Driver "pcap": capture files in place of a wire. What a file (pcap or pcapng, Ethernet) holds
-// arrives, as fast as it is taken or as it was recorded; what is sent is written to another, as
-// pcap. The file to replay is waited for: whoever puts it there (by a rename, so that it is whole)
-// says when.
+// Driver "pcap": capture files in place of a wire. The frames of one file (pcap or pcapng,
+// Ethernet) arrive at full speed or at their recorded times. Sent frames are written to another
+// file as pcap. The port waits until the file to replay exists; put it there by a rename, so that
+// it is complete.
 #include <pcap/pcap.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -34,12 +34,12 @@ constexpr std::array<NamedValue<PcapSpeed>, 2> kSpeeds = {{
 
 struct PcapOptions {
   std::string read;   // replayed; empty: nothing arrives
-  std::string write;  // what is sent; empty: it is thrown away
+  std::string write;  // for sent frames; empty: they are discarded
   PcapSpeed speed = PcapSpeed::kFast;
   MacAddress mac = {0x02, 0x43, 0x79, 0x67, 0x6e, 0x01};
 };
 
-// Hexadecimal, six pairs with colons between.
+// Six hexadecimal pairs, separated by colons.
 std::optional<MacAddress> ParseMac(const std::string& text) {
   MacAddress mac{};
   unsigned byte[6];
@@ -75,8 +75,8 @@ Codec<MacAddress> UnicastMac() {
 
 const std::vector<Field<PcapOptions>>& PcapFields() {
   static const std::vector<Field<PcapOptions>> kFields = {
-      {"pcap_read", &PcapOptions::read, Text(), "capture file that is replayed"},
-      {"pcap_write", &PcapOptions::write, Text(), "capture file of what is sent"},
+      {"pcap_read", &PcapOptions::read, Text(), "capture file to replay"},
+      {"pcap_write", &PcapOptions::write, Text(), "capture file for sent frames"},
       {"pcap_speed", &PcapOptions::speed, OneOf(std::span<const NamedValue<PcapSpeed>>(kSpeeds)),
        "gaps between replayed frames"},
       {"pcap_mac", &PcapOptions::mac, UnicastMac(), "MAC address of the interface"},
@@ -105,7 +105,7 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(t.tv_sec) * kNs + static_cast<uint64_t>(t.tv_nsec);
 }
 
-// Queue 0 receives; all send. For tests and replay: files are read and written in the workers.
+// Queue 0 receives; all queues send. For tests and replay: workers read and write the files.
 class PcapPort final : public Port {
  public:
   static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
@@ -139,15 +139,15 @@ class PcapPort final : public Port {
   const PcapOptions files_;
   const uint32_t queues_;
   UniqueFd timer_;
-  // Of the thread of queue 0.
+  // Used by the thread of queue 0.
   State state_ = State::kDone;
   pcap* input_ = nullptr;
-  const uint8_t* frame_ = nullptr;  // read, not yet handed over; libpcap's
-  uint32_t frame_bytes_ = 0;        // of it that are there
-  uint32_t frame_length_ = 0;       // that it had on its wire
+  const uint8_t* frame_ = nullptr;  // read, not yet handed over; libpcap owns it
+  uint32_t frame_bytes_ = 0;        // bytes captured
+  uint32_t frame_length_ = 0;       // bytes on its wire
   uint64_t frame_ns_ = 0;           // its time stamp
   uint64_t first_ns_ = 0;           // of the first frame
-  uint64_t started_ns_ = 0;         // when that was handed over
+  uint64_t started_ns_ = 0;         // when the first frame was handed over
   uint64_t look_again_ns_ = 0;
   // Under the lock.
   std::mutex mutex_;
@@ -213,28 +213,28 @@ void PcapPort::LookForInput() {
   if (input_ == nullptr) {
     Finish(error);
   } else if (pcap_datalink(input_) != DLT_EN10MB) {
-    Finish("not a capture of Ethernet");
+    Finish("not an Ethernet capture");
   } else {
     state_ = State::kReplaying;
     Log(LogLevel::kInfo, "device " + name_ + ": replaying " + files_.read);
   }
 }
 
-// The next frame of the file is at hand.
+// True: the next frame of the file is loaded.
 bool PcapPort::Advance() {
   if (frame_ != nullptr) return true;
   pcap_pkthdr* header = nullptr;
   const int result = pcap_next_ex(input_, &header, &frame_);
   if (result != 1) {
     Finish(result == PCAP_ERROR_BREAK
-               ? "done, " + std::to_string(stats().rx_packets) + " frames taken"
+               ? "done, " + std::to_string(stats().rx_packets) + " frames received"
                : std::string(pcap_geterr(input_)));
     return false;
   }
   frame_bytes_ = header->caplen;
   frame_length_ = header->len;
   frame_ns_ = static_cast<uint64_t>(header->ts.tv_sec) * kNs +
-              static_cast<uint64_t>(header->ts.tv_usec);  // nanoseconds, as asked for
+              static_cast<uint64_t>(header->ts.tv_usec);  // nanoseconds, as requested
   if (started_ns_ == 0) {
     started_ns_ = NowNs();
     first_ns_ = frame_ns_;
@@ -242,7 +242,7 @@ bool PcapPort::Advance() {
   return true;
 }
 
-// A frame that is older than the first is not waited for.
+// A frame that is older than the first is due at once.
 uint64_t PcapPort::DueNs() const {
   if (files_.speed != PcapSpeed::kRecorded || frame_ns_ < first_ns_) return 0;
   return started_ns_ + (frame_ns_ - first_ns_);
@@ -289,7 +289,7 @@ bool PcapPort::PrepareWait(uint32_t queue) {
   if (queue != 0 || state_ == State::kDone) return true;
   uint64_t due = look_again_ns_;
   if (state_ == State::kReplaying) {
-    if (frame_ == nullptr) return false;  // not read ahead: there may be one
+    if (frame_ == nullptr) return false;  // not read ahead: there may be a frame
     due = DueNs();
   }
   const uint64_t now = NowNs();
@@ -307,7 +307,7 @@ void PcapPort::FinishWait(uint32_t queue) {
   (void)!read(timer_.get(), &expirations, sizeof(expirations));
 }
 
-// --- What is sent ---
+// --- Sent frames ---
 
 void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
   timespec now{};
@@ -320,7 +320,7 @@ void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
   for (Packet* packet : batch->packets()) {
     pcap_pkthdr header{};
     header.ts.tv_sec = now.tv_sec;
-    header.ts.tv_usec = now.tv_nsec;  // the file's unit is the nanosecond
+    header.ts.tv_usec = now.tv_nsec;  // the file uses nanoseconds
     header.caplen = packet->length;
     header.len = packet->length;
     if (dumper_ != nullptr) {
@@ -331,9 +331,9 @@ void PcapPort::Transmit(uint32_t, PacketBatch* batch, DropSink* sink) {
   }
   batch->ReleaseAll();
   if (dumper_ == nullptr || pcap_dump_flush(dumper_) == 0) return;
-  failed_ = true;  // a file with a hole is no record of what was sent: it ends here
+  failed_ = true;  // a file with a gap is not a valid record: it ends here
   Log(LogLevel::kError, "device " + name_ + ": cannot write " + files_.write + ": " +
-                            std::strerror(errno) + "; nothing more is sent");
+                            std::strerror(errno) + "; no more frames are sent");
 }
 
 PortStats PcapPort::stats() const {

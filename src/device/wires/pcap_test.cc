@@ -17,7 +17,7 @@ class PcapPortTest : public test::PortTest {
 
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
-  // A capture of `frames`, `gap_us` apart. `kept`: bytes kept of each; 0: all. `link`: 1 =
+  // A capture of `frames`, `gap_us` apart. `kept`: bytes stored of each; 0: all. `link`: 1 =
   // Ethernet.
   void Write(const std::string& name, const std::vector<std::vector<uint8_t>>& frames,
              uint32_t gap_us = 0, uint32_t kept = 0, uint32_t link = 1) {
@@ -48,7 +48,7 @@ class PcapPortTest : public test::PortTest {
   std::string Key(const std::string& key, const std::string& file) const {
     return key + " = \"" + Path(file) + "\"\n";
   }
-  // The texts of all frames until the port has none for a while.
+  // The texts of all frames until none arrives for a while.
   std::vector<std::string> Drain(Port* port) {
     std::vector<std::string> texts;
     for (int quiet = 0; quiet < 3;) {

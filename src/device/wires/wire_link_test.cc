@@ -1,4 +1,4 @@
-// What ports do when the wire refuses frames, changes, goes and comes back.
+// The behaviour of ports when the wire refuses frames, changes, disappears and comes back.
 #include <algorithm>
 #include <iterator>
 
@@ -13,14 +13,14 @@ using testing::Values;
 
 class WireLinkTest : public test::WirePortTest {};
 
-// With its peer's interface narrower, the driver says no to what is larger: that is lost, alone.
+// If its peer's MTU is smaller, the driver refuses larger frames: only those are lost.
 TEST_P(WireLinkTest, WhatTheDriverRefusesHoldsUpNothing) {
   Open();
   if (near_ == nullptr) return;
   ASSERT_TRUE(Run("ip link set wb mtu 1300"));
   PacketBatch none;
   (void)far_->Receive(0, &none, &user.sink);
-  constexpr uint32_t kLarge[] = {0, 1, 7, 20, 21, 63};  // at both ends, alone, and side by side
+  constexpr uint32_t kLarge[] = {0, 1, 7, 20, 21, 63};  // at both ends, single, and adjacent
   PacketBatch batch;
   for (uint32_t i = 0; i < kMaxBatch; ++i) {
     const bool large = std::find(std::begin(kLarge), std::end(kLarge), i) != std::end(kLarge);
@@ -40,7 +40,7 @@ TEST_P(WireLinkTest, WhatTheDriverRefusesHoldsUpNothing) {
   EXPECT_EQ(texts[texts.size() - 2], "small 62");
 }
 
-// More refused frames than the ring has slots: it goes round, and goes on.
+// More refused frames than ring slots: the ring wraps and continues.
 TEST_P(WireLinkTest, AFloodOfRefusedFramesIsCounted) {
   Open();
   if (near_ == nullptr) return;
@@ -62,7 +62,7 @@ TEST_P(WireLinkTest, AFloodOfRefusedFramesIsCounted) {
   ReceiveUntil(far_.get(), 0, [](Packet* packet) { return TextOf(*packet) == "after the flood"; });
 }
 
-// Four bytes beyond the MTU are for an 802.1Q tag, and for nothing else.
+// Four bytes beyond the MTU are allowed for an 802.1Q tag only.
 TEST_P(WireLinkTest, OnlyATaggedFrameIsFourBytesLonger) {
   Open();
   if (near_ == nullptr) return;
@@ -85,10 +85,10 @@ TEST_P(WireLinkTest, OnlyATaggedFrameIsFourBytesLonger) {
   ReceiveUntil(far_.get(), 0, [&arrived](Packet*) { return ++arrived == 7; });
 }
 
-// The kernel's word: the wire became narrower, and nobody has told the port yet.
+// The wire's MTU was reduced, and the port does not know yet.
 TEST_P(WireLinkTest, AFrameAboveTheKernelsMtuIsCounted) {
   Open();
-  if (near_ == nullptr || GetParam() == kAfXdp) return;  // which does not look
+  if (near_ == nullptr || GetParam() == kAfXdp) return;  // does not check the MTU
   ASSERT_TRUE(Run("ip link set wa mtu 1300"));
   PacketBatch batch;
   batch.Push(MakeFrame("before"));
@@ -143,7 +143,8 @@ TEST_P(WireLinkTest, TheMtuFollowsTheWire) {
 
 class PacketSocketTest : public test::WirePortTest {};
 
-// Deleted, made anew by the same name: another interface, which the old sockets do not serve.
+// Deleted and created again with the same name: another interface, which the old sockets do not
+// serve.
 TEST_P(PacketSocketTest, AnInterfaceThatCameBackIsBoundAnew) {
   for (const uint32_t queues : {1u, 2u}) {
     near_.reset();
@@ -179,7 +180,7 @@ TEST_P(PacketSocketTest, AnInterfaceThatCameBackIsBoundAnew) {
   }
 }
 
-// Moved to another namespace and back, it has the index it had, and the sockets are dead.
+// Moved to another namespace and back: the index is unchanged, but the sockets are dead.
 TEST_P(PacketSocketTest, AnInterfaceThatWasElsewhereIsBoundAnew) {
   Open();
   if (near_ == nullptr) return;

@@ -10,8 +10,8 @@
 namespace cygnet {
 namespace {
 
-// Adds the capture points: without a device between them, host side and wire side see the same, but
-// for what the guard stops.
+// Adds the capture points. Without a card in between, the host side and the wire side see the same
+// frames, except for those that the guard stops.
 class PlainPort final : public Port {
  public:
   PlainPort(std::unique_ptr<Port> port, CapturePoints* capture, std::string name)
@@ -49,7 +49,7 @@ class PlainPort final : public Port {
   const std::string name_;
 };
 
-// Neither answer is needed to run: an interface that gives none is a plain one with one queue.
+// Neither answer is required: an interface without them counts as a plain one with one queue.
 void AskEthtool(const NamedInterface& link, WireFacts* facts) {
   ethtool_drvinfo driver{};
   driver.cmd = ETHTOOL_GDRVINFO;
@@ -110,7 +110,7 @@ PortLink LookAtLink(const std::string& interface) {
   const NamedInterface link(interface);
   ifreq request = link.Request();
   if (!link.Call(SIOCGIFFLAGS, &request)) return {.status = LinkStatus::kGone};
-  // A kernel driver that cannot tell its carrier is believed to have one when it runs.
+  // If a kernel driver cannot report carrier, a running interface counts as having it.
   const int flags = request.ifr_flags;
   ethtool_value carrier{.cmd = ETHTOOL_GLINK, .data = 0};
   if (!link.Ethtool(&carrier)) carrier.data = (flags & IFF_RUNNING) != 0 ? 1 : 0;
@@ -129,7 +129,7 @@ Result<WireFacts> TakeWire(const std::string& interface) {
 Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params) {
   const DriverInfo* wire = FindDriver(name);
   if (wire == nullptr || wire->open == nullptr) {
-    return MakeError(Errc::kNoEntry, "no wire driver '" + std::string(name) + "'");
+    return MakeError(Errc::kNoEntry, "unknown wire driver '" + std::string(name) + "'");
   }
   auto port = wire->open(params);
   if (!port) return port.error();

@@ -1,4 +1,4 @@
-// The wire side of a device: which driver stands on an interface, and opening it.
+// The wire side of a device: chooses the driver for an interface, and opens it.
 #pragma once
 
 #include <memory>
@@ -23,21 +23,21 @@ struct WireChoice {
   std::string reason;  // for the log
 };
 
-// What `auto` stands for on this kind of interface (doc/decisions/0013-wire-driver.md).
+// The driver that `auto` chooses for this kind of interface (doc/decisions/0013-wire-driver.md).
 Result<WireChoice> ChooseWire(const WireFacts& facts);
 
 Result<WireFacts> ProbeWire(const std::string& interface);
-// How the link stands now; kGone: there is no such interface, or it cannot be asked.
+// The current state of the link; kGone: the interface does not exist or cannot be queried.
 PortLink LookAtLink(const std::string& interface);
-// ProbeWire, and sets it up.
+// ProbeWire, and sets the interface up.
 Result<WireFacts> TakeWire(const std::string& interface);
 
-// The wire called `name`, behind params.guard. It is logged.
+// Opens the wire driver `name` behind params.guard. Logs it.
 Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params);
 
 void LogWire(const DriverParams& params, std::string_view wire, const std::string& why);
 
-// A device that is nothing but its wire.
+// A device that is only its wire.
 Result<Device> OpenPlainDevice(const DriverInfo& wire, const DriverParams& params);
 
 }  // namespace cygnet

@@ -15,7 +15,7 @@ TEST_P(WirePortTest, FramesPassBothWaysInOrder) {
   if (near_ == nullptr) return;
   Port* const ends[2] = {near_.get(), far_.get()};
   for (int way = 0; way < 2; ++way) {
-    // Before the first frame: what is to be received into must be in the kernel's hands.
+    // Before the first frame: the kernel must already hold packets to receive into.
     PacketBatch none;
     EXPECT_EQ(ends[1 - way]->Receive(0, &none, &user.sink), 0u);
     constexpr int kFrames = 3000;  // more than any ring holds
@@ -96,7 +96,7 @@ TEST_P(WirePortTest, OverrunIsCounted) {
   EXPECT_EQ(received + near_->stats().rx_dropped, kFrames);
 }
 
-// The pool gets back what the port and the kernel had.
+// The pool gets back the packets of the port and the kernel.
 TEST_P(WirePortTest, ClosingGivesPacketsBack) {
   Open();
   if (near_ == nullptr) return;
@@ -149,7 +149,7 @@ TEST_P(XdpPortTest, QueuesWithoutAThreadAreRefused) {
   if (!MakeWire("numtxqueues 2 numrxqueues 2")) GTEST_SKIP() << "no network namespace of our own";
   const auto port = OpenWire(kAfXdp, Params("wa"));
   ASSERT_FALSE(port);
-  EXPECT_NE(port.error().message.find("wa has 2 receive queues and is to be served by 1 threads"),
+  EXPECT_NE(port.error().message.find("wa has 2 receive queues, but 1 threads serve it"),
             std::string::npos)
       << port.error().message;
 }
@@ -187,7 +187,7 @@ TEST(ChooseWireTest, SaysWhy) {
 TEST(OpenWireTest, ACardIsNotAWire) {
   const auto port = OpenWire("sim_nic", {});
   ASSERT_FALSE(port);
-  EXPECT_EQ(port.error().message, "no wire driver 'sim_nic'");
+  EXPECT_EQ(port.error().message, "unknown wire driver 'sim_nic'");
 }
 
 TEST(ProbeWireTest, NoSuchInterface) {

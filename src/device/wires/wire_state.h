@@ -1,4 +1,4 @@
-// WireState: what a wire port knows of its interface. The control thread writes, any thread reads.
+// WireState: a wire port's view of its interface. The control thread writes, any thread reads.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ class WireState {
     StoreMac(mac);
     mtu_.store(mtu, std::memory_order_relaxed);
   }
-  // Of an interface that is gone, what was last known of it stays.
+  // If the interface is gone, its last known values stay.
   void Set(const PortLink& link) {
     if (link.ifindex != 0) Start(link.mac, link.mtu);
     SetStatus(link.status);
@@ -35,7 +35,7 @@ class WireState {
     std::memcpy(mac.data(), &bytes, mac.size());
     return mac;
   }
-  // Linux leaves room for one 802.1Q tag beyond the MTU, and for no other.
+  // Linux allows one 802.1Q tag beyond the MTU, and nothing else.
   bool Fits(const Packet& packet) const {
     constexpr uint16_t kVlan = 0x8100;
     const uint32_t untagged = mtu() + kEthernetHeader;
