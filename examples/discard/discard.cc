@@ -1,4 +1,4 @@
-// Driver "discard": a wire on which nothing arrives and what is sent is thrown away.
+// Driver "discard": a wire that receives nothing and discards what is sent.
 #include <utility>
 
 #include "device/driver.h"
@@ -70,7 +70,7 @@ Result<std::unique_ptr<Port>> Open(const DriverParams& params) {
 
 extern const DriverInfo kDiscardDriver = {
     .name = "discard",
-    .help = "throws away what is sent",
+    .help = "discards what is sent",
     .keys = [] { return InfoOf(DiscardFields()); },
     .check = Check,
     .open = Open,

@@ -1,4 +1,4 @@
-// The example of doc/adding_a_driver.md, in the table with the built-in drivers.
+// The example of doc/adding_a_driver.md, in a table with the built-in drivers.
 #include <gmock/gmock.h>
 
 #include <fstream>

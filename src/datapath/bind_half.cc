@@ -29,7 +29,7 @@ const PlacementDevice* Named(int32_t ifindex, std::span<const PlacementDevice> d
   return nullptr;
 }
 
-// Candidate devices, in configuration order; nullptr: the one that is named does not exist.
+// Candidate devices, in configuration order. nullptr: the named device does not exist.
 std::vector<const PlacementDevice*> Candidates(const PlacementRequest& request,
                                                std::span<const PlacementDevice> devices) {
   if (request.ifindex != 0) return {Named(request.ifindex, devices)};
@@ -70,7 +70,7 @@ class HalfBinder {
   Status BindEngines();
   Result<EngineSession> SessionOn(EngineKind kind, const EngineSession* now);
   Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine);
-  // Ends.
+  // --- Results ---
   Result<BoundHalf> WithoutEngine(const Error& error);
   BoundHalf Block(PlacementReason reason);
   BoundHalf Finish();
@@ -82,7 +82,7 @@ class HalfBinder {
   std::unique_ptr<SaBinding> binding_;
   PlacementReason reason_;
   bool required_ = false;
-  std::optional<Errc> device_errno_;  // of a device that refused for good
+  std::optional<Errc> device_errno_;  // of a permanent refusal by a device
 };
 
 Result<BoundHalf> HalfBinder::Bind() {
@@ -91,7 +91,7 @@ Result<BoundHalf> HalfBinder::Bind() {
     return MakeError(Errc::kNotImplemented, in_.algorithm_denied->FullText());
   }
   if (params_.cipher == nullptr) return MakeError(Errc::kInvalid, "the SA has no algorithm");
-  if (NeedsCpu()) {  // no key is given away for an SA that cannot be
+  if (NeedsCpu()) {  // no key is handed out for an SA that cannot work
     const auto cpu = ChooseEngine(EngineKind::kCpu, params_, *in_.engines, in_.engine_denied);
     if (!cpu) return WithoutEngine(cpu.error());
   }
@@ -121,7 +121,7 @@ Result<BoundHalf> HalfBinder::Bind() {
 
 // --- Devices ---
 
-// nullopt: a device has it. Else what the first one had against it.
+// nullopt: a device has the half. Otherwise the first candidate's obstacle.
 std::optional<PlacementReason> HalfBinder::TryDevices() {
   std::optional<PlacementReason> first;
   for (const PlacementDevice* candidate : Candidates(request(), in_.devices)) {
@@ -138,14 +138,14 @@ std::optional<PlacementReason> HalfBinder::TryDevices() {
 }
 
 std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* candidate) {
-  // On its device already: it keeps its slot, whatever the table's state.
+  // A half on its device keeps its slot, whatever the table's state.
   const bool holds_slot =
       candidate != nullptr && candidate->device != nullptr && IsOn(candidate->device);
   const SlotClaim claim = holds_slot ? SlotClaim::kRekey : in_.claim;
   auto obstacle = FirstObstacle(CheckDevice(spec_, half_, candidate, request().mode, claim));
   if (obstacle.has_value()) return obstacle;
   OffloadDevice* device = candidate->device;
-  // Read before the handle is made: one that a reset in between has voided is seen to be void.
+  // Read before the handle is made, so that a reset in between is detected.
   const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
   if (holds_slot) {
     binding_->handle = in_.current->handle;
@@ -158,8 +158,8 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   return std::nullopt;
 }
 
-// The key goes to the device here. What is not on record is not given away. nullopt: the device has
-// it.
+// Hands the key to the device. A key that cannot be recorded is not handed out. nullopt: the device
+// has it.
 std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
   std::optional<uint64_t> key;
   if (in_.keys != nullptr) {
@@ -179,7 +179,7 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
   return reason;
 }
 
-// Whether the obstacle fails the client's request instead of leading to software.
+// The error if the obstacle fails the client's request instead of leading to software.
 std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const {
   if (request().mode == PlacementMode::kPacket) {
     const PlacementDevice* named = Named(request().ifindex, in_.devices);
@@ -201,7 +201,7 @@ std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const 
 
 // --- Engines ---
 
-// Whether the half can be without a session of the CPU's is known before a device is asked.
+// Decides before a device is asked whether the half can do without a CPU session.
 bool HalfBinder::NeedsCpu() const {
   if (request().mode == PlacementMode::kRequired) return false;
   const PlacementDevice* named = request().ifindex != 0 && request().mode != PlacementMode::kNo
@@ -210,8 +210,8 @@ bool HalfBinder::NeedsCpu() const {
   return named == nullptr || named->mode != PlacementMode::kRequired;
 }
 
-// The CPU, always; what no NIC takes may go to a look-aside engine; what that cannot take stays
-// with the CPU.
+// Binds the CPU always. If no NIC has the half, it may use a look-aside engine, with
+// the CPU as its fallback.
 Status HalfBinder::BindEngines() {
   auto cpu = SessionOn(EngineKind::kCpu, in_.current != nullptr ? &in_.current->cpu : nullptr);
   if (!cpu) return cpu.error();
@@ -228,8 +228,7 @@ Status HalfBinder::BindEngines() {
   return {};
 }
 
-// `now`: the session that the half has on an engine of this kind, used again when it is the right
-// one.
+// `now`: the half's present session on an engine of this kind, reused if it is the right engine.
 Result<EngineSession> HalfBinder::SessionOn(EngineKind kind, const EngineSession* now) {
   const auto number = ChooseEngine(kind, params_, *in_.engines, in_.engine_denied);
   if (!number) return number.error();
@@ -239,8 +238,8 @@ Result<EngineSession> HalfBinder::SessionOn(EngineKind kind, const EngineSession
   return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
 }
 
-// The key goes to the engine here. The observer knows of it before the engine does, and of its end
-// after the key schedule is gone.
+// Hands the key to the engine. The observer is notified before the engine gets it, and again after
+// the key schedule is gone.
 Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine) {
   CryptoEngine& holder = *in_.engines->engine(engine);
   const std::shared_ptr<KeyObserver> keys = in_.keys;
@@ -266,7 +265,7 @@ Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine)
                                         });
 }
 
-// --- Ends ---
+// --- Results ---
 
 Result<BoundHalf> HalfBinder::WithoutEngine(const Error& error) {
   if (!moving()) return error;

@@ -1,5 +1,5 @@
-// BindHalf: the one function that hands a key to a device or an engine. Nothing else in the tree
-// chooses where an SA's cryptography runs.
+// BindHalf: the only function that hands a key to a device or an engine. No other code chooses
+// where an SA's cryptography runs.
 #pragma once
 
 #include <cstdint>
@@ -23,24 +23,25 @@ namespace cygnet {
 class KeyObserver {
  public:
   virtual ~KeyObserver() = default;
-  // Before the key is handed over. An error: it must not be. Else a number for what follows.
+  // Called before the key is handed over. Error: it must not be. Otherwise a number for the later
+  // calls.
   virtual Result<uint64_t> GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) = 0;
   virtual Result<uint64_t> GiveToDevice(const OffloadDevice& device, const SaSpec& spec,
                                         Half half) = 0;
-  // The device has it until it reports, by this handle, that it is erased.
+  // The device holds the key until it reports the erasure of this handle.
   virtual void TakenByDevice(const OffloadDevice& device, OffloadHandle handle, uint64_t key) = 0;
-  // Whoever was offered the key refused it.
+  // The device or engine refused the key.
   virtual void NotTaken(uint64_t key, const std::string& why) = 0;
   virtual void Erased(uint64_t key) = 0;
 };
 
 enum class PlacementCause : uint8_t {
-  kInstall,  // a request that may fail
-  kMove,     // an SA that is there: it never fails, at worst it is blocked
+  kInstall,  // a new SA; may fail
+  kMove,     // an existing SA; never fails, at worst it is blocked
 };
 
 struct BindInputs {
-  PlacementRequest request = {};  // the one that counts
+  PlacementRequest request = {};  // the one that applies
   std::span<const PlacementDevice> devices = {};
   const EngineSet* engines = nullptr;
   EngineDenials engine_denied = {};
@@ -48,14 +49,14 @@ struct BindInputs {
   LookAsideMode look_aside = LookAsideMode::kNo;
   uint32_t queues = 1;  // worker threads that will use the session
   SlotClaim claim = SlotClaim::kNewcomer;
-  std::optional<uint64_t> highest = {};  // inbound: authenticated so far; nullopt: as the spec says
+  std::optional<uint64_t> highest = {};  // inbound: authenticated so far; nullopt: from the spec
   const SaBinding* current = nullptr;    // where the half runs now
   PlacementCause cause = PlacementCause::kInstall;
-  ReasonCode success = ReasonCode::kRequested;  // why, when a device takes it
+  ReasonCode success = ReasonCode::kRequested;  // the reason if a device accepts it
   std::shared_ptr<KeyObserver> keys = {};
 };
 
-// The half's present binding holds: nothing is to be published.
+// The present binding is still right: nothing needs to be published.
 struct StaysBound {};
 
 struct BoundHalf {
@@ -70,9 +71,9 @@ struct BoundHalf {
   }
 };
 
-// Errors are those of the kernel's xfrm_dev_state_add: packet offload never falls back, crypto
-// offload falls back where a driver says EOPNOTSUPP and where there is no device that could, unless
-// a device is required.
+// Errors are those of the kernel's xfrm_dev_state_add. Packet offload never falls back. Crypto
+// offload falls back if a driver returns EOPNOTSUPP or no device could do it, unless a device is
+// required.
 Result<BoundHalf> BindHalf(const SaSpec& spec, Half half, const BindInputs& inputs);
 
 }  // namespace cygnet

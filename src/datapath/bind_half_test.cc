@@ -25,7 +25,7 @@ struct Lack {
 
 constexpr PlacementRequest kDeviceAuto{.mode = PlacementMode::kAuto, .by = RequestedBy::kDevice};
 
-// Writes down what happens to keys.
+// Records the events of keys.
 class KeyDiary final : public KeyObserver {
  public:
   Result<uint64_t> GiveToEngine(uint32_t, const SaSpec&, Half half) override {

@@ -58,7 +58,7 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, Half half, const Placem
   }
   const bool packet = mode == PlacementMode::kPacket;
   add("device", std::nullopt);
-  if (device->device == nullptr) {  // its driver offers nothing
+  if (device->device == nullptr) {  // its driver does not offload
     const char* name = packet ? "packet-offload" : "crypto-offload";
     add(name, PlacementReason{ReasonCode::kNoCapability, name});
     return all;
@@ -98,7 +98,7 @@ Result<uint32_t> ChooseEngine(EngineKind kind, const SessionParams& params,
   }
   if (!why.empty()) return MakeError(Errc::kNotSupported, why);
   return MakeError(Errc::kNotImplemented,
-                   "no crypto engine can do " + std::string(params.cipher->name) +
+                   "no crypto engine supports " + std::string(params.cipher->name) +
                        (params.auth != nullptr ? " with " + std::string(params.auth->name) : ""));
 }
 

@@ -1,4 +1,4 @@
-// PlacementRequest: what is asked of one half of an SA, and by whom.
+// PlacementRequest: what was requested for one half of an SA, and by whom.
 #pragma once
 
 #include <array>
@@ -10,12 +10,12 @@
 
 namespace cygnet {
 
-// What is asked of one half of an SA or of a device.
+// A mode requested for one half of an SA or set for a device.
 enum class PlacementMode : uint8_t {
   kNo,        // never a device
   kCrypto,    // crypto offload, else software
   kPacket,    // packet offload, else an error
-  kAuto,      // the best that takes it, asked or not
+  kAuto,      // the best device that accepts it, requested or not
   kRequired,  // a device, else an error; no software, not even for one packet
 };
 inline constexpr std::array<PlacementMode, 5> kPlacementModes = {
@@ -30,21 +30,21 @@ enum class RequestedBy : uint8_t {
   kClient,    // XFRMA_OFFLOAD_DEV
   kRule,      // [[placement]]
   kOperator,  // cygnet placement set
-  kDevice,    // the device's offload = auto
+  kDevice,    // the device's offload = "auto"
 };
-// "" for nobody, "client", "rule", "operator", "device".
+// "" if not requested, "client", "rule", "operator", "device".
 std::string_view Name(RequestedBy by);
 
-// The request that counts, after the operator, the rules, the client and the devices were asked.
+// The request that applies, after operator, rules, client and devices were considered.
 struct PlacementRequest {
   PlacementMode mode = PlacementMode::kNo;
   RequestedBy by = RequestedBy::kNobody;
   int32_t ifindex = 0;  // of the device; 0: any
-  bool pinned = false;  // the scheduler leaves it alone
+  bool pinned = false;  // the scheduler does not move it
   bool operator==(const PlacementRequest&) const = default;
 };
 
-// What the client asked for (SaSpec::offload).
+// The client's request (SaSpec::offload).
 PlacementRequest ClientRequest(const SaSpec& spec);
 
 }  // namespace cygnet

@@ -1,5 +1,5 @@
-// SaBinding: joins one half of an SA with the engine or device that does its cryptography. Made by
-// BindHalf, replaced by pointer swap, read by workers: from its publication on it does not change.
+// SaBinding: joins one half of an SA with the engine or device that does its cryptography. BindHalf
+// makes it, a pointer swap replaces it, workers read it. Immutable once published.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +18,19 @@ enum class ProcessingPath : uint8_t {
   kSoftware,
   kLookAside,
   kCryptoOffload,
-  kBlocked,  // it may run nowhere: its packets are dropped
+  kBlocked,  // may run nowhere: its packets are dropped
 };
-// In the operator's words: "software", "look-aside", "crypto", "blocked".
+// The names shown to operators: "software", "look-aside", "crypto", "blocked".
 std::string_view Name(ProcessingPath path);
 
-// A session and the engine it is of, by its number in the EngineSet. Bindings of one half that
-// follow each other share the session; the key schedule goes with the last of them.
+// A session and its engine's number in the EngineSet. Successive bindings of one half share the
+// session; the last of them frees the key schedule.
 struct EngineSession {
   std::shared_ptr<CryptoSession> session;
   uint8_t engine = 0;
 };
 
-// What a device may have opened for the SA.
+// A device that may have opened packets of the SA.
 struct OpenedBy {
   const OffloadDevice* device = nullptr;
   OffloadHandle handle;
@@ -39,23 +39,23 @@ struct OpenedBy {
 
 struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   ProcessingPath path = ProcessingPath::kSoftware;
-  // What a device or a look-aside engine cannot take is done with it. Empty when the SA is required
-  // to be on a device, and when it is blocked.
+  // Handles what a device or look-aside engine cannot. Empty if the SA is required to be on a
+  // device, or is blocked.
   EngineSession cpu;
   EngineSession look_aside;         // kLookAside only
   OffloadDevice* device = nullptr;  // kCryptoOffload only
   OffloadHandle handle;
-  uint32_t device_resets = 0;  // of the device when the handle was given
-  // Inbound: earlier places of this half, newest first. What they opened may still be on its way
-  // when the half has moved.
+  uint32_t device_resets = 0;  // of the device when it returned the handle
+  // Inbound: earlier places of this half, newest first. Packets that they opened may still arrive
+  // after a move.
   static constexpr std::size_t kMaxEarlier = 8;
   std::vector<OpenedBy> earlier;
 
   bool blocked() const { return path == ProcessingPath::kBlocked; }
   bool on_device() const { return device != nullptr; }
-  // What the device does not do runs here; without a session: nowhere.
+  // Runs what the device does not; without a session: nothing does.
   const EngineSession& engine() const { return look_aside.session != nullptr ? look_aside : cpu; }
-  // Both name one entry of one device's table.
+  // True if both refer to the same entry of one device's table.
   bool SharesSlotWith(const SaBinding& other) const {
     return device != nullptr && device == other.device && handle == other.handle &&
            device_resets == other.device_resets;

@@ -9,7 +9,7 @@ namespace {
 
 Error Invalid(std::string text) { return MakeError(Errc::kInvalid, std::move(text)); }
 
-// Letters to change, add or leave out to get from one word to the other (Levenshtein).
+// The Levenshtein distance: letters to change, insert or remove.
 std::size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -52,7 +52,7 @@ std::string Hint(std::string_view word, const std::vector<std::string_view>& wor
   constexpr std::size_t kNear = 2;
   if (word.size() > 40) return {};
   for (const std::string_view candidate : words) {
-    // Every short word is near.
+    // Any two short words are similar, so the limit depends on the length.
     if (EditDistance(word, candidate) <= std::min(kNear, candidate.size() / 2)) {
       return fmt::format("; did you mean \"{}\"?", candidate);
     }
@@ -142,7 +142,7 @@ Codec<std::vector<std::string>> WordsOf(std::vector<std::string_view> words) {
               std::string wrong = WrongWord(*word, words);
               if (!wrong.empty()) return Invalid(std::move(wrong));
               if (std::find(out->begin(), out->end(), *word) != out->end()) {
-                return Invalid(fmt::format("\"{}\" is named twice", *word));
+                return Invalid(fmt::format("\"{}\" is given twice", *word));
               }
               out->push_back(*word);
             }

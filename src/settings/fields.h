@@ -1,6 +1,6 @@
-// Tables of fields: one row for each key of a TOML table says where its value goes and what may
-// stand there. Reading, hints for misspelt keys, printing, what a reload takes over and the check
-// of the documents all come from the rows.
+// Tables of fields: one row per key of a TOML table defines where its value goes and which values
+// are allowed. Reading, hints for misspelt keys, printing, reload and the check of the documents
+// all use the rows.
 //
 //   const std::vector<Field<PoolConfig>> kFields = {
 //       {"small", &PoolConfig::small, Number(1024, 1u << 20), "packets of the MTU"},
@@ -21,12 +21,12 @@
 
 namespace cygnet {
 
-// How values of a type stand in a file. Errors say what is wrong, not where.
+// Converts values of a type from and to a file. Errors describe the problem, not its position.
 template <typename M>
 struct Codec {
-  std::string values;  // what may stand there, for people
+  std::string values;  // the allowed values, for people
   std::function<Status(const TomlValue&, M*)> read;
-  std::function<std::optional<TomlValue>(const M&)> show;  // nullopt: the key is left out
+  std::function<std::optional<TomlValue>(const M&)> show;  // nullopt: omits the key
 };
 
 Codec<bool> Flag();
@@ -34,12 +34,12 @@ Codec<uint32_t> Number(uint32_t min, uint32_t max);
 Codec<uint32_t> NumberOrZero(uint32_t min, uint32_t max);
 Codec<std::string> Text();
 Codec<std::string> TextNotEmpty();
-// What `wrong` finds no fault with; it returns what is wrong with the text.
+// A text that passes `wrong`, which returns the problem with it, if any.
 Codec<std::string> CheckedText(std::string values,
                                std::function<std::optional<std::string>(const std::string&)> wrong);
-// One of the words that `words` returns, which may not be known before the file is read.
+// One of the words that `words` returns; the list may be known only when the file is read.
 Codec<std::string> WordOf(std::function<std::vector<std::string_view>()> words);
-// Different words, each one of `words`.
+// Distinct words, each from `words`.
 Codec<std::vector<std::string>> WordsOf(std::vector<std::string_view> words);
 
 // A value that may be missing from the file.
@@ -54,7 +54,7 @@ Codec<std::optional<M>> Optional(Codec<M> codec) {
           }};
 }
 
-// The words that a key may have for value, and what they mean.
+// The allowed words of a key and their values.
 template <typename E>
 using NamedValue = std::pair<std::string_view, E>;
 
@@ -66,15 +66,15 @@ std::string_view NameIn(std::span<const NamedValue<E>> table, E value) {
   return "?";
 }
 
-// Empty: it is one of them.
+// The error for a word that is not in `words`; empty: it is.
 std::string WrongWord(const std::string& word, const std::vector<std::string_view>& words);
 // "\"a\", \"b\"".
 std::string Join(const std::vector<std::string_view>& words);
-// "; did you mean \"…\"?", or nothing when no word is near.
+// "; did you mean \"…\"?", or empty if no word is similar.
 std::string Hint(std::string_view word, const std::vector<std::string_view>& words);
 Error WrongType(std::string_view wanted, const TomlValue& value);
 
-// REQUIRES: `table` lives for good.
+// REQUIRES: `table` has static lifetime.
 template <typename E>
 Codec<E> OneOf(std::span<const NamedValue<E>> table) {
   std::vector<std::string_view> words;
@@ -96,11 +96,11 @@ Codec<E> OneOf(std::span<const NamedValue<E>> table) {
 
 enum class KeyKind : uint8_t {
   kPlain,
-  kNeeded,  // it must be there
-  kLive,    // a running daemon takes over what a reload finds
+  kNeeded,  // the key must be present
+  kLive,    // a reload applies it to a running daemon
 };
 
-// One key, without the type of the struct that it belongs to.
+// One key, without its struct's type.
 struct FieldInfo {
   std::string_view key;
   std::string values;
@@ -130,10 +130,11 @@ std::vector<FieldInfo> InfoOf(const std::vector<Field<T>>& fields) {
   return {fields.begin(), fields.end()};
 }
 
-// Every key of `table` is one of `known`; of another the error names the nearest.
+// Checks that every key of `table` is one of `known`. The error for another key names the most
+// similar one.
 Status CheckKeys(const TomlTable& table, const std::vector<FieldInfo>& known);
 
-// What is not in the table stays as it is in `out`. Keys of others are left alone: see CheckKeys.
+// Keys missing from the table leave `out` unchanged. Ignores other keys: see CheckKeys.
 template <typename T>
 Status ReadFields(const TomlTable& table, const std::vector<Field<T>>& fields, T* out) {
   for (const Field<T>& field : fields) {
@@ -148,7 +149,7 @@ Status ReadFields(const TomlTable& table, const std::vector<Field<T>>& fields, T
   return {};
 }
 
-// All keys with their values, as ReadFields reads them back.
+// All keys with their values; ReadFields reads them back.
 template <typename T>
 void ShowFields(const std::vector<Field<T>>& fields, const T& from, TomlTable* table) {
   for (const Field<T>& field : fields) {

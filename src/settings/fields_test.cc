@@ -76,7 +76,7 @@ TEST(FieldsTest, ErrorsNameFileLineAndKey) {
       {"number = 3\ntext = \"\"", "f.toml:2: text: must not be empty"},
       {"number = 3\ncolour = \"rad\"",
        "f.toml:2: colour: must be one of \"red\", \"blue\", is \"rad\"; did you mean \"red\"?"},
-      {"number = 3\nwords = [\"one\", \"one\"]", "f.toml:2: words: \"one\" is named twice"},
+      {"number = 3\nwords = [\"one\", \"one\"]", "f.toml:2: words: \"one\" is given twice"},
       {"number = 3\nwords = [[1]]", "f.toml:2: words: must hold strings, holds an array"},
       {"number = 3\nwords = [{}]", "f.toml:2: words: must be an array, is an array of tables"},
   };

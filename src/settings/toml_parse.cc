@@ -1,8 +1,9 @@
-// toml++ stands behind this file alone.
+// The only file that uses toml++.
 #include <fmt/format.h>
 
-// It asserts what a file may well not hold ("[=" is enough) and handles it right below. With NDEBUG
-// its assertions are promises to clang, without they would end the daemon: neither will do.
+// toml++ asserts on invalid input ("[=" is enough) and then handles it correctly. With NDEBUG clang
+// treats these assertions as promises; without NDEBUG they would end the daemon. So they are
+// disabled.
 #define TOML_HEADER_ONLY 1
 #define TOML_ASSERT(expr) static_cast<void>(0)
 #pragma push_macro("NDEBUG")

@@ -1,4 +1,4 @@
-// What a TOML file says, without the library that reads it. Errors name file, line and key.
+// The contents of a TOML file, independent of the parser library. Errors name file, line and key.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,9 @@ struct TomlTable {
 
   const TomlEntry* Find(std::string_view key) const;
   void Add(std::string key, TomlValue value);
-  // "f.toml:4: device.mtu: TEXT": with the line of the key, or of the table if the key is missing.
+  // "f.toml:4: device.mtu: TEXT", with the line of the key, or of the table if the key is missing.
   Error Wrong(std::string_view key, const std::string& text) const;
-  // The same keys and values; where they stand does not count.
+  // Compares keys and values, not positions.
   bool operator==(const TomlTable& other) const;
 };
 
@@ -37,7 +37,7 @@ struct TomlDate {
   bool operator==(const TomlDate&) const = default;
 };
 
-// A value of a kind that no key has: floating-point numbers and times.
+// A value of a kind that no key uses: floating-point numbers and times.
 struct TomlOther {
   std::string_view type;
   bool operator==(const TomlOther&) const = default;
@@ -60,14 +60,14 @@ class TomlValue {
   explicit TomlValue(Tables value) : data_(std::move(value)) {}
   explicit TomlValue(TomlTable value) : data_(std::move(value)) {}
 
-  // nullptr: it is of another type.
+  // nullptr: another type.
   template <typename T>
   const T* As() const {
     return std::get_if<T>(&data_);
   }
   // "a string", "an array of tables" …, for errors.
   std::string_view TypeName() const;
-  // As a file has it. Tables are not written.
+  // In the syntax of a file. Does not support tables.
   std::string Text() const;
   bool operator==(const TomlValue& other) const { return data_ == other.data_; }
 
@@ -83,10 +83,10 @@ struct TomlEntry {
   bool operator==(const TomlEntry& other) const { return key == other.key && value == other.value; }
 };
 
-// "key = value", a line each.
+// One "key = value" per line.
 std::string PrintEntries(const TomlTable& table);
 
-// Errors begin with `source`, which stands for the file's name.
+// Errors start with `source`, the file's name.
 Result<TomlTable> ParseToml(std::string_view text, const std::string& source);
 
 }  // namespace cygnet

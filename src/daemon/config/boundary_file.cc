@@ -41,23 +41,23 @@ const std::vector<Field<Module>>& ModuleFields() {
       {"kind", &Module::kind, OneOf(std::span<const NamedValue<HolderKind>>(kKinds)), "what it is",
        kNeeded},
       {"name", &Module::name, TextNotEmpty(), "name of the device or engine"},
-      {"model", &Module::model, TextNotEmpty(), "what it says it is", kNeeded},
+      {"model", &Module::model, TextNotEmpty(), "model name that it reports", kNeeded},
       {"serial", &Module::serial, TextNotEmpty(), "of a device"},
       {"firmware", &Module::firmware, TextNotEmpty(), "of a device"},
       {"version", &Module::version, TextNotEmpty(), "of an engine"},
-      {"certificate", &Module::certificate, TextNotEmpty(), "what it was validated as"},
-      {"expires", &Module::expires, Date(), "last day"},
+      {"certificate", &Module::certificate, TextNotEmpty(), "its validation certificate", kNeeded},
+      {"expires", &Module::expires, Date(), "last valid day"},
   };
   return kFields;
 }
 
-// The second after the day's last, in UTC.
+// The first second after the day, in UTC.
 uint64_t EndOf(const TomlDate& date) {
   const std::chrono::year_month_day day{std::chrono::year(date.year),
                                         std::chrono::month(date.month), std::chrono::day(date.day)};
   const auto end = std::chrono::sys_days(day) + std::chrono::days(1);
   const auto seconds = std::chrono::sys_seconds(end).time_since_epoch().count();
-  return seconds > 0 ? static_cast<uint64_t>(seconds) : 1;  // 0 would be never
+  return seconds > 0 ? static_cast<uint64_t>(seconds) : 1;  // 0 would mean never
 }
 
 Result<BoundaryEntry> ReadModule(const TomlTable& table) {
@@ -66,11 +66,11 @@ Result<BoundaryEntry> ReadModule(const TomlTable& table) {
   CYGNET_RETURN_IF_ERROR(ReadFields(table, ModuleFields(), &module));
   const bool device = module.kind == HolderKind::kDevice;
   if (device && table.Find("version") != nullptr) {
-    return table.Wrong("version", "a device has \"firmware\"; an engine has a version");
+    return table.Wrong("version", "only for an engine; a device has \"firmware\"");
   }
   for (const char* key : {"firmware", "serial"}) {
     if (device || table.Find(key) == nullptr) continue;
-    return table.Wrong(key, "is of a device; an engine has a \"version\"");
+    return table.Wrong(key, "only for a device; an engine has a \"version\"");
   }
   for (const char* key : {device ? "firmware" : "version", "certificate"}) {
     if (table.Find(key) == nullptr) return table.Wrong(key, "missing");
@@ -103,13 +103,13 @@ Result<Boundary> ReadBoundary(const TomlTable& root) {
   return boundary;
 }
 
-// Letters that look alike must not make two names of one. (toml++ 3.1 also runs into undefined
-// behaviour on some that stand outside of quotes.)
+// Rejects letters that look alike, which could make two names look the same. (toml++ 3.1 also has
+// undefined behaviour on some of them outside quotes.)
 Status CheckAscii(std::string_view text, const std::string& source) {
   const auto beyond = std::find_if(text.begin(), text.end(),
                                    [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
   if (beyond == text.end()) return {};
-  return MakeError(Errc::kInvalid, fmt::format("{}:{}: a boundary list is ASCII throughout", source,
+  return MakeError(Errc::kInvalid, fmt::format("{}:{}: a boundary list must be ASCII", source,
                                                1 + std::count(text.begin(), beyond, '\n')));
 }
 

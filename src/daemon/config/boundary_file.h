@@ -1,5 +1,5 @@
-// The boundary list of FIPS mode as a file (etc/boundary.toml.example, cygnet-fips(7)). Strict, as
-// the configuration: what cannot be understood is an error, never an entry.
+// The boundary list of FIPS mode as a file (etc/boundary.toml.example, cygnet-fips(7)). Strict like
+// the configuration: anything unknown is an error, never an entry.
 #pragma once
 
 #include <string>
@@ -10,10 +10,10 @@
 
 namespace cygnet {
 
-// Reads the file. Error messages begin with `path`; Errc::kNoEntry: there is no such file.
+// Reads the file. Errors start with `path`; Errc::kNoEntry: the file does not exist.
 Result<Boundary> LoadBoundary(const std::string& path);
 
-// The same of text; `source` stands for the file's name.
+// Reads the same from text; `source` is the file's name in errors.
 Result<Boundary> ParseBoundary(std::string_view text, const std::string& source);
 
 }  // namespace cygnet

@@ -1,4 +1,4 @@
-// Boundary lists as files: every key, and every way to be wrong.
+// Boundary lists as files: every key and every kind of error.
 #include "daemon/config/boundary_file.h"
 
 #include <gmock/gmock.h>
@@ -76,7 +76,7 @@ TEST(BoundaryFileTest, AnEntryHoldsToTheEndOfItsLastDay) {
   EXPECT_EQ(ExpiryOf("9999-12-31"), 253'402'300'800u);
 }
 
-// 0 stands for never: a day before time began must not become that.
+// 0 means never: a day before 1970 must not become 0.
 TEST(BoundaryFileTest, DaysBefore1970AreOver) {
   EXPECT_EQ(ExpiryOf("1969-12-31"), 1u);
   EXPECT_EQ(ExpiryOf("0001-01-01"), 1u);
@@ -102,9 +102,10 @@ TEST(BoundaryFileTest, ErrorsNameFileLineAndKey) {
        "module.certificate: missing"},
       {engine + "certficate = \"#1\"\n",
        "b.toml:6: module.certficate: unknown key; did you mean \"certificate\"?"},
-      {engine + "firmware = \"1\"\n", "module.firmware: is of a device"},
-      {engine + "serial = \"1\"\n", "module.serial: is of a device"},
-      {device + "version = \"1\"\n", "module.version: a device has \"firmware\""},
+      {engine + "firmware = \"1\"\n", "module.firmware: only for a device"},
+      {engine + "serial = \"1\"\n", "module.serial: only for a device"},
+      {device + "version = \"1\"\n",
+       "module.version: only for an engine; a device has \"firmware\""},
       {device + "serial = \"\"\n", "module.serial: must not be empty"},
       {device + "name = \"\"\n", "module.name: must not be empty"},
       {engine + "expires = \"2027-01-31\"\n",
@@ -115,8 +116,8 @@ TEST(BoundaryFileTest, ErrorsNameFileLineAndKey) {
       {engine + "expires = 2027-02-30\n", "b.toml:6: "},
       {engine + "expires = \n", "b.toml:6: "},
       {"[[module]", "b.toml:1: "},
-      {engine + "name = \"\xc3\xa4\"\n", "b.toml:6: a boundary list is ASCII throughout"},
-      {"# \xc3\xa4\n", "b.toml:1: a boundary list is ASCII throughout"},
+      {engine + "name = \"\xc3\xa4\"\n", "b.toml:6: a boundary list must be ASCII"},
+      {"# \xc3\xa4\n", "b.toml:1: a boundary list must be ASCII"},
       {"[= 1", "b.toml:1: "},  // an assertion of the TOML library
   };
   for (const auto& [text, expected] : kWrong) {
@@ -126,7 +127,7 @@ TEST(BoundaryFileTest, ErrorsNameFileLineAndKey) {
   }
 }
 
-// One bad entry spoils the list: half a list is not what the operator wrote.
+// One bad entry invalidates the list: half a list is not what the operator wrote.
 TEST(BoundaryFileTest, ABadEntryIsAnErrorHoweverGoodTheOthers) {
   EXPECT_NE(ErrorOf(std::string(kEngine) + "[[module]]\nkind = \"engine\"\n" + kDevice),
             "no error");

@@ -13,7 +13,7 @@
 namespace cygnet {
 namespace {
 
-// A [table] that stands once, and how it gets into a Config and out of it.
+// A [table] that occurs once, and its conversion from and to a Config.
 struct SingleTable {
   std::string_view name;
   std::vector<FieldInfo> fields;
@@ -60,7 +60,7 @@ bool Holds(const std::vector<FieldInfo>& fields, std::string_view key) {
                      [key](const FieldInfo& field) { return field.key == key; });
 }
 
-// Those that every device has, and those of every driver, each once.
+// The keys of every device and those of every driver, each once.
 std::vector<FieldInfo> AllDeviceKeys() {
   std::vector<FieldInfo> keys = InfoOf(DeviceFields());
   for (const DriverInfo* driver : BuiltinDrivers()) {
@@ -71,7 +71,7 @@ std::vector<FieldInfo> AllDeviceKeys() {
   return keys;
 }
 
-// The keys that the driver reads. One of another driver is an error.
+// The keys that the driver reads. A key of another driver is an error.
 Result<Options> OptionsIn(const TomlTable& table, const DriverInfo& driver) {
   const std::vector<FieldInfo> common = InfoOf(DeviceFields());
   const std::vector<FieldInfo> own = KeysOf(driver);
@@ -79,14 +79,15 @@ Result<Options> OptionsIn(const TomlTable& table, const DriverInfo& driver) {
   for (const TomlEntry& entry : table.entries) {
     if (Holds(common, entry.key)) continue;
     if (!Holds(own, entry.key)) {
-      return table.Wrong(entry.key, fmt::format("driver \"{}\" has no such key", driver.name));
+      return table.Wrong(entry.key,
+                         fmt::format("driver \"{}\" does not have this key", driver.name));
     }
     options.entries.push_back(entry);
   }
   return options;
 }
 
-// What depends on more than one key, and on the driver.
+// Checks that involve more than one key, or the driver.
 Result<DeviceConfig> ReadDevice(const TomlTable& table) {
   CYGNET_RETURN_IF_ERROR(CheckKeys(table, AllDeviceKeys()));
   DeviceConfig device;
@@ -99,7 +100,7 @@ Result<DeviceConfig> ReadDevice(const TomlTable& table) {
   device.options = std::move(checked->options);
   device.owns_interface = checked->owns_interface;
   if (!device.owns_interface && !device.wire.empty()) {
-    return table.Wrong("wire", "not allowed where capture files stand in for the wire");
+    return table.Wrong("wire", "not allowed with capture files");
   }
   if (device.owns_interface && device.wire.empty()) {
     return table.Wrong("wire", table.Find("wire") == nullptr ? "missing" : "must not be empty");
@@ -111,7 +112,7 @@ Result<DeviceConfig> ReadDevice(const TomlTable& table) {
   return device;
 }
 
-// nullptr: there is no such table.
+// nullptr: the table is missing.
 Result<const TomlValue::Tables*> FindTables(const TomlTable& root, std::string_view key) {
   const TomlEntry* entry = root.Find(key);
   if (entry == nullptr) return nullptr;
@@ -126,13 +127,13 @@ Status ReadDevices(const TomlTable& root, Config* config) {
   if (*tables == nullptr) {
     return MakeError(Errc::kInvalid, root.source + ": device: needs at least one [[device]] table");
   }
-  std::set<std::string> taken;  // an interface has one part to play
+  std::set<std::string> taken;  // an interface may be used only once
   for (const TomlTable& table : **tables) {
     auto device = ReadDevice(table);
     if (!device) return device.error();
     for (const auto& [key, value] : {std::pair("name", device->name), {"wire", device->wire}}) {
       if (value.empty() || taken.insert(value).second) continue;
-      return table.Wrong(key, fmt::format("\"{}\" is named twice in this file", value));
+      return table.Wrong(key, fmt::format("\"{}\" is used twice in this file", value));
     }
     config->devices.push_back(*std::move(device));
   }
@@ -168,7 +169,7 @@ Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* conf
   CYGNET_RETURN_IF_ERROR(single.read(*table, config));
   if (single.name == "look_aside" && config->look_aside.mode != LookAsideMode::kNo &&
       config->look_aside.engine.empty()) {
-    return table->Wrong("engine", "missing, and mode is not \"no\"");
+    return table->Wrong("engine", "missing, but required unless mode is \"no\"");
   }
   return {};
 }
@@ -182,7 +183,7 @@ std::string Heading(std::string_view section) {
 
 bool IsInterfaceName(std::string_view name) {
   if (name.empty() || name.size() > 15 || name == "." || name == "..") return false;
-  // '%' is taken by the kernel as a pattern to number by, not as a name.
+  // The kernel treats '%' as a numbering pattern.
   return std::none_of(name.begin(), name.end(), [](char c) {
     return std::strchr("/:% \t\n\v\f\r", c) != nullptr;  // NUL included
   });
@@ -209,7 +210,7 @@ Result<Config> LoadConfig(const std::string& path) {
   return ParseConfig(*text, path);
 }
 
-// Workers that open packets of one SA finish in any order: a window of 32 would drop some.
+// Workers finish packets of one SA in any order: a window of 32 would drop some.
 uint32_t Config::ReplayWindowMin() const {
   constexpr uint32_t kSharedWindow = 1024;
   return replay_window_min.value_or(workers > 1 ? kSharedWindow : 0);

@@ -1,5 +1,5 @@
-// Config: what the operator's cygnetd.toml says (etc/cygnetd.toml.example describes every key).
-// Strict: an unknown key is an error, and every error names file, line and key.
+// Config: the contents of cygnetd.toml (etc/cygnetd.toml.example describes every key). Strict: an
+// unknown key is an error, and every error names file, line and key.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@
 
 namespace cygnet {
 
-// What keeps the kernel's own IP stack off the wire interface.
+// The kind of wire fence.
 enum class FenceMode : uint8_t { kNone, kNft };
 
 // A [[device]] table.
 struct DeviceConfig {
-  std::string name;  // host-side interface, made by the daemon
-  std::string wire;  // interface to own; empty: the driver has none
+  std::string name;  // host-side interface, created by the daemon
+  std::string wire;  // interface to own; empty: the driver uses none
   std::string driver = "sim_nic";
   PlacementMode offload = PlacementMode::kCrypto;
   uint32_t mtu = 0;  // 0 = the wire's
@@ -35,13 +35,13 @@ struct DeviceConfig {
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
   std::optional<uint32_t> rekey_reserve{};                // slots of each direction
   DeviceLoss loss = DeviceLoss::kKeep;
-  // The driver's own keys, checked by it, with its defaults for what is not in the file.
+  // The driver's own keys, checked by it and completed with its defaults.
   Options options = {};
-  bool owns_interface = true;  // as the driver says; capture files have none
+  bool owns_interface = true;  // set by the driver; false for capture files
   bool operator==(const DeviceConfig&) const = default;
 };
 
-// The [look_aside] table: an engine beside the CPU's, with threads or a device of its own.
+// The [look_aside] table: an engine besides the CPU's, with threads or a device of its own.
 struct LookAsideConfig {
   std::string engine;  // empty: none
   LookAsideMode mode = LookAsideMode::kNo;
@@ -58,7 +58,7 @@ struct PlacementRuleConfig {
   std::optional<AddressPrefix> peer, src, dst;
   std::optional<std::string> direction;  // "in", "out"
   PlacementMode mode = PlacementMode::kAuto;
-  std::string device;  // empty: as the client asked, else any
+  std::string device;  // empty: as the client requested, else any
   bool pin = false;
   bool operator==(const PlacementRuleConfig&) const = default;
 };
@@ -91,12 +91,12 @@ struct Config {
   uint32_t workers = 1;
   LogLevel log_level = LogLevel::kInfo;
   bool ike_bypass = false;
-  std::vector<uint16_t> pass_ether_types{};  // beside IP and ARP
+  std::vector<uint16_t> pass_ether_types{};  // besides IP and ARP
   uint32_t busy_poll_us = 50;
-  std::string engine;                           // of the CPU; empty = the best that runs here
-  std::optional<uint32_t> replay_window_min{};  // unset: as the workers need it
-  uint32_t flow_cache = 16384;  // entries of each cache of a worker; made a power of two
-  std::string restart_file;     // empty = in RUNTIME_DIRECTORY, or none
+  std::string engine;                           // of the CPU; empty = the best available
+  std::optional<uint32_t> replay_window_min{};  // unset: depends on the workers
+  uint32_t flow_cache = 16384;  // entries of each cache of a worker; rounded to a power of two
+  std::string restart_file;     // empty = in RUNTIME_DIRECTORY if set, else none
   // [pools]: packets
   uint32_t small_packets = 16384;
   uint32_t jumbo_packets = 256;
@@ -112,19 +112,19 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
-// Reads the file. Error messages begin with `path`.
+// Reads the file. Errors start with `path`.
 Result<Config> LoadConfig(const std::string& path);
 
-// The same of text; `source` stands for the file's name in messages.
+// Reads the same from text; `source` is the file's name in errors.
 Result<Config> ParseConfig(std::string_view text, const std::string& source);
 
-// What runs without a file: one software NIC, nic0, on `wire`.
+// The configuration without a file: one software NIC, nic0, on `wire`.
 Config DefaultConfig(const std::string& wire);
 
-// The configuration as a file that LoadConfig reads back to the same.
+// The configuration as a file; LoadConfig reads it back unchanged.
 std::string DescribeConfig(const Config& config);
 
-// A table of the file and its keys, those of all drivers among them.
+// A table of the file with its keys, including those of all drivers.
 struct ConfigSection {
   std::string_view name;
   std::vector<FieldInfo> fields;
@@ -136,7 +136,7 @@ std::string DescribeKeys();
 // The configuration as tables, in the order of ConfigSections.
 std::vector<TomlTable> ShowConfig(const Config& config);
 
-// 1 to 15 bytes that Linux takes as an interface's name.
+// 1 to 15 bytes that Linux accepts as an interface name.
 bool IsInterfaceName(std::string_view name);
 
 }  // namespace cygnet

@@ -12,13 +12,13 @@ namespace {
 
 struct Key {
   std::string table;
-  std::string name;  // empty: a table as a whole
+  std::string name;  // empty: the whole table
   auto operator<=>(const Key&) const = default;
   std::string Text() const { return name.empty() ? table : table + "." + name; }
   std::string_view section() const { return std::string_view(table).substr(0, table.find(' ')); }
 };
 
-// A table as a whole is live if each of its keys is.
+// A whole table is live if each of its keys is.
 bool IsLive(const Key& key) {
   for (const ConfigSection& section : ConfigSections()) {
     if (section.name != key.section()) continue;
@@ -31,7 +31,7 @@ bool IsLive(const Key& key) {
 
 using Values = std::map<Key, std::string>;
 
-// What ShowConfig knows of is compared, so that no key is forgotten.
+// Compares everything that ShowConfig knows, so that no key is forgotten.
 Values Keys(const Config& config) {
   Values keys;
   for (const TomlTable& table : ShowConfig(config)) {
@@ -65,7 +65,7 @@ ConfigChanges CompareConfigs(const Config& before, const Config& after) {
   ConfigChanges changes;
   for (const Key& key : keys) {
     if (value_in(old_values, key) == value_in(new_values, key)) continue;
-    // Of a device that came or went its name says all.
+    // A device that was added or removed is reported by its name alone.
     const Key device{key.table, ""};
     const bool whole = key.table.starts_with("device ") && !key.name.empty() &&
                        (old_values.count(device) == 0 || new_values.count(device) == 0);

@@ -1,4 +1,4 @@
-// What differs between two configurations, key by key; and which keys a running daemon takes over.
+// The differences between two configurations, key by key, and which of them a reload applies.
 #pragma once
 
 #include <string>
@@ -10,12 +10,12 @@ namespace cygnet {
 
 struct ConfigChanges {
   std::vector<std::string> live;     // a reload applies them
-  std::vector<std::string> restart;  // only a new start does
+  std::vector<std::string> restart;  // these need a restart
 };
 
-// Keys as the file names them: "daemon.log_level", "device nic0.trusted"; "placement" stands for
-// all rules, whose order counts, "device nic1" for a device that came or went. A key that nobody
-// has said to be live needs a restart.
+// Keys are named as in the file: "daemon.log_level", "device nic0.trusted". "placement" means all
+// rules, because their order matters; "device nic1" a device that was added or removed. A key
+// without kLive needs a restart.
 ConfigChanges CompareConfigs(const Config& before, const Config& after);
 
 }  // namespace cygnet

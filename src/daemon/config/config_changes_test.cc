@@ -50,7 +50,7 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
                                            "device nic0.wire", "ledger.keep"));
 }
 
-// The window that follows from the workers is no key of its own: nobody changed it.
+// The window that depends on the workers was not set, so it is not a change of its own.
 TEST(ConfigChangesTest, WorkersAloneAreOneChange) {
   const auto parse = [](const std::string& daemon) {
     const auto config =
@@ -77,7 +77,7 @@ TEST(ConfigChangesTest, TheOrderOfRulesIsAChange) {
   EXPECT_THAT(CompareConfigs(before, after).live, ElementsAre("placement"));
 }
 
-// A name with a full stop in it (eth0.100) is no table of its own.
+// A name with a dot in it (eth0.100) does not make a table of its own.
 TEST(ConfigChangesTest, ADeviceThatCameOrWentIsOneChange) {
   const Config before = DefaultConfig("eth1");
   Config after = before;

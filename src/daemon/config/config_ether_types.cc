@@ -35,9 +35,9 @@ Result<uint16_t> ReadOne(const TomlValue& element) {
     return Invalid(fmt::format("0x{:x} is not an ether type (0x600 to 0xffff)", *number));
   }
   const auto type = static_cast<uint16_t>(*number);
-  if (type == kEtherTypeArp) return Invalid("ARP passes always, where it is well-formed");
+  if (type == kEtherTypeArp) return Invalid("well-formed ARP always passes");
   if (CarriesIp(type)) {
-    return Invalid(fmt::format("0x{:04x} carries IP, which policy would not see there", type));
+    return Invalid(fmt::format("0x{:04x} carries IP that policies would not see", type));
   }
   return type;
 }
@@ -50,12 +50,13 @@ Status ReadAll(const TomlValue& value, std::vector<uint16_t>* out) {
     const auto type = ReadOne(element);
     if (!type) return type.error();
     if (std::find(out->begin(), out->end(), *type) != out->end()) {
-      return Invalid(fmt::format("0x{:04x} is named twice", *type));
+      return Invalid(fmt::format("0x{:04x} is given twice", *type));
     }
     out->push_back(*type);
   }
   if (out->size() <= EtherTypes::kMax) return {};
-  return Invalid(fmt::format("holds {}, there is room for {}", out->size(), EtherTypes::kMax));
+  return Invalid(
+      fmt::format("has {} entries, at most {} are allowed", out->size(), EtherTypes::kMax));
 }
 
 std::optional<TomlValue> ShowAll(const std::vector<uint16_t>& types) {

@@ -1,4 +1,4 @@
-// The key `pass_ether_types`: frames that are neither IP nor ARP and pass all the same.
+// The key `pass_ether_types`: frames that pass although they are neither IP nor ARP.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,8 @@
 
 namespace cygnet {
 
-// An array of names and numbers: ["lldp", 0x88b5]. Refused: what is always or never to be seen here
-// (lengths, ARP), what carries IP that policy would not see, one named twice, more than there is
-// room for.
+// An array of names and numbers: ["lldp", 0x88b5]. Refuses lengths, ARP, types that carry IP hidden
+// from policy, duplicates, and too many entries.
 Codec<std::vector<uint16_t>> EtherTypeList();
 
 }  // namespace cygnet

@@ -54,7 +54,7 @@ std::vector<std::string_view> DriverNames() {
   return names;
 }
 
-// Empty stands for the best one, or for none.
+// Empty: the best engine, or none.
 template <EngineKind kKind>
 std::vector<std::string_view> EngineNames() {
   std::vector<std::string_view> names = {""};
@@ -77,7 +77,7 @@ Codec<std::string> InterfaceNameOrNone() {
   });
 }
 
-// An empty prefix stands for none.
+// An empty prefix matches everything.
 Codec<std::optional<AddressPrefix>> Prefix() {
   return {"prefix",
           [](const TomlValue& value, std::optional<AddressPrefix>* out) -> Status {
@@ -99,20 +99,22 @@ Codec<std::optional<AddressPrefix>> Prefix() {
 const std::vector<Field<Config>>& DaemonFields() {
   static const std::vector<Field<Config>> kFields = {
       {"workers", &Config::workers, Number(1, kMaxWorkers), "worker threads"},
-      {"log_level", &Config::log_level, Words(kLogLevels), "what is logged, and what is worse",
+      {"log_level", &Config::log_level, Words(kLogLevels), "least severe level that is logged",
        kLive},
-      {"ike_bypass", &Config::ike_bypass, Flag(), "IKE of this host passes in clear", kLive},
+      {"ike_bypass", &Config::ike_bypass, Flag(),
+       "well-formed IKE of root's sockets passes in clear", kLive},
       {"pass_ether_types", &Config::pass_ether_types, EtherTypeList(),
        "frames that pass in clear besides IP and ARP", kLive},
       {"busy_poll_us", &Config::busy_poll_us, Number(0, 1'000'000),
-       "how long an idle worker looks for more, in microseconds"},
+       "microseconds for which an idle worker polls"},
       {"engine", &Config::engine, WordOf(EngineNames<EngineKind::kCpu>),
-       "engine on the CPU; empty: the best that runs here"},
+       "engine on the CPU; empty: the best available"},
       {"replay_window_min", &Config::replay_window_min, Optional(Number(0, kMaxReplayWindow)),
        "smallest replay window of inbound SAs", kLive},
       {"flow_cache", &Config::flow_cache, Number(64, 1u << 22),
-       "flows that a worker remembers in each direction"},
-      {"restart_file", &Config::restart_file, Text(), "what outlives the daemon"},
+       "flows that a worker caches in each direction"},
+      {"restart_file", &Config::restart_file, Text(),
+       "file with the state that a restart restores"},
   };
   return kFields;
 }
@@ -130,10 +132,11 @@ const std::vector<Field<LookAsideConfig>>& LookAsideFields() {
   static const std::vector<Field<C>> kFields = {
       {"engine", &C::engine, WordOf(EngineNames<EngineKind::kLookAside>),
        "look-aside engine; empty: none"},
-      {"mode", &C::mode, Words(kLookAsideModes), "which SAs it is given"},
+      {"mode", &C::mode, Words(kLookAsideModes), "which SAs use it"},
       {"threads", &C::threads, Number(1, kMaxCryptoQueues), "threads of the engine"},
       {"queue_depth", &C::queue_depth, Number(1, 65'536), "jobs in flight for each worker"},
-      {"session_limit", &C::session_limit, Number(0, 1'000'000), "halves of SAs; 0: no limit"},
+      {"session_limit", &C::session_limit, Number(0, 1'000'000),
+       "largest number of SA halves; 0: no limit"},
   };
   return kFields;
 }
@@ -141,20 +144,22 @@ const std::vector<Field<LookAsideConfig>>& LookAsideFields() {
 const std::vector<Field<DeviceConfig>>& DeviceFields() {
   using C = DeviceConfig;
   static const std::vector<Field<C>> kFields = {
-      {"name", &C::name, InterfaceName(), "host-side interface, made by the daemon", kNeeded},
+      {"name", &C::name, InterfaceName(), "host-side interface, created by the daemon", kNeeded},
       {"wire", &C::wire, InterfaceNameOrNone(), "wire-side interface"},
-      {"driver", &C::driver, WordOf(DriverNames), "what drives the wire side"},
-      {"offload", &C::offload, Words(kModes), "what the device may be sent", kLive},
-      // IPv6 needs the lower bound (RFC 8200 section 5); a small packet buffer sets the upper one.
-      {"mtu", &C::mtu, NumberOrZero(1280, 2048), "of the host-side interface; 0: as the wire's"},
-      {"wire_fence", &C::wire_fence, Words(kFences), "what keeps the host's stack off the wire"},
-      {"persist", &C::persist, Flag(), "the host-side interface outlives the daemon"},
-      {"trusted", &C::trusted, Flag(), "the device may be given keys", kLive},
+      {"driver", &C::driver, WordOf(DriverNames), "driver of the wire side"},
+      {"offload", &C::offload, Words(kModes), "default offload of SAs on the device", kLive},
+      // IPv6 requires the lower bound (RFC 8200 section 5); a small packet buffer limits the upper
+      // one.
+      {"mtu", &C::mtu, NumberOrZero(1280, 2048), "MTU of the host-side interface; 0: the wire's"},
+      {"wire_fence", &C::wire_fence, Words(kFences),
+       "wire fence that keeps the host's stack off the wire"},
+      {"persist", &C::persist, Flag(), "keep the host-side interface when the daemon ends"},
+      {"trusted", &C::trusted, Flag(), "the device may get keys", kLive},
       {"allow", &C::allow, WordsOf({"crypto", "packet"}), "offload modes allowed on the device",
        kLive},
-      {"loss", &C::loss, Words(kLosses), "what becomes of its SAs when the device is lost", kLive},
+      {"loss", &C::loss, Words(kLosses), "what happens to its SAs when the device is lost", kLive},
       {"rekey_reserve", &C::rekey_reserve, Optional(Number(0, ~uint32_t{0})),
-       "SA slots of each direction kept for successors", kLive},
+       "SA slots of each direction reserved for rekeying", kLive},
   };
   return kFields;
 }
@@ -162,18 +167,19 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
 const std::vector<Field<PlacementRuleConfig>>& PlacementFields() {
   using C = PlacementRuleConfig;
   static const std::vector<Field<C>> kFields = {
-      {"name", &C::name, Text(), "for people", kLive},
+      {"name", &C::name, Text(), "name of the rule, for people", kLive},
       {"reqid", &C::reqid, Optional(Number(0, ~uint32_t{0})), "the SA's reqid", kLive},
-      {"peer", &C::peer, Prefix(), "holds the far end of the SA", kLive},
-      {"src", &C::src, Prefix(), "holds the source of the SA's selector", kLive},
-      {"dst", &C::dst, Prefix(), "holds the destination of the SA's selector", kLive},
+      {"peer", &C::peer, Prefix(), "prefix that contains the SA's far end", kLive},
+      {"src", &C::src, Prefix(), "prefix that contains the source of the SA's selector", kLive},
+      {"dst", &C::dst, Prefix(), "prefix that contains the destination of the SA's selector",
+       kLive},
       {"direction", &C::direction, Optional(WordOf([] {
          return std::vector<std::string_view>{"in", "out"};
        })),
        "direction of the SA", kLive},
       {"mode", &C::mode, Words(kModes), "where the SA runs", kLive},
       {"device", &C::device, Text(), "name of a [[device]]; empty: any", kLive},
-      {"pin", &C::pin, Flag(), "the scheduler leaves the SA alone", kLive},
+      {"pin", &C::pin, Flag(), "the scheduler does not move the SA", kLive},
   };
   return kFields;
 }
@@ -182,12 +188,13 @@ const std::vector<Field<SchedulerParams>>& SchedulerFields() {
   using C = SchedulerParams;
   static const std::vector<Field<C>> kFields = {
       {"enabled", &C::enabled, Flag(), "busy SAs get the slots of idle ones", kLive},
-      {"interval", &C::interval_seconds, Number(1, 3600), "seconds between two looks", kLive},
+      {"interval", &C::interval_seconds, Number(1, 3600), "seconds between two checks", kLive},
       {"hysteresis", &C::hysteresis_percent, Number(100, 10'000),
-       "how busy an SA must be to take a slot, in percent of the one that has it", kLive},
+       "rate that an SA needs to take a slot, in percent of the SA that has it", kLive},
       {"min_residence", &C::min_residence_seconds, Number(0, 86'400),
-       "seconds for which an SA keeps its slot", kLive},
-      {"max_moves", &C::max_moves, Number(1, 10'000), "moves in one interval", kLive},
+       "minimum seconds for which an SA keeps its slot", kLive},
+      {"max_moves", &C::max_moves, Number(1, 10'000), "largest number of moves in one interval",
+       kLive},
   };
   return kFields;
 }
@@ -195,9 +202,9 @@ const std::vector<Field<SchedulerParams>>& SchedulerFields() {
 const std::vector<Field<LedgerConfig>>& LedgerFields() {
   using C = LedgerConfig;
   static const std::vector<Field<C>> kFields = {
-      {"file", &C::file, Text(), "where the ledger is written"},
-      {"max_mib", &C::max_mib, Number(1, 4096), "size at which a new file is begun"},
-      {"keep", &C::keep, Number(0, 100), "older files that are kept"},
+      {"file", &C::file, Text(), "file of the ledger"},
+      {"max_mib", &C::max_mib, Number(1, 4096), "file size in MiB at which a new file is started"},
+      {"keep", &C::keep, Number(0, 100), "number of older files to keep"},
       {"sync", &C::sync, Words(kLedgerSyncs), "when a line reaches the disk"},
   };
   return kFields;
@@ -209,7 +216,7 @@ const std::vector<Field<FipsConfig>>& FipsFields() {
       {"mode", &C::mode, WordOf([] {
          return std::vector<std::string_view>{"auto", "on", "off"};
        }),
-       "only what the boundary list names is given keys", kLive},
+       "only modules on the boundary list get keys", kLive},
       {"boundary", &C::boundary, Text(), "file with the boundary list", kLive},
   };
   return kFields;

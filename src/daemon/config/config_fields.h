@@ -1,4 +1,4 @@
-// The keys of cygnetd.toml: a table of fields for each table of the file.
+// The keys of cygnetd.toml: one table of fields per table of the file.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// Configuration files: defaults, every key, and every way to be wrong.
+// Configuration files: defaults, every key and every kind of error.
 #include "daemon/config/config.h"
 
 #include <gmock/gmock.h>
@@ -326,15 +326,15 @@ const ErrorCase kErrors[] = {
     {"EtherTypeThatIsALength", "[daemon]\npass_ether_types = [0x5ff]\n",
      "f.toml:2: daemon.pass_ether_types: 0x5ff is not an ether type (0x600 to 0xffff)"},
     {"EtherTypeOfArp", "[daemon]\npass_ether_types = [0x806]\n",
-     "f.toml:2: daemon.pass_ether_types: ARP passes always, where it is well-formed"},
+     "f.toml:2: daemon.pass_ether_types: well-formed ARP always passes"},
     {"EtherTypeWithIpInIt", "[daemon]\npass_ether_types = [0x8864]\n",
-     "f.toml:2: daemon.pass_ether_types: 0x8864 carries IP, which policy would not see there"},
+     "f.toml:2: daemon.pass_ether_types: 0x8864 carries IP that policies would not see"},
     {"EtherTypeTwice", "[daemon]\npass_ether_types = [\"lldp\", 0x88cc]\n",
-     "f.toml:2: daemon.pass_ether_types: 0x88cc is named twice"},
+     "f.toml:2: daemon.pass_ether_types: 0x88cc is given twice"},
     {"EtherTypesTooMany",
      "[daemon]\npass_ether_types = [0x600, 0x601, 0x602, 0x603, 0x604, 0x605, 0x606, 0x607, 0x608, "
      "0x609, 0x60a, 0x60b, 0x60c, 0x60d, 0x60e, 0x60f, 0x610]\n",
-     "f.toml:2: daemon.pass_ether_types: holds 17, there is room for 16"},
+     "f.toml:2: daemon.pass_ether_types: has 17 entries, at most 16 are allowed"},
     {"IkeBypass", "[daemon]\nike_bypass = 1\n",
      "f.toml:2: daemon.ike_bypass: must be true or false, is an integer"},
     {"EngineUnknown", "[daemon]\nengine = \"openssI\"\n",
@@ -348,7 +348,7 @@ const ErrorCase kErrors[] = {
     {"LookAsideMode", "[look_aside]\nmode = \"yes\"\n",
      "f.toml:2: look_aside.mode: must be one of \"no\", \"auto\", is \"yes\""},
     {"LookAsideWithoutEngine", "[look_aside]\nmode = \"auto\"\n",
-     "f.toml:1: look_aside.engine: missing, and mode is not \"no\""},
+     "f.toml:1: look_aside.engine: missing, but required unless mode is \"no\""},
     {"LookAsideThreads", "[look_aside]\nthreads = 17\n",
      "f.toml:2: look_aside.threads: must be between 1 and 16, is 17"},
     {"LookAsideDepth", "[look_aside]\nqueue_depth = 0\n",
@@ -377,13 +377,13 @@ const ErrorCase kErrors[] = {
     {"DriverUnknown", WithDevice("driver = \"simnic\"\n"),
      "f.toml:4: device.driver: must be one of "},
     {"WireDriverOfAPlainDevice", WithDevice("driver = \"af_packet\"\nwire_driver = \"af_xdp\"\n"),
-     "f.toml:5: device.wire_driver: driver \"af_packet\" has no such key"},
+     "f.toml:5: device.wire_driver: driver \"af_packet\" does not have this key"},
     {"SaLimitOfAPlainDevice", WithDevice("driver = \"auto\"\nsa_limit = 7\n"),
-     "f.toml:5: device.sa_limit: driver \"auto\" has no such key"},
+     "f.toml:5: device.sa_limit: driver \"auto\" does not have this key"},
     {"KeyOfAnotherWire", WithDevice("pcap_read = \"f\"\n"),
-     "f.toml:4: device.pcap_read: wire_driver \"auto\" has no such key"},
+     "f.toml:4: device.pcap_read: wire_driver \"auto\" does not have this key"},
     {"WireOfCaptureFiles", WithDevice("driver = \"pcap\"\n"),
-     "f.toml:3: device.wire: not allowed where capture files"},
+     "f.toml:3: device.wire: not allowed with capture files"},
     {"WireOfAfXdpMissing", "[[device]]\nname = \"a\"\ndriver = \"af_xdp\"\n",
      "device.wire: missing"},
     {"PcapMac", "[[device]]\nname = \"a\"\ndriver = \"pcap\"\npcap_mac = \"2:0:0:0:0:1\"\n",
@@ -420,11 +420,11 @@ const ErrorCase kErrors[] = {
     {"WireFence", WithDevice("wire_fence = \"iptables\"\n"),
      "f.toml:4: device.wire_fence: must be one of \"nft\", \"none\", is \"iptables\""},
     {"NameTwice", WithDevice("[[device]]\nname = \"nic0\"\nwire = \"eth2\"\n"),
-     "f.toml:5: device.name: \"nic0\" is named twice in this file"},
+     "f.toml:5: device.name: \"nic0\" is used twice in this file"},
     {"WireTwice", WithDevice("[[device]]\nname = \"nic1\"\nwire = \"eth1\"\n"),
-     "f.toml:6: device.wire: \"eth1\" is named twice in this file"},
+     "f.toml:6: device.wire: \"eth1\" is used twice in this file"},
     {"WireIsName", "[[device]]\nname = \"nic0\"\nwire = \"nic0\"\n",
-     "f.toml:3: device.wire: \"nic0\" is named twice in this file"},
+     "f.toml:3: device.wire: \"nic0\" is used twice in this file"},
 };
 
 class ConfigErrorTest : public ::testing::TestWithParam<ErrorCase> {};
@@ -464,7 +464,7 @@ TEST(ConfigTest, ExampleShowsTheDefaults) {
   EXPECT_EQ(*config, DefaultConfig("eth1"));
 }
 
-// --- The documents name the keys that there are, no more and no fewer ---
+// --- The documents name exactly the existing keys ---
 
 using Keys = std::map<std::string, std::set<std::string>>;
 
@@ -478,7 +478,7 @@ Keys KeysOfTheTables() {
   return keys;
 }
 
-// `heading` and `key` each have one group. Every word of the key's group is a key.
+// `heading` and `key` have one group each. Every word of the key's group is a key.
 Keys KeysOfText(const std::string& path, const char* heading, const char* key) {
   Keys keys;
   std::ifstream file(path);

@@ -48,7 +48,8 @@ Status FipsSwitch::Apply(const std::optional<std::string>& text) {
   FipsMode mode = options_.mode;
   if (text.has_value()) {
     const auto parsed = ParseFipsMode(*text);
-    if (!parsed.has_value()) return MakeError(Errc::kInvalid, "no FIPS mode '" + *text + "'");
+    if (!parsed.has_value())
+      return MakeError(Errc::kInvalid, "unknown FIPS mode '" + *text + "'; use auto, on or off");
     mode = *parsed;
   }
   const auto enforced = Enforces(mode);
@@ -64,7 +65,8 @@ Status FipsSwitch::Apply(const std::optional<std::string>& text) {
   boundary_ = *std::move(boundary);
   Log(LogLevel::kInfo, "FIPS mode " + std::string(Name(mode)) + ": " +
                            (enforced_ ? "in force, " : "not in force, ") +
-                           std::to_string(boundary_.entries.size()) + " modules on the list");
+                           std::to_string(boundary_.entries.size()) +
+                           " modules on the boundary list");
   return {};
 }
 

@@ -1,6 +1,6 @@
-// FipsSwitch: FIPS mode of a running daemon: the mode, the boundary list, and what follows from
-// both for each device, engine and algorithm (cygnet-fips(7)). Deny by default: what the list does
-// not name is outside. Control thread.
+// FipsSwitch: FIPS mode of a running daemon: the mode, the boundary list, and the result for each
+// device, engine and algorithm (cygnet-fips(7)). Denies by default: a module that is not on the
+// list is outside. Control thread.
 #pragma once
 
 #include <functional>
@@ -16,17 +16,17 @@ namespace cygnet {
 struct FipsSwitchOptions {
   FipsMode mode = FipsMode::kOff;
   std::string boundary_file;                  // empty: nothing is inside
-  std::function<Result<bool>()> kernel_fips;  // what "auto" asks
+  std::function<Result<bool>()> kernel_fips;  // queried for "auto"
 };
 
 class FipsSwitch final : public FipsControl {
  public:
-  // Reads the list and the kernel. An error is the operator's to mend before the daemon starts.
+  // Reads the list and the kernel's mode. The operator must fix an error before the daemon starts.
   static Result<std::unique_ptr<FipsSwitch>> Create(FipsSwitchOptions options);
 
   bool enforced() const { return enforced_; }
   const Boundary& boundary() const { return boundary_; }
-  // The engines that are there; before the first question about them.
+  // The available engines. Call before the first query about them.
   void SetEngines(const EngineSet* engines) { engines_ = engines; }
 
   std::optional<PlacementReason> DenyDevice(const ControlDevice& device,
@@ -36,10 +36,10 @@ class FipsSwitch final : public FipsControl {
   std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec) const override;
   FipsReport Report(const std::vector<ControlDevice>& devices, const EngineSet& engines,
                     uint64_t now) const override;
-  // Of a list that names no software module any more, FIPS mode that is in force blocks what is
-  // left; switching it on with such a list is refused.
+  // If a new list names no software module, FIPS mode that is in force stays and blocks the SAs
+  // concerned. Switching FIPS mode on with such a list is refused.
   Status Apply(const std::optional<std::string>& mode) override;
-  // The same with the list in another file, or none. An error changes nothing.
+  // The same with another list file, or none. An error changes nothing.
   Status ApplyFile(const std::optional<std::string>& mode, const std::string& boundary_file);
 
  private:

@@ -53,7 +53,7 @@ Result<DeviceOptions> Check(const Options& options) {
   const Options wire_options = WireOptions(options);
   if (driver.keys == nullptr && !wire_options.entries.empty()) {
     return options.Wrong(wire_options.entries.front().key,
-                         "wire_driver \"" + own->wire_driver + "\" has no such key");
+                         "wire_driver \"" + own->wire_driver + "\" does not have this key");
   }
   auto wire = driver.check(wire_options);
   if (!wire) return wire.error();
