@@ -12,7 +12,7 @@
 
 #include "crypto/crypto_engine.h"
 #include "datapath/bind_half.h"
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"
@@ -255,7 +255,7 @@ class BenchHost {
  private:
   DataPath path_{1};
   CapturePoints capture_;
-  PolicyGuard guard_{&path_, 0, 1, &capture_.guard};
+  WireSealGuard guard_{&path_, 0, 1, &capture_.guard};
   test::FakeClock clock_;
   EngineSet engines_;
   std::unique_ptr<SaBinding> binding_;

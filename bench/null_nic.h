@@ -13,7 +13,7 @@ namespace cygnet::bench {
 class NullNic final : public Port, public OffloadDevice {
  public:
   MemoryPort wire{"wire"};
-  EgressGuard* guard = nullptr;  // of `wire`
+  SealGuard* guard = nullptr;  // of `wire`
 
   std::string_view name() const override { return "null"; }
   MacAddress mac() const override { return wire.mac(); }

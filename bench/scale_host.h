@@ -10,7 +10,7 @@
 
 #include "crypto/crypto_engine.h"
 #include "datapath/bind_half.h"
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
@@ -61,7 +61,7 @@ class QueuePort final : public Port {
     PacketFifo sent{8192};
   };
   std::array<Queue, kMaxQueues> queue;
-  EgressGuard* guard = nullptr;
+  SealGuard* guard = nullptr;
 
   std::string_view name() const override { return "memory"; }
   MacAddress mac() const override { return {2, 0, 0, 0, 0, 1}; }
@@ -129,7 +129,7 @@ class ScaleHost {
  private:
   DataPath path_;
   CapturePoints capture_;
-  PolicyGuard guard_;
+  WireSealGuard guard_;
   test::FakeClock clock_;
   EngineSet engines_;
   std::vector<std::unique_ptr<SaBinding>> bindings_;

@@ -15,9 +15,9 @@
 #include "crypto/crypto_engine.h"
 #include "device/capture.h"
 #include "device/device_extras.h"
-#include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"
+#include "device/seal_guard.h"
 #include "policy/policy.h"
 #include "sa/sa.h"
 
@@ -79,7 +79,7 @@ struct DeviceReport {
   std::string loss;            // "keep" or "kernel": what happens to SAs when the device disappears
   uint32_t rekey_reserve = 0;  // SA slots of each direction kept for rekeying
   std::vector<KeyLogEntry> key_log;  // the device's own
-  EgressGuardStats guard{};          // of its wire
+  SealGuardStats guard{};            // of its wire
   FenceStatus fence{};               // around its wire
   OffloadCaps caps;
   OffloadStats offload;

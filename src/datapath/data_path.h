@@ -16,7 +16,7 @@
 #include "crypto/engine_set.h"
 #include "datapath/shared_reassembler.h"
 #include "device/driver.h"
-#include "device/egress_guard.h"
+#include "device/seal_guard.h"
 #include "net/esp_view.h"
 #include "net/ether_types.h"
 #include "packet/packet_pool.h"
@@ -31,8 +31,8 @@ struct Interface {
   Port* host = nullptr;
   Port* wire = nullptr;
   OffloadDevice* offload = nullptr;
-  int32_t ifindex = 0;           // of the host side, as clients know it
-  EgressGuard* guard = nullptr;  // at the wire
+  int32_t ifindex = 0;         // of the host side, as clients know it
+  SealGuard* guard = nullptr;  // at the wire
 };
 
 // What a worker reports to the control thread. It names objects by number, because a number

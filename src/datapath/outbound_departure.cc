@@ -48,7 +48,7 @@ DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
 
 void OutboundDeparture::Refuse(const OutboundItem& item, DropReason reason) {
   if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
-    if (EgressGuard* guard = ctx_->path->interfaces[item.egress].guard) {
+    if (SealGuard* guard = ctx_->path->interfaces[item.egress].guard) {
       guard->Report(*item.packet, reason);
     }
   }

@@ -13,9 +13,9 @@
 
 #include "base/result.h"
 #include "device/capture.h"
-#include "device/egress_guard.h"
 #include "device/offload_device.h"
 #include "device/port.h"
+#include "device/seal_guard.h"
 #include "settings/fields.h"
 
 namespace cygnet {
@@ -38,7 +38,7 @@ struct DriverParams {
   // These three must outlive the device.
   PacketPools* pools = nullptr;
   CapturePoints* capture = nullptr;  // nullptr: no capture
-  EgressGuard* guard = nullptr;      // of this wire; never nullptr
+  SealGuard* guard = nullptr;        // of this wire; never nullptr
   Options options = {};              // as the driver's `check` returned them
 };
 

@@ -21,11 +21,11 @@
 
 namespace cygnet::test {
 
-class OpenGuard final : public EgressGuard {
+class OpenGuard final : public SealGuard {
  public:
   void Check(uint32_t, PacketBatch*, DropSink*) override {}
   void Report(const Packet&, DropReason) override {}
-  EgressGuardStats stats() const override { return {}; }
+  SealGuardStats stats() const override { return {}; }
 };
 
 // What one thread needs to serve a queue of a port.

@@ -9,7 +9,7 @@
 
 #include "crypto/engine_set.h"
 #include "datapath/bind_half.h"
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 #include "datapath/segment.h"
 #include "datapath/worker.h"
 #include "device/sim_nic/sim_nic.h"
@@ -44,7 +44,7 @@ class TestHost {
       Link link;
       link.capture = std::make_unique<CapturePoints>();
       link.guard =
-          std::make_unique<PolicyGuard>(&path, static_cast<uint8_t>(i), 1, &link.capture->guard);
+          std::make_unique<WireSealGuard>(&path, static_cast<uint8_t>(i), 1, &link.capture->guard);
       link.host = std::make_unique<MemoryPort>("host" + std::to_string(i), options.mtu);
       auto memory = std::make_unique<MemoryPort>("wire" + std::to_string(i), options.mtu);
       link.wire = memory.get();
@@ -81,7 +81,7 @@ class TestHost {
   MemoryPort& wire_port(std::size_t i = 0) { return *links_[i].wire; }
   SimNic& nic(std::size_t i = 0) { return *links_[i].nic; }
   CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
-  EgressGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
+  SealGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
 
   // Binds both halves of the SA with BindHalf and inserts it. `number` identifies the SA in
   // events.
@@ -185,7 +185,7 @@ class TestHost {
 
   struct Link {
     std::unique_ptr<CapturePoints> capture;
-    std::unique_ptr<PolicyGuard> guard;
+    std::unique_ptr<WireSealGuard> guard;
     std::unique_ptr<MemoryPort> host;
     std::unique_ptr<GuardedPort> bare;  // the wire, unless a NIC owns it
     std::unique_ptr<SimNic> nic;

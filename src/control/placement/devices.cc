@@ -75,8 +75,8 @@ std::vector<PlacementDevice> PlacementDevices::Inputs() const {
 
 PlacementDevices::GuardHits PlacementDevices::PollGuard(std::size_t i) {
   if (i >= path_.interfaces.size() || path_.interfaces[i].guard == nullptr) return {};
-  const EgressGuardStats now = path_.interfaces[i].guard->stats();
-  const EgressGuardStats before = std::exchange(rows_[i].seen_guard, now);
+  const SealGuardStats now = path_.interfaces[i].guard->stats();
+  const SealGuardStats before = std::exchange(rows_[i].seen_guard, now);
   return {
       .clear = now.clear_stopped - before.clear_stopped,
       .unsealed = now.unsealed_stopped + now.engine_unsealed - before.unsealed_stopped -

@@ -77,7 +77,7 @@ class PlacementDevices {
     bool lied = false;
     DeviceState seen = DeviceState::kUp;
     uint32_t seen_resets = 0;
-    EgressGuardStats seen_guard;
+    SealGuardStats seen_guard;
     std::optional<PlacementReason> denied;
   };
 

@@ -45,7 +45,7 @@ const std::vector<Field<Module>>& ModuleFields() {
       {"serial", &Module::serial, TextNotEmpty(), "of a device"},
       {"firmware", &Module::firmware, TextNotEmpty(), "of a device"},
       {"version", &Module::version, TextNotEmpty(), "of an engine"},
-      {"certificate", &Module::certificate, TextNotEmpty(), "its validation certificate", kNeeded},
+      {"certificate", &Module::certificate, TextNotEmpty(), "its validation certificate"},
       {"expires", &Module::expires, Date(), "last valid day"},
   };
   return kFields;

@@ -43,7 +43,7 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
                               .wire = link->wire.port.get(),
                               .offload = link->wire.offload,
                               .ifindex = link->host->ifindex(),
-                              .guard = link->egress.get()});
+                              .guard = link->guard.get()});
   LogLink(*link);
   return link;
 }
@@ -51,13 +51,13 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
 Status LinkBuilder::OpenWire(Link* link) const {
   const DeviceConfig& config = link->config;
   const auto index = static_cast<uint8_t>(path->interfaces.size());
-  link->egress = std::make_unique<PolicyGuard>(path, index, workers, &link->capture.guard);
+  link->guard = std::make_unique<WireSealGuard>(path, index, workers, &link->capture.guard);
   auto wire = OpenDevice(*FindDriver(config.driver), {.name = config.name,
                                                       .wire = config.wire,
                                                       .queues = workers,
                                                       .pools = pools,
                                                       .capture = &link->capture,
-                                                      .guard = link->egress.get(),
+                                                      .guard = link->guard.get(),
                                                       .options = config.options});
   if (!wire) return In("device " + config.name, wire.error());
   link->wire = *std::move(wire);

@@ -10,7 +10,7 @@
 #include "control/host_network.h"
 #include "daemon/config/config.h"
 #include "datapath/data_path.h"
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 #include "device/capture.h"
 #include "device/driver.h"
 #include "device/host/tap.h"
@@ -21,7 +21,7 @@ namespace cygnet {
 struct Link {
   DeviceConfig config;
   CapturePoints capture;
-  std::unique_ptr<PolicyGuard> egress;
+  std::unique_ptr<WireSealGuard> guard;
   Device wire;
   std::unique_ptr<TapPort> host;
 };

@@ -239,7 +239,7 @@ TEST_F(WireFenceTest, AnUnseenReturnBesideANewOwnerOfItsNameAndIndexIsShut) {
                   "ip link set other up; ip link set peer0 up"));
   (void)Event();
   EXPECT_FALSE(LeavesBy("other"));
-  EXPECT_EQ(status().explanation.find("is not there"), std::string::npos);
+  EXPECT_EQ(status().explanation.find("does not exist"), std::string::npos);
   EXPECT_THAT(status().explanation, testing::HasSubstr("it became other"));
 }
 

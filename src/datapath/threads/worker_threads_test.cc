@@ -28,7 +28,7 @@ class WorkerThreadsTest : public testing::Test {
   WorkerThreadsTest() {
     auto wire = std::make_unique<LoopbackPort>("wire");
     wire_ = wire.get();
-    guard_ = std::make_unique<PolicyGuard>(&path_, uint8_t{0}, 1u, &capture_.guard);
+    guard_ = std::make_unique<WireSealGuard>(&path_, uint8_t{0}, 1u, &capture_.guard);
     nic_ = std::make_unique<SimNic>(
         "nic0", std::make_unique<GuardedPort>(std::move(wire), guard_.get(), &capture_), 1, &pools_,
         &capture_, SimNicOptions{.sa_limit = 8});
@@ -127,7 +127,7 @@ class WorkerThreadsTest : public testing::Test {
   RingPort host_{"host"};
   LoopbackPort* wire_ = nullptr;
   CapturePoints capture_;
-  std::unique_ptr<PolicyGuard> guard_;  // outlives the NIC's thread, which outlives the data path
+  std::unique_ptr<WireSealGuard> guard_;  // outlives the NIC's thread, which outlives the data path
   std::unique_ptr<SimNic> nic_;
   DataPath path_{1};
   std::deque<Installed> installed_;
@@ -183,7 +183,7 @@ TEST_F(WorkerThreadsTest, ControlChangesEverythingWhilePacketsFlow) {
   EXPECT_EQ(wire_->not_esp, 0u);
   EXPECT_GT(nic_->offload_stats().sealed, 0u);
   EXPECT_GT(nic_->offload_stats().returned, 0u);
-  const EgressGuardStats guard = guard_->stats();
+  const SealGuardStats guard = guard_->stats();
   EXPECT_GE(guard.frames_checked, wire_->frames);
   EXPECT_EQ(guard.clear_stopped + guard.unsealed_stopped + guard.engine_unsealed, 0u);
 }

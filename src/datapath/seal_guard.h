@@ -1,4 +1,4 @@
-// PolicyGuard: the seal guard of one wire. No packet that policy protects leaves in clear. The
+// WireSealGuard: the seal guard of one wire. No packet that policy protects leaves in clear. The
 // guard trusts no recorded status: an ESP packet must show its seal, and every other frame is
 // checked against policy again.
 #pragma once
@@ -7,20 +7,20 @@
 #include <vector>
 
 #include "datapath/data_path.h"
-#include "device/egress_guard.h"
+#include "device/seal_guard.h"
 
 namespace cygnet {
 
-class PolicyGuard final : public EgressGuard {
+class WireSealGuard final : public SealGuard {
  public:
   // Set-up only: adds a reader to `path` for each of the port's `queues`. `interface`: the wire's
   // index in path->interfaces; the entry may be added later. `capture`: receives copies of stopped
   // packets. `path` and `capture` outlive the guard.
-  PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture);
+  WireSealGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture);
 
   void Check(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   void Report(const Packet& packet, DropReason reason) override;
-  EgressGuardStats stats() const override;
+  SealGuardStats stats() const override;
 
  private:
   static constexpr uint32_t kEntries = 1024;  // power of two

@@ -1,6 +1,6 @@
 // No plaintext leaves: devices and engines that report "sealed" but did not seal, frames that reach
 // the wire without a decision, and policies that change in between.
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -164,7 +164,7 @@ TEST_P(LyingDeviceTest, StoppedCountedAndCaptured) {
   EXPECT_EQ(liar.nic->lies, 3u);
   EXPECT_EQ(liar.host.Drops(DropReason::kOutNotSealed), 3u);
   EXPECT_EQ(liar.host.AllDrops(), 3u);
-  const EgressGuardStats stats = liar.host.guard();
+  const SealGuardStats stats = liar.host.guard();
   EXPECT_EQ(stats.unsealed_stopped, 3u);
   EXPECT_EQ(stats.clear_stopped, 0u);
   EXPECT_EQ(stats.engine_unsealed, 0u);
@@ -189,7 +189,7 @@ INSTANTIATE_TEST_SUITE_P(Lies, LyingDeviceTest,
                                          LieCase{"StrippedAndMoved", StripEspAndMove}),
                          [](const auto& c) { return c.param.name; });
 
-TEST(EgressGuardTest, TheCaptureOfTheWireShowsNothingOfIt) {
+TEST(SealGuardTest, TheCaptureOfTheWireShowsNothingOfIt) {
   LyingHost liar(SendAsItIs);
   liar.Protect({});
   auto reader = std::make_shared<CaptureQueue>(2000, 100'000, -1);
@@ -201,7 +201,7 @@ TEST(EgressGuardTest, TheCaptureOfTheWireShowsNothingOfIt) {
 }
 
 // Every shape of ESP packet has its proof in the right place.
-TEST(EgressGuardTest, NoShapeOfPacketLeavesUnsealed) {
+TEST(SealGuardTest, NoShapeOfPacketLeavesUnsealed) {
   struct Case {
     const char* name;
     SaOptions options;
@@ -237,7 +237,7 @@ TEST(EgressGuardTest, NoShapeOfPacketLeavesUnsealed) {
 }
 
 // ESP in UDP, stripped: the inner packet is UDP too, and is where the outer one was.
-TEST(EgressGuardTest, AnyUdpPacketIsNoEspInUdp) {
+TEST(SealGuardTest, AnyUdpPacketIsNoEspInUdp) {
   LyingHost liar([](Packet* packet) {
     constexpr uint32_t kFront = 20 + 8 + 8 + 8;
     std::memmove(packet->data() + 14, packet->data() + 14 + kFront, packet->length - 14 - kFront);
@@ -250,7 +250,7 @@ TEST(EgressGuardTest, AnyUdpPacketIsNoEspInUdp) {
 
 // The device does the outer of two transforms but strips it. The rest is sealed ESP, but not what
 // policy requires.
-TEST(EgressGuardTest, OneTransformOfTwoIsNotEnough) {
+TEST(SealGuardTest, OneTransformOfTwoIsNotEnough) {
   LyingHost liar(StripEsp);
   SaOptions inner{.dst = "198.51.100.2", .spi = 0x2000, .reqid = 2};
   SaOptions outer;
@@ -265,7 +265,7 @@ TEST(EgressGuardTest, OneTransformOfTwoIsNotEnough) {
 }
 
 // A null cipher session instead of one that encrypts: the ICV is there, but the text is clear.
-TEST(EgressGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
+TEST(SealGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
   PacketPools pools(256, 8);
   TestHost host(&pools);
   const auto sa = host.Add(SaOptions{});
@@ -293,7 +293,7 @@ TEST(EgressGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
   EXPECT_THAT(reader->Drain(), SizeIs(1));
 }
 
-TEST(EgressGuardTest, TheLatestStoppedFramesAreKept) {
+TEST(SealGuardTest, TheLatestStoppedFramesAreKept) {
   LyingHost liar(SendAsItIs);
   liar.Protect({});
   for (int i = 0; i < 100; ++i) {

@@ -1,4 +1,4 @@
-#include "datapath/egress_guard.h"
+#include "datapath/seal_guard.h"
 
 #include <algorithm>
 
@@ -23,7 +23,8 @@ bool AllowsClear(const FlowDecision& decision) {
 
 }  // namespace
 
-PolicyGuard::PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture)
+WireSealGuard::WireSealGuard(DataPath* path, uint8_t interface, uint32_t queues,
+                             CapturePoint* capture)
     : path_(path), interface_(interface), capture_(capture) {
   for (uint32_t i = 0; i < queues; ++i) {
     queues_.push_back(std::make_unique<Queue>());
@@ -33,7 +34,7 @@ PolicyGuard::PolicyGuard(DataPath* path, uint8_t interface, uint32_t queues, Cap
 }
 
 // The reader is offline between batches, because a device's thread sleeps without notice.
-void PolicyGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
+void WireSealGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
   queue->checked.store(queue->checked.load(std::memory_order_relaxed) + batch->size(),
                        std::memory_order_relaxed);  // one writer
@@ -50,7 +51,7 @@ void PolicyGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
   }
 }
 
-DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
+DropReason WireSealGuard::Judge(Queue* queue, const Packet& packet) const {
   switch (packet.protection) {
     case Protection::kProven:
     case Protection::kControl:
@@ -66,7 +67,7 @@ DropReason PolicyGuard::Judge(Queue* queue, const Packet& packet) const {
 }
 
 // Decides as the pipeline does, but from the bytes that are about to leave.
-DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
+DropReason WireSealGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   const auto type = ParseEtherType(packet.bytes());
   if (!type) return DropReason::kPortBadFrame;
   if (!type->IsIp()) {
@@ -87,8 +88,8 @@ DropReason PolicyGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   return AskPolicy(queue, packet, ip);
 }
 
-DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
-                                  const IpPacketView& ip) const {
+DropReason WireSealGuard::AskPolicy(Queue* queue, const Packet& packet,
+                                    const IpPacketView& ip) const {
   const uint64_t generation = path_->generation();
   Passing& known = queue->passing[ip.flow.Hash() & (kEntries - 1)];
   if (known.generation == generation && known.later_fragment == ip.later_fragment &&
@@ -117,7 +118,7 @@ DropReason PolicyGuard::AskPolicy(Queue* queue, const Packet& packet,
 }
 
 // This may be slow because it is rare. Control finds the device responsible.
-void PolicyGuard::Stop(const Packet& packet, DropReason reason) {
+void WireSealGuard::Stop(const Packet& packet, DropReason reason) {
   capture_->OfferStopped(packet, reason);
   if (reason == DropReason::kOutPolicyChanged) {
     changed_.fetch_add(1, std::memory_order_relaxed);
@@ -129,7 +130,7 @@ void PolicyGuard::Stop(const Packet& packet, DropReason reason) {
   }
 }
 
-void PolicyGuard::Report(const Packet& packet, DropReason reason) {
+void WireSealGuard::Report(const Packet& packet, DropReason reason) {
   capture_->OfferStopped(packet, reason);
   if (reason == DropReason::kOutNotSealed) {
     engine_unsealed_.fetch_add(1, std::memory_order_relaxed);
@@ -138,11 +139,11 @@ void PolicyGuard::Report(const Packet& packet, DropReason reason) {
   }
 }
 
-EgressGuardStats PolicyGuard::stats() const {
-  EgressGuardStats sum{.clear_stopped = clear_.load(std::memory_order_relaxed),
-                       .unsealed_stopped = unsealed_.load(std::memory_order_relaxed),
-                       .engine_unsealed = engine_unsealed_.load(std::memory_order_relaxed),
-                       .changed_stopped = changed_.load(std::memory_order_relaxed)};
+SealGuardStats WireSealGuard::stats() const {
+  SealGuardStats sum{.clear_stopped = clear_.load(std::memory_order_relaxed),
+                     .unsealed_stopped = unsealed_.load(std::memory_order_relaxed),
+                     .engine_unsealed = engine_unsealed_.load(std::memory_order_relaxed),
+                     .changed_stopped = changed_.load(std::memory_order_relaxed)};
   for (const auto& queue : queues_) {
     sum.frames_checked += queue->checked.load(std::memory_order_relaxed);
   }

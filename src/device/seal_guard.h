@@ -1,4 +1,4 @@
-// EgressGuard: the last check of frames before a wire port sends them. Every wire port is behind
+// SealGuard: the last check of frames before a wire port sends them. Every wire port is behind
 // one (GuardedPort); no setting removes it.
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace cygnet {
 
 // Since the start.
-struct EgressGuardStats {
+struct SealGuardStats {
   uint64_t frames_checked = 0;
   uint64_t clear_stopped = 0;     // kOutGuard
   uint64_t unsealed_stopped = 0;  // kOutNotSealed, caused by the device before the wire
@@ -21,9 +21,9 @@ struct EgressGuardStats {
   uint64_t changed_stopped = 0;   // kOutPolicyChanged: stopped in time; not an error
 };
 
-class EgressGuard {
+class SealGuard {
  public:
-  virtual ~EgressGuard() = default;
+  virtual ~SealGuard() = default;
   // Called by the thread that sends on `queue` of the port. Drops frames that must not leave, with
   // a reason, and keeps a copy (CapturePoints::guard).
   virtual void Check(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
@@ -31,7 +31,7 @@ class EgressGuard {
   // as Check does; the caller drops it.
   virtual void Report(const Packet& packet, DropReason reason) = 0;
   // Any thread.
-  virtual EgressGuardStats stats() const = 0;
+  virtual SealGuardStats stats() const = 0;
 };
 
 // A wire port behind its guard. Offers frames to the wire's capture point after the guard, so a
@@ -39,7 +39,7 @@ class EgressGuard {
 class GuardedPort final : public Port {
  public:
   // `capture` may be nullptr.
-  GuardedPort(std::unique_ptr<Port> port, EgressGuard* guard, CapturePoints* capture)
+  GuardedPort(std::unique_ptr<Port> port, SealGuard* guard, CapturePoints* capture)
       : port_(std::move(port)), guard_(guard), capture_(capture) {
     CYGNET_CHECK(guard_ != nullptr);
   }
@@ -68,7 +68,7 @@ class GuardedPort final : public Port {
 
  private:
   const std::unique_ptr<Port> port_;
-  EgressGuard* const guard_;
+  SealGuard* const guard_;
   CapturePoints* const capture_;
 };
 
