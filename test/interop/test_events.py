@@ -182,7 +182,7 @@ class Events(WireHost):
     def without_sa(self, larval_drop):
         path = "/proc/sys/net/core/xfrm_larval_drop"
         if self.host.ns.run(["test", "-e", path], check=False).returncode != 0:
-            self.skipTest(f"no {path} in a network namespace of this kernel")
+            self.skipTest(f"this kernel has no {path} in a network namespace")
         self.addCleanup(sysctl, self.host.ns, "net.core.xfrm_larval_drop", 1)
         sysctl(self.host.ns, "net.core.xfrm_larval_drop", larval_drop)
         self.install()

@@ -228,7 +228,7 @@ class Fence(suite.Case):
         for end in (self.kill, self.host.stop, self.kill):
             self.host.start()
             if not self.fence()["by_tc"]:
-                self.skipTest("no filters of tc here")
+                self.skipTest("no tc filters here")
             by_nft, by_tc = self.marks()
             self.assertEqual(by_nft, by_tc)
             self.assertNotIn(by_nft, seen | {0, 0x4379676e})

@@ -284,7 +284,7 @@ class Running(Lifecycle):
 class Installed(Lifecycle):
     def test_installed_programs_work_from_where_they_are(self):
         if not os.access(os.environ["CYGNET_BUILD"], os.W_OK):
-            self.skipTest("cmake --install writes its manifest to the build folder: another user's")
+            self.skipTest("cmake --install writes its manifest to the build folder, which belongs to another user")
         prefix = os.path.join(self.workdir, "prefix")
         result = subprocess.run(["cmake", "--install", os.environ["CYGNET_BUILD"], "--prefix", prefix],
                                 capture_output=True, text=True, check=False)

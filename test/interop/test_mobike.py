@@ -118,7 +118,7 @@ class MobikeCase(IkeCase):
         self.check_traffic()
         for host, old in zip(self.hosts, before):
             for spi, count in self.packets(host).items():
-                self.assertGreater(count, old[spi], "an SA that moves goes on counting")
+                self.assertGreater(count, old[spi], "an SA that moves continues to count")
         return [len(listener()) for listener in heard]
 
 

@@ -1,6 +1,6 @@
 """The register of cases. A module registers its own by `@case(name, …)` and `table(…)`.
 
-`needs`: features of the kernel (run.py probes them) without which there is nothing to compare with.
+`needs`: features of the kernel that the comparison needs (run.py probes them).
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 import xfrmwire as nl
 from cases import case
 
-# The least that each may hold.
+# The smallest length of each.
 MINIMUM = {"SA": 224, "POLICY": 168, "LASTUSED": 8, "ALG_AUTH_TRUNC": 72, "ALG_AEAD": 72,
            "ALG_AUTH": 68, "ALG_CRYPT": 68, "ALG_COMP": 68, "ENCAP": 24, "TMPL": 64, "SEC_CTX": 8,
            "LTIME_VAL": 32, "REPLAY_VAL": 12, "REPLAY_THRESH": 4, "ETIMER_THRESH": 4, "SRCADDR": 16,

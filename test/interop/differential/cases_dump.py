@@ -15,7 +15,7 @@ def fill(c, count=3):
 
 
 def quietly_fill(c, count):
-    """As many as no socket's buffer holds."""
+    """Allocates more SPIs than a socket's buffer can list."""
     for i in range(0, count, 50):
         c.main.socket.send(b"".join(nl.message("ALLOCSPI", nl.spi_info(0x1000 + i + k, 0x1000 + i + k),
                                                nl.REQUEST) for k in range(50)))
@@ -28,7 +28,7 @@ for kind in ("GETSA", "GETPOLICY"):
         c.dump(kind)
         c.dump(kind, b"", DUMP | nl.ACK)
         c.dump(kind, bytes(24))
-        c.dump(kind, b"", nl.DUMP | nl.ACK)  # no request
+        c.dump(kind, b"", nl.DUMP | nl.ACK)  # not a request
 
 
 @case("dump.SAs, newest first")

@@ -1,5 +1,5 @@
-"""Who hears what: groups, one's own events, events nobody listens for, a listener that does not read,
-policies whose time is up.
+"""Who gets which events: groups, one's own events, events without a listener, a listener that does not
+read, expired policies.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""What the tables hold, thresholds, default actions, flushes."""
+"""Contents of the tables, thresholds, default actions, flushes."""
 
 import xfrmwire as nl
 from cases import case, table

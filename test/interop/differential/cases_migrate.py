@@ -1,4 +1,4 @@
-"""MIGRATE, the ACQUIRE request, and what only the kernel may send."""
+"""MIGRATE, the ACQUIRE request, and messages that only the kernel may send."""
 
 import xfrmwire as nl
 from cases import case, table

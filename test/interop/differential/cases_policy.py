@@ -1,4 +1,4 @@
-"""NEWPOLICY, UPDPOLICY, DELPOLICY, GETPOLICY, POLEXPIRE: what is a policy, and which one is meant."""
+"""NEWPOLICY, UPDPOLICY, DELPOLICY, GETPOLICY, POLEXPIRE: valid policies, and how requests identify them."""
 
 import xfrmwire as nl
 from cases import case, table
@@ -15,7 +15,7 @@ def if_id(number):
     return nl.attr("IF_ID", nl.u32(number))
 
 
-# --- What is refused ---
+# --- Refused ---
 
 for kind in ("NEWPOLICY", "UPDPOLICY"):
     table(f"policy.{kind} with", kind, {
@@ -160,7 +160,7 @@ def _(c):
     c.dump("GETPOLICY")
 
 
-# --- What nothing here evaluates, and is refused unless it blocks ---
+# --- Selections that Cygnet cannot evaluate: refused unless the policy blocks ---
 
 for label, extra, kwargs in (
         ("mark", mark(1, 3), {}), ("if_id", if_id(5), {}),
@@ -303,7 +303,7 @@ def _(c):
     c.ask("POLEXPIRE", nl.policy_expire(1) + mark(1, 1) + if_id(7) + SUB)
 
 
-# --- Security context and offload, of which this kernel may have nothing ---
+# --- Security context and offload, which this kernel may lack ---
 
 for label, context in {"empty": nl.security_context(), "one": nl.security_context(b"system_u\0"),
                        "shorter than it says": nl.security_context(b"abc", claimed=9),

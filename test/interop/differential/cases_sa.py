@@ -1,6 +1,6 @@
-"""NEWSA, UPDSA, DELSA, GETSA, EXPIRE, NEWAE, GETAE of SAs. What is malformed is refused before the
-algorithms are looked for, so a kernel without ESP answers that, too; the cases called "esp." need one
-that has it, or show how it lacks it.
+"""NEWSA, UPDSA, DELSA, GETSA, EXPIRE, NEWAE, GETAE of SAs. Malformed requests are refused before
+the algorithms are looked up, so that a kernel without ESP answers them, too; the cases named "esp."
+need a kernel with ESP, or show what it answers without.
 """
 
 import xfrmwire as nl
@@ -10,7 +10,7 @@ GCM = nl.attr("ALG_AEAD", nl.aead())
 CBC = nl.attr("ALG_CRYPT", nl.algorithm(b"cbc(aes)"))
 SHA = nl.attr("ALG_AUTH_TRUNC", nl.truncated(b"hmac(sha256)", b"k" * 32, 128))
 IN_, OUT_ = nl.attr("SA_DIR", b"\1"), nl.attr("SA_DIR", b"\2")
-BAD = nl.attr("ALG_AEAD", nl.aead(name=b"none"))  # well-formed, and known to nobody
+BAD = nl.attr("ALG_AEAD", nl.aead(name=b"none"))  # well-formed and unknown
 
 
 def both(prefix, rows, needs=()):
@@ -205,7 +205,7 @@ for label, extra in AE.items():
             c.ask("NEWAE", nl.aevent_id() + extra, nl.REQUEST | nl.ACK | flags)
 
 
-# --- SAs that are whole ---
+# --- Complete SAs ---
 
 @case("esp.added, got, deleted")
 def _(c):

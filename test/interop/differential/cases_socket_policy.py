@@ -1,5 +1,5 @@
-"""Policies of single sockets: setsockopt() of IP_XFRM_POLICY and IPV6_XFRM_POLICY, and what of them
-is to be seen. Sent from port 0 and to nobody: whether they let pass is test_socket_policies.py's.
+"""Socket policies: setsockopt() of IP_XFRM_POLICY and IPV6_XFRM_POLICY, and how they are shown. From
+port 0 to no destination: test_socket_policies.py tests what they let pass.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def put(c, s, body, way=V4, label=None):
 
 
 def clear(c, s, way=V4):
-    """With NULL, which Python does not have."""
+    """Calls setsockopt() with NULL, which Python cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     result = libc.setsockopt(s.fileno(), way[1], way[2], None, 0)
     c.note(f"cleared: {result} {ctypes.get_errno() if result else ''}")
@@ -41,7 +41,7 @@ def look(c):
 
 
 def index_of(messages, direction):
-    """Of the first that is shown with it."""
+    """The index of the first policy shown for the direction."""
     for message in messages:
         if message[4:6] == bytes([nl.TYPES["NEWPOLICY"], 0]) and message[16 + 160] == direction:
             return int.from_bytes(message[16 + 156:16 + 160], "little")
@@ -49,7 +49,7 @@ def index_of(messages, direction):
 
 
 def of_sockets(c, expected, patience=100):
-    """Waits until so many are there: they go a moment after their socket, with either."""
+    """Waits until there are that many: on both sides they disappear shortly after their socket."""
     for _ in range(patience):
         c.main.socket.send(nl.message("GETSPDINFO", INFO, nl.REQUEST))
         answer = c.main.socket.recv(4096)

@@ -1,4 +1,4 @@
-"""The socket itself: addresses, options, privilege, and what becomes of it in a child."""
+"""The socket itself: addresses, options, privilege, and what happens to it in a child."""
 
 import ctypes
 import errno
@@ -22,20 +22,20 @@ def outcome(function, *args):
 
 
 def drop_privilege():
-    """CAP_NET_ADMIN out of the effective set (capset(2), version 3)."""
+    """Drops CAP_NET_ADMIN from the effective set (capset(2), version 3)."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("=Ii", 0x20080522, 0)
     data = ctypes.create_string_buffer(24)
     if libc.capget(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capget")
     sets = list(struct.unpack("=6I", data.raw[:24]))
-    sets[0] &= ~(1 << NET_ADMIN)  # effective; permitted stays: it is the effective that counts
+    sets[0] &= ~(1 << NET_ADMIN)  # only the effective set counts; the permitted set stays
     if libc.capset(header, struct.pack("=6I", *sets)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
 def in_child(c, function):
-    """Runs in a child; what it noted is noted here."""
+    """Runs in a child and copies its notes."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -76,7 +76,7 @@ def _(c):
 
 @case("privilege.none: nothing is heard", listener=False)
 def _(c):
-    """A kernel lets anybody bind to the groups of other families; of XFRM's nobody without it."""
+    """A kernel lets anybody bind to the groups of other families, but to XFRM's only with the capability."""
     reader, writer = os.pipe()
     done, told = os.pipe()
     pid = os.fork()

@@ -1,10 +1,10 @@
-"""ALLOCSPI, and the larval states that it leaves: got, listed, deleted, expired."""
+"""ALLOCSPI, and the larval states that it makes: got, listed, deleted, expired."""
 
 import xfrmwire as nl
 from cases import case
 
 SIX = {"family": 10, "src": "2001:db8::1", "dst": "2001:db8::2"}
-# A kernel gives up after as many random tries as the range is long: no short ones.
+# A kernel gives up after as many random tries as the range is long, so the ranges are not short.
 RANGES = {"one": (0x300, 0x300), "some": (0x300, 0x33f), "charon's": (0xc0000000, 0xcfffffff),
           "zero": (0, 0), "all": (0, 0xffffffff), "backwards": (2, 1),
           "the last": (0xffffffff, 0xffffffff)}

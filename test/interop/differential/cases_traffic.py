@@ -1,4 +1,4 @@
-"""What packets make of policies: ACQUIRE, larval states, the idle clock. The interface (--interface)
+"""The effects of packets on policies: ACQUIRE, larval states, the idle clock. The interface (--interface)
 has 192.0.2.1/24, and 192.0.2.2 is a neighbour that never answers.
 """
 
@@ -26,7 +26,7 @@ def send(dst=PEER, sport=7000, dport=9):
         try:
             s.sendto(b"x", (dst, dport))
         except OSError:
-            pass  # what the sender is told is not what is compared here
+            pass  # the sender's error is not compared here
 
 
 @case("traffic.ACQUIRE and its larval")

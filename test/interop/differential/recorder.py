@@ -1,4 +1,4 @@
-"""One case: sockets to NETLINK_XFRM, whatever answers there, and a transcript of what came back."""
+"""One case: sockets to NETLINK_XFRM, whoever serves it, and a transcript of the answers."""
 
 import socket
 import struct
@@ -24,7 +24,7 @@ class Endpoint:
         self.port = self.socket.getsockname()[0]
 
     def receive(self, wait=0.0):
-        """(datagram, sender) that is there, after waiting for the first; of errors the number."""
+        """The (datagram, sender) pairs that have arrived, after waiting for the first; for an error its number."""
         found = []
         self.socket.settimeout(wait)
         while True:
@@ -41,10 +41,10 @@ class Endpoint:
 
 
 class Recorder:
-    """What a case is given. `main` asks; `listener` hears every group unless the case says no."""
+    """The argument of a case. `main` sends requests; `listener` listens to all groups unless the case declines."""
 
     def __init__(self, environment, listener=True):
-        self.environment = environment  # of run.py: the interface, waits
+        self.environment = environment  # from run.py: the interface, waits
         self.lines = []
         self._opened = []
         self._sequence = 0
@@ -63,13 +63,13 @@ class Recorder:
         for endpoint in self._opened:
             endpoint.close()
 
-    # --- Asking ---
+    # --- Requests ---
 
     def note(self, *lines):
         self.lines += lines
 
     def ask(self, kind, body=b"", flags=nl.REQUEST | nl.ACK, by=None, pid=0, length=None):
-        """One request; then what came back, and what listeners were told."""
+        """Sends one request; records the answers and the listener's events."""
         self._sequence += 1
         return self.raw(nl.message(kind, body, flags, self._sequence, length, pid), by,
                         f"{kind} flags {flags:#x}")
@@ -106,11 +106,11 @@ class Recorder:
         return replies
 
     def read(self, by, wait=0.0, mark="<"):
-        """What has come to a socket meanwhile."""
+        """Records what a socket has received meanwhile."""
         return self._replies(by, b"", wait, mark)
 
     def wait_event(self, seconds=5.0):
-        """Until something comes to the listener, and what comes with it."""
+        """Waits until the listener receives something; records all of it."""
         found = self.listener.receive(seconds * self.environment.slowness)
         if not found:
             self.note("* nothing came")
@@ -118,7 +118,7 @@ class Recorder:
         return found
 
     def silence(self, seconds):
-        """Nothing may come for so long."""
+        """Checks that nothing arrives for that time."""
         time.sleep(seconds)
         self._events()
 
@@ -147,7 +147,7 @@ class Recorder:
             self.renderer.given_indexes.add(kwargs["index"])
         return self.ask(kind, nl.policy_info(**kwargs) + extra)
 
-    # --- Showing ---
+    # --- Output ---
 
     def _send(self, datagram, by, title):
         self.note(f"> {title}")
@@ -158,7 +158,7 @@ class Recorder:
 
     @staticmethod
     def split(datagram):
-        """Messages; a rest that is none is one too."""
+        """Splits a datagram into messages; a rest that is not a message counts as one."""
         found = []
         while len(datagram) >= 16:
             size, = struct.unpack("=I", datagram[:4])

@@ -1,6 +1,6 @@
-"""What a NETLINK_XFRM answer says, as lines of text: every field, attribute and length. What no two
-runs have in common (times, random SPIs, port ids, numbers of ACQUIREs, policy indexes, interface
-numbers) stands there as what it means.
+"""Renders a NETLINK_XFRM answer as lines of text: every field, attribute and length. Values that differ
+between runs (times, random SPIs, port ids, numbers of ACQUIREs, policy indexes, interface numbers) are
+replaced by their meaning.
 """
 
 import errno
@@ -11,7 +11,7 @@ import time
 import xfrmwire as nl
 
 _LEASE = 3600  # seconds that a run may take: a time as near as that is "now"
-_HEX = 48  # of what is not taken apart, bytes that are shown
+_HEX = 48  # shown bytes of data that is not parsed
 
 
 def error_name(number):
@@ -19,7 +19,7 @@ def error_name(number):
 
 
 class Renderer:
-    """Of one case: knows which numbers were chosen by the other side."""
+    """The renderer of one case: knows which numbers the other side chose."""
 
     def __init__(self, port=0, index_base=0, interfaces=None):
         self.port = port  # of the socket that reads
@@ -32,7 +32,7 @@ class Renderer:
     # --- Numbers that the other side chose ---
 
     def learn_spi(self, spi):
-        """A random one: it has a name from now on."""
+        """Gives a random SPI a name."""
         self._spis.setdefault(spi, f"random{len(self._spis) + 1}")
 
     def spi(self, number):
@@ -189,7 +189,7 @@ class Renderer:
         return [f"{head} {b[:_HEX].hex()}"]
 
     def message(self, data, request=b""):
-        """One message; of an error also how it echoes `request`."""
+        """One message; for an error, also how it echoes `request`."""
         size, number, flags, seq, pid = struct.unpack("=IHHII", data[:16])
         kind = nl.NAMES.get(number, f"type{number:#x}")
         lines = [f"{kind} flags {flags:#x} seq {seq} pid {self.pid(pid)}"]

@@ -42,7 +42,7 @@ class Environment:
     def __init__(self, interface, slowness):
         self.interface = interface
         self.slowness = slowness
-        self.patience = 1.0 * slowness  # for the rest of a dump, which comes as it is read
+        self.patience = 1.0 * slowness  # for the rest of a dump, which arrives as it is read
         self.interfaces = {number: name for number, name in socket.if_nameindex()}
         self.index_base = 0
 
@@ -52,7 +52,7 @@ class Environment:
     @staticmethod
     @contextlib.contextmanager
     def sysctl(name, value):
-        """Of the network namespace, for a while."""
+        """A setting of the network namespace, changed for a while."""
         path = os.path.join("/proc/sys", name)
         with open(path, encoding="ascii") as f:
             before = f.read()
@@ -66,7 +66,7 @@ class Environment:
 
 
 def ask(endpoint, kind, body, flags=nl.REQUEST | nl.ACK):
-    """Parsed answers, with the payloads as they came."""
+    """Parsed answers, with their raw payloads."""
     endpoint.socket.send(nl.message(kind, body, flags))
     return [(data[4:6], data) for data, sender in endpoint.receive() if sender]
 
@@ -79,7 +79,7 @@ def errno_of(answers):
 
 
 def clean(environment):
-    """Nothing is left of the case before; and which index the next policy gets."""
+    """Removes everything of the previous case, and notes the index that the next policy gets."""
     endpoint = Endpoint()
     for kind, body in (("FLUSHSA", b"\0"), ("FLUSHPOLICY", b""),
                        ("FLUSHPOLICY", nl.attr("POLICY_TYPE", nl.policy_type(1))),
@@ -97,7 +97,7 @@ def clean(environment):
 
 
 def probe_features():
-    """What the kernel can do beyond the least that is asked of it."""
+    """The kernel's features beyond the required ones."""
     endpoint = Endpoint()
     body = nl.sa_info() + nl.attr("ALG_AEAD", nl.aead())
     found = []
@@ -109,7 +109,7 @@ def probe_features():
     has("crypto", "NEWSA", body, (ENOSYS,))
     has("esp", "NEWSA", body, (ENOSYS, EPROTONOSUPPORT))
     ask(endpoint, "DELSA", nl.sa_id())
-    # A value that no direction has: refused with ERANGE by those that know the attribute.
+    # Not a valid direction: kernels that know the attribute refuse it with ERANGE.
     if errno_of(ask(endpoint, "NEWSA", nl.sa_info() + nl.attr("SA_DIR", b"\3"))) == ERANGE:
         found.append("sa_dir")
     if errno_of(ask(endpoint, "NEWSA", nl.sa_info() + nl.attr("SA_PCPU", b"\3"))) == EINVAL \
@@ -134,7 +134,7 @@ def run_case(case, environment):
     recorder = Recorder(environment, case.listener)
     try:
         case.run(recorder)
-    except Exception:  # a case that breaks is an answer too, and not the end of the others
+    except Exception:  # a failed case is an answer, too, and does not end the others
         recorder.note("broken: " + traceback.format_exc(limit=-2).strip().splitlines()[-1])
         print(f"{case.name}: {traceback.format_exc()}", file=sys.stderr)
     finally:
@@ -159,7 +159,7 @@ def main():
     for case in CASES.values():
         if lacking & set(case.needs) or not fnmatch.fnmatch(case.name, args.only):
             continue
-        if not case.name.startswith("fresh."):  # those are about a namespace nobody has used
+        if not case.name.startswith("fresh."):  # those need an unused namespace
             clean(environment)
         found[case.name] = run_case(case, environment)
     clean(environment)
