@@ -27,8 +27,8 @@ class NextHops {
     std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily)> route;
     std::function<std::optional<ResolvedHop>(const EgressRoute&, IpFamily)> neighbour;
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
-    std::function<std::optional<uint8_t>(int32_t)>
-        device_of;  // by ifindex: our device's number; nullopt: not ours
+    // The number of our device with this ifindex; nullopt: not ours.
+    std::function<std::optional<uint8_t>(int32_t)> device_of;
   };
   // Amount of work since the start.
   struct Work {

@@ -114,9 +114,8 @@ struct StatReport {
 
 // The files that the daemon keeps.
 struct StoredReport {
-  std::string restart_file{};  // empty: not configured
-  std::string
-      restart_damage{};  // what was wrong with it, until the operator accepts it; empty: intact
+  std::string restart_file{};     // empty: not configured
+  std::string restart_damage{};   // what was wrong with it, until accepted; empty: intact
   std::string restart_error{};    // why it cannot be written: changes are refused
   std::string restart_mishaps{};  // interference by others with it or its lock since the start
   uint64_t lost_sas = 0;          // of earlier daemons, not yet reported to any client

@@ -156,8 +156,7 @@ Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigi
 // Removes the larval state that it fills in or answers only after the new SA exists: a refused
 // client may retry, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> ControlPlane::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
-  ReadAddresses(params_.clock->MonotonicNs(),
-                Patience::kNone);  // placement needs the host's addresses
+  ReadAddresses(params_.clock->MonotonicNs(), Patience::kNone);  // placement needs them
   spec.replay_at_least = params_.replay_window_min;
   auto sa = MakeSa(std::move(spec), RandomWord());
   CYGNET_RETURN_IF_ERROR(placement_->Place(sa));

@@ -41,8 +41,8 @@ struct OffloadCaps {
   std::vector<std::string_view> algorithms = {};  // AlgorithmDescriptor names
   std::vector<uint16_t> key_bytes = {};  // without salt; required for algorithms with a key
   std::vector<uint8_t> icv_bytes = {};   // required for algorithms with an ICV
-  uint32_t max_replay_window =
-      0;  // of inbound SAs; the device infers the ESN high word over this span
+  // Of inbound SAs. The device infers the ESN high word over this span.
+  uint32_t max_replay_window = 0;
 };
 
 // One requirement of an SA. `missing`: what the device lacks ("esn", "icv-64" …).
