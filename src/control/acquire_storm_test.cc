@@ -50,7 +50,7 @@ class AcquireStormTest : public test::ControlPlaneTest {
 TEST_F(AcquireStormTest, LarvalStatesAreBoundedByPolicyAndInAll) {
   Send(0, 1000);
   EXPECT_EQ(Count(), 20u);
-  EXPECT_EQ(recorder_.Take().size(), 2u + 20u) << "nobody is asked for what is not kept";
+  EXPECT_EQ(recorder_.Take().size(), 2u + 20u) << "no ACQUIRE without a larval state";
   EXPECT_EQ(control_->acquires_refused(), 980u);
   Send(1, 1000);
   EXPECT_EQ(Count(), 30u) << "another policy has what is left";

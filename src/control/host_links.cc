@@ -125,7 +125,7 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
 }
 
 // Sends a dump and calls fn(message) for each answer until that returns false. The rest of an
-// abandoned dump is told from the next one's answers by its sequence number.
+// abandoned dump is distinguished from the next one's answers by its sequence number.
 template <typename Body, typename Fn>
 void Dump(mnl_socket* socket, uint32_t sequence, uint16_t type, uint16_t answer, Fn fn) {
   Buffer buffer;

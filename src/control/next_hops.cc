@@ -134,7 +134,7 @@ bool NextHops::NotifySome(uint64_t now) {
     const NeighbourKey key = notifying_.front();
     notifying_.pop_front();
     const auto it = neighbours_.find(key);
-    if (it == neighbours_.end()) continue;  // no destination uses it any more
+    if (it == neighbours_.end()) continue;  // no longer used by a destination
     Neighbour& neighbour = *it->second;
     if (neighbour.notify_from == 0 && now < neighbour.may_notify_at) {
       notifying_.push_back(key);

@@ -71,7 +71,7 @@ TEST_F(SocketPolicyControlTest, EndsWithItsSocketAtOnce) {
 TEST_F(SocketPolicyControlTest, HasNoEffectUntilItsPortIsKnown) {
   ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut, kCookie, 0)));
   EXPECT_TRUE(path_.socket_policies.Empty());
-  EXPECT_EQ(control_.Counts(), (std::array<uint32_t, 2>{0, 1})) << "shown all the same";
+  EXPECT_EQ(control_.Counts(), (std::array<uint32_t, 2>{0, 1})) << "shown nevertheless";
   sockets_.Bind(kCookie, kPort);
   const Policy* first = control_.List().empty() ? nullptr : Out();
   EXPECT_EQ(first, nullptr);

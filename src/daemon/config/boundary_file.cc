@@ -38,8 +38,8 @@ Codec<std::optional<TomlDate>> Date() {
 const std::vector<Field<Module>>& ModuleFields() {
   constexpr KeyKind kNeeded = KeyKind::kNeeded;
   static const std::vector<Field<Module>> kFields = {
-      {"kind", &Module::kind, OneOf(std::span<const NamedValue<HolderKind>>(kKinds)), "what it is",
-       kNeeded},
+      {"kind", &Module::kind, OneOf(std::span<const NamedValue<HolderKind>>(kKinds)),
+       "kind of module", kNeeded},
       {"name", &Module::name, TextNotEmpty(), "name of the device or engine"},
       {"model", &Module::model, TextNotEmpty(), "model name that it reports", kNeeded},
       {"serial", &Module::serial, TextNotEmpty(), "of a device"},

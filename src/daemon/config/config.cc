@@ -256,7 +256,7 @@ std::string DescribeConfig(const Config& config) {
   std::string text;
   for (const TomlTable& table : ShowConfig(config)) {
     text += (text.empty() ? "" : "\n") + Heading(table.section) + PrintEntries(table);
-    // What follows from another key is shown, and is no key that was set.
+    // Derived from another key: shown as a comment, because it was not set.
     if (table.section == "daemon" && !config.replay_window_min) {
       text += fmt::format("# replay_window_min = {}\n", config.ReplayWindowMin());
     }

@@ -147,7 +147,7 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
       {"name", &C::name, InterfaceName(), "host-side interface, created by the daemon", kNeeded},
       {"wire", &C::wire, InterfaceNameOrNone(), "wire-side interface"},
       {"driver", &C::driver, WordOf(DriverNames), "driver of the wire side"},
-      {"offload", &C::offload, Words(kModes), "default offload of SAs on the device", kLive},
+      {"offload", &C::offload, Words(kModes), "SAs that the device may get", kLive},
       // IPv6 requires the lower bound (RFC 8200 section 5); a small packet buffer limits the upper
       // one.
       {"mtu", &C::mtu, NumberOrZero(1280, 2048), "MTU of the host-side interface; 0: the wire's"},
