@@ -35,7 +35,7 @@ struct OffloadCaps {
   bool ipv6 = false;
   bool esn = false;
   bool udp_encap = false;
-  // ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. Not used: the stack does both itself.
+  // Shown as ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. The stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;
   std::vector<std::string_view> algorithms = {};  // AlgorithmDescriptor names
@@ -159,7 +159,7 @@ class OffloadDevice {
   virtual OffloadStats offload_stats() const = 0;
 
   // --- Workers ---
-  // The highest authenticated number of an ESN SA. Called at most once per 2^31 packets of the SA.
+  // Updates the highest authenticated number of an ESN SA, at most once per 2^31 packets of the SA.
   // A stale handle is ignored.
   virtual void AdvanceEsn(OffloadHandle handle, uint64_t highest) = 0;
   // Outbound, per run of one SA: sets which packets the device can seal; software seals the others.

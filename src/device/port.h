@@ -80,9 +80,9 @@ class Port {
   // batch is empty on return.
   virtual void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
 
-  // Before its thread sleeps: a descriptor that becomes readable when Receive may have something,
-  // and a last look. False: there is work, do not sleep. The descriptor is the port's, valid until
-  // the thread's next call of Receive; -1: nothing to wait for.
+  // Before the thread sleeps: wait_fd returns a descriptor that becomes readable when Receive may
+  // have frames; -1: nothing to wait for. The port owns it; it is valid until the thread's next
+  // call of Receive. PrepareWait checks once more; false: work is ready, do not sleep.
   virtual int wait_fd(uint32_t queue) const = 0;
   virtual bool PrepareWait(uint32_t queue) = 0;
   // After the thread woke.
