@@ -103,7 +103,7 @@ Result<T> ReadOptions(const Options& options, const std::vector<Field<T>>& field
 // For `check`: every key with its value.
 template <typename T>
 Options ShowOptions(const Options& options, const std::vector<Field<T>>& fields, const T& values) {
-  Options all{.source = options.source, .section = options.section, .line = options.line};
+  Options all(options.source, options.section, options.line);
   ShowFields(fields, values, &all);
   for (TomlEntry& entry : all.entries) {
     if (const TomlEntry* written = options.Find(entry.key)) entry.line = written->line;

@@ -47,7 +47,7 @@ TomlValue ArrayOf(const toml::array& from, const std::string& section, const std
 }
 
 TomlTable TableOf(const toml::table& from, const std::string& section, const std::string& source) {
-  TomlTable table{.source = source, .section = section, .line = from.source().begin.line};
+  TomlTable table(source, section, from.source().begin.line);
   for (const auto& [key, value] : from) {
     const std::string name(key.str());
     table.entries.push_back(

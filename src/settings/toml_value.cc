@@ -25,6 +25,15 @@ std::string Quote(std::string_view text) {
 
 }  // namespace
 
+TomlTable::TomlTable() = default;
+TomlTable::TomlTable(std::string source_name, std::string section_name, uint32_t first_line)
+    : source(std::move(source_name)), section(std::move(section_name)), line(first_line) {}
+TomlTable::TomlTable(const TomlTable& other) = default;
+TomlTable::TomlTable(TomlTable&& other) noexcept = default;
+TomlTable& TomlTable::operator=(const TomlTable& other) = default;
+TomlTable& TomlTable::operator=(TomlTable&& other) noexcept = default;
+TomlTable::~TomlTable() = default;
+
 const TomlEntry* TomlTable::Find(std::string_view key) const {
   const auto found = std::find_if(entries.begin(), entries.end(),
                                   [key](const TomlEntry& entry) { return entry.key == key; });

@@ -17,10 +17,19 @@ class TomlValue;
 
 // One table of a file.
 struct TomlTable {
-  std::string source = {};   // name of the file, for errors
-  std::string section = {};  // "device"; empty: the file itself
+  // Out of line, because an entry is an incomplete type here.
+  TomlTable();
+  TomlTable(std::string source_name, std::string section_name, uint32_t first_line);
+  TomlTable(const TomlTable& other);
+  TomlTable(TomlTable&& other) noexcept;
+  TomlTable& operator=(const TomlTable& other);
+  TomlTable& operator=(TomlTable&& other) noexcept;
+  ~TomlTable();
+
+  std::string source;   // name of the file, for errors
+  std::string section;  // "device"; empty: the file itself
   uint32_t line = 0;
-  std::vector<TomlEntry> entries = {};
+  std::vector<TomlEntry> entries;
 
   const TomlEntry* Find(std::string_view key) const;
   void Add(std::string key, TomlValue value);

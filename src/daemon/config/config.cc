@@ -75,7 +75,7 @@ std::vector<FieldInfo> AllDeviceKeys() {
 Result<Options> OptionsIn(const TomlTable& table, const DriverInfo& driver) {
   const std::vector<FieldInfo> common = InfoOf(DeviceFields());
   const std::vector<FieldInfo> own = KeysOf(driver);
-  Options options{.source = table.source, .section = table.section, .line = table.line};
+  Options options(table.source, table.section, table.line);
   for (const TomlEntry& entry : table.entries) {
     if (Holds(common, entry.key)) continue;
     if (!Holds(own, entry.key)) {
@@ -237,16 +237,16 @@ std::vector<ConfigSection> ConfigSections() {
 std::vector<TomlTable> ShowConfig(const Config& config) {
   std::vector<TomlTable> tables;
   for (const SingleTable& single : SingleTables()) {
-    tables.push_back({.section = std::string(single.name)});
+    tables.emplace_back("", std::string(single.name), 0);
     single.show(config, &tables.back());
   }
   for (const DeviceConfig& device : config.devices) {
-    tables.push_back({.section = "device"});
+    tables.emplace_back("", "device", 0);
     ShowFields(DeviceFields(), device, &tables.back());
     for (const TomlEntry& option : device.options.entries) tables.back().entries.push_back(option);
   }
   for (const PlacementRuleConfig& rule : config.placement) {
-    tables.push_back({.section = "placement"});
+    tables.emplace_back("", "placement", 0);
     ShowFields(PlacementFields(), rule, &tables.back());
   }
   return tables;

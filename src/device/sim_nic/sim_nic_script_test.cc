@@ -178,7 +178,7 @@ TEST(FaultScriptTest, ErrorsNameFileLineAndKey) {
       {Table("at = \"1s\"\n"), "f.toml:1: fault.do: missing"},
       {Table("at = \"1s\"\ndo = \"\"\n"),
        "f.toml:3: fault.do: fault \"\": empty; faults are link-down"},
-      {Table("at = \"1s\"\ndo = \"explode\"\n"), "f.toml:3: fault.do: fault \"explode\": no such"},
+      {Table("at = \"1s\"\ndo = \"explode\"\n"), "f.toml:3: fault.do: fault \"explode\": unknown fault"},
       {Table("at = \"1s\"\ndo = []\n"), "f.toml:3: fault.do: must name a fault"},
       {Table("at = \"1s\"\ndo = [\"up\", 1]\n"), "f.toml:3: fault.do: must be a string or"},
       {Table("after_packets = -1" + reset), "f.toml:2: fault.after_packets: must be between 0 and"},
