@@ -57,7 +57,7 @@ class KernelXfrmBefore(Doctor):
         return host
 
     def test_it_is_said_at_the_start(self):
-        self.logged(r"the kernel's own XFRM holds 0 SAs and 1 policies: traffic that")
+        self.logged(r"the kernel's own XFRM holds 0 SAs and 1 policies: ")
         self.assertIn("0 SAs and 1 policies", self.found("kernel-xfrm"))
 
 

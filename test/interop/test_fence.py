@@ -171,7 +171,7 @@ class Fence(suite.Case):
     def test_one_that_comes_back_is_shut(self):
         self.host.start()
         self.host.ns.ip("link del wire0")
-        self.wait_for(lambda: "not there" in self.fence()["explanation"], "it to be missed", 5)
+        self.wait_for(lambda: "does not exist" in self.fence()["explanation"], "it to be missed", 5)
         self.plug()
         self.assertFalse(self.is_open())
         self.wait_for(lambda: "is back, and shut" in self.host.log(), "it to be seen", 5)

@@ -126,7 +126,7 @@ class Configuration(Lifecycle):
         path = self.file(DEVICE.replace("wire0", "wire7"))
         result = self.daemon("--check", "--config", path)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("no interface 'wire7' yet: cygnetd would wait for it", result.stderr)
+        self.assertIn("interface 'wire7' does not exist yet: cygnetd would wait for it", result.stderr)
         self.assert_untouched()
 
     def test_wire_interface_with_an_address(self):
@@ -136,7 +136,7 @@ class Configuration(Lifecycle):
             self.assertIn("wire0 still has addresses", message)
             self.assertIn(address.split("/", maxsplit=1)[0], message)
             self.assertIn("nic0", message)
-            self.assertTrue(message.endswith("to give it back: cygnetd --release wire0\n"), message)
+            self.assertTrue(message.endswith("to release it: cygnetd --release wire0\n"), message)
             self.host.ns.ip("addr flush dev wire0 scope global")
         self.assert_shut_until_released()
 
@@ -245,7 +245,7 @@ class Running(Lifecycle):
             self.assertIn("192.0.2.1/24", self.host.ns.ip("addr show nic0").stdout)
             self.assertTrue(self.ping_arp())
         labkit.end(self.host.daemon)
-        self.assertIn("nic0 is there already", self.fails("--config", self.file(DEVICE)))
+        self.assertIn("nic0 exists already", self.fails("--config", self.file(DEVICE)))
         self.host.ns.ip("link del nic0")
         self.host.daemon = None
         self.assert_shut_until_released()
