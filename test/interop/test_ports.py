@@ -105,7 +105,7 @@ class Ports(suite.Case):
         for device in ({"driver": "auto", "offload": "no"}, {"driver": "sim_nic"}):
             with self.subTest(device["driver"]):
                 west, east = self.pair(device)
-                self.assertIn("device nic0: wire wire0 by af_packet: veth hands over super-packets",
+                self.assertIn("device nic0: wire wire0 by af_packet: veth delivers super-packets",
                               west.log())
                 self.ping(west, 0)
                 self.end(west, east)
@@ -228,7 +228,7 @@ class Ports(suite.Case):
         os.rename(capture, replay)  # the interface exists now: the replay begins
         self.assertEqual([struct.unpack("!I", receiver.recv(2048))[0] for _ in range(count)],
                          list(range(count)))
-        done = re.compile(rf"replay of {re.escape(replay)}: done, (\d+) frames taken")
+        done = re.compile(rf"replay of {re.escape(replay)}: done, (\d+) frames received")
         found = self.wait_for(lambda: done.search(east.log()), "the end of the replay")
         # The host may have sent packets of its own between the count and the end.
         self.assertGreaterEqual(int(found.group(1)), sent)
