@@ -232,7 +232,7 @@ void PolicyIndex::InsertIntoShapes(Group* group, const Rule& rule) {
   rules_.Insert(one);
 }
 
-// Empty: there is no list any more.
+// An empty span removes the list.
 void PolicyIndex::SetList(Group* group, std::span<const Rule> rules) {
   Rule* next = nullptr;
   if (!rules.empty()) {

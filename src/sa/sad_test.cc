@@ -178,7 +178,7 @@ TEST_F(SadTest, EveryFieldOfTheQueryCounts) {
   };
   const Case cases[] = {
       {"reqid", [](Sad::OutboundQuery* q) { q->reqid = Reqid(2); }},
-      {"reqid 0 is no wildcard", [](Sad::OutboundQuery* q) { q->reqid = Reqid(0); }},
+      {"reqid 0 is not a wildcard", [](Sad::OutboundQuery* q) { q->reqid = Reqid(0); }},
       {"mode", [](Sad::OutboundQuery* q) { q->mode = SaMode::kTransport; }},
       {"protocol", [](Sad::OutboundQuery* q) { q->proto = kProtoAh; }},
       {"family", [](Sad::OutboundQuery* q) { q->family = IpFamily::kV6; }},
