@@ -3,7 +3,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libfmt-dev libspdlog-dev
+BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libnftables-dev libfmt-dev libspdlog-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libgtest-dev libgmock-dev
   libbenchmark-dev librapidcheck-dev libipsec-mb-dev libaudit-dev libxdp-dev libbpf-dev libpcap-dev scdoc"
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
