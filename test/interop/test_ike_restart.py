@@ -5,6 +5,7 @@ nothing in clear meanwhile; the IKE daemon ends, and cygnetd continues to forwar
 
 import os
 import signal
+import time
 import unittest
 
 import labkit
@@ -28,12 +29,12 @@ class RestartCase(IkeCase):
         return f'restart_file = "{os.path.join(cls.workdir, host.name)}.restart"'
 
     @classmethod
-    def start_again(cls, host):
+    def start_again(cls, host, side=0):
         cls.daemon_keys = cls.keys(host)
         if cls.persist:
             host.start([{**cls.device, "wire": "wire0"}], cls.daemon_keys)
         else:
-            cls.start_host(0, host)
+            cls.start_host(side, host)
 
     def restart_cygnetd(self, sig):
         self.west.ended_by_test = True
@@ -49,6 +50,25 @@ class RestartCase(IkeCase):
             self.assertTrue(self.west.show("policy"), "the policies of before")
             self.assertFalse(self.spis(self.west) & spis)
             self.wait_for(lambda: self.ping(count=1, check=False), "the tunnel to come back", 30)
+        self.assertEqual(watch.clear, 0)
+        self.assertFalse(self.wait_for_pair() & spis)
+        self.ping(count=5)
+        self.ping(count=5, host=self.east)
+
+    def restart_both_cygnetds(self):
+        """Both ends lose their SAs at one moment: the ends must not keep colliding."""
+        spis = self.wait_for_pair()
+        self.ping()
+        hosts = (self.west, self.east)
+        with self.watched(allow=is_icmp) as watch:
+            for host in hosts:
+                host.ended_by_test = True
+                labkit.end(host.daemon, signal.SIGKILL)
+            for side, host in enumerate(hosts):
+                self.start_again(host, side)
+            begin = time.monotonic()
+            self.wait_for(lambda: self.ping(count=1, check=False), "the tunnel to come back", 60)
+            print(f"    both restarted: the tunnel is back after {time.monotonic() - begin:.1f} s", flush=True)
         self.assertEqual(watch.clear, 0)
         self.assertFalse(self.wait_for_pair() & spis)
         self.ping(count=5)
@@ -89,6 +109,9 @@ class CygnetdRestarts:
 
     def test_cygnetd_is_killed_and_starts(self):
         self.restart_cygnetd(signal.SIGKILL)
+
+    def test_both_cygnetds_are_killed_and_start(self):
+        self.restart_both_cygnetds()
 
 
 class Strongswan(CygnetdRestarts, RestartCase):
