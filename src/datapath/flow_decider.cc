@@ -32,19 +32,9 @@ void FlowDecider::BeginInboundBatch() {
                        path_->spd.size(PolicyDirection::kIn) < kFewPolicies;
 }
 
-const FlowDecision& FlowDecider::Inbound(uint8_t interface, const FlowKey& flow,
-                                         std::span<const Sa* const> secpath) {
-  const int32_t ifindex = path_->interfaces[interface].ifindex;
-  // Nested SAs are rare, so they do not justify a wider key.
-  if (secpath.size() > 1 || bypass_flow_cache_) {
-    fresh_ = DecideInbound(*path_, flow, ifindex, secpath);
-    return fresh_;
-  }
-  const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
-  const uint64_t generation = path_->generation();
-  if (const FlowDecision* known = cache_.Find(flow, tag, generation)) return *known;
-  fresh_ = DecideInbound(*path_, flow, ifindex, secpath);
-  cache_.Store(flow, tag, generation, fresh_);
+const FlowDecision& FlowDecider::DecideFresh(uint8_t interface, const FlowKey& flow,
+                                             std::span<const Sa* const> secpath) {
+  fresh_ = DecideInbound(*path_, flow, path_->interfaces[interface].ifindex, secpath);
   return fresh_;
 }
 

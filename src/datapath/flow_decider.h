@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
 #include "datapath/warm_up.h"
 
@@ -24,12 +25,24 @@ class FlowDecider {
   void BeginInboundBatch();
   // Decides about a packet that arrived at `interface`. `secpath`: the SAs that opened it,
   // outermost first; empty if it came in clear.
+  // Inline, because every packet that an SA opened comes here.
   const FlowDecision& Inbound(uint8_t interface, const FlowKey& flow,
-                              std::span<const Sa* const> secpath);
+                              std::span<const Sa* const> secpath) {
+    // Nested SAs are rare, so they do not justify a wider key.
+    if (secpath.size() > 1 || bypass_flow_cache_) return DecideFresh(interface, flow, secpath);
+    const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
+    const uint64_t generation = path_->generation();
+    if (const FlowDecision* known = cache_.Find(flow, tag, generation)) return *known;
+    cache_.Store(flow, tag, generation, DecideFresh(interface, flow, secpath));
+    return fresh_;
+  }
 
   FlowCache* cache() { return &cache_; }
 
  private:
+  const FlowDecision& DecideFresh(uint8_t interface, const FlowKey& flow,
+                                  std::span<const Sa* const> secpath);
+
   const DataPath* const path_;
   WarmUp* const warm_up_;
   FlowCache cache_;
