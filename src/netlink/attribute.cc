@@ -74,6 +74,15 @@ std::optional<AttributeView> AttributeIterator::Next() {
   return view;
 }
 
+std::span<const uint8_t> FindAttribute(std::span<const uint8_t> bytes, uint16_t type) {
+  AttributeIterator attributes(bytes);
+  std::span<const uint8_t> found;
+  while (const auto attribute = attributes.Next()) {
+    if (attribute->type == type) found = attribute->payload;
+  }
+  return found;
+}
+
 Result<AttributeTable> ParseAttributes(std::span<const uint8_t> bytes,
                                        std::size_t offset_in_message,
                                        std::span<const AttributeRule> rules, ExtendedAck& ack) {

@@ -37,6 +37,10 @@ class AttributeIterator {
   std::size_t offset_ = 0;
 };
 
+// The payload of the last attribute of `type`, as the kernel reads them; empty if there is none. It
+// is valid as long as `bytes`.
+std::span<const uint8_t> FindAttribute(std::span<const uint8_t> bytes, uint16_t type);
+
 // The numbers in the attribute policy of an extended ACK (enum netlink_attribute_type).
 enum class AttributeKind : uint8_t {
   kOpaque = 0,

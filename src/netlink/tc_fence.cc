@@ -18,6 +18,7 @@
 namespace cygnet {
 namespace {
 
+using netlink::FindAttribute;
 using netlink::MessageBuilder;
 using Bytes = std::span<const uint8_t>;
 
@@ -84,15 +85,6 @@ Status AddFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const 
   return route->Tell(std::move(builder).Finish(), "tc: filter");
 }
 
-Bytes Find(Bytes bytes, uint16_t type) {
-  netlink::AttributeIterator attributes(bytes);
-  Bytes found;
-  while (const auto attribute = attributes.Next()) {
-    if (attribute->type == type) found = attribute->payload;
-  }
-  return found;
-}
-
 // Calls fn(tcmsg, attributes) for each filter.
 template <typename Fn>
 void ForEachFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, Fn fn) {
@@ -125,7 +117,7 @@ bool Has(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const Program&
          MarkCounts mark) {
   bool found = false;
   ForEachFilter(route, ifindex, parent, [&](const tcmsg& message, Bytes attributes) {
-    const Bytes ops = Find(Find(attributes, TCA_OPTIONS), TCA_BPF_OPS);
+    const Bytes ops = FindAttribute(FindAttribute(attributes, TCA_OPTIONS), TCA_BPF_OPS);
     if (message.tcm_info == OurInfo() && message.tcm_handle == kHandle &&
         IsProgram(ops, program, mark)) {
       found = true;

@@ -19,6 +19,7 @@ namespace {
 
 using netlink::AttributeView;
 using netlink::Buffer;
+using netlink::FindAttribute;
 using netlink::MessageBuilder;
 using Bytes = std::span<const uint8_t>;
 
@@ -142,18 +143,9 @@ std::string StringIn(Bytes payload) {
   return text.substr(0, text.find('\0'));
 }
 
-// The payload of the attribute of that type in `bytes`; empty: not there.
-Bytes Find(Bytes bytes, uint16_t type) {
-  Bytes found;
-  ForEach(bytes, [&](const AttributeView& a) {
-    if (a.type == type) found = a.payload;
-  });
-  return found;
-}
-
 bool IsOurCompare(Bytes data) {
-  return NumberIn(Find(data, NFTA_CMP_SREG)) == NFT_REG_1 &&
-         NumberIn(Find(data, NFTA_CMP_OP)) == NFT_CMP_EQ;
+  return NumberIn(FindAttribute(data, NFTA_CMP_SREG)) == NFT_REG_1 &&
+         NumberIn(FindAttribute(data, NFTA_CMP_OP)) == NFT_CMP_EQ;
 }
 
 // Expects our three expressions in their order; any others make it somebody else's rule.
@@ -162,16 +154,17 @@ NftRule ReadRule(Bytes expressions) {
   uint32_t place = 0;
   bool ours = true;
   ForEach(expressions, [&](const AttributeView& element) {
-    const std::string name = StringIn(Find(element.payload, NFTA_EXPR_NAME));
-    const Bytes data = Find(element.payload, NFTA_EXPR_DATA);
+    const std::string name = StringIn(FindAttribute(element.payload, NFTA_EXPR_NAME));
+    const Bytes data = FindAttribute(element.payload, NFTA_EXPR_DATA);
     if (place == 0 && name == "meta") {
-      rule.meta_key = NumberIn(Find(data, NFTA_META_KEY));
+      rule.meta_key = NumberIn(FindAttribute(data, NFTA_META_KEY));
     } else if (place == 1 && name == "cmp" && IsOurCompare(data)) {
-      const Bytes value = Find(Find(data, NFTA_CMP_DATA), NFTA_DATA_VALUE);
+      const Bytes value = FindAttribute(FindAttribute(data, NFTA_CMP_DATA), NFTA_DATA_VALUE);
       rule.value.assign(value.begin(), value.end());
     } else if (place == 2 && name == "immediate") {
-      const Bytes verdict = Find(Find(data, NFTA_IMMEDIATE_DATA), NFTA_DATA_VERDICT);
-      rule.verdict = NumberIn(Find(verdict, NFTA_VERDICT_CODE));
+      const Bytes verdict =
+          FindAttribute(FindAttribute(data, NFTA_IMMEDIATE_DATA), NFTA_DATA_VERDICT);
+      rule.verdict = NumberIn(FindAttribute(verdict, NFTA_VERDICT_CODE));
     } else {
       ours = false;
     }
@@ -183,20 +176,20 @@ NftRule ReadRule(Bytes expressions) {
 
 // The kernel names one device in an attribute, several in a list.
 std::string DeviceIn(Bytes hook) {
-  if (const Bytes one = Find(hook, NFTA_HOOK_DEV); !one.empty()) return StringIn(one);
+  if (const Bytes one = FindAttribute(hook, NFTA_HOOK_DEV); !one.empty()) return StringIn(one);
   std::string names;
-  ForEach(Find(hook, NFTA_HOOK_DEVS), [&](const AttributeView& a) {
+  ForEach(FindAttribute(hook, NFTA_HOOK_DEVS), [&](const AttributeView& a) {
     names += (names.empty() ? "" : ",") + StringIn(a.payload);
   });
   return names;
 }
 
 NftChain ReadChain(Bytes attributes) {
-  const Bytes hook = Find(attributes, NFTA_CHAIN_HOOK);
-  return {.name = StringIn(Find(attributes, NFTA_CHAIN_NAME)),
-          .hook = NumberIn(Find(hook, NFTA_HOOK_HOOKNUM)),
-          .priority = static_cast<int32_t>(NumberIn(Find(hook, NFTA_HOOK_PRIORITY))),
-          .policy = NumberIn(Find(attributes, NFTA_CHAIN_POLICY)),
+  const Bytes hook = FindAttribute(attributes, NFTA_CHAIN_HOOK);
+  return {.name = StringIn(FindAttribute(attributes, NFTA_CHAIN_NAME)),
+          .hook = NumberIn(FindAttribute(hook, NFTA_HOOK_HOOKNUM)),
+          .priority = static_cast<int32_t>(NumberIn(FindAttribute(hook, NFTA_HOOK_PRIORITY))),
+          .policy = NumberIn(FindAttribute(attributes, NFTA_CHAIN_POLICY)),
           .device = DeviceIn(hook)};
 }
 
@@ -269,7 +262,9 @@ Result<std::set<std::string>> NftClient::TableNames() {
   CYGNET_RETURN_IF_ERROR(Query(
       &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NLM_F_DUMP, NFPROTO_UNSPEC,
       [](MessageBuilder*) {},
-      [&](Bytes attributes) { names.insert(StringIn(Find(attributes, NFTA_TABLE_NAME))); }));
+      [&](Bytes attributes) {
+        names.insert(StringIn(FindAttribute(attributes, NFTA_TABLE_NAME)));
+      }));
   return names;
 }
 
@@ -279,8 +274,8 @@ Result<NftTable> NftClient::Read(const NftTable& wanted) {
       &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, 0, wanted.family,
       [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, wanted.name); },
       [&](Bytes attributes) {
-        found.name = StringIn(Find(attributes, NFTA_TABLE_NAME));
-        found.flags = NumberIn(Find(attributes, NFTA_TABLE_FLAGS));
+        found.name = StringIn(FindAttribute(attributes, NFTA_TABLE_NAME));
+        found.flags = NumberIn(FindAttribute(attributes, NFTA_TABLE_FLAGS));
       }));
   for (const NftChain& chain : wanted.chains) {
     CYGNET_RETURN_IF_ERROR(Query(
@@ -299,11 +294,11 @@ Result<NftTable> NftClient::Read(const NftTable& wanted) {
           PutString(b, NFTA_RULE_CHAIN, chain.name);
         },
         [&](Bytes attributes) {
-          if (StringIn(Find(attributes, NFTA_RULE_TABLE)) != wanted.name ||
-              StringIn(Find(attributes, NFTA_RULE_CHAIN)) != chain.name) {
+          if (StringIn(FindAttribute(attributes, NFTA_RULE_TABLE)) != wanted.name ||
+              StringIn(FindAttribute(attributes, NFTA_RULE_CHAIN)) != chain.name) {
             return;
           }
-          chain.rules.push_back(ReadRule(Find(attributes, NFTA_RULE_EXPRESSIONS)));
+          chain.rules.push_back(ReadRule(FindAttribute(attributes, NFTA_RULE_EXPRESSIONS)));
         }));
   }
   return found;

@@ -20,6 +20,7 @@
 namespace cygnet {
 namespace {
 
+using netlink::FindAttribute;
 using netlink::MessageBuilder;
 using Bytes = std::span<const uint8_t>;
 
@@ -84,18 +85,9 @@ Status SetFlags(KernelNetlink* route, uint32_t ifindex, unsigned flags) {
   return route->Tell(Begin(route, RTM_NEWLINK, NLM_F_ACK, info).Finish(), "link");
 }
 
-Bytes Find(Bytes bytes, uint16_t type) {
-  netlink::AttributeIterator attributes(bytes);
-  Bytes found;
-  while (const auto attribute = attributes.Next()) {
-    if (attribute->type == type) found = attribute->payload;
-  }
-  return found;
-}
-
 bool BorrowsItsMac(Bytes attributes) {
   constexpr uint16_t kLinkInfo = IFLA_LINKINFO;
-  const Bytes kind = Find(Find(attributes, kLinkInfo), IFLA_INFO_KIND);
+  const Bytes kind = FindAttribute(FindAttribute(attributes, kLinkInfo), IFLA_INFO_KIND);
   const std::string name(kind.begin(), kind.end());
   for (const char* borrower :
        {"bridge", "bond", "team", "vlan", "macvlan", "macvtap", "ipvlan", "tun", "macsec"}) {
@@ -135,7 +127,7 @@ std::vector<uint32_t> LinksOfMac(KernelNetlink* route, const std::vector<uint8_t
     const Bytes attributes = Bytes(answer).subspan(kFixed);
     if (header.nlmsg_type != RTM_NEWLINK || BorrowsItsMac(attributes)) continue;
     for (const uint16_t type : {uint16_t{IFLA_ADDRESS}, kPermanent}) {
-      const Bytes address = Find(attributes, type);
+      const Bytes address = FindAttribute(attributes, type);
       if (!std::equal(address.begin(), address.end(), mac.begin(), mac.end())) continue;
       found.push_back(static_cast<uint32_t>(info.ifi_index));
       break;
