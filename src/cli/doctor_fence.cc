@@ -7,8 +7,6 @@
 #include <memory>
 #include <optional>
 
-#include "cli/doctor_firewall.h"
-#include "cli/json_fields.h"
 #include "netlink/fence_name.h"
 #include "netlink/kernel_netlink.h"
 #include "netlink/tc_fence.h"
@@ -36,24 +34,24 @@ Json Row(bool ok, std::string text, std::string advice) {
 
 }  // namespace
 
-Fences FencesIn(const Json& ruleset) {
+Fences FencesIn(const std::vector<NftTableHead>& tables) {
   Fences fences;
-  for (const Json& item : Child(ruleset, "nftables")) {
-    const Json& table = item.is_object() ? Child(item, "table") : item;
-    const std::string wire = WireOfTable(Word(table, "name"));
-    if (!wire.empty()) fences[wire].push_back("nftables " + Word(table, "family"));
+  for (const NftTableHead& table : tables) {
+    const std::string wire = WireOfTable(table.name);
+    if (!wire.empty()) fences[wire].push_back("nftables " + NftFamilyName(table.family));
   }
   return fences;
 }
 
 std::vector<Json> CheckFences() {
   std::vector<Json> rows;
-  const Json ruleset = ReadRuleset();
-  if (ruleset.is_discarded()) {
-    rows.push_back(Row(false, "cannot read the nftables ruleset",
+  auto netfilter = KernelNetlink::Open(NETLINK_NETFILTER);
+  const auto tables = netfilter ? ListNftTables(&*netfilter) : netfilter.error();
+  if (!tables) {
+    rows.push_back(Row(false, "cannot read the nftables ruleset: " + tables.error().message,
                        "run \"nft list tables\" and look for tables named cygnet_WIRE"));
   }
-  Fences fences = FencesIn(ruleset);
+  Fences fences = tables ? FencesIn(*tables) : Fences{};
   AddTcFences(&fences);
   for (const auto& [wire, means] : fences) {
     const bool here = if_nametoindex(wire.c_str()) != 0;

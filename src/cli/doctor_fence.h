@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "netlink/nft_tables.h"
+
 namespace cygnet {
 
 using Json = nlohmann::ordered_json;
@@ -14,8 +16,7 @@ using Json = nlohmann::ordered_json;
 // What shuts each wire: "nftables netdev", "tc".
 using Fences = std::map<std::string, std::vector<std::string>>;
 
-// The fences in a ruleset, given as nftables JSON.
-Fences FencesIn(const Json& ruleset);
+Fences FencesIn(const std::vector<NftTableHead>& tables);
 
 // The doctor's rows for the fences of this network namespace; at least one.
 std::vector<Json> CheckFences();

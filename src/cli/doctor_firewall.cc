@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <nftables/libnftables.h>
 #include <unistd.h>
 
 #include <array>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "cli/json_fields.h"
+#include "cli/nft_ruleset.h"
 
 namespace cygnet {
 namespace {
@@ -39,10 +39,6 @@ std::string IpsecWordIn(const Json& node) {
   }
   return {};
 }
-
-struct ContextDeleter {
-  void operator()(nft_ctx* context) const { nft_ctx_free(context); }
-};
 
 struct PipeCloser {
   void operator()(FILE* pipe) const { pclose(pipe); }
@@ -152,19 +148,6 @@ std::vector<std::string> PolicyRulesIn(std::string_view saved) {
   return found;
 }
 
-Json ReadRuleset() {
-  const std::unique_ptr<nft_ctx, ContextDeleter> context(nft_ctx_new(NFT_CTX_DEFAULT));
-  if (context == nullptr) return Json(Json::value_t::discarded);
-  nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
-  nft_ctx_buffer_output(context.get());
-  nft_ctx_buffer_error(context.get());
-  if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
-    return Json(Json::value_t::discarded);
-  }
-  const char* text = nft_ctx_get_output_buffer(context.get());
-  return Json::parse(text != nullptr ? text : "", nullptr, /*allow_exceptions=*/false);
-}
-
 FirewallSubject SubjectOf(const std::vector<Json>& devices, const std::vector<Json>& policies) {
   FirewallSubject subject{.traffic = TrafficOf(policies), .devices = {}};
   for (const Json& device : devices) {
@@ -176,18 +159,17 @@ FirewallSubject SubjectOf(const std::vector<Json>& devices, const std::vector<Js
 
 std::vector<Json> CheckFirewall(const FirewallSubject& subject) {
   std::vector<Json> rows;
-  const Json ruleset = ReadRuleset();
-  if (ruleset.is_discarded()) {
-    rows.push_back(Row(false, "cannot read the nftables ruleset",
+  const Ruleset ruleset = ReadRuleset();
+  for (const std::string& unread : ruleset.unread) {
+    rows.push_back(Row(false, "cannot read " + unread,
                        "run \"nft list ruleset\" and look for \"ipsec\", \"secpath\", \"policy\", "
                        "\"masquerade\" and \"snat\""));
-  } else {
-    for (std::string& rule : IpsecRulesIn(ruleset)) {
-      rows.push_back(Row(false, "nftables, " + rule, kAdvice));
-    }
-    for (const NatTable& table : ReadNatTables(ruleset)) {
-      AddTranslations("nftables", FindTranslations(table, subject.traffic, subject.devices), &rows);
-    }
+  }
+  for (std::string& rule : IpsecRulesIn(ruleset.rules)) {
+    rows.push_back(Row(false, "nftables, " + rule, kAdvice));
+  }
+  for (const NatTable& table : ReadNatTables(ruleset.rules)) {
+    AddTranslations("nftables", FindTranslations(table, subject.traffic, subject.devices), &rows);
   }
   for (const auto& [family, number] : {std::pair("iptables", AF_INET), {"ip6tables", AF_INET6}}) {
     const std::string saved = SavedRules(family);

@@ -19,9 +19,6 @@ std::vector<std::string> IpsecRulesIn(const Json& ruleset);
 // Lines with "-m policy" in the output of iptables-save, each with its table.
 std::vector<std::string> PolicyRulesIn(std::string_view saved);
 
-// The active ruleset as nftables JSON; discarded if it cannot be read.
-Json ReadRuleset();
-
 // The parts of the daemon's reports that the rules are checked against.
 struct FirewallSubject {
   std::vector<PolicyTraffic> traffic;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -116,10 +117,11 @@ FenceReading FenceMeans::Read(const std::string& wire) {
 // The other names whose tables match this interface: by its index, or because they are on it.
 std::vector<std::string> FenceMeans::OtherNamesOf(const std::string& wire, uint32_t ifindex) {
   std::vector<std::string> others;
-  const auto names = nft_.TableNames();
-  if (!names || ifindex == 0) return others;
-  for (const std::string& name : *names) {
-    const std::string other = WireOfTable(name);
+  const auto present = nft_.Tables();
+  if (!present || ifindex == 0) return others;
+  std::set<std::string> names;
+  for (const NftTableHead& table : *present) names.insert(WireOfTable(table.name));
+  for (const std::string& other : names) {
     if (other.empty() || other == wire) continue;
     std::vector<NftTable> tables = FenceByName(other, ifindex, 0);
     tables.push_back(FenceOnDevice(other, 0));

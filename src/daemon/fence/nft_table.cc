@@ -13,6 +13,7 @@
 #include "netlink/attribute.h"
 #include "netlink/builder.h"
 #include "netlink/message.h"
+#include "netlink/nft_query.h"
 
 namespace cygnet {
 namespace {
@@ -21,20 +22,11 @@ using netlink::AttributeView;
 using netlink::Buffer;
 using netlink::FindAttribute;
 using netlink::MessageBuilder;
+using netlink::NumberIn;
+using netlink::StringIn;
 using Bytes = std::span<const uint8_t>;
 
 constexpr uint32_t kForeign = ~uint32_t{0};
-constexpr std::size_t kFixed = netlink::kHeaderSize + sizeof(nfgenmsg);
-
-MessageBuilder Begin(uint16_t type, uint16_t flags, uint32_t sequence, uint8_t family) {
-  MessageBuilder builder({.type = static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type),
-                          .flags = static_cast<uint16_t>(flags | NLM_F_REQUEST),
-                          .seq = sequence,
-                          .pid = 0});
-  builder.Put(nfgenmsg{family, NFNETLINK_V0, 0});
-  return builder;
-}
-
 Buffer BatchMark(uint16_t type, uint32_t sequence) {
   MessageBuilder builder({.type = type, .flags = NLM_F_REQUEST, .seq = sequence, .pid = 0});
   builder.Put(nfgenmsg{AF_UNSPEC, NFNETLINK_V0, htons(NFNL_SUBSYS_NFTABLES)});
@@ -106,7 +98,7 @@ class Batch {
   }
   template <typename Fn>
   void Add(uint16_t type, uint16_t flags, uint8_t family, Fn fn) {
-    MessageBuilder builder = Begin(type, flags | NLM_F_ACK, socket_->NextSequence(), family);
+    MessageBuilder builder = netlink::BeginNft(socket_, type, flags | NLM_F_ACK, family);
     fn(&builder);
     Append(std::move(builder).Finish());
   }
@@ -130,17 +122,6 @@ template <typename Fn>
 void ForEach(Bytes bytes, Fn fn) {
   netlink::AttributeIterator attributes(bytes);
   while (const auto attribute = attributes.Next()) fn(*attribute);
-}
-
-uint32_t NumberIn(Bytes payload) {
-  uint32_t value = 0;
-  if (payload.size() >= sizeof(value)) std::memcpy(&value, payload.data(), sizeof(value));
-  return ntohl(value);
-}
-
-std::string StringIn(Bytes payload) {
-  std::string text(payload.begin(), payload.end());
-  return text.substr(0, text.find('\0'));
 }
 
 bool IsOurCompare(Bytes data) {
@@ -193,31 +174,6 @@ NftChain ReadChain(Bytes attributes) {
           .device = DeviceIn(hook)};
 }
 
-bool IsAnswer(const Buffer& message, uint16_t type) {
-  nlmsghdr header{};
-  if (message.size() < kFixed) return false;
-  std::memcpy(&header, message.data(), sizeof(header));
-  return header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
-}
-
-// Sends a request with the attributes of `put`; calls fn(attributes) for each answer of that type.
-template <typename Put, typename Fn>
-Status Query(KernelNetlink* socket, uint16_t type, uint16_t answer, uint16_t flags, uint8_t family,
-             Put put, Fn fn) {
-  MessageBuilder builder = Begin(type, flags, socket->NextSequence(), family);
-  put(&builder);
-  const auto answers = socket->Ask(std::move(builder).Finish());
-  if (!answers) return answers.error();
-  for (const Buffer& message : *answers) {
-    const int error = ErrorOf(message);
-    if (error != 0 && error != ENOENT) {
-      return ErrnoError("nftables", error);
-    }
-    if (IsAnswer(message, answer)) fn(Bytes(message).subspan(kFixed));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<NftClient> NftClient::Open() {
@@ -257,20 +213,9 @@ Status NftClient::Delete(uint8_t family, const std::string& name) {
   return batch.Commit();
 }
 
-Result<std::set<std::string>> NftClient::TableNames() {
-  std::set<std::string> names;
-  CYGNET_RETURN_IF_ERROR(Query(
-      &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NLM_F_DUMP, NFPROTO_UNSPEC,
-      [](MessageBuilder*) {},
-      [&](Bytes attributes) {
-        names.insert(StringIn(FindAttribute(attributes, NFTA_TABLE_NAME)));
-      }));
-  return names;
-}
-
 Result<NftTable> NftClient::Read(const NftTable& wanted) {
   NftTable found{.family = wanted.family, .name = {}, .flags = 0, .chains = {}};
-  CYGNET_RETURN_IF_ERROR(Query(
+  CYGNET_RETURN_IF_ERROR(netlink::QueryNft(
       &socket_, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, 0, wanted.family,
       [&](MessageBuilder* b) { PutString(b, NFTA_TABLE_NAME, wanted.name); },
       [&](Bytes attributes) {
@@ -278,7 +223,7 @@ Result<NftTable> NftClient::Read(const NftTable& wanted) {
         found.flags = NumberIn(FindAttribute(attributes, NFTA_TABLE_FLAGS));
       }));
   for (const NftChain& chain : wanted.chains) {
-    CYGNET_RETURN_IF_ERROR(Query(
+    CYGNET_RETURN_IF_ERROR(netlink::QueryNft(
         &socket_, NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, 0, wanted.family,
         [&](MessageBuilder* b) {
           PutString(b, NFTA_CHAIN_TABLE, wanted.name);
@@ -287,7 +232,7 @@ Result<NftTable> NftClient::Read(const NftTable& wanted) {
         [&](Bytes attributes) { found.chains.push_back(ReadChain(attributes)); }));
   }
   for (NftChain& chain : found.chains) {
-    CYGNET_RETURN_IF_ERROR(Query(
+    CYGNET_RETURN_IF_ERROR(netlink::QueryNft(
         &socket_, NFT_MSG_GETRULE, NFT_MSG_NEWRULE, NLM_F_DUMP, wanted.family,
         [&](MessageBuilder* b) {
           PutString(b, NFTA_RULE_TABLE, wanted.name);
@@ -302,17 +247,6 @@ Result<NftTable> NftClient::Read(const NftTable& wanted) {
         }));
   }
   return found;
-}
-
-std::string NftFamilyName(uint8_t family) {
-  switch (family) {
-    case NFPROTO_NETDEV:
-      return "netdev";
-    case NFPROTO_ARP:
-      return "arp";
-    default:
-      return "inet";
-  }
 }
 
 }  // namespace cygnet

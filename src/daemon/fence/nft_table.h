@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "netlink/kernel_netlink.h"
+#include "netlink/nft_tables.h"
 
 namespace cygnet {
 
@@ -37,11 +37,6 @@ struct NftTable {
   bool operator==(const NftTable&) const = default;
 };
 
-// enum nft_table_flags; headers of Linux 6.1 lack the last. Only the netlink socket that made an
-// owned table can change or flush it. A persistent table outlives the socket, then without owner.
-inline constexpr uint32_t kNftOwner = 0x2;
-inline constexpr uint32_t kNftPersist = 0x4;
-
 // A call that fails changes nothing.
 class NftClient {
  public:
@@ -51,8 +46,8 @@ class NftClient {
   Status Replace(const NftTable& table);
   // A missing table is not an error.
   Status Delete(uint8_t family, const std::string& name);
-  // The names of the tables of all families.
-  Result<std::set<std::string>> TableNames();
+  // The tables of all families.
+  Result<std::vector<NftTableHead>> Tables() { return ListNftTables(&socket_); }
   // Reads from the kernel what exists of `wanted`: the flags, and the chains with their rules. A
   // rule that is not one of ours has meta_key ~0.
   Result<NftTable> Read(const NftTable& wanted);
@@ -62,8 +57,5 @@ class NftClient {
 
   KernelNetlink socket_;
 };
-
-// "netdev", "inet", "arp".
-std::string NftFamilyName(uint8_t family);
 
 }  // namespace cygnet
