@@ -2,7 +2,9 @@
 # The two commands of the README on a machine that has nothing: Debian 12 from the main archive alone,
 # without security or updates, made by debootstrap. Then the installation that the how-to pages begin with.
 #
-#   test/long/fresh_machine.sh [lab|all]   lab: tools/lab and the installation; all: tools/test as well
+#   test/long/fresh_machine.sh [lab|all|container]
+#     lab: tools/lab and the installation; all: tools/test as well; container: the commands of
+#     etc/Containerfile, the first stage on this machine and the last one on another
 #
 # Needs root, debootstrap, a network and an hour; exit status 77: cannot be done here.
 # CYGNET_MIRROR: another archive.
@@ -37,6 +39,31 @@ on_the_machine() {
     exec chroot "$0" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
       sh -ec "cd /cygnet && $1"' "$machine" "$1"
 }
+
+# The RUN commands of a stage, joined, one a line.
+commands_of_stage() {
+  awk -v stage="$1" '/^FROM /{n++} n==stage' "$source_tree/etc/Containerfile" |
+    sed -e ':a' -e '/\\$/{N;s/\\\n//;ba' -e '}' | sed -n 's/^RUN //p'
+}
+
+if [ "$steps" = container ]; then
+  while read -r command; do on_the_machine "$command" </dev/null; done < <(commands_of_stage 1)
+  image=$machine/image
+  mv "$image" "$machine.image"
+  mv "$machine" "$machine.built"
+  trap 'rm -rf --one-file-system "$machine" "$machine.built" "$machine.image"' EXIT
+  debootstrap --variant=minbase bookworm "$machine" "$mirror" >/dev/null
+  echo "deb $mirror bookworm main" >"$machine/etc/apt/sources.list"
+  cp /etc/resolv.conf "$machine/etc/resolv.conf"
+  mkdir -p "$machine/cygnet"
+  cp -a "$machine.image/." "$machine/"
+  awk '/^<!-- file card.sh -->$/{on=1; next} on && /^```$/{if (seen) exit; seen=1; next} seen' \
+    "$source_tree/doc/ci_card.md" >"$machine/card.sh"
+  while read -r command; do on_the_machine "$command" </dev/null; done < <(commands_of_stage 2)
+  on_the_machine "unshare --net sh /card.sh"
+  echo "container: fine"
+  exit
+fi
 
 on_the_machine "tools/lab --seconds 1"
 on_the_machine "cmake --install build/release >/dev/null && cygnet version && cygnetd --version &&
