@@ -10,7 +10,7 @@
 
 #include "crypto/crypto_engine.h"
 #include "datapath/bind_half.h"
-#include "datapath/seal_guard.h"
+#include "datapath/wire_seal_guard.h"
 #include "datapath/worker.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"

@@ -101,7 +101,7 @@ function(cygnet_test name)
     set(ARG_LABEL unit)
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  # What a test program itself does takes no time; to optimise it takes half of the build's.
+  # Test programs run briefly; optimizing them would take half of the build time.
   target_compile_options(${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
   target_link_libraries(${name} PRIVATE cygnet_options ${ARG_DEPS} cygnet_test_support
     GTest::gmock GTest::gtest_main)

@@ -79,7 +79,7 @@ void Table(Bytes bytes) {
   CYGNET_CHECK(bytes.size() > kNoLongLine || whole == pieces);
 }
 
-// At most one kind matches, with its exact length; its name is an address that is recognised again.
+// At most one kind matches, with its exact length; its name is an address that is recognized again.
 void Greeting(Bytes bytes) {
   Message message{};
   std::memcpy(&message, bytes.data(), std::min(bytes.size(), sizeof(message)));

@@ -40,7 +40,7 @@ DAEMON = ("system", "audit", "store", "config", "xfrm_server", "operator", "fenc
 for place, name in enumerate(DAEMON):
     MAY_INCLUDE[f"daemon/{name}"] = BELOW_THE_DAEMON | {f"daemon/{n}" for n in DAEMON[:place]}
 
-# Fakes, fixtures and client programs stand in test/: src/ holds the product and its *_test.cc.
+# Fakes, fixtures and client programs are in test/: src/ holds the product and its *_test.cc.
 TEST_NAME = re.compile(r"(^|_)(fake|testing|fixture|mock|stub|scripted|test_support)(_|\.|$)")
 
 PATH_NAMES = re.compile(r"ProcessingPath::")

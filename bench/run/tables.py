@@ -1,6 +1,7 @@
 """Tables of a run, as text and as Markdown."""
 
 import re
+import textwrap
 
 import machine as machines
 import opening
@@ -131,16 +132,13 @@ MARKDOWN_HEAD = """# Performance
 
 {opening}
 
-Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) explains what each row runs and how
-to read it. **One run on one machine**; every figure is from this CPU and does not apply to another:
+Written by `tools/bench --markdown`; [bench/README.md](../bench/README.md) explains what each row runs and how to read it. **One run on one machine**; every figure is from this CPU and does not apply to another:
 
 - machine: {machine}; instruction sets: {flags}
 - source: commit `{commit}`{changed}, {date}; {rounds} interleaved rounds
 - load of the machine: {load}{busy}
 
-Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds'
-medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a fraction of the
-figure. *Single rounds*: the same ratio, lowest and highest round.
+Windows of microseconds: *figure* is the fastest round's 5th percentile, *median* the median of the rounds' medians. End to end: both are the median of the rounds. *Spread* is the range of the middle half of the rounds, as a fraction of the figure. *Single rounds*: the same ratio, lowest and highest round.
 """
 
 
@@ -152,13 +150,23 @@ def _busy(run):
             "rows that need both CPUs (end to end, two workers) are lower and spread wider than on an idle machine")
 
 
+def _wrapped(text):
+    """Each line at most 100 columns, as Markdown is written here. A list item's rest is indented."""
+    lines = []
+    for line in text.split("\n"):
+        indent = "  " if line.startswith("- ") else ""
+        lines += textwrap.wrap(line, 100, subsequent_indent=indent, break_long_words=False,
+                               break_on_hyphens=False) or [""]
+    return "\n".join(lines)
+
+
 def markdown(run):
-    head = MARKDOWN_HEAD.format(
+    head = _wrapped(MARKDOWN_HEAD.format(
         opening="\n".join(opening.sentences(run)),
         machine=machines.title(run["machine"]), flags=", ".join(run["machine"]["flags"]),
         commit=run["source"]["commit"], date=run["source"]["date"], rounds=run["rounds"],
         changed="  with uncommitted changes" if run["source"]["changed"] else "",
-        load=run["load"], busy=_busy(run))
+        load=run["load"], busy=_busy(run)))
     notes = "".join(f"- {note}\n" for note in run["notes"])
     parts = [head] + ([f"Not complete:\n\n{notes}"] if notes else [])
     tables = all_tables(run["rows"], [], run["machine"]["tsc_hz"])

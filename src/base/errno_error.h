@@ -1,4 +1,4 @@
-// ErrnoError: a call of the system that failed, as an Error: "what: No such file or directory".
+// ErrnoError: the Error of a failed system call: "what: No such file or directory".
 #pragma once
 
 #include <cerrno>

@@ -35,7 +35,7 @@ TEST(LogLimiterTest, NumbersMakeNoOtherKind) {
   EXPECT_EQ(written, LogLimiter::kBurst);
 }
 
-TEST(LogLimiterTest, TellsHowManyLinesWereLeftOut) {
+TEST(LogLimiterTest, ReportsHowManyLinesWereLeftOut) {
   LogLimiter limiter;
   for (uint32_t i = 0; i < LogLimiter::kBurst; ++i) ASSERT_TRUE(limiter.Admit("again", 0));
   EXPECT_THAT(limiter.TakeLeftOut(0), IsEmpty());

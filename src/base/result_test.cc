@@ -44,7 +44,7 @@ TEST(ResultDeathTest, ValueOfAnErrorIsABug) {
   EXPECT_DEATH((void)*error, "CHECK failed");
 }
 
-TEST(ErrnoErrorTest, TellsWhatFailedAndWhy) {
+TEST(ErrnoErrorTest, NamesWhatFailedAndWhy) {
   errno = ENOENT;
   EXPECT_EQ(ErrnoError("open x").code, Errc::kNoEntry);
   EXPECT_EQ(ErrnoError("open x").message, "open x: No such file or directory");

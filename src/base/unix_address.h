@@ -12,7 +12,7 @@ namespace cygnet {
 
 class UnixAddress {
  public:
-  // What is empty or does not fit is not valid().
+  // The result is not valid() if the name is empty or too long.
   UnixAddress(const char* name, std::size_t size) {
     if (size == 0 || size > sizeof address_.sun_path) return;
     memcpy(address_.sun_path, name, size);
@@ -22,7 +22,7 @@ class UnixAddress {
   bool valid() const { return length_ != 0; }
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address_); }
   socklen_t length() const { return length_; }
-  // Of an abstract name: whether the kernel means this one.
+  // For an abstract name: whether `other`, which the kernel returned, is this address.
   bool Is(const sockaddr_un& other, socklen_t length) const {
     return length == length_ && memcmp(&other, &address_, length) == 0;
   }

@@ -250,7 +250,7 @@ void ParseMetrics(Words* words, Arguments* out) {
 
 using Parser = void (*)(Words* words, Arguments* out);
 
-// Of what follows the object's name; nullptr: nothing that is looked at.
+// The parser of the words after the object's name; nullptr: they are ignored.
 Parser ParserOf(Object object) {
   switch (object) {
     case Object::kSa:

@@ -11,7 +11,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
 
-TEST(DoctorFenceTest, TellsWiresByTheirTables) {
+TEST(DoctorFenceTest, FindsWiresByTheirTables) {
   EXPECT_THAT(FencesIn({{NFPROTO_NETDEV, "cygnet_eth1"},
                         {NFPROTO_INET, "cygnet_eth1"},
                         {NFPROTO_ARP, "cygnet_w_2d0"},

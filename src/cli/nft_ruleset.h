@@ -19,7 +19,7 @@ struct Ruleset {
 
 Ruleset ReadRuleset();
 
-// Whether libnftables can be asked for the table. Version 1.0.6 reads beyond its list of names if
+// Whether libnftables can read the table safely. Version 1.0.6 reads beyond its list of names if
 // the table has a flag that it does not know, and a name may contain anything, commands included.
 bool IsReadable(const NftTableHead& table);
 

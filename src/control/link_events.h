@@ -12,7 +12,7 @@ struct mnl_socket;
 namespace cygnet {
 
 struct LinkChanges {
-  std::vector<int> gone{};  // indices of interfaces that went, even if one came back by the same
+  std::vector<int> gone{};  // indices of interfaces that disappeared, even if reused since
   bool lost = false;        // the kernel dropped events
   bool any = false;
 };

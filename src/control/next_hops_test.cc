@@ -65,7 +65,7 @@ TEST_F(NextHopsTest, SasToOnePeerAskOnce) {
   for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kFirst);
   Add(2);
   EXPECT_EQ(hops_.done().routes_asked, 2u);
-  EXPECT_EQ(hops_.done().neighbours_asked, 1u) << "events tell of the gateway";
+  EXPECT_EQ(hops_.done().neighbours_asked, 1u) << "events name the gateway";
   EXPECT_EQ(HopOf(*sas_.back()), kFirst);
 }
 
@@ -116,7 +116,7 @@ TEST_F(NextHopsTest, GatewayThatFlapsIsToldTenTimesASecondAtMost) {
   NotifyOf(gateway_, kSecondMac);
   now_ += kSecond;
   hops_.DoSome(now_);
-  EXPECT_EQ(HopOf(*sas_[99]), kSecondMac) << "the last word counts";
+  EXPECT_EQ(HopOf(*sas_[99]), kSecondMac) << "the last event counts";
 }
 
 TEST_F(NextHopsTest, UnknownNeighbourIsProbedOnceASecond) {

@@ -30,7 +30,7 @@ struct SaChain {
 struct FlowDecision {
   FlowAction action = FlowAction::kDrop;
   DropReason reason = DropReason::kNone;  // for kDrop
-  bool acquire = false;                   // key management must be asked for an SA
+  bool acquire = false;                   // an SA must be requested from key management
   Policy* policy = nullptr;
   Policy* second = nullptr;  // the MAIN policy if `policy` is a SUB policy and both apply
   // Outbound: the policies of direction fwd that admit a packet from another host.

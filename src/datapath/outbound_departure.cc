@@ -22,7 +22,7 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
   for (const OutboundItem& item : items) {
     if (item.egress != egress) continue;
     if (batch.full()) send();
-    order_.Reach(item.departure, send);
+    order_.Reach(item.departure_run, send);
     const DropReason reason = Verdict(item);
     if (reason == DropReason::kNone) {
       Send(item, wire_mtu, &batch);

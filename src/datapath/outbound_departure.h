@@ -18,7 +18,7 @@ class OutboundDeparture {
       : ctx_(context), fragment_id_(fragment_id) {}
 
   // Keeps an SA's sequence numbers in order if several workers may send through it. A run of the
-  // current batch has just reserved `range`. Returns OutboundItem::departure for its items.
+  // current batch has just reserved `range`. Returns OutboundItem::departure_run for its items.
   // REQUIRES: range.count > 0.
   uint8_t KeepOrder(SequenceCounter* counter, const SequenceRange& range, uint8_t egress) {
     return order_.Add(counter, range, egress);

@@ -130,12 +130,12 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
   const bool known = last && FindNextHop(run[0].chain, &next_hop, &egress);
   const Interface& out = ctx_->path->interfaces[egress];
   const uint32_t path_mtu = EffectivePathMtu(*sa, out.wire->mtu(), ctx_->now);
-  const uint8_t departure = KeepOrder(sa, range, run[0].chain, egress);
+  const uint8_t departure_run = KeepOrder(sa, range, run[0].chain, egress);
   for (OutboundItem& item : run) {
     item.binding = binding;
     item.path_mtu = path_mtu;
     item.egress = egress;
-    item.departure = departure;
+    item.departure_run = departure_run;
     if (sa->tfc_pad != 0) MakeRoomForPadding(*sa, path_mtu, &item);
   }
   OpsOf(binding->path)
@@ -174,8 +174,8 @@ SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<Outb
   return range;
 }
 
-// Returns OutboundItem::departure of the run. Numbers of nested SAs are not kept in order: they are
-// reserved round by round, but packets leave in a different order.
+// Returns OutboundItem::departure_run of the run. Numbers of nested SAs are not kept in order: they
+// are reserved round by round, but packets leave in a different order.
 uint8_t OutboundTransform::KeepOrder(OutboundSa* sa, const SequenceRange& range,
                                      const SaChain& chain, uint8_t egress) {
   if (ctx_->path->workers() == 1 || range.count == 0) return 0;
@@ -254,7 +254,7 @@ void OutboundTransform::SealReturned(uint8_t interface, PacketBatch* returned) {
 uint32_t OutboundTransform::Resume() {
   return ResumeParked(ctx_, &in_flight_, &items_, kOutboundTag, AddCpuSealJob, [this] {
     // Numbers of parked packets already count as departed, so no worker waits for them.
-    for (OutboundItem& item : items_.all()) item.departure = 0;
+    for (OutboundItem& item : items_.all()) item.departure_run = 0;
     EndRound();
     Flush();
   });

@@ -30,7 +30,7 @@ struct OutboundItem {
   uint32_t path_mtu = kAnyMtu;         // of the last transform's SA
   uint8_t round = 0;                   // transforms done
   uint8_t egress = 0;                  // interface it leaves by
-  uint8_t departure = 0;               // its run in the batch (Departures); 0: leaves in any order
+  uint8_t departure_run = 0;           // its run in the batch (Departures); 0: leaves in any order
   DropReason verdict = DropReason::kNone;
 
   static constexpr uint32_t kAnyMtu = ~uint32_t{0};
@@ -45,7 +45,7 @@ struct OutboundItem {
     path_mtu = kAnyMtu;
     round = 0;
     egress = p->interface;
-    departure = 0;
+    departure_run = 0;
     verdict = DropReason::kNone;
   }
   // The SA of the next transform; nullptr if none is left or there is a verdict.

@@ -1,4 +1,4 @@
-// Recognises IKE by its header, where only IKE may pass.
+// Recognizes IKE by its header, where only IKE may pass.
 #pragma once
 
 #include <cstdint>

@@ -101,7 +101,7 @@ TEST(NeighbourDiscoveryTest, OnTheLinkOnly) {
   f = kLink;
   f.src = "2001:db8::1";
   EXPECT_TRUE(Discovery(f, solicitation));
-  EXPECT_FALSE(Discovery(f, Message(134, 16)));  // routers speak link-local
+  EXPECT_FALSE(Discovery(f, Message(134, 16)));  // routers send from link-local
   EXPECT_FALSE(Discovery(f, Message(137, 40)));
   f = kLink;
   f.src = "::";

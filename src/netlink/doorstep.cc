@@ -1,7 +1,6 @@
 #include "netlink/doorstep.h"
 
 #include <poll.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "base/errno_error.h"
+#include "base/random.h"
 
 namespace cygnet {
 namespace {
@@ -23,13 +23,6 @@ int64_t NowMs() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
-uint32_t RandomWord() {
-  uint32_t word = 0;
-  if (getrandom(&word, sizeof(word), 0) != ssize_t{sizeof(word)})
-    return static_cast<uint32_t>(NowMs());
-  return word;
 }
 
 Error ClaimError(const std::string& what, int error) {
@@ -66,7 +59,7 @@ Result<Sockets> OpenSockets() {
   for (int i = 0; i < kTries; ++i) {
     Sockets sockets{.ears = UniqueFd(socket(AF_NETLINK, kType, NETLINK_ROUTE)),
                     .mark = UniqueFd(socket(AF_NETLINK, kType, NETLINK_USERSOCK)),
-                    .port = RandomWord() | 1};
+                    .port = static_cast<uint32_t>(RandomWord()) | 1};
     if (!sockets.ears.valid() || !sockets.mark.valid()) return ClaimError("netlink socket", errno);
     error = BindTo(sockets.ears, sockets.port, 0);
     if (error == 0) error = BindTo(sockets.mark, sockets.port, rendezvous::kGroups);

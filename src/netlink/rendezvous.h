@@ -36,7 +36,7 @@ namespace cygnet::rendezvous {
 // The purpose of a connection.
 enum class Service : uint32_t {
   kXfrm = 1,      // netlink/unix_transport.h
-  kOperator = 2,  // daemon/operator_server.h
+  kOperator = 2,  // daemon/operator/operator_server.h
 };
 
 // The multicast groups of NETLINK_USERSOCK that mark a cygnetd; no other program joins this many.

@@ -32,7 +32,7 @@ struct OffloadMeta {
   OffloadStatus status = OffloadStatus::kNone;
 };
 
-// What the outbound pipeline knows about a packet, for the seal guard (datapath/seal_guard.h).
+// What the outbound pipeline knows about a packet, for the seal guard (datapath/wire_seal_guard.h).
 enum class Protection : uint8_t {
   kNone,     // not decided yet
   kClear,    // policy lets it leave in clear; `proof` identifies the policy's decision

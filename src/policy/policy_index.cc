@@ -1,4 +1,4 @@
-// What workers do: look-ups. The hashes stand with them, so that they are inlined.
+// Look-ups, by workers. The hash functions are in this file so that they are inlined.
 #include "policy/policy_index.h"
 
 #include <cstring>
@@ -16,14 +16,14 @@ uint64_t Mix(uint64_t h, const IpAddress& address) {
 
 }  // namespace
 
-// --- What a policy is filed under ---
+// --- Hashes ---
 
-// `destination` need not be cut to the length.
+// `destination` may have bits beyond the first `bits`.
 uint64_t PolicyIndex::HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits) {
   return Mix(uint64_t{bits} << 16 | static_cast<uint16_t>(family), Masked(destination, bits));
 }
 
-// `flow` need not be cut to the shape.
+// `flow` may have fields and bits that `shape` does not compare.
 uint64_t PolicyIndex::HashOfRule(const Shape& shape, const FlowKey& flow, int32_t ifindex) {
   const auto asked =
       uint64_t{shape.bits_d} | uint64_t{shape.bits_s} << 8 | uint64_t{shape.sport_mask} << 16 |
@@ -46,7 +46,7 @@ bool PolicyIndex::Rule::Matches(const FlowKey& flow, int32_t ifindex) const {
          (!of_interface || policy->spec.selector.ifindex == ifindex);
 }
 
-// nullptr: none of them.
+// nullptr if no rule of the list matches.
 const PolicyIndex::Rule* PolicyIndex::FirstMatch(const Rule* list, const FlowKey& flow,
                                                  int32_t ifindex) {
   for (;; ++list) {
@@ -60,7 +60,7 @@ const PolicyIndex::Rule* PolicyIndex::FindInShapes(const Group& group, const Flo
   const Row<Shape>* shape = group.shapes.get();
   for (; shape != nullptr && !shape->IsEnd(); ++shape) {
     if (!shape->bound.MayHaveBetterThan(best)) continue;
-    // Every one of this hash: they are in no order.
+    // Looks at all rules with this hash, because their order says nothing about priority.
     (void)rules_.Find(HashOfRule(shape->key, flow, ifindex), [&](const OneOfMany* one) {
       if (one->rule.Matches(flow, ifindex) && one->rule.IsBefore(best)) best = &one->rule;
       return false;
@@ -82,7 +82,7 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
   const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
   for (; length != nullptr && !length->IsEnd(); ++length) {
     if (!length->bound.MayHaveBetterThan(best)) continue;
-    // Whether it is the group, and not another of the same tag, is not looked at: rules are.
+    // Does not check that the group is the right one (tags may be equal): BestOf checks its rules.
     (void)groups_.Find(HashOfGroup(flow.daddr, flow.family, length->key), [&](const Group* group) {
       best = BestOf(*group, flow, ifindex, best);
       return false;
@@ -91,16 +91,16 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
   return best == nullptr ? nullptr : best->policy;
 }
 
-// --- Look-up of many ---
+// --- Look-up of many flows ---
 
-// Not initialised: it is filled step by step.
+// Not initialized, because it is filled step by step.
 struct PolicyIndex::Query {
-  static constexpr std::size_t kMost = 6;  // lengths, and groups
+  static constexpr std::size_t kMost = 6;  // limit of lengths and of groups
   std::array<uint64_t, kMost> hash;
   std::array<const Group*, kMost> group;
   std::size_t hashes;
   std::size_t groups;
-  bool alone;  // it has more: looked up by itself, in the end
+  bool alone;  // over a limit: looked up alone, at the end
 
   void GoAlone() {
     alone = true;
@@ -136,7 +136,7 @@ void PolicyIndex::FindGroups(Query* query) const {
   }
 }
 
-// True: of one group at least the rules are behind a table; the hash of the first shape there.
+// True if a group has its rules in the hash table: `query` gets the hash of its first shape.
 bool PolicyIndex::FetchRules(const FlowKey& flow, int32_t ifindex, Query* query) const {
   query->hashes = 0;
   for (std::size_t i = 0; i < query->groups; ++i) {

@@ -1,4 +1,4 @@
-// What the control thread does: policies come and go, while workers look.
+// Changes, by the control thread: inserts and removes policies while workers look up.
 #include <algorithm>
 #include <memory>
 
@@ -7,7 +7,7 @@
 namespace cygnet {
 namespace {
 
-// Rows with a larger key stand first: of prefix lengths the longest, where IKE daemons put the
+// Rows with a larger key come first, so the longest prefix lengths do: IKE daemons give those the
 // lower priority numbers.
 bool StandsBefore(uint8_t a, uint8_t b) { return a > b; }
 template <typename Shape>
@@ -62,7 +62,7 @@ void PolicyIndex::RowList<Key>::Add(const Key& key, uint32_t priority, Quiescenc
   Replace(next, quiescence);
 }
 
-// A row that workers may be looking at never gets the look of the end.
+// The count of a row that workers may read never becomes 0, which would mark the end of the list.
 template <typename Key>
 void PolicyIndex::RowList<Key>::Drop(const Key& key, Quiescence* quiescence) {
   Row<Key>* now = rows_.load(std::memory_order_relaxed);
@@ -95,7 +95,7 @@ PolicyIndex::~PolicyIndex() {
   groups_.ForEach([](Group* group) { delete group; });
 }
 
-// --- What a policy is filed under ---
+// --- Hashes ---
 
 uint64_t PolicyIndex::GroupHash::operator()(const Group& group) const {
   return HashOfGroup(group.destination, group.family, group.bits);
@@ -152,7 +152,7 @@ PolicyIndex::Group* PolicyIndex::GroupOf(const Rule& rule) const {
   });
 }
 
-// From the end of a look-up to its beginning: what leads to a rule is there before the rule is.
+// The last store makes the rule findable: everything that leads to it exists by then.
 void PolicyIndex::Insert(Policy* policy) {
   size_.fetch_add(1, std::memory_order_relaxed);
   const Rule rule = RuleOf(policy);
@@ -202,7 +202,7 @@ void PolicyIndex::InsertInto(Group* group, const Rule& rule) {
     rules[at] = rule;
     std::copy(few + at, few + n, rules.begin() + at + 1);
     SetList(group, std::span(rules).first(n + 1));
-  } else {  // from here on many, whatever goes
+  } else {  // stays in shapes, even if rules are removed
     for (std::size_t i = 0; i < n; ++i) InsertIntoShapes(group, few[i]);
     InsertIntoShapes(group, rule);
     SetList(group, {});

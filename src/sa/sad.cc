@@ -121,7 +121,7 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 
 void Sad::Insert(std::shared_ptr<Sa> sa) {
   if (sa->number == 0) sa->number = NextNumber();
-  // One that comes again, after it was removed, is as new as any.
+  // An SA that is inserted again after its removal counts as new.
   if (!by_number_.empty() && by_number_.rbegin()->first >= sa->number) sa->number = NextNumber();
   const SaSpec& spec = sa->spec();
   const bool larval = sa->state() == SaState::kLarval;

@@ -88,8 +88,8 @@ class Sad {
     return found == nullptr ? nullptr : FindByNumber(found->number);
   }
   std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
-  // For an SA that has to be known by its number before it is inserted. Numbers rise; those of two
-  // SAs that are inserted one after the other have to rise, too.
+  // Reserves a number for an SA that needs one before it is inserted. Numbers increase. Insert
+  // replaces the number of an SA that is inserted out of order.
   uint64_t NextNumber() { return next_number_++; }
   // An SA without a number gets the next one.
   void Insert(std::shared_ptr<Sa> sa);

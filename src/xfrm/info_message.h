@@ -14,7 +14,7 @@
 namespace cygnet::xfrm {
 
 // The prefix lengths from which Linux hashes policies. Stored because daemons read them back; the
-// lookup of this stack does not use them.
+// look-up of this stack does not use them.
 struct HashThresholds {
   struct Bits {
     uint8_t local = 0;

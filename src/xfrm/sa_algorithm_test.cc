@@ -119,7 +119,7 @@ TEST(SaAlgorithmTest, AuthTruncTakesEveryWholeByteUpToTheFullLength) {
                                .AttrBytes(XFRMA_ALG_CRYPT, Algorithm("aes", 16))
                                .AttrBytes(XFRMA_ALG_AUTH_TRUNC, AuthTrunc("hmac(sha256)", 32, 0)));
   ASSERT_TRUE(zero.has_value());
-  EXPECT_EQ(zero->auth.icv_bits, 96) << "0 asks for the default";
+  EXPECT_EQ(zero->auth.icv_bits, 96) << "0 requests the default";
   for (const uint32_t bits : {1u, 97u, 264u, 0xfffffff8u}) {
     const auto spec =
         Decode(NewSa()

@@ -88,7 +88,7 @@ mode = "auto"
 pin = true
 """
 
-    def test_whose_word_counts(self):
+    def test_whose_request_counts(self):
         self.add(0x1007, reqid=7)
         self.assertEqual(self.half(0x1007)[1:], ("software", "operator-rule"))
         self.add(0x1008, reqid=8, offload=None)

@@ -105,7 +105,7 @@ class Differential(suite.Case):
                          + "\n".join(verdict.unlisted))
         if options[-1] == "*" and not lacking:
             stale = [f"{entry.cases}: {entry.reason}" for entry in listed if not entry.used]
-            self.assertFalse(stale, "stand in differences.toml and differ no more")
+            self.assertFalse(stale, "listed in differences.toml but no longer differ")
 
 
 class Verdict:

@@ -196,7 +196,7 @@ class Hostile(WireHost, suite.Case):
         s.send(bytes(100000))
         self.assert_unharmed()
 
-    def test_descriptors_that_nobody_asked_for(self):
+    def test_descriptors_that_nobody_requested(self):
         s = self.bound()
         passed = [os.open("/dev/null", os.O_RDONLY) for _ in range(16)]
         for _ in range(50):

@@ -166,7 +166,7 @@ class Howto:
         west = self.hosts[0]
         self.check_traffic(60, lambda: west.shell("systemctl restart cygnetd"))
 
-    def test_5_the_machine_is_started_anew(self):
+    def test_5_the_machine_is_restarted(self):
         """The NIC is late, and the distribution gives it its former addresses."""
         west, east = self.hosts
         drawer = self.own(labkit.Namespace("drawer"))

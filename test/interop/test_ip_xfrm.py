@@ -272,7 +272,7 @@ src {HOST} dst {PEER}
         self.assertRegex(self.xfrm("policy getdefault"),
                          r"(?s)in:\s+block.*fwd:\s+block.*out:\s+accept")
 
-    def test_monitors_hear_what_they_asked_for(self):
+    def test_monitors_hear_what_they_requested(self):
         heard = {what: self.monitor(*what.split()) for what in
                  ("SA", "policy", "expire", "acquire", "SA policy", "nokeys", "all")}
         self.xfrm(f"{STATE} {GCM} limit time-hard 1")

@@ -177,7 +177,7 @@ class Running(Lifecycle):
         self.assertTrue(self.ping_arp())
         self.assertIn("esp-hw-offload", self.host.ns.ip("link show nic0").stdout)
 
-    def test_second_daemon_of_a_namespace_fails_and_the_first_goes_on(self):
+    def test_second_daemon_of_a_namespace_fails_and_the_first_continues(self):
         self.host.start()
         self.host.xfrm(STATE)
         before = self.nft(), self.links(), self.host.xfrm("state").stdout

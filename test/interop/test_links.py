@@ -127,7 +127,7 @@ class Links(Pair):
         self.assertEqual(suite.difference(before, suite.counters(self.west)), {"port-refused": 2})
         self.assertIn("port-refused", self.west.text("stat"))
 
-    def test_a_wire_that_is_deleted_and_made_anew(self):
+    def test_a_wire_that_is_deleted_and_created_again(self):
         for turn in range(2):
             since = len(self.west.log())
             self.west.ns.ip("link del wire0")

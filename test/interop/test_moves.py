@@ -160,7 +160,7 @@ class ThousandSas(Pair):
 class AsTheKernel(Pair):
     device = {"offload": "crypto", "loss": "kernel"}
 
-    def test_sas_go_with_the_link_and_nobody_is_told(self):
+    def test_sas_go_with_the_link_and_nobody_is_notified(self):
         monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor", "SA",
                                       "expire"],
                                      stdout=-1, text=True)
@@ -175,7 +175,7 @@ class AsTheKernel(Pair):
 
 
 class AsKept(Pair):
-    def test_listeners_are_told_that_the_offload_is_gone_and_back(self):
+    def test_listeners_are_notified_that_the_offload_is_gone_and_back(self):
         monitor = self.west.ns.popen([self.west.cygnet.command, "exec", "--", "ip", "xfrm", "monitor", "SA",
                                       "expire"],
                                      stdout=-1, text=True)

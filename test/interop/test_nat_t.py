@@ -141,7 +141,7 @@ class NatT(WireHost, suite.Case):
     def encap_lines(self):
         return re.findall("^src .*|encap .*", self.host.xfrm("state").stdout, re.M)
 
-    def test_changed_mapping_is_told_once(self):
+    def test_changed_mapping_is_reported_once(self):
         for own, far in ((4500, 4500), (4501, 5555)):
             self.use(own, far)
             monitor = Monitor(self, self.host.ns, [self.host.cygnet.command, "exec", "--"])

@@ -425,7 +425,7 @@ class Captures(Placement):
 class Secrets(Placement):
     daemon_keys = 'log_level = "debug"'
 
-    def test_keys_are_shown_when_asked_for_and_logged_never(self):
+    def test_keys_are_shown_on_request_and_never_logged(self):
         self.policies()
         keys = [os.urandom(20) for _ in range(3)]
         out = self.add(0x1001, key=keys[0])

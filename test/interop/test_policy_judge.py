@@ -113,7 +113,7 @@ class Forwarded(Judge):
             side.reset()
         return answer
 
-    def test_policies_of_direction_fwd_are_asked_of_what_the_lan_sends(self):
+    def test_policies_of_direction_fwd_apply_to_what_the_lan_sends(self):
         blocked, open_ = {"own": True, "guest": False}, {"own": True, "guest": True}
         for policy, expected in (
                 (f"{self.LAN} dir fwd action block", blocked),

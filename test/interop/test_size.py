@@ -224,7 +224,7 @@ class Wire1500(Pair):
             self.counted({})
         self.every_case(check, families=(4,))
 
-    def test_sender_is_told_the_mtu_that_is_explained(self):
+    def test_sender_is_notified_of_the_mtu_that_is_explained(self):
         def check():
             headers = HEADER[self.family] + 8
             mtu = self.told_mtu(f"-s {self.mtu - headers}")

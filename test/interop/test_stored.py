@@ -56,7 +56,7 @@ class Stored(suite.Case):
     def add_block(self, dst, check=True):
         return self.host.xfrm(f"policy add src 0.0.0.0/0 dst {dst} dir out action block", check=check)
 
-    def test_full_file_system_refuses_and_goes_on(self):
+    def test_full_file_system_refuses_and_continues(self):
         self.add_block("10.0.0.0/8")
         self.limit_files(os.path.getsize(self.file))
         refused = self.add_block("192.0.2.0/24", check=False)
@@ -74,7 +74,7 @@ class Stored(suite.Case):
         self.assertEqual(self.policies(), known)
         self.assertFalse(self.leaks())
 
-    def test_a_file_that_is_deleted_or_replaced_is_written_anew(self):
+    def test_a_file_that_is_deleted_or_replaced_is_written_again(self):
         self.add_block("10.0.0.0/8")
         shutil.copy(self.file, self.file + ".old")
         os.unlink(self.file)
@@ -122,7 +122,7 @@ class Stored(suite.Case):
         self.host.text("stored", "accept")
         self.assertTrue(self.leaks(), "the operator has spoken")
 
-    def test_damage_blocks_until_somebody_speaks(self):
+    def test_damage_blocks_until_the_state_is_set(self):
         self.add_block("192.0.2.0/24")
         self.kill()
         with open(self.file, "r+b") as f:

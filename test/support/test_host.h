@@ -9,8 +9,8 @@
 
 #include "crypto/engine_set.h"
 #include "datapath/bind_half.h"
-#include "datapath/seal_guard.h"
 #include "datapath/segment.h"
+#include "datapath/wire_seal_guard.h"
 #include "datapath/worker.h"
 #include "device/sim_nic/sim_nic.h"
 #include "support/fake_clock.h"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Computes every crypto vector of this folder anew, with python3-cryptography's primitives.
+"""Recomputes every crypto vector of this folder with python3-cryptography's primitives.
 
 Constructions that have a standard of their own (XCBC, CMAC, CCM) are put together here from AES
 alone, after RFC 3566, RFC 4493 and NIST SP 800-38C, so that they do not rest on one library's idea.

@@ -5,7 +5,7 @@
 
 Sources: NIST CAVP response files and RFC test cases as that package carries them, RFC test cases
 typed in below, and AES-CCM in the shape of RFC 4309 (11-byte nonce, AAD of 8 or 12 bytes), for which
-no standard has vectors, from python3-cryptography. check_vectors.py computes every one of them anew.
+no standard has vectors, from python3-cryptography. check_vectors.py recomputes them.
 """
 import pathlib
 import random

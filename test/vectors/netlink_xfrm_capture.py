@@ -3,7 +3,7 @@
 
 Run as root on a kernel with XFRM_USER (6.18 when last run; no ESP, AH or IPComp in it):
     unshare -n python3 netlink_xfrm_capture.py > netlink_xfrm.txt
-Only requests whose answer Cygnet gives byte for byte are here (what it refuses on purpose stands in
+Only requests that Cygnet answers byte for byte are here (what it refuses on purpose is in
 support_table_test.cc); the port id is written as 0x1234 and
 times of creation as 0.
 """

@@ -50,7 +50,7 @@ struct KeyEntry {
   uint64_t from_ms = 0;    // wall clock, UTC
   uint64_t until_ms = 0;   // 0: it still holds the key
   bool erased = false;     // the holder reported that the key is erased
-  std::string note{};      // how it ended when not by an erasure: "cygnetd ended without a word"
+  std::string note{};      // how it ended when not by an erasure: "cygnetd ended unexpectedly"
 };
 
 struct LedgerQuery {

@@ -1,4 +1,4 @@
-// TunnelSlots: the tunnels that have slots of a device, so that a rekey is recognised: an SA with
+// TunnelSlots: the tunnels that have slots of a device, so that a rekey is recognized: an SA with
 // the same ends and reqid. Control thread.
 #pragma once
 

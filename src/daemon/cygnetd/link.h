@@ -10,7 +10,7 @@
 #include "control/host_network.h"
 #include "daemon/config/config.h"
 #include "datapath/data_path.h"
-#include "datapath/seal_guard.h"
+#include "datapath/wire_seal_guard.h"
 #include "device/capture.h"
 #include "device/driver.h"
 #include "device/host/tap.h"

@@ -169,7 +169,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
   while (signals->stop == 0) {
     if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
-    control_->OnBell();  // whoever rings from here on ends the wait below
+    control_->OnBell();  // a ring from here on ends the wait below
     const bool more = control_->DoSome();
     audit_->Flush();
     path_->quiescence.Collect();

@@ -273,7 +273,7 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
   }
 }
 
-TEST_F(OperatorServerTest, TellsOfOrders) {
+TEST_F(OperatorServerTest, ReportsOrders) {
   std::vector<std::string> orders;
   server_->SetOrderObserver([&orders](const std::string& request, uint32_t uid, int32_t pid) {
     EXPECT_EQ(uid, getuid());

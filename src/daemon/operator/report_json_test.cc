@@ -1,4 +1,4 @@
-// The JSON that scripts rely on: names, values, and no keys unless asked for.
+// The JSON that scripts rely on: names, values, and no keys unless requested.
 #include "daemon/operator/report_json.h"
 
 #include <gmock/gmock.h>

@@ -254,7 +254,7 @@ TEST_F(RestartLogTest, EveryChangedByteBlocks) {
   }
 }
 
-TEST_F(RestartLogTest, WhatBlocksGoesOnUntilSomebodySpeaks) {
+TEST_F(RestartLogTest, TheBlockLastsUntilTheStateIsSet) {
   MakeFile();
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
   for (int life_number = 0; life_number < 3; ++life_number) {
@@ -272,7 +272,7 @@ TEST_F(RestartLogTest, WhatBlocksGoesOnUntilSomebodySpeaks) {
   }
 }
 
-TEST_F(RestartLogTest, AFlushSpeaks) {
+TEST_F(RestartLogTest, AFlushSetsTheState) {
   MakeFile();
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
   {

@@ -46,7 +46,7 @@ class FileWatchTest : public testing::Test {
   int told_ = 0;
 };
 
-TEST_F(FileWatchTest, TellsAtOnceWhateverIsDoneToTheName) {
+TEST_F(FileWatchTest, ReportsEveryChangeOfTheNameAtOnce) {
   EXPECT_FALSE(IsTold());
   Write(folder_ / "in" / "other");
   EXPECT_FALSE(IsTold());

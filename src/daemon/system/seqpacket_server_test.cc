@@ -148,7 +148,7 @@ TEST_F(SeqpacketServerTest, ItsEndClosesAll) {
   EXPECT_EQ(poller_->RunOnce(0), 0) << "nothing is left in the poller";
 }
 
-TEST(SendDatagram, TellsWhyNothingWasSent) {
+TEST(SendDatagram, ReportsWhyNothingWasSent) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   UniqueFd reader(ends[0]);

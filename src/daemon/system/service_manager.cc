@@ -48,7 +48,7 @@ ServiceManager ServiceManager::FromEnvironment() {
   return manager;
 }
 
-// A manager that does not read may not stop the service.
+// Non-blocking: a stuck service manager must not stall the daemon.
 void ServiceManager::Notify(const std::string& lines) {
   if (!fd_.valid()) return;
   const UnixAddress address(address_.data(), address_.size());

@@ -31,7 +31,7 @@ class WireWatch {
     std::function<Status(const WatchedWire& wire)> shut;
     // Records a change: device, link state, a sentence.
     std::function<void(const std::string&, const std::string&, const std::string&)> tell;
-    // Something changed that workers may have cached, or must wake up for.
+    // Called after a change that workers may have cached or must wake up for.
     std::function<void()> changed;
   };
   explicit WireWatch(Hooks hooks) : hooks_(std::move(hooks)) {}

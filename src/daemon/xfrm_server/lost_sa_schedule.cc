@@ -44,12 +44,12 @@ bool LostSaSchedule::IsDue(const Row& row, Milliseconds listened) const {
 }
 
 std::vector<netlink::Buffer> LostSaSchedule::Due(Milliseconds listened, const XfrmControl& control,
-                                                 std::vector<bool>* told) const {
+                                                 std::vector<bool>* notified) const {
   std::vector<const Row*> due;
-  told->resize(rows_.size());
+  notified->resize(rows_.size());
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    if ((*told)[i] || !IsDue(rows_[i], listened)) continue;
-    (*told)[i] = true;
+    if ((*notified)[i] || !IsDue(rows_[i], listened)) continue;
+    (*notified)[i] = true;
     due.push_back(&rows_[i]);
   }
   std::vector<netlink::Buffer> expiries;

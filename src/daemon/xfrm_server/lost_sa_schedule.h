@@ -29,10 +29,10 @@ class LostSaSchedule {
   explicit LostSaSchedule(std::vector<LostSa> lost = {}, IsOwn is_own = {});
 
   bool empty() const { return rows_.empty(); }
-  // The expiries that are due for a client that has listened for `listened`. `told` records those
-  // that it has got; empty at first. SAs that exist again or were replaced are left out.
+  // The expiries that are due for a client that has listened for `listened`. `notified` marks
+  // those that it has got; empty at first. SAs that exist again or were replaced are left out.
   std::vector<netlink::Buffer> Due(Milliseconds listened, const XfrmControl& control,
-                                   std::vector<bool>* told) const;
+                                   std::vector<bool>* notified) const;
 
  private:
   struct Tunnel {

@@ -97,7 +97,7 @@ void XfrmRequests::Notify(const XfrmConnection& client, const ClientRecord& reco
   if (observer_) observer_(record, client.peer());
 }
 
-// Of what was done; a request that was refused changed nothing.
+// REQUIRES: the request succeeded. A refused request changed nothing.
 void XfrmRequests::Notify(const xfrm::Request& request, XfrmConnection* client) const {
   if (!observer_) return;
   const auto record = RecordOf(request);

@@ -165,11 +165,11 @@ void XfrmServer::OnControlEvent(const ControlEvent& event, const RequestOrigin& 
 }
 
 void XfrmServer::NotifyLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own,
-                            std::function<void()> told) {
-  constexpr std::chrono::seconds kTold{60};
+                            std::function<void()> notified) {
+  constexpr std::chrono::seconds kSubscribeWithin{60};
   lost_sas_ = LostSaSchedule(std::move(lost), std::move(is_own));
-  on_told_ = std::move(told);
-  lost_until_ = std::chrono::steady_clock::now() + kTold;
+  on_lost_notified_ = std::move(notified);
+  lost_until_ = std::chrono::steady_clock::now() + kSubscribeWithin;
 }
 
 void XfrmServer::Tick() {
@@ -191,12 +191,12 @@ void XfrmServer::NotifyLostTo(Client* client) {
   }
   const auto listened =
       std::chrono::duration_cast<LostSaSchedule::Milliseconds>(now - *client->listens_since);
-  for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client->told_of_lost)) {
+  for (netlink::Buffer& expiry : lost_sas_.Due(listened, *control_, &client->notified_of_lost)) {
     client->connection.Send(AddressedTo(xfrm::EventGroup::kExpire, std::move(expiry)));
   }
-  const std::vector<bool>& told_of = client->told_of_lost;
-  if (std::find(told_of.begin(), told_of.end(), false) != told_of.end()) return;
-  if (const auto told = std::exchange(on_told_, {})) told();
+  const std::vector<bool>& done = client->notified_of_lost;
+  if (std::find(done.begin(), done.end(), false) != done.end()) return;
+  if (const auto notified = std::exchange(on_lost_notified_, {})) notified();
 }
 
 void XfrmServer::Spread(xfrm::EventGroup group, netlink::Buffer message) {

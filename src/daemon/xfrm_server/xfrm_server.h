@@ -60,11 +60,11 @@ class XfrmServer final : public ControlListener {
   // closes the connection at once. REQUIRES: after Start.
   void Admit(UniqueFd fd);
 
-  // SAs of the daemon before: whoever begins to listen for EXPIRE within a minute of Start is told,
-  // of one tunnel after the other (LostSaSchedule). `is_own`: an address of this
-  // host. `told`: once, when a client was told of all.
+  // Notifies each client that subscribes to EXPIRE within 60 s of this call that the SAs of the
+  // previous daemon expire, one tunnel after the other (LostSaSchedule). `is_own`: whether it is an
+  // address of this host. `notified`: called once, when a client has been notified of all.
   void NotifyLost(std::vector<LostSa> lost, LostSaSchedule::IsOwn is_own = {},
-                  std::function<void()> told = {});
+                  std::function<void()> notified = {});
   // About ten times a second.
   void Tick();
 
@@ -83,7 +83,7 @@ class XfrmServer final : public ControlListener {
     XfrmConnection connection;
     // When it began to listen for EXPIRE, and of which lost SAs it has been notified.
     std::optional<std::chrono::steady_clock::time_point> listens_since{};
-    std::vector<bool> told_of_lost{};
+    std::vector<bool> notified_of_lost{};
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
@@ -106,7 +106,7 @@ class XfrmServer final : public ControlListener {
   QueueBudget budget_;  // bytes queued by all connections
   std::atomic<int> acquire_listeners_{0};
   LostSaSchedule lost_sas_;
-  std::function<void()> on_told_;  // empty after it was called
+  std::function<void()> on_lost_notified_;  // empty after it was called
   std::chrono::steady_clock::time_point lost_until_;
   Counters counters_;  // `lost` of closed connections only
   netlink::Buffer input_;

@@ -104,7 +104,7 @@ TEST_P(WireLinkTest, WithoutALinkNothingIsSentAndNothingWaits) {
   Open();
   if (near_ == nullptr) return;
   ASSERT_TRUE(Run("ip link set wa down"));
-  Send(near_.get(), MakeFrame("nobody has told the port"));
+  Send(near_.get(), MakeFrame("the port does not know yet"));
   EXPECT_EQ(user.drops.Get(DropReason::kPortDown), 1u);
   PortLink link = LinkOf("wa");
   link.status = LinkStatus::kDown;

@@ -94,7 +94,7 @@ def until_overrun(c, listener, count=20000):
     c.note(f"errors {[errno.errorcode[e] for e in outcomes]}")
 
 
-@case("slow.a listener that does not read loses events and is told once", listener=False)
+@case("slow.a listener that does not read loses events and is notified once", listener=False)
 def _(c):
     listener = c.endpoint(groups=nl.group_mask("POLICY"))
     until_overrun(c, listener)
@@ -103,7 +103,7 @@ def _(c):
     until_overrun(c, listener)
 
 
-@case("slow.others go on", listener=False)
+@case("slow.other listeners continue", listener=False)
 def _(c):
     slow = c.endpoint(groups=nl.group_mask("POLICY"))
     sel = nl.selector("10.1.0.0", "10.2.0.0", 16)
@@ -153,7 +153,7 @@ def _(c):
     c.dump("GETPOLICY")
 
 
-@case("time.nobody is told of what was deleted before")
+@case("time.no event for what was deleted before")
 def _(c):
     c.policy(limits=nl.lifetime(hard_add=2))
     c.ask("DELPOLICY", nl.policy_id())

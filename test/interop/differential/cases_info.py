@@ -94,7 +94,7 @@ def _(c):
     c.ask("FLUSHPOLICY", nl.attr("POLICY_TYPE", nl.policy_type(255)))
 
 
-@case("flush.of nothing is told to nobody")
+@case("flush.of nothing causes no event")
 def _(c):
     c.ask("FLUSHSA", b"\0")
     c.ask("FLUSHPOLICY")

@@ -42,7 +42,7 @@ for number in (0, 1, 2, 255):
         c.ask("DELPOLICY", nl.policy_id() + extra)
 
 
-@case("policy.the first fault is told")
+@case("policy.the first fault is reported")
 def _(c):
     c.ask("NEWPOLICY", nl.policy_info(nl.selector(family=7, bits=200), share=9, action=9, direction=9))
     c.ask("NEWPOLICY", nl.policy_info(nl.selector(family=7, bits=200), action=9, direction=9))

@@ -161,7 +161,7 @@ for label, context in {"good": nl.security_context(b"a\0"), "claims more": nl.se
         label: nl.sa_info() + BAD + nl.attr("SEC_CTX", context)})
 
 
-@case("sa.the first fault is told", needs=("sa_dir",))
+@case("sa.the first fault is reported", needs=("sa_dir",))
 def _(c):
     esn = nl.attr("REPLAY_ESN_VAL", nl.esn(32, 200))
     short = nl.attr("ALG_AEAD", nl.aead(key_bits=999))

@@ -77,7 +77,7 @@ def _(c):
     c.dump("GETPOLICY")
 
 
-@case("template.the first fault is told")
+@case("template.the first fault is reported")
 def _(c):
     for templates in (nl.template(mode=9, family=7, proto=17), nl.template(family=7, proto=17),
                       nl.template(mode=0, family=7, proto=17), nl.template(optional=1, proto=17),

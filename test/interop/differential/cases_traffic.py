@@ -122,7 +122,7 @@ def _(c):
     c.dump("GETSA")
 
 
-@case("traffic.optional: clear, and an ACQUIRE all the same")
+@case("traffic.optional: clear, and an ACQUIRE nevertheless")
 def _(c):
     c.policy(tunnel(optional=1), sel=to(PEER))
     send()

@@ -1,6 +1,6 @@
 // No plaintext leaves: devices and engines that report "sealed" but did not seal, frames that reach
 // the wire without a decision, and policies that change in between.
-#include "datapath/seal_guard.h"
+#include "datapath/wire_seal_guard.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

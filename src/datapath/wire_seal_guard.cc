@@ -1,4 +1,4 @@
-#include "datapath/seal_guard.h"
+#include "datapath/wire_seal_guard.h"
 
 #include <algorithm>
 
