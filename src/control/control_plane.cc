@@ -6,23 +6,75 @@
 #include <utility>
 
 #include "base/log.h"
-#include "datapath/path_mtu.h"
+#include "control/mtu_explain.h"
 
 namespace cygnet {
+namespace {
+
+std::vector<int32_t> IfindexesOf(const std::vector<ControlDevice>& devices) {
+  std::vector<int32_t> ifindexes;
+  for (const ControlDevice& device : devices) ifindexes.push_back(device.ifindex);
+  return ifindexes;
+}
+
+}  // namespace
 
 ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)),
       path_(*params_.path),
-      socket_policies_(params_.path, params_.clock, params_.sockets),
       announcer_(params_.listener, params_.journal),
-      policies_(params_.path, params_.clock, &announcer_,
-                [this](int32_t ifindex) { return DeviceWith(ifindex) != nullptr; }),
+      own_devices_(IfindexesOf(params_.devices), params_.links, params_.clock),
+      addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
+      placement_(ParamsOfPlacement(), this),
+      next_hops_(MakeNextHops()),
+      socket_policies_(params_.path, params_.clock, params_.sockets),
+      ike_sockets_(params_.path, params_.sockets),
+      policies_(params_.path, params_.clock, &announcer_, &own_devices_),
+      acquire_budget_(params_.larval_limits, params_.clock),
+      larval_(params_.path, params_.clock, &acquire_budget_),
+      acquires_({.path = params_.path,
+                 .announcer = &announcer_,
+                 .own_devices = &own_devices_,
+                 .larval = &larval_,
+                 .budget = &acquire_budget_,
+                 .route = Routes(),
+                 .larval_seconds = params_.larval_seconds}),
       aevents_(&announcer_, params_.clock),
       mappings_(&announcer_, params_.clock),
       keepalives_(params_.path, params_.pools),
-      acquires_(params_.larval_limits, params_.clock),
-      ike_sockets_(params_.path, params_.sockets),
+      sas_({.path = params_.path,
+            .clock = params_.clock,
+            .announcer = &announcer_,
+            .own_devices = &own_devices_,
+            .addresses = &addresses_,
+            .placement = &placement_,
+            .larval = &larval_,
+            .aevents = &aevents_,
+            .mappings = &mappings_,
+            .keepalives = &keepalives_,
+            .next_hops = next_hops_.get()}),
+      migrations_(params_.path, &announcer_, &placement_, &sas_),
+      events_({.path = params_.path,
+               .clock = params_.clock,
+               .sas = &sas_,
+               .acquires = &acquires_,
+               .mappings = &mappings_}),
+      walks_({.path = params_.path,
+              .clock = params_.clock,
+              .sas = &sas_,
+              .policies = &policies_,
+              .aevents = &aevents_,
+              .keepalives = &keepalives_}),
       started_(params_.clock->WallSeconds()) {
+  sas_.SetReplayWindowMin(params_.replay_window_min);
+  AuditFips();
+  ReadSettings();
+  ike_sockets_.Refresh();
+  OnHostNetworkChange({.addresses = true, .routes = false, .lost = false, .neighbours = {}});
+}
+
+// Moves the devices and rules out of `params_`.
+PlacementParams ControlPlane::ParamsOfPlacement() {
   PlacementParams placement{.path = params_.path,
                             .clock = params_.clock,
                             .engines = params_.engines,
@@ -32,42 +84,48 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
                             .scheduler = params_.scheduler,
                             .ledger = params_.ledger,
                             .gate = params_.fips};
-  if (params_.network != nullptr) {
-    FollowNextHops();
+  if (const RouteLookup route = Routes()) {
     placement.host.interface_exists = HostNetwork::InterfaceExists;
-    placement.host.egress_of = [this](const IpAddress& to, IpFamily family) {
-      const auto route = params_.network->LookupRoute(to, family);
-      return route.has_value() ? route->ifindex : 0;
+    placement.host.egress_of = [route](const IpAddress& to, IpFamily family) {
+      const auto egress = route(to, family);
+      return egress.has_value() ? egress->ifindex : 0;
     };
   }
-  placement.host.device_under = [this](int32_t ifindex) { return DeviceUnder(ifindex); };
-  PlacementListener* const self = this;
-  placement_.emplace(std::move(placement), self);
-  AuditFips();
-  ReadSettings();
-  ike_sockets_.Refresh();
-  OnHostNetworkChange({.addresses = true, .routes = false, .lost = false, .neighbours = {}});
+  placement.host.device_under = [this](int32_t ifindex) { return own_devices_.Under(ifindex); };
+  return placement;
 }
 
-void ControlPlane::FollowNextHops() {
+RouteLookup ControlPlane::Routes() const {
   HostNetwork* const network = params_.network;
-  next_hops_.emplace(NextHops::Host{
-      .route = [network](const IpAddress& to,
-                         IpFamily family) { return network->LookupRoute(to, family); },
+  if (network == nullptr) return {};
+  return
+      [network](const IpAddress& to, IpFamily family) { return network->LookupRoute(to, family); };
+}
+
+std::vector<ParsedAddress> ControlPlane::LocalAddresses() const {
+  return params_.network != nullptr ? params_.network->LocalAddresses()
+                                    : std::vector<ParsedAddress>{};
+}
+
+std::unique_ptr<NextHops> ControlPlane::MakeNextHops() const {
+  HostNetwork* const network = params_.network;
+  if (network == nullptr) return nullptr;
+  return std::make_unique<NextHops>(NextHops::Host{
+      .route = Routes(),
       .neighbour = [network](const EgressRoute& route,
                              IpFamily family) { return network->LookupNeighbour(route, family); },
       .probe = [network](int32_t ifindex, const IpAddress& neighbour,
                          IpFamily family) { network->Probe(ifindex, neighbour, family); },
       .device_of = [this](int32_t ifindex) -> std::optional<uint8_t> {
-        const ControlDevice* device = DeviceWith(ifindex);
-        if (device == nullptr) return std::nullopt;
-        return static_cast<uint8_t>(device - devices().data());
+        const auto number = own_devices_.NumberOf(ifindex);
+        if (!number.has_value()) return std::nullopt;
+        return static_cast<uint8_t>(*number);
       }});
 }
 
 ControlPlane::~ControlPlane() {
   // The workers have stopped: nothing is in flight. Keys leave the devices now.
-  for (const auto& sa : path_.sad.List()) Remove(sa);
+  for (const auto& sa : path_.sad.List()) sas_.Remove(sa);
   socket_policies_.RemoveAll();
   // A device's thread may still be reading policies. Retired objects must be freed before devices
   // and sinks are.
@@ -77,14 +135,75 @@ ControlPlane::~ControlPlane() {
   }
 }
 
-StoredReport ControlPlane::ReportStored() const {
-  return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
+// --- Clients ---
+
+Result<std::shared_ptr<const Sa>> ControlPlane::GetSa(const SaId& id) const {
+  std::shared_ptr<const Sa> sa = sas_.Named(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return sa;
 }
 
-Status ControlPlane::AcceptStored() {
-  if (params_.stored != nullptr) return params_.stored->Accept();
-  return MakeError(Errc::kNoEntry, "no restart file is configured");
+Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
+  const std::shared_ptr<Sa> sa = sas_.Named(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return aevents_.View(sa);
 }
+
+Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = sas_.Named(change.id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  return aevents_.Update(sa, change, origin);
+}
+
+// --- The daemon's loop ---
+
+void ControlPlane::Tick() {
+  constexpr uint64_t kNeighbourTicks = 30;
+  ReadSettings();
+  placement_.Tick();
+  walks_.StartTimes();
+  socket_policies_.Tick();
+  ike_sockets_.Refresh();
+  if (++ticks_ % kNeighbourTicks == 0 && next_hops_ != nullptr) next_hops_->AskAgain();
+  (void)DoSome();
+  path_.quiescence.Collect();
+}
+
+bool ControlPlane::DoSome() {
+  const uint64_t now_ns = params_.clock->MonotonicNs();
+  const bool walking = walks_.DoSome();
+  addresses_.ReadIfDue();
+  const bool hops = next_hops_ != nullptr && next_hops_->DoSome(now_ns);
+  return walking || hops || events_.left();
+}
+
+void ControlPlane::CheckAevents() {
+  if (!announcer_.WantsAevents()) return;
+  walks_.StartAevents();
+  (void)DoSome();
+}
+
+void ControlPlane::OnBell() {
+  placement_.CheckDevices();
+  events_.TakeSome();
+}
+
+void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {
+  if (next_hops_ == nullptr) return;
+  const uint64_t now_ns = params_.clock->MonotonicNs();
+  for (const NeighbourChange& change : changes.neighbours) next_hops_->OnNeighbour(change, now_ns);
+  if (changes.addresses || changes.lost) addresses_.OnChange();
+  if (changes.addresses || changes.routes || changes.lost) next_hops_->AskAgain();
+  addresses_.ReadIfDue();
+}
+
+void ControlPlane::ReadSettings() {
+  const XfrmSettings settings = params_.settings();
+  sas_.SetAeventDefaults({.max_diff = settings.aevent_rseqth, .max_age = settings.aevent_etime});
+  path_.hold_larval.store(!settings.larval_drop, std::memory_order_relaxed);
+}
+
+// --- Placement's events ---
 
 void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { announcer_.Notify(SaUpdated{sa}); }
 
@@ -102,36 +221,101 @@ void ControlPlane::OnGuardHit(const std::string& device, const std::string& reas
 
 void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) {
   announcer_.Note(SaDeleted{sa});
-  Remove(sa);
+  sas_.Remove(sa);
 }
 
-void ControlPlane::ReadSettings() {
-  settings_ = params_.settings();
-  path_.hold_larval.store(!settings_.larval_drop, std::memory_order_relaxed);
+// --- The operator ---
+
+FipsReport ControlPlane::ReportFips() const {
+  if (params_.fips == nullptr) return {.mode = "off", .list_file = {}, .rows = {}};
+  return params_.fips->Report(devices(), *params_.engines, Now());
 }
 
-// Handles an ICMP error about ESP in UDP whose quote ends before the SPI: it concerns all SAs of
-// these addresses and ports. Anyone who knows those can send it, so it must cost little at any
-// rate.
-void ControlPlane::OnShortQuote(const DataPathEvent& event) {
-  constexpr uint64_t kPauseNs = 100'000'000;
-  const uint64_t now_ns = params_.clock->MonotonicNs();
-  if (now_ns < next_short_quote_ns_ || event.interface >= path_.interfaces.size()) return;
-  next_short_quote_ns_ = now_ns + kPauseNs;
-  const OuterError error{.kind = OuterError::Kind::kPacketTooBig,
-                         .family = event.flow.family,
-                         .saddr = event.flow.saddr,
-                         .daddr = event.flow.daddr,
-                         .spi = std::nullopt,
-                         .udp_encapsulated = true,
-                         .sport = event.flow.sport,
-                         .dport = event.flow.dport,
-                         .mtu = event.mtu};
-  const uint32_t wire_mtu = path_.interfaces[event.interface].wire->mtu();
-  path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
-    OutboundSa* half = sa->outbound();
-    if (half != nullptr && IsAbout(error, *half)) LearnPathMtu(half, error.mtu, wire_mtu, Now());
-  });
+Result<MoveReport> ControlPlane::SetFips(std::optional<std::string> mode) {
+  if (params_.fips == nullptr) {
+    return MakeError(Errc::kNotSupported, "this cygnetd was started without FIPS support");
+  }
+  CYGNET_RETURN_IF_ERROR(params_.fips->Apply(mode));
+  AuditFips();
+  return placement_.Reevaluate();
+}
+
+// Records which modules are inside, once FIPS mode is in force.
+void ControlPlane::AuditFips() const {
+  const FipsReport report = ReportFips();
+  if (params_.audit == nullptr || !report.enforced) return;
+  for (const FipsRow& row : report.rows) {
+    if (row.kind != "algorithm") params_.audit->Fips(row);
+  }
+}
+
+Status ControlPlane::InjectFault(const std::string& device, const std::string& fault) {
+  const auto number = placement_.devices().Named(device);
+  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + device + "'");
+  OffloadDevice* offload = devices()[*number].offload;
+  FaultInjection* faults = offload != nullptr ? offload->faults() : nullptr;
+  if (faults == nullptr) {
+    return MakeError(Errc::kNotSupported, "device " + device + " cannot simulate faults");
+  }
+  return faults->InjectFault(fault);
+}
+
+CapturePoints* ControlPlane::FindCapture(const std::string& device) {
+  for (const ControlDevice& d : devices()) {
+    if (d.name == device) return d.capture;
+  }
+  return nullptr;
+}
+
+Reports ControlPlane::reports() const {
+  return Reports({.path = path_,
+                  .placement = placement_,
+                  .policies = policies_,
+                  .engines = *params_.engines,
+                  .clock = *params_.clock});
+}
+
+Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
+  const MtuExplain explain({.path = path_,
+                            .clock = *params_.clock,
+                            .announcer = announcer_,
+                            .own_devices = own_devices_,
+                            .devices = placement_.devices(),
+                            .route = Routes(),
+                            .local_addresses = [this] { return LocalAddresses(); }});
+  return explain.Explain(query);
+}
+
+StatReport ControlPlane::ReportStats() const {
+  StatReport report = reports().ReportStats();
+  report.acquires_refused = acquire_budget_.refused();
+  report.uptime_seconds = Now() - started_;
+  return report;
+}
+
+MoveReport ControlPlane::Reconfigure(PlacementSettings settings, uint32_t replay_window_min) {
+  sas_.SetReplayWindowMin(replay_window_min);
+  return placement_.Reconfigure(std::move(settings));
+}
+
+Result<ReloadReport> ControlPlane::Reload() {
+  if (!params_.reload) {
+    return MakeError(Errc::kNotSupported, "this cygnetd cannot reload its configuration");
+  }
+  return params_.reload();
+}
+
+std::vector<DoctorRow> ControlPlane::ReportDoctor() const {
+  return params_.doctor ? params_.doctor() : std::vector<DoctorRow>{};
+}
+
+StoredReport ControlPlane::ReportStored() const {
+  return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
+}
+
+Status ControlPlane::AcceptStored() {
+  if (params_.stored != nullptr) return params_.stored->Accept();
+  return MakeError(Errc::kNoEntry, "no restart file is configured");
 }
 
 }  // namespace cygnet

@@ -1,28 +1,35 @@
-// ControlPlane: applies changes to SAD, SPD, engines and devices one request at a time, and
-// notifies listeners. Owns what the data path reads. Runs on one control thread.
+// ControlPlane: the one door to all that control does. Owns the parts (SAs, policies, placement …),
+// tells them of each other, and passes requests of netlink clients and of the operator on to them,
+// one at a time. Runs on one control thread.
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
 #include "control/acquire_budget.h"
+#include "control/acquires.h"
+#include "control/address_updates.h"
 #include "control/aevents.h"
 #include "control/announcer.h"
+#include "control/data_path_events.h"
 #include "control/host_links.h"
 #include "control/host_network.h"
 #include "control/ike_sockets.h"
+#include "control/larval_sas.h"
+#include "control/migrations.h"
+#include "control/mtu_report.h"
 #include "control/nat_events.h"
 #include "control/next_hops.h"
+#include "control/own_devices.h"
 #include "control/placement/placement.h"
 #include "control/policies.h"
 #include "control/reports.h"
-#include "control/route_check.h"
+#include "control/sas.h"
 #include "control/socket_policy_control.h"
+#include "control/walks.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
 #include "packet/packet_pool.h"
@@ -99,21 +106,32 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   ~ControlPlane() override;
 
   // --- XfrmControl ---
-  Status AddSa(SaSpec spec, const RequestOrigin& origin) override;
-  Status UpdateSa(SaSpec spec, const RequestOrigin& origin) override;
-  Status DeleteSa(const SaId& id, const RequestOrigin& origin) override;
+  Status AddSa(SaSpec spec, const RequestOrigin& origin) override {
+    return sas_.Add(std::move(spec), origin);
+  }
+  Status UpdateSa(SaSpec spec, const RequestOrigin& origin) override {
+    return sas_.Update(std::move(spec), origin);
+  }
+  Status DeleteSa(const SaId& id, const RequestOrigin& origin) override {
+    return sas_.Delete(id, origin);
+  }
   Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override;
-  bool FlushSas(uint8_t proto, const RequestOrigin& origin) override;
-  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override;
-  Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) override;
+  bool FlushSas(uint8_t proto, const RequestOrigin& origin) override {
+    return sas_.Flush(proto, origin);
+  }
+  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override {
+    return larval_.AllocateSpi(std::move(request));
+  }
+  Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) override {
+    return sas_.Expire(id, hard, origin);
+  }
   Result<AeventView> GetAevent(const SaId& id) const override;
   Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override;
-  void RequestAcquire(AcquireRequest request) override;
-  Status Migrate(const Migration& migration) override;
-  std::vector<std::shared_ptr<const Sa>> ListSas() const override;
-  SaView Inspect(const Sa& sa) const override;
-  SadInfo GetSadInfo() const override;
-
+  void RequestAcquire(AcquireRequest request) override { acquires_.Request(std::move(request)); }
+  Status Migrate(const Migration& migration) override { return migrations_.Run(migration); }
+  std::vector<std::shared_ptr<const Sa>> ListSas() const override { return sas_.List(); }
+  SaView Inspect(const Sa& sa) const override { return sas_.Inspect(sa); }
+  SadInfo GetSadInfo() const override { return {.count = static_cast<uint32_t>(path_.sad.size())}; }
   Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
     return policies_.Add(std::move(spec), origin);
   }
@@ -153,11 +171,19 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::vector<EngineReport> ReportEngines() const override { return reports().ReportEngines(); }
   StatReport ReportStats() const override;
   Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
-  LedgerReport ReportLedger(const LedgerQuery& query) const override;
-  Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const override;
+  LedgerReport ReportLedger(const LedgerQuery& query) const override {
+    return placement_.ledger().Report(query);
+  }
+  Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const override {
+    return placement_.Explain(query);
+  }
   FipsReport ReportFips() const override;
-  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override;
-  Result<MoveReport> SetPlacement(const PlacementCommand& command) override;
+  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override {
+    return placement_.SetEnabled(device, enabled);
+  }
+  Result<MoveReport> SetPlacement(const PlacementCommand& command) override {
+    return placement_.SetOverride(command);
+  }
   Result<MoveReport> SetFips(std::optional<std::string> mode) override;
   Status InjectFault(const std::string& device, const std::string& fault) override;
   std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
@@ -190,77 +216,24 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // Does one part of the queued work, short enough that no client waits long. Call it each turn.
   // True: more work is ready now.
   bool DoSome();
-  const NextHops* next_hops() const { return next_hops_.has_value() ? &*next_hops_ : nullptr; }
   // ACQUIREs that made no larval state because the limit was reached.
-  uint64_t acquires_refused() const { return acquires_.refused(); }
+  uint64_t acquires_refused() const { return acquire_budget_.refused(); }
   SocketPolicyControl& socket_policies() { return socket_policies_; }
-  // For `cygnet doctor`. upper_devices.cc
-  std::vector<DoctorRow> CheckHostRoutes() const;
-  const std::vector<ControlDevice>& devices() const { return placement_->devices().all(); }
-  // For a reload: what may change while SAs exist. reconfigure.cc
+  // For `cygnet doctor`.
+  std::vector<DoctorRow> CheckHostRoutes() const { return own_devices_.CheckHostRoutes(path_.spd); }
+  const std::vector<ControlDevice>& devices() const { return placement_.devices().all(); }
+  // For a reload: what may change while SAs exist.
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 
  private:
-  // sa_control.cc, larval.cc
-  Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
-  void Link(const std::shared_ptr<Sa>& sa);
-  std::shared_ptr<Sa> MakeSa(SaSpec spec, uint64_t iv_mask);
-  Status UpdateValid(Sa* sa, const SaSpec& spec);
-  void Remove(const std::shared_ptr<Sa>& sa);
-  void CountEncapPort(uint16_t port, int delta);
-  void RemoveAnsweredLarval(const SaSpec& spec);
-  std::shared_ptr<Sa> FindLarval(const SaSpec& spec) const;
-  bool AcquireInProgress(const SaSpec& wanted) const;
-  static Selector LarvalSelector(const SaSpec& spec);
-  std::shared_ptr<Sa> InsertLarval(SaSpec spec, uint64_t since);
-  std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
-  std::shared_ptr<Sa> Named(const SaId& id) const;
-  std::shared_ptr<Sa> ByNumber(uint64_t number) const;
-  void Expire(const std::shared_ptr<Sa>& sa, bool hard, const RequestOrigin& origin = {});
-  void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
-  void FollowNextHop(const Sa& sa);
-  void FollowNextHops();
-  // migrate.cc
-  struct MovingSa {
-    std::shared_ptr<Sa> from;
-    std::shared_ptr<Sa> to;
-  };
-  Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
-  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry) const;
-  Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
-  Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
-                     const Migration& migration, std::vector<MovingSa>* moves);
-  void UndoMoves(const std::vector<MovingSa>& moves);
-  void FinishMove(const MovingSa& move);
-  void OnShortQuote(const DataPathEvent& event);
-  // acquire.cc
-  void OnAcquire(const DataPathEvent& event);
-  bool AskForSas(const Policy& policy, const DataPathEvent& event);
-  void AskForSa(const Policy& policy, std::size_t template_index, const Sad::OutboundQuery& query,
-                const DataPathEvent& event);
-  // The address that the host would send from; any if unknown.
-  IpAddress LocalEndTo(const IpAddress& daddr, IpFamily family) const;
-
-  // mtu_explain.cc
-  // upper_devices.cc
-  const ControlDevice* DeviceWith(int32_t ifindex) const;
-  int32_t DeviceUnder(int32_t ifindex) const;
-  MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
-  MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
-
-  // turns.cc
-  class Turn;
-  bool TakeEvents(SpscRing<DataPathEvent>* ring, int* acquires);
-  void OnDataPathEvent(const DataPathEvent& event);
-  enum class Patience : uint8_t { kNone, kSome };
-  void ReadAddresses(uint64_t now_ns, Patience patience);
-  void WalkTimes(Turn turn);
-  void WalkAevents(Turn turn);
-  void WalkPolicies(Turn turn);
+  PlacementParams ParamsOfPlacement();
+  RouteLookup Routes() const;
+  std::unique_ptr<NextHops> MakeNextHops() const;
+  std::vector<ParsedAddress> LocalAddresses() const;
+  void ReadSettings();
 
   Reports reports() const;
   void AuditFips() const;
-  void ReadSettings();
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   // PlacementListener
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
@@ -269,35 +242,26 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                      const std::string& explanation) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
 
-  ControlPlaneParams params_;  // Reconfigure changes it
+  ControlPlaneParams params_;
   DataPath& path_;
-  SocketPolicyControl socket_policies_;
   const Announcer announcer_;
+  const OwnDevices own_devices_;
+  AddressUpdates addresses_;
+  Placement placement_;
+  const std::unique_ptr<NextHops> next_hops_;  // nullptr: there is no host network
+  SocketPolicyControl socket_policies_;
+  IkeSockets ike_sockets_;
   Policies policies_;
+  AcquireBudget acquire_budget_;
+  LarvalSas larval_;
+  Acquires acquires_;
   Aevents aevents_;
   NatMappings mappings_;
   NatKeepalives keepalives_;
-  AcquireBudget acquires_;
-  IkeSockets ike_sockets_;
-  uint64_t next_short_quote_ns_ = 0;
-  std::optional<Placement> placement_;      // set from the constructor to the destructor
-  std::map<uint16_t, int> encap_ports_;     // of this host: the number of SAs that use each
-  std::unordered_set<uint64_t> exhausted_;  // SAs logged as out of numbers
-  std::optional<NextHops> next_hops_;       // set if there is a host network
-  // Walks over all SAs or policies, in parts: the next one. nullopt: no walk is running.
-  std::optional<uint64_t> times_from_;
-  std::optional<uint64_t> aevents_from_;
-  std::vector<std::shared_ptr<Policy>> policies_to_check_;
-  bool events_left_ = false;
-  std::size_t first_worker_ = 0;
-  bool addresses_changed_ = false;
-  uint64_t next_addresses_at_ = 0;
-  XfrmSettings settings_;
-  uint32_t acquire_sequence_ = 0;
-  // Interfaces that are stacked on devices: interface → device below. See DeviceUnder.
-  mutable std::map<int32_t, int32_t> under_;
-  mutable uint64_t stacks_at_ns_ = 0;
-  mutable bool stacks_read_ = false;
+  Sas sas_;
+  Migrations migrations_;
+  DataPathEvents events_;
+  Walks walks_;
   const uint64_t started_;
   uint64_t ticks_ = 0;
 };

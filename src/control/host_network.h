@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,9 @@ struct EgressRoute {
   IpAddress gateway;  // the destination itself when on-link
   IpAddress source;   // the address that it would send from; any if the kernel names none
 };
+
+// Where the kernel would send to an address; nullopt: unreachable, or this host itself.
+using RouteLookup = std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily)>;
 
 // A neighbour event of the kernel.
 struct NeighbourChange {

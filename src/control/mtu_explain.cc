@@ -1,8 +1,8 @@
-// Answers "how large may a packet to DST be" from the policy and the SAs that the data path would
-// use, and the bytes of each.
-#include <algorithm>
+#include "control/mtu_explain.h"
 
-#include "control/control_plane.h"
+#include <algorithm>
+#include <utility>
+
 #include "control/template_query.h"
 #include "datapath/path_mtu.h"
 #include "esp/overhead.h"
@@ -51,8 +51,7 @@ MtuReport Clear(MtuReport report, std::string explanation) {
   return report;
 }
 
-std::string WhyNoWay(HostNetwork* network, const ParsedAddress& to) {
-  const std::vector<ParsedAddress> own = network->LocalAddresses();
+std::string WhyNoWay(const std::vector<ParsedAddress>& own, const ParsedAddress& to) {
   const bool is_own = std::any_of(own.begin(), own.end(), [&](const ParsedAddress& address) {
     return address.family == to.family && address.address == to.address;
   });
@@ -67,7 +66,7 @@ MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation)
 
 }  // namespace
 
-Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
+Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
   MtuReport report;
   report.flow.family = query.dst.family;
   report.flow.daddr = query.dst.address;
@@ -79,14 +78,17 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
     }
     report.flow.saddr = query.src->address;
   }
-  const ControlDevice* device = devices().empty() ? nullptr : &devices().front();
-  if (params_.network != nullptr) {
-    const auto route = params_.network->LookupRoute(query.dst.address, query.dst.family);
+  const std::vector<ControlDevice>& devices = from_.devices.all();
+  const ControlDevice* device = devices.empty() ? nullptr : &devices.front();
+  if (from_.route) {
+    const auto route = from_.route(query.dst.address, query.dst.family);
     if (!route.has_value()) {
-      return Stopped(std::move(report), MtuVerdict::kNotOurs, WhyNoWay(params_.network, query.dst));
+      return Stopped(std::move(report), MtuVerdict::kNotOurs,
+                     WhyNoWay(from_.local_addresses(), query.dst));
     }
     if (!query.src.has_value()) report.flow.saddr = route->source;
-    device = DeviceWith(route->ifindex);
+    const auto number = from_.own_devices.NumberOf(route->ifindex);
+    device = number.has_value() ? &devices[*number] : nullptr;
   }
   if (device == nullptr) {
     return Stopped(std::move(report), MtuVerdict::kNotOurs,
@@ -100,10 +102,11 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
   return ExplainOn(*device, std::move(report));
 }
 
-MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report) const {
-  const PolicyMatch match = path_.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
+MtuReport MtuExplain::ExplainOn(const ControlDevice& device, MtuReport report) const {
+  const PolicyMatch match =
+      from_.path.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
   if (!match.any()) {
-    return path_.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
+    return from_.path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Clear(std::move(report), "no policy covers it: it passes in clear")
                : Stopped(std::move(report), MtuVerdict::kBlocked,
                          "no policy covers it, and the default is to block");
@@ -118,8 +121,8 @@ MtuReport ControlPlane::ExplainOn(const ControlDevice& device, MtuReport report)
   return ExplainTemplates(match, device.ifindex, std::move(report));
 }
 
-MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, int32_t ifindex,
-                                         MtuReport report) const {
+MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex,
+                                       MtuReport report) const {
   struct Step {
     const OutboundSa* sa;
     IpFamily inner;
@@ -132,12 +135,12 @@ MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, int32_t ifind
     queries.insert(queries.end(), outer.begin(), outer.end());
   }
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    const OutboundSa* sa = path_.sad.ResolveOutbound(queries[i], report.flow);
+    const OutboundSa* sa = from_.path.sad.ResolveOutbound(queries[i], report.flow);
     if (sa != nullptr) {
       steps.push_back({sa, inner});
       inner = sa->family;
     } else if (!match.at(i).optional) {
-      const bool asked = params_.listener != nullptr && params_.listener->WantsAcquire();
+      const bool asked = from_.announcer.WantsAcquire();
       return Stopped(std::move(report), MtuVerdict::kNoSa,
                      asked ? "no SA: an ACQUIRE would be sent"
                            : "no SA, and no client listens for an ACQUIRE");
@@ -148,7 +151,7 @@ MtuReport ControlPlane::ExplainTemplates(const PolicyMatch& match, int32_t ifind
   }
   uint32_t mtu = report.wire_mtu;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu, Now()));
+    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu, from_.clock.WallSeconds()));
     mtu = report.sas.back().inner_mtu;
   }
   report.verdict = MtuVerdict::kProtected;

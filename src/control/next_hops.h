@@ -24,7 +24,7 @@ class NextHops {
  public:
   // Queries to the host's kernel.
   struct Host {
-    std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily)> route;
+    RouteLookup route;
     std::function<std::optional<ResolvedHop>(const EgressRoute&, IpFamily)> neighbour;
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
     // The number of our device with this ifindex; nullopt: not ours.

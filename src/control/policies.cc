@@ -15,14 +15,8 @@ void FillTemplateFamilies(PolicySpec* spec) {
 
 }  // namespace
 
-Status Policies::RefuseForeignInterface(const Selector& selector) const {
-  if (selector.ifindex == 0 || is_own_(selector.ifindex)) return {};
-  return MakeError(Errc::kNotSupported,
-                   "The selector names an interface that is not one of Cygnet's");
-}
-
 Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
   if (path_.spd.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   spec.index = path_.spd.ChooseIndex(spec);
@@ -35,7 +29,7 @@ Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
 }
 
 Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
   const auto old = path_.spd.Find(IdOf(spec));
   std::shared_ptr<Policy> policy;

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/clock.h"
 #include "control/announcer.h"
+#include "control/own_devices.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 
@@ -17,10 +17,9 @@ namespace cygnet {
 
 class Policies {
  public:
-  // `is_own`: an interface of Cygnet's, or one stacked on it.
   Policies(DataPath* path, const Clock* clock, const Announcer* announcer,
-           std::function<bool(int32_t ifindex)> is_own)
-      : path_(*path), clock_(*clock), announcer_(*announcer), is_own_(std::move(is_own)) {}
+           const OwnDevices* own_devices)
+      : path_(*path), clock_(*clock), announcer_(*announcer), own_devices_(*own_devices) {}
 
   Status Add(PolicySpec spec, const RequestOrigin& origin);
   Status Update(PolicySpec spec, const RequestOrigin& origin);
@@ -33,8 +32,6 @@ class Policies {
                      const RequestOrigin& origin);
   const std::array<PolicyAction, kPolicyDirections>& defaults() const { return defaults_; }
 
-  // Traffic of another interface never reaches Cygnet, so such a policy would not be enforced.
-  Status RefuseForeignInterface(const Selector& selector) const;
   // Lifetimes: hard removes the policy; soft is reported again every 30 s (kernel:
   // xfrm_policy_timer). `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
@@ -43,7 +40,7 @@ class Policies {
   DataPath& path_;
   const Clock& clock_;
   const Announcer& announcer_;
-  const std::function<bool(int32_t)> is_own_;
+  const OwnDevices& own_devices_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
 };
 

@@ -1,10 +1,26 @@
-// ALLOCSPI as a Linux kernel answers it, and the larval states that ALLOCSPI and ACQUIRE create.
+#include "control/larval_sas.h"
+
+#include <utility>
+
 #include "base/random.h"
-#include "control/control_plane.h"
 
 namespace cygnet {
+namespace {
 
-std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
+// Whole addresses, family 0: the kernel's selector if no flow requested the SA.
+Selector LarvalSelector(const SaSpec& spec) {
+  const auto bits = static_cast<uint8_t>(AddressBits(spec.family));
+  Selector selector;
+  selector.saddr = spec.saddr;
+  selector.daddr = spec.daddr;
+  selector.prefixlen_s = bits;
+  selector.prefixlen_d = bits;
+  return selector;
+}
+
+}  // namespace
+
+std::shared_ptr<Sa> LarvalSas::Find(const SaSpec& spec) const {
   if (spec.acquire_seq != 0) {
     std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
     if (sa != nullptr && sa->spec().daddr == spec.daddr) return sa;
@@ -14,7 +30,7 @@ std::shared_ptr<Sa> ControlPlane::FindLarval(const SaSpec& spec) const {
 
 // One ACQUIRE per tuple. An SPI that key management has since reserved for it counts as a pending
 // answer (kernel: xfrm_state_look_at, for which every larval state does).
-bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
+bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
   const auto any = [](const Sa&) { return true; };
   SaSpec from_anywhere;
   from_anywhere.reqid = wanted.reqid;
@@ -26,24 +42,17 @@ bool ControlPlane::AcquireInProgress(const SaSpec& wanted) const {
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }
 
-// Whole addresses, family 0: the kernel's selector if no flow requested the SA.
-Selector ControlPlane::LarvalSelector(const SaSpec& spec) {
-  const auto bits = static_cast<uint8_t>(AddressBits(spec.family));
-  Selector selector;
-  selector.saddr = spec.saddr;
-  selector.daddr = spec.daddr;
-  selector.prefixlen_s = bits;
-  selector.prefixlen_d = bits;
-  return selector;
-}
-
-std::shared_ptr<Sa> ControlPlane::InsertLarval(SaSpec spec, uint64_t since) {
+std::shared_ptr<Sa> LarvalSas::Insert(SaSpec spec, uint64_t since) {
   auto sa = MakeSharedSa(std::move(spec), since, Sa::Larval{});
   path_.sad.Insert(sa);  // no flow can use it: the workers' flow caches stay valid
   return sa;
 }
 
-std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
+void LarvalSas::InsertForAcquire(SaSpec spec, uint64_t policy_number) {
+  budget_.Add(Insert(std::move(spec), clock_.WallSeconds())->number, policy_number);
+}
+
+std::optional<Spi> LarvalSas::ChooseSpi(const SpiRequest& request) const {
   const auto free = [&](uint32_t spi) {
     return spi != 0 && !path_.sad.SpiTaken(request.spec.proto, Spi(spi));
   };
@@ -61,20 +70,21 @@ std::optional<Spi> ControlPlane::ChooseSpi(const SpiRequest& request) const {
   return std::nullopt;
 }
 
-Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) {
+Result<std::shared_ptr<const Sa>> LarvalSas::AllocateSpi(SpiRequest request) {
   SaSpec spec = std::move(request.spec);
   request.spec.proto = spec.proto;
   spec.limits = LifetimeLimits{};
   spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
   spec.selector = LarvalSelector(spec);
-  const std::shared_ptr<Sa> larval = FindLarval(spec);
+  const std::shared_ptr<Sa> larval = Find(spec);
   spec.acquire_seq = 0;  // it was only used to find a state; a new state has none
   const std::optional<Spi> spi = ChooseSpi(request);
   if (!spi.has_value()) {
-    if (larval == nullptr) InsertLarval(std::move(spec), Now());  // stays until it times out
+    if (larval == nullptr)
+      Insert(std::move(spec), clock_.WallSeconds());  // stays until it times out
     return MakeError(Errc::kNoEntry, "No SPI available in the requested range");
   }
-  uint64_t since = Now();
+  uint64_t since = clock_.WallSeconds();
   if (larval != nullptr) {  // keeps its contents and gets the SPI
     const SaDirection direction = spec.direction;
     spec = larval->spec().Clone();
@@ -83,13 +93,18 @@ Result<std::shared_ptr<const Sa>> ControlPlane::AllocateSpi(SpiRequest request) 
     Remove(larval);
   }
   spec.spi = *spi;
-  return std::shared_ptr<const Sa>(InsertLarval(std::move(spec), since));
+  return std::shared_ptr<const Sa>(Insert(std::move(spec), since));
 }
 
-// This SA answers the larval state of an ACQUIRE, which is removed without an event.
-void ControlPlane::RemoveAnsweredLarval(const SaSpec& spec) {
-  const std::shared_ptr<Sa> larval = FindLarval(spec);
+void LarvalSas::RemoveAnswered(const SaSpec& spec) {
+  const std::shared_ptr<Sa> larval = Find(spec);
   if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
+}
+
+void LarvalSas::Remove(const std::shared_ptr<Sa>& sa) {
+  sa->set_state(SaState::kDead);
+  budget_.Remove(sa->number);
+  path_.sad.Remove(sa);
 }
 
 }  // namespace cygnet

@@ -1,13 +1,9 @@
-// MIGRATE: moves SAs, and the templates of a policy, to other outer addresses (kernel:
-// xfrm_migrate).
-//
-// Workers find an SA by its addresses, so a new object replaces the old one. Both have the same
-// key, so no sequence number may come from both: the old counter is closed before the new SA can be
-// found, and the new one continues from its value.
+#include "control/migrations.h"
+
 #include <algorithm>
+#include <utility>
 
 #include "base/random.h"
-#include "control/control_plane.h"
 #include "control/policy_view.h"
 
 namespace cygnet {
@@ -64,7 +60,7 @@ int MoveTemplates(const std::vector<MigrateEntry>& entries, std::vector<Template
 
 }  // namespace
 
-Result<std::shared_ptr<Policy>> ControlPlane::FindMigrated(const Migration& migration) const {
+Result<std::shared_ptr<Policy>> Migrations::FindMigrated(const Migration& migration) const {
   constexpr const char* kNone = "Target policy not found";
   const Selector& selector = migration.selector;
   if (AddressBits(selector.family) == 0) return MakeError(Errc::kFamilyNotSupported, kNone);
@@ -83,7 +79,7 @@ Result<std::shared_ptr<Policy>> ControlPlane::FindMigrated(const Migration& migr
 }
 
 // The newest match. States without keys stay at their addresses.
-std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
+std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry) const {
   std::shared_ptr<Sa> found;
   path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
     if (sa->usable() && Fits(entry, sa->spec())) found = sa;
@@ -92,8 +88,8 @@ std::shared_ptr<Sa> ControlPlane::FindMoving(const MigrateEntry& entry) const {
 }
 
 // Places the new SA, so this can fail. Nobody finds it before FinishMove.
-Status ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
-                                 const Migration& migration, std::vector<MovingSa>* moves) {
+Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+                               const Migration& migration, std::vector<MovingSa>* moves) {
   SaSpec spec = sa->spec().Clone();
   spec.saddr = entry.new_saddr;
   spec.daddr = entry.new_daddr;
@@ -102,20 +98,20 @@ Status ControlPlane::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEnt
   spec.offload = migration.offload;
   spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
-  const std::shared_ptr<Sa> to = MakeSa(std::move(spec), iv_mask);
+  const std::shared_ptr<Sa> to = sas_.Make(std::move(spec), iv_mask);
   const std::shared_ptr<const Sa> there = path_.sad.Find(to->id());
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
                                  [&](const MovingSa& other) { return other.to->id() == to->id(); });
   if (taken) return MakeError(Errc::kNoData, kTaken);
-  if (Status placed = placement_->Place(to); !placed) {
+  if (Status placed = placement_.Place(to); !placed) {
     return MakeError(Errc::kNoData, placed.error().message);
   }
   moves->push_back({.from = sa, .to = to});
   return {};
 }
 
-Status ControlPlane::PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves) {
+Status Migrations::PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves) {
   for (const MigrateEntry& entry : migration.entries) {
     const std::shared_ptr<Sa> sa = FindMoving(entry);
     const bool twice = std::any_of(moves->begin(), moves->end(),
@@ -126,21 +122,17 @@ Status ControlPlane::PrepareMoves(const Migration& migration, std::vector<Moving
   return {};
 }
 
-void ControlPlane::UndoMoves(const std::vector<MovingSa>& moves) {
-  for (const MovingSa& move : moves) placement_->Remove(*move.to);
+void Migrations::UndoMoves(const std::vector<MovingSa>& moves) {
+  for (const MovingSa& move : moves) placement_.Remove(*move.to);
 }
 
-void ControlPlane::FinishMove(const MovingSa& move) {
-  const std::shared_ptr<Sa>& sa = move.to;
+void Migrations::FinishMove(const MovingSa& move) {
   announcer_.Note(SaDeleted{move.from});
-  announcer_.Note(SaAdded{sa});
-  sa->TakeOver(move.from.get());
-  Link(sa);
-  aevents_.Continue(*move.from, *sa);
-  Remove(move.from);
+  announcer_.Note(SaAdded{move.to});
+  sas_.Replace(move.from, move.to);
 }
 
-Status ControlPlane::Migrate(const Migration& migration) {
+Status Migrations::Run(const Migration& migration) {
   const auto policy = FindMigrated(migration);
   if (!policy) return policy.error();
   std::vector<Template> templates = (*policy)->spec.templates;

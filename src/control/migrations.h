@@ -1,0 +1,48 @@
+// Migrations: MIGRATE, which moves SAs, and the templates of a policy, to other outer addresses
+// (kernel: xfrm_migrate).
+//
+// Workers find an SA by its addresses, so a new object replaces the old one. Both have the same
+// key, so no sequence number may come from both: the old counter is closed before the new SA can be
+// found, and the new one continues from its value.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "control/announcer.h"
+#include "control/placement/placement.h"
+#include "control/sas.h"
+#include "datapath/data_path.h"
+#include "requests/xfrm_control.h"
+
+namespace cygnet {
+
+// Control thread.
+class Migrations {
+ public:
+  Migrations(DataPath* path, const Announcer* announcer, Placement* placement, Sas* sas)
+      : path_(*path), announcer_(*announcer), placement_(*placement), sas_(*sas) {}
+
+  // All of it or, on an error, nothing.
+  Status Run(const Migration& migration);
+
+ private:
+  struct MovingSa {
+    std::shared_ptr<Sa> from;
+    std::shared_ptr<Sa> to;
+  };
+  Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
+  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry) const;
+  Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
+  Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+                     const Migration& migration, std::vector<MovingSa>* moves);
+  void UndoMoves(const std::vector<MovingSa>& moves);
+  void FinishMove(const MovingSa& move);
+
+  DataPath& path_;
+  const Announcer& announcer_;
+  Placement& placement_;
+  Sas& sas_;
+};
+
+}  // namespace cygnet

@@ -1,0 +1,42 @@
+// MtuExplain: answers "how large may a packet to DST be" from the policy and the SAs that the data
+// path would use, and the bytes of each. Read-only. Control thread.
+#pragma once
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/announcer.h"
+#include "control/host_network.h"
+#include "control/mtu_report.h"
+#include "control/own_devices.h"
+#include "control/placement/devices.h"
+#include "datapath/data_path.h"
+
+namespace cygnet {
+
+class MtuExplain {
+ public:
+  struct Sources {
+    const DataPath& path;
+    const Clock& clock;
+    const Announcer& announcer;
+    const OwnDevices& own_devices;
+    const PlacementDevices& devices;
+    // Of the host. Empty: every packet leaves by the first device.
+    RouteLookup route;
+    std::function<std::vector<ParsedAddress>()> local_addresses;
+  };
+  explicit MtuExplain(Sources sources) : from_(std::move(sources)) {}
+
+  Result<MtuReport> Explain(const MtuQuery& query) const;
+
+ private:
+  MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
+
+  const Sources from_;
+};
+
+}  // namespace cygnet

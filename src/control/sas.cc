@@ -1,0 +1,235 @@
+#include "control/sas.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/random.h"
+
+namespace cygnet {
+namespace {
+
+SaId IdOf(const SaSpec& spec) {
+  return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+}
+
+}  // namespace
+
+std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
+  return id.spi.value == 0 ? nullptr : path_.sad.Find(id);
+}
+
+// --- Requests ---
+
+Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
+  if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  const auto sa = Install(std::move(spec));
+  if (!sa) return sa.error();
+  parts_.announcer->Notify(SaAdded{*sa}, origin);
+  return {};
+}
+
+Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
+  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
+  const SaId id = IdOf(spec);
+  const std::shared_ptr<Sa> existing = path_.sad.Find(id);
+  if (existing == nullptr || existing->spec().direction != spec.direction) {
+    // A larval state without a direction gets one when it is filled in.
+    const bool larval_without = existing != nullptr && existing->state() == SaState::kLarval &&
+                                existing->spec().direction == SaDirection::kUnspec;
+    if (!larval_without) return MakeError(Errc::kNoSuchProcess);
+  }
+  if (existing->state() == SaState::kLarval) {
+    const auto sa = Install(std::move(spec), existing);
+    if (!sa) return sa.error();
+    parts_.announcer->Notify(SaUpdated{*sa}, origin);
+    return {};
+  }
+  if (!existing->usable()) return MakeError(Errc::kInvalid);
+  CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
+  path_.BumpGeneration();
+  parts_.announcer->Notify(SaUpdated{existing}, origin);
+  return {};
+}
+
+// Only these fields of a valid SA change. Keys, window, offload and algorithms stay (kernel:
+// xfrm_state_update).
+Status Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
+  const Boxed<UdpEncap>& old = sa->spec().encap;
+  if (old.has_value() != spec.encap.has_value() ||
+      (old.has_value() && old->type != spec.encap->type)) {
+    return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
+  }
+  if (spec.encap.has_value()) {
+    encap_ports_.Remove(old->dport);
+    sa->UpdateEncapPorts(*spec.encap);
+    encap_ports_.Add(spec.encap->dport);
+  }
+  sa->UpdateLimits(spec.limits);
+  return {};
+}
+
+Status Sas::Delete(const SaId& id, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = Named(id);
+  if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  parts_.announcer->Note(SaDeleted{sa});
+  parts_.announcer->Notify(SaDeleted{sa}, origin);
+  Remove(sa);
+  return {};
+}
+
+bool Sas::Flush(uint8_t proto, const RequestOrigin& origin) {
+  bool any = false;
+  for (const auto& sa : path_.sad.List()) {
+    if (proto != 0 && proto != 255 && sa->spec().proto != proto) continue;
+    Remove(sa);
+    any = true;
+  }
+  parts_.announcer->Note(SaFlushed{proto});  // also for SAs of an earlier daemon
+  if (any) parts_.announcer->Notify(SaFlushed{proto}, origin);
+  return any;
+}
+
+Status Sas::Expire(const SaId& id, bool hard, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> sa = Named(id);
+  if (sa == nullptr) return MakeError(Errc::kNoEntry);
+  if (!sa->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
+  hard ? ExpireHard(sa, origin) : ExpireSoft(sa, origin);
+  return {};
+}
+
+std::vector<std::shared_ptr<const Sa>> Sas::List() const {
+  const auto all = path_.sad.List();
+  return {all.begin(), all.end()};
+}
+
+SaView Sas::Inspect(const Sa& sa) const {
+  SaView view{.spec = &sa.spec(),
+              .state = sa.state(),
+              .usage = sa.lifetime().usage(),
+              .stats = sa.stats(),
+              .replay = sa.ExportReplay(),
+              .offload = std::nullopt,
+              .last_used = sa.lifetime().last_used()};
+  const PlacedSa* placed = parts_.placement->Find(sa.number);
+  if (placed == nullptr) return view;
+  for (const Half half : kHalves) {
+    for (const ControlDevice& d : parts_.placement->devices().all()) {
+      if (d.offload == nullptr || !placed->half(half).IsOn(d.offload)) continue;
+      view.offload = OffloadRequest{
+          .mode = OffloadMode::kCrypto, .ifindex = d.ifindex, .inbound = IsInbound(half)};
+    }
+  }
+  return view;
+}
+
+// --- Installing and removing ---
+
+// Removes the larval state that it fills in or answers only after the new SA exists: a refused
+// client may retry, and a packet always finds one of the two.
+Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
+  parts_.addresses->ReadNow();  // placement needs them
+  spec.replay_at_least = replay_window_min_;
+  auto sa = Make(std::move(spec), RandomWord());
+  CYGNET_RETURN_IF_ERROR(parts_.placement->Place(sa));
+  if (Status kept = parts_.announcer->Prepare(SaAdded{sa}); !kept) {
+    parts_.placement->Remove(*sa);
+    return kept.error();
+  }
+  Link(sa);
+  parts_.larval->RemoveAnswered(sa->spec());
+  if (fills != nullptr) Remove(fills);
+  path_.BumpGeneration();
+  return sa;
+}
+
+std::shared_ptr<Sa> Sas::Make(SaSpec spec, uint64_t iv_mask) {
+  auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(), iv_mask);
+  sa->number = path_.sad.NextNumber();
+  return sa;
+}
+
+// Makes the SA visible to packets.
+void Sas::Link(const std::shared_ptr<Sa>& sa) {
+  FollowNextHop(*sa);
+  path_.sad.Insert(sa);
+  if (sa->spec().encap.has_value()) encap_ports_.Add(sa->spec().encap->dport);
+  parts_.aevents->Follow(*sa, aevent_defaults_);
+}
+
+void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
+  to->TakeOver(from.get());
+  Link(to);
+  parts_.aevents->Continue(*from, *to);
+  Remove(from);
+}
+
+void Sas::Remove(const std::shared_ptr<Sa>& sa) {
+  if (sa->state() == SaState::kLarval) return parts_.larval->Remove(sa);
+  sa->set_state(SaState::kDead);
+  parts_.aevents->Forget(sa->number);
+  parts_.mappings->Forget(sa->number);
+  parts_.keepalives->Forget(sa->number);
+  exhausted_.erase(sa->number);
+  if (parts_.next_hops != nullptr && sa->outbound() != nullptr) parts_.next_hops->Forget(*sa);
+  const std::shared_ptr<Sa> keep = sa;
+  path_.sad.Remove(sa);
+  if (parts_.placement->Find(keep->number) != nullptr) {
+    parts_.placement->Remove(*keep);
+    parts_.placement->ForgetCommands(*keep);
+    if (keep->spec().encap.has_value()) encap_ports_.Remove(keep->spec().encap->dport);
+  }
+  path_.BumpGeneration();
+}
+
+// --- Lifetimes ---
+
+void Sas::ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin) {
+  parts_.announcer->Note(SaExpired{sa, true});
+  parts_.announcer->Notify(SaExpired{sa, true}, origin);
+  Remove(sa);
+}
+
+void Sas::ExpireSoft(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin) {
+  if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
+  path_.BumpGeneration();
+  parts_.announcer->Notify(SaExpired{sa, false}, origin);
+}
+
+void Sas::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
+  const LifetimeLimits limits = sa->lifetime().limits();
+  const LifetimeUsage usage = sa->lifetime().usage();
+  const auto reached = [now](uint64_t since, uint64_t limit) {
+    return limit != 0 && since != 0 && now >= since + limit;
+  };
+  if (reached(usage.add_time, limits.hard_add_seconds) ||
+      reached(usage.use_time, limits.hard_use_seconds)) {
+    ExpireHard(sa);
+  } else if (!sa->soft_time_signalled && sa->state() == SaState::kValid &&
+             (reached(usage.add_time, limits.soft_add_seconds) ||
+              reached(usage.use_time, limits.soft_use_seconds))) {
+    sa->soft_time_signalled = true;
+    ExpireSoft(sa);
+  }
+}
+
+void Sas::OnSequenceExhausted(const Sa& sa) {
+  if (!exhausted_.insert(sa.number).second) return;
+  Log(LogLevel::kWarning, "SA " + Describe(sa.spec()) +
+                              ": sequence numbers are used up, its packets are dropped; rekey it");
+}
+
+// --- Next hop ---
+
+void Sas::FollowNextHop(const Sa& sa) {
+  const OutboundSa* outbound = sa.outbound();
+  // The outer packet may use another route than the inner one; NAT keep-alives have no inner
+  // packet.
+  const bool needed =
+      outbound != nullptr && (outbound->mode != SaMode::kTransport || sa.spec().encap.has_value());
+  if (needed && parts_.next_hops != nullptr) {
+    parts_.next_hops->Follow(sa, parts_.clock->MonotonicNs());
+  }
+}
+
+}  // namespace cygnet

@@ -1,0 +1,88 @@
+// Sas: the SAs with keys, from NEWSA to their end, as a Linux kernel answers requests about them.
+// Places them, makes them visible to packets, and has all that is kept of an SA end with it.
+// Control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.h"
+#include "control/address_updates.h"
+#include "control/aevents.h"
+#include "control/announcer.h"
+#include "control/encap_ports.h"
+#include "control/larval_sas.h"
+#include "control/nat_events.h"
+#include "control/next_hops.h"
+#include "control/own_devices.h"
+#include "control/placement/placement.h"
+#include "datapath/data_path.h"
+#include "requests/xfrm_control.h"
+
+namespace cygnet {
+
+class Sas {
+ public:
+  struct Parts {
+    DataPath* path = nullptr;
+    const Clock* clock = nullptr;
+    const Announcer* announcer = nullptr;
+    const OwnDevices* own_devices = nullptr;
+    AddressUpdates* addresses = nullptr;
+    Placement* placement = nullptr;
+    LarvalSas* larval = nullptr;
+    // What is kept of each SA beside the data path.
+    Aevents* aevents = nullptr;
+    NatMappings* mappings = nullptr;
+    NatKeepalives* keepalives = nullptr;
+    NextHops* next_hops = nullptr;  // nullptr: there is no host network
+  };
+  explicit Sas(const Parts& parts) : parts_(parts), path_(*parts.path), encap_ports_(parts.path) {}
+
+  // For SAs that are added from now on.
+  void SetReplayWindowMin(uint32_t packets) { replay_window_min_ = packets; }
+  void SetAeventDefaults(const AeventDefaults& defaults) { aevent_defaults_ = defaults; }
+
+  // --- Requests ---
+  Status Add(SaSpec spec, const RequestOrigin& origin);
+  Status Update(SaSpec spec, const RequestOrigin& origin);
+  Status Delete(const SaId& id, const RequestOrigin& origin);
+  // False: there was none. `proto` 0 or 255: of all protocols.
+  bool Flush(uint8_t proto, const RequestOrigin& origin);
+  Status Expire(const SaId& id, bool hard, const RequestOrigin& origin);
+  std::vector<std::shared_ptr<const Sa>> List() const;
+  SaView Inspect(const Sa& sa) const;
+  // The SA that a client means; nullptr: none. SPI 0 names nothing: states without an SPI have it.
+  std::shared_ptr<Sa> Named(const SaId& id) const;
+
+  // --- The life of an SA ---
+  // Makes an SA with its number, ready for placement. Nobody finds it yet.
+  std::shared_ptr<Sa> Make(SaSpec spec, uint64_t iv_mask);
+  // `to` continues with the sequence numbers of `from`, and packets find it. `from` is removed.
+  // REQUIRES: `to` is placed.
+  void Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to);
+  void Remove(const std::shared_ptr<Sa>& sa);
+  void ExpireSoft(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
+  void ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
+  // Lifetimes by time. `now`: wall-clock seconds.
+  void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
+  // A packet found no sequence number left. Logs it once.
+  void OnSequenceExhausted(const Sa& sa);
+
+ private:
+  Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
+  void Link(const std::shared_ptr<Sa>& sa);
+  Status UpdateValid(Sa* sa, const SaSpec& spec);
+  void FollowNextHop(const Sa& sa);
+
+  const Parts parts_;
+  DataPath& path_;
+  EncapPorts encap_ports_;
+  std::unordered_set<uint64_t> exhausted_;  // numbers of the SAs that were logged
+  uint32_t replay_window_min_ = 0;
+  AeventDefaults aevent_defaults_;
+};
+
+}  // namespace cygnet
