@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/mtu_explain.h"
+#include "control/route_check.h"
 
 namespace cygnet {
 namespace {
@@ -17,13 +18,18 @@ std::vector<int32_t> IfindexesOf(const std::vector<ControlDevice>& devices) {
   return ifindexes;
 }
 
+std::function<std::vector<HostLink>()> LinksOf(HostLinks* links) {
+  if (links == nullptr) return {};
+  return [links] { return links->Links(); };
+}
+
 }  // namespace
 
 ControlPlane::ControlPlane(ControlPlaneParams params)
     : params_(std::move(params)),
       path_(*params_.path),
       announcer_(params_.listener, params_.journal),
-      own_devices_(IfindexesOf(params_.devices), params_.links, params_.clock),
+      own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
       placement_(ParamsOfPlacement(), this),
       next_hops_(MakeNextHops()),
@@ -307,6 +313,16 @@ Result<ReloadReport> ControlPlane::Reload() {
 
 std::vector<DoctorRow> ControlPlane::ReportDoctor() const {
   return params_.doctor ? params_.doctor() : std::vector<DoctorRow>{};
+}
+
+std::vector<DoctorRow> ControlPlane::CheckHostRoutes() const {
+  if (params_.links == nullptr) return {};
+  RoutePicture picture{.links = params_.links->Links(),
+                       .routes = params_.links->Routes(),
+                       .own = own_devices_.ifindexes(),
+                       .policies = {}};
+  for (const auto& policy : path_.spd.List()) picture.policies.push_back(policy->spec);
+  return CheckRoutes(picture);
 }
 
 StoredReport ControlPlane::ReportStored() const {

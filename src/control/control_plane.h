@@ -220,7 +220,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   uint64_t acquires_refused() const { return acquire_budget_.refused(); }
   SocketPolicyControl& socket_policies() { return socket_policies_; }
   // For `cygnet doctor`.
-  std::vector<DoctorRow> CheckHostRoutes() const { return own_devices_.CheckHostRoutes(path_.spd); }
+  std::vector<DoctorRow> CheckHostRoutes() const;
   const std::vector<ControlDevice>& devices() const { return placement_.devices().all(); }
   // For a reload: what may change while SAs exist.
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);

@@ -1,9 +1,12 @@
 // The answer matches the data path, and its bytes add up to the kernel's SA MTU.
+#include "control/mtu_explain.h"
+
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "support/control_plane_fixture.h"
+#include "support/sas_fixture.h"
 
 namespace cygnet {
 namespace {
@@ -122,6 +125,40 @@ TEST_F(MtuExplainTest, Ipv6IsNeverToldLessThanItsMinimum) {
   ASSERT_EQ(report.sas.size(), 1u);
   EXPECT_LT(report.sas[0].inner_mtu, 1280u);
   EXPECT_EQ(report.inner_mtu, 1280u);
+}
+
+// Which device a packet leaves by, asked of MtuExplain itself.
+class MtuRouteTest : public test::SasFixture {
+ protected:
+  Result<MtuReport> Explain() {
+    const MtuExplain explain({.path = path_,
+                              .clock = clock_,
+                              .announcer = announcer_,
+                              .own_devices = own_devices_,
+                              .devices = placement_.devices(),
+                              .route = [this](const IpAddress&, IpFamily) { return route_; },
+                              .local_addresses = [this] { return local_addresses_; }});
+    return explain.Explain({.dst = test::Addr("10.2.0.1"), .src = {}});
+  }
+  std::optional<EgressRoute> route_;
+};
+
+TEST_F(MtuRouteTest, RouteDecidesTheDeviceAndTheSource) {
+  route_ = EgressRoute{.ifindex = test::kNic0, .gateway = {}, .source = test::Ip("10.1.0.1")};
+  const auto ours = Explain();
+  ASSERT_TRUE(ours);
+  EXPECT_EQ(ours->verdict, MtuVerdict::kClear);
+  EXPECT_EQ(ours->device, "nic0");
+  EXPECT_EQ(ours->flow.saddr, test::Ip("10.1.0.1"));
+  route_->ifindex = 99;
+  EXPECT_EQ(Explain()->verdict, MtuVerdict::kNotOurs);
+  EXPECT_EQ(Explain()->explanation, "it leaves by an interface that cygnetd does not own");
+}
+
+TEST_F(MtuRouteTest, WithoutARouteItSaysWhy) {
+  EXPECT_EQ(Explain()->explanation, "the host has no route there");
+  local_addresses_ = {test::Addr("10.2.0.1")};
+  EXPECT_EQ(Explain()->explanation, "it is an address of this host");
 }
 
 }  // namespace

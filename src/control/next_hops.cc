@@ -8,7 +8,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 // Per turn. Two queries to the kernel take about 20 µs; notifying an SA takes far less.
 constexpr int kAskedAtOnce = 32;
-constexpr uint64_t kToldAtOnce = 4096;
+constexpr uint64_t kNotifiedAtOnce = 4096;
 // Limits how often an often changing neighbour is reported to SAs and queried.
 constexpr uint64_t kNotifyEveryNs = 100 * kMs;
 constexpr uint64_t kProbeEveryNs = 1000 * kMs;
@@ -119,7 +119,7 @@ void NextHops::NotifySa(const Neighbour* neighbour, OutboundSa* sa) {
   if (neighbour == nullptr || !neighbour->mac.has_value()) return;
   const auto device = host_.device_of(neighbour->key.ifindex);
   if (!device.has_value()) return;
-  ++done_.sas_told;
+  ++done_.sas_notified;
   sa->next_hop.Set(*neighbour->mac, *device);
 }
 
@@ -128,9 +128,9 @@ void NextHops::Notify(const Destination& destination) {
 }
 
 bool NextHops::NotifySome(uint64_t now) {
-  const uint64_t until = done_.sas_told + kToldAtOnce;
+  const uint64_t until = done_.sas_notified + kNotifiedAtOnce;
   std::size_t left = notifying_.size();
-  for (; left > 0 && done_.sas_told < until; --left) {
+  for (; left > 0 && done_.sas_notified < until; --left) {
     const NeighbourKey key = notifying_.front();
     notifying_.pop_front();
     const auto it = neighbours_.find(key);
@@ -142,7 +142,8 @@ bool NextHops::NotifySome(uint64_t now) {
     }
     if (neighbour.notify_from == 0) neighbour.may_notify_at = now + kNotifyEveryNs;
     auto next = neighbour.used_by.lower_bound(neighbour.notify_from);
-    for (; next != neighbour.used_by.end() && done_.sas_told < until; ++next) Notify(*next->second);
+    for (; next != neighbour.used_by.end() && done_.sas_notified < until; ++next)
+      Notify(*next->second);
     neighbour.to_notify = next != neighbour.used_by.end();
     if (!neighbour.to_notify) continue;
     neighbour.notify_from = next->first;

@@ -35,7 +35,7 @@ class NextHops {
     uint64_t routes_asked = 0;
     uint64_t neighbours_asked = 0;
     uint64_t probes = 0;
-    uint64_t sas_told = 0;
+    uint64_t sas_notified = 0;
     bool operator==(const Work&) const = default;
   };
 

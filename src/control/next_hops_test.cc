@@ -100,7 +100,7 @@ TEST_F(NextHopsTest, NewAddressIsToldAtOnceAndWithoutQuestions) {
   const NextHops::Work before = hops_.done();
   NotifyOf(gateway_, kSecondMac);
   for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kSecondMac);
-  EXPECT_EQ(hops_.done().sas_told, before.sas_told + 100);
+  EXPECT_EQ(hops_.done().sas_notified, before.sas_notified + 100);
   EXPECT_EQ(hops_.done().routes_asked, before.routes_asked);
 }
 
@@ -112,7 +112,7 @@ TEST_F(NextHopsTest, GatewayThatFlapsIsToldTenTimesASecondAtMost) {
     NotifyOf(gateway_, i % 2 == 0 ? kSecondMac : kFirst);
     hops_.DoSome(now_);
   }
-  EXPECT_LE(hops_.done().sas_told - before.sas_told, 11u * 100u);
+  EXPECT_LE(hops_.done().sas_notified - before.sas_notified, 11u * 100u);
   NotifyOf(gateway_, kSecondMac);
   now_ += kSecond;
   hops_.DoSome(now_);

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "control/route_check.h"
-
 namespace cygnet {
 
 std::optional<std::size_t> OwnDevices::Exactly(int32_t ifindex) const {
@@ -20,12 +18,12 @@ std::optional<std::size_t> OwnDevices::NumberOf(int32_t ifindex) const {
 
 int32_t OwnDevices::Under(int32_t ifindex) const {
   constexpr uint64_t kFreshNs = 1'000'000'000;
-  if (links_ == nullptr || ifindex <= 0) return 0;
+  if (!links_ || ifindex <= 0) return 0;
   const uint64_t now = clock_.MonotonicNs();
   if (!read_at_ns_.has_value() || now - *read_at_ns_ >= kFreshNs) {
     read_at_ns_ = now;
     under_.clear();
-    const std::vector<HostLink> links = links_->Links();
+    const std::vector<HostLink> links = links_();
     for (const int32_t own : ifindexes_) {
       for (const int32_t upper : StackOver(links, own)) under_.emplace(upper, own);
     }
@@ -38,14 +36,6 @@ Status OwnDevices::RefuseForeignInterface(const Selector& selector) const {
   if (selector.ifindex == 0 || NumberOf(selector.ifindex).has_value()) return {};
   return MakeError(Errc::kNotSupported,
                    "The selector names an interface that is not one of Cygnet's");
-}
-
-std::vector<DoctorRow> OwnDevices::CheckHostRoutes(const Spd& spd) const {
-  if (links_ == nullptr) return {};
-  RoutePicture picture{
-      .links = links_->Links(), .routes = links_->Routes(), .own = ifindexes_, .policies = {}};
-  for (const auto& policy : spd.List()) picture.policies.push_back(policy->spec);
-  return CheckRoutes(picture);
 }
 
 }  // namespace cygnet
