@@ -75,19 +75,19 @@ void WriteNatKeepalive(const NatKeepalive& way, Packet* packet) {
 bool MappingLimiter::Admit(const IpAddress& address, uint16_t port, uint32_t interval_seconds,
                            uint64_t now_ns) {
   const auto known = std::find_if(places_.begin(), places_.end(), [&](const Place& place) {
-    return place.told_at_ns != 0 && place.port == port && place.address == address;
+    return place.reported_at_ns != 0 && place.port == port && place.address == address;
   });
   if (known != places_.end()) {
     const uint64_t interval = uint64_t{std::max(interval_seconds, 1u)} * kSecondNs;
-    if (now_ns - known->told_at_ns < interval) return false;
-    known->told_at_ns = now_ns;
+    if (now_ns - known->reported_at_ns < interval) return false;
+    known->reported_at_ns = now_ns;
     return true;
   }
-  const auto oldest =
-      std::min_element(places_.begin(), places_.end(),
-                       [](const Place& a, const Place& b) { return a.told_at_ns < b.told_at_ns; });
-  if (oldest->told_at_ns != 0 && now_ns - oldest->told_at_ns < kSecondNs) return false;
-  *oldest = {.address = address, .port = port, .told_at_ns = now_ns};
+  const auto oldest = std::min_element(
+      places_.begin(), places_.end(),
+      [](const Place& a, const Place& b) { return a.reported_at_ns < b.reported_at_ns; });
+  if (oldest->reported_at_ns != 0 && now_ns - oldest->reported_at_ns < kSecondNs) return false;
+  *oldest = {.address = address, .port = port, .reported_at_ns = now_ns};
   return true;
 }
 

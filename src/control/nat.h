@@ -39,7 +39,7 @@ class MappingLimiter {
   struct Place {
     IpAddress address;
     uint16_t port = 0;
-    uint64_t told_at_ns = 0;  // 0 = unused
+    uint64_t reported_at_ns = 0;  // 0 = unused
   };
   std::array<Place, kPlaces> places_{};
 };

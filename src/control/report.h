@@ -25,7 +25,7 @@ namespace cygnet {
 
 // Where one half of an SA runs.
 struct PlacementReport {
-  bool inbound = false;
+  Half half = Half::kOutbound;
   std::string requested;       // "no", "crypto", "packet", "auto" (the device's mode), "required"
   std::string effective;       // "software", "look-aside", "crypto", "blocked"
   std::string device;          // empty in software

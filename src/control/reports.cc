@@ -12,7 +12,7 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
   const SaBinding& binding = *row.binding;
   const EngineSession& engine = binding.engine();
   return {
-      .inbound = IsInbound(half),
+      .half = half,
       .requested = std::string(Name(row.request.mode)),
       .effective = std::string(Name(binding.path)),
       .device = binding.on_device() ? std::string(binding.device->device_name()) : "",

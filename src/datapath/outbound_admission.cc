@@ -115,7 +115,7 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
     AdmitSegments(packet, item->view, decision.chain);
   } else if (packet->csum_partial && !FinishChecksum(packet)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
-  } else if (FitsOrTellSender(packet, item->view, item->view.total_length, decision.chain)) {
+  } else if (FitsOrNotifySender(packet, item->view, item->view.total_length, decision.chain)) {
     item->Begin(packet, decision.chain);
     next_->Commit();
   }
@@ -146,7 +146,7 @@ void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaC
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
     return;
   }
-  if (!FitsOrTellSender(packet, ip, segmenter.LargestSegment(), chain)) return;
+  if (!FitsOrNotifySender(packet, ip, segmenter.LargestSegment(), chain)) return;
   while (!segmenter.Done()) {
     IpPacketView view;
     Packet* segment = segmenter.Next(&ctx_->caches.small, &view);
@@ -162,8 +162,8 @@ void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaC
 // Step 4. A packet that is too big leaves in fragments of the outer packet if that is allowed.
 // Otherwise its sender is notified (RFC 4301 section 8.2.1). Returns false if the packet was
 // dropped.
-bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
-                                         const SaChain& chain) {
+bool OutboundAdmission::FitsOrNotifySender(Packet* packet, const IpPacketView& ip, uint32_t length,
+                                           const SaChain& chain) {
   // Without transforms, the port decides.
   if (chain.size == 0) return true;
   // A packet that this host has cut is sent in any case. The error makes the host send smaller
@@ -178,7 +178,7 @@ bool OutboundAdmission::FitsOrTellSender(Packet* packet, const IpPacketView& ip,
   }
   // No IPv6 sender goes below the minimum MTU, so such a packet leaves in fragments.
   if (ip.flow.family == IpFamily::kV6 && length <= kMinIpv6Mtu) return true;
-  TellSender(*packet, ip, mtu);
+  NotifySender(*packet, ip, mtu);
   if (!must_fit) return true;
   chain.sas[0]->sa->CountDrop(DropReason::kOutTooBig);
   ctx_->sink.Drop(packet, DropReason::kOutTooBig);
@@ -200,7 +200,7 @@ uint32_t OutboundAdmission::InnerMtu(uint8_t interface, const IpPacketView& ip,
   return mtu;
 }
 
-void OutboundAdmission::TellSender(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
+void OutboundAdmission::NotifySender(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
   if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
   if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
   if (Packet* answer = MakePacketTooBig(packet, ip, mtu, &ctx_->caches.small)) {

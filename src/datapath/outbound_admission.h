@@ -49,10 +49,10 @@ class OutboundAdmission {
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const FlowDecision& decision);
   void AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain);
-  bool FitsOrTellSender(Packet* packet, const IpPacketView& ip, uint32_t length,
-                        const SaChain& chain);
+  bool FitsOrNotifySender(Packet* packet, const IpPacketView& ip, uint32_t length,
+                          const SaChain& chain);
   uint32_t InnerMtu(uint8_t interface, const IpPacketView& ip, const SaChain& chain) const;
-  void TellSender(const Packet& packet, const IpPacketView& ip, uint32_t mtu);
+  void NotifySender(const Packet& packet, const IpPacketView& ip, uint32_t mtu);
   void AnswerToHost();
 
   // The largest inner length known to fit one tunnel in this batch. Only for a single tunnel: with

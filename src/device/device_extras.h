@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "sa/half.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
@@ -16,7 +17,7 @@ namespace cygnet {
 struct KeyLogEntry {
   uint64_t time = 0;  // wall-clock seconds
   SaId id;
-  bool inbound = false;
+  Half half = Half::kOutbound;
   bool taken = false;   // false: refused, nothing kept
   bool erased = false;  // was taken, and has been erased
 };

@@ -64,7 +64,7 @@ Result<std::vector<netlink::Buffer>> KernelNetlink::Ask(std::span<const uint8_t>
   }
 }
 
-Status KernelNetlink::Tell(std::span<const uint8_t> datagram, const char* what) {
+Status KernelNetlink::Send(std::span<const uint8_t> datagram, const char* what) {
   const auto answers = Ask(datagram);
   if (!answers) return answers.error();
   bool answered = false;

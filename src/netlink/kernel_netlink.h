@@ -27,7 +27,7 @@ class KernelNetlink {
   // requests when the send returns.
   Result<std::vector<netlink::Buffer>> Ask(std::span<const uint8_t> datagram);
   // The same if only the outcome matters: the first error among the answers, prefixed with `what`.
-  Status Tell(std::span<const uint8_t> datagram, const char* what);
+  Status Send(std::span<const uint8_t> datagram, const char* what);
   // Discards pending events. False: there were none.
   bool Drain();
 

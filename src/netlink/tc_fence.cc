@@ -67,7 +67,7 @@ Status AddDiscipline(KernelNetlink* route, uint32_t ifindex) {
   MessageBuilder builder = Begin(route, RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                                  About(ifindex, TC_H_CLSACT, kDiscipline));
   PutKind(&builder, "clsact");
-  const Status status = route->Tell(std::move(builder).Finish(), "tc: clsact");
+  const Status status = route->Send(std::move(builder).Finish(), "tc: clsact");
   if (!status && status.error().code == Errc::kExists) return {};
   return status;
 }
@@ -82,7 +82,7 @@ Status AddFilter(KernelNetlink* route, uint32_t ifindex, uint32_t parent, const 
   builder.Attribute(TCA_BPF_FLAGS, uint32_t{TCA_BPF_FLAG_ACT_DIRECT});
   builder.Attribute(TCA_BPF_FLAGS_GEN, uint32_t{TCA_CLS_FLAGS_SKIP_HW});
   builder.EndNest(options);
-  return route->Tell(std::move(builder).Finish(), "tc: filter");
+  return route->Send(std::move(builder).Finish(), "tc: filter");
 }
 
 // Calls fn(tcmsg, attributes) for each filter.
@@ -157,13 +157,13 @@ void OpenByTc(KernelNetlink* route, uint32_t ifindex) {
        {std::pair(kIngress, DropAll()), {kEgress, DropUnmarked(kNoMark)}}) {
     if (!Has(route, ifindex, parent, program, MarkCounts::kNo)) continue;
     // Errors are ignored: IsShutByTc shows filters that remain.
-    (void)route->Tell(
+    (void)route->Send(
         Begin(route, RTM_DELTFILTER, NLM_F_ACK, About(ifindex, parent, kHandle, OurInfo()))
             .Finish(),
         "tc: filter");
   }
   if (!IsEmpty(route, ifindex, kIngress) || !IsEmpty(route, ifindex, kEgress)) return;
-  (void)route->Tell(
+  (void)route->Send(
       Begin(route, RTM_DELQDISC, NLM_F_ACK, About(ifindex, TC_H_CLSACT, kDiscipline)).Finish(),
       "tc: clsact");
 }

@@ -211,7 +211,8 @@ int ReadAnswer(int fd) {
 }
 
 // 0, the daemon's error, or ECONNREFUSED if there is no daemon.
-int Tell(const Identity& socket, uint16_t port, uint16_t flags, const void* value, size_t length) {
+int SendToDaemon(const Identity& socket, uint16_t port, uint16_t flags, const void* value,
+                 size_t length) {
   const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
   const int fd = meeting.fd;
   if (fd < 0) {
@@ -246,7 +247,8 @@ int Tell(const Identity& socket, uint16_t port, uint16_t flags, const void* valu
 void Retell(const Kept& kept, uint16_t port) {
   for (size_t i = 0; i < kept.has.size(); ++i) {
     if (kept.has[i]) {
-      Tell(kept.socket, port, transport::kRetold, &kept.policies[i], sizeof kept.policies[i]);
+      SendToDaemon(kept.socket, port, transport::kRetold, &kept.policies[i],
+                   sizeof kept.policies[i]);
     }
   }
 }
@@ -290,19 +292,20 @@ int SetSocketPolicy(int fd, int level, int name, const void* value, socklen_t le
   const uint16_t port = PortOf(fd);
   if (const int error = clear ? 0 : CheckValue(value, length); error != 0) {
     // A missing permission takes precedence over other errors.
-    return Fail(Tell(socket, port, transport::kRetold, nullptr, 0) == EPERM ? EPERM : error);
+    return Fail(SendToDaemon(socket, port, transport::kRetold, nullptr, 0) == EPERM ? EPERM
+                                                                                    : error);
   }
-  const int told = Tell(socket, port, 0, value, length);
-  if (told != 0 && told != ECONNREFUSED) {
-    return Fail(told);
+  const int answer = SendToDaemon(socket, port, 0, value, length);
+  if (answer != 0 && answer != ECONNREFUSED) {
+    return Fail(answer);
   }
   // A kernel without XFRM has no policies to bypass, and the daemon may grant a privilege that the
   // kernel does not.
   if (real::setsockopt(fd, level, name, value, length) != 0 && !IsUnsupported(errno) &&
-      !(errno == EPERM && told == 0)) {
+      !(errno == EPERM && answer == 0)) {
     const int error = errno;
     Kept before;
-    Tell(socket, port, 0, nullptr, 0);
+    SendToDaemon(socket, port, 0, nullptr, 0);
     if (Recall(socket.cookie, before)) {
       Retell(before, port);
     }

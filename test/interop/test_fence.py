@@ -70,7 +70,7 @@ class Fence(suite.Case):
         fence = self.fence()
         self.assertEqual(fence["state"], "in-force")
         if fence["by_tc"]:
-            self.wait_for(lambda: self.fence()["restored"] == 1, "the filters to be put back", 5)
+            self.wait_for(lambda: self.fence()["restored"] == 1, "the filters to be restored", 5)
             self.assertIn("restored 1 time", self.host.text("dev"))
             self.assertIn("cygnet_fence_restored_total{device=\"nic0\"} 1", self.host.text("metrics"))
             self.assertIn("had been removed", self.host.log())

@@ -136,7 +136,7 @@ inline PlacementEntry SamplePlacementEntry() {
                    .spi = Spi{0x1000},
                    .proto = kProtoEsp,
                    .reqid = Reqid{7},
-                   .inbound = false},
+                   .half = Half::kOutbound},
           .requested = "crypto",
           .requested_by = "client",
           .effective = "software",
@@ -196,7 +196,7 @@ inline SaReport SampleSaReport(uint32_t spi = 0x1000) {
   report.lateness.emplace();
   report.lateness->accepted[LatenessBucket(1)] = 7;
   report.lateness->rejected[LatenessBucket(100)] = 2;
-  report.placements = {{.inbound = false,
+  report.placements = {{.half = Half::kOutbound,
                         .requested = "crypto",
                         .effective = "crypto",
                         .device = "nic0",
@@ -342,7 +342,7 @@ inline DeviceReport SampleDeviceReport() {
                             .spi = Spi{0x1000},
                             .proto = kProtoEsp,
                             .family = IpFamily::kV4},
-                     .inbound = false,
+                     .half = Half::kOutbound,
                      .taken = true,
                      .erased = false}};
   report.held = {{.daddr = ParseAddress("192.0.2.2")->address,

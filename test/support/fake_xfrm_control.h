@@ -43,7 +43,7 @@ class FakeXfrmControl final : public XfrmControl {
     auto sa = MakeSa(std::move(spec), SaState::kValid);
     CYGNET_RETURN_IF_ERROR(Prepare(SaAdded{Opaque(sa)}));
     sas.push_back(std::move(sa));
-    Tell(SaAdded{Opaque(sas.back())}, origin);
+    Notify(SaAdded{Opaque(sas.back())}, origin);
     return {};
   }
 
@@ -55,7 +55,7 @@ class FakeXfrmControl final : public XfrmControl {
     } else {
       old->spec.limits = spec.limits;
     }
-    Tell(SaUpdated{Opaque(old)}, origin);
+    Notify(SaUpdated{Opaque(old)}, origin);
     return {};
   }
 
@@ -64,7 +64,7 @@ class FakeXfrmControl final : public XfrmControl {
     if (!sa) return MakeError(Errc::kNoSuchProcess);
     Note(SaDeleted{Opaque(sa)});
     Remove(sa);
-    Tell(SaDeleted{Opaque(sa)}, origin);
+    Notify(SaDeleted{Opaque(sa)}, origin);
     return {};
   }
 
@@ -83,7 +83,7 @@ class FakeXfrmControl final : public XfrmControl {
     if (first == sas.end()) return false;
     for (auto it = first; it != sas.end(); ++it) (*it)->state = SaState::kDead;
     sas.erase(first, sas.end());
-    Tell(SaFlushed{proto}, origin);
+    Notify(SaFlushed{proto}, origin);
     return true;
   }
 
@@ -125,7 +125,7 @@ class FakeXfrmControl final : public XfrmControl {
     }
     if (hard) Note(SaExpired{Opaque(sa), true});
     if (hard) Remove(sa);
-    Tell(SaExpired{Opaque(sa), hard}, origin);
+    Notify(SaExpired{Opaque(sa), hard}, origin);
     return {};
   }
 
@@ -147,14 +147,14 @@ class FakeXfrmControl final : public XfrmControl {
     if (change.usage) sa->usage = *change.usage;
     if (change.max_diff) sa->spec.replay_max_diff = change.max_diff;
     if (change.max_age) sa->spec.replay_max_age = change.max_age;
-    Tell(SaAevent{Opaque(sa), AeventCause::kUpdate}, origin);
+    Notify(SaAevent{Opaque(sa), AeventCause::kUpdate}, origin);
     return {};
   }
 
   void RequestAcquire(AcquireRequest request) override {
     for (std::size_t i = 0; i < request.policy.templates.size(); ++i) {
-      Tell(AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_},
-           {});
+      Notify(AcquireRequested{.request = request, .template_index = i, .seq = ++acquire_sequence_},
+             {});
     }
   }
 
@@ -173,7 +173,7 @@ class FakeXfrmControl final : public XfrmControl {
     after.spec.templates[0].saddr = entry.new_saddr;
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{after}));
     *policy = after;
-    Tell(Migrated{migration}, {});
+    Notify(Migrated{migration}, {});
     return {};
   }
 
@@ -202,7 +202,7 @@ class FakeXfrmControl final : public XfrmControl {
     const PolicyView added{std::move(spec), {}};
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyAdded{added}));
     policies.push_back(added);
-    Tell(PolicyAdded{policies.back()}, origin);
+    Notify(PolicyAdded{policies.back()}, origin);
     return {};
   }
 
@@ -214,7 +214,7 @@ class FakeXfrmControl final : public XfrmControl {
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{updated}));
     if (old != policies.end()) policies.erase(old);
     policies.push_back(updated);
-    Tell(PolicyUpdated{policies.back()}, origin);
+    Notify(PolicyUpdated{policies.back()}, origin);
     return {};
   }
 
@@ -224,7 +224,7 @@ class FakeXfrmControl final : public XfrmControl {
     const PolicyView gone = *at;
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyDeleted{gone, id}));
     policies.erase(at);
-    Tell(PolicyDeleted{gone, id}, origin);
+    Notify(PolicyDeleted{gone, id}, origin);
     return {};
   }
 
@@ -242,7 +242,7 @@ class FakeXfrmControl final : public XfrmControl {
       CYGNET_RETURN_IF_ERROR(Prepare(PolicyExpired{policy, true}));
       policies.erase(at);
     }
-    Tell(PolicyExpired{policy, hard}, origin);
+    Notify(PolicyExpired{policy, hard}, origin);
     return {};
   }
 
@@ -250,7 +250,7 @@ class FakeXfrmControl final : public XfrmControl {
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyFlushed{type}));
     const std::size_t erased =
         std::erase_if(policies, [&](const PolicyView& p) { return p.spec.type == type; });
-    if (erased != 0) Tell(PolicyFlushed{type}, origin);
+    if (erased != 0) Notify(PolicyFlushed{type}, origin);
     return erased != 0;
   }
 
@@ -291,14 +291,14 @@ class FakeXfrmControl final : public XfrmControl {
     }
     CYGNET_RETURN_IF_ERROR(Prepare(change));
     defaults_ = change.actions;
-    Tell(change, origin);
+    Notify(change, origin);
     return {};
   }
 
   std::array<PolicyAction, kPolicyDirections> GetDefaults() const override { return defaults_; }
 
   // For tests: sends an event of the stack itself.
-  void Tell(const ControlEvent& event, const RequestOrigin& origin) {
+  void Notify(const ControlEvent& event, const RequestOrigin& origin) {
     if (listener != nullptr) listener->OnControlEvent(event, origin);
   }
   // The server only passes this pointer back to Inspect; it is never used as an Sa.

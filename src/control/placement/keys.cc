@@ -22,7 +22,7 @@ SaHalf NameOf(const SaSpec& spec, Half half) {
           .spi = spec.spi,
           .proto = spec.proto,
           .reqid = spec.reqid,
-          .inbound = IsInbound(half)};
+          .half = half};
 }
 
 Result<uint64_t> PlacementKeys::GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) {

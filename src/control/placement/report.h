@@ -24,7 +24,7 @@ struct SaHalf {
   Spi spi;
   uint8_t proto = 0;
   Reqid reqid;
-  bool inbound = false;
+  Half half = Half::kOutbound;
   bool operator==(const SaHalf&) const = default;
 };
 

@@ -16,12 +16,12 @@ constexpr std::string_view kNames[] = {"placement", "key",    "device",     "fip
 static_assert(std::size(kNames) == static_cast<std::size_t>(AuditKind::kCount));
 
 std::string HalfText(const SaHalf& half) {
-  return fmt::format("{} SA to {} spi 0x{:08x}", half.inbound ? "inbound" : "outbound",
+  return fmt::format("{} SA to {} spi 0x{:08x}", IsInbound(half.half) ? "inbound" : "outbound",
                      ToString(half.daddr, half.family), half.spi.value);
 }
 
 void AddHalf(const SaHalf& half, AuditRecord* record) {
-  record->fields.emplace_back("CYGNET_DIRECTION", half.inbound ? "in" : "out");
+  record->fields.emplace_back("CYGNET_DIRECTION", Name(half.half));
   record->fields.emplace_back("CYGNET_SA_SPI", fmt::format("0x{:08x}", half.spi.value));
   record->fields.emplace_back("CYGNET_SA_SRC", ToString(half.saddr, half.family));
   record->fields.emplace_back("CYGNET_SA_DST", ToString(half.daddr, half.family));

@@ -104,7 +104,7 @@ class Batch {
   }
   Status Commit() {
     Append(BatchMark(NFNL_MSG_BATCH_END, socket_->NextSequence()));
-    return socket_->Tell(bytes_, "nftables");
+    return socket_->Send(bytes_, "nftables");
   }
 
  private:

@@ -82,7 +82,7 @@ Status SetFlags(KernelNetlink* route, uint32_t ifindex, unsigned flags) {
   info.ifi_index = static_cast<int>(ifindex);
   info.ifi_flags = flags;
   info.ifi_change = IFF_UP;
-  return route->Tell(Begin(route, RTM_NEWLINK, NLM_F_ACK, info).Finish(), "link");
+  return route->Send(Begin(route, RTM_NEWLINK, NLM_F_ACK, info).Finish(), "link");
 }
 
 bool BorrowsItsMac(Bytes attributes) {
@@ -175,7 +175,7 @@ void RemoveKernelAddresses(KernelNetlink* route, uint32_t ifindex) {
     builder.AttributeBytes(IFA_ADDRESS, address.bytes);
     builder.AttributeBytes(IFA_LOCAL, address.bytes);
     // Failure is fine: the address is gone.
-    (void)route->Tell(std::move(builder).Finish(), "address");
+    (void)route->Send(std::move(builder).Finish(), "address");
   }
 }
 
@@ -189,7 +189,7 @@ void QuietIpv6(KernelNetlink* route, const std::string& wire, uint32_t ifindex) 
   builder.EndNest(v6);
   builder.EndNest(spec);
   // Fails on a kernel without IPv6, where nothing needs to be stopped.
-  (void)route->Tell(std::move(builder).Finish(), "addr_gen_mode");
+  (void)route->Send(std::move(builder).Finish(), "addr_gen_mode");
   for (const Setting& setting : kIpv6Settings) {
     if (ReadSettingOf(wire, setting.name) != setting.quiet) {
       (void)WriteSetting(wire, setting.name, setting.quiet);

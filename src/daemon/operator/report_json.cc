@@ -126,7 +126,7 @@ Json OffloadRequestJson(const std::optional<OffloadRequest>& request) {
   if (!request) return nullptr;
   return {{"ifindex", request->ifindex},
           {"mode", OffloadModeName(request->mode)},
-          {"dir", DirectionName(request->inbound)}};
+          {"dir", Name(HalfFor(request->inbound))}};
 }
 
 Json IdentityJson(const SaSpec& spec) {
@@ -170,7 +170,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   const SaSpec& spec = report.sa->spec();
   Json json = IdentityJson(spec);
   if (spec.direction != SaDirection::kUnspec) {
-    json["direction"] = DirectionName(spec.direction == SaDirection::kIn);
+    json["direction"] = Name(HalfFor(spec.direction == SaDirection::kIn));
   }
   AddAlgorithm("aead", spec.aead, keys, &json);
   AddAlgorithm("cipher", spec.cipher, keys, &json);

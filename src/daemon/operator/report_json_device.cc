@@ -70,7 +70,7 @@ Json KeyLogJson(const std::vector<KeyLogEntry>& log) {
     json.push_back({{"time", entry.time},
                     {"dst", ToString(entry.id.daddr, entry.id.family)},
                     {"spi", Hex32(entry.id.spi.value)},
-                    {"direction", DirectionName(entry.inbound)},
+                    {"direction", Name(entry.half)},
                     {"taken", entry.taken},
                     {"erased", entry.erased}});
   }

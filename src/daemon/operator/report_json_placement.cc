@@ -16,7 +16,7 @@ Json HalfJson(const char* kind, const SaHalf& half) {
           {"spi", Hex32(half.spi.value)},
           {"proto", ProtoName(half.proto)},
           {"reqid", half.reqid.value},
-          {"direction", DirectionName(half.inbound)}};
+          {"direction", Name(half.half)}};
 }
 
 void AddDecision(const PlacementEntry& entry, Json* json) {
@@ -42,7 +42,7 @@ Json HistoryJson(const std::vector<PlacementEntry>& history) {
 }  // namespace
 
 Json PlacementJson(const PlacementReport& placement) {
-  return {{"direction", DirectionName(placement.inbound)},
+  return {{"direction", Name(placement.half)},
           {"requested", placement.requested},
           {"requested_by", placement.requested_by},
           {"pinned", placement.pinned},

@@ -43,8 +43,6 @@ inline std::string_view ModeName(SaMode mode) {
   return "unknown";
 }
 
-inline std::string_view DirectionName(bool inbound) { return inbound ? "in" : "out"; }
-
 // report_json_placement.cc
 Json PlacementJson(const PlacementReport& placement);
 

@@ -49,7 +49,7 @@ class LedgerFileTest : public testing::Test {
             .spi = Spi(spi),
             .proto = 50,
             .reqid = Reqid(7),
-            .inbound = inbound};
+            .half = HalfFor(inbound)};
   }
   static PlacementEntry Entry(uint32_t spi) {
     return {.half = Half(spi),

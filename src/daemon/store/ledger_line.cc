@@ -80,7 +80,7 @@ void AddHalf(const SaHalf& half, Json* json) {
   (*json)["spi"] = fmt::format("0x{:08x}", half.spi.value);
   (*json)["proto"] = half.proto;
   (*json)["reqid"] = half.reqid.value;
-  (*json)["direction"] = half.inbound ? "in" : "out";
+  (*json)["direction"] = Name(half.half);
 }
 
 std::string TextOf(const PlacementEntry& entry, const LedgerStamp& stamp) {
@@ -169,8 +169,8 @@ class Fields {
     half.proto = static_cast<uint8_t>(Number("proto", 255));
     half.reqid = Reqid(static_cast<uint32_t>(Number("reqid", ~uint32_t{0})));
     const std::string direction = Text("direction");
-    half.inbound = direction == "in";
-    ok_ = ok_ && (half.inbound || direction == "out");
+    half.half = HalfFor(direction == "in");
+    ok_ = ok_ && direction == Name(half.half);
     return half;
   }
 

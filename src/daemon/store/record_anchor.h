@@ -1,7 +1,7 @@
 // RecordAnchor: keeps in the lock file how far a RecordFile got. An older copy of the file is whole
 // and does not show its age, but it never got that far: if somebody put it in the file's place
 // unseen by the daemon, the next daemon finds out. It does not find out if the lock file of that
-// time was put back, too, or if the copy is older than the boot: after a power loss, the disk may
+// time was restored, too, or if the copy is older than the boot: after a power loss, the disk may
 // rightly hold less than the process wrote.
 #pragma once
 

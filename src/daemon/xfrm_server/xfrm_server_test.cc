@@ -195,7 +195,7 @@ TEST(XfrmServerTest, MappingGoesToItsGroup) {
   AddSas(harness, 1);
   const auto listener = harness.Connect(kGroupMapping);
   EXPECT_FALSE(harness.server->WantsAevents());
-  harness.control.Tell(SaMapping{FakeXfrmControl::Opaque(harness.control.sas[0]), {}, 1024}, {});
+  harness.control.Notify(SaMapping{FakeXfrmControl::Opaque(harness.control.sas[0]), {}, 1024}, {});
   const auto events = harness.Drain(*listener);
   ASSERT_THAT(events, SizeIs(1));
   EXPECT_EQ(HeaderOf(events[0]).nlmsg_type, Type(RequestType::kMapping));
@@ -362,7 +362,7 @@ TEST(XfrmServerTest, EventsGoToTheirGroupOnly) {
   AddSas(harness, 1);
   EXPECT_THAT(harness.Drain(*expire), IsEmpty());
   EXPECT_THAT(harness.Drain(*sa), SizeIs(1));
-  harness.control.Tell(SaExpired{FakeXfrmControl::Opaque(harness.control.sas[0]), true}, {});
+  harness.control.Notify(SaExpired{FakeXfrmControl::Opaque(harness.control.sas[0]), true}, {});
   harness.Run();
   EXPECT_THAT(harness.Drain(*sa), IsEmpty());
   const auto events = harness.Drain(*expire);
@@ -391,14 +391,14 @@ TEST(XfrmServerTest, AcquireIsSent) {
   const auto client = harness.Connect(kGroupAcquire);
   PolicyView policy;
   policy.spec.templates.resize(2);
-  harness.control.Tell(Acquire{.flow = {},
-                               .ifindex = 0,
-                               .policy = policy,
-                               .template_index = 1,
-                               .saddr = {},
-                               .daddr = {},
-                               .seq = 3},
-                       {});
+  harness.control.Notify(Acquire{.flow = {},
+                                 .ifindex = 0,
+                                 .policy = policy,
+                                 .template_index = 1,
+                                 .saddr = {},
+                                 .daddr = {},
+                                 .seq = 3},
+                         {});
   harness.Run();
   const auto events = harness.Drain(*client);
   ASSERT_THAT(events, SizeIs(1));
@@ -414,7 +414,7 @@ TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
   constexpr std::size_t kEvents = 3000;
   std::size_t read = 0;
   for (std::size_t i = 0; i < kEvents; ++i) {
-    harness.control.Tell(SaFlushed{50}, {});
+    harness.control.Notify(SaFlushed{50}, {});
     harness.Run();
     read += harness.Drain(*reader).size();
   }
@@ -426,7 +426,7 @@ TEST(XfrmServerTest, ClientThatDoesNotReadLosesEventsAndIsToldOnce) {
   EXPECT_EQ(HeaderOf(late.back()).nlmsg_type, transport::kOverrun) << "where the gap is";
   EXPECT_EQ(late.back().size(), netlink::kHeaderSize);
   EXPECT_EQ(harness.server->counters().lost, kEvents - events);
-  harness.control.Tell(SaFlushed{50}, {});
+  harness.control.Notify(SaFlushed{50}, {});
   harness.Run();
   EXPECT_THAT(harness.Drain(*sleeper), SizeIs(1)) << "and events continue";
 }
@@ -438,7 +438,7 @@ TEST(XfrmServerTest, NoEnobufsMeansNoOverrunMark) {
   const auto sleeper = harness.Connect(kGroupSa);
   sleeper->Option(NETLINK_NO_ENOBUFS, 1);
   harness.Run();
-  for (int i = 0; i < 3000; ++i) harness.control.Tell(SaFlushed{50}, {});
+  for (int i = 0; i < 3000; ++i) harness.control.Notify(SaFlushed{50}, {});
   EXPECT_EQ(CountMessages(harness.Drain(*sleeper), transport::kOverrun), 0u);
 }
 
@@ -464,7 +464,7 @@ TEST(XfrmServerTest, PeerThatOnlyClosedItsReadingSideDoesNotSpin) {
   ASSERT_TRUE(client->Send(DumpSas()));
   harness.Run();
   shutdown(client->fd(), SHUT_RD);
-  harness.control.Tell(SaFlushed{50}, {});
+  harness.control.Notify(SaFlushed{50}, {});
   for (int i = 0; i < 100; ++i) harness.poller->RunOnce(0);
   EXPECT_LE(harness.poller->RunOnce(0), 0);
 }
@@ -500,7 +500,7 @@ TEST(XfrmServerTest, ManyClientsThatDoNotReadShareOneBound) {
   for (int i = 0; i < 8; ++i) stopped.push_back(harness.Connect(kGroupSa));
   const auto events_until_lost = [&harness] {
     for (int i = 1; i < 100'000; ++i) {
-      harness.control.Tell(SaFlushed{50}, {});
+      harness.control.Notify(SaFlushed{50}, {});
       if (harness.server->counters().lost > 0) return i;
     }
     return 0;
@@ -511,7 +511,7 @@ TEST(XfrmServerTest, ManyClientsThatDoNotReadShareOneBound) {
   harness.Run();
   const uint64_t lost = harness.server->counters().lost;
   const auto reader = harness.Connect(kGroupSa);
-  for (int i = 0; i < 20; ++i) harness.control.Tell(SaFlushed{50}, {});
+  for (int i = 0; i < 20; ++i) harness.control.Notify(SaFlushed{50}, {});
   EXPECT_THAT(harness.Drain(*reader), SizeIs(20));
   EXPECT_EQ(harness.server->counters().lost, lost);
 }

@@ -26,7 +26,7 @@ class SimNicKeyLog {
     entries_.push_back(
         {.time = now,
          .id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family},
-         .inbound = IsInbound(sa.half),
+         .half = sa.half,
          .taken = taken});
     return first_ + entries_.size() - 1;
   }

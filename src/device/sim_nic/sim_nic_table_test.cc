@@ -192,7 +192,7 @@ TEST(SimNicTableTest, KeyLogTellsWhatWasOfferedTakenAndErased) {
   ASSERT_THAT(log, SizeIs(2));
   EXPECT_EQ(log[0].id.spi, Spi(1));
   EXPECT_EQ(log[0].time, kNow);
-  EXPECT_TRUE(log[0].inbound && log[0].taken && !log[0].erased);
+  EXPECT_TRUE(log[0].half == Half::kInbound && log[0].taken && !log[0].erased);
   EXPECT_EQ(log[1].id.spi, Spi(2));
   EXPECT_FALSE(log[1].taken || log[1].erased);
   table.Release(handle);
