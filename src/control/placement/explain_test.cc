@@ -47,8 +47,9 @@ class ExplainTest : public testing::Test {
   }
   std::string Reason() const { return Verdict().reason; }
   std::vector<std::string> Failures() const {
+    const ExplainReport report = *ExplainPlacement(query_, context_);
     std::vector<std::string> names;
-    for (const ExplainRow& row : ExplainPlacement(query_, context_)->rows) {
+    for (const ExplainRow& row : report.rows) {
       if (!row.ok) names.push_back(row.requirement);
     }
     return names;
