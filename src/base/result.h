@@ -20,6 +20,7 @@ enum class Errc : int {
   kIo = 5,                     // EIO
   kAgain = 11,                 // EAGAIN
   kNoMemory = 12,              // ENOMEM
+  kAccess = 13,                // EACCES
   kBusy = 16,                  // EBUSY
   kExists = 17,                // EEXIST
   kNoDevice = 19,              // ENODEV

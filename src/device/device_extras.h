@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,32 @@ class DeviceRecords {
   virtual std::vector<SaId> HeldSas() const = 0;
   // The last keys offered, oldest first, bounded.
   virtual std::vector<KeyLogEntry> KeyLog() const = 0;
+  // The SAs as the driver of the card itself shows them, without keys; empty: it shows nothing.
+  virtual std::string DriverView() const { return {}; }
+};
+
+// How an SA runs on a device in truth, where the device claims more.
+enum class ClaimGap : uint8_t {
+  kNotUsed,        // it took the SA, and the CPU does the work
+  kNotHeld,        // it said that it took the SA, and has nothing
+  kNoReplayCheck,  // it opens packets, but does not check replay
+};
+// "not-used", "not-held", "no-replay-check".
+std::string_view Name(ClaimGap gap);
+
+struct SaFinding {
+  OffloadHandle handle;
+  ClaimGap gap = ClaimGap::kNotUsed;
+  std::string text;  // for operators
+};
+
+// A device that knows, or learns after InstallSa, that it does less with an SA than it claimed.
+class SaFindings {
+ public:
+  virtual ~SaFindings() = default;
+  // The findings since the last call. The device rings its bell when there are some. Control
+  // thread.
+  virtual std::vector<SaFinding> TakeFindings() = 0;
 };
 
 // A device that can simulate faults ("reset", "link-down" …). Any thread.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "device/device_extras.h"
+
 namespace cygnet {
 namespace {
 
@@ -60,6 +62,18 @@ std::string_view Name(DeviceState state) {
       return "removed";
     case DeviceState::kFailed:
       return "failed";
+  }
+  return "unknown";
+}
+
+std::string_view Name(ClaimGap gap) {
+  switch (gap) {
+    case ClaimGap::kNotUsed:
+      return "not-used";
+    case ClaimGap::kNotHeld:
+      return "not-held";
+    case ClaimGap::kNoReplayCheck:
+      return "no-replay-check";
   }
   return "unknown";
 }

@@ -38,6 +38,7 @@ struct OffloadCaps {
   // Shown as ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. The stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;
+  std::string_view driver = {};  // shown as ethtool's driver; empty: that of the host's interface
   std::vector<std::string_view> algorithms = {};  // AlgorithmDescriptor names
   std::vector<uint16_t> key_bytes = {};  // without salt; required for algorithms with a key
   std::vector<uint8_t> icv_bytes = {};   // required for algorithms with an ICV
@@ -111,6 +112,7 @@ struct OffloadStats {
 
 class DeviceRecords;
 class FaultInjection;
+class SaFindings;
 
 // The life of one half of an SA: InstallSa → StartSa → … → StopSa → ReleaseSa. The device erases
 // the key some time after ReleaseSa, or in a reset, and reports that by TakeErased.
@@ -144,6 +146,12 @@ class OffloadDevice {
   // is unchanged. Lack of memory is a refusal, too (kRefused, Errc::kNoMemory). Expect thousands of
   // calls in a row, as when an IKE daemon starts.
   virtual std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) = 0;
+  // What the device's driver says to an SA that caps() rules out, as in the kernel: errno and text
+  // for the client. The device gets no key and changes nothing. nullopt: it has no answer of its
+  // own.
+  virtual std::optional<DeviceRefusal> OwnRefusal(const SaSpec&, Half, OffloadMode) const {
+    return std::nullopt;
+  }
   // The workers know the handle. Their writes before this call are visible when a packet that the
   // device opened for the SA arrives. Cannot fail; ignores a handle from before a reset.
   virtual void StartSa(OffloadHandle handle) = 0;
@@ -171,6 +179,7 @@ class OffloadDevice {
   // --- Optional parts (device/device_extras.h); nullptr: not supported ---
   virtual const DeviceRecords* records() const { return nullptr; }
   virtual FaultInjection* faults() { return nullptr; }
+  virtual SaFindings* findings() { return nullptr; }
 };
 
 }  // namespace cygnet

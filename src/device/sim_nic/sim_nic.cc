@@ -3,27 +3,11 @@
 #include <poll.h>
 
 #include "net/flow_key.h"
-#include "sa/replay_window.h"
 
 namespace cygnet {
 namespace {
 
 constexpr uint32_t kRingPackets = 2048;
-
-OffloadCaps DefaultCaps() {
-  return {.crypto_offload = true,
-          .inbound = true,
-          .outbound = true,
-          .transport = true,
-          .tunnel = true,
-          .ipv4 = true,
-          .ipv6 = true,
-          .esn = true,
-          .algorithms = {"rfc4106(gcm(aes))"},
-          .key_bytes = {16, 32},
-          .icv_bytes = {16},
-          .max_replay_window = kMaxReplayWindow};
-}
 
 std::unique_ptr<CryptoQueue> MakeQueue() {
   for (const EngineInfo* info : BuiltinEngines()) {
@@ -56,7 +40,10 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, Pa
       wire_(std::move(wire)),
       capture_(capture),
       clock_(clock != nullptr ? clock : SystemTime()),
-      caps_(DefaultCaps()),
+      profile_(CardProfileNamed(options.profile)),
+      card_conditions_(CardConditionsOf(options.card_conditions)),
+      cards_(CardsOf(profile_, options.bond_cards)),
+      caps_(CapsOf(profile_, cards_)),
       identity_(IdentityOf(name_, options)),
       table_(options.sa_limit, options.address_limit),
       crypto_(MakeQueue()),

@@ -19,6 +19,7 @@
 #include "base/spsc_ring.h"
 #include "device/device_extras.h"
 #include "device/driver.h"
+#include "device/sim_nic/card_profile.h"
 #include "device/sim_nic/sim_nic_faults.h"
 #include "device/sim_nic/sim_nic_script.h"
 #include "device/sim_nic/sim_nic_table.h"
@@ -30,7 +31,10 @@ namespace cygnet {
 // Its keys in a [[device]] table.
 struct SimNicOptions {
   std::string wire_driver{kAutoWire};
-  uint32_t sa_limit = 1024;       // SA slots of each direction
+  std::string profile = "generic";  // the card that it plays
+  std::vector<std::string> card_conditions = {};
+  std::vector<std::string> bond_cards = {"ixgbe", "mlx5-crypto"};  // of the profile "bond"
+  uint32_t sa_limit = 1024;                                        // SA slots of each direction
   uint32_t address_limit = 128;   // receive addresses: destinations of inbound SAs; 0 = none
   std::string fault_script = {};  // file (sim_nic_script.h); empty: no faults
   uint32_t fault_seed = 1;
@@ -44,6 +48,7 @@ const std::vector<Field<SimNicOptions>>& SimNicFields();
 class SimNic final : public Port,
                      public OffloadDevice,
                      public DeviceRecords,
+                     public SaFindings,
                      public FaultInjection {
  public:
   // `wire` is owned and behind its guard (GuardedPort, which also feeds `capture`). `capture`
@@ -82,6 +87,8 @@ class SimNic final : public Port,
   uint32_t resets() const override { return resets_.load(std::memory_order_acquire); }
   void SetBell(Doorbell* bell) override;
   std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) override;
+  std::optional<DeviceRefusal> OwnRefusal(const SaSpec& spec, Half half,
+                                          OffloadMode mode) const override;
   void StartSa(OffloadHandle handle) override;
   void StopSa(OffloadHandle handle) override;
   void ReleaseSa(OffloadHandle handle) override;
@@ -90,9 +97,12 @@ class SimNic final : public Port,
   void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
   void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
 
-  // DeviceRecords, FaultInjection.
+  // DeviceRecords, SaFindings, FaultInjection.
   const DeviceRecords* records() const override { return this; }
   FaultInjection* faults() override { return this; }
+  SaFindings* findings() override { return this; }
+  std::string DriverView() const override;
+  std::vector<SaFinding> TakeFindings() override;
   std::vector<SaId> HeldSas() const override;
   std::vector<KeyLogEntry> KeyLog() const override;
   // Any thread. Accepts the forms of FaultForms().
@@ -120,6 +130,16 @@ class SimNic final : public Port,
   bool BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq);
   void Distribute(PacketBatch* batch);
 
+  // --- The card that it plays (sim_nic_card.cc). These require mutex_ ---
+  CardRequest RequestFor(const SaSpec& spec, Half half, OffloadMode mode) const;
+  std::optional<DeviceRefusal> CardRefusal(const CardRequest& request) const;
+  uint32_t CardSlots() const;
+  // After an add that the table took: what the card really does with it.
+  void NoteTruth(const CardRequest& request, const std::optional<DeviceRefusal>& firmware,
+                 OffloadHandle handle);
+  void NoteFinding(OffloadHandle handle, ClaimGap gap, std::string text);
+  void FailOver();
+
   // --- States and faults (sim_nic_conditions.cc) ---
   // The conditions of the card; several may apply at once.
   struct Conditions {
@@ -145,6 +165,10 @@ class SimNic final : public Port,
   const std::unique_ptr<Port> wire_;
   CapturePoints* const capture_;
   const Clock* const clock_;
+  const CardProfile& profile_;
+  const uint32_t card_conditions_;               // bits of CardCondition
+  const std::vector<const CardProfile*> cards_;  // the card itself, or those of the bond
+  std::size_t active_ = 0;                       // of cards_; under mutex_
   OffloadCaps caps_;
   const DeviceIdentity identity_;
   std::atomic<DeviceState> state_{DeviceState::kUp};
@@ -179,6 +203,7 @@ class SimNic final : public Port,
   Conditions conditions_;
   PendingFaults faults_;
   std::deque<std::string> played_;
+  std::vector<SaFinding> findings_;
   Doorbell* bell_ = nullptr;
   std::atomic<uint64_t> reset_due_ns_{FaultScript::kNever};  // written under the lock
   std::unique_ptr<CryptoQueue> crypto_;

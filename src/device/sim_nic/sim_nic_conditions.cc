@@ -43,6 +43,9 @@ Status SimNic::Change(const Fault& fault) {
   if (conditions_.removed && fault.kind != Kind::kInsert && fault.kind != Kind::kClear) {
     return MakeError(Errc::kNoDevice, "the device is removed; play \"insert\" first");
   }
+  if (fault.kind == Fault::Kind::kFailOver && cards_.size() < 2) {
+    return MakeError(Errc::kInvalid, "the device is not a bond (profile = \"bond\")");
+  }
   ChangeConditions(fault);
   if (fault.kind == Kind::kReset && conditions_.resetting) {
     reset_due_ns_.store(clock_->MonotonicNs() + fault.count * kNsPerMs, std::memory_order_release);
@@ -66,7 +69,8 @@ void SimNic::ChangeConditions(const Fault& fault) {
       is.down = fault.kind == Kind::kDown;
       break;
     case Kind::kReset:
-      Wipe();
+      // After a crash nobody knows what the card still has.
+      if (is.failed || !cards_[active_]->reset_keeps_sas) Wipe();
       is.failed = false;
       is.resetting = fault.count > 0;
       break;
@@ -80,6 +84,9 @@ void SimNic::ChangeConditions(const Fault& fault) {
     case Kind::kCrash:
       is.failed = true;
       is.resetting = false;
+      break;
+    case Kind::kFailOver:
+      FailOver();
       break;
     case Kind::kClear:
       if (is.failed) Wipe();

@@ -46,7 +46,7 @@ DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
   }
   const std::size_t esp_length =
       packet->length > meta.esp_offset ? packet->length - meta.esp_offset : 0u;
-  if (slot == nullptr || IsInbound(slot->half) ||
+  if (slot == nullptr || !slot->held || IsInbound(slot->half) ||
       !esp::HasRoomForJob(slot->params.layout, esp_length)) {
     Add(&dropped_stale_, 1);
     return DropReason::kOutDeviceError;

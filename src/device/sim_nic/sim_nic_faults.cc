@@ -37,6 +37,7 @@ constexpr Form kForms[] = {
     {"skip-seal", Kind::kSkipSeal, Argument::kCount, 1},
     {"skip-icv", Kind::kSkipIcv, Argument::kCount, 1},
     {"fail-seal", Kind::kFailSeal, Argument::kCount, 1},
+    {"failover", Kind::kFailOver, Argument::kNone, 1},
     {"clear", Kind::kClear, Argument::kNone, 1},
 };
 
@@ -92,7 +93,8 @@ std::string_view NameOf(Errc code) {
 
 std::string_view FaultForms() {
   return "link-down, link-up, down, up, reset [MS], remove, insert, crash, table-full [N], "
-         "table-ok, add-fail ERRNO [N], skip-seal [N], skip-icv [N], fail-seal [N], clear";
+         "table-ok, add-fail ERRNO [N], skip-seal [N], skip-icv [N], fail-seal [N], failover, "
+         "clear";
 }
 
 Result<Fault> ParseFault(std::string_view text) {

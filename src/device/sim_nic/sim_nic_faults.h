@@ -28,6 +28,7 @@ struct Fault {
     kSkipSeal,
     kSkipIcv,
     kFailSeal,
+    kFailOver,
     kClear,
   };
   static constexpr uint32_t kForever = std::numeric_limits<uint32_t>::max();

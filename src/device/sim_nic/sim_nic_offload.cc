@@ -1,4 +1,6 @@
 // The software NIC as an offload device: the calls of control and workers.
+#include <utility>
+
 #include "device/sim_nic/sim_nic.h"
 
 namespace cygnet {
@@ -18,10 +20,16 @@ std::optional<DeviceRefusal> SimNic::InstallSa(const OffloadSa& sa, OffloadHandl
   } else {
     refusal = faults_.NextAdd();
   }
+  const CardRequest request = RequestFor(sa.spec, sa.half, OffloadMode::kCrypto);
+  // What the firmware of a card with queued adds says comes too late for the client.
+  std::optional<DeviceRefusal> too_late;
+  if (offload_up() && cards_[active_]->adds_are_queued) too_late = std::exchange(refusal, std::nullopt);
+  if (!refusal.has_value()) refusal = CardRefusal(request);
   if (refusal.has_value()) {
     table_.NoteRefused(sa, now);
   } else {
     refusal = table_.Add(sa, now, handle);
+    if (!refusal.has_value()) NoteTruth(request, too_late, *handle);
   }
   if (refusal.has_value()) refusals_.fetch_add(1, std::memory_order_relaxed);
   return refusal;
@@ -85,7 +93,7 @@ OffloadStats SimNic::offload_stats() const {
     const std::lock_guard lock(mutex_);
     s.slots_used = table_.used();
     s.slots_high_water = table_.high_water();
-    s.slots_limit = table_.limit() * 2;
+    s.slots_limit = table_.limit() * (profile_.limits.shared ? 1 : 2);
     s.outbound_used = table_.used(Half::kOutbound);
     s.inbound_used = table_.used(Half::kInbound);
     s.direction_limit = table_.limit();

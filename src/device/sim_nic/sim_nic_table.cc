@@ -53,6 +53,8 @@ std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
   slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   slot.window = spec.replay_window();
   slot.highest = sa.highest;
+  slot.held = true;
+  slot.matches = true;
   slot.log_number = log_.Offer(sa, true, now);
   *handle = MakeHandle(index, slot.generation);
   CountAdded(slot);
@@ -64,15 +66,19 @@ std::optional<DeviceRefusal> SimNicTable::CheckRoom(const OffloadSa& sa) const {
     const std::string n = std::to_string(count);
     return DeviceRefusal{kind, Errc::kNotSupported, n + " of " + n + what + " in use"};
   };
-  if (free_[IndexOf(sa.half)].empty()) {
+  if (!HasSlot(sa.half)) {
     return full(InstallError::kTableFull, limit(),
                 IsInbound(sa.half) ? " inbound SA slots" : " outbound SA slots");
   }
-  if (IsInbound(sa.half) && address_limit_ != 0 && addresses_.size() >= address_limit_ &&
-      !addresses_.contains({sa.spec.daddr, sa.spec.family})) {
+  if (!HasAddress(sa.spec, sa.half)) {
     return full(InstallError::kAddressTableFull, address_limit_, " receive addresses");
   }
   return std::nullopt;
+}
+
+bool SimNicTable::HasAddress(const SaSpec& spec, Half half) const {
+  return !IsInbound(half) || address_limit_ == 0 || addresses_.size() < address_limit_ ||
+         addresses_.contains({spec.daddr, spec.family});
 }
 
 std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slot) {
@@ -113,7 +119,7 @@ void SimNicTable::CountReleased(const Slot& slot) {
 
 void SimNicTable::Start(OffloadHandle handle) {
   const Slot* slot = Find(handle);
-  if (slot == nullptr || !IsInbound(slot->half) || slot->stopped) return;
+  if (slot == nullptr || !IsInbound(slot->half) || slot->stopped || !slot->matches) return;
   inbound_[{slot->id.daddr, slot->id.spi.value, slot->id.family}] =
       static_cast<uint32_t>(slot - slots_.data());
 }
@@ -139,9 +145,28 @@ void SimNicTable::Stop(OffloadHandle handle) {
   Slot* slot = Find(handle);
   if (slot == nullptr) return;
   slot->stopped = true;
-  if (IsInbound(slot->half)) {
-    const auto it = inbound_.find({slot->id.daddr, slot->id.spi.value, slot->id.family});
-    if (it != inbound_.end() && &slots_[it->second] == slot) inbound_.erase(it);
+  Unmatch(*slot);
+}
+
+void SimNicTable::Unmatch(const Slot& slot) {
+  if (!IsInbound(slot.half)) return;
+  const auto it = inbound_.find({slot.id.daddr, slot.id.spi.value, slot.id.family});
+  if (it != inbound_.end() && &slots_[it->second] == &slot) inbound_.erase(it);
+}
+
+void SimNicTable::Lose(OffloadHandle handle) {
+  Slot* slot = Find(handle);
+  if (slot == nullptr) return;
+  slot->held = false;
+  slot->matches = false;
+  Unmatch(*slot);
+}
+
+void SimNicTable::ForEach(
+    const std::function<void(OffloadHandle, uint32_t, const Slot&)>& visit) const {
+  for (uint32_t index = 0; index < slots_.size(); ++index) {
+    const Slot& slot = slots_[index];
+    if (slot.used) visit(MakeHandle(index, slot.generation), index % limit(), slot);
   }
 }
 
@@ -184,7 +209,7 @@ bool SimNicTable::WasWiped(OffloadHandle handle) const {
 std::vector<SaId> SimNicTable::Held() const {
   std::vector<SaId> held;
   for (const Slot& slot : slots_) {
-    if (slot.used) held.push_back(slot.id);
+    if (slot.used && slot.held) held.push_back(slot.id);
   }
   return held;
 }

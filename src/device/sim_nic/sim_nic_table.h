@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include "base/key_material.h"
 #include "crypto/crypto_engine.h"
 #include "device/offload_device.h"
+#include "device/sim_nic/card_request.h"
 #include "device/sim_nic/sim_nic_key_log.h"
 #include "esp/crypto_jobs.h"
 #include "sa/sa_spec.h"
@@ -37,6 +39,9 @@ class SimNicTable {
     uint64_t highest = 0;  // inbound ESN: highest authenticated number
     uint64_t log_number = 0;
     std::optional<uint32_t> wiped;  // the last generation that a wipe removed
+    CardRequest request = {};       // what its card was asked
+    bool held = true;               // false: the card said so, and has nothing
+    bool matches = true;            // inbound: false: the card never opens its packets
   };
 
   // `limit`: slots of each direction. `address_limit`: distinct destinations of inbound SAs; 0 =
@@ -56,11 +61,19 @@ class SimNicTable {
   // True if a wipe removed the handle's SA, rather than a release.
   bool WasWiped(OffloadHandle handle) const;
 
+  // The card has nothing of the SA. Its key stays with the driver until it is released.
+  void Lose(OffloadHandle handle);
+  // Each SA in the table, in the order of its slots.
+  void ForEach(const std::function<void(OffloadHandle, uint32_t, const Slot&)>& visit) const;
+
   // The slot of a handle, stopped or not; nullptr: released.
   Slot* Find(OffloadHandle handle);
   // The slot that matches an arriving packet and is not stopped.
   Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
 
+  bool HasSlot(Half half) const { return !free_[IndexOf(half)].empty(); }
+  // False: an inbound SA to this address needs an address entry, and none is free.
+  bool HasAddress(const SaSpec& spec, Half half) const;
   uint32_t used() const { return used_[0] + used_[1]; }
   uint32_t used(Half half) const { return used_[IndexOf(half)]; }
   uint32_t high_water() const { return high_water_; }
@@ -97,6 +110,7 @@ class SimNicTable {
 
   std::optional<DeviceRefusal> CheckRoom(const OffloadSa& sa) const;
   std::optional<DeviceRefusal> LoadKey(const OffloadSa& sa, Slot* slot);
+  void Unmatch(const Slot& slot);
   void CountAdded(const Slot& slot);
   void CountReleased(const Slot& slot);
 

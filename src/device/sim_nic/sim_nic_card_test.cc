@@ -1,0 +1,265 @@
+// The software NIC as a card: what it claims and does not do, what a reset leaves, a bond's
+// failover, and what its driver shows.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "device/sim_nic/sim_nic.h"
+#include "support/esp_oracle.h"
+#include "support/memory_port.h"
+
+namespace cygnet {
+namespace {
+
+using test::operator+;
+using test::Bytes;
+using test::MakeSpec;
+using test::Pattern;
+using test::SaOptions;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class SimNicCardTest : public testing::Test {
+ protected:
+  void Play(const std::string& profile, std::vector<std::string> conditions = {},
+            std::vector<std::string> bond_cards = {"ixgbe", "mlx5-crypto"}) {
+    auto wire = std::make_unique<MemoryPort>("wire");
+    wire_ = wire.get();
+    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
+                                    SimNicOptions{.profile = profile,
+                                                  .card_conditions = std::move(conditions),
+                                                  .bond_cards = std::move(bond_cards),
+                                                  .sa_limit = 8,
+                                                  .address_limit = 0});
+  }
+  // A transport SA that every card takes.
+  static SaOptions Plain(uint32_t spi) {
+    return {.spi = spi, .mode = SaMode::kTransport, .window = 32};
+  }
+  std::optional<OffloadHandle> Add(const SaSpec& spec, Half half) {
+    OffloadHandle handle;
+    if (nic_->InstallSa({spec, half, 0}, &handle).has_value()) return std::nullopt;
+    nic_->StartSa(handle);
+    return handle;
+  }
+  // Sends an ESP packet of `spec` in; what the card did with it.
+  OffloadStatus Receive(const SaSpec& spec, uint32_t seq) {
+    const Bytes frame = test::EspFrame(spec, test::OracleSeal(spec, seq, seq, Pattern(40)));
+    wire_->arriving.push_back(test::MakePacket(&pools_, frame));
+    nic_->RunOnce();
+    PacketBatch batch;
+    EXPECT_EQ(nic_->Receive(0, &batch, &sink_), 1u);
+    const OffloadStatus status = batch[0]->offload.status;
+    sink_.Recycle(batch[0]);
+    batch.ReleaseAll();
+    return status;
+  }
+  // Hands an unsealed packet over; true: a sealed one left.
+  bool Seal(const SaSpec& spec, OffloadHandle handle) {
+    Packet* packet =
+        test::MakePacket(&pools_, test::EspFrame(spec, Bytes(16) + Pattern(40) + Bytes(16, 0)));
+    packet->offload.esp_offset = 34;
+    packet->offload.handle = handle;
+    packet->offload.status = OffloadStatus::kSealRequested;
+    PacketBatch batch;
+    batch.Push(packet);
+    nic_->Transmit(0, &batch, &sink_);
+    while (nic_->RunOnce() != 0) {
+    }
+    const bool left = !wire_->sent.empty();
+    for (; !wire_->sent.empty(); wire_->sent.pop_front()) test::FreePacket(wire_->sent.front());
+    return left;
+  }
+
+  PacketPools pools_{2600, 2};
+  PacketCaches caches_{&pools_};
+  DropCounters counters_;
+  DropSink sink_{&caches_, &counters_};
+  MemoryPort* wire_ = nullptr;
+  std::unique_ptr<SimNic> nic_;
+};
+
+// --- Cards that lie ---
+
+TEST_F(SimNicCardTest, ChelsioTakesAnInboundSaAndOpensNothing) {
+  Play("chelsio-t6");
+  const SaSpec in = MakeSpec(Plain(0x100));
+  const SaSpec out = MakeSpec(Plain(0x200));
+  const auto handle = Add(in, Half::kInbound);
+  const auto sealing = Add(out, Half::kOutbound);
+  ASSERT_TRUE(handle && sealing);
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(2)) << "it holds the key";
+  EXPECT_EQ(Receive(in, 1), OffloadStatus::kNone) << "the CPU opens it";
+  EXPECT_EQ(nic_->offload_stats().opened, 0u);
+  EXPECT_TRUE(Seal(out, *sealing));
+  const std::vector<SaFinding> findings = nic_->TakeFindings();
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].handle, *handle);
+  EXPECT_EQ(findings[0].gap, ClaimGap::kNotUsed);
+  EXPECT_THAT(nic_->TakeFindings(), IsEmpty());
+}
+
+TEST_F(SimNicCardTest, NfpSaysOkAndTheFirmwareRefuses) {
+  Play("nfp");
+  ASSERT_TRUE(nic_->InjectFault("add-fail EIO 2").has_value());
+  const SaSpec in = MakeSpec(Plain(0x100));
+  const SaSpec out = MakeSpec(Plain(0x200));
+  const auto opening = Add(in, Half::kInbound);
+  const auto sealing = Add(out, Half::kOutbound);
+  ASSERT_TRUE(opening && sealing) << "the driver has only queued the adds";
+  EXPECT_THAT(nic_->HeldSas(), IsEmpty());
+  EXPECT_EQ(Receive(in, 1), OffloadStatus::kNone);
+  EXPECT_FALSE(Seal(out, *sealing)) << "never in clear";
+  const std::vector<SaFinding> findings = nic_->TakeFindings();
+  ASSERT_THAT(findings, SizeIs(2));
+  for (const SaFinding& finding : findings) {
+    EXPECT_EQ(finding.gap, ClaimGap::kNotHeld);
+    EXPECT_THAT(finding.text, HasSubstr("EIO"));
+  }
+  ASSERT_TRUE(Add(MakeSpec(Plain(0x300)), Half::kOutbound));
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(1));
+  EXPECT_THAT(nic_->TakeFindings(), IsEmpty());
+}
+
+TEST_F(SimNicCardTest, OnlyNfpQueuesItsAdds) {
+  Play("ixgbe");
+  ASSERT_TRUE(nic_->InjectFault("add-fail EIO").has_value());
+  EXPECT_FALSE(Add(MakeSpec(Plain(0x100)), Half::kOutbound).has_value());
+}
+
+TEST_F(SimNicCardTest, Mlx5ChecksReplayOnlyWithEsn) {
+  const CardProfile& mlx5 = CardProfileNamed("mlx5-packet");
+  SaSpec spec = MakeSpec(Plain(0x100));
+  const auto lie = [&](Half half, OffloadMode mode) {
+    return mlx5.LieAbout(RequestOf(spec, half, mode));
+  };
+  ASSERT_NE(lie(Half::kInbound, OffloadMode::kPacket), nullptr);
+  EXPECT_EQ(lie(Half::kInbound, OffloadMode::kPacket)->gap, ClaimGap::kNoReplayCheck);
+  EXPECT_EQ(lie(Half::kInbound, OffloadMode::kCrypto), nullptr) << "the stack checks replay";
+  EXPECT_EQ(lie(Half::kOutbound, OffloadMode::kPacket), nullptr);
+  spec.flags |= kSaFlagEsn;
+  EXPECT_EQ(lie(Half::kInbound, OffloadMode::kPacket), nullptr);
+}
+
+// --- A bond ---
+
+TEST_F(SimNicCardTest, TheOtherCardOfABondRefusesInTheLogOnly) {
+  Play("bond", {}, {"mlx5-crypto", "ixgbe"});
+  SaOptions long_key = Plain(0x200);
+  long_key.key_bytes = 32;
+  const SaSpec kept = MakeSpec(Plain(0x100));
+  const SaSpec lost = MakeSpec(long_key);
+  const auto first = Add(kept, Half::kOutbound);
+  const auto second = Add(lost, Half::kOutbound);
+  ASSERT_TRUE(first && second);
+  ASSERT_TRUE(nic_->InjectFault("failover").has_value());
+  EXPECT_TRUE(Seal(kept, *first));
+  EXPECT_FALSE(Seal(lost, *second));
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(1));
+  const std::vector<SaFinding> findings = nic_->TakeFindings();
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].handle, *second);
+  EXPECT_EQ(findings[0].gap, ClaimGap::kNotHeld);
+  EXPECT_THAT(findings[0].text, HasSubstr("ixgbe: Failed to get key data for Tx SA table"));
+}
+
+TEST_F(SimNicCardTest, TheActiveCardOfABondAnswers) {
+  Play("bond");
+  const SaSpec tunnel = MakeSpec({.spi = 0x100, .window = 32});
+  OffloadHandle handle;
+  EXPECT_EQ(nic_->InstallSa({tunnel, Half::kOutbound, 0}, &handle)->text,
+            "ixgbe: Unsupported mode for ipsec offload");
+  ASSERT_TRUE(nic_->InjectFault("failover").has_value());
+  EXPECT_TRUE(Add(tunnel, Half::kOutbound));
+}
+
+TEST_F(SimNicCardTest, OnlyABondFailsOver) {
+  Play("ixgbe");
+  EXPECT_FALSE(nic_->InjectFault("failover").has_value());
+}
+
+// --- Resets, limits, what the driver shows ---
+
+TEST_F(SimNicCardTest, AResetOfIxgbeLosesNoSa) {
+  for (const bool lossless : {true, false}) {
+    Play(lossless ? "ixgbe" : "mlx5-crypto");
+    const SaSpec spec = MakeSpec(Plain(0x100));
+    const auto handle = Add(spec, Half::kOutbound);
+    ASSERT_TRUE(handle);
+    ASSERT_TRUE(nic_->InjectFault("reset 0").has_value());
+    EXPECT_EQ(nic_->resets(), lossless ? 0u : 1u);
+    EXPECT_THAT(nic_->HeldSas(), SizeIs(lossless ? 1 : 0));
+    EXPECT_EQ(Seal(spec, *handle), lossless);
+  }
+}
+
+TEST_F(SimNicCardTest, AfterACrashAResetLosesThemInAnyCase) {
+  Play("ixgbe");
+  ASSERT_TRUE(Add(MakeSpec(Plain(0x100)), Half::kOutbound));
+  ASSERT_TRUE(nic_->InjectFault("crash").has_value());
+  ASSERT_TRUE(nic_->InjectFault("reset 0").has_value());
+  EXPECT_EQ(nic_->resets(), 1u);
+  EXPECT_THAT(nic_->HeldSas(), IsEmpty());
+}
+
+TEST_F(SimNicCardTest, OneTableForBothDirections) {
+  Play("netdevsim");
+  for (uint32_t spi = 0x100; spi < 0x108; ++spi) {
+    ASSERT_TRUE(Add(MakeSpec(Plain(spi)), spi % 2 == 0 ? Half::kInbound : Half::kOutbound));
+  }
+  OffloadHandle handle;
+  const auto refusal = nic_->InstallSa({MakeSpec(Plain(0x200)), Half::kOutbound, 0}, &handle);
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->code, Errc::kNoSpace);
+  EXPECT_EQ(refusal->text, "netdevsim: No space for SA in Rx table!");
+  EXPECT_EQ(refusal->kind, InstallError::kTableFull);
+  EXPECT_EQ(nic_->offload_stats().slots_limit, 8u);
+}
+
+TEST_F(SimNicCardTest, NetdevsimShowsItsDebugfsTextWithoutKeys) {
+  Play("netdevsim");
+  ASSERT_TRUE(Add(MakeSpec(Plain(0x100)), Half::kInbound));
+  EXPECT_EQ(nic_->DriverView(),
+            "SA count=1 tx=0\n"
+            "sa[0] rx ipaddr=192.0.2.2\n"
+            "sa[0]    spi=0x00000100 proto=0x32 salt=(not shown) crypt=1\n"
+            "sa[0]    key=(not shown)\n");
+}
+
+TEST_F(SimNicCardTest, HandlesAreThoseOfTheDriver) {
+  const std::vector<std::pair<std::string, std::string>> first = {
+      {"ixgbe", "tx handle=0x00000400 spi=0x00000100 dst=192.0.2.2\n"},
+      {"nfp", "tx handle=0x00000001 spi=0x00000100 dst=192.0.2.2\n"},
+      {"generic", ""},
+  };
+  for (const auto& [profile, view] : first) {
+    Play(profile);
+    ASSERT_TRUE(Add(MakeSpec(Plain(0x100)), Half::kOutbound));
+    EXPECT_EQ(nic_->DriverView(), view);
+  }
+  EXPECT_EQ(CardProfileNamed("netdevsim").HandleOf(Half::kInbound, 2), 0x8000'0002u);
+}
+
+TEST_F(SimNicCardTest, NfpSealsWhatItTakes) {
+  Play("nfp");
+  for (const std::size_t key : {16u, 24u, 32u}) {
+    SaSpec spec = MakeSpec(Plain(0x100));
+    spec.aead = {};
+    spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
+    spec.cipher.key = KeyMaterial(Pattern(key));
+    spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
+    spec.auth.key = KeyMaterial(Pattern(32));
+    spec.auth.icv_bits = 128;
+    EXPECT_TRUE(CheckCapabilities(nic_->caps(), spec, Half::kInbound, OffloadMode::kCrypto)
+                    .back()
+                    .missing == std::nullopt);
+    EXPECT_TRUE(Add(spec, Half::kInbound));
+    EXPECT_EQ(Receive(spec, 1), OffloadStatus::kOpened) << key;
+    nic_->ReleaseSa(OffloadHandle(0));
+    Play("nfp");
+  }
+}
+
+}  // namespace
+}  // namespace cygnet
