@@ -29,11 +29,18 @@ std::string WhyText(const Json& row) {
   return fmt::format("{} ({})", Text(row, "reason"), Text(row, "explanation"));
 }
 
+// ", really not-used: …".
+std::string TruthText(const Json& decision) {
+  const std::string really = Text(decision, "really");
+  return really.empty() ? "" : ", really " + really;
+}
+
 std::string HistoryLines(const Json& placement) {
   std::string text;
   for (const Json& row : Child(placement, "history")) {
-    text += fmt::format("\t\t{} {} at {}: {}\n", text.empty() ? "placed in" : "moved to",
-                        PlaceText(row), TimeText(Number(row, "time")), WhyText(row));
+    text +=
+        fmt::format("\t\t{} {} at {}: {}{}\n", text.empty() ? "placed in" : "moved to",
+                    PlaceText(row), TimeText(Number(row, "time")), WhyText(row), TruthText(row));
   }
   return text;
 }
@@ -67,8 +74,8 @@ std::string HalfTitle(const Json& entry) {
 }
 
 std::string DecisionLine(const Json& entry) {
-  return fmt::format("\t{} {}{}: {}\n", UtcText(Number(entry, "time_ms")), PlaceText(entry),
-                     AskedText(entry), WhyText(entry));
+  return fmt::format("\t{} {}{}: {}{}\n", UtcText(Number(entry, "time_ms")), PlaceText(entry),
+                     AskedText(entry), WhyText(entry), TruthText(entry));
 }
 
 std::string HolderTitle(const Json& entry) {
@@ -126,6 +133,7 @@ std::string PlacementText(const Json& placement) {
     text += fmt::format(" ({}{})", Text(placement, "reason"), who);
   }
   if (placement.value("pinned", false)) text += ", pinned";
+  text += TruthText(placement);
   return text + "\n" + HistoryLines(placement);
 }
 

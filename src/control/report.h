@@ -37,6 +37,7 @@ struct PlacementReport {
   std::string requested_by{};  // "client", "rule", "operator", "device"; empty: not requested
   bool pinned = false;         // the scheduler does not move it
   std::vector<PlacementEntry> history{};  // earlier places, oldest first, bounded
+  std::string really{};  // what the device really does, if less than it claimed; "not-used: …"
 };
 
 struct SaReport {
@@ -83,9 +84,10 @@ struct DeviceReport {
   FenceStatus fence{};               // around its wire
   OffloadCaps caps;
   OffloadStats offload;
-  std::vector<SaId> held;  // SAs whose keys the device holds now
-  PortStats host;          // rx = from the host
-  PortStats wire_stats;    // rx = from the wire
+  std::vector<SaId> held;     // SAs whose keys the device holds now
+  std::string driver_view{};  // its SAs as the card's driver shows them, lines
+  PortStats host;             // rx = from the host
+  PortStats wire_stats;       // rx = from the wire
 };
 
 // A built-in engine, used or not.

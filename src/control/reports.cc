@@ -23,7 +23,8 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
       .since = row.since,
       .requested_by = std::string(Name(row.request.by)),
       .pinned = row.request.pinned,
-      .history = row.history};
+      .history = row.history,
+      .really = row.really};
 }
 
 }  // namespace
@@ -110,6 +111,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
     report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
     if (const DeviceRecords* records = d.offload->records()) {
       report.held = records->HeldSas();
+      report.driver_view = records->DriverView();
       report.key_log = records->KeyLog();
     }
   }

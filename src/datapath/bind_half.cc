@@ -60,6 +60,8 @@ class HalfBinder {
   std::optional<PlacementReason> TryDevices();
   std::optional<PlacementReason> TryDevice(const PlacementDevice* candidate);
   std::optional<PlacementReason> GiveToDevice(OffloadDevice* device);
+  PlacementReason InDriversWords(const OffloadDevice* device, PlacementReason obstacle);
+  PlacementReason Refused(const DeviceRefusal& refusal);
   bool IsOn(const OffloadDevice* device) const {
     return in_.current != nullptr && in_.current->device == device &&
            in_.current->device_resets == device->resets();
@@ -82,7 +84,7 @@ class HalfBinder {
   std::unique_ptr<SaBinding> binding_;
   PlacementReason reason_;
   bool required_ = false;
-  std::optional<Errc> device_errno_;  // of a permanent refusal by a device
+  std::optional<Error> device_error_;  // what a device answered
 };
 
 Result<BoundHalf> HalfBinder::Bind() {
@@ -143,8 +145,9 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
       candidate != nullptr && candidate->device != nullptr && IsOn(candidate->device);
   const SlotClaim claim = holds_slot ? SlotClaim::kRekey : in_.claim;
   auto obstacle = FirstObstacle(CheckDevice(spec_, half_, candidate, request().mode, claim));
-  if (obstacle.has_value()) return obstacle;
-  OffloadDevice* device = candidate->device;
+  OffloadDevice* device = candidate != nullptr ? candidate->device : nullptr;
+  if (obstacle.has_value()) return InDriversWords(device, *std::move(obstacle));
+  if (device == in_.lost_by) return PlacementReason{ReasonCode::kDeviceRefused, in_.lost_why};
   // Read before the handle is made, so that a reset in between is detected.
   const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
   if (holds_slot) {
@@ -173,29 +176,44 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
     if (key) in_.keys->TakenByDevice(*device, binding_->handle, *key);
     return std::nullopt;
   }
-  if (refusal->code != Errc::kNotSupported) device_errno_ = refusal->code;
-  const PlacementReason reason{ReasonOf(refusal->kind), refusal->text};
+  PlacementReason reason = Refused(*refusal);
   if (key) in_.keys->NotTaken(*key, reason.Text());
   return reason;
 }
 
+// A client hears of a missing capability in the words of the device's driver, if it has any. "Do it
+// in software" is heard by nobody: the capability is the better reason then.
+PlacementReason HalfBinder::InDriversWords(const OffloadDevice* device, PlacementReason obstacle) {
+  const bool asks = obstacle.code == ReasonCode::kNoCapability && device != nullptr && !moving() &&
+                    request().by == RequestedBy::kClient;
+  if (!asks) return obstacle;
+  const bool packet = request().mode == PlacementMode::kPacket;
+  const auto refusal =
+      device->OwnRefusal(spec_, half_, packet ? OffloadMode::kPacket : OffloadMode::kCrypto);
+  const bool heard = refusal.has_value() && (packet || refusal->code != Errc::kNotSupported);
+  return heard ? Refused(*refusal) : obstacle;
+}
+
+PlacementReason HalfBinder::Refused(const DeviceRefusal& refusal) {
+  device_error_ = MakeError(refusal.code, refusal.text);
+  return {ReasonOf(refusal.kind), refusal.text};
+}
+
 // The error if the obstacle fails the client's request instead of leading to software.
 std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const {
+  const Errc code = device_error_.has_value() ? device_error_->code : Errc::kNotSupported;
   if (request().mode == PlacementMode::kPacket) {
     const PlacementDevice* named = Named(request().ifindex, in_.devices);
     const bool no_device = named == nullptr || named->device == nullptr;
-    return MakeError(no_device ? Errc::kInvalid : device_errno_.value_or(Errc::kNotSupported),
-                     "packet offload: " + obstacle.FullText());
+    if (device_error_.has_value() && request().by == RequestedBy::kClient) return device_error_;
+    return MakeError(no_device ? Errc::kInvalid : code, "packet offload: " + obstacle.FullText());
   }
-  if (required_) {
-    return MakeError(device_errno_.value_or(Errc::kNotSupported),
-                     "offload required: " + obstacle.FullText());
-  }
+  if (required_) return MakeError(code, "offload required: " + obstacle.FullText());
   if (request().by != RequestedBy::kClient) return std::nullopt;
   if (obstacle.code == ReasonCode::kNoCapability && obstacle.detail == "esn") {
-    return MakeError(Errc::kInvalid, "Device doesn't support ESN");
+    return MakeError(Errc::kInvalid, "Device doesn't support offload with ESN");
   }
-  if (device_errno_.has_value()) return MakeError(*device_errno_, obstacle.detail);
+  if (code != Errc::kNotSupported) return MakeError(code, obstacle.detail);
   return std::nullopt;
 }
 

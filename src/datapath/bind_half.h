@@ -51,6 +51,9 @@ struct BindInputs {
   SlotClaim claim = SlotClaim::kNewcomer;
   std::optional<uint64_t> highest = {};  // inbound: authenticated so far; nullopt: from the spec
   const SaBinding* current = nullptr;    // where the half runs now
+  // The device that accepted the half and turned out not to hold it: it does not get it again.
+  const OffloadDevice* lost_by = nullptr;
+  std::string lost_why = {};
   PlacementCause cause = PlacementCause::kInstall;
   ReasonCode success = ReasonCode::kRequested;  // the reason if a device accepts it
   std::shared_ptr<KeyObserver> keys = {};

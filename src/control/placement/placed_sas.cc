@@ -114,6 +114,8 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   inputs.cause = PlacementCause::kMove;
   inputs.current = row.binding.get();
   inputs.success = success;
+  inputs.lost_by = row.lost_by;
+  inputs.lost_why = row.lost_why;
   if (IsInbound(half)) inputs.highest = placed->sa->inbound()->replay.highest();
   auto bound = BindHalf(spec, half, inputs);
   CYGNET_CHECK(bound.has_value());  // a move never fails
@@ -143,7 +145,7 @@ bool PlacedSas::MoveAndSetDue(PlacedSa* placed, Half half, std::span<const Place
   const bool moved = Move(placed, half, devices, row.due.value_or(success));
   if (!row.IsAway()) {
     SetDue(&row, std::nullopt);
-  } else if (was_on_device) {
+  } else if (was_on_device && row.lost_by == nullptr) {
     SetDue(&row, ReasonCode::kReturned);
   } else if (!row.due.has_value() && WaitsForReturn(row)) {
     SetDue(&row, ReasonCode::kRequested);
@@ -207,9 +209,9 @@ void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> 
   const SaBinding& now = *row.binding;
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
-  if (now.on_device() && (old == nullptr || !now.SharesSlotWith(*old))) {
-    now.device->StartSa(now.handle);
-  }
+  const bool same_slot = old != nullptr && now.SharesSlotWith(*old);
+  if (!same_slot) row.really.clear();
+  if (now.on_device() && !same_slot) now.device->StartSa(now.handle);
   CountSlot(*placed, half, now, 1);
   if (old != nullptr) RetireBinding(std::move(old), &now);
 }
@@ -283,7 +285,38 @@ PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
           .where = WhereOf(binding, p_.devices->engines()),
           .reason = row.reason.Text(),
           .explanation = row.reason.Explanation(),
-          .simulated = binding.on_device() && binding.device->identity().simulated};
+          .simulated = binding.on_device() && binding.device->identity().simulated,
+          .really = row.really};
+}
+
+bool PlacedSas::RecordFindings(const OffloadDevice* device, std::span<const SaFinding> findings) {
+  std::unordered_map<uint32_t, const SaFinding*> by_handle;
+  for (const SaFinding& finding : findings) by_handle[finding.handle.value] = &finding;
+  bool lost = false;
+  for (auto& [number, placed] : placed_) {
+    for (const Half half : kHalves) {
+      const PlacedHalf& row = placed.half(half);
+      if (!row.IsOn(device) || row.binding->device_resets != device->resets()) continue;
+      const auto found = by_handle.find(row.binding->handle.value);
+      if (found == by_handle.end()) continue;
+      RecordFinding(&placed, half, *found->second);
+      lost = lost || found->second->gap == ClaimGap::kNotHeld;
+    }
+  }
+  return lost;
+}
+
+void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& finding) {
+  PlacedHalf& row = placed->half(half);
+  row.really = std::string(Name(finding.gap)) + ": " + finding.text;
+  if (finding.gap == ClaimGap::kNotHeld) {
+    row.lost_by = row.binding->device;
+    row.lost_why = finding.text;
+  }
+  Log(LogLevel::kWarning, "SA " + Describe(placed->sa->spec()) + " " + std::string(Name(half)) +
+                              ": device " + std::string(row.binding->device->device_name()) +
+                              " claims it: " + row.really);
+  p_.ledger->Placed(EntryOf(*placed, half));
 }
 
 void PlacedSas::Record(const PlacedSa& placed, Half half) {

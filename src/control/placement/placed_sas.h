@@ -24,6 +24,7 @@
 #include "control/placement/tunnel_slots.h"
 #include "datapath/bind_half.h"
 #include "datapath/data_path.h"
+#include "device/device_extras.h"
 
 namespace cygnet {
 
@@ -39,6 +40,11 @@ struct PlacedHalf {
   // Set: it moves to a device as soon as that has room, with this reason (kReturned, kPromoted).
   std::optional<ReasonCode> due;
   uint64_t rate = 0;  // packets in the last interval of the scheduler
+  // What its device really does for it, if less than it claimed: "not-used: …"; empty: as claimed.
+  std::string really;
+  // The device that accepted it and turned out not to hold it, and why.
+  const OffloadDevice* lost_by = nullptr;
+  std::string lost_why;
 
   bool IsOn(const OffloadDevice* device) const {
     return binding != nullptr && binding->device == device;
@@ -101,6 +107,9 @@ class PlacedSas {
   // one slot, the older gets it.
   MoveReport MoveEach(const Filter& which, ReasonCode success);
 
+  // Records what the device really does with halves that it accepted. True: it does not hold some
+  // of them; they must move.
+  bool RecordFindings(const OffloadDevice* device, std::span<const SaFinding> findings);
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
   bool AnyIsDue() const { return due_ != 0; }
   void NotifyMoved(const std::shared_ptr<Sa>& sa) const {
@@ -122,6 +131,7 @@ class PlacedSas {
   void Unplace(PlacedSa* placed, Half half);
   PlacementEntry EntryOf(const PlacedSa& placed, Half half) const;
   void Record(const PlacedSa& placed, Half half);
+  void RecordFinding(PlacedSa* placed, Half half, const SaFinding& finding);
 
   const PlacedSasParams p_;
   DataPath& path_;

@@ -71,6 +71,7 @@ void Placement::CheckDevices() {
     PollGuard(i);
     if (devices_[i].offload == nullptr) continue;
     CollectErased(i);
+    CollectFindings(i);
     if (const auto change = devices_.PollState(i)) OnDeviceChanged(i, *change);
   }
 }
@@ -109,6 +110,20 @@ void Placement::CollectErased(std::size_t i) {
   if (erased.empty()) return;
   devices_.SetFreed(i, true);
   BringBack(i);
+}
+
+// Records what the device claimed and does not do. A half that it does not hold runs elsewhere.
+void Placement::CollectFindings(std::size_t i) {
+  OffloadDevice* device = devices_[i].offload;
+  SaFindings* source = device->findings();
+  if (source == nullptr) return;
+  const std::vector<SaFinding> findings = source->TakeFindings();
+  if (findings.empty() || !placed_.RecordFindings(device, findings)) return;
+  (void)placed_.MoveEach(
+      [device](const PlacedSa&, const PlacedHalf& h) {
+        return h.IsOn(device) && h.lost_by == device;
+      },
+      ReasonCode::kRequested);
 }
 
 void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& change) {

@@ -85,6 +85,7 @@ class Placement {
 
  private:
   void CollectErased(std::size_t device);
+  void CollectFindings(std::size_t device);
   void PollGuard(std::size_t device);
   void OnDeviceLied(std::size_t device);
   void OnDeviceChanged(std::size_t device, const PlacementDevices::Change& change);

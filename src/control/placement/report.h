@@ -39,6 +39,8 @@ struct PlacementEntry {
   std::string reason{};        // code, with its detail: "no-capability:esn"
   std::string explanation{};   // a sentence
   bool simulated = false;      // the device is simulated: this host's CPU does the work
+  // What the device really does, if less than it claimed: "not-used: …"; empty: as claimed.
+  std::string really{};
 };
 
 // A key that a device or engine received, as the ledger keeps it.

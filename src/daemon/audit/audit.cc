@@ -60,12 +60,13 @@ Audit::~Audit() {
 
 void Audit::Placement(const PlacementEntry& entry) {
   AuditRecord record =
-      Record(AuditKind::kPlacement, fmt::format("{}: {}{}{} ({}: {})", HalfText(entry.half),
-                                                entry.effective, entry.where.empty() ? "" : " ",
-                                                entry.where, entry.reason, entry.explanation));
+      Record(AuditKind::kPlacement,
+             fmt::format("{}: {}{}{} ({}: {}){}{}", HalfText(entry.half), entry.effective,
+                         entry.where.empty() ? "" : " ", entry.where, entry.reason,
+                         entry.explanation, entry.really.empty() ? "" : ", really ", entry.really));
   AddHalf(entry.half, &record);
   record.success = entry.effective != "blocked";
-  record.warning = !record.success;
+  record.warning = !record.success || !entry.really.empty();
   record.fields.emplace_back("CYGNET_REQUESTED", entry.requested);
   record.fields.emplace_back("CYGNET_REQUESTED_BY", entry.requested_by);
   record.fields.emplace_back("CYGNET_EFFECTIVE", entry.effective);

@@ -16,6 +16,7 @@ std::string FeatureNames(const OffloadCaps& caps) {
   std::string names = " esp-hw-offload";
   if (caps.inner_checksum) names += " esp-tx-csum-hw-offload";
   if (caps.segmentation) names += " tx-esp-segmentation";
+  if (!caps.driver.empty()) names += " driver=" + std::string(caps.driver);
   return names;
 }
 

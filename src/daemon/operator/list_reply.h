@@ -39,14 +39,15 @@ inline std::string WithDevices(const OperatorControl& control, const Error& erro
 }
 
 // Arrays of an item that have no bound, and how many of their elements go into one datagram. A
-// datagram with both of them and the rest of the item is shorter than kOperatorDatagram.
+// datagram with all of them and the rest of the item is shorter than kOperatorDatagram.
 struct LongArray {
   const char* field;
   std::size_t per_datagram;
 };
-inline constexpr std::array<LongArray, 2> kLongArrays = {{
-    {"held", 500},     // of about 80 bytes at most
-    {"key_log", 100},  // of about 140 bytes at most
+inline constexpr std::array<LongArray, 3> kLongArrays = {{
+    {"held", 500},        // of about 80 bytes at most
+    {"key_log", 100},     // of about 140 bytes at most
+    {"driver_view", 50},  // of about 100 bytes at most
 }};
 
 // Sends the items of a snapshot, converting them to JSON one by one.

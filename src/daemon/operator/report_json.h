@@ -40,7 +40,9 @@
 //                              this host's CPU does the work), engine, reason (code, with its
 //                              detail: "no-capability:esn"), explanation, since, history (array
 //                              of time, requested, requested_by, effective, where, reason,
-//                              explanation: earlier placements, oldest first, the last 16)
+//                              explanation, [really]: earlier placements, oldest first, the last
+//                              16), [really]: what the device does, if less than it claimed:
+//                              "not-used: …", "not-held: …", "no-replay-check: …"
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
@@ -63,6 +65,7 @@
 //              guard           the seal guard of its wire, since the start: frames_checked,
 //                              clear_stopped, unsealed_stopped, engine_unsealed, changed_stopped
 //              held            array of dst, spi: the SAs whose keys the device holds now
+//              [driver_view]   array of lines: the SAs as the driver of its card shows them
 //              key_log         the device's own log: array of time, dst, spi, direction, taken,
 //                              erased
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
@@ -90,7 +93,7 @@
 // Ledger       also has all times in milliseconds: time_ms, from_ms, until_ms, since_ms
 //              kind "placement": time, src, dst, spi, proto, reqid, direction, requested,
 //              requested_by, effective (as above, and "removed": the SA is gone), where, reason,
-//              explanation, simulated
+//              explanation, simulated, [really]: as in SA
 //              kind "key": src, dst, spi, proto, reqid, direction, holder, holder_kind ("device",
 //              "engine"), identity, from, until (0: still held), erased (confirmed by the holder),
 //              note (how it ended otherwise)

@@ -77,6 +77,16 @@ Json KeyLogJson(const std::vector<KeyLogEntry>& log) {
   return json;
 }
 
+Json LinesJson(std::string_view text) {
+  Json json = Json::array();
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    json.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const DeviceReport& report) {
@@ -85,46 +95,48 @@ Json ToJson(const DeviceReport& report) {
   for (const SaId& id : report.held) {
     held.push_back({{"dst", ToString(id.daddr, id.family)}, {"spi", Hex32(id.spi.value)}});
   }
-  return {{"name", report.name},
-          {"wire", report.wire},
-          {"driver", report.driver},
-          {"ifindex", report.ifindex},
-          {"mtu", report.mtu},
-          {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3],
-                              m[4], m[5])},
-          {"identity",
-           {{"model", report.identity.model},
-            {"serial", report.identity.serial},
-            {"firmware", report.identity.firmware},
-            {"simulated", report.identity.simulated}}},
-          {"state", report.state},
-          {"link",
-           {{"state", report.link},
-            {"explanation", report.link_explanation},
-            {"changes", report.wire_stats.link_changes}}},
-          {"trusted", report.trusted},
-          {"allow_modes", report.allow_modes},
-          {"disabled", report.disabled},
-          {"denied", report.denied},
-          {"denied_explanation", report.denied_explanation},
-          {"loss", report.loss},
-          {"offload", OffloadJson(report)},
-          {"guard",
-           {{"frames_checked", report.guard.frames_checked},
-            {"clear_stopped", report.guard.clear_stopped},
-            {"unsealed_stopped", report.guard.unsealed_stopped},
-            {"engine_unsealed", report.guard.engine_unsealed},
-            {"changed_stopped", report.guard.changed_stopped}}},
-          {"fence",
-           {{"state", report.fence.state},
-            {"owned", report.fence.owned},
-            {"by_tc", report.fence.by_tc},
-            {"restored", report.fence.restored},
-            {"explanation", report.fence.explanation}}},
-          {"held", std::move(held)},
-          {"key_log", KeyLogJson(report.key_log)},
-          {"host", PortStatsJson(report.host)},
-          {"wire_stats", PortStatsJson(report.wire_stats)}};
+  Json json = {{"name", report.name},
+               {"wire", report.wire},
+               {"driver", report.driver},
+               {"ifindex", report.ifindex},
+               {"mtu", report.mtu},
+               {"mac", fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2],
+                                   m[3], m[4], m[5])},
+               {"identity",
+                {{"model", report.identity.model},
+                 {"serial", report.identity.serial},
+                 {"firmware", report.identity.firmware},
+                 {"simulated", report.identity.simulated}}},
+               {"state", report.state},
+               {"link",
+                {{"state", report.link},
+                 {"explanation", report.link_explanation},
+                 {"changes", report.wire_stats.link_changes}}},
+               {"trusted", report.trusted},
+               {"allow_modes", report.allow_modes},
+               {"disabled", report.disabled},
+               {"denied", report.denied},
+               {"denied_explanation", report.denied_explanation},
+               {"loss", report.loss},
+               {"offload", OffloadJson(report)},
+               {"guard",
+                {{"frames_checked", report.guard.frames_checked},
+                 {"clear_stopped", report.guard.clear_stopped},
+                 {"unsealed_stopped", report.guard.unsealed_stopped},
+                 {"engine_unsealed", report.guard.engine_unsealed},
+                 {"changed_stopped", report.guard.changed_stopped}}},
+               {"fence",
+                {{"state", report.fence.state},
+                 {"owned", report.fence.owned},
+                 {"by_tc", report.fence.by_tc},
+                 {"restored", report.fence.restored},
+                 {"explanation", report.fence.explanation}}},
+               {"held", std::move(held)},
+               {"key_log", KeyLogJson(report.key_log)},
+               {"host", PortStatsJson(report.host)},
+               {"wire_stats", PortStatsJson(report.wire_stats)}};
+  if (!report.driver_view.empty()) json["driver_view"] = LinesJson(report.driver_view);
+  return json;
 }
 
 Json ToJson(const StatReport& report) {

@@ -26,6 +26,7 @@ void AddDecision(const PlacementEntry& entry, Json* json) {
   (*json)["where"] = entry.where;
   (*json)["reason"] = entry.reason;
   (*json)["explanation"] = entry.explanation;
+  if (!entry.really.empty()) (*json)["really"] = entry.really;
 }
 
 Json HistoryJson(const std::vector<PlacementEntry>& history) {
@@ -42,18 +43,20 @@ Json HistoryJson(const std::vector<PlacementEntry>& history) {
 }  // namespace
 
 Json PlacementJson(const PlacementReport& placement) {
-  return {{"direction", Name(placement.half)},
-          {"requested", placement.requested},
-          {"requested_by", placement.requested_by},
-          {"pinned", placement.pinned},
-          {"effective", placement.effective},
-          {"device", placement.device},
-          {"simulated", placement.simulated},
-          {"engine", placement.engine},
-          {"reason", placement.reason},
-          {"explanation", placement.explanation},
-          {"since", placement.since},
-          {"history", HistoryJson(placement.history)}};
+  Json json = {{"direction", Name(placement.half)},
+               {"requested", placement.requested},
+               {"requested_by", placement.requested_by},
+               {"pinned", placement.pinned},
+               {"effective", placement.effective},
+               {"device", placement.device},
+               {"simulated", placement.simulated},
+               {"engine", placement.engine},
+               {"reason", placement.reason},
+               {"explanation", placement.explanation},
+               {"since", placement.since},
+               {"history", HistoryJson(placement.history)}};
+  if (!placement.really.empty()) json["really"] = placement.really;
+  return json;
 }
 
 Json ToJson(const PlacementEntry& entry) {

@@ -93,6 +93,7 @@ std::string TextOf(const PlacementEntry& entry, const LedgerStamp& stamp) {
   json["reason"] = entry.reason;
   json["explanation"] = entry.explanation;
   if (entry.simulated) json["simulated"] = true;
+  if (!entry.really.empty()) json["really"] = entry.really;
   return Finish(json);
 }
 
@@ -215,6 +216,7 @@ PlacementEntry ReadPlacement(Fields* fields) {
   entry.reason = fields->Text("reason");
   entry.explanation = fields->Text("explanation");
   if (fields->Has("simulated")) entry.simulated = fields->Bool("simulated");
+  if (fields->Has("really")) entry.really = fields->Text("really");
   return entry;
 }
 
