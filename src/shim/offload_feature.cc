@@ -1,6 +1,7 @@
 // Shows the ESP capabilities of a port's device as "esp-hw-offload" and related features. IKE
 // daemons and ethtool read features with ETHTOOL_GFEATURES, but a TAP has none of these. The daemon
-// therefore marks its ports by an interface alias: "cygnet" and the names of the features.
+// therefore marks its ports by an interface alias: "cygnet", the names of the features, and
+// "driver=NAME" if the device stands for a card of a certain driver, which `ethtool -i` shows.
 // Operators see it in `ip link`.
 #include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 #include <string_view>
@@ -51,6 +53,12 @@ struct FeatureNames {
 // Bits by index in kFeatures.
 using FeatureSet = uint32_t;
 
+// What the alias of a port says.
+struct PortMark {
+  FeatureSet features = 0;
+  char driver[sizeof(ethtool_drvinfo::driver)] = {};  // empty: that of the TAP
+};
+
 bool HasWord(std::string_view text, std::string_view word) {
   while (!text.empty()) {
     const size_t end = std::min(text.find(' '), text.size());
@@ -62,18 +70,31 @@ bool HasWord(std::string_view text, std::string_view word) {
   return false;
 }
 
-FeatureSet FeaturesOf(std::string_view alias) {
-  FeatureSet set = 0;
+// The text after "driver=", cut to the size of ethtool's field.
+void ReadDriver(std::string_view alias, PortMark* mark) {
+  constexpr std::string_view kKey = " driver=";
+  const size_t at = alias.find(kKey);
+  if (at == std::string_view::npos) {
+    return;
+  }
+  std::string_view name = alias.substr(at + kKey.size());
+  name = name.substr(0, std::min(name.find(' '), sizeof mark->driver - 1));
+  memcpy(mark->driver, name.data(), name.size());
+}
+
+PortMark MarkIn(std::string_view alias) {
+  PortMark mark;
   if (alias.substr(0, kAliasMark.size()) != kAliasMark) {
-    return set;
+    return mark;
   }
   while (!alias.empty() && alias.back() == '\0') {
     alias.remove_suffix(1);
   }
   for (size_t i = 0; i < kFeatureCount; ++i) {
-    set |= HasWord(alias, kFeatures[i]) ? 1U << i : 0U;
+    mark.features |= HasWord(alias, kFeatures[i]) ? 1U << i : 0U;
   }
-  return set;
+  ReadDriver(alias, &mark);
+  return mark;
 }
 
 // The text of IFLA_IFALIAS in an RTM_NEWLINK message; empty if absent.
@@ -99,10 +120,10 @@ std::string_view FindAlias(const char* message, size_t bytes) {
   return {};
 }
 
-FeatureSet FeaturesOfPort(const char* name) {
+PortMark MarkOfPort(const char* name) {
   const int fd = real::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) {
-    return 0;
+    return {};
   }
   LinkRequest request{};
   request.header.nlmsg_len = sizeof request;
@@ -117,9 +138,8 @@ FeatureSet FeaturesOfPort(const char* name) {
     bytes = real::recv(fd, reply, sizeof reply, MSG_DONTWAIT);
   }
   real::close(fd);
-  return bytes < ssize_t{sizeof(nlmsghdr)}
-             ? 0
-             : FeaturesOf(FindAlias(reply, static_cast<size_t>(bytes)));
+  return bytes < ssize_t{sizeof(nlmsghdr)} ? PortMark{}
+                                           : MarkIn(FindAlias(reply, static_cast<size_t>(bytes)));
 }
 
 // The kernel's number of each feature, or -1. The numbers differ between kernel versions.
@@ -172,6 +192,26 @@ void SwitchOn(char* answer, uint32_t blocks, int bit) {
   memcpy(block, &features, sizeof features);
 }
 
+void ShowDriver(char* answer, const PortMark& mark) {
+  if (mark.driver[0] != '\0') {
+    memcpy(answer + offsetof(ethtool_drvinfo, driver), mark.driver, sizeof mark.driver);
+  }
+}
+
+void ShowFeatures(int fd, const ifreq& interface, FeatureSet offered) {
+  if (offered == 0) {
+    return;
+  }
+  const FeatureBits bits = FindFeatureBits(fd, interface);
+  uint32_t blocks = 0;
+  memcpy(&blocks, interface.ifr_data + sizeof(uint32_t), sizeof blocks);
+  for (size_t i = 0; i < kFeatureCount; ++i) {
+    if ((offered >> i & 1) != 0) {
+      SwitchOn(interface.ifr_data, blocks, bits.bit[i]);
+    }
+  }
+}
+
 }  // namespace
 
 void ShowOffloadFeatures(int fd, void* request) {
@@ -183,17 +223,10 @@ void ShowOffloadFeatures(int fd, void* request) {
   }
   memcpy(&command, interface.ifr_data, sizeof command);
   const ErrnoKeeper keeper;
-  const FeatureSet offered =
-      command == ETHTOOL_GFEATURES ? FeaturesOfPort(interface.ifr_name) : FeatureSet{0};
-  if (offered != 0) {
-    const FeatureBits bits = FindFeatureBits(fd, interface);
-    uint32_t blocks = 0;
-    memcpy(&blocks, interface.ifr_data + sizeof command, sizeof blocks);
-    for (size_t i = 0; i < kFeatureCount; ++i) {
-      if ((offered >> i & 1) != 0) {
-        SwitchOn(interface.ifr_data, blocks, bits.bit[i]);
-      }
-    }
+  if (command == ETHTOOL_GFEATURES) {
+    ShowFeatures(fd, interface, MarkOfPort(interface.ifr_name).features);
+  } else if (command == ETHTOOL_GDRVINFO) {
+    ShowDriver(interface.ifr_data, MarkOfPort(interface.ifr_name));
   }
   keeper.Restore();
 }
