@@ -23,7 +23,8 @@ std::optional<DeviceRefusal> SimNic::InstallSa(const OffloadSa& sa, OffloadHandl
   const CardRequest request = RequestFor(sa.spec, sa.half, OffloadMode::kCrypto);
   // What the firmware of a card with queued adds says comes too late for the client.
   std::optional<DeviceRefusal> too_late;
-  if (offload_up() && cards_[active_]->adds_are_queued) too_late = std::exchange(refusal, std::nullopt);
+  if (offload_up() && cards_[active_]->adds_are_queued)
+    too_late = std::exchange(refusal, std::nullopt);
   if (!refusal.has_value()) refusal = CardRefusal(request);
   if (refusal.has_value()) {
     table_.NoteRefused(sa, now);
