@@ -19,6 +19,8 @@ using Spi = StrongId<struct SpiTag, uint32_t>;      // host byte order; 0 never 
 using Reqid = StrongId<struct ReqidTag, uint32_t>;  // 0 = none
 // A device's name for an SA it holds. Opaque to the stack; meaningful only to that device.
 using OffloadHandle = StrongId<struct OffloadHandleTag, uint32_t>;
+// The same for a policy (packet offload).
+using OffloadPolicyHandle = StrongId<struct OffloadPolicyHandleTag, uint32_t>;
 
 inline constexpr std::size_t kCacheLine = 64;
 

@@ -18,6 +18,7 @@
 #include "device/placement_reason.h"
 #include "packet/packet.h"
 #include "sa/half.h"
+#include "sa/number_block.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
@@ -80,6 +81,11 @@ struct OffloadSa {
   const SaSpec& spec;
   Half half = Half::kOutbound;
   uint64_t highest = 0;  // inbound: highest authenticated sequence number, with its high word
+  OffloadMode mode = OffloadMode::kCrypto;
+  // kPacket: the numbers that the device may use or accept. An inbound packet below `numbers.first`
+  // belongs to the stack's own window.
+  NumberBlock numbers = {};
+  uint32_t number = 0;  // kPacket: low 32 bits of Sa::number, for Packet::SetSaNumber
 };
 
 enum class InstallError : uint8_t { kTableFull, kAddressTableFull, kDeviceDown, kRefused };
@@ -112,6 +118,7 @@ struct OffloadStats {
 
 class DeviceRecords;
 class FaultInjection;
+class PacketOffload;
 class SaFindings;
 
 // The life of one half of an SA: InstallSa → StartSa → … → StopSa → ReleaseSa. The device erases
@@ -176,7 +183,10 @@ class OffloadDevice {
   // ReleaseSa. Takes no lock that a control call holds for long.
   virtual void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) = 0;
 
-  // --- Optional parts (device/device_extras.h); nullptr: not supported ---
+  // --- Optional parts; nullptr: not supported ---
+  // Packet offload (device/packet_offload.h).
+  virtual PacketOffload* packet_offload() { return nullptr; }
+  // device/device_extras.h
   virtual const DeviceRecords* records() const { return nullptr; }
   virtual FaultInjection* faults() { return nullptr; }
   virtual SaFindings* findings() { return nullptr; }

@@ -21,6 +21,10 @@ enum class OffloadStatus : uint8_t {
   kAuthFailed,     // inbound: the ICV did not verify
   kError,          // inbound: the device could not decide
   kReturned,       // outbound, handed back unsealed: the stack seals it
+  // Packet offload (device/packet_offload.h):
+  kProtectRequested,  // outbound: in clear; the device holding `handle` must protect it
+  kReturnedClear,     // outbound, handed back in clear and without a number: the stack decides anew
+  kDecapsulated,      // inbound: opened, checked for replay and decapsulated
 };
 
 struct OffloadMeta {

@@ -1,0 +1,91 @@
+// PacketOffload: what a device offers that does the whole of ESP (packet offload), beyond the
+// contract of device/offload_device.h. The stack gives it policies and SAs. It looks up the policy,
+// encapsulates, numbers, seals, checks replay, opens, decapsulates and counts.
+//
+// A packet-mode SA has its numbers from the stack in blocks (Grant): a device that dies has used
+// and accepted no number outside its block. Therefore a successor that begins behind the block
+// repeats no number outbound, and accepts no packet a second time inbound.
+//
+// A packet travels as follows.
+// - Outbound: the stack hands over the packet in clear with OffloadStatus::kProtectRequested and
+//   the handle of its SA. The device looks up its own policies. It protects the packet with the SA
+//   that the policy's template selects, or drops it. It never sends such a packet in clear.
+//   Without a number it keeps a bounded number of packets of the SA until Grant, in order.
+//   After StopSa, or when it cannot protect the packet, it returns it unchanged by Port::Receive as
+//   kReturnedClear: the stack decides anew.
+// - Inbound: the device hands up the inner packet as kDecapsulated, with the number of its SA
+//   (Packet::SetSaNumber) and the handle. A packet with a number outside the block is passed up
+//   unchanged, as are all packets before StartSa and after StopSa. Replayed and forged packets are
+//   dropped and counted in its readings.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "device/offload_device.h"
+#include "policy/policy.h"
+#include "sa/sa_spec.h"
+
+namespace cygnet {
+
+// A policy for the device's own table; valid during the call only. The lowest priority number wins;
+// of equal numbers the policy that was added first.
+struct OffloadPolicy {
+  const PolicySpec& spec;
+};
+
+// The device's counters for one half. Times are wall-clock seconds.
+struct SaReading {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;        // as the device counts them (a card may include its overhead)
+  uint64_t highest = 0;      // outbound: last number used; inbound: highest number accepted
+  uint32_t replayed = 0;     // inbound: dropped as seen before or older than the window
+  uint32_t auth_failed = 0;  // inbound: dropped because the ICV did not verify
+  uint64_t taken_at = 0;     // when the device took this reading; cards cache them
+};
+
+// The final state of a half after StopSa: exact, no packet changes it any more.
+struct SaHandOver {
+  SaReading reading;
+  // Inbound: the numbers accepted within the replay window, in the kernel's extended layout.
+  std::vector<uint32_t> bitmap;
+};
+
+struct PacketOffloadEvent {
+  enum class Kind : uint8_t {
+    kNumbersLow,  // half of the block, or more, is used
+    kSoftLimit,   // bytes or packets reached the soft limit; raised once per SetLimits
+    kHardLimit,   // the device protects and accepts no more packets of the SA
+  };
+  OffloadHandle handle;
+  Kind kind = Kind::kNumbersLow;
+  bool operator==(const PacketOffloadEvent&) const = default;
+};
+
+// Control thread, all of it. The device rings the bell (OffloadDevice::SetBell) when TakeEvents()
+// would return something. A stale handle is ignored.
+class PacketOffload {
+ public:
+  virtual ~PacketOffload() = default;
+
+  // Copies the policy. On a refusal the device holds nothing of it. Directions in and out; forward
+  // is not given to devices, as in the kernel.
+  virtual std::optional<DeviceRefusal> AddPolicy(const OffloadPolicy& policy,
+                                                 OffloadPolicyHandle* handle) = 0;
+  // Policies do not survive a reset: OffloadDevice::resets() invalidates their handles, too.
+  virtual void RemovePolicy(OffloadPolicyHandle handle) = 0;
+
+  // Extends the block of the SA to `last`. Never shrinks it.
+  virtual void Grant(OffloadHandle handle, uint64_t last) = 0;
+  // Limits of packets and bytes; times stay with the stack.
+  virtual void SetLimits(OffloadHandle handle, const LifetimeLimits& limits) = 0;
+  // nullopt: stale handle, or the device does not answer.
+  virtual std::optional<SaReading> Read(OffloadHandle handle) const = 0;
+  // REQUIRES: StopSa(handle), not yet ReleaseSa. nullopt: the state is lost, as after a crash.
+  virtual std::optional<SaHandOver> TakeState(OffloadHandle handle) = 0;
+  virtual std::vector<PacketOffloadEvent> TakeEvents() = 0;
+};
+
+}  // namespace cygnet
