@@ -182,7 +182,7 @@ std::string PolicyText(const Json& policy) {
       fmt::format("{}\n\tdir {} action {} priority {} index {}\n", Text(policy, "selector"),
                   Text(policy, "dir"), Text(policy, "action"), Number(policy, "priority"),
                   Number(policy, "index"));
-  text += SelectionLine(policy);
+  text += SelectionLine(policy) + OffloadRequestLine(policy);
   for (const Json& tmpl : Child(policy, "templates")) {
     text +=
         fmt::format("\ttmpl src {} dst {} proto {} spi {} reqid {} mode {} level {}\n",

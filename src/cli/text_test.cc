@@ -204,6 +204,16 @@ TEST_F(TextTest, PolicyShowsTemplates) {
             "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used 2023-11-14 22:13:21\n");
 }
 
+TEST_F(TextTest, PolicyShowsTheOffloadThatItsClientRequested) {
+  const Json policy = Json::parse(R"({
+    "selector": "src 0.0.0.0/0 dst 10.2.0.0/16", "dir": "in", "action": "allow",
+    "priority": 0, "index": 1, "templates": [],
+    "offload_requested": {"ifindex": 2000000000, "mode": "packet", "dir": "in"},
+    "usage": {"bytes": 0, "packets": 0, "add_time": 1700000000, "use_time": 0}})");
+  EXPECT_THAT(PolicyText(policy),
+              HasSubstr("\toffload requested: packet dev if2000000000 dir in\n"));
+}
+
 TEST_F(TextTest, PolicyThatBlocksShowsWhatItWasGiven) {
   const Json policy = Json::parse(R"({
     "selector": "src 0.0.0.0/0 dst 10.2.0.0/16", "dir": "out", "action": "block",

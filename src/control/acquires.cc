@@ -39,6 +39,7 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.proto = query.proto;
   wanted.mode = query.mode;
   wanted.reqid = query.reqid;
+  wanted.offload = policy.spec.offload;
   if (parts_.larval->AcquireInProgress(wanted)) return;
   if (!parts_.budget->Admit(policy.number)) return;
   wanted.acquire_seq = ++sequence_;

@@ -31,11 +31,12 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       announcer_(params_.listener, params_.journal),
       own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
+      device_policies_(params_.path),
       placement_(ParamsOfPlacement(), this),
       next_hops_(MakeNextHops()),
       socket_policies_(params_.path, params_.clock, params_.sockets),
       ike_sockets_(params_.path, params_.sockets),
-      policies_(params_.path, params_.clock, &announcer_, &own_devices_),
+      policies_(params_.path, params_.clock, &announcer_, &device_policies_, &own_devices_),
       acquire_budget_(params_.larval_limits, params_.clock),
       larval_(params_.path, params_.clock, &acquire_budget_),
       acquires_({.path = params_.path,
@@ -54,12 +55,13 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
             .own_devices = &own_devices_,
             .addresses = &addresses_,
             .placement = &placement_,
+            .device_policies = &device_policies_,
             .larval = &larval_,
             .aevents = &aevents_,
             .mappings = &mappings_,
             .keepalives = &keepalives_,
             .next_hops = next_hops_.get()}),
-      migrations_(params_.path, &announcer_, &placement_, &sas_),
+      migrations_(params_.path, &announcer_, &placement_, &device_policies_, &sas_),
       events_({.path = params_.path,
                .clock = params_.clock,
                .sas = &sas_,
@@ -72,6 +74,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
               .aevents = &aevents_,
               .keepalives = &keepalives_}),
       started_(params_.clock->WallSeconds()) {
+  device_policies_.Attach(&placement_.devices(), PlacementHostOf());
   sas_.SetReplayWindowMin(params_.replay_window_min);
   AuditFips();
   ReadSettings();
@@ -90,15 +93,21 @@ PlacementParams ControlPlane::ParamsOfPlacement() {
                             .scheduler = params_.scheduler,
                             .ledger = params_.ledger,
                             .gate = params_.fips};
+  placement.host = PlacementHostOf();
+  return placement;
+}
+
+PlacementHost ControlPlane::PlacementHostOf() {
+  PlacementHost host;
   if (const RouteLookup route = Routes()) {
-    placement.host.interface_exists = HostNetwork::InterfaceExists;
-    placement.host.egress_of = [route](const IpAddress& to, IpFamily family) {
+    host.interface_exists = HostNetwork::InterfaceExists;
+    host.egress_of = [route](const IpAddress& to, IpFamily family) {
       const auto egress = route(to, family);
       return egress.has_value() ? egress->ifindex : 0;
     };
   }
-  placement.host.device_under = [this](int32_t ifindex) { return own_devices_.Under(ifindex); };
-  return placement;
+  host.device_under = [this](int32_t ifindex) { return own_devices_.Under(ifindex); };
+  return host;
 }
 
 RouteLookup ControlPlane::Routes() const {
@@ -132,6 +141,7 @@ std::unique_ptr<NextHops> ControlPlane::MakeNextHops() const {
 ControlPlane::~ControlPlane() {
   // The workers have stopped: nothing is in flight. Keys leave the devices now.
   for (const auto& sa : path_.sad.List()) sas_.Remove(sa);
+  device_policies_.TakeAll();
   socket_policies_.RemoveAll();
   // A device's thread may still be reading policies. Retired objects must be freed before devices
   // and sinks are.
@@ -167,6 +177,7 @@ void ControlPlane::Tick() {
   constexpr uint64_t kNeighbourTicks = 30;
   ReadSettings();
   placement_.Tick();
+  device_policies_.Tick();
   walks_.StartTimes();
   socket_policies_.Tick();
   ike_sockets_.Refresh();
@@ -211,7 +222,10 @@ void ControlPlane::ReadSettings() {
 
 // --- Placement's events ---
 
-void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) { announcer_.Notify(SaUpdated{sa}); }
+void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) {
+  sas_.FollowPolicies(sa);
+  announcer_.Notify(SaUpdated{sa});
+}
 
 void ControlPlane::OnDeviceState(const std::string& device, const std::string& state,
                                  const std::string& explanation) {

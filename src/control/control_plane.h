@@ -15,6 +15,7 @@
 #include "control/aevents.h"
 #include "control/announcer.h"
 #include "control/data_path_events.h"
+#include "control/device_policies.h"
 #include "control/host_links.h"
 #include "control/host_network.h"
 #include "control/ike_sockets.h"
@@ -227,6 +228,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
 
  private:
   PlacementParams ParamsOfPlacement();
+  PlacementHost PlacementHostOf();
   RouteLookup Routes() const;
   std::unique_ptr<NextHops> MakeNextHops() const;
   std::vector<ParsedAddress> LocalAddresses() const;
@@ -237,6 +239,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   // PlacementListener
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
+  void OnBack(std::size_t device) override { device_policies_.GiveAgain(device); }
+  void OnGone(std::size_t device) override { policies_.Lose(device); }
   void OnLost(const std::shared_ptr<Sa>& sa) override;
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override;
@@ -247,6 +251,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   const Announcer announcer_;
   const OwnDevices own_devices_;
   AddressUpdates addresses_;
+  DevicePolicies device_policies_;
   Placement placement_;
   const std::unique_ptr<NextHops> next_hops_;  // nullptr: there is no host network
   SocketPolicyControl socket_policies_;

@@ -29,9 +29,12 @@ std::shared_ptr<Sa> LarvalSas::Find(const SaSpec& spec) const {
 }
 
 // One ACQUIRE per tuple. An SPI that key management has since reserved for it counts as a pending
-// answer (kernel: xfrm_state_look_at, for which every larval state does).
+// answer (kernel: xfrm_state_look_at, for which every larval state does). A policy with packet
+// offload sees only states with it, like its SAs.
 bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
-  const auto any = [](const Sa&) { return true; };
+  const auto any = [device = PacketDeviceOf(wanted.offload)](const Sa& sa) {
+    return PacketDeviceOf(sa.spec().offload) == device;
+  };
   SaSpec from_anywhere;
   from_anywhere.reqid = wanted.reqid;
   from_anywhere.mode = wanted.mode;

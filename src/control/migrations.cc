@@ -96,6 +96,7 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   spec.family = entry.new_family;
   if (migration.encap) spec.encap = *migration.encap;
   spec.offload = migration.offload;
+  device_policies_.Resolve(&spec);
   spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
   const std::shared_ptr<Sa> to = sas_.Make(std::move(spec), iv_mask);
@@ -141,14 +142,17 @@ Status Migrations::Run(const Migration& migration) {
   Status prepared = PrepareMoves(migration, &moves);
   PolicyView after = ViewOf(**policy);
   after.spec.templates = templates;
+  auto offer = device_policies_.Give(after.spec, (*policy)->place);
+  if (prepared && !offer) prepared = MakeError(Errc::kNoData, offer.error().message);
   if (prepared) prepared = announcer_.Prepare(PolicyUpdated{after});
   if (!prepared) {
     UndoMoves(moves);
     return prepared;
   }
   for (const MovingSa& move : moves) FinishMove(move);
-  path_.spd.Amend(*policy, std::move(templates));
+  const auto amended = path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();
+  device_policies_.Accept(*std::move(offer), amended);
   announcer_.Notify(Migrated{migration});
   return {};
 }

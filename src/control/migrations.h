@@ -20,8 +20,13 @@ namespace cygnet {
 // Control thread.
 class Migrations {
  public:
-  Migrations(DataPath* path, const Announcer* announcer, Placement* placement, Sas* sas)
-      : path_(*path), announcer_(*announcer), placement_(*placement), sas_(*sas) {}
+  Migrations(DataPath* path, const Announcer* announcer, Placement* placement,
+             DevicePolicies* device_policies, Sas* sas)
+      : path_(*path),
+        announcer_(*announcer),
+        placement_(*placement),
+        device_policies_(*device_policies),
+        sas_(*sas) {}
 
   // All of it or, on an error, nothing.
   Status Run(const Migration& migration);
@@ -42,6 +47,7 @@ class Migrations {
   DataPath& path_;
   const Announcer& announcer_;
   Placement& placement_;
+  DevicePolicies& device_policies_;
   Sas& sas_;
 };
 

@@ -15,15 +15,28 @@ void FillTemplateFamilies(PolicySpec* spec) {
 
 }  // namespace
 
+void Policies::Remove(const std::shared_ptr<Policy>& policy) {
+  const std::shared_ptr<Policy> keep = policy;
+  path_.spd.Remove(keep);
+  path_.BumpGeneration();
+  devices_.Take(*keep);
+}
+
+// The device gets a policy before the SPD, and before it is known whether the SPD has one of that
+// identity (kernel: xfrm_add_policy).
 Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
+  CYGNET_RETURN_IF_ERROR(devices_.Resolve(&spec));
+  auto offer = devices_.Give(spec);
+  if (!offer) return offer.error();
   if (path_.spd.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   spec.index = path_.spd.ChooseIndex(spec);
   CYGNET_RETURN_IF_ERROR(
       announcer_.Prepare(PolicyAdded{{.spec = spec, .usage = {.add_time = clock_.WallSeconds()}}}));
   const auto policy = path_.spd.Insert(std::move(spec), clock_.WallSeconds());
   path_.BumpGeneration();
+  devices_.Accept(*std::move(offer), policy);
   announcer_.Notify(PolicyAdded{ViewOf(*policy)}, origin);
   return {};
 }
@@ -31,7 +44,10 @@ Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
 Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
   FillTemplateFamilies(&spec);
+  CYGNET_RETURN_IF_ERROR(devices_.Resolve(&spec));
   const auto old = path_.spd.Find(IdOf(spec));
+  auto offer = old != nullptr ? devices_.Give(spec, PlaceAfter(*old, spec)) : devices_.Give(spec);
+  if (!offer) return offer.error();
   std::shared_ptr<Policy> policy;
   spec.index = old != nullptr ? old->spec.index : path_.spd.ChooseIndex(spec);
   CYGNET_RETURN_IF_ERROR(announcer_.Prepare(
@@ -42,16 +58,21 @@ Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
     policy = path_.spd.Insert(std::move(spec), clock_.WallSeconds());
   }
   path_.BumpGeneration();
+  devices_.Accept(*std::move(offer), policy);
+  if (old != nullptr) devices_.Take(*old);
   announcer_.Notify(PolicyUpdated{ViewOf(*policy)}, origin);
   return {};
+}
+
+uint64_t Policies::PlaceAfter(const Policy& old, const PolicySpec& next) const {
+  return path_.spd.KeepsPlace(old, next) ? old.place : DevicePolicyTable::kNewest;
 }
 
 Status Policies::Delete(const PolicyId& id, const RequestOrigin& origin) {
   const auto policy = path_.spd.Find(id);
   if (policy == nullptr) return MakeError(Errc::kNoEntry);
   CYGNET_RETURN_IF_ERROR(announcer_.Prepare(PolicyDeleted{ViewOf(*policy), id}));
-  path_.spd.Remove(policy);
-  path_.BumpGeneration();
+  Remove(policy);
   announcer_.Notify(PolicyDeleted{ViewOf(*policy), id}, origin);
   return {};
 }
@@ -67,8 +88,7 @@ Status Policies::Expire(const PolicyId& id, bool hard, const RequestOrigin& orig
   if (policy == nullptr) return MakeError(Errc::kNoEntry);
   if (hard) {
     CYGNET_RETURN_IF_ERROR(announcer_.Prepare(PolicyExpired{ViewOf(*policy), true}));
-    path_.spd.Remove(policy);
-    path_.BumpGeneration();
+    Remove(policy);
   }
   announcer_.Notify(PolicyExpired{ViewOf(*policy), hard}, origin);
   return {};
@@ -76,9 +96,13 @@ Status Policies::Expire(const PolicyId& id, bool hard, const RequestOrigin& orig
 
 Result<bool> Policies::Flush(PolicyType type, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(announcer_.Prepare(PolicyFlushed{type}));
+  const auto all = path_.spd.List();
   const bool any = path_.spd.RemoveAll(type) > 0;
   if (any) {
     path_.BumpGeneration();
+    for (const auto& policy : all) {
+      if (policy->spec.type == type) devices_.Take(*policy);
+    }
     announcer_.Notify(PolicyFlushed{type}, origin);
   }
   return any;
@@ -120,8 +144,7 @@ void Policies::CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now) {
   };
   if (reached(policy->add_time, limits.hard_add_seconds) ||
       reached(since_use, limits.hard_use_seconds)) {
-    path_.spd.Remove(policy);
-    path_.BumpGeneration();
+    Remove(policy);
     announcer_.Note(PolicyExpired{ViewOf(*policy), true});
     announcer_.Notify(PolicyExpired{ViewOf(*policy), true});
   } else if ((reached(policy->add_time, limits.soft_add_seconds) ||
@@ -129,6 +152,13 @@ void Policies::CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now) {
              now >= policy->soft_signalled_at + kSoftRepeatSeconds) {
     policy->soft_signalled_at = now;
     announcer_.Notify(PolicyExpired{ViewOf(*policy), false});
+  }
+}
+
+void Policies::Lose(std::size_t device) {
+  for (const auto& policy : devices_.RequestedOn(device)) {
+    announcer_.Note(PolicyDeleted{ViewOf(*policy), IdOf(policy->spec)});
+    Remove(policy);
   }
 }
 

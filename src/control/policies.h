@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "control/announcer.h"
+#include "control/device_policies.h"
 #include "control/own_devices.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
@@ -17,9 +18,13 @@ namespace cygnet {
 
 class Policies {
  public:
-  Policies(DataPath* path, const Clock* clock, const Announcer* announcer,
+  Policies(DataPath* path, const Clock* clock, const Announcer* announcer, DevicePolicies* devices,
            const OwnDevices* own_devices)
-      : path_(*path), clock_(*clock), announcer_(*announcer), own_devices_(*own_devices) {}
+      : path_(*path),
+        clock_(*clock),
+        announcer_(*announcer),
+        devices_(*devices),
+        own_devices_(*own_devices) {}
 
   Status Add(PolicySpec spec, const RequestOrigin& origin);
   Status Update(PolicySpec spec, const RequestOrigin& origin);
@@ -35,11 +40,18 @@ class Policies {
   // Lifetimes: hard removes the policy; soft is reported again every 30 s (kernel:
   // xfrm_policy_timer). `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
+  // The device is gone, and the policies that clients offloaded to it with it. As in the kernel, no
+  // listener is notified.
+  void Lose(std::size_t device);
 
  private:
+  void Remove(const std::shared_ptr<Policy>& policy);
+  uint64_t PlaceAfter(const Policy& old, const PolicySpec& next) const;
+
   DataPath& path_;
   const Clock& clock_;
   const Announcer& announcer_;
+  DevicePolicies& devices_;
   const OwnDevices& own_devices_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
 };

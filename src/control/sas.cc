@@ -4,9 +4,16 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "device/packet_offload.h"
 
 namespace cygnet {
 namespace {
+
+bool IsInPacketMode(const PlacedHalf& half) {
+  return half.binding != nullptr && half.binding->on_device() &&
+         half.binding->device->packet_offload() != nullptr &&
+         half.request.mode == PlacementMode::kPacket;
+}
 
 SaId IdOf(const SaSpec& spec) {
   return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
@@ -111,8 +118,10 @@ SaView Sas::Inspect(const Sa& sa) const {
               .replay = sa.ExportReplay(),
               .offload = std::nullopt,
               .last_used = sa.lifetime().last_used()};
+  // Also of a larval state whose policy is offloaded.
+  if (PacketDeviceOf(view.spec->offload) != 0) view.offload = view.spec->offload;
   const PlacedSa* placed = parts_.placement->Find(sa.number);
-  if (placed == nullptr) return view;
+  if (placed == nullptr || view.offload.has_value()) return view;
   for (const Half half : kHalves) {
     for (const ControlDevice& d : parts_.placement->devices().all()) {
       if (d.offload == nullptr || !placed->half(half).IsOn(d.offload)) continue;
@@ -130,6 +139,7 @@ SaView Sas::Inspect(const Sa& sa) const {
 Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   parts_.addresses->ReadNow();  // placement needs them
   spec.replay_at_least = replay_window_min_;
+  parts_.device_policies->Resolve(&spec);
   auto sa = Make(std::move(spec), RandomWord());
   CYGNET_RETURN_IF_ERROR(parts_.placement->Place(sa));
   if (Status kept = parts_.announcer->Prepare(SaAdded{sa}); !kept) {
@@ -152,6 +162,7 @@ std::shared_ptr<Sa> Sas::Make(SaSpec spec, uint64_t iv_mask) {
 // Makes the SA visible to packets.
 void Sas::Link(const std::shared_ptr<Sa>& sa) {
   FollowNextHop(*sa);
+  FollowPolicies(sa);
   path_.sad.Insert(sa);
   if (sa->spec().encap.has_value()) encap_ports_.Add(sa->spec().encap->dport);
   parts_.aevents->Follow(*sa, aevent_defaults_);
@@ -176,6 +187,7 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
   path_.sad.Remove(sa);
   if (parts_.placement->Find(keep->number) != nullptr) {
     parts_.placement->Remove(*keep);
+    parts_.device_policies->Forget(keep->number);
     parts_.placement->ForgetCommands(*keep);
     if (keep->spec().encap.has_value()) encap_ports_.Remove(keep->spec().encap->dport);
   }
@@ -217,6 +229,20 @@ void Sas::OnSequenceExhausted(const Sa& sa) {
   if (!exhausted_.insert(sa.number).second) return;
   Log(LogLevel::kWarning, "SA " + Describe(sa.spec()) +
                               ": sequence numbers are used up, its packets are dropped; rekey it");
+}
+
+// --- Packet offload ---
+
+// A client that requests packet offload offloads its policies itself.
+void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
+  const PlacedSa* placed = parts_.placement->Find(sa->number);
+  const bool by_client = PacketDeviceOf(sa->spec().offload) != 0;
+  if (placed == nullptr || by_client || !IsInPacketMode(placed->outbound)) {
+    parts_.device_policies->Forget(sa->number);
+    return;
+  }
+  (void)parts_.device_policies->Follow(  // logs a refusal
+      sa, parts_.placement->devices().NumberOf(placed->outbound.binding->device));
 }
 
 // --- Next hop ---

@@ -12,6 +12,7 @@
 #include "control/address_updates.h"
 #include "control/aevents.h"
 #include "control/announcer.h"
+#include "control/device_policies.h"
 #include "control/encap_ports.h"
 #include "control/larval_sas.h"
 #include "control/nat_events.h"
@@ -32,6 +33,7 @@ class Sas {
     const OwnDevices* own_devices = nullptr;
     AddressUpdates* addresses = nullptr;
     Placement* placement = nullptr;
+    DevicePolicies* device_policies = nullptr;
     LarvalSas* larval = nullptr;
     // What is kept of each SA beside the data path.
     Aevents* aevents = nullptr;
@@ -66,6 +68,8 @@ class Sas {
   void Remove(const std::shared_ptr<Sa>& sa);
   void ExpireSoft(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
   void ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
+  // Gives or takes the device's policies after the SA was placed or moved.
+  void FollowPolicies(const std::shared_ptr<Sa>& sa);
   // Lifetimes by time. `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   // A packet found no sequence number left. Logs it once.

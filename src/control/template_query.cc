@@ -21,7 +21,8 @@ std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowK
                        .spi = tmpl.spi,
                        .daddr = daddr,
                        .saddr = saddr,
-                       .ifindex = ifindex});
+                       .ifindex = ifindex,
+                       .packet_device = PacketDeviceOf(policy.offload)});
   }
   return queries;
 }

@@ -22,15 +22,17 @@ struct Ends {
   IpFamily family = IpFamily::kUnspec;
 };
 
-// The query for the SA that a template needs (kernel: xfrm_tmpl_resolve_one).
-Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends) {
+// The query for the SA that a template needs (kernel: xfrm_tmpl_resolve_one). `packet_device`: of
+// the template's policy.
+Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends, int32_t packet_device) {
   Sad::OutboundQuery query{.reqid = tmpl.reqid,
                            .mode = static_cast<SaMode>(tmpl.mode),
                            .proto = tmpl.proto,
                            .family = tmpl.family,
                            .spi = tmpl.spi,
                            .daddr = tmpl.daddr,
-                           .saddr = tmpl.saddr};
+                           .saddr = tmpl.saddr,
+                           .packet_device = packet_device};
   if (!HasOwnAddresses(tmpl)) {
     query.family = ends.family;
     query.daddr = ends.daddr;
@@ -127,8 +129,9 @@ DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
 bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex,
                       const Policy& policy, FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
+  const int32_t packet_device = PacketDeviceOf(policy.spec.offload);
   for (const Template& tmpl : policy.spec.templates) {
-    Sad::OutboundQuery query = QueryFor(tmpl, ends);
+    Sad::OutboundQuery query = QueryFor(tmpl, ends, packet_device);
     query.ifindex = ifindex;
     OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
     if (sa == nullptr && path.sad.HasInboundOnly(query)) {
@@ -186,7 +189,7 @@ bool MayHaveComeBy(const DataPath& path, const PolicyMatch& match) {
   for (std::size_t i = 0; i < match.templates(); ++i) {
     const Template& tmpl = match.at(i);
     if (tmpl.optional) continue;
-    if (!HasOwnAddresses(tmpl) || !path.sad.HasInbound(QueryFor(tmpl, {}))) return false;
+    if (!HasOwnAddresses(tmpl) || !path.sad.HasInbound(QueryFor(tmpl, {}, 0))) return false;
   }
   return true;
 }
@@ -269,7 +272,9 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
                                                      const FlowKey& flow) {
   if (match.templates() == 0) return std::nullopt;
-  return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family});
+  const Policy& policy = match.first->spec.templates.empty() ? *match.second : *match.first;
+  return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family},
+                  PacketDeviceOf(policy.spec.offload));
 }
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "net/offload_request.h"
 #include "net/selector.h"
 
 namespace cygnet {
@@ -66,6 +67,9 @@ struct PolicySpec {
   uint32_t if_id = 0;
   std::vector<Template> templates;  // empty and kAllow: pass in clear
   PolicyLimits limits;
+  // Packet offload only. The policy finds only SAs with packet offload on the same device, and a
+  // policy without it finds none of these.
+  std::optional<OffloadRequest> offload;
 };
 
 // The key of GETPOLICY and DELPOLICY: the index if not 0, otherwise the selector.

@@ -82,6 +82,8 @@ class Spd {
   // of equal priority if the kernel's would (policy/kernel_order.h).
   std::shared_ptr<Policy> Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                   uint64_t now);
+  // True if the policy that replaces `old` gets its place (Policy::place) instead of a new one.
+  bool KeepsPlace(const Policy& old, const PolicySpec& next) const;
   // Replaces the templates. Order, index, age and clocks stay.
   std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old,
                                 std::vector<Template> templates);
@@ -126,7 +128,6 @@ class Spd {
   template <typename Fn>
   auto Unmixed(Fn look_up) const;
   std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place);
-  bool KeepsPlace(const Policy& old, const PolicySpec& next) const;
   void JoinPeers(const PolicySpec& spec);
   void LeavePeers(const PolicySpec& spec);
   void Unlink(const std::shared_ptr<Policy>& policy);

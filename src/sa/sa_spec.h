@@ -13,6 +13,7 @@
 #include "base/key_material.h"
 #include "crypto/algorithm.h"
 #include "net/address.h"
+#include "net/offload_request.h"
 #include "net/selector.h"
 
 namespace cygnet {
@@ -78,16 +79,6 @@ struct ReplayState {
   bool extended_form = false;  // XFRMA_REPLAY_ESN_VAL rather than XFRMA_REPLAY_VAL
   std::vector<uint32_t> bitmap;
   bool operator==(const ReplayState&) const = default;
-};
-
-enum class OffloadMode : uint8_t { kNo, kCrypto, kPacket };
-
-// Content of XFRMA_OFFLOAD_DEV.
-struct OffloadRequest {
-  OffloadMode mode = OffloadMode::kNo;
-  int32_t ifindex = 0;
-  bool inbound = false;
-  bool operator==(const OffloadRequest&) const = default;
 };
 
 struct SaAlgorithm {

@@ -15,9 +15,11 @@ struct SaView {
   SaState state = SaState::kLarval;
   LifetimeUsage usage;
   SaStats stats;
-  ReplayState replay;                     // live counters, kernel layout
-  std::optional<OffloadRequest> offload;  // effective: absent if in software
-  uint64_t last_used = 0;                 // wall-clock seconds; 0 = never
+  ReplayState replay;  // live counters, kernel layout
+  // Crypto offload: effective, so that clients see that it fell back to software. Packet offload:
+  // as requested, because no policy without it finds the SA, wherever the SA runs.
+  std::optional<OffloadRequest> offload;
+  uint64_t last_used = 0;  // wall-clock seconds; 0 = never
 };
 
 }  // namespace cygnet

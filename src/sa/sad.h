@@ -37,6 +37,9 @@ class Sad {
     IpAddress daddr;
     IpAddress saddr;
     int32_t ifindex = 0;  // the packet's egress interface
+    // The policy's device for packet offload; 0: none. The client's request counts, not the SA's
+    // present place (kernel: xfrm_state_find).
+    int32_t packet_device = 0;
   };
   // The newest valid SA that fits the query and whose selector admits the flow. Returns a dying one
   // only if no other fits.
@@ -45,7 +48,7 @@ class Sad {
   bool HasInboundOnly(const OutboundQuery& query) const;
 
   // True if a packet may have arrived through an SA that fits the query, whose `daddr` belongs to
-  // this host.
+  // this host. Inbound, packet offload is no part of the match.
   bool HasInbound(const OutboundQuery& query) const;
 
   // Number of SAs that packets can find.

@@ -281,5 +281,38 @@ TEST_F(SadTest, ThousandsAreFoundAndRemoved) {
   EXPECT_EQ(sad_.size(), 1500u);
 }
 
+// Kernel: xfrm_state_find. What the SA's client requested counts, for both.
+TEST_F(SadTest, PoliciesAndSasWithPacketOffloadFindEachOtherOnly) {
+  const auto request = [](OffloadMode mode, int32_t ifindex) {
+    return OffloadRequest{.mode = mode, .ifindex = ifindex, .inbound = false};
+  };
+  const auto software = Add(SaOptions{.spi = 0x100});
+  const auto crypto = Add(SaOptions{.spi = 0x101, .offload = request(OffloadMode::kCrypto, 7)});
+  const auto packet = Add(SaOptions{.spi = 0x102, .offload = request(OffloadMode::kPacket, 7)});
+  const auto other = Add(SaOptions{.spi = 0x103, .offload = request(OffloadMode::kPacket, 8)});
+  Sad::OutboundQuery query = Query();
+  EXPECT_EQ(Outbound(query), crypto.get()) << "the newest without packet offload";
+  query.packet_device = 7;
+  EXPECT_EQ(Outbound(query), packet.get());
+  query.packet_device = 8;
+  EXPECT_EQ(Outbound(query), other.get());
+  query.packet_device = 9;
+  EXPECT_EQ(Outbound(query), nullptr);
+  sad_.Remove(crypto);
+  sad_.Remove(software);
+  query.packet_device = 0;
+  EXPECT_EQ(Outbound(query), nullptr) << "no way into the device without a policy there";
+}
+
+TEST_F(SadTest, AnInboundSaWithPacketOffloadIsNoAnswerToAnotherPolicy) {
+  Add(SaOptions{.direction = SaDirection::kIn,
+                .offload = OffloadRequest{OffloadMode::kPacket, 7, /*inbound=*/true}});
+  Sad::OutboundQuery query = Query();
+  EXPECT_FALSE(sad_.HasInboundOnly(query));
+  EXPECT_TRUE(sad_.HasInbound(query)) << "a forward policy is never offloaded";
+  query.packet_device = 7;
+  EXPECT_TRUE(sad_.HasInboundOnly(query));
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -91,12 +91,16 @@ Result<std::vector<Template>> DecodeTemplates(const xfrm_userpolicy_info& info,
   return templates;
 }
 
-// Policies can only be offloaded in packet mode (xfrm_dev_policy_add), which is not supported yet.
-Status CheckPolicyOffload(const AttributeTable& attributes) {
+// Policies can only be offloaded in packet mode (xfrm_dev_policy_add). The control plane decides
+// whether the device takes the policy.
+Status DecodePolicyOffload(const AttributeTable& attributes, PolicySpec* spec) {
   const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV);
   if (!wire) return {};
   if (wire->flags != kOffloadPacket) return Invalid("Unrecognized flags in offload request");
-  return Invalid("Policy offload is not supported");
+  spec->offload = OffloadRequest{.mode = OffloadMode::kPacket,
+                                 .ifindex = wire->ifindex,
+                                 .inbound = spec->direction == PolicyDirection::kIn};
+  return {};
 }
 
 PolicySpec DecodeInfo(const xfrm_userpolicy_info& info) {
@@ -175,7 +179,7 @@ Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,
   spec.mark_value = mark.value;
   spec.mark_mask = mark.mask;
   spec.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
-  CYGNET_RETURN_IF_ERROR(CheckPolicyOffload(attributes));
+  CYGNET_RETURN_IF_ERROR(DecodePolicyOffload(attributes, &spec));
   return spec;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/endian.h"
 #include "xfrm/policy_message.h"
+#include "xfrm/sa_encode.h"
 #include "xfrm/wire.h"
 
 namespace cygnet::xfrm {
@@ -61,6 +62,7 @@ void PutPolicyAttributes(MessageBuilder& builder, const PolicySpec& policy) {
   PutPolicyType(builder, policy.type);
   PutMark(builder, {.value = policy.mark_value, .mask = policy.mark_mask});
   PutIfId(builder, policy.if_id);
+  if (policy.offload) PutOffload(builder, *policy.offload);
 }
 
 netlink::Buffer EncodePolicy(const PolicySpec& policy, const LifetimeUsage& usage, ReplyTo to,

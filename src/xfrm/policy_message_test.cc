@@ -6,6 +6,7 @@
 #include "support/xfrm_messages.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
+#include "xfrm/protocol.h"
 
 namespace cygnet::xfrm {
 namespace {
@@ -65,7 +66,7 @@ TEST(DecodePolicyTest, TakesEveryField) {
   EXPECT_EQ(spec->templates[0].mode, XFRM_MODE_TUNNEL);
 }
 
-TEST(DecodePolicyTest, OffloadIsRefused) {
+TEST(DecodePolicyTest, OffloadIsPacketModeOnly) {
   for (const uint8_t flags : std::initializer_list<uint8_t>{0, 1, 2, 5, 6, 8}) {
     const auto spec =
         DecodeWith(DecodePolicy, Message(RequestType::kNewPolicy)
@@ -74,11 +75,39 @@ TEST(DecodePolicyTest, OffloadIsRefused) {
     EXPECT_EQ(spec.error().code, Errc::kInvalid);
     EXPECT_EQ(spec.error().message, "Unrecognized flags in offload request") << int{flags};
   }
-  const auto spec = DecodeWith(DecodePolicy, Message(RequestType::kNewPolicy)
-                                                 .Put(PolicyInfo())
-                                                 .AttrBytes(XFRMA_OFFLOAD_DEV, Offload(4).bytes()));
-  EXPECT_EQ(spec.error().code, Errc::kInvalid);
-  EXPECT_EQ(spec.error().message, "Policy offload is not supported");
+  for (const uint8_t direction : {uint8_t{XFRM_POLICY_IN}, uint8_t{XFRM_POLICY_OUT}}) {
+    auto info = PolicyInfo();
+    info->dir = direction;
+    const auto spec = DecodeWith(
+        DecodePolicy, Message(RequestType::kNewPolicy)
+                          .Put(info)
+                          .AttrBytes(XFRMA_OFFLOAD_DEV, Offload(kOffloadPacket).bytes()));
+    ASSERT_TRUE(spec.has_value()) << spec.error().message;
+    EXPECT_EQ(spec->offload, (OffloadRequest{OffloadMode::kPacket, 1, direction == 0}));
+  }
+}
+
+// As copy_user_offload writes it: the direction of the policy is there, too.
+TEST(EncodePolicyTest, ShowsTheOffloadInEveryMessage) {
+  PolicySpec policy;
+  policy.selector.family = IpFamily::kV4;
+  policy.offload = OffloadRequest{OffloadMode::kPacket, 7, false};
+  const auto flags_of = [](const netlink::Buffer& message) {
+    netlink::ExtendedAck ack;
+    const auto request = ParseRequest(testing::View(message), ack);
+    const auto wire = request->attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV);
+    return wire && wire->ifindex == 7 ? int{wire->flags} : -1;
+  };
+  EXPECT_EQ(flags_of(EncodePolicy(policy, {}, {}, DumpPart::kYes)), kOffloadPacket);
+  EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), kOffloadPacket);
+  EXPECT_EQ(flags_of(EncodePolicyUpdated({policy, {}}, {})), kOffloadPacket);
+  EXPECT_EQ(flags_of(EncodePolicyDeleted({policy, {}}, IdOf(policy), {})), kOffloadPacket);
+  EXPECT_EQ(flags_of(EncodePolicyExpired({policy, {}}, true, 0)), kOffloadPacket);
+  policy.direction = PolicyDirection::kIn;
+  policy.offload->inbound = true;
+  EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), kOffloadPacket | XFRM_OFFLOAD_INBOUND);
+  policy.offload.reset();
+  EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), -1);
 }
 
 TEST(EncodePolicyTest, DecodesToWhatWasEncoded) {
@@ -108,6 +137,7 @@ TEST(EncodeAcquireTest, DescribesFlowPolicyAndSa) {
   PolicySpec policy;
   policy.selector.family = IpFamily::kV4;
   policy.index = 17;
+  policy.offload = OffloadRequest{OffloadMode::kPacket, 7, false};
   Template wanted;
   wanted.family = IpFamily::kV4;
   wanted.proto = 50;
@@ -130,8 +160,8 @@ TEST(EncodeAcquireTest, DescribesFlowPolicyAndSa) {
                                       .seq = 6});
   const auto view = testing::View(message);
   EXPECT_EQ(view.header.nlmsg_type, XFRM_MSG_ACQUIRE);
-  // Header, user_acquire, TMPL, POLICY_TYPE: as sent by a kernel.
-  EXPECT_EQ(message.size(), 16u + 280u + 68u + 12u);
+  // Header, user_acquire, TMPL, POLICY_TYPE, OFFLOAD_DEV: as sent by a kernel.
+  EXPECT_EQ(message.size(), 16u + 280u + 68u + 12u + 12u);
   const auto wire = ReadAt<xfrm_user_acquire>(view.payload()).value();
   EXPECT_EQ(FromWire(wire.id.daddr, IpFamily::kV4), daddr);
   EXPECT_EQ(wire.id.spi, 0u);

@@ -53,18 +53,6 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
   }
 }
 
-// The effective placement: absent for software, so that clients see the fallback. The IPV6 flag is
-// never echoed.
-void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
-  if (offload.mode == OffloadMode::kNo) return;
-  unsigned flags = offload.inbound ? XFRM_OFFLOAD_INBOUND : 0;
-  if (offload.mode == OffloadMode::kPacket) flags |= kOffloadPacket;
-  Zeroed<xfrm_user_offload> wire;
-  wire->ifindex = offload.ifindex;
-  wire->flags = static_cast<uint8_t>(flags);
-  builder.AttributeBytes(XFRMA_OFFLOAD_DEV, wire.bytes());
-}
-
 }  // namespace
 
 void FillSaInfo(const SaView& sa, xfrm_usersa_info& info) {
@@ -118,6 +106,16 @@ void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
   }
   builder.AttributeBytes(XFRMA_REPLAY_ESN_VAL,
                          {wire.data(), sizeof(header) + words * sizeof(uint32_t)});
+}
+
+void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
+  if (offload.mode == OffloadMode::kNo) return;
+  unsigned flags = offload.inbound ? XFRM_OFFLOAD_INBOUND : 0;
+  if (offload.mode == OffloadMode::kPacket) flags |= kOffloadPacket;
+  Zeroed<xfrm_user_offload> wire;
+  wire->ifindex = offload.ifindex;
+  wire->flags = static_cast<uint8_t>(flags);
+  builder.AttributeBytes(XFRMA_OFFLOAD_DEV, wire.bytes());
 }
 
 void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {

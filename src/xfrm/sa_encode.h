@@ -14,6 +14,9 @@ void FillSaId(const SaSpec& spec, xfrm_usersa_id& id);
 void PutSaAttributes(netlink::MessageBuilder& builder, const SaView& sa);
 // Always exactly one of XFRMA_REPLAY_VAL and XFRMA_REPLAY_ESN_VAL.
 void PutReplay(netlink::MessageBuilder& builder, const ReplayState& replay);
+// XFRMA_OFFLOAD_DEV of an SA or a policy; mode kNo: none. INBOUND and PACKET are set for both, as
+// in the kernel (copy_user_offload); IPV6 is never echoed.
+void PutOffload(netlink::MessageBuilder& builder, const OffloadRequest& offload);
 // XFRMA_SA_PCPU and XFRMA_SA_DIR: the last attributes of EXPIRE, NEWAE and NEWSA.
 void PutSaPlacement(netlink::MessageBuilder& builder, const SaSpec& spec);
 

@@ -27,6 +27,8 @@ class FakeXfrmControl final : public XfrmControl {
   ChangeJournal* journal = nullptr;
   // Result of AddSa for an SA that requests offload; set by tests.
   std::optional<Error> offload_error;
+  // The same for a policy.
+  std::optional<Error> policy_offload_error{};
   uint32_t last_larval_seconds = 0;
   RequestOrigin last_origin;
 
@@ -207,6 +209,7 @@ class FakeXfrmControl final : public XfrmControl {
   }
 
   Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
+    if (spec.offload && policy_offload_error) return *policy_offload_error;
     const auto old = FindPolicy(cygnet::IdOf(spec));
     if (old != policies.end()) spec.index = old->spec.index;
     ChooseIndex(&spec);

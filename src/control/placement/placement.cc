@@ -135,9 +135,11 @@ void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& c
   if (listener_ != nullptr) listener_->OnDeviceState(d.name, state, lost);
   const bool gone = change.state == DeviceState::kLinkDown || change.state == DeviceState::kRemoved;
   if (gone && d.terms.loss == DeviceLoss::kKernel) {
+    if (listener_ != nullptr) listener_->OnGone(i);
     LoseAll(i);
     return;
   }
+  if (listener_ != nullptr) listener_->OnBack(i);
   const MoveReport report = MoveOff(i);
   if (report.moved > 0) {
     Log(LogLevel::kInfo, "device " + d.name + ": moved " + std::to_string(report.moved) +

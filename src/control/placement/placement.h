@@ -37,6 +37,11 @@ class PlacementListener {
  public:
   virtual ~PlacementListener() = default;
   virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
+  // The device changed its state or lost its tables. Called before its SAs move.
+  virtual void OnBack(std::size_t device) = 0;
+  // The device is gone, and what it held is lost with it (DeviceLoss::kKernel): its policies.
+  // OnLost follows for each SA.
+  virtual void OnGone(std::size_t device) = 0;
   // The device is gone, and its SAs were lost with it (DeviceLoss::kKernel).
   virtual void OnLost(const std::shared_ptr<Sa>& sa) = 0;
   // `state`: "up", "link-down" …; and its consequence.

@@ -210,6 +210,7 @@ Json ToJson(const PolicyReport& report) {
                {"usage", UsageJson(report.usage)}};
   for (const Template& tmpl : spec.templates) json["templates"].push_back(TemplateJson(tmpl));
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
+  if (spec.offload.has_value()) json["offload_requested"] = OffloadRequestJson(spec.offload);
   return json;
 }
 

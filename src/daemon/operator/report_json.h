@@ -46,7 +46,8 @@
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
-//              usage; if it blocks: [mark] (value, mask: "0x…"), [if_id]
+//              usage; if it blocks: [mark] (value, mask: "0x…"), [if_id]; if its client offloads
+//              it: [offload_requested]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              identity        model, serial, firmware; "": not known; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"

@@ -116,6 +116,10 @@ TEST(ReportJsonTest, PolicyHasTheDocumentedFields) {
                    "reqid": 7, "spi": "0x00000000", "level": "use"}],
     "usage": {"bytes": 0, "packets": 0, "add_time": 0, "use_time": 0}})json");
   EXPECT_EQ(ToJson(report).dump(1), expected.dump(1));
+  report.spec.offload =
+      OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 5, .inbound = false};
+  EXPECT_EQ(ToJson(report)["offload_requested"].dump(),
+            R"({"ifindex":5,"mode":"packet","dir":"out"})");
 }
 
 TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {

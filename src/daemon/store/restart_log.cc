@@ -57,7 +57,9 @@ struct RestartLog::Encoder {
     return xfrm::EncodeSaExpired(control.Inspect(sa), false);
   }
   netlink::Buffer Gone(const Sa& sa) const { return xfrm::EncodeSaGone(*control.Inspect(sa).spec); }
-  netlink::Buffer Policy(const PolicyView& policy) const {
+  // As a client would write it: a request to offload a policy names no direction.
+  netlink::Buffer Policy(PolicyView policy) const {
+    if (policy.spec.offload.has_value()) policy.spec.offload->inbound = false;
     return xfrm::EncodePolicyUpdated(ImageOf(policy), {});
   }
 

@@ -165,6 +165,28 @@ TEST_F(RestartLogTest, PoliciesComeBackAndSasAreLost) {
   }
 }
 
+TEST_F(RestartLogTest, OffloadedPoliciesComeBackWithTheirOffloadOrBlockWithoutIt) {
+  const OffloadRequest request{.mode = OffloadMode::kPacket, .ifindex = 7, .inbound = true};
+  {
+    Life life(path_);
+    PolicySpec spec = PolicyTo("10.2.0.0", PolicyDirection::kIn);
+    spec.offload = request;
+    ASSERT_TRUE(life.control.AddPolicy(spec, {}));
+  }
+  {
+    const Life life(path_);
+    ASSERT_THAT(life.control.policies, SizeIs(1));
+    EXPECT_EQ(life.control.policies[0].spec.offload, request);
+  }
+  RestartLog log(path_);
+  test::FakeXfrmControl control;
+  control.policy_offload_error = MakeError(Errc::kInvalid, "Policy offload is not supported");
+  ASSERT_TRUE(log.Open(&control, MissingFile::kIsDamage).has_value());
+  ASSERT_THAT(control.policies, SizeIs(1));
+  EXPECT_EQ(control.policies[0].spec.offload, std::nullopt);
+  EXPECT_THAT(control.policies[0].spec.templates, SizeIs(1)) << "nothing passes without an SA";
+}
+
 // An updated policy keeps its place: it is restored in front of younger ones.
 TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
   {

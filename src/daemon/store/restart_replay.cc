@@ -52,6 +52,10 @@ Status RestartReplay::Execute(const xfrm::Request& request, const netlink::Messa
 Status RestartReplay::TakePolicy(const xfrm::Request& request) {
   auto policy = xfrm::DecodePolicy(request);
   if (!policy) return policy.error();
+  if (!policy->offload.has_value()) return control_->UpdatePolicy(*std::move(policy), {});
+  if (control_->UpdatePolicy(*policy, {})) return {};
+  // The device may have changed since. Without its offload the policy still blocks what has no SA.
+  policy->offload.reset();
   return control_->UpdatePolicy(*std::move(policy), {});
 }
 

@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+"""Packet offload by netlink: the messages that `ip xfrm state|policy … offload packet dev nic0` sends.
+Debian's iproute2 does not know that form, so the test's own client sends them.
+"""
+
+import errno
+import os
+import struct
+
+import suite
+import xfrmclient as nl
+from espjudge import EspJudge
+from rawwire import Peer
+from wirehost import HOST, INNER_PEER, PEER, SPI_IN, SPI_OUT, WireHost, udp
+
+INBOUND, PACKET = 2, 4  # flags of XFRMA_OFFLOAD_DEV
+POLICY_GROUP, SA_GROUP, ACQUIRE_GROUP = 1 << 3, 1 << 2, 1 << 0
+FIXED = {"NEWPOLICY": 168, "UPDPOLICY": 168, "NEWSA": 224, "ACQUIRE": 280}  # before the attributes
+LOOPBACK = 1  # the ifindex of lo
+DIRECTIONS = {"in": nl.IN, "out": nl.OUT, "fwd": nl.FWD}
+
+
+class Messages:
+    """To be mixed into a case that has `host`."""
+
+    def setUp(self):
+        super().setUp()
+        suite.xfrm_batch(self.host, ["state flush", "policy flush"])
+        self.client = nl.Client(self.host.ns, [self.host.cygnet.command, "exec", "--"])
+        self.addCleanup(self.client.close)
+        self.socket = self.client.open()
+        self.ifindex = self.host.show("dev")[0]["ifindex"]
+
+    def offload(self, flags, ifindex=None):
+        return nl.attr("OFFLOAD_DEV", nl.offload(self.ifindex if ifindex is None else ifindex, flags))
+
+    def ask(self, kind, body, flags=nl.REQUEST | nl.ACK):
+        """(errno, text of the extended ACK) of the answer."""
+        (answer,) = self.client.ask(self.socket, nl.message(kind, body, flags))
+        self.assertEqual(answer[0], "ERROR", answer)
+        return answer[3][:2]
+
+    def add_policy(self, direction="out", flags=PACKET, kind="NEWPOLICY", ifindex=None, offloaded=True):
+        inner = ("10.1.0.0", "10.2.0.0")
+        outer = (HOST, PEER)
+        step = 1 if direction == "out" else -1
+        sel = nl.selector(*inner[::step], 16)
+        src, dst = outer[::step]
+        return self.ask(kind, nl.policy_info(sel, direction=DIRECTIONS[direction])
+                        + nl.attr("TMPL", nl.template(src, dst))
+                        + (self.offload(flags, ifindex) if offloaded else b""))
+
+    def add_sa(self, judge, spi=SPI_OUT, inbound=False, kind="NEWSA", flags=None, offloaded=True):
+        src, dst = (PEER, HOST) if inbound else (HOST, PEER)
+        flags = PACKET | (INBOUND if inbound else 0) if flags is None else flags
+        return self.ask(kind, nl.sa_info(src, dst, spi, window=32)
+                        + nl.attr("ALG_AEAD", nl.aead(judge.key + judge.salt))
+                        + (self.offload(flags) if offloaded else b""))
+
+
+class Refused(Messages, suite.Case):
+    """A device that does not offer packet offload: the kernel's errnos and texts."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.host = cls.make_host()
+        cls.own(Peer(cls.host))
+        cls.host.start([{"driver": "af_packet", "offload": "no"}])
+
+    def test_what_the_kernel_refuses_before_it_asks_a_driver(self):
+        for flags in (0, 1, INBOUND, PACKET | 1, PACKET | INBOUND, 8, 255):
+            self.assertEqual(self.add_policy(flags=flags),
+                             (errno.EINVAL, "Unrecognized flags in offload request"), flags)
+        self.assertEqual(self.add_policy(ifindex=77777), (errno.EINVAL, None))
+        for ifindex in (self.ifindex, LOOPBACK):
+            for direction in DIRECTIONS:
+                self.assertEqual(self.add_policy(direction, ifindex=ifindex),
+                                 (errno.EINVAL, "Policy offload is not supported"))
+        self.assertEqual(self.host.show("policy"), [])
+        number, _ = self.add_sa(EspJudge(SPI_OUT, os.urandom(20), 16))
+        self.assertEqual(number, errno.EINVAL)
+        self.assertEqual(self.host.show("sa"), [])
+
+    def test_debians_ip_does_not_know_the_words(self):
+        refused = self.host.xfrm("policy add src 10.1.0.0/16 dst 10.2.0.0/16 dir out "
+                                 "offload packet dev nic0", check=False)
+        self.assertIn("offload", refused.stderr)
+        self.assertEqual(refused.returncode, 255)
+
+
+class Accepted(Messages, WireHost, suite.Case):
+    """A device that offers packet offload. Skipped as long as the software NIC does not."""
+
+    def setUp(self):
+        super().setUp()
+        if not self.host.show("dev")[0]["offload"]["capabilities"]["packet_offload"]:
+            self.skipTest("the software NIC of this build does not offer packet offload")
+        self.into = EspJudge(SPI_IN, os.urandom(20), 16)
+        self.out = EspJudge(SPI_OUT, os.urandom(20), 16)
+
+    def offload_of(self, message):
+        """(ifindex, flags) of XFRMA_OFFLOAD_DEV in an event; None: it has none."""
+        kind, _, _, payload = message
+        found = dict(nl.attributes(payload[FIXED[kind]:])).get(nl.ATTR["OFFLOAD_DEV"])
+        return None if found is None else struct.unpack("=iB", found[:5])
+
+    def test_policies_and_sas_are_stored_and_shown(self):
+        listener = self.client.open(POLICY_GROUP | SA_GROUP)
+        self.assertEqual(self.add_policy("out"), (0, None))
+        self.assertEqual(self.add_policy("in"), (0, None))
+        self.assertEqual(self.add_policy("fwd"), (errno.EINVAL, "sim_nic: Cannot offload forward policy"))
+        self.assertEqual(self.add_policy("out")[0], errno.EEXIST)
+        self.assertEqual(self.add_policy("out", kind="UPDPOLICY"), (0, None))
+        self.assertEqual(self.add_sa(self.out), (0, None))
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True), (0, None))
+        shown = {p["dir"]: p["offload_requested"]["mode"] for p in self.host.show("policy")}
+        self.assertEqual(shown, {"in": "packet", "out": "packet"})
+        text = self.host.xfrm("state list").stdout
+        self.assertEqual(text.count("crypto offload parameters: dev nic0 dir"), 2, text)
+        seen = [self.offload_of(m) for m in self.client.receive(listener, 1.0)]
+        self.assertEqual(seen, [(self.ifindex, PACKET), (self.ifindex, PACKET | INBOUND),
+                                (self.ifindex, PACKET), (self.ifindex, PACKET),
+                                (self.ifindex, PACKET | INBOUND)])
+
+    def test_only_what_both_offload_belongs_together(self):
+        self.assertEqual(self.add_policy("out"), (0, None))
+        self.assertEqual(self.add_sa(self.out, offloaded=False), (0, None))
+        listener = self.client.open(ACQUIRE_GROUP)
+        self.udp.sendto(b"x", (INNER_PEER, 9))
+        (acquire,) = self.client.receive(listener, 2.0 * suite.SLOWNESS)
+        self.assertEqual(self.offload_of(acquire), (self.ifindex, PACKET))
+
+    def test_packets_go_by_the_device(self):
+        for direction in ("out", "in"):
+            self.assertEqual(self.add_policy(direction), (0, None))
+        self.assertEqual(self.add_sa(self.out), (0, None))
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True), (0, None))
+        self.peer.wire.drain()
+        payload = os.urandom(40)
+        self.udp.sendto(payload, (INNER_PEER, 9))
+        frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", 1, 2 * suite.SLOWNESS)
+        self.assertTrue(frames, "nothing on the wire")
+        self.assertTrue(self.out.open(frames[0][34:]).payload.endswith(payload))
+        self.send(self.sealed(udp(payload)))
+        self.assertIn(payload, self.host_gets())
+        sas = {sa["spi"]: sa for sa in self.host.show("sa")}
+        for spi in (SPI_OUT, SPI_IN):
+            self.assertEqual(sas[f"{spi:#010x}"]["usage"]["packets"], 1)
+
+
+if __name__ == "__main__":
+    suite.main()
