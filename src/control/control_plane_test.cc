@@ -220,6 +220,9 @@ TEST_F(ControlPlaneTest, AnUnknownDeviceAndADownDeviceMeanSoftware) {
 }
 
 TEST_F(ControlPlaneTest, PacketOffloadIsRefusedNeverSoftware) {
+  OffloadCaps caps = nic_.caps();
+  caps.packet_offload = false;
+  nic_.set_caps(caps);
   SaSpec spec = Offloaded(0x100);
   spec.offload->mode = OffloadMode::kPacket;
   const Status status = control_->AddSa(std::move(spec), {});

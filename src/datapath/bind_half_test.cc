@@ -134,6 +134,9 @@ TEST_F(BindHalfTest, MissingEsnIsAnErrorAsInTheKernel) {
 }
 
 TEST_F(BindHalfTest, PacketOffloadIsRefusedAndNeverFallsBack) {
+  OffloadCaps caps = host_.nic().caps();
+  caps.packet_offload = false;
+  host_.nic().set_caps(caps);
   SaOptions options = Offloaded({}, false);
   options.offload->mode = OffloadMode::kPacket;
   const auto binding = Bind(test::MakeSpec(options));

@@ -91,7 +91,11 @@ std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const Sa
   const bool v4 = spec.family == IpFamily::kV4;
   checks.push_back({"family", Unless(v4 ? caps.ipv4 : caps.ipv6, v4 ? "ipv4" : "ipv6")});
   checks.push_back({"esn", Unless(!spec.esn() || caps.esn, "esn")});
-  if (!spec.encap.has_value() || caps.udp_encap) {
+  if (packet) {
+    checks.push_back(
+        {"encap", Unless(!spec.encap.has_value() || caps.packet_udp_encap, "udp-encapsulation")});
+    checks.push_back({"tfc-padding", Unless(spec.tfc_pad == 0, "tfc-padding")});
+  } else if (!spec.encap.has_value() || caps.udp_encap) {
     // The checksum covers sealed bytes, and a device writes only the ICV.
     checks.push_back({"encap", Unless(!spec.encap.has_value() || v4, "udp-encapsulation-ipv6")});
   } else {

@@ -36,6 +36,7 @@ struct OffloadCaps {
   bool ipv6 = false;
   bool esn = false;
   bool udp_encap = false;
+  bool packet_udp_encap = false;  // with packet offload
   // Shown as ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. The stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;
@@ -86,6 +87,9 @@ struct OffloadSa {
   // belongs to the stack's own window.
   NumberBlock numbers = {};
   uint32_t number = 0;  // kPacket: low 32 bits of Sa::number, for Packet::SetSaNumber
+  // kPacket, outbound: the device's IV is the 64-bit number XOR this mask, as the stack's. Both use
+  // the same key, so only the same form of IV keeps (key, nonce) unique.
+  uint64_t iv_mask = 0;
 };
 
 enum class InstallError : uint8_t { kTableFull, kAddressTableFull, kDeviceDown, kRefused };

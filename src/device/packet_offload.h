@@ -8,15 +8,17 @@
 //
 // A packet travels as follows.
 // - Outbound: the stack hands over the packet in clear with OffloadStatus::kProtectRequested and
-//   the handle of its SA. The device looks up its own policies. It protects the packet with the SA
-//   that the policy's template selects, or drops it. It never sends such a packet in clear.
+//   the handle of its SA. The device looks up its own policies. It protects the packet with that SA
+//   if the policy's template admits it, or drops it. It never sends such a packet in clear.
 //   Without a number it keeps a bounded number of packets of the SA until Grant, in order.
+//   It encapsulates and seals in place: the protected bytes stay where they are in the buffer.
 //   After StopSa, or when it cannot protect the packet, it returns it unchanged by Port::Receive as
 //   kReturnedClear: the stack decides anew.
 // - Inbound: the device hands up the inner packet as kDecapsulated, with the number of its SA
-//   (Packet::SetSaNumber) and the handle. A packet with a number outside the block is passed up
-//   unchanged, as are all packets before StartSa and after StopSa. Replayed and forged packets are
-//   dropped and counted in its readings.
+//   (Packet::SetSaNumber) and the handle. A packet with a number below the block is passed up
+//   unchanged, as are all packets before StartSa and after StopSa. An authentic packet above the
+//   block waits, bounded in number, until Grant; after StopSa it goes up as kOpened. Replayed and
+//   forged packets are dropped and counted in its readings.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +43,7 @@ struct SaReading {
   uint64_t packets = 0;
   uint64_t bytes = 0;        // as the device counts them (a card may include its overhead)
   uint64_t highest = 0;      // outbound: last number used; inbound: highest number accepted
+  uint64_t wanted = 0;       // inbound: highest authentic number seen, in the block or above it
   uint32_t replayed = 0;     // inbound: dropped as seen before or older than the window
   uint32_t auth_failed = 0;  // inbound: dropped because the ICV did not verify
   uint64_t taken_at = 0;     // when the device took this reading; cards cache them
@@ -55,7 +58,7 @@ struct SaHandOver {
 
 struct PacketOffloadEvent {
   enum class Kind : uint8_t {
-    kNumbersLow,  // half of the block, or more, is used
+    kNumbersLow,  // half of the block, or more, is used; again when a packet finds no number
     kSoftLimit,   // bytes or packets reached the soft limit; raised once per SetLimits
     kHardLimit,   // the device protects and accepts no more packets of the SA
   };
@@ -77,9 +80,12 @@ class PacketOffload {
   // Policies do not survive a reset: OffloadDevice::resets() invalidates their handles, too.
   virtual void RemovePolicy(OffloadPolicyHandle handle) = 0;
 
-  // Extends the block of the SA to `last`. Never shrinks it.
-  virtual void Grant(OffloadHandle handle, uint64_t last) = 0;
-  // Limits of packets and bytes; times stay with the stack.
+  // More numbers, behind those of the SA. Outbound: a block that does not continue the present one
+  // replaces it. The first block is used only after packets that were handed over before this call
+  // have left, because they have lower numbers. Inbound: the block grows to block.last, and what
+  // lies below block.first goes to the stack from now on.
+  virtual void Grant(OffloadHandle handle, const NumberBlock& block) = 0;
+  // Limits of packets and bytes that the device counts; times stay with the stack.
   virtual void SetLimits(OffloadHandle handle, const LifetimeLimits& limits) = 0;
   // nullopt: stale handle, or the device does not answer.
   virtual std::optional<SaReading> Read(OffloadHandle handle) const = 0;

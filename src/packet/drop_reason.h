@@ -45,6 +45,8 @@ enum class DropReason : uint8_t {
   kInBlocked,           // no engine or device is allowed (trust, FIPS, a required device)
   kInEtherType,         // neither IP nor well-formed ARP, and not a listed ether type
   kInIpOptions,         // opened, with a source route or malformed options
+  kInHandOver,          // its number belongs to the device that the SA moves to or from
+  kInNumberUnknown,     // a device that was lost may have accepted its number
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -67,6 +69,7 @@ enum class DropReason : uint8_t {
   kOutNotSealed,       // reported as sealed but was not, stopped at the wire
   kOutPolicyChanged,   // policy changed between the decision and transmit
   kOutEtherType,       // neither IP nor well-formed ARP, and not a listed ether type
+  kOutDevicePolicy,    // packet offload: no policy of the device protects it by its SA
   // Ports
   kPortFull,      // the port accepted no more packets
   kPortTooBig,    // larger than a frame of the port

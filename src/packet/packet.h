@@ -47,6 +47,10 @@ enum class Protection : uint8_t {
   kOwedText,     // text only: the ICV is too short
   kOwedIcv,      // ICV only: the text stays in clear
   kOwedNothing,  // neither
+  // Packet offload: handed over in clear. The frame that leaves must be ESP of its SA. Still to
+  // check:
+  kOwedByDevice,        // that the text changed in place
+  kOwedByDeviceNoText,  // no more: the cipher leaves the text in clear, or it is too short
 };
 inline bool OwesSeal(Protection p) { return p >= Protection::kOwed; }
 
@@ -71,7 +75,7 @@ struct alignas(kCacheLine) Packet {
   Protection protection = Protection::kNone;
   OffloadMeta offload;
   uint16_t proof_at = 0;  // kOwed…: offset of the text after the IV, from the start of the buffer
-  uint16_t proof_header = 0;  // kOwed…: checksum of the ESP header
+  uint16_t proof_header = 0;  // kOwed…: checksum of the ESP header; kOwedByDevice…: of the SPI
   PacketPool* pool = nullptr;
   uint64_t proof = 0;  // kOwed…: first bytes of the text in clear; kClear: FlowDecision::stamp
 

@@ -42,6 +42,15 @@ void Lifetime::SetUsage(const LifetimeUsage& usage) {
   add_time_ = usage.add_time;
 }
 
+void Lifetime::AddUsage(uint64_t packets, uint64_t bytes, uint64_t at) {
+  if (packets == 0 && bytes == 0) return;
+  packets_.fetch_add(packets, std::memory_order_relaxed);
+  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  last_used_.store(at, std::memory_order_relaxed);
+  uint64_t never = 0;
+  use_time_.compare_exchange_strong(never, at, std::memory_order_relaxed);
+}
+
 Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_t now) {
   ChargeResult result;
   const auto n = static_cast<uint32_t>(sizes.size());

@@ -30,6 +30,8 @@ class Lifetime {
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
   void SetUsage(const LifetimeUsage& usage);     // NEWAE
+  // What a device counted. `at`: wall-clock seconds; no effect on the times if nothing was counted.
+  void AddUsage(uint64_t packets, uint64_t bytes, uint64_t at);
   LifetimeLimits limits() const;
   LifetimeUsage usage() const;
   uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }

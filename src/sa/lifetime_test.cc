@@ -168,5 +168,15 @@ TEST(LifetimeTest, ThreadsTogetherNeverExceedTheLimitAndUseAllOfIt) {
   EXPECT_EQ(l.usage().bytes, kLimit * 10);
 }
 
+TEST(LifetimeTest, WhatADeviceCountedIsAdded) {
+  Lifetime l({}, {.bytes = 5, .packets = 1, .add_time = 3});
+  l.AddUsage(0, 0, 50);
+  EXPECT_EQ(l.usage().use_time, 0u) << "it was not used";
+  l.AddUsage(2, 100, 60);
+  l.AddUsage(1, 10, 70);
+  EXPECT_EQ(l.usage(), (LifetimeUsage{.bytes = 115, .packets = 4, .add_time = 3, .use_time = 60}));
+  EXPECT_EQ(l.last_used(), 70u);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
+#include <utility>
 
 #include "base/check.h"
 
@@ -80,9 +81,10 @@ uint64_t ReplayWindow::InferLocked(uint32_t low) const {
 }
 
 DropReason ReplayWindow::CheckLocked(uint64_t seq) const {
-  if (window_ == 0 || seq > top_) {
-    return DropReason::kNone;
-  }
+  if (seq > limit_) return DropReason::kInHandOver;
+  if (window_ == 0) return DropReason::kNone;
+  if (seq <= lost_) return DropReason::kInNumberUnknown;
+  if (seq > top_) return DropReason::kNone;
   if (top_ - seq >= window_ || seq < floor_) {
     return DropReason::kInReplayOld;
   }
@@ -173,8 +175,40 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
   CYGNET_CHECK(word_mask_ == from.word_mask_ && window_ == from.window_);
   top_ = from.top_;
   floor_ = from.floor_;
+  limit_ = from.limit_;
+  lost_ = from.lost_;
   std::copy_n(from.bits_, std::size_t{word_mask_} + 1, bits_);
   from.closed_ = true;
+}
+
+void ReplayWindow::Limit(uint64_t last) {
+  const std::lock_guard lock(lock_);
+  limit_ = last;
+}
+
+void ReplayWindow::Merge(uint64_t highest, std::span<const uint32_t> bitmap) {
+  const std::lock_guard lock(lock_);
+  const uint64_t own = std::exchange(limit_, ~uint64_t{0});
+  if (highest <= own) return;  // it accepted nothing
+  MarkLocked(highest);
+  for (uint32_t back = 1; back < window_ && highest - back > own; ++back) {
+    const uint64_t seq = highest - back;
+    const uint64_t index = (seq - 1) % window_;
+    const auto word = static_cast<std::size_t>(index / 32);
+    if (word < bitmap.size() && ((bitmap[word] >> (index % 32)) & 1) != 0) MarkLocked(seq);
+  }
+}
+
+void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
+  const std::lock_guard lock(lock_);
+  limit_ = ~uint64_t{0};
+  lost_ = last > lost_ ? last : lost_;
+  if (highest > top_) MarkLocked(highest);  // so that the high word of an ESN is inferred rightly
+}
+
+uint64_t ReplayWindow::safe_edge() {
+  const std::lock_guard lock(lock_);
+  return window_ > 0 && lost_ > top_ ? lost_ : top_;
 }
 
 uint64_t ReplayWindow::highest() {

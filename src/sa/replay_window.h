@@ -58,6 +58,18 @@ class ReplayWindow {
   // use yet.
   void TakeOver(ReplayWindow& from);
 
+  // --- A device checks a part of the numbers (device/packet_offload.h). Control thread ---
+  // Numbers above `last` belong to a device: kInHandOver.
+  void Limit(uint64_t last);
+  // The device returned its numbers: those it accepted up to `highest`, in the layout of
+  // ReplayState::bitmap for a window of window(). Ends Limit.
+  void Merge(uint64_t highest, std::span<const uint32_t> bitmap);
+  // The device is lost and may have accepted any number up to `last`: kInNumberUnknown. `highest`:
+  // its last reading. Ends Limit.
+  void GiveUp(uint64_t highest, uint64_t last);
+  // The lowest number that nobody can have accepted, minus one.
+  uint64_t safe_edge();
+
   uint64_t highest();
   // The window in effect: at least what the client requested.
   uint32_t window() const { return window_; }
@@ -81,9 +93,11 @@ class ReplayWindow {
   const uint32_t window_;
   const uint32_t bmp_words_;  // words in the kernel's layout
   uint32_t word_mask_ = 0;
-  uint64_t top_ = 0;     // highest authenticated number
-  uint64_t floor_ = 0;   // numbers below were never in the window: unknown whether they were seen
-  bool closed_ = false;  // TakeOver gave the state to another window
+  uint64_t top_ = 0;    // highest authenticated number
+  uint64_t floor_ = 0;  // numbers below were never in the window: unknown whether they were seen
+  uint64_t limit_ = ~uint64_t{0};  // numbers above belong to a device
+  uint64_t lost_ = 0;              // a lost device may have accepted numbers up to here
+  bool closed_ = false;            // TakeOver gave the state to another window
   uint64_t* bits_ = nullptr;
   static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are allocated
   std::array<uint64_t, kWordsInside> inside_{};

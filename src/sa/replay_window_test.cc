@@ -415,5 +415,72 @@ TEST(ReplayWindowTest, WhoTakesOverKnowsEverythingAndTheOtherTakesNothing) {
   }
 }
 
+// --- A device has a part of the numbers ---
+
+TEST(ReplayWindowTest, NumbersAboveTheLimitAreNotAcceptedHere) {
+  ReplayWindow w(State(64), false);
+  EXPECT_EQ(Receive(&w, 5), kNone);
+  w.Limit(10);
+  EXPECT_EQ(Receive(&w, 10), kNone);
+  EXPECT_EQ(Receive(&w, 11), kInHandOver);
+  EXPECT_EQ(w.Commit(12), kInHandOver) << "nor if it was opened already";
+  EXPECT_EQ(w.highest(), 10u);
+}
+
+// Whatever each of the two accepted: afterwards none is accepted again, and those in the window
+// that neither saw are.
+TEST(ReplayWindowTest, MergeKnowsWhatBothAccepted) {
+  for (const uint32_t size : {32u, 33u, 64u, 100u, 1000u}) {
+    ReplayWindow own(State(size), false);
+    for (const uint64_t seq : {90u, 97u, 99u}) (void)own.Commit(seq);
+    own.Limit(100);
+    ReplayWindow device(State(size, 100), false);
+    std::set<uint64_t> seen = {90, 97, 99};
+    for (const uint64_t seq : {101u, 103u, 104u, 120u}) {
+      (void)device.Commit(seq);
+      seen.insert(seq);
+    }
+    const ReplayState state = device.Export(0);
+    own.Merge(state.seq, state.bitmap);
+    EXPECT_EQ(own.highest(), 120u);
+    for (uint64_t seq = 121 - std::min<uint64_t>(size, 120); seq <= 130; ++seq) {
+      if (seq == 0) continue;
+      EXPECT_EQ(own.Check(seq), seen.contains(seq) ? kInReplayDuplicate : kNone)
+          << size << ' ' << seq;
+    }
+  }
+}
+
+TEST(ReplayWindowTest, MergeWithADeviceThatAcceptedNothing) {
+  ReplayWindow w(State(64), false);
+  (void)w.Commit(7);
+  w.Limit(50);
+  w.Merge(50, {});
+  EXPECT_EQ(w.highest(), 7u);
+  EXPECT_EQ(Receive(&w, 51), kNone);
+}
+
+TEST(ReplayWindowTest, WhatALostDeviceMayHaveAcceptedIsRefused) {
+  ReplayWindow w(State(64), true);
+  (void)w.Commit(7);
+  w.Limit(7);
+  w.GiveUp(500, 1000);
+  EXPECT_EQ(w.safe_edge(), 1000u);
+  EXPECT_EQ(Receive(&w, 8), kInNumberUnknown);
+  EXPECT_EQ(Receive(&w, 1000), kInNumberUnknown);
+  EXPECT_EQ(Receive(&w, 1001), kNone);
+  EXPECT_EQ(Receive(&w, 1001), kInReplayDuplicate);
+  EXPECT_EQ(Receive(&w, 1003), kNone);
+  EXPECT_EQ(Receive(&w, 1002), kNone);
+}
+
+TEST(ReplayWindowTest, WithoutAWindowNothingIsRefusedAfterALoss) {
+  ReplayWindow w(State(0), false);
+  w.Limit(7);
+  EXPECT_EQ(w.Check(8), kInHandOver);
+  w.GiveUp(500, 1000);
+  EXPECT_EQ(Receive(&w, 8), kNone);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -174,7 +174,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   uint64_t drops(DropReason reason) const { return drops_.Of(reason); }
 
   // Workers.
-  void CountDrop(DropReason reason) { drops_.Count(reason); }
+  void CountDrop(DropReason reason, uint32_t n = 1) { drops_.Count(reason, n); }
   // Prefetch for a coming look-up (PrefetchIdentity) or run (PrefetchUse).
   void PrefetchIdentity() const {
     __builtin_prefetch(this);

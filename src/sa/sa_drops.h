@@ -14,9 +14,9 @@ namespace cygnet {
 class SaDrops {
  public:
   // Any thread.
-  void Count(DropReason reason) {
+  void Count(DropReason reason, uint32_t n = 1) {
     if (std::atomic<uint32_t>* count = PlaceOf(reason)) {
-      count->fetch_add(1, std::memory_order_relaxed);
+      count->fetch_add(n, std::memory_order_relaxed);
     }
   }
   uint64_t Of(DropReason reason) const {

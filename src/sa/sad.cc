@@ -3,7 +3,7 @@
 namespace cygnet {
 
 Sad::Sad(Quiescence* quiescence)
-    : quiescence_(quiescence), inbound_(quiescence), outbound_(quiescence) {}
+    : quiescence_(quiescence), inbound_(quiescence), outbound_(quiescence), numbered_(quiescence) {}
 
 Sad::~Sad() = default;
 
@@ -88,6 +88,21 @@ bool Sad::HasInbound(const OutboundQuery& query) const {
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr);
   }) != nullptr;
+}
+
+Sa* Sad::LookupByNumber(uint32_t low) const {
+  return numbered_.Find(NumberHash(low),
+                        [low](const Sa* sa) { return static_cast<uint32_t>(sa->number) == low; });
+}
+
+void Sad::IndexByNumber(const std::shared_ptr<Sa>& sa) {
+  if (LookupByNumber(static_cast<uint32_t>(sa->number)) != sa.get()) numbered_.Insert(sa.get());
+}
+
+void Sad::ForgetNumber(const std::shared_ptr<Sa>& sa) {
+  if (LookupByNumber(static_cast<uint32_t>(sa->number)) != sa.get()) return;
+  numbered_.Erase(sa.get());
+  quiescence_->Retire([sa] {});
 }
 
 std::shared_ptr<Sa> Sad::Find(const SaId& id) const {

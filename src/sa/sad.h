@@ -51,6 +51,10 @@ class Sad {
   // this host. Inbound, packet offload is no part of the match.
   bool HasInbound(const OutboundQuery& query) const;
 
+  // By the low word of Sa::number, for packets that a device opened and decapsulated. nullptr:
+  // unknown, or IndexByNumber was not called. The caller checks the handle and the state.
+  Sa* LookupByNumber(uint32_t low) const;
+
   // Number of SAs that packets can find.
   std::size_t reachable() const { return inbound_.size(); }
 
@@ -98,6 +102,9 @@ class Sad {
   void Insert(std::shared_ptr<Sa> sa);
   // Workers may use the SA until they are quiescent; the shared pointer keeps it alive until then.
   void Remove(const std::shared_ptr<Sa>& sa);
+  // Lets workers find the SA by its number, until ForgetNumber. Either may come twice.
+  void IndexByNumber(const std::shared_ptr<Sa>& sa);
+  void ForgetNumber(const std::shared_ptr<Sa>& sa);
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
   std::vector<std::shared_ptr<Sa>> List() const;
@@ -149,6 +156,10 @@ class Sad {
   struct OutboundHashOf {
     uint64_t operator()(const Sa& sa) const;
   };
+  static uint64_t NumberHash(uint32_t low) { return SeededHash(low, 0); }
+  struct NumberHashOf {
+    uint64_t operator()(const Sa& sa) const { return NumberHash(static_cast<uint32_t>(sa.number)); }
+  };
   template <typename Table>
   static void Prefetch(const Table& table, uint64_t hash, int step) {
     if (step == 0) {
@@ -161,6 +172,7 @@ class Sad {
   Quiescence* const quiescence_;
   RcuHash<Sa, InboundHashOf> inbound_;
   RcuHash<Sa, OutboundHashOf> outbound_;
+  RcuHash<Sa, NumberHashOf> numbered_;  // IndexByNumber
   std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
   // Further indexes of by_number_: SAs with an SPI; larval states by tuple; larval states made by
   // an ACQUIRE.

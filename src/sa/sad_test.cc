@@ -314,5 +314,18 @@ TEST_F(SadTest, AnInboundSaWithPacketOffloadIsNoAnswerToAnotherPolicy) {
   EXPECT_TRUE(sad_.HasInboundOnly(query));
 }
 
+TEST_F(SadTest, ByNumberOnceItIsIndexed) {
+  const auto sa = Add();
+  const auto low = static_cast<uint32_t>(sa->number);
+  EXPECT_EQ(sad_.LookupByNumber(low), nullptr);
+  sad_.IndexByNumber(sa);
+  sad_.IndexByNumber(sa);
+  EXPECT_EQ(sad_.LookupByNumber(low), sa.get());
+  EXPECT_EQ(sad_.LookupByNumber(low + 1), nullptr);
+  sad_.ForgetNumber(sa);
+  EXPECT_EQ(sad_.LookupByNumber(low), nullptr) << "indexed once";
+  sad_.ForgetNumber(sa);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -40,6 +40,16 @@ class SequenceCounter {
     Depart(last);
   }
 
+  // Control thread: gives back the numbers after `used` of a block that ends with `last`, reserved
+  // for a device that took none of them. If numbers were reserved since, they stay a gap. REQUIRES:
+  // no packet with a number of the block is on its way to a worker's turn (TurnOf).
+  void ReturnUnused(uint64_t used, uint64_t last) {
+    uint64_t departed = last;
+    departed_.compare_exchange_strong(departed, used, std::memory_order_relaxed);
+    uint64_t now = last;
+    if (!last_.compare_exchange_strong(now, used, std::memory_order_relaxed)) Depart(last);
+  }
+
   // Any worker thread: true if all numbers before `first` have left or never will.
   bool TurnOf(uint64_t first) const {
     return departed_.load(std::memory_order_acquire) + 1 >= first;

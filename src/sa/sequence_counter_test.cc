@@ -121,5 +121,25 @@ TEST(SequenceCounterTest, WhatGoesOnElsewhereOverlapsNothing) {
   }
 }
 
+TEST(SequenceCounterTest, UnusedNumbersOfABlockComeBack) {
+  SequenceCounter c(10, ~uint64_t{0});
+  const SequenceRange block = c.Reserve(1000);
+  c.Depart(1010);
+  c.ReturnUnused(25, 1010);
+  EXPECT_EQ(block.first, 11u);
+  EXPECT_EQ(c.last_sent(), 25u);
+  EXPECT_FALSE(c.TurnOf(27)) << "26 has not left";
+  EXPECT_EQ(c.Reserve(1).first, 26u);
+}
+
+TEST(SequenceCounterTest, UnusedNumbersStayAGapIfOthersFollow) {
+  SequenceCounter c(0, ~uint64_t{0});
+  (void)c.Reserve(1000);
+  EXPECT_EQ(c.Reserve(5).first, 1001u);
+  c.ReturnUnused(25, 1000);
+  EXPECT_EQ(c.last_sent(), 1005u);
+  EXPECT_EQ(c.Reserve(1).first, 1006u);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -158,6 +158,9 @@ TEST_F(PlacementControlTest, HistoryTellsTheWay) {
 TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
   EXPECT_EQ(control_->SetOffloadEnabled("nic7", false).error().code, Errc::kNoDevice);
   EXPECT_EQ(control_->SetPlacement({.mode = PlacementMode::kNo}).error().code, Errc::kInvalid);
+  OffloadCaps caps = nic_.caps();
+  caps.packet_offload = false;
+  nic_.set_caps(caps);
   const auto packet = control_->SetPlacement({.spi = Spi(1), .mode = PlacementMode::kPacket});
   ASSERT_FALSE(packet.has_value());
   EXPECT_THAT(packet.error().message, HasSubstr("packet-offload"));

@@ -28,6 +28,8 @@ OffloadCaps GenericCaps() {
   OffloadCaps caps = GcmCaps({16, 32});
   caps.tunnel = true;
   caps.esn = true;
+  caps.packet_offload = true;
+  caps.packet_udp_encap = true;
   return caps;
 }
 
@@ -85,6 +87,7 @@ CardProfile Mlx5(std::string_view name, std::string_view help) {
   caps.tunnel = true;
   caps.esn = true;
   caps.udp_encap = true;
+  caps.packet_udp_encap = true;
   return {.name = name,
           .help = help,
           .module = "mlx5_core",
@@ -100,6 +103,7 @@ CardProfile Mlx5(std::string_view name, std::string_view help) {
 CardProfile Mlx5Crypto() {
   CardProfile profile = Mlx5("mlx5-crypto", "NVIDIA ConnectX-6 Dx and later, crypto offload only");
   profile.caps.packet_offload = false;
+  profile.caps.packet_udp_encap = false;
   profile.caps.udp_encap = false;
   profile.conditions = Bits(CardCondition::kNoPacket) | Bits(CardCondition::kNoEncap) |
                        Bits(CardCondition::kNoTunnel) | Bits(CardCondition::kNoPriority);

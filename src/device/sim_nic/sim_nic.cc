@@ -70,6 +70,11 @@ SimNic::~SimNic() {
       while (ring->Pop({&packet, 1}) == 1) caches_.Give(packet);
     }
   }
+  table_.ForEachPacketSa([this](OffloadHandle, SimNicTable::Slot& slot) {
+    for (const SimNicPacketSa::Kept& kept : slot.packet->kept()) caches_.Give(kept.packet);
+    slot.packet->kept().clear();
+  });
+  for (const SimNicPacketSa::Kept& kept : orphans_) caches_.Give(kept.packet);
 }
 
 void SimNic::Start() {
@@ -87,6 +92,7 @@ void SimNic::Sleep() {
   wire_bell_.Arm();
   bool idle = wire_->PrepareWait(0);
   for (auto& ring : to_wire_) idle = idle && ring->Empty();
+  idle = idle && !look_at_kept_.load();
   if (idle && !stop_.load()) {
     pollfd fds[2] = {{wire_bell_.fd(), POLLIN, 0}, {wire_->wait_fd(0), POLLIN, 0}};
     (void)poll(fds, 2, SleepMs());
@@ -97,7 +103,15 @@ void SimNic::Sleep() {
 
 uint32_t SimNic::RunOnce() {
   RunTimers();
-  uint32_t moved = MoveToHost();
+  // First, because they are older than what arrives.
+  constexpr int kBatchesOfKept = 32;
+  uint32_t moved = 0;
+  for (int i = 0; i < kBatchesOfKept && look_at_kept_.load(std::memory_order_acquire); ++i) {
+    const uint32_t kept = MoveKept();
+    if (kept == 0) break;
+    moved += kept;
+  }
+  moved += MoveToHost();
   for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
   packets_ += moved;
   if (releasing_.load(std::memory_order_acquire)) FinishReleases();
@@ -118,7 +132,7 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
     return static_cast<uint32_t>(n);
   }
   if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kOutbound);
-  Seal(&batch);
+  Seal(queue, &batch);
   HandBack(queue, &batch);
   progress_[queue]->done.fetch_add(n, std::memory_order_release);
   wire_->Transmit(0, &batch, &sink_);
@@ -129,7 +143,10 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
 void SimNic::HandBack(uint32_t queue, PacketBatch* batch) {
   PacketBatch back;
   batch->Partition(
-      [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturned; },
+      [](const Packet* packet) {
+        return packet->offload.status == OffloadStatus::kReturned ||
+               packet->offload.status == OffloadStatus::kReturnedClear;
+      },
       &back);
   if (back.empty()) return;
   const auto taken = static_cast<uint32_t>(to_host_[queue]->Push(back.packets()));

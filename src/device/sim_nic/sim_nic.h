@@ -20,10 +20,14 @@
 #include "device/device_extras.h"
 #include "device/driver.h"
 #include "device/sim_nic/card_profile.h"
+#include "device/packet_offload.h"
 #include "device/sim_nic/sim_nic_faults.h"
+#include "device/sim_nic/sim_nic_policies.h"
 #include "device/sim_nic/sim_nic_script.h"
 #include "device/sim_nic/sim_nic_table.h"
 #include "device/wires/wire_port.h"
+#include "net/esp_view.h"
+#include "net/flow_key.h"
 #include "settings/fields.h"
 
 namespace cygnet {
@@ -47,6 +51,7 @@ const std::vector<Field<SimNicOptions>>& SimNicFields();
 
 class SimNic final : public Port,
                      public OffloadDevice,
+                     public PacketOffload,
                      public DeviceRecords,
                      public SaFindings,
                      public FaultInjection {
@@ -97,6 +102,17 @@ class SimNic final : public Port,
   void AdvanceEsn(OffloadHandle handle, uint64_t highest) override;
   void FilterEligible(std::span<Packet* const> packets, std::span<bool> eligible) override;
 
+  // PacketOffload.
+  PacketOffload* packet_offload() override { return caps_.packet_offload ? this : nullptr; }
+  std::optional<DeviceRefusal> AddPolicy(const OffloadPolicy& policy,
+                                         OffloadPolicyHandle* handle) override;
+  void RemovePolicy(OffloadPolicyHandle handle) override;
+  void Grant(OffloadHandle handle, const NumberBlock& block) override;
+  void SetLimits(OffloadHandle handle, const LifetimeLimits& limits) override;
+  std::optional<SaReading> Read(OffloadHandle handle) const override;
+  std::optional<SaHandOver> TakeState(OffloadHandle handle) override;
+  std::vector<PacketOffloadEvent> TakeEvents() override;
+
   // DeviceRecords, SaFindings, FaultInjection.
   const DeviceRecords* records() const override { return this; }
   FaultInjection* faults() override { return this; }
@@ -123,11 +139,19 @@ class SimNic final : public Port,
   void HandBack(uint32_t queue, PacketBatch* batch);
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
-  void Seal(PacketBatch* batch);
+  void Seal(uint32_t queue, PacketBatch* batch);
   DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
   void PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv);
   void Open(PacketBatch* batch);
-  bool BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq);
+  // An arriving ESP packet of an SA in the table.
+  struct Arrival {
+    SimNicTable::Slot* slot = nullptr;
+    OffloadHandle handle;
+    IpPacketView ip;
+    EspView esp;
+  };
+  bool FindSa(Packet* packet, Arrival* arrival);
+  void OpenInPlace(const Arrival& arrival, Packet* packet);
   void Distribute(PacketBatch* batch);
 
   // --- The card that it plays (sim_nic_card.cc). These require mutex_ ---
@@ -139,6 +163,29 @@ class SimNic final : public Port,
                  OffloadHandle handle);
   void NoteFinding(OffloadHandle handle, ClaimGap gap, std::string text);
   void FailOver();
+  // --- Packet offload (sim_nic_protect.cc, sim_nic_decapsulate.cc) ---
+  enum class Fate : uint8_t { kPass, kKept, kDropped };
+  // Packets that are built and not sealed yet.
+  struct Building {
+    std::array<Packet*, kMaxBatch> packets;
+    std::array<const SimNicPacketSa*, kMaxBatch> sas;
+    uint32_t size = 0;
+  };
+  void Protect(uint32_t queue, PacketBatch* in, PacketBatch* out);
+  Fate ProtectOne(uint32_t queue, Packet* packet, Building* building);
+  DropReason BuildOne(SimNicTable::Slot* slot, const IpPacketView& ip, Packet* packet,
+                      Building* building);
+  void SealBuilt(Building* building, PacketBatch* out);
+  Fate Decapsulate(const Arrival& arrival, Packet* packet);
+  Fate DropOne(Packet* packet, DropReason reason);
+  Fate Keep(SimNicTable::Slot* slot, const SimNicPacketSa::Kept& kept);
+  uint32_t MoveKept();
+  void TakeKept(PacketBatch* to_wire, std::vector<SimNicPacketSa::Kept>* back, PacketBatch* up);
+  void TakeKeptOutbound(SimNicTable::Slot* slot, Building* building, PacketBatch* to_wire);
+  void TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, PacketBatch* up);
+  void LookAtKept();
+  void FinishGrants();
+  bool HasState() const;
 
   // --- States and faults (sim_nic_conditions.cc) ---
   // The conditions of the card; several may apply at once.
@@ -194,12 +241,25 @@ class SimNic final : public Port,
   void FinishReleases();
   std::vector<std::unique_ptr<Progress>> progress_;
   std::vector<PendingRelease> releases_;  // under mutex_
+  // The first block of an SA, until the packets handed over before have passed.
+  struct PendingGrant {
+    OffloadHandle handle;
+    std::vector<uint64_t> given;
+    NumberBlock block;
+  };
+  std::vector<PendingGrant> grants_;  // under mutex_
+  std::vector<uint64_t> Given() const;
   std::atomic<bool> releasing_{false};
 
   // Held by the thread for one batch, by control for one change. Protects the members up to
   // crypto_.
   mutable std::mutex mutex_;
   SimNicTable table_;
+  SimNicPolicies policies_;
+  std::vector<OffloadHandle> keeping_;  // SAs that keep packets, or did
+  // Packets kept for SAs that were wiped since.
+  std::vector<SimNicPacketSa::Kept> orphans_;
+  std::atomic<bool> look_at_kept_{false};
   Conditions conditions_;
   PendingFaults faults_;
   std::deque<std::string> played_;

@@ -43,7 +43,7 @@ OffloadCaps UnionOf(OffloadCaps a, const OffloadCaps& b) {
   for (const auto member :
        {&OffloadCaps::crypto_offload, &OffloadCaps::packet_offload, &OffloadCaps::inbound,
         &OffloadCaps::outbound, &OffloadCaps::transport, &OffloadCaps::tunnel, &OffloadCaps::beet,
-        &OffloadCaps::ipv4, &OffloadCaps::ipv6, &OffloadCaps::esn, &OffloadCaps::udp_encap,
+        &OffloadCaps::ipv4, &OffloadCaps::ipv6, &OffloadCaps::esn, &OffloadCaps::udp_encap, &OffloadCaps::packet_udp_encap,
         &OffloadCaps::inner_checksum, &OffloadCaps::segmentation}) {
     a.*member = a.*member || b.*member;
   }
@@ -68,8 +68,6 @@ OffloadCaps CapsOf(const CardProfile& profile, const std::vector<const CardProfi
   OffloadCaps caps = cards[0]->caps;
   for (const CardProfile* card : cards) caps = UnionOf(caps, card->caps);
   caps.driver = profile.module;
-  // The rows for packet offload are there; the software NIC itself cannot do it yet.
-  caps.packet_offload = false;
   return caps;
 }
 

@@ -99,7 +99,14 @@ void SimNic::ChangeConditions(const Fault& fault) {
 
 // After power loss or a firmware restart, tables and keys are lost.
 void SimNic::Wipe() {
+  table_.ForEachPacketSa([this](OffloadHandle, SimNicTable::Slot& slot) {
+    orphans_.insert(orphans_.end(), slot.packet->kept().begin(), slot.packet->kept().end());
+    slot.packet->kept().clear();
+  });
+  if (!orphans_.empty()) look_at_kept_.store(true, std::memory_order_release);
   table_.Wipe();
+  policies_.Wipe();
+  grants_.clear();
   releases_.clear();
   releasing_.store(false, std::memory_order_release);
   resets_.fetch_add(1, std::memory_order_release);

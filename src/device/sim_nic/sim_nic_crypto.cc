@@ -16,8 +16,14 @@ void Add(std::atomic<uint64_t>* counter, uint64_t n) {
 
 // Seals the packets that request it. A packet that cannot be sealed is marked for return, or
 // dropped if it should never have come here. No such packet leaves unsealed.
-void SimNic::Seal(PacketBatch* batch) {
+void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
+  PacketBatch protect;
+  batch->Partition(
+      [](const Packet* packet) {
+        return packet->offload.status == OffloadStatus::kProtectRequested;
+      },
+      &protect);
   uint32_t jobs = 0;
   batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, &sink_);
   if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine accepts all of them
@@ -33,6 +39,7 @@ void SimNic::Seal(PacketBatch* batch) {
       },
       &sink_);
   Add(&sealed_, sealed);
+  if (!protect.empty()) Protect(queue, &protect, batch);
 }
 
 // Afterwards the packet has a job, requests none, or is returned.
@@ -81,30 +88,53 @@ void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool w
   Add(&sealed_, 1);
 }
 
-bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* job, uint64_t* seq) {
+// Sets `arrival` for an ESP packet of an SA in the table. False: the packet passes as it came.
+bool SimNic::FindSa(Packet* packet, Arrival* arrival) {
   // Only a frame with an IP EtherType is parsed as IP.
-  IpPacketView ip;
+  IpPacketView& ip = arrival->ip;
   const Frame frame = ParseFrame(packet->bytes(), &ip);
   if (!frame.IsIp() || packet->csum_partial) return false;
   packet->l3_offset = frame.type.l3_offset;
-  if (frame.kind == FrameKind::kBadIp || ip.fragment || ip.flow.proto != kProtoEsp) return false;
-  const EspView esp = ClassifyWirePacket(ip, packet->l3(), {});
-  if (esp.kind != WireKind::kEsp) return false;
-  OffloadHandle handle;
-  *slot = table_.FindInbound(esp.spi, ip.flow.daddr, ip.flow.family, &handle);
-  if (*slot == nullptr) {
+  if (frame.kind == FrameKind::kBadIp || ip.fragment) return false;
+  arrival->esp = ClassifyWirePacket(ip, packet->l3(), table_.encap_ports());
+  if (arrival->esp.kind != WireKind::kEsp) return false;
+  arrival->slot =
+      table_.FindInbound(arrival->esp.spi, ip.flow.daddr, ip.flow.family, &arrival->handle);
+  if (arrival->slot == nullptr) {
     Add(&passed_unknown_, 1);
     return false;
   }
-  const esp::JobParams& params = (*slot)->params;
-  const std::size_t length = ip.total_length - esp.esp_offset;
-  if (!esp::HasRoomForJob(params.layout, length)) return false;
-  *seq = params.esn ? InferEsn(esp.seq_low, (*slot)->highest, (*slot)->window) : esp.seq_low;
-  packet->offload.handle = handle;
-  packet->offload.esn_high = static_cast<uint32_t>(*seq >> 32);
-  esp::BuildJob(params, packet->l3().subspan(esp.esp_offset, length),
-                static_cast<uint32_t>(*seq >> 32), job);
-  return true;
+  const SimNicPacketSa* whole = arrival->slot->packet.get();
+  return arrival->esp.udp_encapsulated == (whole != nullptr && whole->in_udp());
+}
+
+// Crypto offload: lengths and headers stay.
+void SimNic::OpenInPlace(const Arrival& arrival, Packet* packet) {
+  SimNicTable::Slot* slot = arrival.slot;
+  const esp::JobParams& params = slot->params;
+  const std::size_t length = arrival.ip.total_length - arrival.esp.esp_offset;
+  if (!esp::HasRoomForJob(params.layout, length)) return;
+  const uint32_t low = arrival.esp.seq_low;
+  const uint64_t seq = params.esn ? InferEsn(low, slot->highest, slot->window) : low;
+  packet->offload.handle = arrival.handle;
+  packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
+  CryptoJob& job = jobs_[0];
+  esp::BuildJob(params, packet->l3().subspan(arrival.esp.esp_offset, length),
+                packet->offload.esn_high, &job);
+  (void)crypto_->Submit({&job, 1});
+  switch (job.status) {
+    case CryptoStatus::kOk:
+      packet->offload.status = OffloadStatus::kOpened;
+      slot->highest = seq > slot->highest ? seq : slot->highest;
+      Add(&opened_, 1);
+      break;
+    case CryptoStatus::kAuthFailed:
+      packet->offload.status = OffloadStatus::kAuthFailed;
+      Add(&auth_failed_, 1);
+      break;
+    default:
+      packet->offload.status = OffloadStatus::kError;
+  }
 }
 
 // Opens packets of its SAs in place. One packet at a time: an ESN is inferred from the numbers
@@ -112,26 +142,23 @@ bool SimNic::BuildOpenJob(Packet* packet, SimNicTable::Slot** slot, CryptoJob* j
 void SimNic::Open(PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
   if (!offload_up()) return;
+  std::array<Packet*, kMaxBatch> passing;
+  uint32_t n = 0;
   for (Packet* packet : batch->packets()) {
-    SimNicTable::Slot* slot = nullptr;
-    CryptoJob& job = jobs_[0];
-    uint64_t seq = 0;
-    if (!BuildOpenJob(packet, &slot, &job, &seq)) continue;
-    (void)crypto_->Submit({&job, 1});
-    switch (job.status) {
-      case CryptoStatus::kOk:
-        packet->offload.status = OffloadStatus::kOpened;
-        slot->highest = seq > slot->highest ? seq : slot->highest;
-        Add(&opened_, 1);
-        break;
-      case CryptoStatus::kAuthFailed:
-        packet->offload.status = OffloadStatus::kAuthFailed;
-        Add(&auth_failed_, 1);
-        break;
-      default:
-        packet->offload.status = OffloadStatus::kError;
+    Arrival arrival;
+    Fate fate = Fate::kPass;
+    if (FindSa(packet, &arrival)) {
+      if (arrival.slot->packet != nullptr) {
+        fate = Decapsulate(arrival, packet);
+      } else {
+        OpenInPlace(arrival, packet);
+      }
     }
+    if (fate == Fate::kPass) passing[n++] = packet;
   }
+  batch->ReleaseAll();
+  for (uint32_t i = 0; i < n; ++i) batch->Push(passing[i]);
+  if (table_.HasEvents()) RingBell();
 }
 
 }  // namespace cygnet

@@ -38,6 +38,7 @@ constexpr Form kForms[] = {
     {"skip-icv", Kind::kSkipIcv, Argument::kCount, 1},
     {"fail-seal", Kind::kFailSeal, Argument::kCount, 1},
     {"failover", Kind::kFailOver, Argument::kNone, 1},
+    {"policy-miss", Kind::kPolicyMiss, Argument::kCount, 1},
     {"clear", Kind::kClear, Argument::kNone, 1},
 };
 
@@ -93,8 +94,8 @@ std::string_view NameOf(Errc code) {
 
 std::string_view FaultForms() {
   return "link-down, link-up, down, up, reset [MS], remove, insert, crash, table-full [N], "
-         "table-ok, add-fail ERRNO [N], skip-seal [N], skip-icv [N], fail-seal [N], failover, "
-         "clear";
+         "table-ok, add-fail ERRNO [N], skip-seal [N], skip-icv [N], fail-seal [N], "
+         "policy-miss [N], failover, clear";
 }
 
 Result<Fault> ParseFault(std::string_view text) {
@@ -148,6 +149,9 @@ void PendingFaults::Arm(const Fault& fault) {
     case Kind::kFailSeal:
       fail_seal_ = fault.count;
       break;
+    case Kind::kPolicyMiss:
+      policy_miss_ = fault.count;
+      break;
     case Kind::kClear:
       *this = {};
       break;
@@ -166,6 +170,8 @@ std::optional<DeviceRefusal> PendingFaults::NextAdd() {
   }
   return std::nullopt;
 }
+
+bool PendingFaults::NextMissesPolicy() { return Use(&policy_miss_); }
 
 SealFault PendingFaults::NextSeal() {
   if (Use(&fail_seal_)) return SealFault::kFailSeal;

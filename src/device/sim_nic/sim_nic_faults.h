@@ -29,6 +29,7 @@ struct Fault {
     kSkipIcv,
     kFailSeal,
     kFailOver,
+    kPolicyMiss,
     kClear,
   };
   static constexpr uint32_t kForever = std::numeric_limits<uint32_t>::max();
@@ -55,6 +56,8 @@ class PendingFaults {
   // The refusal of the next add, if one is due.
   std::optional<DeviceRefusal> NextAdd();
   SealFault NextSeal();
+  // Packet offload: true if the next packet misses its policy and leaves in clear.
+  bool NextMissesPolicy();
 
  private:
   uint32_t table_full_ = 0;
@@ -63,6 +66,7 @@ class PendingFaults {
   uint32_t skip_seal_ = 0;
   uint32_t skip_icv_ = 0;
   uint32_t fail_seal_ = 0;
+  uint32_t policy_miss_ = 0;
 };
 
 }  // namespace cygnet

@@ -20,7 +20,7 @@ std::optional<DeviceRefusal> SimNic::InstallSa(const OffloadSa& sa, OffloadHandl
   } else {
     refusal = faults_.NextAdd();
   }
-  const CardRequest request = RequestFor(sa.spec, sa.half, OffloadMode::kCrypto);
+  const CardRequest request = RequestFor(sa.spec, sa.half, sa.mode);
   // What the firmware of a card with queued adds says comes too late for the client.
   std::optional<DeviceRefusal> too_late;
   if (offload_up() && cards_[active_]->adds_are_queued)
@@ -42,8 +42,13 @@ void SimNic::StartSa(OffloadHandle handle) {
 }
 
 void SimNic::StopSa(OffloadHandle handle) {
-  const std::lock_guard lock(mutex_);
-  table_.Stop(handle);
+  {
+    const std::lock_guard lock(mutex_);
+    table_.Stop(handle);
+    if (keeping_.empty()) return;
+    LookAtKept();
+  }
+  wire_bell_.Ring();
 }
 
 // No worker will use the handle again, but packets handed over before may still be in the rings.
@@ -51,11 +56,10 @@ void SimNic::StopSa(OffloadHandle handle) {
 void SimNic::ReleaseSa(OffloadHandle handle) {
   const std::lock_guard lock(mutex_);
   if (conditions_.failed) return;  // it cannot erase the key now; the reset will
-  PendingRelease release{handle, {}};
-  for (const auto& queue : progress_) {
-    release.given.push_back(queue->given.load(std::memory_order_acquire));
-  }
-  if (Passed(release.given)) {
+  PendingRelease release{handle, Given()};
+  const SimNicTable::Slot* slot = table_.Find(handle);
+  const bool keeps = slot != nullptr && slot->packet != nullptr && !slot->packet->kept().empty();
+  if (Passed(release.given) && !keeps) {
     table_.Release(handle);
     RingBell();
     return;
@@ -67,6 +71,14 @@ void SimNic::ReleaseSa(OffloadHandle handle) {
 std::vector<OffloadHandle> SimNic::TakeErased() {
   const std::lock_guard lock(mutex_);
   return table_.TakeErased();
+}
+
+std::vector<uint64_t> SimNic::Given() const {
+  std::vector<uint64_t> given;
+  for (const auto& queue : progress_) {
+    given.push_back(queue->given.load(std::memory_order_acquire));
+  }
+  return given;
 }
 
 bool SimNic::Passed(const std::vector<uint64_t>& given) const {
@@ -81,6 +93,8 @@ void SimNic::FinishReleases() {
   if (conditions_.failed) return;
   const std::size_t released = std::erase_if(releases_, [this](const PendingRelease& release) {
     if (!Passed(release.given)) return false;
+    SimNicTable::Slot* slot = table_.Find(release.handle);
+    if (slot != nullptr && slot->packet != nullptr && !slot->packet->kept().empty()) return false;
     table_.Release(release.handle);
     return true;
   });

@@ -57,6 +57,11 @@ std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
   slot.matches = true;
   slot.log_number = log_.Offer(sa, true, now);
   *handle = MakeHandle(index, slot.generation);
+  if (sa.mode == OffloadMode::kPacket) {
+    slot.packet = std::make_unique<SimNicPacketSa>(sa, &events_);
+    slot.packet->set_handle(*handle);
+    if (slot.packet->in_udp()) CountEncapPort(slot.packet->encap_port(), 1);
+  }
   CountAdded(slot);
   return std::nullopt;
 }
@@ -124,6 +129,20 @@ void SimNicTable::Start(OffloadHandle handle) {
       static_cast<uint32_t>(slot - slots_.data());
 }
 
+OffloadHandle SimNicTable::HandleOf(uint32_t index) const {
+  return MakeHandle(index, slots_[index].generation);
+}
+
+void SimNicTable::CountEncapPort(uint16_t port, int delta) {
+  const auto uses = encap_port_uses_.try_emplace(port, 0).first;
+  const bool listed = uses->second != 0;
+  uses->second += delta;
+  if ((uses->second != 0) == listed) return;
+  if (uses->second == 0) encap_port_uses_.erase(uses);
+  encap_ports_.clear();
+  for (const auto& [used, n] : encap_port_uses_) encap_ports_.push_back(used);
+}
+
 SimNicTable::Slot* SimNicTable::Find(OffloadHandle handle) {
   const uint32_t slot_plus_one = handle.value & kSlotMask;
   if (slot_plus_one == 0 || slot_plus_one > slots_.size()) return nullptr;
@@ -178,6 +197,10 @@ void SimNicTable::Release(OffloadHandle handle) {
   slot->key.Wipe();
   slot->auth_key.Wipe();
   slot->params = {};
+  if (slot->packet != nullptr && slot->packet->in_udp()) {
+    CountEncapPort(slot->packet->encap_port(), -1);
+  }
+  slot->packet.reset();
   slot->used = false;
   slot->generation = (slot->generation + 1) & kGenerationMask;
   free_[IndexOf(slot->half)].push_back((handle.value & kSlotMask) - 1);

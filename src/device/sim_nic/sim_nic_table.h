@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 #include "device/offload_device.h"
 #include "device/sim_nic/card_request.h"
 #include "device/sim_nic/sim_nic_key_log.h"
+#include "device/sim_nic/sim_nic_packet.h"
 #include "esp/crypto_jobs.h"
 #include "sa/sa_spec.h"
 
@@ -42,6 +44,7 @@ class SimNicTable {
     CardRequest request = {};       // what its card was asked
     bool held = true;               // false: the card said so, and has nothing
     bool matches = true;            // inbound: false: the card never opens its packets
+    std::unique_ptr<SimNicPacketSa> packet;  // packet offload only
   };
 
   // `limit`: slots of each direction. `address_limit`: distinct destinations of inbound SAs; 0 =
@@ -68,12 +71,28 @@ class SimNicTable {
 
   // The slot of a handle, stopped or not; nullptr: released.
   Slot* Find(OffloadHandle handle);
+  const Slot* Find(OffloadHandle handle) const {
+    return const_cast<SimNicTable*>(this)->Find(handle);
+  }
   // The slot that matches an arriving packet and is not stopped.
   Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
 
   bool HasSlot(Half half) const { return !free_[IndexOf(half)].empty(); }
   // False: an inbound SA to this address needs an address entry, and none is free.
   bool HasAddress(const SaSpec& spec, Half half) const;
+  // UDP ports that carry ESP to SAs in packet offload, ascending.
+  std::span<const uint16_t> encap_ports() const { return encap_ports_; }
+  // Of packet offload, since the last call.
+  std::vector<PacketOffloadEvent> TakeEvents() { return std::exchange(events_, {}); }
+  bool HasEvents() const { return !events_.empty(); }
+  // Calls fn(handle, slot) for each SA in packet offload.
+  template <typename Fn>
+  void ForEachPacketSa(Fn fn) {
+    for (uint32_t i = 0; i < slots_.size(); ++i) {
+      if (slots_[i].used && slots_[i].packet != nullptr) fn(HandleOf(i), slots_[i]);
+    }
+  }
+
   uint32_t used() const { return used_[0] + used_[1]; }
   uint32_t used(Half half) const { return used_[IndexOf(half)]; }
   uint32_t high_water() const { return high_water_; }
@@ -111,6 +130,8 @@ class SimNicTable {
   std::optional<DeviceRefusal> CheckRoom(const OffloadSa& sa) const;
   std::optional<DeviceRefusal> LoadKey(const OffloadSa& sa, Slot* slot);
   void Unmatch(const Slot& slot);
+  OffloadHandle HandleOf(uint32_t index) const;
+  void CountEncapPort(uint16_t port, int delta);
   void CountAdded(const Slot& slot);
   void CountReleased(const Slot& slot);
 
@@ -122,6 +143,9 @@ class SimNicTable {
   std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and the number of SAs
   std::vector<OffloadHandle> erased_;
   SimNicKeyLog log_;
+  std::vector<PacketOffloadEvent> events_;
+  std::map<uint16_t, int> encap_port_uses_;
+  std::vector<uint16_t> encap_ports_;
   std::array<uint32_t, 2> used_{};
   uint32_t high_water_ = 0;
   uint32_t addresses_high_water_ = 0;

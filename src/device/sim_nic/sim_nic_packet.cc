@@ -1,0 +1,165 @@
+#include "device/sim_nic/sim_nic_packet.h"
+
+#include <algorithm>
+
+#include "esp/decapsulate.h"
+#include "esp/encapsulate.h"
+#include "esp/finish.h"
+#include "esp/size.h"
+
+namespace cygnet {
+namespace {
+
+// The window begins at the block, and is at least as large as the client's.
+ReplayState StartOfWindow(const OffloadSa& sa) {
+  ReplayState start;
+  start.seq = sa.numbers.first - 1;
+  start.window = sa.spec.replay_window();
+  start.extended_form = true;
+  start.bitmap.assign((start.window + 31) / 32, 0);
+  return start;
+}
+
+}  // namespace
+
+SimNicPacketSa::SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events)
+    : events_(events), facts_(sa.spec), number_(sa.number), numbers_(sa.numbers) {
+  if (IsInbound(sa.half)) {
+    in_ = std::make_unique<InboundSa>(sa.spec, nullptr);
+    window_ = std::make_unique<ReplayWindow>(StartOfWindow(sa), sa.spec.esn());
+    window_size_ = window_->window();
+    highest_ = sa.highest;
+    wanted_ = sa.highest;
+    if (sa.spec.encap.has_value()) encap_port_ = sa.spec.encap->dport;
+  } else {
+    out_ = std::make_unique<OutboundSa>(sa.spec, nullptr, sa.iv_mask);
+    next_ = numbers_.first;
+    const bool wide = sa.spec.esn() || (sa.spec.extra_flags & kSaExtraOseqMayWrap) != 0;
+    last_number_ = wide ? ~uint64_t{0} : uint64_t{0xffffffff};
+  }
+  PlaceLowMark();
+}
+
+void SimNicPacketSa::Grant(const NumberBlock& block) {
+  if (block.empty()) return;
+  if (in_ != nullptr) {
+    numbers_.first = std::max(numbers_.first, block.first);
+    numbers_.last = std::max(numbers_.last, block.last);
+  } else if (!numbers_.empty() && block.first == numbers_.last + 1) {
+    numbers_.last = block.last;
+  } else {
+    numbers_ = block;
+    next_ = block.first;
+  }
+  told_low_ = false;
+  told_none_ = false;
+  PlaceLowMark();
+}
+
+void SimNicPacketSa::PlaceLowMark() {
+  const uint64_t used = std::max(out_ != nullptr ? next_ - 1 : highest_, numbers_.first - 1);
+  low_at_ = numbers_.last > used ? used + (numbers_.last - used + 1) / 2 : numbers_.last;
+}
+
+SaReading SimNicPacketSa::Read(uint64_t now) const {
+  const LifetimeUsage usage = lifetime_.usage();
+  SaReading reading;
+  reading.packets = usage.packets;
+  reading.bytes = usage.bytes;
+  reading.highest = out_ != nullptr ? next_ - 1 : highest_;
+  reading.wanted = wanted_;
+  reading.replayed = replayed_;
+  reading.auth_failed = auth_failed_;
+  reading.taken_at = now;
+  return reading;
+}
+
+SaHandOver SimNicPacketSa::HandOver(uint64_t now) const {
+  SaHandOver state{Read(now), {}};
+  if (in_ == nullptr) return state;
+  if (window_size_ > 0) {
+    ReplayState seen = window_->Export(0);
+    // Of numbers below the block nothing is known here.
+    state.bitmap = std::move(seen.bitmap);
+  }
+  return state;
+}
+
+void SimNicPacketSa::AskForNumbers() {
+  if (told_none_) return;
+  told_none_ = true;
+  told_low_ = true;
+  Raise(PacketOffloadEvent::Kind::kNumbersLow);
+}
+
+void SimNicPacketSa::TellIfLow() {
+  if (told_low_) return;
+  const uint64_t at = out_ != nullptr ? next_ - 1 : highest_;
+  if (at < low_at_) return;
+  told_low_ = true;
+  Raise(PacketOffloadEvent::Kind::kNumbersLow);
+}
+
+// As the stack does: Lifetime tests the limits before a packet is counted.
+DropReason SimNicPacketSa::Charge(uint32_t bytes, uint64_t now) {
+  const auto charge = lifetime_.Charge({&bytes, 1}, now);
+  if (charge.soft_hit) Raise(PacketOffloadEvent::Kind::kSoftLimit);
+  if (charge.allowed == 1) return DropReason::kNone;
+  Raise(PacketOffloadEvent::Kind::kHardLimit);
+  return in_ != nullptr ? DropReason::kInStateExpired : DropReason::kOutStateExpired;
+}
+
+// --- Outbound ---
+
+DropReason SimNicPacketSa::Build(const IpPacketView& ip, uint64_t now, Packet* packet) {
+  const DropReason charged = Charge(esp::ProtectedLength(*out_, ip), now);
+  if (charged != DropReason::kNone) return charged;
+  if (used_up()) return DropReason::kOutSequence;  // charged nevertheless, as by the stack
+  const uint64_t seq = next_++;
+  TellIfLow();
+  // Without TFC padding the path MTU has no effect.
+  return esp::Encapsulate(*out_, ip, seq, ~uint32_t{0}, packet);
+}
+
+void SimNicPacketSa::Finish(Packet* packet) const {
+  if (esp::NeedsUdpChecksum(*out_)) esp::FinishUdpChecksum(*out_, packet);
+}
+
+// --- Inbound ---
+
+uint64_t SimNicPacketSa::Infer(uint32_t low) const {
+  return in_->esn && window_size_ > 0 ? InferEsn(low, highest_, window_size_) : low;
+}
+
+DropReason SimNicPacketSa::CheckReplay(uint64_t seq) {
+  const DropReason reason = window_->Check(seq);
+  if (reason != DropReason::kNone) ++replayed_;
+  return reason;
+}
+
+DropReason SimNicPacketSa::RefuseIcv(uint32_t low, uint64_t seq) {
+  ++auth_failed_;
+  return window_->MayBeLate(low, seq) ? DropReason::kInLateBeyondWindow : DropReason::kInAuthFailed;
+}
+
+// In the order of the stack's inbound pipeline, steps 8 and 9.
+DropReason SimNicPacketSa::Accept(uint64_t seq, const IpPacketView& outer, uint32_t esp_offset,
+                                  uint64_t now, Packet* packet) {
+  packet->TrimTo(packet->l3_offset + outer.total_length);
+  esp::Trailer trailer;
+  DropReason reason = esp::ReadTrailer(*in_, *packet, esp_offset, &trailer);
+  if (reason != DropReason::kNone) return reason;
+  reason = window_->Commit(seq);
+  if (reason != DropReason::kNone) {
+    ++replayed_;
+    return reason;
+  }
+  if (seq > highest_) highest_ = seq;
+  NoteAuthentic(seq);
+  TellIfLow();
+  reason = Charge(trailer.payload_length, now);
+  if (reason != DropReason::kNone) return reason;
+  return esp::Decapsulate(*in_, outer, esp_offset, trailer, packet);
+}
+
+}  // namespace cygnet

@@ -1,0 +1,109 @@
+// SimNicPacketSa: one half of an SA in packet offload: what the software NIC does for it besides
+// the cryptography. Not thread-safe: protected by SimNic's lock.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "device/packet_offload.h"
+#include "device/sim_nic/sim_nic_policies.h"
+#include "net/esp_view.h"
+#include "net/flow_key.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+class SimNicPacketSa {
+ public:
+  static constexpr std::size_t kMaxKept = 1024;
+
+  // A packet that waits for numbers. Outbound: in clear. Inbound: opened, its number above the
+  // block.
+  struct Kept {
+    Packet* packet = nullptr;
+    uint32_t queue = 0;       // outbound: that it came from
+    uint64_t seq = 0;         // inbound
+    uint32_t esp_offset = 0;  // inbound: from the start of the IP header
+  };
+
+  // `events` outlives this.
+  SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events);
+
+  // For its events.
+  void set_handle(OffloadHandle handle) { handle_ = handle; }
+  OffloadHandle handle() const { return handle_; }
+  uint32_t number() const { return number_; }
+  const OffloadSaFacts& facts() const { return facts_; }
+  uint16_t encap_port() const { return encap_port_; }  // inbound; 0: none
+  bool in_udp() const { return encap_port_ != 0; }
+  void SetLimits(const LifetimeLimits& limits) { lifetime_.SetLimits(limits); }
+  // Outbound: if `block` does not continue the present one, the rest of that is never used.
+  // Inbound: the block begins and ends no earlier than this one.
+  void Grant(const NumberBlock& block);
+  bool has_block() const { return !numbers_.empty(); }
+  SaReading Read(uint64_t now) const;
+  SaHandOver HandOver(uint64_t now) const;
+  std::deque<Kept>& kept() { return kept_; }
+  // A packet finds no number.
+  void AskForNumbers();
+
+  // --- Outbound ---
+  bool has_number() const { return numbers_.contains(next_); }
+  // The SA has no further number.
+  bool used_up() const { return next_ > last_number_; }
+  // Charges, numbers and builds the packet, up to the sealing. REQUIRES: it need not wait.
+  DropReason Build(const IpPacketView& ip, uint64_t now, Packet* packet);
+  // After the sealing.
+  void Finish(Packet* packet) const;
+
+  // --- Inbound ---
+  enum class Place : uint8_t { kBelow, kInBlock, kAbove };
+  Place PlaceOf(uint64_t seq) const {
+    return seq < numbers_.first  ? Place::kBelow
+           : seq > numbers_.last ? Place::kAbove
+                                 : Place::kInBlock;
+  }
+  uint64_t Infer(uint32_t low) const;
+  // Before the ICV is verified.
+  DropReason CheckReplay(uint64_t seq);
+  // The ICV was wrong: counts it and returns the reason.
+  DropReason RefuseIcv(uint32_t low, uint64_t seq);
+  void NoteAuthentic(uint64_t seq) { wanted_ = seq > wanted_ ? seq : wanted_; }
+  // The packet is opened and its number is in the block. On kNone it is the inner packet.
+  DropReason Accept(uint64_t seq, const IpPacketView& outer, uint32_t esp_offset, uint64_t now,
+                    Packet* packet);
+
+ private:
+  void Raise(PacketOffloadEvent::Kind kind) { events_->push_back({handle_, kind}); }
+  DropReason Charge(uint32_t bytes, uint64_t now);
+  void TellIfLow();
+  void PlaceLowMark();
+
+  std::vector<PacketOffloadEvent>* const events_;
+  const OffloadSaFacts facts_;
+  const uint32_t number_;
+  OffloadHandle handle_;
+  NumberBlock numbers_;
+  uint64_t low_at_ = 0;  // number at which kNumbersLow is raised
+  bool told_low_ = false;
+  bool told_none_ = false;
+  Lifetime lifetime_{LifetimeLimits{}, LifetimeUsage{}};
+  std::deque<Kept> kept_;
+  // Outbound.
+  std::unique_ptr<OutboundSa> out_;
+  uint64_t next_ = 1;
+  uint64_t last_number_ = 0;
+  // Inbound.
+  std::unique_ptr<InboundSa> in_;
+  std::unique_ptr<ReplayWindow> window_;
+  uint32_t window_size_ = 0;
+  uint16_t encap_port_ = 0;
+  uint64_t highest_ = 0;  // accepted here; before that, by the stack
+  uint64_t wanted_ = 0;
+  uint32_t replayed_ = 0;
+  uint32_t auth_failed_ = 0;
+};
+
+}  // namespace cygnet
