@@ -64,7 +64,15 @@ class HalfBinder {
   PlacementReason Refused(const DeviceRefusal& refusal);
   bool IsOn(const OffloadDevice* device) const {
     return in_.current != nullptr && in_.current->device == device &&
-           in_.current->device_resets == device->resets();
+           in_.current->path == DevicePath() && in_.current->device_resets == device->resets();
+  }
+  bool wants_packet() const { return request().mode == PlacementMode::kPacket; }
+  ProcessingPath DevicePath() const {
+    return wants_packet() ? ProcessingPath::kPacketOffload : ProcessingPath::kCryptoOffload;
+  }
+  // The client asked for packet offload: like the kernel, no software stands by.
+  bool device_only() const {
+    return required_ || (wants_packet() && request().by == RequestedBy::kClient);
   }
   std::optional<Error> ErrorOf(const PlacementReason& obstacle) const;
   // Engines.
@@ -110,7 +118,7 @@ Result<BoundHalf> HalfBinder::Bind() {
     reason_ = *std::move(obstacle);
   } else {
     reason_ = {in_.success, {}};
-    if (required_) return Finish();
+    if (device_only()) return Finish();
   }
   if (Status engines = BindEngines(); !engines) {
     if (binding_->on_device() && !IsOn(binding_->device)) {
@@ -155,7 +163,11 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   } else if (auto refusal = GiveToDevice(device)) {
     return refusal;
   }
-  binding_->path = ProcessingPath::kCryptoOffload;
+  binding_->path = DevicePath();
+  // Numbers from before the move are still opened by the CPU.
+  if (wants_packet() && IsInbound(half_) && in_.current != nullptr) {
+    binding_->cpu = in_.current->cpu;
+  }
   binding_->device = device;
   binding_->device_resets = resets;
   return std::nullopt;
@@ -170,8 +182,14 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
     if (!recorded) return PlacementReason{ReasonCode::kNotRecorded, recorded.error().message};
     key = *recorded;
   }
-  const auto refusal =
-      device->InstallSa({spec_, half_, in_.highest.value_or(spec_.replay.seq)}, &binding_->handle);
+  OffloadSa sa{.spec = spec_, .half = half_, .highest = in_.highest.value_or(spec_.replay.seq)};
+  if (wants_packet()) {
+    sa.mode = OffloadMode::kPacket;
+    sa.number = in_.number;
+    sa.iv_mask = in_.iv_mask;
+    if (in_.numbers) sa.numbers = in_.numbers(*device);
+  }
+  const auto refusal = device->InstallSa(sa, &binding_->handle);
   if (!refusal) {
     if (key) in_.keys->TakenByDevice(*device, binding_->handle, *key);
     return std::nullopt;
@@ -222,6 +240,7 @@ std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const 
 // Decides before a device is asked whether the half can do without a CPU session.
 bool HalfBinder::NeedsCpu() const {
   if (request().mode == PlacementMode::kRequired) return false;
+  if (wants_packet() && request().by == RequestedBy::kClient) return false;
   const PlacementDevice* named = request().ifindex != 0 && request().mode != PlacementMode::kNo
                                      ? Named(request().ifindex, in_.devices)
                                      : nullptr;

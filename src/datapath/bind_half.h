@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -57,6 +58,12 @@ struct BindInputs {
   PlacementCause cause = PlacementCause::kInstall;
   ReasonCode success = ReasonCode::kRequested;  // the reason if a device accepts it
   std::shared_ptr<KeyObserver> keys = {};
+  // --- Packet offload ---
+  uint32_t number = 0;   // low word of Sa::number
+  uint64_t iv_mask = 0;  // OutboundSa::iv_mask
+  // Called right before a device is given the half; returns the numbers that it may use. Empty:
+  // none until PacketOffload::Grant.
+  std::function<NumberBlock(const OffloadDevice&)> numbers = {};
 };
 
 // The present binding is still right: nothing needs to be published.

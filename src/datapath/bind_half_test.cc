@@ -146,6 +146,52 @@ TEST_F(BindHalfTest, PacketOffloadIsRefusedAndNeverFallsBack) {
   EXPECT_EQ(Bind(test::MakeSpec(options)).error().code, Errc::kInvalid);
 }
 
+TEST_F(BindHalfTest, PacketOffloadOfAClientHasNoCpu) {
+  SaOptions options = Offloaded({}, false);
+  options.offload->mode = OffloadMode::kPacket;
+  BindInputs inputs = Inputs(ClientRequest(test::MakeSpec(options)));
+  inputs.keys = keys_;
+  const auto bound = BindHalf(test::MakeSpec(options), Half::kOutbound, inputs);
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_EQ(bound->next().path, ProcessingPath::kPacketOffload);
+  EXPECT_TRUE(bound->next().device_numbers());
+  EXPECT_EQ(bound->next().cpu.session, nullptr);
+  EXPECT_THAT(keys_->events, ElementsAre("device out", "taken"));
+  host_.nic().ReleaseSa(bound->next().handle);
+}
+
+TEST_F(BindHalfTest, PacketOffloadLacksItsOwnCapabilities) {
+  SaOptions options = Offloaded(SaOptions{.tfc_pad = 100}, false);
+  options.offload->mode = OffloadMode::kPacket;
+  EXPECT_THAT(Bind(test::MakeSpec(options)).error().message, testing::HasSubstr("tfc-padding"));
+}
+
+// The same device does crypto offload now: its slot is another one.
+TEST_F(BindHalfTest, FromCryptoToPacketOffloadTheDeviceGetsTheHalfAnew) {
+  const auto crypto = Bind(test::MakeSpec(Offloaded({}, true)), Half::kInbound);
+  ASSERT_TRUE(crypto.has_value());
+  SaOptions options = Offloaded({}, true);
+  options.offload->mode = OffloadMode::kPacket;
+  BindInputs inputs = Inputs(ClientRequest(test::MakeSpec(options)));
+  inputs.current = &crypto->next();
+  inputs.cause = PlacementCause::kMove;
+  int asked = 0;
+  inputs.numbers = [&asked](const OffloadDevice&) {
+    ++asked;
+    return NumberBlock{1, 100};
+  };
+  const auto packet = BindHalf(test::MakeSpec(options), Half::kInbound, inputs);
+  ASSERT_TRUE(packet.has_value() && !packet->stays());
+  EXPECT_NE(packet->next().handle, crypto->next().handle);
+  EXPECT_EQ(packet->next().cpu.session, crypto->next().cpu.session) << "for what is on its way";
+  EXPECT_EQ(asked, 1);
+  inputs.current = &packet->next();
+  EXPECT_TRUE(BindHalf(test::MakeSpec(options), Half::kInbound, inputs)->stays());
+  EXPECT_EQ(asked, 1);
+  host_.nic().ReleaseSa(crypto->next().handle);
+  host_.nic().ReleaseSa(packet->next().handle);
+}
+
 TEST_F(BindHalfTest, UnknownDeviceFallsBackAndSaysSo) {
   SaOptions options = Offloaded({}, false);
   options.offload->ifindex = 7;

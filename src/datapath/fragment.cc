@@ -50,7 +50,10 @@ bool Fragmenter::Begin(const Packet& packet, const IpPacketView& ip, uint32_t mt
   const bool v4 = ip.flow.family == IpFamily::kV4;
   if (ip.total_length <= mtu || ip.fragment || (v4 && ip.dont_fragment)) return false;
   // A device seals whole packets, so a packet must not be cut before that.
-  if (packet.offload.status == OffloadStatus::kSealRequested) return false;
+  const OffloadStatus status = packet.offload.status;
+  if (status == OffloadStatus::kSealRequested || status == OffloadStatus::kProtectRequested) {
+    return false;
+  }
   if (packet.l3_offset + mtu > kLargestFrame) return false;
   if (v4) {
     BeginV4(packet.l3());

@@ -1,7 +1,6 @@
 #include "datapath/inbound_pipeline.h"
 
 #include "datapath/always_passes.h"
-#include "datapath/segment.h"
 #include "esp/decapsulate.h"
 #include "net/frame.h"
 #include "net/ip_options.h"
@@ -27,12 +26,6 @@ DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
   packet->csum_partial = false;  // it referred to the outer packet's checksum
   IpPacketView* inner = &item->view;
   if (!ParseIpPacket(packet->l3(), inner)) return DropReason::kInModeMismatch;
-  // Behind a NAT the checksum was computed for other addresses. The ICV protects the bytes (RFC
-  // 3948 section 3.1.2, as in Linux).
-  if (sa->mode == SaMode::kTransport && sa->layout.udp != 0) VouchForChecksum(*inner, packet);
-  item->path.sas[item->path.size++] = sa->sa;
-  item->joined = false;
-  item->cut = {};
   return DropReason::kNone;
 }
 
@@ -57,6 +50,10 @@ void InboundPipeline::Admit(Packet* packet) {
   const Frame frame = ParseFrame(packet->bytes(), &item->view);
   packet->l3_offset = frame.type.l3_offset;
   Outcome outcome = Outcome::kGone;
+  if (packet->offload.status == OffloadStatus::kDecapsulated) {
+    if (AdmitDecapsulated(frame, item) == Outcome::kKept) items_.Commit();
+    return;
+  }
   switch (frame.kind) {
     case FrameKind::kTooShort:
       outcome = Drop(*item, DropReason::kPortBadFrame);
@@ -104,9 +101,8 @@ InboundPipeline::Outcome InboundPipeline::AdmitIp(InboundItem* item) {
 void InboundPipeline::RetryEarly() {
   early_.Retry(ctx_->now_ms, ctx_->path->generation(), [this](Packet* packet) {
     Admit(packet);
-    if (items_.full()) Finish();
+    Finish();  // at once: a packet that has to wait again keeps its deadline
   });
-  Finish();
 }
 
 // Finds the SA of an ESP packet for this host. A packet in clear is checked against policy.
@@ -156,20 +152,20 @@ InboundPipeline::Outcome InboundPipeline::AdmitEsp(Sa* sa, InboundItem* item) {
   return Drop(*item, reason);
 }
 
+DropReason InboundPipeline::CheckState(const Sa& sa) {
+  const SaState state = sa.state();
+  if (state == SaState::kLarval) return DropReason::kInAcquireState;
+  if (sa.inbound() == nullptr) return DropReason::kInWrongDirection;
+  if (state == SaState::kExpired) return DropReason::kInStateExpired;
+  return sa.usable() ? DropReason::kNone : DropReason::kInStateInvalid;
+}
+
 // Sets item->sa, or returns why this SA does not open the packet. `sa`: nullptr if there is none.
 DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   if (sa == nullptr) return DropReason::kInNoState;
-  DropReason reason = DropReason::kNone;
-  const SaState state = sa->state();
-  if (state == SaState::kLarval) {
-    reason = DropReason::kInAcquireState;
-  } else if (sa->inbound() == nullptr) {
-    reason = DropReason::kInWrongDirection;
-  } else if (state == SaState::kExpired) {
-    reason = DropReason::kInStateExpired;
-  } else if (!sa->usable()) {
-    reason = DropReason::kInStateInvalid;
-  } else if (item->esp.udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
+  DropReason reason = CheckState(*sa);
+  if (reason == DropReason::kNone &&
+      item->esp.udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
     reason = DropReason::kInEncapMismatch;
   }
   if (reason != DropReason::kNone) sa->CountDrop(reason);
@@ -237,6 +233,7 @@ void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run)
                         .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});
+  HoldOver(run);
 }
 
 // Steps 8 to 10 for the packets whose cryptography is done. Parked packets leave the batch first.
@@ -346,6 +343,7 @@ void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item
 void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
   item->verdict = Decapsulate(sa, item);
   if (item->verdict != DropReason::kNone) return;
+  DescribeOpened(*sa, item);
   if (item->view.fragment && ReassembleOpened(item) != Outcome::kKept) {
     item->packet = nullptr;  // it has left the batch
     return;

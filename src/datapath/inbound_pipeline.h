@@ -23,6 +23,7 @@
 #include "datapath/reassembly.h"
 #include "datapath/warm_up.h"
 #include "datapath/worker_context.h"
+#include "net/frame.h"
 
 namespace cygnet {
 
@@ -73,6 +74,9 @@ class InboundPipeline {
   Outcome AdmitEsp(Sa* sa, InboundItem* item);
   bool IsForThisHost(const InboundItem& item) const;
   DropReason UseSa(Sa* sa, InboundItem* item);
+  static DropReason CheckState(const Sa& sa);
+  Outcome AdmitDecapsulated(const Frame& frame, InboundItem* item);
+  static void DescribeOpened(const InboundSa& sa, InboundItem* item);
   DropReason CheckClearPacket(const InboundItem& item);
   void LearnFromIcmp(const InboundItem& item);
   void ReportShortQuote(const InboundItem& item, const OuterError& error);
@@ -82,6 +86,7 @@ class InboundPipeline {
   void Finish();
   bool OpenRound();
   void BeginRun(uint16_t first_index, std::span<InboundItem> run);
+  void HoldOver(std::span<InboundItem> run);
   void CompleteRound();
   static bool WasGuessedWrong(InboundSa* sa, const InboundItem& item);
   void CompleteRun(InboundSa* sa, std::span<InboundItem> run);

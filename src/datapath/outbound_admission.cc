@@ -48,6 +48,23 @@ void OutboundAdmission::RunTimers() {
   EndBatch();
 }
 
+// Policy decides anew, because it or the SA's place may have changed.
+void OutboundAdmission::AdmitAgain(PacketBatch* returned) {
+  BeginBatch();
+  uint8_t interface = (*returned)[0]->interface;
+  for (Packet* packet : returned->packets()) {
+    packet->offload = OffloadMeta{};
+    if (packet->interface != interface) {
+      EndBatch();
+      BeginBatch();
+      interface = packet->interface;
+    }
+    Admit(packet);
+  }
+  returned->ReleaseAll();
+  EndBatch();
+}
+
 // Step 2. Parses the packet directly into its place in the batch.
 void OutboundAdmission::Admit(Packet* packet) {
   OutboundItem* item = next_->Claim();

@@ -35,6 +35,10 @@ class OutboundAdmission {
   // Sends the kept packets, then the errors to senders whose packets did not fit.
   void EndBatch();
 
+  // Takes packets that a device handed back in clear and without a number, as if the host had sent
+  // them now.
+  void AdmitAgain(PacketBatch* returned);
+
   // Drops fragments that waited too long. Retries packets that wait for key management.
   void RunTimers();
   // The latest time for the next RunTimers, in monotonic milliseconds.

@@ -39,8 +39,9 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
 DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
   if (item.verdict != DropReason::kNone || item.chain.size == 0) return item.verdict;
   const OffloadStatus status = item.packet->offload.status;
-  const bool by_device = status == OffloadStatus::kSealRequested &&
-                         ctx_->path->interfaces[item.egress].offload != nullptr;
+  const bool by_device =
+      (status == OffloadStatus::kSealRequested || status == OffloadStatus::kProtectRequested) &&
+      ctx_->path->interfaces[item.egress].offload != nullptr;
   const bool sealed = status == OffloadStatus::kSealed;
   return item.round == item.chain.size && (sealed || by_device) ? DropReason::kNone
                                                                 : DropReason::kOutGuard;

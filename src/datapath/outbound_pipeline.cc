@@ -28,9 +28,18 @@ void OutboundPipeline::RunInjected(PacketBatch* in) {
 void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
   PacketBatch returned;
   in->Partition(
-      [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturned; },
+      [](const Packet* packet) {
+        return packet->offload.status == OffloadStatus::kReturned ||
+               packet->offload.status == OffloadStatus::kReturnedClear;
+      },
       &returned);
+  if (returned.empty()) return;
+  PacketBatch clear;
+  returned.Partition(
+      [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturnedClear; },
+      &clear);
   if (!returned.empty()) transform_.SealReturned(interface, &returned);
+  if (!clear.empty()) admission_.AdmitAgain(&clear);
 }
 
 }  // namespace cygnet

@@ -35,8 +35,8 @@ class OutboundPipeline {
   void Run(uint8_t interface, PacketBatch* in);
   // Sends the control thread's frames (DataPath::injected) unchanged.
   void RunInjected(PacketBatch* in);
-  // Takes out of `in` the packets that the device of `interface` handed back unsealed; the rest
-  // stays.
+  // Takes out of `in` the packets that the device of `interface` handed back: unsealed, or in clear
+  // and not numbered yet, which begin anew. The rest stays.
   void RunReturned(uint8_t interface, PacketBatch* in);
   // Call between batches. Retries packets that wait for key management, and drops those that waited
   // too long.

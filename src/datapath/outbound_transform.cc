@@ -123,7 +123,9 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
     RefuseAll(run, DropReason::kOutStateInvalid);
     return;
   }
-  const SequenceRange range = ChargeAndReserve(sa, run);
+  const PathOps& ops = OpsOf(binding->path);
+  SequenceRange range;
+  if (ops.outbound == Bookkeeper::kStack) range = ChargeAndReserve(sa, run);
   const bool last = run[0].last_round();
   MacAddress next_hop;
   uint8_t egress = run[0].egress;
@@ -138,16 +140,15 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
     item.departure_run = departure_run;
     if (sa->tfc_pad != 0) MakeRoomForPadding(*sa, path_mtu, &item);
   }
-  OpsOf(binding->path)
-      .prepare_outbound({.sa = *sa,
-                         .binding = *binding,
-                         .egress = last ? out.offload : nullptr,
-                         .first_seq = range.first,
-                         .path_mtu = path_mtu,
-                         .unsealed_word = ctx_->path->unsealed_word,
-                         .first_index = first_index,
-                         .items = run,
-                         .jobs = &ctx_->jobs});
+  ops.prepare_outbound({.sa = *sa,
+                        .binding = *binding,
+                        .egress = last ? out.offload : nullptr,
+                        .first_seq = range.first,
+                        .path_mtu = path_mtu,
+                        .unsealed_word = ctx_->path->unsealed_word,
+                        .first_index = first_index,
+                        .items = run,
+                        .jobs = &ctx_->jobs});
   // After the transform, which has moved the Ethernet header to its final place.
   if (known) WriteNextHop(next_hop, out.wire->mac(), run);
 }

@@ -1,8 +1,10 @@
 #include "datapath/path_ops.h"
 
+#include "base/endian.h"
 #include "datapath/seal_proof.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
+#include "esp/size.h"
 
 namespace cygnet {
 namespace {
@@ -84,6 +86,38 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   }
 }
 
+// Marks a packet in clear for the SA's device, if the device can protect it.
+DropReason HandToDevice(const OutboundRun& run, OutboundItem* item) {
+  // The device applies one SA to packets that it sends itself.
+  if (run.egress != run.binding.device || item->chain.size != 1) return DropReason::kOutRequired;
+  const IpPacketView& ip = item->view;
+  const bool v4 = ip.flow.family == IpFamily::kV4;
+  const uint32_t outside = run.sa.mode == SaMode::kTunnel ? 0
+                           : v4                           ? ip.ip_header_length
+                                                          : ip.esp_offset_v6;
+  // No device cuts packets.
+  if (esp::WireLength(run.sa, ip.total_length, outside) > run.path_mtu) {
+    return DropReason::kOutTooBig;
+  }
+  Packet* packet = item->packet;
+  const uint32_t spi = LoadBe32(run.sa.header.data() + run.sa.header_length - 4);
+  if (!OweDeviceSeal(run.sa.layout, spi, packet->l3_offset + outside, packet)) {
+    return DropReason::kOutTooBig;
+  }
+  packet->offload.handle = run.binding.handle;
+  packet->offload.status = OffloadStatus::kProtectRequested;
+  packet->SetSaNumber(run.sa.sa->number);
+  return DropReason::kNone;
+}
+
+// Packet offload: the device builds, numbers, counts and seals the packet. There is no fallback,
+// because the numbers are the device's.
+void PrepareOutboundPacketOffload(const OutboundRun& run) {
+  for (OutboundItem& item : run.items) {
+    if (item.verdict == DropReason::kNone) item.verdict = HandToDevice(run, &item);
+  }
+}
+
 // Blocked: no engine or device may do the SA's cryptography. The packets' sequence numbers stay
 // reserved and are never reused.
 void PrepareOutboundBlocked(const OutboundRun& run) {
@@ -145,10 +179,12 @@ void PrepareInboundBlocked(const InboundRun& run) {
 
 // Indexed by ProcessingPath.
 constexpr PathOps kPathOps[] = {
-    {PrepareOutboundSoftware, PrepareInboundOnCpu},
-    {PrepareOutboundLookAside, PrepareInboundLookAside},
-    {PrepareOutboundCryptoOffload, PrepareInboundOnCpu},
-    {PrepareOutboundBlocked, PrepareInboundBlocked},
+    {Bookkeeper::kStack, PrepareOutboundSoftware, PrepareInboundOnCpu},
+    {Bookkeeper::kStack, PrepareOutboundLookAside, PrepareInboundLookAside},
+    {Bookkeeper::kStack, PrepareOutboundCryptoOffload, PrepareInboundOnCpu},
+    // Inbound, what the device decapsulated does not get here (InboundPipeline::AdmitDecapsulated).
+    {Bookkeeper::kDevice, PrepareOutboundPacketOffload, PrepareInboundOnCpu},
+    {Bookkeeper::kStack, PrepareOutboundBlocked, PrepareInboundBlocked},
 };
 
 }  // namespace

@@ -126,8 +126,12 @@ struct InboundRun {
   JobLists* jobs;
 };
 
+// Who charges lifetimes and gives out and checks sequence numbers.
+enum class Bookkeeper : uint8_t { kStack, kDevice };
+
 // Each function leaves every item with a verdict, with a job, or marked for the device.
 struct PathOps {
+  Bookkeeper outbound;
   void (*prepare_outbound)(const OutboundRun& run);
   void (*prepare_inbound)(const InboundRun& run);
 };

@@ -10,6 +10,8 @@ std::string_view Name(ProcessingPath path) {
       return "look-aside";
     case ProcessingPath::kCryptoOffload:
       return "crypto";
+    case ProcessingPath::kPacketOffload:
+      return "packet";
     case ProcessingPath::kBlocked:
       break;
   }

@@ -18,9 +18,11 @@ enum class ProcessingPath : uint8_t {
   kSoftware,
   kLookAside,
   kCryptoOffload,
+  kPacketOffload,
   kBlocked,  // may run nowhere: its packets are dropped
 };
-// The names shown to operators: "software", "look-aside", "crypto", "blocked".
+// The names shown to operators: "software", "look-aside", "crypto", "packet",
+// "blocked".
 std::string_view Name(ProcessingPath path);
 
 // A session and its engine's number in the EngineSet. Successive bindings of one half share the
@@ -43,7 +45,7 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   // device, or is blocked.
   EngineSession cpu;
   EngineSession look_aside;         // kLookAside only
-  OffloadDevice* device = nullptr;  // kCryptoOffload only
+  OffloadDevice* device = nullptr;  // kCryptoOffload and kPacketOffload
   OffloadHandle handle;
   uint32_t device_resets = 0;  // of the device when it returned the handle
   // Inbound: earlier places of this half, newest first. Packets that they opened may still arrive
@@ -53,6 +55,8 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
 
   bool blocked() const { return path == ProcessingPath::kBlocked; }
   bool on_device() const { return device != nullptr; }
+  // The device numbers and counts the packets (packet offload).
+  bool device_numbers() const { return path == ProcessingPath::kPacketOffload; }
   // Runs what the device does not; without a session: nothing does.
   const EngineSession& engine() const { return look_aside.session != nullptr ? look_aside : cpu; }
   // True if both refer to the same entry of one device's table.

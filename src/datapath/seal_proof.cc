@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/endian.h"
 #include "net/esp_view.h"
 #include "net/ethernet.h"
 #include "net/flow_key.h"
@@ -11,6 +12,11 @@ namespace cygnet {
 namespace {
 
 constexpr uint32_t kUdpHeader = 8;
+constexpr uint32_t kLongestIv = 16;
+
+uint16_t SpiSum(uint32_t spi) {
+  return static_cast<uint16_t>((uint64_t{spi} * 0x9E3779B97F4A7C15u) >> 48);
+}
 
 // Offset of ESP from the start of the frame, given the IP protocol number and the end of the IP
 // header.
@@ -37,6 +43,30 @@ std::optional<uint32_t> EspBegins(const Packet& packet) {
 }
 
 }  // namespace
+
+bool OweDeviceSeal(const EspLayout& layout, uint32_t spi, uint32_t text, Packet* packet) {
+  const uint32_t at = packet->head + text;
+  if (at > 0xffff) return false;
+  const bool by_text = layout.encrypts && text + seal_proof::kWord <= packet->length;
+  packet->proof_at = static_cast<uint16_t>(at);
+  packet->proof_header = SpiSum(spi);
+  packet->proof = by_text ? seal_proof::Load(packet->buffer + at) : 0;
+  packet->protection = by_text ? Protection::kOwedByDevice : Protection::kOwedByDeviceNoText;
+  return true;
+}
+
+bool ShowsDeviceSeal(const Packet& packet) {
+  const auto esp = EspBegins(packet);
+  if (!esp || *esp + kEspHeader > packet.length) return false;
+  const uint32_t behind_header = packet.head + *esp + kEspHeader;
+  if (packet.proof_at < behind_header || packet.proof_at > behind_header + kLongestIv ||
+      SpiSum(LoadBe32(packet.data() + *esp)) != packet.proof_header) {
+    return false;
+  }
+  if (packet.protection == Protection::kOwedByDeviceNoText) return true;
+  return packet.proof_at + seal_proof::kWord <= packet.head + packet.length &&
+         seal_proof::Load(packet.buffer + packet.proof_at) != packet.proof;
+}
 
 bool StillEspSlowly(const Packet& packet) {
   const auto esp = EspBegins(packet);

@@ -29,6 +29,13 @@ inline bool ShowsSeal(const Packet& packet, uint64_t unsealed_word);
 // UDP, and the text is at the same place. Assumes nothing about what a device did to the frame.
 inline bool StillEsp(const Packet& packet);
 
+// The same for a packet in clear that a device will build and seal in place (packet offload): the
+// text, which begins `text` bytes into the frame, stays where it is in the buffer. Returns false if
+// it lies too far into the buffer to be recorded. The ICV's place is unknown, so a packet whose
+// text stays in clear, or is shorter than 8 bytes, shows only that it is ESP of the SA.
+bool OweDeviceSeal(const EspLayout& layout, uint32_t spi, uint32_t text, Packet* packet);
+bool ShowsDeviceSeal(const Packet& packet);
+
 // --- Implementation ---
 
 namespace seal_proof {

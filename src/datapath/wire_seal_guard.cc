@@ -59,6 +59,9 @@ DropReason WireSealGuard::Judge(Queue* queue, const Packet& packet) const {
     case Protection::kNone:
     case Protection::kClear:
       return JudgeClear(queue, packet);
+    case Protection::kOwedByDevice:
+    case Protection::kOwedByDeviceNoText:
+      return ShowsDeviceSeal(packet) ? DropReason::kNone : DropReason::kOutNotSealed;
     default:
       return StillEsp(packet) && ShowsSeal(packet, path_->unsealed_word)
                  ? DropReason::kNone

@@ -88,30 +88,55 @@ class TestHost {
   std::shared_ptr<Sa> Add(const SaOptions& options) { return Add(MakeSpec(options)); }
   std::shared_ptr<Sa> Add(SaSpec spec) {
     auto sa = std::make_shared<Sa>(std::move(spec), clock.WallSeconds(), kTestIvMask);
+    sa->number = path.sad.NextNumber();
     if (sa->outbound() != nullptr) {
-      sa->outbound()->binding = Bind(sa->spec(), Half::kOutbound);
+      sa->outbound()->binding = Bind(sa->spec(), Half::kOutbound, sa.get());
     }
     if (sa->inbound() != nullptr) {
-      sa->inbound()->binding = Bind(sa->spec(), Half::kInbound);
+      sa->inbound()->binding = Bind(sa->spec(), Half::kInbound, sa.get());
     }
     path.sad.Insert(sa);
+    path.sad.IndexByNumber(sa);
     path.BumpGeneration();
     return sa;
   }
-  const SaBinding* Bind(const SaSpec& spec, Half half) {
+  // `sa`: for packet offload. The device is given kBlock numbers.
+  static constexpr uint32_t kBlock = 1u << 20;
+  const SaBinding* Bind(const SaSpec& spec, Half half, Sa* sa = nullptr) {
+    const auto numbers = [half, sa](const OffloadDevice&) {
+      if (IsInbound(half)) {
+        const uint64_t highest = sa->inbound()->replay.highest();
+        sa->inbound()->replay.Limit(highest);
+        return NumberBlock{highest + 1, highest + kBlock};
+      }
+      const SequenceRange range = sa->outbound()->sequence.Reserve(kBlock);
+      return NumberBlock{range.first, range.first + range.count - 1};
+    };
     auto bound = BindHalf(spec, half,
                           {.request = ClientRequest(spec),
                            .devices = devices,
                            .engines = &engines,
-                           .look_aside = look_aside});
+                           .look_aside = look_aside,
+                           .number = sa == nullptr ? 0 : static_cast<uint32_t>(sa->number),
+                           .iv_mask = kTestIvMask,
+                           .numbers = numbers});
     if (!bound) throw std::runtime_error(bound.error().message);
     bindings.push_back(bound->ReleaseNext());
     reasons.push_back(bound->reason);
     const SaBinding* binding = bindings.back().get();
     if (binding->on_device()) binding->device->StartSa(binding->handle);
+    if (binding->device_numbers()) {
+      binding->device->packet_offload()->SetLimits(binding->handle, spec.limits);
+    }
     return binding;
   }
   std::shared_ptr<Policy> AddPolicy(PolicySpec spec) {
+    // A NIC has the outbound policies, too.
+    for (Link& link : links_) {
+      if (link.nic == nullptr || spec.direction != PolicyDirection::kOut) continue;
+      OffloadPolicyHandle handle;
+      (void)link.nic->AddPolicy({spec}, &handle);  // a refused one protects nothing there
+    }
     auto policy = path.spd.Insert(std::move(spec), clock.WallSeconds());
     path.BumpGeneration();
     return policy;

@@ -1,0 +1,63 @@
+// The part of InboundPipeline for packets that a device opened as a whole, or should have opened
+// (packet offload).
+#include "datapath/inbound_pipeline.h"
+#include "datapath/segment.h"
+
+namespace cygnet {
+
+// Notes that the SA opened the packet, which item->view describes.
+void InboundPipeline::DescribeOpened(const InboundSa& sa, InboundItem* item) {
+  // Behind a NAT the checksum was computed for other addresses. The ICV protects the bytes (RFC
+  // 3948 section 3.1.2, as in Linux).
+  if (sa.mode == SaMode::kTransport && sa.layout.udp != 0) {
+    VouchForChecksum(item->view, item->packet);
+  }
+  item->path.sas[item->path.size++] = sa.sa;
+  item->joined = false;
+  item->cut = {};
+}
+
+// Steps 2 to 9 were done by a device (packet offload). The packet continues with the checks of
+// opened packets, with the SA that the device names.
+InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, InboundItem* item) {
+  Packet* packet = item->packet;
+  const OpenedBy by{ctx_->path->interfaces[packet->interface].offload, packet->offload.handle};
+  Sa* sa = ctx_->path->sad.LookupByNumber(packet->sa_number());
+  packet->offload = OffloadMeta{};
+  packet->csum_partial = false;
+  if (sa == nullptr) return Drop(*item, DropReason::kInDeviceStale);
+  item->verdict = CheckState(*sa);
+  if (item->verdict == DropReason::kNone) {
+    const SaBinding* binding = sa->inbound()->binding.load(std::memory_order_acquire);
+    if (binding == nullptr || !binding->MayHaveOpened(by)) {
+      item->verdict = DropReason::kInDeviceStale;
+    } else if (frame.kind != FrameKind::kIp) {
+      item->verdict = DropReason::kInModeMismatch;
+    }
+  }
+  if (item->verdict == DropReason::kNone) {
+    packet->TrimTo(packet->l3_offset + item->view.total_length);
+    DescribeOpened(*sa->inbound(), item);
+    if (item->view.fragment && ReassembleOpened(item) != Outcome::kKept) return Outcome::kWaits;
+    item->verdict = CheckOpened(item);
+  }
+  if (item->verdict == DropReason::kNone) return Outcome::kKept;
+  sa->CountDrop(item->verdict);
+  return Drop(*item, item->verdict);
+}
+
+// A packet whose number belongs to a device, but that the device did not open, is in the middle of
+// a move: it waits until the move is done. Packets in which something was opened or joined cannot
+// begin anew.
+void InboundPipeline::HoldOver(std::span<InboundItem> run) {
+  const SaBinding* now = run[0].sa->binding.load(std::memory_order_acquire);
+  for (InboundItem& item : run) {
+    const bool moved = item.verdict == DropReason::kInRequired && item.binding != now;
+    if (item.verdict != DropReason::kInHandOver && !moved) continue;
+    if (item.path.size == 0 && !item.joined && early_.Hold(item.packet, ctx_->now_ms)) {
+      item.packet = nullptr;  // it has left the batch
+    }
+  }
+}
+
+}  // namespace cygnet

@@ -1,0 +1,238 @@
+// Packet offload: packets that the device cannot protect, that come back, or that arrive in the
+// middle of a move; and the seal guard behind a device that does the whole of ESP.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/esp_oracle.h"
+#include "support/hex.h"
+#include "support/test_host.h"
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+using test::Frame;
+using test::Pattern;
+using test::SaOptions;
+using test::TestHost;
+using test::TestPair;
+using test::Udp;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+SaOptions Packet(SaOptions options, bool inbound) {
+  options.offload = OffloadRequest{OffloadMode::kPacket, TestHost::kIfindex, inbound};
+  return options;
+}
+
+std::unique_ptr<TestPair> MakePair(const SaOptions& options = {}, uint32_t interfaces = 1) {
+  const test::TestHostOptions host{.interfaces = interfaces, .nic = true};
+  auto pair = std::make_unique<TestPair>(host, host);
+  pair->sa_a = pair->a.Add(Packet(options, false));
+  pair->sa_b = pair->b.Add(Packet(options, true));
+  pair->AddPolicies(options, "10.1.0.0/16", "10.2.0.0/16");
+  return pair;
+}
+
+Bytes Inner(std::size_t size = 64, bool dont_fragment = true) {
+  return Frame(Udp({.src = "10.1.0.1", .dst = "10.2.0.1", .dont_fragment = dont_fragment}, 1, 2,
+                   Pattern(size)));
+}
+
+TEST(PacketOffloadTest, TheDeviceDoesTheWholeOfEsp) {
+  const auto pair = MakePair();
+  EXPECT_THAT(pair->Deliver(Inner()), ElementsAre(Inner()));
+  ASSERT_THAT(pair->wire, SizeIs(1));
+  EXPECT_EQ(test::ToHex(pair->wire[0]).find(test::ToHex(Pattern(24))), std::string::npos);
+  EXPECT_EQ(pair->sa_a->lifetime().usage().packets, 0u) << "the device counts";
+  EXPECT_EQ(pair->a.nic().Read(pair->a.bindings[0]->handle)->packets, 1u);
+  EXPECT_EQ(pair->b.nic().Read(pair->b.bindings[0]->handle)->packets, 1u);
+  EXPECT_EQ(pair->a.bindings[0]->cpu.session, nullptr) << "as the client asked";
+}
+
+TEST(PacketOffloadTest, PacketThatLeavesByAnotherDeviceIsDropped) {
+  const auto pair = MakePair({}, 2);
+  pair->sa_a->outbound()->next_hop.Set({2, 0, 0, 0, 0, 0x22}, 1);
+  EXPECT_THAT(pair->a.Send(Inner()), IsEmpty());
+  EXPECT_THAT(pair->a.ToWire(1), IsEmpty());
+  EXPECT_EQ(pair->a.Drops(DropReason::kOutRequired), 1u);
+}
+
+TEST(PacketOffloadTest, PacketThatWouldHaveToBeCutIsDropped) {
+  const auto pair = MakePair();
+  EXPECT_THAT(pair->a.Send(Inner(1440, false)), IsEmpty());
+  EXPECT_EQ(pair->a.Drops(DropReason::kOutTooBig), 1u);
+  EXPECT_THAT(pair->a.Send(Inner(1300, false)), SizeIs(1));
+}
+
+TEST(PacketOffloadTest, ChainOfSeveralTransformsIsDropped) {
+  TestPair pair({.nic = true});
+  const SaOptions inner{.mode = SaMode::kTransport, .reqid = 2};
+  SaOptions outer{.spi = 0x2000, .reqid = 3};
+  pair.a.Add(Packet(inner, false));
+  pair.a.Add(outer);
+  pair.a.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "192.0.2.1", "192.0.2.2",
+                                    {test::TemplateFor(inner), test::TemplateFor(outer)}));
+  EXPECT_THAT(pair.a.Send(Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 1, 2, Pattern(64)))),
+              IsEmpty());
+  EXPECT_EQ(pair.a.Drops(DropReason::kOutRequired), 1u);
+}
+
+// --- Packets that come back ---
+
+TEST(PacketOffloadTest, PacketThatComesBackIsDecidedAnew) {
+  const auto pair = MakePair();
+  pair->a.FromHost(Inner());
+  pair->a.worker->RunOnce();  // it is in the device's ring
+  const SaBinding& old = *pair->a.bindings[0];
+  old.device->StopSa(old.handle);
+  const auto state = pair->a.nic().TakeState(old.handle);
+  ASSERT_TRUE(state.has_value());
+  SequenceCounter& counter = pair->sa_a->outbound()->sequence;
+  counter.ReturnUnused(state->reading.highest, counter.last_sent());
+  pair->sa_a->outbound()->binding = pair->a.Bind(test::MakeSpec(), Half::kOutbound);
+  pair->a.Run();
+  const std::vector<Bytes> wire = pair->a.ToWire();
+  ASSERT_THAT(wire, SizeIs(1));
+  EXPECT_THAT(pair->b.Receive(wire[0]), ElementsAre(Inner()));
+  EXPECT_EQ(counter.last_sent(), 1u) << "by the CPU, with the first number";
+  EXPECT_EQ(pair->sa_a->lifetime().usage().packets, 1u);
+}
+
+TEST(PacketOffloadTest, PacketThatComesBackMayMeetAnotherPolicy) {
+  const auto pair = MakePair();
+  pair->a.FromHost(Inner());
+  pair->a.worker->RunOnce();
+  const SaBinding& old = *pair->a.bindings[0];
+  old.device->StopSa(old.handle);
+  pair->a.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {},
+                                     PolicyAction::kBlock, 1));
+  pair->a.Run();
+  EXPECT_THAT(pair->a.ToWire(), IsEmpty());
+  EXPECT_EQ(pair->a.Drops(DropReason::kOutPolicyBlock), 1u);
+}
+
+// --- Inbound ---
+
+TEST(PacketOffloadTest, DecapsulatedPacketsMeetPolicy) {
+  const auto pair = MakePair();
+  const SaSpec& spec = pair->sa_b->spec();
+  const Bytes stranger =
+      test::IpPacket({.src = "10.9.0.1", .dst = "10.2.0.1", .proto = 17}, Pattern(40));
+  const Bytes frame = test::SealedFrame(spec, 1, test::WithTrailer(stranger, kProtoIpip));
+  EXPECT_THAT(pair->b.Receive(frame), IsEmpty());
+  EXPECT_EQ(pair->b.nic().offload_stats().opened, 1u);
+  EXPECT_EQ(pair->b.Drops(DropReason::kInNoPolicy), 1u);
+}
+
+TEST(PacketOffloadTest, PacketOfAnSaThatIsGoneIsStale) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner());
+  ASSERT_THAT(wire, SizeIs(1));
+  pair->b.FromWire(wire[0]);
+  pair->b.nic().RunOnce();  // decapsulated
+  pair->b.path.sad.ForgetNumber(pair->sa_b);
+  pair->b.path.sad.Remove(pair->sa_b);
+  pair->b.worker->RunOnce();
+  EXPECT_THAT(pair->b.ToHost(), IsEmpty());
+  EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);
+}
+
+TEST(PacketOffloadTest, PacketUnderAnotherHandleIsStale) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner());
+  pair->b.FromWire(wire[0]);
+  pair->b.nic().RunOnce();
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
+  pair->b.worker->RunOnce();
+  EXPECT_THAT(pair->b.ToHost(), IsEmpty());
+  EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceStale), 1u);
+}
+
+TEST(PacketOffloadTest, NumberOfTheDeviceWaitsUntilTheMoveIsDone) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner());
+  const SaBinding& old = *pair->b.bindings[0];
+  old.device->StopSa(old.handle);
+  EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty()) << "nobody may open it now";
+  EXPECT_EQ(pair->b.AllDrops(), 0u) << "it waits";
+  const auto state = pair->b.nic().TakeState(old.handle);
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
+  pair->sa_b->inbound()->replay.Merge(state->reading.highest, state->bitmap);
+  pair->b.path.BumpGeneration();
+  pair->b.Run();
+  EXPECT_THAT(pair->b.ToHost(), ElementsAre(Inner()));
+  EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty());
+  EXPECT_EQ(pair->b.Drops(DropReason::kInReplayDuplicate), 1u);
+}
+
+TEST(PacketOffloadTest, NumberOfTheDeviceWaitsABoundedTime) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner());
+  const SaBinding& old = *pair->b.bindings[0];
+  old.device->StopSa(old.handle);
+  EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty());
+  for (int i = 0; i < 4; ++i) {
+    pair->b.path.BumpGeneration();  // other SAs move; this one does not
+    pair->b.clock.monotonic_ns += 400'000'000;
+    pair->b.Run();
+  }
+  EXPECT_EQ(pair->b.Drops(DropReason::kInHandOver), 1u);
+  EXPECT_EQ(pair->sa_b->drops(DropReason::kInHandOver), 1u);
+}
+
+TEST(PacketOffloadTest, AfterALossNumbersThatTheDeviceMayHaveAcceptedAreRefused) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner());
+  EXPECT_THAT(pair->b.Receive(wire[0]), SizeIs(1));
+  ASSERT_TRUE(pair->b.nic().InjectFault("crash"));
+  const uint64_t last = TestHost::kBlock;
+  pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
+  pair->sa_b->inbound()->replay.GiveUp(0, last);
+  EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty());
+  EXPECT_EQ(pair->b.Drops(DropReason::kInNumberUnknown), 1u);
+  const Bytes packet = Inner();
+  const Bytes text = test::WithTrailer({packet.begin() + 14, packet.end()}, kProtoIpip);
+  EXPECT_THAT(pair->b.Receive(test::SealedFrame(pair->sa_b->spec(), last + 1, text)), SizeIs(1));
+}
+
+// --- The seal guard ---
+
+class PacketGuardTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(PacketGuardTest, NothingLeavesInClear) {
+  const auto pair = MakePair();
+  ASSERT_TRUE(pair->a.nic().InjectFault(GetParam()));
+  EXPECT_THAT(pair->a.Send(Inner()), IsEmpty());
+  EXPECT_EQ(pair->a.guard().unsealed_stopped, 1u) << "and the device is caught";
+  EXPECT_EQ(pair->a.nic().device_drops()->Get(DropReason::kOutNotSealed), 1u);
+  EXPECT_THAT(pair->a.Send(Inner()), SizeIs(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, PacketGuardTest,
+                         testing::Values("policy-miss", "skip-seal", "skip-icv"),
+                         [](const auto& fault) {
+                           std::string name = fault.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST(PacketGuardProofTest, TransportModeShowsItsSealToo) {
+  TestPair pair({.nic = true}, {.nic = true});
+  const SaOptions options{.mode = SaMode::kTransport};
+  pair.sa_a = pair.a.Add(Packet(options, false));
+  pair.sa_b = pair.b.Add(Packet(options, true));
+  pair.AddPolicies(options, "192.0.2.1", "192.0.2.2");
+  for (const std::size_t size : {0u, 1u, 64u}) {
+    const Bytes frame = Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 1, 2, Pattern(size)));
+    EXPECT_THAT(pair.Deliver(frame), ElementsAre(frame)) << size;
+  }
+  ASSERT_TRUE(pair.a.nic().InjectFault("skip-seal"));
+  EXPECT_THAT(pair.a.Send(Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 1, 2, Pattern(8)))),
+              IsEmpty());
+  EXPECT_EQ(pair.a.guard().unsealed_stopped, 1u);
+}
+
+}  // namespace
+}  // namespace cygnet
