@@ -168,7 +168,9 @@ Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
 Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
   const std::shared_ptr<Sa> sa = sas_.Named(change.id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
-  return aevents_.Update(sa, change, origin);
+  CYGNET_RETURN_IF_ERROR(aevents_.Update(sa, change, origin));
+  placement_.ApplyLimits(*sa);
+  return {};
 }
 
 // --- The daemon's loop ---
@@ -190,8 +192,9 @@ bool ControlPlane::DoSome() {
   const uint64_t now_ns = params_.clock->MonotonicNs();
   const bool walking = walks_.DoSome();
   addresses_.ReadIfDue();
+  const bool grants = placement_.DoSome();
   const bool hops = next_hops_ != nullptr && next_hops_->DoSome(now_ns);
-  return walking || hops || events_.left();
+  return walking || grants || hops || events_.left();
 }
 
 void ControlPlane::CheckAevents() {

@@ -245,6 +245,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
+  void OnDeviceEvent(const DataPathEvent& event) override { events_.Handle(event); }
 
   ControlPlaneParams params_;
   DataPath& path_;

@@ -26,12 +26,13 @@ class DataPathEvents {
 
   // Takes one turn's part of the events of every worker.
   void TakeSome();
+  // An event of a worker, or of a device that does its work (packet offload).
+  void Handle(const DataPathEvent& event);
   // More are queued.
   bool left() const { return left_; }
 
  private:
   bool TakeFrom(SpscRing<DataPathEvent>* ring, int* acquires);
-  void Handle(const DataPathEvent& event);
   void OnShortQuote(const DataPathEvent& event);
 
   const Parts parts_;

@@ -32,6 +32,7 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
 std::vector<SaReport> Reports::ReportSas() const {
   std::vector<SaReport> reports;
   for (const auto& sa : from_.path.sad.List()) {
+    from_.placement.Refresh(*sa);
     SaReport report{.sa = sa,
                     .state = sa->state(),
                     .usage = sa->lifetime().usage(),
@@ -42,6 +43,7 @@ std::vector<SaReport> Reports::ReportSas() const {
                     .lateness = {},
                     .placements = {},
                     .drops = {}};
+    from_.placement.Show(*sa, &report.replay);
     if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
     if (const PlacedSa* placed = from_.placement.Find(sa->number)) {

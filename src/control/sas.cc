@@ -73,6 +73,7 @@ Status Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
     encap_ports_.Add(spec.encap->dport);
   }
   sa->UpdateLimits(spec.limits);
+  parts_.placement->ApplyLimits(*sa);
   return {};
 }
 
@@ -111,6 +112,7 @@ std::vector<std::shared_ptr<const Sa>> Sas::List() const {
 }
 
 SaView Sas::Inspect(const Sa& sa) const {
+  parts_.placement->Refresh(sa);
   SaView view{.spec = &sa.spec(),
               .state = sa.state(),
               .usage = sa.lifetime().usage(),
@@ -118,6 +120,7 @@ SaView Sas::Inspect(const Sa& sa) const {
               .replay = sa.ExportReplay(),
               .offload = std::nullopt,
               .last_used = sa.lifetime().last_used()};
+  parts_.placement->Show(sa, &view.replay);
   // Also of a larval state whose policy is offloaded.
   if (PacketDeviceOf(view.spec->offload) != 0) view.offload = view.spec->offload;
   const PlacedSa* placed = parts_.placement->Find(sa.number);
@@ -169,7 +172,9 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
 }
 
 void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
+  parts_.placement->TakeBack(*from);
   to->TakeOver(from.get());
+  parts_.placement->FollowTakeOver(*to);
   Link(to);
   parts_.aevents->Continue(*from, *to);
   Remove(from);

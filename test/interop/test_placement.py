@@ -196,6 +196,7 @@ class Reasons(Placement):
         self.addCleanup(client.close)
         s = client.open()
         index = self.host.show("dev")[0]["ifindex"]
+        self.host.ns.run([self.host.cygnet.command, "sim", "dev", "nic0", "add-fail", "EOPNOTSUPP"])
         for ifindex, number in ((index, errno.EOPNOTSUPP), (1, errno.EINVAL)):
             reply = client.ask(s, nl.message("NEWSA", nl.sa_info() + nl.attr("ALG_AEAD", nl.aead())
                                              + nl.attr("OFFLOAD_DEV", struct.pack(

@@ -88,7 +88,6 @@ class Reload(Placement):
         self.add(0x1001)
         for fault, said in ((dict(daemon="log_level = 7", device="trusted = false"), "log_level"),
                             (dict(device="trusted = false\nspelt = 1"), "spelt"),
-                            (dict(device='trusted = false\noffload = "packet"'), "packet-offload"),
                             (dict(device="trusted = false",
                                   rest='[fips]\nmode = "on"\nboundary = "/nowhere"'), "/nowhere"),
                             (dict(device="trusted = false", rest="[["), "host.toml")):

@@ -59,16 +59,19 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
   const SaSpec& spec = sa->spec();
   for (const Half half : kHalves) {
     if (!HasHalf(*sa, half)) continue;
-    const BindInputs inputs = InputsFor(spec, half, devices);
+    BindInputs inputs = InputsFor(spec, half, devices);
+    AddPacketInputs(sa, half, nullptr, &inputs);
     auto bound = BindHalf(spec, half, inputs);
     if (!bound) {
+      packets_->Cancel(*sa, half);
       for (const Half other : kHalves) Unplace(&placed, other);
       return bound.error();
     }
     PlacedHalf& row = placed.half(half);
     row.request = inputs.request;
     row.reason = std::move(bound->reason);
-    Publish(&placed, half, bound->ReleaseNext());
+    if (!bound->next().device_numbers()) packets_->Cancel(*sa, half);
+    (void)Publish(&placed, half, bound->ReleaseNext());  // nothing was lost: it was nowhere
   }
   for (const Half half : kHalves) {
     if (!HasHalf(*sa, half)) continue;
@@ -100,6 +103,8 @@ void PlacedSas::Remove(uint64_t sa_number) {
 void PlacedSas::Unplace(PlacedSa* placed, Half half) {
   std::unique_ptr<const SaBinding> binding = std::move(placed->half(half).binding);
   if (binding == nullptr) return;
+  packets_->Forget(*placed->sa, half);
+  if (IsInbound(half)) path_.sad.ForgetNumber(placed->sa);
   CountSlot(*placed, half, *binding, -1);
   RetireBinding(std::move(binding), nullptr);
 }
@@ -116,9 +121,11 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   inputs.success = success;
   inputs.lost_by = row.lost_by;
   inputs.lost_why = row.lost_why;
-  if (IsInbound(half)) inputs.highest = placed->sa->inbound()->replay.highest();
+  if (IsInbound(half)) inputs.highest = packets_->Highest(*placed->sa);
+  AddPacketInputs(placed->sa, half, row.binding.get(), &inputs);
   auto bound = BindHalf(spec, half, inputs);
   CYGNET_CHECK(bound.has_value());  // a move never fails
+  if (bound->stays() || !bound->next().device_numbers()) packets_->Cancel(*placed->sa, half);
   if (bound->stays()) {
     row.request = inputs.request;
     // A half on its device keeps the reason why it came there.
@@ -132,7 +139,8 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   row.history.push_back(EntryOf(*placed, half));
   row.request = inputs.request;
   row.reason = std::move(bound->reason);
-  Publish(placed, half, bound->ReleaseNext());
+  const PacketHalves::Outcome outcome = Publish(placed, half, bound->ReleaseNext());
+  NoteNumbers(*placed, half, outcome, &row.reason);
   Record(*placed, half);
   return true;
 }
@@ -192,7 +200,12 @@ void PlacedSas::SetDue(PlacedHalf* half, std::optional<ReasonCode> due) {
 
 // Workers know the handle before the device matches packets by it. Packets opened under the old
 // handle are still accepted, because it is the same SA.
-void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next) {
+//
+// Packet offload: the old device stops before workers see the new binding, so that what comes back
+// from it begins anew there. The stack has its numbers again after they do, because until then no
+// CPU may open them.
+PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
+                                         std::unique_ptr<SaBinding> next) {
   PlacedHalf& row = placed->half(half);
   std::unique_ptr<const SaBinding> old = std::move(row.binding);
   if (old != nullptr && IsInbound(half)) {
@@ -207,13 +220,36 @@ void PlacedSas::Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> 
   row.binding = std::move(next);
   row.since = Now();
   const SaBinding& now = *row.binding;
+  const bool same_slot = old != nullptr && now.SharesSlotWith(*old);
+  const bool leaves = old != nullptr && old->device_numbers() && !same_slot;
+  const bool enters = now.device_numbers() && !same_slot;
+  if (leaves) packets_->Stop(*placed->sa, half);
+  if (enters) packets_->Adopt(placed->sa, half, now);
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
-  const bool same_slot = old != nullptr && now.SharesSlotWith(*old);
   if (!same_slot) row.really.clear();
   if (now.on_device() && !same_slot) now.device->StartSa(now.handle);
+  if (enters) packets_->Begin(*placed->sa, half);
+  PacketHalves::Outcome outcome;
+  if (leaves) outcome = packets_->Finish(*placed->sa, half);
   CountSlot(*placed, half, now, 1);
   if (old != nullptr) RetireBinding(std::move(old), &now);
+  return outcome;
+}
+
+// An operator sees who opens which numbers, and what a lost device costs.
+void PlacedSas::NoteNumbers(const PlacedSa& placed, Half half, const PacketHalves::Outcome& outcome,
+                            PlacementReason* reason) const {
+  if (!reason->detail.empty()) return;
+  if (outcome.refused_to.has_value()) {
+    reason->detail = "packets numbered up to " + std::to_string(*outcome.refused_to) +
+                     " are refused, because the lost device may have accepted them";
+    return;
+  }
+  const auto edge = packets_->EdgeOf(*placed.sa, half);
+  if (edge.has_value() && placed.half(half).binding->cpu.session != nullptr) {
+    reason->detail = "the CPU opens packets numbered up to " + std::to_string(*edge);
+  }
 }
 
 // The device stops at once. Its slot and key are released when no worker can hold a packet for it.
@@ -224,7 +260,7 @@ void PlacedSas::RetireBinding(std::unique_ptr<const SaBinding> old, const SaBind
     path_.quiescence.Retire([last] {});
     return;
   }
-  last->device->StopSa(last->handle);
+  if (!last->device_numbers()) last->device->StopSa(last->handle);  // PacketHalves has stopped it
   path_.quiescence.Retire([last] { last->device->ReleaseSa(last->handle); });
 }
 
@@ -253,6 +289,18 @@ BindInputs PlacedSas::InputsFor(const SaSpec& spec, Half half,
   if (p_.gate != nullptr) inputs.algorithm_denied = p_.gate->DenyAlgorithm(spec);
   inputs.keys = p_.keys;
   return inputs;
+}
+
+void PlacedSas::AddPacketInputs(const std::shared_ptr<Sa>& sa, Half half, const SaBinding* current,
+                                BindInputs* inputs) const {
+  inputs->number = static_cast<uint32_t>(sa->number);
+  if (!IsInbound(half)) inputs->iv_mask = sa->outbound()->iv_mask;
+  const bool cpu = current != nullptr && current->cpu.session != nullptr;
+  inputs->numbers = [this, sa, half, cpu](const OffloadDevice&) {
+    packets_->Stop(*sa, half);  // it may be in packet offload already, elsewhere
+    return packets_->Prepare(sa, half,
+                             cpu ? PacketHalves::Standby::kCpu : PacketHalves::Standby::kNone);
+  };
 }
 
 PlacementRequest PlacedSas::RequestFor(const SaSpec& spec, Half half) const {

@@ -19,6 +19,7 @@
 #include "control/ledger.h"
 #include "control/placement/devices.h"
 #include "control/placement/keys.h"
+#include "control/placement/packet_halves.h"
 #include "control/placement/report.h"
 #include "control/placement/rules.h"
 #include "control/placement/tunnel_slots.h"
@@ -83,11 +84,18 @@ struct PlacedSasParams {
   const PlacementDevices* devices = nullptr;
   const PlacementRules* rules = nullptr;
   std::function<void(const std::shared_ptr<Sa>&)> on_moved;
+  std::function<void(const DataPathEvent&)> report = {};  // of devices in packet offload
 };
 
 class PlacedSas {
  public:
-  explicit PlacedSas(PlacedSasParams params) : p_(std::move(params)), path_(*p_.path) {}
+  explicit PlacedSas(PlacedSasParams params)
+      : p_(std::move(params)),
+        path_(*p_.path),
+        packets_(std::make_unique<PacketHalves>(
+            p_.path, p_.clock, p_.report, [devices = p_.devices](const OffloadDevice& device) {
+              return devices->lied(devices->NumberOf(&device));
+            })) {}
 
   // Chooses a place for every half of the SA, hands out its keys and publishes the bindings. On an
   // error nothing is kept. REQUIRES: the SA has its number.
@@ -110,6 +118,8 @@ class PlacedSas {
   // Records what the device really does with halves that it accepted. True: it does not hold some
   // of them; they must move.
   bool RecordFindings(const OffloadDevice* device, std::span<const SaFinding> findings);
+  PacketHalves& packets() const { return *packets_; }
+
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
   bool AnyIsDue() const { return due_ != 0; }
   void NotifyMoved(const std::shared_ptr<Sa>& sa) const {
@@ -120,11 +130,15 @@ class PlacedSas {
   uint64_t Now() const { return p_.clock->WallSeconds(); }
   BindInputs InputsFor(const SaSpec& spec, Half half,
                        std::span<const PlacementDevice> devices) const;
+  void AddPacketInputs(const std::shared_ptr<Sa>& sa, Half half, const SaBinding* current,
+                       BindInputs* inputs) const;
   PlacementRequest RequestFor(const SaSpec& spec, Half half) const;
   bool IsRekey(const SaSpec& spec, Half half) const;
   bool MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
                      ReasonCode success, MoveReport* report);
-  void Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next);
+  PacketHalves::Outcome Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next);
+  void NoteNumbers(const PlacedSa& placed, Half half, const PacketHalves::Outcome& outcome,
+                   PlacementReason* reason) const;
   // `next`: its replacement; nullptr: none.
   void RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next);
   void CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta);
@@ -135,6 +149,7 @@ class PlacedSas {
 
   const PlacedSasParams p_;
   DataPath& path_;
+  const std::unique_ptr<PacketHalves> packets_;
   std::unordered_map<uint64_t, PlacedSa> placed_;  // by Sa::number
   TunnelSlots slots_;
   std::size_t due_ = 0;  // halves with `due` set

@@ -32,6 +32,10 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
                .on_moved =
                    [listener](const std::shared_ptr<Sa>& sa) {
                      if (listener != nullptr) listener->OnMoved(sa);
+                   },
+               .report =
+                   [listener](const DataPathEvent& event) {
+                     if (listener != nullptr) listener->OnDeviceEvent(event);
                    }}),
       scheduler_(params.scheduler, &placed_, &devices_, params.clock) {
   for (const ControlDevice& d : devices_.all()) {
@@ -72,6 +76,7 @@ void Placement::CheckDevices() {
     if (devices_[i].offload == nullptr) continue;
     CollectErased(i);
     CollectFindings(i);
+    placed_.packets().TakeEvents(devices_[i].offload);
     if (const auto change = devices_.PollState(i)) OnDeviceChanged(i, *change);
   }
 }
@@ -188,7 +193,19 @@ void Placement::Tick() {
     Log(LogLevel::kInfo, "trust has changed: moved " + std::to_string(report.moved) +
                              " halves of SAs, " + std::to_string(report.blocked) + " blocked");
   }
+  placed_.packets().Tick();
   scheduler_.Tick();
+}
+
+void Placement::Show(const Sa& sa, ReplayState* replay) const {
+  placed_.packets().Show(sa, replay);
+}
+
+void Placement::TakeBack(const Sa& sa) {
+  for (const Half half : kHalves) {
+    placed_.packets().Stop(sa, half);
+    (void)placed_.packets().Finish(sa, half);
+  }
 }
 
 MoveReport Placement::Reevaluate() {

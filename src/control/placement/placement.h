@@ -49,6 +49,8 @@ class PlacementListener {
                              const std::string& explanation) = 0;
   // The seal guard of the device's wire stopped `count` more packets for this drop reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
+  // A device in packet offload reached a limit of an SA, or its last number.
+  virtual void OnDeviceEvent(const DataPathEvent& event) = 0;
 };
 
 class Placement {
@@ -74,10 +76,22 @@ class Placement {
   void CheckDevices();
   // About once a second: expiry of trust, the scheduler.
   void Tick();
+  // Each turn of the loop. True: a part waits for workers to pass a quiescent state.
+  bool DoSome() { return placed_.packets().DoSome(); }
   // Trust or FIPS changed: checks every SA again.
   MoveReport Reevaluate();
   // The configuration changed.
   MoveReport Reconfigure(PlacementSettings settings);
+
+  // --- SAs in packet offload: what their devices keep (packet_halves.h) ---
+  // Sets the counters that a dump shows, as of the last reading.
+  void Show(const Sa& sa, ReplayState* replay) const;
+  void Refresh(const Sa& sa) const { placed_.packets().Refresh(sa); }
+  // The SA has other limits or counters.
+  void ApplyLimits(const Sa& sa) { placed_.packets().ApplyLimits(sa); }
+  // Takes all numbers of the SA back, before Sa::TakeOver continues it. Its packets are dropped.
+  void TakeBack(const Sa& sa);
+  void FollowTakeOver(const Sa& sa) { placed_.packets().FollowTakeOver(sa); }
 
   // --- The operator ---
   Result<MoveReport> SetEnabled(const std::string& device, bool enabled);

@@ -1,0 +1,361 @@
+#include "control/placement/packet_halves.h"
+
+#include <algorithm>
+
+namespace cygnet {
+namespace {
+
+// Sizes of blocks. Small ones cost a call for each; large ones cost, if the device is lost, numbers
+// that are never used (outbound) or packets that are refused (inbound).
+constexpr uint64_t kSmallest = 1024;
+constexpr uint64_t kLargest = 1u << 20;
+// A block lasts about this long.
+constexpr uint64_t kOutboundNs = 100'000'000;
+constexpr uint64_t kInboundNs = 1'000'000'000;
+
+uint64_t Rest(uint64_t limit, uint64_t used) {
+  if (limit == kUnlimited) return kUnlimited;
+  return limit > used ? limit - used : 0;
+}
+
+}  // namespace
+
+PacketHalves::Row* PacketHalves::Find(const Sa& sa, Half half) {
+  const auto it = rows_.find(KeyOf(sa, half));
+  return it == rows_.end() ? nullptr : &it->second;
+}
+
+// --- Into packet offload ---
+
+// Inbound, the stack accepts numbers up to an edge, and the device those above it.
+NumberBlock PacketHalves::Prepare(const std::shared_ptr<Sa>& sa, Half half, Standby standby) {
+  if (!IsInbound(half)) return {};
+  ReplayWindow& window = sa->inbound()->replay;
+  if (const auto left = leaving_.find(KeyOf(*sa, half)); left != leaving_.end()) {
+    (void)TakeBackInbound(left->second);
+  }
+  const uint64_t margin = standby == Standby::kCpu ? kOnTheirWay : 0;
+  // Packets that the last device opened but did not accept may still come up.
+  const auto met = met_.find(KeyOf(*sa, half));
+  const uint64_t behind = met == met_.end() ? 0 : met->second;
+  uint64_t edge = std::max(window.safe_edge(), behind) + margin;
+  window.Limit(edge);
+  // From here on workers accept nothing above the edge. One may have been quicker.
+  if (const uint64_t now = window.safe_edge(); now > edge) {
+    edge = now + margin;
+    window.Limit(edge);
+  }
+  const NumberBlock block{edge + 1, edge + 2 * kSmallest};
+  prepared_[KeyOf(*sa, half)] = block;
+  return block;
+}
+
+void PacketHalves::Forget(const Sa& sa, Half half) {
+  Stop(sa, half);
+  (void)Finish(sa, half);
+  met_.erase(KeyOf(sa, half));
+}
+
+void PacketHalves::Cancel(const Sa& sa, Half half) {
+  if (prepared_.erase(KeyOf(sa, half)) == 0) return;
+  sa.inbound()->replay.Limit(~uint64_t{0});
+  path_.BumpGeneration();
+}
+
+void PacketHalves::Adopt(const std::shared_ptr<Sa>& sa, Half half, const SaBinding& binding) {
+  const Key key = KeyOf(*sa, half);
+  Row row;
+  row.sa = sa;
+  row.half = half;
+  row.device = binding.device;
+  row.handle = binding.handle;
+  row.step = 2 * kSmallest;
+  row.granted_ns = clock_.MonotonicNs();
+  if (const auto block = prepared_.find(key); block != prepared_.end()) {
+    row.block = block->second;
+    prepared_.erase(block);
+  }
+  by_handle_[{row.device, row.handle.value}] = key;
+  SetLimits(row);
+  rows_[key] = std::move(row);
+  if (IsInbound(half)) path_.sad.IndexByNumber(sa);
+}
+
+// Workers that still use the old binding take numbers, and these must reach the peer before those
+// of the block.
+void PacketHalves::Begin(const Sa& sa, Half half) {
+  Row* row = Find(sa, half);
+  if (IsInbound(half) || row == nullptr) return;
+  row->quiet = std::make_shared<bool>(false);
+  waiting_.push_back(KeyOf(sa, half));
+  path_.quiescence.Retire([quiet = row->quiet] { *quiet = true; });
+  path_.control_bell.Ring();
+}
+
+bool PacketHalves::DoSome() {
+  std::erase_if(waiting_, [this](const Key& key) {
+    const auto it = rows_.find(key);
+    if (it == rows_.end() || it->second.quiet == nullptr) return true;  // it has left
+    if (!*it->second.quiet) return false;
+    GrantFirst(&it->second);
+    return true;
+  });
+  return !waiting_.empty();
+}
+
+void PacketHalves::GrantFirst(Row* row) {
+  row->quiet.reset();
+  SetLimits(*row);  // other workers may have charged until now
+  GrantOutbound(row, SaReading{});
+}
+
+// --- Out of packet offload ---
+
+// Outbound, the numbers that the device did not use are returned. Packets that come back from it
+// get numbers like new ones.
+void PacketHalves::Stop(const Sa& sa, Half half) {
+  const auto it = rows_.find(KeyOf(sa, half));
+  if (it == rows_.end()) return;
+  Row row = std::move(it->second);
+  rows_.erase(it);
+  by_handle_.erase({row.device, row.handle.value});
+  row.device->StopSa(row.handle);
+  if (!lied_(*row.device)) row.state = row.offload().TakeState(row.handle);
+  row.lost = !row.state.has_value();
+  if (row.state.has_value()) {
+    Absorb(&row, row.state->reading);
+    if (IsInbound(half)) met_[KeyOf(sa, half)] = row.state->reading.wanted;
+    if (!IsInbound(half) && !row.block.empty()) {
+      const uint64_t used = std::max(row.state->reading.highest, row.block.first - 1);
+      row.sa->outbound()->sequence.ReturnUnused(used, row.block.last);
+    }
+  }
+  leaving_[KeyOf(sa, half)] = std::move(row);
+}
+
+// The window has the numbers that the device accepted. If they are unknown, it refuses the block.
+std::optional<uint64_t> PacketHalves::TakeBackInbound(const Row& row) {
+  ReplayWindow& window = row.sa->inbound()->replay;
+  if (row.state.has_value()) {
+    const bool any = row.state->reading.highest >= row.block.first;
+    window.Merge(any ? row.state->reading.highest : row.block.first - 1, row.state->bitmap);
+    return std::nullopt;
+  }
+  window.GiveUp(row.counted.highest, row.block.last);
+  return window.window() == 0 ? std::nullopt : std::optional(row.block.last);
+}
+
+PacketHalves::Outcome PacketHalves::Finish(const Sa& sa, Half half) {
+  const auto it = leaving_.find(KeyOf(sa, half));
+  if (it == leaving_.end()) return {};
+  const Row row = std::move(it->second);
+  leaving_.erase(it);
+  if (!IsInbound(half)) return {};
+  Outcome outcome;
+  const bool again = Find(sa, half) != nullptr;  // Prepare has taken them back
+  if (again) {
+    if (row.lost) outcome.refused_to = row.block.last;
+  } else {
+    outcome.refused_to = TakeBackInbound(row);
+  }
+  path_.BumpGeneration();  // packets wait for this (EarlyArrivals)
+  return outcome;
+}
+
+std::optional<uint64_t> PacketHalves::EdgeOf(const Sa& sa, Half half) const {
+  const auto it = rows_.find(KeyOf(sa, half));
+  if (it == rows_.end() || !IsInbound(half)) return std::nullopt;
+  return it->second.block.first - 1;
+}
+
+// --- Blocks ---
+
+// The last number that was used or met.
+uint64_t PacketHalves::SeenOf(const Row& row, const SaReading& reading) {
+  return std::max({reading.wanted, reading.highest, row.block.first - 1});
+}
+
+// How many numbers are left.
+uint64_t PacketHalves::Ahead(const Row& row, const SaReading& reading) {
+  const uint64_t seen = SeenOf(row, reading);
+  return row.block.last > seen ? row.block.last - seen : 0;
+}
+
+// A block that was used up quickly is followed by a larger one.
+void PacketHalves::ChooseStep(Row* row) {
+  const uint64_t now = clock_.MonotonicNs();
+  const uint64_t lasts = IsInbound(row->half) ? kInboundNs : kOutboundNs;
+  const uint64_t took = now - row->granted_ns;
+  if (took < lasts) {
+    row->step = std::min(row->step * 2, kLargest);
+  } else if (took > 4 * lasts) {
+    row->step = std::max(row->step / 2, kSmallest);
+  }
+  row->granted_ns = now;
+}
+
+void PacketHalves::Extend(Row* row) {
+  const auto reading = row->offload().Read(row->handle);
+  if (!reading.has_value()) return;
+  Absorb(row, *reading);
+  if (IsInbound(row->half)) {
+    GrantInbound(row, *reading);
+  } else if (row->quiet == nullptr) {
+    GrantOutbound(row, *reading);
+  }
+}
+
+void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
+  // Two blocks ahead at most, however often the device asks.
+  if (!row->block.empty() && Ahead(*row, reading) > 2 * row->step) return;
+  ChooseStep(row);
+  SequenceCounter& sequence = row->sa->outbound()->sequence;
+  const SequenceRange range = sequence.Reserve(static_cast<uint32_t>(row->step));
+  if (range.count == 0) {
+    if (reading.highest >= row->block.last) Report(DataPathEvent::Kind::kSequenceExhausted, *row);
+    return;
+  }
+  const NumberBlock block{range.first, range.first + range.count - 1};
+  sequence.Depart(block.last);  // no worker waits for them
+  // Numbers between the blocks went elsewhere (NEWAE); the device leaves the rest of its block.
+  row->block = !row->block.empty() && block.first == row->block.last + 1
+                   ? NumberBlock{row->block.first, block.last}
+                   : block;
+  row->offload().Grant(row->handle, block);
+}
+
+void PacketHalves::GrantInbound(Row* row, const SaReading& reading) {
+  const uint64_t seen = SeenOf(*row, reading);
+  if (Ahead(*row, reading) > 2 * row->step) return;
+  ChooseStep(row);
+  row->block.last = std::max(row->block.last, seen + row->step);
+  row->offload().Grant(row->handle, row->block);
+}
+
+void PacketHalves::FollowTakeOver(const Sa& sa) {
+  Row* row = Find(sa, Half::kInbound);
+  if (row == nullptr) return;
+  ReplayWindow& window = sa.inbound()->replay;
+  const uint64_t edge = std::max(window.safe_edge(), row->block.first - 1);
+  window.Limit(edge);
+  row->block.first = edge + 1;
+  row->block.last = std::max(row->block.last, edge + 2 * kSmallest);
+  row->offload().Grant(row->handle, row->block);
+}
+
+// --- Counters, limits, events ---
+
+// Adds what was counted since the last reading.
+void PacketHalves::Absorb(Row* row, const SaReading& reading) {
+  const SaReading& before = row->counted;
+  if (reading.packets >= before.packets && reading.bytes >= before.bytes) {
+    row->sa->lifetime().AddUsage(reading.packets - before.packets, reading.bytes - before.bytes,
+                                 clock_.WallSeconds());
+  }
+  if (reading.replayed > before.replayed) {
+    row->sa->CountDrop(DropReason::kInReplayDuplicate, reading.replayed - before.replayed);
+  }
+  if (reading.auth_failed > before.auth_failed) {
+    row->sa->CountDrop(DropReason::kInAuthFailed, reading.auth_failed - before.auth_failed);
+  }
+  row->counted = reading;
+}
+
+// The device counts from 0; the rest was counted before, or elsewhere.
+void PacketHalves::SetLimits(const Row& row) const {
+  const LifetimeUsage usage = row.sa->lifetime().usage();
+  const uint64_t packets = usage.packets - std::min(usage.packets, row.counted.packets);
+  const uint64_t bytes = usage.bytes - std::min(usage.bytes, row.counted.bytes);
+  LifetimeLimits limits = row.sa->lifetime().limits();
+  limits.soft_packets = Rest(limits.soft_packets, packets);
+  limits.hard_packets = Rest(limits.hard_packets, packets);
+  limits.soft_bytes = Rest(limits.soft_bytes, bytes);
+  limits.hard_bytes = Rest(limits.hard_bytes, bytes);
+  row.offload().SetLimits(row.handle, limits);
+}
+
+void PacketHalves::Report(DataPathEvent::Kind kind, const Row& row) const {
+  if (report_) report_({.kind = kind, .sa_number = row.sa->number});
+}
+
+// Does not rely on the device to raise its events.
+void PacketHalves::CheckLimits(const Row& row) {
+  const LifetimeLimits limits = row.sa->lifetime().limits();
+  const LifetimeUsage usage = row.sa->lifetime().usage();
+  if (usage.packets > limits.hard_packets || usage.bytes > limits.hard_bytes) {
+    Report(DataPathEvent::Kind::kHardLimit, row);
+  } else if (row.sa->state() == SaState::kValid &&
+             (usage.packets > limits.soft_packets || usage.bytes > limits.soft_bytes)) {
+    Report(DataPathEvent::Kind::kSoftLimit, row);
+  }
+}
+
+void PacketHalves::TakeEvents(OffloadDevice* device) {
+  PacketOffload* offload = device->packet_offload();
+  if (offload == nullptr) return;
+  for (const PacketOffloadEvent& event : offload->TakeEvents()) {
+    const auto key = by_handle_.find({device, event.handle.value});
+    if (key == by_handle_.end()) continue;
+    Row& row = rows_.at(key->second);
+    if (event.kind == PacketOffloadEvent::Kind::kNumbersLow) {
+      Extend(&row);
+      continue;
+    }
+    if (const auto reading = offload->Read(row.handle)) Absorb(&row, *reading);
+    Report(event.kind == PacketOffloadEvent::Kind::kHardLimit ? DataPathEvent::Kind::kHardLimit
+                                                              : DataPathEvent::Kind::kSoftLimit,
+           row);  // may remove the SA, and the row with it
+  }
+}
+
+void PacketHalves::Tick() {
+  constexpr int kVisits = 4096;  // a turn of the control plane's loop is bounded
+  for (int i = 0; i < kVisits; ++i) {
+    const auto it = tick_at_.has_value() ? rows_.upper_bound(*tick_at_) : rows_.begin();
+    if (it == rows_.end()) {
+      tick_at_.reset();
+      return;
+    }
+    tick_at_ = it->first;
+    const auto reading = it->second.offload().Read(it->second.handle);
+    if (!reading.has_value()) continue;
+    Absorb(&it->second, *reading);
+    if (Ahead(it->second, *reading) < it->second.step / 2) Extend(&it->second);
+    CheckLimits(it->second);  // may remove the SA
+  }
+}
+
+void PacketHalves::Refresh(const Sa& sa) {
+  for (const Half half : kHalves) {
+    Row* row = Find(sa, half);
+    if (row == nullptr) continue;
+    if (const auto reading = row->offload().Read(row->handle)) Absorb(row, *reading);
+  }
+}
+
+void PacketHalves::ApplyLimits(const Sa& sa) {
+  Refresh(sa);
+  for (const Half half : kHalves) {
+    if (const Row* row = Find(sa, half)) SetLimits(*row);
+  }
+}
+
+uint64_t PacketHalves::Highest(const Sa& sa) {
+  const uint64_t own = sa.inbound()->replay.highest();
+  const Row* row = Find(sa, Half::kInbound);
+  if (row == nullptr) return own;
+  Refresh(sa);
+  return std::max(own, row->counted.highest);
+}
+
+void PacketHalves::Show(const Sa& sa, ReplayState* replay) const {
+  if (const auto out = rows_.find(KeyOf(sa, Half::kOutbound)); out != rows_.end()) {
+    const Row& row = out->second;
+    if (!row.block.empty()) replay->oseq = std::max(row.counted.highest, row.block.first - 1);
+  }
+  if (const auto in = rows_.find(KeyOf(sa, Half::kInbound)); in != rows_.end()) {
+    replay->seq = std::max(replay->seq, in->second.counted.highest);
+  }
+}
+
+}  // namespace cygnet

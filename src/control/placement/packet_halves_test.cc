@@ -1,0 +1,241 @@
+// The control plane's part of packet offload, over a real software NIC: blocks of numbers,
+// counters, limits, and what remains when the device is lost.
+#include "control/placement/packet_halves.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/control_plane_fixture.h"
+#include "support/esp_oracle.h"
+
+namespace cygnet {
+namespace {
+
+using test::Bytes;
+using test::ControlPlaneTest;
+using test::Events;
+using test::Frame;
+using test::kNic0;
+using test::MakeSpec;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class PacketHalvesTest : public ControlPlaneTest {
+ protected:
+  PacketHalvesTest() : ControlPlaneTest(8) { GivePolicy(); }
+  void GivePolicy() {
+    const PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                                             {test::TemplateFor({})});
+    OffloadPolicyHandle handle;
+    ASSERT_FALSE(nic_.AddPolicy({spec}, &handle).has_value());
+  }
+  std::shared_ptr<const Sa> Add(test::SaOptions options, bool inbound = false) {
+    options.offload = OffloadRequest{OffloadMode::kPacket, kNic0, inbound};
+    const Status added = control_->AddSa(MakeSpec(options), {});
+    EXPECT_TRUE(added.has_value()) << added.error().message;
+    return *control_->GetSa(IdOf(options.spi));
+  }
+  // A turn of the loop: workers are quiet, the device has run.
+  void Turn() {
+    for (int i = 0; i < 3; ++i) {
+      while (nic_.RunOnce() != 0) {
+      }
+      path_.quiescence.Collect();
+      control_->OnBell();
+      (void)control_->DoSome();
+    }
+    while (nic_.RunOnce() != 0) {
+    }
+  }
+  void Give(const Sa& sa, uint32_t n) {
+    const SaBinding& binding = *sa.outbound()->binding.load();
+    for (; n > 0; --n) {
+      Packet* packet = test::MakePacket(
+          &pools_, Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Bytes(40))));
+      packet->offload.handle = binding.handle;
+      packet->offload.status = OffloadStatus::kProtectRequested;
+      PacketBatch batch;
+      batch.Push(packet);
+      nic_.Transmit(0, &batch, &sink_);
+      while (nic_.RunOnce() != 0) {
+      }
+    }
+  }
+  // The numbers on the wire.
+  std::vector<uint32_t> Sent() {
+    auto& wire = static_cast<MemoryPort&>(nic_.wire());
+    std::vector<uint32_t> out;
+    for (; !wire.sent.empty(); wire.sent.pop_front()) {
+      out.push_back(LoadBe32(wire.sent.front()->data() + 38));
+      test::FreePacket(wire.sent.front());
+    }
+    return out;
+  }
+  // Frames that go up to the stack.
+  std::vector<OffloadStatus> Receive(const Bytes& frame) {
+    static_cast<MemoryPort&>(nic_.wire()).arriving.push_back(test::MakePacket(&pools_, frame));
+    while (nic_.RunOnce() != 0) {
+    }
+    std::vector<OffloadStatus> out;
+    PacketBatch batch;
+    while (nic_.Receive(0, &batch, &sink_) > 0) {
+      for (Packet* packet : batch.packets()) {
+        out.push_back(packet->offload.status);
+        sink_.Recycle(packet);
+      }
+      batch.ReleaseAll();
+    }
+    return out;
+  }
+  static Bytes Sealed(const Sa& sa, uint64_t seq) {
+    const Bytes inner = Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, Bytes(40)));
+    return test::SealedFrame(sa.spec(), seq,
+                             test::WithTrailer({inner.begin() + 14, inner.end()}, kProtoIpip));
+  }
+  void Inject(const char* fault) {
+    ASSERT_TRUE(nic_.InjectFault(fault));
+    control_->OnBell();
+  }
+
+  PacketCaches caches_{&pools_};
+  DropCounters counters_;
+  DropSink sink_{&caches_, &counters_};
+};
+
+TEST_F(PacketHalvesTest, TheFirstBlockWaitsForTheWorkers) {
+  const auto sa = Add({.spi = 0x100});
+  EXPECT_EQ(Where(0x100), "packet requested");
+  Give(*sa, 3);
+  EXPECT_THAT(Sent(), IsEmpty());
+  EXPECT_TRUE(control_->DoSome()) << "the loop comes back at once";
+  Turn();
+  EXPECT_EQ(Sent(), (std::vector<uint32_t>{1, 2, 3}));
+  EXPECT_FALSE(control_->DoSome());
+}
+
+TEST_F(PacketHalvesTest, CountersAreTheDevices) {
+  const auto sa = Add({.spi = 0x100});
+  Turn();
+  Give(*sa, 3);
+  const SaView view = control_->Inspect(*sa);
+  EXPECT_EQ(view.usage.packets, 3u);
+  EXPECT_EQ(view.usage.bytes, 3u * 68);
+  EXPECT_NE(view.usage.use_time, 0u);
+  EXPECT_EQ(view.replay.oseq, 3u);
+  ASSERT_TRUE(view.offload.has_value());
+  EXPECT_EQ(view.offload->mode, OffloadMode::kPacket);
+  EXPECT_EQ(control_->Inspect(*sa).usage.packets, 3u) << "counted once";
+  const auto in = Add({.spi = 0x200}, true);
+  EXPECT_THAT(Receive(Sealed(*in, 7)), SizeIs(1));
+  EXPECT_THAT(Receive(Sealed(*in, 7)), IsEmpty());
+  const SaView received = control_->Inspect(*in);
+  EXPECT_EQ(received.usage.packets, 1u);
+  EXPECT_EQ(received.replay.seq, 7u);
+  EXPECT_EQ(received.stats.replay, 1u);
+}
+
+TEST_F(PacketHalvesTest, LimitsBecomeTheEventsOfTheSa) {
+  const auto sa = Add({.spi = 0x100, .limits = {.soft_packets = 2, .hard_packets = 4}});
+  Turn();
+  recorder_.Take();
+  Give(*sa, 3);
+  control_->OnBell();
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired soft"});
+  Give(*sa, 3);
+  control_->OnBell();
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired hard"});
+  EXPECT_FALSE(control_->GetSa(IdOf(0x100)).has_value());
+  EXPECT_THAT(Sent(), SizeIs(4));
+  Turn();
+  EXPECT_THAT(nic_.HeldSas(), IsEmpty());
+}
+
+TEST_F(PacketHalvesTest, NewLimitsCountWhatWasUsedBefore) {
+  const auto sa = Add({.spi = 0x100});
+  Turn();
+  Give(*sa, 3);
+  test::SaOptions changed{.spi = 0x100, .limits = {.hard_packets = 5}};
+  changed.offload = OffloadRequest{OffloadMode::kPacket, kNic0, false};
+  ASSERT_TRUE(control_->UpdateSa(MakeSpec(changed), {}).has_value());
+  Give(*sa, 4);
+  EXPECT_THAT(Sent(), SizeIs(5));
+}
+
+TEST_F(PacketHalvesTest, DeviceThatAsksGetsMoreNumbers) {
+  const auto sa = Add({.spi = 0x100});
+  Turn();
+  std::vector<uint32_t> numbers;
+  for (int i = 0; i < 200; ++i) {
+    Give(*sa, 100);
+    control_->OnBell();
+    for (const uint32_t number : Sent()) numbers.push_back(number);
+  }
+  ASSERT_EQ(numbers.size(), 20'000u) << "nothing waits";
+  for (uint32_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], i + 1);
+}
+
+TEST_F(PacketHalvesTest, SenderThatSkipsNumbersIsHeard) {
+  const auto sa = Add({.spi = 0x200}, true);
+  EXPECT_THAT(Receive(Sealed(*sa, 1)), SizeIs(1));
+  EXPECT_THAT(Receive(Sealed(*sa, 2'000'000)), IsEmpty()) << "it waits in the device";
+  control_->OnBell();
+  EXPECT_THAT(Receive(Sealed(*sa, 2'000'001)), SizeIs(2));
+}
+
+TEST_F(PacketHalvesTest, LostDeviceCostsTheBlockAndSaysSo) {
+  const auto out = Add({.spi = 0x100});
+  const auto in = Add({.spi = 0x200}, true);
+  Turn();
+  Give(*out, 3);
+  EXPECT_THAT(Receive(Sealed(*in, 5)), SizeIs(1));
+  Pass(1);
+  const uint64_t last = out->outbound()->sequence.last_sent();
+  EXPECT_GE(last, 256u);
+  Inject("reset 10");
+  EXPECT_EQ(Where(0x100), "blocked device-reset") << "the client asked for the device";
+  EXPECT_EQ(Where(0x200), "blocked device-reset");
+  EXPECT_THAT(Placement(0x200).explanation, HasSubstr("are refused"));
+  EXPECT_EQ(out->outbound()->sequence.last_sent(), last) << "none of the block is used again";
+  EXPECT_EQ(in->inbound()->replay.Check(5), DropReason::kInNumberUnknown);
+  EXPECT_EQ(in->inbound()->replay.Check(500), DropReason::kInNumberUnknown);
+  Inject("reset 0");  // it is up
+  GivePolicy();
+  Turn();
+  EXPECT_EQ(Where(0x100), "packet returned");
+  (void)Sent();
+  Give(*out, 1);
+  EXPECT_EQ(Sent(), std::vector<uint32_t>{static_cast<uint32_t>(last + 1)});
+  EXPECT_THAT(Receive(Sealed(*in, 5)), testing::ElementsAre(OffloadStatus::kNone))
+      << "the stack refuses it";
+}
+
+TEST_F(PacketHalvesTest, OperatorMovesItOutAndIn) {
+  const auto out = Add({.spi = 0x100});
+  const auto in = Add({.spi = 0x200}, true);
+  Turn();
+  Give(*out, 3);
+  EXPECT_THAT(Receive(Sealed(*in, 5)), SizeIs(1));
+  for (const uint32_t spi : {0x100u, 0x200u}) {
+    ASSERT_TRUE(control_->SetPlacement({.spi = Spi(spi), .mode = PlacementMode::kNo}).has_value());
+  }
+  EXPECT_EQ(Where(0x100), "software operator-rule");
+  EXPECT_EQ(out->outbound()->sequence.last_sent(), 3u) << "the unused numbers came back";
+  EXPECT_EQ(in->inbound()->replay.Check(5), DropReason::kInReplayDuplicate);
+  EXPECT_EQ(in->inbound()->replay.Check(4), DropReason::kNone);
+  EXPECT_EQ(in->inbound()->replay.Check(6), DropReason::kNone);
+  EXPECT_EQ(out->lifetime().usage().packets, 3u);
+  for (const uint32_t spi : {0x100u, 0x200u}) {
+    ASSERT_TRUE(control_->SetPlacement({.spi = Spi(spi), .clear = true}).has_value());
+  }
+  Turn();
+  EXPECT_EQ(Where(0x200), "packet requested");
+  EXPECT_THAT(Placement(0x200).explanation, HasSubstr("the CPU opens packets numbered up to 8197"));
+  Give(*out, 1);
+  EXPECT_EQ(Sent().back(), 4u);
+  EXPECT_THAT(Receive(Sealed(*in, 6)), testing::ElementsAre(OffloadStatus::kNone));
+  EXPECT_THAT(Receive(Sealed(*in, 8198)), testing::ElementsAre(OffloadStatus::kDecapsulated));
+}
+
+}  // namespace
+}  // namespace cygnet
