@@ -10,10 +10,8 @@
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kMaxSnapLength = 262'144;  // the daemon's limit
-
 // A shortened name means the first object that it begins.
-constexpr std::array<std::pair<std::string_view, Object>, 19> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 20> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -31,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 19> kObjects = {{
     {"sim", Object::kSim},
     {"reload", Object::kReload},
     {"stored", Object::kStored},
+    {"extcap", Object::kExtcap},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -175,35 +174,6 @@ void ParseReload(Words* words, Arguments* out) {
   if (!words->done()) FailUnknown("reload", words->Take());
 }
 
-void ParseCapture(Words* words, Arguments* out) {
-  if (out->json) throw UsageError{"capture writes pcapng; it has no JSON form"};
-  Json& request = out->request = {{"command", "capture"}};
-  while (!words->done()) {
-    const std::string_view word = words->Take();
-    if (word == "dev") {
-      SetOnce(&request, "device", words->TakeValue(word));
-    } else if (word == "side") {
-      const std::string side = words->TakeValue(word);
-      if (side != "host" && side != "wire" && side != "guard") {
-        throw UsageError{
-            fmt::format("side: must be \"host\", \"wire\" or \"guard\", not \"{}\"", side)};
-      }
-      SetOnce(&request, "side", side);
-    } else if (word == "snaplen") {
-      SetOnce(&request, "snaplen", ParseNumber(word, words->TakeValue(word), 1, kMaxSnapLength));
-    } else if (word == "write") {
-      out->write_file = words->TakeValue(word);
-    } else if (word == "count") {
-      out->count = ParseNumber(word, words->TakeValue(word), 1, ~uint64_t{0});
-    } else {
-      FailUnknown("capture", word);
-    }
-  }
-  if (!request.contains("device")) throw UsageError{"capture: \"dev NAME\" is missing"};
-  if (!request.contains("side"))
-    throw UsageError{"capture: \"side host\", \"side wire\" or \"side guard\" is missing"};
-}
-
 void ParseExec(Words* words, Arguments* out) {
   if (words->Peek() == "--") words->Take();
   if (words->done()) throw UsageError{"exec: no command given; usage: cygnet exec -- COMMAND ..."};
@@ -288,6 +258,8 @@ Parser ParserOf(Object object) {
       return ParseMetrics;
     case Object::kCapture:
       return ParseCapture;
+    case Object::kExtcap:
+      return ParseExtcap;
     case Object::kExec:
       return ParseExec;
     case Object::kVersion:

@@ -34,20 +34,25 @@ enum class Object : uint8_t {
   kStored,
   kMetrics,
   kCapture,
+  kExtcap,
   kExec,
   kVersion,
   kHelp
 };
+
+// What Wireshark asks of an extcap program.
+enum class ExtcapAction : uint8_t { kInterfaces, kDlts, kConfig, kCapture };
 
 struct Arguments {
   Object object = Object::kHelp;
   bool json = false;
   Json request;                   // to the daemon; null for exec, metrics, version, help
   bool all = false;               // stat: also zeros; dev: also the key log
-  std::string write_file = "-";   // capture: "-" = standard output
+  std::string write_file = "-";   // capture, extcap: "-" = standard output
   std::optional<uint64_t> count;  // capture: number of packets to write
-  std::size_t command_at = 0;     // exec: index of the command
-  std::string_view help_for;      // help: the object; empty: all of them
+  ExtcapAction extcap = ExtcapAction::kInterfaces;
+  std::size_t command_at = 0;  // exec: index of the command
+  std::string_view help_for;   // help: the object; empty: all of them
 };
 
 // `words`: the arguments of main without the program name. Error messages are for the operator.

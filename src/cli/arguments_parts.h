@@ -88,6 +88,10 @@ inline void SkipListCommand(Words* words) {
   if (!words->TakeIf("list")) words->TakeIf("show");
 }
 
+// arguments_capture.cc
+void ParseCapture(Words* words, Arguments* out);
+void ParseExtcap(Words* words, Arguments* out);
+
 // arguments_placement.cc
 void ParseLedger(Words* words, Arguments* out);
 void ParseOffload(Words* words, Arguments* out);

@@ -61,6 +61,15 @@ TEST(ArgumentsTest, MakesRequests) {
        R"({"command":"capture","device":"nic0","side":"guard"})"},
       {{"c", "side", "host", "dev", "nic0", "snaplen", "128", "count", "5", "write", "f"},
        R"({"command":"capture","side":"host","device":"nic0","snaplen":128})"},
+      {{"capture", "dev", "nic0"}, R"({"command":"capture","device":"nic0"})"},
+      {{"capture", "dev", "nic0", "--with-keys", "write", "f"},
+       R"({"command":"capture","device":"nic0","with_keys":true})"},
+      {{"extcap", "--extcap-interfaces", "--extcap-version=4.0"}, R"({"command":"dev"})"},
+      {{"extcap", "--capture", "--extcap-interface", "cygnet-nic0", "--fifo", "f", "--side", "both",
+        "--snaplen=99"},
+       R"({"command":"capture","device":"nic0","snaplen":99})"},
+      {{"extcap", "--capture", "--extcap-interface=cygnet-nic0", "--fifo=f", "--side", "wire"},
+       R"({"command":"capture","device":"nic0","side":"wire"})"},
       {{"ledger"}, R"({"command":"ledger"})"},
       {{"l", "show", "dev", "nic0", "spi", "0x10", "dst", "192.0.2.2", "current"},
        R"({"command":"ledger","holder":"nic0","spi":16,"dst":"192.0.2.2","current":true})"},
@@ -139,6 +148,10 @@ TEST(ArgumentsTest, ReadsCaptureOptions) {
       Words{"capture", "dev", "nic0", "side", "host", "write", "/tmp/f", "count", "3"});
   EXPECT_EQ(full->write_file, "/tmp/f");
   EXPECT_EQ(full->count, 3u);
+  const auto extcap = ParseArguments(
+      Words{"extcap", "--capture", "--fifo", "/tmp/f", "--extcap-interface", "cygnet-nic0"});
+  EXPECT_EQ(extcap->write_file, "/tmp/f");
+  EXPECT_EQ(extcap->extcap, ExtcapAction::kCapture);
 }
 
 TEST(ArgumentsTest, HelpMayBeOfOneObject) {
@@ -195,7 +208,13 @@ TEST(ArgumentsTest, SaysWhatIsWrong) {
       {{"reload", "now"}, "reload: unknown command or keyword \"now\""},
       {{"doctor", "--fips", "all"}, "doctor: unknown command or keyword \"all\""},
       {{"capture"}, "capture: \"dev NAME\" is missing"},
-      {{"capture", "dev", "nic0"}, "\"side host\", \"side wire\" or \"side guard\" is missing"},
+      {{"capture", "dev", "nic0", "--with-keys"}, "--with-keys needs \"write FILE\""},
+      {{"extcap", "--extcap-dlts"}, "--extcap-interface is missing"},
+      {{"extcap", "--extcap-interface", "eth0", "--extcap-dlts"},
+       "\"eth0\" is not one of Cygnet's interfaces"},
+      {{"extcap", "--capture", "--extcap-interface", "cygnet-nic0"}, "--capture needs --fifo"},
+      {{"extcap", "--extcap-interfaces", "--colour", "1"},
+       "extcap: unknown command or keyword \"--colour\""},
       {{"capture", "side", "both"}, "side: must be \"host\", \"wire\" or \"guard\", not \"both\""},
       {{"capture", "count", "0"}, "count: \"0\" is not a number from 1 to"},
       {{"capture", "snaplen", "262145"}, "snaplen: \"262145\" is not a number from 1 to 262144"},

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "base/errno_error.h"
+#include "base/key_material.h"
 #include "base/unique_fd.h"
 #include "cli/operator_client.h"
 
@@ -25,7 +26,8 @@ namespace {
 constexpr uint32_t kInterfaceStatistics = 5;
 constexpr uint32_t kEnhancedPacket = 6;
 constexpr std::size_t kSmallestBlock = 12;
-constexpr std::size_t kStatisticsOptions = 20;  // offset
+constexpr std::size_t kStatisticsInterface = 8;  // offset
+constexpr std::size_t kStatisticsOptions = 20;   // offset
 constexpr uint16_t kIsbIfDrop = 5;
 
 // How long the daemon may take to send the rest after the end was requested.
@@ -88,13 +90,14 @@ Status Copy(OperatorClient* client, int signal_fd, int output_fd, CaptureWriter*
       // Consumed, so that the next signal is noticed.
       (void)!read(signal_fd, &info, sizeof(info));
     } else {
-      const Result<std::string> datagram = client->Receive();
+      Result<std::string> datagram = client->Receive();
       if (!datagram) return datagram.error();
       if (datagram->empty()) {
         if (ending) return {};
         return MakeError(Errc::kIo, "cygnetd closed the connection");
       }
       const auto outcome = writer->Write(*datagram);
+      SecureWipe(datagram->data(), datagram->size());  // it may hold keys
       if (!outcome) return outcome.error();
       if (*outcome == CaptureWriter::Outcome::kClosed) return {};
       end_now = *outcome == CaptureWriter::Outcome::kLimit && !ending;
@@ -124,22 +127,40 @@ bool CaptureWriter::Take(uint32_t type, std::string_view block) {
     if (limit_ && packets_ >= *limit_) return false;
     ++packets_;
   }
-  if (type == kInterfaceStatistics) {
-    std::size_t at = kStatisticsOptions;
-    while (at + 4 <= block.size()) {
-      const auto code = Load<uint16_t>(block, at);
-      const auto length = Load<uint16_t>(block, at + 2);
-      if (code == 0) break;
-      if (code == kIsbIfDrop && length == 8 && at + 12 <= block.size()) {
-        missed_ = Load<uint64_t>(block, at + 4);
-      }
-      at += 4 + (std::size_t{length} + 3) / 4 * 4;
-    }
-  }
+  if (type == kInterfaceStatistics && block.size() >= kStatisticsOptions) TakeStatistics(block);
   return true;
 }
 
+void CaptureWriter::TakeStatistics(std::string_view block) {
+  std::size_t at = kStatisticsOptions;
+  while (at + 4 <= block.size()) {
+    const auto code = Load<uint16_t>(block, at);
+    const auto length = Load<uint16_t>(block, at + 2);
+    if (code == 0) break;
+    if (code == kIsbIfDrop && length == 8 && at + 12 <= block.size()) {
+      missed_[Load<uint32_t>(block, kStatisticsInterface)] = Load<uint64_t>(block, at + 4);
+    }
+    at += 4 + (std::size_t{length} + 3) / 4 * 4;
+  }
+}
+
+uint64_t CaptureWriter::missed() const {
+  uint64_t sum = 0;
+  for (const auto& [interface, missed] : missed_) sum += missed;
+  return sum;
+}
+
+Result<CaptureWriter::Outcome> CaptureWriter::TakeKeys(std::string_view datagram) {
+  const Json json = Json::parse(datagram, nullptr, /*allow_exceptions=*/false);
+  if (keys_ == nullptr || !json.is_object() || !json.contains("sa")) {
+    return MakeError(Errc::kIo, "cygnetd sent something other than pcapng");
+  }
+  CYGNET_RETURN_IF_ERROR(keys_->Add(json["sa"]));
+  return Outcome::kMore;
+}
+
 Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
+  if (datagram.starts_with('{')) return TakeKeys(datagram);
   std::string kept;
   while (!datagram.empty()) {
     const uint32_t length =
@@ -167,9 +188,21 @@ Status RunCapture(const Arguments& arguments, const OperatorConnector& connect) 
   CYGNET_RETURN_IF_ERROR(client->StartStream(arguments.request));
   const auto output = OpenOutput(arguments.write_file);
   if (!output) return output.error();
-  CaptureWriter writer(output->get(), arguments.count);
+  std::optional<KeyFolder> keys;
+  if (arguments.request.contains("with_keys")) {
+    auto folder = KeyFolder::Create(arguments.write_file + ".keys");
+    if (!folder) return folder.error();
+    keys = *std::move(folder);
+  }
+  CaptureWriter writer(output->get(), arguments.count, keys ? &*keys : nullptr);
   Status copied = Copy(&*client, signals->get(), output->get(), &writer);
+  // Wireshark shows what an extcap program prints as an error.
+  if (arguments.object == Object::kExtcap) return copied;
   fmt::print(stderr, "{} packets captured, {} missed\n", writer.packets(), writer.missed());
+  if (keys) {
+    fmt::print(stderr, "keys of {} SAs in {}; to decrypt: WIRESHARK_CONFIG_DIR={} tshark -r {}\n",
+               keys->sas(), keys->path(), keys->path(), arguments.write_file);
+  }
   return copied;
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -34,18 +35,13 @@ std::string Header() {
 
 std::string PacketBlock() {
   std::string out;
-  pcapng::AppendPacket(0,
-                       {.time_ns = 1,
-                        .direction = CaptureDirection::kInbound,
-                        .original_length = 3,
-                        .bytes = {1, 2, 3}},
-                       "", &out);
+  pcapng::AppendPacket({.time_ns = 1, .original_length = 3, .bytes = {1, 2, 3}}, {}, &out);
   return out;
 }
 
-std::string Statistics(uint64_t dropped) {
+std::string Statistics(uint64_t dropped, uint32_t interface = 0) {
   std::string out;
-  pcapng::AppendStatistics(0, 1, {.received = 9, .dropped = dropped}, &out);
+  pcapng::AppendStatistics(interface, 1, {.received = 9, .dropped = dropped}, &out);
   return out;
 }
 
@@ -105,6 +101,21 @@ TEST(CaptureWriterTest, RefusesWhatIsNoPcapng) {
   }
 }
 
+TEST(CaptureWriterTest, AddsWhatEachInterfaceMissed) {
+  const Pipe pipe;
+  CaptureWriter writer(pipe.writer(), std::nullopt);
+  ASSERT_TRUE(writer.Write(Statistics(4) + Statistics(3, 1)));
+  ASSERT_TRUE(writer.Write(Statistics(5)));
+  EXPECT_EQ(writer.missed(), 8u);
+}
+
+TEST(CaptureWriterTest, RefusesKeysThatNobodyRequested) {
+  const Pipe pipe;
+  CaptureWriter writer(pipe.writer(), std::nullopt);
+  EXPECT_FALSE(writer.Write(R"({"sa":{}})"));
+  EXPECT_EQ(pipe.Read(), "");
+}
+
 TEST(CaptureWriterTest, ReaderThatGoesIsNoFault) {
   std::signal(SIGPIPE, SIG_IGN);
   Pipe pipe;
@@ -145,6 +156,21 @@ TEST_F(RunCaptureTest, EndsAfterTheLimitWithTheStatistics) {
   const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(Written(), Header() + PacketBlock() + PacketBlock() + Statistics(0));
+}
+
+TEST_F(RunCaptureTest, KeysGoBesideTheFile) {
+  arguments_.request["with_keys"] = true;
+  const std::string folder = arguments_.write_file + ".keys";
+  const std::string keys =
+      R"json({"sa":{"src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000","family":4,)json"
+      R"json("aead":{"name":"rfc4106(gcm(aes))","icv_bits":128,"key":"0x00"}}})json";
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), keys, PacketBlock()}, Ending::kClose);
+  (void)RunCapture(arguments_, daemon.connector());
+  EXPECT_EQ(Written(), Header() + PacketBlock());
+  std::ostringstream table;
+  table << std::ifstream(folder + "/esp_sa").rdbuf();
+  EXPECT_THAT(table.str(), HasSubstr("0x00001000"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {

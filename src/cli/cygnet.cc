@@ -12,6 +12,7 @@
 #include "cli/capture.h"
 #include "cli/doctor.h"
 #include "cli/exec.h"
+#include "cli/extcap.h"
 #include "cli/json_fields.h"
 #include "cli/metrics.h"
 #include "cli/operator_client.h"
@@ -167,6 +168,11 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
             "capture: will not write pcapng to a terminal; use \"write FILE\" or a pipe");
       }
       return Finish(out, err, RunCapture(arguments, connect));
+    case Object::kExtcap:
+      return Finish(out, err,
+                    arguments.extcap == ExtcapAction::kCapture
+                        ? RunCapture(arguments, connect)
+                        : RunExtcap(arguments, connect, out));
     case Object::kDoctor: {
       int exit_status = kExitFailed;
       const Status status = RunDoctor(arguments, connect, out, &exit_status);

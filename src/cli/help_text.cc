@@ -79,9 +79,16 @@ constexpr Section kSections[] = {
         metrics in the text format of Prometheus
 )"},
     {"capture",
-     R"(  capture dev NAME side host|wire|guard [write FILE|-] [snaplen BYTES] [count PACKETS]
-        frames at one side of a device, as pcapng (default: to standard output);
-        guard: frames that the seal guard stopped, the latest ones and new ones
+     R"(  capture dev NAME [side host|wire|guard] [write FILE|-] [snaplen BYTES] [count PACKETS]
+          [--with-keys]
+        frames of a device, as pcapng (default: to standard output): packets in clear at the
+        host-side interface and frames on the wire, linked by packet ids, and what was dropped;
+        side: frames at one side only; guard: frames that the seal guard stopped, the latest
+        ones and new ones
+        --with-keys: also the keys of the SAs seen, into the folder FILE.keys, for Wireshark
+)"},
+    {"extcap", R"(  extcap OPTION ...
+        the devices as interfaces of Wireshark, which runs this through its extcap folder
 )"},
     {"sim", R"(  sim dev NAME FAULT ...
         makes a software NIC fail: "reset", "link-down", ...

@@ -191,6 +191,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                           Half half) const override {
     return reports().PlacementOf(spi, daddr, family, half);
   }
+  std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
+                                   IpFamily family) const override {
+    return path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
+  }
   CapturePoints* FindCapture(const std::string& device) override;
   Result<ReloadReport> Reload() override;
   std::vector<DoctorRow> ReportDoctor() const override;

@@ -152,6 +152,9 @@ class OperatorControl {
   // Where one half of the SA runs, in short: "crypto nic0 (requested)"; empty: no such half.
   virtual std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                                   Half half) const = 0;
+  // nullptr: no such ESP SA.
+  virtual std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
+                                           IpFamily family) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
   // Reads the configuration again. An error changes nothing.

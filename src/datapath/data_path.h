@@ -33,6 +33,7 @@ struct Interface {
   OffloadDevice* offload = nullptr;
   int32_t ifindex = 0;         // of the host side, as clients know it
   SealGuard* guard = nullptr;  // at the wire
+  CapturePoints* capture = nullptr;
 };
 
 // What a worker reports to the control thread. It names objects by number, because a number
@@ -188,6 +189,8 @@ class DataPath {
   std::atomic<bool> ike_bypass{false};
   SharedReassembler opened_fragments{RandomWord()};  // of packets that SAs opened
   EtherTypes pass_ether_types;  // frames that pass although they are neither IP nor ARP
+  // Readers of CapturePoints::inner, all interfaces together.
+  std::atomic<uint32_t> inner_readers{0};
   // How long an idle worker polls before it sleeps, in microseconds. Set before the workers start.
   uint32_t busy_poll_us = 0;
 

@@ -25,6 +25,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
   Sa* sa = ctx_->path->sad.LookupByNumber(packet->sa_number());
   packet->offload = OffloadMeta{};
   packet->csum_partial = false;
+  item->seq = 0;  // the device has checked it, and does not tell it
   if (sa == nullptr) return Drop(*item, DropReason::kInDeviceStale);
   item->verdict = CheckState(*sa);
   if (item->verdict == DropReason::kNone) {
@@ -38,6 +39,9 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
   if (item->verdict == DropReason::kNone) {
     packet->TrimTo(packet->l3_offset + item->view.total_length);
     DescribeOpened(*sa->inbound(), item);
+    if (ctx_->record.on()) {
+      ctx_->record.Opened(*sa->inbound(), OffloadStatus::kDecapsulated, *item);
+    }
     if (item->view.fragment && ReassembleOpened(item) != Outcome::kKept) return Outcome::kWaits;
     item->verdict = CheckOpened(item);
   }

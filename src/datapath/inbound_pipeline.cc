@@ -212,7 +212,7 @@ void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run)
   InboundSa* sa = run[0].sa;
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (binding == nullptr) {
-    for (InboundItem& item : run) item.verdict = DropReason::kInStateInvalid;
+    for (InboundItem& item : run) item.RefuseUnnumbered(DropReason::kInStateInvalid);
     return;
   }
   std::array<uint32_t, kMaxBatch> low;
@@ -268,8 +268,10 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
   }
   CommitReplay(sa, run);
   ChargeLifetime(sa, run);
+  const bool recorded = ctx_->record.on();
   for (InboundItem& item : run) {
     item.sa = nullptr;
+    const OffloadStatus status = item.packet->offload.status;
     if (item.verdict == DropReason::kNone) {
       if (sa->layout.udp != 0) ReportMapping(*sa, item);
       DecapsulateAndCheck(sa, &item);
@@ -278,6 +280,7 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
       sa->sa->CountDrop(item.verdict);
       item.sa = nullptr;
     }
+    if (recorded) ctx_->record.Completed(*sa, status, &item);
   }
 }
 
@@ -341,9 +344,11 @@ void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item
 // Steps 9 and 10 for one packet; sets its verdict. If the inner packet is again ESP for this host,
 // sets item->sa.
 void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
+  const OffloadStatus status = item->packet->offload.status;
   item->verdict = Decapsulate(sa, item);
   if (item->verdict != DropReason::kNone) return;
   DescribeOpened(*sa, item);
+  if (item->view.fragment && ctx_->record.on()) ctx_->record.Opened(*sa, status, *item);
   if (item->view.fragment && ReassembleOpened(item) != Outcome::kKept) {
     item->packet = nullptr;  // it has left the batch
     return;

@@ -10,6 +10,7 @@ namespace cygnet {
 void OutboundDeparture::SendAll(std::span<const OutboundItem> items) {
   if (items.empty() && order_.empty()) return;
   const std::size_t interfaces = ctx_->path->interfaces.size();
+  recorded_ = ctx_->record.on();
   for (std::size_t out = 0; out < interfaces; ++out) SendBy(static_cast<uint8_t>(out), items);
   order_.Clear();
 }
@@ -25,6 +26,9 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
     order_.Reach(item.departure_run, send);
     const DropReason reason = Verdict(item);
     if (reason == DropReason::kNone) {
+      if (recorded_ && item.chain.size == 0) {
+        ctx_->record.Clear(*item.packet, CaptureDirection::kOutbound);
+      }
       Send(item, wire_mtu, &batch);
     } else {
       Refuse(item, reason);

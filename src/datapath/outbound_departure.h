@@ -37,6 +37,7 @@ class OutboundDeparture {
   WorkerContext* const ctx_;
   Departures order_;
   uint32_t fragment_id_;
+  bool recorded_ = false;  // a capture shows the packets of this batch
 };
 
 }  // namespace cygnet

@@ -140,6 +140,8 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
     item.departure_run = departure_run;
     if (sa->tfc_pad != 0) MakeRoomForPadding(*sa, path_mtu, &item);
   }
+  const bool recorded = ctx_->record.on();
+  if (recorded) ctx_->record.BeginRun(run);
   ops.prepare_outbound({.sa = *sa,
                         .binding = *binding,
                         .egress = last ? out.offload : nullptr,
@@ -149,6 +151,7 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
                         .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});
+  if (recorded) ctx_->record.EndRun(*sa, range.first, run);
   // After the transform, which has moved the Ethernet header to its final place.
   if (known) WriteNextHop(next_hop, out.wire->mac(), run);
 }

@@ -72,6 +72,7 @@ struct InboundItem {
   SecPath path = {};
   Reassembler::Cut cut = {};  // of a reassembled packet
   bool joined = false;        // it came in fragments
+  bool recorded = false;      // captures have seen that it is dropped
   uint64_t seq = 0;
   uint64_t held_since = 0;  // epoch of the first time it was parked; 0: never
   esp::Trailer trailer = {};
@@ -86,8 +87,14 @@ struct InboundItem {
     path.size = 0;
     cut = {};
     joined = false;
+    recorded = false;
     held_since = 0;
     verdict = DropReason::kNone;
+  }
+  // Before the high word of the sequence number is known.
+  void RefuseUnnumbered(DropReason reason) {
+    verdict = reason;
+    seq = esp.seq_low;
   }
 };
 

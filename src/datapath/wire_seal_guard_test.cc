@@ -176,8 +176,8 @@ TEST_P(LyingDeviceTest, StoppedCountedAndCaptured) {
   const auto seen = reader->Drain();
   ASSERT_THAT(seen, SizeIs(4));
   for (const CapturedFrame& frame : seen) {
-    EXPECT_EQ(frame.reason, DropReason::kOutNotSealed);
-    EXPECT_EQ(frame.direction, CaptureDirection::kOutbound);
+    EXPECT_EQ(frame.facts.reason, DropReason::kOutNotSealed);
+    EXPECT_EQ(frame.facts.direction, CaptureDirection::kOutbound);
   }
 }
 
@@ -355,7 +355,7 @@ TEST_F(ClearAtTheWireTest, AProtectedFlowIsStoppedAndOthersPass) {
   const auto seen = reader->Drain();
   ASSERT_THAT(seen, SizeIs(2));
   EXPECT_EQ(seen[0].bytes, kSecret);
-  EXPECT_EQ(seen[0].reason, DropReason::kOutGuard);
+  EXPECT_EQ(seen[0].facts.reason, DropReason::kOutGuard);
 }
 
 TEST_F(ClearAtTheWireTest, AVlanTagHidesNothing) {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
+#include "datapath/packet_record.h"
 #include "datapath/path_ops.h"
 #include "packet/packet_batch.h"
 
@@ -22,7 +23,8 @@ struct WorkerContext {
         number(worker_number),
         reader(data_path->readers[worker_number]),
         caches(pools),
-        sink(&caches, data_path->drops[worker_number].get()),
+        record(data_path),
+        sink(&caches, data_path->drops[worker_number].get(), &record),
         engines(engine_set->size()) {
     for (uint32_t i = 0; i < engines; ++i) {
       queues[i] = engine_set->engine(i)->CreateQueue(worker_number);
@@ -34,6 +36,7 @@ struct WorkerContext {
   const uint32_t number;
   Quiescence::Reader* const reader;
   PacketCaches caches;
+  PacketRecord record;
   DropSink sink;
   const uint32_t engines;
   std::array<std::unique_ptr<CryptoQueue>, EngineSet::kMaxEngines> queues;

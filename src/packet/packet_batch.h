@@ -7,6 +7,7 @@
 #include <span>
 
 #include "packet/drop_reason.h"
+#include "packet/drop_watch.h"
 #include "packet/packet_pool.h"
 
 namespace cygnet {
@@ -16,8 +17,15 @@ inline constexpr uint32_t kMaxBatch = 64;
 // Where packets are dropped: counts the reason and returns the packet to its pool. One per thread.
 class DropSink {
  public:
-  DropSink(PacketCaches* caches, DropCounters* counters) : caches_(caches), counters_(counters) {}
+  // `watch` sees what is dropped; nullptr: nobody does.
+  DropSink(PacketCaches* caches, DropCounters* counters, DropWatch* watch = nullptr)
+      : caches_(caches), counters_(counters), watch_(watch) {}
   void Drop(Packet* p, DropReason reason) {
+    if (watch_ != nullptr) watch_->Offer(*p, reason);
+    DropSeen(p, reason);
+  }
+  // For a packet that the watch has already seen.
+  void DropSeen(Packet* p, DropReason reason) {
     counters_->Add(reason);
     caches_->Give(p);
   }
@@ -29,6 +37,7 @@ class DropSink {
  private:
   PacketCaches* caches_;
   DropCounters* counters_;
+  DropWatch* watch_;
 };
 
 class PacketBatch {

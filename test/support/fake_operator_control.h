@@ -58,6 +58,14 @@ class FakeOperatorControl final : public OperatorControl {
         fmt::format("{:x} {} {}", spi.value, ToString(daddr, family), IsInbound(half)));
     return found == placements.end() ? "" : found->second;
   }
+  std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
+                                   IpFamily family) const override {
+    for (const SaReport& report : sas) {
+      const SaSpec& spec = report.sa->spec();
+      if (spec.spi == spi && spec.daddr == daddr && spec.family == family) return report.sa;
+    }
+    return nullptr;
+  }
   CapturePoints* FindCapture(const std::string& device) override {
     const auto found = captures.find(device);
     return found == captures.end() ? nullptr : &found->second;

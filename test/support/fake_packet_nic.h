@@ -119,7 +119,7 @@ class FakePacketNic final : public OffloadDevice, public PacketOffload {
   void RemovePolicy(OffloadPolicyHandle handle) override {
     std::erase_if(policies, [handle](const HeldPolicy& held) { return held.handle == handle; });
   }
-  void Grant(OffloadHandle, uint64_t) override {}
+  void Grant(OffloadHandle, const NumberBlock&) override {}
   void SetLimits(OffloadHandle handle, const LifetimeLimits& limits) override {
     if (HeldSa* sa = Find(handle)) sa->limits = limits;
   }

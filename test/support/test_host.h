@@ -43,6 +43,7 @@ class TestHost {
     for (uint32_t i = 0; i < options.interfaces; ++i) {
       Link link;
       link.capture = std::make_unique<CapturePoints>();
+      link.capture->inner.CountReadersIn(&path.inner_readers);
       link.guard =
           std::make_unique<WireSealGuard>(&path, static_cast<uint8_t>(i), 1, &link.capture->guard);
       link.host = std::make_unique<MemoryPort>("host" + std::to_string(i), options.mtu);
@@ -51,9 +52,9 @@ class TestHost {
       auto wire =
           std::make_unique<GuardedPort>(std::move(memory), link.guard.get(), link.capture.get());
       if (options.nic) {
-        link.nic = std::make_unique<SimNic>("nic" + std::to_string(i), std::move(wire), 1, pools,
-                                            nullptr, SimNicOptions{.sa_limit = options.sa_limit},
-                                            FaultScript(), &clock);
+        link.nic = std::make_unique<SimNic>(
+            "nic" + std::to_string(i), std::move(wire), 1, pools, link.capture.get(),
+            SimNicOptions{.sa_limit = options.sa_limit}, FaultScript(), &clock);
       } else {
         link.bare = std::move(wire);
       }
@@ -63,7 +64,8 @@ class TestHost {
                                                      : static_cast<Port*>(link.bare.get()),
                                  .offload = link.nic.get(),
                                  .ifindex = ifindex,
-                                 .guard = link.guard.get()});
+                                 .guard = link.guard.get(),
+                                 .capture = link.capture.get()});
       devices.push_back(
           {.device = link.nic.get(), .mode = PlacementMode::kCrypto, .ifindex = ifindex});
       links_.push_back(std::move(link));

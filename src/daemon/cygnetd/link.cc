@@ -44,7 +44,8 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
                               .wire = link->wire.port.get(),
                               .offload = link->wire.offload,
                               .ifindex = link->host->ifindex(),
-                              .guard = link->guard.get()});
+                              .guard = link->guard.get(),
+                              .capture = &link->capture});
   LogLink(*link);
   return link;
 }
@@ -52,6 +53,7 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
 Status LinkBuilder::OpenWire(Link* link) const {
   const DeviceConfig& config = link->config;
   const auto index = static_cast<uint8_t>(path->interfaces.size());
+  link->capture.inner.CountReadersIn(&path->inner_readers);
   link->guard = std::make_unique<WireSealGuard>(path, index, workers, &link->capture.guard);
   auto wire = OpenDevice(*FindDriver(config.driver), {.name = config.name,
                                                       .wire = config.wire,

@@ -1,14 +1,19 @@
-// The reply that ends only on request: frames of a capture point as pcapng.
+// The reply that ends only on request: frames of one or two capture points as pcapng.
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 
 #include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/operator/capture_comment.h"
 #include "daemon/operator/pcapng.h"
 #include "daemon/operator/reply.h"
+#include "daemon/operator/report_json.h"
 
 namespace cygnet {
 namespace {
@@ -19,9 +24,10 @@ constexpr std::size_t kMaxQueuedBytes = 8u << 20;
 constexpr std::size_t kDatagramBytes = 48u << 10;
 constexpr uint64_t kStatisticsInterval = 1'000'000'000;  // ns
 
+// An interface of the file.
 struct Place {
-  const char* suffix;
-  std::string_view description;
+  const char* suffix;  // of its name, after the device's
+  const char* description;
 };
 constexpr Place kPlaces[] = {
     // in the order of CaptureSide
@@ -29,6 +35,8 @@ constexpr Place kPlaces[] = {
     {"-wire", "between the device and the wire: what the network sees"},
     {"-guard", "stopped at the wire: protected by policy and not sealed; may be plaintext"},
 };
+constexpr Place kInner = {"",
+                          "the host-side interface: packets in clear, and those that were dropped"};
 
 uint64_t WallClock() {
   timespec now{};
@@ -38,19 +46,22 @@ uint64_t WallClock() {
 
 class CaptureReply final : public OperatorReply {
  public:
-  CaptureReply(const OperatorControl* control, CapturePoints* points, const std::string& device,
-               CaptureSide side, uint32_t snap_length)
+  CaptureReply(const OperatorControl* control, CapturePoints* points, CaptureRequest request)
       : control_(*control),
-        point_(points->at(side)),
+        request_(std::move(request)),
         event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        queue_(std::make_shared<CaptureQueue>(snap_length, kMaxQueuedBytes, event_fd_.get())) {
+        queue_(std::make_shared<CaptureQueue>(request_.snap_length, kMaxQueuedBytes,
+                                              event_fd_.get())) {
     pcapng::AppendSectionHeader("cygnetd " CYGNET_VERSION, &header_);
-    const Place& place = kPlaces[static_cast<std::size_t>(side)];
-    pcapng::AppendInterface(device + place.suffix, place.description, snap_length, &header_);
-    point_.Attach(queue_);
+    if (request_.side) {
+      Add(&points->at(*request_.side), kPlaces[static_cast<std::size_t>(*request_.side)]);
+    } else {
+      Add(&points->inner, kInner);
+      Add(&points->wire, kPlaces[static_cast<std::size_t>(CaptureSide::kWire)]);
+    }
   }
   // After Detach no worker adds to the queue, so that the descriptor may be closed.
-  ~CaptureReply() override { point_.Detach(queue_); }
+  ~CaptureReply() override { Detach(); }
 
   bool valid() const { return event_fd_.valid(); }
   int wait_fd() const override { return event_fd_.get(); }
@@ -62,7 +73,7 @@ class CaptureReply final : public OperatorReply {
   }
 
   void Stop() override {
-    point_.Detach(queue_);
+    Detach();
     stopped_ = true;
   }
 
@@ -73,6 +84,7 @@ class CaptureReply final : public OperatorReply {
       return Next::kDatagram;
     }
     *datagram = std::exchange(header_, {});
+    if (datagram->empty() && TakeKeys(datagram)) return Next::kDatagram;
     AppendFrames(datagram);
     AppendStatistics(datagram);
     if (!datagram->empty()) return Next::kDatagram;
@@ -80,41 +92,92 @@ class CaptureReply final : public OperatorReply {
   }
 
  private:
-  void AppendFrames(std::string* datagram) {
-    // Leaves the queue alone, so that it overflows, until the client has read the earlier frames.
+  struct Source {
+    CapturePoint* point;
+    uint64_t delivered = 0;
+  };
+
+  void Add(CapturePoint* point, const Place& place) {
+    pcapng::AppendInterface(request_.device + place.suffix, place.description, request_.snap_length,
+                            &header_);
+    point->Attach(queue_, static_cast<uint32_t>(sources_.size()));
+    sources_.push_back({.point = point});
+  }
+  void Detach() {
+    for (const Source& source : sources_) source.point->Detach(queue_);
+  }
+
+  // Leaves the queue alone, so that it overflows, until the client has read the earlier frames.
+  void Refill() {
     if (frames_.empty()) frames_ = queue_->Drain();
+  }
+
+  // The SA of the next frame if its keys are wanted and have not been sent; else nullptr.
+  std::shared_ptr<const Sa> NewSa() const {
+    if (request_.keys == CaptureKeys::kNone || frames_.empty()) return nullptr;
+    const CaptureLink link = LinkOf(control_, frames_.front());
+    if (link.spi == 0) return nullptr;
+    auto sa = control_.FindSa(Spi{link.spi}, link.daddr, link.family);
+    return sa == nullptr || told_.contains(sa->number) ? nullptr : sa;
+  }
+
+  // Makes a datagram of the keys that the next frame needs. None if FIPS mode has begun meanwhile.
+  bool TakeKeys(std::string* datagram) {
+    Refill();
+    const auto sa = NewSa();
+    if (sa == nullptr) return false;
+    told_.insert(sa->number);
+    if (control_.ReportFips().enforced) return false;
+    *datagram = ToText({{"sa", KeysOf(sa->spec())}});
+    return true;
+  }
+
+  void AppendFrames(std::string* datagram) {
+    Refill();
     while (
         !frames_.empty() && datagram->size() < kDatagramBytes &&
         (datagram->empty() || datagram->size() + frames_.front().bytes.size() <= kDatagramBytes)) {
-      pcapng::AppendPacket(0, frames_.front(), PlacementComment(control_, frames_.front()),
-                           datagram);
+      if (NewSa() != nullptr) return;  // its keys come first
+      const CapturedFrame& frame = frames_.front();
+      pcapng::AppendPacket(
+          frame, NotesOf(control_, frame, LinkOf(control_, frame), request_.device), datagram);
+      ++sources_[frame.interface].delivered;
       frames_.pop_front();
-      ++delivered_;
     }
+  }
+
+  uint64_t Missed() const {
+    uint64_t missed = 0;
+    for (uint32_t i = 0; i < sources_.size(); ++i) missed += queue_->missed(i);
+    return missed;
   }
 
   // Appended at the end, and from time to time if more frames were missed.
   void AppendStatistics(std::string* datagram) {
-    const uint64_t missed = queue_->missed();
+    const uint64_t missed = Missed();
     const uint64_t now = WallClock();
     const bool last = stopped_ && datagram->empty() && !ended_;
     const bool more_missed = missed != reported_ && now - reported_at_ >= kStatisticsInterval;
     if (!last && (stopped_ || !more_missed)) return;
-    pcapng::AppendStatistics(0, now, {.received = delivered_ + missed, .dropped = missed},
-                             datagram);
+    for (uint32_t i = 0; i < sources_.size(); ++i) {
+      const uint64_t dropped = queue_->missed(i);
+      pcapng::AppendStatistics(
+          i, now, {.received = sources_[i].delivered + dropped, .dropped = dropped}, datagram);
+    }
     ended_ = last;
     reported_ = missed;
     reported_at_ = now;
   }
 
   const OperatorControl& control_;
-  CapturePoint& point_;
+  const CaptureRequest request_;
   const UniqueFd event_fd_;
   const std::shared_ptr<CaptureQueue> queue_;
   std::string header_;
   std::deque<CapturedFrame> frames_;  // taken from the queue, not yet in a datagram
-  uint64_t delivered_ = 0;
-  uint64_t reported_ = 0;  // missed frames, at reported_at_
+  std::vector<Source> sources_;       // by the number of their interface
+  std::set<uint64_t> told_;           // numbers of the SAs whose keys were sent
+  uint64_t reported_ = 0;             // missed frames, at reported_at_
   uint64_t reported_at_ = 0;
   bool answered_ = false;
   bool stopped_ = false;
@@ -124,9 +187,8 @@ class CaptureReply final : public OperatorReply {
 }  // namespace
 
 std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,
-                                                CapturePoints* points, const std::string& device,
-                                                CaptureSide side, uint32_t snap_length) {
-  auto reply = std::make_unique<CaptureReply>(control, points, device, side, snap_length);
+                                                CapturePoints* points, CaptureRequest request) {
+  auto reply = std::make_unique<CaptureReply>(control, points, std::move(request));
   if (!reply->valid())
     return MakeErrorReply(
         "cygnetd has no file descriptor left for a capture; try again later or raise LimitNOFILE");

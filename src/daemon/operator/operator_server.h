@@ -6,7 +6,9 @@
 //                       "capture", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
-//            dev: [name]     capture: device, side "host" or "wire", [snaplen] bytes
+//            dev: [name]
+//            capture: device, [side] "host", "wire" or "guard" (default: the host-side interface
+//            and the wire), [snaplen] bytes, [with_keys] bool
 //            ledger: [holder] device or engine, [spi], [dst], [current] bool: only keys held now
 //            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
 //            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
@@ -19,7 +21,8 @@
 //            item is too long for one datagram
 //            {"error": "text"} in place of the rest
 //   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client closes the
-//            connection or shuts its side down (then queued frames and statistics still follow)
+//            connection or shuts its side down (then queued frames and statistics still follow).
+//            With keys, {"sa": {…}} comes before the first frame of each SA (KeysOf).
 //
 // No JSON datagram is longer than kOperatorDatagram. The server makes a reply as the client reads
 // it, and reads a request when the previous reply is complete: a slow client costs the snapshot of

@@ -255,8 +255,10 @@ TEST_F(OperatorServerTest, SaysWhatIsWrongWithARequest) {
       {R"({"command":"capture"})", "device: missing"},
       {R"({"command":"capture","device":"nic9","side":"host"})",
        "no device \"nic9\"; devices: nic0"},
-      {R"({"command":"capture","device":"nic9"})", "side: must be \"host\", \"wire\" or \"guard\""},
-      {R"({"command":"capture","device":"nic9","side":"in"})", "side: must be"},
+      {R"({"command":"capture","device":"nic9","with_keys":1})",
+       "with_keys: must be true or false"},
+      {R"({"command":"capture","device":"nic9","side":"in"})",
+       "side: must be \"host\", \"wire\" or \"guard\""},
       {R"({"command":"capture","device":"nic9","side":"host","snaplen":0})",
        "snaplen: must be from 1 to 262144"},
       {"{\"command\":\"\xff\"}", nullptr},  // invalid UTF-8: any error will do
@@ -480,6 +482,85 @@ TEST_F(OperatorCaptureTest, ServerGoesWhileCapturing) {
   server_.reset();
   Offer(60);
   EXPECT_EQ(poller_->RunOnce(0), 0);
+}
+
+TEST_F(OperatorCaptureTest, BothSidesAreTwoInterfacesOfOneFile) {
+  const UniqueFd fd = Connect();
+  Send(fd, R"({"command":"capture","device":"nic0"})");
+  EXPECT_EQ(Receive(fd), R"({"ok":true})");
+  const std::string header = Receive(fd).value_or("");
+  EXPECT_EQ(BlockTypes(header), (std::vector{pcapng::kSectionHeader, pcapng::kInterfaceDescription,
+                                             pcapng::kInterfaceDescription}));
+  EXPECT_THAT(header, HasSubstr("nic0-wire"));
+  const std::vector<uint8_t> bytes(20, 0x11);
+  control_.captures["nic0"].inner.OfferKnown(
+      bytes, {.reason = DropReason::kOutPolicyBlock, .place = CapturePlace::kUnknown});
+  Offer(60);
+  const std::string frames = Receive(fd).value_or("");
+  ASSERT_EQ(BlockTypes(frames), (std::vector{pcapng::kEnhancedPacket, pcapng::kEnhancedPacket}));
+  EXPECT_THAT(frames, HasSubstr("dropped: out-policy-block"));
+  ASSERT_EQ(shutdown(fd.get(), SHUT_WR), 0);
+  EXPECT_EQ(BlockTypes(Receive(fd).value_or("")),
+            (std::vector{pcapng::kInterfaceStatistics, pcapng::kInterfaceStatistics}));
+}
+
+class OperatorCaptureKeysTest : public OperatorCaptureTest {
+ protected:
+  static constexpr std::string_view kRequest =
+      R"({"command":"capture","device":"nic0","with_keys":true})";
+
+  void OfferLinked(uint64_t seq) {
+    const std::vector<uint8_t> bytes(20, 0x11);
+    const SaSpec spec = test::SampleSaSpec(0x1000);
+    control_.captures["nic0"].inner.OfferKnown(
+        bytes, {.link = {.spi = 0x1000, .seq = seq, .daddr = spec.daddr, .family = spec.family}});
+  }
+  void SetUp() override {
+    OperatorCaptureTest::SetUp();
+    control_.sas = {test::ReportOf(test::SampleSaSpec(0x1000))};
+  }
+};
+
+TEST_F(OperatorCaptureKeysTest, KeysComeOnceBeforeTheFirstFrameOfTheirSa) {
+  const UniqueFd fd = Connect();
+  Send(fd, std::string(kRequest));
+  EXPECT_EQ(Receive(fd), R"({"ok":true})");
+  EXPECT_EQ(BlockTypes(Receive(fd).value_or("")).size(), 3u);
+  Offer(60);  // not ESP
+  OfferLinked(1);
+  OfferLinked(2);
+  EXPECT_EQ(BlockTypes(Receive(fd).value_or("")).size(), 1u);
+  const std::string keys = Receive(fd).value_or("");
+  EXPECT_THAT(keys, HasSubstr(R"({"sa":{"src":"192.0.2.1")"));
+  EXPECT_THAT(keys, HasSubstr("0x000102030405060708090a0b0c0d0e0f10111213"));
+  EXPECT_EQ(BlockTypes(Receive(fd).value_or("")).size(), 2u);
+}
+
+TEST_F(OperatorCaptureKeysTest, NoKeysUnlessRequested) {
+  const UniqueFd fd = Connect();
+  Send(fd, R"({"command":"capture","device":"nic0"})");
+  EXPECT_EQ(Receive(fd), R"({"ok":true})");
+  (void)Receive(fd);
+  OfferLinked(1);
+  EXPECT_THAT(Receive(fd).value_or(""), testing::Not(HasSubstr("0x000102")));
+}
+
+TEST_F(OperatorCaptureKeysTest, RefusedInFipsMode) {
+  control_.fips.enforced = true;
+  const UniqueFd fd = Connect();
+  Send(fd, std::string(kRequest));
+  EXPECT_THAT(Receive(fd).value_or(""), HasSubstr("refused in FIPS mode"));
+  EXPECT_EQ(control_.captures["nic0"].inner.readers(), 0u);
+}
+
+TEST_F(OperatorCaptureKeysTest, FipsModeThatBeginsMeanwhileEndsThem) {
+  const UniqueFd fd = Connect();
+  Send(fd, std::string(kRequest));
+  EXPECT_EQ(Receive(fd), R"({"ok":true})");
+  (void)Receive(fd);
+  control_.fips.enforced = true;
+  OfferLinked(1);
+  EXPECT_EQ(BlockTypes(Receive(fd).value_or("")).size(), 1u);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ constexpr uint16_t kIfName = 2;
 constexpr uint16_t kIfDescription = 3;
 constexpr uint16_t kIfTsresol = 9;
 constexpr uint16_t kEpbFlags = 2;
+constexpr uint16_t kEpbPacketId = 5;
 constexpr uint16_t kIsbIfRecv = 4;
 constexpr uint16_t kIsbIfDrop = 5;
 
@@ -93,18 +94,17 @@ void AppendInterface(std::string_view name, std::string_view description, uint32
   block.EndOptions();
 }
 
-void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string_view comment,
-                  std::string* out) {
+void AppendPacket(const CapturedFrame& frame, const PacketNotes& notes, std::string* out) {
   Block block(kEnhancedPacket, out);
-  block.Put(interface);
+  block.Put(frame.interface);
   block.PutTime(frame.time_ns);
   block.Put(static_cast<uint32_t>(frame.bytes.size()));
   block.Put(frame.original_length);
   block.PutPadded({reinterpret_cast<const char*>(frame.bytes.data()), frame.bytes.size()});
-  if (!comment.empty()) block.PutOption(kOptComment, comment);
-  block.PutNumberOption(
-      kEpbFlags, frame.direction == CaptureDirection::kInbound ? kFlagInbound : kFlagOutbound);
-  if (frame.reason != DropReason::kNone) block.PutOption(kOptComment, Describe(frame.reason).name);
+  for (const std::string& comment : notes.comments) block.PutOption(kOptComment, comment);
+  const bool inbound = frame.facts.direction == CaptureDirection::kInbound;
+  block.PutNumberOption(kEpbFlags, inbound ? kFlagInbound : kFlagOutbound);
+  if (notes.packet_id) block.PutNumberOption(kEpbPacketId, *notes.packet_id);
   block.EndOptions();
 }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "device/capture.h"
 
@@ -22,9 +24,12 @@ void AppendSectionHeader(std::string_view application, std::string* out);
 void AppendInterface(std::string_view name, std::string_view description, uint32_t snap_length,
                      std::string* out);
 
-// `comment`: for people; empty: none.
-void AppendPacket(uint32_t interface, const CapturedFrame& frame, std::string_view comment,
-                  std::string* out);
+// The options of a packet block.
+struct PacketNotes {
+  std::vector<std::string> comments{};  // for people
+  std::optional<uint64_t> packet_id{};  // the same for one packet at several interfaces
+};
+void AppendPacket(const CapturedFrame& frame, const PacketNotes& notes, std::string* out);
 
 struct InterfaceCounts {
   uint64_t received = 0;  // including the dropped ones

@@ -26,8 +26,8 @@ std::string Hex(const std::string& bytes) {
 // An ARP request.
 CapturedFrame SampleFrame(CaptureDirection direction) {
   return {.time_ns = 1'700'000'000'123'456'789,
-          .direction = direction,
           .original_length = 60,
+          .facts = {.direction = direction},
           .bytes = test::FromHex("ffffffffffff 02000000000a 0806 0001 0800 06 04 0001"
                                  "02000000000a c0000201 000000000000 c0000202")};
 }
@@ -74,16 +74,16 @@ TEST(PcapngTest, InterfaceBytes) {
 
 TEST(PcapngTest, PacketBytes) {
   std::string out;
-  pcapng::AppendPacket(0,
-                       {.time_ns = 0x0102030405060708,
-                        .direction = CaptureDirection::kOutbound,
+  pcapng::AppendPacket({.time_ns = 0x0102030405060708,
+                        .interface = 1,
                         .original_length = 9,
+                        .facts = {.direction = CaptureDirection::kOutbound},
                         .bytes = {1, 2, 3, 4, 5}},
-                       "", &out);
+                       {}, &out);
   EXPECT_EQ(Hex(out),
             "06000000"
             "34000000"
-            "00000000"
+            "01000000"
             "04030201"
             "08070605"
             "05000000"
@@ -96,41 +96,34 @@ TEST(PcapngTest, PacketBytes) {
             "34000000");
 }
 
-TEST(PcapngTest, AStoppedFrameSaysWhy) {
+TEST(PcapngTest, CommentsAndPacketId) {
   std::string out;
-  pcapng::AppendPacket(0,
-                       {.direction = CaptureDirection::kOutbound,
-                        .original_length = 4,
-                        .reason = DropReason::kOutGuard,
+  pcapng::AppendPacket({.original_length = 4,
+                        .facts = {.direction = CaptureDirection::kInbound},
                         .bytes = {1, 2, 3, 4}},
-                       "", &out);
+                       {.comments = {"hello", "you"}, .packet_id = 0x0102030405060708}, &out);
   EXPECT_EQ(Hex(out),
             "06000000"
-            "40000000"
+            "50000000"
             "00000000"
             "0000000000000000"
             "04000000"
             "04000000"
             "01020304"
+            "0100"
+            "0500"
+            "68656c6c6f000000"
+            "0100"
+            "0300"
+            "796f7500"
             "0200"
             "0400"
-            "02000000"
-            "0100"
-            "0900"
-            "6f75742d6775617264000000"
+            "01000000"
+            "0500"
+            "0800"
+            "0807060504030201"
             "00000000"
-            "40000000");
-}
-
-TEST(PcapngTest, PacketComment) {
-  std::string out;
-  pcapng::AppendPacket(0, {.original_length = 4, .bytes = {1, 2, 3, 4}}, "hello", &out);
-  EXPECT_THAT(Hex(out), HasSubstr("01020304"
-                                  "0100"
-                                  "0500"
-                                  "68656c6c6f000000"
-                                  "0200"
-                                  "0400"));
+            "50000000");
 }
 
 TEST(PcapngTest, StatisticsBytes) {
@@ -178,8 +171,12 @@ class PcapngReaderTest : public ::testing::Test {
     std::string out;
     pcapng::AppendSectionHeader("cygnetd", &out);
     pcapng::AppendInterface("nic0-wire", "the wire", 65535, &out);
-    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kInbound), "", &out);
-    pcapng::AppendPacket(0, SampleFrame(CaptureDirection::kOutbound), "", &out);
+    pcapng::AppendInterface("nic0", "the host-side interface", 65535, &out);
+    CapturedFrame frame = SampleFrame(CaptureDirection::kInbound);
+    pcapng::AppendPacket(frame, {.comments = {"one"}, .packet_id = 0x1234}, &out);
+    frame = SampleFrame(CaptureDirection::kOutbound);
+    frame.interface = 1;
+    pcapng::AppendPacket(frame, {.comments = {"two", "three"}, .packet_id = 0x1234}, &out);
     pcapng::AppendStatistics(0, 1'700'000'001'000'000'000, {.received = 5, .dropped = 3}, &out);
     std::ofstream(path_, std::ios::binary) << out;
   }
@@ -209,6 +206,15 @@ TEST_F(PcapngReaderTest, TsharkSeesDirections) {
       OutputOf("tshark -r " + path_ + " -T fields -e frame.packet_flags_direction -e frame.len");
   EXPECT_THAT(text, HasSubstr("0x00000001\t60"));
   EXPECT_THAT(text, HasSubstr("0x00000002\t60"));
+}
+
+TEST_F(PcapngReaderTest, TsharkSeesInterfacesIdsAndComments) {
+  if (!Installed("tshark")) GTEST_SKIP() << "tshark is not installed";
+  const std::string text =
+      OutputOf("tshark -r " + path_ +
+               " -T fields -e frame.interface_name -e frame.packet_id -e frame.comment");
+  EXPECT_THAT(text, HasSubstr("nic0-wire\t4660\tone"));
+  EXPECT_THAT(text, HasSubstr("nic0\t4660\ttwo,three"));
 }
 
 }  // namespace

@@ -15,8 +15,11 @@
 namespace cygnet {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 class PlacementRequestTest : public ::testing::Test {
  protected:
@@ -150,9 +153,9 @@ TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
 
 // --- Captures ---
 
-// 192.0.2.1 → 192.0.2.2, SPI 0x1000.
+// 192.0.2.1 → 192.0.2.2, SPI 0x1000, sequence number 1.
 CapturedFrame EspFrame(CaptureDirection direction) {
-  CapturedFrame frame{.direction = direction,
+  CapturedFrame frame{.facts = {.direction = direction},
                       .bytes = test::FromHex("02000000000a 02000000000b 0800"
                                              "4500002400000000403200 00c0000201c0000202"
                                              "00001000 00000001 0000000000000000")};
@@ -161,7 +164,7 @@ CapturedFrame EspFrame(CaptureDirection direction) {
 }
 
 CapturedFrame UdpEspFrame() {
-  CapturedFrame frame{.direction = CaptureDirection::kOutbound,
+  CapturedFrame frame{.facts = {.direction = CaptureDirection::kOutbound},
                       .bytes = test::FromHex("02000000000a 02000000000b 0800"
                                              "4500002c00000000401100 00c0000201c0000202"
                                              "1194270f 00180000"
@@ -170,40 +173,92 @@ CapturedFrame UdpEspFrame() {
   return frame;
 }
 
+CapturedFrame ClearFrame(const CaptureFacts& facts) {
+  return {.original_length = 3, .facts = facts, .bytes = {1, 2, 3}};
+}
+
 class CaptureCommentTest : public ::testing::Test {
  protected:
   void SetUp() override {
     control_.placements = {{"1000 192.0.2.2 false", "crypto nic0 (requested)"},
                            {"1000 192.0.2.2 true", "software openssl (table-full)"}};
   }
+  pcapng::PacketNotes Notes(const CapturedFrame& frame) const {
+    return NotesOf(control_, frame, LinkOf(control_, frame), "nic0");
+  }
   test::FakeOperatorControl control_;
 };
 
 TEST_F(CaptureCommentTest, NamesThePlacementOfTheHalf) {
-  EXPECT_EQ(PlacementComment(control_, EspFrame(CaptureDirection::kOutbound)),
-            "placement out: crypto nic0 (requested)");
-  EXPECT_EQ(PlacementComment(control_, EspFrame(CaptureDirection::kInbound)),
-            "placement in: software openssl (table-full)");
+  EXPECT_THAT(Notes(EspFrame(CaptureDirection::kOutbound)).comments,
+              ElementsAre("ESP SPI 0x00001000, sequence number 1",
+                          "placement out: crypto nic0 (requested)"));
+  EXPECT_THAT(Notes(EspFrame(CaptureDirection::kInbound)).comments,
+              ElementsAre("ESP SPI 0x00001000, sequence number 1",
+                          "placement in: software openssl (table-full)"));
 }
 
 TEST_F(CaptureCommentTest, ReadsEspInUdp) {
-  EXPECT_EQ(PlacementComment(control_, UdpEspFrame()), "placement out: crypto nic0 (requested)");
+  EXPECT_THAT(Notes(UdpEspFrame()).comments, Contains("placement out: crypto nic0 (requested)"));
 }
 
 TEST_F(CaptureCommentTest, ReadsWhatTheSnapLengthLeft) {
   CapturedFrame frame = EspFrame(CaptureDirection::kOutbound);
   frame.bytes.resize(14 + 20 + 8);
-  EXPECT_EQ(PlacementComment(control_, frame), "placement out: crypto nic0 (requested)");
+  EXPECT_THAT(Notes(frame).comments, Contains("placement out: crypto nic0 (requested)"));
 }
 
 TEST_F(CaptureCommentTest, SaysNothingOfOtherFrames) {
-  CapturedFrame other = EspFrame(CaptureDirection::kOutbound);
-  other.bytes[14 + 20 + 3] ^= 1;  // another SPI
-  EXPECT_EQ(PlacementComment(control_, other), "");
+  CapturedFrame udp = UdpEspFrame();
+  udp.bytes[14 + 20 + 8 + 3] ^= 1;  // another SPI: not ESP at all
   CapturedFrame tcp = EspFrame(CaptureDirection::kOutbound);
   tcp.bytes[14 + 9] = 6;
-  EXPECT_EQ(PlacementComment(control_, tcp), "");
-  EXPECT_EQ(PlacementComment(control_, {.original_length = 3, .bytes = {1, 2, 3}}), "");
+  for (const CapturedFrame& frame : {udp, tcp, ClearFrame({})}) {
+    EXPECT_THAT(Notes(frame).comments, IsEmpty());
+    EXPECT_EQ(Notes(frame).packet_id, std::nullopt);
+  }
+}
+
+TEST_F(CaptureCommentTest, EspWithoutAnSaHasAnId) {
+  CapturedFrame frame = EspFrame(CaptureDirection::kInbound);
+  frame.bytes[14 + 20 + 3] ^= 1;
+  frame.facts.reason = DropReason::kInNoState;
+  EXPECT_THAT(Notes(frame).comments, ElementsAre(StartsWith("dropped: in-no-state: "),
+                                                 "ESP SPI 0x00001001, sequence number 1"));
+  EXPECT_NE(Notes(frame).packet_id, std::nullopt);
+}
+
+TEST_F(CaptureCommentTest, APacketInClearHasTheIdOfItsEspPacket) {
+  CaptureFacts facts{
+      .direction = CaptureDirection::kOutbound,
+      .place = CapturePlace::kDevice,
+      .device = "nic1",
+      .link = {.spi = 0x1000, .seq = 1, .daddr = ParseAddress("192.0.2.2")->address}};
+  const CapturedFrame esp = EspFrame(CaptureDirection::kOutbound);
+  EXPECT_EQ(Notes(ClearFrame(facts)).packet_id, Notes(esp).packet_id);
+  EXPECT_THAT(Notes(ClearFrame(facts)).comments,
+              ElementsAre("ESP SPI 0x00001000, sequence number 1, sealed by device nic1 "
+                          "(crypto offload)",
+                          "placement out: crypto nic0 (requested)"));
+  facts.direction = CaptureDirection::kInbound;
+  facts.place = CapturePlace::kEngine;
+  EXPECT_THAT(Notes(ClearFrame(facts)).comments,
+              Contains("ESP SPI 0x00001000, sequence number 1, opened by an engine"));
+  EXPECT_THAT(Notes(ClearFrame({.place = CapturePlace::kClear})).comments, ElementsAre("in clear"));
+}
+
+TEST_F(CaptureCommentTest, IdsDifferBySaAndNumber) {
+  const CaptureLink one{.spi = 0x1000, .seq = 1, .daddr = ParseAddress("192.0.2.2")->address};
+  CaptureLink number = one, spi = one, address = one, high = one;
+  number.seq = 2;
+  spi.spi = 0x1001;
+  address.daddr = ParseAddress("192.0.2.3")->address;
+  high.seq |= uint64_t{1} << 32;
+  EXPECT_NE(PacketIdOf(number), PacketIdOf(one));
+  EXPECT_NE(PacketIdOf(spi), PacketIdOf(one));
+  EXPECT_NE(PacketIdOf(address), PacketIdOf(one));
+  EXPECT_EQ(PacketIdOf(high), PacketIdOf(one));  // the wire does not show the high word
+  EXPECT_EQ(static_cast<uint32_t>(PacketIdOf(number)), 2u);
 }
 
 }  // namespace

@@ -170,25 +170,41 @@ std::unique_ptr<OperatorReply> MakeStoredReply(OperatorControl* control,
   return MakeOneItemReply(control->ReportStored());
 }
 
+std::optional<CaptureSide> ReadSide(const RequestReader& request) {
+  const auto side = request.Text("side");
+  if (!side) return std::nullopt;
+  if (*side == "host") return CaptureSide::kHost;
+  if (*side == "wire") return CaptureSide::kWire;
+  if (*side == "guard") return CaptureSide::kGuard;
+  throw RequestError{"side: must be \"host\", \"wire\" or \"guard\""};
+}
+
+CaptureKeys ReadKeys(const OperatorControl& control, const RequestReader& request) {
+  if (!request.Flag("with_keys")) return CaptureKeys::kNone;
+  if (control.ReportFips().enforced) {
+    throw RequestError{
+        "with_keys: refused in FIPS mode, because keys would leave the boundary; capture without "
+        "keys"};
+  }
+  Log(LogLevel::kInfo, "an operator requested a capture with the keys of SAs");
+  return CaptureKeys::kOfSasSeen;
+}
+
 std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
                                             const RequestReader& request) {
-  request.AllowOnly({"device", "side", "snaplen"});
+  request.AllowOnly({"device", "side", "snaplen", "with_keys"});
   const auto device = request.Text("device");
-  const auto side = request.Text("side");
+  const auto side = ReadSide(request);
   const uint32_t snap_length = request.Number("snaplen").value_or(kMaxSnapLength);
   if (!device) throw RequestError{"device: missing"};
-  if (side != "host" && side != "wire" && side != "guard") {
-    throw RequestError{"side: must be \"host\", \"wire\" or \"guard\""};
-  }
   if (snap_length == 0 || snap_length > kMaxSnapLength) {
     throw RequestError{fmt::format("snaplen: must be from 1 to {}", kMaxSnapLength)};
   }
+  const CaptureKeys keys = ReadKeys(*control, request);
   CapturePoints* points = control->FindCapture(*device);
   if (points == nullptr) throw NoDevice(*control, *device);
-  const CaptureSide where = side == "host"   ? CaptureSide::kHost
-                            : side == "wire" ? CaptureSide::kWire
-                                             : CaptureSide::kGuard;
-  return MakeCaptureReply(control, points, *device, where, snap_length);
+  return MakeCaptureReply(
+      control, points, {.device = *device, .side = side, .snap_length = snap_length, .keys = keys});
 }
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,9 +47,16 @@ std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_v
 // to MakeReply.
 std::string OrderOf(std::string_view request);
 
-// Captures one side of a device as raw pcapng. `control` and `points` outlive the reply.
+enum class CaptureKeys : uint8_t { kNone, kOfSasSeen };
+
+struct CaptureRequest {
+  std::string device;
+  std::optional<CaptureSide> side;  // nullopt: the host-side interface and the wire together
+  uint32_t snap_length = 0;
+  CaptureKeys keys = CaptureKeys::kNone;
+};
+// Captures frames of a device as raw pcapng. `control` and `points` outlive the reply.
 std::unique_ptr<OperatorReply> MakeCaptureReply(const OperatorControl* control,
-                                                CapturePoints* points, const std::string& device,
-                                                CaptureSide side, uint32_t snap_length);
+                                                CapturePoints* points, CaptureRequest request);
 
 }  // namespace cygnet

@@ -164,7 +164,19 @@ Json TemplateJson(const Template& tmpl) {
           {"level", tmpl.optional ? "use" : "required"}};
 }
 
+void AddAlgorithms(const SaSpec& spec, KeyVisibility keys, Json* out) {
+  AddAlgorithm("aead", spec.aead, keys, out);
+  AddAlgorithm("cipher", spec.cipher, keys, out);
+  AddAlgorithm("auth", spec.auth, keys, out);
+}
+
 }  // namespace
+
+Json KeysOf(const SaSpec& spec) {
+  Json json = IdentityJson(spec);
+  AddAlgorithms(spec, KeyVisibility::kShown, &json);
+  return json;
+}
 
 Json ToJson(const SaReport& report, KeyVisibility keys) {
   const SaSpec& spec = report.sa->spec();
@@ -172,9 +184,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   if (spec.direction != SaDirection::kUnspec) {
     json["direction"] = Name(HalfFor(spec.direction == SaDirection::kIn));
   }
-  AddAlgorithm("aead", spec.aead, keys, &json);
-  AddAlgorithm("cipher", spec.cipher, keys, &json);
-  AddAlgorithm("auth", spec.auth, keys, &json);
+  AddAlgorithms(spec, keys, &json);
   if (spec.encap) json["encap"] = {{"sport", spec.encap->sport}, {"dport", spec.encap->dport}};
   json["state"] = StateName(report.state);
   json["usage"] = UsageJson(report.usage);

@@ -127,6 +127,8 @@ using Json = nlohmann::ordered_json;
 enum class KeyVisibility : uint8_t { kHidden, kShown };
 
 Json ToJson(const SaReport& report, KeyVisibility keys);
+// What is needed to read an SA's packets: its identity and algorithms, with the keys.
+Json KeysOf(const SaSpec& spec);
 Json ToJson(const PolicyReport& report);
 Json ToJson(const DeviceReport& report);
 Json ToJson(const StatReport& report);

@@ -48,7 +48,7 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, Pa
       table_(options.sa_limit, options.address_limit),
       crypto_(MakeQueue()),
       caches_(pools),
-      sink_(&caches_, &drops_),
+      sink_(&caches_, &drops_, capture != nullptr ? capture->drops() : nullptr),
       script_(std::move(script)),
       script_next_ms_(script_.NextMs()),
       script_next_packets_(script_.NextPackets()) {

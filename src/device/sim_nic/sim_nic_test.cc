@@ -347,7 +347,7 @@ TEST(CaptureTest, HostSideShowsPlaintextAndWireSideWhatLeaves) {
   ASSERT_THAT(seen_wire, SizeIs(1));
   EXPECT_EQ(seen_wire[0].bytes, sealed);
   EXPECT_EQ(Bytes(seen_host[0].bytes.begin() + 50, seen_host[0].bytes.begin() + 90), Pattern(40));
-  EXPECT_EQ(seen_host[0].direction, CaptureDirection::kInbound);
+  EXPECT_EQ(seen_host[0].facts.direction, CaptureDirection::kInbound);
 }
 
 }  // namespace
