@@ -193,6 +193,9 @@ TEST_F(PlacementControlTest, ABlockedHalfIsNotForgotten) {
 }
 
 TEST_F(PlacementControlTest, ARefusedCommandLeavesTheEarlierOneInForce) {
+  OffloadCaps caps = nic_.caps();
+  caps.packet_offload = false;
+  nic_.set_caps(caps);
   Add(Offloaded(0x100));
   Override({.spi = Spi(0x100), .mode = PlacementMode::kNo});
   EXPECT_FALSE(
