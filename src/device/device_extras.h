@@ -54,8 +54,8 @@ struct SaFinding {
 class SaFindings {
  public:
   virtual ~SaFindings() = default;
-  // The findings since the last call. The device rings its bell when there are some. Control
-  // thread.
+  // The findings since the last call. The device rings its bell for kNotHeld, because that half
+  // must move. Control thread.
   virtual std::vector<SaFinding> TakeFindings() = 0;
 };
 

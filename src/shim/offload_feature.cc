@@ -77,9 +77,9 @@ void ReadDriver(std::string_view alias, PortMark* mark) {
   if (at == std::string_view::npos) {
     return;
   }
-  std::string_view name = alias.substr(at + kKey.size());
-  name = name.substr(0, std::min(name.find(' '), sizeof mark->driver - 1));
-  memcpy(mark->driver, name.data(), name.size());
+  alias.remove_prefix(at + kKey.size());
+  const size_t length = std::min(alias.find(' '), alias.size());
+  memcpy(mark->driver, alias.data(), std::min(length, sizeof mark->driver - 1));
 }
 
 PortMark MarkIn(std::string_view alias) {

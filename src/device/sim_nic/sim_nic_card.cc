@@ -61,6 +61,7 @@ std::vector<const CardProfile*> CardsOf(const CardProfile& profile,
   if (profile.name != "bond") return {&profile};
   std::vector<const CardProfile*> cards;
   for (const std::string& name : bond_cards) cards.push_back(&CardProfileNamed(name));
+  if (cards.size() == 1) cards.push_back(cards[0]);
   return cards;
 }
 
@@ -123,7 +124,8 @@ void SimNic::NoteTruth(const CardRequest& request, const std::optional<DeviceRef
 
 void SimNic::NoteFinding(OffloadHandle handle, ClaimGap gap, std::string text) {
   findings_.push_back({handle, gap, std::move(text)});
-  RingBell();
+  // The others change nothing; they wait for control's next turn.
+  if (gap == ClaimGap::kNotHeld) RingBell();
 }
 
 std::vector<SaFinding> SimNic::TakeFindings() {

@@ -174,6 +174,16 @@ TEST_F(SimNicCardTest, TheActiveCardOfABondAnswers) {
   EXPECT_TRUE(Add(tunnel, Half::kOutbound));
 }
 
+TEST_F(SimNicCardTest, ABondOfTwoEqualCardsLosesNothing) {
+  Play("bond", {}, {"ixgbe"});
+  const SaSpec spec = MakeSpec(Plain(0x100));
+  const auto handle = Add(spec, Half::kOutbound);
+  ASSERT_TRUE(handle);
+  ASSERT_TRUE(nic_->InjectFault("failover").has_value());
+  EXPECT_TRUE(Seal(spec, *handle));
+  EXPECT_THAT(nic_->TakeFindings(), IsEmpty());
+}
+
 TEST_F(SimNicCardTest, OnlyABondFailsOver) {
   Play("ixgbe");
   EXPECT_FALSE(nic_->InjectFault("failover").has_value());

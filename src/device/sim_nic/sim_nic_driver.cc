@@ -24,7 +24,8 @@ const std::vector<Field<SimNicOptions>>& SimNicFields() {
       {"profile", &O::profile, WordOf(CardProfileNames), "the card that it plays"},
       {"card_conditions", &O::card_conditions, WordsOf(CardConditionWords()),
        "what is the matter with the card"},
-      {"bond_cards", &O::bond_cards, WordsOf(BondableCards()), "profile \"bond\": its two cards"},
+      {"bond_cards", &O::bond_cards, WordsOf(BondableCards()),
+       "profile \"bond\": its two cards; one: both are such"},
       {"sa_limit", &O::sa_limit, Number(1, 100'000), "SA slots of each direction"},
       {"address_limit", &O::address_limit, Number(0, 100'000), "receive addresses; 0: no limit"},
       {"fault_script", &O::fault_script, Text(), "file with faults to simulate"},
@@ -58,8 +59,9 @@ Options WireOptions(const Options& options) {
 Result<SimNicOptions> Read(const Options& options) {
   SimNicOptions read;
   CYGNET_RETURN_IF_ERROR(ReadFields(options, SimNicFields(), &read));
-  const bool two_cards = read.bond_cards.size() == 2;
-  if (!two_cards) return options.Wrong("bond_cards", "needs two cards");
+  if (read.bond_cards.empty() || read.bond_cards.size() > 2) {
+    return options.Wrong("bond_cards", "needs one or two cards");
+  }
   // A card has its own limits unless the file has others.
   const CardLimits& limits = CardProfileNamed(read.profile).limits;
   if (options.Find("sa_limit") == nullptr) read.sa_limit = limits.slots;
