@@ -40,7 +40,7 @@ class MigrationsTest : public test::SasFixture {
   }
   const Template& TemplateNow() const { return path_.spd.List()[0]->spec.templates[0]; }
 
-  Migrations migrations_{&path_, &announcer_, &placement_, &sas_};
+  Migrations migrations_{&path_, &announcer_, &placement_, &device_policies_, &sas_};
 };
 
 TEST_F(MigrationsTest, SaAndTemplateMoveTogether) {

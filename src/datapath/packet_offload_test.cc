@@ -71,9 +71,11 @@ TEST(PacketOffloadTest, ChainOfSeveralTransformsIsDropped) {
   const SaOptions inner{.mode = SaMode::kTransport, .reqid = 2};
   SaOptions outer{.spi = 0x2000, .reqid = 3};
   pair.a.Add(Packet(inner, false));
-  pair.a.Add(outer);
-  pair.a.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "192.0.2.1", "192.0.2.2",
-                                    {test::TemplateFor(inner), test::TemplateFor(outer)}));
+  const auto sa = pair.a.Add(Packet(outer, false));
+  PolicySpec policy = test::MakePolicy(PolicyDirection::kOut, "192.0.2.1", "192.0.2.2",
+                                       {test::TemplateFor(inner), test::TemplateFor(outer)});
+  policy.offload = sa->spec().offload;
+  pair.a.AddPolicy(std::move(policy));
   EXPECT_THAT(pair.a.Send(Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, 1, 2, Pattern(64)))),
               IsEmpty());
   EXPECT_EQ(pair.a.Drops(DropReason::kOutRequired), 1u);

@@ -197,12 +197,13 @@ class Reasons(Placement):
         s = client.open()
         index = self.host.show("dev")[0]["ifindex"]
         self.host.ns.run([self.host.cygnet.command, "sim", "dev", "nic0", "add-fail", "EOPNOTSUPP"])
-        for ifindex, number in ((index, errno.EOPNOTSUPP), (1, errno.EINVAL)):
+        for ifindex, number, text in ((index, errno.EOPNOTSUPP, "device refused with EOPNOTSUPP (fault)"),
+                                      (1, errno.EINVAL, "packet offload")):
             reply = client.ask(s, nl.message("NEWSA", nl.sa_info() + nl.attr("ALG_AEAD", nl.aead())
                                              + nl.attr("OFFLOAD_DEV", struct.pack(
                                                  "=iB3x", ifindex, 4))))
             self.assertEqual(reply[0][3][0], number)
-            self.assertIn("packet offload", reply[0][3][1])
+            self.assertIn(text, reply[0][3][1])
         self.assertEqual(self.host.show("sa"), [])
 
     def test_deleted_sa_leaves_the_device(self):

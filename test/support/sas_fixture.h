@@ -14,6 +14,7 @@ class SasFixture : public testing::Test {
  protected:
   SasFixture() {
     path_.interfaces.push_back({.host = &host_, .wire = &nic_, .offload = &nic_, .ifindex = kNic0});
+    device_policies_.Attach(&placement_.devices(), {});
   }
   ~SasFixture() override {
     for (const auto& sa : path_.sad.List()) sas_.Remove(sa);
@@ -60,6 +61,7 @@ class SasFixture : public testing::Test {
                                      .wire_port = &nic_,
                                      .offload = &nic_}}},
                        nullptr};
+  DevicePolicies device_policies_{&path_};
   AcquireBudget budget_{kLimits, &clock_};
   LarvalSas larval_{&path_, &clock_, &budget_};
   Aevents aevents_{&announcer_, &clock_};
@@ -71,6 +73,7 @@ class SasFixture : public testing::Test {
             .own_devices = &own_devices_,
             .addresses = &addresses_,
             .placement = &placement_,
+            .device_policies = &device_policies_,
             .larval = &larval_,
             .aevents = &aevents_,
             .mappings = &mappings_,

@@ -252,7 +252,12 @@ class TestPair {
     AddPolicies(options, src, dst);
   }
   void AddPolicies(const SaOptions& options, const std::string& src, const std::string& dst) {
-    a.AddPolicy(MakePolicy(PolicyDirection::kOut, src, dst, {TemplateFor(options)}));
+    PolicySpec out = MakePolicy(PolicyDirection::kOut, src, dst, {TemplateFor(options)});
+    // Only a policy with packet offload finds an SA whose client requested it.
+    if (sa_a != nullptr && PacketDeviceOf(sa_a->spec().offload) != 0) {
+      out.offload = sa_a->spec().offload;
+    }
+    a.AddPolicy(std::move(out));
     b.AddPolicy(MakePolicy(PolicyDirection::kIn, src, dst, {TemplateFor(options)}));
     b.AddPolicy(MakePolicy(PolicyDirection::kForward, src, dst, {TemplateFor(options)}));
   }

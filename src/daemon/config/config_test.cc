@@ -78,6 +78,9 @@ jumbo = 64
 name = "nic0"
 wire = "eth1"
 offload = "no"
+profile = "bond"
+card_conditions = ["no-esn"]
+bond_cards = ["nfp"]
 sa_limit = 1
 address_limit = 0
 fault_script = "/etc/faults"
@@ -119,11 +122,32 @@ offload = "auto"
                                .persist = true},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
   EXPECT_EQ(PrintEntries(config->devices[0].options),
-            "wire_driver = \"auto\"\nsa_limit = 1\naddress_limit = 0\n"
+            "wire_driver = \"auto\"\nprofile = \"bond\"\ncard_conditions = [\"no-esn\"]\n"
+            "bond_cards = [\"nfp\"]\nsa_limit = 1\naddress_limit = 0\n"
             "fault_script = \"/etc/faults\"\nfault_seed = 4294967295\nmodel = \"X550\"\n"
             "serial = \"7\"\nfirmware = \"1.2\"\n");
   for (std::size_t i = 0; i < 2; ++i) expected.devices[i].options = config->devices[i].options;
   EXPECT_EQ(*config, expected);
+}
+
+TEST(ConfigTest, AProfileHasItsOwnLimits) {
+  const auto config = ParseConfig(R"(
+[[device]]
+name = "nic0"
+wire = "eth1"
+profile = "netdevsim"
+[[device]]
+name = "nic1"
+wire = "eth2"
+profile = "ixgbe"
+address_limit = 7
+)",
+                                  "f.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(OptionOf(config->devices[0], "sa_limit"), "33");
+  EXPECT_EQ(OptionOf(config->devices[0], "address_limit"), "0");
+  EXPECT_EQ(OptionOf(config->devices[1], "sa_limit"), "1024");
+  EXPECT_EQ(OptionOf(config->devices[1], "address_limit"), "7");
 }
 
 TEST(ConfigTest, ReadsWires) {
@@ -401,6 +425,10 @@ const ErrorCase kErrors[] = {
      "\"required\", is \"yes\""},
     {"OffloadBool", WithDevice("offload = true\n"),
      "f.toml:4: device.offload: must be a string, is a boolean"},
+    {"ThreeBondCards", WithDevice("bond_cards = [\"nfp\", \"ixgbe\", \"cn10k\"]\n"),
+     "f.toml:4: device.bond_cards: needs one or two cards"},
+    {"BondOfBonds", WithDevice("bond_cards = [\"bond\"]\n"),
+     "f.toml:4: device.bond_cards: must be one of \"generic\""},
     {"SaLimitZero", WithDevice("sa_limit = 0\n"),
      "f.toml:4: device.sa_limit: must be between 1 and 100000, is 0"},
     {"SaLimitMany", WithDevice("sa_limit = 100001\n"),

@@ -43,8 +43,8 @@ OffloadCaps UnionOf(OffloadCaps a, const OffloadCaps& b) {
   for (const auto member :
        {&OffloadCaps::crypto_offload, &OffloadCaps::packet_offload, &OffloadCaps::inbound,
         &OffloadCaps::outbound, &OffloadCaps::transport, &OffloadCaps::tunnel, &OffloadCaps::beet,
-        &OffloadCaps::ipv4, &OffloadCaps::ipv6, &OffloadCaps::esn, &OffloadCaps::udp_encap, &OffloadCaps::packet_udp_encap,
-        &OffloadCaps::inner_checksum, &OffloadCaps::segmentation}) {
+        &OffloadCaps::ipv4, &OffloadCaps::ipv6, &OffloadCaps::esn, &OffloadCaps::udp_encap,
+        &OffloadCaps::packet_udp_encap, &OffloadCaps::inner_checksum, &OffloadCaps::segmentation}) {
     a.*member = a.*member || b.*member;
   }
   AddMissing(b.algorithms, &a.algorithms);

@@ -251,24 +251,33 @@ TEST_F(SimNicCardTest, HandlesAreThoseOfTheDriver) {
   EXPECT_EQ(CardProfileNamed("netdevsim").HandleOf(Half::kInbound, 2), 0x8000'0002u);
 }
 
-TEST_F(SimNicCardTest, NfpSealsWhatItTakes) {
+TEST_F(SimNicCardTest, NfpOpensEveryKeyLengthOfGcm) {
   Play("nfp");
+  uint32_t spi = 0x100;
   for (const std::size_t key : {16u, 24u, 32u}) {
-    SaSpec spec = MakeSpec(Plain(0x100));
-    spec.aead = {};
-    spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
-    spec.cipher.key = KeyMaterial(Pattern(key));
-    spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
-    spec.auth.key = KeyMaterial(Pattern(32));
-    spec.auth.icv_bits = 128;
-    EXPECT_TRUE(CheckCapabilities(nic_->caps(), spec, Half::kInbound, OffloadMode::kCrypto)
-                    .back()
-                    .missing == std::nullopt);
-    EXPECT_TRUE(Add(spec, Half::kInbound));
+    SaOptions options = Plain(spi++);
+    options.key_bytes = key;
+    const SaSpec spec = MakeSpec(options);
+    ASSERT_TRUE(Add(spec, Half::kInbound)) << key;
     EXPECT_EQ(Receive(spec, 1), OffloadStatus::kOpened) << key;
-    nic_->ReleaseSa(OffloadHandle(0));
-    Play("nfp");
   }
+}
+
+TEST_F(SimNicCardTest, NfpTakesCbcWithHmac) {
+  Play("nfp");
+  SaSpec spec = MakeSpec(Plain(0x100));
+  spec.aead = {};
+  spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
+  spec.cipher.key = KeyMaterial(Pattern(32));
+  spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
+  spec.auth.key = KeyMaterial(Pattern(32));
+  spec.auth.icv_bits = 128;
+  for (const CapabilityCheck& check :
+       CheckCapabilities(nic_->caps(), spec, Half::kInbound, OffloadMode::kCrypto)) {
+    EXPECT_EQ(check.missing, std::nullopt) << check.name;
+  }
+  EXPECT_TRUE(Add(spec, Half::kInbound));
+  EXPECT_THAT(nic_->HeldSas(), SizeIs(1));
 }
 
 }  // namespace

@@ -40,10 +40,10 @@ class SimNicTable {
     uint32_t window = 0;
     uint64_t highest = 0;  // inbound ESN: highest authenticated number
     uint64_t log_number = 0;
-    std::optional<uint32_t> wiped;  // the last generation that a wipe removed
-    CardRequest request = {};       // what its card was asked
-    bool held = true;               // false: the card said so, and has nothing
-    bool matches = true;            // inbound: false: the card never opens its packets
+    std::optional<uint32_t> wiped;           // the last generation that a wipe removed
+    CardRequest request = {};                // what its card was asked
+    bool held = true;                        // false: the card said so, and has nothing
+    bool matches = true;                     // inbound: false: the card never opens its packets
     std::unique_ptr<SimNicPacketSa> packet;  // packet offload only
   };
 
