@@ -242,6 +242,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void AuditFips() const;
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   // PlacementListener
+  void OnEntering(const std::shared_ptr<Sa>& sa, std::size_t device) override {
+    sas_.GivePolicies(sa, device);
+  }
   void OnMoved(const std::shared_ptr<Sa>& sa) override;
   void OnBack(std::size_t device) override { device_policies_.GiveAgain(device); }
   void OnGone(std::size_t device) override { policies_.Lose(device); }

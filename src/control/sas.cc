@@ -246,8 +246,12 @@ void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
     parts_.device_policies->Forget(sa->number);
     return;
   }
-  (void)parts_.device_policies->Follow(  // logs a refusal
-      sa, parts_.placement->devices().NumberOf(placed->outbound.binding->device));
+  GivePolicies(sa, parts_.placement->devices().NumberOf(placed->outbound.binding->device));
+}
+
+void Sas::GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device) {
+  if (PacketDeviceOf(sa->spec().offload) != 0) return;
+  (void)parts_.device_policies->Follow(sa, device);  // logs a refusal
 }
 
 // --- Next hop ---

@@ -70,6 +70,8 @@ class Sas {
   void ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
   // Gives or takes the device's policies after the SA was placed or moved.
   void FollowPolicies(const std::shared_ptr<Sa>& sa);
+  // Gives them to the device that the SA is about to enter.
+  void GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device);
   // Lifetimes by time. `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
   // A packet found no sequence number left. Logs it once.

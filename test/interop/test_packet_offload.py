@@ -141,10 +141,35 @@ class Accepted(Messages, WireHost, suite.Case):
         self.assertTrue(frames, "nothing on the wire")
         self.assertTrue(self.out.open(frames[0][34:]).payload.endswith(payload))
         self.send(self.sealed(udp(payload)))
-        self.assertIn(payload, self.host_gets())
+        self.wait_for(lambda: payload in self.host_gets(), "the packet at the host", 2)
         sas = {sa["spi"]: sa for sa in self.host.show("sa")}
         for spi in (SPI_OUT, SPI_IN):
             self.assertEqual(sas[f"{spi:#010x}"]["usage"]["packets"], 1)
+
+    def test_an_operator_moves_it_there_and_back(self):
+        """The client asked for no offload: Cygnet gives the device the policy before the SA, and takes it back."""
+        for direction in ("out", "in"):
+            self.assertEqual(self.add_policy(direction, offloaded=False), (0, None))
+        self.assertEqual(self.add_sa(self.out, offloaded=False), (0, None))
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True, offloaded=False), (0, None))
+        self.peer.wire.drain()
+        modes = ["packet", "no"] * 10
+        for spi in (SPI_OUT, SPI_IN):
+            self.addCleanup(self.host.show, "placement", "unset", "spi", f"{spi:#x}")
+        for round_number, mode in enumerate(modes):
+            for spi in (SPI_OUT, SPI_IN):
+                self.host.show("placement", "set", "spi", f"{spi:#x}", "mode", mode)
+            for i in range(5):
+                self.udp.sendto(f"{round_number} {i}".encode(), (INNER_PEER, 9))
+        frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", 5 * len(modes), 5 * suite.SLOWNESS)
+        opened = [self.out.open(frame[34:]) for frame in frames]
+        self.assertEqual([o.payload[28:].decode() for o in opened],
+                         [f"{r} {i}" for r in range(len(modes)) for i in range(5)])
+        numbers = [o.seq for o in opened]
+        self.assertEqual(numbers, sorted(set(numbers)), "a number twice, or out of order")
+        placed = [p["effective"] for sa in self.host.show("sa") for p in sa["placements"]
+                  for p in p["history"]]
+        self.assertIn("packet", placed)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
     placement_.reset();
   }
   std::shared_ptr<Sa> Install(const SaOptions& options) {
-    auto sa = MakeSharedSa(test::MakeSpec(options), 1, test::kTestIvMask);
+    auto sa = MakeSharedSa(test::MakeSpec(options), uint64_t{1}, test::kTestIvMask);
     sa->number = host_.path.sad.NextNumber();
     EXPECT_TRUE(placement_->Place(sa).has_value());
     host_.path.sad.Insert(sa);

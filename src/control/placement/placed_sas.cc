@@ -225,6 +225,10 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   const bool enters = now.device_numbers() && !same_slot;
   if (leaves) packets_->Stop(*placed->sa, half);
   if (enters) packets_->Adopt(placed->sa, half, now);
+  // The device needs the policies before the first packet.
+  if (enters && !IsInbound(half) && old != nullptr && p_.on_entering) {
+    p_.on_entering(placed->sa, p_.devices->NumberOf(now.device));
+  }
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
   if (!same_slot) row.really.clear();

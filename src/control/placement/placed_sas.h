@@ -83,7 +83,9 @@ struct PlacedSasParams {
   PlacementHost host;
   const PlacementDevices* devices = nullptr;
   const PlacementRules* rules = nullptr;
-  std::function<void(const std::shared_ptr<Sa>&)> on_moved;
+  // The outbound half of an SA is about to move into packet offload on the device of this number.
+  std::function<void(const std::shared_ptr<Sa>&, std::size_t device)> on_entering = {};
+  std::function<void(const std::shared_ptr<Sa>&)> on_moved = {};
   std::function<void(const DataPathEvent&)> report = {};  // of devices in packet offload
 };
 

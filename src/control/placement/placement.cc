@@ -29,6 +29,10 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
                .host = std::move(params.host),
                .devices = &devices_,
                .rules = &rules_,
+               .on_entering =
+                   [listener](const std::shared_ptr<Sa>& sa, std::size_t device) {
+                     if (listener != nullptr) listener->OnEntering(sa, device);
+                   },
                .on_moved =
                    [listener](const std::shared_ptr<Sa>& sa) {
                      if (listener != nullptr) listener->OnMoved(sa);

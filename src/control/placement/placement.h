@@ -36,6 +36,8 @@ struct PlacementParams {
 class PlacementListener {
  public:
   virtual ~PlacementListener() = default;
+  // The SA is about to move into packet offload on this device.
+  virtual void OnEntering(const std::shared_ptr<Sa>& sa, std::size_t device) = 0;
   virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
   // The device changed its state or lost its tables. Called before its SAs move.
   virtual void OnBack(std::size_t device) = 0;
