@@ -162,8 +162,7 @@ class AsAKernelAnswers(Placement):
         for what, ifindex, flags, number in (
                 ("unknown flags", self.index, 8, errno.EINVAL),
                 ("no device, packet", 1, packet, errno.EINVAL),
-                ("no such interface, packet", 4711, packet, errno.EINVAL),
-                ("packet, not offered", self.index, packet, errno.EOPNOTSUPP)):
+                ("no such interface, packet", 4711, packet, errno.EINVAL)):
             self.assertEqual(self.answer(ifindex, flags), number, what)
             self.assertEqual(self.host.show("sa"), [], what)
         for what, fault, number in (("full", ("table-full", "1"), 0),

@@ -286,6 +286,21 @@ CardRequest RequestOf(const SaSpec& spec, Half half, OffloadMode mode) {
   return r;
 }
 
+CardRequest RequestOf(const PolicySpec& spec) {
+  CardRequest r;
+  r.mode = OffloadMode::kPacket;
+  r.policy = true;
+  r.inbound = spec.direction == PolicyDirection::kIn;
+  r.selector_proto = spec.selector.proto;
+  r.sub_policy = spec.type == PolicyType::kSub;
+  r.forward = spec.direction == PolicyDirection::kForward;
+  r.templates = static_cast<uint32_t>(spec.templates.size());
+  r.selector_has_address = spec.selector.prefixlen_s != 0 || spec.selector.prefixlen_d != 0;
+  r.reqid = spec.templates.empty() ? 0 : spec.templates[0].reqid.value;
+  r.priority = spec.priority;
+  return r;
+}
+
 bool Holds(CardTest test, std::span<const uint16_t> allowed, const CardRequest& request) {
   return RowOf(test).holds(request, allowed);
 }

@@ -10,6 +10,7 @@
 
 #include "crypto/algorithm.h"
 #include "net/address.h"
+#include "policy/policy.h"
 #include "sa/half.h"
 #include "sa/sa_spec.h"
 
@@ -84,6 +85,7 @@ struct CardRequest {
   uint32_t priority = 0;
 };
 CardRequest RequestOf(const SaSpec& spec, Half half, OffloadMode mode);
+CardRequest RequestOf(const PolicySpec& spec);
 
 // A condition under which a row of a profile applies. `allowed`: the values that pass, of the tests
 // that compare with values.

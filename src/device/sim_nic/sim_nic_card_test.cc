@@ -280,5 +280,30 @@ TEST_F(SimNicCardTest, NfpTakesCbcWithHmac) {
   EXPECT_THAT(nic_->HeldSas(), SizeIs(1));
 }
 
+TEST_F(SimNicCardTest, Mlx5AnswersForPoliciesInItsWords) {
+  const auto refusal = [this](const PolicySpec& spec) {
+    OffloadPolicyHandle handle;
+    return nic_->packet_offload()->AddPolicy({spec}, &handle);
+  };
+  const Template tmpl = test::TemplateFor(Plain(1));
+  PolicySpec spec =
+      test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {tmpl, tmpl});
+  Play("mlx5-packet");
+  ASSERT_NE(nic_->packet_offload(), nullptr);
+  EXPECT_EQ(refusal(spec)->text, "mlx5_core: Cannot offload more than one template");
+  EXPECT_EQ(refusal(spec)->code, Errc::kInvalid);
+  spec.templates.pop_back();
+  EXPECT_EQ(refusal(spec), std::nullopt);
+  spec.direction = PolicyDirection::kForward;
+  EXPECT_EQ(refusal(spec)->text, "mlx5_core: Cannot offload forward policy");
+  Play("mlx5-packet", {"eswitch-changing"});
+  spec.direction = PolicyDirection::kOut;
+  EXPECT_EQ(refusal(spec)->code, Errc::kBusy);
+  Play("generic");
+  EXPECT_EQ(refusal(spec), std::nullopt);
+  Play("mlx5-crypto");
+  EXPECT_EQ(nic_->packet_offload(), nullptr);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -15,6 +15,9 @@ std::optional<DeviceRefusal> SimNic::AddPolicy(const OffloadPolicy& policy,
     return DeviceRefusal{InstallError::kDeviceDown, Errc::kNotSupported,
                          "offload unit is " + std::string(Name(state()))};
   }
+  CardRequest request = RequestOf(policy.spec);
+  request.conditions = card_conditions_;
+  if (auto refusal = CardRefusal(request)) return refusal;
   return policies_.Add(policy.spec, handle);
 }
 
