@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "device/host": {"base", "net", "packet", "device"},
     "device/wires": {"base", "settings", "net", "packet", "device", "device/host"},
     # Only the software NIC does ESP itself.
-    "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa"},
+    "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa", "policy"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},

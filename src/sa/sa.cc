@@ -135,12 +135,14 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : admits_all_(spec.selector.SaysNothing()),
       state_(SaState::kLarval),
+      packet_device_(PacketDeviceOf(spec.offload)),
       spec_(std::move(spec)),
       lifetime_(spec_.limits, {.add_time = now}) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
     : admits_all_(spec.selector.SaysNothing()),
       state_(SaState::kValid),
+      packet_device_(PacketDeviceOf(spec.offload)),
       spec_(std::move(spec)),
       lifetime_(spec_.limits, StartingUsage(spec_, now)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);

@@ -141,6 +141,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
  private:
   const bool admits_all_;
   std::atomic<SaState> state_;
+  const int32_t packet_device_;
   std::unique_ptr<OutboundSa> outbound_;
   std::unique_ptr<InboundSa> inbound_;
   SaSpec spec_;
@@ -188,6 +189,9 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
     return admits_all_ || spec_.selector.Admits(flow, ifindex);
   }
+
+  // PacketDeviceOf the request; here because each look-up compares it.
+  int32_t packet_device() const { return packet_device_; }
 
   // Control thread.
   void set_state(SaState state) { state_.store(state, std::memory_order_release); }

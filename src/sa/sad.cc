@@ -58,8 +58,8 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
            spec.proto == query.proto && spec.family == query.family &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
-           (spec.flags & kSaFlagWildRecv) == 0 &&
-           PacketDeviceOf(spec.offload) == query.packet_device && sa->Admits(flow, query.ifindex);
+           (spec.flags & kSaFlagWildRecv) == 0 && sa->packet_device() == query.packet_device &&
+           sa->Admits(flow, query.ifindex);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   Sa* found = outbound_.Find(
@@ -76,7 +76,7 @@ bool Sad::HasInboundOnly(const OutboundQuery& query) const {
     const SaSpec& spec = sa->spec();
     return spec.direction == SaDirection::kIn && sa->usable() && spec.reqid == query.reqid &&
            spec.mode == query.mode && spec.proto == query.proto && spec.family == query.family &&
-           spec.daddr == query.daddr && PacketDeviceOf(spec.offload) == query.packet_device;
+           spec.daddr == query.daddr && sa->packet_device() == query.packet_device;
   }) != nullptr;
 }
 
