@@ -23,7 +23,7 @@ const std::vector<Field<SimNicOptions>>& SimNicFields() {
       {"wire_driver", &O::wire_driver, WordOf(WireNames), "driver of the wire below it"},
       {"profile", &O::profile, WordOf(CardProfileNames), "the card that it plays"},
       {"card_conditions", &O::card_conditions, WordsOf(CardConditionWords()),
-       "what is the matter with the card"},
+       "conditions of the card"},
       {"bond_cards", &O::bond_cards, WordsOf(BondableCards()),
        "profile \"bond\": its two cards; one: both are such"},
       {"sa_limit", &O::sa_limit, Number(1, 100'000), "SA slots of each direction"},
