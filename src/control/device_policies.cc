@@ -153,6 +153,9 @@ Result<DevicePolicies::Offer> DevicePolicies::Give(const PolicySpec& spec, uint6
 }
 
 void DevicePolicies::Accept(Offer offer, const std::shared_ptr<Policy>& policy) {
+  if (std::all_of(tables_.begin(), tables_.end(), [](const auto& t) { return t == nullptr; })) {
+    return;  // no device offers packet offload: nothing is kept of policies
+  }
   const auto before = rows_.find(policy->number);
   if (before != rows_.end()) Take(*before->second.policy);
   Row row{.policy = policy, .held = {}};

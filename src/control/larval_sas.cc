@@ -33,7 +33,7 @@ std::shared_ptr<Sa> LarvalSas::Find(const SaSpec& spec) const {
 // offload sees only states with it, like its SAs.
 bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
   const auto any = [device = PacketDeviceOf(wanted.offload)](const Sa& sa) {
-    return PacketDeviceOf(sa.spec().offload) == device;
+    return sa.packet_device() == device;
   };
   SaSpec from_anywhere;
   from_anywhere.reqid = wanted.reqid;

@@ -122,7 +122,7 @@ SaView Sas::Inspect(const Sa& sa) const {
               .last_used = sa.lifetime().last_used()};
   parts_.placement->Show(sa, &view.replay);
   // Also of a larval state whose policy is offloaded.
-  if (PacketDeviceOf(view.spec->offload) != 0) view.offload = view.spec->offload;
+  if (sa.packet_device() != 0) view.offload = view.spec->offload;
   const PlacedSa* placed = parts_.placement->Find(sa.number);
   if (placed == nullptr || view.offload.has_value()) return view;
   for (const Half half : kHalves) {
@@ -241,7 +241,7 @@ void Sas::OnSequenceExhausted(const Sa& sa) {
 // A client that requests packet offload offloads its policies itself.
 void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
   const PlacedSa* placed = parts_.placement->Find(sa->number);
-  const bool by_client = PacketDeviceOf(sa->spec().offload) != 0;
+  const bool by_client = sa->packet_device() != 0;
   if (placed == nullptr || by_client || !IsInPacketMode(placed->outbound)) {
     parts_.device_policies->Forget(sa->number);
     return;
@@ -250,7 +250,7 @@ void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
 }
 
 void Sas::GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device) {
-  if (PacketDeviceOf(sa->spec().offload) != 0) return;
+  if (sa->packet_device() != 0) return;
   (void)parts_.device_policies->Follow(sa, device);  // logs a refusal
 }
 

@@ -1,5 +1,5 @@
 // Marvell CN10KA-B0 and CN10KB (octeontx2/nic/cn10k_ipsec.c).
-#include "device/sim_nic/card_profile.h"
+#include "device/sim_nic/card_core_rules.h"
 
 namespace cygnet {
 namespace {
@@ -9,11 +9,7 @@ constexpr CardRule Out(CardTest test, std::string_view text, std::array<uint16_t
 }
 
 constexpr CardRule kRules[] = {
-    {.scope = CardScope::kSaCrypto,
-     .test = CardTest::kEsn,
-     .voice = CardVoice::kCore,
-     .text = "Device doesn't support offload with ESN",
-     .line = 8},
+    kCoreRefusesEsn,
     {.scope = CardScope::kSaIn,
      .test = CardTest::kAlways,
      .code = Errc::kNotSupported,

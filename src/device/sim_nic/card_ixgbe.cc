@@ -1,16 +1,11 @@
 // Intel 82599 and later (ixgbe/ixgbe_ipsec.c), and their virtual functions (ixgbevf/ipsec.c).
-#include "device/sim_nic/card_profile.h"
+#include "device/sim_nic/card_core_rules.h"
 
 namespace cygnet {
 namespace {
 
 constexpr std::string_view kRxKeys = "Failed to get key data for Rx SA table";
 constexpr std::string_view kTxKeys = "Failed to get key data for Tx SA table";
-constexpr CardRule kNoEsn = {.scope = CardScope::kSaCrypto,
-                             .test = CardTest::kEsn,
-                             .voice = CardVoice::kCore,
-                             .text = "Device doesn't support offload with ESN",
-                             .line = 8};
 constexpr CardRule kNotTransport = {
     .test = CardTest::kNotTransport, .text = "Unsupported mode for ipsec offload", .line = 18};
 constexpr CardRule kPacketMode = {
@@ -46,7 +41,7 @@ constexpr CardRule Key(CardScope scope, CardTest test, std::array<uint16_t, 4> a
 
 // The PF takes a key of 160 bits, the salt at the end, or of 128 bits, with a salt of 0.
 constexpr CardRule kPfRules[] = {
-    kNoEsn,
+    kCoreRefusesEsn,
     {.test = CardTest::kNotEspOrAh, .text = "Unsupported protocol for ipsec offload", .line = 18},
     kNotTransport,
     {.test = CardTest::kManagementAddress,
@@ -74,7 +69,7 @@ constexpr CardRule kPfRules[] = {
 
 // The VF's driver checks first; then its PF decides. The driver's own text says "IPsec".
 constexpr CardRule kVfRules[] = {
-    kNoEsn,
+    kCoreRefusesEsn,
     {.test = CardTest::kNotEspOrAh, .text = "Unsupported protocol for IPsec offload", .line = 18},
     kNotTransport,
     kPacketMode,

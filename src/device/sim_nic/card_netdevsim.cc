@@ -1,5 +1,5 @@
 // netdevsim, the kernel's simulated device (drivers/net/netdevsim/ipsec.c).
-#include "device/sim_nic/card_profile.h"
+#include "device/sim_nic/card_core_rules.h"
 
 namespace cygnet {
 namespace {
@@ -7,11 +7,7 @@ namespace {
 constexpr std::string_view kKeys = "Failed to get key data for SA table";
 
 constexpr CardRule kRules[] = {
-    {.scope = CardScope::kSaCrypto,
-     .test = CardTest::kEsn,
-     .voice = CardVoice::kCore,
-     .text = "Device doesn't support offload with ESN",
-     .line = 8},
+    kCoreRefusesEsn,
     {.test = CardTest::kNotEspOrAh, .text = "Unsupported protocol for ipsec offload", .line = 14},
     {.test = CardTest::kCompressed, .text = "Compression offload not supported", .line = 14},
     {.test = CardTest::kPacketMode, .text = "Unsupported ipsec offload type", .line = 14},

@@ -1,5 +1,5 @@
 // Netronome and Corigine NFP-4000, NFP-6000 and, by a condition, NFP-3800 (nfp/crypto/ipsec.c).
-#include "device/sim_nic/card_profile.h"
+#include "device/sim_nic/card_core_rules.h"
 
 namespace cygnet {
 namespace {
@@ -13,11 +13,7 @@ constexpr std::string_view kAesKey = "Unsupported AES key length";
 
 // The driver refuses an unknown cipher after the checks of the authentication.
 constexpr CardRule kRules[] = {
-    {.scope = CardScope::kSaCrypto,
-     .test = CardTest::kEsn,
-     .voice = CardVoice::kCore,
-     .text = "Device doesn't support offload with ESN",
-     .line = 8},
+    kCoreRefusesEsn,
     Sa(CardTest::kNotTransportOrTunnel, "Unsupported mode for xfrm offload"),
     Sa(CardTest::kNotEspOrAh, "Unsupported protocol for xfrm offload"),
     {.scope = CardScope::kSaPacket,
