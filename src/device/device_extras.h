@@ -3,16 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "packet/drop_reason.h"
+#include "packet/packet.h"
 #include "sa/half.h"
 #include "sa/sa_spec.h"
 
 namespace cygnet {
+
+struct OffloadSa;
 
 // A key that was offered to a device, as the device logs it. Contains no key material.
 struct KeyLogEntry {
@@ -57,6 +62,22 @@ class SaFindings {
   // The findings since the last call. The device rings its bell for kNotHeld, because that half
   // must move. Control thread.
   virtual std::vector<SaFinding> TakeFindings() = 0;
+};
+
+// A device that can work on packets that never touch the wire, so that its cryptography can be
+// compared with known answers before it gets the key of a client. Control thread.
+class Loopback {
+ public:
+  virtual ~Loopback() = default;
+  // Does with each packet, in the order given, what the device does with packets of `sa`: seals
+  // (kSealRequested) or protects (kProtectRequested) outbound ones as if a policy admitted them,
+  // opens or decapsulates arriving frames of an inbound SA. The result is in place, with the status
+  // that the workers would see. `drops`, as long as `packets`: why the device drops a packet that
+  // the caller keeps; kNone: it would pass. The SA is known during the call only: it takes no slot,
+  // no counter or key log shows it, and its key is erased on return. No packet leaves by the wire
+  // or is handed up. Errc::kNetworkDown: the device is not kUp.
+  virtual Status Loop(const OffloadSa& sa, std::span<Packet* const> packets,
+                      std::span<DropReason> drops) = 0;
 };
 
 // A device that can simulate faults ("reset", "link-down" …). Any thread.

@@ -122,6 +122,7 @@ struct OffloadStats {
 
 class DeviceRecords;
 class FaultInjection;
+class Loopback;
 class PacketOffload;
 class SaFindings;
 
@@ -194,6 +195,7 @@ class OffloadDevice {
   virtual const DeviceRecords* records() const { return nullptr; }
   virtual FaultInjection* faults() { return nullptr; }
   virtual SaFindings* findings() { return nullptr; }
+  virtual Loopback* loopback() { return nullptr; }
 };
 
 }  // namespace cygnet

@@ -92,6 +92,15 @@ class PacketOffload {
   // REQUIRES: StopSa(handle), not yet ReleaseSa. nullopt: the state is lost, as after a crash.
   virtual std::optional<SaHandOver> TakeState(OffloadHandle handle) = 0;
   virtual std::vector<PacketOffloadEvent> TakeEvents() = 0;
+
+  // Shadow verification: of one of `n` inbound packets that it decapsulates, the device hands up a
+  // copy of the ESP packet as it came (OffloadStatus::kMirrored, with handle and SA number),
+  // directly before the inner packet and by the same queue. 0: of none. False: the device cannot
+  // do that. Any thread may run packets meanwhile.
+  virtual bool SetMirror(uint32_t n) {
+    (void)n;
+    return false;
+  }
 };
 
 }  // namespace cygnet

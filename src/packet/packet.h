@@ -25,6 +25,7 @@ enum class OffloadStatus : uint8_t {
   kProtectRequested,  // outbound: in clear; the device holding `handle` must protect it
   kReturnedClear,     // outbound, handed back in clear and without a number: the stack decides anew
   kDecapsulated,      // inbound: opened, checked for replay and decapsulated
+  kMirrored,          // inbound: a copy, as it came, of the packet that follows as kDecapsulated
 };
 
 struct OffloadMeta {
