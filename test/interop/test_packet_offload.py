@@ -5,12 +5,13 @@ Debian's iproute2 does not know that form, so the test's own client sends them.
 
 import errno
 import os
+import socket
 import struct
 
 import suite
 import xfrmclient as nl
 from espjudge import EspJudge
-from rawwire import Peer
+from rawwire import Peer, inside
 from wirehost import HOST, INNER_PEER, PEER, SPI_IN, SPI_OUT, WireHost, udp
 
 INBOUND, PACKET = 2, 4  # flags of XFRMA_OFFLOAD_DEV
@@ -33,6 +34,12 @@ class Messages:
 
     def offload(self, flags, ifindex=None):
         return nl.attr("OFFLOAD_DEV", nl.offload(self.ifindex if ifindex is None else ifindex, flags))
+
+    def offload_of(self, message):
+        """(ifindex, flags) of XFRMA_OFFLOAD_DEV in an event; None: it has none."""
+        kind, _, _, payload = message
+        found = dict(nl.attributes(payload[FIXED[kind]:])).get(nl.ATTR["OFFLOAD_DEV"])
+        return None if found is None else struct.unpack("=iB", found[:5])
 
     def ask(self, kind, body, flags=nl.REQUEST | nl.ACK):
         """(errno, text of the extended ACK) of the answer."""
@@ -96,12 +103,6 @@ class Accepted(Messages, WireHost, suite.Case):
         super().setUp()
         self.into = EspJudge(SPI_IN, os.urandom(20), 16)
         self.out = EspJudge(SPI_OUT, os.urandom(20), 16)
-
-    def offload_of(self, message):
-        """(ifindex, flags) of XFRMA_OFFLOAD_DEV in an event; None: it has none."""
-        kind, _, _, payload = message
-        found = dict(nl.attributes(payload[FIXED[kind]:])).get(nl.ATTR["OFFLOAD_DEV"])
-        return None if found is None else struct.unpack("=iB", found[:5])
 
     def test_policies_and_sas_are_stored_and_shown(self):
         listener = self.client.open(POLICY_GROUP | SA_GROUP)
@@ -170,6 +171,78 @@ class Accepted(Messages, WireHost, suite.Case):
         placed = [p["effective"] for sa in self.host.show("sa") for p in sa["placements"]
                   for p in p["history"]]
         self.assertIn("packet", placed)
+
+
+class NewerDaemons(Messages, WireHost, suite.Case):
+    """The sequences of daemons that are newer than Debian's: libreswan 5 with `nic-offload=packet`, strongSwan 6
+    with `hw_offload = packet`.
+    """
+
+    IKE = 500
+
+    def setUp(self):
+        super().setUp()
+        self.into = EspJudge(SPI_IN, os.urandom(20), 16)
+        self.out = EspJudge(SPI_OUT, os.urandom(20), 16)
+
+    def bypass(self, direction, kind="NEWPOLICY"):
+        ends = dict(sport=self.IKE, sport_mask=0xffff, dport=self.IKE, dport_mask=0xffff)
+        sel = nl.selector(proto=socket.IPPROTO_UDP, **ends)
+        return self.ask(kind, nl.policy_info(sel, direction=DIRECTIONS[direction], priority=1)
+                        + self.offload(PACKET))
+
+    def protect_all(self, direction):
+        src, dst = (HOST, PEER) if direction == "out" else (PEER, HOST)
+        return self.ask("NEWPOLICY", nl.policy_info(nl.selector(), direction=DIRECTIONS[direction], priority=1000)
+                        + nl.attr("TMPL", nl.template(src, dst)) + self.offload(PACKET))
+
+    def ip_frames(self, count):
+        return self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", count, 2 * suite.SLOWNESS)
+
+    def test_libreswan_lets_ike_pass_by_offloaded_policies(self):
+        """IKE passes in clear both ways, before and after the SAs; nothing else does."""
+        for direction in ("out", "in"):
+            self.assertEqual(self.bypass(direction), (0, None))
+            self.assertEqual(self.bypass(direction, "UPDPOLICY"), (0, None))
+            self.assertEqual(self.protect_all(direction), (0, None))
+        self.assertEqual(self.add_sa(self.out), (0, None))
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True), (0, None))
+        with inside(self.host.ns):
+            ike = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(ike.close)
+        ike.bind((HOST, self.IKE))
+        self.peer.wire.drain()
+        ike.sendto(b"IKE to the peer", (PEER, self.IKE))
+        self.udp.sendto(b"not IKE", (PEER, 9))
+        clear, sealed = self.ip_frames(2)
+        self.assertIn(b"IKE to the peer", clear)
+        self.assertEqual(sealed[23], socket.IPPROTO_ESP)
+        self.assertTrue(self.out.open(sealed[34:]).payload.endswith(b"not IKE"))
+        self.send(udp(b"not IKE", dport=7001, src=PEER, dst=HOST))
+        self.send(udp(b"IKE to the host", sport=self.IKE, dport=self.IKE, src=PEER, dst=HOST))
+        ike.settimeout(2 * suite.SLOWNESS)
+        self.assertEqual(ike.recv(100), b"IKE to the host")
+        self.assertNotIn(b"not IKE", b"".join(self.host_gets()))
+
+    def test_strongswan_installs_a_trap(self):
+        """The trap's ACQUIRE asks for the device, and the answer's SAs are on it."""
+        listener = self.client.open(ACQUIRE_GROUP)
+        for direction in ("out", "in"):
+            self.assertEqual(self.add_policy(direction), (0, None))
+        self.peer.wire.drain()
+        self.udp.sendto(b"before", (INNER_PEER, 9))
+        (acquire,) = self.client.receive(listener, 2.0 * suite.SLOWNESS)
+        self.assertEqual(self.offload_of(acquire), (self.ifindex, PACKET))
+        allocated = self.client.ask(self.socket, nl.message(
+            "ALLOCSPI", nl.spi_info(SPI_IN, SPI_IN, src=PEER, dst=HOST)))[0]
+        self.assertEqual(allocated[0], "NEWSA", allocated)
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True, kind="UPDSA"), (0, None))
+        self.assertEqual(self.add_sa(self.out), (0, None))
+        self.udp.sendto(b"after", (INNER_PEER, 9))
+        (frame,) = self.ip_frames(1)
+        self.assertTrue(self.out.open(frame[34:]).payload.endswith(b"after"))
+        placed = [p["effective"] for sa in self.host.show("sa") for p in sa["placements"]]
+        self.assertEqual(placed, ["packet", "packet"])
 
 
 if __name__ == "__main__":
