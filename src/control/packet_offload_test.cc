@@ -56,6 +56,50 @@ TEST_F(PacketSaTest, ThereIsNoFallBack) {
   EXPECT_EQ(Add(std::move(elsewhere)).error().code, Errc::kInvalid);
 }
 
+// --- UPDSA ---
+
+class PacketEncapTest : public PacketSaTest {
+ protected:
+  static SaSpec InUdp(uint16_t dport) {
+    SaSpec spec = PacketSa(0x100);
+    spec.encap = test::NatT(4500, dport);
+    spec.direction = SaDirection::kOut;
+    return spec;
+  }
+  std::optional<UdpEncap> Given() {
+    const auto* held = card_.Sa(0x100);
+    return held == nullptr ? std::nullopt : held->encap;
+  }
+};
+
+// The peer's NAT has another mapping: the device builds the UDP header, so it must know.
+TEST_F(PacketEncapTest, TheDeviceGetsTheNewPorts) {
+  ASSERT_TRUE(Add(InUdp(4500)).has_value());
+  ASSERT_TRUE(control_->UpdateSa(InUdp(1024), {}).has_value());
+  Settle();
+  ASSERT_EQ(card_.sas.size(), 1u) << "the old entry is released";
+  EXPECT_EQ(Given(), test::NatT(4500, 1024));
+  EXPECT_EQ(Placement(0x100).effective, "packet");
+  const OffloadHandle before = card_.sas[0].handle;
+  ASSERT_TRUE(control_->UpdateSa(InUdp(1024), {}).has_value());
+  Settle();
+  EXPECT_EQ(card_.sas[0].handle, before) << "nothing changed";
+}
+
+TEST_F(PacketEncapTest, WhatTheDeviceRefusesIsBlockedUntilItTakesIt) {
+  ASSERT_TRUE(Add(InUdp(4500)).has_value());
+  card_.refuse_sa = DeviceRefusal{InstallError::kTableFull, Errc::kNoSpace, "nic0: full"};
+  ASSERT_TRUE(control_->UpdateSa(InUdp(1024), {}).has_value());
+  Settle();
+  EXPECT_EQ(Placement(0x100).effective, "blocked") << "not by the old ports";
+  EXPECT_EQ(card_.sas.size(), 0u);
+  card_.refuse_sa.reset();
+  Pass(2);
+  Settle();
+  EXPECT_EQ(Placement(0x100).effective, "packet");
+  EXPECT_EQ(Given(), test::NatT(4500, 1024));
+}
+
 // --- ACQUIRE ---
 
 // Kernel: xfrm_state_find gives the temporary state the policy's device.

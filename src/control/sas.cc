@@ -69,8 +69,10 @@ Status Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
   }
   if (spec.encap.has_value()) {
     encap_ports_.Remove(old->dport);
+    const UdpEncap before = *old;
     sa->UpdateEncapPorts(*spec.encap);
     encap_ports_.Add(spec.encap->dport);
+    if (!(before == *spec.encap)) parts_.placement->ApplyEncap(*sa);
   }
   sa->UpdateLimits(spec.limits);
   parts_.placement->ApplyLimits(*sa);

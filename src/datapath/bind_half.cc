@@ -54,7 +54,7 @@ class HalfBinder {
   Result<BoundHalf> Bind();
 
  private:
-  bool moving() const { return in_.cause == PlacementCause::kMove; }
+  bool moving() const { return in_.cause != PlacementCause::kInstall; }
   const PlacementRequest& request() const { return in_.request; }
   // Devices.
   std::optional<PlacementReason> TryDevices();
@@ -149,9 +149,10 @@ std::optional<PlacementReason> HalfBinder::TryDevices() {
 
 std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* candidate) {
   // A half on its device keeps its slot, whatever the table's state.
-  const bool holds_slot =
+  const bool is_on =
       candidate != nullptr && candidate->device != nullptr && IsOn(candidate->device);
-  const SlotClaim claim = holds_slot ? SlotClaim::kRekey : in_.claim;
+  const bool holds_slot = is_on && in_.cause != PlacementCause::kRenew;
+  const SlotClaim claim = is_on ? SlotClaim::kRekey : in_.claim;
   auto obstacle = FirstObstacle(CheckDevice(spec_, half_, candidate, request().mode, claim));
   OffloadDevice* device = candidate != nullptr ? candidate->device : nullptr;
   if (obstacle.has_value()) return InDriversWords(device, *std::move(obstacle));

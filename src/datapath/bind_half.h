@@ -39,6 +39,7 @@ class KeyObserver {
 enum class PlacementCause : uint8_t {
   kInstall,  // a new SA; may fail
   kMove,     // an existing SA; never fails, at worst it is blocked
+  kRenew,    // the same, and its device gets it anew: what the device was given has changed
 };
 
 struct BindInputs {

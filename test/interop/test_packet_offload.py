@@ -12,7 +12,7 @@ import suite
 import xfrmclient as nl
 from espjudge import EspJudge
 from rawwire import Peer, inside
-from wirehost import HOST, INNER_PEER, PEER, SPI_IN, SPI_OUT, WireHost, udp
+from wirehost import HOST, INNER_PEER, IPIP, PEER, SPI_IN, SPI_OUT, WireHost, udp
 
 INBOUND, PACKET = 2, 4  # flags of XFRMA_OFFLOAD_DEV
 POLICY_GROUP, SA_GROUP, ACQUIRE_GROUP = 1 << 3, 1 << 2, 1 << 0
@@ -57,11 +57,12 @@ class Messages:
                         + nl.attr("TMPL", nl.template(src, dst))
                         + (self.offload(flags, ifindex) if offloaded else b""))
 
-    def add_sa(self, judge, spi=SPI_OUT, inbound=False, kind="NEWSA", flags=None, offloaded=True):
+    def add_sa(self, judge, spi=SPI_OUT, inbound=False, kind="NEWSA", flags=None, offloaded=True, encap=None):
         src, dst = (PEER, HOST) if inbound else (HOST, PEER)
         flags = PACKET | (INBOUND if inbound else 0) if flags is None else flags
         return self.ask(kind, nl.sa_info(src, dst, spi, window=32)
                         + nl.attr("ALG_AEAD", nl.aead(judge.key + judge.salt))
+                        + (nl.attr("ENCAP", nl.encap(*encap)) if encap else b"")
                         + (self.offload(flags) if offloaded else b""))
 
 
@@ -146,6 +147,25 @@ class Accepted(Messages, WireHost, suite.Case):
         sas = {sa["spi"]: sa for sa in self.host.show("sa")}
         for spi in (SPI_OUT, SPI_IN):
             self.assertEqual(sas[f"{spi:#010x}"]["usage"]["packets"], 1)
+
+    def test_the_device_follows_a_nat(self):
+        """UPDSA with other ports, as key management sends it when the peer's NAT has another mapping."""
+        for direction in ("out", "in"):
+            self.assertEqual(self.add_policy(direction), (0, None))
+        for port, kind in ((4500, "NEWSA"), (1024, "UPDSA"), (1025, "UPDSA")):
+            self.assertEqual(self.add_sa(self.out, kind=kind, encap=(4500, port)), (0, None))
+            self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True, kind=kind, encap=(port, 4500)), (0, None))
+            self.peer.wire.drain()
+            self.udp.sendto(b"by a NAT", (INNER_PEER, 9))
+            (frame,) = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00", 1, 2 * suite.SLOWNESS)
+            self.assertEqual((frame[23], *struct.unpack("!HH", frame[34:38])), (socket.IPPROTO_UDP, 4500, port))
+            self.assertTrue(self.out.open(frame[42:]).payload.endswith(b"by a NAT"))
+            payload = os.urandom(40)
+            esp = self.into.seal(udp(payload), IPIP)
+            self.send(self.outer(struct.pack("!4H", port, 4500, 8 + len(esp), 0) + esp, socket.IPPROTO_UDP))
+            self.wait_for(lambda: payload in self.host_gets(), "the packet at the host", 2)
+            placed = [p["effective"] for sa in self.host.show("sa") for p in sa["placements"]]
+            self.assertEqual(placed, ["packet", "packet"])
 
     def test_an_operator_moves_it_there_and_back(self):
         """The client asked for no offload: Cygnet gives the device the policy before the SA, and takes it back."""

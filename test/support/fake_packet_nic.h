@@ -25,6 +25,7 @@ class FakePacketNic final : public OffloadDevice, public PacketOffload {
     OffloadHandle handle;
     Spi spi;
     Half half = Half::kOutbound;
+    std::optional<UdpEncap> encap;
     bool stopped = false;
     LifetimeLimits limits;
     SaReading reading;
@@ -82,8 +83,11 @@ class FakePacketNic final : public OffloadDevice, public PacketOffload {
     if (refuse_sa.has_value()) return refuse_sa;
     *handle = OffloadHandle(next_handle_++);
     order.push_back("sa " + std::to_string(sa.spec.spi.value));
-    sas.push_back(
-        {.handle = *handle, .spi = sa.spec.spi, .half = sa.half, .limits = {}, .reading = {}});
+    HeldSa& held = sas.emplace_back();
+    held.handle = *handle;
+    held.spi = sa.spec.spi;
+    held.half = sa.half;
+    if (sa.spec.encap.has_value()) held.encap = *sa.spec.encap;
     return std::nullopt;
   }
   void StartSa(OffloadHandle) override {}
@@ -157,6 +161,7 @@ class FakePacketNic final : public OffloadDevice, public PacketOffload {
             .ipv6 = true,
             .esn = true,
             .udp_encap = true,
+            .packet_udp_encap = true,
             .algorithms = {"rfc4106(gcm(aes))"},
             .key_bytes = {16, 32},
             .icv_bytes = {8, 16},

@@ -112,11 +112,11 @@ void PlacedSas::Unplace(PlacedSa* placed, Half half) {
 // --- Moves ---
 
 bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
-                     ReasonCode success) {
+                     ReasonCode success, PlacementCause cause) {
   PlacedHalf& row = placed->half(half);
   const SaSpec& spec = placed->sa->spec();
   BindInputs inputs = InputsFor(spec, half, devices);
-  inputs.cause = PlacementCause::kMove;
+  inputs.cause = cause;
   inputs.current = row.binding.get();
   inputs.success = success;
   inputs.lost_by = row.lost_by;
@@ -143,6 +143,21 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   NoteNumbers(*placed, half, outcome, &row.reason);
   Record(*placed, half);
   return true;
+}
+
+// With crypto offload the stack builds outbound packets, so only the inbound half is renewed.
+void PlacedSas::Renew(uint64_t sa_number) {
+  const auto it = placed_.find(sa_number);
+  if (it == placed_.end()) return;
+  PlacedSa& placed = it->second;
+  const std::vector<PlacementDevice> devices = p_.devices->Inputs();
+  for (const Half half : kHalves) {
+    PlacedHalf& row = placed.half(half);
+    if (row.binding == nullptr || !row.binding->on_device()) continue;
+    if (!IsInbound(half) && !row.binding->device_numbers()) continue;
+    (void)Move(&placed, half, devices, row.reason.code, PlacementCause::kRenew);
+    if (WaitsForReturn(row)) SetDue(&row, ReasonCode::kReturned);
+  }
 }
 
 // True: it now runs elsewhere.

@@ -111,7 +111,9 @@ class PlacedSas {
 
   // False: it stays where it is. Its request may have changed nevertheless.
   bool Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
-            ReasonCode success);
+            ReasonCode success, PlacementCause cause = PlacementCause::kMove);
+  // Gives the halves anew to a device that builds their outer headers, or matches them.
+  void Renew(uint64_t sa_number);
   using Filter = std::function<bool(const PlacedSa&, const PlacedHalf&)>;
   // Moves each half that the filter accepts, in the order in which the SAs were added: if two want
   // one slot, the older gets it.

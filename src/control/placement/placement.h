@@ -91,6 +91,8 @@ class Placement {
   void Refresh(const Sa& sa) const { placed_.packets().Refresh(sa); }
   // The SA has other limits or counters.
   void ApplyLimits(const Sa& sa) { placed_.packets().ApplyLimits(sa); }
+  // The SA has other encapsulation ports.
+  void ApplyEncap(const Sa& sa) { placed_.Renew(sa.number); }
   // Takes all numbers of the SA back, before Sa::TakeOver continues it. Its packets are dropped.
   void TakeBack(const Sa& sa);
   void FollowTakeOver(const Sa& sa) { placed_.packets().FollowTakeOver(sa); }
