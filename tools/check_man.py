@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the manual pages compile and name what the sources have: reasons, objects.
+"""Checks that the manual pages compile and name what the sources have: reasons, counters, objects.
 
 The keys of cygnetd.toml are held to their tables by daemon_config_test."""
 import pathlib
@@ -42,6 +42,21 @@ def missing_reasons():
         yield "nothing: cannot parse the tables of reasons"
 
 
+def missing_counters():
+    """Each drop reason with its text and its counter of the kernel, and each metric with its help."""
+    text = page("cygnet-counters.7.scd").lower()
+    drops = re.findall(r'\{"([a-z-]+)",\s*"([^"]*)",\s*"([A-Za-z]*)"\}', source("src/packet/drop_reason.cc"))
+    for name, meaning, counter in drops[1:]:
+        head = f"*{name}* ({counter.lower()})" if counter else f"*{name}*"
+        if f"{head} {meaning.lower()}" not in text:
+            yield f"{head}: {meaning}"
+    metrics = re.findall(r'"(cygnet_[a-z_]+)",\s*"([^"]+)"', source("src/cli/metrics.cc"))
+    yield from (f"metric {name}: {meaning}" for name, meaning in metrics
+                if not re.search(rf"\*{name}\*( {{[^}}]*}})? {re.escape(meaning.lower())}", text))
+    if len(drops) < 40 or len(metrics) < 30:
+        yield "nothing: cannot parse the tables of counters"
+
+
 def missing_objects():
     text = page("cygnet.8.scd")
     objects = re.findall(r'\{"([a-z]+)", Object::k', source("src/cli/arguments.cc"))
@@ -61,7 +76,8 @@ def main():
         done = subprocess.run([scdoc], input=path.read_bytes(), capture_output=True, check=False)
         if done.returncode != 0 or not done.stdout:
             faults.append(f"{path.name}: {done.stderr.decode().strip()}")
-    for name, missing in (("cygnet-placement.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects)):
+    for name, missing in (("cygnet-placement.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
+                          ("cygnet-counters.7.scd", missing_counters)):
         faults += [f"{name}: does not name {what}" for what in missing()]
     print("\n".join(faults) or "manual pages: fine")
     return 1 if faults else 0
