@@ -44,6 +44,25 @@ std::optional<PlacementReason> CheckSlots(const PlacementDevice& device, Half ha
   return std::nullopt;
 }
 
+// The device lacks a capability, or its self-test withdrew one that it claims.
+void AddCapabilities(const SaSpec& spec, Half half, const PlacementDevice& device, OffloadMode mode,
+                     std::vector<Requirement>* all) {
+  const OffloadCaps& claimed = device.device->caps();
+  const auto claims = CheckCapabilities(claimed, spec, half, mode);
+  auto checks =
+      CheckCapabilities(device.caps != nullptr ? *device.caps : claimed, spec, half, mode);
+  for (std::size_t i = 0; i < checks.size(); ++i) {
+    Requirement requirement{.name = std::string(checks[i].name), .failure = std::nullopt};
+    if (checks[i].missing.has_value()) {
+      const bool lacks = claims[i].missing.has_value();
+      requirement.failure =
+          PlacementReason{lacks ? ReasonCode::kNoCapability : ReasonCode::kWithdrawn,
+                          *std::move(checks[i].missing)};
+    }
+    all->push_back(std::move(requirement));
+  }
+}
+
 }  // namespace
 
 std::vector<Requirement> CheckDevice(const SaSpec& spec, Half half, const PlacementDevice* device,
@@ -69,13 +88,7 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, Half half, const Placem
   const DeviceState state = device->device->state();
   add("state", state == DeviceState::kUp ? std::nullopt
                                          : std::optional<PlacementReason>({ReasonOf(state), {}}));
-  const OffloadMode wanted = packet ? OffloadMode::kPacket : OffloadMode::kCrypto;
-  for (CapabilityCheck& check : CheckCapabilities(device->device->caps(), spec, half, wanted)) {
-    add(check.name,
-        check.missing.has_value()
-            ? std::optional<PlacementReason>({ReasonCode::kNoCapability, *std::move(check.missing)})
-            : std::nullopt);
-  }
+  AddCapabilities(spec, half, *device, packet ? OffloadMode::kPacket : OffloadMode::kCrypto, &all);
   add("slots", CheckSlots(*device, half, claim));
   return all;
 }

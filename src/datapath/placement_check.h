@@ -23,9 +23,11 @@ struct PlacementDevice {
   PlacementMode mode = PlacementMode::kCrypto;
   int32_t ifindex = 0;                         // of the host-side interface that clients name
   std::optional<PlacementReason> denied = {};  // trust and FIPS: it gets no keys
-  std::optional<PlacementReason> away = {};    // disabled, or caught by the seal guard
+  std::optional<PlacementReason> away = {};    // disabled, caught by the seal guard, not tested
   bool allow_crypto = true;                    // modes that its configuration allows
   bool allow_packet = true;
+  // What it claims less what its self-test withdrew; nullptr: what it claims.
+  const OffloadCaps* caps = nullptr;
   uint32_t rekey_reserve = 0;  // slots of each direction that only a rekey may take
 };
 

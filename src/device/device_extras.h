@@ -75,7 +75,9 @@ class Loopback {
   // that the workers would see. `drops`, as long as `packets`: why the device drops a packet that
   // the caller keeps; kNone: it would pass. The SA is known during the call only: it takes no slot,
   // no counter or key log shows it, and its key is erased on return. No packet leaves by the wire
-  // or is handed up. Errc::kNetworkDown: the device is not kUp.
+  // or is handed up. Packets that wait for numbers have the status that they would have after
+  // StopSa. Errc::kNetworkDown: the device is not kUp. Errc::kNotSupported: it does not take such
+  // an SA, as InstallSa would say; the packets are unchanged.
   virtual Status Loop(const OffloadSa& sa, std::span<Packet* const> packets,
                       std::span<DropReason> drops) = 0;
 };

@@ -95,6 +95,8 @@ std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const Sa
     checks.push_back(
         {"encap", Unless(!spec.encap.has_value() || caps.packet_udp_encap, "udp-encapsulation")});
     checks.push_back({"tfc-padding", Unless(spec.tfc_pad == 0, "tfc-padding")});
+    const bool replay = inbound && spec.replay_window() > 0;
+    checks.push_back({"replay-check", Unless(!replay || caps.replay_check, "replay-check")});
   } else if (!spec.encap.has_value() || caps.udp_encap) {
     // The checksum covers sealed bytes, and a device writes only the ICV.
     checks.push_back({"encap", Unless(!spec.encap.has_value() || v4, "udp-encapsulation-ipv6")});

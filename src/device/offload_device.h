@@ -37,6 +37,9 @@ struct OffloadCaps {
   bool esn = false;
   bool udp_encap = false;
   bool packet_udp_encap = false;  // with packet offload
+  // Packet offload, inbound: it refuses packets that it has accepted before …
+  bool replay_check = true;
+  bool replay_check_without_esn = true;  // … also of SAs without ESN; false: a finding says so
   // Shown as ethtool's esp-tx-csum-hw-offload and tx-esp-segmentation. The stack does both itself.
   bool inner_checksum = false;
   bool segmentation = false;

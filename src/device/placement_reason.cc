@@ -31,6 +31,8 @@ constexpr ReasonRow kRows[] = {
     {"rekey-reserve", "the device's last SA slots are kept for rekeying"},
     {"demoted", "its slot went to a busier SA"},
     {"no-capability", "the device does not support this"},
+    {"withdrawn", "the self-test of this failed on the device"},
+    {"device-untested", "the device's self-test has not run yet"},
     {"device-refused", "the device refused"},
     {"engine-refused", "the look-aside engine refused"},
     {"not-recorded", "the ledger cannot record the key"},
@@ -52,7 +54,7 @@ std::string_view Meaning(ReasonCode code) { return RowOf(code).meaning; }
 
 std::string PlacementReason::Text() const {
   std::string text(Name(code));
-  if (code == ReasonCode::kNoCapability) text += ":" + detail;
+  if (code == ReasonCode::kNoCapability || code == ReasonCode::kWithdrawn) text += ":" + detail;
   return text;
 }
 
@@ -60,6 +62,9 @@ std::string PlacementReason::Explanation() const {
   std::string text(Meaning(code));
   if (detail.empty()) return text;
   if (code == ReasonCode::kNoCapability) return "the device does not support " + detail;
+  if (code == ReasonCode::kWithdrawn) {
+    return "withdrawn: the self-test of " + detail + " failed; cygnet device shows the packet";
+  }
   return text + ": " + detail;
 }
 

@@ -31,6 +31,8 @@ enum class ReasonCode : uint8_t {
   kDemoted,           // the scheduler gave its slot to a busier SA
   // Capability.
   kNoCapability,   // the device lacks the capability in the detail: "no-capability:esn"
+  kWithdrawn,      // the self-test of the capability in the detail failed: "withdrawn:esn"
+  kUntested,       // the device's self-test has not run since it is up
   kDeviceRefused,  // the device refused; the detail is its message
   kEngineRefused,  // the look-aside engine refused; the detail is its message
   kNotRecorded,    // the ledger cannot record the key; the detail is the error

@@ -14,18 +14,30 @@ namespace cygnet {
 
 inline constexpr uint32_t kMaxBatch = 64;
 
+// Gets packets that a DropSink does not drop in truth: their owner keeps them.
+class DropKeeper {
+ public:
+  virtual void OnDrop(Packet* packet, DropReason reason) = 0;
+
+ protected:
+  ~DropKeeper() = default;
+};
+
 // Where packets are dropped: counts the reason and returns the packet to its pool. One per thread.
 class DropSink {
  public:
   // `watch` sees what is dropped; nullptr: nobody does.
   DropSink(PacketCaches* caches, DropCounters* counters, DropWatch* watch = nullptr)
       : caches_(caches), counters_(counters), watch_(watch) {}
+  // Counts and returns nothing: `keeper` gets all packets.
+  explicit DropSink(DropKeeper* keeper) : keeper_(keeper) {}
   void Drop(Packet* p, DropReason reason) {
     if (watch_ != nullptr) watch_->Offer(*p, reason);
     DropSeen(p, reason);
   }
   // For a packet that the watch has already seen.
   void DropSeen(Packet* p, DropReason reason) {
+    if (keeper_ != nullptr) return keeper_->OnDrop(p, reason);
     counters_->Add(reason);
     caches_->Give(p);
   }
@@ -35,9 +47,10 @@ class DropSink {
   DropCounters* counters() { return counters_; }
 
  private:
-  PacketCaches* caches_;
-  DropCounters* counters_;
-  DropWatch* watch_;
+  PacketCaches* caches_ = nullptr;
+  DropCounters* counters_ = nullptr;
+  DropWatch* watch_ = nullptr;
+  DropKeeper* keeper_ = nullptr;
 };
 
 class PacketBatch {

@@ -88,6 +88,7 @@ CardProfile Mlx5(std::string_view name, std::string_view help) {
   caps.esn = true;
   caps.udp_encap = true;
   caps.packet_udp_encap = true;
+  caps.replay_check_without_esn = false;
   return {.name = name,
           .help = help,
           .module = "mlx5_core",

@@ -54,6 +54,7 @@ class SimNic final : public Port,
                      public PacketOffload,
                      public DeviceRecords,
                      public SaFindings,
+                     public Loopback,
                      public FaultInjection {
  public:
   // `wire` is owned and behind its guard (GuardedPort, which also feeds `capture`). `capture`
@@ -113,12 +114,15 @@ class SimNic final : public Port,
   std::optional<SaHandOver> TakeState(OffloadHandle handle) override;
   std::vector<PacketOffloadEvent> TakeEvents() override;
 
-  // DeviceRecords, SaFindings, FaultInjection.
+  // DeviceRecords, SaFindings, Loopback (sim_nic_loopback.cc), FaultInjection.
   const DeviceRecords* records() const override { return this; }
   FaultInjection* faults() override { return this; }
   SaFindings* findings() override { return this; }
   std::string DriverView() const override;
   std::vector<SaFinding> TakeFindings() override;
+  Loopback* loopback() override { return this; }
+  Status Loop(const OffloadSa& sa, std::span<Packet* const> packets,
+              std::span<DropReason> drops) override;
   std::vector<SaId> HeldSas() const override;
   std::vector<KeyLogEntry> KeyLog() const override;
   // Any thread. Accepts the forms of FaultForms().
@@ -140,9 +144,11 @@ class SimNic final : public Port,
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
   void Seal(uint32_t queue, PacketBatch* batch);
+  void SealLocked(uint32_t queue, PacketBatch* batch);
   DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
   void PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv);
   void Open(PacketBatch* batch);
+  void OpenLocked(PacketBatch* batch);
   // An arriving ESP packet of an SA in the table.
   struct Arrival {
     SimNicTable::Slot* slot = nullptr;
@@ -153,6 +159,11 @@ class SimNic final : public Port,
   bool FindSa(Packet* packet, Arrival* arrival);
   void OpenInPlace(const Arrival& arrival, Packet* packet);
   void Distribute(PacketBatch* batch);
+
+  // --- Packets that stay here (sim_nic_loopback.cc). These require mutex_ ---
+  class LoopScope;
+  void LoopBatch(const OffloadSa& sa, std::span<Packet* const> packets);
+  void TakeLoopKept(SimNicTable::Slot* slot);
 
   // --- The card that it plays (sim_nic_card.cc). These require mutex_ ---
   CardRequest RequestFor(const SaSpec& spec, Half half, OffloadMode mode) const;
@@ -271,6 +282,7 @@ class SimNic final : public Port,
   PacketCaches caches_;
   DropCounters drops_;
   DropSink sink_;
+  DropSink* drops_to_ = &sink_;  // of packets under mutex_
   std::array<CryptoJob, kMaxBatch> jobs_;
   std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
       dropped_stale_{0}, returned_{0};

@@ -18,6 +18,10 @@ void Add(std::atomic<uint64_t>* counter, uint64_t n) {
 // dropped if it should never have come here. No such packet leaves unsealed.
 void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
+  SealLocked(queue, batch);
+}
+
+void SimNic::SealLocked(uint32_t queue, PacketBatch* batch) {
   PacketBatch protect;
   batch->Partition(
       [](const Packet* packet) {
@@ -25,7 +29,7 @@ void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
       },
       &protect);
   uint32_t jobs = 0;
-  batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, &sink_);
+  batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, drops_to_);
   if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine accepts all of them
   uint32_t next = 0;
   uint64_t sealed = 0;
@@ -37,7 +41,7 @@ void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
         ++sealed;
         return DropReason::kNone;
       },
-      &sink_);
+      drops_to_);
   Add(&sealed_, sealed);
   if (!protect.empty()) Protect(queue, &protect, batch);
 }
@@ -141,6 +145,10 @@ void SimNic::OpenInPlace(const Arrival& arrival, Packet* packet) {
 // authenticated before it.
 void SimNic::Open(PacketBatch* batch) {
   const std::lock_guard lock(mutex_);
+  OpenLocked(batch);
+}
+
+void SimNic::OpenLocked(PacketBatch* batch) {
   if (!offload_up()) return;
   std::array<Packet*, kMaxBatch> passing;
   uint32_t n = 0;

@@ -100,7 +100,7 @@ SimNic::Fate SimNic::ProtectOne(uint32_t queue, Packet* packet, Building* buildi
   if (frame.kind != FrameKind::kIp) return DropOne(packet, DropReason::kOutDeviceError);
   packet->l3_offset = frame.type.l3_offset;
   SimNicPacketSa* sa = slot->packet.get();
-  if (!policies_.Protects(ip.flow, sa->facts())) {
+  if (!slot->in_loop && !policies_.Protects(ip.flow, sa->facts())) {
     return DropOne(packet, DropReason::kOutDevicePolicy);
   }
   if (!sa->kept().empty() || !sa->has_number()) {
@@ -153,11 +153,11 @@ void SimNic::SealBuilt(Building* building, PacketBatch* out) {
         return packet->offload.status == OffloadStatus::kError ? DropReason::kOutDeviceError
                                                                : DropReason::kNone;
       },
-      &sink_);
+      drops_to_);
 }
 
 SimNic::Fate SimNic::DropOne(Packet* packet, DropReason reason) {
-  sink_.Drop(packet, reason);
+  drops_to_->Drop(packet, reason);
   return Fate::kDropped;
 }
 

@@ -26,7 +26,7 @@ std::unique_ptr<CryptoEngine> MakeEngine() {
 }  // namespace
 
 SimNicTable::SimNicTable(uint32_t limit, uint32_t address_limit)
-    : engine_(MakeEngine()), address_limit_(address_limit), slots_(std::size_t{limit} * 2) {
+    : engine_(MakeEngine()), address_limit_(address_limit), slots_(std::size_t{limit} * 2 + 1) {
   CYGNET_CHECK(limit < kSlotMask / 2);
   for (uint32_t i = limit; i-- > 0;) {
     free_[0].push_back(i);
@@ -46,24 +46,54 @@ std::optional<DeviceRefusal> SimNicTable::Add(const OffloadSa& sa, uint64_t now,
   const uint32_t index = free.back();
   free.pop_back();
   Slot& slot = slots_[index];
-  const SaSpec& spec = sa.spec;
-  slot.used = true;
-  slot.stopped = false;
-  slot.half = sa.half;
-  slot.id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
-  slot.window = spec.replay_window();
-  slot.highest = sa.highest;
-  slot.held = true;
-  slot.matches = true;
+  *handle = HandleOf(index);
+  Fill(sa, *handle, &slot);
   slot.log_number = log_.Offer(sa, true, now);
-  *handle = MakeHandle(index, slot.generation);
-  if (sa.mode == OffloadMode::kPacket) {
-    slot.packet = std::make_unique<SimNicPacketSa>(sa, &events_);
-    slot.packet->set_handle(*handle);
-    if (slot.packet->in_udp()) CountEncapPort(slot.packet->encap_port(), 1);
-  }
   CountAdded(slot);
   return std::nullopt;
+}
+
+// Everything but the key.
+void SimNicTable::Fill(const OffloadSa& sa, OffloadHandle handle, Slot* slot) {
+  const SaSpec& spec = sa.spec;
+  slot->used = true;
+  slot->stopped = false;
+  slot->half = sa.half;
+  slot->id = {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+  slot->window = spec.replay_window();
+  slot->highest = sa.highest;
+  slot->held = true;
+  slot->matches = true;
+  if (sa.mode != OffloadMode::kPacket) return;
+  slot->packet = std::make_unique<SimNicPacketSa>(sa, &events_);
+  slot->packet->set_handle(handle);
+  if (slot->packet->in_udp()) CountEncapPort(slot->packet->encap_port(), 1);
+}
+
+std::optional<DeviceRefusal> SimNicTable::AddForLoop(const OffloadSa& sa, OffloadHandle* handle) {
+  const auto index = static_cast<uint32_t>(slots_.size() - 1);
+  Slot& slot = slots_[index];
+  CYGNET_CHECK(!slot.used);
+  if (auto refusal = LoadKey(sa, &slot)) return refusal;
+  *handle = HandleOf(index);
+  Fill(sa, *handle, &slot);
+  slot.in_loop = true;
+  if (!IsInbound(sa.half)) return std::nullopt;
+  const auto [at, added] =
+      inbound_.try_emplace({slot.id.daddr, slot.id.spi.value, slot.id.family}, index);
+  if (!added) beside_ = std::exchange(at->second, index);
+  return std::nullopt;
+}
+
+void SimNicTable::EndLoop(OffloadHandle handle) {
+  Slot* slot = Find(handle);
+  CYGNET_CHECK(slot != nullptr && slot->in_loop);
+  Unmatch(*slot);
+  if (const auto beside = std::exchange(beside_, std::nullopt)) {
+    inbound_[{slot->id.daddr, slot->id.spi.value, slot->id.family}] = *beside;
+  }
+  std::erase_if(events_, [handle](const PacketOffloadEvent& e) { return e.handle == handle; });
+  Clear(slot);
 }
 
 std::optional<DeviceRefusal> SimNicTable::CheckRoom(const OffloadSa& sa) const {
@@ -193,6 +223,15 @@ void SimNicTable::Release(OffloadHandle handle) {
   Slot* slot = Find(handle);
   if (slot == nullptr) return;
   Stop(handle);
+  Clear(slot);
+  free_[IndexOf(slot->half)].push_back((handle.value & kSlotMask) - 1);
+  CountReleased(*slot);
+  log_.MarkErased(slot->log_number);
+  erased_.push_back(handle);
+}
+
+// Erases the key. The slot has another handle from now on.
+void SimNicTable::Clear(Slot* slot) {
   slot->session.reset();
   slot->key.Wipe();
   slot->auth_key.Wipe();
@@ -203,10 +242,6 @@ void SimNicTable::Release(OffloadHandle handle) {
   slot->packet.reset();
   slot->used = false;
   slot->generation = (slot->generation + 1) & kGenerationMask;
-  free_[IndexOf(slot->half)].push_back((handle.value & kSlotMask) - 1);
-  CountReleased(*slot);
-  log_.MarkErased(slot->log_number);
-  erased_.push_back(handle);
 }
 
 void SimNicTable::Wipe() {

@@ -45,6 +45,7 @@ class SimNicTable {
     bool held = true;                        // false: the card said so, and has nothing
     bool matches = true;                     // inbound: false: the card never opens its packets
     std::unique_ptr<SimNicPacketSa> packet;  // packet offload only
+    bool in_loop = false;                    // it is the slot of AddForLoop
   };
 
   // `limit`: slots of each direction. `address_limit`: distinct destinations of inbound SAs; 0 =
@@ -53,6 +54,12 @@ class SimNicTable {
 
   // nullopt: success, `handle` is set. `now`: for the key log.
   std::optional<DeviceRefusal> Add(const OffloadSa& sa, uint64_t now, OffloadHandle* handle);
+  // An SA outside the table's slots, of which at most one exists at a time: no limit, counter or
+  // log knows it. It matches arriving packets at once, before any SA of the same identity. Until
+  // EndLoop it is found by `handle`.
+  std::optional<DeviceRefusal> AddForLoop(const OffloadSa& sa, OffloadHandle* handle);
+  void EndLoop(OffloadHandle handle);
+
   // Logs an SA that was refused before the table was consulted.
   void NoteRefused(const OffloadSa& sa, uint64_t now) { (void)log_.Offer(sa, false, now); }
   // From now on the inbound slot matches arriving packets.
@@ -129,6 +136,8 @@ class SimNicTable {
 
   std::optional<DeviceRefusal> CheckRoom(const OffloadSa& sa) const;
   std::optional<DeviceRefusal> LoadKey(const OffloadSa& sa, Slot* slot);
+  void Fill(const OffloadSa& sa, OffloadHandle handle, Slot* slot);
+  void Clear(Slot* slot);
   void Unmatch(const Slot& slot);
   OffloadHandle HandleOf(uint32_t index) const;
   void CountEncapPort(uint16_t port, int delta);
@@ -137,7 +146,8 @@ class SimNicTable {
 
   std::unique_ptr<CryptoEngine> engine_;
   const uint32_t address_limit_;
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;         // of both directions, and the one of AddForLoop
+  std::optional<uint32_t> beside_;  // slot that the one of AddForLoop keeps from matching
   std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
   std::unordered_map<InboundKey, uint32_t, InboundKeyHash> inbound_;
   std::unordered_map<Destination, uint32_t, DestinationHash> addresses_;  // and the number of SAs
