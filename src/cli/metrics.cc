@@ -191,6 +191,12 @@ void AddDevice(const Json& device, Metrics* metrics) {
   const std::string denied = Text(device, "denied");
   metrics->Gauge("cygnet_device_denied", "1: the device gets no keys, for the given reason.",
                  {{"device", name}, {"reason", denied}}, denied.empty() ? 0 : 1);
+  const Json& self_test = Child(device, "self_test");
+  metrics->Gauge("cygnet_device_self_tested", "1: the device's last self-test ran.",
+                 {{"device", name}}, self_test.value("ran", false) ? 1 : 0);
+  metrics->Gauge("cygnet_device_capabilities_withdrawn",
+                 "Capabilities that the device claims and its self-test withdrew.",
+                 {{"device", name}}, Child(self_test, "withdrawn").size());
   AddSlots(name, offload, metrics);
   for (const Field& row : kDeviceGauges) {
     metrics->Gauge(row.metric, row.help, {{"device", name}}, Number(offload, row.field));

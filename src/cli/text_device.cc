@@ -86,6 +86,24 @@ std::string ReserveLine(const Json& offload) {
   return "\t" + text.substr(1);
 }
 
+// An older daemon does not report it.
+std::string SelfTestLines(const Json& device) {
+  const Json& test = Child(device, "self_test");
+  if (test.empty()) return {};
+  if (!test.value("ran", false)) {
+    const std::string why = Text(test, "not_tested");
+    return fmt::format("\tself-test: not tested: {}\n", why.empty() ? "not up yet" : why);
+  }
+  const Json& withdrawn = Child(test, "withdrawn");
+  std::string text =
+      fmt::format("\tself-test {}: {} packets in {} us\n", withdrawn.empty() ? "passed" : "FAILED",
+                  Number(test, "packets"), Number(test, "took_us"));
+  for (const Json& row : withdrawn) {
+    text += fmt::format("\t\twithdrawn:{}: {}\n", Text(row, "capability"), Text(row, "text"));
+  }
+  return text;
+}
+
 std::string OffloadLines(const Json& device) {
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return "\toffload: not supported by the device\n";
@@ -104,7 +122,7 @@ std::string OffloadLines(const Json& device) {
       Number(offload, "passed_unknown"), Number(offload, "dropped_stale"),
       Number(offload, "returned"), Number(offload, "resets"));
   const Json& caps = Child(offload, "capabilities");
-  return caps.empty() ? text : text + CapabilitiesLine(caps);
+  return (caps.empty() ? text : text + CapabilitiesLine(caps)) + SelfTestLines(device);
 }
 
 std::string HeldLines(const Json& device) {

@@ -235,6 +235,12 @@ void ControlPlane::OnDeviceState(const std::string& device, const std::string& s
   if (params_.audit != nullptr) params_.audit->Device(device, state, explanation);
 }
 
+void ControlPlane::OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) {
+  if (params_.audit == nullptr) return;
+  params_.audit->Device(device, "withdrawn:" + capability.name,
+                        "its self-test failed: " + capability.text);
+}
+
 void ControlPlane::OnGuardHit(const std::string& device, const std::string& reason,
                               uint64_t count) {
   Log(LogLevel::kError, "device " + device + ": the seal guard stopped " + std::to_string(count) +

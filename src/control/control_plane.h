@@ -251,6 +251,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void OnLost(const std::shared_ptr<Sa>& sa) override;
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override;
+  void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
   void OnDeviceEvent(const DataPathEvent& event) override { events_.Handle(event); }
 

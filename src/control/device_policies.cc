@@ -114,6 +114,10 @@ Status DevicePolicies::Resolve(PolicySpec* spec) const {
       return MakeError(Errc::kNotSupported, "packet offload: " + obstacle->FullText());
     }
   }
+  if (!input.caps->packet_offload) {
+    const PlacementReason withdrawn{ReasonCode::kWithdrawn, "packet-offload"};
+    return MakeError(Errc::kNotSupported, "packet offload: " + withdrawn.FullText());
+  }
   spec->offload->ifindex = device.ifindex;
   return {};
 }

@@ -13,6 +13,7 @@
 #include "control/mtu_report.h"
 #include "control/placement/report.h"
 #include "crypto/crypto_engine.h"
+#include "datapath/device_tester.h"
 #include "device/capture.h"
 #include "device/device_extras.h"
 #include "device/offload_device.h"
@@ -82,7 +83,8 @@ struct DeviceReport {
   std::vector<KeyLogEntry> key_log;  // the device's own
   SealGuardStats guard{};            // of its wire
   FenceStatus fence{};               // around its wire
-  OffloadCaps caps;
+  OffloadCaps caps;                  // what it claims less what its self-test withdrew
+  DeviceSelfTest self_test{};        // the last one
   OffloadStats offload;
   std::vector<SaId> held;     // SAs whose keys the device holds now
   std::string driver_view{};  // its SAs as the card's driver shows them, lines

@@ -107,7 +107,8 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
     report.offload_capable = true;
     const bool lied = all.lied(i);
     report.offload_up = d.offload->offload_up() && !lied;
-    report.caps = d.offload->caps();
+    report.caps = all.caps(i);
+    if (const DeviceSelfTest* test = all.self_test(i)) report.self_test = *test;
     report.offload = d.offload->offload_stats();
     report.identity = d.offload->identity();
     report.state = Name(lied ? DeviceState::kFailed : d.offload->state());

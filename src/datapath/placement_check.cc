@@ -48,16 +48,16 @@ std::optional<PlacementReason> CheckSlots(const PlacementDevice& device, Half ha
 void AddCapabilities(const SaSpec& spec, Half half, const PlacementDevice& device, OffloadMode mode,
                      std::vector<Requirement>* all) {
   const OffloadCaps& claimed = device.device->caps();
-  const auto claims = CheckCapabilities(claimed, spec, half, mode);
-  auto checks =
+  auto claims = CheckCapabilities(claimed, spec, half, mode);
+  auto tested =
       CheckCapabilities(device.caps != nullptr ? *device.caps : claimed, spec, half, mode);
-  for (std::size_t i = 0; i < checks.size(); ++i) {
-    Requirement requirement{.name = std::string(checks[i].name), .failure = std::nullopt};
-    if (checks[i].missing.has_value()) {
-      const bool lacks = claims[i].missing.has_value();
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    Requirement requirement{.name = std::string(claims[i].name), .failure = std::nullopt};
+    if (claims[i].missing.has_value()) {
       requirement.failure =
-          PlacementReason{lacks ? ReasonCode::kNoCapability : ReasonCode::kWithdrawn,
-                          *std::move(checks[i].missing)};
+          PlacementReason{ReasonCode::kNoCapability, *std::move(claims[i].missing)};
+    } else if (tested[i].missing.has_value()) {
+      requirement.failure = PlacementReason{ReasonCode::kWithdrawn, *std::move(tested[i].missing)};
     }
     all->push_back(std::move(requirement));
   }

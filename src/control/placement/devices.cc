@@ -6,6 +6,18 @@
 #include "base/check.h"
 
 namespace cygnet {
+namespace {
+
+// MTU of the packets of a self-test, if no port tells it.
+constexpr uint32_t kUsualMtu = 1500;
+
+// It was not working, so nobody knows what it is now.
+bool IsBroken(DeviceState state) {
+  return state == DeviceState::kResetting || state == DeviceState::kRemoved ||
+         state == DeviceState::kFailed;
+}
+
+}  // namespace
 
 PlacementDevices::PlacementDevices(std::vector<ControlDevice> devices, DataPath* path,
                                    const EngineSet* engines, const PlacementGate* gate,
@@ -41,7 +53,29 @@ std::size_t PlacementDevices::NumberOf(const OffloadDevice* device) const {
 bool PlacementDevices::Usable(std::size_t i) const {
   const OffloadDevice* device = devices_[i].offload;
   return device != nullptr && device->offload_up() && !rows_[i].disabled && !rows_[i].lied &&
-         !rows_[i].denied.has_value();
+         !rows_[i].denied.has_value() && !AwaitsSelfTest(i);
+}
+
+const OffloadCaps& PlacementDevices::caps(std::size_t i) const {
+  const DeviceSelfTest* test = self_test(i);
+  return test != nullptr && test->ran ? test->caps : devices_[i].offload->caps();
+}
+
+bool PlacementDevices::AwaitsSelfTest(std::size_t i) const {
+  const OffloadDevice* device = devices_[i].offload;
+  return device != nullptr && device->offload_up() &&
+         (rows_[i].test_due || rows_[i].tested_resets != device->resets());
+}
+
+// A device that goes down meanwhile stays due.
+const DeviceSelfTest& PlacementDevices::RunSelfTest(std::size_t i) {
+  OffloadDevice* device = devices_[i].offload;
+  Row& row = rows_[i];
+  row.tested_resets = device->resets();
+  const Port* wire = devices_[i].wire_port;
+  row.self_test = TestDevice(device, engines_, wire != nullptr ? wire->mtu() : kUsualMtu);
+  row.test_due = !row.self_test->ran && device->loopback() != nullptr;
+  return *row.self_test;
 }
 
 bool PlacementDevices::AnyIsAuto() const {
@@ -61,12 +95,15 @@ std::vector<PlacementDevice> PlacementDevices::Inputs() const {
                           .away = {},
                           .allow_crypto = terms.allow_crypto,
                           .allow_packet = terms.allow_packet,
+                          .caps = devices_[i].offload != nullptr ? &caps(i) : nullptr,
                           .rekey_reserve = terms.rekey_reserve};
     if (rows_[i].disabled) {
       input.away = PlacementReason{ReasonCode::kOperatorDisabled, {}};
     } else if (rows_[i].lied) {
       input.away = PlacementReason{ReasonCode::kDeviceFailed,
                                    "it sent unsealed packets; the seal guard stopped them"};
+    } else if (AwaitsSelfTest(i)) {
+      input.away = PlacementReason{ReasonCode::kUntested, {}};
     }
     inputs.push_back(std::move(input));
   }
@@ -91,8 +128,11 @@ std::optional<PlacementDevices::Change> PlacementDevices::PollState(std::size_t 
   const DeviceState state = device->state();
   const uint32_t resets = device->resets();
   if (state == row.seen && resets == row.seen_resets) return std::nullopt;
+  const bool lost_tables = std::exchange(row.seen_resets, resets) != resets;
+  // One that lost its tables is due anyway.
+  if (!lost_tables && (IsBroken(state) || IsBroken(row.seen))) row.test_due = true;
   row.seen = state;
-  return Change{.state = state, .lost_tables = std::exchange(row.seen_resets, resets) != resets};
+  return Change{.state = state, .lost_tables = lost_tables};
 }
 
 bool PlacementDevices::RefreshGate() {
@@ -120,7 +160,9 @@ bool PlacementDevices::RefreshGate() {
 
 void PlacementDevices::SetEnabled(std::size_t i, bool enabled) {
   rows_[i].disabled = !enabled;
-  if (enabled) rows_[i].lied = false;
+  if (!enabled) return;
+  rows_[i].lied = false;
+  rows_[i].test_due = true;
 }
 
 Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled) {

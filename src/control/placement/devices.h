@@ -1,5 +1,6 @@
 // PlacementDevices: the devices and engines that SAs may be placed on, and their state: switched
-// off by the operator, allowed to get keys, last state reported. Makes no decisions about SAs.
+// off by the operator, allowed to get keys, self-tested, last state reported. Makes no decisions
+// about SAs.
 // Control thread.
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "control/placement/settings.h"
 #include "datapath/data_path.h"
+#include "datapath/device_tester.h"
 
 namespace cygnet {
 
@@ -38,6 +40,14 @@ class PlacementDevices {
     return rows_[device].denied;
   }
   EngineDenials engine_denied() const { return {engine_denied_.data(), engines_.size()}; }
+  // What it can do: what it claims, less what its self-test withdrew. REQUIRES: it has an offload.
+  const OffloadCaps& caps(std::size_t device) const;
+  // The last one; nullptr: none yet.
+  const DeviceSelfTest* self_test(std::size_t device) const {
+    return rows_[device].self_test.has_value() ? &*rows_[device].self_test : nullptr;
+  }
+  // It is up, and no SA may go there before its self-test.
+  bool AwaitsSelfTest(std::size_t device) const;
   // True if SAs may go there, as far as is known without asking the device.
   bool Usable(std::size_t device) const;
   bool AnyIsAuto() const;
@@ -62,7 +72,10 @@ class PlacementDevices {
   // --- Changes ---
   // True: it was not marked before.
   bool MarkLied(std::size_t device) { return !std::exchange(rows_[device].lied, true); }
+  // An enabled device is tested again.
   void SetEnabled(std::size_t device, bool enabled);
+  // REQUIRES: AwaitsSelfTest.
+  const DeviceSelfTest& RunSelfTest(std::size_t device);
   // RefreshGate applies it. Errc::kBusy: it is the last engine of the CPU.
   Status SetEngineEnabled(const std::string& name, bool enabled);
   void SetTerms(std::span<const DeviceTerms> terms);
@@ -79,6 +92,9 @@ class PlacementDevices {
     uint32_t seen_resets = 0;
     SealGuardStats seen_guard;
     std::optional<PlacementReason> denied;
+    std::optional<DeviceSelfTest> self_test;
+    bool test_due = true;
+    uint32_t tested_resets = 0;  // OffloadDevice::resets() at the test
   };
 
   std::vector<ControlDevice> devices_;

@@ -25,7 +25,33 @@ class PlacementDevicesTest : public testing::Test {
       &engines_,
       nullptr,
       &clock_};
+  PlacementDevicesTest() { (void)devices_.RunSelfTest(0); }
 };
+
+TEST_F(PlacementDevicesTest, GetsNoSaBeforeItsSelfTest) {
+  PlacementDevices fresh{
+      {{.name = "nic0", .ifindex = 7, .offload = &nic_}}, &path_, &engines_, nullptr, &clock_};
+  EXPECT_FALSE(fresh.Usable(0));
+  EXPECT_EQ(fresh.Inputs()[0].away->code, ReasonCode::kUntested);
+  EXPECT_TRUE(fresh.RunSelfTest(0).ran);
+  EXPECT_TRUE(fresh.Usable(0));
+  EXPECT_EQ(fresh.Inputs()[0].away, std::nullopt);
+}
+
+TEST_F(PlacementDevicesTest, SelfTestIsDueAfterEachResetAndWhenEnabled) {
+  EXPECT_FALSE(devices_.AwaitsSelfTest(0));
+  ASSERT_TRUE(nic_.InjectFault("reset 0"));
+  EXPECT_TRUE(devices_.AwaitsSelfTest(0));
+  (void)devices_.RunSelfTest(0);
+  EXPECT_TRUE(devices_.PollState(0)->lost_tables);
+  EXPECT_FALSE(devices_.AwaitsSelfTest(0)) << "it has been tested since";
+  nic_.SetOffloadUp(false);
+  EXPECT_FALSE(devices_.AwaitsSelfTest(0)) << "it cannot be tested now";
+  nic_.SetOffloadUp(true);
+  EXPECT_FALSE(devices_.AwaitsSelfTest(0)) << "it was only stopped";
+  devices_.SetEnabled(0, true);
+  EXPECT_TRUE(devices_.AwaitsSelfTest(0));
+}
 
 TEST_F(PlacementDevicesTest, AreFoundByNameAndByDevice) {
   EXPECT_EQ(devices_.Named("plain"), 1u);
@@ -56,6 +82,8 @@ TEST_F(PlacementDevicesTest, LiarIsAwayUntilTheOperatorEnablesIt) {
   EXPECT_EQ(devices_.Inputs()[0].away->code, ReasonCode::kDeviceFailed);
   EXPECT_FALSE(devices_.Usable(0));
   devices_.SetEnabled(0, true);
+  EXPECT_EQ(devices_.Inputs()[0].away->code, ReasonCode::kUntested);
+  (void)devices_.RunSelfTest(0);
   EXPECT_EQ(devices_.Inputs()[0].away, std::nullopt);
   EXPECT_TRUE(devices_.Usable(0));
 }

@@ -32,6 +32,8 @@ bool IsAwayReason(ReasonCode code) {
     case ReasonCode::kDeviceRemoved:
     case ReasonCode::kDeviceFailed:
     case ReasonCode::kOperatorDisabled:
+    case ReasonCode::kWithdrawn:  // a later self-test may pass
+    case ReasonCode::kUntested:
       return true;
     default:
       return false;

@@ -42,6 +42,7 @@ class PlacedSasTest : public testing::Test {
   std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>(&clock_);
   PlacementDevices devices_{
       {{.name = "nic0", .ifindex = kNic0, .offload = &nic_}}, &path_, &engines_, nullptr, &clock_};
+  const DeviceSelfTest& self_test_ = devices_.RunSelfTest(0);  // before its first SA
   PlacementRules rules_{{}};
   std::vector<std::shared_ptr<Sa>> moved_;
   PlacedSas placed_{{.path = &path_,

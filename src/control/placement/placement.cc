@@ -42,8 +42,10 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
                      if (listener != nullptr) listener->OnDeviceEvent(event);
                    }}),
       scheduler_(params.scheduler, &placed_, &devices_, params.clock) {
-  for (const ControlDevice& d : devices_.all()) {
-    if (d.offload != nullptr) d.offload->SetBell(&path_.control_bell);
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i].offload == nullptr) continue;
+    devices_[i].offload->SetBell(&path_.control_bell);
+    (void)TestIfDue(i);
   }
 }
 
@@ -64,6 +66,12 @@ Placement::~Placement() {
   }
 }
 
+Status Placement::Place(const std::shared_ptr<Sa>& sa) {
+  // A client may be faster than the bell of a device that has just come up.
+  for (std::size_t i = 0; i < devices_.size(); ++i) (void)TestIfDue(i);
+  return placed_.Place(sa);
+}
+
 void Placement::ForgetCommands(const Sa& sa) {
   rules_.ForgetSa(sa.spec(), [&] {
     return std::any_of(all().begin(), all().end(), [&sa](const auto& entry) {
@@ -81,8 +89,34 @@ void Placement::CheckDevices() {
     CollectErased(i);
     CollectFindings(i);
     placed_.packets().TakeEvents(devices_[i].offload);
-    if (const auto change = devices_.PollState(i)) OnDeviceChanged(i, *change);
+    const auto change = devices_.PollState(i);
+    const bool tested = TestIfDue(i);
+    if (change.has_value()) {
+      OnDeviceChanged(i, *change);
+    } else if (tested) {
+      BringBack(i);
+    }
   }
+}
+
+// On attach, after each reset, and when an operator enables the device: it gets no key before.
+bool Placement::TestIfDue(std::size_t i) {
+  if (!devices_.AwaitsSelfTest(i)) return false;
+  const std::string device = "device " + devices_[i].name + ": ";
+  const DeviceSelfTest& test = devices_.RunSelfTest(i);
+  if (!test.ran) {
+    Log(LogLevel::kInfo, device + "no self-test: " + test.not_tested);
+  } else {
+    Log(LogLevel::kInfo, device + "self-test of " + std::to_string(test.packets) + " packets in " +
+                             std::to_string(test.took_us) + " us, " +
+                             std::to_string(test.withdrawn.size()) + " capabilities withdrawn");
+  }
+  for (const WithdrawnCapability& capability : test.withdrawn) {
+    Log(LogLevel::kError, device + "withdrawn:" + capability.name + ": " + capability.text +
+                              "; it is used without that until a self-test passes");
+    if (listener_ != nullptr) listener_->OnWithdrawn(devices_[i].name, capability);
+  }
+  return !devices_.AwaitsSelfTest(i);
 }
 
 // A device that sends unsealed what it reported as sealed is broken or lies. Either way all SAs
@@ -236,6 +270,7 @@ Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) 
     return MakeError(Errc::kNotSupported, "device " + name + " does not offload");
   }
   devices_.SetEnabled(*i, enabled);
+  (void)TestIfDue(*i);
   Log(LogLevel::kInfo,
       "device " + name + ": offload " + (enabled ? "enabled" : "disabled") + " by the operator");
   // Halves that were on it come before those that waited for it.
@@ -296,9 +331,10 @@ Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
 Status Placement::CheckOffered(const PlacementCommand& command) const {
   if (command.mode != PlacementMode::kPacket) return {};
   const bool any =
-      std::any_of(devices_.all().begin(), devices_.all().end(), [&command](const ControlDevice& d) {
+      std::any_of(devices_.all().begin(), devices_.all().end(), [&](const ControlDevice& d) {
         return d.offload != nullptr && (!command.device || *command.device == d.name) &&
-               d.offload->caps().packet_offload;
+               d.offload->caps().packet_offload &&
+               devices_.caps(devices_.NumberOf(d.offload)).packet_offload;
       });
   if (any) return {};
   return MakeError(Errc::kNotSupported,

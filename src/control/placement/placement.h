@@ -49,6 +49,8 @@ class PlacementListener {
   // `state`: "up", "link-down" …; and its consequence.
   virtual void OnDeviceState(const std::string& device, const std::string& state,
                              const std::string& explanation) = 0;
+  // The device does wrongly what it claims: it is not used for that. Called before SAs move.
+  virtual void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) = 0;
   // The seal guard of the device's wire stopped `count` more packets for this drop reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
   // A device in packet offload reached a limit of an SA, or its last number.
@@ -63,7 +65,7 @@ class Placement {
   // --- SAs ---
   // Chooses a place for every half, hands out the keys and publishes the bindings. On an error
   // nothing is kept. REQUIRES: the SA has its number.
-  Status Place(const std::shared_ptr<Sa>& sa) { return placed_.Place(sa); }
+  Status Place(const std::shared_ptr<Sa>& sa);
   // Releases the SA's places.
   void Remove(const Sa& sa) { placed_.Remove(sa.number); }
   // Ends the operator's placements by SPI when their SA ends, unless the SA moved to other
@@ -109,6 +111,8 @@ class Placement {
  private:
   void CollectErased(std::size_t device);
   void CollectFindings(std::size_t device);
+  // True: SAs may go there that could not before.
+  bool TestIfDue(std::size_t device);
   void PollGuard(std::size_t device);
   void OnDeviceLied(std::size_t device);
   void OnDeviceChanged(std::size_t device, const PlacementDevices::Change& change);

@@ -71,6 +71,7 @@ class SlotSchedulerTest : public testing::Test {
   std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>(&clock_);
   PlacementDevices devices_{
       {{.name = "nic0", .ifindex = kNic0, .offload = &nic_}}, &path_, &engines_, nullptr, &clock_};
+  const DeviceSelfTest& self_test_ = devices_.RunSelfTest(0);  // before its first SA
   PlacementRules rules_{{{.name = "keep", .reqid = Reqid(9), .pin = true}}};
   std::vector<uint32_t> moved_;  // SPIs
   PlacedSas placed_{

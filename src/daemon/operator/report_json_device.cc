@@ -58,6 +58,27 @@ Json OffloadJson(const DeviceReport& report) {
           {"capabilities", report.offload_capable ? CapabilitiesJson(report.caps) : Json(nullptr)}};
 }
 
+std::string HexOf(const std::vector<uint8_t>& bytes) {
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+// "expected" is empty if the device had to drop the packet, "got" if it did.
+Json SelfTestJson(const DeviceSelfTest& test) {
+  Json withdrawn = Json::array();
+  for (const WithdrawnCapability& capability : test.withdrawn) {
+    withdrawn.push_back({{"capability", capability.name},
+                         {"text", capability.text},
+                         {"sent", HexOf(capability.proof.sent)},
+                         {"expected", HexOf(capability.proof.expected)},
+                         {"got", HexOf(capability.proof.got)}});
+  }
+  return {{"ran", test.ran},
+          {"not_tested", test.not_tested},
+          {"packets", test.packets},
+          {"took_us", test.took_us},
+          {"withdrawn", std::move(withdrawn)}};
+}
+
 Json PortStatsJson(const PortStats& stats) {
   return {{"rx_packets", stats.rx_packets}, {"rx_bytes", stats.rx_bytes},
           {"tx_packets", stats.tx_packets}, {"tx_bytes", stats.tx_bytes},
@@ -135,6 +156,7 @@ Json ToJson(const DeviceReport& report) {
                {"key_log", KeyLogJson(report.key_log)},
                {"host", PortStatsJson(report.host)},
                {"wire_stats", PortStatsJson(report.wire_stats)}};
+  if (report.offload_capable) json["self_test"] = SelfTestJson(report.self_test);
   if (!report.driver_view.empty()) json["driver_view"] = LinesJson(report.driver_view);
   return json;
 }
