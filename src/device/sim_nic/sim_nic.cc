@@ -45,7 +45,8 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, Pa
       cards_(CardsOf(profile_, options.bond_cards)),
       caps_(CapsOf(profile_, cards_)),
       identity_(IdentityOf(name_, options)),
-      table_(options.sa_limit, options.address_limit),
+      faults_(options.fault_seed),
+      table_(options.sa_limit, options.address_limit, &faults_),
       crypto_(MakeQueue()),
       caches_(pools),
       sink_(&caches_, &drops_, capture != nullptr ? capture->drops() : nullptr),
@@ -75,6 +76,13 @@ SimNic::~SimNic() {
     slot.packet->kept().clear();
   });
   for (const SimNicPacketSa::Kept& kept : orphans_) caches_.Give(kept.packet);
+  for (SimNicReorder* reorder : {&reorder_out_, &reorder_in_}) {
+    reorder->Mix(&faults_);
+    PacketBatch rest;
+    for (; reorder->Give(&rest); rest.ReleaseAll()) {
+      for (Packet* left : rest.packets()) caches_.Give(left);
+    }
+  }
 }
 
 void SimNic::Start() {
@@ -113,6 +121,7 @@ uint32_t SimNic::RunOnce() {
   }
   moved += MoveToHost();
   for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
+  if (moved == 0 && reordering_.load(std::memory_order_acquire)) moved = EndReordering();
   packets_ += moved;
   if (releasing_.load(std::memory_order_acquire)) FinishReleases();
   return moved;
@@ -135,7 +144,7 @@ uint32_t SimNic::MoveToWire(uint32_t queue) {
   Seal(queue, &batch);
   HandBack(queue, &batch);
   progress_[queue]->done.fetch_add(n, std::memory_order_release);
-  wire_->Transmit(0, &batch, &sink_);
+  ToWire(&batch);
   return static_cast<uint32_t>(n);
 }
 
@@ -167,10 +176,14 @@ uint32_t SimNic::MoveToHost() {
     return n;
   }
   if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kInbound);
-  Open(&batch);
-  if (capture_ != nullptr) capture_->host.Offer(batch.packets(), CaptureDirection::kInbound);
-  Distribute(&batch);
+  FromWire(&batch);
   return n;
+}
+
+void SimNic::Arrive(PacketBatch* batch) {
+  Open(batch);
+  if (capture_ != nullptr) capture_->host.Offer(batch->packets(), CaptureDirection::kInbound);
+  Distribute(batch);
 }
 
 // Receive-side scaling: a flow always goes to the same worker. All workers are chosen before the

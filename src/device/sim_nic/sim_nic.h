@@ -23,6 +23,7 @@
 #include "device/sim_nic/card_profile.h"
 #include "device/sim_nic/sim_nic_faults.h"
 #include "device/sim_nic/sim_nic_policies.h"
+#include "device/sim_nic/sim_nic_reorder.h"
 #include "device/sim_nic/sim_nic_script.h"
 #include "device/sim_nic/sim_nic_table.h"
 #include "device/wires/wire_port.h"
@@ -143,6 +144,7 @@ class SimNic final : public Port,
   void HandBack(uint32_t queue, PacketBatch* batch);
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
+  void Arrive(PacketBatch* batch);
   void Seal(uint32_t queue, PacketBatch* batch);
   void SealLocked(uint32_t queue, PacketBatch* batch);
   DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
@@ -164,6 +166,21 @@ class SimNic final : public Port,
   class LoopScope;
   void LoopBatch(const OffloadSa& sa, std::span<Packet* const> packets);
   void TakeLoopKept(SimNicTable::Slot* slot);
+
+  // --- What it does wrongly on command (sim_nic_wrong.cc) ---
+  void Swallow(PacketBatch* batch);
+  void AddSealJob(const SimNicTable::Slot& slot, std::span<uint8_t> esp, uint32_t esn_high,
+                  uint32_t n);
+  void RunSealJobs(uint32_t n);
+  CryptoStatus OpenEsp(SimNicTable::Slot* slot, std::span<uint8_t> esp, uint32_t esn_high);
+  bool OpenUnchecked(SimNicTable::Slot* slot, std::span<const uint8_t> as_it_came,
+                     uint32_t esn_high, std::span<uint8_t> esp);
+  void ToWire(PacketBatch* batch);
+  void FromWire(PacketBatch* batch);
+  uint32_t PassReordered();
+  uint32_t EndReordering();
+  void TakeTimeToAdd();
+  uint64_t ReadingAgeNs() const;
 
   // --- The card that it plays (sim_nic_card.cc). These require mutex_ ---
   CardRequest RequestFor(const SaSpec& spec, Half half, OffloadMode mode) const;
@@ -187,6 +204,7 @@ class SimNic final : public Port,
   DropReason BuildOne(SimNicTable::Slot* slot, const IpPacketView& ip, Packet* packet,
                       Building* building);
   void SealBuilt(Building* building, PacketBatch* out);
+  SimNicPacketSa::ReplayCheck ReplayCheckOf(const SimNicTable::Slot& slot, DropReason replay);
   Fate Decapsulate(const Arrival& arrival, Packet* packet);
   Fate DropOne(Packet* packet, DropReason reason);
   Fate Keep(SimNicTable::Slot* slot, const SimNicPacketSa::Kept& kept);
@@ -265,6 +283,7 @@ class SimNic final : public Port,
   // Held by the thread for one batch, by control for one change. Protects the members up to
   // crypto_.
   mutable std::mutex mutex_;
+  PendingFaults faults_;
   SimNicTable table_;
   SimNicPolicies policies_;
   std::vector<OffloadHandle> keeping_;  // SAs that keep packets, or did
@@ -272,7 +291,6 @@ class SimNic final : public Port,
   std::vector<SimNicPacketSa::Kept> orphans_;
   std::atomic<bool> look_at_kept_{false};
   Conditions conditions_;
-  PendingFaults faults_;
   std::deque<std::string> played_;
   std::vector<SaFinding> findings_;
   Doorbell* bell_ = nullptr;
@@ -284,6 +302,8 @@ class SimNic final : public Port,
   DropSink sink_;
   DropSink* drops_to_ = &sink_;  // of packets under mutex_
   std::array<CryptoJob, kMaxBatch> jobs_;
+  std::array<bool, kMaxBatch> wrong_icv_{};  // of the jobs that seal
+  std::atomic<bool> reordering_{false};      // written under the lock
   std::atomic<uint64_t> sealed_{0}, opened_{0}, auth_failed_{0}, passed_unknown_{0}, refusals_{0},
       dropped_stale_{0}, returned_{0};
   // Used by the thread only.
@@ -293,6 +313,8 @@ class SimNic final : public Port,
   std::optional<uint64_t> started_ns_;
   uint64_t packets_ = 0;
   uint64_t false_icv_ = 1;
+  SimNicReorder reorder_out_;
+  SimNicReorder reorder_in_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -94,6 +94,7 @@ void SimNic::ChangeConditions(const Fault& fault) {
       [[fallthrough]];
     default:
       faults_.Arm(fault);
+      if (faults_.Reorders()) reordering_.store(true, std::memory_order_release);
   }
 }
 

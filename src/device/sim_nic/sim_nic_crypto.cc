@@ -22,6 +22,7 @@ void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
 }
 
 void SimNic::SealLocked(uint32_t queue, PacketBatch* batch) {
+  Swallow(batch);
   PacketBatch protect;
   batch->Partition(
       [](const Packet* packet) {
@@ -30,7 +31,7 @@ void SimNic::SealLocked(uint32_t queue, PacketBatch* batch) {
       &protect);
   uint32_t jobs = 0;
   batch->Filter([&](Packet* packet, uint32_t) { return PrepareSeal(packet, &jobs); }, drops_to_);
-  if (jobs > 0) (void)crypto_->Submit({jobs_.data(), jobs});  // a CPU engine accepts all of them
+  RunSealJobs(jobs);
   uint32_t next = 0;
   uint64_t sealed = 0;
   batch->Filter(
@@ -75,8 +76,7 @@ DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
     case SealFault::kNone:
       break;
   }
-  esp::BuildJob(slot->params, packet->bytes().subspan(meta.esp_offset), meta.esn_high,
-                &jobs_[(*jobs)++]);
+  AddSealJob(*slot, packet->bytes().subspan(meta.esp_offset), meta.esn_high, (*jobs)++);
   return DropReason::kNone;
 }
 
@@ -122,11 +122,8 @@ void SimNic::OpenInPlace(const Arrival& arrival, Packet* packet) {
   const uint64_t seq = params.esn ? InferEsn(low, slot->highest, slot->window) : low;
   packet->offload.handle = arrival.handle;
   packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
-  CryptoJob& job = jobs_[0];
-  esp::BuildJob(params, packet->l3().subspan(arrival.esp.esp_offset, length),
-                packet->offload.esn_high, &job);
-  (void)crypto_->Submit({&job, 1});
-  switch (job.status) {
+  switch (OpenEsp(slot, packet->l3().subspan(arrival.esp.esp_offset, length),
+                  packet->offload.esn_high)) {
     case CryptoStatus::kOk:
       packet->offload.status = OffloadStatus::kOpened;
       slot->highest = seq > slot->highest ? seq : slot->highest;
@@ -156,7 +153,10 @@ void SimNic::OpenLocked(PacketBatch* batch) {
     Arrival arrival;
     Fate fate = Fate::kPass;
     if (FindSa(packet, &arrival)) {
-      if (arrival.slot->packet != nullptr) {
+      if (faults_.NextSwallows(FaultWay::kIn)) {
+        caches_.Give(packet);
+        fate = Fate::kDropped;
+      } else if (arrival.slot->packet != nullptr) {
         fate = Decapsulate(arrival, packet);
       } else {
         OpenInPlace(arrival, packet);

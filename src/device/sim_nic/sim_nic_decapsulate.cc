@@ -12,19 +12,22 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
   const uint64_t seq = sa.Infer(low);
   const SimNicPacketSa::Place place = sa.PlaceOf(seq);
   if (place == SimNicPacketSa::Place::kBelow) return Fate::kPass;
+  using Check = SimNicPacketSa::ReplayCheck;
   const DropReason replay = sa.CheckReplay(seq);
-  if (replay != DropReason::kNone) return DropOne(packet, replay);
+  const Check check = ReplayCheckOf(*slot, replay);
+  if (replay != DropReason::kNone && check == Check::kFull) {
+    sa.CountReplayed();
+    return DropOne(packet, replay);
+  }
   const std::size_t length = arrival.ip.total_length - arrival.esp.esp_offset;
   if (!esp::HasRoomForJob(slot->params.layout, length)) {
     return DropOne(packet, DropReason::kInTruncated);
   }
-  CryptoJob& job = jobs_[0];
-  esp::BuildJob(slot->params, packet->l3().subspan(arrival.esp.esp_offset, length),
-                static_cast<uint32_t>(seq >> 32), &job);
-  (void)crypto_->Submit({&job, 1});
-  if (job.status != CryptoStatus::kOk) {
+  const CryptoStatus opened = OpenEsp(slot, packet->l3().subspan(arrival.esp.esp_offset, length),
+                                      static_cast<uint32_t>(seq >> 32));
+  if (opened != CryptoStatus::kOk) {
     auth_failed_.fetch_add(1, std::memory_order_relaxed);
-    const bool icv = job.status == CryptoStatus::kAuthFailed;
+    const bool icv = opened == CryptoStatus::kAuthFailed;
     return DropOne(packet, icv ? sa.RefuseIcv(low, seq) : DropReason::kInDeviceError);
   }
   sa.NoteAuthentic(seq);
@@ -37,7 +40,7 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
     return Keep(slot, {.packet = packet, .seq = seq, .esp_offset = arrival.esp.esp_offset});
   }
   const DropReason reason =
-      sa.Accept(seq, arrival.ip, arrival.esp.esp_offset, clock_->WallSeconds(), packet);
+      sa.Accept(seq, arrival.ip, arrival.esp.esp_offset, clock_->WallSeconds(), check, packet);
   if (reason != DropReason::kNone) return DropOne(packet, reason);
   packet->offload.status = OffloadStatus::kDecapsulated;
   opened_.fetch_add(1, std::memory_order_relaxed);
@@ -57,8 +60,8 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     }
     IpPacketView outer;
     CYGNET_CHECK(ParseIpPacket(kept.packet->l3(), &outer));  // as when it came
-    const DropReason reason =
-        sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(), kept.packet);
+    const DropReason reason = sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(),
+                                        SimNicPacketSa::ReplayCheck::kFull, kept.packet);
     if (reason != DropReason::kNone) {
       (void)DropOne(kept.packet, reason);
       continue;

@@ -13,6 +13,7 @@ void SimNic::SetBell(Doorbell* bell) {
 std::optional<DeviceRefusal> SimNic::InstallSa(const OffloadSa& sa, OffloadHandle* handle) {
   const uint64_t now = clock_->WallSeconds();
   std::optional<DeviceRefusal> refusal;
+  TakeTimeToAdd();
   const std::lock_guard lock(mutex_);
   if (!offload_up()) {
     refusal = DeviceRefusal{InstallError::kDeviceDown, Errc::kNotSupported,

@@ -22,8 +22,9 @@ ReplayState StartOfWindow(const OffloadSa& sa) {
 
 }  // namespace
 
-SimNicPacketSa::SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events)
-    : events_(events), facts_(sa.spec), number_(sa.number), numbers_(sa.numbers) {
+SimNicPacketSa::SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events,
+                               PendingFaults* faults)
+    : events_(events), faults_(faults), facts_(sa.spec), number_(sa.number), numbers_(sa.numbers) {
   if (IsInbound(sa.half)) {
     in_ = std::make_unique<InboundSa>(sa.spec, nullptr);
     window_ = std::make_unique<ReplayWindow>(StartOfWindow(sa), sa.spec.esn());
@@ -74,6 +75,13 @@ SaReading SimNicPacketSa::Read(uint64_t now) const {
   return reading;
 }
 
+SaReading SimNicPacketSa::ReadKept(uint64_t now, uint64_t monotonic_ns, uint64_t age_ns) {
+  if (!kept_reading_.has_value() || monotonic_ns - kept_reading_->taken_ns >= age_ns) {
+    kept_reading_ = {Read(now), monotonic_ns};
+  }
+  return kept_reading_->reading;
+}
+
 SaHandOver SimNicPacketSa::HandOver(uint64_t now) const {
   SaHandOver state{Read(now), {}};
   if (in_ == nullptr) return state;
@@ -103,10 +111,23 @@ void SimNicPacketSa::TellIfLow() {
 // As the stack does: Lifetime tests the limits before a packet is counted.
 DropReason SimNicPacketSa::Charge(uint32_t bytes, uint64_t now) {
   const auto charge = lifetime_.Charge({&bytes, 1}, now);
-  if (charge.soft_hit) Raise(PacketOffloadEvent::Kind::kSoftLimit);
+  if (charge.soft_hit && !HidesLimit()) Raise(PacketOffloadEvent::Kind::kSoftLimit);
   if (charge.allowed == 1) return DropReason::kNone;
+  if (HidesLimit()) {
+    GoOnBeyondLimit(bytes, now);
+    return DropReason::kNone;
+  }
   Raise(PacketOffloadEvent::Kind::kHardLimit);
   return in_ != nullptr ? DropReason::kInStateExpired : DropReason::kOutStateExpired;
+}
+
+// Until it gets limits again.
+void SimNicPacketSa::GoOnBeyondLimit(uint32_t bytes, uint64_t now) {
+  LifetimeLimits limits = lifetime_.limits();
+  limits.hard_packets = kUnlimited;
+  limits.hard_bytes = kUnlimited;
+  lifetime_.SetLimits(limits);
+  (void)lifetime_.Charge({&bytes, 1}, now);
 }
 
 // --- Outbound ---
@@ -131,12 +152,6 @@ uint64_t SimNicPacketSa::Infer(uint32_t low) const {
   return in_->esn && window_size_ > 0 ? InferEsn(low, highest_, window_size_) : low;
 }
 
-DropReason SimNicPacketSa::CheckReplay(uint64_t seq) {
-  const DropReason reason = window_->Check(seq);
-  if (reason != DropReason::kNone) ++replayed_;
-  return reason;
-}
-
 DropReason SimNicPacketSa::RefuseIcv(uint32_t low, uint64_t seq) {
   ++auth_failed_;
   return window_->MayBeLate(low, seq) ? DropReason::kInLateBeyondWindow : DropReason::kInAuthFailed;
@@ -144,13 +159,13 @@ DropReason SimNicPacketSa::RefuseIcv(uint32_t low, uint64_t seq) {
 
 // In the order of the stack's inbound pipeline, steps 8 and 9.
 DropReason SimNicPacketSa::Accept(uint64_t seq, const IpPacketView& outer, uint32_t esp_offset,
-                                  uint64_t now, Packet* packet) {
+                                  uint64_t now, ReplayCheck check, Packet* packet) {
   packet->TrimTo(packet->l3_offset + outer.total_length);
   esp::Trailer trailer;
   DropReason reason = esp::ReadTrailer(*in_, *packet, esp_offset, &trailer);
   if (reason != DropReason::kNone) return reason;
   reason = window_->Commit(seq);
-  if (reason != DropReason::kNone) {
+  if (reason != DropReason::kNone && check == ReplayCheck::kFull) {
     ++replayed_;
     return reason;
   }

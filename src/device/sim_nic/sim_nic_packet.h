@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device/packet_offload.h"
+#include "device/sim_nic/sim_nic_faults.h"
 #include "device/sim_nic/sim_nic_policies.h"
 #include "net/esp_view.h"
 #include "net/flow_key.h"
@@ -28,8 +30,9 @@ class SimNicPacketSa {
     uint32_t esp_offset = 0;  // inbound: from the start of the IP header
   };
 
-  // `events` outlives this.
-  SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events);
+  // `events` and `faults` outlive this. `faults` nullptr: none.
+  SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEvent>* events,
+                 PendingFaults* faults = nullptr);
 
   // For its events.
   void set_handle(OffloadHandle handle) { handle_ = handle; }
@@ -44,6 +47,8 @@ class SimNicPacketSa {
   void Grant(const NumberBlock& block);
   bool has_block() const { return !numbers_.empty(); }
   SaReading Read(uint64_t now) const;
+  // The reading that the device has kept if it is not older than `age_ns`.
+  SaReading ReadKept(uint64_t now, uint64_t monotonic_ns, uint64_t age_ns);
   SaHandOver HandOver(uint64_t now) const;
   std::deque<Kept>& kept() { return kept_; }
   // A packet finds no number.
@@ -66,22 +71,28 @@ class SimNicPacketSa {
                                  : Place::kInBlock;
   }
   uint64_t Infer(uint32_t low) const;
+  // kNone: a fault lets the packet through, whatever CheckReplay says.
+  enum class ReplayCheck : uint8_t { kFull, kNone };
   // Before the ICV is verified.
-  DropReason CheckReplay(uint64_t seq);
+  DropReason CheckReplay(uint64_t seq) const { return window_->Check(seq); }
+  void CountReplayed() { ++replayed_; }
   // The ICV was wrong: counts it and returns the reason.
   DropReason RefuseIcv(uint32_t low, uint64_t seq);
   void NoteAuthentic(uint64_t seq) { wanted_ = seq > wanted_ ? seq : wanted_; }
   // The packet is opened and its number is in the block. On kNone it is the inner packet.
   DropReason Accept(uint64_t seq, const IpPacketView& outer, uint32_t esp_offset, uint64_t now,
-                    Packet* packet);
+                    ReplayCheck check, Packet* packet);
 
  private:
   void Raise(PacketOffloadEvent::Kind kind) { events_->push_back({handle_, kind}); }
   DropReason Charge(uint32_t bytes, uint64_t now);
+  void GoOnBeyondLimit(uint32_t bytes, uint64_t now);
+  bool HidesLimit() { return faults_ != nullptr && faults_->NextHidesLimit(); }
   void TellIfLow();
   void PlaceLowMark();
 
   std::vector<PacketOffloadEvent>* const events_;
+  PendingFaults* const faults_;
   const OffloadSaFacts facts_;
   const uint32_t number_;
   OffloadHandle handle_;
@@ -91,6 +102,11 @@ class SimNicPacketSa {
   bool told_none_ = false;
   Lifetime lifetime_{LifetimeLimits{}, LifetimeUsage{}};
   std::deque<Kept> kept_;
+  struct KeptReading {
+    SaReading reading;
+    uint64_t taken_ns = 0;
+  };
+  std::optional<KeptReading> kept_reading_;
   // Outbound.
   std::unique_ptr<OutboundSa> out_;
   uint64_t next_ = 1;

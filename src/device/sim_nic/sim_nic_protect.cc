@@ -56,7 +56,7 @@ std::optional<SaReading> SimNic::Read(OffloadHandle handle) const {
   const std::lock_guard lock(mutex_);
   const SimNicTable::Slot* slot = table_.Find(handle);
   if (slot == nullptr || slot->packet == nullptr || !HasState()) return std::nullopt;
-  return slot->packet->Read(clock_->WallSeconds());
+  return slot->packet->ReadKept(clock_->WallSeconds(), clock_->MonotonicNs(), ReadingAgeNs());
 }
 
 std::optional<SaHandOver> SimNic::TakeState(OffloadHandle handle) {
@@ -128,14 +128,14 @@ DropReason SimNic::BuildOne(SimNicTable::Slot* slot, const IpPacketView& ip, Pac
   const uint32_t n = building->size++;
   building->packets[n] = packet;
   building->sas[n] = slot->packet.get();
-  esp::BuildJob(slot->params, packet->bytes().subspan(packet->offload.esp_offset),
-                packet->offload.esn_high, &jobs_[n]);
+  AddSealJob(*slot, packet->bytes().subspan(packet->offload.esp_offset), packet->offload.esn_high,
+             n);
   return DropReason::kNone;
 }
 
 void SimNic::SealBuilt(Building* building, PacketBatch* out) {
   if (building->size == 0) return;
-  (void)crypto_->Submit({jobs_.data(), building->size});  // a CPU engine accepts all of them
+  RunSealJobs(building->size);
   bool failed = false;
   uint64_t sealed = 0;
   for (uint32_t i = 0; i < building->size; ++i) {
@@ -210,7 +210,7 @@ uint32_t SimNic::MoveKept() {
     up.DropAll(DropReason::kPortDown, &sink_);
     return moved;
   }
-  if (!to_wire.empty()) wire_->Transmit(0, &to_wire, &sink_);
+  if (!to_wire.empty()) ToWire(&to_wire);
   if (!up.empty()) Distribute(&up);
   return moved;
 }

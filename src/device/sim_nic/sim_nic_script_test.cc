@@ -32,6 +32,23 @@ TEST(FaultTest, EveryFormIsRead) {
       {"skip-seal 2", {Kind::kSkipSeal, 2}},
       {"  skip-icv\t", {Kind::kSkipIcv, 1}},
       {"fail-seal 10", {Kind::kFailSeal, 10}},
+      {"policy-miss", {Kind::kPolicyMiss, 1}},
+      {"failover", {Kind::kFailOver}},
+      {"reorder", {Kind::kReorder, 16}},
+      {"reorder in", {.kind = Kind::kReorder, .count = 16, .way = FaultWay::kIn}},
+      {"swallow out 3", {.kind = Kind::kSwallow, .count = 3, .way = FaultWay::kOut}},
+      {"wrong-icv 2", {Kind::kWrongIcv, 2}},
+      {"wrong-inner in", {.kind = Kind::kWrongInner, .way = FaultWay::kIn}},
+      {"stale-counters", {Kind::kStaleCounters, Fault::kForever}},
+      {"stale-counters 250", {Kind::kStaleCounters, 250}},
+      {"slow-add 50", {.kind = Kind::kSlowAdd, .ms = 50}},
+      {"slow-add 50 9", {.kind = Kind::kSlowAdd, .count = 9, .ms = 50}},
+      {"let-replay 4", {Kind::kLetReplay, 4}},
+      {"no-expiry", {Kind::kNoExpiry, 1}},
+      {"lie esn", {.kind = Kind::kLie, .word = "esn"}},
+      {"lie icv-64", {.kind = Kind::kLie, .word = "icv-64"}},
+      {"lie rfc4106(gcm(aes))", {.kind = Kind::kLie, .word = "rfc4106(gcm(aes))"}},
+      {"lie none", {.kind = Kind::kLie, .word = "none"}},
       {"clear", {Kind::kClear}},
   };
   for (const auto& [text, expected] : kCases) {
@@ -42,9 +59,28 @@ TEST(FaultTest, EveryFormIsRead) {
 }
 
 TEST(FaultTest, WhatIsWrongIsToldWithTheFaultsThereAre) {
-  for (const char* text :
-       {"", " ", "explode", "reset soon", "reset -1", "reset 1000000001", "link-down 1", "add-fail",
-        "add-fail 5", "add-fail EPERM", "add-fail EIO 3 4", "skip-seal 1x"}) {
+  for (const char* text : {"",
+                           " ",
+                           "explode",
+                           "reset soon",
+                           "reset -1",
+                           "reset 1000000001",
+                           "link-down 1",
+                           "add-fail",
+                           "add-fail 5",
+                           "add-fail EPERM",
+                           "add-fail EIO 3 4",
+                           "skip-seal 1x",
+                           "reorder up",
+                           "swallow in out",
+                           "swallow 3 in",
+                           "slow-add",
+                           "slow-add 60001",
+                           "slow-add 1 2 3",
+                           "lie",
+                           "lie colour",
+                           "lie icv-",
+                           "lie esn 3"}) {
     const auto fault = ParseFault(text);
     ASSERT_FALSE(fault) << text;
     EXPECT_EQ(fault.error().code, Errc::kInvalid);
@@ -69,6 +105,32 @@ TEST(PendingFaultsTest, EachIsForAsManyAsItSays) {
   faults.Arm(*ParseFault("fail-seal 9"));
   faults.Arm(*ParseFault("clear"));
   EXPECT_EQ(faults.NextSeal(), SealFault::kNone);
+}
+
+TEST(PendingFaultsTest, DirectionsAreCountedApart) {
+  PendingFaults faults;
+  faults.Arm(*ParseFault("swallow in 2"));
+  faults.Arm(*ParseFault("swallow out"));
+  EXPECT_TRUE(faults.NextSwallows(FaultWay::kOut));
+  EXPECT_FALSE(faults.NextSwallows(FaultWay::kOut));
+  for (const bool due : {true, true, false}) EXPECT_EQ(faults.NextSwallows(FaultWay::kIn), due);
+  faults.Arm(*ParseFault("wrong-inner"));
+  EXPECT_TRUE(faults.NextHasWrongInner(FaultWay::kOut));
+  EXPECT_TRUE(faults.NextHasWrongInner(FaultWay::kIn));
+}
+
+TEST(PendingFaultsTest, OnlyLiesAreLeftForPacketsOfNobody) {
+  PendingFaults faults;
+  faults.Arm(*ParseFault("wrong-icv 5"));
+  faults.Arm(*ParseFault("lie tunnel"));
+  CardRequest tunnel;
+  tunnel.sa_mode = SaMode::kTunnel;
+  PendingFaults lying = faults.OnlyLies();
+  EXPECT_FALSE(lying.NextHasWrongIcv(FaultWay::kOut));
+  EXPECT_TRUE(lying.LiesAbout(tunnel).text);
+  EXPECT_TRUE(faults.NextHasWrongIcv(FaultWay::kOut)) << "still due";
+  faults.Arm(*ParseFault("clear"));
+  EXPECT_FALSE(faults.LiesAbout(tunnel).text);
 }
 
 // --- Scripts ---

@@ -25,8 +25,11 @@ std::unique_ptr<CryptoEngine> MakeEngine() {
 
 }  // namespace
 
-SimNicTable::SimNicTable(uint32_t limit, uint32_t address_limit)
-    : engine_(MakeEngine()), address_limit_(address_limit), slots_(std::size_t{limit} * 2 + 1) {
+SimNicTable::SimNicTable(uint32_t limit, uint32_t address_limit, PendingFaults* faults)
+    : engine_(MakeEngine()),
+      address_limit_(address_limit),
+      faults_(faults),
+      slots_(std::size_t{limit} * 2 + 1) {
   CYGNET_CHECK(limit < kSlotMask / 2);
   for (uint32_t i = limit; i-- > 0;) {
     free_[0].push_back(i);
@@ -65,7 +68,7 @@ void SimNicTable::Fill(const OffloadSa& sa, OffloadHandle handle, Slot* slot) {
   slot->held = true;
   slot->matches = true;
   if (sa.mode != OffloadMode::kPacket) return;
-  slot->packet = std::make_unique<SimNicPacketSa>(sa, &events_);
+  slot->packet = std::make_unique<SimNicPacketSa>(sa, &events_, faults_);
   slot->packet->set_handle(handle);
   if (slot->packet->in_udp()) CountEncapPort(slot->packet->encap_port(), 1);
 }
@@ -136,6 +139,21 @@ std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slo
                   .direction = params.direction,
                   .session = slot->session.get()};
   return std::nullopt;
+}
+
+std::unique_ptr<CryptoSession> SimNicTable::MakeIcvSession(const Slot& slot) {
+  SessionParams params = {.cipher = slot.request.encryption,
+                          .key = slot.key.bytes(),
+                          .icv_bytes = slot.params.layout.icv,
+                          .direction = CryptoDirection::kSeal};
+  if (!slot.request.aead) {
+    params.cipher = FindAlgorithm(AlgorithmKind::kCipher, "ecb(cipher_null)");
+    params.key = {};
+    params.auth = slot.request.authentication;
+    params.auth_key = slot.auth_key.bytes();
+  }
+  auto session = engine_->CreateSession(params);
+  return session ? *std::move(session) : nullptr;
 }
 
 void SimNicTable::CountAdded(const Slot& slot) {

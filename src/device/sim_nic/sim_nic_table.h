@@ -50,7 +50,8 @@ class SimNicTable {
 
   // `limit`: slots of each direction. `address_limit`: distinct destinations of inbound SAs; 0 =
   // unlimited.
-  explicit SimNicTable(uint32_t limit, uint32_t address_limit = 0);
+  // `faults`: of SAs in packet offload; nullptr: none. Outlives this.
+  explicit SimNicTable(uint32_t limit, uint32_t address_limit = 0, PendingFaults* faults = nullptr);
 
   // nullopt: success, `handle` is set. `now`: for the key log.
   std::optional<DeviceRefusal> Add(const OffloadSa& sa, uint64_t now, OffloadHandle* handle);
@@ -83,6 +84,10 @@ class SimNicTable {
   }
   // The slot that matches an arriving packet and is not stopped.
   Slot* FindInbound(uint32_t spi, const IpAddress& daddr, IpFamily family, OffloadHandle* handle);
+
+  // For a fault: a session that makes the ICV of the slot's packets from bytes that are sealed.
+  // That of an AEAD also changes the text, as sealing does. nullptr: there is none.
+  std::unique_ptr<CryptoSession> MakeIcvSession(const Slot& slot);
 
   bool HasSlot(Half half) const { return !free_[IndexOf(half)].empty(); }
   // False: an inbound SA to this address needs an address entry, and none is free.
@@ -146,6 +151,7 @@ class SimNicTable {
 
   std::unique_ptr<CryptoEngine> engine_;
   const uint32_t address_limit_;
+  PendingFaults* const faults_;
   std::vector<Slot> slots_;         // of both directions, and the one of AddForLoop
   std::optional<uint32_t> beside_;  // slot that the one of AddForLoop keeps from matching
   std::array<std::vector<uint32_t>, 2> free_;  // outbound, inbound
