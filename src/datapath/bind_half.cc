@@ -79,7 +79,12 @@ class HalfBinder {
   bool NeedsCpu() const;
   Status BindEngines();
   Result<EngineSession> SessionOn(EngineKind kind, const EngineSession* now);
-  Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine);
+  Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const SessionParams& params);
+  // Shadow verification.
+  void BindShadow();
+  Status MakeShadow(const ShadowSession* now);
+  Result<EngineSession> ShadowSessionFor(CryptoDirection direction, const EngineSession* now);
+  void KeepShadow();
   // --- Results ---
   Result<BoundHalf> WithoutEngine(const Error& error);
   BoundHalf Block(PlacementReason reason);
@@ -91,6 +96,8 @@ class HalfBinder {
   const SessionParams params_;
   std::unique_ptr<SaBinding> binding_;
   PlacementReason reason_;
+  std::string not_verified_;
+  uint32_t verify_one_of_ = 0;  // of the device that has the half
   bool required_ = false;
   std::optional<Error> device_error_;  // what a device answered
 };
@@ -118,8 +125,10 @@ Result<BoundHalf> HalfBinder::Bind() {
     reason_ = *std::move(obstacle);
   } else {
     reason_ = {in_.success, {}};
+    BindShadow();
     if (device_only()) return Finish();
   }
+  if (!binding_->on_device()) KeepShadow();
   if (Status engines = BindEngines(); !engines) {
     if (binding_->on_device() && !IsOn(binding_->device)) {
       binding_->device->ReleaseSa(binding_->handle);
@@ -161,6 +170,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
   if (holds_slot) {
     binding_->handle = in_.current->handle;
+    binding_->first_number = in_.current->first_number;
   } else if (auto refusal = GiveToDevice(device)) {
     return refusal;
   }
@@ -171,6 +181,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   }
   binding_->device = device;
   binding_->device_resets = resets;
+  verify_one_of_ = candidate->verify_one_of;
   return std::nullopt;
 }
 
@@ -189,6 +200,7 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
     sa.number = in_.number;
     sa.iv_mask = in_.iv_mask;
     if (in_.numbers) sa.numbers = in_.numbers(*device);
+    if (IsInbound(half_)) binding_->first_number = sa.numbers.first;
   }
   const auto refusal = device->InstallSa(sa, &binding_->handle);
   if (!refusal) {
@@ -271,18 +283,19 @@ Result<EngineSession> HalfBinder::SessionOn(EngineKind kind, const EngineSession
   const auto number = ChooseEngine(kind, params_, *in_.engines, in_.engine_denied);
   if (!number) return number.error();
   if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
-  auto session = GiveToEngine(*number);
+  auto session = GiveToEngine(*number, params_);
   if (!session) return session.error();
   return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
 }
 
 // Hands the key to the engine. The observer is notified before the engine gets it, and again after
 // the key schedule is gone.
-Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine) {
+Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine,
+                                                                const SessionParams& params) {
   CryptoEngine& holder = *in_.engines->engine(engine);
   const std::shared_ptr<KeyObserver> keys = in_.keys;
   if (keys == nullptr) {
-    auto session = holder.CreateSession(params_);
+    auto session = holder.CreateSession(params);
     if (!session) return session.error();
     return std::shared_ptr<CryptoSession>(*std::move(session));
   }
@@ -291,7 +304,7 @@ Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine)
     return MakeError(key.error().code,
                      std::string(Meaning(ReasonCode::kNotRecorded)) + ": " + key.error().message);
   }
-  auto session = holder.CreateSession(params_);
+  auto session = holder.CreateSession(params);
   if (!session) {
     keys->NotTaken(*key, session.error().message);
     return session.error();
@@ -301,6 +314,67 @@ Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine)
                                           delete last;
                                           keys->Erased(number);
                                         });
+}
+
+// --- Shadow verification ---
+
+// Gives the CPU the key of a half that a device has, if its packets are to be verified. The half
+// runs without it, too.
+void HalfBinder::BindShadow() {
+  if (verify_one_of_ == 0) return;
+  if (required_) {
+    not_verified_ = "a device is required, so that the CPU does not get the key";
+    return;
+  }
+  const ShadowSession* now = in_.current != nullptr ? in_.current->shadow.get() : nullptr;
+  if (const Status made = MakeShadow(now); !made) {
+    not_verified_ = made.error().message;
+    binding_->shadow = nullptr;
+  }
+}
+
+// Outbound, the CPU opens. Inbound, it seals again what crypto offload opened, and opens the copies
+// of packet offload; packets that such a device opened but did not accept may come up, too.
+Status HalfBinder::MakeShadow(const ShadowSession* now) {
+  EngineSession open;
+  EngineSession seal;
+  if (!IsInbound(half_) || wants_packet()) {
+    auto made = ShadowSessionFor(CryptoDirection::kOpen, now != nullptr ? &now->open : nullptr);
+    if (!made) return made.error();
+    open = *std::move(made);
+  }
+  if (IsInbound(half_)) {
+    auto made = ShadowSessionFor(CryptoDirection::kSeal, now != nullptr ? &now->seal : nullptr);
+    if (!made) return made.error();
+    seal = *std::move(made);
+  }
+  if (now != nullptr && now->open.session == open.session && now->seal.session == seal.session) {
+    binding_->shadow = in_.current->shadow;
+    return {};
+  }
+  const uint64_t highest = IsInbound(half_) ? in_.highest.value_or(spec_.replay.seq) : 0;
+  binding_->shadow = std::make_shared<ShadowSession>(highest, IsInbound(half_) && spec_.esn(),
+                                                     wants_packet() ? ShadowSession::kWindow : 0);
+  binding_->shadow->open = std::move(open);
+  binding_->shadow->seal = std::move(seal);
+  return {};
+}
+
+Result<EngineSession> HalfBinder::ShadowSessionFor(CryptoDirection direction,
+                                                   const EngineSession* now) {
+  const auto params = esp::SessionFor(spec_, direction, IsInbound(half_) ? in_.queues : in_.wires);
+  const auto number = ChooseEngine(EngineKind::kCpu, params, *in_.engines, in_.engine_denied);
+  if (!number) return number.error();
+  if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
+  auto session = GiveToEngine(*number, params);
+  if (!session) return session.error();
+  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
+}
+
+// Packets of the device that had the half are still on their way.
+void HalfBinder::KeepShadow() {
+  const SaBinding* now = in_.current;
+  if (now != nullptr && now->on_device()) binding_->shadow = now->shadow;
 }
 
 // --- Results ---
@@ -326,13 +400,15 @@ BoundHalf HalfBinder::Block(PlacementReason reason) {
 
 BoundHalf HalfBinder::Finish() {
   const SaBinding* now = in_.current;
-  const bool stays = now != nullptr && now->path == binding_->path &&
+  // A shadow that was kept for packets on their way needs no new binding.
+  const bool same_shadow = now != nullptr && (now->shadow == binding_->shadow || !now->on_device());
+  const bool stays = same_shadow && now->path == binding_->path &&
                      now->device == binding_->device && now->handle == binding_->handle &&
                      now->device_resets == binding_->device_resets &&
                      now->cpu.session == binding_->cpu.session &&
                      now->look_aside.session == binding_->look_aside.session;
-  if (stays) return {StaysBound{}, std::move(reason_)};
-  return {std::move(binding_), std::move(reason_)};
+  if (stays) return {StaysBound{}, std::move(reason_), std::move(not_verified_)};
+  return {std::move(binding_), std::move(reason_), std::move(not_verified_)};
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ struct BindInputs {
   std::optional<PlacementReason> algorithm_denied = {};  // FIPS: the SA may run nowhere
   LookAsideMode look_aside = LookAsideMode::kNo;
   uint32_t queues = 1;  // worker threads that will use the session
+  uint32_t wires = 1;   // threads that verify what devices send, one for each wire
   SlotClaim claim = SlotClaim::kNewcomer;
   std::optional<uint64_t> highest = {};  // inbound: authenticated so far; nullopt: from the spec
   const SaBinding* current = nullptr;    // where the half runs now
@@ -73,6 +74,9 @@ struct StaysBound {};
 struct BoundHalf {
   std::variant<StaysBound, std::unique_ptr<SaBinding>> place;
   PlacementReason reason;  // why it runs there
+  // Why the CPU does not verify the packets of a device that it should; empty: it does, or no
+  // device has the half.
+  std::string not_verified = {};
 
   bool stays() const { return std::holds_alternative<StaysBound>(place); }
   // The new binding. REQUIRES: !stays()

@@ -26,6 +26,8 @@
 
 namespace cygnet {
 
+class DeviceShadow;
+
 // One bump in the stack: the host's interface and the wire behind it.
 struct Interface {
   Port* host = nullptr;
@@ -34,6 +36,7 @@ struct Interface {
   int32_t ifindex = 0;         // of the host side, as clients know it
   SealGuard* guard = nullptr;  // at the wire
   CapturePoints* capture = nullptr;
+  DeviceShadow* shadow = nullptr;  // of `offload`
 };
 
 // What a worker reports to the control thread. It names objects by number, because a number

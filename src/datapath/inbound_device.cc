@@ -17,6 +17,30 @@ void InboundPipeline::DescribeOpened(const InboundSa& sa, InboundItem* item) {
   item->cut = {};
 }
 
+// A copy waits for the packet that it was made of, which comes next. nullptr: for none.
+void InboundPipeline::KeepMirror(Packet* copy) {
+  if (mirror_ != nullptr) ctx_->sink.Recycle(mirror_);
+  mirror_ = copy;
+}
+
+// Shadow verification of a packet that a device decapsulated under `handle`.
+DropReason InboundPipeline::CheckInner(OffloadHandle handle, const Sa& sa, const SaBinding& binding,
+                                       const InboundItem& item) {
+  const Packet& inner = *item.packet;
+  DeviceShadow* shadow = ctx_->path->interfaces[inner.interface].shadow;
+  if (shadow == nullptr || shadow->one_of() == 0) return DropReason::kNone;
+  const bool own = mirror_ != nullptr && mirror_->offload.handle == handle &&
+                   mirror_->sa_number() == inner.sa_number();
+  return shadow_.CheckInner({.sa = sa,
+                             .binding = binding,
+                             .shadow = shadow,
+                             .encap_ports = ctx_->path->encap_ports(),
+                             .now_ms = ctx_->now_ms,
+                             .copy = own ? mirror_ : nullptr,
+                             .inner = inner,
+                             .inner_length = item.view.total_length});
+}
+
 // Steps 2 to 9 were done by a device (packet offload). The packet continues with the checks of
 // opened packets, with the SA that the device names.
 InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, InboundItem* item) {
@@ -34,6 +58,8 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
       item->verdict = DropReason::kInDeviceStale;
     } else if (frame.kind != FrameKind::kIp) {
       item->verdict = DropReason::kInModeMismatch;
+    } else if (binding->shadow != nullptr) {
+      item->verdict = CheckInner(by.handle, *sa, *binding, *item);
     }
   }
   if (item->verdict == DropReason::kNone) {

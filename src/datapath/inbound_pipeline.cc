@@ -45,6 +45,7 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
 
 // Steps 2 and 3. A kept packet is appended to the batch.
 void InboundPipeline::Admit(Packet* packet) {
+  if (packet->offload.status == OffloadStatus::kMirrored) return KeepMirror(packet);
   InboundItem* item = items_.Claim();
   item->Begin(packet);
   const Frame frame = ParseFrame(packet->bytes(), &item->view);
@@ -52,6 +53,7 @@ void InboundPipeline::Admit(Packet* packet) {
   Outcome outcome = Outcome::kGone;
   if (packet->offload.status == OffloadStatus::kDecapsulated) {
     if (AdmitDecapsulated(frame, item) == Outcome::kKept) items_.Commit();
+    if (mirror_ != nullptr) KeepMirror(nullptr);
     return;
   }
   switch (frame.kind) {
@@ -233,6 +235,7 @@ void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run)
                         .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});
+  if (binding->shadow != nullptr) shadow_.CheckRun(*sa, *binding, ctx_->path->interfaces, run);
   HoldOver(run);
 }
 

@@ -21,6 +21,7 @@
 #include "datapath/path_mtu.h"
 #include "datapath/path_ops.h"
 #include "datapath/reassembly.h"
+#include "datapath/shadow/inbound_shadow.h"
 #include "datapath/warm_up.h"
 #include "datapath/worker_context.h"
 #include "net/frame.h"
@@ -31,9 +32,15 @@ class InboundPipeline {
  public:
   // `random`: a seed for unpredictable values, different for each worker.
   InboundPipeline(WorkerContext* context, uint64_t random)
-      : ctx_(context), reassembler_(&context->sink, random), early_(&context->sink) {}
+      : ctx_(context),
+        reassembler_(&context->sink, random),
+        early_(&context->sink),
+        shadow_(context->CpuQueues()) {}
 
-  ~InboundPipeline() { ctx_->path->opened_fragments.Clear(&ctx_->sink); }
+  ~InboundPipeline() {
+    ctx_->path->opened_fragments.Clear(&ctx_->sink);
+    KeepMirror(nullptr);
+  }
 
   // Takes all packets of `in`, which arrived from the wire of `interface`.
   void Run(uint8_t interface, PacketBatch* in);
@@ -76,6 +83,9 @@ class InboundPipeline {
   DropReason UseSa(Sa* sa, InboundItem* item);
   static DropReason CheckState(const Sa& sa);
   Outcome AdmitDecapsulated(const Frame& frame, InboundItem* item);
+  void KeepMirror(Packet* copy);
+  DropReason CheckInner(OffloadHandle handle, const Sa& sa, const SaBinding& binding,
+                        const InboundItem& item);
   static void DescribeOpened(const InboundSa& sa, InboundItem* item);
   DropReason CheckClearPacket(const InboundItem& item);
   void LearnFromIcmp(const InboundItem& item);
@@ -108,6 +118,8 @@ class InboundPipeline {
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;  // for clear packets; DataPath::opened_fragments has the opened ones
   EarlyArrivals early_;
+  InboundShadow shadow_;
+  Packet* mirror_ = nullptr;  // the copy of the packet that comes next
   uint64_t next_short_quote_ms_ = 0;
   ItemBatch<InboundItem> items_;
 };

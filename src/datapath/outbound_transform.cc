@@ -6,6 +6,7 @@
 #include "datapath/path_mtu.h"
 #include "datapath/returned.h"
 #include "datapath/seal_proof.h"
+#include "datapath/shadow/device_shadow.h"
 #include "esp/encapsulate.h"
 #include "esp/finish.h"
 #include "esp/size.h"
@@ -38,6 +39,11 @@ void WriteNextHop(const MacAddress& to, const MacAddress& own, std::span<Outboun
     std::memcpy(item.packet->data(), to.data(), to.size());
     std::memcpy(item.packet->data() + to.size(), own.data(), own.size());
   }
+}
+
+// How many of the packets for the device `out` the CPU computes again: one of so many.
+uint32_t ShadowOneOf(const SaBinding& binding, const Interface& out) {
+  return binding.shadow != nullptr && out.shadow != nullptr ? out.shadow->one_of() : 0;
 }
 
 // The output of one transform is the input of the next.
@@ -148,6 +154,8 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
                         .first_seq = range.first,
                         .path_mtu = path_mtu,
                         .unsealed_word = ctx_->path->unsealed_word,
+                        .shadow_one_of = ShadowOneOf(*binding, out),
+                        .sampler = &ctx_->sampler,
                         .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});

@@ -2,6 +2,7 @@
 
 #include "base/endian.h"
 #include "datapath/seal_proof.h"
+#include "datapath/shadow/wire_shadow.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
 #include "esp/size.h"
@@ -60,6 +61,11 @@ void AddFallbackJob(const OutboundRun& run, std::size_t i) {
   AddCpuSealJob(item, static_cast<uint16_t>(run.first_index + i), run.jobs);
 }
 
+// True if the next packet for the device is verified at the wire.
+bool IsDrawn(const OutboundRun& run) {
+  return run.shadow_one_of != 0 && run.sampler->Draw(run.shadow_one_of);
+}
+
 // Crypto offload: the stack builds the ESP packet, the device seals it as it leaves. A packet is
 // sealed in software if the device cannot handle it, if it must be cut first, or if it leaves by a
 // device that does not hold the SA. No packet is lost or leaves unsealed.
@@ -80,6 +86,7 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
       item.packet->offload.handle = run.binding.handle;
       item.packet->SetSaNumber(run.sa.sa->number);
       item.packet->offload.status = OffloadStatus::kSealRequested;
+      if (IsDrawn(run)) MarkBuilt(run.sa, item.packet);
     } else {
       AddFallbackJob(run, i);
     }
@@ -107,6 +114,7 @@ DropReason HandToDevice(const OutboundRun& run, OutboundItem* item) {
   packet->offload.handle = run.binding.handle;
   packet->offload.status = OffloadStatus::kProtectRequested;
   packet->SetSaNumber(run.sa.sa->number);
+  if (IsDrawn(run)) MarkClear(run.sa, ip, packet);
   return DropReason::kNone;
 }
 

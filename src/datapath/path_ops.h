@@ -12,6 +12,7 @@
 #include "datapath/flow_cache.h"
 #include "datapath/reassembly.h"
 #include "datapath/sa_binding.h"
+#include "datapath/shadow/shadow_sampler.h"
 #include "esp/decapsulate.h"
 #include "net/esp_view.h"
 #include "net/flow_key.h"
@@ -119,7 +120,9 @@ struct OutboundRun {
   uint64_t first_seq;
   uint32_t path_mtu;       // of this SA's packets
   uint64_t unsealed_word;  // DataPath's
-  uint16_t first_index;    // of items[0] in the batch
+  uint32_t shadow_one_of;  // one of so many packets for the device is verified; 0: none
+  ShadowSampler* sampler;
+  uint16_t first_index;  // of items[0] in the batch
   std::span<OutboundItem> items;
   JobLists* jobs;
 };

@@ -29,6 +29,7 @@ struct PlacementDevice {
   // What it claims less what its self-test withdrew; nullptr: what it claims.
   const OffloadCaps* caps = nullptr;
   uint32_t rekey_reserve = 0;  // slots of each direction that only a rekey may take
+  uint32_t verify_one_of = 0;  // one of so many packets is computed again by the CPU; 0: none
 };
 
 // Whether a half may use the slots reserved for rekeying.

@@ -1,6 +1,7 @@
 #include "datapath/returned.h"
 
 #include "base/endian.h"
+#include "datapath/seal_proof.h"
 #include "esp/crypto_jobs.h"
 #include "net/ip_protocol.h"
 
@@ -43,6 +44,9 @@ OutboundItem MakeReturnedItem(const DataPath& path, uint8_t interface, Packet* p
     item.verdict = DropReason::kOutRequired;
   } else if (!room) {
     item.verdict = DropReason::kOutDeviceError;
+  } else if (packet->protection == Protection::kOwedShadow &&
+             !OweSeal(sa->layout, path.unsealed_word, packet)) {
+    item.verdict = DropReason::kOutDeviceError;  // cannot be: its text has not moved
   }
   return item;
 }

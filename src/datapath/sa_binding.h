@@ -10,6 +10,7 @@
 #include "base/huge_memory.h"
 #include "base/ids.h"
 #include "crypto/crypto_engine.h"
+#include "datapath/shadow/shadow_session.h"
 #include "device/offload_device.h"
 
 namespace cygnet {
@@ -24,13 +25,6 @@ enum class ProcessingPath : uint8_t {
 // The names shown to operators: "software", "look-aside", "crypto", "packet",
 // "blocked".
 std::string_view Name(ProcessingPath path);
-
-// A session and its engine's number in the EngineSet. Successive bindings of one half share the
-// session; the last of them frees the key schedule.
-struct EngineSession {
-  std::shared_ptr<CryptoSession> session;
-  uint8_t engine = 0;
-};
 
 // A device that may have opened packets of the SA.
 struct OpenedBy {
@@ -48,6 +42,10 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   OffloadDevice* device = nullptr;  // kCryptoOffload and kPacketOffload
   OffloadHandle handle;
   uint32_t device_resets = 0;  // of the device when it returned the handle
+  // Shadow verification; nullptr: none. After a move off the device it stays for one binding,
+  // because packets of the device are still on their way.
+  std::shared_ptr<ShadowSession> shadow;
+  uint64_t first_number = 0;  // inbound, packet offload: no number of the device is lower
   // Inbound: earlier places of this half, newest first. Packets that they opened may still arrive
   // after a move.
   static constexpr std::size_t kMaxEarlier = 8;

@@ -26,6 +26,8 @@ std::optional<uint32_t> BehindHeader(uint8_t proto, uint32_t at) {
   return std::nullopt;
 }
 
+}  // namespace
+
 std::optional<uint32_t> EspBegins(const Packet& packet) {
   const auto type = ParseEtherType(packet.bytes());
   if (!type || !type->IsIp()) return std::nullopt;
@@ -42,7 +44,7 @@ std::optional<uint32_t> EspBegins(const Packet& packet) {
   return ip ? BehindHeader(ip->flow.proto, l3_at + ip->header_length) : std::nullopt;
 }
 
-}  // namespace
+bool SpiIs(const Packet& packet, uint32_t spi) { return SpiSum(spi) == packet.proof_header; }
 
 bool OweDeviceSeal(const EspLayout& layout, uint32_t spi, uint32_t text, Packet* packet) {
   const uint32_t at = packet->head + text;

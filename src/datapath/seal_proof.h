@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstring>
+#include <optional>
 
 #include "net/esp_view.h"
 #include "net/ethernet.h"
@@ -35,6 +36,12 @@ inline bool StillEsp(const Packet& packet);
 // text stays in clear, or is shorter than 8 bytes, shows only that it is ESP of the SA.
 bool OweDeviceSeal(const EspLayout& layout, uint32_t spi, uint32_t text, Packet* packet);
 bool ShowsDeviceSeal(const Packet& packet);
+
+// Where the ESP header of a frame begins, bare or in UDP, from the start of the frame. Assumes
+// nothing about the frame. nullopt: it is not ESP.
+std::optional<uint32_t> EspBegins(const Packet& packet);
+// True if OweDeviceSeal saw this SPI.
+bool SpiIs(const Packet& packet, uint32_t spi);
 
 // --- Implementation ---
 

@@ -33,6 +33,10 @@ WireSealGuard::WireSealGuard(DataPath* path, uint8_t interface, uint32_t queues,
   }
 }
 
+void WireSealGuard::SetShadow(DeviceShadow* shadow, const EngineSet& engines) {
+  shadow_ = std::make_unique<WireShadow>(path_, shadow, engines, interface_);
+}
+
 // The reader is offline between batches, because a device's thread sleeps without notice.
 void WireSealGuard::Check(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
@@ -62,11 +66,25 @@ DropReason WireSealGuard::Judge(Queue* queue, const Packet& packet) const {
     case Protection::kOwedByDevice:
     case Protection::kOwedByDeviceNoText:
       return ShowsDeviceSeal(packet) ? DropReason::kNone : DropReason::kOutNotSealed;
+    case Protection::kOwedShadow:
+    case Protection::kOwedByDeviceShadow:
+      return JudgeShadow(queue, packet);
     default:
       return StillEsp(packet) && ShowsSeal(packet, path_->unsealed_word)
                  ? DropReason::kNone
                  : DropReason::kOutNotSealed;
   }
+}
+
+void WireSealGuard::EnterQueue(Queue* queue) {
+  if (queue->online) return;
+  queue->online = true;
+  queue->reader->Online();
+}
+
+DropReason WireSealGuard::JudgeShadow(Queue* queue, const Packet& packet) const {
+  EnterQueue(queue);
+  return shadow_ != nullptr ? shadow_->Check(packet) : DropReason::kOutVerify;
 }
 
 // Decides as the pipeline does, but from the bytes that are about to leave.
@@ -77,10 +95,7 @@ DropReason WireSealGuard::JudgeClear(Queue* queue, const Packet& packet) const {
     return path_->pass_ether_types.MayPass(*type, packet.bytes()) ? DropReason::kNone
                                                                   : DropReason::kOutEtherType;
   }
-  if (!queue->online) {
-    queue->online = true;
-    queue->reader->Online();
-  }
+  EnterQueue(queue);
   if (path_->PolicyIdle()) return DropReason::kNone;
   const std::span<const uint8_t> l3 = packet.bytes().subspan(type->l3_offset);
   IpPacketView ip;
@@ -128,7 +143,7 @@ void WireSealGuard::Stop(const Packet& packet, DropReason reason) {
   } else if (reason == DropReason::kOutNotSealed) {
     unsealed_.fetch_add(1, std::memory_order_relaxed);
     path_->control_bell.Ring();
-  } else {
+  } else if (reason != DropReason::kOutVerify) {  // DeviceShadow counts those
     clear_.fetch_add(1, std::memory_order_relaxed);
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "datapath/data_path.h"
+#include "datapath/shadow/wire_shadow.h"
 #include "device/seal_guard.h"
 
 namespace cygnet {
@@ -17,6 +18,9 @@ class WireSealGuard final : public SealGuard {
   // index in path->interfaces; the entry may be added later. `capture`: receives copies of stopped
   // packets. `path` and `capture` outlive the guard.
   WireSealGuard(DataPath* path, uint8_t interface, uint32_t queues, CapturePoint* capture);
+  // Set-up only: the wire belongs to a device whose packets may be verified. The engines outlive
+  // the guard.
+  void SetShadow(DeviceShadow* shadow, const EngineSet& engines);
 
   void Check(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   void Report(const Packet& packet, DropReason reason) override;
@@ -41,6 +45,8 @@ class WireSealGuard final : public SealGuard {
 
   DropReason Judge(Queue* queue, const Packet& packet) const;
   DropReason JudgeClear(Queue* queue, const Packet& packet) const;
+  DropReason JudgeShadow(Queue* queue, const Packet& packet) const;
+  static void EnterQueue(Queue* queue);
   void Stop(const Packet& packet, DropReason reason);
   DropReason AskPolicy(Queue* queue, const Packet& packet, const IpPacketView& ip) const;
 
@@ -48,6 +54,7 @@ class WireSealGuard final : public SealGuard {
   const uint8_t interface_;
   CapturePoint* const capture_;
   std::vector<std::unique_ptr<Queue>> queues_;
+  std::unique_ptr<WireShadow> shadow_;
   // Rarely written.
   std::atomic<uint64_t> clear_{0}, unsealed_{0}, engine_unsealed_{0}, changed_{0};
 };

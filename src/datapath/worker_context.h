@@ -8,6 +8,7 @@
 #include "datapath/data_path.h"
 #include "datapath/packet_record.h"
 #include "datapath/path_ops.h"
+#include "datapath/shadow/shadow_desk.h"
 #include "packet/packet_batch.h"
 
 namespace cygnet {
@@ -41,7 +42,8 @@ struct WorkerContext {
   const uint32_t engines;
   std::array<std::unique_ptr<CryptoQueue>, EngineSet::kMaxEngines> queues;
   std::array<bool, EngineSet::kMaxEngines> look_aside{};
-  JobLists jobs;        // of the current batch
+  JobLists jobs;  // of the current batch
+  ShadowSampler sampler;
   uint64_t now = 0;     // wall-clock seconds, read once per turn of the loop
   uint64_t now_ms = 0;  // monotonic milliseconds
 
@@ -54,6 +56,13 @@ struct WorkerContext {
       return;
     }
     if (path->events[number]->Push({&event, 1}) == 1) path->control_bell.Ring();
+  }
+
+  // Of the CPU's engines, by number.
+  ShadowDesk::Queues CpuQueues() const {
+    ShadowDesk::Queues cpu{};
+    for (uint32_t e = 0; e < engines; ++e) cpu[e] = look_aside[e] ? nullptr : queues[e].get();
+    return cpu;
   }
 
   void ClearJobs() {

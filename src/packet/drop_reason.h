@@ -47,6 +47,7 @@ enum class DropReason : uint8_t {
   kInIpOptions,         // opened, with a source route or malformed options
   kInHandOver,          // its number belongs to the device that the SA moves to or from
   kInNumberUnknown,     // a device that was lost may have accepted its number
+  kInVerify,            // the CPU came to another result than the device, or cannot verify it
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -70,6 +71,7 @@ enum class DropReason : uint8_t {
   kOutPolicyChanged,   // policy changed between the decision and transmit
   kOutEtherType,       // neither IP nor well-formed ARP, and not a listed ether type
   kOutDevicePolicy,    // packet offload: no policy of the device protects it by its SA
+  kOutVerify,          // the CPU does not open what the device would send, or cannot verify it
   // Ports
   kPortFull,      // the port accepted no more packets
   kPortTooBig,    // larger than a frame of the port

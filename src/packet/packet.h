@@ -48,11 +48,16 @@ enum class Protection : uint8_t {
   kOwedText,     // text only: the ICV is too short
   kOwedIcv,      // ICV only: the text stays in clear
   kOwedNothing,  // neither
+  kOwedShadow,   // that it opens, and has the text whose hash is `proof` (shadow verification)
   // Packet offload: handed over in clear. The frame that leaves must be ESP of its SA. Still to
   // check:
   kOwedByDevice,        // that the text changed in place
   kOwedByDeviceNoText,  // no more: the cipher leaves the text in clear, or it is too short
+  kOwedByDeviceShadow,  // as kOwedShadow
 };
+inline bool OwesShadow(Protection p) {
+  return p == Protection::kOwedShadow || p == Protection::kOwedByDeviceShadow;
+}
 inline bool OwesSeal(Protection p) { return p >= Protection::kOwed; }
 
 // Work left unfinished in a frame at the host-side port (as in the virtio-net header).
@@ -78,7 +83,8 @@ struct alignas(kCacheLine) Packet {
   uint16_t proof_at = 0;  // kOwed…: offset of the text after the IV, from the start of the buffer
   uint16_t proof_header = 0;  // kOwed…: checksum of the ESP header; kOwedByDevice…: of the SPI
   PacketPool* pool = nullptr;
-  uint64_t proof = 0;  // kOwed…: first bytes of the text in clear; kClear: FlowDecision::stamp
+  // kOwed…: first bytes of the text in clear, or its hash (…Shadow); kClear: FlowDecision::stamp
+  uint64_t proof = 0;
 
   // Low 32 bits of Sa::number of an ESP packet that a device must seal; needed if the device hands
   // it back. REQUIRES: !csum_partial.

@@ -10,12 +10,14 @@
 #include "crypto/engine_set.h"
 #include "datapath/bind_half.h"
 #include "datapath/segment.h"
+#include "datapath/shadow/device_shadow.h"
 #include "datapath/wire_seal_guard.h"
 #include "datapath/worker.h"
 #include "device/sim_nic/sim_nic.h"
 #include "support/fake_clock.h"
 #include "support/memory_port.h"
 #include "support/packet_builder.h"
+#include "support/tamper_port.h"
 #include "support/test_sa.h"
 
 namespace cygnet::test {
@@ -31,6 +33,7 @@ struct TestHostOptions {
   bool nic = false;        // a software NIC at every wire
   uint32_t sa_limit = 16;  // of each NIC
   uint32_t mtu = 1500;
+  uint32_t verify = 0;  // each NIC: the CPU computes one of so many packets again
   std::optional<EngineOptions> look_aside = {};  // a device that takes all it supports
 };
 
@@ -52,15 +55,18 @@ class TestHost {
       auto wire =
           std::make_unique<GuardedPort>(std::move(memory), link.guard.get(), link.capture.get());
       if (options.nic) {
+        link.guarded = std::move(wire);
+        auto below = std::make_unique<TamperPort>(link.guarded.get(), &below_nic, &unchanged_);
         link.nic = std::make_unique<SimNic>(
-            "nic" + std::to_string(i), std::move(wire), 1, pools, link.capture.get(),
+            "nic" + std::to_string(i), std::move(below), 1, pools, link.capture.get(),
             SimNicOptions{.sa_limit = options.sa_limit}, FaultScript(), &clock);
+        link.above = std::make_unique<TamperPort>(link.nic.get(), &unchanged_, &above_nic);
       } else {
         link.bare = std::move(wire);
       }
       const int32_t ifindex = kIfindex + static_cast<int32_t>(i);
       path.interfaces.push_back({.host = link.host.get(),
-                                 .wire = options.nic ? static_cast<Port*>(link.nic.get())
+                                 .wire = options.nic ? static_cast<Port*>(link.above.get())
                                                      : static_cast<Port*>(link.bare.get()),
                                  .offload = link.nic.get(),
                                  .ifindex = ifindex,
@@ -68,6 +74,7 @@ class TestHost {
                                  .capture = link.capture.get()});
       devices.push_back(
           {.device = link.nic.get(), .mode = PlacementMode::kCrypto, .ifindex = ifindex});
+      if (options.verify != 0) Verify(options.verify, &link);
       links_.push_back(std::move(link));
     }
     if (options.look_aside.has_value()) AddLookAside(*options.look_aside);
@@ -83,6 +90,7 @@ class TestHost {
   MemoryPort& wire_port(std::size_t i = 0) { return *links_[i].wire; }
   SimNic& nic(std::size_t i = 0) { return *links_[i].nic; }
   CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
+  DeviceShadow& shadow(std::size_t i = 0) { return *links_[i].shadow; }
   SealGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
 
   // Binds both halves of the SA with BindHalf and inserts it. `number` identifies the SA in
@@ -193,6 +201,11 @@ class TestHost {
     return out;
   }
 
+  // A broken NIC: what changes below it, before the seal guard sees the frame, and above it, on the
+  // way to the worker.
+  Tamper below_nic;
+  Tamper above_nic;
+
   DataPath path{1};
   FakeClock clock;
   EngineSet engines = MakeEngines();
@@ -214,10 +227,22 @@ class TestHost {
     std::unique_ptr<CapturePoints> capture;
     std::unique_ptr<WireSealGuard> guard;
     std::unique_ptr<MemoryPort> host;
-    std::unique_ptr<GuardedPort> bare;  // the wire, unless a NIC owns it
+    std::unique_ptr<GuardedPort> bare;     // the wire, without a NIC
+    std::unique_ptr<GuardedPort> guarded;  // the wire, with one
     std::unique_ptr<SimNic> nic;
+    std::unique_ptr<TamperPort> above;
+    std::unique_ptr<DeviceShadow> shadow;
     MemoryPort* wire = nullptr;
   };
+  // Device copies are required from the start: nothing is in the NIC yet.
+  void Verify(uint32_t one_of, Link* link) {
+    link->shadow = std::make_unique<DeviceShadow>(&path.control_bell);
+    const bool copies = link->nic->SetMirror(one_of);
+    link->shadow->Set(one_of, copies, 0);
+    link->guard->SetShadow(link->shadow.get(), engines);
+    path.interfaces.back().shadow = link->shadow.get();
+    devices.back().verify_one_of = one_of;
+  }
   static std::vector<Bytes> Take(MemoryPort* port) {
     std::vector<Bytes> out;
     while (!port->sent.empty()) {
@@ -233,6 +258,7 @@ class TestHost {
   }
 
   PacketPools* const pools_;
+  const Tamper unchanged_;
   std::vector<Link> links_;
 };
 

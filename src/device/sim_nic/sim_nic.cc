@@ -9,6 +9,8 @@ namespace {
 
 constexpr uint32_t kRingPackets = 2048;
 
+bool IsCopy(const Packet* packet) { return packet->offload.status == OffloadStatus::kMirrored; }
+
 std::unique_ptr<CryptoQueue> MakeQueue() {
   for (const EngineInfo* info : BuiltinEngines()) {
     if (info->name == "openssl") return info->create({})->CreateQueue(0);
@@ -72,10 +74,16 @@ SimNic::~SimNic() {
     }
   }
   table_.ForEachPacketSa([this](OffloadHandle, SimNicTable::Slot& slot) {
-    for (const SimNicPacketSa::Kept& kept : slot.packet->kept()) caches_.Give(kept.packet);
+    for (const SimNicPacketSa::Kept& kept : slot.packet->kept()) {
+      caches_.Give(kept.packet);
+      FreeCopy(kept.copy);
+    }
     slot.packet->kept().clear();
   });
-  for (const SimNicPacketSa::Kept& kept : orphans_) caches_.Give(kept.packet);
+  for (const SimNicPacketSa::Kept& kept : orphans_) {
+    caches_.Give(kept.packet);
+    FreeCopy(kept.copy);
+  }
   for (SimNicReorder* reorder : {&reorder_out_, &reorder_in_}) {
     reorder->Mix(&faults_);
     PacketBatch rest;
@@ -181,9 +189,28 @@ uint32_t SimNic::MoveToHost() {
 }
 
 void SimNic::Arrive(PacketBatch* batch) {
-  Open(batch);
-  if (capture_ != nullptr) capture_->host.Offer(batch->packets(), CaptureDirection::kInbound);
-  Distribute(batch);
+  Up up;
+  const std::span<Packet* const> packets{up.data(), Open(batch, &up)};
+  if (capture_ != nullptr && capture_->host.readers() != 0) OfferUp(packets);
+  DistributeAll(packets);
+}
+
+// Captures see each packet once.
+void SimNic::OfferUp(std::span<Packet* const> packets) {
+  for (Packet* const& packet : packets) {
+    if (!IsCopy(packet)) capture_->host.Offer({&packet, 1}, CaptureDirection::kInbound);
+  }
+}
+
+// A copy and its packet stay in one batch.
+void SimNic::DistributeAll(std::span<Packet* const> packets) {
+  PacketBatch batch;
+  for (Packet* packet : packets) {
+    const bool pair = packet->offload.status == OffloadStatus::kMirrored;
+    if (batch.room() < (pair ? 2u : 1u)) Distribute(&batch);
+    batch.Push(packet);
+  }
+  Distribute(&batch);
 }
 
 // Receive-side scaling: a flow always goes to the same worker. All workers are chosen before the
@@ -194,6 +221,7 @@ void SimNic::Distribute(PacketBatch* batch) {
   for (uint32_t i = 0; workers > 1 && i < batch->size(); ++i) {
     const auto ip = ParseIpPacket((*batch)[i]->l3());
     targets[i] = ip ? static_cast<uint32_t>(ip->flow.Hash() % workers) : 0;
+    if (i > 0 && IsCopy((*batch)[i - 1])) targets[i - 1] = targets[i];
   }
   for (uint32_t w = 0; w < workers; ++w) {
     std::array<Packet*, kMaxBatch> mine;
@@ -201,7 +229,9 @@ void SimNic::Distribute(PacketBatch* batch) {
     for (uint32_t i = 0; i < batch->size(); ++i) {
       if (targets[i] == w) mine[n++] = (*batch)[i];
     }
-    const std::size_t taken = to_host_[w]->Push({mine.data(), n});
+    std::size_t room = std::min(n, to_host_[w]->Room());
+    if (room > 0 && IsCopy(mine[room - 1])) --room;  // never without its packet
+    const std::size_t taken = to_host_[w]->Push({mine.data(), room});
     for (std::size_t i = taken; i < n; ++i) sink_.Drop(mine[i], DropReason::kPortFull);
     if (taken > 0) host_bells_[w]->Ring();
   }

@@ -114,6 +114,7 @@ class SimNic final : public Port,
   std::optional<SaReading> Read(OffloadHandle handle) const override;
   std::optional<SaHandOver> TakeState(OffloadHandle handle) override;
   std::vector<PacketOffloadEvent> TakeEvents() override;
+  bool SetMirror(uint32_t n) override;
 
   // DeviceRecords, SaFindings, Loopback (sim_nic_loopback.cc), FaultInjection.
   const DeviceRecords* records() const override { return this; }
@@ -149,8 +150,10 @@ class SimNic final : public Port,
   void SealLocked(uint32_t queue, PacketBatch* batch);
   DropReason PrepareSeal(Packet* packet, uint32_t* jobs);
   void PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool with_icv);
-  void Open(PacketBatch* batch);
-  void OpenLocked(PacketBatch* batch);
+  // Packets that go up: those of a batch, and their copies.
+  using Up = std::array<Packet*, 2 * kMaxBatch>;
+  uint32_t Open(PacketBatch* batch, Up* up);
+  uint32_t OpenLocked(PacketBatch* batch, Up* up);
   // An arriving ESP packet of an SA in the table.
   struct Arrival {
     SimNicTable::Slot* slot = nullptr;
@@ -161,6 +164,8 @@ class SimNic final : public Port,
   bool FindSa(Packet* packet, Arrival* arrival);
   void OpenInPlace(const Arrival& arrival, Packet* packet);
   void Distribute(PacketBatch* batch);
+  void DistributeAll(std::span<Packet* const> packets);
+  void OfferUp(std::span<Packet* const> packets);
 
   // --- Packets that stay here (sim_nic_loopback.cc). These require mutex_ ---
   class LoopScope;
@@ -205,7 +210,11 @@ class SimNic final : public Port,
                       Building* building);
   void SealBuilt(Building* building, PacketBatch* out);
   SimNicPacketSa::ReplayCheck ReplayCheckOf(const SimNicTable::Slot& slot, DropReason replay);
-  Fate Decapsulate(const Arrival& arrival, Packet* packet);
+  Fate Decapsulate(const Arrival& arrival, Packet* packet, Packet** copy);
+  // Copies that go up before the packets that they were made of (sim_nic_mirror.cc).
+  bool DrawCopy(const Packet& packet, Packet** copy);
+  static void MarkCopy(const Packet& inner, Packet* copy);
+  void FreeCopy(Packet* copy);
   Fate DropOne(Packet* packet, DropReason reason);
   Fate Keep(SimNicTable::Slot* slot, const SimNicPacketSa::Kept& kept);
   uint32_t MoveKept();
@@ -315,6 +324,8 @@ class SimNic final : public Port,
   uint64_t false_icv_ = 1;
   SimNicReorder reorder_out_;
   SimNicReorder reorder_in_;
+  uint64_t copy_draw_ = 1;
+  std::atomic<uint32_t> mirror_{0};  // one of so many decapsulated packets is copied; 0: none
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -139,34 +139,45 @@ void SimNic::OpenInPlace(const Arrival& arrival, Packet* packet) {
 }
 
 // Opens packets of its SAs in place. One packet at a time: an ESN is inferred from the numbers
-// authenticated before it.
-void SimNic::Open(PacketBatch* batch) {
+// authenticated before it. Returns how many packets go up.
+uint32_t SimNic::Open(PacketBatch* batch, Up* up) {
   const std::lock_guard lock(mutex_);
-  OpenLocked(batch);
+  return OpenLocked(batch, up);
 }
 
-void SimNic::OpenLocked(PacketBatch* batch) {
-  if (!offload_up()) return;
-  std::array<Packet*, kMaxBatch> passing;
+uint32_t SimNic::OpenLocked(PacketBatch* batch, Up* up) {
   uint32_t n = 0;
+  if (!offload_up()) {
+    for (Packet* packet : batch->packets()) (*up)[n++] = packet;
+    batch->ReleaseAll();
+    return n;
+  }
   for (Packet* packet : batch->packets()) {
     Arrival arrival;
     Fate fate = Fate::kPass;
+    Packet* copy = nullptr;
     if (FindSa(packet, &arrival)) {
       if (faults_.NextSwallows(FaultWay::kIn)) {
         caches_.Give(packet);
         fate = Fate::kDropped;
       } else if (arrival.slot->packet != nullptr) {
-        fate = Decapsulate(arrival, packet);
+        fate = Decapsulate(arrival, packet, &copy);
       } else {
         OpenInPlace(arrival, packet);
       }
     }
-    if (fate == Fate::kPass) passing[n++] = packet;
+    if (copy != nullptr && fate == Fate::kPass &&
+        packet->offload.status == OffloadStatus::kDecapsulated) {
+      MarkCopy(*packet, copy);
+      (*up)[n++] = copy;
+    } else {
+      FreeCopy(copy);
+    }
+    if (fate == Fate::kPass) (*up)[n++] = packet;
   }
   batch->ReleaseAll();
-  for (uint32_t i = 0; i < n; ++i) batch->Push(passing[i]);
   if (table_.HasEvents()) RingBell();
+  return n;
 }
 
 }  // namespace cygnet

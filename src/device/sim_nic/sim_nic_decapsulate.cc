@@ -5,7 +5,7 @@ namespace cygnet {
 
 // In the order of the stack's inbound pipeline: replay check, ICV, trailer, replay commit,
 // lifetime, decapsulation. The stack checks policy.
-SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
+SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet, Packet** copy) {
   SimNicTable::Slot* slot = arrival.slot;
   SimNicPacketSa& sa = *slot->packet;
   const uint32_t low = arrival.esp.seq_low;
@@ -19,6 +19,7 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
     sa.CountReplayed();
     return DropOne(packet, replay);
   }
+  if (!DrawCopy(*packet, copy)) return DropOne(packet, DropReason::kNoBuffers);
   const std::size_t length = arrival.ip.total_length - arrival.esp.esp_offset;
   if (!esp::HasRoomForJob(slot->params.layout, length)) {
     return DropOne(packet, DropReason::kInTruncated);
@@ -37,7 +38,10 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
   packet->SetSaNumber(sa.number());
   if (place == SimNicPacketSa::Place::kAbove) {
     sa.AskForNumbers();
-    return Keep(slot, {.packet = packet, .seq = seq, .esp_offset = arrival.esp.esp_offset});
+    return Keep(slot, {.packet = packet,
+                       .seq = seq,
+                       .esp_offset = arrival.esp.esp_offset,
+                       .copy = std::exchange(*copy, nullptr)});
   }
   const DropReason reason =
       sa.Accept(seq, arrival.ip, arrival.esp.esp_offset, clock_->WallSeconds(), check, packet);
@@ -47,11 +51,11 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet) {
   return Fate::kPass;
 }
 
-// Packets whose numbers are in the block by now.
+// Packets whose numbers are in the block by now. Each may have a copy.
 void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, PacketBatch* up) {
   SimNicPacketSa& sa = *slot->packet;
   std::deque<SimNicPacketSa::Kept> later;
-  while (!sa.kept().empty() && !up->full()) {
+  while (!sa.kept().empty() && up->room() >= 2) {
     const SimNicPacketSa::Kept kept = sa.kept().front();
     sa.kept().pop_front();
     if (sa.PlaceOf(kept.seq) != SimNicPacketSa::Place::kInBlock) {
@@ -63,16 +67,21 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     const DropReason reason = sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(),
                                         SimNicPacketSa::ReplayCheck::kFull, kept.packet);
     if (reason != DropReason::kNone) {
+      FreeCopy(kept.copy);
       (void)DropOne(kept.packet, reason);
       continue;
     }
     kept.packet->offload.handle = handle;
     kept.packet->offload.status = OffloadStatus::kDecapsulated;
     opened_.fetch_add(1, std::memory_order_relaxed);
+    if (kept.copy != nullptr) {
+      MarkCopy(*kept.packet, kept.copy);
+      up->Push(kept.copy);
+    }
     up->Push(kept.packet);
   }
   sa.kept().insert(sa.kept().begin(), later.begin(), later.end());
-  if (!sa.kept().empty() && !up->full()) sa.AskForNumbers();
+  if (!sa.kept().empty() && up->room() >= 2) sa.AskForNumbers();
 }
 
 }  // namespace cygnet

@@ -18,6 +18,7 @@ class SimNic::LoopScope final : public DropKeeper {
     }
     std::fill(drops_.begin(), drops_.end(), DropReason::kNone);
     faults_ = std::exchange(nic_.faults_, {});
+    mirror_ = nic_.mirror_.exchange(0, std::memory_order_relaxed);
     nic_.drops_to_ = &sink_;
   }
   LoopScope(const LoopScope&) = delete;
@@ -27,6 +28,7 @@ class SimNic::LoopScope final : public DropKeeper {
       (nic_.*kCounters[i]).store(counts_[i], std::memory_order_relaxed);
     }
     nic_.faults_ = faults_;
+    nic_.mirror_.store(mirror_, std::memory_order_relaxed);
     nic_.drops_to_ = &nic_.sink_;
   }
 
@@ -45,6 +47,7 @@ class SimNic::LoopScope final : public DropKeeper {
   DropSink sink_;
   std::array<uint64_t, kCounters.size()> counts_{};
   PendingFaults faults_;
+  uint32_t mirror_ = 0;
 };
 
 Status SimNic::Loop(const OffloadSa& sa, std::span<Packet* const> packets,
@@ -83,7 +86,8 @@ void SimNic::LoopBatch(const OffloadSa& sa, std::span<Packet* const> packets) {
   PacketBatch batch;
   for (Packet* packet : packets) batch.Push(packet);
   if (IsInbound(sa.half)) {
-    OpenLocked(&batch);
+    Up up;
+    (void)OpenLocked(&batch, &up);
   } else {
     SealLocked(0, &batch);
   }

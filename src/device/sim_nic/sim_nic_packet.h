@@ -28,6 +28,7 @@ class SimNicPacketSa {
     uint32_t queue = 0;       // outbound: that it came from
     uint64_t seq = 0;         // inbound
     uint32_t esp_offset = 0;  // inbound: from the start of the IP header
+    Packet* copy = nullptr;   // inbound: to be handed up before it; nullptr: none
   };
 
   // `events` and `faults` outlive this. `faults` nullptr: none.

@@ -163,6 +163,7 @@ SimNic::Fate SimNic::DropOne(Packet* packet, DropReason reason) {
 
 SimNic::Fate SimNic::Keep(SimNicTable::Slot* slot, const SimNicPacketSa::Kept& kept) {
   if (slot->packet->kept().size() >= SimNicPacketSa::kMaxKept) {
+    FreeCopy(kept.copy);
     return DropOne(kept.packet, DropReason::kPortFull);
   }
   if (slot->packet->kept().empty()) keeping_.push_back(slot->packet->handle());
@@ -195,7 +196,8 @@ uint32_t SimNic::MoveKept() {
     look_at_kept_.store(false, std::memory_order_release);
     FinishGrants();
     TakeKept(&to_wire, &back, &up);
-    if (to_wire.full() || up.full() || back.size() >= kMaxBatch || !grants_.empty()) LookAtKept();
+    if (to_wire.full() || up.room() < 2 || back.size() >= kMaxBatch || !grants_.empty())
+      LookAtKept();
     if (table_.HasEvents()) RingBell();
   }
   const auto moved = static_cast<uint32_t>(to_wire.size() + up.size() + back.size());
@@ -221,6 +223,7 @@ void SimNic::TakeKept(PacketBatch* to_wire, std::vector<SimNicPacketSa::Kept>* b
     if (inbound && up->full()) return false;
     if (!inbound && back->size() >= kMaxBatch) return false;
     inbound ? up->Push(kept.packet) : back->push_back(kept);
+    FreeCopy(kept.copy);  // the stack opens nothing that the device has opened
     return true;
   };
   while (!orphans_.empty() && take(orphans_.back(), orphans_.back().seq != 0)) orphans_.pop_back();
