@@ -6,6 +6,7 @@
 //   policies/lookup/N  the look-up alone, for a batch of flows, as for new flows
 //   policies/lookup_one/N  one flow after the other
 //   workers/out|in/N   one SA, many flows, N workers in their threads: workers_rows.h
+//   inner_rss/packet|crypto|software/N  one tunnel behind a software NIC: inner_rss_rows.h
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <map>
 
+#include "inner_rss_rows.h"
 #include "scale_host.h"
 #include "window_stats.h"
 #include "workers_rows.h"
@@ -233,6 +235,12 @@ void RegisterAll(bool smoke, uint32_t most_sas) {
   for (const uint32_t n : {1u, 2u}) {
     Register("workers/out/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, true);
     Register("workers/in/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, false);
+  }
+  for (const uint32_t n : {1u, 2u}) {
+    for (const OpenedBy by : {OpenedBy::kPacketOffload, OpenedBy::kCryptoOffload, OpenedBy::kCpu}) {
+      Register("inner_rss/" + std::string(Name(by)) + "/" + std::to_string(n), smoke ? 2 : 400,
+               RunInnerRss, n, by);
+    }
   }
 }
 

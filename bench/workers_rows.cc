@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 
+#include "overlap.h"
 #include "scale_host.h"
 #include "window_stats.h"
 
@@ -14,12 +15,6 @@ constexpr uint32_t kBatches = 24;  // of each worker in a round
 constexpr uint32_t kFlows = 64;    // of each worker
 constexpr uint32_t kSize = 64;
 constexpr uint32_t kNumberAt = 14 + 20 + 8;  // of the packet number, in the payload
-
-struct Window {
-  uint64_t begin;
-  uint64_t end;
-};
-using Windows = std::vector<Window>;
 
 // Lets all workers process their batches at the same time.
 void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
@@ -38,27 +33,6 @@ void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-}
-
-// True if the other worker ran during at least nine tenths of `window`: shared cores do not always
-// run both.
-bool Overlapped(const Window& window, const Windows& other, uint64_t longest) {
-  uint64_t covered = 0;
-  for (const Window& o : other) {
-    if (o.end - o.begin > longest) continue;
-    const uint64_t begin = std::max(window.begin, o.begin);
-    const uint64_t end = std::min(window.end, o.end);
-    if (end > begin) covered += end - begin;
-  }
-  return covered * 10 >= (window.end - window.begin) * 9;
-}
-
-uint64_t MedianLength(const Windows& windows) {
-  std::vector<uint64_t> lengths;
-  for (const Window& w : windows) lengths.push_back(w.end - w.begin);
-  std::nth_element(lengths.begin(), lengths.begin() + static_cast<long>(lengths.size() / 2),
-                   lengths.end());
-  return lengths[lengths.size() / 2];
 }
 
 class TwoHosts {

@@ -155,6 +155,8 @@ def _scale(rows, _machine):
                      ((1000, 0.5), (100000, 0.5)))
     for direction in DIRECTIONS:
         yield from _kept(rows, "one SA, two workers", f"workers/{direction}", 1, ((2, 1.8),))
+    yield from _kept(rows, "one tunnel, packet offload, two workers", "inner_rss/packet", 1,
+                     ((2, 1.8),))
 
 
 def check(rows, machine):

@@ -2,7 +2,8 @@
 
 #include <poll.h>
 
-#include "net/flow_key.h"
+#include "net/frame.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -26,6 +27,30 @@ DeviceIdentity IdentityOf(const std::string& name, const SimNicOptions& options)
           .serial = or_else(options.serial, name),
           .firmware = or_else(options.firmware, CYGNET_VERSION),
           .simulated = true};  // whatever card it imitates
+}
+
+// What receive-side scaling goes by. The flow of the packet as it is handed up: the inner one if
+// the device decapsulated it, else that of the frame.
+uint64_t SpreadHash(const Packet& packet) {
+  IpPacketView ip;
+  const Frame frame = ParseFrame(packet.bytes(), &ip);
+  if (frame.kind != FrameKind::kIp) return 0;
+  FlowKey flow = ip.flow;
+  if (ip.fragment) {
+    // All fragments of a datagram go to one worker, and only the first one shows the ports.
+    flow.sport = 0;
+    flow.dport = 0;
+    flow.proto = 0;
+  } else if (flow.proto == kProtoEsp && ip.total_length >= ip.header_length + sizeof(uint32_t)) {
+    // The SPI, instead of ports, so that the tunnels between two hosts spread.
+    const uint8_t* spi =
+        packet.data() + frame.type.l3_offset + static_cast<std::size_t>(ip.header_length);
+    flow.sport = LoadBe16(spi);
+    flow.dport = LoadBe16(spi + 2);
+  }
+  // Once more, because the ports of many flows are consecutive, and their hashes then have patterns
+  // in single bits.
+  return FoldedMultiply(flow.Hash(), 0x9e3779b97f4a7c15);
 }
 
 const Clock* SystemTime() {
@@ -213,14 +238,13 @@ void SimNic::DistributeAll(std::span<Packet* const> packets) {
   Distribute(&batch);
 }
 
-// Receive-side scaling: a flow always goes to the same worker. All workers are chosen before the
-// first packet is handed over: after that a packet must not be read again.
+// Receive-side scaling: a flow always goes to the same worker, in the order of arrival. All workers
+// are chosen before the first packet is handed over: after that a packet must not be read again.
 void SimNic::Distribute(PacketBatch* batch) {
   const uint32_t workers = queues();
   std::array<uint32_t, kMaxBatch> targets{};
   for (uint32_t i = 0; workers > 1 && i < batch->size(); ++i) {
-    const auto ip = ParseIpPacket((*batch)[i]->l3());
-    targets[i] = ip ? static_cast<uint32_t>(ip->flow.Hash() % workers) : 0;
+    targets[i] = static_cast<uint32_t>(SpreadHash(*(*batch)[i]) % workers);
     if (i > 0 && IsCopy((*batch)[i - 1])) targets[i - 1] = targets[i];
   }
   for (uint32_t w = 0; w < workers; ++w) {

@@ -297,7 +297,7 @@ class SimNic final : public Port,
   SimNicPolicies policies_;
   std::vector<OffloadHandle> keeping_;  // SAs that keep packets, or did
   // Packets kept for SAs that were wiped since.
-  std::vector<SimNicPacketSa::Kept> orphans_;
+  std::deque<SimNicPacketSa::Kept> orphans_;
   std::atomic<bool> look_at_kept_{false};
   Conditions conditions_;
   std::deque<std::string> played_;

@@ -36,8 +36,8 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet, Packet*
   packet->offload.esn_high = static_cast<uint32_t>(seq >> 32);
   packet->offload.status = OffloadStatus::kOpened;
   packet->SetSaNumber(sa.number());
-  if (place == SimNicPacketSa::Place::kAbove) {
-    sa.AskForNumbers();
+  if (place == SimNicPacketSa::Place::kAbove || sa.kept_go_first()) {
+    if (place == SimNicPacketSa::Place::kAbove) sa.AskForNumbers();
     return Keep(slot, {.packet = packet,
                        .seq = seq,
                        .esp_offset = arrival.esp.esp_offset,
@@ -80,6 +80,7 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     }
     up->Push(kept.packet);
   }
+  if (sa.kept().empty()) sa.KeptWereLookedAt();
   sa.kept().insert(sa.kept().begin(), later.begin(), later.end());
   if (!sa.kept().empty() && up->room() >= 2) sa.AskForNumbers();
 }

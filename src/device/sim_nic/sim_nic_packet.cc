@@ -54,6 +54,7 @@ void SimNicPacketSa::Grant(const NumberBlock& block) {
   }
   told_low_ = false;
   told_none_ = false;
+  kept_go_first_ = !kept_.empty();
   PlaceLowMark();
 }
 

@@ -52,6 +52,10 @@ class SimNicPacketSa {
   SaReading ReadKept(uint64_t now, uint64_t monotonic_ns, uint64_t age_ns);
   SaHandOver HandOver(uint64_t now) const;
   std::deque<Kept>& kept() { return kept_; }
+  // True from a Grant until every kept packet was looked at. Packets that come meanwhile go behind
+  // the kept ones, because they are younger.
+  bool kept_go_first() const { return kept_go_first_ && !kept_.empty(); }
+  void KeptWereLookedAt() { kept_go_first_ = false; }
   // A packet finds no number.
   void AskForNumbers();
 
@@ -103,6 +107,7 @@ class SimNicPacketSa {
   bool told_none_ = false;
   Lifetime lifetime_{LifetimeLimits{}, LifetimeUsage{}};
   std::deque<Kept> kept_;
+  bool kept_go_first_ = false;
   struct KeptReading {
     SaReading reading;
     uint64_t taken_ns = 0;

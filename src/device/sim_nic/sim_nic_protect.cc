@@ -226,7 +226,9 @@ void SimNic::TakeKept(PacketBatch* to_wire, std::vector<SimNicPacketSa::Kept>* b
     FreeCopy(kept.copy);  // the stack opens nothing that the device has opened
     return true;
   };
-  while (!orphans_.empty() && take(orphans_.back(), orphans_.back().seq != 0)) orphans_.pop_back();
+  while (!orphans_.empty() && take(orphans_.front(), orphans_.front().seq != 0)) {
+    orphans_.pop_front();
+  }
   Building building;
   std::erase_if(keeping_, [&](OffloadHandle handle) {
     SimNicTable::Slot* slot = table_.Find(handle);
