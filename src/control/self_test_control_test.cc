@@ -75,5 +75,70 @@ TEST_F(SelfTestControlTest, HonestDeviceGetsItsSasBackAfterAReset) {
   EXPECT_THAT(audit_.notes, ElementsAre("nic0 up"));
 }
 
+TEST_F(SelfTestControlTest, WithdrawnCapabilityCostsOnlyTheSasThatNeedIt) {
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x100, kSaFlagEsn), {}));
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x101, 0), {}));
+  ASSERT_EQ(Where(0x100), "crypto requested");
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  Reset();
+  EXPECT_EQ(Where(0x100), "software withdrawn:esn");
+  EXPECT_EQ(Where(0x101), "crypto returned");
+  const DeviceReport report = Report();
+  ASSERT_EQ(report.self_test.withdrawn.size(), 1u);
+  EXPECT_EQ(report.self_test.withdrawn[0].name, "esn");
+  EXPECT_FALSE(report.caps.esn);
+  EXPECT_TRUE(nic_.caps().esn) << "it still claims it";
+  EXPECT_THAT(audit_.notes, testing::Contains("nic0 withdrawn:esn"));
+
+  // It stays honest about the rest, and gets the SA back when it has learnt it.
+  ASSERT_TRUE(nic_.InjectFault("lie none"));
+  Reset();
+  EXPECT_EQ(Where(0x100), "crypto returned");
+}
+
+TEST_F(SelfTestControlTest, RequestThatNeedsItIsRefusedWithTheReason) {
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  Reset();
+  const Status packet = control_->AddSa(Offloaded(0x100, kSaFlagEsn, OffloadMode::kPacket), {});
+  ASSERT_FALSE(packet);
+  EXPECT_EQ(packet.error().code, Errc::kNotSupported);
+  EXPECT_THAT(packet.error().message, HasSubstr("withdrawn:esn: withdrawn: the self-test of esn"));
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x101, kSaFlagEsn), {})) << "crypto offload falls back";
+  EXPECT_EQ(Where(0x101), "software withdrawn:esn");
+}
+
+TEST_F(SelfTestControlTest, EachLieIsFound) {
+  for (const char* lie :
+       {"esn", "transport", "tunnel", "ipv4", "ipv6", "key-256", "key-128", "rfc4106(gcm(aes))",
+        "packet-offload", "crypto-offload", "inbound", "outbound", "replay", "udp-encapsulation"}) {
+    ASSERT_TRUE(nic_.InjectFault(std::string("lie ") + lie));
+    Reset();
+    const std::string name = lie == std::string("replay")              ? "replay-check"
+                             : lie == std::string("udp-encapsulation") ? "packet-udp-encapsulation"
+                                                                       : lie;
+    const auto withdrawn = Report().self_test.withdrawn;
+    ASSERT_EQ(withdrawn.size(), 1u) << lie;
+    EXPECT_EQ(withdrawn[0].name, name) << withdrawn[0].text;
+    ASSERT_TRUE(nic_.InjectFault("lie none"));
+  }
+}
+
+TEST_F(SelfTestControlTest, EnablingTestsAgain) {
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  EXPECT_THAT(Report().self_test.withdrawn, IsEmpty()) << "nothing has asked since";
+  ASSERT_TRUE(control_->SetOffloadEnabled("nic0", false));
+  ASSERT_TRUE(control_->SetOffloadEnabled("nic0", true));
+  EXPECT_EQ(Report().self_test.withdrawn.size(), 1u);
+}
+
+TEST_F(SelfTestControlTest, ClientFasterThanTheBellStillFindsATestedDevice) {
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  ASSERT_TRUE(nic_.InjectFault("reset 0"));  // nobody has answered the bell
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x100, kSaFlagEsn), {}));
+  EXPECT_EQ(Where(0x100), "software withdrawn:esn");
+  ASSERT_TRUE(control_->AddSa(Offloaded(0x101, 0), {}));
+  EXPECT_EQ(Where(0x101), "crypto requested");
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -17,7 +17,7 @@ class SimNic::LoopScope final : public DropKeeper {
       counts_[i] = (nic_.*kCounters[i]).load(std::memory_order_relaxed);
     }
     std::fill(drops_.begin(), drops_.end(), DropReason::kNone);
-    faults_ = std::exchange(nic_.faults_, {});
+    faults_ = std::exchange(nic_.faults_, nic_.faults_.OnlyLies());
     mirror_ = nic_.mirror_.exchange(0, std::memory_order_relaxed);
     nic_.drops_to_ = &sink_;
   }

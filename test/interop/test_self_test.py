@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""The self-test of a device: what it does wrongly is withdrawn, before an SA goes there and after a
+reset, and everything else goes on."""
+
+import labkit
+import suite
+from test_placement import HOST, PEER, Placement
+
+
+class SelfTest(Placement):
+    devices = [{"offload": "crypto"}]
+
+    def report(self):
+        return self.host.show("dev")[0]["self_test"]
+
+    def fault(self, text):
+        self.host.text("sim", "dev", "nic0", *text.split())
+
+    def reset(self):
+        """Resets the card; returns when its self-test has run since."""
+        before = self.host.show("dev")[0]["offload"]["resets"]
+        self.fault("reset 20")
+        self.wait_for(lambda: self.host.show("dev")[0]["offload"]["resets"] > before
+                      and self.host.show("dev")[0]["offload"]["up"], "the card is back")
+
+    def where(self, spi):
+        for sa in self.host.show("sa"):
+            if int(sa["spi"], 16) == spi:
+                half = sa["placements"][0]
+                return half["effective"], half["reason"]
+        return None
+
+    def test_withdraws_what_the_device_does_wrongly(self):
+        self.assertTrue(self.report()["ran"])
+        self.assertEqual(self.report()["withdrawn"], [])
+        self.add(0x1001, extra="flag esn")
+        self.add(0x1002)
+        self.assertEqual(self.where(0x1001), ("crypto", "requested"))
+
+        self.fault("lie esn")
+        self.reset()
+        self.wait_for(lambda: self.where(0x1001) == ("software", "withdrawn:esn"), "the SA moved")
+        self.wait_for(lambda: self.where(0x1002) == ("crypto", "returned"), "the other one is back")
+        withdrawn = self.report()["withdrawn"]
+        self.assertEqual([w["capability"] for w in withdrawn], ["esn"])
+        self.assertNotEqual(withdrawn[0]["expected"], withdrawn[0]["got"])
+        self.assertFalse(self.host.show("dev")[0]["offload"]["capabilities"]["esn"])
+
+        text = self.host.text("dev", "nic0")
+        self.assertIn("self-test FAILED", text)
+        self.assertIn("withdrawn:esn: ", text)
+        self.assertIn("cygnet_device_capabilities_withdrawn{device=\"nic0\"} 1",
+                      self.host.text("metrics"))
+
+        # An honest card gets the SA back.
+        self.fault("lie none")
+        self.reset()
+        self.wait_for(lambda: self.where(0x1001) == ("crypto", "returned"), "the SA is back")
+        self.assertIn("self-test passed", self.host.text("dev", "nic0"))
+
+    def test_packet_offload_fails_with_the_reason(self):
+        self.fault("lie tunnel")
+        self.reset()
+        with self.assertRaisesRegex(labkit.LabError, "withdrawn:tunnel"):
+            self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi 0x1003 reqid 1 mode tunnel "
+                           f"replay-window 64 aead rfc4106(gcm(aes)) 0x{'6b' * 20} 128 "
+                           "offload packet dev nic0 dir out")
+        self.fault("lie none")
+        self.reset()
+
+
+if __name__ == "__main__":
+    suite.main()
