@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "datapath/shadow/device_shadow.h"
 #include "support/esp_oracle.h"
 #include "support/test_host.h"
@@ -391,6 +393,103 @@ TEST(ShadowTest, CopyIsNeverDelivered) {
     if (packet->offload.status == OffloadStatus::kDecapsulated) packet->length = 0;
   };
   EXPECT_THAT(pair->Deliver(InnerFrame(kTunnel, 100)), IsEmpty());
+}
+
+// --- The faults of the software NIC ---
+
+struct FaultCase {
+  const char* fault;
+  OffloadMode mode;
+  Half half;
+};
+void PrintTo(const FaultCase& c, std::ostream* out) { *out << c.fault; }
+
+constexpr OffloadMode kCrypto = OffloadMode::kCrypto;
+constexpr OffloadMode kPacket = OffloadMode::kPacket;
+const FaultCase kFaults[] = {
+    {"skip-seal 8", kCrypto, Half::kOutbound},
+    {"skip-seal 8", kPacket, Half::kOutbound},
+    {"skip-icv 8", kCrypto, Half::kOutbound},
+    {"skip-icv 8", kPacket, Half::kOutbound},
+    {"policy-miss 8", kPacket, Half::kOutbound},
+    {"wrong-icv out 8", kCrypto, Half::kOutbound},
+    {"wrong-icv out 8", kPacket, Half::kOutbound},
+    {"wrong-inner out 8", kCrypto, Half::kOutbound},
+    {"wrong-inner out 8", kPacket, Half::kOutbound},
+    {"wrong-icv in 8", kCrypto, Half::kInbound},
+    {"wrong-icv in 8", kPacket, Half::kInbound},
+    {"wrong-inner in 8", kCrypto, Half::kInbound},
+    {"wrong-inner in 8", kPacket, Half::kInbound},
+    {"let-replay 8", kPacket, Half::kInbound},
+};
+
+// What B's wire gets for the packets of A: forged ones or replays where the fault is about them.
+std::vector<Bytes> Arriving(const FaultCase& c, std::vector<Bytes> sent) {
+  const std::string fault = c.fault;
+  if (fault.starts_with("wrong-icv in")) {
+    for (std::size_t i = 0; i < sent.size(); i += 2) sent[i].back() ^= 1;
+  } else if (fault.starts_with("let-replay")) {
+    const std::vector<Bytes> again = sent;
+    sent.insert(sent.end(), again.begin(), again.end());
+  }
+  return sent;
+}
+
+class FaultTest : public testing::TestWithParam<FaultCase> {};
+
+// With N = 1, what is delivered is what was sent, and nothing is delivered twice.
+TEST_P(FaultTest, NothingWrongIsDelivered) {
+  const FaultCase& c = GetParam();
+  const auto pair = MakePair(kTunnel, c.mode, 1);
+  TestHost& broken = IsInbound(c.half) ? pair->b : pair->a;
+  ASSERT_TRUE(broken.nic().InjectFault(c.fault));
+  std::set<Bytes> due;
+  std::vector<Bytes> sent;
+  for (uint8_t i = 0; i < 24; ++i) {
+    const Bytes frame = InnerFrame(kTunnel, 100, i);
+    due.insert(frame);
+    for (Bytes& wire : pair->a.Send(frame)) sent.push_back(std::move(wire));
+  }
+  const SaSpec& spec = pair->sa_b->spec();
+  for (const Bytes& wire : sent) {  // all of them verify at an honest peer
+    const std::span<const uint8_t> esp = std::span(wire).subspan(34);
+    EXPECT_TRUE(test::OracleOpen(spec, LoadBe32(esp.data() + 4), esp).has_value());
+  }
+  for (const Bytes& wire : Arriving(c, std::move(sent))) {
+    for (const Bytes& frame : pair->b.Receive(wire)) {
+      EXPECT_EQ(due.erase(frame), 1u) << "wrong, or delivered twice";
+    }
+  }
+  EXPECT_EQ(Wrong(broken, c.half), 8u);
+  TestHost& honest = IsInbound(c.half) ? pair->a : pair->b;
+  EXPECT_EQ(Wrong(honest, Half::kOutbound) + Wrong(honest, Half::kInbound), 0u);
+  const auto evidence = broken.shadow().TakeEvidence();
+  ASSERT_THAT(evidence, SizeIs(8));
+  for (const ShadowEvidence& e : evidence) {
+    EXPECT_FALSE(e.esp.empty() && e.by_device.empty());
+    EXPECT_NE(e.what, "");
+  }
+}
+
+std::string NameOfFault(const testing::TestParamInfo<FaultCase>& info) {
+  std::string name = info.param.fault;
+  std::erase_if(name, [](char c) { return c == ' ' || c == '-'; });
+  return name + (info.param.mode == kPacket ? "Packet" : "Crypto");
+}
+INSTANTIATE_TEST_SUITE_P(All, FaultTest, testing::ValuesIn(kFaults), NameOfFault);
+
+TEST(ShadowTest, ReorderedPacketsAreRight) {
+  for (const OffloadMode mode : {kCrypto, kPacket}) {
+    const auto pair = MakePair(kTunnel, mode, 1);
+    ASSERT_TRUE(pair->a.nic().InjectFault("reorder out 200"));
+    ASSERT_TRUE(pair->b.nic().InjectFault("reorder in 200"));
+    for (uint8_t i = 0; i < 200; ++i) pair->a.FromHost(InnerFrame(kTunnel, 100, i));
+    pair->a.Run();
+    for (const Bytes& wire : pair->a.ToWire()) pair->b.FromWire(wire);
+    pair->b.Run();
+    EXPECT_THAT(pair->b.ToHost(), SizeIs(200));
+    EXPECT_EQ(Wrong(pair->a, Half::kOutbound) + Wrong(pair->b, Half::kInbound), 0u);
+  }
 }
 
 // --- Samples ---
