@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,12 +54,34 @@ Result<UniqueFd> TakeSignals() {
   return fd;
 }
 
-// The file may hold plaintext, so only the caller may read it.
+// The file may hold plaintext, so only the caller may read it, even if it existed before. It is
+// overwritten, as by tcpdump and dumpcap.
 Result<UniqueFd> OpenOutput(const std::string& path) {
-  UniqueFd fd(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                          : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid()) return ErrnoError(path);
+  if (path == "-") {
+    UniqueFd fd(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+    if (!fd.valid()) return ErrnoError("standard output");
+    return fd;
+  }
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  struct stat facts {};
+  if (!fd.valid() || fstat(fd.get(), &facts) != 0) return ErrnoError(path);
+  const bool own = S_ISREG(facts.st_mode) && facts.st_uid == geteuid();
+  if (own && fchmod(fd.get(), 0600) != 0) return ErrnoError(path);
   return fd;
+}
+
+// What the capture brought, for its user. A capture that failed before its first packet has nothing
+// to say but its error, and leaves nothing behind.
+void PrintSummary(const CaptureWriter& writer, KeyFolder* keys, const std::string& file,
+                  bool failed) {
+  if (failed && writer.packets() == 0) {
+    if (keys != nullptr) keys->Discard();
+    return;
+  }
+  fmt::print(stderr, "{} packets captured, {} missed\n", writer.packets(), writer.missed());
+  if (keys == nullptr) return;
+  fmt::print(stderr, "keys of {} SAs in {}; to decrypt: WIRESHARK_CONFIG_DIR={} tshark -r {}\n",
+             keys->sas(), keys->path(), keys->path(), file);
 }
 
 enum class Wake : uint8_t { kData, kSignal, kOutputClosed, kTimeout };
@@ -162,6 +185,7 @@ Result<CaptureWriter::Outcome> CaptureWriter::TakeKeys(std::string_view datagram
 Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
   if (datagram.starts_with('{')) return TakeKeys(datagram);
   std::string kept;
+  const uint64_t before = packets_;
   while (!datagram.empty()) {
     const uint32_t length =
         datagram.size() < kSmallestBlock ? 0 : Load<uint32_t>(datagram, sizeof(uint32_t));
@@ -173,6 +197,7 @@ Result<CaptureWriter::Outcome> CaptureWriter::Write(std::string_view datagram) {
     datagram.remove_prefix(length);
   }
   auto outcome = WriteAll(kept);
+  if (!outcome) packets_ = before;
   if (outcome && *outcome == Outcome::kMore && limit_ && packets_ >= *limit_) {
     return Outcome::kLimit;
   }
@@ -198,11 +223,7 @@ Status RunCapture(const Arguments& arguments, const OperatorConnector& connect) 
   Status copied = Copy(&*client, signals->get(), output->get(), &writer);
   // Wireshark shows what an extcap program prints as an error.
   if (arguments.object == Object::kExtcap) return copied;
-  fmt::print(stderr, "{} packets captured, {} missed\n", writer.packets(), writer.missed());
-  if (keys) {
-    fmt::print(stderr, "keys of {} SAs in {}; to decrypt: WIRESHARK_CONFIG_DIR={} tshark -r {}\n",
-               keys->sas(), keys->path(), keys->path(), arguments.write_file);
-  }
+  PrintSummary(writer, keys ? &*keys : nullptr, arguments.write_file, !copied);
   return copied;
 }
 

@@ -173,6 +173,32 @@ TEST_F(RunCaptureTest, KeysGoBesideTheFile) {
   std::filesystem::remove_all(folder);
 }
 
+TEST_F(RunCaptureTest, FailureBeforeTheFirstPacketLeavesNoKeys) {
+  unlink(arguments_.write_file.c_str());
+  const std::string folder = arguments_.write_file + ".keys";
+  ASSERT_EQ(symlink("/dev/full", arguments_.write_file.c_str()), 0);
+  arguments_.request["with_keys"] = true;
+  const std::string keys =
+      R"json({"sa":{"src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000"}})json";
+  const ScriptedDaemon daemon({R"({"ok":true})", keys, Header() + PacketBlock()}, Ending::kClose);
+  ::testing::internal::CaptureStderr();
+  const Status status = RunCapture(arguments_, daemon.connector());
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("No space left"));
+  EXPECT_FALSE(std::filesystem::exists(folder));
+}
+
+TEST_F(RunCaptureTest, ExistingFileIsOverwrittenAndNobodyElseMayReadIt) {
+  std::ofstream(arguments_.write_file) << std::string(100'000, 'x');
+  ASSERT_EQ(chmod(arguments_.write_file.c_str(), 0644), 0);
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
+  (void)RunCapture(arguments_, daemon.connector());
+  EXPECT_EQ(Written(), Header() + PacketBlock());
+  EXPECT_EQ(std::filesystem::status(arguments_.write_file).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
 TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
   const Status status = RunCapture(arguments_, daemon.connector());

@@ -83,8 +83,9 @@ Result<UniqueFd> OpenAlone(const std::string& path) {
   return fd;
 }
 
-Status MakeFolder(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0) return {};
+// True: it did not exist before.
+Result<bool> MakeFolder(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0) return true;
   if (errno != EEXIST) return ErrnoError(path);
   const UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat facts {};
@@ -93,7 +94,7 @@ Status MakeFolder(const std::string& path) {
     return MakeError(Errc::kPermission, path + " belongs to another user; remove it");
   }
   if (fchmod(folder.get(), 0700) != 0) return ErrnoError(path);
-  return {};
+  return false;
 }
 
 }  // namespace
@@ -118,13 +119,23 @@ std::string EspSaLine(const Json& sa) {
 }
 
 Result<KeyFolder> KeyFolder::Create(const std::string& path) {
-  CYGNET_RETURN_IF_ERROR(MakeFolder(path));
+  const auto made = MakeFolder(path);
+  if (!made) return made.error();
   const auto preferences = OpenAlone(path + "/preferences");
   if (!preferences) return preferences.error();
   CYGNET_RETURN_IF_ERROR(WriteAll(preferences->get(), "esp.enable_encryption_decode: TRUE\n"));
   auto table = OpenAlone(path + "/esp_sa");
   if (!table) return table.error();
-  return KeyFolder(path, *std::move(table));
+  return KeyFolder(path, *std::move(table), *made);
+}
+
+void KeyFolder::Discard() {
+  sas_ = 0;
+  (void)!ftruncate(table_.get(), 0);
+  if (!made_) return;
+  unlink((path_ + "/preferences").c_str());
+  unlink((path_ + "/esp_sa").c_str());
+  rmdir(path_.c_str());
 }
 
 Status KeyFolder::Add(const Json& sa) {

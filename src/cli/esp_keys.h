@@ -23,14 +23,18 @@ class KeyFolder {
   static Result<KeyFolder> Create(const std::string& path);
 
   Status Add(const nlohmann::ordered_json& sa);
+  // Removes the keys, and the folder if Create made it.
+  void Discard();
   const std::string& path() const { return path_; }
   uint64_t sas() const { return sas_; }
 
  private:
-  KeyFolder(std::string path, UniqueFd table) : path_(std::move(path)), table_(std::move(table)) {}
+  KeyFolder(std::string path, UniqueFd table, bool made)
+      : path_(std::move(path)), table_(std::move(table)), made_(made) {}
 
   std::string path_;
   UniqueFd table_;
+  bool made_ = false;  // the folder did not exist before
   uint64_t sas_ = 0;
 };
 

@@ -84,7 +84,7 @@ constexpr Section kSections[] = {
         frames of a device, as pcapng (default: to standard output): packets in clear at the
         host-side interface and frames on the wire, linked by packet ids, and what was dropped;
         side: frames at one side only; guard: frames that the seal guard stopped, the latest
-        ones and new ones
+        ones and new ones; an existing FILE is overwritten
         --with-keys: also the keys of the SAs seen, into the folder FILE.keys, for Wireshark
 )"},
     {"extcap", R"(  extcap OPTION ...

@@ -78,11 +78,17 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
 
 // A packet whose number belongs to a device, but that the device did not open, is in the middle of
 // a move: it waits until the move is done. Packets in which something was opened or joined cannot
-// begin anew.
+// begin anew. A packet that the stack joined was no whole packet for the device: its number is the
+// device's, and it cannot go back there.
 void InboundPipeline::HoldOver(std::span<InboundItem> run) {
   const SaBinding* now = run[0].sa->binding.load(std::memory_order_acquire);
   for (InboundItem& item : run) {
-    const bool moved = item.verdict == DropReason::kInRequired && item.binding != now;
+    const bool required = item.verdict == DropReason::kInRequired;
+    const bool moved = required && item.binding != now;
+    if (item.joined && item.binding->device_numbers() &&
+        (required || item.verdict == DropReason::kInHandOver)) {
+      item.verdict = DropReason::kInDeviceFragment;
+    }
     if (item.verdict != DropReason::kInHandOver && !moved) continue;
     if (item.path.size == 0 && !item.joined && early_.Hold(item.packet, ctx_->now_ms)) {
       item.packet = nullptr;  // it has left the batch

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/esp_oracle.h"
+#include "support/fragment_builder.h"
 #include "support/hex.h"
 #include "support/test_host.h"
 
@@ -182,6 +183,21 @@ TEST(PacketOffloadTest, NumberOfTheDeviceWaitsABoundedTime) {
   }
   EXPECT_EQ(pair->b.Drops(DropReason::kInHandOver), 1u);
   EXPECT_EQ(pair->sa_b->drops(DropReason::kInHandOver), 1u);
+}
+
+TEST(PacketOffloadTest, PacketInFragmentsHasItsOwnReason) {
+  const auto pair = MakePair();
+  const std::vector<Bytes> wire = pair->a.Send(Inner(600));
+  ASSERT_THAT(wire, SizeIs(1));
+  const test::IpFields outer{.src = "192.0.2.1", .dst = "192.0.2.2", .proto = kProtoEsp};
+  const Bytes esp(wire[0].begin() + 34, wire[0].end());
+  for (const test::Cut& cut : {test::Cut{0, 400}, {400, esp.size(), false}}) {
+    EXPECT_THAT(pair->b.Receive(Frame(test::FragmentOf(outer, esp, cut))), IsEmpty());
+  }
+  EXPECT_EQ(pair->b.Drops(DropReason::kInDeviceFragment), 1u);
+  EXPECT_EQ(pair->sa_b->drops(DropReason::kInDeviceFragment), 1u);
+  EXPECT_EQ(pair->b.AllDrops(), 1u);
+  EXPECT_THAT(pair->b.Receive(wire[0]), ElementsAre(Inner(600))) << "its number was not used up";
 }
 
 TEST(PacketOffloadTest, AfterALossNumbersThatTheDeviceMayHaveAcceptedAreRefused) {

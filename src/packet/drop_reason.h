@@ -46,6 +46,7 @@ enum class DropReason : uint8_t {
   kInEtherType,         // neither IP nor well-formed ARP, and not a listed ether type
   kInIpOptions,         // opened, with a source route or malformed options
   kInHandOver,          // its number belongs to the device that the SA moves to or from
+  kInDeviceFragment,    // in fragments, and only its device, which opens whole packets, may open it
   kInNumberUnknown,     // a device that was lost may have accepted its number
   kInVerify,            // the CPU came to another result than the device, or cannot verify it
   // Outbound

@@ -120,7 +120,11 @@ void PacketHalves::Stop(const Sa& sa, Half half) {
   rows_.erase(it);
   by_handle_.erase({row.device, row.handle.value});
   row.device->StopSa(row.handle);
-  if (!lied_(*row.device)) row.state = row.offload().TakeState(row.handle);
+  if (lied_(*row.device)) {
+    CountLast(&row);
+  } else {
+    row.state = row.offload().TakeState(row.handle);
+  }
   row.lost = !row.state.has_value();
   if (row.state.has_value()) {
     Absorb(&row, row.state->reading);
@@ -131,6 +135,18 @@ void PacketHalves::Stop(const Sa& sa, Half half) {
     }
   }
   leaving_[KeyOf(sa, half)] = std::move(row);
+}
+
+// Of a device that was caught. Its packets and bytes count, as before it was caught: too many end a
+// lifetime too early, which is safe. Its numbers are not believed.
+void PacketHalves::CountLast(Row* row) {
+  const auto reading = row->offload().Read(row->handle);
+  if (!reading.has_value()) return;
+  const uint64_t highest = row->counted.highest;
+  const uint64_t wanted = row->counted.wanted;
+  Absorb(row, *reading);
+  row->counted.highest = highest;
+  row->counted.wanted = wanted;
 }
 
 // The window has the numbers that the device accepted. If they are unknown, it refuses the block.
@@ -346,6 +362,12 @@ uint64_t PacketHalves::Highest(const Sa& sa) {
   if (row == nullptr) return own;
   Refresh(sa);
   return std::max(own, row->counted.highest);
+}
+
+std::optional<uint64_t> PacketHalves::CountersTakenAt(const Sa& sa, Half half) const {
+  const auto it = rows_.find(KeyOf(sa, half));
+  if (it == rows_.end() || it->second.counted.taken_at == 0) return std::nullopt;
+  return it->second.counted.taken_at;
 }
 
 void PacketHalves::Show(const Sa& sa, ReplayState* replay) const {

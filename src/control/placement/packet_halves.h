@@ -76,6 +76,9 @@ class PacketHalves {
   uint64_t Highest(const Sa& sa);
   // For dumps: sets the counters that the device keeps.
   void Show(const Sa& sa, ReplayState* replay) const;
+  // When the device took the counters of the half, in wall-clock seconds; nullopt: no device
+  // counts, or it has not answered yet.
+  std::optional<uint64_t> CountersTakenAt(const Sa& sa, Half half) const;
 
   std::size_t size() const { return rows_.size(); }
 
@@ -98,6 +101,7 @@ class PacketHalves {
   static Key KeyOf(const Sa& sa, Half half) { return {sa.number, half}; }
   Row* Find(const Sa& sa, Half half);
   void Absorb(Row* row, const SaReading& reading);
+  void CountLast(Row* row);
   void Extend(Row* row);
   static uint64_t SeenOf(const Row& row, const SaReading& reading);
   static uint64_t Ahead(const Row& row, const SaReading& reading);

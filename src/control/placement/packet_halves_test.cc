@@ -7,6 +7,7 @@
 
 #include "support/control_plane_fixture.h"
 #include "support/esp_oracle.h"
+#include "support/fake_packet_nic.h"
 
 namespace cygnet {
 namespace {
@@ -208,6 +209,32 @@ TEST_F(PacketHalvesTest, LostDeviceCostsTheBlockAndSaysSo) {
   EXPECT_EQ(Sent(), std::vector<uint32_t>{static_cast<uint32_t>(last + 1)});
   EXPECT_THAT(Receive(Sealed(*in, 5)), testing::ElementsAre(OffloadStatus::kNone))
       << "the stack refuses it";
+}
+
+// Without a control plane: the seal guard is not part of the fixture.
+TEST(PacketHalvesAloneTest, CaughtDeviceIsCountedToTheEndAndNotBelieved) {
+  DataPath path{1};
+  test::FakeClock clock;
+  test::FakePacketNic nic;
+  bool lied = false;
+  PacketHalves halves(&path, &clock, {}, [&](const OffloadDevice&) { return lied; });
+  const auto sa = test::MakeSa({.spi = 0x200});
+  sa->number = 7;
+  const NumberBlock block = halves.Prepare(sa, Half::kInbound, PacketHalves::Standby::kNone);
+  SaBinding binding;
+  binding.path = ProcessingPath::kPacketOffload;
+  binding.device = &nic;
+  ASSERT_FALSE(nic.InstallSa({.spec = sa->spec(), .half = Half::kInbound}, &binding.handle));
+  halves.Adopt(sa, Half::kInbound, binding);
+  nic.Sa(0x200)->reading = {.packets = 6, .bytes = 600, .highest = 6, .wanted = 6};
+  halves.Tick();
+  nic.Sa(0x200)->reading = {.packets = 9, .bytes = 900, .highest = 1500, .wanted = 1500};
+  lied = true;
+  halves.Stop(*sa, Half::kInbound);
+  EXPECT_EQ(halves.Finish(*sa, Half::kInbound).refused_to, block.last) << "the whole block";
+  EXPECT_EQ(sa->lifetime().usage().packets, 9u);
+  EXPECT_EQ(sa->lifetime().usage().bytes, 900u);
+  EXPECT_EQ(sa->inbound()->replay.highest(), 6u) << "as it said before it was caught";
 }
 
 TEST_F(PacketHalvesTest, OperatorMovesItOutAndIn) {

@@ -79,7 +79,7 @@ name = "nic0"
 wire = "eth1"
 offload = "no"
 profile = "bond"
-card_conditions = ["no-esn"]
+card_conditions = ["no-memory"]
 bond_cards = ["nfp"]
 sa_limit = 1
 address_limit = 0
@@ -122,7 +122,7 @@ offload = "auto"
                                .persist = true},
                               {.name = "nic1", .wire = "eth2", .offload = PlacementMode::kAuto}}};
   EXPECT_EQ(PrintEntries(config->devices[0].options),
-            "wire_driver = \"auto\"\nprofile = \"bond\"\ncard_conditions = [\"no-esn\"]\n"
+            "wire_driver = \"auto\"\nprofile = \"bond\"\ncard_conditions = [\"no-memory\"]\n"
             "bond_cards = [\"nfp\"]\nsa_limit = 1\naddress_limit = 0\n"
             "fault_script = \"/etc/faults\"\nfault_seed = 4294967295\nmodel = \"X550\"\n"
             "serial = \"7\"\nfirmware = \"1.2\"\n");

@@ -30,6 +30,12 @@ bool IsIn(const CardRequest& request, CardScope scope) {
   return false;
 }
 
+uint32_t CardProfile::KnownConditions() const {
+  uint32_t known = adds_are_queued ? static_cast<uint32_t>(CardCondition::kFirmwareRefuses) : 0;
+  for (const CardRule& rule : rules) known |= ConditionOf(rule.test);
+  return known;
+}
+
 const CardRule* CardProfile::RefusingRow(const CardRequest& request) const {
   CardRequest with = request;
   with.conditions |= conditions;

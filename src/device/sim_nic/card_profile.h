@@ -87,6 +87,8 @@ struct CardProfile {
   uint32_t statistics_age_ms = 0;
   bool bytes_with_overhead = false;
 
+  // The conditions of the card that its driver looks at: bits of CardCondition.
+  uint32_t KnownConditions() const;
   // The answer of the driver to a request; nullopt: it takes it.
   std::optional<DeviceRefusal> Refuse(const CardRequest& request) const;
   // The row that refuses; nullptr: none.

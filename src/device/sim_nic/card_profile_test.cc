@@ -394,6 +394,7 @@ TEST(CardProfileTest, EachRuleRefusesWithItsErrnoAndText) {
     Case c = GoodCase(*listed.profile, listed.rule->scope);
     ASSERT_TRUE(Breakers().contains(listed.rule->test));
     Breakers().at(listed.rule->test)(&c);
+    EXPECT_EQ(CardConditionsOf(c.conditions) & ~listed.profile->KnownConditions(), 0u);
     const Answer expected = AnswerIn(rows[i], Words(listed.rule->test));
     const auto refusal = Ask(c);
     if (refusal.has_value() && Answer{refusal->code, refusal->text} == expected) {

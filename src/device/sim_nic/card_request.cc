@@ -251,6 +251,14 @@ std::vector<std::string_view> CardConditionWords() {
   return words;
 }
 
+std::vector<std::string_view> CardConditionWords(uint32_t conditions) {
+  std::vector<std::string_view> words;
+  for (const ConditionWord& row : kWords) {
+    if ((conditions & static_cast<uint32_t>(row.condition)) != 0) words.push_back(row.word);
+  }
+  return words;
+}
+
 uint32_t CardConditionsOf(const std::vector<std::string>& words) {
   uint32_t bits = 0;
   for (const ConditionWord& row : kWords) {
@@ -303,6 +311,33 @@ CardRequest RequestOf(const PolicySpec& spec) {
 
 bool Holds(CardTest test, std::span<const uint16_t> allowed, const CardRequest& request) {
   return RowOf(test).holds(request, allowed);
+}
+
+uint32_t ConditionOf(CardTest test) {
+  static constexpr std::pair<CardTest, CardCondition> kLooksAt[] = {
+      {CardTest::kChaChaNotHere, CardCondition::kNfp3800},
+      {CardTest::kDes3NotHere, CardCondition::kNfp3800},
+      {CardTest::kManagementAddress, CardCondition::kManagementAddress},
+      {CardTest::kVfsWithoutVepa, CardCondition::kVfsWithoutVepa},
+      {CardTest::kVfNotTrusted, CardCondition::kVfNotTrusted},
+      {CardTest::kNoIpsec, CardCondition::kNoIpsec},
+      {CardTest::kEswitchChanging, CardCondition::kEswitchChanging},
+      {CardTest::kEncapMode, CardCondition::kEncapMode},
+      {CardTest::kNoEsnCap, CardCondition::kNoEsn},
+      {CardTest::kNoEncapCap, CardCondition::kNoEncap},
+      {CardTest::kNoTunnelCap, CardCondition::kNoTunnel},
+      {CardTest::kNoPriorityCap, CardCondition::kNoPriority},
+      {CardTest::kNoMemory, CardCondition::kNoMemory},
+      {CardTest::kOffloadSwitchedOff, CardCondition::kOffloadSwitchedOff},
+      {CardTest::kFirmwareTimeout, CardCondition::kFirmwareTimeout},
+      {CardTest::kSlaveWithoutOffload, CardCondition::kSlaveWithoutOffload},
+      {CardTest::kNoPacketCap, CardCondition::kNoPacket},
+      {CardTest::kSwitchdev, CardCondition::kSwitchdev},
+  };
+  for (const auto& [row, condition] : kLooksAt) {
+    if (row == test) return static_cast<uint32_t>(condition);
+  }
+  return 0;
 }
 
 std::string_view Words(CardTest test) { return RowOf(test).words; }

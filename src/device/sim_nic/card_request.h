@@ -159,6 +159,10 @@ enum class CardTest : uint8_t {
 };
 // True if the condition holds for the request.
 bool Holds(CardTest test, std::span<const uint16_t> allowed, const CardRequest& request);
+// The condition of the card that the test looks at, as a bit; 0: none.
+uint32_t ConditionOf(CardTest test);
+// The words of these bits, in the order of CardConditionWords().
+std::vector<std::string_view> CardConditionWords(uint32_t conditions);
 // The condition in words: "the SA is compressed".
 std::string_view Words(CardTest test);
 

@@ -305,5 +305,29 @@ TEST_F(SimNicCardTest, Mlx5AnswersForPoliciesInItsWords) {
   EXPECT_EQ(nic_->packet_offload(), nullptr);
 }
 
+TEST(SimNicConditionsTest, ConfigurationTakesTheConditionsOfItsCardOnly) {
+  const DriverInfo& driver = *FindDriver("sim_nic");
+  const auto check = [&](const std::string& profile, const std::string& condition) {
+    const auto toml = ParseToml(
+        "profile = \"" + profile + "\"\ncard_conditions = [\"" + condition + "\"]\n", "f");
+    const auto checked = driver.check(*toml);
+    return checked ? std::string("taken") : checked.error().message;
+  };
+  std::size_t taken = 0;
+  for (const CardProfile& profile : CardProfiles()) {
+    for (const std::string_view word : CardConditionWords()) {
+      taken += check(std::string(profile.name), std::string(word)) == "taken" ? 1 : 0;
+    }
+  }
+  EXPECT_GT(taken, CardConditionWords().size()) << "each belongs to a card, some to several";
+  EXPECT_THAT(check("nfp", "vf-not-trusted"),
+              HasSubstr("the card \"nfp\" does not have \"vf-not-trusted\"; it has "
+                        "\"no-memory\", \"firmware-refuses\", \"nfp-3800\""));
+  EXPECT_THAT(check("generic", "no-esn"), HasSubstr("nor any other"));
+  EXPECT_EQ(check("nfp", "firmware-refuses"), "taken");
+  EXPECT_EQ(check("bond", "slave-without-offload"), "taken");
+  EXPECT_EQ(check("bond", "no-esn"), "taken") << "of its card mlx5-crypto";
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -56,12 +56,30 @@ Options WireOptions(const Options& options) {
   return rest;
 }
 
+// A condition of another card would have no effect.
+Status CheckConditions(const Options& options, const SimNicOptions& read) {
+  const CardProfile& profile = CardProfileNamed(read.profile);
+  uint32_t known = profile.KnownConditions();
+  for (const CardProfile* card : CardsOf(profile, read.bond_cards)) {
+    known |= card->KnownConditions();
+  }
+  const std::vector<std::string_view> words = CardConditionWords(known);
+  for (const std::string& word : read.card_conditions) {
+    if (std::find(words.begin(), words.end(), word) != words.end()) continue;
+    return options.Wrong("card_conditions",
+                         "the card \"" + read.profile + "\" does not have \"" + word + "\"" +
+                             (words.empty() ? ", nor any other" : "; it has " + Join(words)));
+  }
+  return {};
+}
+
 Result<SimNicOptions> Read(const Options& options) {
   SimNicOptions read;
   CYGNET_RETURN_IF_ERROR(ReadFields(options, SimNicFields(), &read));
   if (read.bond_cards.empty() || read.bond_cards.size() > 2) {
     return options.Wrong("bond_cards", "needs one or two cards");
   }
+  CYGNET_RETURN_IF_ERROR(CheckConditions(options, read));
   // A card has its own limits unless the file has others.
   const CardLimits& limits = CardProfileNamed(read.profile).limits;
   if (options.Find("sa_limit") == nullptr) read.sa_limit = limits.slots;
