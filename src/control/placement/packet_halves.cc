@@ -1,6 +1,9 @@
 #include "control/placement/packet_halves.h"
 
 #include <algorithm>
+#include <string>
+
+#include "base/log.h"
 
 namespace cygnet {
 namespace {
@@ -12,6 +15,21 @@ constexpr uint64_t kLargest = 1u << 20;
 // A block lasts about this long.
 constexpr uint64_t kOutboundNs = 100'000'000;
 constexpr uint64_t kInboundNs = 1'000'000'000;
+// A device that asks for numbers although its readings show that it has enough gets a block this
+// often: the readings may be old. If it asks without need, numbers do not end soon.
+constexpr uint64_t kAskedNs = 10'000'000;
+
+// The device did not stop at a hard limit.
+std::string LateText(const OffloadDevice& device, const SaSpec& spec, const LifetimeLimits& limits,
+                     const LifetimeUsage& usage) {
+  const bool packets = usage.packets > limits.hard_packets;
+  const uint64_t limit = packets ? limits.hard_packets : limits.hard_bytes;
+  const uint64_t beyond = (packets ? usage.packets : usage.bytes) - limit;
+  const char* unit = packets ? " packets" : " bytes";
+  return "device " + std::string(device.device_name()) + ": did not stop the SA " + Describe(spec) +
+         " at its hard limit of " + std::to_string(limit) + unit + "; the daemon ends it " +
+         std::to_string(beyond) + unit + " later";
+}
 
 uint64_t Rest(uint64_t limit, uint64_t used) {
   if (limit == kUnlimited) return kUnlimited;
@@ -197,12 +215,24 @@ uint64_t PacketHalves::Ahead(const Row& row, const SaReading& reading) {
   return row.block.last > seen ? row.block.last - seen : 0;
 }
 
-// A block that was used up quickly is followed by a larger one.
-void PacketHalves::ChooseStep(Row* row) {
+// Two blocks ahead at most, however often the device asks.
+bool PacketHalves::HasEnough(const Row& row, const SaReading& reading) const {
+  if (row.block.empty() || Ahead(row, reading) <= 2 * row.step) return false;
+  return !row.asked || clock_.MonotonicNs() - row.granted_ns < kAskedNs;
+}
+
+// A block that was used up quickly is followed by a larger one; so is an outbound one that was used
+// up before this thread came to it.
+void PacketHalves::ChooseStep(Row* row, const SaReading& reading) {
   const uint64_t now = clock_.MonotonicNs();
   const uint64_t lasts = IsInbound(row->half) ? kInboundNs : kOutboundNs;
   const uint64_t took = now - row->granted_ns;
-  if (took < lasts) {
+  const uint64_t ahead = Ahead(*row, reading);
+  const bool dry = !IsInbound(row->half) && !row->block.empty() && ahead == 0;
+  row->asked = false;
+  if (ahead > 2 * row->step) {
+    // Its readings do not show how fast it is.
+  } else if (took < lasts || dry) {
     row->step = std::min(row->step * 2, kLargest);
   } else if (took > 4 * lasts) {
     row->step = std::max(row->step / 2, kSmallest);
@@ -222,9 +252,8 @@ void PacketHalves::Extend(Row* row) {
 }
 
 void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
-  // Two blocks ahead at most, however often the device asks.
-  if (!row->block.empty() && Ahead(*row, reading) > 2 * row->step) return;
-  ChooseStep(row);
+  if (HasEnough(*row, reading)) return;
+  ChooseStep(row, reading);
   SequenceCounter& sequence = row->sa->outbound()->sequence;
   const SequenceRange range = sequence.Reserve(static_cast<uint32_t>(row->step));
   if (range.count == 0) {
@@ -241,9 +270,11 @@ void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
 }
 
 void PacketHalves::GrantInbound(Row* row, const SaReading& reading) {
-  const uint64_t seen = SeenOf(*row, reading);
-  if (Ahead(*row, reading) > 2 * row->step) return;
-  ChooseStep(row);
+  if (HasEnough(*row, reading)) return;
+  // Beyond the end, if the device has passed what its reading shows.
+  const bool old = Ahead(*row, reading) > 2 * row->step;
+  ChooseStep(row, reading);
+  const uint64_t seen = old ? row->block.last : SeenOf(*row, reading);
   row->block.last = std::max(row->block.last, seen + row->step);
   row->offload().Grant(row->handle, row->block);
 }
@@ -299,6 +330,7 @@ void PacketHalves::CheckLimits(const Row& row) {
   const LifetimeLimits limits = row.sa->lifetime().limits();
   const LifetimeUsage usage = row.sa->lifetime().usage();
   if (usage.packets > limits.hard_packets || usage.bytes > limits.hard_bytes) {
+    Log(LogLevel::kWarning, LateText(*row.device, row.sa->spec(), limits, usage));
     Report(DataPathEvent::Kind::kHardLimit, row);
   } else if (row.sa->state() == SaState::kValid &&
              (usage.packets > limits.soft_packets || usage.bytes > limits.soft_bytes)) {
@@ -314,6 +346,7 @@ void PacketHalves::TakeEvents(OffloadDevice* device) {
     if (key == by_handle_.end()) continue;
     Row& row = rows_.at(key->second);
     if (event.kind == PacketOffloadEvent::Kind::kNumbersLow) {
+      row.asked = true;
       Extend(&row);
       continue;
     }
@@ -336,7 +369,8 @@ void PacketHalves::Tick() {
     const auto reading = it->second.offload().Read(it->second.handle);
     if (!reading.has_value()) continue;
     Absorb(&it->second, *reading);
-    if (Ahead(it->second, *reading) < it->second.step / 2) Extend(&it->second);
+    const Row& row = it->second;
+    if (row.asked || Ahead(row, *reading) < row.step / 2) Extend(&it->second);
     CheckLimits(it->second);  // may remove the SA
   }
 }

@@ -93,6 +93,7 @@ class PacketHalves {
     SaReading counted;  // what Sa::lifetime() and the SA's statistics have of it
     uint64_t step = 0;  // size of the next block
     uint64_t granted_ns = 0;
+    bool asked = false;           // the device found too few numbers, and has got none since
     std::shared_ptr<bool> quiet;  // outbound: set when the first block may be granted
     bool lost = false;            // Stop: its final state is unknown
     std::optional<SaHandOver> state;
@@ -103,9 +104,10 @@ class PacketHalves {
   void Absorb(Row* row, const SaReading& reading);
   void CountLast(Row* row);
   void Extend(Row* row);
+  bool HasEnough(const Row& row, const SaReading& reading) const;
   static uint64_t SeenOf(const Row& row, const SaReading& reading);
   static uint64_t Ahead(const Row& row, const SaReading& reading);
-  void ChooseStep(Row* row);
+  void ChooseStep(Row* row, const SaReading& reading);
   void GrantOutbound(Row* row, const SaReading& reading);
   void GrantInbound(Row* row, const SaReading& reading);
   void GrantFirst(Row* row);

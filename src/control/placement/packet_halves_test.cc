@@ -176,6 +176,61 @@ TEST_F(PacketHalvesTest, DeviceThatAsksGetsMoreNumbers) {
   for (uint32_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], i + 1);
 }
 
+TEST_F(PacketHalvesTest, DeviceWithOldReadingsGetsMoreNumbersToo) {
+  Inject("stale-counters");
+  const auto out = Add({.spi = 0x100});
+  const auto in = Add({.spi = 0x200}, true);
+  Turn();
+  (void)control_->Inspect(*out);  // the last reading that it takes
+  (void)control_->Inspect(*in);
+  uint32_t sent = 0;
+  uint32_t received = 0;
+  for (uint32_t i = 0; i < 200; ++i) {
+    clock_.monotonic_ns += 20'000'000;
+    Give(*out, 100);
+    for (uint32_t n = 1; n <= 100; ++n) {
+      received += static_cast<uint32_t>(Receive(Sealed(*in, i * 100 + n)).size());
+    }
+    control_->OnBell();
+    sent += static_cast<uint32_t>(Sent().size());
+  }
+  EXPECT_EQ(sent, 20'000u);
+  EXPECT_EQ(received, 20'000u);
+}
+
+TEST_F(PacketHalvesTest, BlocksGrowIfThisThreadComesLate) {
+  const auto sa = Add({.spi = 0x100});
+  Turn();
+  uint64_t before = sa->outbound()->sequence.last_sent();
+  uint64_t block = before;
+  for (int i = 0; i < 3; ++i) {
+    for (uint64_t n = 0; n <= block; n += 100) {  // all of it
+      Give(*sa, 100);
+      (void)Sent();
+    }
+    clock_.monotonic_ns += 1'000'000'000;
+    control_->OnBell();
+    const uint64_t now = sa->outbound()->sequence.last_sent();
+    EXPECT_GT(now - before, block);
+    block = now - std::exchange(before, now);
+  }
+}
+
+TEST_F(PacketHalvesTest, LimitThatTheDeviceHidesEndsTheSaWithinASecond) {
+  Inject("no-expiry 2");
+  const auto sa = Add({.spi = 0x100, .limits = {.soft_packets = 2, .hard_packets = 4}});
+  Turn();
+  recorder_.Take();
+  Give(*sa, 10);
+  control_->OnBell();
+  EXPECT_THAT(recorder_.Take(), IsEmpty());
+  Pass(1);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired hard"});
+  EXPECT_FALSE(control_->GetSa(IdOf(0x100)).has_value());
+  Turn();
+  EXPECT_THAT(nic_.HeldSas(), IsEmpty());
+}
+
 TEST_F(PacketHalvesTest, SenderThatSkipsNumbersIsHeard) {
   const auto sa = Add({.spi = 0x200}, true);
   EXPECT_THAT(Receive(Sealed(*sa, 1)), SizeIs(1));

@@ -10,30 +10,23 @@
 #include <set>
 
 #include "control/placement/placement.h"
-#include "support/esp_oracle.h"
+#include "support/auditing_peer.h"
 #include "support/test_host.h"
 
 namespace cygnet {
 namespace {
 
+using test::AuditingPeer;
 using test::Bytes;
-using test::Frame;
+using test::IdOf;
+using test::Numbered;
 using test::SaOptions;
 using test::TestHost;
 
-constexpr uint32_t kSpiOut = 0x1000;
-constexpr uint32_t kSpiIn = 0x2000;
-SaOptions Out(uint32_t window = 64) {
-  return {.spi = kSpiOut, .window = window, .direction = SaDirection::kOut};
-}
-SaOptions In(uint32_t window = 64) {
-  return {.src = "192.0.2.2",
-          .dst = "192.0.2.1",
-          .spi = kSpiIn,
-          .reqid = 2,
-          .window = window,
-          .direction = SaDirection::kIn};
-}
+constexpr uint32_t kSpiOut = test::kPeerSpiOut;
+constexpr uint32_t kSpiIn = test::kPeerSpiIn;
+SaOptions Out(uint32_t window = 64) { return test::PeerOut(window); }
+SaOptions In(uint32_t window = 64) { return test::PeerIn(window); }
 
 // Packets that wait at a look-aside engine when their SA leaves it are overtaken by those behind
 // them, so that the campaign with such an engine needs a larger window.
@@ -46,83 +39,6 @@ struct Campaign {
 void PrintTo(const Campaign& campaign, std::ostream* out) {
   *out << "seed " << campaign.seed << ", window " << campaign.window;
 }
-
-Bytes Payload(uint64_t id) {
-  Bytes payload(32, 0xa5);
-  for (std::size_t i = 0; i < 8; ++i) payload[i] = static_cast<uint8_t>(id >> (8 * i));
-  return payload;
-}
-
-Bytes Numbered(const char* src, const char* dst, uint64_t id) {
-  return Frame(test::Udp({.src = src, .dst = dst}, 1, 2, Payload(id)));
-}
-
-// Of a frame made by Numbered, or of its IP packet with `l3` 0.
-uint64_t IdOf(std::span<const uint8_t> bytes, std::size_t l3) {
-  uint64_t id = 0;
-  for (std::size_t i = 0; i < 8; ++i) id |= uint64_t{bytes[l3 + 28 + i]} << (8 * i);
-  return id;
-}
-
-// The other end of both SAs.
-class AuditingPeer {
- public:
-  AuditingPeer(uint32_t seed, uint32_t window)
-      : random_(seed), window_(test::MakeSpec(Out(window)).replay, false) {}
-
-  // A frame that the host sent to the wire.
-  void Audit(const Bytes& frame) {
-    const bool esp = frame.size() > 34 + 32 && frame[14] == 0x45 && frame[23] == kProtoEsp;
-    if (!esp) {
-      ++clear;
-      return;
-    }
-    const uint32_t number = LoadBe32(frame.data() + 38);
-    if (!numbers_.insert(number).second) ++repeated;
-    const auto text = test::OracleOpen(spec_out_, number, std::span(frame).subspan(34));
-    if (!text.has_value()) {
-      ++broken;
-      return;
-    }
-    if (window_.Check(number) != DropReason::kNone) {
-      ++late;
-      return;
-    }
-    (void)window_.Commit(number);
-    if (!received.insert(IdOf(*text, 0)).second) ++doubled;
-  }
-  // The next frame for the host, sometimes one that it has had.
-  Bytes Next() {
-    if (!sent_.empty() && random_() % 8 == 0) {
-      return sent_[sent_.size() - 1 - random_() % std::min<std::size_t>(sent_.size(), 300)];
-    }
-    return NextNew();
-  }
-  Bytes NextNew() {
-    const uint64_t id = next_id_++;
-    const Bytes inner = Numbered("10.2.0.1", "10.1.0.1", id);
-    sent_.push_back(test::SealedFrame(
-        spec_in_, ++number_, test::WithTrailer({inner.begin() + 14, inner.end()}, kProtoIpip)));
-    return sent_.back();
-  }
-  // As a sender that goes on behind a block.
-  void Skip(uint64_t numbers) { number_ += numbers; }
-  uint64_t number() const { return number_; }
-  uint64_t ids() const { return next_id_; }
-
-  uint64_t clear = 0, repeated = 0, broken = 0, late = 0, doubled = 0;
-  std::set<uint64_t> received;
-
- private:
-  const SaSpec spec_out_ = test::MakeSpec(Out());
-  const SaSpec spec_in_ = test::MakeSpec(In());
-  std::mt19937 random_;
-  ReplayWindow window_;
-  std::set<uint32_t> numbers_;
-  std::vector<Bytes> sent_;
-  uint64_t number_ = 0;
-  uint64_t next_id_ = 0;
-};
 
 class PacketMovesTest : public testing::TestWithParam<Campaign> {
  protected:
@@ -339,6 +255,7 @@ TEST_P(PacketMovesTest, OrderlyMovesLoseNothing) {
   EXPECT_EQ(peer_.repeated, 0u);
   EXPECT_EQ(peer_.broken, 0u);
   EXPECT_EQ(peer_.late, 0u);
+  EXPECT_EQ(peer_.wrong, 0u);
   EXPECT_EQ(peer_.doubled, 0u);
   EXPECT_EQ(delivered_twice_, 0u);
   EXPECT_THAT(Losses(), testing::IsEmpty());
