@@ -158,6 +158,25 @@ void AddSlots(const std::string& device, const Json& offload, Metrics* metrics) 
   }
 }
 
+// Shadow verification. An older daemon does not report it.
+void AddShadow(const std::string& device, const Json& shadow, Metrics* metrics) {
+  if (shadow.empty()) return;
+  metrics->Gauge("cygnet_device_caught",
+                 "1: the device was caught at a wrong or unsealed packet; no SA goes there.",
+                 {{"device", device}}, Text(shadow, "caught").empty() ? 0 : 1);
+  for (const char* direction : {"out", "in"}) {
+    const Json& counts = Child(shadow, direction);
+    for (const char* result : {"right", "wrong", "unverified"}) {
+      const bool right = std::string_view(result) == "right";
+      const uint64_t n =
+          right ? Number(counts, "verified") - Number(counts, "wrong") : Number(counts, result);
+      metrics->Counter("cygnet_device_verified_packets_total",
+                       "Packets of the device that the CPU computed again, by result.",
+                       {{"device", device}, {"direction", direction}, {"result", result}}, n);
+    }
+  }
+}
+
 void AddDevice(const Json& device, Metrics* metrics) {
   const std::string name = Text(device, "name");
   AddPort(name, "host", Child(device, "host"), metrics);
@@ -198,6 +217,7 @@ void AddDevice(const Json& device, Metrics* metrics) {
                  "Capabilities that the device claims and its self-test withdrew.",
                  {{"device", name}}, Child(self_test, "withdrawn").size());
   AddSlots(name, offload, metrics);
+  AddShadow(name, Child(device, "shadow"), metrics);
   for (const Field& row : kDeviceGauges) {
     metrics->Gauge(row.metric, row.help, {{"device", name}}, Number(offload, row.field));
   }

@@ -145,6 +145,28 @@ std::string GuardLine(const Json& device) {
       Number(guard, "unsealed_stopped"), Number(guard, "engine_unsealed"));
 }
 
+// Shadow verification. An older daemon does not report it.
+std::string ShadowLines(const Json& device) {
+  const Json& shadow = Child(device, "shadow");
+  std::string text;
+  if (const std::string caught = Text(shadow, "caught"); !caught.empty()) {
+    text += "\tCAUGHT: " + caught + "; no SA goes there until it is enabled again\n";
+  }
+  const auto side = [&shadow](const char* name) {
+    const Json& counts = Child(shadow, name);
+    return fmt::format("{} {} verified {} wrong {} unverified", name, Number(counts, "verified"),
+                       Number(counts, "wrong"), Number(counts, "unverified"));
+  };
+  if (const uint64_t one_of = Number(shadow, "verify"); one_of != 0) {
+    text += fmt::format("\tthe CPU verifies one of {} packets: {}, {}\n", one_of, side("out"),
+                        side("in"));
+  }
+  if (const std::string file = Text(shadow, "evidence"); !file.empty()) {
+    text += "\tevidence: " + file + " (packets in clear)\n";
+  }
+  return text;
+}
+
 // The wire fence. An older daemon does not report it.
 std::string FenceLine(const Json& device) {
   const Json& fence = Child(device, "fence");
@@ -184,7 +206,7 @@ std::string DeviceText(const Json& device) {
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
          IdentityLine(device) + StateLines(device) + LinkLine(device) + OffloadLines(device) +
-         FenceLine(device) + GuardLine(device) + HeldLines(device) +
+         FenceLine(device) + GuardLine(device) + ShadowLines(device) + HeldLines(device) +
          PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
 }
 

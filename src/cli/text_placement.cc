@@ -35,6 +35,15 @@ std::string TruthText(const Json& decision) {
   return really.empty() ? "" : ", really " + really;
 }
 
+// ", the CPU verifies one of 16 packets".
+std::string VerifiedText(const Json& placement) {
+  if (const std::string why = Text(placement, "not_verified"); !why.empty()) {
+    return ", not verified: " + why;
+  }
+  const uint64_t one_of = Number(placement, "verified_one_of");
+  return one_of == 0 ? "" : fmt::format(", the CPU verifies one of {} packets", one_of);
+}
+
 std::string HistoryLines(const Json& placement) {
   std::string text;
   for (const Json& row : Child(placement, "history")) {
@@ -133,7 +142,7 @@ std::string PlacementText(const Json& placement) {
     text += fmt::format(" ({}{})", Text(placement, "reason"), who);
   }
   if (placement.value("pinned", false)) text += ", pinned";
-  text += TruthText(placement);
+  text += TruthText(placement) + VerifiedText(placement);
   return text + "\n" + HistoryLines(placement);
 }
 

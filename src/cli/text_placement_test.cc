@@ -65,6 +65,30 @@ TEST_F(TextPlacementTest, DeviceSaysWhoItIsAndWhatItMay) {
   EXPECT_THAT(text, HasSubstr("returned 9, resets 10\n"));
 }
 
+TEST_F(TextPlacementTest, DeviceSaysWhatTheCpuVerified) {
+  const std::string text = DeviceText(Json::parse(R"({"name": "nic0", "shadow": {
+      "verify": 16, "caught": "shadow verification found a wrong packet",
+      "evidence": "/var/lib/cygnet/evidence-nic0.pcapng",
+      "out": {"verified": 5, "wrong": 0, "unverified": 1},
+      "in": {"verified": 6, "wrong": 2, "unverified": 0}}})"));
+  EXPECT_THAT(text,
+              HasSubstr("\tCAUGHT: shadow verification found a wrong packet; no SA goes there "
+                        "until it is enabled again\n"
+                        "\tthe CPU verifies one of 16 packets: out 5 verified 0 wrong 1 "
+                        "unverified, in 6 verified 2 wrong 0 unverified\n"
+                        "\tevidence: /var/lib/cygnet/evidence-nic0.pcapng (packets in clear)\n"));
+}
+
+TEST_F(TextPlacementTest, HalfSaysWhetherItIsVerified) {
+  const std::string half = R"({"direction": "in", "requested": "crypto", "requested_by": "client",
+      "effective": "crypto", "device": "nic0", "engine": "openssl", "reason": "requested",
+      "explanation": "", "since": 1700000000, )";
+  EXPECT_THAT(PlacementText(Json::parse(half + R"("verified_one_of": 16})")),
+              HasSubstr(", the CPU verifies one of 16 packets\n"));
+  EXPECT_THAT(PlacementText(Json::parse(half + R"("not_verified": "a device is required"})")),
+              HasSubstr(", not verified: a device is required\n"));
+}
+
 TEST_F(TextPlacementTest, KeyLog) {
   EXPECT_EQ(KeyLogText(Json::parse(R"({"key_log": [
       {"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000", "direction": "out",

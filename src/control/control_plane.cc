@@ -92,7 +92,8 @@ PlacementParams ControlPlane::ParamsOfPlacement() {
                             .rules = std::move(params_.rules),
                             .scheduler = params_.scheduler,
                             .ledger = params_.ledger,
-                            .gate = params_.fips};
+                            .gate = params_.fips,
+                            .evidence = params_.evidence};
   placement.host = PlacementHostOf();
   return placement;
 }
@@ -246,6 +247,14 @@ void ControlPlane::OnGuardHit(const std::string& device, const std::string& reas
   Log(LogLevel::kError, "device " + device + ": the seal guard stopped " + std::to_string(count) +
                             " packets (" + reason + ")");
   if (params_.audit != nullptr) params_.audit->GuardHit(device, reason, count);
+}
+
+void ControlPlane::OnWrongPackets(const std::string& device, Half half, uint64_t count,
+                                  const std::string& what, const std::string& evidence) {
+  Log(LogLevel::kError, "device " + device + ": shadow verification found " +
+                            std::to_string(count) + " wrong packets (" + std::string(Name(half)) +
+                            "): " + what + "; evidence: " + evidence);
+  if (params_.audit != nullptr) params_.audit->WrongPackets(device, half, count, what, evidence);
 }
 
 void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) {

@@ -56,6 +56,9 @@ class DeviceAudit {
                       const std::string& explanation) = 0;
   virtual void GuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
   virtual void Fips(const FipsRow& row) = 0;
+  // Shadow verification found wrong packets. `evidence`: the file that has them, or why not.
+  virtual void WrongPackets(const std::string& device, Half half, uint64_t count,
+                            const std::string& what, const std::string& evidence) = 0;
 };
 
 // The files that the daemon keeps: their state, and the operator's decision about them.
@@ -92,6 +95,7 @@ struct ControlPlaneParams {
   ControlListener* listener = nullptr;  // nullptr: nobody is notified
   ChangeJournal* journal = nullptr;     // nullptr: nothing outlives the daemon
   StoredControl* stored = nullptr;      // nullptr: no files
+  EvidenceStore* evidence = nullptr;    // nullptr: packets of wrong devices are not kept
   PacketPools* pools = nullptr;         // for NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };           // of an ACQUIRE
@@ -253,6 +257,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                      const std::string& explanation) override;
   void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
+  void OnWrongPackets(const std::string& device, Half half, uint64_t count, const std::string& what,
+                      const std::string& evidence) override;
   void OnDeviceEvent(const DataPathEvent& event) override { events_.Handle(event); }
 
   ControlPlaneParams params_;

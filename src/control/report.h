@@ -14,6 +14,7 @@
 #include "control/placement/report.h"
 #include "crypto/crypto_engine.h"
 #include "datapath/device_tester.h"
+#include "datapath/shadow/device_shadow.h"
 #include "device/capture.h"
 #include "device/device_extras.h"
 #include "device/offload_device.h"
@@ -39,6 +40,8 @@ struct PlacementReport {
   bool pinned = false;         // the scheduler does not move it
   std::vector<PlacementEntry> history{};  // earlier places, oldest first, bounded
   std::string really{};  // what the device really does, if less than it claimed; "not-used: …"
+  uint32_t verified_one_of = 0;  // the CPU computes one of so many of its packets again
+  std::string not_verified{};    // why it does not, although the device's packets are verified
 };
 
 struct SaReport {
@@ -85,6 +88,10 @@ struct DeviceReport {
   FenceStatus fence{};               // around its wire
   OffloadCaps caps;                  // what it claims less what its self-test withdrew
   DeviceSelfTest self_test{};        // the last one
+  uint32_t verify = 0;               // the CPU computes one of so many packets again; 0: none
+  ShadowStats shadow{};
+  std::string caught{};    // why its SAs left it until an operator enables it; empty: not caught
+  std::string evidence{};  // file with its wrong packets; empty: none
   OffloadStats offload;
   std::vector<SaId> held;     // SAs whose keys the device holds now
   std::string driver_view{};  // its SAs as the card's driver shows them, lines

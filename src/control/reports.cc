@@ -8,7 +8,15 @@
 namespace cygnet {
 namespace {
 
-PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engines) {
+// How many of the half's packets the CPU computes again: one of so many; 0: none.
+uint32_t VerifiedOneOf(const PlacedHalf& row, const PlacementDevices& devices) {
+  const SaBinding& binding = *row.binding;
+  if (!binding.on_device() || binding.shadow == nullptr) return 0;
+  return devices[devices.NumberOf(binding.device)].terms.verify;
+}
+
+PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engines,
+                         uint32_t one_of) {
   const SaBinding& binding = *row.binding;
   const EngineSession& engine = binding.engine();
   return {
@@ -24,7 +32,9 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
       .requested_by = std::string(Name(row.request.by)),
       .pinned = row.request.pinned,
       .history = row.history,
-      .really = row.really};
+      .really = row.really,
+      .verified_one_of = one_of,
+      .not_verified = row.not_verified};
 }
 
 }  // namespace
@@ -49,7 +59,9 @@ std::vector<SaReport> Reports::ReportSas() const {
     if (const PlacedSa* placed = from_.placement.Find(sa->number)) {
       for (const Half half : kHalves) {
         if (placed->half(half).binding == nullptr) continue;
-        report.placements.push_back(ReportOf(placed->half(half), half, from_.engines));
+        const PlacedHalf& row = placed->half(half);
+        report.placements.push_back(
+            ReportOf(row, half, from_.engines, VerifiedOneOf(row, from_.placement.devices())));
       }
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {
@@ -106,6 +118,12 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
   if (d.offload != nullptr) {
     report.offload_capable = true;
     const bool lied = all.lied(i);
+    report.caught = all.lied_why(i);
+    report.evidence = all.evidence(i);
+    if (d.shadow != nullptr) {
+      report.verify = d.terms.verify;
+      report.shadow = d.shadow->stats();
+    }
     report.offload_up = d.offload->offload_up() && !lied;
     report.caps = all.caps(i);
     if (const DeviceSelfTest* test = all.self_test(i)) report.self_test = *test;

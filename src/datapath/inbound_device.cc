@@ -36,6 +36,8 @@ DropReason InboundPipeline::CheckInner(OffloadHandle handle, const Sa& sa, const
                              .shadow = shadow,
                              .encap_ports = ctx_->path->encap_ports(),
                              .now_ms = ctx_->now_ms,
+                             // Packets of an earlier place may still come.
+                             .first_number = binding.handle == handle ? binding.first_number : 0,
                              .copy = own ? mirror_ : nullptr,
                              .inner = inner,
                              .inner_length = item.view.total_length});

@@ -1,7 +1,10 @@
 #!/usr/bin/python3
-"""A device that falsely claims to have sealed: none of its packets leave, and its SAs move away."""
+"""A device that falsely claims to have sealed, or that seals and opens wrongly: none of its packets leave or are
+delivered, and its SAs move away."""
 
 import os
+import stat
+import subprocess
 import time
 
 import labkit
@@ -10,15 +13,24 @@ from flow import MARK, Pair, SPI_W
 from scapy.utils import PcapReader
 
 
-class LyingDevice(Pair):
+class CaughtDevice(Pair):
+    def make_honest(self):
+        self.cygnet(self.west, "sim", "dev", "nic0", "clear")
+        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
+
+    def wait_until_left(self):
+        self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", "device-failed"),
+                      "the device to be left", 3)
+
+
+class LyingDevice(CaughtDevice):
     def lie(self, fault):
         before = suite.counters(self.west)
         self.addCleanup(self.make_honest)  # also after a failed test
         watch, flows = self.traffic()
         time.sleep(0.3)
         self.cygnet(self.west, "sim", "dev", "nic0", fault, "50")
-        self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", "device-failed"),
-                      "the device to be left", 3)
+        self.wait_until_left()
         time.sleep(0.3)
         figures = self.judge(watch, flows, lossless=False)
         stopped = suite.difference(before, suite.counters(self.west))
@@ -31,10 +43,6 @@ class LyingDevice(Pair):
         watch, flows = self.traffic()
         time.sleep(0.5)
         self.judge(watch, flows)
-
-    def make_honest(self):
-        self.cygnet(self.west, "sim", "dev", "nic0", "clear")
-        self.cygnet(self.west, "offload", "enable", "dev", "nic0")
 
     def test_that_skips_sealing(self):
         self.lie("skip-seal")
@@ -55,6 +63,60 @@ class LyingDevice(Pair):
         with PcapReader(path) as reader:
             frames = [bytes(p) for p in reader]
         self.assertIn(MARK, frames[0])
+
+
+class ShadowVerification(CaughtDevice):
+    """The CPU computes every packet again."""
+
+    device = {"offload": "crypto", "verify": 1}
+
+    @classmethod
+    def config_of(cls, host):
+        return f'[ledger]\nfile = "{cls.workdir}/{host.name}.jsonl"\n'
+
+    def shadow(self, host):
+        return host.show("dev")[0]["shadow"]
+
+    def catch(self, way, *fault):
+        self.addCleanup(self.make_honest)
+        watch, flows = self.traffic()
+        time.sleep(0.3)
+        self.cygnet(self.west, "sim", "dev", "nic0", *fault)
+        self.wait_until_left()
+        self.judge(watch, flows, lossless=False)
+        shadow = self.shadow(self.west)
+        self.assertIn("shadow verification found a wrong packet", shadow["caught"])
+        self.assertGreater(shadow[way]["wrong"], 0)
+        self.assertEqual(shadow["evidence"], f"{self.workdir}/evidence-nic0.pcapng")
+        self.assertEqual(stat.S_IMODE(os.stat(shadow["evidence"]).st_mode), 0o600)
+        self.assertIn("CAUGHT: shadow verification", self.west.text("dev"))
+        self.make_honest()
+        self.assertEqual(self.shadow(self.west)["caught"], "")
+        self.assertEqual(self.where(self.west, SPI_W)[0], "crypto")
+        return subprocess.run(["tshark", "-r", shadow["evidence"], "-T", "fields", "-e", "frame.comment"],
+                              capture_output=True, text=True, check=True).stdout
+
+    def test_honest_device_loses_nothing(self):
+        before = self.shadow(self.west)
+        watch, flows = self.traffic()
+        time.sleep(1)
+        self.judge(watch, flows)
+        after = self.shadow(self.west)
+        for way in ("out", "in"):
+            self.assertGreater(after[way]["verified"], before[way]["verified"] + 100)
+            self.assertEqual(after[way]["wrong"], before[way]["wrong"])
+        self.assertIn("the CPU verifies one of 1 packets", self.west.text("sa"))
+
+    def test_wrong_icv(self):
+        self.assertIn("the ICV does not verify", self.catch("out", "wrong-icv", "out", "20"))
+
+    def test_wrong_packet_inside(self):
+        self.assertIn("the packet is not the one that the stack built",
+                      self.catch("out", "wrong-inner", "out", "20"))
+
+    def test_packet_that_was_opened_wrongly(self):
+        self.assertIn("the ICV that arrived is not the packet's",
+                      self.catch("in", "wrong-inner", "in", "20"))
 
 
 if __name__ == "__main__":

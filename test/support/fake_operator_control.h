@@ -322,6 +322,8 @@ inline DeviceReport SampleDeviceReport() {
   report.allow_modes = {"crypto"};
   report.loss = "keep";
   report.rekey_reserve = 2;
+  report.verify = 16;
+  report.shadow = {.verified = {5, 6}, .wrong = {0, 2}, .unverified = {1, 0}};
   report.caps.crypto_offload = report.caps.inbound = report.caps.outbound = true;
   report.caps.tunnel = report.caps.ipv4 = report.caps.esn = true;
   report.caps.algorithms = {"rfc4106(gcm(aes))"};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "device/packet_offload.h"
 
 namespace cygnet {
 namespace {
@@ -35,6 +36,17 @@ PlacementDevices::PlacementDevices(std::vector<ControlDevice> devices, DataPath*
     rows_[i].seen_resets = device->resets();
   }
   (void)RefreshGate();
+  SetShadows();
+}
+
+// Tells devices and data path how many packets are verified.
+void PlacementDevices::SetShadows() {
+  for (const ControlDevice& d : devices_) {
+    if (d.shadow == nullptr || d.offload == nullptr) continue;
+    PacketOffload* packets = d.offload->packet_offload();
+    const bool copies = packets != nullptr && packets->SetMirror(d.terms.verify);
+    d.shadow->Set(d.terms.verify, copies, clock_.MonotonicNs() / 1'000'000);
+  }
 }
 
 std::optional<std::size_t> PlacementDevices::Named(const std::string& name) const {
@@ -96,12 +108,12 @@ std::vector<PlacementDevice> PlacementDevices::Inputs() const {
                           .allow_crypto = terms.allow_crypto,
                           .allow_packet = terms.allow_packet,
                           .caps = devices_[i].offload != nullptr ? &caps(i) : nullptr,
-                          .rekey_reserve = terms.rekey_reserve};
+                          .rekey_reserve = terms.rekey_reserve,
+                          .verify_one_of = devices_[i].shadow != nullptr ? terms.verify : 0};
     if (rows_[i].disabled) {
       input.away = PlacementReason{ReasonCode::kOperatorDisabled, {}};
     } else if (rows_[i].lied) {
-      input.away = PlacementReason{ReasonCode::kDeviceFailed,
-                                   "it sent unsealed packets; the seal guard stopped them"};
+      input.away = PlacementReason{ReasonCode::kDeviceFailed, rows_[i].lied_why};
     } else if (AwaitsSelfTest(i)) {
       input.away = PlacementReason{ReasonCode::kUntested, {}};
     }
@@ -119,6 +131,23 @@ PlacementDevices::GuardHits PlacementDevices::PollGuard(std::size_t i) {
       .unsealed = now.unsealed_stopped + now.engine_unsealed - before.unsealed_stopped -
                   before.engine_unsealed,
       .caught = now.unsealed_stopped > before.unsealed_stopped && devices_[i].offload != nullptr};
+}
+
+std::array<uint64_t, kHalves.size()> PlacementDevices::PollShadow(std::size_t i) {
+  std::array<uint64_t, kHalves.size()> wrong{};
+  if (devices_[i].shadow == nullptr) return wrong;
+  const ShadowStats now = devices_[i].shadow->stats();
+  const ShadowStats before = std::exchange(rows_[i].seen_shadow, now);
+  for (const Half half : kHalves) {
+    wrong[IndexOf(half)] = now.wrong[IndexOf(half)] - before.wrong[IndexOf(half)];
+  }
+  return wrong;
+}
+
+bool PlacementDevices::MarkLied(std::size_t i, const std::string& why) {
+  if (std::exchange(rows_[i].lied, true)) return false;
+  rows_[i].lied_why = why;
+  return true;
 }
 
 std::optional<PlacementDevices::Change> PlacementDevices::PollState(std::size_t i) {
@@ -163,6 +192,8 @@ void PlacementDevices::SetEnabled(std::size_t i, bool enabled) {
   if (!enabled) return;
   rows_[i].lied = false;
   rows_[i].test_due = true;
+  rows_[i].lied_why.clear();
+  if (devices_[i].shadow != nullptr) devices_[i].shadow->ForgetEvidence();
 }
 
 Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled) {
@@ -186,6 +217,7 @@ Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled)
 void PlacementDevices::SetTerms(std::span<const DeviceTerms> terms) {
   CYGNET_CHECK(terms.size() == devices_.size());
   for (std::size_t i = 0; i < devices_.size(); ++i) devices_[i].terms = terms[i];
+  SetShadows();
 }
 
 }  // namespace cygnet

@@ -33,8 +33,13 @@ class PlacementDevices {
 
   // --- Their state ---
   bool disabled(std::size_t device) const { return rows_[device].disabled; }
-  // Caught by the seal guard of its wire. Lasts until the operator enables it again.
+  // Caught by the seal guard of its wire, or by shadow verification. Lasts until the operator
+  // enables it again.
   bool lied(std::size_t device) const { return rows_[device].lied; }
+  // What it was caught at; empty: it was not.
+  const std::string& lied_why(std::size_t device) const { return rows_[device].lied_why; }
+  // The last file with evidence against it; empty: none.
+  const std::string& evidence(std::size_t device) const { return rows_[device].evidence; }
   // Why it gets no keys; nullopt: it may get keys.
   const std::optional<PlacementReason>& denied(std::size_t device) const {
     return rows_[device].denied;
@@ -61,6 +66,8 @@ class PlacementDevices {
     bool caught = false;    // the device had reported some of those as sealed
   };
   GuardHits PollGuard(std::size_t device);
+  // Packets that the CPU computed with another result, by half.
+  std::array<uint64_t, kHalves.size()> PollShadow(std::size_t device);
   struct Change {
     DeviceState state = DeviceState::kUp;
     bool lost_tables = false;
@@ -71,7 +78,10 @@ class PlacementDevices {
 
   // --- Changes ---
   // True: it was not marked before.
-  bool MarkLied(std::size_t device) { return !std::exchange(rows_[device].lied, true); }
+  bool MarkLied(std::size_t device, const std::string& why);
+  void SetEvidence(std::size_t device, std::string file) {
+    rows_[device].evidence = std::move(file);
+  }
   // An enabled device is tested again.
   void SetEnabled(std::size_t device, bool enabled);
   // REQUIRES: AwaitsSelfTest.
@@ -84,10 +94,15 @@ class PlacementDevices {
   bool ClaimFreed(std::size_t device) { return std::exchange(rows_[device].freed, false); }
 
  private:
+  void SetShadows();
+
   struct Row {
     bool disabled = false;  // by the operator
     bool freed = false;
     bool lied = false;
+    std::string lied_why;
+    std::string evidence;
+    ShadowStats seen_shadow;
     DeviceState seen = DeviceState::kUp;
     uint32_t seen_resets = 0;
     SealGuardStats seen_guard;

@@ -77,8 +77,9 @@ TEST_F(PlacementDevicesTest, ChangeIsReportedOnce) {
 }
 
 TEST_F(PlacementDevicesTest, LiarIsAwayUntilTheOperatorEnablesIt) {
-  EXPECT_TRUE(devices_.MarkLied(0));
-  EXPECT_FALSE(devices_.MarkLied(0)) << "no news";
+  EXPECT_TRUE(devices_.MarkLied(0, "it lied"));
+  EXPECT_FALSE(devices_.MarkLied(0, "again")) << "no news";
+  EXPECT_EQ(devices_.Inputs()[0].away->detail, "it lied");
   EXPECT_EQ(devices_.Inputs()[0].away->code, ReasonCode::kDeviceFailed);
   EXPECT_FALSE(devices_.Usable(0));
   devices_.SetEnabled(0, true);

@@ -34,6 +34,7 @@ struct Campaign {
   uint32_t seed;
   uint32_t window;
   bool look_aside;
+  uint32_t verify = 0;  // shadow verification of one of so many packets
 };
 
 void PrintTo(const Campaign& campaign, std::ostream* out) {
@@ -45,12 +46,15 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
   PacketMovesTest() : random_(GetParam().seed), peer_(GetParam().seed + 1, GetParam().window) {
     host_.SetAddresses({"192.0.2.1", "10.1.0.1"});
     placement_ = std::make_unique<Placement>(
-        PlacementParams{
-            .path = &host_.path,
-            .clock = &host_.clock,
-            .engines = &host_.engines,
-            .look_aside = LookAsideMode::kAuto,
-            .devices = {{.name = "nic0", .ifindex = TestHost::kIfindex, .offload = &host_.nic()}}},
+        PlacementParams{.path = &host_.path,
+                        .clock = &host_.clock,
+                        .engines = &host_.engines,
+                        .look_aside = LookAsideMode::kAuto,
+                        .devices = {{.name = "nic0",
+                                     .ifindex = TestHost::kIfindex,
+                                     .offload = &host_.nic(),
+                                     .shadow = GetParam().verify != 0 ? &host_.shadow() : nullptr,
+                                     .terms = {.verify = GetParam().verify}}}},
         nullptr);
     for (uint32_t e = 0; e < host_.engines.size(); ++e) {
       if (host_.engines[e].info->kind == EngineKind::kLookAside) {
@@ -89,6 +93,12 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
   void GivePolicies() {
     OffloadPolicyHandle handle;
     ASSERT_FALSE(host_.nic().AddPolicy({policy_}, &handle).has_value());
+  }
+
+  uint64_t WrongPackets() {
+    if (GetParam().verify == 0) return 0;
+    const ShadowStats stats = host_.shadow().stats();
+    return stats.wrong[0] + stats.wrong[1];
   }
 
   // --- Load ---
@@ -221,7 +231,8 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
   std::mt19937 random_;
   AuditingPeer peer_;
   PacketPools pools_{6000, 8};
-  TestHost host_{&pools_, {.nic = true, .look_aside = EngineOptions{}}};
+  TestHost host_{&pools_,
+                 {.nic = true, .verify = GetParam().verify, .look_aside = EngineOptions{}}};
   const PolicySpec policy_ = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                               {test::TemplateFor(Out())});
   std::unique_ptr<Placement> placement_;
@@ -260,6 +271,7 @@ TEST_P(PacketMovesTest, OrderlyMovesLoseNothing) {
   EXPECT_EQ(delivered_twice_, 0u);
   EXPECT_THAT(Losses(), testing::IsEmpty());
   EXPECT_EQ(host_.guard().unsealed_stopped + host_.guard().clear_stopped, 0u);
+  EXPECT_EQ(WrongPackets(), 0u);
   // Every packet was charged once, wherever.
   placement_->Refresh(*sa_out_);
   placement_->Refresh(*sa_in_);
@@ -296,18 +308,22 @@ TEST_P(PacketMovesTest, CrashesLoseOnlyWhatIsInTheDevice) {
   EXPECT_EQ(peer_.broken, 0u);
   EXPECT_EQ(peer_.doubled, 0u);
   EXPECT_EQ(delivered_twice_, 0u) << "accepted twice";
+  EXPECT_EQ(WrongPackets(), 0u);
   // Whatever is missing was dropped for one of these reasons: the device was pulled out with it, or
   // nobody knows whether the device had accepted the number.
   const auto losses = Losses();
   for (const auto& [reason, count] : losses) {
     EXPECT_TRUE(reason == "port-down" || reason == "in-number-unknown" ||
-                reason == "out-device-error")
+                reason == "out-device-error" ||
+                (GetParam().verify != 0 && (reason == "in-verify" || reason == "out-verify")))
         << reason << " " << count;
   }
   EXPECT_LE(next_id_ - peer_.received.size() - peer_.late,
-            Dropped(DropReason::kPortDown) + Dropped(DropReason::kOutDeviceError));
-  EXPECT_LE(peer_.ids() - delivered_.size(),
-            Dropped(DropReason::kPortDown) + Dropped(DropReason::kInNumberUnknown));
+            Dropped(DropReason::kPortDown) + Dropped(DropReason::kOutDeviceError) +
+                Dropped(DropReason::kOutVerify));
+  EXPECT_LE(peer_.ids() - delivered_.size(), Dropped(DropReason::kPortDown) +
+                                                 Dropped(DropReason::kInNumberUnknown) +
+                                                 Dropped(DropReason::kInVerify));
   EXPECT_GT(protected_, 5'000u);
   EXPECT_GT(decapsulated_, 5'000u);
 }
@@ -326,7 +342,11 @@ TEST_P(PacketMovesTest, DeviceThatSendsInClearIsLeftAndNotBelieved) {
   const uint64_t last = sa_out_->outbound()->sequence.last_sent();
   EXPECT_GT(last, next_id_) << "a block";
   placement_->CheckDevices();
-  EXPECT_EQ(host_.guard().unsealed_stopped, 3u);
+  if (GetParam().verify == 0) {
+    EXPECT_EQ(host_.guard().unsealed_stopped, 3u);
+  } else {
+    EXPECT_EQ(host_.guard().unsealed_stopped + WrongPackets(), 3u);
+  }
   EXPECT_EQ(peer_.received.size(), next_id_ - 3);
   EXPECT_EQ(peer_.clear + peer_.broken, 0u);
   EXPECT_TRUE(placement_->Find(sa_out_->number)->outbound.binding->blocked());
@@ -335,7 +355,9 @@ TEST_P(PacketMovesTest, DeviceThatSendsInClearIsLeftAndNotBelieved) {
 
 INSTANTIATE_TEST_SUITE_P(Campaigns, PacketMovesTest,
                          testing::Values(Campaign{1, 1024, true}, Campaign{2, 1024, true},
-                                         Campaign{3, 64, false}, Campaign{4, 64, false}),
+                                         Campaign{3, 64, false}, Campaign{4, 64, false},
+                                         Campaign{5, 1024, true, 1}, Campaign{6, 64, false, 1},
+                                         Campaign{7, 64, false, 4}),
                          [](const auto& campaign) {
                            return "Seed" + std::to_string(campaign.param.seed);
                          });

@@ -72,6 +72,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
     PlacedHalf& row = placed.half(half);
     row.request = inputs.request;
     row.reason = std::move(bound->reason);
+    row.not_verified = std::move(bound->not_verified);
     if (!bound->next().device_numbers()) packets_->Cancel(*sa, half);
     (void)Publish(&placed, half, bound->ReleaseNext());  // nothing was lost: it was nowhere
   }
@@ -127,6 +128,7 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   AddPacketInputs(placed->sa, half, row.binding.get(), &inputs);
   auto bound = BindHalf(spec, half, inputs);
   CYGNET_CHECK(bound.has_value());  // a move never fails
+  row.not_verified = std::move(bound->not_verified);
   if (bound->stays() || !bound->next().device_numbers()) packets_->Cancel(*placed->sa, half);
   if (bound->stays()) {
     row.request = inputs.request;
@@ -299,14 +301,16 @@ void PlacedSas::CountSlot(const PlacedSa& placed, Half half, const SaBinding& bi
 
 BindInputs PlacedSas::InputsFor(const SaSpec& spec, Half half,
                                 std::span<const PlacementDevice> devices) const {
-  BindInputs inputs{.request = RequestFor(spec, half),
-                    .devices = devices,
-                    .engines = &p_.devices->engines(),
-                    .engine_denied = p_.devices->engine_denied(),
-                    .algorithm_denied = {},
-                    .look_aside = p_.look_aside,
-                    .queues = path_.workers(),
-                    .claim = IsRekey(spec, half) ? SlotClaim::kRekey : SlotClaim::kNewcomer};
+  BindInputs inputs{
+      .request = RequestFor(spec, half),
+      .devices = devices,
+      .engines = &p_.devices->engines(),
+      .engine_denied = p_.devices->engine_denied(),
+      .algorithm_denied = {},
+      .look_aside = p_.look_aside,
+      .queues = path_.workers(),
+      .wires = std::min(static_cast<uint32_t>(path_.interfaces.size()), kMaxCryptoQueues),
+      .claim = IsRekey(spec, half) ? SlotClaim::kRekey : SlotClaim::kNewcomer};
   if (p_.gate != nullptr) inputs.algorithm_denied = p_.gate->DenyAlgorithm(spec);
   inputs.keys = p_.keys;
   return inputs;

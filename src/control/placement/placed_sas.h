@@ -43,6 +43,9 @@ struct PlacedHalf {
   uint64_t rate = 0;  // packets in the last interval of the scheduler
   // What its device really does for it, if less than it claimed: "not-used: …"; empty: as claimed.
   std::string really;
+  // Why the CPU does not verify its device's packets, although it should; empty: it does, or need
+  // not.
+  std::string not_verified;
   // The device that accepted it and turned out not to hold it, and why.
   const OffloadDevice* lost_by = nullptr;
   std::string lost_why;

@@ -16,6 +16,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
       look_aside_(params.look_aside),
       gate_(params.gate),
       listener_(listener),
+      evidence_(params.evidence),
       ledger_(params.ledger != nullptr ? params.ledger : std::make_shared<Ledger>(params.clock)),
       keys_(std::make_shared<PlacementKeys>(ledger_, params.engines)),
       devices_(std::move(params.devices), params.path, params.engines, params.gate, params.clock),
@@ -85,6 +86,7 @@ void Placement::ForgetCommands(const Sa& sa) {
 void Placement::CheckDevices() {
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     PollGuard(i);
+    PollShadow(i);
     if (devices_[i].offload == nullptr) continue;
     CollectErased(i);
     CollectFindings(i);
@@ -130,18 +132,45 @@ void Placement::PollGuard(std::size_t i) {
   };
   notify(DropReason::kOutGuard, hits.clear);
   notify(DropReason::kOutNotSealed, hits.unsealed);
-  if (hits.caught) OnDeviceLied(i);
+  if (hits.caught) OnDeviceLied(i, "it sent unsealed packets; the seal guard stopped them");
 }
 
-void Placement::OnDeviceLied(std::size_t i) {
-  if (!devices_.MarkLied(i)) return;
-  if (listener_ != nullptr) {
-    listener_->OnDeviceState(devices_[i].name, "failed", "it sent unsealed packets");
+// A device whose result the CPU does not confirm is not believed in anything.
+void Placement::PollShadow(std::size_t i) {
+  const auto wrong = devices_.PollShadow(i);
+  if (wrong == decltype(wrong){}) return;
+  const std::vector<ShadowEvidence> evidence = devices_[i].shadow->TakeEvidence();
+  const std::string kept = KeepEvidence(i, evidence);
+  for (const Half half : kHalves) {
+    if (wrong[IndexOf(half)] == 0) continue;
+    std::string what = "not kept";
+    for (const ShadowEvidence& e : evidence) {
+      if (e.half == half) what = std::string(e.what);
+    }
+    if (listener_ != nullptr) {
+      listener_->OnWrongPackets(devices_[i].name, half, wrong[IndexOf(half)], what, kept);
+    }
   }
-  Log(LogLevel::kError,
-      "device " + devices_[i].name +
-          ": sent unsealed packets; the seal guard stopped them, "
-          "and its SAs move away until it is enabled again (cygnet offload enable)");
+  const std::string first = evidence.empty() ? "" : ": " + std::string(evidence.front().what);
+  OnDeviceLied(i, "shadow verification found a wrong packet" + first);
+}
+
+// Returns the file, or why there is none.
+std::string Placement::KeepEvidence(std::size_t i, std::span<const ShadowEvidence> evidence) {
+  if (evidence.empty()) return devices_.evidence(i);
+  if (evidence_ == nullptr) return "not kept: the daemon has no folder for it";
+  auto file = evidence_->Keep(devices_[i].name, evidence);
+  if (!file) return "not kept: " + file.error().message;
+  devices_.SetEvidence(i, *file);
+  return *std::move(file);
+}
+
+void Placement::OnDeviceLied(std::size_t i, const std::string& why) {
+  if (!devices_.MarkLied(i, why)) return;
+  if (listener_ != nullptr) listener_->OnDeviceState(devices_[i].name, "failed", why);
+  Log(LogLevel::kError, "device " + devices_[i].name + ": " + why +
+                            "; its SAs move away until it is enabled again (cygnet offload "
+                            "enable)");
   (void)MoveOff(i);
 }
 

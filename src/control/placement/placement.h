@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/evidence.h"
 #include "control/ledger.h"
 #include "control/placement/devices.h"
 #include "control/placement/placed_sas.h"
@@ -30,6 +31,7 @@ struct PlacementParams {
   std::shared_ptr<Ledger> ledger{};     // nullptr: creates its own
   const PlacementGate* gate = nullptr;  // nullptr: all are trusted
   PlacementHost host{};
+  EvidenceStore* evidence = nullptr;  // nullptr: evidence is not kept
 };
 
 // Events of placement for the control plane and, through it, for the audit trail.
@@ -53,6 +55,10 @@ class PlacementListener {
   virtual void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) = 0;
   // The seal guard of the device's wire stopped `count` more packets for this drop reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
+  // Shadow verification found `count` wrong packets of the device. `evidence`: the file that has
+  // them, or why there is none.
+  virtual void OnWrongPackets(const std::string& device, Half half, uint64_t count,
+                              const std::string& what, const std::string& evidence) = 0;
   // A device in packet offload reached a limit of an SA, or its last number.
   virtual void OnDeviceEvent(const DataPathEvent& event) = 0;
 };
@@ -114,7 +120,9 @@ class Placement {
   // True: SAs may go there that could not before.
   bool TestIfDue(std::size_t device);
   void PollGuard(std::size_t device);
-  void OnDeviceLied(std::size_t device);
+  void PollShadow(std::size_t device);
+  std::string KeepEvidence(std::size_t device, std::span<const ShadowEvidence> evidence);
+  void OnDeviceLied(std::size_t device, const std::string& why);
   void OnDeviceChanged(std::size_t device, const PlacementDevices::Change& change);
   MoveReport MoveOff(std::size_t device);
   void LoseAll(std::size_t device);
@@ -127,6 +135,7 @@ class Placement {
   const LookAsideMode look_aside_;
   const PlacementGate* const gate_;
   PlacementListener* const listener_;  // nullptr: nobody is notified
+  EvidenceStore* const evidence_;
   const std::shared_ptr<Ledger> ledger_;
   const std::shared_ptr<PlacementKeys> keys_;
   PlacementDevices devices_;

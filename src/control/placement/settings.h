@@ -10,6 +10,7 @@
 #include "control/fence_status.h"
 #include "crypto/engine_set.h"
 #include "datapath/placement_check.h"
+#include "datapath/shadow/device_shadow.h"
 #include "device/capture.h"
 #include "device/offload_device.h"
 #include "device/port.h"
@@ -31,6 +32,7 @@ struct DeviceTerms {
   bool allow_packet = true;
   uint32_t rekey_reserve = 0;  // slots of each direction
   DeviceLoss loss = DeviceLoss::kKeep;
+  uint32_t verify = 0;  // the CPU computes one of so many packets again; 0: none
 };
 
 // A device of the configuration, as the control plane keeps it.
@@ -43,6 +45,7 @@ struct ControlDevice {
   Port* wire_port = nullptr;
   OffloadDevice* offload = nullptr;
   CapturePoints* capture = nullptr;
+  DeviceShadow* shadow = nullptr;      // of `offload`; nullptr: its packets are never verified
   const FenceStatus* fence = nullptr;  // nullptr: it has none
   DeviceTerms terms{};
 };

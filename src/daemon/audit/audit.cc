@@ -131,6 +131,23 @@ void Audit::GuardHit(const std::string& device, const std::string& reason, uint6
   Submit(std::move(record));
 }
 
+void Audit::WrongPackets(const std::string& device, Half half, uint64_t count,
+                         const std::string& what, const std::string& evidence) {
+  AuditRecord record = Record(
+      AuditKind::kGuard,
+      fmt::format("device {}: shadow verification found {} wrong packets ({}): {}; evidence: {}",
+                  device, count, Name(half), what, evidence));
+  record.success = false;
+  record.warning = true;
+  record.fields = {{"CYGNET_DEVICE", device},
+                   {"CYGNET_REASON", IsInbound(half) ? "in-verify" : "out-verify"},
+                   {"CYGNET_DIRECTION", std::string(Name(half))},
+                   {"CYGNET_PACKETS", std::to_string(count)},
+                   {"CYGNET_EXPLANATION", what},
+                   {"CYGNET_EVIDENCE", evidence}};
+  Submit(std::move(record));
+}
+
 void Audit::Command(const std::string& text, uint32_t uid, int32_t pid) {
   AuditRecord record =
       Record(AuditKind::kCommand, fmt::format("operator (uid {}, pid {}): {}", uid, pid, text));

@@ -91,6 +91,8 @@ class Audit final : public LedgerSink, public DeviceAudit {
               const std::string& explanation) override;
   void Fips(const FipsRow& row) override;
   void GuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
+  void WrongPackets(const std::string& device, Half half, uint64_t count, const std::string& what,
+                    const std::string& evidence) override;
   // An operator's command, and who sent it.
   void Command(const std::string& text, uint32_t uid, int32_t pid);
   // Replaces the sinks, for a reload.

@@ -123,6 +123,18 @@ TEST_F(AuditTest, OtherEvents) {
   EXPECT_EQ(records_[3].message, "operator (uid 1000, pid 42): offload disable dev nic0");
 }
 
+TEST_F(AuditTest, WrongPacketsNameTheirEvidence) {
+  audit_->WrongPackets("nic0", Half::kInbound, 2, "the packet is a replay", "/var/lib/e.pcapng");
+  ASSERT_EQ(records_.size(), 1u);
+  EXPECT_EQ(records_[0].message,
+            "device nic0: shadow verification found 2 wrong packets (in): the packet is a replay; "
+            "evidence: /var/lib/e.pcapng");
+  EXPECT_EQ(Field(records_[0], "CYGNET_REASON"), "in-verify");
+  EXPECT_EQ(Field(records_[0], "CYGNET_EVIDENCE"), "/var/lib/e.pcapng");
+  EXPECT_TRUE(records_[0].warning);
+  EXPECT_FALSE(records_[0].success);
+}
+
 TEST_F(AuditTest, LimitsEachKindAndSaysWhatItLeftOut) {
   for (int i = 0; i < 10; ++i) audit_->Placement(test::SamplePlacementEntry());
   EXPECT_EQ(records_.size(), 3u);

@@ -36,16 +36,18 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
   after.devices[0].trusted = false;
   after.devices[0].allow = {"crypto"};
   after.devices[0].rekey_reserve = 3;
+  after.devices[0].verify = 16;
   for (TomlEntry& entry : after.devices[0].options.entries) {
     if (entry.key == "sa_limit") entry.value = TomlValue(int64_t{7});
   }
   after.devices[0].wire = "eth2";
   after.scheduler.enabled = true;
   const ConfigChanges changes = CompareConfigs(before, after);
-  EXPECT_THAT(changes.live, ElementsAre("audit.journal", "daemon.ike_bypass", "daemon.log_level",
-                                        "daemon.pass_ether_types", "device nic0.allow",
-                                        "device nic0.rekey_reserve", "device nic0.trusted",
-                                        "fips.boundary", "scheduler.enabled"));
+  EXPECT_THAT(changes.live,
+              ElementsAre("audit.journal", "daemon.ike_bypass", "daemon.log_level",
+                          "daemon.pass_ether_types", "device nic0.allow",
+                          "device nic0.rekey_reserve", "device nic0.trusted", "device nic0.verify",
+                          "fips.boundary", "scheduler.enabled"));
   EXPECT_THAT(changes.restart, ElementsAre("daemon.workers", "device nic0.sa_limit",
                                            "device nic0.wire", "ledger.keep"));
 }

@@ -160,6 +160,8 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
       {"loss", &C::loss, Words(kLosses), "what happens to its SAs when the device is lost", kLive},
       {"rekey_reserve", &C::rekey_reserve, Optional(Number(0, ~uint32_t{0})),
        "SA slots of each direction reserved for rekeying", kLive},
+      {"verify", &C::verify, Number(0, 1'000'000'000),
+       "the CPU computes one of so many packets of the device again; 0: none", kLive},
   };
   return kFields;
 }

@@ -210,6 +210,7 @@ trusted = false
 allow = ["crypto"]
 rekey_reserve = 8
 loss = "kernel"
+verify = 1000
 [[placement]]
 name = "branch"
 reqid = 7
@@ -239,6 +240,7 @@ pin = true
   EXPECT_EQ(device.allow, std::vector<std::string>{"crypto"});
   EXPECT_EQ(device.rekey_reserve, 8u);
   EXPECT_EQ(device.loss, DeviceLoss::kKernel);
+  EXPECT_EQ(device.verify, 1000u);
   ASSERT_EQ(config->placement.size(), 2u);
   const PlacementRuleConfig expected{.name = "branch",
                                      .reqid = 7,

@@ -109,6 +109,13 @@ std::string LedgerPath(const LedgerConfig& config) {
   return folder != nullptr ? std::string(folder) + "/ledger.jsonl" : std::string();
 }
 
+std::string EvidenceFolder(const LedgerConfig& config) {
+  const std::string ledger = LedgerPath(config);
+  const std::size_t slash = ledger.rfind('/');
+  if (slash == std::string::npos) return ledger.empty() ? "" : ".";
+  return slash == 0 ? "/" : ledger.substr(0, slash);
+}
+
 Error In(const std::string& where, const Error& error) {
   return MakeError(error.code, where + ": " + error.message);
 }

@@ -40,12 +40,14 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
   CYGNET_RETURN_IF_ERROR(OpenWire(link.get()));
   CYGNET_RETURN_IF_ERROR(OpenHost(link.get()));
   CYGNET_RETURN_IF_ERROR(MarkHostInterface(*link, network));
-  path->interfaces.push_back({.host = link->host.get(),
-                              .wire = link->wire.port.get(),
-                              .offload = link->wire.offload,
-                              .ifindex = link->host->ifindex(),
-                              .guard = link->guard.get(),
-                              .capture = &link->capture});
+  path->interfaces.push_back(
+      {.host = link->host.get(),
+       .wire = link->wire.port.get(),
+       .offload = link->wire.offload,
+       .ifindex = link->host->ifindex(),
+       .guard = link->guard.get(),
+       .capture = &link->capture,
+       .shadow = link->wire.offload != nullptr ? link->shadow.get() : nullptr});
   LogLink(*link);
   return link;
 }
@@ -55,6 +57,11 @@ Status LinkBuilder::OpenWire(Link* link) const {
   const auto index = static_cast<uint8_t>(path->interfaces.size());
   link->capture.inner.CountReadersIn(&path->inner_readers);
   link->guard = std::make_unique<WireSealGuard>(path, index, workers, &link->capture.guard);
+  // Each wire has a queue of its own at the engines' sessions.
+  if (index < kMaxCryptoQueues) {
+    link->shadow = std::make_unique<DeviceShadow>(&path->control_bell);
+    link->guard->SetShadow(link->shadow.get(), *engines);
+  }
   auto wire = OpenDevice(*FindDriver(config.driver), {.name = config.name,
                                                       .wire = config.wire,
                                                       .queues = workers,

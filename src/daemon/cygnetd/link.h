@@ -10,6 +10,7 @@
 #include "control/host_network.h"
 #include "daemon/config/config.h"
 #include "datapath/data_path.h"
+#include "datapath/shadow/device_shadow.h"
 #include "datapath/wire_seal_guard.h"
 #include "device/capture.h"
 #include "device/driver.h"
@@ -22,6 +23,8 @@ struct Link {
   DeviceConfig config;
   CapturePoints capture;
   std::unique_ptr<WireSealGuard> guard;
+  // Outlives the guard's thread, which is the device's. nullptr: no offload.
+  std::unique_ptr<DeviceShadow> shadow;
   Device wire;
   std::unique_ptr<TapPort> host;
 };
@@ -32,6 +35,7 @@ struct LinkBuilder {
   PacketPools* pools;
   HostNetwork* network;
   uint32_t workers;
+  const EngineSet* engines;
 
   // Opens both ends and connects them in the data path.
   Result<std::unique_ptr<Link>> Make(const DeviceConfig& config) const;

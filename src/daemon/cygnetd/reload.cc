@@ -27,6 +27,7 @@ void TakeTerms(const DeviceConfig& next, DeviceConfig* device) {
   device->allow = next.allow;
   device->rekey_reserve = next.rekey_reserve;
   device->loss = next.loss;
+  device->verify = next.verify;
 }
 
 }  // namespace

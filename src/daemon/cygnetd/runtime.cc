@@ -77,7 +77,8 @@ Status Runtime::BuildDataPath(const Config& config) {
   const LinkBuilder builder{.path = path_.get(),
                             .pools = pools_.get(),
                             .network = network_.get(),
-                            .workers = config.workers};
+                            .workers = config.workers,
+                            .engines = &engines_};
   for (const DeviceConfig& device : config.devices) {
     auto link = builder.Make(device);
     if (!link) return link.error();

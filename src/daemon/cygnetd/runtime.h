@@ -17,6 +17,7 @@
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/link.h"
 #include "daemon/fence/wire_fence.h"
+#include "daemon/operator/evidence_file.h"
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/ledger_file.h"
 #include "daemon/store/restart_log.h"
@@ -136,6 +137,7 @@ class Runtime {
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;
+  std::unique_ptr<EvidenceFiles> evidence_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;

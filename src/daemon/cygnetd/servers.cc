@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
 
@@ -18,6 +19,7 @@ ControlDevice ControlDeviceOf(Link* link, const FenceStatus* fence) {
           .wire_port = link->wire.port.get(),
           .offload = link->wire.offload,
           .capture = &link->capture,
+          .shadow = link->wire.offload != nullptr ? link->shadow.get() : nullptr,
           .fence = fence,
           .terms = TermsOf(link->config, link->wire.offload)};
 }
@@ -28,6 +30,7 @@ void Runtime::BuildControl(const Config& config) {
   if (const std::string path = RestartPath(config); !path.empty()) {
     restart_log_ = std::make_unique<RestartLog>(path);
   }
+  evidence_ = std::make_unique<EvidenceFiles>(EvidenceFolder(config.ledger));
   stored_.restart_log = restart_log_.get();
   stored_.ledger_file = ledger_file_.get();
   stored_.audit = audit_.get();
@@ -61,6 +64,7 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.ledger = ledger_;
   params.fips = fips_.get();
   params.audit = audit_.get();
+  params.evidence = evidence_.get();
   params.reload = [this] { return Reload(); };
   params.doctor = [this] { return Doctor(); };
   return params;

@@ -25,7 +25,8 @@ DeviceTerms TermsOf(const DeviceConfig& config, const OffloadDevice* device) {
           .allow_crypto = Allows(config, "crypto"),
           .allow_packet = Allows(config, "packet"),
           .rekey_reserve = config.rekey_reserve.value_or(slots / 20),
-          .loss = config.loss};
+          .loss = config.loss,
+          .verify = config.verify};
 }
 
 PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices) {

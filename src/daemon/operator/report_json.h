@@ -42,7 +42,9 @@
 //                              of time, requested, requested_by, effective, where, reason,
 //                              explanation, [really]: earlier placements, oldest first, the last
 //                              16), [really]: what the device does, if less than it claimed:
-//                              "not-used: …", "not-held: …", "no-replay-check: …"
+//                              "not-used: …", "not-held: …", "no-replay-check: …",
+//                              [verified_one_of]: the CPU computes one of so many packets again,
+//                              [not_verified]: why it does not, although verify is set
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
@@ -65,6 +67,10 @@
 //                              icv_bits[], max_replay_window)
 //              guard           the seal guard of its wire, since the start: frames_checked,
 //                              clear_stopped, unsealed_stopped, engine_unsealed, changed_stopped
+//              shadow          verify (one of so many packets; 0: none), caught (why its SAs left
+//                              it until it is enabled again; ""), evidence (file; ""), and for
+//                              "out" and "in": verified, wrong, unverified (dropped: the CPU could
+//                              not compute them)
 //              held            array of dst, spi: the SAs whose keys the device holds now
 //              [driver_view]   array of lines: the SAs as the driver of its card shows them
 //              key_log         the device's own log: array of time, dst, spi, direction, taken,

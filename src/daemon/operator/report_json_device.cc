@@ -79,6 +79,16 @@ Json SelfTestJson(const DeviceSelfTest& test) {
           {"withdrawn", std::move(withdrawn)}};
 }
 
+Json ShadowJson(const DeviceReport& report) {
+  Json json = {{"verify", report.verify}, {"caught", report.caught}, {"evidence", report.evidence}};
+  for (const Half half : kHalves) {
+    json[std::string(Name(half))] = {{"verified", report.shadow.verified[IndexOf(half)]},
+                                     {"wrong", report.shadow.wrong[IndexOf(half)]},
+                                     {"unverified", report.shadow.unverified[IndexOf(half)]}};
+  }
+  return json;
+}
+
 Json PortStatsJson(const PortStats& stats) {
   return {{"rx_packets", stats.rx_packets}, {"rx_bytes", stats.rx_bytes},
           {"tx_packets", stats.tx_packets}, {"tx_bytes", stats.tx_bytes},
@@ -146,6 +156,7 @@ Json ToJson(const DeviceReport& report) {
                  {"unsealed_stopped", report.guard.unsealed_stopped},
                  {"engine_unsealed", report.guard.engine_unsealed},
                  {"changed_stopped", report.guard.changed_stopped}}},
+               {"shadow", ShadowJson(report)},
                {"fence",
                 {{"state", report.fence.state},
                  {"owned", report.fence.owned},

@@ -56,6 +56,8 @@ Json PlacementJson(const PlacementReport& placement) {
                {"since", placement.since},
                {"history", HistoryJson(placement.history)}};
   if (!placement.really.empty()) json["really"] = placement.really;
+  if (placement.verified_one_of != 0) json["verified_one_of"] = placement.verified_one_of;
+  if (!placement.not_verified.empty()) json["not_verified"] = placement.not_verified;
   return json;
 }
 

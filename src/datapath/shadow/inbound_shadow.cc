@@ -127,7 +127,7 @@ std::optional<std::string_view> InboundShadow::JudgeCopy(const Mirrored& m, Copy
   if (!Open(sa, shadow.seen.InferHigh(copy->esp.seq_low), with, m.copy, copy)) {
     return "the ICV of the packet that came does not verify";
   }
-  if (copy->seq < m.binding.first_number) {
+  if (copy->seq < m.first_number) {
     return "the sequence number is outside the device's block";
   }
   if (sa.replay.window() != 0) {

@@ -33,6 +33,7 @@ class InboundShadow {
     DeviceShadow* shadow;
     std::span<const uint16_t> encap_ports;
     uint64_t now_ms;
+    uint64_t first_number;  // no number of the device is lower; 0: unknown
     Packet* copy;
     const Packet& inner;
     uint32_t inner_length;  // of the IP packet

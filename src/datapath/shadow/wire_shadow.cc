@@ -126,6 +126,7 @@ DropReason WireShadow::Check(const Packet& packet) {
       shadow_->CountVerified(Half::kOutbound);
       return DropReason::kNone;
     case Finding::kWrong:
+      shadow_->CountVerified(Half::kOutbound);
       Report(packet, frame, what);
       break;
     case Finding::kUnknown:

@@ -1,0 +1,111 @@
+// Evidence against devices: what the files contain and who may read them.
+#include "daemon/operator/evidence_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "support/file_size_limit.h"
+#include "support/packet_builder.h"
+
+namespace cygnet {
+namespace {
+
+using testing::HasSubstr;
+
+ShadowEvidence Wrong(std::string_view what, Half half = Half::kOutbound) {
+  ShadowEvidence evidence;
+  evidence.time_ns = 1'700'000'000'000'000'000;
+  evidence.half = half;
+  evidence.mode = OffloadMode::kPacket;
+  evidence.what = what;
+  evidence.seq = 7;
+  evidence.id = {
+      .daddr = test::Ip("192.0.2.2"), .spi = Spi(0x1000), .proto = 50, .family = IpFamily::kV4};
+  evidence.esp = test::Frame(
+      test::IpPacket({.src = "192.0.2.1", .dst = "192.0.2.2", .proto = 50}, test::Pattern(64)));
+  evidence.by_device =
+      test::Frame(test::Udp({.src = "10.1.0.1", .dst = "10.2.0.1"}, 1, 2, test::Pattern(20)));
+  return evidence;
+}
+
+class EvidenceFileTest : public testing::Test {
+ protected:
+  EvidenceFileTest() {
+    char name[] = "/tmp/cygnet_evidence_XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  ~EvidenceFileTest() override { std::filesystem::remove_all(folder_); }
+  std::string Path() const { return folder_ + "/evidence-nic0.pcapng"; }
+  // What tshark prints of the file.
+  std::string Tshark(const std::string& options) const {
+    const std::string command = "tshark -r " + Path() + " " + options + " 2>&1";
+    std::string text;
+    if (FILE* pipe = popen(command.c_str(), "r"); pipe != nullptr) {
+      char line[512];
+      while (fgets(line, sizeof(line), pipe) != nullptr) text += line;
+      pclose(pipe);
+    }
+    return text;
+  }
+  std::string folder_;
+};
+
+TEST_F(EvidenceFileTest, TsharkReadsEachPacketWithItsComment) {
+  EvidenceFiles files(folder_);
+  const std::vector<ShadowEvidence> first = {Wrong("the ICV does not verify")};
+  const std::vector<ShadowEvidence> second = {Wrong("the packet is a replay", Half::kInbound)};
+  EXPECT_EQ(*files.Keep("nic0", first), Path());
+  EXPECT_EQ(*files.Keep("nic0", second), Path());
+  const std::string text =
+      Tshark("-T fields -e frame.interface_name -e frame.comment -e esp.spi -e ip.dst");
+  EXPECT_THAT(text, HasSubstr("nic0-esp\tshadow verification of nic0, outbound, packet offload: "
+                              "the ICV does not verify; SA dst 192.0.2.2 spi 0x00001000, "
+                              "sequence number 7"));
+  EXPECT_THAT(text, HasSubstr("nic0-device\tshadow verification of nic0, inbound"));
+  EXPECT_THAT(text, HasSubstr("10.2.0.1"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
+}
+
+TEST_F(EvidenceFileTest, OnlyItsOwnerReadsIt) {
+  umask(0);
+  const std::vector<ShadowEvidence> evidence = {Wrong("x")};
+  ASSERT_TRUE(EvidenceFiles(folder_).Keep("nic0", evidence).has_value());
+  struct stat now {};
+  ASSERT_EQ(stat(Path().c_str(), &now), 0);
+  EXPECT_EQ(now.st_mode & 0777u, 0600u);
+}
+
+TEST_F(EvidenceFileTest, DoesNotGrowForever) {
+  EvidenceFiles files(folder_);
+  const std::vector<ShadowEvidence> evidence(16, Wrong("x"));
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(files.Keep("nic0", evidence).has_value());
+  EXPECT_LT(std::filesystem::file_size(Path()), EvidenceFiles::kMaxBytes + 16'384);
+}
+
+TEST_F(EvidenceFileTest, FailureIsSaidAndLeavesAWholeFile) {
+  EvidenceFiles files(folder_);
+  const std::vector<ShadowEvidence> evidence = {Wrong("x")};
+  ASSERT_TRUE(files.Keep("nic0", evidence).has_value());
+  const auto size = std::filesystem::file_size(Path());
+  {
+    const test::FileSizeLimit limit(size + 100);
+    const auto kept = files.Keep("nic0", evidence);
+    ASSERT_FALSE(kept.has_value());
+    EXPECT_THAT(kept.error().message, HasSubstr("cannot write"));
+  }
+  EXPECT_EQ(std::filesystem::file_size(Path()), size);
+  EXPECT_FALSE(EvidenceFiles("").Keep("nic0", evidence).has_value());
+  EXPECT_FALSE(EvidenceFiles("/nonexistent").Keep("nic0", evidence).has_value());
+  std::filesystem::remove(Path());
+  std::filesystem::create_symlink("/etc/passwd", Path());
+  EXPECT_FALSE(files.Keep("nic0", evidence).has_value()) << "follows no link";
+}
+
+}  // namespace
+}  // namespace cygnet
