@@ -9,17 +9,19 @@ import time
 
 import labkit
 import suite
-from flow import MARK, Pair, SPI_W
+from flow import MARK, Pair, SPI_E, SPI_W
 from scapy.utils import PcapReader
 
 
 class CaughtDevice(Pair):
+    left = "software"  # where its SAs are then
+
     def make_honest(self):
         self.cygnet(self.west, "sim", "dev", "nic0", "clear")
         self.cygnet(self.west, "offload", "enable", "dev", "nic0")
 
     def wait_until_left(self):
-        self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", "device-failed"),
+        self.wait_for(lambda: self.where(self.west, SPI_W) == (self.left, "device-failed"),
                       "the device to be left", 3)
 
 
@@ -69,6 +71,9 @@ class ShadowVerification(CaughtDevice):
     """The CPU computes every packet again."""
 
     device = {"offload": "crypto", "verify": 1}
+    mode = "crypto"
+    differs = "the packet is not the one that the stack built"
+    opened_wrongly = "the ICV that arrived is not the packet's"
 
     @classmethod
     def config_of(cls, host):
@@ -80,7 +85,8 @@ class ShadowVerification(CaughtDevice):
     def catch(self, way, *fault):
         self.addCleanup(self.make_honest)
         watch, flows = self.traffic()
-        time.sleep(0.3)
+        verified = self.shadow(self.west)[way]["verified"]
+        self.wait_for(lambda: self.shadow(self.west)[way]["verified"] > verified, "a verified packet", 15)
         self.cygnet(self.west, "sim", "dev", "nic0", *fault)
         self.wait_until_left()
         self.judge(watch, flows, lossless=False)
@@ -92,18 +98,19 @@ class ShadowVerification(CaughtDevice):
         self.assertIn("CAUGHT: shadow verification", self.west.text("dev"))
         self.make_honest()
         self.assertEqual(self.shadow(self.west)["caught"], "")
-        self.assertEqual(self.where(self.west, SPI_W)[0], "crypto")
+        self.assertEqual(self.where(self.west, SPI_W)[0], self.mode)
         return subprocess.run(["tshark", "-r", shadow["evidence"], "-T", "fields", "-e", "frame.comment"],
                               capture_output=True, text=True, check=True).stdout
 
     def test_honest_device_loses_nothing(self):
         before = self.shadow(self.west)
         watch, flows = self.traffic()
-        time.sleep(1)
+        for way in ("out", "in"):
+            self.wait_for(lambda: self.shadow(self.west)[way]["verified"] > before[way]["verified"] + 100,
+                          "verified packets", 15)
         self.judge(watch, flows)
         after = self.shadow(self.west)
         for way in ("out", "in"):
-            self.assertGreater(after[way]["verified"], before[way]["verified"] + 100)
             self.assertEqual(after[way]["wrong"], before[way]["wrong"])
         self.assertIn("the CPU verifies one of 1 packets", self.west.text("sa"))
 
@@ -111,12 +118,26 @@ class ShadowVerification(CaughtDevice):
         self.assertIn("the ICV does not verify", self.catch("out", "wrong-icv", "out", "20"))
 
     def test_wrong_packet_inside(self):
-        self.assertIn("the packet is not the one that the stack built",
-                      self.catch("out", "wrong-inner", "out", "20"))
+        self.assertIn(self.differs, self.catch("out", "wrong-inner", "out", "20"))
 
     def test_packet_that_was_opened_wrongly(self):
-        self.assertIn("the ICV that arrived is not the packet's",
-                      self.catch("in", "wrong-inner", "in", "20"))
+        self.assertIn(self.opened_wrongly, self.catch("in", "wrong-inner", "in", "20"))
+
+
+class ShadowVerificationOfPacketOffload(ShadowVerification):
+    """The same with the whole of ESP on the device, by the operator's command."""
+
+    device = {"offload": "crypto", "verify": 1}
+    left = "blocked"
+    mode = "packet"
+    differs = "the packet inside is not the one handed over"
+    opened_wrongly = "the inner packet differs"
+
+    def setUp(self):
+        super().setUp()
+        for spi in (SPI_W, SPI_E):
+            self.cygnet(self.west, "placement", "set", "spi", f"{spi:#x}", "mode", "packet")
+            self.addCleanup(self.cygnet, self.west, "placement", "unset", "spi", f"{spi:#x}")
 
 
 if __name__ == "__main__":
