@@ -143,6 +143,9 @@ std::string PlacementText(const Json& placement) {
   }
   if (placement.value("pinned", false)) text += ", pinned";
   text += TruthText(placement) + VerifiedText(placement);
+  if (const uint64_t age = Number(placement, "counters_age"); age != 0) {
+    text += fmt::format(", counters {} s old", age);
+  }
   return text + "\n" + HistoryLines(placement);
 }
 

@@ -38,6 +38,18 @@ TEST_F(TextPlacementTest, PlacementHasAPast) {
             "its tables in a reset)\n");
 }
 
+TEST_F(TextPlacementTest, OldCountersSayHowOld) {
+  const auto text = [](const std::string& age) {
+    return PlacementText(Json::parse(
+        R"({"direction": "in", "requested": "packet", "requested_by": "client",
+            "effective": "packet", "device": "nic0", "reason": "requested", "explanation": "",
+            "since": 1700000000, "history": [], "counters_age": )" +
+        age + "}"));
+  };
+  EXPECT_THAT(text("3"), HasSubstr(", counters 3 s old\n"));
+  EXPECT_THAT(text("0"), ::testing::Not(HasSubstr("counters")));
+}
+
 TEST_F(TextPlacementTest, BlockedSaysWhy) {
   EXPECT_EQ(PlacementText(Json::parse(R"({
       "direction": "in", "requested": "required", "requested_by": "rule", "effective": "blocked",

@@ -42,6 +42,8 @@ struct PlacementReport {
   std::string really{};  // what the device really does, if less than it claimed; "not-used: …"
   uint32_t verified_one_of = 0;  // the CPU computes one of so many of its packets again
   std::string not_verified{};    // why it does not, although the device's packets are verified
+  // Packet offload: the counters are the device's, this many seconds old.
+  std::optional<uint64_t> counters_age{};
 };
 
 struct SaReport {

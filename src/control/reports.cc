@@ -1,5 +1,6 @@
 #include "control/reports.h"
 
+#include <algorithm>
 #include <map>
 
 #include "datapath/path_mtu.h"
@@ -62,6 +63,9 @@ std::vector<SaReport> Reports::ReportSas() const {
         const PlacedHalf& row = placed->half(half);
         report.placements.push_back(
             ReportOf(row, half, from_.engines, VerifiedOneOf(row, from_.placement.devices())));
+        if (const auto taken = from_.placement.CountersTakenAt(*sa, half)) {
+          report.placements.back().counters_age = Now() - std::min(Now(), *taken);
+        }
       }
     }
     for (std::size_t r = 1; r < kDropReasons; ++r) {

@@ -3,12 +3,16 @@
 tells what a card claims and does not do."""
 
 import errno
+import os
 import struct
 
 import suite
 import xfrmclient as nl
 from rawwire import Peer
+from espjudge import EspJudge
+from test_packet_offload import Messages
 from test_placement import HOST, PEER, Placement
+from wirehost import SPI_IN, WireHost, udp
 
 ESN = 128
 BEET = 4
@@ -239,6 +243,29 @@ class Bond(Liar):
         self.wait_for(lambda: self.half(0x1001)[1] == "software", "the move")
         self.assertIn("failed to add SA 0x00001001", self.host.log())
         self.goes_out(out)
+
+
+class Mlx5(Messages, WireHost, suite.Case):
+    """Packet offload as this card does it."""
+
+    device_keys = {"offload": "crypto", "profile": "mlx5-packet"}
+
+    def test_replays_pass_without_esn_and_counters_are_old(self):
+        self.assertEqual(self.add_policy("in"), (0, None))
+        self.into = EspJudge(SPI_IN, os.urandom(20), 16)
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True), (0, None))
+        self.nic.drain()
+        payload = os.urandom(40)
+        packet = self.sealed(udp(payload))
+        for _ in range(3):
+            self.send(packet)
+        frames = self.nic.frames(lambda frame: payload in frame, 3, 3 * suite.SLOWNESS)
+        self.assertEqual(len(frames), 3, "the card checks replay only of SAs with ESN")
+        self.assertRegex(self.host.text("sa"), "really no-replay-check: ")
+        self.wait_for(lambda: self.sa_report()["usage"]["packets"] == 3, "the card's counters", 4)
+        self.assertEqual(self.sa_report()["usage"]["bytes"], 3 * (len(packet) - 20),
+                         "with the ESP overhead")
+        self.wait_for(lambda: "counters 1 s old" in self.host.text("sa"), "the age", 4)
 
 
 if __name__ == "__main__":

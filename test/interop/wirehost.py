@@ -39,6 +39,7 @@ class WireHost:
 
     offload = False
     daemon_keys = ""
+    device_keys = {"offload": "crypto"}
     sysctls = {}  # that the daemon must find when it starts
 
     @classmethod
@@ -48,7 +49,7 @@ class WireHost:
         cls.peer = cls.own(Peer(cls.host))
         for name, value in cls.sysctls.items():
             sysctl(cls.host.ns, name, value)
-        cls.host.start([{"offload": "crypto"}], cls.daemon_keys)
+        cls.host.start([cls.device_keys], cls.daemon_keys)
         ns, mac = cls.host.ns, cls.peer.mac.hex(":")
         sysctl(ns, "net.ipv6.conf.nic0.addr_gen_mode", 1)  # no noise of link-local addresses
         for command in (

@@ -96,6 +96,9 @@ class Placement {
   // --- SAs in packet offload: what their devices keep (packet_halves.h) ---
   // Sets the counters that a dump shows, as of the last reading.
   void Show(const Sa& sa, ReplayState* replay) const;
+  std::optional<uint64_t> CountersTakenAt(const Sa& sa, Half half) const {
+    return placed_.packets().CountersTakenAt(sa, half);
+  }
   void Refresh(const Sa& sa) const { placed_.packets().Refresh(sa); }
   // The SA has other limits or counters.
   void ApplyLimits(const Sa& sa) { placed_.packets().ApplyLimits(sa); }

@@ -58,6 +58,7 @@ Json PlacementJson(const PlacementReport& placement) {
   if (!placement.really.empty()) json["really"] = placement.really;
   if (placement.verified_one_of != 0) json["verified_one_of"] = placement.verified_one_of;
   if (!placement.not_verified.empty()) json["not_verified"] = placement.not_verified;
+  if (placement.counters_age.has_value()) json["counters_age"] = *placement.counters_age;
   return json;
 }
 

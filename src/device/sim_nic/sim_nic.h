@@ -196,6 +196,8 @@ class SimNic final : public Port,
                  OffloadHandle handle);
   void NoteFinding(OffloadHandle handle, ClaimGap gap, std::string text);
   void FailOver();
+  void TakeHabits(const CardRequest& request, OffloadHandle handle);
+  void PollLimits();
   // --- Packet offload (sim_nic_protect.cc, sim_nic_decapsulate.cc) ---
   enum class Fate : uint8_t { kPass, kKept, kDropped };
   // Packets that are built and not sealed yet.
@@ -304,6 +306,7 @@ class SimNic final : public Port,
   std::vector<SaFinding> findings_;
   Doorbell* bell_ = nullptr;
   std::atomic<uint64_t> reset_due_ns_{FaultScript::kNever};  // written under the lock
+  std::atomic<uint64_t> poll_due_ns_{FaultScript::kNever};   // of limits; written under the lock
   std::unique_ptr<CryptoQueue> crypto_;
 
   PacketCaches caches_;

@@ -116,10 +116,40 @@ void SimNic::NoteTruth(const CardRequest& request, const std::optional<DeviceRef
                 "the firmware refused the SA after the driver had said that it took it" +
                     (firmware.has_value() ? ": " + firmware->text : ""));
   }
+  TakeHabits(request, handle);
   if (const CardLie* lie = cards_[active_]->LieAbout(request)) {
     slot->matches = slot->matches && lie->gap != ClaimGap::kNotUsed;
     NoteFinding(handle, lie->gap, std::string(lie->text));
   }
+}
+
+// How the active card does packet offload.
+void SimNic::TakeHabits(const CardRequest& request, OffloadHandle handle) {
+  SimNicTable::Slot* slot = table_.Find(handle);
+  if (slot == nullptr || slot->packet == nullptr) return;
+  const CardProfile& card = *cards_[active_];
+  const CardLie* lie = card.LieAbout(request);
+  slot->packet->set_habits(
+      {.limits_by_poll = card.limit_poll_ms != 0,
+       .bytes_with_overhead = card.bytes_with_overhead,
+       .no_replay_check = lie != nullptr && lie->gap == ClaimGap::kNoReplayCheck});
+  if (card.limit_poll_ms == 0 || poll_due_ns_.load() != FaultScript::kNever) return;
+  poll_due_ns_.store(clock_->MonotonicNs() + card.limit_poll_ms * uint64_t{1'000'000});
+  wire_bell_.Ring();  // the thread may sleep longer
+}
+
+// The card's software compares the counters with the limits, as long as it has SAs.
+void SimNic::PollLimits() {
+  const std::lock_guard lock(mutex_);
+  const uint32_t pause = cards_[active_]->limit_poll_ms;
+  bool any = false;
+  table_.ForEachPacketSa([&](OffloadHandle, SimNicTable::Slot& slot) {
+    any = true;
+    if (slot.packet->habits().limits_by_poll && !slot.stopped) slot.packet->PollLimits();
+  });
+  poll_due_ns_.store(any && pause != 0 ? clock_->MonotonicNs() + pause * uint64_t{1'000'000}
+                                       : FaultScript::kNever);
+  if (table_.HasEvents()) RingBell();
 }
 
 void SimNic::NoteFinding(OffloadHandle handle, ClaimGap gap, std::string text) {
@@ -147,6 +177,7 @@ void SimNic::FailOver() {
     const auto refusal = card.Refuse(request);
     if (!refusal.has_value()) {
       ++added[IndexOf(slot.half)];
+      TakeHabits(request, handle);
       return;
     }
     Log(LogLevel::kWarning, "sim_nic " + name_ + ": (slave " + std::string(card.name) +

@@ -150,9 +150,11 @@ void SimNic::RunTimers() {
   const uint64_t reset_due = reset_due_ns_.load(std::memory_order_acquire);
   const bool script =
       script_next_ms_ != FaultScript::kNever || script_next_packets_ != FaultScript::kNever;
-  if (!script && reset_due == FaultScript::kNever) return;
+  const uint64_t poll_due = poll_due_ns_.load(std::memory_order_acquire);
+  if (!script && reset_due == FaultScript::kNever && poll_due == FaultScript::kNever) return;
   const uint64_t now = clock_->MonotonicNs();
   if (now >= reset_due) FinishReset();
+  if (now >= poll_due) PollLimits();
   if (script) PlayScript(now);
 }
 
@@ -179,7 +181,8 @@ void SimNic::PlayScript(uint64_t now_ns) {
 // Until the next scheduled event, at most half a second.
 int SimNic::SleepMs() const {
   constexpr uint64_t kLongest = 500;
-  uint64_t due = reset_due_ns_.load(std::memory_order_acquire);
+  uint64_t due = std::min(reset_due_ns_.load(std::memory_order_acquire),
+                          poll_due_ns_.load(std::memory_order_acquire));
   if (started_ns_.has_value() && script_next_ms_ != FaultScript::kNever) {
     due = std::min(due, *started_ns_ + script_next_ms_ * kNsPerMs);
   }

@@ -64,8 +64,11 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     }
     IpPacketView outer;
     CYGNET_CHECK(ParseIpPacket(kept.packet->l3(), &outer));  // as when it came
-    const DropReason reason = sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(),
-                                        SimNicPacketSa::ReplayCheck::kFull, kept.packet);
+    const DropReason reason =
+        sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(),
+                  sa.habits().no_replay_check ? SimNicPacketSa::ReplayCheck::kNone
+                                              : SimNicPacketSa::ReplayCheck::kFull,
+                  kept.packet);
     if (reason != DropReason::kNone) {
       FreeCopy(kept.copy);
       (void)DropOne(kept.packet, reason);

@@ -67,7 +67,7 @@ SaReading SimNicPacketSa::Read(uint64_t now) const {
   const LifetimeUsage usage = lifetime_.usage();
   SaReading reading;
   reading.packets = usage.packets;
-  reading.bytes = usage.bytes;
+  reading.bytes = usage.bytes + overhead_;
   reading.highest = out_ != nullptr ? next_ - 1 : highest_;
   reading.wanted = wanted_;
   reading.replayed = replayed_;
@@ -80,7 +80,11 @@ SaReading SimNicPacketSa::ReadKept(uint64_t now, uint64_t monotonic_ns, uint64_t
   if (!kept_reading_.has_value() || monotonic_ns - kept_reading_->taken_ns >= age_ns) {
     kept_reading_ = {Read(now), monotonic_ns};
   }
-  return kept_reading_->reading;
+  SaReading reading = kept_reading_->reading;
+  const SaReading now_known = Read(now);
+  reading.highest = now_known.highest;
+  reading.wanted = now_known.wanted;
+  return reading;
 }
 
 SaHandOver SimNicPacketSa::HandOver(uint64_t now) const {
@@ -111,6 +115,7 @@ void SimNicPacketSa::TellIfLow() {
 
 // As the stack does: Lifetime tests the limits before a packet is counted.
 DropReason SimNicPacketSa::Charge(uint32_t bytes, uint64_t now) {
+  if (expired_) return in_ != nullptr ? DropReason::kInStateExpired : DropReason::kOutStateExpired;
   const auto charge = lifetime_.Charge({&bytes, 1}, now);
   if (charge.soft_hit && !HidesLimit()) Raise(PacketOffloadEvent::Kind::kSoftLimit);
   if (charge.allowed == 1) return DropReason::kNone;
@@ -131,16 +136,56 @@ void SimNicPacketSa::GoOnBeyondLimit(uint32_t bytes, uint64_t now) {
   (void)lifetime_.Charge({&bytes, 1}, now);
 }
 
+void SimNicPacketSa::SetLimits(const LifetimeLimits& limits) {
+  limits_ = limits;
+  told_soft_ = false;
+  expired_ = false;
+  lifetime_.SetLimits(habits_.limits_by_poll ? LifetimeLimits{} : limits);
+}
+
+void SimNicPacketSa::set_habits(const CardHabits& habits) {
+  habits_ = habits;
+  SetLimits(limits_);
+}
+
+void SimNicPacketSa::PollLimits() {
+  const SaReading reading = Read(0);
+  const auto reached = [&reading](uint64_t packets, uint64_t bytes) {
+    return reading.packets >= packets || reading.bytes >= bytes;
+  };
+  if (!told_soft_ && reached(limits_.soft_packets, limits_.soft_bytes)) {
+    told_soft_ = true;
+    if (!HidesLimit()) Raise(PacketOffloadEvent::Kind::kSoftLimit);
+  }
+  if (expired_ || !reached(limits_.hard_packets, limits_.hard_bytes)) return;
+  if (HidesLimit()) {
+    limits_.hard_packets = kUnlimited;
+    limits_.hard_bytes = kUnlimited;
+    return;
+  }
+  expired_ = true;
+  Raise(PacketOffloadEvent::Kind::kHardLimit);
+}
+
+void SimNicPacketSa::CountOverhead(uint64_t wire_bytes, uint32_t counted) {
+  if (habits_.bytes_with_overhead && wire_bytes > counted) overhead_ += wire_bytes - counted;
+}
+
 // --- Outbound ---
 
 DropReason SimNicPacketSa::Build(const IpPacketView& ip, uint64_t now, Packet* packet) {
-  const DropReason charged = Charge(esp::ProtectedLength(*out_, ip), now);
+  const uint32_t bytes = esp::ProtectedLength(*out_, ip);
+  const DropReason charged = Charge(bytes, now);
   if (charged != DropReason::kNone) return charged;
   if (used_up()) return DropReason::kOutSequence;  // charged nevertheless, as by the stack
   const uint64_t seq = next_++;
   TellIfLow();
   // Without TFC padding the path MTU has no effect.
-  return esp::Encapsulate(*out_, ip, seq, ~uint32_t{0}, packet);
+  const DropReason reason = esp::Encapsulate(*out_, ip, seq, ~uint32_t{0}, packet);
+  if (reason == DropReason::kNone) {
+    CountOverhead(uint64_t{packet->length} - packet->offload.esp_offset + out_->layout.udp, bytes);
+  }
+  return reason;
 }
 
 void SimNicPacketSa::Finish(Packet* packet) const {
@@ -175,6 +220,7 @@ DropReason SimNicPacketSa::Accept(uint64_t seq, const IpPacketView& outer, uint3
   TellIfLow();
   reason = Charge(trailer.payload_length, now);
   if (reason != DropReason::kNone) return reason;
+  CountOverhead(outer.total_length - outer.header_length, trailer.payload_length);
   return esp::Decapsulate(*in_, outer, esp_offset, trailer, packet);
 }
 

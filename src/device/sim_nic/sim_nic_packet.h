@@ -17,6 +17,14 @@
 
 namespace cygnet {
 
+// What a card does otherwise than the stack would.
+struct CardHabits {
+  bool limits_by_poll = false;       // limits are compared with the counters in PollLimits only
+  bool bytes_with_overhead = false;  // its bytes are those behind the outer IP header
+  bool no_replay_check = false;
+  bool operator==(const CardHabits&) const = default;
+};
+
 class SimNicPacketSa {
  public:
   static constexpr std::size_t kMaxKept = 1024;
@@ -42,13 +50,17 @@ class SimNicPacketSa {
   const OffloadSaFacts& facts() const { return facts_; }
   uint16_t encap_port() const { return encap_port_; }  // inbound; 0: none
   bool in_udp() const { return encap_port_ != 0; }
-  void SetLimits(const LifetimeLimits& limits) { lifetime_.SetLimits(limits); }
+  void SetLimits(const LifetimeLimits& limits);
+  void set_habits(const CardHabits& habits);
+  const CardHabits& habits() const { return habits_; }
+  void PollLimits();
   // Outbound: if `block` does not continue the present one, the rest of that is never used.
   // Inbound: the block begins and ends no earlier than this one.
   void Grant(const NumberBlock& block);
   bool has_block() const { return !numbers_.empty(); }
   SaReading Read(uint64_t now) const;
-  // The reading that the device has kept if it is not older than `age_ns`.
+  // The counters that the device has kept if they are not older than `age_ns`. Numbers are
+  // always fresh: they are not statistics.
   SaReading ReadKept(uint64_t now, uint64_t monotonic_ns, uint64_t age_ns);
   SaHandOver HandOver(uint64_t now) const;
   std::deque<Kept>& kept() { return kept_; }
@@ -92,6 +104,7 @@ class SimNicPacketSa {
   void Raise(PacketOffloadEvent::Kind kind) { events_->push_back({handle_, kind}); }
   DropReason Charge(uint32_t bytes, uint64_t now);
   void GoOnBeyondLimit(uint32_t bytes, uint64_t now);
+  void CountOverhead(uint64_t wire_bytes, uint32_t counted);
   bool HidesLimit() { return faults_ != nullptr && faults_->NextHidesLimit(); }
   void TellIfLow();
   void PlaceLowMark();
@@ -108,6 +121,11 @@ class SimNicPacketSa {
   Lifetime lifetime_{LifetimeLimits{}, LifetimeUsage{}};
   std::deque<Kept> kept_;
   bool kept_go_first_ = false;
+  CardHabits habits_;
+  LifetimeLimits limits_;
+  bool told_soft_ = false;
+  bool expired_ = false;
+  uint64_t overhead_ = 0;  // bytes_with_overhead: beyond those of lifetime_
   struct KeptReading {
     SaReading reading;
     uint64_t taken_ns = 0;

@@ -118,6 +118,7 @@ SimNicPacketSa::ReplayCheck SimNic::ReplayCheckOf(const SimNicTable::Slot& slot,
                                                   DropReason replay) {
   using Check = SimNicPacketSa::ReplayCheck;
   if (replay == DropReason::kNone) return Check::kFull;
+  if (slot.packet->habits().no_replay_check) return Check::kNone;
   const bool passes = faults_.LiesAbout(slot.request).replay || faults_.NextLetsReplay();
   return passes ? Check::kNone : Check::kFull;
 }
@@ -193,7 +194,8 @@ void SimNic::TakeTimeToAdd() {
 uint64_t SimNic::ReadingAgeNs() const {
   constexpr uint64_t kNsPerMs = 1'000'000;
   const auto ms = faults_.stale_ms();
-  if (!ms.has_value()) return 0;
+  const uint64_t own = cards_[active_]->statistics_age_ms * kNsPerMs;
+  if (!ms.has_value()) return own;
   return *ms == Fault::kForever ? ~uint64_t{0} : *ms * kNsPerMs;
 }
 
