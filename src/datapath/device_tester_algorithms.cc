@@ -41,8 +41,9 @@ std::vector<Suite> DeviceTester::SuitesOf(const AlgorithmDescriptor& row) const 
     is_auth ? add(other, &row) : add(&row, other);
   }
   // The null cipher has no part in a failure of the authenticator.
-  std::ranges::stable_partition(
-      suites, [](const Suite& suite) { return suite.encryption->id == AlgorithmId::kNullCipher; });
+  (void)std::stable_partition(suites.begin(), suites.end(), [](const Suite& suite) {
+    return suite.encryption->id == AlgorithmId::kNullCipher;
+  });
   return suites;
 }
 
