@@ -19,16 +19,21 @@ class FaultLab final : public PlacementListener {
   struct Options {
     PlacementMode mode = PlacementMode::kCrypto;  // where both SAs run: kCrypto or kPacket
     LifetimeLimits limits = {};
+    uint32_t verify = 0;  // the CPU computes one of so many packets again
   };
 
-  explicit FaultLab(const Options& options) : mode_(options.mode) {
+  explicit FaultLab(const Options& options)
+      : mode_(options.mode), host_(&pools_, {.nic = true, .verify = options.verify}) {
     host_.SetAddresses({"192.0.2.1", "10.1.0.1"});
     placement_ = std::make_unique<Placement>(
-        PlacementParams{
-            .path = &host_.path,
-            .clock = &host_.clock,
-            .engines = &host_.engines,
-            .devices = {{.name = "nic0", .ifindex = TestHost::kIfindex, .offload = &host_.nic()}}},
+        PlacementParams{.path = &host_.path,
+                        .clock = &host_.clock,
+                        .engines = &host_.engines,
+                        .devices = {{.name = "nic0",
+                                     .ifindex = TestHost::kIfindex,
+                                     .offload = &host_.nic(),
+                                     .shadow = options.verify != 0 ? &host_.shadow() : nullptr,
+                                     .terms = {.verify = options.verify}}}},
         this);
     SaOptions out = PeerOut();
     SaOptions in = PeerIn();
@@ -152,6 +157,9 @@ class FaultLab final : public PlacementListener {
   void OnLost(const std::shared_ptr<Sa>&) override {}
   void OnDeviceState(const std::string&, const std::string&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override {}
+  void OnWithdrawn(const std::string&, const WithdrawnCapability&) override {}
+  void OnWrongPackets(const std::string&, Half, uint64_t, const std::string&,
+                      const std::string&) override {}
   // As the control plane does at a hard limit.
   void OnDeviceEvent(const DataPathEvent& event) override {
     if (event.kind != DataPathEvent::Kind::kHardLimit) return;
@@ -204,7 +212,7 @@ class FaultLab final : public PlacementListener {
 
   const PlacementMode mode_;
   PacketPools pools_{2000, 8};
-  TestHost host_{&pools_, {.nic = true}};
+  TestHost host_;
   AuditingPeer peer_{1, 64};
   std::unique_ptr<Placement> placement_;
   std::shared_ptr<Sa> sa_out_;
