@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     "device/wires": {"base", "settings", "net", "packet", "device", "device/host"},
     # Only the software NIC does ESP itself.
     "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa", "policy"},
+    "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},

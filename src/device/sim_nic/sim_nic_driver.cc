@@ -47,13 +47,7 @@ std::vector<FieldInfo> Keys() {
 }
 
 Options WireOptions(const Options& options) {
-  const std::vector<FieldInfo> own = InfoOf(SimNicFields());
-  Options rest = options;
-  std::erase_if(rest.entries, [&own](const TomlEntry& entry) {
-    return std::any_of(own.begin(), own.end(),
-                       [&entry](const FieldInfo& field) { return field.key == entry.key; });
-  });
-  return rest;
+  return WireOptionsOf(options, InfoOf(SimNicFields()));
 }
 
 // A condition of another card would have no effect.
@@ -90,13 +84,7 @@ Result<SimNicOptions> Read(const Options& options) {
 Result<DeviceOptions> Check(const Options& options) {
   const auto own = Read(options);
   if (!own) return own.error();
-  const DriverInfo& driver = *FindDriver(own->wire_driver);
-  const Options wire_options = WireOptions(options);
-  if (driver.keys == nullptr && !wire_options.entries.empty()) {
-    return options.Wrong(wire_options.entries.front().key,
-                         "wire_driver \"" + own->wire_driver + "\" does not have this key");
-  }
-  auto wire = driver.check(wire_options);
+  auto wire = CheckWireOptions(own->wire_driver, WireOptions(options));
   if (!wire) return wire.error();
   DeviceOptions all{.options = ShowOptions(options, SimNicFields(), *own),
                     .owns_interface = wire->owns_interface,

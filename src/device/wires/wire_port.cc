@@ -126,6 +126,24 @@ Result<WireFacts> TakeWire(const std::string& interface) {
   return facts;
 }
 
+Options WireOptionsOf(const Options& options, const std::vector<FieldInfo>& own) {
+  Options rest = options;
+  std::erase_if(rest.entries, [&own](const TomlEntry& entry) {
+    return std::any_of(own.begin(), own.end(),
+                       [&entry](const FieldInfo& field) { return field.key == entry.key; });
+  });
+  return rest;
+}
+
+Result<DeviceOptions> CheckWireOptions(const std::string& wire_driver, const Options& options) {
+  const DriverInfo& driver = *FindDriver(wire_driver);
+  if (driver.keys == nullptr && !options.entries.empty()) {
+    return options.Wrong(options.entries.front().key,
+                         "wire_driver \"" + wire_driver + "\" does not have this key");
+  }
+  return driver.check(options);
+}
+
 Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params) {
   const DriverInfo* wire = FindDriver(name);
   if (wire == nullptr || wire->open == nullptr) {

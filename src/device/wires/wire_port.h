@@ -32,6 +32,11 @@ PortLink LookAtLink(const std::string& interface);
 // ProbeWire, and sets the interface up.
 Result<WireFacts> TakeWire(const std::string& interface);
 
+// For a card, which takes the keys of its wire together with its `own`. The first returns what is
+// left for the wire, the second checks that.
+Options WireOptionsOf(const Options& options, const std::vector<FieldInfo>& own);
+Result<DeviceOptions> CheckWireOptions(const std::string& wire_driver, const Options& options);
+
 // Opens the wire driver `name` behind params.guard. Logs it.
 Result<std::unique_ptr<Port>> OpenWire(std::string_view name, const DriverParams& params);
 

@@ -1,0 +1,129 @@
+// Driver "plugin": a driver by others (include/cygnet/driver.h) in a shared library.
+#include "base/log.h"
+#include "device/wires/wire_port.h"
+#include "plugin/plugin_device.h"
+
+namespace cygnet {
+namespace {
+
+struct PluginOptions {
+  std::string plugin = {};
+  std::vector<std::string> options = {};
+  std::string wire_driver{kAutoWire};
+};
+
+std::optional<std::string> WrongPath(const std::string& path) {
+  if (!path.empty() && path[0] == '/') return std::nullopt;
+  return "not an absolute path";
+}
+
+Codec<std::vector<std::string>> KeyValues() {
+  using Words = std::vector<std::string>;
+  return {"an array of \"key=value\"",
+          [](const TomlValue& value, Words* out) -> Status {
+            const auto* array = value.As<TomlValue::Array>();
+            if (array == nullptr) return WrongType("an array", value);
+            out->clear();
+            for (const TomlValue& element : *array) {
+              const auto* word = element.As<std::string>();
+              if (word == nullptr) return WrongType("an array of strings", value);
+              out->push_back(*word);
+            }
+            return {};
+          },
+          [](const Words& words) {
+            TomlValue::Array array;
+            for (const std::string& word : words) array.push_back(TomlValue(word));
+            return std::optional(TomlValue(std::move(array)));
+          }};
+}
+
+const std::vector<Field<PluginOptions>>& PluginFields() {
+  using O = PluginOptions;
+  static const std::vector<Field<O>> kFields = {
+      {"plugin", &O::plugin, CheckedText("absolute path", WrongPath),
+       "shared library of the driver", KeyKind::kNeeded},
+      {"plugin_options", &O::options, KeyValues(), "what the driver gets when it opens the device"},
+      {"wire_driver", &O::wire_driver, WordOf(WireNames),
+       "driver of the wire below it, if the plug-in uses one"},
+  };
+  return kFields;
+}
+
+std::vector<FieldInfo> Keys() {
+  std::vector<FieldInfo> keys = InfoOf(PluginFields());
+  for (FieldInfo& key : WireKeys()) keys.push_back(std::move(key));
+  return keys;
+}
+
+Options WireOptions(const Options& options) {
+  return WireOptionsOf(options, InfoOf(PluginFields()));
+}
+
+Result<PluginOptions> Read(const Options& options) {
+  PluginOptions read;
+  CYGNET_RETURN_IF_ERROR(ReadFields(options, PluginFields(), &read));
+  return read;
+}
+
+Result<DeviceOptions> Check(const Options& options) {
+  const auto own = Read(options);
+  if (!own) return own.error();
+  auto wire = CheckWireOptions(own->wire_driver, WireOptions(options));
+  if (!wire) return wire.error();
+  DeviceOptions all{.options = ShowOptions(options, PluginFields(), *own),
+                    .owns_interface = wire->owns_interface};
+  for (TomlEntry& entry : wire->options.entries) all.options.entries.push_back(std::move(entry));
+  return all;
+}
+
+Status CheckFiles(const Options& options) {
+  const auto own = Read(options);
+  if (!own) return own.error();
+  const auto plugin = LoadDriver(own->plugin, PluginTrust::kNobodyElse);
+  return plugin ? Status() : plugin.error();
+}
+
+Result<Device> Create(const DriverParams& params) {
+  const auto options = Read(params.options);
+  if (!options) return options.error();
+  const auto plugin = LoadDriver(options->plugin, PluginTrust::kNobodyElse);
+  if (!plugin) return plugin.error();
+  std::unique_ptr<Port> wire;
+  if (plugin->driver.wire != CYGNET_WIRE_NONE) {
+    DriverParams wire_params = params;
+    wire_params.queues = plugin->driver.wire == CYGNET_WIRE_ONE ? 1 : params.queues;
+    wire_params.options = WireOptions(params.options);
+    auto opened = OpenWire(options->wire_driver, wire_params);
+    if (!opened) return opened.error();
+    wire = *std::move(opened);
+  }
+  auto opened = PluginDevice::Open(*plugin, {.name = params.name,
+                                             .wire_name = params.wire,
+                                             .queues = params.queues,
+                                             .pools = params.pools,
+                                             .wire = std::move(wire),
+                                             .capture = params.capture,
+                                             .guard = params.guard,
+                                             .options = options->options});
+  if (!opened) return opened.error();
+  Log(LogLevel::kInfo, params.name + ": driver " + plugin->Title() + " by " +
+                           plugin->driver.vendor + ", SHA-256 " + plugin->sha256);
+  Device device;
+  device.offload = opened->get();
+  device.port = *std::move(opened);
+  return device;
+}
+
+}  // namespace
+
+extern const DriverInfo kPluginDriver = {
+    .name = "plugin",
+    .help = "a driver by others in a shared library",
+    .keys = Keys,
+    .check = Check,
+    .check_files = CheckFiles,
+    .create = Create,
+};
+
+}  // namespace cygnet
