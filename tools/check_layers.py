@@ -27,6 +27,8 @@ MAY_INCLUDE = {
     # Only the software NIC does ESP itself.
     "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa", "policy"},
     "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires"},
+    # A program of its own; cli only runs it.
+    "conformance": {"base", "net", "packet", "crypto", "sa", "esp", "device", "plugin"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},

@@ -521,4 +521,10 @@ CYGNET_EXPORT const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi)
 } /* extern "C" */
 #endif
 
+/* Note on CYGNET_PACKET_SEAL_REQUESTED. The host has built the whole packet: the IV stands behind
+ * the ESP header, the text with padding and trailer behind the IV, and room for the ICV at the end.
+ * Of a cipher with an unpredictable IV (AES-CBC) the place of the IV holds a block that is sealed
+ * with the text, under an IV of zeros: the sealed block is the packet's IV. Authenticators cover
+ * what is between the SPI and the ICV, and with ESN the high word behind it (RFC 4303). */
+
 #endif /* CYGNET_DRIVER_H */

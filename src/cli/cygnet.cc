@@ -10,6 +10,7 @@
 
 #include "cli/arguments.h"
 #include "cli/capture.h"
+#include "cli/conformance.h"
 #include "cli/doctor.h"
 #include "cli/exec.h"
 #include "cli/extcap.h"
@@ -191,6 +192,9 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
 
 int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out, FILE* err) {
   const std::span<char* const> words(argv + 1, argc > 0 ? static_cast<std::size_t>(argc - 1) : 0);
+  // Its words are its own.
+  if (!words.empty() && words[0] == std::string_view("conformance"))
+    return RunConformance(argv + 1);
   const auto arguments = ParseArguments(words);
   if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
   if (arguments->object == Object::kExec) {

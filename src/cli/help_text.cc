@@ -96,6 +96,9 @@ constexpr Section kSections[] = {
     {"exec", R"(  exec -- COMMAND [ARGUMENT ...]
         runs an XFRM client so that it talks to cygnetd instead of the kernel
 )"},
+    {"conformance", R"(  conformance --driver FILE | --engine FILE [-j] [--option KEY=VALUE] ...
+        tests a driver or engine by others against its contract; "conformance --help" tells more
+)"},
     {"version", "  version\n"},
     {"help", "  help\n"},
 };
@@ -106,7 +109,8 @@ constexpr std::string_view kUsage =
 constexpr std::string_view kNotes = R"(
 OBJECT and COMMAND may be shortened. -j prints JSON. "cygnet OBJECT help" describes one object.
 Exit status: 0 success, 1 wrong usage, 2 failure, 3 the answer is no (offload explain, doctor,
-stored). exec returns the status of its command, or 125 to 127.
+stored). exec returns the status of its command, or 125 to 127; conformance: 1 a promise is broken,
+2 the plug-in cannot be opened.
 )";
 
 }  // namespace

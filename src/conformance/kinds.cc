@@ -1,0 +1,12 @@
+#include "conformance/kinds.h"
+
+namespace cygnet::conformance {
+
+std::span<const Kind> Kinds() {
+  static constexpr Kind kKinds[] = {
+      {"driver", DriverChecks, LookAtDriver, MeasureDriver},
+  };
+  return kKinds;
+}
+
+}  // namespace cygnet::conformance

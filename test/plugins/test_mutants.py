@@ -1,0 +1,68 @@
+"""Each mutant of the example plug-ins breaks one promise, and the check that is named for it finds it.
+
+The lists *_mutants.txt name number and check of each; the programs are built by src/conformance/CMakeLists.txt.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = pathlib.Path(os.environ["CYGNET_BUILD"]) / "src/conformance"
+KINDS = {path.name.split("_")[0]: path for path in sorted(HERE.glob("*_mutants.txt"))}
+
+
+def mutants(kind):
+    for line in KINDS[kind].read_text().splitlines():
+        found = re.match(r"(\d+) (\S+) (.*)", line)
+        if found:
+            yield found.groups()
+
+
+def report(kind, library, *words):
+    done = subprocess.run([FOLDER / "cygnet-conformance", f"--{kind}", library, "-j", "--no-rates", *words],
+                          capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+class Mutants(unittest.TestCase):
+    def test_each_is_found_by_its_check(self):
+        for kind in KINDS:
+            rows = list(mutants(kind))
+            self.assertGreaterEqual(len(rows), 15 if kind == "driver" else 1)
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                reports = list(pool.map(
+                    lambda row: report(kind, FOLDER / f"{kind}_mutant_{row[0]}.so", "--only", row[1]), rows))
+            for (number, check, what), (status, found) in zip(rows, reports):
+                with self.subTest(kind=kind, mutant=number, check=check, what=what):
+                    self.assertEqual(status, 1, found)
+                    self.assertEqual([c["name"] for c in found["checks"] if c["verdict"] == "broken"], [check])
+
+    def test_every_check_of_drivers_has_a_mutant(self):
+        listed = subprocess.run([FOLDER / "cygnet-conformance", "--list"], capture_output=True, text=True, check=True)
+        for kind in KINDS:
+            checks = set(re.findall(rf"^{kind} (\S+):", listed.stdout, re.M))
+            self.assertEqual(checks - {check for _, check, _ in mutants(kind)}, set())
+
+
+class Examples(unittest.TestCase):
+    def test_the_example_conforms(self):
+        status, found = report("driver", FOLDER.parent / "plugin/plugin_soft.so")
+        self.assertEqual((status, found["broken"], found["not-applicable"]), (0, 0, 0), found)
+        self.assertRegex(found["sha256"], "^[0-9a-f]{64}$")
+
+    def test_the_null_driver_conforms(self):
+        status, found = report("driver", FOLDER.parent / "plugin/plugin_null.so")
+        self.assertEqual((status, found["broken"]), (0, 0), found)
+
+    def test_what_cannot_be_loaded_ends_with_2(self):
+        status, text = report("driver", FOLDER.parent / "plugin/plugin_bad_version.so")
+        self.assertEqual(status, 2)
+        self.assertIn("built for version 2", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
