@@ -6,7 +6,7 @@
  * of the data path), and then gives jobs to the queues and asks them for completions. All
  * engines work like this, those that finish a job inside `submit` as well.
  *
- *   control thread:   open · state, stats, identity, limits · session_create … session_destroy ·
+ *   control thread:   open · state, identity, limits · session_create … session_destroy ·
  *                     queue_create … queue_destroy · close
  *   data path thread: submit · poll · prepare_wait · finish_wait, of its own queue
  *
@@ -135,15 +135,6 @@ enum {
   CYGNET_ENGINE_FAILED = 3, /* for good: the host stops using it */
 };
 
-struct cygnet_engine_stats {
-  uint32_t size; /* set by the host */
-  uint32_t reserved;
-  uint64_t jobs;      /* finished since `open`; the host keeps the other counters itself */
-  uint64_t not_done;  /* of these: returned as CYGNET_NOT_DONE */
-  uint32_t sessions;  /* held now */
-  uint32_t in_flight; /* accepted and not completed */
-};
-
 /* `engine`, `session` and `queue` are the plug-in's own pointers, not NULL, distinct among those
  * that live. Each function tells from which thread it is called:
  *   control: one thread at a time, never concurrently with another control function of the engine
@@ -168,10 +159,9 @@ struct cygnet_engine {
   int32_t (*identity)(void* engine, struct cygnet_identity* identity);
   /* Control, right after `open`. Optional: no limits. */
   int32_t (*limits)(void* engine, struct cygnet_engine_limits* limits);
-  /* Any; at least once a second. Optional: always up. An engine that changes its state rings. */
+  /* Any; at least once a second. Optional: always up. An engine that changes its state rings.
+   * The host counts jobs and sessions itself. */
   uint32_t (*state)(void* engine);
-  /* Any, a few times a second at most. Optional. */
-  int32_t (*stats)(void* engine, struct cygnet_engine_stats* stats);
 
   /* Control, before use and without a key: `params` has lengths, and every key.data is NULL.
    * Returns 0 if a session with these algorithms and lengths can be made, else -EOPNOTSUPP. The

@@ -288,6 +288,15 @@ inline std::unique_ptr<Harness> ReferenceHarness() {
 
 }  // namespace cygnet::test
 
+#ifdef CYGNET_PLUGIN_ENGINES
+namespace cygnet::test {
+// Engines that are plug-ins, as rows of the table.
+std::vector<const EngineInfo*> PluginEngines();
+}  // namespace cygnet::test
+#define CYGNET_OVER_EVERY_ENGINE(suite_name)                                                     \
+  INSTANTIATE_TEST_SUITE_P(Plugin, suite_name, testing::ValuesIn(cygnet::test::PluginEngines()), \
+                           [](const auto& engine) { return std::string(engine.param->name); })
+#else
 #define CYGNET_OVER_EVERY_ENGINE(suite_name)                                                    \
   INSTANTIATE_TEST_SUITE_P(                                                                     \
       Builtin, suite_name,                                                                      \
@@ -299,3 +308,4 @@ inline std::unique_ptr<Harness> ReferenceHarness() {
                            [](const auto& engine) { return std::string(engine.param->name); }); \
   INSTANTIATE_TEST_SUITE_P(Fips, suite_name, testing::Values(&cygnet::test::kFipsEngine),       \
                            [](const auto& engine) { return std::string(engine.param->name); })
+#endif

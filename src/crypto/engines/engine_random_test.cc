@@ -161,7 +161,8 @@ TEST_P(RandomConformance, AnyTruncatedIcvIsTheFrontOfTheWholeOne) {
       ASSERT_TRUE(packet.FencesStand());
     }
   }
-  if (harness_->engine()->name() != "ipsec_mb") {
+  const std::string_view name = GetParam()->name;
+  if (name.find("ipsec_mb") == name.npos && name.find("crypto_") == name.npos) {
     EXPECT_EQ(refused, 0);
   }
 }
