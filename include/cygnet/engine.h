@@ -25,7 +25,7 @@
  *  5. Bytes. Only the text and, when sealing, the ICV of a job change. An engine may change bytes
  *     of the ICV of a job that it opens, if it restores them before the completion.
  *  6. Authenticity. CYGNET_OK from an open job means that its ICV was verified. The text of a job
- *     that failed may hold anything except plaintext.
+ *     that failed is as it was, or zero.
  *  7. Keys are used for their session only, and wiped in session_destroy.
  *
  * What breaks the contract so that the host can see it (an unknown cookie, a cookie twice, a
@@ -97,9 +97,10 @@ struct cygnet_crypto_job {
   void* session;        /* from session_create */
   uint64_t cookie;      /* the host's; the completion names the job by it */
   uint8_t* text;        /* any alignment */
-  uint32_t text_length; /* a multiple of the cipher's block when sealing; may be 0 */
-  uint32_t aad_length;  /* AEAD: at most CYGNET_MAX_AAD_BYTES */
-  uint8_t* icv;         /* written by seal, verified by open; behind the text or elsewhere */
+  uint32_t text_length; /* may be 0; CYGNET_ERROR if the cipher cannot have that length */
+  uint32_t aad_length; /* AEAD: 8 or 12, "rfc4543(gcm(aes))": 16 or 20; an engine may answer others,
+                        * at most CYGNET_MAX_AAD_BYTES, with CYGNET_NOT_DONE */
+  uint8_t* icv;        /* written by seal, verified by open; behind the text or elsewhere */
   /* Pair: the authenticator covers everything from here to the end of the text, and then, if
    * append_esn_high is 1, the four bytes of esn_high in network order, which are not sent. In that
    * case the ICV directly follows the text. */

@@ -93,6 +93,7 @@ class VectorConformance : public test::EngineTest {
     keys.key.resize(keys.key.size() + algorithm.salt_bytes);  // the salt is part of the nonce here
     if (aad.size() > CryptoJob{}.aad.size()) return false;    // longer than any ESP AAD
     const Suite suite{&algorithm, nullptr, keys.key.size(), static_cast<uint8_t>(icv.size())};
+    if (Lacks(suite, keys)) return true;
     const test::Sessions sessions = harness_->MakeSessions(suite, keys);
     const auto run = [&](Message* message, CryptoSession* session) {
       CryptoJob job = message->Job(session);
@@ -101,6 +102,7 @@ class VectorConformance : public test::EngineTest {
       job.aad_length = static_cast<uint32_t>(aad.size());
       return harness_->Run(job);
     };
+    if (IsOutsideEsp(aad.size(), sessions.open.get())) return true;
     Message arrived(cipher, icv.size());
     std::copy(icv.begin(), icv.end(), arrived.bytes.end() - static_cast<int>(icv.size()));
     if (forged) {
@@ -116,6 +118,23 @@ class VectorConformance : public test::EngineTest {
     return true;
   }
 
+  // A plug-in need not do AADs of other lengths than those of ESP; then it says so.
+  bool IsOutsideEsp(std::size_t aad_bytes, CryptoSession* open) {
+#ifdef CYGNET_PLUGIN_ENGINES
+    if (aad_bytes == 8 || aad_bytes == 12) return false;
+    Bytes bytes(32);
+    CryptoJob job;
+    job.session = open;
+    job.text = bytes.data();
+    job.icv = bytes.data();
+    job.aad_length = static_cast<uint32_t>(aad_bytes);
+    return harness_->Run(job) == CryptoStatus::kNotDone;
+#else
+    (void)aad_bytes, (void)open;
+    return false;
+#endif
+  }
+
   bool CheckCipher(const AlgorithmDescriptor& algorithm, const AlgorithmDescriptor& auth,
                    const VectorRecord& v) {
     const Bytes nonce = v.Bytes(v.Has("iv") ? "iv" : "nonce");
@@ -126,6 +145,7 @@ class VectorConformance : public test::EngineTest {
     keys.key.resize(keys.key.size() + algorithm.salt_bytes);
     keys.auth_key = Bytes(auth.key_bytes[0], 0x11);
     const Suite suite{&algorithm, &auth, keys.key.size(), auth.default_icv_bytes()};
+    if (Lacks(suite, keys)) return true;
     const test::Sessions sessions = harness_->MakeSessions(suite, keys);
     Message message(plain, suite.icv_bytes);
     CryptoJob job = message.Job(sessions.seal.get());
@@ -146,6 +166,7 @@ class VectorConformance : public test::EngineTest {
     if (tail != 0) esn_high = LoadBe32(text.data() + text.size() - tail);
     text.resize(text.size() - tail);
     const std::string expected = v.Text("icv").substr(0, suite.icv_bytes * 2u);
+    if (Lacks(suite, keys)) return;
     const test::Sessions sessions = harness_->MakeSessions(suite, keys);
     Message message(text, suite.icv_bytes);
     CryptoJob job = message.Job(sessions.seal.get());

@@ -2,6 +2,8 @@
 // PluginEngine.
 #include <dlfcn.h>
 
+#include <sstream>
+
 #include "plugin/plugin_engine.h"
 #include "support/engine_conformance.h"
 
@@ -42,6 +44,36 @@ constexpr EngineInfo kBuiltin = {
     },
     .version = nullptr,
 };
+#ifdef CYGNET_CRYPTODEV_ENGINE
+// A device of DPDK, in software. `kOptions`: separated by ';'.
+template <const char* kName, const char* kOptions>
+constexpr EngineInfo kCryptodev = {
+    .name = kName,
+    .help = "",
+    .probe = [] { return 1; },
+    .create = [](const EngineOptions&) -> std::unique_ptr<CryptoEngine> {
+      std::vector<std::string> options;
+      std::stringstream words{std::string(kOptions)};
+      for (std::string word; std::getline(words, word, ';');) options.push_back(word);
+      return Load(CYGNET_CRYPTODEV_ENGINE, options);
+    },
+    .version = nullptr,
+};
+constexpr char kDevOpenssl[] = "crypto_openssl";
+constexpr char kDevOpensslOptions[] = "crypto=crypto_openssl0";
+constexpr char kDevGcm[] = "crypto_aesni_gcm";
+constexpr char kDevGcmOptions[] = "crypto=crypto_aesni_gcm0";
+constexpr char kDevMb[] = "crypto_aesni_mb";
+constexpr char kDevMbOptions[] = "crypto=crypto_aesni_mb0";
+constexpr char kDevCopy[] = "crypto_aesni_mb_copy";
+constexpr char kDevCopyOptions[] = "crypto=crypto_aesni_mb0;copy=yes";
+constexpr char kDevScheduler[] = "crypto_scheduler";
+constexpr char kDevSchedulerOptions[] =
+    "member=crypto_aesni_mb1;member=crypto_aesni_mb2;"
+    "crypto=crypto_scheduler0,worker=crypto_aesni_mb1,worker=crypto_aesni_mb2,"
+    "mode=round-robin,ordering=enable";
+#endif
+
 constexpr char kOpenssl[] = "openssl";
 constexpr char kIpsecMb[] = "ipsec_mb";
 constexpr char kVaesGcm[] = "vaes_gcm";
@@ -49,7 +81,18 @@ constexpr char kVaesGcm[] = "vaes_gcm";
 }  // namespace
 
 std::vector<const EngineInfo*> PluginEngines() {
-  return {&kBuiltin<kOpenssl>, &kBuiltin<kIpsecMb>, &kBuiltin<kVaesGcm>};
+  return {
+      &kBuiltin<kOpenssl>,
+      &kBuiltin<kIpsecMb>,
+      &kBuiltin<kVaesGcm>,
+#ifdef CYGNET_CRYPTODEV_ENGINE
+      &kCryptodev<kDevOpenssl, kDevOpensslOptions>,
+      &kCryptodev<kDevGcm, kDevGcmOptions>,
+      &kCryptodev<kDevMb, kDevMbOptions>,
+      &kCryptodev<kDevCopy, kDevCopyOptions>,
+      &kCryptodev<kDevScheduler, kDevSchedulerOptions>,
+#endif
+  };
 }
 
 }  // namespace cygnet::test
