@@ -381,6 +381,35 @@ class LookAside(Matrix, suite.Case):
                   ("look-aside", "thread_offload"))
 
 
+class Cryptodev(Matrix, suite.Case):
+    """A crypto device of DPDK, in software, by a plug-in; the CPU does the suites that it lacks."""
+
+    placement = "cryptodev"
+    @classmethod
+    def setUpClass(cls):
+        library = os.path.join(os.environ["CYGNET_BUILD"], "src/plugin/modules/libcygnet_cryptodev.so")
+        if not os.path.exists(library):
+            raise unittest.SkipTest("built without DPDK")
+        cls.daemon_keys = (f'[look_aside]\nengine = "plugin"\nmode = "auto"\nplugin = "{library}"\n'
+                           'plugin_options = ["crypto=crypto_aesni_mb0"]')
+        super().setUpClass()
+
+    @staticmethod
+    def _device_can(case):
+        ciphers = ("rfc4106(gcm(aes))", "rfc7539esp(chacha20,poly1305)", "cbc(aes)", "rfc3686(ctr(aes))", "ecb(cipher_null)")
+        return all(a in ciphers or a.startswith("hmac(") for a in case.suite.algorithms)
+
+    def judge_place(self, case, place):
+        mx.expect("placement", (place["effective"], place["engine"] == "cryptodev"),
+                  ("look-aside", True) if self._device_can(case) else ("software", False))
+
+    def test_the_device_did_the_work(self):
+        engine = next(e for e in self.host.show("engine") if e["name"] == "cryptodev")
+        self.assertGreater(engine["jobs"], 100)
+        self.assertEqual(engine["in_flight"], 0)
+        self.assertIn("crypto_aesni_mb", engine["module"])
+
+
 class Crypto(Matrix, suite.Case):
     """The software NIC supports what its capabilities name; only those cases take part."""
 

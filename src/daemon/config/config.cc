@@ -157,6 +157,20 @@ Status ReadRules(const TomlTable& root, Config* config) {
   return {};
 }
 
+Status CheckLookAside(const TomlTable& table, const LookAsideConfig& look_aside) {
+  if (look_aside.mode != LookAsideMode::kNo && look_aside.engine.empty()) {
+    return table.Wrong("engine", "missing, but required unless mode is \"no\"");
+  }
+  const bool by_others = look_aside.engine == kPluginEngine;
+  if (by_others && look_aside.plugin.empty()) {
+    return table.Wrong("plugin", "missing, but required with engine = \"plugin\"");
+  }
+  if (!by_others && !look_aside.plugin.empty()) {
+    return table.Wrong("plugin", "allowed with engine = \"plugin\" only");
+  }
+  return {};
+}
+
 Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* config) {
   const TomlEntry* entry = root.Find(single.name);
   if (entry == nullptr) return {};
@@ -167,10 +181,7 @@ Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* conf
   }
   CYGNET_RETURN_IF_ERROR(CheckKeys(*table, single.fields));
   CYGNET_RETURN_IF_ERROR(single.read(*table, config));
-  if (single.name == "look_aside" && config->look_aside.mode != LookAsideMode::kNo &&
-      config->look_aside.engine.empty()) {
-    return table->Wrong("engine", "missing, but required unless mode is \"no\"");
-  }
+  if (single.name == "look_aside") return CheckLookAside(*table, config->look_aside);
   return {};
 }
 

@@ -42,9 +42,14 @@ struct DeviceConfig {
   bool operator==(const DeviceConfig&) const = default;
 };
 
+// The name of an engine by others in the configuration.
+inline constexpr std::string_view kPluginEngine = "plugin";
+
 // The [look_aside] table: an engine besides the CPU's, with threads or a device of its own.
 struct LookAsideConfig {
-  std::string engine;  // empty: none
+  std::string engine;    // empty: none; "plugin": `plugin`
+  std::string plugin{};  // shared library of an engine by others
+  std::vector<std::string> plugin_options{};
   LookAsideMode mode = LookAsideMode::kNo;
   uint32_t threads = 1;
   uint32_t queue_depth = 256;  // jobs in flight per queue

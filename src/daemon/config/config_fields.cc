@@ -5,6 +5,7 @@
 #include <array>
 
 #include "daemon/config/config_ether_types.h"
+#include "plugin/plugin_keys.h"
 #include "sa/replay_window.h"
 
 namespace cygnet {
@@ -61,6 +62,12 @@ std::vector<std::string_view> EngineNames() {
   for (const EngineInfo* info : BuiltinEngines()) {
     if (info->kind == kKind) names.push_back(info->name);
   }
+  return names;
+}
+
+std::vector<std::string_view> LookAsideNames() {
+  std::vector<std::string_view> names = EngineNames<EngineKind::kLookAside>();
+  names.push_back(kPluginEngine);
   return names;
 }
 
@@ -130,8 +137,9 @@ const std::vector<Field<Config>>& PoolFields() {
 const std::vector<Field<LookAsideConfig>>& LookAsideFields() {
   using C = LookAsideConfig;
   static const std::vector<Field<C>> kFields = {
-      {"engine", &C::engine, WordOf(EngineNames<EngineKind::kLookAside>),
-       "look-aside engine; empty: none"},
+      {"engine", &C::engine, WordOf(LookAsideNames), "look-aside engine; empty: none"},
+      {"plugin", &C::plugin, LibraryPathOrNone(), "shared library of the engine \"plugin\""},
+      {"plugin_options", &C::plugin_options, KeyValues(), "what that engine gets when it opens"},
       {"mode", &C::mode, Words(kLookAsideModes), "which SAs use it"},
       {"threads", &C::threads, Number(1, kMaxCryptoQueues), "threads of the engine"},
       {"queue_depth", &C::queue_depth, Number(1, 65'536), "jobs in flight for each worker"},

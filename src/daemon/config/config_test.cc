@@ -291,6 +291,9 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
     config.look_aside.engine = info->name;
     config.look_aside.mode = LookAsideMode::kAuto;
   }
+  config.look_aside.engine = "plugin";
+  config.look_aside.plugin = "/usr/lib/cygnet/libcygnet_cryptodev.so";
+  config.look_aside.plugin_options = {"crypto=0000:3d:01.0", "copy=\"yes\""};
   DeviceConfig device = config.devices[0];
   device.name = "n\"1";
   device.wire = "w\\";
@@ -367,6 +370,12 @@ const ErrorCase kErrors[] = {
      "f.toml:2: daemon.engine: must be one of "},
     {"WindowAboveTheLargest", "[daemon]\nreplay_window_min = 65537\n",
      "f.toml:2: daemon.replay_window_min: must be between 0 and 65536, is 65537"},
+    {"PluginWithoutALibrary", "[look_aside]\nengine = \"plugin\"\nmode = \"auto\"\n",
+     "look_aside.plugin: missing, but required with engine = \"plugin\""},
+    {"LibraryWithoutThePlugin", "[look_aside]\nplugin = \"/usr/lib/a.so\"\n",
+     "f.toml:2: look_aside.plugin: allowed with engine = \"plugin\" only"},
+    {"LibraryWithARelativePath", "[look_aside]\nengine = \"plugin\"\nplugin = \"a.so\"\n",
+     "f.toml:3: look_aside.plugin: not an absolute path"},
     {"LookAsideUnknownKey", "[look_aside]\nthread = 1\n",
      "f.toml:2: look_aside.thread: unknown key; did you mean \"threads\"?"},
     {"LookAsideIsCpuEngine", "[look_aside]\nengine = \"openssl\"\n",

@@ -11,6 +11,7 @@
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
 #include "device/driver.h"
+#include "plugin/engine_plugin.h"
 
 namespace cygnet {
 namespace {
@@ -32,22 +33,46 @@ Result<std::unique_ptr<FipsSwitch>> MakeFips(const FipsConfig& config) {
   return fips;
 }
 
+EngineOptions OptionsOf(const LookAsideConfig& look_aside, bool fips) {
+  return {.threads = look_aside.threads,
+          .queue_depth = look_aside.queue_depth,
+          .session_limit = look_aside.session_limit,
+          .fips = fips};
+}
+
+Status AddPlugin(const Config& config, bool fips, EngineSet* engines) {
+  const LookAsideConfig& look_aside = config.look_aside;
+  auto plugin = OpenEngine(look_aside.plugin, PluginTrust::kNobodyElse,
+                           {.engine = OptionsOf(look_aside, fips),
+                            .queues = config.workers,
+                            .options = look_aside.plugin_options});
+  if (!plugin) return In("look_aside.plugin", plugin.error());
+  const EngineInfo* info = &(*plugin)->info();
+  engines->Add(info, *std::move(plugin));
+  return {};
+}
+
+Status AddLookAside(const Config& config, bool fips, EngineSet* engines) {
+  const LookAsideConfig& look_aside = config.look_aside;
+  const EngineInfo* info = FindLookAside(look_aside.engine);
+  const bool plugin = look_aside.engine == kPluginEngine;
+  if ((!plugin && (info == nullptr || info->probe() == 0)) ||
+      engines->size() == EngineSet::kMaxEngines) {
+    return MakeError(Errc::kNoEntry,
+                     "look_aside.engine: engine '" + look_aside.engine + "' does not run here");
+  }
+  if (plugin) return AddPlugin(config, fips, engines);
+  engines->Add(info, info->create(OptionsOf(look_aside, fips)));
+  return {};
+}
+
 // The CPU's engines in their order, then the look-aside engine if SAs may use one.
 Result<EngineSet> MakeEngines(const Config& config, bool fips) {
   auto engines = EngineSet::ForCpu(config.engine, {.fips = fips});
   if (!engines) return MakeError(engines.error().code, "daemon.engine: " + engines.error().message);
   if (engines->size() == 0) return MakeError(Errc::kNoEntry, "no crypto engine runs on this CPU");
-  const LookAsideConfig& look_aside = config.look_aside;
-  if (look_aside.mode == LookAsideMode::kNo) return engines;
-  const EngineInfo* info = FindLookAside(look_aside.engine);
-  if (info == nullptr || info->probe() == 0 || engines->size() == EngineSet::kMaxEngines) {
-    return MakeError(Errc::kNoEntry,
-                     "look_aside.engine: engine '" + look_aside.engine + "' does not run here");
-  }
-  engines->Add(info, info->create({.threads = look_aside.threads,
-                                   .queue_depth = look_aside.queue_depth,
-                                   .session_limit = look_aside.session_limit,
-                                   .fips = fips}));
+  if (config.look_aside.mode == LookAsideMode::kNo) return engines;
+  CYGNET_RETURN_IF_ERROR(AddLookAside(config, fips, &*engines));
   return engines;
 }
 

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "device/wires/wire_port.h"
 #include "plugin/plugin_device.h"
+#include "plugin/plugin_keys.h"
 
 namespace cygnet {
 namespace {
@@ -12,37 +13,10 @@ struct PluginOptions {
   std::string wire_driver{kAutoWire};
 };
 
-std::optional<std::string> WrongPath(const std::string& path) {
-  if (!path.empty() && path[0] == '/') return std::nullopt;
-  return "not an absolute path";
-}
-
-Codec<std::vector<std::string>> KeyValues() {
-  using Words = std::vector<std::string>;
-  return {"an array of \"key=value\"",
-          [](const TomlValue& value, Words* out) -> Status {
-            const auto* array = value.As<TomlValue::Array>();
-            if (array == nullptr) return WrongType("an array", value);
-            out->clear();
-            for (const TomlValue& element : *array) {
-              const auto* word = element.As<std::string>();
-              if (word == nullptr) return WrongType("an array of strings", value);
-              out->push_back(*word);
-            }
-            return {};
-          },
-          [](const Words& words) {
-            TomlValue::Array array;
-            for (const std::string& word : words) array.push_back(TomlValue(word));
-            return std::optional(TomlValue(std::move(array)));
-          }};
-}
-
 const std::vector<Field<PluginOptions>>& PluginFields() {
   using O = PluginOptions;
   static const std::vector<Field<O>> kFields = {
-      {"plugin", &O::plugin, CheckedText("absolute path", WrongPath),
-       "shared library of the driver", KeyKind::kNeeded},
+      {"plugin", &O::plugin, LibraryPath(), "shared library of the driver", KeyKind::kNeeded},
       {"plugin_options", &O::options, KeyValues(), "what the driver gets when it opens the device"},
       {"wire_driver", &O::wire_driver, WordOf(WireNames),
        "driver of the wire below it, if the plug-in uses one"},
