@@ -10,7 +10,9 @@ import subprocess
 import sys
 
 PROGRAMS = ("src/daemon/cygnetd/cygnetd", "src/cli/cygnet")
+# Without the C++ library, whose assertions they therefore lack.
 SHIM = "src/shim/libcygnet_xfrm.so"
+PLUGIN_HOST = "src/plugin/isolation/child/cygnet-plugin-host"
 # The engines are built without the library's assertions: external data is never an index there, and
 # they process each byte of each packet.
 ENGINES = "src/crypto/engines/libcygnet_engines.a"
@@ -60,7 +62,7 @@ def code_faults(path):
 
 def main(build):
     faults = []
-    for name in (*PROGRAMS, SHIM):
+    for name in (*PROGRAMS, SHIM, PLUGIN_HOST):
         path = f"{build}/{name}"
         faults += [f"{name}: {fault}" for fault in faults_of(path, name != SHIM)]
     for name in PROGRAMS:

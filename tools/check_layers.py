@@ -29,6 +29,8 @@ MAY_INCLUDE = {
     "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires"},
     # A program of its own; cli only runs it.
     "conformance": {"base", "net", "packet", "crypto", "sa", "esp", "device", "plugin"},
+    # Plug-ins in a process of their own: the child is linked to nothing of the stack.
+    "plugin/isolation": {"base"},
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},

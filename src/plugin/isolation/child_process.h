@@ -1,0 +1,100 @@
+// ChildProcess: the process of one isolated plug-in, its control calls and its events.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "plugin/isolation/isolation.h"
+#include "plugin/isolation/message.h"
+#include "plugin/isolation/protocol.h"
+#include "plugin/isolation/shared_memory.h"
+
+namespace cygnet::isolation {
+
+class ChildProcess {
+ public:
+  // Starts `plugin` and reads its description. The error says why it does not load.
+  static Result<std::unique_ptr<ChildProcess>> Start(const char* kind, const std::string& plugin,
+                                                     const IsolationSettings& settings);
+  // Kills the child if it still runs.
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  const Description& description() const { return description_; }
+  // name, version, vendor, help.
+  const std::vector<std::string>& texts() const { return texts_; }
+  // Once; for the log and reports: what protects the host, and what does not.
+  std::string Protection() const;
+  pid_t pid() const { return pid_; }
+
+  // Where lines and rings of the plug-in go, and failures. nullptr: nowhere; afterwards the former
+  // host is not called any more.
+  void SetHost(const cygnet_host* host);
+  void Ring();
+
+  // --- Failure; any thread ---
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+  // CLOCK_MONOTONIC, when it failed.
+  uint64_t failed_at_ns() const { return failed_at_ns_.load(std::memory_order_relaxed); }
+  std::string failure() const;
+  // Kills the child, logs and rings. The first reason stays.
+  void Fail(const std::string& why);
+
+  // --- Control calls; any thread, one at a time ---
+  using Put = std::function<void(Writer*)>;
+  using Take = std::function<void(Reader*)>;
+  // The answer's result; -ENETDOWN if the child has failed, or fails by this call. `take` reads the
+  // answer, of which the host has its own copy; it must read all of it. `fds`: two, or none.
+  int32_t Do(Call call, const Put& put, const Take& take, const int* fds = nullptr);
+
+  // As the child wrote it last; any value.
+  uint64_t state() const { return page().state.load(std::memory_order_acquire); }
+
+ private:
+  ChildProcess(std::string plugin, const IsolationSettings& settings, SharedMemory page);
+  Status Spawn(const char* kind, const IsolationSettings& settings);
+  Status ReadDescription();
+  ControlPage& page() const { return *static_cast<ControlPage*>(page_.data()); }
+  bool SendRequest(const Signal& signal, const int* fds);
+  // False: it did not come in time, or is not the answer to `request`.
+  bool ReceiveAnswer(const Signal& request, std::chrono::milliseconds patience, Signal* answer);
+  void Watch();
+  // False: too many for now.
+  bool ReadEvents();
+  void Accept(const Event& event);
+  void WaitForEnd();
+  void Reap();
+
+  const std::string plugin_;
+  const std::chrono::milliseconds open_patience_;
+  const std::chrono::milliseconds patience_;
+  const SharedMemory page_;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_, control_, events_, stop_;
+  Description description_{};
+  std::vector<std::string> texts_;
+
+  std::mutex control_lock_;  // guards the page's bytes and the two below
+  uint32_t sequence_ = 0;
+  std::vector<uint8_t> answer_;
+
+  mutable std::mutex failure_lock_;  // guards failure_
+  std::string failure_;
+  std::atomic<bool> failed_{false};
+  std::atomic<bool> ending_{false};
+  std::atomic<uint64_t> failed_at_ns_{0};
+
+  std::mutex reap_lock_;
+  std::mutex host_lock_;  // held while the host is called
+  const cygnet_host* host_ = nullptr;
+
+  std::thread watch_;
+};
+
+}  // namespace cygnet::isolation

@@ -1,0 +1,199 @@
+#include "plugin/isolation/isolated_queue.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace cygnet::isolation {
+
+// The session is a pointer of this side: the child gets its own.
+namespace {
+const IsolatedSession& SessionOf(const cygnet_crypto_job& job) {
+  return *static_cast<const IsolatedSession*>(job.session);
+}
+uint32_t FrontOf(const cygnet_crypto_job& job) {
+  return SessionOf(job).pair ? static_cast<uint32_t>(job.text - job.auth_begin) : 0;
+}
+}  // namespace
+
+IsolatedQueue::IsolatedQueue(ChildProcess* child, SharedMemory memory, const RingLayout& layout,
+                             UniqueFd bell)
+    : child_(child),
+      memory_(std::move(memory)),
+      ring_(memory_.data(), layout),
+      bell_(std::move(bell)),
+      slots_(std::make_unique<Slot[]>(layout.depth)) {
+  free_.reserve(layout.depth);
+  for (uint32_t slot = layout.depth; slot > 0; --slot) free_.push_back(slot - 1);
+}
+
+int32_t IsolatedQueue::Make(ChildProcess* child, uint32_t number, uint32_t depth,
+                            std::unique_ptr<IsolatedQueue>* queue) {
+  const RingLayout layout(depth);
+  auto memory = SharedMemory::Make(layout.bytes);
+  int pair[2];
+  if (!memory) return -ENOMEM;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
+  UniqueFd bell(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  const int fds[] = {memory->fd(), theirs.get()};
+  std::unique_ptr<IsolatedQueue> made(
+      new IsolatedQueue(child, *std::move(memory), layout, std::move(bell)));
+  const int32_t result = child->Do(
+      Call::kQueueCreate,
+      [&](Writer* out) {
+        out->Put(number);
+        out->Put(depth);
+      },
+      [&](Reader* in) { made->number_in_child_ = in->Take<uint64_t>(); }, fds);
+  if (result == 0) {
+    *queue = std::move(made);
+  } else {
+    made->number_in_child_ = 0;
+  }
+  return result;
+}
+
+// A child that does not answer is killed: afterwards it touches no job in any case.
+IsolatedQueue::~IsolatedQueue() {
+  if (number_in_child_ == 0) return;
+  (void)child_->Do(
+      Call::kQueueDestroy, [&](Writer* out) { out->Put(number_in_child_); }, nullptr);
+}
+
+// --- Submit ---
+
+bool IsolatedQueue::Fits(const cygnet_crypto_job& job) const {
+  return job.text_length <= kTextBytes && job.aad_length <= CYGNET_MAX_AAD_BYTES &&
+         FrontOf(job) <= kFrontBytes;
+}
+
+void IsolatedQueue::CopyIn(uint32_t slot, cygnet_crypto_job* job) {
+  const IsolatedSession& session = SessionOf(*job);
+  JobHeader& header = ring_.job(slot);
+  slots_[slot].job = job;
+  header.session = session.child;
+  header.generation = ++slots_[slot].generation;
+  header.text_length = job->text_length;
+  header.aad_length = job->aad_length;
+  header.front = FrontOf(*job);
+  header.esn_high = job->esn_high;
+  header.append_esn_high = job->append_esn_high;
+  std::memcpy(header.nonce, job->nonce, sizeof(header.nonce));
+  std::memcpy(header.aad, job->aad, sizeof(header.aad));
+  uint8_t* text = ring_.text(slot);
+  std::memcpy(text - header.front, job->text - header.front, header.front + job->text_length);
+  if (!session.seal) std::memcpy(text + job->text_length, job->icv, session.icv_bytes);
+}
+
+uint32_t IsolatedQueue::Submit(cygnet_crypto_job* const* jobs, uint32_t count) {
+  if (child_->failed()) return 0;
+  uint32_t accepted = 0;
+  while (accepted < count && !free_.empty() && Fits(*jobs[accepted])) {
+    const uint32_t slot = free_.back();
+    free_.pop_back();
+    CopyIn(slot, jobs[accepted]);
+    ring_.submission(submitted_ + accepted).store(slot, std::memory_order_relaxed);
+    ++accepted;
+  }
+  if (accepted == 0) return 0;
+  submitted_ += accepted;
+  in_flight_.store(in_flight() + accepted, std::memory_order_relaxed);
+  ring_.header().submitted.store(submitted_);
+  WakeChild();
+  return accepted;
+}
+
+// The flag is only a hint of the child. Never waits: a child that does not read its bell is awake,
+// or loses nothing but its own time.
+void IsolatedQueue::WakeChild() {
+  std::atomic<uint32_t>& sleeps = ring_.header().child_sleeps;
+  if (sleeps.load() == 0 || sleeps.exchange(0) == 0) return;
+  const char byte = 0;
+  (void)send(bell_.get(), &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// --- Poll ---
+
+void IsolatedQueue::Free(uint32_t slot) {
+  slots_[slot].job = nullptr;
+  free_.push_back(slot);
+}
+
+// Lengths are those of the host's own job. What the child writes meanwhile is its own result.
+void IsolatedQueue::CopyOut(const cygnet_crypto_job& job, uint32_t slot) {
+  const IsolatedSession& session = SessionOf(job);
+  const uint8_t* text = ring_.text(slot);
+  std::memcpy(job.text, text, job.text_length);
+  if (session.seal) std::memcpy(job.icv, text + job.text_length, session.icv_bytes);
+}
+
+cygnet_crypto_job* IsolatedQueue::Finish(const Completion& completion) {
+  if (completion.slot >= ring_.layout().depth) return nullptr;
+  const Slot& slot = slots_[completion.slot];
+  if (slot.job == nullptr || slot.generation != completion.generation) return nullptr;
+  if (completion.status < CYGNET_OK || completion.status > CYGNET_NOT_DONE) return nullptr;
+  if (completion.status == CYGNET_OK) CopyOut(*slot.job, completion.slot);
+  return slot.job;
+}
+
+uint32_t IsolatedQueue::Poll(cygnet_completion* done, uint32_t room) {
+  if (child_->failed()) return HandBack(done, room);
+  const uint32_t ready = ring_.header().completed.load(std::memory_order_acquire) - completed_;
+  if (ready == 0) return 0;
+  if (ready > in_flight()) {
+    child_->Fail("it completed more jobs than it was given");
+    return HandBack(done, room);
+  }
+  const uint32_t n = std::min(ready, room);
+  for (uint32_t i = 0; i < n; ++i) {
+    const Completion completion =
+        Unpack(ring_.completion(completed_ + i).load(std::memory_order_relaxed));
+    const cygnet_crypto_job* job = Finish(completion);
+    if (job == nullptr) {
+      child_->Fail("it completed a job twice, one that it never got, or with an unknown status");
+      return i + HandBack(done + i, room - i);
+    }
+    done[i] = {.cookie = job->cookie, .status = completion.status, .reserved = 0};
+    Free(completion.slot);
+    in_flight_.store(in_flight() - 1, std::memory_order_relaxed);
+  }
+  completed_ += n;
+  return n;
+}
+
+// The host's bytes of a job in flight are untouched, whatever the child did with its copy.
+uint32_t IsolatedQueue::HandBack(cygnet_completion* done, uint32_t room) {
+  uint32_t n = 0;
+  for (; hand_back_ < ring_.layout().depth && n < room; ++hand_back_) {
+    if (slots_[hand_back_].job == nullptr) continue;
+    done[n++] = {
+        .cookie = slots_[hand_back_].job->cookie, .status = CYGNET_NOT_DONE, .reserved = 0};
+    Free(hand_back_);
+  }
+  if (n == 0) return 0;
+  in_flight_.store(in_flight() - n, std::memory_order_relaxed);
+  // The state is "failed" from now on.
+  if (in_flight() == 0) child_->Ring();
+  return n;
+}
+
+// --- Sleep ---
+
+int32_t IsolatedQueue::PrepareWait() {
+  RingHeader& header = ring_.header();
+  header.host_sleeps.store(1);
+  if (!child_->failed() && header.completed.load() == completed_) return 1;
+  header.host_sleeps.store(0);
+  return 0;
+}
+
+void IsolatedQueue::FinishWait() {
+  ring_.header().host_sleeps.store(0);
+  char bytes[256];
+  (void)recv(bell_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
+}
+
+}  // namespace cygnet::isolation

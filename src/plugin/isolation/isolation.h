@@ -1,0 +1,35 @@
+// Plug-ins in a process of their own (isolate = true): tables as a plug-in in this process has
+// them, whose functions talk to a child process. The child has no rights of the daemon, sees only
+// the keys and packets that it is given, and is believed nothing. If it ends, does not answer in
+// time or breaks the protocol, the plug-in has failed; nothing else happens to the daemon.
+// doc/decisions/0022-isolated-plugins.md says why it is built like this.
+#pragma once
+
+#include <cygnet/driver.h>
+#include <cygnet/engine.h>
+
+#include <chrono>
+#include <string>
+
+#include "base/result.h"
+
+namespace cygnet {
+
+struct IsolationSettings {
+  // Of the child, if the daemon runs as root. Otherwise the child keeps the daemon's user, without
+  // capabilities and with access to few files.
+  std::string user = "nobody";
+  // cygnet-plugin-host. Empty: as installed.
+  std::string program = {};
+  // A control call that takes longer is a failure: `open`, and all others.
+  std::chrono::milliseconds open_patience{30'000};
+  std::chrono::milliseconds patience{CYGNET_PATIENCE_MS};
+};
+
+// Starts a child once, to read its description. Each `open` of the table starts another one. The
+// table is valid for the life of the process. At most 64 libraries of each kind. `path`: absolute.
+// Control thread: the child ends with the thread that opens it.
+Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
+                                                const IsolationSettings& settings);
+
+}  // namespace cygnet
