@@ -1,10 +1,8 @@
 // An isolated engine with one session for each direction and one queue, used through its C table.
 #pragma once
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -18,31 +16,12 @@
 #include <thread>
 #include <vector>
 
+#include "isolation/public_copy.h"
 #include "plugin/isolation/isolation.h"
 
 namespace cygnet {
 
 using namespace std::chrono_literals;
-
-// A copy of a file in a folder that every user can read.
-class PublicCopy {
- public:
-  explicit PublicCopy(const std::string& file) {
-    char name[] = "/tmp/cygnet-isolation.XXXXXX";
-    folder_ = mkdtemp(name);
-    chmod(folder_.c_str(), 0755);
-    path_ = folder_ + "/" + std::filesystem::path(file).filename().string();
-    std::filesystem::copy_file(file, path_);
-    chmod(path_.c_str(), 0755);
-  }
-  ~PublicCopy() { std::filesystem::remove_all(folder_); }
-  PublicCopy(const PublicCopy&) = delete;
-  PublicCopy& operator=(const PublicCopy&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string folder_, path_;
-};
 
 // Collects what a plug-in says.
 class RecordingHost {

@@ -161,6 +161,7 @@ void ChildProcess::Fail(const std::string& why) {
 int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, const int* fds) {
   const std::lock_guard lock(control_lock_);
   if (failed()) return -ENETDOWN;
+  if (call == Call::kClose) closing_.store(true);
   Writer request(page().bytes, kMessageBytes);
   if (put) put(&request);
   if (!request.ok()) {
@@ -289,9 +290,10 @@ void ChildProcess::Reap() {
   const std::lock_guard lock(reap_lock_);
   siginfo_t info{};
   const int options = WEXITED | (ending_.load() ? 0 : WNOHANG);
-  if (waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, options) == 0 && info.si_pid != 0) {
-    Fail(HowItEnded(info));
-  }
+  if (waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, options) != 0) return;
+  if (info.si_pid == 0) return;
+  const bool well = closing_.load() && info.si_code == CLD_EXITED && info.si_status == 0;
+  if (!well) Fail(HowItEnded(info));
 }
 
 }  // namespace cygnet::isolation

@@ -87,7 +87,8 @@ class ChildProcess {
   mutable std::mutex failure_lock_;  // guards failure_
   std::string failure_;
   std::atomic<bool> failed_{false};
-  std::atomic<bool> ending_{false};
+  std::atomic<bool> closing_{false};  // the child may end
+  std::atomic<bool> ending_{false};   // the host ends it
   std::atomic<uint64_t> failed_at_ns_{0};
 
   std::mutex reap_lock_;

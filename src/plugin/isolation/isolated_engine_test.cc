@@ -208,6 +208,7 @@ TEST_F(IsolatedEngine, EndsWithItsEngine) {
   Close();
   EXPECT_EQ(kill(pid, 0), -1);
   EXPECT_EQ(errno, ESRCH);
+  for (const std::string& line : host_.lines()) EXPECT_EQ(line.find("failed"), std::string::npos);
 }
 
 TEST_F(IsolatedEngine, LeavesNoDescriptorsInTheHost) {
