@@ -158,7 +158,7 @@ void ChildProcess::Fail(const std::string& why) {
 
 // --- Control calls ---
 
-int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, const int* fds) {
+int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, std::span<const int> fds) {
   const std::lock_guard lock(control_lock_);
   if (failed()) return -ENETDOWN;
   if (call == Call::kClose) closing_.store(true);
@@ -188,21 +188,21 @@ int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, const int*
   return -ENETDOWN;
 }
 
-bool ChildProcess::SendRequest(const Signal& signal, const int* fds) {
+bool ChildProcess::SendRequest(const Signal& signal, std::span<const int> fds) {
   Signal copy = signal;
   iovec part{.iov_base = &copy, .iov_len = sizeof(copy)};
-  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))] = {};
+  alignas(cmsghdr) char room[CMSG_SPACE(kMaxFds * sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (fds != nullptr) {
+  if (!fds.empty()) {
     message.msg_control = room;
-    message.msg_controllen = sizeof(room);
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
     cmsghdr* c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-    std::memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+    c->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
   }
   if (sendmsg(control_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(copy)) return true;
   WaitForEnd();

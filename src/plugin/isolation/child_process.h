@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,18 +51,19 @@ class ChildProcess {
   using Put = std::function<void(Writer*)>;
   using Take = std::function<void(Reader*)>;
   // The answer's result; -ENETDOWN if the child has failed, or fails by this call. `take` reads the
-  // answer, of which the host has its own copy; it must read all of it. `fds`: two, or none.
-  int32_t Do(Call call, const Put& put, const Take& take, const int* fds = nullptr);
+  // answer, of which the host has its own copy; it must read all of it. `fds`: at most kMaxFds.
+  int32_t Do(Call call, const Put& put, const Take& take, std::span<const int> fds = {});
 
   // As the child wrote it last; any value.
   uint64_t state() const { return page().state.load(std::memory_order_acquire); }
+  uint64_t port() const { return page().port.load(std::memory_order_acquire); }
 
  private:
   ChildProcess(std::string plugin, const IsolationSettings& settings, SharedMemory page);
   Status Spawn(const char* kind, const IsolationSettings& settings);
   Status ReadDescription();
   ControlPage& page() const { return *static_cast<ControlPage*>(page_.data()); }
-  bool SendRequest(const Signal& signal, const int* fds);
+  bool SendRequest(const Signal& signal, std::span<const int> fds);
   // False: it did not come in time, or is not the answer to `request`.
   bool ReceiveAnswer(const Signal& request, std::chrono::milliseconds patience, Signal* answer);
   void Watch();

@@ -31,5 +31,7 @@ struct IsolationSettings {
 // Control thread: the child ends with the thread that opens it.
 Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
                                                 const IsolationSettings& settings);
+Result<const cygnet_driver*> LoadIsolatedDriver(const std::string& path,
+                                                const IsolationSettings& settings);
 
 }  // namespace cygnet

@@ -42,13 +42,13 @@ enum class Call : uint32_t {
   kQueueDestroy,  // the bell of the queue is shut down before
   // Drivers.
   kStats,
-  kPort,
   kInstallSa,
   kStartSa,
   kStopSa,
   kReleaseSa,
   kTakeErased,
   kOwnRefusal,
+  kAdvanceEsn,
   kAddPolicy,
   kRemovePolicy,
   kGrant,
@@ -74,11 +74,14 @@ struct Signal {
 };
 
 inline constexpr uint32_t kMessageBytes = 256 * 1024;
+// Descriptors with one request.
+inline constexpr uint32_t kMaxFds = 40;
 
 struct ControlPage {
   // State of an engine; of a driver also its resets, in the high word. Written by the child.
   std::atomic<uint64_t> state;
-  uint8_t reserved[56];
+  std::atomic<uint64_t> port;  // of a driver: MTU, and in bit 32 whether the link is up
+  uint8_t reserved[48];
   uint8_t bytes[kMessageBytes];
 };
 

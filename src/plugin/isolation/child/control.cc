@@ -31,19 +31,18 @@ void Refresh() {
   if (refresh_state != nullptr) refresh_state();
 }
 
-// The n-th descriptor that came with a message; -1: there is none.
-void TakeDescriptors(const msghdr& message, int fds[2]) {
-  fds[0] = fds[1] = -1;
+void TakeDescriptors(const msghdr& message, Request* request) {
+  request->fd_count = 0;
   const cmsghdr* c = CMSG_FIRSTHDR(&message);
   if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return;
-  const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  memcpy(fds, CMSG_DATA(c), (count < 2 ? count : 2) * sizeof(int));
+  request->fd_count = static_cast<uint32_t>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  memcpy(request->fds, CMSG_DATA(c), request->fd_count * sizeof(int));
 }
 
 // False: the host has closed its end.
 bool Receive(Request* request) {
   iovec part{.iov_base = &request->signal, .iov_len = sizeof(request->signal)};
-  alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))];
+  alignas(cmsghdr) char room[CMSG_SPACE(kMaxFds * sizeof(int))];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -51,7 +50,7 @@ bool Receive(Request* request) {
   message.msg_controllen = sizeof(room);
   const ssize_t n = recvmsg(kControlFd, &message, MSG_CMSG_CLOEXEC);
   if (n != sizeof(request->signal) || request->signal.length > kMessageBytes) return false;
-  TakeDescriptors(message, request->fds);
+  TakeDescriptors(message, request);
   request->call = static_cast<Call>(request->signal.call);
   request->length = request->signal.length;
   request->bytes = copy;
@@ -104,7 +103,8 @@ void Serve(int32_t (*handle)(Request* request, Writer* answer, bool* last)) {
     if ((wait[0].revents & (POLLIN | POLLHUP)) != 0) {
       Request request{.call = Call::kDescribe,
                       .in = Reader(nullptr, 0),
-                      .fds = {-1, -1},
+                      .fds = {},
+                      .fd_count = 0,
                       .signal = {},
                       .bytes = nullptr,
                       .length = 0};

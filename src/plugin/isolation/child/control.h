@@ -11,8 +11,9 @@ namespace cygnet::isolation {
 
 struct Request {
   Call call;
-  Reader in;       // of a private copy; the page is wiped
-  int fds[2];      // -1: none came; the handler closes what it keeps
+  Reader in;         // of a private copy; the page is wiped
+  int fds[kMaxFds];  // the handler closes what it does not keep
+  uint32_t fd_count;
   Signal signal;   // as it came
   uint8_t* bytes;  // the copy, wiped after the answer
   uint32_t length;

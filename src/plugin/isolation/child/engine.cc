@@ -107,6 +107,7 @@ int32_t CreateSession(Request* request, Writer* answer) {
 int32_t CreateQueue(Request* request, Writer* answer) {
   const auto number = request->in.Take<uint32_t>();
   const auto depth = request->in.Take<uint32_t>();
+  if (request->fd_count != 2) return -EBADF;
   void* queue = nullptr;
   const int32_t result = calls.queue_create(engine, number, &queue);
   if (result == 0 && queue == nullptr) Breach("queue_create() returned no queue");

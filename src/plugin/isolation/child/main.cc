@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugin/isolation/child/control.h"
+#include "plugin/isolation/child/driver.h"
 #include "plugin/isolation/child/engine.h"
 #include "plugin/isolation/child/sandbox.h"
 
@@ -29,12 +30,20 @@ void Load(const char* plugin) {
     snprintf(failure, sizeof(failure), "the library does not export %s", symbol);
     return;
   }
-  TakeEngine(reinterpret_cast<const cygnet_engine* (*)(uint32_t)>(entry)(CYGNET_ABI), &description);
+  if (is_engine) {
+    const auto engine = reinterpret_cast<const cygnet_engine* (*)(uint32_t)>(entry);
+    TakeEngine(engine(CYGNET_ABI), &description);
+  } else {
+    const auto driver = reinterpret_cast<const cygnet_driver* (*)(uint32_t)>(entry);
+    if (const char* problem = TakeDriver(driver(CYGNET_ABI), &description)) SetFailure(problem);
+  }
 }
 
 int32_t Handle(Request* request, Writer* answer, bool* last) {
   if (request->call == Call::kDescribe) answer->Put(description);
-  if (failure[0] == 0) return HandleEngine(request, answer, last);
+  if (failure[0] == 0) {
+    return is_engine ? HandleEngine(request, answer, last) : HandleDriver(request, answer, last);
+  }
   answer->Text(failure);
   return kCannotLoad;
 }
