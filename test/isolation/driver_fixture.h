@@ -62,21 +62,32 @@ class IsolatedDriverTest : public testing::Test {
  protected:
   void Open(const std::string& file, std::vector<std::string> options = {}) {
     const PublicCopy copy(file);
+    OpenWith(program_.path(), copy.path(), std::move(options));
+  }
+  // `program`: the child.
+  void OpenWith(const std::string& program, const std::string& path,
+                std::vector<std::string> options) {
+    const Status opened = TryOpen(program, path, std::move(options));
+    ASSERT_TRUE(opened) << opened.error().message;
+    device_->SetBell(&bell_);
+  }
+  Status TryOpen(const std::string& program, const std::string& path,
+                 std::vector<std::string> options) {
     IsolationSettings settings;
-    settings.program = program_.path();
+    settings.program = program;
     settings.patience = 1000ms;
-    const auto table = LoadIsolatedDriver(copy.path(), settings);
-    ASSERT_TRUE(table) << table.error().message;
-    const auto plugin = ReadDriver(*table, copy.path());
-    ASSERT_TRUE(plugin) << plugin.error().message;
+    const auto table = LoadIsolatedDriver(path, settings);
+    if (!table) return table.error();
+    const auto plugin = ReadDriver(*table, path);
+    if (!plugin) return plugin.error();
     auto wire = std::make_unique<LockedPort>();
     wire_ = wire.get();
     auto device = PluginDevice::Open(
         *plugin,
         {.name = "nic0", .pools = &pools_, .wire = std::move(wire), .options = std::move(options)});
-    ASSERT_TRUE(device) << device.error().message;
+    if (!device) return device.error();
     device_ = *std::move(device);
-    device_->SetBell(&bell_);
+    return {};
   }
   // The process of the driver.
   static pid_t ChildPid() {

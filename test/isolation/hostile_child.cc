@@ -1,5 +1,6 @@
 // A child that lies: it speaks the protocol of isolated plug-ins as cygnet-plugin-host does, until
 // the moment that the word in the plug-in's place names. For tests of the host.
+#include <cygnet/driver.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -9,7 +10,9 @@
 #include <cstring>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "isolation/hostile_driver.h"
 #include "plugin/isolation/engine_ring.h"
 #include "plugin/isolation/message.h"
 #include "plugin/isolation/protocol.h"
@@ -18,6 +21,7 @@ namespace cygnet::isolation {
 namespace {
 
 std::string how;  // it lies
+bool is_driver = false;
 ControlPage* page = nullptr;
 uint64_t random_state = 88172645463325252;
 
@@ -79,7 +83,9 @@ uint32_t Describe(Writer* out) {
   Description d{};
   d.protocol = how == "protocol" ? kProtocol + 1 : kProtocol;
   d.abi = CYGNET_ABI;
-  d.functions = (kHasWait << 1) - 1 - kHasLimits - kHasIdentity;
+  d.functions =
+      is_driver ? HostileDriverFunctions() : (kHasWait << 1) - 1 - kHasLimits - kHasIdentity;
+  d.wire = is_driver ? CYGNET_WIRE_ONE : 0;
   if (how == "describe-short") return 0;
   out->Put(d);
   for (const char* text : {"hostile", "1", "Tests"}) out->Text(text);
@@ -94,14 +100,17 @@ uint32_t Describe(Writer* out) {
   return out->size();
 }
 
-void TakeFds(const msghdr& message, int fds[2]) {
+std::vector<int> TakeFds(const msghdr& message) {
   const cmsghdr* c = CMSG_FIRSTHDR(&message);
-  if (c != nullptr) std::memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
+  if (c == nullptr) return {};
+  std::vector<int> fds((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  std::memcpy(fds.data(), CMSG_DATA(c), fds.size() * sizeof(int));
+  return fds;
 }
 
 // Answers, or lies about that.
 void Answer(Signal signal, uint32_t length) {
-  signal.result = 0;
+  signal.result = how == "list-long" && signal.call == static_cast<uint32_t>(Call::kHeld) ? 5 : 0;
   signal.length = length;
   const bool later = signal.call == static_cast<uint32_t>(Call::kSupports);
   if (later && how == "answer-sequence") signal.sequence -= 1;
@@ -118,7 +127,7 @@ void Serve() {
   for (;;) {
     Signal signal{};
     iovec part{.iov_base = &signal, .iov_len = sizeof(signal)};
-    alignas(cmsghdr) char room[CMSG_SPACE(2 * sizeof(int))];
+    alignas(cmsghdr) char room[CMSG_SPACE(kMaxFds * sizeof(int))];
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
@@ -130,15 +139,19 @@ void Serve() {
     const auto call = static_cast<Call>(signal.call);
     if (call == Call::kDescribe) Describe(&out);
     if (call == Call::kOpen) page->state.store(how == "state" ? 1234567 : CYGNET_ENGINE_UP);
-    if (call == Call::kOpen || call == Call::kSessionCreate) {
+    if (call == Call::kOpen && is_driver) {
+      const std::vector<uint8_t> request(page->bytes, page->bytes + signal.length);
+      Reader copy(request.data(), signal.length);
+      page->state.store(CYGNET_STATE_UP);
+      OpenHostileDriver(how, &copy, TakeFds(message), &out);
+    } else if (call == Call::kOpen || call == Call::kSessionCreate) {
       if (call == Call::kSessionCreate) out.Put(uint64_t{how == "session-null" ? 0u : 4096u});
       out.Put(uint32_t{0});
       const uint8_t text[CYGNET_TEXT_BYTES] = {};
       out.Bytes(text, sizeof(text));
     }
     if (call == Call::kQueueCreate) {
-      int fds[2] = {-1, -1};
-      TakeFds(message, fds);
+      const std::vector<int> fds = TakeFds(message);
       (void)in.Take<uint32_t>();
       std::thread(RunQueue, fds[0], fds[1], in.Take<uint32_t>()).detach();
       out = Writer(page->bytes, kMessageBytes);
@@ -169,6 +182,7 @@ int main(int argc, char** argv) {
   using namespace cygnet::isolation;
   if (argc != 7) return 2;
   how = argv[2];
+  is_driver = std::string(argv[1]) == kDriverKind;
   page = static_cast<ControlPage*>(
       mmap(nullptr, sizeof(ControlPage), PROT_READ | PROT_WRITE, MAP_SHARED, kPageFd, 0));
   std::thread(DisturbFromAside).detach();
