@@ -43,6 +43,21 @@ DropReason InboundPipeline::CheckInner(OffloadHandle handle, const Sa& sa, const
                              .inner_length = item.view.total_length});
 }
 
+// Admit leaves both to this function.
+static_assert(OffloadStatus::kMirrored > OffloadStatus::kDecapsulated);
+
+// An inner packet (packet offload), or the copy that comes before it.
+InboundPipeline::Outcome InboundPipeline::AdmitFromPacketDevice(const Frame& frame,
+                                                                InboundItem* item) {
+  if (item->packet->offload.status == OffloadStatus::kMirrored) {
+    KeepMirror(item->packet);
+    return Outcome::kGone;
+  }
+  const Outcome outcome = AdmitDecapsulated(frame, item);
+  if (mirror_ != nullptr) KeepMirror(nullptr);
+  return outcome;
+}
+
 // Steps 2 to 9 were done by a device (packet offload). The packet continues with the checks of
 // opened packets, with the SA that the device names.
 InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, InboundItem* item) {

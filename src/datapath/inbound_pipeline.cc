@@ -45,15 +45,13 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
 
 // Steps 2 and 3. A kept packet is appended to the batch.
 void InboundPipeline::Admit(Packet* packet) {
-  if (packet->offload.status == OffloadStatus::kMirrored) return KeepMirror(packet);
   InboundItem* item = items_.Claim();
   item->Begin(packet);
   const Frame frame = ParseFrame(packet->bytes(), &item->view);
   packet->l3_offset = frame.type.l3_offset;
   Outcome outcome = Outcome::kGone;
-  if (packet->offload.status == OffloadStatus::kDecapsulated) {
-    if (AdmitDecapsulated(frame, item) == Outcome::kKept) items_.Commit();
-    if (mirror_ != nullptr) KeepMirror(nullptr);
+  if (packet->offload.status >= OffloadStatus::kDecapsulated) {
+    if (AdmitFromPacketDevice(frame, item) == Outcome::kKept) items_.Commit();
     return;
   }
   switch (frame.kind) {

@@ -82,6 +82,7 @@ class InboundPipeline {
   bool IsForThisHost(const InboundItem& item) const;
   DropReason UseSa(Sa* sa, InboundItem* item);
   static DropReason CheckState(const Sa& sa);
+  Outcome AdmitFromPacketDevice(const Frame& frame, InboundItem* item);
   Outcome AdmitDecapsulated(const Frame& frame, InboundItem* item);
   void KeepMirror(Packet* copy);
   DropReason CheckInner(OffloadHandle handle, const Sa& sa, const SaBinding& binding,

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -44,7 +45,7 @@ class EvidenceFileTest : public testing::Test {
   std::string Path() const { return folder_ + "/evidence-nic0.pcapng"; }
   // What tshark prints of the file.
   std::string Tshark(const std::string& options) const {
-    const std::string command = "tshark -r " + Path() + " " + options + " 2>&1";
+    const std::string command = "tshark -r " + Path() + " " + options + " 2>/dev/null";
     std::string text;
     if (FILE* pipe = popen(command.c_str(), "r"); pipe != nullptr) {
       char line[512];
