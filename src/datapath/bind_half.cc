@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "datapath/bind_engines.h"
 #include "esp/crypto_jobs.h"
 
 namespace cygnet {
@@ -56,6 +57,7 @@ class HalfBinder {
  private:
   bool moving() const { return in_.cause != PlacementCause::kInstall; }
   const PlacementRequest& request() const { return in_.request; }
+  HalfToBind whole() const { return {spec_, half_, in_}; }
   // Devices.
   std::optional<PlacementReason> TryDevices();
   std::optional<PlacementReason> TryDevice(const PlacementDevice* candidate);
@@ -78,12 +80,8 @@ class HalfBinder {
   // Engines.
   bool NeedsCpu() const;
   Status BindEngines();
-  Result<EngineSession> SessionOn(EngineKind kind, const EngineSession* now);
-  Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const SessionParams& params);
   // Shadow verification.
   void BindShadow();
-  Status MakeShadow(const ShadowSession* now);
-  Result<EngineSession> ShadowSessionFor(CryptoDirection direction, const EngineSession* now);
   void KeepShadow();
   // --- Results ---
   Result<BoundHalf> WithoutEngine(const Error& error);
@@ -263,12 +261,13 @@ bool HalfBinder::NeedsCpu() const {
 // Binds the CPU always. If no NIC has the half, it may use a look-aside engine, with
 // the CPU as its fallback.
 Status HalfBinder::BindEngines() {
-  auto cpu = SessionOn(EngineKind::kCpu, in_.current != nullptr ? &in_.current->cpu : nullptr);
+  const SaBinding* now = in_.current;
+  auto cpu = SessionOn(EngineKind::kCpu, params_, whole(), now != nullptr ? &now->cpu : nullptr);
   if (!cpu) return cpu.error();
   binding_->cpu = *std::move(cpu);
   if (binding_->on_device() || in_.look_aside == LookAsideMode::kNo) return {};
-  auto session = SessionOn(EngineKind::kLookAside,
-                           in_.current != nullptr ? &in_.current->look_aside : nullptr);
+  auto session = SessionOn(EngineKind::kLookAside, params_, whole(),
+                           now != nullptr ? &now->look_aside : nullptr);
   if (session) {
     binding_->path = ProcessingPath::kLookAside;
     binding_->look_aside = *std::move(session);
@@ -276,44 +275,6 @@ Status HalfBinder::BindEngines() {
     reason_ = {ReasonCode::kEngineRefused, session.error().message};
   }
   return {};
-}
-
-// `now`: the half's present session on an engine of this kind, reused if it is the right engine.
-Result<EngineSession> HalfBinder::SessionOn(EngineKind kind, const EngineSession* now) {
-  const auto number = ChooseEngine(kind, params_, *in_.engines, in_.engine_denied);
-  if (!number) return number.error();
-  if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
-  auto session = GiveToEngine(*number, params_);
-  if (!session) return session.error();
-  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
-}
-
-// Hands the key to the engine. The observer is notified before the engine gets it, and again after
-// the key schedule is gone.
-Result<std::shared_ptr<CryptoSession>> HalfBinder::GiveToEngine(uint32_t engine,
-                                                                const SessionParams& params) {
-  CryptoEngine& holder = *in_.engines->engine(engine);
-  const std::shared_ptr<KeyObserver> keys = in_.keys;
-  if (keys == nullptr) {
-    auto session = holder.CreateSession(params);
-    if (!session) return session.error();
-    return std::shared_ptr<CryptoSession>(*std::move(session));
-  }
-  const auto key = keys->GiveToEngine(engine, spec_, half_);
-  if (!key) {
-    return MakeError(key.error().code,
-                     std::string(Meaning(ReasonCode::kNotRecorded)) + ": " + key.error().message);
-  }
-  auto session = holder.CreateSession(params);
-  if (!session) {
-    keys->NotTaken(*key, session.error().message);
-    return session.error();
-  }
-  return std::shared_ptr<CryptoSession>(session->release(),
-                                        [keys, number = *key](CryptoSession* last) {
-                                          delete last;
-                                          keys->Erased(number);
-                                        });
 }
 
 // --- Shadow verification ---
@@ -326,49 +287,12 @@ void HalfBinder::BindShadow() {
     not_verified_ = "a device is required, so that the CPU does not get the key";
     return;
   }
-  const ShadowSession* now = in_.current != nullptr ? in_.current->shadow.get() : nullptr;
-  if (const Status made = MakeShadow(now); !made) {
-    not_verified_ = made.error().message;
-    binding_->shadow = nullptr;
+  auto shadow = ShadowOf(wants_packet() ? OffloadMode::kPacket : OffloadMode::kCrypto, whole());
+  if (shadow) {
+    binding_->shadow = *std::move(shadow);
+  } else {
+    not_verified_ = shadow.error().message;
   }
-}
-
-// Outbound, the CPU opens. Inbound, it seals again what crypto offload opened, and opens the copies
-// of packet offload; packets that such a device opened but did not accept may come up, too.
-Status HalfBinder::MakeShadow(const ShadowSession* now) {
-  EngineSession open;
-  EngineSession seal;
-  if (!IsInbound(half_) || wants_packet()) {
-    auto made = ShadowSessionFor(CryptoDirection::kOpen, now != nullptr ? &now->open : nullptr);
-    if (!made) return made.error();
-    open = *std::move(made);
-  }
-  if (IsInbound(half_)) {
-    auto made = ShadowSessionFor(CryptoDirection::kSeal, now != nullptr ? &now->seal : nullptr);
-    if (!made) return made.error();
-    seal = *std::move(made);
-  }
-  if (now != nullptr && now->open.session == open.session && now->seal.session == seal.session) {
-    binding_->shadow = in_.current->shadow;
-    return {};
-  }
-  const uint64_t highest = IsInbound(half_) ? in_.highest.value_or(spec_.replay.seq) : 0;
-  binding_->shadow = std::make_shared<ShadowSession>(highest, IsInbound(half_) && spec_.esn(),
-                                                     wants_packet() ? ShadowSession::kWindow : 0);
-  binding_->shadow->open = std::move(open);
-  binding_->shadow->seal = std::move(seal);
-  return {};
-}
-
-Result<EngineSession> HalfBinder::ShadowSessionFor(CryptoDirection direction,
-                                                   const EngineSession* now) {
-  const auto params = esp::SessionFor(spec_, direction, IsInbound(half_) ? in_.queues : in_.wires);
-  const auto number = ChooseEngine(EngineKind::kCpu, params, *in_.engines, in_.engine_denied);
-  if (!number) return number.error();
-  if (now != nullptr && now->session != nullptr && now->engine == *number) return *now;
-  auto session = GiveToEngine(*number, params);
-  if (!session) return session.error();
-  return EngineSession{*std::move(session), static_cast<uint8_t>(*number)};
 }
 
 // Packets of the device that had the half are still on their way.
