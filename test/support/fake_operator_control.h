@@ -330,6 +330,13 @@ inline DeviceReport SampleDeviceReport() {
   report.caps.key_bytes = {16, 32};
   report.caps.icv_bytes = {16};
   report.caps.max_replay_window = 4096;
+  report.self_test.ran = true;
+  report.self_test.packets = 900;
+  report.self_test.took_us = 2000;
+  report.self_test.withdrawn = {
+      {.name = "esn",
+       .text = "it does not seal",
+       .proof = {.sent = {0x45, 0x00}, .expected = {0x01, 0xff}, .got = {}}}};
   report.offload = {.slots_used = 1,
                     .slots_high_water = 2,
                     .slots_limit = 16,

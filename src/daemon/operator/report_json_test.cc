@@ -152,7 +152,10 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5,
       "tx_copied": 0},
     "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
-      "rx_dropped": 10, "tx_copied": 0}})json");
+      "rx_dropped": 10, "tx_copied": 0},
+    "self_test": {"ran": true, "not_tested": "", "packets": 900, "took_us": 2000,
+      "withdrawn": [{"capability": "esn", "text": "it does not seal", "sent": "4500",
+                     "expected": "01ff", "got": ""}]}})json");
   EXPECT_EQ(ToJson(test::SampleDeviceReport()).dump(1), expected.dump(1));
 }
 
