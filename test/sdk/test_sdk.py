@@ -4,6 +4,7 @@ Where cygnet-conformance is built, each example is put to it as well. No network
 """
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -61,6 +62,19 @@ class Sdk(unittest.TestCase):
                 entries = [s for s in symbols if s.endswith("_entry")]
                 self.assertEqual(len(entries), 1, symbols)
                 self.conformance(library, entries[0])
+
+    def test_the_page_can_be_followed(self):
+        command = BUILD / "src/cli/cygnet"
+        if not (CONFORMANCE.exists() and command.exists()):
+            self.skipTest("cygnet or cygnet-conformance is not built")
+        page = (ROOT / "doc/writing_a_driver.md").read_text()
+        blocks = re.findall(r"^```sh run\n(.*?)^```", page, re.M | re.S)
+        self.assertGreaterEqual(len(blocks), 4)
+        folder = self.top / "page"
+        folder.mkdir()
+        script = "".join(blocks).replace("$CYGNET/build/release", str(BUILD))
+        run("sh", "-euc", script, cwd=folder, env={**os.environ, "CYGNET": str(ROOT)})
+        self.assertIn('"conforms": true', (folder / "report.json").read_text())
 
     def conformance(self, library, entry):
         if not CONFORMANCE.exists():
