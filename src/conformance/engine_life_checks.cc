@@ -277,7 +277,8 @@ bool ProcessHolds(std::span<const uint8_t> masked) {
     unsigned long from = 0, to = 0;
     std::array<char, 5> mode{};
     if (std::sscanf(line.data(), "%lx-%lx %4s", &from, &to, mode.data()) != 3) continue;
-    if (mode[0] != 'r' || mode[1] != 'w') continue;
+    constexpr unsigned long kLargest = 1ul << 30;  // sanitizers reserve more
+    if (mode[0] != 'r' || mode[1] != 'w' || to - from > kLargest) continue;
     const UniqueFd memory(open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
     EngineBytes bytes(to - from);
     const ssize_t n = pread(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(from));

@@ -5,6 +5,7 @@ namespace cygnet::conformance {
 std::span<const Kind> Kinds() {
   static constexpr Kind kKinds[] = {
       {"driver", DriverChecks, LookAtDriver, MeasureDriver},
+      {"engine", EngineChecks, LookAtEngine, MeasureEngine},
   };
   return kKinds;
 }

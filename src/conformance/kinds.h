@@ -32,4 +32,8 @@ std::span<const Check> DriverChecks();
 ::cygnet::Result<About> LookAtDriver(const Subject& subject);
 std::vector<Measurement> MeasureDriver(const Subject& subject);
 
+std::span<const Check> EngineChecks();
+::cygnet::Result<About> LookAtEngine(const Subject& subject);
+std::vector<Measurement> MeasureEngine(const Subject& subject);
+
 }  // namespace cygnet::conformance

@@ -1,4 +1,5 @@
 /* The example engine, with one promise broken: MUTANT says which (engine_mutants.txt). */
+#define _GNU_SOURCE
 #define cygnet_engine_entry example_engine_entry
 #include "../../examples/engine/example_engine.c"
 #undef cygnet_engine_entry
@@ -41,11 +42,11 @@ PART int32_t shared_key(void* engine, const struct cygnet_session_params* params
   return session_create(engine, &other, session, refusal);
 }
 
+uint8_t* kept_key; /* not static: the compiler must not drop it */
 PART int32_t keeps_key(void* engine, const struct cygnet_session_params* params, void** session,
                        struct cygnet_refusal* refusal) {
-  static uint8_t* copy;
-  copy = malloc(params->cipher.key.length);
-  if (copy != NULL) memcpy(copy, params->cipher.key.data, params->cipher.key.length);
+  kept_key = malloc(params->cipher.key.length);
+  if (kept_key != NULL) memcpy(kept_key, params->cipher.key.data, params->cipher.key.length);
   return session_create(engine, params, session, refusal);
 }
 

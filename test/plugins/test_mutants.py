@@ -58,6 +58,23 @@ class Examples(unittest.TestCase):
         status, found = report("driver", FOLDER.parent / "plugin/plugin_null.so")
         self.assertEqual((status, found["broken"]), (0, 0), found)
 
+    def test_the_example_engine_conforms(self):
+        status, found = report("engine", FOLDER / "engine_example.so")
+        self.assertEqual((status, found["broken"]), (0, 0), found)
+        skipped = [c["name"] for c in found["checks"] if c["verdict"] == "not-applicable"]
+        self.assertEqual(skipped, ["ragged-is-an-error"])  # it does AES-GCM only
+
+    def test_our_own_engines_conform(self):
+        modules = FOLDER.parent / "plugin/modules"
+        own = [("libcygnet_builtin_engine.so", f"engine={name}") for name in ("openssl", "ipsec_mb")]
+        own += [("libcygnet_cryptodev.so", f"crypto={name}0") for name in ("crypto_openssl", "crypto_aesni_gcm", "crypto_aesni_mb")]
+        for library, option in own:
+            if not (modules / library).exists():
+                continue
+            with self.subTest(library=library, option=option):
+                status, found = report("engine", modules / library, "--option", option)
+                self.assertEqual((status, found["broken"]), (0, 0), found)
+
     def test_what_cannot_be_loaded_ends_with_2(self):
         status, text = report("driver", FOLDER.parent / "plugin/plugin_bad_version.so")
         self.assertEqual(status, 2)

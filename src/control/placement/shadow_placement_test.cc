@@ -31,6 +31,7 @@ class Listener final : public PlacementListener {
                      const std::string& explanation) override {
     states.push_back(device + " " + state + " " + explanation);
   }
+  void OnWithdrawn(const std::string&, const WithdrawnCapability&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override { ++guard_hits; }
   void OnWrongPackets(const std::string& device, Half half, uint64_t count, const std::string& what,
                       const std::string& evidence) override {
