@@ -97,7 +97,7 @@ struct cygnet_driver_host {
   uint32_t (*packet_alloc)(void* context, struct cygnet_packet** packets, uint32_t n);
   /* Gives packets back that were sent, or are not needed. */
   void (*packet_free)(void* context, struct cygnet_packet* const* packets, uint32_t n);
-  /* Gives packets back that are lost. `reason`: a name of cygnet-counters(7), such as
+  /* Gives packets back that are lost. `reason`: a name that `cygnet stat` shows, as
    * "out-device-error", "in-auth-failed", "port-full", "port-down", "no-buffers". */
   void (*packet_drop)(void* context, struct cygnet_packet* const* packets, uint32_t n,
                       const char* reason);

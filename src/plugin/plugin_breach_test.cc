@@ -87,6 +87,41 @@ TEST_F(BreachTest, AHandleTwice) {
   ExpectFailed("handle 5, which another SA");
 }
 
+TEST_F(BreachTest, ARefusalThatIsNoErrno) {
+  liar_.driver.install_sa = [](void*, const cygnet_sa*, uint32_t*, cygnet_refusal*) {
+    return -1'000'000;
+  };
+  static const cygnet_algorithm_caps kRow = {"rfc4106(gcm(aes))", {16}, {16}};
+  liar_.driver.caps = [](void*) {
+    static cygnet_caps caps{};
+    caps.size = sizeof(caps);
+    caps.algorithms = &kRow;
+    caps.algorithm_count = 1;
+    return static_cast<const cygnet_caps*>(&caps);
+  };
+  Open(liar_);
+  const SaSpec spec = test::MakeSpec();
+  OffloadHandle handle;
+  EXPECT_TRUE(device_->InstallSa({spec, Half::kOutbound, 0}, &handle).has_value());
+  ExpectFailed("install_sa returned -1000000");
+}
+
+TEST_F(BreachTest, AfterABreachNothingIsCalled) {
+  static int calls;
+  calls = 0;
+  liar_.driver.status = [](void*, cygnet_status*) { ++calls; };
+  liar_.driver.stats = [](void*, cygnet_driver_stats*) { ++calls; };
+  Open(liar_);
+  (void)device_->resets();
+  EXPECT_EQ(calls, 1);
+  Send(OffloadStatus::kNone);
+  services->packet_drop(context(), held.data(), 1, "bored");
+  (void)device_->resets();
+  (void)device_->offload_stats();
+  (void)device_->state();
+  EXPECT_EQ(calls, 1);
+}
+
 TEST_F(BreachTest, AnErasedHandleThatItNeverGave) {
   liar_.driver.take_erased = [](void*, uint32_t* handles, uint32_t) {
     handles[0] = 9;

@@ -142,29 +142,29 @@ Status PluginDevice::LookAtCaps() {
 
 // --- Facts ---
 
+// Asks, or repeats the last answer.
+template <typename T>
+T PluginDevice::Ask(void (*ask)(void*, T*), T* last) const {
+  const std::lock_guard lock(last_mutex_);
+  if (!usable()) return *last;
+  T answer{};
+  answer.size = sizeof(answer);
+  ask(device_, &answer);
+  *last = answer;
+  return answer;
+}
+
 cygnet_status PluginDevice::Look() const {
-  cygnet_status status{};
-  status.size = sizeof(status);
-  driver_.status(device_, &status);
+  const cygnet_status status = Ask(driver_.status, &last_status_);
   if (status.state > CYGNET_STATE_FAILED) {
     contract_.Break("its state is " + std::to_string(status.state) + ", which does not exist");
   }
   return status;
 }
 
-cygnet_driver_stats PluginDevice::LookAtStats() const {
-  cygnet_driver_stats stats{};
-  stats.size = sizeof(stats);
-  if (device_ != nullptr) driver_.stats(device_, &stats);
-  return stats;
-}
+cygnet_driver_stats PluginDevice::LookAtStats() const { return Ask(driver_.stats, &last_stats_); }
 
-cygnet_port PluginDevice::LookAtPort() const {
-  cygnet_port port{};
-  port.size = sizeof(port);
-  if (device_ != nullptr) driver_.port(device_, &port);
-  return port;
-}
+cygnet_port PluginDevice::LookAtPort() const { return Ask(driver_.port, &last_port_); }
 
 MacAddress PluginDevice::mac() const {
   if (wire_ != nullptr) return wire_->mac();

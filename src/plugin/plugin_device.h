@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -112,6 +113,8 @@ class PluginDevice final : public Port,
   Status OpenPlugin(const PluginDeviceParams& params);
   Status LookAtCaps();
   bool usable() const { return device_ != nullptr && !contract_.broken(); }
+  template <typename T>
+  T Ask(void (*ask)(void*, T*), T* last) const;
   cygnet_status Look() const;
   cygnet_driver_stats LookAtStats() const;
   cygnet_port LookAtPort() const;
@@ -120,6 +123,8 @@ class PluginDevice final : public Port,
                  uint32_t queue);
   void GuardClear(uint32_t queue, PacketBatch* batch, DropSink* sink);
   void NotTaken(cygnet_packet* view, DropSink* sink);
+  Status LoopSome(const cygnet_sa& sa, std::span<Packet* const> packets,
+                  std::span<DropReason> drops);
   std::optional<DeviceRefusal> Refused(int32_t result, const cygnet_refusal& refusal,
                                        const char* call);
 
@@ -142,7 +147,11 @@ class PluginDevice final : public Port,
   std::unordered_set<uint32_t> live_;
   std::unordered_set<uint32_t> policies_;
   uint32_t policy_resets_ = 0;  // resets when policies_ was last emptied
-  std::atomic<uint64_t> link_changes_{0};
+  // What the plug-in last said: a plug-in that broke the contract is not asked any more.
+  mutable std::mutex last_mutex_;
+  mutable cygnet_status last_status_{};
+  mutable cygnet_driver_stats last_stats_{};
+  mutable cygnet_port last_port_{};
 };
 
 }  // namespace cygnet

@@ -111,7 +111,16 @@ TEST_F(PluginDeviceTest, WhatItCannotSealComesBackAsItWas) {
 TEST_F(PluginDeviceTest, KnownAnswersNeverTouchTheWire) {
   OpenSoft();
   const SaSpec spec = test::MakeSpec();
-  Packet* packet = ToSeal(spec, {}, 7, Pattern(40));
+  PacketPools others{8, 1};  // the packet is of no pool that the device knows
+  Packet* packet = nullptr;
+  ASSERT_EQ(others.small.Take(&packet, 1), 1u);
+  Packet* like = ToSeal(spec, {}, 7, Pattern(40));
+  packet->head = like->head;
+  packet->length = 0;
+  std::copy(like->bytes().begin(), like->bytes().end(), packet->Append(like->length));
+  packet->l3_offset = like->l3_offset;
+  packet->offload = like->offload;
+  test::FreePacket(like);
   DropReason drop = DropReason::kNone;
   ASSERT_TRUE(device_->loopback()->Loop({spec, Half::kOutbound}, {&packet, 1}, {&drop, 1}));
   EXPECT_EQ(drop, DropReason::kNone);

@@ -84,30 +84,43 @@ std::vector<SaFinding> PluginDevice::TakeFindings() {
   return out;
 }
 
+// The packets may be of any pool, so each is described in a place of its own.
+Status PluginDevice::LoopSome(const cygnet_sa& sa, std::span<Packet* const> packets,
+                              std::span<DropReason> drops) {
+  std::array<cygnet_packet, CYGNET_BURST> views{};
+  std::array<cygnet_packet*, CYGNET_BURST> pointers{};
+  std::array<const char*, CYGNET_BURST> reasons{};
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    PluginPackets::Describe(*packets[i], &views[i]);
+    pointers[i] = &views[i];
+  }
+  cygnet_refusal refusal = NewRefusal();
+  const auto refused =
+      Refused(plugin_.loopback.loop(device_, &sa, pointers.data(),
+                                    static_cast<uint32_t>(packets.size()), reasons.data()),
+              refusal, "loop");
+  if (refused.has_value()) return MakeError(refused->code, refused->text);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const auto reason = FindDropReason(reasons[i] != nullptr ? reasons[i] : "none");
+    if (!reason) contract_.Break("loop named a reason that does not exist");
+    drops[i] = reason.value_or(DropReason::kInDeviceError);
+    // Judged as what is handed up: with any length that fits.
+    if (!services_.Accept(views[i], {packets[i], PluginLoan::kFresh, 0})) {
+      return MakeError(Errc::kIo, breach());
+    }
+    packets[i]->offload.handle = OffloadHandle(views[i].handle);
+    packets[i]->offload.esn_high = views[i].esn_high;
+  }
+  return {};
+}
+
 Status PluginDevice::Loop(const OffloadSa& sa, std::span<Packet* const> packets,
                           std::span<DropReason> drops) {
   if (!usable()) return MakeError(Errc::kNetworkDown, "the plug-in has failed");
   const cygnet_sa view = ToPlugin(sa);
   for (std::size_t at = 0; at < packets.size(); at += CYGNET_BURST) {
     const std::size_t n = std::min<std::size_t>(CYGNET_BURST, packets.size() - at);
-    std::array<cygnet_packet*, CYGNET_BURST> views;
-    std::array<const char*, CYGNET_BURST> reasons{};
-    for (std::size_t i = 0; i < n; ++i) views[i] = packets_.Show(*packets[at + i]);
-    const int32_t result = plugin_.loopback.loop(device_, &view, views.data(),
-                                                 static_cast<uint32_t>(n), reasons.data());
-    if (result != 0) return MakeError(static_cast<Errc>(-result), "the device refuses to loop");
-    for (std::size_t i = 0; i < n; ++i) {
-      Packet* packet = packets[at + i];
-      const auto reason = FindDropReason(reasons[i] != nullptr ? reasons[i] : "none");
-      if (!reason) contract_.Break("loop named a reason that does not exist");
-      drops[at + i] = reason.value_or(DropReason::kInDeviceError);
-      // It stays the host's: as what is handed up, with any length that fits.
-      if (!services_.Accept(*views[i], {packet, PluginLoan::kFresh, 0})) {
-        return MakeError(Errc::kIo, breach());
-      }
-      packet->offload.handle = OffloadHandle(views[i]->handle);
-      packet->offload.esn_high = views[i]->esn_high;
-    }
+    CYGNET_RETURN_IF_ERROR(LoopSome(view, packets.subspan(at, n), drops.subspan(at, n)));
   }
   return {};
 }

@@ -23,13 +23,14 @@ DeviceState PluginDevice::state() const {
   return state == DeviceState::kUp && no_link ? DeviceState::kLinkDown : state;
 }
 
-uint32_t PluginDevice::resets() const { return device_ != nullptr ? Look().resets : 0; }
+uint32_t PluginDevice::resets() const { return Look().resets; }
 
 // What a call that may refuse has answered.
 std::optional<DeviceRefusal> PluginDevice::Refused(int32_t result, const cygnet_refusal& refusal,
                                                    const char* call) {
   if (result == 0) return std::nullopt;
-  if (result < 0) return FromPlugin(result, refusal);
+  constexpr int32_t kLargestErrno = 4095;
+  if (result < 0 && result >= -kLargestErrno) return FromPlugin(result, refusal);
   contract_.Break(std::string(call) + " returned " + std::to_string(result) +
                   ", which is neither 0 nor a negative errno");
   return Unusable();

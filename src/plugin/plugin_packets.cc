@@ -22,9 +22,7 @@ PluginPackets::Views PluginPackets::MakeViews(PacketPool* pool) {
 PluginPackets::PluginPackets(PacketPools* pools)
     : pools_(pools), small_(MakeViews(&pools->small)), jumbo_(MakeViews(&pools->jumbo)) {}
 
-cygnet_packet* PluginPackets::Show(const Packet& packet) {
-  const Views& views = Of(packet);
-  cygnet_packet* view = &views.packets[views.pool->index(&packet)];
+void PluginPackets::Describe(const Packet& packet, cygnet_packet* view) {
   view->buffer = packet.buffer;
   view->capacity = packet.capacity;
   view->head = packet.head;
@@ -36,6 +34,12 @@ cygnet_packet* PluginPackets::Show(const Packet& packet) {
   view->esp_offset = packet.offload.esp_offset;
   view->status = static_cast<uint8_t>(packet.offload.status);
   view->flags = packet.csum_partial ? CYGNET_PACKET_CSUM_PARTIAL : 0;
+}
+
+cygnet_packet* PluginPackets::Show(const Packet& packet) {
+  const Views& views = Of(packet);
+  cygnet_packet* view = &views.packets[views.pool->index(&packet)];
+  Describe(packet, view);
   return view;
 }
 

@@ -25,7 +25,9 @@ class PluginPackets {
 
   PacketPools* pools() const { return pools_; }
 
-  // Describes a packet that stays the host's.
+  // Describes a packet, of any pool, that stays the host's.
+  static void Describe(const Packet& packet, cygnet_packet* view);
+  // The same for a packet of the pools, in its own cygnet_packet.
   cygnet_packet* Show(const Packet& packet);
   // Describes the packet and makes it the plug-in's.
   cygnet_packet* Lend(const Packet& packet, PluginLoan loan, uint32_t queue);
