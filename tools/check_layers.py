@@ -26,7 +26,8 @@ MAY_INCLUDE = {
     "device/wires": {"base", "settings", "net", "packet", "device", "device/host"},
     # Only the software NIC does ESP itself.
     "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa", "policy"},
-    "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires"},
+    "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires",
+               "plugin/isolation"},
     # A program of its own; cli only runs it.
     "conformance": {"base", "net", "packet", "crypto", "sa", "esp", "device", "plugin"},
     # Plug-ins in a process of their own: the child is linked to nothing of the stack.

@@ -97,7 +97,24 @@ Result<DriverPlugin> ReadDriver(const cygnet_driver* table, const std::string& p
   return plugin;
 }
 
-Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust) {
+namespace {
+
+Result<DriverPlugin> LoadIsolated(const std::string& path, PluginTrust trust,
+                                  const IsolationSettings& isolation) {
+  auto file = CheckPluginFile(path, trust);
+  if (!file) return file.error();
+  const auto table = LoadIsolatedDriver(file->path, isolation);
+  if (!table) return table.error();
+  auto plugin = ReadDriver(*table, file->path);
+  if (plugin) plugin->sha256 = file->sha256;
+  return plugin;
+}
+
+}  // namespace
+
+Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation) {
+  if (isolation != nullptr) return LoadIsolated(path, trust, *isolation);
   auto library = PluginLibrary::Load(path, trust);
   if (!library) return library.error();
   void* symbol = library->Find("cygnet_driver_entry");

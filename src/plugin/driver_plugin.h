@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "cygnet/driver.h"
+#include "plugin/isolation/isolation.h"
 #include "plugin/plugin_library.h"
 
 namespace cygnet {
@@ -25,6 +26,8 @@ struct DriverPlugin {
 
 // Copies and checks the tables. The error names what is missing. `path`: for messages.
 Result<DriverPlugin> ReadDriver(const cygnet_driver* table, const std::string& path);
-Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust);
+// `isolation`: it runs in a process of its own; nullptr: in this one.
+Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation = nullptr);
 
 }  // namespace cygnet

@@ -4,7 +4,22 @@
 
 namespace cygnet {
 
-Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust) {
+namespace {
+
+Result<EnginePlugin> LoadIsolated(const std::string& path, PluginTrust trust,
+                                  const IsolationSettings& isolation) {
+  auto file = CheckPluginFile(path, trust);
+  if (!file) return file.error();
+  const auto table = LoadIsolatedEngine(file->path, isolation);
+  if (!table) return table.error();
+  return EnginePlugin{.table = *table, .path = file->path, .sha256 = file->sha256};
+}
+
+}  // namespace
+
+Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation) {
+  if (isolation != nullptr) return LoadIsolated(path, trust, *isolation);
   const auto library = PluginLibrary::Load(path, trust);
   if (!library) return library.error();
   using Entry = const cygnet_engine* (*)(uint32_t host_abi);
@@ -18,8 +33,9 @@ Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust) {
 }
 
 Result<std::unique_ptr<PluginEngine>> OpenEngine(const std::string& path, PluginTrust trust,
-                                                 const PluginEngineSettings& settings) {
-  const auto plugin = LoadEngine(path, trust);
+                                                 const PluginEngineSettings& settings,
+                                                 const IsolationSettings* isolation) {
+  const auto plugin = LoadEngine(path, trust, isolation);
   if (!plugin) return plugin.error();
   auto engine = PluginEngine::Open(plugin->table, settings);
   if (!engine)

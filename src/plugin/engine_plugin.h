@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "plugin/isolation/isolation.h"
 #include "plugin/plugin_engine.h"
 #include "plugin/plugin_library.h"
 
@@ -16,9 +17,12 @@ struct EnginePlugin {
 };
 
 // The error names the file.
-Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust);
+// `isolation`: it runs in a process of its own; nullptr: in this one.
+Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation = nullptr);
 // Also opens the engine.
 Result<std::unique_ptr<PluginEngine>> OpenEngine(const std::string& path, PluginTrust trust,
-                                                 const PluginEngineSettings& settings);
+                                                 const PluginEngineSettings& settings,
+                                                 const IsolationSettings* isolation = nullptr);
 
 }  // namespace cygnet

@@ -69,7 +69,7 @@ Result<std::string> Sha256OfFile(const std::string& path) {
   return text;
 }
 
-Result<PluginLibrary> PluginLibrary::Load(const std::string& path, PluginTrust trust) {
+Result<PluginFile> CheckPluginFile(const std::string& path, PluginTrust trust) {
   auto resolved = Resolve(path);
   if (!resolved) return resolved.error();
   if (trust == PluginTrust::kNobodyElse) {
@@ -81,11 +81,17 @@ Result<PluginLibrary> PluginLibrary::Load(const std::string& path, PluginTrust t
   }
   auto sum = Sha256OfFile(*resolved);
   if (!sum) return sum.error();
-  void* handle = dlopen(resolved->c_str(), RTLD_NOW | RTLD_LOCAL);
+  return PluginFile{*std::move(resolved), *std::move(sum)};
+}
+
+Result<PluginLibrary> PluginLibrary::Load(const std::string& path, PluginTrust trust) {
+  auto file = CheckPluginFile(path, trust);
+  if (!file) return file.error();
+  void* handle = dlopen(file->path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     return MakeError(Errc::kInvalid, "plug-in " + path + " cannot be loaded: " + LoaderError());
   }
-  return PluginLibrary(handle, *std::move(resolved), *std::move(sum));
+  return PluginLibrary(handle, *std::move(file));
 }
 
 void* PluginLibrary::Find(const char* symbol) const { return dlsym(handle_, symbol); }

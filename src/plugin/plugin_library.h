@@ -20,6 +20,14 @@ enum class PluginTrust : uint8_t {
   kAnyOwner,  // whoever runs the program vouches for the file
 };
 
+// The file of a plug-in, which passed the checks.
+struct PluginFile {
+  std::string path;    // resolved
+  std::string sha256;  // in hexadecimal
+};
+// Loads nothing.
+Result<PluginFile> CheckPluginFile(const std::string& path, PluginTrust trust);
+
 class PluginLibrary {
  public:
   static Result<PluginLibrary> Load(const std::string& path, PluginTrust trust);
@@ -27,16 +35,14 @@ class PluginLibrary {
   // nullptr: the library does not have it.
   void* Find(const char* symbol) const;
   // As it was resolved.
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_.path; }
   // Of the file, in hexadecimal.
-  const std::string& sha256() const { return sha256_; }
+  const std::string& sha256() const { return file_.sha256; }
 
  private:
-  PluginLibrary(void* handle, std::string path, std::string sha256)
-      : handle_(handle), path_(std::move(path)), sha256_(std::move(sha256)) {}
+  PluginLibrary(void* handle, PluginFile file) : handle_(handle), file_(std::move(file)) {}
   void* handle_;
-  std::string path_;
-  std::string sha256_;
+  PluginFile file_;
 };
 
 // What is wrong with owner and mode of the file or a folder above it, under kNobodyElse; empty:

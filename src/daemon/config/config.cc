@@ -168,6 +168,9 @@ Status CheckLookAside(const TomlTable& table, const LookAsideConfig& look_aside)
   if (!by_others && !look_aside.plugin.empty()) {
     return table.Wrong("plugin", "allowed with engine = \"plugin\" only");
   }
+  if (!by_others && look_aside.isolate) {
+    return table.Wrong("isolate", "allowed with engine = \"plugin\" only");
+  }
   return {};
 }
 

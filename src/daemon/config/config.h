@@ -50,6 +50,8 @@ struct LookAsideConfig {
   std::string engine;    // empty: none; "plugin": `plugin`
   std::string plugin{};  // shared library of an engine by others
   std::vector<std::string> plugin_options{};
+  bool isolate = false;  // the plug-in runs in a process of its own
+  std::string isolate_user = "nobody";
   LookAsideMode mode = LookAsideMode::kNo;
   uint32_t threads = 1;
   uint32_t queue_depth = 256;  // jobs in flight per queue

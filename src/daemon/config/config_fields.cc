@@ -140,6 +140,8 @@ const std::vector<Field<LookAsideConfig>>& LookAsideFields() {
       {"engine", &C::engine, WordOf(LookAsideNames), "look-aside engine; empty: none"},
       {"plugin", &C::plugin, LibraryPathOrNone(), "shared library of the engine \"plugin\""},
       {"plugin_options", &C::plugin_options, KeyValues(), "what that engine gets when it opens"},
+      {"isolate", &C::isolate, Flag(), "whether that engine runs in a process of its own"},
+      {"isolate_user", &C::isolate_user, TextNotEmpty(), "user of that process"},
       {"mode", &C::mode, Words(kLookAsideModes), "which SAs use it"},
       {"threads", &C::threads, Number(1, kMaxCryptoQueues), "threads of the engine"},
       {"queue_depth", &C::queue_depth, Number(1, 65'536), "jobs in flight for each worker"},

@@ -294,6 +294,8 @@ TEST(ConfigTest, DescriptionReadsBackToTheSame) {
   config.look_aside.engine = "plugin";
   config.look_aside.plugin = "/usr/lib/cygnet/libcygnet_cryptodev.so";
   config.look_aside.plugin_options = {"crypto=0000:3d:01.0", "copy=\"yes\""};
+  config.look_aside.isolate = true;
+  config.look_aside.isolate_user = "plug\"in";
   DeviceConfig device = config.devices[0];
   device.name = "n\"1";
   device.wire = "w\\";
@@ -374,6 +376,8 @@ const ErrorCase kErrors[] = {
      "look_aside.plugin: missing, but required with engine = \"plugin\""},
     {"LibraryWithoutThePlugin", "[look_aside]\nplugin = \"/usr/lib/a.so\"\n",
      "f.toml:2: look_aside.plugin: allowed with engine = \"plugin\" only"},
+    {"IsolateWithoutThePlugin", "[look_aside]\nisolate = true\n",
+     "f.toml:2: look_aside.isolate: allowed with engine = \"plugin\" only"},
     {"LibraryWithARelativePath", "[look_aside]\nengine = \"plugin\"\nplugin = \"a.so\"\n",
      "f.toml:3: look_aside.plugin: not an absolute path"},
     {"LookAsideUnknownKey", "[look_aside]\nthread = 1\n",

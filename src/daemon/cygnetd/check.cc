@@ -42,10 +42,12 @@ EngineOptions OptionsOf(const LookAsideConfig& look_aside, bool fips) {
 
 Status AddPlugin(const Config& config, bool fips, EngineSet* engines) {
   const LookAsideConfig& look_aside = config.look_aside;
+  const IsolationSettings isolation{.user = look_aside.isolate_user};
   auto plugin = OpenEngine(look_aside.plugin, PluginTrust::kNobodyElse,
                            {.engine = OptionsOf(look_aside, fips),
                             .queues = config.workers,
-                            .options = look_aside.plugin_options});
+                            .options = look_aside.plugin_options},
+                           look_aside.isolate ? &isolation : nullptr);
   if (!plugin) return In("look_aside.plugin", plugin.error());
   const EngineInfo* info = &(*plugin)->info();
   engines->Add(info, *std::move(plugin));

@@ -10,6 +10,8 @@ namespace {
 struct PluginOptions {
   std::string plugin = {};
   std::vector<std::string> options = {};
+  bool isolate = false;
+  std::string isolate_user = IsolationSettings().user;
   std::string wire_driver{kAutoWire};
 };
 
@@ -18,6 +20,8 @@ const std::vector<Field<PluginOptions>>& PluginFields() {
   static const std::vector<Field<O>> kFields = {
       {"plugin", &O::plugin, LibraryPath(), "shared library of the driver", KeyKind::kNeeded},
       {"plugin_options", &O::options, KeyValues(), "what the driver gets when it opens the device"},
+      {"isolate", &O::isolate, Flag(), "whether the driver runs in a process of its own"},
+      {"isolate_user", &O::isolate_user, TextNotEmpty(), "user of that process"},
       {"wire_driver", &O::wire_driver, WordOf(WireNames),
        "driver of the wire below it, if the plug-in uses one"},
   };
@@ -40,6 +44,12 @@ Result<PluginOptions> Read(const Options& options) {
   return read;
 }
 
+Result<DriverPlugin> Load(const PluginOptions& options) {
+  const IsolationSettings isolation{.user = options.isolate_user};
+  return LoadDriver(options.plugin, PluginTrust::kNobodyElse,
+                    options.isolate ? &isolation : nullptr);
+}
+
 Result<DeviceOptions> Check(const Options& options) {
   const auto own = Read(options);
   if (!own) return own.error();
@@ -54,14 +64,14 @@ Result<DeviceOptions> Check(const Options& options) {
 Status CheckFiles(const Options& options) {
   const auto own = Read(options);
   if (!own) return own.error();
-  const auto plugin = LoadDriver(own->plugin, PluginTrust::kNobodyElse);
+  const auto plugin = Load(*own);
   return plugin ? Status() : plugin.error();
 }
 
 Result<Device> Create(const DriverParams& params) {
   const auto options = Read(params.options);
   if (!options) return options.error();
-  const auto plugin = LoadDriver(options->plugin, PluginTrust::kNobodyElse);
+  const auto plugin = Load(*options);
   if (!plugin) return plugin.error();
   std::unique_ptr<Port> wire;
   if (plugin->driver.wire != CYGNET_WIRE_NONE) {

@@ -19,7 +19,7 @@ struct IsolationSettings {
   // Of the child, if the daemon runs as root. Otherwise the child keeps the daemon's user, without
   // capabilities and with access to few files.
   std::string user = "nobody";
-  // cygnet-plugin-host. Empty: as installed.
+  // cygnet-plugin-host. Empty: that of the tree that this program belongs to, else as installed.
   std::string program = {};
   // A control call that takes longer is a failure: `open`, and all others.
   std::chrono::milliseconds open_patience{30'000};

@@ -38,6 +38,21 @@ Result<User> UserOf(const std::string& name) {
   return User{entry.pw_uid, entry.pw_gid};
 }
 
+// A build tree and an installed tree that was moved have it at a place of their own.
+std::string FindProgram() {
+  std::array<char, 4096> self{};
+  if (readlink("/proc/self/exe", self.data(), self.size() - 1) <= 0) return CYGNET_PLUGIN_HOST;
+  std::string folder(self.data());
+  for (std::size_t end = folder.rfind('/'); end != std::string::npos; end = folder.rfind('/')) {
+    folder.resize(end);
+    for (const char* place :
+         {"/libexec/cygnet/cygnet-plugin-host", "/src/plugin/isolation/child/cygnet-plugin-host"}) {
+      if (access((folder + place).c_str(), X_OK) == 0) return folder + place;
+    }
+  }
+  return CYGNET_PLUGIN_HOST;
+}
+
 struct SocketPair {
   UniqueFd ours, theirs;
 };
@@ -108,7 +123,7 @@ Result<SpawnedChild> SpawnChild(const SpawnOrder& order) {
       !actions.Give(events->theirs.get(), kEventFd) || !actions.Give(order.page, kPageFd)) {
     return ErrnoError("descriptors for a plug-in");
   }
-  const std::string program = order.program.empty() ? CYGNET_PLUGIN_HOST : order.program;
+  const std::string program = order.program.empty() ? FindProgram() : order.program;
   std::vector<std::string> words = {program,
                                     order.kind,
                                     order.plugin,
