@@ -47,8 +47,8 @@ TEST(PacketOffloadTest, TheDeviceDoesTheWholeOfEsp) {
   ASSERT_THAT(pair->wire, SizeIs(1));
   EXPECT_EQ(test::ToHex(pair->wire[0]).find(test::ToHex(Pattern(24))), std::string::npos);
   EXPECT_EQ(pair->sa_a->lifetime().usage().packets, 0u) << "the device counts";
-  EXPECT_EQ(pair->a.nic().Read(pair->a.bindings[0]->handle)->packets, 1u);
-  EXPECT_EQ(pair->b.nic().Read(pair->b.bindings[0]->handle)->packets, 1u);
+  EXPECT_EQ(pair->a.nic_packet().Read(pair->a.bindings[0]->handle)->packets, 1u);
+  EXPECT_EQ(pair->b.nic_packet().Read(pair->b.bindings[0]->handle)->packets, 1u);
   EXPECT_EQ(pair->a.bindings[0]->cpu.session, nullptr) << "as the client asked";
 }
 
@@ -90,7 +90,7 @@ TEST(PacketOffloadTest, PacketThatComesBackIsDecidedAnew) {
   pair->a.worker->RunOnce();  // it is in the device's ring
   const SaBinding& old = *pair->a.bindings[0];
   old.device->StopSa(old.handle);
-  const auto state = pair->a.nic().TakeState(old.handle);
+  const auto state = pair->a.nic_packet().TakeState(old.handle);
   ASSERT_TRUE(state.has_value());
   SequenceCounter& counter = pair->sa_a->outbound()->sequence;
   counter.ReturnUnused(state->reading.highest, counter.last_sent());
@@ -160,7 +160,7 @@ TEST(PacketOffloadTest, NumberOfTheDeviceWaitsUntilTheMoveIsDone) {
   old.device->StopSa(old.handle);
   EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty()) << "nobody may open it now";
   EXPECT_EQ(pair->b.AllDrops(), 0u) << "it waits";
-  const auto state = pair->b.nic().TakeState(old.handle);
+  const auto state = pair->b.nic_packet().TakeState(old.handle);
   pair->sa_b->inbound()->binding = pair->b.Bind(test::MakeSpec(), Half::kInbound);
   pair->sa_b->inbound()->replay.Merge(state->reading.highest, state->bitmap);
   pair->b.path.BumpGeneration();
@@ -224,7 +224,7 @@ TEST_P(PacketGuardTest, NothingLeavesInClear) {
   ASSERT_TRUE(pair->a.nic().InjectFault(GetParam()));
   EXPECT_THAT(pair->a.Send(Inner()), IsEmpty());
   EXPECT_EQ(pair->a.guard().unsealed_stopped, 1u) << "and the device is caught";
-  EXPECT_EQ(pair->a.nic().device_drops()->Get(DropReason::kOutNotSealed), 1u);
+  EXPECT_EQ(pair->a.NicDrops(DropReason::kOutNotSealed), 1u);
   EXPECT_THAT(pair->a.Send(Inner()), SizeIs(1));
 }
 

@@ -127,12 +127,12 @@ std::vector<Bytes> Disturb(std::vector<Bytes> frames, std::size_t esp_at) {
 
 // The events of a device, as the control plane translates them.
 void AddDeviceEvents(TestHost* host, Outcome* outcome) {
-  for (const PacketOffloadEvent& event : host->nic().TakeEvents()) {
+  for (const PacketOffloadEvent& event : host->nic_packet().TakeEvents()) {
     if (event.kind == PacketOffloadEvent::Kind::kSoftLimit) {
       outcome->event_kinds.insert(DataPathEvent::Kind::kSoftLimit);
     } else if (event.kind == PacketOffloadEvent::Kind::kHardLimit) {
       outcome->event_kinds.insert(DataPathEvent::Kind::kHardLimit);
-    } else if (host->nic().device_drops()->Get(DropReason::kOutSequence) > 0) {
+    } else if (host->NicDrops(DropReason::kOutSequence) > 0) {
       outcome->event_kinds.insert(DataPathEvent::Kind::kSequenceExhausted);
     }
   }
@@ -144,8 +144,8 @@ void TakeBack(TestPair* pair) {
   const SaBinding& in = *pair->b.bindings[0];
   out.device->StopSa(out.handle);
   in.device->StopSa(in.handle);
-  const auto sent = pair->a.nic().TakeState(out.handle);
-  const auto received = pair->b.nic().TakeState(in.handle);
+  const auto sent = pair->a.nic_packet().TakeState(out.handle);
+  const auto received = pair->b.nic_packet().TakeState(in.handle);
   ASSERT_TRUE(sent.has_value() && received.has_value());
   SequenceCounter& counter = pair->sa_a->outbound()->sequence;
   counter.ReturnUnused(sent->reading.highest, counter.last_sent());
@@ -160,7 +160,7 @@ void TakeBack(TestPair* pair) {
 
 uint64_t AllDrops(TestHost* host, DropReason reason) {
   const bool nic = host->path.interfaces[0].offload != nullptr;
-  return host->Drops(reason) + (nic ? host->nic().device_drops()->Get(reason) : 0);
+  return host->Drops(reason) + (nic ? host->NicDrops(reason) : 0);
 }
 
 Outcome Play(const Shape& shape, Where where, Cut cut = Cut::kAllowed) {

@@ -157,7 +157,7 @@ TEST_F(ReturnedTest, WithoutLinkTheyAreDroppedAtThePort) {
     Inject(fault);
     pair_->a.Run();
     EXPECT_THAT(pair_->a.ToWire(), IsEmpty()) << fault;
-    EXPECT_EQ(pair_->a.nic().device_drops()->Get(DropReason::kPortDown), 5u) << fault;
+    EXPECT_EQ(pair_->a.NicDrops(DropReason::kPortDown), 5u) << fault;
   }
 }
 

@@ -20,6 +20,11 @@
 #include "support/tamper_port.h"
 #include "support/test_sa.h"
 
+#ifdef CYGNET_NIC_BY_PLUGIN
+#include "plugin/plugin_device.h"
+#include "plugins/sim_nic_plugin.h"
+#endif
+
 namespace cygnet::test {
 
 inline EngineSet MakeEngines(std::string_view cpu = "openssl") {
@@ -57,23 +62,21 @@ class TestHost {
       if (options.nic) {
         link.guarded = std::move(wire);
         auto below = std::make_unique<TamperPort>(link.guarded.get(), &below_nic, &unchanged_);
-        link.nic = std::make_unique<SimNic>(
-            "nic" + std::to_string(i), std::move(below), 1, pools, link.capture.get(),
-            SimNicOptions{.sa_limit = options.sa_limit}, FaultScript(), &clock);
-        link.above = std::make_unique<TamperPort>(link.nic.get(), &unchanged_, &above_nic);
+        AddNic("nic" + std::to_string(i), std::move(below), {.sa_limit = options.sa_limit}, &link);
+        link.above = std::make_unique<TamperPort>(link.port.get(), &unchanged_, &above_nic);
       } else {
-        link.bare = std::move(wire);
+        link.port = std::move(wire);
       }
       const int32_t ifindex = kIfindex + static_cast<int32_t>(i);
-      path.interfaces.push_back({.host = link.host.get(),
-                                 .wire = options.nic ? static_cast<Port*>(link.above.get())
-                                                     : static_cast<Port*>(link.bare.get()),
-                                 .offload = link.nic.get(),
-                                 .ifindex = ifindex,
-                                 .guard = link.guard.get(),
-                                 .capture = link.capture.get()});
+      path.interfaces.push_back(
+          {.host = link.host.get(),
+           .wire = options.nic ? static_cast<Port*>(link.above.get()) : link.port.get(),
+           .offload = link.offload,
+           .ifindex = ifindex,
+           .guard = link.guard.get(),
+           .capture = link.capture.get()});
       devices.push_back(
-          {.device = link.nic.get(), .mode = PlacementMode::kCrypto, .ifindex = ifindex});
+          {.device = link.offload, .mode = PlacementMode::kCrypto, .ifindex = ifindex});
       if (options.verify != 0) Verify(options.verify, &link);
       links_.push_back(std::move(link));
     }
@@ -89,6 +92,8 @@ class TestHost {
   MemoryPort& host_port(std::size_t i = 0) { return *links_[i].host; }
   MemoryPort& wire_port(std::size_t i = 0) { return *links_[i].wire; }
   SimNic& nic(std::size_t i = 0) { return *links_[i].nic; }
+  // What the stack calls for packet offload.
+  PacketOffload& nic_packet(std::size_t i = 0) { return *links_[i].offload->packet_offload(); }
   CapturePoints& capture(std::size_t i = 0) { return *links_[i].capture; }
   DeviceShadow& shadow(std::size_t i = 0) { return *links_[i].shadow; }
   SealGuardStats guard(std::size_t i = 0) const { return links_[i].guard->stats(); }
@@ -144,8 +149,10 @@ class TestHost {
     // A NIC has the outbound policies, too.
     for (Link& link : links_) {
       if (link.nic == nullptr || spec.direction != PolicyDirection::kOut) continue;
+      PacketOffload* packet = link.offload->packet_offload();
       OffloadPolicyHandle handle;
-      (void)link.nic->AddPolicy({spec}, &handle);  // a refused one protects nothing there
+      // A refused one protects nothing there.
+      if (packet != nullptr) (void)packet->AddPolicy({spec}, &handle);
     }
     auto policy = path.spd.Insert(std::move(spec), clock.WallSeconds());
     path.BumpGeneration();
@@ -189,6 +196,11 @@ class TestHost {
   }
 
   uint64_t Drops(DropReason reason) const { return path.drops[0]->Get(reason); }
+  // By the NIC, and by the wire behind it.
+  uint64_t NicDrops(DropReason reason, std::size_t i = 0) const {
+    const uint64_t behind = NicIsPlugin() ? links_[i].port->device_drops()->Get(reason) : 0;
+    return links_[i].nic->device_drops()->Get(reason) + behind;
+  }
   uint64_t AllDrops() const {
     uint64_t n = 0;
     for (std::size_t i = 0; i < kDropReasons; ++i) n += Drops(static_cast<DropReason>(i));
@@ -223,13 +235,45 @@ class TestHost {
     look_aside = LookAsideMode::kAuto;
   }
 
+  struct Link;
+  // With CYGNET_NIC_BY_PLUGIN the NIC is behind the C table of drivers by others.
+#ifdef CYGNET_NIC_BY_PLUGIN
+  static constexpr bool NicIsPlugin() { return true; }
+  void AddNic(const std::string& name, std::unique_ptr<Port> wire, const SimNicOptions& options,
+              Link* link) {
+    SimNicPluginSetup setup{.options = options, .clock = &clock, .by_steps = true};
+    SetUpSimNicPlugin(&setup);
+    const auto plugin = ReadDriver(SimNicPluginTable(), "sim_nic");
+    auto device = PluginDevice::Open(*plugin, {.name = name,
+                                               .pools = pools_,
+                                               .wire = std::move(wire),
+                                               .capture = link->capture.get(),
+                                               .clock = &clock});
+    if (!device) throw std::runtime_error(device.error().message);
+    link->nic = setup.nic;
+    link->offload = device->get();
+    link->port = *std::move(device);
+  }
+#else
+  static constexpr bool NicIsPlugin() { return false; }
+  void AddNic(const std::string& name, std::unique_ptr<Port> wire, const SimNicOptions& options,
+              Link* link) {
+    auto nic = std::make_unique<SimNic>(name, std::move(wire), 1, pools_, link->capture.get(),
+                                        options, FaultScript(), &clock);
+    link->nic = nic.get();
+    link->offload = nic.get();
+    link->port = std::move(nic);
+  }
+#endif
+
   struct Link {
     std::unique_ptr<CapturePoints> capture;
     std::unique_ptr<WireSealGuard> guard;
     std::unique_ptr<MemoryPort> host;
-    std::unique_ptr<GuardedPort> bare;     // the wire, without a NIC
-    std::unique_ptr<GuardedPort> guarded;  // the wire, with one
-    std::unique_ptr<SimNic> nic;
+    std::unique_ptr<GuardedPort> guarded;  // the wire, with a NIC
+    std::unique_ptr<Port> port;            // the NIC, or the wire if there is none
+    OffloadDevice* offload = nullptr;
+    SimNic* nic = nullptr;
     std::unique_ptr<TamperPort> above;
     std::unique_ptr<DeviceShadow> shadow;
     MemoryPort* wire = nullptr;
@@ -237,7 +281,8 @@ class TestHost {
   // Device copies are required from the start: nothing is in the NIC yet.
   void Verify(uint32_t one_of, Link* link) {
     link->shadow = std::make_unique<DeviceShadow>(&path.control_bell);
-    const bool copies = link->nic->SetMirror(one_of);
+    PacketOffload* packet = link->offload->packet_offload();
+    const bool copies = packet != nullptr && packet->SetMirror(one_of);
     link->shadow->Set(one_of, copies, 0);
     link->guard->SetShadow(link->shadow.get(), engines);
     path.interfaces.back().shadow = link->shadow.get();
