@@ -138,6 +138,12 @@ static void wire_send(void* context, uint32_t queue, struct cygnet_packet* const
   real_services->wire_send(context, queue, packets, n);
 }
 
+static void drop(void* context, struct cygnet_packet* const* packets, uint32_t n,
+                 const char* reason) {
+  (void)reason;
+  real_services->packet_free(context, packets, n);
+}
+
 static uint32_t tx_burst(void* device, uint32_t queue, struct cygnet_packet* const* packets,
                          uint32_t n) {
   struct cygnet_packet* out[CYGNET_BURST];
@@ -226,7 +232,8 @@ static int32_t open_device(const struct cygnet_driver_open* params, void** devic
   services.host = &host;
   if (MUTANT == 18) host.ring = no_ring;
   if (MUTANT == 6 || MUTANT == 32) services.wire_send = wire_send;
-  if (MUTANT == 6 || MUTANT == 18 || MUTANT == 32) changed.services = &services;
+  if (MUTANT == 43) services.packet_drop = drop;
+  if (MUTANT == 6 || MUTANT == 18 || MUTANT == 32 || MUTANT == 43) changed.services = &services;
   if (MUTANT == 34 && opened > 0) return -EBUSY;
   ++opened;
   if (MUTANT == 35 && only_device != NULL) {

@@ -75,6 +75,12 @@ class Examples(unittest.TestCase):
                 status, found = report("engine", modules / library, "--option", option)
                 self.assertEqual((status, found["broken"]), (0, 0), found)
 
+    def test_the_software_nic_conforms(self):
+        status, found = report("driver", FOLDER.parent / "datapath/plugin_sim_nic.so")
+        broken = [c["name"] for c in found["checks"] if c["verdict"] == "broken"]
+        # The plug-in copies packets, and cannot see which copies the NIC in it has dropped.
+        self.assertEqual((status, broken), (1, ["drops-counted"]), found)
+
     def test_what_cannot_be_loaded_ends_with_2(self):
         status, text = report("driver", FOLDER.parent / "plugin/plugin_bad_version.so")
         self.assertEqual(status, 2)
