@@ -27,6 +27,13 @@ struct Library {
 std::array<Library*, kMaxLibraries> libraries{};
 std::mutex libraries_lock;
 
+// A library that is loaded again, as by a reload of the configuration, has its table already.
+bool IsSame(const Library& library, const std::string& path, const IsolationSettings& settings,
+            const ChildProcess& child) {
+  return library.path == path && library.settings == settings && library.texts == child.texts() &&
+         library.description == child.description();
+}
+
 template <std::size_t kPlace>
 int32_t OpenPlace(const cygnet_host* host, const cygnet_engine_config* config, void** engine,
                   cygnet_refusal* refusal) {
@@ -119,14 +126,16 @@ Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
                                                 const IsolationSettings& settings) {
   using namespace isolation;
   const std::lock_guard lock(libraries_lock);
+  auto child = ChildProcess::Start(kEngineKind, path, settings);
+  if (!child) return child.error();
   std::size_t place = 0;
-  while (place < kMaxLibraries && libraries[place] != nullptr) ++place;
+  for (; place < kMaxLibraries && libraries[place] != nullptr; ++place) {
+    if (IsSame(*libraries[place], path, settings, **child)) return &libraries[place]->table;
+  }
   if (place == kMaxLibraries) {
     return MakeError(Errc::kNoSpace, path + ": there are " + std::to_string(kMaxLibraries) +
                                          " isolated engines already");
   }
-  auto child = ChildProcess::Start(kEngineKind, path, settings);
-  if (!child) return child.error();
   auto library = std::make_unique<Library>();
   library->path = path;
   library->settings = settings;

@@ -211,6 +211,17 @@ TEST_F(IsolatedEngine, EndsWithItsEngine) {
   for (const std::string& line : host_.lines()) EXPECT_EQ(line.find("failed"), std::string::npos);
 }
 
+// A daemon that reloads its configuration loads its plug-ins each time.
+TEST_F(IsolatedEngine, ALibraryThatIsLoadedAgainHasOneTable) {
+  const auto first = LoadIsolatedEngine(engine_file_.path(), settings_);
+  ASSERT_TRUE(first);
+  for (int i = 0; i < 70; ++i) {
+    const auto again = LoadIsolatedEngine(engine_file_.path(), settings_);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(*again, *first);
+  }
+}
+
 TEST_F(IsolatedEngine, LeavesNoDescriptorsInTheHost) {
   const auto count = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});

@@ -24,10 +24,13 @@ struct IsolationSettings {
   // A control call that takes longer is a failure: `open`, and all others.
   std::chrono::milliseconds open_patience{30'000};
   std::chrono::milliseconds patience{CYGNET_PATIENCE_MS};
+
+  bool operator==(const IsolationSettings&) const = default;
 };
 
 // Starts a child once, to read its description. Each `open` of the table starts another one. The
-// table is valid for the life of the process. At most 64 libraries of each kind. `path`: absolute.
+// table is valid for the life of the process. A library that was loaded
+// before has the same one. At most 64 libraries of each kind. `path`: absolute.
 // Control thread: the child ends with the thread that opens it.
 Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
                                                 const IsolationSettings& settings);

@@ -111,6 +111,8 @@ struct Description {
   uint32_t own_net;    // 1: in a network namespace without interfaces
   uint32_t files_limited;  // 1: Landlock limits which files it may read
   uint32_t locked;         // 1: its memory is not swapped
+
+  bool operator==(const Description&) const = default;
 };
 
 // `result` of kDescribe if the plug-in does not load; then the bytes are the text of the reason.
