@@ -25,6 +25,8 @@ class AuditNotes final : public DeviceAudit {
   }
   void GuardHit(const std::string&, const std::string&, uint64_t) override {}
   void Fips(const FipsRow&) override {}
+  void WrongPackets(const std::string&, Half, uint64_t, const std::string&,
+                    const std::string&) override {}
   std::vector<std::string> notes;
   std::string last;
 };

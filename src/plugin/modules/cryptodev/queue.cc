@@ -17,7 +17,10 @@ constexpr uint32_t kEsnBytes = 4;
 constexpr uint32_t kHeadroom = RTE_PKTMBUF_HEADROOM;
 constexpr uint32_t kCopyRoom = 10000 + 64 + 2 * kHeadroom;  // text, ESP header and IV, ESN
 
-OpRoom* RoomOf(rte_crypto_op* op) { return rte_crypto_op_ctod_offset(op, OpRoom*, kRoomOffset); }
+OpRoom* RoomOf(rte_crypto_op* op) {
+  void* room = rte_crypto_op_ctod_offset(op, char*, kRoomOffset);
+  return static_cast<OpRoom*>(room);
+}
 rte_iova_t RoomAddress(const rte_crypto_op* op, std::size_t offset) {
   return rte_crypto_op_ctophys_offset(op, kRoomOffset + offset);
 }
