@@ -13,9 +13,11 @@ is recorded, and judged afterwards:
 
 import collections
 import os
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import unittest
 
 from scapy.layers.ipsec import IPSecIntegrityError
@@ -408,6 +410,33 @@ class Cryptodev(Matrix, suite.Case):
         self.assertGreater(engine["jobs"], 100)
         self.assertEqual(engine["in_flight"], 0)
         self.assertIn("crypto_aesni_mb", engine["module"])
+
+
+class Isolated(Matrix, suite.Case):
+    """OpenSSL as a plug-in in a process of its own."""
+
+    placement = "isolated"
+
+    @classmethod
+    def setUpClass(cls):
+        # Where the process's user can read it, and only root can change it.
+        cls.folder = tempfile.mkdtemp(prefix="cygnet-isolated.", dir="/var/lib")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        os.chmod(cls.folder, 0o755)
+        library = shutil.copy(os.path.join(os.environ["CYGNET_BUILD"],
+                                           "src/plugin/modules/libcygnet_builtin_engine.so"), cls.folder)
+        cls.daemon_keys = (f'[look_aside]\nengine = "plugin"\nmode = "auto"\nplugin = "{library}"\n'
+                           'plugin_options = ["engine=openssl"]\nisolate = true')
+        super().setUpClass()
+
+    def judge_place(self, case, place):
+        mx.expect("placement", place["effective"], "look-aside")
+
+    def test_the_process_did_the_work(self):
+        engine = next(e for e in self.host.show("engine") if e["name"] == "builtin")
+        self.assertGreater(engine["jobs"], 100)
+        self.assertEqual(engine["in_flight"], 0)
+        self.assertIn("OpenSSL", engine["module"])
 
 
 class Crypto(Matrix, suite.Case):
