@@ -171,6 +171,7 @@ class Unit:
         path = f"/run/{self.name}.notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
+            os.chmod(path, 0o777)  # as systemd's: the unit has a user of its own
             manager.settimeout(0.1)
             environment = {**environment, "NOTIFY_SOCKET": path}
             process = self._spawn(environment)
