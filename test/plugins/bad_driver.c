@@ -1,6 +1,12 @@
 /* Libraries that are not drivers of this version: BAD_VERSION, BAD_MEMBERS or BAD_ENTRY. */
 #include <cygnet/driver.h>
 
+#ifdef BAD_ENTRY
+const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi) {
+  (void)host_abi;
+  return 0;
+}
+#else
 static const struct cygnet_driver kDriver = {
 #ifdef BAD_VERSION
     .abi = CYGNET_ABI + 1,
@@ -15,9 +21,6 @@ static const struct cygnet_driver kDriver = {
 
 const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi) {
   (void)host_abi;
-#ifdef BAD_ENTRY
-  return 0;
-#else
   return &kDriver;
-#endif
 }
+#endif
