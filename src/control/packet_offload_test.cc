@@ -56,6 +56,22 @@ TEST_F(PacketSaTest, ThereIsNoFallBack) {
   EXPECT_EQ(Add(std::move(elsewhere)).error().code, Errc::kInvalid);
 }
 
+// Nothing tells when the cause of a refusal ends.
+TEST_F(PacketSaTest, WhatADeviceRefusedWhenItCameBackAsksAgain) {
+  ASSERT_TRUE(Add(PacketSa(0x100)).has_value());
+  card_.refuse_sa = DeviceRefusal{InstallError::kRefused, Errc::kBusy, "nic0: busy"};
+  card_.Reset();
+  control_->OnBell();
+  Settle();
+  EXPECT_EQ(Where(0x100), "blocked device-refused");
+  Pass(5);
+  EXPECT_EQ(Where(0x100), "blocked device-refused");
+  card_.refuse_sa.reset();
+  Pass(10);
+  Settle();
+  EXPECT_EQ(Where(0x100), "packet returned");
+}
+
 // --- UPDSA ---
 
 class PacketEncapTest : public PacketSaTest {

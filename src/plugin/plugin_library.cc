@@ -79,6 +79,10 @@ Result<PluginFile> CheckPluginFile(const std::string& path, PluginTrust trust) {
                                               "; nobody but root may be able to change it");
     }
   }
+  struct stat info {};
+  if (stat(resolved->c_str(), &info) != 0) return ErrnoError("plug-in " + path);
+  if (!S_ISREG(info.st_mode))
+    return MakeError(Errc::kInvalid, "plug-in " + path + " is not a file");
   auto sum = Sha256OfFile(*resolved);
   if (!sum) return sum.error();
   return PluginFile{*std::move(resolved), *std::move(sum)};

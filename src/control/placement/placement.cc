@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "control/placement/explain.h"
 
 namespace cygnet {
 
@@ -16,6 +15,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
       look_aside_(params.look_aside),
       gate_(params.gate),
       listener_(listener),
+      clock_(*params.clock),
       evidence_(params.evidence),
       ledger_(params.ledger != nullptr ? params.ledger : std::make_shared<Ledger>(params.clock)),
       keys_(std::make_shared<PlacementKeys>(ledger_, params.engines)),
@@ -251,6 +251,30 @@ void Placement::BringBack(std::size_t i) {
       ReasonCode::kRequested);
 }
 
+// A device that refused a half when it came back may take it later, and a key that could not be
+// recorded may be: nothing tells when the cause ends. So halves that wait for their device ask
+// again, at first after a second, then ever more rarely.
+void Placement::AskAgain() {
+  constexpr uint64_t kFirstNs = 1'000'000'000;
+  constexpr uint64_t kLongestNs = 60'000'000'000;
+  if (!placed_.AnyIsDue()) {
+    ask_at_ns_ = 0;
+    return;
+  }
+  const uint64_t now = clock_.MonotonicNs();
+  if (ask_at_ns_ == 0) {
+    ask_after_ns_ = kFirstNs;
+  } else if (now < ask_at_ns_) {
+    return;
+  } else {
+    const MoveReport report =
+        placed_.MoveEach([](const PlacedSa&, const PlacedHalf& h) { return h.due.has_value(); },
+                         ReasonCode::kRequested);
+    ask_after_ns_ = report.moved > 0 ? kFirstNs : std::min(2 * ask_after_ns_, kLongestNs);
+  }
+  ask_at_ns_ = now + ask_after_ns_;
+}
+
 // --- Time, trust, configuration ---
 
 void Placement::Tick() {
@@ -261,6 +285,7 @@ void Placement::Tick() {
                              " halves of SAs, " + std::to_string(report.blocked) + " blocked");
   }
   placed_.packets().Tick();
+  AskAgain();
   scheduler_.Tick();
 }
 
@@ -287,97 +312,6 @@ MoveReport Placement::Reconfigure(PlacementSettings settings) {
   rules_.SetRules(std::move(settings.rules));
   scheduler_.SetParams(settings.scheduler);
   return Reevaluate();
-}
-
-// --- The operator ---
-
-Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) {
-  const auto i = devices_.Named(name);
-  if (!i.has_value()) return SetEngineEnabled(name, enabled);
-  const OffloadDevice* device = devices_[*i].offload;
-  if (device == nullptr) {
-    return MakeError(Errc::kNotSupported, "device " + name + " does not offload");
-  }
-  devices_.SetEnabled(*i, enabled);
-  (void)TestIfDue(*i);
-  Log(LogLevel::kInfo,
-      "device " + name + ": offload " + (enabled ? "enabled" : "disabled") + " by the operator");
-  // Halves that were on it come before those that waited for it.
-  const int32_t ifindex = devices_[*i].ifindex;
-  const auto concerns = [&](const PlacedHalf& h) {
-    return h.IsOn(device) || (h.IsAway() && h.Wants(ifindex));
-  };
-  MoveReport report = placed_.MoveEach(
-      [&](const PlacedSa&, const PlacedHalf& h) {
-        return concerns(h) && (!enabled || h.due.has_value());
-      },
-      ReasonCode::kRequested);
-  if (!enabled) return report;
-  const MoveReport others = placed_.MoveEach(
-      [&](const PlacedSa&, const PlacedHalf& h) {
-        return concerns(h) && IsAwayReason(h.reason.code) && !h.due.has_value();
-      },
-      ReasonCode::kRequested);
-  report.moved += others.moved;
-  report.stayed += others.stayed;
-  report.blocked += others.blocked;
-  report.took_us += others.took_us;
-  return report;
-}
-
-// A disabled engine gets no keys and gives up those that it has.
-Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool enabled) {
-  CYGNET_RETURN_IF_ERROR(devices_.SetEngineEnabled(name, enabled));
-  Log(LogLevel::kInfo,
-      "engine " + name + ": " + (enabled ? "enabled" : "disabled") + " by the operator");
-  return Reevaluate();
-}
-
-Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
-  if (!command.spi && !command.daddr && !command.reqid) {
-    return MakeError(Errc::kInvalid, "select the SAs by spi, dst or reqid");
-  }
-  int32_t ifindex = 0;
-  if (command.device.has_value()) {
-    const auto i = devices_.Named(*command.device);
-    if (!i.has_value()) return MakeError(Errc::kNoDevice, "no device '" + *command.device + "'");
-    ifindex = devices_[*i].ifindex;
-  }
-  if (command.clear) {
-    rules_.ClearCommand(command);
-  } else {
-    CYGNET_RETURN_IF_ERROR(CheckOffered(command));
-    CYGNET_RETURN_IF_ERROR(rules_.SetCommand(command, ifindex));
-  }
-  return placed_.MoveEach(
-      [&command](const PlacedSa& placed, const PlacedHalf&) {
-        return Covers(command, placed.sa->spec());
-      },
-      ReasonCode::kRequested);
-}
-
-// Refuses packet offload with its reason until a device offers it.
-Status Placement::CheckOffered(const PlacementCommand& command) const {
-  if (command.mode != PlacementMode::kPacket) return {};
-  const bool any =
-      std::any_of(devices_.all().begin(), devices_.all().end(), [&](const ControlDevice& d) {
-        return d.offload != nullptr && (!command.device || *command.device == d.name) &&
-               d.offload->caps().packet_offload &&
-               devices_.caps(devices_.NumberOf(d.offload)).packet_offload;
-      });
-  if (any) return {};
-  return MakeError(Errc::kNotSupported,
-                   "no device offers packet offload (no-capability:packet-offload)");
-}
-
-Result<ExplainReport> Placement::Explain(const ExplainQuery& query) const {
-  const auto number = devices_.Named(query.device);
-  if (!number.has_value()) return MakeError(Errc::kNoDevice, "no device '" + query.device + "'");
-  return ExplainPlacement(query, {.device = devices_.Inputs()[*number],
-                                  .engines = &engines_,
-                                  .engine_denied = devices_.engine_denied(),
-                                  .look_aside = look_aside_,
-                                  .gate = gate_});
 }
 
 }  // namespace cygnet

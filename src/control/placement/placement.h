@@ -130,6 +130,7 @@ class Placement {
   MoveReport MoveOff(std::size_t device);
   void LoseAll(std::size_t device);
   void BringBack(std::size_t device);
+  void AskAgain();
   Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled);
   Status CheckOffered(const PlacementCommand& command) const;
 
@@ -138,6 +139,7 @@ class Placement {
   const LookAsideMode look_aside_;
   const PlacementGate* const gate_;
   PlacementListener* const listener_;  // nullptr: nobody is notified
+  const Clock& clock_;
   EvidenceStore* const evidence_;
   const std::shared_ptr<Ledger> ledger_;
   const std::shared_ptr<PlacementKeys> keys_;
@@ -145,6 +147,9 @@ class Placement {
   PlacementRules rules_;
   PlacedSas placed_;
   SlotScheduler scheduler_;
+  // AskAgain: when next, and how long after that. 0: nothing waits.
+  uint64_t ask_at_ns_ = 0;
+  uint64_t ask_after_ns_ = 0;
 };
 
 }  // namespace cygnet

@@ -74,12 +74,18 @@ Result<std::string> EvidenceFiles::Keep(const std::string& device,
                                         std::span<const ShadowEvidence> evidence) {
   if (folder_.empty()) return MakeError(Errc::kNoEntry, "the daemon has no folder for it");
   const std::string path = folder_ + "/evidence-" + device + ".pcapng";
-  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+  // Not blocking: opening a pipe would wait for its reader.
+  const UniqueFd fd(open(path.c_str(),
+                         O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
                          S_IRUSR | S_IWUSR));
   if (!fd.valid()) return Failed("open", path);
   struct stat now {};
   if (fstat(fd.get(), &now) != 0) return Failed("read", path);
   if (!S_ISREG(now.st_mode)) return MakeError(Errc::kInvalid, path + " is not a file");
+  // The packets are in clear.
+  if (now.st_uid != geteuid() || now.st_nlink != 1 || (now.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return MakeError(Errc::kPermission, path + " can be read by others; remove it");
+  }
   if (static_cast<uint64_t>(now.st_size) > kMaxBytes) return path;
   const std::string section = EvidenceSection(device, evidence);
   const ssize_t written = write(fd.get(), section.data(), section.size());

@@ -82,6 +82,21 @@ TEST_F(EvidenceFileTest, OnlyItsOwnerReadsIt) {
   EXPECT_EQ(now.st_mode & 0777u, 0600u);
 }
 
+TEST_F(EvidenceFileTest, WhatIsNoFileOrOpenToOthersGetsNoPackets) {
+  EvidenceFiles files(folder_);
+  ASSERT_EQ(mkfifo(Path().c_str(), 0600), 0);
+  EXPECT_FALSE(files.Keep("nic0", std::vector{Wrong("x")})) << "and does not wait for a reader";
+  std::filesystem::remove(Path());
+  std::fclose(std::fopen(Path().c_str(), "w"));
+  ASSERT_EQ(chmod(Path().c_str(), 0644), 0);
+  EXPECT_THAT(files.Keep("nic0", std::vector{Wrong("x")}).error().message,
+              HasSubstr("can be read by others; remove it"));
+  ASSERT_EQ(chmod(Path().c_str(), 0600), 0);
+  ASSERT_EQ(link(Path().c_str(), (folder_ + "/other").c_str()), 0);
+  EXPECT_FALSE(files.Keep("nic0", std::vector{Wrong("x")}));
+  EXPECT_EQ(std::filesystem::file_size(Path()), 0u);
+}
+
 TEST_F(EvidenceFileTest, DoesNotGrowForever) {
   EvidenceFiles files(folder_);
   const std::vector<ShadowEvidence> evidence(16, Wrong("x"));
