@@ -139,7 +139,12 @@ TEST(SharedSaTest, ReceiverWithASmallWindowLosesNothing) {
     dropped += received.dropped;
     clean += received.dropped == 0 ? 1 : 0;
     EXPECT_EQ(sa->outbound()->sequence.last_sent(), highest);
-    EXPECT_TRUE(sa->outbound()->sequence.TurnOf(highest + 1)) << "every run has left";
+    // A worker notes the departure after the wire has the packets.
+    const auto& sequence = sa->outbound()->sequence;
+    for (int i = 0; i < 5'000 && !sequence.TurnOf(highest + 1); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_TRUE(sequence.TurnOf(highest + 1)) << "every run has left";
   }
   for (auto& worker : workers) worker->Stop();
   RecordProperty("dropped", static_cast<int>(dropped));
