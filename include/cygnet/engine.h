@@ -178,7 +178,7 @@ struct cygnet_engine {
 
   /* Control. `number` tells which thread will use the queue, for what the engine keeps per thread
    * and session (cygnet_session_params.queues): two queues of one number never run at the same
-   * time. -ENOSPC: there are no more queues. */
+   * time. -ENOSPC: no queue is left. */
   int32_t (*queue_create)(void* engine, uint32_t number, void** queue);
   /* Control, after the queue's thread has stopped using it; or the queue's thread, if the engine
    * has failed. When it returns, the engine touches no job of the queue any more. Jobs that were

@@ -1,43 +1,29 @@
 // Tables of isolated engines. `open` of the interface has no argument that says of which library it
 // is: each library has a function of its own, made from a template.
 #include <array>
-#include <mutex>
 #include <utility>
 
 #include "plugin/isolation/engine_ring.h"
 #include "plugin/isolation/isolated_engine.h"
 #include "plugin/isolation/isolated_queue.h"
 #include "plugin/isolation/isolation.h"
+#include "plugin/isolation/library_shelf.h"
 
 namespace cygnet {
 namespace isolation {
 namespace {
 
-constexpr std::size_t kMaxLibraries = 64;
-
-// Lives as long as the process, as a loaded library does.
-struct Library {
-  std::string path;
-  IsolationSettings settings;
-  Description description;
-  std::vector<std::string> texts;
+struct Library : ShelvedLibrary {
   cygnet_engine table{};
 };
 
-std::array<Library*, kMaxLibraries> libraries{};
-std::mutex libraries_lock;
-
-// A library that is loaded again, as by a reload of the configuration, has its table already.
-bool IsSame(const Library& library, const std::string& path, const IsolationSettings& settings,
-            const ChildProcess& child) {
-  return library.path == path && library.settings == settings && library.texts == child.texts() &&
-         library.description == child.description();
-}
+LibraryShelf<Library> libraries;
+constexpr std::size_t kMaxLibraries = LibraryShelf<Library>::kPlaces;
 
 template <std::size_t kPlace>
 int32_t OpenPlace(const cygnet_host* host, const cygnet_engine_config* config, void** engine,
                   cygnet_refusal* refusal) {
-  const Library& library = *libraries[kPlace];
+  const Library& library = libraries[kPlace];
   return IsolatedEngine::Open(library.path, library.settings, library.description, host, config,
                               engine, refusal);
 }
@@ -125,25 +111,9 @@ void MakeTable(Library* library, std::size_t place) {
 Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
                                                 const IsolationSettings& settings) {
   using namespace isolation;
-  const std::lock_guard lock(libraries_lock);
-  auto child = ChildProcess::Start(kEngineKind, path, settings);
-  if (!child) return child.error();
-  std::size_t place = 0;
-  for (; place < kMaxLibraries && libraries[place] != nullptr; ++place) {
-    if (IsSame(*libraries[place], path, settings, **child)) return &libraries[place]->table;
-  }
-  if (place == kMaxLibraries) {
-    return MakeError(Errc::kNoSpace, path + ": there are " + std::to_string(kMaxLibraries) +
-                                         " isolated engines already");
-  }
-  auto library = std::make_unique<Library>();
-  library->path = path;
-  library->settings = settings;
-  library->description = (*child)->description();
-  library->texts = (*child)->texts();
-  MakeTable(library.get(), place);
-  libraries[place] = library.release();
-  return &libraries[place]->table;
+  const auto library = libraries.Load(kEngineKind, path, settings, MakeTable);
+  if (!library) return library.error();
+  return &(*library)->table;
 }
 
 }  // namespace cygnet
