@@ -69,6 +69,7 @@ void RunQueue(int memory, int bell, uint32_t depth) {
   if (how == "cut" && ftruncate(memory, 0) == 0) abort();  // sealed
   uint32_t taken = 0, completed = 0;
   for (;;) {
+    ring.header().beat.fetch_add(1);
     const uint32_t submitted = ring.header().submitted.load();
     const bool work = submitted != taken;
     if (how == "scribble" && work) Fill(at, layout.bytes);
@@ -163,6 +164,9 @@ void Serve() {
 
 // Events that do not exist, and too many of those that do.
 void DisturbFromAside() {
+  std::thread([] {
+    for (;; usleep(10'000)) page->beat.fetch_add(1);
+  }).detach();
   Event event{};
   event.kind = static_cast<uint32_t>(EventKind::kLog);
   event.length = 5;

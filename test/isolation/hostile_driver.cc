@@ -60,6 +60,7 @@ void Run(const std::string& how, const DriverMemory& memory, int bell, int pump_
   RingEnd down = memory.down(0), up = memory.up(0), out = memory.out();
   if (how == "flicker") std::thread(Flicker, memory).detach();
   for (;;) {
+    down.beat().fetch_add(1);
     if (down.ready() == 0) continue;
     const uint32_t slot = down.Pop().slot;
     if (how == "scribble") {

@@ -26,6 +26,15 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Marks the time in which a control call has its own limit.
+struct InCall {
+  explicit InCall(std::atomic<bool>* in_call) : flag(in_call) { flag->store(true); }
+  ~InCall() { flag->store(false); }
+  InCall(const InCall&) = delete;
+  InCall& operator=(const InCall&) = delete;
+  std::atomic<bool>* const flag;
+};
+
 std::string HowItEnded(const siginfo_t& info) {
   const std::string number = std::to_string(info.si_status);
   if (info.si_code == CLD_EXITED) return "its process ended with status " + number;
@@ -162,6 +171,7 @@ int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, std::span<
   const std::lock_guard lock(control_lock_);
   if (failed()) return -ENETDOWN;
   if (call == Call::kClose) closing_.store(true);
+  const InCall in_call(&in_call_);
   Writer request(page().bytes, kMessageBytes);
   if (put) put(&request);
   if (!request.ok()) {
@@ -241,14 +251,28 @@ bool ChildProcess::ReceiveAnswer(const Signal& request, std::chrono::millisecond
 void ChildProcess::Watch() {
   // Lines and rings a turn; a child that sends more waits.
   constexpr timespec kRest{.tv_sec = 0, .tv_nsec = 10'000'000};
+  watchdog_.Add(&page().beat, "its main thread", &in_call_);
+  const std::chrono::milliseconds between = patience_ / Watchdog::kLooksInPatience;
   while (!ending_.load()) {
     pollfd wait[] = {
         {pidfd_.get(), POLLIN, 0}, {events_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    if (poll(wait, 3, -1) < 0 && errno != EINTR) return;
+    if (poll(wait, 3, static_cast<int>(between.count())) < 0 && errno != EINTR) return;
     if (wait[2].revents != 0) return;
     if ((wait[1].revents & POLLIN) != 0 && !ReadEvents()) nanosleep(&kRest, nullptr);
     if (wait[0].revents != 0) return Reap();
+    LookForStuckThreads();
   }
+}
+
+void ChildProcess::LookForStuckThreads() {
+  const uint64_t now = NowNs();
+  if (now < next_look_ns_) return;
+  const std::chrono::nanoseconds between = patience_ / Watchdog::kLooksInPatience;
+  next_look_ns_ = now + static_cast<uint64_t>(between.count());
+  const auto stuck = watchdog_.Look();
+  if (!stuck.has_value() || closing_.load()) return;
+  Fail(*stuck + " has not returned from a function of the plug-in for " +
+       std::to_string(Watchdog::kLooks * (patience_ / Watchdog::kLooksInPatience).count()) + " ms");
 }
 
 bool ChildProcess::ReadEvents() {

@@ -14,6 +14,7 @@
 #include "plugin/isolation/message.h"
 #include "plugin/isolation/protocol.h"
 #include "plugin/isolation/shared_memory.h"
+#include "plugin/isolation/watchdog.h"
 
 namespace cygnet::isolation {
 
@@ -47,6 +48,9 @@ class ChildProcess {
   // Kills the child, logs and rings. The first reason stays.
   void Fail(const std::string& why);
 
+  // Of threads that are stuck in the plug-in: then the child fails.
+  Watchdog* watchdog() { return &watchdog_; }
+
   // --- Control calls; any thread, one at a time ---
   using Put = std::function<void(Writer*)>;
   using Take = std::function<void(Reader*)>;
@@ -67,6 +71,7 @@ class ChildProcess {
   // False: it did not come in time, or is not the answer to `request`.
   bool ReceiveAnswer(const Signal& request, std::chrono::milliseconds patience, Signal* answer);
   void Watch();
+  void LookForStuckThreads();
   // False: too many for now.
   bool ReadEvents();
   void Accept(const Event& event);
@@ -97,6 +102,9 @@ class ChildProcess {
   std::mutex host_lock_;  // held while the host is called
   const cygnet_host* host_ = nullptr;
 
+  Watchdog watchdog_;
+  std::atomic<bool> in_call_{false};  // the patience of a control call runs
+  uint64_t next_look_ns_ = 0;
   std::thread watch_;
 };
 

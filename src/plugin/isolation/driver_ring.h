@@ -65,6 +65,7 @@ inline RingEntry UnpackEntry(uint64_t word) {
 struct FrameRing {
   alignas(64) std::atomic<uint32_t> tail;             // entries that were put in so far
   alignas(64) std::atomic<uint32_t> consumer_sleeps;  // 1: ring its bell
+  alignas(64) std::atomic<uint32_t> beat;             // "down": turns of the child's thread
   std::atomic<uint64_t>* entries() { return reinterpret_cast<std::atomic<uint64_t>*>(this + 1); }
 };
 
@@ -91,6 +92,7 @@ class RingEnd {
     return UnpackEntry(ring_->entries()[position_++ & mask_].load(std::memory_order_relaxed));
   }
   void SetSleeps(uint32_t sleeps) { ring_->consumer_sleeps.store(sleeps); }
+  std::atomic<uint32_t>& beat() const { return ring_->beat; }
 
  private:
   FrameRing* ring_ = nullptr;

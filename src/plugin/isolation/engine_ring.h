@@ -72,6 +72,7 @@ struct RingHeader {
   // Written by the child.
   alignas(64) std::atomic<uint32_t> completed;
   std::atomic<uint32_t> child_sleeps;
+  alignas(64) std::atomic<uint32_t> beat;  // turns of the child's thread
 };
 
 // Where the parts of a queue of `depth` jobs are.

@@ -66,6 +66,7 @@ int32_t IsolatedDriver::OpenChild(const cygnet_driver_open& params, cygnet_refus
   const int32_t result = child_->Do(Call::kOpen, put, take, port_->ChildFds());
   port_->CloseChildEnds();
   if (child_->failed()) return Refuse(refusal, -ENODEV, child_->failure());
+  if (result == 0) port_->StartWatch();
   return Result(result);
 }
 
@@ -102,7 +103,10 @@ IsolatedDriver::~IsolatedDriver() {
   child_->SetHost(nullptr);
 }
 
-void IsolatedDriver::Close() { (void)child_->Do(Call::kClose, nullptr, nullptr); }
+void IsolatedDriver::Close() {
+  port_->EndWatch();
+  (void)child_->Do(Call::kClose, nullptr, nullptr);
+}
 
 // --- Facts ---
 

@@ -173,6 +173,21 @@ TEST_F(IsolatedEngine, EndsAControlCallThatLoops) {
   EXPECT_EQ(kill(pid, 0), -1);
 }
 
+// A card's program that hangs: nobody destroys the queue, and no job is lost.
+TEST_F(IsolatedEngine, FindsAQueueThatLoops) {
+  Open("loop-submit");
+  MakeSessions();
+  ExpectFailureWithoutLoss(5);
+  EXPECT_NE(host_.Wait("its thread of queue 0 has not returned from a function of the plug-in"),
+            "");
+}
+
+TEST_F(IsolatedEngine, FindsAMainThreadThatLoops) {
+  Open("loop-state");
+  EXPECT_TRUE(WaitForFailure());
+  EXPECT_NE(host_.Wait("its main thread has not returned"), "");
+}
+
 // The host sees a job that never completes, and destroys the queue.
 TEST_F(IsolatedEngine, EndsAQueueThatLoops) {
   Open("loop-submit");

@@ -81,7 +81,18 @@ std::vector<int> IsolatedPort::ChildFds() const {
   return fds;
 }
 
+void IsolatedPort::StartWatch() {
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    child_->watchdog()->Add(&queues_[i].down.beat(), "its thread of queue " + std::to_string(i));
+  }
+}
+
+void IsolatedPort::EndWatch() {
+  for (const Queue& queue : queues_) child_->watchdog()->Remove(&queue.down.beat());
+}
+
 IsolatedPort::~IsolatedPort() {
+  EndWatch();
   ending_.store(true);
   const uint64_t one = 1;
   (void)!write(stop_.get(), &one, sizeof(one));

@@ -26,6 +26,10 @@ class IsolatedPort {
   std::vector<int> ChildFds() const;
   // The child has them: closes the host's copies.
   void CloseChildEnds() { child_ends_.clear(); }
+  // The child's threads of the queues run.
+  void StartWatch();
+  // They may end now.
+  void EndWatch();
 
   // As the functions of cygnet_driver; worker of `queue`.
   uint32_t TxBurst(uint32_t queue, cygnet_packet* const* packets, uint32_t n);

@@ -49,6 +49,8 @@ int32_t IsolatedQueue::Make(ChildProcess* child, uint32_t number, uint32_t depth
       },
       [&](Reader* in) { made->number_in_child_ = in->Take<uint64_t>(); }, fds);
   if (result == 0) {
+    child->watchdog()->Add(&made->ring_.header().beat,
+                           "its thread of queue " + std::to_string(number));
     *queue = std::move(made);
   } else {
     made->number_in_child_ = 0;
@@ -59,6 +61,7 @@ int32_t IsolatedQueue::Make(ChildProcess* child, uint32_t number, uint32_t depth
 // A child that does not answer is killed: afterwards it touches no job in any case.
 IsolatedQueue::~IsolatedQueue() {
   if (number_in_child_ == 0) return;
+  child_->watchdog()->Remove(&ring_.header().beat);
   (void)child_->Do(
       Call::kQueueDestroy, [&](Writer* out) { out->Put(number_in_child_); }, nullptr);
 }

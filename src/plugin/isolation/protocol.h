@@ -11,7 +11,7 @@
 
 namespace cygnet::isolation {
 
-inline constexpr uint32_t kProtocol = 1;
+inline constexpr uint32_t kProtocol = 2;
 
 // --- Descriptors that the child starts with ---
 
@@ -81,7 +81,8 @@ struct ControlPage {
   // State of an engine; of a driver also its resets, in the high word. Written by the child.
   std::atomic<uint64_t> state;
   std::atomic<uint64_t> port;  // of a driver: MTU, and in bit 32 whether the link is up
-  uint8_t reserved[48];
+  std::atomic<uint32_t> beat;  // turns of the child's main thread
+  uint8_t reserved[44];
   uint8_t bytes[kMessageBytes];
 };
 

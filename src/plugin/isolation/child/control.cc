@@ -95,9 +95,11 @@ const cygnet_host* HostServices() { return &services; }
 void SetRefresh(void (*refresh)()) { refresh_state = refresh; }
 
 void Serve(int32_t (*handle)(Request* request, Writer* answer, bool* last)) {
+  constexpr int kTurnMs = 200;
   for (bool last = false; !last;) {
+    page->beat.fetch_add(1, std::memory_order_relaxed);
     pollfd wait[] = {{kControlFd, POLLIN, 0}, {rung, POLLIN, 0}};
-    if (poll(wait, 2, 500) < 0 && errno != EINTR) return;
+    if (poll(wait, 2, kTurnMs) < 0 && errno != EINTR) return;
     uint64_t count = 0;
     const bool rang = read(rung, &count, sizeof(count)) == sizeof(count);
     if ((wait[0].revents & (POLLIN | POLLHUP)) != 0) {

@@ -228,7 +228,8 @@ void Sleep(Queue* q) {
 void* Run(void* argument) {
   auto* q = static_cast<Queue*>(argument);
   prctl(PR_SET_NAME, "plugin-queue");
-  for (uint32_t idle = 0; !stop_queues.load(std::memory_order_relaxed);) {
+  for (uint32_t idle = 0, turn = 0; !stop_queues.load(std::memory_order_relaxed);) {
+    q->down.beat().store(++turn, std::memory_order_relaxed);
     bool worked = SendDown(q);
     worked = ReceiveUp(q) || worked;
     if (worked) {

@@ -17,6 +17,8 @@ namespace cygnet::isolation {
 constexpr uint32_t kBurst = 64;
 // Turns without work before the thread sleeps: some ten microseconds.
 constexpr uint32_t kIdleTurns = 1000;
+// The longest sleep: the host's watchdog counts turns.
+constexpr int kTurnMs = 100;
 
 struct ChildQueue {
   const cygnet_engine* calls;
@@ -132,7 +134,7 @@ void Sleep(ChildQueue* q) {
                          (!waits || q->calls->prepare_wait(q->queue) == 1);
   if (may_sleep) {
     pollfd wait[] = {{q->bell, POLLIN, 0}, {waits ? q->calls->wait_fd(q->queue) : -1, POLLIN, 0}};
-    (void)poll(wait, 2, waits ? 100 : -1);
+    (void)poll(wait, 2, kTurnMs);
     char bytes[64];
     if (recv(q->bell, bytes, sizeof(bytes), MSG_DONTWAIT) == 0) q->stop.store(true);
   }
@@ -143,7 +145,8 @@ void Sleep(ChildQueue* q) {
 void* Run(void* argument) {
   auto* q = static_cast<ChildQueue*>(argument);
   prctl(PR_SET_NAME, "plugin-queue");
-  for (uint32_t idle = 0; !q->stop.load(std::memory_order_relaxed);) {
+  for (uint32_t idle = 0, turn = 0; !q->stop.load(std::memory_order_relaxed);) {
+    q->ring.header().beat.store(++turn, std::memory_order_relaxed);
     bool worked = TakeJobs(q) && SubmitJobs(q);
     worked = PollJobs(q) || worked;
     if (worked) {

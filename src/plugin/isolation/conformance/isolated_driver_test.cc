@@ -179,6 +179,16 @@ TEST_P(BadIsolatedDriver, FailsAlone) {
 INSTANTIATE_TEST_SUITE_P(All, BadIsolatedDriver,
                          testing::Values("crash", "twice", "foreign", "long", "wire"));
 
+// Nobody closes the device: it fails by itself, and what it held comes back.
+TEST_F(IsolatedDriver, FailsWhenAQueueLoops) {
+  OpenThread("loop-tx");
+  Transmit(ToSeal(test::MakeSpec(), OffloadHandle(5), 1, Pattern(40)));
+  EXPECT_TRUE(WaitForFailure());
+  const auto back = Receive();
+  ASSERT_EQ(back.size(), 1u);
+  EXPECT_EQ(back[0].meta.status, OffloadStatus::kReturned);
+}
+
 TEST_F(IsolatedDriver, EndsAQueueThatLoops) {
   OpenThread("loop-tx");
   Packet* packet = ToSeal(test::MakeSpec(), OffloadHandle(5), 1, Pattern(40));
