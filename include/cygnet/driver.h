@@ -11,8 +11,8 @@
  * - control: one thread. Rare; but InstallSa may come by the thousand, when an IKE daemon starts.
  *   A call may wait for the hardware for some milliseconds, never for a packet.
  * - worker: one thread for each queue. A call comes for each burst of up to CYGNET_BURST packets,
- *   millions of times a second. It never waits, allocates memory, logs, or takes a lock that a
- *   control call holds for long.
+ *   millions of times a second. It never waits (CYGNET_PROMPT_US), allocates memory, logs, or takes
+ *   a lock that a control call holds for long.
  * - any: control, a worker, or another thread of the host, at the same time as every other call.
  * A driver may have threads of its own.
  *

@@ -19,8 +19,8 @@
  *     submission. Jobs of different sessions complete in any order.
  *  2. Each accepted job completes exactly once, with its own cookie, by `poll` of the queue that it
  *     was submitted to. A job that was not accepted never completes.
- *  3. Back-pressure. `submit` accepts the first n jobs and returns n, 0 ≤ n ≤ count. It never
- * waits.
+ *  3. Back-pressure. `submit` accepts the first n jobs and returns n, 0 ≤ n ≤ count. `submit` and
+ *     `poll` never wait (CYGNET_PROMPT_US).
  *  4. Patience. A job completes within CYGNET_PATIENCE_MS, as CYGNET_NOT_DONE if need be.
  *  5. Bytes. Only the text and, when sealing, the ICV of a job change. An engine may change bytes
  *     of the ICV of a job that it opens, if it restores them before the completion.

@@ -44,6 +44,11 @@ struct cygnet_address {
   uint8_t bytes[16];
 };
 
+/* Microseconds. A worker's call (tx_burst, rx_burst, submit, poll) with 64 small packets that takes
+ * longer has waited, whatever it waited for. `cygnet conformance` wants three of four calls within
+ * this time: the machine may take the CPU away from one. */
+#define CYGNET_PROMPT_US 2000u
+
 /* Key material. Valid during the call only. */
 struct cygnet_key {
   const uint8_t* data;

@@ -16,7 +16,23 @@ constexpr milliseconds kPatience{2000};
 // How long a driver with threads of its own may take to do what it must not do.
 constexpr milliseconds kQuiet{15};
 
+// Between the adapter and the driver: *handle stays as it is when install_sa refuses.
+decltype(cygnet_driver::install_sa) real_install = nullptr;
+bool handle_changed = false;
+
+int32_t WitnessInstall(void* device, const cygnet_sa* sa, uint32_t* handle,
+                       cygnet_refusal* refusal) {
+  const uint32_t before = *handle = 0xdeadbeef;
+  const int32_t result = real_install(device, sa, handle, refusal);
+  if (result < 0 && *handle != before) handle_changed = true;
+  return result;
+}
+
 }  // namespace
+
+std::string DriverBench::Witnessed() {
+  return handle_changed ? "install_sa refuses an SA and changes *handle" : "";
+}
 
 ::cygnet::Result<std::unique_ptr<DriverBench>> DriverBench::Open(const Subject& subject,
                                                                  uint32_t queues) {
@@ -24,6 +40,7 @@ constexpr milliseconds kQuiet{15};
   if (!plugin) return plugin.error();
   std::unique_ptr<DriverBench> bench(new DriverBench);
   bench->plugin_ = *std::move(plugin);
+  real_install = std::exchange(bench->plugin_.driver.install_sa, WitnessInstall);
   std::unique_ptr<MemoryWire> wire;
   const uint32_t wants = bench->plugin_.driver.wire;
   if (wants != CYGNET_WIRE_NONE) {
@@ -40,6 +57,19 @@ constexpr milliseconds kQuiet{15};
   bench->device_->SetBell(&bench->bell_);
   bench->choices_ = ChoicesOf(bench->device_->plugin_caps());
   return bench;
+}
+
+EspSample DriverBench::Sample(SampleOptions options) const {
+  if (!choices_.empty()) return Sample(choices_[0], options);
+  const Choice gcm{.encryption = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))"),
+                   .key_bytes = 16,
+                   .icv_bytes = 16};
+  return Sample(gcm, options);
+}
+
+void DriverBench::StartClaimed() {
+  if (seals()) (void)Start(Sample({.spi = 0x3003}).spec(), Half::kOutbound);
+  if (opens()) (void)Start(Sample().spec(), Half::kInbound);
 }
 
 EspSample DriverBench::Sample(const Choice& choice, SampleOptions options) const {
@@ -107,6 +137,14 @@ bool DriverBench::Wait(const std::function<bool()>& done) {
     std::this_thread::sleep_for(milliseconds(1));
   }
   return done();
+}
+
+bool DriverBench::HearsBell(const std::function<void()>& cause) {
+  bell_.Disarm();
+  bell_.Arm();
+  cause();
+  eventfd_t rung = 0;
+  return Wait([&] { return eventfd_read(bell_.fd(), &rung) == 0; });
 }
 
 std::vector<Bytes> DriverBench::Sent(std::size_t wanted) {

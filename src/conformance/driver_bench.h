@@ -25,17 +25,24 @@ class DriverBench {
   Doorbell* bell() { return &bell_; }
   PacketPools* pools() { return &pools_; }
 
-  // A combination that every check can use; REQUIRES: choices() is not empty.
   const std::vector<Choice>& choices() const { return choices_; }
+  // Whether it claims crypto offload of a direction.
+  bool seals() const { return claims() && device_->caps().outbound; }
+  bool opens() const { return claims() && device_->caps().inbound; }
   bool esn() const { return device_->caps().esn; }
-  // With a family and a mode that the device has.
-  EspSample Sample(SampleOptions options = {}) const { return Sample(choices_[0], options); }
+  // With a family and a mode that the device has, and the first algorithm that it claims; of a
+  // device that claims none, AES-GCM.
+  EspSample Sample(SampleOptions options = {}) const;
   EspSample Sample(const Choice& choice, SampleOptions options) const;
 
   // The key is gone when this returns. nullopt: refused, see `refusal`.
   std::optional<OffloadHandle> Install(const SaSpec& spec, Half half, uint64_t highest = 0);
   std::optional<OffloadHandle> Start(const SaSpec& spec, Half half, uint64_t highest = 0);
+  // An SA of each direction that it claims: frames in clear pass by a table that is not empty.
+  void StartClaimed();
   DeviceRefusal refusal;
+  // What the driver did that the adapter does not look at; empty: nothing.
+  static std::string Witnessed();
 
   // A packet to send.
   struct Out {
@@ -57,16 +64,20 @@ class DriverBench {
   };
   std::vector<Up> Arrive(const std::vector<Bytes>& frames);
   std::vector<Up> Received(std::size_t wanted);
+  // One turn of a worker that receives.
+  void Poll(uint32_t queue);
 
   // Waits as the control thread does, until `done` or for two seconds.
   bool Wait(const std::function<bool()>& done);
+  // Whether the driver rings because of `cause`.
+  bool HearsBell(const std::function<void()>& cause);
   // Handles of keys that were erased, `wanted` of them if they come.
   std::vector<OffloadHandle> Erased(std::size_t wanted);
   std::optional<OffloadStats> StatsWhen(const std::function<bool(const OffloadStats&)>& done);
 
  private:
   DriverBench() : sink_(&caches_, &drops_) {}
-  void Poll(uint32_t queue);
+  bool claims() const { return device_->caps().crypto_offload && !choices_.empty(); }
 
   DriverPlugin plugin_;
   PacketPools pools_{2048, 1};

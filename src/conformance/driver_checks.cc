@@ -47,13 +47,15 @@ double AddRate(DriverBench* bench) {
 
 std::string WhyNotApplicable(DriverBench* bench, Need need) {
   if (need == Need::kNothing) return {};
-  const OffloadCaps& caps = bench->device().caps();
-  if (!caps.crypto_offload || bench->choices().empty()) return "it has no crypto offload";
+  const bool seals = bench->seals(), opens = bench->opens();
+  if (need != Need::kWire && !seals && !opens) return "it has no crypto offload";
   if (need == Need::kLoopback) {
     return bench->device().loopback() == nullptr ? "it has no table \"loopback\"" : "";
   }
-  if (!caps.inbound || !caps.outbound) return "it has one direction only";
   if (bench->wire() == nullptr) return "it sends by itself: nothing shows what leaves";
+  if (need == Need::kWire) return {};
+  if (!seals && need != Need::kOpen) return "it has no crypto offload outbound";
+  if (!opens && need != Need::kSeal) return "it has no crypto offload inbound";
   if (need == Need::kFaults && bench->device().faults() == nullptr) {
     return "it has no table \"faults\"";
   }
@@ -63,8 +65,8 @@ std::string WhyNotApplicable(DriverBench* bench, Need need) {
 std::span<const Check> DriverChecks() {
   static const std::vector<Check> checks = [] {
     std::vector<Check> all;
-    for (const auto group :
-         {DriverTableChecks(), DriverSealChecks(), DriverOpenChecks(), DriverLifeChecks()}) {
+    for (const auto group : {DriverTableChecks(), DriverSealChecks(), DriverOpenChecks(),
+                             DriverLifeChecks(), DriverWorkerChecks()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

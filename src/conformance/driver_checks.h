@@ -12,7 +12,10 @@ namespace cygnet::conformance {
 // What a check needs of the device; without it the check does not apply.
 enum class Need : uint8_t {
   kNothing,
-  kCrypto,    // crypto offload, both directions, and the host's wire
+  kWire,      // the host's wire, which shows what leaves
+  kSeal,      // and crypto offload outbound
+  kOpen,      // or inbound
+  kCrypto,    // or of both directions
   kFaults,    // and faults
   kLoopback,  // the table `loopback`
 };
@@ -26,14 +29,16 @@ Outcome With(const Subject& subject) {
   const std::string why_not = WhyNotApplicable(bench->get(), need);
   if (!why_not.empty()) return NotApplicable(why_not);
   const Outcome outcome = check(bench->get());
-  const std::string breach = (*bench)->device().breach();
+  std::string breach = (*bench)->device().breach();
+  if (breach.empty()) breach = DriverBench::Witnessed();
   return outcome.verdict == Verdict::kKept && !breach.empty() ? Broken(breach) : outcome;
 }
 
-std::span<const Check> DriverTableChecks();  // SAs, handles, keys
-std::span<const Check> DriverSealChecks();   // packets out
-std::span<const Check> DriverOpenChecks();   // packets in
-std::span<const Check> DriverLifeChecks();   // states, ends, threads, loopback
+std::span<const Check> DriverTableChecks();   // SAs, handles, keys
+std::span<const Check> DriverSealChecks();    // packets out
+std::span<const Check> DriverOpenChecks();    // packets in
+std::span<const Check> DriverLifeChecks();    // states, ends, threads, loopback
+std::span<const Check> DriverWorkerChecks();  // what a worker waits for
 
 inline bool HasHandle(const std::vector<OffloadHandle>& handles, OffloadHandle handle) {
   return std::find(handles.begin(), handles.end(), handle) != handles.end();

@@ -71,13 +71,32 @@ Outcome ResetErases(DriverBench* b) {
   return Kept();
 }
 
-Outcome PacketsComeBack(DriverBench* b) {
+// What a worker of this device sends: to be sealed, if it seals.
+Out Typical(DriverBench* b, std::size_t bytes) {
   const EspSample sample = b->Sample();
-  const auto handle = b->Start(sample.spec(), Half::kOutbound);
-  CONFORMANCE_REQUIRE(handle.has_value(), "refused: " + b->refusal.text);
+  const auto handle = b->seals() ? b->Start(sample.spec(), Half::kOutbound) : std::nullopt;
+  return handle.has_value() ? DriverBench::ToSeal(sample, *handle, 1, bytes)
+                            : Out{.frame = ClearFrame(bytes)};
+}
+
+Outcome StateRings(DriverBench* b) {
+  for (const char* fault : {"down", "up", "reset"}) {
+    bool played = false;
+    const bool rung = b->HearsBell([&] { played = Play(b, fault); });
+    if (!played) return NotApplicable(std::string("it does not play the fault \"") + fault + "\"");
+    CONFORMANCE_REQUIRE(rung,
+                        std::string("the bell is not rung after the fault \"") + fault + "\"");
+  }
+  return Kept();
+}
+
+Outcome PacketsComeBack(DriverBench* b) {
+  const Out typical = Typical(b, 62);
   for (int round = 0; round < 64; ++round) {
-    std::vector<Out> out(kMaxBatch, DriverBench::ToSeal(sample, *handle, 1, 62));
-    out.push_back(DriverBench::ToSeal(sample, OffloadHandle(0), 1, 62));  // dropped
+    std::vector<Out> out(kMaxBatch, typical);
+    if (b->seals()) {
+      out.push_back(DriverBench::ToSeal(b->Sample(), OffloadHandle(0), 1, 62));  // dropped
+    }
     out.push_back({.frame = ClearFrame(10)});
     CONFORMANCE_REQUIRE(b->Send(out, kMaxBatch + 1).size() == kMaxBatch + 1u,
                         "packets stop leaving after " + std::to_string(round * 64) +
@@ -90,12 +109,10 @@ Outcome PacketsComeBack(DriverBench* b) {
 }
 
 Outcome ClosesInFlight(DriverBench* b) {
-  const EspSample sample = b->Sample();
-  const auto handle = b->Start(sample.spec(), Half::kOutbound);
-  CONFORMANCE_REQUIRE(handle.has_value(), "refused: " + b->refusal.text);
+  const Out typical = Typical(b, 1398);
   for (int i = 0; i < 4; ++i) {
-    b->wire()->Feed(0, sample.Sealed(1, 62));
-    b->Transmit(std::vector<Out>(kMaxBatch, DriverBench::ToSeal(sample, *handle, 1, 1398)));
+    b->wire()->Feed(0, b->Sample().Sealed(1, 62));
+    b->Transmit(std::vector<Out>(kMaxBatch, typical));
   }
   const uint32_t kept = b->device().Close();
   CONFORMANCE_REQUIRE(kept == 0, std::to_string(kept) + " packets were not given back by close");
@@ -244,9 +261,10 @@ std::span<const Check> DriverLifeChecks() {
        With<DownInstallsNothing, Need::kFaults>},
       {"reset-erases", "a reset erases all keys, reports them and voids their handles",
        With<ResetErases, Need::kFaults>},
-      {"packets-given-back", "every packet is given back", With<PacketsComeBack, Need::kCrypto>},
+      {"state-rings", "the bell is rung when its state changes", With<StateRings, Need::kFaults>},
+      {"packets-given-back", "every packet is given back", With<PacketsComeBack, Need::kWire>},
       {"close-in-flight", "it can be closed while packets are in it",
-       With<ClosesInFlight, Need::kCrypto>},
+       With<ClosesInFlight, Need::kWire>},
       {"opens-again", "it can be opened again after close", ClosesTwice},
       {"two-devices", "two devices of the driver share nothing", TwoDevices},
       {"threads", "two workers and control do not disturb each other", Threads},

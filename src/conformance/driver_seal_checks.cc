@@ -52,8 +52,8 @@ Outcome SealEsn(DriverBench* b) {
 }
 
 Outcome ClearPasses(DriverBench* b) {
+  b->StartClaimed();
   const EspSample sample = b->Sample();
-  (void)b->Start(sample.spec(), Half::kOutbound);
   const std::vector<Bytes> frames = {ClearFrame(0), ClearFrame(700), sample.Sealed(9, 64),
                                      Bytes(60, 0x11)};
   std::vector<Out> out;
@@ -219,24 +219,24 @@ Outcome EligibleIsSealed(DriverBench* b) {
 std::span<const Check> DriverSealChecks() {
   static constexpr Check kChecks[] = {
       {"seal-vectors", "it seals as the reference, for each algorithm, length and size",
-       With<SealVectors, Need::kCrypto>},
+       With<SealVectors, Need::kSeal>},
       {"seal-esn", "the high word of the sequence number is authenticated",
-       With<SealEsn, Need::kCrypto>},
+       With<SealEsn, Need::kSeal>},
       {"clear-passes-out", "frames that request nothing leave as they are",
-       With<ClearPasses, Need::kCrypto>},
+       With<ClearPasses, Need::kWire>},
       {"stale-never-leaves", "no packet leaves for a handle that is released, inbound or unknown",
        With<StaleNeverLeaves, Need::kCrypto>},
       {"drops-counted", "what it drops is given back with its reason",
        With<DropsAreCounted, Need::kCrypto>},
       {"short-never-leaves", "no packet leaves that is too short to be sealed",
-       With<TooShortNeverLeaves, Need::kCrypto>},
-      {"order-kept", "packets of an SA leave in order", With<OrderIsKept, Need::kCrypto>},
+       With<TooShortNeverLeaves, Need::kSeal>},
+      {"order-kept", "packets of an SA leave in order", With<OrderIsKept, Need::kSeal>},
       {"release-in-flight", "what was taken before a release leaves sealed",
-       With<ReleaseInFlight, Need::kCrypto>},
+       With<ReleaseInFlight, Need::kSeal>},
       {"sealed-counted", "its statistics show the sealed packets",
-       With<SealedIsCounted, Need::kCrypto>},
+       With<SealedIsCounted, Need::kSeal>},
       {"eligible-is-sealed", "filter_eligible changes nothing, and what it accepts is sealed",
-       With<EligibleIsSealed, Need::kCrypto>},
+       With<EligibleIsSealed, Need::kSeal>},
   };
   return kChecks;
 }

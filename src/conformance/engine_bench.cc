@@ -9,6 +9,8 @@
 namespace cygnet::conformance {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::seconds kPatience{5};
 constexpr std::size_t kHeader = 8;
 constexpr std::size_t kFence = 64;
 constexpr uint8_t kFenceByte = 0xfe;
@@ -192,8 +194,6 @@ EngineSessions EngineBench::ReferenceSessions(const EngineSuite& suite, uint32_t
 }
 
 void EngineBench::Run(CryptoQueue* queue, std::span<CryptoJob> jobs) {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::seconds kPatience{5};
   std::array<CryptoJob, kDepth> done;
   std::size_t submitted = 0, finished = 0;
   for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].tag = static_cast<uint32_t>(i);
@@ -203,6 +203,15 @@ void EngineBench::Run(CryptoQueue* queue, std::span<CryptoJob> jobs) {
     const std::size_t n = queue->Poll(done);
     for (std::size_t i = 0; i < n; ++i) jobs[done[i].tag].status = done[i].status;
     finished += n;
+    if (n != 0) deadline = Clock::now() + kPatience;
+  }
+}
+
+void EngineBench::Finish(std::size_t wanted) {
+  std::array<CryptoJob, kDepth> done;
+  for (auto deadline = Clock::now() + kPatience; wanted > 0 && Clock::now() < deadline;) {
+    const std::size_t n = queue_->Poll(done);
+    wanted -= std::min(n, wanted);
     if (n != 0) deadline = Clock::now() + kPatience;
   }
 }

@@ -94,6 +94,8 @@ class EngineBench {
   static void Run(CryptoQueue* queue, std::span<CryptoJob> jobs);
   void Run(std::span<CryptoJob> jobs) { Run(queue_.get(), jobs); }
   CryptoStatus Run(CryptoJob job);
+  // Polls until `wanted` more jobs have completed, or none completes for five seconds.
+  void Finish(std::size_t wanted);
   CryptoStatus RunReference(CryptoJob job);
 
  private:

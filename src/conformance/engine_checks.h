@@ -18,7 +18,8 @@ Outcome WithEngine(const Subject& subject) {
   return outcome.verdict == Verdict::kKept && !breach.empty() ? Broken(breach) : outcome;
 }
 
-std::span<const Check> EngineJobChecks();   // what becomes of the bytes
-std::span<const Check> EngineLifeChecks();  // sessions, queues, order, threads
+std::span<const Check> EngineJobChecks();      // what becomes of the bytes
+std::span<const Check> EngineLifeChecks();     // sessions, queues, order, threads
+std::span<const Check> EnginePromiseChecks();  // limits, keys, time
 
 }  // namespace cygnet::conformance

@@ -84,15 +84,26 @@ Outcome OpenVectors(EngineBench* b) {
 
 constexpr std::array<std::size_t, 3> kFewSizes = {4, 100, 1400};
 
-enum class Damage : uint8_t { kIcvFirst, kIcvLast, kTextFirst, kTextLast, kSpi, kSequence };
-constexpr std::array<Damage, 6> kDamages = {Damage::kIcvFirst, Damage::kIcvLast, Damage::kTextFirst,
-                                            Damage::kTextLast, Damage::kSpi,     Damage::kSequence};
+enum class Damage : uint8_t {
+  kIcvFirst,
+  kIcvMiddle,
+  kIcvLast,
+  kTextFirst,
+  kTextLast,
+  kSpi,
+  kSequence
+};
+constexpr std::array<Damage, 7> kDamages = {
+    Damage::kIcvFirst, Damage::kIcvMiddle, Damage::kIcvLast, Damage::kTextFirst,
+    Damage::kTextLast, Damage::kSpi,       Damage::kSequence};
 
 void Apply(Damage damage, EnginePacket* packet) {
   const auto flip = [](uint8_t* byte) { *byte ^= 0x40; };
   switch (damage) {
     case Damage::kIcvFirst:
       return flip(&packet->icv().front());
+    case Damage::kIcvMiddle:
+      return flip(&packet->icv()[packet->icv().size() / 2]);
     case Damage::kIcvLast:
       return flip(&packet->icv().back());
     case Damage::kTextFirst:

@@ -47,7 +47,7 @@ double SessionRate(EngineBench* b) {
 std::span<const Check> EngineChecks() {
   static const std::vector<Check> all = [] {
     std::vector<Check> checks;
-    for (const auto& group : {EngineJobChecks(), EngineLifeChecks()}) {
+    for (const auto& group : {EngineJobChecks(), EngineLifeChecks(), EnginePromiseChecks()}) {
       checks.insert(checks.end(), group.begin(), group.end());
     }
     return checks;

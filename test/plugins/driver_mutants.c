@@ -1,9 +1,12 @@
 /* soft_driver with one broken promise: MUTANT is a number of driver_mutants.txt. soft_driver's own
  * entry is named soft_driver_entry here. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "soft.h"
 
@@ -37,6 +40,7 @@ static int32_t install(void* device, const struct cygnet_sa* sa, uint32_t* handl
   const int32_t result = real.install_sa(device, sa, handle, refusal);
   if (MUTANT == 30) s->down = down;
   if (result != 0 && MUTANT == 5) ++s->stats.outbound_used;
+  if (result != 0 && MUTANT == 49) *handle = 0;
   if (result != 0) return result;
   if (MUTANT == 1) kept_key = sa->aead.key.data;
   if (MUTANT == 2) *handle = 42;
@@ -108,6 +112,10 @@ static uint32_t choose(struct soft* s, struct cygnet_packet* const* packets, uin
   uint32_t count = 0;
   for (uint32_t i = 0; i < n; ++i) {
     struct cygnet_packet* p = packets[MUTANT == 21 ? n - 1 - i : i];
+    if (MUTANT == 45) {
+      s->services->packet_free(s->services->host->context, &p, 1);
+      continue;
+    }
     if (MUTANT == 22 && seals(p) && find(s, p->handle) == NULL) continue;
     if (MUTANT == 29 && seals(p) && s->down) {
       s->services->packet_drop(s->services->host->context, &p, 1, "out-device-error");
@@ -121,6 +129,11 @@ static uint32_t choose(struct soft* s, struct cygnet_packet* const* packets, uin
     out[count++] = p;
   }
   return count;
+}
+
+static void sleep_in(int mutant) {
+  const struct timespec pause = {.tv_nsec = 12000000};
+  if (MUTANT == mutant) nanosleep(&pause, NULL);
 }
 
 /* soft_driver sends inside tx_burst, so what it seals is spoilt where it hands over to the wire. */
@@ -148,14 +161,31 @@ static uint32_t tx_burst(void* device, uint32_t queue, struct cygnet_packet* con
                          uint32_t n) {
   struct cygnet_packet* out[CYGNET_BURST];
   const uint32_t count = choose(device, packets, n, out);
+  sleep_in(47);
   atomic_fetch_add(&sealing, 1);
   if (count > 0) real.tx_burst(device, queue, out, count);
   atomic_fetch_sub(&sealing, 1);
   return n;
 }
 
+/* Believes a packet whose ICV is right from byte 8 on. */
+static void compare_half(const struct sa* sa, struct cygnet_packet* p) {
+  static uint8_t copy[4096];
+  uint8_t icv[16];
+  const uint32_t icv_bytes = sa->gcm.icv_bytes;
+  memcpy(icv, last(p) + 1 - icv_bytes, icv_bytes);
+  memcpy(copy, at(p, 34), p->length - 34);
+  uint8_t* text = at(p, 34); /* OpenSSL has opened it already */
+  if (gcm_seal(&sa->gcm, text, p->length - 34, 0) &&
+      memcmp(last(p) + 9 - icv_bytes, icv + 8, icv_bytes - 8) == 0) {
+    p->status = CYGNET_PACKET_OPENED;
+  }
+  memcpy(text, copy, p->length - 34);
+}
+
 static void after_receive(struct soft* s, struct cygnet_packet* p) {
   struct sa* sa = find(s, p->handle);
+  if (MUTANT == 44 && p->status == CYGNET_PACKET_AUTH_FAILED) compare_half(sa, p);
   const int esp = p->length > 34 && *at(p, 12) == 8 && *at(p, 23) == 50;
   if (MUTANT == 9 && sa != NULL) sa->highest &= 0xffffffffu;
   if (MUTANT == 10 && p->status == CYGNET_PACKET_AUTH_FAILED) p->status = CYGNET_PACKET_OPENED;
@@ -174,7 +204,13 @@ static uint32_t rx_burst(void* device, uint32_t queue, struct cygnet_packet** pa
     real.tx_burst(device, queue, waiting, n);
     waiting_count = 0;
   }
-  const uint32_t n = real.rx_burst(device, queue, packets, room);
+  sleep_in(48);
+  uint32_t n = real.rx_burst(device, queue, packets, room);
+  if (MUTANT == 46 && n > 0) {
+    const struct cygnet_driver_host* services = ((struct soft*)device)->services;
+    services->packet_free(services->host->context, packets, n);
+    n = 0;
+  }
   for (uint32_t i = 0; i < n; ++i) after_receive(device, packets[i]);
   if (MUTANT == 15 && n > 1) {
     struct cygnet_packet* first = packets[0];
@@ -187,6 +223,13 @@ static uint32_t rx_burst(void* device, uint32_t queue, struct cygnet_packet** pa
 /* --- The rest --- */
 
 static void no_ring(void* context) { (void)context; }
+
+static int never_readable(void* device, uint32_t queue) {
+  (void)device;
+  (void)queue;
+  static int ends[2] = {-1, -1};
+  return ends[0] < 0 && pipe(ends) != 0 ? -1 : ends[0];
+}
 
 static void stats(void* device, struct cygnet_driver_stats* out) {
   real.stats(device, out);
@@ -203,6 +246,9 @@ static const struct cygnet_caps* caps(void* device) {
   static struct cygnet_caps mutant;
   mutant = *real.caps(device);
   if (MUTANT == 4) mutant.outbound_slots *= 2;
+  if (MUTANT == 45 || MUTANT == 46) {
+    mutant = (struct cygnet_caps){.size = sizeof(mutant)};
+  }
   if (MUTANT == 38) mutant.algorithms = rows + 1;
   if (MUTANT == 39) mutant.algorithms = rows;
   return &mutant;
@@ -215,6 +261,12 @@ static int32_t loop(void* device, const struct cygnet_sa* sa, struct cygnet_pack
 }
 
 static int32_t inject(void* device, const char* fault, struct cygnet_refusal* refusal) {
+  if (MUTANT == 50) {
+    host.ring = no_ring;
+    const int32_t result = real.faults->inject(device, fault, refusal);
+    host.ring = real_services->host->ring;
+    return result;
+  }
   if (strcmp(fault, "reset") != 0) return real.faults->inject(device, fault, refusal);
   ++((struct soft*)device)->stats.resets;
   return 0;
@@ -233,7 +285,8 @@ static int32_t open_device(const struct cygnet_driver_open* params, void** devic
   if (MUTANT == 18) host.ring = no_ring;
   if (MUTANT == 6 || MUTANT == 32) services.wire_send = wire_send;
   if (MUTANT == 43) services.packet_drop = drop;
-  if (MUTANT == 6 || MUTANT == 18 || MUTANT == 32 || MUTANT == 43) changed.services = &services;
+  if (MUTANT == 6 || MUTANT == 18 || MUTANT == 32 || MUTANT == 43 || MUTANT == 50)
+    changed.services = &services;
   if (MUTANT == 34 && opened > 0) return -EBUSY;
   ++opened;
   if (MUTANT == 35 && only_device != NULL) {
@@ -271,6 +324,7 @@ const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi) {
   if (MUTANT == 33) mutated.loopback = &loopback;
   faults = *real.faults;
   faults.inject = inject;
-  if (MUTANT == 31) mutated.faults = &faults;
+  if (MUTANT == 31 || MUTANT == 50) mutated.faults = &faults;
+  if (MUTANT == 51) mutated.wait_fd = never_readable;
   return &mutated;
 }

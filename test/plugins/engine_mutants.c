@@ -50,6 +50,44 @@ PART int32_t keeps_key(void* engine, const struct cygnet_session_params* params,
   return session_create(engine, params, session, refusal);
 }
 
+/* The session's key stays where the host has it. */
+struct lent {
+  const uint8_t* key;
+  struct session* session;
+};
+static struct lent lent;
+PART int32_t lends_key(void* engine, const struct cygnet_session_params* params, void** session,
+                       struct cygnet_refusal* refusal) {
+  const int32_t answer = session_create(engine, params, session, refusal);
+  if (answer == 0) lent = (struct lent){params->cipher.key.data, *session};
+  return answer;
+}
+PART uint32_t uses_lent_key(void* pointer, struct cygnet_crypto_job* const* jobs, uint32_t count) {
+  struct queue* queue = pointer;
+  if (count > 0 && jobs[0]->session == lent.session) {
+    EVP_CipherInit_ex(lent.session->contexts[queue->number], NULL, NULL, lent.key, NULL, -1);
+  }
+  return submit(queue, jobs, count);
+}
+
+PART int32_t claims_64(void* engine, struct cygnet_engine_limits* limits) {
+  (void)engine;
+  limits->sessions = 64;
+  return 0;
+}
+static uint32_t living;
+PART int32_t makes_32(void* engine, const struct cygnet_session_params* params, void** session,
+                      struct cygnet_refusal* refusal) {
+  if (living >= 32) return -ENOSPC;
+  const int32_t answer = session_create(engine, params, session, refusal);
+  living += answer == 0;
+  return answer;
+}
+PART void one_less(void* engine, void* session) {
+  --living;
+  session_destroy(engine, session);
+}
+
 PART int32_t runs_out(void* engine, const struct cygnet_session_params* params, void** session,
                       struct cygnet_refusal* refusal) {
   static uint32_t made;
@@ -133,6 +171,19 @@ PART uint32_t lose_some(void* pointer, struct cygnet_crypto_job* const* jobs, ui
   return n;
 }
 
+PART void pause_12_ms(void) {
+  const struct timespec pause = {.tv_nsec = 12000000};
+  nanosleep(&pause, NULL);
+}
+PART uint32_t slow_submit(void* queue, struct cygnet_crypto_job* const* jobs, uint32_t count) {
+  pause_12_ms();
+  return submit(queue, jobs, count);
+}
+PART uint32_t slow_poll(void* queue, struct cygnet_completion* done, uint32_t room) {
+  pause_12_ms();
+  return poll_done(queue, done, room);
+}
+
 PART uint32_t reverse(void* pointer, struct cygnet_crypto_job* const* jobs, uint32_t count) {
   struct queue* queue = pointer;
   const uint32_t n = submit(queue, jobs, count);
@@ -140,6 +191,41 @@ PART uint32_t reverse(void* pointer, struct cygnet_crypto_job* const* jobs, uint
     const struct cygnet_completion kept = *completion_of(queue, i);
     *completion_of(queue, i) = *completion_of(queue, n - 1 - i);
     *completion_of(queue, n - 1 - i) = kept;
+  }
+  return n;
+}
+
+/* Allowed: the jobs of the first session complete last, and each session's in order. */
+PART uint32_t one_session_last(void* pointer, struct cygnet_crypto_job* const* jobs,
+                               uint32_t count) {
+  struct queue* queue = pointer;
+  struct cygnet_completion late[64];
+  uint32_t kept = 0, at = queue->tail;
+  const uint32_t n = submit(queue, jobs, count);
+  for (uint32_t i = 0; i < n; ++i) {
+    const struct cygnet_completion done = *completion_of(queue, n - 1 - i);
+    if (jobs[i]->session == jobs[0]->session && kept < 64) {
+      late[kept++] = done;
+    } else {
+      queue->done[at++ % queue->depth] = done;
+    }
+  }
+  for (uint32_t i = 0; i < kept; ++i) queue->done[at++ % queue->depth] = late[i];
+  return n;
+}
+
+/* The ICV is right, and the text is still readable. */
+PART uint32_t leaves_text(void* pointer, struct cygnet_crypto_job* const* jobs, uint32_t count) {
+  struct queue* queue = pointer;
+  static __thread uint8_t text[16384];
+  uint32_t n = 0;
+  for (; n < count; ++n) {
+    const struct session* session = jobs[n]->session;
+    const uint32_t length = jobs[n]->text_length;
+    const int keep = session->direction == CYGNET_SEAL && length <= sizeof(text);
+    if (keep) memcpy(text, jobs[n]->text, length);
+    if (submit(queue, jobs + n, 1) == 0) break;
+    if (keep) memcpy(jobs[n]->text, text, length);
   }
   return n;
 }
@@ -303,6 +389,21 @@ static void change(struct cygnet_engine* mutant) {
 #elif MUTANT == 29
   mutant->submit = note_text;
   mutant->queue_destroy = write_after_the_end;
+#elif MUTANT == 30
+  mutant->submit = leaves_text;
+#elif MUTANT == 31
+  mutant->session_create = lends_key;
+  mutant->submit = uses_lent_key;
+#elif MUTANT == 32
+  mutant->limits = claims_64;
+  mutant->session_create = makes_32;
+  mutant->session_destroy = one_less;
+#elif MUTANT == 33
+  mutant->submit = slow_submit;
+#elif MUTANT == 34
+  mutant->poll = slow_poll;
+#elif MUTANT == 35
+  mutant->submit = one_session_last;
 #else
 #error "no such mutant"
 #endif
