@@ -34,7 +34,7 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
     case Object::kPolicy:
       return PolicyText(item);
     case Object::kDevice:
-      return DeviceText(item) + (arguments.all ? KeyLogText(item) : "");
+      return DeviceText(item) + (arguments.all ? StatisticsText(item) + KeyLogText(item) : "");
     case Object::kStatSa:
       return SaDropsText(item);
     case Object::kEngine:

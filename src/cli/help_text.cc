@@ -21,7 +21,7 @@ constexpr Section kSections[] = {
 )"},
     {"dev", R"(  dev [list] [[dev] NAME] [-s]
         devices: identity, state, capabilities, held keys and traffic;
-        -s: also the device's own key log
+        -s: also the statistics of its driver and its own key log
 )"},
     {"stat", R"(  stat [-a]
         drop counters: the kernel's XfrmIn.../XfrmOut... and Cygnet's own; -a: also zeros

@@ -23,6 +23,7 @@ std::string StoredText(const Json& stored);
 std::string FipsText(const Json& fips);            // FIPS state, or the moves after a change
 std::string PlacementText(const Json& placement);  // of one half of an SA
 std::string KeyLogText(const Json& device);
+std::string StatisticsText(const Json& device);
 std::string ExplainText(const Json& explain);
 std::string MoveText(const Json& move);
 std::string LedgerText(const std::vector<Json>& items);

@@ -223,6 +223,15 @@ std::string KeyLogText(const Json& device) {
   return text.empty() ? "\tkeeps no key log\n" : "\tits own key log:\n" + text;
 }
 
+// As `ethtool -S` shows them. An older daemon does not report them.
+std::string StatisticsText(const Json& device) {
+  std::string text;
+  for (const auto& [name, value] : Child(device, "statistics").items()) {
+    text += fmt::format("\t\t{}: {}\n", name, value.get<uint64_t>());
+  }
+  return text.empty() ? text : "\tstatistics of its driver:\n" + text;
+}
+
 std::string StatText(const Json& stat, Counters which) {
   const uint64_t workers = Number(stat, "workers");
   std::string lines =

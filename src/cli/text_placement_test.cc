@@ -113,6 +113,12 @@ TEST_F(TextPlacementTest, KeyLog) {
   EXPECT_EQ(KeyLogText(Json::object()), "\tkeeps no key log\n");
 }
 
+TEST_F(TextPlacementTest, StatisticsAsEthtoolShowsThem) {
+  EXPECT_EQ(StatisticsText(Json::parse(R"({"statistics": {"tx_ipsec": 7, "rx_ipsec": 0}})")),
+            "\tstatistics of its driver:\n\t\ttx_ipsec: 7\n\t\trx_ipsec: 0\n");
+  EXPECT_EQ(StatisticsText(Json::object()), "");
+}
+
 TEST_F(TextPlacementTest, ExplainIsOneLineARequirement) {
   EXPECT_EQ(ExplainText(Json::parse(R"({"device": "nic0",
       "rows": [{"direction": "out", "requirement": "trust", "ok": true, "reason": "",

@@ -95,10 +95,11 @@ struct DeviceReport {
   std::string caught{};    // why its SAs left it until an operator enables it; empty: not caught
   std::string evidence{};  // file with its wrong packets; empty: none
   OffloadStats offload;
-  std::vector<SaId> held;     // SAs whose keys the device holds now
-  std::string driver_view{};  // its SAs as the card's driver shows them, lines
-  PortStats host;             // rx = from the host
-  PortStats wire_stats;       // rx = from the wire
+  std::vector<SaId> held;                     // SAs whose keys the device holds now
+  std::string driver_view{};                  // its SAs as the card's driver shows them, lines
+  std::vector<DeviceStatistic> statistics{};  // its counters as the card's driver names them
+  PortStats host;                             // rx = from the host
+  PortStats wire_stats;                       // rx = from the wire
 };
 
 // A built-in engine, used or not.

@@ -137,6 +137,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
     if (const DeviceRecords* records = d.offload->records()) {
       report.held = records->HeldSas();
       report.driver_view = records->DriverView();
+      report.statistics = records->Statistics();
       report.key_log = records->KeyLog();
     }
   }

@@ -28,6 +28,12 @@ struct KeyLogEntry {
   bool erased = false;  // was taken, and has been erased
 };
 
+// A counter of the card under the name that its driver gives it, which `ethtool -S` shows.
+struct DeviceStatistic {
+  std::string name;  // at most 31 characters, without quotes and backslashes
+  uint64_t value = 0;
+};
+
 // The device's own records of the keys that it holds and was offered. Control thread.
 class DeviceRecords {
  public:
@@ -38,6 +44,8 @@ class DeviceRecords {
   virtual std::vector<KeyLogEntry> KeyLog() const = 0;
   // The SAs as the driver of the card itself shows them, without keys; empty: it shows nothing.
   virtual std::string DriverView() const { return {}; }
+  // In the driver's order. Number and names are constant; empty: its driver has none.
+  virtual std::vector<DeviceStatistic> Statistics() const { return {}; }
 };
 
 // How an SA runs on a device in truth, where the device claims more.

@@ -8,6 +8,7 @@
 #include "shim/interpose.h"
 #include "shim/options.h"
 #include "shim/socket_policy.h"
+#include "shim/statistics.h"
 #include "shim/transfer.h"
 
 using namespace cygnet::shim;
@@ -65,9 +66,14 @@ CYGNET_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
   va_start(arguments, request);
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
-  const int result = real::ioctl(fd, request, argument);
   // On any socket: charon and pluto use a NETLINK_XFRM socket, ethtool a UDP socket.
-  if (result == 0 && request == SIOCETHTOOL && argument != nullptr) {
+  const bool is_ethtool = request == SIOCETHTOOL && argument != nullptr;
+  int result = 0;
+  if (is_ethtool && AnswerStatistics(fd, argument, &result)) {
+    return result;
+  }
+  result = real::ioctl(fd, request, argument);
+  if (result == 0 && is_ethtool) {
     ShowOffloadFeatures(fd, argument);
   }
   return result;

@@ -1,21 +1,18 @@
-// Shows the ESP capabilities of a port's device as "esp-hw-offload" and related features. IKE
-// daemons and ethtool read features with ETHTOOL_GFEATURES, but a TAP has none of these. The daemon
-// therefore marks its ports by an interface alias: "cygnet", the names of the features, and
-// "driver=NAME" if the device stands for a card of a certain driver, which `ethtool -i` shows.
-// Operators see it in `ip link`.
+// Shows the ESP capabilities of a port's device as "esp-hw-offload" and related features, and the
+// driver of the card that it plays. IKE daemons and ethtool read features with ETHTOOL_GFEATURES,
+// but a TAP has none of these.
 #include <linux/ethtool.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <iterator>
-#include <string_view>
 
 #include "shim/options.h"
+#include "shim/port_mark.h"
 #include "shim/real_calls.h"
+#include "shim/set_size.h"
+#include "shim/statistics.h"
 
 // Included after net/if.h, whose declarations it repeats.
 #include <linux/sockios.h>
@@ -23,124 +20,14 @@
 namespace cygnet::shim {
 namespace {
 
-constexpr std::string_view kFeatures[] = {"esp-hw-offload", "esp-tx-csum-hw-offload",
-                                          "tx-esp-segmentation"};
-constexpr size_t kFeatureCount = std::size(kFeatures);
-constexpr std::string_view kAliasMark = "cygnet ";
-
-struct LinkRequest {
-  nlmsghdr header;
-  ifinfomsg link;
-  rtattr name_header;
-  char name[IFNAMSIZ];
-};
-
-// ethtool_sset_info and ethtool_gstrings with their payload.
-struct SetSizes {
-  uint32_t command = ETHTOOL_GSSET_INFO;
-  uint32_t reserved = 0;
-  uint64_t sets = 1ULL << ETH_SS_FEATURES;
-  uint32_t count = 0;
-};
 constexpr uint32_t kMaxFeatures = 256;
+// ethtool_gstrings with its payload.
 struct FeatureNames {
   uint32_t command = ETHTOOL_GSTRINGS;
   uint32_t set = ETH_SS_FEATURES;
   uint32_t count = 0;
   char names[kMaxFeatures][ETH_GSTRING_LEN] = {};
 };
-
-// Bits by index in kFeatures.
-using FeatureSet = uint32_t;
-
-// What the alias of a port says.
-struct PortMark {
-  FeatureSet features = 0;
-  char driver[sizeof(ethtool_drvinfo::driver)] = {};  // empty: that of the TAP
-};
-
-bool HasWord(std::string_view text, std::string_view word) {
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
-    if (text.substr(0, end) == word) {
-      return true;
-    }
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return false;
-}
-
-// The text after "driver=", cut to the size of ethtool's field.
-void ReadDriver(std::string_view alias, PortMark* mark) {
-  constexpr std::string_view kKey = " driver=";
-  const size_t at = alias.find(kKey);
-  if (at == std::string_view::npos) {
-    return;
-  }
-  alias.remove_prefix(at + kKey.size());
-  const size_t length = std::min(alias.find(' '), alias.size());
-  memcpy(mark->driver, alias.data(), std::min(length, sizeof mark->driver - 1));
-}
-
-PortMark MarkIn(std::string_view alias) {
-  PortMark mark;
-  if (alias.substr(0, kAliasMark.size()) != kAliasMark) {
-    return mark;
-  }
-  while (!alias.empty() && alias.back() == '\0') {
-    alias.remove_suffix(1);
-  }
-  for (size_t i = 0; i < kFeatureCount; ++i) {
-    mark.features |= HasWord(alias, kFeatures[i]) ? 1U << i : 0U;
-  }
-  ReadDriver(alias, &mark);
-  return mark;
-}
-
-// The text of IFLA_IFALIAS in an RTM_NEWLINK message; empty if absent.
-std::string_view FindAlias(const char* message, size_t bytes) {
-  nlmsghdr header{};
-  memcpy(&header, message, sizeof header);
-  if (header.nlmsg_type != RTM_NEWLINK) {
-    return {};
-  }
-  const size_t end = std::min(bytes, size_t{header.nlmsg_len});
-  size_t offset = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(ifinfomsg));
-  while (offset + sizeof(rtattr) <= end) {
-    rtattr attribute{};
-    memcpy(&attribute, message + offset, sizeof attribute);
-    if (attribute.rta_len < sizeof attribute || attribute.rta_len > end - offset) {
-      return {};
-    }
-    if (attribute.rta_type == IFLA_IFALIAS) {
-      return {message + offset + sizeof attribute, attribute.rta_len - sizeof attribute};
-    }
-    offset += RTA_ALIGN(attribute.rta_len);
-  }
-  return {};
-}
-
-PortMark MarkOfPort(const char* name) {
-  const int fd = real::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-  if (fd < 0) {
-    return {};
-  }
-  LinkRequest request{};
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = RTM_GETLINK;
-  request.header.nlmsg_flags = NLM_F_REQUEST;
-  request.name_header.rta_len = sizeof request.name_header + IFNAMSIZ;
-  request.name_header.rta_type = IFLA_IFNAME;
-  memcpy(request.name, name, IFNAMSIZ - 1);
-  char reply[8192];
-  ssize_t bytes = real::send(fd, &request, sizeof request, 0);
-  if (bytes > 0) {
-    bytes = real::recv(fd, reply, sizeof reply, MSG_DONTWAIT);
-  }
-  real::close(fd);
-  return bytes < ssize_t{sizeof(nlmsghdr)} ? PortMark{}
-                                           : MarkIn(FindAlias(reply, static_cast<size_t>(bytes)));
-}
 
 // The kernel's number of each feature, or -1. The numbers differ between kernel versions.
 struct FeatureBits {
@@ -152,19 +39,19 @@ FeatureBits FindFeatureBits(int fd, const ifreq& interface) {
   for (int& bit : found.bit) {
     bit = -1;
   }
-  SetSizes sizes;
+  SetSize size(ETH_SS_FEATURES);
   ifreq request = interface;
-  request.ifr_data = reinterpret_cast<char*>(&sizes);
-  if (real::ioctl(fd, size_t{SIOCETHTOOL}, &request) != 0 || sizes.count > kMaxFeatures) {
+  request.ifr_data = reinterpret_cast<char*>(&size);
+  if (real::ioctl(fd, size_t{SIOCETHTOOL}, &request) != 0 || size.count > kMaxFeatures) {
     return found;
   }
   FeatureNames strings{};
-  strings.count = sizes.count;
+  strings.count = size.count;
   request.ifr_data = reinterpret_cast<char*>(&strings);
   if (real::ioctl(fd, size_t{SIOCETHTOOL}, &request) != 0) {
     return found;
   }
-  for (uint32_t i = 0; i < sizes.count; ++i) {
+  for (uint32_t i = 0; i < size.count; ++i) {
     for (size_t k = 0; k < kFeatureCount; ++k) {
       if (strncmp(strings.names[i], kFeatures[k].data(), ETH_GSTRING_LEN) == 0) {
         found.bit[k] = static_cast<int>(i);
@@ -193,6 +80,14 @@ void SwitchOn(char* answer, uint32_t blocks, int bit) {
 }
 
 void ShowDriver(char* answer, const PortMark& mark) {
+  if (mark.ifindex == 0) {
+    return;
+  }
+  constexpr size_t kCountAt = offsetof(ethtool_drvinfo, n_stats);
+  uint32_t count = 0;
+  memcpy(&count, answer + kCountAt, sizeof count);
+  count += CountStatistics(mark.ifindex);
+  memcpy(answer + kCountAt, &count, sizeof count);
   if (mark.driver[0] != '\0') {
     memcpy(answer + offsetof(ethtool_drvinfo, driver), mark.driver, sizeof mark.driver);
   }

@@ -79,11 +79,11 @@ INSTANTIATE_TEST_SUITE_P(
     Client, ShimScenario,
     ::testing::Values("port-ids", "autobind-avoids-explicit", "autobind-at-first-send", "connected",
                       "memberships", "options", "ike-socket-options", "offload-feature",
-                      "every-send", "every-receive", "peek", "groups", "overrun", "lock-step",
-                      "waiting", "duplicates", "reused-numbers", "fork", "threads",
-                      "other-families", "request-lost", "event-loop", "receive-reconnects",
-                      "blocking-receive", "receive-timeout", "dump-lost", "daemon-stays-away",
-                      "socket-policies", "socket-policies-restart"),
+                      "statistics", "statistics-appended", "every-send", "every-receive", "peek",
+                      "groups", "overrun", "lock-step", "waiting", "duplicates", "reused-numbers",
+                      "fork", "threads", "other-families", "request-lost", "event-loop",
+                      "receive-reconnects", "blocking-receive", "receive-timeout", "dump-lost",
+                      "daemon-stays-away", "socket-policies", "socket-policies-restart"),
     [](const auto& instance) {
       std::string name = instance.param;
       std::erase(name, '-');
@@ -96,6 +96,12 @@ TEST_F(ShimTest, RefusesTheKernelWithoutDaemon) {
   EXPECT_EQ(outcome.output,
             "cygnet: no cygnetd in this network namespace; refusing to talk to the kernel's XFRM "
             "instead\n");
+}
+
+TEST_F(ShimTest, StatisticsWithoutDaemonAreTheKernels) {
+  const Outcome outcome = RunCommand(SHIM_CLIENT_PATH " statistics-without-daemon");
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_EQ(outcome.output, "");
 }
 
 // The kernel defines the answers of a NETLINK_XFRM socket.

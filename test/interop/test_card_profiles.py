@@ -12,7 +12,7 @@ from rawwire import Peer
 from espjudge import EspJudge
 from test_packet_offload import Messages
 from test_placement import HOST, PEER, Placement
-from wirehost import SPI_IN, WireHost, udp
+from wirehost import SPI_IN, SPI_OUT, WireHost, udp
 
 ESN = 128
 BEET = 4
@@ -103,6 +103,13 @@ SAMPLES = [
 ]
 
 
+def statistics(host, interface="nic0"):
+    """What a user sees: `ethtool -S` with the shim."""
+    command = [host.cygnet.command, "exec", "--", "ethtool", "-S", interface]
+    lines = host.ns.run(command).stdout.splitlines()
+    return {name: int(value) for name, value in (line.strip().split(": ") for line in lines[1:])}
+
+
 class Refusals(suite.Case):
     @classmethod
     def setUpClass(cls):
@@ -165,6 +172,13 @@ class Refusals(suite.Case):
                 self.assertIn("esp-hw-offload: on [fixed]", features)
                 both = profile in ("netdevsim", "mlx5-packet")
                 self.assertEqual("tx-esp-segmentation: on [fixed]" in features, both)
+
+    def test_ethtool_shows_no_statistics_where_the_driver_has_none(self):
+        for command, profile in (([self.host.cygnet.command, "exec", "--"], "chelsio-t6"), ([], "ixgbe")):
+            name = f"nic{PROFILES.index(profile)}"
+            result = self.host.ns.run([*command, "ethtool", "-S", name], check=False)
+            self.assertEqual((result.returncode, result.stderr), (94, "no stats available\n"))
+        self.assertNotIn("statistics", self.host.show("dev")[PROFILES.index("chelsio-t6")])
 
     def test_the_drivers_view(self):
         self.host.xfrm(Sample("netdevsim", 0, "").words())
@@ -245,10 +259,64 @@ class Bond(Liar):
         self.goes_out(out)
 
 
-class Mlx5(Messages, WireHost, suite.Case):
+class Counting(WireHost):
+    """Statistics that a user sees with `ethtool -S`, before and after pings: two packets in, two out."""
+
+    offload = True
+    pings = 2
+    frame = {"transport": 14 + 20 + 8 + 8 + 28 + 16, "tunnel": 14 + 20 + 8 + 8 + 48 + 16}
+
+    def count(self, expected):
+        before = statistics(self.host)
+        for _ in range(self.pings):
+            self.good()
+        after = statistics(self.host)
+        self.assertEqual({name: after[name] - before[name] for name in before if after[name] != before[name]},
+                         expected)
+        self.assertEqual(self.host.show("dev")[0]["statistics"], after)
+        return list(after)
+
+
+class Ixgbe(Counting, suite.Case):
+    device_keys = {"offload": "crypto", "profile": "ixgbe"}
+
+    def setUp(self):
+        self.install("transport")
+
+    def test_ethtool_counts_packets(self):
+        names = self.count({"tx_ipsec": 2, "rx_ipsec": 2})
+        self.assertEqual(names, ["tx_ipsec", "rx_ipsec"])
+        shim = [self.host.cygnet.command, "exec", "--", "ethtool", "-i", "nic0"]
+        self.assertIn("supports-statistics: yes", self.host.ns.run(shim).stdout)
+        self.assertIn("\t\ttx_ipsec: ", self.host.text("dev", "nic0", "-s"))
+        self.host.xfrm("state flush")  # software
+        self.offload = False
+        self.install("transport")
+        self.count({})
+
+
+class Mlx5(Messages, Counting, suite.Case):
     """Packet offload as this card does it."""
 
     device_keys = {"offload": "crypto", "profile": "mlx5-packet"}
+
+    def counts(self, mode):
+        size = self.pings * self.frame[mode]
+        return {"ipsec_rx_pkts": 2, "ipsec_rx_bytes": size, "ipsec_tx_pkts": 2, "ipsec_tx_bytes": size}
+
+    def test_ethtool_counts_crypto_offload(self):
+        self.install("transport")
+        names = self.count(self.counts("transport"))
+        self.assertEqual((len(names), names[0], names[-1]), (15, "ipsec_rx_pkts", "ipsec_tx_drop_trailer"))
+
+    def test_ethtool_counts_packet_offload_in_the_same_statistics(self):
+        for direction in ("in", "out"):
+            self.assertEqual(self.add_policy(direction), (0, None))
+        self.mode, self.family = "tunnel", 4
+        self.into, self.out = (EspJudge(spi, os.urandom(20), 16) for spi in (SPI_IN, SPI_OUT))
+        self.assertEqual(self.add_sa(self.into, SPI_IN, inbound=True), (0, None))
+        self.assertEqual(self.add_sa(self.out), (0, None))
+        self.count(self.counts("tunnel"))
 
     def test_replays_pass_without_esn_and_counters_are_old(self):
         self.assertEqual(self.add_policy("in"), (0, None))

@@ -1,15 +1,9 @@
 // Scenarios: port ids, addresses, options.
-#include <linux/ethtool.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-// Must follow net/if.h, whose declarations it repeats.
-#include <linux/sockios.h>
 
 #include "shim_client/client_support.h"
 
@@ -154,66 +148,6 @@ void IkeSocketOptions() {
   CHECK(result == 0 || errno == EINVAL);
 }
 
-struct FeatureNames {
-  uint32_t command = ETHTOOL_GSTRINGS;
-  uint32_t set = ETH_SS_FEATURES;
-  uint32_t count = 0;  // the number of features
-  char names[128][ETH_GSTRING_LEN] = {};
-};
-
-void AskEthtool(int fd, void* question) {
-  ifreq request{};
-  strcpy(request.ifr_name, "lo");
-  request.ifr_data = static_cast<char*>(question);
-  CHECK(ioctl(fd, SIOCETHTOOL, &request) == 0);
-}
-
-uint32_t BitOf(const FeatureNames& names, const char* feature) {
-  uint32_t bit = 0;
-  while (bit < 127 && strcmp(names.names[bit], feature) != 0) {
-    ++bit;
-  }
-  CHECK(bit < 127);
-  return bit;
-}
-
-bool IsActive(int fd, uint32_t bit) {
-  struct {
-    uint32_t command = ETHTOOL_GFEATURES;
-    uint32_t blocks = 4;
-    ethtool_get_features_block block[4] = {};
-  } features;
-  AskEthtool(fd, &features);
-  return (features.block[bit / 32].active >> bit % 32 & 1) != 0;
-}
-
-// A port shows a probe the daemon's mark and nothing else.
-void OffloadFeature() {
-  const int xfrm = OpenXfrm();
-  const int udp = socket(AF_INET, SOCK_DGRAM, 0);  // as in ethtool
-  FeatureNames names;
-  AskEthtool(xfrm, &names);
-  const uint32_t esp = BitOf(names, "esp-hw-offload");
-  const uint32_t checksum = BitOf(names, "esp-tx-csum-hw-offload");
-  const uint32_t segmentation = BitOf(names, "tx-esp-segmentation");
-  const auto expect = [&](bool has_esp, bool has_checksum, bool has_segmentation) {
-    for (const int fd : {xfrm, udp}) {
-      CHECK(IsActive(fd, esp) == has_esp);
-      CHECK(IsActive(fd, checksum) == has_checksum);
-      CHECK(IsActive(fd, segmentation) == has_segmentation);
-    }
-  };
-  expect(false, false, false);
-  CHECK(system("ip link set dev lo alias 'cygnet esp-hw-offload'") == 0);
-  expect(true, false, false);
-  CHECK(system("ip link set dev lo alias 'cygnet esp-tx-csum-hw-offload'") == 0);
-  expect(false, true, false);
-  CHECK(system("ip link set dev lo alias 'cygnet esp-hw-offload tx-esp-segmentation'") == 0);
-  expect(true, false, true);
-  CHECK(system("ip link set dev lo alias 'swan esp-hw-offload'") == 0);
-  expect(false, false, false);
-}
-
 }  // namespace
 
 const Scenario kAddressScenarios[] = {
@@ -224,7 +158,6 @@ const Scenario kAddressScenarios[] = {
     {"memberships", Memberships},
     {"options", Options},
     {"ike-socket-options", IkeSocketOptions},
-    {"offload-feature", OffloadFeature},
     {nullptr, nullptr},
 };
 

@@ -4,8 +4,9 @@
 int main(int argc, char** argv) {
   using namespace cygnet::shim;
   const char* wanted = argc > 1 ? argv[1] : "";
-  for (const Scenario* list : {kAddressScenarios, kTransferScenarios, kProcessScenarios,
-                               kRestartScenarios, kNativeScenarios, kPolicyScenarios}) {
+  for (const Scenario* list :
+       {kAddressScenarios, kEthtoolScenarios, kTransferScenarios, kProcessScenarios,
+        kRestartScenarios, kNativeScenarios, kPolicyScenarios}) {
     for (; list->name != nullptr; ++list) {
       if (strcmp(list->name, wanted) == 0) {
         list->run();

@@ -109,6 +109,7 @@ struct Scenario {
 
 // One list per file; each ends with a null name.
 extern const Scenario kAddressScenarios[];
+extern const Scenario kEthtoolScenarios[];
 extern const Scenario kTransferScenarios[];
 extern const Scenario kProcessScenarios[];
 extern const Scenario kRestartScenarios[];

@@ -315,6 +315,7 @@ inline DeviceReport SampleDeviceReport() {
   report.offload_capable = true;
   report.offload_up = true;
   report.offload_mode = "crypto";
+  report.statistics = {{"tx_ipsec", 7}, {"rx_ipsec", 8}};
   report.identity = {.model = "Cygnet NIC", .serial = "42", .firmware = "1.0"};
   report.state = "up";
   report.link = "no-carrier";

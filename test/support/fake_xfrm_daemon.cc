@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "netlink/unix_transport.h"
@@ -118,11 +119,29 @@ void FakeDaemon::Run() {
   CloseAll();
 }
 
+// As cygnetd answers an operator who asks for the statistics of a port.
+void FakeDaemon::AnswerOperator(int fd) const {
+  std::vector<std::string> lines;
+  for (uint32_t i = 0; i < operator_lines_; ++i) {
+    const std::string number = std::to_string(i);
+    lines.push_back(R"({"item":{"name":"ipsec_)" + number + R"(","value":1)" + number + "}}");
+  }
+  lines.emplace_back(operator_error_ ? R"({"error":"no"})" : R"({"done":true})");
+  for (const std::string& line : lines) {
+    send(fd, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+}
+
 bool FakeDaemon::Serve(Client& client) {
   uint8_t buffer[65536];
   const ssize_t length = recv(client.fd, buffer, sizeof buffer, MSG_PEEK);
   if (length <= 0) {
     return false;
+  }
+  if (buffer[0] == '{') {
+    recv(client.fd, buffer, sizeof buffer, 0);
+    AnswerOperator(client.fd);
+    return true;
   }
   Request request;
   const auto size = static_cast<size_t>(length);
@@ -155,6 +174,10 @@ FakeDaemon::Verdict FakeDaemon::Execute(Client& client, const Request& request) 
       return Verdict::kConsume;
     case fake::kRefusePolicies:
       policy_refusal_ = static_cast<int>(request.number());
+      break;
+    case fake::kStatistics:
+      operator_lines_ = request.number() & ~fake::kThenError;
+      operator_error_ = (request.number() & fake::kThenError) != 0;
       break;
     case fake::kSlowAnswer:
       std::this_thread::sleep_for(std::chrono::microseconds(request.number()));

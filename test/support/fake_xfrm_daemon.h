@@ -25,6 +25,8 @@ inline constexpr uint16_t kHalfDump = 0x47;    // one part of a dump, then the c
 inline constexpr uint16_t kStayAway = 0x48;    // never read; then no daemon for payload ms
 inline constexpr uint16_t kRefusePolicies = 0x49;  // for sockets, with errno `payload`
 inline constexpr uint16_t kPolicyReport = 0x4a;    // answered by a PolicyReport
+inline constexpr uint16_t kStatistics = 0x4b;      // so many for an operator, from now on
+inline constexpr uint32_t kThenError = 1U << 31;   // … and an error instead of the end
 inline constexpr uint16_t kEventMessage = 0x50;
 
 struct Report {
@@ -68,6 +70,7 @@ class FakeDaemon {
   void CloseAll();
   // False if the client is gone.
   bool Serve(Client& client);
+  void AnswerOperator(int fd) const;
   Verdict Execute(Client& client, const Request& request);
   void TakePolicy(const Client& client, const Request& request);
   Verdict ExecuteNative(Client& client, const Request& request);
@@ -80,6 +83,8 @@ class FakeDaemon {
   int pause_ms_ = -1;  // ≥ 0: a restart was requested
   bool died_unread_ = false;
   int policy_refusal_ = 0;
+  uint32_t operator_lines_ = 0;
+  bool operator_error_ = false;
   fake::PolicyReport policy_told_{};
   std::vector<Client> clients_;
   std::thread thread_;

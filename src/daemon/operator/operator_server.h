@@ -3,10 +3,12 @@
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
 //                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" |
-//                       "capture", …}
+//                       "capture" | "statistics", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]
+//            statistics: ifindex of a device's host-side interface: for the preload library, which
+//            answers `ethtool -S`; an item for each: name, value
 //            capture: device, [side] "host", "wire" or "guard" (default: the host-side interface
 //            and the wire), [snaplen] bytes, [with_keys] bool
 //            ledger: [holder] device or engine, [spi], [dst], [current] bool: only keys held now

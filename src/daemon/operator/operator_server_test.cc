@@ -297,6 +297,19 @@ TEST_F(OperatorServerTest, ReportsOrders) {
   EXPECT_EQ(orders, (std::vector{kDisable, kKeys, kKeys, kCapture}));
 }
 
+// The preload library reads exactly this text.
+TEST_F(OperatorServerTest, StatisticsOfADeviceByIfindex) {
+  control_.devices = {test::SampleDeviceReport()};
+  const UniqueFd fd = Connect();
+  EXPECT_EQ(
+      Ask(fd, R"({"command":"statistics","ifindex":5})"),
+      (std::vector<std::string>{R"({"item":{"name":"tx_ipsec","value":7}})",
+                                R"({"item":{"name":"rx_ipsec","value":8}})", R"({"done":true})"}));
+  EXPECT_THAT(Ask(fd, R"({"command":"statistics","ifindex":6})")[0],
+              HasSubstr("no device with the ifindex 6"));
+  EXPECT_THAT(Ask(fd, R"({"command":"statistics"})")[0], HasSubstr("ifindex: missing"));
+}
+
 TEST_F(OperatorServerTest, RefusesOverlongRequests) {
   const UniqueFd fd = Connect();
   EXPECT_THAT(Ask(fd, std::string(kOperatorDatagram + 1, ' '))[0], HasSubstr("request too long"));

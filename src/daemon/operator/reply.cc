@@ -79,6 +79,20 @@ std::unique_ptr<OperatorReply> MakeDeviceReply(const OperatorControl& control,
       std::move(reports), [](const DeviceReport& report) { return ToJson(report); });
 }
 
+std::unique_ptr<OperatorReply> MakeStatisticsReply(const OperatorControl& control,
+                                                   const RequestReader& request) {
+  request.AllowOnly({"ifindex"});
+  const auto ifindex = request.Number("ifindex");
+  if (!ifindex) throw RequestError{"ifindex: missing"};
+  for (DeviceReport& report : control.ReportDevices()) {
+    if (report.ifindex < 0 || static_cast<uint32_t>(report.ifindex) != *ifindex) continue;
+    return std::make_unique<ListReply<DeviceStatistic>>(
+        std::move(report.statistics),
+        [](const DeviceStatistic& statistic) { return ToJson(statistic); });
+  }
+  throw RequestError{fmt::format("no device with the ifindex {}", *ifindex)};
+}
+
 std::unique_ptr<OperatorReply> MakeStatReply(const OperatorControl& control,
                                              const RequestReader& request) {
   request.AllowOnly({});
@@ -227,6 +241,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "reload") return MakeReloadReply(control, request);
   if (command == "doctor") return MakeDoctorReply(*control, request);
   if (command == "stored") return MakeStoredReply(control, request);
+  if (command == "statistics") return MakeStatisticsReply(*control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }
@@ -243,8 +258,8 @@ std::string OrderOf(std::string_view request) {
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return {};
   // Commands that only read; every other one is an order.
-  constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",   "engine",
-                                         "mtu",    "ledger", "explain"};
+  constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",    "engine",
+                                         "mtu",    "ledger", "explain", "statistics"};
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};

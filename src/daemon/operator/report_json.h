@@ -77,6 +77,8 @@
 //                              not compute them)
 //              held            array of dst, spi: the SAs whose keys the device holds now
 //              [driver_view]   array of lines: the SAs as the driver of its card shows them
+//              [statistics]    counters under the names that the driver of its card gives them, as
+//                              `ethtool -S` shows them: name and number
 //              key_log         the device's own log: array of time, dst, spi, direction, taken,
 //                              erased
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
@@ -141,6 +143,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys);
 Json KeysOf(const SaSpec& spec);
 Json ToJson(const PolicyReport& report);
 Json ToJson(const DeviceReport& report);
+Json ToJson(const DeviceStatistic& statistic);
 Json ToJson(const StatReport& report);
 Json ToJson(const EngineReport& report);
 Json ToJson(const MtuReport& report);

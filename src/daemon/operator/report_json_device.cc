@@ -169,7 +169,14 @@ Json ToJson(const DeviceReport& report) {
                {"wire_stats", PortStatsJson(report.wire_stats)}};
   if (report.offload_capable) json["self_test"] = SelfTestJson(report.self_test);
   if (!report.driver_view.empty()) json["driver_view"] = LinesJson(report.driver_view);
+  for (const DeviceStatistic& statistic : report.statistics) {
+    json["statistics"][statistic.name] = statistic.value;
+  }
   return json;
+}
+
+Json ToJson(const DeviceStatistic& statistic) {
+  return {{"name", statistic.name}, {"value", statistic.value}};
 }
 
 Json ToJson(const StatReport& report) {

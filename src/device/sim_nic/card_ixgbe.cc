@@ -97,8 +97,16 @@ constexpr CardRule kVfRules[] = {
      .line = 20},
 };
 
+// The driver counts what it gives to the IPsec unit, and what that returns for an SA. It does not
+// look whether the ICV was right.
+constexpr CardStatistic kStatistics[] = {
+    {"tx_ipsec", Bit(CardCount::kTxPackets)},
+    {"rx_ipsec", Bit(CardCount::kRxPackets) | Bit(CardCount::kRxWrongIcv)},
+};
+
 }  // namespace
 
+std::span<const CardStatistic> IxgbeStatistics() { return kStatistics; }
 std::span<const CardRule> IxgbeRules() { return kPfRules; }
 std::span<const CardRule> IxgbevfRules() { return kVfRules; }
 

@@ -117,8 +117,32 @@ constexpr CardLie kLies[] = {
      .line = 27},
 };
 
+// First the flow counters of the card. Its tables of crypto and packet offload end in the same
+// rule, which counts the packets of both with their Ethernet and IP headers. What a policy drops is
+// packet offload. Packets with a wrong ICV and replays are counted for their SA only. The software
+// NIC leaves input policies and selectors to the host. Then what the driver counts. It drops
+// outbound packets of crypto offload only.
+constexpr CardStatistic kStatistics[] = {
+    {"ipsec_rx_pkts", Bit(CardCount::kRxPackets)},
+    {"ipsec_rx_bytes", Bit(CardCount::kRxBytes)},
+    {"ipsec_rx_drop_pkts"},
+    {"ipsec_rx_drop_bytes"},
+    {"ipsec_rx_drop_mismatch_sa_sel"},
+    {"ipsec_tx_pkts", Bit(CardCount::kTxPackets)},
+    {"ipsec_tx_bytes", Bit(CardCount::kTxBytes)},
+    {"ipsec_tx_drop_pkts", Bit(CardCount::kTxPolicyPackets)},
+    {"ipsec_tx_drop_bytes", Bit(CardCount::kTxPolicyBytes)},
+    {"ipsec_rx_drop_sp_alloc"},
+    {"ipsec_rx_drop_sadb_miss"},
+    {"ipsec_tx_drop_bundle"},
+    {"ipsec_tx_drop_no_state", Bit(CardCount::kTxNoSa)},
+    {"ipsec_tx_drop_not_ip"},
+    {"ipsec_tx_drop_trailer", Bit(CardCount::kTxTooShort)},
+};
+
 }  // namespace
 
+std::span<const CardStatistic> Mlx5Statistics() { return kStatistics; }
 std::span<const CardRule> Mlx5Rules() { return kRules; }
 std::span<const CardLie> Mlx5Lies() { return kLies; }
 

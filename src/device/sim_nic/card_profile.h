@@ -15,6 +15,7 @@
 #include "device/device_extras.h"
 #include "device/offload_device.h"
 #include "device/sim_nic/card_request.h"
+#include "device/sim_nic/card_statistics.h"
 
 namespace cygnet {
 
@@ -79,6 +80,7 @@ struct CardProfile {
   uint32_t conditions = 0;  // bits of CardCondition that always apply
   std::span<const CardRule> rules = {};
   std::span<const CardLie> lies = {};
+  std::span<const CardStatistic> statistics = {};  // of `ethtool -S` that concern IPsec
   bool reset_keeps_sas = false;  // its driver loads the tables again from its own copies
   bool adds_are_queued = false;  // the firmware's answer to an add reaches nobody
   // Packet offload: lifetimes are checked this often, statistics are this old, and the bytes of an
@@ -122,6 +124,8 @@ std::span<const CardRule> Mlx5Rules();
 std::span<const CardRule> ChelsioRules();
 std::span<const CardLie> ChelsioLies();
 std::span<const CardLie> Mlx5Lies();
+std::span<const CardStatistic> IxgbeStatistics();  // also those of ixgbevf
+std::span<const CardStatistic> Mlx5Statistics();
 std::span<const CardRule> NfpRules();
 std::span<const CardRule> Cn10kRules();
 

@@ -410,6 +410,27 @@ TEST(CardProfileTest, EachRuleRefusesWithItsErrnoAndText) {
   EXPECT_THAT(alone, testing::ElementsAreArray(kAlone));
 }
 
+// Name and what is counted, as the table "Statistics" has them.
+TEST(CardProfileTest, TheDocumentHasEveryStatistic) {
+  std::ifstream file(CYGNET_CARD_PROFILES);
+  std::vector<std::string> listed;
+  for (std::string line; std::getline(file, line);) {
+    constexpr std::string_view kCell = "| `";
+    const std::size_t end = line.find('`', kCell.size());
+    const bool is_row = line.starts_with("| `ipsec_") || line.starts_with("| `tx_ipsec`") ||
+                        line.starts_with("| `rx_ipsec`");
+    if (is_row) listed.push_back(line.substr(kCell.size(), end - kCell.size()));
+  }
+  std::vector<std::string> names;
+  for (const char* profile : {"ixgbe", "mlx5-packet"}) {
+    for (const CardStatistic& line : CardProfileNamed(profile).statistics) {
+      names.emplace_back(line.name);
+      EXPECT_LT(line.name.size(), 32u) << "ETH_GSTRING_LEN";
+    }
+  }
+  EXPECT_EQ(listed, names);
+}
+
 TEST(CardProfileTest, WhatBreaksNothingIsTaken) {
   for (const CardProfile& profile : CardProfiles()) {
     SCOPED_TRACE(profile.name);

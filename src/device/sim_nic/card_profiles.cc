@@ -66,6 +66,7 @@ CardProfile Ixgbe() {
           .caps = WithFeatures(GcmCaps({16})),
           .handles = {.first_in = 0, .first_out = 1024},
           .rules = IxgbeRules(),
+          .statistics = IxgbeStatistics(),
           .reset_keeps_sas = true};
 }
 
@@ -78,6 +79,7 @@ CardProfile Ixgbevf() {
           .caps = std::move(caps),
           .handles = {.first_in = 0, .first_out = 1024},
           .rules = IxgbevfRules(),
+          .statistics = IxgbeStatistics(),
           .reset_keeps_sas = true};
 }
 
@@ -96,6 +98,7 @@ CardProfile Mlx5(std::string_view name, std::string_view help) {
           .limits = {.slots = kManySlots, .addresses = 0},
           .rules = Mlx5Rules(),
           .lies = Mlx5Lies(),
+          .statistics = Mlx5Statistics(),
           .limit_poll_ms = 1000,
           .statistics_age_ms = 1000,
           .bytes_with_overhead = true};

@@ -121,6 +121,7 @@ class SimNic final : public Port,
   FaultInjection* faults() override { return this; }
   SaFindings* findings() override { return this; }
   std::string DriverView() const override;
+  std::vector<DeviceStatistic> Statistics() const override;
   std::vector<SaFinding> TakeFindings() override;
   Loopback* loopback() override { return this; }
   Status Loop(const OffloadSa& sa, std::span<Packet* const> packets,
@@ -162,6 +163,9 @@ class SimNic final : public Port,
     EspView esp;
   };
   bool FindSa(Packet* packet, Arrival* arrival);
+  // These require mutex_. Of the card's statistics; CountOpened also of the device's.
+  void CountSealed(const Packet& packet);
+  void CountOpened(uint64_t frame_bytes);
   void OpenInPlace(const Arrival& arrival, Packet* packet);
   void Distribute(PacketBatch* batch);
   void DistributeAll(std::span<Packet* const> packets);
@@ -304,6 +308,7 @@ class SimNic final : public Port,
   Conditions conditions_;
   std::deque<std::string> played_;
   std::vector<SaFinding> findings_;
+  CardCounts counts_;
   Doorbell* bell_ = nullptr;
   std::atomic<uint64_t> reset_due_ns_{FaultScript::kNever};  // written under the lock
   std::atomic<uint64_t> poll_due_ns_{FaultScript::kNever};   // of limits; written under the lock

@@ -192,6 +192,13 @@ void SimNic::FailOver() {
 
 // --- What the driver shows ---
 
+std::vector<DeviceStatistic> SimNic::Statistics() const {
+  // mlx5_core has the statistics of the parts that the card has.
+  if ((card_conditions_ & static_cast<uint32_t>(CardCondition::kNoIpsec)) != 0) return {};
+  const std::lock_guard lock(mutex_);
+  return StatisticsOf(profile_.statistics, counts_);
+}
+
 std::string SimNic::DriverView() const {
   const std::lock_guard lock(mutex_);
   if (profile_.module.empty()) return {};

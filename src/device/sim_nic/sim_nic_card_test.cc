@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "device/sim_nic/sim_nic.h"
 #include "support/esp_oracle.h"
 #include "support/memory_port.h"
@@ -71,7 +74,17 @@ class SimNicCardTest : public testing::Test {
     for (; !wire_->sent.empty(); wire_->sent.pop_front()) test::FreePacket(wire_->sent.front());
     return left;
   }
+  // The handle of the outbound SA.
+  OffloadHandle SealOneAndOpenOne() {
+    Add(in_, Half::kInbound);
+    const auto sealing = Add(out_, Half::kOutbound);
+    EXPECT_TRUE(Seal(out_, *sealing));
+    EXPECT_EQ(Receive(in_, 1), OffloadStatus::kOpened);
+    return *sealing;
+  }
 
+  const SaSpec in_ = MakeSpec(Plain(0x100));
+  const SaSpec out_ = MakeSpec(Plain(0x200));
   PacketPools pools_{2600, 2};
   PacketCaches caches_{&pools_};
   DropCounters counters_;
@@ -235,6 +248,41 @@ TEST_F(SimNicCardTest, NetdevsimShowsItsDebugfsTextWithoutKeys) {
             "sa[0] rx ipaddr=192.0.2.2\n"
             "sa[0]    spi=0x00000100 proto=0x32 salt=(not shown) crypt=1\n"
             "sa[0]    key=(not shown)\n");
+}
+
+TEST_F(SimNicCardTest, IxgbeCountsWrongIcvsToo) {
+  Play("ixgbe");
+  SealOneAndOpenOne();
+  SaSpec other = MakeSpec(Plain(0x100));
+  other.aead.key = KeyMaterial(Pattern(other.aead.key.size(), 7));
+  EXPECT_EQ(Receive(other, 2), OffloadStatus::kAuthFailed);
+  const auto statistics = nic_->Statistics();
+  ASSERT_THAT(statistics, SizeIs(2));
+  EXPECT_EQ(statistics[0].name, "tx_ipsec");
+  EXPECT_EQ(statistics[0].value, 1u);
+  EXPECT_EQ(statistics[1].name, "rx_ipsec");
+  EXPECT_EQ(statistics[1].value, 2u);
+}
+
+TEST_F(SimNicCardTest, Mlx5CountsCryptoOffloadInTheSameStatistics) {
+  Play("mlx5-crypto");
+  const OffloadHandle sealing = SealOneAndOpenOne();
+  nic_->ReleaseSa(sealing);
+  EXPECT_FALSE(Seal(out_, sealing));
+  std::map<std::string, uint64_t> some;
+  for (const DeviceStatistic& s : nic_->Statistics()) {
+    if (s.value != 0) some[s.name] = s.value;
+  }
+  const uint64_t sealed = test::EspFrame(out_, Bytes(16) + Pattern(40) + Bytes(16, 0)).size();
+  const uint64_t came = test::EspFrame(in_, test::OracleSeal(in_, 1, 1, Pattern(40))).size();
+  const std::map<std::string, uint64_t> expected = {{"ipsec_tx_pkts", 1},
+                                                    {"ipsec_tx_bytes", sealed},
+                                                    {"ipsec_rx_pkts", 1},
+                                                    {"ipsec_rx_bytes", came},
+                                                    {"ipsec_tx_drop_no_state", 1}};
+  EXPECT_EQ(some, expected);
+  Play("mlx5-crypto", {"no-ipsec"});
+  EXPECT_THAT(nic_->Statistics(), IsEmpty()) << "its driver has no such part";
 }
 
 TEST_F(SimNicCardTest, HandlesAreThoseOfTheDriver) {

@@ -14,6 +14,17 @@ void Add(std::atomic<uint64_t>* counter, uint64_t n) {
 
 }  // namespace
 
+void SimNic::CountSealed(const Packet& packet) {
+  counts_.Add(CardCount::kTxPackets);
+  counts_.Add(CardCount::kTxBytes, packet.length);
+}
+
+void SimNic::CountOpened(uint64_t frame_bytes) {
+  Add(&opened_, 1);
+  counts_.Add(CardCount::kRxPackets);
+  counts_.Add(CardCount::kRxBytes, frame_bytes);
+}
+
 // Seals the packets that request it. A packet that cannot be sealed is marked for return, or
 // dropped if it should never have come here. No such packet leaves unsealed.
 void SimNic::Seal(uint32_t queue, PacketBatch* batch) {
@@ -39,6 +50,7 @@ void SimNic::SealLocked(uint32_t queue, PacketBatch* batch) {
         if (packet->offload.status != OffloadStatus::kSealRequested) return DropReason::kNone;
         if (jobs_[next++].status != CryptoStatus::kOk) return DropReason::kOutDeviceError;
         packet->offload.status = OffloadStatus::kSealed;
+        CountSealed(*packet);
         ++sealed;
         return DropReason::kNone;
       },
@@ -58,9 +70,10 @@ DropReason SimNic::PrepareSeal(Packet* packet, uint32_t* jobs) {
   }
   const std::size_t esp_length =
       packet->length > meta.esp_offset ? packet->length - meta.esp_offset : 0u;
-  if (slot == nullptr || !slot->held || IsInbound(slot->half) ||
-      !esp::HasRoomForJob(slot->params.layout, esp_length)) {
+  const bool known = slot != nullptr && slot->held && !IsInbound(slot->half);
+  if (!known || !esp::HasRoomForJob(slot->params.layout, esp_length)) {
     Add(&dropped_stale_, 1);
+    counts_.Add(known ? CardCount::kTxTooShort : CardCount::kTxNoSa);
     return DropReason::kOutDeviceError;
   }
   switch (faults_.NextSeal()) {
@@ -90,6 +103,7 @@ void SimNic::PretendToSeal(Packet* packet, const SimNicTable::Slot& slot, bool w
   }
   packet->offload.status = OffloadStatus::kSealed;
   Add(&sealed_, 1);
+  CountSealed(*packet);
 }
 
 // Sets `arrival` for an ESP packet of an SA in the table. False: the packet passes as it came.
@@ -127,11 +141,12 @@ void SimNic::OpenInPlace(const Arrival& arrival, Packet* packet) {
     case CryptoStatus::kOk:
       packet->offload.status = OffloadStatus::kOpened;
       slot->highest = seq > slot->highest ? seq : slot->highest;
-      Add(&opened_, 1);
+      CountOpened(packet->length);
       break;
     case CryptoStatus::kAuthFailed:
       packet->offload.status = OffloadStatus::kAuthFailed;
       Add(&auth_failed_, 1);
+      counts_.Add(CardCount::kRxWrongIcv);
       break;
     default:
       packet->offload.status = OffloadStatus::kError;

@@ -28,6 +28,7 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet, Packet*
                                       static_cast<uint32_t>(seq >> 32));
   if (opened != CryptoStatus::kOk) {
     auth_failed_.fetch_add(1, std::memory_order_relaxed);
+    counts_.Add(CardCount::kRxWrongIcv);
     const bool icv = opened == CryptoStatus::kAuthFailed;
     return DropOne(packet, icv ? sa.RefuseIcv(low, seq) : DropReason::kInDeviceError);
   }
@@ -43,11 +44,12 @@ SimNic::Fate SimNic::Decapsulate(const Arrival& arrival, Packet* packet, Packet*
                        .esp_offset = arrival.esp.esp_offset,
                        .copy = std::exchange(*copy, nullptr)});
   }
+  const uint64_t frame_bytes = packet->length;
   const DropReason reason =
       sa.Accept(seq, arrival.ip, arrival.esp.esp_offset, clock_->WallSeconds(), check, packet);
   if (reason != DropReason::kNone) return DropOne(packet, reason);
   packet->offload.status = OffloadStatus::kDecapsulated;
-  opened_.fetch_add(1, std::memory_order_relaxed);
+  CountOpened(frame_bytes);
   return Fate::kPass;
 }
 
@@ -64,6 +66,7 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     }
     IpPacketView outer;
     CYGNET_CHECK(ParseIpPacket(kept.packet->l3(), &outer));  // as when it came
+    const uint64_t frame_bytes = kept.packet->length;
     const DropReason reason =
         sa.Accept(kept.seq, outer, kept.esp_offset, clock_->WallSeconds(),
                   sa.habits().no_replay_check ? SimNicPacketSa::ReplayCheck::kNone
@@ -76,7 +79,7 @@ void SimNic::TakeKeptInbound(OffloadHandle handle, SimNicTable::Slot* slot, Pack
     }
     kept.packet->offload.handle = handle;
     kept.packet->offload.status = OffloadStatus::kDecapsulated;
-    opened_.fetch_add(1, std::memory_order_relaxed);
+    CountOpened(frame_bytes);
     if (kept.copy != nullptr) {
       MarkCopy(*kept.packet, kept.copy);
       up->Push(kept.copy);

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "device/sim_nic/sim_nic.h"
 #include "support/esp_oracle.h"
 #include "support/fake_clock.h"
@@ -28,8 +31,7 @@ class SimNicHabitsTest : public testing::Test {
                                  SimNicOptions{.profile = "mlx5-packet"}, FaultScript(), &clock_);
     const PolicySpec policy = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                                {test::TemplateFor({})});
-    OffloadPolicyHandle handle;
-    EXPECT_FALSE(nic_->AddPolicy({policy}, &handle).has_value());
+    EXPECT_FALSE(nic_->AddPolicy({policy}, &policy_).has_value());
   }
   OffloadHandle Install(const SaSpec& spec, Half half) {
     OffloadHandle handle;
@@ -94,6 +96,14 @@ class SimNicHabitsTest : public testing::Test {
     Run();
   }
   SaReading Read(OffloadHandle handle) const { return *nic_->Read(handle); }
+  // Of `ethtool -S`, without those that are 0.
+  std::map<std::string, uint64_t> Statistics() const {
+    std::map<std::string, uint64_t> some;
+    for (const DeviceStatistic& s : nic_->Statistics()) {
+      if (s.value != 0) some[s.name] = s.value;
+    }
+    return some;
+  }
   uint64_t Drops(DropReason reason) const { return nic_->device_drops()->Get(reason); }
 
   PacketPools pools_{256, 2};
@@ -103,6 +113,7 @@ class SimNicHabitsTest : public testing::Test {
   test::FakeClock clock_;
   MemoryPort* wire_;
   std::unique_ptr<SimNic> nic_;
+  OffloadPolicyHandle policy_;
   uint32_t last_length_ = 0;  // of the ESP frame
 };
 
@@ -149,6 +160,36 @@ TEST_F(SimNicHabitsTest, BytesIncludeTheEspOverhead) {
   EXPECT_EQ(Receive(spec, 1), 1);
   EXPECT_EQ(Read(in).bytes, last_length_ - 14 - 20);
   EXPECT_GT(Read(in).bytes, Inner().size());
+}
+
+// Issue 15: the SA's bytes are those of the card's flow counters less Ethernet and IP header.
+TEST_F(SimNicHabitsTest, StatisticsOfTheDriverCountFramesAndAreNotOld) {
+  EXPECT_EQ(nic_->Statistics().size(), 15u);
+  EXPECT_EQ(nic_->Statistics()[0].name, "ipsec_rx_pkts");
+  EXPECT_THAT(Statistics(), IsEmpty());
+  const OffloadHandle out = Install(test::MakeSpec(), Half::kOutbound);
+  EXPECT_EQ(Give(out, 2), 2u);
+  const uint64_t sent = 2 * uint64_t{last_length_};
+  const SaSpec spec = test::MakeSpec({.spi = 0x2000, .flags = kSaFlagEsn});
+  Install(spec, Half::kInbound);
+  EXPECT_EQ(Receive(spec, 1), 1);
+  EXPECT_EQ(Receive(spec, 1), 0) << "replays are counted for the SA only";
+  const uint64_t received = last_length_;
+  const std::map<std::string, uint64_t> expected = {{"ipsec_tx_pkts", 2},
+                                                    {"ipsec_tx_bytes", sent},
+                                                    {"ipsec_rx_pkts", 1},
+                                                    {"ipsec_rx_bytes", received}};
+  EXPECT_EQ(Statistics(), expected);
+}
+
+TEST_F(SimNicHabitsTest, WhatThePolicyDropsIsInTheStatistics) {
+  const OffloadHandle out = Install(test::MakeSpec(), Half::kOutbound);
+  nic_->RemovePolicy(policy_);
+  EXPECT_EQ(Give(out, 2), 0u);
+  const uint64_t clear = test::Frame(Inner()).size();
+  const std::map<std::string, uint64_t> expected = {{"ipsec_tx_drop_pkts", 2},
+                                                    {"ipsec_tx_drop_bytes", 2 * clear}};
+  EXPECT_EQ(Statistics(), expected);
 }
 
 TEST_F(SimNicHabitsTest, ByteLimitCountsTheOverheadToo) {

@@ -17,6 +17,7 @@ class SimNic::LoopScope final : public DropKeeper {
       counts_[i] = (nic_.*kCounters[i]).load(std::memory_order_relaxed);
     }
     std::fill(drops_.begin(), drops_.end(), DropReason::kNone);
+    card_counts_ = nic_.counts_;
     faults_ = std::exchange(nic_.faults_, nic_.faults_.OnlyLies());
     mirror_ = nic_.mirror_.exchange(0, std::memory_order_relaxed);
     nic_.drops_to_ = &sink_;
@@ -27,6 +28,7 @@ class SimNic::LoopScope final : public DropKeeper {
     for (std::size_t i = 0; i < kCounters.size(); ++i) {
       (nic_.*kCounters[i]).store(counts_[i], std::memory_order_relaxed);
     }
+    nic_.counts_ = card_counts_;
     nic_.faults_ = faults_;
     nic_.mirror_.store(mirror_, std::memory_order_relaxed);
     nic_.drops_to_ = &nic_.sink_;
@@ -46,6 +48,7 @@ class SimNic::LoopScope final : public DropKeeper {
   const std::span<DropReason> drops_;
   DropSink sink_;
   std::array<uint64_t, kCounters.size()> counts_{};
+  CardCounts card_counts_;
   PendingFaults faults_;
   uint32_t mirror_ = 0;
 };

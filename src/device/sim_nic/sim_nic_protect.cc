@@ -101,6 +101,8 @@ SimNic::Fate SimNic::ProtectOne(uint32_t queue, Packet* packet, Building* buildi
   packet->l3_offset = frame.type.l3_offset;
   SimNicPacketSa* sa = slot->packet.get();
   if (!slot->in_loop && !policies_.Protects(ip.flow, sa->facts())) {
+    counts_.Add(CardCount::kTxPolicyPackets);
+    counts_.Add(CardCount::kTxPolicyBytes, packet->length);
     return DropOne(packet, DropReason::kOutDevicePolicy);
   }
   if (!sa->kept().empty() || !sa->has_number()) {
@@ -143,8 +145,10 @@ void SimNic::SealBuilt(Building* building, PacketBatch* out) {
     const bool ok = jobs_[i].status == CryptoStatus::kOk;
     packet->offload.status = ok ? OffloadStatus::kSealed : OffloadStatus::kError;
     failed = failed || !ok;
-    sealed += ok ? 1 : 0;
-    if (ok) building->sas[i]->Finish(packet);
+    if (!ok) continue;
+    building->sas[i]->Finish(packet);
+    CountSealed(*packet);
+    ++sealed;
   }
   sealed_.fetch_add(sealed, std::memory_order_relaxed);
   if (!failed) return;
