@@ -15,8 +15,8 @@ bool HoldQueue::Hold(Packet* packet, uint64_t policy_number, uint64_t now_ms) {
     if (policies_ == states_.size()) return false;  // all of them are being retried
     state = &states_[policies_++];
     *state = {.number = policy_number,
-              .interval_ms = kFirstIntervalMs,
-              .due_ms = now_ms + kFirstIntervalMs};
+              .interval_ms = terms_.first_interval_ms,
+              .due_ms = now_ms + terms_.first_interval_ms};
   }
   if (state->count == kMaxPerPolicy) return false;
   next_due_ms_ = size_ == 0 ? state->due_ms : std::min(next_due_ms_, state->due_ms);
@@ -67,7 +67,7 @@ void HoldQueue::FinishRetry(uint64_t now_ms, Cause cause) {
     if (state.trying && cause == Cause::kTime && state.count > 0) {
       state.interval_ms *= 2;
       state.due_ms = now_ms + state.interval_ms;
-      if (state.interval_ms >= kLastIntervalMs) DropAllOf(&state);
+      if (state.interval_ms >= terms_.last_interval_ms) DropAllOf(&state);
     }
     state.trying = false;
     if (state.count > 0) states_[kept++] = state;
@@ -80,7 +80,7 @@ void HoldQueue::DropAllOf(PolicyState* state) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < size_; ++i) {
     if (waiting_[i].policy_number == state->number) {
-      sink_->Drop(waiting_[i].packet, DropReason::kOutHoldTimeout);
+      sink_->Drop(waiting_[i].packet, terms_.too_late);
     } else {
       waiting_[kept++] = waiting_[i];
     }

@@ -1,5 +1,6 @@
-// HoldQueue: outbound packets that wait for key management to create their SA (larval_drop = 0; the
-// kernel's xfrm policy queue). The queue is bounded. It retries at growing intervals and after each
+// HoldQueue: outbound packets that wait for control: for key management to create their SA
+// (larval_drop = 0; the kernel's xfrm policy queue), or for their SA to leave a device that handed
+// them back. The queue is bounded. It retries at growing intervals and after each
 // change of SAD or SPD, and finally drops.
 #pragma once
 
@@ -20,13 +21,20 @@ class HoldQueue {
  public:
   static constexpr uint32_t kMaxPackets = 256;
   static constexpr uint32_t kMaxPerPolicy = 100;  // Linux: XFRM_MAX_QUEUE_LEN
-  // A policy's first retry comes kFirstIntervalMs after its first packet. The interval then doubles
-  // with each retry. When it reaches kLastIntervalMs, the policy's packets are dropped.
+  // A policy's first retry comes after the first interval. The interval then doubles with each
+  // retry. When it reaches the last one, the policy's packets are dropped.
   static constexpr uint64_t kFirstIntervalMs = 100;
   static constexpr uint64_t kLastIntervalMs = 60'000;
 
+  // How long packets wait, and how they are dropped after that.
+  struct Terms {
+    uint64_t first_interval_ms = kFirstIntervalMs;
+    uint64_t last_interval_ms = kLastIntervalMs;
+    DropReason too_late = DropReason::kOutHoldTimeout;
+  };
   // `sink` outlives this.
-  explicit HoldQueue(DropSink* sink) : sink_(sink) {}
+  explicit HoldQueue(DropSink* sink) : HoldQueue(sink, Terms()) {}
+  HoldQueue(DropSink* sink, const Terms& terms) : sink_(sink), terms_(terms) {}
   // Recycles the held packets without counting them as drops.
   ~HoldQueue();
   HoldQueue(const HoldQueue&) = delete;
@@ -39,7 +47,7 @@ class HoldQueue {
   // Retries the packets that are due, or all of them if `generation` changed since the last call.
   // fn(Packet*) takes ownership of each packet and may Hold() it again before it returns. If no
   // packet of a policy is held again, the policy's next packet starts at the first interval.
-  // Packets of a policy whose time is up are dropped here (kOutHoldTimeout). Cheap if nothing is
+  // Packets of a policy whose time is up are dropped here (Terms::too_late). Cheap if nothing is
   // due. fn must not call Retry().
   template <typename Fn>
   void Retry(uint64_t now_ms, uint64_t generation, Fn fn) {
@@ -93,6 +101,7 @@ class HoldQueue {
   void UpdateNextDue();
 
   DropSink* const sink_;
+  const Terms terms_;
   uint64_t generation_ = 0;
   uint64_t next_due_ms_ = 0;  // earliest of all policies; valid only if size_ > 0
   uint32_t size_ = 0;

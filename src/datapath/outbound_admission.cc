@@ -1,5 +1,8 @@
 #include "datapath/outbound_admission.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "datapath/flow_decision.h"
 #include "datapath/path_mtu.h"
 #include "datapath/segment.h"
@@ -25,6 +28,13 @@ void CountUse(const FlowDecision& decision, uint64_t now) {
   if (decision.second != nullptr) decision.second->Touch(now);
 }
 
+// The place that a packet in clear came back from: the handle, and the interface in a field that
+// only built packets use.
+void NoteReturn(OffloadHandle handle, uint8_t interface, Packet* packet) {
+  packet->offload = OffloadMeta{.handle = handle, .esn_high = interface + 1u};
+}
+bool CameBack(const Packet& packet) { return packet.offload.esn_high != 0; }
+
 }  // namespace
 
 void OutboundAdmission::EndBatch() {
@@ -34,10 +44,22 @@ void OutboundAdmission::EndBatch() {
 
 void OutboundAdmission::RunTimers() {
   if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
-  if (hold_.Idle()) return;
+  RetryHeld(&back_);  // they have waited for less than an SA takes to make
+  RetryHeld(&hold_);
+}
+
+std::optional<uint64_t> OutboundAdmission::NextTimerMs() const {
+  const auto hold = hold_.NextDueMs();
+  const auto back = back_.NextDueMs();
+  if (!hold.has_value() || !back.has_value()) return hold.has_value() ? hold : back;
+  return std::min(*hold, *back);
+}
+
+void OutboundAdmission::RetryHeld(HoldQueue* queue) {
+  if (queue->Idle()) return;
   BeginBatch();
   uint8_t interface = 0;
-  hold_.Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) {
+  queue->Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) {
     if (packet->interface != interface) {
       EndBatch();
       BeginBatch();
@@ -49,15 +71,15 @@ void OutboundAdmission::RunTimers() {
 }
 
 // Policy decides anew, because it or the SA's place may have changed.
-void OutboundAdmission::AdmitAgain(PacketBatch* returned) {
+void OutboundAdmission::AdmitAgain(uint8_t interface, PacketBatch* returned) {
   BeginBatch();
-  uint8_t interface = (*returned)[0]->interface;
+  uint8_t from = (*returned)[0]->interface;
   for (Packet* packet : returned->packets()) {
-    packet->offload = OffloadMeta{};
-    if (packet->interface != interface) {
+    NoteReturn(packet->offload.handle, interface, packet);
+    if (packet->interface != from) {
       EndBatch();
       BeginBatch();
-      interface = packet->interface;
+      from = packet->interface;
     }
     Admit(packet);
   }
@@ -128,6 +150,8 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
     HoldOrDrop(packet, decision);
+  } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
+    return;
   } else if (packet->gso_type != GsoType::kNone) {
     AdmitSegments(packet, item->view, decision.chain);
   } else if (packet->csum_partial && !FinishChecksum(packet)) {
@@ -153,6 +177,24 @@ void OutboundAdmission::HoldOrDrop(Packet* packet, const FlowDecision& decision)
   } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
   }
+}
+
+// A device that is down, or that the SA is leaving, would hand the packet back again and again.
+// False: the packet goes another way now.
+bool OutboundAdmission::WaitsForMove(Packet* packet, const FlowDecision& decision) {
+  const OffloadMeta back = std::exchange(packet->offload, OffloadMeta{});
+  const auto interface = static_cast<uint8_t>(back.esn_high - 1);
+  if (decision.chain.size != 1) return false;
+  const SaBinding* now = decision.chain.sas[0]->binding.load(std::memory_order_acquire);
+  if (now == nullptr || !now->device_numbers() || now->handle != back.handle ||
+      now->device != ctx_->path->interfaces[interface].offload) {
+    return false;
+  }
+  NoteReturn(back.handle, interface, packet);
+  if (!back_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
+    ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
+  }
+  return true;
 }
 
 // A super-packet is decided once and cut here. `ip` is a copy, because the first segment overwrites

@@ -25,7 +25,8 @@ class OutboundAdmission {
         next_(next),
         decider_(context->path, warm_up),
         reassembler_(&context->sink, random),
-        hold_(&context->sink) {}
+        hold_(&context->sink),
+        back_(&context->sink, kWaitForMove) {}
 
   // All packets between BeginBatch and EndBatch came from the host through the same interface
   // (Packet::interface).
@@ -35,14 +36,16 @@ class OutboundAdmission {
   // Sends the kept packets, then the errors to senders whose packets did not fit.
   void EndBatch();
 
-  // Takes packets that a device handed back in clear and without a number, as if the host had sent
-  // them now.
-  void AdmitAgain(PacketBatch* returned);
+  // Takes packets that the device of `interface` handed back in clear and without a number, as if
+  // the host had sent them now. None goes to the same place of its SA again: it waits until control
+  // has moved the SA, for kWaitForMoveMs at most.
+  static constexpr uint64_t kWaitForMoveMs = 100;
+  void AdmitAgain(uint8_t interface, PacketBatch* returned);
 
-  // Drops fragments that waited too long. Retries packets that wait for key management.
+  // Drops fragments that waited too long. Retries packets that wait for control.
   void RunTimers();
   // The latest time for the next RunTimers, in monotonic milliseconds.
-  std::optional<uint64_t> NextTimerMs() const { return hold_.NextDueMs(); }
+  std::optional<uint64_t> NextTimerMs() const;
 
   FlowCache* flow_cache() { return decider_.cache(); }
 
@@ -52,6 +55,8 @@ class OutboundAdmission {
   void AdmitIp(OutboundItem* item, Packet* packet);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const FlowDecision& decision);
+  bool WaitsForMove(Packet* packet, const FlowDecision& decision);
+  void RetryHeld(HoldQueue* queue);
   void AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain);
   bool FitsOrNotifySender(Packet* packet, const IpPacketView& ip, uint32_t length,
                           const SaChain& chain);
@@ -77,7 +82,12 @@ class OutboundAdmission {
   FlowDecider decider_;
   Fits fits_;
   Reassembler reassembler_;  // for the host's datagrams that ESP must protect whole
-  HoldQueue hold_;
+  // Dropped at the first retry that finds them where they were.
+  static constexpr HoldQueue::Terms kWaitForMove{.first_interval_ms = kWaitForMoveMs,
+                                                 .last_interval_ms = 2 * kWaitForMoveMs,
+                                                 .too_late = DropReason::kOutDeviceError};
+  HoldQueue hold_;  // for their SA
+  HoldQueue back_;  // for their SA to move
   IcmpLimiter icmp_limiter_;
   PacketBatch to_host_;  // errors to senders, all for one interface
 };

@@ -39,7 +39,7 @@ void OutboundPipeline::RunReturned(uint8_t interface, PacketBatch* in) {
       [](const Packet* packet) { return packet->offload.status == OffloadStatus::kReturnedClear; },
       &clear);
   if (!returned.empty()) transform_.SealReturned(interface, &returned);
-  if (!clear.empty()) admission_.AdmitAgain(&clear);
+  if (!clear.empty()) admission_.AdmitAgain(interface, &clear);
 }
 
 }  // namespace cygnet

@@ -116,6 +116,59 @@ TEST(PacketOffloadTest, PacketThatComesBackMayMeetAnotherPolicy) {
   EXPECT_EQ(pair->a.Drops(DropReason::kOutPolicyBlock), 1u);
 }
 
+// "stop": the SA is about to leave the device.
+class DeviceHandsBackTest : public testing::TestWithParam<const char*> {
+ protected:
+  void Begin() {
+    EXPECT_THAT(pair_->a.Send(Inner()), SizeIs(1));
+    if (std::string_view(GetParam()) == "stop") {
+      pair_->a.bindings[0]->device->StopSa(pair_->a.bindings[0]->handle);
+    } else {
+      ASSERT_TRUE(pair_->a.nic().InjectFault(GetParam()));
+    }
+    for (std::size_t i = 0; i < kPackets; ++i) pair_->a.FromHost(Inner(64 + i));
+  }
+  static constexpr std::size_t kPackets = 5;
+  const std::unique_ptr<TestPair> pair_ = MakePair();
+};
+
+TEST_P(DeviceHandsBackTest, EachPacketIsHandedOverOnceAndWaitsForTheMove) {
+  Begin();
+  for (int turn = 0; turn < 20; ++turn) {
+    pair_->a.path.BumpGeneration();  // other SAs move; this one does not
+    pair_->a.worker->RunOnce();
+    pair_->a.nic().RunOnce();
+  }
+  EXPECT_EQ(pair_->a.nic().offload_stats().returned, kPackets);
+  EXPECT_EQ(pair_->a.AllDrops(), 0u) << "they wait";
+  pair_->sa_a->outbound()->binding = pair_->a.Bind(test::MakeSpec(), Half::kOutbound);
+  pair_->a.path.BumpGeneration();
+  pair_->a.Run();
+  const std::vector<Bytes> wire = pair_->a.ToWire();
+  ASSERT_THAT(wire, SizeIs(kPackets));
+  EXPECT_LE(wire.front().size(), wire.back().size()) << "in order";
+  EXPECT_EQ(pair_->a.nic().offload_stats().returned, kPackets);
+}
+
+TEST_P(DeviceHandsBackTest, TheyWaitABoundedTime) {
+  Begin();
+  pair_->a.Run();
+  pair_->a.clock.monotonic_ns += (OutboundAdmission::kWaitForMoveMs - 1) * 1'000'000;
+  pair_->a.Run();
+  EXPECT_EQ(pair_->a.AllDrops(), 0u);
+  pair_->a.clock.monotonic_ns += 1'000'000;
+  pair_->a.Run();
+  EXPECT_EQ(pair_->a.Drops(DropReason::kOutDeviceError), kPackets);
+  EXPECT_EQ(pair_->a.nic().offload_stats().returned, kPackets);
+}
+
+INSTANTIATE_TEST_SUITE_P(States, DeviceHandsBackTest,
+                         testing::Values("crash", "down", "reset 60000", "stop"),
+                         [](const auto& state) {
+                           const std::string name = state.param;
+                           return name.substr(0, name.find(' '));
+                         });
+
 // --- Inbound ---
 
 TEST(PacketOffloadTest, DecapsulatedPacketsMeetPolicy) {

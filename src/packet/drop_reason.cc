@@ -64,7 +64,7 @@ constexpr DropReasonInfo kInfo[] = {
     {"out-device-error", "device could not seal it", "XfrmOutStateProtoError"},
     {"out-fragment", "later fragment of a flow whose policy selects by ports", "XfrmOutError"},
     {"out-wrong-direction", "the SA is for input only", "XfrmOutStateDirError"},
-    {"out-hold-full", "no room to wait for an SA", "XfrmOutNoQueueSpace"},
+    {"out-hold-full", "no room to wait for an SA, or for it to move", "XfrmOutNoQueueSpace"},
     {"out-hold-timeout", "no SA within the hold time", "XfrmOutNoStates"},
     {"out-offload-required", "the SA must be on a device, but the device cannot seal this packet",
      "XfrmOutError"},

@@ -78,8 +78,7 @@ class FaultLab final : public PlacementListener {
       Turn();
     }
   }
-  // A tenth of a second. A packet that the device hands back in clear may go there again until
-  // control has moved its SA.
+  // A tenth of a second.
   void Turn() {
     for (int i = 0; i < 8; ++i) {
       host_.worker->RunOnce();
