@@ -162,6 +162,9 @@ struct cygnet_algorithm_caps {
   uint16_t icv_bytes[8];
 };
 
+/* Largest cygnet_caps.algorithm_count. */
+#define CYGNET_MAX_ALGORITHMS 256u
+
 /* What the device can do. What it does not name is not supported, and the host never asks for it.
  * Constant once `open` has returned; valid until `close`. */
 struct cygnet_caps {

@@ -2,6 +2,7 @@
 // runs it, so that the operator's command does not contain the stack.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "conformance/kinds.h"
 #include "conformance/report.h"
 #include "plugin/plugin_library.h"
+#include "plugin/trial.h"
 
 namespace cygnet::conformance {
 namespace {
@@ -17,17 +19,18 @@ constexpr int kConforms = 0;
 constexpr int kBroken = 1;
 constexpr int kCannotLoad = 2;
 constexpr int kUsage = 64;
-constexpr unsigned kSecondsToOpen = 30;
 constexpr unsigned kSecondsToMeasure = 120;
 
 constexpr char kHelp[] =
     "usage: cygnet conformance --driver FILE | --engine FILE [-j] [--option KEY=VALUE]...\n"
-    "                          [--only CHECK]... [--no-rates] [--list]\n"
+    "                          [--only CHECK]... [--no-rates]\n"
+    "                          [--time-limit SECONDS] [--list]\n"
     "Tests a plug-in against the promises of cygnet/driver.h or cygnet/engine.h.\n"
     "  -j          the report as JSON\n"
     "  --option    given to the plug-in when it is opened, as plugin_options\n"
     "  --only      runs this check, not all\n"
     "  --no-rates  without measurements\n"
+    "  --time-limit  longest time for opening it, and for each check (30)\n"
     "  --list      names the checks, without a plug-in\n"
     "Exit status: 0 it conforms, 1 a promise is broken, 2 it cannot be loaded or opened.\n";
 
@@ -37,6 +40,7 @@ struct Arguments {
   bool json = false;
   bool rates = true;
   bool list = false;
+  unsigned seconds = kTrialSeconds;
   std::vector<std::string_view> only;
 };
 
@@ -53,6 +57,9 @@ std::optional<Arguments> Parse(int argc, char** argv) {
       a.list = true;
     } else if (word == "--only" && next != nullptr) {
       a.only.push_back(argv[++i]);
+    } else if (word == "--time-limit" && next != nullptr) {
+      a.seconds = static_cast<unsigned>(std::strtoul(argv[++i], nullptr, 10));
+      if (a.seconds == 0) return std::nullopt;
     } else if (word == "--option" && next != nullptr) {
       a.subject.options.push_back(argv[++i]);
     } else if (word.starts_with("--") && next != nullptr && a.kind == nullptr) {
@@ -81,16 +88,18 @@ int List() {
 
 // The plug-in's words, from a child: this process never loads it. The error is in `problem`.
 std::optional<About> Look(const Arguments& a, std::string* problem) {
-  const std::string text = TextOfChild(
+  const TrialEnd end = RunTrial(
       [&a] {
         const auto about = a.kind->look(a.subject);
         return about ? nlohmann::json{about->name, about->version, about->vendor}.dump()
                      : "!" + about.error().message;
       },
-      kSecondsToOpen);
-  const auto words = nlohmann::json::parse(text, nullptr, false);
-  if (!words.is_array() || words.size() != 3) {
-    *problem = text.empty() ? "the process died while it opened the plug-in" : text.substr(1);
+      a.seconds);
+  const auto words = nlohmann::json::parse(end.text, nullptr, false);
+  if (!end.ended_well() || !words.is_array() || words.size() != 3) {
+    *problem = !end.ended_well()  ? a.subject.path + ": " + end.Problem(a.seconds)
+               : end.text.empty() ? a.subject.path + ": the library ended the process"
+                                  : end.text.substr(1);
     return std::nullopt;
   }
   return About{words[0], words[1], words[2]};
@@ -113,7 +122,7 @@ std::vector<Check> ChecksOf(const Arguments& a) {
 std::vector<Measurement> Measure(const Arguments& a) {
   std::vector<Measurement> rates;
   if (!a.rates || a.kind->measure == nullptr) return rates;
-  const std::string text = TextOfChild(
+  const TrialEnd end = RunTrial(
       [&a] {
         nlohmann::json rows = nlohmann::json::array();
         for (const Measurement& m : a.kind->measure(a.subject)) {
@@ -122,7 +131,7 @@ std::vector<Measurement> Measure(const Arguments& a) {
         return rows.dump();
       },
       kSecondsToMeasure);
-  const auto rows = nlohmann::json::parse(text, nullptr, false);
+  const auto rows = nlohmann::json::parse(end.text, nullptr, false);
   if (!rows.is_array()) return rates;
   for (const auto& row : rows) rates.push_back({row[0], row[1], row[2]});
   return rates;
@@ -147,7 +156,7 @@ int Run(const Arguments& a) {
                 .name = about->name,
                 .version = about->version,
                 .vendor = about->vendor};
-  report.results = RunAll(checks, a.subject);
+  report.results = RunAll(checks, a.subject, a.seconds);
   report.measurements = Measure(a);
   std::fputs((a.json ? JsonOf(report) : TextOf(report)).c_str(), stdout);
   return Conforms(report) ? kConforms : kBroken;

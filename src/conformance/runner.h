@@ -13,11 +13,8 @@ struct Result {
   Outcome outcome;
 };
 
-// `seconds`: the longest that a check may take.
+// `seconds`: the longest that one check may take.
 Outcome RunInChild(const Check& check, const Subject& subject, unsigned seconds);
-std::vector<Result> RunAll(std::span<const Check> checks, const Subject& subject);
-
-// What a child makes, as text; empty: it died. For what must not be loaded into this process.
-std::string TextOfChild(const std::function<std::string()>& make, unsigned seconds);
+std::vector<Result> RunAll(std::span<const Check> checks, const Subject& subject, unsigned seconds);
 
 }  // namespace cygnet::conformance

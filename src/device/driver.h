@@ -75,6 +75,9 @@ struct DriverInfo {
   Result<DeviceOptions> (*check)(const Options& options) = CheckNoOptions;
   // Checks the files that the options name; part of `cygnetd --check`.
   Status (*check_files)(const Options& options) = nullptr;
+  // Opens what `create` opens, where that does no harm, and closes it again. Of `params` there are
+  // no pools, no capture and no guard.
+  Status (*try_open)(const DriverParams& params) = nullptr;
 
   // A wire has `open`. The caller (OpenWire) puts the port behind the guard.
   Result<std::unique_ptr<Port>> (*open)(const DriverParams& params) = nullptr;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "plugin/trial.h"
+
 namespace cygnet {
 namespace {
 
@@ -110,11 +112,7 @@ Result<DriverPlugin> LoadIsolated(const std::string& path, PluginTrust trust,
   return plugin;
 }
 
-}  // namespace
-
-Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust,
-                                const IsolationSettings* isolation) {
-  if (isolation != nullptr) return LoadIsolated(path, trust, *isolation);
+Result<DriverPlugin> LoadHere(const std::string& path, PluginTrust trust) {
   auto library = PluginLibrary::Load(path, trust);
   if (!library) return library.error();
   void* symbol = library->Find("cygnet_driver_entry");
@@ -123,9 +121,23 @@ Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust,
   }
   Entry entry = nullptr;
   std::memcpy(&entry, &symbol, sizeof(entry));
+  NoteStep("cygnet_driver_entry");
   auto plugin = ReadDriver(entry(CYGNET_ABI), library->path());
   if (plugin) plugin->sha256 = library->sha256();
   return plugin;
+}
+
+}  // namespace
+
+Result<DriverPlugin> LoadDriver(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation) {
+  if (isolation != nullptr) return LoadIsolated(path, trust, *isolation);
+  const auto load = [&]() -> Status {
+    const auto plugin = LoadHere(path, trust);
+    return plugin ? Status() : plugin.error();
+  };
+  CYGNET_RETURN_IF_ERROR(TryToLoad(path, trust, load));
+  return LoadHere(path, trust);
 }
 
 }  // namespace cygnet

@@ -1,6 +1,7 @@
 #include "plugin/engine_plugin.h"
 
 #include "base/log.h"
+#include "plugin/trial.h"
 
 namespace cygnet {
 
@@ -15,11 +16,7 @@ Result<EnginePlugin> LoadIsolated(const std::string& path, PluginTrust trust,
   return EnginePlugin{.table = *table, .path = file->path, .sha256 = file->sha256};
 }
 
-}  // namespace
-
-Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust,
-                                const IsolationSettings* isolation) {
-  if (isolation != nullptr) return LoadIsolated(path, trust, *isolation);
+Result<EnginePlugin> LoadHere(const std::string& path, PluginTrust trust) {
   const auto library = PluginLibrary::Load(path, trust);
   if (!library) return library.error();
   using Entry = const cygnet_engine* (*)(uint32_t host_abi);
@@ -28,13 +25,30 @@ Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust,
     return MakeError(Errc::kInvalid,
                      "plug-in " + path + " is not an engine: it lacks " CYGNET_ENGINE_ENTRY);
   }
+  NoteStep(CYGNET_ENGINE_ENTRY);
   return EnginePlugin{
       .table = entry(CYGNET_ABI), .path = library->path(), .sha256 = library->sha256()};
+}
+
+}  // namespace
+
+Result<EnginePlugin> LoadEngine(const std::string& path, PluginTrust trust,
+                                const IsolationSettings* isolation) {
+  return isolation != nullptr ? LoadIsolated(path, trust, *isolation) : LoadHere(path, trust);
 }
 
 Result<std::unique_ptr<PluginEngine>> OpenEngine(const std::string& path, PluginTrust trust,
                                                  const PluginEngineSettings& settings,
                                                  const IsolationSettings* isolation) {
+  if (isolation == nullptr) {
+    const auto open = [&]() -> Status {
+      const auto tried = LoadHere(path, trust);
+      if (!tried) return tried.error();
+      const auto engine = PluginEngine::Open(tried->table, settings);
+      return engine ? Status() : engine.error();
+    };
+    CYGNET_RETURN_IF_ERROR(TryToLoad(path, trust, open));
+  }
   const auto plugin = LoadEngine(path, trust, isolation);
   if (!plugin) return plugin.error();
   auto engine = PluginEngine::Open(plugin->table, settings);

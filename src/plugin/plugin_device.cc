@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "plugin/plugin_convert.h"
+#include "plugin/trial.h"
 
 namespace cygnet {
 namespace {
@@ -76,6 +77,7 @@ PluginDevice::~PluginDevice() {
 }
 
 uint32_t PluginDevice::Close() {
+  NoteStep("close");
   if (device_ != nullptr) driver_.close(device_);
   device_ = nullptr;
   return packets_.Reclaim();
@@ -107,6 +109,7 @@ Status PluginDevice::OpenPlugin(const PluginDeviceParams& params) {
   open.headroom = packets_.pools()->small.headroom();
   cygnet_refusal refusal = NewRefusal();
   void* device = nullptr;
+  NoteStep("open");
   const int32_t result = driver_.open(&open, &device, &refusal);
   const std::string who = "plug-in " + plugin_.Title();
   if (result < 0) {
@@ -122,6 +125,7 @@ Status PluginDevice::OpenPlugin(const PluginDeviceParams& params) {
 }
 
 Status PluginDevice::LookAtCaps() {
+  NoteStep("caps");
   plugin_caps_ = driver_.caps(device_);
   const std::string who = "plug-in " + plugin_.Title() + " breaks the contract of drivers: ";
   const bool known =
@@ -129,14 +133,22 @@ Status PluginDevice::LookAtCaps() {
   if (!known || (plugin_caps_->algorithm_count > 0 && plugin_caps_->algorithms == nullptr)) {
     return MakeError(Errc::kInvalid, who + "caps returned nothing that this version can read");
   }
+  if (plugin_caps_->algorithm_count > CYGNET_MAX_ALGORITHMS) {
+    return MakeError(Errc::kInvalid, who + "caps names " +
+                                         std::to_string(plugin_caps_->algorithm_count) +
+                                         " algorithms; at most " +
+                                         std::to_string(CYGNET_MAX_ALGORITHMS) + " are possible");
+  }
   caps_ = FromPlugin(*plugin_caps_);
   if (caps_.packet_offload && driver_.packet == nullptr) {
     return MakeError(Errc::kInvalid, who + "it claims packet offload without the table \"packet\"");
   }
   cygnet_identity identity{};
   identity.size = sizeof(identity);
+  NoteStep("identity");
   driver_.identity(device_, &identity);
   identity_ = IdentityOf(identity);
+  NoteStep("");
   return {};
 }
 

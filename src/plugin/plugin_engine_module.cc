@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "plugin/trial.h"
 
 namespace cygnet::plugin_engine {
 namespace {
@@ -97,6 +98,7 @@ Module::Module(const PluginEngineSettings& settings) : patience_(settings.patien
 }
 
 Module::~Module() {
+  NoteStep("close");
   if (engine_ != nullptr) calls_.close(engine_);
 }
 
@@ -181,6 +183,7 @@ Status Module::Start(const PluginEngineSettings& settings) {
   cygnet_refusal refusal{};
   refusal.size = sizeof(refusal);
   void* opened = nullptr;
+  NoteStep("open");
   if (const int32_t answer = calls_.open(&host_, &config, &opened, &refusal); answer != 0) {
     return Refusal(answer, refusal);
   }
@@ -192,6 +195,7 @@ Status Module::Start(const PluginEngineSettings& settings) {
 Status Module::TakeLimits(const EngineOptions& options) {
   cygnet_engine_limits limits{};
   limits.size = sizeof(limits);
+  NoteStep("limits");
   if (calls_.limits != nullptr) {
     if (const int32_t answer = calls_.limits(engine_, &limits); answer != 0) {
       return MakeError(ErrcOf(answer), name_ + ": limits() failed");
@@ -211,7 +215,9 @@ Result<std::shared_ptr<Module>> Module::Open(const cygnet_engine* table,
   std::shared_ptr<Module> module(new Module(settings));
   CYGNET_RETURN_IF_ERROR(module->TakeTable(table));
   CYGNET_RETURN_IF_ERROR(module->Start(settings));
+  NoteStep("supports");
   module->FindSuites();
+  NoteStep("");
   return module;
 }
 

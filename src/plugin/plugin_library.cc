@@ -10,8 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <set>
 
 #include "base/errno_error.h"
+#include "plugin/trial.h"
 
 namespace cygnet {
 namespace {
@@ -88,9 +90,22 @@ Result<PluginFile> CheckPluginFile(const std::string& path, PluginTrust trust) {
   return PluginFile{*std::move(resolved), *std::move(sum)};
 }
 
+Status TryToLoad(const std::string& path, PluginTrust trust, const std::function<Status()>& load) {
+  if (trust == PluginTrust::kAnyOwner) return {};
+  static std::set<std::string> tried;  // path and sum; control thread
+  const auto file = CheckPluginFile(path, trust);
+  if (!file) return file.error();
+  const std::string name = file->path + " " + file->sha256;
+  if (tried.contains(name)) return {};
+  CYGNET_RETURN_IF_ERROR(Try(path, load));
+  tried.insert(name);
+  return {};
+}
+
 Result<PluginLibrary> PluginLibrary::Load(const std::string& path, PluginTrust trust) {
   auto file = CheckPluginFile(path, trust);
   if (!file) return file.error();
+  NoteStep("dlopen");
   void* handle = dlopen(file->path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     return MakeError(Errc::kInvalid, "plug-in " + path + " cannot be loaded: " + LoaderError());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,10 @@ struct PluginFile {
 };
 // Loads nothing.
 Result<PluginFile> CheckPluginFile(const std::string& path, PluginTrust trust);
+
+// Runs `load` in a trial (plugin/trial.h) before this process does it: once for each file, and only
+// under kNobodyElse. Whoever loads with kAnyOwner is a trial itself, or a test.
+Status TryToLoad(const std::string& path, PluginTrust trust, const std::function<Status()>& load);
 
 class PluginLibrary {
  public:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -97,6 +98,37 @@ class Examples(unittest.TestCase):
         status, text = report("driver", FOLDER.parent / "plugin/plugin_bad_version.so")
         self.assertEqual(status, 2)
         self.assertIn("built for version 2", text)
+
+
+class Wrecks(unittest.TestCase):
+    """Libraries that nothing can be done with: the answer is a sentence and status 2."""
+
+    def assert_refused(self, library, pattern, *words):
+        status, text = report("driver", library, *words)
+        self.assertEqual(status, 2, text)
+        self.assertRegex(text, pattern)
+
+    def test_a_library_that_crashes_is_named_with_the_place(self):
+        for fault, pattern in (("constructor", r"the library crashed \(SIGSEGV\) in dlopen"),
+                               ("exit", "ended the process with status 7 in cygnet_driver_entry"),
+                               ("open", r"the library crashed \(SIGSEGV\) in open"),
+                               ("pointer", r"the library crashed \(SIGSEGV\) in caps"),
+                               ("count", "names 4294967295 algorithms; at most 256")):
+            with self.subTest(fault=fault):
+                self.assert_refused(FOLDER.parent / f"plugin/plugin_fault_{fault}.so", pattern)
+
+    def test_a_library_that_never_returns_is_ended(self):
+        self.assert_refused(FOLDER.parent / "plugin/plugin_fault_loop.so",
+                            "did not return within 1 s in cygnet_driver_entry", "--time-limit", "1")
+
+    def test_a_cut_library_is_refused(self):
+        whole = (FOLDER.parent / "plugin/plugin_null.so").read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            for size in (0, 3, 64, 1000, 5000, 9000):
+                with self.subTest(size=size):
+                    cut = pathlib.Path(folder) / f"cut{size}.so"
+                    cut.write_bytes(whole[:size])
+                    self.assert_refused(cut, r"cannot be loaded|crashed \(SIG(BUS|SEGV)\) in dlopen")
 
 
 if __name__ == "__main__":

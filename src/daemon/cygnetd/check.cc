@@ -109,6 +109,13 @@ Status CheckDevices(const Config& config, CheckScope scope) {
       const Status files = driver.check_files(device.options);
       if (!files) return In("device " + device.name, files.error());
     }
+    if (driver.try_open != nullptr && scope == CheckScope::kThisMachine) {
+      const Status opened = driver.try_open({.name = device.name,
+                                             .wire = device.wire,
+                                             .queues = config.workers,
+                                             .options = device.options});
+      if (!opened) return In("device " + device.name, opened.error());
+    }
     if (!device.owns_interface || scope == CheckScope::kNoInterfaces) continue;
     if (const std::string addresses = WireAddresses(device.wire); !addresses.empty()) {
       return MakeError(Errc::kBusy,

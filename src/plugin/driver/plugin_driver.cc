@@ -3,6 +3,7 @@
 #include "device/wires/wire_port.h"
 #include "plugin/plugin_device.h"
 #include "plugin/plugin_keys.h"
+#include "plugin/trial.h"
 
 namespace cygnet {
 namespace {
@@ -68,6 +69,55 @@ Status CheckFiles(const Options& options) {
   return plugin ? Status() : plugin.error();
 }
 
+// A wire that nobody is at.
+class QuietWire final : public Port {
+ public:
+  explicit QuietWire(uint32_t queues) : queues_(queues) {}
+  std::string_view name() const override { return "trial"; }
+  MacAddress mac() const override { return {2, 0, 0, 0, 0, 1}; }
+  uint32_t mtu() const override { return 1500; }
+  uint32_t queues() const override { return queues_; }
+  PortStats stats() const override { return {}; }
+  uint32_t Receive(uint32_t, PacketBatch*, DropSink*) override { return 0; }
+  void Transmit(uint32_t, PacketBatch* batch, DropSink* sink) override {
+    batch->DropAll(DropReason::kPortDown, sink);
+  }
+  int wait_fd(uint32_t) const override { return -1; }
+  bool PrepareWait(uint32_t) override { return true; }
+  void FinishWait(uint32_t) override {}
+
+ private:
+  const uint32_t queues_;
+};
+
+uint32_t WireQueues(const DriverPlugin& plugin, uint32_t queues) {
+  return plugin.driver.wire == CYGNET_WIRE_ONE ? 1 : queues;
+}
+
+Status OpenAndClose(const DriverParams& params, const PluginOptions& options) {
+  const auto plugin = Load(options);
+  if (!plugin) return plugin.error();
+  constexpr uint32_t kPackets = 512;
+  PacketPools pools(kPackets, 1);
+  std::unique_ptr<Port> wire;
+  if (plugin->driver.wire != CYGNET_WIRE_NONE) {
+    wire = std::make_unique<QuietWire>(WireQueues(*plugin, params.queues));
+  }
+  const auto opened = PluginDevice::Open(*plugin, {.name = params.name,
+                                                   .wire_name = params.wire,
+                                                   .queues = params.queues,
+                                                   .pools = &pools,
+                                                   .wire = std::move(wire),
+                                                   .options = options.options});
+  return opened ? Status() : opened.error();
+}
+
+Status TryOpen(const DriverParams& params) {
+  const auto options = Read(params.options);
+  if (!options) return options.error();
+  return Try(options->plugin, [&] { return OpenAndClose(params, *options); });
+}
+
 Result<Device> Create(const DriverParams& params) {
   const auto options = Read(params.options);
   if (!options) return options.error();
@@ -76,7 +126,7 @@ Result<Device> Create(const DriverParams& params) {
   std::unique_ptr<Port> wire;
   if (plugin->driver.wire != CYGNET_WIRE_NONE) {
     DriverParams wire_params = params;
-    wire_params.queues = plugin->driver.wire == CYGNET_WIRE_ONE ? 1 : params.queues;
+    wire_params.queues = WireQueues(*plugin, params.queues);
     wire_params.options = WireOptions(params.options);
     auto opened = OpenWire(options->wire_driver, wire_params);
     if (!opened) return opened.error();
@@ -107,6 +157,7 @@ extern const DriverInfo kPluginDriver = {
     .keys = Keys,
     .check = Check,
     .check_files = CheckFiles,
+    .try_open = TryOpen,
     .create = Create,
 };
 

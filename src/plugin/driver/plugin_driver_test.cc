@@ -17,7 +17,8 @@ class PluginDriverTest : public test::PortTest {
     char name[] = "/var/lib/cygnet-plugin-XXXXXX";  // a folder that only root may write
     if (mkdtemp(name) == nullptr) GTEST_SKIP() << "needs root";
     folder_ = name;
-    for (const char* plugin : {"plugin_null", "plugin_bad_version"}) {
+    for (const char* plugin :
+         {"plugin_null", "plugin_bad_version", "plugin_fault_constructor", "plugin_fault_open"}) {
       std::filesystem::copy_file(std::string(CYGNET_TEST_PLUGINS) + "/" + plugin + ".so",
                                  Path(plugin));
       chmod(Path(plugin).c_str(), 0644);
@@ -53,6 +54,20 @@ TEST_F(PluginDriverTest, ItsKeysAreChecked) {
 TEST_F(PluginDriverTest, ALibraryThatOthersMayChangeIsRefused) {
   chmod(Path("plugin_null").c_str(), 0666);
   EXPECT_THAT(WhyNot(Key("plugin", Path("plugin_null"))), HasSubstr("can be written by others"));
+}
+
+TEST_F(PluginDriverTest, ALibraryThatCrashesIsRefusedByName) {
+  EXPECT_THAT(WhyNot(Key("plugin", Path("plugin_fault_constructor"))),
+              HasSubstr("plugin_fault_constructor is refused: the library crashed (SIGSEGV) in "
+                        "dlopen"));
+  const auto why_not_open = [this](const char* plugin) {
+    DriverParams params = Params("", 1);
+    params.options = OptionsOf("plugin", Key("plugin", Path(plugin)));
+    const Status opened = FindDriver("plugin")->try_open(params);
+    return opened ? "fine" : opened.error().message;
+  };
+  EXPECT_EQ(why_not_open("plugin_null"), "fine");
+  EXPECT_THAT(why_not_open("plugin_fault_open"), HasSubstr("crashed (SIGSEGV) in open"));
 }
 
 class PluginDriverWireTest : public PluginDriverTest, public testing::WithParamInterface<bool> {};

@@ -1,0 +1,58 @@
+/* null_driver, with a fault where nothing of the library may be trusted yet: FAULT_…. */
+#define cygnet_driver_entry null_driver_entry
+#include "../../examples/null_driver/null_driver.c"
+#undef cygnet_driver_entry
+#include <unistd.h>
+
+static volatile uint32_t* volatile nowhere; /* the compiler does not know that it is NULL */
+
+#ifdef FAULT_CONSTRUCTOR
+__attribute__((constructor)) static void crash(void) { *nowhere = 1; }
+#endif
+
+#ifdef FAULT_OPEN
+static int32_t crash_in_open(const struct cygnet_driver_open* params, void** device,
+                             struct cygnet_refusal* refusal) {
+  *nowhere = 1;
+  return null_open(params, device, refusal);
+}
+#endif
+
+#ifdef FAULT_COUNT
+static const struct cygnet_caps* wild_caps(void* device) {
+  static struct cygnet_caps caps;
+  caps = *null_caps(device);
+  caps.algorithms = (const struct cygnet_algorithm_caps*)&caps;
+  caps.algorithm_count = UINT32_MAX;
+  return &caps;
+}
+#endif
+
+#ifdef FAULT_POINTER
+static const struct cygnet_caps* wild_caps(void* device) {
+  static struct cygnet_caps caps;
+  caps = *null_caps(device);
+  caps.algorithms = (const struct cygnet_algorithm_caps*)16;
+  caps.algorithm_count = 1;
+  return &caps;
+}
+#endif
+
+CYGNET_EXPORT const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi) {
+  static struct cygnet_driver driver;
+  driver = *null_driver_entry(host_abi);
+#ifdef FAULT_LOOP
+  while (nowhere == NULL) {
+  }
+#endif
+#ifdef FAULT_EXIT
+  _exit(7);
+#endif
+#ifdef FAULT_OPEN
+  driver.open = crash_in_open;
+#endif
+#if defined(FAULT_COUNT) || defined(FAULT_POINTER)
+  driver.caps = wild_caps;
+#endif
+  return &driver;
+}
