@@ -83,8 +83,12 @@ EspSample DriverBench::Sample(const Choice& choice, SampleOptions options) const
 
 std::optional<OffloadHandle> DriverBench::Install(const SaSpec& spec, Half half, uint64_t highest) {
   const SaSpec copy = spec.Clone();
+  return Install({copy, half, highest});
+}
+
+std::optional<OffloadHandle> DriverBench::Install(const OffloadSa& sa) {
   OffloadHandle handle;
-  auto refused = device_->InstallSa({copy, half, highest}, &handle);
+  auto refused = device_->InstallSa(sa, &handle);
   if (!refused.has_value()) return handle;
   refusal = *std::move(refused);
   return std::nullopt;

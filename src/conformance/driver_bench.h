@@ -37,6 +37,7 @@ class DriverBench {
 
   // The key is gone when this returns. nullopt: refused, see `refusal`.
   std::optional<OffloadHandle> Install(const SaSpec& spec, Half half, uint64_t highest = 0);
+  std::optional<OffloadHandle> Install(const OffloadSa& sa);
   std::optional<OffloadHandle> Start(const SaSpec& spec, Half half, uint64_t highest = 0);
   // An SA of each direction that it claims: frames in clear pass by a table that is not empty.
   void StartClaimed();

@@ -47,6 +47,13 @@ double AddRate(DriverBench* bench) {
 
 std::string WhyNotApplicable(DriverBench* bench, Need need) {
   if (need == Need::kNothing) return {};
+  if (need == Need::kPacket) {
+    const OffloadCaps& caps = bench->device().caps();
+    if (!caps.packet_offload) return "it has no packet offload";
+    if (bench->wire() == nullptr) return "it sends by itself: nothing shows what leaves";
+    const bool all = caps.inbound && caps.outbound && caps.tunnel && caps.ipv4;
+    return all ? "" : "it lacks a direction, tunnels or IPv4";
+  }
   const bool seals = bench->seals(), opens = bench->opens();
   if (need != Need::kWire && !seals && !opens) return "it has no crypto offload";
   if (need == Need::kLoopback) {
@@ -66,7 +73,7 @@ std::span<const Check> DriverChecks() {
   static const std::vector<Check> checks = [] {
     std::vector<Check> all;
     for (const auto group : {DriverTableChecks(), DriverSealChecks(), DriverOpenChecks(),
-                             DriverLifeChecks(), DriverWorkerChecks()}) {
+                             DriverLifeChecks(), DriverWorkerChecks(), DriverPacketChecks()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

@@ -16,7 +16,8 @@ enum class Need : uint8_t {
   kSeal,      // and crypto offload outbound
   kOpen,      // or inbound
   kCrypto,    // or of both directions
-  kFaults,    // and faults
+  kPacket,    // packet offload of both directions, IPv4, tunnels, and the host's wire
+  kFaults,    // crypto offload, and faults
   kLoopback,  // the table `loopback`
 };
 std::string WhyNotApplicable(DriverBench* bench, Need need);
@@ -39,6 +40,7 @@ std::span<const Check> DriverSealChecks();    // packets out
 std::span<const Check> DriverOpenChecks();    // packets in
 std::span<const Check> DriverLifeChecks();    // states, ends, threads, loopback
 std::span<const Check> DriverWorkerChecks();  // what a worker waits for
+std::span<const Check> DriverPacketChecks();  // packet offload
 
 inline bool HasHandle(const std::vector<OffloadHandle>& handles, OffloadHandle handle) {
   return std::find(handles.begin(), handles.end(), handle) != handles.end();

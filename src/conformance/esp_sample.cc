@@ -67,6 +67,11 @@ SaSpec MakeSpec(const Choice& choice, const SampleOptions& o) {
   spec.flags = o.esn ? kSaFlagEsn : uint8_t{0};
   spec.replay.window = 64;
   spec.replay.extended_form = o.esn;
+  if (o.udp_port != 0) {
+    UdpEncap encap;
+    encap.sport = encap.dport = o.udp_port;
+    spec.encap = encap;
+  }
   const bool aead = choice.auth == nullptr;
   SaAlgorithm& encryption = aead ? spec.aead : spec.cipher;
   encryption.descriptor = choice.encryption;
@@ -142,9 +147,13 @@ EspSample::EspSample(const Choice& choice, const SampleOptions& options)
       ipv6_(options.ipv6),
       layout_(LayoutOf(spec_)),
       engine_(Reference()) {
-  auto session = engine_->CreateSession(esp::SessionFor(spec_, CryptoDirection::kSeal, 1));
-  CYGNET_CHECK(session.has_value());  // the reference has every algorithm of the table
-  session_ = *std::move(session);
+  const auto make = [this](CryptoDirection direction) {
+    auto session = engine_->CreateSession(esp::SessionFor(spec_, direction, 1));
+    CYGNET_CHECK(session.has_value());  // the reference has every algorithm of the table
+    return *std::move(session);
+  };
+  seal_ = make(CryptoDirection::kSeal);
+  open_ = make(CryptoDirection::kOpen);
   queue_ = engine_->CreateQueue(0);
 }
 
@@ -168,19 +177,63 @@ Bytes EspSample::Readable(uint64_t seq, std::size_t text_bytes) const {
   return frame;
 }
 
-Bytes EspSample::Sealed(uint64_t seq, std::size_t text_bytes) const {
-  Bytes frame = Readable(seq, text_bytes);
+CryptoStatus EspSample::RunJob(CryptoSession* session, CryptoDirection direction,
+                               std::span<uint8_t> esp, uint32_t esn_high) const {
   const esp::JobParams params{.layout = layout_,
                               .salt = SaltOf(spec_),
                               .esn = spec_.esn(),
-                              .direction = CryptoDirection::kSeal,
-                              .session = session_.get()};
+                              .direction = direction,
+                              .session = session};
   CryptoJob job;
-  esp::BuildJob(params, std::span(frame).subspan(esp_offset()), static_cast<uint32_t>(seq >> 32),
-                &job);
+  esp::BuildJob(params, esp, esn_high, &job);
   (void)queue_->Submit({&job, 1});
-  CYGNET_CHECK(job.status == CryptoStatus::kOk);
+  return job.status;
+}
+
+Bytes EspSample::Seal(Bytes frame, uint64_t seq) const {
+  const auto esp = std::span(frame).subspan(esp_offset());
+  const auto status =
+      RunJob(seal_.get(), CryptoDirection::kSeal, esp, static_cast<uint32_t>(seq >> 32));
+  CYGNET_CHECK(status == CryptoStatus::kOk);
   return frame;
+}
+
+Bytes EspSample::Sealed(uint64_t seq, std::size_t text_bytes) const {
+  return Seal(Readable(seq, text_bytes), seq);
+}
+
+Bytes EspSample::SealedTunnel(uint64_t seq, const Bytes& inner) const {
+  constexpr std::size_t kTrailer = 2;
+  Bytes frame = Readable(seq, inner.size() + kTrailer);
+  uint8_t* text = frame.data() + esp_offset() + kEspHeader + layout_.iv;
+  const std::size_t padding = Rounded(inner.size() + kTrailer) - inner.size() - kTrailer;
+  uint8_t* at = std::copy(inner.begin(), inner.end(), text);
+  for (std::size_t i = 0; i < padding; ++i) *at++ = static_cast<uint8_t>(i + 1);
+  *at++ = static_cast<uint8_t>(padding);
+  *at = kProtoIpip;
+  return Seal(std::move(frame), seq);
+}
+
+std::optional<EspSample::Opened> EspSample::OpenTunnel(const Bytes& frame) const {
+  const std::size_t offset = esp_offset() + std::size_t{layout_.udp};
+  const std::size_t front = offset + kEspHeader + layout_.iv;
+  if (frame.size() < front + 2u + layout_.icv) return std::nullopt;
+  Bytes copy = frame;
+  Opened opened{.spi = LoadBe32(&copy[offset]), .seq = LoadBe32(&copy[offset + 4])};
+  if (layout_.iv >= 8) {
+    const uint8_t* iv = &copy[offset + kEspHeader];
+    opened.iv = uint64_t{LoadBe32(iv)} << 32 | LoadBe32(iv + 4);
+  }
+  const auto status =
+      RunJob(open_.get(), CryptoDirection::kOpen, std::span(copy).subspan(offset), 0);
+  if (opened.spi != spec_.spi.value || status != CryptoStatus::kOk) return std::nullopt;
+  const auto end = copy.end() - layout_.icv;
+  const std::size_t padding = end[-2];
+  if (end[-1] != kProtoIpip || copy.size() < front + layout_.icv + 2u + padding)
+    return std::nullopt;
+  opened.inner.assign(copy.begin() + static_cast<std::ptrdiff_t>(front),
+                      end - 2 - static_cast<std::ptrdiff_t>(padding));
+  return opened;
 }
 
 Bytes EspSample::TextOf(const Bytes& frame) const {

@@ -31,6 +31,7 @@ struct SampleOptions {
   bool ipv6 = false;
   SaMode mode = SaMode::kTunnel;
   uint8_t last_octet = 2;  // of the destination
+  uint16_t udp_port = 0;   // of both ends, for UDP encapsulation; 0: none
 };
 
 class EspSample {
@@ -44,16 +45,29 @@ class EspSample {
   // algorithm needs. `seq`: with its high word.
   Bytes Readable(uint64_t seq, std::size_t text_bytes) const;
   Bytes Sealed(uint64_t seq, std::size_t text_bytes) const;
+  // A frame of tunnel mode with `inner`, an IPv4 packet, sealed.
+  Bytes SealedTunnel(uint64_t seq, const Bytes& inner) const;
+  // A frame of the SA that a device has built and sealed.
+  struct Opened {
+    uint32_t spi = 0, seq = 0;
+    uint64_t iv = 0;  // its first eight bytes
+    Bytes inner = {};
+  };
+  // nullopt: not ESP of this SA, or its ICV does not verify.
+  std::optional<Opened> OpenTunnel(const Bytes& frame) const;
   // The text of a frame that Readable made, where it stands when it is opened.
   Bytes TextOf(const Bytes& frame) const;
 
  private:
   std::size_t Rounded(std::size_t text_bytes) const;
+  Bytes Seal(Bytes frame, uint64_t seq) const;
+  CryptoStatus RunJob(CryptoSession* session, CryptoDirection direction, std::span<uint8_t> esp,
+                      uint32_t esn_high) const;
   SaSpec spec_;
   bool ipv6_;
   EspLayout layout_;
   std::unique_ptr<CryptoEngine> engine_;
-  std::unique_ptr<CryptoSession> session_;
+  std::unique_ptr<CryptoSession> seal_, open_;
   std::unique_ptr<CryptoQueue> queue_;
 };
 
