@@ -92,6 +92,8 @@ class CryptoEngine {
   virtual std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) = 0;
   // The module in use now: EngineOptions may select between modules.
   virtual ModuleIdentity identity() const { return {std::string(name()), {}}; }
+  // Why it does no jobs any more; empty: it has not failed. Any thread.
+  virtual std::string failure() const { return {}; }
   // Any thread. Counters that an engine does not keep stay 0.
   virtual EngineStats stats() const { return {}; }
 };

@@ -151,6 +151,8 @@ class OffloadDevice {
   bool offload_up() const { return state() == DeviceState::kUp; }
   // Increases each time the device loses its tables. All earlier handles become invalid.
   virtual uint32_t resets() const = 0;
+  // Why it is kFailed, for operators; empty: it does not know, or has not failed.
+  virtual std::string failure() const { return {}; }
 
   // --- Control thread ---
   // The device rings the bell when state(), resets() or the result of TakeErased() changes. Once
@@ -180,6 +182,9 @@ class OffloadDevice {
   virtual std::vector<OffloadHandle> TakeErased() = 0;
   // A copy; the values may be from different moments.
   virtual OffloadStats offload_stats() const = 0;
+  // The operator wants a device that has failed back now. A device that tries by itself does not
+  // wait for its time; others do nothing.
+  virtual void TryAgain() {}
 
   // --- Workers ---
   // Updates the highest authenticated number of an ESN SA, at most once per 2^31 packets of the SA.

@@ -108,7 +108,9 @@ Result<DriverPlugin> LoadIsolated(const std::string& path, PluginTrust trust,
   const auto table = LoadIsolatedDriver(file->path, isolation);
   if (!table) return table.error();
   auto plugin = ReadDriver(*table, file->path);
-  if (plugin) plugin->sha256 = file->sha256;
+  if (!plugin) return plugin;
+  plugin->sha256 = file->sha256;
+  plugin->isolated = true;
   return plugin;
 }
 

@@ -20,6 +20,7 @@ struct DriverPlugin {
   cygnet_findings findings{};
   std::string path;
   std::string sha256;
+  bool isolated = false;  // it runs in a process of its own
 
   std::string Title() const;  // "soft_driver 1.0 (/usr/lib/…)"
 };

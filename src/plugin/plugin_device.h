@@ -71,6 +71,8 @@ class PluginDevice final : public Port,
   const OffloadCaps& caps() const override { return caps_; }
   DeviceState state() const override;
   uint32_t resets() const override;
+  std::string failure() const override;
+  void TryAgain() override;
   void SetBell(Doorbell* bell) override { contract_.SetBell(bell); }
   std::optional<DeviceRefusal> InstallSa(const OffloadSa& sa, OffloadHandle* handle) override;
   std::optional<DeviceRefusal> OwnRefusal(const SaSpec& spec, Half half,
@@ -96,7 +98,9 @@ class PluginDevice final : public Port,
   bool SetMirror(uint32_t n) override;
 
   // Optional parts.
-  const DeviceRecords* records() const override { return this; }
+  const DeviceRecords* records() const override {
+    return driver_.records != nullptr ? this : nullptr;
+  }
   std::vector<SaId> HeldSas() const override;
   std::vector<KeyLogEntry> KeyLog() const override;
   std::string DriverView() const override;

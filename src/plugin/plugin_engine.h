@@ -38,9 +38,6 @@ class PluginEngine final : public CryptoEngine {
 
   // For EngineSet::Add. Valid as long as the engine.
   const EngineInfo& info() const;
-  // Why the engine has failed; empty: it has not. Any thread.
-  std::string failure() const;
-
   std::string_view name() const override;
   // True if the plug-in can make a session of the pair with some of the lengths of the table.
   bool Supports(const AlgorithmDescriptor& cipher, const AlgorithmDescriptor* auth) const override;
@@ -49,6 +46,7 @@ class PluginEngine final : public CryptoEngine {
   // Never nullptr: a queue that the plug-in refuses accepts no jobs.
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override;
   ModuleIdentity identity() const override;
+  std::string failure() const override;
   EngineStats stats() const override;
 
  private:

@@ -25,6 +25,15 @@ DeviceState PluginDevice::state() const {
 
 uint32_t PluginDevice::resets() const { return Look().resets; }
 
+std::string PluginDevice::failure() const {
+  if (contract_.broken()) return "it broke the contract of drivers: " + contract_.breach();
+  return plugin_.isolated && device_ != nullptr ? WhyIsolatedDriverEnded(device_) : "";
+}
+
+void PluginDevice::TryAgain() {
+  if (plugin_.isolated && usable()) RestartIsolatedDriver(device_);
+}
+
 // What a call that may refuse has answered.
 std::optional<DeviceRefusal> PluginDevice::Refused(int32_t result, const cygnet_refusal& refusal,
                                                    const char* call) {

@@ -61,8 +61,8 @@ class LockedPort final : public Port {
 class IsolatedDriverTest : public testing::Test {
  protected:
   void Open(const std::string& file, std::vector<std::string> options = {}) {
-    const PublicCopy copy(file);
-    OpenWith(program_.path(), copy.path(), std::move(options));
+    library_ = std::make_unique<PublicCopy>(file);
+    OpenWith(program_.path(), library_->path(), std::move(options));
   }
   // `program`: the child.
   void OpenWith(const std::string& program, const std::string& path,
@@ -76,10 +76,13 @@ class IsolatedDriverTest : public testing::Test {
     IsolationSettings settings;
     settings.program = program;
     settings.patience = 1000ms;
+    settings.first_wait = first_wait_;
+    settings.longest_wait = longest_wait_;
     const auto table = LoadIsolatedDriver(path, settings);
     if (!table) return table.error();
-    const auto plugin = ReadDriver(*table, path);
+    auto plugin = ReadDriver(*table, path);
     if (!plugin) return plugin.error();
+    plugin->isolated = true;
     auto wire = std::make_unique<LockedPort>();
     wire_ = wire.get();
     auto device = PluginDevice::Open(
@@ -166,7 +169,11 @@ class IsolatedDriverTest : public testing::Test {
     wire_->Arrive(packet);
   }
 
+  // From a death to the next start: later than the test, unless it says something else.
+  std::chrono::milliseconds first_wait_{60'000};
+  std::chrono::milliseconds longest_wait_{60'000};
   PublicCopy program_{CYGNET_PLUGIN_HOST_BUILT};
+  std::unique_ptr<PublicCopy> library_;
   PacketPools pools_{1024, 2};
   PacketCaches caches_{&pools_};
   DropCounters counters_;

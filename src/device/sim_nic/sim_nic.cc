@@ -119,8 +119,10 @@ SimNic::~SimNic() {
 }
 
 void SimNic::Start() {
-  thread_ = std::thread([this] { Loop(); });
-  pthread_setname_np(thread_.native_handle(), "cygnet-nic");
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "cygnet-nic");  // from here, it needs no file of /proc
+    Loop();
+  });
 }
 
 void SimNic::Loop() {

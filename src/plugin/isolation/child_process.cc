@@ -191,6 +191,7 @@ int32_t ChildProcess::Do(Call call, const Put& put, const Take& take, std::span<
   if (!answered) return -ENETDOWN;
   answer_.assign(page().bytes, page().bytes + answer.length);
   SecureWipe(page().bytes, std::max(signal.length, answer.length));
+  if (answer.result < 0 && answer.length == 0) return answer.result;  // it could not even ask
   Reader in(answer_.data(), answer.length);
   if (take) take(&in);
   if (in.done()) return answer.result;
@@ -316,8 +317,11 @@ void ChildProcess::Reap() {
   const int options = WEXITED | (ending_.load() ? 0 : WNOHANG);
   if (waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, options) != 0) return;
   if (info.si_pid == 0) return;
+  gone_.store(true, std::memory_order_release);
   const bool well = closing_.load() && info.si_code == CLD_EXITED && info.si_status == 0;
-  if (!well) Fail(HowItEnded(info));
+  if (well || ending_.load()) return;
+  Fail(HowItEnded(info));
+  Ring();
 }
 
 }  // namespace cygnet::isolation

@@ -45,6 +45,8 @@ class ChildProcess {
   // CLOCK_MONOTONIC, when it failed.
   uint64_t failed_at_ns() const { return failed_at_ns_.load(std::memory_order_relaxed); }
   std::string failure() const;
+  // The process has ended, and with it the memory that it had for itself.
+  bool gone() const { return gone_.load(std::memory_order_acquire); }
   // Kills the child, logs and rings. The first reason stays.
   void Fail(const std::string& why);
 
@@ -94,6 +96,7 @@ class ChildProcess {
   mutable std::mutex failure_lock_;  // guards failure_
   std::string failure_;
   std::atomic<bool> failed_{false};
+  std::atomic<bool> gone_{false};
   std::atomic<bool> closing_{false};  // the child may end
   std::atomic<bool> ending_{false};   // the host ends it
   std::atomic<uint64_t> failed_at_ns_{0};

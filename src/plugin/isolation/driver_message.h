@@ -4,10 +4,15 @@
 
 #include <cygnet/driver.h>
 
+#include "plugin/isolation/driver_ring.h"
 #include "plugin/isolation/engine_message.h"
 #include "plugin/isolation/message.h"
 
 namespace cygnet::isolation {
+
+// What one answer has room for: entries of a list, words of a replay window.
+inline constexpr uint32_t kMostEntries = 512;
+inline constexpr uint32_t kMostWords = 1024;
 
 inline constexpr uint32_t kMaxTemplates = 64;
 inline constexpr uint32_t kMaxAlgorithms = 64;
@@ -53,6 +58,24 @@ inline void PutFrame(Writer* out, const cygnet_packet& packet) {
   plain.host = plain.driver = nullptr;
   out->Put(plain);
   out->Bytes(packet.buffer + packet.head, packet.length);
+}
+
+// The frame that a packet has after the loopback. False: it does not fit.
+inline bool TakeLoopedFrame(Reader* in, cygnet_packet* packet) {
+  const auto now = in->Take<cygnet_packet>();
+  const uint8_t* frame = in->Bytes(now.length);
+  if (frame == nullptr) return false;
+  const int64_t head = int64_t{packet->head} + now.head - kHeadroom;
+  if (head < 0 || head + now.length > packet->capacity) return false;
+  std::memcpy(packet->buffer + head, frame, now.length);
+  packet->head = static_cast<uint32_t>(head);
+  packet->length = now.length;
+  packet->l3_offset = now.l3_offset;
+  packet->handle = now.handle;
+  packet->esn_high = now.esn_high;
+  packet->sa_number = now.sa_number;
+  packet->status = now.status;
+  return true;
 }
 
 }  // namespace cygnet::isolation

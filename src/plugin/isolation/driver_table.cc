@@ -59,9 +59,9 @@ void AddControl(cygnet_driver* t) {
   };
   t->start_sa = OfHandle<Call::kStartSa>;
   t->stop_sa = OfHandle<Call::kStopSa>;
-  t->release_sa = OfHandle<Call::kReleaseSa>;
+  t->release_sa = [](void* device, uint32_t handle) { Of(device).ReleaseSa(handle); };
   t->take_erased = [](void* device, uint32_t* handles, uint32_t room) {
-    return Of(device).Take(Call::kTakeErased, handles, room);
+    return Of(device).TakeErased(handles, room);
   };
   t->own_refusal = [](void* device, const cygnet_sa* sa, cygnet_refusal* refusal) {
     return Of(device).OwnRefusal(*sa, refusal);
@@ -75,16 +75,14 @@ void AddControl(cygnet_driver* t) {
 // back what it cannot seal.
 void AddPackets(cygnet_driver* t) {
   t->tx_burst = [](void* device, uint32_t queue, cygnet_packet* const* packets, uint32_t n) {
-    return Of(device).port().TxBurst(queue, packets, n);
+    return Of(device).port(queue).TxBurst(queue, packets, n);
   };
   t->rx_burst = [](void* device, uint32_t queue, cygnet_packet** packets, uint32_t room) {
-    return Of(device).port().RxBurst(queue, packets, room);
+    return Of(device).port(queue).RxBurst(queue, packets, room);
   };
-  t->wait_fd = [](void* device, uint32_t queue) { return Of(device).port().wait_fd(queue); };
-  t->prepare_wait = [](void* device, uint32_t queue) {
-    return Of(device).port().PrepareWait(queue);
-  };
-  t->finish_wait = [](void* device, uint32_t queue) { Of(device).port().FinishWait(queue); };
+  t->wait_fd = [](void* device, uint32_t queue) { return Of(device).wait_fd(queue); };
+  t->prepare_wait = [](void* device, uint32_t queue) { return Of(device).PrepareWait(queue); };
+  t->finish_wait = [](void* device, uint32_t queue) { Of(device).port(queue).FinishWait(queue); };
 }
 
 void AddPacketMode(cygnet_packet_mode* p) {
@@ -93,7 +91,7 @@ void AddPacketMode(cygnet_packet_mode* p) {
                      cygnet_refusal* refusal) {
     return Of(device).AddPolicy(*policy, handle, refusal);
   };
-  p->remove_policy = OfHandle<Call::kRemovePolicy>;
+  p->remove_policy = [](void* device, uint32_t handle) { Of(device).RemovePolicy(handle); };
   p->grant = [](void* device, uint32_t handle, const cygnet_numbers* block) {
     Of(device).Grant(handle, *block);
   };
@@ -171,6 +169,10 @@ void MakeTable(Library* library, std::size_t place) {
 
 }  // namespace
 }  // namespace isolation
+
+std::string WhyIsolatedDriverEnded(void* device) { return isolation::Of(device).failure(); }
+
+void RestartIsolatedDriver(void* device) { isolation::Of(device).Restart(); }
 
 Result<const cygnet_driver*> LoadIsolatedDriver(const std::string& path,
                                                 const IsolationSettings& settings) {

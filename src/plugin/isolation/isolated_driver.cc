@@ -1,5 +1,8 @@
 #include "plugin/isolation/isolated_driver.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -22,119 +25,129 @@ void Fill(T* to, const T& from) {
 
 }  // namespace
 
+IsolatedDriver::IsolatedDriver(const cygnet_driver_open& params)
+    : own_host_(*params.services->host), seats_(params.services->queues) {
+  order_.name = TextOf(params.name);
+  order_.wire = TextOf(params.wire);
+  for (uint32_t i = 0; i < params.option_count; ++i) {
+    order_.options.emplace_back(TextOf(params.options[i].key), TextOf(params.options[i].value));
+  }
+  order_.services = params.services;
+  order_.host = &own_host_;
+  own_host_.context = this;
+  own_host_.log = [](void* driver, uint32_t level, const char* text) {
+    const cygnet_host* host = static_cast<IsolatedDriver*>(driver)->order_.services->host;
+    host->log(host->context, level, text);
+  };
+  own_host_.ring = [](void* driver) { static_cast<IsolatedDriver*>(driver)->OnRing(); };
+}
+
 int32_t IsolatedDriver::Open(const std::string& path, const IsolationSettings& settings,
                              const Description& described, const cygnet_driver_open& params,
                              void** device, cygnet_refusal* refusal) {
-  auto child = ChildProcess::Start(kDriverKind, path, settings);
-  if (!child) return Refuse(refusal, -ENODEV, child.error().message);
-  const Description& now = (*child)->description();
-  if (now.abi != described.abi || now.functions != described.functions ||
-      now.wire != described.wire) {
-    return Refuse(refusal, -ENODEV, "the file has changed since it was loaded: start again");
+  std::unique_ptr<IsolatedDriver> opened(new IsolatedDriver(params));
+  opened->order_.path = path;
+  opened->order_.settings = settings;
+  opened->order_.described = described;
+  for (Seat& seat : opened->seats_) {
+    seat.renewed = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!seat.renewed.valid()) return -errno;
   }
-  std::unique_ptr<IsolatedDriver> opened(new IsolatedDriver(*std::move(child)));
-  const cygnet_host* host = params.services->host;
-  opened->child_->SetHost(host);
-  host->log(host->context, CYGNET_LOG_INFO, opened->child_->Protection().c_str());
-  const int32_t result = opened->OpenChild(params, refusal);
+  std::unique_ptr<DriverLife> first;
+  const int32_t result = DriverLife::Begin(opened->order_, &first, refusal);
   if (result != 0) return result;
+  opened->facts_ = first->TakeFacts();
+  for (Seat& seat : opened->seats_) seat.life = first.get();
+  opened->TakeOver(std::move(first));
+  opened->keeper_ = std::thread([self = opened.get()] { self->Keep(); });
   *device = opened.release();
   return 0;
 }
 
-int32_t IsolatedDriver::OpenChild(const cygnet_driver_open& params, cygnet_refusal* refusal) {
-  const uint32_t queues = params.services->queues;
-  const uint32_t kind = child_->description().wire;
-  DriverShape shape{.queues = queues,
-                    .wires = kind == CYGNET_WIRE_NONE  ? 0u
-                             : kind == CYGNET_WIRE_ONE ? 1u
-                                                       : queues};
-  shape.slots = kSlotsForQueue * queues + kSlotsForWire * shape.wires + kSlotsForStock;
-  auto port = IsolatedPort::Make(child_.get(), params.services, shape);
-  if (!port) return Refuse(refusal, -ENOMEM, port.error().message);
-  port_ = *std::move(port);
-  const auto put = [&](Writer* out) {
-    out->Put(shape);
-    out->Text(params.name);
-    out->Text(params.wire);
-    PutOptions(out, params.options, params.option_count);
-  };
-  const auto take = [&](Reader* in) {
-    TakeRefusal(in, refusal);
-    if (in->ok() && !in->done()) TakeFacts(in);
-  };
-  const int32_t result = child_->Do(Call::kOpen, put, take, port_->ChildFds());
-  port_->CloseChildEnds();
-  if (child_->failed()) return Refuse(refusal, -ENODEV, child_->failure());
-  if (result == 0) port_->StartWatch();
-  return Result(result);
-}
-
-void IsolatedDriver::TakeFacts(Reader* in) {
-  caps_ = in->Take<cygnet_caps>();
-  const char* kernel_driver = in->Text();
-  kernel_driver_ = TextOf(kernel_driver);
-  // What a hostile child writes into pointers and counts is not used.
-  if (caps_.algorithm_count > kMaxAlgorithms) (void)in->Bytes(UINT32_MAX);
-  for (uint32_t i = 0; in->ok() && i < caps_.algorithm_count; ++i) {
-    names_.push_back(TextOf(in->Text()));
-    cygnet_algorithm_caps row{};
-    const uint8_t* keys = in->Bytes(sizeof(row.key_bytes));
-    const uint8_t* icvs = in->Bytes(sizeof(row.icv_bytes));
-    if (keys == nullptr || icvs == nullptr) return;
-    std::memcpy(row.key_bytes, keys, sizeof(row.key_bytes));
-    std::memcpy(row.icv_bytes, icvs, sizeof(row.icv_bytes));
-    algorithms_.push_back(row);
-  }
-  for (std::size_t i = 0; i < algorithms_.size(); ++i) algorithms_[i].name = names_[i].c_str();
-  caps_.size = sizeof(caps_);
-  caps_.algorithms = algorithms_.data();
-  caps_.kernel_driver = kernel_driver == nullptr ? nullptr : kernel_driver_.c_str();
-  simulated_ = in->Take<uint32_t>();
-  model_ = TextOf(in->Text());
-  serial_ = TextOf(in->Text());
-  version_ = TextOf(in->Text());
-  port_facts_ = in->Take<cygnet_port>();
-}
-
-// The port uses the child, and its packets go back by services that end with the host.
-IsolatedDriver::~IsolatedDriver() {
-  port_.reset();
-  child_->SetHost(nullptr);
-}
+IsolatedDriver::~IsolatedDriver() { EndKeeper(); }
 
 void IsolatedDriver::Close() {
-  port_->EndWatch();
-  (void)child_->Do(Call::kClose, nullptr, nullptr);
+  EndKeeper();
+  const auto last = life();
+  last->port().EndWatch();
+  (void)last->child().Do(Call::kClose, nullptr, nullptr);
+}
+
+// --- Workers ---
+
+IsolatedPort& IsolatedDriver::port(uint32_t queue) {
+  Seat& seat = seats_[queue];
+  DriverLife* newest = newest_.load(std::memory_order_acquire);
+  if (newest != seat.life && seat.life->port().IsOver(queue)) {
+    std::exchange(seat.life, newest)->Leave();
+    uint64_t count = 0;
+    (void)!read(seat.renewed.get(), &count, sizeof(count));
+  }
+  return seat.life->port();
+}
+
+int32_t IsolatedDriver::PrepareWait(uint32_t queue) {
+  IsolatedPort& now = port(queue);
+  if (newest_.load() != seats_[queue].life) return 0;
+  return now.PrepareWait(queue);
+}
+
+// The bell of a process that has ended would ring forever.
+int IsolatedDriver::wait_fd(uint32_t queue) const {
+  const Seat& seat = seats_[queue];
+  const int bell = seat.life->port().wait_fd(queue);
+  return bell >= 0 ? bell : seat.renewed.get();
 }
 
 // --- Facts ---
 
 void IsolatedDriver::Identity(cygnet_identity* identity) const {
-  identity->simulated = simulated_;
-  identity->model = model_.c_str();
-  identity->serial = serial_.c_str();
-  identity->version = version_.c_str();
+  identity->simulated = facts().simulated;
+  identity->model = facts().model.c_str();
+  identity->serial = facts().serial.c_str();
+  identity->version = facts().version.c_str();
 }
 
 void IsolatedDriver::Status(cygnet_status* status) const {
-  const uint64_t word = child_->state();
-  status->state = child_->failed() ? uint32_t{CYGNET_STATE_FAILED} : static_cast<uint32_t>(word);
-  status->resets = static_cast<uint32_t>(word >> 32);
+  const std::lock_guard lock(lock_);
+  const ChildProcess& child = life_->child();
+  const uint64_t word = child.state();
+  status->state = child.failed() ? uint32_t{CYGNET_STATE_FAILED} : static_cast<uint32_t>(word);
+  status->resets = resets_ + static_cast<uint32_t>(word >> 32);
 }
 
 void IsolatedDriver::Stats(cygnet_driver_stats* stats) {
   cygnet_driver_stats now{};
-  (void)child_->Do(Call::kStats, nullptr,
-                   [&](Reader* in) { now = in->Take<cygnet_driver_stats>(); });
-  Fill(stats, now);
+  const auto life = this->life();
+  const int32_t result = life->child().Do(
+      Call::kStats, nullptr, [&](Reader* in) { now = in->Take<cygnet_driver_stats>(); });
+  const std::lock_guard lock(lock_);
+  if (result == 0 && life == life_) last_stats_ = now;
+  Fill(stats, Sum(past_stats_, last_stats_));
+}
+
+// Slots in use are those of the process that runs; packets are those of all.
+cygnet_driver_stats IsolatedDriver::Sum(const cygnet_driver_stats& past,
+                                        const cygnet_driver_stats& now) {
+  cygnet_driver_stats sum = now;
+  for (const auto count : {&cygnet_driver_stats::sealed, &cygnet_driver_stats::opened,
+                           &cygnet_driver_stats::auth_failed, &cygnet_driver_stats::passed_unknown,
+                           &cygnet_driver_stats::refusals, &cygnet_driver_stats::dropped_stale,
+                           &cygnet_driver_stats::returned, &cygnet_driver_stats::resets,
+                           &cygnet_driver_stats::rx_packets, &cygnet_driver_stats::rx_bytes,
+                           &cygnet_driver_stats::tx_packets, &cygnet_driver_stats::tx_bytes,
+                           &cygnet_driver_stats::rx_dropped}) {
+    sum.*count += past.*count;
+  }
+  return sum;
 }
 
 void IsolatedDriver::PortFacts(cygnet_port* port) const {
-  cygnet_port now = port_facts_;
-  const uint64_t word = child_->port();
+  cygnet_port now = facts().port;
+  const auto life = this->life();
+  const uint64_t word = life->child().port();
   now.mtu = static_cast<uint32_t>(word);
-  now.link_up = !child_->failed() && (word >> 32) == 1 ? 1 : 0;
+  now.link_up = !life->child().failed() && (word >> 32) == 1 ? 1 : 0;
   Fill(port, now);
 }
 
@@ -146,20 +159,45 @@ int32_t IsolatedDriver::InstallSa(const cygnet_sa& sa, uint32_t* handle, cygnet_
     given = in->Take<uint32_t>();
     TakeRefusal(in, refusal);
   };
-  const int32_t result = child_->Do(
+  const auto life = this->life();
+  const int32_t result = life->child().Do(
       Call::kInstallSa, [&](Writer* out) { PutSa(out, sa); }, take);
-  if (result == 0) *handle = given;
-  return Result(result);
+  if (result != 0) return Result(result);
+  const std::lock_guard lock(lock_);
+  if (life != life_) return -ENETDOWN;
+  held_.insert(given);
+  unreleased_.insert(given);
+  *handle = given;
+  return 0;
+}
+
+void IsolatedDriver::ReleaseSa(uint32_t handle) {
+  {
+    const std::lock_guard lock(lock_);
+    unreleased_.erase(handle);
+  }
+  OfHandle(Call::kReleaseSa, handle);
+}
+
+// The memory of a process that has ended is the kernel's: no key is left in it.
+uint32_t IsolatedDriver::TakeErased(uint32_t* handles, uint32_t room) {
+  const auto life = this->life();
+  uint32_t n = Take(Call::kTakeErased, handles, room);
+  const std::lock_guard lock(lock_);
+  for (uint32_t i = 0; i < std::min(n, room); ++i) held_.erase(handles[i]);
+  if (!life->child().gone() || life != life_) return n;
+  while (n < room && !held_.empty()) handles[n++] = held_.extract(held_.begin()).value();
+  return n;
 }
 
 int32_t IsolatedDriver::OwnRefusal(const cygnet_sa& sa, cygnet_refusal* refusal) {
-  return Result(child_->Do(
+  return Result(Do(
       Call::kOwnRefusal, [&](Writer* out) { PutSa(out, sa); },
       [&](Reader* in) { TakeRefusal(in, refusal); }));
 }
 
 void IsolatedDriver::OfHandle(Call call, uint32_t handle) {
-  (void)child_->Do(
+  (void)Do(
       call, [&](Writer* out) { out->Put(handle); }, nullptr);
 }
 
@@ -168,7 +206,7 @@ void IsolatedDriver::AdvanceEsn(uint32_t handle, uint64_t highest) {
     out->Put(handle);
     out->Put(highest);
   };
-  (void)child_->Do(Call::kAdvanceEsn, put, nullptr);
+  (void)Do(Call::kAdvanceEsn, put, nullptr);
 }
 
 // --- Lists ---
@@ -184,11 +222,12 @@ uint32_t IsolatedDriver::ListBytes(Call call, void* entries, uint32_t entry_byte
                   entry_bytes);
     }
   };
-  const int32_t result = child_->Do(
+  const auto life = this->life();
+  const int32_t result = life->child().Do(
       call, [&](Writer* out) { out->Put(room); }, take);
   if (result < 0) return 0;
   if (copied == std::min(static_cast<uint32_t>(result), room)) return static_cast<uint32_t>(result);
-  child_->Fail("it returned a list that is not as long as it says");
+  life->child().Fail("it returned a list that is not as long as it says");
   return 0;
 }
 

@@ -22,38 +22,51 @@ const char* Lasting(const char* reason) {
   return names.insert(std::string(reason).substr(0, kReasonBytes)).first->c_str();
 }
 
-// The frame that a packet has after the loopback. False: it does not fit.
-bool TakeFrame(Reader* in, cygnet_packet* packet) {
-  const auto now = in->Take<cygnet_packet>();
-  const uint8_t* frame = in->Bytes(now.length);
-  if (frame == nullptr) return false;
-  const int64_t head = int64_t{packet->head} + now.head - kHeadroom;
-  if (head < 0 || head + now.length > packet->capacity) return false;
-  std::memcpy(packet->buffer + head, frame, now.length);
-  packet->head = static_cast<uint32_t>(head);
-  packet->length = now.length;
-  packet->l3_offset = now.l3_offset;
-  packet->handle = now.handle;
-  packet->esn_high = now.esn_high;
-  packet->sa_number = now.sa_number;
-  packet->status = now.status;
-  return true;
-}
-
 }  // namespace
 
+// Handles of policies are the host's own: one of a process that has ended names none of the next.
 int32_t IsolatedDriver::AddPolicy(const cygnet_policy& policy, uint32_t* handle,
                                   cygnet_refusal* refusal) {
   if (policy.template_count > kMaxTemplates) return -EOPNOTSUPP;
+  const auto life = this->life();
   uint32_t given = 0;
   const auto take = [&](Reader* in) {
     given = in->Take<uint32_t>();
     TakeRefusal(in, refusal);
   };
-  const int32_t result = child_->Do(
+  const int32_t result = life->child().Do(
       Call::kAddPolicy, [&](Writer* out) { PutPolicy(out, policy); }, take);
-  if (result == 0) *handle = given;
-  return Result(result);
+  if (result != 0) return Result(result);
+  if (NamePolicy(life, given, handle)) return 0;
+  life->child().Fail("add_policy returned a handle that another policy has");
+  return -ENETDOWN;
+}
+
+// False: another policy has it.
+bool IsolatedDriver::NamePolicy(const std::shared_ptr<DriverLife>& life, uint32_t given,
+                                uint32_t* handle) {
+  const std::lock_guard lock(lock_);
+  *handle = next_policy_++;
+  if (life != life_) return true;  // ended meanwhile: the handle is void already
+  const bool twice = std::any_of(policies_.begin(), policies_.end(),
+                                 [given](const auto& row) { return row.second == given; });
+  if (!twice) policies_[*handle] = given;
+  return !twice;
+}
+
+void IsolatedDriver::RemovePolicy(uint32_t handle) {
+  std::shared_ptr<DriverLife> life;
+  uint32_t given = 0;
+  {
+    const std::lock_guard lock(lock_);
+    const auto at = policies_.find(handle);
+    if (at == policies_.end()) return;
+    given = at->second;
+    policies_.erase(at);
+    life = life_;
+  }
+  (void)life->child().Do(
+      Call::kRemovePolicy, [&](Writer* out) { out->Put(given); }, nullptr);
 }
 
 void IsolatedDriver::Grant(uint32_t handle, const cygnet_numbers& block) {
@@ -61,7 +74,7 @@ void IsolatedDriver::Grant(uint32_t handle, const cygnet_numbers& block) {
     out->Put(handle);
     out->Put(block);
   };
-  (void)child_->Do(Call::kGrant, put, nullptr);
+  (void)Do(Call::kGrant, put, nullptr);
 }
 
 void IsolatedDriver::SetLimits(uint32_t handle, const cygnet_limits& limits) {
@@ -69,12 +82,12 @@ void IsolatedDriver::SetLimits(uint32_t handle, const cygnet_limits& limits) {
     out->Put(handle);
     out->Put(limits);
   };
-  (void)child_->Do(Call::kSetLimits, put, nullptr);
+  (void)Do(Call::kSetLimits, put, nullptr);
 }
 
 int32_t IsolatedDriver::Read(uint32_t handle, cygnet_reading* reading) {
   cygnet_reading now{};
-  const int32_t result = child_->Do(
+  const int32_t result = Do(
       Call::kRead, [&](Writer* out) { out->Put(handle); },
       [&](Reader* in) { now = in->Take<cygnet_reading>(); });
   now.size = reading->size;
@@ -84,7 +97,7 @@ int32_t IsolatedDriver::Read(uint32_t handle, cygnet_reading* reading) {
 
 int32_t IsolatedDriver::TakeState(uint32_t handle, cygnet_reading* reading, uint32_t* bitmap,
                                   uint32_t* words) {
-  const uint32_t room = *words;
+  const uint32_t room = std::min(*words, kMostWords);
   cygnet_reading now{};
   uint32_t used = 0;
   const auto put = [&](Writer* out) {
@@ -97,7 +110,7 @@ int32_t IsolatedDriver::TakeState(uint32_t handle, cygnet_reading* reading, uint
     const uint8_t* bits = in->Bytes(used > room ? UINT32_MAX : used * sizeof(uint32_t));
     if (bits != nullptr && used > 0) std::memcpy(bitmap, bits, used * sizeof(uint32_t));
   };
-  const int32_t result = child_->Do(Call::kTakeState, put, take);
+  const int32_t result = Do(Call::kTakeState, put, take);
   if (result != 0) return Result(result);
   now.size = reading->size;
   std::memcpy(reading, &now, std::min<std::size_t>(now.size, sizeof(now)));
@@ -106,8 +119,11 @@ int32_t IsolatedDriver::TakeState(uint32_t handle, cygnet_reading* reading, uint
 }
 
 int32_t IsolatedDriver::SetMirror(uint32_t n) {
-  return Result(child_->Do(
-      Call::kSetMirror, [&](Writer* out) { out->Put(n); }, nullptr));
+  const int32_t result = Do(
+      Call::kSetMirror, [&](Writer* out) { out->Put(n); }, nullptr);
+  const std::lock_guard lock(lock_);
+  if (result == 0) mirror_ = n;
+  return Result(result);
 }
 
 int32_t IsolatedDriver::Loop(const cygnet_sa& sa, cygnet_packet* const* packets, uint32_t n,
@@ -121,14 +137,14 @@ int32_t IsolatedDriver::Loop(const cygnet_sa& sa, cygnet_packet* const* packets,
     for (uint32_t i = 0; in->ok() && !in->done() && i < n; ++i) {
       const char* reason = in->Text();
       reasons[i] = reason == nullptr ? nullptr : Lasting(reason);
-      if (!TakeFrame(in, packets[i])) (void)in->Bytes(UINT32_MAX);
+      if (!TakeLoopedFrame(in, packets[i])) (void)in->Bytes(UINT32_MAX);
     }
   };
-  return Result(child_->Do(Call::kLoop, put, take));
+  return Result(Do(Call::kLoop, put, take));
 }
 
 int32_t IsolatedDriver::Inject(const char* fault, cygnet_refusal* refusal) {
-  return Result(child_->Do(
+  return Result(Do(
       Call::kInject, [&](Writer* out) { out->Text(fault); },
       [&](Reader* in) { TakeRefusal(in, refusal); }));
 }
@@ -139,7 +155,7 @@ uint32_t IsolatedDriver::View(char* text, uint32_t room) {
     const char* all = in->Text();
     view = all == nullptr ? "" : all;
   };
-  const int32_t result = child_->Do(
+  const int32_t result = Do(
       Call::kView, [&](Writer* out) { out->Put(room); }, take);
   if (room > 0) {
     const std::size_t length = std::min<std::size_t>(view.size(), room - 1);

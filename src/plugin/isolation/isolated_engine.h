@@ -10,18 +10,11 @@
 #include <unordered_set>
 
 #include "plugin/isolation/child_process.h"
+#include "plugin/isolation/job_slots.h"
 
 namespace cygnet::isolation {
 
 class IsolatedQueue;
-
-// What a job needs to know of its session.
-struct IsolatedSession {
-  uint64_t child;  // the plug-in's pointer; never followed here
-  uint32_t icv_bytes;
-  bool seal;
-  bool pair;
-};
 
 class IsolatedEngine {
  public:

@@ -91,12 +91,16 @@ void IsolatedPort::EndWatch() {
   for (const Queue& queue : queues_) child_->watchdog()->Remove(&queue.down.beat());
 }
 
-IsolatedPort::~IsolatedPort() {
-  EndWatch();
+void IsolatedPort::EndPump() {
   ending_.store(true);
   const uint64_t one = 1;
   (void)!write(stop_.get(), &one, sizeof(one));
   if (pump_.joinable()) pump_.join();
+}
+
+IsolatedPort::~IsolatedPort() {
+  EndWatch();
+  EndPump();
   cygnet_packet* packets[CYGNET_BURST];
   const auto all = [](FrameOrigin, uint32_t, const cygnet_packet&) { return true; };
   uint32_t from = 0;

@@ -40,6 +40,11 @@ class IsolatedPort {
   }
   int32_t PrepareWait(uint32_t queue);
   void FinishWait(uint32_t queue);
+  // The child has failed, and the worker of the queue has got all packets back.
+  bool IsOver(uint32_t queue) const { return IsOver(queues_[queue]); }
+
+  // Ends the pump, so that another port can use the wire.
+  void EndPump();
 
  private:
   // What one worker uses.

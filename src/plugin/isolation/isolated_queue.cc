@@ -8,26 +8,13 @@
 
 namespace cygnet::isolation {
 
-// The session is a pointer of this side: the child gets its own.
-namespace {
-const IsolatedSession& SessionOf(const cygnet_crypto_job& job) {
-  return *static_cast<const IsolatedSession*>(job.session);
-}
-uint32_t FrontOf(const cygnet_crypto_job& job) {
-  return SessionOf(job).pair ? static_cast<uint32_t>(job.text - job.auth_begin) : 0;
-}
-}  // namespace
-
 IsolatedQueue::IsolatedQueue(ChildProcess* child, SharedMemory memory, const RingLayout& layout,
                              UniqueFd bell)
     : child_(child),
       memory_(std::move(memory)),
       ring_(memory_.data(), layout),
       bell_(std::move(bell)),
-      slots_(std::make_unique<Slot[]>(layout.depth)) {
-  free_.reserve(layout.depth);
-  for (uint32_t slot = layout.depth; slot > 0; --slot) free_.push_back(slot - 1);
-}
+      slots_(ring_) {}
 
 int32_t IsolatedQueue::Make(ChildProcess* child, uint32_t number, uint32_t depth,
                             std::unique_ptr<IsolatedQueue>* queue) {
@@ -68,36 +55,11 @@ IsolatedQueue::~IsolatedQueue() {
 
 // --- Submit ---
 
-bool IsolatedQueue::Fits(const cygnet_crypto_job& job) const {
-  return job.text_length <= kTextBytes && job.aad_length <= CYGNET_MAX_AAD_BYTES &&
-         FrontOf(job) <= kFrontBytes;
-}
-
-void IsolatedQueue::CopyIn(uint32_t slot, cygnet_crypto_job* job) {
-  const IsolatedSession& session = SessionOf(*job);
-  JobHeader& header = ring_.job(slot);
-  slots_[slot].job = job;
-  header.session = session.child;
-  header.generation = ++slots_[slot].generation;
-  header.text_length = job->text_length;
-  header.aad_length = job->aad_length;
-  header.front = FrontOf(*job);
-  header.esn_high = job->esn_high;
-  header.append_esn_high = job->append_esn_high;
-  std::memcpy(header.nonce, job->nonce, sizeof(header.nonce));
-  std::memcpy(header.aad, job->aad, sizeof(header.aad));
-  uint8_t* text = ring_.text(slot);
-  std::memcpy(text - header.front, job->text - header.front, header.front + job->text_length);
-  if (!session.seal) std::memcpy(text + job->text_length, job->icv, session.icv_bytes);
-}
-
 uint32_t IsolatedQueue::Submit(cygnet_crypto_job* const* jobs, uint32_t count) {
   if (child_->failed()) return 0;
   uint32_t accepted = 0;
-  while (accepted < count && !free_.empty() && Fits(*jobs[accepted])) {
-    const uint32_t slot = free_.back();
-    free_.pop_back();
-    CopyIn(slot, jobs[accepted]);
+  while (accepted < count && !slots_.full() && JobSlots::Fits(*jobs[accepted])) {
+    const uint32_t slot = slots_.Give(jobs[accepted]);
     ring_.submission(submitted_ + accepted).store(slot, std::memory_order_relaxed);
     ++accepted;
   }
@@ -120,28 +82,6 @@ void IsolatedQueue::WakeChild() {
 
 // --- Poll ---
 
-void IsolatedQueue::Free(uint32_t slot) {
-  slots_[slot].job = nullptr;
-  free_.push_back(slot);
-}
-
-// Lengths are those of the host's own job. What the child writes meanwhile is its own result.
-void IsolatedQueue::CopyOut(const cygnet_crypto_job& job, uint32_t slot) {
-  const IsolatedSession& session = SessionOf(job);
-  const uint8_t* text = ring_.text(slot);
-  std::memcpy(job.text, text, job.text_length);
-  if (session.seal) std::memcpy(job.icv, text + job.text_length, session.icv_bytes);
-}
-
-cygnet_crypto_job* IsolatedQueue::Finish(const Completion& completion) {
-  if (completion.slot >= ring_.layout().depth) return nullptr;
-  const Slot& slot = slots_[completion.slot];
-  if (slot.job == nullptr || slot.generation != completion.generation) return nullptr;
-  if (completion.status < CYGNET_OK || completion.status > CYGNET_NOT_DONE) return nullptr;
-  if (completion.status == CYGNET_OK) CopyOut(*slot.job, completion.slot);
-  return slot.job;
-}
-
 uint32_t IsolatedQueue::Poll(cygnet_completion* done, uint32_t room) {
   if (child_->failed()) return HandBack(done, room);
   const uint32_t ready = ring_.header().completed.load(std::memory_order_acquire) - completed_;
@@ -154,13 +94,12 @@ uint32_t IsolatedQueue::Poll(cygnet_completion* done, uint32_t room) {
   for (uint32_t i = 0; i < n; ++i) {
     const Completion completion =
         Unpack(ring_.completion(completed_ + i).load(std::memory_order_relaxed));
-    const cygnet_crypto_job* job = Finish(completion);
+    const cygnet_crypto_job* job = slots_.TakeBack(completion);
     if (job == nullptr) {
       child_->Fail("it completed a job twice, one that it never got, or with an unknown status");
       return i + HandBack(done + i, room - i);
     }
     done[i] = {.cookie = job->cookie, .status = completion.status, .reserved = 0};
-    Free(completion.slot);
     in_flight_.store(in_flight() - 1, std::memory_order_relaxed);
   }
   completed_ += n;
@@ -171,10 +110,9 @@ uint32_t IsolatedQueue::Poll(cygnet_completion* done, uint32_t room) {
 uint32_t IsolatedQueue::HandBack(cygnet_completion* done, uint32_t room) {
   uint32_t n = 0;
   for (; hand_back_ < ring_.layout().depth && n < room; ++hand_back_) {
-    if (slots_[hand_back_].job == nullptr) continue;
-    done[n++] = {
-        .cookie = slots_[hand_back_].job->cookie, .status = CYGNET_NOT_DONE, .reserved = 0};
-    Free(hand_back_);
+    const cygnet_crypto_job* job = slots_.Recover(hand_back_);
+    if (job == nullptr) continue;
+    done[n++] = {.cookie = job->cookie, .status = CYGNET_NOT_DONE, .reserved = 0};
   }
   if (n == 0) return 0;
   in_flight_.store(in_flight() - n, std::memory_order_relaxed);

@@ -4,11 +4,9 @@
 #include <cygnet/engine.h>
 
 #include <memory>
-#include <vector>
 
 #include "plugin/isolation/child_process.h"
-#include "plugin/isolation/engine_ring.h"
-#include "plugin/isolation/isolated_engine.h"
+#include "plugin/isolation/job_slots.h"
 #include "plugin/isolation/shared_memory.h"
 
 namespace cygnet::isolation {
@@ -31,18 +29,7 @@ class IsolatedQueue {
   uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
  private:
-  struct Slot {
-    cygnet_crypto_job* job = nullptr;  // the host's; nullptr: the slot is free
-    uint32_t generation = 0;
-  };
-
   IsolatedQueue(ChildProcess* child, SharedMemory memory, const RingLayout& layout, UniqueFd bell);
-  bool Fits(const cygnet_crypto_job& job) const;
-  void CopyIn(uint32_t slot, cygnet_crypto_job* job);
-  // nullptr: the completion is not one of a job in flight.
-  cygnet_crypto_job* Finish(const Completion& completion);
-  void CopyOut(const cygnet_crypto_job& job, uint32_t slot);
-  void Free(uint32_t slot);
   uint32_t HandBack(cygnet_completion* done, uint32_t room);
   void WakeChild();
 
@@ -51,8 +38,7 @@ class IsolatedQueue {
   const RingView ring_;
   const UniqueFd bell_;
   uint64_t number_in_child_ = 0;
-  const std::unique_ptr<Slot[]> slots_;
-  std::vector<uint32_t> free_;  // the last is the next, whose memory is warm
+  JobSlots slots_;
   uint32_t submitted_ = 0;
   uint32_t completed_ = 0;
   uint32_t hand_back_ = 0;  // slots that HandBack has passed

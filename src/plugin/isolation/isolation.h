@@ -1,7 +1,8 @@
 // Plug-ins in a process of their own (isolate = true): tables as a plug-in in this process has
 // them, whose functions talk to a child process. The child has no rights of the daemon, sees only
 // the keys and packets that it is given, and is believed nothing. If it ends, does not answer in
-// time or breaks the protocol, the plug-in has failed; nothing else happens to the daemon.
+// time or breaks the protocol, the plug-in has failed; nothing else happens to the daemon. The
+// process of a driver is then started again; for the stack this is a reset of the device.
 // doc/decisions/0022-isolated-plugins.md says why it is built like this.
 #pragma once
 
@@ -24,6 +25,9 @@ struct IsolationSettings {
   // A control call that takes longer is a failure: `open`, and all others.
   std::chrono::milliseconds open_patience{30'000};
   std::chrono::milliseconds patience{CYGNET_PATIENCE_MS};
+  // From the end of a driver's process to the next start: at first, and at most, after doubling.
+  std::chrono::milliseconds first_wait{1'000};
+  std::chrono::milliseconds longest_wait{60'000};
 
   bool operator==(const IsolationSettings&) const = default;
 };
@@ -36,5 +40,11 @@ Result<const cygnet_engine*> LoadIsolatedEngine(const std::string& path,
                                                 const IsolationSettings& settings);
 Result<const cygnet_driver*> LoadIsolatedDriver(const std::string& path,
                                                 const IsolationSettings& settings);
+
+// Of a `device` that the table of an isolated driver has opened. Any thread.
+// Why its process ended; empty: it runs.
+std::string WhyIsolatedDriverEnded(void* device);
+// Starts a process that has ended again, without waiting for its turn.
+void RestartIsolatedDriver(void* device);
 
 }  // namespace cygnet

@@ -11,13 +11,11 @@
 namespace cygnet::isolation {
 namespace {
 
-constexpr uint32_t kMaxRoom = 1024;
-
 // The answer of a call that fills a list: its entries; the result is what the plug-in returned.
 template <typename T, typename Fn>
 int32_t List(Request* request, Writer* answer, Fn fn) {
   const auto room = request->in.Take<uint32_t>();
-  if (room > kMaxRoom) return -EINVAL;
+  if (room > kMostEntries) return -EINVAL;
   auto* entries = static_cast<T*>(calloc(room + 1, sizeof(T)));
   if (entries == nullptr) return -ENOMEM;
   const uint32_t n = fn(entries, room);
@@ -54,8 +52,8 @@ int32_t TakeState(Request* request, Writer* answer) {
   const auto handle = request->in.Take<uint32_t>();
   auto words = request->in.Take<uint32_t>();
   const uint32_t room = words;
-  if (room > kMaxRoom) return -EINVAL;
-  uint32_t bitmap[kMaxRoom];
+  if (room > kMostWords) return -EINVAL;
+  uint32_t bitmap[kMostWords];
   cygnet_reading reading = NewReading();
   const int32_t result = driver.packet.take_state(device, handle, &reading, bitmap, &words);
   if (words > room) Breach("take_state used more words than there was room for");

@@ -1,5 +1,9 @@
 // Isolated drivers behind the adapter of drivers: soft_driver, which seals, and thread_driver,
 // which passes frames on and misbehaves.
+#include <poll.h>
+
+#include <set>
+
 #include "isolation/driver_fixture.h"
 
 namespace cygnet {
@@ -149,7 +153,8 @@ TEST_F(IsolatedDriver, HandsBackWhatItHeldWhenItsProcessIsKilled) {
   Transmit(ToSeal(test::MakeSpec(), OffloadHandle(5), 30, Pattern(40)));
   EXPECT_EQ(Receive().size(), 1u);
   EXPECT_TRUE(device_->PrepareWait(0));
-  EXPECT_EQ(device_->wait_fd(0), -1);
+  pollfd wait{device_->wait_fd(0), POLLIN, 0};
+  EXPECT_EQ(poll(&wait, 1, 0), 0) << "the bell of a dead process would ring forever";
   EXPECT_EQ(device_->breach(), "");
   EXPECT_EQ(device_->Close(), 0u) << "packets that were not given back";
 }
@@ -161,6 +166,119 @@ TEST_F(IsolatedDriver, ARefusedSaIsOneOfAFailedDevice) {
   OffloadHandle handle;
   EXPECT_TRUE(device_->InstallSa({test::MakeSpec(), Half::kOutbound, 0}, &handle).has_value());
   EXPECT_EQ(device_->offload_stats().sealed, 0u);
+}
+
+// --- A new process ---
+
+class RestartedDriver : public IsolatedDriver {
+ protected:
+  RestartedDriver() {
+    first_wait_ = 20ms;
+    longest_wait_ = 40ms;
+  }
+  // As the stack does when it sees the failure: it lets go of every handle.
+  void KillAndLetGo(const std::vector<OffloadHandle>& handles) {
+    const uint32_t resets = device_->resets();
+    kill(ChildPid(), SIGKILL);
+    EXPECT_TRUE(WaitForFailure());
+    EXPECT_THAT(device_->failure(), testing::HasSubstr("killed by signal 9"));
+    for (const OffloadHandle handle : handles) {
+      device_->StopSa(handle);
+      device_->ReleaseSa(handle);
+    }
+    std::vector<OffloadHandle> erased;
+    EXPECT_TRUE(Within5s([&] {
+      for (const OffloadHandle handle : device_->TakeErased()) erased.push_back(handle);
+      return erased.size() == handles.size();
+    }));
+    EXPECT_THAT(erased, testing::UnorderedElementsAreArray(handles));
+    EXPECT_TRUE(Within5s([&] { return device_->state() == DeviceState::kUp; }));
+    EXPECT_GT(device_->resets(), resets);
+    EXPECT_EQ(device_->failure(), "");
+  }
+};
+
+// Under load, twice: what it held comes back to be sealed by the CPU, nothing leaves twice, and the
+// new process seals with the key that it was given.
+TEST_F(RestartedDriver, WorksAgainAfterEachDeath) {
+  OpenSoft();
+  const SaSpec spec = test::MakeSpec();
+  uint64_t seq = 0;
+  for (int round = 0; round < 3; ++round) {
+    const OffloadHandle out = Add(spec, Half::kOutbound);
+    std::set<uint64_t> missing;
+    for (int i = 0; i < 150; ++i) {
+      missing.insert(++seq);
+      Transmit(ToSeal(spec, out, seq, Pattern(100)));
+    }
+    if (round < 2) KillAndLetGo({out});
+    const auto seen = [&](const Bytes& frame) {
+      EXPECT_EQ(missing.erase(test::Get32(frame, 38)), 1u) << "a number twice";
+    };
+    EXPECT_TRUE(Within5s([&] {
+      while (Packet* packet = wire_->TakeSent()) {
+        const Bytes frame = test::ToBytes(packet->bytes());
+        seen(frame);
+        const uint64_t number = test::Get32(frame, 38);
+        EXPECT_EQ(frame,
+                  test::EspFrame(spec, test::OracleSeal(spec, number, static_cast<uint32_t>(number),
+                                                        Pattern(100))));
+        test::FreePacket(packet);
+      }
+      PacketBatch batch;
+      (void)device_->Receive(0, &batch, &sink_);
+      for (Packet* packet : batch.packets()) {
+        EXPECT_EQ(packet->offload.status, OffloadStatus::kReturned);
+        seen(test::ToBytes(packet->bytes()));
+        sink_.Recycle(packet);
+      }
+      batch.ReleaseAll();
+      return missing.empty();
+    })) << missing.size();
+  }
+  EXPECT_EQ(device_->Close(), 0u) << "packets that were not given back";
+}
+
+TEST_F(RestartedDriver, WaitsUntilTheHostHasLetGo) {
+  OpenSoft();
+  const OffloadHandle out = Add(test::MakeSpec(), Half::kOutbound);
+  kill(ChildPid(), SIGKILL);
+  EXPECT_TRUE(WaitForFailure());
+  EXPECT_TRUE(Within5s([&] { return device_->TakeErased().size() == 1; }));
+  device_->TryAgain();
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(device_->state(), DeviceState::kFailed) << "packets may still name its handle";
+  device_->ReleaseSa(out);
+  EXPECT_TRUE(Within5s([&] { return device_->state() == DeviceState::kUp; }));
+}
+
+TEST_F(RestartedDriver, StartsAtOnceForTheOperator) {
+  first_wait_ = longest_wait_ = 60s;
+  OpenThread();
+  kill(ChildPid(), SIGKILL);
+  EXPECT_TRUE(WaitForFailure());
+  device_->TryAgain();
+  EXPECT_TRUE(Within5s([&] { return device_->state() == DeviceState::kUp; }));
+  // The wire is the new process's.
+  Arrive(Pattern(100));
+  EXPECT_EQ(Receive().size(), 1u);
+}
+
+TEST_F(RestartedDriver, WakesASleepingWorker) {
+  OpenThread();
+  kill(ChildPid(), SIGKILL);
+  EXPECT_TRUE(WaitForFailure());
+  EXPECT_THAT(Receive(0), IsEmpty());
+  if (device_->PrepareWait(0)) {
+    pollfd wait{device_->wait_fd(0), POLLIN, 0};
+    EXPECT_EQ(poll(&wait, 1, 5000), 1);
+  }
+  device_->FinishWait(0);
+  Arrive(Pattern(100));
+  EXPECT_EQ(Receive().size(), 1u);
+  EXPECT_TRUE(device_->PrepareWait(0));
+  pollfd quiet{device_->wait_fd(0), POLLIN, 0};
+  EXPECT_EQ(poll(&quiet, 1, 0), 0);
 }
 
 class BadIsolatedDriver : public IsolatedDriver, public testing::WithParamInterface<const char*> {};
