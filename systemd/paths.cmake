@@ -1,0 +1,13 @@
+# Fills the paths of an installation into the units.
+# cygnet_fill_units(FROM TO PREFIX SBINDIR BINDIR LIBDIR)
+function(cygnet_fill_units from to prefix sbin bin lib)
+  foreach(folder sbin bin lib)
+    cmake_path(ABSOLUTE_PATH ${folder} BASE_DIRECTORY "${prefix}")
+  endforeach()
+  set(CYGNETD ${sbin}/cygnetd)
+  set(CYGNET ${bin}/cygnet)
+  set(CYGNET_SHIM ${lib}/cygnet/libcygnet_xfrm.so)
+  foreach(unit cygnetd.service cygnet-fence.service ike-daemon.conf)
+    configure_file(${from}/${unit}.in ${to}/${unit} @ONLY)
+  endforeach()
+endfunction()
