@@ -32,6 +32,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
       device_policies_(params_.path),
+      numbers_(params_.numbers, params_.clock, params_.number_cells),
       placement_(ParamsOfPlacement(), this),
       next_hops_(MakeNextHops()),
       socket_policies_(params_.path, params_.clock, params_.sockets),
@@ -60,7 +61,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
             .aevents = &aevents_,
             .mappings = &mappings_,
             .keepalives = &keepalives_,
-            .next_hops = next_hops_.get()}),
+            .next_hops = next_hops_.get(),
+            .numbers = &numbers_}),
       migrations_(params_.path, &announcer_, &placement_, &device_policies_, &sas_),
       events_({.path = params_.path,
                .clock = params_.clock,
@@ -93,7 +95,8 @@ PlacementParams ControlPlane::ParamsOfPlacement() {
                             .scheduler = params_.scheduler,
                             .ledger = params_.ledger,
                             .gate = params_.fips,
-                            .evidence = params_.evidence};
+                            .evidence = params_.evidence,
+                            .numbers = &numbers_};
   placement.host = PlacementHostOf();
   return placement;
 }
@@ -169,7 +172,11 @@ Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
 Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
   const std::shared_ptr<Sa> sa = sas_.Named(change.id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
+  if (change.replay.has_value() && sa->inbound() != nullptr) {
+    numbers_.EnsureInbound(*sa, change.replay->seq);
+  }
   CYGNET_RETURN_IF_ERROR(aevents_.Update(sa, change, origin));
+  numbers_.Follow(*sa);
   placement_.ApplyLimits(*sa);
   return {};
 }
@@ -180,6 +187,7 @@ void ControlPlane::Tick() {
   constexpr uint64_t kNeighbourTicks = 30;
   ReadSettings();
   placement_.Tick();
+  numbers_.Tick();
   device_policies_.Tick();
   walks_.StartTimes();
   socket_policies_.Tick();
@@ -191,6 +199,7 @@ void ControlPlane::Tick() {
 
 bool ControlPlane::DoSome() {
   const uint64_t now_ns = params_.clock->MonotonicNs();
+  numbers_.DoSome();
   const bool walking = walks_.DoSome();
   addresses_.ReadIfDue();
   const bool grants = placement_.DoSome();
@@ -207,6 +216,7 @@ void ControlPlane::CheckAevents() {
 void ControlPlane::OnBell() {
   placement_.CheckDevices();
   events_.TakeSome();
+  numbers_.DoSome();
 }
 
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {

@@ -24,6 +24,7 @@
 #include "control/mtu_report.h"
 #include "control/nat_events.h"
 #include "control/next_hops.h"
+#include "control/numbers/numbers.h"
 #include "control/own_devices.h"
 #include "control/placement/placement.h"
 #include "control/policies.h"
@@ -96,6 +97,8 @@ struct ControlPlaneParams {
   ChangeJournal* journal = nullptr;     // nullptr: nothing outlives the daemon
   StoredControl* stored = nullptr;      // nullptr: no files
   EvidenceStore* evidence = nullptr;    // nullptr: packets of wrong devices are not kept
+  NumberStore* numbers = nullptr;       // nullptr: numbers end with the process
+  Numbers::CellsOf number_cells{};      // empty: no SA has memory that outlives the process
   PacketPools* pools = nullptr;         // for NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };           // of an ACQUIRE
@@ -267,6 +270,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   const OwnDevices own_devices_;
   AddressUpdates addresses_;
   DevicePolicies device_policies_;
+  Numbers numbers_;
   Placement placement_;
   const std::unique_ptr<NextHops> next_hops_;  // nullptr: there is no host network
   SocketPolicyControl socket_policies_;

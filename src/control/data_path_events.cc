@@ -49,6 +49,9 @@ void DataPathEvents::Handle(const DataPathEvent& event) {
     case DataPathEvent::Kind::kSequenceExhausted:
       if (sa != nullptr) parts_.sas->OnSequenceExhausted(*sa);
       break;
+    case DataPathEvent::Kind::kNumbersLow:
+      if (sa != nullptr) parts_.sas->OnNumbersLow(*sa);
+      break;
     case DataPathEvent::Kind::kMapping:
       if (sa != nullptr && sa->inbound() != nullptr) parts_.mappings->OnMapping(sa, event.flow);
       break;

@@ -99,16 +99,19 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   device_policies_.Resolve(&spec);
   spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
-  const std::shared_ptr<Sa> to = sas_.Make(std::move(spec), iv_mask);
-  const std::shared_ptr<const Sa> there = path_.sad.Find(to->id());
+  const SaId id{.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+  const std::shared_ptr<const Sa> there = path_.sad.Find(id);
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
-                                 [&](const MovingSa& other) { return other.to->id() == to->id(); });
+                                 [&](const MovingSa& other) { return other.to->id() == id; });
   if (taken) return MakeError(Errc::kNoData, kTaken);
-  if (Status placed = placement_.Place(to); !placed) {
+  const auto to = sas_.Make(std::move(spec), iv_mask);
+  if (!to) return MakeError(Errc::kNoData, to.error().message);
+  if (Status placed = placement_.Place(*to); !placed) {
+    sas_.Discard(**to);
     return MakeError(Errc::kNoData, placed.error().message);
   }
-  moves->push_back({.from = sa, .to = to});
+  moves->push_back({.from = sa, .to = *to});
   return {};
 }
 
@@ -124,7 +127,7 @@ Status Migrations::PrepareMoves(const Migration& migration, std::vector<MovingSa
 }
 
 void Migrations::UndoMoves(const std::vector<MovingSa>& moves) {
-  for (const MovingSa& move : moves) placement_.Remove(*move.to);
+  for (const MovingSa& move : moves) sas_.Discard(*move.to);
 }
 
 void Migrations::FinishMove(const MovingSa& move) {

@@ -145,11 +145,14 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
   parts_.addresses->ReadNow();  // placement needs them
   spec.replay_at_least = replay_window_min_;
   parts_.device_policies->Resolve(&spec);
-  auto sa = Make(std::move(spec), RandomWord());
-  CYGNET_RETURN_IF_ERROR(parts_.placement->Place(sa));
-  if (Status kept = parts_.announcer->Prepare(SaAdded{sa}); !kept) {
-    parts_.placement->Remove(*sa);
-    return kept.error();
+  const auto made = Make(std::move(spec), RandomWord());
+  if (!made) return made.error();
+  const std::shared_ptr<Sa> sa = *made;
+  Status ready = parts_.placement->Place(sa);
+  if (ready) ready = parts_.announcer->Prepare(SaAdded{sa});
+  if (!ready) {
+    Discard(*sa);
+    return ready.error();
   }
   Link(sa);
   parts_.larval->RemoveAnswered(sa->spec());
@@ -158,14 +161,28 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
   return sa;
 }
 
-std::shared_ptr<Sa> Sas::Make(SaSpec spec, uint64_t iv_mask) {
-  auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(), iv_mask);
+Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask) {
+  std::optional<NumberIdentity> identity;
+  if (parts_.numbers != nullptr) {
+    auto known = parts_.numbers->Identify(spec);
+    if (!known) return known.error();
+    identity = *known;
+  }
+  auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(),
+                         identity.has_value() ? identity->iv_mask : iv_mask);
   sa->number = path_.sad.NextNumber();
+  if (parts_.numbers != nullptr) CYGNET_RETURN_IF_ERROR(parts_.numbers->Begin(sa, identity));
   return sa;
+}
+
+void Sas::Discard(const Sa& sa) {
+  parts_.placement->Remove(sa);
+  if (parts_.numbers != nullptr) parts_.numbers->Forget(sa);
 }
 
 // Makes the SA visible to packets.
 void Sas::Link(const std::shared_ptr<Sa>& sa) {
+  if (parts_.numbers != nullptr) parts_.numbers->Attach(sa);
   FollowNextHop(*sa);
   FollowPolicies(sa);
   path_.sad.Insert(sa);
@@ -176,6 +193,7 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
 void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
   parts_.placement->TakeBack(*from);
   to->TakeOver(from.get());
+  if (parts_.numbers != nullptr) parts_.numbers->Follow(*to);
   parts_.placement->FollowTakeOver(*to);
   Link(to);
   parts_.aevents->Continue(*from, *to);
@@ -198,6 +216,7 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
     parts_.placement->ForgetCommands(*keep);
     if (keep->spec().encap.has_value()) encap_ports_.Remove(keep->spec().encap->dport);
   }
+  if (parts_.numbers != nullptr) parts_.numbers->Forget(*keep);
   path_.BumpGeneration();
 }
 
@@ -230,6 +249,10 @@ void Sas::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
     sa->soft_time_signalled = true;
     ExpireSoft(sa);
   }
+}
+
+void Sas::OnNumbersLow(const Sa& sa) {
+  if (parts_.numbers != nullptr) parts_.numbers->OnLow(sa);
 }
 
 void Sas::OnSequenceExhausted(const Sa& sa) {

@@ -17,6 +17,7 @@
 #include "control/larval_sas.h"
 #include "control/nat_events.h"
 #include "control/next_hops.h"
+#include "control/numbers/numbers.h"
 #include "control/own_devices.h"
 #include "control/placement/placement.h"
 #include "datapath/data_path.h"
@@ -40,6 +41,7 @@ class Sas {
     NatMappings* mappings = nullptr;
     NatKeepalives* keepalives = nullptr;
     NextHops* next_hops = nullptr;  // nullptr: there is no host network
+    Numbers* numbers = nullptr;     // nullptr: no number outlives the process
   };
   explicit Sas(const Parts& parts) : parts_(parts), path_(*parts.path), encap_ports_(parts.path) {}
 
@@ -60,8 +62,11 @@ class Sas {
   std::shared_ptr<Sa> Named(const SaId& id) const;
 
   // --- The life of an SA ---
-  // Makes an SA with its number, ready for placement. Nobody finds it yet.
-  std::shared_ptr<Sa> Make(SaSpec spec, uint64_t iv_mask);
+  // Makes an SA with its number, ready for placement. Nobody finds it yet. `iv_mask`: unless the
+  // key has one.
+  Result<std::shared_ptr<Sa>> Make(SaSpec spec, uint64_t iv_mask);
+  // Ends an SA that nobody found yet.
+  void Discard(const Sa& sa);
   // `to` continues with the sequence numbers of `from`, and packets find it. `from` is removed.
   // REQUIRES: `to` is placed.
   void Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to);
@@ -74,6 +79,8 @@ class Sas {
   void GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device);
   // Lifetimes by time. `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
+  // Half of a block of its numbers is used.
+  void OnNumbersLow(const Sa& sa);
   // A packet found no sequence number left. Logs it once.
   void OnSequenceExhausted(const Sa& sa);
 

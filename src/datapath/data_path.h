@@ -47,8 +47,9 @@ struct DataPathEvent {
     kSoftLimit,
     kHardLimit,
     kSequenceExhausted,
-    kMapping,    // an authenticated packet came from an address or port other than the SA's
-    kShortQuote  // ICMP "too big" whose quotation of ESP in UDP ends before the SPI
+    kNumbersLow,  // half of the block of numbers is used, outbound or inbound
+    kMapping,     // an authenticated packet came from an address or port other than the SA's
+    kShortQuote   // ICMP "too big" whose quotation of ESP in UDP ends before the SPI
   };
   Kind kind = Kind::kAcquire;
   uint8_t interface = 0;

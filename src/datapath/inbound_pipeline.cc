@@ -294,7 +294,9 @@ void InboundPipeline::CommitReplay(InboundSa* sa, std::span<InboundItem> run) {
     verdict[i] = run[i].verdict;
   }
   const uint64_t before = sa->esn ? sa->replay.highest() : 0;
-  sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n});
+  if (sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n}) == NumbersLeft::kLow) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kNumbersLow, .sa_number = sa->sa->number});
+  }
   for (std::size_t i = 0; i < n; ++i) run[i].verdict = verdict[i];
   if (!sa->esn) return;
   // A device infers high words from the number that it received last. Update it every half

@@ -179,9 +179,16 @@ SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<Outb
     RefuseAll(run.subspan(charge.allowed), DropReason::kOutStateExpired);
   }
   const SequenceRange range = sa->sequence.Reserve(charge.allowed);
+  if (range.low) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kNumbersLow, .sa_number = sa->sa->number});
+  }
   if (range.count < charge.allowed) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
-    RefuseAll(run.subspan(range.count, charge.allowed - range.count), DropReason::kOutSequence);
+    const bool exhausted = sa->sequence.exhausted();
+    if (exhausted) {
+      ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
+    }
+    RefuseAll(run.subspan(range.count, charge.allowed - range.count),
+              exhausted ? DropReason::kOutSequence : DropReason::kOutNoNumbers);
   }
   return range;
 }

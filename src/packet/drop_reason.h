@@ -47,7 +47,8 @@ enum class DropReason : uint8_t {
   kInIpOptions,         // opened, with a source route or malformed options
   kInHandOver,          // its number belongs to the device that the SA moves to or from
   kInDeviceFragment,    // in fragments, and only its device, which opens whole packets, may open it
-  kInNumberUnknown,     // a device that was lost may have accepted its number
+  kInNumberUnknown,     // a lost device or an earlier start may have accepted its number
+  kInNoNumbers,         // above the numbers that are reserved for this start
   kInVerify,            // the CPU came to another result than the device, or cannot verify it
   // Outbound
   kOutBadPacket,  // inner packet malformed
@@ -55,9 +56,10 @@ enum class DropReason : uint8_t {
   kOutNoState,       // policy requires an SA, but none exists
   kOutStateExpired,  // byte or packet limit reached
   kOutStateInvalid,
-  kOutSequence,  // sequence numbers used up
-  kOutTooBig,    // larger than the path allows; the sender is notified
-  kOutNoRoom,    // the buffer cannot hold the ESP overhead
+  kOutSequence,   // sequence numbers used up
+  kOutNoNumbers,  // the number store has given no further numbers yet
+  kOutTooBig,     // larger than the path allows; the sender is notified
+  kOutNoRoom,     // the buffer cannot hold the ESP overhead
   kOutCryptoError,
   kOutModeError,       // the packet does not fit the SA's mode
   kOutDeviceError,     // the device could not seal it

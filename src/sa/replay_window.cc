@@ -125,19 +125,34 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
   }
 }
 
-void ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict) {
+NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict) {
   const std::lock_guard lock(lock_);
+  const uint64_t mark = kept_ != nullptr ? kept_->mark : ~uint64_t{0};
   for (std::size_t i = 0; i < seq.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
     verdict[i] = closed_ ? DropReason::kInReplayOld : CheckLocked(seq[i]);
     if (closed_) continue;
-    if (verdict[i] == DropReason::kNone) {
+    if (seq[i] > mark && verdict[i] == DropReason::kNone) {
+      verdict[i] = RefuseLocked(seq[i]);
+    } else if (verdict[i] == DropReason::kNone) {
       if (seq[i] < top_) lateness_.Accepted(top_ - seq[i]);
       MarkLocked(seq[i]);
     } else if (verdict[i] == DropReason::kInReplayOld) {
       lateness_.Rejected(top_ - seq[i]);
     }
   }
+  if (kept_ == nullptr) return NumbersLeft::kEnough;
+  TellCell();
+  if (top_ < kept_->ask_at) return NumbersLeft::kEnough;
+  kept_->ask_at = ~uint64_t{0};
+  return NumbersLeft::kLow;
+}
+
+// Its number is above the mark.
+DropReason ReplayWindow::RefuseLocked(uint64_t seq) {
+  if (kept_->refused <= kept_->mark) kept_->ask_at = 0;  // once for each mark
+  kept_->refused = std::max(kept_->refused, seq);
+  return DropReason::kInNoNumbers;
 }
 
 DropReason ReplayWindow::Check(uint64_t seq) {
@@ -148,7 +163,7 @@ DropReason ReplayWindow::Check(uint64_t seq) {
 
 DropReason ReplayWindow::Commit(uint64_t seq) {
   DropReason verdict = DropReason::kNone;
-  CommitRun({&seq, 1}, {&verdict, 1});
+  (void)CommitRun({&seq, 1}, {&verdict, 1});
   return verdict;
 }
 
@@ -176,9 +191,11 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
   top_ = from.top_;
   floor_ = from.floor_;
   limit_ = from.limit_;
-  lost_ = from.lost_;
+  const uint64_t own = std::exchange(lost_, std::max(lost_, from.lost_));
   std::copy_n(from.bits_, std::size_t{word_mask_} + 1, bits_);
   from.closed_ = true;
+  if (own > top_) MarkLocked(own);  // BeginAt
+  TellCell();
 }
 
 void ReplayWindow::Limit(uint64_t last) {
@@ -197,6 +214,7 @@ void ReplayWindow::Merge(uint64_t highest, std::span<const uint32_t> bitmap) {
     const auto word = static_cast<std::size_t>(index / 32);
     if (word < bitmap.size() && ((bitmap[word] >> (index % 32)) & 1) != 0) MarkLocked(seq);
   }
+  TellCell();
 }
 
 void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
@@ -204,6 +222,49 @@ void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
   limit_ = ~uint64_t{0};
   lost_ = last > lost_ ? last : lost_;
   if (highest > top_) MarkLocked(highest);  // so that the high word of an ESN is inferred rightly
+  TellCell();
+}
+
+void ReplayWindow::BeginAt(uint64_t last) {
+  const std::lock_guard lock(lock_);
+  lost_ = std::max(lost_, last);
+  if (last > top_) MarkLocked(last);  // as in GiveUp
+  TellCell();
+}
+
+uint64_t ReplayWindow::SetMark(uint64_t mark, uint64_t ask_at) {
+  const std::lock_guard lock(lock_);
+  Kept* const kept = KeptLocked();
+  kept->mark = std::max({mark, top_, lost_});
+  // A number above the new mark came meanwhile: ask at once.
+  kept->ask_at = kept->refused > kept->mark ? 0 : ask_at;
+  return kept->mark;
+}
+
+uint64_t ReplayWindow::mark() {
+  const std::lock_guard lock(lock_);
+  return kept_ != nullptr ? kept_->mark : ~uint64_t{0};
+}
+
+uint64_t ReplayWindow::wanted() {
+  const std::lock_guard lock(lock_);
+  return kept_ != nullptr ? std::max(top_, kept_->refused) : top_;
+}
+
+void ReplayWindow::SetCell(std::atomic<uint64_t>* cell) {
+  const std::lock_guard lock(lock_);
+  KeptLocked()->cell = cell;
+  TellCell();
+}
+
+ReplayWindow::Kept* ReplayWindow::KeptLocked() {
+  if (kept_ == nullptr) kept_ = std::make_unique<Kept>();
+  return kept_.get();
+}
+
+void ReplayWindow::TellCell() const {
+  if (kept_ == nullptr || kept_->cell == nullptr) return;
+  kept_->cell->store(std::max(top_, lost_), std::memory_order_release);
 }
 
 uint64_t ReplayWindow::safe_edge() {

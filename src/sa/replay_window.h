@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -17,6 +18,9 @@ namespace cygnet {
 
 // Largest supported window. (Over XFRM a client can request at most 4096.)
 inline constexpr uint32_t kMaxReplayWindow = 65'536;
+
+// Whether a window that accepts numbers up to a mark needs a higher one (ReplayWindow::SetMark).
+enum class NumbersLeft : uint8_t { kEnough, kLow };
 
 class ReplayWindow {
  public:
@@ -34,8 +38,8 @@ class ReplayWindow {
   void CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
                 std::span<DropReason> verdict);
   // Marks authenticated numbers as seen. A number that meanwhile became old or a duplicate gets its
-  // verdict. Skips entries whose verdict is already set.
-  void CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict);
+  // verdict. Skips entries whose verdict is already set. kLow: once for each mark.
+  NumbersLeft CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict);
 
   // Single-packet forms.
   DropReason Check(uint64_t seq);
@@ -70,6 +74,21 @@ class ReplayWindow {
   // The lowest number that nobody can have accepted, minus one.
   uint64_t safe_edge();
 
+  // --- Numbers that outlive the process (control/numbers). Control thread ---
+  // Another start may have accepted numbers up to `last`: kInNumberUnknown.
+  void BeginAt(uint64_t last);
+  // Numbers above `mark` are refused after authentication (kInNoNumbers), because they are not
+  // reserved yet. CommitRun tells that they are low once the newest number has passed `ask_at`, or
+  // one above the mark came. Returns the mark in effect: it is not below a number that may have
+  // been accepted.
+  uint64_t SetMark(uint64_t mark, uint64_t ask_at);
+  uint64_t mark();
+  // The highest number that an authenticated packet had, also if it was above the mark.
+  uint64_t wanted();
+  // From here on `cell` has the highest number that may have been accepted, written before the
+  // packet is delivered. nullptr: nobody reads it.
+  void SetCell(std::atomic<uint64_t>* cell);
+
   uint64_t highest();
   // The window in effect: at least what the client requested.
   uint32_t window() const { return window_; }
@@ -80,15 +99,27 @@ class ReplayWindow {
   LatenessHistogram lateness() const { return lateness_.Read(); }
 
  private:
+  // Only of windows whose numbers outlive the process.
+  struct Kept {
+    uint64_t mark = ~uint64_t{0};  // numbers above are not reserved yet
+    uint64_t ask_at = ~uint64_t{0};
+    uint64_t refused = 0;  // the highest number above a mark that came
+    std::atomic<uint64_t>* cell = nullptr;
+  };
+
   uint64_t InferLocked(uint32_t low) const;
   DropReason CheckLocked(uint64_t seq) const;
   void MarkLocked(uint64_t seq);
+  DropReason RefuseLocked(uint64_t seq);
+  void TellCell() const;
+  Kept* KeptLocked();
   bool TestBit(uint64_t seq) const { return (bits_[(seq >> 6) & word_mask_] >> (seq & 63)) & 1; }
   void Import(const ReplayState& initial);
 
   SpinLock lock_;
   const bool esn_;
   const bool extended_form_;
+  bool closed_ = false;   // TakeOver gave the state to another window
   const uint32_t asked_;  // the client's window
   const uint32_t window_;
   const uint32_t bmp_words_;  // words in the kernel's layout
@@ -97,7 +128,7 @@ class ReplayWindow {
   uint64_t floor_ = 0;  // numbers below were never in the window: unknown whether they were seen
   uint64_t limit_ = ~uint64_t{0};  // numbers above belong to a device
   uint64_t lost_ = 0;              // a lost device may have accepted numbers up to here
-  bool closed_ = false;            // TakeOver gave the state to another window
+  std::unique_ptr<Kept> kept_;     // nullptr: no number outlives the process
   uint64_t* bits_ = nullptr;
   static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are allocated
   std::array<uint64_t, kWordsInside> inside_{};

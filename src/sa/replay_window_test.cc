@@ -482,5 +482,62 @@ TEST(ReplayWindowTest, WithoutAWindowNothingIsRefusedAfterALoss) {
   EXPECT_EQ(Receive(&w, 8), kNone);
 }
 
+// --- Numbers that outlive the process (control/numbers) ---
+
+TEST(ReplayWindowTest, BeginsAtAnEdgeAndRefusesWhatIsBelow) {
+  ReplayWindow w({.window = 64, .bitmap = {}}, false);
+  w.BeginAt(100);
+  EXPECT_EQ(w.highest(), 100u);
+  EXPECT_EQ(w.Check(100), DropReason::kInNumberUnknown);
+  EXPECT_EQ(w.Commit(99), DropReason::kInNumberUnknown);
+  EXPECT_EQ(w.Commit(101), kNone);
+  EXPECT_EQ(w.Commit(101), DropReason::kInReplayDuplicate);
+}
+
+TEST(ReplayWindowTest, TheEdgeOfAnEsnWindowGivesTheHighWord) {
+  ReplayWindow w({.window = 64, .extended_form = true, .bitmap = {0, 0}}, true);
+  w.BeginAt(0x3'0000'0100);
+  EXPECT_EQ(w.InferHigh(0x101), 0x3'0000'0101u);
+}
+
+TEST(ReplayWindowTest, NothingAboveTheMarkIsAcceptedAndItIsAskedForOnce) {
+  ReplayWindow w({.window = 64, .bitmap = {}}, false);
+  EXPECT_EQ(w.SetMark(8, 4), 8u);
+  const auto commit = [&w](uint64_t seq, DropReason expected) {
+    DropReason verdict = kNone;
+    const NumbersLeft left = w.CommitRun({&seq, 1}, {&verdict, 1});
+    EXPECT_EQ(verdict, expected) << seq;
+    return left;
+  };
+  EXPECT_EQ(commit(3, kNone), NumbersLeft::kEnough);
+  EXPECT_EQ(commit(4, kNone), NumbersLeft::kLow);
+  EXPECT_EQ(commit(5, kNone), NumbersLeft::kEnough) << "once";
+  EXPECT_EQ(w.Check(20), kNone) << "before authentication nothing is known of it";
+  EXPECT_EQ(commit(20, DropReason::kInNoNumbers), NumbersLeft::kLow);
+  EXPECT_EQ(commit(21, DropReason::kInNoNumbers), NumbersLeft::kEnough);
+  EXPECT_EQ(w.highest(), 5u);
+  EXPECT_EQ(w.wanted(), 21u);
+  EXPECT_EQ(w.SetMark(32, 30), 32u);
+  EXPECT_EQ(commit(20, kNone), NumbersLeft::kEnough);
+  EXPECT_EQ(w.SetMark(1, 1), 20u) << "not below what it has accepted";
+}
+
+TEST(ReplayWindowTest, TheCellHasTheNewestNumber) {
+  std::atomic<uint64_t> cell{0};
+  ReplayWindow w({.window = 64, .bitmap = {}}, false);
+  w.SetCell(&cell);
+  EXPECT_EQ(w.Commit(7), kNone);
+  EXPECT_EQ(cell.load(), 7u);
+  EXPECT_EQ(w.Commit(5), kNone);
+  EXPECT_EQ(cell.load(), 7u);
+  w.GiveUp(9, 30);
+  EXPECT_EQ(cell.load(), 30u) << "a lost device may have accepted them";
+  ReplayWindow next({.window = 64, .bitmap = {}}, false);
+  std::atomic<uint64_t> other{0};
+  next.SetCell(&other);
+  next.TakeOver(w);
+  EXPECT_EQ(other.load(), 30u);
+}
+
 }  // namespace
 }  // namespace cygnet

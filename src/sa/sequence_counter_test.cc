@@ -141,5 +141,83 @@ TEST(SequenceCounterTest, UnusedNumbersStayAGapIfOthersFollow) {
   EXPECT_EQ(c.Reserve(1).first, 1006u);
 }
 
+// --- Blocks (control/numbers) ---
+
+TEST(SequenceCounterTest, NothingWithoutABlock) {
+  SequenceCounter c(41, 1000);
+  c.RequireBlocks();
+  EXPECT_EQ(c.Reserve(1).count, 0u);
+  EXPECT_FALSE(c.exhausted()) << "the next block may come";
+  EXPECT_EQ(c.last_sent(), 41u);
+}
+
+TEST(SequenceCounterTest, ABlockEndsAtTheEdgeAndTellsOnceThatItIsLow) {
+  SequenceCounter c(0, 1000);
+  c.RequireBlocks();
+  c.Allow({1, 8}, 4);
+  EXPECT_FALSE(c.Reserve(3).low);
+  EXPECT_TRUE(c.Reserve(1).low);
+  EXPECT_FALSE(c.Reserve(1).low) << "once";
+  const SequenceRange rest = c.Reserve(64);
+  EXPECT_EQ(rest.first, 6u);
+  EXPECT_EQ(rest.count, 3u);
+  EXPECT_EQ(c.Reserve(1).count, 0u);
+  EXPECT_FALSE(c.exhausted());
+  c.Allow({9, 9}, 9);
+  EXPECT_TRUE(c.Reserve(64).low);
+  c.AllowAll();
+  EXPECT_EQ(c.Reserve(64).count, 64u);
+}
+
+TEST(SequenceCounterTest, TheNextBlockContinuesAndAGapIsSkipped) {
+  SequenceCounter c(0, 1000);
+  c.RequireBlocks();
+  c.Allow({1, 8}, 4);
+  EXPECT_EQ(c.Reserve(6).count, 6u);
+  c.Allow({9, 16}, 12);
+  EXPECT_EQ(c.Reserve(4).first, 7u) << "what is left of the first block, then the second";
+  c.Allow({101, 108}, 104);  // another SA of the key has the numbers between
+  const SequenceRange range = c.Reserve(64);
+  EXPECT_EQ(range.first, 101u);
+  EXPECT_EQ(range.count, 8u);
+}
+
+TEST(SequenceCounterTest, NoBlockPassesTheOwnLimit) {
+  SequenceCounter c(0, 10);
+  c.RequireBlocks();
+  c.Allow({1, 64}, 32);
+  EXPECT_EQ(c.edge(), 10u);
+  EXPECT_EQ(c.Reserve(64).count, 10u);
+  EXPECT_TRUE(c.exhausted());
+}
+
+// Control raises the edge over gaps while workers reserve: nobody gets a number of a gap.
+TEST(SequenceCounterTest, WorkersNeverGetANumberBetweenTwoBlocks) {
+  constexpr uint64_t kBlocks = 200;
+  constexpr uint64_t kSize = 50;  // of each block, and of the gap behind it
+  SequenceCounter c(0, ~uint64_t{0});
+  c.RequireBlocks();
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      while (!done.load()) {
+        const SequenceRange r = c.Reserve(7);
+        for (uint64_t n = r.first; n < r.first + r.count; ++n) {
+          if ((n - 1) / kSize % 2 != 0) wrong.fetch_add(1);
+        }
+      }
+    });
+  }
+  for (uint64_t b = 0; b < kBlocks; ++b) {
+    c.Allow({2 * b * kSize + 1, (2 * b + 1) * kSize}, 0);
+    std::this_thread::yield();
+  }
+  done.store(true);
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(wrong.load(), 0u);
+}
+
 }  // namespace
 }  // namespace cygnet

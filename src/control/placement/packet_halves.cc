@@ -43,7 +43,7 @@ NumberBlock PacketHalves::Prepare(const std::shared_ptr<Sa>& sa, Half half, Stan
     edge = now + margin;
     window.Limit(edge);
   }
-  const NumberBlock block{edge + 1, edge + 2 * kSmallest};
+  const NumberBlock block{edge + 1, Reserved(*sa, edge + 2 * kSmallest)};
   prepared_[KeyOf(*sa, half)] = block;
   return block;
 }
@@ -235,9 +235,12 @@ void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
   if (HasEnough(*row, reading)) return;
   ChooseStep(row, reading);
   SequenceCounter& sequence = row->sa->outbound()->sequence;
+  if (numbers_ != nullptr) numbers_->EnsureOutbound(*row->sa, row->step);
   const SequenceRange range = sequence.Reserve(static_cast<uint32_t>(row->step));
   if (range.count == 0) {
-    if (reading.highest >= row->block.last) Report(DataPathEvent::Kind::kSequenceExhausted, *row);
+    if (sequence.exhausted() && reading.highest >= row->block.last) {
+      Report(DataPathEvent::Kind::kSequenceExhausted, *row);
+    }
     return;
   }
   const NumberBlock block{range.first, range.first + range.count - 1};
@@ -249,13 +252,18 @@ void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
   row->offload().Grant(row->handle, block);
 }
 
+// How far up to `last` a device may accept numbers.
+uint64_t PacketHalves::Reserved(const Sa& sa, uint64_t last) const {
+  return numbers_ != nullptr ? numbers_->EnsureInbound(sa, last) : last;
+}
+
 void PacketHalves::GrantInbound(Row* row, const SaReading& reading) {
   if (HasEnough(*row, reading)) return;
   // Beyond the end, if the device has passed what its reading shows.
   const bool old = Ahead(*row, reading) > 2 * row->step;
   ChooseStep(row, reading);
   const uint64_t seen = old ? row->block.last : SeenOf(*row, reading);
-  row->block.last = std::max(row->block.last, seen + row->step);
+  row->block.last = std::max(row->block.last, Reserved(*row->sa, seen + row->step));
   row->offload().Grant(row->handle, row->block);
 }
 
@@ -266,7 +274,7 @@ void PacketHalves::FollowTakeOver(const Sa& sa) {
   const uint64_t edge = std::max(window.safe_edge(), row->block.first - 1);
   window.Limit(edge);
   row->block.first = edge + 1;
-  row->block.last = std::max(row->block.last, edge + 2 * kSmallest);
+  row->block.last = std::max(row->block.last, Reserved(sa, edge + 2 * kSmallest));
   row->offload().Grant(row->handle, row->block);
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/numbers/numbers.h"
 #include "datapath/data_path.h"
 #include "datapath/sa_binding.h"
 #include "device/packet_offload.h"
@@ -35,10 +36,15 @@ class PacketHalves {
   static constexpr uint64_t kOnTheirWay = 8192;
 
   // `report`: takes what devices tell about limits and numbers. `lied`: whether the seal guard
-  // caught a device; what it says about numbers is then not believed.
+  // caught a device; what it says about numbers is then not believed. `numbers`: where blocks for
+  // devices come from; nullptr: no number outlives the process.
   PacketHalves(DataPath* path, const Clock* clock, std::function<void(const DataPathEvent&)> report,
-               std::function<bool(const OffloadDevice&)> lied)
-      : path_(*path), clock_(*clock), report_(std::move(report)), lied_(std::move(lied)) {}
+               std::function<bool(const OffloadDevice&)> lied, Numbers* numbers = nullptr)
+      : path_(*path),
+        clock_(*clock),
+        report_(std::move(report)),
+        lied_(std::move(lied)),
+        numbers_(numbers) {}
 
   // `standby`: kCpu if a CPU has the half now, and opens what is on its way. If the half is in
   // packet offload now, call Stop first. Outbound: nothing yet, Begin has the first block granted.
@@ -115,11 +121,13 @@ class PacketHalves {
   void SetLimits(const Row& row) const;
   void Report(DataPathEvent::Kind kind, const Row& row) const;
   std::optional<uint64_t> TakeBackInbound(const Row& row);
+  uint64_t Reserved(const Sa& sa, uint64_t last) const;
 
   DataPath& path_;
   const Clock& clock_;
   const std::function<void(const DataPathEvent&)> report_;
   const std::function<bool(const OffloadDevice&)> lied_;
+  Numbers* const numbers_;
   std::map<Key, Row> rows_;
   std::map<Key, Row> leaving_;           // between Stop and Finish
   std::map<Key, NumberBlock> prepared_;  // between Prepare and Adopt

@@ -86,6 +86,7 @@ struct PlacedSasParams {
   PlacementHost host;
   const PlacementDevices* devices = nullptr;
   const PlacementRules* rules = nullptr;
+  Numbers* numbers = nullptr;
   // The outbound half of an SA is about to move into packet offload on the device of this number.
   std::function<void(const std::shared_ptr<Sa>&, std::size_t device)> on_entering = {};
   std::function<void(const std::shared_ptr<Sa>&)> on_moved = {};
@@ -98,9 +99,11 @@ class PlacedSas {
       : p_(std::move(params)),
         path_(*p_.path),
         packets_(std::make_unique<PacketHalves>(
-            p_.path, p_.clock, p_.report, [devices = p_.devices](const OffloadDevice& device) {
+            p_.path, p_.clock, p_.report,
+            [devices = p_.devices](const OffloadDevice& device) {
               return devices->lied(devices->NumberOf(&device));
-            })) {}
+            },
+            p_.numbers)) {}
 
   // Chooses a place for every half of the SA, hands out its keys and publishes the bindings. On an
   // error nothing is kept. REQUIRES: the SA has its number.

@@ -30,6 +30,7 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
                .host = std::move(params.host),
                .devices = &devices_,
                .rules = &rules_,
+               .numbers = params.numbers,
                .on_entering =
                    [listener](const std::shared_ptr<Sa>& sa, std::size_t device) {
                      if (listener != nullptr) listener->OnEntering(sa, device);

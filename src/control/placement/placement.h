@@ -32,6 +32,7 @@ struct PlacementParams {
   const PlacementGate* gate = nullptr;  // nullptr: all are trusted
   PlacementHost host{};
   EvidenceStore* evidence = nullptr;  // nullptr: evidence is not kept
+  Numbers* numbers = nullptr;         // nullptr: no number outlives the process
 };
 
 // Events of placement for the control plane and, through it, for the audit trail.

@@ -1,0 +1,371 @@
+#include "control/numbers/numbers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+uint64_t AtMost(uint64_t value, uint64_t add, uint64_t limit) {
+  return add > limit || value > limit - add ? limit : value + add;
+}
+
+uint64_t LimitOf(const Sa& sa) { return sa.spec().esn() ? ~uint64_t{0} : uint64_t{0xffffffff}; }
+
+// How many there are in `window_ns` if `count` came in `took_ns`.
+uint64_t AtThisRate(uint64_t count, uint64_t took_ns, uint64_t window_ns) {
+  const double rate =
+      static_cast<double>(count) / static_cast<double>(std::max(took_ns, uint64_t{1}));
+  return static_cast<uint64_t>(std::min(rate * static_cast<double>(window_ns), 1e12));
+}
+
+}  // namespace
+
+Numbers::Row* Numbers::Find(const Sa& sa) {
+  const auto it = rows_.find(sa.number);
+  return it == rows_.end() ? nullptr : &it->second;
+}
+
+// A window of 0 accepts everything: there is nothing to keep.
+bool Numbers::KeepsInbound(const Row& row) {
+  return row.identity.has_value() && row.sa->inbound() != nullptr &&
+         row.sa->inbound()->replay.window() != 0;
+}
+
+// --- The life of an SA ---
+
+Result<std::optional<NumberIdentity>> Numbers::Identify(const SaSpec& spec) {
+  if (store_ == nullptr) return std::optional<NumberIdentity>();
+  auto identity = store_->Identify(spec);
+  if (!identity) {
+    Note(identity.error());
+    return identity.error();
+  }
+  return std::optional(*identity);
+}
+
+Status Numbers::Begin(const std::shared_ptr<Sa>& sa,
+                      const std::optional<NumberIdentity>& identity) {
+  if (!identity.has_value() && !cells_) return {};  // its numbers end with the process
+  GiveBack();
+  Row row;
+  row.sa = sa;
+  row.identity = identity;
+  if (sa->outbound() != nullptr) sa->outbound()->sequence.RequireBlocks();
+  Grant grant{.row = &row};
+  const auto steps = [&]() -> Status {
+    if (sa->outbound() != nullptr) {
+      CYGNET_RETURN_IF_ERROR(AskOutbound(&grant, sizes_.smallest_block));
+    }
+    if (!KeepsInbound(row)) return {};
+    return AskInbound(&grant, sa->inbound()->replay.safe_edge(), sizes_.first_step);
+  };
+  const Status asked = store_ != nullptr ? store_->Together(steps) : steps();
+  if (!asked) {
+    Note(asked);
+    return MakeError(asked.error().code,
+                     "The number store gives no numbers: " + asked.error().message);
+  }
+  Row& kept = rows_[sa->number] = std::move(row);
+  grant.row = &kept;
+  Apply(grant);
+  if (identity.has_value()) store_->Retain(*identity);
+  return {};
+}
+
+void Numbers::Attach(const std::shared_ptr<Sa>& sa) {
+  Row* const row = Find(*sa);
+  if (row == nullptr || !cells_) return;
+  row->cells = cells_(*sa);
+  if (row->cells != nullptr) {
+    if (sa->outbound() != nullptr) {
+      row->cells->out_given.store(sa->outbound()->sequence.edge(), std::memory_order_release);
+    }
+    if (sa->inbound() != nullptr) sa->inbound()->replay.SetCell(&row->cells->in_top);
+    return;
+  }
+  if (row->identity.has_value()) return;
+  // Nothing of it outlives the process.
+  if (sa->outbound() != nullptr) sa->outbound()->sequence.AllowAll();
+  rows_.erase(sa->number);
+}
+
+void Numbers::Follow(const Sa& sa) {
+  Row* const row = Find(sa);
+  if (row == nullptr) return;
+  MakeDue(row);
+  DoSome();
+}
+
+void Numbers::Forget(const Sa& sa) {
+  Row* const row = Find(sa);
+  if (row == nullptr) return;
+  if (sa.inbound() != nullptr) sa.inbound()->replay.SetCell(nullptr);
+  if (row->identity.has_value()) {
+    const NumberIdentity identity = *row->identity;
+    if (sa.outbound() != nullptr) {
+      const uint64_t used = sa.outbound()->sequence.Close();
+      const uint64_t last = row->block.last;
+      returns_.push_back([this, identity, used, last] {
+        return used < last ? store_->ReturnOutbound(identity.outbound, used, last) : Status{};
+      });
+    }
+    if (KeepsInbound(*row)) {
+      const uint64_t last = row->mark;
+      const uint64_t used = sa.inbound()->replay.SetMark(0, ~uint64_t{0});
+      returns_.push_back([this, identity, used, last] {
+        return used < last ? store_->LowerInbound(identity.inbound, used, last) : Status{};
+      });
+    }
+    store_->Release(identity);
+  }
+  rows_.erase(sa.number);
+}
+
+// What fails stays a gap.
+void Numbers::GiveBack() {
+  if (returns_.empty()) return;
+  const auto returns = std::exchange(returns_, {});
+  Note(store_->Together([&returns]() -> Status {
+    for (const auto& give : returns) CYGNET_RETURN_IF_ERROR(give());
+    return {};
+  }));
+}
+
+// --- How many ---
+
+bool Numbers::NeedsOutbound(const Row& row) const {
+  if (row.sa->outbound() == nullptr) return false;
+  const SequenceCounter& sequence = row.sa->outbound()->sequence;
+  if (sequence.exhausted()) return false;
+  const uint64_t size = row.block.last - row.block.first + 1;
+  return AtMost(sequence.last_sent(), size / 2, ~uint64_t{0}) >= sequence.edge();
+}
+
+bool Numbers::NeedsInbound(const Row& row) const {
+  return KeepsInbound(row) && row.sa->inbound()->replay.wanted() >= row.ask_at;
+}
+
+// A block that was used up before the next one came is followed by a larger one.
+uint64_t Numbers::NextCount(const Row& row) const {
+  const SequenceCounter& sequence = row.sa->outbound()->sequence;
+  const uint64_t sent = sequence.last_sent();
+  const uint64_t size = row.block.last - row.block.first + 1;
+  uint64_t count =
+      AtThisRate(sent - std::min(sent, row.sent), clock_.MonotonicNs() - row.given_ns, kSecond);
+  if (sent >= sequence.edge()) count = std::max(count, 2 * size);
+  return std::clamp(count, sizes_.smallest_block, sizes_.largest_block);
+}
+
+uint64_t Numbers::NextStep(const Row& row) const {
+  const uint64_t wanted = row.sa->inbound()->replay.wanted();
+  const uint64_t took = clock_.MonotonicNs() - row.raised_ns;
+  const uint64_t before = row.mark - std::min(row.mark, row.accepted);
+  uint64_t step = AtThisRate(wanted - std::min(wanted, row.accepted), took, kSecond / 10);
+  if (wanted > row.mark) {
+    step = std::max(step, 8 * before);  // packets were refused
+  } else if (took < kSecond / 20) {
+    step = std::max(step, 2 * before);
+  }
+  return std::clamp(step, sizes_.smallest_step, sizes_.largest_step);
+}
+
+// --- Asking ---
+
+Status Numbers::AskOutbound(Grant* grant, uint64_t count) {
+  SequenceCounter& sequence = grant->row->sa->outbound()->sequence;
+  if (!grant->row->identity.has_value()) {
+    const uint64_t after = std::max(sequence.edge(), sequence.last_sent());
+    grant->block = {after + 1, AtMost(after, count, sequence.limit())};
+    return {};
+  }
+  const auto block = store_->Outbound(grant->row->identity->outbound, sequence.last_sent(), count);
+  if (block) {
+    grant->block = *block;
+  } else if (block.error().code != Errc::kRange) {
+    return block.error();
+  } else {
+    sequence.AdvanceTo(sequence.limit());  // the store has none left
+  }
+  return {};
+}
+
+// To `step` numbers behind `from`. If somebody else raised the mark, this window goes on behind it.
+Status Numbers::AskInbound(Grant* grant, uint64_t from, uint64_t step) {
+  const Row& row = *grant->row;
+  const uint64_t limit = LimitOf(*row.sa);
+  uint64_t known = row.mark;
+  for (int tries = 0; tries < 3; ++tries) {
+    const uint64_t up_to = std::max(AtMost(std::max(from, known), step, limit), known);
+    const auto mark = store_->Inbound(row.identity->inbound, known, up_to);
+    if (!mark) return mark.error();
+    if (mark->raised) {
+      grant->mark = up_to;
+      if (known != row.mark) grant->begin_at = known;
+      return {};
+    }
+    known = mark->mark;
+  }
+  return MakeError(Errc::kAgain, "others raise the same mark at the same time");
+}
+
+Status Numbers::Ask(std::vector<Grant>* grants) {
+  const auto steps = [this, grants]() -> Status {
+    for (Grant& grant : *grants) {
+      const Row& row = *grant.row;
+      if (NeedsOutbound(row)) CYGNET_RETURN_IF_ERROR(AskOutbound(&grant, NextCount(row)));
+      if (!NeedsInbound(row)) continue;
+      const uint64_t from = row.sa->inbound()->replay.wanted();
+      CYGNET_RETURN_IF_ERROR(AskInbound(&grant, from, NextStep(row)));
+    }
+    return {};
+  };
+  return store_ != nullptr ? store_->Together(steps) : steps();
+}
+
+// The cell is written before workers may use the numbers.
+void Numbers::Apply(const Grant& grant) {
+  Row* const row = grant.row;
+  if (!grant.block.empty()) {
+    SequenceCounter& sequence = row->sa->outbound()->sequence;
+    row->block = grant.block;
+    row->sent = std::max(sequence.last_sent(), grant.block.first - 1);
+    row->given_ns = clock_.MonotonicNs();
+    const uint64_t size = grant.block.last - grant.block.first + 1;
+    if (row->cells != nullptr) {
+      row->cells->out_given.store(grant.block.last, std::memory_order_release);
+    }
+    sequence.Allow(grant.block, std::min(grant.block.last, sequence.limit()) - size / 2);
+  }
+  if (grant.begin_at.has_value()) row->sa->inbound()->replay.BeginAt(*grant.begin_at);
+  if (grant.mark.has_value()) {
+    row->accepted = row->sa->inbound()->replay.wanted();
+    row->raised_ns = clock_.MonotonicNs();
+    SetMark(row, *grant.mark);
+  }
+}
+
+void Numbers::SetMark(Row* row, uint64_t mark) {
+  row->mark = mark;
+  row->ask_at = mark - (mark - std::min(mark, row->accepted)) / 2;
+  // At the last number of all there is nothing to ask for.
+  if (mark == LimitOf(*row->sa)) row->ask_at = ~uint64_t{0};
+  (void)row->sa->inbound()->replay.SetMark(mark, row->ask_at);
+}
+
+void Numbers::MakeDue(Row* row) {
+  if (std::exchange(row->is_due, true)) return;
+  due_.push_back(row->sa->number);
+}
+
+void Numbers::OnLow(const Sa& sa) {
+  if (Row* const row = Find(sa)) MakeDue(row);
+}
+
+void Numbers::DoSome() {
+  GiveBack();
+  if (due_.empty()) return;
+  std::vector<Grant> grants;
+  for (const uint64_t number : std::exchange(due_, {})) {
+    const auto it = rows_.find(number);
+    if (it == rows_.end()) continue;
+    it->second.is_due = false;
+    grants.push_back({.row = &it->second});
+  }
+  const Status asked = Ask(&grants);
+  Note(asked);
+  if (!asked) return;  // Tick asks again
+  for (const Grant& grant : grants) Apply(grant);
+}
+
+void Numbers::EnsureOutbound(const Sa& sa, uint64_t count) {
+  Row* const row = Find(sa);
+  if (row == nullptr) return;
+  const SequenceCounter& sequence = sa.outbound()->sequence;
+  const uint64_t sent = sequence.last_sent();
+  if (sequence.exhausted() || AtMost(sent, count, sequence.limit()) <= sequence.edge()) return;
+  Grant grant{.row = row};
+  const Status asked = AskOutbound(&grant, std::max(count, NextCount(*row)));
+  Note(asked);
+  if (asked) Apply(grant);
+}
+
+uint64_t Numbers::EnsureInbound(const Sa& sa, uint64_t last) {
+  Row* const row = Find(sa);
+  if (row == nullptr || !KeepsInbound(*row)) return last;
+  row->floor = std::max(row->floor, std::min(last, LimitOf(sa)));
+  if (row->floor > row->mark) {
+    Grant grant{.row = row};
+    const Status asked = AskInbound(&grant, row->floor, 0);
+    Note(asked);
+    if (asked) Apply(grant);
+  }
+  row->floor = std::min(row->floor, row->mark);
+  return std::min(last, row->mark);
+}
+
+// --- From time to time ---
+
+void Numbers::Tick() {
+  constexpr int kVisits = 4096;  // a turn of the control plane's loop is bounded
+  std::vector<Row*> idle;
+  for (int i = 0; i < kVisits; ++i) {
+    const auto it = rows_.upper_bound(tick_at_);
+    if (it == rows_.end()) {
+      tick_at_ = 0;
+      break;
+    }
+    tick_at_ = it->first;
+    Row& row = it->second;
+    if (NeedsOutbound(row) || NeedsInbound(row)) MakeDue(&row);
+    if (!KeepsInbound(row)) continue;
+    const uint64_t now = row.sa->inbound()->replay.wanted();
+    const bool moved = std::exchange(row.at_tick, now) != now;
+    if (!moved &&
+        row.mark > AtMost(std::max(now, row.floor), 2 * sizes_.smallest_step, ~uint64_t{0})) {
+      idle.push_back(&row);
+    }
+  }
+  if (!idle.empty()) LowerIdle(idle);
+  DoSome();
+}
+
+// First the workers, then the store: what is stored is never below what they may accept, also if
+// the answer is lost.
+void Numbers::LowerIdle(const std::vector<Row*>& rows) {
+  std::vector<uint64_t> lowered;
+  for (Row* const row : rows) {
+    ReplayWindow& window = row->sa->inbound()->replay;
+    const uint64_t target = std::max(window.wanted(), row->floor) + sizes_.smallest_step;
+    lowered.push_back(window.SetMark(target, target - sizes_.smallest_step / 2));
+  }
+  const Status done = store_->Together([&]() -> Status {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      CYGNET_RETURN_IF_ERROR(
+          store_->LowerInbound(rows[i]->identity->inbound, lowered[i], rows[i]->mark));
+    }
+    return {};
+  });
+  Note(done);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i]->accepted = lowered[i] - sizes_.smallest_step;
+    SetMark(rows[i], lowered[i]);
+  }
+}
+
+void Numbers::Note(const Status& status) {
+  const std::string fault = status ? std::string() : status.error().message;
+  if (fault == told_) return;
+  told_ = fault;
+  if (fault.empty()) {
+    Log(LogLevel::kInfo, "the number store works again");
+  } else {
+    Log(LogLevel::kError,
+        "the number store gives no numbers, SAs stop when theirs are used up: " + fault);
+  }
+}
+
+}  // namespace cygnet
