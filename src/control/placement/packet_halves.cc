@@ -16,6 +16,12 @@ constexpr uint64_t kInboundNs = 1'000'000'000;
 // often: the readings may be old. If it asks without need, numbers do not end soon.
 constexpr uint64_t kAskedNs = 10'000'000;
 
+// Up to where numbers are refused that a lost device may have accepted.
+std::optional<uint64_t> RefusedTo(ReplayWindow* window) {
+  const uint64_t edge = window->safe_edge();
+  return edge > window->highest() ? std::optional(edge) : std::nullopt;
+}
+
 }  // namespace
 
 PacketHalves::Row* PacketHalves::Find(const Sa& sa, Half half) {
@@ -30,7 +36,7 @@ NumberBlock PacketHalves::Prepare(const std::shared_ptr<Sa>& sa, Half half, Stan
   if (!IsInbound(half)) return {};
   ReplayWindow& window = sa->inbound()->replay;
   if (const auto left = leaving_.find(KeyOf(*sa, half)); left != leaving_.end()) {
-    (void)TakeBackInbound(left->second);
+    TakeBackInbound(left->second);
   }
   const uint64_t margin = standby == Standby::kCpu ? kOnTheirWay : 0;
   // Packets that the last device opened but did not accept may still come up.
@@ -43,7 +49,8 @@ NumberBlock PacketHalves::Prepare(const std::shared_ptr<Sa>& sa, Half half, Stan
     edge = now + margin;
     window.Limit(edge);
   }
-  const NumberBlock block{edge + 1, Reserved(*sa, edge + 2 * kSmallest)};
+  const bool wait_for_traffic = idle_.contains(KeyOf(*sa, half));
+  const NumberBlock block{edge + 1, wait_for_traffic ? edge : Reserved(*sa, edge + 2 * kSmallest)};
   prepared_[KeyOf(*sa, half)] = block;
   return block;
 }
@@ -52,6 +59,7 @@ void PacketHalves::Forget(const Sa& sa, Half half) {
   Stop(sa, half);
   (void)Finish(sa, half);
   met_.erase(KeyOf(sa, half));
+  idle_.erase(KeyOf(sa, half));
 }
 
 void PacketHalves::Cancel(const Sa& sa, Half half) {
@@ -132,6 +140,14 @@ void PacketHalves::Stop(const Sa& sa, Half half) {
       row.sa->outbound()->sequence.ReturnUnused(used, row.block.last);
     }
   }
+  if (IsInbound(half)) {
+    const bool met_none = std::max(row.counted.highest, row.counted.wanted) < row.block.first;
+    if (row.lost && met_none && !lied_(*row.device)) {
+      idle_.insert(KeyOf(sa, half));
+    } else {
+      idle_.erase(KeyOf(sa, half));
+    }
+  }
   leaving_[KeyOf(sa, half)] = std::move(row);
 }
 
@@ -147,16 +163,18 @@ void PacketHalves::CountLast(Row* row) {
   row->counted.wanted = wanted;
 }
 
-// The window has the numbers that the device accepted. If they are unknown, it refuses the block.
-std::optional<uint64_t> PacketHalves::TakeBackInbound(const Row& row) {
+// The window has the numbers that the device accepted. If they are unknown, it refuses the block. A
+// device without a block has accepted none.
+void PacketHalves::TakeBackInbound(const Row& row) {
   ReplayWindow& window = row.sa->inbound()->replay;
   if (row.state.has_value()) {
     const bool any = row.state->reading.highest >= row.block.first;
     window.Merge(any ? row.state->reading.highest : row.block.first - 1, row.state->bitmap);
-    return std::nullopt;
+  } else if (row.block.empty() && !lied_(*row.device)) {
+    window.Merge(row.block.first - 1, {});
+  } else {
+    window.GiveUp(row.counted.highest, row.block.last);
   }
-  window.GiveUp(row.counted.highest, row.block.last);
-  return window.window() == 0 ? std::nullopt : std::optional(row.block.last);
 }
 
 PacketHalves::Outcome PacketHalves::Finish(const Sa& sa, Half half) {
@@ -164,15 +182,13 @@ PacketHalves::Outcome PacketHalves::Finish(const Sa& sa, Half half) {
   if (it == leaving_.end()) return {};
   const Row row = std::move(it->second);
   leaving_.erase(it);
-  if (!IsInbound(half)) return {};
   Outcome outcome;
-  const bool again = Find(sa, half) != nullptr;  // Prepare has taken them back
-  if (again) {
-    if (row.lost) outcome.refused_to = row.block.last;
-  } else {
-    outcome.refused_to = TakeBackInbound(row);
+  if (IsInbound(half)) {
+    // Else Prepare has taken them back.
+    if (Find(sa, half) == nullptr) TakeBackInbound(row);
+    if (row.lost) outcome.refused_to = RefusedTo(&row.sa->inbound()->replay);
   }
-  path_.BumpGeneration();  // packets wait for this (EarlyArrivals)
+  path_.BumpGeneration();  // packets wait for this (EarlyArrivals, HoldQueue)
   return outcome;
 }
 
@@ -259,6 +275,8 @@ uint64_t PacketHalves::Reserved(const Sa& sa, uint64_t last) const {
 
 void PacketHalves::GrantInbound(Row* row, const SaReading& reading) {
   if (HasEnough(*row, reading)) return;
+  const bool traffic = row->asked || std::max(reading.wanted, reading.highest) >= row->block.first;
+  if (row->block.empty() && !traffic) return;
   // Beyond the end, if the device has passed what its reading shows.
   const bool old = Ahead(*row, reading) > 2 * row->step;
   ChooseStep(row, reading);

@@ -9,7 +9,8 @@
 //   Stop      before the half leaves: the device numbers and accepts nothing more
 //   Finish    after workers see the new binding: the stack has all numbers again
 // If the device is lost, the stack goes on behind the block: no number is used twice, and none is
-// accepted twice.
+// accepted twice. After a loss without traffic, the next inbound block is empty until the device
+// asks for numbers: an SA that nobody uses loses one block, however often its device is lost.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -120,7 +122,7 @@ class PacketHalves {
   void CheckLimits(const Row& row);
   void SetLimits(const Row& row) const;
   void Report(DataPathEvent::Kind kind, const Row& row) const;
-  std::optional<uint64_t> TakeBackInbound(const Row& row);
+  void TakeBackInbound(const Row& row);
   uint64_t Reserved(const Sa& sa, uint64_t last) const;
 
   DataPath& path_;
@@ -132,6 +134,7 @@ class PacketHalves {
   std::map<Key, Row> leaving_;           // between Stop and Finish
   std::map<Key, NumberBlock> prepared_;  // between Prepare and Adopt
   std::map<Key, uint64_t> met_;          // inbound: the highest number that devices have met
+  std::set<Key> idle_;                   // inbound: the last device was lost, and had met none
   std::map<std::pair<const OffloadDevice*, uint32_t>, Key> by_handle_;
   std::vector<Key> waiting_;    // without their first block
   std::optional<Key> tick_at_;  // where the next Tick begins

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "support/control_plane_fixture.h"
 #include "support/esp_oracle.h"
 #include "support/fake_packet_nic.h"
@@ -76,6 +78,9 @@ class PacketHalvesTest : public ControlPlaneTest {
   // Frames that go up to the stack.
   std::vector<OffloadStatus> Receive(const Bytes& frame) {
     static_cast<MemoryPort&>(nic_.wire()).arriving.push_back(test::MakePacket(&pools_, frame));
+    return Up();
+  }
+  std::vector<OffloadStatus> Up() {
     while (nic_.RunOnce() != 0) {
     }
     std::vector<OffloadStatus> out;
@@ -264,6 +269,74 @@ TEST_F(PacketHalvesTest, LostDeviceCostsTheBlockAndSaysSo) {
   EXPECT_EQ(Sent(), std::vector<uint32_t>{static_cast<uint32_t>(last + 1)});
   EXPECT_THAT(Receive(Sealed(*in, 5)), testing::ElementsAre(OffloadStatus::kNone))
       << "the stack refuses it";
+}
+
+// Everything ever sent comes again after each loss.
+class LostAgainAndAgainTest : public PacketHalvesTest {
+ protected:
+  // How many of the frames are accepted, by the device or by the stack's window.
+  uint32_t Accepted(const std::vector<uint64_t>& numbers) {
+    uint32_t accepted = 0;
+    for (const uint64_t number : numbers) {
+      for (OffloadStatus status : Receive(Sealed(*in_, number))) accepted += Takes(status, number);
+      control_->OnBell();  // the device may ask for numbers
+      for (OffloadStatus status : Up()) accepted += Takes(status, number);
+    }
+    return accepted;
+  }
+  uint32_t Takes(OffloadStatus status, uint64_t number) {
+    if (status == OffloadStatus::kDecapsulated) return 1;
+    return in_->inbound()->replay.Commit(number) == DropReason::kNone ? 1 : 0;
+  }
+  void Lose() {
+    Inject("reset 0");
+    GivePolicy();
+    Turn();
+    ASSERT_EQ(Where(0x200), "packet returned");
+  }
+  uint64_t Edge() { return in_->inbound()->replay.safe_edge(); }
+
+  const std::shared_ptr<const Sa> in_ = Add({.spi = 0x200}, true);
+};
+
+TEST_F(LostAgainAndAgainTest, AnUnusedSaLosesOneBlock) {
+  Pass(1);
+  Lose();
+  const uint64_t one_block = Edge();
+  EXPECT_EQ(one_block, 2048u);
+  for (int i = 0; i < 30; ++i) {
+    Lose();
+    Pass(1);
+    EXPECT_EQ(Edge(), one_block);
+    EXPECT_THAT(Placement(0x200).explanation, HasSubstr("numbered up to 2048 are refused"));
+  }
+  EXPECT_EQ(Accepted({one_block}), 0u);
+  EXPECT_EQ(Accepted({one_block + 1, one_block + 2}), 2u) << "the device asks for a block";
+  EXPECT_EQ(Accepted({one_block + 1, one_block + 2, one_block}), 0u);
+}
+
+TEST_F(LostAgainAndAgainTest, NothingIsAcceptedTwice) {
+  std::mt19937 random(15);
+  std::vector<uint64_t> sent;
+  uint64_t next = 1;
+  uint32_t lost = 0;
+  for (int round = 0; round < 40; ++round) {
+    const uint64_t edge = Edge();
+    const bool traffic = random() % 3 == 0;
+    for (auto n = traffic ? 1 + random() % 20 : 0; n > 0; --n) {
+      sent.push_back(next);
+      lost += 1 - Accepted({next++});
+    }
+    if (random() % 2 == 0) Pass(1);  // else the readings do not show the traffic
+    Lose();
+    EXPECT_EQ(Accepted(sent), 0u) << "round " << round;
+    if (!traffic) {
+      EXPECT_LE(Edge(), edge + 2048);
+    }
+    next = std::max(next, Edge() + 1);  // the sender passes what is refused
+  }
+  EXPECT_EQ(lost, 0u);
+  EXPECT_GT(sent.size(), 50u);
 }
 
 // Without a control plane: the seal guard is not part of the fixture.
