@@ -101,6 +101,9 @@ std::string SelfTestLines(const Json& device) {
   for (const Json& row : withdrawn) {
     text += fmt::format("\t\twithdrawn:{}: {}\n", Text(row, "capability"), Text(row, "text"));
   }
+  if (const std::string file = Text(test, "evidence"); !file.empty()) {
+    text += "\t\tevidence: " + file + "\n";
+  }
   return text;
 }
 

@@ -246,10 +246,11 @@ void ControlPlane::OnDeviceState(const std::string& device, const std::string& s
   if (params_.audit != nullptr) params_.audit->Device(device, state, explanation);
 }
 
-void ControlPlane::OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) {
+void ControlPlane::OnWithdrawn(const std::string& device, const WithdrawnCapability& capability,
+                               const std::string& evidence) {
   if (params_.audit == nullptr) return;
   params_.audit->Device(device, "withdrawn:" + capability.name,
-                        "its self-test failed: " + capability.text);
+                        "its self-test failed: " + capability.text + "; evidence: " + evidence);
 }
 
 void ControlPlane::OnGuardHit(const std::string& device, const std::string& reason,

@@ -258,7 +258,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void OnLost(const std::shared_ptr<Sa>& sa) override;
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override;
-  void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) override;
+  void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability,
+                   const std::string& evidence) override;
   void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) override;
   void OnWrongPackets(const std::string& device, Half half, uint64_t count, const std::string& what,
                       const std::string& evidence) override;

@@ -21,25 +21,43 @@ class AuditNotes final : public DeviceAudit {
   void Device(const std::string& name, const std::string& state,
               const std::string& explanation) override {
     notes.push_back(name + " " + state);
-    last = explanation;
+    if (state.starts_with("withdrawn:")) withdrawn = explanation;
   }
   void GuardHit(const std::string&, const std::string&, uint64_t) override {}
   void Fips(const FipsRow&) override {}
   void WrongPackets(const std::string&, Half, uint64_t, const std::string&,
                     const std::string&) override {}
   std::vector<std::string> notes;
-  std::string last;
+  std::string withdrawn;  // why, the last time
+};
+
+class Evidence final : public EvidenceStore {
+ public:
+  Result<std::string> Keep(const std::string&, std::span<const ShadowEvidence>) override {
+    return MakeError(Errc::kIo, "nothing is verified here");
+  }
+  Result<std::string> Keep(const std::string& device,
+                           std::span<const WithdrawnCapability> withdrawn) override {
+    if (full) return MakeError(Errc::kIo, "the disk is full");
+    for (const WithdrawnCapability& capability : withdrawn) kept.push_back(capability.name);
+    return "/var/lib/" + device;
+  }
+  std::vector<std::string> kept;
+  bool full = false;
 };
 
 struct Notes {
   AuditNotes audit_;
+  Evidence evidence_;
 };
 
 class SelfTestControlTest : protected Notes, public ControlPlaneTest {
  protected:
   SelfTestControlTest()
-      : ControlPlaneTest(8, PlacementMode::kCrypto,
-                         [this](ControlPlaneParams* params) { params->audit = &audit_; }) {}
+      : ControlPlaneTest(8, PlacementMode::kCrypto, [this](ControlPlaneParams* params) {
+          params->audit = &audit_;
+          params->evidence = &evidence_;
+        }) {}
   static SaSpec Offloaded(uint32_t spi, uint8_t flags, OffloadMode mode = OffloadMode::kCrypto) {
     return MakeSpec({.spi = spi,
                      .mode = SaMode::kTransport,
@@ -96,6 +114,23 @@ TEST_F(SelfTestControlTest, WithdrawnCapabilityCostsOnlyTheSasThatNeedIt) {
   ASSERT_TRUE(nic_.InjectFault("lie none"));
   Reset();
   EXPECT_EQ(Where(0x100), "crypto returned");
+}
+
+TEST_F(SelfTestControlTest, PacketsThatProveItAreKeptOnceAndAuditNamesTheFile) {
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  for (int i = 0; i < 3; ++i) {
+    Reset();
+    EXPECT_THAT(audit_.withdrawn, HasSubstr("; evidence: /var/lib/nic0"));
+    EXPECT_EQ(Report().self_test.evidence, "/var/lib/nic0");
+  }
+  EXPECT_THAT(evidence_.kept, ElementsAre("esn"));
+  ASSERT_TRUE(nic_.InjectFault("lie none"));
+  Reset();
+  EXPECT_EQ(Report().self_test.evidence, "");
+  evidence_.full = true;
+  ASSERT_TRUE(nic_.InjectFault("lie esn"));
+  Reset();
+  EXPECT_THAT(audit_.withdrawn, HasSubstr("; evidence: not kept: the disk is full"));
 }
 
 TEST_F(SelfTestControlTest, RequestThatNeedsItIsRefusedWithTheReason) {

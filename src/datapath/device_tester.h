@@ -29,7 +29,8 @@ struct DeviceSelfTest {
   uint32_t packets = 0;
   uint64_t took_us = 0;
   std::vector<WithdrawnCapability> withdrawn{};
-  OffloadCaps caps{};  // what the device claims, less what is withdrawn
+  std::string evidence{};  // file with the packets of `withdrawn`, or why there is none
+  OffloadCaps caps{};      // what the device claims, less what is withdrawn
 };
 
 // REQUIRES: the device is up. `ran` is false if it went down meanwhile.

@@ -334,6 +334,7 @@ inline DeviceReport SampleDeviceReport() {
   report.self_test.ran = true;
   report.self_test.packets = 900;
   report.self_test.took_us = 2000;
+  report.self_test.evidence = "/var/lib/e.pcapng";
   report.self_test.withdrawn = {
       {.name = "esn",
        .text = "it does not seal",

@@ -156,7 +156,7 @@ class FaultLab final : public PlacementListener {
   void OnLost(const std::shared_ptr<Sa>&) override {}
   void OnDeviceState(const std::string&, const std::string&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override {}
-  void OnWithdrawn(const std::string&, const WithdrawnCapability&) override {}
+  void OnWithdrawn(const std::string&, const WithdrawnCapability&, const std::string&) override {}
   void OnWrongPackets(const std::string&, Half, uint64_t, const std::string&,
                       const std::string&) override {}
   // As the control plane does at a hard limit.

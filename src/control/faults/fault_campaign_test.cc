@@ -145,7 +145,7 @@ class FaultCampaignTest : public testing::TestWithParam<Campaign>, public Placem
   void OnLost(const std::shared_ptr<Sa>&) override {}
   void OnDeviceState(const std::string&, const std::string&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override {}
-  void OnWithdrawn(const std::string&, const WithdrawnCapability&) override {}
+  void OnWithdrawn(const std::string&, const WithdrawnCapability&, const std::string&) override {}
   void OnWrongPackets(const std::string&, Half, uint64_t, const std::string&,
                       const std::string&) override {}
   void OnDeviceEvent(const DataPathEvent&) override {}

@@ -82,6 +82,10 @@ class PlacementDevices {
   void SetEvidence(std::size_t device, std::string file) {
     rows_[device].evidence = std::move(file);
   }
+  // REQUIRES: RunSelfTest.
+  void SetSelfTestEvidence(std::size_t device, std::string file) {
+    rows_[device].self_test->evidence = std::move(file);
+  }
   // An enabled device is tested again.
   void SetEnabled(std::size_t device, bool enabled);
   // REQUIRES: AwaitsSelfTest.

@@ -8,6 +8,20 @@
 #include "base/log.h"
 
 namespace cygnet {
+namespace {
+
+template <typename T>
+Result<std::string> KeepIn(EvidenceStore* store, const std::string& device,
+                           std::span<const T> packets) {
+  if (store == nullptr) return MakeError(Errc::kNoEntry, "the daemon has no folder for it");
+  return store->Keep(device, packets);
+}
+
+std::string FileOrWhyNot(const Result<std::string>& kept) {
+  return kept ? *kept : "not kept: " + kept.error().message;
+}
+
+}  // namespace
 
 Placement::Placement(PlacementParams params, PlacementListener* listener)
     : path_(*params.path),
@@ -106,6 +120,8 @@ void Placement::CheckDevices() {
 bool Placement::TestIfDue(std::size_t i) {
   if (!devices_.AwaitsSelfTest(i)) return false;
   const std::string device = "device " + devices_[i].name + ": ";
+  std::optional<DeviceSelfTest> before;
+  if (devices_.self_test(i) != nullptr) before = *devices_.self_test(i);
   const DeviceSelfTest& test = devices_.RunSelfTest(i);
   if (!test.ran) {
     Log(LogLevel::kInfo, device + "no self-test: " + test.not_tested);
@@ -114,10 +130,12 @@ bool Placement::TestIfDue(std::size_t i) {
                              std::to_string(test.took_us) + " us, " +
                              std::to_string(test.withdrawn.size()) + " capabilities withdrawn");
   }
+  if (!test.withdrawn.empty()) devices_.SetSelfTestEvidence(i, KeepSelfTest(i, before));
   for (const WithdrawnCapability& capability : test.withdrawn) {
-    Log(LogLevel::kError, device + "withdrawn:" + capability.name + ": " + capability.text +
-                              "; it is used without that until a self-test passes");
-    if (listener_ != nullptr) listener_->OnWithdrawn(devices_[i].name, capability);
+    Log(LogLevel::kError,
+        device + "withdrawn:" + capability.name + ": " + capability.text +
+            "; it is used without that until a self-test passes; evidence: " + test.evidence);
+    if (listener_ != nullptr) listener_->OnWithdrawn(devices_[i].name, capability, test.evidence);
   }
   return !devices_.AwaitsSelfTest(i);
 }
@@ -159,11 +177,22 @@ void Placement::PollShadow(std::size_t i) {
 // Returns the file, or why there is none.
 std::string Placement::KeepEvidence(std::size_t i, std::span<const ShadowEvidence> evidence) {
   if (evidence.empty()) return devices_.evidence(i);
-  if (evidence_ == nullptr) return "not kept: the daemon has no folder for it";
-  auto file = evidence_->Keep(devices_[i].name, evidence);
-  if (!file) return "not kept: " + file.error().message;
-  devices_.SetEvidence(i, *file);
-  return *std::move(file);
+  const auto file = KeepIn(evidence_, devices_[i].name, evidence);
+  if (file) devices_.SetEvidence(i, *file);
+  return FileOrWhyNot(file);
+}
+
+// Likewise. What the last self-test has proven is not kept again after each reset.
+std::string Placement::KeepSelfTest(std::size_t i, const std::optional<DeviceSelfTest>& before) {
+  const std::vector<WithdrawnCapability>& withdrawn = devices_.self_test(i)->withdrawn;
+  const auto known = [&before](const WithdrawnCapability& capability) {
+    return before.has_value() &&
+           std::ranges::any_of(before->withdrawn, [&capability](const WithdrawnCapability& b) {
+             return b.name == capability.name;
+           });
+  };
+  if (std::ranges::all_of(withdrawn, known)) return before->evidence;
+  return FileOrWhyNot(KeepIn<WithdrawnCapability>(evidence_, devices_[i].name, withdrawn));
 }
 
 void Placement::OnDeviceLied(std::size_t i, const std::string& why) {

@@ -53,7 +53,9 @@ class PlacementListener {
   virtual void OnDeviceState(const std::string& device, const std::string& state,
                              const std::string& explanation) = 0;
   // The device does wrongly what it claims: it is not used for that. Called before SAs move.
-  virtual void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability) = 0;
+  // `evidence`: the file that has the packet, or why there is none.
+  virtual void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability,
+                           const std::string& evidence) = 0;
   // The seal guard of the device's wire stopped `count` more packets for this drop reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
   // Shadow verification found `count` wrong packets of the device. `evidence`: the file that has
@@ -126,6 +128,7 @@ class Placement {
   void PollGuard(std::size_t device);
   void PollShadow(std::size_t device);
   std::string KeepEvidence(std::size_t device, std::span<const ShadowEvidence> evidence);
+  std::string KeepSelfTest(std::size_t device, const std::optional<DeviceSelfTest>& before);
   void OnDeviceLied(std::size_t device, const std::string& why);
   void OnDeviceChanged(std::size_t device, const PlacementDevices::Change& change);
   MoveReport MoveOff(std::size_t device);

@@ -31,7 +31,7 @@ class Listener final : public PlacementListener {
                      const std::string& explanation) override {
     states.push_back(device + " " + state + " " + explanation);
   }
-  void OnWithdrawn(const std::string&, const WithdrawnCapability&) override {}
+  void OnWithdrawn(const std::string&, const WithdrawnCapability&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override { ++guard_hits; }
   void OnWrongPackets(const std::string& device, Half half, uint64_t count, const std::string& what,
                       const std::string& evidence) override {
@@ -53,6 +53,9 @@ class Store final : public EvidenceStore {
     if (full) return MakeError(Errc::kNoSpace, "the disk is full");
     kept.insert(kept.end(), evidence.begin(), evidence.end());
     return "/var/lib/" + device;
+  }
+  Result<std::string> Keep(const std::string&, std::span<const WithdrawnCapability>) override {
+    return MakeError(Errc::kIo, "nothing fails its self-test here");
   }
   std::vector<ShadowEvidence> kept;
   bool full = false;

@@ -17,6 +17,7 @@
 namespace cygnet {
 namespace {
 
+using test::Bytes;
 using testing::HasSubstr;
 
 ShadowEvidence Wrong(std::string_view what, Half half = Half::kOutbound) {
@@ -71,6 +72,33 @@ TEST_F(EvidenceFileTest, TsharkReadsEachPacketWithItsComment) {
   EXPECT_THAT(text, HasSubstr("nic0-device\tshadow verification of nic0, inbound"));
   EXPECT_THAT(text, HasSubstr("10.2.0.1"));
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
+}
+
+TEST_F(EvidenceFileTest, PacketsOfTheSelfTestJoinThem) {
+  EvidenceFiles files(folder_);
+  ASSERT_TRUE(files.Keep("nic0", std::vector{Wrong("x")}).has_value());
+  const Bytes inner = test::IpPacket({.src = "198.18.1.1", .dst = "198.18.1.2"}, test::Pattern(20));
+  const Bytes esp =
+      test::IpPacket({.src = "2001:db8::1", .dst = "2001:db8::2", .proto = 50}, test::Pattern(64));
+  const std::vector<WithdrawnCapability> withdrawn = {
+      {.name = "esn",
+       .text = "it does not seal",
+       .proof = {.sent = inner, .expected = esp, .got = {}}},
+      {.name = "replay-check",
+       .text = "it accepts",
+       .proof = {.sent = esp, .expected = {}, .got = inner}}};
+  EXPECT_EQ(*files.Keep("nic0", withdrawn), Path());
+  const std::string text = Tshark(
+      "-T fields -e frame.interface_name -e frame.comment -e ip.dst -e ipv6.dst -e "
+      "frame.packet_id");
+  for (const char* line :
+       {"nic0-given\tself-test of nic0: withdrawn:esn: it does not seal\t198.18.1.2\t",
+        "nic0-cpu\tself-test of nic0: withdrawn:esn: it does not seal\t\t2001:db8::2",
+        "nic0-given\tself-test of nic0: withdrawn:replay-check: it accepts\t\t2001:db8::2",
+        "nic0-device\tself-test of nic0: withdrawn:replay-check: it accepts\t198.18.1.2\t"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2 + 4);
 }
 
 TEST_F(EvidenceFileTest, OnlyItsOwnerReadsIt) {

@@ -66,9 +66,8 @@
 //                              tunnel, ipv4, ipv6, esn, udp_encap, algorithms[], key_bits[],
 //                              icv_bits[], max_replay_window: as claimed less what is withdrawn)
 //              self_test       of a device that offloads, the last one: ran, not_tested (why not;
-//                              ""), packets, took_us, withdrawn[]: capability, text, and the packet
-//                              in hexadecimal as sent, expected ("": had to be dropped), got ("":
-//                              was dropped)
+//                              ""), packets, took_us, withdrawn[]: capability, text; evidence (file
+//                              with the packets of these, or why there is none; "")
 //              guard           the seal guard of its wire, since the start: frames_checked,
 //                              clear_stopped, unsealed_stopped, engine_unsealed, changed_stopped
 //              shadow          verify (one of so many packets; 0: none), caught (why its SAs left

@@ -154,9 +154,9 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "wire_stats": {"rx_packets": 6, "rx_bytes": 7, "tx_packets": 8, "tx_bytes": 9,
       "rx_dropped": 10, "tx_copied": 0},
     "self_test": {"ran": true, "not_tested": "", "packets": 900, "took_us": 2000,
-      "withdrawn": [{"capability": "esn", "text": "it does not seal", "sent": "4500",
-                     "expected": "01ff", "got": ""}]},
-    "statistics": {"tx_ipsec": 7, "rx_ipsec": 8}})json");
+       "evidence": "/var/lib/e.pcapng",
+       "withdrawn": [{"capability": "esn", "text": "it does not seal"}]},
+     "statistics": {"tx_ipsec": 7, "rx_ipsec": 8}})json");
   EXPECT_EQ(ToJson(test::SampleDeviceReport()).dump(1), expected.dump(1));
 }
 
