@@ -81,7 +81,7 @@ TEST_F(SasTest, ReplacedSaContinuesItsNumbers) {
   from->outbound()->sequence.AdvanceTo(41);
   SaSpec spec = from->spec().Clone();
   spec.daddr = test::Ip("192.0.2.9");
-  const auto to = sas_.Make(std::move(spec), from->outbound()->iv_mask);
+  const std::shared_ptr<Sa> to = *sas_.Make(std::move(spec), from->outbound()->iv_mask);
   EXPECT_EQ(path_.sad.size(), 1u) << "nobody finds it yet";
   ASSERT_TRUE(placement_.Place(to));
   sas_.Replace(from, to);

@@ -8,13 +8,12 @@
 namespace cygnet {
 namespace {
 
-using test::IdOf;
-
 class NumbersControlTest : public test::ControlPlaneTest {
  protected:
   NumbersControlTest()
       : ControlPlaneTest(2, PlacementMode::kNo,
                          [this](ControlPlaneParams* params) { params->numbers = &store_; }) {}
+  ~NumbersControlTest() override { control_.reset(); }  // it uses the store
 
   // The key does not depend on the SPI.
   std::shared_ptr<const Sa> Add(uint32_t spi) {
@@ -71,6 +70,40 @@ TEST_F(NumbersControlTest, AClientThatSetsTheCountersGetsNumbersBehindThem) {
   EXPECT_EQ(sa->outbound()->sequence.Reserve(1).first, 10'000'001u);
   EXPECT_EQ(sa->inbound()->replay.highest(), 20'000'000u);
   EXPECT_GT(sa->inbound()->replay.mark(), 20'000'000u);
+}
+
+TEST_F(NumbersControlTest, AnSaThatMovesToOtherAddressesSharesTheKeysCounter) {
+  const auto from = Add(1);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(41).count, 41u);
+  for (const uint64_t seq : {3u, 9u}) (void)from->inbound()->replay.Commit(seq);
+  ASSERT_TRUE(
+      control_->AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                                           {test::TemplateFor(test::SaOptions{})}),
+                          {}));
+  MigrateEntry entry;
+  entry.old_saddr = test::Ip("192.0.2.1");
+  entry.old_daddr = test::Ip("192.0.2.2");
+  entry.new_saddr = test::Ip("192.0.2.3");
+  entry.new_daddr = test::Ip("192.0.2.4");
+  entry.old_family = entry.new_family = IpFamily::kV4;
+  entry.proto = kProtoEsp;
+  entry.mode = static_cast<uint8_t>(SaMode::kTunnel);
+  entry.reqid = Reqid(1);
+  Migration migration;
+  migration.selector = test::MakeSelector("10.1.0.1", "10.2.0.1");
+  migration.entries = {entry};
+  const Status moved = control_->Migrate(migration);
+  ASSERT_TRUE(moved) << moved.error().message;
+  SaId id = IdOf(1);
+  id.daddr = entry.new_daddr;
+  const auto to = control_->GetSa(id);
+  ASSERT_TRUE(to.has_value());
+  EXPECT_EQ((*to)->outbound()->iv_mask, from->outbound()->iv_mask);
+  EXPECT_EQ((*to)->outbound()->sequence.Reserve(1).first, NumberSizes().smallest_block + 1);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(1).count, 0u);
+  EXPECT_EQ((*to)->inbound()->replay.Check(9), DropReason::kInReplayDuplicate);
+  EXPECT_EQ((*to)->inbound()->replay.Commit(8), DropReason::kNone);
+  EXPECT_GT((*to)->inbound()->replay.mark(), 9u);
 }
 
 }  // namespace
