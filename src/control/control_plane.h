@@ -234,6 +234,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // For `cygnet doctor`.
   std::vector<DoctorRow> CheckHostRoutes() const;
   const std::vector<ControlDevice>& devices() const { return placement_.devices().all(); }
+  // What each device can do, as far as its self-test confirms it.
+  const PlacementDevices& placement_devices() const { return placement_.devices(); }
   // For a reload: what may change while SAs exist.
   MoveReport Reconfigure(PlacementSettings settings, uint32_t replay_window_min);
 

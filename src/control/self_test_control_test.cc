@@ -139,7 +139,7 @@ TEST_F(SelfTestControlTest, RequestThatNeedsItIsRefusedWithTheReason) {
   const Status packet = control_->AddSa(Offloaded(0x100, kSaFlagEsn, OffloadMode::kPacket), {});
   ASSERT_FALSE(packet);
   EXPECT_EQ(packet.error().code, Errc::kNotSupported);
-  EXPECT_THAT(packet.error().message, HasSubstr("withdrawn:esn: withdrawn: the self-test of esn"));
+  EXPECT_THAT(packet.error().message, HasSubstr("withdrawn:esn: the self-test of esn failed"));
   ASSERT_TRUE(control_->AddSa(Offloaded(0x101, kSaFlagEsn), {})) << "crypto offload falls back";
   EXPECT_EQ(Where(0x101), "software withdrawn:esn");
 }

@@ -63,7 +63,7 @@ std::string PlacementReason::Explanation() const {
   if (detail.empty()) return text;
   if (code == ReasonCode::kNoCapability) return "the device does not support " + detail;
   if (code == ReasonCode::kWithdrawn) {
-    return "withdrawn: the self-test of " + detail + " failed; cygnet device shows the packet";
+    return "the self-test of " + detail + " failed; cygnet -j dev has the packet";
   }
   return text + ": " + detail;
 }

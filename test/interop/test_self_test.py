@@ -3,11 +3,14 @@
 reset, and everything else goes on."""
 
 import errno
+import os
+import re
 import struct
 import subprocess
 
 import suite
 import xfrmclient as nl
+from rawwire import Peer
 from test_placement import HOST, PEER, Placement
 
 TUNNEL, PACKET = 1, 4
@@ -90,6 +93,57 @@ class SelfTest(Placement):
         number, text = reply[0][3][:2]
         self.assertEqual(number, errno.EOPNOTSUPP)
         self.assertIn("packet offload: withdrawn:tunnel", text)
+
+
+    def offered(self):
+        """What `ethtool -k` shows of ESP, with the shim."""
+        text = self.host.ns.run([self.host.cygnet.command, "exec", "--", "ethtool", "-k", "nic0"]).stdout
+        return "esp-hw-offload: on [fixed]" in text
+
+    def test_what_is_withdrawn_is_not_offered(self):
+        self.assertTrue(self.offered())
+        self.fault("lie rfc4106(gcm(aes))")
+        self.reset()
+        self.wait_for(lambda: not self.offered(), "nothing is offered")
+        for mode in ("packet", "required"):
+            self.assertIn("the self-test of the device has withdrawn rfc4106(gcm(aes))", self.reload(mode))
+        self.fault("lie none")
+        self.fault("lie packet-offload")
+        self.reset()
+        self.wait_for(self.offered, "crypto offload is left")
+        self.assertIn("withdrawn packet-offload (withdrawn:packet-offload)", self.reload("packet"))
+        self.assertEqual(self.host.show("dev")[0]["offload"]["mode"], "crypto")
+        self.assertIn("applied: device nic0.offload", self.reload("required"))
+        self.assertEqual(self.host.show("dev")[0]["offload"]["mode"], "required")
+        self.reload("crypto")
+
+    def reload(self, mode):
+        """What `cygnet reload` prints with this mode of the device."""
+        path = os.path.join(self.host.workdir, f"{self.host.name}.toml")
+        with open(path, encoding="utf-8") as f:
+            text = re.sub('offload = "[a-z]+"', f'offload = "{mode}"', f.read())
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        result = self.host.ns.run([self.host.cygnet.command, "reload"], check=False)
+        return result.stdout + result.stderr
+
+
+class AtTheStart(suite.Case):
+    """A device that does packet offload wrongly from the start."""
+
+    def test_packet_offload_that_is_withdrawn_is_refused(self):
+        host = self.make_host()
+        self.own(Peer(host))
+        lies, config = (os.path.join(host.workdir, name) for name in ("lies.toml", "cygnetd.toml"))
+        with open(lies, "w", encoding="utf-8") as f:
+            f.write('[[fault]]\nat = "0ms"\ndo = "lie packet-offload"\n')
+        with open(config, "w", encoding="utf-8") as f:
+            f.write('[[device]]\nname = "nic0"\nwire = "wire0"\noffload = "packet"\n'
+                    f'fault_script = "{lies}"\n')
+        result = host.ns.run([host.cygnet.daemon, "--config", config], check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('offload = "packet": the self-test of the device has withdrawn packet-offload '
+                      "(withdrawn:packet-offload)", result.stderr)
 
 
 if __name__ == "__main__":

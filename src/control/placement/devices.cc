@@ -83,6 +83,7 @@ bool PlacementDevices::AwaitsSelfTest(std::size_t i) const {
 const DeviceSelfTest& PlacementDevices::RunSelfTest(std::size_t i) {
   OffloadDevice* device = devices_[i].offload;
   Row& row = rows_[i];
+  ++self_tests_;
   row.tested_resets = device->resets();
   const Port* wire = devices_[i].wire_port;
   row.self_test = TestDevice(device, engines_, wire != nullptr ? wire->mtu() : kUsualMtu);

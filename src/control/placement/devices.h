@@ -51,6 +51,8 @@ class PlacementDevices {
   const DeviceSelfTest* self_test(std::size_t device) const {
     return rows_[device].self_test.has_value() ? &*rows_[device].self_test : nullptr;
   }
+  // Rises with each self-test of a device.
+  uint64_t self_tests() const { return self_tests_; }
   // It is up, and no SA may go there before its self-test.
   bool AwaitsSelfTest(std::size_t device) const;
   // True if SAs may go there, as far as is known without asking the device.
@@ -122,6 +124,7 @@ class PlacementDevices {
   const PlacementGate* const gate_;  // nullptr: all are trusted
   const Clock& clock_;
   std::vector<Row> rows_;  // by device
+  uint64_t self_tests_ = 0;
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
   std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};
 };

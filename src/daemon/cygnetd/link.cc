@@ -13,9 +13,10 @@ namespace {
 
 // ethtool's names, each preceded by a blank.
 std::string FeatureNames(const OffloadCaps& caps) {
-  std::string names = " esp-hw-offload";
-  if (caps.inner_checksum) names += " esp-tx-csum-hw-offload";
-  if (caps.segmentation) names += " tx-esp-segmentation";
+  const bool offers = OffersOffload(caps);
+  std::string names = offers ? " esp-hw-offload" : "";
+  if (offers && caps.inner_checksum) names += " esp-tx-csum-hw-offload";
+  if (offers && caps.segmentation) names += " tx-esp-segmentation";
   if (!caps.driver.empty()) names += " driver=" + std::string(caps.driver);
   return names;
 }
@@ -39,7 +40,6 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
   link->config = config;
   CYGNET_RETURN_IF_ERROR(OpenWire(link.get()));
   CYGNET_RETURN_IF_ERROR(OpenHost(link.get()));
-  CYGNET_RETURN_IF_ERROR(MarkHostInterface(*link, network));
   path->interfaces.push_back(
       {.host = link->host.get(),
        .wire = link->wire.port.get(),
@@ -86,11 +86,10 @@ Status LinkBuilder::OpenHost(Link* link) const {
   return {};
 }
 
-Status MarkHostInterface(const Link& link, HostNetwork* network) {
-  const OffloadDevice* device = link.wire.offload;
+Status MarkHostInterface(const Link& link, const OffloadCaps* offered, HostNetwork* network) {
   const int ifindex = link.host->ifindex();
-  if (device != nullptr && link.config.offload != PlacementMode::kNo) {
-    return network->SetAlias(ifindex, "cygnet" + FeatureNames(device->caps()));
+  if (offered != nullptr && link.config.offload != PlacementMode::kNo) {
+    return network->SetAlias(ifindex, "cygnet" + FeatureNames(*offered));
   }
   // An interface that outlived a daemon may have the alias of an earlier configuration. An empty
   // alias removes it.

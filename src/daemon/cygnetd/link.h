@@ -33,7 +33,6 @@ struct Link {
 struct LinkBuilder {
   DataPath* path;
   PacketPools* pools;
-  HostNetwork* network;
   uint32_t workers;
   const EngineSet* engines;
 
@@ -46,7 +45,7 @@ struct LinkBuilder {
 };
 
 // Writes the interface alias from which the shim tells IKE daemons and ethtool what the interface
-// offloads.
-Status MarkHostInterface(const Link& link, HostNetwork* network);
+// offloads. `offered`: nullptr without offload.
+Status MarkHostInterface(const Link& link, const OffloadCaps* offered, HostNetwork* network);
 
 }  // namespace cygnet

@@ -13,13 +13,6 @@
 namespace cygnet {
 namespace {
 
-const DeviceConfig* DeviceNamed(const Config& config, const std::string& name) {
-  for (const DeviceConfig& device : config.devices) {
-    if (device.name == name) return &device;
-  }
-  return nullptr;
-}
-
 // Copies the settings of a running device that a reload may change.
 void TakeTerms(const DeviceConfig& next, DeviceConfig* device) {
   device->offload = next.offload;
@@ -40,7 +33,7 @@ void Runtime::ReloadBySignal(const Signals& signals) {
 
 Result<ReloadReport> Runtime::Reload() {
   auto next = hooks_.read_config();
-  Status status = next ? CheckReload(*next) : Status(next.error());
+  Status status = next ? CheckOffered(*next) : Status(next.error());
   if (status) status = ApplyFips(*next);
   if (!status) {
     Log(LogLevel::kError,
@@ -60,15 +53,6 @@ Result<ReloadReport> Runtime::Reload() {
                                         fmt::join(report.needs_restart, ", ")));
   }
   return report;
-}
-
-// Checks that need the running devices.
-Status Runtime::CheckReload(const Config& next) const {
-  for (const auto& link : links_) {
-    const DeviceConfig* device = DeviceNamed(next, link->config.name);
-    if (device != nullptr) CYGNET_RETURN_IF_ERROR(CheckOffers(*device, link->wire.offload));
-  }
-  return {};
 }
 
 // Reads the boundary list again in any case. A mode that the operator has set since (`cygnet fips
@@ -102,11 +86,11 @@ MoveReport Runtime::ApplyPlacement(const Config& next) {
   for (const auto& link : links_) {
     if (const DeviceConfig* device = DeviceNamed(next, link->config.name)) {
       TakeTerms(*device, &link->config);
-      const Status marked = MarkHostInterface(*link, network_.get());
-      if (!marked) Log(LogLevel::kWarning, "reload: " + marked.error().message);
     }
     settings.devices.push_back(TermsOf(link->config, link->wire.offload));
   }
+  const Status marked = MarkHostInterfaces();
+  if (!marked) Log(LogLevel::kWarning, "reload: " + marked.error().message);
   for (DeviceConfig& device : config_.devices) {
     if (const DeviceConfig* now = DeviceNamed(next, device.name)) TakeTerms(*now, &device);
   }

@@ -74,11 +74,8 @@ Status Runtime::BuildDataPath(const Config& config) {
   path_->pass_ether_types.Set(config.pass_ether_types);
   path_->busy_poll_us = config.busy_poll_us;
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
-  const LinkBuilder builder{.path = path_.get(),
-                            .pools = pools_.get(),
-                            .network = network_.get(),
-                            .workers = config.workers,
-                            .engines = &engines_};
+  const LinkBuilder builder{
+      .path = path_.get(), .pools = pools_.get(), .workers = config.workers, .engines = &engines_};
   for (const DeviceConfig& device : config.devices) {
     auto link = builder.Make(device);
     if (!link) return link.error();
@@ -109,6 +106,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
   BuildControl(config);
+  CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
   CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
   WatchFiles();
@@ -171,6 +169,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
     control_->OnBell();  // a ring from here on ends the wait below
+    FollowSelfTests();
     const bool more = control_->DoSome();
     audit_->Flush();
     path_->quiescence.Collect();

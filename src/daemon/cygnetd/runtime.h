@@ -101,10 +101,14 @@ class Runtime {
   DoctorRow CheckKernelXfrm() const;
   static void CheckKeyMemory();
   std::vector<DoctorRow> Doctor() const;
+  // offers.cc
+  Status TakeSelfTests(const Config& config);
+  Status CheckOffered(const Config& config) const;
+  Status MarkHostInterfaces();
+  void FollowSelfTests();
   // reload.cc
   void ReloadBySignal(const Signals& signals);
   Result<ReloadReport> Reload();
-  Status CheckReload(const Config& next) const;
   Status ApplyFips(const Config& next);
   MoveReport ApplyPlacement(const Config& next);
   void ApplyRest(const Config& next);
@@ -139,6 +143,7 @@ class Runtime {
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<EvidenceFiles> evidence_;
   std::unique_ptr<ControlPlane> control_;
+  uint64_t marked_self_tests_ = 0;  // number of self-tests that the marks of interfaces know
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

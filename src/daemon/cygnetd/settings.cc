@@ -1,9 +1,12 @@
 #include "daemon/cygnetd/settings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
+#include <string_view>
+#include <vector>
 
 #include "base/memory_check.h"
 #include "datapath/flow_cache.h"
@@ -46,18 +49,40 @@ PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<Contro
   return rule;
 }
 
-Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device) {
-  const bool packet = config.offload == PlacementMode::kPacket;
-  const bool required = config.offload == PlacementMode::kRequired;
-  if (device == nullptr ? !packet && !required : !packet || device->caps().packet_offload) {
-    return {};
+const DeviceConfig* DeviceNamed(const Config& config, const std::string& name) {
+  for (const DeviceConfig& device : config.devices) {
+    if (device.name == name) return &device;
   }
-  return MakeError(
-      Errc::kNotSupported,
-      fmt::format("device {}: offload = \"{}\": driver {} has no {} (no-capability:{})",
-                  config.name, Name(config.offload), config.driver,
-                  packet ? "packet offload" : "offload",
-                  packet ? "packet-offload" : "crypto-offload"));
+  return nullptr;
+}
+
+bool OffersOffload(const OffloadCaps& caps) {
+  return (caps.crypto_offload || caps.packet_offload) && (caps.inbound || caps.outbound) &&
+         !caps.algorithms.empty();
+}
+
+Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device,
+                   const DeviceSelfTest* test) {
+  const bool packet = config.offload == PlacementMode::kPacket;
+  if (!packet && config.offload != PlacementMode::kRequired) return {};
+  const auto offers = [packet](const OffloadCaps& caps) {
+    return OffersOffload(caps) && (!packet || caps.packet_offload);
+  };
+  const std::string what =
+      fmt::format("device {}: offload = \"{}\": ", config.name, Name(config.offload));
+  const char* lacks = packet ? "packet-offload" : "crypto-offload";
+  if (device == nullptr || !offers(device->caps())) {
+    return MakeError(Errc::kNotSupported,
+                     fmt::format("{}driver {} has no {} (no-capability:{})", what, config.driver,
+                                 packet ? "packet offload" : "offload", lacks));
+  }
+  if (test == nullptr || !test->ran || offers(test->caps)) return {};
+  std::vector<std::string_view> withdrawn;
+  for (const WithdrawnCapability& w : test->withdrawn) withdrawn.push_back(w.name);
+  return MakeError(Errc::kNotSupported,
+                   fmt::format("{}the self-test of the device has withdrawn {} (withdrawn:{}); the "
+                               "log has what was wrong; choose another mode or another device",
+                               what, fmt::join(withdrawn, ", "), lacks));
 }
 
 Status CheckMemoryOf(const Config& config) {

@@ -1,10 +1,13 @@
 // The parts of a configuration that the control plane gets, at the start and at a reload.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "control/placement/settings.h"
 #include "daemon/config/config.h"
+#include "datapath/device_tester.h"
+#include "device/offload_device.h"
 
 namespace cygnet {
 
@@ -13,9 +16,15 @@ DeviceTerms TermsOf(const DeviceConfig& config, const OffloadDevice* device);
 // `devices` are the running ones, which rules name.
 PlacementRule RuleOf(const PlacementRuleConfig& config, const std::vector<ControlDevice>& devices);
 
-// Refuses a mode that the device can never provide, with the reason. `device`: nullptr without
-// offload.
-Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device);
+// nullptr: the configuration has no such device.
+const DeviceConfig* DeviceNamed(const Config& config, const std::string& name);
+
+// Whether an SA of some kind can go there.
+bool OffersOffload(const OffloadCaps& caps);
+// Refuses a mode that the device cannot provide, with the reason. `device`: nullptr without
+// offload. `test`: its self-test; nullptr, or not run: what the device claims counts.
+Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device,
+                   const DeviceSelfTest* test = nullptr);
 
 // Checks that memory suffices for what is allocated once, at the start: packet pools and flow
 // caches.

@@ -118,7 +118,9 @@ SimNic::~SimNic() {
   }
 }
 
+// What its script has at 0 ms is true before anybody uses the card.
 void SimNic::Start() {
+  if (script_next_ms_ == 0) PlayScript(clock_->MonotonicNs());
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "cygnet-nic");  // from here, it needs no file of /proc
     Loop();

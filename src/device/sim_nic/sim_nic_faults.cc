@@ -132,7 +132,7 @@ Status ParseMs(std::string_view text, Args* args, Fault* fault) {
 Status ParseLie(std::string_view text, Args* args, Fault* fault) {
   fault->word = std::string(Next(args));
   if (fault->word == kNoLie || IsLie(fault->word)) return {};
-  return Wrong(text, "needs " + std::string(LieForms()) + ", or none");
+  return Wrong(text, "needs " + LieForms() + "; or none");
 }
 
 void ParseWay(Args* args, Fault* fault) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
 
 namespace cygnet {
 namespace {
@@ -78,15 +79,38 @@ void AddLie(std::string_view word, const CardRequest& r, SaLies* lies) {
   }
 }
 
+// Of an encryption, without the salt: an authentication key is not one of the capabilities.
+std::set<uint32_t> KeyLengths() {
+  std::set<uint32_t> bits;
+  for (const AlgorithmDescriptor& row : AllAlgorithms()) {
+    if (row.kind == AlgorithmKind::kAuth) continue;
+    for (const uint16_t bytes : row.key_bytes) bits.insert(bytes * 8u);
+  }
+  bits.erase(0);
+  return bits;
+}
+
+bool IsIcvLength(uint32_t bits) {
+  const auto all = AllAlgorithms();
+  return bits % 8 == 0 && std::any_of(all.begin(), all.end(),
+                                      [bits](const auto& row) { return row.AcceptsIcv(bits / 8); });
+}
+
 }  // namespace
 
-std::string_view LieForms() {
-  return "esn, replay, transport, tunnel, beet, ipv4, ipv6, inbound, outbound, udp-encapsulation, "
-         "crypto-offload, packet-offload, key-BITS, icv-BITS or the name of an algorithm";
+std::string LieForms() {
+  std::string forms;
+  for (const Row& row : kRows) forms += std::string(row.word) + ", ";
+  for (const uint32_t bits : KeyLengths()) forms += "key-" + std::to_string(bits) + ", ";
+  forms += "icv-BITS (8 to 512, whole bytes), or an algorithm:";
+  for (const AlgorithmDescriptor& row : AllAlgorithms()) forms += " " + std::string(row.name);
+  return forms;
 }
 
 bool IsLie(std::string_view word) {
-  if (RowOf(word) != nullptr || BitsOf(word, "icv-") || BitsOf(word, "key-")) return true;
+  if (RowOf(word) != nullptr) return true;
+  if (const auto bits = BitsOf(word, "key-")) return KeyLengths().contains(*bits);
+  if (const auto bits = BitsOf(word, "icv-")) return IsIcvLength(*bits);
   const auto all = AllAlgorithms();
   return std::any_of(all.begin(), all.end(),
                      [&](const AlgorithmDescriptor& row) { return row.name == word; });

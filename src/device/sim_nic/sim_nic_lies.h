@@ -25,7 +25,7 @@ struct SaLies {
 // True if `word` is a capability that the device can do wrongly.
 bool IsLie(std::string_view word);
 // The capabilities, for people.
-std::string_view LieForms();
+std::string LieForms();
 SaLies LiesAbout(std::span<const std::string> words, const CardRequest& request);
 
 }  // namespace cygnet

@@ -80,12 +80,24 @@ TEST(FaultTest, WhatIsWrongIsToldWithTheFaultsThereAre) {
                            "lie",
                            "lie colour",
                            "lie icv-",
+                           "lie icv-12",
+                           "lie icv-520",
+                           "lie key-0",
+                           "lie key-129",
+                           "lie key-160",
                            "lie esn 3"}) {
     const auto fault = ParseFault(text);
     ASSERT_FALSE(fault) << text;
     EXPECT_EQ(fault.error().code, Errc::kInvalid);
     EXPECT_THAT(fault.error().message, HasSubstr("add-fail ERRNO [N]")) << text;
   }
+}
+
+TEST(FaultTest, ALieNamesTheLengthsAndAlgorithmsThereAre) {
+  const std::string message = ParseFault("lie key-129").error().message;
+  EXPECT_THAT(message, HasSubstr("packet-offload, key-128, key-192, key-256, icv-BITS"));
+  EXPECT_THAT(message, HasSubstr(" rfc4106(gcm(aes)) "));
+  EXPECT_LT(message.size(), 1024u) << "an operator reads all of it";
 }
 
 TEST(PendingFaultsTest, EachIsForAsManyAsItSays) {
