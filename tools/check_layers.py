@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "plugin": {"base", "settings", "net", "packet", "crypto", "sa", "policy", "device", "device/wires",
                "plugin/isolation"},
     # A program of its own; cli only runs it.
-    "conformance": {"base", "net", "packet", "crypto", "sa", "esp", "device", "plugin"},
+    "conformance": {"base", "net", "packet", "crypto", "sa", "esp", "device", "plugin", "plugin/isolation"},
     # Plug-ins in a process of their own: the child is linked to nothing of the stack.
     "plugin/isolation": {"base"},
     "requests": {"base", "net", "crypto", "sa", "policy"},

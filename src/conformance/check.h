@@ -2,10 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "plugin/isolation/isolation.h"
 
 namespace cygnet::conformance {
 
@@ -21,10 +24,18 @@ inline Outcome Kept() { return {}; }
 inline Outcome Broken(std::string what) { return {Verdict::kBroken, std::move(what)}; }
 inline Outcome NotApplicable(std::string why) { return {Verdict::kNotApplicable, std::move(why)}; }
 
+// Why the process of an isolated plug-in has ended, in a check; empty: it has not.
+std::string IsolationFailure();
+// Called in a check before the plug-in is loaded.
+void WatchIsolation();
+
 // What the checks run against.
 struct Subject {
   std::string path;
   std::vector<std::string> options;  // "key=value" for the plug-in's open
+  // nullopt: in the process of the check; else in a child of it, as with `isolate = true`.
+  std::optional<IsolationSettings> isolation;
+  const IsolationSettings* isolated() const { return isolation ? &*isolation : nullptr; }
 };
 
 struct Check {

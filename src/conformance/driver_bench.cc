@@ -36,7 +36,8 @@ std::string DriverBench::Witnessed() {
 
 ::cygnet::Result<std::unique_ptr<DriverBench>> DriverBench::Open(const Subject& subject,
                                                                  uint32_t queues) {
-  auto plugin = LoadDriver(subject.path, PluginTrust::kAnyOwner);
+  if (subject.isolated() != nullptr) WatchIsolation();
+  auto plugin = LoadDriver(subject.path, PluginTrust::kAnyOwner, subject.isolated());
   if (!plugin) return plugin.error();
   std::unique_ptr<DriverBench> bench(new DriverBench);
   bench->plugin_ = *std::move(plugin);

@@ -207,7 +207,20 @@ Outcome EligibleIsSealed(DriverBench* b) {
   CONFORMANCE_REQUIRE(eligible[0], "an ordinary packet is not eligible");
   if (!eligible[1]) return Kept();
   const Bytes sealed = sample.Sealed(3, 64);
-  const auto sent = b->Send({option}, 1);
+  b->Transmit({option});
+  std::vector<Bytes> sent;
+  std::vector<DriverBench::Up> back;
+  (void)b->Wait([&] {
+    sent = b->Sent(0);
+    back = b->Received(0);
+    return !sent.empty() || !back.empty();
+  });
+  // An isolated driver is asked behind its ring.
+  if (back.size() == 1 && back[0].meta.status == OffloadStatus::kReturned) {
+    CONFORMANCE_REQUIRE(sent.empty() && back[0].frame == option.frame,
+                        "a packet with an IP option comes back changed");
+    return Kept();
+  }
   CONFORMANCE_REQUIRE(sent.size() == 1 && std::equal(sealed.begin() + 34, sealed.end(),
                                                      sent[0].begin() + 38, sent[0].end()),
                       "a packet with an IP option was called eligible, and is sealed wrongly");

@@ -145,7 +145,8 @@ CryptoJob EnginePacket::Job(CryptoSession* session, CryptoDirection direction) {
 // --- The bench ---
 
 ::cygnet::Result<std::unique_ptr<EngineBench>> EngineBench::Open(const Subject& subject) {
-  const auto plugin = LoadEngine(subject.path, PluginTrust::kAnyOwner);
+  if (subject.isolated() != nullptr) WatchIsolation();
+  const auto plugin = LoadEngine(subject.path, PluginTrust::kAnyOwner, subject.isolated());
   if (!plugin) return plugin.error();
   auto opened = PluginEngine::Open(
       plugin->table, {.engine = {.queue_depth = kDepth}, .queues = 4, .options = subject.options});

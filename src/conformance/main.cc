@@ -24,10 +24,11 @@ constexpr unsigned kSecondsToMeasure = 120;
 constexpr char kHelp[] =
     "usage: cygnet conformance --driver FILE | --engine FILE [-j] [--option KEY=VALUE]...\n"
     "                          [--only CHECK]... [--no-rates]\n"
-    "                          [--time-limit SECONDS] [--list]\n"
+    "                          [--isolate] [--time-limit SECONDS] [--list]\n"
     "Tests a plug-in against the promises of cygnet/driver.h or cygnet/engine.h.\n"
     "  -j          the report as JSON\n"
     "  --option    given to the plug-in when it is opened, as plugin_options\n"
+    "  --isolate   runs it in a process of its own, as isolate = true does\n"
     "  --only      runs this check, not all\n"
     "  --no-rates  without measurements\n"
     "  --time-limit  longest time for opening it, and for each check (30)\n"
@@ -53,6 +54,8 @@ std::optional<Arguments> Parse(int argc, char** argv) {
       a.json = true;
     } else if (word == "--no-rates") {
       a.rates = false;
+    } else if (word == "--isolate") {
+      a.subject.isolation = IsolationSettings();
     } else if (word == "--list") {
       a.list = true;
     } else if (word == "--only" && next != nullptr) {
@@ -91,8 +94,9 @@ std::optional<About> Look(const Arguments& a, std::string* problem) {
   const TrialEnd end = RunTrial(
       [&a] {
         const auto about = a.kind->look(a.subject);
-        return about ? nlohmann::json{about->name, about->version, about->vendor}.dump()
-                     : "!" + about.error().message;
+        if (about) return nlohmann::json{about->name, about->version, about->vendor}.dump();
+        const std::string failure = IsolationFailure();
+        return "!" + about.error().message + (failure.empty() ? "" : ": " + failure);
       },
       a.seconds);
   const auto words = nlohmann::json::parse(end.text, nullptr, false);

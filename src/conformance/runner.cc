@@ -5,7 +5,10 @@
 namespace cygnet::conformance {
 namespace {
 
-std::string Encode(const Outcome& outcome) {
+// What an isolated plug-in's process died of explains all that follows.
+std::string Encode(Outcome outcome) {
+  const std::string failure = IsolationFailure();
+  if (!failure.empty()) outcome = Broken(failure);
   return static_cast<char>('0' + static_cast<int>(outcome.verdict)) + outcome.detail;
 }
 

@@ -10,6 +10,22 @@ static volatile uint32_t* volatile nowhere; /* the compiler does not know that i
 __attribute__((constructor)) static void crash(void) { *nowhere = 1; }
 #endif
 
+#ifdef FAULT_CALL
+/* A system call that an isolated plug-in may not make: in open with the option "in=open", else in
+ * tx_burst. */
+#include <sys/personality.h>
+static int32_t open_or_call(const struct cygnet_driver_open* params, void** device,
+                            struct cygnet_refusal* refusal) {
+  if (params->option_count > 0) (void)personality(0xffffffff);
+  return null_open(params, device, refusal);
+}
+static uint32_t call_in_tx(void* device, uint32_t queue, struct cygnet_packet* const* packets,
+                           uint32_t n) {
+  (void)personality(0xffffffff);
+  return null_tx(device, queue, packets, n);
+}
+#endif
+
 #ifdef FAULT_OPEN
 static int32_t crash_in_open(const struct cygnet_driver_open* params, void** device,
                              struct cygnet_refusal* refusal) {
@@ -47,6 +63,10 @@ CYGNET_EXPORT const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi)
 #endif
 #ifdef FAULT_EXIT
   _exit(7);
+#endif
+#ifdef FAULT_CALL
+  driver.open = open_or_call;
+  driver.tx_burst = call_in_tx;
 #endif
 #ifdef FAULT_OPEN
   driver.open = crash_in_open;

@@ -114,6 +114,27 @@ class Examples(unittest.TestCase):
         self.assertIn("built for version 2", text)
 
 
+class Isolated(unittest.TestCase):
+    FOLDER = FOLDER.parent / "plugin/isolation"  # libraries without sanitizers
+    FORBIDDEN = "killed for a system call that an isolated plug-in may not make"
+
+    def test_the_example_conforms_in_a_process_of_its_own(self):
+        status, found = report("driver", self.FOLDER / "libisolated_soft_driver.so", "--isolate")
+        broken = [(c["name"], c["detail"]) for c in found["checks"] if c["verdict"] == "broken"]
+        self.assertEqual((status, broken), (0, []))
+
+    def test_a_forbidden_call_is_named(self):
+        forbidden = self.FOLDER / "libforbidden_driver.so"
+        words = ("--only", "clear-passes-out")
+        self.assertEqual(report("driver", forbidden, *words)[0], 0)
+        status, found = report("driver", forbidden, "--isolate", *words)
+        self.assertEqual(status, 1, found)
+        self.assertIn(self.FORBIDDEN, found["checks"][0]["detail"])
+        status, text = report("driver", forbidden, "--isolate", "--option", "in=open", *words)
+        self.assertEqual(status, 2, text)
+        self.assertIn(self.FORBIDDEN, text)
+
+
 class Wrecks(unittest.TestCase):
     """Libraries that nothing can be done with: the answer is a sentence and status 2."""
 

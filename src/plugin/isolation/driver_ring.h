@@ -87,6 +87,8 @@ class RingEnd {
 
   // Host: more than room() is a lie.
   uint32_t ready() const { return ring_->tail.load() - position_; }
+  // Any thread: entries that were put in so far.
+  uint32_t published() const { return ring_->tail.load(); }
   uint32_t room() const { return mask_ + 1; }
   RingEntry Pop() {
     return UnpackEntry(ring_->entries()[position_++ & mask_].load(std::memory_order_relaxed));

@@ -217,6 +217,7 @@ int32_t HandleDriver(Request* request, Writer* answer, bool* last) {
     case Call::kStopSa:
       return OfHandle(request, driver.table.stop_sa);
     case Call::kReleaseSa:
+      LetPacketsPass();
       return OfHandle(request, driver.table.release_sa);
     case Call::kOwnRefusal:
       return OwnRefusal(request, answer);

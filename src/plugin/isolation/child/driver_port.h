@@ -19,5 +19,8 @@ inline constexpr uint32_t kNewHeadroom = 256;
 // After open; before close.
 bool StartQueues(const cygnet_driver* calls, void* device);
 void EndQueues();
+// Returns when the plug-in has every packet that was in the rings: a control call that came after
+// them must not overtake them. Waits for 100 ms at most.
+void LetPacketsPass();
 
 }  // namespace cygnet::isolation
