@@ -39,14 +39,22 @@ std::string StoredText(const Json& stored) {
   if (const std::string mishaps = Text(stored, "ledger_mishaps"); !mishaps.empty()) {
     text += fmt::format("\tCHANGED BY OTHERS: {}\n", mishaps);
   }
+  text += FileText("number store", Text(stored, "numbers_file"), "none");
+  if (const std::string error = Text(stored, "numbers_error"); !error.empty()) {
+    text += fmt::format("\tgives no numbers, SAs stop when theirs are used up: {}\n", error);
+  }
+  if (const std::string loss = Text(stored, "numbers_loss"); !loss.empty()) {
+    text +=
+        fmt::format("\tBEGAN ANEW at this start: {}; rekey SAs that were set up by hand\n", loss);
+  }
   return text + fmt::format("audit {} records waiting, {} lost, {} suppressed by the limit\n",
                             Number(stored, "audit_waiting"), Number(stored, "audit_lost"),
                             Number(stored, "audit_suppressed"));
 }
 
 bool StoredIsWell(const Json& stored) {
-  for (const char* field :
-       {"restart_damage", "restart_error", "restart_mishaps", "ledger_error", "ledger_mishaps"}) {
+  for (const char* field : {"restart_damage", "restart_error", "restart_mishaps", "ledger_error",
+                            "ledger_mishaps", "numbers_error", "numbers_loss"}) {
     if (!Text(stored, field).empty()) return false;
   }
   return Number(stored, "audit_lost") == 0;

@@ -136,6 +136,9 @@ struct StoredReport {
   std::string ledger_file{};      // empty: in memory only
   std::string ledger_error{};     // why it cannot be written: no key is given
   std::string ledger_mishaps{};   // as restart_mishaps
+  std::string numbers_file{};     // empty: the numbers of SAs end with the daemon
+  std::string numbers_error{};    // why it gives no numbers now
+  std::string numbers_loss{};     // why it began anew at this start; empty: it did not
   uint64_t audit_waiting = 0;     // records that the journal has not accepted yet
   uint64_t audit_lost = 0;        // records dropped because the queue was full
   uint64_t audit_suppressed = 0;  // records withheld by the rate limit of their kind

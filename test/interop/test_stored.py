@@ -8,17 +8,25 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import time
+
+from scapy.layers.inet import IP, UDP
 
 import labkit
 import suite
-from rawwire import Peer
+from espjudge import EspJudge
+from rawwire import Peer, inside
 
 HOST, PEER = "192.0.2.1", "192.0.2.2"
 SECRET = b"TOPSECRET"
 
 
-class Stored(suite.Case):
+class StoredHost(suite.Case):
+    """A host with its files, and the test as its peer."""
+
+    more = ""  # of the configuration
+
     def setUp(self):
         self.host = self.make_host(self._testMethodName[5:13])
         self.peer = self.own(Peer(self.host))
@@ -27,7 +35,7 @@ class Stored(suite.Case):
         self.start()
 
     def start(self):
-        self.host.start(config=f'[daemon]\nrestart_file = "{self.file}"\n[ledger]\nfile = "{self.ledger}"\n'
+        self.host.start(config=f'[daemon]\nrestart_file = "{self.file}"\n[ledger]\nfile = "{self.ledger}"\n{self.more}'
                         '[[device]]\nname = "nic0"\nwire = "wire0"\n')
         self.host.ns.ip(f"addr add {HOST}/24 dev nic0")
         self.host.ns.ip("link set nic0 up")
@@ -41,6 +49,8 @@ class Stored(suite.Case):
         limit = resource.RLIM_INFINITY if size is None else size
         resource.prlimit(self.host.daemon.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
+
+class Stored(StoredHost):
     def policies(self):
         return {p["selector"] for p in self.host.show("policy")}
 
@@ -169,6 +179,104 @@ class Stored(suite.Case):
         self.limit_files(None)
         self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 7 mode tunnel "
                        f"aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128")
+
+
+class Numbers(StoredHost):
+    """Numbers that outlive the daemon: a key that comes back repeats neither number nor IV, and no packet is
+    accepted twice."""
+
+    def setUp(self):
+        self.numbers = os.path.join(self.workdir, f"{self._testMethodName}.numbers")
+        self.more = f'[numbers]\nstore = "file"\nfile = "{self.numbers}"\n'
+        super().setUp()
+        self.out, self.into = EspJudge(0, os.urandom(20)), EspJudge(0x2001, os.urandom(20))
+        self.used = set()
+        for direction, ends in (("out", f"src {HOST} dst 192.0.2.0/24"), ("in", f"src 192.0.2.0/24 dst {HOST}")):
+            self.host.xfrm(f"policy add {ends} proto udp dir {direction} tmpl proto esp reqid 1 mode transport")
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def add(self, src, dst, judge):
+        self.host.xfrm(f"state add src {src} dst {dst} proto esp spi {judge.spi:#x} reqid 1 mode transport "
+                       f"replay-window 64 aead rfc4106(gcm(aes)) 0x{judge.material.hex()} 128")
+
+    def send(self, dst, count=5):
+        """Datagrams by the outbound key. The judge refuses an IV that it saw before."""
+        self.host.ns.ip(f"neigh replace {dst} lladdr {self.peer.mac.hex(':')} dev nic0")
+        self.peer.wire.drain()
+        with inside(self.host.ns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(count):
+                sender.sendto(SECRET, (dst, 31337))
+        frames = self.peer.wire.frames(lambda f: f[12:14] == b"\x08\x00" and f[23] == 50, count,
+                                       2 * suite.SLOWNESS)
+        self.assertEqual(len(frames), count)
+        for frame in frames:
+            opened = self.out.open(frame[34:])
+            self.assertNotIn(opened.seq, self.used)
+            self.used.add(opened.seq)
+
+    def test_a_key_that_comes_back_repeats_nothing(self):
+        for spi, dst in ((0x1001, PEER), (0x1001, PEER), (0x1002, "192.0.2.3")):
+            self.out.spi = spi
+            for _ in range(2):  # within one life: deleted and added again
+                self.host.xfrm("state flush")
+                self.add(HOST, dst, self.out)
+                self.send(dst)
+            self.restart()
+        self.assertEqual(len(self.used), 30)
+
+    def test_no_packet_is_accepted_in_two_lives(self):
+        packets = [bytes(IP(src=PEER, dst=HOST, proto=50) / self.into.seal(
+            bytes(UDP(sport=7000, dport=7001) / SECRET), 17, seq=seq)) for seq in (1, 2, 3, 1090)]
+        self.add(PEER, HOST, self.into)
+        self.assertEqual(self.received(packets[:3]), 3)
+        self.restart()
+        self.add(PEER, HOST, self.into)
+        before = suite.counters(self.host)
+        self.assertEqual(self.received(packets), 1, "only the new one")
+        self.assertEqual(suite.difference(before, suite.counters(self.host)),
+                         {"in-number-unknown": 3, "XfrmInStateSeqError": 3})
+
+    def received(self, packets):
+        """How many of the datagrams in them the host gets."""
+        with inside(self.host.ns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.bind((HOST, 7001))
+            receiver.settimeout(0.5 * suite.SLOWNESS)
+            for packet in packets:
+                self.peer.send_ip(packet)
+            count = 0
+            try:
+                while count < len(packets):
+                    receiver.recv(100)
+                    count += 1
+            except TimeoutError:
+                pass
+            return count
+
+    def test_a_full_disk_refuses_and_an_older_copy_begins_anew(self):
+        self.out.spi = 0x1001
+        for suffix in ("", "-wal"):
+            shutil.copy(self.numbers + suffix, self.numbers + ".old" + suffix)
+        self.add(HOST, PEER, self.out)
+        self.send(PEER)
+        self.limit_files(1)
+        self.host.xfrm("state flush")
+        refused = self.host.xfrm(f"state add src {HOST} dst {PEER} proto esp spi 9 mode transport aead "
+                                 f"rfc4106(gcm(aes)) 0x{self.out.material.hex()} 128", check=False)
+        self.assertIn("number store gives no numbers", refused.stderr)
+        stored = self.host.ns.run([self.host.cygnet.command, "stored"], check=False)
+        self.assertEqual(stored.returncode, 3)
+        self.assertIn("gives no numbers", stored.stdout)
+        self.kill()
+        for suffix in ("", "-wal"):
+            os.replace(self.numbers + ".old" + suffix, self.numbers + suffix)
+        self.start()
+        self.assertIn("it is an older copy", self.host.log())
+        self.add(HOST, PEER, self.out)
+        self.used.clear()  # the numbers begin anew, and the IVs are others
+        self.send(PEER)
 
 
 if __name__ == "__main__":

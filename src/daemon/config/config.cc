@@ -45,6 +45,7 @@ const std::vector<SingleTable>& SingleTables() {
       TableOf("look_aside", LookAsideFields(), &Config::look_aside),
       TableOf("scheduler", SchedulerFields(), &Config::scheduler),
       TableOf("ledger", LedgerFields(), &Config::ledger),
+      TableOf("numbers", NumbersFields(), &Config::numbers),
       TableOf("fips", FipsFields(), &Config::fips),
       TableOf("audit", AuditFields(), &Config::audit),
   };

@@ -80,6 +80,16 @@ struct LedgerConfig {
   bool operator==(const LedgerConfig&) const = default;
 };
 
+// Where the numbers of SAs are kept beyond the process.
+enum class NumbersKept : uint8_t { kNone, kFile };
+
+// The [numbers] table.
+struct NumbersConfig {
+  NumbersKept store = NumbersKept::kNone;
+  std::string file;  // empty: in STATE_DIRECTORY
+  bool operator==(const NumbersConfig&) const = default;
+};
+
 // The [fips] table.
 struct FipsConfig {
   std::string mode = "off";  // "auto", "on", "off"
@@ -114,6 +124,7 @@ struct Config {
   std::vector<PlacementRuleConfig> placement{};
   SchedulerParams scheduler{};
   LedgerConfig ledger{};
+  NumbersConfig numbers{};
   FipsConfig fips{};
   AuditConfig audit{};
   uint32_t ReplayWindowMin() const;

@@ -32,6 +32,7 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
   after.pass_ether_types = {0x88cc};
   after.fips.boundary = "/etc/cygnet/b.toml";
   after.ledger.keep = 9;
+  after.numbers.store = NumbersKept::kFile;
   after.audit.journal = false;
   after.devices[0].trusted = false;
   after.devices[0].allow = {"crypto"};
@@ -49,7 +50,7 @@ TEST(ConfigChangesTest, NamesEachKeyAndWhetherItIsTakenOver) {
                           "device nic0.rekey_reserve", "device nic0.trusted", "device nic0.verify",
                           "fips.boundary", "scheduler.enabled"));
   EXPECT_THAT(changes.restart, ElementsAre("daemon.workers", "device nic0.sa_limit",
-                                           "device nic0.wire", "ledger.keep"));
+                                           "device nic0.wire", "ledger.keep", "numbers.store"));
 }
 
 // The window that depends on the workers was not set, so it is not a change of its own.

@@ -43,6 +43,10 @@ constexpr std::array<NamedValue<LedgerSync>, 2> kLedgerSyncs = {{
     {"second", LedgerSync::kSecond},
     {"key", LedgerSync::kKey},
 }};
+constexpr std::array<NamedValue<NumbersKept>, 2> kNumbersKept = {{
+    {"none", NumbersKept::kNone},
+    {"file", NumbersKept::kFile},
+}};
 
 template <typename E, std::size_t kSize>
 Codec<E> Words(const std::array<NamedValue<E>, kSize>& table) {
@@ -218,6 +222,15 @@ const std::vector<Field<LedgerConfig>>& LedgerFields() {
       {"max_mib", &C::max_mib, Number(1, 4096), "file size in MiB at which a new file is started"},
       {"keep", &C::keep, Number(0, 100), "number of older files to keep"},
       {"sync", &C::sync, Words(kLedgerSyncs), "when a line reaches the disk"},
+  };
+  return kFields;
+}
+
+const std::vector<Field<NumbersConfig>>& NumbersFields() {
+  using C = NumbersConfig;
+  static const std::vector<Field<C>> kFields = {
+      {"store", &C::store, Words(kNumbersKept), "where the numbers of SAs outlive the daemon"},
+      {"file", &C::file, Text(), "file of the number store"},
   };
   return kFields;
 }

@@ -15,6 +15,7 @@ const std::vector<Field<DeviceConfig>>& DeviceFields();
 const std::vector<Field<PlacementRuleConfig>>& PlacementFields();
 const std::vector<Field<SchedulerParams>>& SchedulerFields();
 const std::vector<Field<LedgerConfig>>& LedgerFields();
+const std::vector<Field<NumbersConfig>>& NumbersFields();
 const std::vector<Field<FipsConfig>>& FipsFields();
 const std::vector<Field<AuditConfig>>& AuditFields();
 

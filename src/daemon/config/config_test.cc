@@ -196,6 +196,9 @@ max_moves = 2
 file = "/var/lib/cygnet/ledger.jsonl"
 max_mib = 2
 keep = 9
+[numbers]
+store = "file"
+file = "/var/lib/cygnet/numbers"
 [fips]
 mode = "auto"
 boundary = "/etc/cygnet/boundary.toml"
@@ -232,6 +235,8 @@ pin = true
                                                 .max_moves = 2}));
   EXPECT_EQ(config->ledger,
             (LedgerConfig{.file = "/var/lib/cygnet/ledger.jsonl", .max_mib = 2, .keep = 9}));
+  EXPECT_EQ(config->numbers,
+            (NumbersConfig{.store = NumbersKept::kFile, .file = "/var/lib/cygnet/numbers"}));
   EXPECT_EQ(config->fips, (FipsConfig{.mode = "auto", .boundary = "/etc/cygnet/boundary.toml"}));
   EXPECT_EQ(config->audit, (AuditConfig{.journal = false, .linux_audit = false}));
   const DeviceConfig& device = config->devices.at(0);

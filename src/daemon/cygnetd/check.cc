@@ -93,8 +93,13 @@ Status CheckPersist(const Config& config) {
 // Checks that the files which the daemon writes are writable.
 Status CheckFiles(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
+  if (config.numbers.store == NumbersKept::kFile && NumbersPath(config.numbers).empty()) {
+    return MakeError(Errc::kInvalid,
+                     "numbers.store = \"file\" needs numbers.file (or systemd's StateDirectory=)");
+  }
   for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
-                                  std::pair("ledger.file", LedgerPath(config.ledger))}) {
+                                  std::pair("ledger.file", LedgerPath(config.ledger)),
+                                  std::pair("numbers.file", NumbersPath(config.numbers))}) {
     if (path.empty()) continue;
     if (const Status writable = CheckWritable(path); !writable) return In(key, writable.error());
   }
@@ -141,6 +146,13 @@ std::string LedgerPath(const LedgerConfig& config) {
   if (!config.file.empty()) return config.file;
   const char* folder = std::getenv("STATE_DIRECTORY");
   return folder != nullptr ? std::string(folder) + "/ledger.jsonl" : std::string();
+}
+
+std::string NumbersPath(const NumbersConfig& config) {
+  if (config.store == NumbersKept::kNone) return {};
+  if (!config.file.empty()) return config.file;
+  const char* folder = std::getenv("STATE_DIRECTORY");
+  return folder != nullptr ? std::string(folder) + "/numbers" : std::string();
 }
 
 std::string EvidenceFolder(const LedgerConfig& config) {

@@ -32,6 +32,8 @@ Status CheckConfig(const Config& config, CheckScope scope);
 std::string RestartPath(const Config& config);
 // ledger.file, else a file in systemd's STATE_DIRECTORY. Empty: no ledger file.
 std::string LedgerPath(const LedgerConfig& config);
+// numbers.file, else a file in systemd's STATE_DIRECTORY. Empty: no store.
+std::string NumbersPath(const NumbersConfig& config);
 // The folder of the ledger: there the packets of wrong devices are kept, too. Empty: none.
 std::string EvidenceFolder(const LedgerConfig& config);
 

@@ -1,6 +1,6 @@
-// What the daemon keeps: ledger, restart file, audit trail. It watches the files while it serves,
-// so that it repairs at once what somebody does to one. It also checks them once a second, with a
-// watch or without.
+// What the daemon keeps: ledger, number store, restart file, audit trail. It watches the files
+// while it serves, so that it repairs at once what somebody does to one. It also checks them once a
+// second, with a watch or without.
 #include "base/log.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
@@ -21,6 +21,18 @@ Status Runtime::OpenLedger(const LedgerConfig& config) {
                                ledger_.get(), &clock_);
   if (!file) return In("ledger.file", file.error());
   ledger_file_ = *std::move(file);
+  return {};
+}
+
+Status Runtime::OpenNumbers(const NumbersConfig& config) {
+  const std::string path = NumbersPath(config);
+  if (path.empty()) return {};
+  auto file = NumberFile::Open({.path = path});
+  if (!file) return In("numbers.file", file.error());
+  number_file_ = *std::move(file);
+  if (!number_file_->loss().empty()) {
+    audit_->Protection("the number store began anew: " + number_file_->loss());
+  }
   return {};
 }
 

@@ -105,6 +105,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(BuildDataPath(config));
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
+  CYGNET_RETURN_IF_ERROR(OpenNumbers(config.numbers));
   BuildControl(config);
   CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
@@ -214,6 +215,7 @@ Runtime::~Runtime() {
   }
   control_.reset();  // keys leave the devices
   restart_log_.reset();
+  number_file_.reset();
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();

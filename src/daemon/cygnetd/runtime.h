@@ -20,6 +20,7 @@
 #include "daemon/operator/evidence_file.h"
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/ledger_file.h"
+#include "daemon/store/number_file.h"
 #include "daemon/store/restart_log.h"
 #include "daemon/store/stored_state.h"
 #include "daemon/system/file_watch.h"
@@ -76,6 +77,7 @@ class Runtime {
   bool WorkersTurn(uint64_t now_ns) const;
   // files.cc
   Status OpenLedger(const LedgerConfig& config);
+  Status OpenNumbers(const NumbersConfig& config);
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
   Status OpenRestartLog(MissingFile missing);
@@ -139,7 +141,8 @@ class Runtime {
   StoredState stored_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
-  std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
+  std::unique_ptr<NumberFile> number_file_;  // nullptr: numbers end with this daemon
+  std::unique_ptr<FileWatch> file_watch_;    // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<EvidenceFiles> evidence_;
   std::unique_ptr<ControlPlane> control_;

@@ -33,6 +33,7 @@ void Runtime::BuildControl(const Config& config) {
   evidence_ = std::make_unique<EvidenceFiles>(EvidenceFolder(config.ledger));
   stored_.restart_log = restart_log_.get();
   stored_.ledger_file = ledger_file_.get();
+  stored_.number_file = number_file_.get();
   stored_.audit = audit_.get();
   control_ = std::make_unique<ControlPlane>(ControlParams(config));
 }
@@ -49,6 +50,7 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.links = host_links_.get();
   params.sockets = sockets_.get();
   params.journal = restart_log_.get();
+  params.numbers = number_file_.get();
   params.stored = &stored_;
   params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;

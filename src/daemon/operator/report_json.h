@@ -119,8 +119,10 @@
 //              settled since), restart_error (why changes are refused now; ""), lost_sas (of
 //              earlier daemons, not reported to any client yet), ledger_file ("": in memory only),
 //              ledger_error (why no key is handed out now; ""), restart_mishaps, ledger_mishaps
-//              (what others did to the file or its lock since the start; ""), audit_waiting,
-//              audit_lost, audit_suppressed (records)
+//              (what others did to the file or its lock since the start; ""), numbers_file ("": the
+//              numbers of SAs end with the daemon), numbers_error (why it gives no numbers now;
+//              ""), numbers_loss (why it began anew at this start; ""), audit_waiting, audit_lost,
+//              audit_suppressed (records)
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
 //              limit), uptime_seconds, workers, engine

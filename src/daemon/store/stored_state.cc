@@ -23,6 +23,11 @@ StoredReport StoredState::Report() const {
     report.ledger_error = ledger_file->error();
     report.ledger_mishaps = ledger_file->mishaps();
   }
+  if (number_file != nullptr) {
+    report.numbers_file = number_file->path();
+    report.numbers_error = number_file->fault();
+    report.numbers_loss = number_file->loss();
+  }
   if (audit != nullptr) {
     report.audit_waiting = audit->waiting();
     report.audit_lost = audit->lost();
@@ -59,6 +64,12 @@ std::vector<DoctorRow> StoredState::Examine() const {
     add("ledger-written", now.ledger_error, "the ledger can be written",
         "no device or engine gets a key until it can be written: free disk space");
     add("ledger-kept", now.ledger_mishaps, "nobody else touched the ledger", kKept);
+  }
+  if (!now.numbers_file.empty()) {
+    add("number-store", now.numbers_error, "the number store gives numbers",
+        "SAs stop when their numbers are used up, and new SAs are refused, until it works");
+    add("number-store-kept", now.numbers_loss, "the number store was complete",
+        "it began anew with other IV masks: rekey SAs that were set up by hand");
   }
   const std::string lost = now.audit_lost == 0
                                ? std::string()

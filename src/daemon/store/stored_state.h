@@ -4,6 +4,7 @@
 #include "control/control_plane.h"
 #include "daemon/audit/audit.h"
 #include "daemon/store/ledger_file.h"
+#include "daemon/store/number_file.h"
 #include "daemon/store/restart_log.h"
 
 namespace cygnet {
@@ -17,6 +18,7 @@ struct StoredState final : public StoredControl {
 
   RestartLog* restart_log = nullptr;
   const LedgerFile* ledger_file = nullptr;
+  const NumberFile* number_file = nullptr;
   const Audit* audit = nullptr;
 };
 
