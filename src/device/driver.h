@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "device/capture.h"
+#include "device/descriptor_keeper.h"
 #include "device/offload_device.h"
 #include "device/port.h"
 #include "device/seal_guard.h"
@@ -35,11 +36,12 @@ struct DriverParams {
   std::string name;     // the device's name for operators: the host-side interface
   std::string wire;     // the interface to own; empty: none
   uint32_t queues = 1;  // one per worker
-  // These three must outlive the device.
+  // These four must outlive the device.
   PacketPools* pools = nullptr;
-  CapturePoints* capture = nullptr;  // nullptr: no capture
-  SealGuard* guard = nullptr;        // of this wire; never nullptr
-  Options options = {};              // as the driver's `check` returned them
+  CapturePoints* capture = nullptr;    // nullptr: no capture
+  SealGuard* guard = nullptr;          // of this wire; never nullptr
+  DescriptorKeeper* keeper = nullptr;  // nullptr: no descriptor outlives the process
+  Options options = {};                // as the driver's `check` returned them
 };
 
 // What is known about a network interface before it is opened.

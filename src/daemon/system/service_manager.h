@@ -8,9 +8,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace cygnet {
+
+// A variable that is for this process only: removed from the environment. nullopt: it is not set.
+std::optional<std::string> TakeVariable(const char* name);
+// nullopt: not a decimal number above 0.
+std::optional<uint64_t> ToNumber(const std::optional<std::string>& text);
 
 class ServiceManager {
  public:
@@ -30,8 +36,20 @@ class ServiceManager {
   std::optional<uint64_t> sign_of_life_ns() const { return sign_of_life_ns_; }
   void GiveSignOfLife();
 
+  // --- Descriptors for the next process (KeptDescriptors) ---
+  // The service manager holds a copy of `fd` under this name, in addition to others of the name. It
+  // does not let go of it when the other end closes.
+  Status Store(const std::string& name, int fd) const;
+  // It closes its copies under this name.
+  void Discard(const std::string& name) const;
+  // Waits until it has handled all that was sent.
+  Status Barrier() const;
+
+  // "KEY=value" lines as they are. Does not wait: they are lost if the service manager is stuck.
+  void Tell(const std::string& lines) const;
+
  private:
-  void Notify(const std::string& lines);
+  Status Send(const std::string& lines, std::optional<int> fd) const;
 
   UniqueFd fd_;
   std::string address_;  // sun_path; an abstract name begins with NUL

@@ -113,13 +113,54 @@ Result<int> Configure(const NamedInterface& link, const TapParams& params) {
   return ifindex;
 }
 
+std::string NameOf(const TapParams& params, uint32_t queue) {
+  return "tap-" + params.name + "-" + std::to_string(queue);
+}
+
+// It is a queue of this interface, which nobody has removed or renamed.
+bool IsQueueOf(const TapParams& params, int fd) {
+  ifreq request{};
+  if (ioctl(fd, TUNGETIFF, &request) != 0) return false;
+  constexpr int kFlags = IFF_TAP | IFF_VNET_HDR;
+  return (request.ifr_flags & kFlags) == kFlags && params.name == request.ifr_name;
+}
+
+// The queues that an earlier process left. Empty: there are none, or they do not fit the
+// configuration and are closed everywhere.
+std::vector<UniqueFd> TakeQueues(const TapParams& params) {
+  std::vector<UniqueFd> queues;
+  if (params.keeper == nullptr) return queues;
+  bool fit = true;
+  uint32_t found = 0;
+  for (;; ++found) {
+    UniqueFd fd = params.keeper->Take(NameOf(params, found));
+    if (!fd.valid()) break;
+    fit = fit && IsQueueOf(params, fd.get());
+    queues.push_back(std::move(fd));
+  }
+  if (fit && found == params.queues) return queues;
+  queues.clear();
+  for (uint32_t i = 0; i < found; ++i) params.keeper->Discard(NameOf(params, i));
+  return queues;
+}
+
+Result<std::vector<UniqueFd>> MakeQueues(const NamedInterface& link, const TapParams& params) {
+  const bool existing = Exists(link);
+  if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
+  auto queues = OpenQueues(params, existing);
+  if (!queues || params.keeper == nullptr) return queues;
+  for (uint32_t i = 0; i < params.queues; ++i) {
+    params.keeper->Keep(NameOf(params, i), (*queues)[i].get());
+  }
+  return queues;
+}
+
 }  // namespace
 
 Result<TapInterface> OpenTapInterface(const TapParams& params) {
   const NamedInterface link(params.name);
-  const bool existing = Exists(link);
-  if (existing) CYGNET_RETURN_IF_ERROR(CheckExisting(link, params));
-  auto queues = OpenQueues(params, existing);
+  Result<std::vector<UniqueFd>> queues = TakeQueues(params);
+  if (queues->empty()) queues = MakeQueues(link, params);
   if (!queues) return queues.error();
   const auto ifindex = Configure(link, params);
   if (!ifindex) return ifindex.error();

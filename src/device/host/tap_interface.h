@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/descriptor_keeper.h"
 #include "device/port.h"
 
 namespace cygnet {
@@ -17,6 +18,9 @@ struct TapParams {
   uint32_t mtu = 1500;
   MacAddress mac{};
   bool persist = false;  // reuse an existing one with its addresses and routes
+  // Its queues are taken from here, if an earlier process left them, and outlive this one. nullptr:
+  // none outlives the process.
+  DescriptorKeeper* keeper = nullptr;
 };
 
 struct TapInterface {

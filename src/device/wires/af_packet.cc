@@ -62,8 +62,14 @@ class PacketSocketPort final : public Port {
     std::unique_ptr<Rings> fresh;
   };
   PacketSocketPort() = default;
-  static Result<std::unique_ptr<Rings>> OpenRings(const std::string& name, uint32_t queues,
-                                                  const PortLink& link);
+  RingParams ParamsOf(const PortLink& link) const;
+  Result<std::unique_ptr<Rings>> OpenRings(const PortLink& link) const;
+  std::vector<std::unique_ptr<Rings>> AdoptRings(const PortLink& link) const;
+  Result<std::vector<std::unique_ptr<Rings>>> OpenAll(const PortLink& link) const;
+  void KeepAll(const std::vector<std::unique_ptr<Rings>>& rings) const;
+  std::string KeptName(std::size_t queue) const {
+    return "wire-" + device_ + "-" + std::to_string(queue);
+  }
   bool Serves(const PortLink& link) const;
   Rings& RingsOf(Queue* queue);
   static void TakeUp(Queue* queue);
@@ -71,6 +77,9 @@ class PacketSocketPort final : public Port {
   static Packet* ReceiveLong(const PacketRing& ring, DropSink* sink);
 
   std::string name_;
+  std::string device_;
+  DescriptorKeeper* keeper_ = nullptr;  // nullptr: no socket outlives the process
+  uint32_t count_ = 0;                  // queues
   WireState wire_;
   std::vector<std::unique_ptr<Queue>> queues_;
 };
@@ -80,26 +89,77 @@ Result<std::unique_ptr<Port>> PacketSocketPort::Create(const DriverParams& param
   if (!facts) return facts.error();
   std::unique_ptr<PacketSocketPort> port(new PacketSocketPort);
   port->name_ = params.wire;
+  port->device_ = params.name;
+  port->keeper_ = params.keeper;
+  port->count_ = params.queues;
   port->wire_.Start(facts->mac, facts->mtu);
-  for (uint32_t i = 0; i < params.queues; ++i) {
+  const PortLink link{.ifindex = facts->ifindex, .mtu = facts->mtu};
+  Result<std::vector<std::unique_ptr<Rings>>> rings = port->AdoptRings(link);
+  if (rings->empty()) rings = port->OpenAll(link);
+  if (!rings) return rings.error();
+  for (auto& one : *rings) {
     auto queue = std::make_unique<Queue>();
-    auto rings =
-        OpenRings(params.wire, params.queues, {.ifindex = facts->ifindex, .mtu = facts->mtu});
-    if (!rings) return rings.error();
-    queue->rings = *std::move(rings);
+    queue->rings = std::move(one);
     port->queues_.push_back(std::move(queue));
   }
   return std::unique_ptr<Port>(std::move(port));
 }
 
+RingParams PacketSocketPort::ParamsOf(const PortLink& link) const {
+  RingParams params{.name = name_, .ifindex = link.ifindex, .mtu = link.mtu};
+  if (count_ > 1) params.fanout_group = static_cast<uint32_t>(link.ifindex & 0xffff);
+  return params;
+}
+
 Result<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::OpenRings(
-    const std::string& name, uint32_t queues, const PortLink& link) {
+    const PortLink& link) const {
   auto rings = std::make_unique<Rings>();
-  RingParams params{.name = name, .ifindex = link.ifindex, .mtu = link.mtu};
-  if (queues > 1) params.fanout_group = static_cast<uint32_t>(link.ifindex & 0xffff);
-  CYGNET_RETURN_IF_ERROR(OpenReceiveRing(params, &rings->rx));
-  CYGNET_RETURN_IF_ERROR(rings->tx.Open(params));
+  CYGNET_RETURN_IF_ERROR(OpenReceiveRing(ParamsOf(link), &rings->rx));
+  CYGNET_RETURN_IF_ERROR(rings->tx.Open(ParamsOf(link)));
   return rings;
+}
+
+Result<std::vector<std::unique_ptr<PacketSocketPort::Rings>>> PacketSocketPort::OpenAll(
+    const PortLink& link) const {
+  std::vector<std::unique_ptr<Rings>> all;
+  while (all.size() < count_) {
+    auto rings = OpenRings(link);
+    if (!rings) return rings.error();
+    all.push_back(*std::move(rings));
+  }
+  KeepAll(all);
+  return all;
+}
+
+// --- Sockets that outlive the process ---
+
+void PacketSocketPort::KeepAll(const std::vector<std::unique_ptr<Rings>>& rings) const {
+  if (keeper_ == nullptr) return;
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    keeper_->Keep(KeptName(i), rings[i]->rx.fd.get());
+  }
+}
+
+// The receive rings that an earlier process left, with frames that it did not read, and new
+// transmit rings. Empty: there are none, or they do not fit and are closed everywhere.
+std::vector<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::AdoptRings(
+    const PortLink& link) const {
+  std::vector<std::unique_ptr<Rings>> all;
+  if (keeper_ == nullptr) return all;
+  bool fit = true;
+  for (;;) {
+    UniqueFd fd = keeper_->Take(KeptName(all.size()));
+    if (!fd.valid()) break;
+    auto rings = std::make_unique<Rings>();
+    fit = fit && AdoptReceiveRing(ParamsOf(link), std::move(fd), &rings->rx) &&
+          rings->tx.Open(ParamsOf(link)).has_value();
+    all.push_back(std::move(rings));
+  }
+  if (fit && all.size() == count_) return all;
+  const std::size_t found = all.size();
+  all.clear();
+  for (std::size_t i = 0; i < found; ++i) keeper_->Discard(KeptName(i));
+  return all;
 }
 
 // --- Control thread ---
@@ -109,15 +169,11 @@ Result<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::OpenRings(
 // them.
 Status PacketSocketPort::Follow(const PortLink& link) {
   if (link.ifindex != 0 && !Serves(link)) {
-    std::vector<std::unique_ptr<Rings>> fresh;
-    for (std::size_t i = 0; i < queues_.size(); ++i) {
-      auto rings = OpenRings(name_, queues(), link);
-      if (!rings) return rings.error();
-      fresh.push_back(*std::move(rings));
-    }
+    auto fresh = OpenAll(link);
+    if (!fresh) return fresh.error();
     for (std::size_t i = 0; i < queues_.size(); ++i) {
       const std::lock_guard lock(queues_[i]->mutex);
-      queues_[i]->fresh = std::move(fresh[i]);
+      queues_[i]->fresh = std::move((*fresh)[i]);
       queues_[i]->renewed.store(true, std::memory_order_release);
     }
   }
@@ -237,6 +293,7 @@ Packet* PacketSocketPort::CopyFrame(const PacketRing& ring, uint8_t* frame, Drop
 uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   Queue* queue = queues_[number].get();
   PacketRing& ring = RingsOf(queue).rx;
+  if (ring.searching && !FindOldest(&ring)) return 0;
   uint32_t received = 0;
   uint64_t bytes = 0;
   while (!out->full()) {

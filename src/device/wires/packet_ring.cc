@@ -41,13 +41,7 @@ bool BindTo(int fd, int ifindex, uint16_t protocol) {
   return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
-bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring) {
-  tpacket_req request{};
-  request.tp_frame_size = frame_bytes;
-  request.tp_frame_nr = frames;
-  request.tp_block_size = frame_bytes * 32;
-  request.tp_block_nr = frames / 32;
-  if (!SetOption(ring->fd.get(), option, request)) return false;
+bool MapFrames(uint32_t frame_bytes, uint32_t frames, PacketRing* ring) {
   const std::size_t bytes = std::size_t{frame_bytes} * frames;
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd.get(), 0);
   if (p == MAP_FAILED) return false;
@@ -56,6 +50,32 @@ bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring
   ring->frame_bytes = frame_bytes;
   ring->frames = frames;
   return true;
+}
+
+bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring) {
+  tpacket_req request{};
+  request.tp_frame_size = frame_bytes;
+  request.tp_frame_nr = frames;
+  request.tp_block_size = frame_bytes * 32;
+  request.tp_block_nr = frames / 32;
+  return SetOption(ring->fd.get(), option, request) && MapFrames(frame_bytes, frames, ring);
+}
+
+uint32_t FanoutOf(const RingParams& params) {
+  return params.fanout_group == 0 ? 0 : params.fanout_group | PACKET_FANOUT_HASH << 16;
+}
+
+bool HasOption(int fd, int option, uint32_t expected) {
+  uint32_t value = 0;
+  socklen_t size = sizeof(value);
+  return getsockopt(fd, SOL_PACKET, option, &value, &size) == 0 && value == expected;
+}
+
+int BoundIfindexOf(int fd) {
+  sockaddr_ll address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return -1;
+  return address.sll_family == AF_PACKET ? address.sll_ifindex : -1;
 }
 
 // Errors of the interface, not of a frame.
@@ -99,11 +119,40 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   if (!BindTo(fd, params.ifindex, ETH_P_ALL)) {
     return ErrnoError("bind AF_PACKET socket to " + params.name);
   }
-  if (params.fanout_group != 0) {
-    const uint32_t fanout = params.fanout_group | PACKET_FANOUT_HASH << 16;
-    if (!SetOption(fd, PACKET_FANOUT, fanout)) return ErrnoError("set AF_PACKET fanout");
+  if (const uint32_t fanout = FanoutOf(params);
+      fanout != 0 && !SetOption(fd, PACKET_FANOUT, fanout)) {
+    return ErrnoError("set AF_PACKET fanout");
   }
   return {};
+}
+
+// The kernel maps a ring only as a whole, so one of another MTU fails here.
+bool AdoptReceiveRing(const RingParams& params, UniqueFd fd, PacketRing* ring) {
+  if (BoundIfindexOf(fd.get()) != params.ifindex ||
+      !HasOption(fd.get(), PACKET_VERSION, TPACKET_V2) ||
+      !HasOption(fd.get(), PACKET_FANOUT, FanoutOf(params))) {
+    return false;
+  }
+  ring->fd = std::move(fd);
+  ring->searching = true;
+  return MapFrames(RingFrameBytes(params.mtu), kRxFrames, ring);
+}
+
+// The kernel fills frames one after the other, so the frame before the oldest one is free. It fills
+// more while this looks: a frame in front of one that was found free is looked at again.
+bool FindOldest(PacketRing* ring) {
+  const auto filled = [ring](uint32_t i) { return (ring->status(i) & TP_STATUS_USER) != 0; };
+  uint32_t at = 0;
+  while (at < ring->frames && !filled(at)) ++at;
+  if (at == ring->frames) return false;
+  for (uint32_t steps = 0; steps < ring->frames; ++steps) {
+    const uint32_t before = at == 0 ? ring->frames - 1 : at - 1;
+    if (!filled(before)) break;
+    at = before;
+  }
+  ring->next = at;
+  ring->searching = false;
+  return true;
 }
 
 // PACKET_LOSS stays off: with it the kernel silently discards frames that it considers malformed.
@@ -128,12 +177,7 @@ Status TransmitRing::Open(const RingParams& params) {
   return {};
 }
 
-int TransmitRing::BoundIfindex() const {
-  sockaddr_ll address{};
-  socklen_t size = sizeof(address);
-  if (getsockname(ring_.fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return -1;
-  return address.sll_ifindex;
-}
+int TransmitRing::BoundIfindex() const { return BoundIfindexOf(ring_.fd.get()); }
 
 uint32_t TransmitRing::room() const { return ring_.frame_bytes - kTxDataOffset; }
 

@@ -19,6 +19,7 @@ struct PacketRing {
   uint32_t frame_bytes = 0;
   uint32_t frames = 0;
   uint32_t next = 0;
+  bool searching = false;  // `next` is unknown: no frame has come since the ring was taken over
 
   PacketRing() = default;
   PacketRing(const PacketRing&) = delete;
@@ -42,6 +43,11 @@ struct RingParams {
 };
 
 Status OpenReceiveRing(const RingParams& params, PacketRing* ring);
+// The same with the socket that an earlier process left. The frames that it did not read come
+// first. False: it does not fit.
+bool AdoptReceiveRing(const RingParams& params, UniqueFd fd, PacketRing* ring);
+// For a ring that was taken over: finds the oldest frame. False: there is none.
+bool FindOldest(PacketRing* ring);
 
 // What was sent of one batch.
 struct SentFrames {
