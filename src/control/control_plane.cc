@@ -39,7 +39,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       ike_sockets_(params_.path, params_.sockets),
       policies_(params_.path, params_.clock, &announcer_, &device_policies_, &own_devices_),
       acquire_budget_(params_.larval_limits, params_.clock),
-      larval_(params_.path, params_.clock, &acquire_budget_),
+      larval_(params_.path, params_.clock, &acquire_budget_, params_.keeper),
       acquires_({.path = params_.path,
                  .announcer = &announcer_,
                  .own_devices = &own_devices_,
@@ -62,7 +62,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
             .mappings = &mappings_,
             .keepalives = &keepalives_,
             .next_hops = next_hops_.get(),
-            .numbers = &numbers_}),
+            .numbers = &numbers_,
+            .keeper = params_.keeper}),
       migrations_(params_.path, &announcer_, &placement_, &device_policies_, &sas_),
       events_({.path = params_.path,
                .clock = params_.clock,
@@ -153,6 +154,10 @@ ControlPlane::~ControlPlane() {
   for (int i = 0; path_.quiescence.Collect() != 0 && i < kTries; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+}
+
+void ControlPlane::TakeBackNumbers() {
+  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { placement_.TakeBack(*sa); });
 }
 
 // --- Clients ---

@@ -31,6 +31,7 @@
 #include "control/reports.h"
 #include "control/sas.h"
 #include "control/socket_policy_control.h"
+#include "control/state_keeper.h"
 #include "control/walks.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
@@ -95,6 +96,7 @@ struct ControlPlaneParams {
   HostSockets* sockets = nullptr;       // nullptr: the places of sockets stay unknown
   ControlListener* listener = nullptr;  // nullptr: nobody is notified
   ChangeJournal* journal = nullptr;     // nullptr: nothing outlives the daemon
+  StateKeeper* keeper = nullptr;        // nullptr: no SA outlives the process
   StoredControl* stored = nullptr;      // nullptr: no files
   EvidenceStore* evidence = nullptr;    // nullptr: packets of wrong devices are not kept
   NumberStore* numbers = nullptr;       // nullptr: numbers end with the process
@@ -207,6 +209,12 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::vector<DoctorRow> ReportDoctor() const override;
   StoredReport ReportStored() const override;
   Status AcceptStored() override;
+
+  // --- Restarts ---
+  // REQUIRES: no worker runs.
+  Status RestoreSa(RestoredSa sa) { return sas_.Restore(std::move(sa)); }
+  // Takes all numbers back from devices. REQUIRES: no worker runs any more.
+  void TakeBackNumbers();
 
   // --- The daemon's loop ---
   // About once a second: lifetimes by time, larval states, neighbours. Frees what is unused.

@@ -48,7 +48,13 @@ bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
 std::shared_ptr<Sa> LarvalSas::Insert(SaSpec spec, uint64_t since) {
   auto sa = MakeSharedSa(std::move(spec), since, Sa::Larval{});
   path_.sad.Insert(sa);  // no flow can use it: the workers' flow caches stay valid
+  if (keeper_ != nullptr) keeper_->Keep(sa);  // it has no numbers
   return sa;
+}
+
+void LarvalSas::Restore(SaSpec spec) {
+  const uint64_t since = spec.initial_usage->add_time;
+  Insert(std::move(spec), since);
 }
 
 void LarvalSas::InsertForAcquire(SaSpec spec, uint64_t policy_number) {
@@ -107,6 +113,7 @@ void LarvalSas::RemoveAnswered(const SaSpec& spec) {
 void LarvalSas::Remove(const std::shared_ptr<Sa>& sa) {
   sa->set_state(SaState::kDead);
   budget_.Remove(sa->number);
+  if (keeper_ != nullptr) keeper_->Forget(*sa);
   path_.sad.Remove(sa);
 }
 

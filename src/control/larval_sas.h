@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "control/acquire_budget.h"
+#include "control/state_keeper.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 #include "sa/sa.h"
@@ -16,10 +17,14 @@ namespace cygnet {
 
 class LarvalSas {
  public:
-  LarvalSas(DataPath* path, const Clock* clock, AcquireBudget* budget)
-      : path_(*path), clock_(*clock), budget_(*budget) {}
+  // `keeper` nullptr: no SA outlives the process.
+  LarvalSas(DataPath* path, const Clock* clock, AcquireBudget* budget,
+            StateKeeper* keeper = nullptr)
+      : path_(*path), clock_(*clock), budget_(*budget), keeper_(keeper) {}
 
   Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request);
+  // An SPI that the process before has given out. REQUIRES: it has an SPI and its usage.
+  void Restore(SaSpec spec);
   // The state of an ACQUIRE that traffic under this policy caused.
   void InsertForAcquire(SaSpec spec, uint64_t policy_number);
   // Key management is already busy with such an SA.
@@ -37,6 +42,7 @@ class LarvalSas {
   DataPath& path_;
   const Clock& clock_;
   AcquireBudget& budget_;
+  StateKeeper* const keeper_;
 };
 
 }  // namespace cygnet

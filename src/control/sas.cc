@@ -54,6 +54,7 @@ Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
   }
   if (!existing->usable()) return MakeError(Errc::kInvalid);
   CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
+  if (parts_.keeper != nullptr) parts_.keeper->Update(*existing);
   path_.BumpGeneration();
   parts_.announcer->Notify(SaUpdated{existing}, origin);
   return {};
@@ -139,26 +140,54 @@ SaView Sas::Inspect(const Sa& sa) const {
 
 // --- Installing and removing ---
 
+SaSpec Sas::Completed(SaSpec spec) const {
+  spec.replay_at_least = replay_window_min_;
+  parts_.device_policies->Resolve(&spec);
+  return spec;
+}
+
+// On an error nothing is kept of it.
+Status Sas::Place(const std::shared_ptr<Sa>& sa) {
+  Status ready = parts_.placement->Place(sa);
+  if (ready) ready = parts_.announcer->Prepare(SaAdded{sa});
+  if (!ready) Discard(*sa);
+  return ready;
+}
+
 // Removes the larval state that it fills in or answers only after the new SA exists: a refused
 // client may retry, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
   parts_.addresses->ReadNow();  // placement needs them
-  spec.replay_at_least = replay_window_min_;
-  parts_.device_policies->Resolve(&spec);
-  const auto made = Make(std::move(spec), RandomWord());
+  const auto made = Make(Completed(std::move(spec)), RandomWord());
   if (!made) return made.error();
-  const std::shared_ptr<Sa> sa = *made;
-  Status ready = parts_.placement->Place(sa);
-  if (ready) ready = parts_.announcer->Prepare(SaAdded{sa});
-  if (!ready) {
-    Discard(*sa);
-    return ready.error();
-  }
+  const std::shared_ptr<Sa>& sa = *made;
+  CYGNET_RETURN_IF_ERROR(Place(sa));
   Link(sa);
   parts_.larval->RemoveAnswered(sa->spec());
   if (fills != nullptr) Remove(fills);
   path_.BumpGeneration();
   return sa;
+}
+
+Status Sas::Restore(RestoredSa from) {
+  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(from.spec.selector));
+  if (path_.sad.Find(IdOf(from.spec)) != nullptr) return MakeError(Errc::kExists, "it exists");
+  if (from.state == SaState::kLarval) {
+    parts_.larval->Restore(std::move(from.spec));
+    return {};
+  }
+  parts_.addresses->ReadNow();
+  const auto made = Make(Completed(std::move(from.spec)), from.iv_mask);
+  if (!made) return made.error();
+  const std::shared_ptr<Sa>& sa = *made;
+  if (sa->inbound() != nullptr) sa->inbound()->replay.BeginAt(from.accepted_to);
+  sa->lifetime().SetLastUsed(from.last_used);
+  sa->soft_time_signalled = from.soft_time_signalled;
+  sa->set_state(from.state);
+  CYGNET_RETURN_IF_ERROR(Place(sa));
+  Link(sa);
+  path_.BumpGeneration();
+  return {};
 }
 
 Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask) {
@@ -182,6 +211,7 @@ void Sas::Discard(const Sa& sa) {
 
 // Makes the SA visible to packets.
 void Sas::Link(const std::shared_ptr<Sa>& sa) {
+  if (parts_.keeper != nullptr) parts_.keeper->Keep(sa);
   if (parts_.numbers != nullptr) parts_.numbers->Attach(sa);
   FollowNextHop(*sa);
   FollowPolicies(sa);
@@ -195,6 +225,8 @@ void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to
   to->TakeOver(from.get());
   if (parts_.numbers != nullptr) parts_.numbers->Follow(*to);
   parts_.placement->FollowTakeOver(*to);
+  // First, so that the memory never has two SAs that could use the same numbers.
+  if (parts_.keeper != nullptr) parts_.keeper->Forget(*from);
   Link(to);
   parts_.aevents->Continue(*from, *to);
   Remove(from);
@@ -207,6 +239,7 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
   parts_.mappings->Forget(sa->number);
   parts_.keepalives->Forget(sa->number);
   exhausted_.erase(sa->number);
+  if (parts_.keeper != nullptr) parts_.keeper->Forget(*sa);
   if (parts_.next_hops != nullptr && sa->outbound() != nullptr) parts_.next_hops->Forget(*sa);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);

@@ -20,6 +20,7 @@
 #include "control/numbers/numbers.h"
 #include "control/own_devices.h"
 #include "control/placement/placement.h"
+#include "control/state_keeper.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 
@@ -42,6 +43,7 @@ class Sas {
     NatKeepalives* keepalives = nullptr;
     NextHops* next_hops = nullptr;  // nullptr: there is no host network
     Numbers* numbers = nullptr;     // nullptr: no number outlives the process
+    StateKeeper* keeper = nullptr;  // nullptr: no SA outlives the process
   };
   explicit Sas(const Parts& parts) : parts_(parts), path_(*parts.path), encap_ports_(parts.path) {}
 
@@ -56,6 +58,9 @@ class Sas {
   // False: there was none. `proto` 0 or 255: of all protocols.
   bool Flush(uint8_t proto, const RequestOrigin& origin);
   Status Expire(const SaId& id, bool hard, const RequestOrigin& origin);
+  // An SA of the process before continues. Nobody is notified: for them it was there all the time.
+  // REQUIRES: no worker runs.
+  Status Restore(RestoredSa from);
   std::vector<std::shared_ptr<const Sa>> List() const;
   SaView Inspect(const Sa& sa) const;
   // The SA that a client means; nullptr: none. SPI 0 names nothing: states without an SPI have it.
@@ -86,6 +91,8 @@ class Sas {
 
  private:
   Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
+  SaSpec Completed(SaSpec spec) const;
+  Status Place(const std::shared_ptr<Sa>& sa);
   void Link(const std::shared_ptr<Sa>& sa);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void FollowNextHop(const Sa& sa);

@@ -30,6 +30,7 @@ class Lifetime {
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
   void SetUsage(const LifetimeUsage& usage);     // NEWAE
+  void SetLastUsed(uint64_t at) { last_used_.store(at, std::memory_order_relaxed); }
   // What a device counted. `at`: wall-clock seconds; no effect on the times if nothing was counted.
   void AddUsage(uint64_t packets, uint64_t bytes, uint64_t at);
   LifetimeLimits limits() const;

@@ -67,7 +67,7 @@ ReplayState ReplayWindow::Export(uint64_t oseq) {
   out.bitmap.assign(extended_form_ ? bmp_words_ : 1, 0);
   for (uint32_t back = 0; back < std::min(asked_, window_) && back < top_; ++back) {
     const uint64_t seq = top_ - back;
-    if (TestBit(seq)) {
+    if (TestBit(seq) || seq <= lost_) {  // nobody may accept what a lost device may have accepted
       const uint64_t index = extended_form_ ? (seq - 1) % asked_ : back;
       const std::size_t word = static_cast<std::size_t>(index / 32);
       if (word < out.bitmap.size()) out.bitmap[word] |= uint32_t{1} << (index % 32);
@@ -201,12 +201,21 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
 void ReplayWindow::Limit(uint64_t last) {
   const std::lock_guard lock(lock_);
   limit_ = last;
+  if (kept_ != nullptr && last == ~uint64_t{0}) kept_->lent = 0;
+}
+
+void ReplayWindow::Lend(uint64_t last) {
+  const std::lock_guard lock(lock_);
+  Kept* const kept = KeptLocked();
+  kept->lent = std::max(kept->lent, last);
+  TellCell();
 }
 
 void ReplayWindow::Merge(uint64_t highest, std::span<const uint32_t> bitmap) {
   const std::lock_guard lock(lock_);
   const uint64_t own = std::exchange(limit_, ~uint64_t{0});
-  if (highest <= own) return;  // it accepted nothing
+  if (kept_ != nullptr) kept_->lent = 0;
+  if (highest <= own) return TellCell();  // it accepted nothing
   MarkLocked(highest);
   for (uint32_t back = 1; back < window_ && highest - back > own; ++back) {
     const uint64_t seq = highest - back;
@@ -220,6 +229,7 @@ void ReplayWindow::Merge(uint64_t highest, std::span<const uint32_t> bitmap) {
 void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
   const std::lock_guard lock(lock_);
   limit_ = ~uint64_t{0};
+  if (kept_ != nullptr) kept_->lent = 0;
   lost_ = last > lost_ ? last : lost_;
   if (highest > top_) MarkLocked(highest);  // so that the high word of an ESN is inferred rightly
   TellCell();
@@ -264,7 +274,7 @@ ReplayWindow::Kept* ReplayWindow::KeptLocked() {
 
 void ReplayWindow::TellCell() const {
   if (kept_ == nullptr || kept_->cell == nullptr) return;
-  kept_->cell->store(std::max(top_, lost_), std::memory_order_release);
+  kept_->cell->store(std::max({top_, lost_, kept_->lent}), std::memory_order_release);
 }
 
 uint64_t ReplayWindow::safe_edge() {

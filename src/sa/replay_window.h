@@ -71,6 +71,9 @@ class ReplayWindow {
   // The device is lost and may have accepted any number up to `last`: kInNumberUnknown. `highest`:
   // its last reading. Ends Limit.
   void GiveUp(uint64_t highest, uint64_t last);
+  // For the cell (SetCell): the device accepts numbers up to `last`, until one of the above, or
+  // until Limit says that none belongs to it.
+  void Lend(uint64_t last);
   // The lowest number that nobody can have accepted, minus one.
   uint64_t safe_edge();
 
@@ -104,6 +107,7 @@ class ReplayWindow {
     uint64_t mark = ~uint64_t{0};  // numbers above are not reserved yet
     uint64_t ask_at = ~uint64_t{0};
     uint64_t refused = 0;  // the highest number above a mark that came
+    uint64_t lent = 0;     // a device accepts numbers up to here
     std::atomic<uint64_t>* cell = nullptr;
   };
 

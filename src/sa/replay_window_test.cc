@@ -539,5 +539,23 @@ TEST(ReplayWindowTest, TheCellHasTheNewestNumber) {
   EXPECT_EQ(other.load(), 30u);
 }
 
+TEST(ReplayWindowTest, TheCellCoversWhatADeviceMayAccept) {
+  std::atomic<uint64_t> cell{0};
+  ReplayWindow w({.window = 64, .bitmap = {}}, false);
+  w.SetCell(&cell);
+  w.Limit(10);
+  w.Lend(500);
+  EXPECT_EQ(cell.load(), 500u);
+  EXPECT_EQ(w.Commit(7), kNone);
+  EXPECT_EQ(cell.load(), 500u) << "the device still has them";
+  w.Merge(10, {});
+  EXPECT_EQ(cell.load(), 7u) << "it accepted none";
+  w.Limit(20);
+  w.Lend(600);
+  w.Limit(~uint64_t{0});  // it never got them
+  EXPECT_EQ(w.Commit(8), kNone);
+  EXPECT_EQ(cell.load(), 8u);
+}
+
 }  // namespace
 }  // namespace cygnet

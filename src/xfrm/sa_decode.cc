@@ -130,6 +130,16 @@ Result<SaSpec> DecodeSa(const Request& request) {
   return spec;
 }
 
+Result<SaSpec> DecodeLarvalSa(const Request& request) {
+  const auto info = request.Fixed<xfrm_usersa_info>();
+  if (AddressBits(static_cast<IpFamily>(info.family)) == 0 || info.mode >= kModeMax) {
+    return MakeError(Errc::kInvalid);
+  }
+  SaSpec spec = DecodeInfo(info);
+  DecodeCommonAttributes(request.attributes, spec);
+  return spec;
+}
+
 Result<SaId> DecodeSaId(const Request& request) {
   const auto wire = request.Fixed<xfrm_usersa_id>();
   if (!IsIpsecProto(wire.proto) && wire.proto != kAnyProto) {

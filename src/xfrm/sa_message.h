@@ -25,6 +25,9 @@ enum class DumpPart : uint8_t { kNo, kYes };  // part of a dump: flagged NLM_F_M
 // NEWSA, UPDSA.
 Result<SaSpec> DecodeSa(const Request& request);
 
+// NEWSA as EncodeSa writes it for a state that has no keys yet.
+Result<SaSpec> DecodeLarvalSa(const Request& request);
+
 // DELSA, GETSA.
 Result<SaId> DecodeSaId(const Request& request);
 

@@ -55,6 +55,9 @@ class Numbers {
   // It ends: no worker finds it, and no device has it. What it did not use is given back.
   void Forget(const Sa& sa);
 
+  // Whether its numbers outlive the process.
+  bool Keeps(const Sa& sa) const { return rows_.contains(sa.number); }
+
   // --- More numbers ---
   // A worker used half of a block.
   void OnLow(const Sa& sa);

@@ -270,7 +270,10 @@ void PacketHalves::GrantOutbound(Row* row, const SaReading& reading) {
 
 // How far up to `last` a device may accept numbers.
 uint64_t PacketHalves::Reserved(const Sa& sa, uint64_t last) const {
-  return numbers_ != nullptr ? numbers_->EnsureInbound(sa, last) : last;
+  if (numbers_ == nullptr || !numbers_->Keeps(sa)) return last;
+  const uint64_t reserved = numbers_->EnsureInbound(sa, last);
+  sa.inbound()->replay.Lend(reserved);
+  return reserved;
 }
 
 void PacketHalves::GrantInbound(Row* row, const SaReading& reading) {
