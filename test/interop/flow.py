@@ -49,6 +49,7 @@ class Flow(threading.Thread):
         self.into.settimeout(0.5)
         self.sent = 0
         self.received = collections.Counter()
+        self.longest = 0.0  # seconds between two datagrams that arrived
         self.done = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
 
@@ -64,9 +65,13 @@ class Flow(threading.Thread):
 
     def _read(self):
         quiet = 0
+        last = None
         while quiet < 3:
             try:
                 self.received[struct.unpack("!I", self.into.recv(100)[:4])[0]] += 1
+                now = time.monotonic()
+                self.longest = max(self.longest, now - (last or now))
+                last = now
                 quiet = 0
             except socket.timeout:
                 quiet += self.done.is_set()

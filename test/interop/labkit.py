@@ -138,6 +138,7 @@ class Host:
         self.workdir = workdir
         self.ns = Namespace(name, keep)
         self.daemon = None
+        self.options = []  # of cygnetd, besides --config
         self.log_path = os.path.join(workdir, f"{name}.log")
 
     def start(self, devices=None, daemon_keys="", config=None):
@@ -154,7 +155,8 @@ class Host:
         with open(path, "w", encoding="utf-8") as f:
             f.write(config)
         with open(self.log_path, "a", encoding="utf-8") as log:
-            self.daemon = self.ns.popen([self.cygnet.daemon, "--config", path], stdout=log, stderr=log)
+            self.daemon = self.ns.popen([self.cygnet.daemon, *self.options, "--config", path],
+                                        stdout=log, stderr=log)
         self.wait_ready()
 
     def wait_ready(self, timeout=20):
@@ -166,6 +168,20 @@ class Host:
                 return
             time.sleep(0.05)
         raise LabError(f"{self.name}: cygnetd is not ready after {timeout} s: {self.log()[-500:]}")
+
+    # --- Under `cygnetd --supervise` ---
+
+    def child(self):
+        """The daemon's pid; 0: between two."""
+        with open(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children", encoding="ascii") as f:
+            return int((f.read().split() or ["0"])[0])
+
+    def restart(self, sig, timeout=20):
+        """Ends the daemon, orderly (SIGUSR1) or not, and waits until the next one serves."""
+        before = self.child()
+        os.kill(before if sig == signal.SIGKILL else self.daemon.pid, sig)
+        wait_for(lambda: self.child() not in (0, before), timeout, "the next cygnetd")
+        self.wait_ready(timeout)
 
     def log(self):
         with open(self.log_path, encoding="utf-8") as f:

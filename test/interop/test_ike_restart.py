@@ -114,7 +114,7 @@ class CygnetdRestarts:
         self.restart_both_cygnetds()
 
 
-class Strongswan(CygnetdRestarts, RestartCase):
+class StrongswanSides(RestartCase):
     @classmethod
     def start_daemons(cls):
         if have_strongswan():
@@ -134,6 +134,8 @@ class Strongswan(CygnetdRestarts, RestartCase):
         for host in self.hosts:
             suite.xfrm_batch(host, ["state flush", "policy flush"])
 
+
+class Strongswan(CygnetdRestarts, StrongswanSides):
     def test_charon_is_killed_and_starts(self):
         def connect():
             self.daemons[0].start()
@@ -144,6 +146,40 @@ class Strongswan(CygnetdRestarts, RestartCase):
 
 class InterfacesGo(Strongswan):
     persist = False
+
+
+class NothingIsNoticed(StrongswanSides):
+    """Under a supervisor: the SAs go on, and charon has nothing to do."""
+
+    persist = False
+
+    @classmethod
+    def start_host(cls, side, host):
+        host.options = ["--supervise"]
+        super().start_host(side, host)
+
+    def goes_on(self, sig):
+        spis = self.wait_for_pair()
+        self.ping()
+        network = self.network()
+        with self.watched(allow=is_icmp) as watch:
+            self.west.restart(sig)
+            self.ping(count=5)
+            self.ping(count=5, host=self.east)
+        self.assertEqual((watch.ike, watch.clear), (0, 0), "no IKE message was needed")
+        self.assertEqual(self.spis(self.west), spis)
+        self.assertEqual(self.network(), network)
+        # charon's sockets have found the next daemon: it can still rekey, and is told of traffic.
+        self.daemons[0].rekey_child()
+        self.wait_for(lambda: not self.spis(self.west) & spis and len(self.spis(self.west)) == 2,
+                      "the rekeyed pair", 20)
+        self.ping(count=5)
+
+    def test_after_an_orderly_restart(self):
+        self.goes_on(signal.SIGUSR1)
+
+    def test_after_a_kill(self):
+        self.goes_on(signal.SIGKILL)
 
 
 class Libreswan(CygnetdRestarts, RestartCase):

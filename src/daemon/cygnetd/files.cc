@@ -1,6 +1,10 @@
 // What the daemon keeps: ledger, number store, restart file, audit trail. It watches the files
 // while it serves, so that it repairs at once what somebody does to one. It also checks them once a
 // second, with a watch or without.
+#include <fmt/format.h>
+
+#include <utility>
+
 #include "base/log.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
@@ -57,6 +61,59 @@ void Runtime::StartAudit(const AuditConfig& config) {
                              const std::string& text) { audit_->Device(device, what, text); });
 }
 
+// --- State in memory that outlives the process ---
+
+// What an earlier process left, or new memory that the service manager keeps from now on.
+Result<std::unique_ptr<StateMemory>> Runtime::MakeState() {
+  constexpr const char* kName = "cygnet-state";
+  if (UniqueFd fd = hooks_.kept->Take(kName); fd.valid()) {
+    auto memory = StateMemory::Adopt(std::move(fd));
+    if (memory) return memory;
+    Log(LogLevel::kError, memory.error().message + "; all SAs of the daemon before are lost");
+  }
+  auto memory = StateMemory::Create();
+  if (memory) hooks_.kept->Keep(kName, (*memory)->fd());
+  return memory;
+}
+
+// SAs and queues of packets come back only with their policies, or traffic would leave in clear.
+// nullptr: nothing is kept.
+DescriptorKeeper* Runtime::Keeper() const {
+  return hooks_.kept->works() && !RestartPath(config_).empty() ? hooks_.kept : nullptr;
+}
+
+void Runtime::OpenState() {
+  if (!hooks_.kept->works()) return;
+  if (Keeper() == nullptr) {
+    Log(LogLevel::kInfo, "SAs end with this process: daemon.restart_file is not set");
+    return;
+  }
+  auto memory = MakeState();
+  if (!memory) {
+    Log(LogLevel::kWarning, "SAs end with this process: " + memory.error().message);
+    return;
+  }
+  if (!(*memory)->unlocked().empty()) Log(LogLevel::kWarning, (*memory)->unlocked());
+  kept_sas_ = std::make_unique<KeptSas>(*std::move(memory));
+}
+
+void Runtime::RestoreSas() {
+  if (kept_sas_ == nullptr) return;
+  const KeptSas::Outcome outcome = kept_sas_->Restore(control_.get());
+  Log(LogLevel::kInfo, fmt::format("{} SAs and {} reserved SPIs go on, {} could not be restored",
+                                   outcome.restored, outcome.larval, outcome.lost));
+}
+
+// Closes what nobody took of what an earlier process left. Afterwards the service manager has all
+// that is kept.
+void Runtime::ForgetKept() {
+  if (!hooks_.kept->works()) return;
+  hooks_.kept->DiscardRest();
+  if (const Status settled = hooks_.kept->Settle(); !settled) {
+    Log(LogLevel::kWarning, "a restart may lose SAs: " + settled.error().message);
+  }
+}
+
 // Restores the policies of the previous run before the first packet arrives.
 Status Runtime::OpenRestartLog(MissingFile missing) {
   if (restart_log_ == nullptr) return {};
@@ -66,6 +123,8 @@ Status Runtime::OpenRestartLog(MissingFile missing) {
     audit_->Protection("the restart file is incomplete, traffic is blocked: " +
                        restart_log_->damage());
   }
+  RestoreSas();
+  std::erase_if(*lost, [this](const LostSa& sa) { return control_->GetSa(sa.id).has_value(); });
   xfrm_->NotifyLost(
       *std::move(lost),
       [this](const IpAddress& address, IpFamily family) {

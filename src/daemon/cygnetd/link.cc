@@ -68,6 +68,7 @@ Status LinkBuilder::OpenWire(Link* link) const {
                                                       .pools = pools,
                                                       .capture = &link->capture,
                                                       .guard = link->guard.get(),
+                                                      .keeper = keeper,
                                                       .options = config.options});
   if (!wire) return In("device " + config.name, wire.error());
   link->wire = *std::move(wire);
@@ -80,7 +81,8 @@ Status LinkBuilder::OpenHost(Link* link) const {
                                .queues = workers,
                                .mtu = config.mtu != 0 ? config.mtu : link->wire.port->mtu(),
                                .mac = link->wire.port->mac(),
-                               .persist = config.persist});
+                               .persist = config.persist,
+                               .keeper = keeper});
   if (!host) return In("device " + config.name, host.error());
   link->host = *std::move(host);
   return {};

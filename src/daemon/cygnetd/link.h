@@ -35,6 +35,7 @@ struct LinkBuilder {
   PacketPools* pools;
   uint32_t workers;
   const EngineSet* engines;
+  DescriptorKeeper* keeper;  // nullptr: no descriptor outlives the process
 
   // Opens both ends and connects them in the data path.
   Result<std::unique_ptr<Link>> Make(const DeviceConfig& config) const;

@@ -11,10 +11,13 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/text_file.h"
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/cygnetd/supervisor.h"
 #include "daemon/fence/fence_command.h"
 #include "daemon/system/journal_log.h"
 
@@ -141,13 +144,15 @@ int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Con
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);
   cygnet::ServiceManager manager = cygnet::ServiceManager::FromEnvironment();
+  auto kept = cygnet::KeptDescriptors::FromEnvironment(&manager);
   auto runtime = cygnet::Runtime::Create(
       config,
       {.read_config = std::move(again),
        .set_log_level =
            [](cygnet::LogLevel level) { spdlog::default_logger()->set_level(SpdlogLevel(level)); },
        .signals = &g_signals,
-       .manager = &manager});
+       .manager = &manager,
+       .kept = &kept});
   if (!runtime) return Fail(runtime.error().message);
   cygnet::Log(cygnet::LogLevel::kInfo, "ready");
   manager.Ready((*runtime)->Summary());
@@ -155,6 +160,12 @@ int Serve(const cygnet::Config& config, std::function<cygnet::Result<cygnet::Con
   cygnet::Log(cygnet::LogLevel::kInfo, "stopping" + (*runtime)->WhatStaysShut());
   manager.Stopping();
   return 0;
+}
+
+std::vector<std::string> OfTheChild(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::erase(arguments, "--supervise");
+  return arguments;
 }
 
 }  // namespace
@@ -168,6 +179,7 @@ int main(int argc, char** argv) {
   bool fence = false;
   bool no_interfaces = false;
   bool keys = false;
+  bool supervise = false;
   auto* config_option =
       app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_option("--wire", wire, "run without a configuration file: own this interface as nic0")
@@ -182,12 +194,17 @@ int main(int argc, char** argv) {
   app.add_option("--release", release,
                  "give a wire (or the wire of a device) back to the host's own stack and stop")
       ->excludes(fence_option);
+  app.add_flag("--supervise", supervise,
+               "run as a parent that starts cygnetd again and keeps its SAs meanwhile")
+      ->excludes(check_flag)
+      ->excludes(fence_option);
   app.set_version_flag("--version", std::string("cygnetd " CYGNET_VERSION));
   CLI11_PARSE(app, argc, argv);
 
   if (keys) return std::fputs(cygnet::DescribeKeys().c_str(), stdout) < 0 ? 1 : 0;
   if (fence) return Fence(file, wire);
   if (!release.empty()) return Release(file, release);
+  if (supervise) return cygnet::Supervise(OfTheChild(argc, argv));
   const auto config = ReadConfig(file, wire);
   if (!config) return Fail(config.error().message + (check ? "" : ShutWhatItNames(file)));
   if (check) {

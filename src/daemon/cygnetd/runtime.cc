@@ -15,12 +15,11 @@
 namespace cygnet {
 namespace {
 
-// A persistent interface exists only if a daemon ran before.
+// An interface of the host exists only if a daemon ran before: it is persistent, or kept.
 MissingFile HostInterfaceStayed(const Config& config) {
-  const bool stayed =
-      std::any_of(config.devices.begin(), config.devices.end(), [](const DeviceConfig& device) {
-        return device.persist && if_nametoindex(device.name.c_str()) != 0;
-      });
+  const bool stayed = std::any_of(
+      config.devices.begin(), config.devices.end(),
+      [](const DeviceConfig& device) { return if_nametoindex(device.name.c_str()) != 0; });
   return stayed ? MissingFile::kIsDamage : MissingFile::kIsFirstStart;
 }
 
@@ -74,8 +73,11 @@ Status Runtime::BuildDataPath(const Config& config) {
   path_->pass_ether_types.Set(config.pass_ether_types);
   path_->busy_poll_us = config.busy_poll_us;
   pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
-  const LinkBuilder builder{
-      .path = path_.get(), .pools = pools_.get(), .workers = config.workers, .engines = &engines_};
+  const LinkBuilder builder{.path = path_.get(),
+                            .pools = pools_.get(),
+                            .workers = config.workers,
+                            .engines = &engines_,
+                            .keeper = Keeper()};
   for (const DeviceConfig& device : config.devices) {
     auto link = builder.Make(device);
     if (!link) return link.error();
@@ -102,6 +104,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   Use(std::move(cryptography));
   xfrm_ = std::make_unique<XfrmServer>(poller_.get(), XfrmServerOptions{});
   const MissingFile missing = HostInterfaceStayed(config);  // before links create theirs
+  if (Keeper() == nullptr) ForgetKept();
   CYGNET_RETURN_IF_ERROR(BuildDataPath(config));
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
@@ -114,6 +117,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   StartServers();
   CYGNET_RETURN_IF_ERROR(WatchEvents());
   WatchKernelXfrm();
+  ForgetKept();  // what nobody took
   return StartWorkers(config.workers);
 }
 
@@ -171,7 +175,8 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     path_->control_bell.Arm();
     control_->OnBell();  // a ring from here on ends the wait below
     FollowSelfTests();
-    const bool more = control_->DoSome();
+    bool more = control_->DoSome();
+    if (kept_sas_ != nullptr) more = kept_sas_->DoSome() || more;
     audit_->Flush();
     path_->quiescence.Collect();
     poller_->RunOnce(more ? 0 : kWaitMs);
@@ -191,6 +196,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       next_tick += kTickNs;
       watch_->Look({});
       control_->Tick();
+      if (kept_sas_ != nullptr) kept_sas_->Tick();
       NotifyKernelXfrm();
       LookAtFiles();
       audit_->Tick();
@@ -202,6 +208,10 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
 
 Runtime::~Runtime() {
   for (auto& worker : workers_) worker->Stop();
+  if (kept_sas_ != nullptr && control_ != nullptr) {
+    control_->TakeBackNumbers();
+    kept_sas_->Stop();
+  }
   operator_.reset();
   if (poller_ && doorstep_) poller_->Remove(doorstep_->fd());
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());

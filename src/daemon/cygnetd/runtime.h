@@ -19,11 +19,13 @@
 #include "daemon/fence/wire_fence.h"
 #include "daemon/operator/evidence_file.h"
 #include "daemon/operator/operator_server.h"
+#include "daemon/store/kept_sas.h"
 #include "daemon/store/ledger_file.h"
 #include "daemon/store/number_file.h"
 #include "daemon/store/restart_log.h"
 #include "daemon/store/stored_state.h"
 #include "daemon/system/file_watch.h"
+#include "daemon/system/kept_descriptors.h"
 #include "daemon/system/kernel_settings.h"
 #include "daemon/system/poller.h"
 #include "daemon/system/service_manager.h"
@@ -42,6 +44,7 @@ struct RuntimeHooks {
   // Used while Create waits for wires: `signals` is polled, `manager` is notified.
   const struct Signals* signals;
   ServiceManager* manager;
+  KeptDescriptors* kept;  // from the process before, and for the next
 };
 
 // Written by the signal handlers.
@@ -81,6 +84,11 @@ class Runtime {
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
   Status OpenRestartLog(MissingFile missing);
+  void OpenState();
+  Result<std::unique_ptr<StateMemory>> MakeState();
+  void RestoreSas();
+  DescriptorKeeper* Keeper() const;
+  void ForgetKept();
   void WatchFiles();
   Status StartFileWatch();
   void LookAtFiles();
@@ -138,6 +146,7 @@ class Runtime {
   std::unique_ptr<KernelSockets> sockets_;  // nullptr: the kernel does not report them
   std::unique_ptr<XfrmServer> xfrm_;
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: no state outlives this daemon
+  std::unique_ptr<KeptSas> kept_sas_;        // nullptr: no SA outlives this process
   StoredState stored_;
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;

@@ -30,6 +30,7 @@ void Runtime::BuildControl(const Config& config) {
   if (const std::string path = RestartPath(config); !path.empty()) {
     restart_log_ = std::make_unique<RestartLog>(path);
   }
+  OpenState();
   evidence_ = std::make_unique<EvidenceFiles>(EvidenceFolder(config.ledger));
   stored_.restart_log = restart_log_.get();
   stored_.ledger_file = ledger_file_.get();
@@ -51,6 +52,10 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.sockets = sockets_.get();
   params.journal = restart_log_.get();
   params.numbers = number_file_.get();
+  params.keeper = kept_sas_.get();
+  if (kept_sas_ != nullptr) {
+    params.number_cells = [this](const Sa& sa) { return kept_sas_->Cells(sa); };
+  }
   params.stored = &stored_;
   params.listener = xfrm_.get();
   params.larval_seconds = ReadAcquireExpires;

@@ -1,0 +1,205 @@
+#include "daemon/store/kept_sas.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/log.h"
+#include "netlink/message.h"
+#include "xfrm/request.h"
+#include "xfrm/sa_message.h"
+
+namespace cygnet {
+namespace {
+
+// As the client requested it. A dump shows the offload in effect instead.
+SaView ViewOf(const Sa& sa) {
+  return {.spec = &sa.spec(),
+          .state = sa.state(),
+          .usage = sa.lifetime().usage(),
+          .stats = {},
+          .replay = sa.ExportReplay(),
+          .offload = sa.spec().offload,
+          .last_used = sa.lifetime().last_used()};
+}
+
+Result<SaSpec> Decode(const netlink::Buffer& message, SaState state) {
+  std::span<const uint8_t> bytes(message);
+  const auto view = netlink::NextMessage(bytes);
+  if (!view || !bytes.empty()) return MakeError(Errc::kInvalid, "it is not one message");
+  netlink::ExtendedAck ack;
+  const auto request = xfrm::ParseRequest(*view, ack);
+  if (!request) return request.error();
+  if (request->type != xfrm::RequestType::kNewSa) {
+    return MakeError(Errc::kInvalid, "it is not the message of an SA");
+  }
+  return state == SaState::kLarval ? xfrm::DecodeLarvalSa(*request) : xfrm::DecodeSa(*request);
+}
+
+// All that the window covers counts as accepted.
+void FillBitmap(ReplayState* replay) {
+  std::fill(replay->bitmap.begin(), replay->bitmap.end(), ~uint32_t{0});
+}
+
+ExactNumbers NumbersOf(const Sa& sa) {
+  return {.oseq = sa.outbound() != nullptr ? sa.outbound()->sequence.last_sent() : 0,
+          .seq = sa.inbound() != nullptr ? sa.inbound()->replay.safe_edge() : 0};
+}
+
+// Where the numbers go on.
+void Continue(const StateRecord& record, const NumberCells& cells, RestoredSa* sa) {
+  ReplayState& replay = sa->spec.replay;
+  if (record.exact) {
+    replay.oseq = record.exact->oseq;
+    replay.seq = record.exact->seq;
+    return;
+  }
+  replay.oseq = std::max(replay.oseq, cells.out_given.load(std::memory_order_acquire));
+  replay.seq = std::max(replay.seq, cells.in_top.load(std::memory_order_acquire));
+  sa->accepted_to = replay.seq;
+}
+
+}  // namespace
+
+// --- While the daemon runs ---
+
+StateProgress KeptSas::ProgressOf(const Sa& sa) const {
+  StateProgress progress{.usage = sa.lifetime().usage(),
+                         .last_used = sa.lifetime().last_used(),
+                         .state = sa.state(),
+                         .soft_time_signalled = sa.soft_time_signalled,
+                         .max_diff = sa.spec().replay_max_diff,
+                         .max_age = sa.spec().replay_max_age};
+  const auto now = control_->GetAevent(sa.id());
+  if (now && now->sa.get() == &sa && progress.state != SaState::kLarval) {
+    progress.max_diff = now->max_diff;
+    progress.max_age = now->max_age;
+  }
+  return progress;
+}
+
+StateRecord KeptSas::RecordOf(const Sa& sa) const {
+  return {.number = sa.number,
+          .iv_mask = sa.outbound() != nullptr ? sa.outbound()->iv_mask : 0,
+          .exact = std::nullopt,
+          .progress = ProgressOf(sa),
+          .message = xfrm::EncodeSa(ViewOf(sa), {}, xfrm::DumpPart::kNo)};
+}
+
+// An ACQUIRE's state has no SPI: traffic asks again.
+void KeptSas::Keep(const std::shared_ptr<const Sa>& sa) {
+  if (stopped_ || control_ == nullptr || sa->spec().spi.value == 0) return;
+  const auto slot = memory_->Write(RecordOf(*sa));
+  if (!slot) {
+    if (left_out_++ == 0) {
+      Log(LogLevel::kWarning, "SA " + Describe(sa->spec()) + " will be lost in a restart: " +
+                                  slot.error().message + "; further ones are counted only");
+    }
+    return;
+  }
+  rows_[sa->number] = {sa, *slot};
+}
+
+NumberCells* KeptSas::Cells(const Sa& sa) const {
+  const auto row = rows_.find(sa.number);
+  return row == rows_.end() ? nullptr : memory_->cells(row->second.slot);
+}
+
+void KeptSas::Update(const Sa& sa) {
+  const auto row = rows_.find(sa.number);
+  if (row == rows_.end() || stopped_) return;
+  (void)memory_->Rewrite(row->second.slot, RecordOf(sa));  // no change makes a message longer
+}
+
+void KeptSas::Forget(const Sa& sa) {
+  const auto row = rows_.find(sa.number);
+  if (row == rows_.end() || stopped_) return;
+  // Workers may still have the SA.
+  if (sa.inbound() != nullptr) sa.inbound()->replay.SetCell(nullptr);
+  memory_->Wipe(row->second.slot);
+  rows_.erase(row);
+}
+
+bool KeptSas::DoSome() {
+  constexpr int kAtOnce = 512;
+  if (!next_ || stopped_) return false;
+  auto row = rows_.lower_bound(*next_);
+  for (int i = 0; i < kAtOnce && row != rows_.end(); ++i, ++row) {
+    memory_->Checkpoint(row->second.slot, ProgressOf(*row->second.sa));
+  }
+  next_ = row == rows_.end() ? std::nullopt : std::optional(row->first);
+  return next_.has_value();
+}
+
+// --- The end ---
+
+void KeptSas::Stop() {
+  for (const auto& [number, row] : rows_) {
+    const Sa& sa = *row.sa;
+    StateRecord record = RecordOf(sa);
+    record.exact = NumbersOf(sa);
+    const bool lost = sa.inbound() != nullptr && record.exact->seq > sa.inbound()->replay.highest();
+    if (lost) {
+      SaView view = ViewOf(sa);
+      FillBitmap(&view.replay);
+      record.message = xfrm::EncodeSa(view, {}, xfrm::DumpPart::kNo);
+    }
+    (void)memory_->Rewrite(row.slot, record);  // it has the length of before
+  }
+  rows_.clear();
+  stopped_ = true;
+}
+
+// --- The start ---
+
+Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
+  const auto record = memory_->Read(slot);
+  if (!record) return record.error();
+  auto spec = Decode(record->message, record->progress.state);
+  if (!spec) return spec.error();
+  const StateProgress& progress = record->progress;
+  const bool larval = progress.state == SaState::kLarval;
+  RestoredSa sa{.spec = *std::move(spec),
+                .iv_mask = record->iv_mask,
+                .accepted_to = 0,
+                .last_used = progress.last_used,
+                .state = progress.state,
+                .soft_time_signalled = progress.soft_time_signalled};
+  sa.spec.initial_usage = progress.usage;
+  if (!larval) {
+    sa.spec.replay_max_diff = progress.max_diff;
+    sa.spec.replay_max_age = progress.max_age;
+    Continue(*record, *memory_->cells(slot), &sa);
+  }
+  const std::string name = Describe(sa.spec);
+  const Status taken = control_->RestoreSa(std::move(sa));
+  if (!taken) return MakeError(taken.error().code, name + ": " + taken.error().message);
+  ++(larval ? outcome->larval : outcome->restored);
+  return {};
+}
+
+// In the order of their numbers: of two SAs that fit a policy, the newer one is used. Each gets a
+// slot of its own before that of the earlier process is wiped.
+KeptSas::Outcome KeptSas::Restore(ControlPlane* control) {
+  control_ = control;
+  Outcome outcome;
+  std::multimap<uint64_t, uint32_t> slots;
+  for (const uint32_t slot : memory_->Used()) {
+    const auto record = memory_->Read(slot);
+    slots.emplace(record ? record->number : 0, slot);
+  }
+  memory_->UseSpare(true);
+  for (const auto& [number, slot] : slots) {
+    const Status restored = RestoreOne(slot, &outcome);
+    memory_->Wipe(slot);
+    if (restored) continue;
+    ++outcome.lost;
+    Log(LogLevel::kError, "an SA of the daemon before is lost: " + restored.error().message +
+                              "; its traffic is blocked until it is replaced");
+  }
+  memory_->UseSpare(false);
+  return outcome;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""Restarts under `cygnetd --supervise` that tunnels survive: an orderly one loses nothing, a killed daemon
+costs what was in it. No number is used twice, nothing is accepted twice, and nothing leaves in clear.
+"""
+
+import os
+import signal
+import statistics
+
+import labkit
+import suite
+from flow import EAST, Pair, SPI_E, SPI_W, WEST
+from rawwire import FrameSocket, fence_mark
+
+# `long`: more restarts, for the figures of the documentation.
+RUNS = int(os.environ.get("CYGNET_RESTARTS", "1"))
+MORE_SAS = int(os.environ.get("CYGNET_RESTART_SAS", "0"))
+
+
+class Kept(Pair):
+    @classmethod
+    def make_host(cls, name="host"):
+        host = super().make_host(name)
+        host.options = ["--supervise"]
+        return host
+
+    @classmethod
+    def config_of(cls, host):
+        return f'restart_file = "{cls.workdir}/{host.name}.restart"'
+
+    def setUp(self):
+        super().setUp()
+        if MORE_SAS:
+            suite.xfrm_batch(self.west, [
+                f"state add src {WEST} dst {EAST} proto esp spi {0x10000 + i:#x} reqid 9 mode tunnel "
+                f"aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128" for i in range(MORE_SAS)])
+
+    def dump(self):
+        """All that a client sees, without the time of the last use."""
+        return [self.west.xfrm(what, options=("-s",)).stdout for what in ("state", "policy")]
+
+    def under_traffic(self, how, sig):
+        """Restarts in the middle of both flows. The figures of all runs are printed."""
+        lost, gaps = [], []
+        for _ in range(RUNS):
+            watch, flows = self.traffic()
+            self.wait_for(lambda flows=flows: flows[0].sent > 1000, "traffic")
+            self.west.restart(sig)
+            sent = flows[0].sent
+            self.wait_for(lambda flows=flows, sent=sent: flows[0].sent > sent + 1000, "more traffic")
+            figures = self.judge(watch, flows, lossless=False)
+            lost.append(figures["lost"])
+            gaps.append(max(flow.longest for flow in flows))
+        print(f"    {how}: lost {statistics.median(lost)} (worst {max(lost)}) of {figures['sent']}, without "
+              f"traffic {statistics.median(gaps) * 1000:.0f} ms (worst {max(gaps) * 1000:.0f} ms)", flush=True)
+        return max(lost), max(gaps)
+
+
+class Restart(Kept):
+    def test_an_orderly_restart_loses_nothing(self):
+        lost, _ = self.under_traffic("orderly", signal.SIGUSR1)
+        self.assertEqual(lost, 0, suite.counters(self.west))
+
+    def test_a_killed_daemon_continues_behind_its_numbers(self):
+        with FrameSocketRecord(self.east.ns) as record:
+            lost, gap = self.under_traffic("killed", signal.SIGKILL)
+        self.assertLess(lost, self.rate * gap + 200, "only what was in the process is lost")
+        # What west has accepted before it was killed is accepted by nobody again.
+        before = suite.counters(self.west)
+        replayed = record.replay(self.east.ns, SPI_E)
+        self.assertGreater(replayed, 100)
+        self.wait_for(lambda: sum(v for k, v in suite.difference(before, suite.counters(self.west)).items()
+                                  if k in ("in-replay-old", "in-replay-duplicate", "in-number-unknown"))
+                      >= replayed, "every replayed packet to be refused")
+
+    def test_clients_see_the_same_states(self):
+        self.west.xfrm(f"state allocspi src {EAST} dst {WEST} proto esp reqid 1 mode tunnel "
+                       "min 0x7001 max 0x7001")
+        before = self.dump()
+        self.west.restart(signal.SIGUSR1)
+        self.assertEqual(self.dump(), before)
+        self.assertEqual(self.where(self.west, SPI_W), ("crypto", "requested"))
+        # The reserved SPI can still be filled in, and policies and SAs can still be changed.
+        self.west.xfrm(f"state update src {EAST} dst {WEST} proto esp spi 0x7001 reqid 1 mode tunnel "
+                       f"aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128")
+        self.assertNotIn("could not be", self.west.log().replace("0 could not be", ""))
+
+    def test_what_ended_stays_ended(self):
+        """The keys of a deleted SA are not in the memory that the next daemon gets."""
+        key = os.urandom(20)
+        self.west.xfrm(f"state add src {WEST} dst {EAST} proto esp spi 0x9009 reqid 9 mode tunnel "
+                       f"aead rfc4106(gcm(aes)) 0x{key.hex()} 128")
+        self.assertIn(key, self.memory())
+        self.west.xfrm(f"state delete src {WEST} dst {EAST} proto esp spi 0x9009")
+        self.assertNotIn(key, self.memory())
+        self.west.restart(signal.SIGKILL)
+        self.assertNotIn("0x00009009", self.dump()[0])
+
+    def memory(self):
+        """The kept memory, as only root can read it."""
+        folder = f"/proc/{self.west.daemon.pid}/fd"
+        for fd in os.listdir(folder):
+            if "cygnet-state" in os.readlink(f"{folder}/{fd}"):
+                with open(f"{folder}/{fd}", "rb") as f:
+                    return f.read(1 << 20)
+        return self.fail("the supervisor holds no state")
+
+
+class Supervisor(Kept):
+    def test_a_stop_forgets_all(self):
+        host = self.west
+        host.ended_by_test = True
+        labkit.end(host.daemon)
+        self.assertEqual(host.daemon.returncode, 0, host.log())
+        self.assertNotIn("nic0", host.ns.ip("-o link").stdout)
+        self.start_again()
+        self.assertEqual(host.show("sa"), [])
+        self.assertTrue(host.show("policy"), "policies outlive a stop")
+
+    def start_again(self):
+        with open(os.path.join(self.workdir, "west.toml"), encoding="utf-8") as f:
+            self.west.start(config=f.read())
+        self.west.ended_by_test = False
+
+    def test_other_workers_get_other_queues(self):
+        """What an earlier configuration left is closed."""
+        path = os.path.join(self.workdir, "west.toml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace("[daemon]", "[daemon]\nworkers = 2"))
+        self.addCleanup(self.west.restart, signal.SIGUSR1)
+        self.addCleanup(self.rewrite, path, text)
+        self.west.restart(signal.SIGUSR1)
+        self.assertIn("2 workers", self.west.log() + self.text_of_workers())
+
+    def text_of_workers(self):
+        tasks = f"/proc/{self.west.child()}/task"
+        names = []
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm", encoding="ascii") as f:
+                names.append(f.read().strip())
+        return "2 workers" if {"cygnet-w0", "cygnet-w1"} <= set(names) else str(names)
+
+    @staticmethod
+    def rewrite(path, text):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def test_a_start_that_fails_ends_it(self):
+        result = self.east.ns.run([self.east.cygnet.daemon, "--supervise", "--config", "/nowhere.toml"],
+                                  check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("/nowhere.toml", result.stderr)
+
+
+class FrameSocketRecord:
+    """The newest ESP frames on a wire, to be sent once more."""
+
+    def __init__(self, namespace):
+        self.wire = FrameSocket(namespace, "wire0")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.found = self.wire.frames(lambda frame: frame[23] == 50, 400, 2)
+        self.wire.close()
+
+    def replay(self, namespace, spi):
+        wire = FrameSocket(namespace, "wire0", mark=fence_mark(namespace, "wire0"))
+        again = [f for f in self.found if int.from_bytes(f[34:38], "big") == spi]
+        for frame in again:
+            wire.send(frame)
+        wire.close()
+        return len(again)
+
+
+if __name__ == "__main__":
+    suite.main()
