@@ -1,5 +1,7 @@
 #include "plugin/plugin_packets.h"
 
+#include <algorithm>
+
 namespace cygnet {
 namespace {
 
@@ -30,7 +32,8 @@ void PluginPackets::Describe(const Packet& packet, cygnet_packet* view) {
   view->handle = packet.offload.handle.value;
   view->esn_high = packet.offload.esn_high;
   view->sa_number = packet.sa_number();
-  view->l3_offset = packet.l3_offset;
+  // A wire says where the IP header would be, in a frame that ends before it, too.
+  view->l3_offset = static_cast<uint16_t>(std::min<uint32_t>(packet.l3_offset, packet.length));
   view->esp_offset = packet.offload.esp_offset;
   view->status = static_cast<uint8_t>(packet.offload.status);
   view->flags = packet.csum_partial ? CYGNET_PACKET_CSUM_PARTIAL : 0;

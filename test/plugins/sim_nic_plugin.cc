@@ -205,7 +205,8 @@ int32_t Open(const cygnet_driver_open* params, void** device, cygnet_refusal*) {
                                     std::make_unique<HostWire>(params->services, &p->copies),
                                     params->services->queues, p->copies.pools(), nullptr,
                                     setup != nullptr ? setup->options : SimNicOptions(),
-                                    FaultScript(), setup != nullptr ? setup->clock : nullptr);
+                                    setup != nullptr ? std::move(setup->script) : FaultScript(),
+                                    setup != nullptr ? setup->clock : nullptr);
   FillCaps(p.get());
   p->identity = p->nic->identity();
   if (setup != nullptr) setup->nic = p->nic.get();

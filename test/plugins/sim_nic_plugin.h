@@ -15,6 +15,7 @@ namespace cygnet::test {
 // How a test makes the NIC of the next device that is opened. Without it the NIC has a thread.
 struct SimNicPluginSetup {
   SimNicOptions options = {};
+  FaultScript script = {};
   const Clock* clock = nullptr;
   bool by_steps = false;  // the test calls RunOnce of the NIC
   SimNic* nic = nullptr;  // filled by open

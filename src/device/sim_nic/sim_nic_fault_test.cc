@@ -10,6 +10,7 @@
 #include "support/esp_oracle.h"
 #include "support/fake_clock.h"
 #include "support/memory_port.h"
+#include "support/nic_under_test.h"
 
 namespace cygnet {
 namespace {
@@ -24,15 +25,17 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-class SimNicFaultTest : public testing::Test {
+class SimNicFaultTest : public testing::TestWithParam<test::NicPath> {
  protected:
   SimNicFaultTest() { Make(""); }
   void Make(std::string_view script) {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
-                                    SimNicOptions{.sa_limit = 4},
-                                    *FaultScript::Parse(script, "script", 1), &clock_);
+    nic_ = std::make_unique<test::NicUnderTest>(
+        GetParam(), std::move(wire), &pools_,
+        test::NicUnderTest::Setup{.options = {.sa_limit = 4},
+                                  .script = *FaultScript::Parse(script, "script", 1),
+                                  .clock = &clock_});
     nic_->SetBell(&bell_);
   }
   void Inject(std::string_view fault) {
@@ -111,12 +114,19 @@ class SimNicFaultTest : public testing::Test {
   DropCounters counters_;
   DropSink sink_{&caches_, &counters_};
   MemoryPort* wire_ = nullptr;
-  std::unique_ptr<SimNic> nic_;
+  std::unique_ptr<test::NicUnderTest> nic_;
 };
+
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicFaultTest, test::NicPaths(), test::NameOfPath);
+
+// What no driver by others has: see nic_under_test.h.
+class SimNicFaultDirectTest : public SimNicFaultTest {};
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicFaultDirectTest, testing::Values(test::NicPath::kDirect),
+                         test::NameOfPath);
 
 // --- States ---
 
-TEST_F(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
+TEST_P(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Give(handle);
   Inject("down");
@@ -131,7 +141,7 @@ TEST_F(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
   EXPECT_THAT(Sent(), ElementsAre(Sealed()));
 }
 
-TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
+TEST_P(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("link-down");
   EXPECT_EQ(nic_->state(), DeviceState::kLinkDown);
@@ -146,7 +156,7 @@ TEST_F(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
   EXPECT_THAT(Sent(), ElementsAre(Sealed()));
 }
 
-TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
+TEST_P(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
   const OffloadHandle in = Add(spec_, Half::kInbound);
   const OffloadHandle out = Add(spec_, Half::kOutbound);
   Inject("reset 100");
@@ -168,7 +178,7 @@ TEST_F(SimNicFaultTest, ResetLosesTheTablesAndComesBackByItself) {
   EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
 }
 
-TEST_F(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
+TEST_P(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   for (uint32_t seq = 1; seq <= 3; ++seq) Give(handle, seq);
   nic_->StopSa(handle);
@@ -182,7 +192,7 @@ TEST_F(SimNicFaultTest, ResetWhilePacketsAreInTheRingHandsThemBack) {
   EXPECT_THAT(nic_->TakeErased(), IsEmpty());
 }
 
-TEST_F(SimNicFaultTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
+TEST_P(SimNicFaultDirectTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("down");
   for (uint32_t seq = 0; seq < 2060; ++seq) {
@@ -193,7 +203,7 @@ TEST_F(SimNicFaultTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
   EXPECT_EQ(nic_->device_drops()->Get(DropReason::kOutDeviceError), 12u);
 }
 
-TEST_F(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
+TEST_P(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
   const OffloadHandle handle = Add(spec_, Half::kInbound);
   Inject("remove");
   EXPECT_EQ(nic_->state(), DeviceState::kRemoved);
@@ -209,7 +219,7 @@ TEST_F(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
   EXPECT_FALSE(TryAdd().has_value());
 }
 
-TEST_F(SimNicFaultTest, CrashedItKeepsItsKeysUntilTheReset) {
+TEST_P(SimNicFaultTest, CrashedItKeepsItsKeysUntilTheReset) {
   const OffloadHandle in = Add(spec_, Half::kInbound);
   const OffloadHandle out = Add(spec_, Half::kOutbound);
   Give(out);
@@ -232,7 +242,7 @@ TEST_F(SimNicFaultTest, CrashedItKeepsItsKeysUntilTheReset) {
   EXPECT_THAT(nic_->TakeErased(), testing::UnorderedElementsAre(in, out));
 }
 
-TEST_F(SimNicFaultTest, BellIsRungWhenSomethingChanged) {
+TEST_P(SimNicFaultTest, BellIsRungWhenSomethingChanged) {
   (void)Rung();
   for (const char* fault : {"down", "up", "reset 0", "crash", "clear", "remove", "insert"}) {
     Inject(fault);
@@ -250,7 +260,7 @@ TEST_F(SimNicFaultTest, BellIsRungWhenSomethingChanged) {
 
 // --- Adds ---
 
-TEST_F(SimNicFaultTest, AddFailsAsAskedFor) {
+TEST_P(SimNicFaultTest, AddFailsAsAskedFor) {
   Inject("add-fail EINVAL 1");
   auto refusal = TryAdd();
   ASSERT_TRUE(refusal.has_value());
@@ -270,7 +280,7 @@ TEST_F(SimNicFaultTest, AddFailsAsAskedFor) {
   EXPECT_EQ(nic_->offload_stats().refusals, 2u);
 }
 
-TEST_F(SimNicFaultTest, AddressesAreShown) {
+TEST_P(SimNicFaultDirectTest, AddressesAreShown) {
   Add(spec_, Half::kInbound);
   const OffloadStats stats = nic_->offload_stats();
   EXPECT_EQ(stats.addresses_used, 1u);
@@ -280,7 +290,7 @@ TEST_F(SimNicFaultTest, AddressesAreShown) {
 
 // --- The lying device ---
 
-TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
+TEST_P(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("skip-seal 1");
   Give(handle);
@@ -293,7 +303,7 @@ TEST_F(SimNicFaultTest, SkippedSealLeavesTheTextReadable) {
   EXPECT_EQ(nic_->offload_stats().sealed, 2u);  // as it reports
 }
 
-TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
+TEST_P(SimNicFaultTest, SkippedIcvLooksLikeOne) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("skip-icv 1");
   Give(handle);
@@ -303,7 +313,7 @@ TEST_F(SimNicFaultTest, SkippedIcvLooksLikeOne) {
   EXPECT_NE(Bytes(sent[0].end() - 16, sent[0].end()), Bytes(16, 0));
 }
 
-TEST_F(SimNicFaultTest, FailedSealIsHandedBack) {
+TEST_P(SimNicFaultTest, FailedSealIsHandedBack) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("fail-seal 1");
   Give(handle, 1);
@@ -312,7 +322,7 @@ TEST_F(SimNicFaultTest, FailedSealIsHandedBack) {
   EXPECT_THAT(Handed(), ElementsAre(OffloadStatus::kReturned));
 }
 
-TEST_F(SimNicFaultTest, UnknownFaultIsRefused) {
+TEST_P(SimNicFaultTest, UnknownFaultIsRefused) {
   const Status status = nic_->InjectFault("explode");
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::kInvalid);
@@ -320,7 +330,7 @@ TEST_F(SimNicFaultTest, UnknownFaultIsRefused) {
 
 // --- Script ---
 
-TEST_F(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
+TEST_P(SimNicFaultTest, ScriptIsPlayedByTheClockAndThePackets) {
   Make(R"(
 [[fault]]
 at = "500ms"

@@ -9,6 +9,7 @@
 #include "support/esp_oracle.h"
 #include "support/fake_clock.h"
 #include "support/memory_port.h"
+#include "support/nic_under_test.h"
 
 namespace cygnet {
 namespace {
@@ -21,14 +22,14 @@ using Kind = PacketOffloadEvent::Kind;
 
 constexpr uint64_t kSecond = 1'000'000'000;
 
-class SimNicHabitsTest : public testing::Test {
+class SimNicHabitsTest : public testing::TestWithParam<test::NicPath> {
  protected:
   SimNicHabitsTest() {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ =
-        std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
-                                 SimNicOptions{.profile = "mlx5-packet"}, FaultScript(), &clock_);
+    nic_ = std::make_unique<test::NicUnderTest>(
+        GetParam(), std::move(wire), &pools_,
+        test::NicUnderTest::Setup{.options = {.profile = "mlx5-packet"}, .clock = &clock_});
     const PolicySpec policy = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                                {test::TemplateFor({})});
     EXPECT_FALSE(nic_->AddPolicy({policy}, &policy_).has_value());
@@ -112,12 +113,14 @@ class SimNicHabitsTest : public testing::Test {
   DropSink sink_{&caches_, &counters_};
   test::FakeClock clock_;
   MemoryPort* wire_;
-  std::unique_ptr<SimNic> nic_;
+  std::unique_ptr<test::NicUnderTest> nic_;
   OffloadPolicyHandle policy_;
   uint32_t last_length_ = 0;  // of the ESP frame
 };
 
-TEST_F(SimNicHabitsTest, LimitsAreComparedOnceASecond) {
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicHabitsTest, test::NicPaths(), test::NameOfPath);
+
+TEST_P(SimNicHabitsTest, LimitsAreComparedOnceASecond) {
   const OffloadHandle handle =
       Install(test::MakeSpec({.limits = {.soft_packets = 3, .hard_packets = 5}}), Half::kOutbound);
   EXPECT_EQ(Give(handle, 8), 8u) << "beyond both limits";
@@ -134,7 +137,7 @@ TEST_F(SimNicHabitsTest, LimitsAreComparedOnceASecond) {
   EXPECT_EQ(Give(handle, 2), 2u) << "new limits";
 }
 
-TEST_F(SimNicHabitsTest, StatisticsAreUpToASecondOldAndNumbersAreNot) {
+TEST_P(SimNicHabitsTest, StatisticsAreUpToASecondOldAndNumbersAreNot) {
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound);
   const uint64_t then = Read(handle).taken_at;
   Give(handle, 3);
@@ -151,7 +154,7 @@ TEST_F(SimNicHabitsTest, StatisticsAreUpToASecondOldAndNumbersAreNot) {
   EXPECT_EQ(nic_->TakeState(handle)->reading.packets, 4u) << "the last one is exact";
 }
 
-TEST_F(SimNicHabitsTest, BytesIncludeTheEspOverhead) {
+TEST_P(SimNicHabitsTest, BytesIncludeTheEspOverhead) {
   const OffloadHandle out = Install(test::MakeSpec(), Half::kOutbound);
   EXPECT_EQ(Give(out, 1), 1u);
   EXPECT_EQ(Read(out).bytes, last_length_ - 14 - 20);
@@ -163,7 +166,7 @@ TEST_F(SimNicHabitsTest, BytesIncludeTheEspOverhead) {
 }
 
 // Issue 15: the SA's bytes are those of the card's flow counters less Ethernet and IP header.
-TEST_F(SimNicHabitsTest, StatisticsOfTheDriverCountFramesAndAreNotOld) {
+TEST_P(SimNicHabitsTest, StatisticsOfTheDriverCountFramesAndAreNotOld) {
   EXPECT_EQ(nic_->Statistics().size(), 15u);
   EXPECT_EQ(nic_->Statistics()[0].name, "ipsec_rx_pkts");
   EXPECT_THAT(Statistics(), IsEmpty());
@@ -182,7 +185,7 @@ TEST_F(SimNicHabitsTest, StatisticsOfTheDriverCountFramesAndAreNotOld) {
   EXPECT_EQ(Statistics(), expected);
 }
 
-TEST_F(SimNicHabitsTest, WhatThePolicyDropsIsInTheStatistics) {
+TEST_P(SimNicHabitsTest, WhatThePolicyDropsIsInTheStatistics) {
   const OffloadHandle out = Install(test::MakeSpec(), Half::kOutbound);
   nic_->RemovePolicy(policy_);
   EXPECT_EQ(Give(out, 2), 0u);
@@ -192,7 +195,7 @@ TEST_F(SimNicHabitsTest, WhatThePolicyDropsIsInTheStatistics) {
   EXPECT_EQ(Statistics(), expected);
 }
 
-TEST_F(SimNicHabitsTest, ByteLimitCountsTheOverheadToo) {
+TEST_P(SimNicHabitsTest, ByteLimitCountsTheOverheadToo) {
   const uint64_t size = Inner().size();
   const OffloadHandle handle = Install(
       test::MakeSpec({.limits = {.soft_bytes = size, .hard_bytes = size + 1}}), Half::kOutbound);
@@ -202,7 +205,7 @@ TEST_F(SimNicHabitsTest, ByteLimitCountsTheOverheadToo) {
                                               PacketOffloadEvent{handle, Kind::kHardLimit}));
 }
 
-TEST_F(SimNicHabitsTest, WithoutEsnReplayedPacketsPass) {
+TEST_P(SimNicHabitsTest, WithoutEsnReplayedPacketsPass) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound);
   EXPECT_EQ(Receive(spec, 5), 1);
@@ -214,7 +217,7 @@ TEST_F(SimNicHabitsTest, WithoutEsnReplayedPacketsPass) {
   EXPECT_EQ(findings[0].gap, ClaimGap::kNoReplayCheck) << "the operator is told";
 }
 
-TEST_F(SimNicHabitsTest, WithEsnTheyDoNot) {
+TEST_P(SimNicHabitsTest, WithEsnTheyDoNot) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn});
   Install(spec, Half::kInbound);
   EXPECT_EQ(Receive(spec, 5), 1);

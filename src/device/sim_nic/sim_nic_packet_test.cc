@@ -6,6 +6,7 @@
 #include "support/esp_oracle.h"
 #include "support/fake_clock.h"
 #include "support/memory_port.h"
+#include "support/nic_under_test.h"
 
 namespace cygnet {
 namespace {
@@ -21,13 +22,14 @@ using Kind = PacketOffloadEvent::Kind;
 
 constexpr uint32_t kNumber = 0x12345;
 
-class SimNicPacketTest : public testing::Test {
+class SimNicPacketTest : public testing::TestWithParam<test::NicPath> {
  protected:
   SimNicPacketTest() {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
-                                    SimNicOptions{.sa_limit = 4}, FaultScript(), &clock_);
+    nic_ = std::make_unique<test::NicUnderTest>(
+        GetParam(), std::move(wire), &pools_,
+        test::NicUnderTest::Setup{.options = {.sa_limit = 4}, .clock = &clock_});
     offload_ = nic_->packet_offload();
   }
   OffloadHandle Install(const SaSpec& spec, Half half, NumberBlock numbers, uint64_t highest = 0) {
@@ -114,11 +116,13 @@ class SimNicPacketTest : public testing::Test {
   DropSink sink_{&caches_, &counters_};
   test::FakeClock clock_;
   MemoryPort* wire_;
-  std::unique_ptr<SimNic> nic_;
+  std::unique_ptr<test::NicUnderTest> nic_;
   PacketOffload* offload_;
 };
 
-TEST_F(SimNicPacketTest, ProtectsAsTheOracleDoes) {
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicPacketTest, test::NicPaths(), test::NameOfPath);
+
+TEST_P(SimNicPacketTest, ProtectsAsTheOracleDoes) {
   const SaSpec spec = test::MakeSpec();
   AddPolicy();
   const OffloadHandle handle = Install(spec, Half::kOutbound, {7, 100});
@@ -137,7 +141,7 @@ TEST_F(SimNicPacketTest, ProtectsAsTheOracleDoes) {
   EXPECT_EQ(reading->highest, 7u);
 }
 
-TEST_F(SimNicPacketTest, PacketWithoutAPolicyForItsSaIsDroppedNeverSent) {
+TEST_P(SimNicPacketTest, PacketWithoutAPolicyForItsSaIsDroppedNeverSent) {
   const SaSpec spec = test::MakeSpec();
   AddPolicy(SaOptions{.reqid = 2});  // another SA's
   AddPolicy({}, "10.3.0.0/16");      // another flow's
@@ -152,7 +156,7 @@ TEST_F(SimNicPacketTest, PacketWithoutAPolicyForItsSaIsDroppedNeverSent) {
   EXPECT_THAT(Sent(), IsEmpty());
 }
 
-TEST_F(SimNicPacketTest, PolicyThatIsRemovedProtectsNoMore) {
+TEST_P(SimNicPacketTest, PolicyThatIsRemovedProtectsNoMore) {
   const PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
                                            {test::TemplateFor({})});
   OffloadPolicyHandle policy;
@@ -165,7 +169,7 @@ TEST_F(SimNicPacketTest, PolicyThatIsRemovedProtectsNoMore) {
   EXPECT_EQ(Drops(DropReason::kOutDevicePolicy), 1u);
 }
 
-TEST_F(SimNicPacketTest, RefusesPoliciesThatItCannotApply) {
+TEST_P(SimNicPacketTest, RefusesPoliciesThatItCannotApply) {
   OffloadPolicyHandle handle;
   PolicySpec forward = test::MakePolicy(PolicyDirection::kForward, "10.1.0.0/16", "10.2.0.0/16");
   EXPECT_TRUE(offload_->AddPolicy({forward}, &handle).has_value());
@@ -179,7 +183,7 @@ TEST_F(SimNicPacketTest, RefusesPoliciesThatItCannotApply) {
   EXPECT_FALSE(offload_->AddPolicy({good}, &handle).has_value());
 }
 
-TEST_F(SimNicPacketTest, WithoutNumbersPacketsWaitInOrder) {
+TEST_P(SimNicPacketTest, WithoutNumbersPacketsWaitInOrder) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {});
   for (uint8_t i = 0; i < 3; ++i) Give(Inner(i), handle);
@@ -199,7 +203,7 @@ TEST_F(SimNicPacketTest, WithoutNumbersPacketsWaitInOrder) {
   EXPECT_EQ(NumberIn(sent[0]), 12u);
 }
 
-TEST_F(SimNicPacketTest, PacketsThatWaitAreBounded) {
+TEST_P(SimNicPacketTest, PacketsThatWaitAreBounded) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {});
   for (uint32_t i = 0; i < SimNicPacketSa::kMaxKept + 5; ++i) Give(Inner(), handle);
@@ -209,7 +213,7 @@ TEST_F(SimNicPacketTest, PacketsThatWaitAreBounded) {
   EXPECT_THAT(Sent(), SizeIs(SimNicPacketSa::kMaxKept));
 }
 
-TEST_F(SimNicPacketTest, HalfOfTheBlockRingsOnce) {
+TEST_P(SimNicPacketTest, HalfOfTheBlockRingsOnce) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {1, 10});
   for (int i = 0; i < 4; ++i) Give(Inner(), handle);
@@ -221,7 +225,7 @@ TEST_F(SimNicPacketTest, HalfOfTheBlockRingsOnce) {
   EXPECT_THAT(offload_->TakeEvents(), IsEmpty()) << "12 of 20";
 }
 
-TEST_F(SimNicPacketTest, NumbersThatAreUsedUpDrop) {
+TEST_P(SimNicPacketTest, NumbersThatAreUsedUpDrop) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {0xfffffffe, 0xffffffff});
   for (int i = 0; i < 4; ++i) Give(Inner(), handle);
@@ -229,7 +233,7 @@ TEST_F(SimNicPacketTest, NumbersThatAreUsedUpDrop) {
   EXPECT_EQ(Drops(DropReason::kOutSequence), 2u);
 }
 
-TEST_F(SimNicPacketTest, AfterStopPacketsComeBackAsTheyWere) {
+TEST_P(SimNicPacketTest, AfterStopPacketsComeBackAsTheyWere) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {1, 2});
   for (uint8_t i = 0; i < 4; ++i) Give(Inner(i), handle);  // two wait
@@ -249,7 +253,7 @@ TEST_F(SimNicPacketTest, AfterStopPacketsComeBackAsTheyWere) {
   EXPECT_THAT(nic_->HeldSas(), IsEmpty());
 }
 
-TEST_F(SimNicPacketTest, ResetReturnsWhatWaits) {
+TEST_P(SimNicPacketTest, ResetReturnsWhatWaits) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {});
   for (uint8_t i = 0; i < 3; ++i) Give(Inner(i), handle);
@@ -262,7 +266,7 @@ TEST_F(SimNicPacketTest, ResetReturnsWhatWaits) {
   EXPECT_THAT(Sent(), IsEmpty());
 }
 
-TEST_F(SimNicPacketTest, LimitsAreTestedAsTheStackDoes) {
+TEST_P(SimNicPacketTest, LimitsAreTestedAsTheStackDoes) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {1, 1000});
   offload_->SetLimits(handle, {.soft_packets = 2, .hard_packets = 4});
@@ -275,7 +279,7 @@ TEST_F(SimNicPacketTest, LimitsAreTestedAsTheStackDoes) {
               testing::Contains(PacketOffloadEvent{handle, Kind::kHardLimit}));
 }
 
-TEST_F(SimNicPacketTest, DecapsulatesAndNamesTheSa) {
+TEST_P(SimNicPacketTest, DecapsulatesAndNamesTheSa) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound, {1, 1000});
   const std::vector<Up> up = Receive(Sealed(spec, 5));
@@ -298,7 +302,7 @@ TEST_F(SimNicPacketTest, DecapsulatesAndNamesTheSa) {
   EXPECT_EQ(reading->auth_failed, 1u);
 }
 
-TEST_F(SimNicPacketTest, DecapsulatesEspInUdp) {
+TEST_P(SimNicPacketTest, DecapsulatesEspInUdp) {
   const SaSpec spec = test::MakeSpec({.encap = test::NatT(4500, 4600)});
   EXPECT_THAT(Receive(Sealed(spec, 1)), SizeIs(1)) << "no SA yet";
   Install(spec, Half::kInbound, {1, 1000});
@@ -311,7 +315,7 @@ TEST_F(SimNicPacketTest, DecapsulatesEspInUdp) {
   EXPECT_EQ(passed[0].frame, Sealed(bare, 2)) << "not in UDP: passed as it came";
 }
 
-TEST_F(SimNicPacketTest, NumbersBelowTheBlockPassAsTheyCame) {
+TEST_P(SimNicPacketTest, NumbersBelowTheBlockPassAsTheyCame) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound, {100, 200}, 60);
   const std::vector<Up> up = Receive(Sealed(spec, 99));
@@ -321,7 +325,7 @@ TEST_F(SimNicPacketTest, NumbersBelowTheBlockPassAsTheyCame) {
   EXPECT_EQ(offload_->Read(handle)->packets, 0u);
 }
 
-TEST_F(SimNicPacketTest, AuthenticNumbersAboveTheBlockWait) {
+TEST_P(SimNicPacketTest, AuthenticNumbersAboveTheBlockWait) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound, {1, 10});
   EXPECT_THAT(Receive(Sealed(spec, 5000)), IsEmpty());
@@ -337,7 +341,7 @@ TEST_F(SimNicPacketTest, AuthenticNumbersAboveTheBlockWait) {
   EXPECT_THAT(Receive(Sealed(spec, 5000)), IsEmpty()) << "accepted once";
 }
 
-TEST_F(SimNicPacketTest, AfterStopWhatWaitsGoesUpOpened) {
+TEST_P(SimNicPacketTest, AfterStopWhatWaitsGoesUpOpened) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound, {1, 10});
   EXPECT_THAT(Receive(Sealed(spec, 5000)), IsEmpty());
@@ -348,7 +352,7 @@ TEST_F(SimNicPacketTest, AfterStopWhatWaitsGoesUpOpened) {
   EXPECT_EQ(up[0].meta.handle, handle);
 }
 
-TEST_F(SimNicPacketTest, ReturnsItsWindow) {
+TEST_P(SimNicPacketTest, ReturnsItsWindow) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Install(spec, Half::kInbound, {1, 1000});
   for (const uint64_t seq : {3u, 70u, 72u}) EXPECT_THAT(Receive(Sealed(spec, seq)), SizeIs(1));
@@ -367,7 +371,7 @@ TEST_F(SimNicPacketTest, ReturnsItsWindow) {
   EXPECT_EQ(window.Check(73), DropReason::kNone);
 }
 
-TEST_F(SimNicPacketTest, EsnFollowsTheHighWord) {
+TEST_P(SimNicPacketTest, EsnFollowsTheHighWord) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 256});
   const uint64_t first = 0xfffffff0;
   Install(spec, Half::kInbound, {first, first + 1000}, first - 1);
@@ -377,7 +381,7 @@ TEST_F(SimNicPacketTest, EsnFollowsTheHighWord) {
   EXPECT_EQ(Drops(DropReason::kInAuthFailed), 0u);
 }
 
-TEST_F(SimNicPacketTest, FaultsSendInClearOnCommand) {
+TEST_P(SimNicPacketTest, FaultsSendInClearOnCommand) {
   AddPolicy();
   const OffloadHandle handle = Install(test::MakeSpec(), Half::kOutbound, {1, 100});
   ASSERT_TRUE(nic_->InjectFault("policy-miss"));

@@ -6,6 +6,7 @@
 
 #include "support/esp_oracle.h"
 #include "support/memory_port.h"
+#include "support/nic_under_test.h"
 
 namespace cygnet {
 namespace {
@@ -18,13 +19,17 @@ using test::SaOptions;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-class SimNicTest : public testing::Test {
+class SimNicTest : public testing::TestWithParam<test::NicPath> {
  protected:
   SimNicTest() {
     auto wire = std::make_unique<MemoryPort>("wire");
     wire_ = wire.get();
-    nic_ = std::make_unique<SimNic>("nic0", std::move(wire), 1, &pools_, nullptr,
-                                    SimNicOptions{.sa_limit = 4});
+    nic_ = Make(std::move(wire), 1);
+  }
+  std::unique_ptr<test::NicUnderTest> Make(std::unique_ptr<Port> wire, uint32_t queues) {
+    return std::make_unique<test::NicUnderTest>(
+        GetParam(), std::move(wire), &pools_,
+        test::NicUnderTest::Setup{.options = {.sa_limit = 4}, .queues = queues});
   }
   OffloadHandle Add(const SaSpec& spec, Half half) {
     OffloadHandle handle;
@@ -75,10 +80,17 @@ class SimNicTest : public testing::Test {
   DropCounters counters_;
   DropSink sink_{&caches_, &counters_};
   MemoryPort* wire_;
-  std::unique_ptr<SimNic> nic_;
+  std::unique_ptr<test::NicUnderTest> nic_;
 };
 
-TEST_F(SimNicTest, SealsAsTheOracleDoes) {
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicTest, test::NicPaths(), test::NameOfPath);
+
+// What no driver by others has: see nic_under_test.h.
+class SimNicDirectTest : public SimNicTest {};
+INSTANTIATE_TEST_SUITE_P(Paths, SimNicDirectTest, testing::Values(test::NicPath::kDirect),
+                         test::NameOfPath);
+
+TEST_P(SimNicTest, SealsAsTheOracleDoes) {
   for (const bool esn : {false, true}) {
     SaSpec spec = test::MakeSpec({.spi = esn ? 2u : 1u, .flags = esn ? kSaFlagEsn : uint8_t{0}});
     const OffloadHandle handle = Add(spec, Half::kOutbound);
@@ -93,13 +105,13 @@ TEST_F(SimNicTest, SealsAsTheOracleDoes) {
   EXPECT_EQ(nic_->offload_stats().sealed, 2u);
 }
 
-TEST_F(SimNicTest, PacketsThatAskForNothingPassUntouched) {
+TEST_P(SimNicTest, PacketsThatAskForNothingPassUntouched) {
   Add(test::MakeSpec(), Half::kOutbound);
   const Bytes frame = Frame(test::Udp({}, 1, 2, Pattern(40)));
   EXPECT_THAT(Transmit(test::MakePacket(&pools_, frame)), testing::ElementsAre(frame));
 }
 
-TEST_F(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
+TEST_P(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Add(spec, Half::kOutbound);
   nic_->ReleaseSa(handle);
@@ -113,7 +125,7 @@ TEST_F(SimNicTest, SealOfAStaleHandleIsDroppedAndNeverLeaves) {
   EXPECT_EQ(nic_->offload_stats().dropped_stale, 3u);
 }
 
-TEST_F(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
+TEST_P(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Add(spec, Half::kOutbound);
   Packet* packet = Unsealed(spec, 1, Pattern(40));
@@ -130,7 +142,7 @@ TEST_F(SimNicTest, WhatWasHandedOverBeforeTheReleaseLeavesSealed) {
   EXPECT_EQ(nic_->offload_stats().slots_used, 0u);
 }
 
-TEST_F(SimNicTest, SealByAnInboundSaIsDropped) {
+TEST_P(SimNicTest, SealByAnInboundSaIsDropped) {
   const SaSpec spec = test::MakeSpec();
   Packet* packet = Unsealed(spec, 1, Pattern(40));
   packet->offload.handle = Add(spec, Half::kInbound);
@@ -138,7 +150,7 @@ TEST_F(SimNicTest, SealByAnInboundSaIsDropped) {
   EXPECT_THAT(Transmit(packet), IsEmpty());
 }
 
-TEST_F(SimNicTest, SealOfWhatIsTooShortIsDropped) {
+TEST_P(SimNicTest, SealOfWhatIsTooShortIsDropped) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Add(spec, Half::kOutbound);
   for (const uint16_t offset : {uint16_t{34 + 23}, uint16_t{200}, uint16_t{65535}}) {
@@ -150,7 +162,7 @@ TEST_F(SimNicTest, SealOfWhatIsTooShortIsDropped) {
   }
 }
 
-TEST_F(SimNicTest, OpensInPlaceAndLeavesTheEspPacketStanding) {
+TEST_P(SimNicTest, OpensInPlaceAndLeavesTheEspPacketStanding) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Add(spec, Half::kInbound);
   const Bytes sealed = test::SealedFrame(spec, 9, Pattern(40));
@@ -163,7 +175,7 @@ TEST_F(SimNicTest, OpensInPlaceAndLeavesTheEspPacketStanding) {
   EXPECT_EQ(Bytes(got.frame.begin() + 50, got.frame.begin() + 90), Pattern(40));
 }
 
-TEST_F(SimNicTest, WrongIcvIsToldAndNothingOfItIsReadable) {
+TEST_P(SimNicTest, WrongIcvIsToldAndNothingOfItIsReadable) {
   const SaSpec spec = test::MakeSpec();
   Add(spec, Half::kInbound);
   Bytes sealed = test::SealedFrame(spec, 9, Pattern(40));
@@ -174,7 +186,7 @@ TEST_F(SimNicTest, WrongIcvIsToldAndNothingOfItIsReadable) {
   EXPECT_EQ(nic_->offload_stats().auth_failed, 1u);
 }
 
-TEST_F(SimNicTest, WhatItCannotOpenPassesAsItCame) {
+TEST_P(SimNicTest, WhatItCannotOpenPassesAsItCame) {
   const SaSpec spec = test::MakeSpec();
   Add(spec, Half::kInbound);
   const Bytes good = test::SealedFrame(spec, 9, Pattern(40));
@@ -195,7 +207,7 @@ TEST_F(SimNicTest, WhatItCannotOpenPassesAsItCame) {
   EXPECT_EQ(nic_->offload_stats().passed_unknown, 1u);
 }
 
-TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
+TEST_P(SimNicTest, EsnIsInferredAcross32Bits) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64, .seq = 0xffffffee});
   Add(spec, Half::kInbound);
   for (uint64_t seq = 0xfffffff0; seq < 0x1'00000010; ++seq) {
@@ -208,7 +220,7 @@ TEST_F(SimNicTest, EsnIsInferredAcross32Bits) {
             OffloadStatus::kOpened);
 }
 
-TEST_F(SimNicTest, SaysWhichNumberItTook) {
+TEST_P(SimNicTest, SaysWhichNumberItTook) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
   Add(spec, Half::kInbound);
   EXPECT_EQ(Receive(test::SealedFrame(spec, 1000, Pattern(40))).meta.esn_high, 0u);
@@ -218,7 +230,7 @@ TEST_F(SimNicTest, SaysWhichNumberItTook) {
   EXPECT_EQ(late.meta.esn_high, 1u);
 }
 
-TEST_F(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
+TEST_P(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
   const SaSpec spec = test::MakeSpec({.flags = kSaFlagEsn, .window = 64});
   const OffloadHandle handle = Add(spec, Half::kInbound);
   EXPECT_EQ(Receive(test::SealedFrame(spec, 0x2'00000005, Pattern(40))).meta.status,
@@ -232,7 +244,7 @@ TEST_F(SimNicTest, AdvanceEsnTellsADeviceThatSawNothingMeanwhile) {
   nic_->AdvanceEsn(OffloadHandle(99), 7);
 }
 
-TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
+TEST_P(SimNicTest, DownItTakesNoSaAndOpensNothing) {
   const SaSpec spec = test::MakeSpec();
   Add(spec, Half::kInbound);
   nic_->SetOffloadUp(false);
@@ -247,7 +259,7 @@ TEST_F(SimNicTest, DownItTakesNoSaAndOpensNothing) {
   EXPECT_EQ(got.frame, frame);
 }
 
-TEST_F(SimNicTest, HeldSasNamesWhatItHolds) {
+TEST_P(SimNicDirectTest, HeldSasNamesWhatItHolds) {
   const SaSpec spec = test::MakeSpec();
   const OffloadHandle handle = Add(spec, Half::kInbound);
   ASSERT_THAT(nic_->HeldSas(), SizeIs(1));
@@ -261,7 +273,7 @@ TEST_F(SimNicTest, HeldSasNamesWhatItHolds) {
   EXPECT_EQ(nic_->offload_stats().slots_high_water, 1u);
 }
 
-TEST_F(SimNicTest, FullRingDropsAndCounts) {
+TEST_P(SimNicDirectTest, FullRingDropsAndCounts) {
   for (uint32_t sent = 0; sent < 2100;) {
     PacketBatch batch;
     for (; !batch.full() && sent < 2100; ++sent) batch.Push(caches_.small.Take());
@@ -271,20 +283,20 @@ TEST_F(SimNicTest, FullRingDropsAndCounts) {
   EXPECT_EQ(counters_.Get(DropReason::kPortFull), 2100u - 2048u);
 }
 
-TEST_F(SimNicTest, FlowsAreSpreadOverQueuesAndKeepTheirOrder) {
+TEST_P(SimNicTest, FlowsAreSpreadOverQueuesAndKeepTheirOrder) {
   auto wire = std::make_unique<MemoryPort>("wire");
   MemoryPort* port = wire.get();
-  SimNic nic("nic1", std::move(wire), 4, &pools_, nullptr, SimNicOptions{.sa_limit = 4});
+  const auto nic = Make(std::move(wire), 4);
   for (uint16_t i = 0; i < 64; ++i) {
     port->arriving.push_back(test::MakePacket(
         &pools_, Frame(test::Udp({}, static_cast<uint16_t>(1 + i % 16), i, Pattern(4)))));
   }
-  nic.RunOnce();
+  nic->RunOnce();
   std::size_t total = 0;
   std::size_t used = 0;
   for (uint32_t q = 0; q < 4; ++q) {
     PacketBatch batch;
-    nic.Receive(q, &batch, &sink_);
+    nic->Receive(q, &batch, &sink_);
     total += batch.size();
     used += batch.empty() ? 0 : 1;
     int last = -1;
@@ -299,7 +311,7 @@ TEST_F(SimNicTest, FlowsAreSpreadOverQueuesAndKeepTheirOrder) {
   EXPECT_GT(used, 1u);
 }
 
-TEST_F(SimNicTest, EligibleIsWhatCardsTake) {
+TEST_P(SimNicTest, EligibleIsWhatCardsTake) {
   struct Case {
     const char* name;
     uint8_t version;
