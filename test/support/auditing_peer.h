@@ -15,15 +15,23 @@ namespace cygnet::test {
 inline constexpr uint32_t kPeerSpiOut = 0x1000;  // from the host to the peer
 inline constexpr uint32_t kPeerSpiIn = 0x2000;
 
-inline SaOptions PeerOut(uint32_t window = 64) {
-  return {.spi = kPeerSpiOut, .window = window, .direction = SaDirection::kOut};
+// `before`: the number before the first one. If it is larger than 32 bits, the SA has ESN.
+inline uint8_t PeerFlags(uint64_t before) { return before >> 32 != 0 ? kSaFlagEsn : uint8_t{0}; }
+inline SaOptions PeerOut(uint32_t window = 64, uint64_t before = 0) {
+  return {.spi = kPeerSpiOut,
+          .flags = PeerFlags(before),
+          .window = window,
+          .oseq = before,
+          .direction = SaDirection::kOut};
 }
-inline SaOptions PeerIn(uint32_t window = 64) {
+inline SaOptions PeerIn(uint32_t window = 64, uint64_t before = 0) {
   return {.src = "192.0.2.2",
           .dst = "192.0.2.1",
           .spi = kPeerSpiIn,
           .reqid = 2,
+          .flags = PeerFlags(before),
           .window = window,
+          .seq = before,
           .direction = SaDirection::kIn};
 }
 
@@ -54,8 +62,12 @@ inline bool IsChanged(std::span<const uint8_t> bytes, std::size_t l3) {
 
 class AuditingPeer {
  public:
-  AuditingPeer(uint32_t seed, uint32_t window)
-      : random_(seed), window_(MakeSpec(PeerOut(window)).replay, false) {}
+  AuditingPeer(uint32_t seed, uint32_t window, uint64_t before = 0)
+      : spec_out_(MakeSpec(PeerOut(window, before))),
+        spec_in_(MakeSpec(PeerIn(window, before))),
+        random_(seed),
+        window_(StateAt(before, spec_out_.replay), spec_out_.esn()),
+        number_(before) {}
 
   // A frame that the host sent to the wire.
   void Audit(const Bytes& frame) {
@@ -64,7 +76,7 @@ class AuditingPeer {
       ++clear;
       return;
     }
-    const uint32_t number = LoadBe32(frame.data() + 38);
+    const uint64_t number = window_.InferHigh(LoadBe32(frame.data() + 38));
     uint64_t iv = 0;
     std::memcpy(&iv, frame.data() + 42, sizeof(iv));
     const bool new_number = numbers_.insert(number).second;
@@ -122,14 +134,19 @@ class AuditingPeer {
                        WithTrailer({inner.begin() + 14, inner.end()}, kProtoIpip));
   }
 
-  const SaSpec spec_out_ = MakeSpec(PeerOut());
-  const SaSpec spec_in_ = MakeSpec(PeerIn());
+  static ReplayState StateAt(uint64_t before, ReplayState state) {
+    state.seq = before;
+    return state;
+  }
+
+  const SaSpec spec_out_;
+  const SaSpec spec_in_;
   std::mt19937 random_;
   ReplayWindow window_;
-  std::set<uint32_t> numbers_;
+  std::set<uint64_t> numbers_;
   std::set<uint64_t> ivs_;
   std::vector<Bytes> sent_;
-  uint64_t number_ = 0;
+  uint64_t number_;
   uint64_t next_id_ = 0;
 };
 

@@ -20,10 +20,13 @@ class FaultLab final : public PlacementListener {
     PlacementMode mode = PlacementMode::kCrypto;  // where both SAs run: kCrypto or kPacket
     LifetimeLimits limits = {};
     uint32_t verify = 0;  // the CPU computes one of so many packets again
+    uint64_t before = 0;  // the number before the first one of each SA; large ones: ESN
   };
 
   explicit FaultLab(const Options& options)
-      : mode_(options.mode), host_(&pools_, {.nic = true, .verify = options.verify}) {
+      : mode_(options.mode),
+        host_(&pools_, {.nic = true, .verify = options.verify}),
+        peer_(1, 64, options.before) {
     host_.SetAddresses({"192.0.2.1", "10.1.0.1"});
     placement_ = std::make_unique<Placement>(
         PlacementParams{.path = &host_.path,
@@ -35,8 +38,8 @@ class FaultLab final : public PlacementListener {
                                      .shadow = options.verify != 0 ? &host_.shadow() : nullptr,
                                      .terms = {.verify = options.verify}}}},
         this);
-    SaOptions out = PeerOut();
-    SaOptions in = PeerIn();
+    SaOptions out = PeerOut(64, options.before);
+    SaOptions in = PeerIn(64, options.before);
     out.limits = options.limits;
     in.limits = options.limits;
     sa_out_ = Install(out);
@@ -212,7 +215,7 @@ class FaultLab final : public PlacementListener {
   const PlacementMode mode_;
   PacketPools pools_{2000, 8};
   TestHost host_;
-  AuditingPeer peer_{1, 64};
+  AuditingPeer peer_;
   std::unique_ptr<Placement> placement_;
   std::shared_ptr<Sa> sa_out_;
   std::shared_ptr<Sa> sa_in_;

@@ -35,7 +35,8 @@ struct FaultRow {
   const char* fault;
   const char* then = nullptr;  // played after it, so that it shows
   Harm harm = Harm::kNone;
-  bool ends = false;  // the SA ends
+  bool ends = false;    // the SA ends
+  uint64_t before = 0;  // FaultLab::Options
 };
 
 constexpr FaultRow kRows[] = {
@@ -64,6 +65,7 @@ constexpr FaultRow kRows[] = {
     {"lie icv-128", nullptr, Harm::kForges},
     {"lie tunnel", nullptr, Harm::kChanges},
     {"lie replay", nullptr, Harm::kReplays},
+    {"lie esn", nullptr, Harm::kNone, false, uint64_t{3} << 32},
 };
 
 struct Cell {
@@ -93,7 +95,8 @@ std::string NameOf(PlacementMode mode) {
 std::string NameOf(FaultWay way) { return way == FaultWay::kOut ? "out" : "in"; }
 
 Outcome Play(const Cell& cell) {
-  FaultLab::Options options{.mode = cell.mode, .limits = {}, .verify = cell.verify};
+  FaultLab::Options options{
+      .mode = cell.mode, .limits = {}, .verify = cell.verify, .before = cell.row->before};
   if (cell.row->ends) options.limits.hard_packets = kBefore + 100;
   FaultLab lab(options);
   lab.Send(cell.way, kBefore);
