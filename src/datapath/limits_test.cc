@@ -134,6 +134,37 @@ TEST(SequenceTest, WithoutEsnNothingLeavesAfterTheLast32BitNumber) {
   EXPECT_EQ(pair.a.Drops(DropReason::kOutSequence), 4u);
 }
 
+TEST(SequenceTest, ABlockOfNumbersEndsAndTheNextOneIsAskedForInTime) {
+  TestPair pair;
+  pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
+  SequenceCounter& counter = pair.sa_a->outbound()->sequence;
+  counter.RequireBlocks();
+  counter.Allow({1, 4}, 2);
+  EXPECT_EQ(SendPackets(&pair, 3), 3u);
+  EXPECT_THAT(Kinds(&pair.a), testing::ElementsAre(Kind::kNumbersLow));
+  EXPECT_EQ(SendPackets(&pair, 3), 1u);
+  EXPECT_EQ(pair.a.Drops(DropReason::kOutNoNumbers), 2u);
+  EXPECT_THAT(Kinds(&pair.a), IsEmpty()) << "asked once, and not exhausted";
+  counter.Allow({101, 104}, 102);
+  EXPECT_EQ(SendPackets(&pair, 1), 1u);
+  EXPECT_EQ(test::Get32(pair.wire[0], 38), 101u);
+}
+
+TEST(SequenceTest, NumbersAboveTheMarkAreDroppedAfterAuthentication) {
+  TestPair pair;
+  pair.Protect({}, "10.1.0.0/16", "10.2.0.0/16");
+  ReplayWindow& window = pair.sa_b->inbound()->replay;
+  EXPECT_EQ(window.SetMark(2, 2), 2u);
+  for (const std::size_t passes : {1u, 1u, 0u}) {
+    EXPECT_THAT(pair.Deliver(InnerFrame()), SizeIs(passes));
+  }
+  EXPECT_EQ(pair.b.Drops(DropReason::kInNoNumbers), 1u);
+  EXPECT_THAT(Kinds(&pair.b), testing::ElementsAre(Kind::kNumbersLow, Kind::kNumbersLow))
+      << "at the mark, and above it";
+  EXPECT_EQ(window.SetMark(8, 8), 8u);
+  EXPECT_THAT(pair.Deliver(InnerFrame()), SizeIs(1));
+}
+
 TEST(SequenceTest, MayWrapGoesOnWithAFreshIv) {
   TestPair pair;
   pair.Protect({.extra_flags = kSaExtraOseqMayWrap, .window = 0, .oseq = 0xfffffffe}, "10.1.0.0/16",
