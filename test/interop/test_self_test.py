@@ -20,8 +20,10 @@ class SelfTest(Placement):
     devices = [{"offload": "crypto"}]
 
     @classmethod
-    def config_of(cls, host):
-        return f'[ledger]\nfile = "{cls.workdir}/{host.name}.jsonl"\n'
+    def make_host(cls):
+        host = super().make_host()
+        cls.daemon_keys = f'[ledger]\nfile = "{cls.workdir}/{host.name}.jsonl"'
+        return host
 
     def tearDown(self):
         super().tearDown()
