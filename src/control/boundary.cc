@@ -23,7 +23,9 @@ Difference Compare(const BoundaryEntry& entry, const HolderIdentity& holder) {
   const auto add = [&](std::string_view field, const std::string& listed,
                        const std::string& found) {
     if (difference.fields++ > 0) difference.text += "; ";
-    difference.text += std::string(field) + " is '" + found + "', the list says '" + listed + "'";
+    difference.text += std::string(field) + " is " +
+                       (found.empty() ? "unknown" : "'" + found + "'") + ", the list says '" +
+                       listed + "'";
   };
   // A holder without an identity cannot be listed.
   const auto must = [&](std::string_view field, const std::string& listed,
@@ -38,6 +40,7 @@ Difference Compare(const BoundaryEntry& entry, const HolderIdentity& holder) {
   must("model", entry.model, holder.model);
   may("serial", entry.serial, holder.serial);
   must(VersionWord(entry.kind), entry.version, holder.version);
+  if (entry.kind == HolderKind::kEngine) may("firmware", entry.firmware, holder.firmware);
   return difference;
 }
 
@@ -109,6 +112,7 @@ HolderIdentity IdentityOf(const EngineSet::Entry& entry) {
   return {.kind = HolderKind::kEngine,
           .name = std::string(entry.engine->name()),
           .model = std::move(identity.model),
+          .serial = std::move(identity.serial),
           .version = std::move(identity.version),
           .self_test = entry.self_test};
 }
@@ -119,7 +123,10 @@ std::string Describe(const HolderIdentity& holder) {
   if (!holder.version.empty()) {
     text += ", " + std::string(VersionWord(holder.kind)) + " " + holder.version;
   }
-  return text;
+  const bool is_card = holder.kind == HolderKind::kDevice || !holder.serial.empty();
+  const std::string& firmware =
+      holder.kind == HolderKind::kDevice ? holder.version : holder.firmware;
+  return is_card && firmware.empty() ? text + ", firmware unknown" : text;
 }
 
 std::optional<PlacementReason> DenyByBoundary(const Boundary& boundary,

@@ -32,7 +32,8 @@ struct BoundaryEntry {
   std::string serial{};   // empty: any
   std::string version{};  // a device's firmware
   std::string certificate{};
-  uint64_t expires = 0;  // wall-clock seconds, the first second that is too late; 0 = never
+  uint64_t expires = 0;    // wall-clock seconds, the first second that is too late; 0 = never
+  std::string firmware{};  // of the device behind an engine; empty: not asked for
   bool operator==(const BoundaryEntry&) const = default;
 };
 
@@ -48,7 +49,8 @@ struct HolderIdentity {
   std::string name{};
   std::string model{};
   std::string serial{};
-  std::string version{};  // a device's firmware
+  std::string version{};   // a device's firmware; empty: unknown
+  std::string firmware{};  // of the device behind an engine; empty: unknown, or there is none
   SelfTestOutcome self_test{};
 };
 

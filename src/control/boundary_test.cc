@@ -101,7 +101,7 @@ TEST(BoundaryTest, EveryFieldHasToBeAsListed) {
   EXPECT_THAT(explain([](HolderIdentity* nic) { nic->name = "nic1"; }),
               HasSubstr("name is 'nic1', the list says 'nic0'"));
   const std::string two = explain([](HolderIdentity* nic) { nic->serial = nic->version = ""; });
-  EXPECT_THAT(two, HasSubstr("serial is '', the list says 'A17'; firmware is ''"));
+  EXPECT_THAT(two, HasSubstr("serial is unknown, the list says 'A17'; firmware is unknown"));
 }
 
 TEST(BoundaryTest, AnEngineHasAVersionAndNoFirmware) {
@@ -110,6 +110,29 @@ TEST(BoundaryTest, AnEngineHasAVersionAndNoFirmware) {
   const std::string text = ExplanationOf(DenyByBoundary(ListOf({EngineEntry()}), engine, kNow));
   EXPECT_THAT(text, HasSubstr("version is '3.0.8', the list says '3.0.9'"));
   EXPECT_THAT(text, Not(HasSubstr("firmware")));
+}
+
+// A card behind an engine: the interface of engines does not tell its firmware, and a list that
+// asks for it is not satisfied.
+TEST(BoundaryTest, UnknownFirmwareIsNotTheOneThatTheListAsksFor) {
+  HolderIdentity card = Openssl();
+  card.model = "crypto_qat";
+  card.serial = "0000:3d:01.0";
+  card.version = "DPDK 22.11.4";
+  EXPECT_EQ(Describe(card),
+            "crypto_qat, serial 0000:3d:01.0, version DPDK 22.11.4, firmware unknown");
+  BoundaryEntry entry = EngineEntry();
+  entry.model = card.model;
+  entry.version = card.version;
+  entry.serial = card.serial;
+  EXPECT_EQ(DenyByBoundary(ListOf({entry}), card, kNow), std::nullopt);
+  entry.firmware = "4.17";
+  EXPECT_THAT(ExplanationOf(DenyByBoundary(ListOf({entry}), card, kNow)),
+              HasSubstr("firmware is unknown, the list says '4.17'"));
+  entry.firmware.clear();
+  entry.serial = "0000:3d:02.0";
+  EXPECT_THAT(ExplanationOf(DenyByBoundary(ListOf({entry}), card, kNow)),
+              HasSubstr("serial is '0000:3d:01.0', the list says '0000:3d:02.0'"));
 }
 
 TEST(BoundaryTest, NameAndSerialMayBeLeftOutModelAndVersionMayNot) {

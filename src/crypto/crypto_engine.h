@@ -73,6 +73,9 @@ struct ModuleIdentity {
   std::string model;     // "OpenSSL FIPS Provider", "Intel ipsec-mb"
   std::string version;   // "3.0.9"; empty if unknown
   std::string advice{};  // how to get a validated module instead; empty if not applicable
+  // The device behind it, as "0000:3d:01.0"; empty: the engine is a program. Nothing tells the
+  // firmware of such a device.
+  std::string serial{};
 };
 
 // "OpenSSL FIPS Provider 3.0.9"

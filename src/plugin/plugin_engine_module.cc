@@ -344,7 +344,9 @@ ModuleIdentity Module::identity() {
   if (calls_.identity == nullptr || calls_.identity(engine_, &identity) != 0) {
     return {.model = name_, .version = version_};
   }
-  return {.model = TextOf(identity.model), .version = TextOf(identity.version)};
+  return {.model = TextOf(identity.model),
+          .version = TextOf(identity.version),
+          .serial = TextOf(identity.serial)};
 }
 
 EngineStats Module::stats() {

@@ -42,8 +42,8 @@ const std::vector<Field<Module>>& ModuleFields() {
        "kind of module", kNeeded},
       {"name", &Module::name, TextNotEmpty(), "name of the device or engine"},
       {"model", &Module::model, TextNotEmpty(), "model name that it reports", kNeeded},
-      {"serial", &Module::serial, TextNotEmpty(), "of a device"},
-      {"firmware", &Module::firmware, TextNotEmpty(), "of a device"},
+      {"serial", &Module::serial, TextNotEmpty(), "of a device, or of the one behind an engine"},
+      {"firmware", &Module::firmware, TextNotEmpty(), "as serial"},
       {"version", &Module::version, TextNotEmpty(), "of an engine"},
       {"certificate", &Module::certificate, TextNotEmpty(), "its validation certificate"},
       {"expires", &Module::expires, Date(), "last valid day"},
@@ -68,10 +68,6 @@ Result<BoundaryEntry> ReadModule(const TomlTable& table) {
   if (device && table.Find("version") != nullptr) {
     return table.Wrong("version", "only for an engine; a device has \"firmware\"");
   }
-  for (const char* key : {"firmware", "serial"}) {
-    if (device || table.Find(key) == nullptr) continue;
-    return table.Wrong(key, "only for a device; an engine has a \"version\"");
-  }
   for (const char* key : {device ? "firmware" : "version", "certificate"}) {
     if (table.Find(key) == nullptr) return table.Wrong(key, "missing");
   }
@@ -80,7 +76,8 @@ Result<BoundaryEntry> ReadModule(const TomlTable& table) {
                       .model = module.model,
                       .serial = module.serial,
                       .version = device ? module.firmware : module.version,
-                      .certificate = module.certificate};
+                      .certificate = module.certificate,
+                      .firmware = device ? "" : module.firmware};
   if (module.expires) entry.expires = EndOf(*module.expires);
   return entry;
 }

@@ -102,8 +102,6 @@ TEST(BoundaryFileTest, ErrorsNameFileLineAndKey) {
        "module.certificate: missing"},
       {engine + "certficate = \"#1\"\n",
        "b.toml:6: module.certficate: unknown key; did you mean \"certificate\"?"},
-      {engine + "firmware = \"1\"\n", "module.firmware: only for a device"},
-      {engine + "serial = \"1\"\n", "module.serial: only for a device"},
       {device + "version = \"1\"\n",
        "module.version: only for an engine; a device has \"firmware\""},
       {device + "serial = \"\"\n", "module.serial: must not be empty"},
