@@ -38,7 +38,8 @@ std::string IdentityLine(const Json& device) {
   const Json& identity = Child(device, "identity");
   std::string text = Text(identity, "model");
   for (const char* field : {"serial", "firmware"}) {
-    const std::string value = Text(identity, field);
+    std::string value = Text(identity, field);
+    if (value.empty() && !text.empty() && field == std::string_view("firmware")) value = "unknown";
     if (!value.empty()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", field, value);
   }
   if (identity.value("simulated", false)) {
@@ -65,6 +66,9 @@ std::string StateLines(const Json& device) {
       "\tstate {}, {}, allows{}, loss {}{}\n", state,
       device.value("trusted", true) ? "trusted" : "NOT trusted", modes.empty() ? " nothing" : modes,
       Text(device, "loss"), device.value("disabled", false) ? ", DISABLED by the operator" : "");
+  if (const std::string failure = Text(device, "failure"); !failure.empty()) {
+    text += fmt::format("\tfailed: {}\n", failure);
+  }
   if (const std::string denied = Text(device, "denied"); !denied.empty()) {
     text += fmt::format("\tgets no keys: {} ({})\n", denied, Text(device, "denied_explanation"));
   }
@@ -130,9 +134,12 @@ std::string OffloadLines(const Json& device) {
 
 std::string HeldLines(const Json& device) {
   const Json& held = Child(device, "held");
-  if (held.empty()) return "\tholds no keys\n";
-  std::string text =
-      fmt::format("\tholds the keys of {} SA{}:\n", held.size(), held.size() == 1 ? "" : "s");
+  const char* known = Text(device, "held_known_by") == "ledger"
+                          ? ", as the ledger has it (no records of its own)"
+                          : "";
+  if (held.empty()) return fmt::format("\tholds no keys{}\n", known);
+  std::string text = fmt::format("\tholds the keys of {} SA{}{}:\n", held.size(),
+                                 held.size() == 1 ? "" : "s", known);
   for (const Json& id : held) {
     text += fmt::format("\t\tdst {} spi {}\n", Text(id, "dst"), Text(id, "spi"));
   }

@@ -11,6 +11,7 @@ namespace {
 
 std::string UseText(const Json& engine) {
   if (Number(engine, "priority") == 0) return "cannot run here";
+  if (!Text(engine, "failure").empty()) return "FAILED: the CPU does its jobs";
   const uint64_t order = Number(engine, "order");
   const std::string priority = fmt::format("priority {}", Number(engine, "priority"));
   return order == 0 ? priority + ", not in use"
@@ -55,6 +56,9 @@ std::string EngineText(const Json& engine) {
   text += fmt::format("\t{}\n", Text(engine, "help"));
   if (const std::string module = Text(engine, "module"); !module.empty()) {
     text += fmt::format("\tmodule {}\n", module);
+  }
+  if (const std::string failure = Text(engine, "failure"); !failure.empty()) {
+    text += fmt::format("\tfailed: {}\n", failure);
   }
   if (const std::string denied = Text(engine, "denied"); !denied.empty()) {
     text += fmt::format("\tgets no keys: {}\n", denied);

@@ -68,7 +68,7 @@ TEST_F(TextPlacementTest, DeviceSaysWhoItIsAndWhatItMay) {
       "offload": {"capable": true, "up": false, "mode": "auto", "outbound_used": 1,
         "direction_limit": 8, "addresses_used": 1, "addresses_limit": 4,
         "addresses_high_water": 3, "rekey_reserve": 2, "returned": 9, "resets": 10}})"));
-  EXPECT_THAT(text, HasSubstr("\tidentity Cygnet NIC, serial 42\n"));
+  EXPECT_THAT(text, HasSubstr("\tidentity Cygnet NIC, serial 42, firmware unknown\n"));
   EXPECT_THAT(text, HasSubstr("\tstate link-down, NOT trusted, allows crypto, loss kernel, "
                               "DISABLED by the operator\n"));
   EXPECT_THAT(text, HasSubstr("\tgets no keys: not-trusted (the operator does not trust it)\n"));

@@ -120,6 +120,15 @@ TEST_F(TextTest, SaDropsShowsOneReasonALine) {
             "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001000\n\tnothing went wrong\n");
 }
 
+TEST_F(TextTest, AFailedEngineIsNotInUse) {
+  const Json engine = Json::parse(R"json({"name": "card", "help": "plug-in", "kind": "look-aside",
+    "version": "", "priority": 1, "order": 2, "failure": "it holds a job", "denied": "device-failed",
+    "algorithms": []})json");
+  EXPECT_THAT(EngineText(engine),
+              testing::StartsWith("card: look-aside engine, FAILED: the CPU does its jobs\n"
+                                  "\tplug-in\n\tfailed: it holds a job\n"));
+}
+
 TEST_F(TextTest, EngineSaysWhatItDoes) {
   Json engine =
       Json::parse(R"json({"name": "thread_offload", "help": "threads", "kind": "look-aside",
@@ -277,6 +286,18 @@ TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
   device["offload"] = {{"capable", false}, {"capabilities", nullptr}};
   device["held"] = Json::array();
   EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: not supported by the device\n"));
+}
+
+TEST_F(TextTest, DeviceThatFailedSaysWhyAndWhoseListOfKeysItIs) {
+  Json device = Json::parse(kDevice);
+  device["state"] = "failed";
+  device["failure"] = "its process was killed by signal 9 (Killed)";
+  device["held"] = Json::array();
+  device["held_known_by"] = "ledger";
+  EXPECT_THAT(DeviceText(device),
+              HasSubstr("\tfailed: its process was killed by signal 9 (Killed)\n"));
+  EXPECT_THAT(DeviceText(device),
+              HasSubstr("\tholds no keys, as the ledger has it (no records of its own)\n"));
 }
 
 TEST_F(TextTest, DeviceShowsItsFence) {

@@ -260,8 +260,9 @@ void ControlPlane::OnWithdrawn(const std::string& device, const WithdrawnCapabil
 
 void ControlPlane::OnGuardHit(const std::string& device, const std::string& reason,
                               uint64_t count) {
-  Log(LogLevel::kError, "device " + device + ": the seal guard stopped " + std::to_string(count) +
-                            " packets (" + reason + ")");
+  const bool is_engine = device.starts_with("engine ");
+  Log(LogLevel::kError, (is_engine ? device : "device " + device) + ": the seal guard stopped " +
+                            std::to_string(count) + " packets (" + reason + ")");
   if (params_.audit != nullptr) params_.audit->GuardHit(device, reason, count);
 }
 

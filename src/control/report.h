@@ -75,8 +75,9 @@ struct DeviceReport {
   bool offload_up = false;
   std::string offload_mode;  // "no", "crypto", "packet", "auto", "required"
   DeviceIdentity identity;
-  std::string state;   // "up", "link-down" … (DeviceState)
-  std::string link{};  // of the wire: "up", "no-carrier" … (LinkStatus)
+  std::string state;      // "up", "link-down" … (DeviceState)
+  std::string failure{};  // why the state is "failed", if the device knows
+  std::string link{};     // of the wire: "up", "no-carrier" … (LinkStatus)
   std::string link_explanation{};
   bool trusted = true;
   std::vector<std::string> allow_modes;  // "crypto", "packet"
@@ -95,8 +96,9 @@ struct DeviceReport {
   std::string caught{};    // why its SAs left it until an operator enables it; empty: not caught
   std::string evidence{};  // file with its wrong packets; empty: none
   OffloadStats offload;
-  std::vector<SaId> held;                     // SAs whose keys the device holds now
-  std::string driver_view{};                  // its SAs as the card's driver shows them, lines
+  std::vector<SaId> held;       // SAs whose keys the device holds now
+  bool held_by_ledger = false;  // the device has no records: keys that were not erased
+  std::string driver_view{};    // its SAs as the card's driver shows them, lines
   std::vector<DeviceStatistic> statistics{};  // its counters as the card's driver names them
   PortStats host;                             // rx = from the host
   PortStats wire_stats;                       // rx = from the wire
@@ -106,10 +108,11 @@ struct DeviceReport {
 struct EngineReport {
   std::string name;
   std::string help;
-  std::string kind;     // "cpu", "look-aside"
-  std::string version;  // of the library or device behind it; empty if it does not run here
-  int priority = 0;     // 0 = does not run here
-  uint32_t order = 0;   // its position in the order of engines, from 1; 0 = not in use
+  std::string kind;       // "cpu", "look-aside"
+  std::string version;    // of the library or device behind it; empty if it does not run here
+  std::string failure{};  // why it does no jobs; empty: it works
+  int priority = 0;       // 0 = does not run here
+  uint32_t order = 0;     // its position in the order of engines, from 1; 0 = not in use
   std::vector<std::string> algorithms;  // that it supports; empty if not in use
   uint64_t sa_halves = 0;               // that it works for now
   std::string module{};  // its name in a boundary list: "OpenSSL FIPS Provider 3.0.9"

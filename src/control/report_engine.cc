@@ -67,6 +67,7 @@ std::vector<EngineReport> Reports::ReportEngines() const {
     report.module = Text(engines.engine(i)->identity());
     report.sa_halves = HalvesOn(i);
     report.stats = engines.engine(i)->stats();
+    report.failure = from_.placement.devices().engine_failure(i);
     for (const auto& worker : from_.path.engine_jobs) {
       report.stats.jobs += worker->done[i].load(std::memory_order_relaxed);
     }

@@ -134,17 +134,35 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
     report.offload = d.offload->offload_stats();
     report.identity = d.offload->identity();
     report.state = Name(lied ? DeviceState::kFailed : d.offload->state());
+    report.failure = d.offload->failure();
     if (const DeviceRecords* records = d.offload->records()) {
       report.held = records->HeldSas();
       report.driver_view = records->DriverView();
       report.statistics = records->Statistics();
       report.key_log = records->KeyLog();
+    } else {
+      report.held = HeldAsRecorded(d.name);
+      report.held_by_ledger = true;
     }
   }
   if (i < from_.path.interfaces.size() && from_.path.interfaces[i].guard != nullptr) {
     report.guard = from_.path.interfaces[i].guard->stats();
   }
   return report;
+}
+
+// SAs of which the device got a key that was not erased, each once.
+std::vector<SaId> Reports::HeldAsRecorded(const std::string& device) const {
+  std::vector<SaId> held;
+  for (const auto& [number, key] : from_.placement.ledger().HeldKeys()) {
+    const SaId id{.daddr = key.half.daddr,
+                  .spi = key.half.spi,
+                  .proto = key.half.proto,
+                  .family = key.half.family};
+    if (key.holder != device) continue;
+    if (std::find(held.begin(), held.end(), id) == held.end()) held.push_back(id);
+  }
+  return held;
 }
 
 StatReport Reports::ReportStats() const {

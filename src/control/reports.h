@@ -38,6 +38,7 @@ class Reports {
  private:
   uint64_t Now() const { return from_.clock.WallSeconds(); }
   DeviceReport DeviceAt(std::size_t device) const;
+  std::vector<SaId> HeldAsRecorded(const std::string& device) const;
   uint64_t HalvesOn(uint32_t engine) const;
 
   const Sources from_;

@@ -101,6 +101,10 @@ Result<std::unique_ptr<Bench>> MakeBench(CryptoEngine* engine, const Suite& suit
   return bench;
 }
 
+// The engine does not do it, which is not a wrong answer.
+constexpr const char* kLost = "it does not return the job";
+constexpr const char* kDoesNotSeal = "it does not seal";
+
 // Describes the failure, nullptr if none. `lost` is set if a job is still with the engine.
 const char* RunAnswer(Bench* bench, const KnownAnswer& answer, bool* lost) {
   const Bytes sealed_text =
@@ -113,8 +117,7 @@ const char* RunAnswer(Bench* bench, const KnownAnswer& answer, bool* lost) {
     *lost = !Finish(bench);
     return *lost ? CryptoStatus::kPending : job.status;
   };
-  constexpr const char* kLost = "it does not return the job";
-  if (run(bench->seal) != CryptoStatus::kOk) return *lost ? kLost : "it does not seal";
+  if (run(bench->seal) != CryptoStatus::kOk) return *lost ? kLost : kDoesNotSeal;
   if (!std::ranges::equal(sealed_text, std::span(job.text, job.text_length))) {
     return "its ciphertext is not the known one";
   }
@@ -134,9 +137,9 @@ const char* RunAnswer(Bench* bench, const KnownAnswer& answer, bool* lost) {
 }
 
 Error Failure(const CryptoEngine& engine, const AlgorithmDescriptor& algorithm,
-              const std::string& what) {
-  return MakeError(Errc::kIo, std::string(engine.name()) + ": self-test of " +
-                                  std::string(algorithm.name) + " failed: " + what);
+              const std::string& what, Errc code = Errc::kNotSupported) {
+  return MakeError(code, std::string(engine.name()) + ": self-test of " +
+                             std::string(algorithm.name) + " failed: " + what);
 }
 
 Status TestSuite(CryptoEngine* engine, const AlgorithmDescriptor& tested, const Suite& suite,
@@ -147,7 +150,9 @@ Status TestSuite(CryptoEngine* engine, const AlgorithmDescriptor& tested, const 
   const char* wrong = RunAnswer(bench->get(), answer, &lost);
   // A device may still write to the job's bytes, so they must stay allocated.
   if (lost) static_cast<void>((*std::move(bench)).release());
-  return wrong == nullptr ? Status() : Failure(*engine, tested, wrong);
+  if (wrong == nullptr) return {};
+  const bool undone = wrong == kLost || wrong == kDoesNotSeal;
+  return Failure(*engine, tested, wrong, undone ? Errc::kNotSupported : Errc::kIo);
 }
 
 // The first row of the kind that the engine supports together with `row`.

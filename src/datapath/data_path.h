@@ -84,12 +84,15 @@ class HostAddresses {
   std::vector<ParsedAddress> addresses_;
 };
 
-// Jobs that CPU engines did for a worker, by engine number. Only that worker writes it.
+// Jobs of engines for a worker, by engine number. Only that worker writes it.
 struct alignas(kCacheLine) EngineJobs {
-  std::array<std::atomic<uint64_t>, EngineSet::kMaxEngines> done{};
-  void Add(uint32_t engine, uint64_t jobs) {
-    done[engine].store(done[engine].load(std::memory_order_relaxed) + jobs,
-                       std::memory_order_relaxed);
+  using Counts = std::array<std::atomic<uint64_t>, EngineSet::kMaxEngines>;
+  Counts done{};      // by CPU engines
+  Counts unsealed{};  // reported as sealed, without a seal
+  void Add(uint32_t engine, uint64_t jobs) { Add(&done, engine, jobs); }
+  static void Add(Counts* counts, uint32_t engine, uint64_t n) {
+    std::atomic<uint64_t>& count = (*counts)[engine];
+    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 };
 

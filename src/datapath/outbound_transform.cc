@@ -237,15 +237,19 @@ void OutboundTransform::EndRound() {
     const OutboundSa* sa = item.sa();
     if (sa == nullptr) continue;
     if (item.packet->offload.status == OffloadStatus::kSealed) {
-      item.verdict = FinishSealed(*sa, item.packet);
+      item.verdict = FinishSealed(item, *sa);
       if (item.verdict != DropReason::kNone) continue;
     }
     if (++item.round < item.chain.size) item.verdict = BeginNextRound(&item);
   }
 }
 
-DropReason OutboundTransform::FinishSealed(const OutboundSa& sa, Packet* packet) const {
-  if (!ShowsSeal(*packet, ctx_->path->unsealed_word)) return DropReason::kOutNotSealed;
+DropReason OutboundTransform::FinishSealed(const OutboundItem& item, const OutboundSa& sa) const {
+  Packet* packet = item.packet;
+  if (!ShowsSeal(*packet, ctx_->path->unsealed_word)) {
+    if (item.binding != nullptr) ctx_->BlameEngine(item.binding->engine().engine);
+    return DropReason::kOutNotSealed;
+  }
   packet->protection = Protection::kProven;
   if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
   return DropReason::kNone;

@@ -55,7 +55,7 @@ class OutboundTransform {
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
   bool FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const;
   void EndRound();
-  DropReason FinishSealed(const OutboundSa& sa, Packet* packet) const;
+  DropReason FinishSealed(const OutboundItem& item, const OutboundSa& sa) const;
 
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;

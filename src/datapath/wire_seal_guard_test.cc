@@ -287,6 +287,7 @@ TEST(SealGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
   EXPECT_EQ(host.Drops(DropReason::kOutNotSealed), 1u);
   EXPECT_EQ(sa->drops(DropReason::kOutNotSealed), 1u);
   EXPECT_EQ(host.guard().engine_unsealed, 1u);
+  EXPECT_EQ(host.path.engine_jobs[0]->unsealed[cpu.engine].load(), 1u) << "the engine is blamed";
   EXPECT_EQ(host.guard().unsealed_stopped, 0u);
   auto reader = std::make_shared<CaptureQueue>(2000, 100'000, -1);
   host.capture().guard.Attach(reader);

@@ -58,6 +58,12 @@ struct WorkerContext {
     if (path->events[number]->Push({&event, 1}) == 1) path->control_bell.Ring();
   }
 
+  // The engine reported a packet as sealed that is not.
+  void BlameEngine(uint32_t engine) {
+    EngineJobs::Add(&path->engine_jobs[number]->unsealed, engine, 1);
+    path->control_bell.Ring();
+  }
+
   // Of the CPU's engines, by number.
   ShadowDesk::Queues CpuQueues() const {
     ShadowDesk::Queues cpu{};

@@ -1,6 +1,7 @@
 #include "plugin/engine_plugin.h"
 
 #include "base/log.h"
+#include "crypto/known_answer.h"
 #include "plugin/trial.h"
 
 namespace cygnet {
@@ -54,6 +55,11 @@ Result<std::unique_ptr<PluginEngine>> OpenEngine(const std::string& path, Plugin
   auto engine = PluginEngine::Open(plugin->table, settings);
   if (!engine)
     return MakeError(engine.error().code, "plug-in " + path + ": " + engine.error().message);
+  // What it cannot be asked is no reason: only a wrong answer is.
+  const Status known = RunSelfTest(engine->get());
+  if (!known && known.error().code == Errc::kIo) {
+    return MakeError(Errc::kIo, "plug-in " + path + " is refused: " + known.error().message);
+  }
   Log(LogLevel::kInfo, "crypto engine " + std::string((*engine)->name()) + ": " +
                            Text((*engine)->identity()) + ", " + plugin->path + ", SHA-256 " +
                            plugin->sha256);

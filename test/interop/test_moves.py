@@ -3,7 +3,12 @@
 command or by a fault of the device, and back. Nothing is lost, doubled or in clear; no number is used twice."""
 
 import os
+import pathlib
+import shutil
+import signal
+import tempfile
 import time
+import unittest
 
 import suite
 from flow import EAST, Pair, SPI_E, SPI_W, WEST
@@ -40,6 +45,45 @@ class Moves(Pair):
         self.assertGreater(nic["opened"], 0)
         self.assertGreater(engines["thread_offload"], 0)
         self.assertEqual(nic["dropped_stale"], 0)
+
+
+class OwnProcess(Pair):
+    """A driver in a process of its own, which is killed under load: the SAs leave, and come back with it."""
+
+    @classmethod
+    def setUpClass(cls):
+        library = os.path.join(os.environ["CYGNET_BUILD"], "src/plugin/isolation/libisolated_soft_driver.so")
+        if not os.path.exists(library):
+            raise unittest.SkipTest("the driver is not built")
+        # Where the process's user can read it, and only root can change it.
+        folder = tempfile.mkdtemp(prefix="cygnet-isolated.", dir="/var/lib")
+        cls.addClassCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        cls.device = {"offload": "crypto", "driver": "plugin", "plugin": shutil.copy(library, folder), "isolate": True}
+        super().setUpClass()
+
+    def child(self):
+        for task in pathlib.Path(f"/proc/{self.west.daemon.pid}/task").glob("*/children"):
+            for pid in task.read_text().split():
+                return int(pid)
+        return None
+
+    def test_killed_twice(self):
+        watch, flows = self.traffic()
+        for again in range(2):
+            self.assertEqual(self.where(self.west, SPI_W)[0], "crypto")
+            os.kill(self.child(), signal.SIGKILL)
+            self.wait_for(lambda: self.where(self.west, SPI_W) == ("software", "device-failed"), "the SA to leave", 2)
+            device = self.west.show("dev")[0]
+            self.assertIn("killed by signal 9", device["failure"])
+            self.assertEqual((device["held"], device["held_known_by"]), ([], "ledger"))
+            keys = [k for k in self.west.show("ledger") if k["kind"] == "key" and k["holder"] == "nic0"]
+            self.assertGreaterEqual(len(keys), 2 * (again + 1))
+            self.assertTrue(all(k["erased"] and "process ended" in k["note"] for k in keys), keys)
+            self.wait_for(lambda: self.where(self.west, SPI_W)[0] == "crypto", "the SA to come back", 10)
+            self.assertEqual(self.west.show("dev")[0]["failure"], "")
+        # While there is no process, nobody carries the frames.
+        self.judge(watch, flows, lossless=False)
 
 
 class BreakGlass(Pair):

@@ -129,9 +129,23 @@ PlacementDevices::GuardHits PlacementDevices::PollGuard(std::size_t i) {
   const SealGuardStats before = std::exchange(rows_[i].seen_guard, now);
   return {
       .clear = now.clear_stopped - before.clear_stopped,
-      .unsealed = now.unsealed_stopped + now.engine_unsealed - before.unsealed_stopped -
-                  before.engine_unsealed,
+      .unsealed = now.unsealed_stopped - before.unsealed_stopped,
       .caught = now.unsealed_stopped > before.unsealed_stopped && devices_[i].offload != nullptr};
+}
+
+uint64_t PlacementDevices::PollEngine(uint32_t engine) {
+  uint64_t now = 0;
+  for (const auto& worker : path_.engine_jobs) {
+    now += worker->unsealed[engine].load(std::memory_order_relaxed);
+  }
+  return now - std::exchange(engine_unsealed_[engine], now);
+}
+
+std::string PlacementDevices::engine_failure(uint32_t engine) const {
+  const EngineSet::Entry& entry = engines_[engine];
+  if (std::string failure = entry.engine->failure(); !failure.empty()) return failure;
+  if (engine_unsealed_[engine] == 0) return {};
+  return "it reported packets as sealed that were not; the seal guard stopped them";
 }
 
 std::array<uint64_t, kHalves.size()> PlacementDevices::PollShadow(std::size_t i) {
@@ -181,6 +195,11 @@ bool PlacementDevices::RefreshGate() {
   }
   for (uint32_t e = 0; e < engines_.size(); ++e) {
     auto denied = gate_ != nullptr ? gate_->DenyEngine(engines_, e, now) : std::nullopt;
+    // The CPU's engines stay: somebody must do the jobs.
+    const std::string failure = engine_failure(e);
+    if (!failure.empty() && engines_[e].info->kind == EngineKind::kLookAside) {
+      denied = PlacementReason{ReasonCode::kDeviceFailed, failure};
+    }
     if (engine_disabled_[e]) denied = PlacementReason{ReasonCode::kOperatorDisabled, {}};
     changed = changed || denied != engine_denied_[e];
     engine_denied_[e] = std::move(denied);

@@ -44,6 +44,9 @@ class PlacementDevices {
   const std::optional<PlacementReason>& denied(std::size_t device) const {
     return rows_[device].denied;
   }
+  // Why the engine does no jobs: its own failure, or packets that it left without a seal; empty: it
+  // works.
+  std::string engine_failure(uint32_t engine) const;
   EngineDenials engine_denied() const { return {engine_denied_.data(), engines_.size()}; }
   // What it can do: what it claims, less what its self-test withdrew. REQUIRES: it has an offload.
   const OffloadCaps& caps(std::size_t device) const;
@@ -64,10 +67,12 @@ class PlacementDevices {
   // --- Events since the last call ---
   struct GuardHits {
     uint64_t clear = 0;     // packets of protected flows that left in clear
-    uint64_t unsealed = 0;  // ESP packets without a seal
+    uint64_t unsealed = 0;  // ESP packets that the device left without a seal
     bool caught = false;    // the device had reported some of those as sealed
   };
   GuardHits PollGuard(std::size_t device);
+  // Packets that the engine reported as sealed, and that were not.
+  uint64_t PollEngine(uint32_t engine);
   // Packets that the CPU computed with another result, by half.
   std::array<uint64_t, kHalves.size()> PollShadow(std::size_t device);
   struct Change {
@@ -127,6 +132,7 @@ class PlacementDevices {
   uint64_t self_tests_ = 0;
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
   std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};
+  std::array<uint64_t, EngineSet::kMaxEngines> engine_unsealed_{};
 };
 
 }  // namespace cygnet

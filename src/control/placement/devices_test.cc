@@ -1,6 +1,7 @@
 // The state of devices, over a real software NIC.
 #include "control/placement/devices.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "device/sim_nic/sim_nic.h"
@@ -51,6 +52,49 @@ TEST_F(PlacementDevicesTest, SelfTestIsDueAfterEachResetAndWhenEnabled) {
   EXPECT_FALSE(devices_.AwaitsSelfTest(0)) << "it was only stopped";
   devices_.SetEnabled(0, true);
   EXPECT_TRUE(devices_.AwaitsSelfTest(0));
+}
+
+// A look-aside engine that has failed, answers wrongly or lies gets no keys; the reason names it.
+TEST_F(PlacementDevicesTest, AnEngineThatCannotBeUsedGetsNoKeys) {
+  class Scripted final : public CryptoEngine {
+   public:
+    std::string_view name() const override { return "scripted"; }
+    bool Supports(const AlgorithmDescriptor&, const AlgorithmDescriptor*) const override {
+      return false;
+    }
+    Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams&) override {
+      return MakeError(Errc::kNotSupported, "none");
+    }
+    std::unique_ptr<CryptoQueue> CreateQueue(uint32_t) override { return nullptr; }
+    std::string failure() const override { return why; }
+    std::string why;
+  };
+  static const EngineInfo info = {.name = "scripted",
+                                  .help = "",
+                                  .kind = EngineKind::kLookAside,
+                                  .probe = [] { return 1; },
+                                  .create = nullptr,
+                                  .version = nullptr};
+  EngineSet engines = *EngineSet::ForCpu("openssl");
+  auto made = std::make_unique<Scripted>();
+  Scripted* engine = made.get();
+  engines.Add(&info, std::move(made));
+  const uint32_t number = engines.size() - 1;
+  PlacementDevices devices{{}, &path_, &engines, nullptr, &clock_};
+  EXPECT_EQ(devices.engine_denied()[number], std::nullopt);
+  engine->why = "it reports that it has failed";
+  EXPECT_TRUE(devices.RefreshGate());
+  EXPECT_EQ(devices.engine_denied()[number]->code, ReasonCode::kDeviceFailed);
+  EXPECT_EQ(devices.engine_denied()[number]->detail, "it reports that it has failed");
+  engine->why.clear();
+  EXPECT_TRUE(devices.RefreshGate());
+  EXPECT_EQ(devices.engine_failure(number), "");
+  path_.engine_jobs[0]->unsealed[number].store(3);
+  EXPECT_EQ(devices.PollEngine(number), 3u);
+  EXPECT_EQ(devices.PollEngine(number), 0u);
+  EXPECT_TRUE(devices.RefreshGate());
+  EXPECT_THAT(devices.engine_failure(number), testing::HasSubstr("sealed that were not"));
+  EXPECT_EQ(devices.engine_denied()[0], std::nullopt) << "the CPU's engine stays";
 }
 
 TEST_F(PlacementDevicesTest, AreFoundByNameAndByDevice) {

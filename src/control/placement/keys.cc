@@ -8,7 +8,7 @@ namespace {
 std::string IdentityText(const DeviceIdentity& identity) {
   std::string text = identity.model;
   if (!identity.serial.empty()) text += " serial " + identity.serial;
-  if (!identity.firmware.empty()) text += " firmware " + identity.firmware;
+  text += " firmware " + (identity.firmware.empty() ? "unknown" : identity.firmware);
   if (identity.simulated) text += " (simulated: this host's CPU)";
   return text;
 }
@@ -46,11 +46,12 @@ void PlacementKeys::NotTaken(uint64_t key, const std::string& why) {
 
 void PlacementKeys::Erased(uint64_t key) { ledger_->KeyEnded(key, /*erased=*/true); }
 
-void PlacementKeys::ErasedByDevice(const OffloadDevice& device, OffloadHandle handle) {
+void PlacementKeys::ErasedByDevice(const OffloadDevice& device, OffloadHandle handle,
+                                   std::string_view note) {
   auto& keys = devices_[&device];
   const auto key = keys.find(handle.value);
   if (key == keys.end()) return;
-  Erased(key->second);
+  ledger_->KeyEnded(key->second, /*erased=*/true, note);
   keys.erase(key);
 }
 

@@ -26,8 +26,8 @@ class PlacementKeys final : public KeyObserver {
   void NotTaken(uint64_t key, const std::string& why) override;
   void Erased(uint64_t key) override;
 
-  // The device reported the erasure.
-  void ErasedByDevice(const OffloadDevice& device, OffloadHandle handle);
+  // The device reported the erasure. `note`: how the key was erased, if not by the device.
+  void ErasedByDevice(const OffloadDevice& device, OffloadHandle handle, std::string_view note);
   bool HoldsAny(const OffloadDevice& device) const;
   // The device will report nothing more.
   void EndAll(const OffloadDevice& device, const std::string& note);

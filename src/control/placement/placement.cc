@@ -99,6 +99,7 @@ void Placement::ForgetCommands(const Sa& sa) {
 // --- Devices ---
 
 void Placement::CheckDevices() {
+  PollEngines();
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     PollGuard(i);
     PollShadow(i);
@@ -152,6 +153,20 @@ void Placement::PollGuard(std::size_t i) {
   notify(DropReason::kOutGuard, hits.clear);
   notify(DropReason::kOutNotSealed, hits.unsealed);
   if (hits.caught) OnDeviceLied(i, "it sent unsealed packets; the seal guard stopped them");
+}
+
+// An engine that has failed, or reported as sealed what it left in clear, loses its SAs.
+void Placement::PollEngines() {
+  bool caught = false;
+  for (uint32_t e = 0; e < engines_.size(); ++e) {
+    const uint64_t count = devices_.PollEngine(e);
+    if (count == 0) continue;
+    caught = true;
+    if (listener_ == nullptr) continue;
+    listener_->OnGuardHit("engine " + std::string(engines_[e].info->name),
+                          std::string(cygnet::Describe(DropReason::kOutNotSealed).name), count);
+  }
+  if (caught) (void)Reevaluate();
 }
 
 // A device whose result the CPU does not confirm is not believed in anything.
@@ -208,7 +223,10 @@ void Placement::OnDeviceLied(std::size_t i, const std::string& why) {
 void Placement::CollectErased(std::size_t i) {
   OffloadDevice* device = devices_[i].offload;
   const std::vector<OffloadHandle> erased = device->TakeErased();
-  for (const OffloadHandle handle : erased) keys_->ErasedByDevice(*device, handle);
+  // With a process that has ended: no key is left in its memory.
+  const std::string failure = erased.empty() ? "" : device->failure();
+  const std::string note = failure.empty() ? "" : "the driver's process ended: " + failure;
+  for (const OffloadHandle handle : erased) keys_->ErasedByDevice(*device, handle, note);
   if (erased.empty()) return;
   devices_.SetFreed(i, true);
   BringBack(i);
@@ -231,7 +249,10 @@ void Placement::CollectFindings(std::size_t i) {
 void Placement::OnDeviceChanged(std::size_t i, const PlacementDevices::Change& change) {
   const ControlDevice& d = devices_[i];
   const std::string state(Name(change.state));
-  const std::string lost = change.lost_tables ? "(SA tables lost)" : "";
+  std::string lost = change.lost_tables ? "(SA tables lost)" : "";
+  if (change.state == DeviceState::kFailed && !d.offload->failure().empty()) {
+    lost = "(" + d.offload->failure() + ")";
+  }
   Log(change.state == DeviceState::kUp ? LogLevel::kInfo : LogLevel::kWarning,
       "device " + d.name + ": " + state + (lost.empty() ? "" : " " + lost));
   if (listener_ != nullptr) listener_->OnDeviceState(d.name, state, lost);

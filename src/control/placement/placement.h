@@ -56,7 +56,8 @@ class PlacementListener {
   // `evidence`: the file that has the packet, or why there is none.
   virtual void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability,
                            const std::string& evidence) = 0;
-  // The seal guard of the device's wire stopped `count` more packets for this drop reason.
+  // The seal guard stopped `count` more packets of the device, or of an engine, for this drop
+  // reason.
   virtual void OnGuardHit(const std::string& device, const std::string& reason, uint64_t count) = 0;
   // Shadow verification found `count` wrong packets of the device. `evidence`: the file that has
   // them, or why there is none.
@@ -126,6 +127,7 @@ class Placement {
   // True: SAs may go there that could not before.
   bool TestIfDue(std::size_t device);
   void PollGuard(std::size_t device);
+  void PollEngines();
   void PollShadow(std::size_t device);
   std::string KeepEvidence(std::size_t device, std::span<const ShadowEvidence> evidence);
   std::string KeepSelfTest(std::size_t device, const std::optional<DeviceSelfTest>& before);

@@ -11,11 +11,12 @@ namespace cygnet {
 Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) {
   const auto i = devices_.Named(name);
   if (!i.has_value()) return SetEngineEnabled(name, enabled);
-  const OffloadDevice* device = devices_[*i].offload;
+  OffloadDevice* const device = devices_[*i].offload;
   if (device == nullptr) {
     return MakeError(Errc::kNotSupported, "device " + name + " does not offload");
   }
   devices_.SetEnabled(*i, enabled);
+  if (enabled) device->TryAgain();
   (void)TestIfDue(*i);
   Log(LogLevel::kInfo,
       "device " + name + ": offload " + (enabled ? "enabled" : "disabled") + " by the operator");

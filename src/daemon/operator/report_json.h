@@ -53,6 +53,7 @@
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              identity        model, serial, firmware; "": not known; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"
+//              failure         why it failed, if the device knows; ""
 //              trusted, allow_modes (array), disabled (by the operator), loss ("keep", "kernel")
 //              denied, denied_explanation   why the device gets no key at all: a reason code; ""
 //              offload         capable, up, mode ("no", "crypto", "packet", "auto", "required"),
@@ -75,6 +76,7 @@
 //                              "out" and "in": verified, wrong, unverified (dropped: the CPU could
 //                              not compute them)
 //              held            array of dst, spi: the SAs whose keys the device holds now
+//              held_known_by   "device", or "ledger": it has no records, and these were not erased
 //              [driver_view]   array of lines: the SAs as the driver of its card shows them
 //              [statistics]    counters under the names that the driver of its card gives them, as
 //                              `ethtool -S` shows them: name and number
@@ -83,7 +85,8 @@
 //              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
 //                              from the host, from the wire
 // Engine       name, help, kind ("cpu", "look-aside"), version, module (its name in a boundary
-//              list), denied (reason code: it gets no key; ""), priority (0: does not run here),
+//              list), denied (reason code: it gets no key; ""), failure (why it
+//              does no jobs; ""), priority (0: does not run here),
 //              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
 //              that it serves), jobs, refused, not_done, sessions, session_limit (0: none),
 //              in_flight

@@ -128,6 +128,7 @@ Json ToJson(const DeviceReport& report) {
                  {"firmware", report.identity.firmware},
                  {"simulated", report.identity.simulated}}},
                {"state", report.state},
+               {"failure", report.failure},
                {"link",
                 {{"state", report.link},
                  {"explanation", report.link_explanation},
@@ -153,6 +154,7 @@ Json ToJson(const DeviceReport& report) {
                  {"restored", report.fence.restored},
                  {"explanation", report.fence.explanation}}},
                {"held", std::move(held)},
+               {"held_known_by", report.held_by_ledger ? "ledger" : "device"},
                {"key_log", KeyLogJson(report.key_log)},
                {"host", PortStatsJson(report.host)},
                {"wire_stats", PortStatsJson(report.wire_stats)}};

@@ -45,6 +45,7 @@ Json ToJson(const EngineReport& report) {
           {"version", report.version},
           {"module", report.module},
           {"denied", report.denied},
+          {"failure", report.failure},
           {"priority", report.priority},
           {"order", report.order},
           {"algorithms", report.algorithms},

@@ -127,7 +127,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "name": "nic0", "wire": "eth1", "driver": "sim_nic", "ifindex": 5, "mtu": 1500,
     "mac": "02:00:00:00:00:0a",
     "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0", "simulated": false},
-    "state": "up",
+    "state": "up", "failure": "",
     "link": {"state": "no-carrier", "explanation": "wire eth1 has no carrier", "changes": 3},
     "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
     "denied_explanation": "", "loss": "keep",
@@ -146,7 +146,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
       "out": {"verified": 5, "wrong": 0, "unverified": 1},
       "in": {"verified": 6, "wrong": 2, "unverified": 0}},
     "fence": {"state": "none", "owned": false, "by_tc": false, "restored": 0, "explanation": ""},
-    "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}],
+    "held": [{"dst": "192.0.2.2", "spi": "0x00001000"}], "held_known_by": "device",
     "key_log": [{"time": 1700000000, "dst": "192.0.2.2", "spi": "0x00001000",
                  "direction": "out", "taken": true, "erased": false}],
     "host": {"rx_packets": 1, "rx_bytes": 2, "tx_packets": 3, "tx_bytes": 4, "rx_dropped": 5,
@@ -169,7 +169,7 @@ TEST(ReportJsonTest, DeviceWithoutOffloadHasNoCapabilities) {
 TEST(ReportJsonTest, EngineHasTheDocumentedFields) {
   const Json expected = Json::parse(R"json({
     "name": "openssl", "help": "OpenSSL", "kind": "cpu", "version": "3.0",
-    "module": "OpenSSL FIPS Provider 3.0.9", "denied": "", "priority": 10,
+    "module": "OpenSSL FIPS Provider 3.0.9", "denied": "", "failure": "", "priority": 10,
     "order": 1, "algorithms": ["rfc4106(gcm(aes))"], "sa_halves": 2, "jobs": 3, "refused": 4,
     "not_done": 5, "sessions": 6, "session_limit": 7, "in_flight": 8})json");
   EXPECT_EQ(ToJson(test::SampleEngineReport()).dump(1), expected.dump(1));

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "isolation/public_copy.h"
+#include "plugin/engine_plugin.h"
 #include "plugin/isolation/isolation.h"
 #include "plugin/plugin_engine.h"
 
@@ -71,6 +72,19 @@ TEST(IsolatedEngineFailure, EveryJobComesBackToBeDoneByTheCpu) {
   }
   EXPECT_NE((*engine)->failure(), "");
   EXPECT_EQ(queue->Submit({jobs.data(), 1}), 0u);
+}
+
+// It "encrypts" by XOR: a known answer shows that before it gets a key.
+TEST(IsolatedEngineFailure, AnEngineThatSealsWronglyIsRefused) {
+  const PublicCopy program(CYGNET_PLUGIN_HOST_BUILT);
+  const PublicCopy file(CYGNET_XOR_ENGINE);
+  const IsolationSettings isolation{.program = program.path()};
+  const auto engine = OpenEngine(file.path(), PluginTrust::kAnyOwner, {}, &isolation);
+  ASSERT_FALSE(engine);
+  EXPECT_NE(engine.error().message.find("self-test of rfc4106(gcm(aes)) failed: its ciphertext is "
+                                        "not the known one"),
+            std::string::npos)
+      << engine.error().message;
 }
 
 }  // namespace
