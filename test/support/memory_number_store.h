@@ -63,13 +63,14 @@ class MemoryNumberStore final : public NumberStore {
   }
   Status Together(const std::function<Status()>& run) override {
     if (depth_ != 0) return run();
-    const Content before = content_;
+    std::optional<Content> before;
+    if (answer == Answer::kRefused) before = content_;
     ++steps;
     ++depth_;
     Status status = run();
     --depth_;
     if (status && answer != Answer::kGiven) status = MakeError(Errc::kIo, "the disk is away");
-    if (!status && answer != Answer::kLost) content_ = before;
+    if (before.has_value()) content_ = *before;
     fault_ = status ? std::string() : status.error().message;
     return status;
   }

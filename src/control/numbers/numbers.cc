@@ -310,9 +310,13 @@ uint64_t Numbers::EnsureInbound(const Sa& sa, uint64_t last) {
 // --- From time to time ---
 
 void Numbers::Tick() {
-  constexpr int kVisits = 4096;  // a turn of the control plane's loop is bounded
+  // A turn of the control plane's loop is bounded. After a fault, all SAs are asked for at once, in
+  // one step of the store.
+  constexpr std::size_t kVisits = 4096;
+  if (!told_.empty()) tick_at_ = 0;
+  const std::size_t visits = told_.empty() ? kVisits : rows_.size();
   std::vector<Row*> idle;
-  for (int i = 0; i < kVisits; ++i) {
+  for (std::size_t i = 0; i < visits; ++i) {
     const auto it = rows_.upper_bound(tick_at_);
     if (it == rows_.end()) {
       tick_at_ = 0;

@@ -215,6 +215,17 @@ TEST_F(NumbersTest, ManySasWaitForTheStoreOnce) {
   for (const auto& sa : all) EXPECT_GT(sa->inbound()->replay.mark(), kStep);
 }
 
+TEST_F(NumbersTest, AfterAFaultAllSasGetNumbersWithTheNextTick) {
+  std::vector<std::shared_ptr<Sa>> all;
+  for (uint32_t spi = 1; spi <= 5000; ++spi) all.push_back(Begin({.spi = spi}));
+  store_->answer = Answer::kRefused;
+  for (const auto& sa : all) EXPECT_EQ(Receive(sa, kStep - 1), DropReason::kNone);
+  numbers_->DoSome();
+  store_->answer = Answer::kGiven;
+  numbers_->Tick();
+  for (const auto& sa : all) ASSERT_GT(sa->inbound()->replay.mark(), kStep);
+}
+
 TEST_F(NumbersTest, CellsHaveTheNumbersBeforeTheyAreUsed) {
   NumberCells cells;
   numbers_ = std::make_unique<Numbers>(nullptr, &clock_, [&cells](const Sa& sa) {
