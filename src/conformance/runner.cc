@@ -28,6 +28,10 @@ std::string_view Name(Verdict verdict) {
 
 Outcome RunInChild(const Check& check, const Subject& subject, unsigned seconds) {
   const TrialEnd end = RunTrial([&] { return Encode(check.run(subject)); }, seconds);
+  if (end.late) {
+    return Broken("the check did not end within " + std::to_string(seconds) +
+                  " s; --time-limit allows more");
+  }
   if (!end.ended_well()) return Broken(end.Problem(seconds));
   const bool valid = !end.text.empty() && end.text[0] >= '0' && end.text[0] <= '2';
   if (!valid) return Broken("the library ended the process before the check did");
