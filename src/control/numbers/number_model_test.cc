@@ -131,7 +131,7 @@ class World {
           std::make_unique<Numbers>(node->store.get(), &clock_, Numbers::CellsOf(), kSmall);
     }
     static const NumberIdentity kIdentity = *node->store->Identify(test::MakeSpec());
-    const auto sa = MakeSharedSa(test::MakeSpec({.window = 2}), 1, kIdentity.iv_mask);
+    const auto sa = MakeSharedSa(test::MakeSpec({.window = 2}), uint64_t{1}, kIdentity.iv_mask);
     sa->number = 1;
     if (!node->numbers->Begin(sa, kIdentity)) return true;
     node->sa = sa;

@@ -32,7 +32,7 @@ class NumbersTest : public testing::Test {
     const auto identity = numbers_->Identify(spec);
     if (!identity) return nullptr;
     const uint64_t mask = identity->has_value() ? (*identity)->iv_mask : 0;
-    auto sa = MakeSharedSa(std::move(spec), 1, mask);
+    auto sa = MakeSharedSa(std::move(spec), uint64_t{1}, mask);
     sa->number = ++last_;
     if (!numbers_->Begin(sa, *identity)) return nullptr;
     numbers_->Attach(sa);
