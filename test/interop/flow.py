@@ -112,14 +112,16 @@ class Watch(threading.Thread):
                 if self.done.is_set():
                     return
                 continue
-            if frame[12:14] != b"\x08\x00":
-                continue
-            self.frames += 1
-            self.clear += MARK in frame
-            if frame[23] == 50:
-                spi, seq = struct.unpack("!II", frame[34:42])
-                self.repeated += seq in self.numbers[spi]
-                self.numbers[spi].add(seq)
+            if frame[12:14] == b"\x08\x00":
+                self.take(frame)
+
+    def take(self, frame):
+        self.frames += 1
+        self.clear += MARK in frame
+        if frame[23] == 50:
+            spi, seq = struct.unpack("!II", frame[34:42])
+            self.repeated += seq in self.numbers[spi]
+            self.numbers[spi].add(seq)
 
     def finish(self):
         self.done.set()
