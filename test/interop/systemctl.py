@@ -26,6 +26,11 @@ ENABLED = "/var/lib/systemctl/enabled"
 PATIENCE = float(os.environ.get("CYGNET_SLOWNESS", "1")) * 20
 
 
+def seconds_of(span):
+    """Of systemd.time(7): a number of seconds, or of milliseconds with "ms"."""
+    return float(span[:-2]) / 1000 if span.endswith("ms") else float(span)
+
+
 class Unit:
     """The settings of a service: section and key, each with its values in their order."""
 
@@ -179,7 +184,7 @@ class Unit:
             deadline = time.monotonic() + PATIENCE
             while forever or time.monotonic() < deadline:
                 if process.poll() is not None and self.booting and self.restarts():
-                    time.sleep(float(self.one("RestartSec", "0.1")))
+                    time.sleep(seconds_of(self.one("RestartSec", "100ms")))
                     process = self._spawn(environment)
                 if process.poll() is not None:
                     sys.exit(f"{self.name}: ended with {process.returncode}; see /run/{self.name}.log")

@@ -4,7 +4,7 @@
 #undef cygnet_driver_entry
 #include <unistd.h>
 
-static volatile uint32_t* volatile nowhere; /* the compiler does not know that it is NULL */
+__attribute__((unused)) static volatile uint32_t* volatile nowhere; /* the compiler does not know that it is NULL */
 
 #ifdef FAULT_CONSTRUCTOR
 __attribute__((constructor)) static void crash(void) { *nowhere = 1; }
