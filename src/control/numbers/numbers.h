@@ -57,6 +57,11 @@ class Numbers {
 
   // Whether its numbers outlive the process.
   bool Keeps(const Sa& sa) const { return rows_.contains(sa.number); }
+  // Whether a store has them, and made the mask.
+  bool HasInStore(const Sa& sa) const {
+    const auto row = rows_.find(sa.number);
+    return row != rows_.end() && row->second.identity.has_value();
+  }
 
   // --- More numbers ---
   // A worker used half of a block.

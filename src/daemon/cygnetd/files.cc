@@ -102,6 +102,12 @@ void Runtime::RestoreSas() {
   const KeptSas::Outcome outcome = kept_sas_->Restore(control_.get());
   Log(LogLevel::kInfo, fmt::format("{} SAs and {} reserved SPIs go on, {} could not be restored",
                                    outcome.restored, outcome.larval, outcome.lost));
+  if (outcome.left_store == 0) return;
+  Log(LogLevel::kWarning,
+      fmt::format("the number store is off, and {} SAs that it had go on without it: it does not "
+                  "learn which numbers they use. Replace their keys before you set numbers.store "
+                  "again",
+                  outcome.left_store));
 }
 
 // Closes what nobody took of what an earlier process left. Afterwards the service manager has all

@@ -37,6 +37,7 @@ constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kWatchdogNs = 10'000 * kMs;
 constexpr uint64_t kLivedNs = 10'000 * kMs;  // a child that lived so long did not fail at its start
 constexpr uint64_t kLongestPauseNs = 5'000 * kMs;
+constexpr uint64_t kEndNs = 20'000 * kMs;  // an orderly end takes no longer (TimeoutStopSec=)
 
 struct Kept {
   std::string name;
@@ -103,6 +104,7 @@ class Supervisor {
   void OnChildEnd(int status);
   uint64_t PauseNs() const;
   void KillIfItHangs(uint64_t now);
+  void EndChild();
   void Forward(int signal) const {
     if (child_ > 0) kill(child_, signal);
   }
@@ -117,6 +119,7 @@ class Supervisor {
   sigset_t before_{};
   std::vector<Kept> kept_;
   pid_t child_ = -1;
+  bool ready_ = false;       // the child serves
   bool ready_once_ = false;  // a child has served: failures from here on are not the operator's
   bool stopping_ = false;
   std::optional<int> result_;
@@ -124,6 +127,7 @@ class Supervisor {
   uint64_t start_at_ns_ = 0;
   uint32_t failures_ = 0;      // in a row, each soon after the start
   uint64_t last_sign_ns_ = 0;  // of life; 0: none yet
+  uint64_t end_by_ns_ = 0;     // the child was told to end; 0: it was not
 };
 
 bool Supervisor::Prepare() {
@@ -164,6 +168,8 @@ bool Supervisor::Start() {
   started_ns_ = clock_.MonotonicNs();
   start_at_ns_ = 0;
   last_sign_ns_ = 0;
+  end_by_ns_ = 0;
+  ready_ = false;
   const pid_t parent = getpid();
   child_ = fork();
   if (child_ == 0) BecomeChild(parent);
@@ -216,7 +222,8 @@ void Supervisor::OnChildEnd(int status) {
   const bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (stopping_ || !ready_once_) {
-    result_ = code;
+    const bool as_told = stopping_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+    result_ = as_told ? 0 : code;
     return;
   }
   failures_ = orderly || now - started_ns_ >= kLivedNs ? 0 : failures_ + 1;
@@ -231,11 +238,24 @@ void Supervisor::OnChildEnd(int status) {
   }
 }
 
+// A start may wait for a wire as long as it likes; what is told to end may not.
 void Supervisor::KillIfItHangs(uint64_t now) {
-  if (child_ <= 0 || last_sign_ns_ == 0 || stopping_ || now < last_sign_ns_ + kWatchdogNs) return;
-  Say("cygnetd gave no sign of life for 10 s: it is killed");
+  if (child_ <= 0) return;
+  if (end_by_ns_ != 0 && now >= end_by_ns_) {
+    Say("cygnetd does not end within 20 s: it is killed");
+  } else if (end_by_ns_ == 0 && last_sign_ns_ != 0 && now >= last_sign_ns_ + kWatchdogNs) {
+    Say("cygnetd gave no sign of life for 10 s: it is killed");
+  } else {
+    return;
+  }
   last_sign_ns_ = 0;
+  end_by_ns_ = 0;
   Forward(SIGKILL);
+}
+
+void Supervisor::EndChild() {
+  if (child_ > 0 && end_by_ns_ == 0) end_by_ns_ = clock_.MonotonicNs() + kEndNs;
+  Forward(SIGTERM);
 }
 
 // --- Events ---
@@ -247,15 +267,15 @@ void Supervisor::OnSignals() {
       case SIGCHLD:
         break;
       case SIGHUP:
-        Forward(SIGHUP);
+        if (ready_) Forward(SIGHUP);  // one that starts reads the file anyway
         break;
       case SIGUSR1:  // the operator's restart: an orderly end, then the next child
         if (child_ > 0) Say("restarting cygnetd");
-        Forward(SIGTERM);
+        EndChild();
         break;
       default:
         stopping_ = true;
-        Forward(SIGTERM);
+        EndChild();
         if (child_ <= 0) result_ = 0;
     }
   }
@@ -321,7 +341,7 @@ void Supervisor::Store(Notice* notice) {
 // The end of the daemon is none of the supervisor.
 void Supervisor::PassOn(const Notice& notice) {
   if (notice.Has("READY=1")) {
-    ready_once_ = true;
+    ready_once_ = ready_ = true;
     above_.Tell("READY=1\n");
   }
   if (const auto status = notice.Find("STATUS=")) above_.Tell("STATUS=" + *status + "\n");

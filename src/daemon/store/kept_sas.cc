@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "netlink/message.h"
 #include "xfrm/request.h"
 #include "xfrm/sa_message.h"
@@ -82,6 +83,7 @@ StateProgress KeptSas::ProgressOf(const Sa& sa) const {
 StateRecord KeptSas::RecordOf(const Sa& sa) const {
   return {.number = sa.number,
           .iv_mask = sa.outbound() != nullptr ? sa.outbound()->iv_mask : 0,
+          .in_store = control_->HasNumbersInStore(sa),
           .exact = std::nullopt,
           .progress = ProgressOf(sa),
           .message = xfrm::EncodeSa(ViewOf(sa), {}, xfrm::DumpPart::kNo)};
@@ -160,8 +162,9 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
   if (!spec) return spec.error();
   const StateProgress& progress = record->progress;
   const bool larval = progress.state == SaState::kLarval;
+  // Without its store, numbers are used that the store does not know: under another mask.
   RestoredSa sa{.spec = *std::move(spec),
-                .iv_mask = record->iv_mask,
+                .iv_mask = record->in_store ? RandomWord() : record->iv_mask,
                 .accepted_to = 0,
                 .last_used = progress.last_used,
                 .state = progress.state,
@@ -176,6 +179,7 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
   const Status taken = control_->RestoreSa(std::move(sa));
   if (!taken) return MakeError(taken.error().code, name + ": " + taken.error().message);
   ++(larval ? outcome->larval : outcome->restored);
+  if (record->in_store && !control_->has_number_store()) ++outcome->left_store;
   return {};
 }
 

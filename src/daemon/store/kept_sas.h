@@ -25,6 +25,8 @@ class KeptSas final : public StateKeeper {
     std::size_t restored = 0;
     std::size_t larval = 0;
     std::size_t lost = 0;  // unreadable, or refused; logged with the reason
+    std::size_t left_store =
+        0;  // of those restored: a number store had them, and there is none now
   };
   // REQUIRES: no packet passes yet, and the policies are in force.
   Outcome Restore(ControlPlane* control);

@@ -233,6 +233,35 @@ TEST(KeptSasTest, WhatCannotBeReadIsLostAlone) {
   EXPECT_EQ(third.outcome.lost, 0u) << "it was wiped";
 }
 
+// The store does not learn which numbers are used from here on.
+TEST(KeptSasTest, WithoutTheNumberStoreAnSaGetsAnotherMask) {
+  Life first(Fresh());
+  ASSERT_TRUE(first.Add(Both(0x1001)));
+  auto memory = first.Killed();
+  StateRecord record = *memory->Read(memory->Used().front());
+  EXPECT_FALSE(record.in_store);
+  record.in_store = true;
+  ASSERT_TRUE(memory->Rewrite(memory->Used().front(), record));
+  Life second(std::move(memory));
+  EXPECT_EQ(second.outcome.left_store, 1u);
+  EXPECT_NE(second.Get(0x1001)->outbound()->iv_mask, record.iv_mask);
+  Life third(second.Killed());
+  EXPECT_EQ(third.outcome.left_store, 0u) << "it is not the store's any more";
+}
+
+// A daemon that ends soon after each start does not live to check it.
+TEST(KeptSasTest, ALifetimeThatEndedMeanwhileEndsItAtOnce) {
+  Life first(Fresh());
+  ASSERT_TRUE(first.Add(test::MakeSpec({.spi = 0x1001, .limits = {.hard_add_seconds = 5}})));
+  auto memory = first.Killed();
+  StateRecord record = *memory->Read(memory->Used().front());
+  record.progress.usage.add_time -= 10;
+  ASSERT_TRUE(memory->Rewrite(memory->Used().front(), record));
+  Life second(std::move(memory));
+  EXPECT_EQ(second.Get(0x1001), nullptr);
+  EXPECT_THAT(second.Killed()->Used(), IsEmpty()) << "its keys are gone";
+}
+
 // --- Samples: every later version reads them ---
 
 // The header and the first slot of version 1, up to their last byte that is not zero: an SA with

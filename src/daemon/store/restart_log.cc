@@ -188,7 +188,7 @@ void RestartLog::SayWhatCameBack() const {
   });
   Log(LogLevel::kInfo, "restart file: " + std::to_string(policies.size()) + " policies restored, " +
                            std::to_string(in_clear) + " of them let traffic pass in clear; " +
-                           std::to_string(lost_.size()) + " SAs are lost");
+                           std::to_string(lost_.size()) + " SAs were in use");
 }
 
 // --- Writing ---

@@ -35,6 +35,7 @@ constexpr uint32_t kIncomplete = 1;
 constexpr uint32_t kComplete = 2;
 // Slot::flags
 constexpr uint32_t kExact = 1;
+constexpr uint32_t kInStore = 2;
 
 constexpr uint64_t kNoThreshold = uint64_t{1} << 32;
 
@@ -198,7 +199,7 @@ void StateMemory::Fill(Slot* slot, const StateRecord& record) {
   SecureWipe(slot->message, sizeof(slot->message));
   slot->version = kSlotVersion;
   slot->length = static_cast<uint32_t>(record.message.size());
-  slot->flags = record.exact.has_value() ? kExact : 0;
+  slot->flags = (record.exact.has_value() ? kExact : 0) | (record.in_store ? kInStore : 0);
   slot->number = record.number;
   slot->iv_mask = record.iv_mask;
   slot->exact = record.exact.value_or(ExactNumbers{});
@@ -261,6 +262,7 @@ Result<StateRecord> StateMemory::Read(uint32_t slot) const {
   StateRecord record;
   record.number = from.number;
   record.iv_mask = from.iv_mask;
+  record.in_store = (from.flags & kInStore) != 0;
   if ((from.flags & kExact) != 0) record.exact = from.exact;
   StateProgress& progress = record.progress;
   progress.usage = {.bytes = LoadRelaxed(from.bytes),

@@ -42,6 +42,7 @@ struct ExactNumbers {
 struct StateRecord {
   uint64_t number = 0;  // Sa::number
   uint64_t iv_mask = 0;
+  bool in_store = false;              // a number store had its numbers, and made the mask
   std::optional<ExactNumbers> exact;  // nullopt: the process did not come to an orderly end
   StateProgress progress;
   netlink::Buffer message;  // NEWSA; if the numbers are exact, so is its bitmap
