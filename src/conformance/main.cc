@@ -101,9 +101,8 @@ std::optional<About> Look(const Arguments& a, std::string* problem) {
       a.seconds);
   const auto words = nlohmann::json::parse(end.text, nullptr, false);
   if (!end.ended_well() || !words.is_array() || words.size() != 3) {
-    *problem = !end.ended_well()  ? a.subject.path + ": " + end.Problem(a.seconds)
-               : end.text.empty() ? a.subject.path + ": the library ended the process"
-                                  : end.text.substr(1);
+    *problem =
+        end.ended_well() ? end.text.substr(1) : a.subject.path + ": " + end.Problem(a.seconds);
     return std::nullopt;
   }
   return About{words[0], words[1], words[2]};
@@ -136,7 +135,7 @@ std::vector<Measurement> Measure(const Arguments& a) {
       },
       kSecondsToMeasure);
   const auto rows = nlohmann::json::parse(end.text, nullptr, false);
-  if (!rows.is_array()) return rates;
+  if (!end.ended_well() || !rows.is_array()) return rates;
   for (const auto& row : rows) rates.push_back({row[0], row[1], row[2]});
   return rates;
 }

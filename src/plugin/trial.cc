@@ -12,6 +12,8 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <random>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,20 +27,42 @@ constexpr std::size_t kMostText = 1 << 20;
 
 char* step_page = nullptr;  // shared by parent and child of a trial
 
-[[noreturn]] void BeChild(const std::function<std::string()>& make, int to) {
+// A child ends its text with this. A library that ends the process says nothing.
+using LastWord = std::array<char, 16>;
+
+LastWord NewLastWord() {
+  LastWord word{};
+  std::random_device source;
+  for (char& c : word) c = static_cast<char>(source() & 0xff);
+  return word;
+}
+
+bool WriteAll(int to, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(to, text.data(), text.size());
+    if (n <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+[[noreturn]] void BeChild(const std::function<std::string()>& make, int to, const LastWord& last) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   for (const int crash : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) signal(crash, SIG_DFL);
   SetLogSink([](LogLevel, std::string_view) {});
   const std::string text = make();
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t n = write(to, text.data() + at, text.size() - at);
-    if (n <= 0) break;
-    at += static_cast<std::size_t>(n);
-  }
+  const bool written = WriteAll(to, text) && WriteAll(to, {last.data(), last.size()});
   close(to);
-  _exit(0);  // without destructors of a plug-in that may hang
+  _exit(written ? 0 : 1);  // without destructors of a plug-in that may hang
+}
+
+// Takes the last word off `text`. False: it is not there.
+bool TakeLastWord(const LastWord& last, std::string* text) {
+  if (!text->ends_with(std::string_view(last.data(), last.size()))) return false;
+  text->resize(text->size() - last.size());
+  return true;
 }
 
 uint64_t NowMs() { return SystemClock().MonotonicNs() / 1'000'000; }
@@ -95,11 +119,12 @@ TrialEnd RunTrial(const std::function<std::string()>& make, unsigned seconds) {
   UniqueFd from(ends[0]), to(ends[1]);
   void* page = mmap(nullptr, kStepBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return end;
+  const LastWord last = NewLastWord();
   const pid_t pid = fork();
   if (pid == 0) {
     step_page = static_cast<char*>(page);
     from = UniqueFd();
-    BeChild(make, to.get());
+    BeChild(make, to.get(), last);
   }
   to = UniqueFd();
   if (pid > 0) {
@@ -109,6 +134,7 @@ TrialEnd RunTrial(const std::function<std::string()>& make, unsigned seconds) {
       kill(pid, SIGKILL);
       waitpid(pid, &end.status, 0);
     }
+    end.returned = TakeLastWord(last, &end.text);
   }
   const char* step = static_cast<const char*>(page);
   end.step.assign(step, strnlen(step, kStepBytes));

@@ -15,8 +15,10 @@ struct TrialEnd {
   std::string step = {};  // the last that the child noted; empty: none
   int status = 0;         // as from waitpid
   bool late = false;      // it was killed at the end of its time
+  // The child's function returned. Status 0 alone does not say so: a library may call _exit(0).
+  bool returned = false;
 
-  bool ended_well() const { return !late && status == 0; }
+  bool ended_well() const { return !late && returned && status == 0; }
   // "the library crashed (SIGSEGV) in open". REQUIRES: !ended_well().
   std::string Problem(unsigned seconds) const;
 };

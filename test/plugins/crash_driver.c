@@ -10,6 +10,26 @@ __attribute__((unused)) static volatile uint32_t* volatile nowhere; /* the compi
 __attribute__((constructor)) static void crash(void) { *nowhere = 1; }
 #endif
 
+#ifdef FAULT_LEAVE
+/* Ends the process as if all was well: in the constructor, in the entry or in open. */
+#include <stdlib.h>
+#include <string.h>
+static void leave_in(const char* place) {
+  const char* where = getenv("CYGNET_TEST_LEAVE_IN");
+  if (where != NULL && strcmp(where, place) == 0) _exit(0);
+}
+__attribute__((constructor)) static void leave_in_constructor(void) { leave_in("dlopen"); }
+static int32_t leave_in_open(const struct cygnet_driver_open* params, void** device,
+                             struct cygnet_refusal* refusal) {
+  leave_in("open");
+  return null_open(params, device, refusal);
+}
+static void leave_in_close(void* device) {
+  leave_in("close");
+  null_close(device);
+}
+#endif
+
 #ifdef FAULT_CALL
 /* A system call that an isolated plug-in may not make: in open with the option "in=open", else in
  * tx_burst. */
@@ -63,6 +83,11 @@ CYGNET_EXPORT const struct cygnet_driver* cygnet_driver_entry(uint32_t host_abi)
 #endif
 #ifdef FAULT_EXIT
   _exit(7);
+#endif
+#ifdef FAULT_LEAVE
+  leave_in("cygnet_driver_entry");
+  driver.open = leave_in_open;
+  driver.close = leave_in_close;
 #endif
 #ifdef FAULT_CALL
   driver.open = open_or_call;

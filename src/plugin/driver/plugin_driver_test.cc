@@ -17,8 +17,8 @@ class PluginDriverTest : public test::PortTest {
     char name[] = "/var/lib/cygnet-plugin-XXXXXX";  // a folder that only root may write
     if (mkdtemp(name) == nullptr) GTEST_SKIP() << "needs root";
     folder_ = name;
-    for (const char* plugin :
-         {"plugin_null", "plugin_bad_version", "plugin_fault_constructor", "plugin_fault_open"}) {
+    for (const char* plugin : {"plugin_null", "plugin_bad_version", "plugin_fault_constructor",
+                               "plugin_fault_open", "plugin_fault_leave"}) {
       std::filesystem::copy_file(std::string(CYGNET_TEST_PLUGINS) + "/" + plugin + ".so",
                                  Path(plugin));
       chmod(Path(plugin).c_str(), 0644);
@@ -37,6 +37,12 @@ class PluginDriverTest : public test::PortTest {
     if (!checked) return checked.error().message;
     const Status files = driver->check_files(checked->options);
     return files ? "fine" : files.error().message;
+  }
+  std::string WhyNotOpen(const std::string& plugin) {
+    DriverParams params = Params("", 1);
+    params.options = OptionsOf("plugin", Key("plugin", Path(plugin)));
+    const Status opened = FindDriver("plugin")->try_open(params);
+    return opened ? "fine" : opened.error().message;
   }
   std::string folder_;
 };
@@ -60,14 +66,26 @@ TEST_F(PluginDriverTest, ALibraryThatCrashesIsRefusedByName) {
   EXPECT_THAT(WhyNot(Key("plugin", Path("plugin_fault_constructor"))),
               HasSubstr("plugin_fault_constructor is refused: the library crashed (SIGSEGV) in "
                         "dlopen"));
-  const auto why_not_open = [this](const char* plugin) {
-    DriverParams params = Params("", 1);
-    params.options = OptionsOf("plugin", Key("plugin", Path(plugin)));
-    const Status opened = FindDriver("plugin")->try_open(params);
-    return opened ? "fine" : opened.error().message;
+  EXPECT_EQ(WhyNotOpen("plugin_null"), "fine");
+  EXPECT_THAT(WhyNotOpen("plugin_fault_open"), HasSubstr("crashed (SIGSEGV) in open"));
+}
+
+// Status 0 is not success: whoever ends the trial would end the daemon.
+TEST_F(PluginDriverTest, ALibraryThatEndsTheProcessIsRefusedByName) {
+  const auto why_not_in = [this](const char* place) {
+    setenv("CYGNET_TEST_LEAVE_IN", place, 1);
+    std::string why = WhyNot(Key("plugin", Path("plugin_fault_leave")));
+    if (why == "fine") why = WhyNotOpen("plugin_fault_leave");
+    unsetenv("CYGNET_TEST_LEAVE_IN");
+    return why;
   };
-  EXPECT_EQ(why_not_open("plugin_null"), "fine");
-  EXPECT_THAT(why_not_open("plugin_fault_open"), HasSubstr("crashed (SIGSEGV) in open"));
+  for (const std::string place : {"dlopen", "cygnet_driver_entry", "open", "close"}) {
+    EXPECT_THAT(why_not_in(place.c_str()),
+                HasSubstr("plugin_fault_leave is refused: the library ended the process with "
+                          "status 0 in " +
+                          place));
+  }
+  EXPECT_EQ(why_not_in("nowhere"), "fine");
 }
 
 class PluginDriverWireTest : public PluginDriverTest, public testing::WithParamInterface<bool> {};
