@@ -19,7 +19,7 @@
  * Whoever breaks the contract (a handle twice, a packet given back that the driver does not own, a
  * length beyond the buffer, a status that does not exist …) has failed: the host logs what was
  * wrong, takes no more packets from the driver and gives it none, moves the SAs to the CPU where
- * they may run there, and calls nothing but `close`.
+ * they may run there, and calls nothing but `close`. An isolated driver loses its process instead.
  */
 #ifndef CYGNET_DRIVER_H
 #define CYGNET_DRIVER_H

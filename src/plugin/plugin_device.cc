@@ -78,6 +78,7 @@ PluginDevice::~PluginDevice() {
 
 uint32_t PluginDevice::Close() {
   NoteStep("close");
+  contract_.SetEndProcess(nullptr);
   if (device_ != nullptr) driver_.close(device_);
   device_ = nullptr;
   return packets_.Reclaim();
@@ -121,6 +122,9 @@ Status PluginDevice::OpenPlugin(const PluginDeviceParams& params) {
                                          std::to_string(result) + " without a device");
   }
   device_ = device;
+  if (plugin_.isolated) {
+    contract_.SetEndProcess([device](const std::string& why) { FailIsolatedDriver(device, why); });
+  }
   return {};
 }
 

@@ -52,8 +52,9 @@ std::vector<KeyLogEntry> PluginDevice::KeyLog() const {
 }
 
 std::string PluginDevice::DriverView() const {
-  const std::string breach = contract_.breach();
-  if (!breach.empty()) return "the plug-in has broken the contract of drivers: " + breach + "\n";
+  if (contract_.broken()) {
+    return "the plug-in has broken the contract of drivers: " + contract_.breach() + "\n";
+  }
   if (!usable() || plugin_.records.view == nullptr) return {};
   std::string text(16384, '\0');
   const uint32_t length =

@@ -26,7 +26,7 @@ DeviceState PluginDevice::state() const {
 uint32_t PluginDevice::resets() const { return Look().resets; }
 
 std::string PluginDevice::failure() const {
-  if (contract_.broken()) return "it broke the contract of drivers: " + contract_.breach();
+  if (contract_.broken()) return kBrokeContract + contract_.breach();
   return plugin_.isolated && device_ != nullptr ? WhyIsolatedDriverEnded(device_) : "";
 }
 
@@ -102,7 +102,8 @@ std::vector<OffloadHandle> PluginDevice::TakeErased() {
       if (live_.erase(handles[i]) == 0) {
         contract_.Break("take_erased returned handle " + std::to_string(handles[i]) +
                         ", which no SA of the device has");
-        return erased;
+        if (contract_.broken()) return erased;
+        continue;  // what it says of the others holds: its process is gone
       }
       erased.emplace_back(handles[i]);
     }

@@ -20,6 +20,7 @@ struct device {
   pthread_mutex_t lock;
   struct cygnet_packet* up[kQueued];
   uint32_t count;
+  atomic_int installed;
 };
 
 static int behaves(const struct device* d, const char* word) {
@@ -105,17 +106,20 @@ static void driver_close(void* device) {
 }
 
 static const struct cygnet_caps* caps(void* device) {
+  static const struct cygnet_algorithm_caps gcm = {
+      .name = "rfc4106(gcm(aes))", .key_bytes = {16, 24, 32}, .icv_bytes = {8, 12, 16}};
+  static const struct cygnet_caps seals = {
+      .size = sizeof(seals), .algorithms = &gcm, .algorithm_count = 1};
   static const struct cygnet_caps none = {.size = sizeof(none)};
-  (void)device;
-  return &none;
+  return behaves(device, "state") ? &seals : &none;
 }
 static void identity(void* device, struct cygnet_identity* out) {
   (void)device;
   out->model = "thread";
 }
 static void status(void* device, struct cygnet_status* out) {
-  (void)device;
-  out->state = CYGNET_STATE_UP;
+  struct device* d = device;
+  out->state = atomic_load(&d->installed) ? 99 : CYGNET_STATE_UP;
 }
 static void stats(void* device, struct cygnet_driver_stats* out) {
   (void)device;
@@ -123,8 +127,12 @@ static void stats(void* device, struct cygnet_driver_stats* out) {
 }
 static int32_t install(void* device, const struct cygnet_sa* sa, uint32_t* handle,
                        struct cygnet_refusal* refusal) {
-  (void)device, (void)sa, (void)handle, (void)refusal;
-  return -EOPNOTSUPP;
+  (void)sa, (void)refusal;
+  struct device* d = device;
+  if (!behaves(d, "state")) return -EOPNOTSUPP;
+  *handle = 5;
+  atomic_store(&d->installed, 1);
+  return 0;
 }
 static void ignore(void* device, uint32_t handle) { (void)device, (void)handle; }
 static uint32_t erased(void* device, uint32_t* handles, uint32_t room) {

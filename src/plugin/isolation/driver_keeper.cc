@@ -29,6 +29,8 @@ std::string IsolatedDriver::failure() const {
   return life_->child().failure();
 }
 
+void IsolatedDriver::Fail(const std::string& why) { life()->child().Fail(why); }
+
 void IsolatedDriver::Restart() {
   {
     const std::lock_guard lock(lock_);

@@ -172,6 +172,8 @@ void MakeTable(Library* library, std::size_t place) {
 
 std::string WhyIsolatedDriverEnded(void* device) { return isolation::Of(device).failure(); }
 
+void FailIsolatedDriver(void* device, const std::string& why) { isolation::Of(device).Fail(why); }
+
 void RestartIsolatedDriver(void* device) { isolation::Of(device).Restart(); }
 
 Result<const cygnet_driver*> LoadIsolatedDriver(const std::string& path,

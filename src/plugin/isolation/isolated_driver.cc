@@ -184,7 +184,8 @@ uint32_t IsolatedDriver::TakeErased(uint32_t* handles, uint32_t room) {
   const auto life = this->life();
   uint32_t n = Take(Call::kTakeErased, handles, room);
   const std::lock_guard lock(lock_);
-  for (uint32_t i = 0; i < std::min(n, room); ++i) held_.erase(handles[i]);
+  if (n > room) return n;  // for the host to judge
+  for (uint32_t i = 0; i < n; ++i) held_.erase(handles[i]);
   if (!life->child().gone() || life != life_) return n;
   while (n < room && !held_.empty()) handles[n++] = held_.extract(held_.begin()).value();
   return n;

@@ -35,6 +35,8 @@ class IsolatedDriver {
 
   // Why the process ended; empty: it runs. Any thread.
   std::string failure() const;
+  // Ends the process: the host has found it breaking the contract. Any thread.
+  void Fail(const std::string& why);
   // Does not wait for the time of the next start. Any thread.
   void Restart();
 

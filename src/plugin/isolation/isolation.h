@@ -44,6 +44,8 @@ Result<const cygnet_driver*> LoadIsolatedDriver(const std::string& path,
 // Of a `device` that the table of an isolated driver has opened. Any thread.
 // Why its process ended; empty: it runs.
 std::string WhyIsolatedDriverEnded(void* device);
+// Ends its process, which has broken the contract; it is started again as after a crash.
+void FailIsolatedDriver(void* device, const std::string& why);
 // Starts a process that has ended again, without waiting for its turn.
 void RestartIsolatedDriver(void* device);
 

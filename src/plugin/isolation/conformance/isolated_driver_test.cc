@@ -281,6 +281,30 @@ TEST_F(RestartedDriver, WakesASleepingWorker) {
   EXPECT_EQ(poll(&quiet, 1, 0), 0);
 }
 
+// The adapter finds the breach: the process ends, the keys with it, and another one begins.
+TEST_F(RestartedDriver, ABreachEndsTheProcess) {
+  OpenThread("state");
+  for (int round = 0; round < 3; ++round) {
+    const uint32_t resets = device_->resets();
+    const pid_t child = ChildPid();
+    const OffloadHandle out = Add(test::MakeSpec(), Half::kOutbound);
+    ASSERT_TRUE(WaitForFailure());
+    EXPECT_EQ(device_->failure(),
+              "it broke the contract of drivers: its state is 99, which does not exist");
+    device_->ReleaseSa(out);
+    EXPECT_TRUE(Within5s([&] { return device_->TakeErased() == std::vector{out}; }));
+    EXPECT_NE(kill(child, 0), 0) << "the process still has the keys";
+    ASSERT_TRUE(Within5s([&] {
+      EXPECT_THAT(Receive(0), IsEmpty());  // the worker leaves the old process
+      return device_->state() == DeviceState::kUp;
+    }));
+    EXPECT_GT(device_->resets(), resets);
+  }
+  Arrive(Pattern(100));
+  EXPECT_EQ(Receive().size(), 1u);
+  EXPECT_EQ(device_->Close(), 0u) << "packets that were not given back";
+}
+
 class BadIsolatedDriver : public IsolatedDriver, public testing::WithParamInterface<const char*> {};
 TEST_P(BadIsolatedDriver, FailsAlone) {
   OpenThread(GetParam());
