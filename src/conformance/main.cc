@@ -89,12 +89,17 @@ int List() {
   return kConforms;
 }
 
+// What is not UTF-8 is replaced: it may be the plug-in's.
+std::string ToText(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 // The plug-in's words, from a child: this process never loads it. The error is in `problem`.
 std::optional<About> Look(const Arguments& a, std::string* problem) {
   const TrialEnd end = RunTrial(
       [&a] {
         const auto about = a.kind->look(a.subject);
-        if (about) return nlohmann::json{about->name, about->version, about->vendor}.dump();
+        if (about) return ToText({about->name, about->version, about->vendor});
         const std::string failure = IsolationFailure();
         return "!" + about.error().message + (failure.empty() ? "" : ": " + failure);
       },
@@ -131,7 +136,7 @@ std::vector<Measurement> Measure(const Arguments& a) {
         for (const Measurement& m : a.kind->measure(a.subject)) {
           rows.push_back({m.name, m.unit, m.value});
         }
-        return rows.dump();
+        return ToText(rows);
       },
       kSecondsToMeasure);
   const auto rows = nlohmann::json::parse(end.text, nullptr, false);

@@ -1,5 +1,6 @@
 #include "conformance/runner.h"
 
+#include "base/plain_text.h"
 #include "plugin/trial.h"
 
 namespace cygnet::conformance {
@@ -9,7 +10,7 @@ namespace {
 std::string Encode(Outcome outcome) {
   const std::string failure = IsolationFailure();
   if (!failure.empty()) outcome = Broken(failure);
-  return static_cast<char>('0' + static_cast<int>(outcome.verdict)) + outcome.detail;
+  return static_cast<char>('0' + static_cast<int>(outcome.verdict)) + PlainText(outcome.detail);
 }
 
 }  // namespace

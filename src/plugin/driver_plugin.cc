@@ -1,7 +1,11 @@
 #include "plugin/driver_plugin.h"
 
 #include <array>
+#include <cstring>
+#include <mutex>
+#include <set>
 
+#include "base/plain_text.h"
 #include "plugin/trial.h"
 
 namespace cygnet {
@@ -62,6 +66,15 @@ std::string FirstMissing(const DriverPlugin& p) {
   return missing;
 }
 
+// A text of the plug-in's for logs and reports, valid for the life of the process.
+const char* Cleaned(const char* text) {
+  constexpr std::size_t kLongest = 128;
+  static std::mutex lock;
+  static std::set<std::string> texts;
+  const std::lock_guard guard(lock);
+  return texts.insert(PlainText({text, strnlen(text, kLongest)})).first->c_str();
+}
+
 Error Refused(const std::string& path, const std::string& why) {
   return MakeError(Errc::kInvalid, "plug-in " + path + " is refused: " + why);
 }
@@ -92,6 +105,9 @@ Result<DriverPlugin> ReadDriver(const cygnet_driver* table, const std::string& p
   plugin.findings = ReadTable(plugin.driver.findings);
   const std::string missing = FirstMissing(plugin);
   if (!missing.empty()) return Refused(path, "its driver does not have \"" + missing + "\"");
+  for (const char** text : {&plugin.driver.name, &plugin.driver.version, &plugin.driver.vendor}) {
+    *text = Cleaned(*text);
+  }
   if (plugin.driver.wire > CYGNET_WIRE_EACH) {
     return Refused(path, "\"wire\" is " + std::to_string(plugin.driver.wire) +
                              ", which no CYGNET_WIRE_ constant is");

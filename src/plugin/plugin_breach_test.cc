@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "support/plugin_fixture.h"
 
 namespace cygnet {
@@ -303,6 +304,34 @@ TEST_F(BreachTest, PacketsThatItKeepsReturnToTheirPools) {
   EXPECT_GE(pools_.small.Available() + 64, available);
   EXPECT_EQ(device_->Close(), 0u);
   EXPECT_EQ(device_->state(), DeviceState::kFailed);
+}
+
+// Texts may be anything; what the stack shows and stores is printable UTF-8.
+TEST_F(BreachTest, TextsThatNobodyCanPrint) {
+  cygnet_driver table = liar_.driver;
+  table.name = "n\xff";
+  table.version = "1\x1b[2J";
+  table.vendor = "\xc3";
+  table.identity = [](void*, cygnet_identity* out) {
+    out->model = "m\xfe";
+    out->serial = "s\n";
+    out->version = "\xed\xa0\x80";
+  };
+  const auto plugin = ReadDriver(&table, "/driver.so");
+  ASSERT_TRUE(plugin);
+  EXPECT_EQ(plugin->Title(), "n? 1?[2J (/driver.so)");
+  EXPECT_STREQ(plugin->driver.vendor, "?");
+  Open(*plugin);
+  EXPECT_EQ(device_->identity().model, "m?");
+  EXPECT_EQ(device_->identity().serial, "s?");
+  EXPECT_EQ(device_->identity().firmware, "???");
+  static std::string line;
+  SetLogSink([](LogLevel, std::string_view text) { line = text; });
+  services->host->log(context(), CYGNET_LOG_ERROR, "hot\xff\x7f");
+  EXPECT_EQ(line, "nic0: hot??");
+  SetLogSink([](LogLevel, std::string_view) {});
+  services->packet_drop(context(), nullptr, 0, "b\xf8");
+  EXPECT_THAT(device_->breach(), HasSubstr("the reason \"b?\""));
 }
 
 TEST_F(BreachTest, TheBellRingsForABreach) {

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/plain_text.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
+
+constexpr std::size_t kLongestName = 128;
 
 cygnet_address Address(const IpAddress& address, IpFamily family) {
   cygnet_address out{};
@@ -195,7 +198,7 @@ OffloadCaps FromPlugin(const cygnet_caps& from) {
   caps.inner_checksum = can(CYGNET_CAN_INNER_CHECKSUM);
   caps.segmentation = can(CYGNET_CAN_SEGMENTATION);
   caps.max_replay_window = from.max_replay_window;
-  if (from.kernel_driver != nullptr) caps.driver = from.kernel_driver;
+  if (from.kernel_driver != nullptr) caps.driver = PlainText(from.kernel_driver, kLongestName);
   for (uint32_t i = 0; i < from.algorithm_count; ++i) {
     const cygnet_algorithm_caps& row = from.algorithms[i];
     const AlgorithmDescriptor* known = Known(row.name);
@@ -269,11 +272,7 @@ SaId FromPlugin(const cygnet_sa_id& id) {
 
 std::string PlainText(const char* text, std::size_t room) {
   if (text == nullptr) return {};
-  std::string plain(text, strnlen(text, room));
-  for (char& c : plain) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return plain;
+  return PlainText(std::string_view(text, strnlen(text, room)));
 }
 
 }  // namespace cygnet

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/plain_text.h"
 #include "plugin/trial.h"
 
 namespace cygnet::plugin_engine {
@@ -20,7 +21,11 @@ LogLevel LevelOf(uint32_t level) {
   return level <= CYGNET_LOG_INFO ? LogLevel::kInfo : LogLevel::kDebug;
 }
 
-std::string TextOf(const char* text) { return text == nullptr ? std::string() : text; }
+// By the plug-in: bounded, printable.
+std::string TextOf(const char* text) {
+  constexpr std::size_t kLongest = 1024;
+  return text == nullptr ? std::string() : PlainText({text, strnlen(text, kLongest)});
+}
 
 bool IsName(std::string_view name) {
   const auto allowed = [](char c) {
@@ -254,7 +259,7 @@ bool Module::DoesSomeLength(const AlgorithmDescriptor& cipher, const AlgorithmDe
 
 Error Module::Refusal(int32_t answer, const cygnet_refusal& refusal) const {
   const std::size_t length = strnlen(refusal.text, sizeof(refusal.text));
-  std::string text(refusal.text, length);
+  std::string text = PlainText({refusal.text, length});
   if (text.empty()) text = "refused with errno " + std::to_string(-answer);
   return MakeError(ErrcOf(answer), name_ + ": " + text);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/plain_text.h"
 #include "plugin/plugin_convert.h"
 #include "plugin/plugin_device.h"
 
@@ -60,7 +61,7 @@ std::string PluginDevice::DriverView() const {
   const uint32_t length =
       plugin_.records.view(device_, text.data(), static_cast<uint32_t>(text.size()));
   text.resize(std::min<std::size_t>(length, text.size() - 1));
-  return text;
+  return PlainLines(text);
 }
 
 std::vector<SaFinding> PluginDevice::TakeFindings() {

@@ -13,6 +13,7 @@
 #include <set>
 
 #include "base/errno_error.h"
+#include "base/plain_text.h"
 #include "plugin/trial.h"
 
 namespace cygnet {
@@ -20,7 +21,7 @@ namespace {
 
 std::string LoaderError() {
   const char* text = dlerror();
-  return text != nullptr ? text : "unknown error of the loader";
+  return text != nullptr ? PlainText(text) : "unknown error of the loader";
 }
 
 Result<std::string> Resolve(const std::string& path) {

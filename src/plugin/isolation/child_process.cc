@@ -15,6 +15,7 @@
 #include "base/errno_error.h"
 #include "base/key_material.h"
 #include "base/log.h"
+#include "base/plain_text.h"
 #include "plugin/isolation/spawn.h"
 
 namespace cygnet::isolation {
@@ -43,15 +44,6 @@ std::string HowItEnded(const siginfo_t& info) {
            "kernel's log has its number)";
   }
   return "its process was killed by signal " + number + " (" + strsignal(info.si_status) + ")";
-}
-
-// Printable; a plug-in writes what it wants.
-std::string PlainLine(const char* text, std::size_t length) {
-  std::string line(text, length);
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return line;
 }
 
 }  // namespace
@@ -99,7 +91,7 @@ Status ChildProcess::ReadDescription() {
     // A child that cannot load sends a reason instead of the texts.
     while (in->ok() && !in->done() && texts_.size() < 4) {
       const char* text = in->Text();
-      texts_.push_back(text == nullptr ? "" : PlainLine(text, strnlen(text, 256)));
+      texts_.push_back(text == nullptr ? "" : PlainText({text, strnlen(text, 256)}));
     }
   };
   const int32_t result = Do(Call::kDescribe, nullptr, take);
@@ -293,7 +285,7 @@ bool ChildProcess::ReadEvents() {
 }
 
 void ChildProcess::Accept(const Event& event) {
-  const std::string line = PlainLine(event.text, event.length);
+  const std::string line = PlainText({event.text, event.length});
   if (event.kind == static_cast<uint32_t>(EventKind::kRing)) return Ring();
   if (event.kind == static_cast<uint32_t>(EventKind::kBreach)) return Fail(line);
   if (event.kind != static_cast<uint32_t>(EventKind::kLog)) {
