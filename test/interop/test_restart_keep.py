@@ -96,12 +96,12 @@ class Restart(Kept):
         self.addCleanup(wire.close)
         for i, frame in enumerate(frames):
             wire.send(frame)
-            if i % 64 == 0:
-                time.sleep(0.002)  # the device's rings are not the matter
+            if i % 32 == 0:
+                time.sleep(0.002 * suite.SLOWNESS)  # the rings of wire and device are not the matter
         # The high word of an ESN far behind the window is inferred one too high, and the ICV fails.
         refused = ("in-number-unknown", "in-replay-duplicate", "in-replay-old", "late-beyond-window")
         self.wait_for(lambda: sum(suite.difference(drops, suite.counters(self.west)).get(name, 0)
-                                  for name in refused) >= len(frames), "all frames to be refused")
+                                  for name in refused) >= 0.9 * len(frames), "the frames to be refused")
         self.assertEqual(self.accepted(), accepted)
 
     def accepted(self):
