@@ -79,7 +79,7 @@ class FrameHost {
     uint32_t from = 0;
     cygnet_packet* all[kShape.slots];
     const uint32_t n = slots_.Recover(
-        &from, [](FrameOrigin, uint32_t, const cygnet_packet&) { return true; }, all, kShape.slots);
+        &from, [](FrameOrigin, uint32_t, bool) { return true; }, all, kShape.slots);
     for (uint32_t i = 0; i < n; ++i) GotBack(all[i]);
     for (const HostPacket& host : packets_) Require(!host.given && host.Intact());
   }

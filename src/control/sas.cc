@@ -186,7 +186,8 @@ Status Sas::Restore(RestoredSa from) {
   sa->set_state(from.state);
   CYGNET_RETURN_IF_ERROR(Place(sa));
   Link(sa);
-  CheckTimes(sa, parts_.clock->WallSeconds());  // before its first packet, however often this starts
+  CheckTimes(sa,
+             parts_.clock->WallSeconds());  // before its first packet, however often this starts
   path_.BumpGeneration();
   return {};
 }

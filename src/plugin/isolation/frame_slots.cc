@@ -49,6 +49,7 @@ uint32_t FrameSlots::Give(FrameOrigin origin, uint32_t queue, cygnet_packet* pac
   Slot& slot = slots_[number];
   slot.origin = origin;
   slot.queue = queue;
+  slot.to_seal = IsToSeal(*packet);
   // The child has the host's layout, as far as its slot is long enough.
   slot.shown_head = std::min(packet->head, kHeadroom);
   slot.shown_capacity =

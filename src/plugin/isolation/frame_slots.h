@@ -15,6 +15,11 @@ namespace cygnet::isolation {
 // How a packet came to the child.
 enum class FrameOrigin : uint8_t { kSend, kWire, kStock };
 
+inline bool IsToSeal(const cygnet_packet& packet) {
+  return packet.status == CYGNET_PACKET_SEAL_REQUESTED ||
+         packet.status == CYGNET_PACKET_PROTECT_REQUESTED;
+}
+
 class FrameSlots {
  public:
   explicit FrameSlots(const DriverMemory& memory);
@@ -39,14 +44,15 @@ class FrameSlots {
   Returned TakeBack(uint32_t slot);
 
   // After a failure: takes back, unseen, the packets for which `wanted` is true; at most `room`.
-  // Begins at *from and leaves there where it stopped.
+  // Begins at *from and leaves there where it stopped. `wanted` gets the origin, the queue, and
+  // whether the packet came to be sealed: not the packet, which another thread may take meanwhile.
   template <typename Wanted>
   uint32_t Recover(uint32_t* from, Wanted wanted, cygnet_packet** packets, uint32_t room) {
     uint32_t n = 0;
     for (; *from < memory_.shape().slots && n < room; ++*from) {
       Slot& slot = slots_[*from];
       cygnet_packet* packet = slot.packet.load(std::memory_order_acquire);
-      if (packet == nullptr || !wanted(slot.origin, slot.queue, *packet)) continue;
+      if (packet == nullptr || !wanted(slot.origin, slot.queue, slot.to_seal)) continue;
       packet = slot.packet.exchange(nullptr, std::memory_order_acq_rel);
       if (packet != nullptr) packets[n++] = packet;
     }
@@ -60,6 +66,7 @@ class FrameSlots {
     uint32_t shown_capacity = 0;
     uint32_t queue = 0;
     FrameOrigin origin = FrameOrigin::kSend;
+    bool to_seal = false;
   };
 
   const char* CopyOut(const Slot& slot, uint32_t number, const FrameHeader& header,

@@ -15,11 +15,6 @@ void WakeChild(const UniqueFd& bell) {
   (void)send(bell.get(), &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-bool IsToSeal(const cygnet_packet& packet) {
-  return packet.status == CYGNET_PACKET_SEAL_REQUESTED ||
-         packet.status == CYGNET_PACKET_PROTECT_REQUESTED;
-}
-
 // The host's bytes are as it gave them: software may seal them.
 void MarkReturned(cygnet_packet* packet) {
   packet->status = packet->status == CYGNET_PACKET_SEAL_REQUESTED ? CYGNET_PACKET_RETURNED
@@ -102,7 +97,7 @@ IsolatedPort::~IsolatedPort() {
   EndWatch();
   EndPump();
   cygnet_packet* packets[CYGNET_BURST];
-  const auto all = [](FrameOrigin, uint32_t, const cygnet_packet&) { return true; };
+  const auto all = [](FrameOrigin, uint32_t, bool) { return true; };
   uint32_t from = 0;
   while (const uint32_t n = slots_.Recover(&from, all, packets, CYGNET_BURST)) {
     services_->packet_free(context_, packets, n);
@@ -164,8 +159,8 @@ uint32_t IsolatedPort::HandBack(Queue* queue, uint32_t number, cygnet_packet** p
   }
   if (n > 1) std::reverse(packets, packets + n);
   if (!child_->failed()) return n;
-  const auto wanted = [number](FrameOrigin origin, uint32_t of, const cygnet_packet& packet) {
-    return origin == FrameOrigin::kSend && of == number && IsToSeal(packet);
+  const auto wanted = [number](FrameOrigin origin, uint32_t of, bool to_seal) {
+    return origin == FrameOrigin::kSend && of == number && to_seal;
   };
   const uint32_t more = slots_.Recover(&queue->recovered, wanted, packets + n, room - n);
   for (uint32_t i = n; i < n + more; ++i) MarkReturned(packets[i]);

@@ -119,9 +119,8 @@ bool IsolatedPort::FillStock() {
 void IsolatedPort::RecoverRest() {
   FlushSends();
   cygnet_packet* packets[CYGNET_BURST];
-  const auto wanted = [](FrameOrigin origin, uint32_t, const cygnet_packet& packet) {
-    return origin != FrameOrigin::kSend || (packet.status != CYGNET_PACKET_SEAL_REQUESTED &&
-                                            packet.status != CYGNET_PACKET_PROTECT_REQUESTED);
+  const auto wanted = [](FrameOrigin origin, uint32_t, bool to_seal) {
+    return origin != FrameOrigin::kSend || !to_seal;
   };
   while (const uint32_t n = slots_.Recover(&recovered_, wanted, packets, CYGNET_BURST)) {
     services_->packet_drop(context_, packets, n, "port-down");
