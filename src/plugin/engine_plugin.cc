@@ -55,7 +55,7 @@ Result<std::unique_ptr<PluginEngine>> OpenEngine(const std::string& path, Plugin
   auto engine = PluginEngine::Open(plugin->table, settings);
   if (!engine)
     return MakeError(engine.error().code, "plug-in " + path + ": " + engine.error().message);
-  // What it cannot be asked is no reason: only a wrong answer is.
+  // Only a wrong answer is a reason, not a question that it cannot take.
   const Status known = RunSelfTest(engine->get());
   if (!known && known.error().code == Errc::kIo) {
     return MakeError(Errc::kIo, "plug-in " + path + " is refused: " + known.error().message);

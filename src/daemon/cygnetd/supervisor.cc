@@ -338,7 +338,7 @@ void Supervisor::Store(Notice* notice) {
   }
 }
 
-// The end of the daemon is none of the supervisor.
+// The supervisor goes on when the daemon ends.
 void Supervisor::PassOn(const Notice& notice) {
   if (notice.Has("READY=1")) {
     ready_once_ = ready_ = true;
