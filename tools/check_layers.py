@@ -42,7 +42,8 @@ MAY_INCLUDE = {
 }
 # The daemon's folders, the lowest first; each may include those before it and what is below the daemon.
 BELOW_THE_DAEMON = set(MAY_INCLUDE) - {"shim", "cli"}
-DAEMON = ("system", "audit", "store", "config", "xfrm_server", "operator", "fence", "cygnetd")
+DAEMON = ("system", "audit", "store", "config", "cluster", "xfrm_server", "operator",
+          "fence", "cygnetd")
 for place, name in enumerate(DAEMON):
     MAY_INCLUDE[f"daemon/{name}"] = BELOW_THE_DAEMON | {f"daemon/{n}" for n in DAEMON[:place]}
 
