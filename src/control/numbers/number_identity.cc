@@ -76,7 +76,8 @@ NumberIdentity IdentityOf(const SaSpec& spec, const KeyMaterial& secret) {
   for (std::size_t i = 0; i < sizeof(iv_mask); ++i) iv_mask = iv_mask << 8 | bytes[i];
   return {.outbound = First16(out.HashUnder(secret)),
           .inbound = First16(in.HashUnder(secret)),
-          .iv_mask = iv_mask};
+          .iv_mask = iv_mask,
+          .group = 0};
 }
 
 }  // namespace cygnet

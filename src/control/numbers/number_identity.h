@@ -21,6 +21,8 @@ struct NumberIdentity {
   NumberId inbound{};
   // Each life of the key has the same mask, so disjoint numbers are disjoint nonces.
   uint64_t iv_mask = 0;
+  // Of a cluster: the group that the SA belongs to. 0: none.
+  uint32_t group = 0;
 };
 
 inline constexpr std::size_t kNumberSecretBytes = 32;

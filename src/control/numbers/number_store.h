@@ -52,7 +52,8 @@ class NumberStore {
   virtual Status LowerInbound(const NumberId& id, uint64_t mark, uint64_t last) = 0;
 
   // Runs `steps`, which call the functions above, as one step: all of it is stored, or nothing. One
-  // wait for the disk instead of many.
+  // wait for the disk instead of many. A store that others change, too, may run them again: they
+  // set all of their results each time.
   virtual Status Together(const std::function<Status()>& steps) = 0;
 
   // Why it gives nothing at present; empty: it works.

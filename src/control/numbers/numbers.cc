@@ -177,6 +177,7 @@ uint64_t Numbers::NextStep(const Row& row) const {
 
 Status Numbers::AskOutbound(Grant* grant, uint64_t count) {
   SequenceCounter& sequence = grant->row->sa->outbound()->sequence;
+  grant->block = {};
   if (!grant->row->identity.has_value()) {
     const uint64_t after = std::max(sequence.edge(), sequence.last_sent());
     grant->block = {after + 1, AtMost(after, count, sequence.limit())};
@@ -198,6 +199,8 @@ Status Numbers::AskInbound(Grant* grant, uint64_t from, uint64_t step) {
   const Row& row = *grant->row;
   const uint64_t limit = LimitOf(*row.sa);
   uint64_t known = row.mark;
+  grant->mark.reset();
+  grant->begin_at.reset();
   for (int tries = 0; tries < 3; ++tries) {
     const uint64_t up_to = std::max(AtMost(std::max(from, known), step, limit), known);
     const auto mark = store_->Inbound(row.identity->inbound, known, up_to);
