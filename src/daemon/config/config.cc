@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text_file.h"
+#include "daemon/config/config_cluster.h"
 #include "daemon/config/config_fields.h"
 
 namespace cygnet {
@@ -46,6 +47,7 @@ const std::vector<SingleTable>& SingleTables() {
       TableOf("scheduler", SchedulerFields(), &Config::scheduler),
       TableOf("ledger", LedgerFields(), &Config::ledger),
       TableOf("numbers", NumbersFields(), &Config::numbers),
+      TableOf("cluster", ClusterFields(), &Config::cluster),
       TableOf("fips", FipsFields(), &Config::fips),
       TableOf("audit", AuditFields(), &Config::audit),
   };
@@ -158,6 +160,23 @@ Status ReadRules(const TomlTable& root, Config* config) {
   return {};
 }
 
+// Numbers of one SA cannot be in two stores.
+Status ReadGroups(const TomlTable& root, Config* config) {
+  const auto tables = FindTables(root, "cluster_group");
+  if (!tables) return tables.error();
+  if (*tables != nullptr) {
+    for (const TomlTable& table : **tables) {
+      CYGNET_RETURN_IF_ERROR(ReadClusterGroup(table, &config->cluster));
+    }
+  }
+  if (config->cluster.name.empty()) return {};
+  if (config->cluster.groups.empty()) {
+    return root.Wrong("cluster", "needs at least one [[cluster_group]] table");
+  }
+  if (config->numbers.store == NumbersKept::kNone) return {};
+  return root.Wrong("numbers", "store must be \"none\" in a cluster, whose store has the numbers");
+}
+
 Status CheckLookAside(const TomlTable& table, const LookAsideConfig& look_aside) {
   if (look_aside.mode != LookAsideMode::kNo && look_aside.engine.empty()) {
     return table.Wrong("engine", "missing, but required unless mode is \"no\"");
@@ -186,11 +205,12 @@ Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* conf
   CYGNET_RETURN_IF_ERROR(CheckKeys(*table, single.fields));
   CYGNET_RETURN_IF_ERROR(single.read(*table, config));
   if (single.name == "look_aside") return CheckLookAside(*table, config->look_aside);
+  if (single.name == "cluster") return CheckCluster(*table, config->cluster);
   return {};
 }
 
 std::string Heading(std::string_view section) {
-  const bool repeats = section == "device" || section == "placement";
+  const bool repeats = section == "device" || section == "placement" || section == "cluster_group";
   return repeats ? fmt::format("[[{}]]\n", section) : fmt::format("[{}]\n", section);
 }
 
@@ -216,6 +236,7 @@ Result<Config> ParseConfig(std::string_view text, const std::string& source) {
   }
   CYGNET_RETURN_IF_ERROR(ReadDevices(*root, &config));
   CYGNET_RETURN_IF_ERROR(ReadRules(*root, &config));
+  CYGNET_RETURN_IF_ERROR(ReadGroups(*root, &config));
   return config;
 }
 
@@ -246,6 +267,7 @@ std::vector<ConfigSection> ConfigSections() {
   }
   sections.push_back({.name = "device", .fields = AllDeviceKeys()});
   sections.push_back({.name = "placement", .fields = InfoOf(PlacementFields())});
+  sections.push_back({.name = "cluster_group", .fields = InfoOf(ClusterGroupFields())});
   return sections;
 }
 
@@ -263,6 +285,10 @@ std::vector<TomlTable> ShowConfig(const Config& config) {
   for (const PlacementRuleConfig& rule : config.placement) {
     tables.emplace_back("", "placement", 0);
     ShowFields(PlacementFields(), rule, &tables.back());
+  }
+  for (const ClusterGroupConfig& group : config.cluster.groups) {
+    tables.emplace_back("", "cluster_group", 0);
+    ShowFields(ClusterGroupFields(), group, &tables.back());
   }
   return tables;
 }

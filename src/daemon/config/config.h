@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "control/placement/settings.h"
 #include "crypto/engine_set.h"
+#include "daemon/config/cluster_config.h"
 #include "daemon/store/ledger_file.h"
 #include "datapath/placement_request.h"
 #include "device/driver.h"
@@ -125,6 +126,7 @@ struct Config {
   SchedulerParams scheduler{};
   LedgerConfig ledger{};
   NumbersConfig numbers{};
+  ClusterConfig cluster{};
   FipsConfig fips{};
   AuditConfig audit{};
   uint32_t ReplayWindowMin() const;

@@ -40,7 +40,7 @@ Values Keys(const Config& config) {
       keys[{name, ""}] += "\n" + PrintEntries(table);
       continue;
     }
-    if (name == "device") {
+    if (name == "device" || name == "cluster_group") {
       name += " " + *table.Find("name")->value.As<std::string>();
       keys[{name, ""}] = "present";
     }
@@ -65,10 +65,11 @@ ConfigChanges CompareConfigs(const Config& before, const Config& after) {
   ConfigChanges changes;
   for (const Key& key : keys) {
     if (value_in(old_values, key) == value_in(new_values, key)) continue;
-    // A device that was added or removed is reported by its name alone.
-    const Key device{key.table, ""};
-    const bool whole = key.table.starts_with("device ") && !key.name.empty() &&
-                       (old_values.count(device) == 0 || new_values.count(device) == 0);
+    // A device or group that was added or removed is reported by its name alone.
+    const Key thing{key.table, ""};
+    const bool named = key.table.starts_with("device ") || key.table.starts_with("cluster_group ");
+    const bool whole = named && !key.name.empty() &&
+                       (old_values.count(thing) == 0 || new_values.count(thing) == 0);
     if (!whole) (IsLive(key) ? changes.live : changes.restart).push_back(key.Text());
   }
   return changes;

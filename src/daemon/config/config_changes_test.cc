@@ -94,5 +94,26 @@ TEST(ConfigChangesTest, ADeviceThatCameOrWentIsOneChange) {
   EXPECT_THAT(CompareConfigs(after, changed).restart, ElementsAre("device nic1.5.mtu"));
 }
 
+TEST(ConfigChangesTest, AClusterTakesEffectAtARestart) {
+  const auto config = [](const std::string& rest) {
+    const auto parsed = ParseConfig(
+        "[cluster]\nname = \"c\"\nnode = \"n\"\nendpoints = [\"http://127.0.0.1:2379\"]\n"
+        "heartbeat = \"192.0.2.2:4712\"\nsecret_file = \"/s\"\n"
+        "[[device]]\nname = \"nic0\"\nwire = \"w\"\n"
+        "[[cluster_group]]\nname = \"a\"\naddresses = [\"192.0.2.1/24 dev nic0\"]\n" +
+            rest,
+        "f");
+    EXPECT_TRUE(parsed);
+    return *parsed;
+  };
+  const Config before = config("");
+  ConfigChanges changes = CompareConfigs(before, config("prefer = \"n\"\n"));
+  EXPECT_THAT(changes.live, IsEmpty());
+  EXPECT_THAT(changes.restart, ElementsAre("cluster_group a.prefer"));
+  changes = CompareConfigs(
+      before, config("[[cluster_group]]\nname = \"b\"\naddresses = [\"192.0.2.3/24 dev nic0\"]\n"));
+  EXPECT_THAT(changes.restart, ElementsAre("cluster_group b"));
+}
+
 }  // namespace
 }  // namespace cygnet

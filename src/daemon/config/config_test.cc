@@ -512,6 +512,73 @@ TEST(ConfigTest, ExampleShowsTheDefaults) {
   EXPECT_EQ(*config, DefaultConfig("eth1"));
 }
 
+// --- A cluster ---
+
+constexpr char kCluster[] =
+    "[cluster]\nname = \"c\"\nnode = \"gw1\"\nendpoints = [\"https://192.0.2.9:2379\"]\n"
+    "ca_file = \"/ca\"\nheartbeat = \"[2001:db8::2]:4712\"\nsecret_file = \"/s\"\n";
+constexpr char kGroup[] =
+    "[[cluster_group]]\nname = \"vpn\"\n"
+    "addresses = [\"192.0.2.1/24 dev nic0\", \"2001:db8::1/64 dev nic0\"]\n";
+
+TEST(ConfigTest, ReadsAClusterAndPrintsItBack) {
+  const auto config = ParseConfig(std::string(kCluster) +
+                                      "certificate = \"/c\"\nprivate_key = \"/k\"\n"
+                                      "state_file = \"/st\"\nshare = \"sas\"\n"
+                                      "wrapping_keys = [\"/w1\", \"/w2\"]\n"
+                                      "inbound = \"checkpoint\"\n" +
+                                      kDevice + kGroup + "prefer = \"gw2\"\n",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const ClusterConfig& cluster = config->cluster;
+  EXPECT_EQ(cluster.name, "c");
+  EXPECT_EQ(cluster.node, "gw1");
+  EXPECT_EQ(cluster.share, ClusterShare::kSas);
+  EXPECT_EQ(cluster.inbound, ClusterInbound::kCheckpoint);
+  EXPECT_EQ(cluster.wrapping_keys, (std::vector<std::string>{"/w1", "/w2"}));
+  ASSERT_EQ(cluster.groups.size(), 1u);
+  EXPECT_EQ(cluster.groups[0].addresses.size(), 2u);
+  EXPECT_EQ(cluster.groups[0].prefer, "gw2");
+  const auto again = ParseConfig(DescribeConfig(*config), "f.toml");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+}
+
+TEST(ConfigTest, AClusterThatCannotBeSafeIsRefused) {
+  const std::string good = std::string(kCluster) + kDevice + kGroup;
+  EXPECT_EQ(ErrorOf(good), "no error");
+  const auto with = [&good](const std::string& what, const std::string& instead) {
+    std::string text = good;
+    const std::size_t at = text.find(what);
+    EXPECT_NE(at, std::string::npos) << what;
+    return ErrorOf(text.replace(at, what.size(), instead));
+  };
+  EXPECT_THAT(with("name = \"c\"\n", ""), HasSubstr("cluster.name: missing"));
+  EXPECT_THAT(with("node = \"gw1\"\n", ""), HasSubstr("cluster.node: missing"));
+  EXPECT_THAT(with("gw1", "gw/1"), HasSubstr("\"gw/1\" is not a name"));
+  EXPECT_THAT(with("https://", "http://"), HasSubstr("without TLS"));
+  EXPECT_EQ(with("https://192.0.2.9", "http://127.0.0.1"), "no error");
+  EXPECT_THAT(with("https://192.0.2.9:2379", "192.0.2.9:2379"), HasSubstr("is not an endpoint"));
+  EXPECT_THAT(with("https://192.0.2.9:2379", "https://192.0.2.9"), HasSubstr("no host and port"));
+  EXPECT_THAT(with("ca_file = \"/ca\"\n", ""), HasSubstr("cluster.ca_file: missing"));
+  EXPECT_THAT(with("ca_file", "certificate = \"/c\"\nca_file"),
+              HasSubstr("cluster.private_key: missing"));
+  EXPECT_THAT(with("[2001:db8::2]:4712", "2001:db8::2:4712"), HasSubstr("cluster.heartbeat"));
+  EXPECT_THAT(with("heartbeat", "share = \"sas\"\nheartbeat"), HasSubstr("wrapping_keys: missing"));
+  EXPECT_THAT(with("heartbeat", "wrapping_keys = [\"/w\"]\nheartbeat"),
+              HasSubstr("allowed with share"));
+  EXPECT_THAT(with("192.0.2.1/24 dev nic0", "192.0.2.1/24"), HasSubstr("not a virtual address"));
+  EXPECT_THAT(with("192.0.2.1/24 dev nic0", "192.0.2.1/33 dev nic0"),
+              HasSubstr("not the address of one host"));
+  EXPECT_THAT(with(kGroup, ""), HasSubstr("at least one [[cluster_group]]"));
+  EXPECT_THAT(with(kCluster, ""), HasSubstr("needs a [cluster] with a name"));
+  EXPECT_THAT(ErrorOf(good + kGroup), HasSubstr("\"vpn\" is used twice"));
+  EXPECT_THAT(ErrorOf(good + "[[cluster_group]]\nname = \"b\"\n"
+                             "addresses = [\"192.0.2.1/32 dev nic1\"]\n"),
+              HasSubstr("belongs to group vpn, too"));
+  EXPECT_THAT(ErrorOf("[numbers]\nstore = \"file\"\n" + good), HasSubstr("must be \"none\""));
+}
+
 // --- The documents name exactly the existing keys ---
 
 using Keys = std::map<std::string, std::set<std::string>>;
