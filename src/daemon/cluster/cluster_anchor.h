@@ -52,6 +52,7 @@ class ClusterAnchor {
   WriterLock lock_;
   UniqueFd file_;
   uint64_t sequence_ = 0;
+  bool must_replace_ = false;
   std::optional<AnchorState> state_;
 };
 

@@ -80,13 +80,13 @@ class ClusterStore final : public NumberStore {
   // Each turn of the loop. Each second it asks the store, without waiting: whether it answers,
   // takes changes, and still has what it confirmed.
   void Probe();
-  bool is_away() const { return !away_.empty(); }
+  bool is_away() const { return session_.is_away(); }
   // Of the names that Identify gives; 0: the store was never reached.
-  uint64_t era() const { return era_; }
+  uint64_t era() const { return session_.era(); }
   // Since the last call: the store lost what it had confirmed, or another node found so. The text
   // says why. From now on SAs that were there before get no numbers (kNoEntry): ask key management
   // for new ones.
-  std::optional<std::string> TakeWentBack();
+  std::optional<std::string> TakeWentBack() { return session_.TakeWentBack(); }
 
   // --- NumberStore ---
   // A group that this node does not own: kPermission. Of an SA of an older era: kNoEntry. The store
@@ -118,7 +118,7 @@ class ClusterStore final : public NumberStore {
     bool is_known = false;
     int64_t revision = 0;  // 0: the store does not have it
     uint64_t value = 0;
-    // The value before changes that are stored, but that no caller got.
+    // The value before changes that are stored, but that no caller got: the revision is of them.
     std::optional<uint64_t> unclaimed{};
     // What the steps of Together want.
     bool is_touched = false;
@@ -129,13 +129,12 @@ class ClusterStore final : public NumberStore {
   ClusterStore(const Params& params, const KeyMaterial& secret, ClusterAnchor anchor,
                const Clock* clock);
   Result<Row*> Touch(const NumberId& id, const char* kind);
-  void Note(const NumberId& id, const char* kind, GroupId group);
+  void Note(const std::string& name, GroupId group);
   void ForgetOld();
-  void NewEra();
   Status Retry(const std::function<Status()>& steps);
   Result<bool> Commit();
   Result<bool> CommitSome(std::size_t first, std::size_t end);
-  Status FetchUnknown();
+  Result<bool> FetchUnknown();
   void Reread(Row* row, const std::vector<EtcdEntry>& found);
   void Untouch();
   Status Change(const EtcdOp& op, GroupId group);

@@ -59,6 +59,10 @@ class EtcdClient {
   // Called at least each 10 ms while a call waits. It must not use this client.
   void SetWhileWaiting(std::function<void()> run) { while_waiting_ = std::move(run); }
 
+  void CallWhileWaiting() const {
+    if (while_waiting_) while_waiting_();
+  }
+
   // --- Calls that wait, `timeout_ms` at most, for all endpoints together ---
   Result<EtcdRangeAnswer> Range(const EtcdOp& range, uint32_t timeout_ms);
   Result<EtcdTxnAnswer> Txn(const EtcdTxn& txn, uint32_t timeout_ms);

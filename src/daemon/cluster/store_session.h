@@ -3,12 +3,12 @@
 // answers at all. For ClusterStore. Control thread.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -28,8 +28,9 @@ struct StoreChange {
 
 struct StoreOutcome {
   bool is_done = false;
-  int64_t revision = 0;                         // of the store, with the change
-  std::vector<std::vector<EtcdEntry>> found{};  // not done: one for each of `otherwise`
+  int64_t revision = 0;  // of the store, with the change
+  // One for each of `then` or, if it is not done, of `otherwise`.
+  std::vector<std::vector<EtcdEntry>> found{};
 };
 
 class StoreSession {
@@ -39,7 +40,6 @@ class StoreSession {
     std::string prefix;
     std::string node;
     Incarnation incarnation = 0;
-    std::vector<std::string> groups{};  // names, by GroupId - 1
     uint32_t timeout_ms = 300;
     uint32_t probe_timeout_ms = 900;
     uint32_t probe_each_ms = 1000;
@@ -50,6 +50,8 @@ class StoreSession {
 
   StoreSession(Params params, ClusterAnchor anchor, const Clock* clock);
 
+  // Groups have the numbers 1, 2 ...
+  void AddGroup(const std::string& name) { groups_.push_back(name); }
   EtcdClient* client() { return &client_; }
   // Asks the store who it is, and waits for it.
   void Meet();
@@ -89,7 +91,7 @@ class StoreSession {
   Status Learn(const EtcdHeader& header, const Guards& guards);
   Status RaiseEra(const std::string& why, const EtcdHeader& header, const Guards& guards);
   Status SetEra(uint64_t era, const EtcdHeader& header, const Guards& guards);
-  Status TakeEra(const EtcdEntry& entry);
+  Status TakeEra(const EtcdEntry& entry, const std::string& why);
   void Settle();
   void StartProbe();
   void EndProbe(const Result<std::string>& body);
@@ -106,7 +108,8 @@ class StoreSession {
   AnchorState seen_;  // what the file has, or will have with the next Confirm
   uint64_t era_ = 0;  // 0: unknown
   int64_t era_revision_ = 0;
-  bool has_met_ = false;  // guards were read since the start
+  bool has_met_ = false;             // guards were read since the start
+  std::vector<std::string> groups_;  // names, by GroupId - 1
   std::map<GroupId, int64_t> owned_;
   std::string away_;
   std::string disk_fault_;

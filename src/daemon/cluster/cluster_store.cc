@@ -1,0 +1,402 @@
+#include "daemon/cluster/cluster_store.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/check.h"
+
+namespace cygnet {
+namespace {
+
+constexpr const char* kOut = "out";
+constexpr const char* kIn = "in";
+constexpr int kTries = 4;
+// In one transaction, with the guards.
+constexpr std::size_t kRowsPerTxn = kEtcdMaxTxnOps - StoreSession::kMaxGuards;
+
+std::string Hex(const NumberId& id) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const uint8_t byte : id) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+std::string RowName(const NumberId& id, const char* kind) { return "num/" + Hex(id) + "/" + kind; }
+
+std::optional<uint64_t> Decimal(const std::string& text) {
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
+  return value;
+}
+
+KeyMaterial SecretOfEra(const KeyMaterial& secret, uint64_t era) {
+  const std::string text = "era " + std::to_string(era);
+  std::array<uint8_t, kNumberSecretBytes> hash{};
+  unsigned int length = 0;
+  CYGNET_CHECK(HMAC(EVP_sha256(), secret.bytes().data(), static_cast<int>(secret.size()),
+                    reinterpret_cast<const uint8_t*>(text.data()), text.size(), hash.data(),
+                    &length) != nullptr &&
+               length == hash.size());
+  KeyMaterial made(hash);
+  SecureWipe(hash.data(), hash.size());
+  return made;
+}
+
+// "192.0.2.1/24 dev nic0"
+std::vector<ParsedAddress> AddressesOf(const ClusterGroupConfig& group) {
+  std::vector<ParsedAddress> addresses;
+  for (const std::string& text : group.addresses) {
+    const auto address = ParseAddress(std::string_view(text).substr(0, text.find_first_of("/ ")));
+    if (address.has_value()) addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+}  // namespace
+
+std::string ClusterPrefix(const std::string& cluster) { return "/cygnet/v1/" + cluster + "/"; }
+
+Result<std::unique_ptr<ClusterStore>> ClusterStore::Open(const Params& params,
+                                                         const KeyMaterial& secret,
+                                                         const Clock* clock) {
+  if (secret.size() < kNumberSecretBytes) {
+    return MakeError(Errc::kInvalid, "cluster.secret_file: it needs 32 bytes or more");
+  }
+  auto anchor = ClusterAnchor::Open(params.state_file, params.cluster, params.node);
+  if (!anchor) return anchor.error();
+  auto store =
+      std::unique_ptr<ClusterStore>(new ClusterStore(params, secret, *std::move(anchor), clock));
+  store->session_.Meet();
+  return store;
+}
+
+ClusterStore::ClusterStore(const Params& params, const KeyMaterial& secret, ClusterAnchor anchor,
+                           const Clock* clock)
+    : prefix_(ClusterPrefix(params.cluster)),
+      secret_(secret.Clone()),
+      session_({.etcd = params.etcd,
+                .prefix = prefix_,
+                .node = params.node,
+                .incarnation = params.incarnation,
+                .timeout_ms = params.timeout_ms,
+                .probe_timeout_ms = params.probe_timeout_ms,
+                .probe_each_ms = params.probe_each_ms},
+               std::move(anchor), clock) {
+  for (const ClusterGroupConfig& group : params.groups) {
+    addresses_.push_back(AddressesOf(group));
+    session_.AddGroup(group.name);
+  }
+  session_.client()->SetWhileWaiting(params.while_waiting);
+}
+
+// --- Groups ---
+
+void ClusterStore::SetOwned(GroupId group, int64_t owner_revision) {
+  session_.SetOwned(group, owner_revision);
+}
+
+void ClusterStore::SetNotOwned(GroupId group) { session_.SetNotOwned(group); }
+
+bool ClusterStore::Owns(GroupId group) const { return session_.Owns(group); }
+
+GroupId ClusterStore::GroupOf(const SaSpec& spec) const {
+  const auto group_with = [&](const IpAddress& address) -> GroupId {
+    for (std::size_t i = 0; i < addresses_.size(); ++i) {
+      for (const ParsedAddress& own : addresses_[i]) {
+        if (own.family == spec.family && own.address == address) return static_cast<GroupId>(i + 1);
+      }
+    }
+    return 0;
+  };
+  if (spec.direction == SaDirection::kIn) return group_with(spec.daddr);
+  const GroupId group = group_with(spec.saddr);
+  return group != 0 || spec.direction == SaDirection::kOut ? group : group_with(spec.daddr);
+}
+
+void ClusterStore::Probe() { session_.Probe(); }
+
+std::string ClusterStore::fault() const { return session_.fault(); }
+
+// --- Names ---
+
+Result<NumberIdentity> ClusterStore::Identify(const SaSpec& spec) {
+  const uint64_t era = session_.era();
+  if (era == 0) {
+    const Status ready = session_.Ready();
+    return ready ? MakeError(Errc::kNetworkDown, "the cluster's store was not reached yet")
+                 : ready.error();
+  }
+  if (era != era_) {
+    era_secret_ = SecretOfEra(secret_, era);
+    era_ = era;
+  }
+  NumberIdentity identity = IdentityOf(spec, era_secret_);
+  identity.group = GroupOf(spec);
+  if (depth_ == 0) ForgetOld();
+  Note(RowName(identity.outbound, kOut), identity.group);
+  Note(RowName(identity.inbound, kIn), identity.group);
+  return identity;
+}
+
+// Who has the same key twice, in SAs of a group and of none, has one counter for both: the owner of
+// the group gets its numbers.
+void ClusterStore::Note(const std::string& name, GroupId group) {
+  Row& row = rows_[name];
+  if (row.key.empty()) {
+    row.key = prefix_ + name;
+    row.era = era_;
+    released_.push_back(name);
+  }
+  if (group != 0) row.group = group;
+}
+
+void ClusterStore::Retain(const NumberIdentity& identity) {
+  for (const auto& name : {RowName(identity.outbound, kOut), RowName(identity.inbound, kIn)}) {
+    const auto row = rows_.find(name);
+    if (row != rows_.end()) ++row->second.retained;
+  }
+}
+
+void ClusterStore::Release(const NumberIdentity& identity) {
+  for (const auto& name : {RowName(identity.outbound, kOut), RowName(identity.inbound, kIn)}) {
+    const auto row = rows_.find(name);
+    if (row == rows_.end() || row->second.retained == 0) continue;
+    if (--row->second.retained == 0) released_.push_back(name);
+  }
+}
+
+// Rows that no SA has stay for a while: numbers may still be given back, or the key may return.
+void ClusterStore::ForgetOld() {
+  constexpr std::size_t kKept = 8192;
+  while (released_.size() > kKept) {
+    const auto row = rows_.find(released_.front());
+    released_.pop_front();
+    if (row != rows_.end() && row->second.retained == 0) rows_.erase(row);
+  }
+}
+
+// --- Numbers ---
+
+// The row as the steps see it: with what they wanted before.
+Result<ClusterStore::Row*> ClusterStore::Touch(const NumberId& id, const char* kind) {
+  const auto found = rows_.find(RowName(id, kind));
+  if (found == rows_.end()) {
+    return MakeError(Errc::kNoEntry, "the number store does not know the SA");
+  }
+  Row* const row = &found->second;
+  if (!session_.Owns(row->group)) return session_.NotOwned(row->group);
+  CYGNET_RETURN_IF_ERROR(session_.Ready());
+  if (row->era != session_.era()) {
+    return MakeError(Errc::kNoEntry,
+                     "the cluster's store lost which numbers the SA has used; replace its key");
+  }
+  if (!row->is_touched) {
+    row->is_touched = true;
+    row->wanted.reset();
+    touched_.push_back(row);
+  }
+  return row;
+}
+
+Result<NumberBlock> ClusterStore::Outbound(const NumberId& id, uint64_t after, uint64_t count) {
+  NumberBlock block;
+  const Status status = Together([&]() -> Status {
+    const auto row = Touch(id, kOut);
+    if (!row) return row.error();
+    const uint64_t last = std::max((*row)->wanted.value_or((*row)->value), after);
+    const uint64_t left = ~uint64_t{0} - last;
+    if (left == 0) return MakeError(Errc::kRange, "all 2^64 numbers of the key are given");
+    block = {last + 1, last + std::min(count, left)};
+    (*row)->wanted = block.last;
+    return {};
+  });
+  if (!status) return status.error();
+  return block;
+}
+
+Result<InboundMark> ClusterStore::Inbound(const NumberId& id, uint64_t from, uint64_t up_to) {
+  InboundMark answer;
+  const Status status = Together([&]() -> Status {
+    const auto touched = Touch(id, kIn);
+    if (!touched) return touched.error();
+    Row* const row = *touched;
+    const uint64_t now = row->wanted.value_or(row->unclaimed.value_or(row->value));
+    answer.raised = now == from;
+    answer.mark = answer.raised ? up_to : now;
+    if (answer.raised && up_to > now) row->wanted = up_to;
+    return {};
+  });
+  if (!status) return status.error();
+  return answer;
+}
+
+Status ClusterStore::ReturnOutbound(const NumberId& id, uint64_t used, uint64_t last) {
+  return LowerIfLast(id, kOut, used, last);
+}
+
+Status ClusterStore::LowerInbound(const NumberId& id, uint64_t mark, uint64_t last) {
+  return LowerIfLast(id, kIn, mark, last);
+}
+
+// Who cannot give back leaves a gap.
+Status ClusterStore::LowerIfLast(const NumberId& id, const char* kind, uint64_t value,
+                                 uint64_t last) {
+  return Together([&]() -> Status {
+    const auto row = Touch(id, kind);
+    if (!row) {
+      const Errc code = row.error().code;
+      return code == Errc::kPermission || code == Errc::kNoEntry ? Status() : row.error();
+    }
+    if ((*row)->wanted.value_or((*row)->value) == last && value < last) (*row)->wanted = value;
+    return {};
+  });
+}
+
+// --- Transactions ---
+
+Status ClusterStore::Together(const std::function<Status()>& steps) {
+  if (depth_ != 0) return steps();
+  ++depth_;
+  Status status = Retry(steps);
+  --depth_;
+  Untouch();
+  return status;
+}
+
+void ClusterStore::Untouch() {
+  for (Row* const row : touched_) {
+    row->is_touched = false;
+    row->wanted.reset();
+  }
+  touched_.clear();
+}
+
+Status ClusterStore::Retry(const std::function<Status()>& steps) {
+  for (int tries = 0; tries < kTries; ++tries) {
+    Untouch();
+    CYGNET_RETURN_IF_ERROR(steps());
+    if (touched_.empty()) return {};
+    if (touched_.size() > kRowsPerTxn) {
+      const auto all_known = FetchUnknown();
+      if (!all_known) return all_known.error();
+      if (!*all_known) continue;
+    }
+    const auto is_done = Commit();
+    if (!is_done) return is_done.error();
+    if (!*is_done) continue;
+    // Nothing counts before this.
+    CYGNET_RETURN_IF_ERROR(session_.Confirm());
+    for (Row* const row : touched_) row->unclaimed.reset();
+    return {};
+  }
+  return MakeError(Errc::kAgain, "other nodes change the same numbers at the same time");
+}
+
+// False: a row was not as it was last seen. It is known now.
+Result<bool> ClusterStore::Commit() {
+  bool all_done = true;
+  std::size_t first = 0;
+  while (first < touched_.size()) {
+    std::set<GroupId> groups;
+    std::size_t end = first;
+    for (; end < touched_.size() && end - first < kRowsPerTxn; ++end) {
+      if (touched_[end]->group != 0) groups.insert(touched_[end]->group);
+      if (groups.size() > StoreSession::kMaxGroups) break;
+    }
+    const auto is_done = CommitSome(first, end);
+    if (!is_done) return is_done.error();
+    all_done = all_done && *is_done;
+    first = end;
+  }
+  return all_done;
+}
+
+Result<bool> ClusterStore::CommitSome(std::size_t first, std::size_t end) {
+  StoreChange change;
+  for (std::size_t i = first; i < end; ++i) {
+    const Row& row = *touched_[i];
+    if (row.group != 0) change.groups.insert(row.group);
+    change.compares.push_back({row.key, row.revision});
+    if (row.wanted.has_value())
+      change.then.push_back(EtcdPut(row.key, std::to_string(*row.wanted)));
+    change.otherwise.push_back(EtcdGet(row.key));
+  }
+  const auto outcome = session_.Run(change);
+  for (std::size_t i = first; i < end; ++i) {
+    Row* const row = touched_[i];
+    if (!outcome) {
+      row->is_known = false;  // it may have taken effect
+    } else if (!outcome->is_done) {
+      Reread(row, outcome->found[i - first]);
+    } else if (row->wanted.has_value()) {
+      const bool is_raised = *row->wanted > row->value;
+      if (!is_raised) row->unclaimed.reset();
+      if (is_raised && !row->unclaimed.has_value()) row->unclaimed = row->value;
+      row->revision = outcome->revision;
+      row->value = *row->wanted;
+      row->is_known = true;
+    }
+  }
+  if (!outcome) return outcome.error();
+  return outcome->is_done;
+}
+
+// Before several transactions: rows that were never seen would fail one after the other.
+Result<bool> ClusterStore::FetchUnknown() {
+  std::vector<Row*> unknown;
+  for (Row* const row : touched_) {
+    if (!row->is_known) unknown.push_back(row);
+  }
+  for (std::size_t first = 0; first < unknown.size(); first += kRowsPerTxn) {
+    const std::size_t end = std::min(first + kRowsPerTxn, unknown.size());
+    StoreChange look;
+    for (std::size_t i = first; i < end; ++i) look.then.push_back(EtcdGet(unknown[i]->key));
+    look.otherwise = look.then;
+    const auto outcome = session_.Run(look);
+    if (!outcome) return outcome.error();
+    for (std::size_t i = first; i < end; ++i) Reread(unknown[i], outcome->found[i - first]);
+  }
+  return unknown.empty();
+}
+
+// A mark that this node raised, and that no caller got, is still its own if nobody changed it.
+void ClusterStore::Reread(Row* row, const std::vector<EtcdEntry>& found) {
+  const EtcdEntry now = found.empty() ? EtcdEntry() : found.front();
+  if (now.mod_revision != row->revision) row->unclaimed.reset();
+  row->is_known = true;
+  row->revision = now.mod_revision;
+  // What is not a number gives none: as if all were used.
+  row->value = now.mod_revision == 0 ? 0 : Decimal(now.value).value_or(~uint64_t{0});
+}
+
+// --- Entries ---
+
+Status ClusterStore::Put(const std::string& key, const std::string& value, GroupId group) {
+  return Change(EtcdPut(prefix_ + key, value), group);
+}
+
+Status ClusterStore::Delete(const std::string& key, GroupId group) {
+  return Change(EtcdDelete(prefix_ + key), group);
+}
+
+Status ClusterStore::Change(const EtcdOp& op, GroupId group) {
+  StoreChange change{.compares = {}, .then = {op}, .otherwise = {}, .groups = {}};
+  if (group != 0) change.groups.insert(group);
+  for (int tries = 0; tries < kTries; ++tries) {
+    const auto outcome = session_.Run(change);
+    if (!outcome) return outcome.error();
+    if (outcome->is_done) return {};
+  }
+  return MakeError(Errc::kAgain, "the cluster's store changes all the time");
+}
+
+}  // namespace cygnet
