@@ -75,7 +75,10 @@ class EtcdServer {
     waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
-  void Suspend() { kill(pid_, SIGSTOP); }
+  void Suspend() {
+    kill(pid_, SIGSTOP);
+    waitpid(pid_, nullptr, WUNTRACED);
+  }
   void Resume() { kill(pid_, SIGCONT); }
 
   // Its data as they are now. It ends for it, and starts again.

@@ -321,8 +321,11 @@ Error ParseEtcdError(std::string_view body, long http_status) {
     case 7:
     case 16:
       return MakeError(Errc::kAccess, message);
-    case 8:
-      return MakeError(Errc::kNoSpace, message);
+    case 8:  // its disk is full, the request is too large, or it has too many requests
+      return MakeError(message.find("space exceeded") != std::string::npos ? Errc::kNoSpace
+                       : message.find("larger than") != std::string::npos  ? Errc::kInvalid
+                                                                           : Errc::kNetworkDown,
+                       message);
     case 1:   // cancelled
     case 4:   // deadline
     case 13:  // internal
