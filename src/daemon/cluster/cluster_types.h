@@ -40,10 +40,14 @@ struct ClusterEvent {
   };
   Kind kind{};
   GroupId group = 0;
-  GroupOwner owner;
-  std::string text;   // for the operator: why
-  std::string key;    // kEntry: without the cluster's prefix
-  std::string value;  // kEntry: as stored; empty: it was removed
+  GroupOwner owner{};
+  std::string text{};   // for the operator: why
+  std::string key{};    // kEntry: without the cluster's prefix
+  std::string value{};  // kEntry: as stored; empty: it was removed
+  // kGained by a take-over: since the last heartbeat of the owner before, and until the store named
+  // this node.
+  uint64_t silence_ns = 0;
+  uint64_t transaction_ns = 0;
 };
 
 // A figure of the last take-over of a group by this node.
