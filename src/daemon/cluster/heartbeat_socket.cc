@@ -1,0 +1,84 @@
+#include "daemon/cluster/heartbeat_socket.h"
+
+#include <netinet/in.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "base/errno_error.h"
+#include "net/address.h"
+
+namespace cygnet {
+namespace {
+
+std::optional<uint16_t> ParsePort(std::string_view text) {
+  uint16_t port = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc() || rest != text.data() + text.size() || port == 0) return std::nullopt;
+  return port;
+}
+
+}  // namespace
+
+std::optional<SocketAddress> ParseSocketAddress(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const auto port = ParsePort(text.substr(colon + 1));
+  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (brackets) host = host.substr(1, host.size() - 2);
+  const auto parsed = ParseAddress(host);
+  if (!port || !parsed || brackets != (parsed->family == IpFamily::kV6)) return std::nullopt;
+  if (IsMulticastOrBroadcast(parsed->address, parsed->family)) return std::nullopt;
+  SocketAddress address;
+  if (parsed->family == IpFamily::kV4) {
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(*port);
+    std::memcpy(&in.sin_addr, parsed->address.bytes.data(), 4);
+    std::memcpy(&address.bytes, &in, sizeof(in));
+    address.size = sizeof(in);
+  } else {
+    sockaddr_in6 in{};
+    in.sin6_family = AF_INET6;
+    in.sin6_port = htons(*port);
+    std::memcpy(&in.sin6_addr, parsed->address.bytes.data(), 16);
+    std::memcpy(&address.bytes, &in, sizeof(in));
+    address.size = sizeof(in);
+  }
+  return address;
+}
+
+Result<HeartbeatSocket> HeartbeatSocket::Open(const std::string& address) {
+  const auto parsed = ParseSocketAddress(address);
+  if (!parsed.has_value()) {
+    return MakeError(Errc::kInvalid, "heartbeat = \"" + address +
+                                         "\": not ADDRESS:PORT, as in \"192.0.2.11:4511\"");
+  }
+  UniqueFd fd(socket(parsed->bytes.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return ErrnoError("open the socket of heartbeats");
+  const int on = 1;
+  const bool v4 = parsed->bytes.ss_family == AF_INET;
+  (void)setsockopt(fd.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND, &on,
+                   sizeof(on));
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&parsed->bytes), parsed->size) != 0) {
+    return ErrnoError("bind heartbeats to " + address);
+  }
+  return HeartbeatSocket(std::move(fd));
+}
+
+void HeartbeatSocket::Send(const SocketAddress& to, std::span<const uint8_t> datagram) {
+  (void)sendto(fd_.get(), datagram.data(), datagram.size(), 0,
+               reinterpret_cast<const sockaddr*>(&to.bytes), to.size);
+}
+
+std::span<const uint8_t> HeartbeatSocket::Receive() {
+  for (;;) {
+    const ssize_t n = recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
+    if (n > 0) return {buffer_.data(), static_cast<std::size_t>(n)};
+    // An empty datagram, or an error that an earlier one caused: the next may be there.
+    if (n < 0 && errno != EINTR && errno != ECONNREFUSED) return {};
+  }
+}
+
+}  // namespace cygnet
