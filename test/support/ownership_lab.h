@@ -102,10 +102,15 @@ class OwnershipLab {
     Do(node);
     if (now_ns_ >= node->beat_ns + kBeatNs) Beat(node);
   }
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const ClusterGroupConfig& group : groups_) names.push_back(group.name);
+    return names;
+  }
   void Learn(Node* node) {
     for (auto& [name, other] : nodes_) {
       if (now_ns_ < other.key_until_ns) {
-        node->decides->peers().Register(name, other.incarnation, name, now_ns_);
+        node->decides->peers().Register(name, {other.incarnation, name, Names()}, now_ns_);
       } else {
         node->decides->peers().Unregister(name, now_ns_);
       }

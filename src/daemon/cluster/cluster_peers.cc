@@ -10,10 +10,6 @@ constexpr uint64_t kMaxPauseMs = 10'000;
 // The most that one heartbeat names.
 constexpr std::size_t kMaxHeard = 30;
 
-bool CanTake(const ClusterPeers::Peer& peer, uint64_t now_ns) {
-  return peer.registered && peer.IsHeard(now_ns) && peer.paused_until_ns <= now_ns;
-}
-
 // Whether `a` comes before `b`.
 bool Before(const std::string& a, const std::string& b, const std::string& prefer) {
   if ((a == prefer) != (b == prefer)) return a == prefer;
@@ -27,14 +23,19 @@ bool ClusterPeers::Peer::Claims(const std::string& group) const {
                      [&group](const Heartbeat::Group& claimed) { return claimed.name == group; });
 }
 
-void ClusterPeers::Register(const std::string& name, Incarnation incarnation,
-                            const std::string& address, uint64_t now_ns) {
+bool ClusterPeers::Peer::CanTake(const std::string& group, uint64_t now_ns) const {
+  return registered && IsHeard(now_ns) && paused_until_ns <= now_ns &&
+         std::find(configured.begin(), configured.end(), group) != configured.end();
+}
+
+void ClusterPeers::Register(const std::string& name, const Key& key, uint64_t now_ns) {
   if (name == own_name_) return;
   Peer& peer = peers_[name];
   peer.name = name;
-  peer.address = address;
-  if (peer.incarnation != incarnation) {
-    peer.incarnation = incarnation;
+  peer.address = key.address;
+  peer.configured = key.groups;
+  if (peer.incarnation != key.incarnation) {
+    peer.incarnation = key.incarnation;
     peer.sequence = 0;
     peer.groups.clear();
     peer.heard.clear();
@@ -99,19 +100,24 @@ bool ClusterPeers::IsHeardByAnother(const std::string& name, uint64_t now_ns) co
   });
 }
 
-uint64_t ClusterPeers::RankOfThis(const std::string& prefer, const std::string& without,
+uint64_t ClusterPeers::RankOfThis(const Wish& wish, const std::string& without,
                                   uint64_t now_ns) const {
   uint64_t rank = 0;
   for (const auto& [name, peer] : peers_) {
-    if (name != without && CanTake(peer, now_ns) && Before(name, own_name_, prefer)) ++rank;
+    if (name != without && peer.CanTake(wish.group, now_ns) &&
+        Before(name, own_name_, wish.prefer)) {
+      ++rank;
+    }
   }
   return rank;
 }
 
-std::string ClusterPeers::FirstOther(const std::string& prefer, uint64_t now_ns) const {
+std::string ClusterPeers::FirstOther(const Wish& wish, uint64_t now_ns) const {
   std::string first;
   for (const auto& [name, peer] : peers_) {
-    if (CanTake(peer, now_ns) && (first.empty() || Before(name, first, prefer))) first = name;
+    if (peer.CanTake(wish.group, now_ns) && (first.empty() || Before(name, first, wish.prefer))) {
+      first = name;
+    }
   }
   return first;
 }

@@ -29,19 +29,26 @@ class ClusterPeers {
     uint64_t heard_since_ns = 0;  // the first of an unbroken row of them
     uint64_t sequence = 0;
     uint64_t paused_until_ns = 0;
-    std::vector<Heartbeat::Group> groups{};
+    std::vector<std::string> configured{};   // groups that it can own
+    std::vector<Heartbeat::Group> groups{};  // that it works for
     std::vector<std::string> heard{};
 
     bool IsHeard(uint64_t now_ns) const { return heard_ns != 0 && now_ns < heard_ns + kSilenceNs; }
     // Its last heartbeat said that it works for `group`.
     bool Claims(const std::string& group) const;
+    // It is there, and has `group` in its configuration.
+    bool CanTake(const std::string& group, uint64_t now_ns) const;
   };
 
   explicit ClusterPeers(std::string own_name) : own_name_(std::move(own_name)) {}
 
   // Its key in the store. This node's own key is skipped.
-  void Register(const std::string& name, Incarnation incarnation, const std::string& address,
-                uint64_t now_ns);
+  struct Key {
+    Incarnation incarnation = 0;
+    std::string address{};
+    std::vector<std::string> groups{};
+  };
+  void Register(const std::string& name, const Key& key, uint64_t now_ns);
   void Unregister(const std::string& name, uint64_t now_ns);
   // An address from another place than its own key, if there is none yet.
   void Introduce(const std::string& name, Incarnation incarnation, const std::string& address);
@@ -55,11 +62,15 @@ class ClusterPeers {
   std::vector<std::string> Heard(uint64_t now_ns) const;
   // Another node that is heard says that it hears `name`.
   bool IsHeardByAnother(const std::string& name, uint64_t now_ns) const;
-  // How many nodes that can take a group come before this one. `prefer` comes first, then names
-  // decide; `without` is left out.
-  uint64_t RankOfThis(const std::string& prefer, const std::string& without, uint64_t now_ns) const;
-  // The first that can take a group; empty: none.
-  std::string FirstOther(const std::string& prefer, uint64_t now_ns) const;
+  // How many nodes that can take the group come before this one. Its preferred node comes first,
+  // then names decide; `without` is left out.
+  struct Wish {
+    std::string group;
+    std::string prefer;
+  };
+  uint64_t RankOfThis(const Wish& wish, const std::string& without, uint64_t now_ns) const;
+  // The first that can take the group; empty: none.
+  std::string FirstOther(const Wish& wish, uint64_t now_ns) const;
 
  private:
   const std::string own_name_;

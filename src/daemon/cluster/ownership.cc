@@ -116,12 +116,14 @@ Status Ownership::Give(GroupId id, const std::string& node, uint64_t now_ns) {
   if (group.writing) return MakeError(Errc::kBusy, group.name + " is being moved already");
   if (node == node_) return MakeError(Errc::kInvalid, node + " owns " + group.name + " already");
   GroupOwner owner;
-  owner.node = node.empty() ? peers_.FirstOther(group.prefer, now_ns) : node;
+  owner.node = node.empty() ? peers_.FirstOther({group.name, group.prefer}, now_ns) : node;
   if (!owner.node.empty()) {
     const ClusterPeers::Peer* peer = peers_.Find(owner.node);
-    if (peer == nullptr || !peer->registered || !peer->IsHeard(now_ns)) {
-      return MakeError(Errc::kNetworkDown, owner.node + " is not there: it has no lease, or its " +
-                                               "heartbeats do not arrive");
+    if (peer == nullptr || !peer->CanTake(group.name, now_ns)) {
+      return MakeError(Errc::kNetworkDown,
+                       owner.node + " cannot take " + group.name +
+                           ": it has no lease, its heartbeats do not arrive, or its configuration "
+                           "does not have the group");
     }
     owner.incarnation = peer->incarnation;
   }
@@ -243,8 +245,8 @@ std::optional<std::string> Ownership::ReasonToTake(Group* group, uint64_t now_ns
 
 std::optional<std::string> Ownership::ReasonIfUnowned(const Group& group, uint64_t now_ns) const {
   const bool wait = !group.prefer.empty() && group.prefer != node_;
-  const uint64_t delay =
-      (wait ? kPreferredNs : 0) + peers_.RankOfThis(group.prefer, "", now_ns) * kRankNs;
+  const uint64_t delay = (wait ? kPreferredNs : 0) +
+                         peers_.RankOfThis({group.name, group.prefer}, "", now_ns) * kRankNs;
   if (now_ns < std::max(group.owner_ns + delay, group.gave_ns)) return std::nullopt;
   return "nobody owned it";
 }
@@ -257,7 +259,7 @@ std::optional<std::string> Ownership::ReasonAgainst(Group* group, uint64_t now_n
   if (peer != nullptr && now_ns < peer->paused_until_ns) return std::nullopt;
   if (!registered || (heard && now_ns >= peer->heard_since_ns + kHoldDownNs)) group->lost = false;
   if (group->lost) return std::nullopt;
-  const uint64_t rank = peers_.RankOfThis(group->prefer, other, now_ns) * kRankNs;
+  const uint64_t rank = peers_.RankOfThis({group->name, group->prefer}, other, now_ns) * kRankNs;
   const uint64_t silence = SilenceOf(peer, now_ns);
   if (!heard) {
     if (silence < kSilenceNs + rank) return std::nullopt;

@@ -1,0 +1,318 @@
+#include "daemon/cluster/cluster_thread.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/errno_error.h"
+#include "base/log.h"
+#include "base/text_file.h"
+#include "daemon/cluster/boot_clock.h"
+#include "daemon/cluster/heartbeat.h"
+#include "daemon/cluster/heartbeat_socket.h"
+#include "daemon/cluster/ownership.h"
+#include "daemon/cluster/store_link.h"
+#include "daemon/cluster/virtual_addresses.h"
+
+namespace cygnet {
+namespace {
+
+constexpr int kTurnMs = 10;
+// A start that does not learn who owns a group gives its addresses up after so long.
+constexpr uint64_t kSettleNs = 1000 * kMsNs;
+constexpr std::size_t kMinSecret = 32;
+
+Result<KeyMaterial> ReadHeartbeatKey(const std::string& path) {
+  auto text = ReadOwnFile(path);
+  if (!text) return text.error();
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text->data()),
+                                       text->size());
+  const bool fits = bytes.size() >= kMinSecret && bytes.size() <= KeyMaterial::kMaxBytes;
+  Result<KeyMaterial> key =
+      MakeError(Errc::kInvalid, path + ": it has " + std::to_string(bytes.size()) +
+                                    " bytes; a cluster's secret has 32 to " +
+                                    std::to_string(KeyMaterial::kMaxBytes) + " random bytes");
+  if (fits) key = HeartbeatKey(KeyMaterial(bytes));
+  SecureWipe(text->data(), text->size());
+  return key;
+}
+
+StoreLink::Params LinkParams(const ClusterConfig& config, Incarnation incarnation) {
+  StoreLink::Params params{.etcd = {.endpoints = config.endpoints,
+                                    .ca_file = config.ca_file,
+                                    .certificate = config.certificate,
+                                    .private_key = config.private_key},
+                           .cluster = config.name,
+                           .node = config.node,
+                           .incarnation = incarnation,
+                           .heartbeat = config.heartbeat,
+                           .groups = {},
+                           .entries = config.share == ClusterShare::kSas};
+  for (const ClusterGroupConfig& group : config.groups) params.groups.push_back(group.name);
+  return params;
+}
+
+// Events from the cluster's thread to the control thread.
+class EventQueue {
+ public:
+  EventQueue() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { CYGNET_CHECK(fd_.valid()); }
+
+  int fd() const { return fd_.get(); }
+  void Push(ClusterEvent event) {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    (void)eventfd_write(fd_.get(), 1);
+  }
+  std::vector<ClusterEvent> Take() {
+    const std::lock_guard lock(mutex_);
+    eventfd_t ignored;
+    (void)eventfd_read(fd_.get(), &ignored);
+    return std::exchange(events_, {});
+  }
+
+ private:
+  const UniqueFd fd_;
+  std::mutex mutex_;
+  std::vector<ClusterEvent> events_;  // guarded by mutex_
+};
+
+class ClusterThread final : public ClusterNode {
+ public:
+  ClusterThread(const ClusterConfig& config, Incarnation incarnation, KeyMaterial key,
+                HeartbeatSocket socket, VirtualAddresses addresses);
+  ~ClusterThread() override;
+
+  int event_fd() const override { return events_.fd(); }
+  std::vector<ClusterEvent> Take() override { return events_.Take(); }
+  void Alive() override { alive_ns_.store(BootNs(), std::memory_order_relaxed); }
+  Status Give(GroupId group, const std::string& node) override;
+  void Pause(uint32_t ms) override;
+  std::vector<Peer> peers() const override;
+  std::vector<GroupOwner> owners() const override;
+  bool has_lease() const override;
+
+ private:
+  void Run();
+  void Turn(uint64_t now_ns);
+  void Hear(uint64_t heard_ns, uint64_t now_ns);
+  void Decide(uint64_t now_ns);
+  void Do(const Ownership::Step& step, uint64_t now_ns);
+  void Beat(uint64_t now_ns);
+  void Settle(uint64_t now_ns);
+  void Leave();
+  void Report(const Status& status);
+
+  const ClusterConfig config_;
+  const KeyMaterial key_;
+  EventQueue events_;
+  std::atomic<uint64_t> alive_ns_{0};
+  std::atomic<bool> stop_{false};
+  mutable std::mutex mutex_;
+  // Guarded by mutex_, which the thread leaves only while it waits.
+  HeartbeatSocket socket_;
+  VirtualAddresses addresses_;
+  Ownership ownership_;
+  StoreLink link_;
+  std::vector<bool> settled_;  // addresses that an earlier start left are kept, or taken away
+  uint64_t start_ns_ = BootNs();
+  uint64_t turn_ns_ = 0;
+  uint64_t beat_ns_ = 0;
+  uint64_t sequence_ = 0;
+  bool paused_ = false;
+  std::thread thread_;
+};
+
+ClusterThread::ClusterThread(const ClusterConfig& config, Incarnation incarnation, KeyMaterial key,
+                             HeartbeatSocket socket, VirtualAddresses addresses)
+    : config_(config),
+      key_(std::move(key)),
+      socket_(std::move(socket)),
+      addresses_(std::move(addresses)),
+      ownership_(config.node, incarnation, config.groups),
+      link_(LinkParams(config, incarnation), &ownership_,
+            [this](ClusterEvent event) { events_.Push(std::move(event)); }),
+      settled_(config.groups.size()) {
+  // Signals are for the control thread.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), "cygnet-cluster");
+}
+
+ClusterThread::~ClusterThread() {
+  stop_.store(true);
+  link_.Wake();
+  thread_.join();
+}
+
+Status ClusterThread::Give(GroupId group, const std::string& node) {
+  const std::lock_guard lock(mutex_);
+  CYGNET_RETURN_IF_ERROR(ownership_.Give(group, node, BootNs()));
+  link_.Wake();
+  return {};
+}
+
+void ClusterThread::Pause(uint32_t ms) {
+  const std::lock_guard lock(mutex_);
+  paused_ = true;
+  ownership_.Pause(ms);
+  // This process may end before its next turn, and a datagram may get lost.
+  for (int times = 0; times < 3; ++times) Beat(BootNs());
+}
+
+std::vector<ClusterNode::Peer> ClusterThread::peers() const {
+  const std::lock_guard lock(mutex_);
+  const uint64_t now_ns = BootNs();
+  std::vector<Peer> peers;
+  for (const auto& [name, peer] : ownership_.peers().all()) {
+    peers.push_back({.name = name,
+                     .address = peer.address,
+                     .heard = peer.IsHeard(now_ns),
+                     .silent_ns = now_ns - std::max(peer.heard_ns, start_ns_)});
+  }
+  return peers;
+}
+
+std::vector<GroupOwner> ClusterThread::owners() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<GroupOwner> owners;
+  for (GroupId id = 1; id <= config_.groups.size(); ++id) owners.push_back(ownership_.owner(id));
+  return owners;
+}
+
+bool ClusterThread::has_lease() const {
+  const std::lock_guard lock(mutex_);
+  return ownership_.HasLease(BootNs());
+}
+
+void ClusterThread::Run() {
+  while (!stop_.load()) {
+    link_.Wait(socket_.fd(), kTurnMs);
+    const std::lock_guard lock(mutex_);
+    Turn(BootNs());
+  }
+  const std::lock_guard lock(mutex_);
+  Leave();
+}
+
+void ClusterThread::Turn(uint64_t now_ns) {
+  // Before anything else: a process that was stopped may have lost its lease. What is in the socket
+  // then is old; it says who took over, not who is there now.
+  const bool stopped = turn_ns_ != 0 && now_ns > turn_ns_ + kSilenceNs;
+  Decide(now_ns);
+  Hear(stopped ? turn_ns_ : now_ns, now_ns);
+  turn_ns_ = now_ns;
+  if (const uint64_t alive_ns = alive_ns_.load(std::memory_order_relaxed); alive_ns != 0) {
+    ownership_.OnAlive(alive_ns);
+  }
+  link_.Tick(now_ns);
+  link_.Work();
+  Decide(BootNs());
+  Settle(now_ns);
+  if (now_ns >= beat_ns_ + kBeatNs) Beat(now_ns);
+  Report(addresses_.Tick(now_ns));
+}
+
+void ClusterThread::Hear(uint64_t heard_ns, uint64_t now_ns) {
+  for (;;) {
+    const std::span<const uint8_t> datagram = socket_.Receive();
+    if (datagram.empty()) return;
+    const auto heartbeat = DecodeHeartbeat(datagram, key_);
+    if (!heartbeat.has_value() || heartbeat->cluster != config_.name) continue;
+    (void)ownership_.OnHeartbeat(*heartbeat, heard_ns, now_ns);
+  }
+}
+
+void ClusterThread::Decide(uint64_t now_ns) {
+  ownership_.Tick(now_ns);
+  for (const Ownership::Step& step : ownership_.TakeSteps()) Do(step, now_ns);
+}
+
+void ClusterThread::Do(const Ownership::Step& step, uint64_t now_ns) {
+  switch (step.kind) {
+    case Ownership::Step::Kind::kWrite:
+      link_.Write(step);
+      return;
+    case Ownership::Step::Kind::kAddresses:
+      settled_[step.group - 1] = true;
+      Report(addresses_.Up(step.group, now_ns));
+      return;
+    case Ownership::Step::Kind::kNoAddresses:
+      Report(addresses_.Down(step.group));
+      return;
+    case Ownership::Step::Kind::kTell:
+      events_.Push(step.event);
+      return;
+    case Ownership::Step::Kind::kBeat:
+      Beat(now_ns);
+      return;
+    case Ownership::Step::Kind::kResync:
+      link_.Resync();
+      return;
+  }
+}
+
+void ClusterThread::Beat(uint64_t now_ns) {
+  // Whoever hears nothing takes over: so nothing is said while the control thread stands still.
+  if (!ownership_.IsAlive(now_ns)) return;
+  beat_ns_ = now_ns;
+  Heartbeat beat = ownership_.Beat(now_ns);
+  beat.cluster = config_.name;
+  beat.sequence = ++sequence_;
+  beat.boot_ns = now_ns;
+  const std::vector<uint8_t> datagram = EncodeHeartbeat(beat, key_);
+  for (const auto& [name, peer] : ownership_.peers().all()) {
+    const auto address = ParseSocketAddress(peer.address);
+    if (address.has_value()) socket_.Send(*address, datagram);
+  }
+}
+
+// Addresses that an earlier start left on this host stay if its group still names this node.
+void ClusterThread::Settle(uint64_t now_ns) {
+  const bool late = now_ns >= start_ns_ + kSettleNs;
+  if (!late && !link_.is_synced()) return;
+  for (GroupId id = 1; id <= config_.groups.size(); ++id) {
+    if (settled_[id - 1]) continue;
+    if (!late && ownership_.owner(id).node == config_.node) continue;
+    settled_[id - 1] = true;
+    Report(addresses_.Down(id));
+  }
+}
+
+void ClusterThread::Leave() {
+  if (paused_) return;
+  for (GroupId id = 1; id <= config_.groups.size(); ++id) {
+    if (ownership_.Works(id)) Report(addresses_.Down(id));
+  }
+  link_.Leave();
+}
+
+void ClusterThread::Report(const Status& status) {
+  if (!status) Log(LogLevel::kError, "cluster: virtual address: " + status.error().message);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ClusterNode>> MakeClusterThread(const ClusterConfig& config,
+                                                       Incarnation incarnation) {
+  auto key = ReadHeartbeatKey(config.secret_file);
+  if (!key) return key.error();
+  auto socket = HeartbeatSocket::Open(config.heartbeat);
+  if (!socket) return socket.error();
+  auto addresses = VirtualAddresses::Open(config.groups);
+  if (!addresses) return addresses.error();
+  return std::unique_ptr<ClusterNode>(std::make_unique<ClusterThread>(
+      config, incarnation, *std::move(key), *std::move(socket), *std::move(addresses)));
+}
+
+}  // namespace cygnet
