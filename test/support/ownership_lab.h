@@ -95,6 +95,7 @@ class OwnershipLab {
     if (!node->store_away) {
       node->key_until_ns = now_ns_ + kTtlNs;
       decides->OnLease(now_ns_ + kTtlNs - 500 * kMsNs);
+      node->decides->OnStoreAnswer(now_ns_);
       Learn(node);
     }
     if (!node->hung) decides->OnAlive(now_ns_);

@@ -74,6 +74,7 @@ bool ClusterPeers::Hear(const Heartbeat& heartbeat, uint64_t heard_ns) {
   peer.heard_ns = std::max(peer.heard_ns, heard_ns);
   const uint64_t pause_ms = std::min<uint64_t>(heartbeat.paused_ms, kMaxPauseMs);
   peer.paused_until_ns = pause_ms == 0 ? 0 : heard_ns + pause_ms * kMsNs;
+  peer.store_silent_ns = heartbeat.store_silent_ms * kMsNs;
   peer.groups = heartbeat.groups;
   peer.heard = heartbeat.heard;
   return true;

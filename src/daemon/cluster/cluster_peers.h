@@ -29,6 +29,7 @@ class ClusterPeers {
     uint64_t heard_since_ns = 0;  // the first of an unbroken row of them
     uint64_t sequence = 0;
     uint64_t paused_until_ns = 0;
+    uint64_t store_silent_ns = 0;            // as it said
     std::vector<std::string> configured{};   // groups that it can own
     std::vector<Heartbeat::Group> groups{};  // that it works for
     std::vector<std::string> heard{};

@@ -126,6 +126,7 @@ class ClusterThread final : public ClusterNode {
   uint64_t beat_ns_ = 0;
   uint64_t sequence_ = 0;
   bool paused_ = false;
+  std::string trouble_;  // that was logged last
   std::thread thread_;
 };
 
@@ -298,6 +299,8 @@ void ClusterThread::Leave() {
 }
 
 void ClusterThread::Report(const Status& status) {
+  const std::string trouble = status ? "" : status.error().message;
+  if (trouble == std::exchange(trouble_, trouble)) return;
   if (!status) Log(LogLevel::kError, "cluster: virtual address: " + status.error().message);
 }
 

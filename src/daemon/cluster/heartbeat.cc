@@ -109,6 +109,7 @@ std::vector<uint8_t> EncodeHeartbeat(const Heartbeat& heartbeat, const KeyMateri
   out.U64(heartbeat.sequence);
   out.U64(heartbeat.boot_ns);
   out.U32(heartbeat.paused_ms);
+  out.U32(heartbeat.store_silent_ms);
   out.Name(heartbeat.cluster);
   out.Name(heartbeat.node);
   out.U8(heartbeat.groups.size());
@@ -140,6 +141,7 @@ std::optional<Heartbeat> ParseHeartbeat(std::span<const uint8_t> bytes) {
   heartbeat.sequence = in.Number(8);
   heartbeat.boot_ns = in.Number(8);
   heartbeat.paused_ms = static_cast<uint32_t>(in.Number(4));
+  heartbeat.store_silent_ms = static_cast<uint32_t>(in.Number(4));
   heartbeat.cluster = in.Name();
   heartbeat.node = in.Name();
   for (uint64_t left = in.Number(1); left != 0 && in.ok(); --left) {

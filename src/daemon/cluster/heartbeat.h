@@ -1,6 +1,6 @@
 // The heartbeat: what a node tells the others every 50 ms, in one UDP datagram.
 //
-//   "CYGH" version(1) 0(3) incarnation(8) sequence(8) boot_ns(8) paused_ms(4)
+//   "CYGH" version(1) 0(3) incarnation(8) sequence(8) boot_ns(8) paused_ms(4) store_silent_ms(4)
 //   cluster node           each: length(1) bytes
 //   count(1) {group epoch(8)}...          owned groups, group as length(1) bytes
 //   count(1) {node}...                    other nodes that the sender hears
@@ -37,9 +37,10 @@ struct Heartbeat {
   std::string cluster;
   std::string node;
   Incarnation incarnation = 0;
-  uint64_t sequence = 0;   // of this incarnation; the first is 1
-  uint64_t boot_ns = 0;    // the sender's boot-time clock, for people who read a capture
-  uint32_t paused_ms = 0;  // silence of up to so long is announced
+  uint64_t sequence = 0;         // of this incarnation; the first is 1
+  uint64_t boot_ns = 0;          // the sender's boot-time clock, for people who read a capture
+  uint32_t paused_ms = 0;        // silence of up to so long is announced
+  uint32_t store_silent_ms = 0;  // since the store answered the sender
   std::vector<Group> groups{};
   std::vector<std::string> heard{};
   bool operator==(const Heartbeat&) const = default;

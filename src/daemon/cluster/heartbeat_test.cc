@@ -20,6 +20,7 @@ Heartbeat Full() {
           .sequence = 7,
           .boot_ns = 123456789,
           .paused_ms = 1000,
+          .store_silent_ms = 70,
           .groups = {{"blue", 3}, {"green", uint64_t{1} << 40}},
           .heard = {"gw2", "gw3"}};
 }

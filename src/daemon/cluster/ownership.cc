@@ -13,6 +13,11 @@ constexpr uint64_t kPreferredNs = kSecondNs;
 // What each node that comes before this one gets as a start.
 constexpr uint64_t kRankNs = 2 * kBeatNs;
 constexpr uint64_t kNoLeaseNs = 500 * kMsNs;
+// The store is asked each 300 ms. One that stalls for less than the gap is silent for less than
+// kNoStoreNs for everybody; after a longer stall, all nodes wait until it is steady again.
+constexpr uint64_t kStoreGapNs = 500 * kMsNs;
+constexpr uint64_t kNoStoreNs = kSecondNs;
+constexpr uint64_t kSteadyNs = 2 * kSecondNs;
 constexpr uint64_t kIdleOwnerNs = kSecondNs;
 constexpr uint64_t kHoldDownNs = 10 * kSecondNs;
 constexpr uint64_t kRetryNs = 200 * kMsNs;
@@ -91,6 +96,15 @@ void Ownership::OnWentBack(uint64_t now_ns) {
   synced_ = false;
 }
 
+void Ownership::OnStoreAnswer(uint64_t now_ns) {
+  if (now_ns > store_ns_ + kStoreGapNs) steady_ns_ = now_ns;
+  store_ns_ = now_ns;
+}
+
+bool Ownership::StoreIsSteady(uint64_t now_ns) const {
+  return now_ns < store_ns_ + kStoreGapNs && now_ns >= steady_ns_ + kSteadyNs;
+}
+
 bool Ownership::OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint64_t now_ns) {
   if (!peers_.Hear(heartbeat, heard_ns)) return false;
   for (const Heartbeat::Group& claim : heartbeat.groups) {
@@ -160,6 +174,8 @@ Heartbeat Ownership::Beat(uint64_t now_ns) const {
   beat.node = node_;
   beat.incarnation = incarnation_;
   beat.paused_ms = paused_ms_;
+  beat.store_silent_ms = static_cast<uint32_t>(
+      std::min<uint64_t>((now_ns - std::min(now_ns, store_ns_)) / kMsNs, UINT32_MAX));
   for (const Group& group : groups_) {
     if (group.works) beat.groups.push_back({group.name, group.owner.epoch});
   }
@@ -265,6 +281,9 @@ std::optional<std::string> Ownership::ReasonAgainst(Group* group, uint64_t now_n
     if (silence < kSilenceNs + rank) return std::nullopt;
     if (registered && peers_.IsHeardByAnother(other, now_ns)) return std::nullopt;
     return "no heartbeat of " + other + " for " + Ms(silence);
+  }
+  if (StoreIsSteady(now_ns) && peer->store_silent_ns >= kNoStoreNs + rank) {
+    return "the store does not answer " + other + " for " + Ms(peer->store_silent_ns);
   }
   const uint64_t known = std::max({group->owner_ns, listening_ns_, peer->heard_since_ns}) + rank;
   if (!registered && now_ns >= std::max(peer->registered_ns + rank, known) + kNoLeaseNs) {

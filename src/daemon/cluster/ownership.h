@@ -3,6 +3,7 @@
 //
 //   unowned                   taken at once by the preferred node, by others a second later
 //   the owner is silent       for 150 ms without an announced pause: the first live node takes it
+//   the owner has no store    for 1 s, although it is heard, and this node has one: the same
 //   the owner has no lease    for 500 ms, although it is heard: the same
 //   owner: an earlier start   of this node: taken at once
 //   owner: this start         works as soon as there is a lease; at once when another node gave it
@@ -58,6 +59,9 @@ class Ownership {
   // The lease holds until `deadline_ns`, a margin subtracted. 0: there is none.
   void OnLease(uint64_t deadline_ns) { lease_ns_ = deadline_ns; }
 
+  // The store answered a question that a majority of its members has to agree on.
+  void OnStoreAnswer(uint64_t now_ns);
+
   // False: dropped.
   bool OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint64_t now_ns);
   // The control thread runs.
@@ -111,6 +115,9 @@ class Ownership {
     return static_cast<GroupId>(&group - groups_.data()) + 1;
   }
   bool OthersClaimNothing(uint64_t now_ns) const;
+  // It answers this node, and did so without a gap for a while: if it does not answer another one,
+  // the way to it is broken, not the store.
+  bool StoreIsSteady(uint64_t now_ns) const;
   void Begin(Group* group, uint64_t now_ns);
   void End(Group* group, const std::string& why);
   void Tell(const Group& group, ClusterEvent::Kind kind, const std::string& why);
@@ -129,6 +136,8 @@ class Ownership {
   bool synced_ = false;
   uint64_t lease_ns_ = 0;
   uint64_t alive_ns_ = 0;
+  uint64_t store_ns_ = 0;   // the last answer
+  uint64_t steady_ns_ = 0;  // the first answer of a row without a gap
   uint64_t tick_ns_ = 0;
   uint64_t listening_ns_ = 0;  // silence counts from here at the earliest
   uint32_t paused_ms_ = 0;

@@ -18,7 +18,7 @@ constexpr uint64_t kSecondNs = 1000 * kMsNs;
 // Between the end of the lease here and in the store: clocks of both may differ so much in 3 s.
 constexpr uint64_t kMarginNs = 500 * kMsNs;
 constexpr uint64_t kKeepAliveNs = 500 * kMsNs;
-constexpr uint64_t kSyncNs = kSecondNs;
+constexpr uint64_t kSyncNs = 300 * kMsNs;
 constexpr uint64_t kRetryNs = 300 * kMsNs;
 constexpr uint32_t kTimeoutMs = 900;
 constexpr uint32_t kWriteTimeoutMs = 600;
@@ -180,6 +180,7 @@ void StoreLink::OnSync(const EtcdTxnAnswer& answer, uint64_t asked_ns) {
     if (keys.contains(prefix_ + OwnerKey(params_.groups[id - 1]))) continue;
     ownership_.OnOwner(id, {}, answer.header.revision, now_ns_);
   }
+  ownership_.OnStoreAnswer(now_ns_);
   // Without a key of its own, others do not know this node: it waits for it.
   if (!registered_) return;
   synced_ = true;

@@ -1,5 +1,5 @@
 // StoreLink: this node's calls to the store, in its cluster thread. It keeps the lease and the
-// node's key, reads owners and nodes each second, learns of changes by a watch stream, and writes
+// node's key, reads owners and nodes each 300 ms, learns of changes by a watch stream, and writes
 // the owners that Ownership decides on. What it learns goes to Ownership.
 //
 // The lease counts from before the request was sent, by CLOCK_BOOTTIME, less a margin.

@@ -22,6 +22,8 @@ constexpr uint64_t kMs = 1'000'000;
 // A frame may get lost, and a switch may still learn the port: three times in a second.
 constexpr uint64_t kAnnounceAfterNs[] = {100 * kMs, 900 * kMs};
 constexpr uint64_t kCheckEachNs = 1000 * kMs;
+// While an interface is not there, or down.
+constexpr uint64_t kWaitNs = 100 * kMs;
 
 std::span<const uint8_t> BytesOf(const VirtualAddress& address) {
   return {address.address.bytes.data(), AddressBits(address.family) / 8};
@@ -43,13 +45,20 @@ std::optional<MacAddress> MacOf(int fd, const std::string& device) {
   return mac;
 }
 
+bool IsUp(int fd, const std::string& device) {
+  ifreq request{};
+  std::memcpy(request.ifr_name, device.data(), std::min<std::size_t>(device.size(), IFNAMSIZ - 1));
+  constexpr int kUp = IFF_UP | IFF_RUNNING;
+  return ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & kUp) == kUp;
+}
+
 void SendFrame(int fd, int ifindex, std::span<const uint8_t> frame) {
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = ifindex;
   to.sll_halen = 6;
   std::memcpy(to.sll_addr, frame.data(), 6);
-  // An interface that is down takes none; the next announcement follows.
+  // What is lost here, the next announcement repeats.
   (void)sendto(fd, frame.data(), frame.size(), MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&to),
                sizeof(to));
 }
@@ -99,7 +108,7 @@ Status VirtualAddresses::Up(GroupId id, uint64_t now_ns) {
 
 Status VirtualAddresses::Down(GroupId id) {
   Group& group = groups_[id - 1];
-  group.is_up = false;
+  group.is_up = group.is_ready = false;
   Status status;
   for (const VirtualAddress& address : group.addresses) {
     const Status removed = Remove(address);
@@ -126,17 +135,23 @@ Status VirtualAddresses::Tick(uint64_t now_ns) {
 Status VirtualAddresses::AddAll(Group* group, uint64_t now_ns) {
   group->check_ns = now_ns + kCheckEachNs;
   Status status;
+  bool is_ready = true;
   for (const VirtualAddress& address : group->addresses) {
     const auto added = Add(address);
-    if (!added) {
-      status = added.error();
-      continue;
-    }
-    if (!*added) continue;
-    group->announced = 0;  // also what somebody had removed
-    group->next_ns = now_ns;
+    if (!added) status = added.error();
+    is_ready = is_ready && added && IsUp(packets_.get(), address.device);
+    if (added && *added) AnnounceAnew(group, now_ns);
   }
+  if (!is_ready) group->check_ns = now_ns + kWaitNs;
+  // The neighbours of an interface that comes up have heard nothing.
+  if (is_ready && !std::exchange(group->is_ready, is_ready)) AnnounceAnew(group, now_ns);
+  group->is_ready = is_ready;
   return status;
+}
+
+void VirtualAddresses::AnnounceAnew(Group* group, uint64_t now_ns) {
+  group->announced = 0;
+  group->next_ns = now_ns;
 }
 
 // False: it was there.

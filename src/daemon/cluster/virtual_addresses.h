@@ -23,13 +23,15 @@ class VirtualAddresses {
   // that could not be added; the others are there, and Tick tries again.
   Status Up(GroupId group, uint64_t now_ns);
   Status Down(GroupId group);
-  // Each 10 ms or so: announces again, and adds again what somebody removed.
+  // Each 10 ms or so: announces again, also on interfaces that came up, and adds again what
+  // somebody removed.
   Status Tick(uint64_t now_ns);
 
  private:
   struct Group {
     std::vector<VirtualAddress> addresses;
     bool is_up = false;
+    bool is_ready = false;   // all are there, on interfaces that are up
     unsigned announced = 0;  // times
     uint64_t next_ns = 0;
     uint64_t check_ns = 0;
@@ -40,6 +42,7 @@ class VirtualAddresses {
   Result<bool> Add(const VirtualAddress& address);
   Status Remove(const VirtualAddress& address);
   Status AddAll(Group* group, uint64_t now_ns);
+  static void AnnounceAnew(Group* group, uint64_t now_ns);
   void Announce(Group* group, uint64_t now_ns);
 
   KernelNetlink route_;

@@ -117,6 +117,17 @@ TEST_F(VirtualAddressesTest, WhatSomebodyRemovedComesBackAndIsAnnounced) {
   EXPECT_EQ(CountAnnounced(peer), 3u);
 }
 
+TEST_F(VirtualAddressesTest, AnInterfaceThatComesUpAnnouncesThem) {
+  VirtualAddresses addresses = Open();
+  ASSERT_TRUE(Run("ip link set peer0 down"));
+  ASSERT_TRUE(addresses.Up(1, 0));
+  for (uint64_t ms = 0; ms < 3000; ms += 10) ASSERT_TRUE(addresses.Tick(ms * kMs));
+  ASSERT_TRUE(Run("ip link set peer0 up"));
+  const UniqueFd peer = Listen();
+  for (uint64_t ms = 3000; ms < 6000; ms += 10) ASSERT_TRUE(addresses.Tick(ms * kMs));
+  EXPECT_EQ(CountAnnounced(peer), 9u);
+}
+
 TEST_F(VirtualAddressesTest, AnInterfaceThatComesLaterGetsThem) {
   VirtualAddresses addresses = Open("wb");
   const Status missing = addresses.Up(1, 0);
