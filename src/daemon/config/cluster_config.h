@@ -36,6 +36,8 @@ struct ClusterConfig {
   std::string state_file;   // what the store confirmed; empty: in STATE_DIRECTORY
   ClusterShare share = ClusterShare::kNumbers;
   std::vector<std::string> wrapping_keys;  // files of 32 bytes; the first wraps, all unwrap
+  bool share_in_fips_mode =
+      false;  // wrapped keys may leave the host although FIPS mode is in force
   ClusterInbound inbound = ClusterInbound::kStrict;
   std::vector<ClusterGroupConfig> groups{};
   bool operator==(const ClusterConfig&) const = default;
