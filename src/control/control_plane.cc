@@ -32,7 +32,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
       device_policies_(params_.path),
-      numbers_(params_.numbers, params_.clock, params_.number_cells),
+      numbers_(params_.numbers, params_.clock, params_.number_cells, params_.number_sizes),
       placement_(ParamsOfPlacement(), this),
       next_hops_(MakeNextHops()),
       socket_policies_(params_.path, params_.clock, params_.sockets),
@@ -204,12 +204,12 @@ void ControlPlane::Tick() {
 
 bool ControlPlane::DoSome() {
   const uint64_t now_ns = params_.clock->MonotonicNs();
-  numbers_.DoSome();
+  const bool waking = numbers_.DoSome();
   const bool walking = walks_.DoSome();
   addresses_.ReadIfDue();
   const bool grants = placement_.DoSome();
   const bool hops = next_hops_ != nullptr && next_hops_->DoSome(now_ns);
-  return walking || grants || hops || events_.left();
+  return waking || walking || grants || hops || events_.left();
 }
 
 void ControlPlane::CheckAevents() {
@@ -221,7 +221,7 @@ void ControlPlane::CheckAevents() {
 void ControlPlane::OnBell() {
   placement_.CheckDevices();
   events_.TakeSome();
-  numbers_.DoSome();
+  (void)numbers_.DoSome();
 }
 
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {

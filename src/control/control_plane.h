@@ -100,8 +100,9 @@ struct ControlPlaneParams {
   StoredControl* stored = nullptr;      // nullptr: no files
   EvidenceStore* evidence = nullptr;    // nullptr: packets of wrong devices are not kept
   NumberStore* numbers = nullptr;       // nullptr: numbers end with the process
-  Numbers::CellsOf number_cells{};      // empty: no SA has memory that outlives the process
-  PacketPools* pools = nullptr;         // for NAT keep-alives; nullptr: none are sent
+  NumberSizes number_sizes{};
+  Numbers::CellsOf number_cells{};  // empty: no SA has memory that outlives the process
+  PacketPools* pools = nullptr;     // for NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };           // of an ACQUIRE
   std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // read at each tick
@@ -215,6 +216,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status RestoreSa(RestoredSa sa) { return sas_.Restore(std::move(sa)); }
   bool has_number_store() const { return params_.numbers != nullptr; }
   bool HasNumbersInStore(const Sa& sa) const { return numbers_.HasInStore(sa); }
+  // For a cluster's groups.
+  Numbers& numbers() { return numbers_; }
+  const Numbers& numbers() const { return numbers_; }
   // Takes all numbers back from devices. REQUIRES: no worker runs any more.
   void TakeBackNumbers();
 

@@ -56,6 +56,18 @@ class SequenceCounter {
     edge_.store(std::min(block.last, limit_), std::memory_order_release);
     low_.store(low, std::memory_order_relaxed);
   }
+  // Control thread: workers get no more numbers until the next Allow. Returns the last one handed
+  // out: exact, whatever workers do meanwhile. The rest of the block counts as used here, and may
+  // be given to somebody else. The first try tells that numbers are low.
+  uint64_t Pause() {
+    const uint64_t rest = edge();
+    uint64_t used = last_sent();
+    while (used < rest && !last_.compare_exchange_weak(used, rest, std::memory_order_relaxed)) {
+    }
+    Depart(rest);
+    low_.store(0, std::memory_order_relaxed);
+    return used;
+  }
   // Control thread: ends RequireBlocks.
   void AllowAll() {
     low_.store(kNever, std::memory_order_relaxed);

@@ -26,8 +26,15 @@ class MemoryNumberStore final : public NumberStore {
   bool gives_twice = false;
   bool raises_blindly = false;
   int steps = 0;  // how often it waited for its disk
+  // Of a cluster: each SA belongs to this group. Another node owns it: no numbers of it.
+  uint32_t group = 0;
+  bool is_owner = true;
 
-  Result<NumberIdentity> Identify(const SaSpec& spec) override { return IdentityOf(spec, secret_); }
+  Result<NumberIdentity> Identify(const SaSpec& spec) override {
+    NumberIdentity identity = IdentityOf(spec, secret_);
+    identity.group = group;
+    return identity;
+  }
   void Retain(const NumberIdentity&) override {}
   void Release(const NumberIdentity&) override {}
   Result<NumberBlock> Outbound(const NumberId& id, uint64_t after, uint64_t count) override {
@@ -64,11 +71,12 @@ class MemoryNumberStore final : public NumberStore {
   Status Together(const std::function<Status()>& run) override {
     if (depth_ != 0) return run();
     std::optional<Content> before;
-    if (answer == Answer::kRefused) before = content_;
+    if (answer == Answer::kRefused || !is_owner) before = content_;
     ++steps;
     ++depth_;
     Status status = run();
     --depth_;
+    if (status && !is_owner) status = MakeError(Errc::kPermission, "another node owns the group");
     if (status && answer != Answer::kGiven) status = MakeError(Errc::kIo, "the disk is away");
     if (before.has_value()) content_ = *before;
     fault_ = status ? std::string() : status.error().message;

@@ -53,7 +53,7 @@ class NumberStore {
 
   // Runs `steps`, which call the functions above, as one step: all of it is stored, or nothing. One
   // wait for the disk instead of many. A store that others change, too, may run them again: they
-  // set all of their results each time.
+  // set all of their results each time. kPermission: another node owns the group of an SA.
   virtual Status Together(const std::function<Status()>& steps) = 0;
 
   // Why it gives nothing at present; empty: it works.

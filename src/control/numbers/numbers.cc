@@ -55,23 +55,20 @@ Status Numbers::Begin(const std::shared_ptr<Sa>& sa,
   row.sa = sa;
   row.identity = identity;
   if (sa->outbound() != nullptr) sa->outbound()->sequence.RequireBlocks();
-  Grant grant{.row = &row};
-  const auto steps = [&]() -> Status {
-    if (sa->outbound() != nullptr) {
-      CYGNET_RETURN_IF_ERROR(AskOutbound(&grant, sizes_.smallest_block));
+  std::vector<Grant> grants = {{.row = &row}};
+  if (!IsMute(row)) {
+    const Status asked = AskFirst(&grants);
+    if (!asked && asked.error().code == Errc::kPermission && GroupOf(row) != 0) {
+      NotOwner(GroupOf(row));  // so it begins mute
+    } else if (!asked) {
+      Note(asked);
+      return MakeError(asked.error().code,
+                       "The number store gives no numbers: " + asked.error().message);
     }
-    if (!KeepsInbound(row)) return {};
-    return AskInbound(&grant, sa->inbound()->replay.safe_edge(), sizes_.first_step);
-  };
-  const Status asked = store_ != nullptr ? store_->Together(steps) : steps();
-  if (!asked) {
-    Note(asked);
-    return MakeError(asked.error().code,
-                     "The number store gives no numbers: " + asked.error().message);
   }
   Row& kept = rows_[sa->number] = std::move(row);
-  grant.row = &kept;
-  Apply(grant);
+  grants.front().row = &kept;
+  IsMute(kept) ? StopWorkers(&kept) : Apply(grants.front());
   if (identity.has_value()) store_->Retain(*identity);
   return {};
 }
@@ -97,7 +94,7 @@ void Numbers::Follow(const Sa& sa) {
   Row* const row = Find(sa);
   if (row == nullptr) return;
   MakeDue(row);
-  DoSome();
+  (void)DoSome();
 }
 
 void Numbers::Forget(const Sa& sa) {
@@ -106,31 +103,36 @@ void Numbers::Forget(const Sa& sa) {
   if (sa.inbound() != nullptr) sa.inbound()->replay.SetCell(nullptr);
   if (row->identity.has_value()) {
     const NumberIdentity identity = *row->identity;
+    const uint64_t last = row->block.last;
+    const uint64_t mark = row->mark;
     if (sa.outbound() != nullptr) {
       const uint64_t used = sa.outbound()->sequence.Close();
-      const uint64_t last = row->block.last;
-      returns_.push_back([this, identity, used, last] {
-        return used < last ? store_->ReturnOutbound(identity.outbound, used, last) : Status{};
-      });
+      returns_.push_back({identity.group, [this, identity, used, last] {
+                            return used < last
+                                       ? store_->ReturnOutbound(identity.outbound, used, last)
+                                       : Status{};
+                          }});
     }
     if (KeepsInbound(*row)) {
-      const uint64_t last = row->mark;
       const uint64_t used = sa.inbound()->replay.SetMark(0, ~uint64_t{0});
-      returns_.push_back([this, identity, used, last] {
-        return used < last ? store_->LowerInbound(identity.inbound, used, last) : Status{};
-      });
+      returns_.push_back({identity.group, [this, identity, used, mark] {
+                            return used < mark ? store_->LowerInbound(identity.inbound, used, mark)
+                                               : Status{};
+                          }});
     }
     store_->Release(identity);
   }
   rows_.erase(sa.number);
 }
 
-// What fails stays a gap.
+// What fails stays a gap. Another owner has what was of a mute group.
 void Numbers::GiveBack() {
   if (returns_.empty()) return;
-  const auto returns = std::exchange(returns_, {});
+  auto returns = std::exchange(returns_, {});
+  std::erase_if(returns, [this](const Return& r) { return IsMute(r.group); });
+  if (returns.empty()) return;
   Note(store_->Together([&returns]() -> Status {
-    for (const auto& give : returns) CYGNET_RETURN_IF_ERROR(give());
+    for (const Return& give : returns) CYGNET_RETURN_IF_ERROR(give.run());
     return {};
   }));
 }
@@ -146,7 +148,7 @@ bool Numbers::NeedsOutbound(const Row& row) const {
 }
 
 bool Numbers::NeedsInbound(const Row& row) const {
-  return KeepsInbound(row) && row.sa->inbound()->replay.wanted() >= row.ask_at;
+  return KeepsInbound(row) && !Reports(row) && row.sa->inbound()->replay.wanted() >= row.ask_at;
 }
 
 // A block that was used up before the next one came is followed by a larger one.
@@ -189,7 +191,7 @@ Status Numbers::AskOutbound(Grant* grant, uint64_t count) {
   } else if (block.error().code != Errc::kRange) {
     return block.error();
   } else {
-    sequence.AdvanceTo(sequence.limit());  // the store has none left
+    grant->none_left = true;
   }
   return {};
 }
@@ -218,7 +220,7 @@ Status Numbers::AskInbound(Grant* grant, uint64_t from, uint64_t step) {
 Status Numbers::Ask(std::vector<Grant>* grants) {
   const auto steps = [this, grants]() -> Status {
     for (Grant& grant : *grants) {
-      const Row& row = *grant.row;
+      const Row& row = *(grant = Grant{.row = grant.row}).row;
       if (NeedsOutbound(row)) CYGNET_RETURN_IF_ERROR(AskOutbound(&grant, NextCount(row)));
       if (!NeedsInbound(row)) continue;
       const uint64_t from = row.sa->inbound()->replay.wanted();
@@ -232,6 +234,9 @@ Status Numbers::Ask(std::vector<Grant>* grants) {
 // The cell is written before workers may use the numbers.
 void Numbers::Apply(const Grant& grant) {
   Row* const row = grant.row;
+  if (grant.none_left) {
+    row->sa->outbound()->sequence.AdvanceTo(row->sa->outbound()->sequence.limit());
+  }
   if (!grant.block.empty()) {
     SequenceCounter& sequence = row->sa->outbound()->sequence;
     row->block = grant.block;
@@ -253,6 +258,11 @@ void Numbers::Apply(const Grant& grant) {
 
 void Numbers::SetMark(Row* row, uint64_t mark) {
   row->mark = mark;
+  if (Reports(*row)) {
+    row->ask_at = ~uint64_t{0};
+    (void)row->sa->inbound()->replay.SetMark(~uint64_t{0}, ~uint64_t{0});
+    return;
+  }
   row->ask_at = mark - (mark - std::min(mark, row->accepted)) / 2;
   // At the last number of all there is nothing to ask for.
   if (mark == LimitOf(*row->sa)) row->ask_at = ~uint64_t{0};
@@ -265,28 +275,30 @@ void Numbers::MakeDue(Row* row) {
 }
 
 void Numbers::OnLow(const Sa& sa) {
-  if (Row* const row = Find(sa)) MakeDue(row);
+  Row* const row = Find(sa);
+  if (row == nullptr) return;
+  IsMute(*row) || row->is_behind ? MakeUrgent(row) : MakeDue(row);
 }
 
-void Numbers::DoSome() {
+bool Numbers::DoSome() {
   GiveBack();
-  if (due_.empty()) return;
-  std::vector<Grant> grants;
+  const bool more = WakeSome();
+  if (due_.empty()) return more;
+  std::map<uint32_t, std::vector<Grant>> groups;
   for (const uint64_t number : std::exchange(due_, {})) {
     const auto it = rows_.find(number);
     if (it == rows_.end()) continue;
     it->second.is_due = false;
-    grants.push_back({.row = &it->second});
+    if (IsMute(it->second) || it->second.is_behind) continue;
+    groups[GroupOf(it->second)].push_back({.row = &it->second});
   }
-  const Status asked = Ask(&grants);
-  Note(asked);
-  if (!asked) return;  // Tick asks again
-  for (const Grant& grant : grants) Apply(grant);
+  for (auto& [group, grants] : groups) TakeDue(group, std::move(grants));
+  return more;
 }
 
 void Numbers::EnsureOutbound(const Sa& sa, uint64_t count) {
   Row* const row = Find(sa);
-  if (row == nullptr) return;
+  if (row == nullptr || IsMute(*row) || row->is_behind) return;
   const SequenceCounter& sequence = sa.outbound()->sequence;
   const uint64_t sent = sequence.last_sent();
   if (sequence.exhausted() || AtMost(sent, count, sequence.limit()) <= sequence.edge()) return;
@@ -299,6 +311,7 @@ void Numbers::EnsureOutbound(const Sa& sa, uint64_t count) {
 uint64_t Numbers::EnsureInbound(const Sa& sa, uint64_t last) {
   Row* const row = Find(sa);
   if (row == nullptr || !KeepsInbound(*row)) return last;
+  if (IsMute(*row) || row->is_behind) return std::min(last, row->mark);
   row->floor = std::max(row->floor, std::min(last, LimitOf(sa)));
   if (row->floor > row->mark) {
     Grant grant{.row = row};
@@ -327,8 +340,9 @@ void Numbers::Tick() {
     }
     tick_at_ = it->first;
     Row& row = it->second;
+    if (IsMute(row) || row.is_behind) continue;
     if (NeedsOutbound(row) || NeedsInbound(row)) MakeDue(&row);
-    if (!KeepsInbound(row)) continue;
+    if (!KeepsInbound(row) || Reports(row)) continue;
     const uint64_t now = row.sa->inbound()->replay.wanted();
     const bool moved = std::exchange(row.at_tick, now) != now;
     if (!moved &&
@@ -337,7 +351,7 @@ void Numbers::Tick() {
     }
   }
   if (!idle.empty()) LowerIdle(idle);
-  DoSome();
+  (void)DoSome();
 }
 
 // First the workers, then the store: what is stored is never below what they may accept, also if

@@ -1,14 +1,19 @@
 // Numbers: has the numbers of SAs outlive the process. Takes outbound numbers in blocks from the
 // number store, and reserves inbound ones up to a mark, ahead of the workers: they only compare
 // with an edge, as always. Blocks follow the rate: a crash costs about a second of outbound numbers
-// and a tenth of a second of inbound packets. Control thread.
+// and a tenth of a second of inbound packets.
+//
+// SAs of a group (decision 0026) are mute while another node uses them: they have no numbers, and
+// workers drop their packets. Control thread.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,12 +27,18 @@ namespace cygnet {
 // Outbound blocks last about a second. With two of them, the numbers that a crash costs stay far
 // below half a subspace of ESN. Inbound steps last about a tenth of a second: packets up to the
 // mark are lost in a crash. A small step instead delays the first packets after a pause.
+//
+// Which numbers of groups a new owner accepts: kReserved, only those above the mark that the owner
+// before had reserved; kReported, those above the last one that it told the store.
+enum class GroupMarks : uint8_t { kReserved, kReported };
+
 struct NumberSizes {
   uint64_t smallest_block = 1u << 16;
   uint64_t largest_block = 1u << 26;
   uint64_t first_step = 1024;
   uint64_t smallest_step = 64;
   uint64_t largest_step = 1u << 22;
+  GroupMarks group_marks = GroupMarks::kReserved;
 };
 
 class Numbers {
@@ -63,6 +74,33 @@ class Numbers {
     return row != rows_.end() && row->second.identity.has_value();
   }
 
+  // --- Groups that one of several nodes uses (numbers_groups.cc) ---
+  // They begin mute. From here on, workers get no number of its SAs. Exact: what is used by now is
+  // all that this process ever uses. Without the store.
+  void Mute(uint32_t group);
+  // What its SAs did not use goes back, so that the next owner has no gap. `between` is called
+  // between two steps of the store. REQUIRES: Mute.
+  Status ReturnUnused(uint32_t group, const std::function<void()>& between);
+  // Its SAs get numbers behind all that anybody had: in DoSome, those with traffic first.
+  void Wake(uint32_t group);
+  // The store lost what it had confirmed. SAs that exist get no number any more, their keys must be
+  // replaced.
+  void MuteForever();
+  // About each 100 ms: tells the store the highest numbers, for GroupMarks::kReported.
+  void Report();
+  // `run` gets groups that belong to another node, as the store says. They are mute.
+  void OnNotOwner(std::function<void(uint32_t)> run) { not_owner_ = std::move(run); }
+
+  struct GroupCounts {
+    uint64_t sas = 0;
+    uint64_t waiting = 0;  // for their first numbers, since Wake
+    bool mute = true;
+  };
+  GroupCounts CountsOf(uint32_t group) const;
+  // 0: none, or it has no numbers in a store.
+  uint32_t GroupOf(const Sa& sa) const;
+  // The SAs of the group, in their order.
+  std::vector<std::shared_ptr<Sa>> SasOf(uint32_t group) const;
   // --- More numbers ---
   // A worker used half of a block.
   void OnLow(const Sa& sa);
@@ -70,8 +108,9 @@ class Numbers {
   void EnsureOutbound(const Sa& sa, uint64_t count);
   // For a device that is to accept numbers up to `last`. Returns how far it may.
   uint64_t EnsureInbound(const Sa& sa, uint64_t last);
-  // Each turn of the loop: what OnLow asked for, in one step of the store.
-  void DoSome();
+  // Each turn of the loop: what OnLow asked for, in one step of the store. True: more work is
+  // ready.
+  bool DoSome();
   // About once a second: asks again where the store failed, and lowers marks of SAs that are idle.
   void Tick();
 
@@ -95,6 +134,16 @@ class Numbers {
     uint64_t floor = 0;    // a device accepts numbers up to there: the mark stays above
     uint64_t at_tick = 0;  // what was accepted at the last Tick
     bool is_due = false;
+    // Of a group.
+    bool is_stale = false;   // MuteForever
+    bool is_behind = false;  // its group woke, and it has no numbers yet
+    bool is_wanted = false;  // a worker missed numbers while it was mute
+    uint64_t used = 0;       // when it became mute: the last number sent,
+    uint64_t top = 0;        // and the last one that may have been accepted
+  };
+  struct Group {
+    bool mute = true;
+    std::deque<uint64_t> waiting;  // since Wake, the most urgent first; by Sa::number
   };
   // What the store gave. It takes effect once all of it is stored.
   struct Grant {
@@ -102,9 +151,32 @@ class Numbers {
     NumberBlock block{};
     std::optional<uint64_t> mark{};
     std::optional<uint64_t> begin_at{};  // others may have accepted numbers up to there
+    bool none_left = false;              // the store has no outbound number any more
+  };
+  // Gives back what an SA that ended did not use.
+  struct Return {
+    uint32_t group = 0;
+    std::function<Status()> run;
   };
 
   Row* Find(const Sa& sa);
+  static uint32_t GroupOf(const Row& row) {
+    return row.identity.has_value() ? row.identity->group : 0;
+  }
+  bool IsMute(const Row& row) const;
+  bool IsMute(uint32_t group) const;
+  bool Reports(const Row& row) const;
+  Status AskFirst(std::vector<Grant>* grants);
+  static void StopWorkers(Row* row);
+  void MakeUrgent(Row* row);
+  std::vector<Row*> RowsOf(uint32_t group);
+  std::vector<Grant> NextBehind(Group* state);
+  bool WakeSome(uint32_t group, Group* state);
+  bool WakeSome();
+  void TakeDue(uint32_t group, std::vector<Grant> grants);
+  Status ReturnRows(std::span<Row* const> rows);
+  void NotOwner(uint32_t group);
+  void Failed(uint32_t group, const Status& status);
   static bool KeepsInbound(const Row& row);
   bool NeedsOutbound(const Row& row) const;
   bool NeedsInbound(const Row& row) const;
@@ -126,7 +198,9 @@ class Numbers {
   const NumberSizes sizes_;
   std::map<uint64_t, Row> rows_;  // by Sa::number
   std::vector<uint64_t> due_;
-  std::vector<std::function<Status()>> returns_;  // of SAs that ended
+  std::vector<Return> returns_;
+  std::map<uint32_t, Group> groups_;
+  std::function<void(uint32_t)> not_owner_;
   uint64_t tick_at_ = 0;
   std::string told_;  // the fault that was logged
 };
