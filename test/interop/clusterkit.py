@@ -1,0 +1,414 @@
+"""Real etcd servers, two gateways with `[cluster]`, a host behind them and an auditing peer, each in a
+network namespace of its own. Nodes and etcd talk over `mgmt`, packets pass on `wire0` and `lan0`.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import time
+import unittest
+
+import labkit
+import suite
+from clusteraudit import Audited, Auditor, Client, PeerSender
+from labkit import Host, LabError, Namespace
+from rawwire import inside, sysctl
+
+VIP, PEER = "192.0.2.1", "192.0.2.2"
+LAN_VIP, CLIENT, FAR = "10.1.0.254", "10.1.0.1", "10.2.0.1"
+OWN = {"gw1": 11, "gw2": 12}  # last byte of a gateway's own addresses
+SPI_OUT, SPI_IN = 0x1001, 0x2001  # of the gateways
+ETCD, ETCDCTL = "/usr/bin/etcd", "/usr/bin/etcdctl"
+CLUSTER = "test"
+PREFIX = f"/cygnet/v1/{CLUSTER}/"
+
+
+def missing():
+    """What is not installed, or None."""
+    programs = labkit.have("etcd", "etcdctl", "openssl", "nft")
+    return f"not installed: {', '.join(programs)}" if programs else None
+
+
+# --- etcd ---
+
+def openssl(*args):
+    result = subprocess.run(["openssl", *args], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise LabError(f"openssl {args[0]}: {result.stderr.strip()}")
+
+
+def make_certificates(folder, addresses):
+    """ca.pem; server.pem for `addresses`; node.pem for clients. Keys are NAME.key."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem", "-days",
+            "2", "-subj", "/CN=test CA")
+    names = ",".join(f"IP:{address}" for address in ("127.0.0.1", *addresses))
+    for name, extension in (("server", f"subjectAltName={names}"), ("node", "basicConstraints=CA:FALSE")):
+        openssl("req", *key, "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.csr", "-subj",
+                f"/CN={name}")
+        with open(f"{folder}/{name}.ext", "w", encoding="ascii") as f:
+            f.write(extension + "\n")
+        openssl("x509", "-req", "-in", f"{folder}/{name}.csr", "-CA", f"{folder}/ca.pem", "-CAkey",
+                f"{folder}/ca.key", "-CAcreateserial", "-out", f"{folder}/{name}.pem", "-days", "2",
+                "-extfile", f"{folder}/{name}.ext")
+
+
+class Etcd:
+    """One server in a namespace of its own, with TLS for clients and for the other servers."""
+
+    def __init__(self, name, address, switch, folder):
+        self.name, self.address, self.folder = name, address, folder
+        self.ns = Namespace(name)
+        switch.plug(self.ns, "mgmt", name, f"{address}/24")
+        self.data = os.path.join(folder, f"{name}.data")
+        self.log_path = os.path.join(folder, f"{name}.log")
+        self.process = None
+        self.environment = dict(os.environ)
+
+    @property
+    def url(self):
+        return f"https://{self.address}:2379"
+
+    def start(self, members, state="new"):
+        """`members`: all servers."""
+        files = [f"--{kind}{what}={self.folder}/{name}" for kind in ("", "peer-") for what, name in (
+            ("cert-file", "server.pem"), ("key-file", "server.key"), ("trusted-ca-file", "ca.pem"))]
+        argv = [ETCD, "--name", self.name, "--data-dir", self.data, "--client-cert-auth",
+                "--listen-client-urls", f"{self.url},https://127.0.0.1:2379",
+                "--advertise-client-urls", self.url,
+                "--listen-peer-urls", f"https://{self.address}:2380",
+                "--initial-advertise-peer-urls", f"https://{self.address}:2380",
+                "--initial-cluster", ",".join(f"{m.name}=https://{m.address}:2380" for m in members),
+                "--initial-cluster-state", state, "--logger", "zap", *files]
+        with open(self.log_path, "a", encoding="utf-8") as log:
+            self.process = self.ns.popen(argv, stdout=log, stderr=log, env=self.environment)
+
+    def signal(self, sig):
+        self.process.send_signal(sig)
+
+    def kill(self):
+        labkit.end(self.process, signal.SIGKILL)
+
+    def wipe(self):
+        shutil.rmtree(self.data)
+
+    def ctl(self, *args, check=True):
+        return self.ns.run([ETCDCTL, "--endpoints", "https://127.0.0.1:2379", "--cacert",
+                            f"{self.folder}/ca.pem", "--cert", f"{self.folder}/node.pem", "--key",
+                            f"{self.folder}/node.key", *args], check=check,
+                           env={**os.environ, "ETCDCTL_API": "3"}).stdout
+
+    def post(self, path, body, timeout=5):
+        """A call of the JSON gateway."""
+        context = ssl.create_default_context(cafile=f"{self.folder}/ca.pem")
+        context.load_cert_chain(f"{self.folder}/node.pem", f"{self.folder}/node.key")
+        with inside(self.ns):
+            link = http.client.HTTPSConnection("127.0.0.1", 2379, timeout=timeout, context=context)
+            link.connect()
+        with contextlib.closing(link):
+            link.request("POST", path, json.dumps(body))
+            return json.loads(link.getresponse().read())
+
+    def healthy(self):
+        try:
+            return "header" in self.post("/v3/kv/range", {"key": "AA=="}, timeout=2)
+        except (OSError, ValueError):
+            return False
+
+    def leads(self):
+        status = self.post("/v3/maintenance/status", {})
+        return status["leader"] == status["header"]["member_id"]
+
+    def close(self):
+        if self.process is not None:
+            labkit.end(self.process, signal.SIGKILL)
+        self.ns.close()
+
+
+class Store:
+    """The servers as one store."""
+
+    def __init__(self, switch, folder, count):
+        addresses = [f"10.9.0.{i + 1}" for i in range(count)]
+        make_certificates(folder, addresses)
+        self.servers = [Etcd(f"etcd{i + 1}", address, switch, folder)
+                        for i, address in enumerate(addresses)]
+
+    def start(self):
+        for server in self.servers:
+            server.start(self.servers)
+        self.wait()
+
+    def wait(self):
+        labkit.wait_for(lambda: all(s.healthy() for s in self.servers), 30 * suite.SLOWNESS, "etcd")
+
+    def get(self, key):
+        """{key: value} below the cluster's prefix."""
+        first = (PREFIX + key).encode()
+        body = {"key": base64.b64encode(first).decode(),
+                "range_end": base64.b64encode(first[:-1] + bytes([first[-1] + 1])).decode()}
+        rows = self.any().post("/v3/kv/range", body).get("kvs", [])
+        return {base64.b64decode(row["key"]).decode()[len(PREFIX):]: base64.b64decode(row.get("value", ""))
+                for row in rows}
+
+    def any(self):
+        return next(s for s in self.servers if s.healthy())
+
+    def owner(self, group="vpn"):
+        """The owner's key as JSON; {}: there is none."""
+        return json.loads(self.get(f"group/{group}/owner").get(f"group/{group}/owner", "{}"))
+
+    def leader(self):
+        return next(s for s in self.servers if s.leads())
+
+    def close(self):
+        for server in self.servers:
+            server.close()
+
+
+# --- Networks ---
+
+class Switch:
+    """A namespace with bridges."""
+
+    def __init__(self, *bridges):
+        self.ns = Namespace("switch")
+        sysctl(self.ns, "net.ipv6.conf.default.disable_ipv6", 1)
+        for bridge in bridges:
+            self.ns.ip(f"link add {bridge} type bridge mcast_snooping 0")
+            self.ns.ip(f"link set {bridge} up")
+
+    def plug(self, ns, bridge, name, address=""):
+        """Interface `bridge` in that namespace, port `bridge`-`name` here."""
+        port = f"{bridge}-{name}"
+        sysctl(ns, "net.ipv6.conf.default.disable_ipv6", 1)
+        self.ns.ip(f"link add {port} type veth peer name {bridge} netns {ns.holder.pid}")
+        self.ns.ip(f"link set {port} master {bridge} up")
+        ns.ip(f"link set {bridge} up")
+        if address:
+            ns.ip(f"addr add {address} dev {bridge}")
+
+    def close(self):
+        self.ns.close()
+
+
+class Gateway(Host):
+    """`wire0` is the wire, `lan0` leads to the client, `mgmt` to etcd and the other gateway."""
+
+    def __init__(self, name, cygnet, workdir, switch):
+        super().__init__(name, cygnet, workdir)
+        self.own = OWN[name]
+        self.ended_by_test = True
+        switch.plug(self.ns, "wire0", name)
+        switch.plug(self.ns, "lan0", name, f"10.1.0.{self.own}/16")
+        switch.plug(self.ns, "mgmt", name, f"10.9.0.{self.own}/24")
+        for key, value in (("ip_forward", 1), ("conf.all.rp_filter", 0), ("conf.default.rp_filter", 0),
+                           ("conf.all.send_redirects", 0)):
+            sysctl(self.ns, f"net.ipv4.{key}", value)
+
+    def start(self, devices=None, daemon_keys="", config=None):
+        super().start(config=config)
+        self.dress()
+
+    def dress(self):
+        """What the administrator's network configuration does to nic0."""
+        sysctl(self.ns, "net.ipv6.conf.nic0.disable_ipv6", 1)
+        sysctl(self.ns, "net.ipv4.conf.nic0.rp_filter", 0)
+        self.ns.ip(f"addr replace 192.0.2.{self.own}/24 dev nic0")
+        self.ns.ip("link set nic0 up")
+        self.ns.ip(f"route replace 10.2.0.0/16 via {PEER} dev nic0 onlink")
+
+    def kill(self):
+        labkit.end(self.daemon, signal.SIGKILL)
+
+    def has(self, address=VIP, interface="nic0"):
+        return f" {address}/" in self.ns.ip(f"-4 -o addr show dev {interface}", check=False).stdout
+
+    def cut(self, *rules):
+        """Packets that nftables' `rules` match do not pass."""
+        lines = ["add table inet cut"]
+        for hook in ("input", "output"):
+            lines.append(f"add chain inet cut {hook} {{ type filter hook {hook} priority 0; }}")
+            lines += [f"add rule inet cut {hook} {rule} drop" for rule in rules]
+        self.ns.run(["nft", "; ".join(lines)])
+
+    def heal(self):
+        self.ns.run(["nft", "delete table inet cut"], check=False)
+
+
+# --- All of it ---
+
+class ClusterCase(suite.Case):
+    """gw1 and gw2 with one group, whose SAs lead to the peer."""
+
+    servers = 1
+    share = "numbers"
+    more = ""           # further keys of [cluster]
+    daemon_more = ""    # further keys of [daemon]
+    sa_words = "replay-window 4096 flag esn"
+    rate = 2000
+
+    @classmethod
+    def setUpClass(cls):
+        if missing():
+            raise unittest.SkipTest(missing())
+        super().setUpClass()
+        cls.switch = cls.own(Switch("wire0", "lan0", "mgmt"))
+        cls.store = cls.own(Store(cls.switch, cls.workdir, cls.servers))
+        cls.store.start()
+        for name in ("secret", "kek"):
+            with open(f"{cls.workdir}/{name}", "wb") as f:
+                f.write(os.urandom(32))
+            os.chmod(f"{cls.workdir}/{name}", 0o600)
+        cls.gateways = {name: cls.make_gateway(name) for name in OWN}
+        cls.peer, cls.client = cls.own(Namespace("peer")), cls.own(Namespace("client"))
+        cls.switch.plug(cls.peer, "wire0", "peer", f"{PEER}/24")
+        cls.switch.plug(cls.client, "lan0", "client", f"{CLIENT}/16")
+        cls.client.ip(f"route add default via {LAN_VIP}")
+
+    @classmethod
+    def make_gateway(cls, name):
+        gateway = Gateway(name, suite.cygnet(), cls.workdir, cls.switch)
+        cls.addClassCleanup(suite.close_host, gateway)
+        return gateway
+
+    # --- Configuration ---
+
+    def config(self, name):
+        endpoints = json.dumps([server.url for server in self.store.servers])
+        keys = f'wrapping_keys = ["{self.workdir}/kek"]' if self.share == "sas" else ""
+        return f"""[daemon]
+log_level = "info"
+{self.daemon_more}
+[ledger]
+file = "{self.workdir}/{name}.jsonl"
+[cluster]
+name = "{CLUSTER}"
+node = "{name}"
+endpoints = {endpoints}
+ca_file = "{self.workdir}/ca.pem"
+certificate = "{self.workdir}/node.pem"
+private_key = "{self.workdir}/node.key"
+heartbeat = "10.9.0.{OWN[name]}:4712"
+secret_file = "{self.workdir}/secret"
+state_file = "{self.workdir}/{name}.cluster"
+share = "{self.share}"
+{keys}
+{self.more}
+[[cluster_group]]
+name = "vpn"
+addresses = ["{VIP}/24 dev nic0", "{LAN_VIP}/16 dev lan0"]
+prefer = "gw1"
+[[device]]
+name = "nic0"
+wire = "wire0"
+"""
+
+    def new_keys(self):
+        self.keys = {spi: os.urandom(20) for spi in (SPI_OUT, SPI_IN)}
+
+    def sa_lines(self):
+        lines = []
+        for spi, ends, way in ((SPI_OUT, (VIP, PEER), "out"), (SPI_IN, (PEER, VIP), "in")):
+            inner = ("10.1.0.0/16", "10.2.0.0/16")[::1 if way == "out" else -1]
+            lines.append(f"state add src {ends[0]} dst {ends[1]} proto esp spi {spi:#x} reqid 1 mode tunnel "
+                         f"{self.sa_words} aead rfc4106(gcm(aes)) 0x{self.keys[spi].hex()} 128")
+            for direction in ("out",) if way == "out" else ("in", "fwd"):
+                lines.append(f"policy add src {inner[0]} dst {inner[1]} dir {direction} tmpl src {ends[0]} "
+                             f"dst {ends[1]} proto esp reqid 1 mode tunnel")
+        return lines
+
+    def start(self, name, install=None):
+        """Starts a gateway; by default it gets the SAs as key management would bring them."""
+        gateway = self.gateways[name]
+        gateway.start(config=self.config(name))
+        if install if install is not None else self.share == "numbers":
+            suite.xfrm_batch(gateway, self.sa_lines())
+        return gateway
+
+    def start_both(self):
+        """gw1 owns the group, gw2 holds it ready; with share = "sas", only gw1 gets the SAs."""
+        self.new_keys()
+        self.start("gw1", install=False)
+        self.wait_owner("gw1")
+        self.start("gw2", install=False)
+        for name in ("gw1", "gw2") if self.share == "numbers" else ("gw1",):
+            suite.xfrm_batch(self.gateways[name], self.sa_lines())
+        self.wait_ready("gw2")
+
+    def wait_owner(self, name, timeout=10):
+        self.wait_for(lambda: self.store.owner().get("node") == name and self.gateways[name].has(),
+                      f"{name} to own the group", timeout)
+
+    def wait_ready(self, name):
+        """A node that holds the SAs mute, and whose heartbeats are heard."""
+        gateway = self.gateways[name]
+        self.wait_for(lambda: len(gateway.show("sa")) >= 2 and self.store.get(f"node/{name}"),
+                      f"{name} to be ready")
+
+    def other(self, name):
+        return "gw2" if name == "gw1" else "gw1"
+
+    # --- Traffic ---
+
+    def traffic(self, high=0, seq=0):
+        """Both flows, and the audit of all that the gateways send."""
+        self.auditor = Auditor(self.switch.ns, {f"wire0-{name}": name for name in OWN})
+        self.audited = Audited(SPI_OUT, self.keys[SPI_OUT], high)
+        self.auditor.add(self.audited)
+        self.sender = PeerSender(self.peer, (PEER, VIP), (FAR, CLIENT), SPI_IN, self.keys[SPI_IN],
+                                 self.rate, seq)
+        self.host = Client(self.client, CLIENT, FAR, self.rate)
+        for thread in (self.auditor, self.sender, self.host):
+            thread.start()
+        self.addCleanup(self.end_traffic)
+
+    def end_traffic(self):
+        for thread in (self.host, self.sender):
+            thread.done.set()
+        time.sleep(0.3 * suite.SLOWNESS)  # what is on its way arrives
+        for thread in (self.sender, self.host):
+            thread.close()
+        if self.auditor.is_alive():
+            self.auditor.close()
+
+    def flows_pass(self, timeout=10):
+        """Waits until packets arrive both ways."""
+        arrived = (self.auditor.arrived, self.host.arrived)
+        before = [tally.unique for tally in arrived]
+        self.wait_for(lambda: all(tally.unique > n + 100 for tally, n in zip(arrived, before)),
+                      "packets both ways", timeout)
+
+    def figures(self):
+        """Of all that passed so far. What must be zero always."""
+        audited, out, into = self.audited, self.auditor.arrived, self.host.arrived
+        return {"repeated numbers": audited.repeated, "repeated IVs": audited.repeated_ivs,
+                "accepted twice": out.doubled + into.doubled, "in clear": self.auditor.clear,
+                "forged": audited.forged}
+
+    def judge(self):
+        """Ends the traffic; nothing repeated, nothing accepted twice, nothing in clear."""
+        self.end_traffic()
+        figures = self.figures()
+        lost = (self.host.sent - self.auditor.arrived.unique, self.sender.sent - self.host.arrived.unique)
+        print("   ", f"sent {self.host.sent} and {self.sender.sent}, lost {lost[0]} and {lost[1]},",
+              ", ".join(f"{what} {n}" for what, n in figures.items()), flush=True)
+        self.assertEqual(self.auditor.unread, 0, "frames that the audit did not read")
+        self.assertEqual(len(self.audited.masks), 1, "one mask for each life of the key")
+        for what, count in figures.items():
+            self.assertEqual(count, 0, what)
+        self.assert_disjoint()
+        return lost
+
+    def assert_disjoint(self):
+        """No run of numbers that a gateway sealed meets one of the other."""
+        runs = sorted((*run, name) for name, all_runs in self.audited.ranges.items() for run in all_runs)
+        for before, after in zip(runs, runs[1:]):
+            if before[2] != after[2]:
+                self.assertLess(before[1], after[0], (before, after))
