@@ -69,6 +69,8 @@ class Tally:
 class Audited:
     """One SA of the gateways towards the peer: what they sealed, and what a receiver accepts of it."""
 
+    esn = True
+
     def __init__(self, spi, material, high=0):
         self.spi, self.salt = spi, material[-4:]
         self.cipher = AESGCM(material[:-4])
@@ -103,6 +105,8 @@ class Audited:
 
     def _text(self, esp, low):
         """Decrypts. A number that passed 2^32 has the next high half."""
+        if not self.esn:
+            return self.cipher.decrypt(self.salt + esp[8:16], esp[16:], esp[:8])
         crossed = low < 1 << 30 and self.top & 0xffffffff > 3 << 30
         for high in ((self.high + 1, self.high) if crossed else (self.high,)):
             try:
@@ -219,6 +223,8 @@ class Paced(threading.Thread):
 class PeerSender(Paced):
     """Seals numbered datagrams for the host behind the gateways. Keeps what it sent, for replays."""
 
+    esn = True
+
     def __init__(self, peer, ends, inner_ends, spi, material, rate=2000, seq=0):
         super().__init__(rate)
         with inside(peer):
@@ -234,7 +240,7 @@ class PeerSender(Paced):
         pad = -(len(inner) + 2) % 4
         text = inner + bytes(range(1, pad + 1)) + bytes([pad, 4])
         iv = struct.pack("!Q", seq if iv is None else iv)
-        aad = struct.pack("!IQ", self.spi, seq)
+        aad = struct.pack("!IQ" if self.esn else "!II", self.spi, seq)
         return (struct.pack("!II", self.spi, seq & 0xffffffff) + iv
                 + self.cipher.encrypt(self.salt + iv, text, aad))
 
@@ -259,13 +265,17 @@ class PeerSender(Paced):
         self.wire.close()
 
 
+def ip_header(ends, proto, length):
+    """`length`: of what follows."""
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 0, 0x4000, 64, proto, 0,
+                     *(socket.inet_aton(end) for end in ends))
+    return ip[:10] + struct.pack("!H", suite.checksum(ip)) + ip[12:]
+
+
 def inner_header(ends):
     """IP and UDP of a datagram with 4 bytes and MARK."""
-    size = 4 + len(MARK)
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + size, 0, 0x4000, 64, UDP, 0,
-                     *(socket.inet_aton(end) for end in ends))
-    ip = ip[:10] + struct.pack("!H", suite.checksum(ip)) + ip[12:]
-    return ip + struct.pack("!HHHH", PORT, PORT, 8 + size, 0)
+    length = 8 + 4 + len(MARK)
+    return ip_header(ends, UDP, length) + struct.pack("!HHHH", PORT, PORT, length, 0)
 
 
 class Client(Paced):
