@@ -34,6 +34,7 @@
 #include "base/key_material.h"
 #include "control/numbers/number_store.h"
 #include "daemon/cluster/cluster_anchor.h"
+#include "daemon/cluster/cluster_entries.h"
 #include "daemon/cluster/cluster_types.h"
 #include "daemon/cluster/etcd_client.h"
 #include "daemon/cluster/store_session.h"
@@ -45,7 +46,7 @@ namespace cygnet {
 // "/cygnet/v1/CLUSTER/"
 std::string ClusterPrefix(const std::string& cluster);
 
-class ClusterStore final : public NumberStore {
+class ClusterStore final : public NumberStore, public ClusterEntries {
  public:
   struct Params {
     EtcdParams etcd;
@@ -82,7 +83,7 @@ class ClusterStore final : public NumberStore {
   void Probe();
   bool is_away() const { return session_.is_away(); }
   // Of the names that Identify gives; 0: the store was never reached.
-  uint64_t era() const { return session_.era(); }
+  uint64_t era() const override { return session_.era(); }
   // Since the last call: the store lost what it had confirmed, or another node found so. The text
   // says why. From now on SAs that were there before get no numbers (kNoEntry): ask key management
   // for new ones.
@@ -103,10 +104,10 @@ class ClusterStore final : public NumberStore {
   std::string fault() const override;
 
   // --- Entries: SAs, policies, history ---
-  // `key` without the prefix. Stored when it returns; kPermission: this node does not own `group`.
   // Group 0: whoever owns what.
-  Status Put(const std::string& key, const std::string& value, GroupId group);
-  Status Delete(const std::string& key, GroupId group);
+  Status Put(const std::string& key, const std::string& value, GroupId group) override;
+  Status Delete(const std::string& key, GroupId group) override;
+  Status PutAll(const std::vector<Pair>& pairs, GroupId group) override;
 
  private:
   // A counter of an SA, as it was last seen.
@@ -137,7 +138,7 @@ class ClusterStore final : public NumberStore {
   Result<bool> FetchUnknown();
   void Reread(Row* row, const std::vector<EtcdEntry>& found);
   void Untouch();
-  Status Change(const EtcdOp& op, GroupId group);
+  Status Change(std::vector<EtcdOp> steps, GroupId group);
   Status LowerIfLast(const NumberId& id, const char* kind, uint64_t value, uint64_t last);
 
   const std::string prefix_;

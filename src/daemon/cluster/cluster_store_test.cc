@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "support/etcd_server.h"
 #include "support/tcp_relay.h"
@@ -287,6 +289,71 @@ TEST_F(ClusterStoreTest, ANodeStartsWhileTheStoreIsAway) {
   ASSERT_BLOCK(gw1->Outbound(Known(gw1.get(), 1).outbound, 0, 10), 1, 10);
 }
 
+// Two nodes at the same rows, while answers get lost: no number is given twice, and no mark is
+// raised by two.
+TEST_F(ClusterStoreTest, NodesThatRaceNeverShareANumber) {
+  struct Node {
+    std::unique_ptr<TcpRelay> relay;
+    std::unique_ptr<ClusterStore> store;
+    std::vector<NumberBlock> given;
+    std::vector<NumberBlock> accepted;
+    int lost = 0;
+  };
+  std::array<Node, 2> nodes;
+  NumberIdentity id;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i].relay = std::make_unique<TcpRelay>(etcd_->port());
+    ClusterStore::Params params = ParamsOf("gw" + std::to_string(i));
+    params.etcd.endpoints = {nodes[i].relay->endpoint()};
+    params.probe_each_ms = 1;
+    nodes[i].store = Open(params);
+    id = Known(nodes[i].store.get(), 1);
+  }
+  const auto run = [&id](Node* node) {
+    uint64_t mark = 0;
+    for (int i = 0; node->given.size() < 60 && i < 10'000; ++i) {
+      if (i % 7 == 3) node->relay->answers_to_lose = 1 + i % 2;
+      NumberBlock block;
+      InboundMark raised;
+      const uint64_t known = mark;
+      const Status done = node->store->Together([&]() -> Status {
+        const auto out = node->store->Outbound(id.outbound, 0, 3);
+        if (!out) return out.error();
+        const auto in = node->store->Inbound(id.inbound, known, known + 5);
+        if (!in) return in.error();
+        block = *out;
+        raised = *in;
+        return {};
+      });
+      if (done) {
+        node->given.push_back(block);
+        if (raised.raised) node->accepted.push_back({known + 1, raised.mark});
+        mark = raised.mark;
+      }
+      node->lost += !done;
+      node->store->Probe();
+      if (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  std::thread other([&] { run(&nodes[1]); });
+  run(&nodes[0]);
+  other.join();
+  const auto expect_disjoint = [&](auto list) {
+    std::set<uint64_t> seen;
+    for (const Node& node : nodes) {
+      for (const NumberBlock& block : node.*list) {
+        for (uint64_t n = block.first; n <= block.last; ++n) {
+          ASSERT_TRUE(seen.insert(n).second) << n;
+        }
+      }
+    }
+    EXPECT_GT(seen.size(), 50u);
+  };
+  expect_disjoint(&Node::given);
+  expect_disjoint(&Node::accepted);
+  EXPECT_GT(nodes[0].lost + nodes[1].lost, 2);
+}
+
 // Numbers that were given stay given, whenever etcd dies.
 TEST_F(ClusterStoreTest, EtcdIsKilledWhileItRuns) {
   auto gw1 = Open("gw1");
@@ -440,6 +507,14 @@ TEST_F(ClusterStoreTest, EntriesAreWrittenAndRemoved) {
   EXPECT_EQ(entry->entries[0].value, std::string("\0\xff", 2));
   const auto none = client.Range(EtcdGet(ClusterPrefix("site") + "policy/x"), 2000);
   ASSERT_TRUE(none && none->entries.empty());
+  std::vector<ClusterEntries::Pair> many;
+  for (int i = 0; i < 300; ++i) {
+    many.push_back({"sa/" + std::to_string(i) + "/spec", std::string(4000, 'x')});
+  }
+  ASSERT_TRUE(gw1->PutAll(many, 1));
+  const auto all = client.Range(EtcdGetAll(ClusterPrefix("site") + "sa/"), 2000);
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->entries.size(), 301u);
   // What etcd refuses is not an outage.
   EXPECT_FALSE(gw1->Put("policy/large", std::string(3u << 20, 'x'), 0));
   EXPECT_EQ(gw1->fault(), "");
