@@ -13,8 +13,8 @@
 
 #include "base/errno_error.h"
 #include "base/log.h"
-#include "base/text_file.h"
 #include "daemon/cluster/boot_clock.h"
+#include "daemon/cluster/cluster_secret.h"
 #include "daemon/cluster/heartbeat.h"
 #include "daemon/cluster/heartbeat_socket.h"
 #include "daemon/cluster/ownership.h"
@@ -27,22 +27,6 @@ namespace {
 constexpr int kTurnMs = 10;
 // A start that does not learn who owns a group gives its addresses up after so long.
 constexpr uint64_t kSettleNs = 1000 * kMsNs;
-constexpr std::size_t kMinSecret = 32;
-
-Result<KeyMaterial> ReadHeartbeatKey(const std::string& path) {
-  auto text = ReadOwnFile(path);
-  if (!text) return text.error();
-  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text->data()),
-                                       text->size());
-  const bool fits = bytes.size() >= kMinSecret && bytes.size() <= KeyMaterial::kMaxBytes;
-  Result<KeyMaterial> key =
-      MakeError(Errc::kInvalid, path + ": it has " + std::to_string(bytes.size()) +
-                                    " bytes; a cluster's secret has 32 to " +
-                                    std::to_string(KeyMaterial::kMaxBytes) + " random bytes");
-  if (fits) key = HeartbeatKey(KeyMaterial(bytes));
-  SecureWipe(text->data(), text->size());
-  return key;
-}
 
 StoreLink::Params LinkParams(const ClusterConfig& config, Incarnation incarnation) {
   StoreLink::Params params{.etcd = {.endpoints = config.endpoints,
@@ -308,14 +292,14 @@ void ClusterThread::Report(const Status& status) {
 
 Result<std::unique_ptr<ClusterNode>> MakeClusterThread(const ClusterConfig& config,
                                                        Incarnation incarnation) {
-  auto key = ReadHeartbeatKey(config.secret_file);
-  if (!key) return key.error();
+  const auto secret = ReadClusterSecret(config.secret_file);
+  if (!secret) return secret.error();
   auto socket = HeartbeatSocket::Open(config.heartbeat);
   if (!socket) return socket.error();
   auto addresses = VirtualAddresses::Open(config.groups);
   if (!addresses) return addresses.error();
   return std::unique_ptr<ClusterNode>(std::make_unique<ClusterThread>(
-      config, incarnation, *std::move(key), *std::move(socket), *std::move(addresses)));
+      config, incarnation, HeartbeatKey(*secret), *std::move(socket), *std::move(addresses)));
 }
 
 }  // namespace cygnet

@@ -163,8 +163,9 @@ void Ownership::Tick(uint64_t now_ns) {
     const auto reason = ReasonToTake(&group, now_ns);
     if (!reason.has_value()) continue;
     group.reason = *reason;
+    const std::string& before = group.owner.node;
     group.silence_ns =
-        group.owner.node.empty() ? 0 : SilenceOf(peers_.Find(group.owner.node), now_ns);
+        before.empty() || before == node_ ? 0 : SilenceOf(peers_.Find(before), now_ns);
     Write(&group, {.node = node_, .incarnation = incarnation_}, now_ns);
   }
 }

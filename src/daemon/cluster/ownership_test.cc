@@ -233,6 +233,7 @@ TEST_F(OwnershipTest, AnAnnouncedPauseIsNotSilence) {
   EXPECT_EQ(lab.owner().node, "gw1");
   EXPECT_EQ(lab.owner().incarnation, lab.node("gw1").incarnation);
   EXPECT_THAT(Last("gw1").text, HasSubstr("an earlier start of this node"));
+  EXPECT_EQ(Last("gw1").silence_ns, 0u);
 }
 
 TEST_F(OwnershipTest, APauseThatLastsTooLongIsSilence) {
