@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,6 +26,7 @@ namespace cygnet {
 namespace {
 
 constexpr int kTurnMs = 10;
+constexpr int kNice = -10;
 // A start that does not learn who owns a group gives its addresses up after so long.
 constexpr uint64_t kSettleNs = 1000 * kMsNs;
 
@@ -181,6 +183,9 @@ bool ClusterThread::has_lease() const {
 }
 
 void ClusterThread::Run() {
+  // A heartbeat that is late because the host is busy is a take-over. Without the right to it,
+  // this thread waits like others.
+  (void)setpriority(PRIO_PROCESS, 0, kNice);
   while (!stop_.load()) {
     link_.Wait(socket_.fd(), kTurnMs);
     const std::lock_guard lock(mutex_);

@@ -257,6 +257,14 @@ TEST_F(ClusterThreadTest, AWatchThatBreaksBeginsAgain) {
   EXPECT_GE(gw2_.WaitFor(Kind::kGained), 0);
 }
 
+TEST_F(ClusterThreadTest, AnEndpointThatDoesNotAnswerIsPassedOver) {
+  config_.endpoints = {"http://127.0.0.1:1", etcd_->endpoint()};
+  gw1_.Start(config_);
+  ASSERT_GE(gw1_.WaitFor(Kind::kGained), 0);
+  EXPECT_EQ(gw1_.WaitFor(Kind::kStoreAway, 1500), -1);
+  config_.endpoints = {etcd_->endpoint()};
+}
+
 TEST_F(ClusterThreadTest, EntriesAreToldFromTheFirstOn) {
   config_.share = ClusterShare::kSas;
   Put("sa/01/spec", "one");
