@@ -27,6 +27,9 @@ namespace {
 
 constexpr int kTurnMs = 10;
 constexpr int kNice = -10;
+// Datagrams of a turn: who floods the port does not keep this thread.
+constexpr int kMaxDatagrams = 256;
+constexpr uint64_t kRefusedNs = 60'000 * kMsNs;
 // A start that does not learn who owns a group gives its addresses up after so long.
 constexpr uint64_t kSettleNs = 1000 * kMsNs;
 
@@ -88,6 +91,7 @@ class ClusterThread final : public ClusterNode {
   void Run();
   void Turn(uint64_t now_ns);
   void Hear(uint64_t heard_ns, uint64_t now_ns);
+  void Refuse(uint64_t now_ns);
   void Decide(uint64_t now_ns);
   void Do(const Ownership::Step& step, uint64_t now_ns);
   void Beat(uint64_t now_ns);
@@ -111,6 +115,8 @@ class ClusterThread final : public ClusterNode {
   uint64_t turn_ns_ = 0;
   uint64_t beat_ns_ = 0;
   uint64_t sequence_ = 0;
+  uint64_t refused_ = 0;  // heartbeats
+  uint64_t refused_ns_ = 0;
   bool paused_ = false;
   std::string trouble_;  // that was logged last
   std::thread thread_;
@@ -214,13 +220,26 @@ void ClusterThread::Turn(uint64_t now_ns) {
 }
 
 void ClusterThread::Hear(uint64_t heard_ns, uint64_t now_ns) {
-  for (;;) {
+  for (int left = kMaxDatagrams; left > 0; --left) {
     const std::span<const uint8_t> datagram = socket_.Receive();
     if (datagram.empty()) return;
     const auto heartbeat = DecodeHeartbeat(datagram, key_);
-    if (!heartbeat.has_value() || heartbeat->cluster != config_.name) continue;
-    (void)ownership_.OnHeartbeat(*heartbeat, heard_ns, now_ns);
+    if (heartbeat.has_value() && heartbeat->cluster == config_.name) {
+      (void)ownership_.OnHeartbeat(*heartbeat, heard_ns, now_ns);
+    } else {
+      Refuse(now_ns);
+    }
   }
+}
+
+void ClusterThread::Refuse(uint64_t now_ns) {
+  ++refused_;
+  if (refused_ns_ != 0 && now_ns < refused_ns_ + kRefusedNs) return;
+  refused_ns_ = now_ns;
+  Log(LogLevel::kWarning, "cluster: " + std::to_string(refused_) +
+                              " heartbeats were refused since the start, the last one from " +
+                              socket_.from() +
+                              ": not from this cluster, or from a node with another secret_file");
 }
 
 void ClusterThread::Decide(uint64_t now_ns) {

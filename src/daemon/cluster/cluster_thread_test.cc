@@ -257,6 +257,22 @@ TEST_F(ClusterThreadTest, AWatchThatBreaksBeginsAgain) {
   EXPECT_GE(gw2_.WaitFor(Kind::kGained), 0);
 }
 
+TEST_F(ClusterThreadTest, ANodeWithAnotherSecretIsNotHeard) {
+  gw1_.Start(config_);
+  ASSERT_GE(gw1_.WaitFor(Kind::kGained), 0);
+  std::ofstream(secret_file_) << std::string(32, 'x');
+  testing::internal::CaptureStderr();
+  gw2_.Start(config_);
+  ASSERT_GE(gw2_.WaitFor(Kind::kOwner), 0);
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_FALSE(gw2_.node()->peers().at(0).heard);
+  EXPECT_FALSE(gw1_.node()->peers().at(0).heard);
+  gw1_.End();
+  gw2_.End();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("heartbeats were refused since the start, the last one from 127.0.0.1"));
+}
+
 TEST_F(ClusterThreadTest, AnEndpointThatDoesNotAnswerIsPassedOver) {
   config_.endpoints = {"http://127.0.0.1:1", etcd_->endpoint()};
   gw1_.Start(config_);

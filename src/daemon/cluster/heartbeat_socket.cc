@@ -74,11 +74,24 @@ void HeartbeatSocket::Send(const SocketAddress& to, std::span<const uint8_t> dat
 
 std::span<const uint8_t> HeartbeatSocket::Receive() {
   for (;;) {
-    const ssize_t n = recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
+    from_.size = sizeof(from_.bytes);
+    const ssize_t n = recvfrom(fd_.get(), buffer_.data(), buffer_.size(), 0,
+                               reinterpret_cast<sockaddr*>(&from_.bytes), &from_.size);
     if (n > 0) return {buffer_.data(), static_cast<std::size_t>(n)};
     // An empty datagram, or an error that an earlier one caused: the next may be there.
     if (n < 0 && errno != EINTR && errno != ECONNREFUSED) return {};
   }
+}
+
+std::string HeartbeatSocket::from() const {
+  if (from_.bytes.ss_family == AF_INET) {
+    sockaddr_in in{};
+    std::memcpy(&in, &from_.bytes, sizeof(in));
+    return ToString(IpAddress::V4(&in.sin_addr), IpFamily::kV4);
+  }
+  sockaddr_in6 in{};
+  std::memcpy(&in, &from_.bytes, sizeof(in));
+  return ToString(IpAddress::V6(&in.sin6_addr), IpFamily::kV6);
 }
 
 }  // namespace cygnet

@@ -31,12 +31,15 @@ class HeartbeatSocket {
   void Send(const SocketAddress& to, std::span<const uint8_t> datagram);
   // The next datagram; empty: none. Valid until the next call.
   std::span<const uint8_t> Receive();
+  // Where the last one came from, for people.
+  std::string from() const;
 
  private:
   explicit HeartbeatSocket(UniqueFd fd) : fd_(std::move(fd)), buffer_(kMaxHeartbeat + 1) {}
 
   UniqueFd fd_;
   std::vector<uint8_t> buffer_;
+  SocketAddress from_;
 };
 
 }  // namespace cygnet

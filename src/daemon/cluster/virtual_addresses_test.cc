@@ -168,6 +168,7 @@ TEST(HeartbeatSocketTest, CarriesDatagrams) {
   a->Send(*ParseSocketAddress("127.0.0.1:45111"), sent);
   const std::span<const uint8_t> got = b->Receive();
   EXPECT_EQ(Bytes(got.begin(), got.end()), sent);
+  EXPECT_EQ(b->from(), "127.0.0.1");
   EXPECT_FALSE(HeartbeatSocket::Open("127.0.0.1:45110")) << "in use";
   EXPECT_FALSE(HeartbeatSocket::Open("gw1:45110"));
 }
