@@ -5,24 +5,42 @@
 namespace cygnet {
 namespace {
 
-constexpr std::array<uint32_t, 256> MakeTable() {
+// tables[n][byte]: the checksum of the byte with n zero bytes behind it.
+constexpr std::size_t kAtOnce = 8;
+using Tables = std::array<std::array<uint32_t, 256>, kAtOnce>;
+
+constexpr Tables MakeTables() {
   constexpr uint32_t kReflected = 0x82f63b78;
-  std::array<uint32_t, 256> table{};
-  for (uint32_t byte = 0; byte < table.size(); ++byte) {
+  Tables tables{};
+  for (uint32_t byte = 0; byte < 256; ++byte) {
     uint32_t value = byte;
     for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? kReflected : 0);
-    table[byte] = value;
+    tables[0][byte] = value;
   }
-  return table;
+  for (std::size_t n = 1; n < kAtOnce; ++n) {
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      const uint32_t before = tables[n - 1][byte];
+      tables[n][byte] = (before >> 8) ^ tables[0][before & 0xff];
+    }
+  }
+  return tables;
 }
 
-constexpr std::array<uint32_t, 256> kTable = MakeTable();
+constexpr Tables kTables = MakeTables();
 
 }  // namespace
 
 uint32_t Crc32c(std::span<const uint8_t> data, uint32_t before) {
   uint32_t value = ~before;
-  for (const uint8_t byte : data) value = (value >> 8) ^ kTable[(value ^ byte) & 0xff];
+  for (; data.size() >= kAtOnce; data = data.subspan(kAtOnce)) {
+    uint32_t next = 0;
+    for (std::size_t i = 0; i < kAtOnce; ++i) {
+      const uint32_t mixed = i < sizeof(value) ? value >> (8 * i) : 0;
+      next ^= kTables[kAtOnce - 1 - i][(mixed ^ data[i]) & 0xff];
+    }
+    value = next;
+  }
+  for (const uint8_t byte : data) value = (value >> 8) ^ kTables[0][(value ^ byte) & 0xff];
   return ~value;
 }
 

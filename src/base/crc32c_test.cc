@@ -22,6 +22,17 @@ TEST(Crc32c, KnownAnswers) {
   EXPECT_EQ(Crc32c({}), 0u);
 }
 
+// Eight bytes at once, and what is left of them.
+TEST(Crc32c, OfEachLengthIsThatOfItsParts) {
+  std::array<uint8_t, 40> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(37 * i + 5);
+  uint32_t by_bytes = 0;
+  for (std::size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_EQ(Crc32c(std::span(bytes).first(n)), by_bytes) << n;
+    by_bytes = Crc32c(std::span(bytes).subspan(n, 1), by_bytes);
+  }
+}
+
 TEST(Crc32c, GoesOn) { EXPECT_EQ(Crc32c(Bytes("6789"), Crc32c(Bytes("12345"))), 0xe3069283u); }
 
 }  // namespace

@@ -17,6 +17,9 @@ class Announcer {
   Status Prepare(const ControlEvent& change) const {
     return journal_ != nullptr ? journal_->Prepare(change) : Status{};
   }
+  Status PrepareRestored(const std::shared_ptr<const Sa>& sa) const {
+    return journal_ != nullptr ? journal_->PrepareRestored(sa) : Status{};
+  }
   // For a change that cannot be refused.
   void Note(const ControlEvent& change) const {
     if (journal_ != nullptr) journal_->Note(change);

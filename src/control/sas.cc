@@ -147,9 +147,12 @@ SaSpec Sas::Completed(SaSpec spec) const {
 }
 
 // On an error nothing is kept of it.
-Status Sas::Place(const std::shared_ptr<Sa>& sa) {
+Status Sas::Place(const std::shared_ptr<Sa>& sa, Source source) {
   Status ready = parts_.placement->Place(sa);
-  if (ready) ready = parts_.announcer->Prepare(SaAdded{sa});
+  if (ready) {
+    ready = source == Source::kClient ? parts_.announcer->Prepare(SaAdded{sa})
+                                      : parts_.announcer->PrepareRestored(sa);
+  }
   if (!ready) Discard(*sa);
   return ready;
 }
@@ -161,7 +164,7 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
   const auto made = Make(Completed(std::move(spec)), RandomWord());
   if (!made) return made.error();
   const std::shared_ptr<Sa>& sa = *made;
-  CYGNET_RETURN_IF_ERROR(Place(sa));
+  CYGNET_RETURN_IF_ERROR(Place(sa, Source::kClient));
   Link(sa);
   parts_.larval->RemoveAnswered(sa->spec());
   if (fills != nullptr) Remove(fills);
@@ -184,7 +187,7 @@ Status Sas::Restore(RestoredSa from) {
   sa->lifetime().SetLastUsed(from.last_used);
   sa->soft_time_signalled = from.soft_time_signalled;
   sa->set_state(from.state);
-  CYGNET_RETURN_IF_ERROR(Place(sa));
+  CYGNET_RETURN_IF_ERROR(Place(sa, Source::kProcessBefore));
   Link(sa);
   CheckTimes(sa,
              parts_.clock->WallSeconds());  // before its first packet, however often this starts

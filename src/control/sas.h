@@ -92,7 +92,8 @@ class Sas {
  private:
   Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
   SaSpec Completed(SaSpec spec) const;
-  Status Place(const std::shared_ptr<Sa>& sa);
+  enum class Source : uint8_t { kClient, kProcessBefore };
+  Status Place(const std::shared_ptr<Sa>& sa, Source source);
   void Link(const std::shared_ptr<Sa>& sa);
   Status UpdateValid(Sa* sa, const SaSpec& spec);
   void FollowNextHop(const Sa& sa);

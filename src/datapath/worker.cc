@@ -45,6 +45,7 @@ void Worker::Loop() {
     }
     spin_.Slept(clock_->MonotonicNs());
   }
+  EmptyDevices();
   // Look-aside engines finish the jobs that they still hold, or return them undone.
   while (HasParked()) {
     if (PollEngines() == 0) std::this_thread::yield();
@@ -97,18 +98,43 @@ uint32_t Worker::RunOnce() {
   if (context_.number == 0) received += TakeInjected();
   DataPath& path = *context_.path;
   for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
+    received += ReceiveFromWire(i);
     PacketBatch batch;
-    if (path.interfaces[i].wire->Receive(context_.number, &batch, &context_.sink) > 0) {
-      received += batch.size();
-      outbound_.RunReturned(static_cast<uint8_t>(i), &batch);
-      inbound_.Run(static_cast<uint8_t>(i), &batch);
-    }
     if (path.interfaces[i].host->Receive(context_.number, &batch, &context_.sink) > 0) {
       received += batch.size();
       outbound_.Run(static_cast<uint8_t>(i), &batch);
     }
   }
   return received;
+}
+
+uint32_t Worker::ReceiveFromWire(std::size_t interface) {
+  PacketBatch batch;
+  Port& wire = *context_.path->interfaces[interface].wire;
+  const uint32_t received = wire.Receive(context_.number, &batch, &context_.sink);
+  if (received == 0) return 0;
+  outbound_.RunReturned(static_cast<uint8_t>(interface), &batch);
+  inbound_.Run(static_cast<uint8_t>(interface), &batch);
+  return received;
+}
+
+// What devices hold would be lost with this process. What nobody has taken waits in the kernel's
+// queues. A device that hangs delays the end only so long.
+void Worker::EmptyDevices() {
+  constexpr uint64_t kLongestNs = 100'000'000;
+  const uint64_t end = clock_->MonotonicNs() + kLongestNs;
+  const std::vector<Interface>& interfaces = context_.path->interfaces;
+  for (bool held = true; held && clock_->MonotonicNs() < end;) {
+    context_.reader->Quiescent(HeldEpoch());
+    held = HasParked();
+    uint32_t moved = PollEngines();
+    for (std::size_t i = 0; i < interfaces.size(); ++i) {
+      if (!interfaces[i].wire->Holds(context_.number)) continue;
+      held = true;
+      moved += ReceiveFromWire(i);
+    }
+    if (held && moved == 0) std::this_thread::yield();
+  }
 }
 
 // Milliseconds until the next timer, at most one second.

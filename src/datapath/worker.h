@@ -20,6 +20,7 @@ class Worker {
   ~Worker() { Stop(); }
 
   void Start();
+  // Also finishes what paused ports hold (Port::Holds) and what engines have.
   void Stop();
   // Does one turn of the loop and returns the number of packets received. For tests and benchmarks
   // without a thread.
@@ -33,6 +34,8 @@ class Worker {
   void Loop();
   uint32_t PollEngines();
   uint32_t TakeInjected();
+  uint32_t ReceiveFromWire(std::size_t interface);
+  void EmptyDevices();
   uint64_t HeldEpoch() const;
   int SleepMs() const;
   bool Sleep();

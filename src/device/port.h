@@ -70,6 +70,10 @@ class Port {
     (void)link;
     return {};
   }
+  // A port with a thread of its own takes frames from the wire before Receive. While it is paused,
+  // frames wait in the kernel's queue, which outlives the process.
+  virtual void PauseReceiving() {}
+  virtual void ResumeReceiving() {}
 
   // --- The thread of `queue`: no call waits, allocates or logs per packet ---
   // Appends arrived frames to `out` up to its capacity, in packets from the thread's caches. Frames
@@ -79,6 +83,11 @@ class Port {
   // Takes ownership of all packets of the batch. Each is sent or dropped with a reason, and the
   // batch is empty on return.
   virtual void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) = 0;
+  // Of a paused port: its own thread still has frames of this queue. Receive may return them.
+  virtual bool Holds(uint32_t queue) const {
+    (void)queue;
+    return false;
+  }
 
   // Before the thread sleeps: wait_fd returns a descriptor that becomes readable when Receive may
   // have frames; -1: nothing to wait for. The port owns it; it is valid until the thread's next

@@ -52,6 +52,9 @@ class GuardedPort final : public Port {
   const DropCounters* device_drops() const override { return port_->device_drops(); }
   LinkStatus link() const override { return port_->link(); }
   Status Follow(const PortLink& link) override { return port_->Follow(link); }
+  void PauseReceiving() override { port_->PauseReceiving(); }
+  void ResumeReceiving() override { port_->ResumeReceiving(); }
+  bool Holds(uint32_t queue) const override { return port_->Holds(queue); }
   int wait_fd(uint32_t queue) const override { return port_->wait_fd(queue); }
   bool PrepareWait(uint32_t queue) override { return port_->PrepareWait(queue); }
   void FinishWait(uint32_t queue) override { port_->FinishWait(queue); }

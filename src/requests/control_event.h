@@ -164,6 +164,10 @@ class ChangeJournal {
   // Called before a client's change takes effect. An error refuses the change, and nothing has
   // changed.
   virtual Status Prepare(const ControlEvent& change) = 0;
+  // The same for an SA of the process before, which the journal may know.
+  virtual Status PrepareRestored(const std::shared_ptr<const Sa>& sa) {
+    return Prepare(SaAdded{sa});
+  }
   // Called for a change that cannot be refused: an expired lifetime, a removed SA.
   virtual void Note(const ControlEvent& change) = 0;
 };

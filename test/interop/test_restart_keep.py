@@ -74,7 +74,8 @@ class Kept(Pair):
 class Restart(Kept):
     def test_an_orderly_restart(self):
         lost, gap = self.under_traffic("orderly", signal.SIGUSR1)
-        self.assertLess(lost, self.rate * gap, "the software NIC takes frames until it is closed")
+        # nic0's queue has room for 1,000 frames of the host.
+        self.assertLessEqual(lost, max(0, self.rate * (gap - 0.4)), "frames wait in the kernel's queues")
 
     def test_a_killed_daemon_continues_behind_its_numbers(self):
         lost, gap = self.under_traffic("killed", signal.SIGKILL)

@@ -72,6 +72,7 @@ Status LinkBuilder::OpenWire(Link* link) const {
                                                       .options = config.options});
   if (!wire) return In("device " + config.name, wire.error());
   link->wire = *std::move(wire);
+  link->wire.port->PauseReceiving();  // until there are workers
   return CheckOffers(config, link->wire.offload);
 }
 

@@ -91,6 +91,7 @@ Status Runtime::StartWorkers(uint32_t count) {
     workers_.push_back(std::make_unique<Worker>(path_.get(), i, pools_.get(), &engines_, &clock_));
     workers_.back()->Start();
   }
+  for (const auto& link : links_) link->wire.port->ResumeReceiving();
   for (const auto& link : links_) {
     if (link->config.persist) CYGNET_RETURN_IF_ERROR(link->host->Keep());
   }
@@ -207,6 +208,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
 }
 
 Runtime::~Runtime() {
+  for (auto& link : links_) link->wire.port->PauseReceiving();
   for (auto& worker : workers_) worker->Stop();
   if (kept_sas_ != nullptr && control_ != nullptr) {
     control_->TakeBackNumbers();

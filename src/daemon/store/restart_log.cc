@@ -294,6 +294,15 @@ Status RestartLog::Prepare(const ControlEvent& change) {
   return {};
 }
 
+// The file has the SAs that were in use.
+Status RestartLog::PrepareRestored(const std::shared_ptr<const Sa>& sa) {
+  const SaSpec& spec = sa->spec();
+  const LostSaKey key =
+      KeyOf({.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family});
+  if (file_.is_open() && lost_.erase(key) != 0) return {};
+  return Prepare(SaAdded{sa});
+}
+
 // An SA that stays in the file too long does no harm: key management ignores an unknown SA. A
 // policy that stays may allow what must not pass, so the file is made incomplete, which blocks.
 void RestartLog::Note(const ControlEvent& change) {

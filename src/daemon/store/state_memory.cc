@@ -173,8 +173,14 @@ void StateMemory::FindFree() {
   const std::vector<uint32_t> used = Used();
   const auto slots = static_cast<uint32_t>(bytes_ / kSlotBytes - 1);
   free_.clear();
+  free_.reserve(slots);
+  auto next = used.rbegin();
   for (uint32_t slot = slots; slot-- > 0;) {
-    if (!std::binary_search(used.begin(), used.end(), slot)) free_.push_back(slot);
+    if (next != used.rend() && *next == slot) {
+      ++next;
+    } else {
+      free_.push_back(slot);
+    }
   }
 }
 

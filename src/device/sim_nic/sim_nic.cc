@@ -134,15 +134,16 @@ void SimNic::Loop() {
 }
 
 void SimNic::Sleep() {
+  const bool paused = paused_.load();
   wire_bell_.Arm();
-  bool idle = wire_->PrepareWait(0);
+  bool idle = (paused && rests_.load()) || (!paused && wire_->PrepareWait(0));
   for (auto& ring : to_wire_) idle = idle && ring->Empty();
   idle = idle && !look_at_kept_.load();
   if (idle && !stop_.load()) {
     pollfd fds[2] = {{wire_bell_.fd(), POLLIN, 0}, {wire_->wait_fd(0), POLLIN, 0}};
-    (void)poll(fds, 2, SleepMs());
+    (void)poll(fds, paused ? 1 : 2, SleepMs());
   }
-  wire_->FinishWait(0);
+  if (!paused) wire_->FinishWait(0);
   wire_bell_.Disarm();
 }
 
@@ -156,7 +157,9 @@ uint32_t SimNic::RunOnce() {
     if (kept == 0) break;
     moved += kept;
   }
-  moved += MoveToHost();
+  const bool paused = paused_.load();
+  if (!paused) moved += MoveToHost();
+  if (rests_.load(std::memory_order_relaxed) != paused) rests_.store(paused);
   for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
   if (moved == 0 && reordering_.load(std::memory_order_acquire)) moved = EndReordering();
   packets_ += moved;
@@ -266,7 +269,30 @@ void SimNic::Distribute(PacketBatch* batch) {
   batch->ReleaseAll();
 }
 
+// --- Port, from control ---
+
+void SimNic::PauseReceiving() {
+  rests_.store(false);
+  paused_.store(true);
+  wire_bell_.Ring();
+}
+
+void SimNic::ResumeReceiving() {
+  paused_.store(false);
+  wire_bell_.Ring();
+}
+
 // --- Port, from the workers ---
+
+// What the thread took before it rests is in the rings.
+bool SimNic::Holds(uint32_t queue) const {
+  if (!paused_.load()) return false;
+  const Progress& progress = *progress_[queue];
+  return !rests_.load() ||
+         progress.done.load(std::memory_order_acquire) !=
+             progress.given.load(std::memory_order_acquire) ||
+         !to_host_[queue]->Empty();
+}
 
 uint32_t SimNic::Receive(uint32_t queue, PacketBatch* out, DropSink*) {
   std::array<Packet*, kMaxBatch> packets;

@@ -80,6 +80,9 @@ class SimNic final : public Port,
   LinkStatus link() const override { return wire_->link(); }
   // The card has no link while its wire has none.
   Status Follow(const PortLink& link) override;
+  void PauseReceiving() override;
+  void ResumeReceiving() override;
+  bool Holds(uint32_t queue) const override;
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t queue) const override { return host_bells_[queue]->fd(); }
@@ -334,6 +337,8 @@ class SimNic final : public Port,
   SimNicReorder reorder_in_;
   uint64_t copy_draw_ = 1;
   std::atomic<uint32_t> mirror_{0};  // one of so many decapsulated packets is copied; 0: none
+  std::atomic<bool> paused_{false};
+  std::atomic<bool> rests_{false};  // the thread knows that it is paused
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

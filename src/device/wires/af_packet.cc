@@ -66,10 +66,12 @@ class PacketSocketPort final : public Port {
   Result<std::unique_ptr<Rings>> OpenRings(const PortLink& link) const;
   std::vector<std::unique_ptr<Rings>> AdoptRings(const PortLink& link) const;
   Result<std::vector<std::unique_ptr<Rings>>> OpenAll(const PortLink& link) const;
+  Status AdoptSender(std::size_t queue, const PortLink& link, TransmitRing* tx) const;
   void KeepAll(const std::vector<std::unique_ptr<Rings>>& rings) const;
   std::string KeptName(std::size_t queue) const {
     return "wire-" + device_ + "-" + std::to_string(queue);
   }
+  std::string SenderName(std::size_t queue) const { return KeptName(queue) + "-out"; }
   bool Serves(const PortLink& link) const;
   Rings& RingsOf(Queue* queue);
   static void TakeUp(Queue* queue);
@@ -137,10 +139,21 @@ void PacketSocketPort::KeepAll(const std::vector<std::unique_ptr<Rings>>& rings)
   if (keeper_ == nullptr) return;
   for (std::size_t i = 0; i < rings.size(); ++i) {
     keeper_->Keep(KeptName(i), rings[i]->rx.fd.get());
+    keeper_->Keep(SenderName(i), rings[i]->tx.fd());
   }
 }
 
-// The receive rings that an earlier process left, with frames that it did not read, and new
+// One of another interface or MTU does not fit; an earlier version left none.
+Status PacketSocketPort::AdoptSender(std::size_t queue, const PortLink& link,
+                                     TransmitRing* tx) const {
+  UniqueFd fd = keeper_->Take(SenderName(queue));
+  if (fd.valid() && tx->Adopt(ParamsOf(link), std::move(fd))) return {};
+  CYGNET_RETURN_IF_ERROR(tx->Open(ParamsOf(link)));
+  keeper_->Keep(SenderName(queue), tx->fd());
+  return {};
+}
+
+// The receive rings that an earlier process left, with frames that it did not read, and the
 // transmit rings. Empty: there are none, or they do not fit and are closed everywhere.
 std::vector<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::AdoptRings(
     const PortLink& link) const {
@@ -152,13 +165,16 @@ std::vector<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::AdoptRin
     if (!fd.valid()) break;
     auto rings = std::make_unique<Rings>();
     fit = fit && AdoptReceiveRing(ParamsOf(link), std::move(fd), &rings->rx) &&
-          rings->tx.Open(ParamsOf(link)).has_value();
+          AdoptSender(all.size(), link, &rings->tx).has_value();
     all.push_back(std::move(rings));
   }
   if (fit && all.size() == count_) return all;
   const std::size_t found = all.size();
   all.clear();
-  for (std::size_t i = 0; i < found; ++i) keeper_->Discard(KeptName(i));
+  for (std::size_t i = 0; i < found; ++i) {
+    keeper_->Discard(KeptName(i));
+    keeper_->Discard(SenderName(i));
+  }
   return all;
 }
 

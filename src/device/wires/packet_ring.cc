@@ -8,9 +8,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -146,7 +148,7 @@ bool FindOldest(PacketRing* ring) {
   while (at < ring->frames && !filled(at)) ++at;
   if (at == ring->frames) return false;
   for (uint32_t steps = 0; steps < ring->frames; ++steps) {
-    const uint32_t before = at == 0 ? ring->frames - 1 : at - 1;
+    const uint32_t before = ring->before(at);
     if (!filled(before)) break;
     at = before;
   }
@@ -174,7 +176,60 @@ Status TransmitRing::Open(const RingParams& params) {
   if (!BindTo(fd, params.ifindex, 0)) {
     return ErrnoError("bind AF_PACKET socket to " + params.name);
   }
+  FindPlace();
   return {};
+}
+
+bool TransmitRing::Adopt(const RingParams& params, UniqueFd fd) {
+  uint32_t mark = 0;
+  socklen_t size = sizeof(mark);
+  if (BoundIfindexOf(fd.get()) != params.ifindex ||
+      !HasOption(fd.get(), PACKET_VERSION, TPACKET_V2) ||
+      getsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, &size) != 0 || mark != WireMark()) {
+    return false;
+  }
+  ring_.fd = std::move(fd);
+  if (!MapFrames(RingFrameBytes(params.mtu), kTxFrames, &ring_)) return false;
+  FindPlace();
+  return true;
+}
+
+// The kernel writes these fields only if time stamps are requested.
+void TransmitRing::SetNumber(uint32_t slot, uint64_t number) const {
+  static_assert(offsetof(tpacket2_hdr, tp_nsec) == offsetof(tpacket2_hdr, tp_sec) + 4);
+  auto* const place = reinterpret_cast<uint64_t*>(&HeaderOf(ring_.frame(slot))->tp_sec);
+  std::atomic_ref<uint64_t>(*place).store(number, std::memory_order_release);
+}
+
+uint64_t TransmitRing::NumberOf(uint32_t slot) const {
+  auto* const place = reinterpret_cast<uint64_t*>(&HeaderOf(ring_.frame(slot))->tp_sec);
+  return std::atomic_ref<uint64_t>(*place).load(std::memory_order_acquire);
+}
+
+// The process before may have been killed at any instruction. A frame is marked for sending before
+// its slot gets its number, and a slot gets its earlier number before its frame is removed: a
+// marked frame behind the newest number counts as one more.
+void TransmitRing::FindPlace() {
+  const auto ours = [this](uint32_t i) {
+    return (ring_.status(i) & (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)) != 0;
+  };
+  number_ = kTxFrames;
+  for (uint32_t i = 0; i < ring_.frames; ++i) number_ = std::max(number_, NumberOf(i) + 1);
+  ring_.next = static_cast<uint32_t>(number_ % kTxFrames);
+  while (waiting_ < ring_.frames && ours(ring_.next)) {
+    ring_.next = ring_.after(ring_.next);
+    ++number_;
+    ++waiting_;
+  }
+  first_ = ring_.next;
+  waiting_ = 0;
+  while (waiting_ < ring_.frames && ours(ring_.before(first_))) {
+    first_ = ring_.before(first_);
+    ++waiting_;
+  }
+  DropCounters of_another;
+  TakeOutAll(DropReason::kPortFull, &of_another);
+  batch_ = {};
 }
 
 int TransmitRing::BoundIfindex() const { return BoundIfindexOf(ring_.fd.get()); }
@@ -192,6 +247,7 @@ bool TransmitRing::Put(const Packet& packet, DropCounters* drops) {
   HeaderOf(frame)->tp_len = packet.length;
   std::memcpy(frame + kTxDataOffset, packet.data(), packet.length);
   ring_.set_status(ring_.next, TP_STATUS_SEND_REQUEST);
+  SetNumber(ring_.next, number_++);
   ring_.next = ring_.after(ring_.next);
   ++waiting_;
   ++batch_.frames;
@@ -239,7 +295,7 @@ void TransmitRing::SkipTaken() {
   const auto ours = [this](uint32_t i) {
     return (ring_.status(i) & (TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT)) != 0;
   };
-  const uint32_t last = ring_.next == 0 ? ring_.frames - 1 : ring_.next - 1;
+  const uint32_t last = ring_.before(ring_.next);
   if (!ours(last)) {
     waiting_ = 0;
     first_ = ring_.next;
@@ -265,21 +321,25 @@ void TransmitRing::TakeOutFirst() {
     ring_.set_status(to, TP_STATUS_SEND_REQUEST);
     to = from;
   }
-  ring_.set_status(to, TP_STATUS_AVAILABLE);
-  ring_.next = to;
-  --waiting_;
+  RemoveLast();
 }
 
 void TransmitRing::TakeOutAll(DropReason reason, DropCounters* drops) {
   drops->Add(reason, waiting_);
-  ring_.next = first_;
-  for (; waiting_ > 0; --waiting_) {
+  while (waiting_ > 0) {
+    const uint32_t last = ring_.before(ring_.next);
     --batch_.frames;
-    batch_.bytes -= HeaderOf(ring_.frame(first_))->tp_len;
-    ring_.set_status(first_, TP_STATUS_AVAILABLE);
-    first_ = ring_.after(first_);
+    batch_.bytes -= HeaderOf(ring_.frame(last))->tp_len;
+    RemoveLast();
   }
-  first_ = ring_.next;
+}
+
+void TransmitRing::RemoveLast() {
+  ring_.next = ring_.before(ring_.next);
+  --number_;
+  --waiting_;
+  SetNumber(ring_.next, number_ - kTxFrames);
+  ring_.set_status(ring_.next, TP_STATUS_AVAILABLE);
 }
 
 }  // namespace cygnet

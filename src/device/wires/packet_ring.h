@@ -27,6 +27,7 @@ struct PacketRing {
   ~PacketRing();
   uint8_t* frame(uint32_t i) const { return memory + std::size_t{i} * frame_bytes; }
   uint32_t after(uint32_t i) const { return i + 1 == frames ? 0 : i + 1; }
+  uint32_t before(uint32_t i) const { return i == 0 ? frames - 1 : i - 1; }
   // Status of the frame's header; the kernel writes it, too.
   uint32_t status(uint32_t i) const;
   void set_status(uint32_t i, uint32_t status) const;
@@ -57,9 +58,17 @@ struct SentFrames {
 
 // Outgoing frames. No frame waits from one batch to the next: HandOver removes from the ring and
 // counts what the kernel has not taken.
+//
+// Frames are numbered, and each slot has the number of the frame that was put there last: the
+// kernel does not tell where it continues, and the next process must.
 class TransmitRing {
  public:
   Status Open(const RingParams& params);
+  // The same with the socket that an earlier process left: to close one and to open one takes the
+  // kernel tens of milliseconds. Frames that the kernel has not taken are removed. False: it does
+  // not fit.
+  bool Adopt(const RingParams& params, UniqueFd fd);
+  int fd() const { return ring_.fd.get(); }
   // -1: the interface is gone.
   int BoundIfindex() const;
 
@@ -77,10 +86,15 @@ class TransmitRing {
   void Push(DropCounters* drops);
   void SkipTaken();
   void Wait() const;
+  void SetNumber(uint32_t slot, uint64_t number) const;
+  uint64_t NumberOf(uint32_t slot) const;
+  void FindPlace();
+  void RemoveLast();
   void TakeOutFirst();
   void TakeOutAll(DropReason reason, DropCounters* drops);
 
   PacketRing ring_;
+  uint64_t number_ = 0;   // of the frame that goes to ring_.next
   uint32_t first_ = 0;    // the oldest frame not yet taken by the kernel
   uint32_t waiting_ = 0;  // frames from there to ring_.next
   SentFrames batch_;
