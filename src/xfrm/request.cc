@@ -173,6 +173,16 @@ Result<Request> ParseRequest(const netlink::MessageView& message, netlink::Exten
   return request;
 }
 
+Result<Request> ParseStored(std::span<const uint8_t> bytes, RequestType type) {
+  const auto view = netlink::NextMessage(bytes);
+  if (!view || !bytes.empty()) return MakeError(Errc::kInvalid, "it is not one message");
+  if (view->header.nlmsg_type != static_cast<uint16_t>(type)) {
+    return MakeError(Errc::kInvalid, "it is a message of another type");
+  }
+  netlink::ExtendedAck ack;
+  return ParseRequest(*view, ack);
+}
+
 Result<netlink::AttributeTable> ParseSaDump(const netlink::MessageView& message,
                                             netlink::ExtendedAck& ack) {
   return netlink::ParseAttributes(message.payload(), netlink::kHeaderSize, kXfrmRules, ack);

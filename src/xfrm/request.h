@@ -40,6 +40,9 @@ bool IsDump(const netlink::MessageView& message);
 // REQUIRES: IsKnownType, not IsDump.
 Result<Request> ParseRequest(const netlink::MessageView& message, netlink::ExtendedAck& ack);
 
+// What was stored: exactly one message, of this type. Its views are into `bytes`.
+Result<Request> ParseStored(std::span<const uint8_t> bytes, RequestType type);
+
 // A GETSA dump has no fixed part: attributes follow the header. (If a client sends a usersa_id
 // there, it is parsed as attributes that are ignored.)
 Result<netlink::AttributeTable> ParseSaDump(const netlink::MessageView& message,

@@ -11,7 +11,6 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/text_file.h"
-#include "netlink/buffer.h"
 
 namespace cygnet {
 namespace {
@@ -85,7 +84,7 @@ Result<KeyMaterial> ReadKey(const std::string& file) {
 }  // namespace
 
 Result<std::vector<uint8_t>> AesWrap(const KeyMaterial& key, std::span<const uint8_t> secret) {
-  if (secret.empty() || secret.size() > KeyMaterial::kMaxBytes) {
+  if (secret.empty() || secret.size() > kMaxWrappedBytes) {
     return MakeError(Errc::kInvalid, "a key of this length cannot be wrapped");
   }
   netlink::Buffer out(secret.size() + 3 * kWrapBlock);
@@ -95,16 +94,16 @@ Result<std::vector<uint8_t>> AesWrap(const KeyMaterial& key, std::span<const uin
   return std::vector<uint8_t>(out.begin(), out.end());
 }
 
-Result<KeyMaterial> AesUnwrap(const KeyMaterial& key, std::span<const uint8_t> wrapped) {
+Result<netlink::Buffer> AesUnwrap(const KeyMaterial& key, std::span<const uint8_t> wrapped) {
   const Error refused = MakeError(Errc::kInvalid, "the wrapped key was changed");
   if (wrapped.size() < 2 * kWrapBlock || wrapped.size() % kWrapBlock != 0 ||
-      wrapped.size() > KeyMaterial::kMaxBytes + 2 * kWrapBlock) {
+      wrapped.size() > kMaxWrappedBytes + 2 * kWrapBlock) {
     return refused;
   }
   netlink::Buffer out(wrapped.size() + kWrapBlock);
   if (!Run(Way::kUnwrap, key, wrapped, &out)) return refused;
-  if (out.empty() || out.size() > KeyMaterial::kMaxBytes) return refused;
-  return KeyMaterial(out);
+  if (out.empty()) return refused;
+  return out;
 }
 
 Hash256 HashParts(const KeyMaterial& key, std::span<const std::span<const uint8_t>> parts) {

@@ -13,13 +13,16 @@
 
 #include "base/key_material.h"
 #include "base/result.h"
+#include "netlink/buffer.h"
 
 namespace cygnet {
 
-// RFC 5649. `key`: of AES, 16, 24 or 32 bytes. `secret`: 1 to KeyMaterial::kMaxBytes bytes.
+inline constexpr std::size_t kMaxWrappedBytes = 1024;
+
+// RFC 5649. `key`: of AES, 16, 24 or 32 bytes. `secret`: 1 to kMaxWrappedBytes.
 Result<std::vector<uint8_t>> AesWrap(const KeyMaterial& key, std::span<const uint8_t> secret);
 // An error: it was wrapped under another key, or was changed.
-Result<KeyMaterial> AesUnwrap(const KeyMaterial& key, std::span<const uint8_t> wrapped);
+Result<netlink::Buffer> AesUnwrap(const KeyMaterial& key, std::span<const uint8_t> wrapped);
 
 // HMAC-SHA256 of the parts, each with its length in front, so that no two lists of parts look
 // alike.

@@ -40,27 +40,27 @@ TEST(KeyWrapTest, VectorsOfRfc5649) {
     EXPECT_EQ(*wrapped, test::FromHex(v.wrapped));
     const auto secret = AesUnwrap(KeyOf(v.key), *wrapped);
     ASSERT_TRUE(secret);
-    EXPECT_TRUE(*secret == KeyOf(v.secret));
+    EXPECT_EQ(std::vector<uint8_t>(secret->begin(), secret->end()), test::FromHex(v.secret));
   }
 }
 
 TEST(KeyWrapTest, EachLengthOfAKeyComesBackAndNoChangedBitDoes) {
   const KeyMaterial key = KeyOf(kVectors[2].key);
-  for (std::size_t size = 1; size <= KeyMaterial::kMaxBytes; ++size) {
+  for (std::size_t size = 1; size <= kMaxWrappedBytes; size += size < 64 ? 1 : 61) {
     std::vector<uint8_t> bytes(size);
     for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<uint8_t>(i * 7 + size);
     auto wrapped = AesWrap(key, bytes);
     ASSERT_TRUE(wrapped) << size;
     const auto back = AesUnwrap(key, *wrapped);
     ASSERT_TRUE(back) << size;
-    EXPECT_TRUE(*back == KeyMaterial(bytes)) << size;
+    EXPECT_EQ(std::vector<uint8_t>(back->begin(), back->end()), bytes);
     (*wrapped)[size % wrapped->size()] ^= 1;
     EXPECT_FALSE(AesUnwrap(key, *wrapped)) << size;
   }
   EXPECT_FALSE(AesWrap(key, {}));
   EXPECT_FALSE(AesUnwrap(key, {}));
   EXPECT_FALSE(AesUnwrap(key, std::vector<uint8_t>(15)));
-  EXPECT_FALSE(AesUnwrap(key, std::vector<uint8_t>(1000)));
+  EXPECT_FALSE(AesUnwrap(key, std::vector<uint8_t>(2000)));
 }
 
 TEST(KeyWrapTest, PartsAreNotConfused) {

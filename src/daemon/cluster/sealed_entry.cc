@@ -125,7 +125,7 @@ Result<std::string> EntrySeal::Seal(std::string_view name, const Entry& entry) c
   Put(entry.clear, &out);
   std::vector<uint8_t> wrapped;
   if (!entry.secret.empty()) {
-    auto made = AesWrap(KeyOf(key, bound, out), entry.secret.bytes());
+    auto made = AesWrap(KeyOf(key, bound, out), entry.secret);
     if (!made) return made.error();
     wrapped = *std::move(made);
   }

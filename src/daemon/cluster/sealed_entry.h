@@ -11,11 +11,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "base/key_material.h"
 #include "base/result.h"
 #include "daemon/cluster/key_wrap.h"
+#include "netlink/buffer.h"
 
 namespace cygnet {
 
@@ -33,7 +34,7 @@ struct Entry {
   EntryPlace place;
   uint64_t era = 0;            // of the store, in which the SA was added
   std::vector<uint8_t> clear;  // readable in the store
-  KeyMaterial secret{};        // empty: there is none
+  netlink::Buffer secret{};    // empty: there is none
 };
 
 // An entry as it is stored. The views are into the bytes that were parsed.

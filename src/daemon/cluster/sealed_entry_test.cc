@@ -25,7 +25,7 @@ Entry Sample() {
           .place = {.epoch = 7, .serial = 3},
           .era = 2,
           .clear = {1, 2, 3},
-          .secret = KeyMaterial(std::vector<uint8_t>{9, 8, 7, 6, 5})};
+          .secret = {9, 8, 7, 6, 5}};
 }
 
 class SealedEntryTest : public testing::Test {
@@ -52,7 +52,7 @@ TEST_F(SealedEntryTest, ComesBackAsItWas) {
 
 TEST_F(SealedEntryTest, AnEntryWithoutKeysIsAuthenticatedAsWell) {
   Entry entry = Sample();
-  entry.secret = KeyMaterial();
+  entry.secret.clear();
   const auto value = seal_.Seal("policy/1", entry);
   ASSERT_TRUE(value);
   const auto back = seal_.Open("policy/1", *value);

@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "netlink/message.h"
 #include "xfrm/request.h"
 #include "xfrm/sa_message.h"
 
@@ -26,15 +25,8 @@ SaView ViewOf(const Sa& sa) {
 }
 
 Result<SaSpec> Decode(const netlink::Buffer& message, SaState state) {
-  std::span<const uint8_t> bytes(message);
-  const auto view = netlink::NextMessage(bytes);
-  if (!view || !bytes.empty()) return MakeError(Errc::kInvalid, "it is not one message");
-  netlink::ExtendedAck ack;
-  const auto request = xfrm::ParseRequest(*view, ack);
+  const auto request = xfrm::ParseStored(message, xfrm::RequestType::kNewSa);
   if (!request) return request.error();
-  if (request->type != xfrm::RequestType::kNewSa) {
-    return MakeError(Errc::kInvalid, "it is not the message of an SA");
-  }
   return state == SaState::kLarval ? xfrm::DecodeLarvalSa(*request) : xfrm::DecodeSa(*request);
 }
 
