@@ -201,6 +201,7 @@ Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask) {
     auto known = parts_.numbers->Identify(spec);
     if (!known) return known.error();
     identity = *known;
+    spec.group = identity.has_value() ? identity->group : 0;
   }
   auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(),
                          identity.has_value() ? identity->iv_mask : iv_mask);

@@ -36,6 +36,7 @@ constexpr ReasonRow kRows[] = {
     {"device-refused", "the device refused"},
     {"engine-refused", "the look-aside engine refused"},
     {"not-recorded", "the ledger cannot record the key"},
+    {"shared-numbers", "the SA's group is shared by nodes, and the device would number packets"},
     {"not-trusted", "the operator does not trust the device with keys"},
     {"fips-unlisted", "FIPS mode: not on the boundary list"},
     {"fips-mismatch", "FIPS mode: differs from its entry on the boundary list"},

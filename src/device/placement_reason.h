@@ -36,6 +36,7 @@ enum class ReasonCode : uint8_t {
   kDeviceRefused,  // the device refused; the detail is its message
   kEngineRefused,  // the look-aside engine refused; the detail is its message
   kNotRecorded,    // the ledger cannot record the key; the detail is the error
+  kSharedNumbers,  // packet offload: the device would number packets that other nodes may number
   // Trust.
   kNotTrusted,     // trusted = no
   kFipsUnlisted,   // FIPS mode: the boundary list does not name it

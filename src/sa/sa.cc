@@ -233,6 +233,7 @@ SaSpec SaSpec::Clone() const {
   copy.replay_max_age = replay_max_age;
   copy.mapping_max_age = mapping_max_age;
   copy.nat_keepalive = nat_keepalive;
+  copy.group = group;
   return copy;
 }
 

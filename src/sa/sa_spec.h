@@ -119,6 +119,7 @@ struct SaSpec {
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
   std::optional<uint32_t> nat_keepalive;    // seconds
+  uint32_t group = 0;  // of nodes that share its numbers, by the number store; 0: none
 
   // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;
