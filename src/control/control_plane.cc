@@ -378,6 +378,16 @@ StoredReport ControlPlane::ReportStored() const {
   return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
 }
 
+std::optional<ClusterReport> ControlPlane::ReportCluster() const {
+  if (cluster_ == nullptr) return std::nullopt;
+  return cluster_->Report();
+}
+
+Status ControlPlane::MoveGroup(const std::string& group, const std::string& node) {
+  if (cluster_ != nullptr) return cluster_->Move(group, node);
+  return MakeError(Errc::kNoEntry, "this host is in no cluster ([cluster] has no name)");
+}
+
 Status ControlPlane::AcceptStored() {
   if (params_.stored != nullptr) return params_.stored->Accept();
   return MakeError(Errc::kNoEntry, "no restart file is configured");

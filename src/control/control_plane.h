@@ -209,6 +209,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Result<ReloadReport> Reload() override;
   std::vector<DoctorRow> ReportDoctor() const override;
   StoredReport ReportStored() const override;
+  std::optional<ClusterReport> ReportCluster() const override;
+  Status MoveGroup(const std::string& group, const std::string& node) override;
   Status AcceptStored() override;
 
   // --- Restarts ---
@@ -216,6 +218,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status RestoreSa(RestoredSa sa) { return sas_.Restore(std::move(sa)); }
   bool has_number_store() const { return params_.numbers != nullptr; }
   bool HasNumbersInStore(const Sa& sa) const { return numbers_.HasInStore(sa); }
+  // nullptr: this host is in no cluster.
+  void SetCluster(ClusterOperator* cluster) { cluster_ = cluster; }
   // For a cluster's groups.
   Numbers& numbers() { return numbers_; }
   const Numbers& numbers() const { return numbers_; }
@@ -305,6 +309,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Walks walks_;
   const uint64_t started_;
   uint64_t ticks_ = 0;
+  ClusterOperator* cluster_ = nullptr;
 };
 
 }  // namespace cygnet

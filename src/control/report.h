@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/cluster_report.h"
 #include "control/daemon_report.h"
 #include "control/fence_status.h"
 #include "control/mtu_report.h"
@@ -181,6 +182,9 @@ class OperatorControl {
   virtual StoredReport ReportStored() const = 0;
   // Errc::kNoEntry: nothing needs to be accepted.
   virtual Status AcceptStored() = 0;
+  // nullopt: this host is in no cluster.
+  virtual std::optional<ClusterReport> ReportCluster() const = 0;
+  virtual Status MoveGroup(const std::string& group, const std::string& node) = 0;
 };
 
 }  // namespace cygnet

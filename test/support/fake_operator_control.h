@@ -77,6 +77,11 @@ class FakeOperatorControl final : public OperatorControl {
   }
   std::vector<DoctorRow> ReportDoctor() const override { return doctor; }
 
+  std::optional<ClusterReport> ReportCluster() const override { return cluster; }
+  Status MoveGroup(const std::string& group, const std::string& node) override {
+    orders.push_back("move " + group + " to " + node);
+    return group == "vpn" ? Status() : Status(MakeError(Errc::kNoEntry, "no group " + group));
+  }
   StoredReport ReportStored() const override { return stored; }
   Status AcceptStored() override {
     orders.push_back("accept");
@@ -84,6 +89,7 @@ class FakeOperatorControl final : public OperatorControl {
                                          : Status();
   }
 
+  std::optional<ClusterReport> cluster{};
   StoredReport stored;
   std::vector<SaReport> sas;
   std::vector<PolicyReport> policies;

@@ -11,8 +11,9 @@
 namespace cygnet {
 namespace {
 
-constexpr std::string_view kNames[] = {"placement", "key",    "device",     "fips",      "guard",
-                                       "command",   "policy", "protection", "keys-shown"};
+constexpr std::string_view kNames[] = {"placement",  "key",     "device", "fips",
+                                       "guard",      "command", "policy", "protection",
+                                       "keys-shown", "cluster"};
 static_assert(std::size(kNames) == static_cast<std::size_t>(AuditKind::kCount));
 
 std::string HalfText(const SaHalf& half) {
@@ -183,6 +184,14 @@ void Audit::Protection(const std::string& text) {
   AuditRecord record = Record(AuditKind::kProtection, text);
   record.success = false;
   record.warning = true;
+  Submit(std::move(record));
+}
+
+void Audit::Cluster(const std::string& group, const std::string& event, const std::string& text) {
+  AuditRecord record = Record(AuditKind::kCluster, text);
+  record.success = event == "gained" || event == "owner" || event == "given";
+  record.warning = !record.success;
+  record.fields = {{"CYGNET_GROUP", group}, {"CYGNET_STATE", event}};
   Submit(std::move(record));
 }
 

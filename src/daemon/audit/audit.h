@@ -32,6 +32,7 @@ enum class AuditKind : uint8_t {
   kPolicy,
   kProtection,
   kKeysShown,
+  kCluster,
   kCount
 };
 std::string_view Name(AuditKind kind);
@@ -101,6 +102,8 @@ class Audit final : public LedgerSink, public DeviceAudit {
   void Client(const ClientRecord& record, const PeerId& peer);
   // What the daemon itself found: an incomplete restart file.
   void Protection(const std::string& text);
+  // Which node has a group, and what the cluster's store refused.
+  void Cluster(const std::string& group, const std::string& event, const std::string& text);
   // Writes the waiting records. Call it often.
   void Flush();
   // Reports how many records the limit has suppressed. Call it about once a second.

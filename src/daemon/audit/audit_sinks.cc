@@ -28,6 +28,7 @@ constexpr std::string_view kMessageIds[] = {
     "0d3f1d2b7a0c4c0f9f6e3a9b5c21e8d4",  // policy
     "7be0c5f4a3d94b1e8c26d1f0a4e97352",  // protection
     "b94a6d0c2e8f4f57a1d3c7e05f682b19",  // keys-shown
+    "97abac553efd4865a076b582e96b0622",  // cluster
 };
 static_assert(std::size(kMessageIds) == static_cast<std::size_t>(AuditKind::kCount));
 
@@ -112,8 +113,9 @@ class LinuxAuditSink final : public AuditSink {
   std::string_view name() const override { return "the Linux audit system"; }
 
   Status Write(const AuditRecord& record) override {
-    // Only the journal gets commands: the kernel has another record type for what users order.
-    if (record.kind == AuditKind::kCommand) return {};
+    // Only the journal gets commands: the kernel has another record type for what users order. It
+    // has none for clusters.
+    if (record.kind == AuditKind::kCommand || record.kind == AuditKind::kCluster) return {};
     const std::string text = LinuxAuditText(record);
     const int result = audit_log_user_message(fd_.get(), AUDIT_CRYPTO_IPSEC_SA, text.c_str(),
                                               nullptr, nullptr, nullptr, record.success ? 1 : 0);

@@ -97,9 +97,12 @@ Status CheckFiles(const Config& config) {
     return MakeError(Errc::kInvalid,
                      "numbers.store = \"file\" needs numbers.file (or systemd's StateDirectory=)");
   }
-  for (const auto& [key, path] : {std::pair("daemon.restart_file", RestartPath(config)),
-                                  std::pair("ledger.file", LedgerPath(config.ledger)),
-                                  std::pair("numbers.file", NumbersPath(config.numbers))}) {
+  CYGNET_RETURN_IF_ERROR(CheckClusterFiles(config.cluster));
+  for (const auto& [key, path] :
+       {std::pair("daemon.restart_file", RestartPath(config)),
+        std::pair("ledger.file", LedgerPath(config.ledger)),
+        std::pair("numbers.file", NumbersPath(config.numbers)),
+        std::pair("cluster.state_file", ClusterStatePath(config.cluster))}) {
     if (path.empty()) continue;
     if (const Status writable = CheckWritable(path); !writable) return In(key, writable.error());
   }

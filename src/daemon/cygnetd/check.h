@@ -34,6 +34,10 @@ std::string RestartPath(const Config& config);
 std::string LedgerPath(const LedgerConfig& config);
 // numbers.file, else a file in systemd's STATE_DIRECTORY. Empty: no store.
 std::string NumbersPath(const NumbersConfig& config);
+// cluster.state_file, else a file in systemd's STATE_DIRECTORY. Empty: no cluster, or no place for
+// it. cluster.cc
+std::string ClusterStatePath(const ClusterConfig& config);
+Status CheckClusterFiles(const ClusterConfig& config);
 // The folder of the ledger: there the packets of wrong devices are kept, too. Empty: none.
 std::string EvidenceFolder(const LedgerConfig& config);
 

@@ -110,6 +110,7 @@ std::vector<DoctorRow> Runtime::Doctor() const {
     rows.push_back(Fine("key-memory", "locked"));
   }
   for (DoctorRow& row : stored_.Examine()) rows.push_back(std::move(row));
+  for (DoctorRow& row : CheckCluster()) rows.push_back(std::move(row));
   return rows;
 }
 

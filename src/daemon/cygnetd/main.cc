@@ -27,6 +27,9 @@ cygnet::Signals g_signals;
 
 void OnStopSignal(int) { g_signals.stop = 1; }
 
+// Before a stop: the next process follows at once.
+void OnRestartSignal(int) { g_signals.restart = 1; }
+
 void OnReloadSignal(int, siginfo_t* info, void*) {
   g_signals.reload_uid = info->si_uid;
   g_signals.reload_pid = info->si_pid;
@@ -72,12 +75,15 @@ void SetUpSignals() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGQUIT, &action, nullptr);
+  struct sigaction restart {};
+  restart.sa_handler = OnRestartSignal;
+  sigaction(SIGUSR1, &restart, nullptr);
   struct sigaction reload {};
   reload.sa_sigaction = OnReloadSignal;
   reload.sa_flags = SA_SIGINFO;
   sigaction(SIGHUP, &reload, nullptr);
   // By default these would end the daemon, and it has no use for them.
-  for (const int number : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ}) {
+  for (const int number : {SIGPIPE, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ}) {
     signal(number, SIG_IGN);
   }
 }

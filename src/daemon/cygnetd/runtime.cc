@@ -110,6 +110,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenLedger(config.ledger));
   StartAudit(config.audit);
   CYGNET_RETURN_IF_ERROR(OpenNumbers(config.numbers));
+  CYGNET_RETURN_IF_ERROR(OpenCluster(config.cluster));
   BuildControl(config);
   CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
@@ -119,7 +120,8 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(WatchEvents());
   WatchKernelXfrm();
   ForgetKept();  // what nobody took
-  return StartWorkers(config.workers);
+  CYGNET_RETURN_IF_ERROR(StartWorkers(config.workers));
+  return StartCluster();
 }
 
 // Names the missing capability at once, before some socket fails to open.
@@ -167,20 +169,21 @@ bool Runtime::WorkersTurn(uint64_t now_ns) const {
 void Runtime::Run(Signals* signals, ServiceManager* manager) {
   constexpr uint64_t kTickNs = 1'000'000'000;
   constexpr uint64_t kAeventNs = 100'000'000;
-  constexpr int kWaitMs = 100;
+  const int wait_ms = cluster_ != nullptr ? 20 : 100;
   uint64_t next_tick = clock_.MonotonicNs() + kTickNs;
   uint64_t next_aevents = 0;
   uint64_t next_sign = 0;
   while (signals->stop == 0) {
     if (std::exchange(signals->reload, 0) != 0) ReloadBySignal(*signals);
     path_->control_bell.Arm();
+    ClusterTurn();
     control_->OnBell();  // a ring from here on ends the wait below
     FollowSelfTests();
     bool more = control_->DoSome();
     if (kept_sas_ != nullptr) more = kept_sas_->DoSome() || more;
     audit_->Flush();
     path_->quiescence.Collect();
-    poller_->RunOnce(more ? 0 : kWaitMs);
+    poller_->RunOnce(more ? 0 : wait_ms);
     path_->control_bell.Disarm();
     const uint64_t now = clock_.MonotonicNs();
     fence_->Turn(now);
@@ -204,6 +207,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       LogLeftOut();
     }
   }
+  EndCluster(*signals);
   if (restart_log_ != nullptr) restart_log_->Stop();
 }
 
@@ -214,6 +218,7 @@ Runtime::~Runtime() {
     control_->TakeBackNumbers();
     kept_sas_->Stop();
   }
+  CloseCluster();
   operator_.reset();
   if (poller_ && doorstep_) poller_->Remove(doorstep_->fd());
   if (poller_ && path_) poller_->Remove(path_->control_bell.fd());
@@ -228,6 +233,7 @@ Runtime::~Runtime() {
   control_.reset();  // keys leave the devices
   restart_log_.reset();
   number_file_.reset();
+  cluster_store_.reset();
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();

@@ -13,6 +13,8 @@
 
 #include "control/control_plane.h"
 #include "daemon/audit/audit.h"
+#include "daemon/cluster/cluster_control.h"
+#include "daemon/cluster/cluster_store.h"
 #include "daemon/config/config.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/link.h"
@@ -50,6 +52,7 @@ struct RuntimeHooks {
 // Written by the signal handlers.
 struct Signals {
   volatile std::sig_atomic_t stop = 0;
+  volatile std::sig_atomic_t restart = 0;  // with `stop`: the next process follows at once
   volatile std::sig_atomic_t reload = 0;
   volatile uid_t reload_uid = 0;  // the sender
   volatile pid_t reload_pid = 0;
@@ -92,6 +95,14 @@ class Runtime {
   void WatchFiles();
   Status StartFileWatch();
   void LookAtFiles();
+  // cluster.cc
+  Status OpenCluster(const ClusterConfig& config);
+  Status StartCluster();
+  void ClusterTurn();
+  void NoteGroup(LedgerGroupLine line);
+  void EndCluster(const Signals& signals);
+  void CloseCluster();
+  std::vector<DoctorRow> CheckCluster() const;
   // servers.cc
   void BuildControl(const Config& config);
   ControlPlaneParams ControlParams(const Config& config);
@@ -151,10 +162,15 @@ class Runtime {
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<NumberFile> number_file_;  // nullptr: numbers end with this daemon
-  std::unique_ptr<FileWatch> file_watch_;    // nullptr: the files are checked once a second
+  Incarnation incarnation_ = 0;
+  std::unique_ptr<ClusterStore> cluster_store_;  // nullptr: this node is in no cluster
+  std::unique_ptr<GroupStore> group_store_;
+  std::unique_ptr<ClusterNode> cluster_node_;
+  std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<EvidenceFiles> evidence_;
   std::unique_ptr<ControlPlane> control_;
+  std::unique_ptr<ClusterControl> cluster_;
   uint64_t marked_self_tests_ = 0;  // number of self-tests that the marks of interfaces know
   std::unique_ptr<OperatorServer> operator_;
   std::vector<std::unique_ptr<Worker>> workers_;

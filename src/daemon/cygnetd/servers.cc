@@ -52,6 +52,10 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.sockets = sockets_.get();
   params.journal = restart_log_.get();
   params.numbers = number_file_.get();
+  if (cluster_store_ != nullptr) params.numbers = cluster_store_.get();
+  if (config.cluster.inbound == ClusterInbound::kCheckpoint) {
+    params.number_sizes.group_marks = GroupMarks::kReported;
+  }
   params.keeper = kept_sas_.get();
   if (kept_sas_ != nullptr) {
     params.number_cells = [this](const Sa& sa) { return kept_sas_->Cells(sa); };

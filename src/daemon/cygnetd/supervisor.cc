@@ -271,6 +271,7 @@ void Supervisor::OnSignals() {
         break;
       case SIGUSR1:  // the operator's restart: an orderly end, then the next child
         if (child_ > 0) Say("restarting cygnetd");
+        if (ready_) Forward(SIGUSR1);  // other nodes of a cluster wait for the next one
         EndChild();
         break;
       default:

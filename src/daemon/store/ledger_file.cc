@@ -108,7 +108,8 @@ void LedgerFile::RestoreFile(const std::string& path, std::map<uint64_t, KeyEntr
         held->erase(key->number);
         ledger_->Restore(key->entry);
       }
-    } else if (const auto* run = std::get_if<LedgerRunLine>(&*parsed); run->start) {
+    } else if (const auto* run = std::get_if<LedgerRunLine>(&*parsed);
+               run != nullptr && run->start) {
       EndHeld(held, run->time_ms);  // numbers start again
     }
   }
@@ -123,6 +124,12 @@ void LedgerFile::OnPlacement(const PlacementEntry& entry) {
 
 void LedgerFile::OnKeyEnded(uint64_t number, const KeyEntry& entry) {
   Append(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp));
+}
+
+void LedgerFile::GroupChanged(LedgerGroupLine line) {
+  line.time_ms = clock_->WallMs();
+  Append(LedgerLineText(line, options_.stamp));
+  (void)Flush();  // reports its own failure
 }
 
 // Writes earlier lines first, then this one. Success only if all of them are in the file.

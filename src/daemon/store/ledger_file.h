@@ -57,6 +57,9 @@ class LedgerFile final : public LedgerSink {
   // What others did to the file or its lock in this run; empty: nothing.
   const std::string& mishaps() const { return mishaps_.text(); }
 
+  // A group of a cluster came to this process, or went. Sets `line.time_ms`.
+  void GroupChanged(LedgerGroupLine line);
+
  private:
   LedgerFile(LedgerFileOptions options, Ledger* ledger, const Clock* clock)
       : options_(std::move(options)), ledger_(ledger), clock_(clock) {}

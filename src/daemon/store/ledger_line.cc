@@ -115,6 +115,17 @@ std::string TextOf(std::string_view event, uint64_t time_ms, const LedgerKeyLine
   return Finish(json);
 }
 
+std::string TextOf(const LedgerGroupLine& line, const LedgerStamp& stamp) {
+  Json json = Begin(line.time_ms, line.gained ? "group-gained" : "group-lost", stamp);
+  json["cluster"] = line.cluster;
+  json["group"] = line.group;
+  json["node"] = line.node;
+  json["incarnation"] = fmt::format("{:016x}", line.incarnation);
+  json["epoch"] = line.epoch;
+  json["explanation"] = line.explanation;
+  return Finish(json);
+}
+
 // Reads the fields of a line. For a field that is missing or has the wrong type it returns the
 // default, and ok() is false afterwards.
 class Fields {
@@ -154,6 +165,14 @@ class Fields {
     return time.value_or(0);
   }
   bool Has(const char* name) const { return json_.contains(name); }
+  uint64_t Hex64(const char* name) {
+    const std::string text = Text(name);
+    uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value, 16);
+    ok_ = ok_ && error == std::errc() && stop == end;
+    return value;
+  }
 
   SaHalf Half() {
     SaHalf half;
@@ -220,6 +239,17 @@ PlacementEntry ReadPlacement(Fields* fields) {
   return entry;
 }
 
+LedgerGroupLine ReadGroup(bool gained, Fields* fields) {
+  return {.time_ms = fields->Time("time", "time"),
+          .gained = gained,
+          .cluster = fields->Text("cluster"),
+          .group = fields->Text("group"),
+          .node = fields->Text("node"),
+          .incarnation = fields->Hex64("incarnation"),
+          .epoch = fields->Number("epoch"),
+          .explanation = fields->Text("explanation")};
+}
+
 }  // namespace
 
 LedgerStamp StampOfThisHost() {
@@ -244,6 +274,8 @@ std::optional<LedgerLine> ParseLedgerLine(std::string_view line) {
   } else if (event == "key-given" || event == "key-ended" || event == "key-held") {
     const uint64_t number = fields.Number("key");
     out = LedgerKeyLine{number, ReadKey(&fields)};
+  } else if (event == "group-gained" || event == "group-lost") {
+    out = ReadGroup(event == "group-gained", &fields);
   } else if (event == "start" || event == "stop") {
     out = LedgerRunLine{fields.Time("time", "t"), event == "start"};
   } else {
@@ -259,6 +291,7 @@ std::string LedgerLineText(const LedgerLine& line, const LedgerStamp& stamp) {
     return TextOf(given ? "key-given" : "key-ended",
                   given ? key->entry.from_ms : key->entry.until_ms, *key, stamp);
   }
+  if (const auto* group = std::get_if<LedgerGroupLine>(&line)) return TextOf(*group, stamp);
   const auto& run = std::get<LedgerRunLine>(line);
   return Finish(Begin(run.time_ms, run.start ? "start" : "stop", stamp));
 }

@@ -5,6 +5,8 @@
 //    "explanation", ["simulated": true]}
 //   {…, "event": "key-given" | "key-ended" | "key-held", "key": 7, half…, "holder", "kind",
 //    "identity", "from", ["until", "erased", "note"]}
+//   {…, "event": "group-gained" | "group-lost", "cluster", "group", "node", "incarnation" (hex),
+//    "epoch", "explanation"}   from here on this process uses the SAs of the group, or no more
 //   {…, "event": "lost", "lines": 7}   7 lines could not be written here
 //   half: "src", "dst", "family" (4 or 6), "spi" ("0x00001000"), "proto", "reqid",
 //    "direction" ("in", "out")
@@ -32,7 +34,19 @@ struct LedgerRunLine {
   uint64_t time_ms = 0;
   bool start = false;
 };
-using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine>;
+// Who used the keys of a group, in which process: the ledgers of all nodes together tell.
+struct LedgerGroupLine {
+  uint64_t time_ms = 0;
+  bool gained = false;
+  std::string cluster{};
+  std::string group{};
+  std::string node{};
+  uint64_t incarnation = 0;
+  uint64_t epoch = 0;
+  std::string explanation{};
+  bool operator==(const LedgerGroupLine&) const = default;
+};
+using LedgerLine = std::variant<LedgerRunLine, PlacementEntry, LedgerKeyLine, LedgerGroupLine>;
 
 // The machine and boot that wrote a line.
 struct LedgerStamp {
