@@ -11,7 +11,7 @@ namespace cygnet {
 namespace {
 
 // A shortened name means the first object that it begins.
-constexpr std::array<std::pair<std::string_view, Object>, 20> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 21> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},
@@ -29,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 20> kObjects = {{
     {"sim", Object::kSim},
     {"reload", Object::kReload},
     {"stored", Object::kStored},
+    {"cluster", Object::kCluster},
     {"extcap", Object::kExtcap},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
@@ -159,6 +160,30 @@ void ParseStored(Words* words, Arguments* out) {
   if (!words->done()) FailUnknown("stored", words->Take());
 }
 
+void ParseCluster(Words* words, Arguments* out) {
+  Json& request = out->request = {{"command", "cluster"}};
+  if (!words->TakeIf("move")) {
+    SkipListCommand(words);
+    if (!words->done()) FailUnknown("cluster", words->Take());
+    return;
+  }
+  constexpr std::string_view kUsage = "usage: cygnet cluster move group NAME to NODE";
+  request["action"] = "move";
+  while (!words->done()) {
+    const std::string_view word = words->Take();
+    if (word == "group") {
+      SetOnce(&request, "group", words->TakeValue(word));
+    } else if (word == "to") {
+      SetOnce(&request, "node", words->TakeValue(word));
+    } else {
+      FailUnknown("cluster move", word);
+    }
+  }
+  if (!request.contains("group") || !request.contains("node")) {
+    throw UsageError{fmt::format("cluster move: {}", kUsage)};
+  }
+}
+
 void ParseDoctor(Words* words, Arguments* out) {
   out->request = {{"command", "doctor"}};
   if (words->Peek() == "--fips") {
@@ -250,6 +275,8 @@ Parser ParserOf(Object object) {
       return ParsePlacement;
     case Object::kStored:
       return ParseStored;
+    case Object::kCluster:
+      return ParseCluster;
     case Object::kSim:
       return ParseSim;
     case Object::kReload:

@@ -32,6 +32,7 @@ enum class Object : uint8_t {
   kSim,
   kReload,
   kStored,
+  kCluster,
   kMetrics,
   kCapture,
   kExtcap,

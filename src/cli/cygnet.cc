@@ -53,6 +53,8 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
       return MoveText(item);
     case Object::kStored:
       return StoredText(item);
+    case Object::kCluster:
+      return ClusterText(item);
     default:
       return StatText(item, arguments.all ? Counters::kAll : Counters::kNonZero);
   }
@@ -66,6 +68,7 @@ std::string ToLine(const Json& item) {
 int ItemStatus(const Arguments& arguments, const Json& item) {
   if (arguments.object == Object::kDoctorFips) return FipsDenies(item) ? kExitNo : 0;
   if (arguments.object == Object::kStored) return StoredIsWell(item) ? 0 : kExitNo;
+  if (arguments.object == Object::kCluster) return ClusterIsWell(item) ? 0 : kExitNo;
   if (arguments.object != Object::kExplain) return 0;
   const Json& verdicts = Child(item, "verdicts");
   const bool offloaded = !verdicts.empty() &&
@@ -78,7 +81,7 @@ bool IsOneObject(Object object) {
   return object == Object::kStat || object == Object::kMtu || object == Object::kExplain ||
          object == Object::kOffload || object == Object::kPlacement || object == Object::kSim ||
          object == Object::kFips || object == Object::kDoctorFips || object == Object::kReload ||
-         object == Object::kStored;
+         object == Object::kStored || object == Object::kCluster;
 }
 
 // One line for each element. After an error the array stays open, so that a reader cannot mistake
@@ -106,6 +109,8 @@ std::string_view NothingOf(const Arguments& arguments) {
       return all ? "no SAs" : "no matching SA";
     case Object::kPolicy:
       return all ? "no policies" : "no matching policy";
+    case Object::kCluster:
+      return "this host is in no cluster";
     default:
       return {};
   }

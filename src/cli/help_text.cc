@@ -60,6 +60,12 @@ constexpr Section kSections[] = {
         accepts an incomplete restart file as complete: its defaults apply again, and packets
         that no policy selects may pass
 )"},
+    {"cluster", R"(  cluster [show]
+        groups that several nodes hold: who owns each, since when, the last take-over by this node
+        with its figures, the store and the other nodes; exit status 3: the store gives nothing
+  cluster move group NAME to NODE
+        gives a group of this node to another one, whose SAs go on with the next numbers
+)"},
     {"offload",
      R"(  offload explain dev NAME aead NAME [KEYBITS [ICVBITS]] | enc NAME [KEYBITS] auth NAME [ICVBITS]
           [mode transport|tunnel|beet] [encap espinudp] [replay-window N] [esn] [tfc]
@@ -109,7 +115,7 @@ constexpr std::string_view kUsage =
 constexpr std::string_view kNotes = R"(
 OBJECT and COMMAND may be shortened. -j prints JSON. "cygnet OBJECT help" describes one object.
 Exit status: 0 success, 1 wrong usage, 2 failure, 3 the answer is no (offload explain, doctor,
-stored). exec returns the status of its command, or 125 to 127; conformance: 1 a promise is broken,
+stored, cluster). exec returns the status of its command, or 125 to 127; conformance: 1 a promise is broken,
 2 the plug-in cannot be opened.
 )";
 

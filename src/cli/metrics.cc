@@ -263,6 +263,35 @@ void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
   }
 }
 
+// Not in a cluster: none of these.
+void AddCluster(const Json& cluster, Metrics* metrics) {
+  if (cluster.empty()) return;
+  metrics->Gauge("cygnet_cluster_store_away", "1: the store of the cluster gives no numbers.", {},
+                 cluster.value("store_away", false) ? 1 : 0);
+  metrics->Gauge("cygnet_cluster_lease", "1: this node has its lease in the store.", {},
+                 cluster.value("lease", false) ? 1 : 0);
+  metrics->Gauge("cygnet_cluster_era", "Rises when the store lost what it had confirmed.", {},
+                 Number(cluster, "era"));
+  for (const Json& peer : Child(cluster, "peers")) {
+    metrics->Gauge("cygnet_cluster_peer_heard", "1: heartbeats of the node arrive.",
+                   {{"node", Text(peer, "name")}}, peer.value("heard", false) ? 1 : 0);
+  }
+  for (const Json& group : Child(cluster, "groups")) {
+    const std::string name = Text(group, "name");
+    const std::string state = Text(group, "state");
+    metrics->Gauge("cygnet_cluster_group_active", "1: this node uses the SAs of the group.",
+                   {{"group", name}}, state == "active" || state == "waking" ? 1 : 0);
+    metrics->Gauge("cygnet_cluster_group_epoch", "Changes of the owner of the group.",
+                   {{"group", name}}, Number(group, "epoch"));
+    metrics->Gauge("cygnet_cluster_group_sas", "SAs of the group on this node.", {{"group", name}},
+                   Number(group, "sas"));
+    metrics->Counter("cygnet_cluster_group_gained_total", "How often this node got the group.",
+                     {{"group", name}}, Number(group, "gained"));
+    metrics->Counter("cygnet_cluster_group_lost_total", "How often this node lost the group.",
+                     {{"group", name}}, Number(group, "lost"));
+  }
+}
+
 void AddStat(const Json& stat, Metrics* metrics) {
   metrics->Gauge("cygnet_uptime_seconds", "Seconds since the daemon started.", {},
                  Number(stat, "uptime_seconds"));
@@ -289,6 +318,7 @@ std::string MetricsText(const MetricsInput& input) {
   for (const Json& engine : input.engines) AddEngine(engine, &metrics);
   AddLedger(input.ledger, &metrics);
   AddStat(input.stat, &metrics);
+  AddCluster(input.cluster, &metrics);
   return metrics.Text();
 }
 
@@ -304,6 +334,9 @@ Status PrintMetrics(OperatorClient* client, FILE* out) {
   std::vector<Json> stat;
   CYGNET_RETURN_IF_ERROR(collect({{"command", "stat"}}, &stat));
   if (!stat.empty()) input.stat = std::move(stat[0]);
+  std::vector<Json> cluster;
+  CYGNET_RETURN_IF_ERROR(collect({{"command", "cluster"}}, &cluster));
+  if (!cluster.empty()) input.cluster = std::move(cluster[0]);
   fmt::print(out, "{}", MetricsText(input));
   return {};
 }

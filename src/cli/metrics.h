@@ -19,6 +19,7 @@ struct MetricsInput {
   std::vector<Json> engines;
   std::vector<Json> ledger;  // the keys that are held now, and the summary
   Json stat = Json::object();
+  Json cluster = Json::object();  // empty: this host is in no cluster
 };
 
 std::string MetricsText(const MetricsInput& input);

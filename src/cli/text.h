@@ -20,6 +20,7 @@ std::string MtuText(const Json& mtu);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
 std::string StoredText(const Json& stored);
+std::string ClusterText(const Json& cluster);
 std::string FipsText(const Json& fips);            // FIPS state, or the moves after a change
 std::string PlacementText(const Json& placement);  // of one half of an SA
 std::string KeyLogText(const Json& device);
@@ -34,6 +35,9 @@ bool FipsDenies(const Json& fips);
 
 // All stored files are complete and can be written, and no audit record was lost.
 bool StoredIsWell(const Json& stored);
+
+// The store answers, this node has its lease, and nothing was lost.
+bool ClusterIsWell(const Json& cluster);
 
 // "2023-11-14 22:13:20" in local time; "never" for 0.
 std::string TimeText(uint64_t seconds);

@@ -186,6 +186,10 @@ class RequestReader {
   const Json& json_;
 };
 
+// cluster_requests.cc
+std::unique_ptr<OperatorReply> MakeClusterReply(OperatorControl* control,
+                                                const RequestReader& request);
+
 // placement_requests.cc
 std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
                                                const RequestReader& request);

@@ -3,7 +3,7 @@
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
 //                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" |
-//                       "capture" | "statistics", …}
+//                       "capture" | "statistics" | "cluster", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
 //            dev: [name]
@@ -17,6 +17,7 @@
 //            offload: action "enable" or "disable", device
 //            placement: action "set": [spi], [dst], [reqid], mode, [device], [pin] bool; "unset":
 //            [spi], [dst], [reqid]
+//            cluster: [action] "move": group, node
 //            fault: device, fault: the fault that a simulated device is to play
 //   reply    {"item": {…}} for each entry (report_json.h lists the fields), then {"done": true}
 //            {"append": {"held": […]}}: more elements for an array of the preceding item, if the

@@ -241,6 +241,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "reload") return MakeReloadReply(control, request);
   if (command == "doctor") return MakeDoctorReply(*control, request);
   if (command == "stored") return MakeStoredReply(control, request);
+  if (command == "cluster") return MakeClusterReply(control, request);
   if (command == "statistics") return MakeStatisticsReply(*control, request);
   if (command == "capture") return StartCapture(control, request);
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
@@ -263,7 +264,8 @@ std::string OrderOf(std::string_view request) {
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};
-  if ((name == "fips" || name == "stored") && !json.contains("action")) return {};
+  const bool may_look = name == "fips" || name == "stored" || name == "cluster";
+  if (may_look && !json.contains("action")) return {};
   std::string text = ToText(json);
   constexpr std::size_t kMaxText = 2048;  // more than any request of known fields
   if (text.size() > kMaxText) text.resize(kMaxText);

@@ -126,6 +126,16 @@
 //              numbers of SAs end with the daemon), numbers_error (why it gives no numbers now;
 //              ""), numbers_loss (why it began anew at this start; ""), audit_waiting, audit_lost,
 //              audit_suppressed (records)
+// Cluster      name, node, share ("numbers", "sas"), inbound ("strict", "checkpoint"), store_away
+//              (bool), store_away_since, store_fault (why it gives nothing now; ""), lease (bool),
+//              era, went_back (why SAs of an older era get no numbers; ""), refused_entries
+//              peers           array of name, address, heard (bool), silent_ms
+//              groups          array of name, addresses (array), prefer, state ("active", "waking",
+//                              "moving", "refused", "standby", "nobody"), owner ("": nobody),
+//                              epoch, since, sas, waiting (SAs without their first numbers),
+//                              gained, lost (by this node, since its start), [last]: the last time
+//                              that this node got it: time, reason, silence_us, transaction_us,
+//                              numbers_us, sas
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
 //              limit), uptime_seconds, workers, engine
@@ -160,6 +170,7 @@ Json ToJson(const MoveReport& report);
 Json ToJson(const ReloadReport& report);
 Json ToJson(const DoctorRow& row);
 Json ToJson(const StoredReport& report);
+Json ToJson(const ClusterReport& report);
 
 // As one line. Invalid UTF-8 is replaced.
 std::string ToText(const Json& json);
