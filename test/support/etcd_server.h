@@ -14,12 +14,14 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/cluster/etcd_client.h"
+#include "support/tls_files.h"
 
 namespace cygnet::test {
 
@@ -37,12 +39,16 @@ inline uint16_t FreePort() {
 
 class EtcdServer {
  public:
-  EtcdServer() {
+  enum class Transport { kPlain, kTls };
+
+  // kTls: clients need a certificate of its authority, too; it has params() for one.
+  explicit EtcdServer(Transport transport = Transport::kPlain) {
     std::string name = "/tmp/cygnet_etcd.XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
     client_port_ = FreePort();
     peer_port_ = FreePort();
+    if (transport == Transport::kTls) tls_.emplace(folder_);
     Start();
   }
   ~EtcdServer() {
@@ -56,13 +62,21 @@ class EtcdServer {
   static bool IsInstalled() { return access("/usr/bin/etcd", X_OK) == 0; }
 
   uint16_t port() const { return client_port_; }
-  std::string endpoint() const { return Url(client_port_); }
+  std::string endpoint() const { return Url(client_port_, tls_ ? "https" : "http"); }
+  EtcdParams params() const {
+    EtcdParams params{.endpoints = {endpoint()}};
+    if (!tls_) return params;
+    params.ca_file = tls_->Path("ca.pem");
+    params.certificate = tls_->Path("client.pem");
+    params.private_key = tls_->Path("client.key");
+    return params;
+  }
   pid_t pid() const { return pid_; }
 
   // Starts it again, and waits until it answers.
   void Start() {
     Launch();
-    EtcdClient client({.endpoints = {endpoint()}});
+    EtcdClient client(params());
     for (int tries = 0; tries < 200; ++tries) {
       if (client.Range(EtcdGet("x"), 500)) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -103,18 +117,28 @@ class EtcdServer {
   }
 
  private:
-  static std::string Url(uint16_t port) { return "http://127.0.0.1:" + std::to_string(port); }
+  static std::string Url(uint16_t port, const char* scheme = "http") {
+    return scheme + std::string("://127.0.0.1:") + std::to_string(port);
+  }
   std::string Data() const { return folder_ + "/data"; }
 
   void Launch() {
-    const std::vector<std::string> words{"/usr/bin/etcd",
-                                         "--data-dir=" + Data(),
-                                         "--listen-client-urls=" + Url(client_port_),
-                                         "--advertise-client-urls=" + Url(client_port_),
-                                         "--listen-peer-urls=" + Url(peer_port_),
-                                         "--initial-advertise-peer-urls=" + Url(peer_port_),
-                                         "--initial-cluster=default=" + Url(peer_port_),
-                                         "--initial-cluster-token=" + token_};
+    std::vector<std::string> words{"/usr/bin/etcd",
+                                   "--data-dir=" + Data(),
+                                   "--listen-client-urls=" + endpoint(),
+                                   "--advertise-client-urls=" + endpoint(),
+                                   "--listen-peer-urls=" + Url(peer_port_),
+                                   "--initial-advertise-peer-urls=" + Url(peer_port_),
+                                   "--initial-cluster=default=" + Url(peer_port_),
+                                   "--initial-cluster-token=" + token_};
+    if (tls_) {
+      for (const auto& [option, file] : {std::pair("cert-file", "server.pem"),
+                                         {"key-file", "server.key"},
+                                         {"trusted-ca-file", "ca.pem"}}) {
+        words.push_back(std::string("--") + option + "=" + tls_->Path(file));
+      }
+      words.push_back("--client-cert-auth");
+    }
     std::vector<char*> arguments;
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
@@ -132,6 +156,7 @@ class EtcdServer {
   }
 
   std::string folder_;
+  std::optional<TlsFiles> tls_;
   std::string token_ = "one";
   uint16_t client_port_ = 0;
   uint16_t peer_port_ = 0;

@@ -2,6 +2,7 @@
 // the request, the client loses its connection. For tests only.
 #pragma once
 
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <array>
@@ -71,6 +72,10 @@ class TcpRelay {
   void Accept() {
     Pair pair{UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)),
               UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))};
+    constexpr int kOn = 1;
+    for (const int fd : {pair.client.get(), pair.server.get()}) {
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &kOn, sizeof(kOn));
+    }
     const sockaddr_in address = Loopback(server_port_);
     if (connect(pair.server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) ==
         0) {

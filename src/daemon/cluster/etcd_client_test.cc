@@ -98,5 +98,28 @@ TEST_F(EtcdClientTest, StartDoesNotWait) {
   EXPECT_TRUE(client.Range(EtcdGet("k"), 2000));
 }
 
+// etcd asks for a certificate, and shows one.
+TEST(EtcdClientTlsTest, BothEndsShowACertificate) {
+  if (!EtcdServer::IsInstalled()) GTEST_SKIP() << "etcd-server is not installed";
+  const EtcdServer etcd(EtcdServer::Transport::kTls);
+  EtcdClient good(etcd.params());
+  EXPECT_TRUE(good.Txn({.then = {EtcdPut("k", "1")}}, 2000));
+  const auto message_with = [](const EtcdParams& params) {
+    const auto answer = EtcdClient(params).Range(EtcdGet("k"), 2000);
+    EXPECT_FALSE(answer);
+    return answer ? std::string() : answer.error().message;
+  };
+  EtcdParams nobody = etcd.params();
+  nobody.certificate.clear();
+  nobody.private_key.clear();
+  EXPECT_NE(message_with(nobody), "");
+  EtcdParams stranger = etcd.params();
+  stranger.ca_file = "/etc/ssl/certs/ca-certificates.crt";
+  EXPECT_THAT(message_with(stranger), HasSubstr("certificate"));
+  EtcdParams by_other_name = etcd.params();
+  by_other_name.endpoints = {"https://127.0.0.2:" + std::to_string(etcd.port())};
+  EXPECT_NE(message_with(by_other_name), "");
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -228,7 +228,7 @@ Status StoreSession::Learn(const EtcdHeader& header, const Guards& guards) {
   seen_.cluster_id = header.cluster_id;
   seen_.revision = header.revision;
   seen_.own_revision = guards.own.mod_revision;
-  return TakeEra(guards.era, "another node found that the store lost what it had confirmed");
+  return TakeEra(guards.era, "another node, or the operator, raised its era");
 }
 
 Status StoreSession::TakeEra(const EtcdEntry& entry, const std::string& why) {
