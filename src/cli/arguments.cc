@@ -31,6 +31,7 @@ constexpr std::array<std::pair<std::string_view, Object>, 21> kObjects = {{
     {"stored", Object::kStored},
     {"cluster", Object::kCluster},
     {"extcap", Object::kExtcap},
+    {"tunnel", Object::kTunnel},
     {"version", Object::kVersion},
     {"help", Object::kHelp},
 }};
@@ -102,6 +103,12 @@ void ParseEngine(Words* words, Arguments* out) {
   out->request = {{"command", "engine"}};
   SkipListCommand(words);
   if (!words->done()) FailUnknown("engine", words->Take());
+}
+
+void ParseTunnel(Words* words, Arguments* out) {
+  out->request = {{"command", "tunnel"}};
+  SkipListCommand(words);
+  if (!words->done()) FailUnknown("tunnel", words->Take());
 }
 
 uint64_t ParseProtocol(const std::string& text) {
@@ -259,6 +266,8 @@ Parser ParserOf(Object object) {
       return ParseStat;
     case Object::kEngine:
       return ParseEngine;
+    case Object::kTunnel:
+      return ParseTunnel;
     case Object::kMtu:
       return ParseMtu;
     case Object::kFips:

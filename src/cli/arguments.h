@@ -22,6 +22,7 @@ enum class Object : uint8_t {
   kStatSa,  // "stat sa": the request of kSa, shown as drops
   kEngine,
   kMtu,
+  kTunnel,
   kFips,
   kDoctor,      // the exit status is the answer
   kDoctorFips,  // "doctor --fips": the request of kFips; likewise

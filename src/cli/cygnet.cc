@@ -39,6 +39,8 @@ std::string ItemText(const Arguments& arguments, const Json& item) {
       return SaDropsText(item);
     case Object::kEngine:
       return EngineText(item);
+    case Object::kTunnel:
+      return TunnelText(item);
     case Object::kMtu:
       return MtuText(item);
     case Object::kFips:

@@ -31,6 +31,9 @@ constexpr Section kSections[] = {
     {"engine", R"(  engine [list]
         crypto engines: capabilities, order of use and counters
 )"},
+    {"tunnel", R"(  tunnel [list]
+        tunnel interfaces: if_id or mark, their policies and SAs, and their counters
+)"},
     {"mtu", R"(  mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
         the largest packet to ADDRESS, and the share of the policy and the SAs in the wire's MTU
 )"},

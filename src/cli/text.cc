@@ -163,16 +163,17 @@ std::string SaDropsText(const Json& sa) {
 
 namespace {
 
-// Mark and interface id of a blocking policy: the client set them, Cygnet ignores them.
+// Mark and if_id: the tunnel whose packets the policy is for.
 std::string SelectionLine(const Json& policy) {
   std::string text;
   if (const auto mark = policy.find("mark"); mark != policy.end()) {
     text += fmt::format(" mark {}/{}", Text(*mark, "value"), Text(*mark, "mask"));
   }
   if (policy.contains("if_id")) text += fmt::format(" if_id {:#x}", Number(policy, "if_id"));
-  return text.empty()
-             ? text
-             : "\t" + text.substr(1) + " (ignored: the policy blocks all of its selector)\n";
+  if (text.empty()) return text;
+  const bool unmet = policy.value("unmet", false);
+  return "\t" + text.substr(1) +
+         (unmet ? " (no tunnel has it: the policy blocks all of its selector)\n" : "\n");
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ std::string DeviceText(const Json& device);
 std::string SaDropsText(const Json& sa);
 std::string EngineText(const Json& engine);
 std::string MtuText(const Json& mtu);
+std::string TunnelText(const Json& tunnel);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
 std::string StoredText(const Json& stored);

@@ -74,6 +74,9 @@ std::string MtuText(const Json& mtu) {
   if (const std::string device = Text(mtu, "device"); !device.empty()) {
     text += fmt::format("\tdevice {}, wire mtu {}\n", device, Number(mtu, "wire_mtu"));
   }
+  if (const std::string tunnel = Text(mtu, "tunnel"); !tunnel.empty()) {
+    text += fmt::format("\ttunnel {}, mtu {}\n", tunnel, Number(mtu, "tunnel_mtu"));
+  }
   if (const auto policy = mtu.find("policy"); policy != mtu.end()) {
     text += fmt::format("\tpolicy {} priority {} index {}\n", Text(*policy, "selector"),
                         Number(*policy, "priority"), Number(*policy, "index"));

@@ -227,14 +227,14 @@ TEST_F(TextTest, PolicyThatBlocksShowsWhatItWasGiven) {
   const Json policy = Json::parse(R"({
     "selector": "src 0.0.0.0/0 dst 10.2.0.0/16", "dir": "out", "action": "block",
     "priority": 0, "index": 1, "templates": [],
-    "mark": {"value": "0x00000007", "mask": "0xffffffff"}, "if_id": 9,
+    "mark": {"value": "0x00000007", "mask": "0xffffffff"}, "if_id": 9, "unmet": true,
     "usage": {"bytes": 0, "packets": 0, "add_time": 1700000000, "use_time": 0}})");
-  EXPECT_EQ(
-      PolicyText(policy),
-      "src 0.0.0.0/0 dst 10.2.0.0/16\n"
-      "\tdir out action block priority 0 index 1\n"
-      "\tmark 0x00000007/0xffffffff if_id 0x9 (ignored: the policy blocks all of its selector)\n"
-      "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used never\n");
+  EXPECT_EQ(PolicyText(policy),
+            "src 0.0.0.0/0 dst 10.2.0.0/16\n"
+            "\tdir out action block priority 0 index 1\n"
+            "\tmark 0x00000007/0xffffffff if_id 0x9 (no tunnel has it: the policy blocks all of "
+            "its selector)\n"
+            "\t0 packets, 0 bytes, added 2023-11-14 22:13:20, first used never\n");
 }
 
 constexpr char kDevice[] = R"json({

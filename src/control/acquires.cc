@@ -39,6 +39,9 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.proto = query.proto;
   wanted.mode = query.mode;
   wanted.reqid = query.reqid;
+  wanted.if_id = policy.spec.if_id;
+  wanted.mark_value = policy.spec.mark_value;
+  wanted.mark_mask = policy.spec.mark_mask;
   wanted.offload = policy.spec.offload;
   if (parts_.larval->AcquireInProgress(wanted)) return;
   if (!parts_.budget->Admit(policy.number)) return;

@@ -18,6 +18,12 @@ std::vector<int32_t> IfindexesOf(const std::vector<ControlDevice>& devices) {
   return ifindexes;
 }
 
+std::vector<std::string> NamesOf(const std::vector<ControlDevice>& devices) {
+  std::vector<std::string> names;
+  for (const ControlDevice& device : devices) names.push_back(device.name);
+  return names;
+}
+
 std::function<std::vector<HostLink>()> LinksOf(HostLinks* links) {
   if (links == nullptr) return {};
   return [links] { return links->Links(); };
@@ -30,6 +36,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       path_(*params_.path),
       announcer_(params_.listener, params_.journal),
       own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
+      tunnels_(
+          {.path = params_.path, .devices = NamesOf(params_.devices), .make = params_.make_tunnel}),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
       device_policies_(params_.path),
       numbers_(params_.numbers, params_.clock, params_.number_cells, params_.number_sizes),
@@ -37,7 +45,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       next_hops_(MakeNextHops()),
       socket_policies_(params_.path, params_.clock, params_.sockets),
       ike_sockets_(params_.path, params_.sockets),
-      policies_(params_.path, params_.clock, &announcer_, &device_policies_, &own_devices_),
+      policies_(params_.path, params_.clock, &announcer_, &device_policies_, &own_devices_,
+                &tunnels_),
       acquire_budget_(params_.larval_limits, params_.clock),
       larval_(params_.path, params_.clock, &acquire_budget_, params_.keeper),
       acquires_({.path = params_.path,
@@ -54,6 +63,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
             .clock = params_.clock,
             .announcer = &announcer_,
             .own_devices = &own_devices_,
+            .tunnels = &tunnels_,
             .addresses = &addresses_,
             .placement = &placement_,
             .device_policies = &device_policies_,
@@ -132,6 +142,8 @@ std::unique_ptr<NextHops> ControlPlane::MakeNextHops() const {
   if (network == nullptr) return nullptr;
   return std::make_unique<NextHops>(NextHops::Host{
       .route = Routes(),
+      .marked_route = [network](const IpAddress& to, IpFamily family,
+                                uint32_t mark) { return network->LookupRoute(to, family, mark); },
       .neighbour = [network](const EgressRoute& route,
                              IpFamily family) { return network->LookupNeighbour(route, family); },
       .probe = [network](int32_t ifindex, const IpAddress& neighbour,
@@ -335,6 +347,7 @@ Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
                             .clock = *params_.clock,
                             .announcer = announcer_,
                             .own_devices = own_devices_,
+                            .tunnels = tunnels_,
                             .devices = placement_.devices(),
                             .route = Routes(),
                             .local_addresses = [this] { return LocalAddresses(); }});

@@ -32,6 +32,7 @@
 #include "control/sas.h"
 #include "control/socket_policy_control.h"
 #include "control/state_keeper.h"
+#include "control/tunnel_control.h"
 #include "control/walks.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
@@ -102,7 +103,9 @@ struct ControlPlaneParams {
   NumberStore* numbers = nullptr;       // nullptr: numbers end with the process
   NumberSizes number_sizes{};
   Numbers::CellsOf number_cells{};  // empty: no SA has memory that outlives the process
-  PacketPools* pools = nullptr;     // for NAT keep-alives; nullptr: none are sent
+  // Makes a tunnel interface of the host; empty: there are none.
+  std::function<Result<HostTunnel>(const TunnelSpec&, uint32_t mtu)> make_tunnel{};
+  PacketPools* pools = nullptr;  // for NAT keep-alives; nullptr: none are sent
   LarvalLimits larval_limits;
   std::function<uint32_t()> larval_seconds = [] { return 30u; };           // of an ACQUIRE
   std::function<XfrmSettings()> settings = [] { return XfrmSettings{}; };  // read at each tick
@@ -203,7 +206,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   }
   std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
                                    IpFamily family) const override {
-    return path_.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
+    return path_.sad.FindWithAnyMark(
+        {.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
   }
   CapturePoints* FindCapture(const std::string& device) override;
   Result<ReloadReport> Reload() override;
@@ -212,6 +216,12 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::optional<ClusterReport> ReportCluster() const override;
   Status MoveGroup(const std::string& group, const std::string& node) override;
   Status AcceptStored() override;
+
+  // --- Tunnel interfaces ---
+  Status AddTunnel(const TunnelSpec& spec) { return tunnels_.Add(spec); }
+  Status RemoveTunnel(const std::string& name) { return tunnels_.Remove(name); }
+  std::vector<TunnelReport> ReportTunnels() const override { return tunnels_.Report(); }
+  void SetUnmetPolicies(UnmetPolicies what) { tunnels_.SetUnmetPolicies(what); }
 
   // --- Restarts ---
   // REQUIRES: no worker runs.
@@ -289,6 +299,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   DataPath& path_;
   const Announcer announcer_;
   const OwnDevices own_devices_;
+  TunnelControl tunnels_;
   AddressUpdates addresses_;
   DevicePolicies device_policies_;
   Numbers numbers_;

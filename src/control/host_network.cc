@@ -184,7 +184,8 @@ std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
   return addresses;
 }
 
-std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family) {
+std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family,
+                                                    uint32_t mark) {
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETROUTE;
@@ -194,6 +195,7 @@ std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFa
   body->rtm_family = AddressFamily(family);
   body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_DST, daddr, family);
+  if (mark != 0) mnl_attr_put_u32(request, RTA_MARK, mark);
   std::optional<EgressRoute> found;
   Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));

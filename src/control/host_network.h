@@ -64,7 +64,9 @@ class HostNetwork {
   static bool InterfaceExists(int32_t ifindex);
   std::vector<ParsedAddress> LocalAddresses();
   // nullopt: unreachable, or this host itself.
-  std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family);
+  // `mark`: of the packet, for the host's routing rules.
+  std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family,
+                                         uint32_t mark = 0);
   // The neighbour that is the route's gateway. nullopt: not resolved.
   std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
   // Labels an interface for people and for the preload shim. The shim reads the label when a client

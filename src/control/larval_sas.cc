@@ -41,6 +41,9 @@ bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
   from_anywhere.family = wanted.family;
   from_anywhere.proto = wanted.proto;
   from_anywhere.daddr = wanted.daddr;
+  from_anywhere.if_id = wanted.if_id;
+  from_anywhere.mark_value = wanted.mark_value;
+  from_anywhere.mark_mask = wanted.mark_mask;
   return path_.sad.FindLarval(wanted, any) != nullptr ||
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }

@@ -100,7 +100,7 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
   const SaId id{.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
-  const std::shared_ptr<const Sa> there = path_.sad.Find(id);
+  const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(id);
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
                                  [&](const MovingSa& other) { return other.to->id() == id; });

@@ -39,12 +39,24 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu, 
 void SetInnerMtu(uint32_t mtu, MtuReport* report) {
   // No IPv6 link may be smaller (RFC 8200 section 5): larger packets are fragmented on the outside.
   if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinIpv6Mtu);
+  if (report->tunnel_mtu != 0) mtu = std::min(mtu, report->tunnel_mtu);
   const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
   report->inner_mtu = mtu;
   report->tcp_mss = mtu > headers ? mtu - headers : 0;
 }
 
+MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation) {
+  report.verdict = verdict;
+  report.explanation = std::move(explanation);
+  return report;
+}
+
+// Nothing leaves a tunnel interface in clear.
 MtuReport Clear(MtuReport report, std::string explanation) {
+  if (report.flow.of_tunnel()) {
+    const std::string text = "nothing leaves tunnel " + report.tunnel + " in clear, and ";
+    return Stopped(std::move(report), MtuVerdict::kBlocked, text + explanation);
+  }
   report.verdict = MtuVerdict::kClear;
   report.explanation = std::move(explanation);
   SetInnerMtu(report.wire_mtu, &report);
@@ -56,12 +68,6 @@ std::string WhyNoWay(const std::vector<ParsedAddress>& own, const ParsedAddress&
     return address.family == to.family && address.address == to.address;
   });
   return is_own ? "it is an address of this host" : "the host has no route there";
-}
-
-MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation) {
-  report.verdict = verdict;
-  report.explanation = std::move(explanation);
-  return report;
 }
 
 }  // namespace
@@ -89,6 +95,7 @@ Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
     if (!query.src.has_value()) report.flow.saddr = route->source;
     const auto number = from_.own_devices.NumberOf(route->ifindex);
     device = number.has_value() ? &devices[*number] : nullptr;
+    if (device == nullptr) device = EnterTunnel(route->ifindex, &report);
   }
   if (device == nullptr) {
     return Stopped(std::move(report), MtuVerdict::kNotOurs,
@@ -100,6 +107,22 @@ Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
   report.device = device->name;
   report.wire_mtu = std::min(device->wire_port->mtu(), device->host_port->mtu());
   return ExplainOn(*device, std::move(report));
+}
+
+// The device of the tunnel whose interface this is; nullptr: of none.
+const ControlDevice* MtuExplain::EnterTunnel(int32_t ifindex, MtuReport* report) const {
+  const TunnelSpec* spec = from_.tunnels.At(ifindex);
+  if (spec == nullptr) return nullptr;
+  for (const TunnelReport& tunnel : from_.tunnels.Report()) {
+    if (tunnel.ifindex == ifindex) report->tunnel_mtu = tunnel.mtu;
+  }
+  report->tunnel = spec->name;
+  report->flow.SetTunnel(spec->if_id, spec->mark);
+  const std::vector<ControlDevice>& devices = from_.devices.all();
+  for (const ControlDevice& device : devices) {
+    if (device.name == spec->device) return &device;
+  }
+  return &devices.front();
 }
 
 MtuReport MtuExplain::ExplainOn(const ControlDevice& device, MtuReport report) const {

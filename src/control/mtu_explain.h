@@ -12,6 +12,7 @@
 #include "control/mtu_report.h"
 #include "control/own_devices.h"
 #include "control/placement/devices.h"
+#include "control/tunnel_control.h"
 #include "datapath/data_path.h"
 
 namespace cygnet {
@@ -23,6 +24,7 @@ class MtuExplain {
     const Clock& clock;
     const Announcer& announcer;
     const OwnDevices& own_devices;
+    const TunnelControl& tunnels;
     const PlacementDevices& devices;
     // Of the host. Empty: every packet leaves by the first device.
     RouteLookup route;
@@ -33,6 +35,7 @@ class MtuExplain {
   Result<MtuReport> Explain(const MtuQuery& query) const;
 
  private:
+  const ControlDevice* EnterTunnel(int32_t ifindex, MtuReport* report) const;
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
   MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
 

@@ -52,6 +52,8 @@ struct MtuReport {
   MtuVerdict verdict = MtuVerdict::kClear;
   std::string explanation;  // a sentence
   std::string device;       // empty: none
+  std::string tunnel{};     // the tunnel interface that it is sent through; empty: none
+  uint32_t tunnel_mtu = 0;  // of that interface; 0: none
   uint32_t wire_mtu = 0;
   std::optional<PolicySpec> policy;  // the one that decides
   std::vector<MtuSaReport> sas;      // outermost first

@@ -20,8 +20,13 @@ constexpr uint64_t kRoundsApartTimes = 4;
 
 // --- SAs ---
 
+NextHops::FarEnd NextHops::FarEndOf(const Sa& sa) {
+  const SaSpec& spec = sa.spec();
+  return {.at = {spec.daddr, spec.family}, .mark = spec.set_mark_value & spec.set_mark_mask};
+}
+
 void NextHops::Follow(const Sa& sa, uint64_t now) {
-  const ParsedAddress to{sa.spec().daddr, sa.spec().family};
+  const FarEnd to = FarEndOf(sa);
   std::unique_ptr<Destination>& destination = destinations_[to];
   const bool is_new = destination == nullptr;
   if (is_new) {
@@ -36,7 +41,7 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
 }
 
 void NextHops::Forget(const Sa& sa) {
-  const auto it = destinations_.find({sa.spec().daddr, sa.spec().family});
+  const auto it = destinations_.find(FarEndOf(sa));
   if (it == destinations_.end()) return;
   Destination* destination = it->second.get();
   destination->sas.erase(sa.outbound());
@@ -50,10 +55,13 @@ void NextHops::Forget(const Sa& sa) {
 
 void NextHops::Ask(Destination* destination, uint64_t now) {
   ++done_.routes_asked;
-  const auto route = host_.route(destination->to.address, destination->to.family);
+  const auto& [address, family] = destination->to.at;
+  const uint32_t mark = destination->to.mark;
+  const auto route = mark != 0 && host_.marked_route ? host_.marked_route(address, family, mark)
+                                                     : host_.route(address, family);
   // Without a route, the old next hop stays. Neighbours on other interfaces than ours do not count.
   if (!route.has_value() || !host_.device_of(route->ifindex).has_value()) return;
-  Neighbour* neighbour = NeighbourOn(*route, destination->to.family);
+  Neighbour* neighbour = NeighbourOn(*route, family);
   if (neighbour != destination->neighbour) {
     MoveTo(destination, neighbour);
     Notify(*destination);
@@ -61,7 +69,7 @@ void NextHops::Ask(Destination* destination, uint64_t now) {
   if (neighbour->asked_in == round_) return;
   neighbour->asked_in = round_;
   ++done_.neighbours_asked;
-  const auto hop = host_.neighbour(*route, destination->to.family);
+  const auto hop = host_.neighbour(*route, family);
   if (hop.has_value()) Learn(neighbour, *hop, now);
   if (!hop.has_value() || hop->stale) Probe(neighbour, now);
 }

@@ -25,6 +25,9 @@ class NextHops {
   // Queries to the host's kernel.
   struct Host {
     RouteLookup route;
+    // The same for packets with a mark; empty: marks are ignored.
+    std::function<std::optional<EgressRoute>(const IpAddress&, IpFamily, uint32_t mark)>
+        marked_route{};
     std::function<std::optional<ResolvedHop>(const EgressRoute&, IpFamily)> neighbour;
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
     // The number of our device with this ifindex; nullopt: not ours.
@@ -81,22 +84,28 @@ class NextHops {
     bool to_notify = false;    // in `notifying_`
     uint64_t notify_from = 0;  // id of the next destination
   };
+  // The far end, and the mark by which the outer packets to it are routed (XFRMA_SET_MARK).
+  struct FarEnd {
+    ParsedAddress at;
+    uint32_t mark = 0;
+  };
   struct Destination {
     uint64_t id = 0;
-    ParsedAddress to;
+    FarEnd to;
     Neighbour* neighbour = nullptr;
     std::set<OutboundSa*> sas;
   };
-  struct AddressHash {
-    std::size_t operator()(const ParsedAddress& a) const {
-      return std::hash<IpAddress>{}(a.address);
+  struct FarEndHash {
+    std::size_t operator()(const FarEnd& end) const {
+      return std::hash<IpAddress>{}(end.at.address) ^ end.mark;
     }
   };
-  struct SameAddress {
-    bool operator()(const ParsedAddress& a, const ParsedAddress& b) const {
-      return a.family == b.family && a.address == b.address;
+  struct SameFarEnd {
+    bool operator()(const FarEnd& a, const FarEnd& b) const {
+      return a.at.family == b.at.family && a.at.address == b.at.address && a.mark == b.mark;
     }
   };
+  static FarEnd FarEndOf(const Sa& sa);
 
   void Ask(Destination* destination, uint64_t now);
   Neighbour* NeighbourOn(const EgressRoute& route, IpFamily family);
@@ -110,8 +119,7 @@ class NextHops {
   bool NotifySome(uint64_t now);
 
   const Host host_;
-  std::unordered_map<ParsedAddress, std::unique_ptr<Destination>, AddressHash, SameAddress>
-      destinations_;
+  std::unordered_map<FarEnd, std::unique_ptr<Destination>, FarEndHash, SameFarEnd> destinations_;
   std::map<uint64_t, Destination*> by_id_;
   std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
   std::deque<NeighbourKey> notifying_;

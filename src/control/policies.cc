@@ -26,6 +26,7 @@ void Policies::Remove(const std::shared_ptr<Policy>& policy) {
 // identity (kernel: xfrm_add_policy).
 Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(tunnels_.Judge(&spec));
   FillTemplateFamilies(&spec);
   CYGNET_RETURN_IF_ERROR(devices_.Resolve(&spec));
   auto offer = devices_.Give(spec);
@@ -43,6 +44,7 @@ Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
 
 Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(tunnels_.Judge(&spec));
   FillTemplateFamilies(&spec);
   CYGNET_RETURN_IF_ERROR(devices_.Resolve(&spec));
   const auto old = path_.spd.Find(IdOf(spec));

@@ -11,6 +11,7 @@
 #include "control/announcer.h"
 #include "control/device_policies.h"
 #include "control/own_devices.h"
+#include "control/tunnel_control.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 
@@ -19,12 +20,13 @@ namespace cygnet {
 class Policies {
  public:
   Policies(DataPath* path, const Clock* clock, const Announcer* announcer, DevicePolicies* devices,
-           const OwnDevices* own_devices)
+           const OwnDevices* own_devices, const TunnelControl* tunnels)
       : path_(*path),
         clock_(*clock),
         announcer_(*announcer),
         devices_(*devices),
-        own_devices_(*own_devices) {}
+        own_devices_(*own_devices),
+        tunnels_(*tunnels) {}
 
   Status Add(PolicySpec spec, const RequestOrigin& origin);
   Status Update(PolicySpec spec, const RequestOrigin& origin);
@@ -53,6 +55,7 @@ class Policies {
   const Announcer& announcer_;
   DevicePolicies& devices_;
   const OwnDevices& own_devices_;
+  const TunnelControl& tunnels_;
   std::array<PolicyAction, kPolicyDirections> defaults_{};
 };
 

@@ -13,6 +13,7 @@
 #include "control/fence_status.h"
 #include "control/mtu_report.h"
 #include "control/placement/report.h"
+#include "control/tunnel_control.h"
 #include "crypto/crypto_engine.h"
 #include "datapath/device_tester.h"
 #include "datapath/shadow/device_shadow.h"
@@ -156,6 +157,7 @@ class OperatorControl {
   virtual std::vector<PolicyReport> ReportPolicies() const = 0;  // newest first
   virtual std::vector<DeviceReport> ReportDevices() const = 0;
   virtual std::vector<EngineReport> ReportEngines() const = 0;  // in use first, in their order
+  virtual std::vector<TunnelReport> ReportTunnels() const = 0;
   virtual StatReport ReportStats() const = 0;
   virtual Result<MtuReport> ExplainMtu(const MtuQuery& query) const = 0;
   virtual LedgerReport ReportLedger(const LedgerQuery& query) const = 0;

@@ -193,8 +193,8 @@ StatReport Reports::ReportStats() const {
 
 std::string Reports::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                                  Half half) const {
-  const auto sa =
-      from_.path.sad.Find({.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
+  const auto sa = from_.path.sad.FindWithAnyMark(
+      {.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
   const PlacedSa* placed = sa == nullptr ? nullptr : from_.placement.Find(sa->number);
   if (placed == nullptr || placed->half(half).binding == nullptr) return {};
   const PlacedHalf& row = placed->half(half);

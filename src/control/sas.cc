@@ -16,7 +16,11 @@ bool IsInPacketMode(const PlacedHalf& half) {
 }
 
 SaId IdOf(const SaSpec& spec) {
-  return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+  return {.daddr = spec.daddr,
+          .spi = spec.spi,
+          .proto = spec.proto,
+          .family = spec.family,
+          .mark = spec.mark_value & spec.mark_mask};
 }
 
 }  // namespace
@@ -29,7 +33,8 @@ std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
 
 Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
-  if (path_.sad.Find(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
+  if (path_.sad.FindWithAnyMark(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   const auto sa = Install(std::move(spec));
   if (!sa) return sa.error();
   parts_.announcer->Notify(SaAdded{*sa}, origin);
@@ -38,6 +43,7 @@ Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
 
 Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
   const SaId id = IdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
@@ -53,6 +59,9 @@ Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
     return {};
   }
   if (!existing->usable()) return MakeError(Errc::kInvalid);
+  if (spec.if_id != 0 && spec.if_id != existing->spec().if_id) {
+    return MakeError(Errc::kNotSupported, "The if_id of a valid SA cannot change");
+  }
   CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
   if (parts_.keeper != nullptr) parts_.keeper->Update(*existing);
   path_.BumpGeneration();
@@ -174,7 +183,8 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
 
 Status Sas::Restore(RestoredSa from) {
   CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(from.spec.selector));
-  if (path_.sad.Find(IdOf(from.spec)) != nullptr) return MakeError(Errc::kExists, "it exists");
+  if (path_.sad.FindWithAnyMark(IdOf(from.spec)) != nullptr)
+    return MakeError(Errc::kExists, "it exists");
   if (from.state == SaState::kLarval) {
     parts_.larval->Restore(std::move(from.spec));
     return {};
@@ -221,6 +231,7 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
   if (parts_.numbers != nullptr) parts_.numbers->Attach(sa);
   FollowNextHop(*sa);
   FollowPolicies(sa);
+  parts_.tunnels->Follow(sa);
   path_.sad.Insert(sa);
   if (sa->spec().encap.has_value()) encap_ports_.Add(sa->spec().encap->dport);
   parts_.aevents->Follow(*sa, aevent_defaults_);
@@ -245,6 +256,7 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
   parts_.mappings->Forget(sa->number);
   parts_.keepalives->Forget(sa->number);
   exhausted_.erase(sa->number);
+  parts_.tunnels->Forget(*sa);
   if (parts_.keeper != nullptr) parts_.keeper->Forget(*sa);
   if (parts_.next_hops != nullptr && sa->outbound() != nullptr) parts_.next_hops->Forget(*sa);
   const std::shared_ptr<Sa> keep = sa;
@@ -323,9 +335,11 @@ void Sas::GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device) {
 void Sas::FollowNextHop(const Sa& sa) {
   const OutboundSa* outbound = sa.outbound();
   // The outer packet may use another route than the inner one; NAT keep-alives have no inner
-  // packet.
+  // packet, and what the host sends through a tunnel interface names no neighbour.
+  const SaSpec& spec = sa.spec();
   const bool needed =
-      outbound != nullptr && (outbound->mode != SaMode::kTransport || sa.spec().encap.has_value());
+      outbound != nullptr && (outbound->mode != SaMode::kTransport || spec.encap.has_value() ||
+                              (spec.if_id | spec.mark_mask) != 0);
   if (needed && parts_.next_hops != nullptr) {
     parts_.next_hops->Follow(sa, parts_.clock->MonotonicNs());
   }

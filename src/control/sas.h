@@ -21,6 +21,7 @@
 #include "control/own_devices.h"
 #include "control/placement/placement.h"
 #include "control/state_keeper.h"
+#include "control/tunnel_control.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 
@@ -33,6 +34,7 @@ class Sas {
     const Clock* clock = nullptr;
     const Announcer* announcer = nullptr;
     const OwnDevices* own_devices = nullptr;
+    TunnelControl* tunnels = nullptr;
     AddressUpdates* addresses = nullptr;
     Placement* placement = nullptr;
     DevicePolicies* device_policies = nullptr;

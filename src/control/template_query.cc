@@ -22,7 +22,9 @@ std::vector<Sad::OutboundQuery> QueriesFor(const PolicySpec& policy, const FlowK
                        .daddr = daddr,
                        .saddr = saddr,
                        .ifindex = ifindex,
-                       .packet_device = PacketDeviceOf(policy.offload)});
+                       .packet_device = PacketDeviceOf(policy.offload),
+                       .if_id = policy.if_id,
+                       .mark = policy.mark_value & policy.mark_mask});
   }
   return queries;
 }

@@ -78,7 +78,7 @@ Packet* Coalescer::Join(const PacketBatch& batch, uint32_t begin, uint32_t end,
   Packet* out = cache->Take();
   if (out == nullptr) return nullptr;
   const Segment& first = segments_[begin];
-  out->interface = batch[begin]->interface;
+  out->TakeOrigin(*batch[begin]);
   out->l3_offset = batch[begin]->l3_offset;
   std::memcpy(out->Append(first.headers), batch[begin]->data(), first.headers);
   bool pushed = false;

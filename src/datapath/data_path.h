@@ -15,6 +15,7 @@
 #include "base/spsc_ring.h"
 #include "crypto/engine_set.h"
 #include "datapath/shared_reassembler.h"
+#include "datapath/tunnels.h"
 #include "device/driver.h"
 #include "device/seal_guard.h"
 #include "net/esp_view.h"
@@ -104,6 +105,7 @@ class DataPath {
       : spd(&quiescence),
         socket_policies(&quiescence),
         sad(&quiescence),
+        tunnels(workers, &quiescence),
         host_addresses_(new HostAddresses),
         encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())),
         ike_sockets_(new IkeSockets) {
@@ -116,6 +118,7 @@ class DataPath {
     }
   }
   ~DataPath() {
+    tunnels.Clear();
     delete host_addresses_.load();
     delete encap_ports_.load();
     delete ike_sockets_.load();
@@ -175,6 +178,7 @@ class DataPath {
   Spd spd;
   SocketPolicies socket_policies;
   Sad sad;
+  Tunnels tunnels;
   std::vector<Interface> interfaces;                             // fixed before the workers start
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
@@ -209,5 +213,14 @@ class DataPath {
   std::atomic<const UdpPorts*> encap_ports_;
   std::atomic<const IkeSockets*> ike_sockets_;
 };
+
+// Names the packet's tunnel interface in its flow. False: the tunnel is gone. REQUIRES:
+// packet.tunnel != 0.
+inline bool SetTunnelOf(const DataPath& path, const Packet& packet, FlowKey* flow) {
+  const Tunnel* tunnel = path.tunnels.at(packet.tunnel);
+  if (tunnel == nullptr) return false;
+  flow->SetTunnel(tunnel->identity.if_id, tunnel->identity.mark);
+  return true;
+}
 
 }  // namespace cygnet

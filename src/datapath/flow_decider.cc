@@ -10,7 +10,8 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const int32_t ifindex = path_->interfaces[interface].ifindex;
   // Checked before the cache, because the answer depends on more than the flow: ESP in UDP and IKE
   // share a flow.
-  if (AlwaysPasses(*path_, PolicyDirection::kOut, ifindex, ip, l3)) {
+  // Nothing passes a tunnel in clear.
+  if (!ip.flow.of_tunnel() && AlwaysPasses(*path_, PolicyDirection::kOut, ifindex, ip, l3)) {
     fresh_ = {.action = FlowAction::kBypass};
     return fresh_;
   }

@@ -22,9 +22,8 @@ struct Ends {
   IpFamily family = IpFamily::kUnspec;
 };
 
-// The query for the SA that a template needs (kernel: xfrm_tmpl_resolve_one). `packet_device`: of
-// the template's policy.
-Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends, int32_t packet_device) {
+// The query for the SA that a template of the policy needs (kernel: xfrm_tmpl_resolve_one).
+Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends, const PolicySpec& policy) {
   Sad::OutboundQuery query{.reqid = tmpl.reqid,
                            .mode = static_cast<SaMode>(tmpl.mode),
                            .proto = tmpl.proto,
@@ -32,7 +31,9 @@ Sad::OutboundQuery QueryFor(const Template& tmpl, const Ends& ends, int32_t pack
                            .spi = tmpl.spi,
                            .daddr = tmpl.daddr,
                            .saddr = tmpl.saddr,
-                           .packet_device = packet_device};
+                           .packet_device = PacketDeviceOf(policy.offload),
+                           .if_id = policy.if_id,
+                           .mark = policy.mark_value & policy.mark_mask};
   if (!HasOwnAddresses(tmpl)) {
     query.family = ends.family;
     query.daddr = ends.daddr;
@@ -51,10 +52,11 @@ FlowDecision With(const PolicyMatch& match, FlowDecision decision) {
   return decision;
 }
 
-// True if the SA fulfils the template (kernel: xfrm_state_ok, xfrm_state_addr_cmp). A reqid of 0 in
-// the template is a wildcard here, unlike on output.
-bool Fulfils(const Template& tmpl, const Sa& sa) {
+// True if the SA fulfils the template for a packet of the tunnel `if_id` (kernel: xfrm_state_ok,
+// xfrm_state_addr_cmp). A reqid of 0 in the template is a wildcard here, unlike on output.
+bool Fulfils(const Template& tmpl, const Sa& sa, uint32_t if_id) {
   const SaSpec& spec = sa.spec();
+  if (if_id != 0 && spec.if_id != if_id) return false;
   if (tmpl.proto != spec.proto || tmpl.mode != static_cast<uint8_t>(spec.mode)) return false;
   if (tmpl.spi.value != 0 && tmpl.spi != spec.spi) return false;
   if (tmpl.reqid.value != 0 && tmpl.reqid != spec.reqid) return false;
@@ -102,17 +104,18 @@ TemplateList TemplatesOf(const PolicyMatch& match, IpFamily family) {
 // Checks the templates, outermost (last) first, against the SAs that opened the packet, outermost
 // first (kernel: xfrm_policy_ok). A transport SA without a template is accepted. A tunnel SA
 // without a template is not.
-DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
+DropReason CheckTemplates(const PolicyMatch& match, const FlowKey& flow,
                           std::span<const Sa* const> secpath) {
   if (match.templates() > kMaxTemplates) return DropReason::kInTemplateMismatch;
-  const TemplateList templates = TemplatesOf(match, family);
+  const TemplateList templates = TemplatesOf(match, flow.family);
   std::size_t next = 0;
   for (std::size_t i = templates.size; i-- > 0;) {
     const Template& tmpl = *templates.items[i];
     if (tmpl.optional && HasMode(tmpl, SaMode::kTransport)) continue;
     std::size_t at = next;
-    while (at < secpath.size() && !Fulfils(tmpl, *secpath[at]) && IsTransport(*secpath[at])) ++at;
-    if (at < secpath.size() && Fulfils(tmpl, *secpath[at])) {
+    const auto fulfils = [&](std::size_t n) { return Fulfils(tmpl, *secpath[n], flow.if_id); };
+    while (at < secpath.size() && !fulfils(at) && IsTransport(*secpath[at])) ++at;
+    if (at < secpath.size() && fulfils(at)) {
       next = at + 1;
     } else if (!tmpl.optional) {
       return DropReason::kInTemplateMismatch;
@@ -129,9 +132,8 @@ DropReason CheckTemplates(const PolicyMatch& match, IpFamily family,
 bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex,
                       const Policy& policy, FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
-  const int32_t packet_device = PacketDeviceOf(policy.spec.offload);
   for (const Template& tmpl : policy.spec.templates) {
-    Sad::OutboundQuery query = QueryFor(tmpl, ends, packet_device);
+    Sad::OutboundQuery query = QueryFor(tmpl, ends, policy.spec);
     query.ifindex = ifindex;
     OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
     if (sa == nullptr && path.sad.HasInboundOnly(query)) {
@@ -167,7 +169,8 @@ void ResolveMatch(const DataPath& path, const FlowKey& flow, int32_t ifindex,
 // too. A later fragment shows no ports; it never matches, because no socket has port 0.
 Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const FlowKey& flow,
                         int32_t ifindex) {
-  if (path.socket_policies.Empty()) return nullptr;
+  // A tunnel interface does not know the sockets of its packets (kernel: xfrmi_xmit2, vti_xmit).
+  if (path.socket_policies.Empty() || flow.of_tunnel()) return nullptr;
   const IpAddress& own = direction == PolicyDirection::kOut ? flow.saddr : flow.daddr;
   // A socket's packet never has a group or loopback source address.
   if (!path.host_addresses().Contains(own, flow.family) || !IsOneHost(flow.saddr, flow.family)) {
@@ -189,7 +192,7 @@ bool MayHaveComeBy(const DataPath& path, const PolicyMatch& match) {
   for (std::size_t i = 0; i < match.templates(); ++i) {
     const Template& tmpl = match.at(i);
     if (tmpl.optional) continue;
-    if (!HasOwnAddresses(tmpl) || !path.sad.HasInbound(QueryFor(tmpl, {}, 0))) return false;
+    if (!HasOwnAddresses(tmpl) || !path.sad.HasInbound(QueryFor(tmpl, {}, {}))) return false;
   }
   return true;
 }
@@ -201,8 +204,11 @@ DropReason AskForward(const DataPath& path, const IpPacketView& ip, int32_t ifin
                       PolicyMatch* match) {
   constexpr PolicyDirection kForward = PolicyDirection::kForward;
   if (path.spd.Idle(kForward) || !IsForwarded(path, ip.flow)) return DropReason::kNone;
-  *match = path.spd.Lookup(kForward, ip.flow, ifindex);
-  if (ip.later_fragment && path.spd.PortsMightDecide(kForward, ip.flow, ifindex, *match)) {
+  // The tunnel that it leaves by is not the one that it came by. Which that was, nothing shows.
+  FlowKey flow = ip.flow;
+  flow.SetTunnel(0, 0);
+  *match = path.spd.Lookup(kForward, flow, ifindex);
+  if (ip.later_fragment && path.spd.PortsMightDecide(kForward, flow, ifindex, *match)) {
     return DropReason::kOutFragment;
   }
   if (!match->any()) {
@@ -225,6 +231,7 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
       path.spd.PortsMightDecide(PolicyDirection::kOut, ip.flow, ifindex, match)) {
     return Drop(DropReason::kOutFragment);
   }
+  if (!match.any() && ip.flow.of_tunnel()) return Drop(DropReason::kOutNoTunnelPolicy);
   if (!match.any()) {
     return path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Bypass()
@@ -238,8 +245,9 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
 }
 
 // `flow`: without ports, as a later fragment shows it.
-bool PortsOfForwardMatter(const DataPath& path, const FlowKey& flow, int32_t ifindex) {
+bool PortsOfForwardMatter(const DataPath& path, FlowKey flow, int32_t ifindex) {
   constexpr PolicyDirection kForward = PolicyDirection::kForward;
+  flow.SetTunnel(0, 0);  // as AskForward
   if (path.spd.Idle(kForward) || !IsForwarded(path, flow)) return false;
   const PolicyMatch match = path.spd.Lookup(kForward, flow, ifindex);
   return path.spd.PortsMightDecide(kForward, flow, ifindex, match);
@@ -264,6 +272,12 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
   const DropReason stopped = AskForward(path, ip, ifindex, &forward);
   FlowDecision decision =
       stopped == DropReason::kNone ? Resolve(path, ip, ifindex, match) : Drop(stopped);
+  // Nothing leaves a tunnel interface in clear, whatever policy or default would let it (kernel:
+  // xfrmi_xmit2 and vti_xmit demand an SA).
+  if (ip.flow.of_tunnel() && decision.action == FlowAction::kBypass) {
+    decision.action = FlowAction::kDrop;
+    decision.reason = DropReason::kOutNoTunnelPolicy;
+  }
   decision.forward = forward;
   decision.stamp = stamp;
   return decision;
@@ -273,8 +287,7 @@ std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
                                                      const FlowKey& flow) {
   if (match.templates() == 0) return std::nullopt;
   const Policy& policy = match.first->spec.templates.empty() ? *match.second : *match.first;
-  return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family},
-                  PacketDeviceOf(policy.spec.offload));
+  return QueryFor(match.at(0), {flow.saddr, flow.daddr, flow.family}, policy.spec);
 }
 
 bool NeedsWholeDatagram(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
@@ -314,7 +327,7 @@ FlowDecision DecideInbound(const DataPath& path, const FlowKey& flow, int32_t if
     return block || tunnelled ? Drop(DropReason::kInNoPolicy) : Bypass();
   }
   if (match.blocks()) return With(match, Drop(DropReason::kInPolicyBlock));
-  const DropReason reason = CheckTemplates(match, flow.family, secpath);
+  const DropReason reason = CheckTemplates(match, flow, secpath);
   return With(match, reason == DropReason::kNone ? Bypass() : Drop(reason));
 }
 

@@ -107,7 +107,7 @@ Packet* Fragmenter::Next(PacketCaches* caches) {
   Packet* out = small ? caches->small.Take() : caches->jumbo.Take();
   if (out == nullptr) return nullptr;
   out->l3_offset = packet_->l3_offset;
-  out->interface = packet_->interface;
+  out->TakeOrigin(*packet_);
   out->offload = packet_->offload;
   out->protection = packet_->protection;
   out->proof = packet_->proof;

@@ -83,7 +83,7 @@ Packet* CopyFirstPiece(const Fragment& first, uint32_t gap, uint32_t frame_lengt
   std::memcpy(out->Append(front), first.packet->data(), front);
   std::memcpy(out->Append(first.length), first.data().data(), first.length);
   out->l3_offset = first.packet->l3_offset;
-  out->interface = first.packet->interface;
+  out->TakeOrigin(*first.packet);
   out->offload = first.packet->offload;
   return out;
 }

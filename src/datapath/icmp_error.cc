@@ -24,9 +24,16 @@ bool IsIcmpError(const IpPacketView& ip) {
   return ip.flow.proto == kProtoIcmpv6 && (ip.flow.sport < 128 || ip.flow.sport == kRedirect);
 }
 
+// The first eight bytes of the message, without its checksum.
+struct Message {
+  uint8_t type = 0;
+  uint8_t code = 0;
+  uint32_t rest = 0;
+};
+
 // The source is the packet's destination: the one address that the host certainly routes to this
 // interface, so its reverse-path filter accepts the answer.
-void WriteV4(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {
+void WriteV4(const IpPacketView& ip, uint32_t quote, const Message& message, uint8_t* l3) {
   l3[0] = 0x45;
   l3[1] = 0;
   StoreBe16(l3 + 2, static_cast<uint16_t>(28 + quote));
@@ -37,14 +44,14 @@ void WriteV4(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) 
   std::memcpy(l3 + 16, ip.flow.saddr.bytes.data(), 4);
   WriteIpv4HeaderChecksum(l3);
   uint8_t* icmp = l3 + 20;
-  icmp[0] = 3;
-  icmp[1] = 4;
-  StoreBe32(icmp + 2, 0);
-  StoreBe16(icmp + 6, static_cast<uint16_t>(mtu));
+  icmp[0] = message.type;
+  icmp[1] = message.code;
+  StoreBe16(icmp + 2, 0);
+  StoreBe32(icmp + 4, message.rest);
   StoreBe16(icmp + 2, Checksum({icmp, 8 + quote}));
 }
 
-void WriteV6(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) {
+void WriteV6(const IpPacketView& ip, uint32_t quote, const Message& message, uint8_t* l3) {
   std::memset(l3, 0, 40);
   l3[0] = 0x60;
   StoreBe16(l3 + 4, static_cast<uint16_t>(8 + quote));
@@ -53,13 +60,42 @@ void WriteV6(const IpPacketView& ip, uint32_t quote, uint32_t mtu, uint8_t* l3) 
   std::memcpy(l3 + 8, ip.flow.daddr.bytes.data(), 16);
   std::memcpy(l3 + 24, ip.flow.saddr.bytes.data(), 16);
   uint8_t* icmp = l3 + 40;
-  icmp[0] = 2;
-  icmp[1] = 0;
+  icmp[0] = message.type;
+  icmp[1] = message.code;
   StoreBe16(icmp + 2, 0);
-  StoreBe32(icmp + 4, mtu);
+  StoreBe32(icmp + 4, message.rest);
   const uint64_t pseudo =
       PseudoHeaderSum(ip.flow.daddr, ip.flow.saddr, IpFamily::kV6, kProtoIcmpv6, 8 + quote);
   StoreBe16(icmp + 2, ChecksumFinish(ChecksumAdd({icmp, 8 + quote}, pseudo)));
+}
+
+Packet* MakeError(const Packet& packet, const IpPacketView& ip, const Message& message,
+                  PacketCache* cache) {
+  if (!MayAnswerWithError(packet, ip)) return nullptr;
+  const bool v4 = ip.flow.family == IpFamily::kV4;
+  const uint32_t quote = std::min(ip.total_length, v4 ? kQuoteV4 : kQuoteV6);
+  const uint32_t headers = v4 ? 28 : 48;
+  Packet* out = cache->Take();
+  if (out == nullptr) return nullptr;
+  if (out->tailroom() < packet.l3_offset + headers + quote) {  // too many VLAN tags
+    cache->Give(out);
+    return nullptr;
+  }
+  out->l3_offset = packet.l3_offset;
+  out->TakeOrigin(packet);
+  uint8_t* frame = out->Append(packet.l3_offset + headers + quote);
+  // Back to the sender: swapped Ethernet addresses, same tags.
+  std::memcpy(frame, packet.data() + 6, 6);
+  std::memcpy(frame + 6, packet.data(), 6);
+  std::memcpy(frame + 12, packet.data() + 12, packet.l3_offset - 12u);
+  uint8_t* l3 = frame + packet.l3_offset;
+  std::memcpy(l3 + headers, packet.l3().data(), quote);
+  if (v4) {
+    WriteV4(ip, quote, message, l3);
+  } else {
+    WriteV6(ip, quote, message, l3);
+  }
+  return out;
 }
 
 }  // namespace
@@ -73,32 +109,17 @@ bool MayAnswerWithError(const Packet& packet, const IpPacketView& ip) {
 
 Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu,
                          PacketCache* cache) {
-  if (!MayAnswerWithError(packet, ip)) return nullptr;
+  if (ip.flow.family == IpFamily::kV4) {
+    mtu = std::clamp(mtu, kMinMtuV4, 0xffffu);
+    return MakeError(packet, ip, {.type = 3, .code = 4, .rest = mtu}, cache);
+  }
+  return MakeError(packet, ip, {.type = 2, .code = 0, .rest = std::max(mtu, kMinIpv6Mtu)}, cache);
+}
+
+Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache) {
   const bool v4 = ip.flow.family == IpFamily::kV4;
-  const uint32_t quote = std::min(ip.total_length, v4 ? kQuoteV4 : kQuoteV6);
-  const uint32_t headers = v4 ? 28 : 48;
-  mtu = v4 ? std::clamp(mtu, kMinMtuV4, 0xffffu) : std::max(mtu, kMinIpv6Mtu);
-  Packet* out = cache->Take();
-  if (out == nullptr) return nullptr;
-  if (out->tailroom() < packet.l3_offset + headers + quote) {  // too many VLAN tags
-    cache->Give(out);
-    return nullptr;
-  }
-  out->l3_offset = packet.l3_offset;
-  out->interface = packet.interface;
-  uint8_t* frame = out->Append(packet.l3_offset + headers + quote);
-  // Back to the sender: swapped Ethernet addresses, same tags.
-  std::memcpy(frame, packet.data() + 6, 6);
-  std::memcpy(frame + 6, packet.data(), 6);
-  std::memcpy(frame + 12, packet.data() + 12, packet.l3_offset - 12u);
-  uint8_t* l3 = frame + packet.l3_offset;
-  std::memcpy(l3 + headers, packet.l3().data(), quote);
-  if (v4) {
-    WriteV4(ip, quote, mtu, l3);
-  } else {
-    WriteV6(ip, quote, mtu, l3);
-  }
-  return out;
+  const Message message = v4 ? Message{.type = 3, .code = 1} : Message{.type = 1, .code = 3};
+  return MakeError(packet, ip, message, cache);
 }
 
 }  // namespace cygnet

@@ -47,36 +47,6 @@ InboundPipeline::Outcome InboundPipeline::TakeJoined(Packet* whole, const Reasse
   return Outcome::kKept;
 }
 
-void InboundPipeline::Deliver() {
-  const bool recorded = ctx_->record.on();
-  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && !items_.empty(); ++to) {
-    Port* host = ctx_->path->interfaces[to].host;
-    PacketBatch batch;
-    uint32_t tcp = 0;
-    for (const InboundItem& item : items_.all()) {
-      if (item.packet == nullptr || item.packet->interface != to) continue;
-      if (recorded && item.verdict == DropReason::kNone && item.path.size == 0) {
-        ctx_->record.Clear(*item.packet, CaptureDirection::kInbound);
-      }
-      if (item.verdict == DropReason::kNone && IsPassingBy(item)) {
-        DeliverInPieces(item, host, &batch);
-      } else if (item.verdict == DropReason::kNone) {
-        if (batch.full()) host->Transmit(ctx_->number, &batch, &ctx_->sink);
-        batch.Push(item.packet);
-        tcp += item.view.flow.proto == kProtoTcp;
-      } else if (item.recorded) {
-        ctx_->sink.DropSeen(item.packet, item.verdict);
-      } else {
-        ctx_->sink.Drop(item.packet, item.verdict);
-      }
-    }
-    if (batch.empty()) continue;
-    if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
-    host->Transmit(ctx_->number, &batch, &ctx_->sink);
-  }
-  items_.Clear();
-}
-
 // True for a packet that was reassembled only for policy and is for another host.
 bool InboundPipeline::IsPassingBy(const InboundItem& item) const {
   return item.cut.largest != 0 && item.view.total_length > item.cut.largest &&

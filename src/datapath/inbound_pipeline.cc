@@ -377,7 +377,8 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
       return item->path.size < kMaxTemplates ? UseSa(sa, item) : DropReason::kInNested;
     }
   }
-  return CheckPolicy(*item);
+  const DropReason tunnel = EnterTunnel(item);
+  return tunnel == DropReason::kNone ? CheckPolicy(*item) : tunnel;
 }
 
 // Step 10.

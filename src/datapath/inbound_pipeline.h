@@ -107,9 +107,13 @@ class InboundPipeline {
   void DecapsulateAndCheck(InboundSa* sa, InboundItem* item);
   Outcome ReassembleOpened(InboundItem* item);
   DropReason CheckOpened(InboundItem* item);
+  DropReason EnterTunnel(InboundItem* item);
   DropReason CheckPolicy(const InboundItem& item);
   bool IsPassingBy(const InboundItem& item) const;
   void Deliver();
+  void DeliverToTunnels();
+  template <typename Belongs>
+  void DeliverTo(Port* host, Belongs belongs);
   void DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch);
 
   WorkerContext* const ctx_;

@@ -58,29 +58,27 @@ std::optional<uint64_t> OutboundAdmission::NextTimerMs() const {
 void OutboundAdmission::RetryHeld(HoldQueue* queue) {
   if (queue->Idle()) return;
   BeginBatch();
-  uint8_t interface = 0;
   queue->Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) {
-    if (packet->interface != interface) {
-      EndBatch();
-      BeginBatch();
-      interface = packet->interface;
-    }
+    BeginNextIfOther(*packet);
     Admit(packet);
   });
   EndBatch();
 }
 
+void OutboundAdmission::BeginNextIfOther(const Packet& packet) {
+  if (packet.interface == batch_interface_ && packet.tunnel == batch_tunnel_) return;
+  EndBatch();
+  BeginBatch();
+  batch_interface_ = packet.interface;
+  batch_tunnel_ = static_cast<uint16_t>(packet.tunnel);
+}
+
 // Policy decides anew, because it or the SA's place may have changed.
 void OutboundAdmission::AdmitAgain(uint8_t interface, PacketBatch* returned) {
   BeginBatch();
-  uint8_t from = (*returned)[0]->interface;
   for (Packet* packet : returned->packets()) {
     NoteReturn(packet->offload.handle, interface, packet);
-    if (packet->interface != from) {
-      EndBatch();
-      BeginBatch();
-      from = packet->interface;
-    }
+    BeginNextIfOther(*packet);
     Admit(packet);
   }
   returned->ReleaseAll();
@@ -105,6 +103,10 @@ void OutboundAdmission::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
+  if (packet->tunnel != 0 && !SetTunnelOf(*ctx_->path, *packet, &item->view.flow)) {
+    ctx_->sink.Drop(packet, DropReason::kPortDown);
+    return;
+  }
   // Policy does not check bytes after the packet's end, so they are cut off.
   packet->TrimTo(packet->l3_offset + item->view.total_length);
   if (item->view.fragment) {
@@ -127,12 +129,17 @@ void OutboundAdmission::AdmitOther(const EtherTypeView& type, Packet* packet) {
 void OutboundAdmission::AdmitFragment(OutboundItem* item, Packet* packet) {
   IpPacketView* ip = &item->view;
   const uint8_t interface = packet->interface;
+  const auto tunnel = static_cast<uint16_t>(packet->tunnel);
   if (NeedsWholeDatagram(*ctx_->path, *ip, ctx_->path->interfaces[interface].ifindex)) {
-    packet = reassembler_.Add(packet, *ip, ctx_->now_ms);
+    // Networks behind different tunnels may have the same addresses.
+    packet = reassembler_.Add(packet, *ip, ctx_->now_ms, tunnel);
     if (packet == nullptr) return;
-    packet->interface = interface;                  // of the last fragment to arrive
+    packet->interface = interface;  // of the last fragment to arrive
+    packet->SetTunnel(tunnel);
+    const FlowKey of_piece = ip->flow;
     CYGNET_CHECK(ParseIpPacket(packet->l3(), ip));  // guaranteed by the reassembler
-    ip->dont_fragment = false;                      // its source has already cut it
+    ip->flow.SetTunnel(of_piece.if_id, of_piece.mark);
+    ip->dont_fragment = false;  // its source has already cut it
   } else if (ip->flow.family == IpFamily::kV6 &&
              ctx_->path->host_addresses().Contains(ip->flow.saddr, ip->flow.family)) {
     ip->dont_fragment = false;  // this host has cut it, so the outer packet may be cut too
@@ -149,7 +156,7 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
   packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
-    HoldOrDrop(packet, decision);
+    HoldOrDrop(packet, item->view, decision);
   } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
     return;
   } else if (packet->gso_type != GsoType::kNone) {
@@ -171,12 +178,25 @@ void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
 }
 
 // With larval_drop 0, a packet waits for the SA that key management was just asked to create.
-void OutboundAdmission::HoldOrDrop(Packet* packet, const FlowDecision& decision) {
+void OutboundAdmission::HoldOrDrop(Packet* packet, const IpPacketView& ip,
+                                   const FlowDecision& decision) {
   if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
+    if (packet->tunnel != 0) ReportUnreachable(*packet, ip);
     ctx_->sink.Drop(packet, decision.reason);
   } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
   }
+}
+
+// The answer of the kernel's tunnel interfaces to every packet that is not protected (xfrmi_xmit2,
+// vti_xmit: dst_link_failure).
+void OutboundAdmission::ReportUnreachable(const Packet& packet, const IpPacketView& ip) {
+  if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(packet.tunnel))) {
+    tunnel->unprotected.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
+  if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
+  if (Packet* answer = MakeUnreachable(packet, ip, &ctx_->caches.small)) to_host_.Push(answer);
 }
 
 // A device that is down, or that the SA is leaving, would hand the packet back again and again.
@@ -269,8 +289,15 @@ void OutboundAdmission::NotifySender(const Packet& packet, const IpPacketView& i
 
 void OutboundAdmission::AnswerToHost() {
   if (to_host_.empty()) return;
-  const Interface& from = ctx_->path->interfaces[to_host_[0]->interface];
-  from.host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+  const Packet& first = *to_host_[0];
+  if (first.tunnel == 0) {
+    ctx_->path->interfaces[first.interface].host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+  } else if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(first.tunnel))) {
+    tunnel->port->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+  } else {
+    for (Packet* packet : to_host_.packets()) ctx_->sink.Recycle(packet);
+    to_host_.ReleaseAll();
+  }
 }
 
 }  // namespace cygnet

@@ -29,7 +29,7 @@ class OutboundAdmission {
         back_(&context->sink, kWaitForMove) {}
 
   // All packets between BeginBatch and EndBatch came from the host through the same interface
-  // (Packet::interface).
+  // (Packet::interface, Packet::tunnel).
   void BeginBatch() { fits_ = {}; }
   // Takes the packet.
   void Admit(Packet* packet);
@@ -54,9 +54,11 @@ class OutboundAdmission {
   void AdmitFragment(OutboundItem* item, Packet* packet);
   void AdmitIp(OutboundItem* item, Packet* packet);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
-  void HoldOrDrop(Packet* packet, const FlowDecision& decision);
+  void HoldOrDrop(Packet* packet, const IpPacketView& ip, const FlowDecision& decision);
+  void ReportUnreachable(const Packet& packet, const IpPacketView& ip);
   bool WaitsForMove(Packet* packet, const FlowDecision& decision);
   void RetryHeld(HoldQueue* queue);
+  void BeginNextIfOther(const Packet& packet);
   void AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain);
   bool FitsOrNotifySender(Packet* packet, const IpPacketView& ip, uint32_t length,
                           const SaChain& chain);
@@ -81,6 +83,8 @@ class OutboundAdmission {
   OutboundTransform* const next_;
   FlowDecider decider_;
   Fits fits_;
+  uint8_t batch_interface_ = 0;  // of the packets of this batch
+  uint16_t batch_tunnel_ = 0;
   Reassembler reassembler_;  // for the host's datagrams that ESP must protect whole
   // Dropped at the first retry that finds them where they were.
   static constexpr HoldQueue::Terms kWaitForMove{.first_interval_ms = kWaitForMoveMs,

@@ -41,7 +41,10 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
 // device may do the last one. This check trusts the status from earlier steps; the seal guard at
 // the wire (step 10) checks the bytes.
 DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
-  if (item.verdict != DropReason::kNone || item.chain.size == 0) return item.verdict;
+  if (item.verdict != DropReason::kNone) return item.verdict;
+  if (item.chain.size == 0) {
+    return item.packet->tunnel == 0 ? DropReason::kNone : DropReason::kOutGuard;
+  }
   const OffloadStatus status = item.packet->offload.status;
   const bool by_device =
       (status == OffloadStatus::kSealRequested || status == OffloadStatus::kProtectRequested) &&

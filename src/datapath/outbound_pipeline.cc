@@ -16,6 +16,11 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   warm_up_.EndBatch(*ctx_->path);
 }
 
+void OutboundPipeline::RunTunnel(const Tunnel& tunnel, PacketBatch* in) {
+  for (Packet* packet : in->packets()) packet->SetTunnel(tunnel.number);
+  Run(tunnel.identity.device, in);
+}
+
 void OutboundPipeline::RunInjected(PacketBatch* in) {
   for (Packet* packet : in->packets()) {
     packet->protection = Protection::kControl;

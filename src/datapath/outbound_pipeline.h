@@ -33,6 +33,8 @@ class OutboundPipeline {
 
   // Takes all packets of `in`, which came from the host through `interface`.
   void Run(uint8_t interface, PacketBatch* in);
+  // The same for packets that the host sent through a tunnel interface.
+  void RunTunnel(const Tunnel& tunnel, PacketBatch* in);
   // Sends the control thread's frames (DataPath::injected) unchanged.
   void RunInjected(PacketBatch* in);
   // Takes out of `in` the packets that the device of `interface` handed back: unsealed, or in clear

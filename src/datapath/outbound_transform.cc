@@ -34,6 +34,15 @@ void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
   for (OutboundItem& item : items) item.verdict = reason;
 }
 
+// Packets of a tunnel interface have no Ethernet header of the host that names a neighbour.
+void RefuseWithoutNextHop(std::span<OutboundItem> run) {
+  for (OutboundItem& item : run) {
+    if (item.packet->tunnel != 0 && item.verdict == DropReason::kNone) {
+      item.verdict = DropReason::kOutNoNextHop;
+    }
+  }
+}
+
 void WriteNextHop(const MacAddress& to, const MacAddress& own, std::span<OutboundItem> run) {
   for (OutboundItem& item : run) {
     std::memcpy(item.packet->data(), to.data(), to.size());
@@ -161,7 +170,11 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
                         .jobs = &ctx_->jobs});
   if (recorded) ctx_->record.EndRun(*sa, range.first, run);
   // After the transform, which has moved the Ethernet header to its final place.
-  if (known) WriteNextHop(next_hop, out.wire->mac(), run);
+  if (known) {
+    WriteNextHop(next_hop, out.wire->mac(), run);
+  } else if (last) {
+    RefuseWithoutNextHop(run);
+  }
 }
 
 // Step 6. Packets beyond a limit of the SA get a drop verdict.
@@ -214,7 +227,7 @@ void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_m
   if (large == nullptr) return;
   std::memcpy(large->Append(small->length), small->data(), small->length);
   large->l3_offset = small->l3_offset;
-  large->interface = small->interface;
+  large->TakeOrigin(*small);
   item->packet = large;
   ctx_->sink.Recycle(small);
 }
@@ -222,9 +235,11 @@ void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_m
 // The outer packet goes to the next hop from the kernel's tables; until that is known, to the inner
 // packet's. Read once per run, because control may change it at any time and a run has one egress.
 bool OutboundTransform::FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const {
+  // In transport mode, control asks for a next hop for the SAs of tunnels only.
   const OutboundSa* sa = Addressing(chain);
+  if (sa == nullptr) sa = chain.sas[chain.size - 1u];
   uint8_t interface = *egress;
-  if (sa == nullptr || !sa->next_hop.Get(mac, &interface)) return false;
+  if (!sa->next_hop.Get(mac, &interface)) return false;
   if (interface < ctx_->path->interfaces.size()) *egress = interface;
   return true;
 }

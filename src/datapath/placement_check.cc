@@ -91,6 +91,10 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, Half half, const Placem
   const DeviceState state = device->device->state();
   add("state", state == DeviceState::kUp ? std::nullopt
                                          : std::optional<PlacementReason>({ReasonOf(state), {}}));
+  // A device's policies know neither if_id nor mark.
+  if (packet && (spec.if_id | spec.mark_mask) != 0) {
+    add("tunnel", PlacementReason{ReasonCode::kNoCapability, "tunnel"});
+  }
   AddCapabilities(spec, half, *device, packet ? OffloadMode::kPacket : OffloadMode::kCrypto, &all);
   add("slots", CheckSlots(*device, half, claim));
   return all;

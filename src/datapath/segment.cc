@@ -68,7 +68,7 @@ Packet* Segmenter::Next(PacketCache* cache, IpPacketView* ip) {
   if (out == nullptr) return nullptr;
   const uint32_t payload = std::min<uint32_t>(packet_->gso_size, end_ - offset_);
   const bool last = offset_ + payload == end_;
-  out->interface = packet_->interface;
+  out->TakeOrigin(*packet_);
   out->protection = packet_->protection;
   out->proof = packet_->proof;
   out->l3_offset = packet_->l3_offset;

@@ -95,7 +95,7 @@ SaSpec SpecOf(const SelfTestCase& test) {
 
 SelfTestFrame::SelfTestFrame(uint32_t length) : memory_(kHeadroom + length + kTailroom) {
   packet.buffer = memory_.data();
-  packet.capacity = static_cast<uint32_t>(memory_.size());
+  packet.SetCapacity(static_cast<uint32_t>(memory_.size()));
   packet.head = kHeadroom;
   packet.length = length;
   packet.l3_offset = kEthernetHeader;

@@ -87,8 +87,9 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
   for (const Packet* packet : packets) {
     const auto type = ParseEtherType(packet->bytes());
     if (!type || !type->IsIp()) continue;
-    const auto ip = ParseIpPacket(packet->bytes().subspan(type->l3_offset));
+    auto ip = ParseIpPacket(packet->bytes().subspan(type->l3_offset));
     if (!ip || ip->fragment) continue;  // fragments may need reassembly first
+    if (packet->tunnel != 0 && !SetTunnelOf(*ctx.path, *packet, &ip->flow)) continue;
     flows_[n] = {*ip, OutboundTag(interface, *ip), nullptr};
     cache->Prefetch(ip->flow, flows_[n].tag);
     ++n;

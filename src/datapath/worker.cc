@@ -87,6 +87,20 @@ uint32_t Worker::TakeInjected() {
   return n;
 }
 
+uint32_t Worker::ReceiveFromTunnels() {
+  DataPath& path = *context_.path;
+  std::array<Tunnel*, Tunnels::kReadyAtOnce> ready;
+  const std::size_t n = path.tunnels.Ready(context_.number, ready);
+  uint32_t received = 0;
+  for (Tunnel* tunnel : std::span(ready).first(n)) {
+    PacketBatch batch;
+    if (tunnel->port->Receive(context_.number, &batch, &context_.sink) == 0) continue;
+    received += batch.size();
+    outbound_.RunTunnel(*tunnel, &batch);
+  }
+  return received;
+}
+
 uint32_t Worker::RunOnce() {
   context_.reader->Quiescent(HeldEpoch());
   context_.now = clock_->WallSeconds();
@@ -105,6 +119,7 @@ uint32_t Worker::RunOnce() {
       outbound_.Run(static_cast<uint8_t>(i), &batch);
     }
   }
+  if (!path.tunnels.empty()) received += ReceiveFromTunnels();
   return received;
 }
 
@@ -161,6 +176,7 @@ bool Worker::Sleep() {
   bell.Arm();
   bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
   fds[n++] = {bell.fd(), POLLIN, 0};
+  fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
   for (Interface& interface : path.interfaces) {
     for (Port* port : {interface.host, interface.wire}) {
       idle = port->PrepareWait(context_.number) && idle;

@@ -36,6 +36,7 @@ class Worker {
   uint32_t TakeInjected();
   uint32_t ReceiveFromWire(std::size_t interface);
   void EmptyDevices();
+  uint32_t ReceiveFromTunnels();
   uint64_t HeldEpoch() const;
   int SleepMs() const;
   bool Sleep();

@@ -335,11 +335,11 @@ TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
     const uint32_t capacity = packet->capacity;
     std::memmove(packet->buffer + c.head, packet->data(), packet->length);
     packet->head = c.head;
-    packet->capacity = packet->head + packet->length + 3 + 2 + 16 - c.cut_tail;
+    packet->SetCapacity(packet->head + packet->length + 3 + 2 + 16 - c.cut_tail);
     const auto view = ParseIpPacket(packet->l3());
     EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet), c.reason)
         << c.head << " " << c.cut_tail;
-    packet->capacity = capacity;
+    packet->SetCapacity(capacity);
     test::FreePacket(packet);
   }
 }

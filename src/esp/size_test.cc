@@ -330,10 +330,10 @@ TEST(TfcTest, RoomBehindIsAskedForInFull) {
     const auto view = ParseIpPacket(packet->l3());
     const uint32_t room = esp::RoomBehind(*sa->outbound(), view->total_length, 1500);
     EXPECT_EQ(room, 670u + 3 + 2 + 16);
-    packet->capacity = packet->head + packet->length + room - missing;
+    packet->SetCapacity(packet->head + packet->length + room - missing);
     EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet),
               missing == 0 ? DropReason::kNone : DropReason::kOutNoRoom);
-    packet->capacity = capacity;
+    packet->SetCapacity(capacity);
     test::FreePacket(packet);
   }
 }

@@ -1,5 +1,5 @@
-// FlowKey: the fields of a packet that policy depends on: addresses, protocol, ports. Built from
-// outside bytes.
+// FlowKey: the fields of a packet that policy depends on: addresses, protocol, ports, built from
+// outside bytes, and the tunnel interface that it belongs to.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,9 @@ struct FlowKey {
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;
   uint8_t zero = 0;  // no padding, so that the object can be compared as words
+  // Of the tunnel interface that the packet left or came in by; 0: none. A parser leaves both 0.
+  uint32_t if_id = 0;
+  uint32_t mark = 0;
 
   // For IPv4; addresses in wire order. It stores whole words, because hashing and comparing read
   // whole words: a wide load would stall on narrower stores before it.
@@ -35,17 +38,23 @@ struct FlowKey {
     SetWord(4, uint64_t{source_port} | uint64_t{dest_port} << 16 |
                    uint64_t{static_cast<uint16_t>(IpFamily::kV4)} << 32 |
                    uint64_t{proto_number} << 48);
+    SetWord(5, 0);
+  }
+  // As a whole word, for the same reason.
+  void SetTunnel(uint32_t id, uint32_t tunnel_mark) {
+    SetWord(5, uint64_t{id} | uint64_t{tunnel_mark} << 32);
   }
 
+  bool of_tunnel() const { return Word(5) != 0; }
   bool operator==(const FlowKey& other) const {
     return ((Word(0) ^ other.Word(0)) | (Word(1) ^ other.Word(1)) | (Word(2) ^ other.Word(2)) |
-            (Word(3) ^ other.Word(3)) | (Word(4) ^ other.Word(4))) == 0;
+            (Word(3) ^ other.Word(3)) | (Word(4) ^ other.Word(4)) | (Word(5) ^ other.Word(5))) == 0;
   }
   uint64_t Hash() const {
     const auto& seed = kHashSeed.words;
     const uint64_t addresses = FoldedMultiply(Word(0) ^ seed[0], Word(2) ^ seed[1]) ^
                                FoldedMultiply(Word(1) ^ seed[2], Word(3) ^ seed[3]);
-    return FoldedMultiply(addresses ^ Word(4), seed[4] ^ Word(0));
+    return FoldedMultiply(addresses ^ Word(4), seed[4] ^ Word(0) ^ Word(5));
   }
   FlowKey Reversed() const {
     FlowKey r = *this;
@@ -66,8 +75,9 @@ struct FlowKey {
     std::memcpy(reinterpret_cast<uint8_t*>(this) + i * 8, &w, 8);
   }
 };
-static_assert(sizeof(FlowKey) == 40 && offsetof(FlowKey, sport) == 32 &&
-              offsetof(FlowKey, family) == 36 && offsetof(FlowKey, proto) == 38);
+static_assert(sizeof(FlowKey) == 48 && offsetof(FlowKey, if_id) == 40 &&
+              offsetof(FlowKey, sport) == 32 && offsetof(FlowKey, family) == 36 &&
+              offsetof(FlowKey, proto) == 38);
 
 // An IP packet whose headers were checked against the bytes present.
 struct IpPacketView {

@@ -50,6 +50,7 @@ enum class DropReason : uint8_t {
   kInNumberUnknown,     // a lost device or an earlier start may have accepted its number
   kInNoNumbers,         // above the numbers that are reserved for this start
   kInVerify,            // the CPU came to another result than the device, or cannot verify it
+  kInNoTunnel,          // the tunnel interface of its SA does not exist
   // Outbound
   kOutBadPacket,  // inner packet malformed
   kOutPolicyBlock,
@@ -75,6 +76,8 @@ enum class DropReason : uint8_t {
   kOutEtherType,       // neither IP nor well-formed ARP, and not a listed ether type
   kOutDevicePolicy,    // packet offload: no policy of the device protects it by its SA
   kOutVerify,          // the CPU does not open what the device would send, or cannot verify it
+  kOutNoTunnelPolicy,  // sent through a tunnel interface, and no policy of it protects the packet
+  kOutNoNextHop,       // sent through a tunnel interface, and the next hop is unknown yet
   // Ports
   kPortFull,      // the port accepted no more packets
   kPortTooBig,    // larger than a frame of the port

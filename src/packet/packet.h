@@ -65,7 +65,10 @@ enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
 
 struct alignas(kCacheLine) Packet {
   uint8_t* buffer = nullptr;
-  uint32_t capacity = 0;   // of the buffer
+  uint32_t capacity : 20 = 0;  // of the buffer
+  // Number of the tunnel interface (datapath/tunnels.h) that the host sent it through, or that it
+  // comes in by; 0: none.
+  uint32_t tunnel : 12 = 0;
   uint32_t head = 0;       // offset of the first byte of the frame
   uint32_t length = 0;     // of the frame
   uint16_t l3_offset = 0;  // of the IP header, from the start of the frame
@@ -86,12 +89,19 @@ struct alignas(kCacheLine) Packet {
   // kOwed…: first bytes of the text in clear, or its hash (…Shadow); kClear: FlowDecision::stamp
   uint64_t proof = 0;
 
+  // Belongs to the same interfaces as `other`, which it is made of.
+  void TakeOrigin(const Packet& other) {
+    interface = other.interface;
+    tunnel = other.tunnel;
+  }
   // Low 32 bits of Sa::number of an ESP packet that a device must seal; needed if the device hands
   // it back. REQUIRES: !csum_partial.
   void SetSaNumber(uint64_t number) {
     csum_start = static_cast<uint16_t>(number >> 16);
     csum_offset = static_cast<uint16_t>(number);
   }
+  void SetCapacity(uint32_t bytes) { capacity = bytes & 0xfffffu; }
+  void SetTunnel(uint16_t number) { tunnel = number & 0xfffu; }
   uint32_t sa_number() const { return uint32_t{csum_start} << 16 | csum_offset; }
 
   uint8_t* data() { return buffer + head; }

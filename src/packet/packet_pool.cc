@@ -22,7 +22,7 @@ PacketPool::PacketPool(uint32_t count, uint32_t capacity, uint32_t headroom)
   free_.reserve(count_);
   for (uint32_t i = count_; i-- > 0;) {
     packets_[i].buffer = memory_ + std::size_t{i} * capacity_;
-    packets_[i].capacity = capacity_;
+    packets_[i].SetCapacity(capacity_);
     packets_[i].pool = this;
     free_.push_back(&packets_[i]);
   }

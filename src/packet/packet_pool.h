@@ -94,6 +94,7 @@ class PacketCache {
     p->gso_type = GsoType::kNone;
     p->csum_partial = false;
     p->interface = 0;
+    p->tunnel = 0;
     p->protection = Protection::kNone;
     p->offload = OffloadMeta{};
   }
@@ -117,6 +118,7 @@ inline constexpr uint32_t kPacketHeadroom = 448;
 inline constexpr uint32_t kPacketTailroom = 384;  // pad 255, trailer 2, ICV 64, rounded up
 inline constexpr uint32_t kSmallPacketBytes = 3072;
 inline constexpr uint32_t kJumboPacketBytes = 66 * 1024 + 512;
+static_assert(kJumboPacketBytes + 63 < 1u << 20, "Packet::capacity has 20 bits");
 
 // One thread's stock of both pools.
 struct PacketCaches {

@@ -60,8 +60,8 @@ struct PolicySpec {
   uint8_t flags = 0;
   uint8_t share = 0;
   bool of_socket = false;  // see policy/socket_policies.h; not in the SPD
-  // Only for blocking policies, and only part of the identity: the policy blocks every packet that
-  // its selector matches, whatever the mark.
+  // The packets of a tunnel interface: its if_id is equal, and so are the bits of its mark under
+  // the mask (kernel: xfrm_policy_match). Both are part of the identity.
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;
@@ -70,6 +70,17 @@ struct PolicySpec {
   // Packet offload only. The policy finds only SAs with packet offload on the same device, and a
   // policy without it finds none of these.
   std::optional<OffloadRequest> offload;
+  // Set by control: no tunnel interface has its if_id or mark. It then blocks every packet that its
+  // selector matches, whatever it allowed: a packet that it would have protected could otherwise
+  // take another way, in clear.
+  bool unmet = false;
+
+  bool of_tunnel() const { return (if_id | mark_value | mark_mask) != 0; }
+  bool blocks() const { return action == PolicyAction::kBlock || unmet; }
+  // The packets of the tunnel are among those that the policy is for.
+  bool IsFor(uint32_t tunnel_id, uint32_t tunnel_mark) const {
+    return if_id == tunnel_id && (tunnel_mark & mark_mask) == mark_value;
+  }
 };
 
 // The key of GETPOLICY and DELPOLICY: the index if not 0, otherwise the selector.

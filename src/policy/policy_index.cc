@@ -19,8 +19,10 @@ uint64_t Mix(uint64_t h, const IpAddress& address) {
 // --- Hashes ---
 
 // `destination` may have bits beyond the first `bits`.
-uint64_t PolicyIndex::HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits) {
-  return Mix(uint64_t{bits} << 16 | static_cast<uint16_t>(family), Masked(destination, bits));
+uint64_t PolicyIndex::HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits,
+                                  uint32_t if_id) {
+  return Mix(uint64_t{if_id} << 32 | uint64_t{bits} << 16 | static_cast<uint16_t>(family),
+             Masked(destination, bits));
 }
 
 // `flow` may have fields and bits that `shape` does not compare.
@@ -33,7 +35,8 @@ uint64_t PolicyIndex::HashOfRule(const Shape& shape, const FlowKey& flow, int32_
   const auto port = [](uint16_t value, uint16_t mask) { return uint64_t{value} & mask; };
   const auto rest = port(flow.sport, shape.sport_mask) | port(flow.dport, shape.dport_mask) << 16 |
                     uint64_t{shape.interface ? static_cast<uint32_t>(ifindex) : 0} << 32;
-  return Mix(Mix(Mix(Mix(0, asked), rest), Masked(flow.daddr, shape.bits_d)),
+  const uint64_t tunnel = uint64_t{flow.mark & shape.mark_mask} << 32 | flow.if_id;
+  return Mix(Mix(Mix(Mix(tunnel, asked), rest), Masked(flow.daddr, shape.bits_d)),
              Masked(flow.saddr, shape.bits_s));
 }
 
@@ -43,7 +46,8 @@ bool PolicyIndex::Rule::Matches(const FlowKey& flow, int32_t ifindex) const {
   return Masked(flow.daddr, bits_d) == daddr && Masked(flow.saddr, bits_s) == saddr &&
          is_v6 == (flow.family == IpFamily::kV6) && (proto == 0 || proto == flow.proto) &&
          ((sport ^ flow.sport) & sport_mask) == 0 && ((dport ^ flow.dport) & dport_mask) == 0 &&
-         (!of_interface || policy->spec.selector.ifindex == ifindex);
+         (!of_interface || policy->spec.selector.ifindex == ifindex) &&
+         (of_tunnel ? policy->spec.IsFor(flow.if_id, flow.mark) : flow.if_id == 0);
 }
 
 // nullptr if no rule of the list matches.
@@ -83,7 +87,8 @@ Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
   for (; length != nullptr && !length->IsEnd(); ++length) {
     if (!length->bound.MayHaveBetterThan(best)) continue;
     // Does not check that the group is the right one (tags may be equal): BestOf checks its rules.
-    (void)groups_.Find(HashOfGroup(flow.daddr, flow.family, length->key), [&](const Group* group) {
+    const uint64_t hash = HashOfGroup(flow.daddr, flow.family, length->key, flow.if_id);
+    (void)groups_.Find(hash, [&](const Group* group) {
       best = BestOf(*group, flow, ifindex, best);
       return false;
     });
@@ -115,7 +120,7 @@ void PolicyIndex::Begin(const FlowKey& flow, Query* query) const {
   const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
   for (; length != nullptr && !length->IsEnd(); ++length) {
     if (query->hashes == Query::kMost) return query->GoAlone();
-    const uint64_t hash = HashOfGroup(flow.daddr, flow.family, length->key);
+    const uint64_t hash = HashOfGroup(flow.daddr, flow.family, length->key, flow.if_id);
     query->hash[query->hashes++] = hash;
     groups_.Prefetch(hash);
   }

@@ -2,12 +2,12 @@
 // list.
 //
 // Policies are grouped by destination prefix, cut to whole bytes: policies within 10.2.3.0/24, but
-// within no longer prefix of whole bytes, form one group. A flow belongs to at most one group of
-// each such length (5 for IPv4, 17 for IPv6), and each length costs one probe of a hash table, even
-// if there is no group. A small group is an ordered list. For a large group, the index probes once
-// more for each selector shape in it (prefix lengths, protocol or not, port masks, interface or
-// not) with the flow cut to that shape. It skips everything that cannot precede the best match so
-// far by priority.
+// within no longer prefix of whole bytes, and of one if_id, form one group. A flow belongs to at
+// most one group of each such length (5 for IPv4, 17 for IPv6), and each length costs one probe of
+// a hash table, even if there is no group. A small group is an ordered list. For a large group, the
+// index probes once more for each selector shape in it (prefix lengths, protocol or not, port
+// masks, interface or not, mask of the mark) with the flow cut to that shape. It skips everything
+// that cannot precede the best match so far by priority.
 //
 // So the cost depends neither on the number of policies nor on the prefixes of other destinations.
 // Policies with the same shape and match that differ only in host bits share a bucket and are
@@ -67,12 +67,14 @@ class PolicyIndex {
     uint8_t proto = 0;
     bool is_v6 : 1 = false;
     bool of_interface : 1 = false;
-    bool is_last : 1 = true;  // of its list
+    bool of_tunnel : 1 = false;  // its policy selects by if_id or mark
+    bool is_last : 1 = true;     // of its list
     uint32_t priority = 0;
     Policy* policy = nullptr;
 
     bool Matches(const FlowKey& flow, int32_t ifindex) const;
     IpFamily family() const { return is_v6 ? IpFamily::kV6 : IpFamily::kV4; }
+    uint32_t if_id() const { return of_tunnel ? policy->spec.if_id : 0; }
     bool IsBefore(const Rule* other) const {
       if (other == nullptr) return true;
       if (priority != other->priority) return priority < other->priority;
@@ -100,9 +102,10 @@ class PolicyIndex {
     bool interface = false;
     uint16_t sport_mask = 0;
     uint16_t dport_mask = 0;
+    uint32_t mark_mask = 0;
     bool operator==(const Shape&) const = default;
   };
-  static_assert(sizeof(Shape) == 8);
+  static_assert(sizeof(Shape) == 12);
   // Small arrays that look-ups walk. A change of length replaces the whole array.
   template <typename Key>
   struct Row {
@@ -140,6 +143,7 @@ class PolicyIndex {
     IpAddress destination;
     IpFamily family = IpFamily::kUnspec;
     uint8_t bits = 0;
+    uint32_t if_id = 0;
     uint32_t size = 0;  // used by the control thread
   };
   static_assert(offsetof(Group, shapes) == kCacheLine && sizeof(Group) == 2 * kCacheLine);
@@ -161,7 +165,8 @@ class PolicyIndex {
   Policy* Finish(const FlowKey& flow, int32_t ifindex, const Query& query) const;
   static std::size_t FamilyIndex(IpFamily family) { return family == IpFamily::kV4 ? 0 : 1; }
   static uint8_t WholeBytes(uint8_t bits) { return static_cast<uint8_t>(bits / 8 * 8); }
-  static uint64_t HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits);
+  static uint64_t HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits,
+                              uint32_t if_id);
   static uint64_t HashOfRule(const Rule& rule);
   static uint64_t HashOfRule(const Shape& shape, const FlowKey& flow, int32_t ifindex);
   static Shape ShapeOf(const Rule& rule);

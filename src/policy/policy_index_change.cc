@@ -98,7 +98,7 @@ PolicyIndex::~PolicyIndex() {
 // --- Hashes ---
 
 uint64_t PolicyIndex::GroupHash::operator()(const Group& group) const {
-  return HashOfGroup(group.destination, group.family, group.bits);
+  return HashOfGroup(group.destination, group.family, group.bits, group.if_id);
 }
 
 uint64_t PolicyIndex::HashOfRule(const Rule& rule) {
@@ -109,6 +109,8 @@ uint64_t PolicyIndex::HashOfRule(const Rule& rule) {
   flow.dport = rule.dport;
   flow.family = rule.family();
   flow.proto = rule.proto;
+  flow.if_id = rule.if_id();
+  if (rule.of_tunnel) flow.mark = rule.policy->spec.mark_value;
   return HashOfRule(ShapeOf(rule), flow, rule.policy->spec.selector.ifindex);
 }
 
@@ -118,7 +120,8 @@ PolicyIndex::Shape PolicyIndex::ShapeOf(const Rule& rule) {
           .proto = rule.proto != 0,
           .interface = rule.of_interface,
           .sport_mask = rule.sport_mask,
-          .dport_mask = rule.dport_mask};
+          .dport_mask = rule.dport_mask,
+          .mark_mask = rule.of_tunnel ? rule.policy->spec.mark_mask : 0};
 }
 
 PolicyIndex::Rule PolicyIndex::RuleOf(Policy* policy) const {
@@ -137,6 +140,7 @@ PolicyIndex::Rule PolicyIndex::RuleOf(Policy* policy) const {
   rule.proto = selector.proto;
   rule.is_v6 = selector.family == IpFamily::kV6;
   rule.of_interface = selector.ifindex != 0;
+  rule.of_tunnel = policy->spec.of_tunnel() && !policy->spec.unmet;
   rule.priority = policy->spec.priority;
   rule.policy = policy;
   return rule;
@@ -147,8 +151,10 @@ PolicyIndex::Rule PolicyIndex::RuleOf(Policy* policy) const {
 PolicyIndex::Group* PolicyIndex::GroupOf(const Rule& rule) const {
   const uint8_t bits = WholeBytes(rule.bits_d);
   const IpAddress masked = Masked(rule.daddr, bits);
-  return groups_.Find(HashOfGroup(rule.daddr, rule.family(), bits), [&](const Group* group) {
-    return group->bits == bits && group->family == rule.family() && group->destination == masked;
+  const uint64_t hash = HashOfGroup(rule.daddr, rule.family(), bits, rule.if_id());
+  return groups_.Find(hash, [&](const Group* group) {
+    return group->bits == bits && group->family == rule.family() && group->if_id == rule.if_id() &&
+           group->destination == masked;
   });
 }
 
@@ -167,6 +173,7 @@ void PolicyIndex::Insert(Policy* policy) {
   group->destination = Masked(rule.daddr, bits);
   group->family = rule.family();
   group->bits = bits;
+  group->if_id = rule.if_id();
   group->size = 1;
   group->first = rule;
   group->few.store(&group->first, std::memory_order_relaxed);

@@ -19,13 +19,18 @@ using enum PolicyDirection;
 
 using Policies = std::vector<std::shared_ptr<Policy>>;
 
+bool IsFor(const PolicySpec& spec, const FlowKey& flow) {
+  return spec.unmet ||
+         (spec.if_id == flow.if_id && (flow.mark & spec.mark_mask) == spec.mark_value);
+}
+
 // RFC 4301: the first match in order. Deliberately simple.
 Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyType type,
                    const FlowKey& flow, int32_t ifindex) {
   for (const auto& policy : in_order) {
     const PolicySpec& spec = policy->spec;
     if (spec.direction != direction || spec.type != type) continue;
-    if (spec.selector.Matches(flow, ifindex)) return policy.get();
+    if (IsFor(spec, flow) && spec.selector.Matches(flow, ifindex)) return policy.get();
   }
   return nullptr;
 }
@@ -33,10 +38,10 @@ Policy* FirstMatch(const Policies& in_order, PolicyDirection direction, PolicyTy
 PolicyMatch Walk(const Policies& in_order, PolicyDirection direction, const FlowKey& flow,
                  int32_t ifindex) {
   Policy* sub = FirstMatch(in_order, direction, PolicyType::kSub, flow, ifindex);
-  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return {.first = sub};
+  if (sub != nullptr && sub->spec.blocks()) return {.first = sub};
   Policy* main = FirstMatch(in_order, direction, PolicyType::kMain, flow, ifindex);
   if (sub == nullptr) return {.first = main};
-  if (main != nullptr && main->spec.action == PolicyAction::kBlock) return {.first = main};
+  if (main != nullptr && main->spec.blocks()) return {.first = main};
   return {.first = sub, .second = main};
 }
 
@@ -52,7 +57,7 @@ bool WalkForPorts(const Policies& in_order, PolicyDirection direction, const Flo
   for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
     for (const auto& policy : in_order) {
       const PolicySpec& spec = policy->spec;
-      if (spec.direction != direction || spec.type != type) continue;
+      if (spec.direction != direction || spec.type != type || !IsFor(spec, flow)) continue;
       if (policy.get() == certain.first || policy.get() == certain.second) break;
       const bool asks = spec.selector.sport_mask != 0 || spec.selector.dport_mask != 0;
       if (asks && MatchesButForPorts(spec.selector, flow, ifindex)) return true;
@@ -87,6 +92,8 @@ class Maker {
     flow.proto = OneOf<uint8_t>({6, 17, 1});
     flow.sport = OneOf<uint16_t>({0, 80, 81, 500});
     flow.dport = OneOf<uint16_t>({0, 80, 81, 500});
+    if (Below(3) == 0) flow.if_id = 1 + Below(2);
+    if (Below(4) == 0) flow.mark = 1 + Below(2);
     return flow;
   }
   PolicySpec Spec() {
@@ -114,7 +121,8 @@ class Maker {
     if (Below(2) == 0) spec.templates.push_back(Template{});
     if (Below(10) == 0) spec.mark_mask = 0xff;
     if (Below(20) == 0) spec.mark_value = 1;
-    if (Below(20) == 0) spec.if_id = 1;
+    if (Below(3) == 0) spec.if_id = 1 + Below(2);
+    spec.unmet = spec.of_tunnel() && Below(8) == 0;
     return spec;
   }
 
@@ -147,6 +155,10 @@ class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
       PolicyId id = IdOf(all_[at]->spec);
       id.index = index;
       ASSERT_EQ(spd_.Find(id), all_[at]);
+    } else if (what < 85) {  // its tunnel goes or comes
+      const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
+      const PolicySpec& spec = all_[at]->spec;
+      if (spec.of_tunnel()) all_[at] = spd_.SetUnmet(all_[at], !spec.unmet);
     } else {
       const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
       spd_.Remove(all_[at]);

@@ -8,8 +8,7 @@ namespace {
 // Whether `a` takes precedence if both match.
 bool Precedes(const SocketPolicy& a, const SocketPolicy& b) {
   if (a.ends.local.IsAny() != b.ends.local.IsAny()) return b.ends.local.IsAny();
-  return a.policy->spec.action == PolicyAction::kBlock &&
-         b.policy->spec.action != PolicyAction::kBlock;
+  return a.policy->spec.blocks() && !b.policy->spec.blocks();
 }
 
 }  // namespace

@@ -31,8 +31,21 @@ uint64_t IdentityHash(const Identified& id) {
 }
 
 uint64_t PeersKey(const PolicySpec& spec) {
-  return uint64_t{spec.priority} << 8 | static_cast<uint64_t>(spec.type) << 4 |
-         static_cast<uint64_t>(spec.direction);
+  return (uint64_t{spec.priority} << 8 | static_cast<uint64_t>(spec.type) << 4 |
+          static_cast<uint64_t>(spec.direction)) ^
+         uint64_t { spec.if_id } << 40;
+}
+
+// The one that is checked first; either may be nullptr.
+Policy* Earlier(Policy* a, Policy* b) {
+  if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
+  return Before(*b, *a) ? b : a;
+}
+
+// As packets of no tunnel show themselves.
+FlowKey WithoutTunnel(FlowKey flow) {
+  flow.SetTunnel(0, 0);
+  return flow;
 }
 
 }  // namespace
@@ -44,6 +57,18 @@ Spd::Spd(Quiescence* quiescence) : quiescence_(quiescence) {
 }
 
 Spd::~Spd() = default;
+
+Policy* Spd::Table::Find(const FlowKey& flow, int32_t ifindex) const {
+  Policy* found = met.all.Find(flow, ifindex);
+  if (unmet.all.size() == 0) return found;
+  return Earlier(found, unmet.all.Find(WithoutTunnel(flow), ifindex));
+}
+
+Policy* Spd::Table::FindWithPorts(const FlowKey& flow, int32_t ifindex) const {
+  Policy* found = met.with_ports.Find(flow, ifindex);
+  if (unmet.with_ports.size() == 0) return found;
+  return Earlier(found, unmet.with_ports.Find(WithoutTunnel(flow), ifindex));
+}
 
 // A look-up that overlaps several changes could miss a policy that was moved: too early for its new
 // place and too late for its old one. It is repeated. A single change is seen as before or after
@@ -64,8 +89,10 @@ PolicyMatch Spd::Lookup(PolicyDirection direction, const FlowKey& flow, int32_t 
 
 void Spd::Lookup(PolicyDirection direction, std::span<const FlowKey* const> flows, int32_t ifindex,
                  std::span<PolicyMatch> matches) const {
-  const PolicyIndex& main = TableOf(direction, PolicyType::kMain).all;
-  const bool only_main = TableOf(direction, PolicyType::kSub).all.size() == 0;
+  const Table& of_main = TableOf(direction, PolicyType::kMain);
+  const PolicyIndex& main = of_main.met.all;
+  const bool only_main =
+      TableOf(direction, PolicyType::kSub).size() == 0 && of_main.unmet.all.size() == 0;
   const uint32_t before = version();
   for (std::size_t from = 0; only_main && from < flows.size(); from += PolicyIndex::kBatch) {
     const std::size_t n = std::min(PolicyIndex::kBatch, flows.size() - from);
@@ -81,10 +108,10 @@ void Spd::Lookup(PolicyDirection direction, std::span<const FlowKey* const> flow
 }
 
 PolicyMatch Spd::LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const {
-  Policy* sub = TableOf(direction, PolicyType::kSub).all.Find(flow, ifindex);
-  if (sub != nullptr && sub->spec.action == PolicyAction::kBlock) return {.first = sub};
-  Policy* main = TableOf(direction, PolicyType::kMain).all.Find(flow, ifindex);
-  if (sub == nullptr || (main != nullptr && main->spec.action == PolicyAction::kBlock)) {
+  Policy* sub = TableOf(direction, PolicyType::kSub).Find(flow, ifindex);
+  if (sub != nullptr && sub->spec.blocks()) return {.first = sub};
+  Policy* main = TableOf(direction, PolicyType::kMain).Find(flow, ifindex);
+  if (sub == nullptr || (main != nullptr && main->spec.blocks())) {
     return {.first = main};
   }
   return {.first = sub, .second = main};
@@ -98,7 +125,7 @@ bool Spd::PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32
 bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                                const PolicyMatch& certain) const {
   for (const PolicyType type : {PolicyType::kMain, PolicyType::kSub}) {
-    const Policy* asks = TableOf(direction, type).with_ports.Find(flow, ifindex);
+    const Policy* asks = TableOf(direction, type).FindWithPorts(flow, ifindex);
     if (asks == nullptr) continue;
     const Policy* known = nullptr;
     for (const Policy* policy : {certain.first, certain.second}) {
@@ -121,7 +148,7 @@ std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<u
   by_identity_.emplace(IdentityHash(policy->spec), policy);
   ++counts_[Index(policy->spec.direction)];
   JoinPeers(policy->spec);
-  Table& table = TableOf(policy->spec);
+  Indexes& table = IndexesOf(policy->spec);
   if (AsksForPorts(policy->spec.selector)) table.with_ports.Insert(policy.get());
   table.all.Insert(policy.get());
   Changed();
@@ -131,7 +158,7 @@ std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<u
 // Workers may use the policy until they are quiescent.
 void Spd::Unlink(const std::shared_ptr<Policy>& policy) {
   std::shared_ptr<Policy> keep = policy;
-  Table& table = TableOf(keep->spec);
+  Indexes& table = IndexesOf(keep->spec);
   table.all.Remove(keep.get());
   if (AsksForPorts(keep->spec.selector)) table.with_ports.Remove(keep.get());
   by_number_.erase(keep->number);
@@ -192,10 +219,22 @@ void Spd::LeavePeers(const PolicySpec& spec) {
 
 std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
                                    std::vector<Template> templates) {
+  PolicySpec next = old->spec;
+  next.templates = std::move(templates);
+  return Exchange(old, std::move(next));
+}
+
+std::shared_ptr<Policy> Spd::SetUnmet(const std::shared_ptr<Policy>& old, bool unmet) {
+  PolicySpec next = old->spec;
+  next.unmet = unmet;
+  return Exchange(old, std::move(next));
+}
+
+// REQUIRES: the same identity and priority.
+std::shared_ptr<Policy> Spd::Exchange(const std::shared_ptr<Policy>& old, PolicySpec next) {
   const std::shared_ptr<Policy> keep = old;
   std::shared_ptr<Policy> policy(new Policy);
-  policy->spec = keep->spec;
-  policy->spec.templates = std::move(templates);
+  policy->spec = std::move(next);
   policy->number = keep->number;
   policy->place = keep->place;
   policy->add_time = keep->add_time;
@@ -206,12 +245,12 @@ std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
   const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
   std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; })->second =
       policy;
-  Table& table = TableOf(keep->spec);
-  for (PolicyIndex* index : {&table.all, &table.with_ports}) {
-    if (index == &table.with_ports && !AsksForPorts(keep->spec.selector)) continue;
-    index->Insert(policy.get());  // first, so that readers always find one of them
-    Changed();                    // repeats look-ups that ran between the two
-    index->Remove(keep.get());
+  // The new one first, so that readers always find one of them.
+  for (const auto index : {&Indexes::all, &Indexes::with_ports}) {
+    if (index == &Indexes::with_ports && !AsksForPorts(keep->spec.selector)) continue;
+    (IndexesOf(policy->spec).*index).Insert(policy.get());
+    Changed();  // repeats look-ups that ran between the two
+    (IndexesOf(keep->spec).*index).Remove(keep.get());
   }
   Changed();
   quiescence_->Retire([gone = keep] {});
@@ -254,7 +293,7 @@ std::shared_ptr<Policy> Spd::Find(const PolicyId& id) const {
 
 std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType type,
                                        const FlowKey& flow, int32_t ifindex) const {
-  const Policy* found = TableOf(direction, type).all.Find(flow, ifindex);
+  const Policy* found = TableOf(direction, type).Find(flow, ifindex);
   return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 

@@ -29,7 +29,7 @@ struct PolicyMatch {
   Policy* second = nullptr;
 
   bool any() const { return first != nullptr; }
-  bool blocks() const { return first != nullptr && first->spec.action == PolicyAction::kBlock; }
+  bool blocks() const { return first != nullptr && first->spec.blocks(); }
   std::size_t templates() const {
     return (first == nullptr ? 0 : first->spec.templates.size()) +
            (second == nullptr ? 0 : second->spec.templates.size());
@@ -51,8 +51,8 @@ class Spd {
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
   // Same for one direction.
   bool Idle(PolicyDirection direction) const {
-    return TableOf(direction, PolicyType::kMain).all.size() == 0 &&
-           TableOf(direction, PolicyType::kSub).all.size() == 0 &&
+    return TableOf(direction, PolicyType::kMain).size() == 0 &&
+           TableOf(direction, PolicyType::kSub).size() == 0 &&
            DefaultAction(direction) == PolicyAction::kAllow;
   }
   // No match: the default action applies. A block of either type blocks.
@@ -66,7 +66,7 @@ class Spd {
   bool PortsMightDecide(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                         const PolicyMatch& certain) const;
   std::size_t size(PolicyDirection direction) const {
-    return TableOf(direction, PolicyType::kMain).all.size();
+    return TableOf(direction, PolicyType::kMain).size();
   }
   // Rises with every change. If read before a look-up, the result is of this version or a later
   // one.
@@ -84,6 +84,8 @@ class Spd {
                                   uint64_t now);
   // True if the policy that replaces `old` gets its place (Policy::place) instead of a new one.
   bool KeepsPlace(const Policy& old, const PolicySpec& next) const;
+  // Replaces the policy by one with another PolicySpec::unmet. Order, index, age and clocks stay.
+  std::shared_ptr<Policy> SetUnmet(const std::shared_ptr<Policy>& old, bool unmet);
   // Replaces the templates. Order, index, age and clocks stay.
   std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old,
                                 std::vector<Template> templates);
@@ -109,24 +111,34 @@ class Spd {
   using PeerCounts = std::array<uint32_t, kKernelLists>;
   // The policies of one direction and type; those that select by ports are also indexed without
   // ports.
-  struct Table {
-    explicit Table(Quiescence* quiescence)
+  struct Indexes {
+    explicit Indexes(Quiescence* quiescence)
         : all(quiescence), with_ports(quiescence, PolicyIndex::Ports::kIgnored) {}
     PolicyIndex all;
     PolicyIndex with_ports;
+  };
+  struct Table {
+    explicit Table(Quiescence* quiescence) : met(quiescence), unmet(quiescence) {}
+    Indexes met;
+    Indexes unmet;  // PolicySpec::unmet: for the packets of all interfaces
+    std::size_t size() const { return met.all.size() + unmet.all.size(); }
+    Policy* Find(const FlowKey& flow, int32_t ifindex) const;
+    Policy* FindWithPorts(const FlowKey& flow, int32_t ifindex) const;
   };
   static std::size_t Index(PolicyDirection d) { return static_cast<std::size_t>(d); }
   const Table& TableOf(PolicyDirection direction, PolicyType type) const {
     return *tables_[Index(direction)][static_cast<std::size_t>(type)];
   }
-  Table& TableOf(const PolicySpec& spec) {
-    return *tables_[Index(spec.direction)][static_cast<std::size_t>(spec.type)];
+  Indexes& IndexesOf(const PolicySpec& spec) {
+    Table& table = *tables_[Index(spec.direction)][static_cast<std::size_t>(spec.type)];
+    return spec.unmet ? table.unmet : table.met;
   }
   PolicyMatch LookupOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
   bool PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, int32_t ifindex,
                             const PolicyMatch& certain) const;
   template <typename Fn>
   auto Unmixed(Fn look_up) const;
+  std::shared_ptr<Policy> Exchange(const std::shared_ptr<Policy>& old, PolicySpec next);
   std::shared_ptr<Policy> Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place);
   void JoinPeers(const PolicySpec& spec);
   void LeavePeers(const PolicySpec& spec);

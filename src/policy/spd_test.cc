@@ -201,10 +201,11 @@ TEST_F(SpdTest, BlockOfAMainPolicyIsNotLiftedByASubPolicy) {
 }
 
 // Issue 13, 8.
-TEST_F(SpdTest, ABlockWithAMarkBlocksEveryPacketOfItsSelector) {
+TEST_F(SpdTest, ABlockWhoseMarkNoTunnelHasBlocksEveryPacketOfItsSelector) {
   PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock);
   spec.mark_value = 5;
   spec.mark_mask = 0xff;
+  spec.unmet = true;
   const PolicySpec copy = spec;
   const auto policy = spd_.Insert(std::move(spec), 0);
   EXPECT_EQ(Find(), policy.get());
@@ -213,6 +214,49 @@ TEST_F(SpdTest, ABlockWithAMarkBlocksEveryPacketOfItsSelector) {
       spd_.Find({.selector = copy.selector, .direction = kOut, .mark_value = 5, .mark_mask = 0xff}),
       policy);
   EXPECT_EQ(spd_.Find({.selector = copy.selector, .direction = kOut}), nullptr);
+}
+
+// Kernel: xfrm_policy_match.
+TEST_F(SpdTest, APolicyIsForThePacketsOfItsTunnelAlone) {
+  PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
+  const auto plain = spd_.Insert(spec, 0);
+  spec.if_id = 7;
+  const auto seven = spd_.Insert(spec, 0);
+  spec.if_id = 8;
+  const auto eight = spd_.Insert(spec, 0);
+  spec.if_id = 0;
+  spec.mark_value = 0x2a;
+  spec.mark_mask = 0xff;
+  spec.priority = 0;
+  const auto marked = spd_.Insert(spec, 0);
+  FlowKey flow = Flow("10.1.0.1", "10.2.0.1");
+  EXPECT_EQ(Find(flow), plain.get());
+  flow.SetTunnel(7, 0);
+  EXPECT_EQ(Find(flow), seven.get());
+  flow.SetTunnel(8, 0);
+  EXPECT_EQ(Find(flow), eight.get());
+  flow.SetTunnel(9, 0);
+  EXPECT_EQ(Find(flow), nullptr);
+  flow.SetTunnel(0, 0x12a);
+  EXPECT_EQ(Find(flow), marked.get());
+  flow.SetTunnel(0, 0x2b);
+  EXPECT_EQ(Find(flow), plain.get()) << "one without a mark is for every mark";
+}
+
+// What its tunnel would have protected must not take another way in clear.
+TEST_F(SpdTest, APolicyWithoutItsTunnelBlocksUntilItIsThereAgain) {
+  PolicySpec spec = MakePolicy(kOut, "10.1.0.0/16", "10.2.0.0/16");
+  spec.if_id = 7;
+  auto policy = spd_.Insert(spec, 0);
+  const FlowKey flow = Flow("10.1.0.1", "10.2.0.1");
+  EXPECT_FALSE(spd_.Lookup(kOut, flow, 0).any());
+  policy = spd_.SetUnmet(policy, true);
+  EXPECT_TRUE(spd_.Lookup(kOut, flow, 0).blocks());
+  EXPECT_EQ(spd_.Find(IdOf(spec)), policy);
+  policy = spd_.SetUnmet(policy, false);
+  EXPECT_FALSE(spd_.Lookup(kOut, flow, 0).any());
+  spd_.Remove(policy);
+  EXPECT_TRUE(spd_.Idle());
 }
 
 TEST_F(SpdTest, IndexCountsInEightsAcrossDirections) {

@@ -152,7 +152,11 @@ Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
 }
 
 SaId Sa::id() const {
-  return {.daddr = spec_.daddr, .spi = spec_.spi, .proto = spec_.proto, .family = spec_.family};
+  return {.daddr = spec_.daddr,
+          .spi = spec_.spi,
+          .proto = spec_.proto,
+          .family = spec_.family,
+          .mark = spec_.mark_value & spec_.mark_mask};
 }
 
 SaStats Sa::stats() const {
@@ -227,6 +231,11 @@ SaSpec SaSpec::Clone() const {
   copy.auth = auth.Clone();
   copy.encap = encap;
   copy.tfc_pad = tfc_pad;
+  copy.if_id = if_id;
+  copy.mark_value = mark_value;
+  copy.mark_mask = mark_mask;
+  copy.set_mark_value = set_mark_value;
+  copy.set_mark_mask = set_mark_mask;
   copy.direction = direction;
   copy.offload = offload;
   copy.replay_max_diff = replay_max_diff;

@@ -137,6 +137,10 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
  public:
   uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
   bool soft_time_signalled = false;
+  // Number of the tunnel interface that its packets come in by (datapath/tunnels.h); 0: none;
+  // Tunnels::kMissing: it does not exist.
+  // Control may change it at any time.
+  std::atomic<uint16_t> tunnel{0};
 
  private:
   const bool admits_all_;

@@ -113,6 +113,17 @@ struct SaSpec {
   SaAlgorithm auth;
   Boxed<UdpEncap> encap;
   uint32_t tfc_pad = 0;
+  // Outbound: policies with the same if_id use it, no others (kernel: xfrm_state_find). Inbound:
+  // its packets come in by the tunnel interface with this id. 0: no tunnel's.
+  uint32_t if_id = 0;
+  // XFRMA_MARK. Outbound: for policies whose mark has these bits under the mask. Part of the
+  // identity.
+  uint32_t mark_value = 0;
+  uint32_t mark_mask = 0;
+  // XFRMA_SET_MARK. Outbound: the mark by which the outer packets are routed. Inbound: of the
+  // opened packets.
+  uint32_t set_mark_value = 0;
+  uint32_t set_mark_mask = 0;
   SaDirection direction = SaDirection::kUnspec;
   std::optional<OffloadRequest> offload;
   std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
@@ -128,6 +139,8 @@ struct SaSpec {
   uint32_t replay_window() const {
     return replay.window == 0 ? 0 : std::max(replay.window, replay_at_least);
   }
+  // The mark of a policy, or of a client's request, is for this SA (kernel: xfrm_state_lookup).
+  bool HasMark(uint32_t mark) const { return (mark & mark_mask) == mark_value; }
   bool esn() const { return (flags & kSaFlagEsn) != 0; }
   // The algorithm that encrypts: the AEAD, otherwise the cipher. Its descriptor is nullptr in a
   // larval state.
@@ -136,13 +149,13 @@ struct SaSpec {
   const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : auth; }
 };
 
-// Identifies an SA to a client: the key of GETSA and DELSA. It has no mark: SAs have none, so each
-// of them matches every mark that a client names.
+// Identifies an SA to a client: the key of GETSA and DELSA. An SA without a mark has every mark.
 struct SaId {
   IpAddress daddr;
   Spi spi;
   uint8_t proto = 0;
   IpFamily family = IpFamily::kUnspec;
+  uint32_t mark = 0;  // value & mask
   bool operator==(const SaId&) const = default;
 };
 

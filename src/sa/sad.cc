@@ -27,14 +27,15 @@ uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
 
 bool Sad::SameTuple(const SaSpec& a, const SaSpec& b) {
   return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr;
+         a.daddr == b.daddr && a.saddr == b.saddr && a.if_id == b.if_id &&
+         a.mark_value == b.mark_value && a.mark_mask == b.mark_mask;
 }
 
 uint64_t Sad::TupleHash(const SaSpec& spec) {
   const uint64_t kind = uint64_t{spec.reqid.value} << 32 | uint64_t{spec.proto} << 16 |
                         uint64_t{static_cast<uint8_t>(spec.mode)} << 8 |
                         static_cast<uint16_t>(spec.family);
-  return SeededHash(SeededHash(std::hash<IpAddress>{}(spec.daddr), kind),
+  return SeededHash(SeededHash(std::hash<IpAddress>{}(spec.daddr), kind ^ spec.if_id),
                     std::hash<IpAddress>{}(spec.saddr));
 }
 
@@ -58,6 +59,7 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
            spec.proto == query.proto && spec.family == query.family &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
+           spec.if_id == query.if_id && spec.HasMark(query.mark) &&
            (spec.flags & kSaFlagWildRecv) == 0 && sa->packet_device() == query.packet_device &&
            sa->Admits(flow, query.ifindex);
   };
@@ -76,7 +78,8 @@ bool Sad::HasInboundOnly(const OutboundQuery& query) const {
     const SaSpec& spec = sa->spec();
     return spec.direction == SaDirection::kIn && sa->usable() && spec.reqid == query.reqid &&
            spec.mode == query.mode && spec.proto == query.proto && spec.family == query.family &&
-           spec.daddr == query.daddr && sa->packet_device() == query.packet_device;
+           spec.daddr == query.daddr && sa->packet_device() == query.packet_device &&
+           spec.if_id == query.if_id && spec.HasMark(query.mark);
   }) != nullptr;
 }
 
@@ -105,18 +108,27 @@ void Sad::ForgetNumber(const std::shared_ptr<Sa>& sa) {
   quiescence_->Retire([sa] {});
 }
 
-std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
+template <typename Fits>
+std::shared_ptr<Sa> Sad::FindNewest(const SaId& id, Fits fits) const {
   const Sa* found = nullptr;
   const auto [begin, end] = by_spi_.equal_range(id.spi.value);
   for (auto it = begin; it != end; ++it) {
     const Sa* sa = it->second;
     const SaSpec& spec = sa->spec();
     if (spec.proto == id.proto && spec.family == id.family && spec.daddr == id.daddr &&
-        (found == nullptr || sa->number > found->number)) {
+        fits(spec) && (found == nullptr || sa->number > found->number)) {
       found = sa;
     }
   }
   return found == nullptr ? nullptr : FindByNumber(found->number);
+}
+
+std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
+  return FindNewest(id, [&id](const SaSpec& spec) { return spec.HasMark(id.mark); });
+}
+
+std::shared_ptr<Sa> Sad::FindWithAnyMark(const SaId& id) const {
+  return FindNewest(id, [](const SaSpec&) { return true; });
 }
 
 std::shared_ptr<Sa> Sad::FindByAcquireSeq(uint32_t seq) const {

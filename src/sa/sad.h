@@ -23,8 +23,8 @@ class Sad {
   ~Sad();
 
   // --- Workers ---
-  // The SA for a packet to `daddr` with this SPI; nullptr if there is none. The result may be
-  // larval or dead: the caller checks its state.
+  // The SA for a packet to `daddr` with this SPI, whatever its mark; nullptr if there is none. The
+  // result may be larval or dead: the caller checks its state.
   Sa* LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const;
 
   // A policy template as a query, with addresses resolved. `saddr` any = not decided.
@@ -40,6 +40,9 @@ class Sad {
     // The policy's device for packet offload; 0: none. The client's request counts, not the SA's
     // present place (kernel: xfrm_state_find).
     int32_t packet_device = 0;
+    // Of the policy (kernel: xfrm_state_find): the SA's if_id is the same, and it has the mark.
+    uint32_t if_id = 0;
+    uint32_t mark = 0;
   };
   // The newest valid SA that fits the query and whose selector admits the flow. Returns a dying one
   // only if no other fits.
@@ -77,8 +80,10 @@ class Sad {
   }
 
   // --- Control thread ---
-  // By identity; the newest if several match.
+  // By identity with the mark; the newest if several match.
   std::shared_ptr<Sa> Find(const SaId& id) const;
+  // The same with any mark: packets from the wire have none, so only one SA may have the rest.
+  std::shared_ptr<Sa> FindWithAnyMark(const SaId& id) const;
   // The oldest larval state made for the ACQUIRE with this number.
   std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;
   // The newest larval state of this tuple for which match(sa) is true.
@@ -137,6 +142,8 @@ class Sad {
   static bool SameTuple(const SaSpec& a, const SaSpec& b);
   static uint64_t TupleHash(const SaSpec& spec);
   static bool MayBeMet(const Sa& sa);
+  template <typename Fits>
+  std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
   struct SpiHash {
     std::size_t operator()(uint32_t spi) const { return SeededHash(spi, 0); }
   };

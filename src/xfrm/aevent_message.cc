@@ -11,8 +11,9 @@ namespace {
 using netlink::AttributeTable;
 using netlink::MessageBuilder;
 
-SaId IdOf(const xfrm_aevent_id& wire) {
+SaId IdOf(const xfrm_aevent_id& wire, const AttributeTable& attributes) {
   SaId id;
+  id.mark = MarkKeyOf(attributes);
   id.family = static_cast<IpFamily>(wire.sa_id.family);
   id.daddr = FromWire(wire.sa_id.daddr, id.family);
   id.spi = Spi(be32::FromRaw(wire.sa_id.spi).value());
@@ -51,7 +52,7 @@ netlink::Buffer Encode(const SaView& sa, const AeventThresholds& thresholds, uin
   builder.Attribute(XFRMA_LTIME_VAL, ToWire(sa.usage));
   if ((flags & XFRM_AE_RTHR) != 0) builder.Attribute(XFRMA_REPLAY_THRESH, thresholds.max_diff);
   if ((flags & XFRM_AE_ETHR) != 0) builder.Attribute(XFRMA_ETIMER_THRESH, thresholds.max_age);
-  PutSaPlacement(builder, spec);
+  PutSaSelection(builder, spec);
   return std::move(builder).Finish();
 }
 
@@ -71,13 +72,13 @@ uint32_t FlagOf(AeventCause cause) {
 
 Result<GetAevent> DecodeGetAevent(const Request& request) {
   const auto wire = request.Fixed<xfrm_aevent_id>();
-  return GetAevent{.id = IdOf(wire), .flags = wire.flags};
+  return GetAevent{.id = IdOf(wire, request.attributes), .flags = wire.flags};
 }
 
 Result<AeventChange> DecodeNewAevent(const Request& request) {
   const AttributeTable& attributes = request.attributes;
   AeventChange result;
-  result.id = IdOf(request.Fixed<xfrm_aevent_id>());
+  result.id = IdOf(request.Fixed<xfrm_aevent_id>(), attributes);
   if (attributes.Has(XFRMA_REPLAY_ESN_VAL) || attributes.Has(XFRMA_REPLAY_VAL)) {
     result.replay = ReplayState{};
   }

@@ -77,7 +77,7 @@ Buffer EncodeSaExpired(const SaView& sa, bool hard, uint32_t pid) {
   FillSaInfo(sa, wire->state);
   wire->hard = hard ? 1 : 0;
   builder.PutBytes(wire.bytes());
-  PutSaPlacement(builder, *sa.spec);
+  PutSaSelection(builder, *sa.spec);
   return std::move(builder).Finish();
 }
 

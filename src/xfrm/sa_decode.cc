@@ -45,6 +45,10 @@ SaSpec DecodeInfo(const xfrm_usersa_info& info) {
 // The attributes that ALLOCSPI and NEWSA share.
 void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
   spec.direction = static_cast<SaDirection>(attributes.GetOr<uint8_t>(kAttrSaDir, 0));
+  spec.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
+  const Mark mark = MarkOf(attributes);
+  spec.mark_value = mark.value;
+  spec.mark_mask = mark.mask;
 }
 
 void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
@@ -52,6 +56,10 @@ void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
   spec.encap = DecodeEncap(attributes);
   spec.extra_flags = attributes.GetOr<uint32_t>(XFRMA_SA_EXTRA_FLAGS, 0);
   spec.tfc_pad = attributes.GetOr<uint32_t>(XFRMA_TFCPAD, 0);
+  if (const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK)) {  // xfrm_smark_init
+    spec.set_mark_value = *value;
+    spec.set_mark_mask = attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0});
+  }
   if (const auto usage = attributes.Get<xfrm_lifetime_cur>(XFRMA_LTIME_VAL)) {
     spec.initial_usage = FromWire(*usage);
   }
@@ -62,8 +70,10 @@ void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
   if (keepalive != 0) spec.nat_keepalive = keepalive;
 }
 
-SaId IdOf(const xfrm_address_t& daddr, uint32_t spi, uint8_t proto, uint16_t family) {
+SaId IdOf(const xfrm_address_t& daddr, uint32_t spi, uint8_t proto, uint16_t family,
+          const AttributeTable& attributes) {
   SaId id;
+  id.mark = MarkKeyOf(attributes);
   id.family = static_cast<IpFamily>(family);
   id.daddr = FromWire(daddr, id.family);
   id.spi = Spi(be32::FromRaw(spi).value());
@@ -147,7 +157,7 @@ Result<SaId> DecodeSaId(const Request& request) {
     const bool complete = request.attributes.Has(XFRMA_SRCADDR);
     return MakeError(complete ? Errc::kNoSuchProcess : Errc::kInvalid);
   }
-  return IdOf(wire.daddr, wire.spi, wire.proto, wire.family);
+  return IdOf(wire.daddr, wire.spi, wire.proto, wire.family, request.attributes);
 }
 
 Result<AllocSpi> DecodeAllocSpi(const Request& request) {
@@ -173,8 +183,9 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
 ExpireSa DecodeExpire(const Request& request) {
   const auto wire = request.Fixed<xfrm_user_expire>();
   const auto& state = wire.state;
-  return {.id = IdOf(state.id.daddr, state.id.spi, state.id.proto, state.family),
-          .hard = wire.hard != 0};
+  return {
+      .id = IdOf(state.id.daddr, state.id.spi, state.id.proto, state.family, request.attributes),
+      .hard = wire.hard != 0};
 }
 
 uint8_t DecodeFlushSa(const Request& request) { return request.Fixed<xfrm_usersa_flush>().proto; }

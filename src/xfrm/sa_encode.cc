@@ -118,10 +118,28 @@ void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
   builder.AttributeBytes(XFRMA_OFFLOAD_DEV, wire.bytes());
 }
 
-void PutSaPlacement(MessageBuilder& builder, const SaSpec& spec) {
+namespace {
+
+void PutDirection(MessageBuilder& builder, const SaSpec& spec) {
   if (spec.direction != SaDirection::kUnspec) {
     builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
   }
+}
+
+Mark MarkOf(const SaSpec& spec) { return {.value = spec.mark_value, .mask = spec.mark_mask}; }
+
+void PutSetMark(MessageBuilder& builder, const SaSpec& spec) {
+  if ((spec.set_mark_value | spec.set_mark_mask) == 0) return;
+  builder.Attribute(XFRMA_SET_MARK, spec.set_mark_value);
+  builder.Attribute(XFRMA_SET_MARK_MASK, spec.set_mark_mask);
+}
+
+}  // namespace
+
+void PutSaSelection(MessageBuilder& builder, const SaSpec& spec) {
+  PutMark(builder, MarkOf(spec));
+  PutIfId(builder, spec.if_id);
+  PutDirection(builder, spec);
 }
 
 void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
@@ -131,12 +149,15 @@ void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
   PutAlgorithms(builder, spec);
   if (spec.encap) PutEncap(builder, *spec.encap);
   if (spec.tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.tfc_pad);
+  PutMark(builder, MarkOf(spec));
+  PutSetMark(builder, spec);
   PutReplay(builder, sa.replay);
   if (sa.offload) PutOffload(builder, *sa.offload);
+  PutIfId(builder, spec.if_id);
   if (spec.mapping_max_age && *spec.mapping_max_age != 0) {
     builder.Attribute(XFRMA_MTIMER_THRESH, *spec.mapping_max_age);
   }
-  PutSaPlacement(builder, spec);
+  PutDirection(builder, spec);
   if (spec.nat_keepalive) builder.Attribute(kAttrNatKeepalive, *spec.nat_keepalive);
 }
 

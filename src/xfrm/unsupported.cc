@@ -14,22 +14,12 @@ constexpr uint32_t kAllAlgorithms = ~uint32_t{0};
 
 Error Refused(const char* text) { return MakeError(Errc::kNotSupported, text); }
 
-// Selectors that packets of this host's interface do not carry, or that this stack ignores. A mark
-// of 0 with mask 0 and an if_id of 0 mean none: IKE daemons send them.
+// Selectors that this stack ignores. Control refuses those by mark and if_id for which there is no
+// tunnel interface.
 Status RefuseSelection(const AttributeTable& attributes) {
-  const Mark mark = MarkOf(attributes);
-  if ((mark.value | mark.mask) != 0) return Refused("Selection by mark is not supported");
-  if (attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0) != 0) {
-    return Refused("Selection by if_id is not supported");
-  }
   if (attributes.Has(kAttrSaPcpu)) return Refused("Selection by CPU is not supported");
   if (attributes.Has(XFRMA_SEC_CTX)) return Refused("Security contexts are not supported");
   return {};
-}
-
-bool HasOutputMark(const AttributeTable& attributes) {
-  const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK);
-  return value && (*value | attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})) != 0;
 }
 
 // SAs for these templates can exist.
@@ -56,7 +46,6 @@ Status RefuseSa(const xfrm_usersa_info& info, const AttributeTable& attributes) 
   constexpr uint32_t kKnownExtraFlags = kSaExtraDontEncapDscp | kSaExtraOseqMayWrap;
   CYGNET_RETURN_IF_ERROR(RefuseSelection(attributes));
   if (info.sel.user != 0) return Refused("Selection by user is not supported");
-  if (HasOutputMark(attributes)) return Refused("An output mark is not supported");
   if (attributes.Has(XFRMA_COADDR)) {
     return Refused("A care-of address is for Mobile IPv6, which is not supported");
   }
@@ -88,6 +77,14 @@ Status RefusePolicy(const PolicySpec& policy, const AttributeTable& attributes) 
   return {};
 }
 
-Status RefuseMigrate(const AttributeTable& attributes) { return RefuseSelection(attributes); }
+// A mark of 0 with mask 0 and an if_id of 0 mean none: IKE daemons send them.
+Status RefuseMigrate(const AttributeTable& attributes) {
+  const Mark mark = MarkOf(attributes);
+  if ((mark.value | mark.mask) != 0) return Refused("Selection by mark is not supported");
+  if (attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0) != 0) {
+    return Refused("Selection by if_id is not supported");
+  }
+  return RefuseSelection(attributes);
+}
 
 }  // namespace cygnet::xfrm

@@ -137,6 +137,11 @@ Mark MarkOf(const netlink::AttributeTable& attributes) {
   return {.value = mark.v, .mask = mark.m};
 }
 
+uint32_t MarkKeyOf(const netlink::AttributeTable& attributes) {
+  const Mark mark = MarkOf(attributes);
+  return mark.value & mark.mask;
+}
+
 void PutMark(netlink::MessageBuilder& builder, const Mark& mark) {
   if ((mark.value | mark.mask) != 0) {
     builder.Attribute(XFRMA_MARK, xfrm_mark{.v = mark.value, .m = mark.mask});

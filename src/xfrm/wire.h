@@ -59,6 +59,8 @@ struct Mark {
   uint32_t mask = 0;
 };
 Mark MarkOf(const netlink::AttributeTable& attributes);
+// The mark that identifies an SA in a request: the bits of XFRMA_MARK under its mask.
+uint32_t MarkKeyOf(const netlink::AttributeTable& attributes);
 // XFRMA_MARK and XFRMA_IF_ID for replies: absent if zero.
 void PutMark(netlink::MessageBuilder& builder, const Mark& mark);
 void PutIfId(netlink::MessageBuilder& builder, uint32_t if_id);

@@ -22,6 +22,7 @@ class FakeOperatorControl final : public OperatorControl {
   std::vector<PolicyReport> ReportPolicies() const override { return policies; }
   std::vector<DeviceReport> ReportDevices() const override { return devices; }
   std::vector<EngineReport> ReportEngines() const override { return engines; }
+  std::vector<TunnelReport> ReportTunnels() const override { return tunnels; }
   StatReport ReportStats() const override { return stat; }
   Result<MtuReport> ExplainMtu(const MtuQuery& query) const override {
     last_mtu_query = query;
@@ -95,6 +96,7 @@ class FakeOperatorControl final : public OperatorControl {
   std::vector<PolicyReport> policies;
   std::vector<DeviceReport> devices;
   std::vector<EngineReport> engines;
+  std::vector<TunnelReport> tunnels;
   StatReport stat;
   Result<MtuReport> mtu = MtuReport{};
   mutable MtuQuery last_mtu_query;

@@ -206,7 +206,7 @@ inline Packet* MakePacket(PacketPools* pools, std::span<const uint8_t> frame) {
   const uint32_t capacity = packet->capacity;
   *packet = Packet{};
   packet->buffer = buffer;
-  packet->capacity = capacity;
+  packet->SetCapacity(capacity);
   packet->pool = const_cast<PacketPool*>(owner);
   packet->head = pool->headroom();
   packet->l3_offset = 14;

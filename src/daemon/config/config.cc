@@ -177,6 +177,57 @@ Status ReadGroups(const TomlTable& root, Config* config) {
   return root.Wrong("numbers", "store must be \"none\" in a cluster, whose store has the numbers");
 }
 
+// Checks that involve more than one key.
+Status CheckTunnel(const TomlTable& table, const Config& config, const TunnelSpec& tunnel) {
+  if ((tunnel.if_id == 0) == (tunnel.mark == 0)) {
+    return table.Wrong(tunnel.if_id == 0 ? "if_id" : "mark",
+                       tunnel.if_id == 0 ? "a tunnel needs an if_id or a mark that is not 0"
+                                         : "a tunnel has either an if_id or a mark");
+  }
+  if (tunnel.local.has_value() != tunnel.remote.has_value()) {
+    return table.Wrong(tunnel.local ? "remote" : "local", "missing: local and remote go together");
+  }
+  if (tunnel.local.has_value() && tunnel.mark == 0) {
+    return table.Wrong("local", "allowed with a mark only");
+  }
+  std::vector<std::string_view> devices;
+  for (const DeviceConfig& device : config.devices) devices.push_back(device.name);
+  const std::string wrong = tunnel.device.empty() ? "" : WrongWord(tunnel.device, devices);
+  return wrong.empty() ? Status{} : table.Wrong("device", wrong);
+}
+
+Status CheckUnused(const TomlTable& table, const Config& config, const TunnelSpec& tunnel) {
+  for (const DeviceConfig& device : config.devices) {
+    if (device.name != tunnel.name && device.wire != tunnel.name) continue;
+    return table.Wrong("name", fmt::format("\"{}\" is used twice in this file", tunnel.name));
+  }
+  for (const TunnelSpec& other : config.tunnels) {
+    if (other.name == tunnel.name) {
+      return table.Wrong("name", fmt::format("\"{}\" is used twice in this file", tunnel.name));
+    }
+    if (other.if_id == tunnel.if_id && other.mark == tunnel.mark) {
+      return table.Wrong(tunnel.if_id != 0 ? "if_id" : "mark",
+                         fmt::format("tunnel \"{}\" has it already", other.name));
+    }
+  }
+  return {};
+}
+
+Status ReadTunnels(const TomlTable& root, Config* config) {
+  const auto tables = FindTables(root, "tunnel");
+  if (!tables) return tables.error();
+  if (*tables == nullptr) return {};
+  for (const TomlTable& table : **tables) {
+    CYGNET_RETURN_IF_ERROR(CheckKeys(table, InfoOf(TunnelFields())));
+    TunnelSpec tunnel;
+    CYGNET_RETURN_IF_ERROR(ReadFields(table, TunnelFields(), &tunnel));
+    CYGNET_RETURN_IF_ERROR(CheckTunnel(table, *config, tunnel));
+    CYGNET_RETURN_IF_ERROR(CheckUnused(table, *config, tunnel));
+    config->tunnels.push_back(std::move(tunnel));
+  }
+  return {};
+}
+
 Status CheckLookAside(const TomlTable& table, const LookAsideConfig& look_aside) {
   if (look_aside.mode != LookAsideMode::kNo && look_aside.engine.empty()) {
     return table.Wrong("engine", "missing, but required unless mode is \"no\"");
@@ -210,7 +261,8 @@ Status ReadSingle(const TomlTable& root, const SingleTable& single, Config* conf
 }
 
 std::string Heading(std::string_view section) {
-  const bool repeats = section == "device" || section == "placement" || section == "cluster_group";
+  const bool repeats = section == "device" || section == "tunnel" || section == "placement" ||
+                       section == "cluster_group";
   return repeats ? fmt::format("[[{}]]\n", section) : fmt::format("[{}]\n", section);
 }
 
@@ -235,6 +287,7 @@ Result<Config> ParseConfig(std::string_view text, const std::string& source) {
     CYGNET_RETURN_IF_ERROR(ReadSingle(*root, single, &config));
   }
   CYGNET_RETURN_IF_ERROR(ReadDevices(*root, &config));
+  CYGNET_RETURN_IF_ERROR(ReadTunnels(*root, &config));
   CYGNET_RETURN_IF_ERROR(ReadRules(*root, &config));
   CYGNET_RETURN_IF_ERROR(ReadGroups(*root, &config));
   return config;
@@ -266,6 +319,7 @@ std::vector<ConfigSection> ConfigSections() {
     sections.push_back({.name = single.name, .fields = single.fields});
   }
   sections.push_back({.name = "device", .fields = AllDeviceKeys()});
+  sections.push_back({.name = "tunnel", .fields = InfoOf(TunnelFields())});
   sections.push_back({.name = "placement", .fields = InfoOf(PlacementFields())});
   sections.push_back({.name = "cluster_group", .fields = InfoOf(ClusterGroupFields())});
   return sections;
@@ -281,6 +335,10 @@ std::vector<TomlTable> ShowConfig(const Config& config) {
     tables.emplace_back("", "device", 0);
     ShowFields(DeviceFields(), device, &tables.back());
     for (const TomlEntry& option : device.options.entries) tables.back().entries.push_back(option);
+  }
+  for (const TunnelSpec& tunnel : config.tunnels) {
+    tables.emplace_back("", "tunnel", 0);
+    ShowFields(TunnelFields(), tunnel, &tables.back());
   }
   for (const PlacementRuleConfig& rule : config.placement) {
     tables.emplace_back("", "placement", 0);

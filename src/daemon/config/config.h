@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "control/placement/settings.h"
+#include "control/tunnel_control.h"
 #include "crypto/engine_set.h"
 #include "daemon/config/cluster_config.h"
 #include "daemon/store/ledger_file.h"
@@ -122,6 +123,7 @@ struct Config {
 
   LookAsideConfig look_aside;
   std::vector<DeviceConfig> devices;  // at least one
+  std::vector<TunnelSpec> tunnels{};  // [[tunnel]]
   std::vector<PlacementRuleConfig> placement{};
   SchedulerParams scheduler{};
   LedgerConfig ledger{};

@@ -40,7 +40,7 @@ Values Keys(const Config& config) {
       keys[{name, ""}] += "\n" + PrintEntries(table);
       continue;
     }
-    if (name == "device" || name == "cluster_group") {
+    if (name == "device" || name == "tunnel" || name == "cluster_group") {
       name += " " + *table.Find("name")->value.As<std::string>();
       keys[{name, ""}] = "present";
     }
@@ -65,9 +65,10 @@ ConfigChanges CompareConfigs(const Config& before, const Config& after) {
   ConfigChanges changes;
   for (const Key& key : keys) {
     if (value_in(old_values, key) == value_in(new_values, key)) continue;
-    // A device or group that was added or removed is reported by its name alone.
+    // A device, tunnel or group that was added or removed is reported by its name alone.
     const Key thing{key.table, ""};
-    const bool named = key.table.starts_with("device ") || key.table.starts_with("cluster_group ");
+    const bool named = key.table.starts_with("device ") || key.table.starts_with("tunnel ") ||
+                       key.table.starts_with("cluster_group ");
     const bool whole = named && !key.name.empty() &&
                        (old_values.count(thing) == 0 || new_values.count(thing) == 0);
     if (!whole) (IsLive(key) ? changes.live : changes.restart).push_back(key.Text());

@@ -39,6 +39,10 @@ constexpr std::array<NamedValue<LogLevel>, 4> kLogLevels = {{
     {"warning", LogLevel::kWarning},
     {"error", LogLevel::kError},
 }};
+constexpr std::array<NamedValue<TunnelCarrier>, 2> kCarriers = {{
+    {"always", TunnelCarrier::kAlways},
+    {"sa", TunnelCarrier::kWithSa},
+}};
 constexpr std::array<NamedValue<LedgerSync>, 2> kLedgerSyncs = {{
     {"second", LedgerSync::kSecond},
     {"key", LedgerSync::kKey},
@@ -176,6 +180,26 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
        "SA slots of each direction reserved for rekeying", kLive},
       {"verify", &C::verify, Number(0, 1'000'000'000),
        "the CPU computes one of so many packets of the device again; 0: none", kLive},
+  };
+  return kFields;
+}
+
+const std::vector<Field<TunnelSpec>>& TunnelFields() {
+  using C = TunnelSpec;
+  static const std::vector<Field<C>> kFields = {
+      {"name", &C::name, InterfaceName(), "tunnel interface of the host, created by the daemon",
+       kNeeded},
+      {"if_id", &C::if_id, Number(0, ~uint32_t{0}), "if_id of its policies and SAs; 0: by mark"},
+      {"mark", &C::mark, Number(0, ~uint32_t{0}),
+       "mark of its packets, as the keys of a VTI; 0: by if_id"},
+      {"device", &C::device, Text(),
+       "name of the [[device]] that its packets leave by; empty: the "
+       "first"},
+      {"mtu", &C::mtu, NumberOrZero(1280, 2048), "MTU of the interface; 0: the device's"},
+      {"carrier", &C::carrier, Words(kCarriers), "when the interface has a carrier"},
+      {"persist", &C::persist, Flag(), "keep the interface when the daemon ends"},
+      {"local", &C::local, Prefix(), "with a mark: prefix that contains this end of its SAs"},
+      {"remote", &C::remote, Prefix(), "with a mark: prefix that contains the far end of its SAs"},
   };
   return kFields;
 }

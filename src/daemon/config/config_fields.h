@@ -12,6 +12,7 @@ const std::vector<Field<Config>>& DaemonFields();
 const std::vector<Field<Config>>& PoolFields();
 const std::vector<Field<LookAsideConfig>>& LookAsideFields();
 const std::vector<Field<DeviceConfig>>& DeviceFields();
+const std::vector<Field<TunnelSpec>>& TunnelFields();
 const std::vector<Field<PlacementRuleConfig>>& PlacementFields();
 const std::vector<Field<SchedulerParams>>& SchedulerFields();
 const std::vector<Field<LedgerConfig>>& LedgerFields();

@@ -42,6 +42,50 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   EXPECT_EQ(OptionOf(config->devices[0], "wire_driver"), "\"auto\"");
 }
 
+TEST(ConfigTest, TunnelsByIdAndByMark) {
+  const std::string text =
+      std::string(kDevice) +
+      "[[tunnel]]\nname = \"ipsec1\"\nif_id = 4294967295\ncarrier = \"sa\"\n"
+      "[[tunnel]]\nname = \"vti0\"\nmark = 0x2a\ndevice = \"nic0\"\nmtu = 1400\n"
+      "local = \"192.0.2.1\"\nremote = \"0.0.0.0/0\"\npersist = true\n";
+  const auto config = ParseConfig(text, "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->tunnels.size(), 2u);
+  EXPECT_EQ(
+      config->tunnels[0],
+      (TunnelSpec{.name = "ipsec1", .if_id = ~uint32_t{0}, .carrier = TunnelCarrier::kWithSa}));
+  EXPECT_EQ(config->tunnels[1], (TunnelSpec{.name = "vti0",
+                                            .mark = 42,
+                                            .device = "nic0",
+                                            .mtu = 1400,
+                                            .persist = true,
+                                            .local = ParsePrefix("192.0.2.1"),
+                                            .remote = ParsePrefix("0.0.0.0/0")}));
+  const auto again = ParseConfig(DescribeConfig(*config), "f.toml");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+}
+
+TEST(ConfigTest, WrongTunnels) {
+  const auto error = [](const std::string& keys) {
+    return ErrorOf(kDevice + ("[[tunnel]]\n" + keys));
+  };
+  EXPECT_THAT(error("if_id = 1\n"), HasSubstr("tunnel.name: missing"));
+  EXPECT_THAT(error("name = \"t\"\n"), HasSubstr("a tunnel needs an if_id or a mark"));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\nmark = 1\n"), HasSubstr("either an if_id or a mark"));
+  EXPECT_THAT(error("name = \"nic0\"\nif_id = 1\n"), HasSubstr("\"nic0\" is used twice"));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\n[[tunnel]]\nname = \"u\"\nif_id = 1\n"),
+              HasSubstr("tunnel \"t\" has it already"));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\ndevice = \"nic1\"\n"),
+              HasSubstr("must be one of \"nic0\""));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\nlocal = \"10.0.0.1\"\n"),
+              HasSubstr("local and remote go together"));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\nlocal = \"10.0.0.1\"\nremote = \"10.0.0.2\"\n"),
+              HasSubstr("allowed with a mark only"));
+  EXPECT_THAT(error("name = \"t\"\nif_id = 1\ncarrier = \"yes\"\n"),
+              HasSubstr("must be one of \"always\", \"sa\""));
+}
+
 TEST(ConfigTest, SeveralWorkersHaveAWideWindow) {
   const auto several = ParseConfig(std::string("[daemon]\nworkers = 2\n") + kDevice, "f.toml");
   ASSERT_TRUE(several);

@@ -112,9 +112,12 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenNumbers(config.numbers));
   CYGNET_RETURN_IF_ERROR(OpenCluster(config.cluster));
   BuildControl(config);
+  CYGNET_RETURN_IF_ERROR(AddTunnels(config));
   CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
+  control_->SetUnmetPolicies(UnmetPolicies::kBlock);  // policies that were in force stay closed
   CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
+  control_->SetUnmetPolicies(UnmetPolicies::kRefused);
   WatchFiles();
   StartServers();
   CYGNET_RETURN_IF_ERROR(WatchEvents());

@@ -81,6 +81,9 @@ class Runtime {
   Status BuildDataPath(const Config& config);
   Status StartWorkers(uint32_t count);
   bool WorkersTurn(uint64_t now_ns) const;
+  // tunnels.cc
+  Result<HostTunnel> MakeTunnel(const TunnelSpec& spec, uint32_t mtu) const;
+  Status AddTunnels(const Config& config);
   // files.cc
   Status OpenLedger(const LedgerConfig& config);
   Status OpenNumbers(const NumbersConfig& config);

@@ -65,6 +65,9 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.larval_seconds = ReadAcquireExpires;
   params.settings = ReadXfrmSettings;
   params.pools = pools_.get();
+  params.make_tunnel = [this](const TunnelSpec& spec, uint32_t mtu) {
+    return MakeTunnel(spec, mtu);
+  };
   for (const auto& link : links_) {
     params.devices.push_back(ControlDeviceOf(link.get(), fence_->status(link->config.name)));
   }

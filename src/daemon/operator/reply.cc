@@ -109,6 +109,13 @@ std::unique_ptr<OperatorReply> MakeEngineReply(const OperatorControl& control,
       control.ReportEngines(), [](const EngineReport& report) { return ToJson(report); });
 }
 
+std::unique_ptr<OperatorReply> MakeTunnelReply(const OperatorControl& control,
+                                               const RequestReader& request) {
+  request.AllowOnly({});
+  return std::make_unique<ListReply<TunnelReport>>(
+      control.ReportTunnels(), [](const TunnelReport& report) { return ToJson(report); });
+}
+
 std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
                                             const RequestReader& request) {
   request.AllowOnly({"dst", "src", "proto", "dport"});
@@ -231,6 +238,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "dev") return MakeDeviceReply(*control, request);
   if (command == "stat") return MakeStatReply(*control, request);
   if (command == "engine") return MakeEngineReply(*control, request);
+  if (command == "tunnel") return MakeTunnelReply(*control, request);
   if (command == "mtu") return MakeMtuReply(*control, request);
   if (command == "fips") return MakeFipsReply(control, request);
   if (command == "ledger") return MakeLedgerReply(*control, request);
@@ -259,8 +267,8 @@ std::string OrderOf(std::string_view request) {
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return {};
   // Commands that only read; every other one is an order.
-  constexpr std::string_view kLooks[] = {"policy", "dev",    "stat",    "engine",
-                                         "mtu",    "ledger", "explain", "statistics"};
+  constexpr std::string_view kLooks[] = {"policy", "dev",     "stat",   "engine",    "mtu",
+                                         "ledger", "explain", "tunnel", "statistics"};
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};

@@ -184,6 +184,10 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   if (spec.direction != SaDirection::kUnspec) {
     json["direction"] = Name(HalfFor(spec.direction == SaDirection::kIn));
   }
+  AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
+  if ((spec.set_mark_value | spec.set_mark_mask) != 0) {
+    json["set_mark"] = {{"value", Hex32(spec.set_mark_value)}, {"mask", Hex32(spec.set_mark_mask)}};
+  }
   AddAlgorithms(spec, keys, &json);
   if (spec.encap) json["encap"] = {{"sport", spec.encap->sport}, {"dport", spec.encap->dport}};
   json["state"] = StateName(report.state);
@@ -220,6 +224,7 @@ Json ToJson(const PolicyReport& report) {
                {"usage", UsageJson(report.usage)}};
   for (const Template& tmpl : spec.templates) json["templates"].push_back(TemplateJson(tmpl));
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
+  if (spec.unmet) json["unmet"] = true;
   if (spec.offload.has_value()) json["offload_requested"] = OffloadRequestJson(spec.offload);
   return json;
 }

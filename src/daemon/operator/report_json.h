@@ -30,7 +30,7 @@
 //              limits          [soft_bytes] [hard_bytes] [soft_packets] [hard_packets]
 //                              [soft_add_seconds] [hard_add_seconds] [soft_use_seconds]
 //                              [hard_use_seconds]
-//              selector        text
+//              selector        text; [mark], [if_id] as of a policy; [set_mark] (value, mask)
 //              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
 //              placements      array, one per half of the SA that may be used: direction ("in",
 //                              "out"), requested ("no", "crypto", "packet", "auto", "required"),
@@ -48,8 +48,8 @@
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
-//              usage; if it blocks: [mark] (value, mask: "0x…"), [if_id]; if its client offloads
-//              it: [offload_requested]
+//              usage, [mark] (value, mask: "0x…"), [if_id], [unmet] (true: no tunnel has these,
+//              and it blocks all of its selector); if its client offloads it: [offload_requested]
 // Device       name, wire, driver, ifindex, mtu, mac ("02:00:00:00:00:01")
 //              identity        model, serial, firmware; "": not known; simulated (bool)
 //              state           "up", "down", "link-down", "resetting", "removed", "failed"
@@ -90,9 +90,13 @@
 //              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
 //              that it serves), jobs, refused, not_done, sessions, session_limit (0: none),
 //              in_flight
+// Tunnel       name, if_id or mark ("0x…"), device ("": the first), ifindex, mtu, carrier
+//              ("always", "sa"), sas, policies, unprotected (packets that the host sent through it
+//              and that were dropped because nothing protects them), rx_packets, rx_bytes,
+//              tx_packets, tx_bytes; rx = from the host
 // Mtu          src, dst, family, proto, dport: the query
 //              verdict ("protected", "clear", "blocked", "no-sa", "not-ours"), explanation
-//              device, wire_mtu, [policy] (selector, priority, index)
+//              device, wire_mtu, [tunnel, tunnel_mtu], [policy] (selector, priority, index)
 //              sas             array, outermost first: src, dst, spi, mode, reqid, [path_mtu],
 //                              outer_mtu, overhead (array of name, bytes; adds up to outer_mtu -
 //                              inner_mtu), inner_mtu
@@ -161,6 +165,7 @@ Json ToJson(const DeviceStatistic& statistic);
 Json ToJson(const StatReport& report);
 Json ToJson(const EngineReport& report);
 Json ToJson(const MtuReport& report);
+Json ToJson(const TunnelReport& report);
 Json ToJson(const FipsReport& report);
 Json ToJson(const PlacementEntry& entry);
 Json ToJson(const KeyEntry& entry);

@@ -69,6 +69,10 @@ Json ToJson(const MtuReport& report) {
                {"explanation", report.explanation},
                {"device", report.device},
                {"wire_mtu", report.wire_mtu}};
+  if (!report.tunnel.empty()) {
+    json["tunnel"] = report.tunnel;
+    json["tunnel_mtu"] = report.tunnel_mtu;
+  }
   if (report.policy) {
     json["policy"] = {{"selector", ToString(report.policy->selector)},
                       {"priority", report.policy->priority},

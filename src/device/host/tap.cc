@@ -7,10 +7,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/endian.h"
 #include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
 #include "device/host/virtio_header.h"
+#include "net/ethernet.h"
 #include "net/flow_key.h"
 
 namespace cygnet {
@@ -52,6 +54,7 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
   }
   std::unique_ptr<TapPort> port(new TapPort);
   port->name_ = params.name;
+  port->layer_ = params.layer;
   port->mac_ = params.mac;
   port->mtu_ = params.mtu;
   auto interface = OpenTapInterface(params);
@@ -109,9 +112,10 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
   // just behind the place that its front is copied to.
   VirtioNetHeader header;
   Packet* jumbo = queue->overflow;
+  const uint32_t front = layer_ == HostLayer::kIp ? kEthernetHeader : 0;
   const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - kSmallRoom;
   iovec parts[3] = {{&header, kVirtioHeader},
-                    {packet->data(), kSmallRoom},
+                    {packet->data() + front, kSmallRoom - front},
                     {jumbo->buffer + kPacketHeadroom + kSmallRoom, jumbo_room}};
   const ssize_t n = readv(queue->fd.get(), parts, 3);
   if (n <= 0) {
@@ -120,7 +124,7 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
     *more = false;
     return nullptr;
   }
-  const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader;
+  const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader + front;
   if (length > kSmallRoom) {
     std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), kSmallRoom);
     sink->Recycle(packet);
@@ -128,12 +132,25 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
     queue->overflow = nullptr;
   }
   packet->length = length;
-  if (length < kEthernetHeader || !ReadVirtioHeader(header, packet)) {
+  header.csum_start = static_cast<uint16_t>(header.csum_start + front);
+  if (length < kEthernetHeader || !ReadVirtioHeader(header, packet) ||
+      (front != 0 && !AddEthernetHeader(packet))) {
     sink->Drop(packet, DropReason::kPortBadFrame);
     return nullptr;
   }
   packet->l3_offset = kEthernetHeader;
   return packet;
+}
+
+// False: it is not IP. The next hop of the outer packet writes the addresses.
+bool TapPort::AddEthernetHeader(Packet* packet) const {
+  if (packet->length <= kEthernetHeader) return false;
+  uint8_t* frame = packet->data();
+  const int version = frame[kEthernetHeader] >> 4;
+  if (version != 4 && version != 6) return false;
+  std::memset(frame, 0, kEthernetHeader - 2);
+  StoreBe16(frame + kEthernetHeader - 2, version == 4 ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  return true;
 }
 
 // Super-packets are cut into hundreds of segments before anything else is handled. With larger
@@ -174,13 +191,18 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
     const bool super = packet->gso_type != GsoType::kNone;
     VirtioNetHeader header =
         WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
-    const iovec parts[2] = {{&header, kVirtioHeader}, {packet->data(), packet->length}};
+    const uint32_t skipped = layer_ == HostLayer::kIp ? packet->l3_offset : 0;
+    if (packet->csum_partial)
+      header.csum_start = static_cast<uint16_t>(header.csum_start - skipped);
+    if (super) header.hdr_len = static_cast<uint16_t>(header.hdr_len - skipped);
+    const iovec parts[2] = {{&header, kVirtioHeader},
+                            {packet->data() + skipped, packet->length - skipped}};
     if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
       sink->Drop(packet, ReasonOf(errno));
       continue;
     }
     ++sent;
-    bytes += packet->length;
+    bytes += packet->length - skipped;
     sink->Recycle(packet);
   }
   batch->ReleaseAll();

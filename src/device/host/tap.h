@@ -1,5 +1,6 @@
-// TapPort: the host side. A TAP interface with virtio-net headers: the host sends super-packets
-// with unfinished checksums, and accepts coalesced packets. One queue per worker.
+// TapPort: the host side. A TAP or TUN interface with virtio-net headers: the host sends
+// super-packets with unfinished checksums, and accepts coalesced packets. One queue per worker.
+// Frames of a TUN interface get an Ethernet header without addresses here, and lose theirs.
 #pragma once
 
 #include <atomic>
@@ -49,10 +50,12 @@ class TapPort final : public Port {
   };
   TapPort() = default;
   Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);
+  bool AddEthernetHeader(Packet* packet) const;
   void NoticeRemoval();
   int DescriptorFor(uint32_t number, const Packet& packet) const;
 
   std::string name_;
+  HostLayer layer_ = HostLayer::kEthernet;
   MacAddress mac_{};
   std::atomic<uint32_t> mtu_{0};
   int ifindex_ = 0;

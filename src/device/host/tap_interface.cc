@@ -30,11 +30,20 @@ bool HasCarrier(const NamedInterface& link) {
   return link.Ethtool(&value) && value.data != 0;
 }
 
+std::string_view KindOf(const TapParams& params) {
+  return params.layer == HostLayer::kIp ? "tun" : "tap";
+}
+
+int FlagsOf(const TapParams& params) {
+  return (params.layer == HostLayer::kIp ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR;
+}
+
 // Returns why an existing interface cannot be reused.
 Status CheckExisting(const NamedInterface& link, const TapParams& params) {
   const std::string name = "interface " + params.name;
-  if (KindOf(link) != "tap") {
-    return MakeError(Errc::kExists, name + " exists already and is not a TAP interface");
+  if (KindOf(link) != KindOf(params)) {
+    const char* kind = params.layer == HostLayer::kIp ? "TUN" : "TAP";
+    return MakeError(Errc::kExists, name + " exists already and is not a " + kind + " interface");
   }
   if (!params.persist) {
     return MakeError(Errc::kExists,
@@ -53,10 +62,9 @@ Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
   if (!fd.valid()) return ErrnoError("open /dev/net/tun");
   ifreq request{};
   std::memcpy(request.ifr_name, params.name.data(), params.name.size());
-  request.ifr_flags =
-      static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (many ? IFF_MULTI_QUEUE : 0));
+  request.ifr_flags = static_cast<short>(FlagsOf(params) | (many ? IFF_MULTI_QUEUE : 0));
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-    return ErrnoError("create TAP interface " + params.name);
+    return ErrnoError("create interface " + params.name);
   }
   const int header = kVirtioHeader;
   if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return ErrnoError("TUNSETVNETHDRSZ");
@@ -102,7 +110,9 @@ Status SetMac(const NamedInterface& link, const MacAddress& mac) {
 
 // Address, MTU, up.
 Result<int> Configure(const NamedInterface& link, const TapParams& params) {
-  CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
+  if (params.layer == HostLayer::kEthernet) {
+    CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
+  }
   ifreq request = link.Request();
   request.ifr_mtu = static_cast<int>(params.mtu);
   if (!link.Call(SIOCSIFMTU, &request)) return ErrnoError("set MTU");
@@ -114,15 +124,15 @@ Result<int> Configure(const NamedInterface& link, const TapParams& params) {
 }
 
 std::string NameOf(const TapParams& params, uint32_t queue) {
-  return "tap-" + params.name + "-" + std::to_string(queue);
+  return std::string(KindOf(params)) + "-" + params.name + "-" + std::to_string(queue);
 }
 
 // It is a queue of this interface, which nobody has removed or renamed.
 bool IsQueueOf(const TapParams& params, int fd) {
   ifreq request{};
   if (ioctl(fd, TUNGETIFF, &request) != 0) return false;
-  constexpr int kFlags = IFF_TAP | IFF_VNET_HDR;
-  return (request.ifr_flags & kFlags) == kFlags && params.name == request.ifr_name;
+  const int flags = FlagsOf(params);
+  return (request.ifr_flags & flags) == flags && params.name == request.ifr_name;
 }
 
 // The queues that an earlier process left. Empty: there are none, or they do not fit the

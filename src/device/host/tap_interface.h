@@ -1,4 +1,4 @@
-// A TAP interface for the host: created, or reused if it is persistent.
+// A TAP or TUN interface for the host: created, or reused if it is persistent.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,18 @@
 
 namespace cygnet {
 
+// What the host's packets begin with.
+enum class HostLayer : uint8_t {
+  kEthernet,  // TAP
+  kIp,        // TUN: no Ethernet header, no neighbours (IFF_NOARP), multicast
+};
+
 struct TapParams {
   std::string name;
   uint32_t queues = 1;
   uint32_t mtu = 1500;
-  MacAddress mac{};
+  HostLayer layer = HostLayer::kEthernet;
+  MacAddress mac{};      // kIp: none
   bool persist = false;  // reuse an existing one with its addresses and routes
   // Its queues are taken from here, if an earlier process left them, and outlive this one. nullptr:
   // none outlives the process.

@@ -1,0 +1,25 @@
+// Tunnel interfaces.
+#include <fmt/format.h>
+
+#include "cli/json_fields.h"
+#include "cli/text.h"
+
+namespace cygnet {
+
+std::string TunnelText(const Json& tunnel) {
+  const std::string identity = tunnel.contains("if_id")
+                                   ? fmt::format("if_id {}", Number(tunnel, "if_id"))
+                                   : "mark " + Text(tunnel, "mark");
+  const std::string device = Text(tunnel, "device");
+  std::string text = fmt::format("{}: {} mtu {} carrier {}{}\n", Text(tunnel, "name"), identity,
+                                 Number(tunnel, "mtu"), Text(tunnel, "carrier"),
+                                 device.empty() ? "" : " device " + device);
+  text += fmt::format("\t{} policies, {} SAs\n", Number(tunnel, "policies"), Number(tunnel, "sas"));
+  text += fmt::format("\tfrom the host {} packets {} bytes, to the host {} packets {} bytes\n",
+                      Number(tunnel, "rx_packets"), Number(tunnel, "rx_bytes"),
+                      Number(tunnel, "tx_packets"), Number(tunnel, "tx_bytes"));
+  return text + fmt::format("\tnot protected, and so dropped: {} packets\n",
+                            Number(tunnel, "unprotected"));
+}
+
+}  // namespace cygnet

@@ -1,0 +1,121 @@
+// TunnelControl: the tunnel interfaces of the host, which policies they make possible, and which
+// SA's packets come in by which. Interfaces come from the configuration or from clients, at any
+// time. Control thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "datapath/data_path.h"
+#include "device/port.h"
+#include "policy/policy.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// When the interface has a carrier.
+enum class TunnelCarrier : uint8_t {
+  kAlways,
+  kWithSa,  // while there is an SA of the tunnel
+};
+
+struct TunnelSpec {
+  std::string name;
+  // Exactly one of these two is not 0.
+  uint32_t if_id = 0;
+  uint32_t mark = 0;
+  std::string device{};  // whose wire its packets leave by; empty: the first
+  uint32_t mtu = 0;      // 0: the device's
+  TunnelCarrier carrier = TunnelCarrier::kAlways;
+  bool persist = false;  // the interface outlives the daemon
+  // With a mark: SAs between ends within these prefixes, but without a mark, belong to the tunnel
+  // too (ip_vti.c finds the tunnel of an arriving packet so). Both or none.
+  std::optional<AddressPrefix> local{};
+  std::optional<AddressPrefix> remote{};
+  bool operator==(const TunnelSpec&) const = default;
+};
+// "if_id 7", "mark 0x2a".
+std::string IdentityOf(const TunnelSpec& spec);
+
+// An interface of the host, as the daemon makes it.
+struct HostTunnel {
+  std::unique_ptr<Port> port;
+  int32_t ifindex = 0;
+  std::function<Status(LinkStatus)> set_carrier{};
+};
+
+struct TunnelReport {
+  TunnelSpec spec;
+  int32_t ifindex = 0;
+  uint32_t mtu = 0;
+  uint64_t sas = 0;
+  uint64_t policies = 0;
+  uint64_t unprotected = 0;  // packets that no policy or SA of the tunnel protected
+  PortStats host{};          // rx = from the host
+};
+
+// What happens to a policy whose if_id or mark no tunnel has, and which does not block.
+enum class UnmetPolicies : uint8_t {
+  kRefused,
+  kBlock,  // taken, and blocks (PolicySpec::unmet): those of an earlier process
+};
+
+class TunnelControl {
+ public:
+  struct Parts {
+    DataPath* path = nullptr;
+    std::vector<std::string> devices{};  // by number
+    // Makes the interface with this MTU. Empty: there can be no tunnels.
+    std::function<Result<HostTunnel>(const TunnelSpec&, uint32_t mtu)> make{};
+  };
+  explicit TunnelControl(Parts parts) : parts_(std::move(parts)), path_(*parts_.path) {}
+
+  // Errors: kExists (the name, if_id or mark is taken), kNoDevice, and those of the interface.
+  Status Add(const TunnelSpec& spec);
+  // kNoDevice: there is none with this name. Policies that need it block from now on, until they
+  // are removed or it is there again: packets for it could otherwise take another way, in clear.
+  Status Remove(const std::string& name);
+  std::vector<TunnelReport> Report() const;
+  // nullptr: it is not the interface of a tunnel.
+  const TunnelSpec* At(int32_t ifindex) const;
+
+  void SetUnmetPolicies(UnmetPolicies what) { unmet_ = what; }
+  // Sets PolicySpec::unmet, or refuses the policy.
+  Status Judge(PolicySpec* policy) const;
+  // Refuses an SA whose packets would need a mark that no tunnel has.
+  Status RefuseUnmet(const SaSpec& sa) const;
+
+  // Before packets find the SA; until Forget.
+  void Follow(const std::shared_ptr<Sa>& sa);
+  void Forget(const Sa& sa);
+
+ private:
+  struct Row {
+    TunnelSpec spec;
+    Tunnel* tunnel = nullptr;
+    int32_t ifindex = 0;
+    std::function<Status(LinkStatus)> set_carrier{};
+    uint64_t sas = 0;
+  };
+  template <typename Fits>
+  const Row* Having(Fits fits) const;
+  Status CheckFree(const TunnelSpec& spec) const;
+  bool Meets(const PolicySpec& policy) const;
+  uint16_t NumberFor(const SaSpec& sa) const;
+  void Count(uint16_t number, int change);
+  void ShowCarrier(const Row& row) const;
+  void ApplyToAll();
+
+  const Parts parts_;
+  DataPath& path_;
+  UnmetPolicies unmet_ = UnmetPolicies::kRefused;
+  std::vector<Row> rows_;
+};
+
+}  // namespace cygnet

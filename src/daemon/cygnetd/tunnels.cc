@@ -1,0 +1,52 @@
+// The tunnel interfaces of the configuration.
+#include <sys/resource.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "daemon/cygnetd/runtime.h"
+
+namespace cygnet {
+namespace {
+
+// Each worker has a descriptor of each tunnel. The hard limit is for the operator to raise.
+void AllowManyDescriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) const {
+  // The service manager keeps some hundred descriptors. Interfaces beyond that should persist.
+  constexpr std::size_t kKeptAtMost = 256;
+  const bool few = (path_->tunnels.size() + 1) * config_.workers <= kKeptAtMost;
+  auto port = TapPort::Create({.name = spec.name,
+                               .queues = config_.workers,
+                               .mtu = mtu,
+                               .layer = HostLayer::kIp,
+                               .persist = spec.persist,
+                               .keeper = few ? Keeper() : nullptr});
+  if (!port) return In("tunnel " + spec.name, port.error());
+  if (spec.persist) CYGNET_RETURN_IF_ERROR((*port)->Keep());
+  TapPort* const tap = port->get();
+  return HostTunnel{.port = *std::move(port),
+                    .ifindex = tap->ifindex(),
+                    .set_carrier = [tap](LinkStatus status) { return tap->SetCarrier(status); }};
+}
+
+// Before policies and SAs of an earlier process come back, which need them.
+Status Runtime::AddTunnels(const Config& config) {
+  if (!config.tunnels.empty()) AllowManyDescriptors();
+  for (const TunnelSpec& tunnel : config.tunnels) {
+    CYGNET_RETURN_IF_ERROR(control_->AddTunnel(tunnel));
+  }
+  if (!config.tunnels.empty()) {
+    Log(LogLevel::kInfo, std::to_string(config.tunnels.size()) + " tunnel interfaces");
+  }
+  return {};
+}
+
+}  // namespace cygnet
