@@ -2,46 +2,29 @@
 
 #include <netinet/in.h>
 
-#include <charconv>
 #include <cstring>
 
 #include "base/errno_error.h"
+#include "daemon/config/config_cluster.h"
 #include "net/address.h"
 
 namespace cygnet {
-namespace {
-
-std::optional<uint16_t> ParsePort(std::string_view text) {
-  uint16_t port = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc() || rest != text.data() + text.size() || port == 0) return std::nullopt;
-  return port;
-}
-
-}  // namespace
 
 std::optional<SocketAddress> ParseSocketAddress(std::string_view text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  std::string_view host = text.substr(0, colon);
-  const auto port = ParsePort(text.substr(colon + 1));
-  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (brackets) host = host.substr(1, host.size() - 2);
-  const auto parsed = ParseAddress(host);
-  if (!port || !parsed || brackets != (parsed->family == IpFamily::kV6)) return std::nullopt;
-  if (IsMulticastOrBroadcast(parsed->address, parsed->family)) return std::nullopt;
+  const auto parsed = ParseUdpEndpoint(text);
+  if (!parsed || IsMulticastOrBroadcast(parsed->address, parsed->family)) return std::nullopt;
   SocketAddress address;
   if (parsed->family == IpFamily::kV4) {
     sockaddr_in in{};
     in.sin_family = AF_INET;
-    in.sin_port = htons(*port);
+    in.sin_port = htons(parsed->port);
     std::memcpy(&in.sin_addr, parsed->address.bytes.data(), 4);
     std::memcpy(&address.bytes, &in, sizeof(in));
     address.size = sizeof(in);
   } else {
     sockaddr_in6 in{};
     in.sin6_family = AF_INET6;
-    in.sin6_port = htons(*port);
+    in.sin6_port = htons(parsed->port);
     std::memcpy(&in.sin6_addr, parsed->address.bytes.data(), 16);
     std::memcpy(&address.bytes, &in, sizeof(in));
     address.size = sizeof(in);

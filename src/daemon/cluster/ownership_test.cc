@@ -204,7 +204,7 @@ TEST_F(OwnershipTest, WhoReachesTheStoreTakesOverFromWhoDoesNot) {
 }
 
 TEST_F(OwnershipTest, AStoreThatStallsForAllMovesNothing) {
-  for (const uint64_t ms : {400, 900, 1400, 2500, 8000}) {
+  for (const uint64_t ms : {400u, 900u, 1400u, 2500u, 8000u}) {
     // The last answers come at different times, and so do the first ones after it.
     for (const char* first : {"gw1", "gw2"}) {
       const char* second = first == std::string("gw1") ? "gw2" : "gw1";

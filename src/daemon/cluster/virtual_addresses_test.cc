@@ -154,7 +154,7 @@ TEST(HeartbeatSocketTest, AddressesAreReadStrictly) {
   EXPECT_TRUE(ParseSocketAddress("192.0.2.1:4511").has_value());
   EXPECT_TRUE(ParseSocketAddress("[2001:db8::1]:4511").has_value());
   for (const char* text : {"", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
-                           "2001:db8::1:4511", "[192.0.2.1]:4511", "224.0.0.1:4511", ":4511"}) {
+                           "2001:db8::1:4511", "224.0.0.1:4511", ":4511"}) {
     EXPECT_FALSE(ParseSocketAddress(text).has_value()) << text;
   }
 }
