@@ -45,6 +45,8 @@ class OwnershipLab {
   // As kill -9: the store keeps its key until the lease ends.
   void Kill(const std::string& name) { nodes_[name].stopped = true; }
   void Cut(const std::string& a, const std::string& b) { cut_.insert({a, b}), cut_.insert({b, a}); }
+  // `to` does not hear `from` any more.
+  void CutOneWay(const std::string& from, const std::string& to) { cut_.insert({from, to}); }
   void Heal() { cut_.clear(); }
   Node& node(const std::string& name) { return nodes_[name]; }
   const GroupOwner& owner(GroupId group = 1) const { return owners_[group - 1]; }

@@ -49,16 +49,17 @@ void Ownership::OnOwner(GroupId id, const GroupOwner& owner, int64_t at_revision
     return;
   }
   const bool gave = group.giving;
+  const bool was_mine = IsMine(group.owner);
   group.owner = owner;
   group.owner_ns = now_ns;
   group.highest_epoch = std::max(group.highest_epoch, owner.epoch);
   if (owner.epoch >= group.claimed_epoch) group.claimed_epoch = 0;
   group.writing = group.giving = false;
-  group.lost = false;
+  // However this node noticed it: by the watch, by a heartbeat, or by its clock.
+  group.lost = was_mine && !gave && !owner.node.empty() && !IsMine(owner);
   if (IsMine(owner)) return;
   group.reason.clear();
   if (group.works) {
-    group.lost = !gave && !owner.node.empty();
     if (gave) group.gave_ns = now_ns + kHoldDownNs;
     const std::string other = owner.node.empty() ? "nobody" : owner.node;
     End(&group, gave ? "given to " + other : other + " took it over");

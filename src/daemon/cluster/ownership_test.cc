@@ -115,6 +115,20 @@ TEST_F(OwnershipTest, NodesThatDoNotHearEachOtherChangeTheOwnerOnce) {
   EXPECT_LE(lab.RunUntilWorks("gw1"), 200u) << "heard again for 10 s, its silence counts again";
 }
 
+TEST_F(OwnershipTest, WhoHeardThatItLostDoesNotTakeItBackEither) {
+  lab.CutOneWay("gw1", "gw2");
+  lab.RunUntilWorks("gw2");
+  lab.node("gw1").store_away = true;  // so the heartbeat comes first
+  lab.Run(20);
+  EXPECT_THAT(Last("gw1").text, HasSubstr("gw2 says"));
+  lab.node("gw1").store_away = false;
+  lab.Run(5000);
+  lab.Cut("gw1", "gw2");
+  lab.Run(60000);
+  EXPECT_EQ(lab.changes, 2);
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw2"));
+}
+
 TEST_F(OwnershipTest, AfterALostPartitionTheEndOfTheLeaseCounts) {
   lab.Cut("gw1", "gw2");
   lab.Run(5000);
