@@ -204,7 +204,8 @@ Status Numbers::AskInbound(Grant* grant, uint64_t from, uint64_t step) {
   grant->mark.reset();
   grant->begin_at.reset();
   for (int tries = 0; tries < 3; ++tries) {
-    const uint64_t up_to = std::max(AtMost(std::max(from, known), step, limit), known);
+    const uint64_t base = known == row.mark ? from : std::max(from, known);
+    const uint64_t up_to = std::max(AtMost(base, step, limit), known);
     const auto mark = store_->Inbound(row.identity->inbound, known, up_to);
     if (!mark) return mark.error();
     if (mark->raised) {
@@ -224,7 +225,12 @@ Status Numbers::Ask(std::vector<Grant>* grants) {
       if (NeedsOutbound(row)) CYGNET_RETURN_IF_ERROR(AskOutbound(&grant, NextCount(row)));
       if (!NeedsInbound(row)) continue;
       const uint64_t from = row.sa->inbound()->replay.wanted();
-      CYGNET_RETURN_IF_ERROR(AskInbound(&grant, from, NextStep(row)));
+      const uint64_t step = NextStep(row);
+      if (AtMost(from, step, LimitOf(*row.sa)) > row.mark) {
+        CYGNET_RETURN_IF_ERROR(AskInbound(&grant, from, step));
+      } else {
+        grant.mark = row.mark;  // far enough: what is reserved is lost in a crash
+      }
     }
     return {};
   };
