@@ -77,6 +77,7 @@ class ClusterCase(suite.Case):
     more = ""           # further keys of [cluster]
     daemon_more = ""    # further keys of [daemon]
     sa_words = "replay-window 4096 flag esn"
+    more_sas = 0        # of the group, without traffic
     rate = 2000
 
     @classmethod
@@ -108,6 +109,19 @@ class ClusterCase(suite.Case):
         gateway = Gateway(name, suite.cygnet(), cls.workdir, cls.switch)
         cls.addClassCleanup(suite.close_host, gateway)
         return gateway
+
+    def setUp(self):
+        self.addCleanup(self.stop_gateways)
+
+    def stop_gateways(self):
+        """Whatever the test did to them."""
+        for server in self.store.servers:
+            server.signal(signal.SIGCONT)
+        for gateway in self.gateways.values():
+            gateway.heal()
+            if gateway.daemon is not None and gateway.daemon.poll() is None:
+                gateway.daemon.send_signal(signal.SIGCONT)
+                gateway.stop()
 
     # --- Configuration ---
 
@@ -143,9 +157,12 @@ wire = "wire0"
 
     def new_keys(self):
         self.keys = {spi: os.urandom(20) for spi in (SPI_OUT, SPI_IN)}
+        self.idle = [f"state add src {VIP} dst {PEER} proto esp spi {0x10000 + i:#x} reqid 9 mode tunnel "
+                     f"{self.sa_words} aead rfc4106(gcm(aes)) 0x{os.urandom(20).hex()} 128"
+                     for i in range(self.more_sas)]
 
     def sa_lines(self):
-        lines = []
+        lines = list(self.idle)
         for spi, ends, way in ((SPI_OUT, (VIP, PEER), "out"), (SPI_IN, (PEER, VIP), "in")):
             inner = ("10.1.0.0/16", "10.2.0.0/16")[::1 if way == "out" else -1]
             lines.append(f"state add src {ends[0]} dst {ends[1]} proto esp spi {spi:#x} reqid 1 mode tunnel "
@@ -180,7 +197,7 @@ wire = "wire0"
     def wait_ready(self, name):
         """A node that holds the SAs mute, and whose heartbeats are heard."""
         gateway = self.gateways[name]
-        self.wait_for(lambda: len(gateway.show("sa")) >= 2 and self.store.get(f"node/{name}"),
+        self.wait_for(lambda: len(gateway.show("sa")) >= 2 + self.more_sas and self.store.get(f"node/{name}"),
                       f"{name} to be ready")
 
     def other(self, name):

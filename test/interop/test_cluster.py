@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+"""Two gateways and real etcd: take-over, a process that sleeps, partitions, a move, a store that is away,
+replays. Nothing is repeated, nothing is accepted twice, and nothing leaves in clear.
+"""
+
+import os
+import signal
+import socket
+import statistics
+import time
+
+import suite
+from clusterkit import CLIENT, FAR, SPI_IN, SPI_OUT, ClusterCase
+from rawwire import inside
+
+RUNS = int(os.environ.get("CYGNET_TAKEOVERS", "2"))  # alternately of gw1 and gw2
+HEARTBEATS = "udp dport 4712"
+TO_ETCD = "tcp dport 2379"
+REFUSED = ("in-number-unknown", "in-no-numbers", "in-replay-duplicate", "in-replay-old",
+           "late-beyond-window", "in-no-state")
+
+
+class Cluster(ClusterCase):
+    def setUp(self):
+        super().setUp()
+        self.start_both()
+        self.traffic()
+        self.flows_pass()
+
+    def take_over(self, name):
+        """Kills the owner; the other one continues. Returns what it cost."""
+        new = self.other(name)
+        counts = (self.host.sent, self.auditor.arrived.unique, self.sender.sent, self.host.arrived.unique)
+        for tally in (self.auditor.arrived, self.host.arrived):
+            tally.longest = 0.0
+        self.auditor.mark()
+        killed = time.monotonic()
+        self.gateways[name].kill()
+        self.wait_for(lambda: new in self.auditor.first, f"{new} to send")
+        self.flows_pass()
+        after = (self.host.sent, self.auditor.arrived.unique, self.sender.sent, self.host.arrived.unique)
+        sent_out, out, sent_in, into = (a - b for a, b in zip(after, counts))
+        return {"first packet": self.auditor.first[new] - killed,
+                "out": self.auditor.arrived.longest, "in": self.host.arrived.longest,
+                "lost out": sent_out - out, "lost in": sent_in - into}
+
+    def test_the_owner_is_killed(self):
+        costs = []
+        owner = "gw1"
+        for _ in range(RUNS):
+            costs.append(self.take_over(owner))
+            self.start(owner)
+            self.wait_ready(owner)
+            self.assertFalse(self.gateways[owner].has(), "it comes back without the address")
+            owner = self.other(owner)
+        self.report(costs)
+        self.judge()
+        self.assertLess(max(cost["in"] for cost in costs), 1.0 * suite.SLOWNESS)
+
+    def report(self, costs):
+        for what, unit, factor in (("first packet", "ms", 1000), ("out", "ms", 1000), ("in", "ms", 1000),
+                                   ("lost out", "packets", 1), ("lost in", "packets", 1)):
+            values = [cost[what] * factor for cost in costs]
+            print(f"    take-over, {what}: median {statistics.median(values):.0f} {unit}, worst "
+                  f"{max(values):.0f} {unit} of {len(values)}", flush=True)
+
+    def test_a_sleeper_wakes(self):
+        """The owner sleeps, the other one takes over, and the owner wakes with frames in its rings."""
+        first = self.gateways["gw1"]
+        first.daemon.send_signal(signal.SIGSTOP)
+        self.wait_owner("gw2")
+        self.flows_pass()
+        time.sleep(1)
+        first.daemon.send_signal(signal.SIGCONT)
+        self.wait_for(lambda: not first.has(), "it to give up its address")
+        self.flows_pass()
+        self.assertEqual(self.store.owner()["node"], "gw2")
+        self.judge()
+
+    def test_the_owner_is_cut_off_from_the_store(self):
+        self.gateways["gw1"].cut(TO_ETCD)
+        self.wait_owner("gw2", 15)
+        self.flows_pass()
+        self.gateways["gw1"].heal()
+        self.wait_ready("gw1")
+        self.flows_pass()
+        self.judge()
+
+    def test_nodes_that_do_not_hear_each_other_do_not_fight(self):
+        epoch = self.store.owner()["epoch"]
+        for gateway in self.gateways.values():
+            gateway.cut(HEARTBEATS)
+        time.sleep(4)
+        self.flows_pass()
+        self.assertLessEqual(self.store.owner()["epoch"], epoch + 1)
+        for gateway in self.gateways.values():
+            gateway.heal()
+        time.sleep(1)
+        self.flows_pass()
+        self.assertLessEqual(self.store.owner()["epoch"], epoch + 1)
+        self.judge()
+
+    def test_a_move(self):
+        for new in ("gw2", "gw1"):
+            self.gateways[self.other(new)].text("cluster", "move", "group", "vpn", "to", new)
+            self.wait_owner(new)
+            self.flows_pass()
+        lost = self.judge()
+        self.assertLess(max(lost), 0.2 * self.rate * 2, "two moves")
+
+    def test_a_store_that_is_away(self):
+        first = self.gateways["gw1"]
+        for server in self.store.servers:
+            server.signal(signal.SIGSTOP)
+        try:
+            self.wait_for(lambda: first.drops().get("in-no-numbers"), "the inbound mark", 10)
+            self.exhaust(first)
+        finally:
+            for server in self.store.servers:
+                server.signal(signal.SIGCONT)
+        self.flows_pass(20)
+        self.judge()
+
+    def exhaust(self, gateway):
+        """Sends until the numbers are used up."""
+        with inside(self.client), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as burst:
+            burst.bind((CLIENT, 0))
+
+            def more():
+                for _ in range(2000):
+                    burst.sendto(b"more", (FAR, 9))
+                return gateway.drops().get("out-no-numbers")
+            self.wait_for(more, "the numbers to end", 60)
+
+    def test_a_replay_at_the_new_owner(self):
+        """All that the peer has sent comes again. What was lost may be accepted now: it never was."""
+        self.wait_for(lambda: self.sender.sent > 3000, "traffic to record")
+        self.sender.done.set()
+        self.sender.join()
+        kept = list(self.sender.kept)
+        self.wait_for(lambda: self.host.arrived.unique == len(kept), "all to arrive")
+        second = self.gateways["gw2"]
+        self.gateways["gw1"].kill()
+        self.wait_owner("gw2")
+        before = suite.counters(second)
+        self.sender.replay(kept)
+        self.wait_for(lambda: self.refused(before, second) >= 0.98 * len(kept), "the frames to be refused")
+        print("   ", f"{len(kept)} again:", suite.difference(before, suite.counters(second)), flush=True)
+        self.assertEqual((self.host.arrived.doubled, self.host.arrived.unique), (0, len(kept)))
+        self.judge()
+
+    @staticmethod
+    def refused(before, gateway):
+        now = suite.difference(before, suite.counters(gateway))
+        return sum(now.get(name, 0) for name in REFUSED)
+
+    def test_what_an_operator_sees(self):
+        report = self.gateways["gw2"].show("cluster")
+        print(report)
+        self.assertIn("gw1", self.gateways["gw2"].text("cluster"))
+        sas = {int(sa["spi"], 16) for sa in self.gateways["gw2"].show("sa")}
+        self.assertEqual(sas, {SPI_OUT, SPI_IN})
+
+
+if __name__ == "__main__":
+    suite.main()
