@@ -9,6 +9,8 @@
 #include "xfrm/aevent_message.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
+#include "xfrm/migrate_message.h"
+#include "xfrm/migrate_state_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/request.h"
 #include "xfrm/sa_message.h"
@@ -68,6 +70,19 @@ void TryAllocSpi(const xfrm::Request& request) {
   (void)xfrm::EncodeSa(ViewOf(wanted->spec), {}, xfrm::DumpPart::kNo);
 }
 
+void TryMigrateState(const xfrm::Request& request) {
+  const auto migration = xfrm::DecodeMigrateState(request);
+  if (!migration) {
+    CYGNET_CHECK(!migration.error().message.empty());
+    return;
+  }
+  const SaSpec nowhere;
+  SaView view;
+  view.spec = &nowhere;
+  const auto event = xfrm::EncodeSaMigrated(*migration, view, {});
+  CYGNET_CHECK(xfrm::DecodeMigrateState(Reparse(event)).has_value());
+}
+
 // Only sanitizers check these results.
 void TryRest(const xfrm::Request& request) {
   using xfrm::RequestType;
@@ -108,6 +123,12 @@ void TryRest(const xfrm::Request& request) {
     case RequestType::kSetDefault:
       (void)xfrm::DecodeDefaults(request);
       break;
+    case RequestType::kMigrate:
+      (void)xfrm::DecodeMigrate(request).has_value();
+      break;
+    case RequestType::kAcquire:
+      (void)xfrm::DecodeAcquire(request).has_value();
+      break;
     default:
       break;
   }
@@ -145,6 +166,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
         break;
       case xfrm::RequestType::kAllocSpi:
         TryAllocSpi(*request);
+        break;
+      case xfrm::RequestType::kMigrateState:
+        TryMigrateState(*request);
         break;
       default:
         TryRest(*request);

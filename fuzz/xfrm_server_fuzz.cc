@@ -109,6 +109,20 @@ Bytes AcquireBody(Script& in) {
   return Raw(wire);
 }
 
+Bytes MigrateStateBody(Script& in) {
+  static constexpr const char* kEnds[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"};
+  xfrm::Zeroed<xfrm::MigrateState> wire;
+  wire->id = *xfrm::testing::SaKey(0x100 + static_cast<uint32_t>(in.Below(4)));
+  wire->new_saddr = xfrm::testing::Address(kEnds[in.Below(4)]);
+  wire->new_daddr = xfrm::testing::Address(kEnds[in.Below(4)]);
+  wire->new_reqid = static_cast<uint32_t>(in.Below(3));
+  wire->flags = in.OneIn(2) ? static_cast<uint32_t>(in.Below(8)) : 0;
+  wire->new_family = in.OneIn(8) ? 10 : 2;
+  if (in.OneIn(4)) wire->new_sel.prefixlen_d = in.Byte();
+  if (in.OneIn(8)) wire->reserved = 1;
+  return Raw(wire);
+}
+
 Bytes FixedPart(RequestType type, Script& in) {
   switch (type) {
     case RequestType::kNewSa:
@@ -141,6 +155,8 @@ Bytes FixedPart(RequestType type, Script& in) {
     }
     case RequestType::kAcquire:
       return AcquireBody(in);
+    case RequestType::kMigrateState:
+      return MigrateStateBody(in);
     case RequestType::kFlushSa:
     case RequestType::kSetDefault:
     case RequestType::kGetDefault:
@@ -220,12 +236,12 @@ Bytes AttributePayload(uint16_t type, Script& in) {
   }
 }
 
-constexpr uint16_t kUsual[] = {XFRMA_ALG_AEAD,   XFRMA_TMPL,           XFRMA_MIGRATE,
-                               XFRMA_MARK,       XFRMA_IF_ID,          XFRMA_POLICY_TYPE,
-                               XFRMA_ENCAP,      XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL,
-                               XFRMA_LTIME_VAL,  XFRMA_ALG_CRYPT,      XFRMA_ALG_AUTH_TRUNC,
-                               xfrm::kAttrSaDir, XFRMA_OFFLOAD_DEV,    XFRMA_ADDRESS_FILTER,
-                               XFRMA_PROTO,      XFRMA_REPLAY_THRESH,  XFRMA_KMADDRESS};
+constexpr uint16_t kUsual[] = {
+    XFRMA_ALG_AEAD,      XFRMA_TMPL,        XFRMA_MIGRATE,        XFRMA_MARK,
+    XFRMA_IF_ID,         XFRMA_POLICY_TYPE, XFRMA_ENCAP,          XFRMA_REPLAY_ESN_VAL,
+    XFRMA_REPLAY_VAL,    XFRMA_LTIME_VAL,   XFRMA_ALG_CRYPT,      XFRMA_ALG_AUTH_TRUNC,
+    xfrm::kAttrSaDir,    XFRMA_OFFLOAD_DEV, XFRMA_ADDRESS_FILTER, XFRMA_PROTO,
+    XFRMA_REPLAY_THRESH, XFRMA_KMADDRESS,   xfrm::kAttrSaPcpu,    XFRMA_MTIMER_THRESH};
 
 void PutAttribute(netlink::MessageBuilder& builder, Script& in) {
   const std::size_t choice = in.Below(std::size(kUsual) + 2);
@@ -237,7 +253,7 @@ void PutAttribute(netlink::MessageBuilder& builder, Script& in) {
 }
 
 netlink::Buffer NextRequest(Script& in) {
-  const auto type = static_cast<RequestType>(0x10 + in.Below(0x1a));
+  const auto type = static_cast<RequestType>(0x10 + in.Below(0x1b));
   static constexpr uint16_t kFlags[] = {NLM_F_REQUEST | NLM_F_ACK, NLM_F_REQUEST,
                                         NLM_F_REQUEST | NLM_F_DUMP,
                                         NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE, 0};

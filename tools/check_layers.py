@@ -56,7 +56,8 @@ PATH_FILES = {"datapath/bind_half.cc", "datapath/path_ops.cc", "datapath/sa_bind
 XFRM_NAMES = re.compile(r"\bXFRM(A|_MSG|_MODE|_POLICY|_STATE|_OFFLOAD|_SHARE|NLGRP)_[A-Z0-9_]+\b")
 # Of kernels after 6.1, whose headers Debian 12's main archive has: xfrm/protocol.h has names of our own.
 NEWER_NAMES = re.compile(r"\bXFRM(_OFFLOAD_PACKET|A_SA_DIR|A_NAT_KEEPALIVE_INTERVAL|A_SA_PCPU|A_IPTFS_\w+|"
-                         r"_MODE_IPTFS|_SA_DIR_\w+|_POLICY_CPU_ACQUIRE)\b")
+                         r"_MODE_IPTFS|_SA_DIR_\w+|_POLICY_CPU_ACQUIRE|_MSG_MIGRATE_STATE|"
+                         r"_MIGRATE_STATE_\w+)\b")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

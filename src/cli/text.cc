@@ -33,6 +33,7 @@ std::string ExtrasLine(const Json& sa) {
   if (const std::string direction = Text(sa, "direction"); !direction.empty()) {
     text += " dir " + direction;
   }
+  if (sa.contains("pcpu_num")) text += fmt::format(" pcpu-num {}", Number(sa, "pcpu_num"));
   if (const auto encap = sa.find("encap"); encap != sa.end()) {
     text += fmt::format(" encap espinudp sport {} dport {}", Number(*encap, "sport"),
                         Number(*encap, "dport"));

@@ -25,7 +25,7 @@ class TextTest : public ::testing::Test {
 constexpr char kSa[] = R"json({
   "src": "192.0.2.1", "dst": "192.0.2.2", "spi": "0x00001000", "proto": "esp", "family": 4,
   "mode": "tunnel", "reqid": 7, "replay_window": 32, "esn": true, "flags": ["align4", "esn"],
-  "direction": "out",
+  "direction": "out", "pcpu_num": 3,
   "aead": {"name": "rfc4106(gcm(aes))", "icv_bits": 128, "key_bits": 128},
   "encap": {"sport": 4500, "dport": 4501}, "state": "valid",
   "usage": {"bytes": 840, "packets": 10, "add_time": 1700000000, "use_time": 0},
@@ -54,7 +54,7 @@ TEST_F(TextTest, SaShowsEverything) {
             "\tproto esp spi 0x00001000 reqid 7 mode tunnel\n"
             "\treplay-window 32 flag align4 esn\n"
             "\taead rfc4106(gcm(aes)) (128 bit key) icv 128 bits\n"
-            "\tdir out encap espinudp sport 4500 dport 4501\n"
+            "\tdir out pcpu-num 3 encap espinudp sport 4500 dport 4501\n"
             "\tsel src 0.0.0.0/0 dst 0.0.0.0/0\n"
             "\tlimits soft_packets 100 hard_add_seconds 3600\n"
             "\tstate valid, 10 packets, 840 bytes, added 2023-11-14 22:13:20, first used never, "

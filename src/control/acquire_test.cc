@@ -23,12 +23,14 @@ class AcquireTest : public ControlPlaneTest {
                     .has_value());
     recorder_.Take();
   }
-  void TrafficWithoutSa() {
-    const DataPathEvent event{
-        .kind = DataPathEvent::Kind::kAcquire,
-        .policy_number = path_.spd.List()[0]->number,
-        .flow = {
-            .saddr = test::Ip("10.1.0.1"), .daddr = test::Ip("10.2.0.1"), .family = IpFamily::kV4}};
+  // `cpu`: that it is on.
+  void TrafficWithoutSa(std::optional<uint32_t> cpu = std::nullopt) {
+    const DataPathEvent event{.kind = DataPathEvent::Kind::kAcquire,
+                              .policy_number = path_.spd.List()[0]->number,
+                              .flow = {.saddr = test::Ip("10.1.0.1"),
+                                       .daddr = test::Ip("10.2.0.1"),
+                                       .family = IpFamily::kV4},
+                              .cpu = cpu};
     path_.events[0]->Push({&event, 1});
     control_->OnBell();
   }
@@ -43,6 +45,54 @@ TEST_F(AcquireTest, AsksOncePerTupleUntilTheLarvalStateIsGone) {
   recorder_.Take();
   TrafficWithoutSa();
   EXPECT_EQ(recorder_.Take(), Events{"acquire 2"});
+}
+
+// RFC 9611, kernel: xfrm_state_find. The first SA is for all CPUs; then each CPU that sends asks
+// for its own.
+class CpuAcquireTest : public AcquireTest {
+ protected:
+  void SetUp() override {
+    PolicySpec policy =
+        MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
+    policy.flags = kPolicyCpuAcquire;
+    ASSERT_TRUE(control_->AddPolicy(std::move(policy), {}).has_value());
+    recorder_.Take();
+  }
+  void AddSaOf(uint32_t spi, std::optional<uint32_t> cpu) {
+    SaSpec spec = MakeSpec({.spi = spi, .direction = SaDirection::kOut});
+    spec.cpu = cpu;
+    ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
+    recorder_.Take();
+  }
+  PolicyId IdOfPolicy() const { return cygnet::IdOf(path_.spd.List()[0]->spec); }
+  std::optional<uint32_t> NewestCpu() const { return control_->ListSas()[0]->spec().cpu; }
+};
+
+TEST_F(CpuAcquireTest, EachCpuAsksForItsOwnSaOnceThereIsOneForAll) {
+  TrafficWithoutSa(1);
+  EXPECT_EQ(recorder_.Take(), Events{"acquire 1"});
+  EXPECT_EQ(NewestCpu(), std::nullopt);
+  AddSaOf(0x100, std::nullopt);
+  EXPECT_EQ(control_->GetSadInfo().count, 1u) << "the first ACQUIRE is answered";
+  TrafficWithoutSa(1);
+  EXPECT_EQ(recorder_.Take(), Events{"acquire 2 cpu 1"});
+  EXPECT_EQ(NewestCpu(), 1u);
+  TrafficWithoutSa(1);
+  EXPECT_EQ(recorder_.Take(), Events{}) << "it is under way";
+  TrafficWithoutSa(0);
+  EXPECT_EQ(recorder_.Take(), Events{"acquire 3 cpu 0"});
+  AddSaOf(0x200, 1);
+  EXPECT_EQ(control_->GetSadInfo().count, 3u) << "the state of CPU 0 is still there";
+  TrafficWithoutSa(1);
+  EXPECT_EQ(recorder_.Take(), Events{}) << "it has one";
+}
+
+TEST_F(CpuAcquireTest, WithoutTheFlagTheSaForAllIsEnough) {
+  ASSERT_TRUE(control_->DeletePolicy(IdOfPolicy(), {}).has_value());
+  AcquireTest::SetUp();
+  AddSaOf(0x100, std::nullopt);
+  TrafficWithoutSa(1);
+  EXPECT_EQ(recorder_.Take(), Events{});
 }
 
 // Issue 13, 48. The daemon reserves an SPI in the state that the ACQUIRE made, or in its own.

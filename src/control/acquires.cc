@@ -4,6 +4,7 @@
 
 #include "control/policy_view.h"
 #include "control/template_query.h"
+#include "datapath/per_cpu.h"
 
 namespace cygnet {
 
@@ -20,12 +21,16 @@ void Acquires::OnTraffic(const DataPathEvent& event) {
 
 // False: a missing SA must exist before the next one can be requested.
 bool Acquires::AskForSas(const Policy& policy, const DataPathEvent& event) {
-  const std::vector<Sad::OutboundQuery> queries =
-      QueriesFor(policy.spec, event.flow, IfindexOf(event));
+  std::vector<Sad::OutboundQuery> queries = QueriesFor(policy.spec, event.flow, IfindexOf(event));
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    if (parts_.path->sad.ResolveOutbound(queries[i], event.flow) != nullptr) continue;
-    AskForSa(policy, i, queries[i], event);
-    if (!policy.spec.templates[i].optional) return false;
+    Sad::OutboundQuery& query = queries[i];
+    query.cpu = event.cpu;
+    const OutboundSa* found = parts_.path->sad.ResolveOutbound(query, event.flow);
+    if (found != nullptr && !LacksOwnSa(policy.spec, found->sa->spec(), event.cpu)) continue;
+    // The first SA is for all CPUs (RFC 9611: the fallback SA).
+    if (found == nullptr) query.cpu.reset();
+    AskForSa(policy, i, query, event);
+    if (found == nullptr && !policy.spec.templates[i].optional) return false;
   }
   return true;
 }
@@ -43,6 +48,7 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.mark_value = policy.spec.mark_value;
   wanted.mark_mask = policy.spec.mark_mask;
   wanted.offload = policy.spec.offload;
+  wanted.cpu = query.cpu;
   if (parts_.larval->AcquireInProgress(wanted)) return;
   if (!parts_.budget->Admit(policy.number)) return;
   wanted.acquire_seq = ++sequence_;
@@ -59,7 +65,8 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
                                    .template_index = template_index,
                                    .saddr = saddr,
                                    .daddr = query.daddr,
-                                   .seq = seq});
+                                   .seq = seq,
+                                   .cpu = query.cpu});
 }
 
 void Acquires::Request(AcquireRequest request) {

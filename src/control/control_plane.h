@@ -143,6 +143,9 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override;
   void RequestAcquire(AcquireRequest request) override { acquires_.Request(std::move(request)); }
   Status Migrate(const Migration& migration) override { return migrations_.Run(migration); }
+  Status MigrateSa(const SaMigration& migration, const RequestOrigin& origin) override {
+    return migrations_.RunOne(migration, origin);
+  }
   std::vector<std::shared_ptr<const Sa>> ListSas() const override { return sas_.List(); }
   SaView Inspect(const Sa& sa) const override { return sas_.Inspect(sa); }
   SadInfo GetSadInfo() const override { return {.count = static_cast<uint32_t>(path_.sad.size())}; }

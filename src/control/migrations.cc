@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "control/moved_spec.h"
 #include "control/policy_view.h"
 
 namespace cygnet {
@@ -87,7 +88,20 @@ std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry) const {
   return found;
 }
 
-// Places the new SA, so this can fail. Nobody finds it before FinishMove.
+Result<std::shared_ptr<Sa>> Migrations::MakeSuccessor(const Sa& from, SaSpec spec) {
+  device_policies_.Resolve(&spec);
+  spec.replay = from.ExportReplay();  // the current state; TakeOver updates it
+  const uint64_t iv_mask = from.outbound() != nullptr ? from.outbound()->iv_mask : RandomWord();
+  auto to = sas_.Make(std::move(spec), iv_mask);
+  if (!to) return to.error();
+  if (Status placed = placement_.Place(*to); !placed) {
+    sas_.Discard(**to);
+    return placed.error();
+  }
+  return to;
+}
+
+// Places the new SA, so this can fail.
 Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                                const Migration& migration, std::vector<MovingSa>* moves) {
   SaSpec spec = sa->spec().Clone();
@@ -96,21 +110,15 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   spec.family = entry.new_family;
   if (migration.encap) spec.encap = *migration.encap;
   spec.offload = migration.offload;
-  device_policies_.Resolve(&spec);
-  spec.replay = sa->ExportReplay();  // the current state; TakeOver updates it
-  const uint64_t iv_mask = sa->outbound() != nullptr ? sa->outbound()->iv_mask : RandomWord();
+  if (LeavesFromNoPort(spec)) return MakeError(Errc::kNoData, kNoSourcePort);
   const SaId id{.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(id);
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
                                  [&](const MovingSa& other) { return other.to->id() == id; });
   if (taken) return MakeError(Errc::kNoData, kTaken);
-  const auto to = sas_.Make(std::move(spec), iv_mask);
+  const auto to = MakeSuccessor(*sa, std::move(spec));
   if (!to) return MakeError(Errc::kNoData, to.error().message);
-  if (Status placed = placement_.Place(*to); !placed) {
-    sas_.Discard(**to);
-    return MakeError(Errc::kNoData, placed.error().message);
-  }
   moves->push_back({.from = sa, .to = *to});
   return {};
 }
@@ -157,6 +165,28 @@ Status Migrations::Run(const Migration& migration) {
   path_.BumpGeneration();
   device_policies_.Accept(*std::move(offer), amended);
   announcer_.Notify(Migrated{migration});
+  return {};
+}
+
+// A state without keys cannot be made anew at another place.
+Status Migrations::RunOne(const SaMigration& migration, const RequestOrigin& origin) {
+  const std::shared_ptr<Sa> from = sas_.Named(migration.id);
+  if (from == nullptr) return MakeError(Errc::kNoSuchProcess, "Can not find state");
+  if (!from->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
+  auto spec = MovedSpec(from->spec(), migration);
+  if (!spec) return spec.error();
+  CYGNET_RETURN_IF_ERROR(sas_.CheckSelector(*spec));
+  const SaId id{
+      .daddr = spec->daddr, .spi = spec->spi, .proto = spec->proto, .family = spec->family};
+  const std::shared_ptr<const Sa> there = path_.sad.Find(id);
+  if (there != nullptr && there != from) {
+    return MakeError(Errc::kExists, "New SA tuple already occupied");
+  }
+  const auto to = MakeSuccessor(*from, *std::move(spec));
+  if (!to) return MakeError(Errc::kInvalid, to.error().message);
+  FinishMove({.from = from, .to = *to});
+  path_.BumpGeneration();
+  announcer_.Notify(SaMigrated{migration, *to}, origin);
   return {};
 }
 

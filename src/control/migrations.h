@@ -1,5 +1,5 @@
 // Migrations: MIGRATE, which moves SAs, and the templates of a policy, to other outer addresses
-// (kernel: xfrm_migrate).
+// (kernel: xfrm_migrate), and MIGRATE_STATE, which moves one SA (kernel: xfrm_do_migrate_state).
 //
 // Workers find an SA by its addresses, so a new object replaces the old one. Both have the same
 // key, so no sequence number may come from both: the old counter is closed before the new SA can be
@@ -30,6 +30,8 @@ class Migrations {
 
   // All of it or, on an error, nothing.
   Status Run(const Migration& migration);
+  // The same for one SA.
+  Status RunOne(const SaMigration& migration, const RequestOrigin& origin);
 
  private:
   struct MovingSa {
@@ -41,6 +43,9 @@ class Migrations {
   Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
   Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                      const Migration& migration, std::vector<MovingSa>* moves);
+  // Makes and places the SA that goes on with the numbers of `from`. Nobody finds it before
+  // FinishMove.
+  Result<std::shared_ptr<Sa>> MakeSuccessor(const Sa& from, SaSpec spec);
   void UndoMoves(const std::vector<MovingSa>& moves);
   void FinishMove(const MovingSa& move);
 

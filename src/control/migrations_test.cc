@@ -38,6 +38,17 @@ class MigrationsTest : public test::SasFixture {
     migration.entries = std::move(entries);
     return migration;
   }
+  // One SA by its identity: to `to`, with this reqid.
+  static SaMigration MoveOne(const SaOptions& options, const std::string& to, uint32_t reqid = 1) {
+    SaMigration migration;
+    migration.id = IdOf(options);
+    migration.new_saddr = Ip("192.0.2.1");
+    migration.new_daddr = Ip(to);
+    migration.new_family = IpFamily::kV4;
+    migration.new_reqid = Reqid(reqid);
+    migration.selector = test::MakeSpec(options).selector;
+    return migration;
+  }
   const Template& TemplateNow() const { return path_.spd.List()[0]->spec.templates[0]; }
 
   Migrations migrations_{&path_, &announcer_, &placement_, &device_policies_, &sas_};
@@ -68,6 +79,103 @@ TEST_F(MigrationsTest, SecondMoveThatFailsUndoesTheFirst) {
   EXPECT_TRUE(first->usable());
   EXPECT_EQ(placement_.all().size(), 3u) << "the place of the first is released";
   EXPECT_EQ(TemplateNow().daddr, Ip("192.0.2.2"));
+}
+
+TEST_F(MigrationsTest, OneSaMovesWithoutItsPolicy) {
+  const auto from = Add({});
+  EXPECT_EQ(from->outbound()->sequence.Reserve(41).count, 41u);
+  for (const uint64_t seq : {3u, 9u}) (void)from->inbound()->replay.Commit(seq);
+  from->lifetime().SetUsage({.bytes = 4100, .packets = 41, .add_time = 5, .use_time = 6});
+  from->lifetime().SetLastUsed(77);
+  recorder_.Take();
+  const uint64_t generation = path_.generation();
+  ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.9", 5), {.seq = 3, .pid = 4}));
+  EXPECT_EQ(recorder_.Take(), Events{"sa-migrated"});
+  EXPECT_EQ(recorder_.origins.back().seq, 3u);
+  EXPECT_EQ(recorder_.origins.back().pid, 4u);
+  EXPECT_GT(path_.generation(), generation);
+  EXPECT_EQ(TemplateNow().daddr, Ip("192.0.2.2")) << "policies are key management's matter";
+  EXPECT_EQ(sas_.Named(IdOf({})), nullptr);
+  const auto to = sas_.Named(IdOf({.dst = "192.0.2.9"}));
+  ASSERT_NE(to, nullptr);
+  EXPECT_EQ(to->spec().reqid, Reqid(5));
+  EXPECT_EQ(to->outbound()->sequence.Reserve(1).first, 42u);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(1).count, 0u) << "closed";
+  EXPECT_EQ(to->outbound()->iv_mask, from->outbound()->iv_mask);
+  EXPECT_EQ(to->inbound()->replay.Check(9), DropReason::kInReplayDuplicate);
+  EXPECT_EQ(to->inbound()->replay.Check(8), DropReason::kNone);
+  EXPECT_EQ(to->lifetime().usage().packets, 41u);
+  EXPECT_EQ(to->lifetime().last_used(), 77u);
+}
+
+// The identity stays, so both objects have it for a moment.
+TEST_F(MigrationsTest, OneSaGetsAnotherReqidWhereItIs) {
+  const auto from = Add({});
+  EXPECT_EQ(from->outbound()->sequence.Reserve(41).count, 41u);
+  ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.2", 5), {}));
+  const auto to = sas_.Named(IdOf({}));
+  ASSERT_NE(to, nullptr);
+  EXPECT_NE(to, from);
+  EXPECT_EQ(path_.sad.size(), 1u);
+  EXPECT_EQ(path_.sad.LookupInbound(Spi(0x1000), Ip("192.0.2.2"), IpFamily::kV4, kProtoEsp),
+            to.get());
+  EXPECT_EQ(to->outbound()->sequence.Reserve(1).first, 42u);
+  EXPECT_EQ(placement_.all().size(), 1u);
+}
+
+TEST_F(MigrationsTest, TheOperatorsWordStaysWithAnSaThatStays) {
+  ASSERT_NE(Add({}), nullptr);
+  PlacementCommand command;
+  command.spi = Spi(0x1000);
+  command.daddr = Ip("192.0.2.2");
+  command.mode = PlacementMode::kCrypto;
+  ASSERT_TRUE(placement_.SetOverride(command).has_value());
+  ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.2", 5), {}));
+  const auto to = sas_.Named(IdOf({}));
+  EXPECT_EQ(placement_.Find(to->number)->outbound.request.by, RequestedBy::kOperator);
+  ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.2", 6), {}));
+  EXPECT_EQ(placement_.Find(sas_.Named(IdOf({}))->number)->outbound.request.by,
+            RequestedBy::kOperator)
+      << "the command was forgotten with the first object";
+}
+
+TEST_F(MigrationsTest, OneSaStaysWhereThePlaceIsTaken) {
+  const auto from = Add({});
+  ASSERT_NE(Add({.dst = "192.0.2.9"}), nullptr);
+  recorder_.Take();
+  const Status taken = migrations_.RunOne(MoveOne({}, "192.0.2.9"), {});
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::kExists);
+  EXPECT_EQ(taken.error().message, "New SA tuple already occupied");
+  EXPECT_EQ(recorder_.Take(), Events{});
+  EXPECT_EQ(from->outbound()->sequence.Reserve(1).first, 1u);
+}
+
+// What the probe for support relies on.
+TEST_F(MigrationsTest, AnUnknownSaIsNotThere) {
+  const Status unknown = migrations_.RunOne(MoveOne({}, "192.0.2.9"), {});
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Errc::kNoSuchProcess);
+  EXPECT_EQ(unknown.error().message, "Can not find state");
+}
+
+TEST_F(MigrationsTest, AReservedSpiDoesNotMove) {
+  ASSERT_NE(Reserve(0x300), nullptr);
+  EXPECT_EQ(migrations_.RunOne(MoveOne({.spi = 0x300}, "192.0.2.9"), {}).error().code,
+            Errc::kInvalid);
+  EXPECT_NE(sas_.Named(IdOf({.spi = 0x300})), nullptr);
+}
+
+TEST_F(MigrationsTest, OneSaStaysOnItsDeviceUnlessTheRequestClearsIt) {
+  const SaOptions options{.offload = OffloadRequest{OffloadMode::kCrypto, test::kNic0, false}};
+  ASSERT_NE(Add(options), nullptr);
+  ASSERT_TRUE(migrations_.RunOne(MoveOne(options, "192.0.2.9"), {}));
+  const auto there = sas_.Named(IdOf({.dst = "192.0.2.9"}));
+  EXPECT_TRUE(sas_.Inspect(*there).offload.has_value());
+  SaMigration back = MoveOne({.dst = "192.0.2.9"}, "192.0.2.2");
+  back.clears_offload = true;
+  ASSERT_TRUE(migrations_.RunOne(back, {}));
+  EXPECT_FALSE(sas_.Inspect(*sas_.Named(IdOf({}))).offload.has_value());
 }
 
 TEST_F(MigrationsTest, WithoutAPolicyNothingMoves) {

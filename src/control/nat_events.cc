@@ -6,7 +6,7 @@ void NatMappings::OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer)
   const SaSpec& spec = sa->spec();
   if (!spec.encap.has_value()) return;
   // UPDSA may have updated the SA meanwhile.
-  if (outer.saddr == spec.saddr && outer.sport == spec.encap->sport) return;
+  if (outer.saddr == spec.saddr && spec.encap->AdmitsSource(outer.sport)) return;
   if (!limiters_[sa->number].Admit(outer.saddr, outer.sport, spec.mapping_max_age.value_or(0),
                                    clock_.MonotonicNs())) {
     return;

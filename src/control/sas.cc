@@ -32,7 +32,7 @@ std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
 // --- Requests ---
 
 Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
   CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
   if (path_.sad.FindWithAnyMark(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   const auto sa = Install(std::move(spec));
@@ -42,7 +42,7 @@ Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
 }
 
 Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
-  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(spec.selector));
+  CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
   CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
   const SaId id = IdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
@@ -182,7 +182,7 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
 }
 
 Status Sas::Restore(RestoredSa from) {
-  CYGNET_RETURN_IF_ERROR(parts_.own_devices->RefuseForeignInterface(from.spec.selector));
+  CYGNET_RETURN_IF_ERROR(CheckSelector(from.spec));
   if (path_.sad.FindWithAnyMark(IdOf(from.spec)) != nullptr)
     return MakeError(Errc::kExists, "it exists");
   if (from.state == SaState::kLarval) {

@@ -67,6 +67,10 @@ class Sas {
   SaView Inspect(const Sa& sa) const;
   // The SA that a client means; nullptr: none. SPI 0 names nothing: states without an SPI have it.
   std::shared_ptr<Sa> Named(const SaId& id) const;
+  // Refuses a selector that names an interface of others.
+  Status CheckSelector(const SaSpec& spec) const {
+    return parts_.own_devices->RefuseForeignInterface(spec.selector);
+  }
 
   // --- The life of an SA ---
   // Makes an SA with its number, ready for placement. Nobody finds it yet. `iv_mask`: unless the

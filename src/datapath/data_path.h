@@ -59,6 +59,7 @@ struct DataPathEvent {
   FlowKey flow{};    // kAcquire: of the packet; kMapping: of its outer header, ports of the UDP
                      // header; kShortQuote: of the quoted packet
   uint32_t mtu = 0;  // kShortQuote: from the ICMP message
+  std::optional<uint32_t> cpu{};  // kAcquire: that the packet was on
 };
 
 // Addresses of the host itself, to distinguish "in" from "forward". Immutable; replaced as a whole.

@@ -31,6 +31,7 @@ struct FlowDecision {
   FlowAction action = FlowAction::kDrop;
   DropReason reason = DropReason::kNone;  // for kDrop
   bool acquire = false;                   // an SA must be requested from key management
+  bool wants_own = false;  // kProtect: the policy wants an SA for this CPU alone (RFC 9611)
   Policy* policy = nullptr;
   Policy* second = nullptr;  // the MAIN policy if `policy` is a SUB policy and both apply
   // Outbound: the policies of direction fwd that admit a packet from another host.

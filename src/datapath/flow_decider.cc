@@ -19,7 +19,7 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const uint64_t tag = OutboundTag(interface, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   warm_up_->CountMiss();
-  fresh_ = DecideOutbound(*path_, ip, ifindex);
+  fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_);
   // Not cached, so that each packet asks key management for an SA, not only the first.
   if (!fresh_.acquire) cache_.Store(ip.flow, tag, generation, fresh_);
   return fresh_;

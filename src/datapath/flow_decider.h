@@ -13,9 +13,10 @@ namespace cygnet {
 // Belongs to one worker. A returned reference is valid until the next call.
 class FlowDecider {
  public:
-  // Both arguments outlive this object. `warm_up` counts the outbound flows that missed the cache.
-  FlowDecider(const DataPath* path, WarmUp* warm_up)
-      : path_(path), warm_up_(warm_up), cache_(path->flow_entries) {}
+  // Both pointers outlive this object. `warm_up` counts the outbound flows that missed the cache.
+  // `cpu`: of the worker.
+  FlowDecider(const DataPath* path, WarmUp* warm_up, uint32_t cpu)
+      : path_(path), warm_up_(warm_up), cpu_(cpu), cache_(path->flow_entries) {}
 
   // Decides about a packet that the host sent through `interface`. `l3`: its bytes.
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
@@ -45,6 +46,7 @@ class FlowDecider {
 
   const DataPath* const path_;
   WarmUp* const warm_up_;
+  const uint32_t cpu_;
   FlowCache cache_;
   FlowDecision fresh_;  // the last decision that did not come from the cache
   bool bypass_flow_cache_ = false;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/endian.h"
+#include "datapath/per_cpu.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
@@ -127,14 +128,21 @@ DropReason CheckTemplates(const PolicyMatch& match, const FlowKey& flow,
   return DropReason::kNone;
 }
 
+// Where a packet leaves: by which interface, and on which CPU.
+struct Exit {
+  int32_t ifindex = 0;
+  std::optional<uint32_t> cpu{};
+};
+
 // Resolves the templates of one policy and appends the SAs to the chain of `decision`. Sets
 // `acquire` if key management must be asked. Returns false if a required SA is missing.
-bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+bool ResolveTemplates(const DataPath& path, const FlowKey& flow, const Exit& exit,
                       const Policy& policy, FlowDecision* decision) {
   Ends ends{flow.saddr, flow.daddr, flow.family};
   for (const Template& tmpl : policy.spec.templates) {
     Sad::OutboundQuery query = QueryFor(tmpl, ends, policy.spec);
-    query.ifindex = ifindex;
+    query.ifindex = exit.ifindex;
+    query.cpu = exit.cpu;
     OutboundSa* sa = path.sad.ResolveOutbound(query, flow);
     if (sa == nullptr && path.sad.HasInboundOnly(query)) {
       decision->reason = DropReason::kOutWrongDirection;
@@ -146,16 +154,17 @@ bool ResolveTemplates(const DataPath& path, const FlowKey& flow, int32_t ifindex
       return false;
     }
     decision->chain.sas[decision->chain.size++] = sa;
+    if (LacksOwnSa(policy.spec, sa->sa->spec(), exit.cpu)) decision->wants_own = true;
     if (HasOwnAddresses(tmpl)) ends = {sa->sa->spec().saddr, sa->sa->spec().daddr, sa->family};
   }
   return true;
 }
 
-void ResolveMatch(const DataPath& path, const FlowKey& flow, int32_t ifindex,
+void ResolveMatch(const DataPath& path, const FlowKey& flow, const Exit& exit,
                   const PolicyMatch& match, FlowDecision* decision) {
   if (match.templates() > kMaxTemplates) return;
   for (const Policy* policy : {match.first, match.second}) {
-    if (policy != nullptr && !ResolveTemplates(path, flow, ifindex, *policy, decision)) return;
+    if (policy != nullptr && !ResolveTemplates(path, flow, exit, *policy, decision)) return;
   }
   SaChain& chain = decision->chain;
   SortPair(match, flow.family, std::span(chain.sas.data(), chain.size),
@@ -219,8 +228,9 @@ DropReason AskForward(const DataPath& path, const IpPacketView& ip, int32_t ifin
   return MayHaveComeBy(path, *match) ? DropReason::kNone : DropReason::kInTemplateMismatch;
 }
 
-FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, const Exit& exit,
                      const PolicyMatch& match) {
+  const int32_t ifindex = exit.ifindex;
   if (Policy* own = OwnSocketPolicy(path, PolicyDirection::kOut, ip.flow, ifindex)) {
     const PolicyMatch of_socket{.first = own};
     return With(of_socket, of_socket.blocks() ? Drop(DropReason::kOutPolicyBlock) : Bypass());
@@ -240,7 +250,7 @@ FlowDecision Resolve(const DataPath& path, const IpPacketView& ip, int32_t ifind
   if (match.blocks()) return With(match, Drop(DropReason::kOutPolicyBlock));
   if (match.templates() == 0) return With(match, Bypass());
   FlowDecision decision = With(match, Drop(DropReason::kOutNoState));
-  ResolveMatch(path, ip.flow, ifindex, match, &decision);
+  ResolveMatch(path, ip.flow, exit, match, &decision);
   return decision;
 }
 
@@ -259,19 +269,20 @@ uint64_t DecisionStamp(const DataPath& path) {
   return path.generation() << 32 | path.spd.version();
 }
 
-FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex) {
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                            std::optional<uint32_t> cpu) {
   const uint64_t stamp = DecisionStamp(path);  // before the look-ups, which may see newer tables
   PolicyMatch match;
   if (!path.PolicyIdle()) match = path.spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
-  return DecideOutbound(path, ip, ifindex, match, stamp);
+  return DecideOutbound(path, ip, ifindex, cpu, match, stamp);
 }
 
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
-                            const PolicyMatch& match, uint64_t stamp) {
+                            std::optional<uint32_t> cpu, const PolicyMatch& match, uint64_t stamp) {
   PolicyMatch forward;
   const DropReason stopped = AskForward(path, ip, ifindex, &forward);
   FlowDecision decision =
-      stopped == DropReason::kNone ? Resolve(path, ip, ifindex, match) : Drop(stopped);
+      stopped == DropReason::kNone ? Resolve(path, ip, {ifindex, cpu}, match) : Drop(stopped);
   // Nothing leaves a tunnel interface in clear, whatever policy or default would let it (kernel:
   // xfrmi_xmit2 and vti_xmit demand an SA).
   if (ip.flow.of_tunnel() && decision.action == FlowAction::kBypass) {

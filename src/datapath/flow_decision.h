@@ -10,13 +10,15 @@ namespace cygnet {
 // The value of FlowDecision::stamp for a decision made now.
 uint64_t DecisionStamp(const DataPath& path);
 
-// Outbound: pass, protect by a chain of SAs, or drop.
-FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex);
+// Outbound: pass, protect by a chain of SAs, or drop. `cpu`: that the packet is on; nullopt: an SA
+// for one CPU alone does not count.
+FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
+                            std::optional<uint32_t> cpu = std::nullopt);
 
 // The same with the result of the policy look-up. `stamp`: DecisionStamp() from before that
 // look-up.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
-                            const PolicyMatch& match, uint64_t stamp);
+                            std::optional<uint32_t> cpu, const PolicyMatch& match, uint64_t stamp);
 // The first SAD query that DecideOutbound will make; nullopt if it makes none.
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match, const FlowKey& flow);
 

@@ -334,10 +334,8 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) 
 // 3947, RFC 4555). The packet itself is valid.
 void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
   const FlowKey& flow = item.view.flow;
-  if (flow.sport == sa.peer_port.load(std::memory_order_relaxed) &&
-      flow.saddr == sa.sa->spec().saddr) {
-    return;
-  }
+  const uint16_t port = sa.peer_port.load(std::memory_order_relaxed);
+  if ((port == 0 || port == flow.sport) && flow.saddr == sa.sa->spec().saddr) return;
   ctx_->Report({.kind = DataPathEvent::Kind::kMapping,
                 .interface = item.packet->interface,
                 .sa_number = sa.sa->number,

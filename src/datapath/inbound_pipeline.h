@@ -118,7 +118,7 @@ class InboundPipeline {
 
   WorkerContext* const ctx_;
   WarmUp warm_up_;
-  FlowDecider decider_{ctx_->path, &warm_up_};
+  FlowDecider decider_{ctx_->path, &warm_up_, ctx_->cpu};
   Coalescer coalescer_;
   InFlight<InboundItem> in_flight_;
   Reassembler reassembler_;  // for clear packets; DataPath::opened_fragments has the opened ones

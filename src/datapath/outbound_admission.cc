@@ -152,7 +152,7 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   const uint8_t interface = packet->interface;
   const FlowDecision& decision = decider_.Outbound(interface, item->view, packet->l3());
   CountUse(decision, ctx_->now);
-  if (decision.acquire) Acquire(decision, interface, item->view.flow);
+  if (decision.acquire || WantsOwnNow(decision)) Acquire(decision, interface, item->view.flow);
   packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
   packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
@@ -169,12 +169,17 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   }
 }
 
+bool OutboundAdmission::WantsOwnNow(const FlowDecision& decision) {
+  return decision.wants_own && own_sa_wishes_.MayAsk(decision.policy->number, ctx_->now);
+}
+
 void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
                                 const FlowKey& flow) {
   ctx_->Report({.kind = DataPathEvent::Kind::kAcquire,
                 .interface = interface,
                 .policy_number = decision.policy->number,
-                .flow = flow});
+                .flow = flow,
+                .cpu = ctx_->cpu});
 }
 
 // With larval_drop 0, a packet waits for the SA that key management was just asked to create.

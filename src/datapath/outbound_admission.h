@@ -23,7 +23,7 @@ class OutboundAdmission {
                     uint64_t random)
       : ctx_(context),
         next_(next),
-        decider_(context->path, warm_up),
+        decider_(context->path, warm_up, context->cpu),
         reassembler_(&context->sink, random),
         hold_(&context->sink),
         back_(&context->sink, kWaitForMove) {}
@@ -53,6 +53,7 @@ class OutboundAdmission {
   void AdmitOther(const EtherTypeView& type, Packet* packet);
   void AdmitFragment(OutboundItem* item, Packet* packet);
   void AdmitIp(OutboundItem* item, Packet* packet);
+  bool WantsOwnNow(const FlowDecision& decision);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const IpPacketView& ip, const FlowDecision& decision);
   void ReportUnreachable(const Packet& packet, const IpPacketView& ip);
@@ -85,6 +86,7 @@ class OutboundAdmission {
   Fits fits_;
   uint8_t batch_interface_ = 0;  // of the packets of this batch
   uint16_t batch_tunnel_ = 0;
+  OwnSaWishes own_sa_wishes_;
   Reassembler reassembler_;  // for the host's datagrams that ESP must protect whole
   // Dropped at the first retry that finds them where they were.
   static constexpr HoldQueue::Terms kWaitForMove{.first_interval_ms = kWaitForMoveMs,

@@ -102,7 +102,7 @@ inline OutboundSa* OutboundTransform::ReResolveIfDead(OutboundItem* item) const 
 // clear.
 OutboundSa* OutboundTransform::ReResolve(OutboundItem* item) const {
   const int32_t ifindex = ctx_->path->interfaces[item->packet->interface].ifindex;
-  const FlowDecision now = DecideOutbound(*ctx_->path, item->view, ifindex);
+  const FlowDecision now = DecideOutbound(*ctx_->path, item->view, ifindex, ctx_->cpu);
   if (now.action == FlowAction::kDrop || now.chain.size == 0) return item->sa();
   item->chain = now.chain;
   item->packet->proof = now.stamp;

@@ -107,8 +107,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
     }
   }
   misses_ += size;
-  if (size > 0)
-    Decide(*ctx.path, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, cache);
+  if (size > 0) Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, cache);
   for (uint32_t i = 0; i < n; ++i) {
     if (flows_[i].sa != nullptr) PrefetchBinding(*flows_[i].sa);
   }
@@ -118,8 +117,9 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
 }
 
 // Makes the decisions that the pipeline would otherwise make one by one.
-void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
+void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
                     FlowCache* cache) {
+  const DataPath& path = *ctx.path;
   if (path.PolicyIdle()) return;
   const uint64_t generation = path.generation();
   const uint64_t stamp = DecisionStamp(path);
@@ -149,7 +149,8 @@ void WarmUp::Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
-    const FlowDecision decision = DecideOutbound(path, flow->ip, ifindex, matches[i], stamp);
+    const FlowDecision decision =
+        DecideOutbound(path, flow->ip, ifindex, ctx.cpu, matches[i], stamp);
     if (decision.acquire) continue;  // requested again with each packet
     cache->Store(flow->ip.flow, flow->tag, generation, decision);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];

@@ -43,7 +43,7 @@ class WarmUp {
     uint64_t tag = 0;
     const OutboundSa* sa = nullptr;
   };
-  void Decide(const DataPath& path, int32_t ifindex, std::span<Flow* const> fresh,
+  void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
               FlowCache* cache);
 
   bool due_ = false;

@@ -8,6 +8,7 @@
 #include "datapath/data_path.h"
 #include "datapath/packet_record.h"
 #include "datapath/path_ops.h"
+#include "datapath/per_cpu.h"
 #include "datapath/shadow/shadow_desk.h"
 #include "packet/packet_batch.h"
 
@@ -22,6 +23,7 @@ struct WorkerContext {
                 const EngineSet* engine_set)
       : path(data_path),
         number(worker_number),
+        cpu(CpuOfWorker(worker_number)),
         reader(data_path->readers[worker_number]),
         caches(pools),
         record(data_path),
@@ -35,6 +37,7 @@ struct WorkerContext {
 
   DataPath* const path;
   const uint32_t number;
+  const uint32_t cpu;  // CpuOfWorker
   Quiescence::Reader* const reader;
   PacketCaches caches;
   PacketRecord record;
@@ -66,9 +69,9 @@ struct WorkerContext {
 
   // Of the CPU's engines, by number.
   ShadowDesk::Queues CpuQueues() const {
-    ShadowDesk::Queues cpu{};
-    for (uint32_t e = 0; e < engines; ++e) cpu[e] = look_aside[e] ? nullptr : queues[e].get();
-    return cpu;
+    ShadowDesk::Queues found{};
+    for (uint32_t e = 0; e < engines; ++e) found[e] = look_aside[e] ? nullptr : queues[e].get();
+    return found;
   }
 
   void ClearJobs() {

@@ -19,6 +19,12 @@ enum class PolicyType : uint8_t { kMain = 0, kSub = 1 };
 
 inline constexpr std::size_t kMaxTemplates = 6;  // XFRM_MAX_DEPTH
 
+// userpolicy_info.flags
+inline constexpr uint8_t kPolicyLocalOk = 1;
+inline constexpr uint8_t kPolicyIcmp = 2;
+// Key management is asked for an SA for each CPU that sends (RFC 9611).
+inline constexpr uint8_t kPolicyCpuAcquire = 4;
+
 // The SA that a protected packet requires (struct xfrm_user_tmpl).
 struct Template {
   IpAddress daddr;

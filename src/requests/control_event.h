@@ -72,6 +72,7 @@ struct Acquire {
   IpAddress saddr;  // of the requested SA
   IpAddress daddr;
   uint32_t seq;
+  std::optional<uint32_t> cpu{};  // for whose packets alone; nullopt: for all
 };
 
 // Same, but at a client's request. `policy` comes from the client, not from the SPD.
@@ -121,6 +122,27 @@ struct Migrated {
   const Migration& migration;
 };
 
+// Moves one SA, named by its identity. Policies stay (MIGRATE_STATE).
+struct SaMigration {
+  SaId id;
+  IpAddress new_saddr;
+  IpAddress new_daddr;
+  IpFamily new_family = IpFamily::kUnspec;
+  Reqid new_reqid;
+  // nullopt: the SA's selector, which is its own two addresses, gets the new ones.
+  std::optional<Selector> selector{};
+  // nullopt: as the SA has it.
+  std::optional<UdpEncap> encap{};  // of type 0: none
+  std::optional<OffloadRequest> offload{};
+  std::optional<uint32_t> mapping_max_age{};  // 0: none
+  std::optional<uint32_t> nat_keepalive{};    // 0: none
+  bool clears_offload = false;
+};
+struct SaMigrated {
+  const SaMigration& migration;
+  std::shared_ptr<const Sa> sa;  // at its new place
+};
+
 // Why listeners receive an SA's counters (NEWAE).
 enum class AeventCause : uint8_t {
   kUpdate,    // a client set the counters
@@ -143,7 +165,7 @@ struct SaMapping {
 using ControlEvent =
     std::variant<SaAdded, SaUpdated, SaDeleted, SaFlushed, SaExpired, PolicyAdded, PolicyUpdated,
                  PolicyDeleted, PolicyFlushed, PolicyExpired, DefaultsChanged, Acquire, SaAevent,
-                 SaMapping, AcquireRequested, Migrated>;
+                 SaMapping, AcquireRequested, Migrated, SaMigrated>;
 
 class ControlListener {
  public:

@@ -95,6 +95,8 @@ class XfrmControl {
   // MIGRATE. A moved SA keeps keys, sequence numbers, window and usage. At any moment only one SA
   // has them.
   virtual Status Migrate(const Migration& migration) = 0;
+  // MIGRATE_STATE: the same for one SA, without policies.
+  virtual Status MigrateSa(const SaMigration& migration, const RequestOrigin& origin) = 0;
   // Newest first, including larval states.
   virtual std::vector<std::shared_ptr<const Sa>> ListSas() const = 0;
   virtual SaView Inspect(const Sa& sa) const = 0;

@@ -92,6 +92,10 @@ bool MayBeInbound(const SaSpec& spec) {
   return !spec.offload.has_value() || spec.offload->inbound;
 }
 
+bool LeavesFromNoPort(const SaSpec& spec) {
+  return spec.encap && spec.encap->sport == 0 && MayBeOutbound(spec);
+}
+
 OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
     : sa(owner),
       iv_mask(mask),
@@ -198,6 +202,7 @@ void Sa::TakeOver(Sa* from) {
   }
   if (inbound_ && from->inbound_) inbound_->replay.TakeOver(from->inbound_->replay);
   lifetime_.SetUsage(from->lifetime_.usage());
+  lifetime_.SetLastUsed(from->lifetime_.last_used());
   soft_time_signalled = from->soft_time_signalled;
   set_state(from->state());
 }
@@ -243,6 +248,7 @@ SaSpec SaSpec::Clone() const {
   copy.mapping_max_age = mapping_max_age;
   copy.nat_keepalive = nat_keepalive;
   copy.group = group;
+  copy.cpu = cpu;
   return copy;
 }
 

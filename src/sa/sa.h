@@ -117,7 +117,7 @@ struct alignas(kCacheLine) InboundSa : FromSlab<InboundSa> {
   const uint8_t flags;
   const uint32_t spi;  // host order
   std::array<uint8_t, 4> salt{};
-  // UDP encapsulation: the peer's expected source port; UPDSA may change it.
+  // UDP encapsulation: the peer's expected source port, 0: any; UPDSA may change it.
   std::atomic<uint16_t> peer_port{0};
   const Boxed<BeetInner> beet;  // BEET only
   alignas(kCacheLine) ReplayWindow replay;
@@ -217,5 +217,12 @@ std::shared_ptr<Sa> MakeSharedSa(Args&&... args) {
 // direction of the offload request, otherwise both are true.
 bool MayBeOutbound(const SaSpec& spec);
 bool MayBeInbound(const SaSpec& spec);
+
+// True if the SA's packets would leave from UDP port 0, which names no port: peers and NATs drop
+// them. The text is for clients.
+bool LeavesFromNoPort(const SaSpec& spec);
+inline constexpr const char* kNoSourcePort =
+    "UDP encapsulation needs a source port: port 0 means any port, and only of an inbound SA "
+    "(SA_DIR in)";
 
 }  // namespace cygnet

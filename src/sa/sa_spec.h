@@ -62,10 +62,13 @@ struct LifetimeUsage {
 
 // UDP encapsulation (RFC 3948); ports in host order.
 struct UdpEncap {
-  uint16_t type = 2;  // UDP_ENCAP_ESPINUDP, the only supported type
-  uint16_t sport = 0;
+  static constexpr uint16_t kEspInUdp = 2;  // UDP_ENCAP_ESPINUDP, the only supported type
+  uint16_t type = kEspInUdp;
+  uint16_t sport = 0;  // inbound, 0: the peer sends from any port (per-CPU SAs of strongSwan)
   uint16_t dport = 0;
   IpAddress original_address;  // carried, not used
+  // The port of a packet is one that the inbound SA's peer sends from.
+  bool AdmitsSource(uint16_t port) const { return sport == 0 || sport == port; }
   bool operator==(const UdpEncap&) const = default;
 };
 
@@ -130,7 +133,8 @@ struct SaSpec {
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
   std::optional<uint32_t> nat_keepalive;    // seconds
-  uint32_t group = 0;  // of nodes that share its numbers, by the number store; 0: none
+  uint32_t group = 0;           // of nodes that share its numbers, by the number store; 0: none
+  std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
 
   // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;

@@ -27,7 +27,7 @@ uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
 
 bool Sad::SameTuple(const SaSpec& a, const SaSpec& b) {
   return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr && a.if_id == b.if_id &&
+         a.daddr == b.daddr && a.saddr == b.saddr && a.cpu == b.cpu && a.if_id == b.if_id &&
          a.mark_value == b.mark_value && a.mark_mask == b.mark_mask;
 }
 
@@ -43,6 +43,11 @@ uint64_t Sad::TupleHash(const SaSpec& spec) {
 bool Sad::MayBeMet(const Sa& sa) {
   const bool has_keys = sa.outbound() != nullptr || sa.inbound() != nullptr;
   return has_keys || sa.spec().spi.value != 0;
+}
+
+// Before the SA can be found, after it can be found no more.
+void Sad::CountCpu(const Sa& sa, uint32_t change) {
+  if (sa.spec().cpu) of_one_cpu_.fetch_add(change, std::memory_order_relaxed);
 }
 
 Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
@@ -64,13 +69,18 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
            sa->Admits(flow, query.ifindex);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
-  Sa* found = outbound_.Find(
-      hash, [&](const Sa* sa) { return sa->state() == SaState::kValid && fits(sa); });
-  if (found == nullptr) {
-    found = outbound_.Find(
-        hash, [&](const Sa* sa) { return sa->state() == SaState::kDying && fits(sa); });
+  const auto newest = [&](SaState state, const std::optional<uint32_t>& cpu) {
+    return outbound_.Find(hash, [&](const Sa* sa) {
+      return sa->state() == state && sa->spec().cpu == cpu && fits(sa);
+    });
+  };
+  const bool any_of_one_cpu = of_one_cpu_.load(std::memory_order_relaxed) != 0;
+  for (const SaState state : {SaState::kValid, SaState::kDying}) {
+    Sa* found = any_of_one_cpu && query.cpu ? newest(state, query.cpu) : nullptr;
+    if (found == nullptr) found = newest(state, std::nullopt);
+    if (found != nullptr) return found->outbound();
   }
-  return found == nullptr ? nullptr : found->outbound();
+  return nullptr;
 }
 
 bool Sad::HasInboundOnly(const OutboundQuery& query) const {
@@ -158,6 +168,7 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
     by_tuple_.emplace(TupleHash(spec), sa.get());
     if (spec.acquire_seq != 0) by_acquire_seq_.emplace(spec.acquire_seq, sa.get());
   }
+  CountCpu(*sa, 1);
   if (MayBeMet(*sa)) {
     inbound_.Insert(sa.get());
     outbound_.Insert(sa.get());
@@ -173,6 +184,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     inbound_.Erase(sa.get());
     outbound_.Erase(sa.get());
   }
+  CountCpu(*sa, ~uint32_t{0});
   EraseFrom(&by_spi_, spec.spi.value, sa.get());
   if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // was larval when inserted
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());

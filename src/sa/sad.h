@@ -43,9 +43,10 @@ class Sad {
     // Of the policy (kernel: xfrm_state_find): the SA's if_id is the same, and it has the mark.
     uint32_t if_id = 0;
     uint32_t mark = 0;
+    std::optional<uint32_t> cpu{};  // that the packet is on; nullopt: none in particular
   };
-  // The newest valid SA that fits the query and whose selector admits the flow. Returns a dying one
-  // only if no other fits.
+  // The newest valid SA that fits the query and whose selector admits the flow, one of the packet's
+  // CPU before one of no CPU (RFC 9611). Returns a dying one only if no other fits.
   OutboundSa* ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const;
   // True if a valid SA fits the query but its XFRMA_SA_DIR is input.
   bool HasInboundOnly(const OutboundQuery& query) const;
@@ -144,6 +145,7 @@ class Sad {
   static bool MayBeMet(const Sa& sa);
   template <typename Fits>
   std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
+  void CountCpu(const Sa& sa, uint32_t change);
   struct SpiHash {
     std::size_t operator()(uint32_t spi) const { return SeededHash(spi, 0); }
   };
@@ -186,6 +188,7 @@ class Sad {
   std::unordered_multimap<uint32_t, const Sa*, SpiHash> by_spi_;
   ByHash by_tuple_;
   ByHash by_acquire_seq_;
+  std::atomic<uint32_t> of_one_cpu_{0};  // SAs that packets of one CPU alone may use
   uint64_t next_number_ = 1;
 };
 

@@ -68,6 +68,44 @@ TEST_F(SadTest, InboundKnowsTheFamilyApart) {
   EXPECT_NE(Inbound(0x1000, "c000:202::"), nullptr);
 }
 
+// RFC 9611: the SA of the packet's CPU, else the one of all CPUs.
+TEST_F(SadTest, OutboundPrefersTheSaOfThePacketsCpu) {
+  const auto of_cpu = [](uint32_t spi, uint32_t cpu) {
+    SaSpec spec = test::MakeSpec({.spi = spi});
+    spec.cpu = cpu;
+    return spec;
+  };
+  const auto on = [](std::optional<uint32_t> cpu) {
+    Sad::OutboundQuery query = Query();
+    query.cpu = cpu;
+    return query;
+  };
+  const auto own = Add(of_cpu(0x100, 1));
+  EXPECT_EQ(Outbound(on(1)), own.get());
+  EXPECT_EQ(Outbound(on(0)), nullptr) << "another CPU may not use it";
+  EXPECT_EQ(Outbound(on(std::nullopt)), nullptr);
+  const auto fallback = Add(SaOptions{.spi = 0x200});
+  EXPECT_EQ(Outbound(on(1)), own.get()) << "although the other one is newer";
+  EXPECT_EQ(Outbound(on(0)), fallback.get());
+  EXPECT_EQ(Outbound(on(std::nullopt)), fallback.get());
+  const auto newer = Add(of_cpu(0x300, 1));
+  EXPECT_EQ(Outbound(on(1)), newer.get());
+  sad_.Remove(newer);
+  own->set_state(SaState::kDying);
+  EXPECT_EQ(Outbound(on(1)), fallback.get()) << "a valid one first";
+  sad_.Remove(fallback);
+  EXPECT_EQ(Outbound(on(1)), own.get());
+  sad_.Remove(own);
+  EXPECT_EQ(Outbound(on(1)), nullptr);
+}
+
+TEST_F(SadTest, InboundKnowsNoCpu) {
+  SaSpec spec = test::MakeSpec();
+  spec.cpu = 1;
+  const auto sa = Add(std::move(spec));
+  EXPECT_EQ(Inbound(), sa.get());
+}
+
 TEST_F(SadTest, LarvalIsFoundInboundAndNotOutbound) {
   auto larval = std::make_shared<Sa>(test::MakeSpec(), 1, Sa::Larval{});
   sad_.Insert(larval);

@@ -136,6 +136,7 @@ Buffer EncodeAcquire(const AcquireImage& acquire) {
   wire->seq = acquire.seq;
   builder.PutBytes(wire.bytes());
   PutPolicyAttributes(builder, policy);
+  if (acquire.cpu) builder.Attribute(kAttrSaPcpu, *acquire.cpu);
   return std::move(builder).Finish();
 }
 

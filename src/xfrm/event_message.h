@@ -46,6 +46,7 @@ struct AcquireImage {
   IpAddress saddr;  // of the requested SA
   IpAddress daddr;
   uint32_t seq = 0;
+  std::optional<uint32_t> cpu{};
 };
 netlink::Buffer EncodeAcquire(const AcquireImage& acquire);
 

@@ -32,9 +32,10 @@ enum class RequestType : uint16_t {
   kMapping = 0x26,
   kSetDefault = 0x27,
   kGetDefault = 0x28,
+  kMigrateState = 0x29,
 };
 inline constexpr uint16_t kFirstRequestType = 0x10;
-inline constexpr uint16_t kLastRequestType = 0x28;
+inline constexpr uint16_t kLastRequestType = 0x29;
 
 // Multicast groups (enum xfrm_nlgroups).
 enum class EventGroup : uint8_t {

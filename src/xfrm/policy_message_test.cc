@@ -157,11 +157,12 @@ TEST(EncodeAcquireTest, DescribesFlowPolicyAndSa) {
                                       .wanted = wanted,
                                       .saddr = ParseAddress("192.0.2.1")->address,
                                       .daddr = daddr,
-                                      .seq = 6});
+                                      .seq = 6,
+                                      .cpu = 1});
   const auto view = testing::View(message);
   EXPECT_EQ(view.header.nlmsg_type, XFRM_MSG_ACQUIRE);
-  // Header, user_acquire, TMPL, POLICY_TYPE, OFFLOAD_DEV: as sent by a kernel.
-  EXPECT_EQ(message.size(), 16u + 280u + 68u + 12u + 12u);
+  // Header, user_acquire, TMPL, POLICY_TYPE, OFFLOAD_DEV, SA_PCPU: as sent by a kernel.
+  EXPECT_EQ(message.size(), 16u + 280u + 68u + 12u + 12u + 8u);
   const auto wire = ReadAt<xfrm_user_acquire>(view.payload()).value();
   EXPECT_EQ(FromWire(wire.id.daddr, IpFamily::kV4), daddr);
   EXPECT_EQ(wire.id.spi, 0u);

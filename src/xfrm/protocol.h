@@ -23,6 +23,23 @@ inline constexpr uint16_t kAttrIptfsMaxQueueSize = 40;
 inline constexpr uint16_t kAttrIptfsPacketSize = 41;
 inline constexpr std::size_t kAttributeTypes = 42;
 
+// XFRM_MSG_MIGRATE_STATE and its flags (XFRM_MIGRATE_STATE_*), kernel 7.2.
+inline constexpr uint16_t kMsgMigrateState = 0x29;
+inline constexpr uint32_t kMigrateClearOffload = 1;
+inline constexpr uint32_t kMigrateUpdateHostSelector = 2;
+struct MigrateState {  // xfrm_user_migrate_state
+  xfrm_usersa_id id;
+  xfrm_address_t new_daddr;
+  xfrm_address_t new_saddr;
+  xfrm_mark old_mark;
+  xfrm_selector new_sel;
+  uint32_t new_reqid;
+  uint32_t flags;
+  uint16_t new_family;
+  uint16_t reserved;
+};
+static_assert(sizeof(MigrateState) == 132 && offsetof(MigrateState, new_sel) == 64);
+
 inline constexpr unsigned kOffloadPacket = 4;  // XFRM_OFFLOAD_PACKET, kernel 6.2
 
 inline constexpr uint8_t kModeIptfs = 5;

@@ -15,7 +15,8 @@ static_assert(static_cast<int>(RequestType::kNewSa) == XFRM_MSG_NEWSA);
 static_assert(static_cast<int>(RequestType::kAllocSpi) == XFRM_MSG_ALLOCSPI);
 static_assert(static_cast<int>(RequestType::kFlushPolicy) == XFRM_MSG_FLUSHPOLICY);
 static_assert(static_cast<int>(RequestType::kMapping) == XFRM_MSG_MAPPING);
-static_assert(kLastRequestType == XFRM_MSG_MAX && kFirstRequestType == XFRM_MSG_BASE);
+static_assert(static_cast<int>(RequestType::kGetDefault) == XFRM_MSG_GETDEFAULT);
+static_assert(kLastRequestType == kMsgMigrateState && kFirstRequestType == XFRM_MSG_BASE);
 static_assert(static_cast<int>(EventGroup::kMapping) == XFRMNLGRP_MAPPING);
 
 constexpr AttributeRule AtLeast(std::size_t length) {
@@ -119,6 +120,8 @@ std::size_t FixedSize(RequestType type) {
     case RequestType::kSetDefault:
     case RequestType::kGetDefault:
       return sizeof(xfrm_userpolicy_default);
+    case RequestType::kMigrateState:
+      return sizeof(MigrateState);
     case RequestType::kFlushPolicy:
     case RequestType::kNewSadInfo:
       break;
@@ -131,6 +134,29 @@ bool MayHaveDirection(RequestType type) {
          type == RequestType::kAllocSpi;
 }
 
+// The attributes that MIGRATE_STATE takes. Its others are errors, unlike those of older messages.
+bool MayMigrate(std::size_t type) {
+  constexpr uint16_t kTaken[] = {XFRMA_MARK,       XFRMA_ENCAP,         XFRMA_OFFLOAD_DEV,
+                                 XFRMA_SET_MARK,   XFRMA_SET_MARK_MASK, XFRMA_MTIMER_THRESH,
+                                 kAttrNatKeepalive};
+  return std::find(std::begin(kTaken), std::end(kTaken), type) != std::end(kTaken);
+}
+
+Status CheckMigrateAttributes(const Request& request) {
+  for (std::size_t type = 0; type < kAttributeTypes; ++type) {
+    if (!request.attributes.Has(type) || MayMigrate(type)) continue;
+    const uint8_t* const start =
+        request.message.payload().data() + netlink::Align(sizeof(MigrateState));
+    const auto payload = request.attributes.Payload(type);
+    Error error = MakeError(Errc::kInvalid, "Unsupported attribute in XFRM_MSG_MIGRATE_STATE");
+    error.attr_offset = static_cast<uint32_t>(
+        netlink::kHeaderSize + netlink::Align(sizeof(MigrateState)) +
+        static_cast<std::size_t>(payload.data() - start) - netlink::kAttributeHeaderSize);
+    return error;
+  }
+  return {};
+}
+
 Status CheckConfinedAttributes(const Request& request) {
   if (request.attributes.Has(kAttrSaDir) && !MayHaveDirection(request.type)) {
     return MakeError(Errc::kInvalid, "Invalid attribute SA_DIR");
@@ -139,6 +165,7 @@ Status CheckConfinedAttributes(const Request& request) {
       request.type != RequestType::kAcquire) {
     return MakeError(Errc::kInvalid, "Invalid attribute SA_PCPU");
   }
+  if (request.type == RequestType::kMigrateState) return CheckMigrateAttributes(request);
   return {};
 }
 

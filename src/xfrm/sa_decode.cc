@@ -3,6 +3,7 @@
 
 #include "base/endian.h"
 #include "net/ip_protocol.h"
+#include "sa/sa.h"
 #include "xfrm/protocol.h"
 #include "xfrm/sa_init.h"
 #include "xfrm/sa_message.h"
@@ -49,6 +50,7 @@ void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
   const Mark mark = MarkOf(attributes);
   spec.mark_value = mark.value;
   spec.mark_mask = mark.mask;
+  spec.cpu = attributes.Get<uint32_t>(kAttrSaPcpu);
 }
 
 void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
@@ -128,8 +130,7 @@ Result<SaSpec> DecodeSa(const Request& request) {
   DecodeSaAttributes(attributes, spec);
   spec.replay = DecodeReplay(attributes, info.replay_window);
   CYGNET_RETURN_IF_ERROR(AttachAlgorithms(attributes, spec));
-  const auto pcpu = attributes.Get<uint32_t>(kAttrSaPcpu);
-  if (pcpu && !IsPossibleCpu(*pcpu)) return MakeError(Errc::kRange, "pCPU number too big");
+  if (spec.cpu && !IsPossibleCpu(*spec.cpu)) return MakeError(Errc::kRange, "pCPU number too big");
   CYGNET_RETURN_IF_ERROR(CheckInit(spec, info.mode));
   CYGNET_RETURN_IF_ERROR(RefuseSa(info, attributes));
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {
@@ -137,6 +138,7 @@ Result<SaSpec> DecodeSa(const Request& request) {
     if (!offload) return offload.error();
     spec.offload = *offload;
   }
+  if (LeavesFromNoPort(spec)) return MakeError(Errc::kNotSupported, kNoSourcePort);
   return spec;
 }
 
@@ -172,8 +174,8 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
     result.spec.daddr = {};
   }
   DecodeCommonAttributes(request.attributes, result.spec);
-  const auto pcpu = request.attributes.Get<uint32_t>(kAttrSaPcpu);
-  if (pcpu && !IsPossibleCpu(*pcpu)) return MakeError(Errc::kInvalid, "pCPU number too big");
+  const std::optional<uint32_t> cpu = result.spec.cpu;
+  if (cpu && !IsPossibleCpu(*cpu)) return MakeError(Errc::kInvalid, "pCPU number too big");
   CYGNET_RETURN_IF_ERROR(RefuseSpi(wire.info.id.proto, request.attributes));
   result.min = wire.min;
   result.max = wire.max;

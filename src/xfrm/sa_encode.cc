@@ -121,6 +121,7 @@ void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
 namespace {
 
 void PutDirection(MessageBuilder& builder, const SaSpec& spec) {
+  if (spec.cpu) builder.Attribute(kAttrSaPcpu, *spec.cpu);
   if (spec.direction != SaDirection::kUnspec) {
     builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
   }

@@ -279,6 +279,7 @@ TEST(EncodeSaTest, AttributesComeInKernelOrder) {
                          .Attr(XFRMA_TFCPAD, uint32_t{100})
                          .Attr(kAttrSaDir, uint8_t{2})
                          .Attr(kAttrNatKeepalive, uint32_t{20})
+                         .Attr(kAttrSaPcpu, uint32_t{0})
                          .Attr(XFRMA_SA_EXTRA_FLAGS, uint32_t{1}));
   ASSERT_TRUE(spec.has_value()) << spec.error().message;
   SaView view = ViewOf(*spec);
@@ -288,7 +289,7 @@ TEST(EncodeSaTest, AttributesComeInKernelOrder) {
   EXPECT_THAT(AttributeTypes(message, sizeof(xfrm_usersa_info)),
               ::testing::ElementsAre(XFRMA_SA_EXTRA_FLAGS, XFRMA_LASTUSED, XFRMA_ALG_AEAD,
                                      XFRMA_ENCAP, XFRMA_TFCPAD, XFRMA_REPLAY_VAL, XFRMA_OFFLOAD_DEV,
-                                     kAttrSaDir, kAttrNatKeepalive));
+                                     kAttrSaPcpu, kAttrSaDir, kAttrNatKeepalive));
 }
 
 TEST(EncodeSaTest, OffloadShowsWhereTheSaReallyIs) {

@@ -12,6 +12,7 @@
 
 #include "support/xfrm_messages.h"
 #include "xfrm/migrate_message.h"
+#include "xfrm/migrate_state_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
 
@@ -127,9 +128,27 @@ Answer MigrateOf(const Fill& attributes) {
   };
 }
 
-Bytes EncapOf(uint16_t type) {
+Answer MigrateStateOf(const Fill& attributes,
+                      const std::function<void(MigrateState&)>& edit = nullptr) {
+  return [=] {
+    Zeroed<MigrateState> state;
+    state->id = *testing::SaKey();
+    state->new_saddr = testing::Address("10.0.0.3");
+    state->new_daddr = testing::Address("10.0.0.4");
+    state->new_family = 2;
+    if (edit) edit(*state);
+    Message message(RequestType::kMigrateState);
+    message.Put(state);
+    if (attributes) attributes(message);
+    return Run(message, DecodeMigrateState);
+  };
+}
+
+Bytes EncapOf(uint16_t type, uint16_t sport = 4500) {
   Zeroed<xfrm_encap_tmpl> wire;
   wire->encap_type = type;
+  wire->encap_sport = be16(sport).raw();
+  wire->encap_dport = be16(4500).raw();
   return {wire.bytes().begin(), wire.bytes().end()};
 }
 Bytes OffloadOf(uint8_t flags) {
@@ -156,6 +175,7 @@ Bytes SubType() {
 const Fill kMark = With(XFRMA_MARK, xfrm_mark{.v = 7, .m = 0xff});
 const Fill kNoMark = With(XFRMA_MARK, xfrm_mark{});
 const Fill kEspInUdp = WithBytes(XFRMA_ENCAP, EncapOf(2));
+const Fill kEspInUdpFromAnyPort = WithBytes(XFRMA_ENCAP, EncapOf(2, 0));
 const Fill kOut = With(kAttrSaDir, uint8_t{2});
 const Fill kIn = With(kAttrSaDir, uint8_t{1});
 const Fill kCpu = Both(kIn, With(kAttrSaPcpu, uint32_t{0}));
@@ -180,6 +200,9 @@ std::map<std::string, Answer> SaRows() {
       {"SA mode route optimization", Sa(nullptr, mode(XFRM_MODE_ROUTEOPTIMIZATION))},
       {"SA XFRMA_IPTFS_*", Sa(With(kAttrIptfsMaxQueueSize, uint32_t{1}))},
       {"SA XFRMA_ENCAP espinudp", Sa(kEspInUdp)},
+      {"SA XFRMA_ENCAP from port 0, in", Sa(Both(kIn, kEspInUdpFromAnyPort))},
+      {"SA XFRMA_ENCAP from port 0", Sa(kEspInUdpFromAnyPort)},
+      {"SA XFRMA_ENCAP from port 0, out", Sa(Both(kOut, kEspInUdpFromAnyPort))},
       {"SA XFRMA_ENCAP of another type", Sa(WithBytes(XFRMA_ENCAP, EncapOf(7)))},
       {"SA XFRMA_MARK 0/0", Sa(kNoMark)},
       {"SA XFRMA_IF_ID 0", Sa(With(XFRMA_IF_ID, uint32_t{0}))},
@@ -190,6 +213,7 @@ std::map<std::string, Answer> SaRows() {
        Sa(Both(With(XFRMA_SET_MARK, uint32_t{0}), With(XFRMA_SET_MARK_MASK, uint32_t{0})))},
       {"SA XFRMA_SET_MARK_MASK alone", Sa(With(XFRMA_SET_MARK_MASK, uint32_t{5}))},
       {"SA XFRMA_SA_PCPU", Sa(kCpu)},
+      {"SA XFRMA_SA_PCPU without SA_DIR", Sa(With(kAttrSaPcpu, uint32_t{0}))},
       {"SA XFRMA_SEC_CTX", Sa(WithBytes(XFRMA_SEC_CTX, SecurityContext()))},
       {"SA XFRMA_COADDR", Sa(With(XFRMA_COADDR, testing::Address("10.0.0.9")))},
       {"SA XFRMA_REPLAY_VAL", Sa(With(XFRMA_REPLAY_VAL, xfrm_replay_state{1, 2, 3}))},
@@ -287,6 +311,22 @@ std::map<std::string, Answer> OtherRows() {
       {"migrate XFRMA_ENCAP", MigrateOf(kEspInUdp)},
       {"migrate XFRMA_OFFLOAD_DEV", MigrateOf(WithBytes(XFRMA_OFFLOAD_DEV, OffloadOf(0)))},
       {"migrate XFRMA_KMADDRESS", MigrateOf(With(XFRMA_KMADDRESS, xfrm_user_kmaddress{}))},
+      {"state XFRMA_ENCAP", MigrateStateOf(kEspInUdp)},
+      {"state XFRMA_OFFLOAD_DEV", MigrateStateOf(WithBytes(XFRMA_OFFLOAD_DEV, OffloadOf(0)))},
+      {"state XFRMA_MTIMER_THRESH", MigrateStateOf(With(XFRMA_MTIMER_THRESH, uint32_t{1}))},
+      {"state XFRMA_NAT_KEEPALIVE_INTERVAL", MigrateStateOf(With(kAttrNatKeepalive, uint32_t{20}))},
+      {"state XFRMA_MARK 0/0", MigrateStateOf(kNoMark)},
+      {"state XFRMA_MARK", MigrateStateOf(kMark)},
+      {"state old mark",
+       MigrateStateOf(nullptr, [](auto& s) { s.old_mark = {.v = 7, .m = 0xff}; })},
+      {"state XFRMA_SET_MARK", MigrateStateOf(With(XFRMA_SET_MARK, uint32_t{1}))},
+      {"state selector user", MigrateStateOf(nullptr, [](auto& s) { s.new_sel.user = 1000; })},
+      {"state flag clear-offload",
+       MigrateStateOf(nullptr, [](auto& s) { s.flags = kMigrateClearOffload; })},
+      {"state flag update-h2h-sel",
+       MigrateStateOf(nullptr, [](auto& s) { s.flags = kMigrateUpdateHostSelector; })},
+      {"state other flags", MigrateStateOf(nullptr, [](auto& s) { s.flags = 4; })},
+      {"state other attributes", MigrateStateOf(With(XFRMA_IF_ID, uint32_t{9}))},
   };
 }
 

@@ -17,7 +17,6 @@ Error Refused(const char* text) { return MakeError(Errc::kNotSupported, text); }
 // Selectors that this stack ignores. Control refuses those by mark and if_id for which there is no
 // tunnel interface.
 Status RefuseSelection(const AttributeTable& attributes) {
-  if (attributes.Has(kAttrSaPcpu)) return Refused("Selection by CPU is not supported");
   if (attributes.Has(XFRMA_SEC_CTX)) return Refused("Security contexts are not supported");
   return {};
 }
@@ -64,12 +63,13 @@ Status RefuseSpi(uint8_t proto, const AttributeTable& attributes) {
 }
 
 Status RefusePolicy(const PolicySpec& policy, const AttributeTable& attributes) {
-  constexpr unsigned kKnownFlags = XFRM_POLICY_LOCALOK | XFRM_POLICY_ICMP;
+  constexpr unsigned kKnownFlags = kPolicyLocalOk | kPolicyIcmp | kPolicyCpuAcquire;
+  static_assert(kPolicyLocalOk == XFRM_POLICY_LOCALOK && kPolicyIcmp == XFRM_POLICY_ICMP);
   if (policy.action == PolicyAction::kBlock) return {};
   CYGNET_RETURN_IF_ERROR(RefuseSelection(attributes));
   if (policy.selector.user != 0) return Refused("Selection by user is not supported");
   if ((policy.flags & ~kKnownFlags) != 0) {
-    return Refused("Policy flags other than localok and icmp are not supported");
+    return Refused("Policy flags other than localok, icmp and cpu_acquire are not supported");
   }
   for (const Template& tmpl : policy.templates) {
     CYGNET_RETURN_IF_ERROR(RefuseTemplate(tmpl, policy.direction));
@@ -85,6 +85,15 @@ Status RefuseMigrate(const AttributeTable& attributes) {
     return Refused("Selection by if_id is not supported");
   }
   return RefuseSelection(attributes);
+}
+
+Status RefuseMigrateState(const MigrateState& state, const AttributeTable& attributes) {
+  if ((state.old_mark.v | state.old_mark.m) != 0) {
+    return Refused("Selection by mark is not supported");
+  }
+  CYGNET_RETURN_IF_ERROR(RefuseMigrate(attributes));
+  if (state.new_sel.user != 0) return Refused("Selection by user is not supported");
+  return HasOutputMark(attributes) ? Status(Refused("An output mark is not supported")) : Status();
 }
 
 }  // namespace cygnet::xfrm

@@ -24,4 +24,7 @@ Status RefusePolicy(const PolicySpec& policy, const netlink::AttributeTable& att
 // MIGRATE.
 Status RefuseMigrate(const netlink::AttributeTable& attributes);
 
+// MIGRATE_STATE. A mark that names the old SA counts too: the new SA would inherit it.
+Status RefuseMigrateState(const MigrateState& state, const netlink::AttributeTable& attributes);
+
 }  // namespace cygnet::xfrm

@@ -3,6 +3,7 @@
 sides, IKE on the same port.
 """
 
+import errno
 import os
 import re
 import socket
@@ -140,6 +141,24 @@ class NatT(WireHost, suite.Case):
 
     def encap_lines(self):
         return re.findall("^src .*|encap .*", self.host.xfrm("state").stdout, re.M)
+
+    def test_a_peer_that_sends_from_any_port(self):
+        """The inbound SAs of strongSwan's per_cpu_sas = encap."""
+        client, s = self.client(MAPPING_GROUP)
+        direction = nl.attr("SA_DIR", b"\1")
+        body = nl.sa_info(PEER, HOST, SPI_IN) + nl.attr("ENCAP", nl.encap(0, 4500)) + nl.attr(
+            "ALG_AEAD", nl.aead(self.into.material))
+        self.assertEqual(client.ask(s, nl.message("DELSA", nl.sa_id(HOST, SPI_IN)))[0][3][0], 0)
+        refused = client.ask(s, nl.message("NEWSA", body))[0][3]
+        self.assertEqual(refused[0], errno.EOPNOTSUPP, "its packets would leave from port 0")
+        self.assertIn("needs a source port", refused[1])
+        self.assertEqual(client.ask(s, nl.message("NEWSA", body + direction))[0][3][0], 0)
+        for port in (4500, 4501, 60000):
+            self.passes(self.in_udp(self.datagram(), sport=port))
+        self.assertEqual(client.receive(s, 0.3), [], "any port is the peer's")
+        self.passes(self.in_udp(self.datagram(), sport=60000, src="192.0.2.9"))
+        self.assertEqual(self.mappings(client.receive(s, 2 * suite.SLOWNESS)),
+                         [(SPI_IN, (PEER, 0), ("192.0.2.9", 60000))])
 
     def test_changed_mapping_is_reported_once(self):
         for own, far in ((4500, 4500), (4501, 5555)):

@@ -14,7 +14,7 @@ ERROR, DONE = 2, 3
 TYPES = {name: 0x10 + i for i, name in enumerate(
     "NEWSA DELSA GETSA NEWPOLICY DELPOLICY GETPOLICY ALLOCSPI ACQUIRE EXPIRE UPDPOLICY UPDSA "
     "POLEXPIRE FLUSHSA FLUSHPOLICY NEWAE GETAE REPORT MIGRATE NEWSADINFO GETSADINFO NEWSPDINFO "
-    "GETSPDINFO MAPPING SETDEFAULT GETDEFAULT".split())}
+    "GETSPDINFO MAPPING SETDEFAULT GETDEFAULT MIGRATE_STATE".split())}
 NAMES = {number: name for name, number in TYPES.items()} | {ERROR: "ERROR", DONE: "DONE"}
 ATTR = {name: 1 + i for i, name in enumerate(
     "ALG_AUTH ALG_CRYPT ALG_COMP ENCAP TMPL SA POLICY SEC_CTX LTIME_VAL REPLAY_VAL REPLAY_THRESH "
@@ -113,6 +113,15 @@ def migrate(old=("10.0.0.1", "10.0.0.2"), new=("10.0.0.3", "10.0.0.4"), proto=50
     return (addr(old[1]) + addr(old[0]) + addr(new[1]) + addr(new[0])
             + struct.pack("=BBHIHH", proto, mode, 0, reqid, family,
                           family if new_family is None else new_family))
+
+
+def migrate_state(dst="10.0.0.2", spi=0x100, proto=50, family=2, new=("10.0.0.1", "10.0.0.2"),
+                  new_family=None, reqid=1, flags=0, sel=None, old_mark=(0, 0), reserved=0):
+    """`new`: source, destination."""
+    return (sa_id(dst, spi, proto, family) + addr(new[1]) + addr(new[0]) + mark(*old_mark)
+            + (selector(family=0) if sel is None else sel)
+            + struct.pack("=IIHH", reqid, flags, family if new_family is None else new_family,
+                          reserved))
 
 
 def kmaddress(local="10.0.0.1", remote="10.0.0.2", family=2):

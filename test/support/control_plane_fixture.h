@@ -26,14 +26,17 @@ class Recorder final : public ControlListener {
   void OnControlEvent(const ControlEvent& event, const RequestOrigin& origin) override {
     origins.push_back(origin);
     static constexpr const char* kNames[] = {
-        "sa-added",       "sa-updated",     "sa-deleted",     "sa-flushed",
-        "sa-expired",     "policy-added",   "policy-updated", "policy-deleted",
-        "policy-flushed", "policy-expired", "defaults",       "acquire",
-        "aevent",         "mapping",        "asked",          "migrated"};
+        "sa-added",     "sa-updated",     "sa-deleted",     "sa-flushed",     "sa-expired",
+        "policy-added", "policy-updated", "policy-deleted", "policy-flushed", "policy-expired",
+        "defaults",     "acquire",        "aevent",         "mapping",        "asked",
+        "migrated",     "sa-migrated"};
     std::string text = kNames[event.index()];
     if (const auto* e = std::get_if<SaExpired>(&event)) text += e->hard ? " hard" : " soft";
     if (const auto* e = std::get_if<PolicyExpired>(&event)) text += e->hard ? " hard" : " soft";
-    if (const auto* e = std::get_if<Acquire>(&event)) text += " " + std::to_string(e->seq);
+    if (const auto* e = std::get_if<Acquire>(&event)) {
+      text += " " + std::to_string(e->seq);
+      if (e->cpu) text += " cpu " + std::to_string(*e->cpu);
+    }
     if (const auto* e = std::get_if<SaAevent>(&event)) {
       static constexpr const char* kCauses[] = {" update", " sequence", " timer"};
       text += kCauses[static_cast<std::size_t>(e->cause)];

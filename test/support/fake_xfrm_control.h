@@ -179,6 +179,19 @@ class FakeXfrmControl final : public XfrmControl {
     return {};
   }
 
+  // Changes only addresses, reqid and selector.
+  Status MigrateSa(const SaMigration& migration, const RequestOrigin& origin) override {
+    const auto sa = Find(migration.id);
+    if (!sa) return MakeError(Errc::kNoSuchProcess, "Can not find state");
+    sa->spec.saddr = migration.new_saddr;
+    sa->spec.daddr = migration.new_daddr;
+    sa->spec.family = migration.new_family;
+    sa->spec.reqid = migration.new_reqid;
+    if (migration.selector) sa->spec.selector = *migration.selector;
+    Notify(SaMigrated{migration, Opaque(sa)}, origin);
+    return {};
+  }
+
   std::vector<std::shared_ptr<const Sa>> ListSas() const override {
     std::vector<std::shared_ptr<const Sa>> list;
     for (auto it = sas.rbegin(); it != sas.rend(); ++it) list.push_back(Opaque(*it));

@@ -106,5 +106,34 @@ TEST_F(NumbersControlTest, AnSaThatMovesToOtherAddressesSharesTheKeysCounter) {
   EXPECT_GT((*to)->inbound()->replay.mark(), 9u);
 }
 
+// MIGRATE_STATE may leave the identity as it is: both objects use the key's row for a moment.
+TEST_F(NumbersControlTest, AnSaThatGetsAnotherReqidSharesTheKeysCounter) {
+  const auto from = Add(1);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(41).count, 41u);
+  for (const uint64_t seq : {3u, 9u}) (void)from->inbound()->replay.Commit(seq);
+  SaMigration migration;
+  migration.id = IdOf(1);
+  migration.new_saddr = from->spec().saddr;
+  migration.new_daddr = from->spec().daddr;
+  migration.new_family = IpFamily::kV4;
+  migration.new_reqid = Reqid(5);
+  migration.selector = from->spec().selector;
+  const Status moved = control_->MigrateSa(migration, {});
+  ASSERT_TRUE(moved) << moved.error().message;
+  const auto to = *control_->GetSa(IdOf(1));
+  EXPECT_EQ(to->spec().reqid, Reqid(5));
+  EXPECT_EQ(to->outbound()->iv_mask, from->outbound()->iv_mask);
+  EXPECT_EQ(to->outbound()->sequence.Reserve(1).first, NumberSizes().smallest_block + 1);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(1).count, 0u);
+  EXPECT_EQ(to->inbound()->replay.Check(9), DropReason::kInReplayDuplicate);
+  EXPECT_EQ(to->inbound()->replay.Commit(8), DropReason::kNone);
+  EXPECT_GT(to->inbound()->replay.mark(), 9u);
+  // The key's row goes on when the SA moves once more.
+  migration.new_reqid = Reqid(6);
+  ASSERT_TRUE(control_->MigrateSa(migration, {}));
+  EXPECT_EQ((*control_->GetSa(IdOf(1)))->outbound()->sequence.Reserve(1).first,
+            2 * NumberSizes().smallest_block + 1);
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -89,9 +89,9 @@ Status Placement::Place(const std::shared_ptr<Sa>& sa) {
 }
 
 void Placement::ForgetCommands(const Sa& sa) {
-  rules_.ForgetSa(sa.spec(), [&] {
-    return std::any_of(all().begin(), all().end(), [&sa](const auto& entry) {
-      return entry.second.sa->spec().spi == sa.spec().spi;
+  rules_.ForgetSa(sa.spec(), [this](const PlacementCommand& command) {
+    return std::any_of(all().begin(), all().end(), [&command](const auto& entry) {
+      return Covers(command, entry.second.sa->spec());
     });
   });
 }

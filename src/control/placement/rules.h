@@ -36,14 +36,14 @@ class PlacementRules {
   // the command names. Errc::kNoSpace: too many commands.
   Status SetCommand(const PlacementCommand& command, int32_t ifindex);
   void ClearCommand(const PlacementCommand& command);
-  // The SA was removed. `spi_lives_on`: another SA has its SPI, as after a move to other addresses;
-  // then commands for the SPI alone stay.
+  // The SA was removed, and with it the commands that name its SPI. `covers_another(command)`: it
+  // covers an SA that lives on, as after a move; then it stays.
   template <typename Fn>
-  void ForgetSa(const SaSpec& spec, Fn spi_lives_on) {
+  void ForgetSa(const SaSpec& spec, Fn covers_another) {
     std::erase_if(commands_, [&](const Command& c) {
       const PlacementCommand& words = c.words;
-      if (words.spi != spec.spi) return false;
-      return words.daddr.has_value() ? *words.daddr == spec.daddr : !spi_lives_on();
+      return words.spi == spec.spi && (!words.daddr || *words.daddr == spec.daddr) &&
+             !covers_another(words);
     });
   }
 

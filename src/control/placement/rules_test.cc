@@ -87,13 +87,13 @@ TEST(PlacementRulesTest, DeviceAsksForWhatNobodyElseAskedForOnceTheDirectionIsKn
             PlacementRequest{});
 }
 
-TEST(PlacementRulesTest, CommandAboutAnSpiEndsWithItsSaUnlessTheSpiLivesOn) {
+TEST(PlacementRulesTest, CommandAboutAnSpiEndsWithItsSaUnlessAnotherIsCovered) {
   PlacementRules rules({});
   ASSERT_TRUE(rules.SetCommand({.spi = Spi(0x100), .mode = PlacementMode::kNo}, 0));
   const auto by = [&] { return rules.RequestFor(Offloaded(), Half::kOutbound, {}).by; };
-  rules.ForgetSa(Offloaded(), [] { return true; });
+  rules.ForgetSa(Offloaded(), [](const PlacementCommand&) { return true; });
   EXPECT_EQ(by(), RequestedBy::kOperator);
-  rules.ForgetSa(Offloaded(), [] { return false; });
+  rules.ForgetSa(Offloaded(), [](const PlacementCommand&) { return false; });
   EXPECT_EQ(by(), RequestedBy::kClient);
 }
 

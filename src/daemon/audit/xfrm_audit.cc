@@ -9,6 +9,7 @@
 #include "net/selector.h"
 #include "xfrm/info_message.h"
 #include "xfrm/migrate_message.h"
+#include "xfrm/migrate_state_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
 
@@ -93,6 +94,18 @@ std::optional<ClientRecord> Moved(const xfrm::Request& request) {
   return ClientRecord{ClientAct::kProtection, std::move(text)};
 }
 
+std::optional<ClientRecord> MovedOne(const xfrm::Request& request) {
+  const auto migration = xfrm::DecodeMigrateState(request);
+  if (!migration) return std::nullopt;
+  const SaId& id = migration->id;
+  return ClientRecord{ClientAct::kProtection,
+                      fmt::format("migrate state dst {} spi 0x{:08x} proto {} to {} > {} reqid {}",
+                                  ToString(id.daddr, id.family), id.spi.value, id.proto,
+                                  ToString(migration->new_saddr, migration->new_family),
+                                  ToString(migration->new_daddr, migration->new_family),
+                                  migration->new_reqid.value)};
+}
+
 }  // namespace
 
 PeerId PeerOf(int fd) {
@@ -124,6 +137,8 @@ std::optional<ClientRecord> RecordOf(const xfrm::Request& request) {
       return Defaults(request);
     case xfrm::RequestType::kMigrate:
       return Moved(request);
+    case xfrm::RequestType::kMigrateState:
+      return MovedOne(request);
     case xfrm::RequestType::kGetSa: {
       const auto id = xfrm::DecodeSaId(request);
       if (!id) return std::nullopt;

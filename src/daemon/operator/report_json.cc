@@ -188,6 +188,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   if ((spec.set_mark_value | spec.set_mark_mask) != 0) {
     json["set_mark"] = {{"value", Hex32(spec.set_mark_value)}, {"mask", Hex32(spec.set_mark_mask)}};
   }
+  if (spec.cpu) json["pcpu_num"] = *spec.cpu;
   AddAlgorithms(spec, keys, &json);
   if (spec.encap) json["encap"] = {{"sport", spec.encap->sport}, {"dport", spec.encap->dport}};
   json["state"] = StateName(report.state);

@@ -63,6 +63,7 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.flags = kSaFlagNoEcn | kSaFlagAlign4;
   spec.extra_flags = kSaExtraDontEncapDscp;
   spec.direction = SaDirection::kIn;
+  spec.cpu = 3;
   spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};
   spec.limits.hard_packets = 0;
   spec.limits.soft_add_seconds = 3600;
@@ -75,6 +76,7 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   EXPECT_EQ(json["esn"], false);
   EXPECT_EQ(json["flags"].dump(), R"(["noecn","align4","dont-encap-dscp"])");
   EXPECT_EQ(json["direction"], "in");
+  EXPECT_EQ(json["pcpu_num"], 3);
   EXPECT_EQ(json["encap"].dump(), R"({"sport":4500,"dport":4501})");
   EXPECT_EQ(json["limits"].dump(), R"({"hard_packets":0,"soft_add_seconds":3600})");
   EXPECT_EQ(json["offload_requested"].dump(), R"({"ifindex":5,"mode":"packet","dir":"in"})");

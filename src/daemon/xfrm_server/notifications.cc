@@ -6,6 +6,7 @@
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
 #include "xfrm/migrate_message.h"
+#include "xfrm/migrate_state_message.h"
 
 namespace cygnet {
 namespace {
@@ -29,6 +30,7 @@ struct GroupVisitor {
   EventGroup operator()(const Acquire&) const { return EventGroup::kAcquire; }
   EventGroup operator()(const AcquireRequested&) const { return EventGroup::kAcquire; }
   EventGroup operator()(const Migrated&) const { return EventGroup::kMigrate; }
+  EventGroup operator()(const SaMigrated&) const { return EventGroup::kMigrate; }
   EventGroup operator()(const SaAevent&) const { return EventGroup::kAevents; }
   EventGroup operator()(const SaMapping&) const { return EventGroup::kMapping; }
 };
@@ -78,12 +80,16 @@ struct EncodeVisitor {
                                 .wanted = e.policy.spec.templates.at(e.template_index),
                                 .saddr = e.saddr,
                                 .daddr = e.daddr,
-                                .seq = e.seq});
+                                .seq = e.seq,
+                                .cpu = e.cpu});
   }
   netlink::Buffer operator()(const AcquireRequested& e) const {
     return xfrm::EncodeAcquireRequested(e);
   }
   netlink::Buffer operator()(const Migrated& e) const { return xfrm::EncodeMigrated(e.migration); }
+  netlink::Buffer operator()(const SaMigrated& e) const {
+    return xfrm::EncodeSaMigrated(e.migration, control.Inspect(*e.sa), to);
+  }
   netlink::Buffer operator()(const SaAevent& e) const {
     return xfrm::EncodeAeventChange(control.Inspect(*e.sa), e.cause, to);
   }

@@ -7,6 +7,7 @@
 #include "netlink/ack.h"
 #include "xfrm/aevent_message.h"
 #include "xfrm/migrate_message.h"
+#include "xfrm/migrate_state_message.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/sa_message.h"
 #include "xfrm/socket_policy_message.h"
@@ -36,6 +37,7 @@ const XfrmRequests::Row XfrmRequests::kRows[] = {
     {xfrm::RequestType::kNewAe, &XfrmRequests::NewAevent},
     {xfrm::RequestType::kGetAe, &XfrmRequests::GetAevent},
     {xfrm::RequestType::kMigrate, &XfrmRequests::Migrate},
+    {xfrm::RequestType::kMigrateState, &XfrmRequests::MigrateSa},
     {xfrm::RequestType::kAcquire, &XfrmRequests::Acquire},
 };
 
@@ -289,6 +291,12 @@ Status XfrmRequests::Migrate(const Call& call) {
   const auto migration = xfrm::DecodeMigrate(call.request);
   if (!migration) return migration.error();
   return control_->Migrate(*migration);
+}
+
+Status XfrmRequests::MigrateSa(const Call& call) {
+  const auto migration = xfrm::DecodeMigrateState(call.request);
+  if (!migration) return migration.error();
+  return control_->MigrateSa(*migration, call.origin());
 }
 
 Status XfrmRequests::Acquire(const Call& call) {

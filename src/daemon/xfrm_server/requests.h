@@ -81,6 +81,7 @@ class XfrmRequests {
   Status SetDefaults(const Call& call);
   Status GetDefaults(const Call& call);
   Status Migrate(const Call& call);
+  Status MigrateSa(const Call& call);
   Status Acquire(const Call& call);
 
   XfrmControl* const control_;

@@ -150,6 +150,60 @@ def _(c):
     c.dump("GETSA")
 
 
+# --- MIGRATE_STATE ---
+
+STATE = ("migrate_state",)
+PLACE = {"new": ("10.0.0.3", "10.0.0.4")}
+for label, body in {
+        "nothing there": nl.migrate_state(**PLACE), "SPI 0": nl.migrate_state(spi=0, **PLACE),
+        "short": nl.migrate_state(**PLACE)[:-4], "reserved": nl.migrate_state(reserved=1, **PLACE),
+        "flags": nl.migrate_state(flags=0x8f, **PLACE),
+        "new family 0": nl.migrate_state(new_family=0, **PLACE),
+        "new family 3": nl.migrate_state(new_family=3, **PLACE),
+        "selector of family 3": nl.migrate_state(sel=nl.selector(family=3), **PLACE),
+        "selector too long": nl.migrate_state(sel=nl.selector(bits=33), **PLACE),
+        "selector too long, not used": nl.migrate_state(sel=nl.selector(bits=33), flags=2, **PLACE),
+        "proto 17": nl.migrate_state(proto=17, **PLACE),
+        "encap": nl.migrate_state(**PLACE) + nl.attr("ENCAP", nl.encap()),
+        "encap of type 7": nl.migrate_state(**PLACE) + nl.attr("ENCAP", nl.encap(kind=7)),
+        "SA_DIR": nl.migrate_state(**PLACE) + nl.attr("SA_DIR", b"\1"),
+        "SA_PCPU": nl.migrate_state(**PLACE) + nl.attr("SA_PCPU", nl.u32(0)),
+        "TFCPAD": nl.migrate_state(**PLACE) + nl.attr("TFCPAD", nl.u32(0)),
+        "IF_ID behind a mark": nl.migrate_state(**PLACE) + nl.attr("MARK", nl.mark(0, 0))
+        + nl.attr("IF_ID", nl.u32(0))}.items():
+    @case(f"migrate state.{label}", needs=STATE)
+    def _(c, body=body):
+        c.ask("MIGRATE_STATE", body, pid=4242)
+
+for label, body in {
+        "to other addresses": nl.migrate_state(**PLACE), "to itself": nl.migrate_state(),
+        "another reqid": nl.migrate_state(reqid=9),
+        "to IPv6": nl.migrate_state(new=("2001:db8::1", "2001:db8::2"), new_family=10),
+        "selector": nl.migrate_state(sel=nl.selector("10.1.0.0", "10.2.0.0", 16), **PLACE),
+        "selector of hosts that it does not have": nl.migrate_state(flags=2, **PLACE),
+        "no offload": nl.migrate_state(flags=1, **PLACE),
+        "encap": nl.migrate_state(**PLACE) + nl.attr("ENCAP", nl.encap()),
+        "no encap": nl.migrate_state(**PLACE) + nl.attr("ENCAP", nl.encap(kind=0)),
+        "encap of type 7": nl.migrate_state(**PLACE) + nl.attr("ENCAP", nl.encap(kind=7)),
+        "timer without encap": nl.migrate_state(**PLACE) + nl.attr("MTIMER_THRESH", nl.u32(5)),
+        "keepalive without encap": nl.migrate_state(**PLACE) + nl.attr("NAT_KEEPALIVE", nl.u32(5))
+        }.items():
+    @case(f"esp.migrate state: {label}", needs=STATE)
+    def _(c, body=body):
+        c.ask("NEWSA", nl.sa_info() + nl.attr("ALG_AEAD", nl.aead()))
+        c.ask("MIGRATE_STATE", body, pid=4242)
+        c.ask("MIGRATE_STATE", body)
+        c.dump("GETSA")
+
+
+@case("esp.migrate state: the place is taken", needs=STATE)
+def _(c):
+    for dst in ("10.0.0.2", "10.0.0.4"):
+        c.ask("NEWSA", nl.sa_info(dst=dst) + nl.attr("ALG_AEAD", nl.aead()))
+    c.ask("MIGRATE_STATE", nl.migrate_state(**PLACE))
+    c.dump("GETSA")
+
+
 # --- ACQUIRE by request ---
 
 ANY = nl.policy_info(nl.selector())

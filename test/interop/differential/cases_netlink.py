@@ -42,7 +42,7 @@ for name, size in FIXED.items():
         for length in sorted({0, 1, size // 2, size - 1}):
             c.ask(name, bytes(length))
 
-for number in (0, 1, 2, 3, 15, 0x20, 0x22, 0x26, 0x29, 0x30, 0xff, 0x1000, 0xffff):
+for number in (0, 1, 2, 3, 15, 0x20, 0x22, 0x26, 0x2a, 0x30, 0xff, 0x1000, 0xffff):
     @case(f"type.{number:#x}")
     def _(c, number=number):
         c.ask(number, bytes(300))

@@ -62,11 +62,11 @@ def _(c):
     def without():
         drop_privilege()
         by = c.endpoint()
-        for kind in sorted(set(nl.TYPES) - {"REPORT", "MAPPING", "NEWSADINFO"}):
+        for kind in sorted(set(nl.TYPES) - {"REPORT", "MAPPING", "NEWSADINFO", "MIGRATE_STATE"}):
             c.ask(kind, bytes(300), by=by)
         c.ask("GETSA", b"", nl.REQUEST | nl.DUMP, by=by)
         c.ask("GETPOLICY", b"", nl.REQUEST | nl.DUMP | nl.ACK, by=by)
-        c.ask(0x29, b"", by=by)
+        c.ask(0x2a, b"", by=by)
         c.ask(3, b"", by=by)
         c.ask("FLUSHPOLICY", b"", nl.ACK, by=by)
         c.ask("DELPOLICY", bytes(3), by=by)

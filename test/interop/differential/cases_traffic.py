@@ -69,6 +69,19 @@ def _(c):
     c.dump("GETSA")
 
 
+@case("traffic.ACQUIRE of a policy for each CPU", needs=("sa_pcpu",))
+def _(c):
+    c.policy(tunnel(reqid=7), sel=to(PEER), flags=4)
+    send()
+    c.wait_event()
+    c.dump("GETPOLICY")
+    own = nl.attr("SA_PCPU", nl.u32(0)) + nl.attr("SA_DIR", b"\2")
+    c.allocate(0x300, 0x300, own, src=HOST, dst=PEER, mode=0, reqid=7)
+    c.dump("GETSA")
+    c.allocate(0x301, 0x301, src=HOST, dst=PEER, mode=0, reqid=7)
+    c.dump("GETSA")
+
+
 @case("traffic.ACQUIRE of a tunnel")
 def _(c):
     c.policy(tunnel(mode=1, src="0.0.0.0"), sel=nl.selector("0.0.0.0", OTHER, 0, dst_bits=32))

@@ -145,11 +145,19 @@ class Renderer:
                 f"{self.address(b[48:64], new)} {self.address(b[32:48], new)} proto {proto} "
                 f"mode {mode} reqid {reqid} families {old} {new} reserved {reserved}")
 
+    def migrate_state(self, b):
+        old_mark = struct.unpack("=II", b[56:64])
+        reqid, flags, family, reserved = struct.unpack("=IIHH", b[120:132])
+        return [*self.sa_id(b[:24]), f"to {self.address(b[40:56], family)} "
+                f"{self.address(b[24:40], family)} family {family} reqid {reqid} flags {flags:#x} "
+                f"mark {old_mark} reserved {reserved}", f"sel {self.selector(b[64:120])}"]
+
     # --- Messages ---
 
     _FIXED = {"NEWSA": 224, "UPDSA": 224, "DELSA": 24, "NEWPOLICY": 168, "UPDPOLICY": 168,
               "DELPOLICY": 64, "EXPIRE": 232, "ACQUIRE": 280, "FLUSHSA": 4, "FLUSHPOLICY": 0,
               "NEWAE": 48, "GETDEFAULT": 4, "POLEXPIRE": 176, "MIGRATE": 64, "NEWSADINFO": 4,
+              "MIGRATE_STATE": 132,
               "NEWSPDINFO": 4, "MAPPING": 64, "REPORT": 60}
 
     def fixed(self, kind, b):
@@ -162,7 +170,8 @@ class Renderer:
         if kind == "POLEXPIRE":
             return [*self.policy_info(b[:168]), f"hard {b[168]}" + self.padding(b[169:])]
         parts = {"DELSA": self.sa_id, "DELPOLICY": self.policy_id, "MIGRATE": self.policy_id,
-                 "NEWAE": self.aevent_id, "ACQUIRE": self.acquire_info}
+                 "NEWAE": self.aevent_id, "ACQUIRE": self.acquire_info,
+                 "MIGRATE_STATE": self.migrate_state}
         if kind in parts:
             return parts[kind](b)
         return [f"body {b.hex()}"] if b else []

@@ -118,6 +118,7 @@ def probe_features():
     sub = nl.attr("POLICY_TYPE", nl.policy_type(1))
     has("sub_policy", "FLUSHPOLICY", sub, (EINVAL,))
     has("migrate", "MIGRATE", nl.policy_id(), (ENOPROTOOPT,))
+    has("migrate_state", "MIGRATE_STATE", nl.migrate_state(spi=0xdead), (EINVAL, ENOPROTOOPT))
     has("default", "GETDEFAULT", bytes(3), (EINVAL,))
     has("offload", "NEWPOLICY", nl.policy_info()
         + nl.attr("OFFLOAD_DEV", nl.offload(0, 1)), (0,))
