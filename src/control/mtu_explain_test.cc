@@ -135,6 +135,7 @@ class MtuRouteTest : public test::SasFixture {
                               .clock = clock_,
                               .announcer = announcer_,
                               .own_devices = own_devices_,
+                              .tunnels = tunnels_,
                               .devices = placement_.devices(),
                               .route = [this](const IpAddress&, IpFamily) { return route_; },
                               .local_addresses = [this] { return local_addresses_; }});

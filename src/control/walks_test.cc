@@ -14,7 +14,7 @@ constexpr std::size_t kMany = 5000;  // more than two turns
 
 class WalksTest : public test::SasFixture {
  protected:
-  Policies policies_{&path_, &clock_, &announcer_, &device_policies_, &own_devices_};
+  Policies policies_{&path_, &clock_, &announcer_, &device_policies_, &own_devices_, &tunnels_};
   Walks walks_{{.path = &path_,
                 .clock = &clock_,
                 .sas = &sas_,

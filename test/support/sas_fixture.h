@@ -50,6 +50,7 @@ class SasFixture : public testing::Test {
   Recorder recorder_;
   Announcer announcer_{&recorder_, nullptr};
   OwnDevices own_devices_{{kNic0}, {}, &clock_};
+  TunnelControl tunnels_{{.path = &path_}};
   std::vector<ParsedAddress> local_addresses_;
   AddressUpdates addresses_{&path_, &clock_, [this] { return local_addresses_; }};
   Placement placement_{{.path = &path_,
@@ -71,6 +72,7 @@ class SasFixture : public testing::Test {
             .clock = &clock_,
             .announcer = &announcer_,
             .own_devices = &own_devices_,
+            .tunnels = &tunnels_,
             .addresses = &addresses_,
             .placement = &placement_,
             .device_policies = &device_policies_,

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/endian.h"
 #include "base/errno_error.h"
@@ -168,6 +169,10 @@ uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
     out->Push(packet);
     ++received;
     bytes += packet->length;
+  }
+  // Thousands of tunnels must not keep a large buffer each.
+  if (layer_ == HostLayer::kIp && queue->overflow != nullptr) {
+    sink->Recycle(std::exchange(queue->overflow, nullptr));
   }
   queue->counters.Received(received, bytes);
   return received;

@@ -57,6 +57,36 @@ class TapTest : public test::PortTest {
   std::unique_ptr<TapPort> tap_;
 };
 
+// A tunnel interface: the host's packets come with an Ethernet header that names nobody, and go
+// without theirs.
+TEST_F(TapTest, ATunInterfaceCarriesIpWithoutAHeaderBefore) {
+  if (!OwnNetwork() || access("/dev/net/tun", R_OK | W_OK) != 0) {
+    GTEST_SKIP() << "no TUN interface of our own";
+  }
+  auto tun = TapPort::Create({.name = "ipsec1", .mtu = 1400, .layer = HostLayer::kIp});
+  ASSERT_TRUE(tun) << tun.error().message;
+  tap_ = *std::move(tun);
+  ASSERT_TRUE(Run("sysctl -w net.ipv6.conf.ipsec1.disable_ipv6=1"));
+  ASSERT_TRUE(Run("ip addr add 192.0.2.2/24 dev ipsec1"));
+  const UniqueFd server = Socket(2000);
+  SendTo(server.get(), 1000, "to the tunnel");
+  PacketBatch batch;
+  ASSERT_EQ(tap_->Receive(0, &batch, &user.sink), 1u);
+  Packet* packet = batch[0];
+  EXPECT_EQ(TextOf(*packet), "to the tunnel");
+  EXPECT_EQ(LoadBe16(packet->data() + 12), 0x0800);
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(packet->data()[i], 0);
+  EXPECT_TRUE(packet->csum_partial) << "the host leaves the checksum to the device";
+  EXPECT_GE(packet->csum_start, kEthernetHeader + 20);
+  user.sink.Recycle(packet);
+  batch.ReleaseAll();
+  batch.Push(MakeFrame("from the tunnel", 1000));
+  tap_->Transmit(0, &batch, &user.sink);
+  char text[64] = {};
+  ASSERT_GT(recv(server.get(), text, sizeof(text), 0), 0);
+  EXPECT_STREQ(text, "from the tunnel");
+}
+
 // Frames written by worker 0 alone must not draw all flows to worker 0.
 TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
   Open(4);
