@@ -21,6 +21,11 @@ Status RefuseSelection(const AttributeTable& attributes) {
   return {};
 }
 
+bool HasOutputMark(const AttributeTable& attributes) {
+  const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK);
+  return value && (*value | attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})) != 0;
+}
+
 // SAs for these templates can exist.
 bool IsPossible(const Template& tmpl) {
   return tmpl.proto == kProtoEsp && (tmpl.mode == XFRM_MODE_TRANSPORT ||
