@@ -14,6 +14,7 @@ namespace cygnet {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kSameNs = 3000 * kMs;
 constexpr uint64_t kReportNs = 100 * kMs;
 // A move that was not heard of again, and a group that the store refused although it names this
 // node, are tried again after so long.
@@ -52,8 +53,14 @@ void ClusterControl::Record(GroupId group, const std::string& event, const std::
 void ClusterControl::Turn(Workers workers) {
   if (workers == Workers::kRun) node_.Alive();
   store_.Probe();
-  if (const auto why = store_.TakeWentBack()) OnWentBack(*why);
-  for (const ClusterEvent& event : node_.Take()) Handle(event);
+  if (const auto why = store_.TakeWentBack()) {
+    OnWentBack(*why);
+    went_back_ns_ = params_.clock->MonotonicNs();
+  }
+  for (const ClusterEvent& event : node_.Take()) {
+    Handle(event);
+    if (params_.on_event) params_.on_event(event);
+  }
   const uint64_t now = params_.clock->MonotonicNs();
   for (GroupId group = 1; group <= groups_.size(); ++group) CheckGroup(group, now);
   ExpireSome(now);
@@ -74,15 +81,15 @@ void ClusterControl::Handle(const ClusterEvent& event) {
              event.owner.node.empty()
                  ? "nobody owns it now"
                  : fmt::format("{} owns it, epoch {}", event.owner.node, event.owner.epoch));
-      if (params_.on_group) params_.on_group(event);
       return;
     case Kind::kStoreAway:
     case Kind::kStoreBack:
       return OnStore(event);
     case Kind::kWentBack:
+      // The number store has found it, too, and SAs since then are of the next era.
+      if (params_.clock->MonotonicNs() < went_back_ns_ + kSameNs) return;
       return OnWentBack(event.text);
     case Kind::kEntry:
-      if (params_.on_entry) params_.on_entry(event);
       return;
   }
 }
@@ -100,7 +107,6 @@ void ClusterControl::OnGained(const ClusterEvent& event) {
                                      .silence_us = Microseconds(event.silence_ns),
                                      .transaction_us = Microseconds(event.transaction_ns)};
   store_.SetOwned(event.group, event.owner.revision);
-  if (params_.on_group) params_.on_group(event);
   numbers_.Wake(event.group);
   (void)numbers_.DoSome();
   if (params_.on_use) params_.on_use(NameOf(event.group), event.owner.epoch, event.text);
@@ -113,7 +119,6 @@ void ClusterControl::OnLost(const ClusterEvent& event) {
   const Use before = std::exchange(group.use, Use::kStandby);
   group.woken_ns = 0;
   group.refused_ns = 0;
-  if (params_.on_group) params_.on_group(event);
   if (before == Use::kStandby) return;
   ++group.lost;
   if (params_.on_end) params_.on_end(NameOf(event.group), group.epoch, event.text);

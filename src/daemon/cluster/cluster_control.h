@@ -49,10 +49,8 @@ class ClusterControl final : public ClusterOperator {
     // "owner", "store-away", "went-back".
     std::function<void(const std::string& group, const std::string& event, const std::string& text)>
         record{};
-    // What the store got from another node: entries of SAs and policies. May be empty.
-    std::function<void(const ClusterEvent& event)> on_entry{};
-    // After this node got or lost a group, before its SAs get numbers. May be empty.
-    std::function<void(const ClusterEvent& event)> on_group{};
+    // Each event, for who shares SAs through the store. May be empty.
+    std::function<void(const ClusterEvent& event)> on_event{};
     std::function<uint64_t()> refused_entries{};
     // For the ledger: from here on this process uses the keys of the group, or no more.
     std::function<void(const std::string& group, uint64_t epoch, const std::string& why)> on_use{};
@@ -119,6 +117,7 @@ class ClusterControl final : public ClusterOperator {
   uint64_t reported_ns_ = 0;
   uint64_t away_since_ = 0;  // wall-clock seconds; 0: the store answers
   std::string went_back_;
+  uint64_t went_back_ns_ = 0;  // the number store found it
 };
 
 }  // namespace cygnet

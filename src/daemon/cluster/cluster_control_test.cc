@@ -244,6 +244,10 @@ TEST_F(ClusterControlTest, AfterAStoreThatWentBackNothingIsSentAndNewSasAreAsked
   EXPECT_THAT(expired_, ElementsAre(1u));
   EXPECT_EQ(control_->Report().went_back, "another cluster id");
   EXPECT_EQ(recorded_.back(), "went-back");
+  const auto next = Begin(2);  // of the next era
+  EXPECT_EQ(Send(next), 1u);
+  Happen({.kind = Kind::kWentBack, .text = "the node's thread found it, too"});
+  EXPECT_EQ(Send(next), 1u);
 }
 
 TEST_F(ClusterControlTest, AWorkerThatHangsEndsTheSignsOfLife) {

@@ -6,10 +6,9 @@
 #include <cstdlib>
 #include <utility>
 
-#include "base/key_material.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "base/text_file.h"
+#include "daemon/cluster/cluster_secret.h"
 #include "daemon/cluster/cluster_thread.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
@@ -35,20 +34,6 @@ class StoreOfGroups final : public GroupStore {
   ClusterStore& store_;
 };
 
-Result<KeyMaterial> ReadSecret(const std::string& path) {
-  auto text = ReadOwnFile(path);
-  if (!text) return text.error();
-  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text->data()),
-                                       text->size());
-  const bool fits = bytes.size() >= kNumberSecretBytes && bytes.size() <= KeyMaterial::kMaxBytes;
-  Result<KeyMaterial> secret = MakeError(
-      Errc::kInvalid, fmt::format("it has {} bytes; a cluster's secret has {} to {} random bytes",
-                                  bytes.size(), kNumberSecretBytes, KeyMaterial::kMaxBytes));
-  if (fits) secret = KeyMaterial(bytes);
-  SecureWipe(text->data(), text->size());
-  return secret;
-}
-
 Incarnation NewIncarnation() {
   for (;;) {
     if (const uint64_t word = RandomWord(); word != 0) return word;
@@ -66,7 +51,7 @@ std::string ClusterStatePath(const ClusterConfig& config) {
 
 Status CheckClusterFiles(const ClusterConfig& config) {
   if (config.name.empty()) return {};
-  if (const auto secret = ReadSecret(config.secret_file); !secret) {
+  if (const auto secret = ReadClusterSecret(config.secret_file); !secret) {
     return In("cluster.secret_file", secret.error());
   }
   if (!ClusterStatePath(config).empty()) return {};
@@ -76,7 +61,7 @@ Status CheckClusterFiles(const ClusterConfig& config) {
 // The store of numbers, before any SA exists. The node's thread follows in StartCluster.
 Status Runtime::OpenCluster(const ClusterConfig& config) {
   if (config.name.empty()) return {};
-  const auto secret = ReadSecret(config.secret_file);
+  const auto secret = ReadClusterSecret(config.secret_file);
   if (!secret) return In("cluster.secret_file", secret.error());
   incarnation_ = NewIncarnation();
   auto store = ClusterStore::Open({.etcd = {.endpoints = config.endpoints,
@@ -95,7 +80,28 @@ Status Runtime::OpenCluster(const ClusterConfig& config) {
                                   *secret, &clock_);
   if (!store) return In("cluster", store.error());
   cluster_store_ = *std::move(store);
+  return OpenSharing(config, *secret);
+}
+
+// Whole SAs and policies in the store.
+Status Runtime::OpenSharing(const ClusterConfig& config, const KeyMaterial& secret) {
+  if (config.share != ClusterShare::kSas) return {};
+  CYGNET_RETURN_IF_ERROR(CheckSharing(config, fips_->enforced()));
+  auto keys = WrappingKeys::Load(config.wrapping_keys);
+  if (!keys) return In("cluster.wrapping_keys", keys.error());
+  cluster_sas_ = std::make_unique<ClusterSas>(ClusterSas::Params{
+      .entries = cluster_store_.get(),
+      .clock = &clock_,
+      .groups = GroupAddresses(config.groups),
+      .seal = EntrySeal(*std::move(keys), config.name),
+      .secret = secret.Clone(),
+      .refused = [this](const std::string& text) { audit_->Cluster("", "refused", text); }});
   return {};
+}
+
+// REQUIRES: SAs and policies of an earlier process are back, and no client is let in.
+void Runtime::StartSharing() {
+  if (cluster_sas_ != nullptr) cluster_sas_->Start(control_.get());
 }
 
 // REQUIRES: SAs and policies of an earlier process are back, and workers run.
@@ -105,6 +111,9 @@ Status Runtime::StartCluster() {
   if (!node) return In("cluster", node.error());
   cluster_node_ = *std::move(node);
   group_store_ = std::make_unique<StoreOfGroups>(cluster_store_.get());
+  const auto share = [this](const ClusterEvent& event) {
+    if (cluster_sas_ != nullptr) cluster_sas_->OnEvent(event);
+  };
   cluster_ = std::make_unique<ClusterControl>(ClusterControl::Params{
       .config = config_.cluster,
       .node = cluster_node_.get(),
@@ -124,6 +133,9 @@ Status Runtime::StartCluster() {
           },
       .record = [this](const std::string& group, const std::string& event,
                        const std::string& text) { audit_->Cluster(group, event, text); },
+      .on_event = share,
+      .refused_entries =
+          [this] { return cluster_sas_ != nullptr ? cluster_sas_->Report().refused_count : 0; },
       .on_use =
           [this](const std::string& group, uint64_t epoch, const std::string& why) {
             NoteGroup({.gained = true, .group = group, .epoch = epoch, .explanation = why});
@@ -150,13 +162,20 @@ void Runtime::ClusterTurn() {
   cluster_->Turn(run ? ClusterControl::Workers::kRun : ClusterControl::Workers::kHang);
 }
 
+// True: more is left.
+bool Runtime::ShareSome() { return cluster_sas_ != nullptr && cluster_sas_->DoSome(); }
+
+// Groups go to other nodes while workers still run. For a restart they stay: CloseCluster.
 void Runtime::EndCluster(const Signals& signals) {
-  if (cluster_ == nullptr) return;
-  cluster_->Stop(signals.restart != 0 ? ClusterControl::End::kRestart : ClusterControl::End::kStop);
+  if (cluster_sas_ != nullptr) cluster_sas_->Stop();
+  restarts_ = signals.restart != 0;
+  if (cluster_ != nullptr && !restarts_) cluster_->Stop(ClusterControl::End::kStop);
 }
 
-// REQUIRES: no worker runs any more. The store stays until the control plane has ended.
+// REQUIRES: no worker runs any more, and the numbers of SAs that are kept were written. The store
+// stays until the control plane has ended.
 void Runtime::CloseCluster() {
+  if (cluster_ != nullptr && restarts_) cluster_->Stop(ClusterControl::End::kRestart);
   if (control_ != nullptr) control_->SetCluster(nullptr);
   cluster_.reset();
   if (poller_ && cluster_node_) poller_->Remove(cluster_node_->event_fd());

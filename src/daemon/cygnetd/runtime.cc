@@ -118,6 +118,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   control_->SetUnmetPolicies(UnmetPolicies::kBlock);  // policies that were in force stay closed
   CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
   control_->SetUnmetPolicies(UnmetPolicies::kRefused);
+  StartSharing();
   WatchFiles();
   StartServers();
   CYGNET_RETURN_IF_ERROR(WatchEvents());
@@ -184,6 +185,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     FollowSelfTests();
     bool more = control_->DoSome();
     if (kept_sas_ != nullptr) more = kept_sas_->DoSome() || more;
+    more = ShareSome() || more;
     audit_->Flush();
     path_->quiescence.Collect();
     poller_->RunOnce(more ? 0 : wait_ms);
@@ -204,6 +206,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       watch_->Look({});
       control_->Tick();
       if (kept_sas_ != nullptr) kept_sas_->Tick();
+      if (cluster_sas_ != nullptr) cluster_sas_->Tick();
       NotifyKernelXfrm();
       LookAtFiles();
       audit_->Tick();

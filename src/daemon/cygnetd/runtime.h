@@ -11,9 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "control/chains.h"
 #include "control/control_plane.h"
 #include "daemon/audit/audit.h"
 #include "daemon/cluster/cluster_control.h"
+#include "daemon/cluster/cluster_sas.h"
 #include "daemon/cluster/cluster_store.h"
 #include "daemon/config/config.h"
 #include "daemon/cygnetd/check.h"
@@ -100,6 +102,9 @@ class Runtime {
   void LookAtFiles();
   // cluster.cc
   Status OpenCluster(const ClusterConfig& config);
+  Status OpenSharing(const ClusterConfig& config, const KeyMaterial& secret);
+  void StartSharing();
+  bool ShareSome();
   Status StartCluster();
   void ClusterTurn();
   void NoteGroup(LedgerGroupLine line);
@@ -166,8 +171,12 @@ class Runtime {
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<NumberFile> number_file_;  // nullptr: numbers end with this daemon
   Incarnation incarnation_ = 0;
+  bool restarts_ = false;                        // the next process follows at once
   std::unique_ptr<ClusterStore> cluster_store_;  // nullptr: this node is in no cluster
   std::unique_ptr<GroupStore> group_store_;
+  std::unique_ptr<ClusterSas> cluster_sas_;  // nullptr: nodes share numbers only
+  std::unique_ptr<StateKeeperChain> keepers_;
+  std::unique_ptr<ChangeJournalChain> journals_;
   std::unique_ptr<ClusterNode> cluster_node_;
   std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;

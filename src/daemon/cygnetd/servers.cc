@@ -50,13 +50,17 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   params.network = network_.get();
   params.links = host_links_.get();
   params.sockets = sockets_.get();
-  params.journal = restart_log_.get();
+  keepers_ = std::make_unique<StateKeeperChain>(
+      std::vector<StateKeeper*>{kept_sas_.get(), cluster_sas_.get()});
+  journals_ = std::make_unique<ChangeJournalChain>(
+      std::vector<ChangeJournal*>{cluster_sas_.get(), restart_log_.get()});
+  params.journal = journals_.get();
   params.numbers = number_file_.get();
   if (cluster_store_ != nullptr) params.numbers = cluster_store_.get();
   if (config.cluster.inbound == ClusterInbound::kCheckpoint) {
     params.number_sizes.group_marks = GroupMarks::kReported;
   }
-  params.keeper = kept_sas_.get();
+  params.keeper = keepers_.get();
   if (kept_sas_ != nullptr) {
     params.number_cells = [this](const Sa& sa) { return kept_sas_->Cells(sa); };
   }
