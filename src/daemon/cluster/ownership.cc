@@ -118,7 +118,9 @@ bool Ownership::OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint6
     group.claimed_ns = now_ns;
     group.highest_epoch = std::max(group.highest_epoch, claim.epoch);
     if (!group.works) continue;
-    End(&group, heartbeat.node + " says that it took it over");
+    // The new owner may be faster than the store's answer to this node's own write.
+    End(&group, group.giving ? "given to " + heartbeat.node
+                             : heartbeat.node + " says that it took it over");
     steps_.push_back({.kind = Step::Kind::kResync, .group = id});
   }
   return true;

@@ -271,6 +271,21 @@ TEST_F(OwnershipTest, AGroupIsGivenToANode) {
   EXPECT_LE(lab.RunUntilWorks("gw1"), 200u);
 }
 
+TEST_F(OwnershipTest, ANewOwnerThatIsFasterThanTheStoresAnswerWasGivenTheGroup) {
+  Ownership* gw1 = lab.node("gw1").decides.get();
+  ASSERT_TRUE(gw1->Give(kBlue, "gw2", lab.now_ns()));
+  (void)gw1->TakeSteps();
+  Heartbeat beat = lab.node("gw2").decides->Beat(lab.now_ns());
+  beat.sequence = lab.node("gw2").sequence + 1;
+  beat.groups = {{"blue", 2}};
+  ASSERT_TRUE(gw1->OnHeartbeat(beat, lab.now_ns(), lab.now_ns()));
+  std::string why;
+  for (const Ownership::Step& step : gw1->TakeSteps()) {
+    if (step.event.kind == ClusterEvent::Kind::kLost) why = step.event.text;
+  }
+  EXPECT_EQ(why, "given to gw2");
+}
+
 TEST_F(OwnershipTest, AGroupIsGivenToWhoeverIsNext) {
   ASSERT_TRUE(lab.node("gw1").decides->Give(kBlue, "", lab.now_ns()));
   lab.Run(20);
