@@ -92,7 +92,7 @@ Result<std::shared_ptr<Sa>> Migrations::MakeSuccessor(const Sa& from, SaSpec spe
   device_policies_.Resolve(&spec);
   spec.replay = from.ExportReplay();  // the current state; TakeOver updates it
   const uint64_t iv_mask = from.outbound() != nullptr ? from.outbound()->iv_mask : RandomWord();
-  auto to = sas_.Make(std::move(spec), iv_mask);
+  auto to = sas_.Make(std::move(spec), iv_mask, &from);
   if (!to) return to.error();
   if (Status placed = placement_.Place(*to); !placed) {
     sas_.Discard(**to);

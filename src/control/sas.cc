@@ -205,7 +205,7 @@ Status Sas::Restore(RestoredSa from) {
   return {};
 }
 
-Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask) {
+Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask, const Sa* from) {
   std::optional<NumberIdentity> identity;
   if (parts_.numbers != nullptr) {
     auto known = parts_.numbers->Identify(spec);
@@ -216,7 +216,7 @@ Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask) {
   auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(),
                          identity.has_value() ? identity->iv_mask : iv_mask);
   sa->number = path_.sad.NextNumber();
-  if (parts_.numbers != nullptr) CYGNET_RETURN_IF_ERROR(parts_.numbers->Begin(sa, identity));
+  if (parts_.numbers != nullptr) CYGNET_RETURN_IF_ERROR(parts_.numbers->Begin(sa, identity, from));
   return sa;
 }
 
@@ -240,7 +240,10 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
 void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
   parts_.placement->TakeBack(*from);
   to->TakeOver(from.get());
-  if (parts_.numbers != nullptr) parts_.numbers->Follow(*to);
+  if (parts_.numbers != nullptr) {
+    parts_.numbers->HandOver(*from, *to);
+    parts_.numbers->Follow(*to);
+  }
   parts_.placement->FollowTakeOver(*to);
   // First, so that the memory never has two SAs that could use the same numbers.
   if (parts_.keeper != nullptr) parts_.keeper->Forget(*from);

@@ -74,8 +74,8 @@ class Sas {
 
   // --- The life of an SA ---
   // Makes an SA with its number, ready for placement. Nobody finds it yet. `iv_mask`: unless the
-  // key has one.
-  Result<std::shared_ptr<Sa>> Make(SaSpec spec, uint64_t iv_mask);
+  // key has one. `from`: the SA that it will continue; nullptr: none.
+  Result<std::shared_ptr<Sa>> Make(SaSpec spec, uint64_t iv_mask, const Sa* from = nullptr);
   // Ends an SA that nobody found yet.
   void Discard(const Sa& sa);
   // `to` continues with the sequence numbers of `from`, and packets find it. `from` is removed.

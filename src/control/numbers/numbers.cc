@@ -35,6 +35,11 @@ bool Numbers::KeepsInbound(const Row& row) {
          row.sa->inbound()->replay.window() != 0;
 }
 
+// The same destination, SPI and keys.
+bool Numbers::ShareInbound(const Row& a, const Row& b) {
+  return KeepsInbound(a) && KeepsInbound(b) && a.identity->inbound == b.identity->inbound;
+}
+
 // --- The life of an SA ---
 
 Result<std::optional<NumberIdentity>> Numbers::Identify(const SaSpec& spec) {
@@ -47,14 +52,16 @@ Result<std::optional<NumberIdentity>> Numbers::Identify(const SaSpec& spec) {
   return std::optional(*identity);
 }
 
-Status Numbers::Begin(const std::shared_ptr<Sa>& sa,
-                      const std::optional<NumberIdentity>& identity) {
+Status Numbers::Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity,
+                      const Sa* from) {
   if (!identity.has_value() && !cells_) return {};  // its numbers end with the process
   GiveBack();
   Row row;
   row.sa = sa;
   row.identity = identity;
   if (sa->outbound() != nullptr) sa->outbound()->sequence.RequireBlocks();
+  const Row* const before = from != nullptr ? Find(*from) : nullptr;
+  row.gets_mark = before != nullptr && ShareInbound(*before, row);
   std::vector<Grant> grants = {{.row = &row}};
   if (!IsMute(row)) {
     const Status asked = AskFirst(&grants);
@@ -97,6 +104,20 @@ void Numbers::Follow(const Sa& sa) {
   (void)DoSome();
 }
 
+// A mark other than 0: a device has asked for its own meanwhile, which lies behind that of `from`.
+void Numbers::HandOver(const Sa& from, const Sa& to) {
+  Row* const old = Find(from);
+  Row* const row = Find(to);
+  if (old == nullptr || row == nullptr) return;
+  row->gets_mark = false;
+  if (row->mark != 0 || IsMute(*row) || !ShareInbound(*old, *row)) return;
+  row->accepted = old->accepted;
+  row->raised_ns = old->raised_ns;
+  row->at_tick = old->at_tick;
+  SetMark(row, old->mark);
+  old->handed_over = true;
+}
+
 void Numbers::Forget(const Sa& sa) {
   Row* const row = Find(sa);
   if (row == nullptr) return;
@@ -113,7 +134,7 @@ void Numbers::Forget(const Sa& sa) {
                                        : Status{};
                           }});
     }
-    if (KeepsInbound(*row)) {
+    if (KeepsInbound(*row) && !row->handed_over) {
       const uint64_t used = sa.inbound()->replay.SetMark(0, ~uint64_t{0});
       returns_.push_back({identity.group, [this, identity, used, mark] {
                             return used < mark ? store_->LowerInbound(identity.inbound, used, mark)

@@ -57,12 +57,16 @@ class Numbers {
   // How the store knows a new SA, with its IV mask; nullopt: there is no store. Begin follows.
   Result<std::optional<NumberIdentity>> Identify(const SaSpec& spec);
   // Before the SA is placed: its first block, and where its window begins. On an error it must not
-  // be used, and nothing is kept of it.
-  Status Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity);
+  // be used, and nothing is kept of it. `from`: the SA that it will continue; nullptr: none.
+  Status Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity,
+               const Sa* from = nullptr);
   // Before packets find it: connects it with its cells.
   void Attach(const std::shared_ptr<Sa>& sa);
   // It continues another one (Sa::TakeOver), or a client set its counters.
   void Follow(const Sa& sa);
+  // `to` has taken over the window of `from`. Where they have the same row of the store, it gets
+  // the mark: numbers that only `from` can have accepted are known, not lost. Follow comes next.
+  void HandOver(const Sa& from, const Sa& to);
   // It ends: no worker finds it, and no device has it. What it did not use is given back.
   void Forget(const Sa& sa);
 
@@ -134,6 +138,8 @@ class Numbers {
     uint64_t floor = 0;    // a device accepts numbers up to there: the mark stays above
     uint64_t at_tick = 0;  // what was accepted at the last Tick
     bool is_due = false;
+    bool handed_over = false;  // the inbound mark is another SA's now
+    bool gets_mark = false;    // HandOver brings the inbound mark
     // Of a group.
     bool is_stale = false;   // MuteForever
     bool is_behind = false;  // its group woke, and it has no numbers yet
@@ -178,6 +184,7 @@ class Numbers {
   void NotOwner(uint32_t group);
   void Failed(uint32_t group, const Status& status);
   static bool KeepsInbound(const Row& row);
+  static bool ShareInbound(const Row& a, const Row& b);
   bool NeedsOutbound(const Row& row) const;
   bool NeedsInbound(const Row& row) const;
   uint64_t NextCount(const Row& row) const;

@@ -149,7 +149,7 @@ Status Numbers::AskFirst(std::vector<Grant>* grants) {
         CYGNET_RETURN_IF_ERROR(
             AskOutbound(&grant, std::clamp(before, sizes_.smallest_block, sizes_.largest_block)));
       }
-      if (!KeepsInbound(row)) continue;
+      if (!KeepsInbound(row) || row.gets_mark) continue;
       CYGNET_RETURN_IF_ERROR(AskInbound(&grant, row.sa->inbound()->replay.safe_edge(),
                                         Reports(row) ? 0 : sizes_.first_step));
     }

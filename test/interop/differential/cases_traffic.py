@@ -79,7 +79,7 @@ def _(c):
     c.allocate(0x300, 0x300, own, src=HOST, dst=PEER, mode=0, reqid=7)
     c.dump("GETSA")
     c.allocate(0x301, 0x301, src=HOST, dst=PEER, mode=0, reqid=7)
-    c.dump("GETSA")
+    c.ask("GETSA", nl.sa_id(PEER, 0x301), nl.REQUEST)
 
 
 @case("traffic.ACQUIRE of a tunnel")
