@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
+#include "daemon/system/kept_descriptors.h"
 #include "daemon/system/service_manager.h"
 
 namespace cygnet {
@@ -64,24 +64,6 @@ struct Notice {
 
 void Say(const std::string& text) {
   std::fprintf(stderr, "cygnetd --supervise: %s\n", text.c_str());
-}
-
-// Zeroes the pages that hold something. Of memory only (memfd): others have no contents of ours.
-void WipeMemory(int fd) {
-  struct stat info {};
-  if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &info) != 0) return;
-  static constexpr std::array<char, 64 * 1024> kZeroes{};
-  off_t at = lseek(fd, 0, SEEK_DATA);
-  while (at >= 0 && at < info.st_size) {
-    const off_t end = lseek(fd, at, SEEK_HOLE);
-    while (at < end) {
-      const auto left = static_cast<std::size_t>(end - at);
-      const ssize_t n = pwrite(fd, kZeroes.data(), std::min(left, kZeroes.size()), at);
-      if (n <= 0) return;
-      at += n;
-    }
-    at = lseek(fd, at, SEEK_DATA);
-  }
 }
 
 class Supervisor {

@@ -1,8 +1,11 @@
 #include "daemon/system/kept_descriptors.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -15,6 +18,23 @@ namespace {
 constexpr int kFirstDescriptor = 3;  // SD_LISTEN_FDS_START
 
 }  // namespace
+
+void WipeMemory(int fd) {
+  struct stat info {};
+  if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &info) != 0) return;
+  static constexpr std::array<char, 64 * 1024> kZeroes{};
+  off_t at = lseek(fd, 0, SEEK_DATA);
+  while (at >= 0 && at < info.st_size) {
+    const off_t end = lseek(fd, at, SEEK_HOLE);
+    while (at < end) {
+      const auto left = static_cast<std::size_t>(end - at);
+      const ssize_t n = pwrite(fd, kZeroes.data(), std::min(left, kZeroes.size()), at);
+      if (n <= 0) return;
+      at += n;
+    }
+    at = lseek(fd, at, SEEK_DATA);
+  }
+}
 
 KeptDescriptors KeptDescriptors::FromEnvironment(ServiceManager* manager) {
   KeptDescriptors kept(manager);
@@ -59,7 +79,10 @@ void KeptDescriptors::Discard(const std::string& name) {
 
 void KeptDescriptors::DiscardRest() {
   std::set<std::string> names;
-  for (const auto& [name, fd] : left_) names.insert(name);
+  for (const auto& [name, fd] : left_) {
+    names.insert(name);
+    WipeMemory(fd.get());
+  }
   for (const std::string& name : names) manager_->Discard(name);
   left_.clear();
 }

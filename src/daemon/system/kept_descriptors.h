@@ -11,6 +11,9 @@
 
 namespace cygnet {
 
+// Zeroes what `fd` holds, if it is memory (memfd): others have no contents of ours.
+void WipeMemory(int fd);
+
 class KeptDescriptors final : public DescriptorKeeper {
  public:
   // Takes the descriptors that the environment names and removes the variables from it. `manager`
@@ -22,7 +25,7 @@ class KeptDescriptors final : public DescriptorKeeper {
   UniqueFd Take(const std::string& name) override;
   void Keep(const std::string& name, int fd) override;
   void Discard(const std::string& name) override;
-  // Discards what nobody took: it belongs to an earlier configuration.
+  // Discards what nobody took: it belongs to an earlier configuration. Memory is wiped.
   void DiscardRest();
   // Returns when the service manager has all that was given to Keep.
   Status Settle() { return manager_->Barrier(); }
