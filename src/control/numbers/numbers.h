@@ -35,8 +35,8 @@ enum class GroupMarks : uint8_t { kReserved, kReported };
 struct NumberSizes {
   uint64_t smallest_block = 1u << 16;
   uint64_t largest_block = 1u << 26;
-  uint64_t first_step = 1024;
-  uint64_t smallest_step = 64;
+  uint64_t first_step = 4096;
+  uint64_t smallest_step = 512;
   uint64_t largest_step = 1u << 22;
   GroupMarks group_marks = GroupMarks::kReserved;
 };
