@@ -229,7 +229,6 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   // --- Restarts ---
   // REQUIRES: no worker runs.
   Status RestoreSa(RestoredSa sa) { return sas_.Restore(std::move(sa)); }
-  bool has_number_store() const { return params_.numbers != nullptr; }
   bool HasNumbersInStore(const Sa& sa) const { return numbers_.HasInStore(sa); }
   // nullptr: this host is in no cluster.
   void SetCluster(ClusterOperator* cluster) { cluster_ = cluster; }

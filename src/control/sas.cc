@@ -260,7 +260,6 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
   parts_.keepalives->Forget(sa->number);
   exhausted_.erase(sa->number);
   parts_.tunnels->Forget(*sa);
-  if (parts_.keeper != nullptr) parts_.keeper->Forget(*sa);
   if (parts_.next_hops != nullptr && sa->outbound() != nullptr) parts_.next_hops->Forget(*sa);
   const std::shared_ptr<Sa> keep = sa;
   path_.sad.Remove(sa);
@@ -271,6 +270,8 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
     if (keep->spec().encap.has_value()) encap_ports_.Remove(keep->spec().encap->dport);
   }
   if (parts_.numbers != nullptr) parts_.numbers->Forget(*keep);
+  // Last: until the store knows what was accepted, the kept memory does.
+  if (parts_.keeper != nullptr) parts_.keeper->Forget(*keep);
   path_.BumpGeneration();
 }
 

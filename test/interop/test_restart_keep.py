@@ -5,17 +5,31 @@ No number is used twice, nothing is accepted twice, and nothing leaves in clear.
 
 import os
 import signal
+import socket
 import statistics
 import time
 
 import labkit
 import suite
-from flow import EAST, Pair, SPI_E, SPI_W, WEST, Watch
+from flow import EAST, IN_EAST, IN_WEST, Pair, SPI_E, SPI_W, WEST, Watch
 from rawwire import FrameSocket, fence_mark
 
 # `long`: more restarts, for the figures of the documentation.
 RUNS = int(os.environ.get("CYGNET_RESTARTS", "1"))
 MORE_SAS = int(os.environ.get("CYGNET_RESTART_SAS", "0"))
+
+
+class Nonces(Watch):
+    """Keeps the IVs of west's ESP packets, whatever their SPI."""
+
+    def __init__(self, namespace):
+        super().__init__(namespace)
+        self.ivs = []
+
+    def take(self, frame):
+        super().take(frame)
+        if frame[23] == 50 and frame[26:30] == socket.inet_aton(WEST):
+            self.ivs.append(frame[42:50])
 
 
 class Recorder(Watch):
@@ -74,8 +88,8 @@ class Kept(Pair):
 class Restart(Kept):
     def test_an_orderly_restart(self):
         lost, gap = self.under_traffic("orderly", signal.SIGUSR1)
-        # nic0's queue has room for 1,000 frames of the host.
-        self.assertLessEqual(lost, max(0, self.rate * (gap - 0.4)), "frames wait in the kernel's queues")
+        # nic0's queue has room for 500 frames of the host.
+        self.assertLessEqual(lost, max(0, self.rate * (gap - 0.2)), "frames wait in the kernel's queues")
 
     def test_a_killed_daemon_continues_behind_its_numbers(self):
         lost, gap = self.under_traffic("killed", signal.SIGKILL)
@@ -131,6 +145,44 @@ class Restart(Kept):
         self.assertNotIn(key, self.memory())
         self.west.restart(signal.SIGKILL)
         self.assertNotIn("0x00009009", self.dump())
+
+    def test_a_key_that_comes_back_repeats_no_nonce(self):
+        """It was deleted and is added under another SPI, in the same memory, with crashes between."""
+        watch = Nonces(self.east.ns)
+        watch.start()
+        old = SPI_W
+        for new in (0x1011, 0x1012):
+            self.ping()
+            self.west.xfrm(f"state delete src {WEST} dst {EAST} proto esp spi {old:#x}")
+            self.west.restart(signal.SIGKILL)
+            self.keys[new] = self.keys[SPI_W]
+            self.add_sa(self.west, WEST, EAST, new, "out")
+            self.add_sa(self.east, WEST, EAST, new, "in")
+            old = new
+        self.ping()
+        watch.finish()
+        self.assertGreaterEqual(len(watch.ivs), 15)
+        self.assertEqual(len(set(watch.ivs)), len(watch.ivs), "an IV was used twice under one key")
+        masked = {iv[:6] for iv in watch.ivs}  # the mask is the key's: small numbers change the end only
+        self.assertEqual(len(masked), 1, masked)
+
+    def ping(self):
+        self.wait_for(lambda: self.west.ns.run(
+            ["ping", "-c5", "-i0.02", "-W1", "-I", IN_WEST, IN_EAST], check=False).returncode == 0, "five pings")
+
+    def test_other_workers_keep_the_offload_of_a_client(self):
+        """nic0 is made anew, with another interface number."""
+        path = os.path.join(self.workdir, "west.toml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        Supervisor.rewrite(path, text.replace("[daemon]", "[daemon]\nworkers = 2"))
+        self.addCleanup(self.west.restart, signal.SIGUSR1)
+        self.addCleanup(Supervisor.rewrite, path, text)
+        before = self.west.ns.ip("-o link show nic0").stdout.split(":")[0]
+        self.west.restart(signal.SIGUSR1)
+        self.assertNotEqual(self.west.ns.ip("-o link show nic0").stdout.split(":")[0], before)
+        for spi in (SPI_W, SPI_E):
+            self.assertEqual(self.where(self.west, spi), ("crypto", "requested"))
 
     def memory(self):
         """The kept memory, as only root can read it."""

@@ -56,6 +56,10 @@ class NumberStore {
   // set all of their results each time. kPermission: another node owns the group of an SA.
   virtual Status Together(const std::function<Status()>& steps) = 0;
 
+  // False: inbound numbers are not reserved, because the SA's cell has what was accepted
+  // (NumberCells). The mark is written when the SA ends.
+  virtual bool reserves_inbound() const { return true; }
+
   // Why it gives nothing at present; empty: it works.
   virtual std::string fault() const = 0;
 };

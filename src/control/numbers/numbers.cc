@@ -30,132 +30,18 @@ Numbers::Row* Numbers::Find(const Sa& sa) {
 }
 
 // A window of 0 accepts everything: there is nothing to keep.
-bool Numbers::KeepsInbound(const Row& row) {
+bool Numbers::HasWindow(const Row& row) {
   return row.identity.has_value() && row.sa->inbound() != nullptr &&
          row.sa->inbound()->replay.window() != 0;
 }
 
+bool Numbers::KeepsInbound(const Row& row) const {
+  return HasWindow(row) && store_->reserves_inbound();
+}
+
 // The same destination, SPI and keys.
-bool Numbers::ShareInbound(const Row& a, const Row& b) {
+bool Numbers::ShareInbound(const Row& a, const Row& b) const {
   return KeepsInbound(a) && KeepsInbound(b) && a.identity->inbound == b.identity->inbound;
-}
-
-// --- The life of an SA ---
-
-Result<std::optional<NumberIdentity>> Numbers::Identify(const SaSpec& spec) {
-  if (store_ == nullptr) return std::optional<NumberIdentity>();
-  auto identity = store_->Identify(spec);
-  if (!identity) {
-    Note(identity.error());
-    return identity.error();
-  }
-  return std::optional(*identity);
-}
-
-Status Numbers::Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity,
-                      const Sa* from) {
-  if (!identity.has_value() && !cells_) return {};  // its numbers end with the process
-  GiveBack();
-  Row row;
-  row.sa = sa;
-  row.identity = identity;
-  if (sa->outbound() != nullptr) sa->outbound()->sequence.RequireBlocks();
-  const Row* const before = from != nullptr ? Find(*from) : nullptr;
-  row.gets_mark = before != nullptr && ShareInbound(*before, row);
-  std::vector<Grant> grants = {{.row = &row}};
-  if (!IsMute(row)) {
-    const Status asked = AskFirst(&grants);
-    if (!asked && asked.error().code == Errc::kPermission && GroupOf(row) != 0) {
-      NotOwner(GroupOf(row));  // so it begins mute
-    } else if (!asked) {
-      Note(asked);
-      return MakeError(asked.error().code,
-                       "The number store gives no numbers: " + asked.error().message);
-    }
-  }
-  Row& kept = rows_[sa->number] = std::move(row);
-  grants.front().row = &kept;
-  IsMute(kept) ? StopWorkers(&kept) : Apply(grants.front());
-  if (identity.has_value()) store_->Retain(*identity);
-  return {};
-}
-
-void Numbers::Attach(const std::shared_ptr<Sa>& sa) {
-  Row* const row = Find(*sa);
-  if (row == nullptr || !cells_) return;
-  row->cells = cells_(*sa);
-  if (row->cells != nullptr) {
-    if (sa->outbound() != nullptr) {
-      row->cells->out_given.store(sa->outbound()->sequence.edge(), std::memory_order_release);
-    }
-    if (sa->inbound() != nullptr) sa->inbound()->replay.SetCell(&row->cells->in_top);
-    return;
-  }
-  if (row->identity.has_value()) return;
-  // Nothing of it outlives the process.
-  if (sa->outbound() != nullptr) sa->outbound()->sequence.AllowAll();
-  rows_.erase(sa->number);
-}
-
-void Numbers::Follow(const Sa& sa) {
-  Row* const row = Find(sa);
-  if (row == nullptr) return;
-  MakeDue(row);
-  (void)DoSome();
-}
-
-// A mark other than 0: a device has asked for its own meanwhile, which lies behind that of `from`.
-void Numbers::HandOver(const Sa& from, const Sa& to) {
-  Row* const old = Find(from);
-  Row* const row = Find(to);
-  if (old == nullptr || row == nullptr) return;
-  row->gets_mark = false;
-  if (row->mark != 0 || IsMute(*row) || !ShareInbound(*old, *row)) return;
-  row->accepted = old->accepted;
-  row->raised_ns = old->raised_ns;
-  row->at_tick = old->at_tick;
-  SetMark(row, old->mark);
-  old->handed_over = true;
-}
-
-void Numbers::Forget(const Sa& sa) {
-  Row* const row = Find(sa);
-  if (row == nullptr) return;
-  if (sa.inbound() != nullptr) sa.inbound()->replay.SetCell(nullptr);
-  if (row->identity.has_value()) {
-    const NumberIdentity identity = *row->identity;
-    const uint64_t last = row->block.last;
-    const uint64_t mark = row->mark;
-    if (sa.outbound() != nullptr) {
-      const uint64_t used = sa.outbound()->sequence.Close();
-      returns_.push_back({identity.group, [this, identity, used, last] {
-                            return used < last
-                                       ? store_->ReturnOutbound(identity.outbound, used, last)
-                                       : Status{};
-                          }});
-    }
-    if (KeepsInbound(*row) && !row->handed_over) {
-      const uint64_t used = sa.inbound()->replay.SetMark(0, ~uint64_t{0});
-      returns_.push_back({identity.group, [this, identity, used, mark] {
-                            return used < mark ? store_->LowerInbound(identity.inbound, used, mark)
-                                               : Status{};
-                          }});
-    }
-    store_->Release(identity);
-  }
-  rows_.erase(sa.number);
-}
-
-// What fails stays a gap. Another owner has what was of a mute group.
-void Numbers::GiveBack() {
-  if (returns_.empty()) return;
-  auto returns = std::exchange(returns_, {});
-  std::erase_if(returns, [this](const Return& r) { return IsMute(r.group); });
-  if (returns.empty()) return;
-  Note(store_->Together([&returns]() -> Status {
-    for (const Return& give : returns) CYGNET_RETURN_IF_ERROR(give.run());
-    return {};
-  }));
 }
 
 // --- How many ---
@@ -237,6 +123,21 @@ Status Numbers::AskInbound(Grant* grant, uint64_t from, uint64_t step) {
     known = mark->mark;
   }
   return MakeError(Errc::kAgain, "others raise the same mark at the same time");
+}
+
+// By an earlier SA of the same name. One that this process continues knows it more exactly.
+Status Numbers::AskWhatWasAccepted(Grant* grant) {
+  const auto known = store_->Inbound(grant->row->identity->inbound, 0, 0);
+  if (!known) return known.error();
+  if (known->mark > grant->row->sa->inbound()->replay.safe_edge()) grant->begin_at = known->mark;
+  return {};
+}
+
+Status Numbers::NoteAccepted(const NumberId& id, uint64_t last) {
+  const auto known = store_->Inbound(id, 0, last);
+  if (!known) return known.error();
+  if (known->raised || known->mark >= last) return {};
+  return store_->Inbound(id, known->mark, last).has_value() ? Status() : MakeError(Errc::kIo);
 }
 
 Status Numbers::Ask(std::vector<Grant>* grants) {

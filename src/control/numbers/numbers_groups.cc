@@ -149,7 +149,11 @@ Status Numbers::AskFirst(std::vector<Grant>* grants) {
         CYGNET_RETURN_IF_ERROR(
             AskOutbound(&grant, std::clamp(before, sizes_.smallest_block, sizes_.largest_block)));
       }
-      if (!KeepsInbound(row) || row.gets_mark) continue;
+      if (!HasWindow(row) || row.gets_mark) continue;
+      if (!store_->reserves_inbound()) {
+        CYGNET_RETURN_IF_ERROR(AskWhatWasAccepted(&grant));
+        continue;
+      }
       CYGNET_RETURN_IF_ERROR(AskInbound(&grant, row.sa->inbound()->replay.safe_edge(),
                                         Reports(row) ? 0 : sizes_.first_step));
     }

@@ -1,8 +1,10 @@
 // What the daemon keeps: ledger, number store, restart file, audit trail. It watches the files
 // while it serves, so that it repairs at once what somebody does to one. It also checks them once a
 // second, with a watch or without.
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "base/log.h"
@@ -30,7 +32,10 @@ Status Runtime::OpenLedger(const LedgerConfig& config) {
 
 Status Runtime::OpenNumbers(const NumbersConfig& config) {
   const std::string path = NumbersPath(config);
-  if (path.empty()) return {};
+  if (path.empty()) {
+    OpenMemoryNumbers();
+    return {};
+  }
   auto file = NumberFile::Open({.path = path});
   if (!file) return In("numbers.file", file.error());
   number_file_ = *std::move(file);
@@ -63,17 +68,40 @@ void Runtime::StartAudit(const AuditConfig& config) {
 
 // --- State in memory that outlives the process ---
 
-// What an earlier process left, or new memory that the service manager keeps from now on.
-Result<std::unique_ptr<StateMemory>> Runtime::MakeState() {
-  constexpr const char* kName = "cygnet-state";
-  if (UniqueFd fd = hooks_.kept->Take(kName); fd.valid()) {
-    auto memory = StateMemory::Adopt(std::move(fd));
+// What an earlier process left, or new memory that the service manager keeps from now on. What
+// cannot be used is wiped. `lost`: what it means then.
+template <typename Memory>
+Result<std::unique_ptr<Memory>> Runtime::AdoptOrMake(const char* name, const char* lost) {
+  if (UniqueFd fd = hooks_.kept->Take(name); fd.valid()) {
+    const UniqueFd again(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    auto memory = Memory::Adopt(std::move(fd));
     if (memory) return memory;
-    Log(LogLevel::kError, memory.error().message + "; all SAs of the daemon before are lost");
+    WipeMemory(again.get());
+    Log(LogLevel::kError, memory.error().message + lost);
   }
-  auto memory = StateMemory::Create();
-  if (memory) hooks_.kept->Keep(kName, (*memory)->fd());
+  if constexpr (std::is_same_v<Memory, StateMemory>) ForgetNumbers();
+  auto memory = Memory::Create();
+  if (memory) hooks_.kept->Keep(name, (*memory)->fd());
   return memory;
+}
+
+void Runtime::OpenMemoryNumbers() {
+  if (Keeper() == nullptr || !config_.cluster.name.empty()) return;
+  auto numbers =
+      AdoptOrMake<MemoryNumbers>("cygnet-numbers", "; keys that come back get other IV masks");
+  if (numbers) {
+    memory_numbers_ = *std::move(numbers);
+    return;
+  }
+  Log(LogLevel::kWarning, "keys that come back get other IV masks: " + numbers.error().message);
+}
+
+// What a lost SA has accepted is unknown.
+void Runtime::ForgetNumbers() {
+  if (memory_numbers_ == nullptr) return;
+  if (const Status anew = memory_numbers_->BeginAnew(); !anew) {
+    Log(LogLevel::kError, "the memory of numbers: " + anew.error().message);
+  }
 }
 
 // SAs and queues of packets come back only with their policies, or traffic would leave in clear.
@@ -88,13 +116,16 @@ void Runtime::OpenState() {
     Log(LogLevel::kInfo, "SAs end with this process: daemon.restart_file is not set");
     return;
   }
-  auto memory = MakeState();
+  auto memory = AdoptOrMake<StateMemory>("cygnet-state", "; all SAs of the daemon before are lost");
   if (!memory) {
     Log(LogLevel::kWarning, "SAs end with this process: " + memory.error().message);
     return;
   }
   if (!(*memory)->unlocked().empty()) Log(LogLevel::kWarning, (*memory)->unlocked());
-  kept_sas_ = std::make_unique<KeptSas>(*std::move(memory));
+  kept_sas_ = std::make_unique<KeptSas>(*std::move(memory),
+                                        number_file_ != nullptr || cluster_store_ != nullptr
+                                            ? KeptSas::Store::kFile
+                                            : KeptSas::Store::kNone);
 }
 
 void Runtime::RestoreSas() {
@@ -102,6 +133,7 @@ void Runtime::RestoreSas() {
   const KeptSas::Outcome outcome = kept_sas_->Restore(control_.get());
   Log(LogLevel::kInfo, fmt::format("{} SAs and {} reserved SPIs go on, {} could not be restored",
                                    outcome.restored, outcome.larval, outcome.lost));
+  if (outcome.lost != 0) ForgetNumbers();
   if (outcome.left_store == 0) return;
   Log(LogLevel::kWarning,
       fmt::format("the number store is off, and {} SAs that it had go on without it: it does not "

@@ -240,6 +240,7 @@ Runtime::~Runtime() {
   restart_log_.reset();
   number_file_.reset();
   cluster_store_.reset();
+  memory_numbers_.reset();
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();

@@ -25,6 +25,7 @@
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/kept_sas.h"
 #include "daemon/store/ledger_file.h"
+#include "daemon/store/memory_numbers.h"
 #include "daemon/store/number_file.h"
 #include "daemon/store/restart_log.h"
 #include "daemon/store/stored_state.h"
@@ -89,11 +90,14 @@ class Runtime {
   // files.cc
   Status OpenLedger(const LedgerConfig& config);
   Status OpenNumbers(const NumbersConfig& config);
+  void OpenMemoryNumbers();
+  void ForgetNumbers();
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
   Status OpenRestartLog(MissingFile missing);
   void OpenState();
-  Result<std::unique_ptr<StateMemory>> MakeState();
+  template <typename Memory>
+  Result<std::unique_ptr<Memory>> AdoptOrMake(const char* name, const char* lost);
   void RestoreSas();
   DescriptorKeeper* Keeper() const;
   void ForgetKept();
@@ -170,6 +174,8 @@ class Runtime {
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<NumberFile> number_file_;  // nullptr: numbers end with this daemon
+  std::unique_ptr<MemoryNumbers>
+      memory_numbers_;  // nullptr: a file or a cluster has them, or nothing is kept
   Incarnation incarnation_ = 0;
   bool restarts_ = false;                        // the next process follows at once
   std::unique_ptr<ClusterStore> cluster_store_;  // nullptr: this node is in no cluster

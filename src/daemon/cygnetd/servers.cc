@@ -56,6 +56,7 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
       std::vector<ChangeJournal*>{cluster_sas_.get(), restart_log_.get()});
   params.journal = journals_.get();
   params.numbers = number_file_.get();
+  if (number_file_ == nullptr) params.numbers = memory_numbers_.get();
   if (cluster_store_ != nullptr) params.numbers = cluster_store_.get();
   if (config.cluster.inbound == ClusterInbound::kCheckpoint) {
     params.number_sizes.group_marks = GroupMarks::kReported;

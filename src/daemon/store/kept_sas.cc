@@ -72,12 +72,31 @@ StateProgress KeptSas::ProgressOf(const Sa& sa) const {
   return progress;
 }
 
+// Empty: the client requested no offload, or one of an interface that is not ours.
+std::string KeptSas::DeviceOf(const Sa& sa) const {
+  const auto& offload = sa.spec().offload;
+  if (!offload.has_value()) return {};
+  for (const ControlDevice& device : control_->devices()) {
+    if (device.ifindex == offload->ifindex) return device.name;
+  }
+  return {};
+}
+
+// An interface that was made anew has another number.
+void KeptSas::RenumberDevice(const std::string& name, SaSpec* spec) const {
+  if (name.empty() || !spec->offload.has_value()) return;
+  for (const ControlDevice& device : control_->devices()) {
+    if (device.name == name) spec->offload->ifindex = device.ifindex;
+  }
+}
+
 StateRecord KeptSas::RecordOf(const Sa& sa) const {
   return {.number = sa.number,
           .iv_mask = sa.outbound() != nullptr ? sa.outbound()->iv_mask : 0,
-          .in_store = control_->HasNumbersInStore(sa),
+          .in_store = store_ == Store::kFile && control_->HasNumbersInStore(sa),
           .exact = std::nullopt,
           .progress = ProgressOf(sa),
+          .offload_device = DeviceOf(sa),
           .message = xfrm::EncodeSa(ViewOf(sa), {}, xfrm::DumpPart::kNo)};
 }
 
@@ -152,6 +171,7 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
   if (!record) return record.error();
   auto spec = Decode(record->message, record->progress.state);
   if (!spec) return spec.error();
+  RenumberDevice(record->offload_device, &*spec);
   const StateProgress& progress = record->progress;
   const bool larval = progress.state == SaState::kLarval;
   // Without its store, numbers are used that the store does not know: under another mask.
@@ -171,7 +191,7 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
   const Status taken = control_->RestoreSa(std::move(sa));
   if (!taken) return MakeError(taken.error().code, name + ": " + taken.error().message);
   ++(larval ? outcome->larval : outcome->restored);
-  if (record->in_store && !control_->has_number_store()) ++outcome->left_store;
+  if (record->in_store && store_ == Store::kNone) ++outcome->left_store;
   return {};
 }
 

@@ -19,7 +19,10 @@ namespace cygnet {
 
 class KeptSas final : public StateKeeper {
  public:
-  explicit KeptSas(std::unique_ptr<StateMemory> memory) : memory_(std::move(memory)) {}
+  // Where numbers of SAs are that outlives this memory.
+  enum class Store : uint8_t { kNone, kFile };
+  explicit KeptSas(std::unique_ptr<StateMemory> memory, Store store = Store::kNone)
+      : memory_(std::move(memory)), store_(store) {}
 
   struct Outcome {
     std::size_t restored = 0;
@@ -58,7 +61,11 @@ class KeptSas final : public StateKeeper {
   StateProgress ProgressOf(const Sa& sa) const;
   Status RestoreOne(uint32_t slot, Outcome* outcome);
 
+  std::string DeviceOf(const Sa& sa) const;
+  void RenumberDevice(const std::string& name, SaSpec* spec) const;
+
   const std::unique_ptr<StateMemory> memory_;
+  const Store store_;
   ControlPlane* control_ = nullptr;  // nullptr: Restore was not called yet
   std::map<uint64_t, Row> rows_;     // by Sa::number
   std::optional<uint64_t> next_;     // DoSome continues here; nullopt: nothing to do

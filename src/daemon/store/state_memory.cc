@@ -37,6 +37,8 @@ constexpr uint32_t kComplete = 2;
 constexpr uint32_t kExact = 1;
 constexpr uint32_t kInStore = 2;
 
+constexpr std::size_t kNameBytes = 16;  // IFNAMSIZ
+
 constexpr uint64_t kNoThreshold = uint64_t{1} << 32;
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -84,8 +86,9 @@ struct StateMemory::Slot {
   std::atomic<uint64_t> last_used;
   std::atomic<uint64_t> max_diff;  // or kNoThreshold
   std::atomic<uint64_t> max_age;
-  std::atomic<uint64_t> life;  // SaState in the low byte, soft_time_signalled above it
-  uint8_t reserved[56];
+  std::atomic<uint64_t> life;       // SaState in the low byte, soft_time_signalled above it
+  char offload_device[kNameBytes];  // ends with 0; empty: none, or an earlier version wrote it
+  uint8_t reserved[40];
   uint8_t message[kMaxMessage];
 };
 
@@ -209,6 +212,8 @@ void StateMemory::Fill(Slot* slot, const StateRecord& record) {
   slot->number = record.number;
   slot->iv_mask = record.iv_mask;
   slot->exact = record.exact.value_or(ExactNumbers{});
+  std::memset(slot->offload_device, 0, kNameBytes);
+  record.offload_device.copy(slot->offload_device, kNameBytes - 1);
   std::memcpy(slot->message, record.message.data(), record.message.size());
   slot->checksum = Checksum(*slot);
 }
@@ -284,6 +289,7 @@ Result<StateRecord> StateMemory::Read(uint32_t slot) const {
   if (progress.state > SaState::kDying) {
     return MakeError(Errc::kInvalid, "its state is not one of an SA in use");
   }
+  record.offload_device.assign(from.offload_device, strnlen(from.offload_device, kNameBytes));
   record.message.assign(from.message, from.message + from.length);
   return record;
 }

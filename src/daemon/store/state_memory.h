@@ -45,7 +45,8 @@ struct StateRecord {
   bool in_store = false;              // a number store had its numbers, and made the mask
   std::optional<ExactNumbers> exact;  // nullopt: the process did not come to an orderly end
   StateProgress progress;
-  netlink::Buffer message;  // NEWSA; if the numbers are exact, so is its bitmap
+  std::string offload_device = {};  // that the client requested: its ifindex may be another later
+  netlink::Buffer message;          // NEWSA; if the numbers are exact, so is its bitmap
 };
 
 class StateMemory {
