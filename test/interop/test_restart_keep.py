@@ -170,20 +170,6 @@ class Restart(Kept):
         self.wait_for(lambda: self.west.ns.run(
             ["ping", "-c5", "-i0.02", "-W1", "-I", IN_WEST, IN_EAST], check=False).returncode == 0, "five pings")
 
-    def test_other_workers_keep_the_offload_of_a_client(self):
-        """nic0 is made anew, with another interface number."""
-        path = os.path.join(self.workdir, "west.toml")
-        with open(path, encoding="utf-8") as f:
-            text = f.read()
-        Supervisor.rewrite(path, text.replace("[daemon]", "[daemon]\nworkers = 2"))
-        self.addCleanup(self.west.restart, signal.SIGUSR1)
-        self.addCleanup(Supervisor.rewrite, path, text)
-        before = self.west.ns.ip("-o link show nic0").stdout.split(":")[0]
-        self.west.restart(signal.SIGUSR1)
-        self.assertNotEqual(self.west.ns.ip("-o link show nic0").stdout.split(":")[0], before)
-        for spi in (SPI_W, SPI_E):
-            self.assertEqual(self.where(self.west, spi), ("crypto", "requested"))
-
     def memory(self):
         """The kept memory, as only root can read it."""
         folder = f"/proc/{self.west.daemon.pid}/fd"
@@ -196,7 +182,7 @@ class Restart(Kept):
 
 class Supervisor(Kept):
     def test_other_workers_get_other_queues(self):
-        """What an earlier configuration left is closed."""
+        """What an earlier configuration left is closed. SAs find their device by its name."""
         path = os.path.join(self.workdir, "west.toml")
         with open(path, encoding="utf-8") as f:
             text = f.read()
@@ -204,8 +190,12 @@ class Supervisor(Kept):
             f.write(text.replace("[daemon]", "[daemon]\nworkers = 2"))
         self.addCleanup(self.west.restart, signal.SIGUSR1)
         self.addCleanup(self.rewrite, path, text)
+        before = self.west.ns.ip("-o link show nic0").stdout.split(":")[0]
         self.west.restart(signal.SIGUSR1)
         self.assertIn("2 workers", self.west.log() + self.text_of_workers())
+        self.assertNotEqual(self.west.ns.ip("-o link show nic0").stdout.split(":")[0], before)
+        for spi in (SPI_W, SPI_E):
+            self.assertEqual(self.where(self.west, spi), ("crypto", "requested"))
 
     def text_of_workers(self):
         tasks = f"/proc/{self.west.child()}/task"
