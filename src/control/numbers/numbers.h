@@ -173,7 +173,7 @@ class Numbers {
   bool IsMute(uint32_t group) const;
   bool Reports(const Row& row) const;
   Status AskFirst(std::vector<Grant>* grants);
-  static void StopWorkers(Row* row);
+  void StopWorkers(Row* row) const;
   void MakeUrgent(Row* row);
   std::vector<Row*> RowsOf(uint32_t group);
   std::vector<Grant> NextBehind(Group* state);

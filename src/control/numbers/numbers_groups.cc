@@ -30,7 +30,7 @@ bool Numbers::Reports(const Row& row) const {
 
 // --- Mute ---
 
-void Numbers::StopWorkers(Row* row) {
+void Numbers::StopWorkers(Row* row) const {
   if (row->sa->outbound() != nullptr) row->used = row->sa->outbound()->sequence.Pause();
   if (KeepsInbound(*row)) row->top = row->sa->inbound()->replay.SetMark(0, ~uint64_t{0});
 }
