@@ -42,7 +42,8 @@ class EtcdServer {
   enum class Transport { kPlain, kTls };
 
   // kTls: clients need a certificate of its authority, too; it has params() for one.
-  explicit EtcdServer(Transport transport = Transport::kPlain) {
+  explicit EtcdServer(Transport transport = Transport::kPlain, std::vector<std::string> more = {})
+      : more_(std::move(more)) {
     std::string name = "/tmp/cygnet_etcd.XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
@@ -139,6 +140,7 @@ class EtcdServer {
       }
       words.push_back("--client-cert-auth");
     }
+    words.insert(words.end(), more_.begin(), more_.end());
     std::vector<char*> arguments;
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
@@ -155,6 +157,7 @@ class EtcdServer {
     _exit(127);
   }
 
+  const std::vector<std::string> more_;  // arguments
   std::string folder_;
   std::optional<TlsFiles> tls_;
   std::string token_ = "one";

@@ -278,6 +278,15 @@ TEST_F(ClusterStoreTest, AStoreThatIsAwayCostsOneTimeOut) {
   EXPECT_TRUE(gw1->Outbound(id.outbound, 0, 10));
 }
 
+TEST_F(ClusterStoreTest, AStoreWithoutRoomSaysSo) {
+  etcd_ = std::make_unique<EtcdServer>(EtcdServer::Transport::kPlain,
+                                       std::vector<std::string>{"--quota-backend-bytes=1"});
+  const auto gw1 = Open("gw1");
+  ASSERT_NE(gw1, nullptr);
+  EXPECT_THAT(gw1->fault(), HasSubstr("no room left"));
+  EXPECT_FALSE(gw1->Identify(test::MakeSpec()));
+}
+
 TEST_F(ClusterStoreTest, ANodeStartsWhileTheStoreIsAway) {
   etcd_->Kill();
   const auto gw1 = Open("gw1");

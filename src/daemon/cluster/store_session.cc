@@ -20,6 +20,20 @@ std::optional<uint64_t> EraOf(const EtcdEntry& entry) {
   return era;
 }
 
+// For the operator.
+std::string WhyAway(const Error& error) {
+  switch (error.code) {
+    case Errc::kAccess:
+      return "the cluster's store refuses this node: " + error.message +
+             "; give it read and write access to the keys of the cluster";
+    case Errc::kNoSpace:
+      return "the cluster's store has no room left: " + error.message +
+             "; compact and defragment etcd, then disarm its alarm";
+    default:
+      return "the cluster's store does not answer: " + error.message;
+  }
+}
+
 std::string Hex(uint64_t value) {
   std::array<char, 16> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
@@ -49,7 +63,7 @@ Error StoreSession::NotOwned(GroupId group) const {
 // --- Whether the store answers ---
 
 std::string StoreSession::fault() const {
-  if (!away_.empty()) return "the cluster's store does not answer: " + away_;
+  if (!away_.empty()) return away_;
   if (!refusal_.empty()) return "the cluster's store is not usable: " + refusal_;
   if (!disk_fault_.empty()) return "cluster.state_file cannot be written: " + disk_fault_;
   return {};
@@ -63,8 +77,9 @@ Status StoreSession::Ready() const {
 }
 
 void StoreSession::GoAway(const Error& error) {
-  if (away_.empty()) Log(LogLevel::kError, "cluster: the store is away: " + error.message);
-  away_ = error.message;
+  const std::string why = WhyAway(error);
+  if (away_.empty()) Log(LogLevel::kError, "cluster: " + why);
+  away_ = why;
   probe_at_ns_ = clock_.MonotonicNs() + uint64_t{params_.probe_each_ms} * 1'000'000;
 }
 
