@@ -36,6 +36,7 @@ ClusterSas::ClusterSas(Params params)
 void ClusterSas::Start(ControlPlane* control) {
   control_ = control;
   for (const auto& sa : control_->ListSas()) Keep(sa);
+  for (auto& [name, row] : sas_) row.restored = true;
   for (const PolicyView& policy : control_->ListPolicies()) (void)PreparePolicy(policy);
 }
 
@@ -171,17 +172,29 @@ void ClusterSas::Gain(GroupId group, uint64_t epoch) {
   Group& mine = groups_.at(group - 1);
   mine.owned = true;
   mine.epoch = epoch;
-  for (const auto& [name, row] : sas_) {
-    if (row.group != group) continue;
-    if (row.sa != nullptr) {
-      ApplyUsage(row);
-      unsent_.insert({Change::Of::kSa, name});
-    }
-  }
+  mine.gained_ns = params_.clock->MonotonicNs();
+  mine.announced = 0;
+  gaining_.emplace_back(group, std::string());
   for (const auto& [name, row] : policies_) {
     if (row.group == group) unsent_.insert({Change::Of::kPolicy, name});
   }
   held_ = false;
+}
+
+// In steps: packets wait for their numbers meanwhile.
+bool ClusterSas::GainSome() {
+  constexpr int kAtOnce = 2000;
+  if (gaining_.empty()) return false;
+  const auto [group, next] = gaining_.front();
+  gaining_.pop_front();
+  auto it = sas_.lower_bound(next);
+  for (int i = 0; i < kAtOnce && it != sas_.end(); ++i, ++it) {
+    if (it->second.group != group || it->second.sa == nullptr || !Owns(group)) continue;
+    ApplyUsage(it->second);
+    unsent_.insert({Change::Of::kSa, it->first});
+  }
+  if (it != sas_.end()) gaining_.emplace_front(group, it->first);
+  return true;
 }
 
 void ClusterSas::Lose(GroupId group, uint64_t epoch) {
@@ -204,17 +217,18 @@ void ClusterSas::OnEvent(const ClusterEvent& event) {
     case ClusterEvent::Kind::kEntry:
       taken_.emplace_back(event.key, event.value);
       return;
-    case ClusterEvent::Kind::kStoreBack:
-      held_ = false;
-      return;
-    case ClusterEvent::Kind::kWentBack:
-      // SAs of the old era stay where they are; policies have none.
-      for (GroupId group = 1; group <= groups_.size(); ++group) {
-        if (Owns(group)) Gain(group, groups_.at(group - 1).epoch);
-      }
-      return;
     case ClusterEvent::Kind::kStoreAway:
-      return;
+    case ClusterEvent::Kind::kStoreBack:
+    case ClusterEvent::Kind::kWentBack:
+      return;  // Tick finds what they are about
+  }
+}
+
+// SAs of the old era stay where they are. Policies belong to the new one.
+void ClusterSas::OnWentBack() {
+  ForgetPlaces();
+  for (GroupId group = 1; group <= groups_.size(); ++group) {
+    if (Owns(group)) Gain(group, groups_.at(group - 1).epoch);
   }
 }
 
@@ -224,6 +238,8 @@ void ClusterSas::Tick() {
   constexpr int kAtOnce = 256;
   if (control_ == nullptr) return;
   held_ = false;
+  const uint64_t era = std::exchange(era_, params_.entries->era());
+  if (era != 0 && era_ != era) OnWentBack();
   usage_next_ = std::string();
   int left = kAtOnce;
   std::vector<std::string> again;
@@ -253,6 +269,7 @@ bool ClusterSas::DoSome() {
     row->second.sa.reset();
     unsent_.insert({Change::Of::kSa, name});
   }
+  if (GainSome()) return true;
   if (held_) return false;
   Status sent = SendSome(until);
   if (sent) sent = SendUsage(until);

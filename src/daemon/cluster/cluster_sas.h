@@ -69,7 +69,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   // An orderly end: SAs that end afterwards stay in the store.
   void Stop() { control_ = nullptr; }
 
-  // kGained, kLost, kOwner, kEntry, kStoreBack, kWentBack. Entries are read by DoSome, in order.
+  // kGained, kLost, kOwner, kEntry; others have no effect. Entries are read by DoSome, in order.
   void OnEvent(const ClusterEvent& event);
   // About once a second.
   void Tick();
@@ -90,13 +90,16 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   struct Group {
     bool owned = false;
     uint64_t epoch = 0;
-    uint64_t complete = 0;  // the epoch whose owner has written everything anew
+    uint64_t gained_ns = 0;
+    uint64_t announced = 0;  // the epoch for which this node said so
+    uint64_t complete = 0;   // the epoch whose owner has written everything anew
   };
   struct SaRow {
     GroupId group = 0;
     std::shared_ptr<const Sa> sa;  // nullptr: not installed here
     bool stored = false;
-    bool by_us = false;  // this node wrote what was seen last
+    bool by_us = false;     // this node wrote what was seen last
+    bool restored = false;  // of the process before
     EntryPlace seen;
     uint64_t era = 0;
     std::string waiting;  // an entry that is to be installed
@@ -138,6 +141,8 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
 
   // --- To the store: cluster_sas.cc, cluster_sas_send.cc ---
   void Gain(GroupId group, uint64_t epoch);
+  bool GainSome();
+  void OnWentBack();
   void Lose(GroupId group, uint64_t epoch);
   Status PreparePolicy(const PolicyView& policy);
   void ChangePolicies(PolicyType type);
@@ -155,6 +160,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   Status SendSome(uint64_t until_ns);
   Status SendUsage(uint64_t until_ns);
   Status SendComplete();
+  Status SendComplete(GroupId group);
   GroupId GroupOf(const Change& change) const;
   bool HasUnsent(GroupId group) const;
 
@@ -165,17 +171,20 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   void TakePolicy(const std::string& name, const std::string& value);
   void TakeComplete(const std::string& group, const std::string& value);
   bool IsOurs(GroupId group, uint64_t epoch);
+  bool IsOfEarlierEra(const Entry& entry) const;
+  void TakeOldSa(const std::string& name, const Entry& entry, GroupId group);
   void DropOld(GroupId group, uint64_t epoch);
   void LoseSa(const std::string& name);
   void LosePolicy(const std::string& name);
   std::string Objection(const std::string& name, const Entry& entry, const SaSpec& spec) const;
-  Result<std::shared_ptr<const Sa>> Install(RestoredSa from);
+  Result<std::shared_ptr<const Sa>> Install(RestoredSa from, uint64_t era);
   void Adopt(const Sa& sa, const RestoredSa& from);
   Status InstallPolicy(PolicyRow* row, PolicySpec spec);
   // nullopt: it changes nothing, or was refused.
   std::optional<Entry> Open(const std::string& key, const std::string& value, EntryKind kind,
                             const EntryPlace& seen, bool quiet);
   void Refuse(const std::string& key, const std::string& why);
+  void ForgetPlaces();
   void ApplyUsage(const SaRow& row);
 
   const Params params_;
@@ -183,6 +192,9 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   bool applying_ = false;            // a change comes from the store
   std::vector<Group> groups_;        // by GroupId - 1
   uint64_t serial_ = 0;
+  uint64_t era_ = 0;  // at the last Tick
+  // Groups that this node got, whose SAs are still to be written anew, from this name on.
+  std::deque<std::pair<GroupId, std::string>> gaining_;
   SaRows sas_;  // by name
   PolicyRows policies_;
   std::vector<std::string> prepared_;  // SAs whose client may still be refused

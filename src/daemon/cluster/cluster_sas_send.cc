@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "daemon/cluster/cluster_sas.h"
+#include "daemon/cluster/cluster_sas_words.h"
 
 namespace cygnet {
 namespace {
@@ -231,29 +232,42 @@ Status ClusterSas::SendUsage(uint64_t until_ns) {
 // --- A new owner has written everything anew ---
 
 bool ClusterSas::HasUnsent(GroupId group) const {
-  return std::any_of(unsent_.begin(), unsent_.end(),
+  return !gaining_.empty() ||
+         std::any_of(unsent_.begin(), unsent_.end(),
                      [&](const Change& change) { return GroupOf(change) == group; });
 }
 
-// From then on, entries of earlier epochs are not the group's. Not if there are some that this node
-// could not read or install: another node may.
+// From then on, entries of earlier epochs are not the group's.
 Status ClusterSas::SendComplete() {
-  if (!refused_.empty()) return {};
+  // Another node may be able to read what this one could not.
+  const bool is_blind = std::any_of(refused_.begin(), refused_.end(),
+                                    [](const auto& pair) { return pair.second != kOfEarlierEra; });
+  if (is_blind) return {};
   for (GroupId group = 1; group <= groups_.size(); ++group) {
-    Group& mine = groups_.at(group - 1);
-    if (!mine.owned || mine.complete >= mine.epoch || HasUnsent(group)) continue;
-    const bool waits = std::any_of(sas_.begin(), sas_.end(), [&](const auto& pair) {
-      return !pair.second.waiting.empty() && pair.second.group == group;
-    });
-    if (waits) continue;
-    Batch batch{.group = group};
-    EntryPlace place;
-    CYGNET_RETURN_IF_ERROR(Add("sa/epoch/" + params_.groups.Name(group),
-                               {.kind = EntryKind::kSealed, .clear = {}}, params_.entries->era(),
-                               &place, &batch));
-    CYGNET_RETURN_IF_ERROR(Commit(&batch));
-    mine.complete = mine.epoch;
+    CYGNET_RETURN_IF_ERROR(SendComplete(group));
   }
+  return {};
+}
+
+// A second later, so that the other nodes have seen what the owner before wrote last.
+Status ClusterSas::SendComplete(GroupId group) {
+  constexpr uint64_t kAfterNs = 1'000'000'000;
+  Group& mine = groups_.at(group - 1);
+  if (!mine.owned || mine.announced == mine.epoch || HasUnsent(group) ||
+      params_.clock->MonotonicNs() < mine.gained_ns + kAfterNs) {
+    return {};
+  }
+  const bool waits = std::any_of(sas_.begin(), sas_.end(), [&](const auto& pair) {
+    return !pair.second.waiting.empty() && pair.second.group == group;
+  });
+  if (waits) return {};
+  Batch batch{.group = group};
+  EntryPlace place;
+  CYGNET_RETURN_IF_ERROR(Add(CompleteKey(params_.groups.Name(group)),
+                             {.kind = EntryKind::kSealed, .clear = {}}, params_.entries->era(),
+                             &place, &batch));
+  CYGNET_RETURN_IF_ERROR(Commit(&batch));
+  mine.announced = mine.epoch;
   return {};
 }
 

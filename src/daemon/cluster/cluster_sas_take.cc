@@ -4,16 +4,13 @@
 
 #include "base/log.h"
 #include "daemon/cluster/cluster_sas.h"
+#include "daemon/cluster/cluster_sas_words.h"
 
 namespace cygnet {
 namespace {
 
 constexpr std::size_t kMaxRefusedShown = 1000;
 constexpr uint64_t kMaxRefusedLogged = 100;
-constexpr const char* kForeignGroup =
-    "no group of this node has its address; configure the same groups on all nodes";
-constexpr const char* kOfEarlierOwner =
-    "it is of an earlier owner of the group, and the present one does not have it";
 
 // What a change of the control plane causes while it lives comes from the store.
 class Applying {
@@ -55,7 +52,7 @@ std::optional<std::string> Part(const std::string& key, std::string_view prefix,
 }  // namespace
 
 void ClusterSas::Take(const std::string& key, const std::string& value) {
-  if (const auto group = Part(key, "sa/epoch/", "")) return TakeComplete(*group, value);
+  if (const auto group = Part(key, kComplete, "")) return TakeComplete(*group, value);
   if (const auto name = Part(key, "sa/", "/spec")) {
     return value.empty() ? LoseSa(*name) : TakeSa(*name, value);
   }
@@ -101,12 +98,8 @@ std::string ClusterSas::Objection(const std::string& name, const Entry& entry,
                                   const SaSpec& spec) const {
   const GroupId group = GroupOfShared(spec);
   if (SharedName(IdOf(spec), params_.secret) != name) return "it belongs elsewhere";
-  if (group == 0) return kForeignGroup;
-  const uint64_t era = params_.entries->era();
-  if (era != 0 && entry.era != era) {
-    return "it was written before the store went back, so nobody knows which of its numbers were "
-           "used; rekey it";
-  }
+  if (group == 0) return kOfForeignGroup;
+  if (IsOfEarlierEra(entry)) return kOfEarlierEra;
   const Group& state = groups_.at(group - 1);
   return entry.place.epoch < state.complete ? kOfEarlierOwner : "";
 }
@@ -127,6 +120,7 @@ void ClusterSas::TakeSa(const std::string& name, const std::string& value) {
   if (!sa) return Refuse(key, sa.error().message);
   const std::string what = Describe(sa->spec);
   const std::string objection = Objection(name, *entry, sa->spec);
+  if (objection == kOfEarlierEra) return TakeOldSa(name, *entry, GroupOfShared(sa->spec));
   if (!objection.empty()) return Refuse(key, what + ": " + objection);
   refused_.erase(key);
   const GroupId group = GroupOfShared(sa->spec);
@@ -135,7 +129,7 @@ void ClusterSas::TakeSa(const std::string& name, const std::string& value) {
     if (known != sas_.end()) known->second.seen = std::max(before.seen, entry->place);
     return;
   }
-  const auto installed = Install(*std::move(sa));
+  const auto installed = Install(*std::move(sa), entry->era);
   if (installed && *installed == nullptr) return;  // its time was over
   SaRow& row = sas_[name];                         // a new one, if another SA had the place
   row = before;
@@ -157,11 +151,26 @@ void ClusterSas::TakeSa(const std::string& name, const std::string& value) {
       "the cluster's SA " + what + " cannot be installed yet: " + installed.error().message);
 }
 
+bool ClusterSas::IsOfEarlierEra(const Entry& entry) const {
+  return entry.era < params_.entries->era();
+}
+
+// It is of no use to anybody, so the owner removes it. Of an SA that is still here, the entry
+// stays: it is shown until the SA is replaced.
+void ClusterSas::TakeOldSa(const std::string& name, const Entry& entry, GroupId group) {
+  Refuse("sa/" + name + "/spec", kOfEarlierEra);
+  SaRow& row = sas_[name];
+  row.group = group;
+  if (row.sa != nullptr) return;
+  row.era = entry.era;
+  if (Owns(group)) unsent_.insert({Change::Of::kSa, name});
+}
+
 // Without numbers: the number store gives some once this node owns the group. nullptr: its time was
 // over.
-Result<std::shared_ptr<const Sa>> ClusterSas::Install(RestoredSa from) {
-  if (params_.entries->era() == 0) {
-    return MakeError(Errc::kNetworkDown, "the store was not reached yet");
+Result<std::shared_ptr<const Sa>> ClusterSas::Install(RestoredSa from, uint64_t era) {
+  if (params_.entries->era() < era) {
+    return MakeError(Errc::kNetworkDown, "the number store was not reached yet");
   }
   const SaId id = IdOf(from.spec);
   const auto existing = control_->FindSa(id.spi, id.daddr, id.family);
@@ -187,10 +196,10 @@ void ClusterSas::Adopt(const Sa& sa, const RestoredSa& from) {
 }
 
 void ClusterSas::LoseSa(const std::string& name) {
+  refused_.erase("sa/" + name + "/spec");
   const auto found = sas_.find(name);
   if (found == sas_.end()) return;
   SaRow& row = found->second;
-  refused_.erase("sa/" + name + "/spec");
   if (Owns(row.group)) {
     if (row.sa != nullptr && row.by_us) unsent_.insert({Change::Of::kSa, name});
     return;
@@ -255,10 +264,8 @@ void ClusterSas::TakePolicy(const std::string& name, const std::string& value) {
                   "no group of this node has its addresses; configure the same groups on all "
                   "nodes");
   }
-  const Group& groups = groups_.at(group - 1);
-  if (entry->place.epoch < groups.complete) {
-    return Refuse(key, kOfEarlierOwner);
-  }
+  if (IsOfEarlierEra(*entry)) return Refuse(key, kOfEarlierEra);
+  if (entry->place.epoch < groups_.at(group - 1).complete) return Refuse(key, kOfEarlierOwner);
   refused_.erase(key);
   const bool is_ours = IsOurs(group, entry->place.epoch);
   PolicyRow& row = policies_[name];
@@ -284,10 +291,10 @@ Status ClusterSas::InstallPolicy(PolicyRow* row, PolicySpec spec) {
 }
 
 void ClusterSas::LosePolicy(const std::string& name) {
+  refused_.erase("policy/" + name);
   const auto found = policies_.find(name);
   if (found == policies_.end()) return;
   PolicyRow& row = found->second;
-  refused_.erase("policy/" + name);
   if (Owns(row.group)) {
     unsent_.insert({Change::Of::kPolicy, name});
     row.stored = false;
@@ -306,7 +313,7 @@ void ClusterSas::TakeComplete(const std::string& group, const std::string& value
   if (value.empty()) return;
   for (GroupId id = 1; id <= groups_.size(); ++id) {
     if (params_.groups.Name(id) != group) continue;
-    const auto entry = Open("sa/epoch/" + group, value, EntryKind::kSealed, {}, true);
+    const auto entry = Open(CompleteKey(group), value, EntryKind::kSealed, {}, true);
     if (!entry) return;
     Group& state = groups_.at(id - 1);
     state.complete = std::max(state.complete, entry->place.epoch);
@@ -314,16 +321,19 @@ void ClusterSas::TakeComplete(const std::string& group, const std::string& value
   }
 }
 
-// What came before the mark, but is older than it.
+// What came before the mark, but is older than it; and SAs of the process before that ended on the
+// owner while this node was away.
 void ClusterSas::DropOld(GroupId group, uint64_t epoch) {
   std::vector<std::string> sas;
-  for (const auto& [name, row] : sas_) {
-    const bool is_old = row.stored && row.sa != nullptr && row.seen.epoch < epoch;
-    if (row.group == group && is_old) sas.push_back(name);
+  for (auto& [name, row] : sas_) {
+    if (row.group != group || row.sa == nullptr) continue;
+    const bool is_old = row.stored && row.seen.epoch < epoch;
+    if (is_old || (row.restored && !row.stored)) sas.push_back(name);
   }
   for (const std::string& name : sas) {
+    const bool is_old = std::exchange(sas_[name].stored, true);
     LoseSa(name);
-    Refuse("sa/" + name + "/spec", kOfEarlierOwner);
+    if (is_old) Refuse("sa/" + name + "/spec", kOfEarlierOwner);
   }
   std::vector<std::string> policies;
   for (const auto& [name, row] : policies_) {
@@ -332,6 +342,19 @@ void ClusterSas::DropOld(GroupId group, uint64_t epoch) {
   for (const std::string& name : policies) {
     LosePolicy(name);
     Refuse("policy/" + name, kOfEarlierOwner);
+  }
+}
+
+// The store went back, and with it the epochs.
+void ClusterSas::ForgetPlaces() {
+  for (Group& group : groups_) group.complete = 0;
+  for (auto& [name, row] : sas_) {
+    row.seen = {};
+    row.usage_seen = {};
+  }
+  for (auto& [name, row] : policies_) {
+    row.seen = {};
+    row.stored = false;
   }
 }
 

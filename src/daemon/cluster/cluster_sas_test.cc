@@ -224,7 +224,8 @@ TEST_F(ClusterSasTest, ANewOwnerGoesOnAndWritesEverythingAnew) {
   b.Own(2);
   b.Run();
   EXPECT_NE(cluster_.content[SpecKey()], before);
-  EXPECT_EQ(Entries("sa/epoch/red"), 1u);
+  b.Second();
+  EXPECT_EQ(Entries("sa/written/red"), 1u);
   ASSERT_TRUE(b.Delete());
   b.Run();
   EXPECT_EQ(Entries("sa/", "/spec"), 0u);
@@ -242,7 +243,7 @@ TEST_F(ClusterSasTest, AnEntryOfTheOwnerBeforeIsRefused) {
   b.Own(2);
   b.Run();
   ASSERT_TRUE(b.Delete());
-  b.Run();
+  b.Second();
 
   // Somebody puts it back: to a node that was there, and to one that starts.
   cluster_.Write(key, old);
@@ -313,7 +314,7 @@ TEST_F(ClusterSasTest, AForeignWrappingKeyIsRefusedAndARotatedOneIsNot) {
   b.Own(2);
   b.Run();
   EXPECT_EQ(Entries("sa/", "/spec"), 1u);
-  EXPECT_EQ(Entries("sa/epoch/red"), 0u);
+  EXPECT_EQ(Entries("sa/written/red"), 0u);
   // Once c owns the group, its first key wraps.
   c.Own(3);
   c.Run();
@@ -325,16 +326,57 @@ TEST_F(ClusterSasTest, AfterTheStoreWentBackItsSasAreRefused) {
   Node a(&cluster_, "a");
   a.Own(1);
   ASSERT_TRUE(a.Add());
-  a.Run();
+  a.Second();
   cluster_.era = 2;
   Node b(&cluster_, "b");
   b.ReadAll();
   EXPECT_EQ(b.Get(), nullptr);
   EXPECT_THAT(b.Why(), ElementsAre(HasSubstr("before the store went back")));
-  a.sas.OnEvent(test::EventOf(ClusterEvent::Kind::kWentBack));
+  a.Second();
   const std::string before = cluster_.content[SpecKey()];
   a.Run();
   EXPECT_EQ(cluster_.content[SpecKey()], before) << "an SA of the old era gets no new one";
+
+  // Epochs begin anew with the store: what is written now is taken, and new SAs are shared.
+  a.Own(1);
+  ASSERT_TRUE(a.Add(0x2002));
+  a.Run();
+  b.Run();
+  EXPECT_NE(b.Get(0x2002), nullptr);
+}
+
+// The owner before wrote it in its last moment; its node learns the take-over first.
+TEST_F(ClusterSasTest, AnEntryThatComesLateIsTaken) {
+  Node a(&cluster_, "a");
+  Node b(&cluster_, "b");
+  a.Own(1);
+  ASSERT_TRUE(a.Add());
+  b.Own(2);
+  EXPECT_EQ(b.Get(), nullptr);
+  b.Run();
+  EXPECT_NE(b.Get(), nullptr);
+  b.Second();
+  b.Second();
+  EXPECT_THAT(b.Why(), IsEmpty());
+  Node c(&cluster_, "c");
+  c.ReadAll();
+  EXPECT_NE(c.Get(), nullptr);
+  EXPECT_THAT(c.Why(), IsEmpty());
+}
+
+TEST_F(ClusterSasTest, AnSaOfTheProcessBeforeThatEndedMeanwhileIsRemoved) {
+  Node a(&cluster_, "a");
+  Node b(&cluster_, "b");
+  a.Own(1);
+  ASSERT_TRUE(a.Add(0x2001));
+  a.Second();
+  b.sas.Stop();
+  ASSERT_TRUE(b.Add(0x2001));
+  ASSERT_TRUE(b.Add(0x2002));  // a does not have it any more
+  b.sas.Start(&b.control());
+  b.ReadAll();
+  EXPECT_NE(b.Get(0x2001), nullptr);
+  EXPECT_EQ(b.Get(0x2002), nullptr);
 }
 
 TEST_F(ClusterSasTest, UsageIsAheadAndANewOwnerCountsIt) {
@@ -350,6 +392,7 @@ TEST_F(ClusterSasTest, UsageIsAheadAndANewOwnerCountsIt) {
   b.Run();
   EXPECT_EQ(b.Get()->lifetime().usage().packets, 0u) << "until it owns the group";
   b.Own(2);
+  b.Run();
   const LifetimeUsage usage = b.Get()->lifetime().usage();
   EXPECT_GE(usage.packets, 2000u);
   EXPECT_LE(usage.packets, 4000u);

@@ -1,0 +1,20 @@
+// Words that the parts of ClusterSas share: of keys in the store, and of refusals.
+#pragma once
+
+#include <string>
+
+namespace cygnet {
+
+// After all names of SAs: whoever reads the entries in the order of their keys meets it last.
+inline constexpr const char* kComplete = "sa/written/";
+inline std::string CompleteKey(const std::string& group) { return kComplete + group; }
+
+inline constexpr const char* kOfEarlierEra =
+    "it was written before the store went back, so nobody knows which of its numbers were used; "
+    "rekey it";
+inline constexpr const char* kOfEarlierOwner =
+    "it is of an earlier owner of the group, and the present one does not have it";
+inline constexpr const char* kOfForeignGroup =
+    "no group of this node has its address; configure the same groups on all nodes";
+
+}  // namespace cygnet
