@@ -159,6 +159,8 @@ const std::vector<Field<ClusterConfig>>& ClusterFields() {
       {"share", &C::share, Words(kShares), "what nodes share"},
       {"wrapping_keys", &C::wrapping_keys, Texts("an array of files", EmptyText),
        "keys of 32 bytes that wrap SAs; the first wraps, all unwrap"},
+      {"share_in_fips_mode", &C::share_in_fips_mode, Flag(),
+       "with share = \"sas\": true also in FIPS mode"},
       {"inbound", &C::inbound, Words(kInbounds), "which packets a new owner accepts"},
   };
   return kFields;
