@@ -206,7 +206,7 @@ class Paced(threading.Thread):
         begin, base = time.monotonic(), self.sent
         while not self.done.is_set():
             due = int((time.monotonic() - begin) * self.rate) - (self.sent - base)
-            for _ in range(min(due, 20)):
+            for _ in range(min(due, 100)):
                 try:
                     self.send_one(self.sent)
                 except OSError:  # no neighbour at present: it is lost

@@ -34,7 +34,7 @@ class Gateway(Host):
         switch.plug(self.ns, "lan0", name, f"10.1.0.{self.own}/16")
         switch.plug(self.ns, "mgmt", name, f"10.9.0.{self.own}/24")
         for key, value in (("ip_forward", 1), ("conf.all.rp_filter", 0), ("conf.default.rp_filter", 0),
-                           ("conf.all.send_redirects", 0)):
+                           ("conf.all.send_redirects", 0), ("conf.all.promote_secondaries", 1)):
             sysctl(self.ns, f"net.ipv4.{key}", value)
 
     def start(self, devices=None, daemon_keys="", config=None):
@@ -75,7 +75,6 @@ class ClusterCase(suite.Case):
     servers = 1
     share = "numbers"
     more = ""           # further keys of [cluster]
-    daemon_more = ""    # further keys of [daemon]
     sa_words = "replay-window 4096 flag esn"
     more_sas = 0        # of the group, without traffic
     rate = 2000
@@ -130,7 +129,7 @@ class ClusterCase(suite.Case):
         keys = f'wrapping_keys = ["{self.workdir}/kek"]' if self.share == "sas" else ""
         return f"""[daemon]
 log_level = "info"
-{self.daemon_more}
+restart_file = "{self.workdir}/{name}.restart"
 [ledger]
 file = "{self.workdir}/{name}.jsonl"
 [cluster]
@@ -168,7 +167,7 @@ wire = "wire0"
             lines.append(f"state add src {ends[0]} dst {ends[1]} proto esp spi {spi:#x} reqid 1 mode tunnel "
                          f"{self.sa_words} aead rfc4106(gcm(aes)) 0x{self.keys[spi].hex()} 128")
             for direction in ("out",) if way == "out" else ("in", "fwd"):
-                lines.append(f"policy add src {inner[0]} dst {inner[1]} dir {direction} tmpl src {ends[0]} "
+                lines.append(f"policy update src {inner[0]} dst {inner[1]} dir {direction} tmpl src {ends[0]} "
                              f"dst {ends[1]} proto esp reqid 1 mode tunnel")
         return lines
 
@@ -179,6 +178,18 @@ wire = "wire0"
         if install if install is not None else self.share == "numbers":
             suite.xfrm_batch(gateway, self.sa_lines())
         return gateway
+
+    def wait_for(self, condition, what, timeout=10):
+        """A failure has the last words of both gateways."""
+        try:
+            return labkit.wait_for(condition, timeout * suite.SLOWNESS, what)
+        except labkit.LabError as error:
+            logs = [f"{name}: {line}" for name, gateway in self.gateways.items()
+                    for line in gateway.log().splitlines() if "cluster" in line or "error" in line]
+            logs.sort(key=lambda line: line[5:])
+            state = [f"{name}: {suite.counters(gateway)}\n{gateway.ns.ip('-4 -br addr').stdout}"
+                     for name, gateway in self.gateways.items() if gateway.daemon.poll() is None]
+            return self.fail("\n".join([str(error), f"owner: {self.store.owner()}", *logs[-25:], *state]))
 
     def start_both(self):
         """gw1 owns the group, gw2 holds it ready; with share = "sas", only gw1 gets the SAs."""

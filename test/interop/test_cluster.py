@@ -10,7 +10,7 @@ import statistics
 import time
 
 import suite
-from clusterkit import CLIENT, FAR, SPI_IN, SPI_OUT, ClusterCase
+from clusterkit import CLIENT, FAR, ClusterCase
 from rawwire import inside
 
 RUNS = int(os.environ.get("CYGNET_TAKEOVERS", "2"))  # alternately of gw1 and gw2
@@ -105,8 +105,10 @@ class Cluster(ClusterCase):
             self.gateways[self.other(new)].text("cluster", "move", "group", "vpn", "to", new)
             self.wait_owner(new)
             self.flows_pass()
-        lost = self.judge()
-        self.assertLess(max(lost), 0.2 * self.rate * 2, "two moves")
+        gap = max(self.host.arrived.longest, self.auditor.arrived.longest)
+        print(f"    two moves: without packets for {gap * 1000:.0f} ms", flush=True)
+        self.judge()
+        self.assertLess(gap, 1.0 * suite.SLOWNESS)
 
     def test_a_store_that_is_away(self):
         first = self.gateways["gw1"]
@@ -155,11 +157,15 @@ class Cluster(ClusterCase):
         return sum(now.get(name, 0) for name in REFUSED)
 
     def test_what_an_operator_sees(self):
-        report = self.gateways["gw2"].show("cluster")
-        print(report)
-        self.assertIn("gw1", self.gateways["gw2"].text("cluster"))
-        sas = {int(sa["spi"], 16) for sa in self.gateways["gw2"].show("sa")}
-        self.assertEqual(sas, {SPI_OUT, SPI_IN})
+        for name, state in (("gw1", "active"), ("gw2", "standby")):
+            report = self.gateways[name].show("cluster")
+            group = report["groups"][0]
+            self.assertEqual((group["name"], group["owner"], group["sas"]), ("vpn", "gw1", 2))
+            self.assertEqual(group["state"], state)
+            self.assertTrue(report["lease"])
+            self.assertFalse(report["store_away"])
+            self.assertEqual([peer["heard"] for peer in report["peers"]], [True])
+            self.assertIn("vpn", self.gateways[name].text("cluster"))
 
 
 if __name__ == "__main__":

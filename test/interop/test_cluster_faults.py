@@ -14,6 +14,7 @@ import suite
 from clusterkit import SPI_IN, SPI_OUT, ClusterCase
 from clusterproxy import Proxy
 from etcdkit import PREFIX
+from labkit import LabError
 
 # Shifts CLOCK_REALTIME by the seconds in the file that CLOCK_SHIFT names.
 CLOCK = r"""
@@ -36,6 +37,8 @@ int clock_gettime(clockid_t id, struct timespec* ts) {
 
 
 class Faults(ClusterCase):
+    rate = 500
+
     def begin(self, **traffic):
         self.start_both()
         self.traffic(**traffic)
@@ -225,9 +228,9 @@ class NumbersEnd(Faults):
         self.new_keys()
         self.start("gw1")
         self.wait_owner("gw1")
-        self.wait_for(lambda: self.rows(), "the row of the SA")
+        rows = self.wait_for(self.rows, "the row of the SA")
         self.gateways["gw1"].stop()
-        for key in self.rows():
+        for key in rows:
             self.store.servers[0].ctl("put", PREFIX + key, str(number))
         self.start("gw1")
         self.wait_owner("gw1")
@@ -275,20 +278,24 @@ class NoEsn(NumbersEnd):
 
 
 class Device(Faults):
-    """A device that owns the numbers of an SA can not be part of it."""
+    """A device that numbers packets by itself can not work for a group."""
+
+    mode = "packet"
 
     def config(self, name):
-        return super().config(name) + 'offload = "packet"\n'
+        rule = f'[[placement]]\nname = "all"\npeer = "0.0.0.0/0"\nmode = "{self.mode}"\n'
+        return super().config(name) + 'offload = "auto"\n' + rule
 
-    def test_no_sa_of_a_group_goes_to_packet_offload(self):
-        self.start_both()
-        for name, gateway in self.gateways.items():
+    def test_packet_offload_is_refused_by_name(self):
+        with self.assertRaisesRegex(LabError, "packet offload: shared-numbers: "):
+            self.start_both()
+
+    def test_another_place_is_found(self):
+        self.mode = "auto"
+        self.begin()
+        for gateway in self.gateways.values():
             for sa in gateway.show("sa"):
-                for half in sa["placements"]:
-                    print("   ", name, sa["spi"], half["effective"], half["reason"], flush=True)
-                    self.assertNotEqual(half["effective"], "packet")
-        self.traffic()
-        self.flows_pass()
+                self.assertNotIn("packet", [half["effective"] for half in sa["placements"]])
         self.judge()
 
 
@@ -299,7 +306,8 @@ class Entries(Faults):
 
     def setUp(self):
         super().setUp()
-        self.store.servers[0].ctl("del", "--prefix", PREFIX + "sa/")
+        for part in ("sa/", "policy/"):
+            self.store.servers[0].ctl("del", "--prefix", PREFIX + part)
 
     def spis(self, name):
         return {int(sa["spi"], 16) for sa in self.gateways[name].show("sa")}

@@ -10,6 +10,7 @@ import unittest
 
 import suite
 from clusterkit import CLIENT, FAR, PEER, VIP, ClusterCase
+from etcdkit import PREFIX
 from flow import Flow
 from ikekit import Charon, Pluto, charon_connection, have_strongswan, pluto_connection
 from rawwire import sysctl
@@ -35,6 +36,8 @@ class IkeCluster(ClusterCase):
         super().setUp()
         self.addCleanup(self.end_daemons)
         self.daemons = {}
+        for part in ("sa/", "policy/"):  # of the test before
+            self.store.servers[0].ctl("del", "--prefix", PREFIX + part)
         for name in ("gw1", "gw2"):
             self.start(name, install=False)
             self.wait_owner("gw1")
