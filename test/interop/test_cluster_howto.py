@@ -68,6 +68,8 @@ class Machine:
         with open(path, encoding="ascii") as f:
             pid = int(f.read())
         os.unlink(path)
+        if not os.path.exists(f"/proc/{pid}"):
+            return
         os.kill(pid, sig)
         labkit.wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 20 * suite.SLOWNESS, f"{program} to end")
 
