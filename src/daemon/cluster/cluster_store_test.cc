@@ -558,7 +558,7 @@ TEST_F(ClusterStoreTest, EntriesAreWrittenAndRemoved) {
   ASSERT_TRUE(all);
   EXPECT_EQ(all->entries.size(), 301u);
   // What etcd refuses is not an outage.
-  EXPECT_FALSE(gw1->Put("policy/large", std::string(3u << 20, 'x'), 0));
+  EXPECT_FALSE(gw1->Put("policy/large", std::string(1'700'000, 'x'), 0));
   EXPECT_EQ(gw1->fault(), "");
 }
 
