@@ -71,14 +71,15 @@ TEST_F(TapTest, ATunInterfaceCarriesIpWithoutAHeaderBefore) {
   const UniqueFd server = Socket(2000);
   SendTo(server.get(), 1000, "to the tunnel");
   PacketBatch batch;
-  ASSERT_EQ(tap_->Receive(0, &batch, &user.sink), 1u);
-  Packet* packet = batch[0];
+  (void)tap_->Receive(0, &batch, &user.sink);  // IPv6 may have said something before
+  ASSERT_FALSE(batch.empty());
+  Packet* packet = batch[batch.size() - 1];
   EXPECT_EQ(TextOf(*packet), "to the tunnel");
   EXPECT_EQ(LoadBe16(packet->data() + 12), 0x0800);
   for (int i = 0; i < 12; ++i) EXPECT_EQ(packet->data()[i], 0);
   EXPECT_TRUE(packet->csum_partial) << "the host leaves the checksum to the device";
   EXPECT_GE(packet->csum_start, kEthernetHeader + 20);
-  user.sink.Recycle(packet);
+  for (Packet* received : batch.packets()) user.sink.Recycle(received);
   batch.ReleaseAll();
   batch.Push(MakeFrame("from the tunnel", 1000));
   tap_->Transmit(0, &batch, &user.sink);
