@@ -7,13 +7,13 @@ namespace cygnet {
 
 // The packet comes in by the tunnel interface of the innermost SA that has one (kernel: xfrm_input
 // calls xfrmi_rcv_cb for each SA).
+// REQUIRES: one has.
 DropReason InboundPipeline::EnterTunnel(InboundItem* item) {
   uint16_t number = 0;
   for (const Sa* sa : item->path.all()) {
     const uint16_t of_sa = sa->tunnel.load(std::memory_order_relaxed);
     if (of_sa != 0) number = of_sa;
   }
-  if (number == 0) return DropReason::kNone;
   const Tunnel* tunnel = ctx_->path->tunnels.at(number);
   if (tunnel == nullptr) return DropReason::kInNoTunnel;
   item->packet->SetTunnel(number);
@@ -21,64 +21,79 @@ DropReason InboundPipeline::EnterTunnel(InboundItem* item) {
   return DropReason::kNone;
 }
 
-// Drops the packets that a step refused. The others leave by their interface, in order.
+// In order, by the interface in front of the wire that each came by; packets of tunnels last.
 void InboundPipeline::Deliver() {
   const bool recorded = ctx_->record.on();
   bool tunnels = false;
-  for (InboundItem& item : items_.all()) {
-    if (item.packet == nullptr) continue;
-    if (item.verdict != DropReason::kNone) {
-      item.recorded ? ctx_->sink.DropSeen(item.packet, item.verdict)
-                    : ctx_->sink.Drop(item.packet, item.verdict);
-      item.packet = nullptr;
-      continue;
+  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && !items_.empty(); ++to) {
+    Port* host = ctx_->path->interfaces[to].host;
+    PacketBatch batch;
+    uint32_t tcp = 0;
+    for (InboundItem& item : items_.all()) {
+      if (item.packet == nullptr || item.packet->interface != to) continue;
+      if (item.verdict != DropReason::kNone) {
+        DropRefused(&item);
+      } else if (item.packet->tunnel != 0) {
+        tunnels = true;
+      } else {
+        if (recorded && item.path.size == 0) {
+          ctx_->record.Clear(*item.packet, CaptureDirection::kInbound);
+        }
+        DeliverOne(item, host, &batch, &tcp);
+        item.packet = nullptr;  // it has left the batch
+      }
     }
-    tunnels = tunnels || item.packet->tunnel != 0;
-    if (recorded && item.path.size == 0) {
-      ctx_->record.Clear(*item.packet, CaptureDirection::kInbound);
-    }
+    Transmit(host, tcp, &batch);
   }
   if (tunnels) DeliverToTunnels();
-  for (std::size_t to = 0; to < ctx_->path->interfaces.size() && !items_.empty(); ++to) {
-    DeliverTo(ctx_->path->interfaces[to].host,
-              [to](const Packet& packet) { return packet.interface == to; });
-  }
   items_.Clear();
 }
 
-void InboundPipeline::DeliverToTunnels() {
-  for (InboundItem& item : items_.all()) {
-    if (item.packet == nullptr || item.packet->tunnel == 0) continue;
-    const auto number = static_cast<uint16_t>(item.packet->tunnel);
-    Tunnel* tunnel = ctx_->path->tunnels.at(number);
-    if (tunnel == nullptr) {
-      ctx_->sink.Drop(item.packet, DropReason::kInNoTunnel);
-      item.packet = nullptr;
-      continue;
-    }
-    DeliverTo(tunnel->port.get(),
-              [number](const Packet& packet) { return packet.tunnel == number; });
+void InboundPipeline::DropRefused(InboundItem* item) {
+  if (item->recorded) {
+    ctx_->sink.DropSeen(item->packet, item->verdict);
+  } else {
+    ctx_->sink.Drop(item->packet, item->verdict);
   }
+  item->packet = nullptr;
 }
 
-template <typename Belongs>
-void InboundPipeline::DeliverTo(Port* host, Belongs belongs) {
-  PacketBatch batch;
-  uint32_t tcp = 0;
-  for (InboundItem& item : items_.all()) {
-    if (item.packet == nullptr || !belongs(*item.packet)) continue;
-    if (IsPassingBy(item)) {
-      DeliverInPieces(item, host, &batch);
-    } else {
-      if (batch.full()) host->Transmit(ctx_->number, &batch, &ctx_->sink);
-      batch.Push(item.packet);
-      tcp += item.view.flow.proto == kProtoTcp;
-    }
-    item.packet = nullptr;  // it has left the batch
+inline void InboundPipeline::DeliverOne(const InboundItem& item, Port* host, PacketBatch* batch,
+                                        uint32_t* tcp) {
+  if (IsPassingBy(item)) {
+    DeliverInPieces(item, host, batch);
+    return;
   }
-  if (batch.empty()) return;
-  if (tcp > 1) coalescer_.Run(&batch, &ctx_->sink);
-  host->Transmit(ctx_->number, &batch, &ctx_->sink);
+  if (batch->full()) host->Transmit(ctx_->number, batch, &ctx_->sink);
+  batch->Push(item.packet);
+  *tcp += item.view.flow.proto == kProtoTcp;
+}
+
+void InboundPipeline::Transmit(Port* host, uint32_t tcp, PacketBatch* batch) {
+  if (batch->empty()) return;
+  if (tcp > 1) coalescer_.Run(batch, &ctx_->sink);
+  host->Transmit(ctx_->number, batch, &ctx_->sink);
+}
+
+// One batch for each tunnel.
+void InboundPipeline::DeliverToTunnels() {
+  for (InboundItem& first : items_.all()) {
+    if (first.packet == nullptr || first.packet->tunnel == 0) continue;
+    const auto number = static_cast<uint16_t>(first.packet->tunnel);
+    Tunnel* tunnel = ctx_->path->tunnels.at(number);
+    PacketBatch batch;
+    uint32_t tcp = 0;
+    for (InboundItem& item : items_.all()) {
+      if (item.packet == nullptr || item.packet->tunnel != number) continue;
+      if (tunnel != nullptr) {
+        DeliverOne(item, tunnel->port.get(), &batch, &tcp);
+      } else {
+        ctx_->sink.Drop(item.packet, DropReason::kInNoTunnel);
+      }
+      item.packet = nullptr;  // it has left the batch
+    }
+    if (tunnel != nullptr) Transmit(tunnel->port.get(), tcp, &batch);
+  }
 }
 
 }  // namespace cygnet

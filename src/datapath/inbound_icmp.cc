@@ -1,4 +1,5 @@
-// The part of InboundPipeline that learns from ICMP errors about this host's outer packets.
+// The part of InboundPipeline that learns from the wire: path MTUs from ICMP errors about this
+// host's outer packets, and mappings of NATs.
 #include "datapath/inbound_pipeline.h"
 #include "net/ip_protocol.h"
 
@@ -34,6 +35,18 @@ void InboundPipeline::ReportShortQuote(const InboundItem& item, const OuterError
                 .interface = item.packet->interface,
                 .flow = quoted,
                 .mtu = error.mtu});
+}
+
+// The peer's NAT may have assigned it a new address or port. Key management decides what to do (RFC
+// 3947, RFC 4555). The packet itself is valid.
+void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
+  const FlowKey& flow = item.view.flow;
+  const uint16_t port = sa.peer_port.load(std::memory_order_relaxed);
+  if ((port == 0 || port == flow.sport) && flow.saddr == sa.sa->spec().saddr) return;
+  ctx_->Report({.kind = DataPathEvent::Kind::kMapping,
+                .interface = item.packet->interface,
+                .sa_number = sa.sa->number,
+                .flow = flow});
 }
 
 }  // namespace cygnet

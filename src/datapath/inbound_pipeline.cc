@@ -16,6 +16,14 @@ Sa* LookupSa(const Sad& sad, const InboundItem& item) {
   return sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
 }
 
+// An SA that opened the packet has a tunnel interface, or should have.
+bool IsOfTunnel(const InboundItem& item) {
+  for (const Sa* sa : item.path.all()) {
+    if (sa->tunnel.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
 // Step 9 except fragments. On kNone the item describes the inner packet.
 DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
   Packet* packet = item->packet;
@@ -330,18 +338,6 @@ void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) 
   }
 }
 
-// The peer's NAT may have assigned it a new address or port. Key management decides what to do (RFC
-// 3947, RFC 4555). The packet itself is valid.
-void InboundPipeline::ReportMapping(const InboundSa& sa, const InboundItem& item) {
-  const FlowKey& flow = item.view.flow;
-  const uint16_t port = sa.peer_port.load(std::memory_order_relaxed);
-  if ((port == 0 || port == flow.sport) && flow.saddr == sa.sa->spec().saddr) return;
-  ctx_->Report({.kind = DataPathEvent::Kind::kMapping,
-                .interface = item.packet->interface,
-                .sa_number = sa.sa->number,
-                .flow = flow});
-}
-
 // Steps 9 and 10 for one packet; sets its verdict. If the inner packet is again ESP for this host,
 // sets item->sa.
 void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
@@ -375,8 +371,11 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
       return item->path.size < kMaxTemplates ? UseSa(sa, item) : DropReason::kInNested;
     }
   }
-  const DropReason tunnel = EnterTunnel(item);
-  return tunnel == DropReason::kNone ? CheckPolicy(*item) : tunnel;
+  if (IsOfTunnel(*item)) {
+    const DropReason reason = EnterTunnel(item);
+    if (reason != DropReason::kNone) return reason;
+  }
+  return CheckPolicy(*item);
 }
 
 // Step 10.

@@ -112,8 +112,9 @@ class InboundPipeline {
   bool IsPassingBy(const InboundItem& item) const;
   void Deliver();
   void DeliverToTunnels();
-  template <typename Belongs>
-  void DeliverTo(Port* host, Belongs belongs);
+  void DropRefused(InboundItem* item);
+  void DeliverOne(const InboundItem& item, Port* host, PacketBatch* batch, uint32_t* tcp);
+  void Transmit(Port* host, uint32_t tcp, PacketBatch* batch);
   void DeliverInPieces(const InboundItem& item, Port* host, PacketBatch* batch);
 
   WorkerContext* const ctx_;

@@ -172,7 +172,7 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
   // After the transform, which has moved the Ethernet header to its final place.
   if (known) {
     WriteNextHop(next_hop, out.wire->mac(), run);
-  } else if (last) {
+  } else if (last && !ctx_->path->tunnels.empty()) {
     RefuseWithoutNextHop(run);
   }
 }

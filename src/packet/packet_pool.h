@@ -94,6 +94,7 @@ class PacketCache {
     p->gso_type = GsoType::kNone;
     p->csum_partial = false;
     p->interface = 0;
+    p->SetCapacity(pool_->capacity());  // with the next line one store of a whole word
     p->tunnel = 0;
     p->protection = Protection::kNone;
     p->offload = OffloadMeta{};
