@@ -176,8 +176,20 @@ wire = "wire0"
         gateway = self.gateways[name]
         gateway.start(config=self.config(name))
         if install if install is not None else self.share == "numbers":
-            suite.xfrm_batch(gateway, self.sa_lines())
+            self.install(gateway)
         return gateway
+
+    def install(self, gateway):
+        """As key management does it: again, if the store did not answer in time."""
+        for _ in range(5):
+            try:
+                suite.xfrm_batch(gateway, ["state flush", *self.sa_lines()])
+                return
+            except labkit.LabError as error:
+                if "does not answer" not in str(error):
+                    raise
+                time.sleep(0.5)
+        self.fail("the store never answers in time")
 
     def wait_for(self, condition, what, timeout=10):
         """A failure has the last words of both gateways."""
@@ -198,7 +210,7 @@ wire = "wire0"
         self.wait_owner("gw1")
         self.start("gw2", install=False)
         for name in ("gw1", "gw2") if self.share == "numbers" else ("gw1",):
-            suite.xfrm_batch(self.gateways[name], self.sa_lines())
+            self.install(self.gateways[name])
         self.wait_ready("gw2")
 
     def wait_owner(self, name, timeout=10):
