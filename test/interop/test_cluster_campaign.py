@@ -20,6 +20,7 @@ KILLS = int(os.environ.get("CYGNET_KILLS", "500"))
 ROUNDS = int(os.environ.get("CYGNET_ROUNDS", "20"))
 SEED = int(os.environ.get("CYGNET_SEED", str(random.randrange(1 << 32))))
 RATE = int(os.environ.get("CYGNET_RATE", "2000"))
+LONGEST_GAP = 5  # seconds after a kill; a busy machine and its store are slow
 HEARTBEATS, TO_ETCD = "udp dport 4712", "tcp dport 2379"
 TABLE = []
 
@@ -76,7 +77,7 @@ class Steps(ClusterCase):
         begin = time.monotonic()
         self.kill(old)
         self.wait_for(lambda: new in self.auditor.first, f"{new} to send", 20)
-        self.flows_pass(20)
+        self.flows_pass(60)
         self.costs.append((self.auditor.first[new] - begin, self.auditor.arrived.longest,
                            self.host.arrived.longest))
         self.come_back(old)
@@ -93,7 +94,7 @@ class Steps(ClusterCase):
         self.owner()
         for name in OWN:
             self.wait_ready(name)
-        self.flows_pass(20)
+        self.flows_pass(60)
 
     def kill_standby(self):
         standby = self.other(self.owner())
@@ -108,16 +109,19 @@ class Steps(ClusterCase):
                 row += f"; {name} median {statistics.median(values) * 1000:.0f} ms, worst {max(values) * 1000:.0f} ms"
         figures = self.figures()
         TABLE.append(f"{row}; " + ", ".join(f"{k} {v}" for k, v in figures.items()))
+        for _, out, into in self.costs:  # after all of it, so that one long gap does not hide the rest
+            self.assertLess(max(out, into), LONGEST_GAP * suite.SLOWNESS)
 
 
 class Campaign(Steps):
     def test_01_kills(self):
         steps = (self.kill_owner,) * 8 + (self.kill_both, self.kill_standby)
-        begin = time.monotonic()
+        begin, told = time.monotonic(), 0
         while self.kills < KILLS:
             time.sleep(self.random.uniform(0, 0.3))
             self.random.choice(steps)()
-            if self.kills % 50 == 0:
+            if self.kills // 50 > told:
+                told = self.kills // 50
                 print(f"    {self.kills} kills after {time.monotonic() - begin:.0f} s: {self.figures()}",
                       flush=True)
         self.end(f"{self.kills} kills")
@@ -128,7 +132,7 @@ class Campaign(Steps):
             sleeper = self.gateways[old]
             sleeper.daemon.send_signal(signal.SIGSTOP)
             self.wait_owner(self.other(old), 20)
-            self.flows_pass(20)
+            self.flows_pass(60)
             time.sleep(self.random.choice((0, 0.2, 1, 4)))
             sleeper.daemon.send_signal(signal.SIGCONT)
             self.wait_for(lambda sleeper=sleeper: not sleeper.has(), "it to give up its address")
@@ -144,7 +148,7 @@ class Campaign(Steps):
             time.sleep(self.random.uniform(0.1, 0.4))
             daemon.send_signal(signal.SIGCONT)
             self.owner()
-            self.flows_pass(20)
+            self.flows_pass(60)
         self.end(f"{2 * ROUNDS} sleeps of 0.1 to 0.4 s")
 
     def test_04_owner_cut_off_from_the_store(self):
@@ -153,7 +157,7 @@ class Campaign(Steps):
             old = self.owner()
             self.gateways[old].cut(TO_ETCD)
             self.wait_owner(self.other(old), 20)
-            self.flows_pass(20)
+            self.flows_pass(60)
             self.gateways[old].heal()
             self.wait_ready(old)
         self.end(f"{rounds} cuts from the store")
@@ -179,7 +183,7 @@ class Campaign(Steps):
             old = self.owner()
             self.gateways[old].cut(HEARTBEATS, TO_ETCD)
             self.wait_owner(self.other(old), 20)
-            self.flows_pass(20)
+            self.flows_pass(60)
             self.wait_for(lambda old=old: not self.gateways[old].has(), "it to fence itself", 20)
             self.gateways[old].heal()
             self.wait_ready(old)
@@ -202,7 +206,7 @@ class Campaign(Steps):
             sleeper.daemon.send_signal(signal.SIGCONT)
             sleeper.heal()
             self.wait_ready(old)
-            self.flows_pass(20)
+            self.flows_pass(60)
             for gateway in self.gateways.values():
                 gateway.ns.ip(f"addr replace {VIP}/24 dev nic0")
         self.end(f"{ROUNDS} changes with every packet at both")
@@ -220,7 +224,7 @@ class Campaign(Steps):
                 time.sleep(5)
                 leader.signal(signal.SIGCONT)
             self.store.wait()
-            self.flows_pass(30)
+            self.flows_pass(60)
         self.end(f"{rounds} leaders killed or stopped for 5 s")
 
     def test_09_store_away_or_slow(self):
@@ -228,13 +232,13 @@ class Campaign(Steps):
             self.all_servers(signal.SIGSTOP)
             time.sleep(self.random.uniform(1, 6))
             self.all_servers(signal.SIGCONT)
-            self.flows_pass(30)
+            self.flows_pass(60)
         for _ in range(40):  # as a slow disk does
             self.all_servers(signal.SIGSTOP)
             time.sleep(0.2)
             self.all_servers(signal.SIGCONT)
             time.sleep(0.1)
-        self.flows_pass(30)
+        self.flows_pass(60)
         self.end("store away or slow")
 
     def all_servers(self, sig):
@@ -253,7 +257,7 @@ class Campaign(Steps):
                 self.sender.replay(last[-400:])
             self.wait_owner(self.other(old))
             self.sender.replay(last)
-            self.flows_pass(20)
+            self.flows_pass(60)
             self.come_back(old)
         self.end(f"{rounds} replays at take-over")
 
