@@ -1,0 +1,89 @@
+// What an operator asks the control plane.
+#include <utility>
+
+#include "control/control_plane.h"
+#include "control/mtu_explain.h"
+#include "control/route_check.h"
+
+namespace cygnet {
+
+CapturePoints* ControlPlane::FindCapture(const std::string& device) {
+  for (const ControlDevice& d : devices()) {
+    if (d.name == device) return d.capture;
+  }
+  return nullptr;
+}
+
+Reports ControlPlane::reports() const {
+  return Reports({.path = path_,
+                  .placement = placement_,
+                  .policies = policies_,
+                  .engines = *params_.engines,
+                  .clock = *params_.clock});
+}
+
+Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
+  const MtuExplain explain({.path = path_,
+                            .clock = *params_.clock,
+                            .announcer = announcer_,
+                            .own_devices = own_devices_,
+                            .tunnels = tunnels_,
+                            .devices = placement_.devices(),
+                            .route = Routes(),
+                            .local_addresses = [this] { return LocalAddresses(); }});
+  return explain.Explain(query);
+}
+
+StatReport ControlPlane::ReportStats() const {
+  StatReport report = reports().ReportStats();
+  report.acquires_refused = acquire_budget_.refused();
+  report.uptime_seconds = Now() - started_;
+  return report;
+}
+
+MoveReport ControlPlane::Reconfigure(PlacementSettings settings, uint32_t replay_window_min) {
+  sas_.SetReplayWindowMin(replay_window_min);
+  return placement_.Reconfigure(std::move(settings));
+}
+
+Result<ReloadReport> ControlPlane::Reload() {
+  if (!params_.reload) {
+    return MakeError(Errc::kNotSupported, "this cygnetd cannot reload its configuration");
+  }
+  return params_.reload();
+}
+
+std::vector<DoctorRow> ControlPlane::ReportDoctor() const {
+  return params_.doctor ? params_.doctor() : std::vector<DoctorRow>{};
+}
+
+std::vector<DoctorRow> ControlPlane::CheckHostRoutes() const {
+  if (params_.links == nullptr) return {};
+  RoutePicture picture{.links = params_.links->Links(),
+                       .routes = params_.links->Routes(),
+                       .own = own_devices_.ifindexes(),
+                       .policies = {}};
+  for (const auto& policy : path_.spd.List()) picture.policies.push_back(policy->spec);
+  return CheckRoutes(picture);
+}
+
+StoredReport ControlPlane::ReportStored() const {
+  return params_.stored != nullptr ? params_.stored->Report() : StoredReport{};
+}
+
+std::optional<ClusterReport> ControlPlane::ReportCluster() const {
+  if (cluster_ == nullptr) return std::nullopt;
+  return cluster_->Report();
+}
+
+Status ControlPlane::MoveGroup(const std::string& group, const std::string& node) {
+  if (cluster_ != nullptr) return cluster_->Move(group, node);
+  return MakeError(Errc::kNoEntry, "this host is in no cluster ([cluster] has no name)");
+}
+
+Status ControlPlane::AcceptStored() {
+  if (params_.stored != nullptr) return params_.stored->Accept();
+  return MakeError(Errc::kNoEntry, "no restart file is configured");
+}
+
+}  // namespace cygnet
