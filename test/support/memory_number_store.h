@@ -26,6 +26,7 @@ class MemoryNumberStore final : public NumberStore {
   bool gives_twice = false;
   bool raises_blindly = false;
   int steps = 0;  // how often it waited for its disk
+  std::function<void()> while_waiting;
   // Of a cluster: each SA belongs to this group. Another node owns it: no numbers of it.
   uint32_t group = 0;
   bool is_owner = true;
@@ -73,6 +74,7 @@ class MemoryNumberStore final : public NumberStore {
     std::optional<Content> before;
     if (answer == Answer::kRefused || !is_owner) before = content_;
     ++steps;
+    if (while_waiting) while_waiting();
     ++depth_;
     Status status = run();
     --depth_;

@@ -69,17 +69,17 @@ uint64_t Numbers::NextCount(const Row& row) const {
   return std::clamp(count, sizes_.smallest_block, sizes_.largest_block);
 }
 
+// The rate counts refused packets, too. A step that is too small grows several times at most: a
+// peer that only skips numbers does not send that fast, and who takes over would begin far ahead of
+// it.
 uint64_t Numbers::NextStep(const Row& row) const {
   const uint64_t wanted = row.sa->inbound()->replay.wanted();
   const uint64_t took = clock_.MonotonicNs() - row.raised_ns;
   const uint64_t before = row.mark - std::min(row.mark, row.accepted);
-  uint64_t step = AtThisRate(wanted - std::min(wanted, row.accepted), took, kSecond / 10);
-  if (wanted > row.mark) {
-    step = std::max(step, 8 * before);  // packets were refused
-  } else if (took < kSecond / 20) {
-    step = std::max(step, 2 * before);
-  }
-  return std::clamp(step, sizes_.smallest_step, sizes_.largest_step);
+  const uint64_t window = std::clamp(4 * answer_ns_, kSecond / 10, kSecond);
+  const uint64_t step = AtThisRate(wanted - std::min(wanted, row.accepted), took, window);
+  const uint64_t grown = AtMost(0, (wanted > row.mark ? 8 : 2) * before, sizes_.largest_step);
+  return std::clamp(std::min(step, grown), sizes_.smallest_step, sizes_.largest_step);
 }
 
 // --- Asking ---
@@ -156,7 +156,11 @@ Status Numbers::Ask(std::vector<Grant>* grants) {
     }
     return {};
   };
-  return store_ != nullptr ? store_->Together(steps) : steps();
+  if (store_ == nullptr) return steps();
+  const uint64_t begin = clock_.MonotonicNs();
+  const Status asked = store_->Together(steps);
+  answer_ns_ = std::max(clock_.MonotonicNs() - begin, answer_ns_ - answer_ns_ / 8);
+  return asked;
 }
 
 // The cell is written before workers may use the numbers.
@@ -259,7 +263,7 @@ void Numbers::Tick() {
   constexpr std::size_t kVisits = 4096;
   if (!told_.empty()) tick_at_ = 0;
   const std::size_t visits = told_.empty() ? kVisits : rows_.size();
-  std::vector<Row*> idle;
+  std::vector<Lowering> lowerings;
   for (std::size_t i = 0; i < visits; ++i) {
     const auto it = rows_.upper_bound(tick_at_);
     if (it == rows_.end()) {
@@ -272,36 +276,39 @@ void Numbers::Tick() {
     if (NeedsOutbound(row) || NeedsInbound(row)) MakeDue(&row);
     if (!KeepsInbound(row) || Reports(row)) continue;
     const uint64_t now = row.sa->inbound()->replay.wanted();
-    const bool moved = std::exchange(row.at_tick, now) != now;
-    if (!moved &&
-        row.mark > AtMost(std::max(now, row.floor), 2 * sizes_.smallest_step, ~uint64_t{0})) {
-      idle.push_back(&row);
+    const uint64_t came = now - std::min(now, std::exchange(row.at_tick, now));
+    // Half of what comes between two visits is enough, if it lasts longer than an answer.
+    const uint64_t ahead =
+        std::max(sizes_.smallest_step, answer_ns_ < kSecond / 8 ? came / 2 : came);
+    const uint64_t much = (came == 0 ? 2 : 8) * ahead;
+    if (row.mark > AtMost(std::max(now, row.floor), much, ~uint64_t{0})) {
+      lowerings.push_back({&row, ahead});
     }
   }
-  if (!idle.empty()) LowerIdle(idle);
+  if (!lowerings.empty()) Lower(lowerings);
   (void)DoSome();
 }
 
 // First the workers, then the store: what is stored is never below what they may accept, also if
 // the answer is lost.
-void Numbers::LowerIdle(const std::vector<Row*>& rows) {
+void Numbers::Lower(const std::vector<Lowering>& rows) {
   std::vector<uint64_t> lowered;
-  for (Row* const row : rows) {
+  for (const auto& [row, ahead] : rows) {
     ReplayWindow& window = row->sa->inbound()->replay;
-    const uint64_t target = std::max(window.wanted(), row->floor) + sizes_.smallest_step;
-    lowered.push_back(window.SetMark(target, target - sizes_.smallest_step / 2));
+    const uint64_t target = std::max(window.wanted(), row->floor) + ahead;
+    lowered.push_back(window.SetMark(target, target - ahead / 2));
   }
   const Status done = store_->Together([&]() -> Status {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CYGNET_RETURN_IF_ERROR(
-          store_->LowerInbound(rows[i]->identity->inbound, lowered[i], rows[i]->mark));
+          store_->LowerInbound(rows[i].row->identity->inbound, lowered[i], rows[i].row->mark));
     }
     return {};
   });
   Note(done);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    rows[i]->accepted = lowered[i] - sizes_.smallest_step;
-    SetMark(rows[i], lowered[i]);
+    rows[i].row->accepted = lowered[i] - rows[i].ahead;
+    SetMark(rows[i].row, lowered[i]);
   }
 }
 

@@ -165,6 +165,12 @@ class Numbers {
     std::function<Status()> run;
   };
 
+  // A mark that is farther ahead than the traffic needs.
+  struct Lowering {
+    Row* row = nullptr;
+    uint64_t ahead = 0;
+  };
+
   Row* Find(const Sa& sa);
   static uint32_t GroupOf(const Row& row) {
     return row.identity.has_value() ? row.identity->group : 0;
@@ -172,7 +178,7 @@ class Numbers {
   bool IsMute(const Row& row) const;
   bool IsMute(uint32_t group) const;
   bool Reports(const Row& row) const;
-  Status AskFirst(std::vector<Grant>* grants);
+  Status AskFirst(std::vector<Grant>* grants, uint64_t step);
   void StopWorkers(Row* row) const;
   void MakeUrgent(Row* row);
   std::vector<Row*> RowsOf(uint32_t group);
@@ -199,7 +205,7 @@ class Numbers {
   void Apply(const Grant& grant);
   void SetMark(Row* row, uint64_t mark);
   void MakeDue(Row* row);
-  void LowerIdle(const std::vector<Row*>& rows);
+  void Lower(const std::vector<Lowering>& rows);
   void GiveBack();
   void Note(const Status& status);
 
@@ -213,7 +219,8 @@ class Numbers {
   std::map<uint32_t, Group> groups_;
   std::function<void(uint32_t)> not_owner_;
   uint64_t tick_at_ = 0;
-  std::string told_;  // the fault that was logged
+  uint64_t answer_ns_ = 0;  // what the store takes to answer; falls slowly
+  std::string told_;        // the fault that was logged
 };
 
 }  // namespace cygnet

@@ -140,8 +140,8 @@ std::vector<Numbers::Grant> Numbers::NextBehind(Group* state) {
   return grants;
 }
 
-Status Numbers::AskFirst(std::vector<Grant>* grants) {
-  const auto steps = [this, grants]() -> Status {
+Status Numbers::AskFirst(std::vector<Grant>* grants, uint64_t step) {
+  const auto steps = [this, grants, step]() -> Status {
     for (Grant& grant : *grants) {
       Row& row = *(grant = Grant{.row = grant.row}).row;
       if (row.sa->outbound() != nullptr) {
@@ -154,8 +154,8 @@ Status Numbers::AskFirst(std::vector<Grant>* grants) {
         CYGNET_RETURN_IF_ERROR(AskWhatWasAccepted(&grant));
         continue;
       }
-      CYGNET_RETURN_IF_ERROR(AskInbound(&grant, row.sa->inbound()->replay.safe_edge(),
-                                        Reports(row) ? 0 : sizes_.first_step));
+      CYGNET_RETURN_IF_ERROR(
+          AskInbound(&grant, row.sa->inbound()->replay.safe_edge(), Reports(row) ? 0 : step));
     }
     return {};
   };
@@ -166,7 +166,8 @@ Status Numbers::AskFirst(std::vector<Grant>* grants) {
 bool Numbers::WakeSome(uint32_t group, Group* state) {
   std::vector<Grant> grants = NextBehind(state);
   if (grants.empty()) return false;
-  const Status asked = AskFirst(&grants);
+  // What is reserved is lost if yet another node takes over.
+  const Status asked = AskFirst(&grants, sizes_.smallest_step);
   if (asked) {
     Note(asked);
     for (const Grant& grant : grants) Apply(grant);

@@ -15,7 +15,7 @@ namespace {
 
 using test::MemoryNumberStore;
 constexpr uint64_t kBlock = NumberSizes().smallest_block;
-constexpr uint64_t kStep = NumberSizes().first_step;
+constexpr uint64_t kStep = NumberSizes().smallest_step;  // of a group that wakes
 constexpr uint32_t kGroup = 1;
 
 // Each look at it takes `step_ns`.
