@@ -11,7 +11,7 @@ namespace cygnet {
 namespace {
 
 // A shortened name means the first object that it begins.
-constexpr std::array<std::pair<std::string_view, Object>, 21> kObjects = {{
+constexpr std::array<std::pair<std::string_view, Object>, 22> kObjects = {{
     {"sa", Object::kSa},
     {"policy", Object::kPolicy},
     {"dev", Object::kDevice},

@@ -200,7 +200,9 @@ TEST_F(NumbersTest, ASlowStoreCostsFewPacketsAndTheMarkStaysNear) {
     numbers_->DoSome();
     if (ms % 1000 == 999) numbers_->Tick();
     ASSERT_LE(mark(), seq + kStep) << seq;
-    if (ms > 2000) ASSERT_LE(mark(), seq + 2000) << seq;
+    if (ms > 2000) {
+      ASSERT_LE(mark(), seq + 2000) << seq;
+    }
   }
   EXPECT_LT(refused, seq / 50) << "of " << seq;
 }
