@@ -75,7 +75,7 @@ TEST_F(TextTest, SaShowsEverything) {
 TEST_F(TextTest, SaLeavesOutWhatIsNotThere) {
   Json sa = Json::parse(kSa);
   for (const char* field :
-       {"direction", "encap", "aead", "limits", "drops", "path_mtu", "lateness"}) {
+       {"direction", "encap", "aead", "limits", "drops", "path_mtu", "lateness", "pcpu_num"}) {
     sa.erase(field);
   }
   sa["flags"] = Json::array();

@@ -276,7 +276,7 @@ def attribute_rows(t):
 
 
 def dispatch_rows(t):
-    t('type 41', 41)
+    t('type 42', 42)
     t('type 15', 15)
     t('type 3', 3)
     t('MAPPING', 'MAPPING', bytes(64))
