@@ -44,7 +44,8 @@ class EtcdServer {
   // kTls: clients need a certificate of its authority, too; it has params() for one.
   explicit EtcdServer(Transport transport = Transport::kPlain, std::vector<std::string> more = {})
       : more_(std::move(more)) {
-    std::string name = "/tmp/cygnet_etcd.XXXXXX";
+    // In memory: on a disk that others use, a transaction may take seconds.
+    std::string name = "/dev/shm/cygnet_etcd.XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
     client_port_ = FreePort();
