@@ -153,7 +153,7 @@ class Forwarded(Judge):
                 unnamed = self.cygnet.xfrm(f"policy delete {self.ANY} dir {direction}", check=False)
                 self.assertIn("No such file", unnamed.stderr)
                 lifted = self.cygnet.xfrm(f"policy update {policy} action allow", check=False)
-                self.assertIn("Selection by", lifted.stderr)
+                self.assertIn("No [[tunnel]] has", lifted.stderr)
                 self.assertFalse(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
                 self.cygnet.xfrm(f"policy delete {policy}")
                 self.assertTrue(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
