@@ -101,26 +101,56 @@ uint32_t Worker::ReceiveFromTunnels() {
   return received;
 }
 
+void Worker::HoldWires(uint64_t until_ms) {
+  hold_wires_ms_.store(until_ms, std::memory_order_release);
+  context_.path->bells[context_.number]->Ring();
+}
+
+void Worker::HoldHosts(uint64_t until_ms) {
+  hold_hosts_ms_.store(until_ms, std::memory_order_release);
+  context_.path->bells[context_.number]->Ring();
+}
+
+void Worker::LookAtHolds() {
+  wires_held_ = context_.now_ms < hold_wires_ms_.load(std::memory_order_acquire);
+  hosts_wanted_ = context_.now_ms < hold_hosts_ms_.load(std::memory_order_acquire);
+  hosts_held_ = hosts_held_ && hosts_wanted_;
+}
+
+bool Worker::IsHeld(const Port* port, const Interface& interface) const {
+  return port == interface.wire ? wires_held_ : hosts_held_;
+}
+
+uint32_t Worker::ReceiveFromHosts() {
+  DataPath& path = *context_.path;
+  uint32_t received = 0;
+  for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
+    PacketBatch batch;
+    if (path.interfaces[i].host->Receive(context_.number, &batch, &context_.sink) == 0) continue;
+    received += batch.size();
+    outbound_.Run(static_cast<uint8_t>(i), &batch);
+  }
+  if (!path.tunnels.empty()) received += ReceiveFromTunnels();
+  return received;
+}
+
 uint32_t Worker::RunOnce() {
   context_.reader->Quiescent(HeldEpoch());
   context_.now = clock_->WallSeconds();
   context_.now_ms = clock_->MonotonicNs() / 1'000'000;
   last_turn_ms_.store(context_.now_ms, std::memory_order_relaxed);
+  LookAtHolds();
   uint32_t received = PollEngines();
   outbound_.RunTimers();
   inbound_.RunTimers();
   if (context_.number == 0) received += TakeInjected();
-  DataPath& path = *context_.path;
-  for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
+  for (std::size_t i = 0; !wires_held_ && i < context_.path->interfaces.size(); ++i) {
     received += ReceiveFromWire(i);
-    PacketBatch batch;
-    if (path.interfaces[i].host->Receive(context_.number, &batch, &context_.sink) > 0) {
-      received += batch.size();
-      outbound_.Run(static_cast<uint8_t>(i), &batch);
-    }
   }
-  if (!path.tunnels.empty()) received += ReceiveFromTunnels();
-  return received;
+  if (hosts_held_) return received;
+  const uint32_t from_hosts = ReceiveFromHosts();
+  hosts_held_ = hosts_wanted_ && from_hosts == 0;
+  return received + from_hosts;
 }
 
 uint32_t Worker::ReceiveFromWire(std::size_t interface) {
@@ -155,8 +185,10 @@ void Worker::EmptyDevices() {
 // Milliseconds until the next timer, at most one second.
 int Worker::SleepMs() const {
   constexpr uint64_t kLongest = 1000;
+  constexpr uint64_t kHoldSleep = 5;
   const uint64_t now = clock_->MonotonicNs() / 1'000'000;
   auto due = outbound_.NextTimerMs();
+  if (wires_held_ || hosts_held_) due = std::min(due.value_or(now + kHoldSleep), now + kHoldSleep);
   if (const auto early = inbound_.NextTimerMs(now); early.has_value()) {
     due = std::min(due.value_or(*early), *early);
   }
@@ -176,9 +208,10 @@ bool Worker::Sleep() {
   bell.Arm();
   bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
   fds[n++] = {bell.fd(), POLLIN, 0};
-  fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
+  if (!hosts_held_) fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
   for (Interface& interface : path.interfaces) {
     for (Port* port : {interface.host, interface.wire}) {
+      if (IsHeld(port, interface)) continue;
       idle = port->PrepareWait(context_.number) && idle;
       if (n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
     }
@@ -196,7 +229,9 @@ bool Worker::Sleep() {
   }
   for (uint32_t e = 0; e < context_.engines; ++e) context_.queues[e]->FinishWait();
   for (Interface& interface : path.interfaces) {
-    for (Port* port : {interface.host, interface.wire}) port->FinishWait(context_.number);
+    for (Port* port : {interface.host, interface.wire}) {
+      if (!IsHeld(port, interface)) port->FinishWait(context_.number);
+    }
   }
   bell.Disarm();
   return idle;

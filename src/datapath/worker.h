@@ -25,6 +25,10 @@ class Worker {
   // Does one turn of the loop and returns the number of packets received. For tests and benchmarks
   // without a thread.
   uint32_t RunOnce();
+  // Until then the worker takes nothing from wires, or from the host, and frames wait in the queues
+  // where they are. What the host had sent before still passes. 0: no longer. Any thread.
+  void HoldWires(uint64_t until_ms);
+  void HoldHosts(uint64_t until_ms);
   // Monotonic milliseconds of the last turn. A worker does at least one turn a second. Any thread.
   uint64_t last_turn_ms() const { return last_turn_ms_.load(std::memory_order_relaxed); }
   // True if packets wait for a look-aside engine.
@@ -37,6 +41,9 @@ class Worker {
   uint32_t ReceiveFromWire(std::size_t interface);
   void EmptyDevices();
   uint32_t ReceiveFromTunnels();
+  uint32_t ReceiveFromHosts();
+  void LookAtHolds();
+  bool IsHeld(const Port* port, const Interface& interface) const;
   uint64_t HeldEpoch() const;
   int SleepMs() const;
   bool Sleep();
@@ -47,6 +54,11 @@ class Worker {
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
   std::atomic<uint64_t> last_turn_ms_{0};
+  std::atomic<uint64_t> hold_wires_ms_{0};
+  std::atomic<uint64_t> hold_hosts_ms_{0};
+  bool wires_held_ = false;
+  bool hosts_wanted_ = false;  // to be held, as soon as their queues were empty once
+  bool hosts_held_ = false;
   static constexpr uint32_t kEmptyTurns = 64;
   SpinWindow spin_;
   uint32_t empty_turns_ = 0;  // consecutive turns that moved nothing although a port was ready
