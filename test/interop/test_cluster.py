@@ -4,6 +4,7 @@ replays. Nothing is repeated, nothing is accepted twice, and nothing leaves in c
 """
 
 import os
+import re
 import signal
 import socket
 import statistics
@@ -13,6 +14,7 @@ import suite
 from clusterkit import CLIENT, FAR, ClusterCase
 from rawwire import inside
 
+MOVES = int(os.environ.get("CYGNET_MOVES", "4"))
 RUNS = int(os.environ.get("CYGNET_TAKEOVERS", "2"))  # alternately of gw1 and gw2
 HEARTBEATS = "udp dport 4712"
 TO_ETCD = "tcp dport 2379"
@@ -100,15 +102,46 @@ class Cluster(ClusterCase):
         self.assertLessEqual(self.store.owner()["epoch"], epoch + 1)
         self.judge()
 
-    def test_a_move(self):
-        for new in ("gw2", "gw1"):
+    def move(self, new, how=None):
+        """Returns how many packets were lost, and the longest time without packets in ms, each way."""
+        ways = ((self.host, self.auditor.arrived), (self.sender, self.host.arrived))
+        first = [sender.sent for sender, _ in ways]
+        for _, tally in ways:
+            tally.longest = 0.0
+        if how is None:
             self.gateways[self.other(new)].text("cluster", "move", "group", "vpn", "to", new)
-            self.wait_owner(new)
-            self.flows_pass()
-        gap = max(self.host.arrived.longest, self.auditor.arrived.longest)
-        print(f"    two moves: without packets for {gap * 1000:.0f} ms", flush=True)
+        else:
+            how()
+        self.wait_owner(new)
+        end = [sender.sent for sender, _ in ways]
+        self.flows_pass()
+        time.sleep(0.2 * suite.SLOWNESS)  # what waited has arrived
+        lost = [tally.missing(a, b) for (_, tally), a, b in zip(ways, first, end)]
+        return *lost, *(tally.longest * 1000 for _, tally in ways)
+
+    def test_a_move(self):
+        """Packets wait at the next owner until it has the numbers."""
+        costs = []
+        for i in range(MOVES):
+            costs.append(self.move(("gw2", "gw1")[i % 2]))
+        for cost in costs:
+            print("    move: lost {} out, {} in; without packets for {:.0f} ms out, {:.0f} ms in"
+                  .format(*cost), flush=True)
         self.judge()
-        self.assertLess(gap, 1.0 * suite.SLOWNESS)
+        held = [len(re.findall("this node holds packets", gateway.log())) for gateway in self.gateways.values()]
+        self.assertEqual(sum(held), MOVES, "moves whose next owner held packets")
+        for way in (0, 1):
+            self.assertLessEqual(statistics.median(cost[way] for cost in costs), 5, costs)
+        self.assertLess(max(max(cost[2:]) for cost in costs), 1000 * suite.SLOWNESS)
+
+    def test_an_orderly_stop(self):
+        """It gives the group away in the same order."""
+        cost = self.move("gw2", self.gateways["gw1"].stop)
+        print("    orderly stop: lost {} out, {} in; without packets for {:.0f} ms out, {:.0f} ms in"
+              .format(*cost), flush=True)
+        self.judge()
+        self.assertIn("this node holds packets", self.gateways["gw2"].log())
+        self.assertLessEqual(max(cost[:2]), 20, cost)
 
     def test_a_store_that_is_away(self):
         first = self.gateways["gw1"]

@@ -21,6 +21,7 @@ class OwnershipLab {
     std::unique_ptr<Ownership> decides{};
     std::vector<ClusterEvent> events{};
     std::set<GroupId> addresses{};  // groups whose addresses are on this host
+    bool holds = false;             // packets
     bool stopped = false;           // SIGSTOP, or dead
     bool hung = false;              // its control thread
     bool store_away = false;
@@ -131,6 +132,13 @@ class OwnershipLab {
           break;
         case Ownership::Step::Kind::kAddresses:
           node->addresses.insert(step.group);
+          break;
+        case Ownership::Step::Kind::kHold:
+          node->holds = true;
+          break;
+        case Ownership::Step::Kind::kRelease:
+          node->holds = false;
+          node->addresses.erase(step.group);
           break;
         case Ownership::Step::Kind::kNoAddresses:
           node->addresses.erase(step.group);

@@ -1,7 +1,6 @@
 #include "daemon/cluster/cluster_control.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <map>
@@ -22,8 +21,6 @@ constexpr uint64_t kRetryNs = 1000 * kMs;
 // As after a restart (LostSaSchedule): tunnels are not all replaced at the same time.
 constexpr uint64_t kApartNs = 100 * kMs;
 constexpr uint64_t kSpreadNs = 10'000 * kMs;
-// How long an orderly end waits until the store has the next owners.
-constexpr uint64_t kLeaveNs = 700 * kMs;
 
 uint64_t Microseconds(uint64_t ns) { return ns / 1000; }
 
@@ -82,6 +79,10 @@ void ClusterControl::Handle(const ClusterEvent& event) {
                  ? "nobody owns it now"
                  : fmt::format("{} owns it, epoch {}", event.owner.node, event.owner.epoch));
       return;
+    case Kind::kReady:
+      return OnReady(event);
+    case Kind::kNotReady:
+      return OnNotReady(event);
     case Kind::kStoreAway:
     case Kind::kStoreBack:
       return OnStore(event);
@@ -99,6 +100,7 @@ void ClusterControl::OnGained(const ClusterEvent& event) {
   Group& group = groups_[event.group - 1];
   group.use = Use::kActive;
   group.refused_ns = 0;
+  group.is_offered = false;
   group.epoch = event.owner.epoch;
   ++group.gained;
   group.woken_ns = params_.clock->MonotonicNs();
@@ -119,6 +121,7 @@ void ClusterControl::OnLost(const ClusterEvent& event) {
   const Use before = std::exchange(group.use, Use::kStandby);
   group.woken_ns = 0;
   group.refused_ns = 0;
+  group.is_offered = false;
   if (before == Use::kStandby) return;
   ++group.lost;
   if (params_.on_end) params_.on_end(NameOf(event.group), group.epoch, event.text);
@@ -183,6 +186,8 @@ void ClusterControl::Woken(GroupId id, uint64_t sas, uint64_t now) {
   Group& group = groups_[id - 1];
   group.last->numbers_us = Microseconds(now - std::exchange(group.woken_ns, 0));
   group.last->sas = sas;
+  const auto is_waking = [](const Group& other) { return other.woken_ns != 0; };
+  if (params_.resume && std::none_of(groups_.begin(), groups_.end(), is_waking)) params_.resume();
   Record(id, "gained",
          fmt::format("{}; epoch {}, silence {} ms, transaction {} ms, numbers of {} SAs {} ms",
                      group.last->reason, group.epoch, group.last->silence_us / 1000,
@@ -234,79 +239,6 @@ void ClusterControl::ExpireSome(uint64_t now) {
   }
 }
 
-// --- Groups go ---
-
-Status ClusterControl::GiveAway(GroupId id, const std::string& to) {
-  Group& group = groups_[id - 1];
-  numbers_.Mute(id);
-  const Status returned = numbers_.ReturnUnused(id, [this] { node_.Alive(); });
-  if (!returned) {
-    Log(LogLevel::kWarning, fmt::format("cluster: group {}: unused numbers stay a gap: {}",
-                                        NameOf(id), returned.error().message));
-  }
-  group.use = Use::kGiving;
-  group.given_ns = params_.clock->MonotonicNs();
-  const Status given = node_.Give(id, to);
-  if (!given) TakeBack(id);
-  return given;
-}
-
-Status ClusterControl::Move(const std::string& name, const std::string& to) {
-  const auto found = std::find_if(config_.groups.begin(), config_.groups.end(),
-                                  [&name](const ClusterGroupConfig& g) { return g.name == name; });
-  if (found == config_.groups.end()) {
-    return MakeError(Errc::kNoEntry, fmt::format("no group \"{}\" in this cluster", name));
-  }
-  const GroupId id = static_cast<GroupId>(found - config_.groups.begin()) + 1;
-  const Group& group = groups_[id - 1];
-  if (group.use == Use::kGiving) {
-    return MakeError(Errc::kBusy, fmt::format("group {} is being moved already", name));
-  }
-  if (group.use != Use::kActive) {
-    const std::string owner = node_.owners()[id - 1].node;
-    return MakeError(Errc::kBusy,
-                     owner.empty() ? fmt::format("nobody owns group {} at present", name)
-                                   : fmt::format("{} owns group {}: move it there", owner, name));
-  }
-  if (to == config_.node) return MakeError(Errc::kExists, "this node owns it already");
-  const std::vector<ClusterNode::Peer> peers = node_.peers();
-  const auto peer = std::find_if(peers.begin(), peers.end(),
-                                 [&to](const ClusterNode::Peer& p) { return p.name == to; });
-  if (peer == peers.end()) {
-    return MakeError(Errc::kNoEntry, fmt::format("no node \"{}\" in this cluster at present", to));
-  }
-  if (!peer->heard) {
-    return MakeError(Errc::kNetworkDown,
-                     fmt::format("{} sends no heartbeats at present, so it may not work", to));
-  }
-  return GiveAway(id, to);
-}
-
-void ClusterControl::Stop(End end) {
-  bool gives = false;
-  for (GroupId id = 1; id <= groups_.size(); ++id) {
-    if (groups_[id - 1].use != Use::kActive) continue;
-    if (end == End::kStop) {
-      gives = GiveAway(id, "").has_value() || gives;
-      continue;
-    }
-    numbers_.Mute(id);
-    (void)numbers_.ReturnUnused(id, [this] { node_.Alive(); }).has_value();
-  }
-  if (end == End::kRestart) return node_.Pause(1000);
-  const uint64_t until = params_.clock->MonotonicNs() + kLeaveNs;
-  const auto is_giving = [](const Group& group) { return group.use == Use::kGiving; };
-  while (gives && std::any_of(groups_.begin(), groups_.end(), is_giving) &&
-         params_.clock->MonotonicNs() < until) {
-    node_.Alive();
-    pollfd ready{.fd = node_.event_fd(), .events = POLLIN, .revents = 0};
-    (void)poll(&ready, 1, 10);
-    for (const ClusterEvent& event : node_.Take()) {
-      if (event.kind != ClusterEvent::Kind::kGained) Handle(event);
-    }
-  }
-}
-
 // --- Reports ---
 
 ClusterGroupReport ClusterControl::ReportOf(GroupId id, const GroupOwner& owner) const {
@@ -325,7 +257,7 @@ ClusterGroupReport ClusterControl::ReportOf(GroupId id, const GroupOwner& owner)
                             .gained = group.gained,
                             .lost = group.lost,
                             .last = group.last};
-  if (group.use == Use::kGiving) {
+  if (group.use == Use::kGiving || group.is_offered) {
     report.state = "moving";
   } else if (group.use == Use::kActive) {
     report.state = group.refused_ns != 0 ? "refused" : counts.waiting != 0 ? "waking" : "active";

@@ -45,8 +45,10 @@ class ClusterControl final : public ClusterOperator {
     const Clock* clock = nullptr;
     // Asks key management to replace the SA.
     std::function<void(const Sa& sa)> expire{};
+    // A group that came has its numbers: packets that were held for it may pass. May be empty.
+    std::function<void()> resume{};
     // For the audit trail. `group` empty: of the whole cluster. `event`: "gained", "lost", "given",
-    // "owner", "store-away", "went-back".
+    // "kept" (a move was given up), "owner", "store-away", "went-back".
     std::function<void(const std::string& group, const std::string& event, const std::string& text)>
         record{};
     // Each event, for who shares SAs through the store. May be empty.
@@ -78,6 +80,7 @@ class ClusterControl final : public ClusterOperator {
   enum class Use : uint8_t { kStandby, kActive, kGiving };
   struct Group {
     Use use = Use::kStandby;
+    bool is_offered = false;  // kActive: another node is to hold its packets, then it is given
     uint64_t gained = 0;
     uint64_t lost = 0;
     uint64_t epoch = 0;
@@ -95,6 +98,8 @@ class ClusterControl final : public ClusterOperator {
   void Handle(const ClusterEvent& event);
   void OnGained(const ClusterEvent& event);
   void OnLost(const ClusterEvent& event);
+  void OnReady(const ClusterEvent& event);
+  void OnNotReady(const ClusterEvent& event);
   void OnStore(const ClusterEvent& event);
   void OnWentBack(const std::string& why);
   void OnNotOwner(GroupId group);
@@ -115,6 +120,7 @@ class ClusterControl final : public ClusterOperator {
   std::vector<Group> groups_;  // by GroupId - 1
   std::deque<Expiry> expiries_;
   uint64_t reported_ns_ = 0;
+  bool is_ending_ = false;
   uint64_t away_since_ = 0;  // wall-clock seconds; 0: the store answers
   std::string went_back_;
   uint64_t went_back_ns_ = 0;  // the number store found it

@@ -28,6 +28,12 @@ class FakeNode final : public ClusterNode {
   int event_fd() const override { return -1; }
   std::vector<ClusterEvent> Take() override { return std::exchange(events, {}); }
   void Alive() override { ++alive; }
+  Status Offer(GroupId group, const std::string& node) override {
+    if (!offers) return MakeError(Errc::kNetworkDown, "it has no lease");
+    offered.push_back(std::to_string(group) + " to " + node);
+    if (answers.has_value()) events.push_back({.kind = *answers, .group = group, .text = "gw2"});
+    return {};
+  }
   Status Give(GroupId group, const std::string& node) override {
     given.push_back(std::to_string(group) + " to " + node);
     if (!gives) return MakeError(Errc::kNetworkDown, "it has no lease");
@@ -47,6 +53,9 @@ class FakeNode final : public ClusterNode {
   std::vector<std::string> given;
   GroupOwner owner;
   int alive = 0;
+  std::vector<std::string> offered;
+  bool offers = true;
+  std::optional<Kind> answers;
   bool gives = true;
   bool heard = true;
   bool lease = true;
@@ -85,6 +94,7 @@ class ClusterControlTest : public testing::Test {
         .numbers = &numbers_,
         .clock = &clock_,
         .expire = [this](const Sa& sa) { expired_.push_back(sa.spec().spi.value); },
+        .resume = [this] { ++resumed_; },
         .record = [this](const std::string&, const std::string& event,
                          const std::string&) { recorded_.push_back(event); }});
   }
@@ -110,6 +120,7 @@ class ClusterControlTest : public testing::Test {
             .silence_ns = silence_ns,
             .transaction_ns = 8'000'000});
   }
+  void Ready() { Happen({.kind = Kind::kReady, .text = "gw2"}); }
   static uint64_t Send(const std::shared_ptr<Sa>& sa) {
     return sa->outbound()->sequence.Reserve(1).count;
   }
@@ -122,6 +133,7 @@ class ClusterControlTest : public testing::Test {
   FakeNode node_;
   FakeGroups store_;
   std::vector<uint32_t> expired_;
+  int resumed_ = 0;
   std::vector<std::string> recorded_;
   std::unique_ptr<ClusterControl> control_;
 };
@@ -139,6 +151,20 @@ TEST_F(ClusterControlTest, AGroupThatComesHasNumbersInTheSameTurn) {
   EXPECT_EQ(group().last->transaction_us, 8000u);
   EXPECT_EQ(group().last->sas, 1u);
   EXPECT_THAT(recorded_, ElementsAre("gained"));
+  EXPECT_EQ(resumed_, 1) << "packets that were held may pass";
+}
+
+TEST_F(ClusterControlTest, PacketsAreHeldUntilThereAreNumbers) {
+  const auto sa = Begin(1);
+  numbers_store_.is_owner = false;
+  Gain();
+  EXPECT_EQ(resumed_, 0);
+  numbers_store_.is_owner = true;
+  clock_.monotonic_ns += 1'000'000'000;
+  Turn();
+  (void)numbers_.DoSome();
+  Turn();
+  EXPECT_EQ(resumed_, 1);
 }
 
 TEST_F(ClusterControlTest, AGroupThatGoesIsMuteAtOnce) {
@@ -172,14 +198,32 @@ TEST_F(ClusterControlTest, AMoveGivesNumbersBackFirstAndAsksForNoNewSas) {
   Gain();
   EXPECT_EQ(Send(sa), 1u);
   ASSERT_TRUE(control_->Move("vpn", "gw2"));
+  EXPECT_THAT(node_.offered, ElementsAre("1 to gw2"));
+  EXPECT_EQ(group().state, "moving");
+  EXPECT_THAT(control_->Move("vpn", "gw2").error().message, HasSubstr("being moved already"));
+  EXPECT_EQ(Send(sa), 1u) << "it works until the other node is ready";
+  Ready();
   EXPECT_EQ(Send(sa), 0u);
   EXPECT_THAT(node_.given, ElementsAre("1 to gw2"));
-  EXPECT_EQ(content_.given.begin()->second, 1u) << "no gap";
+  EXPECT_EQ(content_.given.begin()->second, 2u) << "no gap";
   EXPECT_EQ(group().state, "moving");
   Turn();
   EXPECT_EQ(group().state, "standby");
   EXPECT_EQ(recorded_.back(), "given");
   EXPECT_THAT(expired_, IsEmpty());
+}
+
+TEST_F(ClusterControlTest, AMoveThatTheOtherNodeDoesNotAnswerIsGivenUp) {
+  const auto sa = Begin(1);
+  Gain();
+  ASSERT_TRUE(control_->Move("vpn", "gw2"));
+  Happen({.kind = Kind::kNotReady, .text = "gw2 did not answer"});
+  EXPECT_EQ(group().state, "active");
+  EXPECT_EQ(recorded_.back(), "kept");
+  EXPECT_EQ(Send(sa), 1u);
+  EXPECT_THAT(node_.given, IsEmpty());
+  Ready();
+  EXPECT_THAT(node_.given, IsEmpty()) << "too late";
 }
 
 TEST_F(ClusterControlTest, AMoveThatCannotBeIsRefusedInWords) {
@@ -195,8 +239,13 @@ TEST_F(ClusterControlTest, AMoveThatCannotBeIsRefusedInWords) {
   node_.heard = false;
   EXPECT_THAT(why("vpn", "gw2"), HasSubstr("sends no heartbeats"));
   node_.heard = true;
-  node_.gives = false;
+  node_.offers = false;
   EXPECT_THAT(why("vpn", "gw2"), HasSubstr("it has no lease"));
+  node_.offers = true;
+  node_.gives = false;
+  ASSERT_TRUE(control_->Move("vpn", "gw2"));
+  Ready();
+  EXPECT_EQ(recorded_.back(), "kept");
   Turn();
   (void)numbers_.DoSome();
   EXPECT_EQ(Send(sa), 1u) << "it goes on here";
@@ -230,9 +279,27 @@ TEST_F(ClusterControlTest, AnEndGivesGroupsAwayAndARestartKeepsThem) {
   EXPECT_EQ(Send(sa), 0u);
   Gain();
   node_.paused = 0;
+  node_.answers = Kind::kReady;
+  control_->Stop(ClusterControl::End::kStop);
+  EXPECT_THAT(node_.offered, ElementsAre("1 to "));
+  EXPECT_THAT(node_.given, ElementsAre("1 to gw2"));
+  EXPECT_EQ(node_.paused, 0u);
+}
+
+TEST_F(ClusterControlTest, AnEndGivesAGroupToWhoeverWantsItIfNobodyIsReady) {
+  const auto sa = Begin(1);
+  Gain();
+  node_.answers = Kind::kNotReady;
   control_->Stop(ClusterControl::End::kStop);
   EXPECT_THAT(node_.given, ElementsAre("1 to "));
-  EXPECT_EQ(node_.paused, 0u);
+}
+
+TEST_F(ClusterControlTest, AnEndWithoutAnotherNodeGivesTheGroupAtOnce) {
+  const auto sa = Begin(1);
+  Gain();
+  node_.offers = false;
+  control_->Stop(ClusterControl::End::kStop);
+  EXPECT_THAT(node_.given, ElementsAre("1 to "));
 }
 
 TEST_F(ClusterControlTest, AfterAStoreThatWentBackNothingIsSentAndNewSasAreAskedFor) {

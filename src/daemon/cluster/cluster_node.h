@@ -13,6 +13,20 @@
 
 namespace cygnet {
 
+// Holds packets back while a group comes here: they wait in the queues of the kernel or of the
+// device, until the group has its numbers. Any thread.
+class TrafficHold {
+ public:
+  virtual ~TrafficHold() = default;
+  // It is the host's side of a wire, or rests on one.
+  virtual bool IsDevice(const std::string& interface) const = 0;
+  // Nothing is taken from wires for `ms`, or until Release.
+  virtual void HoldWires(uint32_t ms) = 0;
+  // The same for what the host sends from now on.
+  virtual void HoldHosts(uint32_t ms) = 0;
+  virtual void Release() = 0;
+};
+
 class ClusterNode {
  public:
   virtual ~ClusterNode() = default;
@@ -25,6 +39,9 @@ class ClusterNode {
   // stop after 150 ms, and another node takes over.
   virtual void Alive() = 0;
 
+  // Begins a move: asks `node`, or the next one if `node` is empty, to hold the group's packets.
+  // This node works on meanwhile. kReady or kNotReady follows; after kReady, call Give.
+  virtual Status Offer(GroupId group, const std::string& node) = 0;
   // Gives `group` to `node`, or to whoever wants it if `node` is empty. Call it when the group is
   // mute and its exact numbers are stored. kLost follows.
   virtual Status Give(GroupId group, const std::string& node) = 0;

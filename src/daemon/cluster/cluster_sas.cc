@@ -217,6 +217,8 @@ void ClusterSas::OnEvent(const ClusterEvent& event) {
     case ClusterEvent::Kind::kEntry:
       taken_.emplace_back(event.key, event.value);
       return;
+    case ClusterEvent::Kind::kReady:
+    case ClusterEvent::Kind::kNotReady:
     case ClusterEvent::Kind::kStoreAway:
     case ClusterEvent::Kind::kStoreBack:
     case ClusterEvent::Kind::kWentBack:

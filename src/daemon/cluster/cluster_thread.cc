@@ -29,6 +29,8 @@ constexpr int kTurnMs = 10;
 constexpr int kNice = -10;
 // Datagrams of a turn: who floods the port does not keep this thread.
 constexpr int kMaxDatagrams = 256;
+// As Ownership waits. Workers go on by themselves, whatever happens to this thread.
+constexpr uint32_t kHoldMs = 500;
 constexpr uint64_t kRefusedNs = 60'000 * kMsNs;
 // A start that does not learn who owns a group gives its addresses up after so long.
 constexpr uint64_t kSettleNs = 1000 * kMsNs;
@@ -74,13 +76,19 @@ class EventQueue {
 
 class ClusterThread final : public ClusterNode {
  public:
-  ClusterThread(const ClusterConfig& config, Incarnation incarnation, KeyMaterial key,
-                HeartbeatSocket socket, VirtualAddresses addresses);
+  struct Parts {
+    KeyMaterial key;
+    HeartbeatSocket socket;
+    VirtualAddresses addresses;
+    TrafficHold* hold = nullptr;
+  };
+  ClusterThread(const ClusterConfig& config, Incarnation incarnation, Parts parts);
   ~ClusterThread() override;
 
   int event_fd() const override { return events_.fd(); }
   std::vector<ClusterEvent> Take() override { return events_.Take(); }
   void Alive() override { alive_ns_.store(BootNs(), std::memory_order_relaxed); }
+  Status Offer(GroupId group, const std::string& node) override;
   Status Give(GroupId group, const std::string& node) override;
   void Pause(uint32_t ms) override;
   std::vector<Peer> peers() const override;
@@ -94,6 +102,8 @@ class ClusterThread final : public ClusterNode {
   void Refuse(uint64_t now_ns);
   void Decide(uint64_t now_ns);
   void Do(const Ownership::Step& step, uint64_t now_ns);
+  bool MayHold() const;
+  void Hold(GroupId group);
   void Beat(uint64_t now_ns);
   void Settle(uint64_t now_ns);
   void Leave();
@@ -101,6 +111,7 @@ class ClusterThread final : public ClusterNode {
 
   const ClusterConfig config_;
   const KeyMaterial key_;
+  TrafficHold* const hold_;
   EventQueue events_;
   std::atomic<uint64_t> alive_ns_{0};
   std::atomic<bool> stop_{false};
@@ -122,12 +133,12 @@ class ClusterThread final : public ClusterNode {
   std::thread thread_;
 };
 
-ClusterThread::ClusterThread(const ClusterConfig& config, Incarnation incarnation, KeyMaterial key,
-                             HeartbeatSocket socket, VirtualAddresses addresses)
+ClusterThread::ClusterThread(const ClusterConfig& config, Incarnation incarnation, Parts parts)
     : config_(config),
-      key_(std::move(key)),
-      socket_(std::move(socket)),
-      addresses_(std::move(addresses)),
+      key_(std::move(parts.key)),
+      hold_(parts.hold),
+      socket_(std::move(parts.socket)),
+      addresses_(std::move(parts.addresses)),
       ownership_(config.node, incarnation, config.groups),
       link_(LinkParams(config, incarnation), &ownership_,
             [this](ClusterEvent event) { events_.Push(std::move(event)); }),
@@ -151,6 +162,13 @@ ClusterThread::~ClusterThread() {
 Status ClusterThread::Give(GroupId group, const std::string& node) {
   const std::lock_guard lock(mutex_);
   CYGNET_RETURN_IF_ERROR(ownership_.Give(group, node, BootNs()));
+  link_.Wake();
+  return {};
+}
+
+Status ClusterThread::Offer(GroupId group, const std::string& node) {
+  const std::lock_guard lock(mutex_);
+  CYGNET_RETURN_IF_ERROR(ownership_.Offer(group, node, BootNs()));
   link_.Wake();
   return {};
 }
@@ -259,6 +277,13 @@ void ClusterThread::Do(const Ownership::Step& step, uint64_t now_ns) {
     case Ownership::Step::Kind::kNoAddresses:
       Report(addresses_.Down(step.group));
       return;
+    case Ownership::Step::Kind::kHold:
+      Hold(step.group);
+      return;
+    case Ownership::Step::Kind::kRelease:
+      Report(addresses_.Down(step.group));
+      if (hold_ != nullptr) hold_->Release();
+      return;
     case Ownership::Step::Kind::kTell:
       events_.Push(step.event);
       return;
@@ -269,6 +294,39 @@ void ClusterThread::Do(const Ownership::Step& step, uint64_t now_ns) {
       link_.Resync();
       return;
   }
+}
+
+// Heartbeats and the store's answers must not wait for what they bring.
+bool ClusterThread::MayHold() const {
+  const std::string& store = link_.local_address();
+  const bool is_v6 = store.find(':') != std::string::npos;
+  for (const std::string& address :
+       {config_.heartbeat, is_v6 ? "[" + store + "]:1" : store + ":1"}) {
+    const auto parsed = ParseSocketAddress(address);
+    const std::string interface = parsed.has_value() ? InterfaceOf(*parsed) : std::string();
+    if (interface.empty() || hold_->IsDevice(interface)) return false;
+  }
+  return true;
+}
+
+// Announcements on a device's interface go first: they pass the workers, as all that the host
+// sends. Until the other addresses are announced, the host gets no packet to send there.
+void ClusterThread::Hold(GroupId group) {
+  settled_[group - 1] = true;
+  if (hold_ == nullptr) return;
+  if (!MayHold()) {
+    Log(LogLevel::kInfo, "cluster: group " + config_.groups[group - 1].name +
+                             ": its owner moves it here; packets are not held, because heartbeats "
+                             "or the store use an interface of a [[device]]");
+    return;
+  }
+  Log(LogLevel::kInfo, "cluster: group " + config_.groups[group - 1].name +
+                           ": its owner moves it here; this node holds packets until it has its "
+                           "numbers");
+  hold_->HoldWires(kHoldMs);
+  Report(addresses_.UpFirst(group,
+                            [this](const std::string& device) { return hold_->IsDevice(device); }));
+  hold_->HoldHosts(kHoldMs);
 }
 
 void ClusterThread::Beat(uint64_t now_ns) {
@@ -301,7 +359,7 @@ void ClusterThread::Settle(uint64_t now_ns) {
 void ClusterThread::Leave() {
   if (paused_) return;
   for (GroupId id = 1; id <= config_.groups.size(); ++id) {
-    if (ownership_.Works(id)) Report(addresses_.Down(id));
+    if (ownership_.Works(id) || ownership_.Holds(id)) Report(addresses_.Down(id));
   }
   link_.Leave();
 }
@@ -315,15 +373,19 @@ void ClusterThread::Report(const Status& status) {
 }  // namespace
 
 Result<std::unique_ptr<ClusterNode>> MakeClusterThread(const ClusterConfig& config,
-                                                       Incarnation incarnation) {
+                                                       Incarnation incarnation, TrafficHold* hold) {
   const auto secret = ReadClusterSecret(config.secret_file);
   if (!secret) return secret.error();
   auto socket = HeartbeatSocket::Open(config.heartbeat);
   if (!socket) return socket.error();
   auto addresses = VirtualAddresses::Open(config.groups);
   if (!addresses) return addresses.error();
-  return std::unique_ptr<ClusterNode>(std::make_unique<ClusterThread>(
-      config, incarnation, HeartbeatKey(*secret), *std::move(socket), *std::move(addresses)));
+  return std::unique_ptr<ClusterNode>(
+      std::make_unique<ClusterThread>(config, incarnation,
+                                      ClusterThread::Parts{.key = HeartbeatKey(*secret),
+                                                           .socket = *std::move(socket),
+                                                           .addresses = *std::move(addresses),
+                                                           .hold = hold}));
 }
 
 }  // namespace cygnet

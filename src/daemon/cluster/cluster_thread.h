@@ -16,8 +16,8 @@ namespace cygnet {
 // Errors are of this host: a file that cannot be read, an address that cannot be bound. A store
 // that does not answer is an event. The destructor ends the thread and takes the virtual addresses
 // of the groups that are still owned from this host, except after Pause: then they stay for the
-// next start.
+// next start. `hold` may be nullptr: then packets of a group that comes are not held.
 Result<std::unique_ptr<ClusterNode>> MakeClusterThread(const ClusterConfig& config,
-                                                       Incarnation incarnation);
+                                                       Incarnation incarnation, TrafficHold* hold);
 
 }  // namespace cygnet

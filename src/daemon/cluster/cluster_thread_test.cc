@@ -18,6 +18,7 @@ namespace {
 
 using Kind = ClusterEvent::Kind;
 using std::chrono::milliseconds;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr GroupId kBlue = 1;
@@ -39,7 +40,7 @@ class Gateway {
     for (ClusterGroupConfig& group : config.groups)
       group.addresses = {"192.0.2.1/24 dev " + device_};
     static Incarnation incarnations = 1000;
-    auto node = MakeClusterThread(config, ++incarnations);
+    auto node = MakeClusterThread(config, ++incarnations, hold);
     ASSERT_TRUE(node) << node.error().message;
     node_ = *std::move(node);
     hangs = false;
@@ -62,6 +63,8 @@ class Gateway {
     node_.reset();
   }
   ClusterNode* node() { return node_.get(); }
+
+  TrafficHold* hold = nullptr;
 
   // Waits for an event; how long it took, in ms; -1: it does not come.
   int WaitFor(Kind kind, int at_most_ms = 8000, const std::string& key = "") {
@@ -188,6 +191,67 @@ TEST_F(ClusterThreadTest, AGroupMovesInOneTransaction) {
   EXPECT_FALSE(gw1_.node()->Give(kBlue, "gw2")) << "it is not its own any more";
 }
 
+// What the thread asks of the workers, in order.
+class FakeHold final : public TrafficHold {
+ public:
+  explicit FakeHold(std::string device) : device_(std::move(device)) {}
+  bool IsDevice(const std::string& interface) const override { return interface == device_; }
+  void HoldWires(uint32_t) override { Add("wires"); }
+  void HoldHosts(uint32_t) override { Add("hosts"); }
+  void Release() override { Add("release"); }
+  std::vector<std::string> calls() const {
+    const std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+ private:
+  void Add(const char* call) {
+    const std::lock_guard lock(mutex_);
+    calls_.emplace_back(call);
+  }
+  const std::string device_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> calls_;
+};
+
+TEST_F(ClusterThreadTest, TheNextOwnerHoldsPacketsAndHasTheAddressesBeforeTheOwnerGives) {
+  FakeHold hold("elsewhere");
+  gw2_.hold = &hold;
+  StartBoth();
+  ASSERT_TRUE(gw1_.node()->Offer(kBlue, "gw2"));
+  ASSERT_GE(gw1_.WaitFor(Kind::kReady), 0);
+  EXPECT_EQ(gw1_.last.text, "gw2");
+  EXPECT_THAT(hold.calls(), ElementsAre("wires", "hosts"));
+  EXPECT_TRUE(gw2_.HasAddress());
+  EXPECT_TRUE(gw1_.HasAddress());
+  ASSERT_TRUE(gw1_.node()->Give(kBlue, "gw2"));
+  ASSERT_GE(gw2_.WaitFor(Kind::kGained), 0);
+  EXPECT_TRUE(gw2_.HasAddress());
+  EXPECT_THAT(hold.calls(), ElementsAre("wires", "hosts")) << "the control thread ends it";
+}
+
+TEST_F(ClusterThreadTest, AMoveThatTheOwnerDoesNotEndTakesTheAddressesAwayAgain) {
+  FakeHold hold("elsewhere");
+  gw2_.hold = &hold;
+  StartBoth();
+  ASSERT_TRUE(gw1_.node()->Offer(kBlue, "gw2"));
+  ASSERT_GE(gw1_.WaitFor(Kind::kReady), 0);
+  ASSERT_GE(gw1_.WaitFor(Kind::kNotReady), 0);
+  EXPECT_FALSE(gw2_.HasAddress());
+  EXPECT_TRUE(gw1_.HasAddress());
+  EXPECT_THAT(hold.calls(), ElementsAre("wires", "hosts", "release"));
+}
+
+TEST_F(ClusterThreadTest, HeartbeatsByADeviceAreNotHeld) {
+  FakeHold hold("lo");
+  gw2_.hold = &hold;
+  StartBoth();
+  ASSERT_TRUE(gw1_.node()->Offer(kBlue, "gw2"));
+  ASSERT_GE(gw1_.WaitFor(Kind::kReady), 0);
+  EXPECT_TRUE(hold.calls().empty());
+  EXPECT_TRUE(gw2_.HasAddress());
+}
+
 TEST_F(ClusterThreadTest, AnOrderlyEndTakesTheAddressAway) {
   StartBoth();
   ASSERT_TRUE(gw1_.node()->Give(kBlue, ""));
@@ -312,15 +376,15 @@ TEST_F(ClusterThreadTest, WhatThisHostCannotDoIsAnErrorAtOnce) {
   config_.groups[0].addresses = {"192.0.2.1/24 dev wa"};
   ClusterConfig wrong = config_;
   wrong.secret_file = "/nonexistent";
-  EXPECT_FALSE(MakeClusterThread(wrong, 1));
+  EXPECT_FALSE(MakeClusterThread(wrong, 1, nullptr));
   wrong = config_;
   std::ofstream(secret_file_) << "short";
-  const auto made = MakeClusterThread(wrong, 1);
+  const auto made = MakeClusterThread(wrong, 1, nullptr);
   ASSERT_FALSE(made);
   EXPECT_THAT(made.error().message, HasSubstr("32 to 256 random bytes"));
   wrong.heartbeat = "gw1";
   std::ofstream(secret_file_) << std::string(40, 'x');
-  EXPECT_FALSE(MakeClusterThread(wrong, 1));
+  EXPECT_FALSE(MakeClusterThread(wrong, 1, nullptr));
 }
 
 }  // namespace

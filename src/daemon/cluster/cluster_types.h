@@ -33,6 +33,8 @@ struct ClusterEvent {
     kGained,     // this start owns `group` now: its numbers may be taken
     kLost,       // another owner, or no lease any more: the group is mute at once
     kOwner,      // another node owns it now: for reports
+    kReady,      // of Offer: the node `text` holds the group's packets and waits for its numbers
+    kNotReady,   // of Offer: the group stays here; `text` says why
     kStoreAway,  // the store does not answer; `text` says why
     kStoreBack,
     kWentBack,  // the store lost what it had confirmed: no number of an SA that exists is safe

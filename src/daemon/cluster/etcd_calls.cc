@@ -112,6 +112,9 @@ void EtcdCalls::Finish(CURL* handle, CURLcode code) {
   Call* const call = found->get();
   long status = 0;
   curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+  const char* local = nullptr;
+  curl_easy_getinfo(handle, CURLINFO_LOCAL_IP, &local);
+  if (code == CURLE_OK && local != nullptr) local_address_ = local;
   Result<std::string> result = MakeError(Errc::kNetworkDown);
   if (code != CURLE_OK) {
     result = MakeError(Errc::kNetworkDown,

@@ -44,6 +44,8 @@ class EtcdCalls {
 
   // The endpoint that new requests go to.
   const std::string& endpoint() const { return params_.endpoints[current_]; }
+  // The address of this host that the last answer came to. Empty: there was none.
+  const std::string& local_address() const { return local_address_; }
 
  private:
   struct Call {
@@ -70,6 +72,7 @@ class EtcdCalls {
   CurlMulti multi_;
   Calls calls_;
   std::size_t current_ = 0;
+  std::string local_address_;
   uint64_t last_id_ = 0;
 };
 

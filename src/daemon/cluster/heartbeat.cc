@@ -47,6 +47,13 @@ class Writer {
     U8(name.size());
     Bytes(name);
   }
+  void Groups(const std::vector<Heartbeat::Group>& groups) {
+    U8(groups.size());
+    for (const Heartbeat::Group& group : groups) {
+      Name(group.name);
+      U64(group.epoch);
+    }
+  }
   std::vector<uint8_t> Finish(const KeyMaterial& key) && {
     const std::array<uint8_t, 32> mac = Hmac(key, out_);
     out_.insert(out_.end(), mac.begin(), mac.begin() + kMacBytes);
@@ -64,6 +71,7 @@ class Reader {
   explicit Reader(std::span<const uint8_t> bytes) : rest_(bytes) {}
 
   bool ok() const { return ok_; }
+  bool at_end() const { return rest_.empty(); }
   std::string_view Bytes(std::size_t count) {
     if (!ok_ || count > rest_.size()) {
       ok_ = false;
@@ -82,6 +90,16 @@ class Reader {
     const std::size_t length = Number(1);
     ok_ = ok_ && length != 0 && length <= kMaxClusterName;
     return std::string(Bytes(length));
+  }
+  std::vector<Heartbeat::Group> Groups() {
+    std::vector<Heartbeat::Group> groups;
+    for (uint64_t left = Number(1); left != 0 && ok_; --left) {
+      Heartbeat::Group group;
+      group.name = Name();
+      group.epoch = Number(8);
+      groups.push_back(std::move(group));
+    }
+    return groups;
   }
 
  private:
@@ -102,6 +120,7 @@ KeyMaterial HeartbeatKey(const KeyMaterial& secret) {
 
 std::vector<uint8_t> EncodeHeartbeat(const Heartbeat& heartbeat, const KeyMaterial& key) {
   CYGNET_CHECK(heartbeat.groups.size() <= 100 && heartbeat.heard.size() <= 30);
+  CYGNET_CHECK(heartbeat.offers.size() <= kMaxOffers && heartbeat.held.size() <= kMaxOffers);
   Writer out;
   out.Bytes(kMagic);
   out.U32(uint32_t{kVersion} << 24);
@@ -112,13 +131,15 @@ std::vector<uint8_t> EncodeHeartbeat(const Heartbeat& heartbeat, const KeyMateri
   out.U32(heartbeat.store_silent_ms);
   out.Name(heartbeat.cluster);
   out.Name(heartbeat.node);
-  out.U8(heartbeat.groups.size());
-  for (const Heartbeat::Group& group : heartbeat.groups) {
-    out.Name(group.name);
-    out.U64(group.epoch);
-  }
+  out.Groups(heartbeat.groups);
   out.U8(heartbeat.heard.size());
   for (const std::string& node : heartbeat.heard) out.Name(node);
+  out.U8(heartbeat.offers.size());
+  for (const Heartbeat::Offer& offer : heartbeat.offers) {
+    out.Name(offer.group);
+    out.Name(offer.node);
+  }
+  out.Groups(heartbeat.held);
   return std::move(out).Finish(key);
 }
 
@@ -144,14 +165,19 @@ std::optional<Heartbeat> ParseHeartbeat(std::span<const uint8_t> bytes) {
   heartbeat.store_silent_ms = static_cast<uint32_t>(in.Number(4));
   heartbeat.cluster = in.Name();
   heartbeat.node = in.Name();
-  for (uint64_t left = in.Number(1); left != 0 && in.ok(); --left) {
-    Heartbeat::Group group;
-    group.name = in.Name();
-    group.epoch = in.Number(8);
-    heartbeat.groups.push_back(std::move(group));
-  }
+  heartbeat.groups = in.Groups();
   for (uint64_t left = in.Number(1); left != 0 && in.ok(); --left) {
     heartbeat.heard.push_back(in.Name());
+  }
+  // Earlier versions end here.
+  if (!in.at_end()) {
+    for (uint64_t left = in.Number(1); left != 0 && in.ok(); --left) {
+      Heartbeat::Offer offer;
+      offer.group = in.Name();
+      offer.node = in.Name();
+      heartbeat.offers.push_back(std::move(offer));
+    }
+    heartbeat.held = in.Groups();
   }
   if (!in.ok() || heartbeat.incarnation == 0 || heartbeat.sequence == 0) return std::nullopt;
   return heartbeat;

@@ -4,6 +4,8 @@
 //   cluster node           each: length(1) bytes
 //   count(1) {group epoch(8)}...          owned groups, group as length(1) bytes
 //   count(1) {node}...                    other nodes that the sender hears
+//   count(1) {group node}...              moves that began: this node asks `node` to hold packets
+//   count(1) {group epoch(8)}...          of moves: the sender holds the packets of the group
 //   whatever later versions append
 //   mac(16)                HMAC-SHA256, cut to 16 bytes, of all before it
 //
@@ -23,7 +25,9 @@
 namespace cygnet {
 
 // A datagram that any link carries, if in fragments.
-inline constexpr std::size_t kMaxHeartbeat = 8192;
+inline constexpr std::size_t kMaxHeartbeat = 16384;
+// Moves of one heartbeat.
+inline constexpr std::size_t kMaxOffers = 16;
 // Of clusters, nodes and groups.
 inline constexpr std::size_t kMaxClusterName = 63;
 
@@ -32,6 +36,11 @@ struct Heartbeat {
     std::string name;
     uint64_t epoch = 0;
     bool operator==(const Group&) const = default;
+  };
+  struct Offer {
+    std::string group;
+    std::string node;
+    bool operator==(const Offer&) const = default;
   };
 
   std::string cluster;
@@ -43,13 +52,16 @@ struct Heartbeat {
   uint32_t store_silent_ms = 0;  // since the store answered the sender
   std::vector<Group> groups{};
   std::vector<std::string> heard{};
+  std::vector<Offer> offers{};
+  std::vector<Group> held{};
   bool operator==(const Heartbeat&) const = default;
 };
 
 // The key of heartbeats, from the cluster's secret.
 KeyMaterial HeartbeatKey(const KeyMaterial& secret);
 
-// REQUIRES: names of 1 to kMaxClusterName bytes, at most 100 groups and 30 nodes.
+// REQUIRES: names of 1 to kMaxClusterName bytes, at most 100 groups, 30 nodes and
+// kMaxOffers offers and held groups.
 std::vector<uint8_t> EncodeHeartbeat(const Heartbeat& heartbeat, const KeyMaterial& key);
 
 // nullopt: not a heartbeat with a MAC under `key`. The MAC is checked before anything is read.

@@ -1,7 +1,9 @@
 #include "daemon/cluster/heartbeat_socket.h"
 
+#include <ifaddrs.h>
 #include <netinet/in.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "base/errno_error.h"
@@ -30,6 +32,23 @@ std::optional<SocketAddress> ParseSocketAddress(std::string_view text) {
     address.size = sizeof(in);
   }
   return address;
+}
+
+std::string InterfaceOf(const SocketAddress& address) {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return {};
+  const bool v4 = address.bytes.ss_family == AF_INET;
+  const std::size_t offset =
+      v4 ? offsetof(sockaddr_in, sin_addr) : offsetof(sockaddr_in6, sin6_addr);
+  const auto* wanted = reinterpret_cast<const char*>(&address.bytes) + offset;
+  std::string name;
+  for (const ifaddrs* one = all; one != nullptr && name.empty(); one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != address.bytes.ss_family) continue;
+    const auto* there = reinterpret_cast<const char*>(one->ifa_addr) + offset;
+    if (std::memcmp(there, wanted, v4 ? 4 : 16) == 0) name = one->ifa_name;
+  }
+  freeifaddrs(all);
+  return name;
 }
 
 Result<HeartbeatSocket> HeartbeatSocket::Open(const std::string& address) {

@@ -21,6 +21,9 @@ struct SocketAddress {
 // "192.0.2.11:4511", "[2001:db8::1]:4511". nullopt: not an address of one host and a port.
 std::optional<SocketAddress> ParseSocketAddress(std::string_view text);
 
+// The interface of this host that has the address. Empty: none.
+std::string InterfaceOf(const SocketAddress& address);
+
 class HeartbeatSocket {
  public:
   // `address`: of this node. The host need not have it yet.

@@ -22,8 +22,12 @@ Heartbeat Full() {
           .paused_ms = 1000,
           .store_silent_ms = 70,
           .groups = {{"blue", 3}, {"green", uint64_t{1} << 40}},
-          .heard = {"gw2", "gw3"}};
+          .heard = {"gw2", "gw3"},
+          .offers = {{"blue", "gw2"}},
+          .held = {{"red", 9}}};
 }
+// What earlier versions do not send: the offer (1 + 5 + 4 bytes) and the held group (1 + 4 + 8).
+constexpr std::size_t kMoveBytes = 10 + 13;
 
 TEST(HeartbeatTest, ArrivesAsItWasSent) {
   const KeyMaterial key = Key(1);
@@ -51,9 +55,21 @@ TEST(HeartbeatTest, WhatIsCutShortIsRefused) {
   const std::vector<uint8_t> datagram = EncodeHeartbeat(Full(), Key(1));
   const std::size_t whole = datagram.size() - 16;
   for (std::size_t size = 0; size < whole; ++size) {
-    EXPECT_FALSE(ParseHeartbeat({datagram.data(), size}).has_value()) << size;
+    EXPECT_EQ(ParseHeartbeat({datagram.data(), size}).has_value(), size == whole - kMoveBytes)
+        << size;
   }
   EXPECT_TRUE(ParseHeartbeat({datagram.data(), whole}).has_value());
+}
+
+TEST(HeartbeatTest, AnEarlierVersionSaysNothingOfMoves) {
+  std::vector<uint8_t> bytes = EncodeHeartbeat(Full(), Key(1));
+  bytes.resize(bytes.size() - 16 - kMoveBytes);
+  const auto parsed = ParseHeartbeat(bytes);
+  ASSERT_TRUE(parsed.has_value());
+  Heartbeat without = Full();
+  without.offers.clear();
+  without.held.clear();
+  EXPECT_EQ(*parsed, without);
 }
 
 TEST(HeartbeatTest, WhatALaterVersionAppendsIsSkipped) {

@@ -58,6 +58,7 @@ void Ownership::OnOwner(GroupId id, const GroupOwner& owner, int64_t at_revision
   // However this node noticed it: by the watch, by a heartbeat, or by its clock.
   group.lost = was_mine && !gave && !owner.node.empty() && !IsMine(owner);
   if (IsMine(owner)) return;
+  if (group.hold_ns != 0) Release(&group, now_ns);
   group.reason.clear();
   if (group.works) {
     if (gave) group.gave_ns = now_ns + kHoldDownNs;
@@ -82,12 +83,14 @@ void Ownership::OnWriteFailed(GroupId id, const std::string& why, uint64_t now_n
   group.retry_ns = now_ns + kRetryNs;
   steps_.push_back({.kind = Step::Kind::kResync, .group = id});
   if (!std::exchange(group.giving, false) || !group.works) return;
+  EndOffer(&group);
   Tell(group, ClusterEvent::Kind::kGained, "it stays here, the move failed: " + why);
 }
 
 void Ownership::OnWentBack(uint64_t now_ns) {
   for (Group& group : groups_) {
     if (group.works) End(&group, "the store lost what it had confirmed");
+    if (group.hold_ns != 0) Release(&group, now_ns);
     group.owner = {};
     group.known_at = -1;
     group.owner_ns = now_ns;
@@ -123,30 +126,9 @@ bool Ownership::OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint6
                              : heartbeat.node + " says that it took it over");
     steps_.push_back({.kind = Step::Kind::kResync, .group = id});
   }
+  // What was said before this process stopped and woke is over.
+  if (now_ns < heard_ns + kSilenceNs) HearMoves(heartbeat, now_ns);
   return true;
-}
-
-Status Ownership::Give(GroupId id, const std::string& node, uint64_t now_ns) {
-  if (id == 0 || id > groups_.size()) return MakeError(Errc::kNoEntry, "no such group");
-  Group& group = groups_[id - 1];
-  if (!group.works) return MakeError(Errc::kPermission, "this node does not own " + group.name);
-  if (group.writing) return MakeError(Errc::kBusy, group.name + " is being moved already");
-  if (node == node_) return MakeError(Errc::kInvalid, node + " owns " + group.name + " already");
-  GroupOwner owner;
-  owner.node = node.empty() ? peers_.FirstOther({group.name, group.prefer}, now_ns) : node;
-  if (!owner.node.empty()) {
-    const ClusterPeers::Peer* peer = peers_.Find(owner.node);
-    if (peer == nullptr || !peer->CanTake(group.name, now_ns)) {
-      return MakeError(Errc::kNetworkDown,
-                       owner.node + " cannot take " + group.name +
-                           ": it has no lease, its heartbeats do not arrive, or its configuration "
-                           "does not have the group");
-    }
-    owner.incarnation = peer->incarnation;
-  }
-  group.giving = true;
-  Write(&group, owner, now_ns);
-  return {};
 }
 
 void Ownership::Tick(uint64_t now_ns) {
@@ -158,6 +140,8 @@ void Ownership::Tick(uint64_t now_ns) {
   const bool fence = !HasLease(now_ns) && !OthersClaimNothing(now_ns);
   for (Group& group : groups_) {
     if (fence && group.works) End(&group, "this node's lease ended, another node may take it over");
+    CheckOffer(&group, now_ns);
+    CheckHold(&group, now_ns);
     if (group.works) continue;
     if (IsMine(group.owner) && group.claimed_epoch == 0) {
       if (CanWork(now_ns)) Begin(&group, now_ns);
@@ -184,6 +168,14 @@ Heartbeat Ownership::Beat(uint64_t now_ns) const {
     if (group.works) beat.groups.push_back({group.name, group.owner.epoch});
   }
   beat.heard = peers_.Heard(now_ns);
+  for (const Group& group : groups_) {
+    if (group.works && !group.offered_to.empty() && beat.offers.size() < kMaxOffers) {
+      beat.offers.push_back({group.name, group.offered_to});
+    }
+    if (group.hold_ns != 0 && group.is_announced && beat.held.size() < kMaxOffers) {
+      beat.held.push_back({group.name, group.owner.epoch});
+    }
+  }
   return beat;
 }
 
@@ -208,6 +200,7 @@ bool Ownership::OthersClaimNothing(uint64_t now_ns) const {
 
 void Ownership::Begin(Group* group, uint64_t now_ns) {
   group->works = true;
+  group->hold_ns = 0;
   const GroupId id = IdOf(*group);
   steps_.push_back({.kind = Step::Kind::kAddresses, .group = id});
   const bool taken = !group->reason.empty();
@@ -223,6 +216,7 @@ void Ownership::Begin(Group* group, uint64_t now_ns) {
 
 void Ownership::End(Group* group, const std::string& why) {
   group->works = false;
+  group->offered_to.clear();
   const GroupId id = IdOf(*group);
   steps_.push_back({.kind = Step::Kind::kNoAddresses, .group = id});
   Tell(*group, ClusterEvent::Kind::kLost, why);

@@ -10,6 +10,10 @@
 //
 // It stops working for a group when the store names another owner, when a heartbeat claims the
 // group with a higher epoch, or when the lease ends while another node could have taken over.
+// A move: the owner offers the group by its heartbeat, and works on. The other node takes the
+// addresses, holds the packets that come, and says so by its heartbeat. Then the owner gives the
+// group. Without this answer for 300 ms it stays; a node that holds packets waits for 500 ms.
+//
 // A node that lost a group to another one does not take it back while that one has a lease, unless
 // it heard that one again for 10 s. So two nodes that do not hear each other take it once.
 #pragma once
@@ -35,9 +39,11 @@ class Ownership {
       kWrite,      // make `owner` the owner, if the key still has owner.revision
       kAddresses,  // the group's addresses come here and are announced
       kNoAddresses,
-      kTell,    // `event` for the control thread
-      kBeat,    // a heartbeat now: what it says has changed
-      kResync,  // read owners and nodes once more
+      kHold,     // packets of the group wait from now on; the addresses on devices come here
+      kRelease,  // the group does not come: its addresses go, and packets pass again
+      kTell,     // `event` for the control thread
+      kBeat,     // a heartbeat now: what it says has changed
+      kResync,   // read owners and nodes once more
     };
     Kind kind{};
     GroupId group = 0;
@@ -66,6 +72,7 @@ class Ownership {
   bool OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint64_t now_ns);
   // The control thread runs.
   void OnAlive(uint64_t now_ns) { alive_ns_ = now_ns; }
+  Status Offer(GroupId group, const std::string& node, uint64_t now_ns);
   Status Give(GroupId group, const std::string& node, uint64_t now_ns);
   void Pause(uint32_t ms) { paused_ms_ = ms; }
 
@@ -77,6 +84,7 @@ class Ownership {
   const ClusterPeers& peers() const { return peers_; }
   const GroupOwner& owner(GroupId group) const { return groups_[group - 1].owner; }
   bool Works(GroupId group) const { return groups_[group - 1].works; }
+  bool Holds(GroupId group) const { return groups_[group - 1].hold_ns != 0; }
   bool HasLease(uint64_t now_ns) const { return now_ns < lease_ns_; }
   // Without a heartbeat others take over: so none while the control thread stands still.
   bool IsAlive(uint64_t now_ns) const { return alive_ns_ != 0 && now_ns < alive_ns_ + kSilenceNs; }
@@ -103,6 +111,15 @@ class Ownership {
     std::string reason{};   // of the take that is under way
     uint64_t silence_ns = 0;
     uint64_t write_ns = 0;
+    // A move, at the owner.
+    std::string offered_to{};  // empty: none
+    uint64_t offered_ns = 0;
+    uint64_t ready_ns = 0;  // the other one holds the packets
+    bool is_told_ready = false;
+    // A move, at the other one.
+    uint64_t hold_ns = 0;        // it holds packets; 0: not
+    bool is_announced = false;   // all addresses are here
+    uint64_t hold_again_ns = 0;  // not before
   };
 
   bool IsMine(const GroupOwner& owner) const {
@@ -114,6 +131,14 @@ class Ownership {
   GroupId IdOf(const Group& group) const {
     return static_cast<GroupId>(&group - groups_.data()) + 1;
   }
+  // Who gets the group, as the store will name it. An empty `node`: the next one.
+  Result<GroupOwner> Receiver(GroupId group, const std::string& node, uint64_t now_ns) const;
+  void HearMoves(const Heartbeat& heartbeat, uint64_t now_ns);
+  void HearOffer(Group* group, const Heartbeat& heartbeat, uint64_t now_ns);
+  void CheckOffer(Group* group, uint64_t now_ns);
+  void CheckHold(Group* group, uint64_t now_ns);
+  void EndOffer(Group* group);
+  void Release(Group* group, uint64_t now_ns);
   bool OthersClaimNothing(uint64_t now_ns) const;
   // It answers this node, and did so without a gap for a while: if it does not answer another one,
   // the way to it is broken, not the store.

@@ -271,6 +271,105 @@ TEST_F(OwnershipTest, AGroupIsGivenToANode) {
   EXPECT_LE(lab.RunUntilWorks("gw1"), 200u);
 }
 
+// A move in the order of packets that are not lost.
+class OwnershipMoveTest : public OwnershipTest {
+ protected:
+  void SetUp() override {
+    OwnershipTest::SetUp();
+    ASSERT_TRUE(gw1().decides->Offer(kBlue, "gw2", lab.now_ns()));
+  }
+  test::OwnershipLab::Node& gw1() { return lab.node("gw1"); }
+  test::OwnershipLab::Node& gw2() { return lab.node("gw2"); }
+  bool IsTold(ClusterEvent::Kind kind) { return Last("gw1").kind == kind; }
+};
+
+TEST_F(OwnershipMoveTest, TheNextOwnerHoldsPacketsFirstThenTheOwnerGives) {
+  lab.Run(20);
+  EXPECT_TRUE(gw2().holds);
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw1")) << "it works on";
+  EXPECT_EQ(lab.changes, 1) << "the store is not asked for this";
+  lab.Run(60);
+  EXPECT_TRUE(gw2().addresses.contains(kBlue));
+  ASSERT_TRUE(IsTold(ClusterEvent::Kind::kReady));
+  EXPECT_EQ(Last("gw1").text, "gw2");
+  ASSERT_TRUE(gw1().decides->Give(kBlue, "gw2", lab.now_ns()));
+  lab.Run(20);
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw2"));
+  EXPECT_TRUE(gw2().addresses.contains(kBlue));
+  EXPECT_FALSE(gw1().addresses.contains(kBlue));
+  EXPECT_EQ(lab.changes, 2);
+  lab.Run(5000);
+  EXPECT_TRUE(gw2().addresses.contains(kBlue));
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw2"));
+}
+
+TEST_F(OwnershipMoveTest, WithoutAnAnswerTheGroupStays) {
+  lab.CutOneWay("gw2", "gw1");
+  lab.Run(20);
+  EXPECT_TRUE(gw2().holds);
+  lab.Run(320);
+  ASSERT_TRUE(IsTold(ClusterEvent::Kind::kNotReady));
+  EXPECT_THAT(Last("gw1").text, HasSubstr("gw2 did not answer for 300 ms"));
+  lab.Run(20);
+  EXPECT_FALSE(gw2().holds);
+  EXPECT_FALSE(gw2().addresses.contains(kBlue));
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw1"));
+}
+
+TEST_F(OwnershipMoveTest, WhoHoldsPacketsAndNeverBecomesTheOwnerLetsThemPass) {
+  lab.Run(100);
+  ASSERT_TRUE(IsTold(ClusterEvent::Kind::kReady));
+  lab.Run(430);
+  EXPECT_FALSE(gw2().holds) << "after half a second";
+  EXPECT_FALSE(gw2().addresses.contains(kBlue));
+  lab.Run(600);
+  EXPECT_TRUE(IsTold(ClusterEvent::Kind::kNotReady));
+  EXPECT_FALSE(gw2().holds);
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw1"));
+}
+
+TEST_F(OwnershipMoveTest, AnOwnerThatDiesMeanwhileIsReplaced) {
+  lab.Run(60);
+  lab.Kill("gw1");
+  EXPECT_LE(lab.RunUntilWorks("gw2"), 200u);
+  EXPECT_TRUE(gw2().addresses.contains(kBlue));
+  lab.Run(5000);
+  EXPECT_TRUE(gw2().addresses.contains(kBlue));
+  EXPECT_EQ(lab.changes, 2);
+}
+
+TEST_F(OwnershipMoveTest, AStoreThatGoesAwayMeanwhileLeavesTheGroupWithOneOwner) {
+  lab.Run(100);
+  gw1().store_away = gw2().store_away = true;
+  ASSERT_TRUE(gw1().decides->Give(kBlue, "gw2", lab.now_ns()));
+  lab.Run(100);
+  EXPECT_THAT(Last("gw1").text, HasSubstr("the move failed"));
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw1"));
+  EXPECT_FALSE(gw2().holds);
+  EXPECT_FALSE(gw2().addresses.contains(kBlue));
+}
+
+TEST_F(OwnershipMoveTest, ANextOwnerThatDiesCostsNothing) {
+  lab.Run(20);
+  lab.Kill("gw2");
+  lab.Run(400);
+  EXPECT_TRUE(IsTold(ClusterEvent::Kind::kReady) || IsTold(ClusterEvent::Kind::kNotReady));
+  EXPECT_FALSE(gw1().decides->Give(kBlue, "gw2", lab.now_ns())) << "it is not heard any more";
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw1"));
+}
+
+TEST_F(OwnershipMoveTest, OnlyOneMoveAtATime) {
+  EXPECT_FALSE(gw1().decides->Offer(kBlue, "gw2", lab.now_ns()));
+  EXPECT_FALSE(gw2().decides->Offer(kBlue, "gw1", lab.now_ns()));
+  lab.CutOneWay("gw2", "gw1");
+  lab.Run(500);
+  lab.Heal();
+  lab.Run(1500);
+  ASSERT_TRUE(gw1().decides->Offer(kBlue, "", lab.now_ns())) << "and again";
+  lab.Run(100);
+  EXPECT_TRUE(IsTold(ClusterEvent::Kind::kReady));
+}
+
 TEST_F(OwnershipTest, ANewOwnerThatIsFasterThanTheStoresAnswerWasGivenTheGroup) {
   Ownership* gw1 = lab.node("gw1").decides.get();
   ASSERT_TRUE(gw1->Give(kBlue, "gw2", lab.now_ns()));

@@ -46,6 +46,8 @@ class StoreLink {
   void Leave();
 
   bool is_synced() const { return synced_; }
+  // Of this host, towards the store. Empty: unknown.
+  const std::string& local_address() const { return calls_.local_address(); }
 
  private:
   using Answer = std::function<void(const Result<std::string>&)>;

@@ -106,6 +106,18 @@ Status VirtualAddresses::Up(GroupId id, uint64_t now_ns) {
   return status;
 }
 
+Status VirtualAddresses::UpFirst(GroupId id,
+                                 const std::function<bool(const std::string& device)>& is_first) {
+  Status status;
+  for (const VirtualAddress& address : groups_[id - 1].addresses) {
+    if (!is_first(address.device)) continue;
+    const auto added = Add(address);
+    if (!added) status = added.error();
+    AnnounceOne(address);
+  }
+  return status;
+}
+
 Status VirtualAddresses::Down(GroupId id) {
   Group& group = groups_[id - 1];
   group.is_up = group.is_ready = false;
@@ -179,15 +191,17 @@ Status VirtualAddresses::Remove(const VirtualAddress& address) {
   return status;
 }
 
-void VirtualAddresses::Announce(Group* group, uint64_t now_ns) {
-  for (const VirtualAddress& address : group->addresses) {
-    const auto mac = MacOf(packets_.get(), address.device);
-    if (!mac.has_value()) continue;
-    const auto ifindex = static_cast<int>(if_nametoindex(address.device.c_str()));
-    for (const std::vector<uint8_t>& frame : AnnouncementsOf(address, *mac)) {
-      SendFrame(packets_.get(), ifindex, frame);
-    }
+void VirtualAddresses::AnnounceOne(const VirtualAddress& address) {
+  const auto mac = MacOf(packets_.get(), address.device);
+  if (!mac.has_value()) return;
+  const auto ifindex = static_cast<int>(if_nametoindex(address.device.c_str()));
+  for (const std::vector<uint8_t>& frame : AnnouncementsOf(address, *mac)) {
+    SendFrame(packets_.get(), ifindex, frame);
   }
+}
+
+void VirtualAddresses::Announce(Group* group, uint64_t now_ns) {
+  for (const VirtualAddress& address : group->addresses) AnnounceOne(address);
   if (group->announced < std::size(kAnnounceAfterNs)) {
     group->next_ns = now_ns + kAnnounceAfterNs[group->announced];
   }

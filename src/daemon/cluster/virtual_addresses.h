@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class VirtualAddresses {
   // They are there and announced when it returns; announced again later. An error names an address
   // that could not be added; the others are there, and Tick tries again.
   Status Up(GroupId group, uint64_t now_ns);
+  // The same for those on interfaces that `is_first` accepts. The others follow by Up.
+  Status UpFirst(GroupId group, const std::function<bool(const std::string& device)>& is_first);
   Status Down(GroupId group);
   // Each 10 ms or so: announces again, also on interfaces that came up, and adds again what
   // somebody removed.
@@ -43,6 +46,7 @@ class VirtualAddresses {
   Status Remove(const VirtualAddress& address);
   Status AddAll(Group* group, uint64_t now_ns);
   static void AnnounceAnew(Group* group, uint64_t now_ns);
+  void AnnounceOne(const VirtualAddress& address);
   void Announce(Group* group, uint64_t now_ns);
 
   KernelNetlink route_;

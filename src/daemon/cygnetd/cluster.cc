@@ -2,7 +2,9 @@
 // control plane.
 #include <fmt/format.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -32,6 +34,41 @@ class StoreOfGroups final : public GroupStore {
 
  private:
   ClusterStore& store_;
+};
+
+// Packets wait in the queues of the kernel and of devices while a group comes.
+class WorkerHold final : public TrafficHold {
+ public:
+  WorkerHold(std::vector<std::string> devices, const std::vector<std::unique_ptr<Worker>>* workers,
+             const Clock* clock)
+      : devices_(std::move(devices)), workers_(*workers), clock_(*clock) {}
+
+  bool IsDevice(const std::string& interface) const override {
+    return std::any_of(devices_.begin(), devices_.end(), [&interface](const std::string& device) {
+      // VLANs and bridges on it
+      const std::string lower = "/sys/class/net/" + interface + "/lower_" + device;
+      return interface == device || access(lower.c_str(), F_OK) == 0;
+    });
+  }
+  void HoldWires(uint32_t ms) override {
+    for (const auto& worker : workers_) worker->HoldWires(NowMs() + ms);
+  }
+  void HoldHosts(uint32_t ms) override {
+    for (const auto& worker : workers_) worker->HoldHosts(NowMs() + ms);
+  }
+  void Release() override {
+    for (const auto& worker : workers_) {
+      worker->HoldWires(0);
+      worker->HoldHosts(0);
+    }
+  }
+
+ private:
+  uint64_t NowMs() const { return clock_.MonotonicNs() / 1'000'000; }
+
+  const std::vector<std::string> devices_;
+  const std::vector<std::unique_ptr<Worker>>& workers_;
+  const Clock& clock_;
 };
 
 Incarnation NewIncarnation() {
@@ -107,7 +144,10 @@ void Runtime::StartSharing() {
 // REQUIRES: SAs and policies of an earlier process are back, and workers run.
 Status Runtime::StartCluster() {
   if (cluster_store_ == nullptr) return {};
-  auto node = MakeClusterThread(config_.cluster, incarnation_);
+  std::vector<std::string> devices;
+  for (const DeviceConfig& device : config_.devices) devices.push_back(device.name);
+  hold_ = std::make_unique<WorkerHold>(std::move(devices), &workers_, &clock_);
+  auto node = MakeClusterThread(config_.cluster, incarnation_, hold_.get());
   if (!node) return In("cluster", node.error());
   cluster_node_ = *std::move(node);
   group_store_ = std::make_unique<StoreOfGroups>(cluster_store_.get());
@@ -131,6 +171,7 @@ Status Runtime::StartCluster() {
                            /*hard=*/false)
                 .has_value();
           },
+      .resume = [this] { hold_->Release(); },
       .record = [this](const std::string& group, const std::string& event,
                        const std::string& text) { audit_->Cluster(group, event, text); },
       .on_event = share,

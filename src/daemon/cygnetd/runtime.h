@@ -183,6 +183,7 @@ class Runtime {
   std::unique_ptr<ClusterSas> cluster_sas_;  // nullptr: nodes share numbers only
   std::unique_ptr<StateKeeperChain> keepers_;
   std::unique_ptr<ChangeJournalChain> journals_;
+  std::unique_ptr<TrafficHold> hold_;  // for cluster_node_
   std::unique_ptr<ClusterNode> cluster_node_;
   std::unique_ptr<FileWatch> file_watch_;  // nullptr: the files are checked once a second
   std::unique_ptr<Audit> audit_;
