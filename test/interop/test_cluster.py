@@ -134,6 +134,28 @@ class Cluster(ClusterCase):
             self.assertLessEqual(statistics.median(cost[way] for cost in costs), 5, costs)
         self.assertLess(max(max(cost[2:]) for cost in costs), 1000 * suite.SLOWNESS)
 
+    def test_a_move_without_the_store(self):
+        """It ends with one owner, whatever the store took."""
+        for server in self.store.servers:
+            server.signal(signal.SIGSTOP)
+        self.gateways["gw1"].text("cluster", "move", "group", "vpn", "to", "gw2")
+        time.sleep(1.2 * suite.SLOWNESS)
+        for server in self.store.servers:
+            server.signal(signal.SIGCONT)
+        holders = lambda: [name for name, gateway in self.gateways.items() if gateway.has()]
+        self.wait_for(lambda: holders() == [self.store.owner()["node"]], "one owner with the addresses")
+        self.flows_pass()
+        self.judge()
+
+    def test_a_move_to_a_node_that_dies(self):
+        self.gateways["gw2"].daemon.send_signal(signal.SIGSTOP)
+        self.gateways["gw1"].text("cluster", "move", "group", "vpn", "to", "gw2")
+        self.wait_for(lambda: "gw2 did not answer for 300 ms" in self.gateways["gw1"].log(), "the message")
+        self.gateways["gw2"].kill()
+        self.flows_pass()
+        self.assertEqual(self.store.owner()["node"], "gw1")
+        self.judge()
+
     def test_an_orderly_stop(self):
         """It gives the group away in the same order."""
         cost = self.move("gw2", self.gateways["gw1"].stop)
