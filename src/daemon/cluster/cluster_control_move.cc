@@ -59,6 +59,11 @@ Status ClusterControl::Move(const std::string& name, const std::string& to) {
     return MakeError(Errc::kNetworkDown,
                      fmt::format("{} sends no heartbeats at present, so it may not work", to));
   }
+  // The group would be mute until the store answers.
+  if (store_.is_away()) {
+    return MakeError(Errc::kNetworkDown, "the store does not answer: " + store_.fault() +
+                                             "; move the group when it does");
+  }
   CYGNET_RETURN_IF_ERROR(node_.Offer(id, to));
   group.is_offered = true;
   return {};

@@ -239,6 +239,9 @@ TEST_F(ClusterControlTest, AMoveThatCannotBeIsRefusedInWords) {
   node_.heard = false;
   EXPECT_THAT(why("vpn", "gw2"), HasSubstr("sends no heartbeats"));
   node_.heard = true;
+  store_.why = "no answer";
+  EXPECT_THAT(why("vpn", "gw2"), HasSubstr("the store does not answer: no answer"));
+  store_.why.clear();
   node_.offers = false;
   EXPECT_THAT(why("vpn", "gw2"), HasSubstr("it has no lease"));
   node_.offers = true;
