@@ -144,7 +144,7 @@ class Cluster(ClusterCase):
             server.signal(signal.SIGCONT)
         holders = lambda: [name for name, gateway in self.gateways.items() if gateway.has()]
         self.wait_for(lambda: holders() == [self.store.owner()["node"]], "one owner with the addresses")
-        self.flows_pass()
+        self.flows_pass(20)
         self.judge()
 
     def test_a_move_to_a_node_that_dies(self):
