@@ -166,7 +166,6 @@ Status Numbers::AskFirst(std::vector<Grant>* grants, uint64_t step) {
 bool Numbers::WakeSome(uint32_t group, Group* state) {
   std::vector<Grant> grants = NextBehind(state);
   if (grants.empty()) return false;
-  // What is reserved is lost if yet another node takes over.
   const Status asked = AskFirst(&grants, sizes_.smallest_step);
   if (asked) {
     Note(asked);

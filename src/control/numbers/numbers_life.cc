@@ -27,7 +27,9 @@ Status Numbers::Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberI
   row.gets_mark = before != nullptr && ShareInbound(*before, row);
   std::vector<Grant> grants = {{.row = &row}};
   if (!IsMute(row)) {
-    const Status asked = AskFirst(&grants, sizes_.first_step);
+    // What is reserved of a group is lost if another node takes over.
+    const Status asked =
+        AskFirst(&grants, GroupOf(row) != 0 ? sizes_.smallest_step : sizes_.first_step);
     if (!asked && asked.error().code == Errc::kPermission && GroupOf(row) != 0) {
       NotOwner(GroupOf(row));  // so it begins mute
     } else if (!asked) {
