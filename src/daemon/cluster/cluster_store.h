@@ -55,7 +55,7 @@ class ClusterStore final : public NumberStore, public ClusterEntries {
     Incarnation incarnation = 0;
     std::string state_file;
     std::vector<ClusterGroupConfig> groups{};
-    uint32_t timeout_ms = 300;        // of a call that gives numbers
+    uint32_t timeout_ms = 1000;       // of a call that gives numbers
     uint32_t probe_timeout_ms = 900;  // of a probe, for which nobody waits
     uint32_t probe_each_ms = 1000;
     // Called at least each 10 ms while a call waits for the store: the loop is alive.

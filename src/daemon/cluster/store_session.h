@@ -40,7 +40,7 @@ class StoreSession {
     std::string prefix;
     std::string node;
     Incarnation incarnation = 0;
-    uint32_t timeout_ms = 300;
+    uint32_t timeout_ms = 1000;
     uint32_t probe_timeout_ms = 900;
     uint32_t probe_each_ms = 1000;
   };
