@@ -154,7 +154,7 @@ endif()
 
 # Programs that measure, or lose packets when the machine is busy, have it to themselves; the others
 # mostly wait. Under sanitizers they are busy all the time.
-set(CYGNET_ALONE "bench_smoke|lab[.]|interop[.](storm|moves|rekey|ports|size|cluster)")
+set(CYGNET_ALONE "bench_smoke|lab[.]|interop[.](storm|moves|rekey|ports|size|cluster$|cluster_faults)")
 
 # cygnet_python_test(NAME LABEL SECONDS script arguments...): SECONDS is the limit in a plain build.
 function(cygnet_python_test name label seconds)
