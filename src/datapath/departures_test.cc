@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace cygnet {
 namespace {
@@ -20,6 +22,7 @@ class DeparturesTest : public testing::Test {
     bool any = false;
     const auto send = [&] {
       if (any) log += "send ";
+      if (any && at_first_send_) std::exchange(at_first_send_, {})();
       any = false;
     };
     departures_.Begin(egress);
@@ -35,6 +38,7 @@ class DeparturesTest : public testing::Test {
   SequenceCounter a_{0, ~uint64_t{0}};
   SequenceCounter b_{0, ~uint64_t{0}};
   Departures departures_;
+  std::function<void()> at_first_send_;
 };
 
 TEST_F(DeparturesTest, AloneNothingWaitsAndOneSendIsEnough) {
@@ -53,10 +57,13 @@ TEST_F(DeparturesTest, WaitsForTheRunOfAnotherWorker) {
   const SequenceRange others = a_.Reserve(10);
   Reserve(&b_, 1);
   Reserve(&a_, 2);
-  std::thread other([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    a_.Depart(others.first + others.count - 1);
-  });
+  std::thread other;
+  at_first_send_ = [&] {
+    other = std::thread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      a_.Depart(others.first + others.count - 1);
+    });
+  };
   EXPECT_EQ(LeaveBy(0, {1, 2, 2}), "1 send 2 2 send ") << "earlier packets go first";
   EXPECT_TRUE(b_.TurnOf(2));
   other.join();
