@@ -1,14 +1,12 @@
 #include "control/numbers/number_identity.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include <algorithm>
 #include <cstring>
 #include <string_view>
 
 #include "base/check.h"
 #include "base/endian.h"
+#include "control/numbers/keyed_hash.h"
 
 namespace cygnet {
 namespace {
@@ -31,12 +29,7 @@ class Parts {
     size_ += part.size() + 2;
   }
   std::array<uint8_t, 32> HashUnder(const KeyMaterial& secret) const {
-    std::array<uint8_t, 32> hash{};
-    unsigned int length = 0;
-    CYGNET_CHECK(HMAC(EVP_sha256(), secret.bytes().data(), static_cast<int>(secret.size()),
-                      bytes_.data(), size_, hash.data(), &length) != nullptr &&
-                 length == hash.size());
-    return hash;
+    return KeyedHash(secret, std::span(bytes_).first(size_));
   }
 
  private:

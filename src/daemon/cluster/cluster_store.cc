@@ -1,13 +1,12 @@
 #include "daemon/cluster/cluster_store.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "base/check.h"
+#include "control/numbers/keyed_hash.h"
 
 namespace cygnet {
 namespace {
@@ -19,26 +18,14 @@ constexpr int kTries = 4;
 constexpr std::size_t kStepsPerTxn = kEtcdMaxTxnOps - StoreSession::kMaxGuards;
 constexpr std::size_t kBytesPerTxn = 512u << 10;
 
-std::string Hex(const NumberId& id) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : id) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
+std::string RowName(const NumberId& id, const char* kind) {
+  return fmt::format("num/{:02x}/{}", fmt::join(id, ""), kind);
 }
-
-std::string RowName(const NumberId& id, const char* kind) { return "num/" + Hex(id) + "/" + kind; }
 
 KeyMaterial SecretOfEra(const KeyMaterial& secret, uint64_t era) {
   const std::string text = "era " + std::to_string(era);
-  std::array<uint8_t, kNumberSecretBytes> hash{};
-  unsigned int length = 0;
-  CYGNET_CHECK(HMAC(EVP_sha256(), secret.bytes().data(), static_cast<int>(secret.size()),
-                    reinterpret_cast<const uint8_t*>(text.data()), text.size(), hash.data(),
-                    &length) != nullptr &&
-               length == hash.size());
+  std::array<uint8_t, kNumberSecretBytes> hash =
+      KeyedHash(secret, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   KeyMaterial made(hash);
   SecureWipe(hash.data(), hash.size());
   return made;

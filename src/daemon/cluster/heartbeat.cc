@@ -1,8 +1,6 @@
 #include "daemon/cluster/heartbeat.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/endian.h"
+#include "control/numbers/keyed_hash.h"
 
 namespace cygnet {
 namespace {
@@ -17,15 +16,6 @@ namespace {
 constexpr std::string_view kMagic = "CYGH";
 constexpr uint8_t kVersion = 1;
 constexpr std::size_t kMacBytes = 16;
-
-std::array<uint8_t, 32> Hmac(const KeyMaterial& key, std::span<const uint8_t> bytes) {
-  std::array<uint8_t, 32> hash{};
-  unsigned int length = 0;
-  CYGNET_CHECK(HMAC(EVP_sha256(), key.bytes().data(), static_cast<int>(key.size()), bytes.data(),
-                    bytes.size(), hash.data(), &length) != nullptr &&
-               length == hash.size());
-  return hash;
-}
 
 class Writer {
  public:
@@ -55,7 +45,7 @@ class Writer {
     }
   }
   std::vector<uint8_t> Finish(const KeyMaterial& key) && {
-    const std::array<uint8_t, 32> mac = Hmac(key, out_);
+    const std::array<uint8_t, 32> mac = KeyedHash(key, out_);
     out_.insert(out_.end(), mac.begin(), mac.begin() + kMacBytes);
     CYGNET_CHECK(out_.size() <= kMaxHeartbeat);
     return std::move(out_);
@@ -112,7 +102,7 @@ class Reader {
 KeyMaterial HeartbeatKey(const KeyMaterial& secret) {
   constexpr std::string_view kPurpose = "heartbeat";
   std::array<uint8_t, 32> key =
-      Hmac(secret, {reinterpret_cast<const uint8_t*>(kPurpose.data()), kPurpose.size()});
+      KeyedHash(secret, {reinterpret_cast<const uint8_t*>(kPurpose.data()), kPurpose.size()});
   KeyMaterial derived(key);
   SecureWipe(key.data(), key.size());
   return derived;
@@ -147,7 +137,7 @@ std::optional<Heartbeat> DecodeHeartbeat(std::span<const uint8_t> datagram,
                                          const KeyMaterial& key) {
   if (datagram.size() < kMacBytes || datagram.size() > kMaxHeartbeat) return std::nullopt;
   const std::span<const uint8_t> bytes = datagram.first(datagram.size() - kMacBytes);
-  const std::array<uint8_t, 32> mac = Hmac(key, bytes);
+  const std::array<uint8_t, 32> mac = KeyedHash(key, bytes);
   if (CRYPTO_memcmp(mac.data(), datagram.data() + bytes.size(), kMacBytes) != 0) {
     return std::nullopt;
   }

@@ -1,7 +1,6 @@
 #include "daemon/cluster/key_wrap.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "base/text_file.h"
+#include "control/numbers/keyed_hash.h"
 
 namespace cygnet {
 namespace {
@@ -114,12 +114,7 @@ Hash256 HashParts(const KeyMaterial& key, std::span<const std::span<const uint8_
     bytes.insert(bytes.end(), length.begin(), length.end());
     bytes.insert(bytes.end(), part.begin(), part.end());
   }
-  Hash256 hash{};
-  unsigned int length = 0;
-  CYGNET_CHECK(HMAC(EVP_sha256(), key.bytes().data(), static_cast<int>(key.size()), bytes.data(),
-                    bytes.size(), hash.data(), &length) != nullptr &&
-               length == hash.size());
-  return hash;
+  return KeyedHash(key, bytes);
 }
 
 WrappingKeys::WrappingKeys(std::vector<KeyMaterial> keys) {

@@ -1,5 +1,7 @@
 #include "daemon/cluster/shared_record.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -66,15 +68,9 @@ std::span<const uint8_t> BytesOf(std::string_view text) {
 std::string NameOf(std::string_view purpose, const std::vector<uint8_t>& what,
                    const KeyMaterial& secret) {
   constexpr std::size_t kBytes = 16;
-  constexpr std::string_view kDigits = "0123456789abcdef";
   const std::array<std::span<const uint8_t>, 2> parts{BytesOf(purpose), what};
   const Hash256 hash = HashParts(secret, parts);
-  std::string text;
-  for (std::size_t i = 0; i < kBytes; ++i) {
-    text += kDigits[hash[i] >> 4];
-    text += kDigits[hash[i] & 15];
-  }
-  return text;
+  return fmt::format("{:02x}", fmt::join(std::span(hash).first(kBytes), ""));
 }
 
 }  // namespace
