@@ -60,6 +60,7 @@ Audit::~Audit() {
 }
 
 void Audit::Placement(const PlacementEntry& entry) {
+  if (!Admits(AuditKind::kPlacement)) return;
   AuditRecord record =
       Record(AuditKind::kPlacement,
              fmt::format("{}: {}{}{} ({}: {}){}{}", HalfText(entry.half), entry.effective,
@@ -73,10 +74,11 @@ void Audit::Placement(const PlacementEntry& entry) {
   record.fields.emplace_back("CYGNET_EFFECTIVE", entry.effective);
   record.fields.emplace_back("CYGNET_WHERE", entry.where);
   record.fields.emplace_back("CYGNET_REASON", entry.reason);
-  Submit(std::move(record));
+  Write(std::move(record));
 }
 
 void Audit::Key(const KeyEntry& entry) {
+  if (!Admits(AuditKind::kKey)) return;
   const bool ended = entry.until_ms != 0;
   const char* what = !ended         ? "was given the key of"
                      : entry.erased ? "has erased the key of"
@@ -92,7 +94,7 @@ void Audit::Key(const KeyEntry& entry) {
   record.fields.emplace_back("CYGNET_HOLDER", entry.holder);
   record.fields.emplace_back("CYGNET_HOLDER_KIND", entry.holder_kind);
   record.fields.emplace_back("CYGNET_HOLDER_IDENTITY", entry.identity);
-  Submit(std::move(record));
+  Write(std::move(record));
 }
 
 void Audit::Device(const std::string& name, const std::string& state,
@@ -227,13 +229,19 @@ bool Audit::TakeToken(AuditKind kind) {
 }
 
 void Audit::Submit(AuditRecord record) {
-  NotifySuppressed(record.kind);
-  Bucket& bucket = buckets_[static_cast<std::size_t>(record.kind)];
-  if (bucket.suppressed != 0 || !TakeToken(record.kind)) {
-    ++bucket.suppressed;
-    ++suppressed_;
-    return;
-  }
+  if (Admits(record.kind)) Write(std::move(record));
+}
+
+bool Audit::Admits(AuditKind kind) {
+  NotifySuppressed(kind);
+  Bucket& bucket = buckets_[static_cast<std::size_t>(kind)];
+  if (bucket.suppressed == 0 && TakeToken(kind)) return true;
+  ++bucket.suppressed;
+  ++suppressed_;
+  return false;
+}
+
+void Audit::Write(AuditRecord record) {
   record.fields.emplace_back("CYGNET_EVENT", Name(record.kind));
   WriteAll(record);
 }

@@ -130,6 +130,10 @@ class Audit final : public LedgerSink, public DeviceAudit {
 
   bool TakeToken(AuditKind kind);
   void Submit(AuditRecord record);
+  // Asked before a record is made, if there can be many: making one takes longer than adding an SA.
+  // False: it counts as suppressed.
+  bool Admits(AuditKind kind);
+  void Write(AuditRecord record);
   void NotifySuppressed(AuditKind kind);
   void WriteAll(const AuditRecord& record);
   void Send(Sink* row);

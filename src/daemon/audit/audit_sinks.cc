@@ -100,8 +100,13 @@ std::string AuditValue(std::string_view value) {
     plain = plain && byte > 0x20 && byte < 0x7f && c != '"' && c != '\'' && c != '=';
   }
   if (plain) return std::string(value);
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
   std::string text;
-  for (const char c : value) text += fmt::format("{:02X}", static_cast<unsigned char>(c));
+  text.reserve(2 * value.size());
+  for (const char c : value) {
+    text += kDigits[static_cast<unsigned char>(c) >> 4];
+    text += kDigits[static_cast<unsigned char>(c) & 15u];
+  }
   return text;
 }
 
