@@ -48,12 +48,19 @@ SaSpec EndsOf(const SaSpec& spec) {
   return ends;
 }
 
-template <typename Map>
-void EraseFrom(Map* map, uint32_t key, uint64_t value) {
-  const auto [begin, end] = map->equal_range(key);
-  const auto at =
-      std::find_if(begin, end, [value](const auto& entry) { return entry.second == value; });
-  if (at != end) map->erase(at);
+using ByReqid = std::unordered_map<uint32_t, std::set<uint64_t>>;
+
+const std::set<uint64_t>& NumbersOf(const ByReqid& map, Reqid reqid) {
+  static const std::set<uint64_t> kNone;
+  const auto at = map.find(reqid.value);
+  return at == map.end() ? kNone : at->second;
+}
+
+void EraseFrom(ByReqid* map, Reqid reqid, uint64_t number) {
+  const auto at = map->find(reqid.value);
+  if (at == map->end()) return;
+  at->second.erase(number);
+  if (at->second.empty()) map->erase(at);
 }
 
 }  // namespace
@@ -141,9 +148,8 @@ Result<DevicePolicies::Offer> DevicePolicies::Give(const PolicySpec& spec, uint6
     if (const auto refusal = tables_[device]->Give(spec, place, &id)) return ErrorOf(*refusal);
     offer.held_.emplace_back(device, id);
   } else if (MayNeedDevice(spec)) {
-    const auto [begin, end] = followers_of_.equal_range(spec.templates.front().reqid.value);
-    for (auto it = begin; it != end; ++it) {
-      const Follower& follower = followers_.at(it->second);
+    for (const uint64_t sa : NumbersOf(followers_of_, spec.templates.front().reqid)) {
+      const Follower& follower = followers_.at(sa);
       const bool known = std::any_of(offer.held_.begin(), offer.held_.end(), [&](const auto& held) {
         return held.first == follower.device;
       });
@@ -168,11 +174,10 @@ void DevicePolicies::Accept(Offer offer, const std::shared_ptr<Policy>& policy) 
     row.held.push_back({.device = device, .id = id, .sas = 0});
   }
   if (MayNeedDevice(policy->spec)) {
-    const uint32_t reqid = policy->spec.templates.front().reqid.value;
-    policies_of_.emplace(reqid, policy->number);
-    const auto [begin, end] = followers_of_.equal_range(reqid);
-    for (auto it = begin; it != end; ++it) {
-      const Follower& follower = followers_.at(it->second);
+    const Reqid reqid = policy->spec.templates.front().reqid;
+    policies_of_[reqid.value].insert(policy->number);
+    for (const uint64_t sa : NumbersOf(followers_of_, reqid)) {
+      const Follower& follower = followers_.at(sa);
       if (FitsForDevice(policy->spec, follower.sa->spec())) (void)Need(&row, follower.device);
     }
     // SAs may have left since the offer.
@@ -191,7 +196,7 @@ void DevicePolicies::Take(const Policy& policy) {
   if (at == rows_.end()) return;
   for (const Held& held : at->second.held) tables_[held.device]->Take(held.id);
   if (MayNeedDevice(policy.spec)) {
-    EraseFrom(&policies_of_, policy.spec.templates.front().reqid.value, policy.number);
+    EraseFrom(&policies_of_, policy.spec.templates.front().reqid, policy.number);
   }
   rows_.erase(at);
 }
@@ -203,17 +208,16 @@ std::optional<DeviceRefusal> DevicePolicies::Follow(const std::shared_ptr<Sa>& s
   const auto known = followers_.find(sa->number);
   if (known != followers_.end() && known->second.device == device) return std::nullopt;
   std::optional<DeviceRefusal> first;
-  const uint32_t reqid = sa->spec().reqid.value;
-  const auto [begin, end] = policies_of_.equal_range(reqid);
-  for (auto it = begin; it != end; ++it) {
-    Row& row = rows_.at(it->second);
+  const Reqid reqid = sa->spec().reqid;
+  for (const uint64_t policy : NumbersOf(policies_of_, reqid)) {
+    Row& row = rows_.at(policy);
     if (!FitsForDevice(row.policy->spec, sa->spec())) continue;
     auto refusal = Need(&row, device);
     if (!first.has_value()) first = std::move(refusal);
   }
   if (known != followers_.end()) Forget(sa->number);
   followers_.emplace(sa->number, Follower{.sa = sa, .device = device});
-  followers_of_.emplace(reqid, sa->number);
+  followers_of_[reqid.value].insert(sa->number);
   return first;
 }
 
@@ -222,11 +226,10 @@ void DevicePolicies::Forget(uint64_t sa_number) {
   if (at == followers_.end()) return;
   const Follower follower = std::move(at->second);
   followers_.erase(at);
-  const uint32_t reqid = follower.sa->spec().reqid.value;
+  const Reqid reqid = follower.sa->spec().reqid;
   EraseFrom(&followers_of_, reqid, sa_number);
-  const auto [begin, end] = policies_of_.equal_range(reqid);
-  for (auto it = begin; it != end; ++it) {
-    Row& row = rows_.at(it->second);
+  for (const uint64_t policy : NumbersOf(policies_of_, reqid)) {
+    Row& row = rows_.at(policy);
     if (FitsForDevice(row.policy->spec, follower.sa->spec())) Release(&row, follower.device);
   }
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -90,7 +91,8 @@ class DevicePolicies {
     std::shared_ptr<Sa> sa;
     std::size_t device = 0;
   };
-  using ByReqid = std::unordered_multimap<uint32_t, uint64_t>;
+  // Numbers in sets: thousands of policies may share a reqid.
+  using ByReqid = std::unordered_map<uint32_t, std::set<uint64_t>>;
 
   std::optional<std::size_t> DeviceOf(int32_t ifindex) const;
   std::optional<DeviceRefusal> Need(Row* row, std::size_t device);
