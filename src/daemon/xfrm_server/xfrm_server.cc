@@ -6,6 +6,7 @@
 
 #include <linux/netlink.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -77,14 +78,35 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
   // Reads before it obeys HUP: the last request of a client that left is still executed.
   Input input = Input::kNothing;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    input = ReadDatagram(&client->connection);
+    input = ReadSeries(client);
   }
   if (input == Input::kEnd) return false;
   NotifyLostTo(client);
   return true;
 }
 
-// Reads at most one datagram, so that other clients are served in between.
+// A client that adds many SAs sends the next request a few microseconds after the answer to the
+// last. Waiting for it here takes a third of a turn of the poller's loop. Ends soon enough for
+// other clients and for the rest of the loop.
+XfrmServer::Input XfrmServer::ReadSeries(Client* client) {
+  using Steady = std::chrono::steady_clock;
+  constexpr std::chrono::microseconds kPause{30};
+  constexpr std::chrono::microseconds kLongest{1000};
+  const auto began = Steady::now();
+  const bool series = began - client->served_at < 4 * kPause;
+  Input input = ReadDatagram(&client->connection);
+  auto served = Steady::now();
+  while (series && input != Input::kEnd && !client->connection.wants_write()) {
+    const auto now = Steady::now();
+    if (input == Input::kDatagram) served = now;
+    if (now - served > kPause || now - began > kLongest) break;
+    if (input == Input::kNothing) sched_yield();  // the client may need this CPU
+    input = ReadDatagram(&client->connection);
+  }
+  client->served_at = served;
+  return input;
+}
+
 XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   const ssize_t size =
       recv(client->fd(), input_.data(), input_.size(), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);

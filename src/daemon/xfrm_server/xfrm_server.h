@@ -84,12 +84,14 @@ class XfrmServer final : public ControlListener {
     // When it began to listen for EXPIRE, and of which lost SAs it has been notified.
     std::optional<std::chrono::steady_clock::time_point> listens_since{};
     std::vector<bool> notified_of_lost{};
+    std::chrono::steady_clock::time_point served_at{};  // when its last request was done
   };
   enum class Input : uint8_t { kDatagram, kNothing, kEnd };
 
   void Refuse();
   // False: the connection must be closed.
   bool Serve(Client* client, uint32_t events);
+  Input ReadSeries(Client* client);
   Input ReadDatagram(XfrmConnection* client);
   void Execute(std::span<const uint8_t> datagram, XfrmConnection* client);
   void RefuseOversized(XfrmConnection* client);
