@@ -1,47 +1,37 @@
 // Sends numbered, timestamped UDP packets from one network namespace to another at a given rate.
 // Reports loss, duplicates, reordering and latency. One process runs both ends, so that they share
-// a clock. Prints one line of JSON.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sched.h>
+// a clock. Prints one line of JSON. With --interface both ends are packet sockets.
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
-#include <cstring>
-#include <stdexcept>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "latency_histogram.h"
+#include "packet_batch.h"
+#include "sockets.h"
 
 namespace cygnet::bench {
 namespace {
 
-constexpr uint32_t kBatch = 32;
-constexpr uint32_t kHeaders = 28;  // IPv4 and UDP: sizes are those of the IP packet
 constexpr uint64_t kSecond = 1'000'000'000;
+constexpr uint32_t kLargestFrame = 1500 + 14;
 constexpr uint64_t kLongestDrain = 3 * kSecond;
-constexpr int kReceiveBuffer = 4 << 20;  // small enough not to hide an unsustainable rate
 constexpr uint32_t kImix[] = {64, 570, 64, 64, 570, 64, 1400, 64, 570, 64, 570, 64};
 
 struct Options {
   std::string from, to, source, target, size = "64";
+  std::string interface;  // not empty: packet sockets on this interface of both namespaces
+  std::string source_mac, target_mac;
   uint16_t port = 7100;
   double rate = 1000;
   double seconds = 1;
   double drain = 0.2;  // seconds without a packet after which the run is over
-};
-
-struct Stamp {
-  uint64_t run;  // distinguishes late packets of an earlier run
-  uint64_t number;
-  uint64_t sent_at;
 };
 
 struct Result {
@@ -63,74 +53,23 @@ void SleepUntil(uint64_t when) {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, nullptr);
 }
 
-[[noreturn]] void Fail(const std::string& what) {
-  throw std::runtime_error(what + ": " + std::strerror(errno));
-}
-
-sockaddr_in SocketAddress(const std::string& text, uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  if (inet_pton(AF_INET, text.c_str(), &address.sin_addr) != 1) {
-    throw std::runtime_error("not an IPv4 address: " + text);
-  }
-  return address;
-}
-
-// A socket stays in the namespace that it was created in.
-int SocketIn(const std::string& ns, const std::string& address, uint16_t port) {
-  const int fd = open(ns.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) Fail(ns);
-  close(fd);
-  const int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in local = SocketAddress(address, port);
-  if (s < 0 || bind(s, reinterpret_cast<const sockaddr*>(&local), sizeof(local)) != 0) {
-    Fail("bind " + address);
-  }
-  return s;
-}
-
-// A batch of packets with fixed buffers; only the stamps change.
-class Batch {
- public:
-  explicit Batch(uint32_t bytes) : bytes_(kBatch * bytes), iov_(kBatch), messages_(kBatch) {
-    for (uint32_t i = 0; i < kBatch; ++i) {
-      iov_[i] = {.iov_base = bytes_.data() + i * bytes, .iov_len = bytes};
-      messages_[i] = {};
-      messages_[i].msg_hdr.msg_iov = &iov_[i];
-      messages_[i].msg_hdr.msg_iovlen = 1;
-    }
-  }
-  void SetLength(uint32_t i, uint32_t bytes) { iov_[i].iov_len = bytes; }
-  void Write(uint32_t i, const Stamp& stamp) {
-    std::memcpy(iov_[i].iov_base, &stamp, sizeof(stamp));
-  }
-  Stamp Read(uint32_t i) const {
-    Stamp stamp;
-    std::memcpy(&stamp, iov_[i].iov_base, sizeof(stamp));
-    return stamp;
-  }
-  uint32_t received_bytes(uint32_t i) const { return messages_[i].msg_len; }
-  mmsghdr* data() { return messages_.data(); }
-
- private:
-  std::vector<uint8_t> bytes_;
-  std::vector<iovec> iov_;
-  std::vector<mmsghdr> messages_;
-};
-
 class Generator {
  public:
   explicit Generator(const Options& options) : options_(options) {
-    in_ = SocketIn(options.to, options.target, options.port);
+    const sockaddr_in to = SocketAddress(options.target, options.port);
+    if (options.interface.empty()) {
+      in_ = UdpSocketIn(options.to, options.target, options.port);
+      out_ = UdpSocketIn(options.from, options.source, static_cast<uint16_t>(options.port + 1));
+      if (connect(out_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) Fail("connect");
+    } else {
+      in_ = PacketSocketIn(options.to, options.interface, options.port);
+      out_ = PacketSocketIn(options.from, options.interface, 0);
+      headers_.emplace(options.source_mac, options.target_mac,
+                       SocketAddress(options.source, static_cast<uint16_t>(options.port + 1)), to);
+    }
     const timeval wait{.tv_sec = 0, .tv_usec = 20'000};
     setsockopt(in_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    if (setsockopt(in_, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(int)) != 0) {
-      setsockopt(in_, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof(int));
-    }
-    out_ = SocketIn(options.from, options.source, static_cast<uint16_t>(options.port + 1));
-    const sockaddr_in to = SocketAddress(options.target, options.port);
-    if (connect(out_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) Fail("connect");
+    LimitReceiveBuffer(in_);
     expected_ = static_cast<uint64_t>(options.rate * options.seconds);
     seen_.assign(expected_, false);
   }
@@ -160,23 +99,26 @@ class Generator {
     };
     std::printf(
         "{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"twice\": %lu, \"late\": %lu, "
-        "\"sent_pps\": %.0f, \"bytes\": %lu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+        "\"sent_pps\": %.0f, \"received_pps\": %.0f, \"bytes\": %lu, \"p50_us\": %.1f, \"p99_us\": "
+        "%.1f, "
         "\"p999_us\": %.1f, \"max_us\": %.1f, \"lag_ms\": %.1f}\n",
         sent_, received, sent_ - received, result_.twice, result_.late,
-        static_cast<double>(sent_) / sent_seconds_, result_.bytes, us(0.5), us(0.99), us(0.999),
+        static_cast<double>(sent_) / sent_seconds_,
+        static_cast<double>(received) / (sent_seconds_ + static_cast<double>(lag_) * 1e-9),
+        result_.bytes, us(0.5), us(0.99), us(0.999),
         static_cast<double>(result_.latency.max()) * 1e-3, static_cast<double>(lag_) * 1e-6);
   }
 
  private:
   uint32_t PayloadOf(uint64_t number) const {
-    return (size_ == 0 ? kImix[number % std::size(kImix)] : size_) - kHeaders;
+    return (size_ == 0 ? kImix[number % std::size(kImix)] : size_) - kIpHeaders;
   }
 
   // Sends at most one batch at once. When late it sends as fast as it can, and it stops when the
   // time is over: `sent_pps` is the rate that it reached.
   void Send() {
     prctl(PR_SET_TIMERSLACK, 1000);
-    Batch batch(1500);
+    PacketBatch batch(kLargestFrame, headers());
     const uint64_t begin = Now();
     const auto length = static_cast<uint64_t>(options_.seconds * static_cast<double>(kSecond));
     uint64_t now = begin;
@@ -186,7 +128,9 @@ class Generator {
       const auto count =
           static_cast<uint32_t>(std::min<uint64_t>(due - std::min(due, sent_), kBatch));
       for (uint32_t i = 0; i < count; ++i) {
-        batch.SetLength(i, PayloadOf(sent_ + i));
+        const uint32_t payload = PayloadOf(sent_ + i);
+        batch.SetPayload(i, payload);
+        if (headers_) FrameHeaders::SetLengths(batch.packet(i), payload);
         batch.Write(i, {.run = run_, .number = sent_ + i, .sent_at = now});
       }
       const int n = count == 0 ? 0 : sendmmsg(out_, batch.data(), count, 0);
@@ -201,20 +145,18 @@ class Generator {
   }
 
   void Receive() {
-    Batch batch(2048);
+    PacketBatch batch(2048, headers());
     uint64_t next = 0;
     while (!done_) {
       const int n = recvmmsg(in_, batch.data(), kBatch, MSG_WAITFORONE, nullptr);
       if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return;
       const uint64_t now = Now();
       for (uint32_t i = 0; n > 0 && i < static_cast<uint32_t>(n); ++i) {
+        if (!batch.HasStamp(i)) continue;
         const Stamp stamp = batch.Read(i);
-        if (batch.received_bytes(i) < sizeof(Stamp) || stamp.run != run_ ||
-            stamp.number >= expected_) {
-          continue;
-        }
+        if (stamp.run != run_ || stamp.number >= expected_) continue;
         result_.latency.Add(now - stamp.sent_at);
-        result_.bytes += batch.received_bytes(i) + kHeaders;
+        result_.bytes += batch.payload(i) + kIpHeaders;
         result_.twice += seen_[stamp.number];
         seen_[stamp.number] = true;
         result_.late += stamp.number < next;
@@ -228,6 +170,11 @@ class Generator {
   const Options options_;
   const uint32_t size_ =
       options_.size == "imix" ? 0 : static_cast<uint32_t>(std::stoul(options_.size));
+  std::span<const uint8_t> headers() const {
+    return headers_ ? headers_->bytes() : std::span<const uint8_t>();
+  }
+
+  std::optional<FrameHeaders> headers_;  // of packet sockets
   int in_ = -1;
   int out_ = -1;
   uint64_t expected_ = 0;
@@ -257,6 +204,11 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds, "duration of sending");
   app.add_option("--drain", options.drain, "seconds to wait for the last packets");
   app.add_option("--port", options.port, "UDP port of the receiver; the sender's is the next");
+  auto* interface = app.add_option("--interface", options.interface,
+                                   "packet sockets on this interface of both namespaces");
+  app.add_option("--source-mac", options.source_mac, "MAC address to send from")->needs(interface);
+  auto* mac = app.add_option("--target-mac", options.target_mac, "MAC address of the next hop");
+  interface->needs(mac->needs(interface));
   CLI11_PARSE(app, argc, argv);
   try {
     cygnet::bench::Generator generator(options);

@@ -31,13 +31,17 @@ class System:
         self.dir = os.path.join(workdir, self.name)
         os.makedirs(self.dir)
         self.sides = self.make_sides()
+        self.ends = self.sides  # where the traffic begins and ends
         self.daemons = []
 
     def make_sides(self):
         return [Namespace(f"{self.name}-{side}") for side in ("west", "east")]
 
-    def namespace_file(self, side):
-        return f"/proc/{self.sides[side].holder.pid}/ns/net"
+    def generator(self):
+        """The generator's arguments that name the ends of the traffic."""
+        source, target = self.addresses
+        west, east = (f"/proc/{end.holder.pid}/ns/net" for end in self.ends)
+        return ["--from", west, "--to", east, "--source", source, "--target", target]
 
     def start(self):
         raise NotImplementedError
@@ -85,7 +89,7 @@ class System:
             raise LabError(f"{self.name}: {len(frames)} frames on the wire, {clear} in clear")
 
     def _ping(self, count):
-        return self.sides[0].run(
+        return self.ends[0].run(
             ["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "1", "-s", "64", "-p", MARK.hex(),
              "-I", self.addresses[0], self.addresses[1]], check=False).returncode
 

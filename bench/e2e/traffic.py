@@ -17,7 +17,7 @@ _LOWEST, _HIGHEST = 500, 4_000_000
 
 def tcp(system, streams, reverse, seconds):
     """Mbit/s received."""
-    west, east = system.sides
+    west, east = system.ends
     server = east.popen(["iperf3", "-s", "-1", "-B", system.addresses[1]],
                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -37,16 +37,16 @@ def tcp(system, streams, reverse, seconds):
 
 
 class Generator:
-    """pktgen between the sides of a system."""
+    """pktgen between the ends of a system. `cpu`: where all of its threads run."""
 
-    def __init__(self, build):
+    def __init__(self, build, cpu=None):
         self.program = os.path.join(build, "bench", "e2e", "pktgen")
+        self.prefix = [] if cpu is None else ["taskset", "-c", str(cpu)]
 
     def send(self, system, size, rate, seconds):
         result = subprocess.run(
-            [self.program, "--from", system.namespace_file(0), "--to", system.namespace_file(1),
-             "--source", system.addresses[0], "--target", system.addresses[1], "--size", size,
-             "--rate", f"{rate:.0f}", "--seconds", str(seconds)],
+            [*self.prefix, self.program, *system.generator(), "--size", size, "--rate",
+             f"{rate:.0f}", "--seconds", str(seconds)],
             capture_output=True, text=True, timeout=seconds + 30, check=False)
         if result.returncode != 0:
             raise LabError(f"{system.name}: {result.stderr.strip()}")

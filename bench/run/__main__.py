@@ -63,6 +63,10 @@ def measure(args):
         import e2e_steps  # needs namespaces; the other groups do not
         more_notes, more_errors = e2e_steps.run(args, rows, progress)
         notes, errors = notes + more_notes, errors + more_errors
+    if "chain" in args.groups:
+        import chain_steps
+        more_notes, more_errors = chain_steps.run(args, rows, progress)
+        notes, errors = notes + more_notes, errors + more_errors
     progress("")
     return {"format": FORMAT, "machine": machine.describe(bench.tsc_hz),
             "source": source, "rounds": args.rounds, "quick": args.quick,
@@ -129,7 +133,7 @@ def against(run, path, threshold):
 
 def main(argv):
     args = arguments(argv)
-    if not args.load and "e2e" in args.groups:
+    if not args.load and {"e2e", "chain"} & set(args.groups):
         import e2e_steps
         e2e_steps.become_able()
     run = load(args.load) if args.load else measure(args)

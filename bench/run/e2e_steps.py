@@ -1,5 +1,6 @@
 """The end-to-end part of a run: all systems are set up at once and take short turns, one at a time."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -90,27 +91,50 @@ class EndToEnd:
 def run(args, rows, progress):
     """Adds the rows; returns notes and errors."""
     workdir = tempfile.mkdtemp(prefix="cygnet-bench-")
-    errors, running = [], []
     part = EndToEnd(args.build, args.quick)
     candidates, notes = available(args.build, workdir, not args.no_peers)
+    errors = []
     try:
-        for system in candidates:
-            progress(f"starting {system.name}")
-            try:
-                system.start()
-                system.check()
-                running.append(system)
-            except LabError as error:
-                text = f"{system.name} was not measured end to end: {_without(workdir, error)}"
-                (notes if system.brief else errors).append(text)
-            system.pause(True)
+        running = started(candidates, workdir, notes, errors, progress)
         for number in range(max(1, args.rounds // 3)):
             _round(part, running, number, rows, errors, progress)
     finally:
-        for system in candidates:
-            system.close()
-        shutil.rmtree(workdir, ignore_errors=True)
+        close(candidates, workdir)
     return notes, errors
+
+
+def started(candidates, workdir, notes, errors, progress):
+    """The systems that start and carry packets; all of them are paused."""
+    running = []
+    for system in candidates:
+        progress(f"starting {system.name}")
+        try:
+            system.start()
+            system.check()
+            running.append(system)
+        except LabError as error:
+            text = f"{system.name} was not measured end to end: {_without(workdir, error)}"
+            (notes if system.brief else errors).append(text)
+        system.pause(True)
+    return running
+
+
+def close(systems_, workdir):
+    for system in systems_:
+        system.close()
+    shutil.rmtree(workdir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_alone(system, errors):
+    """Lets the system run while all others are stopped; an error of it ends only its turn."""
+    system.pause(False)
+    try:
+        yield
+    except LabError as error:
+        errors.append(_without("", error))
+    finally:
+        system.pause(True)
 
 
 def _without(workdir, error):
@@ -127,14 +151,9 @@ def _round(part, running, number, rows, errors, progress):
                 continue
             progress(f"end to end, round {number + 1}: {system.name} "
                      f"{'tcp' if size is None else f'udp {size}'}")
-            system.pause(False)
-            try:
+            with running_alone(system, errors):
                 if size is None:
                     part.idle(system, rows)
                     part.tcp(system, rows)
                 else:
                     part.udp(system, size, rows)
-            except LabError as error:
-                errors.append(_without("", error))
-            finally:
-                system.pause(True)

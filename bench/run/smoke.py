@@ -69,18 +69,35 @@ def programs(build):
 
 def wire(build):
     """Cygnet's own daemons and pktgen: 1000 packets per second are very few; at least half must arrive."""
-    import shutil
     import tempfile
 
     import e2e_steps  # sets the paths to labkit
     workdir = tempfile.mkdtemp(prefix="cygnet-smoke-")
     found, _ = e2e_steps.available(build, workdir, peers=False, variants=False)
+    return carried(found, workdir, e2e_steps.traffic.Generator(build), 0.5)
+
+
+def chain(build):
+    """The same through two gateways between two hosts, by each of Cygnet's ways and the kernel's."""
+    import tempfile
+
+    import chain_steps
+    workdir = tempfile.mkdtemp(prefix="cygnet-smoke-")
+    found, notes = chain_steps.available(build, workdir, peers=False)
+    for note in notes:
+        print(f"note: {note}")
+    return carried(found, workdir, chain_steps.traffic.Generator(build), 0.2)
+
+
+def carried(found, workdir, generator, seconds):
+    """Failures of the systems; closes them."""
+    import shutil
     failures = []
     try:
         for system in found:
             system.start()
             system.check()
-            result = e2e_steps.traffic.Generator(build).send(system, "imix", 1000, 0.5)
+            result = generator.send(system, "imix", 1000, seconds)
             print(f"{system.name}: {result}")
             if result["received"] < result["sent"] / 2:
                 failures.append(f"{system.name}: {result['received']} of {result['sent']} arrived")
@@ -96,9 +113,9 @@ def wire(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
-    parser.add_argument("part", choices=("programs", "wire"))
+    parser.add_argument("part", choices=("programs", "wire", "chain"))
     args = parser.parse_args()
-    if args.part == "wire":
+    if args.part != "programs":
         sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                                         "test", "interop"))
         import labkit
@@ -107,7 +124,7 @@ def main():
         except labkit.LabError as error:
             print(f"skipped: {error}")
             return SKIPPED
-    failures = (programs if args.part == "programs" else wire)(args.build)
+    failures = {"programs": programs, "wire": wire, "chain": chain}[args.part](args.build)
     for failure in failures:
         print(f"FAILED {failure}")
     return 1 if failures else 0

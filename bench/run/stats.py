@@ -87,8 +87,22 @@ def speedup(ours, theirs):
     return ours.figure / theirs.figure if theirs.figure else None
 
 
+def speedups(ours, theirs):
+    """The speed-up of each round, measured side by side."""
+    return [(b / a if ours.less_is_better else a / b)
+            for a, b in zip(ours.best, theirs.best) if a and b]
+
+
 def speedup_by_round(ours, theirs):
-    """Lowest and highest speed-up of single rounds, each measured side by side."""
-    ratios = [(b / a if ours.less_is_better else a / b)
-              for a, b in zip(ours.best, theirs.best) if a and b]
+    """Lowest and highest speed-up of single rounds."""
+    ratios = speedups(ours, theirs)
     return (min(ratios), max(ratios)) if ratios else None
+
+
+def quantile(values, q):
+    """The value below which the fraction `q` lies, between neighbours in proportion."""
+    ordered = sorted(values)
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (at - low) * (ordered[high] - ordered[low])

@@ -7,7 +7,7 @@ import subprocess
 import dpdk
 from gbench import Program
 
-GROUPS = ("engine", "esp", "scale", "control", "e2e")
+GROUPS = ("engine", "esp", "scale", "control", "e2e", "chain")
 # scale_memory's lines of whole tables; parts of them are indented.
 _MEMORY_LINE = re.compile(r"^(SAs, \w+|policies) .* ([\d.]+) us each +(\d+) bytes each$", re.M)
 _ENGINE_ROWS = "/(gcm128|gcm256|chacha)/"

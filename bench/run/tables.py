@@ -5,7 +5,7 @@ import textwrap
 
 import machine as machines
 import opening
-from stats import CYCLES
+from stats import CYCLES, quantile, speedups
 
 TITLES = {
     "engine": "(a) Raw engine",
@@ -14,9 +14,15 @@ TITLES = {
     "scale": "(f) Many SAs, many policies, two workers",
     "control": "(g) SAs and policies through the socket",
     "e2e": "(e) End to end",
+    "chain": "(h) Two gateways between two hosts",
 }
-_SYSTEMS = ("control", "e2e")  # groups whose columns are systems, not sizes
+_SYSTEMS = ("control", "e2e", "chain")  # groups whose columns are systems, not sizes
 _CELLS = "ns a packet: figure / median, ± spread"
+# Pairs of systems whose ratios are shown: of what they are, and as which multiple.
+_PAIRS = {"chain": (("cygnet-inside", "cygnet-tap"), ("cygnet-tap", "wireguard-go"),
+                    ("cygnet-inside", "wireguard-go"), ("cygnet-tap", "kernel"),
+                    ("cygnet-inside", "kernel"))}
+_RATIO_ROWS = re.compile(r"/(rate|saturated|p50|cpu)$")
 # How a name splits into row and column; names that do not match stay a list.
 _SPLITS = {
     "engine": re.compile(r"engine_bench:(?P<a>\w+/[\w-]+/(?:out|in))/(?P<column>\w+)/(?P<b>\d+)"),
@@ -24,6 +30,7 @@ _SPLITS = {
     "peers": re.compile(r"librte_ipsec:(?P<a>.+/(?:out|in))/(?P<column>\w+)(?P<b>)"),
     "control": re.compile(r"control:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
     "e2e": re.compile(r"e2e:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
+    "chain": re.compile(r"chain:(?P<a>.+)/(?P<column>[\w-]+)(?P<b>)"),
 }
 
 
@@ -66,6 +73,24 @@ def matrix(rows, group, tsc_hz):
     head = "row" if group in _SYSTEMS else f"bytes ({_CELLS})"
     body = [[line, *(by.get(column, "-") for column in columns)] for line, by in cells.items()]
     return (TITLES[group], [head, *columns], body), rest
+
+
+def ratio_table(rows, group):
+    """Pairs of systems: how many times as fast the first is, by round."""
+    body = []
+    for first, second in _PAIRS.get(group, ()):
+        for row in rows.of(group):
+            stem, _, system = row.name.rpartition("/")
+            if not _RATIO_ROWS.search(stem):
+                continue
+            other = rows.get(f"{stem}/{second}")
+            ratios = speedups(row, other) if system == first and other else []
+            if ratios:
+                cells = [f"{quantile(ratios, q):.2f}" for q in (0.5, 0.05, 0.95)]
+                body.append([f"{stem.partition(':')[2]}: {first} against {second}", *cells,
+                             str(len(ratios))])
+    return (TITLES[group] + ", ratios of single rounds (more than 1: the first is better)",
+            ["row", "median", "5th percentile", "95th percentile", "rounds"], body)
 
 
 def _natural(row):
@@ -125,6 +150,8 @@ def all_tables(rows, answers, tsc_hz):
     tables = [target_table(answers)] if answers else []
     for group in TITLES:
         tables += group_tables(rows, group, tsc_hz)
+        ratios = ratio_table(rows, group)
+        tables += [ratios] if ratios[2] else []
     return tables
 
 

@@ -134,6 +134,18 @@ def _end_to_end(rows, _machine):
                       rows.get(f"e2e:udp/64/rate/{peer}"), 1.0)
 
 
+def _chain(rows, _machine):
+    for size in ("64", "1400"):
+        yield _faster("inside path against TAP path", f"{size} bytes",
+                      rows.get(f"chain:udp/{size}/rate/cygnet-inside"),
+                      rows.get(f"chain:udp/{size}/rate/cygnet-tap"), 2.0)
+    for size in ("64", "512", "1400"):
+        ours, theirs = (rows.figure(f"chain:udp/{size}/latency10/p50/{system}")
+                        for system in ("cygnet-inside", "kernel"))
+        yield Answer("inside path's latency, of the kernel's forwarding", f"p50, {size} bytes",
+                     ours / theirs if ours and theirs else None, "x", 1.3, at_least=False)
+
+
 def _kept(rows, target, stem, base, counts):
     """The fraction of a small table's rate that a large table keeps."""
     for count, need in counts:
@@ -160,5 +172,5 @@ def _scale(rows, _machine):
 
 
 def check(rows, machine):
-    for part in (_esp_alone, _overhead, _stack_only, _engine, _engine_rate, _scale, _end_to_end):
+    for part in (_esp_alone, _overhead, _stack_only, _engine, _engine_rate, _scale, _end_to_end, _chain):
         yield from part(rows, machine)

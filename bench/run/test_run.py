@@ -11,6 +11,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [_HERE, os.path.join(_HERE, "..", "e2e"),
                 os.path.join(_HERE, "..", "..", "test", "interop")]
 
+import chain_steps  # noqa: E402
 import compare  # noqa: E402
 import dpdk  # noqa: E402
 import machine  # noqa: E402
@@ -20,7 +21,7 @@ import tables  # noqa: E402
 import targets  # noqa: E402
 import traffic  # noqa: E402
 from gbench import Program  # noqa: E402
-from stats import CYCLES, Row, Rows, speedup, speedup_by_round  # noqa: E402
+from stats import CYCLES, Row, Rows, quantile, speedup, speedup_by_round  # noqa: E402
 
 
 def timed(name, *best, typical=None):
@@ -58,6 +59,10 @@ class Statistics(unittest.TestCase):
     def test_rounds_are_compared_side_by_side(self):
         ours, theirs = timed("a", 50, 80), timed("b", 100, 240)
         self.assertEqual(speedup_by_round(ours, theirs), (2, 3))
+
+    def test_quantiles_lie_between_neighbours_in_proportion(self):
+        self.assertEqual([quantile([4, 1, 2, 3], q) for q in (0, 0.5, 1)], [1, 2.5, 4])
+        self.assertEqual(quantile([7], 0.95), 7)
 
     def test_rows_come_back_from_json(self):
         row = timed("a", 1, 2, typical=[3, 4])
@@ -150,6 +155,42 @@ class Targets(unittest.TestCase):
                              "stack only")
         self.assertAlmostEqual(found["out 64"].figure, 0.75)
         self.assertFalse(found["out 64"].met)
+
+
+class Chain(unittest.TestCase):
+    def rows(self):
+        rows = Rows()
+        for inside, tap in ((300, 100), (200, 100), (240, 120)):
+            rows.add("chain", "chain:udp/64/rate/cygnet-inside", "packets/s", inside,
+                     less_is_better=False)
+            rows.add("chain", "chain:udp/64/rate/cygnet-tap", "packets/s", tap, less_is_better=False)
+        return rows
+
+    def test_ratios_are_those_of_rounds(self):
+        (line,) = tables.ratio_table(self.rows(), "chain")[2]
+        self.assertEqual(line, ["udp/64/rate: cygnet-inside against cygnet-tap", "2.00", "2.00",
+                                "2.90", "3"])
+
+    def test_the_inside_path_is_held_against_the_tap_path_and_the_kernel(self):
+        rows = self.rows()
+        for system, us in (("cygnet-inside", 26), ("kernel", 20)):
+            rows.add("chain", f"chain:udp/64/latency10/p50/{system}", "µs", us)
+        found = {(a.target.split(",")[0], a.case): a for a in targets.check(rows, HERE)}
+        self.assertAlmostEqual(found["inside path against TAP path", "64 bytes"].figure, 2.4)
+        self.assertTrue(found["inside path's latency", "p50, 64 bytes"].met)
+        self.assertIsNone(found["inside path against TAP path", "1400 bytes"].figure)
+
+    def test_without_idle_time_the_cpu_time_is_unknown(self):
+        def stat(idle):
+            return unittest.mock.mock_open(read_data=f"cpu 9 9 9 {idle} 0 0 0 0 0 0\n")
+        clock = [0.0, 1.0]
+        for idle_ticks, seconds in ((0, None), (50, os.cpu_count() - 0.5)):
+            with unittest.mock.patch("time.monotonic", side_effect=clock), \
+                 unittest.mock.patch("os.sysconf", return_value=100):
+                with unittest.mock.patch("builtins.open", stat(0)):
+                    busy = chain_steps.Busy()
+                with unittest.mock.patch("builtins.open", stat(idle_ticks)):
+                    self.assertEqual(busy.seconds(), seconds)
 
 
 class Search(unittest.TestCase):
