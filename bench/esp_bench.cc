@@ -296,31 +296,34 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Di
 }
 
 template <typename... Args>
-void Register(const std::string& stage, Direction direction, uint32_t size, Args... args) {
+void Register(std::optional<int> windows, const std::string& stage, Direction direction,
+              uint32_t size, Args... args) {
   const std::string name = stage + (direction == Direction::kOut ? "/out/" : "/in/") +
                            (size == kImix ? std::string("imix") : std::to_string(size));
-  benchmark::RegisterBenchmark(name.c_str(), args...)
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond);
+  auto* row = benchmark::RegisterBenchmark(name.c_str(), args...)
+                  ->UseManualTime()
+                  ->Unit(benchmark::kMicrosecond);
+  if (windows) row->Iterations(*windows);
 }
 
-void RegisterAll() {
+void RegisterAll(std::optional<int> windows) {
   for (const uint32_t size : {64u, 590u, 1400u, kImix}) {
     for (const Direction d : {Direction::kOut, Direction::kIn}) {
       const EngineInfo* best = nullptr;
       for (const EngineInfo* info : BuiltinEngines()) {
         if (info->kind != EngineKind::kCpu || info->probe() == 0) continue;
         if (best == nullptr || info->probe() > best->probe()) best = info;
-        Register("engine/" + std::string(info->name), d, size, Engine, info, d, size);
+        Register(windows, "engine/" + std::string(info->name), d, size, Engine, info, d, size);
       }
       if (best == nullptr) continue;
       // The engine as on a CPU without AVX-512.
-      Register("transform/software_avx2", d, size, Transform, best, EngineOptions{.avx512 = false},
-               Crypto::kSoftware, d, size);
+      Register(windows, "transform/software_avx2", d, size, Transform, best,
+               EngineOptions{.avx512 = false}, Crypto::kSoftware, d, size);
       for (const Crypto c : {Crypto::kSoftware, Crypto::kOffload}) {
         const std::string where = c == Crypto::kSoftware ? "software" : "offload";
-        Register("transform/" + where, d, size, Transform, best, EngineOptions{}, c, d, size);
-        Register("pipeline/" + where, d, size, Pipeline, best, c, d, size);
+        Register(windows, "transform/" + where, d, size, Transform, best, EngineOptions{}, c, d,
+                 size);
+        Register(windows, "pipeline/" + where, d, size, Pipeline, best, c, d, size);
       }
     }
   }
@@ -330,7 +333,7 @@ void RegisterAll() {
 }  // namespace cygnet::bench
 
 int main(int argc, char** argv) {
-  cygnet::bench::RegisterAll();
+  cygnet::bench::RegisterAll(cygnet::bench::TakeWindows(&argc, argv));
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   std::printf("TSC %.3f GHz; p5 and median are TSC cycles per packet\n",

@@ -218,8 +218,8 @@ void Register(const std::string& name, int iterations, Args... args) {
       ->Iterations(iterations);
 }
 
-void RegisterAll(bool smoke, uint32_t most_sas) {
-  const int rounds = smoke ? 3 : 1000;
+void RegisterAll(bool smoke, uint32_t most_sas, std::optional<int> windows) {
+  const int rounds = windows.value_or(smoke ? 3 : 1000);
   for (const uint32_t n : {1u, 256u, 4096u, 65536u, 1000000u}) {
     if (n > most_sas) continue;
     Register("sas/out/" + std::to_string(n), rounds, RunSasOut, n);
@@ -263,7 +263,8 @@ bool TakeFlag(int* argc, char** argv, const char* flag) {
 int main(int argc, char** argv) {
   const bool full = cygnet::bench::TakeFlag(&argc, argv, "--full");
   const bool smoke = cygnet::bench::TakeFlag(&argc, argv, "--smoke");
-  cygnet::bench::RegisterAll(smoke, full ? 1000000 : smoke ? 4096 : 65536);
+  const auto windows = cygnet::bench::TakeWindows(&argc, argv);
+  cygnet::bench::RegisterAll(smoke, full ? 1000000 : smoke ? 4096 : 65536, windows);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   std::fprintf(stderr, "TSC: %.3f GHz; p5 and median in TSC cycles per packet\n",

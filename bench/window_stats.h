@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace cygnet::bench {
@@ -33,13 +36,34 @@ inline double TscPerSecond() {
   return rate;
 }
 
+// What a window runs. Not inlined: tools that count instructions know a window by this name
+// (run/callgrind.py).
+template <typename Fn>
+[[gnu::noinline]] void TimedWindow(Fn& fn) {
+  fn();
+}
+
+// Removes the flag --windows=N from the arguments and returns N: how many windows each row runs, so
+// that instructions can be counted. Without it the program decides.
+inline std::optional<int> TakeWindows(int* argc, char** argv) {
+  constexpr std::string_view kFlag = "--windows=";
+  for (int i = 1; i < *argc; ++i) {
+    if (!std::string_view(argv[i]).starts_with(kFlag)) continue;
+    const int windows = std::atoi(argv[i] + kFlag.size());
+    for (int k = i; k + 1 < *argc; ++k) argv[k] = argv[k + 1];
+    --*argc;
+    if (windows > 0) return windows;
+  }
+  return std::nullopt;
+}
+
 class WindowStats {
  public:
   // Times one window of `packets` packets and reports it to the framework.
   template <typename Fn>
   void Time(benchmark::State* state, uint32_t packets, Fn fn) {
     const uint64_t begin = Tsc();
-    fn();
+    TimedWindow(fn);
     const uint64_t ticks = Tsc() - begin;
     per_packet_.push_back(static_cast<double>(ticks) / packets);
     state->SetIterationTime(static_cast<double>(ticks) / TscPerSecond());

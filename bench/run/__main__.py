@@ -5,6 +5,8 @@ import json
 import os
 import sys
 
+import against
+import callgrind
 import compare
 import machine
 import steps
@@ -31,10 +33,44 @@ def arguments(argv):
     parser.add_argument("--load", metavar="FILE", help="do not measure; use a stored run")
     parser.add_argument("--threshold", type=float, default=0.1,
                         help="relative change that counts, besides the spread (0.1)")
+    parser.add_argument("--against", metavar="BUILD",
+                        help="measure this build and BUILD, another build directory, in turns: "
+                        f"{', '.join(against.GROUPS)} (without --only: {', '.join(against.DEFAULT)})")
+    parser.add_argument("--limit", type=_fraction, metavar="PERCENT",
+                        help="with --against: status 1 if a row is slower by more")
+    parser.add_argument("--instructions", action="store_true",
+                        help="count the instructions of a packet by stage; with --against, of both builds")
     args = parser.parse_args(argv)
+    if args.limit is not None and not args.against:
+        parser.error("--limit needs --against")
+    if args.against:
+        _check_against(parser, args)
+        args.rounds = args.rounds or (3 if args.quick else against.ROUNDS)
+        args.groups = args.only or list(against.DEFAULT)
+        return args
     args.rounds = args.rounds or (3 if args.quick else 12)
     args.groups = args.only or list(steps.GROUPS)
     return args
+
+
+def _fraction(text):
+    """"2%", "2" and "0.5 %" are percents."""
+    value = float(text.rstrip("% ")) / 100
+    if not 0 <= value < 10:
+        raise ValueError
+    return value
+
+
+def _check_against(parser, args):
+    other = [group for group in args.only or () if group not in against.GROUPS]
+    if other:
+        parser.error(f"--against does not measure {', '.join(other)}; it measures {', '.join(against.GROUPS)}")
+    for option in ("markdown", "compare", "load"):
+        if getattr(args, option):
+            parser.error(f"--{option} does not go with --against")
+    if not os.path.isdir(os.path.join(args.against, "bench")):
+        parser.error(f"{args.against} is not a build directory of Cygnet with benchmarks: build there "
+                     "what is to be measured (esp_bench engine_bench cygnetd cygnet cygnet_xfrm_shim)")
 
 
 def measure(args):
@@ -111,7 +147,7 @@ def report(run):
         print(f"error: {error}")
 
 
-def against(run, path, threshold):
+def compare_with(run, path, threshold):
     """Prints the rows that moved. Returns 0 if none got worse, 1 if one did, 2 if the runs do not compare."""
     old = load(path)
     why = compare.difference(old["machine"], run["machine"])
@@ -131,11 +167,62 @@ def against(run, path, threshold):
     return 1 if worse else 0
 
 
+def count_instructions(builds, limit):
+    """Prints a table for each row; what --json stores of them, and 1 if a build takes more than the limit
+    allows, or cannot be counted."""
+    stored, status = [], 0
+    for title, program, pattern in callgrind.ROWS:
+        progress(f"counting instructions: {title}")
+        try:
+            counted = [callgrind.count(build, program, pattern) for build in builds]
+        except RuntimeError as error:
+            progress("")
+            print(f"error: {error}")
+            status = 1
+            continue
+        progress("")
+        print(tables.as_text(callgrind.table(title, counted)), end="\n\n")
+        stored.append({"row": title, "stages": counted})
+        totals = [callgrind.total(stages, callgrind.INSTRUCTIONS) for stages in counted]
+        if limit is not None and totals[-1] > totals[0] * (1 + limit):
+            print(f"more instructions, by more than {100 * limit:g} %: {title}")
+            status = 1
+    return stored, status
+
+
+def before_and_after(args):
+    """--against: both builds in one run."""
+    cpu = str(sorted(os.sched_getaffinity(0))[-1])
+    load_before = os.getloadavg()[0]
+    if args.instructions:
+        builds = [args.against, args.build]
+        for name, build in zip(against.NAMES, builds):
+            print(f"{name}: {os.path.abspath(build)}")
+        stored, status = count_instructions(builds, args.limit)
+        result = {"instructions": stored}
+    else:
+        run = against.run(args, cpu, progress)
+        progress("")
+        print(machine.title(machine.describe()))
+        status = against.report(run, args.limit)
+        result = {**run, "verdicts": [verdict.to_json() for verdict in run["verdicts"]]}
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump({"format": "against 1", "machine": machine.describe(), "rounds": args.rounds,
+                       "load": [load_before, os.getloadavg()[0]], **result}, f, indent=1)
+            f.write("\n")
+    return status
+
+
 def main(argv):
     args = arguments(argv)
+    if args.instructions and not args.against:
+        return count_instructions([args.build], None)[1]
     if not args.load and {"e2e", "chain"} & set(args.groups):
         import e2e_steps
         e2e_steps.become_able()
+    if args.against:
+        return before_and_after(args)
     run = load(args.load) if args.load else measure(args)
     run["answers"] = list(targets.check(run["rows"], run["machine"]))
     report(run)
@@ -144,7 +231,7 @@ def main(argv):
     if args.markdown:
         with open(args.markdown, "w", encoding="utf-8") as f:
             f.write(tables.markdown(run))
-    status = against(run, args.compare, args.threshold) if args.compare else 0
+    status = compare_with(run, args.compare, args.threshold) if args.compare else 0
     return status or (1 if run["errors"] else 0)
 
 

@@ -28,6 +28,14 @@ class Program:
     def there(self):
         return os.path.exists(self.path)
 
+    def list(self):
+        """Full names of its rows."""
+        result = subprocess.run([self.path, "--benchmark_list_tests=true"], capture_output=True,
+                                text=True, check=False)
+        if result.returncode != 0:
+            self.errors.append(f"{self.name}: exit {result.returncode}: {result.stderr[-300:]}")
+        return [line for line in result.stdout.splitlines() if "/" in line and " " not in line]
+
     def run(self, rows, group, pattern=None, min_time=0.02, options=()):
         """One short run; adds an entry to each row that matches `pattern`."""
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
