@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-PROGRAMS = ("src/daemon/cygnetd/cygnetd", "src/cli/cygnet")
+PROGRAMS = ("src/daemon/cygnetd/cygnetd", "src/cli/cygnet", "src/web/cygnet-web")
 # Without the C++ library, whose assertions they therefore lack.
 SHIM = "src/shim/libcygnet_xfrm.so"
 PLUGIN_HOST = "src/plugin/isolation/child/cygnet-plugin-host"

@@ -38,10 +38,13 @@ MAY_INCLUDE = {
     "control": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device", "datapath",
                 "netlink", "requests"},
     "shim": {"base", "netlink"},
-    "cli": {"base", "netlink"},
+    "client": {"base", "netlink"},
+    "cli": {"base", "netlink", "client"},
+    # A program of its own, for browsers and Prometheus; it reads what the operator's command reads.
+    "web": {"base", "netlink", "client"},
 }
 # The daemon's folders, the lowest first; each may include those before it and what is below the daemon.
-BELOW_THE_DAEMON = set(MAY_INCLUDE) - {"shim", "cli"}
+BELOW_THE_DAEMON = set(MAY_INCLUDE) - {"shim", "client", "cli", "web"}
 DAEMON = ("system", "audit", "store", "config", "cluster", "xfrm_server", "operator",
           "fence", "cygnetd")
 for place, name in enumerate(DAEMON):

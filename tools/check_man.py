@@ -50,11 +50,22 @@ def missing_counters():
         head = f"*{name}* ({counter.lower()})" if counter else f"*{name}*"
         if f"{head} {meaning.lower()}" not in text:
             yield f"{head}: {meaning}"
-    metrics = re.findall(r'"(cygnet_[a-z_]+)",\s*"([^"]+)"', source("src/cli/metrics.cc"))
+    metrics = re.findall(r'"(cygnet_[a-z_]+)",\s*"([^"]+)"',
+                         source("src/client/metrics.cc") + source("src/client/sa_metrics.cc"))
     yield from (f"metric {name}: {meaning}" for name, meaning in metrics
                 if not re.search(rf"\*{name}\*( {{[^}}]*}})? {re.escape(meaning.lower())}", text))
     if len(drops) < 40 or len(metrics) < 30:
         yield "nothing: cannot parse the tables of counters"
+
+
+def unknown_metrics():
+    """Alerts and the dashboard ask only for metrics that exist."""
+    known = set(re.findall(r"cygnet_[a-z_]+", page("cygnet-counters.7.scd")))
+    for path in ("etc/prometheus/alerts.yml", "etc/grafana/cygnet.json"):
+        names = set(re.findall(r"\bcygnet_[a-z_]+", source(path)))
+        yield from (f"metric {name}, which {path} asks for" for name in sorted(names - known))
+        if len(names) < 10:
+            yield f"nothing: cannot read {path}"
 
 
 def missing_objects():
@@ -77,7 +88,7 @@ def main():
         if done.returncode != 0 or not done.stdout:
             faults.append(f"{path.name}: {done.stderr.decode().strip()}")
     for name, missing in (("cygnet-placement.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
-                          ("cygnet-counters.7.scd", missing_counters)):
+                          ("cygnet-counters.7.scd", missing_counters), ("cygnet-counters.7.scd", unknown_metrics)):
         faults += [f"{name}: does not name {what}" for what in missing()]
     print("\n".join(faults) or "manual pages: fine")
     return 1 if faults else 0

@@ -18,7 +18,7 @@
 #include "base/errno_error.h"
 #include "base/key_material.h"
 #include "base/unique_fd.h"
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "cli/arguments.h"
 #include "cli/esp_keys.h"
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 

@@ -10,14 +10,14 @@
 
 #include "cli/arguments.h"
 #include "cli/capture.h"
-#include "cli/conformance.h"
+#include "cli/companion.h"
 #include "cli/doctor.h"
 #include "cli/exec.h"
 #include "cli/extcap.h"
-#include "cli/json_fields.h"
-#include "cli/metrics.h"
-#include "cli/operator_client.h"
 #include "cli/text.h"
+#include "client/json_fields.h"
+#include "client/metrics.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 namespace {
@@ -199,9 +199,8 @@ int Run(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
 
 int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out, FILE* err) {
   const std::span<char* const> words(argv + 1, argc > 0 ? static_cast<std::size_t>(argc - 1) : 0);
-  // Its words are its own.
-  if (!words.empty() && words[0] == std::string_view("conformance"))
-    return RunConformance(argv + 1);
+  // Their words are their own.
+  if (!words.empty() && IsCompanion(words[0])) return RunCompanion(argv + 1);
   const auto arguments = ParseArguments(words);
   if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
   if (arguments->object == Object::kExec) {

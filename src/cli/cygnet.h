@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 

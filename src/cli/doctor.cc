@@ -5,8 +5,8 @@
 #include "cli/cygnet.h"
 #include "cli/doctor_fence.h"
 #include "cli/doctor_firewall.h"
-#include "cli/operator_client.h"
 #include "cli/text.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 namespace {

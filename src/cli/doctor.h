@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "cli/arguments.h"
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 namespace cygnet {
 

@@ -11,8 +11,8 @@
 #include <memory>
 #include <utility>
 
-#include "cli/json_fields.h"
 #include "cli/nft_ruleset.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/errno_error.h"
 #include "base/key_material.h"
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 #include "netlink/rendezvous.h"
 
 namespace cygnet {

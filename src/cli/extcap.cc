@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

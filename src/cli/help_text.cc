@@ -108,6 +108,9 @@ constexpr Section kSections[] = {
     {"conformance", R"(  conformance --driver FILE | --engine FILE [-j] [--option KEY=VALUE] ...
         tests a driver or engine by others against its contract; "conformance --help" tells more
 )"},
+    {"web", R"(  web [--address ADDRESS] [--port PORT] [--history FILE] ...
+        serves a page to look at, and the metrics: http://127.0.0.1:9470/; "web --help" tells more
+)"},
     {"version", "  version\n"},
     {"help", "  help\n"},
 };

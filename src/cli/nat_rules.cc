@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <sstream>
 
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -7,8 +7,8 @@
 #include <sstream>
 #include <utility>
 
-#include "cli/json_fields.h"
 #include "cli/nat_rules.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

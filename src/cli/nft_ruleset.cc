@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
 #include "netlink/fence_name.h"
 
 namespace cygnet {

@@ -7,7 +7,7 @@
 #include <ctime>
 #include <string_view>
 
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

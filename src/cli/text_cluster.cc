@@ -1,8 +1,8 @@
 // What this node knows of its cluster.
 #include <fmt/format.h>
 
-#include "cli/json_fields.h"
 #include "cli/text.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "cli/arguments.h"
-#include "cli/metrics.h"
 #include "cli/text.h"
+#include "client/metrics.h"
 #include "daemon/operator/reply.h"
 #include "daemon/operator/report_json.h"
 #include "support/fake_operator_control.h"
@@ -112,9 +112,9 @@ TEST(ClusterCommandTest, TheTextSaysWhatIsAmiss) {
 }
 
 TEST(ClusterCommandTest, MetricsAreThereInAClusterOnly) {
-  MetricsInput input;
+  Readings input;
   EXPECT_THAT(MetricsText(input), Not(HasSubstr("cygnet_cluster")));
-  input.cluster = ToJson(Sample());
+  input.of(Reading::kCluster) = {ToJson(Sample())};
   const std::string text = MetricsText(input);
   for (const char* line :
        {"cygnet_cluster_store_away 0", "cygnet_cluster_lease 1", "cygnet_cluster_era 3",

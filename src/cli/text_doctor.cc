@@ -1,8 +1,8 @@
 // The outcome of a reload, and the findings of the doctor.
 #include <fmt/format.h>
 
-#include "cli/json_fields.h"
 #include "cli/text.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <string_view>
 
-#include "cli/json_fields.h"
 #include "cli/text.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

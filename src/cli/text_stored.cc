@@ -1,8 +1,8 @@
 // The files that the daemon keeps, and their condition.
 #include <fmt/format.h>
 
-#include "cli/json_fields.h"
 #include "cli/text.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 namespace cygnet::test {
 

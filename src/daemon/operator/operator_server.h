@@ -11,7 +11,8 @@
 //            answers `ethtool -S`; an item for each: name, value
 //            capture: device, [side] "host", "wire" or "guard" (default: the host-side interface
 //            and the wire), [snaplen] bytes, [with_keys] bool
-//            ledger: [holder] device or engine, [spi], [dst], [current] bool: only keys held now
+//            ledger: [holder] device or engine, [spi], [dst], [current] bool: only keys held now,
+//            [last] number: so many placements and so many keys, the latest
 //            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
 //            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
 //            offload: action "enable" or "disable", device

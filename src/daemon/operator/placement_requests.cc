@@ -93,17 +93,27 @@ class DoneReply final : public OperatorReply {
   bool sent_ = false;
 };
 
+template <typename Entry>
+void KeepLast(std::vector<Entry>* entries, std::size_t count) {
+  if (entries->size() <= count) return;
+  entries->erase(entries->begin(), entries->end() - static_cast<std::ptrdiff_t>(count));
+}
+
 }  // namespace
 
 std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
                                                const RequestReader& request) {
-  request.AllowOnly({"holder", "spi", "dst", "current"});
+  request.AllowOnly({"holder", "spi", "dst", "current", "last"});
   LedgerQuery query;
   query.holder = request.Text("holder");
   if (const auto spi = request.Number("spi")) query.spi = Spi{*spi};
   if (const auto dst = request.Address("dst")) query.daddr = dst->address;
   query.only_current = request.Flag("current");
   LedgerReport report = control.ReportLedger(query);
+  if (const auto last = request.Number("last")) {
+    KeepLast(&report.placements, *last);
+    KeepLast(&report.keys, *last);
+  }
   std::vector<LedgerItem> items;
   items.reserve(report.placements.size() + report.keys.size() + 1);
   for (PlacementEntry& entry : report.placements) items.emplace_back(std::move(entry));

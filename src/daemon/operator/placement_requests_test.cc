@@ -57,6 +57,19 @@ TEST_F(PlacementRequestTest, LedgerEndsWithASummary) {
   EXPECT_TRUE(query.only_current);
 }
 
+TEST_F(PlacementRequestTest, LedgerKeepsTheLatestEntries) {
+  control_.ledger = test::SampleLedgerReport();
+  for (const char* spi : {"0x1", "0x2"}) {
+    control_.ledger.keys.push_back(control_.ledger.keys[0]);
+    control_.ledger.keys.back().holder = spi;
+  }
+  const auto reply = Ask(R"({"command":"ledger","last":1})");
+  ASSERT_EQ(reply.size(), 4u);
+  EXPECT_EQ(reply[0]["item"]["kind"], "placement");
+  EXPECT_EQ(reply[1]["item"]["holder"], "0x2");
+  EXPECT_EQ(Ask(R"({"command":"ledger","last":0})").size(), 2u);
+}
+
 TEST_F(PlacementRequestTest, ExplainTakesWhatAnSaHas) {
   control_.explain = test::SampleExplainReport();
   const auto reply = Ask(

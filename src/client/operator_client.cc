@@ -1,4 +1,4 @@
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 #include <sys/socket.h>
 #include <sys/time.h>

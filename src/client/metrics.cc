@@ -1,89 +1,17 @@
-#include "cli/metrics.h"
+#include "client/metrics.h"
 
 #include <fmt/format.h>
 
-#include <initializer_list>
 #include <map>
 #include <string_view>
 #include <utility>
 
-#include "cli/json_fields.h"
+#include "client/json_fields.h"
+#include "client/sa_metrics.h"
+#include "client/samples.h"
 
 namespace cygnet {
 namespace {
-
-using Labels = std::initializer_list<std::pair<std::string_view, std::string>>;
-
-std::string Escaped(std::string_view value) {
-  std::string text;
-  for (const char c : value) {
-    if (c == '\n') {
-      text += "\\n";
-      continue;
-    }
-    if (c == '"' || c == '\\') text += '\\';
-    text += c;
-  }
-  return text;
-}
-
-// Samples by name: the format requires those of one name together, after its HELP and TYPE.
-class Metrics {
- public:
-  void Counter(const std::string& name, std::string_view help, const Labels& labels,
-               uint64_t value) {
-    Add(name, "counter", help, labels, value);
-  }
-  void Gauge(const std::string& name, std::string_view help, const Labels& labels, uint64_t value) {
-    Add(name, "gauge", help, labels, value);
-  }
-  std::string Text() const {
-    std::string text;
-    for (const auto& [name, lines] : families_) text += lines;
-    return text;
-  }
-
- private:
-  void Add(const std::string& name, std::string_view type, std::string_view help,
-           const Labels& labels, uint64_t value) {
-    std::string& lines = families_[name];
-    if (lines.empty()) {
-      lines = fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
-    }
-    std::string list;
-    for (const auto& [label, text] : labels) {
-      list += fmt::format("{}{}=\"{}\"", list.empty() ? "" : ",", label, Escaped(text));
-    }
-    lines += list.empty() ? fmt::format("{} {}\n", name, value)
-                          : fmt::format("{}{{{}}} {}\n", name, list, value);
-  }
-
-  std::map<std::string, std::string> families_;
-};
-
-void AddSas(const std::vector<Json>& sas, Metrics* metrics) {
-  std::map<std::string, uint64_t> states;
-  std::map<std::array<std::string, 4>, uint64_t> halves;
-  for (const Json& sa : sas) {
-    ++states[Text(sa, "state")];
-    for (const Json& half : Child(sa, "placements")) {
-      const std::string device = Text(half, "device");
-      const std::string effective = Text(half, "effective");
-      const std::string engine = effective == "blocked" ? "" : Text(half, "engine");
-      ++halves[{Text(half, "direction"), effective, device.empty() ? engine : device,
-                Text(half, "reason")}];
-    }
-  }
-  for (const auto& [state, count] : states) {
-    metrics->Gauge("cygnet_sas", "SAs, by state.", {{"state", state}}, count);
-  }
-  for (const auto& [key, count] : halves) {
-    metrics->Gauge(
-        "cygnet_sa_halves", "Halves of SAs, by where their cryptography runs and why.",
-        {{"direction", key[0]}, {"effective", key[1]}, {"where", key[2]}, {"reason", key[3]}},
-        count);
-  }
-}
 
 // Maps a number of a report to a metric.
 struct Field {
@@ -127,7 +55,7 @@ constexpr Field kEngineGauges[] = {
     {"sa_halves", "cygnet_engine_sa_halves", "Halves of SAs that the engine serves."},
 };
 
-void AddPort(const std::string& device, const char* side, const Json& stats, Metrics* metrics) {
+void AddPort(const std::string& device, const char* side, const Json& stats, Samples* metrics) {
   for (const char* direction : {"rx", "tx"}) {
     const std::string prefix = direction;
     metrics->Counter("cygnet_port_packets_total", "Packets at a side of a device.",
@@ -139,7 +67,7 @@ void AddPort(const std::string& device, const char* side, const Json& stats, Met
   }
 }
 
-void AddFence(const std::string& device, const Json& fence, Metrics* metrics) {
+void AddFence(const std::string& device, const Json& fence, Samples* metrics) {
   metrics->Gauge("cygnet_wire_fenced", "1: the host's own stack is kept off the device's wire.",
                  {{"device", device}}, Text(fence, "state") == "in-force" ? 1 : 0);
   metrics->Counter("cygnet_fence_restored_total",
@@ -147,7 +75,7 @@ void AddFence(const std::string& device, const Json& fence, Metrics* metrics) {
                    {{"device", device}}, Number(fence, "restored"));
 }
 
-void AddSlots(const std::string& device, const Json& offload, Metrics* metrics) {
+void AddSlots(const std::string& device, const Json& offload, Samples* metrics) {
   for (const auto& [direction, field] :
        {std::pair{"out", "outbound_used"}, {"in", "inbound_used"}}) {
     metrics->Gauge("cygnet_device_sa_slots_used", "SA slots in use.",
@@ -159,7 +87,7 @@ void AddSlots(const std::string& device, const Json& offload, Metrics* metrics) 
 }
 
 // Shadow verification. An older daemon does not report it.
-void AddShadow(const std::string& device, const Json& shadow, Metrics* metrics) {
+void AddShadow(const std::string& device, const Json& shadow, Samples* metrics) {
   if (shadow.empty()) return;
   metrics->Gauge("cygnet_device_caught",
                  "1: the device was caught at a wrong or unsealed packet; no SA goes there.",
@@ -177,7 +105,7 @@ void AddShadow(const std::string& device, const Json& shadow, Metrics* metrics) 
   }
 }
 
-void AddDevice(const Json& device, Metrics* metrics) {
+void AddDevice(const Json& device, Samples* metrics) {
   const std::string name = Text(device, "name");
   AddPort(name, "host", Child(device, "host"), metrics);
   AddPort(name, "wire", Child(device, "wire_stats"), metrics);
@@ -233,7 +161,7 @@ void AddDevice(const Json& device, Metrics* metrics) {
   }
 }
 
-void AddEngine(const Json& engine, Metrics* metrics) {
+void AddEngine(const Json& engine, Samples* metrics) {
   if (Number(engine, "order") == 0) return;  // not in use
   const std::string name = Text(engine, "name");
   for (const Field& row : kEngineCounters) {
@@ -244,7 +172,7 @@ void AddEngine(const Json& engine, Metrics* metrics) {
   }
 }
 
-void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
+void AddLedger(const std::vector<Json>& items, Samples* metrics) {
   std::map<std::pair<std::string, std::string>, uint64_t> holders;
   for (const Json& item : items) {
     const std::string kind = Text(item, "kind");
@@ -264,7 +192,7 @@ void AddLedger(const std::vector<Json>& items, Metrics* metrics) {
 }
 
 // Not in a cluster: none of these.
-void AddCluster(const Json& cluster, Metrics* metrics) {
+void AddCluster(const Json& cluster, Samples* metrics) {
   if (cluster.empty()) return;
   metrics->Gauge("cygnet_cluster_store_away", "1: the store of the cluster gives no numbers.", {},
                  cluster.value("store_away", false) ? 1 : 0);
@@ -292,7 +220,7 @@ void AddCluster(const Json& cluster, Metrics* metrics) {
   }
 }
 
-void AddStat(const Json& stat, Metrics* metrics) {
+void AddStat(const Json& stat, Samples* metrics) {
   metrics->Gauge("cygnet_uptime_seconds", "Seconds since the daemon started.", {},
                  Number(stat, "uptime_seconds"));
   metrics->Counter("cygnet_acquires_refused_total",
@@ -309,35 +237,46 @@ void AddStat(const Json& stat, Metrics* metrics) {
   }
 }
 
+// XfrmInNoStates: node_xfrm_in_no_states_packets_total.
+std::string NodeExporterName(std::string_view name) {
+  std::string text = "node";
+  for (const char c : name) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (upper) text += '_';
+    text += upper ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return text + "_packets_total";
+}
+
+void AddNodeExporterNames(const Json& stat, Samples* metrics) {
+  for (const auto& [name, count] : Child(stat, "xfrm").items()) {
+    metrics->Counter(NodeExporterName(name), "As node_exporter names " + name + ".", {},
+                     count.get<uint64_t>());
+  }
+}
+
 }  // namespace
 
-std::string MetricsText(const MetricsInput& input) {
-  Metrics metrics;
-  AddSas(input.sas, &metrics);
-  for (const Json& device : input.devices) AddDevice(device, &metrics);
-  for (const Json& engine : input.engines) AddEngine(engine, &metrics);
-  AddLedger(input.ledger, &metrics);
-  AddStat(input.stat, &metrics);
-  AddCluster(input.cluster, &metrics);
+std::string MetricsText(const Readings& readings, const MetricsScope& scope) {
+  Samples metrics;
+  AddSaMetrics(readings.of(Reading::kSas), scope.per_sa, &metrics);
+  for (const Json& device : readings.of(Reading::kDevices)) AddDevice(device, &metrics);
+  for (const Json& engine : readings.of(Reading::kEngines)) AddEngine(engine, &metrics);
+  AddLedger(readings.of(Reading::kKeysHeld), &metrics);
+  AddStat(readings.one(Reading::kStat), &metrics);
+  if (scope.node_exporter_names) AddNodeExporterNames(readings.one(Reading::kStat), &metrics);
+  AddCluster(readings.one(Reading::kCluster), &metrics);
   return metrics.Text();
 }
 
 Status PrintMetrics(OperatorClient* client, FILE* out) {
-  MetricsInput input;
-  const auto collect = [client](const Json& request, std::vector<Json>* items) {
-    return client->ForEachItem(request, [items](const Json& item) { items->push_back(item); });
-  };
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "sa"}}, &input.sas));
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "dev"}}, &input.devices));
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "engine"}}, &input.engines));
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "ledger"}, {"current", true}}, &input.ledger));
-  std::vector<Json> stat;
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "stat"}}, &stat));
-  if (!stat.empty()) input.stat = std::move(stat[0]);
-  std::vector<Json> cluster;
-  CYGNET_RETURN_IF_ERROR(collect({{"command", "cluster"}}, &cluster));
-  if (!cluster.empty()) input.cluster = std::move(cluster[0]);
-  fmt::print(out, "{}", MetricsText(input));
+  Readings readings;
+  for (const Reading reading : {Reading::kSas, Reading::kDevices, Reading::kEngines,
+                                Reading::kKeysHeld, Reading::kStat, Reading::kCluster}) {
+    CYGNET_RETURN_IF_ERROR(client->ForEachItem(
+        RequestFor(reading), [&](const Json& item) { readings.of(reading).push_back(item); }));
+  }
+  fmt::print(out, "{}", MetricsText(readings));
   return {};
 }
 

@@ -1,5 +1,5 @@
 // Metrics: the text format and the source of each number.
-#include "cli/metrics.h"
+#include "client/metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,16 +17,17 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-MetricsInput SampleInput() {
-  MetricsInput input;
-  input.sas = {ToJson(test::SampleSaReport(), KeyVisibility::kHidden)};
-  input.devices = {ToJson(test::SampleDeviceReport())};
-  input.engines = {ToJson(test::SampleEngineReport())};
+Readings SampleInput() {
+  Readings input;
+  input.of(Reading::kSas) = {ToJson(test::SampleSaReport(), KeyVisibility::kHidden)};
+  input.of(Reading::kDevices) = {ToJson(test::SampleDeviceReport())};
+  input.of(Reading::kEngines) = {ToJson(test::SampleEngineReport())};
   KeyEntry held = test::SampleKeyEntry();
   held.until_ms = 0;
-  input.ledger = {ToJson(held), ToJson(test::SampleKeyEntry()), ToJson(test::SampleLedgerReport())};
-  input.stat = Json::parse(R"({"xfrm": {"XfrmInError": 1}, "drops": {"nested": 2},
-                               "uptime_seconds": 3, "workers": 4})");
+  input.of(Reading::kKeysHeld) = {ToJson(held), ToJson(test::SampleKeyEntry()),
+                                  ToJson(test::SampleLedgerReport())};
+  input.of(Reading::kStat) = {Json::parse(R"({"xfrm": {"XfrmInError": 1}, "drops": {"nested": 2},
+                               "uptime_seconds": 3, "workers": 4})")};
   return input;
 }
 
@@ -79,14 +80,14 @@ TEST(MetricsTest, FollowsTheFormat) {
 }
 
 TEST(MetricsTest, EscapesLabels) {
-  MetricsInput input;
-  input.stat = Json::parse(R"({"drops": {"a\"b\\c\nd": 1}})");
+  Readings input;
+  input.of(Reading::kStat) = {Json::parse(R"({"drops": {"a\"b\\c\nd": 1}})")};
   EXPECT_THAT(MetricsText(input), HasSubstr("{reason=\"a\\\"b\\\\c\\nd\"} 1\n"));
 }
 
 TEST(MetricsTest, FencesAreCounted) {
-  MetricsInput input;
-  input.devices = {
+  Readings input;
+  input.of(Reading::kDevices) = {
       Json::parse(R"({"name": "nic0", "fence": {"state": "in-force", "restored": 3}})"),
       Json::parse(R"({"name": "nic1", "fence": {"state": "broken", "restored": 0}})")};
   const std::string text = MetricsText(input);
@@ -96,11 +97,56 @@ TEST(MetricsTest, FencesAreCounted) {
 }
 
 TEST(MetricsTest, DeviceThatCannotOffloadHasNoSlots) {
-  MetricsInput input;
-  input.devices = {Json::parse(R"({"name": "eth0", "offload": {"capable": false}})")};
+  Readings input;
+  input.of(Reading::kDevices) = {Json::parse(R"({"name": "eth0", "offload": {"capable": false}})")};
   const std::string text = MetricsText(input);
   EXPECT_THAT(text, HasSubstr("cygnet_port_packets_total{device=\"eth0\""));
   EXPECT_THAT(text, Not(HasSubstr("cygnet_device_")));
+}
+
+Json SaWith(const char* spi, uint64_t bytes, uint64_t window_for_all) {
+  return {{"src", "192.0.2.1"},
+          {"dst", "192.0.2.2"},
+          {"spi", spi},
+          {"state", "valid"},
+          {"replay_window", 64},
+          {"window_for_all", window_for_all},
+          {"replay", {{"oseq", 1u << 30}, {"seq", 0}}},
+          {"usage", {{"bytes", bytes}, {"packets", 7}}},
+          {"placements", Json::array({{{"direction", "out"},
+                                       {"requested", "crypto"},
+                                       {"effective", "software"},
+                                       {"engine", "openssl"},
+                                       {"reason", "device-lost"}}})}};
+}
+
+TEST(MetricsTest, SingleSasAreBounded) {
+  Readings input;
+  input.of(Reading::kSas) = {SaWith("0x00000001", 10, 1), SaWith("0x00000002", 30, 128),
+                             SaWith("0x00000003", 20, 1)};
+  EXPECT_THAT(MetricsText(input), Not(HasSubstr("cygnet_sa_bytes_total")));
+  const std::string text = MetricsText(input, {.per_sa = 2});
+  EXPECT_THAT(text, HasSubstr("cygnet_sa_bytes_total{src=\"192.0.2.1\",dst=\"192.0.2.2\","
+                              "spi=\"0x00000002\"} 30\n"));
+  EXPECT_THAT(text, HasSubstr("spi=\"0x00000003\"} 20\n"));
+  EXPECT_THAT(text, Not(HasSubstr("spi=\"0x00000001\"")));
+  EXPECT_THAT(text, HasSubstr("cygnet_sas_not_listed 1\n"));
+}
+
+TEST(MetricsTest, SumsOfSasShowWhatAlertsAskFor) {
+  Readings input;
+  input.of(Reading::kSas) = {SaWith("0x00000001", 10, 1), SaWith("0x00000002", 30, 128)};
+  const std::string text = MetricsText(input);
+  EXPECT_THAT(text, HasSubstr("cygnet_sas_replay_window_short 1\n"));
+  EXPECT_THAT(text, HasSubstr("cygnet_sa_numbers_used_ratio 0.25\n"));
+  EXPECT_THAT(text, HasSubstr("cygnet_sa_halves_not_offloaded{requested=\"crypto\","
+                              "reason=\"device-lost\"} 2\n"));
+}
+
+TEST(MetricsTest, NodeExportersNamesOnRequest) {
+  EXPECT_THAT(MetricsText(SampleInput()), Not(HasSubstr("node_xfrm")));
+  EXPECT_THAT(MetricsText(SampleInput(), {.node_exporter_names = true}),
+              HasSubstr("\nnode_xfrm_in_error_packets_total 1\n"));
 }
 
 }  // namespace

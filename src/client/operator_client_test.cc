@@ -1,5 +1,5 @@
 // The client's end of the operator socket: split replies, errors, and a daemon that dies.
-#include "cli/operator_client.h"
+#include "client/operator_client.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
