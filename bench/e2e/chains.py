@@ -32,6 +32,8 @@ class Chain:
         super().start()
         self.routes()
         self.place()
+        self.macs = [json.loads(ns.ip("-j link show dev lan0").stdout)[0]["address"]
+                     for ns in (self.ends[0], self.sides[0])]
 
     def lans(self):
         self.ends = [Namespace(f"{self.name}-{side}-host") for side in ("west", "east")]
@@ -62,19 +64,12 @@ class Chain:
                            [steer(ns, GENERATOR_CPU) for ns in self.ends])
 
     def generator(self):
-        macs = [json.loads(ns.ip("-j link show dev lan0").stdout)[0]["address"]
-                for ns in (self.ends[0], self.sides[0])]
-        return packet_sockets(super().generator(), *macs)
+        return packet_sockets(super().generator(), *self.macs)
 
     def daemon_seconds(self):
         """Run time of all threads of the daemons since they started, as the scheduler counts it."""
-        nanoseconds = 0
-        for process in self.daemons:
-            for pid in _with_children(process.pid):
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
-                        nanoseconds += int(f.read().split()[0])
-        return nanoseconds * 1e-9
+        return sum(_run_time(task) for process in self.daemons for pid in _with_children(process.pid)
+                   for task in _tasks(pid))
 
     def close(self):
         super().close()
@@ -82,13 +77,30 @@ class Chain:
             ns.close()
 
 
+def _tasks(pid):
+    """Directories of the process's threads; none if it has ended."""
+    try:
+        return [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _read(path):
+    """Empty if the thread has ended."""
+    try:
+        with open(path, encoding="ascii") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def _run_time(task):
+    return int((_read(f"{task}/schedstat") or "0").split()[0]) * 1e-9
+
+
 def _with_children(pid):
-    found = [pid]
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
-            for child in f.read().split():
-                found += _with_children(int(child))
-    return found
+    children = [int(child) for task in _tasks(pid) for child in _read(f"{task}/children").split()]
+    return [pid, *(found for child in children for found in _with_children(child))]
 
 
 def steer(ns, cpu):

@@ -53,9 +53,16 @@ inline void EnterNamespace(const std::string& ns) {
   close(fd);
 }
 
+// Without the right to exceed the system's limits it becomes as large as they allow.
 inline void LimitReceiveBuffer(int s) {
   if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(int)) != 0) {
     setsockopt(s, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof(int));
+  }
+}
+
+inline void EnlargeSendBuffer(int s) {
+  if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof(int)) != 0) {
+    setsockopt(s, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(int));
   }
 }
 
@@ -94,9 +101,7 @@ inline int PacketSocketIn(const std::string& ns, const std::string& interface, u
   const int on = 1;
   if (port == 0) {
     (void)setsockopt(s, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on));  // only faster
-    if (setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof(int)) != 0) {
-      Fail("send buffer");
-    }
+    EnlargeSendBuffer(s);
   } else {
     AcceptOnlyPort(s, port);
     if (setsockopt(s, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0) Fail(interface);

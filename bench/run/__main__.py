@@ -191,17 +191,16 @@ def count_instructions(builds, limit):
 
 
 def before_and_after(args):
-    """--against: both builds in one run."""
-    cpu = str(sorted(os.sched_getaffinity(0))[-1])
+    """--against and --instructions: one build or both."""
     load_before = os.getloadavg()[0]
     if args.instructions:
-        builds = [args.against, args.build]
-        for name, build in zip(against.NAMES, builds):
+        builds = [args.against, args.build] if args.against else [args.build]
+        for name, build in zip(against.NAMES if args.against else ("build",), builds):
             print(f"{name}: {os.path.abspath(build)}")
         stored, status = count_instructions(builds, args.limit)
         result = {"instructions": stored}
     else:
-        run = against.run(args, cpu, progress)
+        run = against.run(args, str(sorted(os.sched_getaffinity(0))[-1]), progress)
         progress("")
         print(machine.title(machine.describe()))
         status = against.report(run, args.limit)
@@ -216,8 +215,8 @@ def before_and_after(args):
 
 def main(argv):
     args = arguments(argv)
-    if args.instructions and not args.against:
-        return count_instructions([args.build], None)[1]
+    if args.instructions:
+        return before_and_after(args)
     if not args.load and {"e2e", "chain"} & set(args.groups):
         import e2e_steps
         e2e_steps.become_able()

@@ -94,10 +94,14 @@ def run(args, cpu, progress):
             "errors": sorted(set(errors))}
 
 
+def _figure(value):
+    return "-" if value is None else f"{value:.1f}"
+
+
 def table(verdicts):
     return ("Before and after (ratio of times: more than 1 is slower)",
             ["row", "unit", "before", "after", "ratio", "interval", "verdict"],
-            [[v.name, v.unit, f"{v.before:.1f}", f"{v.after:.1f}", f"{v.ratio:.3f}",
+            [[v.name, v.unit, _figure(v.before), _figure(v.after), f"{v.ratio:.3f}",
               "-" if v.low is None else f"{v.low:.3f} – {v.high:.3f}", v.word] for v in verdicts])
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -131,7 +132,7 @@ def running_alone(system, errors):
     system.pause(False)
     try:
         yield
-    except LabError as error:
+    except (LabError, OSError, subprocess.SubprocessError) as error:
         errors.append(_without("", error))
     finally:
         system.pause(True)

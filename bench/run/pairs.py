@@ -6,6 +6,8 @@ order, chosen by the sign test: if the true ratio were outside, so many pairs wo
 """
 
 import math
+import statistics
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Optional
 
@@ -13,14 +15,15 @@ from stats import quantile
 
 # Chance that a run of unchanged code calls any of its rows faster or slower; the rows share it.
 DOUBT = 0.05
+_FAMILY = 4  # the fewest rows that are judged together
 
 
 @dataclass
 class Verdict:
     name: str
     unit: str
-    before: float  # medians
-    after: float
+    before: Optional[float]  # medians; None: of several rows
+    after: Optional[float]
     ratio: float   # of the times, after to before: more than 1 is slower
     low: Optional[float]  # None: too few pairs for an interval
     high: Optional[float]
@@ -59,16 +62,39 @@ class Pairs:
             entry[2].append((row.best[-1], other.best[-1]))
 
     def verdicts(self):
-        doubt = DOUBT / max(1, len(self._rows))
-        return [_verdict(name, *entry, doubt) for name, entry in self._rows.items()]
+        """Of all rows, then of families: rows whose names begin alike."""
+        families = self._families()
+        doubt = DOUBT / max(1, len(self._rows) + len(families))
+        found = [_verdict(name, unit, values, _times(less, values), doubt)
+                 for name, (unit, less, values) in self._rows.items()]
+        return found + [_verdict(name, "rows together", [], times, doubt)
+                        for name, times in families.items()]
+
+    def _families(self):
+        """Name → the middle one of its rows' ratios, by round. The noise of single rows cancels out."""
+        members = defaultdict(list)
+        for name, (_, less, values) in self._rows.items():
+            members[name.partition("/")[0]].append(_times(less, values))
+        return {f"{name}/…": [_middle(ratios) for ratios in zip(*rows)]
+                for name, rows in members.items()
+                if len(rows) >= _FAMILY and len({len(times) for times in rows}) == 1}
 
 
-def _verdict(name, unit, less_is_better, values, doubt):
-    times = sorted(after / before if less_is_better else before / after for before, after in values)
+def _times(less_is_better, values):
+    return [after / before if less_is_better else before / after for before, after in values]
+
+
+def _middle(ratios):
+    """The median; between two, the mean of their logarithms, so that the inverse ratios have the inverse."""
+    return math.exp(statistics.median(math.log(ratio) for ratio in ratios))
+
+
+def _verdict(name, unit, values, times, doubt):
+    times = sorted(times)
     rank = _rank(len(times), doubt)
     low, high = (times[rank], times[-1 - rank]) if rank is not None else (None, None)
-    before, after = (quantile([pair[i] for pair in values], 0.5) for i in (0, 1))
-    return Verdict(name, unit, before, after, quantile(times, 0.5), low, high, len(times))
+    before, after = (quantile([pair[i] for pair in values], 0.5) if values else None for i in (0, 1))
+    return Verdict(name, unit, before, after, _middle(times), low, high, len(times))
 
 
 def _rank(count, doubt):

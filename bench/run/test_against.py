@@ -76,6 +76,20 @@ class Statistics(unittest.TestCase):
             self.assertEqual(words[0], {"too few rounds"})
             self.assertNotIn("too few rounds", words[1])
 
+    def test_rows_that_begin_alike_are_judged_together(self):
+        random_, pairs = random.Random(9), Pairs()
+        for _ in range(16):
+            for row in range(12):
+                found = Rows(), Rows()
+                for rows_, factor in zip(found, (1.0, 1.014)):
+                    rows_.add("esp", f"esp_bench:pipeline/row{row}", CYCLES,
+                              factor * noisy(random_, slow_share=0.05))
+                pairs.add(*found)
+        *single, together = pairs.verdicts()
+        self.assertEqual((together.name, together.word), ("esp_bench:pipeline/…", "slower"))
+        self.assertTrue(together.low <= 1.014 <= together.high)
+        self.assertLess(sum(verdict.word == "slower" for verdict in single), 12)
+
     def test_a_pair_without_one_of_the_two_counts_for_nothing(self):
         pairs = Pairs()
         before, after = Rows(), Rows()
