@@ -41,11 +41,13 @@ struct Result {
   uint64_t bytes = 0;
 };
 
-uint64_t Now() {
+uint64_t Clock(clockid_t id) {
   timespec t{};
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(id, &t);
   return static_cast<uint64_t>(t.tv_sec) * kSecond + static_cast<uint64_t>(t.tv_nsec);
 }
+
+uint64_t Now() { return Clock(CLOCK_MONOTONIC); }
 
 void SleepUntil(uint64_t when) {
   const timespec t{.tv_sec = static_cast<time_t>(when / kSecond),
@@ -101,15 +103,21 @@ class Generator {
         "{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"twice\": %lu, \"late\": %lu, "
         "\"sent_pps\": %.0f, \"received_pps\": %.0f, \"bytes\": %lu, \"p50_us\": %.1f, \"p99_us\": "
         "%.1f, "
-        "\"p999_us\": %.1f, \"max_us\": %.1f, \"lag_ms\": %.1f}\n",
+        "\"p999_us\": %.1f, \"max_us\": %.1f, \"lag_ms\": %.1f, \"send_ns\": %.0f, "
+        "\"receive_ns\": %.0f}\n",
         sent_, received, sent_ - received, result_.twice, result_.late,
         static_cast<double>(sent_) / sent_seconds_,
         static_cast<double>(received) / (sent_seconds_ + static_cast<double>(lag_) * 1e-9),
         result_.bytes, us(0.5), us(0.99), us(0.999),
-        static_cast<double>(result_.latency.max()) * 1e-3, static_cast<double>(lag_) * 1e-6);
+        static_cast<double>(result_.latency.max()) * 1e-3, static_cast<double>(lag_) * 1e-6,
+        PerPacket(sender_cpu_, sent_), PerPacket(receiver_cpu_, received));
   }
 
  private:
+  static double PerPacket(uint64_t nanoseconds, uint64_t packets) {
+    return packets == 0 ? 0 : static_cast<double>(nanoseconds) / static_cast<double>(packets);
+  }
+
   uint32_t PayloadOf(uint64_t number) const {
     return (size_ == 0 ? kImix[number % std::size(kImix)] : size_) - kIpHeaders;
   }
@@ -119,6 +127,7 @@ class Generator {
   void Send() {
     prctl(PR_SET_TIMERSLACK, 1000);
     PacketBatch batch(kLargestFrame, headers());
+    const uint64_t cpu = Clock(CLOCK_THREAD_CPUTIME_ID);
     const uint64_t begin = Now();
     const auto length = static_cast<uint64_t>(options_.seconds * static_cast<double>(kSecond));
     uint64_t now = begin;
@@ -142,6 +151,7 @@ class Generator {
       now = Now();
     }
     sent_seconds_ = static_cast<double>(now - begin) * 1e-9;
+    sender_cpu_ = Clock(CLOCK_THREAD_CPUTIME_ID) - cpu;
   }
 
   void Receive() {
@@ -149,7 +159,7 @@ class Generator {
     uint64_t next = 0;
     while (!done_) {
       const int n = recvmmsg(in_, batch.data(), kBatch, MSG_WAITFORONE, nullptr);
-      if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return;
+      if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) break;
       const uint64_t now = Now();
       for (uint32_t i = 0; n > 0 && i < static_cast<uint32_t>(n); ++i) {
         if (!batch.HasStamp(i)) continue;
@@ -165,6 +175,7 @@ class Generator {
       }
       arrived_ = result_.latency.count() - result_.twice;
     }
+    receiver_cpu_ = Clock(CLOCK_THREAD_CPUTIME_ID);
   }
 
   const Options options_;
@@ -180,6 +191,8 @@ class Generator {
   uint64_t expected_ = 0;
   uint64_t sent_ = 0;
   double sent_seconds_ = 1;
+  uint64_t sender_cpu_ = 0;  // time of its thread, with what the kernel does in it
+  uint64_t receiver_cpu_ = 0;
   std::vector<bool> seen_;
   Result result_;
   const uint64_t run_ = Now();
