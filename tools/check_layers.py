@@ -13,6 +13,7 @@ import sys
 MAY_INCLUDE = {
     "base": set(),
     "settings": {"base"},
+    "chain": {"base"},
     "net": {"base"},
     "packet": {"base"},
     "crypto": {"base"},
@@ -39,7 +40,7 @@ MAY_INCLUDE = {
                 "netlink", "requests"},
     "shim": {"base", "netlink"},
     "client": {"base", "netlink"},
-    "cli": {"base", "netlink", "client"},
+    "cli": {"base", "chain", "netlink", "client"},
     # A program of its own, for browsers and Prometheus; it reads what the operator's command reads.
     "web": {"base", "netlink", "client"},
 }
