@@ -24,6 +24,7 @@ MAY_INCLUDE = {
     "esp": {"base", "net", "packet", "crypto", "sa"},
     "device": {"base", "settings", "net", "packet", "crypto", "sa", "policy"},
     "device/host": {"base", "net", "packet", "device"},
+    "device/inside": {"base", "net", "packet", "device", "device/host", "device/wires"},
     "device/wires": {"base", "settings", "net", "packet", "device", "device/host"},
     # Only the software NIC does ESP itself.
     "device/sim_nic": {"base", "settings", "net", "packet", "device", "device/wires", "esp", "crypto", "sa", "policy"},
@@ -36,8 +37,8 @@ MAY_INCLUDE = {
     "requests": {"base", "net", "crypto", "sa", "policy"},
     "xfrm": {"base", "net", "crypto", "netlink", "sa", "policy", "requests"},
     "datapath": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device"},
-    "control": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device", "datapath",
-                "netlink", "requests"},
+    "control": {"base", "net", "packet", "crypto", "sa", "policy", "esp", "device", "device/inside",
+                "device/wires", "datapath", "netlink", "requests"},
     "shim": {"base", "netlink"},
     "client": {"base", "netlink"},
     "cli": {"base", "chain", "netlink", "client"},

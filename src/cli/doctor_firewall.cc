@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "cli/nft_ruleset.h"
@@ -116,6 +118,26 @@ void AddTranslations(std::string_view tool, const std::vector<NatFinding>& findi
   }
 }
 
+// Chains that do not see what passes the host's stack by.
+void AddPassedBy(const std::vector<std::string>& inside, const Json& ruleset,
+                 std::vector<Json>* rows) {
+  if (inside.empty()) return;
+  std::vector<std::string> chains;
+  for (const std::string& chain : ForwardChainsIn(ruleset)) chains.push_back("nftables, " + chain);
+  for (const char* family : {"iptables", "ip6tables"}) {
+    if (FiltersForwarded(SavedRules(family))) {
+      chains.push_back(std::string(family) + ", chain FORWARD");
+    }
+  }
+  for (const std::string& chain : chains) {
+    rows->push_back(Row(false,
+                        fmt::format("{}: it does not see the packets between {} and tunnels", chain,
+                                    fmt::join(inside, ", ")),
+                        "express what it forbids by policies, or take the interface out of inside "
+                        "(doc/inside.md)"));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> IpsecRulesIn(const Json& ruleset) {
@@ -148,11 +170,41 @@ std::vector<std::string> PolicyRulesIn(std::string_view saved) {
   return found;
 }
 
+std::vector<std::string> ForwardChainsIn(const Json& ruleset) {
+  const auto name = [](const Json& of, std::string_view chain) {
+    return fmt::format("table {} {}, chain {}", Word(of, "family"), Word(of, "table"),
+                       Word(of, chain));
+  };
+  std::vector<std::string> forward;
+  std::set<std::string> active;
+  for (const Json& item : Child(ruleset, "nftables")) {
+    if (!item.is_object()) continue;
+    if (const auto chain = item.find("chain"); chain != item.end() && chain->is_object()) {
+      if (Word(*chain, "hook") != "forward") continue;
+      forward.push_back(name(*chain, "name"));
+      if (Word(*chain, "policy") == "drop") active.insert(forward.back());
+    }
+    if (const auto rule = item.find("rule"); rule != item.end() && rule->is_object()) {
+      active.insert(name(*rule, "chain"));
+    }
+  }
+  std::erase_if(forward, [&](const std::string& chain) { return active.count(chain) == 0; });
+  return forward;
+}
+
+bool FiltersForwarded(std::string_view saved) {
+  return saved.find("\n-A FORWARD ") != std::string_view::npos ||
+         saved.find("\n:FORWARD DROP ") != std::string_view::npos;
+}
+
 FirewallSubject SubjectOf(const std::vector<Json>& devices, const std::vector<Json>& policies) {
   FirewallSubject subject{.traffic = TrafficOf(policies), .devices = {}};
   for (const Json& device : devices) {
     const std::string name = Text(device, "name");
     subject.devices.push_back({.name = name, .addresses = AddressesOf(name)});
+    for (const Json& inside : Child(device, "inside")) {
+      subject.inside.push_back(Text(inside, "name"));
+    }
   }
   return subject;
 }
@@ -179,6 +231,7 @@ std::vector<Json> CheckFirewall(const FirewallSubject& subject) {
     const NatTable table = ReadSavedNat(saved, number);
     AddTranslations(family, FindTranslations(table, subject.traffic, subject.devices), &rows);
   }
+  AddPassedBy(subject.inside, ruleset.rules, &rows);
   if (rows.empty()) {
     rows.push_back(Row(true,
                        "no rule matches on the kernel's IPsec or translates packets that a policy "

@@ -19,10 +19,17 @@ std::vector<std::string> IpsecRulesIn(const Json& ruleset);
 // Lines with "-m policy" in the output of iptables-save, each with its table.
 std::vector<std::string> PolicyRulesIn(std::string_view saved);
 
+// Base chains of hook forward that have rules or a policy of drop, each as "table inet filter,
+// chain forward".
+std::vector<std::string> ForwardChainsIn(const Json& ruleset);
+// True if the output of iptables-save has rules in FORWARD, or drops by its policy.
+bool FiltersForwarded(std::string_view saved);
+
 // The parts of the daemon's reports that the rules are checked against.
 struct FirewallSubject {
   std::vector<PolicyTraffic> traffic;
   std::vector<OutDevice> devices;
+  std::vector<std::string> inside{};  // names of inside interfaces
 };
 // From the daemon's devices and policies; looks up the devices' addresses on the host.
 FirewallSubject SubjectOf(const std::vector<Json>& devices, const std::vector<Json>& policies);

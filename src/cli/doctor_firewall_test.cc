@@ -54,5 +54,20 @@ TEST(DoctorFirewallTest, FindsPolicyMatchesOfIptables) {
   EXPECT_THAT(PolicyRulesIn(""), IsEmpty());
 }
 
+TEST(DoctorFirewallTest, FindsChainsThatInsideInterfacesPassBy) {
+  EXPECT_THAT(
+      ForwardChainsIn(Json::parse(
+          R"({"nftables":[{"chain":{"family":"inet","table":"t","name":"f","hook":"forward",)"
+          R"("policy":"accept"}},{"chain":{"family":"ip","table":"t","name":"d","hook":"forward",)"
+          R"("policy":"drop"}},{"chain":{"family":"ip","table":"t","name":"empty","hook":)"
+          R"("forward","policy":"accept"}},{"chain":{"family":"ip","table":"t","name":"i",)"
+          R"("hook":"input"}},{"rule":{"family":"inet","table":"t","chain":"f","expr":[]}},)"
+          R"({"rule":{"family":"ip","table":"t","chain":"i","expr":[]}}]})")),
+      ElementsAre("table inet t, chain f", "table ip t, chain d"));
+  EXPECT_TRUE(FiltersForwarded("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"));
+  EXPECT_TRUE(FiltersForwarded("*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j X\nCOMMIT\n"));
+  EXPECT_FALSE(FiltersForwarded("*filter\n:FORWARD ACCEPT [0:0]\n-A INPUT -j X\nCOMMIT\n"));
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -132,6 +132,25 @@ std::string OffloadLines(const Json& device) {
   return (caps.empty() ? text : text + CapabilitiesLine(caps)) + SelfTestLines(device);
 }
 
+// Only a device with inside interfaces has them.
+std::string InsideLines(const Json& device) {
+  std::string text;
+  for (const Json& inside : Child(device, "inside")) {
+    text += fmt::format(
+        "\tinside {}: {}, {} hosts, takes {} prefixes ({} left to the host)\n"
+        "\t\tfrom it {} packets {} bytes, to it {} packets {} bytes, lost before {}; of all by the "
+        "host {}\n",
+        Text(inside, "name"), Text(inside, "state"), Number(inside, "hosts"),
+        Number(inside, "prefixes"), Number(inside, "left_to_host"), Number(inside, "rx_packets"),
+        Number(inside, "rx_bytes"), Number(inside, "tx_packets"), Number(inside, "tx_bytes"),
+        Number(inside, "rx_dropped"), Number(inside, "misses"));
+    if (const std::string why = Text(inside, "explanation"); !why.empty()) {
+      text += "\t\tits packets go by the host: " + why + "\n";
+    }
+  }
+  return text;
+}
+
 std::string HeldLines(const Json& device) {
   const Json& held = Child(device, "held");
   const char* known = Text(device, "held_known_by") == "ledger"
@@ -216,8 +235,9 @@ std::string DeviceText(const Json& device) {
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
          IdentityLine(device) + StateLines(device) + LinkLine(device) + OffloadLines(device) +
-         FenceLine(device) + GuardLine(device) + ShadowLines(device) + HeldLines(device) +
-         PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
+         InsideLines(device) + FenceLine(device) + GuardLine(device) + ShadowLines(device) +
+         HeldLines(device) + PortLine("host", Child(device, "host")) +
+         PortLine("wire", Child(device, "wire_stats"));
 }
 
 std::string KeyLogText(const Json& device) {

@@ -105,11 +105,34 @@ void AddShadow(const std::string& device, const Json& shadow, Samples* metrics) 
   }
 }
 
+void AddInside(const std::string& device, const Json& inside, Samples* metrics) {
+  const std::string name = Text(inside, "name");
+  for (const char* direction : {"rx", "tx"}) {
+    metrics->Counter("cygnet_inside_packets_total",
+                     "Packets that skipped the host's stack, by direction seen from the gateway.",
+                     {{"device", device}, {"interface", name}, {"direction", direction}},
+                     Number(inside, std::string(direction) + "_packets"));
+    metrics->Counter("cygnet_inside_bytes_total", "Bytes of their frames.",
+                     {{"device", device}, {"interface", name}, {"direction", direction}},
+                     Number(inside, std::string(direction) + "_bytes"));
+  }
+  metrics->Gauge("cygnet_inside_open", "1: packets are taken from the interface.",
+                 {{"device", device}, {"interface", name}, {"state", Text(inside, "state")}},
+                 Text(inside, "explanation").empty() && Number(inside, "prefixes") > 0 ? 1 : 0);
+}
+
 void AddDevice(const Json& device, Samples* metrics) {
   const std::string name = Text(device, "name");
   AddPort(name, "host", Child(device, "host"), metrics);
   AddPort(name, "wire", Child(device, "wire_stats"), metrics);
   AddFence(name, Child(device, "fence"), metrics);
+  const Json& all_inside = Child(device, "inside");
+  for (const Json& inside : all_inside) AddInside(name, inside, metrics);
+  if (!all_inside.empty()) {
+    metrics->Counter("cygnet_inside_misses_total",
+                     "Packets of hosts behind inside interfaces that went by the host's stack.", {},
+                     Number(all_inside.front(), "misses"));
+  }
   const Json& link = Child(device, "link");
   const std::string link_state = Text(link, "state");
   metrics->Gauge("cygnet_link_up", "1: the wire has a link.",

@@ -52,6 +52,23 @@ std::string KindIn(const nlattr* info) {
   return kind;
 }
 
+uint16_t VlanIn(const nlattr* info) {
+  uint16_t vlan = 0;
+  const auto within = [](const nlattr* outer, auto fn) {
+    const auto* first = static_cast<const nlattr*>(mnl_attr_get_payload(outer));
+    ForEachAttr(first, reinterpret_cast<const char*>(first) + mnl_attr_get_payload_len(outer), fn);
+  };
+  within(info, [&](const nlattr* attr) {
+    if (mnl_attr_get_type(attr) != IFLA_INFO_DATA) return;
+    within(attr, [&](const nlattr* a) {
+      if (mnl_attr_get_type(a) == IFLA_VLAN_ID && mnl_attr_get_payload_len(a) >= sizeof(vlan)) {
+        vlan = mnl_attr_get_u16(a);
+      }
+    });
+  });
+  return vlan;
+}
+
 HostLink ReadLink(const nlmsghdr* message) {
   HostLink link{.ifindex =
                     static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message))->ifi_index};
@@ -72,6 +89,7 @@ HostLink ReadLink(const nlmsghdr* message) {
         break;
       case IFLA_LINKINFO:
         link.kind = KindIn(attr);
+        if (link.kind == "vlan") link.vlan = VlanIn(attr);
         break;
       default:
         break;

@@ -22,6 +22,7 @@ struct HostLink {
   std::string kind{};  // "bridge", "vlan", "gre" …; empty: a NIC
   int32_t lower = 0;   // the interface below (VLAN, macvlan, tunnel); 0: none
   int32_t master = 0;  // the bridge or bond that it is a port of; 0: none
+  uint16_t vlan = 0;   // of kind "vlan": its id
 };
 
 // A route to another host. Blocking routes and the host's own addresses are left out.

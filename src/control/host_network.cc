@@ -111,7 +111,7 @@ void HostNetwork::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s);
 
 HostNetwork::~HostNetwork() = default;
 
-Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
+Result<std::unique_ptr<HostNetwork>> HostNetwork::Create(NetworkEvents events) {
   std::unique_ptr<HostNetwork> network(new HostNetwork);
   network->requests_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
   network->events_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -121,6 +121,15 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Create() {
       mnl_socket_bind(network->requests_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
       mnl_socket_bind(network->events_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
     return ErrnoError("open NETLINK_ROUTE");
+  }
+  if (events == NetworkEvents::kForwarding) {
+    for (int group : {RTNLGRP_LINK, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_NETCONF,
+                      RTNLGRP_IPV6_NETCONF, RTNLGRP_NEXTHOP}) {
+      if (mnl_socket_setsockopt(network->events_.get(), NETLINK_ADD_MEMBERSHIP, &group,
+                                sizeof(group)) != 0) {
+        return ErrnoError("listen to NETLINK_ROUTE");
+      }
+    }
   }
   // Room for many events: after a loss everything must be queried again. Without the capability the
   // system's limit applies.
@@ -196,6 +205,29 @@ std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFa
   body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_DST, daddr, family);
   if (mark != 0) mnl_attr_put_u32(request, RTA_MARK, mark);
+  return AskRoute(request, daddr, family);
+}
+
+std::optional<EgressRoute> HostNetwork::LookupForwarded(const IpAddress& saddr,
+                                                        const IpAddress& daddr, IpFamily family,
+                                                        int32_t iif) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETROUTE;
+  request->nlmsg_flags = NLM_F_REQUEST;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  body->rtm_family = AddressFamily(family);
+  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
+  body->rtm_src_len = body->rtm_dst_len;
+  PutAddress(request, RTA_DST, daddr, family);
+  PutAddress(request, RTA_SRC, saddr, family);
+  mnl_attr_put_u32(request, RTA_IIF, static_cast<uint32_t>(iif));
+  return AskRoute(request, daddr, family);
+}
+
+std::optional<EgressRoute> HostNetwork::AskRoute(nlmsghdr* request, const IpAddress& daddr,
+                                                 IpFamily family) {
   std::optional<EgressRoute> found;
   Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));

@@ -14,6 +14,7 @@
 #include "net/ethernet.h"
 
 struct mnl_socket;
+struct nlmsghdr;
 
 namespace cygnet {
 
@@ -49,10 +50,15 @@ struct NetworkChanges {
   std::vector<NeighbourChange> neighbours;
 };
 
+// What TakeChanges hears of. kForwarding: also of interfaces, routing rules, next hop objects and
+// forwarding settings, which all count as changes of routes.
+enum class NetworkEvents : uint8_t { kNextHops, kForwarding };
+
 // Control thread.
 class HostNetwork {
  public:
-  static Result<std::unique_ptr<HostNetwork>> Create();
+  static Result<std::unique_ptr<HostNetwork>> Create(
+      NetworkEvents events = NetworkEvents::kNextHops);
   ~HostNetwork();
 
   // Readable when addresses, routes or neighbours changed. TakeChanges reads at most one turn's
@@ -67,6 +73,10 @@ class HostNetwork {
   // `mark`: of the packet, for the host's routing rules.
   std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family,
                                          uint32_t mark = 0);
+  // How the kernel would forward a packet that came in by the interface `iif`. nullopt: it would
+  // not, or the packet is for this host.
+  std::optional<EgressRoute> LookupForwarded(const IpAddress& saddr, const IpAddress& daddr,
+                                             IpFamily family, int32_t iif);
   // The neighbour that is the route's gateway. nullopt: not resolved.
   std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
   // Labels an interface for people and for the preload shim. The shim reads the label when a client
@@ -77,6 +87,7 @@ class HostNetwork {
 
  private:
   HostNetwork() = default;
+  std::optional<EgressRoute> AskRoute(nlmsghdr* request, const IpAddress& daddr, IpFamily family);
 
   struct Closer {
     void operator()(mnl_socket* s) const;

@@ -11,6 +11,7 @@
 #include "control/cluster_report.h"
 #include "control/daemon_report.h"
 #include "control/fence_status.h"
+#include "control/inside_report.h"
 #include "control/mtu_report.h"
 #include "control/placement/report.h"
 #include "control/tunnel_control.h"
@@ -104,6 +105,7 @@ struct DeviceReport {
   std::vector<DeviceStatistic> statistics{};  // its counters as the card's driver names them
   PortStats host;                             // rx = from the host
   PortStats wire_stats;                       // rx = from the wire
+  std::vector<InsideReport> inside{};
 };
 
 // A built-in engine, used or not.

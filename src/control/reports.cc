@@ -117,6 +117,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
   if (d.fence != nullptr) report.fence = *d.fence;
   report.host = d.host_port->stats();
   report.wire_stats = d.wire_port->stats();
+  if (d.inside) report.inside = d.inside();
   report.link = Name(d.wire_port->link());
   report.link_explanation = Explain(d.wire_port->link(), d.wire);
   if (d.offload != nullptr) {

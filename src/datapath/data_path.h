@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "base/spsc_ring.h"
 #include "crypto/engine_set.h"
+#include "datapath/inside.h"
 #include "datapath/shared_reassembler.h"
 #include "datapath/tunnels.h"
 #include "device/driver.h"
@@ -107,6 +108,7 @@ class DataPath {
         socket_policies(&quiescence),
         sad(&quiescence),
         tunnels(workers, &quiescence),
+        inside(workers, &quiescence),
         host_addresses_(new HostAddresses),
         encap_ports_(new UdpPorts(kNatTPorts.begin(), kNatTPorts.end())),
         ike_sockets_(new IkeSockets) {
@@ -180,6 +182,7 @@ class DataPath {
   SocketPolicies socket_policies;
   Sad sad;
   Tunnels tunnels;
+  Inside inside;
   std::vector<Interface> interfaces;                             // fixed before the workers start
   std::vector<std::unique_ptr<SpscRing<DataPathEvent>>> events;  // one per worker
   std::vector<std::unique_ptr<DropCounters>> drops;              // one per worker
@@ -215,9 +218,10 @@ class DataPath {
   std::atomic<const IkeSockets*> ike_sockets_;
 };
 
-// Names the packet's tunnel interface in its flow. False: the tunnel is gone. REQUIRES:
-// packet.tunnel != 0.
+// Names the packet's tunnel interface in its flow; an inside interface has no name there. False:
+// the tunnel is gone. REQUIRES: packet.tunnel != 0.
 inline bool SetTunnelOf(const DataPath& path, const Packet& packet, FlowKey* flow) {
+  if (Inside::IsNumber(packet.tunnel)) return path.inside.at(packet.tunnel) != nullptr;
   const Tunnel* tunnel = path.tunnels.at(packet.tunnel);
   if (tunnel == nullptr) return false;
   flow->SetTunnel(tunnel->identity.if_id, tunnel->identity.mark);

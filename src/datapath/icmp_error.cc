@@ -29,10 +29,15 @@ struct Message {
   uint8_t type = 0;
   uint8_t code = 0;
   uint32_t rest = 0;
+  const IpAddress* own = nullptr;  // its source
 };
 
-// The source is the packet's destination: the one address that the host certainly routes to this
-// interface, so its reverse-path filter accepts the answer.
+// Without another source it is the packet's destination: the one address that the host certainly
+// routes to this interface, so its reverse-path filter accepts the answer.
+const IpAddress& SourceOf(const IpPacketView& ip, const Message& message) {
+  return message.own != nullptr ? *message.own : ip.flow.daddr;
+}
+
 void WriteV4(const IpPacketView& ip, uint32_t quote, const Message& message, uint8_t* l3) {
   l3[0] = 0x45;
   l3[1] = 0;
@@ -40,7 +45,7 @@ void WriteV4(const IpPacketView& ip, uint32_t quote, const Message& message, uin
   StoreBe32(l3 + 4, 0);
   l3[8] = kTtl;
   l3[9] = kProtoIcmp;
-  std::memcpy(l3 + 12, ip.flow.daddr.bytes.data(), 4);
+  std::memcpy(l3 + 12, SourceOf(ip, message).bytes.data(), 4);
   std::memcpy(l3 + 16, ip.flow.saddr.bytes.data(), 4);
   WriteIpv4HeaderChecksum(l3);
   uint8_t* icmp = l3 + 20;
@@ -57,7 +62,7 @@ void WriteV6(const IpPacketView& ip, uint32_t quote, const Message& message, uin
   StoreBe16(l3 + 4, static_cast<uint16_t>(8 + quote));
   l3[6] = kProtoIcmpv6;
   l3[7] = kTtl;
-  std::memcpy(l3 + 8, ip.flow.daddr.bytes.data(), 16);
+  std::memcpy(l3 + 8, SourceOf(ip, message).bytes.data(), 16);
   std::memcpy(l3 + 24, ip.flow.saddr.bytes.data(), 16);
   uint8_t* icmp = l3 + 40;
   icmp[0] = message.type;
@@ -65,7 +70,7 @@ void WriteV6(const IpPacketView& ip, uint32_t quote, const Message& message, uin
   StoreBe16(icmp + 2, 0);
   StoreBe32(icmp + 4, message.rest);
   const uint64_t pseudo =
-      PseudoHeaderSum(ip.flow.daddr, ip.flow.saddr, IpFamily::kV6, kProtoIcmpv6, 8 + quote);
+      PseudoHeaderSum(SourceOf(ip, message), ip.flow.saddr, IpFamily::kV6, kProtoIcmpv6, 8 + quote);
   StoreBe16(icmp + 2, ChecksumFinish(ChecksumAdd({icmp, 8 + quote}, pseudo)));
 }
 
@@ -108,12 +113,13 @@ bool MayAnswerWithError(const Packet& packet, const IpPacketView& ip) {
 }
 
 Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu,
-                         PacketCache* cache) {
+                         PacketCache* cache, const IpAddress* own) {
   if (ip.flow.family == IpFamily::kV4) {
     mtu = std::clamp(mtu, kMinMtuV4, 0xffffu);
-    return MakeError(packet, ip, {.type = 3, .code = 4, .rest = mtu}, cache);
+    return MakeError(packet, ip, {.type = 3, .code = 4, .rest = mtu, .own = own}, cache);
   }
-  return MakeError(packet, ip, {.type = 2, .code = 0, .rest = std::max(mtu, kMinIpv6Mtu)}, cache);
+  mtu = std::max(mtu, kMinIpv6Mtu);
+  return MakeError(packet, ip, {.type = 2, .code = 0, .rest = mtu, .own = own}, cache);
 }
 
 Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache) {

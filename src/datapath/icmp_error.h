@@ -48,11 +48,12 @@ bool MayAnswerWithError(const Packet& packet, const IpPacketView& ip);
 Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache);
 
 // Makes a frame for the host that reports `mtu` and quotes as much of `packet` as the minimum MTU
-// allows. nullptr if the pool is empty or MayAnswerWithError() is false. Its source is the packet's
-// destination. `mtu`: the largest IP packet that fits before encapsulation, in bytes. The error
-// never reports less than 1280 for IPv6 (RFC 8200 section 5: the sender would ignore it) or 68 for
-// IPv4 (RFC 791). Packets of that size must then be sent in fragments.
+// allows. nullptr if the pool is empty or MayAnswerWithError() is false. Its source is `own`, or
+// with nullptr the packet's destination. `mtu`: the largest IP packet that fits before
+// encapsulation, in bytes. The error never reports less than 1280 for IPv6 (RFC 8200 section 5: the
+// sender would ignore it) or 68 for IPv4 (RFC 791). Packets of that size must then be sent in
+// fragments.
 Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu,
-                         PacketCache* cache);
+                         PacketCache* cache, const IpAddress* own = nullptr);
 
 }  // namespace cygnet

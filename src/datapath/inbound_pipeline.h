@@ -112,6 +112,8 @@ class InboundPipeline {
   bool IsPassingBy(const InboundItem& item) const;
   void Deliver();
   void DeliverToTunnels();
+  bool LeavesInside(const InboundItem& item);
+  void DeliverInside(InsideInterface* to, std::span<InboundItem> items);
   void DropRefused(InboundItem* item);
   void DeliverOne(const InboundItem& item, Port* host, PacketBatch* batch, uint32_t* tcp);
   void Transmit(Port* host, uint32_t tcp, PacketBatch* batch);

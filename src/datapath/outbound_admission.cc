@@ -7,6 +7,7 @@
 #include "datapath/path_mtu.h"
 #include "datapath/segment.h"
 #include "esp/size.h"
+#include "net/checksum.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
@@ -58,10 +59,7 @@ std::optional<uint64_t> OutboundAdmission::NextTimerMs() const {
 void OutboundAdmission::RetryHeld(HoldQueue* queue) {
   if (queue->Idle()) return;
   BeginBatch();
-  queue->Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) {
-    BeginNextIfOther(*packet);
-    Admit(packet);
-  });
+  queue->Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) { AdmitNext(packet); });
   EndBatch();
 }
 
@@ -78,8 +76,7 @@ void OutboundAdmission::AdmitAgain(uint8_t interface, PacketBatch* returned) {
   BeginBatch();
   for (Packet* packet : returned->packets()) {
     NoteReturn(packet->offload.handle, interface, packet);
-    BeginNextIfOther(*packet);
-    Admit(packet);
+    AdmitNext(packet);
   }
   returned->ReleaseAll();
   EndBatch();
@@ -106,6 +103,13 @@ void OutboundAdmission::Admit(Packet* packet) {
   if (packet->tunnel != 0 && !SetTunnelOf(*ctx_->path, *packet, &item->view.flow)) {
     ctx_->sink.Drop(packet, DropReason::kPortDown);
     return;
+  }
+  if (Inside::IsNumber(packet->tunnel) && !CameBack(*packet)) {
+    const DropReason reason = CheckInside(*packet, item->view);
+    if (reason != DropReason::kNone) {
+      ctx_->sink.Drop(packet, reason);
+      return;
+    }
   }
   // Policy does not check bytes after the packet's end, so they are cut off.
   packet->TrimTo(packet->l3_offset + item->view.total_length);
@@ -150,6 +154,8 @@ void OutboundAdmission::AdmitFragment(OutboundItem* item, Packet* packet) {
 // Steps 3 and 4 for the packet that item->view describes.
 void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   const uint8_t interface = packet->interface;
+  const bool of_inside = Inside::IsNumber(packet->tunnel);
+  const bool forwarded_now = of_inside && !CameBack(*packet);
   const FlowDecision& decision = decider_.Outbound(interface, item->view, packet->l3());
   CountUse(decision, ctx_->now);
   if (decision.acquire || WantsOwnNow(decision)) Acquire(decision, interface, item->view.flow);
@@ -157,6 +163,8 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   packet->proof = decision.stamp;
   if (decision.action == FlowAction::kDrop) {
     HoldOrDrop(packet, item->view, decision);
+  } else if (of_inside && decision.chain.size == 0) {
+    ctx_->sink.Drop(packet, DropReason::kOutInsidePolicy);
   } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
     return;
   } else if (packet->gso_type != GsoType::kNone) {
@@ -164,9 +172,36 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   } else if (packet->csum_partial && !FinishChecksum(packet)) {
     ctx_->sink.Drop(packet, DropReason::kPortBadFrame);
   } else if (FitsOrNotifySender(packet, item->view, item->view.total_length, decision.chain)) {
+    if (forwarded_now) LowerHopLimit(packet->l3().data());
+    NoteSource(*packet, item->view, decision.chain);
     item->Begin(packet, decision.chain);
     next_->Commit();
   }
+}
+
+// What a router checks in a packet before policy. The program at the interface has checked the
+// same, but the host may have moved since.
+DropReason OutboundAdmission::CheckInside(const Packet& packet, const IpPacketView& ip) {
+  const std::span<const uint8_t> l3 = packet.l3();
+  if (ip.fragment || ip.has_options || HopLimit(l3.data()) <= 1) return DropReason::kOutBadPacket;
+  if (ip.flow.family == IpFamily::kV4 && Checksum(l3.first(ip.ip_header_length)) != 0) {
+    return DropReason::kOutBadPacket;
+  }
+  InsideHost* const source = ctx_->path->inside.Find(ip.flow.saddr, ip.flow.family);
+  if (source == nullptr || source->inside != packet.tunnel) return DropReason::kOutInsideSource;
+  source->Touch();
+  return DropReason::kNone;
+}
+
+// A host whose packets the kernel forwards to here may be behind an inside interface.
+void OutboundAdmission::NoteSource(const Packet& packet, const IpPacketView& ip,
+                                   const SaChain& chain) {
+  DataPath& path = *ctx_->path;
+  if (path.inside.empty() || packet.tunnel != 0 || chain.size == 0) return;
+  const FlowKey& flow = ip.flow;
+  if (path.inside.Find(flow.saddr, flow.family) != nullptr) return;
+  if (path.host_addresses().Contains(flow.saddr, flow.family)) return;
+  ctx_->ReportInsideMiss(flow, flow.saddr, packet.interface);
 }
 
 bool OutboundAdmission::WantsOwnNow(const FlowDecision& decision) {
@@ -186,7 +221,8 @@ void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
 void OutboundAdmission::HoldOrDrop(Packet* packet, const IpPacketView& ip,
                                    const FlowDecision& decision) {
   if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
-    if (packet->tunnel != 0) ReportUnreachable(*packet, ip);
+    const bool of_tunnel = packet->tunnel != 0 && !Inside::IsNumber(packet->tunnel);
+    if (of_tunnel) ReportUnreachable(*packet, ip);
     ctx_->sink.Drop(packet, decision.reason);
   } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
@@ -287,15 +323,23 @@ uint32_t OutboundAdmission::InnerMtu(uint8_t interface, const IpPacketView& ip,
 void OutboundAdmission::NotifySender(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
   if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
   if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
-  if (Packet* answer = MakePacketTooBig(packet, ip, mtu, &ctx_->caches.small)) {
-    to_host_.Push(answer);
-  }
+  if (Packet* answer = TooBig(packet, ip, mtu)) to_host_.Push(answer);
+}
+
+// To a host behind an inside interface it comes from that interface, as from any router.
+Packet* OutboundAdmission::TooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
+  const InsideInterface* inside = ctx_->path->inside.at(packet.tunnel);
+  const IpAddress own = inside != nullptr ? inside->Address(ip.flow.family) : IpAddress{};
+  return MakePacketTooBig(packet, ip, mtu, &ctx_->caches.small, own.IsAny() ? nullptr : &own);
 }
 
 void OutboundAdmission::AnswerToHost() {
   if (to_host_.empty()) return;
   const Packet& first = *to_host_[0];
-  if (first.tunnel == 0) {
+  if (InsideInterface* inside = ctx_->path->inside.at(first.tunnel)) {
+    for (Packet* packet : to_host_.packets()) AddVlan(*inside, packet);
+    inside->port->Transmit(ctx_->number, &to_host_, &ctx_->sink);
+  } else if (first.tunnel == 0) {
     ctx_->path->interfaces[first.interface].host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
   } else if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(first.tunnel))) {
     tunnel->port->Transmit(ctx_->number, &to_host_, &ctx_->sink);

@@ -33,6 +33,11 @@ class OutboundAdmission {
   void BeginBatch() { fits_ = {}; }
   // Takes the packet.
   void Admit(Packet* packet);
+  // The same for one that may have come through another interface than the one before.
+  void AdmitNext(Packet* packet) {
+    BeginNextIfOther(*packet);
+    Admit(packet);
+  }
   // Sends the kept packets, then the errors to senders whose packets did not fit.
   void EndBatch();
 
@@ -53,6 +58,9 @@ class OutboundAdmission {
   void AdmitOther(const EtherTypeView& type, Packet* packet);
   void AdmitFragment(OutboundItem* item, Packet* packet);
   void AdmitIp(OutboundItem* item, Packet* packet);
+  DropReason CheckInside(const Packet& packet, const IpPacketView& ip);
+  void NoteSource(const Packet& packet, const IpPacketView& ip, const SaChain& chain);
+  Packet* TooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu);
   bool WantsOwnNow(const FlowDecision& decision);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const IpPacketView& ip, const FlowDecision& decision);

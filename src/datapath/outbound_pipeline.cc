@@ -21,6 +21,24 @@ void OutboundPipeline::RunTunnel(const Tunnel& tunnel, PacketBatch* in) {
   Run(tunnel.identity.device, in);
 }
 
+void OutboundPipeline::RunInside(const Port* port, PacketBatch* in) {
+  admission_.BeginBatch();
+  for (Packet* packet : in->packets()) {
+    InsideInterface* from = ctx_->path->inside.Of(port, TakeVlan(packet));
+    if (from == nullptr) {
+      ctx_->sink.Drop(packet, DropReason::kOutInsideSource);
+      continue;
+    }
+    packet->interface = from->device;
+    packet->SetTunnel(from->number);
+    from->counters.in_packets.fetch_add(1, std::memory_order_relaxed);
+    from->counters.in_bytes.fetch_add(packet->length, std::memory_order_relaxed);
+    admission_.AdmitNext(packet);
+  }
+  in->ReleaseAll();
+  admission_.EndBatch();
+}
+
 void OutboundPipeline::RunInjected(PacketBatch* in) {
   for (Packet* packet : in->packets()) {
     packet->protection = Protection::kControl;

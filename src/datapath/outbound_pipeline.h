@@ -35,6 +35,8 @@ class OutboundPipeline {
   void Run(uint8_t interface, PacketBatch* in);
   // The same for packets that the host sent through a tunnel interface.
   void RunTunnel(const Tunnel& tunnel, PacketBatch* in);
+  // The same for packets of hosts behind inside interfaces, which came by `port`.
+  void RunInside(const Port* port, PacketBatch* in);
   // Sends the control thread's frames (DataPath::injected) unchanged.
   void RunInjected(PacketBatch* in);
   // Takes out of `in` the packets that the device of `interface` handed back: unsealed, or in clear

@@ -34,7 +34,8 @@ void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
   for (OutboundItem& item : items) item.verdict = reason;
 }
 
-// Packets of a tunnel interface have no Ethernet header of the host that names a neighbour.
+// Packets of tunnel and inside interfaces have no Ethernet header of the host that names a
+// neighbour.
 void RefuseWithoutNextHop(std::span<OutboundItem> run) {
   for (OutboundItem& item : run) {
     if (item.packet->tunnel != 0 && item.verdict == DropReason::kNone) {
@@ -172,7 +173,7 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
   // After the transform, which has moved the Ethernet header to its final place.
   if (known) {
     WriteNextHop(next_hop, out.wire->mac(), run);
-  } else if (last && !ctx_->path->tunnels.empty()) {
+  } else if (last && (!ctx_->path->tunnels.empty() || !ctx_->path->inside.empty())) {
     RefuseWithoutNextHop(run);
   }
 }

@@ -101,6 +101,17 @@ uint32_t Worker::ReceiveFromTunnels() {
   return received;
 }
 
+uint32_t Worker::ReceiveFromInside() {
+  uint32_t received = 0;
+  for (Port* port : context_.path->inside.ports()) {
+    PacketBatch batch;
+    if (port->Receive(context_.number, &batch, &context_.sink) == 0) continue;
+    received += batch.size();
+    outbound_.RunInside(port, &batch);
+  }
+  return received;
+}
+
 void Worker::HoldWires(uint64_t until_ms) {
   hold_wires_ms_.store(until_ms, std::memory_order_release);
   context_.path->bells[context_.number]->Ring();
@@ -131,6 +142,7 @@ uint32_t Worker::ReceiveFromHosts() {
     outbound_.Run(static_cast<uint8_t>(i), &batch);
   }
   if (!path.tunnels.empty()) received += ReceiveFromTunnels();
+  if (!path.inside.empty()) received += ReceiveFromInside();
   return received;
 }
 
@@ -209,6 +221,9 @@ bool Worker::Sleep() {
   bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
   fds[n++] = {bell.fd(), POLLIN, 0};
   if (!hosts_held_) fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
+  for (Port* port : path.inside.ports()) {
+    if (!hosts_held_ && n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
+  }
   for (Interface& interface : path.interfaces) {
     for (Port* port : {interface.host, interface.wire}) {
       if (IsHeld(port, interface)) continue;

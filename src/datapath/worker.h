@@ -41,6 +41,7 @@ class Worker {
   uint32_t ReceiveFromWire(std::size_t interface);
   void EmptyDevices();
   uint32_t ReceiveFromTunnels();
+  uint32_t ReceiveFromInside();
   uint32_t ReceiveFromHosts();
   void LookAtHolds();
   bool IsHeld(const Port* port, const Interface& interface) const;

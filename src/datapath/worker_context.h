@@ -47,8 +47,10 @@ struct WorkerContext {
   std::array<bool, EngineSet::kMaxEngines> look_aside{};
   JobLists jobs;  // of the current batch
   ShadowSampler sampler;
-  uint64_t now = 0;     // wall-clock seconds, read once per turn of the loop
-  uint64_t now_ms = 0;  // monotonic milliseconds
+  uint64_t now = 0;          // wall-clock seconds, read once per turn of the loop
+  uint64_t now_ms = 0;       // monotonic milliseconds
+  uint64_t inside_ms = 0;    // of the last ReportInsideMiss
+  uint32_t inside_left = 0;  // in that millisecond
 
   // Notifies the control thread. If it does not keep up, events are lost, which costs only a retry.
   // Any process of this host can cause acquire events, so half of the ring is reserved for the
@@ -59,6 +61,21 @@ struct WorkerContext {
       return;
     }
     if (path->events[number]->Push({&event, 1}) == 1) path->control_bell.Ring();
+  }
+
+  // A packet of a host that inside interfaces may have went by the host's stack.
+  void ReportInsideMiss(const FlowKey& flow, const IpAddress& host, uint8_t interface) {
+    constexpr uint32_t kPerMs = 16;  // control asks the kernel for each
+    if (now_ms != inside_ms) {
+      inside_ms = now_ms;
+      inside_left = kPerMs;
+    }
+    path->inside.CountMiss();
+    if (inside_left == 0) return;
+    --inside_left;
+    const IpAddress& peer = host == flow.saddr ? flow.daddr : flow.saddr;
+    const Inside::Miss miss{.host = {host, flow.family}, .peer = peer, .device = interface};
+    if (path->inside.Report(number, miss)) path->control_bell.Ring();
   }
 
   // The engine reported a packet as sealed that is not.

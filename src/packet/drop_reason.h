@@ -77,7 +77,9 @@ enum class DropReason : uint8_t {
   kOutDevicePolicy,    // packet offload: no policy of the device protects it by its SA
   kOutVerify,          // the CPU does not open what the device would send, or cannot verify it
   kOutNoTunnelPolicy,  // sent through a tunnel interface, and no policy of it protects the packet
-  kOutNoNextHop,       // sent through a tunnel interface, and the next hop is unknown yet
+  kOutNoNextHop,       // from a tunnel or inside interface, and the next hop is unknown yet
+  kOutInsidePolicy,    // from an inside interface, and policy lets it pass in clear by now
+  kOutInsideSource,    // from an inside interface that its source is not known to be behind
   // Ports
   kPortFull,      // the port accepted no more packets
   kPortTooBig,    // larger than a frame of the port

@@ -66,8 +66,8 @@ enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
 struct alignas(kCacheLine) Packet {
   uint8_t* buffer = nullptr;
   uint32_t capacity : 20 = 0;  // of the buffer
-  // Number of the tunnel interface (datapath/tunnels.h) that the host sent it through, or that it
-  // comes in by; 0: none.
+  // Number of the tunnel interface (datapath/tunnels.h) or inside interface (datapath/inside.h)
+  // that it was sent through, or that it comes in by; 0: none.
   uint32_t tunnel : 12 = 0;
   uint32_t head = 0;       // offset of the first byte of the frame
   uint32_t length = 0;     // of the frame

@@ -128,9 +128,17 @@ Codec<std::string> WordOf(std::function<std::vector<std::string_view>()> words) 
 }
 
 Codec<std::vector<std::string>> WordsOf(std::vector<std::string_view> words) {
+  return TextsOf("an array of " + Join(words), [words](const std::string& word) {
+    const std::string wrong = WrongWord(word, words);
+    return wrong.empty() ? std::nullopt : std::optional(wrong);
+  });
+}
+
+Codec<std::vector<std::string>> TextsOf(
+    std::string values, std::function<std::optional<std::string>(const std::string&)> check) {
   using Words = std::vector<std::string>;
-  return {"an array of " + Join(words),
-          [words](const TomlValue& value, Words* out) -> Status {
+  return {std::move(values),
+          [check](const TomlValue& value, Words* out) -> Status {
             const auto* array = value.As<TomlValue::Array>();
             if (array == nullptr) return WrongType("an array", value);
             out->clear();
@@ -139,8 +147,7 @@ Codec<std::vector<std::string>> WordsOf(std::vector<std::string_view> words) {
               if (word == nullptr) {
                 return Invalid(fmt::format("must hold strings, holds {}", element.TypeName()));
               }
-              std::string wrong = WrongWord(*word, words);
-              if (!wrong.empty()) return Invalid(std::move(wrong));
+              if (auto wrong = check(*word)) return Invalid(*std::move(wrong));
               if (std::find(out->begin(), out->end(), *word) != out->end()) {
                 return Invalid(fmt::format("\"{}\" is given twice", *word));
               }

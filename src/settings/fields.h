@@ -41,6 +41,9 @@ Codec<std::string> CheckedText(std::string values,
 Codec<std::string> WordOf(std::function<std::vector<std::string_view>()> words);
 // Distinct words, each from `words`.
 Codec<std::vector<std::string>> WordsOf(std::vector<std::string_view> words);
+// Distinct texts, each of which passes `wrong`.
+Codec<std::vector<std::string>> TextsOf(
+    std::string values, std::function<std::optional<std::string>(const std::string&)> wrong);
 
 // A value that may be missing from the file.
 template <typename M>

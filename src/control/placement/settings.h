@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/fence_status.h"
+#include "control/inside_report.h"
 #include "crypto/engine_set.h"
 #include "datapath/placement_check.h"
 #include "datapath/shadow/device_shadow.h"
@@ -48,6 +49,7 @@ struct ControlDevice {
   DeviceShadow* shadow = nullptr;      // of `offload`; nullptr: its packets are never verified
   const FenceStatus* fence = nullptr;  // nullptr: it has none
   DeviceTerms terms{};
+  std::function<std::vector<InsideReport>()> inside{};  // its inside interfaces; empty: none
 };
 
 // A [[placement]] table: every field given must match; the first matching rule decides.

@@ -134,7 +134,10 @@ Status ReadDevices(const TomlTable& root, Config* config) {
   for (const TomlTable& table : **tables) {
     auto device = ReadDevice(table);
     if (!device) return device.error();
-    for (const auto& [key, value] : {std::pair("name", device->name), {"wire", device->wire}}) {
+    std::vector<std::pair<const char*, std::string>> used = {{"name", device->name},
+                                                             {"wire", device->wire}};
+    for (const std::string& inside : device->inside) used.emplace_back("inside", inside);
+    for (const auto& [key, value] : used) {
       if (value.empty() || taken.insert(value).second) continue;
       return table.Wrong(key, fmt::format("\"{}\" is used twice in this file", value));
     }

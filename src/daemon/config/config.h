@@ -37,7 +37,8 @@ struct DeviceConfig {
   std::vector<std::string> allow = {"crypto", "packet"};  // offload modes
   std::optional<uint32_t> rekey_reserve{};                // slots of each direction
   DeviceLoss loss = DeviceLoss::kKeep;
-  uint32_t verify = 0;  // the CPU computes one of so many packets again; 0: none
+  uint32_t verify = 0;                   // the CPU computes one of so many packets again; 0: none
+  std::vector<std::string> inside = {};  // interfaces whose protected packets skip the host
   // The driver's own keys, checked by it and completed with its defaults.
   Options options = {};
   bool owns_interface = true;  // set by the driver; false for capture files

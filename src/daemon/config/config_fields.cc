@@ -180,6 +180,8 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
        "SA slots of each direction reserved for rekeying", kLive},
       {"verify", &C::verify, Number(0, 1'000'000'000),
        "the CPU computes one of so many packets of the device again; 0: none", kLive},
+      {"inside", &C::inside, TextsOf("an array of names of interfaces", WrongInterface),
+       "interfaces of the host whose packets for protected networks skip its stack"},
   };
   return kFields;
 }

@@ -113,6 +113,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenCluster(config.cluster));
   BuildControl(config);
   CYGNET_RETURN_IF_ERROR(AddTunnels(config));
+  CYGNET_RETURN_IF_ERROR(OpenInside(config));
   CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
   CYGNET_RETURN_IF_ERROR(WatchWires());
   control_->SetUnmetPolicies(UnmetPolicies::kBlock);  // policies that were in force stay closed
@@ -184,6 +185,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     control_->OnBell();  // a ring from here on ends the wait below
     FollowSelfTests();
     bool more = control_->DoSome();
+    if (inside_ != nullptr) more = inside_->DoSome() || more;
     if (kept_sas_ != nullptr) more = kept_sas_->DoSome() || more;
     more = ShareSome() || more;
     audit_->Flush();
@@ -205,6 +207,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
       next_tick += kTickNs;
       watch_->Look({});
       control_->Tick();
+      if (inside_ != nullptr) inside_->Tick();
       if (kept_sas_ != nullptr) kept_sas_->Tick();
       if (cluster_sas_ != nullptr) cluster_sas_->Tick();
       NotifyKernelXfrm();
@@ -218,6 +221,7 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
 }
 
 Runtime::~Runtime() {
+  if (inside_ != nullptr) inside_->Shut();
   for (auto& link : links_) link->wire.port->PauseReceiving();
   for (auto& worker : workers_) worker->Stop();
   if (kept_sas_ != nullptr && control_ != nullptr) {
@@ -236,6 +240,7 @@ Runtime::~Runtime() {
   if (poller_ && fence_) {
     for (const int fd : fence_->event_fds()) poller_->Remove(fd);
   }
+  if (poller_ && inside_) poller_->Remove(inside_->event_fd());
   control_.reset();  // keys leave the devices
   restart_log_.reset();
   number_file_.reset();
@@ -244,6 +249,7 @@ Runtime::~Runtime() {
   ledger_file_.reset();
   xfrm_.reset();
   workers_.clear();
+  inside_.reset();
   links_.clear();  // ends the devices' threads, whose guards use the path
   if (path_) path_->interfaces.clear();
 }

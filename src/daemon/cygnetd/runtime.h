@@ -13,6 +13,7 @@
 
 #include "control/chains.h"
 #include "control/control_plane.h"
+#include "control/inside_control.h"
 #include "daemon/audit/audit.h"
 #include "daemon/cluster/cluster_control.h"
 #include "daemon/cluster/cluster_sas.h"
@@ -87,6 +88,9 @@ class Runtime {
   // tunnels.cc
   Result<HostTunnel> MakeTunnel(const TunnelSpec& spec, uint32_t mtu) const;
   Status AddTunnels(const Config& config);
+  // inside.cc
+  Status OpenInside(const Config& config);
+  std::vector<InsideReport> InsideOf(const std::string& device) const;
   // files.cc
   Status OpenLedger(const LedgerConfig& config);
   Status OpenNumbers(const NumbersConfig& config);
@@ -189,6 +193,7 @@ class Runtime {
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<EvidenceFiles> evidence_;
   std::unique_ptr<ControlPlane> control_;
+  std::unique_ptr<InsideControl> inside_;  // nullptr: no device has inside interfaces
   std::unique_ptr<ClusterControl> cluster_;
   uint64_t marked_self_tests_ = 0;  // number of self-tests that the marks of interfaces know
   std::unique_ptr<OperatorServer> operator_;

@@ -75,6 +75,8 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   };
   for (const auto& link : links_) {
     params.devices.push_back(ControlDeviceOf(link.get(), fence_->status(link->config.name)));
+    if (link->config.inside.empty()) continue;
+    params.devices.back().inside = [this, name = link->config.name] { return InsideOf(name); };
   }
   for (const PlacementRuleConfig& rule : config.placement) {
     params.rules.push_back(RuleOf(rule, params.devices));

@@ -107,6 +107,21 @@ Json LinesJson(std::string_view text) {
   return json;
 }
 
+Json InsideJson(const InsideReport& inside) {
+  return {{"name", inside.name},
+          {"state", inside.state},
+          {"explanation", inside.explanation},
+          {"rx_packets", inside.in_packets},
+          {"rx_bytes", inside.in_bytes},
+          {"tx_packets", inside.out_packets},
+          {"tx_bytes", inside.out_bytes},
+          {"rx_dropped", inside.dropped},
+          {"misses", inside.misses},
+          {"hosts", inside.hosts},
+          {"prefixes", inside.prefixes},
+          {"left_to_host", inside.left_to_host}};
+}
+
 }  // namespace
 
 Json ToJson(const DeviceReport& report) {
@@ -159,6 +174,7 @@ Json ToJson(const DeviceReport& report) {
                {"host", PortStatsJson(report.host)},
                {"wire_stats", PortStatsJson(report.wire_stats)}};
   if (report.offload_capable) json["self_test"] = SelfTestJson(report.self_test);
+  for (const InsideReport& inside : report.inside) json["inside"].push_back(InsideJson(inside));
   if (!report.driver_view.empty()) json["driver_view"] = LinesJson(report.driver_view);
   for (const DeviceStatistic& statistic : report.statistics) {
     json["statistics"][statistic.name] = statistic.value;

@@ -62,13 +62,17 @@ void AllowLockedMemory() {
   (void)setrlimit(RLIMIT_MEMLOCK, &all);  // without CAP_SYS_RESOURCE the limit is unchanged
 }
 
-Status CheckFits(const std::string& interface, const WireFacts& facts, uint32_t queues) {
+Status CheckRoom(const std::string& interface, const WireFacts& facts) {
   if (facts.mtu + kEthernetHeader + kVlanTag > kSmallRoom) {
     return MakeError(Errc::kNotSupported,
                      "MTU " + std::to_string(facts.mtu) + " of " + interface + " is above " +
                          std::to_string(kSmallRoom - kEthernetHeader - kVlanTag) +
                          ", the room in a packet of the pool");
   }
+  return {};
+}
+
+Status CheckQueues(const std::string& interface, const WireFacts& facts, uint32_t queues) {
   // Frames of a queue without a socket would reach the kernel and be dropped by the fence.
   if (facts.receive_queues != queues) {
     return MakeError(Errc::kInvalid,
@@ -104,15 +108,10 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
   const uint32_t queues = params.queues;
   auto facts = TakeWire(params.wire);
   if (!facts) return facts.error();
-  CYGNET_RETURN_IF_ERROR(CheckFits(params.wire, *facts, queues));
-  libbpf_set_print(ToDebugLog<libbpf_print_level>);
-  libxdp_set_print(ToDebugLog<libxdp_print_level>);
-  AllowLockedMemory();
+  CYGNET_RETURN_IF_ERROR(CheckRoom(params.wire, *facts));
+  CYGNET_RETURN_IF_ERROR(CheckQueues(params.wire, *facts, queues));
   std::unique_ptr<XdpPort> port(new XdpPort(&params.pools->small));
-  port->name_ = params.wire;
-  port->wire_.Start(facts->mac, facts->mtu);
-  port->ifindex_ = facts->ifindex;
-  port->fill_limit_ = std::clamp(port->pool_->count() / (8 * queues), 64u, kRing);
+  port->Start(params.wire, *facts, queues);
   std::string mode = "native";
   const int native = port->Open(queues, XDP_FLAGS_DRV_MODE);
   if (native != 0) {
@@ -128,9 +127,31 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
   return std::unique_ptr<Port>(std::move(port));
 }
 
+Result<std::unique_ptr<XdpPort>> XdpPort::OpenSockets(const std::string& interface,
+                                                      const WireFacts& facts, PacketPool* pool,
+                                                      uint32_t sharers) {
+  CYGNET_RETURN_IF_ERROR(CheckRoom(interface, facts));
+  std::unique_ptr<XdpPort> port(new XdpPort(pool));
+  port->Start(interface, facts, facts.receive_queues * sharers);
+  const int error = port->Open(facts.receive_queues, 0, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD);
+  if (error == 0) return port;
+  return MakeError(static_cast<Errc>(error), "AF_XDP on " + interface + ": " + Explain(error));
+}
+
+// `shares`: into which the part of the pool is divided that all wires receive into.
+void XdpPort::Start(const std::string& interface, const WireFacts& facts, uint32_t shares) {
+  libbpf_set_print(ToDebugLog<libbpf_print_level>);
+  libxdp_set_print(ToDebugLog<libxdp_print_level>);
+  AllowLockedMemory();
+  name_ = interface;
+  wire_.Start(facts.mac, facts.mtu);
+  ifindex_ = facts.ifindex;
+  fill_limit_ = std::clamp(pool_->count() / (8 * shares), 64u, kRing);
+}
+
 // Returns 0 or an errno. The size of the pool's chunks is not a power of two, hence "unaligned".
 // Zero-copy would need them in huge pages, so the kernel is set to copy.
-int XdpPort::Open(uint32_t queues, uint32_t mode) {
+int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
   const xsk_umem_config umem_config{.fill_size = kRing,
                                     .comp_size = kRing,
                                     .frame_size = pool_->capacity(),
@@ -139,6 +160,7 @@ int XdpPort::Open(uint32_t queues, uint32_t mode) {
   xsk_socket_config config{};
   config.rx_size = kRing;
   config.tx_size = kRing;
+  config.libxdp_flags = library_flags;
   config.xdp_flags = mode;
   config.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP;
   int error = 0;

@@ -22,6 +22,11 @@ class XdpPort final : public Port {
  public:
   // Native mode if the kernel's driver supports it, otherwise generic. Logs the mode.
   static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
+  // Sockets on all receive queues of the interface, without a program: what reaches them is the
+  // caller's choice. `sharers`: of the pool; this port receives into a part of one share.
+  static Result<std::unique_ptr<XdpPort>> OpenSockets(const std::string& interface,
+                                                      const WireFacts& facts, PacketPool* pool,
+                                                      uint32_t sharers);
   ~XdpPort() override;
 
   std::string_view name() const override { return name_; }
@@ -52,7 +57,8 @@ class XdpPort final : public Port {
     std::atomic<uint64_t> tx_copied{0};
   };
   explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
-  int Open(uint32_t queues, uint32_t mode);
+  int Open(uint32_t queues, uint32_t mode, uint32_t library_flags = 0);
+  void Start(const std::string& interface, const WireFacts& facts, uint32_t shares);
   void Close();
 
   Packet* Reclaim(uint64_t address);
