@@ -39,6 +39,7 @@ struct Interface {
   SealGuard* guard = nullptr;  // at the wire
   CapturePoints* capture = nullptr;
   DeviceShadow* shadow = nullptr;  // of `offload`
+  bool whole = false;              // Port::TakesSuperPackets of the wire
 };
 
 // What a worker reports to the control thread. It names objects by number, because a number

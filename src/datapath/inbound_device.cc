@@ -1,7 +1,7 @@
 // The part of InboundPipeline for packets that a device opened as a whole, or should have opened
 // (packet offload).
 #include "datapath/inbound_pipeline.h"
-#include "datapath/segment.h"
+#include "device/segment.h"
 
 namespace cygnet {
 

@@ -44,7 +44,7 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
-    Admit(packet);
+    AdmitArrived(packet);
   }
   in->ReleaseAll();
   Finish();

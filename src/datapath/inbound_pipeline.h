@@ -71,6 +71,8 @@ class InboundPipeline {
   };
 
   // Steps 2 and 3.
+  void AdmitArrived(Packet* packet);
+  bool AdmitSegments(Packet* packet);
   void Admit(Packet* packet);
   Outcome AdmitOther(const EtherTypeView& type, InboundItem* item);
   Outcome AdmitIp(InboundItem* item);

@@ -5,7 +5,7 @@
 
 #include "datapath/flow_decision.h"
 #include "datapath/path_mtu.h"
-#include "datapath/segment.h"
+#include "device/segment.h"
 #include "esp/size.h"
 #include "net/checksum.h"
 #include "net/ip_protocol.h"
@@ -167,6 +167,9 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutInsidePolicy);
   } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
     return;
+  } else if (LeavesWhole(*packet, item->view, decision.chain)) {
+    item->Begin(packet, decision.chain);
+    next_->Commit();
   } else if (packet->gso_type != GsoType::kNone) {
     AdmitSegments(packet, item->view, decision.chain);
   } else if (packet->csum_partial && !FinishChecksum(packet)) {
@@ -256,6 +259,16 @@ bool OutboundAdmission::WaitsForMove(Packet* packet, const FlowDecision& decisio
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
   }
   return true;
+}
+
+// In clear, through a wire that takes super-packets. One that does not fit in segments is cut here,
+// so that the port or a fragmenter sees what does not fit.
+bool OutboundAdmission::LeavesWhole(const Packet& packet, const IpPacketView& ip,
+                                    const SaChain& chain) const {
+  if (packet.gso_type == GsoType::kNone || chain.size != 0 || packet.tunnel != 0) return false;
+  const Interface& out = ctx_->path->interfaces[packet.interface];
+  Segmenter segmenter;
+  return out.whole && segmenter.Begin(packet, ip) && segmenter.LargestSegment() <= out.wire->mtu();
 }
 
 // A super-packet is decided once and cut here. `ip` is a copy, because the first segment overwrites

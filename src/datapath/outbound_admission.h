@@ -68,6 +68,7 @@ class OutboundAdmission {
   bool WaitsForMove(Packet* packet, const FlowDecision& decision);
   void RetryHeld(HoldQueue* queue);
   void BeginNextIfOther(const Packet& packet);
+  bool LeavesWhole(const Packet& packet, const IpPacketView& ip, const SaChain& chain) const;
   void AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain);
   bool FitsOrNotifySender(Packet* packet, const IpPacketView& ip, uint32_t length,
                           const SaChain& chain);

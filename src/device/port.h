@@ -32,6 +32,7 @@ struct PortLink {
   bool operator==(const PortLink&) const = default;
 };
 
+// A super-packet counts as one packet with all of its bytes, since it passes as one.
 struct PortStats {
   uint64_t rx_packets = 0;
   uint64_t rx_bytes = 0;
@@ -56,6 +57,9 @@ class Port {
   virtual uint32_t mtu() const = 0;
   virtual uint32_t queues() const = 0;  // constant
   virtual PortStats stats() const = 0;  // a copy; the values may be from different moments
+  // True: Transmit takes super-packets (Packet::gso_type) of any length whose segments fit the MTU;
+  // the kernel or the NIC cuts them and finishes their checksums. Constant.
+  virtual bool TakesSuperPackets() const { return false; }
   // While it is not kUp, frames to send are dropped as kPortDown.
   virtual LinkStatus link() const { return LinkStatus::kUp; }
   bool link_up() const { return link() == LinkStatus::kUp; }

@@ -49,6 +49,7 @@ class GuardedPort final : public Port {
   uint32_t mtu() const override { return port_->mtu(); }
   uint32_t queues() const override { return port_->queues(); }
   PortStats stats() const override { return port_->stats(); }
+  bool TakesSuperPackets() const override { return port_->TakesSuperPackets(); }
   const DropCounters* device_drops() const override { return port_->device_drops(); }
   LinkStatus link() const override { return port_->link(); }
   Status Follow(const PortLink& link) override { return port_->Follow(link); }

@@ -60,8 +60,10 @@ inline bool OwesShadow(Protection p) {
 }
 inline bool OwesSeal(Protection p) { return p >= Protection::kOwed; }
 
-// Work left unfinished in a frame at the host-side port (as in the virtio-net header).
-enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6 };
+// Work left unfinished in a frame at the host-side port, and at a wire that finishes it
+// (Port::TakesSuperPackets), as in the virtio-net header. kUdp: datagrams of one flow and one size,
+// over IPv4 or IPv6; the last one may be shorter.
+enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6, kUdp };
 
 struct alignas(kCacheLine) Packet {
   uint8_t* buffer = nullptr;

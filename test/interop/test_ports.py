@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+import threading
 import time
 
 import labkit
@@ -26,10 +27,10 @@ def addresses(host, me):
     host.ns.ip(f"route add {INNER[1 - me]}/32 via {OUTER[1 - me]} dev nic0 src {INNER[me]}")
 
 
-def tunnel(host, me):
+def tunnel(host, me, more=""):
     """SAs of both directions and their policies."""
     lines = [f"state add src {OUTER[s]} dst {OUTER[1 - s]} proto esp spi {0x1001 + s:#x} reqid 1 "
-             f"mode tunnel replay-window 1024 flag esn aead rfc4106(gcm(aes)) {KEYS[s]} 128"
+             f"mode tunnel replay-window 1024 flag esn aead rfc4106(gcm(aes)) {KEYS[s]} 128 {more}"
              for s in (0, 1)]
     for direction, src, sender in (("out", me, me), ("in", 1 - me, 1 - me)):
         lines.append(f"policy add src {INNER[src]}/32 dst {INNER[1 - src]}/32 dir {direction} tmpl "
@@ -179,6 +180,97 @@ class Ports(suite.Case):
         west, east = self.pair({"driver": "af_xdp", "offload": "no"}, "workers = 2", queues)
         self.flows_keep_their_order(west, east, packets=100)
         self.ping(west, 0)
+
+    # --- Super-packets ---
+
+    def transfer(self, west, east, target, size=4 << 20):
+        """Sends so many bytes by TCP; what arrives must be the same."""
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        sent = os.urandom(1 << 20) * (size >> 20)
+        with inside(east.ns):
+            server = socket.create_server((target, 5001), family=family)
+        with inside(west.ns):
+            client = socket.socket(family, socket.SOCK_STREAM)
+        client.settimeout(10 * suite.SLOWNESS)
+        client.connect((target, 5001))
+        arrived, _ = server.accept()
+        arrived.settimeout(10 * suite.SLOWNESS)
+        thread = threading.Thread(target=lambda: (client.sendall(sent), client.close()))
+        thread.start()
+        received = bytearray()
+        try:
+            while chunk := arrived.recv(1 << 20):
+                received += chunk
+        finally:
+            thread.join()
+            for s in (server, arrived):
+                s.close()
+        self.assertEqual(len(received), len(sent))
+        self.assertTrue(received == sent)
+
+    def wire_stats(self, host):
+        return host.show("dev")[0]["wire_stats"]
+
+    def mean(self, host, before, direction):
+        """Bytes of a packet at the wire since `before`."""
+        now = self.wire_stats(host)
+        return ((now[f"{direction}_bytes"] - before[f"{direction}_bytes"])
+                / (now[f"{direction}_packets"] - before[f"{direction}_packets"]))
+
+    def test_super_packets_in_clear_pass_whole(self):
+        west, east = self.pair({"driver": "auto", "offload": "no"})
+        for me, host in enumerate((west, east)):
+            host.ns.ip(f"addr add fd00::{me + 1}/64 dev nic0 nodad")
+            host.ns.ip("link add link nic0 name nic0.5 type vlan id 5")
+            host.ns.ip("link set nic0.5 up")
+            host.ns.ip(f"addr add 198.51.100.{me + 1}/24 dev nic0.5")
+        for target in (OUTER[1], "fd00::2", "198.51.100.2"):
+            with self.subTest(target):
+                before = [self.wire_stats(host) for host in (west, east)]
+                self.transfer(west, east, target)
+                self.assertGreater(self.mean(west, before[0], "tx"), 3000)
+                self.assertGreater(self.mean(east, before[1], "rx"), 3000)
+        # A link that cuts nothing itself, and finishes no checksum: the kernel does, and the
+        # receiver's TCP takes no wrong one.
+        west.ns.run("ethtool -K wire0 tx-tcp-segmentation off tx-tcp6-segmentation off "
+                    "tx-checksum-ip-generic off")
+        for target in (OUTER[1], "fd00::2"):
+            with self.subTest(f"cut: {target}"):
+                self.transfer(west, east, target)
+        for host in (west, east):
+            self.assertEqual(host.drops(), {})
+
+    def test_datagrams_of_one_call_in_clear_and_protected(self):
+        udp_segment = 103
+        west, east = self.pair({"driver": "auto", "offload": "no"})
+        for source, target in ((OUTER[0], OUTER[1]), (INNER[0], INNER[1])):
+            with self.subTest(target):
+                receiver = udp_socket(east.ns, target, 5000)
+                receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+                sender = udp_socket(west.ns, source, 6000)
+                sender.setsockopt(socket.IPPROTO_UDP, udp_segment, 1000)
+                pieces = [bytes([i]) * 1000 for i in range(40)] + [b"the last"]
+                sender.sendto(b"".join(pieces), (target, 5000))
+                self.assertEqual([receiver.recv(2048) for _ in pieces], pieces)
+                for s in (sender, receiver):
+                    s.close()
+        for host in (west, east):
+            self.assertEqual(host.drops(), {})
+
+    def test_esp_in_udp_crosses_together(self):
+        west, east = self.pair({"driver": "auto", "offload": "no"})
+        for me, host in enumerate((west, east)):
+            suite.xfrm_batch(host, ["state flush", "policy flush"])
+            tunnel(host, me, "encap espinudp 4500 4500 0.0.0.0")
+        before = [self.wire_stats(host) for host in (west, east)]
+        self.transfer(west, east, INNER[1])
+        sent = self.wire_stats(west)["tx_packets"] - before[0]["tx_packets"]
+        arrived = self.wire_stats(east)["rx_packets"] - before[1]["rx_packets"]
+        self.assertLess(arrived, sent / 2)
+        west.ns.run("ethtool -K wire0 tx-udp-segmentation off tx-checksum-ip-generic off")
+        self.transfer(west, east, INNER[1])
+        for host in (west, east):
+            self.assertEqual(host.drops(), {})
 
     # --- Idle ---
 

@@ -44,6 +44,7 @@ class MemoryPort final : public Port {
   explicit MemoryPort(std::string name, uint32_t mtu = 1500) : name_(std::move(name)), mtu_(mtu) {}
   ~MemoryPort() override;
 
+  bool takes_super_packets = false;
   PacketFifo arriving;
   PacketFifo sent;
 
@@ -52,6 +53,7 @@ class MemoryPort final : public Port {
   uint32_t mtu() const override { return mtu_; }
   uint32_t queues() const override { return 1; }
   PortStats stats() const override { return stats_; }
+  bool TakesSuperPackets() const override { return takes_super_packets; }
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
   int wait_fd(uint32_t) const override { return -1; }

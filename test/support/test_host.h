@@ -9,10 +9,10 @@
 
 #include "crypto/engine_set.h"
 #include "datapath/bind_half.h"
-#include "datapath/segment.h"
 #include "datapath/shadow/device_shadow.h"
 #include "datapath/wire_seal_guard.h"
 #include "datapath/worker.h"
+#include "device/segment.h"
 #include "device/sim_nic/sim_nic.h"
 #include "support/fake_clock.h"
 #include "support/memory_port.h"
@@ -40,6 +40,7 @@ struct TestHostOptions {
   uint32_t mtu = 1500;
   uint32_t verify = 0;  // each NIC: the CPU computes one of so many packets again
   std::optional<EngineOptions> look_aside = {};  // a device that takes all it supports
+  bool super_packets = false;                    // each wire takes them
 };
 
 class TestHost {
@@ -57,6 +58,7 @@ class TestHost {
       link.host = std::make_unique<MemoryPort>("host" + std::to_string(i), options.mtu);
       auto memory = std::make_unique<MemoryPort>("wire" + std::to_string(i), options.mtu);
       link.wire = memory.get();
+      memory->takes_super_packets = options.super_packets;
       auto wire =
           std::make_unique<GuardedPort>(std::move(memory), link.guard.get(), link.capture.get());
       if (options.nic) {
@@ -74,7 +76,8 @@ class TestHost {
            .offload = link.offload,
            .ifindex = ifindex,
            .guard = link.guard.get(),
-           .capture = link.capture.get()});
+           .capture = link.capture.get(),
+           .whole = !options.nic && link.port->TakesSuperPackets()});
       devices.push_back(
           {.device = link.offload, .mode = PlacementMode::kCrypto, .ifindex = ifindex});
       if (options.verify != 0) Verify(options.verify, &link);

@@ -47,7 +47,8 @@ Result<std::unique_ptr<Link>> LinkBuilder::Make(const DeviceConfig& config) cons
        .ifindex = link->host->ifindex(),
        .guard = link->guard.get(),
        .capture = &link->capture,
-       .shadow = link->wire.offload != nullptr ? link->shadow.get() : nullptr});
+       .shadow = link->wire.offload != nullptr ? link->shadow.get() : nullptr,
+       .whole = link->wire.port->TakesSuperPackets()});
   LogLink(*link);
   return link;
 }

@@ -21,12 +21,6 @@ namespace {
 
 constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
 
-// Length of a coalesced packet's Ethernet, IP and TCP headers: csum_start is where TCP begins.
-uint16_t SuperPacketHeaders(const Packet& packet) {
-  const uint8_t tcp_words = packet.data()[packet.csum_start + 12u] >> 4;
-  return static_cast<uint16_t>(packet.csum_start + tcp_words * 4);
-}
-
 DropReason ReasonOf(int error) {
   switch (error) {
     case EBADFD:  // removed
@@ -194,8 +188,7 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   uint64_t bytes = 0;
   for (Packet* packet : batch->packets()) {
     const bool super = packet->gso_type != GsoType::kNone;
-    VirtioNetHeader header =
-        WriteVirtioHeader(*packet, super ? SuperPacketHeaders(*packet) : uint16_t{0});
+    VirtioNetHeader header = WriteVirtioHeader(*packet);
     const uint32_t skipped = layer_ == HostLayer::kIp ? packet->l3_offset : 0;
     if (packet->csum_partial)
       header.csum_start = static_cast<uint16_t>(header.csum_start - skipped);

@@ -57,6 +57,14 @@ Status CheckExisting(const NamedInterface& link, const TapParams& params) {
   return {};
 }
 
+// UDP super-packets: since Linux 6.2; without them the kernel cuts before it hands over.
+bool AcceptSuperPackets(int fd) {
+  constexpr unsigned kUdp4 = 0x20;  // TUN_F_USO4 and TUN_F_USO6, which Debian 12 does not define
+  constexpr unsigned kUdp6 = 0x40;
+  constexpr unsigned kTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+  return ioctl(fd, TUNSETOFFLOAD, kTcp | kUdp4 | kUdp6) == 0 || ioctl(fd, TUNSETOFFLOAD, kTcp) == 0;
+}
+
 Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
   UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid()) return ErrnoError("open /dev/net/tun");
@@ -68,9 +76,7 @@ Result<UniqueFd> OpenQueue(const TapParams& params, bool many) {
   }
   const int header = kVirtioHeader;
   if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) != 0) return ErrnoError("TUNSETVNETHDRSZ");
-  if (ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
-    return ErrnoError("TUNSETOFFLOAD");
-  }
+  if (!AcceptSuperPackets(fd.get())) return ErrnoError("TUNSETOFFLOAD");
   return fd;
 }
 

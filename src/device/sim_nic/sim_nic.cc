@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include "device/segment.h"
 #include "net/frame.h"
 #include "net/ip_protocol.h"
 
@@ -216,8 +217,40 @@ uint32_t SimNic::MoveToHost() {
     return n;
   }
   if (capture_ != nullptr) capture_->wire.Offer(batch.packets(), CaptureDirection::kInbound);
-  FromWire(&batch);
+  PacketBatch single;
+  for (Packet* packet : batch.packets()) {
+    if (packet->gso_type == GsoType::kUdp) {
+      FromWireInPieces(packet, &single);
+      continue;
+    }
+    if (single.full()) FromWire(&single);
+    single.Push(packet);
+  }
+  batch.ReleaseAll();
+  FromWire(&single);
   return n;
+}
+
+// A virtual wire hands over several datagrams as one. A card sees each.
+void SimNic::FromWireInPieces(Packet* packet, PacketBatch* single) {
+  IpPacketView ip;
+  const Frame frame = ParseFrame(packet->bytes(), &ip);
+  packet->l3_offset = frame.type.l3_offset;
+  Segmenter segmenter;
+  if (frame.kind != FrameKind::kIp || !segmenter.Begin(*packet, ip)) {
+    sink_.Drop(packet, DropReason::kPortBadFrame);
+    return;
+  }
+  while (!segmenter.Done()) {
+    Packet* piece = segmenter.Next(&caches_.small, &ip);
+    if (piece == nullptr) {
+      sink_.Drop(packet, DropReason::kNoBuffers);
+      return;
+    }
+    if (single->full()) FromWire(single);
+    single->Push(piece);
+  }
+  sink_.Recycle(packet);
 }
 
 void SimNic::Arrive(PacketBatch* batch) {

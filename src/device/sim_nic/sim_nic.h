@@ -149,6 +149,7 @@ class SimNic final : public Port,
   void HandBack(uint32_t queue, PacketBatch* batch);
   uint32_t MoveToWire(uint32_t queue);
   uint32_t MoveToHost();
+  void FromWireInPieces(Packet* packet, PacketBatch* single);
   void Arrive(PacketBatch* batch);
   void Seal(uint32_t queue, PacketBatch* batch);
   void SealLocked(uint32_t queue, PacketBatch* batch);

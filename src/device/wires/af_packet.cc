@@ -1,32 +1,27 @@
 // Driver "af_packet": a wire interface through AF_PACKET sockets with memory-mapped rings, one
 // receive and one transmit ring per queue. Receives frames before the host's stack, which the wire
 // fence keeps away from them. Its socket mark lets its own frames pass the fence.
-#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/endian.h"
 #include "device/host/host_link.h"
-#include "device/host/virtio_header.h"
 #include "device/port_counters.h"
 #include "device/wires/packet_ring.h"
+#include "device/wires/ring_frame.h"
+#include "device/wires/super_sender.h"
 #include "device/wires/wire_port.h"
 #include "device/wires/wire_state.h"
 
 namespace cygnet {
 namespace {
-
-constexpr uint32_t kVlanTag = WireState::kVlanTag;
 
 class PacketSocketPort final : public Port {
  public:
@@ -37,6 +32,7 @@ class PacketSocketPort final : public Port {
   uint32_t mtu() const override { return wire_.mtu(); }
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
+  bool TakesSuperPackets() const override { return true; }
   LinkStatus link() const override { return wire_.status(); }
   Status Follow(const PortLink& link) override;
 
@@ -49,8 +45,9 @@ class PacketSocketPort final : public Port {
 
  private:
   struct Rings {
-    PacketRing rx;
+    PacketRing rx;  // its socket sends super-packets
     TransmitRing tx;
+    SuperSender supers;
   };
   struct Queue {
     // Owned by the thread, which replaces it under the lock. Other threads read it under the lock.
@@ -75,8 +72,10 @@ class PacketSocketPort final : public Port {
   bool Serves(const PortLink& link) const;
   Rings& RingsOf(Queue* queue);
   static void TakeUp(Queue* queue);
-  static Packet* CopyFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink);
-  static Packet* ReceiveLong(const PacketRing& ring, DropSink* sink);
+  static uint32_t SendFirst(Rings* rings, std::span<Packet* const> packets, DropSink* sink,
+                            SentFrames* sent);
+  static bool SendWhole(Rings* rings, std::span<Packet* const> packets, DropSink* sink,
+                        SentFrames* sent);
 
   std::string name_;
   std::string device_;
@@ -235,77 +234,6 @@ void PacketSocketPort::FinishWait(uint32_t queue) {
   (void)getsockopt(queues_[queue]->rings->rx.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
 }
 
-// A frame that does not fit its ring slot is queued whole on the socket.
-Packet* PacketSocketPort::ReceiveLong(const PacketRing& ring, DropSink* sink) {
-  Packet* packet = sink->caches()->jumbo.Take();
-  VirtioNetHeader header;
-  uint8_t spill = 0;
-  iovec parts[2] = {{&header, kVirtioHeader}, {&spill, 1}};
-  if (packet != nullptr) {
-    parts[1] = {packet->data(), packet->capacity - kPacketHeadroom - kPacketTailroom};
-  }
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = 2;
-  const ssize_t n = recvmsg(ring.fd.get(), &message, MSG_DONTWAIT);
-  if (packet == nullptr) {
-    sink->counters()->Add(DropReason::kNoBuffers);
-    return nullptr;
-  }
-  if (n < static_cast<ssize_t>(kVirtioHeader + kEthernetHeader) ||
-      (message.msg_flags & MSG_TRUNC) != 0) {
-    sink->Drop(packet, DropReason::kPortTooBig);
-    return nullptr;
-  }
-  packet->length = static_cast<uint32_t>(n) - kVirtioHeader;
-  if (!ReadVirtioHeader(header, packet)) {
-    sink->Drop(packet, DropReason::kPortBadFrame);
-    return nullptr;
-  }
-  return packet;
-}
-
-Packet* PacketSocketPort::CopyFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink) {
-  auto* meta = reinterpret_cast<tpacket2_hdr*>(frame);
-  const uint32_t status = meta->tp_status;
-  if ((status & TP_STATUS_COPY) != 0) return ReceiveLong(ring, sink);
-  const bool tagged = (status & TP_STATUS_VLAN_VALID) != 0;
-  const uint32_t length = meta->tp_snaplen + (tagged ? kVlanTag : 0);
-  if (meta->tp_snaplen < meta->tp_len || meta->tp_snaplen < kEthernetHeader) {
-    sink->counters()->Add(DropReason::kPortBadFrame);
-    return nullptr;
-  }
-  const bool fits = length <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
-  Packet* packet = fits ? sink->caches()->small.Take() : sink->caches()->jumbo.Take();
-  if (packet == nullptr) {
-    sink->counters()->Add(DropReason::kNoBuffers);
-    return nullptr;
-  }
-  packet->length = length;
-  const uint8_t* bytes = frame + meta->tp_mac;
-  VirtioNetHeader header;
-  std::memcpy(&header, bytes - kVirtioHeader, kVirtioHeader);
-  uint8_t* out = packet->data();
-  if (tagged) {  // the kernel removed the tag from the frame: insert it again
-    std::memcpy(out, bytes, 12);
-    const uint16_t tpid =
-        (status & TP_STATUS_VLAN_TPID_VALID) != 0 ? meta->tp_vlan_tpid : ETH_P_8021Q;
-    StoreBe16(out + 12, tpid);
-    StoreBe16(out + 14, meta->tp_vlan_tci);
-    std::memcpy(out + 16, bytes + 12, meta->tp_snaplen - 12);
-    if ((header.flags & kVirtioNeedsCsum) != 0) {
-      header.csum_start = static_cast<uint16_t>(header.csum_start + kVlanTag);
-    }
-  } else {
-    std::memcpy(out, bytes, length);
-  }
-  if (!ReadVirtioHeader(header, packet)) {
-    sink->Drop(packet, DropReason::kPortBadFrame);
-    return nullptr;
-  }
-  return packet;
-}
-
 uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   Queue* queue = queues_[number].get();
   PacketRing& ring = RingsOf(queue).rx;
@@ -315,7 +243,7 @@ uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* 
   while (!out->full()) {
     uint8_t* frame = ring.frame(ring.next);
     if ((ring.status(ring.next) & TP_STATUS_USER) == 0) break;
-    Packet* packet = CopyFrame(ring, frame, sink);
+    Packet* packet = TakeFrame(ring, frame, sink);
     ring.set_status(ring.next, TP_STATUS_KERNEL);
     ring.next = ring.after(ring.next);
     if (packet == nullptr) continue;
@@ -330,23 +258,64 @@ uint32_t PacketSocketPort::Receive(uint32_t number, PacketBatch* out, DropSink* 
 
 void PacketSocketPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
-  TransmitRing& ring = RingsOf(queue).tx;
+  Rings& rings = RingsOf(queue);
   if (!wire_.up()) {
     batch->DropAll(DropReason::kPortDown, sink);
     return;
   }
-  for (Packet* packet : batch->packets()) {
-    if (packet->length > ring.room() || !wire_.Fits(*packet)) {
-      sink->Drop(packet, DropReason::kPortTooBig);
-    } else if (ring.Put(*packet, sink->counters())) {
-      sink->Recycle(packet);
+  SentFrames sent;
+  rings.supers.BeginBatch();
+  std::span<Packet* const> rest = batch->packets();
+  while (!rest.empty()) {
+    const Packet& first = *rest[0];
+    const bool super = first.gso_type != GsoType::kNone;
+    if (!super && (first.length > rings.tx.room() || !wire_.Fits(first))) {
+      sink->Drop(rest[0], DropReason::kPortTooBig);
+      rest = rest.subspan(1);
     } else {
-      sink->Drop(packet, DropReason::kPortFull);
+      rest = rest.subspan(SendFirst(&rings, rest, sink, &sent));
     }
   }
   batch->ReleaseAll();
-  const SentFrames sent = ring.HandOver(sink->counters());
+  sent += rings.tx.HandOver(sink->counters());
   queue->counters.Sent(sent.frames, sent.bytes);
+}
+
+// Puts a packet into the ring, or sends a super-packet, or what may go as one. Returns the number
+// of packets that are done with.
+uint32_t PacketSocketPort::SendFirst(Rings* rings, std::span<Packet* const> packets, DropSink* sink,
+                                     SentFrames* sent) {
+  Packet* first = packets[0];
+  const uint32_t run = rings->supers.RunOf(packets);
+  const bool super = first->gso_type != GsoType::kNone;
+  if ((super || run > 1) && SendWhole(rings, packets.first(run), sink, sent)) return run;
+  if (rings->tx.Put(*first, sink->counters())) {
+    sink->Recycle(first);
+  } else {
+    sink->Drop(first, DropReason::kPortFull);
+  }
+  return 1;
+}
+
+// Behind what the ring still holds. False: the kernel cannot cut them, and they are the caller's.
+bool PacketSocketPort::SendWhole(Rings* rings, std::span<Packet* const> packets, DropSink* sink,
+                                 SentFrames* sent) {
+  *sent += rings->tx.HandOver(sink->counters());
+  const int fd = rings->rx.fd.get();
+  const bool run = packets.size() > 1;
+  const DropReason reason =
+      run ? rings->supers.SendRun(fd, packets) : rings->supers.Send(fd, *packets[0]);
+  if (run && reason == DropReason::kPortRefused) return false;
+  for (Packet* packet : packets) {
+    if (reason != DropReason::kNone) {
+      sink->Drop(packet, reason);
+      continue;
+    }
+    ++sent->frames;
+    sent->bytes += packet->length;
+    sink->Recycle(packet);
+  }
+  return true;
 }
 
 PortStats PacketSocketPort::stats() const {

@@ -19,6 +19,7 @@
 #include "base/errno_error.h"
 #include "device/host/host_link.h"
 #include "device/wire_mark.h"
+#include "device/wires/super_sender.h"
 
 namespace cygnet {
 namespace {
@@ -114,7 +115,8 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   }
   // Frames above the MTU (super-packets of a virtual wire) use the socket's queue instead.
   const int receive_bytes = 8 * 1024 * 1024;
-  (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof(receive_bytes));
+  if (!SuperSender::Prepare(fd)) return ErrnoError("set socket mark");
   if (!MapRing(PACKET_RX_RING, RingFrameBytes(params.mtu), kRxFrames, ring)) {
     return ErrnoError("map AF_PACKET receive ring");
   }
@@ -137,6 +139,7 @@ bool AdoptReceiveRing(const RingParams& params, UniqueFd fd, PacketRing* ring) {
   }
   ring->fd = std::move(fd);
   ring->searching = true;
+  if (!SuperSender::Prepare(ring->fd.get())) return false;  // an earlier version did not send by it
   return MapFrames(RingFrameBytes(params.mtu), kRxFrames, ring);
 }
 

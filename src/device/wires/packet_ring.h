@@ -54,6 +54,11 @@ bool FindOldest(PacketRing* ring);
 struct SentFrames {
   uint64_t frames = 0;
   uint64_t bytes = 0;
+  SentFrames& operator+=(const SentFrames& more) {
+    frames += more.frames;
+    bytes += more.bytes;
+    return *this;
+  }
 };
 
 // Outgoing frames. No frame waits from one batch to the next: HandOver removes from the ring and

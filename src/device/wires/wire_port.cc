@@ -22,6 +22,7 @@ class PlainPort final : public Port {
   uint32_t mtu() const override { return port_->mtu(); }
   uint32_t queues() const override { return port_->queues(); }
   PortStats stats() const override { return port_->stats(); }
+  bool TakesSuperPackets() const override { return port_->TakesSuperPackets(); }
   LinkStatus link() const override { return port_->link(); }
   Status Follow(const PortLink& link) override { return port_->Follow(link); }
   int wait_fd(uint32_t queue) const override { return port_->wait_fd(queue); }

@@ -1,4 +1,4 @@
-#include "datapath/segment.h"
+#include "device/segment.h"
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +10,8 @@
 namespace cygnet {
 namespace {
 
+constexpr uint32_t kTcpHeader = 20;  // without options
+constexpr uint32_t kUdpHeader = 8;
 constexpr uint8_t kTcpFin = 0x01;
 constexpr uint8_t kTcpPsh = 0x08;
 constexpr uint8_t kTcpCwr = 0x80;
@@ -43,18 +45,22 @@ void VouchForChecksum(const IpPacketView& ip, Packet* packet) {
   packet->csum_offset = static_cast<uint16_t>(field);
 }
 
-bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip) {
+bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip, Sum sum) {
   packet_ = &packet;
   ip_ = ip;
+  sum_ = sum;
   number_ = 0;
-  if (ip.flow.proto != kProtoTcp || ip.fragment || ip.total_length < ip.header_length + 20) {
+  tcp_ = packet.gso_type != GsoType::kUdp;
+  const uint32_t least = tcp_ ? kTcpHeader : kUdpHeader;
+  if (ip.flow.proto != (tcp_ ? kProtoTcp : kProtoUdp) || ip.fragment ||
+      ip.total_length < ip.header_length + least) {
     return false;
   }
-  tcp_at_ = packet.l3_offset + ip.header_length;
-  headers_ = tcp_at_ + (packet.data()[tcp_at_ + 12] >> 4) * 4u;
+  upper_at_ = packet.l3_offset + ip.header_length;
+  headers_ = upper_at_ + (tcp_ ? (packet.data()[upper_at_ + 12] >> 4) * 4u : kUdpHeader);
   offset_ = headers_;
   end_ = packet.l3_offset + ip.total_length;  // Ethernet may have padded the frame
-  return headers_ >= tcp_at_ + 20 && headers_ < end_ &&
+  return headers_ >= upper_at_ + least && headers_ < end_ &&
          headers_ + packet.gso_size <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
 }
 
@@ -78,26 +84,50 @@ Packet* Segmenter::Next(PacketCache* cache, IpPacketView* ip) {
 
   *ip = ip_;
   ip->total_length = headers_ - packet_->l3_offset + payload;
-  uint8_t* l3 = frame + packet_->l3_offset;
-  if (ip_.flow.family == IpFamily::kV4) {
-    StoreBe16(l3 + 2, static_cast<uint16_t>(ip->total_length));
-    StoreBe16(l3 + 4, static_cast<uint16_t>(LoadBe16(l3 + 4) + number_));
-    WriteIpv4HeaderChecksum(l3);
+  WriteIp(frame + packet_->l3_offset, ip->total_length);
+  if (tcp_) {
+    WriteTcp(frame + upper_at_, last);
   } else {
-    StoreBe16(l3 + 4, static_cast<uint16_t>(ip->total_length - 40));
+    StoreBe16(frame + upper_at_ + 4, static_cast<uint16_t>(kUdpHeader + payload));
   }
-  uint8_t* tcp = frame + tcp_at_;
-  StoreBe32(tcp + 4, LoadBe32(tcp + 4) + (offset_ - headers_));
-  if (!last) tcp[13] = static_cast<uint8_t>(tcp[13] & ~(kTcpFin | kTcpPsh));
-  if (number_ > 0) tcp[13] = static_cast<uint8_t>(tcp[13] & ~kTcpCwr);  // RFC 3168: once
-  StoreBe16(tcp + 16, 0);
-  const uint32_t tcp_length = headers_ - tcp_at_ + payload;
-  const uint64_t pseudo =
-      PseudoHeaderSum(ip_.flow.saddr, ip_.flow.daddr, ip_.flow.family, kProtoTcp, tcp_length);
-  StoreBe16(tcp + 16, ChecksumFinish(ChecksumAdd({tcp, tcp_length}, pseudo)));
+  WriteChecksum(out);
   offset_ += payload;
   ++number_;
   return out;
+}
+
+void Segmenter::WriteIp(uint8_t* l3, uint32_t total) const {
+  if (ip_.flow.family == IpFamily::kV4) {
+    StoreBe16(l3 + 2, static_cast<uint16_t>(total));
+    StoreBe16(l3 + 4, static_cast<uint16_t>(LoadBe16(l3 + 4) + number_));
+    WriteIpv4HeaderChecksum(l3);
+  } else {
+    StoreBe16(l3 + 4, static_cast<uint16_t>(total - 40));
+  }
+}
+
+void Segmenter::WriteTcp(uint8_t* tcp, bool last) const {
+  StoreBe32(tcp + 4, LoadBe32(tcp + 4) + (offset_ - headers_));
+  if (!last) tcp[13] = static_cast<uint8_t>(tcp[13] & ~(kTcpFin | kTcpPsh));
+  if (number_ > 0) tcp[13] = static_cast<uint8_t>(tcp[13] & ~kTcpCwr);  // RFC 3168: once
+}
+
+void Segmenter::WriteChecksum(Packet* segment) const {
+  const uint32_t length = segment->length - upper_at_;
+  uint8_t* const upper = segment->data() + upper_at_;
+  uint8_t* const field = upper + (tcp_ ? 16 : 6);
+  const uint64_t pseudo =
+      PseudoHeaderSum(ip_.flow.saddr, ip_.flow.daddr, ip_.flow.family, ip_.flow.proto, length);
+  if (sum_ == Sum::kLeftToHost) {
+    StoreBe16(field, static_cast<uint16_t>(~ChecksumFinish(pseudo)));
+    segment->csum_partial = true;
+    segment->csum_start = static_cast<uint16_t>(upper_at_);
+    segment->csum_offset = tcp_ ? 16 : 6;
+    return;
+  }
+  StoreBe16(field, 0);
+  const uint16_t sum = ChecksumFinish(ChecksumAdd({upper, length}, pseudo));
+  StoreBe16(field, !tcp_ && sum == 0 ? 0xffff : sum);  // 0 means: UDP without a checksum
 }
 
 }  // namespace cygnet
