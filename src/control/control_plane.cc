@@ -77,7 +77,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
                .clock = params_.clock,
                .sas = &sas_,
                .acquires = &acquires_,
-               .mappings = &mappings_}),
+               .mappings = &mappings_,
+               .next_hops = next_hops_.get()}),
       walks_({.path = params_.path,
               .clock = params_.clock,
               .sas = &sas_,
@@ -135,7 +136,7 @@ std::vector<ParsedAddress> ControlPlane::LocalAddresses() const {
                                     : std::vector<ParsedAddress>{};
 }
 
-std::unique_ptr<NextHops> ControlPlane::MakeNextHops() const {
+std::unique_ptr<NextHops> ControlPlane::MakeNextHops() {
   HostNetwork* const network = params_.network;
   if (network == nullptr) return nullptr;
   return std::make_unique<NextHops>(NextHops::Host{
@@ -150,7 +151,8 @@ std::unique_ptr<NextHops> ControlPlane::MakeNextHops() const {
         const auto number = own_devices_.NumberOf(ifindex);
         if (!number.has_value()) return std::nullopt;
         return static_cast<uint8_t>(*number);
-      }});
+      },
+      .on_first = [this] { path_.BumpNextHops(); }});
 }
 
 ControlPlane::~ControlPlane() {

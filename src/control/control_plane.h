@@ -273,7 +273,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   PlacementParams ParamsOfPlacement();
   PlacementHost PlacementHostOf();
   RouteLookup Routes() const;
-  std::unique_ptr<NextHops> MakeNextHops() const;
+  std::unique_ptr<NextHops> MakeNextHops();
   std::vector<ParsedAddress> LocalAddresses() const;
   void ReadSettings();
 

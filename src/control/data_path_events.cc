@@ -52,6 +52,11 @@ void DataPathEvents::Handle(const DataPathEvent& event) {
     case DataPathEvent::Kind::kNumbersLow:
       if (sa != nullptr) parts_.sas->OnNumbersLow(*sa);
       break;
+    case DataPathEvent::Kind::kNoNextHop:
+      if (sa != nullptr && parts_.next_hops != nullptr) {
+        parts_.next_hops->Want(*sa, parts_.clock->MonotonicNs());
+      }
+      break;
     case DataPathEvent::Kind::kMapping:
       if (sa != nullptr && sa->inbound() != nullptr) parts_.mappings->OnMapping(sa, event.flow);
       break;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control/acquires.h"
 #include "control/nat_events.h"
+#include "control/next_hops.h"
 #include "control/sas.h"
 #include "datapath/data_path.h"
 
@@ -21,6 +22,7 @@ class DataPathEvents {
     Sas* sas = nullptr;
     Acquires* acquires = nullptr;
     NatMappings* mappings = nullptr;
+    NextHops* next_hops = nullptr;  // nullptr: there is no host network
   };
   explicit DataPathEvents(const Parts& parts) : parts_(parts), path_(*parts.path) {}
 

@@ -22,7 +22,11 @@ constexpr uint64_t kRoundsApartTimes = 4;
 
 NextHops::FarEnd NextHops::FarEndOf(const Sa& sa) {
   const SaSpec& spec = sa.spec();
-  return {.at = {spec.daddr, spec.family}, .mark = spec.set_mark_value & spec.set_mark_mask};
+  // As xfrm_smark_get: the bits that the SA sets, in front of those of the packet, which has the
+  // SA's mark.
+  const uint32_t set = spec.set_mark_value & spec.set_mark_mask;
+  return {.at = {spec.daddr, spec.family},
+          .mark = set | (spec.mark_value & spec.mark_mask & ~spec.set_mark_mask)};
 }
 
 void NextHops::Follow(const Sa& sa, uint64_t now) {
@@ -49,6 +53,17 @@ void NextHops::Forget(const Sa& sa) {
   MoveTo(destination, nullptr);
   by_id_.erase(destination->id);
   destinations_.erase(it);
+}
+
+void NextHops::Want(const Sa& sa, uint64_t now) {
+  const auto it = destinations_.find(FarEndOf(sa));
+  if (it == destinations_.end()) return;
+  Destination* const destination = it->second.get();
+  // Anybody whose packets go through the tunnel can cause this.
+  if (now < destination->may_want_at) return;
+  destination->may_want_at = now + kProbeEveryNs;
+  if (destination->neighbour != nullptr) destination->neighbour->asked_in = 0;
+  Ask(destination, now);
 }
 
 // --- What the kernel says ---
@@ -128,7 +143,11 @@ void NextHops::NotifySa(const Neighbour* neighbour, OutboundSa* sa) {
   const auto device = host_.device_of(neighbour->key.ifindex);
   if (!device.has_value()) return;
   ++done_.sas_notified;
+  MacAddress before;
+  uint8_t interface;
+  const bool first = !sa->next_hop.Get(&before, &interface);
   sa->next_hop.Set(*neighbour->mac, *device);
+  if (first && host_.on_first) host_.on_first();
 }
 
 void NextHops::Notify(const Destination& destination) {

@@ -32,6 +32,8 @@ class NextHops {
     std::function<void(int32_t, const IpAddress&, IpFamily)> probe;
     // The number of our device with this ifindex; nullopt: not ours.
     std::function<std::optional<uint8_t>(int32_t)> device_of;
+    // Called when an SA has got its first next hop.
+    std::function<void()> on_first{};
   };
   // Amount of work since the start.
   struct Work {
@@ -50,6 +52,9 @@ class NextHops {
   // older next hop stays until a better one is known.
   void Follow(const Sa& sa, uint64_t now);
   void Forget(const Sa& sa);
+
+  // Packets wait for the SA's next hop: asks again, as often as Probe allows.
+  void Want(const Sa& sa, uint64_t now);
 
   void OnNeighbour(const NeighbourChange& change, uint64_t now);
   // Routes changed, or events were lost: queries everything again, in parts.
@@ -84,7 +89,8 @@ class NextHops {
     bool to_notify = false;    // in `notifying_`
     uint64_t notify_from = 0;  // id of the next destination
   };
-  // The far end, and the mark by which the outer packets to it are routed (XFRMA_SET_MARK).
+  // The far end, and the mark by which the outer packets to it are routed (XFRMA_SET_MARK, and the
+  // mark of a tunnel).
   struct FarEnd {
     ParsedAddress at;
     uint32_t mark = 0;
@@ -93,6 +99,7 @@ class NextHops {
     uint64_t id = 0;
     FarEnd to;
     Neighbour* neighbour = nullptr;
+    uint64_t may_want_at = 0;
     std::set<OutboundSa*> sas;
   };
   struct FarEndHash {

@@ -45,6 +45,7 @@ class NextHopsTest : public testing::Test {
   static constexpr MacAddress kSecondMac{2, 0, 0, 0, 0, 2};
   uint64_t now_ = kSecond;
   uint32_t next_spi_ = 0x100;
+  int firsts_ = 0;
   IpAddress gateway_ = test::Ip("198.51.100.1");
   std::optional<ResolvedHop> neighbour_ = ResolvedHop{.ifindex = kNic0, .mac = kFirst};
   std::vector<std::shared_ptr<Sa>> sas_;
@@ -55,7 +56,8 @@ class NextHopsTest : public testing::Test {
                   .probe = [](int32_t, const IpAddress&, IpFamily) {},
                   .device_of = [](int32_t ifindex) -> std::optional<uint8_t> {
                     return ifindex == kNic0 ? std::optional<uint8_t>(3) : std::nullopt;
-                  }}};
+                  },
+                  .on_first = [this] { ++firsts_; }}};
 };
 
 TEST_F(NextHopsTest, SasToOnePeerAskOnce) {
@@ -131,6 +133,23 @@ TEST_F(NextHopsTest, UnknownNeighbourIsProbedOnceASecond) {
   EXPECT_EQ(HopOf(*sas_[0]), std::nullopt);
   NotifyOf(gateway_, kFirst);
   EXPECT_EQ(HopOf(*sas_[0]), kFirst);
+}
+
+// Packets of a tunnel wait for it.
+TEST_F(NextHopsTest, WantedNextHopIsAskedOnceASecondAndItsArrivalIsTold) {
+  neighbour_.reset();
+  const auto sa = Add(1);
+  now_ += kSecond;
+  const NextHops::Work before = hops_.done();
+  for (int i = 0; i < 100; ++i) hops_.Want(*sa, now_);
+  EXPECT_EQ(hops_.done().routes_asked, before.routes_asked + 1);
+  EXPECT_EQ(hops_.done().probes, before.probes + 1);
+  EXPECT_EQ(firsts_, 0);
+  NotifyOf(gateway_, kFirst);
+  EXPECT_EQ(firsts_, 1);
+  now_ += kSecond;
+  NotifyOf(gateway_, kSecondMac);
+  EXPECT_EQ(firsts_, 1) << "nothing waits for another address";
 }
 
 TEST_F(NextHopsTest, RoutesAreAskedInPartsAndRoundsAreApart) {

@@ -51,6 +51,7 @@ struct DataPathEvent {
     kHardLimit,
     kSequenceExhausted,
     kNumbersLow,  // half of the block of numbers is used, outbound or inbound
+    kNoNextHop,   // a packet of a tunnel waits for the next hop of the SA's outer packets
     kMapping,     // an authenticated packet came from an address or port other than the SA's
     kShortQuote   // ICMP "too big" whose quotation of ESP in UDP ends before the SPI
   };
@@ -139,6 +140,14 @@ class DataPath {
     for (auto& bell : bells) bell->Ring();  // held packets may now have an SA
   }
 
+  // Control raises it when an SA gets its first next hop: packets of tunnels may wait for it.
+  uint64_t next_hops() const { return next_hops_.load(std::memory_order_acquire); }
+  void BumpNextHops() {
+    next_hops_.fetch_add(1, std::memory_order_acq_rel);
+    if (tunnels.empty()) return;
+    for (auto& bell : bells) bell->Ring();
+  }
+
   const HostAddresses& host_addresses() const {
     return *host_addresses_.load(std::memory_order_acquire);
   }
@@ -214,6 +223,7 @@ class DataPath {
   using UdpPorts = std::vector<uint16_t>;
   using IkeSockets = std::vector<SocketEnds>;
   std::atomic<uint64_t> generation_{1};
+  std::atomic<uint64_t> next_hops_{1};
   std::atomic<const HostAddresses*> host_addresses_;
   std::atomic<const UdpPorts*> encap_ports_;
   std::atomic<const IkeSockets*> ike_sockets_;

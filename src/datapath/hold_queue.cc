@@ -18,7 +18,7 @@ bool HoldQueue::Hold(Packet* packet, uint64_t policy_number, uint64_t now_ms) {
               .interval_ms = terms_.first_interval_ms,
               .due_ms = now_ms + terms_.first_interval_ms};
   }
-  if (state->count == kMaxPerPolicy) return false;
+  if (state->count >= terms_.most_per_policy) return false;
   next_due_ms_ = size_ == 0 ? state->due_ms : std::min(next_due_ms_, state->due_ms);
   ++state->count;
   waiting_[size_++] = {packet, policy_number};
@@ -52,9 +52,14 @@ uint32_t HoldQueue::TakeDue(uint64_t now_ms, Cause cause, Waiting* out) {
   return taken;
 }
 
-bool HoldQueue::WaitsAgain(uint64_t policy_number) {
+bool HoldQueue::Holds(uint64_t policy_number) const {
   const PolicyState* state = Find(policy_number);
   return state != nullptr && state->count > 0;
+}
+
+bool HoldQueue::IsLastRetry(uint64_t policy_number) const {
+  const PolicyState* state = Find(policy_number);
+  return state != nullptr && state->trying && cause_ == Cause::kTime && IsLastInterval(*state);
 }
 
 // Doubles the interval of each policy whose retry failed, or drops its packets at the last
@@ -65,9 +70,10 @@ void HoldQueue::FinishRetry(uint64_t now_ms, Cause cause) {
     PolicyState& state = states_[i];
     // A retry because of a change does not count as an attempt.
     if (state.trying && cause == Cause::kTime && state.count > 0) {
+      const bool last = IsLastInterval(state);
       state.interval_ms *= 2;
       state.due_ms = now_ms + state.interval_ms;
-      if (state.interval_ms >= terms_.last_interval_ms) DropAllOf(&state);
+      if (last) DropAllOf(&state);
     }
     state.trying = false;
     if (state.count > 0) states_[kept++] = state;

@@ -1,7 +1,7 @@
 // HoldQueue: outbound packets that wait for control: for key management to create their SA
-// (larval_drop = 0; the kernel's xfrm policy queue), or for their SA to leave a device that handed
-// them back. The queue is bounded. It retries at growing intervals and after each
-// change of SAD or SPD, and finally drops.
+// (larval_drop = 0; the kernel's xfrm policy queue), for their SA to leave a device that handed
+// them back, or for the next hop of their outer packet. The queue is bounded. It retries at growing
+// intervals and after each change of SAD or SPD, and finally drops.
 #pragma once
 
 #include <array>
@@ -31,6 +31,7 @@ class HoldQueue {
     uint64_t first_interval_ms = kFirstIntervalMs;
     uint64_t last_interval_ms = kLastIntervalMs;
     DropReason too_late = DropReason::kOutHoldTimeout;
+    uint32_t most_per_policy = kMaxPerPolicy;
   };
   // `sink` outlives this.
   explicit HoldQueue(DropSink* sink) : HoldQueue(sink, Terms()) {}
@@ -41,7 +42,8 @@ class HoldQueue {
   HoldQueue& operator=(const HoldQueue&) = delete;
 
   // Takes ownership. Returns false, without taking ownership, if there is no room; the caller then
-  // drops the packet (kOutHoldFull). `policy_number`: of the policy that needs the SA.
+  // drops the packet (kOutHoldFull). `policy_number`: of the policy that needs the SA, or another
+  // number that names what the packet waits for.
   bool Hold(Packet* packet, uint64_t policy_number, uint64_t now_ms);
 
   // Retries the packets that are due, or all of them if `generation` changed since the last call.
@@ -54,12 +56,13 @@ class HoldQueue {
     const Cause cause = generation == generation_ ? Cause::kTime : Cause::kChange;
     generation_ = generation;
     if (size_ == 0 || (cause == Cause::kTime && now_ms < next_due_ms_)) return;
+    cause_ = cause;
     std::array<Waiting, kMaxPackets> again;
     const uint32_t n = TakeDue(now_ms, cause, again.data());
     for (uint32_t i = 0; i < n; ++i) {
       // When a packet is held again, the later packets of its policy are held too. Otherwise they
       // would overtake it if the SA arrives during this loop.
-      if (!WaitsAgain(again[i].policy_number)) {
+      if (!Holds(again[i].policy_number)) {
         fn(again[i].packet);
       } else if (!Hold(again[i].packet, again[i].policy_number, now_ms)) {
         sink_->Drop(again[i].packet, DropReason::kOutHoldFull);
@@ -69,6 +72,11 @@ class HoldQueue {
   }
 
   bool Idle() const { return size_ == 0; }
+  // Packets of this policy wait.
+  bool Holds(uint64_t policy_number) const;
+  // In fn of Retry(): this was the last retry of the policy. A packet that it holds again is
+  // dropped.
+  bool IsLastRetry(uint64_t policy_number) const;
   uint32_t size() const { return size_; }
   // The latest time for the next call of Retry(); nullopt if nothing waits. Bounds a worker's
   // sleep.
@@ -94,8 +102,13 @@ class HoldQueue {
   };
 
   PolicyState* Find(uint64_t policy_number);
+  const PolicyState* Find(uint64_t policy_number) const {
+    return const_cast<HoldQueue*>(this)->Find(policy_number);
+  }
   uint32_t TakeDue(uint64_t now_ms, Cause cause, Waiting* out);
-  bool WaitsAgain(uint64_t policy_number);
+  bool IsLastInterval(const PolicyState& state) const {
+    return state.interval_ms * 2 >= terms_.last_interval_ms;
+  }
   void FinishRetry(uint64_t now_ms, Cause cause);
   void DropAllOf(PolicyState* state);
   void UpdateNextDue();
@@ -103,7 +116,8 @@ class HoldQueue {
   DropSink* const sink_;
   const Terms terms_;
   uint64_t generation_ = 0;
-  uint64_t next_due_ms_ = 0;  // earliest of all policies; valid only if size_ > 0
+  Cause cause_ = Cause::kTime;  // of the present retry
+  uint64_t next_due_ms_ = 0;    // earliest of all policies; valid only if size_ > 0
   uint32_t size_ = 0;
   uint32_t policies_ = 0;
   std::array<Waiting, kMaxPackets> waiting_;  // in order of arrival

@@ -45,21 +45,25 @@ void OutboundAdmission::EndBatch() {
 
 void OutboundAdmission::RunTimers() {
   if (!reassembler_.Idle()) reassembler_.Expire(ctx_->now_ms);
-  RetryHeld(&back_);  // they have waited for less than an SA takes to make
-  RetryHeld(&hold_);
+  const uint64_t generation = ctx_->path->generation();
+  RetryHeld(&back_, generation);  // they have waited for less than an SA takes to make
+  RetryHeld(&for_hop_, ctx_->path->next_hops());
+  RetryHeld(&hold_, generation);
 }
 
 std::optional<uint64_t> OutboundAdmission::NextTimerMs() const {
-  const auto hold = hold_.NextDueMs();
-  const auto back = back_.NextDueMs();
-  if (!hold.has_value() || !back.has_value()) return hold.has_value() ? hold : back;
-  return std::min(*hold, *back);
+  std::optional<uint64_t> first;
+  for (const HoldQueue* queue : {&hold_, &back_, &for_hop_}) {
+    const auto due = queue->NextDueMs();
+    if (due.has_value()) first = std::min(first.value_or(*due), *due);
+  }
+  return first;
 }
 
-void OutboundAdmission::RetryHeld(HoldQueue* queue) {
+void OutboundAdmission::RetryHeld(HoldQueue* queue, uint64_t generation) {
   if (queue->Idle()) return;
   BeginBatch();
-  queue->Retry(ctx_->now_ms, ctx_->path->generation(), [&](Packet* packet) { AdmitNext(packet); });
+  queue->Retry(ctx_->now_ms, generation, [&](Packet* packet) { AdmitNext(packet); });
   EndBatch();
 }
 
@@ -167,6 +171,8 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutInsidePolicy);
   } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
     return;
+  } else if (packet->tunnel != 0 && WaitsForNextHop(packet, item->view, decision.chain)) {
+    return;
   } else if (LeavesWhole(*packet, item->view, decision.chain)) {
     item->Begin(packet, decision.chain);
     next_->Commit();
@@ -225,22 +231,51 @@ void OutboundAdmission::HoldOrDrop(Packet* packet, const IpPacketView& ip,
                                    const FlowDecision& decision) {
   if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
     const bool of_tunnel = packet->tunnel != 0 && !Inside::IsNumber(packet->tunnel);
-    if (of_tunnel) ReportUnreachable(*packet, ip);
+    if (of_tunnel) CountUnprotected(*packet, ip);
     ctx_->sink.Drop(packet, decision.reason);
   } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
   }
 }
 
-// The answer of the kernel's tunnel interfaces to every packet that is not protected (xfrmi_xmit2,
-// vti_xmit: dst_link_failure).
-void OutboundAdmission::ReportUnreachable(const Packet& packet, const IpPacketView& ip) {
+void OutboundAdmission::CountUnprotected(const Packet& packet, const IpPacketView& ip) {
   if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(packet.tunnel))) {
     tunnel->unprotected.fetch_add(1, std::memory_order_relaxed);
   }
+  AnswerUnreachable(packet, ip);
+}
+
+// The answer of the kernel's tunnel interfaces to every packet that is not protected (xfrmi_xmit2,
+// vti_xmit: dst_link_failure).
+void OutboundAdmission::AnswerUnreachable(const Packet& packet, const IpPacketView& ip) {
   if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
   if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
   if (Packet* answer = MakeUnreachable(packet, ip, &ctx_->caches.small)) to_host_.Push(answer);
+}
+
+// Packets of a tunnel interface have no Ethernet header of the host that names a neighbour. As in
+// the kernel (neigh_resolve_output), the packets wait while it asks, and the sender is told when
+// nobody has answered. False: the next hop is known.
+bool OutboundAdmission::WaitsForNextHop(Packet* packet, const IpPacketView& ip,
+                                        const SaChain& chain) {
+  const OutboundSa* sa = AddressingSa(chain);
+  if (sa == nullptr) return false;
+  const uint64_t number = sa->sa->number;
+  const bool others = for_hop_.Holds(number);  // none overtakes those that wait
+  MacAddress mac;
+  uint8_t interface;
+  if (!others && sa->next_hop.Get(&mac, &interface)) return false;
+  if (for_hop_.IsLastRetry(number)) {
+    AnswerUnreachable(*packet, ip);
+    ctx_->sink.Drop(packet, DropReason::kOutNoNextHop);
+    return true;
+  }
+  if (!for_hop_.Hold(packet, number, ctx_->now_ms)) {
+    ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
+  } else if (!others) {
+    ctx_->Report({.kind = DataPathEvent::Kind::kNoNextHop, .sa_number = number});
+  }
+  return true;
 }
 
 // A device that is down, or that the SA is leaving, would hand the packet back again and again.

@@ -26,7 +26,8 @@ class OutboundAdmission {
         decider_(context->path, warm_up, context->cpu),
         reassembler_(&context->sink, random),
         hold_(&context->sink),
-        back_(&context->sink, kWaitForMove) {}
+        back_(&context->sink, kWaitForMove),
+        for_hop_(&context->sink, kWaitForHop) {}
 
   // All packets between BeginBatch and EndBatch came from the host through the same interface
   // (Packet::interface, Packet::tunnel).
@@ -47,6 +48,10 @@ class OutboundAdmission {
   static constexpr uint64_t kWaitForMoveMs = 100;
   void AdmitAgain(uint8_t interface, PacketBatch* returned);
 
+  // How long packets of a tunnel wait for the next hop of their outer packet: as long as Linux asks
+  // for a neighbour (3 solicitations, one a second).
+  static constexpr uint64_t kWaitForHopMs = 3000;
+
   // Drops fragments that waited too long. Retries packets that wait for control.
   void RunTimers();
   // The latest time for the next RunTimers, in monotonic milliseconds.
@@ -64,9 +69,11 @@ class OutboundAdmission {
   bool WantsOwnNow(const FlowDecision& decision);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const IpPacketView& ip, const FlowDecision& decision);
-  void ReportUnreachable(const Packet& packet, const IpPacketView& ip);
+  void CountUnprotected(const Packet& packet, const IpPacketView& ip);
+  void AnswerUnreachable(const Packet& packet, const IpPacketView& ip);
+  bool WaitsForNextHop(Packet* packet, const IpPacketView& ip, const SaChain& chain);
   bool WaitsForMove(Packet* packet, const FlowDecision& decision);
-  void RetryHeld(HoldQueue* queue);
+  void RetryHeld(HoldQueue* queue, uint64_t generation);
   void BeginNextIfOther(const Packet& packet);
   bool LeavesWhole(const Packet& packet, const IpPacketView& ip, const SaChain& chain) const;
   void AdmitSegments(Packet* packet, IpPacketView ip, const SaChain& chain);
@@ -101,8 +108,13 @@ class OutboundAdmission {
   static constexpr HoldQueue::Terms kWaitForMove{.first_interval_ms = kWaitForMoveMs,
                                                  .last_interval_ms = 2 * kWaitForMoveMs,
                                                  .too_late = DropReason::kOutDeviceError};
-  HoldQueue hold_;  // for their SA
-  HoldQueue back_;  // for their SA to move
+  static constexpr HoldQueue::Terms kWaitForHop{.first_interval_ms = kWaitForHopMs,
+                                                .last_interval_ms = 2 * kWaitForHopMs,
+                                                .too_late = DropReason::kOutNoNextHop,
+                                                .most_per_policy = 64};
+  HoldQueue hold_;     // for their SA
+  HoldQueue back_;     // for their SA to move
+  HoldQueue for_hop_;  // of a tunnel, for the next hop of their SA's outer packets
   IcmpLimiter icmp_limiter_;
   PacketBatch to_host_;  // errors to senders, all for one interface
 };

@@ -22,14 +22,6 @@ struct RunKey {
   bool operator==(const RunKey&) const = default;
 };
 
-// The SA that wrote the outermost addresses; nullptr if they are the host's own.
-const OutboundSa* Addressing(const SaChain& chain) {
-  for (uint32_t i = chain.size; i-- > 0;) {
-    if (chain.sas[i]->mode != SaMode::kTransport) return chain.sas[i];
-  }
-  return nullptr;
-}
-
 void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
   for (OutboundItem& item : items) item.verdict = reason;
 }
@@ -71,6 +63,13 @@ DropReason BeginNextRound(OutboundItem* item) {
 }
 
 }  // namespace
+
+const OutboundSa* AddressingSa(const SaChain& chain) {
+  for (uint32_t i = chain.size; i-- > 0;) {
+    if (chain.sas[i]->mode != SaMode::kTransport) return chain.sas[i];
+  }
+  return chain.size == 0 ? nullptr : chain.sas[chain.size - 1u];
+}
 
 void OutboundTransform::Add(Packet* packet, const IpPacketView& view, const SaChain& chain) {
   OutboundItem* item = Claim();
@@ -236,9 +235,7 @@ void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_m
 // The outer packet goes to the next hop from the kernel's tables; until that is known, to the inner
 // packet's. Read once per run, because control may change it at any time and a run has one egress.
 bool OutboundTransform::FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const {
-  // In transport mode, control asks for a next hop for the SAs of tunnels only.
-  const OutboundSa* sa = Addressing(chain);
-  if (sa == nullptr) sa = chain.sas[chain.size - 1u];
+  const OutboundSa* sa = AddressingSa(chain);
   uint8_t interface = *egress;
   if (!sa->next_hop.Get(mac, &interface)) return false;
   if (interface < ctx_->path->interfaces.size()) *egress = interface;

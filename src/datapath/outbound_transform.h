@@ -11,6 +11,10 @@
 
 namespace cygnet {
 
+// The SA whose outer packets control finds a next hop for: the outermost that writes addresses, or
+// else, for tunnel interfaces, the last. nullptr: the chain is empty.
+const OutboundSa* AddressingSa(const SaChain& chain);
+
 // Belongs to one worker.
 class OutboundTransform {
  public:

@@ -165,12 +165,66 @@ TEST_F(TunnelsTest, NothingLeavesInClearAndTheSenderIsTold) {
   EXPECT_EQ(host_.path.tunnels.at(1)->unprotected.load(), 2u);
 }
 
-// Without a neighbour's address it would go to nobody.
-TEST_F(TunnelsTest, APacketWaitsForNoNextHop) {
-  Add(7, 0, &red_);
-  host_.path.sad.ForEach([](const std::shared_ptr<Sa>& sa) { sa->outbound()->next_hop.Clear(); });
-  EXPECT_THAT(SpisOf(&red_), IsEmpty());
-  EXPECT_EQ(host_.Drops(DropReason::kOutNoNextHop), 1u);
+class WaitForNextHopTest : public TunnelsTest {
+ protected:
+  WaitForNextHopTest() {
+    Add(7, 0, &red_);
+    Add(8, 0, &blue_);
+    host_.path.sad.ForEach([this](const std::shared_ptr<Sa>& sa) {
+      if (sa->spec().spi.value != 0x700) return;
+      sa->outbound()->next_hop.Clear();
+      waits_for_ = sa->outbound();
+    });
+  }
+  void Learn() {
+    waits_for_->next_hop.Set({2, 0, 0, 0, 0, 9}, 0);
+    host_.path.BumpNextHops();
+    host_.Run();
+  }
+  OutboundSa* waits_for_ = nullptr;
+};
+
+TEST_F(WaitForNextHopTest, PacketsWaitAndLeaveInOrder) {
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(SpisOf(&red_), IsEmpty());
+  EXPECT_EQ(SpisOf(&blue_), std::vector{0x800u}) << "other tunnels do not wait";
+  const auto events = host_.Events();
+  ASSERT_FALSE(events.empty());
+  EXPECT_LE(events.size(), 2u) << "control is not asked for each packet";
+  EXPECT_EQ(events[0].kind, DataPathEvent::Kind::kNoNextHop);
+  EXPECT_EQ(events[0].sa_number, waits_for_->sa->number);
+  Learn();
+  const auto frames = host_.ToWire();
+  ASSERT_THAT(frames, SizeIs(3));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(frames[i][5], 9) << "to the neighbour";
+    EXPECT_EQ(LoadBe32(frames[i].data() + 38), i + 1) << "sequence numbers";
+  }
+  EXPECT_EQ(SpisOf(&red_), std::vector{0x700u});
+  EXPECT_EQ(host_.AllDrops(), 0u);
+}
+
+TEST_F(WaitForNextHopTest, TheSenderIsToldWhenNobodyAnswers) {
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(SpisOf(&red_), IsEmpty());
+  host_.clock.monotonic_ns += (OutboundAdmission::kWaitForHopMs - 1) * 1'000'000;
+  host_.Run();
+  EXPECT_EQ(host_.AllDrops(), 0u);
+  host_.clock.monotonic_ns += 1'000'000;
+  host_.Run();
+  EXPECT_EQ(host_.Drops(DropReason::kOutNoNextHop), 2u);
+  ASSERT_EQ(red_.sent.size(), 2u);
+  EXPECT_EQ(red_.sent[0]->l3()[20], 3) << "destination unreachable";
+  EXPECT_EQ(red_.sent[0]->l3()[21], 1) << "host";
+  EXPECT_EQ(host_.path.tunnels.at(1)->unprotected.load(), 0u);
+  EXPECT_THAT(SpisOf(&red_), IsEmpty()) << "the next one waits again";
+  Learn();
+  EXPECT_THAT(host_.ToWire(), SizeIs(1));
+}
+
+TEST_F(WaitForNextHopTest, OneTunnelTakesAPartOfTheRoomOnly) {
+  for (int i = 0; i < 65; ++i) EXPECT_THAT(SpisOf(&red_), IsEmpty());
+  EXPECT_EQ(host_.Drops(DropReason::kOutHoldFull), 1u);
+  Learn();
+  EXPECT_THAT(host_.ToWire(), SizeIs(64));
 }
 
 TEST(TunnelNumbersTest, ANumberIsNotGivenAgainSoon) {
