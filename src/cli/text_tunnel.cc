@@ -7,9 +7,11 @@
 namespace cygnet {
 
 std::string TunnelText(const Json& tunnel) {
-  const std::string identity = tunnel.contains("if_id")
-                                   ? fmt::format("if_id {}", Number(tunnel, "if_id"))
-                                   : "mark " + Text(tunnel, "mark");
+  const std::string identity =
+      tunnel.contains("if_id")
+          ? fmt::format("if_id {}", Number(tunnel, "if_id"))
+          : "mark " + Text(tunnel, "mark") +
+                (tunnel.contains("mark_in") ? " inbound " + Text(tunnel, "mark_in") : "");
   const std::string device = Text(tunnel, "device");
   std::string text = fmt::format("{}: {} mtu {} carrier {}{}\n", Text(tunnel, "name"), identity,
                                  Number(tunnel, "mtu"), Text(tunnel, "carrier"),

@@ -72,7 +72,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
             .next_hops = next_hops_.get(),
             .numbers = &numbers_,
             .keeper = params_.keeper}),
-      migrations_(params_.path, &announcer_, &placement_, &device_policies_, &sas_),
+      migrations_(params_.path, &announcer_, &device_policies_, &sas_),
       events_({.path = params_.path,
                .clock = params_.clock,
                .sas = &sas_,
@@ -156,6 +156,7 @@ std::unique_ptr<NextHops> ControlPlane::MakeNextHops() {
 }
 
 ControlPlane::~ControlPlane() {
+  tunnels_.HoldCarriers();
   // The workers have stopped: nothing is in flight. Keys leave the devices now.
   for (const auto& sa : path_.sad.List()) sas_.Remove(sa);
   device_policies_.TakeAll();

@@ -225,6 +225,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status RemoveTunnel(const std::string& name) { return tunnels_.Remove(name); }
   std::vector<TunnelReport> ReportTunnels() const override { return tunnels_.Report(); }
   void SetUnmetPolicies(UnmetPolicies what) { tunnels_.SetUnmetPolicies(what); }
+  void HoldCarriers() { tunnels_.HoldCarriers(); }
+  void ShowCarriers() { tunnels_.ShowCarriers(); }
 
   // --- Restarts ---
   // REQUIRES: no worker runs.

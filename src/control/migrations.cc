@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/random.h"
 #include "control/moved_spec.h"
 #include "control/policy_view.h"
 
@@ -74,31 +73,20 @@ Result<std::shared_ptr<Policy>> Migrations::FindMigrated(const Migration& migrat
     flow.sport = selector.sport;
     flow.dport = selector.dport;
   }
+  flow.SetTunnel(migration.if_id, 0);  // the kernel's request has no mark
   auto policy = path_.spd.FindFirst(migration.direction, migration.type, flow, selector.ifindex);
   if (policy == nullptr) return MakeError(Errc::kNoEntry, kNone);
   return policy;
 }
 
 // The newest match. States without keys stay at their addresses.
-std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry) const {
+std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry, uint32_t if_id) const {
   std::shared_ptr<Sa> found;
   path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
-    if (sa->usable() && Fits(entry, sa->spec())) found = sa;
+    const bool of_tunnel = if_id == 0 || sa->spec().if_id == if_id;
+    if (of_tunnel && sa->usable() && Fits(entry, sa->spec())) found = sa;
   });
   return found;
-}
-
-Result<std::shared_ptr<Sa>> Migrations::MakeSuccessor(const Sa& from, SaSpec spec) {
-  device_policies_.Resolve(&spec);
-  spec.replay = from.ExportReplay();  // the current state; TakeOver updates it
-  const uint64_t iv_mask = from.outbound() != nullptr ? from.outbound()->iv_mask : RandomWord();
-  auto to = sas_.Make(std::move(spec), iv_mask, &from);
-  if (!to) return to.error();
-  if (Status placed = placement_.Place(*to); !placed) {
-    sas_.Discard(**to);
-    return placed.error();
-  }
-  return to;
 }
 
 // Places the new SA, so this can fail.
@@ -111,13 +99,13 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   if (migration.encap) spec.encap = *migration.encap;
   spec.offload = migration.offload;
   if (LeavesFromNoPort(spec)) return MakeError(Errc::kNoData, kNoSourcePort);
-  const SaId id{.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
+  const SaId id = SaIdOf(spec);
   const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(id);
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
                                  [&](const MovingSa& other) { return other.to->id() == id; });
   if (taken) return MakeError(Errc::kNoData, kTaken);
-  const auto to = MakeSuccessor(*sa, std::move(spec));
+  const auto to = sas_.MakeSuccessor(*sa, std::move(spec));
   if (!to) return MakeError(Errc::kNoData, to.error().message);
   moves->push_back({.from = sa, .to = *to});
   return {};
@@ -125,7 +113,7 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
 
 Status Migrations::PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves) {
   for (const MigrateEntry& entry : migration.entries) {
-    const std::shared_ptr<Sa> sa = FindMoving(entry);
+    const std::shared_ptr<Sa> sa = FindMoving(entry, migration.if_id);
     const bool twice = std::any_of(moves->begin(), moves->end(),
                                    [&](const MovingSa& move) { return move.from == sa; });
     if (sa == nullptr || twice) continue;
@@ -136,12 +124,6 @@ Status Migrations::PrepareMoves(const Migration& migration, std::vector<MovingSa
 
 void Migrations::UndoMoves(const std::vector<MovingSa>& moves) {
   for (const MovingSa& move : moves) sas_.Discard(*move.to);
-}
-
-void Migrations::FinishMove(const MovingSa& move) {
-  announcer_.Note(SaDeleted{move.from});
-  announcer_.Note(SaAdded{move.to});
-  sas_.Replace(move.from, move.to);
 }
 
 Status Migrations::Run(const Migration& migration) {
@@ -160,7 +142,7 @@ Status Migrations::Run(const Migration& migration) {
     UndoMoves(moves);
     return prepared;
   }
-  for (const MovingSa& move : moves) FinishMove(move);
+  for (const MovingSa& move : moves) sas_.Replace(move.from, move.to);
   const auto amended = path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();
   device_policies_.Accept(*std::move(offer), amended);
@@ -176,15 +158,14 @@ Status Migrations::RunOne(const SaMigration& migration, const RequestOrigin& ori
   auto spec = MovedSpec(from->spec(), migration);
   if (!spec) return spec.error();
   CYGNET_RETURN_IF_ERROR(sas_.CheckSelector(*spec));
-  const SaId id{
-      .daddr = spec->daddr, .spi = spec->spi, .proto = spec->proto, .family = spec->family};
-  const std::shared_ptr<const Sa> there = path_.sad.Find(id);
+  CYGNET_RETURN_IF_ERROR(sas_.CheckTunnel(*spec));
+  const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(SaIdOf(*spec));
   if (there != nullptr && there != from) {
     return MakeError(Errc::kExists, "New SA tuple already occupied");
   }
-  const auto to = MakeSuccessor(*from, *std::move(spec));
+  const auto to = sas_.MakeSuccessor(*from, *std::move(spec));
   if (!to) return MakeError(Errc::kInvalid, to.error().message);
-  FinishMove({.from = from, .to = *to});
+  sas_.Replace(from, *to);
   path_.BumpGeneration();
   announcer_.Notify(SaMigrated{migration, *to}, origin);
   return {};

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "control/announcer.h"
-#include "control/placement/placement.h"
 #include "control/sas.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
@@ -20,13 +19,8 @@ namespace cygnet {
 // Control thread.
 class Migrations {
  public:
-  Migrations(DataPath* path, const Announcer* announcer, Placement* placement,
-             DevicePolicies* device_policies, Sas* sas)
-      : path_(*path),
-        announcer_(*announcer),
-        placement_(*placement),
-        device_policies_(*device_policies),
-        sas_(*sas) {}
+  Migrations(DataPath* path, const Announcer* announcer, DevicePolicies* device_policies, Sas* sas)
+      : path_(*path), announcer_(*announcer), device_policies_(*device_policies), sas_(*sas) {}
 
   // All of it or, on an error, nothing.
   Status Run(const Migration& migration);
@@ -39,19 +33,14 @@ class Migrations {
     std::shared_ptr<Sa> to;
   };
   Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
-  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry) const;
+  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id) const;
   Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
   Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                      const Migration& migration, std::vector<MovingSa>* moves);
-  // Makes and places the SA that goes on with the numbers of `from`. Nobody finds it before
-  // FinishMove.
-  Result<std::shared_ptr<Sa>> MakeSuccessor(const Sa& from, SaSpec spec);
   void UndoMoves(const std::vector<MovingSa>& moves);
-  void FinishMove(const MovingSa& move);
 
   DataPath& path_;
   const Announcer& announcer_;
-  Placement& placement_;
   DevicePolicies& device_policies_;
   Sas& sas_;
 };

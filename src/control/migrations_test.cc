@@ -51,7 +51,7 @@ class MigrationsTest : public test::SasFixture {
   }
   const Template& TemplateNow() const { return path_.spd.List()[0]->spec.templates[0]; }
 
-  Migrations migrations_{&path_, &announcer_, &placement_, &device_policies_, &sas_};
+  Migrations migrations_{&path_, &announcer_, &device_policies_, &sas_};
 };
 
 TEST_F(MigrationsTest, SaAndTemplateMoveTogether) {
@@ -64,6 +64,48 @@ TEST_F(MigrationsTest, SaAndTemplateMoveTogether) {
   EXPECT_NE(sas_.Named(IdOf({.dst = "192.0.2.9"})), nullptr);
   EXPECT_EQ(TemplateNow().daddr, Ip("192.0.2.9"));
   EXPECT_GT(path_.generation(), generation);
+}
+
+// Issue 18: kernel, xfrm_migrate_policy_find and xfrm_migrate_state_find.
+TEST_F(MigrationsTest, WithAnIfIdOnlyWhatHasItMoves) {
+  const auto other = Add({.spi = 0x100});
+  SaSpec spec = test::MakeSpec({.spi = 0x200});
+  spec.if_id = 7;
+  ASSERT_TRUE(sas_.Add(std::move(spec), {}));
+  Migration migration = Move({Entry(1, "192.0.2.9")});
+  migration.if_id = 7;
+  EXPECT_EQ(migrations_.Run(migration).error().code, Errc::kNoEntry) << "no policy has it";
+  PolicySpec policy =
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
+  policy.if_id = 7;
+  path_.spd.Insert(policy, clock_.WallSeconds());
+  ASSERT_TRUE(migrations_.Run(migration));
+  EXPECT_EQ(sas_.Named(IdOf({.spi = 0x100})), other);
+  const auto moved = sas_.Named(IdOf({.dst = "192.0.2.9", .spi = 0x200}));
+  ASSERT_NE(moved, nullptr);
+  EXPECT_EQ(moved->spec().if_id, 7u);
+  for (const auto& now : path_.spd.List()) {
+    EXPECT_EQ(now->spec.templates[0].daddr == Ip("192.0.2.9"), now->spec.if_id == 7);
+  }
+}
+
+TEST_F(MigrationsTest, OneSaIsNamedByItsMarkAndGetsAnother) {
+  SaSpec spec = test::MakeSpec({});
+  spec.mark_value = 5;
+  spec.mark_mask = 0xf;
+  ASSERT_TRUE(sas_.Add(std::move(spec), {}));
+  EXPECT_EQ(migrations_.RunOne(MoveOne({}, "192.0.2.9"), {}).error().code, Errc::kNoSuchProcess);
+  SaMigration migration = MoveOne({}, "192.0.2.9");
+  migration.id.mark = 5;
+  migration.mark = MarkUnderMask{6, 0xff};
+  migration.set_mark = MarkUnderMask{8, 0xff};
+  ASSERT_TRUE(migrations_.RunOne(migration, {}));
+  SaId id = IdOf({.dst = "192.0.2.9"});
+  id.mark = 6;
+  const auto moved = sas_.Named(id);
+  ASSERT_NE(moved, nullptr);
+  EXPECT_EQ(moved->spec().mark_mask, 0xffu);
+  EXPECT_EQ(moved->spec().set_mark_value, 8u);
 }
 
 TEST_F(MigrationsTest, SecondMoveThatFailsUndoesTheFirst) {

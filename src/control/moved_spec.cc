@@ -89,6 +89,14 @@ Result<SaSpec> MovedSpec(const SaSpec& before, const SaMigration& migration) {
   spec.daddr = migration.new_daddr;
   spec.family = migration.new_family;
   spec.reqid = migration.new_reqid;
+  if (migration.mark) {
+    spec.mark_value = migration.mark->value;
+    spec.mark_mask = migration.mark->mask;
+  }
+  if (migration.set_mark) {
+    spec.set_mark_value = migration.set_mark->value;
+    spec.set_mark_mask = migration.set_mark->mask;
+  }
   if (spec.mode == SaMode::kTransport && spec.selector.family != IpFamily::kUnspec &&
       spec.selector.family != spec.family) {
     return Invalid("Only tunnel modes can accommodate a change of family");

@@ -15,15 +15,15 @@ bool IsInPacketMode(const PlacedHalf& half) {
          half.request.mode == PlacementMode::kPacket;
 }
 
-SaId IdOf(const SaSpec& spec) {
+}  // namespace
+
+SaId SaIdOf(const SaSpec& spec) {
   return {.daddr = spec.daddr,
           .spi = spec.spi,
           .proto = spec.proto,
           .family = spec.family,
           .mark = spec.mark_value & spec.mark_mask};
 }
-
-}  // namespace
 
 std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
   return id.spi.value == 0 ? nullptr : path_.sad.Find(id);
@@ -33,8 +33,8 @@ std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
 
 Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
-  CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
-  if (path_.sad.FindWithAnyMark(IdOf(spec)) != nullptr) return MakeError(Errc::kExists);
+  CYGNET_RETURN_IF_ERROR(CheckTunnel(spec));
+  if (path_.sad.FindWithAnyMark(SaIdOf(spec)) != nullptr) return MakeError(Errc::kExists);
   const auto sa = Install(std::move(spec));
   if (!sa) return sa.error();
   parts_.announcer->Notify(SaAdded{*sa}, origin);
@@ -43,8 +43,8 @@ Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
 
 Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
-  CYGNET_RETURN_IF_ERROR(parts_.tunnels->RefuseUnmet(spec));
-  const SaId id = IdOf(spec);
+  CYGNET_RETURN_IF_ERROR(CheckTunnel(spec));
+  const SaId id = SaIdOf(spec);
   const std::shared_ptr<Sa> existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
     // A larval state without a direction gets one when it is filled in.
@@ -59,24 +59,35 @@ Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
     return {};
   }
   if (!existing->usable()) return MakeError(Errc::kInvalid);
-  if (spec.if_id != 0 && spec.if_id != existing->spec().if_id) {
-    return MakeError(Errc::kNotSupported, "The if_id of a valid SA cannot change");
+  const Boxed<UdpEncap>& encap = existing->spec().encap;
+  if (encap.has_value() != spec.encap.has_value() ||
+      (encap.has_value() && encap->type != spec.encap->type)) {
+    return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
   }
-  CYGNET_RETURN_IF_ERROR(UpdateValid(existing.get(), spec));
-  if (parts_.keeper != nullptr) parts_.keeper->Update(*existing);
+  auto updated = IntoTunnel(existing, spec.if_id);
+  if (!updated) return updated.error();
+  UpdateValid(updated->get(), spec);
+  if (parts_.keeper != nullptr) parts_.keeper->Update(**updated);
   path_.BumpGeneration();
-  parts_.announcer->Notify(SaUpdated{existing}, origin);
+  parts_.announcer->Notify(SaUpdated{*updated}, origin);
   return {};
+}
+
+// With another if_id, a new object goes on with the SA's numbers: workers find SAs by it. 0: it
+// stays (kernel: xfrm_state_update).
+Result<std::shared_ptr<Sa>> Sas::IntoTunnel(const std::shared_ptr<Sa>& sa, uint32_t if_id) {
+  if (if_id == 0 || if_id == sa->spec().if_id) return sa;
+  SaSpec spec = sa->spec().Clone();
+  spec.if_id = if_id;
+  auto to = MakeSuccessor(*sa, std::move(spec));
+  if (to) Replace(sa, *to);
+  return to;
 }
 
 // Only these fields of a valid SA change. Keys, window, offload and algorithms stay (kernel:
 // xfrm_state_update).
-Status Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
+void Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
   const Boxed<UdpEncap>& old = sa->spec().encap;
-  if (old.has_value() != spec.encap.has_value() ||
-      (old.has_value() && old->type != spec.encap->type)) {
-    return MakeError(Errc::kInvalid, "Encapsulation cannot be added, removed or changed in type");
-  }
   if (spec.encap.has_value()) {
     encap_ports_.Remove(old->dport);
     const UdpEncap before = *old;
@@ -86,7 +97,6 @@ Status Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
   }
   sa->UpdateLimits(spec.limits);
   parts_.placement->ApplyLimits(*sa);
-  return {};
 }
 
 Status Sas::Delete(const SaId& id, const RequestOrigin& origin) {
@@ -183,7 +193,7 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
 
 Status Sas::Restore(RestoredSa from) {
   CYGNET_RETURN_IF_ERROR(CheckSelector(from.spec));
-  if (path_.sad.FindWithAnyMark(IdOf(from.spec)) != nullptr)
+  if (path_.sad.FindWithAnyMark(SaIdOf(from.spec)) != nullptr)
     return MakeError(Errc::kExists, "it exists");
   if (from.state == SaState::kLarval) {
     parts_.larval->Restore(std::move(from.spec));
@@ -220,6 +230,30 @@ Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask, const Sa* f
   return sa;
 }
 
+// Other nodes know the numbers of a group's SAs from its store alone.
+Status Sas::CheckGroup(const SaSpec& from, const SaSpec& to) const {
+  if (parts_.numbers == nullptr) return {};
+  const auto identity = parts_.numbers->Identify(to);
+  if (!identity) return identity.error();
+  if ((identity->has_value() ? (*identity)->group : 0) == from.group) return {};
+  return MakeError(Errc::kNotSupported,
+                   "An SA cannot move into or out of a cluster group: make a new one");
+}
+
+Result<std::shared_ptr<Sa>> Sas::MakeSuccessor(const Sa& from, SaSpec spec) {
+  CYGNET_RETURN_IF_ERROR(CheckGroup(from.spec(), spec));
+  parts_.device_policies->Resolve(&spec);
+  spec.replay = from.ExportReplay();  // the current state; TakeOver updates it
+  const uint64_t iv_mask = from.outbound() != nullptr ? from.outbound()->iv_mask : RandomWord();
+  auto to = Make(std::move(spec), iv_mask, &from);
+  if (!to) return to.error();
+  if (Status placed = parts_.placement->Place(*to); !placed) {
+    Discard(**to);
+    return placed.error();
+  }
+  return to;
+}
+
 void Sas::Discard(const Sa& sa) {
   parts_.placement->Remove(sa);
   if (parts_.numbers != nullptr) parts_.numbers->Forget(sa);
@@ -238,6 +272,8 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
 }
 
 void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
+  parts_.announcer->Note(SaDeleted{from});
+  parts_.announcer->Note(SaAdded{to});
   parts_.placement->TakeBack(*from);
   to->TakeOver(from.get());
   if (parts_.numbers != nullptr) {

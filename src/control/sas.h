@@ -27,6 +27,9 @@
 
 namespace cygnet {
 
+// By what clients name it.
+SaId SaIdOf(const SaSpec& spec);
+
 class Sas {
  public:
   struct Parts {
@@ -71,11 +74,16 @@ class Sas {
   Status CheckSelector(const SaSpec& spec) const {
     return parts_.own_devices->RefuseForeignInterface(spec.selector);
   }
+  // Refuses an SA whose packets would need a mark that no tunnel has.
+  Status CheckTunnel(const SaSpec& spec) const { return parts_.tunnels->RefuseUnmet(spec); }
 
   // --- The life of an SA ---
   // Makes an SA with its number, ready for placement. Nobody finds it yet. `iv_mask`: unless the
   // key has one. `from`: the SA that it will continue; nullptr: none.
   Result<std::shared_ptr<Sa>> Make(SaSpec spec, uint64_t iv_mask, const Sa* from = nullptr);
+  // Makes and places the SA that goes on with the numbers of `from`. Nobody finds it before
+  // Replace.
+  Result<std::shared_ptr<Sa>> MakeSuccessor(const Sa& from, SaSpec spec);
   // Ends an SA that nobody found yet.
   void Discard(const Sa& sa);
   // `to` continues with the sequence numbers of `from`, and packets find it. `from` is removed.
@@ -100,8 +108,10 @@ class Sas {
   SaSpec Completed(SaSpec spec) const;
   enum class Source : uint8_t { kClient, kProcessBefore };
   Status Place(const std::shared_ptr<Sa>& sa, Source source);
+  Status CheckGroup(const SaSpec& from, const SaSpec& to) const;
   void Link(const std::shared_ptr<Sa>& sa);
-  Status UpdateValid(Sa* sa, const SaSpec& spec);
+  void UpdateValid(Sa* sa, const SaSpec& spec);
+  Result<std::shared_ptr<Sa>> IntoTunnel(const std::shared_ptr<Sa>& sa, uint32_t if_id);
   void FollowNextHop(const Sa& sa);
 
   const Parts parts_;

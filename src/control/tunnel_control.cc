@@ -26,7 +26,9 @@ bool HasEnds(const TunnelSpec& tunnel, const SaSpec& sa) {
 }  // namespace
 
 std::string IdentityOf(const TunnelSpec& spec) {
-  return spec.if_id != 0 ? "if_id " + std::to_string(spec.if_id) : "mark " + Hex(spec.mark);
+  if (spec.if_id != 0) return "if_id " + std::to_string(spec.if_id);
+  const std::string out = "mark " + Hex(spec.mark);
+  return spec.inbound_mark() == spec.mark ? out : out + ", inbound " + Hex(spec.inbound_mark());
 }
 
 template <typename Fits>
@@ -42,14 +44,16 @@ Status TunnelControl::CheckFree(const TunnelSpec& spec) const {
   if ((spec.if_id == 0) == (spec.mark == 0)) {
     return MakeError(Errc::kInvalid, "tunnel " + spec.name + ": needs either an if_id or a mark");
   }
-  const Row* same = Having([&](const TunnelSpec& other) {
-    return other.name == spec.name || (other.if_id == spec.if_id && other.mark == spec.mark);
-  });
+  if (spec.mark_in != 0 && spec.mark == 0) {
+    return MakeError(Errc::kInvalid, "tunnel " + spec.name + ": mark_in needs a mark");
+  }
+  const Row* same = Having(
+      [&](const TunnelSpec& other) { return other.name == spec.name || other.ClashesWith(spec); });
   if (same == nullptr) return {};
   return MakeError(Errc::kExists, "tunnel " + spec.name + ": " +
                                       (same->spec.name == spec.name
                                            ? "there is a tunnel of this name already"
-                                           : same->spec.name + " has " + IdentityOf(spec)));
+                                           : same->spec.name + " has " + IdentityOf(same->spec)));
 }
 
 Status TunnelControl::Add(const TunnelSpec& spec) {
@@ -65,9 +69,11 @@ Status TunnelControl::Add(const TunnelSpec& spec) {
   const uint32_t mtu = spec.mtu != 0 ? spec.mtu : path_.interfaces[number].host->mtu();
   auto made = parts_.make(spec, mtu);
   if (!made) return made.error();
-  const auto tunnel = path_.tunnels.Add({.if_id = spec.if_id, .mark = spec.mark, .device = number},
-                                        std::move(made->port));
+  const auto tunnel = path_.tunnels.Add(
+      {.if_id = spec.if_id, .mark = spec.mark, .mark_in = spec.inbound_mark(), .device = number},
+      std::move(made->port));
   if (!tunnel) return tunnel.error();
+  for (auto& bell : path_.bells) bell->Ring();  // workers do not wait for the first one yet
   rows_.push_back({.spec = spec,
                    .tunnel = *tunnel,
                    .ifindex = made->ifindex,
@@ -122,8 +128,7 @@ std::vector<TunnelReport> TunnelControl::Report() const {
                         .unprotected = row.tunnel->unprotected.load(std::memory_order_relaxed),
                         .host = row.tunnel->port->stats()};
     for (const auto& policy : policies) {
-      const PolicySpec& spec = policy->spec;
-      if (spec.of_tunnel() && spec.IsFor(row.spec.if_id, row.spec.mark)) ++report.policies;
+      if (policy->spec.of_tunnel() && IsFor(policy->spec, row.spec)) ++report.policies;
     }
     reports.push_back(std::move(report));
   }
@@ -138,10 +143,13 @@ const TunnelSpec* TunnelControl::At(int32_t ifindex) const {
 
 // --- Policies ---
 
+bool TunnelControl::IsFor(const PolicySpec& policy, const TunnelSpec& tunnel) {
+  const bool out = policy.direction == PolicyDirection::kOut;
+  return policy.IsFor(tunnel.if_id, out ? tunnel.mark : tunnel.inbound_mark());
+}
+
 bool TunnelControl::Meets(const PolicySpec& policy) const {
-  return Having([&](const TunnelSpec& tunnel) {
-           return policy.IsFor(tunnel.if_id, tunnel.mark);
-         }) != nullptr;
+  return Having([&](const TunnelSpec& tunnel) { return IsFor(policy, tunnel); }) != nullptr;
 }
 
 Status TunnelControl::Judge(PolicySpec* policy) const {
@@ -164,18 +172,28 @@ Status TunnelControl::Judge(PolicySpec* policy) const {
 
 Status TunnelControl::RefuseUnmet(const SaSpec& sa) const {
   const uint32_t set = sa.set_mark_value & sa.set_mark_mask;
-  // Outbound, the mark is for the route of the outer packet. With an if_id, that names the tunnel.
-  const bool inbound =
-      sa.direction == SaDirection::kIn || (sa.direction == SaDirection::kUnspec &&
-                                           path_.host_addresses().Contains(sa.daddr, sa.family));
-  if (set == 0 || sa.if_id != 0 || !inbound ||
-      Having([set](const TunnelSpec& tunnel) { return tunnel.mark == set; }) != nullptr) {
+  // Outbound, the mark is for the route of the outer packet.
+  if (set == 0 || !IsInbound(sa)) return {};
+  // libreswan sets the if_id as mark, unless another is configured.
+  if (sa.if_id == set) return {};
+  if (sa.if_id != 0) {
+    return MakeError(Errc::kNotSupported,
+                     "The if_id names the tunnel of opened packets: they cannot have mark " +
+                         Hex(set) + " on the host, too");
+  }
+  if (Having([set](const TunnelSpec& tunnel) { return tunnel.inbound_mark() == set; }) != nullptr) {
     return {};
   }
   return MakeError(Errc::kNotSupported,
                    "No [[tunnel]] has mark " + Hex(set) + ", which the SA sets for opened packets");
 }
 
+bool TunnelControl::IsInbound(const SaSpec& sa) const {
+  if (sa.direction != SaDirection::kUnspec) return sa.direction == SaDirection::kIn;
+  return path_.host_addresses().Contains(sa.daddr, sa.family);
+}
+
+// Outbound, only the carrier depends on it.
 uint16_t TunnelControl::NumberFor(const SaSpec& sa) const {
   const uint32_t set = sa.set_mark_value & sa.set_mark_mask;
   const Row* row = nullptr;
@@ -183,10 +201,19 @@ uint16_t TunnelControl::NumberFor(const SaSpec& sa) const {
     row = Having([&](const TunnelSpec& tunnel) { return tunnel.if_id == sa.if_id; });
     return row != nullptr ? row->tunnel->number : Tunnels::kMissing;
   }
-  if (set != 0) row = Having([set](const TunnelSpec& tunnel) { return tunnel.mark == set; });
+  const bool inbound = IsInbound(sa);
+  if (set != 0 && inbound) {
+    row = Having([set](const TunnelSpec& tunnel) { return tunnel.inbound_mark() == set; });
+  }
   if (row == nullptr && sa.mark_mask != 0) {
-    row = Having(
-        [&](const TunnelSpec& tunnel) { return tunnel.mark != 0 && sa.HasMark(tunnel.mark); });
+    const auto has = [&](bool in) {
+      return Having([&sa, in](const TunnelSpec& tunnel) {
+        return tunnel.mark != 0 && sa.HasMark(in ? tunnel.inbound_mark() : tunnel.mark);
+      });
+    };
+    row = has(inbound);
+    // The host may get the address later.
+    if (row == nullptr && sa.direction == SaDirection::kUnspec) row = has(!inbound);
     return row != nullptr ? row->tunnel->number : Tunnels::kMissing;
   }
   if (row == nullptr) row = Having([&](const TunnelSpec& tunnel) { return HasEnds(tunnel, sa); });
@@ -204,11 +231,16 @@ void TunnelControl::Count(uint16_t number, int change) {
 }
 
 void TunnelControl::ShowCarrier(const Row& row) const {
-  if (row.spec.carrier != TunnelCarrier::kWithSa || !row.set_carrier) return;
+  if (carriers_held_ || row.spec.carrier != TunnelCarrier::kWithSa || !row.set_carrier) return;
   const Status shown = row.set_carrier(row.sas != 0 ? LinkStatus::kUp : LinkStatus::kNoCarrier);
   if (!shown) {
     Log(LogLevel::kWarning, "tunnel " + row.spec.name + ": " + shown.error().message);
   }
+}
+
+void TunnelControl::ShowCarriers() {
+  carriers_held_ = false;
+  for (const Row& row : rows_) ShowCarrier(row);
 }
 
 void TunnelControl::Follow(const std::shared_ptr<Sa>& sa) {

@@ -29,7 +29,8 @@ struct TunnelSpec {
   std::string name;
   // Exactly one of these two is not 0.
   uint32_t if_id = 0;
-  uint32_t mark = 0;
+  uint32_t mark = 0;     // VTI: okey
+  uint32_t mark_in = 0;  // of what comes in by it (VTI: ikey); 0: as `mark`
   std::string device{};  // whose wire its packets leave by; empty: the first
   uint32_t mtu = 0;      // 0: the device's
   TunnelCarrier carrier = TunnelCarrier::kAlways;
@@ -39,8 +40,14 @@ struct TunnelSpec {
   std::optional<AddressPrefix> local{};
   std::optional<AddressPrefix> remote{};
   bool operator==(const TunnelSpec&) const = default;
+  uint32_t inbound_mark() const { return mark_in != 0 ? mark_in : mark; }
+  // Both have packets of the same if_id or mark in one direction.
+  bool ClashesWith(const TunnelSpec& other) const {
+    if (if_id != other.if_id) return false;
+    return if_id != 0 || mark == other.mark || inbound_mark() == other.inbound_mark();
+  }
 };
-// "if_id 7", "mark 0x2a".
+// "if_id 7", "mark 0x2a", "mark 0x2a, inbound 0x2b".
 std::string IdentityOf(const TunnelSpec& spec);
 
 // An interface of the host, as the daemon makes it.
@@ -91,6 +98,11 @@ class TunnelControl {
   // Refuses an SA whose packets would need a mark that no tunnel has.
   Status RefuseUnmet(const SaSpec& sa) const;
 
+  // Until ShowCarriers, interfaces keep their carriers: the SAs of an earlier process are not back
+  // yet, or the next process gets the interfaces. A routing daemon would move routes at once.
+  void HoldCarriers() { carriers_held_ = true; }
+  void ShowCarriers();
+
   // Before packets find the SA; until Forget.
   void Follow(const std::shared_ptr<Sa>& sa);
   void Forget(const Sa& sa);
@@ -106,7 +118,9 @@ class TunnelControl {
   template <typename Fits>
   const Row* Having(Fits fits) const;
   Status CheckFree(const TunnelSpec& spec) const;
+  static bool IsFor(const PolicySpec& policy, const TunnelSpec& tunnel);
   bool Meets(const PolicySpec& policy) const;
+  bool IsInbound(const SaSpec& sa) const;
   uint16_t NumberFor(const SaSpec& sa) const;
   void Count(uint16_t number, int change);
   void ShowCarrier(const Row& row) const;
@@ -115,6 +129,7 @@ class TunnelControl {
   const Parts parts_;
   DataPath& path_;
   UnmetPolicies unmet_ = UnmetPolicies::kRefused;
+  bool carriers_held_ = false;
   std::vector<Row> rows_;
 };
 

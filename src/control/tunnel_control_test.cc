@@ -125,6 +125,21 @@ TEST_F(TunnelControlTest, TheCarrierFollowsTheSas) {
             (std::vector{LinkStatus::kNoCarrier, LinkStatus::kUp, LinkStatus::kNoCarrier}));
 }
 
+// Issue 18: routes by the tunnel would move at each restart.
+TEST_F(TunnelControlTest, CarriersStayUntilTheSasOfTheProcessBeforeAreBack) {
+  control_->HoldCarriers();
+  ASSERT_TRUE(
+      control_->AddTunnel({.name = "ipsec7", .if_id = 7, .carrier = TunnelCarrier::kWithSa}));
+  ASSERT_TRUE(
+      control_->AddTunnel({.name = "ipsec8", .if_id = 8, .carrier = TunnelCarrier::kWithSa}));
+  AddSa(0x1000, 7);
+  EXPECT_TRUE(carriers_.empty());
+  control_->ShowCarriers();
+  EXPECT_EQ(carriers_, (std::vector{LinkStatus::kUp, LinkStatus::kNoCarrier}));
+  control_.reset();
+  EXPECT_EQ(carriers_.size(), 2u) << "the next process shows them";
+}
+
 TEST_F(TunnelControlTest, NameAndIdentityAreTakenOnce) {
   ASSERT_TRUE(control_->AddTunnel({.name = "ipsec7", .if_id = 7, .device = "nic0"}));
   EXPECT_EQ(control_->AddTunnel({.name = "ipsec7", .if_id = 8}).error().code, Errc::kExists);
@@ -161,6 +176,89 @@ TEST_F(TunnelControlTest, AMarkForOpenedPacketsNeedsItsTunnel) {
   ASSERT_TRUE(control_->AddTunnel({.name = "vti0", .mark = 42}));
   ASSERT_TRUE(control_->AddSa(with_set_mark(), {}));
   EXPECT_NE(path_.sad.Find(IdOf(0x1000))->tunnel.load(), 0);
+}
+
+// An if_id names the tunnel already: another mark would be lost.
+TEST_F(TunnelControlTest, AMarkForOpenedPacketsBesideAnIfIdIsRefused) {
+  SaSpec spec = test::MakeSpec({.spi = 0x1000});
+  spec.direction = SaDirection::kIn;
+  spec.if_id = 7;
+  spec.set_mark_value = 42;
+  spec.set_mark_mask = ~uint32_t{0};
+  EXPECT_THAT(control_->AddSa(spec.Clone(), {}).error().message, HasSubstr("mark 0x2a"));
+  spec.set_mark_value = 7;  // as libreswan does
+  EXPECT_TRUE(control_->AddSa(std::move(spec), {}));
+}
+
+class KeysOfAVtiTest : public TunnelControlTest {
+ protected:
+  KeysOfAVtiTest() {
+    EXPECT_TRUE(control_->AddTunnel({.name = "vti0", .mark = 0x130, .mark_in = 0x131}));
+  }
+  static PolicySpec PolicyWith(PolicyDirection direction, uint32_t mark, uint32_t mask) {
+    PolicySpec spec = test::MakePolicy(direction, "10.1.0.0/16", "10.2.0.0/16", {});
+    spec.mark_value = mark;
+    spec.mark_mask = mask;
+    return spec;
+  }
+  uint16_t NumberOfSa(SaDirection direction, uint32_t mark, uint32_t mask) {
+    SaSpec spec = test::MakeSpec({.spi = ++spi_});
+    spec.direction = direction;
+    spec.mark_value = mark;
+    spec.mark_mask = mask;
+    EXPECT_TRUE(control_->AddSa(std::move(spec), {}));
+    SaId id = IdOf(spi_);
+    id.mark = mark & mask;
+    return path_.sad.Find(id)->tunnel.load();
+  }
+  uint32_t spi_ = 0x1000;
+};
+
+TEST_F(KeysOfAVtiTest, EachDirectionHasItsKeyUnderTheMask) {
+  using enum PolicyDirection;
+  EXPECT_TRUE(control_->AddPolicy(PolicyWith(kOut, 0x30, 0xff), {}));
+  EXPECT_TRUE(control_->AddPolicy(PolicyWith(kIn, 0x31, 0xff), {}));
+  EXPECT_TRUE(control_->AddPolicy(PolicyWith(kForward, 0x131, ~uint32_t{0}), {}));
+  EXPECT_EQ(control_->AddPolicy(PolicyWith(kOut, 0x131, ~uint32_t{0}), {}).error().message,
+            "No [[tunnel]] has mark 0x131");
+  EXPECT_EQ(control_->AddPolicy(PolicyWith(kIn, 0x30, 0xff), {}).error().message,
+            "No [[tunnel]] has mark 0x30 (mask 0xff)");
+  EXPECT_EQ(control_->ReportTunnels()[0].policies, 3u);
+  const uint16_t number = NumberOfSa(SaDirection::kOut, 0x30, 0xff);
+  EXPECT_NE(number, Tunnels::kMissing);
+  EXPECT_EQ(NumberOfSa(SaDirection::kIn, 0x31, 0xff), number);
+  EXPECT_EQ(NumberOfSa(SaDirection::kUnspec, 0x31, 0xff), number)
+      << "the host may get the address later";
+  EXPECT_EQ(NumberOfSa(SaDirection::kIn, 0x30, 0xff), Tunnels::kMissing);
+}
+
+TEST_F(KeysOfAVtiTest, NoOtherHasOneOfThem) {
+  EXPECT_EQ(control_->AddTunnel({.name = "x", .mark = 0x130, .mark_in = 9}).error().code,
+            Errc::kExists);
+  EXPECT_THAT(control_->AddTunnel({.name = "x", .mark = 0x131}).error().message,
+              HasSubstr("vti0 has mark 0x130, inbound 0x131"));
+  EXPECT_TRUE(control_->AddTunnel({.name = "x", .mark = 0x131, .mark_in = 0x130}))
+      << "the other end of vti0";
+  EXPECT_EQ(control_->AddTunnel({.name = "y", .if_id = 7, .mark_in = 9}).error().code,
+            Errc::kInvalid);
+}
+
+TEST_F(TunnelControlTest, AnSaMovesToAnotherTunnelWithItsNumbers) {
+  ASSERT_TRUE(control_->AddTunnel({.name = "ipsec7", .if_id = 7}));
+  ASSERT_TRUE(control_->AddTunnel({.name = "ipsec8", .if_id = 8}));
+  const Sa* before = AddSa(0x1000, 7);
+  const uint64_t reserved = before->outbound()->sequence.Reserve(3).first;
+  SaSpec spec = test::MakeSpec({.spi = 0x1000});
+  spec.if_id = 8;
+  ASSERT_TRUE(control_->UpdateSa(std::move(spec), {}));
+  const auto after = path_.sad.Find(IdOf(0x1000));
+  EXPECT_EQ(after->spec().if_id, 8u);
+  EXPECT_EQ(after->tunnel.load(), NumberOf(8));
+  EXPECT_EQ(path_.sad.size(), 1u);
+  EXPECT_EQ(after->outbound()->sequence.Reserve(1).first, reserved + 3);
+  SaSpec same = test::MakeSpec({.spi = 0x1000});
+  ASSERT_TRUE(control_->UpdateSa(std::move(same), {}));
+  EXPECT_EQ(path_.sad.Find(IdOf(0x1000)), after) << "0 leaves it where it is";
 }
 
 }  // namespace

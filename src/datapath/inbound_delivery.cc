@@ -28,7 +28,7 @@ DropReason InboundPipeline::EnterTunnel(InboundItem* item) {
   const Tunnel* tunnel = ctx_->path->tunnels.at(number);
   if (tunnel == nullptr) return DropReason::kInNoTunnel;
   item->packet->SetTunnel(number);
-  item->view.flow.SetTunnel(tunnel->identity.if_id, tunnel->identity.mark);
+  item->view.flow.SetTunnel(tunnel->identity.if_id, tunnel->identity.mark_in);
   return DropReason::kNone;
 }
 

@@ -20,9 +20,10 @@ namespace cygnet {
 
 // What the packets of a tunnel stand for in policies, and where they leave.
 struct TunnelIdentity {
-  uint32_t if_id = 0;  // 0: the tunnel has a mark
-  uint32_t mark = 0;
-  uint8_t device = 0;  // number of the interface that they leave by while no next hop is known
+  uint32_t if_id = 0;    // 0: the tunnel has marks
+  uint32_t mark = 0;     // of what the host sends through it (VTI: okey)
+  uint32_t mark_in = 0;  // of what comes in by it (VTI: ikey)
+  uint8_t device = 0;    // number of the interface that they leave by while no next hop is known
   bool operator==(const TunnelIdentity&) const = default;
 };
 

@@ -86,7 +86,7 @@ class TunnelsTest : public testing::Test {
         .at(0);
   }
   uint16_t AddBare(uint32_t if_id, uint32_t mark, MemoryPort* port) {
-    return (*host_.path.tunnels.Add({.if_id = if_id, .mark = mark},
+    return (*host_.path.tunnels.Add({.if_id = if_id, .mark = mark, .mark_in = mark},
                                     std::make_unique<ReadyPort>(port)))
         ->number;
   }

@@ -220,7 +220,9 @@ bool Worker::Sleep() {
   bell.Arm();
   bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
   fds[n++] = {bell.fd(), POLLIN, 0};
-  if (!hosts_held_) fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
+  if (!hosts_held_ && !path.tunnels.empty()) {
+    fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
+  }
   for (Port* port : path.inside.ports()) {
     if (!hosts_held_ && n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
   }

@@ -113,6 +113,7 @@ struct Migration {
   Selector selector;  // of a flow; identifies the policy that decides for it
   PolicyDirection direction = PolicyDirection::kOut;
   PolicyType type = PolicyType::kMain;
+  uint32_t if_id = 0;  // of the policy; not 0: of the SAs, too
   std::vector<MigrateEntry> entries;
   std::optional<UdpEncap> encap{};  // nullopt: unchanged
   std::optional<OffloadRequest> offload{};
@@ -122,9 +123,15 @@ struct Migrated {
   const Migration& migration;
 };
 
+struct MarkUnderMask {
+  uint32_t value = 0;
+  uint32_t mask = 0;
+};
+
 // Moves one SA, named by its identity. Policies stay (MIGRATE_STATE).
 struct SaMigration {
   SaId id;
+  MarkUnderMask old_mark{};  // as the client named it, for listeners
   IpAddress new_saddr;
   IpAddress new_daddr;
   IpFamily new_family = IpFamily::kUnspec;
@@ -136,6 +143,8 @@ struct SaMigration {
   std::optional<OffloadRequest> offload{};
   std::optional<uint32_t> mapping_max_age{};  // 0: none
   std::optional<uint32_t> nat_keepalive{};    // 0: none
+  std::optional<MarkUnderMask> mark{};        // XFRMA_MARK
+  std::optional<MarkUnderMask> set_mark{};    // XFRMA_SET_MARK
   bool clears_offload = false;
 };
 struct SaMigrated {

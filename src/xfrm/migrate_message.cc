@@ -118,6 +118,7 @@ Result<Migration> DecodeMigrate(const Request& request) {
   migration.direction = static_cast<PolicyDirection>(id.dir);
   migration.selector = xfrm::FromWire(id.sel);
   CYGNET_RETURN_IF_ERROR(RefuseMigrate(attributes));
+  migration.if_id = attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0);
   migration.encap = DecodeEncap(attributes);
   migration.key_manager = DecodeKeyManager(attributes);
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {

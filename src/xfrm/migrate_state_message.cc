@@ -54,7 +54,7 @@ void PutIfSet(MessageBuilder& builder, uint16_t type, const std::optional<uint32
   if (value.value_or(0) != 0) builder.Attribute(type, *value);
 }
 
-// The order of build_migrate_state. Marks come between offload and the timers; no SA has one.
+// The order of build_migrate_state.
 void PutMoved(MessageBuilder& builder, const SaMigration& migration, const SaView& moved) {
   const SaSpec& spec = *moved.spec;
   if (migration.encap) {
@@ -63,6 +63,7 @@ void PutMoved(MessageBuilder& builder, const SaMigration& migration, const SaVie
     PutEncap(builder, *spec.encap);
   }
   if (moved.offload) PutOffload(builder, *moved.offload);
+  PutSaMarks(builder, spec);
   PutIfSet(builder, XFRMA_MTIMER_THRESH, spec.mapping_max_age);
   PutIfSet(builder, kAttrNatKeepalive, spec.nat_keepalive);
   if (spec.direction != SaDirection::kUnspec) {
@@ -81,7 +82,9 @@ Result<SaMigration> DecodeMigrateState(const Request& request) {
   migration.id = {.daddr = xfrm::FromWire(state.id.daddr, static_cast<IpFamily>(state.id.family)),
                   .spi = Spi(be32::FromRaw(state.id.spi).value()),
                   .proto = state.id.proto,
-                  .family = static_cast<IpFamily>(state.id.family)};
+                  .family = static_cast<IpFamily>(state.id.family),
+                  .mark = state.old_mark.v & state.old_mark.m};
+  migration.old_mark = {state.old_mark.v, state.old_mark.m};
   migration.new_family = static_cast<IpFamily>(state.new_family);
   migration.new_saddr = xfrm::FromWire(state.new_saddr, migration.new_family);
   migration.new_daddr = xfrm::FromWire(state.new_daddr, migration.new_family);
@@ -90,6 +93,13 @@ Result<SaMigration> DecodeMigrateState(const Request& request) {
   migration.encap = DecodeEncap(attributes);
   migration.mapping_max_age = attributes.Get<uint32_t>(XFRMA_MTIMER_THRESH);
   migration.nat_keepalive = attributes.Get<uint32_t>(kAttrNatKeepalive);
+  if (attributes.Has(XFRMA_MARK)) {
+    const Mark mark = MarkOf(attributes);
+    migration.mark = MarkUnderMask{mark.value, mark.mask};
+  }
+  if (const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK)) {
+    migration.set_mark = MarkUnderMask{*value, attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})};
+  }
   migration.clears_offload = (state.flags & kMigrateClearOffload) != 0;
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {
     const auto offload = DecodeOffload(*wire, SaSpec{});
@@ -106,6 +116,7 @@ netlink::Buffer EncodeSaMigrated(const SaMigration& migration, const SaView& mov
   state->id.spi = be32(migration.id.spi.value).raw();
   state->id.family = static_cast<uint16_t>(migration.id.family);
   state->id.proto = migration.id.proto;
+  state->old_mark = {.v = migration.old_mark.value, .m = migration.old_mark.mask};
   state->new_daddr = ToWire(migration.new_daddr);
   state->new_saddr = ToWire(migration.new_saddr);
   Fill(moved.spec->selector, state->new_sel);

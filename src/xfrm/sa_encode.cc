@@ -127,18 +127,17 @@ void PutDirection(MessageBuilder& builder, const SaSpec& spec) {
   }
 }
 
-Mark MarkOf(const SaSpec& spec) { return {.value = spec.mark_value, .mask = spec.mark_mask}; }
+}  // namespace
 
-void PutSetMark(MessageBuilder& builder, const SaSpec& spec) {
+void PutSaMarks(MessageBuilder& builder, const SaSpec& spec) {
+  PutMark(builder, {.value = spec.mark_value, .mask = spec.mark_mask});
   if ((spec.set_mark_value | spec.set_mark_mask) == 0) return;
   builder.Attribute(XFRMA_SET_MARK, spec.set_mark_value);
   builder.Attribute(XFRMA_SET_MARK_MASK, spec.set_mark_mask);
 }
 
-}  // namespace
-
 void PutSaSelection(MessageBuilder& builder, const SaSpec& spec) {
-  PutMark(builder, MarkOf(spec));
+  PutMark(builder, {.value = spec.mark_value, .mask = spec.mark_mask});
   PutIfId(builder, spec.if_id);
   PutDirection(builder, spec);
 }
@@ -150,8 +149,7 @@ void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
   PutAlgorithms(builder, spec);
   if (spec.encap) PutEncap(builder, *spec.encap);
   if (spec.tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.tfc_pad);
-  PutMark(builder, MarkOf(spec));
-  PutSetMark(builder, spec);
+  PutSaMarks(builder, spec);
   PutReplay(builder, sa.replay);
   if (sa.offload) PutOffload(builder, *sa.offload);
   PutIfId(builder, spec.if_id);

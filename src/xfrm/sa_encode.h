@@ -17,6 +17,8 @@ void PutReplay(netlink::MessageBuilder& builder, const ReplayState& replay);
 // XFRMA_OFFLOAD_DEV of an SA or a policy; mode kNo: none. INBOUND and PACKET are set for both, as
 // in the kernel (copy_user_offload); IPV6 is never echoed.
 void PutOffload(netlink::MessageBuilder& builder, const OffloadRequest& offload);
+// XFRMA_MARK, XFRMA_SET_MARK and its mask, as far as the SA has them.
+void PutSaMarks(netlink::MessageBuilder& builder, const SaSpec& spec);
 // XFRMA_MARK, XFRMA_IF_ID and XFRMA_SA_DIR: the last attributes of EXPIRE and NEWAE.
 void PutSaSelection(netlink::MessageBuilder& builder, const SaSpec& spec);
 

@@ -21,11 +21,6 @@ Status RefuseSelection(const AttributeTable& attributes) {
   return {};
 }
 
-bool HasOutputMark(const AttributeTable& attributes) {
-  const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK);
-  return value && (*value | attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0})) != 0;
-}
-
 // SAs for these templates can exist.
 bool IsPossible(const Template& tmpl) {
   return tmpl.proto == kProtoEsp && (tmpl.mode == XFRM_MODE_TRANSPORT ||
@@ -82,23 +77,17 @@ Status RefusePolicy(const PolicySpec& policy, const AttributeTable& attributes) 
   return {};
 }
 
-// A mark of 0 with mask 0 and an if_id of 0 mean none: IKE daemons send them.
+// A mark of 0 with mask 0 means none: IKE daemons send it. The kernel ignores any other.
 Status RefuseMigrate(const AttributeTable& attributes) {
   const Mark mark = MarkOf(attributes);
   if ((mark.value | mark.mask) != 0) return Refused("Selection by mark is not supported");
-  if (attributes.GetOr<uint32_t>(XFRMA_IF_ID, 0) != 0) {
-    return Refused("Selection by if_id is not supported");
-  }
   return RefuseSelection(attributes);
 }
 
 Status RefuseMigrateState(const MigrateState& state, const AttributeTable& attributes) {
-  if ((state.old_mark.v | state.old_mark.m) != 0) {
-    return Refused("Selection by mark is not supported");
-  }
-  CYGNET_RETURN_IF_ERROR(RefuseMigrate(attributes));
+  CYGNET_RETURN_IF_ERROR(RefuseSelection(attributes));
   if (state.new_sel.user != 0) return Refused("Selection by user is not supported");
-  return HasOutputMark(attributes) ? Status(Refused("An output mark is not supported")) : Status();
+  return {};
 }
 
 }  // namespace cygnet::xfrm

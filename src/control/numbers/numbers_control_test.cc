@@ -135,5 +135,22 @@ TEST_F(NumbersControlTest, AnSaThatGetsAnotherReqidSharesTheKeysCounter) {
             2 * NumberSizes().smallest_block + 1);
 }
 
+// Other nodes know the numbers of a group's SAs from its store alone.
+TEST_F(NumbersControlTest, AnSaDoesNotMoveIntoAGroup) {
+  const auto from = Add(1);
+  store_.group = 7;  // of the new addresses
+  SaMigration migration;
+  migration.id = IdOf(1);
+  migration.new_saddr = from->spec().saddr;
+  migration.new_daddr = test::Ip("192.0.2.9");
+  migration.new_family = IpFamily::kV4;
+  migration.new_reqid = Reqid(1);
+  migration.selector = from->spec().selector;
+  EXPECT_EQ(control_->MigrateSa(migration, {}).error().message,
+            "An SA cannot move into or out of a cluster group: make a new one");
+  EXPECT_EQ(*control_->GetSa(IdOf(1)), from);
+  EXPECT_EQ(from->outbound()->sequence.Reserve(1).count, 1u);
+}
+
 }  // namespace
 }  // namespace cygnet

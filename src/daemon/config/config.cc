@@ -187,6 +187,9 @@ Status CheckTunnel(const TomlTable& table, const Config& config, const TunnelSpe
                        tunnel.if_id == 0 ? "a tunnel needs an if_id or a mark that is not 0"
                                          : "a tunnel has either an if_id or a mark");
   }
+  if (tunnel.mark_in != 0 && tunnel.mark == 0) {
+    return table.Wrong("mark_in", "allowed with a mark only");
+  }
   if (tunnel.local.has_value() != tunnel.remote.has_value()) {
     return table.Wrong(tunnel.local ? "remote" : "local", "missing: local and remote go together");
   }
@@ -208,7 +211,7 @@ Status CheckUnused(const TomlTable& table, const Config& config, const TunnelSpe
     if (other.name == tunnel.name) {
       return table.Wrong("name", fmt::format("\"{}\" is used twice in this file", tunnel.name));
     }
-    if (other.if_id == tunnel.if_id && other.mark == tunnel.mark) {
+    if (other.ClashesWith(tunnel)) {
       return table.Wrong(tunnel.if_id != 0 ? "if_id" : "mark",
                          fmt::format("tunnel \"{}\" has it already", other.name));
     }

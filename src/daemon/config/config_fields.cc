@@ -194,6 +194,8 @@ const std::vector<Field<TunnelSpec>>& TunnelFields() {
       {"if_id", &C::if_id, Number(0, ~uint32_t{0}), "if_id of its policies and SAs; 0: by mark"},
       {"mark", &C::mark, Number(0, ~uint32_t{0}),
        "mark of its packets, as the keys of a VTI; 0: by if_id"},
+      {"mark_in", &C::mark_in, Number(0, ~uint32_t{0}),
+       "mark of what comes in by it, as the ikey of a VTI; 0: as mark"},
       {"device", &C::device, Text(),
        "name of the [[device]] that its packets leave by; empty: the "
        "first"},

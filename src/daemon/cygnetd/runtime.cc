@@ -112,6 +112,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   CYGNET_RETURN_IF_ERROR(OpenNumbers(config.numbers));
   CYGNET_RETURN_IF_ERROR(OpenCluster(config.cluster));
   BuildControl(config);
+  control_->HoldCarriers();  // until the SAs of the process before are back
   CYGNET_RETURN_IF_ERROR(AddTunnels(config));
   CYGNET_RETURN_IF_ERROR(OpenInside(config));
   CYGNET_RETURN_IF_ERROR(TakeSelfTests(config));
@@ -119,6 +120,7 @@ Status Runtime::Build(const Config& config, Cryptography cryptography) {
   control_->SetUnmetPolicies(UnmetPolicies::kBlock);  // policies that were in force stay closed
   CYGNET_RETURN_IF_ERROR(OpenRestartLog(missing));
   control_->SetUnmetPolicies(UnmetPolicies::kRefused);
+  control_->ShowCarriers();
   StartSharing();
   WatchFiles();
   StartServers();

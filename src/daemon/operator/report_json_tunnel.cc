@@ -8,6 +8,7 @@ Json ToJson(const TunnelReport& report) {
   Json json = {{"name", spec.name}};
   if (spec.if_id != 0) json["if_id"] = spec.if_id;
   if (spec.mark != 0) json["mark"] = Hex32(spec.mark);
+  if (spec.inbound_mark() != spec.mark) json["mark_in"] = Hex32(spec.inbound_mark());
   json["device"] = spec.device;
   json["ifindex"] = report.ifindex;
   json["mtu"] = report.mtu;
