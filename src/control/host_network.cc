@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/errno_error.h"
+#include "base/random.h"
 
 namespace cygnet {
 namespace {
@@ -293,6 +294,44 @@ Status HostNetwork::SetAlias(int32_t ifindex, const std::string& alias) {
     return MakeError(Errc::kIo, "cannot set the interface's alias");
   }
   return {};
+}
+
+Status HostNetwork::SetGroup(int32_t ifindex, uint32_t group) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_SETLINK;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  body->ifi_family = AF_UNSPEC;
+  body->ifi_index = ifindex;
+  mnl_attr_put_u32(request, IFLA_GROUP, group);
+  if (!Ask(requests_.get(), request, 0, [](const nlmsghdr*) {})) {
+    return MakeError(Errc::kIo, "cannot set the interface's group");
+  }
+  return {};
+}
+
+Status HostNetwork::DeleteGroup(uint32_t group) {
+  Buffer buffer;
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_DELLINK;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request->nlmsg_seq = sequence_++;
+  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  body->ifi_family = AF_UNSPEC;
+  mnl_attr_put_u32(request, IFLA_GROUP, group);
+  if (!Ask(requests_.get(), request, 0, [](const nlmsghdr*) {})) {
+    return MakeError(Errc::kIo, "cannot delete a group of interfaces");
+  }
+  return {};
+}
+
+// A group of its own, which no operator chooses.
+Status HostNetwork::DeleteInterfaces(const std::vector<int32_t>& ifindexes) {
+  const uint32_t group = static_cast<uint32_t>(RandomWord()) | 0x8000'0000;
+  for (const int32_t ifindex : ifindexes) CYGNET_RETURN_IF_ERROR(SetGroup(ifindex, group));
+  return ifindexes.empty() ? Status() : DeleteGroup(group);
 }
 
 }  // namespace cygnet

@@ -82,12 +82,17 @@ class HostNetwork {
   // Labels an interface for people and for the preload shim. The shim reads the label when a client
   // asks whether the interface offloads ESP.
   Status SetAlias(int32_t ifindex, const std::string& alias);
+  // Deletes the interfaces together. One after the other, each would take as long as the kernel
+  // needs to be sure that nobody uses it: 1,000 would take half a minute.
+  Status DeleteInterfaces(const std::vector<int32_t>& ifindexes);
   // Asks the kernel to confirm or find a neighbour.
   void Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily family);
 
  private:
   HostNetwork() = default;
   std::optional<EgressRoute> AskRoute(nlmsghdr* request, const IpAddress& daddr, IpFamily family);
+  Status SetGroup(int32_t ifindex, uint32_t group);
+  Status DeleteGroup(uint32_t group);
 
   struct Closer {
     void operator()(mnl_socket* s) const;

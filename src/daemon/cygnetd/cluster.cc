@@ -210,6 +210,7 @@ bool Runtime::ShareSome() { return cluster_sas_ != nullptr && cluster_sas_->DoSo
 void Runtime::EndCluster(const Signals& signals) {
   if (cluster_sas_ != nullptr) cluster_sas_->Stop();
   restarts_ = signals.restart != 0;
+  stops_ = !restarts_;
   if (cluster_ != nullptr && !restarts_) cluster_->Stop(ClusterControl::End::kStop);
 }
 

@@ -252,6 +252,7 @@ Runtime::~Runtime() {
   xfrm_.reset();
   workers_.clear();
   inside_.reset();
+  RemoveTunnels();
   links_.clear();  // ends the devices' threads, whose guards use the path
   if (path_) path_->interfaces.clear();
 }

@@ -88,6 +88,7 @@ class Runtime {
   // tunnels.cc
   Result<HostTunnel> MakeTunnel(const TunnelSpec& spec, uint32_t mtu) const;
   Status AddTunnels(const Config& config);
+  void RemoveTunnels();
   // inside.cc
   Status OpenInside(const Config& config);
   std::vector<InsideReport> InsideOf(const std::string& device) const;
@@ -182,6 +183,7 @@ class Runtime {
       memory_numbers_;  // nullptr: a file or a cluster has them, or nothing is kept
   Incarnation incarnation_ = 0;
   bool restarts_ = false;                        // the next process follows at once
+  bool stops_ = false;                           // by a signal, and none follows at once
   std::unique_ptr<ClusterStore> cluster_store_;  // nullptr: this node is in no cluster
   std::unique_ptr<GroupStore> group_store_;
   std::unique_ptr<ClusterSas> cluster_sas_;  // nullptr: nodes share numbers only

@@ -49,4 +49,19 @@ Status Runtime::AddTunnels(const Config& config) {
   return {};
 }
 
+// Those that do not persist. For the next process, and after a start that failed, they stay with
+// the service manager. REQUIRES: no worker runs.
+void Runtime::RemoveTunnels() {
+  if (!stops_ || path_ == nullptr || network_ == nullptr) return;
+  std::vector<int32_t> ifindexes;
+  path_->tunnels.ForEach([&](const Tunnel* tunnel) {
+    // MakeTunnel made it.
+    const int32_t ifindex = static_cast<const TapPort*>(tunnel->port.get())->IfindexThatEnds();
+    if (ifindex != 0) ifindexes.push_back(ifindex);
+  });
+  if (const Status gone = network_->DeleteInterfaces(ifindexes); !gone) {
+    Log(LogLevel::kInfo, "tunnel interfaces end one by one: " + gone.error().message);
+  }
+}
+
 }  // namespace cygnet

@@ -63,7 +63,14 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
   return port;
 }
 
-Status TapPort::Keep() { return KeepTapInterface(queues_.front()->fd.get()); }
+Status TapPort::Keep() {
+  stays_ = true;
+  return KeepTapInterface(queues_.front()->fd.get());
+}
+
+int TapPort::IfindexThatEnds() const {
+  return stays_ || queues_.empty() ? 0 : IfindexHere(queues_.front()->fd.get());
+}
 
 uint32_t TapPort::LargestMtu() { return kSmallRoom - kEthernetHeader; }
 

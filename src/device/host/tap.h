@@ -34,6 +34,9 @@ class TapPort final : public Port {
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
   int ifindex() const { return ifindex_; }
+  // Of an interface that ends with this port. 0: it stays, is gone, or is in another network
+  // namespace.
+  int IfindexThatEnds() const;
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
@@ -61,6 +64,7 @@ class TapPort final : public Port {
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
   std::atomic<bool> removed_{false};
+  bool stays_ = false;  // Keep() was called
 };
 
 }  // namespace cygnet

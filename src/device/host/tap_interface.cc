@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if_arp.h>
+#include <sys/stat.h>
 
 #include "base/errno_error.h"
 #include "device/host/host_link.h"
@@ -185,6 +186,22 @@ Result<TapInterface> OpenTapInterface(const TapParams& params) {
 
 Status SetMacAddress(const std::string& interface, const MacAddress& mac) {
   return SetMac(NamedInterface(interface), mac);
+}
+
+int IfindexHere(int queue) {
+  const UniqueFd where(ioctl(queue, TUNGETDEVNETNS));
+  const UniqueFd here(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  struct stat a {};
+  struct stat b {};
+  if (!where.valid() || fstat(where.get(), &a) != 0 || !here.valid() ||
+      fstat(here.get(), &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino) {
+    return 0;
+  }
+  ifreq request{};
+  if (ioctl(queue, TUNGETIFF, &request) != 0) return 0;
+  const NamedInterface link(request.ifr_name);
+  request = link.Request();
+  return link.Call(SIOCGIFINDEX, &request) ? request.ifr_ifindex : 0;
 }
 
 Status KeepTapInterface(int queue) {

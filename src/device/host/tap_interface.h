@@ -42,6 +42,10 @@ Result<TapInterface> OpenTapInterface(const TapParams& params);
 // Works for any interface; does nothing if the address is set already.
 Status SetMacAddress(const std::string& interface, const MacAddress& mac);
 
+// The index of the interface that this is a queue of; 0: it is gone, or in another network
+// namespace, whose indices are others.
+int IfindexHere(int queue);
+
 // `queue`: one of its descriptors. The interface then stays after they are closed, until `ip link
 // del`.
 Status KeepTapInterface(int queue);
