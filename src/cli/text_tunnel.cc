@@ -16,6 +16,9 @@ std::string TunnelText(const Json& tunnel) {
   std::string text = fmt::format("{}: {} mtu {} carrier {}{}\n", Text(tunnel, "name"), identity,
                                  Number(tunnel, "mtu"), Text(tunnel, "carrier"),
                                  device.empty() ? "" : " device " + device);
+  if (const std::string by = Text(tunnel, "made_by"); !by.empty()) {
+    text += fmt::format("\tmade by {}\n", by);
+  }
   text += fmt::format("\t{} policies, {} SAs\n", Number(tunnel, "policies"), Number(tunnel, "sas"));
   text += fmt::format("\tfrom the host {} packets {} bytes, to the host {} packets {} bytes\n",
                       Number(tunnel, "rx_packets"), Number(tunnel, "rx_bytes"),

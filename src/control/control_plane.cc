@@ -36,6 +36,11 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
       own_devices_(IfindexesOf(params_.devices), LinksOf(params_.links), params_.clock),
       tunnels_(
           {.path = params_.path, .devices = NamesOf(params_.devices), .make = params_.make_tunnel}),
+      tunnel_requests_({.tunnels = &tunnels_,
+                        .own_devices = &own_devices_,
+                        .devices = NamesOf(params_.devices),
+                        .network = params_.network,
+                        .links = params_.links}),
       addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
       device_policies_(params_.path),
       numbers_(params_.numbers, params_.clock, params_.number_cells, params_.number_sizes),

@@ -33,6 +33,7 @@
 #include "control/socket_policy_control.h"
 #include "control/state_keeper.h"
 #include "control/tunnel_control.h"
+#include "control/tunnel_requests.h"
 #include "control/walks.h"
 #include "crypto/engine_set.h"
 #include "datapath/data_path.h"
@@ -221,12 +222,14 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status AcceptStored() override;
 
   // --- Tunnel interfaces ---
-  Status AddTunnel(const TunnelSpec& spec) { return tunnels_.Add(spec); }
+  Status AddTunnel(const TunnelSpec& spec) { return tunnel_requests_.AddConfigured(spec); }
   Status RemoveTunnel(const std::string& name) { return tunnels_.Remove(name); }
   std::vector<TunnelReport> ReportTunnels() const override { return tunnels_.Report(); }
   void SetUnmetPolicies(UnmetPolicies what) { tunnels_.SetUnmetPolicies(what); }
   void HoldCarriers() { tunnels_.HoldCarriers(); }
   void ShowCarriers() { tunnels_.ShowCarriers(); }
+  // Those that clients ask for.
+  TunnelRequests& tunnel_requests() { return tunnel_requests_; }
 
   // --- Restarts ---
   // REQUIRES: no worker runs.
@@ -304,6 +307,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   const Announcer announcer_;
   const OwnDevices own_devices_;
   TunnelControl tunnels_;
+  TunnelRequests tunnel_requests_;
   AddressUpdates addresses_;
   DevicePolicies device_policies_;
   Numbers numbers_;

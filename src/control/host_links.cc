@@ -3,6 +3,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <array>
@@ -70,8 +71,8 @@ uint16_t VlanIn(const nlattr* info) {
 }
 
 HostLink ReadLink(const nlmsghdr* message) {
-  HostLink link{.ifindex =
-                    static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message))->ifi_index};
+  const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
+  HostLink link{.ifindex = info->ifi_index, .up = (info->ifi_flags & IFF_UP) != 0};
   bool lower_is_here = true;
   ForEachAttr(message, sizeof(ifinfomsg), [&](const nlattr* attr) {
     switch (mnl_attr_get_type(attr)) {
@@ -90,6 +91,12 @@ HostLink ReadLink(const nlmsghdr* message) {
       case IFLA_LINKINFO:
         link.kind = KindIn(attr);
         if (link.kind == "vlan") link.vlan = VlanIn(attr);
+        break;
+      case IFLA_MTU:
+        link.mtu = static_cast<uint32_t>(Index(attr));
+        break;
+      case IFLA_IFALIAS:
+        link.alias = Words(attr);
         break;
       default:
         break;

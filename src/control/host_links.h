@@ -23,6 +23,9 @@ struct HostLink {
   int32_t lower = 0;   // the interface below (VLAN, macvlan, tunnel); 0: none
   int32_t master = 0;  // the bridge or bond that it is a port of; 0: none
   uint16_t vlan = 0;   // of kind "vlan": its id
+  std::string alias{};
+  bool up = false;  // set up by an operator; says nothing of a carrier
+  uint32_t mtu = 0;
 };
 
 // A route to another host. Blocking routes and the host's own addresses are left out.

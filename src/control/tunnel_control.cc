@@ -141,6 +141,19 @@ const TunnelSpec* TunnelControl::At(int32_t ifindex) const {
   return found == rows_.end() ? nullptr : &found->spec;
 }
 
+const TunnelSpec* TunnelControl::Named(const std::string& name) const {
+  const Row* row = Having([&name](const TunnelSpec& spec) { return spec.name == name; });
+  return row == nullptr ? nullptr : &row->spec;
+}
+
+// The carrier that it has already is set again, which a deleted interface refuses.
+bool TunnelControl::InterfaceExists(const std::string& name) const {
+  const Row* row = Having([&name](const TunnelSpec& spec) { return spec.name == name; });
+  if (row == nullptr || !row->set_carrier) return row != nullptr;
+  const bool carrier = row->spec.carrier == TunnelCarrier::kAlways || row->sas != 0;
+  return row->set_carrier(carrier ? LinkStatus::kUp : LinkStatus::kNoCarrier).has_value();
+}
+
 // --- Policies ---
 
 bool TunnelControl::IsFor(const PolicySpec& policy, const TunnelSpec& tunnel) {

@@ -39,6 +39,7 @@ struct TunnelSpec {
   // too (ip_vti.c finds the tunnel of an arriving packet so). Both or none.
   std::optional<AddressPrefix> local{};
   std::optional<AddressPrefix> remote{};
+  std::string made_by{};  // the client that asked for it: "ip[4711]"; empty: the configuration
   bool operator==(const TunnelSpec&) const = default;
   uint32_t inbound_mark() const { return mark_in != 0 ? mark_in : mark; }
   // Both have packets of the same if_id or mark in one direction.
@@ -91,6 +92,15 @@ class TunnelControl {
   std::vector<TunnelReport> Report() const;
   // nullptr: it is not the interface of a tunnel.
   const TunnelSpec* At(int32_t ifindex) const;
+  const TunnelSpec* Named(const std::string& name) const;
+  std::size_t size() const { return rows_.size(); }
+  // Calls fn(spec, ifindex) for each.
+  template <typename Fn>
+  void ForEach(Fn fn) const {
+    for (const Row& row : rows_) fn(row.spec, row.ifindex);
+  }
+  // False: somebody deleted the interface. It may be in another network namespace.
+  bool InterfaceExists(const std::string& name) const;
 
   void SetUnmetPolicies(UnmetPolicies what) { unmet_ = what; }
   // Sets PolicySpec::unmet, or refuses the policy.

@@ -15,6 +15,9 @@
 //   kSocketPolicy  payload SocketPolicyPayload, then the value of setsockopt(IP_XFRM_POLICY):
 //              struct xfrm_userpolicy_info and templates; without a value both directions are
 //              cleared. On a connection of its own. Answered like a request.
+//   kLink      payload: the client's RTM_NEWLINK or RTM_DELLINK, whole, about a tunnel interface.
+//   On a
+//              connection of its own. Answered like a request.
 // Daemon → shim:
 //   kOverrun   bare header: events were lost because the client did not read; the shim turns it
 //              into one ENOBUFS from the next receive call and never shows the datagram.
@@ -30,6 +33,7 @@ inline constexpr uint16_t kBind = 0xff01;
 inline constexpr uint16_t kOption = 0xff02;
 inline constexpr uint16_t kOverrun = 0xff03;
 inline constexpr uint16_t kSocketPolicy = 0xff04;
+inline constexpr uint16_t kLink = 0xff05;
 
 struct BindPayload {
   uint32_t port_id;

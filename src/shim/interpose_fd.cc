@@ -4,6 +4,7 @@
 #include <cstdarg>
 
 #include "shim/interpose.h"
+#include "shim/route_socket.h"
 #include "shim/socket_policy.h"
 
 namespace cygnet::shim {
@@ -26,6 +27,7 @@ int Share(int fd, Duplicate duplicate) {
 // For ordinary descriptors.
 int Copied(int fd, int copy) {
   CopyWaiting(fd, copy);
+  CopyRoute(fd, copy);
   return copy;
 }
 

@@ -7,6 +7,7 @@
 #include "shim/connection.h"
 #include "shim/interpose.h"
 #include "shim/options.h"
+#include "shim/route_socket.h"
 #include "shim/socket_policy.h"
 #include "shim/statistics.h"
 #include "shim/transfer.h"
@@ -25,6 +26,7 @@ CYGNET_EXPORT int socket(int domain, int type, int protocol) noexcept {
   if (IsShimmed(fd)) {
     ForgetFd(fd);  // ours was closed in a way that the shim does not see
   }
+  NoteRoute(fd, domain == AF_NETLINK && protocol == NETLINK_ROUTE ? Route::kYes : Route::kNo);
   return fd;
 }
 

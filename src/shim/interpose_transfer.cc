@@ -2,6 +2,7 @@
 // else libc.
 #include "shim/connection.h"
 #include "shim/interpose.h"
+#include "shim/route_socket.h"
 #include "shim/socket_policy.h"
 #include "shim/transfer.h"
 
@@ -74,6 +75,60 @@ int ReceiveMany(const Pin& pin, int fd, mmsghdr* messages, unsigned count, int f
   return done > 0 || count == 0 ? static_cast<int>(done) : -1;
 }
 
+// --- Descriptors that are not ours ---
+
+// For a NETLINK_ROUTE socket. False: the real call is to send it all.
+bool SendOrdinary(int fd, const iovec* buffers, size_t count, int flags, ssize_t* result,
+                  const sockaddr* to = nullptr, socklen_t to_length = 0) {
+  BeforeSend(fd);
+  if (!MayBeRoute(fd)) {
+    return false;
+  }
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr*>(to);
+  message.msg_namelen = to_length;
+  message.msg_iov = const_cast<iovec*>(buffers);
+  message.msg_iovlen = count;
+  return SendRoute(fd, message, flags, result);
+}
+
+bool SendOrdinary(int fd, const void* bytes, size_t size, int flags, ssize_t* result,
+                  const sockaddr* to = nullptr, socklen_t to_length = 0) {
+  const iovec buffer{.iov_base = const_cast<void*>(bytes), .iov_len = size};
+  return SendOrdinary(fd, &buffer, 1, flags, result, to, to_length);
+}
+
+int SendManyOrdinary(int fd, mmsghdr* messages, unsigned count, int flags) {
+  unsigned done = 0;
+  for (; done < count; ++done) {
+    ssize_t sent = 0;
+    if (!SendRoute(fd, messages[done].msg_hdr, flags, &sent)) {
+      sent = real::sendmsg(fd, &messages[done].msg_hdr, flags);
+    }
+    if (sent < 0) {
+      break;
+    }
+    messages[done].msg_len = static_cast<unsigned>(sent);
+  }
+  return done > 0 || count == 0 ? static_cast<int>(done) : -1;
+}
+
+// What was received, as the program is to see it.
+ssize_t Shown(int fd, const iovec* buffers, size_t count, ssize_t result) {
+  if (result > 0 && MayBeRoute(fd)) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(buffers);
+    message.msg_iovlen = count;
+    ShowReceived(fd, message, result);
+  }
+  return result;
+}
+
+ssize_t Shown(int fd, void* bytes, size_t size, ssize_t result) {
+  const iovec buffer{.iov_base = bytes, .iov_len = size};
+  return Shown(fd, &buffer, 1, result);
+}
+
 }  // namespace
 }  // namespace cygnet::shim
 
@@ -84,16 +139,19 @@ CYGNET_EXPORT ssize_t send(int fd, const void* bytes, size_t size, int flags) {
   if (pin) {
     return SendBuffer(pin, fd, bytes, size, flags);
   }
-  BeforeSend(fd);
-  return real::send(fd, bytes, size, flags);
+  ssize_t result = 0;
+  return SendOrdinary(fd, bytes, size, flags, &result) ? result
+                                                       : real::send(fd, bytes, size, flags);
 }
 
 CYGNET_EXPORT ssize_t sendto(int fd, const void* bytes, size_t size, int flags, const sockaddr* to,
                              socklen_t to_length) {
   const Pin pin(fd);
   if (!pin) {
-    BeforeSend(fd);
-    return real::sendto(fd, bytes, size, flags, to, to_length);
+    ssize_t result = 0;
+    return SendOrdinary(fd, bytes, size, flags, &result, to, to_length)
+               ? result
+               : real::sendto(fd, bytes, size, flags, to, to_length);
   }
   iovec buffer{.iov_base = const_cast<void*>(bytes), .iov_len = size};
   msghdr message{};
@@ -110,7 +168,10 @@ CYGNET_EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     return Send(pin.socket(), fd, *message, flags);
   }
   BeforeSend(fd);
-  return real::sendmsg(fd, message, flags);
+  ssize_t result = 0;
+  return MayBeRoute(fd) && message != nullptr && SendRoute(fd, *message, flags, &result)
+             ? result
+             : real::sendmsg(fd, message, flags);
 }
 
 CYGNET_EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
@@ -119,7 +180,8 @@ CYGNET_EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags)
     return SendMany(pin, fd, messages, count, flags);
   }
   BeforeSend(fd);
-  return real::sendmmsg(fd, messages, count, flags);
+  return MayBeRoute(fd) && messages != nullptr ? SendManyOrdinary(fd, messages, count, flags)
+                                               : real::sendmmsg(fd, messages, count, flags);
 }
 
 CYGNET_EXPORT ssize_t write(int fd, const void* bytes, size_t size) {
@@ -127,15 +189,17 @@ CYGNET_EXPORT ssize_t write(int fd, const void* bytes, size_t size) {
   if (pin) {
     return SendBuffer(pin, fd, bytes, size, 0);
   }
-  BeforeSend(fd);
-  return real::write(fd, bytes, size);
+  ssize_t result = 0;
+  return SendOrdinary(fd, bytes, size, 0, &result) ? result : real::write(fd, bytes, size);
 }
 
 CYGNET_EXPORT ssize_t writev(int fd, const iovec* buffers, int count) {
   const Pin pin(fd);
   if (!pin) {
-    BeforeSend(fd);
-    return real::writev(fd, buffers, count);
+    ssize_t result = 0;
+    return count > 0 && SendOrdinary(fd, buffers, static_cast<size_t>(count), 0, &result)
+               ? result
+               : real::writev(fd, buffers, count);
   }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(buffers);
@@ -145,37 +209,50 @@ CYGNET_EXPORT ssize_t writev(int fd, const iovec* buffers, int count) {
 
 CYGNET_EXPORT ssize_t recv(int fd, void* bytes, size_t size, int flags) {
   const Pin pin(fd);
-  return pin ? ReceiveBuffer(pin, fd, bytes, size, flags) : real::recv(fd, bytes, size, flags);
+  return pin ? ReceiveBuffer(pin, fd, bytes, size, flags)
+             : Shown(fd, bytes, size, real::recv(fd, bytes, size, flags));
 }
 
 CYGNET_EXPORT ssize_t recvfrom(int fd, void* bytes, size_t size, int flags, sockaddr* from,
                                socklen_t* from_length) {
   const Pin pin(fd);
   return pin ? ReceiveBuffer(pin, fd, bytes, size, flags, from, from_length)
-             : real::recvfrom(fd, bytes, size, flags, from, from_length);
+             : Shown(fd, bytes, size, real::recvfrom(fd, bytes, size, flags, from, from_length));
 }
 
 CYGNET_EXPORT ssize_t recvmsg(int fd, msghdr* message, int flags) {
   const Pin pin(fd);
-  return pin ? Receive(pin.socket(), fd, *message, flags) : real::recvmsg(fd, message, flags);
+  if (pin) {
+    return Receive(pin.socket(), fd, *message, flags);
+  }
+  const ssize_t result = real::recvmsg(fd, message, flags);
+  return result > 0 ? Shown(fd, message->msg_iov, message->msg_iovlen, result) : result;
 }
 
 CYGNET_EXPORT int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags,
                            timespec* timeout) {
   const Pin pin(fd);
-  return pin ? ReceiveMany(pin, fd, messages, count, flags, timeout)
-             : real::recvmmsg(fd, messages, count, flags, timeout);
+  if (pin) {
+    return ReceiveMany(pin, fd, messages, count, flags, timeout);
+  }
+  const int result = real::recvmmsg(fd, messages, count, flags, timeout);
+  for (int i = 0; i < result; ++i) {
+    Shown(fd, messages[i].msg_hdr.msg_iov, messages[i].msg_hdr.msg_iovlen, messages[i].msg_len);
+  }
+  return result;
 }
 
 CYGNET_EXPORT ssize_t read(int fd, void* bytes, size_t size) {
   const Pin pin(fd);
-  return pin ? ReceiveBuffer(pin, fd, bytes, size, 0) : real::read(fd, bytes, size);
+  return pin ? ReceiveBuffer(pin, fd, bytes, size, 0)
+             : Shown(fd, bytes, size, real::read(fd, bytes, size));
 }
 
 CYGNET_EXPORT ssize_t readv(int fd, const iovec* buffers, int count) {
   const Pin pin(fd);
   if (!pin) {
-    return real::readv(fd, buffers, count);
+    const ssize_t result = real::readv(fd, buffers, count);
+    return result > 0 ? Shown(fd, buffers, static_cast<size_t>(count), result) : result;
   }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(buffers);
@@ -188,7 +265,7 @@ CYGNET_EXPORT ssize_t readv(int fd, const iovec* buffers, int count) {
 CYGNET_EXPORT ssize_t __read_chk(int fd, void* bytes, size_t size, size_t room) {
   const Pin pin(fd);
   if (!pin) {
-    return real::read_chk(fd, bytes, size, room);
+    return Shown(fd, bytes, size, real::read_chk(fd, bytes, size, room));
   }
   if (size > room) {
     __chk_fail();
@@ -199,7 +276,7 @@ CYGNET_EXPORT ssize_t __read_chk(int fd, void* bytes, size_t size, size_t room) 
 CYGNET_EXPORT ssize_t __recv_chk(int fd, void* bytes, size_t size, size_t room, int flags) {
   const Pin pin(fd);
   if (!pin) {
-    return real::recv_chk(fd, bytes, size, room, flags);
+    return Shown(fd, bytes, size, real::recv_chk(fd, bytes, size, room, flags));
   }
   if (size > room) {
     __chk_fail();
@@ -211,7 +288,8 @@ CYGNET_EXPORT ssize_t __recvfrom_chk(int fd, void* bytes, size_t size, size_t ro
                                      sockaddr* from, socklen_t* from_length) {
   const Pin pin(fd);
   if (!pin) {
-    return real::recvfrom_chk(fd, bytes, size, room, flags, from, from_length);
+    return Shown(fd, bytes, size,
+                 real::recvfrom_chk(fd, bytes, size, room, flags, from, from_length));
   }
   if (size > room) {
     __chk_fail();

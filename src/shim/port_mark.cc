@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "netlink/tunnel_mark.h"
 #include "shim/real_calls.h"
 
 namespace cygnet::shim {
@@ -89,12 +90,16 @@ int IfindexIn(const char* message) {
   return link.ifi_index;
 }
 
-}  // namespace
+// What the kernel says of an interface. `bytes`: 0 if it says nothing.
+struct LinkReply {
+  size_t bytes = 0;
+  char message[8192];
+};
 
-PortMark MarkOfPort(const char* name) {
+void AskForLink(int ifindex, const char* name, LinkReply* out) {
   const int fd = real::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) {
-    return {};
+    return;
   }
   LinkRequest request{};
   request.header.nlmsg_len = sizeof request;
@@ -102,17 +107,35 @@ PortMark MarkOfPort(const char* name) {
   request.header.nlmsg_flags = NLM_F_REQUEST;
   request.name_header.rta_len = sizeof request.name_header + IFNAMSIZ;
   request.name_header.rta_type = IFLA_IFNAME;
-  memcpy(request.name, name, IFNAMSIZ - 1);
-  char reply[8192];
-  ssize_t bytes = real::send(fd, &request, sizeof request, 0);
+  request.link.ifi_index = ifindex;
+  memcpy(request.name, name, strnlen(name, IFNAMSIZ - 1));
+  if (ifindex != 0) {
+    request.header.nlmsg_len = offsetof(LinkRequest, name_header);
+  }
+  ssize_t bytes = real::send(fd, &request, size_t{request.header.nlmsg_len}, 0);
   if (bytes > 0) {
-    bytes = real::recv(fd, reply, sizeof reply, MSG_DONTWAIT);
+    bytes = real::recv(fd, out->message, sizeof out->message, MSG_DONTWAIT);
   }
   real::close(fd);
-  if (bytes < ssize_t{NLMSG_LENGTH(sizeof(ifinfomsg))}) {
-    return {};
-  }
-  return MarkIn(FindAlias(reply, static_cast<size_t>(bytes)), IfindexIn(reply));
+  out->bytes = bytes < ssize_t{NLMSG_LENGTH(sizeof(ifinfomsg))} ? 0 : static_cast<size_t>(bytes);
+}
+
+}  // namespace
+
+PortMark MarkOfPort(const char* name) {
+  LinkReply reply;
+  AskForLink(0, name, &reply);
+  return reply.bytes == 0 ? PortMark{}
+                          : MarkIn(FindAlias(reply.message, reply.bytes), IfindexIn(reply.message));
+}
+
+bool IsTunnel(int ifindex, const char* name) {
+  const ErrnoKeeper keeper;
+  LinkReply reply;
+  AskForLink(ifindex, name, &reply);
+  keeper.Restore();
+  TunnelMark mark;
+  return reply.bytes != 0 && ParseTunnelMark(FindAlias(reply.message, reply.bytes), &mark);
 }
 
 }  // namespace cygnet::shim

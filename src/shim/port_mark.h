@@ -28,4 +28,7 @@ struct PortMark {
 // `name`: of an interface, IFNAMSIZ bytes.
 PortMark MarkOfPort(const char* name);
 
+// Whether it is a tunnel interface of Cygnet's (netlink/tunnel_mark.h). `ifindex` 0: by `name`.
+bool IsTunnel(int ifindex, const char* name);
+
 }  // namespace cygnet::shim

@@ -1,8 +1,10 @@
-// The tunnel interfaces of the configuration.
+// The tunnel interfaces of the configuration and of clients.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "base/errno_error.h"
 #include "base/log.h"
 #include "daemon/cygnetd/runtime.h"
 
@@ -17,12 +19,28 @@ void AllowManyDescriptors() {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Clients must not use up what devices, operators and files need.
+Status CheckDescriptors(std::size_t of_tunnels) {
+  constexpr std::size_t kForOthers = 4096;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return ErrnoError("RLIMIT_NOFILE");
+  if (of_tunnels + std::min<std::size_t>(kForOthers, limit.rlim_cur / 2) <= limit.rlim_cur)
+    return {};
+  return MakeError(Errc::kNoSpace,
+                   "cygnetd has no descriptors left for more tunnel interfaces "
+                   "(LimitNOFILE of its unit)");
+}
+
 }  // namespace
 
 Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) const {
   // The service manager keeps some hundred descriptors. Interfaces beyond that should persist.
   constexpr std::size_t kKeptAtMost = 256;
-  const bool few = (path_->tunnels.size() + 1) * config_.workers <= kKeptAtMost;
+  const std::size_t descriptors = (path_->tunnels.size() + 1) * config_.workers;
+  const bool by_client = !spec.made_by.empty();
+  if (by_client) CYGNET_RETURN_IF_ERROR(CheckDescriptors(descriptors));
+  // Those of clients persist, and are found by their mark.
+  const bool few = descriptors <= kKeptAtMost && !by_client;
   auto port = TapPort::Create({.name = spec.name,
                                .queues = config_.workers,
                                .mtu = mtu,
@@ -39,13 +57,14 @@ Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) con
 
 // Before policies and SAs of an earlier process come back, which need them.
 Status Runtime::AddTunnels(const Config& config) {
-  if (!config.tunnels.empty()) AllowManyDescriptors();
+  AllowManyDescriptors();
   for (const TunnelSpec& tunnel : config.tunnels) {
     CYGNET_RETURN_IF_ERROR(control_->AddTunnel(tunnel));
   }
   if (!config.tunnels.empty()) {
     Log(LogLevel::kInfo, std::to_string(config.tunnels.size()) + " tunnel interfaces");
   }
+  control_->tunnel_requests().Adopt();
   return {};
 }
 

@@ -108,7 +108,10 @@ Status Runtime::WatchWires() {
                  .own_mtu = link->config.mtu != 0});
   }
   return poller_->Add(link_events_->event_fd(), EPOLLIN, [this](uint32_t) {
-    if (const LinkChanges changes = link_events_->Drain(); changes.any) watch_->Look(changes);
+    const LinkChanges changes = link_events_->Drain();
+    if (!changes.any) return;
+    watch_->Look(changes);
+    control_->tunnel_requests().OnLinkChanges(changes);
   });
 }
 

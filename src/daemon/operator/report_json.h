@@ -90,7 +90,8 @@
 //              order (from 1; 0: not in use), algorithms (array of names), sa_halves (halves of SAs
 //              that it serves), jobs, refused, not_done, sessions, session_limit (0: none),
 //              in_flight
-// Tunnel       name, if_id or mark ("0x…"), device ("": the first), ifindex, mtu, carrier
+// Tunnel       name, if_id or mark ("0x…"), device ("": the first), [made_by] (a client,
+//              "ip[4711]"; else the configuration), ifindex, mtu, carrier
 //              ("always", "sa"), sas, policies, unprotected (packets that the host sent through it
 //              and that were dropped because nothing protects them), rx_packets, rx_bytes,
 //              tx_packets, tx_bytes; rx = from the host

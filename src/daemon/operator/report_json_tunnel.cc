@@ -10,6 +10,7 @@ Json ToJson(const TunnelReport& report) {
   if (spec.mark != 0) json["mark"] = Hex32(spec.mark);
   if (spec.inbound_mark() != spec.mark) json["mark_in"] = Hex32(spec.inbound_mark());
   json["device"] = spec.device;
+  if (!spec.made_by.empty()) json["made_by"] = spec.made_by;
   json["ifindex"] = report.ifindex;
   json["mtu"] = report.mtu;
   json["carrier"] = spec.carrier == TunnelCarrier::kAlways ? "always" : "sa";

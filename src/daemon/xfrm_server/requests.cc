@@ -6,6 +6,7 @@
 
 #include "netlink/ack.h"
 #include "xfrm/aevent_message.h"
+#include "xfrm/link_message.h"
 #include "xfrm/migrate_message.h"
 #include "xfrm/migrate_state_message.h"
 #include "xfrm/policy_message.h"
@@ -84,6 +85,7 @@ void XfrmRequests::Execute(const netlink::MessageView& message, XfrmConnection* 
 Result<XfrmRequests::Answer> XfrmRequests::Run(const netlink::MessageView& message,
                                                XfrmConnection* client, netlink::ExtendedAck* ack) {
   if (xfrm::IsSocketPolicy(message)) return ChangeSocketPolicy(message, *client);
+  if (xfrm::IsLink(message)) return ChangeLink(message, *client);
   if (!xfrm::IsKnownType(message.header.nlmsg_type)) return MakeError(Errc::kInvalid);
   if (xfrm::IsDump(message)) return RunDump(message, client);
   const auto request = xfrm::ParseRequest(message, *ack);

@@ -10,6 +10,7 @@
 #include "daemon/xfrm_server/connection.h"
 #include "netlink/extended_ack.h"
 #include "netlink/message.h"
+#include "requests/link_control.h"
 #include "requests/xfrm_control.h"
 #include "xfrm/info_message.h"
 #include "xfrm/request.h"
@@ -22,11 +23,13 @@ class XfrmRequests {
  public:
   // `larval_seconds`: the lifetime of an SPI without an SA; called for each allocation.
   // `observer`: notified of what was done, for an audit; may be empty.
+  // `links`: nullptr: clients can make no tunnel interfaces.
   XfrmRequests(XfrmControl* control, std::function<uint32_t()> larval_seconds,
-               ClientObserver observer = {})
+               ClientObserver observer = {}, LinkControl* links = nullptr)
       : control_(control),
         larval_seconds_(std::move(larval_seconds)),
-        observer_(std::move(observer)) {}
+        observer_(std::move(observer)),
+        links_(links) {}
 
   // Executes one message and sends its answer. When this returns, the change is made and all
   // answers are sent or queued (for a dump: the first part).
@@ -54,6 +57,8 @@ class XfrmRequests {
                      netlink::ExtendedAck* ack);
   Result<Answer> ChangeSocketPolicy(const netlink::MessageView& message,
                                     const XfrmConnection& client);
+  // link_requests.cc
+  Result<Answer> ChangeLink(const netlink::MessageView& message, const XfrmConnection& client);
   Result<Answer> RunDump(const netlink::MessageView& message, XfrmConnection* client);
   void DumpSas(const netlink::MessageView& message, XfrmConnection* client);
 
@@ -87,6 +92,7 @@ class XfrmRequests {
   XfrmControl* const control_;
   const std::function<uint32_t()> larval_seconds_;
   const ClientObserver observer_;
+  LinkControl* const links_;
   xfrm::HashThresholds thresholds_;
 };
 

@@ -56,7 +56,7 @@ XfrmServer::XfrmServer(Poller* poller, XfrmServerOptions options)
 
 void XfrmServer::Start(XfrmControl* control) {
   control_ = control;
-  requests_.emplace(control, options_.larval_seconds, observer_);
+  requests_.emplace(control, options_.larval_seconds, observer_, links_);
 }
 
 void XfrmServer::Admit(UniqueFd fd) {

@@ -22,6 +22,7 @@
 #include "daemon/xfrm_server/requests.h"
 #include "netlink/unix_transport.h"
 #include "requests/control_event.h"
+#include "requests/link_control.h"
 #include "requests/xfrm_control.h"
 
 namespace cygnet {
@@ -55,6 +56,9 @@ class XfrmServer final : public ControlListener {
 
   // Sets who is notified of clients' actions. REQUIRES: before Start.
   void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
+
+  // Makes tunnel interfaces for clients. REQUIRES: before Start. Without it, clients are refused.
+  void SetLinkControl(LinkControl* links) { links_ = links; }
 
   // Serves a client that has proved its capability, from the next RunOnce on. Over the limit,
   // closes the connection at once. REQUIRES: after Start.
@@ -102,6 +106,7 @@ class XfrmServer final : public ControlListener {
 
   const XfrmServerOptions options_;
   XfrmControl* control_ = nullptr;
+  LinkControl* links_ = nullptr;
   ClientObserver observer_;
   std::optional<XfrmRequests> requests_;
   bool refusing_ = false;
