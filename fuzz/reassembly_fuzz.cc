@@ -18,10 +18,11 @@ using namespace cygnet;  // NOLINT: a single-file program
 
 constexpr uint32_t kSmall = 512;
 constexpr uint32_t kJumbo = 24;
+constexpr uint32_t kLarge = 160;
 constexpr int kMaxCommands = 100;  // more than the allowed fragments of a datagram
 
 struct World {
-  PacketPools pools{kSmall, kJumbo};
+  PacketPools pools{kSmall, kJumbo, kLarge};
   PacketCaches caches{&pools};
   DropCounters counters;
   DropSink sink{&caches, &counters};
@@ -89,7 +90,7 @@ void CheckWhole(const Packet& whole) {
 void AddFrame(World* world, const test::Bytes& l3) {
   if (l3.empty()) return;
   const test::Bytes frame = test::Frame(l3);
-  if (frame.size() > kJumboPacketBytes - kPacketHeadroom - kPacketTailroom) return;
+  if (frame.size() > kJumboFrame) return;
   Packet* packet = test::MakePacket(&world->pools, frame);
   const auto ip = ParseIpPacket(packet->l3());
   if (!ip || !ip->fragment) {
@@ -108,10 +109,12 @@ void AddFrame(World* world, const test::Bytes& l3) {
 void CheckPools(World* world) {
   uint32_t small = 0;
   uint32_t jumbo = 0;
+  uint32_t large = 0;
   std::vector<Packet*> taken;
   while (Packet* p = world->caches.small.Take()) taken.push_back(p), ++small;
   while (Packet* p = world->caches.jumbo.Take()) taken.push_back(p), ++jumbo;
-  CYGNET_CHECK(small == kSmall && jumbo == kJumbo);
+  while (Packet* p = world->caches.large.Take()) taken.push_back(p), ++large;
+  CYGNET_CHECK(small == kSmall && jumbo == kJumbo && large == kLarge);
   for (Packet* p : taken) world->sink.Recycle(p);
 }
 

@@ -15,7 +15,7 @@ namespace {
 using namespace cygnet;  // NOLINT: a single-file program
 
 struct World {
-  PacketPools pools{512, 8};
+  PacketPools pools{512, 16, 64};
   PacketCaches caches{&pools};
   DropCounters counters;
   DropSink sink{&caches, &counters};
@@ -38,7 +38,7 @@ void CutAndJoin(World* world, Packet* super, const IpPacketView& ip) {
   uint32_t cut = 0;
   while (!segmenter.Done() && !batch.full()) {
     IpPacketView view;
-    Packet* segment = segmenter.Next(&world->caches.small, &view);
+    Packet* segment = segmenter.Next(&world->caches, &view);
     CYGNET_CHECK(segment != nullptr);
     CYGNET_CHECK(view.total_length == segment->length - segment->l3_offset);
     CYGNET_CHECK(view.total_length <= largest);

@@ -92,8 +92,11 @@ struct cygnet_driver_host {
   uint32_t queues; /* of tx_burst and rx_burst: numbers 0 to queues - 1 */
   const struct cygnet_host* host;
 
-  /* Takes packets for received frames; each is empty, with the host's headroom. Returns how many
-   * it got; fewer than `n`: count the frames that are lost as rx_dropped. */
+  /* Takes packets for received frames; each is empty, with the host's headroom, and has room for a
+   * frame of 2,226 bytes and its Ethernet header. If the host has packets for jumbo frames, and the
+   * wire's MTU is larger or the driver has no wire of the host, the room is for 9,216 bytes:
+   * `capacity` tells. Returns how many it got; fewer than `n`: count the frames that are lost as
+   * rx_dropped. */
   uint32_t (*packet_alloc)(void* context, struct cygnet_packet** packets, uint32_t n);
   /* Gives packets back that were sent, or are not needed. */
   void (*packet_free)(void* context, struct cygnet_packet* const* packets, uint32_t n);

@@ -104,7 +104,7 @@ Packet* Fragmenter::Next(PacketCaches* caches) {
   const uint32_t payload = left <= room ? left : room & ~7u;
   const uint32_t frame_length = packet_->l3_offset + header + payload;
   const bool small = frame_length <= kSmallPacketBytes - kPacketHeadroom;
-  Packet* out = small ? caches->small.Take() : caches->jumbo.Take();
+  Packet* out = small ? caches->small.Take() : caches->TakeLong(frame_length);
   if (out == nullptr) return nullptr;
   out->l3_offset = packet_->l3_offset;
   out->TakeOrigin(*packet_);

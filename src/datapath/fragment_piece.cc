@@ -73,7 +73,7 @@ void KeepFirstPiece(const Fragment& first, uint32_t gap, Packet* packet) {
 
 Packet* CopyFirstPiece(const Fragment& first, uint32_t gap, uint32_t frame_length,
                        PacketCaches* caches) {
-  Packet* out = caches->jumbo.Take();
+  Packet* out = caches->TakeFor(frame_length);
   if (out == nullptr) return nullptr;
   if (out->tailroom() < frame_length + kPacketTailroom) {  // too many VLAN tags
     caches->Give(out);

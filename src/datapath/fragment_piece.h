@@ -68,8 +68,8 @@ uint32_t JoinedLength(std::span<const Fragment> fragments);
 
 // Joins the fragments into one packet. REQUIRES: `fragments`, in order, cover their datagram
 // without gap or overlap, and JoinedLength() ≤ kMaxIpPacket. Builds the packet in the first
-// fragment's buffer if that has room for it and for kPacketTailroom, else in a jumbo packet.
-// Returns nullptr if no jumbo packet is free; then nothing has been changed. The caller keeps
+// fragment's buffer if that has room for it and for kPacketTailroom, else in another packet.
+// Returns nullptr if none is free; then nothing has been changed. The caller keeps
 // ownership of the fragments and recycles each one that is not returned.
 Packet* JoinFragments(std::span<const Fragment> fragments, const JoinedHeader& header,
                       PacketCaches* caches);

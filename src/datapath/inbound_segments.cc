@@ -29,7 +29,7 @@ bool InboundPipeline::AdmitSegments(Packet* packet) {
     return true;
   }
   while (!segmenter.Done()) {
-    Packet* segment = segmenter.Next(&ctx_->caches.small, &ip);
+    Packet* segment = segmenter.Next(&ctx_->caches, &ip);
     if (segment == nullptr) {
       ctx_->sink.Drop(packet, DropReason::kNoBuffers);
       return true;

@@ -317,7 +317,7 @@ void OutboundAdmission::AdmitSegments(Packet* packet, IpPacketView ip, const SaC
   if (!FitsOrNotifySender(packet, ip, segmenter.LargestSegment(), chain)) return;
   while (!segmenter.Done()) {
     IpPacketView view;
-    Packet* segment = segmenter.Next(&ctx_->caches.small, &view);
+    Packet* segment = segmenter.Next(&ctx_->caches, &view);
     if (segment == nullptr) {
       ctx_->sink.Drop(packet, DropReason::kNoBuffers);
       return;

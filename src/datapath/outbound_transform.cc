@@ -221,9 +221,10 @@ uint8_t OutboundTransform::KeepOrder(OutboundSa* sa, const SequenceRange& range,
 void OutboundTransform::MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu,
                                            OutboundItem* item) {
   Packet* small = item->packet;
-  if (small->tailroom() >= esp::RoomBehind(sa, item->view.total_length, path_mtu)) return;
+  const uint32_t room = esp::RoomBehind(sa, item->view.total_length, path_mtu);
+  if (small->tailroom() >= room) return;
   if (small->pool == ctx_->caches.jumbo.pool()) return;
-  Packet* large = ctx_->caches.jumbo.Take();
+  Packet* large = ctx_->caches.TakeLong(small->length + room);
   if (large == nullptr) return;
   std::memcpy(large->Append(small->length), small->data(), small->length);
   large->l3_offset = small->l3_offset;

@@ -37,6 +37,7 @@ struct Shape {
   SaOptions options;
   const char* inner_a;
   const char* inner_b;
+  uint32_t mtu = 1500;
 };
 
 void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
@@ -45,8 +46,8 @@ void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
 std::unique_ptr<TestPair> MakePair(const Shape& shape, Where where) {
   const bool nic = where != Where::kSoftware;
   const OffloadMode mode = where == Where::kPacket ? OffloadMode::kPacket : OffloadMode::kCrypto;
-  auto pair = std::make_unique<TestPair>(test::TestHostOptions{.nic = nic},
-                                         test::TestHostOptions{.nic = nic});
+  const test::TestHostOptions host{.nic = nic, .mtu = shape.mtu};
+  auto pair = std::make_unique<TestPair>(host, host);
   pair->sa_a = pair->a.Add(nic ? Offloaded(shape.options, false, mode) : shape.options);
   pair->sa_b = pair->b.Add(nic ? Offloaded(shape.options, true, mode) : shape.options);
   pair->AddPolicies(shape.options, shape.inner_a, shape.inner_b);
@@ -83,6 +84,7 @@ enum class Cut { kAllowed, kNever };
 std::vector<Bytes> HostFrames(const Shape& shape, Cut cut) {
   std::mt19937 random(1);
   std::vector<Bytes> frames;
+  const uint32_t more = shape.mtu - 1500;
   const bool v4 = std::string(shape.inner_a).find(':') == std::string::npos;
   for (uint32_t i = 0; i < 500; ++i) {
     IpFields f{.src = shape.inner_a,
@@ -91,7 +93,8 @@ std::vector<Bytes> HostFrames(const Shape& shape, Cut cut) {
                .dont_fragment = (i & 1) != 0,
                .id = static_cast<uint16_t>(i)};
     // Some are too big after encapsulation.
-    const std::size_t size = random() % (cut == Cut::kNever && !f.dont_fragment ? 1340 : 1440);
+    const std::size_t size =
+        random() % (more + (cut == Cut::kNever && !f.dont_fragment ? 1340 : 1440));
     if (i % 50 == 7 && v4) f.options = {1, 1, 1, 1};
     if (i % 50 == 7 && !v4) {
       f.options = {17, 0, 1, 4, 0, 0, 0, 0};
@@ -99,7 +102,7 @@ std::vector<Bytes> HostFrames(const Shape& shape, Cut cut) {
       f.proto = 17;
     }
     if (i % 50 == 9 && v4) f.fragment = 0x2000;
-    Bytes frame = Frame(i % 50 == 7 ? test::IpPacket(f, Pattern(size % 1300))
+    Bytes frame = Frame(i % 50 == 7 ? test::IpPacket(f, Pattern(size % (more + 1300)))
                                     : Udp(f, 1, 2, Pattern(size, static_cast<uint8_t>(i))));
     if (i % 50 == 8) frame.resize(frame.size() - 3);
     frames.push_back(std::move(frame));
@@ -251,6 +254,12 @@ INSTANTIATE_TEST_SUITE_P(
         Shape{"Tunnel6in4", {.key_bytes = 32}, "fd01::1", "fd02::1"},
         Shape{"Tunnel6", {.src = "2001:db8::1", .dst = "2001:db8::2"}, "fd01::1", "fd02::1"},
         Shape{"Tunnel4in6", {.src = "2001:db8::1", .dst = "2001:db8::2"}, "10.1.0.1", "10.2.0.1"},
+        Shape{"JumboTunnel4", {}, "10.1.0.1", "10.2.0.1", 9000},
+        Shape{"JumboTunnel6",
+              {.src = "2001:db8::1", .dst = "2001:db8::2"},
+              "fd01::1",
+              "fd02::1",
+              kLargestMtu},
         Shape{"Transport4", {.mode = SaMode::kTransport}, "192.0.2.1", "192.0.2.2"},
         Shape{"Transport6",
               {.src = "2001:db8::1", .dst = "2001:db8::2", .mode = SaMode::kTransport},

@@ -61,7 +61,7 @@ bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip, Sum sum) {
   offset_ = headers_;
   end_ = packet.l3_offset + ip.total_length;  // Ethernet may have padded the frame
   return headers_ >= upper_at_ + least && headers_ < end_ &&
-         headers_ + packet.gso_size <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+         headers_ + packet.gso_size <= kJumboFrame;
 }
 
 uint32_t Segmenter::LargestSegment() const {
@@ -69,10 +69,10 @@ uint32_t Segmenter::LargestSegment() const {
   return headers_ - packet_->l3_offset + std::min<uint32_t>(payload, packet_->gso_size);
 }
 
-Packet* Segmenter::Next(PacketCache* cache, IpPacketView* ip) {
-  Packet* out = cache->Take();
-  if (out == nullptr) return nullptr;
+Packet* Segmenter::Next(PacketCaches* caches, IpPacketView* ip) {
   const uint32_t payload = std::min<uint32_t>(packet_->gso_size, end_ - offset_);
+  Packet* out = caches->TakeFor(headers_ + payload);
+  if (out == nullptr) return nullptr;
   const bool last = offset_ + payload == end_;
   out->TakeOrigin(*packet_);
   out->protection = packet_->protection;

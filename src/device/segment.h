@@ -28,7 +28,7 @@ class Segmenter {
   // Length in bytes of the largest IP packet that Next() makes.
   uint32_t LargestSegment() const;
   // The next segment, complete; nullptr if the pool is empty. Sets `ip` to its view.
-  Packet* Next(PacketCache* cache, IpPacketView* ip);
+  Packet* Next(PacketCaches* caches, IpPacketView* ip);
 
  private:
   void WriteIp(uint8_t* l3, uint32_t total) const;

@@ -13,6 +13,7 @@ PacketPool::PacketPool(uint32_t count, uint32_t capacity, uint32_t headroom)
       packets_(std::make_unique<Packet[]>(count)) {
   CYGNET_CHECK(headroom < capacity);
   memory_bytes_ = std::size_t{count_} * capacity_;
+  if (count_ == 0) return;
   void* p =
       mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CYGNET_CHECK(p != MAP_FAILED);
@@ -28,7 +29,9 @@ PacketPool::PacketPool(uint32_t count, uint32_t capacity, uint32_t headroom)
   }
 }
 
-PacketPool::~PacketPool() { munmap(memory_, memory_bytes_); }
+PacketPool::~PacketPool() {
+  if (memory_ != nullptr) munmap(memory_, memory_bytes_);
+}
 
 uint32_t PacketPool::Available() const {
   const std::lock_guard lock(lock_);
@@ -53,8 +56,9 @@ void PacketPool::Give(Packet* const* packets, uint32_t n) {
   }
 }
 
-PacketPools::PacketPools(uint32_t small_count, uint32_t jumbo_count)
+PacketPools::PacketPools(uint32_t small_count, uint32_t jumbo_count, uint32_t large_count)
     : small(small_count, kSmallPacketBytes, kPacketHeadroom),
-      jumbo(jumbo_count, kJumboPacketBytes, kPacketHeadroom) {}
+      jumbo(jumbo_count, kJumboPacketBytes, kPacketHeadroom),
+      large(large_count, kLargePacketBytes, kPacketHeadroom) {}
 
 }  // namespace cygnet

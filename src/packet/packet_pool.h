@@ -107,26 +107,63 @@ class PacketCache {
   Packet* stock_[kStock];
 };
 
-// The two pools of a daemon: MTU-sized packets and super-packets of up to 64 KiB.
-struct PacketPools {
-  PacketPool small;
-  PacketPool jumbo;
-  PacketPools(uint32_t small_count, uint32_t jumbo_count);
-};
-
 // Six nested tunnels of the largest kind: outer IPv6 40, UDP 8, ESP 8, IV 16 each, plus spare room.
 inline constexpr uint32_t kPacketHeadroom = 448;
 inline constexpr uint32_t kPacketTailroom = 384;  // pad 255, trailer 2, ICV 64, rounded up
 inline constexpr uint32_t kSmallPacketBytes = 3072;
+inline constexpr uint32_t kLargePacketBytes = 10 * 1024;
 inline constexpr uint32_t kJumboPacketBytes = 66 * 1024 + 512;
 static_assert(kJumboPacketBytes + 63 < 1u << 20, "Packet::capacity has 20 bits");
 
-// One thread's stock of both pools.
+// The longest frame that a packet of each pool takes, with room for encapsulation around it.
+constexpr uint32_t FrameRoom(uint32_t packet_bytes) {
+  return packet_bytes - kPacketHeadroom - kPacketTailroom;
+}
+inline constexpr uint32_t kSmallFrame = FrameRoom(kSmallPacketBytes);
+inline constexpr uint32_t kLargeFrame = FrameRoom(kLargePacketBytes);
+inline constexpr uint32_t kJumboFrame = FrameRoom(kJumboPacketBytes);
+
+// The largest MTUs: with small packets only, and with large packets, too.
+inline constexpr uint32_t kSmallMtu = kSmallFrame - 14;  // Ethernet header
+inline constexpr uint32_t kLargestMtu = 9216;
+static_assert(kLargestMtu + 14 + 2 * 4 <= kLargeFrame, "two VLAN tags");
+
+// The pools of a daemon: frames of ordinary MTUs, jumbo frames, and super-packets of up to 64 KiB.
+// Without large packets, jumbo frames use the pool of the super-packets.
+struct PacketPools {
+  PacketPool small;
+  PacketPool jumbo;
+  PacketPool large;
+  PacketPools(uint32_t small_count, uint32_t jumbo_count, uint32_t large_count = 0);
+
+  uint32_t LargestMtu() const { return large.count() != 0 ? kLargestMtu : kSmallMtu; }
+};
+
+// One thread's stock of all pools.
 struct PacketCaches {
   PacketCache small;
   PacketCache jumbo;
-  explicit PacketCaches(PacketPools* pools) : small(&pools->small), jumbo(&pools->jumbo) {}
-  void Give(Packet* p) { (p->pool == small.pool() ? small : jumbo).Give(p); }
+  PacketCache large;
+  explicit PacketCaches(PacketPools* pools)
+      : small(&pools->small), jumbo(&pools->jumbo), large(&pools->large) {}
+
+  bool HasLarge() const { return large.pool()->count() != 0; }
+  // A packet that takes a frame of this length, or nullptr if its pool is empty. Jumbo frames do
+  // not use up the packets of super-packets. REQUIRES: frame_bytes ≤ kJumboFrame.
+  Packet* TakeFor(uint32_t frame_bytes) {
+    return frame_bytes <= kSmallFrame ? small.Take() : TakeLong(frame_bytes);
+  }
+  // The same for a frame that a small packet does not take.
+  Packet* TakeLong(uint32_t frame_bytes) {
+    return frame_bytes <= kLargeFrame && HasLarge() ? large.Take() : jumbo.Take();
+  }
+  void Give(Packet* p) {
+    if (p->pool == small.pool()) {
+      small.Give(p);
+    } else {
+      (p->pool == jumbo.pool() ? jumbo : large).Give(p);
+    }
+  }
 };
 
 }  // namespace cygnet

@@ -91,6 +91,47 @@ TEST(PacketCacheTest, PacketsGoBackToTheirOwnPool) {
   EXPECT_EQ(pools.jumbo.Available(), 4u);
 }
 
+TEST(PacketCacheTest, AFrameGetsAPacketOfItsSize) {
+  PacketPools pools{4, 4, 4};
+  {
+    PacketCaches caches(&pools);
+    const struct {
+      uint32_t frame;
+      const PacketPool* pool;
+    } cases[] = {{60, &pools.small},
+                 {kSmallFrame, &pools.small},
+                 {kSmallFrame + 1, &pools.large},
+                 {kLargestMtu + 14 + 8, &pools.large},
+                 {kLargeFrame, &pools.large},
+                 {kLargeFrame + 1, &pools.jumbo}};
+    for (const auto& c : cases) {
+      Packet* packet = caches.TakeFor(c.frame);
+      ASSERT_NE(packet, nullptr);
+      EXPECT_EQ(packet->pool, c.pool) << c.frame;
+      EXPECT_EQ(packet->headroom(), kPacketHeadroom);
+      EXPECT_GE(packet->tailroom(), c.frame + kPacketTailroom);
+      caches.Give(packet);
+    }
+    std::vector<Packet*> all;
+    while (Packet* packet = caches.TakeFor(9000)) all.push_back(packet);
+    EXPECT_EQ(all.size(), 4u) << "the jumbo packets stay with the super-packets";
+    for (Packet* packet : all) caches.Give(packet);
+  }
+  EXPECT_EQ(pools.small.Available(), 4u);
+  EXPECT_EQ(pools.large.Available(), 4u);
+  EXPECT_EQ(pools.jumbo.Available(), 4u);
+}
+
+TEST(PacketCacheTest, WithoutLargePacketsAJumboFrameGetsAJumboPacket) {
+  PacketPools pools{4, 4};
+  PacketCaches caches(&pools);
+  EXPECT_EQ(pools.LargestMtu(), 2226u);
+  Packet* packet = caches.TakeFor(9000);
+  ASSERT_NE(packet, nullptr);
+  EXPECT_EQ(packet->pool, &pools.jumbo);
+  caches.Give(packet);
+}
+
 // A device's thread takes and a worker gives back: the worker's stock must not swallow the pool.
 TEST(PacketCacheTest, ThreadThatOnlyGivesBackDoesNotHoardASmallPool) {
   for (const uint32_t count : {8u, 64u, 256u}) {

@@ -22,7 +22,7 @@ PluginLoan LoanOf(const Packet& packet) {
 
 std::vector<cygnet_memory> MemoryOf(PacketPools* pools) {
   std::vector<cygnet_memory> memory;
-  for (const PacketPool* pool : {&pools->small, &pools->jumbo}) {
+  for (const PacketPool* pool : {&pools->small, &pools->jumbo, &pools->large}) {
     if (!pool->memory().empty()) memory.push_back({pool->memory().data(), pool->memory().size()});
   }
   return memory;
@@ -190,7 +190,9 @@ MacAddress PluginDevice::mac() const {
   return mac;
 }
 
-uint32_t PluginDevice::mtu() const { return wire_ != nullptr ? wire_->mtu() : LookAtPort().mtu; }
+uint32_t PluginDevice::mtu() const {
+  return wire_ != nullptr ? wire_->mtu() : std::min(LookAtPort().mtu, kLargestMtu);
+}
 
 PortStats PluginDevice::stats() const {
   if (wire_ != nullptr) return wire_->stats();

@@ -22,7 +22,10 @@ PluginPackets::Views PluginPackets::MakeViews(PacketPool* pool) {
 }
 
 PluginPackets::PluginPackets(PacketPools* pools)
-    : pools_(pools), small_(MakeViews(&pools->small)), jumbo_(MakeViews(&pools->jumbo)) {}
+    : pools_(pools),
+      small_(MakeViews(&pools->small)),
+      jumbo_(MakeViews(&pools->jumbo)),
+      large_(MakeViews(&pools->large)) {}
 
 void PluginPackets::Describe(const Packet& packet, cygnet_packet* view) {
   view->buffer = packet.buffer;
@@ -57,7 +60,7 @@ cygnet_packet* PluginPackets::Lend(const Packet& packet, PluginLoan loan, uint32
 
 PluginPackets::Returned PluginPackets::TakeBack(const cygnet_packet* view) {
   const auto at = reinterpret_cast<uintptr_t>(view);
-  for (const Views* views : {&small_, &jumbo_}) {
+  for (const Views* views : {&small_, &jumbo_, &large_}) {
     const auto begin = reinterpret_cast<uintptr_t>(views->packets.get());
     if (at < begin || (at - begin) % sizeof(cygnet_packet) != 0) continue;
     const uintptr_t index = (at - begin) / sizeof(cygnet_packet);
@@ -73,7 +76,7 @@ PluginPackets::Returned PluginPackets::TakeBack(const cygnet_packet* view) {
 
 uint32_t PluginPackets::Reclaim() {
   uint32_t reclaimed = 0;
-  for (const Views* views : {&small_, &jumbo_}) {
+  for (const Views* views : {&small_, &jumbo_, &large_}) {
     for (uint32_t i = 0; i < views->pool->count(); ++i) {
       if (views->loans[i].exchange(0, std::memory_order_acq_rel) == 0) continue;
       Packet* packet = views->pool->at(i);

@@ -51,11 +51,14 @@ class PluginPackets {
     std::unique_ptr<std::atomic<uint8_t>[]> loans;  // queue << 4 | PluginLoan
   };
   Views MakeViews(PacketPool* pool);
-  Views& Of(const Packet& packet) { return packet.pool == small_.pool ? small_ : jumbo_; }
+  Views& Of(const Packet& packet) {
+    return packet.pool == small_.pool ? small_ : packet.pool == jumbo_.pool ? jumbo_ : large_;
+  }
 
   PacketPools* const pools_;
   Views small_;
   Views jumbo_;
+  Views large_;
 };
 
 }  // namespace cygnet

@@ -127,9 +127,11 @@ PluginServices::WireQueue* PluginServices::QueueOfWire(uint32_t queue) {
 
 uint32_t PluginServices::Alloc(cygnet_packet** out, uint32_t n) {
   if (contract_->broken() || !AtMostABurst(n, "packet_alloc")) return 0;
+  // A device that sends by itself has an MTU of its own, which may rise.
+  const bool long_frames = alloc_.HasLarge() && (wire_ == nullptr || wire_->mtu() > kSmallMtu);
   const std::lock_guard lock(alloc_lock_);
   for (uint32_t i = 0; i < n; ++i) {
-    const Packet* packet = alloc_.small.Take();
+    const Packet* packet = long_frames ? alloc_.large.Take() : alloc_.small.Take();
     if (packet == nullptr) return i;
     out[i] = packets_->Lend(*packet, PluginLoan::kFresh, 0);
   }

@@ -115,6 +115,26 @@ class Links(Pair):
         self.west.ns.ip("route flush cache")
         self.ping(3, f"-M do -c 3 -s {full - 28}")
 
+    def test_a_wire_that_becomes_a_jumbo_one_meanwhile(self):
+        """The daemon has no packets for jumbo frames: the host's interface stays narrow, and the operator
+        reads why."""
+        for host in (self.west, self.east):
+            host.ns.ip("link set wire0 mtu 9000")
+            self.wait_for(lambda h=host: " mtu 2226 " in self.host_link(h), "nic0's MTU")
+        row = self.doctor()
+        self.assertIs(row["ok"], False)
+        self.assertIn("that of nic0 stays at 2226", row["text"])
+        self.assertIn("restart it", row["text"])
+        self.log_has("the MTU of wire wire0 is 9000, but that of nic0 stays at 2226")
+        self.ping(3, f"-M do -c 3 -s {2226 - 28}")  # its ESP packet fits the wire
+        self.east.ns.ip("link set nic0 mtu 9000")  # an operator helps himself
+        self.west.ns.ip("link set nic0 mtu 9000")
+        self.ping(3, "-M do -c 3 -s 8000")
+        for host in (self.west, self.east):
+            host.ns.ip("link set wire0 mtu 1500")
+            self.wait_for(lambda h=host: " mtu 1500 " in self.host_link(h), "nic0's MTU")
+        self.assertIs(self.doctor()["ok"], True)
+
     def test_what_the_far_end_refuses_holds_up_nothing(self):
         """The peer's interface is narrower: only large frames are lost, with a reason."""
         self.east.ns.ip("link set wire0 mtu 1300")
@@ -190,8 +210,37 @@ class Memory(suite.Case):
             result = host.ns.run(["prlimit", "--as=2000000000", host.cygnet.daemon, "--config", path,
                                   *check], check=False)
             self.assertEqual(result.returncode, 1, result.stderr)
-            self.assertRegex(result.stderr, r"pools.small = 1048576, pools.jumbo = 256.*: \d+ MiB of "
-                                            r"memory are needed.*address space.*is 1908 MiB")
+            self.assertRegex(result.stderr, r"pools.small = 1048576, pools.large = 0, pools.jumbo = 256"
+                                            r".*: \d+ MiB of memory are needed.*address space.*is 1908 MiB")
+
+    def test_jumbo_frames_have_packets_where_an_mtu_needs_them(self):
+        host = self.make_host()
+        path = f"{self.workdir}/jumbo.toml"
+
+        def check(wire_mtu, pools="", keys=""):
+            host.ns.ip(f"link set wire0 mtu {wire_mtu}")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(f'[pools]\n{pools}\n[[device]]\nname = "nic0"\nwire = "wire0"\n{keys}\n')
+            result = host.ns.run([host.cygnet.daemon, "--config", path, "--check"], check=False)
+            return result.stdout + result.stderr
+
+        host.ns.ip("link add wire0 type veth peer name far0")
+        self.assertRegex(check(1500), r"# memory: \d+ MiB: packets small 50 MiB \(16384\), large 0 MiB "
+                                      r"\(0\), jumbo 17 MiB \(256\); flow caches \d+ MiB")
+        self.assertIn("large 41 MiB (4096)", check(9000))
+        self.assertIn("large 41 MiB (4096)", check(1500, keys="mtu = 9216"))
+        self.assertIn("large 3 MiB (256)", check(9000, "large = 256"))
+        self.assertIn("large 0 MiB (0)", check(9000, keys="mtu = 1500"))
+        self.assertIn("device nic0: mtu = 9000 needs pools.large, which is 0",
+                      check(1500, "large = 0", "mtu = 9000"))
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('[pools]\nlarge = 0\n[[device]]\nname = "nic0"\nwire = "wire0"\n'
+                    'driver = "af_packet"\n')
+        host.ns.ip("link set wire0 mtu 9000")
+        result = host.ns.run([host.cygnet.daemon, "--config", path], check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("MTU 9000 is above 2226, because pools.large is 0: set it (10 KiB each), or set "
+                      "mtu = 1500", result.stderr)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ import types
 
 import labkit
 import suite
+from scapy.layers import ipsec
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from rawwire import FrameSocket, inside, sysctl
 
 OUTER = {4: ("192.0.2.1", "198.51.100.1"), 6: ("2001:db8:1::1", "2001:db8:2::1")}
@@ -80,7 +83,7 @@ class Pair(suite.Case):
         """Sets SAs and policies of both hosts; resets the wire, the route caches and the counters."""
         self.mode, self.family = mode, family
         self.tearDown()
-        keys = [os.urandom(20).hex() for _ in range(2)]
+        keys = self.keys = [os.urandom(20).hex() for _ in range(2)]
         outer = OUTER[family]
         inner = INNER[family] if mode == "tunnel" else outer
         self.target = inner[1]
@@ -248,6 +251,44 @@ class Wire1500(Pair):
 
 class Wire1400(Wire1500):
     mtu = 1400
+
+
+class Jumbo(Pair):
+    """Jumbo frames from end to end, and back."""
+    mtu = 9000
+
+    test_sender_is_notified_of_the_mtu_that_is_explained = (
+        Wire1500.test_sender_is_notified_of_the_mtu_that_is_explained)
+    test_datagram_without_df_goes_in_fragments_of_the_outer_packet = (
+        Wire1500.test_datagram_without_df_goes_in_fragments_of_the_outer_packet)
+
+    def test_one_packet_fills_the_wire_and_scapy_opens_it(self):
+        for family in (4, 6):
+            with self.subTest(family=family):
+                self.use("tunnel", family)
+                payload = os.urandom(self.explained_mtu() - HEADER[family] - 8)
+                self.send_and_receive(payload)
+                packet = self.outer_packets(1)[0]
+                self.assertIn(len(packet), range(self.mtu - 3, self.mtu + 1))
+                sa = ipsec.SecurityAssociation(ipsec.ESP, spi=0x1001, crypt_algo="AES-GCM",
+                                               crypt_key=bytes.fromhex(self.keys[0]))
+                opened = sa.decrypt((IP if family == 4 else IPv6)(packet))
+                self.assertEqual(bytes(opened[UDP].payload), payload)
+                self.counted({})
+
+    def test_tcp_uses_the_size(self):
+        def check():
+            self.wire.drain()
+            self.megabyte()
+            largest = max(len(packet) for packet in self.outer_packets(60))
+            self.assertIn(largest, range(self.mtu - 60, self.mtu + 1))
+        self.every_case(check, modes=("tunnel",))
+
+    def test_nothing_is_lost_in_fragments(self):
+        def check():
+            self.ping(3, "-s 30000 -c 3")
+            self.counted({})
+        self.every_case(check, families=(4,))
 
 
 class TfcPadding(Pair):

@@ -196,9 +196,9 @@ inline Bytes Frame(const Bytes& ip, const Bytes& tags = {}) {
 }
 
 inline Packet* MakePacket(PacketPools* pools, std::span<const uint8_t> frame) {
-  PacketPool* pool = frame.size() + kPacketHeadroom + kPacketTailroom <= kSmallPacketBytes
-                         ? &pools->small
-                         : &pools->jumbo;
+  PacketPool* pool = frame.size() <= kSmallFrame                                ? &pools->small
+                     : frame.size() <= kLargeFrame && pools->large.count() != 0 ? &pools->large
+                                                                                : &pools->jumbo;
   Packet* packet = nullptr;
   if (pool->Take(&packet, 1) != 1) throw std::runtime_error("pool empty");
   const PacketPool* owner = packet->pool;

@@ -17,6 +17,7 @@ class PoolsTest : public testing::Test {
     caches_.reset();
     EXPECT_EQ(pools_.small.Available(), pools_.small.count());
     EXPECT_EQ(pools_.jumbo.Available(), pools_.jumbo.count());
+    EXPECT_EQ(pools_.large.Available(), pools_.large.count());
   }
 
   uint64_t Drops(DropReason reason) const { return counters_.Get(reason); }

@@ -315,7 +315,9 @@ class TestHost {
 class TestPair {
  public:
   explicit TestPair(const TestHostOptions& options_a = {}, const TestHostOptions& options_b = {})
-      : a(&pools, options_a), b(&pools, options_b) {
+      : pools(1024, 16, options_a.mtu > kSmallMtu ? 1024 : 0),
+        a(&pools, options_a),
+        b(&pools, options_b) {
     a.SetAddresses({"192.0.2.1", "2001:db8::1", "10.1.0.1", "fd01::1"});
     b.SetAddresses({"192.0.2.2", "2001:db8::2", "10.2.0.1", "fd02::1"});
   }
@@ -345,7 +347,7 @@ class TestPair {
     return out;
   }
 
-  PacketPools pools{1024, 16};
+  PacketPools pools;
   TestHost a;
   TestHost b;
   std::shared_ptr<Sa> sa_a;

@@ -120,6 +120,7 @@ struct Config {
   std::string restart_file;     // empty = in RUNTIME_DIRECTORY if set, else none
   // [pools]: packets
   uint32_t small_packets = 16384;
+  std::optional<uint32_t> large_packets{};  // unset: as many as the MTUs need (LargePackets)
   uint32_t jumbo_packets = 256;
 
   LookAsideConfig look_aside;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "daemon/config/config_ether_types.h"
+#include "packet/packet_pool.h"
 #include "plugin/plugin_keys.h"
 #include "sa/replay_window.h"
 
@@ -137,6 +138,8 @@ const std::vector<Field<Config>>& DaemonFields() {
 const std::vector<Field<Config>>& PoolFields() {
   static const std::vector<Field<Config>> kFields = {
       {"small", &Config::small_packets, Number(1024, 1u << 20), "packet buffers for frames"},
+      {"large", &Config::large_packets, Optional(NumberOrZero(256, 1u << 18)),
+       "packet buffers for jumbo frames; not set: 4096 if an MTU needs them"},
       {"jumbo", &Config::jumbo_packets, Number(16, 1u << 14), "packet buffers for super-packets"},
   };
   return kFields;
@@ -166,9 +169,10 @@ const std::vector<Field<DeviceConfig>>& DeviceFields() {
       {"wire", &C::wire, InterfaceNameOrNone(), "wire-side interface"},
       {"driver", &C::driver, WordOf(DriverNames), "driver of the wire side"},
       {"offload", &C::offload, Words(kModes), "SAs that the device may get", kLive},
-      // IPv6 requires the lower bound (RFC 8200 section 5); a small packet buffer limits the upper
+      // IPv6 requires the lower bound (RFC 8200 section 5); a large packet buffer limits the upper
       // one.
-      {"mtu", &C::mtu, NumberOrZero(1280, 2048), "MTU of the host-side interface; 0: the wire's"},
+      {"mtu", &C::mtu, NumberOrZero(1280, kLargestMtu),
+       "MTU of the host-side interface; 0: the wire's"},
       {"wire_fence", &C::wire_fence, Words(kFences),
        "wire fence that keeps the host's stack off the wire"},
       {"persist", &C::persist, Flag(), "keep the host-side interface when the daemon ends"},
@@ -199,7 +203,7 @@ const std::vector<Field<TunnelSpec>>& TunnelFields() {
       {"device", &C::device, Text(),
        "name of the [[device]] that its packets leave by; empty: the "
        "first"},
-      {"mtu", &C::mtu, NumberOrZero(1280, 2048), "MTU of the interface; 0: the device's"},
+      {"mtu", &C::mtu, NumberOrZero(1280, kLargestMtu), "MTU of the interface; 0: the device's"},
       {"carrier", &C::carrier, Words(kCarriers), "when the interface has a carrier"},
       {"persist", &C::persist, Flag(), "keep the interface when the daemon ends"},
       {"local", &C::local, Prefix(), "with a mark: prefix that contains this end of its SAs"},

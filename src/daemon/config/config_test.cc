@@ -35,6 +35,7 @@ TEST(ConfigTest, DefaultsAreThoseOfTheSmallestFile) {
   EXPECT_EQ(config->workers, 1u);
   EXPECT_FALSE(config->ike_bypass);
   EXPECT_EQ(config->small_packets, 16384u);
+  EXPECT_EQ(config->large_packets, std::nullopt);
   EXPECT_EQ(config->jumbo_packets, 256u);
   EXPECT_EQ(config->devices[0].driver, "sim_nic");
   EXPECT_EQ(OptionOf(config->devices[0], "sa_limit"), "1024");
@@ -445,7 +446,9 @@ const ErrorCase kErrors[] = {
      "f.toml:1: look_aside: must be a table: [look_aside], is an integer"},
     {"EngineType", "[daemon]\nengine = true\n",
      "f.toml:2: daemon.engine: must be a string, is a boolean"},
-    {"PoolsUnknown", "[pools]\nlarge = 1\n", "f.toml:2: pools.large: unknown key"},
+    {"PoolsUnknown", "[pools]\nhuge = 1\n", "f.toml:2: pools.huge: unknown key"},
+    {"LargeFew", "[pools]\nlarge = 255\n",
+     "f.toml:2: pools.large: must be 0 or between 256 and 262144, is 255"},
     {"SmallFew", "[pools]\nsmall = 1023\n",
      "f.toml:2: pools.small: must be between 1024 and 1048576, is 1023"},
     {"JumboMany", "[pools]\njumbo = 16385\n",

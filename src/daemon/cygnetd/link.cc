@@ -82,6 +82,7 @@ Status LinkBuilder::OpenHost(Link* link) const {
   auto host = TapPort::Create({.name = config.name,
                                .queues = workers,
                                .mtu = config.mtu != 0 ? config.mtu : link->wire.port->mtu(),
+                               .largest_mtu = pools->LargestMtu(),
                                .mac = link->wire.port->mac(),
                                .persist = config.persist,
                                .keeper = keeper});

@@ -17,6 +17,7 @@
 
 #include "base/text_file.h"
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/cygnetd/settings.h"
 #include "daemon/cygnetd/supervisor.h"
 #include "daemon/fence/fence_command.h"
 #include "daemon/system/journal_log.h"
@@ -138,7 +139,7 @@ int Check(const cygnet::Config& config, cygnet::CheckScope scope) {
                  wire.c_str());
   }
   std::fputs(cygnet::DescribeConfig(config).c_str(), stdout);
-  std::puts("# ok");
+  std::printf("# memory: %s\n# ok\n", cygnet::DescribeMemoryOf(config).c_str());
   return 0;
 }
 

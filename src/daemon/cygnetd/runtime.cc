@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "daemon/cygnetd/settings.h"
 
 namespace cygnet {
 namespace {
@@ -72,7 +73,8 @@ Status Runtime::BuildDataPath(const Config& config) {
   path_->ike_bypass = config.ike_bypass;
   path_->pass_ether_types.Set(config.pass_ether_types);
   path_->busy_poll_us = config.busy_poll_us;
-  pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets);
+  pools_ = std::make_unique<PacketPools>(config.small_packets, config.jumbo_packets,
+                                         LargePackets(config));
   const LinkBuilder builder{.path = path_.get(),
                             .pools = pools_.get(),
                             .workers = config.workers,

@@ -10,6 +10,7 @@
 
 #include "base/memory_check.h"
 #include "datapath/flow_cache.h"
+#include "device/wires/wire_port.h"
 #include "packet/packet_pool.h"
 
 namespace cygnet {
@@ -85,16 +86,83 @@ Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device,
                                what, fmt::join(withdrawn, ", "), lacks));
 }
 
+uint32_t LargePackets(const Config& config) {
+  constexpr uint32_t kIfNeeded = 4096;
+  if (config.large_packets) return *config.large_packets;
+  for (const DeviceConfig& device : config.devices) {
+    uint32_t mtu = device.mtu;
+    if (mtu == 0 && !device.wire.empty()) {
+      const auto wire = ProbeWire(device.wire);
+      if (wire) mtu = wire->mtu;
+    }
+    if (mtu > kSmallMtu) return kIfNeeded;
+  }
+  for (const TunnelSpec& tunnel : config.tunnels) {
+    if (tunnel.mtu > kSmallMtu) return kIfNeeded;
+  }
+  return 0;
+}
+
+namespace {
+
+// MiB, rounded up.
+uint64_t MiBOf(uint64_t bytes) { return (bytes + (1u << 20) - 1) >> 20; }
+
+struct MemoryNeed {
+  uint32_t large_packets;
+  uint64_t small, large, jumbo, caches;  // bytes
+  uint64_t sum() const { return small + large + jumbo + caches; }
+};
+
+MemoryNeed NeedOf(const Config& config) {
+  const auto pool = [](uint64_t count, uint64_t bytes) {
+    return count * (bytes + sizeof(Packet) + sizeof(Packet*));
+  };
+  const uint32_t large = LargePackets(config);
+  return {.large_packets = large,
+          .small = pool(config.small_packets, kSmallPacketBytes),
+          .large = pool(large, kLargePacketBytes),
+          .jumbo = pool(config.jumbo_packets, kJumboPacketBytes),
+          .caches = 2 * config.workers * FlowCache::BytesFor(std::bit_ceil(config.flow_cache))};
+}
+
+// Only pools.large = 0 rules out an MTU that the configuration may name.
+Status CheckMtus(const Config& config) {
+  if (config.large_packets != 0u) return {};
+  const auto refuse = [](std::string_view kind, const std::string& name, uint32_t mtu) {
+    return MakeError(Errc::kInvalid,
+                     fmt::format("{} {}: mtu = {} needs pools.large, which is 0 (the largest MTU "
+                                 "without it is {})",
+                                 kind, name, mtu, kSmallMtu));
+  };
+  for (const DeviceConfig& device : config.devices) {
+    if (device.mtu > kSmallMtu) return refuse("device", device.name, device.mtu);
+  }
+  for (const TunnelSpec& tunnel : config.tunnels) {
+    if (tunnel.mtu > kSmallMtu) return refuse("tunnel", tunnel.name, tunnel.mtu);
+  }
+  return {};
+}
+
+}  // namespace
+
 Status CheckMemoryOf(const Config& config) {
-  constexpr uint64_t kOfEachPacket = sizeof(Packet) + sizeof(Packet*);
-  const uint64_t pools = config.small_packets * (kSmallPacketBytes + kOfEachPacket) +
-                         config.jumbo_packets * (kJumboPacketBytes + kOfEachPacket);
-  const uint64_t caches =
-      2 * config.workers * FlowCache::BytesFor(std::bit_ceil(config.flow_cache));
+  CYGNET_RETURN_IF_ERROR(CheckMtus(config));
+  const MemoryNeed need = NeedOf(config);
   return CheckMemory(
-      pools + caches,
-      fmt::format("pools.small = {}, pools.jumbo = {}, daemon.flow_cache = {}, daemon.workers = {}",
-                  config.small_packets, config.jumbo_packets, config.flow_cache, config.workers));
+      need.sum(),
+      fmt::format("pools.small = {}, pools.large = {}, pools.jumbo = {}, daemon.flow_cache = {}, "
+                  "daemon.workers = {}",
+                  config.small_packets, need.large_packets, config.jumbo_packets, config.flow_cache,
+                  config.workers));
+}
+
+std::string DescribeMemoryOf(const Config& config) {
+  const MemoryNeed need = NeedOf(config);
+  return fmt::format(
+      "{} MiB: packets small {} MiB ({}), large {} MiB ({}), jumbo {} MiB ({}); flow caches {} MiB",
+      MiBOf(need.sum()), MiBOf(need.small), config.small_packets, MiBOf(need.large),
+      need.large_packets, MiBOf(need.jumbo), config.jumbo_packets, MiBOf(need.caches));
 }
 
 }  // namespace cygnet

@@ -26,8 +26,14 @@ bool OffersOffload(const OffloadCaps& caps);
 Status CheckOffers(const DeviceConfig& config, const OffloadDevice* device,
                    const DeviceSelfTest* test = nullptr);
 
-// Checks that memory suffices for what is allocated once, at the start: packet pools and flow
-// caches.
+// Packets for jumbo frames, as configured. Otherwise there are some if an MTU in the configuration
+// needs them, or that of a wire which is there and whose host-side interface has the same.
+uint32_t LargePackets(const Config& config);
+
+// Refuses MTUs that the packet pools cannot have, and checks that memory suffices for what is
+// allocated once, at the start: packet pools and flow caches.
 Status CheckMemoryOf(const Config& config);
+// What CheckMemoryOf adds up, in words.
+std::string DescribeMemoryOf(const Config& config);
 
 }  // namespace cygnet

@@ -44,6 +44,7 @@ Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) con
   auto port = TapPort::Create({.name = spec.name,
                                .queues = config_.workers,
                                .mtu = mtu,
+                               .largest_mtu = pools_->LargestMtu(),
                                .layer = HostLayer::kIp,
                                .persist = spec.persist,
                                .keeper = few ? Keeper() : nullptr});

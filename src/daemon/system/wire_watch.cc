@@ -91,16 +91,31 @@ void WireWatch::Show(Row* row, const PortLink& link) {
   hooks_.changed();
 }
 
+// Empty: the host-side interface has the MTU of the wire, or the operator's.
+std::string WireWatch::WhyNarrower(const Row& row, const PortLink& link) {
+  const TapPort& host = *row.wire.host;
+  if (row.wire.own_mtu || link.ifindex == 0 || link.mtu <= host.mtu() ||
+      host.mtu() == kLargestMtu) {
+    return {};
+  }
+  const bool pools = row.wire.port->mtu() > host.largest_mtu();
+  return fmt::format(
+      "the MTU of wire {} is {}, but that of {} stays at {}, {}; mtu = 1500 ends this",
+      row.wire.wire, link.mtu, host.name(), host.mtu(),
+      pools ? "because cygnetd started without packets for jumbo frames: restart it"
+            : "the most that the driver of the wire takes: use af_packet");
+}
+
 // Logs a failure once: the host-side interface may be gone.
 void WireWatch::FollowOnHost(Row* row, const PortLink& link) {
   TapPort* host = row->wire.host;
   Status status = host->SetCarrier(link.status);
   if (link.ifindex != 0) {
-    const uint32_t mtu = std::min(link.mtu, TapPort::LargestMtu());
+    const uint32_t mtu = std::min(row->wire.port->mtu(), host->largest_mtu());
     if (status && !row->wire.own_mtu && mtu != host->mtu()) status = host->SetMtu(mtu);
     if (status && link.mac != host->mac()) status = host->SetMac(link.mac);
   }
-  const std::string trouble = status ? "" : status.error().message;
+  const std::string trouble = status ? WhyNarrower(*row, link) : status.error().message;
   if (!trouble.empty() && trouble != row->trouble) {
     Log(LogLevel::kWarning, "device " + row->wire.device + ": " + trouble);
   }

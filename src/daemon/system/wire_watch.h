@@ -56,6 +56,7 @@ class WireWatch {
   void Bar(Row* row, const std::string& why);
   void Show(Row* row, const PortLink& link);
   void FollowOnHost(Row* row, const PortLink& link);
+  static std::string WhyNarrower(const Row& row, const PortLink& link);
   std::string TextOf(const Row& row) const;
 
   const Hooks hooks_;

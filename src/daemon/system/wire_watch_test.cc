@@ -117,7 +117,14 @@ TEST_F(WireWatchTest, TheHostSeesMtuAndAddress) {
   EXPECT_GT(changes_, 0);
   ASSERT_TRUE(Run("ip link set wa mtu 9000"));
   Follow();
-  EXPECT_EQ(host_->mtu(), TapPort::LargestMtu()) << "a packet of the pool cannot hold more";
+  EXPECT_EQ(host_->mtu(), kSmallMtu) << "the pools have no packets for more";
+  const DoctorRow row = watch_->DoctorRows()[0];
+  EXPECT_FALSE(row.ok);
+  EXPECT_THAT(row.text, HasSubstr("the MTU of wire wa is 9000, but that of nic0 stays at 2226"));
+  EXPECT_THAT(row.text, HasSubstr("started without packets for jumbo frames: restart it"));
+  ASSERT_TRUE(Run("ip link set wa mtu 1500"));
+  Follow();
+  EXPECT_TRUE(watch_->DoctorRows()[0].ok);
 }
 
 TEST_F(WireWatchTest, OneThatCameBackIsShutFirst) {

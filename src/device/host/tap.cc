@@ -19,7 +19,6 @@
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
 
 DropReason ReasonOf(int error) {
   switch (error) {
@@ -36,6 +35,25 @@ DropReason ReasonOf(int error) {
   }
 }
 
+// Short frames do not use up the packets of jumbo frames. Without a free packet it stays.
+Packet* MoveToSmall(Packet* packet, DropSink* sink) {
+  Packet* small = sink->caches()->small.Take();
+  if (small == nullptr) return packet;
+  std::memcpy(small->Append(packet->length), packet->data(), packet->length);
+  sink->Recycle(packet);
+  return small;
+}
+
+Status CheckMtu(const TapParams& params) {
+  if (params.mtu <= params.largest_mtu) return {};
+  std::string text =
+      "MTU " + std::to_string(params.mtu) + " is above " + std::to_string(params.largest_mtu);
+  if (params.largest_mtu < kLargestMtu) {
+    text += ", because pools.large is 0: set it (10 KiB each), or set mtu = 1500, which needs none";
+  }
+  return MakeError(Errc::kInvalid, text);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
@@ -43,11 +61,9 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
     return MakeError(Errc::kInvalid,
                      "interface name '" + params.name + "' must have 1 to 15 bytes");
   }
-  if (params.mtu > LargestMtu()) {
-    return MakeError(Errc::kInvalid, "MTU " + std::to_string(params.mtu) + " is above " +
-                                         std::to_string(LargestMtu()));
-  }
+  CYGNET_RETURN_IF_ERROR(CheckMtu(params));
   std::unique_ptr<TapPort> port(new TapPort);
+  port->largest_mtu_ = params.largest_mtu;
   port->name_ = params.name;
   port->layer_ = params.layer;
   port->mac_ = params.mac;
@@ -71,8 +87,6 @@ Status TapPort::Keep() {
 int TapPort::IfindexThatEnds() const {
   return stays_ || queues_.empty() ? 0 : IfindexHere(queues_.front()->fd.get());
 }
-
-uint32_t TapPort::LargestMtu() { return kSmallRoom - kEthernetHeader; }
 
 Status TapPort::SetCarrier(LinkStatus wire) {
   const int carrier = wire == LinkStatus::kUp ? 1 : 0;
@@ -104,21 +118,26 @@ TapPort::~TapPort() {
 Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
   PacketCaches* caches = sink->caches();
   if (queue->overflow == nullptr) queue->overflow = caches->jumbo.Take();
-  Packet* packet = caches->small.Take();
+  uint32_t room = kLargeFrame;
+  Packet* packet = mtu() > kSmallMtu && caches->HasLarge() ? caches->large.Take() : nullptr;
+  if (packet == nullptr) {
+    room = kSmallFrame;
+    packet = caches->small.Take();
+  }
   if (packet == nullptr || queue->overflow == nullptr) {
     if (packet != nullptr) sink->Recycle(packet);
     *more = false;
     return nullptr;
   }
-  // A frame that fits a small packet is read into it. A longer one continues in a jumbo packet,
+  // A frame of the MTU is read into a packet of its size. A longer one continues in a jumbo packet,
   // just behind the place that its front is copied to.
   VirtioNetHeader header;
   Packet* jumbo = queue->overflow;
   const uint32_t front = layer_ == HostLayer::kIp ? kEthernetHeader : 0;
-  const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - kSmallRoom;
+  const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - room;
   iovec parts[3] = {{&header, kVirtioHeader},
-                    {packet->data() + front, kSmallRoom - front},
-                    {jumbo->buffer + kPacketHeadroom + kSmallRoom, jumbo_room}};
+                    {packet->data() + front, room - front},
+                    {jumbo->buffer + kPacketHeadroom + room, jumbo_room}};
   const ssize_t n = readv(queue->fd.get(), parts, 3);
   if (n <= 0) {
     if (n < 0 && errno == EBADFD) NoticeRemoval();
@@ -127,13 +146,14 @@ Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
     return nullptr;
   }
   const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader + front;
-  if (length > kSmallRoom) {
-    std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), kSmallRoom);
+  if (length > room) {
+    std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), room);
     sink->Recycle(packet);
     packet = jumbo;
     queue->overflow = nullptr;
   }
   packet->length = length;
+  if (room > kSmallFrame && length <= kSmallFrame) packet = MoveToSmall(packet, sink);
   header.csum_start = static_cast<uint16_t>(header.csum_start + front);
   if (length < kEthernetHeader || !ReadVirtioHeader(header, packet) ||
       (front != 0 && !AddEthernetHeader(packet))) {

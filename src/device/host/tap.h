@@ -26,7 +26,6 @@ class TapPort final : public Port {
   Status SetCarrier(LinkStatus wire);
   Status SetMtu(uint32_t mtu);
   Status SetMac(const MacAddress& mac);
-  static uint32_t LargestMtu();
 
   std::string_view name() const override { return name_; }
   MacAddress mac() const override { return mac_; }
@@ -37,6 +36,7 @@ class TapPort final : public Port {
   // Of an interface that ends with this port. 0: it stays, is gone, or is in another network
   // namespace.
   int IfindexThatEnds() const;
+  uint32_t largest_mtu() const { return largest_mtu_; }
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
   void Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) override;
@@ -61,6 +61,7 @@ class TapPort final : public Port {
   HostLayer layer_ = HostLayer::kEthernet;
   MacAddress mac_{};
   std::atomic<uint32_t> mtu_{0};
+  uint32_t largest_mtu_ = 0;
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
   std::atomic<bool> removed_{false};

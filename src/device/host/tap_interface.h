@@ -9,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "device/descriptor_keeper.h"
 #include "device/port.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 
@@ -22,6 +23,7 @@ struct TapParams {
   std::string name;
   uint32_t queues = 1;
   uint32_t mtu = 1500;
+  uint32_t largest_mtu = kSmallMtu;  // that the packet pools have packets for
   HostLayer layer = HostLayer::kEthernet;
   MacAddress mac{};      // kIp: none
   bool persist = false;  // reuse an existing one with its addresses and routes

@@ -13,11 +13,15 @@ namespace {
 
 class TapTest : public test::PortTest {
  protected:
-  void Open(uint32_t queues) {
+  void Open(uint32_t queues, uint32_t mtu = 1500) {
     if (!OwnNetwork() || access("/dev/net/tun", R_OK | W_OK) != 0) {
       GTEST_SKIP() << "no TAP interface of our own";
     }
-    auto tap = TapPort::Create({.name = "nic0", .queues = queues, .mac = {2, 0, 0, 0, 0, 9}});
+    auto tap = TapPort::Create({.name = "nic0",
+                                .queues = queues,
+                                .mtu = mtu,
+                                .largest_mtu = kLargestMtu,
+                                .mac = {2, 0, 0, 0, 0, 9}});
     ASSERT_TRUE(tap) << tap.error().message;
     tap_ = *std::move(tap);
     ASSERT_TRUE(Run("sysctl -w net.ipv6.conf.nic0.disable_ipv6=1"));
@@ -119,6 +123,66 @@ TEST_F(TapTest, ABatchOfSuperPacketsIsBounded) {
   EXPECT_GE(tap_->Receive(0, &batch, &user.sink), 60u) << "ordinary packets fill a batch";
   for (Packet* packet : batch.packets()) user.sink.Recycle(packet);
   batch.ReleaseAll();
+}
+
+// Datagrams of the host, in a packet of the right pool and with their text.
+TEST_F(TapTest, EachFrameIsReadIntoAPacketOfItsSize) {
+  Open(1, 9000);
+  if (tap_ == nullptr) return;
+  PacketPools large{64, 4, 8};
+  {
+    test::PortUser reader{&large};
+    const UniqueFd socket_fd = Socket(2000);
+    const auto pool_of = [&](uint32_t bytes) -> const PacketPool* {
+      std::string text(bytes, 'x');
+      for (uint32_t i = 0; i < bytes; ++i) text[i] = static_cast<char>('a' + i % 23);
+      SendTo(socket_fd.get(), 1000, text);
+      PacketBatch batch;
+      EXPECT_EQ(tap_->Receive(0, &batch, &reader.sink), 1u) << bytes;
+      if (batch.empty()) return nullptr;
+      const PacketPool* pool = batch[0]->pool;
+      EXPECT_EQ(TextOf(*batch[0]), text) << bytes;
+      EXPECT_GE(batch[0]->tailroom(), kPacketTailroom);
+      for (Packet* packet : batch.packets()) reader.sink.Recycle(packet);
+      batch.ReleaseAll();
+      return pool;
+    };
+    constexpr uint32_t kHeaders = kEthernetHeader + 28;
+    for (uint32_t n = 1; n != 0;) {  // IPv6 may have said something before
+      PacketBatch batch;
+      n = tap_->Receive(0, &batch, &reader.sink);
+      for (Packet* packet : batch.packets()) reader.sink.Recycle(packet);
+      batch.ReleaseAll();
+    }
+    EXPECT_EQ(pool_of(10), &large.small);
+    EXPECT_EQ(pool_of(kSmallFrame - kHeaders), &large.small);
+    EXPECT_EQ(pool_of(kSmallFrame - kHeaders + 1), &large.large);
+    EXPECT_EQ(pool_of(9000 - 28), &large.large);
+    std::vector<Packet*> taken;
+    while (Packet* packet = reader.caches.large.Take()) taken.push_back(packet);
+    EXPECT_EQ(pool_of(9000 - 28), &large.jumbo) << "none is lost while others are there";
+    EXPECT_EQ(pool_of(10), &large.small);
+    for (Packet* packet : taken) reader.caches.Give(packet);
+    ASSERT_TRUE(Run("ip link set nic0 mtu 60000"));  // by the operator
+    EXPECT_EQ(pool_of(kLargeFrame - kHeaders), &large.large);
+    EXPECT_EQ(pool_of(kLargeFrame - kHeaders + 1), &large.jumbo);
+    EXPECT_EQ(pool_of(50'000), &large.jumbo);
+    tap_.reset();
+  }
+  EXPECT_EQ(large.small.Available(), 64u);
+  EXPECT_EQ(large.large.Available(), 8u);
+  EXPECT_EQ(large.jumbo.Available(), 4u);
+}
+
+TEST_F(TapTest, AnMtuWithoutPacketsForItIsRefused) {
+  const auto tap = TapPort::Create({.name = "nic0", .mtu = 9000});
+  ASSERT_FALSE(tap);
+  EXPECT_EQ(tap.error().message,
+            "MTU 9000 is above 2226, because pools.large is 0: set it (10 KiB each), or set mtu = "
+            "1500, which needs none");
+  const auto larger = TapPort::Create({.name = "nic0", .mtu = 9217, .largest_mtu = kLargestMtu});
+  ASSERT_FALSE(larger);
+  EXPECT_EQ(larger.error().message, "MTU 9217 is above 9216");
 }
 
 TEST_F(TapTest, ARemovedInterfaceIsNotWaitedFor) {

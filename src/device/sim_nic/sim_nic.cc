@@ -242,7 +242,7 @@ void SimNic::FromWireInPieces(Packet* packet, PacketBatch* single) {
     return;
   }
   while (!segmenter.Done()) {
-    Packet* piece = segmenter.Next(&caches_.small, &ip);
+    Packet* piece = segmenter.Next(&caches_, &ip);
     if (piece == nullptr) {
       sink_.Drop(packet, DropReason::kNoBuffers);
       return;

@@ -17,8 +17,7 @@ bool SimNic::DrawCopy(const Packet& packet, Packet** copy) {
   if (one_of == 0) return true;
   copy_draw_ = copy_draw_ * 6364136223846793005u + 1442695040888963407u;
   if (one_of > 1 && ((copy_draw_ >> 32) * one_of) >> 32 != 0) return true;
-  PacketCache& cache = packet.pool == caches_.jumbo.pool() ? caches_.jumbo : caches_.small;
-  Packet* made = cache.Take();
+  Packet* made = caches_.TakeFor(packet.length);
   if (made == nullptr || made->tailroom() < packet.length) {
     FreeCopy(made);
     return one_of > 1;

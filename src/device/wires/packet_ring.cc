@@ -20,11 +20,13 @@
 #include "device/host/host_link.h"
 #include "device/wire_mark.h"
 #include "device/wires/super_sender.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 namespace {
 
 constexpr uint32_t kRxFrames = 4096;
+constexpr uint32_t kRxJumboFrames = 2048;  // of 16 KiB: 32 MiB
 constexpr uint32_t kTxFrames = 1024;
 constexpr uint32_t kTxDataOffset = TPACKET2_HDRLEN - sizeof(sockaddr_ll);
 constexpr int kTxWaitMs = 2;
@@ -64,6 +66,10 @@ bool MapRing(int option, uint32_t frame_bytes, uint32_t frames, PacketRing* ring
   return SetOption(ring->fd.get(), option, request) && MapFrames(frame_bytes, frames, ring);
 }
 
+uint32_t ReceiveFrames(uint32_t frame_bytes) {
+  return frame_bytes > 4096 ? kRxJumboFrames : kRxFrames;
+}
+
 uint32_t FanoutOf(const RingParams& params) {
   return params.fanout_group == 0 ? 0 : params.fanout_group | PACKET_FANOUT_HASH << 16;
 }
@@ -98,9 +104,10 @@ void PacketRing::set_status(uint32_t i, uint32_t status) const {
   std::atomic_ref<uint32_t>(HeaderOf(frame(i))->tp_status).store(status, std::memory_order_release);
 }
 
+// Longer frames than those of kLargestMtu come by the socket's queue.
 uint32_t RingFrameBytes(uint32_t mtu) {
   constexpr uint32_t kEthernetAndTag = 18;
-  return std::bit_ceil(mtu + kEthernetAndTag + 128u);
+  return std::bit_ceil(std::min(mtu, kLargestMtu) + kEthernetAndTag + 128u);
 }
 
 Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
@@ -117,7 +124,8 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   const int receive_bytes = 8 * 1024 * 1024;
   (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof(receive_bytes));
   if (!SuperSender::Prepare(fd)) return ErrnoError("set socket mark");
-  if (!MapRing(PACKET_RX_RING, RingFrameBytes(params.mtu), kRxFrames, ring)) {
+  const uint32_t frame_bytes = RingFrameBytes(params.mtu);
+  if (!MapRing(PACKET_RX_RING, frame_bytes, ReceiveFrames(frame_bytes), ring)) {
     return ErrnoError("map AF_PACKET receive ring");
   }
   if (!BindTo(fd, params.ifindex, ETH_P_ALL)) {
@@ -140,7 +148,8 @@ bool AdoptReceiveRing(const RingParams& params, UniqueFd fd, PacketRing* ring) {
   ring->fd = std::move(fd);
   ring->searching = true;
   if (!SuperSender::Prepare(ring->fd.get())) return false;  // an earlier version did not send by it
-  return MapFrames(RingFrameBytes(params.mtu), kRxFrames, ring);
+  const uint32_t frame_bytes = RingFrameBytes(params.mtu);
+  return MapFrames(frame_bytes, ReceiveFrames(frame_bytes), ring);
 }
 
 // The kernel fills frames one after the other, so the frame before the oldest one is free. It fills

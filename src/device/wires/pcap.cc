@@ -37,6 +37,7 @@ struct PcapOptions {
   std::string write;  // for sent frames; empty: they are discarded
   PcapSpeed speed = PcapSpeed::kFast;
   MacAddress mac = {0x02, 0x43, 0x79, 0x67, 0x6e, 0x01};
+  uint32_t mtu = 1500;
 };
 
 // Six hexadecimal pairs, separated by colons.
@@ -80,6 +81,7 @@ const std::vector<Field<PcapOptions>>& PcapFields() {
       {"pcap_speed", &PcapOptions::speed, OneOf(std::span<const NamedValue<PcapSpeed>>(kSpeeds)),
        "gaps between replayed frames"},
       {"pcap_mac", &PcapOptions::mac, UnicastMac(), "MAC address of the interface"},
+      {"pcap_mtu", &PcapOptions::mtu, Number(1280, kLargestMtu), "MTU of the interface"},
   };
   return kFields;
 }
@@ -95,8 +97,6 @@ Result<DeviceOptions> CheckOptions(const Options& options) {
 
 constexpr uint64_t kNs = 1'000'000'000;
 constexpr uint64_t kLookEveryNs = 50'000'000;
-constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
-constexpr uint32_t kJumboRoom = kJumboPacketBytes - kPacketHeadroom - kPacketTailroom;
 constexpr int kSnapLength = 262'144;
 
 uint64_t NowNs() {
@@ -113,7 +113,7 @@ class PcapPort final : public Port {
 
   std::string_view name() const override { return name_; }
   MacAddress mac() const override { return files_.mac; }
-  uint32_t mtu() const override { return kMtu; }
+  uint32_t mtu() const override { return files_.mtu; }
   uint32_t queues() const override { return queues_; }
   PortStats stats() const override;
 
@@ -124,7 +124,6 @@ class PcapPort final : public Port {
   void FinishWait(uint32_t queue) override;
 
  private:
-  static constexpr uint32_t kMtu = 1500;
   enum class State : uint8_t { kWaiting, kReplaying, kDone };
 
   PcapPort(std::string name, PcapOptions files, uint32_t queues);
@@ -254,12 +253,11 @@ Packet* PcapPort::TakeFrame(DropSink* sink) {
     sink->counters()->Add(DropReason::kPortBadFrame);
     return nullptr;
   }
-  if (frame_bytes_ > kJumboRoom) {
+  if (frame_bytes_ > kJumboFrame) {
     sink->counters()->Add(DropReason::kPortTooBig);
     return nullptr;
   }
-  PacketCaches* caches = sink->caches();
-  Packet* packet = frame_bytes_ <= kSmallRoom ? caches->small.Take() : caches->jumbo.Take();
+  Packet* packet = sink->caches()->TakeFor(frame_bytes_);
   if (packet == nullptr) {
     sink->counters()->Add(DropReason::kNoBuffers);
     return nullptr;

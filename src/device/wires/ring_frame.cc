@@ -80,8 +80,7 @@ Packet* TakeFrame(const PacketRing& ring, uint8_t* frame, DropSink* sink) {
     sink->counters()->Add(DropReason::kPortBadFrame);
     return nullptr;
   }
-  const bool fits = length <= kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
-  Packet* packet = fits ? sink->caches()->small.Take() : sink->caches()->jumbo.Take();
+  Packet* packet = sink->caches()->TakeFor(length);
   if (packet == nullptr) {
     sink->counters()->Add(DropReason::kNoBuffers);
     return nullptr;

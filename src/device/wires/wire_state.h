@@ -1,19 +1,22 @@
 // WireState: a wire port's view of its interface. The control thread writes, any thread reads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
 #include "base/endian.h"
 #include "device/port.h"
+#include "packet/packet_pool.h"
 
 namespace cygnet {
 
 class WireState {
  public:
+  // A larger MTU than Cygnet has packets for counts as kLargestMtu.
   void Start(const MacAddress& mac, uint32_t mtu) {
     StoreMac(mac);
-    mtu_.store(mtu, std::memory_order_relaxed);
+    mtu_.store(std::min(mtu, kLargestMtu), std::memory_order_relaxed);
   }
   // If the interface is gone, its last known values stay.
   void Set(const PortLink& link) {
