@@ -17,10 +17,8 @@
 namespace cygnet {
 namespace {
 
-constexpr uint32_t kRing = 4096;
-constexpr uint32_t kKernelHeadroom = 256;  // XDP_PACKET_HEADROOM
-constexpr uint32_t kVlanTag = WireState::kVlanTag;
-constexpr uint32_t kSmallRoom = kSmallPacketBytes - kPacketHeadroom - kPacketTailroom;
+constexpr uint32_t kKernelHeadroom = 256;        // XDP_PACKET_HEADROOM
+constexpr uint16_t kUseSeveralBuffers = 1 << 4;  // XDP_USE_SG
 static_assert(kPacketHeadroom >= kKernelHeadroom);
 
 template <typename Level>
@@ -62,12 +60,14 @@ void AllowLockedMemory() {
   (void)setrlimit(RLIMIT_MEMLOCK, &all);  // without CAP_SYS_RESOURCE the limit is unchanged
 }
 
+// With frames of several buffers, MTUs up to kLargestMtu work.
 Status CheckRoom(const std::string& interface, const WireFacts& facts) {
-  if (facts.mtu + kEthernetHeader + kVlanTag > kSmallRoom) {
+  if (facts.mtu > XdpPort::kPlainMtu) {
+    const std::string most = std::to_string(XdpPort::kPlainMtu);
     return MakeError(Errc::kNotSupported,
-                     "MTU " + std::to_string(facts.mtu) + " of " + interface + " is above " +
-                         std::to_string(kSmallRoom - kEthernetHeader - kVlanTag) +
-                         ", the room in a packet of the pool");
+                     "MTU " + std::to_string(facts.mtu) + " of " + interface + " is above " + most +
+                         ", the most with AF_XDP on this kernel (Linux 6.6 takes more): use " +
+                         "af_packet, or ip link set " + interface + " mtu " + most);
   }
   return {};
 }
@@ -108,21 +108,23 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
   const uint32_t queues = params.queues;
   auto facts = TakeWire(params.wire);
   if (!facts) return facts.error();
-  CYGNET_RETURN_IF_ERROR(CheckRoom(params.wire, *facts));
   CYGNET_RETURN_IF_ERROR(CheckQueues(params.wire, *facts, queues));
   std::unique_ptr<XdpPort> port(new XdpPort(&params.pools->small));
   port->Start(params.wire, *facts, queues);
+  port->jumbo_ = facts->mtu > kPlainMtu;
   std::string mode = "native";
   const int native = port->Open(queues, XDP_FLAGS_DRV_MODE);
   if (native != 0) {
     mode = std::string("generic (native: ") + std::strerror(native) + ")";
     const int generic = port->Open(queues, XDP_FLAGS_SKB_MODE);
     if (generic != 0) {
+      if (generic == EINVAL) CYGNET_RETURN_IF_ERROR(CheckRoom(params.wire, *facts));
       return MakeError(static_cast<Errc>(generic),
                        "AF_XDP on " + params.wire + ": " + Explain(generic));
     }
   }
   Log(LogLevel::kInfo, "device " + params.name + ": AF_XDP on " + params.wire + ": mode " + mode +
+                           (port->jumbo_ ? ", jumbo frames in several buffers" : "") +
                            ", copied by the kernel, " + std::to_string(queues) + " queues");
   return std::unique_ptr<Port>(std::move(port));
 }
@@ -163,7 +165,11 @@ int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
   config.libxdp_flags = library_flags;
   config.xdp_flags = mode;
   config.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP;
-  int error = 0;
+  if (jumbo_) {
+    config.bind_flags |= kUseSeveralBuffers;
+    config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
+  }
+  int error = jumbo_ ? program_.Load(queues) : 0;
   for (uint32_t i = 0; i < queues && error == 0; ++i) {
     queues_.push_back(std::make_unique<Queue>());
     Queue& q = *queues_.back();
@@ -175,13 +181,17 @@ int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
     }
     error = -xsk_socket__create_shared(&q.socket, name_.c_str(), i, umem_, &q.receive, &q.transmit,
                                        &q.fill, &q.completion, &config);
+    if (error == 0 && jumbo_) error = -xsk_socket__update_xskmap(q.socket, program_.map());
   }
+  if (error == 0 && jumbo_) error = program_.Attach(ifindex_, mode);
   if (error != 0) Close();
   return error;
 }
 
 void XdpPort::Close() {
+  program_ = {};
   for (auto& queue : queues_) {
+    if (queue->joined != nullptr) queue->joined->pool->Give(&queue->joined, 1);
     if (queue->socket != nullptr) xsk_socket__delete(queue->socket);
   }
   queues_.clear();
@@ -200,177 +210,6 @@ XdpPort::~XdpPort() {
 
 int XdpPort::wait_fd(uint32_t queue) const { return xsk_socket__fd(queues_[queue]->socket); }
 
-// The packet at an address that the kernel returns.
-Packet* XdpPort::Reclaim(uint64_t address) {
-  const auto index =
-      static_cast<uint32_t>(xsk_umem__add_offset_to_addr(address) / pool_->capacity());
-  CYGNET_CHECK(index < held_.size() && held_[index] != 0);
-  held_[index] = 0;
-  return pool_->at(index);
-}
-
-void XdpPort::TakeBackSent(Queue* queue, DropSink* sink) {
-  uint32_t at = 0;
-  const uint32_t n = xsk_ring_cons__peek(&queue->completion, kRing, &at);
-  if (n == 0) return;
-  for (uint32_t i = 0; i < n; ++i) {
-    sink->Recycle(Reclaim(*xsk_ring_cons__comp_addr(&queue->completion, at + i)));
-  }
-  xsk_ring_cons__release(&queue->completion, n);
-}
-
-// Gives the kernel packets to receive into.
-void XdpPort::Refill(Queue* queue, DropSink* sink) {
-  const uint32_t want = fill_limit_ - queue->filled;
-  if (want < fill_limit_ / 4) return;
-  std::array<Packet*, kMaxBatch> packets;
-  uint32_t n = 0;
-  while (n < std::min(want, kMaxBatch)) {
-    packets[n] = sink->caches()->small.Take();
-    if (packets[n] == nullptr) break;
-    ++n;
-  }
-  uint32_t at = 0;
-  if (n == 0 || xsk_ring_prod__reserve(&queue->fill, n, &at) != n) {
-    for (uint32_t i = 0; i < n; ++i) sink->Recycle(packets[i]);
-    return;
-  }
-  for (uint32_t i = 0; i < n; ++i) {
-    const uint32_t index = pool_->index(packets[i]);
-    held_[index] = 1;
-    *xsk_ring_prod__fill_addr(&queue->fill, at + i) = uint64_t{index} * pool_->capacity();
-  }
-  xsk_ring_prod__submit(&queue->fill, n);
-  queue->filled += n;
-}
-
-uint32_t XdpPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
-  Queue* queue = queues_[number].get();
-  TakeBackSent(queue, sink);
-  uint32_t at = 0;
-  const uint32_t n = xsk_ring_cons__peek(&queue->receive, out->room(), &at);
-  uint32_t received = 0;
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    const xdp_desc& frame = *xsk_ring_cons__rx_desc(&queue->receive, at + i);
-    Packet* packet = Reclaim(frame.addr);
-    const uint64_t start = xsk_umem__add_offset_to_addr(frame.addr);
-    packet->head = static_cast<uint32_t>(start % pool_->capacity());
-    packet->length = frame.len;
-    if (frame.len < kEthernetHeader ||
-        frame.len + kPacketTailroom > packet->capacity - packet->head) {
-      sink->Drop(packet,
-                 frame.len < kEthernetHeader ? DropReason::kPortBadFrame : DropReason::kPortTooBig);
-      continue;
-    }
-    packet->l3_offset = kEthernetHeader;
-    out->Push(packet);
-    ++received;
-    bytes += packet->length;
-  }
-  if (n > 0) xsk_ring_cons__release(&queue->receive, n);
-  queue->filled -= n;
-  Refill(queue, sink);
-  if (xsk_ring_prod__needs_wakeup(&queue->fill) != 0) {
-    (void)recvfrom(xsk_socket__fd(queue->socket), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
-  }
-  queue->counters.Received(received, bytes);
-  return received;
-}
-
-// Copies a packet of another pool into this one.
-Packet* XdpPort::IntoPool(Queue* queue, Packet* packet, DropSink* sink) {
-  if (packet->pool == pool_) return packet;
-  Packet* copy = sink->caches()->small.Take();
-  if (copy == nullptr) {
-    sink->Drop(packet, DropReason::kNoBuffers);
-    return nullptr;
-  }
-  std::memcpy(copy->Append(packet->length), packet->data(), packet->length);
-  sink->Recycle(packet);
-  queue->tx_copied.fetch_add(1, std::memory_order_relaxed);
-  return copy;
-}
-
-bool XdpPort::Post(Queue* queue, Packet* packet, DropSink* sink) {
-  uint32_t at = 0;
-  if (xsk_ring_prod__reserve(&queue->transmit, 1, &at) != 1) {
-    (void)Kick(queue, sink);
-    TakeBackSent(queue, sink);
-    if (xsk_ring_prod__reserve(&queue->transmit, 1, &at) != 1) return false;
-  }
-  const uint32_t index = pool_->index(packet);
-  held_[index] = 1;
-  xdp_desc* frame = xsk_ring_prod__tx_desc(&queue->transmit, at);
-  frame->addr = uint64_t{index} * pool_->capacity() + packet->head;
-  frame->len = packet->length;
-  frame->options = 0;
-  xsk_ring_prod__submit(&queue->transmit, 1);
-  return true;
-}
-
-// The kernel sends a few frames per call. Calls it until all are sent or none makes progress. A
-// frame that the driver refuses is gone, too, and reported as an error.
-XdpPort::Kicked XdpPort::Kick(Queue* queue, DropSink* sink) {
-  Kicked result;
-  if (xsk_ring_prod__needs_wakeup(&queue->transmit) == 0) return result;
-  for (uint32_t tries = 0; tries < 2 * kRing / 16; ++tries) {
-    if (sendto(xsk_socket__fd(queue->socket), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) break;
-    result.down = tries == 0 && (errno == ENETDOWN || errno == ENXIO);
-    if (errno != EAGAIN && errno != EBUSY) break;
-    if (errno == EBUSY) ++result.refused;
-    if (xsk_prod_nb_free(&queue->transmit, kRing) == kRing) break;
-  }
-  if (result.refused > 0) sink->counters()->Add(DropReason::kPortRefused, result.refused);
-  return result;
-}
-
-// Takes back the last `count` frames of the ring. The kernel has not read them, because it reads
-// only when this thread kicks it. Otherwise they would leave when the interface comes back.
-void XdpPort::TakeBackUnsent(Queue* queue, uint32_t count, DropSink* sink) {
-  xsk_ring_prod& ring = queue->transmit;
-  for (uint32_t at = ring.cached_prod - count; at != ring.cached_prod; ++at) {
-    sink->Drop(Reclaim(xsk_ring_prod__tx_desc(&ring, at)->addr), DropReason::kPortDown);
-  }
-  ring.cached_prod -= count;
-  __atomic_store_n(ring.producer, ring.cached_prod, __ATOMIC_RELEASE);
-}
-
-void XdpPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
-  Queue* queue = queues_[number].get();
-  TakeBackSent(queue, sink);
-  if (!wire_.up()) {
-    batch->DropAll(DropReason::kPortDown, sink);
-    return;
-  }
-  uint64_t sent = 0;
-  uint64_t bytes = 0;
-  for (Packet* packet : batch->packets()) {
-    if (!wire_.Fits(*packet) || packet->length > kSmallRoom) {
-      sink->Drop(packet, DropReason::kPortTooBig);
-      continue;
-    }
-    packet = IntoPool(queue, packet, sink);
-    if (packet == nullptr) continue;
-    const uint32_t length = packet->length;
-    if (!Post(queue, packet, sink)) {
-      sink->Drop(packet, DropReason::kPortFull);
-      continue;
-    }
-    ++sent;
-    bytes += length;
-  }
-  batch->ReleaseAll();
-  if (sent == 0) return;
-  const Kicked kicked = Kick(queue, sink);
-  if (kicked.down && xsk_prod_nb_free(&queue->transmit, kRing) == kRing - sent) {
-    TakeBackUnsent(queue, static_cast<uint32_t>(sent), sink);
-    return;
-  }
-  // The kernel does not report which frames were refused: their bytes stay counted.
-  queue->counters.Sent(sent - std::min<uint64_t>(sent, kicked.refused), bytes);
-}
-
 Status XdpPort::Follow(const PortLink& link) {
   lost_ = lost_ || link.status == LinkStatus::kGone || link.ifindex != ifindex_;
   if (lost_ && link.status != LinkStatus::kGone) {
@@ -380,7 +219,9 @@ Status XdpPort::Follow(const PortLink& link) {
         "an AF_XDP port cannot reopen an interface that was removed: restart cygnetd, or "
         "use wire driver af_packet");
   }
-  wire_.Set(link);
+  PortLink taken = link;
+  if (!jumbo_) taken.mtu = std::min(link.mtu, kPlainMtu);
+  wire_.Set(taken);
   return {};
 }
 

@@ -1,10 +1,12 @@
 // Driver "af_xdp": a wire interface through AF_XDP sockets, one per queue. The small packet pool is
 // the UMEM: Cygnet receives and sends frames in its packets without a copy. The kernel's XDP
-// program (libxdp's own) takes frames before the host's stack and the wire fence see them.
+// program (libxdp's own) takes frames before the host's stack and the wire fence see them. A jumbo
+// frame comes and goes in several packets of the pool (Linux 6.6), by a copy and another program.
 #pragma once
 
 #include <xdp/xsk.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -13,6 +15,7 @@
 #include "base/result.h"
 #include "device/driver.h"
 #include "device/port_counters.h"
+#include "device/wires/af_xdp_program.h"
 #include "device/wires/wire_port.h"
 #include "device/wires/wire_state.h"
 
@@ -20,6 +23,9 @@ namespace cygnet {
 
 class XdpPort final : public Port {
  public:
+  // The largest MTU whose frames need one packet of the pool each.
+  static constexpr uint32_t kPlainMtu = kSmallFrame - kEthernetHeader - WireState::kVlanTag;
+
   // Native mode if the kernel's driver supports it, otherwise generic. Logs the mode.
   static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
   // Sockets on all receive queues of the interface, without a program: what reaches them is the
@@ -52,10 +58,14 @@ class XdpPort final : public Port {
     xsk_ring_prod transmit{};
     xsk_ring_prod fill{};
     xsk_ring_cons completion{};
-    uint32_t filled = 0;  // packets in the kernel, ready to be received into
+    uint32_t filled = 0;       // packets in the kernel, ready to be received into
+    Packet* joined = nullptr;  // of a jumbo frame: what has come of it
+    bool skipping = false;     // the rest of a jumbo frame that was dropped
     PortCounters counters;
     std::atomic<uint64_t> tx_copied{0};
   };
+  static constexpr uint32_t kRing = 4096;
+
   explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
   int Open(uint32_t queues, uint32_t mode, uint32_t library_flags = 0);
   void Start(const std::string& interface, const WireFacts& facts, uint32_t shares);
@@ -64,8 +74,16 @@ class XdpPort final : public Port {
   Packet* Reclaim(uint64_t address);
   void TakeBackSent(Queue* queue, DropSink* sink);
   void Refill(Queue* queue, DropSink* sink);
+  // The frame that ends with this piece; nullptr: it does not end, or is dropped.
+  static Packet* Join(Queue* queue, Packet* piece, bool more, DropSink* sink);
   Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);
-  bool Post(Queue* queue, Packet* packet, DropSink* sink);
+  // What one frame became: packets of the pool, in order.
+  struct Pieces {
+    std::array<Packet*, 4> packets;
+    uint32_t count = 0;
+  };
+  bool Cut(Queue* queue, Packet* packet, Pieces* pieces, DropSink* sink);
+  bool Post(Queue* queue, const Pieces& pieces, DropSink* sink);
   struct Kicked {
     uint32_t refused = 0;  // frames taken from the ring that the driver refused
     bool down = false;     // the interface is down: no frame left the ring
@@ -76,7 +94,9 @@ class XdpPort final : public Port {
   std::string name_;
   WireState wire_;
   int ifindex_ = 0;
-  bool lost_ = false;  // its interface was removed
+  bool lost_ = false;   // its interface was removed
+  bool jumbo_ = false;  // frames may have several packets
+  XdpProgram program_;  // jumbo_: else libxdp has one
   PacketPool* const pool_;
   uint32_t fill_limit_ = 0;
   xsk_umem* umem_ = nullptr;
