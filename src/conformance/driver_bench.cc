@@ -113,9 +113,9 @@ DriverBench::Out DriverBench::ToSeal(const EspSample& sample, OffloadHandle hand
 void DriverBench::Transmit(const std::vector<Out>& packets, uint32_t queue) {
   PacketBatch batch;
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    Packet* packet = caches_.small.Take();
-    if (packet == nullptr) break;
     const Bytes& frame = packets[i].frame;
+    Packet* packet = caches_.TakeFor(static_cast<uint32_t>(frame.size()));
+    if (packet == nullptr) break;
     std::memcpy(packet->Append(static_cast<uint32_t>(frame.size())), frame.data(), frame.size());
     packet->l3_offset = kEthernetHeader;
     packet->offload = packets[i].meta;

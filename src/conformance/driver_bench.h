@@ -81,7 +81,7 @@ class DriverBench {
   bool claims() const { return device_->caps().crypto_offload && !choices_.empty(); }
 
   DriverPlugin plugin_;
-  PacketPools pools_{2048, 1};
+  PacketPools pools_{2048, 1, 1024};
   PacketCaches caches_{&pools_};
   DropCounters drops_;
   DropSink sink_;

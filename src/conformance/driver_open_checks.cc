@@ -169,7 +169,8 @@ Outcome UnknownPasses(DriverBench* b) {
 
 Outcome ClearPassesIn(DriverBench* b) {
   b->StartClaimed();
-  return PassesUntouched(b, {ClearFrame(0), Bytes(60, 0x77), ClearFrame(900)}, "a frame in clear");
+  return PassesUntouched(b, {ClearFrame(0), Bytes(60, 0x77), ClearFrame(900), ClearFrame(8900)},
+                         "a frame in clear");
 }
 
 // Cut short, fragments, lengths that lie.
@@ -228,7 +229,7 @@ std::span<const Check> DriverOpenChecks() {
        With<NotAfterStop, Need::kOpen>},
       {"unknown-passes", "ESP that no inbound SA of it covers passes untouched",
        With<UnknownPasses, Need::kCrypto>},
-      {"clear-passes-in", "frames in clear come up untouched and in order",
+      {"clear-passes-in", "frames in clear come up untouched and in order, also jumbo frames",
        With<ClearPassesIn, Need::kWire>},
       {"broken-frames-pass", "frames that are cut, fragments and lying lengths pass untouched",
        With<BrokenFramesPass, Need::kWire>},

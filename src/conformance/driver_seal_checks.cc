@@ -8,7 +8,8 @@ namespace {
 
 using Out = DriverBench::Out;
 
-constexpr std::array<std::size_t, 7> kSizes = {2, 14, 62, 126, 510, 1022, 1398};
+// The last one is of a jumbo frame.
+constexpr std::array<std::size_t, 8> kSizes = {2, 14, 62, 126, 510, 1022, 1398, 8902};
 
 Outcome SealsAs(DriverBench* b, const EspSample& sample, const std::string& what,
                 std::span<const uint64_t> numbers) {
@@ -55,7 +56,7 @@ Outcome ClearPasses(DriverBench* b) {
   b->StartClaimed();
   const EspSample sample = b->Sample();
   const std::vector<Bytes> frames = {ClearFrame(0), ClearFrame(700), sample.Sealed(9, 64),
-                                     Bytes(60, 0x11)};
+                                     Bytes(60, 0x11), ClearFrame(8900)};
   std::vector<Out> out;
   for (const Bytes& frame : frames) out.push_back({.frame = frame});
   out[2].meta.status = OffloadStatus::kSealed;  // by the CPU
@@ -235,7 +236,7 @@ std::span<const Check> DriverSealChecks() {
        With<SealVectors, Need::kSeal>},
       {"seal-esn", "the high word of the sequence number is authenticated",
        With<SealEsn, Need::kSeal>},
-      {"clear-passes-out", "frames that request nothing leave as they are",
+      {"clear-passes-out", "frames that request nothing leave as they are, also jumbo frames",
        With<ClearPasses, Need::kWire>},
       {"stale-never-leaves", "no packet leaves for a handle that is released, inbound or unknown",
        With<StaleNeverLeaves, Need::kCrypto>},

@@ -24,7 +24,7 @@ uint32_t MemoryWire::Receive(uint32_t queue, PacketBatch* out, DropSink* sink) {
   uint32_t n = 0;
   for (; !arriving.empty() && !out->full(); arriving.pop_front(), ++n) {
     const Bytes& frame = arriving.front();
-    Packet* packet = sink->caches()->small.Take();
+    Packet* packet = sink->caches()->TakeFor(static_cast<uint32_t>(frame.size()));
     if (packet == nullptr) break;
     std::memcpy(packet->Append(static_cast<uint32_t>(frame.size())), frame.data(), frame.size());
     packet->l3_offset = kEthernetHeader;

@@ -26,7 +26,7 @@ class MemoryWire final : public Port {
 
   std::string_view name() const override { return "memory"; }
   MacAddress mac() const override { return {2, 0, 0, 0, 0, 1}; }
-  uint32_t mtu() const override { return 1500; }
+  uint32_t mtu() const override { return 9000; }
   uint32_t queues() const override { return static_cast<uint32_t>(arriving_.size()); }
   PortStats stats() const override { return {}; }
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;
