@@ -32,8 +32,7 @@ class Chain:
         super().start()
         self.routes()
         self.place()
-        self.macs = [json.loads(ns.ip("-j link show dev lan0").stdout)[0]["address"]
-                     for ns in (self.ends[0], self.sides[0])]
+        self.macs = [_mac(self.ends[0]), _mac(self.sides[0])]
 
     def lans(self):
         self.ends = [Namespace(f"{self.name}-{side}-host") for side in ("west", "east")]
@@ -44,6 +43,8 @@ class Chain:
                 ns.ip("link set lan0 up")
                 ns.ip(f"addr add {address}/16 dev lan0")
             end.ip(f"route add default via {LAN[side]}")
+            # Packet sockets answer nothing: a neighbour that must be confirmed would be lost.
+            gateway.ip(f"neigh replace {HOSTS[side]} lladdr {_mac(end)} dev lan0 nud permanent")
         self.sides[1].ip(f"neigh replace {TARGET} lladdr {TARGET_MAC} dev lan0 nud permanent")
 
     def forwarding(self):
@@ -75,6 +76,10 @@ class Chain:
         super().close()
         for ns in getattr(self, "ends", ()):
             ns.close()
+
+
+def _mac(ns):
+    return json.loads(ns.ip("-j link show dev lan0").stdout)[0]["address"]
 
 
 def _tasks(pid):
