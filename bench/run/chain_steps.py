@@ -7,7 +7,7 @@ import time
 import e2e_steps  # sets the paths to labkit and to the systems
 import chains
 import traffic
-from labkit import Cygnet, LabError
+from labkit import Cygnet, LabError, in_user_namespace
 
 SIZES = ("64", "512", "1400")
 _MOST = 4_000_000  # packets per second; no generator reaches it, so that it sends as fast as it can
@@ -21,10 +21,12 @@ def available(build, workdir, peers):
     try:
         cygnet = Cygnet(build)
         found.append(chains.CygnetChain(workdir, cygnet))
-        if chains.has_inside(cygnet, workdir):
-            found.append(chains.InsideChain(workdir, cygnet))
-        else:
+        if not chains.has_inside(cygnet, workdir):
             notes.append("chain: cygnet-inside is not built: this cygnetd does not know the key `inside`")
+        elif in_user_namespace():
+            notes.append("chain: cygnet-inside was not measured: its XDP program needs root")
+        else:
+            found.append(chains.InsideChain(workdir, cygnet))
     except LabError as error:
         notes.append(f"chain: Cygnet was not measured: {error}")
     found.append(chains.ForwarderChain(workdir, build))
