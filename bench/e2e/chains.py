@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from labkit import Namespace
-from systems import NETS, OUTER, Cygnet, Forwarder, System, Veth, WireguardGo
+from systems import NETS, OUTER, Cygnet, Forwarder, System, Veth, WireguardGo, with_children
 
 LAN = ["10.1.0.1", "10.2.0.1"]   # the gateways
 HOSTS = ["10.1.0.2", "10.2.0.2"]
@@ -58,7 +58,7 @@ class Chain:
     def place(self):
         """Daemons and receive work of the gateways on one CPU, that of the hosts on the generator's."""
         for process in self.daemons:
-            for pid in _with_children(process.pid):
+            for pid in with_children(process.pid):
                 subprocess.run(["taskset", "-a", "-p", "-c", str(GATEWAY_CPU), str(pid)],
                                capture_output=True, check=False)
         self.steered = all([steer(ns, GATEWAY_CPU) for ns in self.sides] +
@@ -66,11 +66,6 @@ class Chain:
 
     def generator(self):
         return packet_sockets(super().generator(), *self.macs)
-
-    def daemon_seconds(self):
-        """Run time of all threads of the daemons since they started, as the scheduler counts it."""
-        return sum(_run_time(task) for process in self.daemons for pid in _with_children(process.pid)
-                   for task in _tasks(pid))
 
     def close(self):
         super().close()
@@ -80,32 +75,6 @@ class Chain:
 
 def _mac(ns):
     return json.loads(ns.ip("-j link show dev lan0").stdout)[0]["address"]
-
-
-def _tasks(pid):
-    """Directories of the process's threads; none if it has ended."""
-    try:
-        return [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        return []
-
-
-def _read(path):
-    """Empty if the thread has ended."""
-    try:
-        with open(path, encoding="ascii") as f:
-            return f.read()
-    except OSError:
-        return ""
-
-
-def _run_time(task):
-    return int((_read(f"{task}/schedstat") or "0").split()[0]) * 1e-9
-
-
-def _with_children(pid):
-    children = [int(child) for task in _tasks(pid) for child in _read(f"{task}/children").split()]
-    return [pid, *(found for child in children for found in _with_children(child))]
 
 
 def steer(ns, cpu):
@@ -143,9 +112,6 @@ class Direct(System):
 
     def generator(self):
         return packet_sockets(super().generator(), "02:00:00:00:00:01", TARGET_MAC)
-
-    def daemon_seconds(self):
-        return 0.0
 
 
 class KernelChain(Chain, Veth):

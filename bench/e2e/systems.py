@@ -18,6 +18,32 @@ INNER_MTU = 1420  # fits every tunnel here on a wire of 1500
 MARK = b"Cygnet?!"
 
 
+def _tasks(pid):
+    """Directories of the process's threads; none if it has ended."""
+    try:
+        return [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _read(path):
+    """Empty if the thread has ended."""
+    try:
+        with open(path, encoding="ascii") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def _run_time(task):
+    return int((_read(f"{task}/schedstat") or "0").split()[0]) * 1e-9
+
+
+def with_children(pid):
+    children = [int(child) for task in _tasks(pid) for child in _read(f"{task}/children").split()]
+    return [pid, *(found for child in children for found in with_children(child))]
+
+
 class System:
     """Two sides. `addresses`: the ends of the traffic."""
 
@@ -73,6 +99,11 @@ class System:
                 fields = f.read().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])  # utime, stime
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def daemon_seconds(self):
+        """Run time of all threads of the daemons since they started, as the scheduler counts it."""
+        return sum(_run_time(task) for process in self.daemons for pid in with_children(process.pid)
+                   for task in _tasks(pid))
 
     def check(self):
         """Checks that packets arrive, and that they are sealed on the wire if this system seals."""

@@ -63,7 +63,10 @@ class Systems:
 
     def _udp(self, group, name, system, size, rows):
         send = self.generators[group].send
+        before = system.daemon_seconds()
         full = send(system, size, _MOST, self.trial)
+        rows.add(group, f"{group}:{name}/saturated, cpu in daemons", "ns/packet",
+                 (system.daemon_seconds() - before) * 1e9 / max(1, full["received"]))
         rows.add(group, f"{group}:{name}/saturated", "packets/s", full["received_pps"],
                  less_is_better=False)
         light = send(system, size, _LIGHT, 2 * self.trial)

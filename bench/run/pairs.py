@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Optional
 
-from stats import quantile
+from stats import CYCLES, quantile
 
 # Chance that a run of unchanged code calls any of its rows faster or slower; the rows share it.
 DOUBT = 0.05
@@ -73,7 +73,9 @@ class Pairs:
     def _families(self):
         """Name → the middle one of its rows' ratios, by round. The noise of single rows cancels out."""
         members = defaultdict(list)
-        for name, (_, less, values) in self._rows.items():
+        for name, (unit, less, values) in self._rows.items():
+            if unit != CYCLES:  # a rate and a latency have nothing in common
+                continue
             members[name.partition("/")[0]].append(_times(less, values))
         return {f"{name}/…": [_middle(ratios) for ratios in zip(*rows)]
                 for name, rows in members.items()
