@@ -11,6 +11,9 @@
 
 namespace cygnet::shim {
 
+// Messages and attributes start at multiples of four.
+constexpr size_t Align(size_t bytes) { return (bytes + 3) & ~size_t{3}; }
+
 inline size_t Capacity(const msghdr& message) {
   size_t total = 0;
   for (size_t i = 0; i < message.msg_iovlen; ++i) {

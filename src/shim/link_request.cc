@@ -12,13 +12,14 @@
 
 #include "netlink/unix_transport.h"
 #include "shim/connection_parts.h"
+#include "shim/datagram.h"
 #include "shim/port_mark.h"
 #include "shim/real_calls.h"
 
 namespace cygnet::shim {
 namespace {
 
-constexpr size_t kFixed = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(ifinfomsg));
+constexpr size_t kFixed = sizeof(nlmsghdr) + sizeof(ifinfomsg);
 
 struct Range {
   const uint8_t* begin = nullptr;
@@ -38,7 +39,7 @@ Range Find(const Range& range, uint16_t wanted) {
     if ((header.nla_type & NLA_TYPE_MASK) == wanted) {
       found = {range.begin + offset + sizeof header, header.nla_len - sizeof header};
     }
-    offset += NLA_ALIGN(header.nla_len);
+    offset += Align(header.nla_len);
   }
   return found;
 }

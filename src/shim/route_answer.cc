@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "netlink/tunnel_mark.h"
+#include "shim/datagram.h"
 
 namespace cygnet::shim {
 namespace {
@@ -51,10 +52,10 @@ void ForEachAttribute(const Range& range, Visitor visit) {
     if (header.nla_len < sizeof header || header.nla_len > range.size - offset) {
       return;
     }
-    const size_t padded = std::min(size_t{NLA_ALIGN(header.nla_len)}, range.size - offset);
+    const size_t padded = std::min(Align(header.nla_len), range.size - offset);
     visit(static_cast<uint16_t>(header.nla_type & NLA_TYPE_MASK),
           Range{at + sizeof header, header.nla_len - sizeof header}, Range{at, padded});
-    offset += NLA_ALIGN(header.nla_len);
+    offset += Align(header.nla_len);
   }
 }
 
@@ -73,7 +74,7 @@ class Writer {
   void Number(uint16_t type, uint32_t value) { Bytes(type, &value, sizeof value); }
   void Bytes(uint16_t type, const void* payload, size_t size) {
     Header(type, size);
-    const size_t padded = NLA_ALIGN(size);
+    const size_t padded = Align(size);
     memset(at_, 0, padded);
     memcpy(at_, payload, size);
     Skip(padded);
@@ -108,13 +109,13 @@ class Writer {
 
 constexpr char kKind[] = "xfrm";
 constexpr size_t kNumber = sizeof(nlattr) + sizeof(uint32_t);
-constexpr size_t kKindSize = sizeof(nlattr) + NLA_ALIGN(sizeof kKind);
+constexpr size_t kKindSize = sizeof(nlattr) + Align(sizeof kKind);
 // With IFLA_LINK behind it, which other kinds of tunnels have too.
 constexpr size_t kLinkInfoSize = sizeof(nlattr) + kKindSize + sizeof(nlattr) + 2 * kNumber;
 
 // `info`: the whole IFLA_LINKINFO of a TUN interface, which is always longer than what replaces it.
 void WriteLinkInfo(const Range& info, const TunnelMark& mark) {
-  if (info.size % NLA_ALIGNTO != 0 || info.size < kLinkInfoSize + kNumber) {
+  if (info.size % 4 != 0 || info.size < kLinkInfoSize + kNumber) {
     return;
   }
   const size_t padding = info.size - kLinkInfoSize - kNumber;
@@ -138,7 +139,7 @@ bool IsTun(const Range& info) {
 
 // `message`: whole.
 void ShowInterface(const Range& message) {
-  constexpr size_t kFixed = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(ifinfomsg));
+  constexpr size_t kFixed = sizeof(nlmsghdr) + sizeof(ifinfomsg);
   if (message.size < kFixed) {
     return;
   }
@@ -168,8 +169,8 @@ bool IsRefusal(const nlmsghdr& repeated) {
 // The text of the refusal, and padding, where the kernel repeated the request. False: there is no
 // room for both.
 bool WriteText(const Range& room, std::string_view text) {
-  const size_t needed = sizeof(nlattr) + NLA_ALIGN(text.size() + 1);
-  if (room.size % NLA_ALIGNTO != 0 || room.size < needed ||
+  const size_t needed = sizeof(nlattr) + Align(text.size() + 1);
+  if (room.size % 4 != 0 || room.size < needed ||
       (room.size != needed && room.size - needed < sizeof(nlattr))) {
     return false;
   }
@@ -224,7 +225,7 @@ Refusal MakeRefusal(const nlmsghdr& refused, int error, const char* text) {
   refusal.refused = refused;
   const size_t length = strnlen(text, sizeof refusal.text - 1);
   memcpy(refusal.text, text, length);
-  const size_t text_bytes = std::min(NLA_ALIGN(length + 1), sizeof refusal.text);
+  const size_t text_bytes = std::min(Align(length + 1), sizeof refusal.text);
   refusal.attribute = {
       .nla_len = static_cast<uint16_t>(sizeof(nlattr) + sizeof(nlmsghdr) + text_bytes),
       .nla_type = kRefusalAttribute};
@@ -249,7 +250,7 @@ void ShowAnswers(uint8_t* bytes, size_t size, AnswerForm form) {
     } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) && whole) {
       ShowInterface(there);
     }
-    const size_t next = std::min(size_t{NLMSG_ALIGN(header.nlmsg_len)}, size);
+    const size_t next = std::min(Align(header.nlmsg_len), size);
     bytes += next;
     size -= next;
   }

@@ -78,7 +78,7 @@ void ForEachMessage(size_t total, Read read, Visitor visit) {
     if (header.nlmsg_len < sizeof header || header.nlmsg_len > total - offset) {
       return;
     }
-    const size_t padded = std::min(size_t{NLMSG_ALIGN(header.nlmsg_len)}, total - offset);
+    const size_t padded = std::min(Align(header.nlmsg_len), total - offset);
     if (!visit(header, offset, padded)) {
       return;
     }
