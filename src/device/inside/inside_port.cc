@@ -154,7 +154,8 @@ bool InsidePort::Look() {
   Opened* const opened = opened_.load(std::memory_order_relaxed);
   if (link.mtu > seen_.mtu) {  // the packets of the pool may be too small for it
     Close();
-    return OpenIfThere(link) || true;
+    seen_ = {};
+    return true;  // the next look opens it, when its old sockets have ended
   }
   seen_ = link;
   state_.Set(link);
@@ -171,7 +172,7 @@ bool InsidePort::OpenIfThere(const PortLink& link) {
     seen_ = link;
     return false;
   }
-  if (link == seen_ && !problem_.empty()) {
+  if (link == seen_ && !problem_.empty() && !busy_) {
     state_.SetStatus(LinkStatus::kBarred);
     return false;  // nothing that could help has changed
   }
@@ -179,8 +180,9 @@ bool InsidePort::OpenIfThere(const PortLink& link) {
   const auto facts = ProbeWire(params_.interface);
   auto opened = facts ? Open(*facts) : Result<std::unique_ptr<Opened>>(facts.error());
   if (!opened) {
-    problem_ = opened.error().message;
     state_.SetStatus(LinkStatus::kBarred);
+    busy_ = opened.error().code == Errc::kBusy;
+    if (std::exchange(problem_, opened.error().message) == opened.error().message) return false;
     Log(LogLevel::kWarning,
         "inside " + params_.interface + ": its packets go by the host: " + problem_);
     return false;

@@ -87,7 +87,8 @@ class InsidePort final : public Port {
   int ifindex_ = 0;
   PortLink seen_{};
   std::string problem_;
-  PortStats before_;  // of earlier openings
+  bool busy_ = false;  // somebody else has it, who may end: an earlier socket, another program
+  PortStats before_;   // of earlier openings
 };
 
 // Computes the checksum of a TCP or UDP packet if its sender left it unfinished, for a NIC that is
