@@ -19,14 +19,17 @@ KEY = "0x" + "4b" * 20
 MARK = b"plaintext-of-the-tunnel"
 TUNNELS = {7: "red", 8: "blue", 10: "green"}
 TENANTS = ("red", "blue")
-VTI_MARK = 0x2a
+# Network, interface, mark of what goes out (okey) and comes in (ikey), and the mask that policies and
+# SAs compare them under.
+VTIS = ((4, "vti0", 0x2a, 0x2a, 0xffffffff), (6, "vti1", 0x130, 0x131, 0xff))
 
 
 def tunnel_tables():
     return "\n".join([
         *(f'[[tunnel]]\nname = "{name}"\nif_id = {if_id}\nmtu = 1400\ndevice = "nic0"\n'
           for if_id, name in TUNNELS.items()),
-        f'[[tunnel]]\nname = "vti0"\nmark = {VTI_MARK:#x}\n',
+        *(f'[[tunnel]]\nname = "{name}"\nmark = {okey:#x}\nmark_in = {ikey:#x}\n'
+          for _, name, okey, ikey, _ in VTIS),
         '[[tunnel]]\nname = "lazy"\nif_id = 9\ncarrier = "sa"\n'])
 
 
@@ -94,7 +97,7 @@ class Tunnels(suite.Case):
         for name in TENANTS:
             for target in ("10.1.0.2", "2001:db8:1::2"):
                 with self.subTest(name, target=target):
-                    self.ping(name, target, count=1)  # the first packet may find no next hop
+                    self.ping(name, target, count=1)
                     before = {n: self.tunnel(self.b, n) for n in TENANTS}
                     self.ping(name, target, count=2)
                     for other in TENANTS:
@@ -171,7 +174,9 @@ class Tunnels(suite.Case):
             self.assertGreater(self.a.drops().get("out-no-state", 0), before)
             self.ping("blue", "10.1.0.2")
         finally:
-            self.a.xfrm(out)
+            self.b.xfrm(name)  # numbers begin anew
+            for host in (self.a, self.b):
+                host.xfrm(out)
         self.ping("red", "10.1.0.2")
 
     def test_carrier_follows_the_sas(self):
@@ -220,29 +225,50 @@ class Tunnels(suite.Case):
         self.assertEqual(shown, {"tunnel": (False, True), "host": (True, True), "wire": (True, False)})
 
     def test_a_vti_by_mark(self):
-        """Marks on policies and SAs, as `ip link add type vti ikey 42 okey 42` has them."""
+        """Marks on policies and SAs, as `ip link add type vti ikey 42 okey 42` has them; and other keys for
+        each direction, of which policies and SAs see the low byte."""
+        for net, name, okey, ikey, mask in VTIS:
+            with self.subTest(name):
+                self.protect_vti(net, name, okey & mask, ikey & mask, mask)
+                self.a.ns.run(["ping", "-c2", "-W3", f"10.{net}.0.2"])
+                for host in (self.a, self.b):
+                    tunnel = self.tunnel(host, name)
+                    self.assertGreaterEqual(tunnel["tx_packets"], 2)
+                    self.assertEqual((tunnel["policies"], tunnel["sas"]), (2, 2))
+        self.assertEqual(self.tunnel(self.a, "vti1")["mark_in"], "0x00000131")
+        # The mark is part of an SA's name.
+        name = f"state delete src {OUTER['a']} dst {OUTER['b']} proto esp spi 0x400"
+        self.assertIn("No such process", self.a.xfrm(name, check=False).stderr)
+        self.a.xfrm(f"{name} mark 0x2a mask 0xffffffff")
+
+    def protect_vti(self, net, name, out, into, mask):
         for host in (self.a, self.b):
             peer = "b" if host is self.a else "a"
             here, there = OUTER[host.name], OUTER[peer]
-            mark = f"mark {VTI_MARK:#x} mask 0xffffffff"
             lines = []
-            for direction, src, dst in (("out", here, there), ("in", there, here)):
-                lines.append(f"policy add src 10.4.0.0/16 dst 10.4.0.0/16 dir {direction} {mark} tmpl src "
-                             f"{src} dst {dst} proto esp reqid 42 mode tunnel")
-            for src, dst in ((here, there), (there, here)):
-                lines.append(f"state add src {src} dst {dst} proto esp spi {0x42 + (dst == OUTER['a'])} "
-                             f"reqid 42 mode tunnel {mark} aead rfc4106(gcm(aes)) {KEY} 128")
+            for direction, src, dst, mark in (("out", here, there, out), ("in", there, here, into)):
+                mark = f"mark {mark:#x} mask {mask:#x}"
+                lines.append(f"policy add src 10.{net}.0.0/16 dst 10.{net}.0.0/16 dir {direction} {mark} tmpl "
+                             f"src {src} dst {dst} proto esp reqid {net} mode tunnel")
+                lines.append(f"state add src {src} dst {dst} proto esp spi {0x100 * net + (dst == OUTER['a'])} "
+                             f"reqid {net} mode tunnel {mark} aead rfc4106(gcm(aes)) {KEY} 128")
             suite.xfrm_batch(host, lines)
             last = 1 if host is self.a else 2
-            host.ns.ip(f"addr add 10.4.0.{last}/32 dev vti0")
-            host.ns.ip("route add 10.4.0.0/24 dev vti0")
-        self.a.ns.run(["ping", "-c3", "-W3", "10.4.0.2"])
-        self.assertGreaterEqual(self.tunnel(self.b, "vti0")["tx_packets"], 2)
-        # The mark is part of an SA's name.
-        gone = self.a.xfrm(f"state delete src {OUTER['a']} dst {OUTER['b']} proto esp spi 0x42", check=False)
-        self.assertIn("No such process", gone.stderr)
-        self.a.xfrm(f"state delete src {OUTER['a']} dst {OUTER['b']} proto esp spi 0x42 "
-                    f"mark {VTI_MARK:#x} mask 0xffffffff")
+            host.ns.ip(f"addr add 10.{net}.0.{last}/32 dev {name}")
+            host.ns.ip(f"route add 10.{net}.0.0/24 dev {name}")
+
+    def test_an_sa_goes_to_another_tunnel(self):
+        """UPDSA with another if_id and MIGRATE with one: the numbers go on."""
+        spi = 0x9100
+        add = (f"dst {OUTER['b']} proto esp spi {spi:#x} reqid 9 mode tunnel if_id {{}} "
+               f"aead rfc4106(gcm(aes)) {KEY} 128")
+        self.a.xfrm(f"state add src {OUTER['a']} " + add.format(8))
+        self.a.xfrm(f"state update src {OUTER['a']} " + add.format(9))
+        shown = [sa for sa in self.a.show("sa") if int(sa["spi"], 16) == spi]
+        self.assertEqual([sa["if_id"] for sa in shown], [9])
+        self.assertEqual(self.tunnel(self.a, "lazy")["sas"], 1)
+        self.a.xfrm(f"state delete src {OUTER['a']} dst {OUTER['b']} proto esp spi {spi:#x}")
+        self.assertEqual(self.tunnel(self.a, "lazy")["sas"], 0)
 
 
 if __name__ == "__main__":
