@@ -69,8 +69,8 @@ Status Runtime::AddTunnels(const Config& config) {
   return {};
 }
 
-// Those that do not persist. For the next process, and after a start that failed, they stay with
-// the service manager. REQUIRES: no worker runs.
+// Those that nobody keeps. Whether a service manager that has their queues starts the next process
+// is not known here: it asks to stop either way. REQUIRES: no worker runs.
 void Runtime::RemoveTunnels() {
   if (!stops_ || path_ == nullptr || network_ == nullptr) return;
   std::vector<int32_t> ifindexes;

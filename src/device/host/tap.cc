@@ -68,6 +68,7 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
   port->layer_ = params.layer;
   port->mac_ = params.mac;
   port->mtu_ = params.mtu;
+  port->stays_ = params.keeper != nullptr;
   auto interface = OpenTapInterface(params);
   if (!interface) return interface.error();
   port->ifindex_ = interface->ifindex;

@@ -33,8 +33,8 @@ class TapPort final : public Port {
   uint32_t queues() const override { return static_cast<uint32_t>(queues_.size()); }
   PortStats stats() const override;
   int ifindex() const { return ifindex_; }
-  // Of an interface that ends with this port. 0: it stays, is gone, or is in another network
-  // namespace.
+  // Of an interface that ends with this port. 0: it stays (or a keeper decides that), is gone, or
+  // is in another network namespace.
   int IfindexThatEnds() const;
   uint32_t largest_mtu() const { return largest_mtu_; }
 
@@ -65,7 +65,7 @@ class TapPort final : public Port {
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
   std::atomic<bool> removed_{false};
-  bool stays_ = false;  // Keep() was called
+  bool stays_ = false;  // by Keep(), or a keeper has its queues
 };
 
 }  // namespace cygnet

@@ -92,6 +92,38 @@ TEST_F(TapTest, ATunInterfaceCarriesIpWithoutAHeaderBefore) {
   EXPECT_STREQ(text, "from the tunnel");
 }
 
+class Keeper final : public DescriptorKeeper {
+ public:
+  UniqueFd Take(const std::string&) override { return UniqueFd(); }
+  void Keep(const std::string&, int) override { ++kept; }
+  void Discard(const std::string&) override {}
+  int kept = 0;
+};
+
+// A service manager that restarts the daemon asks it to stop as one that stops it does.
+TEST_F(TapTest, AnInterfaceThatSomebodyKeepsDoesNotEnd) {
+  if (!OwnNetwork() || access("/dev/net/tun", R_OK | W_OK) != 0) {
+    GTEST_SKIP() << "no TUN interface of our own";
+  }
+  const auto make = [](Keeper* keeper) {
+    auto port =
+        TapPort::Create({.name = "ipsec1", .mtu = 1400, .layer = HostLayer::kIp, .keeper = keeper});
+    EXPECT_TRUE(port.has_value());
+    return *std::move(port);
+  };
+  {
+    const auto ends = make(nullptr);
+    EXPECT_GT(ends->IfindexThatEnds(), 0);
+    EXPECT_EQ(ends->IfindexThatEnds(), ends->ifindex());
+  }
+  Keeper keeper;
+  EXPECT_EQ(make(&keeper)->IfindexThatEnds(), 0);
+  EXPECT_EQ(keeper.kept, 1);
+  const auto persistent = make(nullptr);
+  ASSERT_TRUE(persistent->Keep());
+  EXPECT_EQ(persistent->IfindexThatEnds(), 0);
+}
+
 // Frames written by worker 0 alone must not draw all flows to worker 0.
 TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
   Open(4);
