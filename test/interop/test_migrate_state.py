@@ -114,7 +114,6 @@ class MigrateState(WireHost):
         ends = {"dst": PEER, "spi": SPI_OUT, "new": (HOST, PEER)}
         for body, number in (
                 (nl.migrate_state(**ends) + nl.attr("ENCAP", nl.encap(0, 4500)), EOPNOTSUPP),
-                (nl.migrate_state(**ends) + nl.attr("MARK", nl.mark(1, 1)), EOPNOTSUPP),
                 (nl.migrate_state(**ends) + nl.attr("IF_ID", nl.u32(1)), EINVAL),
                 (nl.migrate_state(**ends, flags=2), EINVAL)):
             found, text = self.ask(body)
