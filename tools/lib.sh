@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libnftables-dev libfmt-dev libspdlog-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libgtest-dev libgmock-dev
   libbenchmark-dev librapidcheck-dev libipsec-mb-dev libaudit-dev libxdp-dev libbpf-dev libpcap-dev
-  libseccomp-dev libsqlite3-dev libcurl4-openssl-dev libcpp-httplib-dev scdoc"
+  libseccomp-dev libsqlite3-dev libcurl4-openssl-dev libcpp-httplib-dev liburing-dev scdoc"
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
 TEST_PACKAGES="bird2 python3-scapy python3-cryptography ethtool clang clang-format libclang-rt-14-dev libdpdk-dev
   libcap2-bin xz-utils nftables iptables strongswan-charon charon-systemd strongswan-swanctl

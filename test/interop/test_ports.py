@@ -221,10 +221,7 @@ class Ports(suite.Case):
         west, east = self.pair({"driver": "auto", "offload": "no"})
         for me, host in enumerate((west, east)):
             host.ns.ip(f"addr add fd00::{me + 1}/64 dev nic0 nodad")
-            host.ns.ip("link add link nic0 name nic0.5 type vlan id 5")
-            host.ns.ip("link set nic0.5 up")
-            host.ns.ip(f"addr add 198.51.100.{me + 1}/24 dev nic0.5")
-        for target in (OUTER[1], "fd00::2", "198.51.100.2"):
+        for target in (OUTER[1], "fd00::2"):
             with self.subTest(target):
                 before = [self.wire_stats(host) for host in (west, east)]
                 self.transfer(west, east, target)
@@ -269,8 +266,8 @@ class Ports(suite.Case):
         self.assertLess(arrived, sent / 2)
         west.ns.run("ethtool -K wire0 tx-udp-segmentation off tx-checksum-ip-generic off")
         self.transfer(west, east, INNER[1])
-        for host in (west, east):
-            self.assertEqual(host.drops(), {})
+        for host in (west, east):  # the host's TCP learns the MTU
+            self.assertEqual(set(host.drops()) - {"out-too-big"}, set())
 
     # --- Idle ---
 

@@ -4,6 +4,8 @@
 #include <linux/if_tun.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -12,13 +14,13 @@
 #include "base/errno_error.h"
 #include "base/log.h"
 #include "device/host/host_link.h"
+#include "device/host/io_batch.h"
 #include "device/host/virtio_header.h"
 #include "net/ethernet.h"
 #include "net/flow_key.h"
 
 namespace cygnet {
 namespace {
-
 
 DropReason ReasonOf(int error) {
   switch (error) {
@@ -112,49 +114,58 @@ Status TapPort::SetMac(const MacAddress& mac) {
 
 TapPort::~TapPort() {
   for (auto& queue : queues_) {
-    if (queue->overflow != nullptr) queue->overflow->pool->Give(&queue->overflow, 1);
+    for (Packet*& packet : queue->overflow) {
+      if (packet != nullptr) packet->pool->Give(&packet, 1);
+    }
   }
 }
 
-Packet* TapPort::ReceiveOne(Queue* queue, DropSink* sink, bool* more) {
-  PacketCaches* caches = sink->caches();
-  if (queue->overflow == nullptr) queue->overflow = caches->jumbo.Take();
-  uint32_t room = kLargeFrame;
-  Packet* packet = mtu() > kSmallMtu && caches->HasLarge() ? caches->large.Take() : nullptr;
-  if (packet == nullptr) {
-    room = kSmallFrame;
-    packet = caches->small.Take();
-  }
-  if (packet == nullptr || queue->overflow == nullptr) {
-    if (packet != nullptr) sink->Recycle(packet);
-    *more = false;
-    return nullptr;
-  }
-  // A frame of the MTU is read into a packet of its size. A longer one continues in a jumbo packet,
-  // just behind the place that its front is copied to.
-  VirtioNetHeader header;
-  Packet* jumbo = queue->overflow;
+// A frame that is being read.
+struct TapPort::Read {
+  Packet* packet = nullptr;
+  uint32_t room = kSmallFrame;  // of `packet`, for a frame
+  Packet** overflow = nullptr;  // its place in Queue::overflow
+  std::array<iovec, 2> parts;
+};
+
+// Sets up reads, as many as there are packets for.
+uint32_t TapPort::PrepareReads(Queue* queue, PacketCaches* caches, std::span<Read> reads) const {
   const uint32_t front = layer_ == HostLayer::kIp ? kEthernetHeader : 0;
-  const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - room;
-  iovec parts[3] = {{&header, kVirtioHeader},
-                    {packet->data() + front, room - front},
-                    {jumbo->buffer + kPacketHeadroom + room, jumbo_room}};
-  const ssize_t n = readv(queue->fd.get(), parts, 3);
-  if (n <= 0) {
-    if (n < 0 && errno == EBADFD) NoticeRemoval();
-    sink->Recycle(packet);
-    *more = false;
-    return nullptr;
+  const bool large = mtu() > kSmallMtu && caches->HasLarge();
+  for (uint32_t i = 0; i < reads.size(); ++i) {
+    Read& read = reads[i];
+    read.overflow = &queue->overflow[i];
+    if (*read.overflow == nullptr) *read.overflow = caches->jumbo.Take();
+    if (*read.overflow == nullptr) return i;
+    read.packet = large ? caches->large.Take() : nullptr;
+    read.room = read.packet != nullptr ? kLargeFrame : kSmallFrame;
+    if (read.packet == nullptr) read.packet = caches->small.Take();
+    if (read.packet == nullptr) return i;
+    // A frame of the MTU is read into a packet of its size, with the virtio header before it. A
+    // longer one continues in a jumbo packet, just behind the place that its front is copied to.
+    Packet* jumbo = *read.overflow;
+    const uint32_t jumbo_room = jumbo->capacity - kPacketHeadroom - kPacketTailroom - read.room;
+    read.parts[0] = {read.packet->data() + front - kVirtioHeader,
+                     read.room - front + kVirtioHeader};
+    read.parts[1] = {jumbo->buffer + kPacketHeadroom + read.room, jumbo_room};
   }
-  const uint32_t length = static_cast<uint32_t>(n) - kVirtioHeader + front;
-  if (length > room) {
-    std::memcpy(jumbo->buffer + kPacketHeadroom, packet->data(), room);
-    sink->Recycle(packet);
-    packet = jumbo;
-    queue->overflow = nullptr;
+  return static_cast<uint32_t>(reads.size());
+}
+
+// nullptr: the frame was dropped.
+Packet* TapPort::FinishRead(const Read& read, uint32_t bytes, DropSink* sink) const {
+  Packet* packet = read.packet;
+  const uint32_t front = layer_ == HostLayer::kIp ? kEthernetHeader : 0;
+  VirtioNetHeader header;
+  std::memcpy(&header, read.parts[0].iov_base, kVirtioHeader);
+  const uint32_t length = bytes - kVirtioHeader + front;
+  if (length > read.room) {
+    packet = std::exchange(*read.overflow, nullptr);
+    std::memcpy(packet->data(), read.packet->data(), read.room);
+    sink->Recycle(read.packet);
   }
   packet->length = length;
-  if (room > kSmallFrame && length <= kSmallFrame) packet = MoveToSmall(packet, sink);
+  if (read.room > kSmallFrame && length <= kSmallFrame) packet = MoveToSmall(packet, sink);
   header.csum_start = static_cast<uint16_t>(header.csum_start + front);
   if (length < kEthernetHeader || !ReadVirtioHeader(header, packet) ||
       (front != 0 && !AddEthernetHeader(packet))) {
@@ -180,22 +191,50 @@ bool TapPort::AddEthernetHeader(Packet* packet) const {
 // batches, acknowledgements that arrive on the wire wait too long.
 constexpr uint64_t kBatchBytes = 128 * 1024;
 
-uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
-  Queue* queue = queues_[number].get();
-  uint32_t received = 0;
+// Appends what one system call reads, and returns its bytes. As many reads at once as may find a
+// frame: the number doubles while all do. Of super-packets each is read alone, because kBatchBytes
+// of them are few.
+uint64_t TapPort::ReadSome(Queue* queue, PacketBatch* out, DropSink* sink, bool* more) {
+  std::array<Read, kMostReads> reads;
+  const uint32_t n = PrepareReads(queue, sink->caches(),
+                                  std::span(reads).first(std::min(queue->reads, out->room())));
+  IoBatch& io = IoBatch::OfThread();
+  for (const Read& read : std::span(reads).first(n)) io.Read(queue->fd.get(), read.parts);
+  const std::span<const int32_t> results = io.Run();
   uint64_t bytes = 0;
-  bool more = true;
-  while (more && !out->full() && bytes < kBatchBytes) {
-    Packet* packet = ReceiveOne(queue, sink, &more);
+  uint32_t filled = 0;
+  uint32_t longest = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (results[i] < static_cast<int32_t>(kVirtioHeader)) {
+      if (results[i] == -EBADFD) NoticeRemoval();
+      sink->Recycle(reads[i].packet);
+      continue;
+    }
+    ++filled;
+    Packet* packet = FinishRead(reads[i], static_cast<uint32_t>(results[i]), sink);
     if (packet == nullptr) continue;
     out->Push(packet);
-    ++received;
     bytes += packet->length;
+    longest = std::max(longest, packet->length);
   }
-  // Thousands of tunnels must not keep a large buffer each.
-  if (layer_ == HostLayer::kIp && queue->overflow != nullptr) {
-    sink->Recycle(std::exchange(queue->overflow, nullptr));
+  *more = n > 0 && filled == n;
+  queue->reads = longest > reads[0].room ? 1 : std::min(*more ? 2 * n : filled + 1, kMostReads);
+  return bytes;
+}
+
+uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
+  Queue* queue = queues_[number].get();
+  const uint32_t before = out->size();
+  uint64_t bytes = 0;
+  for (bool more = true; more && !out->full() && bytes < kBatchBytes;) {
+    bytes += ReadSome(queue, out, sink, &more);
   }
+  // Queues must not keep large buffers that others need; thousands of tunnels not even one each.
+  const std::size_t kept = layer_ == HostLayer::kIp ? 0 : 1;
+  for (Packet*& packet : std::span(queue->overflow).subspan(kept)) {
+    if (packet != nullptr) sink->Recycle(std::exchange(packet, nullptr));
+  }
+  const uint32_t received = out->size() - before;
   queue->counters.Received(received, bytes);
   return received;
 }
@@ -210,25 +249,56 @@ int TapPort::DescriptorFor(uint32_t number, const Packet& packet) const {
   return queues_[ip->flow.Hash() % queues_.size()]->fd.get();
 }
 
+// A frame that is being written. Its virtio header is put before it, where the packet has room.
+struct TapPort::Write {
+  VirtioNetHeader header;
+  std::array<uint8_t, kVirtioHeader> covered;  // what the header was put over
+  std::array<iovec, 2> parts;
+  uint32_t count = 0;  // of parts
+};
+
+void TapPort::PrepareWrite(Packet* packet, Write* write) const {
+  const uint32_t skipped = layer_ == HostLayer::kIp ? packet->l3_offset : 0;
+  write->header = WriteVirtioHeader(*packet);
+  VirtioNetHeader& header = write->header;
+  if (packet->csum_partial) header.csum_start = static_cast<uint16_t>(header.csum_start - skipped);
+  if (header.hdr_len != 0) header.hdr_len = static_cast<uint16_t>(header.hdr_len - skipped);
+  uint8_t* frame = packet->data() + skipped;
+  const uint32_t length = packet->length - skipped;
+  write->count = packet->headroom() + skipped >= kVirtioHeader ? 1 : 2;
+  if (write->count == 1) {
+    std::memcpy(write->covered.data(), frame - kVirtioHeader, kVirtioHeader);
+    std::memcpy(frame - kVirtioHeader, &header, kVirtioHeader);
+    write->parts[0] = {frame - kVirtioHeader, length + kVirtioHeader};
+  } else {
+    write->parts = {iovec{&header, kVirtioHeader}, iovec{frame, length}};
+  }
+}
+
 void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
   Queue* queue = queues_[number].get();
+  std::array<Write, kMaxBatch> writes;
+  IoBatch& io = IoBatch::OfThread();
+  for (uint32_t i = 0; i < batch->size(); ++i) {
+    Packet* packet = (*batch)[i];
+    PrepareWrite(packet, &writes[i]);
+    io.Write(DescriptorFor(number, *packet), std::span(writes[i].parts).first(writes[i].count));
+  }
+  const std::span<const int32_t> results = io.Run();
   uint64_t sent = 0;
   uint64_t bytes = 0;
-  for (Packet* packet : batch->packets()) {
-    const bool super = packet->gso_type != GsoType::kNone;
-    VirtioNetHeader header = WriteVirtioHeader(*packet);
-    const uint32_t skipped = layer_ == HostLayer::kIp ? packet->l3_offset : 0;
-    if (packet->csum_partial)
-      header.csum_start = static_cast<uint16_t>(header.csum_start - skipped);
-    if (super) header.hdr_len = static_cast<uint16_t>(header.hdr_len - skipped);
-    const iovec parts[2] = {{&header, kVirtioHeader},
-                            {packet->data() + skipped, packet->length - skipped}};
-    if (writev(DescriptorFor(number, *packet), parts, 2) < 0) {
-      sink->Drop(packet, ReasonOf(errno));
+  for (uint32_t i = 0; i < batch->size(); ++i) {
+    Packet* packet = (*batch)[i];
+    if (results[i] < 0) {
+      // Who sees the drop sees the frame as it was.
+      if (writes[i].count == 1) {
+        std::memcpy(writes[i].parts[0].iov_base, writes[i].covered.data(), kVirtioHeader);
+      }
+      sink->Drop(packet, ReasonOf(-results[i]));
       continue;
     }
     ++sent;
-    bytes += packet->length - skipped;
+    bytes += static_cast<uint32_t>(results[i]) - kVirtioHeader;
     sink->Recycle(packet);
   }
   batch->ReleaseAll();

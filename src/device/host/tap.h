@@ -3,8 +3,10 @@
 // Frames of a TUN interface get an Ethernet header without addresses here, and lose theirs.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,13 +48,21 @@ class TapPort final : public Port {
   void FinishWait(uint32_t) override {}
 
  private:
+  static constexpr uint32_t kMostReads = 16;  // by one system call
+  struct Read;
+  struct Write;
   struct Queue {
     UniqueFd fd;
-    Packet* overflow = nullptr;  // receives the rest of a long frame
+    uint32_t reads = 1;  // of the next system call
+    // Each receives the rest of a long frame.
+    std::array<Packet*, kMostReads> overflow{};
     PortCounters counters;
   };
   TapPort() = default;
-  Packet* ReceiveOne(Queue* queue, DropSink* sink, bool* more);
+  uint32_t PrepareReads(Queue* queue, PacketCaches* caches, std::span<Read> reads) const;
+  Packet* FinishRead(const Read& read, uint32_t bytes, DropSink* sink) const;
+  uint64_t ReadSome(Queue* queue, PacketBatch* out, DropSink* sink, bool* more);
+  void PrepareWrite(Packet* packet, Write* write) const;
   bool AddEthernetHeader(Packet* packet) const;
   void NoticeRemoval();
   int DescriptorFor(uint32_t number, const Packet& packet) const;

@@ -76,6 +76,7 @@ class SimNic final : public Port,
   uint32_t mtu() const override { return wire_->mtu(); }
   uint32_t queues() const override { return static_cast<uint32_t>(to_host_.size()); }
   PortStats stats() const override { return wire_->stats(); }
+  bool TakesSuperPackets() const override { return wire_->TakesSuperPackets(); }
   const DropCounters* device_drops() const override { return &drops_; }
   LinkStatus link() const override { return wire_->link(); }
   // The card has no link while its wire has none.
