@@ -55,7 +55,7 @@ TEST(MetricsTest, TakesNumbersFromTheReports) {
 // Each name appears once, with HELP and TYPE before its samples. Only counters end in _total.
 TEST(MetricsTest, FollowsTheFormat) {
   std::istringstream lines(MetricsText(SampleInput()));
-  const std::regex sample(R"re(([a-z_]+)(\{([a-z]+="([^"\\]|\\.)*",?)+\})? [0-9]+)re");
+  const std::regex sample(R"re(([a-z_]+)(\{([a-z]+="([^"\\]|\\.)*",?)+\})? [0-9.e+-]+)re");
   std::set<std::string> seen;
   std::string current;
   std::string type;

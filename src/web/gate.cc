@@ -42,7 +42,9 @@ std::string PasswordOf(std::string_view base64) {
                                    static_cast<int>(text.size()));
   if (size < 0) return {};
   std::string decoded(bytes.begin(), bytes.begin() + size);
-  for (std::size_t i = 0; i < 2 && base64[base64.size() - 1 - i] == '='; ++i) decoded.pop_back();
+  for (std::size_t i = 0; i < 2 && base64[base64.size() - 1 - i] == '='; ++i) {
+    if (!decoded.empty()) decoded.pop_back();
+  }
   const std::size_t colon = decoded.find(':');
   return colon == std::string::npos ? std::string() : decoded.substr(colon + 1);
 }

@@ -9,11 +9,11 @@ namespace cygnet::web {
 
 // What a request says about itself; a header that is absent is empty.
 struct Visit {
-  std::string_view method;
-  std::string_view path;
-  std::string_view host;
-  std::string_view authorization;
-  std::string_view fetch_site;  // Sec-Fetch-Site
+  std::string_view method{};
+  std::string_view path{};
+  std::string_view host{};
+  std::string_view authorization{};
+  std::string_view fetch_site{};  // Sec-Fetch-Site
 };
 
 struct Refusal {

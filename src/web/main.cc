@@ -41,7 +41,7 @@ int RunReader(UniqueFd channel, const std::string& user) {
   const Status dropped = DropPrivileges(user, Keep::kNetAdmin);
   if (!dropped) return Complain(kExitFailed, dropped.error().message);
   // The other process ends both: its end of the channel closes.
-  std::signal(SIGINT, SIG_IGN);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
   ServeReadings(UniqueFd(fd), OperatorClient::Connect);
   return 0;
 }

@@ -1,46 +1,88 @@
 #include "web/marks.h"
 
+#include <algorithm>
 #include <map>
-#include <set>
 
 #include "client/json_fields.h"
 
 namespace cygnet::web {
 namespace {
 
-std::string HalfName(const Json& entry) {
-  return Text(entry, "src") + " > " + Text(entry, "dst") + " spi " + Text(entry, "spi") + " " +
-         Text(entry, "direction");
+// One placement of a half.
+struct Step {
+  uint64_t since = 0;
+  std::string place;
+  std::string reason;
+
+  bool operator==(const Step&) const = default;
+};
+using Steps = std::vector<Step>;
+
+std::string PlaceName(const std::string& effective, const std::string& where) {
+  return effective == "blocked" || where.empty() ? effective : effective + " " + where;
 }
 
-std::string Place(const Json& entry) {
-  const std::string where = Text(entry, "where");
-  return Text(entry, "effective") + (where.empty() ? "" : " " + where);
+// All that the daemon still knows, so that a half that left and came back between two looks is not
+// missed.
+Steps StepsOf(const Json& half) {
+  Steps steps;
+  for (const Json& row : Child(half, "history")) {
+    steps.push_back({Number(row, "time"), PlaceName(Text(row, "effective"), Text(row, "where")),
+                     Text(row, "reason")});
+  }
+  const std::string device = Text(half, "device");
+  steps.push_back(
+      {Number(half, "since"),
+       PlaceName(Text(half, "effective"), device.empty() ? Text(half, "engine") : device),
+       Text(half, "reason")});
+  return steps;
 }
 
-// The first placement of a half, and its end, are not moves.
-void AddMoves(const Readings* before, const Readings& now, std::vector<Mark>* marks) {
-  std::set<std::string> known;
-  if (before != nullptr) {
-    for (const Json& entry : before->of(Reading::kLedger)) {
-      if (Text(entry, "kind") == "placement") known.insert(entry.dump());
+std::map<std::string, Steps> HalvesOf(const Readings& readings) {
+  std::map<std::string, Steps> halves;
+  for (const Json& sa : readings.of(Reading::kSas)) {
+    const std::string name =
+        Text(sa, "src") + " > " + Text(sa, "dst") + " spi " + Text(sa, "spi") + " ";
+    for (const Json& half : Child(sa, "placements")) {
+      halves[name + Text(half, "direction")] = StepsOf(half);
     }
   }
-  std::map<std::string, std::string> last;
-  for (const Json& entry : now.of(Reading::kLedger)) {
-    if (Text(entry, "kind") != "placement") continue;
-    const std::string half = HalfName(entry);
-    const auto earlier = last.find(half);
-    const bool move = earlier != last.end() && Text(entry, "effective") != "removed" &&
-                      earlier->second != Place(entry);
-    if (move && known.count(entry.dump()) == 0) {
-      marks->push_back(
-          {.time_ms = static_cast<int64_t>(Number(entry, "time_ms")),
-           .kind = "move",
-           .subject = half,
-           .text = earlier->second + " to " + Place(entry) + ": " + Text(entry, "reason")});
+  return halves;
+}
+
+// Many SAs that move for the same reason are one mark.
+struct Move {
+  uint64_t since = 0;
+  std::vector<std::string> halves;
+};
+
+void AddMoves(const Readings& before, const Readings& now, std::vector<Mark>* marks) {
+  constexpr std::size_t kMostSingle = 4;
+  const std::map<std::string, Steps> was = HalvesOf(before);
+  std::map<std::string, Move> moves;
+  for (const auto& [name, steps] : HalvesOf(now)) {
+    const auto known = was.find(name);
+    for (std::size_t i = 1; i < steps.size(); ++i) {
+      if (steps[i].place == steps[i - 1].place) continue;
+      if (known != was.end() &&
+          std::find(known->second.begin(), known->second.end(), steps[i]) != known->second.end()) {
+        continue;
+      }
+      Move& move = moves[steps[i - 1].place + " to " + steps[i].place + ": " + steps[i].reason];
+      move.since = std::max(move.since, steps[i].since);
+      move.halves.push_back(name);
     }
-    last[half] = Place(entry);
+  }
+  for (const auto& [text, move] : moves) {
+    const auto time_ms = static_cast<int64_t>(move.since * 1000);
+    if (move.halves.size() > kMostSingle) {
+      const std::string subject = std::to_string(move.halves.size()) + " halves of SAs";
+      marks->push_back({.time_ms = time_ms, .kind = "move", .subject = subject, .text = text});
+      continue;
+    }
+    for (const std::string& half : move.halves) {
+      marks->push_back({.time_ms = time_ms, .kind = "move", .subject = half, .text = text});
+    }
   }
 }
 
@@ -124,7 +166,7 @@ std::vector<Mark> MarksSince(const Readings* before, const Readings& now, int64_
         {.time_ms = time_ms, .kind = "daemon", .subject = "cygnetd", .text = "was started anew"});
     before = nullptr;
   }
-  AddMoves(before, now, &marks);
+  if (before != nullptr) AddMoves(*before, now, &marks);
   for (const Json& device : now.of(Reading::kDevices)) {
     AddFaults(FindDevice(before, Text(device, "name")), device, time_ms, &marks);
   }

@@ -12,11 +12,11 @@ namespace cygnet::web {
 struct Options {
   std::string address = "127.0.0.1";  // an IP address
   int port = 9470;
-  std::vector<std::string> hosts;  // names by which browsers may call this server
-  std::string token_file;
-  std::string certificate_file;
-  std::string key_file;
-  std::string history_file;  // empty: no history
+  std::vector<std::string> hosts{};  // names by which browsers may call this server
+  std::string token_file{};
+  std::string certificate_file{};
+  std::string key_file{};
+  std::string history_file{};  // empty: no history
   std::size_t per_sa = 100;
   std::string user = "cygnet-web";  // that root becomes
 

@@ -68,6 +68,8 @@ struct Flow {
   const Json* half;
   double packets;
   double bits;
+  // The SA is used the other way: a client that names no direction gets both halves.
+  bool unused;
 };
 
 std::vector<Flow> FlowsOf(const ViewInput& input) {
@@ -89,7 +91,8 @@ std::vector<Flow> FlowsOf(const ViewInput& input) {
       flows.push_back({.sa = &sa,
                        .half = &half,
                        .packets = moving ? Rate(rise.packets, input.seconds) : 0.0,
-                       .bits = moving ? 8 * Rate(rise.bytes, input.seconds) : 0.0});
+                       .bits = moving ? 8 * Rate(rise.bytes, input.seconds) : 0.0,
+                       .unused = !moving && Number(Child(sa, "usage"), "packets") > 0});
     }
   }
   return flows;
@@ -125,6 +128,8 @@ void AddFlows(const ViewInput& input, Json* view) {
     packets += flow.packets;
     bits += flow.bits;
   }
+  flows.erase(std::remove_if(flows.begin(), flows.end(), [](const Flow& f) { return f.unused; }),
+              flows.end());
   const std::size_t shown = std::min(flows.size(), kMostFlows);
   std::stable_sort(flows.begin(), flows.end(),
                    [](const Flow& a, const Flow& b) { return a.bits > b.bits; });
@@ -194,7 +199,7 @@ void AddLateness(const std::vector<Json>& sas, Json* view) {
   std::map<uint64_t, Sum> windows;
   for (const Json& sa : sas) {
     const Json& lateness = Child(sa, "lateness");
-    if (lateness.empty()) continue;
+    if (!sa.contains("lateness") || Number(Child(sa, "replay"), "seq") == 0) continue;
     Sum& sum = windows[Number(sa, "replay_window")];
     ++sum.sas;
     sum.advice = std::max(sum.advice, Number(sa, "window_for_all"));

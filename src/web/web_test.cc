@@ -165,6 +165,7 @@ Json Sa(uint64_t bytes) {
           {"replay_window", 64},
           {"window_for_all", 128},
           {"lateness", Json::array({{{"from", 64}, {"accepted", 1}, {"rejected", 2}}})},
+          {"replay", {{"oseq", 0}, {"seq", 1}}},
           {"usage", {{"bytes", bytes}, {"packets", bytes / 100}}},
           {"placements", Json::array({{{"direction", "out"},
                                        {"effective", "crypto"},
@@ -221,27 +222,59 @@ TEST(WebViewTest, AnEmptyDaemonAndManySas) {
   EXPECT_EQ(large["flows_left_out"], 5);
 }
 
-Json Placement(int64_t time_ms, const char* effective, const char* where) {
-  return {{"kind", "placement"},    {"src", "192.0.2.1"}, {"dst", "192.0.2.2"},
-          {"spi", "0x00001001"},    {"direction", "out"}, {"time_ms", time_ms},
-          {"effective", effective}, {"where", where},     {"reason", "device-lost"}};
+Readings PlacedAt(std::size_t sas, const char* effective, const char* device, uint64_t since) {
+  Readings readings = Sample(0);
+  readings.of(Reading::kSas).clear();
+  for (std::size_t i = 0; i < sas; ++i) {
+    Json sa = Sa(0);
+    sa["spi"] = std::to_string(i);
+    Json& half = sa["placements"][0];
+    half["effective"] = effective;
+    half["device"] = device;
+    half["engine"] = "openssl";
+    half["reason"] = "device-lost";
+    half["since"] = since;
+    if (since >= 20) {
+      half["history"] = Json::array(
+          {{{"time", 10}, {"effective", "crypto"}, {"where", "nic0"}, {"reason", "device-lost"}}});
+    }
+    readings.of(Reading::kSas).push_back(std::move(sa));
+  }
+  return readings;
 }
 
 TEST(WebMarksTest, MovesAreToldOnceAndPlacingIsNotAMove) {
-  Readings first = Sample(0);
-  first.of(Reading::kLedger) = {Placement(10, "crypto", "nic0")};
+  const Readings none = PlacedAt(0, "", "", 0);
+  const Readings first = PlacedAt(1, "crypto", "nic0", 10);
   EXPECT_TRUE(MarksSince(nullptr, first, 1).empty());
-  Readings second = first;
-  second.of(Reading::kLedger).push_back(Placement(20, "software", "openssl"));
-  const auto marks = MarksSince(&first, second, 25);
+  EXPECT_TRUE(MarksSince(&none, first, 1).empty());
+  const Readings second = PlacedAt(1, "software", "", 20);
+  const auto marks = MarksSince(&first, second, 25'000);
   ASSERT_EQ(marks.size(), 1u);
   EXPECT_EQ(marks[0].kind, "move");
-  EXPECT_EQ(marks[0].time_ms, 20);
+  EXPECT_EQ(marks[0].time_ms, 20'000);
   EXPECT_EQ(marks[0].text, "crypto nic0 to software openssl: device-lost");
-  EXPECT_TRUE(MarksSince(&second, second, 30).empty());
+  EXPECT_TRUE(MarksSince(&second, second, 30'000).empty());
+  EXPECT_TRUE(MarksSince(&second, none, 35'000).empty());
+  // There and back between two looks.
   Readings third = second;
-  third.of(Reading::kLedger).push_back(Placement(30, "removed", ""));
-  EXPECT_TRUE(MarksSince(&second, third, 35).empty());
+  Json& half = third.of(Reading::kSas)[0]["placements"][0];
+  half["history"].push_back(
+      {{"time", 20}, {"effective", "software"}, {"where", "openssl"}, {"reason", "device-lost"}});
+  half["effective"] = "crypto";
+  half["device"] = "nic0";
+  half["since"] = 22;
+  const auto back = MarksSince(&first, third, 40'000);
+  ASSERT_EQ(back.size(), 2u);
+  EXPECT_EQ(MarksSince(&second, third, 40'000).size(), 1u);
+}
+
+// A device that fails moves all of its SAs: that must not push the fault itself off the page.
+TEST(WebMarksTest, ManyMovesAreOneMark) {
+  const Readings before = PlacedAt(1000, "crypto", "nic0", 10);
+  const auto marks = MarksSince(&before, PlacedAt(1000, "software", "", 20), 25'000);
+  ASSERT_EQ(marks.size(), 1u);
+  EXPECT_EQ(marks[0].subject, "1000 halves of SAs");
 }
 
 TEST(WebMarksTest, FaultsBeginAndEnd) {

@@ -116,6 +116,9 @@ class Web(WireHost, suite.Case):
                 self.assertNotIn(b"200 OK", self.plain(data))
             except ConnectionError:
                 pass
+        # Parts of a page many times over.
+        many = self.plain(b"GET /charts.js HTTP/1.1\r\nHost: localhost\r\nRange: bytes=" + b"0-," * 2000 + b"0-\r\n\r\n")
+        self.assertLess(len(many), 50_000)
         self.assertEqual(self.web.ask("/")[0], 200)
 
     def test_slow_clients_and_open_pages_leave_room(self):

@@ -6,6 +6,7 @@ import {MARKS, DROPS, bits, number, exact, moment, clock, tellKey} from "./words
 const HEIGHT = 150;
 const LEFT = 58;
 const BOTTOM = 20;
+const EDGE = 6;  // room for the head of a mark at the right end
 
 function canvas(place, height, label) {
   const width = Math.max(280, place.clientWidth);
@@ -56,7 +57,7 @@ function valueAxis(picture, top, words, y, width) {
 // points: {t, value, step} in time order; `step` is how long a point stands for, in ms.
 export function drawTraffic(place, points, span, marks) {
   const {picture, width} = canvas(place, HEIGHT, "Traffic of all SAs over time");
-  const x = (t) => LEFT + (width - LEFT) * (t - span.from) / (span.to - span.from);
+  const x = (t) => LEFT + (width - LEFT - EDGE) * (t - span.from) / (span.to - span.from);
   const shown = points.filter((p) => p.t >= span.from && p.t <= span.to);
   const top = nice(Math.max(1000, ...shown.map((p) => p.bits)));
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - 14) * value / top;
@@ -96,7 +97,7 @@ export function sumDrops(points, span) {
 
 export function drawDrops(place, points, span, marks) {
   const {picture, width} = canvas(place, HEIGHT, "Drops over time by reason");
-  const x = (t) => LEFT + (width - LEFT) * (t - span.from) / (span.to - span.from);
+  const x = (t) => LEFT + (width - LEFT - EDGE) * (t - span.from) / (span.to - span.from);
   const order = sumDrops(points, span).map(([reason]) => reason);
   const columns = Math.max(20, Math.min(120, Math.floor((width - LEFT) / 5)));
   const size = (span.to - span.from) / columns;
@@ -117,8 +118,8 @@ export function drawDrops(place, points, span, marks) {
     for (const reason of order) {
       const count = sum.get(reason) || 0;
       if (!count) continue;
-      group.append(svg("rect", {class: `d${Math.min(5, order.indexOf(reason))}`, x: (LEFT + i * (width - LEFT) / columns).toFixed(1),
-        y: y(base + count), width: Math.max(1, (width - LEFT) / columns - 1).toFixed(1), height: Math.max(1, y(base) - y(base + count))}));
+      group.append(svg("rect", {class: `d${Math.min(5, order.indexOf(reason))}`, x: (LEFT + i * (width - LEFT - EDGE) / columns).toFixed(1),
+        y: y(base + count), width: Math.max(1, (width - LEFT - EDGE) / columns - 1).toFixed(1), height: Math.max(1, y(base) - y(base + count))}));
       base += count;
     }
     const from = span.from + i * size;
@@ -178,7 +179,7 @@ export function drawLedger(place, keys, span, marks) {
   }
   const width = Math.max(280, place.clientWidth);
   const left = width < 560 ? 4 : 118;
-  const x = (t) => left + (width - left) * (Math.min(Math.max(t, span.from), span.to) - span.from) / (span.to - span.from);
+  const x = (t) => left + (width - left - EDGE) * (Math.min(Math.max(t, span.from), span.to) - span.from) / (span.to - span.from);
   const parts = [];
   let y = 18;
   let hidden = 0;
@@ -236,7 +237,7 @@ function drawWindow(part, width) {
     group.append(svg("rect", {class: "accepted", x: 5 + i * step + 1, width: Math.max(2, step - 3), y: foot - accepted, height: accepted}));
     group.append(svg("rect", {class: "rejected", x: 5 + i * step + 1, width: Math.max(2, step - 3), y: foot - accepted - rejected, height: rejected}));
     group.append(svg("rect", {x: 5 + i * step, width: step, y: 14, height: foot - 14, fill: "none", "pointer-events": "all"}));
-    const name = from === 0 ? "in order" : from === 1 ? "1 number late" : `${from} to ${from * 2 - 1} numbers late`;
+    const name = from === 0 ? "with the newest number again" : from === 1 ? "1 number late" : `${from} to ${from * 2 - 1} numbers late`;
     picture.append(explain(group, `late ${part.window} ${from}`, `${exact(row.accepted)} packets arrived ${name} and were accepted; ` +
       `${exact(row.rejected)} were rejected (these are not authenticated: anybody can forge them).`));
     if (step > 26 || i % 3 === 0) {
@@ -258,6 +259,11 @@ export function drawLateness(place, parts) {
   const width = Math.max(280, place.clientWidth);
   const nodes = [];
   for (const part of parts.slice(0, 4)) {
+    if (!part.rows.length) {
+      nodes.push(html("p", "more", `${exact(part.sas)} SA${part.sas > 1 ? "s" : ""} with a replay window of ${exact(part.window)}: ` +
+        "no packet arrived late."));
+      continue;
+    }
     nodes.push(drawWindow(part, width));
     const short = part.window && part.window_for_all > part.window;
     const advice = short
