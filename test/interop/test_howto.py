@@ -30,12 +30,12 @@ class Units(suite.Case):
             raise unittest.SkipTest("no systemd-analyze")
         cls.folder = os.path.join(os.environ["CYGNET_BUILD"], "systemd")
 
-    def unit(self):
+    def unit(self, name):
         """The unit, with a program that exists."""
-        with open(os.path.join(self.folder, "cygnetd.service"), encoding="utf-8") as f:
+        with open(os.path.join(self.folder, name), encoding="utf-8") as f:
             text = re.sub(r"^(Exec\w+=)\S+", rf"\g<1>{suite.cygnet().daemon}", f.read(),
                           flags=re.M)
-        path = os.path.join(self.workdir, "cygnetd.service")
+        path = os.path.join(self.workdir, name)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         return path
@@ -45,9 +45,10 @@ class Units(suite.Case):
                               check=False)
 
     def test_no_key_is_unknown_or_misspelt(self):
-        result = self.analyze("verify", "--man=no", self.unit())
-        self.assertNotRegex(result.stderr, "cygnetd.service:\\d+")
-        self.assertEqual(result.returncode, 0, result.stderr)
+        for name in ("cygnetd.service", "cygnet-web.service"):
+            result = self.analyze("verify", "--man=no", self.unit(name))
+            self.assertNotRegex(result.stderr, rf"{name}:\d+")
+            self.assertEqual(result.returncode, 0, result.stderr)
 
     def values(self, name, key):
         """The settings that systemd combines from a unit and a drop-in."""
@@ -69,6 +70,12 @@ class Units(suite.Case):
         words = self.values("cygnetd.service", "SystemCallFilter")
         self.assertEqual(["@system-service", "~process_vm_readv", "process_vm_writev"], words)
 
+    def test_the_page_has_the_one_capability_that_its_reader_needs(self):
+        self.assertEqual(["cygnet-web"], self.values("cygnet-web.service", "User"))
+        for key in ("AmbientCapabilities", "CapabilityBoundingSet"):
+            self.assertEqual(["CAP_NET_ADMIN"], self.values("cygnet-web.service", key))
+        self.assertEqual(["yes"], self.values("cygnet-web.service", "NoNewPrivileges"))
+
     def test_it_is_nobody_else(self):
         self.assertEqual(["cygnet"], self.values("cygnetd.service", "User"))
         held = self.values("cygnetd.service", "AmbientCapabilities")
@@ -83,7 +90,7 @@ class Units(suite.Case):
 
     def test_exposure_is_low(self):
         result = self.analyze("security", "--offline=yes", "--no-pager", "--threshold=35",
-                              self.unit())
+                              self.unit("cygnetd.service"))
         self.assertEqual(result.returncode, 0, result.stdout[-2000:])
 
 
