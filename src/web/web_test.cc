@@ -365,9 +365,9 @@ TEST(WebHistoryTest, WithoutRoomItGoesOnAndSaysWhy) {
 // --- The page ---
 
 TEST(WebPageTest, KnowsEveryDropReason) {
-  std::string words;
+  std::string drops;
   for (const PageFile& file : PageFiles()) {
-    if (file.path == "/words.js") words = file.content;
+    if (file.path == "/drops.js") drops = file.content;
     // No page of another origin, and nothing inline.
     EXPECT_EQ(file.content.find("https://"), std::string_view::npos) << file.path;
     EXPECT_EQ(file.content.find("innerHTML"), std::string_view::npos) << file.path;
@@ -375,7 +375,7 @@ TEST(WebPageTest, KnowsEveryDropReason) {
   for (std::size_t i = 1; i < kDropReasons; ++i) {
     const DropReasonInfo& info = Describe(static_cast<DropReason>(i));
     EXPECT_THAT(
-        words, HasSubstr("\"" + std::string(info.name) + "\": \"" + std::string(info.text) + "\""));
+        drops, HasSubstr("\"" + std::string(info.name) + "\": \"" + std::string(info.text) + "\""));
   }
 }
 

@@ -1,7 +1,8 @@
 // Charts: traffic and drops over time, the time line of keys, and the histogram of lateness.
 "use strict";
 import {svg, html, explain, shapeIn} from "./flows.js";
-import {MARKS, DROPS, bits, number, exact, moment, clock, tellKey} from "./words.js";
+import {DROPS} from "./drops.js";
+import {MARKS, bits, number, exact, moment, clock, tellKey} from "./words.js";
 
 const HEIGHT = 150;
 const LEFT = 58;
