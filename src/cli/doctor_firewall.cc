@@ -171,7 +171,7 @@ std::vector<std::string> PolicyRulesIn(std::string_view saved) {
 }
 
 std::vector<std::string> ForwardChainsIn(const Json& ruleset) {
-  const auto name = [](const Json& of, std::string_view chain) {
+  const auto name = [](const Json& of, const char* chain) {
     return fmt::format("table {} {}, chain {}", Word(of, "family"), Word(of, "table"),
                        Word(of, chain));
   };

@@ -111,10 +111,10 @@ void AddInside(const std::string& device, const Json& inside, Samples* metrics) 
     metrics->Counter("cygnet_inside_packets_total",
                      "Packets that skipped the host's stack, by direction seen from the gateway.",
                      {{"device", device}, {"interface", name}, {"direction", direction}},
-                     Number(inside, std::string(direction) + "_packets"));
+                     Number(inside, (std::string(direction) + "_packets").c_str()));
     metrics->Counter("cygnet_inside_bytes_total", "Bytes of their frames.",
                      {{"device", device}, {"interface", name}, {"direction", direction}},
-                     Number(inside, std::string(direction) + "_bytes"));
+                     Number(inside, (std::string(direction) + "_bytes").c_str()));
   }
   metrics->Gauge("cygnet_inside_open", "1: packets are taken from the interface.",
                  {{"device", device}, {"interface", name}, {"state", Text(inside, "state")}},
