@@ -179,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(Cards, EspSuperPacketTest, testing::Bool());
 TEST_P(EspSuperPacketTest, EachIsOpened) {
   Bytes all;
   std::size_t one = 0;
-  constexpr uint8_t kPackets = 130;  // more than two batches
+  constexpr uint8_t kPackets = 128;  // two batches
   for (uint8_t i = 0; i < kPackets; ++i) {
     const Bytes sealed = Sealed(i);
     one = sealed.size();
@@ -191,6 +191,14 @@ TEST_P(EspSuperPacketTest, EachIsOpened) {
   for (uint8_t i = 0; i < kPackets; ++i) {
     EXPECT_EQ(got[i], test::Frame(test::Udp(kV4, 1, 2, Pattern(kPayload, i)))) << int{i};
   }
+}
+
+// A frame of bytes of one each would keep a worker busy for long.
+TEST_P(EspSuperPacketTest, MoreThanAnyKernelJoinsIsDropped) {
+  Arrive(Bytes(129 * 20, 1), 20);
+  EXPECT_TRUE(pair_.b.ToHost().empty());
+  constexpr DropReason kReason = DropReason::kPortBadFrame;
+  EXPECT_EQ(GetParam() ? pair_.b.NicDrops(kReason) : pair_.b.Drops(kReason), 1u);
 }
 
 // The first datagram must not decide for the others.

@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint32_t kTcpHeader = 20;  // without options
 constexpr uint32_t kUdpHeader = 8;
+// The kernel joins no more (UDP_MAX_SEGMENTS). Who writes frames to a virtual wire could.
+constexpr uint32_t kMostDatagrams = 128;
 constexpr uint8_t kTcpFin = 0x01;
 constexpr uint8_t kTcpPsh = 0x08;
 constexpr uint8_t kTcpCwr = 0x80;
@@ -60,6 +62,7 @@ bool Segmenter::Begin(const Packet& packet, const IpPacketView& ip, Sum sum) {
   headers_ = upper_at_ + (tcp_ ? (packet.data()[upper_at_ + 12] >> 4) * 4u : kUdpHeader);
   offset_ = headers_;
   end_ = packet.l3_offset + ip.total_length;  // Ethernet may have padded the frame
+  if (!tcp_ && end_ > headers_ + kMostDatagrams * packet.gso_size) return false;
   return headers_ >= upper_at_ + least && headers_ < end_ &&
          headers_ + packet.gso_size <= kJumboFrame;
 }
