@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/endian.h"
 #include "datapath/coalesce.h"
-#include "datapath/segment.h"
+#include "device/segment.h"
 #include "net/ethernet.h"
 #include "support/packet_builder.h"
 
