@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+import labkit
 from labkit import Namespace
 from systems import NETS, OUTER, Cygnet, Forwarder, System, Veth, WireguardGo, with_children
 
@@ -145,6 +146,16 @@ class InsideChain(CygnetChain):
 
     def __init__(self, workdir, cygnet):
         super().__init__(workdir, cygnet, {"inside": ["lan0"]})
+
+    def check(self):
+        """Also that packets do not go by the host: it would carry them, too."""
+        super().check()
+        labkit.wait_for(self._taken, 10, f"{self.name}: packets that an inside interface takes and sends")
+
+    def _taken(self):
+        self._ping(1)
+        return all(inside["rx_packets"] > 0 and inside["tx_packets"] > 0 for host in self.hosts
+                   for device in host.show("dev") for inside in device["inside"])
 
 
 def has_inside(cygnet, workdir):
