@@ -25,6 +25,7 @@ class Chain:
     `sides` are the gateways, `ends` the hosts."""
 
     addresses = HOSTS
+    macs = None    # of the sending host and of its gateway, while the chain runs
     device = None  # the gateways' way to each other, if the system does not make the route itself
 
     def start(self):
@@ -44,9 +45,20 @@ class Chain:
                 ns.ip("link set lan0 up")
                 ns.ip(f"addr add {address}/16 dev lan0")
             end.ip(f"route add default via {LAN[side]}")
-            # Packet sockets answer nothing: a neighbour that must be confirmed would be lost.
+        self.neighbours()
+
+    def neighbours(self):
+        """Packet sockets answer nothing: a neighbour that must be confirmed would be lost."""
+        for side, (end, gateway) in enumerate(zip(self.ends, self.sides)):
             gateway.ip(f"neigh replace {HOSTS[side]} lladdr {_mac(end)} dev lan0 nud permanent")
         self.sides[1].ip(f"neigh replace {TARGET} lladdr {TARGET_MAC} dev lan0 nud permanent")
+
+    def pause(self, paused):
+        """A daemon that asks the kernel to confirm a neighbour (NTF_USE) takes its permanence away: each
+        turn begins with permanent ones."""
+        super().pause(paused)
+        if not paused and self.macs:
+            self.neighbours()
 
     def forwarding(self):
         for gateway in self.sides:
@@ -69,6 +81,7 @@ class Chain:
         return packet_sockets(super().generator(), *self.macs)
 
     def close(self):
+        self.macs = None
         super().close()
         for ns in getattr(self, "ends", ()):
             ns.close()
