@@ -37,9 +37,9 @@ class LinkCase(suite.Case):
             if "made_by" in tunnel:
                 self.link(f"del {tunnel['name']}")
 
-    def under_shim(self, argv, host=None, check=True):
+    def under_shim(self, argv, host=None, check=True, timeout=60):
         host = host or self.a
-        return host.ns.run([host.cygnet.command, "exec", "--", *argv], check=check)
+        return host.ns.run([host.cygnet.command, "exec", "--", *argv], check=check, timeout=timeout)
 
     def with_shim_only(self, argv, host=None, check=True):
         """As in a program that runs while there is no daemon: `cygnet exec` would not start it."""
@@ -250,11 +250,14 @@ class Datagrams(LinkCase):
 
 
 class Many(LinkCase):
+    def tearDown(self):
+        """They end with their namespace."""
+
     def test_clients_cannot_have_any_number(self):
         if "CYGNET_MANY_TUNNELS" not in os.environ:
             self.skipTest("a minute: with the long tests")
         client = ["python3", Datagrams.CLIENT, "many", "1001"]
-        made, last = json.loads(self.under_shim(client).stdout)
+        made, last = json.loads(self.under_shim(client, timeout=800).stdout)
         self.assertEqual(made, 1000)
         self.assertEqual(last[1], -28)
         self.assertIn("Clients have 1000 tunnel interfaces", last[2])
