@@ -219,7 +219,7 @@ wire_driver = "pcap"
   EXPECT_TRUE(devices[0].owns_interface);
   EXPECT_EQ(PrintEntries(devices[1].options),
             "pcap_read = \"in.pcap\"\npcap_write = \"out.pcap\"\npcap_speed = \"recorded\"\n"
-            "pcap_mac = \"02:00:00:00:ab:ff\"\n");
+            "pcap_mac = \"02:00:00:00:ab:ff\"\npcap_mtu = 1500\n");
   EXPECT_EQ(devices[1].wire, "");
   EXPECT_FALSE(devices[1].owns_interface);
   EXPECT_FALSE(devices[2].owns_interface) << "two without an interface";
@@ -507,9 +507,9 @@ const ErrorCase kErrors[] = {
     {"FaultSeedNegative", WithDevice("fault_seed = -1\n"),
      "f.toml:4: device.fault_seed: must be between 0 and 4294967295, is -1"},
     {"MtuSmall", WithDevice("mtu = 1279\n"),
-     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is 1279"},
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 9216, is 1279"},
     {"MtuNegative", WithDevice("mtu = -1\n"),
-     "f.toml:4: device.mtu: must be 0 or between 1280 and 2048, is -1"},
+     "f.toml:4: device.mtu: must be 0 or between 1280 and 9216, is -1"},
     {"Persist", WithDevice("persist = \"yes\"\n"),
      "f.toml:4: device.persist: must be true or false, is a string"},
     {"WireFence", WithDevice("wire_fence = \"iptables\"\n"),
