@@ -135,20 +135,25 @@ struct StatReport {
 
 // The files that the daemon keeps.
 struct StoredReport {
-  std::string restart_file{};     // empty: not configured
-  std::string restart_damage{};   // what was wrong with it, until accepted; empty: intact
-  std::string restart_error{};    // why it cannot be written: changes are refused
-  std::string restart_mishaps{};  // interference by others with it or its lock since the start
-  uint64_t lost_sas = 0;          // of earlier daemons, not yet reported to any client
-  std::string ledger_file{};      // empty: in memory only
-  std::string ledger_error{};     // why it cannot be written: no key is given
-  std::string ledger_mishaps{};   // as restart_mishaps
-  std::string numbers_file{};     // empty: the numbers of SAs end with the daemon
-  std::string numbers_error{};    // why it gives no numbers now
-  std::string numbers_loss{};     // why it began anew at this start; empty: it did not
-  uint64_t audit_waiting = 0;     // records that the journal has not accepted yet
-  uint64_t audit_lost = 0;        // records dropped because the queue was full
-  uint64_t audit_suppressed = 0;  // records withheld by the rate limit of their kind
+  std::string restart_file{};      // empty: not configured
+  std::string restart_damage{};    // what was wrong with it, until accepted; empty: intact
+  std::string restart_error{};     // why it cannot be written: changes are refused
+  std::string restart_mishaps{};   // interference by others with it or its lock since the start
+  uint64_t lost_sas = 0;           // of earlier daemons, not yet reported to any client
+  std::string ledger_file{};       // empty: in memory only
+  std::string ledger_error{};      // why it cannot be written: no key is given
+  std::string ledger_mishaps{};    // as restart_mishaps
+  std::string ledger_found{};      // what was wrong with it at the start; empty: nothing
+  std::string ledger_key{};        // the public key that signs its heads; empty: none
+  std::string ledger_key_error{};  // why its heads are not signed
+  uint64_t ledger_records = 0;     // number of its last record
+  std::string ledger_head{};       // hash of the chain up to that record
+  std::string numbers_file{};      // empty: the numbers of SAs end with the daemon
+  std::string numbers_error{};     // why it gives no numbers now
+  std::string numbers_loss{};      // why it began anew at this start; empty: it did not
+  uint64_t audit_waiting = 0;      // records that the journal has not accepted yet
+  uint64_t audit_lost = 0;         // records dropped because the queue was full
+  uint64_t audit_suppressed = 0;   // records withheld by the rate limit of their kind
 };
 
 // The part of the control plane that the operator interface needs.

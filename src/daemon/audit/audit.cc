@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kNames[] = {"placement",  "key",     "device", "fips",
                                        "guard",      "command", "policy", "protection",
-                                       "keys-shown", "cluster"};
+                                       "keys-shown", "cluster", "ledger"};
 static_assert(std::size(kNames) == static_cast<std::size_t>(AuditKind::kCount));
 
 std::string HalfText(const SaHalf& half) {
@@ -194,6 +194,19 @@ void Audit::Cluster(const std::string& group, const std::string& event, const st
   record.success = event == "gained" || event == "owner" || event == "given";
   record.warning = !record.success;
   record.fields = {{"CYGNET_GROUP", group}, {"CYGNET_STATE", event}};
+  Submit(std::move(record));
+}
+
+void Audit::LedgerHead(const std::string& host, uint64_t number, const std::string& hash,
+                       const std::string& key) {
+  AuditRecord record = Record(AuditKind::kLedger,
+                              fmt::format("head of the ledger of {}: {}@{}, {}", host, hash, number,
+                                          key.empty() ? "not signed" : "signed by key " + key));
+  record.success = !key.empty();
+  record.warning = !record.success;
+  record.fields = {{"CYGNET_LEDGER_RECORD", std::to_string(number)},
+                   {"CYGNET_LEDGER_HEAD", hash},
+                   {"CYGNET_LEDGER_KEY", key}};
   Submit(std::move(record));
 }
 

@@ -33,6 +33,7 @@ enum class AuditKind : uint8_t {
   kProtection,
   kKeysShown,
   kCluster,
+  kLedger,
   kCount
 };
 std::string_view Name(AuditKind kind);
@@ -104,6 +105,10 @@ class Audit final : public LedgerSink, public DeviceAudit {
   void Protection(const std::string& text);
   // Which node has a group, and what the cluster's store refused.
   void Cluster(const std::string& group, const std::string& event, const std::string& text);
+  // The head of the ledger's chain: the hash of all its records up to `number`. `key`: the public
+  // key that signed it; empty: none.
+  void LedgerHead(const std::string& host, uint64_t number, const std::string& hash,
+                  const std::string& key);
   // Writes the waiting records. Call it often.
   void Flush();
   // Reports how many records the limit has suppressed. Call it about once a second.

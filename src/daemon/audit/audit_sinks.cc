@@ -29,6 +29,7 @@ constexpr std::string_view kMessageIds[] = {
     "7be0c5f4a3d94b1e8c26d1f0a4e97352",  // protection
     "b94a6d0c2e8f4f57a1d3c7e05f682b19",  // keys-shown
     "97abac553efd4865a076b582e96b0622",  // cluster
+    "5d1c8e2b7f7347a58be64d0e3c9a1f62",  // ledger
 };
 static_assert(std::size(kMessageIds) == static_cast<std::size_t>(AuditKind::kCount));
 

@@ -62,6 +62,15 @@ std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& c
 void Runtime::StartAudit(const AuditConfig& config) {
   audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
+  if (ledger_file_ != nullptr) {
+    if (!ledger_file_->found().empty()) {
+      audit_->Protection("the ledger: " + ledger_file_->found());
+    }
+    ledger_file_->SetHeadListener([this](const WrittenHead& written) {
+      audit_->LedgerHead(StampOfThisHost().host, written.head.number, HexText(written.head.hash),
+                         written.key);
+    });
+  }
   fence_->SetNotifier([this](const std::string& device, const std::string& what,
                              const std::string& text) { audit_->Device(device, what, text); });
 }

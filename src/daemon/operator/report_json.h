@@ -8,7 +8,7 @@
 //              proto           "esp", "ah", "comp"
 //              family          4 or 6, of the outer addresses
 //              mode            "transport", "tunnel", "beet", "ro"
-//              reqid, replay_window, esn (bool)
+//              reqid, replay_window, esn (bool), [pcpu_num] (the CPU that it is for)
 //              flags           array of iproute2's names: "esn", "align4", "dont-encap-dscp" …
 //              [direction]     "in", "out", as the client set it (XFRMA_SA_DIR)
 //              [aead], [cipher], [auth]
@@ -44,7 +44,8 @@
 //                              16), [really]: what the device does, if less than it claimed:
 //                              "not-used: …", "not-held: …", "no-replay-check: …",
 //                              [verified_one_of]: the CPU computes one of so many packets again,
-//                              [not_verified]: why it does not, although verify is set
+//                              [not_verified]: why it does not, although verify is set,
+//                              [counters_age]: seconds since the device was read, if it counts
 //              drops           reason name: packets; only non-zero
 // Policy       selector, dir ("in", "out", "fwd"), action ("allow", "block"), priority, index,
 //              templates (array: src, dst, proto, mode, reqid, spi, level "required" or "use"),
@@ -75,6 +76,10 @@
 //                              it until it is enabled again; ""), evidence (file; ""), and for
 //                              "out" and "in": verified, wrong, unverified (dropped: the CPU could
 //                              not compute them)
+//              fence           of its wire: state ("in-force", "none", "broken": the link is down),
+//                              owned (nobody else can remove its tables), by_tc (tc filters are
+//                              installed as well), restored (how often others removed it),
+//                              explanation
 //              held            array of dst, spi: the SAs whose keys the device holds now
 //              held_known_by   "device", or "ledger": it has no records, and these were not erased
 //              [driver_view]   array of lines: the SAs as the driver of its card shows them
@@ -82,8 +87,9 @@
 //                              `ethtool -S` shows them: name and number
 //              key_log         the device's own log: array of time, dst, spi, direction, taken,
 //                              erased
-//              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped; rx =
-//                              from the host, from the wire
+//              host, wire_stats   rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped,
+//                              tx_copied (sent from a copy of the buffer); rx = from the host, from
+//                              the wire
 // Engine       name, help, kind ("cpu", "look-aside"), version, module (its name in a boundary
 //              list), denied (reason code: it gets no key; ""), failure (why it
 //              does no jobs; ""), priority (0: does not run here),
@@ -130,7 +136,10 @@
 //              (what others did to the file or its lock since the start; ""), numbers_file ("": the
 //              numbers of SAs end with the daemon), numbers_error (why it gives no numbers now;
 //              ""), numbers_loss (why it began anew at this start; ""), audit_waiting, audit_lost,
-//              audit_suppressed (records)
+//              audit_suppressed (records), ledger_found (what was wrong with it at the start; ""),
+//              ledger_key (public, 64 hexadecimal digits; "": its heads are not signed),
+//              ledger_key_error (why not; ""), ledger_records (number of its last record),
+//              ledger_head (hash of its chain up to that record)
 // Cluster      name, node, share ("numbers", "sas"), inbound ("strict", "checkpoint"), store_away
 //              (bool), store_away_since, store_fault (why it gives nothing now; ""), lease (bool),
 //              era, went_back (why SAs of an older era get no numbers; ""), refused_entries

@@ -13,12 +13,14 @@
 
 #include "base/log.h"
 #include "base/text_file.h"
+#include "daemon/store/ledger_restore.h"
 
 namespace cygnet {
 namespace {
 
 constexpr std::size_t kFlushBytes = 64u << 10;
-constexpr const char* kNoWord = "cygnetd ended unexpectedly; keys in its memory are gone";
+constexpr uint64_t kHeadEveryNs = 3'600'000'000'000;
+constexpr std::size_t kMaxFound = 3000;  // bytes of one line
 
 std::string Numbered(const std::string& path, uint32_t n) {
   return n == 0 ? path : path + "." + std::to_string(n);
@@ -34,10 +36,12 @@ Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& op
                                                      Ledger* ledger, const Clock* clock) {
   std::unique_ptr<LedgerFile> file(new LedgerFile(options, ledger, clock));
   CYGNET_RETURN_IF_ERROR(file->lock_.Take(options.path));
-  file->Restore();
+  const LedgerPast past = file->Restore();
   CYGNET_RETURN_IF_ERROR(file->OpenForAppend());
-  file->Append(LedgerLineText(LedgerRunLine{clock->WallMs(), true}, options.stamp));
-  (void)file->Flush();  // a full disk is reported and retried
+  file->OpenKey();
+  file->TellPast(past);
+  file->SignHead(HeadReason::kStart);  // a full disk is reported and retried
+  file->Sync();
   ledger->AddSink(file.get());
   ledger->NoteFile(options.path, file->error_);
   return file;
@@ -46,7 +50,82 @@ Result<std::unique_ptr<LedgerFile>> LedgerFile::Open(const LedgerFileOptions& op
 LedgerFile::~LedgerFile() {
   if (!fd_.valid()) return;
   Append(LedgerLineText(LedgerRunLine{clock_->WallMs(), false}, options_.stamp));
+  SignHead(HeadReason::kStop);
   Sync();
+}
+
+LedgerPast LedgerFile::Restore() {
+  std::vector<std::string> files;
+  for (uint32_t n = options_.keep + 1; n-- > 0;) files.push_back(Numbered(options_.path, n));
+  return LedgerRestore(ledger_, clock_->WallMs()).Run(files, anchor_.Read());
+}
+
+// Without a key the ledger goes on, and says that its heads are not signed.
+void LedgerFile::OpenKey() {
+  auto key = HeadKey::Open(options_.path + ".key");
+  std::string error = key ? std::string() : key.error().message;
+  if (key) key_ = *std::move(key);
+  if (error != key_error_ && !error.empty()) {
+    Log(LogLevel::kError, "ledger: its heads are not signed: " + error);
+  }
+  key_error_ = std::move(error);
+}
+
+// The first lines of a run say what it found.
+void LedgerFile::TellPast(const LedgerPast& past) {
+  chain_ = past.head;
+  // A crash came between the two steps of a rotation.
+  if (size_ == 0 && chain_.number != 0 && past.found.empty()) {
+    (void)WriteLinked(HeadLine(HeadReason::kFile));
+  }
+  if (!past.ends_in_line) pending_ += '\n';
+  const uint64_t now = clock_->WallMs();
+  if (!past.torn.empty()) Append(RepairedText(past.torn, now, options_.stamp));
+  Append(LedgerLineText(LedgerRunLine{now, true}, options_.stamp));
+  for (const std::string& what : past.found) {
+    if (found_.size() + what.size() > kMaxFound) {
+      found_ += "; and more: see \"cygnet ledger verify\"";
+      break;
+    }
+    found_ += (found_.empty() ? "" : "; ") + what;
+  }
+  if (!past.last_key.empty() && past.last_key != key()) {
+    found_ += (found_.empty() ? "" : "; ") +
+              (key_ ? OtherKeyText(key()) : "heads are not signed from here on") + "; key " +
+              past.last_key + " signed until now";
+  }
+  if (found_.empty()) return;
+  Log(LogLevel::kError, "ledger: " + found_);
+  AppendFound(found_);
+}
+
+void LedgerFile::AppendFound(const std::string& what) {
+  Append(FoundText(what, clock_->WallMs(), options_.stamp));
+}
+
+std::string LedgerFile::HeadLine(HeadReason why) const {
+  return HeadLineText(chain_, why, key_ ? &*key_ : nullptr, clock_->WallMs(), options_.stamp) +
+         '\n';
+}
+
+// Lines before the head are in the file, or there is no head: it would cover what may be lost.
+void LedgerFile::SignHead(HeadReason why) {
+  if (!key_) OpenKey();
+  if (!Flush()) return;
+  const ChainHead head = chain_;
+  if (WriteLinked(HeadLine(why))) HeadWritten(head);
+}
+
+void LedgerFile::HeadWritten(const ChainHead& head) {
+  head_due_ns_ = clock_->MonotonicNs() + kHeadEveryNs;
+  const WrittenHead written{.head = head, .key = key()};
+  if (on_head_) return on_head_(written);
+  untold_.push_back(written);
+}
+
+void LedgerFile::SetHeadListener(std::function<void(const WrittenHead&)> listener) {
+  on_head_ = std::move(listener);
+  for (const WrittenHead& head : std::exchange(untold_, {})) on_head_(head);
 }
 
 // The file is evidence: nobody else may write it, and it may not be a link.
@@ -62,60 +141,7 @@ Status LedgerFile::OpenForAppend() {
   CYGNET_RETURN_IF_ERROR(lock_.LockData());
   fd_ = std::move(fd);
   size_ = static_cast<uint64_t>(info.st_size);
-  // Ends a line that a crash cut short.
-  if (size_ > 0) pending_ += '\n';
   return {};
-}
-
-void LedgerFile::Restore() {
-  std::map<uint64_t, KeyEntry> held;
-  for (uint32_t n = options_.keep + 1; n-- > 0;) RestoreFile(Numbered(options_.path, n), &held);
-  EndHeld(&held, clock_->WallMs());
-}
-
-void LedgerFile::EndHeld(std::map<uint64_t, KeyEntry>* held, uint64_t time_ms) {
-  for (auto& [number, entry] : *held) {
-    entry.until_ms = time_ms;
-    entry.note = kNoWord;
-    ledger_->Restore(entry);
-  }
-  held->clear();
-}
-
-void LedgerFile::RestoreFile(const std::string& path, std::map<uint64_t, KeyEntry>* held) {
-  const auto text = ReadOwnFile(path);
-  if (!text) {
-    if (text.error().code != Errc::kNoEntry) {
-      Log(LogLevel::kError, "ledger: cannot read: " + text.error().message);
-    }
-    return;
-  }
-  std::size_t damaged = 0;
-  for (std::size_t at = 0; at < text->size();) {
-    const std::size_t end = std::min(text->find('\n', at), text->size());
-    const std::string_view line = std::string_view(*text).substr(at, end - at);
-    at = end + 1;
-    if (line.empty()) continue;
-    auto parsed = ParseLedgerLine(line);
-    if (!parsed.has_value()) {
-      ++damaged;
-    } else if (auto* placement = std::get_if<PlacementEntry>(&*parsed)) {
-      ledger_->Restore(std::move(*placement));
-    } else if (auto* key = std::get_if<LedgerKeyLine>(&*parsed)) {
-      if (key->entry.until_ms == 0) {
-        (*held)[key->number] = key->entry;
-      } else {
-        held->erase(key->number);
-        ledger_->Restore(key->entry);
-      }
-    } else if (const auto* run = std::get_if<LedgerRunLine>(&*parsed);
-               run != nullptr && run->start) {
-      EndHeld(held, run->time_ms);  // numbers start again
-    }
-  }
-  if (damaged == 0) return;
-  Log(LogLevel::kWarning, "ledger: " + path + ": " + std::to_string(damaged) +
-                              " lines are truncated, changed, or not written by cygnetd");
 }
 
 void LedgerFile::OnPlacement(const PlacementEntry& entry) {
@@ -136,7 +162,7 @@ void LedgerFile::GroupChanged(LedgerGroupLine line) {
 Status LedgerFile::OnKeyGiven(uint64_t number, const KeyEntry& entry) {
   CYGNET_RETURN_IF_ERROR(Flush());
   CYGNET_RETURN_IF_ERROR(
-      Write(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp) + '\n'));
+      WriteLinked(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp) + '\n'));
   if (options_.sync != LedgerSync::kKey) return {};
   if (fdatasync(fd_.get()) == 0) return {};
   const Error error = FileError(options_.path);
@@ -151,16 +177,38 @@ void LedgerFile::Append(std::string line) {
   if (pending_.size() >= kFlushBytes) (void)Flush();  // unwritten lines stay
 }
 
+// Of a write that failed: no part of it may stay, or the file says that it is torn.
+void LedgerFile::TakeBack(std::string_view written) {
+  if (written.empty()) return;
+  const uint64_t before = size_ - written.size();
+  if (ftruncate(fd_.get(), static_cast<off_t>(before)) == 0) {
+    size_ = before;
+    return;
+  }
+  const std::size_t line = written.rfind('\n') + 1;  // 0 if there is none
+  pending_ =
+      "\n" + RepairedText(written.substr(line), clock_->WallMs(), options_.stamp) + "\n" + pending_;
+}
+
+// The chain moves on with what is in the file.
+Status LedgerFile::WriteLinked(std::string_view lines) {
+  ChainHead next = chain_;
+  CYGNET_RETURN_IF_ERROR(Write(LinkedLines(lines, &next)));
+  chain_ = next;
+  return {};
+}
+
 // Writes all of it or nothing.
 Status LedgerFile::Write(std::string_view text) {
   const uint64_t before = size_;
+  const std::string_view all = text;
   while (!text.empty()) {
     const ssize_t written = write(fd_.get(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       if (written == 0) errno = ENOSPC;
       const Error error = FileError(options_.path);
-      if (size_ != before && ftruncate(fd_.get(), static_cast<off_t>(before)) == 0) size_ = before;
+      TakeBack(all.substr(0, size_ - before));
       Fail(error.message);
       return error;
     }
@@ -177,10 +225,11 @@ Status LedgerFile::Flush() {
   if (pending_.empty()) return {};
   // A file that begins with many held keys may grow to twice that before it is full.
   const uint64_t full = std::max(options_.max_bytes, 2 * base_);
-  if (size_ + pending_.size() > full && size_ > base_) {
+  const uint64_t more = pending_.size() + pending_lines_ * kLinkBytes;
+  if (size_ + more > full && size_ > base_) {
     if (const Status rotated = Rotate(); !rotated) Fail(rotated.error().message);
   }
-  CYGNET_RETURN_IF_ERROR(Write(pending_));
+  CYGNET_RETURN_IF_ERROR(WriteLinked(pending_));
   pending_.clear();
   pending_lines_ = 0;
   return {};
@@ -205,9 +254,12 @@ std::string LedgerFile::HeldText() const {
   return held;
 }
 
-// Makes the new file before the old ones are renamed, so that a failure loses nothing.
+// Makes the new file before the old ones are renamed, so that a failure loses nothing. The new file
+// begins with a head, so that it can be checked without the older ones.
 Status LedgerFile::Rotate() {
-  const std::string held = HeldText();
+  const ChainHead head = chain_;
+  ChainHead next = chain_;
+  const std::string held = LinkedLines(HeadLine(HeadReason::kFile) + HeldText(), &next);
   const std::string fresh = options_.path + ".next";
   auto made = ReplaceFile(fresh, BytesOf(held));
   if (!made) return made.error();
@@ -220,6 +272,18 @@ Status LedgerFile::Rotate() {
   lock_.ReleaseData();
   size_ = held.size();
   base_ = size_;
+  chain_ = next;
+  HeadWritten(head);
+  return {};
+}
+
+// What others did to the file; empty: nothing.
+std::string LedgerFile::Changed() const {
+  std::string what = WhatBecameOf(options_.path, fd_.get());
+  struct stat info {};
+  if (!what.empty() || fstat(fd_.get(), &info) != 0) return what;
+  if (info.st_size < static_cast<off_t>(size_)) return options_.path + " was truncated";
+  if (info.st_size > static_cast<off_t>(size_)) return options_.path + " was written by others";
   return {};
 }
 
@@ -228,11 +292,7 @@ Status LedgerFile::Guard() {
   Status kept = lock_.Keep(&mishaps_);
   std::string what;
   if (kept) {
-    what = WhatBecameOf(options_.path, fd_.get());
-    struct stat info {};
-    if (what.empty() && fstat(fd_.get(), &info) == 0 && info.st_size < static_cast<off_t>(size_)) {
-      what = options_.path + " was truncated";
-    }
+    what = Changed();
     if (!what.empty()) kept = Remake();
   }
   if (!kept) {
@@ -241,7 +301,9 @@ Status LedgerFile::Guard() {
     return kept;
   }
   if (std::exchange(refused_, false)) error_.clear();
-  if (!what.empty()) mishaps_.Add(what);
+  if (what.empty()) return {};
+  mishaps_.Add(what);
+  AppendFound(what + " while cygnetd ran");
   return {};
 }
 
@@ -258,7 +320,8 @@ Status LedgerFile::Remake() {
     text.append(part.data(), static_cast<std::size_t>(size));
   }
   if (!text.empty() && text.back() != '\n') text += '\n';
-  const std::string held = HeldText();
+  ChainHead next = chain_;
+  const std::string held = LinkedLines(HeldText(), &next);
   text += held;
   auto made = ReplaceFile(options_.path, BytesOf(text));
   if (!made) return made.error();
@@ -267,15 +330,18 @@ Status LedgerFile::Remake() {
   lock_.ReleaseData();
   size_ = text.size();
   base_ = held.size();
+  chain_ = next;
   dirty_ = true;
   return {};
 }
 
 void LedgerFile::Sync() {
+  if (clock_->MonotonicNs() >= head_due_ns_) SignHead(HeadReason::kHour);
   (void)Flush();  // reports its own failure
   if (fd_.valid() && std::exchange(dirty_, false) && fdatasync(fd_.get()) != 0) {
     Fail(FileError(options_.path).message);
   }
+  if (error_.empty()) anchor_.Reached(chain_);
   ledger_->NoteFile(options_.path, error_);
 }
 

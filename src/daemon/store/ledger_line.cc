@@ -5,12 +5,11 @@
 
 #include <array>
 #include <charconv>
-#include <cstdio>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
-#include "base/crc32c.h"
+#include "base/plain_text.h"
 #include "base/text_file.h"
+#include "chain/utc_time.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet {
@@ -18,37 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kChecksumField = ",\"crc\":\"";
-constexpr std::size_t kChecksumEnd = 8 + 2;  // digits, quote, brace
-
-std::string UtcText(uint64_t ms) {
-  const auto seconds = static_cast<std::time_t>(ms / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
-}
-
-// Accepts only the format of UtcText.
-std::optional<uint64_t> ParseUtc(const std::string& text) {
-  std::tm utc{};
-  int ms = 0;
-  int end = 0;
-  const int fields =
-      std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &utc.tm_year, &utc.tm_mon,
-                  &utc.tm_mday, &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &ms, &end);
-  if (fields != 7 || static_cast<std::size_t>(end) != text.size()) return std::nullopt;
-  utc.tm_year -= 1900;
-  utc.tm_mon -= 1;
-  const std::time_t seconds = timegm(&utc);
-  if (seconds < 0 || ms < 0) return std::nullopt;
-  const uint64_t time = static_cast<uint64_t>(seconds) * 1000 + static_cast<uint64_t>(ms);
-  return UtcText(time) == text ? std::optional(time) : std::nullopt;
-}
-
-uint32_t ChecksumOf(std::string_view text) {
-  return Crc32c({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
+constexpr std::array<std::string_view, 4> kHeadReasons = {"start", "file", "hour", "stop"};
 
 Json Begin(uint64_t time_ms, std::string_view event, const LedgerStamp& stamp) {
   return {{"time", UtcText(time_ms)}, {"host", stamp.host}, {"boot", stamp.boot}, {"event", event}};
@@ -58,20 +27,7 @@ Json Begin(uint64_t time_ms, std::string_view event, const LedgerStamp& stamp) {
 std::string Finish(const Json& json) {
   std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.pop_back();
-  const uint32_t checksum = ChecksumOf(text);
-  return fmt::format("{}{}{:08x}\"}}", text, kChecksumField, checksum);
-}
-
-// A line without a checksum is from an older cygnetd.
-bool ChecksumHolds(std::string_view line) {
-  const std::size_t at = line.rfind(kChecksumField);
-  if (at == std::string_view::npos) return true;
-  const std::string_view digits = line.substr(at + kChecksumField.size());
-  if (digits.size() != kChecksumEnd || !digits.ends_with("\"}")) return false;
-  uint32_t said = 0;
-  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + 8, said, 16);
-  return error == std::errc() && stop == digits.data() + 8 &&
-         said == ChecksumOf(line.substr(0, at));
+  return WithChecksum(text);
 }
 
 void AddHalf(const SaHalf& half, Json* json) {
@@ -255,7 +211,7 @@ LedgerGroupLine ReadGroup(bool gained, Fields* fields) {
 LedgerStamp StampOfThisHost() {
   LedgerStamp stamp;
   std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) == 0) stamp.host = name.data();
+  if (gethostname(name.data(), name.size() - 1) == 0) stamp.host = PlainText(name.data());
   std::string boot = ReadTextFile("/proc/sys/kernel/random/boot_id").value_or("");
   while (!boot.empty() && boot.back() == '\n') boot.pop_back();
   stamp.boot = std::move(boot);
@@ -263,7 +219,7 @@ LedgerStamp StampOfThisHost() {
 }
 
 std::optional<LedgerLine> ParseLedgerLine(std::string_view line) {
-  if (line.size() > kMaxLedgerLine || !ChecksumHolds(line)) return std::nullopt;
+  if (line.size() > kMaxLedgerLine || ChecksumOf(line) == Checksum::kWrong) return std::nullopt;
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
   Fields fields(json);
@@ -304,6 +260,49 @@ std::string LostLinesText(uint64_t lines, uint64_t time_ms, const LedgerStamp& s
   Json json = Begin(time_ms, "lost", stamp);
   json["lines"] = lines;
   return Finish(json);
+}
+
+std::string HeadLineText(const ChainHead& head, HeadReason why, const HeadKey* key,
+                         uint64_t time_ms, const LedgerStamp& stamp) {
+  const std::string_view reason = kHeadReasons[static_cast<std::size_t>(why)];
+  const std::string hash = HexText(head.hash);
+  const std::string time = UtcText(time_ms);
+  const std::string of = std::to_string(head.number);
+  const auto signature =
+      key != nullptr
+          ? key->Sign(SignedText(
+                {.host = stamp.host, .time = time, .why = reason, .of = of, .hash = hash}))
+          : Result<HeadSignature>(MakeError(Errc::kNoEntry, "no key"));
+  Json json = Begin(time_ms, "head", stamp);
+  json["why"] = reason;
+  json["of"] = head.number;
+  json["head"] = hash;
+  json["key"] = signature ? key->public_text() : "";
+  json["signature"] = signature ? HexText(signature->data(), signature->size()) : "";
+  return Finish(json);
+}
+
+std::string RepairedText(std::string_view torn, uint64_t time_ms, const LedgerStamp& stamp) {
+  Json json = Begin(time_ms, "repaired", stamp);
+  json["bytes"] = torn.size();
+  json["sha256"] = HexText(Sha256(torn));
+  return Finish(json);
+}
+
+std::string FoundText(std::string_view what, uint64_t time_ms, const LedgerStamp& stamp) {
+  Json json = Begin(time_ms, "found", stamp);
+  json["text"] = what;
+  return Finish(json);
+}
+
+bool IsNote(std::string_view line, std::string* found) {
+  if (line.size() > kMaxLedgerLine || ChecksumOf(line) != Checksum::kRight) return false;
+  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return false;
+  Fields fields(json);
+  const std::string event = fields.Text("event");
+  if (event == "found") *found += fields.Text("text") + '\n';
+  return event == "lost" || event == "head" || event == "repaired" || event == "found";
 }
 
 }  // namespace cygnet

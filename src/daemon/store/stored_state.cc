@@ -22,6 +22,11 @@ StoredReport StoredState::Report() const {
     report.ledger_file = ledger_file->path();
     report.ledger_error = ledger_file->error();
     report.ledger_mishaps = ledger_file->mishaps();
+    report.ledger_found = ledger_file->found();
+    report.ledger_key = ledger_file->key();
+    report.ledger_key_error = ledger_file->key_error();
+    report.ledger_records = ledger_file->head().number;
+    report.ledger_head = HexText(ledger_file->head().hash);
   }
   if (number_file != nullptr) {
     report.numbers_file = number_file->path();
@@ -64,6 +69,10 @@ std::vector<DoctorRow> StoredState::Examine() const {
     add("ledger-written", now.ledger_error, "the ledger can be written",
         "no device or engine gets a key until it can be written: free disk space");
     add("ledger-kept", now.ledger_mishaps, "nobody else touched the ledger", kKept);
+    add("ledger-whole", now.ledger_found, "the ledger was whole at the start",
+        "the ledger has a record of this; run \"cygnet ledger verify\", and find out who did it");
+    add("ledger-signed", now.ledger_key_error, "the heads of the ledger are signed",
+        "until they are, only the audit trail shows that nobody made the ledger anew");
   }
   if (!now.numbers_file.empty()) {
     add("number-store", now.numbers_error, "the number store gives numbers",
