@@ -19,7 +19,7 @@ bool TakeNumber(std::size_t digits, char after, std::string_view* text, int* val
 
 }  // namespace
 
-std::string UtcText(uint64_t ms) {
+std::string UtcMsText(uint64_t ms) {
   const auto seconds = static_cast<std::time_t>(ms / 1000);
   std::tm utc{};
   gmtime_r(&seconds, &utc);
@@ -45,7 +45,7 @@ std::optional<uint64_t> ParseUtc(std::string_view text) {
   const std::time_t seconds = timegm(&utc);
   if (seconds < 0) return std::nullopt;
   const uint64_t time = static_cast<uint64_t>(seconds) * 1000 + static_cast<uint64_t>(ms);
-  return UtcText(time) == text ? std::optional(time) : std::nullopt;
+  return UtcMsText(time) == text ? std::optional(time) : std::nullopt;
 }
 
 std::string DurationText(uint64_t ms) {

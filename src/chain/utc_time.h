@@ -9,8 +9,8 @@
 namespace cygnet {
 
 // `ms`: milliseconds since 1970, before the year 10000.
-std::string UtcText(uint64_t ms);
-// Accepts only the format of UtcText.
+std::string UtcMsText(uint64_t ms);
+// Accepts only the format of UtcMsText.
 std::optional<uint64_t> ParseUtc(std::string_view text);
 // "3 h 5 min", "12 s".
 std::string DurationText(uint64_t ms);

@@ -14,6 +14,7 @@
 #include "cli/doctor.h"
 #include "cli/exec.h"
 #include "cli/extcap.h"
+#include "cli/ledger_command.h"
 #include "cli/text.h"
 #include "client/json_fields.h"
 #include "client/metrics.h"
@@ -201,6 +202,7 @@ int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out
   const std::span<char* const> words(argv + 1, argc > 0 ? static_cast<std::size_t>(argc - 1) : 0);
   // Their words are their own.
   if (!words.empty() && IsCompanion(words[0])) return RunCompanion(argv + 1);
+  if (const auto status = RunLedgerCommand(words, connect, out, err)) return *status;
   const auto arguments = ParseArguments(words);
   if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
   if (arguments->object == Object::kExec) {

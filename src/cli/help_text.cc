@@ -55,6 +55,16 @@ constexpr Section kSections[] = {
     {"ledger", R"(  ledger [dev NAME | holder NAME] [spi SPI] [dst ADDRESS] [current]
         placements of each SA over time, and when each device or engine held each key;
         current: only keys that are held now
+  ledger verify [FILE ...] [--key KEY] [--head HASH@RECORD]
+        checks the chain of a ledger's files, also of a copy elsewhere without cygnetd; KEY: the
+        public key that must have signed, HASH@RECORD: a head that the audit trail has; without
+        FILE: the files of the daemon; exit status 3: the ledger is not what cygnetd wrote
+  ledger report [FILE ...] [--from TIME] [--to TIME] [dev NAME | holder NAME] [spi SPI]
+          [dst ADDRESS] [--key KEY] [--head HASH@RECORD]
+        who held which key in a time (UTC), how each was erased, and what is not known, from the
+        ledgers of one or more hosts; exit status 3: as of verify
+  ledger key
+        the public key that signs the heads of this host's ledger
 )"},
     {"stored", R"(  stored [show]
         files of the daemon: whether they are complete and can be written, and how many audit
@@ -121,8 +131,8 @@ constexpr std::string_view kUsage =
 constexpr std::string_view kNotes = R"(
 OBJECT and COMMAND may be shortened. -j prints JSON. "cygnet OBJECT help" describes one object.
 Exit status: 0 success, 1 wrong usage, 2 failure, 3 the answer is no (offload explain, doctor,
-stored, cluster). exec returns the status of its command, or 125 to 127; conformance: 1 a promise is broken,
-2 the plug-in cannot be opened.
+stored, cluster, ledger verify, ledger report). exec returns the status of its command, or 125 to
+127; conformance: 1 a promise is broken, 2 the plug-in cannot be opened.
 )";
 
 }  // namespace

@@ -39,6 +39,12 @@ std::string StoredText(const Json& stored) {
   if (const std::string mishaps = Text(stored, "ledger_mishaps"); !mishaps.empty()) {
     text += fmt::format("\tCHANGED BY OTHERS: {}\n", mishaps);
   }
+  if (const std::string found = Text(stored, "ledger_found"); !found.empty()) {
+    text += fmt::format("\tNOT WHOLE at this start: {}\n", found);
+  }
+  if (const std::string error = Text(stored, "ledger_key_error"); !error.empty()) {
+    text += fmt::format("\tits heads are not signed: {}\n", error);
+  }
   text += FileText("number store", Text(stored, "numbers_file"), "none");
   if (const std::string error = Text(stored, "numbers_error"); !error.empty()) {
     text += fmt::format("\tgives no numbers, SAs stop when theirs are used up: {}\n", error);
@@ -53,8 +59,9 @@ std::string StoredText(const Json& stored) {
 }
 
 bool StoredIsWell(const Json& stored) {
-  for (const char* field : {"restart_damage", "restart_error", "restart_mishaps", "ledger_error",
-                            "ledger_mishaps", "numbers_error", "numbers_loss"}) {
+  for (const char* field :
+       {"restart_damage", "restart_error", "restart_mishaps", "ledger_error", "ledger_mishaps",
+        "ledger_found", "ledger_key_error", "numbers_error", "numbers_loss"}) {
     if (!Text(stored, field).empty()) return false;
   }
   return Number(stored, "audit_lost") == 0;

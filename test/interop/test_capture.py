@@ -1,10 +1,8 @@
 #!/usr/bin/python3
 """Captures that explain: both sides of a device in one file, linked, with places, drops and keys. tshark reads them."""
 
-import copy
 import os
 import re
-import socket
 import subprocess
 import time
 
@@ -12,6 +10,7 @@ from scapy.layers.inet import IP, UDP
 
 import labkit
 import suite
+from journalkit import Journal
 from test_fips import Fips
 from test_placement import HOST, INNER_HOST, INNER_PEER, MARK, PEER, Placement
 
@@ -246,31 +245,8 @@ class Audited(Capturing):
     @classmethod
     def make_host(cls, name="host"):
         host = super().make_host(name)
-        cls.journal_path = os.path.join(cls.workdir, "journal")
-        cls.journal = cls.own(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        cls.journal.bind(cls.journal_path)
-        script = os.path.join(cls.workdir, "cygnetd")
-        with open(script, "w", encoding="ascii") as file:
-            file.write(f"""#!/bin/sh
-[ "$1" = inside ] || exec unshare --mount "$0" inside "$@"
-shift
-mount -t tmpfs none /run && mkdir -p /run/systemd/journal || exit 1
-ln -s {cls.journal_path} /run/systemd/journal/socket || exit 1
-exec {host.cygnet.daemon} "$@"
-""")
-        os.chmod(script, 0o700)
-        host.cygnet = copy.copy(host.cygnet)
-        host.cygnet.daemon = script
+        cls.journal = cls.own(Journal(host, cls.workdir))
         return host
-
-    def records(self):
-        texts = []
-        self.journal.setblocking(False)
-        try:
-            while True:
-                texts.append(self.journal.recv(65536).decode())
-        except BlockingIOError:
-            return texts
 
     def test_who_took_keys_is_on_record(self):
         key = os.urandom(20)
@@ -280,7 +256,7 @@ exec {host.cygnet.daemon} "$@"
         self.udp.sendto(MARK, (INNER_PEER, 9))
         path = self.finish(capture)
         self.assertTrue(os.path.exists(path + ".keys/esp_sa"))
-        records = self.records()
+        records = self.journal.records()
         self.assertTrue([r for r in records if "MESSAGE_ID=56d2474b2bed4eef9fa069f5c357683e" in r
                          and 'CYGNET_COMMAND={"command":"capture","device":"nic0","with_keys":true}' in r
                          and "CYGNET_PEER_UID=0" in r], records)

@@ -20,7 +20,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::string_view, 4> kHeadReasons = {"start", "file", "hour", "stop"};
 
 Json Begin(uint64_t time_ms, std::string_view event, const LedgerStamp& stamp) {
-  return {{"time", UtcText(time_ms)}, {"host", stamp.host}, {"boot", stamp.boot}, {"event", event}};
+  return {
+      {"time", UtcMsText(time_ms)}, {"host", stamp.host}, {"boot", stamp.boot}, {"event", event}};
 }
 
 // The line with its checksum.
@@ -62,9 +63,9 @@ std::string TextOf(std::string_view event, uint64_t time_ms, const LedgerKeyLine
   json["holder"] = entry.holder;
   json["kind"] = entry.holder_kind;
   json["identity"] = entry.identity;
-  json["from"] = UtcText(entry.from_ms);
+  json["from"] = UtcMsText(entry.from_ms);
   if (entry.until_ms != 0) {
-    json["until"] = UtcText(entry.until_ms);
+    json["until"] = UtcMsText(entry.until_ms);
     json["erased"] = entry.erased;
     json["note"] = entry.note;
   }
@@ -266,7 +267,7 @@ std::string HeadLineText(const ChainHead& head, HeadReason why, const HeadKey* k
                          uint64_t time_ms, const LedgerStamp& stamp) {
   const std::string_view reason = kHeadReasons[static_cast<std::size_t>(why)];
   const std::string hash = HexText(head.hash);
-  const std::string time = UtcText(time_ms);
+  const std::string time = UtcMsText(time_ms);
   const std::string of = std::to_string(head.number);
   const auto signature =
       key != nullptr
