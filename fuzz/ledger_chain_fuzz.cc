@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     cygnet::ChainHead head;
     text = cygnet::LinkedLines(text, &head);
   }
-  const std::size_t cut = (kind >> 1) * text.size() / 128;
+  const std::size_t cut = static_cast<std::size_t>(kind >> 1) * text.size() / 128;
   const auto verdict =
       Check(std::string_view(text).substr(0, cut), std::string_view(text).substr(cut));
   CYGNET_CHECK(!verdict.problems.empty());  // record 3 has another hash, or does not exist
