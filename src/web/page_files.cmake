@@ -3,12 +3,15 @@
 
 # /drops.js: what each reason means, as the daemon's own table says.
 file(READ ${REASONS} source)
-string(REGEX MATCHALL "{\"[a-z-]+\",[ \n]*\"[^\";]*\"" pairs "${source}")
+# In CMake's lists it would part two elements.
+string(REPLACE ";" "@semicolon@" source "${source}")
+string(REGEX MATCHALL "{\"[a-z-]+\",[ \n]*\"[^\"]*\"" pairs "${source}")
 set(drops "// Made of src/packet/drop_reason.cc.\n\"use strict\";\n\nexport const DROPS = {\n")
 foreach(pair ${pairs})
   string(REGEX REPLACE "^{(\"[a-z-]+\"),[ \n]*(.*)$" "  \\1: \\2,\n" row "${pair}")
   string(APPEND drops "${row}")
 endforeach()
+string(REPLACE "@semicolon@" ";" drops "${drops}")
 string(APPEND drops "};\n")
 file(WRITE ${OUT}.drops.js "${drops}")
 
