@@ -267,6 +267,10 @@ std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const EgressRoute& route
 }
 
 void HostNetwork::Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily family) {
+  // The request makes an operator's permanent entry an ordinary one (kernel: __neigh_update).
+  const auto known =
+      LookupNeighbour({.ifindex = ifindex, .gateway = neighbour, .source = {}}, family);
+  if (known.has_value() && !known->stale) return;
   Buffer buffer;
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_NEWNEIGH;
