@@ -8,9 +8,9 @@
 #include "chain/utc_time.h"
 #include "cli/arguments_parts.h"
 #include "cli/cygnet.h"
-#include "client/json_fields.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
+#include "client/json_fields.h"
 
 namespace cygnet {
 namespace {

@@ -18,7 +18,7 @@ SimNicPluginSetup* next_setup = nullptr;
 class Copies {
  public:
   explicit Copies(const cygnet_driver_host* services)
-      : services_(services), of_(kPackets), cache_(&pools_) {}
+      : services_(services), of_(kPackets + kLarge), cache_(&pools_) {}
   ~Copies() {
     for (cygnet_packet*& view : of_) Free(&view);
   }
@@ -27,13 +27,14 @@ class Copies {
   // nullptr: no packet is free.
   Packet* Copy(cygnet_packet* view) {
     const std::lock_guard lock(mutex_);
-    Packet* packet = cache_.small.Take();
+    const bool small = view->capacity == pools_.small.capacity();
+    Packet* packet = small ? cache_.small.Take() : cache_.large.Take();
     if (packet == nullptr) return nullptr;
     if (view->capacity != packet->capacity) {
       cache_.Give(packet);
       return nullptr;
     }
-    cygnet_packet** original = &of_[pools_.small.index(packet)];
+    cygnet_packet** original = &of_[IndexOf(*packet)];
     Free(original);  // the NIC has dropped its copy
     *original = view;
     packet->head = view->head;
@@ -52,8 +53,9 @@ class Copies {
   // has no packet for one that the NIC has made itself.
   cygnet_packet* Return(Packet* packet) {
     const std::lock_guard lock(mutex_);
-    cygnet_packet* view = std::exchange(of_[pools_.small.index(packet)], nullptr);
+    cygnet_packet* view = std::exchange(of_[IndexOf(*packet)], nullptr);
     if (view == nullptr && services_->packet_alloc(context(), &view, 1) == 0) view = nullptr;
+    if (view != nullptr && view->capacity < packet->head + packet->length) Free(&view);
     if (view != nullptr) {
       view->head = packet->head;
       view->length = packet->length;
@@ -74,13 +76,18 @@ class Copies {
 
  private:
   static constexpr uint32_t kPackets = 4096;
+  static constexpr uint32_t kLarge = 1024;  // for jumbo frames
+  std::size_t IndexOf(const Packet& packet) const {
+    const bool small = packet.pool == &pools_.small;
+    return small ? pools_.small.index(&packet) : kPackets + pools_.large.index(&packet);
+  }
   void Free(cygnet_packet** view) {
     if (*view != nullptr) services_->packet_free(context(), view, 1);
     *view = nullptr;
   }
   const cygnet_driver_host* const services_;
   std::mutex mutex_;
-  PacketPools pools_{kPackets, 1};
+  PacketPools pools_{kPackets, 1, kLarge};
   std::vector<cygnet_packet*> of_;
   PacketCaches cache_;
 };

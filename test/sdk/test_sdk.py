@@ -42,12 +42,14 @@ class Sdk(unittest.TestCase):
         # Only this folder's rules: the whole tree need not be built.
         run("cmake", f"-DCMAKE_INSTALL_PREFIX={prefix}", "-P", BUILD / "systemd/cmake_install.cmake")
         files = sorted(p.relative_to(prefix).as_posix() for p in prefix.rglob("*") if p.is_file())
-        self.assertEqual(files, ["lib/systemd/system/cygnet-fence.service", "lib/systemd/system/cygnetd.service",
-                                 "lib/sysusers.d/cygnet.conf", "share/cygnet/af-xdp.conf", "share/cygnet/ike-daemon.conf"])
+        self.assertEqual(files, ["lib/systemd/system/cygnet-fence.service", "lib/systemd/system/cygnet-web.service",
+                                 "lib/systemd/system/cygnetd.service", "lib/sysusers.d/cygnet.conf",
+                                 "share/cygnet/af-xdp.conf", "share/cygnet/alerts.yml", "share/cygnet/cygnet.json",
+                                 "share/cygnet/ike-daemon.conf"])
         for name in files:
             text = (prefix / name).read_text()
             self.assertNotIn("/usr/local/", re.sub(r"(?m)^#.*$", "", text), name)
-        self.assertIn(f"ExecStart={prefix}/sbin/cygnetd ", (prefix / files[1]).read_text())
+        self.assertIn(f"ExecStart={prefix}/sbin/cygnetd ", (prefix / files[2]).read_text())
 
     def test_headers_are_c_and_cxx(self):
         for header in sorted((self.prefix / "include/cygnet").glob("*.h")):
