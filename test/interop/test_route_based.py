@@ -5,6 +5,7 @@ strongSwan (if_id_in, if_id_out), and that pluto makes itself (ipsec-interface).
 import unittest
 
 from ikekit import INNER, NETS, IkeCase, Pluto, StrongswanCase, pluto_connection
+from labkit import LabError
 from rawwire import sysctl
 import suite
 
@@ -63,7 +64,8 @@ class Strongswan(StrongswanCase):
         under_shim(self.west, "ip", "link", "del", "ipsec7")
         with self.watched():
             self.west.ns.ip(f"route replace {NETS[4][1]} via 192.0.2.2 dev nic0 src {INNER[4][0]}")
-            self.assertFalse(self.ping(count=1, check=False))
+            silence = self.west.ns.run(["ping", "-q", "-c2", "-i0.1", "-W0.5", "-I", INNER[4][0], INNER[4][1]], check=False)
+            self.assertIn(" 0 received", silence.stdout)
             under_shim(self.west, "ip", "link", "add", "ipsec7", "up", "type", "xfrm", "dev", "nic0",
                        "if_id", str(IF_ID))
             route(0, self.west, "ipsec7")
@@ -94,6 +96,23 @@ class Libreswan(IkeCase):
     def interfaces(self, host):
         return {t["name"]: t for t in host.show("tunnel")}
 
+    def kill_pluto(self):
+        """One that finds the interface when it starts takes no connection, as with the kernel's."""
+        pluto = self.daemons[0]
+        pluto.kill()
+        self.west.xfrm("state flush")  # as Debian's unit does
+        self.assertIn("ipsec1", self.interfaces(self.west))
+        connection = pluto_connection(0, ipsec_interface="yes")
+        with self.assertRaises(LabError):
+            pluto.start(connection)
+        self.assertIn("conflict ipsec1 already exist", pluto.log())
+        pluto.kill()
+        self.west.ns.ip("link del ipsec1")
+        pluto.start(connection)
+        pluto.initiate()
+        route(0, self.west, "ipsec1")
+        self.ping_until()
+
     def test_pluto_makes_its_interface(self):
         spis = self.connect(rekey="yes")
         for side, host in enumerate(self.hosts):
@@ -114,6 +133,7 @@ class Libreswan(IkeCase):
                               "new SAs", 15)
                 spis = self.spis(self.west)
             self.finish(flows)
+        self.kill_pluto()
         for daemon in self.daemons:
             daemon.forget()
         self.wait_for_none()
