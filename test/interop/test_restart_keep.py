@@ -197,6 +197,18 @@ class Supervisor(Kept):
         for spi in (SPI_W, SPI_E):
             self.assertEqual(self.where(self.west, spi), ("crypto", "requested"))
 
+    def test_a_wire_of_another_mtu_gets_another_ring(self):
+        """A ring that was opened for a larger MTU stays while the MTU falls; the next daemon must not read
+        it as one of smaller slots, which would find headers in the middle of frames."""
+        for mtu in (8000, 3000):
+            for host in (self.west, self.east):
+                host.ns.ip(f"link set wire0 mtu {mtu}")
+            self.wait_for(lambda mtu=mtu: self.west.show("dev")[0]["mtu"] == min(mtu, 2226), "the MTU")
+        self.addCleanup(lambda: [host.ns.ip("link set wire0 mtu 1500") for host in (self.west, self.east)])
+        self.west.restart(signal.SIGUSR1)
+        text = self.west.ns.run(["ping", "-c200", "-i0.01", "-W5", "-q", "-I", IN_WEST, IN_EAST]).stdout
+        self.assertIn(" 0% packet loss", text)
+
     def text_of_workers(self):
         tasks = f"/proc/{self.west.child()}/task"
         names = []

@@ -26,7 +26,11 @@ namespace cygnet {
 namespace {
 
 constexpr uint32_t kRxFrames = 4096;
-constexpr uint32_t kRxJumboFrames = 2048;  // of 16 KiB: 32 MiB
+// Of 16 KiB: 30 MiB. Slots of more than 4 KiB. The kernel tells nothing of a ring that was kept but
+// its length, so no two sizes of slots may make rings of one length, now or in earlier versions,
+// whose lengths are powers of two.
+constexpr uint32_t kRxJumboFrames = 1920;
+static_assert(std::has_single_bit(kRxFrames) && !std::has_single_bit(kRxJumboFrames));
 constexpr uint32_t kTxFrames = 1024;
 constexpr uint32_t kTxDataOffset = TPACKET2_HDRLEN - sizeof(sockaddr_ll);
 constexpr int kTxWaitMs = 2;
