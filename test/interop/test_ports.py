@@ -170,8 +170,12 @@ class Ports(suite.Case):
         before = [cpu_ns(west.daemon.pid, f"cygnet-w{i}") for i in (0, 1)]
         # TapTest covers that answers from one worker do not draw flows to it.
         self.ping(east, 1)
+        arrived = self.wire_stats(west)["rx_packets"]
         count = self.flows_keep_their_order(west, east)
         self.assertGreater(count, 8 * 400 // 2)
+        # No worker reads what another one sends.
+        self.assertLess(self.wire_stats(west)["rx_packets"] - arrived, 100)
+        self.assertNotIn("in-no-policy", west.drops())
         spent = [cpu_ns(west.daemon.pid, f"cygnet-w{i}") - before[i] for i in (0, 1)]
         self.assertGreater(min(spent), max(spent) / 20, f"one worker had it all: {spent}")
 

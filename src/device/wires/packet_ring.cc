@@ -1,6 +1,7 @@
 #include "device/wires/packet_ring.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "base/errno_error.h"
@@ -74,6 +76,20 @@ uint32_t ReceiveFrames(uint32_t frame_bytes) {
   return frame_bytes > 4096 ? kRxJumboFrames : kRxFrames;
 }
 
+// The kernel does not ask the sockets of a fanout for PACKET_IGNORE_OUTGOING. Each drops them
+// itself.
+bool IgnoreOwnFrames(int fd) {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+  };
+  const sock_fprog program{.len = std::size(code), .filter = code};
+  return SetOption(fd, PACKET_IGNORE_OUTGOING, int{1}) &&
+         setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
 uint32_t FanoutOf(const RingParams& params) {
   return params.fanout_group == 0 ? 0 : params.fanout_group | PACKET_FANOUT_HASH << 16;
 }
@@ -120,8 +136,7 @@ Status OpenReceiveRing(const RingParams& params, PacketRing* ring) {
   if (fd < 0) return ErrnoError("open AF_PACKET socket");
   // Version 2 wakes the reader per frame; version 3 waits for blocks and costs milliseconds.
   if (!SetOption(fd, PACKET_VERSION, int{TPACKET_V2}) || !SetOption(fd, PACKET_VNET_HDR, int{1}) ||
-      !SetOption(fd, PACKET_IGNORE_OUTGOING, int{1}) ||
-      !SetOption(fd, PACKET_COPY_THRESH, int{1})) {
+      !SetOption(fd, PACKET_COPY_THRESH, int{1}) || !IgnoreOwnFrames(fd)) {
     return ErrnoError("set AF_PACKET receive options");
   }
   // Frames above the MTU (super-packets of a virtual wire) use the socket's queue instead.
@@ -151,7 +166,8 @@ bool AdoptReceiveRing(const RingParams& params, UniqueFd fd, PacketRing* ring) {
   }
   ring->fd = std::move(fd);
   ring->searching = true;
-  if (!SuperSender::Prepare(ring->fd.get())) return false;  // an earlier version did not send by it
+  // An earlier version did not send by it, and read its own frames.
+  if (!SuperSender::Prepare(ring->fd.get()) || !IgnoreOwnFrames(ring->fd.get())) return false;
   const uint32_t frame_bytes = RingFrameBytes(params.mtu);
   return MapFrames(frame_bytes, ReceiveFrames(frame_bytes), ring);
 }
