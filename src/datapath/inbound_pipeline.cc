@@ -127,6 +127,8 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   }
   // A fragment gets here only with a device's mark, and no device opens fragments.
   if (ip.fragment) return Drop(*item, DropReason::kInDeviceStale);
+  // What is inside was no super-packet when it was sealed, whatever this frame's sender claims.
+  if (item->packet->gso_type != GsoType::kNone) return Drop(*item, DropReason::kPortBadFrame);
   switch (item->esp.kind) {
     case WireKind::kEspTooShort:
       return Drop(*item, DropReason::kInTooShort);

@@ -149,6 +149,37 @@ INSTANTIATE_TEST_SUITE_P(Kinds, SuperPacketTest,
                                          Kind{"UdpV6", kV6, GsoType::kUdp}),
                          [](const auto& kind) { return kind.param.name; });
 
+// --- ESP that claims to be a super-packet ---
+
+// The sender of a frame on a virtual wire writes its virtio header, which no ICV covers.
+class FalseSuperPacketTest : public testing::TestWithParam<GsoType> {};
+INSTANTIATE_TEST_SUITE_P(Types, FalseSuperPacketTest,
+                         testing::Values(GsoType::kNone, GsoType::kTcpV4, GsoType::kTcpV6,
+                                         GsoType::kUdp));
+
+TEST_P(FalseSuperPacketTest, IsNotOpened) {
+  for (const bool in_udp : {false, true}) {
+    if (in_udp && GetParam() == GsoType::kUdp) continue;  // below
+    TestPair pair;
+    pair.Protect(in_udp ? test::SaOptions{.encap = test::NatT()} : test::SaOptions{}, "10.1.0.0/16",
+                 "10.2.0.0/16");
+    const Bytes clear = test::Frame(test::Tcp(kV4, {}, Pattern(1000)));
+    const std::vector<Bytes> wire = pair.a.Send(clear);
+    ASSERT_THAT(wire, SizeIs(1));
+    Packet* packet = test::MakePacket(&pair.pools, wire[0]);
+    packet->csum_partial = GetParam() != GsoType::kNone;
+    packet->csum_start = 34;
+    packet->csum_offset = GetParam() == GsoType::kUdp ? 6 : 16;
+    packet->gso_type = GetParam();
+    packet->gso_size = packet->csum_partial ? 8 : 0;
+    pair.b.wire_port().arriving.push_back(packet);
+    pair.b.Run();
+    const bool honest = GetParam() == GsoType::kNone;
+    EXPECT_EQ(pair.b.ToHost(), honest ? std::vector<Bytes>{clear} : std::vector<Bytes>{});
+    EXPECT_EQ(pair.b.Drops(DropReason::kPortBadFrame), honest ? 0u : 1u);
+  }
+}
+
 // --- ESP in UDP that came as one ---
 
 // Datagrams of A as one super-packet, with `front` before them.
