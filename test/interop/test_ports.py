@@ -259,7 +259,7 @@ class Ports(suite.Case):
             self.assertEqual(host.drops(), {})
 
     def test_esp_in_udp_crosses_together(self):
-        west, east = self.pair({"driver": "auto", "offload": "no"})
+        west, east = self.pair({"driver": "af_packet", "offload": "no", "udp_segmentation": "on"})
         for me, host in enumerate((west, east)):
             suite.xfrm_batch(host, ["state flush", "policy flush"])
             tunnel(host, me, "encap espinudp 4500 4500 0.0.0.0")

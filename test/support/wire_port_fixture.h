@@ -18,7 +18,9 @@ class WirePortTest : public PortTest, public testing::WithParamInterface<std::st
     auto far = OpenWire(kAfPacket, Params("wb"));
     ASSERT_TRUE(far) << far.error().message;
     far_ = *std::move(far);
-    auto near = OpenWire(GetParam(), Params("wa", queues));
+    auto params = Params("wa", queues);
+    if (!near_options_.empty()) params.options = OptionsOf(GetParam(), near_options_);
+    auto near = OpenWire(GetParam(), params);
     if (!near && GetParam() == kAfXdp) GTEST_SKIP() << near.error().message;
     ASSERT_TRUE(near) << near.error().message;
     near_ = *std::move(near);
@@ -62,6 +64,7 @@ class WirePortTest : public PortTest, public testing::WithParamInterface<std::st
   void ClearDrops() {
     for (auto& count : user.drops.count) count.store(0);
   }
+  std::string near_options_;  // lines of a [[device]] table
   std::unique_ptr<Port> far_, near_;
 };
 

@@ -23,6 +23,33 @@
 namespace cygnet {
 namespace {
 
+enum class Segmentation : uint8_t { kAuto, kOn, kOff };
+
+constexpr std::array<NamedValue<Segmentation>, 3> kSegmentations = {{
+    {"auto", Segmentation::kAuto},
+    {"on", Segmentation::kOn},
+    {"off", Segmentation::kOff},
+}};
+
+struct PacketOptions {
+  Segmentation segmentation = Segmentation::kAuto;
+};
+
+const std::vector<Field<PacketOptions>>& PacketFields() {
+  static const std::vector<Field<PacketOptions>> kFields = {
+      {"udp_segmentation", &PacketOptions::segmentation,
+       OneOf(std::span<const NamedValue<Segmentation>>(kSegmentations)),
+       "whether ESP in UDP is handed over in runs that kernel or NIC cut"},
+  };
+  return kFields;
+}
+
+// Virtual wires hand frames to the other end uncut, where a capture would see one long datagram.
+bool JoinsDatagrams(Segmentation segmentation, const WireFacts& facts) {
+  const bool uncut = facts.kernel_driver == "veth" || facts.kernel_driver == "tun";
+  return segmentation == Segmentation::kOn || (segmentation == Segmentation::kAuto && !uncut);
+}
+
 class PacketSocketPort final : public Port {
  public:
   static Result<std::unique_ptr<Port>> Create(const DriverParams& params);
@@ -45,6 +72,7 @@ class PacketSocketPort final : public Port {
 
  private:
   struct Rings {
+    explicit Rings(bool joins) : supers(joins) {}
     PacketRing rx;  // its socket sends super-packets
     TransmitRing tx;
     SuperSender supers;
@@ -81,11 +109,14 @@ class PacketSocketPort final : public Port {
   std::string device_;
   DescriptorKeeper* keeper_ = nullptr;  // nullptr: no socket outlives the process
   uint32_t count_ = 0;                  // queues
+  bool joins_ = false;                  // datagrams of ESP, for the kernel to cut
   WireState wire_;
   std::vector<std::unique_ptr<Queue>> queues_;
 };
 
 Result<std::unique_ptr<Port>> PacketSocketPort::Create(const DriverParams& params) {
+  const auto options = ReadOptions(params.options, PacketFields());
+  if (!options) return options.error();
   const auto facts = TakeWire(params.wire);
   if (!facts) return facts.error();
   std::unique_ptr<PacketSocketPort> port(new PacketSocketPort);
@@ -93,6 +124,7 @@ Result<std::unique_ptr<Port>> PacketSocketPort::Create(const DriverParams& param
   port->device_ = params.name;
   port->keeper_ = params.keeper;
   port->count_ = params.queues;
+  port->joins_ = JoinsDatagrams(options->segmentation, *facts);
   port->wire_.Start(facts->mac, facts->mtu);
   const PortLink link{.ifindex = facts->ifindex, .mtu = facts->mtu};
   Result<std::vector<std::unique_ptr<Rings>>> rings = port->AdoptRings(link);
@@ -114,7 +146,7 @@ RingParams PacketSocketPort::ParamsOf(const PortLink& link) const {
 
 Result<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::OpenRings(
     const PortLink& link) const {
-  auto rings = std::make_unique<Rings>();
+  auto rings = std::make_unique<Rings>(joins_);
   CYGNET_RETURN_IF_ERROR(OpenReceiveRing(ParamsOf(link), &rings->rx));
   CYGNET_RETURN_IF_ERROR(rings->tx.Open(ParamsOf(link)));
   return rings;
@@ -162,7 +194,7 @@ std::vector<std::unique_ptr<PacketSocketPort::Rings>> PacketSocketPort::AdoptRin
   for (;;) {
     UniqueFd fd = keeper_->Take(KeptName(all.size()));
     if (!fd.valid()) break;
-    auto rings = std::make_unique<Rings>();
+    auto rings = std::make_unique<Rings>(joins_);
     fit = fit && AdoptReceiveRing(ParamsOf(link), std::move(fd), &rings->rx) &&
           AdoptSender(all.size(), link, &rings->tx).has_value();
     all.push_back(std::move(rings));
@@ -340,6 +372,12 @@ PortStats PacketSocketPort::stats() const {
 extern const DriverInfo kAfPacketDriver = {
     .name = "af_packet",
     .help = "a plain wire interface through AF_PACKET rings; all cryptography on the CPU",
+    .keys = [] { return InfoOf(PacketFields()); },
+    .check = [](const Options& options) -> Result<DeviceOptions> {
+      const auto read = ReadOptions(options, PacketFields());
+      if (!read) return read.error();
+      return DeviceOptions{.options = ShowOptions(options, PacketFields(), *read)};
+    },
     .open = PacketSocketPort::Create,
     .probe =
         [](const WireFacts&) {

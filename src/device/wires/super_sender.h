@@ -14,6 +14,9 @@ namespace cygnet {
 
 class SuperSender {
  public:
+  // `joins`: datagrams may go as one, see RunOf.
+  explicit SuperSender(bool joins) : cuts_datagrams_(joins) {}
+
   // Of the receive ring's socket: it has the virtio header that a transmit ring has no room for.
   // Calling it again does no harm. False: errno has the cause.
   static bool Prepare(int fd);
@@ -39,7 +42,7 @@ class SuperSender {
   DropReason SendParts(int fd, std::span<iovec> parts);
 
   int waits_ = 0;  // left for this batch
-  bool cuts_datagrams_ = true;
+  bool cuts_datagrams_;
 };
 
 }  // namespace cygnet

@@ -18,6 +18,8 @@ const char* const kCutting =
 
 class SuperSenderTest : public WirePortTest {
  protected:
+  SuperSenderTest() { near_options_ = "udp_segmentation = 'on'\n"; }
+
   // Of one flow, sealed, with the number as its identification.
   Packet* Sealed(uint16_t number, std::size_t bytes = 500) {
     Packet* packet = MakeFrame(std::string(bytes, static_cast<char>('a' + number % 26)));
@@ -146,6 +148,14 @@ TEST_P(SuperSenderTest, SealedDatagramsOfOneFlowGoAsOne) {
   EXPECT_EQ(near_->stats().tx_bytes, 5 * (kUpperAt + 8) + 4 * 500u + 100);
 }
 
+TEST_P(SuperSenderTest, NothingIsJoinedOnAWireThatDoesNotCut) {
+  near_options_.clear();
+  Open();
+  if (near_ == nullptr) return;
+  SendAll({Sealed(1), Sealed(2), Sealed(3)});
+  EXPECT_EQ(Arrived(3).size(), 3u);
+}
+
 // Every byte but the UDP checksum is as it was sealed.
 TEST_P(SuperSenderTest, WhatTheKernelCutsIsWhatWasSealed) {
   Open();
@@ -190,7 +200,7 @@ TEST_P(SuperSenderTest, WhatDiffersIsNotJoined) {
          StoreBe16(p->data() + kEthernetHeader + 2, 529);
          StoreBe16(p->data() + kUpperAt + 4, 509);
        }}};
-  const SuperSender sender;
+  const SuperSender sender(true);
   for (const auto& [name, change] : changes) {
     Packet* packets[] = {Sealed(1), Sealed(2), Sealed(3)};
     EXPECT_EQ(sender.RunOf(packets), 3u);
@@ -201,7 +211,7 @@ TEST_P(SuperSenderTest, WhatDiffersIsNotJoined) {
 }
 
 TEST_P(SuperSenderTest, ARunEndsWithTheShorterAndAtTheLargestPacket) {
-  const SuperSender sender;
+  const SuperSender sender(true);
   std::vector<Packet*> packets = {Sealed(0), Sealed(1, 400), Sealed(2)};
   EXPECT_EQ(sender.RunOf(packets), 2u);
   for (Packet* packet : packets) user.sink.Recycle(packet);
