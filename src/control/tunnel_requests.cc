@@ -39,11 +39,13 @@ Status SetFlags(int32_t ifindex, const LinkRequest& request, const std::string& 
   return TellKernel(RTM_NEWLINK, link, request.rest, name);
 }
 
-// As dev_valid_name() of the kernel; a pattern for the kernel to fill in ("ipsec%d") is not one.
+// As dev_valid_name() of the kernel, but only what logs and terminals can show. A pattern for the
+// kernel to fill in ("ipsec%d") is not a name.
 bool IsName(const std::string& name) {
-  constexpr std::string_view kNever = "/:% \t\n\v\f\r";
-  return !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
-         name.find_first_of(kNever) == std::string::npos;
+  const bool shown = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return c > ' ' && c <= '~' && c != '/' && c != ':' && c != '%';
+  });
+  return !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." && shown;
 }
 
 std::string NameAt(uint32_t ifindex) {
@@ -57,6 +59,21 @@ std::string Word(std::string text) {
       text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c > '~' || c == '='; },
       '_');
   return text;
+}
+
+// Of those that clients made and suspect(spec, ifindex) names, those without an interface.
+template <typename Suspect>
+void ForgetDeleted(TunnelControl* tunnels, Suspect suspect) {
+  std::vector<std::string> gone;
+  tunnels->ForEach([&](const TunnelSpec& spec, int32_t ifindex) {
+    if (spec.made_by.empty() || !suspect(spec, ifindex)) return;
+    if (!tunnels->InterfaceExists(spec.name)) gone.push_back(spec.name);
+  });
+  for (const std::string& name : gone) {
+    Log(LogLevel::kWarning,
+        "tunnel " + name + ": its interface was deleted; policies and SAs that need it block");
+    (void)tunnels->Remove(name);
+  }
 }
 
 }  // namespace
@@ -74,6 +91,10 @@ Status TunnelRequests::NewLink(const LinkRequest& request, const std::string& by
                                               " is not supported here: use kind xfrm, or a "
                                               "[[tunnel]] with a mark in cygnetd.toml");
   }
+  // The kernel's event may not be read yet; of another network namespace, none comes.
+  ForgetDeleted(parts_.tunnels, [&request](const TunnelSpec& spec, int32_t) {
+    return spec.name == request.name || spec.if_id == request.if_id;
+  });
   if (const TunnelSpec* spec = Find(request)) {
     if (request.create && request.exclusive) {
       return MakeError(Errc::kExists, spec->name + " exists, with " + IdentityOf(*spec));
@@ -137,10 +158,7 @@ Status TunnelRequests::Create(const LinkRequest& request, const std::string& by)
                         .persist = true,
                         .made_by = Word(by)};
   CYGNET_RETURN_IF_ERROR(Add(spec));
-  // An interface of the kernel's is down until somebody sets it up.
-  LinkRequest setup = request;
-  setup.flags_change |= IFF_UP;
-  if (const Status set = SetFlags(IfindexOf(spec.name), setup, spec.name); !set) {
+  if (const Status set = SetFlags(IfindexOf(spec.name), request, spec.name); !set) {
     (void)Delete(spec.name);
     return set;
   }
@@ -265,19 +283,10 @@ void TunnelRequests::Adopt() {
 
 void TunnelRequests::OnLinkChanges(const LinkChanges& changes) {
   if (changes.gone.empty() && !changes.lost) return;
-  std::vector<std::string> gone;
-  parts_.tunnels->ForEach([&](const TunnelSpec& spec, int32_t ifindex) {
-    const bool named =
-        std::find(changes.gone.begin(), changes.gone.end(), ifindex) != changes.gone.end();
-    if (spec.made_by.empty() || !(named || changes.lost)) return;
-    if (!parts_.tunnels->InterfaceExists(spec.name)) gone.push_back(spec.name);
+  ForgetDeleted(parts_.tunnels, [&changes](const TunnelSpec&, int32_t ifindex) {
+    return changes.lost ||
+           std::find(changes.gone.begin(), changes.gone.end(), ifindex) != changes.gone.end();
   });
-  for (const std::string& name : gone) {
-    Log(LogLevel::kWarning, "tunnel " + name +
-                                ": its interface was deleted; policies and SAs that "
-                                "need it block");
-    (void)parts_.tunnels->Remove(name);
-  }
 }
 
 }  // namespace cygnet

@@ -135,7 +135,8 @@ def threads():
     return sorted(results)
 
 
-def odd(case):
+def odd():
+    """{case: answer}"""
     number = struct.pack("=I", 3)
 
     def request(data, more=name("t3"), flags=CREATE | EXCL, ifindex=0):
@@ -146,13 +147,17 @@ def odd(case):
     requests = {"no id": request(b""), "id 0": request(attribute(IF_ID, bytes(4))),
                 "short id": request(attribute(IF_ID, b"\1")),
                 "pattern": request(if_id, name("t%d")),
+                "not shown": request(if_id, attribute(IFNAME, b"t\x1b[31m\xff\0")),
                 "no such dev": request(attribute(1, struct.pack("=I", 54321)) + if_id),
                 "index": request(if_id, ifindex=12345),
                 "alias": request(if_id, name("t3") + attribute(20, b"mine\0")),
                 "no create": request(if_id, flags=0)}
     client = Client(EXT_ACK)
-    client.socket.send(requests[case])
-    return client.answers(1)[0]
+    answers = {}
+    for case, request in requests.items():
+        client.socket.send(request)
+        answers[case] = client.answers(1)[0]
+    return answers
 
 
 def many(count):

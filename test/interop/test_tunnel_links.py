@@ -6,15 +6,17 @@ import json
 import os
 import re
 import signal
-import suite
-from labkit import connect
+import unittest
 
-OUTER = {"a": "192.0.2.1", "b": "192.0.2.2"}
+import labkit
+import suite
+from labkit import Namespace
+
 XFRMI = "/usr/lib/ipsec/xfrmi"
 
 
 class LinkCase(suite.Case):
-    """Two hosts; tunnel interfaces only as clients make them, but for one of the configuration."""
+    """Tunnel interfaces only as clients make them, but for one of the configuration."""
 
     @classmethod
     def config(cls, host):
@@ -26,11 +28,12 @@ class LinkCase(suite.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.a, cls.b = cls.make_host("a"), cls.make_host("b")
-        connect(cls.a, cls.b)
-        for host in (cls.a, cls.b):
-            host.start(config=cls.config(host))
-            host.ns.ip(f"addr add {OUTER[host.name]}/24 dev nic0")
+        cls.a = cls.make_host("a")
+        cls.a.ns.ip("link add wire0 type veth peer name far")
+        for end in ("wire0", "far"):
+            cls.a.ns.ip(f"link set {end} up")
+        cls.a.start(config=cls.config(cls.a))
+        cls.a.ns.ip("addr add 192.0.2.1/24 dev nic0")
 
     def tearDown(self):
         for tunnel in self.tunnels():
@@ -161,8 +164,42 @@ class Requests(LinkCase):
     def test_an_interface_deleted_by_others_is_forgotten(self):
         self.link("add t1 type xfrm dev nic0 if_id 1")
         self.a.ns.ip("link del t1")
+        self.link("add t1 type xfrm dev nic0 if_id 1")  # at once
+        self.a.ns.ip("link del t1")
         self.wait_for(lambda: self.tunnel("t1") is None, "the tunnel to go")
-        self.link("add t1 type xfrm dev nic0 if_id 1")
+
+    def test_one_deleted_elsewhere_is_forgotten_when_it_is_in_the_way(self):
+        """In another network namespace, whose events cygnetd does not get."""
+        other = Namespace("other")
+        self.addCleanup(other.close)
+        for again in ("t1", "t2"):  # the name, and the if_id, are free again
+            self.link("add t1 type xfrm dev nic0 if_id 1")
+            self.a.ns.ip(f"link set t1 netns {other.holder.pid}")
+            self.refused(f"add {again} type xfrm dev nic0 if_id 1", "t1")  # it works there
+            other.ip("link del t1")
+            self.link(f"add {again} type xfrm dev nic0 if_id 1")
+            self.link(f"del {again}")
+            self.assertEqual([t["name"] for t in self.tunnels()], ["fixed"])
+
+    def test_a_new_one_is_down_until_it_has_its_mark(self):
+        """Programs that watch never see it up before they can know it, and it sends nothing by itself."""
+        path = os.path.join(self.workdir, "seen")
+        with open(path, "w", encoding="utf-8") as f:
+            watch = self.a.ns.popen([self.a.cygnet.command, "exec", "--", "ip", "-d", "-o", "monitor", "link"], stdout=f)
+
+        def seen():
+            with open(path, encoding="utf-8") as f:
+                return [line for line in f if " t1" in line or " end" in line]
+        self.wait_for(lambda: self.a.ns.ip("link set lo alias end") and seen(), "the first event")
+        for up in ("", "up "):
+            self.link(f"add t1 {up}type xfrm dev nic0 if_id 1")
+            self.link("del t1")
+        self.wait_for(lambda: len([line for line in seen() if line.startswith("Deleted")]) == 2, "the last event")
+        labkit.end(watch)
+        up = [line for line in seen() if " t1" in line and ",UP" in line]
+        self.assertTrue(up)
+        for line in up:
+            self.assertIn("xfrm if_id 0x1", line)
 
 
 class Restarts(LinkCase):
@@ -230,16 +267,18 @@ class Datagrams(LinkCase):
             self.assertEqual(self.client("refused", option), [7, -17])
 
     def test_what_ip_never_sends(self):
+        answers = self.client("odd")
         for case, error, text in (("no id", -22, "if_id must be non zero"),
                                   ("id 0", -22, "if_id must be non zero"),
                                   ("short id", -34, "IFLA_XFRM_IF_ID is too short"),
                                   ("pattern", -22, "is not a name of an interface"),
+                                  ("not shown", -22, '"t_[31m_" is not a name of an interface'),
                                   ("no such dev", -19, "dev does not exist"),
                                   ("index", -95, "index of a tunnel interface cannot be chosen"),
                                   ("alias", -95, "alias of a tunnel interface"),
                                   ("no create", -19, "")):
             with self.subTest(case):
-                seq, got, said = self.client("odd", case)
+                seq, got, said = answers[case]
                 self.assertEqual((seq, got), (5, error))
                 self.assertIn(text, said)
         self.assertEqual([t["name"] for t in self.tunnels()], ["fixed"])
@@ -250,12 +289,16 @@ class Datagrams(LinkCase):
 
 
 class Many(LinkCase):
+    @classmethod
+    def setUpClass(cls):
+        if "CYGNET_MANY_TUNNELS" not in os.environ:
+            raise unittest.SkipTest("a minute: with the long tests")
+        super().setUpClass()
+
     def tearDown(self):
         """They end with their namespace."""
 
     def test_clients_cannot_have_any_number(self):
-        if "CYGNET_MANY_TUNNELS" not in os.environ:
-            self.skipTest("a minute: with the long tests")
         client = ["python3", Datagrams.CLIENT, "many", "1001"]
         made, last = json.loads(self.under_shim(client, timeout=800).stdout)
         self.assertEqual(made, 1000)

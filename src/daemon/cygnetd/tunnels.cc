@@ -39,7 +39,7 @@ Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) con
   const std::size_t descriptors = (path_->tunnels.size() + 1) * config_.workers;
   const bool by_client = !spec.made_by.empty();
   if (by_client) CYGNET_RETURN_IF_ERROR(CheckDescriptors(descriptors));
-  // Those of clients persist, and are found by their mark.
+  // Those of clients persist, and are found by their mark. Clients set them up, as the kernel's.
   const bool few = descriptors <= kKeptAtMost && !by_client;
   auto port = TapPort::Create({.name = spec.name,
                                .queues = config_.workers,
@@ -47,6 +47,7 @@ Result<HostTunnel> Runtime::MakeTunnel(const TunnelSpec& spec, uint32_t mtu) con
                                .largest_mtu = pools_->LargestMtu(),
                                .layer = HostLayer::kIp,
                                .persist = spec.persist,
+                               .state = by_client ? HostState::kAsIs : HostState::kUp,
                                .keeper = few ? Keeper() : nullptr});
   if (!port) return In("tunnel " + spec.name, port.error());
   if (spec.persist) CYGNET_RETURN_IF_ERROR((*port)->Keep());

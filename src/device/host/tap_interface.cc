@@ -115,7 +115,7 @@ Status SetMac(const NamedInterface& link, const MacAddress& mac) {
   return {};
 }
 
-// Address, MTU, up.
+// Address, MTU, state.
 Result<int> Configure(const NamedInterface& link, const TapParams& params) {
   if (params.layer == HostLayer::kEthernet) {
     CYGNET_RETURN_IF_ERROR(SetMac(link, params.mac));
@@ -126,7 +126,7 @@ Result<int> Configure(const NamedInterface& link, const TapParams& params) {
   request = link.Request();
   if (!link.Call(SIOCGIFINDEX, &request)) return ErrnoError("interface index");
   const int ifindex = request.ifr_ifindex;
-  if (!link.BringUp()) return ErrnoError("set link up");
+  if (params.state == HostState::kUp && !link.BringUp()) return ErrnoError("set link up");
   return ifindex;
 }
 

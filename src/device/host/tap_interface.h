@@ -19,6 +19,11 @@ enum class HostLayer : uint8_t {
   kIp,        // TUN: no Ethernet header, no neighbours (IFF_NOARP), multicast
 };
 
+enum class HostState : uint8_t {
+  kUp,    // set up
+  kAsIs,  // a new one is down, another is left as it is
+};
+
 struct TapParams {
   std::string name;
   uint32_t queues = 1;
@@ -27,6 +32,7 @@ struct TapParams {
   HostLayer layer = HostLayer::kEthernet;
   MacAddress mac{};      // kIp: none
   bool persist = false;  // reuse an existing one with its addresses and routes
+  HostState state = HostState::kUp;
   // Its queues are taken from here, if an earlier process left them, and outlive this one. nullptr:
   // none outlives the process.
   DescriptorKeeper* keeper = nullptr;
@@ -37,7 +43,7 @@ struct TapInterface {
   int ifindex = 0;
 };
 
-// Sets it up, with the configured MAC address and MTU. While no program has it open, it has no
+// Gives it the configured MAC address, MTU and state. While no program has it open, it has no
 // carrier, and the host's packets to it are lost.
 Result<TapInterface> OpenTapInterface(const TapParams& params);
 

@@ -63,6 +63,21 @@ TEST_F(TapInterfaceTest, OneThatStayedIsTakenUpWithAddressesAndRoutes) {
   EXPECT_TRUE(Run("ip link del nic0"));
 }
 
+TEST_F(TapInterfaceTest, WhoSetsItUpMayBeAnother) {
+  TapParams params = Params(1, true);
+  params.state = HostState::kAsIs;
+  {
+    const auto tap = OpenTapInterface(params);
+    ASSERT_TRUE(tap) << tap.error().message;
+    EXPECT_TRUE(Shows("state DOWN"));
+    ASSERT_TRUE(KeepTapInterface(tap->queues[0].get()));
+    ASSERT_TRUE(Run("ip link set nic0 up"));
+  }
+  const auto again = OpenTapInterface(params);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(Shows("[<,]UP[,>]"));
+}
+
 TEST_F(TapInterfaceTest, TheWiresNewAddressAndMtuAreSet) {
   Leave(1);
   TapParams params = Params(1, true);
