@@ -311,9 +311,13 @@ int TapPort::wait_fd(uint32_t queue) const {
 
 void TapPort::NoticeRemoval() {
   if (removed_.exchange(true)) return;
-  Log(LogLevel::kError, "interface " + name_ +
-                            " was removed: no traffic to or from the host until " +
-                            "cygnetd is restarted");
+  // A tunnel interface of a client's can be made again while this process runs.
+  const char* until =
+      layer_ == HostLayer::kIp
+          ? " was removed: no traffic by it until it is made again (a [[tunnel]]: until cygnetd is "
+            "restarted)"
+          : " was removed: no traffic to or from the host until cygnetd is restarted";
+  Log(LogLevel::kError, "interface " + name_ + until);
 }
 
 PortStats TapPort::stats() const {
