@@ -100,6 +100,23 @@ class ClearFragmentsTest : public testing::TestWithParam<Net> {
   uint64_t seq_ = 0;
 };
 
+TEST_P(ClearFragmentsTest, AreTogetherNoSuperPacketWhateverOneClaims) {
+  for (const Bytes& piece : Pieces(Ends(), kOpenPort)) {
+    Packet* packet = test::MakePacket(&pair_.pools, InClear(piece));
+    packet->csum_partial = true;
+    packet->csum_start = 34;
+    packet->csum_offset = 6;
+    packet->gso_type = GsoType::kUdp;
+    packet->gso_size = 100;
+    b().wire_port().arriving.push_back(packet);
+  }
+  b().Run();
+  ASSERT_EQ(b().host_port().sent.size(), 1u);
+  const Packet& whole = *b().host_port().sent.front();
+  EXPECT_EQ(whole.gso_type, GsoType::kNone);
+  EXPECT_FALSE(whole.csum_partial);
+}
+
 TEST_P(ClearFragmentsTest, OfOneSaArriveWhole) {
   const auto pieces = Pieces(Ends(), kSecretPort);
   ASSERT_EQ(Receive({By(first_, pieces[1]), By(first_, pieces[0])}), 1u);

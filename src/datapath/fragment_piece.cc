@@ -146,8 +146,9 @@ Packet* JoinFragments(std::span<const Fragment> fragments, const JoinedHeader& h
   for (const Fragment& fragment : fragments.subspan(1)) {
     std::memcpy(out->Append(fragment.length), fragment.data().data(), fragment.length);
   }
-  // The checksum offsets were those of the first fragment, not of this packet.
+  // What a virtio header said was of the first fragment, not of this packet.
   out->csum_partial = false;
+  out->gso_type = GsoType::kNone;
   if (v4) {
     WriteHeaderV4(header, out->l3());
   } else {
