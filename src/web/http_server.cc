@@ -38,10 +38,43 @@ void Simplify(httplib::Request& request) {  // NOLINT: cpp-httplib's signature
   request.headers.erase("Accept-Encoding");
 }
 
+// Set while a connection is to be closed unheard, by the thread that has it.
+thread_local bool t_refused = false;
+
+// cpp-httplib's threads, with a bound on the connections that wait for one: clients that say
+// nothing would use up all descriptors, and each waits for its deadline before the server can end.
+class Waiting final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> answer) override {
+    if (waiting_ >= HttpServer::kMostWaiting) return Refuse(answer);
+    ++waiting_;
+    pool_.enqueue([this, answer = std::move(answer)] {
+      --waiting_;
+      if (ended_) return Refuse(answer);
+      answer();
+    });
+  }
+  void shutdown() override {
+    ended_ = true;
+    pool_.shutdown();
+  }
+
+ private:
+  static void Refuse(const std::function<void()>& answer) {
+    t_refused = true;
+    answer();
+    t_refused = false;
+  }
+
+  std::atomic<bool> ended_{false};
+  std::atomic<std::size_t> waiting_{0};
+  httplib::ThreadPool pool_{HttpServer::kThreads};
+};
+
 }  // namespace
 
 HttpServer::HttpServer(Gate gate) : gate_(std::move(gate)) {
-  new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+  new_task_queue = [] { return new Waiting; };
   // cpp-httplib would let other programs of this user share the port.
   set_socket_options([](socket_t socket) {
     const int on = 1;
@@ -79,7 +112,7 @@ Status HttpServer::UseTls(const std::string& certificate_file, const std::string
 
 bool HttpServer::process_and_close_socket(socket_t socket) {
   bool answered = false;
-  {
+  if (!t_refused) {
     Connection connection(socket, tls_.get());
     bool closed = false;
     answered = connection.Begin() &&

@@ -20,6 +20,8 @@ class HttpServer final : public httplib::Server {
   // kMostPages may.
   static constexpr std::size_t kThreads = 24;
   static constexpr int kMostPages = 12;
+  // Further connections that may wait for a thread; more are closed at once.
+  static constexpr std::size_t kMostWaiting = 128;
 
   explicit HttpServer(Gate gate);
 

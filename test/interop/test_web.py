@@ -233,6 +233,20 @@ class Alone(suite.Case):
         with self.assertRaises((OSError, http.client.HTTPException)):
             status(tls=False)
 
+    def test_clients_that_say_nothing_do_not_delay_the_end(self):
+        web = Server(self.host)
+        self.addCleanup(web.close)
+        with inside(self.host.ns):
+            idle = [socket.create_connection(("127.0.0.1", PORT), timeout=20) for _ in range(250)]
+        # No more than its threads have and than may wait for one: the others were closed.
+        self.wait_for(lambda: len(os.listdir(f"/proc/{web.process.pid}/fd")) < 24 + 128 + 30, "a bound")
+        begin = time.monotonic()
+        web.process.terminate()
+        self.assertEqual(web.process.wait(60), 0)
+        self.assertLess(time.monotonic() - begin, 12 * suite.SLOWNESS)
+        for peer in idle:
+            peer.close()
+
     def test_a_daemon_that_goes_and_comes_back(self):
         web = Server(self.host)
         self.addCleanup(web.close)
