@@ -18,17 +18,20 @@ bool IsIpAddress(const std::string& text) {
          inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
 }
 
+std::string Lower(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return name;
+}
+
 // Without the port; of [::1]:9470, ::1.
 std::string NameOf(std::string_view host) {
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
     return end == std::string_view::npos ? std::string() : std::string(host.substr(1, end - 1));
   }
-  std::string name(host.substr(0, host.find(':')));
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return name;
+  return Lower(std::string(host.substr(0, host.find(':'))));
 }
 
 // The password of "Basic": what a browser asks its user for. Empty: not valid.
@@ -66,7 +69,8 @@ bool SameSecret(std::string_view a, std::string_view b) {
 bool Gate::KnowsHost(std::string_view host) const {
   const std::string name = NameOf(host);
   if (name == "localhost" || IsIpAddress(name)) return true;
-  return std::find(hosts_.begin(), hosts_.end(), name) != hosts_.end();
+  return std::any_of(hosts_.begin(), hosts_.end(),
+                     [&name](const std::string& known) { return Lower(known) == name; });
 }
 
 bool Gate::HasToken(std::string_view authorization) const {

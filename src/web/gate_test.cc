@@ -26,7 +26,7 @@ TEST(GateTest, OnlyReads) {
 
 // A page of another site that makes its own name point to 127.0.0.1 still sends its own name.
 TEST(GateTest, NamesOfOthersAreRefused) {
-  const Gate gate({"gateway.example.org"}, "");
+  const Gate gate({"Gateway.Example.org"}, "");
   for (const char* host : {"127.0.0.1:9470", "127.0.0.1", "[::1]:9470", "LOCALHOST:9470",
                            "gateway.example.org", "Gateway.example.org:443", "192.0.2.1:9470"}) {
     EXPECT_EQ(StatusOf(gate, To(host)), 0) << host;

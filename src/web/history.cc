@@ -120,19 +120,22 @@ Status History::Open() {
       " PRIMARY KEY (time_ms, kind, subject, text)) WITHOUT ROWID");
 }
 
+// A damaged file, so that a new one can be made.
+bool History::PutAside() {
+  db_.reset();
+  if (std::rename(path_.c_str(), (path_ + ".damaged").c_str()) != 0) return false;
+  for (const char* side : {"-wal", "-shm"}) std::remove((path_ + side).c_str());
+  return true;
+}
+
 // Opens the file if it is not open. A file that is damaged is put aside.
 bool History::Ready(int64_t at) {
   if (path_.empty()) return false;
   if (db_ != nullptr) return true;
-  if (at < retry_at_) return false;
+  // A clock that was set back does not make the wait longer.
+  if (at < retry_at_ && at >= retry_at_ - kRetrySeconds) return false;
   Status opened = Open();
-  if (!opened && opened.error().code == Errc::kInvalid) {
-    db_.reset();
-    if (std::rename(path_.c_str(), (path_ + ".damaged").c_str()) == 0) {
-      for (const char* side : {"-wal", "-shm"}) std::remove((path_ + side).c_str());
-      opened = Open();
-    }
-  }
+  if (!opened && opened.error().code == Errc::kInvalid && PutAside()) opened = Open();
   if (opened) {
     error_.clear();
     return true;
@@ -198,6 +201,8 @@ void History::Add(int64_t at, const Json& sample, const std::vector<Mark>& marks
   const Status stored = Store(at, sample, marks);
   if (stored) return;
   error_ = stored.error().message;
+  // Some damage shows only where the file is written.
+  if (stored.error().code == Errc::kInvalid && PutAside()) return;
   db_.reset();  // rolls back
   retry_at_ = at + kRetrySeconds;
 }

@@ -41,6 +41,7 @@ class History {
   };
 
   bool Ready(int64_t at);
+  bool PutAside();
   Status Open();
   Status Run(const std::string& sql);
   Status Store(int64_t at, const Json& sample, const std::vector<Mark>& marks);

@@ -346,6 +346,40 @@ TEST(WebHistoryTest, DamageIsPutAside) {
   EXPECT_TRUE(std::filesystem::exists(folder / "history.db.damaged"));
 }
 
+// It opens, and cannot be written.
+TEST(WebHistoryTest, DamageInsideIsPutAside) {
+  const Folder folder;
+  constexpr int64_t kStart = 1'700'000'000;
+  {
+    History history(folder / "history.db");
+    for (int i = 0; i < 500; ++i) history.Add(kStart + i * 10, DropSample(2, 1), {});
+  }
+  const std::string path = folder / "history.db";
+  const auto size = static_cast<std::streamoff>(std::filesystem::file_size(path));
+  ASSERT_GT(size, 16384);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    file << std::string(static_cast<std::size_t>(size - 4096), 'x');
+  }
+  History history(path);
+  for (int i = 500; i < 503; ++i) history.Add(kStart + i * 10, DropSample(2, 1), {});
+  EXPECT_EQ(history.error(), "");
+  EXPECT_TRUE(std::filesystem::exists(path + ".damaged"));
+  EXPECT_FALSE(history.Since(kStart, kStart + 6000)["samples"].empty());
+}
+
+TEST(WebHistoryTest, AClockThatWasSetBackDoesNotEndIt) {
+  const Folder folder;
+  constexpr int64_t kStart = 1'700'000'000;
+  History history(folder / "later/history.db");
+  history.Add(kStart + 86'400 * 365, DropSample(2, 1), {});
+  EXPECT_NE(history.error(), "");
+  std::filesystem::create_directory(folder / "later");
+  history.Add(kStart, DropSample(2, 1), {});
+  EXPECT_EQ(history.error(), "");
+}
+
 TEST(WebHistoryTest, WithoutRoomItGoesOnAndSaysWhy) {
   const Folder folder;
   History history(folder / "history.db");
