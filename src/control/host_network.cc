@@ -106,6 +106,19 @@ void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
   }
 }
 
+nlmsghdr* BeginRouteRequest(uint32_t sequence, const IpAddress& daddr, IpFamily family,
+                            Buffer* buffer) {
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer->data());
+  request->nlmsg_type = RTM_GETROUTE;
+  request->nlmsg_flags = NLM_F_REQUEST;
+  request->nlmsg_seq = sequence;
+  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  body->rtm_family = AddressFamily(family);
+  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
+  PutAddress(request, RTA_DST, daddr, family);
+  return request;
+}
+
 }  // namespace
 
 void HostNetwork::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s); }
@@ -197,14 +210,7 @@ std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
 std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family,
                                                     uint32_t mark) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_GETROUTE;
-  request->nlmsg_flags = NLM_F_REQUEST;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
-  body->rtm_family = AddressFamily(family);
-  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
-  PutAddress(request, RTA_DST, daddr, family);
+  nlmsghdr* request = BeginRouteRequest(sequence_++, daddr, family, &buffer);
   if (mark != 0) mnl_attr_put_u32(request, RTA_MARK, mark);
   return AskRoute(request, daddr, family);
 }
@@ -213,15 +219,9 @@ std::optional<EgressRoute> HostNetwork::LookupForwarded(const IpAddress& saddr,
                                                         const IpAddress& daddr, IpFamily family,
                                                         int32_t iif) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_GETROUTE;
-  request->nlmsg_flags = NLM_F_REQUEST;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
-  body->rtm_family = AddressFamily(family);
-  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
-  body->rtm_src_len = body->rtm_dst_len;
-  PutAddress(request, RTA_DST, daddr, family);
+  nlmsghdr* request = BeginRouteRequest(sequence_++, daddr, family, &buffer);
+  static_cast<rtmsg*>(mnl_nlmsg_get_payload(request))->rtm_src_len =
+      static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_SRC, saddr, family);
   mnl_attr_put_u32(request, RTA_IIF, static_cast<uint32_t>(iif));
   return AskRoute(request, daddr, family);

@@ -16,26 +16,12 @@
 #include "device/host/host_link.h"
 #include "device/host/io_batch.h"
 #include "device/host/virtio_header.h"
+#include "device/send_error.h"
 #include "net/ethernet.h"
 #include "net/flow_key.h"
 
 namespace cygnet {
 namespace {
-
-DropReason ReasonOf(int error) {
-  switch (error) {
-    case EBADFD:  // removed
-    case EIO:     // not up
-    case ENETDOWN:
-      return DropReason::kPortDown;
-    case EAGAIN:
-    case ENOBUFS:
-    case ENOMEM:
-      return DropReason::kPortFull;
-    default:
-      return DropReason::kPortRefused;
-  }
-}
 
 // Short frames do not use up the packets of jumbo frames. Without a free packet it stays.
 Packet* MoveToSmall(Packet* packet, DropSink* sink) {
@@ -294,7 +280,7 @@ void TapPort::Transmit(uint32_t number, PacketBatch* batch, DropSink* sink) {
       if (writes[i].count == 1) {
         std::memcpy(writes[i].parts[0].iov_base, writes[i].covered.data(), kVirtioHeader);
       }
-      sink->Drop(packet, ReasonOf(-results[i]));
+      sink->Drop(packet, SendErrorReason(-results[i]));
       continue;
     }
     ++sent;

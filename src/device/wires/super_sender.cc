@@ -11,6 +11,7 @@
 
 #include "base/endian.h"
 #include "device/host/virtio_header.h"
+#include "device/send_error.h"
 #include "device/wire_mark.h"
 #include "net/checksum.h"
 #include "net/ethernet.h"
@@ -25,21 +26,6 @@ constexpr uint32_t kIpv6Header = 40;
 constexpr uint32_t kUdpHeader = 8;
 constexpr uint32_t kMaxHeaders = kEthernetHeader + 8 + kIpv6Header + kUdpHeader;  // two tags
 constexpr uint32_t kMaxIpPacket = 65535;
-
-DropReason ReasonOf(int error) {
-  switch (error) {
-    case ENETDOWN:
-    case ENXIO:
-    case ENODEV:
-      return DropReason::kPortDown;
-    case EAGAIN:
-    case ENOBUFS:
-    case ENOMEM:
-      return DropReason::kPortFull;
-    default:
-      return DropReason::kPortRefused;
-  }
-}
 
 // A datagram that may be part of a run.
 struct Datagram {
@@ -122,7 +108,7 @@ DropReason SuperSender::SendParts(int fd, std::span<iovec> parts) {
   while (sendmsg(fd, &message, MSG_DONTWAIT) < 0) {
     const int error = errno;
     if (error == EINTR) continue;
-    if (error != EAGAIN || waits_ == 0) return ReasonOf(error);
+    if (error != EAGAIN || waits_ == 0) return SendErrorReason(error);
     --waits_;
     pollfd room{fd, POLLOUT, 0};
     (void)poll(&room, 1, kWaitMs);
