@@ -15,6 +15,9 @@ using Json = nlohmann::json;
 // A head comes every hour.
 constexpr uint64_t kLongestSilenceMs = 3'900'000;
 constexpr uint64_t kClockSlackMs = 2'000;
+// So long may records be behind a signed head: a step of the clock that is too short to be noted
+// may lie between them.
+constexpr uint64_t kLongestUnsignedMs = 2 * kLongestSilenceMs;
 
 std::string Word(const Json& json, const char* field) {
   const auto found = json.find(field);
@@ -122,7 +125,10 @@ void ChainCheck::SettleBroken(std::string_view repaired) {
 void ChainCheck::TakeLink(std::string_view line, const LineLink& link) {
   const RecordStart record = ReadRecordStart(line);
   if (!head_) BeginWith(link, record);
-  SettleBroken(record.event == "repaired" ? line : std::string_view());
+  // The record that tells of a cut line may be in the next file, behind what that one begins with.
+  const bool begins = record.event == "head" || record.event == "key-held";
+  const bool may_be_told = begins && broken_ && !broken_->ended && broken_->file != file_;
+  if (!may_be_told) SettleBroken(record.event == "repaired" ? line : std::string_view());
   if (!Follows(link, record)) return;
   ++verdict_.linked;
   if (verdict_.first == 0) verdict_.first = link.head.number;
@@ -140,6 +146,11 @@ void ChainCheck::BeginWith(const LineLink& link, const RecordStart& record) {
     Note(Number(verdict_.older) +
          " lines before this one are of a cygnetd that linked none: nothing shows whether they "
          "were changed");
+    // Such a cygnetd wrote before the chain began.
+    if (link.head.number != 1) {
+      Complain("lines without a link stand before record " + Number(link.head.number) +
+               ": somebody took their links, or put them in");
+    }
   }
   head_ = ChainHead{};
   if (link.head.number == 1 || record.event != "head" || !file_begins_) return;
@@ -178,6 +189,7 @@ bool ChainCheck::Follows(const LineLink& link, const RecordStart& record) {
 
 void ChainCheck::TakeEvent(std::string_view line, const LineLink& link, const RecordStart& record) {
   NoteTime(record);
+  NoteUnsigned(record);
   NoteRun(record);
   if (record.event == "head") return TakeHead(line, link);
   if (record.event == "lost") {
@@ -194,14 +206,37 @@ void ChainCheck::NoteTime(const RecordStart& record) {
   if (!ms) return Complain("its time cannot be read");
   if (last_ms_ != 0 && *ms + kClockSlackMs < last_ms_) {
     Note("the clock went back by " + DurationText(last_ms_ - *ms));
+    signed_ms_ -= std::min(signed_ms_, last_ms_ - *ms);
   } else if (last_ms_ != 0 && running_ == true && record.event != "start" &&
              *ms > last_ms_ + kLongestSilenceMs) {
     Note("no record for " + DurationText(*ms - last_ms_) +
          " before this one, though a head is due each hour: the host slept, the clock was set, or "
          "the file could not be written");
+    signed_ms_ += *ms - last_ms_;
   }
   last_ms_ = *ms;
   last_time_ = std::string(record.time);
+}
+
+// Behind the last head whoever has not got the key can write records: only for an hour.
+void ChainCheck::NoteUnsigned(const RecordStart& record) {
+  if (verdict_.heads == 0 || unsigned_noted_ || record.event == "head") return;
+  if (record.event == "start") {
+    signed_ms_ = last_ms_;  // however long the daemon did not run
+    start_unsigned_ = true;
+    return;
+  }
+  const bool late = last_ms_ > signed_ms_ + kLongestUnsignedMs;
+  // The daemon signs a head that is due before it gives a key.
+  const bool key = record.event == "key-given";
+  if (!late && !(key && start_unsigned_)) return;
+  const std::string text = late ? "no signed head for " + DurationText(last_ms_ - signed_ms_) +
+                                      " before this record, though one is due each hour"
+                                : std::string("no signed head between the start and this record");
+  signed_ms_ = last_ms_;
+  start_unsigned_ = false;
+  if (key) return Complain(text + ": heads were removed, or cygnetd did not write these records");
+  Note(text + ": it could not be written, or was removed");
 }
 
 void ChainCheck::NoteRun(const RecordStart& record) {
@@ -228,8 +263,10 @@ void ChainCheck::TakeHead(std::string_view line, const LineLink& link) {
     return Complain("this head is of other records");
   }
   if (key.empty()) {
-    if (!std::exchange(unsigned_noted_, true)) Note("heads are not signed from here on");
-    return;
+    if (std::exchange(unsigned_noted_, true)) return;
+    // Whoever has not got the key can write such heads.
+    const std::string text = "heads are not signed from here on";
+    return last_key_.empty() ? Note(text) : Complain(text);
   }
   unsigned_noted_ = false;
   const std::string text = SignedText({.host = Word(head, "host"),
@@ -251,6 +288,8 @@ void ChainCheck::TakeHead(std::string_view line, const LineLink& link) {
     return;
   }
   ++verdict_.heads;
+  signed_ms_ = last_ms_;
+  start_unsigned_ = false;
   verdict_.head_of = of;
   verdict_.head_time = Word(head, "time");
   auto& keys = verdict_.keys;

@@ -83,6 +83,7 @@ class ChainCheck {
   void TakeEvent(std::string_view line, const LineLink& link, const RecordStart& record);
   void TakeHead(std::string_view line, const LineLink& link);
   void NoteTime(const RecordStart& record);
+  void NoteUnsigned(const RecordStart& record);
   void NoteRun(const RecordStart& record);
   void Meet(const ChainHead& head);
   void SettleBroken(std::string_view repaired);
@@ -104,6 +105,8 @@ class ChainCheck {
   bool file_begins_ = true;      // no record of this file yet
   std::optional<bool> running_;  // a run has begun and not ended; nullopt: not known
   uint64_t last_ms_ = 0;         // time of the last record
+  uint64_t signed_ms_ = 0;       // of the last signed head, moved as the clock was
+  bool start_unsigned_ = false;  // no head since the last start
   std::string last_time_;
   bool unsigned_noted_ = false;
 };

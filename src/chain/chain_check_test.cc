@@ -202,6 +202,67 @@ TEST_F(ChainCheckTest, AForgedSignatureIsNamed) {
   EXPECT_THAT(Problems(), ElementsAre("9: the signature of this head does not hold"));
 }
 
+// By somebody who has not got the key, behind the last head.
+TEST_F(ChainCheckTest, RecordsBehindAnOldHeadAreNamed) {
+  Add("start");
+  AddHead("start");
+  for (const char* time : {"18:40", "19:20", "20:00", "20:40"}) {
+    time_ = std::string("2026-11-28T") + time + ":00.000Z";
+    Add("key-given");
+  }
+  EXPECT_THAT(Problems(), ElementsAre(HasSubstr("15: no signed head for 2 h 41 min")));
+  for (std::size_t i = 11; i < lines_.size(); ++i) {
+    head_ = FindLink(lines_[i - 1])->head;
+    std::string open = lines_[i].substr(0, lines_[i].rfind(",\"n\":"));
+    open.replace(open.find("key-given"), 9, "key-ended");
+    lines_[i] = Linked(WithChecksum(open), &head_);
+  }
+  EXPECT_THAT(Problems(), IsEmpty()) << "the file could not be written";
+  EXPECT_THAT(notes_, Contains(HasSubstr("15: no signed head for 2 h 41 min")));
+}
+
+TEST_F(ChainCheckTest, AnHourlyHeadIsEnough) {
+  Add("start");
+  AddHead("start");
+  for (const char* time : {"18", "19", "20", "21", "22"}) {
+    time_ = std::string("2026-11-28T") + time + ":58:15.000Z";
+    AddHead("hour");
+    Add("key-given");
+  }
+  time_ = "2027-01-01T00:00:00.000Z";  // the clock was set: no head is due
+  Add("key-given");
+  time_ = "2026-11-28T23:00:00.000Z";
+  Add("key-given");
+  EXPECT_THAT(Problems(), IsEmpty());
+}
+
+TEST_F(ChainCheckTest, AKeyInARunWithoutAHeadIsNamed) {
+  Add("start");
+  Add("found");
+  Add("key-given");
+  Add("stop");
+  EXPECT_THAT(Problems(), ElementsAre(HasSubstr("12: no signed head between the start and")));
+}
+
+TEST_F(ChainCheckTest, HeadsThatAreNoLongerSignedAreNamed) {
+  Add("start");
+  const std::string more =
+      R"(,"why":"start","of":10,"head":")" + HexText(head_.hash) + R"(","key":"","signature":"")";
+  Add("head", more);
+  EXPECT_THAT(Problems(), ElementsAre("11: heads are not signed from here on"));
+}
+
+// An old file whose links were taken off, so that nobody sees that it was changed.
+TEST_F(ChainCheckTest, LinesWhoseLinksWereTakenAreNamed) {
+  const std::size_t first = lines_.size();
+  AddHead("file");
+  Add("placement");
+  for (std::size_t i = 0; i < first; ++i) {
+    lines_[i] = WithChecksum(lines_[i].substr(0, lines_[i].rfind(",\"n\":")));
+  }
+  EXPECT_THAT(Problems(), Contains(HasSubstr("lines without a link stand before record 10")));
+}
+
 TEST_F(ChainCheckTest, LinesBeforeTheFirstLinkAreOlder) {
   lines_.insert(lines_.begin(), WithChecksum(Open("placement")));
   EXPECT_THAT(Problems(), IsEmpty());
@@ -219,6 +280,30 @@ TEST_F(ChainCheckTest, ATornLineIsNotedIfTheNextRecordTellsOfIt) {
   EXPECT_THAT(notes_, Contains(HasSubstr("cut short by a crash")));
   lines_[lines_.size() - 2] += "x";
   EXPECT_THAT(Problems(), ElementsAre(HasSubstr("10: not a whole record behind record 9")));
+}
+
+// The crash was in a file that was full at the next start.
+TEST_F(ChainCheckTest, ATornLineMayBeToldOfInTheNextFile) {
+  const std::string torn = R"({"time":"2026-11-28T17:58:14.123Z","ho)";
+  const std::string first = Text() + torn;
+  const std::size_t begin = lines_.size();
+  AddHead("file");
+  Add("key-held");
+  const auto check_with = [&](const std::string& told) {
+    const std::vector<std::string> lines = lines_;
+    const ChainHead head = head_;
+    Add("repaired", R"(,"bytes":)" + std::to_string(told.size()) + R"(,"sha256":")" +
+                        HexText(Sha256(told)) + "\"");
+    ChainCheck check;
+    check.Take("file.1", first);
+    check.Take("file", Text(begin));
+    check.Finish();
+    lines_ = lines;
+    head_ = head;
+    return TextsOf(check.verdict().problems);
+  };
+  EXPECT_THAT(check_with(torn), IsEmpty());
+  EXPECT_THAT(check_with("other"), ElementsAre(HasSubstr("10: the file ends within a record")));
 }
 
 TEST_F(ChainCheckTest, CrashesAndTimeJumpsAreNoted) {

@@ -158,8 +158,11 @@ void LedgerFile::GroupChanged(LedgerGroupLine line) {
   (void)Flush();  // reports its own failure
 }
 
-// Writes earlier lines first, then this one. Success only if all of them are in the file.
+// Writes earlier lines first, then this one. Success only if all of them are in the file, and a
+// head that is due: the check takes a key behind an old head for forged.
 Status LedgerFile::OnKeyGiven(uint64_t number, const KeyEntry& entry) {
+  if (HeadIsDue()) SignHead(HeadReason::kHour);
+  if (HeadIsDue()) return MakeError(Errc::kIo, error_);
   CYGNET_RETURN_IF_ERROR(Flush());
   CYGNET_RETURN_IF_ERROR(
       WriteLinked(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp) + '\n'));
@@ -336,7 +339,7 @@ Status LedgerFile::Remake() {
 }
 
 void LedgerFile::Sync() {
-  if (clock_->MonotonicNs() >= head_due_ns_) SignHead(HeadReason::kHour);
+  if (HeadIsDue()) SignHead(HeadReason::kHour);
   (void)Flush();  // reports its own failure
   if (fd_.valid() && std::exchange(dirty_, false) && fdatasync(fd_.get()) != 0) {
     Fail(FileError(options_.path).message);

@@ -95,6 +95,7 @@ class LedgerFile final : public LedgerSink {
   void OpenKey();
   void TellPast(const LedgerPast& past);
   void SignHead(HeadReason why);
+  bool HeadIsDue() const { return clock_->MonotonicNs() >= head_due_ns_; }
   std::string HeadLine(HeadReason why) const;
   void HeadWritten(const ChainHead& head);
   Status Guard();
