@@ -146,6 +146,17 @@ TEST_F(LedgerChainTest, TheHeadIsSignedEveryHour) {
   EXPECT_EQ(run->file->head().number, 3u);
 }
 
+// The check takes a key behind an old head for forged.
+TEST_F(LedgerChainTest, AHeadThatIsDueComesBeforeAKey) {
+  const auto run = Start();
+  clock_.monotonic_ns += 3'600'000'000'000;
+  Give(run.get(), 1);
+  const std::vector<std::string> lines = Lines();
+  ASSERT_GE(lines.size(), 2u);
+  EXPECT_THAT(lines[lines.size() - 2], HasSubstr("\"event\":\"head\",\"why\":\"hour\""));
+  EXPECT_THAT(lines.back(), HasSubstr("key-given"));
+}
+
 TEST_F(LedgerChainTest, ALineThatCannotBeWrittenLeavesNoGap) {
   {
     const auto run = Start();
