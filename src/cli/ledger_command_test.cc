@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -171,6 +172,15 @@ TEST_F(LedgerCommandTest, LedgersOfSeveralNodesAreOneReport) {
   ASSERT_EQ(json["keys"].size(), 1u);
   EXPECT_EQ(json["keys"][0]["host"], "gw2");
   EXPECT_EQ(json["ledgers"].size(), 2u);
+}
+
+// A pipe beside the file would be waited for.
+TEST_F(LedgerCommandTest, OnlyFilesBesideAreRead) {
+  Add("28T10:00", "start");
+  Write(file_);
+  ASSERT_EQ(mkfifo((file_ + ".1").c_str(), 0600), 0);
+  const Outcome outcome = Run({"ledger", "verify", file_.c_str()});
+  EXPECT_THAT(outcome.out, HasSubstr("records 1 to 1 of "));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "cli/ledger_files.h"
 
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -27,12 +27,18 @@ std::pair<std::string, uint32_t> Split(const std::string& path) {
   uint32_t number = 0;
   const char* end = path.data() + path.size();
   const auto [stop, error] = std::from_chars(path.data() + dot + 1, end, number);
-  if (error != std::errc() || stop != end || number == 0) return {path, 0};
+  if (error != std::errc() || stop != end || path[dot + 1] == '0') return {path, 0};
   return {path.substr(0, dot), number};
 }
 
 std::string Numbered(const std::string& name, uint32_t number) {
   return number == 0 ? name : name + "." + std::to_string(number);
+}
+
+// A pipe that nobody writes would be waited for.
+bool IsFile(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
 }  // namespace
@@ -52,7 +58,7 @@ Result<std::vector<LedgerFiles>> ReadLedgers(const std::vector<std::string>& pat
     if (wanted.count(0) != 0) {
       // A number that is missing in between is a gap, which the check names.
       for (uint32_t n = 1; n <= kMostKept; ++n) {
-        if (access(Numbered(name, n).c_str(), F_OK) == 0) wanted.insert(n);
+        if (IsFile(Numbered(name, n))) wanted.insert(n);
       }
     }
     LedgerFiles ledger{.name = name};
