@@ -1,6 +1,7 @@
 #include "control/host_links.h"
 
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -149,6 +150,52 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
   if (route.ifindex != 0) out->push_back(route);
 }
 
+// The prefix in an attribute of a route or a rule.
+AddressPrefix ReadPrefix(const nlattr* attr, uint8_t family, uint8_t bits) {
+  AddressPrefix prefix;
+  prefix.family = family == AF_INET ? IpFamily::kV4 : IpFamily::kV6;
+  prefix.bits = bits;
+  if (attr == nullptr || mnl_attr_get_payload_len(attr) < AddressBits(prefix.family) / 8) {
+    return prefix;
+  }
+  const void* bytes = mnl_attr_get_payload(attr);
+  prefix.address = prefix.family == IpFamily::kV4 ? IpAddress::V4(bytes) : IpAddress::V6(bytes);
+  return prefix;
+}
+
+void AddKeysOfRoute(const nlmsghdr* message, ForwardingKeys* keys) {
+  const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+  if (info->rtm_family != AF_INET && info->rtm_family != AF_INET6) return;
+  if ((info->rtm_flags & RTM_F_CLONED) != 0) return;
+  const nlattr* to = nullptr;
+  const nlattr* from = nullptr;
+  ForEachAttr(message, sizeof(rtmsg), [&](const nlattr* attr) {
+    if (mnl_attr_get_type(attr) == RTA_DST) to = attr;
+    if (mnl_attr_get_type(attr) == RTA_SRC) from = attr;
+  });
+  keys->destinations.push_back(ReadPrefix(to, info->rtm_family, info->rtm_dst_len));
+  if (from != nullptr && info->rtm_src_len != 0) {
+    keys->sources.push_back(ReadPrefix(from, info->rtm_family, info->rtm_src_len));
+  }
+  keys->other_fields = keys->other_fields || info->rtm_tos != 0;
+}
+
+void AddKeysOfRule(const nlmsghdr* message, ForwardingKeys* keys) {
+  const auto* info = static_cast<const fib_rule_hdr*>(mnl_nlmsg_get_payload(message));
+  if (info->family != AF_INET && info->family != AF_INET6) return;
+  keys->other_fields = keys->other_fields || info->tos != 0;
+  ForEachAttr(message, sizeof(fib_rule_hdr), [&](const nlattr* attr) {
+    const uint16_t type = mnl_attr_get_type(attr);
+    if (type == FRA_DST) {
+      keys->destinations.push_back(ReadPrefix(attr, info->family, info->dst_len));
+    } else if (type == FRA_SRC) {
+      keys->sources.push_back(ReadPrefix(attr, info->family, info->src_len));
+    } else if (type >= FRA_IP_PROTO) {  // protocol, ports, and what newer kernels compare
+      keys->other_fields = true;
+    }
+  });
+}
+
 // Sends a dump and calls fn(message) for each answer until that returns false. The rest of an
 // abandoned dump is distinguished from the next one's answers by its sequence number.
 template <typename Body, typename Fn>
@@ -211,6 +258,23 @@ std::vector<HostRoute> HostLinks::Routes() {
                 return routes.size() < kMostRoutes;
               });
   return routes;
+}
+
+ForwardingKeys HostLinks::Forwarding() {
+  ForwardingKeys keys;
+  auto routes = Create();  // an abandoned dump leaves answers behind
+  if (!routes) return keys;
+  Dump<rtmsg>((*routes)->socket_.get(), ++sequence_, RTM_GETROUTE, RTM_NEWROUTE,
+              [&keys](const nlmsghdr* m) {
+                AddKeysOfRoute(m, &keys);
+                return keys.destinations.size() < kMostRoutes;
+              });
+  Dump<fib_rule_hdr>(socket_.get(), ++sequence_, RTM_GETRULE, RTM_NEWRULE,
+                     [&keys](const nlmsghdr* m) {
+                       AddKeysOfRule(m, &keys);
+                       return true;
+                     });
+  return keys;
 }
 
 std::set<int32_t> StackOver(const std::vector<HostLink>& links, int32_t ifindex) {

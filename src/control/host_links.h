@@ -36,6 +36,15 @@ struct HostRoute {
   bool connected = false;  // made by the kernel for an address
 };
 
+// What decides how the host forwards a packet, besides the interface that it came in by and the
+// mark of a firewall.
+struct ForwardingKeys {
+  // Of all routes in all tables, also those that block and those to the host itself, and of rules.
+  std::vector<AddressPrefix> destinations{};
+  std::vector<AddressPrefix> sources{};  // of rules, and of IPv6 routes that have one
+  bool other_fields = false;             // some rule or route asks for protocol, ports, DSCP …
+};
+
 class HostLinks {
  public:
   static constexpr std::size_t kMostRoutes = 20'000;
@@ -46,6 +55,8 @@ class HostLinks {
   std::vector<HostLink> Links();
   // Of all tables; at most kMostRoutes.
   std::vector<HostRoute> Routes();
+  // At most kMostRoutes destinations of routes.
+  ForwardingKeys Forwarding();
 
  private:
   HostLinks() = default;

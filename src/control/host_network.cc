@@ -66,6 +66,20 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
   }
 }
 
+// 0: the route has none.
+uint32_t MtuIn(const nlattr* metrics) {
+  uint32_t mtu = 0;
+  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(metrics));
+  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(metrics);
+  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+    if (mnl_attr_get_type(attr) == RTAX_MTU && mnl_attr_get_payload_len(attr) >= sizeof(mtu)) {
+      mtu = mnl_attr_get_u32(attr);
+    }
+    attr = mnl_attr_next(attr);
+  }
+  return mtu;
+}
+
 // nullopt: not about an IP address.
 std::optional<NeighbourChange> ReadNeighbour(const nlmsghdr* m) {
   constexpr uint16_t kKnown =
@@ -241,6 +255,10 @@ std::optional<EgressRoute> HostNetwork::AskRoute(nlmsghdr* request, const IpAddr
         route.gateway = ReadAddress(attr, family);
       } else if (mnl_attr_get_type(attr) == RTA_PREFSRC) {
         route.source = ReadAddress(attr, family);
+      } else if (mnl_attr_get_type(attr) == RTA_METRICS) {
+        route.mtu = MtuIn(attr);
+      } else if (mnl_attr_get_type(attr) == RTA_ENCAP || mnl_attr_get_type(attr) == RTA_VIA) {
+        route.special = true;
       }
     });
     if (route.ifindex != 0) found = route;

@@ -29,6 +29,12 @@ struct EgressRoute {
   int32_t ifindex = 0;
   IpAddress gateway;  // the destination itself when on-link
   IpAddress source;   // the address that it would send from; any if the kernel names none
+  uint32_t mtu = 0;   // of the route itself; 0: its interface's
+  // Asks for more than a frame to the gateway: an encapsulation, or a gateway of the other family.
+  bool special = false;
+  bool IsPlain(uint32_t interface_mtu) const {
+    return !special && (mtu == 0 || mtu >= interface_mtu);
+  }
 };
 
 // Where the kernel would send to an address; nullopt: unreachable, or this host itself.

@@ -18,8 +18,12 @@ InsideControl::Classes::iterator InsideControl::ClassFor(const ParsedAddress& ho
   const InsideQuestion question{.source = host.address,
                                 .family = host.family,
                                 .ifindex = parts_.path->interfaces[device].ifindex};
+  std::vector<AddressPrefix> sources = SourcePrefixes(policies_, question);
+  for (const AddressPrefix& of_rule : keys_.sources) {
+    if (of_rule.Contains(host.address, host.family)) sources.push_back(of_rule);
+  }
   const auto [at, added] = classes_.try_emplace(
-      {.inside = inside, .family = host.family, .sources = SourcePrefixes(policies_, question)});
+      {.inside = inside, .family = host.family, .sources = std::move(sources)});
   if (added) {
     at->second.id = ++last_class_;
     at->second.source = host.address;
@@ -77,6 +81,7 @@ InsideControl::Installed InsideControl::Wanted(const ClassKey& key, Class* one) 
   Installed wanted;
   const Interface& interface = InterfaceOf(key.inside);
   const int32_t device = parts_.path->interfaces[interface.name.device].ifindex;
+  const uint32_t mtu = parts_.path->interfaces[interface.name.device].host->mtu();
   one->left_to_host = 0;
   if (too_many_routes_ || interface.ifindex == 0) return wanted;
   InsideRules made = MakeInsideRules(
@@ -89,7 +94,8 @@ InsideControl::Installed InsideControl::Wanted(const ClassKey& key, Class* one) 
     if (take) {
       const auto route =
           parts_.network->LookupForwarded(one->source, *rule.sample, key.family, interface.ifindex);
-      take = route && route->ifindex == device;
+      take = route && route->ifindex == device && route->IsPlain(mtu);
+      if (route && route->ifindex == device && !take) ++one->left_to_host;
     }
     while (!enclosing.empty() &&
            !enclosing.back().first.Contains(rule.to.address, rule.to.family)) {
@@ -131,7 +137,8 @@ bool InsideControl::Install(const Installed& wanted, Class* one) {
   return true;
 }
 
-// Each route of the host and each of its addresses may make an exception of a protected prefix.
+// Each route of the host, each rule and each of its addresses may make an exception of a protected
+// prefix.
 void InsideControl::ReadCuts() {
   cuts_ = {};
   for (const char* text :
@@ -143,9 +150,9 @@ void InsideControl::ReadCuts() {
                      .family = own.family,
                      .bits = static_cast<uint8_t>(AddressBits(own.family))});
   }
-  const std::vector<HostRoute> routes = parts_.links->Routes();
-  too_many_routes_ = routes.size() >= HostLinks::kMostRoutes;
-  for (const HostRoute& route : routes) cuts_.push_back(route.to);
+  keys_ = parts_.links->Forwarding();
+  too_many_routes_ = keys_.destinations.size() >= HostLinks::kMostRoutes;
+  cuts_.insert(cuts_.end(), keys_.destinations.begin(), keys_.destinations.end());
 }
 
 }  // namespace cygnet

@@ -28,6 +28,15 @@ bool IsSet(const std::string& path) {
   return file >> value && value != 0;
 }
 
+// The bridge or bond that the interface is a port of; empty: none. A VRF takes no frames.
+std::string OwnerOfFrames(const std::vector<HostLink>& links, const HostLink& port) {
+  for (const HostLink& link : links) {
+    const bool takes = link.kind == "bridge" || link.kind == "bond" || link.kind == "team";
+    if (port.master != 0 && link.ifindex == port.master && takes) return link.name;
+  }
+  return {};
+}
+
 }  // namespace
 
 bool InsideControl::ClassKey::operator<(const ClassKey& other) const {
@@ -88,6 +97,10 @@ void InsideControl::RefreshOne(const std::vector<HostLink>& links, Interface* in
   interface->ifindex = 0;
   interface->problem = port.problem();
   if (link == links.end() || port.ifindex() == 0) return;
+  if (const std::string owner = OwnerOfFrames(links, *link); !owner.empty()) {
+    interface->problem = "it is a port of " + owner + ", which gets its packets";
+    return;
+  }
   if (name.vlan != 0 &&
       (link->kind != "vlan" || link->vlan != name.vlan || link->lower != port.ifindex())) {
     interface->problem = name.interface + " is not VLAN " + std::to_string(name.vlan) + " of " +
@@ -204,7 +217,7 @@ void InsideControl::Shut() {
 
 std::optional<InsideControl::Where> InsideControl::Locate(const ParsedAddress& host,
                                                           const IpAddress& peer, uint8_t device) {
-  if (device >= parts_.path->interfaces.size()) return std::nullopt;
+  if (device >= parts_.path->interfaces.size() || keys_.other_fields) return std::nullopt;
   const auto route = parts_.network->LookupForwarded(peer, host.address, host.family,
                                                      parts_.path->interfaces[device].ifindex);
   if (!route) return std::nullopt;
@@ -213,6 +226,7 @@ std::optional<InsideControl::Where> InsideControl::Locate(const ParsedAddress& h
            (host.family == IpFamily::kV4 ? i.v4 : i.v6);
   });
   if (at == interfaces_.end() || at->ifindex == 0) return std::nullopt;
+  if (!route->IsPlain(at->path->mtu.load(std::memory_order_relaxed))) return std::nullopt;
   const auto hop = parts_.network->LookupNeighbour(*route, host.family);
   if (!hop) return std::nullopt;
   return Where{.inside = at->path->number, .gateway = route->gateway, .mac = hop->mac};
@@ -298,6 +312,11 @@ std::vector<InsideReport> InsideControl::Report() const {
     if (row.explanation.empty() && too_many_routes_) {
       row.explanation = "the host has more than " + std::to_string(HostLinks::kMostRoutes) +
                         " routes: no packet is taken from the interface";
+    }
+    if (row.explanation.empty() && keys_.other_fields) {
+      row.explanation =
+          "a routing rule or route of the host selects by protocol, port or DSCP (ip rule): no "
+          "packet is taken from the interface";
     }
     for (const auto& [key, one] : classes_) {
       if (key.inside != i.path->number) continue;

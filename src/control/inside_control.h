@@ -134,6 +134,7 @@ class InsideControl {
   Hosts hosts_;
   PolicyList policies_;
   std::vector<AddressPrefix> cuts_;
+  ForwardingKeys keys_;
   bool too_many_routes_ = false;
   uint32_t last_class_ = 0;
   uint32_t spd_version_ = ~uint32_t{0};

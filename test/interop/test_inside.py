@@ -254,6 +254,73 @@ class Inside(suite.Case):
         after = self.inside(), self.inside("lan0.7")
         self.assertEqual([a["rx_packets"] for a in before], [a["rx_packets"] for a in after])
 
+    def taken(self, target, *options):
+        """How many of three packets are taken from lan0, and how many answers arrive."""
+        before = self.inside()["rx_packets"]
+        answer = self.ping(target, *options, check=False, count=3).stdout
+        return self.inside()["rx_packets"] - before, int(answer.split(" received")[0].split()[-1])
+
+    def test_a_route_that_blocks_within_a_protected_network(self):
+        self.learn()
+        for kind in ("blackhole", "prohibit", "unreachable"):
+            with self.subTest(kind):
+                self.gw.ns.ip(f"route add {kind} {FAR}.2/32")
+                self.wait_for(lambda: self.taken(f"{FAR}.2") == (0, 0), "the host to decide")
+                self.gw.ns.ip(f"route del {kind} {FAR}.2/32")
+                self.learn()
+
+    def test_a_network_that_a_route_gives_to_the_host_itself(self):
+        self.learn()
+        self.gw.ns.ip(f"route add local {FAR}.0/30 dev lo")
+        self.wait_for(lambda: self.taken(f"{FAR}.2")[0] == 0, "the host to get its packets")
+        self.gw.ns.ip(f"route del local {FAR}.0/30 dev lo")
+        self.learn()
+
+    def test_a_rule_for_one_host_of_the_lan(self):
+        """Policy treats both hosts alike, the host's routing does not."""
+        self.lan.ip(f"addr add {LAN}.3/24 dev eth0")
+        self.addCleanup(self.lan.ip, f"addr del {LAN}.3/24 dev eth0")
+        self.learn()
+        self.learn(f"{FAR}.2", "-I", f"{LAN}.3")
+        self.gw.ns.ip(f"rule add pref 50 from {LAN}.3 prohibit")
+        self.wait_for(lambda: self.taken(f"{FAR}.2", "-I", f"{LAN}.3") == (0, 0), "the rule to hold")
+        self.learn()
+        self.gw.ns.ip("rule del pref 50")
+
+    def test_a_rule_by_protocol_leaves_everything_to_the_host(self):
+        self.learn()
+        self.gw.ns.ip("rule add pref 50 ipproto icmp prohibit")
+        self.wait_for(lambda: self.taken(f"{FAR}.2") == (0, 0), "the rule to hold")
+        self.assertIn("selects by protocol", self.inside()["explanation"])
+        self.gw.ns.ip("rule del pref 50 ipproto icmp prohibit")
+        self.learn()
+
+    def test_the_mtu_of_a_route(self):
+        """To the far network, and to a host of the lan: the host's stack keeps it."""
+        self.learn()
+        self.gw.ns.ip(f"route replace {FAR}.0/24 via {WIRE['peer']} mtu 1200")
+        self.wait_for(lambda: "mtu = 1200" in self.ping(f"{FAR}.2", "-Mdo", "-s1250", check=False).stdout,
+                      "an error with the route's MTU")
+        self.gw.ns.ip(f"route replace {FAR}.0/24 via {WIRE['peer']}")
+        self.lan.ip("route flush cache")
+        self.learn()
+        self.gw.ns.ip(f"route add {LAN}.2/32 dev lan0 mtu 1200")
+        self.wait_for(lambda: "mtu = 1200" in self.peer.ns.run(
+            ["ping", "-c1", "-W1", "-Mdo", "-s1250", "-I", f"{FAR}.2", f"{LAN}.2"], check=False).stdout,
+                      "an error with the MTU of the host's route")
+        self.gw.ns.ip(f"route del {LAN}.2/32 dev lan0")
+        self.peer.ns.ip("route flush cache")
+        self.learn()
+
+    def test_a_port_of_a_bridge_is_the_bridges(self):
+        self.learn()
+        self.gw.ns.ip("link add br0 type bridge")
+        self.gw.ns.ip("link set lan0 master br0")
+        self.wait_for(lambda: self.inside()["explanation"].startswith("it is a port of br0"), "a reason")
+        self.assertEqual(self.taken(f"{FAR}.2")[0], 0)
+        self.gw.ns.ip("link del br0")
+        self.learn()
+
     def test_an_interface_that_comes_back(self):
         self.learn()
         self.gw.ns.ip("link del lan0")
