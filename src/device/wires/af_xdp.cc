@@ -132,7 +132,12 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
 Result<std::unique_ptr<XdpPort>> XdpPort::OpenSockets(const std::string& interface,
                                                       const WireFacts& facts, PacketPool* pool,
                                                       uint32_t sharers) {
-  CYGNET_RETURN_IF_ERROR(CheckRoom(interface, facts));
+  if (facts.mtu > kPlainMtu) {
+    const std::string most = std::to_string(kPlainMtu);
+    return MakeError(Errc::kNotSupported, "MTU " + std::to_string(facts.mtu) + " of " + interface +
+                                              " is above " + most + ": ip link set " + interface +
+                                              " mtu " + most);
+  }
   std::unique_ptr<XdpPort> port(new XdpPort(pool));
   port->Start(interface, facts, facts.receive_queues * sharers);
   const int error = port->Open(facts.receive_queues, 0, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD);
