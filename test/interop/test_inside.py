@@ -321,6 +321,14 @@ class Inside(suite.Case):
         self.gw.ns.ip("link del br0")
         self.learn()
 
+    def test_an_mtu_that_is_too_large_is_named(self):
+        self.learn()
+        self.gw.ns.ip("link set lan0 mtu 5000")
+        self.wait_for(lambda: "MTU 5000 of lan0 is above 2222" in self.inside()["explanation"], "a reason")
+        self.ping(f"{FAR}.2")
+        self.gw.ns.ip("link set lan0 mtu 1500")
+        self.learn()
+
     def test_an_interface_that_comes_back(self):
         self.learn()
         self.gw.ns.ip("link del lan0")
