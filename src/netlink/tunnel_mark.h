@@ -42,7 +42,11 @@ inline bool ReadNumber(std::string_view text, uint32_t* out) {
 inline std::string_view ValueOf(std::string_view word, std::string_view key) {
   const bool fits =
       word.size() > key.size() && word.substr(0, key.size()) == key && word[key.size()] == '=';
-  return fits ? word.substr(key.size() + 1) : std::string_view{};
+  if (!fits) {
+    return {};
+  }
+  word.remove_prefix(key.size() + 1);  // substr would need the C++ run time
+  return word;
 }
 
 }  // namespace mark_detail

@@ -164,7 +164,7 @@ bool InsidePort::Look() {
   return true;
 }
 
-// True: it is open now.
+// True: it is open now, or there is another reason why not.
 bool InsidePort::OpenIfThere(const PortLink& link) {
   state_.SetStatus(link.status);
   if (link.status == LinkStatus::kGone) {
@@ -185,7 +185,7 @@ bool InsidePort::OpenIfThere(const PortLink& link) {
     if (std::exchange(problem_, opened.error().message) == opened.error().message) return false;
     Log(LogLevel::kWarning,
         "inside " + params_.interface + ": its packets go by the host: " + problem_);
-    return false;
+    return true;  // the operator is told
   }
   problem_.clear();
   ifindex_ = facts->ifindex;

@@ -1,0 +1,70 @@
+#include "control/host_links.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <thread>
+
+namespace cygnet {
+namespace {
+
+bool Shell(const char* command) { return std::system(command) == 0; }
+
+bool Has(const std::vector<AddressPrefix>& all, const char* prefix) {
+  return std::find(all.begin(), all.end(), *ParsePrefix(prefix)) != all.end();
+}
+
+// The keys in a network of its own, after the commands; nullopt: that is not permitted here.
+std::optional<ForwardingKeys> KeysAfter(const char* commands) {
+  std::optional<ForwardingKeys> keys;
+  std::thread([&] {
+    if (unshare(CLONE_NEWNET) != 0 ||
+        !Shell("ip link add d0 type veth peer name d1 && ip link set d0 up"))
+      return;
+    EXPECT_TRUE(Shell(commands));
+    const auto links = HostLinks::Create();
+    ASSERT_TRUE(links);
+    keys = (*links)->Forwarding();
+  }).join();
+  return keys;
+}
+
+TEST(HostLinksTest, RoutesOfEveryKindCount) {
+  const auto keys = KeysAfter(
+      "ip route add 10.1.0.0/16 dev d0; ip route add blackhole 10.2.0.0/16;"
+      "ip route add local 10.3.0.0/16 dev lo; ip route add prohibit 10.4.0.0/16 table 7;"
+      "ip -6 route add unreachable 2001:db8::/48");
+  if (!keys) GTEST_SKIP() << "no network namespaces here";
+  for (const char* to : {"10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"}) {
+    EXPECT_TRUE(Has(keys->destinations, to)) << to;
+  }
+  EXPECT_TRUE(Has(keys->destinations, "2001:db8::/48"));
+  EXPECT_TRUE(keys->sources.empty());
+  EXPECT_FALSE(keys->other_fields) << "the kernel's own rules compare nothing";
+}
+
+TEST(HostLinksTest, RulesGiveTheirPrefixes) {
+  const auto keys = KeysAfter(
+      "ip rule add from 10.1.0.0/24 lookup 7; ip rule add to 10.2.0.0/24 lookup 7;"
+      "ip rule add fwmark 7 lookup 7; ip -6 rule add from 2001:db8::/48 lookup 7");
+  if (!keys) GTEST_SKIP() << "no network namespaces here";
+  EXPECT_TRUE(Has(keys->sources, "10.1.0.0/24"));
+  EXPECT_TRUE(Has(keys->sources, "2001:db8::/48"));
+  EXPECT_TRUE(Has(keys->destinations, "10.2.0.0/24"));
+  EXPECT_FALSE(keys->other_fields);
+}
+
+TEST(HostLinksTest, RulesAboutOtherFieldsShow) {
+  for (const char* rule : {"ip rule add ipproto udp lookup 7", "ip rule add dport 53 lookup 7",
+                           "ip rule add dsfield 0x10 lookup 7"}) {
+    const auto keys = KeysAfter(rule);
+    if (!keys) GTEST_SKIP() << "no network namespaces here";
+    EXPECT_TRUE(keys->other_fields) << rule;
+  }
+}
+
+}  // namespace
+}  // namespace cygnet
