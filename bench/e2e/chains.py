@@ -160,6 +160,11 @@ class InsideChain(CygnetChain):
     def __init__(self, workdir, cygnet):
         super().__init__(workdir, cygnet, {"inside": ["lan0"]})
 
+    def routes(self):
+        """Routes without an MTU of their own: packets of others are left to the host."""
+        for side, gateway in enumerate(self.sides):
+            gateway.ip(f"route replace {NETS[1 - side]} via {OUTER[1 - side]} dev nic0")
+
     def check(self):
         """Also that packets do not go by the host: it would carry them, too."""
         super().check()
