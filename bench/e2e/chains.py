@@ -53,13 +53,6 @@ class Chain:
             gateway.ip(f"neigh replace {HOSTS[side]} lladdr {_mac(end)} dev lan0 nud permanent")
         self.sides[1].ip(f"neigh replace {TARGET} lladdr {TARGET_MAC} dev lan0 nud permanent")
 
-    def pause(self, paused):
-        """A daemon that asks the kernel to confirm a neighbour (NTF_USE) takes its permanence away: each
-        turn begins with permanent ones."""
-        super().pause(paused)
-        if not paused and self.macs:
-            self.neighbours()
-
     def forwarding(self):
         for gateway in self.sides:
             gateway.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])

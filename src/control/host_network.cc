@@ -120,13 +120,21 @@ void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
   }
 }
 
+// A request whose fixed part is empty yet.
+template <typename Body>
+nlmsghdr* BeginRequest(uint16_t type, int flags, uint32_t sequence, Buffer* buffer, Body** body) {
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer->data());
+  request->nlmsg_type = type;
+  request->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  request->nlmsg_seq = sequence;
+  *body = static_cast<Body*>(mnl_nlmsg_put_extra_header(request, sizeof(Body)));
+  return request;
+}
+
 nlmsghdr* BeginRouteRequest(uint32_t sequence, const IpAddress& daddr, IpFamily family,
                             Buffer* buffer) {
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer->data());
-  request->nlmsg_type = RTM_GETROUTE;
-  request->nlmsg_flags = NLM_F_REQUEST;
-  request->nlmsg_seq = sequence;
-  auto* body = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  rtmsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_GETROUTE, 0, sequence, buffer, &body);
   body->rtm_family = AddressFamily(family);
   body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
   PutAddress(request, RTA_DST, daddr, family);
@@ -199,11 +207,8 @@ bool HostNetwork::InterfaceExists(int32_t ifindex) {
 std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
   std::vector<ParsedAddress> addresses;
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_GETADDR;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)));
+  ifaddrmsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_GETADDR, NLM_F_DUMP, sequence_++, &buffer, &body);
   body->ifa_family = AF_UNSPEC;
   Ask(requests_.get(), request, RTM_NEWADDR, [&](const nlmsghdr* m) {
     const auto* info = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
@@ -268,11 +273,8 @@ std::optional<EgressRoute> HostNetwork::AskRoute(nlmsghdr* request, const IpAddr
 
 std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const EgressRoute& route, IpFamily family) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_GETNEIGH;
-  request->nlmsg_flags = NLM_F_REQUEST;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
+  ndmsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_GETNEIGH, 0, sequence_++, &buffer, &body);
   body->ndm_family = AddressFamily(family);
   body->ndm_ifindex = route.ifindex;
   PutAddress(request, NDA_DST, route.gateway, family);
@@ -290,11 +292,9 @@ void HostNetwork::Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily fa
       LookupNeighbour({.ifindex = ifindex, .gateway = neighbour, .source = {}}, family);
   if (known.has_value() && !known->stale) return;
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_NEWNEIGH;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
+  ndmsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
+                                   sequence_++, &buffer, &body);
   body->ndm_family = AddressFamily(family);
   body->ndm_ifindex = ifindex;
   body->ndm_flags = NTF_USE;  // resolve now, as if a packet waited for it
@@ -304,11 +304,8 @@ void HostNetwork::Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily fa
 
 Status HostNetwork::SetAlias(int32_t ifindex, const std::string& alias) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_SETLINK;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  ifinfomsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_SETLINK, NLM_F_ACK, sequence_++, &buffer, &body);
   body->ifi_family = AF_UNSPEC;
   body->ifi_index = ifindex;
   mnl_attr_put(request, IFLA_IFALIAS, alias.size(), alias.data());
@@ -320,11 +317,8 @@ Status HostNetwork::SetAlias(int32_t ifindex, const std::string& alias) {
 
 Status HostNetwork::SetGroup(int32_t ifindex, uint32_t group) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_SETLINK;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  ifinfomsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_SETLINK, NLM_F_ACK, sequence_++, &buffer, &body);
   body->ifi_family = AF_UNSPEC;
   body->ifi_index = ifindex;
   mnl_attr_put_u32(request, IFLA_GROUP, group);
@@ -336,11 +330,8 @@ Status HostNetwork::SetGroup(int32_t ifindex, uint32_t group) {
 
 Status HostNetwork::DeleteGroup(uint32_t group) {
   Buffer buffer;
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_DELLINK;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  request->nlmsg_seq = sequence_++;
-  auto* body = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  ifinfomsg* body = nullptr;
+  nlmsghdr* request = BeginRequest(RTM_DELLINK, NLM_F_ACK, sequence_++, &buffer, &body);
   body->ifi_family = AF_UNSPEC;
   mnl_attr_put_u32(request, IFLA_GROUP, group);
   if (!Ask(requests_.get(), request, 0, [](const nlmsghdr*) {})) {
