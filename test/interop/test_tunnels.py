@@ -252,10 +252,11 @@ class Tunnels(suite.Case):
                              f"src {src} dst {dst} proto esp reqid {net} mode tunnel")
                 lines.append(f"state add src {src} dst {dst} proto esp spi {0x100 * net + (dst == OUTER['a'])} "
                              f"reqid {net} mode tunnel {mark} aead rfc4106(gcm(aes)) {KEY} 128")
-            suite.xfrm_batch(host, lines)
+            # First: until the daemon has heard of the address, its packets are those of another host.
             last = 1 if host is self.a else 2
             host.ns.ip(f"addr add 10.{net}.0.{last}/32 dev {name}")
             host.ns.ip(f"route add 10.{net}.0.0/24 dev {name}")
+            suite.xfrm_batch(host, lines)
 
     def test_an_sa_goes_to_another_tunnel(self):
         """UPDSA with another if_id and MIGRATE with one: the numbers go on."""
