@@ -16,6 +16,7 @@ import compare  # noqa: E402
 import dpdk  # noqa: E402
 import machine  # noqa: E402
 import opening  # noqa: E402
+import scaling  # noqa: E402
 import smoke  # noqa: E402
 import tables  # noqa: E402
 import targets  # noqa: E402
@@ -191,6 +192,26 @@ class Chain(unittest.TestCase):
                     busy = chain_steps.Busy()
                 with unittest.mock.patch("builtins.open", stat(idle_ticks)):
                     self.assertEqual(busy.seconds(), seconds)
+
+
+class Scaling(unittest.TestCase):
+    def test_the_page_shows_what_the_simulation_says(self):
+        page = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "doc", "scaling.md")
+        with open(page, encoding="utf-8") as f:
+            written = f.read()
+        machine, packet = scaling.Machine(), scaling.Packet()
+        for title, simulate in (("outbound", scaling.simulate_out), ("inbound", scaling.simulate_in)):
+            self.assertIn(scaling.text(title, scaling.table(simulate, machine, packet)), written)
+
+    def test_what_costs_nothing_to_share_scales(self):
+        free = scaling.Machine(hand_over=0, jitter=0)
+        rows = scaling.table(scaling.simulate_out, free, scaling.Packet(send=0), runs=400)
+        self.assertGreater(rows[64][16], 15.5)
+
+    def test_a_slow_wire_sends_one_run_after_the_other(self):
+        packet = scaling.Packet(send=100)
+        rows = scaling.table(scaling.simulate_out, scaling.Machine(), packet, runs=400)
+        self.assertLess(rows[64][16], 1 + (packet.before + packet.crypto) / packet.send)
 
 
 class Search(unittest.TestCase):
