@@ -196,9 +196,11 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
     return placement_.Explain(query);
   }
   FipsReport ReportFips() const override;
-  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override {
-    return placement_.SetEnabled(device, enabled);
+  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled,
+                                       const OrderMark& mark = {}) override {
+    return placement_.SetEnabled(device, enabled, mark);
   }
+  std::vector<OperatorOrder> ReportOrders() const override { return placement_.Orders(); }
   Result<MoveReport> SetPlacement(const PlacementCommand& command) override {
     return placement_.SetOverride(command);
   }

@@ -171,8 +171,11 @@ class OperatorControl {
   virtual Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const = 0;
   virtual FipsReport ReportFips() const = 0;
   // Errc::kNoDevice: no such device.
-  virtual Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) = 0;
+  virtual Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled,
+                                               const OrderMark& mark) = 0;
   virtual Result<MoveReport> SetPlacement(const PlacementCommand& command) = 0;
+  // The operators' orders that are in force.
+  virtual std::vector<OperatorOrder> ReportOrders() const = 0;
   // `mode`: "auto", "on", "off"; nullopt: keeps the mode. Reads the boundary list again in any
   // case.
   virtual Result<MoveReport> SetFips(std::optional<std::string> mode) = 0;

@@ -37,10 +37,13 @@ class FakeOperatorControl final : public OperatorControl {
     return explain;
   }
   FipsReport ReportFips() const override { return fips; }
-  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled) override {
+  Result<MoveReport> SetOffloadEnabled(const std::string& device, bool enabled,
+                                       const OrderMark& mark) override {
     orders.push_back((enabled ? "enable " : "disable ") + device);
+    last_mark = mark;
     return move;
   }
+  std::vector<OperatorOrder> ReportOrders() const override { return orders_in_force; }
   Result<MoveReport> SetPlacement(const PlacementCommand& command) override {
     last_placement_command = command;
     return move;
@@ -111,6 +114,8 @@ class FakeOperatorControl final : public OperatorControl {
   Result<ReloadReport> reload = ReloadReport{};
   std::vector<DoctorRow> doctor;
   PlacementCommand last_placement_command;
+  OrderMark last_mark;
+  std::vector<OperatorOrder> orders_in_force;
   std::vector<std::string> orders;                // requests for devices
   std::map<std::string, std::string> placements;  // "1000 192.0.2.2 true": result of PlacementOf
   std::map<std::string, CapturePoints> captures;

@@ -207,8 +207,24 @@ bool PlacementDevices::RefreshGate() {
   return changed;
 }
 
-void PlacementDevices::SetEnabled(std::size_t i, bool enabled) {
-  rows_[i].disabled = !enabled;
+std::vector<OperatorOrder> PlacementDevices::Orders() const {
+  std::vector<OperatorOrder> orders;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const auto& mark = rows_[i].disabled;
+    if (mark) orders.push_back({.kind = "device", .name = devices_[i].name, .mark = *mark});
+  }
+  for (uint32_t e = 0; e < engines_.size(); ++e) {
+    const auto& mark = engine_disabled_[e];
+    if (!mark) continue;
+    orders.push_back(
+        {.kind = "engine", .name = std::string(engines_[e].info->name), .mark = *mark});
+  }
+  return orders;
+}
+
+void PlacementDevices::SetEnabled(std::size_t i, bool enabled, const OrderMark& mark) {
+  rows_[i].disabled.reset();
+  if (!enabled) rows_[i].disabled = mark;
   if (!enabled) return;
   rows_[i].lied = false;
   rows_[i].test_due = true;
@@ -216,7 +232,8 @@ void PlacementDevices::SetEnabled(std::size_t i, bool enabled) {
   if (devices_[i].shadow != nullptr) devices_[i].shadow->ForgetEvidence();
 }
 
-Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled) {
+Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled,
+                                          const OrderMark& mark) {
   std::optional<uint32_t> number;
   bool other_cpu = false;
   for (uint32_t e = 0; e < engines_.size(); ++e) {
@@ -230,7 +247,8 @@ Status PlacementDevices::SetEngineEnabled(const std::string& name, bool enabled)
   if (!enabled && !other_cpu) {
     return MakeError(Errc::kBusy, name + ": cannot disable the last CPU engine");
   }
-  engine_disabled_[*number] = !enabled;
+  engine_disabled_[*number].reset();
+  if (!enabled) engine_disabled_[*number] = mark;
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "control/placement/report.h"
 #include "control/placement/settings.h"
 #include "datapath/data_path.h"
 #include "datapath/device_tester.h"
@@ -32,7 +33,9 @@ class PlacementDevices {
   std::size_t NumberOf(const OffloadDevice* device) const;
 
   // --- Their state ---
-  bool disabled(std::size_t device) const { return rows_[device].disabled; }
+  bool disabled(std::size_t device) const { return rows_[device].disabled.has_value(); }
+  // Of devices and engines that are disabled.
+  std::vector<OperatorOrder> Orders() const;
   // Caught by the seal guard of its wire, or by shadow verification. Lasts until the operator
   // enables it again.
   bool lied(std::size_t device) const { return rows_[device].lied; }
@@ -94,11 +97,11 @@ class PlacementDevices {
     rows_[device].self_test->evidence = std::move(file);
   }
   // An enabled device is tested again.
-  void SetEnabled(std::size_t device, bool enabled);
+  void SetEnabled(std::size_t device, bool enabled, const OrderMark& mark = {});
   // REQUIRES: AwaitsSelfTest.
   const DeviceSelfTest& RunSelfTest(std::size_t device);
   // RefreshGate applies it. Errc::kBusy: it is the last engine of the CPU.
-  Status SetEngineEnabled(const std::string& name, bool enabled);
+  Status SetEngineEnabled(const std::string& name, bool enabled, const OrderMark& mark = {});
   void SetTerms(std::span<const DeviceTerms> terms);
   // A slot became free since the waiting halves were last checked.
   void SetFreed(std::size_t device, bool freed) { rows_[device].freed = freed; }
@@ -108,7 +111,7 @@ class PlacementDevices {
   void SetShadows();
 
   struct Row {
-    bool disabled = false;  // by the operator
+    std::optional<OrderMark> disabled;  // by the operator
     bool freed = false;
     bool lied = false;
     std::string lied_why;
@@ -131,7 +134,7 @@ class PlacementDevices {
   std::vector<Row> rows_;  // by device
   uint64_t self_tests_ = 0;
   std::array<std::optional<PlacementReason>, EngineSet::kMaxEngines> engine_denied_{};
-  std::array<bool, EngineSet::kMaxEngines> engine_disabled_{};
+  std::array<std::optional<OrderMark>, EngineSet::kMaxEngines> engine_disabled_{};
   std::array<uint64_t, EngineSet::kMaxEngines> engine_unsealed_{};
 };
 

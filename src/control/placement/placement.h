@@ -113,8 +113,11 @@ class Placement {
   void FollowTakeOver(const Sa& sa) { placed_.packets().FollowTakeOver(sa); }
 
   // --- The operator ---
-  Result<MoveReport> SetEnabled(const std::string& device, bool enabled);
-  Result<MoveReport> SetOverride(const PlacementCommand& command);
+  // `mark`, and that of the command: who orders it; its time is set here.
+  Result<MoveReport> SetEnabled(const std::string& device, bool enabled, OrderMark mark = {});
+  Result<MoveReport> SetOverride(PlacementCommand command);
+  // What is in force.
+  std::vector<OperatorOrder> Orders() const;
   Result<ExplainReport> Explain(const ExplainQuery& query) const;
 
   const PlacementDevices& devices() const { return devices_; }
@@ -137,7 +140,7 @@ class Placement {
   void LoseAll(std::size_t device);
   void BringBack(std::size_t device);
   void AskAgain();
-  Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled);
+  Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled, const OrderMark& mark);
   Status CheckOffered(const PlacementCommand& command) const;
 
   DataPath& path_;

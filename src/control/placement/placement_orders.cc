@@ -8,14 +8,15 @@
 
 namespace cygnet {
 
-Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) {
+Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled, OrderMark mark) {
+  mark.since = clock_.WallSeconds();
   const auto i = devices_.Named(name);
-  if (!i.has_value()) return SetEngineEnabled(name, enabled);
+  if (!i.has_value()) return SetEngineEnabled(name, enabled, mark);
   OffloadDevice* const device = devices_[*i].offload;
   if (device == nullptr) {
     return MakeError(Errc::kNotSupported, "device " + name + " does not offload");
   }
-  devices_.SetEnabled(*i, enabled);
+  devices_.SetEnabled(*i, enabled, mark);
   if (enabled) device->TryAgain();
   (void)TestIfDue(*i);
   Log(LogLevel::kInfo,
@@ -44,14 +45,16 @@ Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled) 
 }
 
 // A disabled engine gets no keys and gives up those that it has.
-Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool enabled) {
-  CYGNET_RETURN_IF_ERROR(devices_.SetEngineEnabled(name, enabled));
+Result<MoveReport> Placement::SetEngineEnabled(const std::string& name, bool enabled,
+                                               const OrderMark& mark) {
+  CYGNET_RETURN_IF_ERROR(devices_.SetEngineEnabled(name, enabled, mark));
   Log(LogLevel::kInfo,
       "engine " + name + ": " + (enabled ? "enabled" : "disabled") + " by the operator");
   return Reevaluate();
 }
 
-Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
+Result<MoveReport> Placement::SetOverride(PlacementCommand command) {
+  command.mark.since = clock_.WallSeconds();
   if (!command.spi && !command.daddr && !command.reqid) {
     return MakeError(Errc::kInvalid, "select the SAs by spi, dst or reqid");
   }
@@ -72,6 +75,16 @@ Result<MoveReport> Placement::SetOverride(const PlacementCommand& command) {
         return Covers(command, placed.sa->spec());
       },
       ReasonCode::kRequested);
+}
+
+std::vector<OperatorOrder> Placement::Orders() const {
+  std::vector<OperatorOrder> orders = devices_.Orders();
+  for (PlacementCommand& command : rules_.Commands()) {
+    const OrderMark mark = command.mark;
+    orders.push_back(
+        {.kind = "placement", .name = {}, .placement = std::move(command), .mark = mark});
+  }
+  return orders;
 }
 
 // Refuses packet offload with its reason until a device offers it.

@@ -155,6 +155,27 @@ TEST_F(PlacementControlTest, HistoryTellsTheWay) {
   EXPECT_EQ(report.since, report.history[0].time_ms / 1000 + 10);
 }
 
+TEST_F(PlacementControlTest, OrdersInForceSayWhoAndSinceWhen) {
+  Add(Offloaded(0x100));
+  EXPECT_THAT(control_->ReportOrders(), IsEmpty());
+  ASSERT_TRUE(control_->SetOffloadEnabled("nic0", false, {.uid = 1000, .pid = 7}).has_value());
+  clock_.wall_seconds += 10;
+  Override({.spi = Spi(0x100), .mode = PlacementMode::kNo, .mark = {.uid = 0, .pid = 8}});
+  const auto orders = control_->ReportOrders();
+  ASSERT_THAT(orders, SizeIs(2));
+  EXPECT_EQ(orders[0].kind, "device");
+  EXPECT_EQ(orders[0].name, "nic0");
+  EXPECT_EQ(orders[0].mark.uid, 1000u);
+  EXPECT_EQ(orders[1].kind, "placement");
+  EXPECT_EQ(orders[1].placement.spi, Spi(0x100));
+  EXPECT_EQ(orders[1].mark.pid, 8);
+  EXPECT_EQ(orders[1].mark.since, orders[0].mark.since + 10);
+  // The one ends by its opposite, the other with its SA.
+  ASSERT_TRUE(control_->SetOffloadEnabled("nic0", true).has_value());
+  ASSERT_TRUE(control_->DeleteSa(IdOf(0x100), {}).has_value());
+  EXPECT_THAT(control_->ReportOrders(), IsEmpty());
+}
+
 TEST_F(PlacementControlTest, CommandsForNoDeviceSaySo) {
   EXPECT_EQ(control_->SetOffloadEnabled("nic7", false).error().code, Errc::kNoDevice);
   EXPECT_EQ(control_->SetPlacement({.mode = PlacementMode::kNo}).error().code, Errc::kInvalid);

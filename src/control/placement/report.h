@@ -120,16 +120,33 @@ struct MoveReport {
   uint64_t took_us = 0;
 };
 
+// Who gave an order, and when.
+struct OrderMark {
+  uint32_t uid = ~uint32_t{0};  // as the daemon's user namespace numbers it; all ones: unknown
+  int32_t pid = 0;              // 0: unknown
+  uint64_t since = 0;           // wall-clock seconds
+};
+
 // `cygnet placement set`: overrides rules and clients for the matching SAs; with `clear`, ends
 // that. Needs at least one of the first three fields.
 struct PlacementCommand {
   std::optional<Spi> spi{};
   std::optional<IpAddress> daddr{};
+  IpFamily family = IpFamily::kUnspec;  // of daddr, for reports
   std::optional<Reqid> reqid{};
   bool clear = false;
   PlacementMode mode = PlacementMode::kNo;
   std::optional<std::string> device{};  // empty: as the client requested, else any suitable one
   bool pinned = false;                  // the scheduler does not move it
+  OrderMark mark{};
+};
+
+// `cygnet offload list`: an order of an operator that is in force.
+struct OperatorOrder {
+  std::string kind{};            // "device", "engine": it is disabled; "placement": it is set
+  std::string name{};            // of the device or engine
+  PlacementCommand placement{};  // of kind "placement"
+  OrderMark mark{};
 };
 
 // One decision of `cygnet doctor --fips`.

@@ -76,6 +76,13 @@ void PlacementRules::ClearCommand(const PlacementCommand& command) {
   std::erase_if(commands_, [&](const Command& old) { return SameSas(old.words, command); });
 }
 
+std::vector<PlacementCommand> PlacementRules::Commands() const {
+  std::vector<PlacementCommand> words;
+  words.reserve(commands_.size());
+  for (const Command& command : commands_) words.push_back(command.words);
+  return words;
+}
+
 bool DirectionIsKnown(const SaSpec& spec, Half half, const HostAddresses& own) {
   if (spec.direction != SaDirection::kUnspec || spec.offload.has_value()) return true;
   const bool to_us = own.Contains(spec.daddr, spec.family);

@@ -36,6 +36,8 @@ class PlacementRules {
   // the command names. Errc::kNoSpace: too many commands.
   Status SetCommand(const PlacementCommand& command, int32_t ifindex);
   void ClearCommand(const PlacementCommand& command);
+  // Those in force, newest first.
+  std::vector<PlacementCommand> Commands() const;
   // The SA was removed, and with it the commands that name its SPI. `covers_another(command)`: it
   // covers an SA that lives on, as after a move; then it stays.
   template <typename Fn>

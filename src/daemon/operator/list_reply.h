@@ -196,9 +196,11 @@ std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
 std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
                                                 const RequestReader& request);
 std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
-                                                const RequestReader& request);
+                                                const RequestReader& request,
+                                                const OrderMark& mark);
 std::unique_ptr<OperatorReply> MakePlacementReply(OperatorControl* control,
-                                                  const RequestReader& request);
+                                                  const RequestReader& request,
+                                                  const OrderMark& mark);
 std::unique_ptr<OperatorReply> MakeFaultReply(OperatorControl* control,
                                               const RequestReader& request);
 

@@ -21,6 +21,13 @@ std::span<const uint8_t> BytesOf(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+OrderMark MarkOf(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return {};
+  return {.uid = peer.uid, .pid = peer.pid};
+}
+
 }  // namespace
 
 // Input is read between replies, and during those that it can stop.
@@ -74,20 +81,17 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
     StartReply(id, client, MakeErrorReply("request too long"));
   } else {
     request.resize(static_cast<std::size_t>(got));
-    NotifyOrder(client->fd(), request);
-    StartReply(id, client, MakeReply(control_, request));
+    const OrderMark mark = MarkOf(client->fd());
+    NotifyOrder(mark, request);
+    StartReply(id, client, MakeReply(control_, request, mark));
   }
   return true;
 }
 
-void OperatorServer::NotifyOrder(int fd, const std::string& request) const {
+void OperatorServer::NotifyOrder(const OrderMark& mark, const std::string& request) const {
   if (!on_order_) return;
   const std::string order = OrderOf(request);
-  if (order.empty()) return;
-  ucred peer{};
-  socklen_t size = sizeof(peer);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.uid = ~uid_t{0};
-  on_order_(order, peer.uid, peer.pid);
+  if (!order.empty()) on_order_(order, mark.uid, mark.pid);
 }
 
 std::size_t OperatorServer::HeldBytes() const {

@@ -15,7 +15,7 @@
 //            [last] number: so many placements and so many keys, the latest
 //            explain: device, [aead] or [cipher] and [auth], [key_bits], [icv_bits], [mode],
 //            [offload], [ipv6], [encap], [esn], [replay_window], [tfc], [direction] "in" or "out"
-//            offload: action "enable" or "disable", device
+//            offload: action "enable" or "disable", device; without action: what is in force
 //            placement: action "set": [spi], [dst], [reqid], mode, [device], [pin] bool; "unset":
 //            [spi], [dst], [reqid]
 //            cluster: [action] "move": group, node
@@ -94,7 +94,7 @@ class OperatorServer {
   bool Serve(ClientId id, Client* client, uint32_t events);
   bool ReadRequest(ClientId id, Client* client);
   bool Pump(Client* client);
-  void NotifyOrder(int fd, const std::string& request) const;
+  void NotifyOrder(const OrderMark& mark, const std::string& request) const;
   void StartReply(ClientId id, Client* client, std::unique_ptr<OperatorReply> reply);
   static void WipeDatagram(Client* client);
   void EndReply(Client* client);

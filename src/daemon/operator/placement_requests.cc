@@ -34,10 +34,14 @@ std::unique_ptr<OperatorReply> MakeMoveReply(const OperatorControl& control,
   return OneItem(*std::move(report));
 }
 
-PlacementCommand ReadPlacement(const RequestReader& request, bool clear) {
+PlacementCommand ReadPlacement(const RequestReader& request, bool clear, const OrderMark& mark) {
   PlacementCommand command;
+  command.mark = mark;
   if (const auto spi = request.Number("spi")) command.spi = Spi{*spi};
-  if (const auto dst = request.Address("dst")) command.daddr = dst->address;
+  if (const auto dst = request.Address("dst")) {
+    command.daddr = dst->address;
+    command.family = dst->family;
+  }
   if (const auto reqid = request.Number("reqid")) command.reqid = Reqid{*reqid};
   if (!command.spi && !command.daddr && !command.reqid) {
     throw RequestError{"name the SAs with \"spi\", \"dst\" or \"reqid\""};
@@ -136,26 +140,35 @@ std::unique_ptr<OperatorReply> MakeExplainReply(const OperatorControl& control,
 }
 
 std::unique_ptr<OperatorReply> MakeOffloadReply(OperatorControl* control,
-                                                const RequestReader& request) {
-  const std::string action = request.Text("action").value_or("");
-  if (action != "enable" && action != "disable") {
+                                                const RequestReader& request,
+                                                const OrderMark& mark) {
+  const auto action = request.Text("action");
+  if (!action) {
+    request.AllowOnly({});
+    return std::make_unique<ListReply<OperatorOrder>>(
+        control->ReportOrders(), [](const OperatorOrder& order) { return ToJson(order); });
+  }
+  if (*action != "enable" && *action != "disable") {
     throw RequestError{"action: must be \"enable\" or \"disable\""};
   }
   request.AllowOnly({"action", "device"});
-  return MakeMoveReply(*control,
-                       control->SetOffloadEnabled(Needed(request, "device"), action == "enable"));
+  return MakeMoveReply(
+      *control, control->SetOffloadEnabled(Needed(request, "device"), *action == "enable", mark));
 }
 
 std::unique_ptr<OperatorReply> MakePlacementReply(OperatorControl* control,
-                                                  const RequestReader& request) {
+                                                  const RequestReader& request,
+                                                  const OrderMark& mark) {
   const std::string action = request.Text("action").value_or("");
   if (action == "unset") {
     request.AllowOnly({"action", "spi", "dst", "reqid"});
-    return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/true)));
+    return MakeMoveReply(*control,
+                         control->SetPlacement(ReadPlacement(request, /*clear=*/true, mark)));
   }
   if (action != "set") throw RequestError{"action: must be \"set\" or \"unset\""};
   request.AllowOnly({"action", "spi", "dst", "reqid", "mode", "device", "pin"});
-  return MakeMoveReply(*control, control->SetPlacement(ReadPlacement(request, /*clear=*/false)));
+  return MakeMoveReply(*control,
+                       control->SetPlacement(ReadPlacement(request, /*clear=*/false, mark)));
 }
 
 std::unique_ptr<OperatorReply> MakeFaultReply(OperatorControl* control,

@@ -114,6 +114,33 @@ TEST_F(PlacementRequestTest, EnablesAndDisables) {
             "no device \"nic9\"; devices: nic0, nic1");
 }
 
+TEST_F(PlacementRequestTest, ListsOrdersInForce) {
+  const OrderMark mark{.uid = 1000, .pid = 7, .since = 1'700'000'000};
+  control_.orders_in_force = {{.kind = "device", .name = "nic0", .mark = mark},
+                              {.kind = "placement",
+                               .placement = {.daddr = ParseAddress("2001:db8::1")->address,
+                                             .family = IpFamily::kV6,
+                                             .mode = PlacementMode::kCrypto,
+                                             .pinned = true},
+                               .mark = {}}};
+  const auto reply = Ask(R"({"command":"offload"})");
+  ASSERT_EQ(reply.size(), 3u);
+  EXPECT_EQ(reply[0]["item"].dump(),
+            R"({"kind":"device","name":"nic0","since":1700000000,"uid":1000,"pid":7})");
+  EXPECT_EQ(reply[1]["item"].dump(),
+            R"({"kind":"placement","dst":"2001:db8::1","mode":"crypto","device":"","pinned":true,)"
+            R"("ends_with_sa":false,"since":0,"pid":0})");
+  EXPECT_EQ(OrderOf(R"({"command":"offload"})"), "");
+}
+
+TEST_F(PlacementRequestTest, WhoOrdersIsPassedOn) {
+  const OrderMark mark{.uid = 1000, .pid = 7};
+  MakeReply(&control_, R"({"command":"offload","action":"disable","device":"nic0"})", mark);
+  EXPECT_EQ(control_.last_mark.uid, 1000u);
+  MakeReply(&control_, R"({"command":"placement","action":"set","spi":1,"mode":"no"})", mark);
+  EXPECT_EQ(control_.last_placement_command.mark.pid, 7);
+}
+
 TEST_F(PlacementRequestTest, SetsAndUnsets) {
   Ask(R"({"command":"placement","action":"set","spi":"0x1000","dst":"192.0.2.2","reqid":7,)"
       R"("mode":"required","device":"nic0","pin":true})");
@@ -148,7 +175,7 @@ TEST_F(PlacementRequestTest, SaysWhatIsWrong) {
       {R"({"command":"explain","device":"d","aead":"a","mode":"ro"})", "mode: must be \"tran"},
       {R"({"command":"explain","device":"d","aead":"a","offload":"x"})", "mode: must be \"no\""},
       {R"({"command":"explain","device":"d","aead":"a","direction":"x"})", "direction: must be"},
-      {R"({"command":"offload"})", "action: must be \"enable\" or \"disable\""},
+      {R"({"command":"offload","device":"nic0"})", "unknown field \"device\""},
       {R"({"command":"offload","action":"set","spi":1,"mode":"no"})", "action: must be \"enable\""},
       {R"({"command":"placement"})", "action: must be \"set\" or \"unset\""},
       {R"({"command":"placement","action":"enable"})", "action: must be \"set\" or \"unset\""},

@@ -228,7 +228,8 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
       control, points, {.device = *device, .side = side, .snap_length = snap_length, .keys = keys});
 }
 
-std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text) {
+std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text,
+                                        const OrderMark& mark) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw RequestError{"the request is not a JSON object"};
   const RequestReader request(json);
@@ -243,8 +244,8 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "fips") return MakeFipsReply(control, request);
   if (command == "ledger") return MakeLedgerReply(*control, request);
   if (command == "explain") return MakeExplainReply(*control, request);
-  if (command == "offload") return MakeOffloadReply(control, request);
-  if (command == "placement") return MakePlacementReply(control, request);
+  if (command == "offload") return MakeOffloadReply(control, request, mark);
+  if (command == "placement") return MakePlacementReply(control, request, mark);
   if (command == "fault") return MakeFaultReply(control, request);
   if (command == "reload") return MakeReloadReply(control, request);
   if (command == "doctor") return MakeDoctorReply(*control, request);
@@ -272,7 +273,8 @@ std::string OrderOf(std::string_view request) {
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};
-  const bool may_look = name == "fips" || name == "stored" || name == "cluster";
+  const bool may_look =
+      name == "fips" || name == "stored" || name == "cluster" || name == "offload";
   if (may_look && !json.contains("action")) return {};
   std::string text = ToText(json);
   constexpr std::size_t kMaxText = 2048;  // more than any request of known fields
@@ -280,9 +282,10 @@ std::string OrderOf(std::string_view request) {
   return text;
 }
 
-std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request) {
+std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request,
+                                         const OrderMark& mark) {
   try {
-    return Dispatch(control, request);
+    return Dispatch(control, request, mark);
   } catch (const RequestError& error) {
     // The text may quote the request.
     return MakeErrorReply(std::string_view(error.text).substr(0, 1024));

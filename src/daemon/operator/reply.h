@@ -40,7 +40,9 @@ class OperatorReply {
 std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text);
 
 // Executes a request: takes the snapshot that the reply will show.
-std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request);
+// `mark`: who asks; its time does not matter.
+std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request,
+                                         const OrderMark& mark = {});
 
 // The audit text of a request that changes something, shows keys or captures: its parsed fields,
 // whatever the bytes look like. Empty: the request only reads. REQUIRES: `request` is also passed

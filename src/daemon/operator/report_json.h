@@ -124,6 +124,10 @@
 //              "engine"), identity, from, until (0: still held), erased (confirmed by the holder),
 //              note (how it ended otherwise)
 //              kind "summary", last: since, dropped, file, write_error
+// Order        of an operator, in force: kind ("device", "engine": disabled; "placement"), [name];
+// of
+//              a placement: [spi], [dst], [reqid], mode, device ("": any), pinned, ends_with_sa;
+//              since, [uid], pid (0: unknown) of who ordered it
 // Explain      device, rows (array of direction, requirement, ok, reason, explanation), verdicts
 //              (array of direction, offloaded, effective, where, reason, explanation)
 // Reload       applied, needs_restart (arrays of keys: "daemon.log_level", "device nic0.trusted"),
@@ -181,6 +185,7 @@ Json ToJson(const PlacementEntry& entry);
 Json ToJson(const KeyEntry& entry);
 Json ToJson(const LedgerReport& report);  // the summary; each entry is an item of its own
 Json ToJson(const ExplainReport& report);
+Json ToJson(const OperatorOrder& order);
 Json ToJson(const MoveReport& report);
 Json ToJson(const ReloadReport& report);
 Json ToJson(const DoctorRow& row);

@@ -91,6 +91,25 @@ Json ToJson(const LedgerReport& report) {
           {"file", report.file},         {"write_error", report.write_error}};
 }
 
+Json ToJson(const OperatorOrder& order) {
+  Json json = {{"kind", order.kind}};
+  const PlacementCommand& words = order.placement;
+  if (!order.name.empty()) json["name"] = order.name;
+  if (words.spi) json["spi"] = Hex32(words.spi->value);
+  if (words.daddr) json["dst"] = ToString(*words.daddr, words.family);
+  if (words.reqid) json["reqid"] = words.reqid->value;
+  if (order.kind == "placement") {
+    json["mode"] = Name(words.mode);
+    json["device"] = words.device.value_or("");
+    json["pinned"] = words.pinned;
+    json["ends_with_sa"] = words.spi.has_value();
+  }
+  json["since"] = order.mark.since;
+  if (order.mark.uid != ~uint32_t{0}) json["uid"] = order.mark.uid;
+  json["pid"] = order.mark.pid;
+  return json;
+}
+
 Json ToJson(const ExplainReport& report) {
   Json rows = Json::array();
   for (const ExplainRow& row : report.rows) {
