@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that the manual pages compile and name what the sources have: reasons, counters, objects, fields of JSON
-and of the ledger, faults of the software NIC, exit statuses.
+"""Checks that the manual pages compile and name what the sources have: reasons, counters, fields of JSON and of the
+ledger, faults of the software NIC, exit statuses.
 
-The keys of cygnetd.toml are held to their tables by daemon_config_test."""
+The keys of cygnetd.toml are held to their tables by daemon_config_test, the words of cygnet by cli_test."""
 import pathlib
 import re
 import shutil
@@ -130,15 +130,6 @@ def missing_statuses():
                     if not found or not re.search(rf"^{status}$", found[1], re.M))
 
 
-def missing_objects():
-    text = page("cygnet.8.scd")
-    objects = re.findall(r'\{"([a-z]+)", Object::k', source("src/cli/arguments.cc"))
-    yield from (f"object {name}" for name in objects
-                if not re.search(rf"\*{name}(\*| )", text))
-    if len(objects) < 10:
-        yield "nothing: cannot parse the table of objects"
-
-
 def main():
     scdoc = shutil.which("scdoc")
     if scdoc is None:
@@ -149,7 +140,7 @@ def main():
         done = subprocess.run([scdoc], input=path.read_bytes(), capture_output=True, check=False)
         if done.returncode != 0 or not done.stdout:
             faults.append(f"{path.name}: {done.stderr.decode().strip()}")
-    for name, missing in (("cygnet-placement.7.scd", missing_reasons), ("cygnet.8.scd", missing_objects),
+    for name, missing in (("cygnet-placement.7.scd", missing_reasons),
                           ("cygnet-counters.7.scd", missing_counters), ("cygnet-counters.7.scd", unknown_metrics),
                           ("cygnet-counters.7.scd", missing_remedies),
                           ("cygnet-json.7.scd", missing_fields), ("cygnet-ledger.5.scd", missing_ledger_words),

@@ -119,6 +119,15 @@ TEST(ArgumentsTest, MakesRequests) {
       {{"sim", "dev", "nic0", "reset", "after", "3"},
        R"({"command":"fault","device":"nic0","fault":"reset after 3"})"},
       {{"metrics"}, "null"},
+      {{"offload"}, R"({"command":"offload"})"},
+      {{"offload", "l"}, R"({"command":"offload"})"},
+      {{"offload", "disable", "nic0"},
+       R"({"command":"offload","action":"disable","device":"nic0"})"},
+      {{"sim", "nic0", "link-down"}, R"({"command":"fault","device":"nic0","fault":"link-down"})"},
+      {{"monitor"}, R"({"command":"monitor"})"},
+      {{"monitor", "sa", "device"}, R"({"command":"monitor","events":["sa","device"]})"},
+      {{"why", "10.2.0.1", "dev", "nic0", "sport", "5"},
+       R"({"command":"why","dst":"10.2.0.1","device":"nic0","sport":5})"},
   };
   for (const auto& row : kCases) {
     const auto arguments = ParseArguments(row.words);
@@ -127,45 +136,93 @@ TEST(ArgumentsTest, MakesRequests) {
   }
 }
 
-TEST(ArgumentsTest, ReadsOptions) {
+TEST(ArgumentsTest, ReadsOptionsWhereverTheyStand) {
   EXPECT_FALSE(ParseArguments(Words{"sa"})->json);
-  EXPECT_TRUE(ParseArguments(Words{"-j", "sa"})->json);
-  EXPECT_TRUE(ParseArguments(Words{"--json", "stat"})->json);
-  EXPECT_FALSE(ParseArguments(Words{"stat"})->all);
-  EXPECT_TRUE(ParseArguments(Words{"stat", "--all"})->all);
-  EXPECT_EQ(ParseArguments(Words{"-h"})->object, Object::kHelp);
-  EXPECT_EQ(ParseArguments(Words{"help"})->object, Object::kHelp);
-  EXPECT_EQ(ParseArguments(Words{"sa", "help"})->object, Object::kHelp);
-  EXPECT_EQ(ParseArguments(Words{"-V"})->object, Object::kVersion);
+  for (const Words& words : {Words{"-j", "sa"},
+                             {"sa", "-j"},
+                             {"sa", "list", "--json"},
+                             {"sa", "dst", "192.0.2.2", "-json"},
+                             {"--json", "stat"}}) {
+    const auto arguments = ParseArguments(words);
+    ASSERT_TRUE(arguments) << arguments.error().message;
+    EXPECT_TRUE(arguments->json);
+  }
+  EXPECT_FALSE(ParseArguments(Words{"stat"})->HasLocal("all"));
+  EXPECT_TRUE(ParseArguments(Words{"stat", "--all"})->HasLocal("all"));
+  EXPECT_TRUE(ParseArguments(Words{"dev", "nic0", "-s"})->statistics);
+  EXPECT_TRUE(ParseArguments(Words{"-s", "dev", "nic0"})->statistics);
+  EXPECT_TRUE(ParseArguments(Words{"sa", "-br"})->brief);
+  EXPECT_TRUE(ParseArguments(Words{"sa", "-p", "-j"})->pretty);
   EXPECT_EQ(ParseArguments(Words{"version"})->object, Object::kVersion);
 }
 
-TEST(ArgumentsTest, ReadsCaptureOptions) {
+TEST(ArgumentsTest, HelpAndVersionMayStandAnywhere) {
+  for (const Words& words : {Words{"-h"},
+                             {"help"},
+                             {"sa", "help"},
+                             {"sa", "-h"},
+                             {"-j", "sa", "--help"},
+                             {"sa", "spi", "-h"},
+                             {"offload", "-h"},
+                             {"ledger", "verify", "help"},
+                             {"exec", "-h"},
+                             {"help", "sa"}}) {
+    const auto arguments = ParseArguments(words);
+    ASSERT_TRUE(arguments) << arguments.error().message;
+    EXPECT_EQ(arguments->object, Object::kHelp);
+  }
+  EXPECT_EQ(ParseArguments(Words{"sa", "-h"})->help_for->word, "sa");
+  EXPECT_EQ(ParseArguments(Words{"help", "off"})->help_for->word, "offload");
+  EXPECT_EQ(ParseArguments(Words{"help"})->help_for, nullptr);
+  EXPECT_EQ(ParseArguments(Words{"-V"})->object, Object::kVersion);
+  EXPECT_EQ(ParseArguments(Words{"sa", "-V"})->object, Object::kVersion);
+}
+
+TEST(ArgumentsTest, ReadsWatchColorAndSum) {
+  EXPECT_EQ(ParseArguments(Words{"sa"})->watch, std::nullopt);
+  EXPECT_EQ(ParseArguments(Words{"sa", "--watch"})->watch, 2.0);
+  EXPECT_EQ(ParseArguments(Words{"sa", "--watch", "5"})->watch, 5.0);
+  EXPECT_EQ(ParseArguments(Words{"sa", "--watch=0.5"})->watch, 0.5);
+  const auto filtered = ParseArguments(Words{"--watch", "dev", "nic0"});
+  EXPECT_EQ(filtered->watch, 2.0);
+  EXPECT_EQ(filtered->request["name"], "nic0");
+  EXPECT_EQ(ParseArguments(Words{"sa"})->color, ColorWhen::kAuto);
+  EXPECT_EQ(ParseArguments(Words{"-c", "sa"})->color, ColorWhen::kAlways);
+  EXPECT_EQ(ParseArguments(Words{"sa", "--color=never"})->color, ColorWhen::kNever);
+  EXPECT_EQ(ParseArguments(Words{"-c=auto", "stored"})->color, ColorWhen::kAuto);
+  EXPECT_EQ(ParseArguments(Words{"sa", "--sum", "peer"})->sum, "peer");
+  EXPECT_EQ(ParseArguments(Words{"sa", "--sum=device", "-j"})->sum, "device");
+}
+
+TEST(ArgumentsTest, ReadsWhatIsNotForTheDaemon) {
   const auto plain = ParseArguments(Words{"capture", "dev", "nic0", "side", "host"});
-  EXPECT_EQ(plain->write_file, "-");
-  EXPECT_EQ(plain->count, std::nullopt);
+  EXPECT_EQ(plain->WriteFile(), "-");
+  EXPECT_FALSE(plain->HasLocal("count"));
   const auto full = ParseArguments(
       Words{"capture", "dev", "nic0", "side", "host", "write", "/tmp/f", "count", "3"});
-  EXPECT_EQ(full->write_file, "/tmp/f");
-  EXPECT_EQ(full->count, 3u);
+  EXPECT_EQ(full->WriteFile(), "/tmp/f");
+  EXPECT_EQ(full->local["count"], 3);
   const auto extcap = ParseArguments(
       Words{"extcap", "--capture", "--fifo", "/tmp/f", "--extcap-interface", "cygnet-nic0"});
-  EXPECT_EQ(extcap->write_file, "/tmp/f");
-  EXPECT_EQ(extcap->extcap, ExtcapAction::kCapture);
+  EXPECT_EQ(extcap->WriteFile(), "/tmp/f");
+  EXPECT_TRUE(extcap->HasLocal("capture"));
+  const auto top = ParseArguments(Words{"top", "-d", "0.5", "--once", "sort", "rate", "spi", "1"});
+  EXPECT_EQ(top->local.dump(), R"({"delay":0.5,"once":true,"sort":"rate"})");
+  EXPECT_EQ(top->request.dump(), R"({"command":"sa","spi":1})");
+  const auto report = ParseArguments(Words{"ledger", "report", "a", "b", "--from", "2026-11-28"});
+  EXPECT_EQ(report->local.dump(), R"({"files":["a","b"],"from":1795824000000})");
+  EXPECT_TRUE(report->request.is_null());
 }
 
-TEST(ArgumentsTest, HelpMayBeOfOneObject) {
-  EXPECT_EQ(ParseArguments(Words{"offload", "help"})->help_for, "offload");
-  EXPECT_THAT(HelpText("offload"), HasSubstr("offload explain"));
-  EXPECT_THAT(HelpText("offload"), Not(HasSubstr("mtu explain")));
-  EXPECT_EQ(ParseArguments(Words{"help"})->help_for, "");
-  EXPECT_THAT(HelpText(), HasSubstr("mtu explain"));
-}
-
-TEST(ArgumentsTest, FindsTheCommandOfExec) {
-  EXPECT_EQ(ParseArguments(Words{"exec", "--", "ip", "--", "-s"})->command_at, 2u);
-  EXPECT_EQ(ParseArguments(Words{"exec", "ip"})->command_at, 1u);
+TEST(ArgumentsTest, FindsTheWordsThatAreNotOurs) {
+  EXPECT_EQ(ParseArguments(Words{"exec", "--", "ip", "--", "-s"})->rest_at, 2u);
+  EXPECT_EQ(ParseArguments(Words{"exec", "ip"})->rest_at, 1u);
   EXPECT_EQ(ParseArguments(Words{"exec", "help"})->object, Object::kExec);
+  EXPECT_EQ(ParseArguments(Words{"exec", "--", "-h"})->object, Object::kExec);
+  const auto web = ParseArguments(Words{"-c=auto", "web", "--port", "1"});
+  ASSERT_TRUE(web) << web.error().message;
+  EXPECT_EQ(web->object, Object::kCompanion);
+  EXPECT_EQ(web->rest_at, 2u);
 }
 
 TEST(ArgumentsTest, SaysWhatIsWrong) {
@@ -176,72 +233,92 @@ TEST(ArgumentsTest, SaysWhatIsWrong) {
       {{}, "no object given"},
       {{""}, "no object given"},
       {{"-x"}, "unknown option \"-x\""},
-      {{"sas"}, "unknown object \"sas\""},
+      {{"sas"}, "unknown object \"sas\"; did you mean \"sa\"?"},
+      {{"xyzzy"}, "unknown object \"xyzzy\"; try \"cygnet help\""},
       {{"state"}, "unknown object \"state\""},
-      {{"sa", "delete"}, "sa: unknown command or keyword \"delete\""},
-      {{"sa", "spi"}, "\"spi\" needs a value"},
+      {{"sa", "delete"},
+       "sa: unknown keyword \"delete\"; must be \"list\", \"spi\", \"dst\", \"src\" or \"reqid\""},
+      {{"sa", "spi"}, "\"spi\" needs a value: SPI"},
+      {{"sa", "spy", "1"}, "sa: unknown keyword \"spy\"; did you mean \"spi\"?"},
+      {{"sa", "lsit"}, "did you mean \"list\"?"},
+      {{"sa", "--show-kesy"}, "unknown option \"--show-kesy\"; did you mean \"--show-keys\"?"},
+      {{"sa", "-j=1"}, "--json: takes no value"},
       {{"sa", "spi", "x"}, "spi: \"x\" is not a number from 0 to 4294967295"},
       {{"sa", "spi", "4294967296"}, "spi: \"4294967296\" is not a number"},
       {{"sa", "spi", "0x"}, "spi: \"0x\" is not a number"},
       {{"sa", "spi", "-1"}, "spi: \"-1\" is not a number"},
       {{"sa", "spi", "1", "spi", "2"}, "\"spi\" is given twice"},
       {{"sa", "dst", "host"}, "dst: \"host\" is not an IP address"},
-      {{"policy", "list", "all"}, "policy: unknown command or keyword \"all\""},
-      {{"dev", "-x"}, "dev: unknown command or keyword \"-x\""},
-      {{"dev", "nic0", "nic1"}, "\"name\" is given twice"},
+      {{"policy", "list", "all"}, "policy: unknown keyword \"all\"; try \"cygnet help policy\""},
+      {{"dev", "-x"}, "dev: unknown option \"-x\""},
+      {{"dev", "nic0", "nic1"}, "\"dev\" is given twice"},
       {{"dev", "show", "dev"}, "\"dev\" needs a value"},
-      {{"stat", "-b"}, "stat: unknown command or keyword \"-b\""},
-      {{"stat", "sa", "--show-keys"}, "unknown command or keyword \"--show-keys\""},
-      {{"engine", "openssl"}, "engine: unknown command or keyword \"openssl\""},
-      {{"mtu"}, "usage: cygnet mtu explain ADDRESS"},
-      {{"mtu", "10.2.0.1"}, "usage: cygnet mtu explain ADDRESS"},
-      {{"mtu", "explain"}, "ADDRESS is missing"},
-      {{"mtu", "explain", "host"}, "mtu explain: \"host\" is not an IP address"},
+      {{"stat", "-b"}, "stat: unknown option \"-b\""},
+      {{"stat", "sa", "--show-keys"}, "stat sa: unknown option \"--show-keys\""},
+      {{"engine", "openssl"}, "engine: unknown keyword \"openssl\""},
+      {{"mtu"}, "mtu: a command is missing: \"explain\""},
+      {{"mtu", "10.2.0.1"}, "mtu: unknown command \"10.2.0.1\"; must be \"explain\""},
+      {{"mtu", "explain"}, "mtu explain: \"ADDRESS\" is missing"},
+      {{"mtu", "explain", "host"}, "ADDRESS: \"host\" is not an IP address"},
       {{"mtu", "explain", "10.2.0.1", "proto", "256"}, "proto: \"256\" is not a number from 0 to"},
       {{"mtu", "explain", "10.2.0.1", "dport", "65536"}, "dport: \"65536\" is not a number"},
-      {{"mtu", "explain", "10.2.0.1", "sport", "1"}, "unknown command or keyword \"sport\""},
-      {{"fips", "mode"}, "\"fips mode\" needs a value"},
+      {{"mtu", "explain", "10.2.0.1", "sport", "1"},
+       "unknown keyword \"sport\"; did you mean \"dport\"?"},
+      {{"fips", "mode"}, "fips mode: \"auto|on|off\" is missing"},
       {{"fips", "mode", "yes"}, "must be \"auto\", \"on\" or \"off\", not \"yes\""},
-      {{"fips", "mode", "on", "off"}, "fips: unknown command or keyword \"off\""},
-      {{"fips", "on"}, "fips: unknown command or keyword \"on\""},
-      {{"doctor", "fips"}, "doctor: unknown command or keyword \"fips\""},
-      {{"reload", "now"}, "reload: unknown command or keyword \"now\""},
-      {{"doctor", "--fips", "all"}, "doctor: unknown command or keyword \"all\""},
+      {{"fips", "mode", "on", "off"}, "fips mode: unknown keyword \"off\""},
+      {{"fips", "on"}, "fips: unknown keyword \"on\""},
+      {{"doctor", "fips"}, "doctor: unknown keyword \"fips\""},
+      {{"reload", "now"}, "reload: unknown keyword \"now\""},
+      {{"doctor", "--fips", "all"}, "doctor: unknown keyword \"all\""},
       {{"capture"}, "capture: \"dev NAME\" is missing"},
       {{"capture", "dev", "nic0", "--with-keys"}, "--with-keys needs \"write FILE\""},
       {{"extcap", "--extcap-dlts"}, "--extcap-interface is missing"},
       {{"extcap", "--extcap-interface", "eth0", "--extcap-dlts"},
        "\"eth0\" is not one of Cygnet's interfaces"},
       {{"extcap", "--capture", "--extcap-interface", "cygnet-nic0"}, "--capture needs --fifo"},
-      {{"extcap", "--extcap-interfaces", "--colour", "1"},
-       "extcap: unknown command or keyword \"--colour\""},
+      {{"extcap", "--extcap-interfaces", "--colour", "1"}, "extcap: unknown option \"--colour\""},
       {{"capture", "side", "both"}, "side: must be \"host\", \"wire\" or \"guard\", not \"both\""},
       {{"capture", "count", "0"}, "count: \"0\" is not a number from 1 to"},
       {{"capture", "snaplen", "262145"}, "snaplen: \"262145\" is not a number from 1 to 262144"},
-      {{"-j", "capture", "dev", "nic0", "side", "host"}, "no JSON form"},
-      {{"-j", "metrics"}, "no JSON form"},
-      {{"metrics", "all"}, "metrics: unknown command or keyword \"all\""},
-      {{"ledger", "reqid", "7"}, "ledger: unknown command or keyword \"reqid\""},
-      {{"offload"}, "usage: cygnet offload"},
-      {{"offload", "nic0"}, "usage: cygnet offload"},
-      {{"offload", "set", "spi", "1", "mode", "no"},
-       "usage: cygnet offload explain|enable|disable"},
-      {{"placement"}, "usage: cygnet placement set|unset"},
-      {{"placement", "enable", "dev", "nic0"}, "usage: cygnet placement set|unset"},
+      {{"-j", "capture", "dev", "nic0"}, "capture: has no use for --json; it is for sa, policy"},
+      {{"metrics", "-j"}, "metrics: has no use for --json"},
+      {{"stored", "-br"}, "stored: has no use for --brief; it is for sa, policy, dev, stat"},
+      {{"stat", "-s"}, "stat: has no use for --statistics; it is for sa, dev"},
+      {{"stored", "-c"}, "stored: has no use for --color"},
+      {{"policy", "--sum", "peer"}, "policy: has no use for --sum; it is for sa"},
+      {{"reload", "--watch"}, "reload: has no use for --watch"},
+      {{"exec", "-j", "--", "x"}, "exec: has no use for --json"},
+      {{"sa", "--sum"}, "\"--sum\" needs a value: peer|device|reason"},
+      {{"sa", "--sum", "spi"}, "--sum: must be \"peer\", \"device\" or \"reason\", not \"spi\""},
+      {{"sa", "--watch", "0"}, "--watch: \"0\" is not a number of seconds from 0.1 to"},
+      {{"sa", "--watch=x"}, "--watch: \"x\" is not a number of seconds"},
+      {{"sa", "-p"}, "--pretty is for JSON"},
+      {{"sa", "-p", "-j", "--watch"}, "each JSON document is one line"},
+      {{"sa", "-br", "-j"}, "--brief is for text"},
+      {{"sa", "-c", "-j"}, "JSON has no colours"},
+      {{"sa", "-br", "--sum", "peer"}, "--sum is brief already"},
+      {{"sa", "--color=blue"}, "--color: must be \"always\""},
+      {{"metrics", "all"}, "metrics: unknown keyword \"all\""},
+      {{"ledger", "reqid", "7"}, "ledger: unknown keyword \"reqid\""},
+      {{"offload", "nic0"}, "offload: unknown keyword \"nic0\"; must be \"list\", \"explain\""},
+      {{"offload", "dsiable"}, "did you mean \"disable\"?"},
+      {{"offload", "set", "spi", "1", "mode", "no"}, "offload: unknown keyword \"set\""},
+      {{"placement"}, "placement: a command is missing: \"set\" or \"unset\""},
+      {{"placement", "enable", "dev", "nic0"}, "placement: unknown command \"enable\""},
       {{"offload", "disable"}, "offload disable: \"dev NAME\" is missing"},
-      {{"offload", "disable", "nic0"}, "offload disable: unknown command or keyword \"nic0\""},
+      {{"offload", "disable", "nic0", "nic1"}, "\"dev\" is given twice"},
       {{"placement", "set", "mode", "no"}, "placement set: select SAs with"},
       {{"placement", "set", "spi", "1"}, "\"mode no|crypto|packet|auto|required\" is missing"},
-      {{"placement", "set", "mode", "fast"}, "mode: must be one of \"no\", \"crypto\","},
-      {{"placement", "unset", "spi", "1", "pin"},
-       "placement unset: unknown command or keyword \"pin\""},
+      {{"placement", "set", "mode", "fast"}, "mode: must be \"no\", \"crypto\","},
+      {{"placement", "unset", "spi", "1", "pin"}, "placement unset: unknown keyword \"pin\""},
       {{"offload", "explain", "aead", "x"}, "\"dev NAME\" is missing"},
       {{"offload", "explain", "dev", "nic0"}, "give either \"aead NAME\""},
       {{"offload", "explain", "dev", "d", "aead", "x", "auth", "y"}, "give either \"aead NAME\""},
-      {{"offload", "explain", "dir", "fwd"}, "dir: must be one of \"in\", \"out\", not \"fwd\""},
+      {{"offload", "explain", "dir", "fwd"}, "dir: must be \"in\" or \"out\", not \"fwd\""},
       {{"offload", "explain", "aead"}, "\"aead\" needs a value"},
-      {{"sim", "nic0"}, "usage: cygnet sim dev NAME FAULT"},
-      {{"sim", "dev", "nic0"}, "the fault is missing"},
+      {{"sim"}, "sim: \"dev NAME\" is missing"},
+      {{"sim", "dev", "nic0"}, "sim: \"FAULT\" is missing"},
       {{"exec"}, "exec: no command given"},
       {{"exec", "--"}, "exec: no command given"},
   };

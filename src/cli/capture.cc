@@ -211,19 +211,21 @@ Status RunCapture(const Arguments& arguments, const OperatorConnector& connect) 
   if (!signals) return signals.error();
   // The stream comes first: a refused request must not truncate an existing file.
   CYGNET_RETURN_IF_ERROR(client->StartStream(arguments.request));
-  const auto output = OpenOutput(arguments.write_file);
+  const auto output = OpenOutput(arguments.WriteFile());
   if (!output) return output.error();
   std::optional<KeyFolder> keys;
   if (arguments.request.contains("with_keys")) {
-    auto folder = KeyFolder::Create(arguments.write_file + ".keys");
+    auto folder = KeyFolder::Create(arguments.WriteFile() + ".keys");
     if (!folder) return folder.error();
     keys = *std::move(folder);
   }
-  CaptureWriter writer(output->get(), arguments.count, keys ? &*keys : nullptr);
+  std::optional<uint64_t> limit;
+  if (arguments.HasLocal("count")) limit = arguments.local["count"].get<uint64_t>();
+  CaptureWriter writer(output->get(), limit, keys ? &*keys : nullptr);
   Status copied = Copy(&*client, signals->get(), output->get(), &writer);
   // Wireshark shows what an extcap program prints as an error.
   if (arguments.object == Object::kExtcap) return copied;
-  PrintSummary(writer, keys ? &*keys : nullptr, arguments.write_file, !copied);
+  PrintSummary(writer, keys ? &*keys : nullptr, arguments.WriteFile(), !copied);
   return copied;
 }
 

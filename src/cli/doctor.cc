@@ -5,6 +5,7 @@
 #include "cli/cygnet.h"
 #include "cli/doctor_fence.h"
 #include "cli/doctor_firewall.h"
+#include "cli/json_text.h"
 #include "cli/text.h"
 #include "client/operator_client.h"
 
@@ -16,12 +17,7 @@ void PrintRows(const Arguments& arguments, const std::vector<Json>& rows, FILE* 
     for (const Json& row : rows) fmt::print(out, "{}", DoctorText(row));
     return;
   }
-  const char* before = "[\n";
-  for (const Json& row : rows) {
-    fmt::print(out, "{}{}", before, row.dump(-1, ' ', false, Json::error_handler_t::replace));
-    before = ",\n";
-  }
-  fmt::print(out, "{}", rows.empty() ? "[]\n" : "\n]\n");
+  fmt::print(out, "{}", JsonArrayText(rows, arguments.pretty));
 }
 
 Result<std::vector<Json>> Items(OperatorClient* client, const Json& request) {

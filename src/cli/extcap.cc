@@ -32,9 +32,9 @@ void PrintInterfaces(const Arguments& arguments, const OperatorConnector& connec
 }  // namespace
 
 Status RunExtcap(const Arguments& arguments, const OperatorConnector& connect, FILE* out) {
-  if (arguments.extcap == ExtcapAction::kInterfaces) PrintInterfaces(arguments, connect, out);
-  if (arguments.extcap == ExtcapAction::kDlts) fmt::print(out, "{}", kDlts);
-  if (arguments.extcap == ExtcapAction::kConfig) fmt::print(out, "{}", kConfig);
+  if (arguments.HasLocal("interfaces")) PrintInterfaces(arguments, connect, out);
+  if (arguments.HasLocal("dlts")) fmt::print(out, "{}", kDlts);
+  if (arguments.HasLocal("config")) fmt::print(out, "{}", kConfig);
   return {};
 }
 

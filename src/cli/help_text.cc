@@ -1,148 +1,129 @@
-// What "cygnet help" and "cygnet OBJECT help" print.
+// What "cygnet help" and "cygnet OBJECT help" print, from the grammar.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/arguments.h"
 
 namespace cygnet {
 namespace {
 
-struct Section {
-  std::string_view object;
-  std::string_view text;
-};
-
-constexpr Section kSections[] = {
-    {"sa", R"(  sa [list] [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER] [--show-keys]
-        SAs, with the placement of each half, its reason and its history
-)"},
-    {"policy", R"(  policy [list]
-        policies
-)"},
-    {"dev", R"(  dev [list] [[dev] NAME] [-s]
-        devices: identity, state, capabilities, held keys and traffic;
-        -s: also the statistics of its driver and its own key log
-)"},
-    {"stat", R"(  stat [-a]
-        drop counters: the kernel's XfrmIn.../XfrmOut... and Cygnet's own; -a: also zeros
-  stat sa [spi SPI] [dst ADDRESS] [src ADDRESS] [reqid NUMBER]
-        drop counters of each SA
-)"},
-    {"engine", R"(  engine [list]
-        crypto engines: capabilities, order of use and counters
-)"},
-    {"tunnel", R"(  tunnel [list]
-        tunnel interfaces: if_id or mark, their policies and SAs, and their counters
-)"},
-    {"mtu", R"(  mtu explain ADDRESS [src ADDRESS] [proto NAME|NUMBER] [dport PORT]
-        the largest packet to ADDRESS, and the share of the policy and the SAs in the wire's MTU
-)"},
-    {"fips", R"(  fips [show]
-        FIPS mode and each of its decisions: devices, engines, algorithms
-  fips mode auto|on|off
-        changes the mode until the daemon ends; SAs move immediately
-  fips reload
-        reads the boundary list again; SAs move immediately
-)"},
-    {"doctor", R"(  doctor
-        what on this host conflicts with Cygnet, and what to do; exit status 3: a check failed
-  doctor --fips
-        like fips show; exit status 3: FIPS mode is in force and denies a device or engine
-)"},
-    {"reload", R"(  reload
-        reads the configuration again, like SIGHUP; names the changes that need a restart
-)"},
-    {"ledger", R"(  ledger [dev NAME | holder NAME] [spi SPI] [dst ADDRESS] [current]
-        placements of each SA over time, and when each device or engine held each key;
-        current: only keys that are held now
-  ledger verify [FILE ...] [--key KEY] [--head HASH@RECORD]
-        checks the chain of a ledger's files, also of a copy elsewhere without cygnetd; KEY: the
-        public key that must have signed, HASH@RECORD: a head that the audit trail has; without
-        FILE: the files of the daemon; exit status 3: the ledger is not what cygnetd wrote
-  ledger report [FILE ...] [--from TIME] [--to TIME] [dev NAME | holder NAME] [spi SPI]
-          [dst ADDRESS] [--key KEY] [--head HASH@RECORD]
-        who held which key in a time (UTC), how each was erased, and what is not known, from the
-        ledgers of one or more hosts; exit status 3: as of verify
-  ledger key
-        the public key that signs the heads of this host's ledger
-)"},
-    {"stored", R"(  stored [show]
-        files of the daemon: whether they are complete and can be written, and how many audit
-        records wait or were lost; exit status 3: a problem exists
-  stored accept
-        accepts an incomplete restart file as complete: its defaults apply again, and packets
-        that no policy selects may pass
-)"},
-    {"cluster", R"(  cluster [show]
-        groups that several nodes hold: who owns each, since when, the last take-over by this node
-        with its figures, the store and the other nodes; exit status 3: the store gives nothing
-  cluster move group NAME to NODE
-        gives a group of this node to another one, whose SAs go on with the next numbers
-)"},
-    {"offload",
-     R"(  offload explain dev NAME aead NAME [KEYBITS [ICVBITS]] | enc NAME [KEYBITS] auth NAME [ICVBITS]
-          [mode transport|tunnel|beet] [encap espinudp] [replay-window N] [esn] [tfc]
-          [family inet|inet6] [dir in|out] [offload MODE]
-        whether the device would accept such an SA now, by requirement; exit status 3: no
-  offload enable|disable dev NAME
-        disable moves all SAs away from the device immediately; enable moves them back
-)"},
-    {"placement",
-     R"(  placement set [spi SPI] [dst ADDRESS] [reqid NUMBER] mode MODE [dev NAME] [pin]
-        overrides where matching SAs run; takes precedence over rules and clients;
-        MODE: no, crypto, packet, auto, required
-  placement unset [spi SPI] [dst ADDRESS] [reqid NUMBER]
-        removes the override that was set with the same values
-)"},
-    {"metrics", R"(  metrics
-        metrics in the text format of Prometheus
-)"},
-    {"capture",
-     R"(  capture dev NAME [side host|wire|guard] [write FILE|-] [snaplen BYTES] [count PACKETS]
-          [--with-keys]
-        frames of a device, as pcapng (default: to standard output): packets in clear at the
-        host-side interface and frames on the wire, linked by packet ids, and what was dropped;
-        side: frames at one side only; guard: frames that the seal guard stopped, the latest
-        ones and new ones; an existing FILE is overwritten
-        --with-keys: also the keys of the SAs seen, into the folder FILE.keys, for Wireshark
-)"},
-    {"extcap", R"(  extcap OPTION ...
-        the devices as interfaces of Wireshark, which runs this through its extcap folder
-)"},
-    {"sim", R"(  sim dev NAME FAULT ...
-        makes a software NIC fail: "reset", "link-down", ...
-)"},
-    {"exec", R"(  exec -- COMMAND [ARGUMENT ...]
-        runs an XFRM client so that it talks to cygnetd instead of the kernel
-)"},
-    {"conformance", R"(  conformance --driver FILE | --engine FILE [-j] [--option KEY=VALUE] ...
-        tests a driver or engine by others against its contract; "conformance --help" tells more
-)"},
-    {"web", R"(  web [--address ADDRESS] [--port PORT] [--history FILE] ...
-        serves a page to look at, and the metrics: http://127.0.0.1:9470/; "web --help" tells more
-)"},
-    {"version", "  version\n"},
-    {"help", "  help\n"},
-};
+constexpr std::size_t kColumns = 80;
 
 constexpr std::string_view kUsage =
-    "Usage: cygnet [-j | --json] OBJECT [COMMAND] [KEYWORD VALUE ...]\n\n";
+    "Usage: cygnet [OPTION ...] OBJECT [COMMAND] [KEYWORD VALUE ...]\n"
+    "       cygnet help OBJECT\n";
 
 constexpr std::string_view kNotes = R"(
-OBJECT and COMMAND may be shortened. -j prints JSON. "cygnet OBJECT help" describes one object.
-Exit status: 0 success, 1 wrong usage, 2 failure, 3 the answer is no (offload explain, doctor,
-stored, cluster, ledger verify, ledger report). exec returns the status of its command, or 125 to
-127; conformance: 1 a promise is broken, 2 the plug-in cannot be opened.
+OBJECT and COMMAND may be shortened. Options may also stand behind them.
+
+Exit status: 0 success, 1 wrong usage, 2 failure, 3 the answer is no (offload
+explain, doctor, stored, cluster, ledger verify, ledger report). exec returns
+the status of its command, or 125 to 127.
 )";
+
+std::vector<std::string> Split(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+// `first`, then the words, in lines of kColumns; the other lines begin with `indent` spaces.
+std::string Fill(std::string first, const std::vector<std::string>& words, std::size_t indent) {
+  std::string text;
+  std::string line = std::move(first);
+  bool is_begun = false;
+  for (const std::string& word : words) {
+    if (is_begun && line.size() + 1 + word.size() > kColumns) {
+      text += line + "\n";
+      line = std::string(indent, ' ');
+      is_begun = false;
+    }
+    line += (is_begun ? " " : "") + word;
+    is_begun = true;
+  }
+  return text + line + "\n";
+}
+
+// Two columns: "  spi SPI      SAs with this SPI".
+std::string Entry(const std::string& left, std::string_view right) {
+  constexpr std::size_t kLeft = 26;
+  std::string first = fmt::format("  {:<{}}", left, kLeft - 4);
+  if (first.size() > kLeft - 2)
+    return first + "\n" + Fill(std::string(kLeft, ' '), Split(right), kLeft);
+  return Fill(first + "  ", Split(right), kLeft);
+}
+
+std::string FormOfOption(const OptionRow& row) {
+  const Keyword& keyword = row.keyword;
+  std::string form(keyword.alias);
+  form += fmt::format("{}{}", form.empty() ? "" : ", ", keyword.word);
+  if (keyword.value.empty()) return form;
+  if (row.option == Option::kColor) return form + "[=WHEN]";
+  return form + (row.value_is_optional ? fmt::format(" [{}]", keyword.value)
+                                       : fmt::format(" {}", keyword.value));
+}
+
+std::string OptionLines(uint16_t uses, bool all) {
+  std::string text;
+  for (const OptionRow& row : Options()) {
+    if (!all && (row.use & uses) == 0) continue;
+    text += Entry(FormOfOption(row), row.keyword.help);
+  }
+  return text;
+}
+
+std::string KeywordLines(const Command& command) {
+  std::string text;
+  for (const Keyword& keyword : command.keywords) {
+    if (keyword.help.empty()) continue;
+    Keyword plain = keyword;  // the synopsis has the brackets
+    plain.traits = kRequired;
+    const std::string alias = keyword.alias.empty() ? "" : std::string(keyword.alias) + ", ";
+    text += Entry(alias + FormOf(plain), keyword.help);
+  }
+  return text;
+}
+
+std::string CommandText(const ObjectRow& row, const Command& command) {
+  constexpr std::size_t kIndent = 4;
+  constexpr std::size_t kHanging = 9;
+  const std::string keywords = KeywordLines(command);
+  return "\n" + Fill("cygnet ", SynopsisOf(row, command), kHanging) +
+         Fill(std::string(kIndent, ' '), Split(command.help), kIndent) +
+         (keywords.empty() ? "" : "\n" + keywords);
+}
+
+std::string ObjectText(const ObjectRow& row) {
+  std::string text = fmt::format("{}: {}\n", row.word, row.help);
+  uint16_t uses = 0;
+  for (const Command& command : row.commands) {
+    text += CommandText(row, command);
+    uses = static_cast<uint16_t>(uses | command.uses);
+  }
+  if (uses != 0) text += "\nOptions:\n" + OptionLines(uses, /*all=*/false);
+  if (!row.examples.empty()) text += "\nExamples:\n";
+  for (const std::string_view example : row.examples) text += fmt::format("  cygnet {}\n", example);
+  return text;
+}
 
 }  // namespace
 
-std::string HelpText(std::string_view object) {
+std::string HelpText(const ObjectRow* row) {
+  if (row != nullptr) return ObjectText(*row);
   std::string text(kUsage);
-  for (const Section& section : kSections) {
-    if (object.empty() || object == section.object) text += section.text;
+  text += "\nObjects:\n";
+  for (const ObjectRow* object : Objects()) {
+    if (!object->is_hidden) text += fmt::format("  {:<13}{}\n", object->word, object->help);
   }
-  return text.append(kNotes);
+  return text + "\nOptions:\n" + OptionLines(0, /*all=*/true) + std::string(kNotes);
 }
 
 }  // namespace cygnet

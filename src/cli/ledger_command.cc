@@ -6,8 +6,8 @@
 
 #include "base/plain_text.h"
 #include "chain/utc_time.h"
-#include "cli/arguments_parts.h"
 #include "cli/cygnet.h"
+#include "cli/json_text.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "client/json_fields.h"
@@ -18,86 +18,32 @@ namespace {
 struct Options {
   std::string_view action;  // "verify", "report", "key"
   bool json = false;
+  bool pretty = false;
   std::vector<std::string> files{};
   std::vector<std::string> keys{};
   std::vector<ChainHead> heads{};
   ReportQuery query{};
 };
 
-std::string TakeKey(Words* words) {
-  const std::string key = words->TakeValue("--key");
-  ChainHash bytes;
-  if (ReadHex(key, bytes.data(), bytes.size())) return key;
-  throw UsageError{
-      fmt::format("--key: \"{}\" is not a public key: 64 lower-case hexadecimal digits", key)};
-}
-
-// HASH@N, as the audit trail has it.
-ChainHead TakeHead(Words* words) {
-  const std::string text = words->TakeValue("--head");
-  const std::size_t at = text.find('@');
-  ChainHead head;
-  if (at == std::string::npos || !ReadHex(text.substr(0, at), head.hash.data(), 32)) {
-    throw UsageError{fmt::format("--head: \"{}\" is not HASH@RECORD, as in the audit trail", text)};
-  }
-  head.number = ParseNumber("--head", text.substr(at + 1), 1, kMaxChainNumber);
+ChainHead HeadOf(const Json& json) {
+  ChainHead head{.number = Number(json, "record"), .hash = {}};
+  (void)ReadHex(Text(json, "hash"), head.hash.data(), head.hash.size());  // has been checked
   return head;
 }
 
-// "2026-11-28", "2026-11-28T17:58" or more: UTC. `rest`: what follows an unsaid part.
-uint64_t TakeTime(std::string_view keyword, std::string_view rest, Words* words) {
-  const std::string text = words->TakeValue(keyword);
-  std::string whole = text;
-  if (whole.ends_with('Z')) whole.pop_back();
-  if (whole.size() == 10 || whole.size() == 16 || whole.size() == 19) {
-    whole += rest.substr(whole.size() - 10);
-  } else {
-    whole += 'Z';
-  }
-  if (const auto time = ParseUtc(whole)) return *time;
-  throw UsageError{fmt::format(
-      "{}: \"{}\" is not a time in UTC like 2026-11-28 or 2026-11-28T17:58:14", keyword, text)};
-}
-
-void TakeReportWord(std::string_view word, Words* words, Options* out) {
-  if (word == "--from") {
-    out->query.from_ms = TakeTime(word, "T00:00:00.000Z", words);
-  } else if (word == "--to") {
-    out->query.to_ms = TakeTime(word, "T23:59:59.999Z", words);
-  } else if (word == "dev" || word == "holder") {
-    out->query.holder = words->TakeValue(word);
-  } else if (word == "spi") {
-    out->query.spi =
-        fmt::format("0x{:08x}", ParseNumber(word, words->TakeValue(word), 0, kMaxNumber));
-  } else if (word == "dst") {
-    out->query.dst = ParseIpAddress(word, words->TakeValue(word));
-  } else {
-    out->files.emplace_back(word);
-  }
-}
-
-void ParseWords(Words* words, Options* out) {
-  while (!words->done()) {
-    const std::string_view word = words->Take();
-    if (word == "-j" || word == "--json") {
-      out->json = true;
-    } else if (out->action == "key") {
-      FailUnknown("ledger key", word);
-    } else if (word == "--key") {
-      out->keys.push_back(TakeKey(words));
-    } else if (word == "--head") {
-      out->heads.push_back(TakeHead(words));
-    } else if (out->action == "report") {
-      TakeReportWord(word, words, out);
-    } else {
-      out->files.emplace_back(word);
-    }
-    const std::string_view file = out->files.empty() ? "" : std::string_view(out->files.back());
-    if (file.starts_with("-")) FailUnknown(fmt::format("ledger {}", out->action), file);
-  }
-  if (out->query.from_ms > out->query.to_ms) {
-    throw UsageError{"--from: is later than --to"};
-  }
+Options OptionsOf(const Arguments& arguments) {
+  const Json& local = arguments.local;
+  Options options{
+      .action = arguments.command->word, .json = arguments.json, .pretty = arguments.pretty};
+  options.files = local.value("files", std::vector<std::string>());
+  options.keys = local.value("keys", std::vector<std::string>());
+  for (const Json& head : Child(local, "heads")) options.heads.push_back(HeadOf(head));
+  options.query.from_ms = local.value("from", options.query.from_ms);
+  options.query.to_ms = local.value("to", options.query.to_ms);
+  options.query.holder = Text(local, "holder");
+  options.query.dst = Text(local, "dst");
+  if (local.contains("spi")) options.query.spi = fmt::format("0x{:08x}", Number(local, "spi"));
+  return options;
 }
 
 // What the daemon says of its files.
@@ -199,7 +145,7 @@ Result<int> RunVerify(const Options& options, FILE* out) {
       fmt::print(out, "{}", VerdictText(ledger.name, verdict, !options.keys.empty()));
     }
   }
-  if (options.json) fmt::print(out, "{}\n", JsonText(all));
+  if (options.json) fmt::print(out, "{}\n", JsonText(all, options.pretty));
   return status;
 }
 
@@ -214,7 +160,7 @@ Result<int> RunReport(const Options& options, FILE* out) {
   }
   reporter.Finish();
   if (options.json) {
-    fmt::print(out, "{}\n", JsonText(reporter.AsJson()));
+    fmt::print(out, "{}\n", JsonText(reporter.AsJson(), options.pretty));
   } else {
     fmt::print(out, "{}", PlainLines(reporter.AsText()));
   }
@@ -226,7 +172,8 @@ Result<int> RunKey(const Options& options, const OperatorConnector& connect, FIL
   if (!stored) return stored.error();
   const std::string key = Word(*stored, "ledger_key");
   if (options.json) {
-    fmt::print(out, "{}\n", JsonText({{"key", key}, {"error", Word(*stored, "ledger_key_error")}}));
+    const Json shown = {{"key", key}, {"error", Word(*stored, "ledger_key_error")}};
+    fmt::print(out, "{}\n", JsonText(shown, options.pretty));
     return key.empty() ? kExitNo : 0;
   }
   if (key.empty()) {
@@ -243,44 +190,14 @@ Result<int> Run(Options options, const OperatorConnector& connect, FILE* out) {
   return options.action == "verify" ? RunVerify(options, out) : RunReport(options, out);
 }
 
-// False: not a command of this file.
-bool FindAction(Words* words, Options* options) {
-  while (words->Peek() == "-j" || words->Peek() == "--json") {
-    options->json = true;
-    words->Take();
-  }
-  if (!words->TakeIf("ledger")) return false;
-  for (const std::string_view action : {"verify", "report", "key"}) {
-    if (!words->TakeIf(action)) continue;
-    options->action = action;
-    return words->Peek() != "help" && words->Peek() != "--help";
-  }
-  return false;
-}
-
 }  // namespace
 
-std::optional<int> RunLedgerCommand(std::span<const char* const> words,
-                                    const OperatorConnector& connect, FILE* out, FILE* err) {
-  Options options;
-  Words rest(words);
-  if (!FindAction(&rest, &options)) return std::nullopt;
-  int status = kExitFailed;
-  std::string error;
-  try {
-    ParseWords(&rest, &options);
-    const auto done = Run(std::move(options), connect, out);
-    if (done) status = *done;
-    if (!done) error = done.error().message;
-  } catch (const UsageError& usage) {
-    status = kExitUsage;
-    error = usage.text;
+Result<int> RunLedgerFiles(const Arguments& arguments, const OperatorConnector& connect,
+                           FILE* out) {
+  const auto status = Run(OptionsOf(arguments), connect, out);
+  if (status && (fflush(out) != 0 || ferror(out) != 0)) {
+    return MakeError(Errc::kIo, "cannot write the output");
   }
-  if (error.empty() && (fflush(out) != 0 || ferror(out) != 0)) {
-    status = kExitFailed;
-    error = "cannot write the output";
-  }
-  if (!error.empty()) fmt::print(err, "cygnet: {}\n", error);
   return status;
 }
 

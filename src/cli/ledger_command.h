@@ -1,18 +1,16 @@
 // `cygnet ledger verify`, `report` and `key`: the ledger as evidence. The first two read files and
-// need no daemon; their words are their own.
+// need no daemon.
 #pragma once
 
 #include <cstdio>
-#include <optional>
-#include <span>
 
+#include "base/result.h"
+#include "cli/arguments.h"
 #include "client/operator_client.h"
 
 namespace cygnet {
 
-// nullopt: the words are of another command. Else the exit status: kExitNo if a ledger is not
-// whole.
-std::optional<int> RunLedgerCommand(std::span<const char* const> words,
-                                    const OperatorConnector& connect, FILE* out, FILE* err);
+// The exit status: kExitNo if a ledger is not whole.
+Result<int> RunLedgerFiles(const Arguments& arguments, const OperatorConnector& connect, FILE* out);
 
 }  // namespace cygnet

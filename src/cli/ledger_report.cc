@@ -208,8 +208,4 @@ std::string FindingText(const ChainFinding& finding) {
                            : fmt::format("{}:{}: {}", finding.file, finding.line, finding.text);
 }
 
-std::string JsonText(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace cygnet

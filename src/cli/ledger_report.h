@@ -74,7 +74,5 @@ class LedgerReporter {
 Json FindingsJson(const std::vector<ChainFinding>& findings);
 // "FILE:LINE: text".
 std::string FindingText(const ChainFinding& finding);
-// In one line, whatever bytes the texts have.
-std::string JsonText(const Json& json);
 
 }  // namespace cygnet

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <ctime>
 #include <string_view>
 
@@ -41,10 +42,17 @@ std::string ExtrasLine(const Json& sa) {
   return text.empty() ? text : "\t" + text.substr(1) + "\n";
 }
 
-std::string LimitsLine(const Json& sa) {
+// Of what is counted, also what is left.
+std::string LimitsLine(const Json& sa, Counters which) {
   std::string text;
+  const Json& usage = Child(sa, "usage");
   for (const auto& [name, value] : Child(sa, "limits").items()) {
-    text += fmt::format(" {} {}", name, value.get<uint64_t>());
+    const auto limit = value.get<uint64_t>();
+    text += fmt::format(" {} {}", name, limit);
+    const bool counted = name.ends_with("_bytes") || name.ends_with("_packets");
+    if (!counted || which == Counters::kNonZero) continue;
+    const uint64_t used = Number(usage, name.ends_with("_bytes") ? "bytes" : "packets");
+    text += fmt::format(" ({} left)", limit - std::min(limit, used));
   }
   return text.empty() ? text : "\tlimits" + text + "\n";
 }
@@ -61,20 +69,21 @@ std::string ReplayLine(const Json& sa) {
                      Number(replay, "seq"));
 }
 
-std::string ErrorsLine(const Json& sa) {
+std::string ErrorsLine(const Json& sa, Counters which) {
   const Json& stats = Child(sa, "stats");
   const uint64_t window = Number(stats, "replay_window");
   const uint64_t replay = Number(stats, "replay");
   const uint64_t integrity = Number(stats, "integrity_failed");
-  if (window + replay + integrity == 0) return {};
+  if (window + replay + integrity == 0 && which == Counters::kNonZero) return {};
   return fmt::format("\terrors replay-window {} replay {} failed {}\n", window, replay, integrity);
 }
 
-std::string DropsLine(const Json& sa) {
+std::string DropsLine(const Json& sa, Counters which) {
   std::string text;
   for (const auto& [reason, count] : Child(sa, "drops").items()) {
     text += fmt::format(" {} {}", reason, count.get<uint64_t>());
   }
+  if (text.empty() && which == Counters::kAll) text = " none";
   return text.empty() ? text : "\tdrops" + text + "\n";
 }
 
@@ -134,7 +143,7 @@ std::string UtcText(uint64_t ms) {
   return fmt::format("{}.{:03} UTC", text, ms % 1000);
 }
 
-std::string SaText(const Json& sa) {
+std::string SaText(const Json& sa, const Ink& ink, Counters which) {
   std::string text = fmt::format(
       "src {} dst {}\n\tproto {} spi {} reqid {} mode {}\n\treplay-window {}{}\n", Text(sa, "src"),
       Text(sa, "dst"), Text(sa, "proto"), Text(sa, "spi"), Number(sa, "reqid"), Text(sa, "mode"),
@@ -142,12 +151,13 @@ std::string SaText(const Json& sa) {
   text += AlgorithmLine("aead", sa) + AlgorithmLine("cipher", sa) + AlgorithmLine("auth", sa);
   text += ExtrasLine(sa);
   text += fmt::format("\tsel {}\n", Text(sa, "selector"));
-  text += LimitsLine(sa);
-  text += fmt::format("\tstate {}, {}, last used {}\n", Text(sa, "state"),
+  text += LimitsLine(sa, which);
+  const std::string state = Text(sa, "state");
+  text += fmt::format("\tstate {}, {}, last used {}\n", ink.Paint(StateTone(state), state),
                       UsageText(Child(sa, "usage")), TimeText(Number(sa, "last_used")));
-  text += ReplayLine(sa) + LatenessLine(sa) + ErrorsLine(sa) + DropsLine(sa) + PathMtuLine(sa) +
-          OffloadRequestLine(sa);
-  for (const Json& row : Child(sa, "placements")) text += PlacementText(row);
+  text += ReplayLine(sa) + LatenessLine(sa) + ErrorsLine(sa, which) + DropsLine(sa, which) +
+          PathMtuLine(sa) + OffloadRequestLine(sa);
+  for (const Json& row : Child(sa, "placements")) text += PlacementText(row, ink);
   return text;
 }
 
@@ -179,10 +189,12 @@ std::string SelectionLine(const Json& policy) {
 
 }  // namespace
 
-std::string PolicyText(const Json& policy) {
+std::string PolicyText(const Json& policy, const Ink& ink) {
+  const std::string action = Text(policy, "action");
+  const Tone tone = action == "block" ? Tone::kBad : Tone::kPlain;
   std::string text =
       fmt::format("{}\n\tdir {} action {} priority {} index {}\n", Text(policy, "selector"),
-                  Text(policy, "dir"), Text(policy, "action"), Number(policy, "priority"),
+                  Text(policy, "dir"), ink.Paint(tone, action), Number(policy, "priority"),
                   Number(policy, "index"));
   text += SelectionLine(policy) + OffloadRequestLine(policy);
   for (const Json& tmpl : Child(policy, "templates")) {

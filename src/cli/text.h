@@ -5,31 +5,37 @@
 #include <string>
 #include <vector>
 
-namespace cygnet {
+#include "cli/arguments.h"
+#include "cli/ink.h"
 
-using Json = nlohmann::ordered_json;
+namespace cygnet {
 
 enum class Counters : uint8_t { kNonZero, kAll };
 
-std::string SaText(const Json& sa);
-std::string PolicyText(const Json& policy);
-std::string DeviceText(const Json& device);
+std::string SaText(const Json& sa, const Ink& ink = {}, Counters which = Counters::kNonZero);
+std::string PolicyText(const Json& policy, const Ink& ink = {});
+std::string DeviceText(const Json& device, const Ink& ink = {});
 std::string SaDropsText(const Json& sa);
-std::string EngineText(const Json& engine);
+std::string EngineText(const Json& engine, const Ink& ink = {});
 std::string MtuText(const Json& mtu);
 std::string TunnelText(const Json& tunnel);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
 std::string StoredText(const Json& stored);
 std::string ClusterText(const Json& cluster);
-std::string FipsText(const Json& fips);            // FIPS state, or the moves after a change
-std::string PlacementText(const Json& placement);  // of one half of an SA
+std::string FipsText(const Json& fips);  // FIPS state, or the moves after a change
+// Of one half of an SA.
+std::string PlacementText(const Json& placement, const Ink& ink = {});
 std::string KeyLogText(const Json& device);
 std::string StatisticsText(const Json& device);
-std::string ExplainText(const Json& explain);
+std::string ExplainText(const Json& explain, const Ink& ink = {});
+std::string OrdersText(const std::vector<Json>& items);
 std::string MoveText(const Json& move);
 std::string LedgerText(const std::vector<Json>& items);
 std::string StatText(const Json& stat, Counters which);
+
+// -br: one line for each entry, in columns.
+std::string BriefText(const Arguments& arguments, const std::vector<Json>& items, const Ink& ink);
 
 // FIPS mode is in force and denies something that is configured.
 bool FipsDenies(const Json& fips);

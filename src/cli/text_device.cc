@@ -48,22 +48,25 @@ std::string IdentityLine(const Json& device) {
   return text.empty() ? text : "\tidentity " + text + "\n";
 }
 
-std::string LinkLine(const Json& device) {
+std::string LinkLine(const Json& device, const Ink& ink) {
   const Json& link = Child(device, "link");
   const std::string state = Text(link, "state");
   if (state.empty()) return {};
   const std::string why = state == "up" ? "" : ": " + Text(link, "explanation");
-  return fmt::format("\tlink {}{}, {} changes\n", state, why, Number(link, "changes"));
+  const Tone tone = state == "up" ? Tone::kGood : Tone::kBad;
+  return fmt::format("\tlink {}{}, {} changes\n", ink.Paint(tone, state), why,
+                     Number(link, "changes"));
 }
 
 // Whether the device may have keys, and how it may use them.
-std::string StateLines(const Json& device) {
+std::string StateLines(const Json& device, const Ink& ink) {
   const std::string state = Text(device, "state");
   if (state.empty()) return {};
   std::string modes;
   for (const Json& mode : Child(device, "allow_modes")) modes += " " + mode.get<std::string>();
   std::string text = fmt::format(
-      "\tstate {}, {}, allows{}, loss {}{}\n", state,
+      "\tstate {}, {}, allows{}, loss {}{}\n",
+      ink.Paint(state == "up" ? Tone::kGood : Tone::kNotice, state),
       device.value("trusted", true) ? "trusted" : "NOT trusted", modes.empty() ? " nothing" : modes,
       Text(device, "loss"), device.value("disabled", false) ? ", DISABLED by the operator" : "");
   if (const std::string failure = Text(device, "failure"); !failure.empty()) {
@@ -230,13 +233,13 @@ std::string CounterLines(const Json& counters, Counters which) {
 
 }  // namespace
 
-std::string DeviceText(const Json& device) {
+std::string DeviceText(const Json& device, const Ink& ink) {
   return fmt::format("{}: wire {} driver {} ifindex {} mtu {} mac {}\n", Text(device, "name"),
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
-         IdentityLine(device) + StateLines(device) + LinkLine(device) + OffloadLines(device) +
-         InsideLines(device) + FenceLine(device) + GuardLine(device) + ShadowLines(device) +
-         HeldLines(device) + PortLine("host", Child(device, "host")) +
+         IdentityLine(device) + StateLines(device, ink) + LinkLine(device, ink) +
+         OffloadLines(device) + InsideLines(device) + FenceLine(device) + GuardLine(device) +
+         ShadowLines(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
          PortLine("wire", Child(device, "wire_stats"));
 }
 

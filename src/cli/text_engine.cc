@@ -9,9 +9,10 @@
 namespace cygnet {
 namespace {
 
-std::string UseText(const Json& engine) {
+std::string UseText(const Json& engine, const Ink& ink) {
   if (Number(engine, "priority") == 0) return "cannot run here";
-  if (!Text(engine, "failure").empty()) return "FAILED: the CPU does its jobs";
+  if (!Text(engine, "failure").empty())
+    return ink.Paint(Tone::kBad, "FAILED: the CPU does its jobs");
   const uint64_t order = Number(engine, "order");
   const std::string priority = fmt::format("priority {}", Number(engine, "priority"));
   return order == 0 ? priority + ", not in use"
@@ -48,11 +49,11 @@ std::string MtuSaLines(const Json& sa) {
 
 }  // namespace
 
-std::string EngineText(const Json& engine) {
+std::string EngineText(const Json& engine, const Ink& ink) {
   const std::string version = Text(engine, "version");
   std::string text =
       fmt::format("{}: {} engine, {}{}\n", Text(engine, "name"), Text(engine, "kind"),
-                  UseText(engine), version.empty() ? "" : ", version " + version);
+                  UseText(engine, ink), version.empty() ? "" : ", version " + version);
   text += fmt::format("\t{}\n", Text(engine, "help"));
   if (const std::string module = Text(engine, "module"); !module.empty()) {
     text += fmt::format("\tmodule {}\n", module);

@@ -120,7 +120,7 @@ std::string SummaryLine(const Json& summary) {
 
 }  // namespace
 
-std::string PlacementText(const Json& placement) {
+std::string PlacementText(const Json& placement, const Ink& ink) {
   const std::string effective = Text(placement, "effective");
   const std::string requested = Text(placement, "requested");
   const std::string by = Text(placement, "requested_by");
@@ -131,8 +131,9 @@ std::string PlacementText(const Json& placement) {
                                   placement.value("simulated", false) ? " (simulated)" : "");
   if (engine) place = fmt::format("{}, engine {}", effective, Text(placement, "engine"));
   if (blocked) place = "blocked, no packet passes";
-  std::string text = fmt::format("\tplacement {}: {}, since {}", Text(placement, "direction"),
-                                 place, TimeText(Number(placement, "since")));
+  std::string text =
+      fmt::format("\tplacement {}: {}, since {}", Text(placement, "direction"),
+                  ink.Paint(PlacementTone(placement), place), TimeText(Number(placement, "since")));
   const std::string asker = by.empty() ? "" : " by " + by;
   // A request that is not met gets the full explanation.
   if (blocked || (software && requested != "no" && !requested.empty())) {
@@ -149,21 +150,23 @@ std::string PlacementText(const Json& placement) {
   return text + "\n" + HistoryLines(placement);
 }
 
-std::string ExplainText(const Json& explain) {
+std::string ExplainText(const Json& explain, const Ink& ink) {
   const std::string device = Text(explain, "device");
   std::string text;
   for (const Json& row : Child(explain, "rows")) {
     const bool ok = row.value("ok", false);
     const std::string reason = Text(row, "reason");
-    text += fmt::format("{:<4}{:<4}{:<16}{}{}\n", Text(row, "direction"), ok ? "yes" : "no",
+    const std::string answer = ink.Paint(ok ? Tone::kGood : Tone::kBad, ok ? "yes" : "no ");
+    text += fmt::format("{:<4}{} {:<16}{}{}\n", Text(row, "direction"), answer,
                         Text(row, "requirement"), Text(row, "explanation"),
                         reason.empty() ? "" : " (" + reason + ")");
   }
   for (const Json& verdict : Child(explain, "verdicts")) {
     text +=
         fmt::format("{:<4}{} by {}: such an SA would run in {}: {}\n", Text(verdict, "direction"),
-                    verdict.value("offloaded", false) ? "OFFLOADED" : "NOT offloaded", device,
-                    PlaceText(verdict), WhyText(verdict));
+                    verdict.value("offloaded", false) ? ink.Paint(Tone::kGood, "OFFLOADED")
+                                                      : ink.Paint(Tone::kBad, "NOT offloaded"),
+                    device, PlaceText(verdict), WhyText(verdict));
   }
   return text;
 }
