@@ -21,7 +21,7 @@
 #include "control/ike_sockets.h"
 #include "control/larval_sas.h"
 #include "control/migrations.h"
-#include "control/mtu_report.h"
+#include "control/mtu_explain.h"
 #include "control/nat_events.h"
 #include "control/next_hops.h"
 #include "control/numbers/numbers.h"
@@ -189,6 +189,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::vector<EngineReport> ReportEngines() const override { return reports().ReportEngines(); }
   StatReport ReportStats() const override;
   Result<MtuReport> ExplainMtu(const MtuQuery& query) const override;
+  Result<WhyReport> ExplainWhy(const WhyQuery& query) const override;
   LedgerReport ReportLedger(const LedgerQuery& query) const override {
     return placement_.ledger().Report(query);
   }
@@ -280,6 +281,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   PlacementParams ParamsOfPlacement();
   PlacementHost PlacementHostOf();
   RouteLookup Routes() const;
+  MtuExplain MtuOf() const;
+  std::string WhyMute(const Sa& sa) const;
   std::unique_ptr<NextHops> MakeNextHops();
   std::vector<ParsedAddress> LocalAddresses() const;
   void ReadSettings();

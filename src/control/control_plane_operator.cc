@@ -2,8 +2,8 @@
 #include <utility>
 
 #include "control/control_plane.h"
-#include "control/mtu_explain.h"
 #include "control/route_check.h"
+#include "control/why.h"
 
 namespace cygnet {
 
@@ -22,22 +22,49 @@ Reports ControlPlane::reports() const {
                   .clock = *params_.clock});
 }
 
+MtuExplain ControlPlane::MtuOf() const {
+  return MtuExplain({.path = path_,
+                     .clock = *params_.clock,
+                     .announcer = announcer_,
+                     .own_devices = own_devices_,
+                     .tunnels = tunnels_,
+                     .devices = placement_.devices(),
+                     .route = Routes(),
+                     .local_addresses = [this] { return LocalAddresses(); }});
+}
+
 Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {
-  const MtuExplain explain({.path = path_,
-                            .clock = *params_.clock,
-                            .announcer = announcer_,
-                            .own_devices = own_devices_,
-                            .tunnels = tunnels_,
-                            .devices = placement_.devices(),
-                            .route = Routes(),
-                            .local_addresses = [this] { return LocalAddresses(); }});
-  return explain.Explain(query);
+  return MtuOf().Explain(query);
+}
+
+Result<WhyReport> ControlPlane::ExplainWhy(const WhyQuery& query) const {
+  const MtuExplain mtu = MtuOf();
+  const Why why({.path = path_,
+                 .announcer = announcer_,
+                 .tunnels = tunnels_,
+                 .placement = placement_,
+                 .engines = *params_.engines,
+                 .mtu = mtu,
+                 .why_mute = [this](const Sa& sa) { return WhyMute(sa); }});
+  return why.Explain(query);
+}
+
+// Groups are numbered from 1, in the order of the report.
+std::string ControlPlane::WhyMute(const Sa& sa) const {
+  const uint32_t number = numbers_.GroupOf(sa);
+  if (cluster_ == nullptr || number == 0) return {};
+  const ClusterReport report = cluster_->Report();
+  if (number > report.groups.size()) return {};
+  const ClusterGroupReport& group = report.groups[number - 1];
+  return "group " + group.name + " is " + group.state + " here" +
+         (group.owner.empty() ? "; no node owns it" : "; " + group.owner + " owns it");
 }
 
 StatReport ControlPlane::ReportStats() const {
   StatReport report = reports().ReportStats();
   report.acquires_refused = acquire_budget_.refused();
   report.uptime_seconds = Now() - started_;
+  report.version = CYGNET_VERSION;
   return report;
 }
 

@@ -73,10 +73,19 @@ std::string WhyNoWay(const std::vector<ParsedAddress>& own, const ParsedAddress&
 }  // namespace
 
 Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
-  MtuReport report;
+  auto way = FindWay(query);
+  if (!way) return way.error();
+  if (way->device == nullptr) return std::move(way->report);
+  return ExplainOn(*way->device, std::move(way->report));
+}
+
+Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
+  Way way;
+  MtuReport& report = way.report;
   report.flow.family = query.dst.family;
   report.flow.daddr = query.dst.address;
   report.flow.proto = query.proto;
+  report.flow.sport = query.sport;
   report.flow.dport = query.dport;
   if (query.src.has_value()) {
     if (query.src->family != query.dst.family) {
@@ -84,29 +93,37 @@ Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
     }
     report.flow.saddr = query.src->address;
   }
-  const std::vector<ControlDevice>& devices = from_.devices.all();
-  const ControlDevice* device = devices.empty() ? nullptr : &devices.front();
+  way.ifindex = query.ifindex;
   if (from_.route) {
     const auto route = from_.route(query.dst.address, query.dst.family);
-    if (!route.has_value()) {
-      return Stopped(std::move(report), MtuVerdict::kNotOurs,
-                     WhyNoWay(from_.local_addresses(), query.dst));
+    if (!route.has_value() && query.ifindex == 0) {
+      report.verdict = MtuVerdict::kNotOurs;
+      report.explanation = WhyNoWay(from_.local_addresses(), query.dst);
+      return way;
     }
-    if (!query.src.has_value()) report.flow.saddr = route->source;
-    const auto number = from_.own_devices.NumberOf(route->ifindex);
-    device = number.has_value() ? &devices[*number] : nullptr;
-    if (device == nullptr) device = EnterTunnel(route->ifindex, &report);
+    if (route.has_value() && !query.src.has_value()) report.flow.saddr = route->source;
+    if (way.ifindex == 0) way.ifindex = route->ifindex;
   }
-  if (device == nullptr) {
-    return Stopped(std::move(report), MtuVerdict::kNotOurs,
-                   "it leaves by an interface that cygnetd does not own");
+  way.device = DeviceAt(way.ifindex, &report);
+  if (way.device == nullptr) {
+    report.verdict = MtuVerdict::kNotOurs;
+    report.explanation = "it leaves by an interface that cygnetd does not own";
+    return way;
   }
   if (report.flow.saddr.IsAny()) {
     return MakeError(Errc::kInvalid, "src: no source address for this route; pass \"src ADDRESS\"");
   }
-  report.device = device->name;
-  report.wire_mtu = std::min(device->wire_port->mtu(), device->host_port->mtu());
-  return ExplainOn(*device, std::move(report));
+  report.device = way.device->name;
+  report.wire_mtu = std::min(way.device->wire_port->mtu(), way.device->host_port->mtu());
+  return way;
+}
+
+// The device that the host sends by if it uses this interface; 0: the first one. nullptr: none.
+const ControlDevice* MtuExplain::DeviceAt(int32_t ifindex, MtuReport* report) const {
+  const std::vector<ControlDevice>& devices = from_.devices.all();
+  if (ifindex == 0) return devices.empty() ? nullptr : &devices.front();
+  const auto number = from_.own_devices.NumberOf(ifindex);
+  return number.has_value() ? &devices[*number] : EnterTunnel(ifindex, report);
 }
 
 // The device of the tunnel whose interface this is; nullptr: of none.
@@ -146,12 +163,7 @@ MtuReport MtuExplain::ExplainOn(const ControlDevice& device, MtuReport report) c
 
 MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex,
                                        MtuReport report) const {
-  struct Step {
-    const OutboundSa* sa;
-    IpFamily inner;
-  };
-  std::vector<Step> steps;  // innermost first
-  IpFamily inner = report.flow.family;
+  std::vector<const OutboundSa*> chain;  // innermost first
   std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, report.flow, ifindex);
   if (match.second != nullptr) {
     const auto outer = QueriesFor(match.second->spec, report.flow, ifindex);
@@ -160,8 +172,7 @@ MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex
   for (std::size_t i = 0; i < queries.size(); ++i) {
     const OutboundSa* sa = from_.path.sad.ResolveOutbound(queries[i], report.flow);
     if (sa != nullptr) {
-      steps.push_back({sa, inner});
-      inner = sa->family;
+      chain.push_back(sa);
     } else if (!match.at(i).optional) {
       const bool asked = from_.announcer.WantsAcquire();
       return Stopped(std::move(report), MtuVerdict::kNoSa,
@@ -169,18 +180,23 @@ MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex
                            : "no SA, and no client listens for an ACQUIRE");
     }
   }
-  if (steps.empty()) {
+  if (chain.empty()) {
     return Clear(std::move(report), "the policy's SA is optional and missing: it passes in clear");
-  }
-  uint32_t mtu = report.wire_mtu;
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    report.sas.push_back(ExplainSa(*step->sa, step->inner, mtu, from_.clock.WallSeconds()));
-    mtu = report.sas.back().inner_mtu;
   }
   report.verdict = MtuVerdict::kProtected;
   report.explanation = "protected";
-  SetInnerMtu(mtu, &report);
+  AddSizes(chain, &report);
   return report;
+}
+
+void MtuExplain::AddSizes(std::span<const OutboundSa* const> chain, MtuReport* report) const {
+  uint32_t mtu = report->wire_mtu;
+  for (std::size_t i = chain.size(); i-- > 0;) {
+    const IpFamily inner = i == 0 ? report->flow.family : chain[i - 1]->family;
+    report->sas.push_back(ExplainSa(*chain[i], inner, mtu, from_.clock.WallSeconds()));
+    mtu = report->sas.back().inner_mtu;
+  }
+  SetInnerMtu(mtu, report);
 }
 
 }  // namespace cygnet

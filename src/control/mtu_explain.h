@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -34,7 +35,18 @@ class MtuExplain {
 
   Result<MtuReport> Explain(const MtuQuery& query) const;
 
+  // Where a packet goes before policy is asked. `report` has the flow, the device and the tunnel.
+  struct Way {
+    MtuReport report;
+    const ControlDevice* device = nullptr;  // nullptr: none of ours; report.explanation says why
+    int32_t ifindex = 0;                    // by which the host sends it; 0: it does not
+  };
+  Result<Way> FindWay(const MtuQuery& query) const;
+  // Adds what the SAs leave of the device's MTU. `chain`: innermost first, not empty.
+  void AddSizes(std::span<const OutboundSa* const> chain, MtuReport* report) const;
+
  private:
+  const ControlDevice* DeviceAt(int32_t ifindex, MtuReport* report) const;
   const ControlDevice* EnterTunnel(int32_t ifindex, MtuReport* report) const;
   MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
   MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;

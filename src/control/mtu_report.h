@@ -17,6 +17,9 @@ struct MtuQuery {
   std::optional<ParsedAddress> src;  // not given: the address that the host would send from
   uint8_t proto = 0;
   uint16_t dport = 0;
+  uint16_t sport = 0;
+  // The interface that it leaves by; 0: as the host's routes say.
+  int32_t ifindex = 0;
 };
 
 struct OverheadPart {

@@ -15,6 +15,7 @@
 #include "control/mtu_report.h"
 #include "control/placement/report.h"
 #include "control/tunnel_control.h"
+#include "control/why_report.h"
 #include "crypto/crypto_engine.h"
 #include "datapath/device_tester.h"
 #include "datapath/shadow/device_shadow.h"
@@ -131,6 +132,7 @@ struct StatReport {
   uint64_t uptime_seconds = 0;
   uint32_t workers = 0;
   std::string engine;
+  std::string version{};  // of the daemon
 };
 
 // The files that the daemon keeps.
@@ -167,6 +169,7 @@ class OperatorControl {
   virtual std::vector<TunnelReport> ReportTunnels() const = 0;
   virtual StatReport ReportStats() const = 0;
   virtual Result<MtuReport> ExplainMtu(const MtuQuery& query) const = 0;
+  virtual Result<WhyReport> ExplainWhy(const WhyQuery& query) const = 0;
   virtual LedgerReport ReportLedger(const LedgerQuery& query) const = 0;
   virtual Result<ExplainReport> ExplainOffload(const ExplainQuery& query) const = 0;
   virtual FipsReport ReportFips() const = 0;

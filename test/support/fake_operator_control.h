@@ -28,6 +28,10 @@ class FakeOperatorControl final : public OperatorControl {
     last_mtu_query = query;
     return mtu;
   }
+  Result<WhyReport> ExplainWhy(const WhyQuery& query) const override {
+    last_why_query = query;
+    return why;
+  }
   LedgerReport ReportLedger(const LedgerQuery& query) const override {
     last_ledger_query = query;
     return ledger;
@@ -103,6 +107,8 @@ class FakeOperatorControl final : public OperatorControl {
   StatReport stat;
   Result<MtuReport> mtu = MtuReport{};
   mutable MtuQuery last_mtu_query;
+  Result<WhyReport> why = WhyReport{};
+  mutable WhyQuery last_why_query;
   FipsReport fips;
   Result<MoveReport> fips_move = MoveReport{};
   std::vector<std::optional<std::string>> fips_modes_set;  // nullopt: the list was read again
@@ -279,6 +285,24 @@ inline MtuReport SampleMtuReport() {
                  .inner_mtu = 1380}};
   report.inner_mtu = 1380;
   report.tcp_mss = 1340;
+  return report;
+}
+
+inline WhyReport SampleWhyReport() {
+  WhyReport report;
+  report.mtu = SampleMtuReport();
+  report.verdict = WhyVerdict::kProtected;
+  report.sas = {{.id = {.daddr = ParseAddress("192.0.2.2")->address,
+                        .spi = Spi{0x1000},
+                        .proto = kProtoEsp,
+                        .family = IpFamily::kV4},
+                 .saddr = ParseAddress("192.0.2.1")->address,
+                 .reqid = Reqid{7},
+                 .effective = "crypto",
+                 .where = "nic0",
+                 .reason = "requested"}};
+  report.steps = {{.step = "way", .text = "A packet from 10.1.0.1 to 10.2.0.1 leaves by nic0."},
+                  {.step = "policy", .text = "The policy src 10.1.0.0/16 protects it."}};
   return report;
 }
 

@@ -2,7 +2,7 @@
 // (netlink/doorstep.h) let in. AF_UNIX SOCK_SEQPACKET, one JSON object a datagram:
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
-//                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" |
+//                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" | "why" |
 //                       "capture" | "statistics" | "cluster", …}
 //            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number

@@ -172,6 +172,25 @@ TEST_F(OperatorServerTest, ExplainsAnMtuOrSaysWhatIsWrong) {
   EXPECT_THAT(Ask(fd, R"({"command":"mtu","dst":"10.2.0.1"})").back(), HasSubstr("same family"));
 }
 
+TEST_F(OperatorServerTest, ExplainsAPacketAndRecordsNoOrder) {
+  control_.why = test::SampleWhyReport();
+  const UniqueFd fd = Connect();
+  const std::string request =
+      R"({"command":"why","dst":"10.2.0.1","proto":17,"sport":5,"dport":6,"dev":"red"})";
+  EXPECT_EQ(Json::parse(Ask(fd, request)[0])["item"]["verdict"], "protected");
+  EXPECT_EQ(control_.last_why_query.packet.sport, 5);
+  EXPECT_EQ(control_.last_why_query.packet.dport, 6);
+  EXPECT_EQ(control_.last_why_query.dev, "red");
+  EXPECT_EQ(OrderOf(request), "");
+  constexpr std::pair<const char*, const char*> kWrong[] = {
+      {R"({"command":"why"})", "dst: missing"},
+      {R"({"command":"why","dst":"10.2.0.1","sport":65536})", "sport: must be at most 65535"},
+      {R"({"command":"why","dst":"10.2.0.1","dev":7})", "dev: must be a string"},
+      {R"({"command":"why","dst":"10.2.0.1","size":1})", "unknown field"},
+  };
+  for (const auto& [wrong, text] : kWrong) EXPECT_THAT(Ask(fd, wrong).back(), HasSubstr(text));
+}
+
 TEST_F(OperatorServerTest, FiltersSas) {
   SaSpec other = test::SampleSaSpec(0x3000);
   other.daddr = ParseAddress("192.0.2.9")->address;

@@ -116,15 +116,19 @@ std::unique_ptr<OperatorReply> MakeTunnelReply(const OperatorControl& control,
       control.ReportTunnels(), [](const TunnelReport& report) { return ToJson(report); });
 }
 
+uint32_t SmallNumber(const RequestReader& request, const char* field, uint32_t most) {
+  const uint32_t value = request.Number(field).value_or(0);
+  if (value > most) throw RequestError{fmt::format("{}: must be at most {}", field, most)};
+  return value;
+}
+
 std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
                                             const RequestReader& request) {
   request.AllowOnly({"dst", "src", "proto", "dport"});
   const auto dst = request.Address("dst");
   if (!dst) throw RequestError{"dst: missing"};
-  const uint32_t proto = request.Number("proto").value_or(0);
-  const uint32_t dport = request.Number("dport").value_or(0);
-  if (proto > 0xff) throw RequestError{"proto: must be at most 255"};
-  if (dport > 0xffff) throw RequestError{"dport: must be at most 65535"};
+  const uint32_t proto = SmallNumber(request, "proto", 0xff);
+  const uint32_t dport = SmallNumber(request, "dport", 0xffff);
   auto report = control.ExplainMtu({.dst = *dst,
                                     .src = request.Address("src"),
                                     .proto = static_cast<uint8_t>(proto),
@@ -142,6 +146,21 @@ std::unique_ptr<OperatorReply> MakeOneItemReply(Report report) {
   reports.push_back(std::move(report));
   return std::make_unique<ListReply<Report>>(std::move(reports),
                                              [](const Report& item) { return ToJson(item); });
+}
+
+std::unique_ptr<OperatorReply> MakeWhyReply(const OperatorControl& control,
+                                            const RequestReader& request) {
+  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "dev"});
+  const auto dst = request.Address("dst");
+  if (!dst) throw RequestError{"dst: missing"};
+  WhyQuery query{.packet = {.dst = *dst, .src = request.Address("src")},
+                 .dev = request.Text("dev").value_or("")};
+  query.packet.proto = static_cast<uint8_t>(SmallNumber(request, "proto", 0xff));
+  query.packet.sport = static_cast<uint16_t>(SmallNumber(request, "sport", 0xffff));
+  query.packet.dport = static_cast<uint16_t>(SmallNumber(request, "dport", 0xffff));
+  auto report = control.ExplainWhy(query);
+  if (!report) throw RequestError{report.error().message};
+  return MakeOneItemReply(*std::move(report));
 }
 
 std::unique_ptr<OperatorReply> MakeFipsReply(OperatorControl* control,
@@ -241,6 +260,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "engine") return MakeEngineReply(*control, request);
   if (command == "tunnel") return MakeTunnelReply(*control, request);
   if (command == "mtu") return MakeMtuReply(*control, request);
+  if (command == "why") return MakeWhyReply(*control, request);
   if (command == "fips") return MakeFipsReply(control, request);
   if (command == "ledger") return MakeLedgerReply(*control, request);
   if (command == "explain") return MakeExplainReply(*control, request);
@@ -268,8 +288,8 @@ std::string OrderOf(std::string_view request) {
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return {};
   // Commands that only read; every other one is an order.
-  constexpr std::string_view kLooks[] = {"policy", "dev",     "stat",   "engine",    "mtu",
-                                         "ledger", "explain", "tunnel", "statistics"};
+  constexpr std::string_view kLooks[] = {"policy", "dev",     "stat",   "engine",     "mtu",
+                                         "ledger", "explain", "tunnel", "statistics", "why"};
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};

@@ -108,6 +108,16 @@
 //                              outer_mtu, overhead (array of name, bytes; adds up to outer_mtu -
 //                              inner_mtu), inner_mtu
 //              inner_mtu, tcp_mss   0: nothing passes
+// Why          src, dst, family, proto, sport, dport: the packet
+//              verdict ("protected", "clear", "waits", "dropped", "not-ours"), drop (drop reason;
+//              "waits": if nothing comes; ""), device, [tunnel], [inside], [policy] (selector,
+//              priority, index)
+//              sas             array, outermost first: src, dst, spi, reqid, mode, effective, where,
+//                              reason: as in SA
+//              inner_mtu, tcp_mss   0: nothing passes
+//              answers         verdict ("unknown", "accepted", "dropped"), drop, [policy]
+//              steps           array of step ("way", "forward", "policy", "hop", "sa", "place",
+//                              "limits", "numbers", "size", "answers"), ok, text
 // Fips         mode ("auto", "on", "off"), enforced (bool: in force), list_file ("": none)
 //              rows            array of kind ("mode", "list", "device", "engine", "algorithm",
 //                              "self-test"), name, inside (bool: allowed while FIPS mode is in
@@ -156,7 +166,7 @@
 //                              numbers_us, sas
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
-//              limit), uptime_seconds, workers, engine
+//              limit), uptime_seconds, workers, engine, version (of the daemon)
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -179,6 +189,7 @@ Json ToJson(const DeviceStatistic& statistic);
 Json ToJson(const StatReport& report);
 Json ToJson(const EngineReport& report);
 Json ToJson(const MtuReport& report);
+Json ToJson(const WhyReport& report);
 Json ToJson(const TunnelReport& report);
 Json ToJson(const FipsReport& report);
 Json ToJson(const PlacementEntry& entry);

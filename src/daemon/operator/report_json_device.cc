@@ -192,7 +192,8 @@ Json ToJson(const StatReport& report) {
           {"acquires_refused", report.acquires_refused},
           {"uptime_seconds", report.uptime_seconds},
           {"workers", report.workers},
-          {"engine", report.engine}};
+          {"engine", report.engine},
+          {"version", report.version}};
 }
 
 }  // namespace cygnet

@@ -73,11 +73,7 @@ Json ToJson(const MtuReport& report) {
     json["tunnel"] = report.tunnel;
     json["tunnel_mtu"] = report.tunnel_mtu;
   }
-  if (report.policy) {
-    json["policy"] = {{"selector", ToString(report.policy->selector)},
-                      {"priority", report.policy->priority},
-                      {"index", report.policy->index}};
-  }
+  if (report.policy) json["policy"] = PolicyBriefJson(*report.policy);
   json["sas"] = Json::array();
   for (const MtuSaReport& sa : report.sas) json["sas"].push_back(MtuSaJson(sa));
   json["inner_mtu"] = report.inner_mtu;

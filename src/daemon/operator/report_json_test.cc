@@ -261,9 +261,27 @@ TEST(ReportJsonTest, StatHasTheDocumentedFields) {
   report.uptime_seconds = 12;
   report.workers = 2;
   report.engine = "openssl";
+  report.version = "1.0";
   EXPECT_EQ(ToText(ToJson(report)),
             R"({"xfrm":{"XfrmInError":0,"XfrmInNoStates":3},"drops":{"in-no-state":3},)"
-            R"("acquires_refused":5,"uptime_seconds":12,"workers":2,"engine":"openssl"})");
+            R"("acquires_refused":5,"uptime_seconds":12,"workers":2,"engine":"openssl",)"
+            R"("version":"1.0"})");
+}
+
+TEST(ReportJsonTest, WhyHasTheDocumentedFields) {
+  WhyReport report = test::SampleWhyReport();
+  report.drop = DropReason::kOutSequence;
+  report.answers = {.verdict = WhyAnswers::Verdict::kDropped, .drop = DropReason::kInNoPolicy};
+  const Json json = ToJson(report);
+  EXPECT_EQ(json["verdict"], "protected");
+  EXPECT_EQ(json["drop"], "out-sequence");
+  EXPECT_EQ(json["sas"][0]["spi"], "0x00001000");
+  EXPECT_EQ(json["sas"][0]["effective"], "crypto");
+  EXPECT_EQ(json["answers"]["verdict"], "dropped");
+  EXPECT_EQ(json["answers"]["drop"], "in-no-policy");
+  EXPECT_EQ(json["steps"][0]["step"], "way");
+  EXPECT_EQ(json["policy"]["index"], 9);
+  EXPECT_FALSE(json.contains("tunnel"));
 }
 
 }  // namespace

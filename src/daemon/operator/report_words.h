@@ -43,6 +43,9 @@ inline std::string_view ModeName(SaMode mode) {
   return "unknown";
 }
 
+// report_json_why.cc
+Json PolicyBriefJson(const PolicySpec& policy);
+
 // report_json_placement.cc
 Json PlacementJson(const PlacementReport& placement);
 

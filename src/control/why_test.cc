@@ -1,0 +1,158 @@
+// What `cygnet why` says, for each way that a packet may end. test/interop/test_why.py compares it
+// with packets.
+#include "control/why.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/control_plane_fixture.h"
+#include "support/sas_fixture.h"
+
+namespace cygnet {
+namespace {
+
+using test::MakePolicy;
+using test::MakeSpec;
+using test::SaOptions;
+using test::TemplateFor;
+using testing::HasSubstr;
+
+class WhyTest : public test::ControlPlaneTest {
+ protected:
+  void Policy(PolicyDirection direction, const std::string& src, const std::string& dst,
+              const std::vector<Template>& templates, PolicyAction action = PolicyAction::kAllow) {
+    ASSERT_TRUE(
+        control_->AddPolicy(MakePolicy(direction, src, dst, templates, action), {}).has_value());
+  }
+  // An SA and a policy for each direction.
+  void Protect(SaSpec spec) {
+    ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
+    ASSERT_TRUE(control_->AddSa(MakeSpec(kBack), {}).has_value());
+    Policy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
+    Policy(PolicyDirection::kForward, "10.2.0.0/16", "10.1.0.0/16", {TemplateFor(kBack)});
+  }
+  WhyReport Ask(const std::string& dst = "10.2.0.1") {
+    const auto report = control_->ExplainWhy(
+        {.packet = {.dst = test::Addr(dst), .src = test::Addr("10.1.0.1")}, .dev = ""});
+    EXPECT_TRUE(report.has_value());
+    return *report;
+  }
+  static std::string TextOf(const WhyReport& report) {
+    std::string text;
+    for (const WhyStep& step : report.steps) text += step.text + "\n";
+    return text;
+  }
+  static inline const SaOptions kBack{.src = "192.0.2.2", .dst = "192.0.2.1", .spi = 0x2000};
+};
+
+TEST_F(WhyTest, ClearWithoutPolicies) {
+  const WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kClear);
+  EXPECT_EQ(report.mtu.device, "nic0");
+  EXPECT_EQ(report.mtu.inner_mtu, 1500u);
+  EXPECT_EQ(report.answers.verdict, WhyAnswers::Verdict::kAccepted);
+}
+
+TEST_F(WhyTest, ProtectedWithPlaceSizeAndAnswers) {
+  Protect(Offloaded(0x1000));
+  const WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kProtected);
+  ASSERT_EQ(report.sas.size(), 1u);
+  EXPECT_EQ(report.sas[0].effective, "crypto");
+  EXPECT_EQ(report.sas[0].where, "nic0");
+  EXPECT_EQ(report.mtu.inner_mtu, 1446u);
+  EXPECT_EQ(report.answers.verdict, WhyAnswers::Verdict::kAccepted);
+  EXPECT_THAT(TextOf(report), HasSubstr("the SA to 192.0.2.2 with SPI 0x00001000"));
+  for (const WhyStep& step : report.steps) EXPECT_TRUE(step.ok) << step.text;
+}
+
+TEST_F(WhyTest, ABlockingPolicy) {
+  Policy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock);
+  const WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kDropped);
+  EXPECT_EQ(report.drop, DropReason::kOutPolicyBlock);
+}
+
+TEST_F(WhyTest, WithoutAnSaKeyManagementIsAskedButNotByThis) {
+  Policy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
+  recorder_.Take();
+  EXPECT_EQ(Ask().drop, DropReason::kOutNoState);
+  EXPECT_THAT(TextOf(Ask()), HasSubstr("key management is asked (ACQUIRE)"));
+  recorder_.listening = false;
+  EXPECT_THAT(TextOf(Ask()), HasSubstr("no client listens"));
+  EXPECT_THAT(recorder_.Take(), testing::IsEmpty());
+  EXPECT_EQ(control_->GetSadInfo().count, 0u);
+  path_.hold_larval = true;
+  EXPECT_EQ(Ask().verdict, WhyVerdict::kWaits);
+  EXPECT_EQ(Ask().drop, DropReason::kOutHoldTimeout);
+}
+
+TEST_F(WhyTest, WhatThereIsInsteadOfTheSa) {
+  Protect(MakeSpec());
+  ASSERT_TRUE(control_->ExpireSa(IdOf(0x1000), /*hard=*/true));
+  const WhyReport gone = Ask();
+  EXPECT_EQ(gone.drop, DropReason::kOutNoState);
+  SaSpec other = MakeSpec(SaOptions{.spi = 0x1001});
+  other.selector = MakePolicy(PolicyDirection::kOut, "10.9.0.0/16", "10.2.0.0/16", {}).selector;
+  ASSERT_TRUE(control_->AddSa(std::move(other), {}).has_value());
+  EXPECT_THAT(TextOf(Ask()), HasSubstr("the selector of the SA to 192.0.2.2 with SPI 0x00001001"));
+}
+
+TEST_F(WhyTest, LimitsAndNumbers) {
+  SaSpec spec = MakeSpec();
+  spec.limits.hard_packets = 5;
+  Protect(std::move(spec));
+  const auto sa = path_.sad.FindWithAnyMark(IdOf(0x1000));
+  sa->lifetime().SetUsage({.bytes = 100, .packets = 5});
+  EXPECT_EQ(Ask().drop, DropReason::kOutStateExpired);
+  sa->lifetime().SetUsage({});
+  EXPECT_EQ(Ask().verdict, WhyVerdict::kProtected);
+  sa->outbound()->sequence.RequireBlocks();
+  EXPECT_EQ(Ask().drop, DropReason::kOutNoNumbers);
+  sa->outbound()->sequence.AllowAll();
+  sa->outbound()->sequence.Close();
+  EXPECT_EQ(Ask().drop, DropReason::kOutSequence);
+  EXPECT_EQ(sa->lifetime().usage().packets, 0u);  // asking does not charge
+}
+
+TEST_F(WhyTest, AnswersThatAreNotLetIn) {
+  Protect(MakeSpec());
+  ASSERT_TRUE(control_->FlushPolicies(PolicyType::kMain, {}));
+  Policy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
+  WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kProtected);
+  EXPECT_EQ(report.answers.verdict, WhyAnswers::Verdict::kDropped);
+  EXPECT_EQ(report.answers.drop, DropReason::kInNoPolicy);
+  EXPECT_FALSE(report.steps.back().ok);
+  ASSERT_TRUE(control_->DeleteSa({.daddr = test::Ip("192.0.2.1"),
+                                  .spi = Spi(0x2000),
+                                  .proto = kProtoEsp,
+                                  .family = IpFamily::kV4},
+                                 {}));
+  EXPECT_EQ(Ask().answers.drop, DropReason::kInNoState);
+}
+
+TEST_F(WhyTest, AnswersInClearToAProtectedNetwork) {
+  Policy(PolicyDirection::kForward, "10.2.0.0/16", "10.1.0.0/16", {TemplateFor(kBack)});
+  const WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kDropped);  // the policy of fwd holds on the way out, too
+  path_.SetHostAddresses({test::Addr("10.1.0.1")});
+  Policy(PolicyDirection::kIn, "10.2.0.0/16", "10.1.0.0/16", {TemplateFor(kBack)});
+  EXPECT_EQ(Ask().verdict, WhyVerdict::kClear);
+  EXPECT_EQ(Ask().answers.drop, DropReason::kInTemplateMismatch);
+}
+
+TEST_F(WhyTest, AnInterfaceThatDoesNotExist) {
+  const auto report = control_->ExplainWhy(
+      {.packet = {.dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1")}, .dev = "x0"});
+  ASSERT_FALSE(report.has_value());
+  EXPECT_THAT(report.error().message, HasSubstr("\"x0\" is not a device"));
+  EXPECT_TRUE(
+      control_
+          ->ExplainWhy({.packet = {.dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1")},
+                        .dev = "nic0"})
+          .has_value());
+}
+
+}  // namespace
+}  // namespace cygnet
