@@ -1,5 +1,5 @@
-// `cygnet doctor`: what on this host conflicts with Cygnet. The daemon reports its own checks; this
-// command checks the host's packet filter, to which the daemon needs no access.
+// `cygnet doctor`: what is wrong, or will be, and what to do about it. The daemon reports its own
+// checks; this command examines the daemon's other reports and the host (doctor_check.h).
 #pragma once
 
 #include <cstdio>
@@ -12,8 +12,8 @@
 
 namespace cygnet {
 
-// Prints rows like those of the daemon: check, ok, text, advice. `*status`: 0, or kExitNo if a
-// check failed.
+// Prints a row for each finding: check, ok, level, text, advice. `*status`: 0, or kExitNo if one is a
+// warning or worse.
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status);
 

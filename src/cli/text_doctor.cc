@@ -1,6 +1,8 @@
 // The outcome of a reload, and the findings of the doctor.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/text.h"
 #include "client/json_fields.h"
 
@@ -25,8 +27,13 @@ std::string ReloadText(const Json& reload) {
 
 std::string DoctorText(const Json& row) {
   const std::string advice = Text(row, "advice");
-  return fmt::format("{:<9}{}: {}\n{}", row.value("ok", false) ? "ok" : "WARNING",
-                     Text(row, "check"), Text(row, "text"),
+  // A daemon's row has no level.
+  std::string level = Text(row, "level");
+  if (level.empty()) level = row.value("ok", false) ? "ok" : "warning";
+  if (level != "ok" && level != "note") {
+    std::transform(level.begin(), level.end(), level.begin(), [](char c) { return c - 'a' + 'A'; });
+  }
+  return fmt::format("{:<9}{}: {}\n{}", level, Text(row, "check"), Text(row, "text"),
                      advice.empty() ? advice : fmt::format("         {}\n", advice));
 }
 
