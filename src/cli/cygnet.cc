@@ -34,7 +34,8 @@ int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
 
 int ShowVersion(const Arguments& arguments, FILE* out) {
   if (arguments.json) {
-    fmt::print(out, "{}\n", JsonText({{"version", CYGNET_VERSION}}, arguments.pretty));
+    fmt::print(out, "{}\n",
+               JsonText({{"version", CYGNET_VERSION}, {"json", kJsonVersion}}, arguments.pretty));
   } else {
     fmt::print(out, "cygnet {}\n", CYGNET_VERSION);
   }

@@ -88,7 +88,8 @@ TEST_F(CygnetTest, DoctorSaysByItsStatusThatSomethingWasFound) {
   control_.doctor = {{.check = "kernel-xfrm", .ok = true, .text = "empty", .advice = ""}};
   Outcome outcome = Run({"doctor"});
   // The other rows depend on the firewall of the machine that runs the test.
-  EXPECT_THAT(outcome.out, StartsWith("ok       kernel-xfrm: empty\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("\nok       kernel-xfrm: empty\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("\nok       offload: every SA runs where it was requested\n"));
   EXPECT_THAT(outcome.out, HasSubstr(" firewall: "));
   control_.doctor.push_back({.check = "routes", .ok = false, .text = "by gre1", .advice = "do"});
   outcome = Run({"doctor"});
@@ -96,8 +97,29 @@ TEST_F(CygnetTest, DoctorSaysByItsStatusThatSomethingWasFound) {
   EXPECT_THAT(outcome.out, HasSubstr("WARNING  routes: by gre1\n         do\n"));
   outcome = Run({"-j", "doctor"});
   EXPECT_EQ(outcome.status, 3);
-  EXPECT_EQ(Json::parse(outcome.out)[1]["advice"], "do");
+  const Json rows = Json::parse(outcome.out);
+  const auto routes = std::find_if(rows.begin(), rows.end(),
+                                   [](const Json& row) { return row["check"] == "routes"; });
+  ASSERT_NE(routes, rows.end());
+  EXPECT_EQ((*routes)["advice"], "do");
+  EXPECT_EQ((*routes)["level"], "warning");
   EXPECT_EQ(RunAgainst(Nobody, {"doctor"}).status, 2);
+}
+
+TEST_F(CygnetTest, WhyIsOneParagraphAndItsStatusTheAnswer) {
+  control_.why = test::SampleWhyReport();
+  Outcome outcome = Run({"why", "10.2.0.1"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "A packet from 10.1.0.1 to 10.2.0.1 leaves by nic0. The policy src 10.1.0.0/16\n"
+            "protects it.\n");
+  control_.why->steps.back().ok = false;
+  EXPECT_EQ(Run({"why", "10.2.0.1"}).status, 3);
+  outcome = Run({"-j", "why", "10.2.0.1"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_EQ(Json::parse(outcome.out)["verdict"], "protected");
+  control_.why = MakeError(Errc::kNoDevice, "dev: \"x0\" is not a device");
+  EXPECT_EQ(Run({"why", "10.2.0.1", "dev", "x0"}).status, 2);
 }
 
 TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {
@@ -260,7 +282,8 @@ TEST(CygnetAloneTest, TheDoctorLooksForFencesWhereThereIsNoDaemon) {
   EXPECT_EQ(outcome.err, "cygnet: no cygnetd here\n");
   const Json rows = Json::parse(outcome.out);
   EXPECT_FALSE(rows.empty());
-  for (const Json& row : rows) EXPECT_EQ(row["check"], "fence");
+  EXPECT_EQ(rows[0]["check"], "kernel-xfrm");
+  EXPECT_EQ(rows[1]["check"], "fence");
   const auto refused = [] { return Result<OperatorClient>(MakeError(Errc::kPermission, "no")); };
   EXPECT_EQ(RunAgainst(refused, {"-j", "doctor"}).out, "");
 }
@@ -274,7 +297,9 @@ TEST(CygnetAloneTest, WrongUsageIsAnotherStatus) {
 TEST(CygnetAloneTest, HelpAndVersionNeedNoDaemon) {
   EXPECT_THAT(RunAgainst(Nobody, {"help"}).out, StartsWith("Usage: cygnet"));
   EXPECT_EQ(RunAgainst(Nobody, {"version"}).out, "cygnet " CYGNET_VERSION "\n");
-  EXPECT_EQ(Json::parse(RunAgainst(Nobody, {"-j", "version"}).out)["version"], CYGNET_VERSION);
+  const Json version = Json::parse(RunAgainst(Nobody, {"-j", "version"}).out);
+  EXPECT_EQ(version["version"], CYGNET_VERSION);
+  EXPECT_EQ(version["json"], kJsonVersion);
 }
 
 TEST(CygnetAloneTest, PartOfAReplyIsNotTakenForTheWhole) {

@@ -12,8 +12,8 @@
 
 namespace cygnet {
 
-// Prints a row for each finding: check, ok, level, text, advice. `*status`: 0, or kExitNo if one is a
-// warning or worse.
+// Prints a row for each finding: check, ok, level, text, advice. `*status`: 0, or kExitNo if one is
+// a warning or worse.
 Status RunDoctor(const Arguments& arguments, const OperatorConnector& connect, FILE* out,
                  int* status);
 

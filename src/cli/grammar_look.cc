@@ -162,8 +162,8 @@ constexpr Keyword kWhyKeywords[] = {
     {.word = "dev",
      .kind = Kind::kDevice,
      .value = "NAME",
-     .field = "device",
-     .help = "the device that it leaves by"},
+     .field = "dev",
+     .help = "the device or tunnel that it leaves by, or the inside interface that it comes from"},
 };
 
 constexpr Command kWhyCommands[] = {
@@ -171,7 +171,9 @@ constexpr Command kWhyCommands[] = {
      .request = "why",
      .keywords = kWhyKeywords,
      .uses = kUsesJson,
-     .help = "what would happen to a packet: policy, SA, placement, next hop and MTU"},
+     .help =
+         "what would happen to a packet and its answers; changes nothing; exit status 3: one of "
+         "both would not pass"},
 };
 
 constexpr std::string_view kWhyExamples[] = {"why 10.2.0.1 src 10.1.0.1 proto tcp dport 443"};
@@ -188,8 +190,8 @@ constexpr Command kDoctorCommands[] = {
      .request = "doctor",
      .keywords = kDoctorKeywords,
      .uses = kUsesJson,
-     .help = "what on this host conflicts with Cygnet, and what to do; exit status 3: a check "
-             "failed",
+     .help = "looks at everything, and says what to do; exit status 3: a warning, a fault, or a "
+             "check that could not look",
      .check =
          [](Arguments* arguments) {
            if (!arguments->local.contains("fips")) return;
@@ -306,7 +308,7 @@ constexpr ObjectRow kWhyRow = {.word = "why",
                                .commands = kWhyCommands,
                                .examples = kWhyExamples};
 constexpr ObjectRow kDoctorRow = {.word = "doctor",
-                                  .help = "what on this host conflicts with Cygnet",
+                                  .help = "what is wrong, and what to do about it",
                                   .commands = kDoctorCommands,
                                   .examples = kDoctorExamples};
 constexpr ObjectRow kMetricsRow = {

@@ -38,6 +38,8 @@ std::string ItemText(const Arguments& arguments, const Json& item, const Ink& in
       return TunnelText(item);
     case Object::kMtu:
       return MtuText(item);
+    case Object::kWhy:
+      return WhyText(item);
     case Object::kFips:
     case Object::kDoctorFips:
       return FipsText(item);
@@ -62,6 +64,7 @@ int ItemStatus(const Arguments& arguments, const Json& item) {
   if (arguments.object == Object::kDoctorFips) return FipsDenies(item) ? kExitNo : 0;
   if (arguments.object == Object::kStored) return StoredIsWell(item) ? 0 : kExitNo;
   if (arguments.object == Object::kCluster) return ClusterIsWell(item) ? 0 : kExitNo;
+  if (arguments.object == Object::kWhy) return WhyIsWell(item) ? 0 : kExitNo;
   if (arguments.object != Object::kExplain) return 0;
   const Json& verdicts = Child(item, "verdicts");
   const bool offloaded = !verdicts.empty() &&
@@ -103,6 +106,7 @@ Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, 
     fmt::print(out, "{}{}", before, JsonText(item, arguments.pretty, array ? 1 : 0));
     before = fmt::format(",{}", line_end);
   }));
+  if (arguments.object == Object::kCluster && empty) fmt::print(out, "null");
   if (arguments.object == Object::kSim) fmt::print(out, "{}", R"({"done":true})");
   if (array) fmt::print(out, "{}", empty ? "[]" : fmt::format("{}]", line_end));
   fmt::print(out, "\n");

@@ -18,6 +18,7 @@ std::string DeviceText(const Json& device, const Ink& ink = {});
 std::string SaDropsText(const Json& sa);
 std::string EngineText(const Json& engine, const Ink& ink = {});
 std::string MtuText(const Json& mtu);
+std::string WhyText(const Json& why);
 std::string TunnelText(const Json& tunnel);
 std::string ReloadText(const Json& reload);
 std::string DoctorText(const Json& row);
@@ -42,6 +43,9 @@ bool FipsDenies(const Json& fips);
 
 // All stored files are complete and can be written, and no audit record was lost.
 bool StoredIsWell(const Json& stored);
+
+// The packet passes, and so would its answers.
+bool WhyIsWell(const Json& why);
 
 // The store answers, this node has its lease, and nothing was lost.
 bool ClusterIsWell(const Json& cluster);
