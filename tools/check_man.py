@@ -130,6 +130,15 @@ def missing_statuses():
                     if not found or not re.search(rf"^{status}$", found[1], re.M))
 
 
+def missing_checks():
+    """Each check of the doctor."""
+    text = page("cygnet.8.scd")
+    checks = re.findall(r'^ +\{"([a-z-]+)", "', source("src/cli/doctor_check.cc"), re.M)
+    yield from (f"check {name} of the doctor" for name in checks if f"_{name}_" not in text)
+    if len(checks) < 30:
+        yield "nothing: cannot parse the table of checks"
+
+
 def main():
     scdoc = shutil.which("scdoc")
     if scdoc is None:
@@ -141,6 +150,7 @@ def main():
         if done.returncode != 0 or not done.stdout:
             faults.append(f"{path.name}: {done.stderr.decode().strip()}")
     for name, missing in (("cygnet-placement.7.scd", missing_reasons),
+                          ("cygnet.8.scd", missing_checks),
                           ("cygnet-counters.7.scd", missing_counters), ("cygnet-counters.7.scd", unknown_metrics),
                           ("cygnet-counters.7.scd", missing_remedies),
                           ("cygnet-json.7.scd", missing_fields), ("cygnet-ledger.5.scd", missing_ledger_words),

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+import schemakit
+
 
 class LabError(Exception):
     """Something that the lab needs failed; the text says what."""
@@ -193,8 +195,10 @@ class Host:
         return self.ns.run([self.cygnet.command, "exec", "--", *argv], check=check, **kwargs)
 
     def show(self, *args):
-        """`cygnet -j ARGS` as Python data."""
-        return json.loads(self.ns.run([self.cygnet.command, "-j", *args]).stdout)
+        """`cygnet -j ARGS` as Python data, which is as its schema says."""
+        output = json.loads(self.ns.run([self.cygnet.command, "-j", *args]).stdout)
+        schemakit.check(args, output)
+        return output
 
     def text(self, *args):
         return self.ns.run([self.cygnet.command, *args]).stdout
