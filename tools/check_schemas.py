@@ -9,7 +9,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "doc" / "schema"
 # Sections of the manual page, where they do not have the name of the schema.
-SECTIONS = {"dev": "DEVICE", "offload-explain": "EXPLAIN", "version": "OTHERS", "sim": "OTHERS"}
+SECTIONS = {"dev": "DEVICE", "offload-explain": "EXPLAIN", "offload-list": "ORDER", "sa-sum": "SUM", "version": "OTHERS", "sim": "OTHERS"}
 
 
 def walk(node):

@@ -15,12 +15,16 @@ OF_COMMANDS = {("ledger", "verify"): "ledger-verify", ("ledger", "report"): "led
                ("ledger", "key"): "ledger-key", ("offload", "explain"): "offload-explain",
                ("offload", "enable"): "move", ("offload", "disable"): "move", ("placement", "set"): "move",
                ("placement", "unset"): "move", ("fips", "mode"): "move", ("fips", "reload"): "move",
-               ("mtu", "explain"): "mtu", ("stat", "sa"): "sa", ("doctor", "--fips"): "fips"}
+               ("offload", "list"): "offload-list", ("mtu", "explain"): "mtu", ("stat", "sa"): "sa", ("doctor", "--fips"): "fips"}
 
 
 def schema_of(words):
     """The name of the schema of `cygnet -j WORDS`; objects are not shortened."""
     words = [word for word in words if word not in ("-j", "--json")]
+    if "--sum" in words:
+        return "sa-sum"
+    if words == ["offload"]:
+        return "offload-list"
     return OF_COMMANDS.get(tuple(words[:2]), words[0])
 
 

@@ -1,12 +1,16 @@
 #!/usr/bin/python3
 """Host settings that work against Cygnet, and that `cygnet doctor` and the log name them: the kernel's own
-XFRM in use, routes that bypass Cygnet, interfaces stacked on its own. And the secrets that a daemon's
-memory keeps."""
+XFRM in use, routes that bypass Cygnet, interfaces stacked on its own. What it finds in the daemon's reports.
+What `cygnet -j` prints, held to its schemas. And the secrets that a daemon's memory keeps."""
 
+import os
 import re
 
 import labkit
+import schemakit
 import suite
+from rawwire import Peer, sysctl
+from scapy.layers.inet import IP
 from test_placement import HOST, INNER_HOST, PEER, Placement
 
 ROUTE = f"10.2.0.0/16 via {PEER} dev nic0 src {INNER_HOST}"
@@ -17,6 +21,7 @@ class Doctor(Placement):
     def rows(self, check):
         result = self.host.ns.run([self.host.cygnet.command, "-j", "doctor"], check=False)
         rows = labkit.json.loads(result.stdout)
+        schemakit.check(("doctor",), rows)
         self.assertEqual(result.returncode, 0 if all(row["ok"] for row in rows) else 3)
         return [row for row in rows if row["check"] == check]
 
@@ -93,6 +98,103 @@ class Routes(Doctor):
         self.policies()
         self.host.ns.ip(f"route replace 10.2.0.0/16 dev nic0 src {INNER_HOST}")
         self.assertIn("route 10.2.0.0/16 dev nic0 has no next hop", self.found("routes"))
+
+
+class Findings(Doctor):
+    devices = [{"offload": "crypto", "sa_limit": 1}]
+
+    def levels(self, check):
+        return [row["level"] for row in self.rows(check)]
+
+    def test_every_check_has_a_row(self):
+        text = self.host.ns.run([self.host.cygnet.command, "doctor"], check=False).stdout
+        for check in ("version", "kernel-xfrm", "fence", "link", "device", "offload", "slots", "engine", "guard",
+                      "fips", "policies", "rekeying", "numbers", "replay", "drops", "tunnel", "inside", "segment-size",
+                      "forwarding", "reverse-path", "routes", "firewall", "clock", "huge-pages", "key-memory"):
+            self.assertRegex(text, rf"(?m)^(ok|note|WARNING|FAULT|UNKNOWN) +{check}: ")
+        self.assertEqual(self.levels("version"), ["ok"])
+
+    def test_offload_that_is_not_had(self):
+        self.policies()
+        self.add(0x1001)
+        self.assertEqual((self.levels("offload"), self.levels("slots")), (["ok"], ["warning"]))
+        self.add(0x1002)
+        row, = self.rows("offload")
+        self.assertEqual(row["level"], "warning")
+        self.assertIn("1 halves of SAs, SA to 192.0.2.2 spi 0x00001002 among them", row["text"])
+        self.assertIn("table-full", row["text"])
+
+    def test_policies_numbers_and_limits(self):
+        self.policies()
+        self.assertEqual(self.levels("policies"), ["ok"])
+        self.host.xfrm("policy delete src 10.2.0.0/16 dst 10.1.0.0/16 dir in")
+        self.assertIn("no counterpart", self.found("policies"))
+        self.add(0x1001, extra="replay-oseq 0xffffffff", offload=None)
+        self.assertEqual(self.levels("numbers"), ["fault"])
+        self.host.xfrm("state flush")
+        self.add(0x1001, extra="limit packet-hard 1", offload=None)
+        self.udp.sendto(b"x", ("10.2.0.1", 9))
+        self.wait_for(lambda: self.levels("numbers") == ["fault"], "the packet to count")
+
+    def test_forwarding_and_the_reverse_path_filter(self):
+        self.policies()
+        for value, level in ((1, "ok"), (0, "warning")):
+            sysctl(self.host.ns, "net.ipv4.ip_forward", value)
+            self.assertEqual(self.levels("forwarding"), [level])
+        for value, level in ((2, "ok"), (1, "note")):
+            sysctl(self.host.ns, "net.ipv4.conf.nic0.rp_filter", value)
+            self.assertEqual(self.levels("reverse-path"), [level])
+
+    def test_the_segment_size_is_that_of_mtu_explain_and_a_rule_settles_it(self):
+        self.policies()
+        self.add(0x1001)
+        mss = self.host.show("mtu", "explain", "10.2.0.0", "src", "10.1.0.0")["tcp_mss"]
+        row, = self.rows("segment-size")
+        self.assertEqual(row["level"], "note")
+        self.assertIn(f"at most {mss} bytes fit to 10.2.0.0", row["text"])
+        for rule in ("add table inet t", "add chain inet t f { type filter hook forward priority 0 ; }",
+                     f"add rule inet t f tcp flags syn tcp option maxseg size set {mss}"):
+            self.host.ns.run(["nft", rule])
+        self.assertEqual(self.levels("segment-size"), ["ok"])
+        self.host.ns.run(["nft", "delete table inet t"])
+
+    def test_drops_have_remedies(self):
+        self.peer.send_ip(IP(src=PEER, dst=HOST, proto=50) / (b"\0\0\x77\x77" + bytes(16)))
+        self.wait_for(lambda: self.host.drops().get("in-no-state"), "the drop")
+        row, = [row for row in self.rows("drops") if row["text"].startswith("in-no-state: ")]
+        self.assertEqual((row["level"], row["ok"]), ("note", True))
+        self.assertIn("rekey", row["advice"])
+
+
+class Schemas(suite.Case):
+    """All that `cygnet -j` prints is as its schema says, and every schema is used."""
+
+    COMMANDS = ("sa", "sa --show-keys", "sa --sum peer", "stat sa", "policy", "dev", "stat", "engine", "tunnel",
+                "mtu explain 10.2.0.1", "why 10.2.0.1", "fips", "doctor", "doctor --fips", "ledger", "ledger verify",
+                "ledger report", "ledger key", "offload disable dev nic0", "offload list",
+                "offload enable dev nic0", "offload explain dev nic0 aead rfc4106(gcm(aes)) 128",
+                "placement set reqid 1 mode no", "offload list", "placement unset reqid 1", "reload", "stored",
+                "cluster", "version", "sim dev nic0 reset")
+
+    def test_all(self):
+        host = self.make_host()
+        self.own(Peer(host))
+        host.start(config=f'[ledger]\nfile = "{os.path.join(self.workdir, "ledger")}"\n[[device]]\nname = "nic0"\n'
+                          'wire = "wire0"\noffload = "crypto"\n[[tunnel]]\nname = "red"\nif_id = 7\n')
+        host.ns.ip(f"addr add {HOST}/24 dev nic0")
+        host.ns.ip(f"route add 10.2.0.0/16 via {PEER} dev nic0")
+        suite.xfrm_batch(host, [
+            f"policy add src {HOST} dst 10.2.0.0/16 dir out tmpl src {HOST} dst {PEER} proto esp reqid 1 mode tunnel",
+            f"state add src {HOST} dst {PEER} proto esp spi 0x1001 reqid 1 mode tunnel aead rfc4106(gcm(aes)) "
+            f"0x{'4b' * 20} 128 offload dev nic0 dir out"])
+        used = set()
+        for command in self.COMMANDS:
+            words = command.split()
+            result = host.ns.run([host.cygnet.command, "-j", *words], check=False)
+            self.assertIn(result.returncode, (0, 3), f"{command}: {result.stderr}")
+            schemakit.check(words, labkit.json.loads(result.stdout))
+            used.add(schemakit.schema_of(words))
+        self.assertEqual({path.stem for path in schemakit.FOLDER.glob("*.json")} - used, set())
 
 
 class Words(Doctor):
