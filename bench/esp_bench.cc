@@ -128,13 +128,14 @@ class TransformBench {
     }
   }
   void Out() {
+    const esp::Encapsulator esp_packet(*sa_->outbound(), 1500);
+    const esp::JobParams params = esp::ParamsOf(*sa_->outbound(), seal_.get());
     for (uint32_t i = 0; i < kBatch; ++i) {
-      (void)esp::Encapsulate(*sa_->outbound(), views_[i], next_seq_ + i, 1500, packets_[i]);
+      (void)esp_packet.Build(views_[i], next_seq_ + i, packets_[i]);
       if (crypto_ == Crypto::kOffload) {
         packets_[i]->offload.status = OffloadStatus::kSealRequested;
       } else {
-        esp::BuildJob(esp::ParamsOf(*sa_->outbound(), seal_.get()),
-                      packets_[i]->bytes().subspan(packets_[i]->offload.esp_offset),
+        esp::BuildJob(params, packets_[i]->bytes().subspan(packets_[i]->offload.esp_offset),
                       packets_[i]->offload.esn_high, &jobs_[i]);
       }
     }
@@ -151,10 +152,10 @@ class TransformBench {
     std::array<DropReason, kBatch> verdict{};
     sa_->inbound()->replay.CheckRun(low_, seq_, verdict);
     if (crypto_ == Crypto::kSoftware) {
+      const esp::JobParams params = esp::ParamsOf(*sa_->inbound(), open_.get());
       for (uint32_t i = 0; i < kBatch; ++i) {
-        esp::BuildJob(esp::ParamsOf(*sa_->inbound(), open_.get()),
-                      packets_[i]->l3().subspan(kEspOffset), static_cast<uint32_t>(seq_[i] >> 32),
-                      &jobs_[i]);
+        esp::BuildJob(params, packets_[i]->l3().subspan(kEspOffset),
+                      static_cast<uint32_t>(seq_[i] >> 32), &jobs_[i]);
       }
       queue_->Submit(jobs_);
     }

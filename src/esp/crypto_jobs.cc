@@ -18,7 +18,8 @@ SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t
           .queues = queues};
 }
 
-void BuildJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high, CryptoJob* job) {
+void BuildAnyJob(const JobParams& params, std::span<uint8_t> esp, uint32_t esn_high,
+                 CryptoJob* job) {
   const EspLayout& layout = params.layout;
   uint8_t* iv = esp.data() + kEspHeader;
   job->session = params.session;

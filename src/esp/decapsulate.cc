@@ -27,21 +27,6 @@ void SetTos(uint8_t tos, uint8_t* ip) {
   }
 }
 
-// DSCP is copied only if requested. Congestion experienced on the path is passed to an ECN-capable
-// inner packet. (RFC 6040 section 4.2 would drop CE outside of not-ECT. The kernel delivers it, and
-// so does this function: a silent loss would be the worse surprise.)
-void PropagateTos(const InboundSa& sa, uint8_t outer_tos, uint8_t* inner) {
-  const uint8_t before = InnerTos(inner);
-  uint8_t tos = before;
-  if ((sa.flags & kSaFlagDecapDscp) != 0) {
-    tos = static_cast<uint8_t>((outer_tos & ~kEcnMask) | (tos & kEcnMask));
-  }
-  if ((sa.flags & kSaFlagNoEcn) == 0 && (outer_tos & kEcnMask) == kEcnCe) {
-    if ((tos & kEcnMask) != 0) tos = static_cast<uint8_t>(tos | kEcnCe);
-  }
-  if (tos != before) SetTos(tos, inner);
-}
-
 DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uint32_t payload_at,
                              const Trailer& trailer, Packet* packet) {
   const bool v4 = trailer.next_header == kProtoIpip;
@@ -57,10 +42,7 @@ DropReason DecapsulateTunnel(const InboundSa& sa, const IpPacketView& outer, uin
   // Bytes after the inner packet are TFC padding (RFC 4303, section 2.7); the inner length decides.
   const uint32_t length = v4 ? LoadBe16(inner + 2) : 40u + LoadBe16(inner + 4);
   if (length > trailer.payload_length || length < minimum) return DropReason::kInModeMismatch;
-  PropagateTos(sa, outer.tos, inner);
-  packet->TrimTo(packet->l3_offset + payload_at + length);
-  MoveFront(packet->l3_offset, -static_cast<int32_t>(payload_at), packet);
-  WriteEtherType(v4 ? IpFamily::kV4 : IpFamily::kV6, packet);
+  StripTunnel(sa, outer.tos, payload_at, length, v4 ? IpFamily::kV4 : IpFamily::kV6, packet);
   return DropReason::kNone;
 }
 
@@ -84,19 +66,19 @@ DropReason DecapsulateTransport(const InboundSa& sa, const IpPacketView& outer, 
 
 }  // namespace
 
-DropReason ReadTrailer(const InboundSa& sa, const Packet& packet, uint32_t esp_offset,
-                       Trailer* trailer) {
-  const uint32_t front = packet.l3_offset + esp_offset + kEspHeader + sa.layout.iv;
-  if (packet.length < front + 2u + sa.layout.icv) return DropReason::kInTruncated;
-  const uint32_t text = packet.length - front - sa.layout.icv;
-  const uint8_t* end = packet.data() + front + text;
-  const uint32_t pad = end[-2];
-  if (pad + 2 > text) return DropReason::kInBadTrailer;
-  trailer->next_header = end[-1];
-  trailer->payload_length = text - pad - 2;
-  if (trailer->next_header == kProtoNone) return DropReason::kInDummy;
-  // RFC 4303 section 2.4 allows a receiver to check the monotonic pad bytes; the kernel does not.
-  return DropReason::kNone;
+// DSCP is copied only if requested. Congestion experienced on the path is passed to an ECN-capable
+// inner packet. (RFC 6040 section 4.2 would drop CE outside of not-ECT. The kernel delivers it, and
+// so does this function: a silent loss would be the worse surprise.)
+void PropagateTos(const InboundSa& sa, uint8_t outer_tos, uint8_t* inner) {
+  const uint8_t before = InnerTos(inner);
+  uint8_t tos = before;
+  if ((sa.flags & kSaFlagDecapDscp) != 0) {
+    tos = static_cast<uint8_t>((outer_tos & ~kEcnMask) | (tos & kEcnMask));
+  }
+  if ((sa.flags & kSaFlagNoEcn) == 0 && (outer_tos & kEcnMask) == kEcnCe) {
+    if ((tos & kEcnMask) != 0) tos = static_cast<uint8_t>(tos | kEcnCe);
+  }
+  if (tos != before) SetTos(tos, inner);
 }
 
 DropReason Decapsulate(const InboundSa& sa, const IpPacketView& outer, uint32_t esp_offset,

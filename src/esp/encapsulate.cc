@@ -5,61 +5,20 @@
 #include "base/endian.h"
 #include "esp/beet.h"
 #include "esp/framing.h"
+#include "esp/outer_ipv4.h"
 #include "net/checksum.h"
 #include "net/ip_protocol.h"
 
 namespace cygnet::esp {
 namespace {
 
-constexpr uint8_t kEcnMask = 0x03;
-constexpr uint8_t kEcnEct0 = 0x02;
-constexpr uint8_t kEcnCe = 0x03;
-
-// DSCP and ECN of the outer header (RFC 4301, section 5.1.2.1). As in the kernel, the ECN field is
-// copied, except that CE becomes ECT(0): the outer header then reports only its own path (RFC 3168,
-// section 9.1.1, full functionality; RFC 6040 would copy CE).
-uint8_t OuterTos(const OutboundSa& sa, uint8_t inner_tos) {
-  uint8_t ecn = inner_tos & kEcnMask;
-  if (ecn == kEcnCe) ecn = kEcnEct0;
-  if ((sa.flags & kSaFlagNoEcn) != 0) ecn = 0;
-  return static_cast<uint8_t>((sa.copy_dscp ? inner_tos & ~kEcnMask : 0) | ecn);
-}
-
-bool OuterDontFragment(const OutboundSa& sa, const IpPacketView& inner) {
-  return (sa.flags & kSaFlagNoPmtuDisc) == 0 && MustNotBeCut(inner);
-}
-
-// Built in registers: a checksum over bytes just stored would stall. Assumes little-endian
-// (x86-64).
-void WriteOuterIpv4(const OutboundSa& sa, const IpPacketView& inner, uint8_t tos, uint64_t seq,
-                    uint32_t total_length, uint8_t* out) {
-  const auto word = [&sa](std::size_t i) {
-    uint32_t w;
-    std::memcpy(&w, sa.header.data() + i * 4, sizeof(w));
-    return w;
-  };
-  const uint16_t id = FreshId(sa, seq);
-  const uint32_t first =
-      ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos} << 16 | (total_length & 0xffff));
-  const uint32_t second =
-      ByteSwap(uint32_t{id} << 16 | (OuterDontFragment(sa, inner) ? 0x4000u : 0u));
-  const uint32_t ttl_and_proto = word(2) & 0xffff;  // the checksum after them counts as 0
-  // Sum of words in memory order (RFC 1071, section 2B).
-  const uint64_t sum = uint64_t{first} + second + ttl_and_proto + word(3) + word(4);
-  const uint32_t third = ttl_and_proto | uint32_t{ChecksumFinish(sum)} << 16;
-  const uint64_t front = first | uint64_t{second} << 32;
-  std::memcpy(out, &front, sizeof(front));
-  std::memcpy(out + 8, &third, sizeof(third));
-  std::memcpy(out + 12, sa.header.data() + 12, 8);
-}
-
 void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uint8_t* inner_bytes,
                       uint64_t seq, uint32_t total_length, uint8_t* out) {
-  const uint8_t tos = OuterTos(sa, inner.tos);
   if (sa.family == IpFamily::kV4) {
-    WriteOuterIpv4(sa, inner, tos, seq, total_length, out);
+    OuterIpv4(sa).Write(inner, seq, total_length, out);
     return;
   }
+  const uint8_t tos = OuterTos(sa).Of(inner.tos);
   std::memcpy(out, sa.header.data(), 40);
   out[0] = static_cast<uint8_t>(0x60 | tos >> 4);
   out[1] = static_cast<uint8_t>(tos << 4);

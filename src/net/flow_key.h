@@ -110,20 +110,52 @@ std::optional<IpPacketView> ParseIpPacket(std::span<const uint8_t> bytes);
 // Same, for loops over many packets: fills `view`, which is valid only if true is returned.
 inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view);
 
+// Length of the IPv4 packet without options that starts at bytes[0] and is not a fragment, at least
+// 24; 0 if there is anything else or not all of it.
+inline uint32_t PlainV4Length(std::span<const uint8_t> bytes) {
+  const uint8_t* b = bytes.data();
+  if (bytes.size() < 24 || b[0] != 0x45 || (LoadBe16(b + 6) & 0x3fff) != 0) return 0;
+  const uint32_t total = LoadBe16(b + 2);
+  return total < 24 || total > bytes.size() ? 0 : total;
+}
+
+// What tells the flows of such packets apart, as it lies in the packet. Cheaper to read and to
+// compare than a FlowKey.
+struct PlainFlow {
+  uint64_t addresses = 0;
+  uint32_t ports = 0;
+  uint8_t proto = 0;
+
+  PlainFlow() = default;
+  // `ip`: of TCP or UDP, PlainV4Length is not 0.
+  explicit PlainFlow(const uint8_t* ip) : proto(ip[9]) {
+    std::memcpy(&addresses, ip + 12, sizeof(addresses));
+    std::memcpy(&ports, ip + 20, sizeof(ports));
+  }
+  bool operator==(const PlainFlow& other) const {
+    return ((addresses ^ other.addresses) | (ports ^ other.ports) |
+            static_cast<uint32_t>(proto ^ other.proto)) == 0;
+  }
+  // As ParseIpPacket returns it.
+  FlowKey Key() const {
+    FlowKey key;
+    key.SetV4(static_cast<uint32_t>(addresses), static_cast<uint32_t>(addresses >> 32), proto,
+              ByteSwap(static_cast<uint16_t>(ports)), ByteSwap(static_cast<uint16_t>(ports >> 16)));
+    return key;
+  }
+};
+
 // --- Implementation ---
 
 // General parser, for any packet.
 bool ParseIpPacketSlowly(std::span<const uint8_t> bytes, IpPacketView* view);
 
 inline bool ParseIpPacket(std::span<const uint8_t> bytes, IpPacketView* view) {
-  // Fast path: IPv4 without options, not a fragment, of a protocol that needs no closer look. This
-  // is almost all traffic.
+  // Fast path: of a protocol that needs no closer look. This is almost all traffic.
   const uint8_t* b = bytes.data();
-  const bool plain = bytes.size() >= 24 && b[0] == 0x45 && (LoadBe16(b + 6) & 0x3fff) == 0 &&
-                     (b[9] == kProtoTcp || b[9] == kProtoUdp || b[9] == kProtoEsp);
+  const uint32_t total = PlainV4Length(bytes);
+  const bool plain = total != 0 && (b[9] == kProtoTcp || b[9] == kProtoUdp || b[9] == kProtoEsp);
   if (!plain) return ParseIpPacketSlowly(bytes, view);
-  const uint32_t total = LoadBe16(b + 2);
-  if (total < 24 || total > bytes.size()) return ParseIpPacketSlowly(bytes, view);
   // Field by field: copying a view made elsewhere would stall on its stores.
   view->header_length = 20;
   view->total_length = total;

@@ -1,0 +1,78 @@
+// OuterIpv4: writes the outer IPv4 headers of one SA. Internal to esp/.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "base/endian.h"
+#include "esp/framing.h"
+#include "net/checksum.h"
+#include "net/flow_key.h"
+#include "sa/sa.h"
+
+namespace cygnet::esp {
+
+// DSCP and ECN of the outer header (RFC 4301, section 5.1.2.1). As in the kernel, the ECN field is
+// copied, except that CE becomes ECT(0): the outer header then reports only its own path (RFC 3168,
+// section 9.1.1, full functionality; RFC 6040 would copy CE).
+class OuterTos {
+ public:
+  explicit OuterTos(const OutboundSa& sa)
+      : keep_(static_cast<uint8_t>((sa.copy_dscp ? 0xfc : 0) |
+                                   ((sa.flags & kSaFlagNoEcn) == 0 ? kEcnMask : 0))) {}
+  uint8_t Of(uint8_t inner_tos) const {
+    constexpr uint8_t kCeToEct0 = 0x01;  // 11 becomes 10
+    const bool ce = (inner_tos & kEcnMask) == kEcnMask;
+    return static_cast<uint8_t>((ce ? inner_tos & ~kCeToEct0 : inner_tos) & keep_);
+  }
+
+ private:
+  static constexpr uint8_t kEcnMask = 0x03;
+  const uint8_t keep_;
+};
+
+// What the headers of an SA share is read once. REQUIRES for Write: a tunnel whose outer family is
+// IPv4.
+class OuterIpv4 {
+ public:
+  explicit OuterIpv4(const OutboundSa& sa)
+      : tos_(sa),
+        pmtu_discovery_((sa.flags & kSaFlagNoPmtuDisc) == 0),
+        first_id_(FreshId(sa, 0)),
+        ttl_and_proto_(Word(sa, 2) & 0xffff),  // the checksum after them counts as 0
+        addresses_(Word(sa, 3) | uint64_t{Word(sa, 4)} << 32),
+        sum_(uint64_t{ttl_and_proto_} + Word(sa, 3) + Word(sa, 4)) {}
+
+  // Writes 20 bytes. `total_length`: of the outer packet. Built in registers: a checksum over bytes
+  // just stored would stall. Assumes little-endian (x86-64).
+  void Write(const IpPacketView& inner, uint64_t seq, uint32_t total_length, uint8_t* out) const {
+    const auto id = static_cast<uint16_t>(first_id_ + seq);
+    const bool df = pmtu_discovery_ && MustNotBeCut(inner);
+    const uint32_t first = ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos_.Of(inner.tos)} << 16 |
+                                    (total_length & 0xffff));
+    const uint32_t second = ByteSwap(uint32_t{id} << 16 | (df ? 0x4000u : 0u));
+    // Sum of words in memory order (RFC 1071, section 2B).
+    const uint64_t sum = sum_ + first + second;
+    const uint32_t third = ttl_and_proto_ | uint32_t{ChecksumFinish(sum)} << 16;
+    const uint64_t front = first | uint64_t{second} << 32;
+    std::memcpy(out, &front, sizeof(front));
+    std::memcpy(out + 8, &third, sizeof(third));
+    std::memcpy(out + 12, &addresses_, sizeof(addresses_));
+  }
+
+ private:
+  static uint32_t Word(const OutboundSa& sa, std::size_t i) {
+    uint32_t w;
+    std::memcpy(&w, sa.header.data() + i * 4, sizeof(w));
+    return w;
+  }
+
+  const OuterTos tos_;
+  const bool pmtu_discovery_;
+  const uint16_t first_id_;
+  const uint32_t ttl_and_proto_;
+  const uint64_t addresses_;
+  const uint64_t sum_;  // of what all headers share
+};
+
+}  // namespace cygnet::esp
