@@ -93,6 +93,18 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
   return result;
 }
 
+bool Lifetime::HasRoomFor(uint64_t packets, uint64_t bytes) const {
+  if (unlimited_.load(std::memory_order_acquire)) return true;
+  const Limits& limits = *limits_.load(std::memory_order_acquire);
+  packets += packets_.load(std::memory_order_relaxed);
+  bytes += bytes_.load(std::memory_order_relaxed);
+  const bool soft = soft_signalled_.load(std::memory_order_relaxed) ||
+                    (bytes < limits.soft_bytes.load(std::memory_order_relaxed) &&
+                     packets < limits.soft_packets.load(std::memory_order_relaxed));
+  return soft && bytes < limits.hard_bytes.load(std::memory_order_relaxed) &&
+         packets < limits.hard_packets.load(std::memory_order_relaxed);
+}
+
 LifetimeUsage Lifetime::usage() const {
   return {.bytes = bytes_.load(std::memory_order_relaxed),
           .packets = packets_.load(std::memory_order_relaxed),

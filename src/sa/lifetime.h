@@ -27,6 +27,9 @@ class Lifetime {
   // Worker. `sizes[i]`: bytes counted for packet i. `now`: wall-clock seconds.
   ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now);
 
+  // Worker: true if a run of so many packets and bytes meets no limit, as far as this worker knows.
+  bool HasRoomFor(uint64_t packets, uint64_t bytes) const;
+
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
   void SetUsage(const LifetimeUsage& usage);     // NEWAE

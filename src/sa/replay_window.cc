@@ -125,8 +125,31 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
   }
 }
 
+// Nearly every run is like this: each number is new and the highest so far.
+bool ReplayWindow::OnlyRises(std::span<const uint64_t> seq,
+                             std::span<const DropReason> verdict) const {
+  uint64_t newest = top_;
+  for (std::size_t i = 0; i < seq.size(); ++i) {
+    if (seq[i] <= newest || verdict[i] != DropReason::kNone) return false;
+    newest = seq[i];
+  }
+  const uint64_t mark = kept_ != nullptr ? kept_->mark : ~uint64_t{0};
+  return !seq.empty() && !closed_ && newest <= std::min(limit_, mark) && seq[0] > lost_ &&
+         newest - seq[0] < window_;
+}
+
+// MarkLocked for all of a run that only rises: words are cleared once.
+void ReplayWindow::MarkRisingLocked(std::span<const uint64_t> seq) {
+  MarkLocked(seq.back());
+  for (const uint64_t s : seq) bits_[(s >> 6) & word_mask_] |= uint64_t{1} << (s & 63);
+}
+
 NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict) {
   const std::lock_guard lock(lock_);
+  if (OnlyRises(seq, verdict)) {
+    MarkRisingLocked(seq);
+    return TellLocked();
+  }
   const uint64_t mark = kept_ != nullptr ? kept_->mark : ~uint64_t{0};
   for (std::size_t i = 0; i < seq.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
@@ -141,6 +164,11 @@ NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<Dro
       lateness_.Rejected(top_ - seq[i]);
     }
   }
+  return TellLocked();
+}
+
+// After each commit.
+NumbersLeft ReplayWindow::TellLocked() {
   if (kept_ == nullptr) return NumbersLeft::kEnough;
   TellCell();
   if (top_ < kept_->ask_at) return NumbersLeft::kEnough;

@@ -113,7 +113,10 @@ class ReplayWindow {
 
   uint64_t InferLocked(uint32_t low) const;
   DropReason CheckLocked(uint64_t seq) const;
+  bool OnlyRises(std::span<const uint64_t> seq, std::span<const DropReason> verdict) const;
   void MarkLocked(uint64_t seq);
+  void MarkRisingLocked(std::span<const uint64_t> seq);
+  NumbersLeft TellLocked();
   DropReason RefuseLocked(uint64_t seq);
   void TellCell() const;
   Kept* KeptLocked();
