@@ -26,16 +26,18 @@ STAGES = (
     ("guard and proof", r"seal_proof|seal_guard|SealGuard|FinishSealed"),
     ("ports in memory", r"MemoryPort|NullNic|QueuePort|memory_port|null_nic"),
     ("prefetch of a batch", r"WarmUp|PrefetchSession|warm_up"),
-    ("flow and policy", r"FlowDecider|flow_cache|FlowCache|AlwaysPasses|CheckPolicy|CheckOpened|::Spd::|PolicyIndex"),
-    ("SA look-up", r"::Sad::|::UseSa|::CheckState"),
+    ("flow and policy", r"FlowDecider|flow_cache|FlowCache|AlwaysPasses|CheckPolicy|CheckOpened|::Spd::|PolicyIndex"
+                        r"|OutboundStraight::(Find|OpenRun)|InboundStraight::Decide"),
+    ("SA look-up", r"::Sad::|::UseSa|::CheckState|CheckInboundState|InboundStraight::Find"),
     ("replay", r"ReplayWindow|InferEsn|CommitReplay"),
-    ("lifetime, sequence number", r"Lifetime|ChargeAndReserve|SequenceCounter"),
-    ("parse", r"ParseIpPacket|net/frame|net/ethernet|net/esp_view|ClassifyUdp"),
-    ("ESP and outer headers", r"esp::Encapsulate|esp::Decapsulate|esp::ReadTrailer|DecapsulateAndCheck|DescribeOpened"),
-    ("crypto jobs", r"BuildJob|AddSealJob|AddOpenJob|PrepareInbound|RunJobs|CompleteJob"),
-    ("admission", r"OutboundAdmission|::Admit|::Classify"),
-    ("departure, delivery", r"OutboundDeparture|departures\.|::Deliver|HoldOver"),
-    ("runs of a batch", r"Outbound(Transform|Pipeline)|InboundPipeline|Worker|EncapsulateRun|path_ops|item_batch"),
+    ("lifetime, sequence number", r"Lifetime|ChargeAndReserve|ChargeOpened|SequenceCounter|::Grant"),
+    ("parse", r"ParseIpPacket|net/frame|net/ethernet|net/esp_view|net/flow_key|ClassifyUdp|::IsPlain|::MayBeEsp"),
+    ("ESP and outer headers", r"esp::Encapsulat|esp::Decapsulate|esp::ReadTrailer|DecapsulateAndCheck|DescribeOpened"
+                              r"|esp/(encapsulate|decapsulate|framing|outer_ipv4|size)"),
+    ("crypto jobs", r"BuildJob|esp/crypto_jobs|RunCpuJobs|AddSealJob|AddOpenJob|PrepareInbound|RunJobs|CompleteJob"),
+    ("admission", r"OutboundAdmission|::Admit|::Classify|Straight::Take"),
+    ("departure, delivery", r"OutboundDeparture|departures\.|::Deliver|HoldOver|Straight::(Depart|Complete)"),
+    ("runs of a batch", r"Outbound(Transform|Pipeline)|InboundPipeline|Straight|Worker|EncapsulateRun|path_ops|item_batch"),
 )
 OTHER = "other"
 INSTRUCTIONS, READ_MISSES, WRITE_MISSES = "Ir", "D1mr", "D1mw"

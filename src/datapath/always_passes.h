@@ -6,6 +6,7 @@
 
 #include "datapath/data_path.h"
 #include "net/flow_key.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 
@@ -16,5 +17,11 @@ namespace cygnet {
 // bytes.
 bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifindex,
                   const IpPacketView& ip, std::span<const uint8_t> l3);
+
+// False: it is false for every packet of this flow that the host sends.
+inline bool MayAlwaysPass(const FlowKey& flow) {
+  return flow.proto == kProtoIcmpv6 ||
+         (flow.proto == kProtoUdp && (flow.sport == kPortIke || flow.sport == kPortIkeNatT));
+}
 
 }  // namespace cygnet

@@ -214,6 +214,11 @@ class DataPath {
   std::atomic<bool> ike_bypass{false};
   SharedReassembler opened_fragments{RandomWord()};  // of packets that SAs opened
   EtherTypes pass_ether_types;  // frames that pass although they are neither IP nor ARP
+  // Packets that follow each other take the straight way (outbound_straight.h, inbound_straight.h)
+  // if they are at least so many: fewer are not worth a round of their own. Tests change it, to
+  // show that both ways do the same. Set before the workers start.
+  uint32_t straight_from = 8;
+  static constexpr uint32_t kNeverStraight = ~uint32_t{0};
   // Readers of CapturePoints::inner, all interfaces together.
   std::atomic<uint32_t> inner_readers{0};
   // How long an idle worker polls before it sleeps, in microseconds. Set before the workers start.

@@ -40,6 +40,17 @@ struct FlowDecision {
   // 0: it depends on neither.
   uint64_t stamp = 0;
   SaChain chain = {};  // outbound kProtect
+
+  // Records the time of use in the policies.
+  void CountUse(uint64_t now) const {
+    for (Policy* of_forward : {forward.first, forward.second}) {
+      if (of_forward != nullptr) of_forward->Touch(now);
+    }
+    // A packet that must wait for its SA does not count as use, as in the kernel.
+    if (acquire && action == FlowAction::kDrop) return;
+    if (policy != nullptr) policy->Touch(now);
+    if (second != nullptr) second->Touch(now);
+  }
 };
 
 class FlowCache {

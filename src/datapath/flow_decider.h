@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "datapath/always_passes.h"
 #include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
 #include "datapath/warm_up.h"
@@ -21,6 +22,11 @@ class FlowDecider {
   // Decides about a packet that the host sent through `interface`. `l3`: its bytes.
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
                                std::span<const uint8_t> l3);
+
+  // The same from the cache alone, for a whole packet of IPv4. nullptr: Outbound must be asked.
+  const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow) {
+    return MayAlwaysPass(flow) ? nullptr : cache_.Find(flow, interface, path_->generation());
+  }
 
   // Call before each batch of Inbound() calls.
   void BeginInboundBatch();

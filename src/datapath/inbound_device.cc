@@ -68,7 +68,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
   packet->csum_partial = false;
   item->seq = 0;  // the device has checked it, and does not tell it
   if (sa == nullptr) return Drop(*item, DropReason::kInDeviceStale);
-  item->verdict = CheckState(*sa);
+  item->verdict = CheckInboundState(*sa);
   if (item->verdict == DropReason::kNone) {
     const SaBinding* binding = sa->inbound()->binding.load(std::memory_order_acquire);
     if (binding == nullptr || !binding->MayHaveOpened(by)) {

@@ -42,11 +42,15 @@ DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   decider_.BeginInboundBatch();
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
+  straight_.Begin(interface);
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
+    if (straight_.Take(packet)) continue;
+    GoStraight();
     AdmitArrived(packet);
   }
   in->ReleaseAll();
+  GoStraight();
   Finish();
   warm_up_.EndBatch(*ctx_->path);
 }
@@ -162,18 +166,10 @@ InboundPipeline::Outcome InboundPipeline::AdmitEsp(Sa* sa, InboundItem* item) {
   return Drop(*item, reason);
 }
 
-DropReason InboundPipeline::CheckState(const Sa& sa) {
-  const SaState state = sa.state();
-  if (state == SaState::kLarval) return DropReason::kInAcquireState;
-  if (sa.inbound() == nullptr) return DropReason::kInWrongDirection;
-  if (state == SaState::kExpired) return DropReason::kInStateExpired;
-  return sa.usable() ? DropReason::kNone : DropReason::kInStateInvalid;
-}
-
 // Sets item->sa, or returns why this SA does not open the packet. `sa`: nullptr if there is none.
 DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   if (sa == nullptr) return DropReason::kInNoState;
-  DropReason reason = CheckState(*sa);
+  DropReason reason = CheckInboundState(*sa);
   if (reason == DropReason::kNone &&
       item->esp.udp_encapsulated != (sa->inbound()->layout.udp != 0)) {
     reason = DropReason::kInEncapMismatch;
@@ -277,8 +273,7 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
     item.packet->TrimTo(item.packet->l3_offset + item.view.total_length);
     item.verdict = esp::ReadTrailer(*sa, *item.packet, item.esp.esp_offset, &item.trailer);
   }
-  CommitReplay(sa, run);
-  ChargeLifetime(sa, run);
+  CommitAndCharge(sa, run);
   const bool recorded = ctx_->record.on();
   for (InboundItem& item : run) {
     item.sa = nullptr;
@@ -295,49 +290,19 @@ void InboundPipeline::CompleteRun(InboundSa* sa, std::span<InboundItem> run) {
   }
 }
 
-void InboundPipeline::CommitReplay(InboundSa* sa, std::span<InboundItem> run) {
+void InboundPipeline::CommitAndCharge(InboundSa* sa, std::span<InboundItem> run) {
   std::array<uint64_t, kMaxBatch> seq;
+  std::array<uint32_t, kMaxBatch> sizes;
   std::array<DropReason, kMaxBatch> verdict;
   const std::size_t n = run.size();
   for (std::size_t i = 0; i < n; ++i) {
     seq[i] = run[i].seq;
+    sizes[i] = run[i].trailer.payload_length;
     verdict[i] = run[i].verdict;
   }
-  const uint64_t before = sa->esn ? sa->replay.highest() : 0;
-  if (sa->replay.CommitRun({seq.data(), n}, {verdict.data(), n}) == NumbersLeft::kLow) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kNumbersLow, .sa_number = sa->sa->number});
-  }
+  CommitReplay(ctx_, sa, {seq.data(), n}, {verdict.data(), n});
+  ChargeOpened(ctx_, *sa, {sizes.data(), n}, {verdict.data(), n});
   for (std::size_t i = 0; i < n; ++i) run[i].verdict = verdict[i];
-  if (!sa->esn) return;
-  // A device infers high words from the number that it received last. Update it every half
-  // subspace.
-  const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
-  const uint64_t after = sa->replay.highest();
-  if (binding->device != nullptr && (before >> 31) != (after >> 31)) {
-    binding->device->AdvanceEsn(binding->handle, after);
-  }
-}
-
-void InboundPipeline::ChargeLifetime(InboundSa* sa, std::span<InboundItem> run) {
-  std::array<uint32_t, kMaxBatch> sizes;
-  std::array<InboundItem*, kMaxBatch> charged;
-  uint32_t n = 0;
-  for (InboundItem& item : run) {
-    if (item.verdict != DropReason::kNone) continue;
-    charged[n] = &item;
-    sizes[n++] = item.trailer.payload_length;
-  }
-  if (n == 0) return;
-  const auto charge = sa->sa->lifetime().Charge({sizes.data(), n}, ctx_->now);
-  if (charge.soft_hit) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa->sa->number});
-  }
-  if (charge.hard_hit) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
-    for (uint32_t k = charge.allowed; k < n; ++k) {
-      charged[k]->verdict = DropReason::kInStateExpired;
-    }
-  }
 }
 
 // Steps 9 and 10 for one packet; sets its verdict. If the inner packet is again ESP for this host,
@@ -382,11 +347,8 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
 
 // Step 10.
 DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
-  const FlowDecision& decision =
-      decider_.Inbound(item.packet->interface, item.view.flow, item.path.all());
-  if (decision.policy != nullptr) decision.policy->Touch(ctx_->now);
-  if (decision.second != nullptr) decision.second->Touch(ctx_->now);
-  return decision.action == FlowAction::kBypass ? DropReason::kNone : decision.reason;
+  return cygnet::CheckPolicy(ctx_, &decider_, item.packet->interface, item.view.flow,
+                             item.path.all());
 }
 
 uint32_t InboundPipeline::Resume() {

@@ -18,17 +18,6 @@ uint32_t OutsideLength(const IpPacketView& ip) {
   return ip.flow.family == IpFamily::kV4 ? ip.ip_header_length : ip.esp_offset_v6;
 }
 
-// Records the time of use in the policies.
-void CountUse(const FlowDecision& decision, uint64_t now) {
-  for (Policy* policy : {decision.forward.first, decision.forward.second}) {
-    if (policy != nullptr) policy->Touch(now);
-  }
-  // A packet that must wait for its SA does not count as use, as in the kernel.
-  if (decision.acquire && decision.action == FlowAction::kDrop) return;
-  if (decision.policy != nullptr) decision.policy->Touch(now);
-  if (decision.second != nullptr) decision.second->Touch(now);
-}
-
 // The place that a packet in clear came back from: the handle, and the interface in a field that
 // only built packets use.
 void NoteReturn(OffloadHandle handle, uint8_t interface, Packet* packet) {
@@ -161,7 +150,7 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   const bool of_inside = Inside::IsNumber(packet->tunnel);
   const bool forwarded_now = of_inside && !CameBack(*packet);
   const FlowDecision& decision = decider_.Outbound(interface, item->view, packet->l3());
-  CountUse(decision, ctx_->now);
+  decision.CountUse(ctx_->now);
   if (decision.acquire || WantsOwnNow(decision)) Acquire(decision, interface, item->view.flow);
   packet->protection = decision.chain.size == 0 ? Protection::kClear : Protection::kNone;
   packet->proof = decision.stamp;

@@ -57,7 +57,7 @@ class OutboundAdmission {
   // The latest time for the next RunTimers, in monotonic milliseconds.
   std::optional<uint64_t> NextTimerMs() const;
 
-  FlowCache* flow_cache() { return decider_.cache(); }
+  FlowDecider* decider() { return &decider_; }
 
  private:
   void AdmitOther(const EtherTypeView& type, Packet* packet);

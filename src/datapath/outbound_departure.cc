@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "datapath/fragment.h"
+#include "datapath/outbound_steps.h"
 
 namespace cygnet {
 
@@ -55,16 +56,12 @@ DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
 }
 
 void OutboundDeparture::Refuse(const OutboundItem& item, DropReason reason) {
-  if (reason == DropReason::kOutGuard || reason == DropReason::kOutNotSealed) {
-    if (SealGuard* guard = ctx_->path->interfaces[item.egress].guard) {
-      guard->Report(*item.packet, reason);
-    }
-  }
+  const OutboundSa* sa = nullptr;
   if (item.chain.size > 0) {
     const uint32_t last = item.chain.size - 1u;
-    item.chain.sas[item.round < last ? item.round : last]->sa->CountDrop(reason);
+    sa = item.chain.sas[item.round < last ? item.round : last];
   }
-  ctx_->sink.Drop(item.packet, reason);
+  RefuseOutbound(ctx_, item.egress, sa, reason, item.packet);
 }
 
 // Sends one packet: whole, or in fragments if it exceeds the path MTU and its DF bit allows it (RFC

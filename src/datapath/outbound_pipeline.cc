@@ -4,16 +4,32 @@ namespace cygnet {
 
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   if (warm_up_.due()) {
-    warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.flow_cache());
+    warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.decider()->cache());
   }
   admission_.BeginBatch();
+  straight_.Begin(interface);
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
+    if (straight_.Take(packet)) continue;
+    GoStraight();
     admission_.Admit(packet);
   }
   in->ReleaseAll();
+  GoStraight();
   admission_.EndBatch();
   warm_up_.EndBatch(*ctx_->path);
+}
+
+// The one place where the two ways part: what the straight way has taken goes on, after all that
+// came before it, or goes the general way if it is too little.
+void OutboundPipeline::GoStraight() {
+  if (straight_.size() == 0) return;
+  if (straight_.size() >= ctx_->path->straight_from) {
+    transform_.Flush();
+    straight_.Send();
+  } else {
+    straight_.GiveBack([this](Packet* packet) { admission_.Admit(packet); });
+  }
 }
 
 void OutboundPipeline::RunTunnel(const Tunnel& tunnel, PacketBatch* in) {

@@ -3,12 +3,10 @@
 #include <cstring>
 
 #include "datapath/flow_decision.h"
+#include "datapath/outbound_steps.h"
 #include "datapath/path_mtu.h"
 #include "datapath/returned.h"
-#include "datapath/seal_proof.h"
 #include "datapath/shadow/device_shadow.h"
-#include "esp/encapsulate.h"
-#include "esp/finish.h"
 #include "esp/size.h"
 
 namespace cygnet {
@@ -33,13 +31,6 @@ void RefuseWithoutNextHop(std::span<OutboundItem> run) {
     if (item.packet->tunnel != 0 && item.verdict == DropReason::kNone) {
       item.verdict = DropReason::kOutNoNextHop;
     }
-  }
-}
-
-void WriteNextHop(const MacAddress& to, const MacAddress& own, std::span<OutboundItem> run) {
-  for (OutboundItem& item : run) {
-    std::memcpy(item.packet->data(), to.data(), to.size());
-    std::memcpy(item.packet->data() + to.size(), own.data(), own.size());
   }
 }
 
@@ -140,7 +131,7 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
   }
   const PathOps& ops = OpsOf(binding->path);
   SequenceRange range;
-  if (ops.outbound == Bookkeeper::kStack) range = ChargeAndReserve(sa, run);
+  if (ops.outbound == Bookkeeper::kStack) range = ChargeAndNumber(sa, run);
   const bool last = run[0].last_round();
   MacAddress next_hop;
   uint8_t egress = run[0].egress;
@@ -171,39 +162,24 @@ void OutboundTransform::BeginRun(OutboundSa* sa, uint16_t first_index,
   if (recorded) ctx_->record.EndRun(*sa, range.first, run);
   // After the transform, which has moved the Ethernet header to its final place.
   if (known) {
-    WriteNextHop(next_hop, out.wire->mac(), run);
+    const MacAddress own = out.wire->mac();
+    for (OutboundItem& item : run) WriteNextHop(next_hop, own, item.packet);
   } else if (last && (!ctx_->path->tunnels.empty() || !ctx_->path->inside.empty())) {
     RefuseWithoutNextHop(run);
   }
 }
 
 // Step 6. Packets beyond a limit of the SA get a drop verdict.
-SequenceRange OutboundTransform::ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run) {
+SequenceRange OutboundTransform::ChargeAndNumber(OutboundSa* sa, std::span<OutboundItem> run) {
   std::array<uint32_t, kMaxBatch> sizes;
   for (std::size_t i = 0; i < run.size(); ++i) {
     sizes[i] = esp::ProtectedLength(*sa, run[i].view);
   }
-  const auto charge = sa->sa->lifetime().Charge({sizes.data(), run.size()}, ctx_->now);
-  if (charge.soft_hit) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa->sa->number});
+  const RunGrant grant = ChargeAndReserve(ctx_, sa, {sizes.data(), run.size()});
+  for (std::size_t i = grant.range.count; i < run.size(); ++i) {
+    run[i].verdict = grant.VerdictOf(i);
   }
-  if (charge.hard_hit) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kHardLimit, .sa_number = sa->sa->number});
-    RefuseAll(run.subspan(charge.allowed), DropReason::kOutStateExpired);
-  }
-  const SequenceRange range = sa->sequence.Reserve(charge.allowed);
-  if (range.low) {
-    ctx_->Report({.kind = DataPathEvent::Kind::kNumbersLow, .sa_number = sa->sa->number});
-  }
-  if (range.count < charge.allowed) {
-    const bool exhausted = sa->sequence.exhausted();
-    if (exhausted) {
-      ctx_->Report({.kind = DataPathEvent::Kind::kSequenceExhausted, .sa_number = sa->sa->number});
-    }
-    RefuseAll(run.subspan(range.count, charge.allowed - range.count),
-              exhausted ? DropReason::kOutSequence : DropReason::kOutNoNumbers);
-  }
-  return range;
+  return grant.range;
 }
 
 // Returns OutboundItem::departure_run of the run. Numbers of nested SAs are not kept in order: they
@@ -251,22 +227,11 @@ void OutboundTransform::EndRound() {
     const OutboundSa* sa = item.sa();
     if (sa == nullptr) continue;
     if (item.packet->offload.status == OffloadStatus::kSealed) {
-      item.verdict = FinishSealed(item, *sa);
+      item.verdict = FinishSealed(ctx_, *sa, item.binding, item.packet);
       if (item.verdict != DropReason::kNone) continue;
     }
     if (++item.round < item.chain.size) item.verdict = BeginNextRound(&item);
   }
-}
-
-DropReason OutboundTransform::FinishSealed(const OutboundItem& item, const OutboundSa& sa) const {
-  Packet* packet = item.packet;
-  if (!ShowsSeal(*packet, ctx_->path->unsealed_word)) {
-    if (item.binding != nullptr) ctx_->BlameEngine(item.binding->engine().engine);
-    return DropReason::kOutNotSealed;
-  }
-  packet->protection = Protection::kProven;
-  if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
-  return DropReason::kNone;
 }
 
 // Repeats steps 7 to 9 on the CPU.

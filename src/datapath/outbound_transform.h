@@ -53,13 +53,12 @@ class OutboundTransform {
   OutboundSa* ReResolveIfDead(OutboundItem* item) const;
   OutboundSa* ReResolve(OutboundItem* item) const;
   void BeginRun(OutboundSa* sa, uint16_t first_index, std::span<OutboundItem> run);
-  SequenceRange ChargeAndReserve(OutboundSa* sa, std::span<OutboundItem> run);
+  SequenceRange ChargeAndNumber(OutboundSa* sa, std::span<OutboundItem> run);
   uint8_t KeepOrder(OutboundSa* sa, const SequenceRange& range, const SaChain& chain,
                     uint8_t egress);
   void MakeRoomForPadding(const OutboundSa& sa, uint32_t path_mtu, OutboundItem* item);
   bool FindNextHop(const SaChain& chain, MacAddress* mac, uint8_t* egress) const;
   void EndRound();
-  DropReason FinishSealed(const OutboundItem& item, const OutboundSa& sa) const;
 
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;

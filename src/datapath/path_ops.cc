@@ -218,12 +218,14 @@ void CompleteJob(CryptoStatus status, OutboundItem* item) {
   }
 }
 
-void CompleteJob(CryptoStatus status, InboundItem* item) {
+void CompleteJob(CryptoStatus status, DropReason* verdict) {
   if (status == CryptoStatus::kAuthFailed) {
-    item->verdict = DropReason::kInAuthFailed;
+    *verdict = DropReason::kInAuthFailed;
   } else if (status != CryptoStatus::kOk) {
-    item->verdict = DropReason::kInCryptoError;
+    *verdict = DropReason::kInCryptoError;
   }
 }
+
+void CompleteJob(CryptoStatus status, InboundItem* item) { CompleteJob(status, &item->verdict); }
 
 }  // namespace cygnet

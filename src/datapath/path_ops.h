@@ -155,5 +155,7 @@ void AddCpuOpenJob(const InboundItem& item, uint16_t index, JobLists* jobs);
 // Apply the status of a finished job to its item.
 void CompleteJob(CryptoStatus status, OutboundItem* item);
 void CompleteJob(CryptoStatus status, InboundItem* item);
+// Inbound, of a packet whose item is only its verdict.
+void CompleteJob(CryptoStatus status, DropReason* verdict);
 
 }  // namespace cygnet

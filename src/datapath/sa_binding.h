@@ -55,6 +55,10 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   bool on_device() const { return device != nullptr; }
   // The device numbers and counts the packets (packet offload).
   bool device_numbers() const { return path == ProcessingPath::kPacketOffload; }
+  // The CPU does all of it, and no packet of a device is checked.
+  bool cpu_alone() const {
+    return path == ProcessingPath::kSoftware && cpu.session != nullptr && shadow == nullptr;
+  }
   // Runs what the device does not; without a session: nothing does.
   const EngineSession& engine() const { return look_aside.session != nullptr ? look_aside : cpu; }
   // True if both refer to the same entry of one device's table.

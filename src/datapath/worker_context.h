@@ -95,6 +95,18 @@ struct WorkerContext {
     for (uint32_t e = 0; e < engines; ++e) jobs[e].size = 0;
   }
 
+  // Does the gathered jobs of CPU engines. The item of each has the outcome (CompleteJob).
+  template <typename Item>
+  void RunCpuJobs(std::span<Item> items) {
+    for (uint32_t e = 0; e < engines; ++e) {
+      if (look_aside[e] || jobs[e].size == 0) continue;
+      // A CPU engine accepts every job and has finished all of them when Submit() returns.
+      queues[e]->Submit(jobs[e].all());
+      path->engine_jobs[number]->Add(e, jobs[e].size);
+      for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
+    }
+  }
+
   // Submits the gathered jobs, first to the look-aside engines. A packet that they accept is parked
   // in `flight`, and its item's packet becomes null. A packet that they refuse becomes a CPU job
   // and is then parked behind the accepted ones, so that no SA's packets are reordered beyond its
@@ -113,13 +125,7 @@ struct WorkerContext {
         refused[refusals++] = job.index;
       }
     }
-    for (uint32_t e = 0; e < engines; ++e) {
-      if (look_aside[e] || jobs[e].size == 0) continue;
-      // A CPU engine accepts every job and has finished all of them when Submit() returns.
-      queues[e]->Submit(jobs[e].all());
-      path->engine_jobs[number]->Add(e, jobs[e].size);
-      for (const CryptoJob& job : jobs[e].all()) CompleteJob(job.status, &items[job.index]);
-    }
+    RunCpuJobs(items);
     for (uint32_t i = 0; i < refusals && !flight->empty() && flight->room() > 0; ++i) {
       flight->Park(items[refused[i]], reader->current(), CryptoStatus::kOk);
       items[refused[i]].packet = nullptr;

@@ -2,6 +2,7 @@
 // threads.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -41,7 +42,15 @@ struct TestHostOptions {
   uint32_t verify = 0;  // each NIC: the CPU computes one of so many packets again
   std::optional<EngineOptions> look_aside = {};  // a device that takes all it supports
   bool super_packets = false;                    // each wire takes them
+  std::optional<uint32_t> straight_from = {};    // DataPath's; StraightFrom() if not set
 };
+
+// All packets that may take the straight way do; with CYGNET_TEST_WAY=general in the environment,
+// none does.
+inline uint32_t StraightFrom() {
+  const char* way = std::getenv("CYGNET_TEST_WAY");
+  return way != nullptr && std::string_view(way) == "general" ? DataPath::kNeverStraight : 1;
+}
 
 class TestHost {
  public:
@@ -49,6 +58,7 @@ class TestHost {
   static constexpr int32_t kIfindex = 100;  // of interface 0; further interfaces count up
 
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
+    path.straight_from = options.straight_from.value_or(StraightFrom());
     for (uint32_t i = 0; i < options.interfaces; ++i) {
       Link link;
       link.capture = std::make_unique<CapturePoints>();

@@ -1,0 +1,210 @@
+#include "datapath/inbound_straight.h"
+
+#include <algorithm>
+
+#include "datapath/inbound_steps.h"
+#include "datapath/path_ops.h"
+#include "esp/crypto_jobs.h"
+#include "esp/decapsulate.h"
+#include "net/esp_view.h"
+#include "net/ethernet.h"
+#include "net/ip_protocol.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kOuterHeader = 20;
+constexpr uint32_t kLongestPacket = 0xffff;
+
+// The general way knows what to do near a limit, and for other shapes.
+bool IsPlainSa(const InboundSa& sa) {
+  return sa.mode == SaMode::kTunnel && sa.layout.udp == 0 &&
+         sa.sa->tunnel.load(std::memory_order_relaxed) == 0 &&
+         sa.sa->lifetime().HasRoomFor(kMaxBatch, uint64_t{kMaxBatch} * kLongestPacket);
+}
+
+uint32_t PayloadAt(const InboundSa& sa) { return kOuterHeader + kEspHeader + sa.layout.iv; }
+
+uint32_t Raw(const uint8_t* at) {
+  uint32_t word;
+  std::memcpy(&word, at, sizeof(word));
+  return word;
+}
+
+}  // namespace
+
+// While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
+// way has more to do.
+void InboundStraight::Begin(uint8_t interface) {
+  const DataPath& path = *ctx_->path;
+  open_ = path.straight_from <= kMaxBatch && !ctx_->record.on() && path.inside.empty();
+  interface_ = interface;
+  flow_sa_ = nullptr;
+  Forget();
+}
+
+void InboundStraight::Forget() {
+  runs_ = 0;
+  generation_ = 0;
+}
+
+// Steps 2 and 3.
+bool InboundStraight::Take(Packet* packet) {
+  const uint8_t* frame = packet->data();
+  if (!open_ || packet->length < kEthernetHeader ||
+      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+    return false;
+  }
+  const uint8_t* ip = frame + kEthernetHeader;
+  const uint32_t length = PlainV4Length({ip, packet->length - kEthernetHeader});
+  if (length < kOuterHeader + kEspHeader || ip[9] != kProtoEsp ||
+      packet->gso_type != GsoType::kNone || packet->offload.status != OffloadStatus::kNone) {
+    return false;
+  }
+  const uint32_t spi = Raw(ip + kOuterHeader);
+  const uint32_t daddr = Raw(ip + 16);
+  const uint64_t generation = ctx_->path->generation();
+  const bool same = spi == spi_ && daddr == daddr_ && generation == generation_;
+  if (!same && !Find(spi, daddr, generation)) return false;
+  if (length < run_[runs_ - 1].least) return false;
+  packet->l3_offset = kEthernetHeader;
+  packet->TrimTo(kEthernetHeader + length);
+  low_[size_] = LoadBe32(ip + kOuterHeader + 4);
+  packet_[size_++] = packet;
+  run_[runs_ - 1].end = static_cast<uint8_t>(size_);
+  return true;
+}
+
+// False: the general way finds out why not.
+bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
+  const Sa* sa = ctx_->path->sad.LookupInbound(Spi(ByteSwap(spi)), IpAddress::V4(&daddr),
+                                               IpFamily::kV4, kProtoEsp);
+  if (sa == nullptr || CheckInboundState(*sa) != DropReason::kNone) return false;
+  InboundSa* half = sa->inbound();
+  const SaBinding* binding = half->binding.load(std::memory_order_acquire);
+  if (binding == nullptr || !binding->cpu_alone() || !IsPlainSa(*half)) return false;
+  const auto at = static_cast<uint8_t>(size_);
+  run_[runs_++] = {.sa = half,
+                   .binding = binding,
+                   .least = PayloadAt(*half) + 2u + half->layout.icv,
+                   .begin = at,
+                   .end = at};
+  spi_ = spi;
+  daddr_ = daddr;
+  generation_ = generation;
+  return true;
+}
+
+void InboundStraight::Open() {
+  ctx_->ClearJobs();
+  std::fill_n(verdict_.begin(), size_, DropReason::kNone);
+  for (const Run& run : std::span(run_).first(runs_)) OpenRun(run);
+  ctx_->RunCpuJobs(std::span(verdict_).first(size_));
+  for (const Run& run : std::span(run_).first(runs_)) {
+    for (uint32_t i = run.begin; i < run.end; ++i) plain_[i] = IsPlain(i, *run.sa);
+  }
+}
+
+// Steps 5 to 7.
+void InboundStraight::OpenRun(const Run& run) {
+  const uint32_t n = run.end - run.begin;
+  if (n == 0) return;
+  warm_up_->CountRun();
+  run.sa->replay.CheckRun(std::span(low_).subspan(run.begin, n),
+                          std::span(seq_).subspan(run.begin, n),
+                          std::span(verdict_).subspan(run.begin, n));
+  const EngineSession& cpu = run.binding->cpu;
+  const esp::JobParams params = esp::ParamsOf(*run.sa, cpu.session.get());
+  JobList* jobs = &ctx_->jobs[cpu.engine];
+  for (uint32_t i = run.begin; i < run.end; ++i) {
+    if (verdict_[i] != DropReason::kNone) continue;
+    esp::BuildJob(params, packet_[i]->l3().subspan(kOuterHeader),
+                  static_cast<uint32_t>(seq_[i] >> 32), jobs->Add(static_cast<uint16_t>(i)));
+  }
+}
+
+// True if the packet is open, and what was inside needs nothing special. Reads its payload's
+// length.
+bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
+  if (verdict_[index] != DropReason::kNone) return false;
+  const Packet& packet = *packet_[index];
+  esp::Trailer trailer;
+  if (esp::ReadTrailer(sa, packet, kOuterHeader, &trailer) != DropReason::kNone) return false;
+  payload_[index] = trailer.payload_length;
+  const uint8_t* ip = packet.data() + kEthernetHeader + PayloadAt(sa);
+  return trailer.next_header == kProtoIpip && PlainV4Length({ip, trailer.payload_length}) != 0 &&
+         (ip[9] == kProtoTcp || (ip[9] == kProtoUdp && !MayBeEsp(ip)));
+}
+
+// UDP to a port that carries ESP.
+bool InboundStraight::MayBeEsp(const uint8_t* ip) const {
+  const auto ports = ctx_->path->encap_ports();
+  return std::binary_search(ports.begin(), ports.end(), LoadBe16(ip + kOuterHeader + 2));
+}
+
+InboundStraight::Part InboundStraight::PartFrom(uint32_t begin) const {
+  uint32_t end = begin + 1;
+  while (end < size_ && plain_[end] == plain_[begin]) ++end;
+  return {begin, end, plain_[begin]};
+}
+
+InboundStraight::Opened InboundStraight::At(uint32_t index) const {
+  const Run* run = run_.data();
+  while (run->end <= index) ++run;
+  return {packet_[index], run->sa, run->binding, seq_[index], verdict_[index]};
+}
+
+uint32_t InboundStraight::Complete(const Part& part, PacketBatch* batch) {
+  uint32_t tcp = 0;
+  for (const Run& run : std::span(run_).first(runs_)) {
+    const uint32_t begin = std::max<uint32_t>(run.begin, part.begin);
+    const uint32_t end = std::min<uint32_t>(run.end, part.end);
+    if (begin < end) tcp += CompleteRun(run, begin, end, batch);
+  }
+  return tcp;
+}
+
+// Step 8, then steps 9 and 10 for each packet.
+uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t end,
+                                      PacketBatch* batch) {
+  const InboundSa& sa = *run.sa;
+  const uint32_t n = end - begin;
+  const std::span<DropReason> verdicts = std::span(verdict_).subspan(begin, n);
+  CommitReplay(ctx_, run.sa, std::span(seq_).subspan(begin, n), verdicts);
+  ChargeOpened(ctx_, sa, std::span(payload_).subspan(begin, n), verdicts);
+  uint32_t tcp = 0;
+  for (uint32_t i = begin; i < end; ++i) {
+    Packet* packet = packet_[i];
+    DropReason reason = verdict_[i];
+    if (reason == DropReason::kNone) {
+      const uint8_t* outer = packet->data() + kEthernetHeader;
+      const uint8_t* inner = outer + PayloadAt(sa);
+      esp::StripTunnel(sa, outer[1], PayloadAt(sa), LoadBe16(inner + 2), IpFamily::kV4, packet);
+      packet->offload = OffloadMeta{};
+      packet->csum_partial = false;  // it referred to the outer packet's checksum
+      reason = Decide(sa, PlainFlow(inner));
+    }
+    if (reason == DropReason::kNone) {
+      batch->Push(packet);
+      tcp += packet->data()[kEthernetHeader + 9] == kProtoTcp;
+    } else {
+      sa.sa->CountDrop(reason);
+      ctx_->sink.Drop(packet, reason);
+    }
+  }
+  return tcp;
+}
+
+// Packets of a flow mostly follow each other.
+DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow) {
+  const uint64_t generation = ctx_->path->generation();
+  if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
+  const Sa* const secpath[] = {sa.sa};
+  flow_verdict_ = CheckPolicy(ctx_, decider_, interface_, flow.Key(), secpath);
+  flow_ = flow;
+  flow_sa_ = &sa;
+  flow_generation_ = generation;
+  return flow_verdict_;
+}
+
+}  // namespace cygnet

@@ -1,0 +1,46 @@
+// Steps of the outbound pipeline (outbound_pipeline.h) that the general and the straight way share.
+#pragma once
+
+#include <cstring>
+#include <span>
+
+#include "datapath/sa_binding.h"
+#include "datapath/worker_context.h"
+#include "net/ethernet.h"
+#include "packet/drop_reason.h"
+#include "sa/sa.h"
+
+namespace cygnet {
+
+// What a run of one SA may send, from its first packet on.
+struct RunGrant {
+  SequenceRange range;                                    // numbers of the first packets
+  uint32_t charged = 0;                                   // packets within the SA's lifetime
+  DropReason without_number = DropReason::kOutNoNumbers;  // for packets from range.count on
+
+  // The verdict of packet i of the run.
+  DropReason VerdictOf(std::size_t i) const {
+    if (i < range.count) return DropReason::kNone;
+    return i < charged ? without_number : DropReason::kOutStateExpired;
+  }
+};
+
+// Step 6. `sizes`: bytes that the lifetime counts, of each packet of the run. Reports the limits
+// that it meets.
+RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const uint32_t> sizes);
+
+// Step 8: a packet that an engine of `binding` sealed must show it. On kNone it is proven.
+// `binding`: nullptr if unknown.
+DropReason FinishSealed(WorkerContext* ctx, const OutboundSa& sa, const SaBinding* binding,
+                        Packet* packet);
+
+// Step 9: drops a packet. `sa`: whose drop it is, nullptr if it has none.
+void RefuseOutbound(WorkerContext* ctx, uint8_t egress, const OutboundSa* sa, DropReason reason,
+                    Packet* packet);
+
+inline void WriteNextHop(const MacAddress& to, const MacAddress& own, Packet* packet) {
+  std::memcpy(packet->data(), to.data(), to.size());
+  std::memcpy(packet->data() + to.size(), own.data(), own.size());
+}
+
+}  // namespace cygnet

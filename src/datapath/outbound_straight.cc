@@ -1,0 +1,229 @@
+#include "datapath/outbound_straight.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "datapath/path_mtu.h"
+#include "datapath/seal_proof.h"
+#include "device/segment.h"
+#include "esp/crypto_jobs.h"
+#include "esp/encapsulate.h"
+#include "esp/finish.h"
+#include "esp/size.h"
+#include "net/ethernet.h"
+
+namespace cygnet {
+namespace {
+
+constexpr uint32_t kPlainIpv4Header = 20;
+constexpr uint32_t kLongestPacket = 0xffff;
+
+// Headers that stay in front of ESP.
+uint32_t Outside(const OutboundSa& sa) {
+  return sa.mode == SaMode::kTransport ? kPlainIpv4Header : 0;
+}
+
+// The general way knows what to do near a limit, and for other shapes.
+bool IsPlain(const OutboundSa& sa) {
+  const uint64_t last = sa.sequence.last_sent();
+  const uint64_t edge = sa.sequence.edge();
+  return (sa.mode == SaMode::kTunnel || sa.mode == SaMode::kTransport) && sa.tfc_pad == 0 &&
+         !esp::NeedsUdpChecksum(sa) && edge > last && edge - last >= kMaxBatch &&
+         sa.sa->lifetime().HasRoomFor(kMaxBatch, uint64_t{kMaxBatch} * kLongestPacket);
+}
+
+// The parts of the view that all packets of the straight way share.
+IpPacketView PlainView() {
+  IpPacketView view;
+  view.flow.family = IpFamily::kV4;
+  view.header_length = kPlainIpv4Header;
+  view.ip_header_length = kPlainIpv4Header;
+  return view;
+}
+
+}  // namespace
+
+void CompleteJob(CryptoStatus status, OutboundLane* lane) {
+  if (status == CryptoStatus::kOk) {
+    lane->packet->offload.status = OffloadStatus::kSealed;
+  } else {
+    lane->verdict = DropReason::kOutCryptoError;
+  }
+}
+
+// While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
+// way has more to do.
+void OutboundStraight::Begin(uint8_t interface) {
+  const DataPath& path = *ctx_->path;
+  open_ = path.straight_from <= kMaxBatch && !ctx_->record.on() && path.inside.empty();
+  interface_ = interface;
+  if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
+  Forget();
+}
+
+void OutboundStraight::Forget() {
+  runs_ = 0;
+  generation_ = 0;
+}
+
+// Steps 2 to 4.
+bool OutboundStraight::Take(Packet* packet) {
+  const uint8_t* frame = packet->data();
+  if (!open_ || packet->length < kEthernetHeader ||
+      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+    return false;
+  }
+  const uint8_t* ip = frame + kEthernetHeader;
+  const uint32_t length = PlainV4Length({ip, packet->length - kEthernetHeader});
+  const bool plain = length != 0 && (ip[9] == kProtoTcp || ip[9] == kProtoUdp) &&
+                     packet->tunnel == 0 && packet->gso_type == GsoType::kNone &&
+                     packet->offload.esn_high == 0;  // it has not come back from a device
+  if (!plain) return false;
+  const PlainFlow flow(ip);
+  const uint64_t generation = ctx_->path->generation();
+  if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) return false;
+  if (length > run_[runs_ - 1].longest) return false;
+  packet->l3_offset = kEthernetHeader;
+  packet->TrimTo(kEthernetHeader + length);
+  if (packet->csum_partial && !FinishChecksum(packet)) return false;
+  lanes_[size_++] = {.packet = packet,
+                     .length = static_cast<uint16_t>(length),
+                     .tos = ip[1],
+                     .dont_fragment = (ip[6] & 0x40) != 0,
+                     .verdict = DropReason::kNone};
+  return true;
+}
+
+// Step 3, for the first packet of a flow. False: the general way decides.
+bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
+  const FlowDecision* known = decider_->KnownOutbound(interface_, flow.Key());
+  if (known == nullptr || known->action != FlowAction::kProtect || known->acquire ||
+      known->wants_own || known->chain.size != 1) {
+    return false;
+  }
+  OutboundSa* sa = known->chain.sas[0];
+  if ((runs_ == 0 || run_[runs_ - 1].sa != sa) && !OpenRun(sa)) return false;
+  known->CountUse(ctx_->now);
+  flow_ = flow;
+  generation_ = generation;
+  return true;
+}
+
+bool OutboundStraight::OpenRun(OutboundSa* sa) {
+  const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
+  if (!sa->sa->usable() || binding == nullptr || !binding->cpu_alone() || !IsPlain(*sa)) {
+    return false;
+  }
+  Run* run = &run_[runs_];
+  const auto& interfaces = ctx_->path->interfaces;
+  uint8_t egress = interface_;
+  run->next_hop_known = sa->next_hop.Get(&run->next_hop, &egress);
+  run->egress = egress < interfaces.size() ? egress : interface_;
+  const uint32_t wire_mtu = run->egress == interface_
+                                ? wire_mtu_
+                                : std::min(wire_mtu_, interfaces[run->egress].wire->mtu());
+  run->path_mtu = EffectivePathMtu(*sa, wire_mtu, ctx_->now);
+  run->longest = esp::InnerMtu(*sa, run->path_mtu, Outside(*sa));
+  run->sa = sa;
+  run->binding = binding;
+  run->departure = 0;
+  run->begin = static_cast<uint8_t>(size_);
+  generation_ = 0;  // the last flow is of another run
+  ++runs_;
+  return true;
+}
+
+std::span<OutboundLane> OutboundStraight::LanesOf(uint32_t run) {
+  const uint32_t end = run + 1 < runs_ ? run_[run + 1].begin : size_;
+  return std::span(lanes_).subspan(run_[run].begin, end - run_[run].begin);
+}
+
+void OutboundStraight::Send() {
+  ctx_->ClearJobs();
+  for (uint32_t run = 0; run < runs_; ++run) Seal(run);
+  ctx_->RunCpuJobs(std::span(lanes_).first(size_));
+  Depart();
+  size_ = 0;
+  Forget();
+}
+
+RunGrant OutboundStraight::Grant(const Run& run, std::span<const OutboundLane> lanes) const {
+  std::array<uint32_t, kMaxBatch> sizes;
+  const uint32_t outside = Outside(*run.sa);
+  for (std::size_t i = 0; i < lanes.size(); ++i) sizes[i] = lanes[i].length - outside;
+  return ChargeAndReserve(ctx_, run.sa, {sizes.data(), lanes.size()});
+}
+
+// Steps 6 and 7.
+void OutboundStraight::Seal(uint32_t number) {
+  Run* run = &run_[number];
+  const OutboundSa& sa = *run->sa;
+  const std::span<OutboundLane> lanes = LanesOf(number);
+  if (lanes.empty()) return;
+  warm_up_->CountRun();
+  const RunGrant grant = Grant(*run, lanes);
+  const bool ordered = ctx_->path->workers() > 1 && grant.range.count > 0;
+  run->departure = ordered ? order_.Add(&run->sa->sequence, grant.range, run->egress) : 0;
+  const EngineSession& cpu = run->binding->cpu;
+  const esp::JobParams params = esp::ParamsOf(sa, cpu.session.get());
+  const esp::Encapsulator esp_packet(sa, run->path_mtu);
+  const MacAddress own =
+      run->next_hop_known ? ctx_->path->interfaces[run->egress].wire->mac() : MacAddress{};
+  JobList* jobs = &ctx_->jobs[cpu.engine];
+  IpPacketView view = PlainView();
+  for (uint32_t i = 0; i < lanes.size(); ++i) {
+    OutboundLane& lane = lanes[i];
+    lane.verdict = grant.VerdictOf(i);
+    if (lane.verdict != DropReason::kNone) continue;
+    view.total_length = lane.length;
+    view.tos = lane.tos;
+    view.dont_fragment = lane.dont_fragment;
+    Packet* packet = lane.packet;
+    lane.verdict = esp_packet.Build(view, grant.range.first + i, packet);
+    if (lane.verdict != DropReason::kNone) continue;
+    if (!OweSeal(sa.layout, ctx_->path->unsealed_word, packet)) {
+      lane.verdict = DropReason::kOutTooBig;
+      continue;
+    }
+    esp::BuildJob(params, packet->bytes().subspan(packet->offload.esp_offset),
+                  packet->offload.esn_high, jobs->Add(static_cast<uint16_t>(run->begin + i)));
+    if (run->next_hop_known) WriteNextHop(run->next_hop, own, packet);
+  }
+}
+
+// Steps 8 and 9.
+void OutboundStraight::Depart() {
+  const std::size_t interfaces = ctx_->path->interfaces.size();
+  for (std::size_t out = 0; out < interfaces; ++out) DepartBy(static_cast<uint8_t>(out));
+  order_.Clear();
+}
+
+void OutboundStraight::DepartBy(uint8_t egress) {
+  PacketBatch batch;
+  const auto send = [&] {
+    if (batch.empty()) return;
+    ctx_->path->interfaces[egress].wire->Transmit(ctx_->number, &batch, &ctx_->sink);
+  };
+  order_.Begin(egress);
+  for (uint32_t number = 0; number < runs_; ++number) {
+    const Run& run = run_[number];
+    if (run.egress != egress) continue;
+    order_.Reach(run.departure, send);
+    for (OutboundLane& lane : LanesOf(number)) {
+      Packet* packet = lane.packet;
+      if (lane.verdict == DropReason::kNone) {
+        lane.verdict = packet->offload.status == OffloadStatus::kSealed
+                           ? FinishSealed(ctx_, *run.sa, run.binding, packet)
+                           : DropReason::kOutGuard;
+      }
+      if (lane.verdict == DropReason::kNone) {
+        batch.Push(packet);
+      } else {
+        RefuseOutbound(ctx_, egress, run.sa, lane.verdict, packet);
+      }
+    }
+  }
+  order_.End(send);
+}
+
+}  // namespace cygnet

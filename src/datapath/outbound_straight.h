@@ -1,0 +1,89 @@
+// OutboundStraight: the straight way of the outbound pipeline, for what nearly every packet is: TCP
+// or UDP in IPv4 without options, whole, of a known flow, that fits, with one transform that the
+// CPU does. It takes such packets through steps 2 to 9 (outbound_pipeline.h) in one pass and keeps
+// little about each. All others take the general way (OutboundAdmission and what follows it), which
+// does the same with every packet. Decision 0036.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "datapath/departures.h"
+#include "datapath/flow_decider.h"
+#include "datapath/outbound_steps.h"
+#include "datapath/path_ops.h"
+#include "datapath/worker_context.h"
+
+namespace cygnet {
+
+// A packet on the straight way.
+struct OutboundLane {
+  Packet* packet;
+  uint16_t length;  // of the IP packet of the host
+  uint8_t tos;
+  bool dont_fragment;
+  DropReason verdict;
+};
+
+// Belongs to one worker.
+class OutboundStraight {
+ public:
+  // All arguments outlive this object. `decider`: of the general way, which fills its cache.
+  OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
+      : ctx_(context), warm_up_(warm_up), decider_(decider) {}
+
+  // All packets until the next Begin came from the host by `interface`.
+  void Begin(uint8_t interface);
+  // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
+  // happen on the general way, too. REQUIRES: size() < kMaxBatch.
+  bool Take(Packet* packet);
+  uint32_t size() const { return size_; }
+  // Protects the packets that Take has taken and sends them.
+  void Send();
+  // Or gives them back, in order: fn(packet).
+  template <typename Fn>
+  void GiveBack(Fn fn) {
+    const uint32_t n = std::exchange(size_, 0);
+    Forget();
+    for (uint32_t i = 0; i < n; ++i) fn(lanes_[i].packet);
+  }
+
+ private:
+  // Consecutive packets of one SA.
+  struct Run {
+    OutboundSa* sa;
+    const SaBinding* binding;
+    uint32_t longest;  // packet of the host that fits
+    uint32_t path_mtu;
+    MacAddress next_hop;
+    bool next_hop_known;
+    uint8_t egress;
+    uint8_t departure;  // Departures::Add; 0: leaves in any order
+    uint8_t begin;      // its first lane
+  };
+
+  bool Find(const PlainFlow& flow, uint64_t generation);
+  bool OpenRun(OutboundSa* sa);
+  void Forget();
+  std::span<OutboundLane> LanesOf(uint32_t run);
+  void Seal(uint32_t run);
+  RunGrant Grant(const Run& run, std::span<const OutboundLane> lanes) const;
+  void Depart();
+  void DepartBy(uint8_t egress);
+
+  WorkerContext* const ctx_;
+  WarmUp* const warm_up_;
+  FlowDecider* const decider_;
+  bool open_ = false;  // in this batch
+  uint8_t interface_ = 0;
+  uint32_t wire_mtu_ = 0;  // of `interface_`
+  uint32_t size_ = 0;
+  uint32_t runs_ = 0;
+  PlainFlow flow_;           // of the last packet, whose SA is that of the last run
+  uint64_t generation_ = 0;  // of the decision about it; 0: there is none
+  Departures order_;
+  std::array<OutboundLane, kMaxBatch> lanes_;
+  std::array<Run, kMaxBatch> run_;
+};
+
+}  // namespace cygnet
