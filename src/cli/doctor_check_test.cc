@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 namespace cygnet {
 namespace {
@@ -30,20 +32,22 @@ Json SaOf(uint32_t spi, const std::string& changes = "{}") {
 }
 
 Json Place(const std::string& requested, const std::string& effective, const std::string& reason) {
-  return {{"placements",
-           {{{"direction", "out"},
-             {"requested", requested},
-             {"effective", effective},
-             {"reason", reason},
-             {"explanation", "explained"}}}}};
+  Json place = Parse(R"({"direction":"out","explanation":"explained"})");
+  place["requested"] = requested;
+  place["effective"] = effective;
+  place["reason"] = reason;
+  Json changes = Json::object();
+  changes["placements"] = Json::array({place});
+  return changes;
 }
 
 Json PolicyOf(const std::string& dir, const std::string& src, const std::string& dst,
               const std::string& mode = "tunnel") {
-  return {{"selector", "src " + src + " dst " + dst},
-          {"dir", dir},
-          {"action", "allow"},
-          {"templates", {{{"mode", mode}, {"level", "required"}}}}};
+  Json policy = Parse(R"({"action":"allow","templates":[{"level":"required"}]})");
+  policy["selector"] = "src " + src + " dst " + dst;
+  policy["dir"] = dir;
+  policy["templates"][0]["mode"] = mode;
+  return policy;
 }
 
 DoctorSubject WellSubject() {
@@ -273,9 +277,9 @@ TEST(DoctorPoliciesTest, PoliciesWithoutTheirCounterparts) {
 TEST(DoctorPoliciesTest, TheSizeOfForwardedSegments) {
   DoctorSubject subject = WellSubject();
   EXPECT_THAT(CheckSegmentSize(subject), IsEmpty());
-  subject.mtus = {{{"dst", "10.2.0.0"}, {"verdict", "protected"}, {"tcp_mss", 1406}},
-                  {{"dst", "10.3.0.0"}, {"verdict", "protected"}, {"tcp_mss", 1300}},
-                  {{"dst", "10.4.0.0"}, {"verdict", "no-sa"}, {"tcp_mss", 0}}};
+  subject.mtus = {Parse(R"({"dst":"10.2.0.0","verdict":"protected","tcp_mss":1406})"),
+                  Parse(R"({"dst":"10.3.0.0","verdict":"protected","tcp_mss":1300})"),
+                  Parse(R"({"dst":"10.4.0.0","verdict":"no-sa","tcp_mss":0})")};
   EXPECT_THAT(One(CheckSegmentSize(subject)).text, HasSubstr("at most 1300 bytes fit to 10.3.0.0"));
   EXPECT_EQ(One(CheckSegmentSize(subject)).level, Level::kNote);
   subject.ruleset = Parse(R"({"nftables":[{"rule":{"expr":[{"mangle":{"key":{"tcp option":
@@ -313,7 +317,7 @@ TEST(DoctorPoliciesTest, AHostThatDoesNotForward) {
 
 TEST(DoctorPoliciesTest, AStrictReversePathFilter) {
   DoctorSubject subject = WellSubject();
-  subject.devices = {{{"name", "nic0"}}};
+  subject.devices = {Parse(R"({"name":"nic0"})")};
   EXPECT_THAT(CheckReversePath(subject), IsEmpty());
   subject.policies = {PolicyOf("in", "10.2.0.0/16", "10.1.0.0/16")};
   EXPECT_EQ(One(CheckReversePath(subject)).level, Level::kUnknown);
@@ -365,7 +369,7 @@ TEST(DoctorMachineTest, FipsMode) {
   EXPECT_EQ(One(CheckFips(subject)).level, Level::kWarning);
   subject.fips["enforced"] = true;
   EXPECT_EQ(One(CheckFips(subject)).level, Level::kOk);
-  subject.fips["rows"] = {{{"kind", "device"}, {"inside", false}}};
+  subject.fips["rows"] = Parse(R"([{"kind":"device","inside":false}])");
   EXPECT_EQ(One(CheckFips(subject)).level, Level::kWarning);
   subject.fips = Json::object();
   EXPECT_EQ(One(CheckFips(subject)).level, Level::kUnknown);

@@ -123,6 +123,7 @@ void Why::Decide(Case* of) const {
             "IKE messages of this socket pass in clear whatever policies say; the rest "
             "holds for its other packets.");
   }
+  DescribeOpenFields(*of);
   if (decision.action == FlowAction::kDrop && decision.acquire) return DescribeNoSa(of);
   if (decision.action == FlowAction::kDrop) {
     const std::string what = policy != nullptr ? Upper(NameOf(policy->spec)) + " applies"
@@ -154,6 +155,27 @@ void Why::DescribePolicy(const Case& of) const {
   of.Say("policy",
          name + (decision.acquire ? " would protect it, but its SA is optional and missing."
                                   : " lets it pass in clear."));
+}
+
+// A policy may select by what the query leaves open.
+void Why::DescribeOpenFields(const Case& of) const {
+  constexpr PolicyDirection kOut = PolicyDirection::kOut;
+  const FlowKey& asked = of.flow();
+  const int32_t ifindex = of.way.device->ifindex;
+  const PolicyMatch match = from_.path.spd.Lookup(kOut, asked, ifindex);
+  const auto differs = [&](uint8_t proto) {
+    FlowKey flow = asked;
+    flow.proto = proto;
+    const PolicyMatch other = from_.path.spd.Lookup(kOut, flow, ifindex);
+    const bool ports_open = flow.sport == 0 && flow.dport == 0;
+    return other.first != match.first ||
+           (ports_open && from_.path.spd.PortsMightDecide(kOut, flow, ifindex, other));
+  };
+  if (asked.proto == 0 && (differs(kProtoTcp) || differs(kProtoUdp) || differs(kProtoIcmp))) {
+    of.Say("policy", "Some policies select by protocol or port: pass proto, sport and dport.");
+  } else if (asked.proto != 0 && differs(asked.proto)) {
+    of.Say("policy", "Some policies select by port: pass sport and dport.");
+  }
 }
 
 // A policy protects it, and an SA is missing.

@@ -43,6 +43,7 @@ class Why {
   void NotOurs(const Way& way, WhyReport* report) const;
   void Decide(Case* of) const;
   void DescribePolicy(const Case& of) const;
+  void DescribeOpenFields(const Case& of) const;
   void DescribeNoSa(Case* of) const;
   std::string MissingText(const Case& of) const;
   void Protect(Case* of) const;

@@ -73,6 +73,24 @@ TEST_F(WhyTest, ABlockingPolicy) {
   EXPECT_EQ(report.drop, DropReason::kOutPolicyBlock);
 }
 
+TEST_F(WhyTest, PoliciesThatSelectByWhatIsLeftOpen) {
+  PolicySpec policy =
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kBlock);
+  policy.selector.proto = kProtoTcp;
+  policy.selector.dport = 80;
+  policy.selector.dport_mask = 0xffff;
+  ASSERT_TRUE(control_->AddPolicy(policy, {}).has_value());
+  EXPECT_EQ(Ask().verdict, WhyVerdict::kClear);
+  EXPECT_THAT(TextOf(Ask()), HasSubstr("pass proto, sport and dport"));
+  const auto web = control_->ExplainWhy({.packet = {.dst = test::Addr("10.2.0.1"),
+                                                    .src = test::Addr("10.1.0.1"),
+                                                    .proto = kProtoTcp,
+                                                    .dport = 80},
+                                         .dev = ""});
+  EXPECT_EQ(web->drop, DropReason::kOutPolicyBlock);
+  EXPECT_THAT(TextOf(*web), testing::Not(HasSubstr("pass sport")));
+}
+
 TEST_F(WhyTest, WithoutAnSaKeyManagementIsAskedButNotByThis) {
   Policy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})});
   recorder_.Take();
