@@ -43,8 +43,9 @@ class Sdk(unittest.TestCase):
         run("cmake", f"-DCMAKE_INSTALL_PREFIX={prefix}", "-P", BUILD / "systemd/cmake_install.cmake")
         files = sorted(p.relative_to(prefix).as_posix() for p in prefix.rglob("*") if p.is_file())
         self.assertEqual(files, ["lib/systemd/system/cygnet-fence.service", "lib/systemd/system/cygnet-web.service",
-                                 "lib/systemd/system/cygnetd.service", "lib/sysusers.d/cygnet.conf",
-                                 "share/cygnet/af-xdp.conf", "share/cygnet/alerts.yml", "share/cygnet/cygnet.json",
+                                 "lib/systemd/system/cygnetd.service", "lib/sysusers.d/cygnet-web.conf",
+                                 "lib/sysusers.d/cygnet.conf", "share/cygnet/af-xdp.conf",
+                                 "share/cygnet/alerts.yml", "share/cygnet/cygnet.json",
                                  "share/cygnet/ike-daemon.conf"])
         for name in files:
             text = (prefix / name).read_text()
