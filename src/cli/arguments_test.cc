@@ -300,6 +300,7 @@ TEST(ArgumentsTest, SaysWhatIsWrong) {
       {{"sa", "-p"}, "--pretty is for JSON"},
       {{"sa", "-p", "-j", "--watch"}, "each JSON document is one line"},
       {{"sa", "-br", "-j"}, "--brief is for text"},
+      {{"sa", "-br", "--show-keys"}, "--show-keys: brief lists and sums have no keys"},
       {{"sa", "-c", "-j"}, "JSON has no colours"},
       {{"sa", "-br", "--sum", "peer"}, "--sum is brief already"},
       {{"sa", "--color=blue"}, "--color: must be \"always\""},

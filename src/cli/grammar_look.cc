@@ -16,6 +16,12 @@ constexpr Keyword kSaKeywords[] = {
     {.word = "--show-keys", .field = "show_keys", .help = "also the keys; the audit notes it"},
 };
 
+void CheckKeys(Arguments* arguments) {
+  if (!arguments->request.contains("show_keys")) return;
+  if (!arguments->brief && arguments->sum.empty()) return;
+  throw UsageError{"--show-keys: brief lists and sums have no keys"};
+}
+
 constexpr Command kSaCommands[] = {
     {.word = "list",
      .alias = "show",
@@ -24,7 +30,8 @@ constexpr Command kSaCommands[] = {
      .request = "sa",
      .keywords = kSaKeywords,
      .uses = kUsesList | kUsesBrief | kUsesStatistics | kUsesColor | kUsesSum,
-     .help = "SAs: where each half runs, since when and why, its counters and its history"},
+     .help = "SAs: where each half runs, since when and why, its counters and its history",
+     .check = CheckKeys},
 };
 
 constexpr std::string_view kSaExamples[] = {

@@ -70,7 +70,9 @@ TEST(GrammarTest, HelpFitsEightyColumnsAndNamesEveryWord) {
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
   }
   for (const ObjectRow* row : Objects()) {
-    if (!row->is_hidden) EXPECT_THAT(HelpText(), HasSubstr("\n  " + std::string(row->word) + " "));
+    if (!row->is_hidden) {
+      EXPECT_THAT(HelpText(), HasSubstr("\n  " + std::string(row->word) + " "));
+    }
     for (const Command& command : row->commands) {
       EXPECT_THAT(HelpText(row), HasSubstr(std::string(command.word)));
       for (const Keyword& keyword : command.keywords) {

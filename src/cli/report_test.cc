@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/watch.h"
 #include "support/command_test.h"
 
 namespace cygnet {
@@ -43,6 +44,16 @@ TEST_F(ReportTest, StatisticsAlsoHaveWhatDidNotHappen) {
   control_.sas[0].drops.clear();
   EXPECT_THAT(Run({"sa", "spi", "0x1000"}).out, Not(HasSubstr("drops")));
   EXPECT_THAT(Run({"sa", "spi", "0x1000", "-s"}).out, HasSubstr("\tdrops none\n"));
+}
+
+TEST(WatchTest, TheTopOfALongListStaysOnTheScreen) {
+  EXPECT_EQ(FirstRows("a\nb\nc\n", 2, 80), "a\nb\n");
+  EXPECT_EQ(FirstRows("a\nb\n", 5, 80), "a\nb\n");
+  EXPECT_EQ(FirstRows("12345678901\nb\n", 2, 10), "12345678901\n");
+  EXPECT_EQ(FirstRows("\033[32m1234567890\033[0m\nb\n", 2, 10), "\033[32m1234567890\033[0m\nb\n");
+  EXPECT_EQ(FirstRows("\t123\nb\nc\n", 3, 10), "\t123\nb\n");
+  EXPECT_EQ(FirstRows("no end", 1, 80), "no end");
+  EXPECT_EQ(FirstRows("", 1, 80), "");
 }
 
 TEST_F(ReportTest, ListsOrdersInForce) {

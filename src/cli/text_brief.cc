@@ -107,9 +107,9 @@ Row DeviceRow(const Json& device, bool statistics) {
   row.push_back({fmt::format("{} keys", Child(device, "held").size())});
   if (statistics) {
     const Json& wire = Child(device, "wire_stats");
-    row.push_back(Count(wire, "rx_packets"));
-    row.push_back(Count(wire, "tx_packets"));
-    row.push_back(Count(wire, "rx_dropped"));
+    row.push_back({"rx " + ShortCount(Number(wire, "rx_packets"))});
+    row.push_back({"tx " + ShortCount(Number(wire, "tx_packets"))});
+    row.push_back({"lost " + ShortCount(Number(wire, "rx_dropped"))});
   }
   row.push_back({Text(device, "wire")});
   return row;

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 
 #include "cli/text.h"
 
@@ -52,19 +53,44 @@ void Sleep(double seconds) {
   nanosleep(&time, nullptr);
 }
 
-std::size_t RowsOf(FILE* terminal) {
+// 0 rows: unknown.
+winsize SizeOf(FILE* terminal) {
   winsize size{};
-  return ioctl(fileno(terminal), TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+  if (ioctl(fileno(terminal), TIOCGWINSZ, &size) != 0) size = {};
+  return size;
 }
 
-// So that the top stays on the screen, as with watch(1). 0 rows: unknown.
-std::string FirstLines(const std::string& text, std::size_t rows) {
-  std::size_t end = 0;
-  for (std::size_t row = 0; row < rows && end != std::string::npos; ++row) {
-    end = text.find('\n', end == 0 ? 0 : end + 1);
+// The rows that a line takes: colours take no room, tabs end at multiples of eight.
+std::size_t RowsTaken(std::string_view line, std::size_t columns) {
+  std::size_t width = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    if (byte == '\033') {
+      i = std::min(line.find('m', i), line.size());
+    } else if (byte == '\t') {
+      width = (width / 8 + 1) * 8;
+    } else if ((byte & 0xc0) != 0x80) {  // not the rest of a character
+      ++width;
+    }
   }
-  return rows == 0 || end == std::string::npos ? text : text.substr(0, end);
+  return columns == 0 || width == 0 ? 1 : (width + columns - 1) / columns;
 }
+
+}  // namespace
+
+std::string FirstRows(std::string_view text, std::size_t rows, std::size_t columns) {
+  std::size_t taken = 0;
+  std::size_t end = 0;
+  while (end < text.size()) {
+    const std::size_t next = std::min(text.find('\n', end), text.size());
+    taken += RowsTaken(text.substr(end, next - end), columns);
+    if (taken > rows) break;
+    end = std::min(next + 1, text.size());
+  }
+  return std::string(text.substr(0, end));
+}
+
+namespace {
 
 class Watcher {
  public:
@@ -90,11 +116,12 @@ class Watcher {
  private:
   void ShowScreen(const std::string& text) const {
     constexpr std::size_t kHead = 3;  // title, empty line, the cursor's line
-    const std::size_t rows = RowsOf(out_);
+    const winsize size = SizeOf(out_);
     const std::string now = TimeText(static_cast<uint64_t>(time(nullptr)));
-    const std::size_t most = rows > kHead ? rows - kHead : rows;
-    fmt::print(out_, "\033[H\033[2JEvery {:g} s: {}  {}\n\n{}\n", *arguments_.watch, title_, now,
-               FirstLines(text, most));
+    const std::string shown =
+        size.ws_row > kHead ? FirstRows(text, size.ws_row - kHead, size.ws_col) : text;
+    fmt::print(out_, "\033[H\033[2JEvery {:g} s: {}  {}\n\n{}", *arguments_.watch, title_, now,
+               shown);
   }
 
   void ShowText(const std::string& text, const std::string& notes) const {
