@@ -1,37 +1,56 @@
-// AddressUpdates: tells the data path the addresses of this host, at a limited rate, so that a
-// flood of router advertisements costs little. The workers' flow caches stay valid while the
-// addresses are unchanged. Control thread.
+// AddressUpdates: tells the data path the addresses of this host. An event changes the one that it
+// names, at once; the kernel's whole list is read only if events were lost, and at a limited rate.
+// A flood of router advertisements changes nothing, and the workers' flow caches stay valid.
+// Control thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <utility>
+#include <optional>
+#include <set>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
+#include "control/host_network.h"
 #include "datapath/data_path.h"
-#include "net/address.h"
 
 namespace cygnet {
 
 class AddressUpdates {
  public:
-  // `read`: the present ones.
-  AddressUpdates(DataPath* path, const Clock* clock,
-                 std::function<std::vector<ParsedAddress>()> read)
-      : path_(*path), clock_(*clock), read_(std::move(read)) {}
+  struct Host {
+    // All present ones; nullopt: the kernel did not tell, ask again.
+    std::function<std::optional<std::vector<HostAddress>>()> read;
+    // Passes the events that already wait to Apply and OnLost, one turn's share; empty: there are
+    // none.
+    std::function<void()> take_events{};
+  };
 
-  void OnChange() { changed_ = true; }
-  // Reads them if they changed.
-  void ReadNow();
-  // As ReadNow, but not soon after the last reading.
+  AddressUpdates(DataPath* path, const Clock* clock, Host host)
+      : path_(*path), clock_(*clock), host_(std::move(host)) {}
+
+  // `changes`: in the order of the kernel's events.
+  void Apply(std::span<const AddressChange> changes);
+  // Events were lost, or none were heard yet.
+  void OnLost() { lost_ = true; }
+  // For a request that depends on them: a client has set the address before it.
+  void CatchUp();
+  // Reads the list if events were lost, but not soon after the last reading.
   void ReadIfDue();
 
  private:
+  struct Before {
+    bool operator()(const HostAddress& a, const HostAddress& b) const;
+  };
+  void Read();
+  void Publish();
+
   DataPath& path_;
   const Clock& clock_;
-  const std::function<std::vector<ParsedAddress>()> read_;
-  bool changed_ = false;
+  const Host host_;
+  std::set<HostAddress, Before> present_;  // by the address first
+  bool lost_ = false;
   uint64_t next_at_ns_ = 0;
 };
 

@@ -8,6 +8,10 @@
 namespace cygnet {
 namespace {
 
+HostAddress On(int32_t ifindex, const std::string& address, uint8_t prefix_bits = 24) {
+  return {.at = test::Addr(address), .ifindex = ifindex, .prefix_bits = prefix_bits, .peer = {}};
+}
+
 class AddressUpdatesTest : public testing::Test {
  protected:
   ~AddressUpdatesTest() override {
@@ -17,52 +21,97 @@ class AddressUpdatesTest : public testing::Test {
     const ParsedAddress parsed = test::Addr(address);
     return path_.host_addresses().Contains(parsed.address, parsed.family);
   }
+  void Change(const HostAddress& address, bool present) {
+    const AddressChange change{.address = address, .present = present};
+    updates_.Apply({&change, 1});
+  }
 
   test::FakeClock clock_;
   DataPath path_{1};
   int readings_ = 0;
-  std::vector<ParsedAddress> present_{test::Addr("192.0.2.1")};
-  AddressUpdates updates_{&path_, &clock_, [this] {
-                            ++readings_;
-                            return present_;
-                          }};
+  std::vector<HostAddress> present_{On(1, "192.0.2.1")};
+  std::function<void()> waiting_events_ = [] {};
+  AddressUpdates updates_{&path_,
+                          &clock_,
+                          {.read = [this]() -> std::optional<std::vector<HostAddress>> {
+                             ++readings_;
+                             if (present_.empty()) return std::nullopt;
+                             return present_;
+                           },
+                           .take_events = [this] { waiting_events_(); }}};
 };
 
-TEST_F(AddressUpdatesTest, NothingIsReadWithoutAChange) {
-  updates_.ReadNow();
-  updates_.ReadIfDue();
+TEST_F(AddressUpdatesTest, AnEventIsAppliedAtOnceWithoutReadingTheList) {
+  for (const char* address : {"192.0.2.1", "192.0.2.2", "2001:db8::1"}) {
+    Change(On(1, address), true);
+    EXPECT_TRUE(PathKnows(address));
+  }
+  Change(On(1, "192.0.2.2"), false);
+  EXPECT_FALSE(PathKnows("192.0.2.2"));
+  EXPECT_EQ(path_.host_addresses().all().size(), 2u);
   EXPECT_EQ(readings_, 0);
-  updates_.OnChange();
+}
+
+TEST_F(AddressUpdatesTest, AnAddressStaysUntilItsLastInterfaceLosesIt) {
+  Change(On(1, "192.0.2.1"), true);
+  Change(On(2, "192.0.2.1"), true);
+  Change(On(2, "192.0.2.1", 16), true);
+  EXPECT_EQ(path_.host_addresses().all().size(), 1u);
+  Change(On(1, "192.0.2.1"), false);
+  Change(On(2, "192.0.2.1"), false);
+  EXPECT_TRUE(PathKnows("192.0.2.1"));
+  Change(On(2, "192.0.2.1", 16), false);
+  EXPECT_FALSE(PathKnows("192.0.2.1"));
+}
+
+TEST_F(AddressUpdatesTest, LostEventsHaveTheListReadAtALimitedRate) {
   updates_.ReadIfDue();
+  EXPECT_EQ(readings_, 0) << "nothing was lost";
+  Change(On(1, "192.0.2.7"), true);
+  updates_.OnLost();
   updates_.ReadIfDue();
   EXPECT_EQ(readings_, 1);
   EXPECT_TRUE(PathKnows("192.0.2.1"));
-}
-
-TEST_F(AddressUpdatesTest, FloodOfChangesWaitsButPlacementDoesNot) {
-  updates_.OnChange();
-  updates_.ReadIfDue();
-  present_ = {test::Addr("192.0.2.9")};
-  updates_.OnChange();
-  updates_.ReadIfDue();
-  EXPECT_EQ(readings_, 1) << "too soon";
-  updates_.ReadNow();
-  EXPECT_TRUE(PathKnows("192.0.2.9"));
-  updates_.OnChange();
+  EXPECT_FALSE(PathKnows("192.0.2.7")) << "its removal was lost";
+  updates_.OnLost();
   clock_.monotonic_ns += 49'999'999;
   updates_.ReadIfDue();
-  EXPECT_EQ(readings_, 2);
+  EXPECT_EQ(readings_, 1) << "too soon";
   clock_.monotonic_ns += 1;
   updates_.ReadIfDue();
-  EXPECT_EQ(readings_, 3);
+  EXPECT_EQ(readings_, 2);
+}
+
+TEST_F(AddressUpdatesTest, AListThatCannotBeReadIsAskedForAgain) {
+  Change(On(1, "192.0.2.7"), true);
+  present_.clear();
+  updates_.OnLost();
+  updates_.ReadIfDue();
+  EXPECT_TRUE(PathKnows("192.0.2.7")) << "what is known stays";
+  present_ = {On(1, "192.0.2.9")};
+  clock_.monotonic_ns += 50'000'000;
+  updates_.ReadIfDue();
+  EXPECT_TRUE(PathKnows("192.0.2.9"));
+}
+
+TEST_F(AddressUpdatesTest, ARequestKnowsWhatWasSetBeforeIt) {
+  waiting_events_ = [this] { Change(On(1, "192.0.2.5"), true); };
+  updates_.CatchUp();
+  EXPECT_TRUE(PathKnows("192.0.2.5"));
+  updates_.OnLost();
+  updates_.ReadIfDue();
+  updates_.OnLost();
+  updates_.CatchUp();
+  EXPECT_EQ(readings_, 2) << "a request does not wait for the limit";
 }
 
 TEST_F(AddressUpdatesTest, SameAddressesLeaveFlowCachesValid) {
-  updates_.OnChange();
-  updates_.ReadNow();
+  Change(On(1, "192.0.2.1"), true);
   const uint64_t generation = path_.generation();
-  updates_.OnChange();
-  updates_.ReadNow();
+  Change(On(1, "192.0.2.1"), true);
+  Change(On(2, "192.0.2.1"), true);
+  updates_.OnLost();
+  updates_.CatchUp();
   EXPECT_EQ(path_.generation(), generation);
 }
 

@@ -41,7 +41,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
                         .devices = NamesOf(params_.devices),
                         .network = params_.network,
                         .links = params_.links}),
-      addresses_(params_.path, params_.clock, [this] { return LocalAddresses(); }),
+      addresses_(params_.path, params_.clock, AddressesOf(params_.network)),
       device_policies_(params_.path),
       numbers_(params_.numbers, params_.clock, params_.number_cells, params_.number_sizes),
       placement_(ParamsOfPlacement(), this),
@@ -96,7 +96,8 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
   AuditFips();
   ReadSettings();
   ike_sockets_.Refresh();
-  OnHostNetworkChange({.addresses = true, .routes = false, .lost = false, .neighbours = {}});
+  addresses_.OnLost();  // none are known yet
+  addresses_.ReadIfDue();
 }
 
 // Moves the devices and rules out of `params_`.
@@ -136,9 +137,12 @@ RouteLookup ControlPlane::Routes() const {
       [network](const IpAddress& to, IpFamily family) { return network->LookupRoute(to, family); };
 }
 
-std::vector<ParsedAddress> ControlPlane::LocalAddresses() const {
-  return params_.network != nullptr ? params_.network->LocalAddresses()
-                                    : std::vector<ParsedAddress>{};
+AddressUpdates::Host ControlPlane::AddressesOf(HostNetwork* network) {
+  if (network == nullptr) {
+    return {.read = [] { return std::vector<HostAddress>{}; }};
+  }
+  return {.read = [network] { return network->Addresses(); },
+          .take_events = [this, network] { OnHostNetworkChange(network->TakeChanges()); }};
 }
 
 std::unique_ptr<NextHops> ControlPlane::MakeNextHops() {
@@ -244,11 +248,12 @@ void ControlPlane::OnBell() {
 
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {
   if (next_hops_ == nullptr) return;
+  addresses_.Apply(changes.addresses);  // first: packets for a new one may already be here
+  if (changes.lost) addresses_.OnLost();
+  addresses_.ReadIfDue();
   const uint64_t now_ns = params_.clock->MonotonicNs();
   for (const NeighbourChange& change : changes.neighbours) next_hops_->OnNeighbour(change, now_ns);
-  if (changes.addresses || changes.lost) addresses_.OnChange();
-  if (changes.addresses || changes.routes || changes.lost) next_hops_->AskAgain();
-  addresses_.ReadIfDue();
+  if (!changes.addresses.empty() || changes.routes || changes.lost) next_hops_->AskAgain();
 }
 
 void ControlPlane::ReadSettings() {

@@ -284,7 +284,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   MtuExplain MtuOf() const;
   std::string WhyMute(const Sa& sa) const;
   std::unique_ptr<NextHops> MakeNextHops();
-  std::vector<ParsedAddress> LocalAddresses() const;
+  AddressUpdates::Host AddressesOf(HostNetwork* network);
   void ReadSettings();
 
   Reports reports() const;

@@ -30,7 +30,7 @@ MtuExplain ControlPlane::MtuOf() const {
                      .tunnels = tunnels_,
                      .devices = placement_.devices(),
                      .route = Routes(),
-                     .local_addresses = [this] { return LocalAddresses(); }});
+                     .local_addresses = [this] { return path_.host_addresses().all(); }});
 }
 
 Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {

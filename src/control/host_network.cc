@@ -43,12 +43,14 @@ void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
   }
 }
 
-// Sends a request and calls fn(message) for each answer of type `answer`; false on an error reply.
+// Sends a request and calls fn(message) for each answer of type `answer`. False: an error reply, or
+// what a dump lists changed meanwhile, so that it may lack something.
 template <typename Fn>
 bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
   const bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
   if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return false;
   Buffer buffer;
+  bool whole = true;
   for (;;) {
     const ssize_t n = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
     if (n <= 0) return false;
@@ -56,7 +58,8 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
     for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
          m = mnl_nlmsg_next(m, &left)) {
       if (m->nlmsg_seq != request->nlmsg_seq) continue;
-      if (m->nlmsg_type == NLMSG_DONE) return true;
+      if (dump && (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0) whole = false;
+      if (m->nlmsg_type == NLMSG_DONE) return whole;
       if (m->nlmsg_type == NLMSG_ERROR) {
         return static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error == 0;
       }
@@ -105,6 +108,34 @@ std::optional<NeighbourChange> ReadNeighbour(const nlmsghdr* m) {
   return change;
 }
 
+// nullopt: not an IP address.
+std::optional<HostAddress> ReadHostAddress(const nlmsghdr* m) {
+  if (mnl_nlmsg_get_payload_len(m) < sizeof(ifaddrmsg)) return std::nullopt;
+  const auto* info = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
+  if (info->ifa_family != AF_INET && info->ifa_family != AF_INET6) return std::nullopt;
+  const auto family = static_cast<IpFamily>(info->ifa_family);
+  IpAddress local;
+  IpAddress other;
+  ForEachAttr(m, sizeof(ifaddrmsg), [&](const nlattr* attr) {
+    if (mnl_attr_get_type(attr) == IFA_LOCAL) local = ReadAddress(attr, family);
+    if (mnl_attr_get_type(attr) == IFA_ADDRESS) other = ReadAddress(attr, family);
+  });
+  // IFA_LOCAL is the host's own on point-to-point links; otherwise IPv6 has only IFA_ADDRESS.
+  const bool alone = local.IsAny();
+  const IpAddress& own = alone ? other : local;
+  if (own.IsAny()) return std::nullopt;
+  HostAddress address{.at = {.address = own, .family = family},
+                      .ifindex = static_cast<int32_t>(info->ifa_index),
+                      .prefix_bits = 0,
+                      .peer = {}};
+  // IPv6 has an address once on an interface: a change of its prefix or peer is no other address.
+  if (family == IpFamily::kV4) {
+    address.prefix_bits = info->ifa_prefixlen;
+    address.peer = other;
+  }
+  return address;
+}
+
 void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
   switch (m->nlmsg_type) {
     case RTM_NEWNEIGH:
@@ -113,7 +144,10 @@ void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
       break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-      changes->addresses = true;
+      if (auto address = ReadHostAddress(m)) {
+        changes->addresses.push_back(
+            {.address = *address, .present = m->nlmsg_type == RTM_NEWADDR});
+      }
       break;
     default:
       changes->routes = true;
@@ -204,25 +238,16 @@ bool HostNetwork::InterfaceExists(int32_t ifindex) {
   return ifindex > 0 && if_indextoname(static_cast<unsigned>(ifindex), name) != nullptr;
 }
 
-std::vector<ParsedAddress> HostNetwork::LocalAddresses() {
-  std::vector<ParsedAddress> addresses;
+std::optional<std::vector<HostAddress>> HostNetwork::Addresses() {
+  std::vector<HostAddress> addresses;
   Buffer buffer;
   ifaddrmsg* body = nullptr;
   nlmsghdr* request = BeginRequest(RTM_GETADDR, NLM_F_DUMP, sequence_++, &buffer, &body);
   body->ifa_family = AF_UNSPEC;
-  Ask(requests_.get(), request, RTM_NEWADDR, [&](const nlmsghdr* m) {
-    const auto* info = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
-    const IpFamily family = info->ifa_family == AF_INET ? IpFamily::kV4 : IpFamily::kV6;
-    ParsedAddress parsed{.address = {}, .family = family};
-    ForEachAttr(m, sizeof(ifaddrmsg), [&](const nlattr* attr) {
-      const uint16_t type = mnl_attr_get_type(attr);
-      // IFA_LOCAL is the host's own on point-to-point links; IPv6 has only IFA_ADDRESS.
-      if (type == IFA_LOCAL || (type == IFA_ADDRESS && parsed.address.IsAny())) {
-        parsed.address = ReadAddress(attr, family);
-      }
-    });
-    if (!parsed.address.IsAny()) addresses.push_back(parsed);
+  const bool told = Ask(requests_.get(), request, RTM_NEWADDR, [&](const nlmsghdr* m) {
+    if (auto address = ReadHostAddress(m)) addresses.push_back(*address);
   });
+  if (!told) return std::nullopt;
   return addresses;
 }
 

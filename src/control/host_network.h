@@ -48,9 +48,23 @@ struct NeighbourChange {
   std::optional<ResolvedHop> hop;  // nullopt: not known, or no longer known
 };
 
+// An address of this host, as the kernel tells it from others: IPv4 may have one more than once on
+// an interface, with other prefixes or peers.
+struct HostAddress {
+  ParsedAddress at;
+  int32_t ifindex = 0;
+  uint8_t prefix_bits = 0;
+  IpAddress peer;  // the other end of a point-to-point link; any: none, and with IPv6
+};
+
+struct AddressChange {
+  HostAddress address;
+  bool present = true;  // false: the host no longer has it
+};
+
 // What changed since the last call.
 struct NetworkChanges {
-  bool addresses = false;
+  std::vector<AddressChange> addresses;  // in their order
   bool routes = false;
   bool lost = false;  // the kernel dropped events: anything may have changed
   std::vector<NeighbourChange> neighbours;
@@ -74,7 +88,8 @@ class HostNetwork {
 
   // An interface of any kind, in this network namespace.
   static bool InterfaceExists(int32_t ifindex);
-  std::vector<ParsedAddress> LocalAddresses();
+  // nullopt: the kernel did not answer.
+  std::optional<std::vector<HostAddress>> Addresses();
   // nullopt: unreachable, or this host itself.
   // `mark`: of the packet, for the host's routing rules.
   std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family,

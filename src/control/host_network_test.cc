@@ -8,6 +8,9 @@
 #include <functional>
 #include <thread>
 
+#include "base/clock.h"
+#include "control/address_updates.h"
+
 namespace cygnet {
 namespace {
 
@@ -47,6 +50,46 @@ TEST(HostNetworkTest, AProbeAsksForANeighbourThatIsStale) {
     const auto d0 = static_cast<int32_t>(if_nametoindex("d0"));
     (*network)->Probe(d0, address->address, address->family);
     EXPECT_FALSE(Shell("ip neigh show dev d0 nud stale | grep -q 192.0.2.9"));
+  });
+  if (!made) GTEST_SKIP() << "no network namespaces here";
+}
+
+// Fields of the events are those of the list, or an address would stay for ever.
+TEST(HostNetworkTest, AddressesOfEventsAreThoseOfTheList) {
+  const bool made = InNetwork([] {
+    auto network = HostNetwork::Create();
+    ASSERT_TRUE(network) << network.error().message;
+    DataPath path(1);
+    SystemClock clock;
+    AddressUpdates updates(&path, &clock, {.read = [&] { return (*network)->Addresses(); }});
+    updates.OnLost();
+    updates.ReadIfDue();
+    const auto knows = [&](const char* text) {
+      const auto address = ParseAddress(text);
+      return path.host_addresses().Contains(address->address, address->family);
+    };
+    EXPECT_TRUE(knows("192.0.2.1"));
+    const auto run = [&](const char* command) {
+      EXPECT_TRUE(Shell(command)) << command;
+      updates.Apply((*network)->TakeChanges().addresses);
+    };
+    run("ip addr add 10.9.9.1 peer 10.9.9.2 dev d0; ip addr add 10.9.9.1/16 dev d0;"
+        "ip addr add 2001:db8::1/64 dev d0 nodad; ip addr add 2001:db8::5 peer 2001:db8::6 dev d0 "
+        "nodad");
+    for (const char* own : {"10.9.9.1", "2001:db8::1", "2001:db8::5"})
+      EXPECT_TRUE(knows(own)) << own;
+    EXPECT_FALSE(knows("10.9.9.2"));
+    run("ip addr del 10.9.9.1 peer 10.9.9.2 dev d0; ip addr change 2001:db8::1/64 dev d0 "
+        "preferred_lft 0");
+    EXPECT_TRUE(knows("10.9.9.1")) << "it has it with another prefix";
+    EXPECT_TRUE(knows("2001:db8::1"));
+    run("ip addr del 10.9.9.1/16 dev d0; ip addr del 2001:db8::1/64 dev d0");
+    EXPECT_FALSE(knows("10.9.9.1"));
+    EXPECT_FALSE(knows("2001:db8::1"));
+    run("ip link del d0");  // with all that it has
+    EXPECT_FALSE(knows("192.0.2.1"));
+    EXPECT_FALSE(knows("2001:db8::5"));
+    while (path.quiescence.Collect() != 0) continue;
   });
   if (!made) GTEST_SKIP() << "no network namespaces here";
 }

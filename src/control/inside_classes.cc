@@ -145,10 +145,12 @@ void InsideControl::ReadCuts() {
        {"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8"}) {
     cuts_.push_back(*ParsePrefix(text));
   }
-  for (const ParsedAddress& own : parts_.network->LocalAddresses()) {
-    cuts_.push_back({.address = own.address,
-                     .family = own.family,
-                     .bits = static_cast<uint8_t>(AddressBits(own.family))});
+  const auto addresses = parts_.network->Addresses();
+  if (!addresses) network_changed_ = true;  // the next refresh asks again
+  for (const HostAddress& own : addresses.value_or(std::vector<HostAddress>{})) {
+    cuts_.push_back({.address = own.at.address,
+                     .family = own.at.family,
+                     .bits = static_cast<uint8_t>(AddressBits(own.at.family))});
   }
   keys_ = parts_.links->Forwarding();
   too_many_routes_ = keys_.destinations.size() >= HostLinks::kMostRoutes;

@@ -147,7 +147,7 @@ void InsideControl::RefreshAddresses() {
 
 void InsideControl::OnNetworkEvents() {
   const NetworkChanges changes = parts_.network->TakeChanges();
-  if (changes.routes || changes.addresses || changes.lost) {
+  if (changes.routes || !changes.addresses.empty() || changes.lost) {
     network_changed_ = true;
     Look();
   }

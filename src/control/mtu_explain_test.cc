@@ -142,6 +142,7 @@ class MtuRouteTest : public test::SasFixture {
     return explain.Explain({.dst = test::Addr("10.2.0.1"), .src = {}});
   }
   std::optional<EgressRoute> route_;
+  std::vector<ParsedAddress> local_addresses_;
 };
 
 TEST_F(MtuRouteTest, RouteDecidesTheDeviceAndTheSource) {

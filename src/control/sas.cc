@@ -32,6 +32,7 @@ std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
 // --- Requests ---
 
 Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
+  parts_.addresses->CatchUp();  // checks and placement need them
   CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
   CYGNET_RETURN_IF_ERROR(CheckTunnel(spec));
   if (path_.sad.FindWithAnyMark(SaIdOf(spec)) != nullptr) return MakeError(Errc::kExists);
@@ -42,6 +43,7 @@ Status Sas::Add(SaSpec spec, const RequestOrigin& origin) {
 }
 
 Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
+  parts_.addresses->CatchUp();  // checks and placement need them
   CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
   CYGNET_RETURN_IF_ERROR(CheckTunnel(spec));
   const SaId id = SaIdOf(spec);
@@ -179,7 +181,6 @@ Status Sas::Place(const std::shared_ptr<Sa>& sa, Source source) {
 // Removes the larval state that it fills in or answers only after the new SA exists: a refused
 // client may retry, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
-  parts_.addresses->ReadNow();  // placement needs them
   const auto made = Make(Completed(std::move(spec)), RandomWord());
   if (!made) return made.error();
   const std::shared_ptr<Sa>& sa = *made;
@@ -192,6 +193,7 @@ Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>&
 }
 
 Status Sas::Restore(RestoredSa from) {
+  parts_.addresses->CatchUp();
   CYGNET_RETURN_IF_ERROR(CheckSelector(from.spec));
   if (path_.sad.FindWithAnyMark(SaIdOf(from.spec)) != nullptr)
     return MakeError(Errc::kExists, "it exists");
@@ -199,7 +201,6 @@ Status Sas::Restore(RestoredSa from) {
     parts_.larval->Restore(std::move(from.spec));
     return {};
   }
-  parts_.addresses->ReadNow();
   const auto made = Make(Completed(std::move(from.spec)), from.iv_mask);
   if (!made) return made.error();
   const std::shared_ptr<Sa>& sa = *made;

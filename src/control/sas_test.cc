@@ -63,8 +63,9 @@ TEST_F(SasTest, RefusedSaLeavesTheLarvalStateForAnotherTry) {
 }
 
 TEST_F(SasTest, AddingReadsChangedAddressesFirst) {
-  local_addresses_ = {test::Addr("192.0.2.1")};
-  addresses_.OnChange();
+  host_addresses_ = {
+      {.at = test::Addr("192.0.2.1"), .ifindex = kNic0, .prefix_bits = 24, .peer = {}}};
+  addresses_.OnLost();
   ASSERT_NE(Add({}), nullptr);
   EXPECT_EQ(path_.host_addresses().all().size(), 1u);
 }

@@ -51,8 +51,8 @@ class SasFixture : public testing::Test {
   Announcer announcer_{&recorder_, nullptr};
   OwnDevices own_devices_{{kNic0}, {}, &clock_};
   TunnelControl tunnels_{{.path = &path_}};
-  std::vector<ParsedAddress> local_addresses_;
-  AddressUpdates addresses_{&path_, &clock_, [this] { return local_addresses_; }};
+  std::vector<HostAddress> host_addresses_;
+  AddressUpdates addresses_{&path_, &clock_, {.read = [this] { return host_addresses_; }}};
   Placement placement_{{.path = &path_,
                         .clock = &clock_,
                         .engines = &engines_,
