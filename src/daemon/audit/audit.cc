@@ -51,7 +51,7 @@ Audit::Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, 
 Audit::~Audit() {
   constexpr int kTries = 50;
   for (int i = 0; i < kTries && Owes(); ++i) {
-    Flush();
+    for (Sink& row : sinks_) Send(&row);
     if (Owes()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   if (Owes()) {
@@ -161,7 +161,7 @@ void Audit::Command(const std::string& text, uint32_t uid, int32_t pid) {
 }
 
 void Audit::SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks) {
-  Flush();
+  for (Sink& row : sinks_) Send(&row);
   if (waiting() > 0) {
     Log(LogLevel::kError, fmt::format("audit: {} records could not be written", waiting()));
   }
@@ -173,13 +173,15 @@ void Audit::Client(const ClientRecord& done, const PeerId& peer) {
   const AuditKind kind = done.act == ClientAct::kPolicy       ? AuditKind::kPolicy
                          : done.act == ClientAct::kProtection ? AuditKind::kProtection
                                                               : AuditKind::kKeysShown;
+  if (!Admits(kind)) return;
+  std::string text = done.text();
   AuditRecord record =
-      Record(kind, fmt::format("client (uid {}, pid {}): {}", peer.uid, peer.pid, done.text));
+      Record(kind, fmt::format("client (uid {}, pid {}): {}", peer.uid, peer.pid, text));
   record.warning = kind != AuditKind::kPolicy;
-  record.fields = {{"CYGNET_REQUEST", done.text},
+  record.fields = {{"CYGNET_REQUEST", std::move(text)},
                    {"CYGNET_PEER_UID", std::to_string(peer.uid)},
                    {"CYGNET_PEER_PID", std::to_string(peer.pid)}};
-  Submit(std::move(record));
+  Write(std::move(record));
 }
 
 void Audit::Protection(const std::string& text) {
@@ -223,7 +225,7 @@ uint64_t Audit::lost() const {
 }
 
 void Audit::Tick() {
-  Flush();
+  for (Sink& row : sinks_) Send(&row);
   for (std::size_t i = 0; i < buckets_.size(); ++i) NotifySuppressed(static_cast<AuditKind>(i));
 }
 
@@ -300,8 +302,12 @@ bool Audit::Owes() const {
                      [](const Sink& row) { return row.worked && !row.waiting.empty(); });
 }
 
+// Each turn of the loop: a queue that was full for a moment. A sink that fails otherwise (there is
+// no journal) is tried by Tick, because each try makes the record's bytes anew.
 void Audit::Flush() {
-  for (Sink& row : sinks_) Send(&row);
+  for (Sink& row : sinks_) {
+    if (!row.failed) Send(&row);
+  }
 }
 
 void Audit::Send(Sink* row) {

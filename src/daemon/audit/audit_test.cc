@@ -163,6 +163,8 @@ TEST_F(AuditTest, FailureIsLoggedOnce) {
   EXPECT_EQ(audit_->waiting(), 2u);
   broken_ = false;
   audit_->Flush();
+  EXPECT_EQ(records_.size(), 0u) << "each turn of the loop would be too often";
+  audit_->Tick();
   EXPECT_EQ(records_.size(), 2u) << "they were late, not lost";
   EXPECT_EQ(audit_->waiting() + audit_->lost(), 0u);
   EXPECT_EQ(g_logged, 1);
@@ -205,9 +207,10 @@ TEST_F(AuditTest, WhereNobodyEverListenedNothingIsLost) {
 }
 
 TEST_F(AuditTest, ClientsAndWhatTheyDid) {
-  audit_->Client({ClientAct::kPolicy, "policy add dir out"}, {.uid = 7, .pid = 8});
-  audit_->Client({ClientAct::kProtection, "policy flush"}, {.uid = 7, .pid = 8});
-  audit_->Client({ClientAct::kKeys, "state list, with all keys"}, {.uid = 7, .pid = 8});
+  audit_->Client({ClientAct::kPolicy, [] { return "policy add dir out"; }}, {.uid = 7, .pid = 8});
+  audit_->Client({ClientAct::kProtection, [] { return "policy flush"; }}, {.uid = 7, .pid = 8});
+  audit_->Client({ClientAct::kKeys, [] { return "state list, with all keys"; }},
+                 {.uid = 7, .pid = 8});
   audit_->Protection("the restart file is incomplete");
   ASSERT_EQ(records_.size(), 4u);
   EXPECT_EQ(records_[0].message, "client (uid 7, pid 8): policy add dir out");
@@ -225,9 +228,21 @@ TEST_F(AuditTest, PoliciesHaveALimitOfTheirOwn) {
   std::vector<std::unique_ptr<AuditSink>> sinks;
   sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
   Audit audit(std::move(sinks), &clock_);
-  for (int i = 0; i < 1000; ++i) audit.Client({ClientAct::kPolicy, "policy add"}, {});
+  for (int i = 0; i < 1000; ++i)
+    audit.Client({ClientAct::kPolicy, [] { return "policy add"; }}, {});
   EXPECT_EQ(records_.size(), 1000u);
   EXPECT_EQ(audit.suppressed(), 0u);
+}
+
+TEST_F(AuditTest, AClientsRecordAboveTheLimitIsNotMade) {
+  std::vector<std::unique_ptr<AuditSink>> sinks;
+  sinks.push_back(std::make_unique<MemorySink>(&records_, &broken_));
+  Audit audit(std::move(sinks), &clock_, {.policies_burst = 3});
+  int made = 0;
+  const ClientRecord record{ClientAct::kPolicy, [&made] { return std::to_string(++made); }};
+  for (int i = 0; i < 10; ++i) audit.Client(record, {});
+  EXPECT_EQ(made, 3);
+  EXPECT_EQ(audit.suppressed(), 7u);
 }
 
 TEST(LinuxAuditTextTest, OthersWordsAreNoFields) {

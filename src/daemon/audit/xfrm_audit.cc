@@ -53,36 +53,44 @@ std::string IdText(const PolicyId& id) {
                        : fmt::format("dir {} {}", Name(id.direction), ToString(id.selector));
 }
 
-std::optional<ClientRecord> PolicyChange(const xfrm::Request& request, std::string_view verb) {
+// REQUIRES: the request was executed, so that it can be decoded. Likewise below.
+std::string PolicyChange(const xfrm::Request& request, std::string_view verb) {
   const auto policy = xfrm::DecodePolicy(request);
-  if (!policy) return std::nullopt;
-  return ClientRecord{ClientAct::kPolicy, fmt::format("policy {} {}", verb, PolicyText(*policy))};
+  return policy ? fmt::format("policy {} {}", verb, PolicyText(*policy)) : std::string();
 }
 
-std::optional<ClientRecord> Removal(const xfrm::Request& request) {
+std::string Removal(const xfrm::Request& request) {
   const auto id = xfrm::DecodePolicyId(request);
-  if (!id) return std::nullopt;
-  return ClientRecord{ClientAct::kPolicy, "policy delete " + IdText(*id)};
+  return id ? "policy delete " + IdText(*id) : std::string();
 }
 
-std::optional<ClientRecord> Expiry(const xfrm::Request& request) {
+std::string Expiry(const xfrm::Request& request) {
   const auto expire = xfrm::DecodePolicyExpire(request);
-  if (!expire || !expire->hard) return std::nullopt;
-  return ClientRecord{ClientAct::kPolicy, "policy expire " + IdText(expire->id)};
+  return expire ? "policy expire " + IdText(expire->id) : std::string();
 }
 
-ClientRecord Defaults(const xfrm::Request& request) {
+bool IsHardExpiry(const xfrm::Request& request) {
+  const auto expire = xfrm::DecodePolicyExpire(request);
+  return expire && expire->hard;
+}
+
+std::string PolicyFlush(const xfrm::Request& request) {
+  const auto type = xfrm::DecodeFlushPolicy(request);
+  return type && *type == PolicyType::kSub ? "policy flush ptype sub" : "policy flush";
+}
+
+std::string Defaults(const xfrm::Request& request) {
   const auto actions = xfrm::DecodeDefaults(request);
   std::string text = "policy setdefault";
   for (std::size_t d = 0; d < actions.size(); ++d) {
     if (actions[d]) text += fmt::format(" {} {}", kDirections[d], Name(*actions[d]));
   }
-  return {ClientAct::kProtection, std::move(text)};
+  return text;
 }
 
-std::optional<ClientRecord> Moved(const xfrm::Request& request) {
+std::string Moved(const xfrm::Request& request) {
   const auto migration = xfrm::DecodeMigrate(request);
-  if (!migration) return std::nullopt;
+  if (!migration) return {};
   std::string text =
       fmt::format("migrate dir {} {}", Name(migration->direction), ToString(migration->selector));
   for (const MigrateEntry& entry : migration->entries) {
@@ -91,19 +99,30 @@ std::optional<ClientRecord> Moved(const xfrm::Request& request) {
                         ToString(entry.new_saddr, entry.new_family),
                         ToString(entry.new_daddr, entry.new_family));
   }
-  return ClientRecord{ClientAct::kProtection, std::move(text)};
+  return text;
 }
 
-std::optional<ClientRecord> MovedOne(const xfrm::Request& request) {
+std::string MovedOne(const xfrm::Request& request) {
   const auto migration = xfrm::DecodeMigrateState(request);
-  if (!migration) return std::nullopt;
+  if (!migration) return {};
   const SaId& id = migration->id;
-  return ClientRecord{ClientAct::kProtection,
-                      fmt::format("migrate state dst {} spi 0x{:08x} proto {} to {} > {} reqid {}",
-                                  ToString(id.daddr, id.family), id.spi.value, id.proto,
-                                  ToString(migration->new_saddr, migration->new_family),
-                                  ToString(migration->new_daddr, migration->new_family),
-                                  migration->new_reqid.value)};
+  return fmt::format("migrate state dst {} spi 0x{:08x} proto {} to {} > {} reqid {}",
+                     ToString(id.daddr, id.family), id.spi.value, id.proto,
+                     ToString(migration->new_saddr, migration->new_family),
+                     ToString(migration->new_daddr, migration->new_family),
+                     migration->new_reqid.value);
+}
+
+std::string KeysOf(const xfrm::Request& request) {
+  const auto id = xfrm::DecodeSaId(request);
+  if (!id) return {};
+  return fmt::format("state get dst {} spi 0x{:08x} proto {}, with its keys",
+                     ToString(id->daddr, id->family), id->spi.value, id->proto);
+}
+
+template <typename Text>
+std::optional<ClientRecord> Record(ClientAct act, const xfrm::Request& request, Text text) {
+  return ClientRecord{act, [&request, text] { return text(request); }};
 }
 
 }  // namespace
@@ -118,42 +137,39 @@ PeerId PeerOf(int fd) {
 std::optional<ClientRecord> RecordOf(const xfrm::Request& request) {
   switch (request.type) {
     case xfrm::RequestType::kNewPolicy:
-      return PolicyChange(request, "add");
+      return Record(ClientAct::kPolicy, request,
+                    [](const xfrm::Request& r) { return PolicyChange(r, "add"); });
     case xfrm::RequestType::kUpdPolicy:
-      return PolicyChange(request, "update");
+      return Record(ClientAct::kPolicy, request,
+                    [](const xfrm::Request& r) { return PolicyChange(r, "update"); });
     case xfrm::RequestType::kDelPolicy:
-      return Removal(request);
+      return Record(ClientAct::kPolicy, request, Removal);
     case xfrm::RequestType::kPolExpire:
-      return Expiry(request);
-    case xfrm::RequestType::kFlushPolicy: {
-      const auto type = xfrm::DecodeFlushPolicy(request);
-      const bool sub = type && *type == PolicyType::kSub;
-      return ClientRecord{ClientAct::kProtection, sub ? "policy flush ptype sub" : "policy flush"};
-    }
+      if (!IsHardExpiry(request)) return std::nullopt;
+      return Record(ClientAct::kPolicy, request, Expiry);
+    case xfrm::RequestType::kFlushPolicy:
+      return Record(ClientAct::kProtection, request, PolicyFlush);
     case xfrm::RequestType::kFlushSa:
-      return ClientRecord{ClientAct::kProtection,
-                          fmt::format("state flush proto {}", xfrm::DecodeFlushSa(request))};
+      return Record(ClientAct::kProtection, request, [](const xfrm::Request& r) {
+        return fmt::format("state flush proto {}", xfrm::DecodeFlushSa(r));
+      });
     case xfrm::RequestType::kSetDefault:
-      return Defaults(request);
+      return Record(ClientAct::kProtection, request, Defaults);
     case xfrm::RequestType::kMigrate:
-      return Moved(request);
+      return Record(ClientAct::kProtection, request, Moved);
     case xfrm::RequestType::kMigrateState:
-      return MovedOne(request);
-    case xfrm::RequestType::kGetSa: {
-      const auto id = xfrm::DecodeSaId(request);
-      if (!id) return std::nullopt;
-      return ClientRecord{ClientAct::kKeys,
-                          fmt::format("state get dst {} spi 0x{:08x} proto {}, with its keys",
-                                      ToString(id->daddr, id->family), id->spi.value, id->proto)};
-    }
+      return Record(ClientAct::kProtection, request, MovedOne);
+    case xfrm::RequestType::kGetSa:
+      return Record(ClientAct::kKeys, request, KeysOf);
     default:
       return std::nullopt;
   }
 }
 
 ClientRecord RecordOf(const SocketPolicyChange& change) {
-  if (!change.spec) return {ClientAct::kPolicy, "policies of a socket deleted"};
-  return {ClientAct::kPolicy, "policy of a socket: " + PolicyText(*change.spec)};
+  std::string text = change.spec ? "policy of a socket: " + PolicyText(*change.spec)
+                                 : "policies of a socket deleted";
+  return {ClientAct::kPolicy, [text = std::move(text)] { return text; }};
 }
 
 }  // namespace cygnet

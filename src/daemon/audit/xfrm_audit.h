@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -25,12 +26,14 @@ enum class ClientAct : uint8_t {
   kKeys,        // keys were shown
 };
 
+// What a client did. The text takes longer to make than many a request to execute, so it is made
+// only if the audit has room for it.
 struct ClientRecord {
   ClientAct act = ClientAct::kPolicy;
-  std::string text{};
+  std::function<std::string()> text{};
 };
 
-// nullopt: an audit does not record this request.
+// nullopt: an audit does not record this request. The record is valid as long as its argument.
 std::optional<ClientRecord> RecordOf(const xfrm::Request& request);
 ClientRecord RecordOf(const SocketPolicyChange& change);
 

@@ -25,7 +25,7 @@ std::string Said(const netlink::Buffer& bytes) {
   const auto request = xfrm::ParseRequest(*message, ack);
   if (!request) return "not a request";
   const auto record = RecordOf(*request);
-  return record ? record->text : "";
+  return record ? record->text() : "";
 }
 
 PolicySpec SomePolicy() {
@@ -57,7 +57,7 @@ TEST(XfrmAudit, FlushesAreTold) {
 TEST(XfrmAudit, SocketPoliciesAreTold) {
   SocketPolicyChange change;
   change.spec = SomePolicy();
-  EXPECT_THAT(RecordOf(change).text, HasSubstr("policy of a socket: dir out"));
+  EXPECT_THAT(RecordOf(change).text(), HasSubstr("policy of a socket: dir out"));
   change.spec.reset();
   EXPECT_EQ(RecordOf(change).act, ClientAct::kPolicy);
 }

@@ -23,13 +23,12 @@ std::string InterfaceOf(const LinkRequest& request) {
   return request.ifindex != 0 ? fmt::format("number {}", request.ifindex) : "without a name";
 }
 
-ClientRecord RecordOf(const LinkRequest& request) {
+std::string TextOf(const LinkRequest& request) {
   if (request.act == LinkAct::kDelete) {
-    return {ClientAct::kProtection, "tunnel interface " + InterfaceOf(request) + " deleted"};
+    return "tunnel interface " + InterfaceOf(request) + " deleted";
   }
-  return {ClientAct::kProtection,
-          fmt::format("tunnel interface {} {}, if_id {}", InterfaceOf(request),
-                      request.create ? "added" : "changed", request.if_id.value_or(0))};
+  return fmt::format("tunnel interface {} {}, if_id {}", InterfaceOf(request),
+                     request.create ? "added" : "changed", request.if_id.value_or(0));
 }
 
 }  // namespace
@@ -42,7 +41,7 @@ Result<XfrmRequests::Answer> XfrmRequests::ChangeLink(const netlink::MessageView
   CYGNET_RETURN_IF_ERROR(request->act == LinkAct::kDelete
                              ? links_->DeleteLink(*request)
                              : links_->NewLink(*request, ProgramOf(client.peer())));
-  Notify(client, RecordOf(*request));
+  Notify(client, {ClientAct::kProtection, [&request] { return TextOf(*request); }});
   return Answer::kAck;
 }
 

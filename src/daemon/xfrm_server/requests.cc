@@ -145,7 +145,7 @@ void XfrmRequests::DumpSas(const netlink::MessageView& message, XfrmConnection* 
   if (!attributes) return fail(attributes.error(), std::move(ack));
   const auto filter = xfrm::DecodeSaDumpFilter(*attributes);
   if (!filter) return fail(filter.error(), std::move(ack));
-  Notify(*client, {ClientAct::kKeys, "state list, with all keys"});
+  Notify(*client, {ClientAct::kKeys, [] { return "state list, with all keys"; }});
   client->StartDump(MakeSaDump(control_, *filter, {to, client->ack_options()}, std::move(ack)));
 }
 

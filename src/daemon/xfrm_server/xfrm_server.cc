@@ -146,7 +146,8 @@ void XfrmServer::Execute(std::span<const uint8_t> datagram, XfrmConnection* clie
   if (rebound) CountAcquireListeners();
   // Notifications of new SAs contain their keys.
   if (observer_ && !heard_keys && client->Listens(xfrm::EventGroup::kSa)) {
-    observer_({ClientAct::kKeys, "listens for new SAs, with their keys"}, client->peer());
+    observer_({ClientAct::kKeys, [] { return "listens for new SAs, with their keys"; }},
+              client->peer());
   }
 }
 
