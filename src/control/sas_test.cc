@@ -64,7 +64,7 @@ TEST_F(SasTest, RefusedSaLeavesTheLarvalStateForAnotherTry) {
 
 TEST_F(SasTest, AddingReadsChangedAddressesFirst) {
   host_addresses_ = {
-      {.at = test::Addr("192.0.2.1"), .ifindex = kNic0, .prefix_bits = 24, .peer = {}}};
+      {.at = test::Addr("192.0.2.1"), .ifindex = test::kNic0, .prefix_bits = 24, .peer = {}}};
   addresses_.OnLost();
   ASSERT_NE(Add({}), nullptr);
   EXPECT_EQ(path_.host_addresses().all().size(), 1u);
