@@ -167,6 +167,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
     return policies_.Flush(type, origin);
   }
   std::vector<PolicyView> ListPolicies() const override { return policies_.List(); }
+  std::vector<std::shared_ptr<const Policy>> PoliciesInForce() const override {
+    const auto all = path_.spd.List();
+    return {all.begin(), all.end()};
+  }
   SpdInfo GetSpdInfo() const override {
     return {.count = path_.spd.Counts(), .of_sockets = socket_policies_.Counts()};
   }

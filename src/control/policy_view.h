@@ -7,12 +7,7 @@
 namespace cygnet {
 
 inline PolicyView ViewOf(const Policy& policy) {
-  return {.spec = policy.spec,
-          .usage = {.bytes = 0,
-                    .packets = 0,
-                    .add_time = policy.add_time,
-                    .use_time = policy.use_time.load(std::memory_order_relaxed)},
-          .place = policy.place};
+  return {.spec = policy.spec, .usage = UsageOf(policy), .place = policy.place};
 }
 
 }  // namespace cygnet

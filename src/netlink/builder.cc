@@ -3,6 +3,7 @@
 #include <linux/netlink.h>
 
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "netlink/attribute.h"
@@ -10,8 +11,10 @@
 
 namespace cygnet::netlink {
 
-MessageBuilder::MessageBuilder(const MessageHeader& header) {
-  bytes_.reserve(1024);  // enough for most messages; reallocation would copy keys
+MessageBuilder::MessageBuilder(const MessageHeader& header, Buffer behind)
+    : begin_(behind.size()), bytes_(std::move(behind)) {
+  // Enough for most messages; reallocation would copy keys.
+  if (bytes_.capacity() == 0) bytes_.reserve(1024);
   nlmsghdr raw{};
   raw.nlmsg_type = header.type;
   raw.nlmsg_flags = header.flags;
@@ -25,16 +28,24 @@ void MessageBuilder::PutBytes(std::span<const uint8_t> bytes) {
   bytes_.resize(Align(bytes_.size()), 0);
 }
 
-void MessageBuilder::AttributeBytes(uint16_t type, std::span<const uint8_t> payload) {
-  CYGNET_CHECK(payload.size() <= UINT16_MAX - kAttributeHeaderSize);
-  const nlattr header{static_cast<uint16_t>(payload.size() + kAttributeHeaderSize), type};
+void MessageBuilder::AttributeBytes(uint16_t type, std::span<const uint8_t> payload,
+                                    std::span<const uint8_t> second) {
+  const std::size_t size = payload.size() + second.size();
+  CYGNET_CHECK(size <= UINT16_MAX - kAttributeHeaderSize);
+  CYGNET_CHECK(second.empty() || Align(payload.size()) == payload.size());
+  const nlattr header{static_cast<uint16_t>(size + kAttributeHeaderSize), type};
   Put(header);
   PutBytes(payload);
+  PutBytes(second);
 }
 
 std::size_t MessageBuilder::BeginNest(uint16_t type) {
+  return BeginList(static_cast<uint16_t>(type | NLA_F_NESTED));
+}
+
+std::size_t MessageBuilder::BeginList(uint16_t type) {
   const std::size_t at = bytes_.size();
-  Put(nlattr{0, static_cast<uint16_t>(type | NLA_F_NESTED)});
+  Put(nlattr{0, type});
   return at;
 }
 
@@ -45,8 +56,8 @@ void MessageBuilder::EndNest(std::size_t nest) {
 }
 
 Buffer MessageBuilder::Finish() && {
-  const auto length = static_cast<uint32_t>(bytes_.size());
-  std::memcpy(bytes_.data(), &length, sizeof(length));
+  const auto length = static_cast<uint32_t>(bytes_.size() - begin_);
+  std::memcpy(bytes_.data() + begin_, &length, sizeof(length));
   return std::move(bytes_);
 }
 

@@ -21,7 +21,8 @@ struct MessageHeader {
 
 class MessageBuilder {
  public:
-  explicit MessageBuilder(const MessageHeader& header);
+  // `behind`: complete messages; Finish returns them with the new one behind them.
+  explicit MessageBuilder(const MessageHeader& header, Buffer behind = {});
 
   void PutBytes(std::span<const uint8_t> bytes);
   // The fixed part. Types with padding do not compile: padding would send old memory content.
@@ -29,20 +30,25 @@ class MessageBuilder {
   requires std::has_unique_object_representations_v<T>
   void Put(const T& fixed) { PutBytes(AsBytes(fixed)); }
 
-  // REQUIRES: the payload fits an attribute (16-bit length).
-  void AttributeBytes(uint16_t type, std::span<const uint8_t> payload);
+  // REQUIRES: the payload fits an attribute (16-bit length); with a second part, the first needs no
+  // padding.
+  void AttributeBytes(uint16_t type, std::span<const uint8_t> payload,
+                      std::span<const uint8_t> second = {});
   template <typename T>
   requires std::has_unique_object_representations_v<T>
   void Attribute(uint16_t type, const T& payload) { AttributeBytes(type, AsBytes(payload)); }
 
-  // Attributes between Begin and End become the payload of an attribute of this `type`.
+  // What is put between Begin and End becomes the payload of an attribute of this `type`:
+  // attributes, or for a list structures.
   std::size_t BeginNest(uint16_t type);
+  std::size_t BeginList(uint16_t type);
   void EndNest(std::size_t nest);
 
   // The message, with its length set.
   Buffer Finish() &&;
 
  private:
+  const std::size_t begin_;  // of the message
   Buffer bytes_;
 };
 

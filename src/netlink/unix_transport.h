@@ -11,8 +11,9 @@
 // Shim → daemon, as netlink messages of reserved types that no XFRM message has:
 //   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the
 //              first request, after a reconnect, and whenever groups change. Never answered.
-//   kOption    payload OptionPayload: a SOL_NETLINK option was set. Never answered.
-//   kSocketPolicy  payload SocketPolicyPayload, then the value of setsockopt(IP_XFRM_POLICY):
+//   kOption    payload OptionPayload: a SOL_NETLINK option was set, or kReceiveRoom. Never
+//   answered. kSocketPolicy  payload SocketPolicyPayload, then the value of
+//   setsockopt(IP_XFRM_POLICY):
 //              struct xfrm_userpolicy_info and templates; without a value both directions are
 //              cleared. On a connection of its own. Answered like a request.
 //   kLink      payload: the client's RTM_NEWLINK or RTM_DELLINK, whole, about a tunnel interface.
@@ -40,9 +41,16 @@ struct BindPayload {
   uint32_t groups;  // bit n-1 = group n
 };
 struct OptionPayload {
-  int32_t option;  // NETLINK_EXT_ACK, NETLINK_CAP_ACK, …
+  int32_t option;  // NETLINK_EXT_ACK, NETLINK_CAP_ACK, … or kReceiveRoom
   int32_t value;
 };
+// The largest buffer in bytes with which the client has received. As in the kernel, the datagrams
+// of a dump become that long, up to kMostDumpBytes.
+inline constexpr int32_t kReceiveRoom = 0x10000;
+// In the kernel an skb of 32 KiB, less what it needs itself.
+inline constexpr int32_t kMostDumpBytes = 32'768 - 384;
+// Before the client has received: about a page less overhead, as in the kernel.
+inline constexpr int32_t kFirstDumpBytes = 3584;
 struct SocketPolicyPayload {
   uint64_t cookie;    // SO_COOKIE
   uint16_t family;    // SO_DOMAIN

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "policy/policy.h"
+#include "policy/policy_state.h"
 #include "policy/socket_policies.h"
 #include "requests/control_event.h"
 #include "sa/sa.h"
@@ -26,6 +27,13 @@ struct PolicyView {
   LifetimeUsage usage;  // add_time, use_time
   uint64_t place = 0;   // order among policies of equal priority: the lowest is checked first
 };
+
+inline LifetimeUsage UsageOf(const Policy& policy) {
+  return {.bytes = 0,
+          .packets = 0,
+          .add_time = policy.add_time,
+          .use_time = policy.use_time.load(std::memory_order_relaxed)};
+}
 
 struct SpiRequest {
   SaSpec spec;  // addresses, proto, mode, reqid, acquire_seq, mark, direction; spi unused
@@ -111,6 +119,8 @@ class XfrmControl {
   virtual Result<bool> FlushPolicies(PolicyType type, const RequestOrigin& origin) = 0;
   // Newest first, in any order of directions and types.
   virtual std::vector<PolicyView> ListPolicies() const = 0;
+  // The same policies themselves, in the same order; they stay as they are when they leave the SPD.
+  virtual std::vector<std::shared_ptr<const Policy>> PoliciesInForce() const = 0;
   virtual SpdInfo GetSpdInfo() const = 0;
   // setsockopt IP_XFRM_POLICY, IPV6_XFRM_POLICY. As in the kernel, listeners are not notified.
   virtual Status ChangeSocketPolicy(SocketPolicyChange change) = 0;

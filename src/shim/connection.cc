@@ -115,6 +115,11 @@ bool SendState(const XfrmSocket& socket, int fd) {
       return false;
     }
   }
+  const transport::OptionPayload room{.option = transport::kReceiveRoom,
+                                      .value = socket.state.told_room.load()};
+  if (room.value != 0 && !SendControl(fd, transport::kOption, room)) {
+    return false;
+  }
   const transport::BindPayload bind = BindPayloadOf(socket);
   return (bind.port_id == 0 && bind.groups == 0) || SendControl(fd, transport::kBind, bind);
 }
@@ -138,6 +143,19 @@ void AnnounceOption(XfrmSocket& socket, int fd, int option, int value) {
   const transport::OptionPayload payload{.option = option, .value = value};
   if (!SendControl(fd, transport::kOption, payload) || !WaitConsumed(fd)) {
     Recover(socket, generation, Loss::kReset, Caller::kSend);
+  }
+}
+
+// Not in lock-step: whatever size the daemon has heard of, the dump is right.
+void AnnounceRoom(XfrmSocket& socket, int fd, size_t bytes) {
+  constexpr size_t kMost = transport::kMostDumpBytes;
+  const auto room = static_cast<int32_t>(bytes < kMost ? bytes : kMost);
+  if (room <= socket.state.told_room.load()) {
+    return;
+  }
+  const transport::OptionPayload payload{.option = transport::kReceiveRoom, .value = room};
+  if (SendControl(fd, transport::kOption, payload)) {
+    socket.state.told_room.store(room);
   }
 }
 

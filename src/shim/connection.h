@@ -35,6 +35,9 @@ void EnsureBound(XfrmSocket& socket, int fd);
 // with this message.
 void Announce(XfrmSocket& socket, int fd);
 void AnnounceOption(XfrmSocket& socket, int fd, int option, int value);
+// Tells the daemon that the client receives into so many bytes, if it has not heard of as many: it
+// makes the datagrams of a dump that long.
+void AnnounceRoom(XfrmSocket& socket, int fd, size_t bytes);
 
 // Lock-step: returns when the daemon has consumed all that was sent. False: it ended before.
 bool WaitConsumed(int fd);

@@ -158,6 +158,9 @@ ssize_t Receive(XfrmSocket& socket, int fd, msghdr& message, int flags) {
     }
     const uint32_t generation = socket.state.generation.load();
     const bool connected = socket.state.connected.load();
+    if (connected && socket.state.dump_open.load()) {
+      AnnounceRoom(socket, fd, Capacity(message));
+    }
     msghdr attempt = message;
     attempt.msg_name = nullptr;
     attempt.msg_namelen = 0;

@@ -55,6 +55,7 @@ struct SocketState {
   std::atomic<int> send_buffer_bytes{0};  // SO_SNDBUF; 0: never set
   std::atomic<int64_t> receive_timeout_us{0};
   std::atomic<bool> dump_open{false};     // a dump was requested and has not ended
+  std::atomic<int32_t> told_room{0};      // transport::kReceiveRoom, as the daemon knows it
   std::atomic<bool> loss_pending{false};  // the next receive call returns ENOBUFS
 
   // Each connection under the descriptor has a number. A failed call passes the number of the

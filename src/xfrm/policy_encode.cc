@@ -51,13 +51,11 @@ void PutPolicyType(MessageBuilder& builder, PolicyType type) {
 
 void PutPolicyAttributes(MessageBuilder& builder, const PolicySpec& policy) {
   if (!policy.templates.empty()) {
-    netlink::Buffer templates;
+    const std::size_t list = builder.BeginList(XFRMA_TMPL);
     for (const Template& policy_template : policy.templates) {
-      const auto wire = EncodeTemplate(policy_template);
-      const auto bytes = wire.bytes();
-      templates.insert(templates.end(), bytes.begin(), bytes.end());
+      builder.PutBytes(EncodeTemplate(policy_template).bytes());
     }
-    builder.AttributeBytes(XFRMA_TMPL, templates);
+    builder.EndNest(list);
   }
   PutPolicyType(builder, policy.type);
   PutMark(builder, {.value = policy.mark_value, .mask = policy.mark_mask});
@@ -66,11 +64,12 @@ void PutPolicyAttributes(MessageBuilder& builder, const PolicySpec& policy) {
 }
 
 netlink::Buffer EncodePolicy(const PolicySpec& policy, const LifetimeUsage& usage, ReplyTo to,
-                             DumpPart part) {
+                             DumpPart part, netlink::Buffer behind) {
   MessageBuilder builder({.type = XFRM_MSG_NEWPOLICY,
                           .flags = part == DumpPart::kYes ? uint16_t{NLM_F_MULTI} : uint16_t{0},
                           .seq = to.seq,
-                          .pid = to.pid});
+                          .pid = to.pid},
+                         std::move(behind));
   Zeroed<xfrm_userpolicy_info> info;
   FillPolicyInfo(policy, usage, *info);
   builder.PutBytes(info.bytes());

@@ -29,8 +29,8 @@ Result<ExpirePolicy> DecodePolicyExpire(const Request& request);
 // FLUSHPOLICY.
 Result<PolicyType> DecodeFlushPolicy(const Request& request);
 
-// NEWPOLICY as an answer.
+// NEWPOLICY as an answer. `behind`: messages that come before it in the same datagram.
 netlink::Buffer EncodePolicy(const PolicySpec& policy, const LifetimeUsage& usage, ReplyTo to,
-                             DumpPart part);
+                             DumpPart part, netlink::Buffer behind = {});
 
 }  // namespace cygnet::xfrm

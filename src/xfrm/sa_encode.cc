@@ -25,12 +25,7 @@ T StartAlgorithm(const SaAlgorithm& algorithm) {
 
 template <typename T>
 void PutAlgorithm(MessageBuilder& builder, uint16_t type, const T& header, const KeyMaterial& key) {
-  netlink::Buffer payload;
-  payload.reserve(sizeof(T) + key.size());
-  const auto fixed = AsBytes(header);
-  payload.insert(payload.end(), fixed.begin(), fixed.end());
-  payload.insert(payload.end(), key.bytes().begin(), key.bytes().end());
-  builder.AttributeBytes(type, payload);
+  builder.AttributeBytes(type, AsBytes(header), key.bytes());
 }
 
 void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
@@ -160,11 +155,12 @@ void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
   if (spec.nat_keepalive) builder.Attribute(kAttrNatKeepalive, *spec.nat_keepalive);
 }
 
-netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part) {
+netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part, netlink::Buffer behind) {
   MessageBuilder builder({.type = XFRM_MSG_NEWSA,
                           .flags = part == DumpPart::kYes ? uint16_t{NLM_F_MULTI} : uint16_t{0},
                           .seq = to.seq,
-                          .pid = to.pid});
+                          .pid = to.pid},
+                         std::move(behind));
   Zeroed<xfrm_usersa_info> info;
   FillSaInfo(sa, *info);
   builder.PutBytes(info.bytes());

@@ -65,7 +65,8 @@ struct SaDumpFilter {
 };
 Result<SaDumpFilter> DecodeSaDumpFilter(const netlink::AttributeTable& attributes);
 
-// NEWSA as an answer. Contains the keys: clients send them back when they move an SA.
-netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part);
+// NEWSA as an answer. Contains the keys: clients send them back when they move an SA. `behind`:
+// messages that come before it in the same datagram.
+netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part, netlink::Buffer behind = {});
 
 }  // namespace cygnet::xfrm

@@ -274,6 +274,19 @@ class FakeXfrmControl final : public XfrmControl {
     return {policies.rbegin(), policies.rend()};
   }
 
+  std::vector<std::shared_ptr<const Policy>> PoliciesInForce() const override {
+    std::vector<std::shared_ptr<const Policy>> all;
+    for (const PolicyView& view : ListPolicies()) {
+      const auto policy = std::make_shared<Policy>();
+      policy->spec = view.spec;
+      policy->place = view.place;
+      policy->add_time = view.usage.add_time;
+      policy->Touch(view.usage.use_time);
+      all.push_back(policy);
+    }
+    return all;
+  }
+
   // Only by cookie and direction: the fake does not notice that a socket ends.
   Status ChangeSocketPolicy(SocketPolicyChange change) override {
     last_socket_change = change;

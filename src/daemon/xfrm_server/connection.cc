@@ -2,6 +2,7 @@
 
 #include <linux/netlink.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
@@ -49,6 +50,10 @@ bool XfrmConnection::TakeTransportMessage(const netlink::MessageView& message) {
   if (option->option == NETLINK_EXT_ACK) ack_options_.extended = option->value != 0;
   if (option->option == NETLINK_CAP_ACK) ack_options_.capped = option->value != 0;
   if (option->option == NETLINK_NO_ENOBUFS) report_overrun_ = option->value == 0;
+  if (option->option == transport::kReceiveRoom) {
+    dump_room_ = static_cast<std::size_t>(
+        std::clamp(option->value, transport::kFirstDumpBytes, transport::kMostDumpBytes));
+  }
   return true;
 }
 
@@ -114,13 +119,13 @@ void XfrmConnection::StartDump(std::unique_ptr<XfrmDump> dump) {
   CYGNET_CHECK(!dumping());
   dump_ = std::move(dump);
   // The queue need not be empty: the first part is sent in order after the queued messages.
-  Send(dump_->Next());
+  Send(dump_->Next(dump_room_));
   if (dump_->finished()) dump_ = nullptr;
 }
 
 void XfrmConnection::ContinueDump() {
   for (int i = 0; i < kDumpPartsPerFlush && dump_ != nullptr && queue_.empty(); ++i) {
-    Send(dump_->Next());
+    Send(dump_->Next(dump_room_));
     if (broken_ || dump_->finished()) dump_ = nullptr;
   }
 }

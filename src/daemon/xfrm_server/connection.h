@@ -17,6 +17,7 @@
 #include "netlink/buffer.h"
 #include "netlink/extended_ack.h"
 #include "netlink/message.h"
+#include "netlink/unix_transport.h"
 #include "xfrm/message_type.h"
 
 namespace cygnet {
@@ -97,6 +98,7 @@ class XfrmConnection {
   Datagram last_overrun_;  // the newest overrun mark in queue_, if it is still the last entry
   uint64_t lost_ = 0;
   std::unique_ptr<XfrmDump> dump_;
+  std::size_t dump_room_ = transport::kFirstDumpBytes;
 };
 
 }  // namespace cygnet

@@ -10,10 +10,6 @@
 namespace cygnet {
 namespace {
 
-// About the size that a Linux kernel starts with (a page less overhead); charon refuses answers
-// longer than 4096 bytes.
-constexpr std::size_t kMaxPartBytes = 3584;
-
 class SaDump final : public XfrmDump {
  public:
   SaDump(const XfrmControl* control, xfrm::SaDumpFilter filter, Client client,
@@ -24,14 +20,15 @@ class SaDump final : public XfrmDump {
         sas_(control->ListSas()) {}
 
  private:
-  std::optional<netlink::Buffer> NextEntry() override {
+  bool AddEntry(netlink::Buffer* part) override {
     while (next_ < sas_.size()) {
       const std::shared_ptr<const Sa> sa = std::move(sas_[next_++]);
       const SaView view = control_->Inspect(*sa);
       if (view.state == SaState::kDead || !filter_.Matches(*view.spec)) continue;
-      return xfrm::EncodeSa(view, client().to, xfrm::DumpPart::kYes);
+      *part = xfrm::EncodeSa(view, client().to, xfrm::DumpPart::kYes, std::move(*part));
+      return true;
     }
-    return std::nullopt;
+    return false;
   }
 
   const XfrmControl* const control_;
@@ -43,35 +40,49 @@ class SaDump final : public XfrmDump {
 class PolicyDump final : public XfrmDump {
  public:
   PolicyDump(const XfrmControl& control, Client client)
-      : XfrmDump(client, {}), policies_(control.ListSocketPolicies()) {
-    std::vector<PolicyView> rest = control.ListPolicies();
-    policies_.insert(policies_.end(), std::make_move_iterator(rest.begin()),
-                     std::make_move_iterator(rest.end()));
-  }
+      : XfrmDump(client, {}),
+        of_sockets_(control.ListSocketPolicies()),
+        policies_(control.PoliciesInForce()) {}
 
  private:
-  std::optional<netlink::Buffer> NextEntry() override {
-    if (next_ == policies_.size()) return std::nullopt;
-    const PolicyView& policy = policies_[next_++];
-    return xfrm::EncodePolicy(policy.spec, policy.usage, client().to, xfrm::DumpPart::kYes);
+  bool AddEntry(netlink::Buffer* part) override {
+    if (next_ < of_sockets_.size()) {
+      const PolicyView& policy = of_sockets_[next_++];
+      Add(policy.spec, policy.usage, part);
+      return true;
+    }
+    const std::size_t in_spd = next_ - of_sockets_.size();
+    if (in_spd == policies_.size()) return false;
+    ++next_;
+    const std::shared_ptr<const Policy> policy = std::move(policies_[in_spd]);
+    Add(policy->spec, UsageOf(*policy), part);
+    return true;
+  }
+  void Add(const PolicySpec& spec, const LifetimeUsage& usage, netlink::Buffer* part) const {
+    *part = xfrm::EncodePolicy(spec, usage, client().to, xfrm::DumpPart::kYes, std::move(*part));
   }
 
-  std::vector<PolicyView> policies_;
-  std::size_t next_ = 0;
+  const std::vector<PolicyView> of_sockets_;
+  std::vector<std::shared_ptr<const Policy>> policies_;
+  std::size_t next_ = 0;  // of both lists, one behind the other
 };
 
 }  // namespace
 
-netlink::Buffer XfrmDump::Next() {
+netlink::Buffer XfrmDump::Next(std::size_t room) {
   CYGNET_CHECK(!finished_);
-  netlink::Buffer part;
-  part.reserve(kMaxPartBytes);
-  while (true) {
-    if (!held_) held_ = NextEntry();
-    if (!held_) break;
-    if (!part.empty() && part.size() + held_->size() > kMaxPartBytes) break;
-    part.insert(part.end(), held_->begin(), held_->end());
-    held_.reset();
+  netlink::Buffer part = std::move(held_);
+  held_ = {};
+  // Reallocation would copy keys. An entry that does not fit makes the part longer for a moment.
+  constexpr std::size_t kLongEntry = 1024;
+  part.reserve(room + kLongEntry);
+  while (part.size() < room) {
+    const std::size_t before = part.size();
+    if (!AddEntry(&part)) break;
+    if (before == 0 || part.size() <= room) continue;
+    held_.assign(part.begin() + static_cast<std::ptrdiff_t>(before), part.end());
+    part.resize(before);
+    break;
   }
   if (!part.empty()) {
     ack_ =

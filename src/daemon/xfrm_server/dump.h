@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <variant>
 #include <vector>
 
@@ -25,21 +24,21 @@ class XfrmDump {
 
   virtual ~XfrmDump() = default;
 
-  // The next datagram: one or several entries; after the last entry, NLMSG_DONE alone.
-  // REQUIRES: !finished().
-  netlink::Buffer Next();
+  // The next datagram: as many entries as fit into `room` bytes, but at least one; after the last
+  // entry, NLMSG_DONE alone. REQUIRES: !finished().
+  netlink::Buffer Next(std::size_t room);
   bool finished() const { return finished_; }
 
  protected:
   XfrmDump(Client client, netlink::ExtendedAck ack) : client_(client), ack_(std::move(ack)) {}
-  // The next entry as a message; nullopt when there are no more.
-  virtual std::optional<netlink::Buffer> NextEntry() = 0;
+  // Appends the next entry to `part` as a message. False: there are no more.
+  virtual bool AddEntry(netlink::Buffer* part) = 0;
   const Client& client() const { return client_; }
 
  private:
   const Client client_;
   netlink::ExtendedAck ack_;
-  std::optional<netlink::Buffer> held_;  // did not fit into the previous part
+  netlink::Buffer held_;  // the entry that did not fit into the previous part
   bool finished_ = false;
 };
 
@@ -47,7 +46,7 @@ class XfrmDump {
 // REQUIRES: `control` outlives the dump.
 std::unique_ptr<XfrmDump> MakeSaDump(const XfrmControl* control, xfrm::SaDumpFilter filter,
                                      XfrmDump::Client client, netlink::ExtendedAck ack);
-// Dumps the policies as they were when the dump began: socket policies, then the SPD.
+// Dumps the policies that there were when the dump began: socket policies, then the SPD.
 std::unique_ptr<XfrmDump> MakePolicyDump(const XfrmControl& control, XfrmDump::Client client);
 
 }  // namespace cygnet

@@ -229,6 +229,23 @@ TEST(XfrmServerTest, LargeDumpDoesNotWaitForTheReader) {
   for (const Bytes& part : parts) EXPECT_LE(part.size(), 3584u);
 }
 
+// charon refuses datagrams that are longer than its buffer.
+TEST(XfrmServerTest, DumpsAreAsLongAsTheClientsBuffer) {
+  XfrmServerHarness harness;
+  AddSas(harness, 3000);
+  const auto client = harness.Connect();
+  for (const int room : {100, 4096, 32'768, 1 << 30}) {
+    client->Option(transport::kReceiveRoom, room);
+    const auto parts = harness.Ask(*client, DumpSas());
+    EXPECT_EQ(CountMessages(parts, Type(RequestType::kNewSa)), 3000u) << room;
+    std::size_t longest = 0;
+    for (const Bytes& part : parts) longest = std::max(longest, part.size());
+    const int most = std::clamp(room, transport::kFirstDumpBytes, transport::kMostDumpBytes);
+    EXPECT_LE(longest, static_cast<std::size_t>(most));
+    EXPECT_GT(longest, static_cast<std::size_t>(most) - 1024);
+  }
+}
+
 TEST(XfrmServerTest, RequestsSentBeforeLeavingAreExecuted) {
   XfrmServerHarness harness;
   const auto client = harness.Connect();
