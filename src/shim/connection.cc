@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
@@ -57,6 +56,14 @@ transport::BindPayload BindPayloadOf(const XfrmSocket& socket) {
 bool IsHungUp(int fd) {
   pollfd entry{.fd = fd, .events = 0, .revents = 0};
   return real::poll(&entry, nfds_t{1}, 0) > 0 && entry.revents != 0;
+}
+
+// Until an answer comes, but not long. One that was there before cannot end it.
+void Nap(int fd) {
+  pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
+  const bool answers_wait = real::poll(&entry, nfds_t{1}, 0) > 0;
+  const timespec most{.tv_sec = 0, .tv_nsec = answers_wait ? 20'000 : 200'000};
+  ppoll(&entry, answers_wait ? nfds_t{0} : nfds_t{1}, &most, nullptr);
 }
 
 }  // namespace
@@ -124,16 +131,20 @@ bool SendState(const XfrmSocket& socket, int fd) {
   return (bind.port_id == 0 && bind.groups == 0) || SendControl(fd, transport::kBind, bind);
 }
 
+// Members of a group are in lock-step: events that follow bind() arrive. For everything else, the
+// daemon reads this before the next request, and that is soon enough.
 void Announce(XfrmSocket& socket, int fd) {
   const uint32_t generation = socket.state.generation.load();
   bool sent = false;
+  bool member = false;
   {
     const Lock lock(socket.mutex);
     const transport::BindPayload bind = BindPayloadOf(socket);
+    member = (bind.groups | socket.state.told_groups.exchange(bind.groups)) != 0;
     sent = SendControl(fd, transport::kBind, bind);
     socket.state.announced.store(sent && bind.port_id != 0);
   }
-  if (!sent || !WaitConsumed(fd)) {
+  if (!sent || (member && !WaitConsumed(fd))) {
     Recover(socket, generation, Loss::kReset, Caller::kSend);
   }
 }
@@ -141,7 +152,7 @@ void Announce(XfrmSocket& socket, int fd) {
 void AnnounceOption(XfrmSocket& socket, int fd, int option, int value) {
   const uint32_t generation = socket.state.generation.load();
   const transport::OptionPayload payload{.option = option, .value = value};
-  if (!SendControl(fd, transport::kOption, payload) || !WaitConsumed(fd)) {
+  if (!SendControl(fd, transport::kOption, payload)) {
     Recover(socket, generation, Loss::kReset, Caller::kSend);
   }
 }
@@ -167,22 +178,24 @@ void EnsureBound(XfrmSocket& socket, int fd) {
   Announce(socket, fd);
 }
 
+// Looks without a pause as long as the daemon usually takes: waking a CPU from its sleep takes
+// longer. A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the
+// answer, which comes just before the request is consumed, ends the wait.
 bool WaitConsumed(int fd) {
-  constexpr int kYields = 64;
-  for (int round = 0;; ++round) {
+  constexpr int kLooks = 100;
+  for (int look = 0;; ++look) {
     int unread_bytes = 0;
     if (real::ioctl(fd, size_t{SIOCOUTQ}, &unread_bytes) != 0 || unread_bytes == 0) {
       break;
     }
-    if (round < kYields) {
-      sched_yield();
+    if (look < kLooks) {
       continue;
     }
     if (IsHungUp(fd)) {
       break;
     }
-    const timespec pause{.tv_sec = 0, .tv_nsec = 20'000};
-    nanosleep(&pause, nullptr);
+    Nap(fd);
+    look = 0;
   }
   if (!IsHungUp(fd)) {
     return true;

@@ -49,6 +49,7 @@ struct SocketState {
   std::atomic<uint32_t> port_id{0};       // 0: not bound yet
   std::atomic<uint32_t> groups{0};        // bit n-1: member of group n
   std::atomic<bool> announced{false};     // the daemon knows port_id and groups
+  std::atomic<uint32_t> told_groups{0};   // those that it was told last
   std::atomic<uint32_t> peer_groups{0};   // of connect()
   std::atomic<uint32_t> peer_port_id{0};  // of connect(); 0 is the kernel
   std::atomic<uint32_t> options{0};       // bit per SOL_NETLINK option that is on

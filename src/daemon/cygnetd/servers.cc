@@ -104,8 +104,10 @@ void Runtime::StartServers() {
 
 // From here on, clients are let in and events are handled.
 Status Runtime::WatchEvents() {
-  CYGNET_RETURN_IF_ERROR(
-      poller_->Add(doorstep_->fd(), EPOLLIN, [this](uint32_t) { LetIn(doorstep_->Take()); }));
+  CYGNET_RETURN_IF_ERROR(poller_->Add(doorstep_->fd(), EPOLLIN, [this](uint32_t) {
+    LetIn(doorstep_->Take());
+    poller_->ExpectMore(std::chrono::microseconds(50));  // the visitor's next step
+  }));
   CYGNET_RETURN_IF_ERROR(poller_->Add(network_->event_fd(), EPOLLIN, [this](uint32_t) {
     control_->OnHostNetworkChange(network_->TakeChanges());
   }));

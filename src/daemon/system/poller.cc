@@ -58,10 +58,23 @@ void Poller::Remove(int fd) {
   keys_.erase(key);
 }
 
+void Poller::ExpectMore(std::chrono::microseconds within) {
+  awake_until_ = std::chrono::steady_clock::now() + within;
+}
+
+int Poller::Wait(std::span<epoll_event> events, int timeout_ms) {
+  const auto wait = [&](int ms) {
+    return epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), ms);
+  };
+  while (timeout_ms != 0 && std::chrono::steady_clock::now() < awake_until_) {
+    if (const int ready = wait(0); ready != 0) return ready;
+  }
+  return wait(timeout_ms);
+}
+
 int Poller::RunOnce(int timeout_ms) {
   std::array<epoll_event, 64> events;
-  const int ready =
-      epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  const int ready = Wait(events, timeout_ms);
   int ran = 0;
   for (int i = 0; i < ready; ++i) {
     const epoll_event event = events[static_cast<std::size_t>(i)];

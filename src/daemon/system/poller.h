@@ -4,10 +4,12 @@
 
 #include <sys/epoll.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +37,10 @@ class Poller {
   // Waits up to timeout_ms (-1: forever), then runs callbacks and posted functions. Returns how
   // many it ran.
   int RunOnce(int timeout_ms);
+  // More is expected very soon, of a client in the middle of its requests. The next wait begins
+  // with looking for so long without sleeping: waking a CPU from its sleep takes longer than a
+  // request.
+  void ExpectMore(std::chrono::microseconds within);
 
   // Any thread: runs `task` in the loop's thread, in the order posted.
   void Post(std::function<void()> task);
@@ -48,6 +54,7 @@ class Poller {
   };
 
   Poller(int epoll_fd, int wake_fd) : epoll_fd_(epoll_fd), wake_fd_(wake_fd) {}
+  int Wait(std::span<epoll_event> events, int timeout_ms);
   int RunPosted();
 
   const int epoll_fd_;
@@ -57,6 +64,7 @@ class Poller {
   std::unordered_map<uint64_t, std::shared_ptr<Entry>> entries_;
   std::unordered_map<int, uint64_t> keys_;
   uint64_t next_key_ = 1;  // 0 is wake_fd_
+  std::chrono::steady_clock::time_point awake_until_{};
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by mutex_
 };

@@ -6,7 +6,6 @@
 
 #include <linux/netlink.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,6 +22,8 @@ namespace cygnet {
 namespace {
 
 constexpr std::size_t kMaxDatagramBytes = std::size_t{64} * 1024;
+// How long a client in a series of requests takes for the next one.
+constexpr std::chrono::microseconds kPause{30};
 
 // The form that the shim expects: the group in the header's flags.
 Datagram AddressedTo(xfrm::EventGroup group, netlink::Buffer message) {
@@ -41,7 +42,8 @@ uint32_t XfrmServer::Client::wanted_events() const {
 }
 
 XfrmServer::XfrmServer(Poller* poller, XfrmServerOptions options)
-    : options_(std::move(options)),
+    : poller_(*poller),
+      options_(std::move(options)),
       budget_(options_.max_queued_in_all),
       input_(kMaxDatagramBytes),
       clients_(poller, {.name = "xfrm",
@@ -80,6 +82,7 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
     input = ReadSeries(client);
   }
+  poller_.ExpectMore(kPause);  // also after the end: `ip -batch` connects for each line
   if (input == Input::kEnd) return false;
   NotifyLostTo(client);
   return true;
@@ -90,7 +93,6 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
 // other clients and for the rest of the loop.
 XfrmServer::Input XfrmServer::ReadSeries(Client* client) {
   using Steady = std::chrono::steady_clock;
-  constexpr std::chrono::microseconds kPause{30};
   constexpr std::chrono::microseconds kLongest{1000};
   const auto began = Steady::now();
   const bool series = began - client->served_at < 4 * kPause;
@@ -100,7 +102,6 @@ XfrmServer::Input XfrmServer::ReadSeries(Client* client) {
     const auto now = Steady::now();
     if (input == Input::kDatagram) served = now;
     if (now - served > kPause || now - began > kLongest) break;
-    if (input == Input::kNothing) sched_yield();  // the client may need this CPU
     input = ReadDatagram(&client->connection);
   }
   client->served_at = served;

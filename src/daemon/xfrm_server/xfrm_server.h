@@ -104,6 +104,7 @@ class XfrmServer final : public ControlListener {
   bool AnybodyListens(xfrm::EventGroup group) const;
   void Spread(xfrm::EventGroup group, netlink::Buffer message);
 
+  Poller& poller_;
   const XfrmServerOptions options_;
   XfrmControl* control_ = nullptr;
   LinkControl* links_ = nullptr;
