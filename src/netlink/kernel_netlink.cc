@@ -51,7 +51,7 @@ Result<std::vector<netlink::Buffer>> KernelNetlink::Ask(std::span<const uint8_t>
     return ErrnoError("netlink");
   }
   std::vector<netlink::Buffer> answers;
-  std::vector<uint8_t> buffer(kDatagram);
+  std::array<uint8_t, kDatagram> buffer;  // not cleared: the fence asks each second
   for (;;) {
     const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;

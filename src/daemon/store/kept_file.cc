@@ -71,10 +71,11 @@ std::string WriterLock::Note() const {
 
 Status WriterLock::SetNote(std::string_view line) {
   const auto size = static_cast<ssize_t>(line.size());
-  if (pwrite(lock_.get(), line.data(), line.size(), 0) == size &&
-      ftruncate(lock_.get(), size) == 0) {
-    return {};
-  }
+  if (pwrite(lock_.get(), line.data(), line.size(), 0) != size) return FileError(path_ + ".lock");
+  // There may be more behind it, by somebody else.
+  struct stat info {};
+  if (fstat(lock_.get(), &info) == 0 && info.st_size == size) return {};
+  if (ftruncate(lock_.get(), size) == 0) return {};
   return FileError(path_ + ".lock");
 }
 
