@@ -2,11 +2,14 @@
 // the time of each step. It uses plain system calls, so the same program measures the running
 // kernel and, under the shim, cygnetd.
 //   xfrm_load sas|policies N
+//   xfrm_load sas|policies N churn   adds them and deletes them one by one, again and again, until
+//                                    its standard input ends; only its own, so that others stay
 // Each request waits for its acknowledgement, as an IKE daemon's does.
 #include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -148,20 +151,34 @@ void AddSa(Socket& socket, uint32_t i) {
   socket.Execute(request, "NEWSA");
 }
 
-// An outbound policy for a network of one of three sizes, some with their own protocol or port.
+void DeleteSa(Socket& socket, uint32_t i) {
+  Request request(XFRM_MSG_DELSA, 0);
+  auto* id = request.Fixed<xfrm_usersa_id>();
+  SetAddress(&id->daddr, kPeers + i);
+  id->spi = htonl(0x1000 + i);
+  id->family = AF_INET;
+  id->proto = IPPROTO_ESP;
+  socket.Execute(request, "DELSA");
+}
+
+// A network of one of three sizes, some with their own protocol or port.
+void SelectNetwork(uint32_t i, xfrm_selector* selector) {
+  SetAddress(&selector->saddr, 0x0a010000);
+  SetAddress(&selector->daddr, kNetworks + i * 256);
+  selector->family = AF_INET;
+  selector->prefixlen_s = 16;
+  selector->prefixlen_d = i % 3 == 0 ? 24 : i % 3 == 1 ? 25 : 28;
+  if (i % 3 == 2) selector->proto = IPPROTO_UDP;
+  if (i % 6 == 2) {
+    selector->dport = htons(443);
+    selector->dport_mask = 0xffff;
+  }
+}
+
 void AddPolicy(Socket& socket, uint32_t i) {
   Request request(XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL);
   auto* policy = request.Fixed<xfrm_userpolicy_info>();
-  SetAddress(&policy->sel.saddr, 0x0a010000);
-  SetAddress(&policy->sel.daddr, kNetworks + i * 256);
-  policy->sel.family = AF_INET;
-  policy->sel.prefixlen_s = 16;
-  policy->sel.prefixlen_d = i % 3 == 0 ? 24 : i % 3 == 1 ? 25 : 28;
-  if (i % 3 == 2) policy->sel.proto = IPPROTO_UDP;
-  if (i % 6 == 2) {
-    policy->sel.dport = htons(443);
-    policy->sel.dport_mask = 0xffff;
-  }
+  SelectNetwork(i, &policy->sel);
   policy->priority = 1000u - policy->sel.prefixlen_d;
   policy->dir = XFRM_POLICY_OUT;
   NoLimits(&policy->lft);
@@ -176,10 +193,39 @@ void AddPolicy(Socket& socket, uint32_t i) {
   socket.Execute(request, "NEWPOLICY");
 }
 
+void DeletePolicy(Socket& socket, uint32_t i) {
+  Request request(XFRM_MSG_DELPOLICY, 0);
+  auto* id = request.Fixed<xfrm_userpolicy_id>();
+  SelectNetwork(i, &id->sel);
+  id->dir = XFRM_POLICY_OUT;
+  socket.Execute(request, "DELPOLICY");
+}
+
 void Flush(Socket& socket, bool sas) {
   Request request(sas ? XFRM_MSG_FLUSHSA : XFRM_MSG_FLUSHPOLICY, 0);
   if (sas) request.Fixed<xfrm_usersa_flush>()->proto = 0;
   socket.Execute(request, "flush");
+}
+
+bool InputEnds() {
+  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  return poll(&input, 1, 0) > 0;
+}
+
+// Returns the number of requests.
+uint32_t Churn(Socket& socket, bool sas, uint32_t n) {
+  uint32_t done = 0;
+  bool ends = false;
+  for (uint32_t added = 0; !ends;) {
+    for (added = 0; added < n && !ends; ++added, ++done) {
+      sas ? AddSa(socket, added) : AddPolicy(socket, added);
+      ends = added % 64 == 0 && InputEnds();
+    }
+    for (; added > 0; --added, ++done) {
+      sas ? DeleteSa(socket, added - 1) : DeletePolicy(socket, added - 1);
+    }
+  }
+  return done;
 }
 
 // Prints a line: step, count, seconds.
@@ -194,13 +240,22 @@ void Measure(const char* what, uint32_t n, const std::function<void()>& fn) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool sas = argc == 3 && std::strcmp(argv[1], "sas") == 0;
-  const auto n = static_cast<uint32_t>(argc == 3 ? std::strtoul(argv[2], nullptr, 10) : 0);
+  const bool churns = argc == 4 && std::strcmp(argv[3], "churn") == 0;
+  const bool complete = argc == 3 || churns;
+  const bool sas = complete && std::strcmp(argv[1], "sas") == 0;
+  const auto n = static_cast<uint32_t>(complete ? std::strtoul(argv[2], nullptr, 10) : 0);
   if (n == 0 || (!sas && std::strcmp(argv[1], "policies") != 0)) {
-    std::fputs("usage: xfrm_load sas|policies N\n", stderr);
+    std::fputs("usage: xfrm_load sas|policies N [churn]\n", stderr);
     return 2;
   }
   Socket socket;
+  if (churns) {
+    const auto begin = std::chrono::steady_clock::now();
+    const uint32_t done = Churn(socket, sas, n);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    std::printf("churn %u %.6f\n", done, took.count());
+    return 0;
+  }
   Measure("add", n, [&] {
     for (uint32_t i = 0; i < n; ++i) sas ? AddSa(socket, i) : AddPolicy(socket, i);
   });

@@ -1,6 +1,7 @@
 """The control part of a run: SAs and policies through the socket of cygnetd and, if possible, of the
 running kernel, each with the same unmodified programs."""
 
+import contextlib
 import os
 import select
 import shutil
@@ -10,9 +11,12 @@ import tempfile
 import time
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(_HERE, "..", "..", "test", "interop"))
+sys.path[:0] = [os.path.join(_HERE, "..", "e2e"),
+                os.path.join(_HERE, "..", "..", "test", "interop")]
 
-from labkit import Cygnet, Host, LabError, Namespace  # noqa: E402
+import systems  # noqa: E402
+import traffic  # noqa: E402
+from labkit import Cygnet, Host, LabError, Namespace, end  # noqa: E402
 
 # A kernel that keeps policies with different prefixes in lists is slow with many; the wait is bounded.
 PATIENCE = 120
@@ -77,6 +81,8 @@ def run(args, rows, progress):
                 for count in counts:
                     progress(f"control, round {number + 1}: {system_class.name} {count}")
                     _measure(system_class, workdir, args.build, program, count, rows, notes)
+            progress(f"control, round {number + 1}: forwarding meanwhile")
+            _forward(os.path.join(workdir, str(number)), args, program, counts[-1], rows)
     except (LabError, OSError) as error:
         errors.append(f"control: {error}")
     finally:
@@ -147,3 +153,45 @@ def _batch(system, workdir, count, rows):
         raise LabError(f"{system.name}: ip -batch: {result.stderr.strip()[-300:]}")
     rows.add("control", f"control:policies/{count}/add by ip -batch/{system.name}", "per second",
              count / seconds, less_is_better=False)
+
+
+def _forward(workdir, args, program, count, rows):
+    """Latency at a tenth of the lossless rate: alone, and while SAs or policies are added and deleted on
+    the sender's side."""
+    os.makedirs(workdir)
+    system = systems.Cygnet(workdir, Cygnet(args.build))
+    generator = traffic.Generator(args.build)
+    seconds = 2 if args.quick else 6
+    try:
+        system.start()
+        system.check()
+        rate, _ = generator.lossless(system, "64", 0.5)
+        for kind in (None, "sas", "policies"):
+            with _churn(system.hosts[0], program, kind, count, rows):
+                result = generator.send(system, "64", rate / 10, seconds)
+            meanwhile = f"{kind} change" if kind else "alone"
+            for key, name in (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9")):
+                rows.add("control", f"control:forwarding/latency10/{name}/{meanwhile}", "µs",
+                         result[key])
+            rows.add("control", f"control:forwarding/lost/{meanwhile}", "packets", result["lost"])
+    finally:
+        system.close()
+
+
+@contextlib.contextmanager
+def _churn(host, program, kind, count, rows):
+    if kind is None:
+        yield
+        return
+    process = host.ns.popen([host.cygnet.command, "exec", "--", program, kind, str(count), "churn"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield
+        out, _ = process.communicate(timeout=PATIENCE)
+        if process.returncode != 0:
+            raise LabError(f"xfrm_load {kind} {count} churn: exit {process.returncode}")
+        _, number, passed = out.split()
+        rows.add("control", f"control:forwarding/requests/{kind} change", "per second",
+                 int(number) / float(passed), less_is_better=False)
+    finally:
+        end(process)
