@@ -10,6 +10,7 @@
 #include "base/text_file.h"
 #include "daemon/config/config_cluster.h"
 #include "daemon/config/config_fields.h"
+#include "daemon/config/config_inside.h"
 
 namespace cygnet {
 namespace {
@@ -142,6 +143,17 @@ Status ReadDevices(const TomlTable& root, Config* config) {
       return table.Wrong(key, fmt::format("\"{}\" is used twice in this file", value));
     }
     config->devices.push_back(*std::move(device));
+  }
+  return {};
+}
+
+// Once all devices and tunnels are known.
+Status CheckInside(const TomlTable& root, const Config& config) {
+  const auto tables = FindTables(root, "device");
+  for (std::size_t i = 0; i < config.devices.size(); ++i) {
+    const std::string wrong = WrongInside(config, config.devices[i]);
+    if (!wrong.empty() && !config.devices[i].inside.empty())
+      return (**tables)[i].Wrong("inside", wrong);
   }
   return {};
 }
@@ -294,6 +306,7 @@ Result<Config> ParseConfig(std::string_view text, const std::string& source) {
   }
   CYGNET_RETURN_IF_ERROR(ReadDevices(*root, &config));
   CYGNET_RETURN_IF_ERROR(ReadTunnels(*root, &config));
+  CYGNET_RETURN_IF_ERROR(CheckInside(*root, config));
   CYGNET_RETURN_IF_ERROR(ReadRules(*root, &config));
   CYGNET_RETURN_IF_ERROR(ReadGroups(*root, &config));
   return config;

@@ -70,6 +70,14 @@ TEST(ConfigChangesTest, WorkersAloneAreOneChange) {
   EXPECT_THAT(changes.restart, IsEmpty());
 }
 
+TEST(ConfigChangesTest, InsideInterfacesNeedARestart) {
+  const Config before = DefaultConfig("eth1");
+  Config after = before;
+  after.devices[0].inside = {"lan0"};
+  EXPECT_THAT(CompareConfigs(before, after).restart, ElementsAre("device nic0.inside"));
+  EXPECT_THAT(CompareConfigs(after, before).restart, ElementsAre("device nic0.inside"));
+}
+
 TEST(ConfigChangesTest, TheOrderOfRulesIsAChange) {
   Config before = DefaultConfig("eth1");
   before.placement = {Rule("a"), Rule("b")};

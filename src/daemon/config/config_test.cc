@@ -67,6 +67,33 @@ TEST(ConfigTest, TunnelsByIdAndByMark) {
   EXPECT_EQ(*again, *config);
 }
 
+TEST(ConfigTest, InsideInterfacesOfTwoDevices) {
+  const auto config = ParseConfig(kDevice +
+                                      "inside = [\"lan0\"]\n[[device]]\nname = \"nic1\"\n"
+                                      "wire = \"eth2\"\ninside = [\"lan0.7\", \"lan1\"]\n",
+                                  "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_THAT(config->devices[1].inside, ElementsAre("lan0.7", "lan1"));
+}
+
+TEST(ConfigTest, WrongInsideInterfaces) {
+  const auto error = [](const std::string& names, const std::string& rest = "") {
+    return ErrorOf(kDevice + "inside = [" + names + "]\n" + rest);
+  };
+  const std::string second = "[[device]]\nname = \"nic1\"\nwire = \"eth2\"\n";
+  EXPECT_THAT(error("\"eth1.7\""), HasSubstr("\"eth1.7\": eth1 belongs to device nic0"));
+  EXPECT_THAT(error("\"nic0.7\""), HasSubstr("nic0 belongs to device nic0"));
+  EXPECT_THAT(error("\"eth2.7\"", second), HasSubstr("f.toml:4: device.inside: \"eth2.7\": eth2 "));
+  EXPECT_THAT(error("\"lan0\"", second + "inside = [\"lan0\"]\n"),
+              HasSubstr("device.inside: \"lan0\" is used twice"));
+  EXPECT_THAT(error("\"red.7\"", "[[tunnel]]\nname = \"red\"\nif_id = 1\n"),
+              HasSubstr("is a tunnel interface"));
+  std::string many;
+  for (int i = 1; i <= 65; ++i)
+    many += (i > 1 ? ", \"lan0." : "\"lan0.") + std::to_string(i) + "\"";
+  EXPECT_THAT(error(many), HasSubstr("at most 64"));
+}
+
 TEST(ConfigTest, WrongTunnels) {
   const auto error = [](const std::string& keys) {
     return ErrorOf(kDevice + ("[[tunnel]]\n" + keys));

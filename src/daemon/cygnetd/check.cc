@@ -109,6 +109,15 @@ Status CheckFiles(const Config& config) {
   return {};
 }
 
+// What their XDP program needs of this machine; the interfaces may come later.
+Status CheckInside(const Config& config) {
+  const bool any = std::any_of(config.devices.begin(), config.devices.end(),
+                               [](const DeviceConfig& d) { return !d.inside.empty(); });
+  if (!any) return {};
+  const auto tables = InsideTables::Create();
+  return tables ? Status() : In("inside", tables.error());
+}
+
 // Checks drivers, their files, and wires.
 Status CheckDevices(const Config& config, CheckScope scope) {
   for (const DeviceConfig& device : config.devices) {
@@ -184,6 +193,7 @@ Result<Cryptography> CheckAndMake(const Config& config, CheckScope scope) {
   }
   CYGNET_RETURN_IF_ERROR(CheckMemoryOf(config));
   CYGNET_RETURN_IF_ERROR(CheckDevices(config, scope));
+  if (scope == CheckScope::kThisMachine) CYGNET_RETURN_IF_ERROR(CheckInside(config));
   return made;
 }
 

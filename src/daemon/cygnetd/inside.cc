@@ -2,30 +2,14 @@
 // workers.
 #include <sys/epoll.h>
 
-#include <algorithm>
-#include <charconv>
 #include <map>
 
+#include "daemon/config/config_inside.h"
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/runtime.h"
 
 namespace cygnet {
 namespace {
-
-// "lan0.100" is VLAN 100 of lan0; anything else an interface of its own.
-uint16_t VlanOf(const std::string& name) {
-  constexpr uint16_t kLast = 4094;
-  const std::size_t dot = name.rfind('.');
-  uint16_t vlan = 0;
-  if (dot == std::string::npos || dot == 0) return 0;
-  const char* const end = name.data() + name.size();
-  const auto [rest, error] = std::from_chars(name.data() + dot + 1, end, vlan);
-  return error == std::errc() && rest == end && vlan <= kLast ? vlan : 0;
-}
-
-std::string LowerOf(const std::string& name) {
-  return VlanOf(name) == 0 ? name : name.substr(0, name.rfind('.'));
-}
 
 std::vector<InsideControl::Name> InsideNames(const Config& config) {
   std::vector<InsideControl::Name> names;
@@ -33,10 +17,10 @@ std::vector<InsideControl::Name> InsideNames(const Config& config) {
   for (std::size_t device = 0; device < config.devices.size(); ++device) {
     for (const std::string& name : config.devices[device].inside) {
       const auto next = static_cast<uint8_t>(ports.size());
-      const auto port = ports.try_emplace(LowerOf(name), next).first;
+      const auto port = ports.try_emplace(LowerOfInside(name), next).first;
       names.push_back({.interface = name,
                        .port = port->second,
-                       .vlan = VlanOf(name),
+                       .vlan = VlanOfInside(name),
                        .device = static_cast<uint8_t>(device)});
     }
   }
@@ -49,18 +33,6 @@ std::vector<InsideControl::Name> InsideNames(const Config& config) {
 Status Runtime::OpenInside(const Config& config) {
   const std::vector<InsideControl::Name> names = InsideNames(config);
   if (names.empty()) return {};
-  if (names.size() > Inside::kMax) {
-    return MakeError(Errc::kInvalid, "inside: at most " + std::to_string(Inside::kMax) +
-                                         " interfaces of all devices together");
-  }
-  for (const InsideControl::Name& name : names) {
-    const std::string lower = LowerOf(name.interface);
-    for (const DeviceConfig& device : config.devices) {
-      if (lower != device.name && lower != device.wire) continue;
-      return MakeError(Errc::kInvalid, "device " + device.name + ": " + lower +
-                                           " cannot be its interface and an inside interface");
-    }
-  }
   auto network = HostNetwork::Create(NetworkEvents::kForwarding);
   if (!network) return network.error();
   auto tables = InsideTables::Create();
