@@ -73,7 +73,9 @@ uint16_t VlanIn(const nlattr* info) {
 
 HostLink ReadLink(const nlmsghdr* message) {
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-  HostLink link{.ifindex = info->ifi_index, .up = (info->ifi_flags & IFF_UP) != 0};
+  HostLink link{.ifindex = info->ifi_index,
+                .up = (info->ifi_flags & IFF_UP) != 0,
+                .running = (info->ifi_flags & IFF_RUNNING) != 0};
   bool lower_is_here = true;
   ForEachAttr(message, sizeof(ifinfomsg), [&](const nlattr* attr) {
     switch (mnl_attr_get_type(attr)) {
@@ -169,11 +171,14 @@ void AddKeysOfRoute(const nlmsghdr* message, ForwardingKeys* keys) {
   if ((info->rtm_flags & RTM_F_CLONED) != 0) return;
   const nlattr* to = nullptr;
   const nlattr* from = nullptr;
+  int32_t ifindex = 0;
   ForEachAttr(message, sizeof(rtmsg), [&](const nlattr* attr) {
     if (mnl_attr_get_type(attr) == RTA_DST) to = attr;
     if (mnl_attr_get_type(attr) == RTA_SRC) from = attr;
+    if (mnl_attr_get_type(attr) == RTA_OIF) ifindex = Index(attr);
   });
   keys->destinations.push_back(ReadPrefix(to, info->rtm_family, info->rtm_dst_len));
+  if (ifindex != 0) keys->ways.emplace_back(keys->destinations.back(), ifindex);
   if (from != nullptr && info->rtm_src_len != 0) {
     keys->sources.push_back(ReadPrefix(from, info->rtm_family, info->rtm_src_len));
   }
@@ -190,6 +195,8 @@ void AddKeysOfRule(const nlmsghdr* message, ForwardingKeys* keys) {
       keys->destinations.push_back(ReadPrefix(attr, info->family, info->dst_len));
     } else if (type == FRA_SRC) {
       keys->sources.push_back(ReadPrefix(attr, info->family, info->src_len));
+    } else if (type == FRA_IIFNAME) {
+      keys->interfaces = true;
     } else if (type >= FRA_IP_PROTO) {  // protocol, ports, and what newer kernels compare
       keys->other_fields = true;
     }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -25,6 +26,7 @@ struct HostLink {
   uint16_t vlan = 0;   // of kind "vlan": its id
   std::string alias{};
   bool up = false;  // set up by an operator; says nothing of a carrier
+  bool running = false;
   uint32_t mtu = 0;
 };
 
@@ -36,13 +38,15 @@ struct HostRoute {
   bool connected = false;  // made by the kernel for an address
 };
 
-// What decides how the host forwards a packet, besides the interface that it came in by and the
-// mark of a firewall.
+// What decides how the host forwards a packet, besides the mark of a firewall.
 struct ForwardingKeys {
   // Of all routes in all tables, also those that block and those to the host itself, and of rules.
   std::vector<AddressPrefix> destinations{};
   std::vector<AddressPrefix> sources{};  // of rules, and of IPv6 routes that have one
   bool other_fields = false;             // some rule or route asks for protocol, ports, DSCP …
+  bool interfaces = false;  // some rule asks for the interface that a packet came in by
+  // Those of the destinations that a route with one next hop leads to, and by which interface.
+  std::vector<std::pair<AddressPrefix, int32_t>> ways{};
 };
 
 class HostLinks {

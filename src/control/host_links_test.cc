@@ -44,6 +44,13 @@ TEST(HostLinksTest, RoutesOfEveryKindCount) {
   EXPECT_TRUE(Has(keys->destinations, "2001:db8::/48"));
   EXPECT_TRUE(keys->sources.empty());
   EXPECT_FALSE(keys->other_fields) << "the kernel's own rules compare nothing";
+  EXPECT_FALSE(keys->interfaces);
+  const auto leads = [&keys](const char* to) {
+    return std::any_of(keys->ways.begin(), keys->ways.end(),
+                       [to](const auto& way) { return way.first == *ParsePrefix(to); });
+  };
+  EXPECT_TRUE(leads("10.1.0.0/16"));
+  EXPECT_FALSE(leads("10.2.0.0/16")) << "it blocks";
 }
 
 TEST(HostLinksTest, RulesGiveTheirPrefixes) {
@@ -54,6 +61,13 @@ TEST(HostLinksTest, RulesGiveTheirPrefixes) {
   EXPECT_TRUE(Has(keys->sources, "10.1.0.0/24"));
   EXPECT_TRUE(Has(keys->sources, "2001:db8::/48"));
   EXPECT_TRUE(Has(keys->destinations, "10.2.0.0/24"));
+  EXPECT_FALSE(keys->other_fields);
+}
+
+TEST(HostLinksTest, ARuleAboutAnInterfaceShows) {
+  const auto keys = KeysAfter("ip rule add iif d0 lookup 7");
+  if (!keys) GTEST_SKIP() << "no network namespaces here";
+  EXPECT_TRUE(keys->interfaces);
   EXPECT_FALSE(keys->other_fields);
 }
 

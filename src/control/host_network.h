@@ -32,9 +32,6 @@ struct EgressRoute {
   uint32_t mtu = 0;   // of the route itself; 0: its interface's
   // Asks for more than a frame to the gateway: an encapsulation, or a gateway of the other family.
   bool special = false;
-  bool IsPlain(uint32_t interface_mtu) const {
-    return !special && (mtu == 0 || mtu >= interface_mtu);
-  }
 };
 
 // Where the kernel would send to an address; nullopt: unreachable, or this host itself.
@@ -98,6 +95,10 @@ class HostNetwork {
   // not, or the packet is for this host.
   std::optional<EgressRoute> LookupForwarded(const IpAddress& saddr, const IpAddress& daddr,
                                              IpFamily family, int32_t iif);
+  // The same for all packets between networks of which these are two addresses. nullopt also if the
+  // route has next hops by several interfaces, so that the kernel spreads flows over them.
+  std::optional<EgressRoute> LookupOnlyWay(const IpAddress& saddr, const IpAddress& daddr,
+                                           IpFamily family, int32_t iif);
   // The neighbour that is the route's gateway. nullopt: not resolved.
   std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
   // Labels an interface for people and for the preload shim. The shim reads the label when a client

@@ -12,15 +12,8 @@
 namespace cygnet {
 namespace {
 
-constexpr std::size_t kMostHosts = InsideTables::kMaxHosts - 1024;
-constexpr std::size_t kVerifyAtOnce = 256;
 constexpr uint32_t kMissesAtOnce = 64;
-constexpr std::size_t kMostAsked = 4096;
-constexpr uint64_t kLookUpNs = 500'000;
-constexpr uint64_t kBurstNs = 100 * kLookUpNs;
-constexpr uint64_t kAskAgainNs = 300'000'000;
-constexpr uint64_t kRoundNs = 20'000'000'000;    // how often use is looked at
-constexpr uint64_t kForgetNs = 300'000'000'000;  // of a host without traffic
+constexpr InsideScope kByInterface = 0x4000'0000;  // the rest is an ifindex
 
 bool IsSet(const std::string& path) {
   std::ifstream file(path);
@@ -68,7 +61,7 @@ void InsideControl::Add(const Name& name, uint32_t sharers, PacketPool* pool) {
                          .problem = {}});
 }
 
-InsideTables::Place InsideControl::PlaceOf(uint16_t inside) const {
+InsideTables::Place InsideControl::PlaceOf(uint8_t inside) const {
   const Name& name = InterfaceOf(inside).name;
   return {.port = name.port, .vlan = name.vlan};
 }
@@ -86,6 +79,8 @@ void InsideControl::Look() {
 void InsideControl::Refresh() {
   const std::vector<HostLink> links = parts_.links->Links();
   for (Interface& interface : interfaces_) RefreshOne(links, &interface);
+  RefreshTunnels(links);
+  ReadVrfs(links);
   RefreshAddresses();
 }
 
@@ -119,6 +114,55 @@ void InsideControl::RefreshOne(const std::vector<HostLink>& links, Interface* in
   }
   interface->path->mtu.store(seen.mtu, std::memory_order_relaxed);
   if (seen.status == LinkStatus::kUp) interface->ifindex = link->ifindex;
+}
+
+// Those that the host can use. One that an operator has moved into another network namespace, or
+// renamed, is left to the host.
+void InsideControl::RefreshTunnels(const std::vector<HostLink>& links) {
+  std::map<int32_t, const Tunnel*> by_ifindex;
+  parts_.path->tunnels.ForEach([&](const Tunnel* tunnel) { by_ifindex[tunnel->ifindex] = tunnel; });
+  tunnels_.clear();
+  for (const HostLink& link : links) {
+    const auto at = by_ifindex.find(link.ifindex);
+    if (at == by_ifindex.end() || link.kind != "tun" || link.name != at->second->port->name()) {
+      continue;
+    }
+    if (link.up && link.running) tunnels_[link.ifindex] = {at->second->number, link.mtu};
+  }
+}
+
+void InsideControl::ReadVrfs(const std::vector<HostLink>& links) {
+  std::set<int32_t> vrfs;
+  for (const HostLink& link : links) {
+    if (link.kind == "vrf") vrfs.insert(link.ifindex);
+  }
+  vrfs_.clear();
+  for (const HostLink& link : links) {
+    if (vrfs.count(link.master) != 0) vrfs_[link.ifindex] = link.master;
+  }
+}
+
+int32_t InsideControl::VrfOf(int32_t ifindex) const {
+  const auto found = vrfs_.find(ifindex);
+  return found == vrfs_.end() ? 0 : found->second;
+}
+
+InsideScope InsideControl::ScopeFor(int32_t ifindex) const {
+  return keys_.interfaces ? kByInterface | static_cast<InsideScope>(ifindex)
+                          : static_cast<InsideScope>(VrfOf(ifindex));
+}
+
+// REQUIRES: tunnels, VRFs and rules have just been read.
+void InsideControl::SetScopes() {
+  DataPath& path = *parts_.path;
+  for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
+    path.inside.SetScope(static_cast<uint8_t>(i), ScopeFor(path.interfaces[i].ifindex));
+  }
+  path.tunnels.ForEach([this](Tunnel* tunnel) {
+    tunnel->inside_scope.store(
+        tunnels_.count(tunnel->ifindex) != 0 ? ScopeFor(tunnel->ifindex) : kNoInsideScope,
+        std::memory_order_relaxed);
+  });
 }
 
 void InsideControl::RefreshAddresses() {
@@ -155,7 +199,7 @@ void InsideControl::OnNetworkEvents() {
     if (gateways_.count({change.family, change.address}) == 0) continue;
     for (auto host = hosts_.begin(); host != hosts_.end();) {
       const Where& where = host->second.where;
-      const bool concerned = host->first.first == change.family &&
+      const bool concerned = std::get<IpFamily>(host->first) == change.family &&
                              where.gateway == change.address &&
                              InterfaceOf(where.inside).ifindex == change.ifindex &&
                              (!change.hop || change.hop->mac != where.mac);
@@ -171,6 +215,7 @@ bool InsideControl::DoSome() {
     network_changed_ = false;
     Refresh();
     ReadCuts();
+    SetScopes();
     // A routing daemon that changes thousands of routes must not keep this thread busy.
     const uint64_t ended = parts_.clock->MonotonicNs();
     next_refresh_ns_ = ended + 10 * (ended - began);
@@ -188,106 +233,11 @@ bool InsideControl::DoSome() {
 
 void InsideControl::Tick() {
   Look();
-  const uint64_t now = parts_.clock->MonotonicNs();
-  if (now < next_round_ns_) return;
-  next_round_ns_ = now + kRoundNs;
-  std::set<std::tuple<int32_t, IpFamily, IpAddress>> gateways;
-  gateways_.clear();
-  for (auto host = hosts_.begin(); host != hosts_.end();) {
-    const auto& [key, known] = *host;
-    InsideHost* entry = parts_.path->inside.Find(key.second, key.first);
-    if (entry != nullptr && entry->used.exchange(false)) {
-      host->second.used_at = now;
-      gateways.emplace(InterfaceOf(known.where.inside).ifindex, key.first, known.where.gateway);
-    }
-    gateways_.insert({key.first, known.where.gateway});
-    host = now > known.used_at + kForgetNs ? Drop(host) : std::next(host);
-  }
-  // As a packet by the kernel would: it confirms the neighbour, or finds out that it is gone.
-  for (const auto& [ifindex, family, address] : gateways) {
-    if (ifindex != 0) parts_.network->Probe(ifindex, address, family);
-  }
+  AgeHosts();
 }
 
 void InsideControl::Shut() {
   for (const auto& port : ports_) port->Shut();
-}
-
-// --- Hosts ---
-
-std::optional<InsideControl::Where> InsideControl::Locate(const ParsedAddress& host,
-                                                          const IpAddress& peer, uint8_t device) {
-  if (device >= parts_.path->interfaces.size() || keys_.other_fields) return std::nullopt;
-  const auto route = parts_.network->LookupForwarded(peer, host.address, host.family,
-                                                     parts_.path->interfaces[device].ifindex);
-  if (!route) return std::nullopt;
-  const auto at = std::find_if(interfaces_.begin(), interfaces_.end(), [&](const Interface& i) {
-    return i.ifindex == route->ifindex && i.name.device == device &&
-           (host.family == IpFamily::kV4 ? i.v4 : i.v6);
-  });
-  if (at == interfaces_.end() || at->ifindex == 0) return std::nullopt;
-  if (!route->IsPlain(at->path->mtu.load(std::memory_order_relaxed))) return std::nullopt;
-  const auto hop = parts_.network->LookupNeighbour(*route, host.family);
-  if (!hop) return std::nullopt;
-  return Where{.inside = at->path->number, .gateway = route->gateway, .mac = hop->mac};
-}
-
-// Anybody on either side can cause misses. So look-ups are limited to a rate, and an address
-// without an answer is not looked up again at once.
-void InsideControl::OnMiss(const Inside::Miss& miss) {
-  const HostKey key{miss.host.family, miss.host.address};
-  const uint64_t now = parts_.clock->MonotonicNs();
-  if (hosts_.count(key) != 0 || hosts_.size() >= kMostHosts) return;
-  if (const auto asked = asked_.find(key); asked != asked_.end()) {
-    if (now < asked->second + kAskAgainNs) return;
-    asked_.erase(asked);
-  }
-  if (now < next_look_up_ns_) return;
-  next_look_up_ns_ = std::max(next_look_up_ns_ + kLookUpNs, now - std::min(now, kBurstNs));
-  if (const auto where = Locate(miss.host, miss.peer, miss.device)) {
-    Enter(miss.host, miss.peer, *where);
-    return;
-  }
-  if (asked_.size() >= kMostAsked) asked_.clear();
-  asked_.emplace(key, now);
-}
-
-void InsideControl::Enter(const ParsedAddress& host, const IpAddress& peer, const Where& where) {
-  const auto of_class = ClassFor(host, where.inside);
-  gateways_.insert({host.family, where.gateway});
-  ++of_class->second.hosts;
-  hosts_[{host.family, host.address}] = {
-      .where = where, .peer = peer, .of_class = of_class, .used_at = parts_.clock->MonotonicNs()};
-  auto entry = std::make_unique<InsideHost>();
-  entry->address = host;
-  entry->inside = where.inside;
-  entry->next_hop = where.mac;
-  parts_.path->inside.Put(std::move(entry));  // before its packets may be taken
-  (void)parts_.tables->SetHost(PlaceOf(where.inside), host, of_class->second.id);
-}
-
-InsideControl::Hosts::iterator InsideControl::Drop(Hosts::iterator host) {
-  const ParsedAddress address{host->first.second, host->first.first};
-  parts_.tables->DropHost(PlaceOf(host->second.where.inside), address);
-  parts_.path->inside.Drop(address);
-  LeaveClass(host->second.of_class);
-  return hosts_.erase(host);
-}
-
-// Looks up hosts again after a change of the network, and drops those that are elsewhere now.
-bool InsideControl::VerifySome() {
-  if (!verifying_) return false;
-  auto host = verify_from_ ? hosts_.lower_bound(*verify_from_) : hosts_.begin();
-  for (std::size_t n = 0; n < kVerifyAtOnce && host != hosts_.end(); ++n) {
-    const ParsedAddress address{host->first.second, host->first.first};
-    const uint8_t device = InterfaceOf(host->second.where.inside).name.device;
-    const auto now = Locate(address, host->second.peer, device);
-    host = now && *now == host->second.where ? std::next(host) : Drop(host);
-  }
-  verifying_ = host != hosts_.end();
-  verify_from_.reset();
-  if (verifying_) verify_from_ = host->first;
-  return verifying_;
 }
 
 // --- Report ---
@@ -322,9 +272,9 @@ std::vector<InsideReport> InsideControl::Report() const {
       if (key.inside != i.path->number) continue;
       row.hosts += one.hosts;
       row.left_to_host = std::max(row.left_to_host, one.left_to_host);
-      row.prefixes +=
-          static_cast<std::size_t>(std::count_if(one.installed.begin(), one.installed.end(),
-                                                 [](const auto& prefix) { return prefix.second; }));
+      row.prefixes += static_cast<std::size_t>(
+          std::count_if(one.installed.begin(), one.installed.end(),
+                        [](const auto& way) { return way.second.largest != 0; }));
     }
     rows.push_back(std::move(row));
   }

@@ -1,8 +1,6 @@
 #include "control/inside_prefixes.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 
 #include "sa/sa_spec.h"
 
@@ -37,16 +35,10 @@ bool Protects(const PolicySpec& spec) {
 
 bool IsClosed(const PolicySpec& spec) { return spec.blocks() || Protects(spec); }
 
-struct ByAddress {
-  bool operator()(const AddressPrefix& a, const AddressPrefix& b) const {
-    return std::tie(a.address, a.bits) < std::tie(b.address, b.bits);
-  }
-};
-
 struct Node {
   std::vector<const Policy*> policies;
 };
-using Nodes = std::map<AddressPrefix, Node, ByAddress>;
+using Nodes = std::map<AddressPrefix, Node, PrefixOrder>;
 
 // The address after the last of the prefix; nullopt: there is none.
 std::optional<IpAddress> AddressAfter(const AddressPrefix& prefix) {
@@ -124,26 +116,66 @@ InsideRules MakeInsideRules(const PolicyList& policies, const InsideQuestion& qu
                             std::span<const AddressPrefix> cuts) {
   InsideRules made;
   Nodes nodes;
+  bool sub = false;
   for (const auto& policy : policies) {
     const Selector& s = policy->spec.selector;
     if (!Concerns(policy->spec, question)) continue;
-    if (policy->spec.type == PolicyType::kSub) return {};  // two policies may apply together
+    sub = sub || policy->spec.type == PolicyType::kSub;  // two policies may apply together
     nodes[MakePrefix(s.daddr, s.family, s.prefixlen_d)].policies.push_back(policy.get());
   }
-  if (nodes.empty()) return made;
+  if ((nodes.empty() || sub) && !question.tunnels) return made;
   for (const AddressPrefix& cut : cuts) {
     if (cut.family == question.family) (void)nodes[cut];
   }
   Enclosing enclosing;
   for (auto node = nodes.cbegin(); node != nodes.cend(); ++node) {
     enclosing.Enter(node);
-    const Answer answer = Judge(enclosing.Policies());
+    const Answer answer = sub ? Answer::kOpen : Judge(enclosing.Policies());
     if (answer == Answer::kUnclear && !node->second.policies.empty()) ++made.left_to_host;
     const bool take = answer == Answer::kTaken;
+    const bool asked = take || question.tunnels;
     made.rules.push_back(
-        {.to = node->first, .take = take, .sample = take ? SampleOf(nodes, node) : std::nullopt});
+        {.to = node->first, .take = take, .sample = asked ? SampleOf(nodes, node) : std::nullopt});
   }
   return made;
+}
+
+namespace {
+
+// A later step of the same address is of a longer prefix, or of the one around one that ended.
+void AddStep(const IpAddress& first, const InsideWay& way, std::vector<InsideStep>* steps) {
+  const InsideStep step{.first = first, .taken = way.largest != 0, .tunnel = way.tunnel};
+  if (!steps->empty() && steps->back().first == first) {
+    steps->back() = step;
+  } else {
+    steps->push_back(step);
+  }
+}
+
+}  // namespace
+
+std::vector<InsideStep> MakeInsideSteps(const InsideWays& ways) {
+  std::vector<InsideStep> steps;
+  const bool tunnels =
+      std::any_of(ways.begin(), ways.end(), [](const auto& way) { return way.second.tunnel != 0; });
+  if (!tunnels) return steps;
+  std::vector<InsideWays::const_iterator> around;  // outermost first
+  const auto end_innermost = [&] {
+    const auto after = AddressAfter(around.back()->first);
+    around.pop_back();
+    if (after) AddStep(*after, around.empty() ? InsideWay{} : around.back()->second, &steps);
+  };
+  AddStep(IpAddress{}, {}, &steps);
+  for (auto way = ways.begin(); way != ways.end(); ++way) {
+    const AddressPrefix& to = way->first;
+    while (!around.empty() && !around.back()->first.Contains(to.address, to.family)) {
+      end_innermost();
+    }
+    around.push_back(way);
+    AddStep(to.address, way->second, &steps);
+  }
+  while (!around.empty()) end_innermost();
+  return steps;
 }
 
 std::vector<AddressPrefix> SourcePrefixes(const PolicyList& policies,
@@ -154,7 +186,7 @@ std::vector<AddressPrefix> SourcePrefixes(const PolicyList& policies,
     if (!Concerns(policy->spec, question)) continue;
     sources.push_back(MakePrefix(s.saddr, s.family, s.prefixlen_s));
   }
-  std::sort(sources.begin(), sources.end(), ByAddress{});
+  std::sort(sources.begin(), sources.end(), PrefixOrder{});
   sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
   return sources;
 }

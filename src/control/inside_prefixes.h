@@ -4,11 +4,14 @@
 // clear.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
+#include "datapath/inside.h"
 #include "net/address.h"
 #include "policy/policy_state.h"
 
@@ -16,16 +19,17 @@ namespace cygnet {
 
 struct InsideRule {
   AddressPrefix to;
-  bool take = false;
+  bool take = false;  // policy protects what leaves by the device
   // Some destination to which this rule applies and none with a longer prefix; nullopt: none has
-  // only this rule.
+  // only this rule. Only with `take`, or if the question is also about tunnels.
   std::optional<IpAddress> sample{};
 };
 
 struct InsideQuestion {
   IpAddress source;
   IpFamily family = IpFamily::kUnspec;
-  int32_t ifindex = 0;  // of the device that the packets would leave by
+  int32_t ifindex = 0;   // of the device that the packets would leave by
+  bool tunnels = false;  // they may also leave by a tunnel, which lets nothing pass in clear
 };
 
 struct InsideRules {
@@ -41,6 +45,22 @@ using PolicyList = std::vector<std::shared_ptr<Policy>>;
 // the caller can decide about each. REQUIRES: they are masked.
 InsideRules MakeInsideRules(const PolicyList& policies, const InsideQuestion& question,
                             std::span<const AddressPrefix> cuts);
+
+// Where the packets of a prefix go.
+struct InsideWay {
+  uint32_t largest = 0;  // packet that is taken; 0: the host decides
+  uint16_t tunnel = 0;   // 0: the device
+  bool operator==(const InsideWay&) const = default;
+};
+struct PrefixOrder {
+  bool operator()(const AddressPrefix& a, const AddressPrefix& b) const {
+    return std::tie(a.family, a.address, a.bits) < std::tie(b.family, b.address, b.bits);
+  }
+};
+using InsideWays = std::map<AddressPrefix, InsideWay, PrefixOrder>;
+
+// What workers need of the ways of one family; empty: no tunnel is among them.
+std::vector<InsideStep> MakeInsideSteps(const InsideWays& ways);
 
 // The source prefixes of the policies that concern the source. Sources with equal answers get equal
 // rules.

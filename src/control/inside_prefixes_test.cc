@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 
 #include "policy/spd.h"
@@ -126,6 +127,52 @@ TEST_F(InsidePrefixesTest, SourcesWithTheSamePoliciesAreOneClass) {
   EXPECT_EQ(prefixes("10.1.0.1"), prefixes("10.1.0.2"));
   EXPECT_NE(prefixes("10.1.0.1"), prefixes("10.1.9.1"));
   EXPECT_TRUE(prefixes("10.9.0.1").empty());
+}
+
+TEST_F(InsidePrefixesTest, WithTunnelsEveryPrefixHasASample) {
+  const std::vector<AddressPrefix> cuts = {*ParsePrefix("0.0.0.0/0"), *ParsePrefix("10.3.0.0/16")};
+  const InsideRules made = MakeInsideRules(spd_.List(),
+                                           {.source = test::Ip("10.1.0.5"),
+                                            .family = IpFamily::kV4,
+                                            .ifindex = kIfindex,
+                                            .tunnels = true},
+                                           cuts);
+  ASSERT_EQ(made.rules.size(), 2u);
+  EXPECT_FALSE(made.rules[0].take);
+  EXPECT_EQ(made.rules[0].sample, test::Ip("0.0.0.0"));
+  EXPECT_EQ(made.rules[1].sample, test::Ip("10.3.0.0"));
+}
+
+TEST_F(InsidePrefixesTest, StepsAreTheLongestPrefix) {
+  std::mt19937 random(11);
+  const auto pick = [&random](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  const auto address = [&] {
+    const std::string first = std::to_string(std::array{0, 10, 255}[pick(3)]);
+    return test::Ip(
+        (first + "." + std::to_string(pick(3)) + ".0." + std::to_string(pick(4))).c_str());
+  };
+  EXPECT_TRUE(MakeInsideSteps({{*ParsePrefix("10.0.0.0/8"), {.largest = 1400}}}).empty());
+  for (int round = 0; round < 300; ++round) {
+    InsideWays ways = {{*ParsePrefix("10.1.0.2/32"), {.largest = 1400, .tunnel = 9}}};
+    for (uint32_t n = pick(10); n > 0; --n) {
+      static constexpr uint8_t kBits[] = {0, 1, 8, 16, 31, 32};
+      const uint8_t bits = kBits[pick(6)];
+      const AddressPrefix to{
+          .address = Masked(address(), bits), .family = IpFamily::kV4, .bits = bits};
+      ways[to] = {.largest = pick(2) * 1500, .tunnel = static_cast<uint16_t>(pick(3))};
+    }
+    const InsideRoutes routes(MakeInsideSteps(ways));
+    for (int i = 0; i < 60; ++i) {
+      const IpAddress to = address();
+      InsideWay best;
+      for (const auto& [prefix, way] : ways) {  // a longer one comes later
+        if (prefix.Contains(to, IpFamily::kV4)) best = way;
+      }
+      const InsideStep& step = routes.Find(to);
+      ASSERT_EQ(step.taken, best.largest != 0);
+      ASSERT_EQ(step.tunnel, best.tunnel);
+    }
+  }
 }
 
 // Whatever the policies are: a packet that is taken is protected or blocked by the SPD.

@@ -23,6 +23,16 @@ bool HasEnds(const TunnelSpec& tunnel, const SaSpec& sa) {
   return within(sa.daddr, sa.saddr) || within(sa.saddr, sa.daddr);
 }
 
+// Also of what an inside interface gave and got without the host.
+PortStats StatsOf(const Tunnel& tunnel) {
+  PortStats stats = tunnel.port->stats();
+  stats.rx_packets += tunnel.from_inside.packets.load(std::memory_order_relaxed);
+  stats.rx_bytes += tunnel.from_inside.bytes.load(std::memory_order_relaxed);
+  stats.tx_packets += tunnel.to_inside.packets.load(std::memory_order_relaxed);
+  stats.tx_bytes += tunnel.to_inside.bytes.load(std::memory_order_relaxed);
+  return stats;
+}
+
 }  // namespace
 
 std::string IdentityOf(const TunnelSpec& spec) {
@@ -71,7 +81,7 @@ Status TunnelControl::Add(const TunnelSpec& spec) {
   if (!made) return made.error();
   const auto tunnel = path_.tunnels.Add(
       {.if_id = spec.if_id, .mark = spec.mark, .mark_in = spec.inbound_mark(), .device = number},
-      std::move(made->port));
+      std::move(made->port), made->ifindex);
   if (!tunnel) return tunnel.error();
   for (auto& bell : path_.bells) bell->Ring();  // workers do not wait for the first one yet
   rows_.push_back({.spec = spec,
@@ -126,7 +136,7 @@ std::vector<TunnelReport> TunnelControl::Report() const {
                         .sas = row.sas,
                         .policies = 0,
                         .unprotected = row.tunnel->unprotected.load(std::memory_order_relaxed),
-                        .host = row.tunnel->port->stats()};
+                        .host = StatsOf(*row.tunnel)};
     for (const auto& policy : policies) {
       if (policy->spec.of_tunnel() && IsFor(policy->spec, row.spec)) ++report.policies;
     }

@@ -82,11 +82,8 @@ void Why::DescribeWay(const Way& way, WhyReport* report) const {
   const FlowKey& flow = way.report.flow;
   std::string text = Text("A packet from ", ToString(flow.saddr, flow.family), " to ",
                           ToString(flow.daddr, flow.family));
-  const InsideHost* host = from_.path.inside.Find(flow.saddr, flow.family);
-  const InsideInterface* behind = host != nullptr ? from_.path.inside.at(host->inside) : nullptr;
-  if (report->inside.empty() && behind != nullptr && way.report.tunnel.empty()) {
-    report->inside = behind->name;
-  }
+  const InsideInterface* behind = from_.path.inside.WhereFrom({flow.saddr, flow.family});
+  if (report->inside.empty() && behind != nullptr) report->inside = behind->name;
   if (!report->inside.empty()) {
     text += Text(", which comes from ", report->inside,
                  " and passes the host's own stack by if it is protected,");

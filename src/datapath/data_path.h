@@ -234,14 +234,19 @@ class DataPath {
   std::atomic<const IkeSockets*> ike_sockets_;
 };
 
-// Names the packet's tunnel interface in its flow; an inside interface has no name there. False:
-// the tunnel is gone. REQUIRES: packet.tunnel != 0.
+// Names the packet's tunnel interface in its flow. False: it is gone. REQUIRES: packet.tunnel != 0.
 inline bool SetTunnelOf(const DataPath& path, const Packet& packet, FlowKey* flow) {
-  if (Inside::IsNumber(packet.tunnel)) return path.inside.at(packet.tunnel) != nullptr;
   const Tunnel* tunnel = path.tunnels.at(packet.tunnel);
   if (tunnel == nullptr) return false;
   flow->SetTunnel(tunnel->identity.if_id, tunnel->identity.mark);
   return true;
+}
+
+// How the host would route what came in by the packet's tunnel or device.
+inline InsideScope ScopeOf(const DataPath& path, const Packet& packet) {
+  if (packet.tunnel == 0) return path.inside.ScopeOf(packet.interface);
+  const Tunnel* tunnel = path.tunnels.at(packet.tunnel);
+  return tunnel != nullptr ? tunnel->inside_scope.load(std::memory_order_relaxed) : kNoInsideScope;
 }
 
 }  // namespace cygnet

@@ -122,9 +122,11 @@ Packet* MakePacketTooBig(const Packet& packet, const IpPacketView& ip, uint32_t 
   return MakeError(packet, ip, {.type = 2, .code = 0, .rest = mtu, .own = own}, cache);
 }
 
-Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache) {
+Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache,
+                        const IpAddress* own) {
   const bool v4 = ip.flow.family == IpFamily::kV4;
-  const Message message = v4 ? Message{.type = 3, .code = 1} : Message{.type = 1, .code = 3};
+  const Message message =
+      v4 ? Message{.type = 3, .code = 1, .own = own} : Message{.type = 1, .code = 3, .own = own};
   return MakeError(packet, ip, message, cache);
 }
 

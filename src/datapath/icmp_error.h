@@ -45,7 +45,8 @@ bool MayAnswerWithError(const Packet& packet, const IpPacketView& ip);
 // Makes a frame for the host that says that the packet's destination cannot be reached (IPv4: host
 // unreachable, IPv6: address unreachable), as dst_link_failure of the kernel does. Otherwise as
 // MakePacketTooBig.
-Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache);
+Packet* MakeUnreachable(const Packet& packet, const IpPacketView& ip, PacketCache* cache,
+                        const IpAddress* own = nullptr);
 
 // Makes a frame for the host that reports `mtu` and quotes as much of `packet` as the minimum MTU
 // allows. nullptr if the pool is empty or MayAnswerWithError() is false. Its source is `own`, or

@@ -45,7 +45,7 @@ void InboundPipeline::Deliver() {
       if (item.packet == nullptr || item.packet->interface != to) continue;
       if (item.verdict != DropReason::kNone) {
         DropRefused(&item);
-      } else if (item.packet->tunnel != 0 || (inside && LeavesInside(item))) {
+      } else if ((inside && LeavesInside(item)) || item.packet->tunnel != 0) {
         tunnels = true;
       } else {
         if (recorded && item.path.size == 0) {
@@ -95,10 +95,12 @@ bool InboundPipeline::LeavesInside(const InboundItem& item) {
   Packet* packet = item.packet;
   const IpPacketView& ip = item.view;
   const FlowKey& flow = ip.flow;
-  InsideHost* host = ctx_->path->inside.Find(flow.daddr, flow.family);
+  const InsideScope scope = ScopeOf(*ctx_->path, *packet);
+  if (scope == kNoInsideScope) return false;
+  InsideHost* host = ctx_->path->inside.FindHost({scope, {flow.daddr, flow.family}});
   if (host == nullptr) {
     if (!ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) {
-      ctx_->ReportInsideMiss(flow, flow.daddr, packet->interface);
+      ctx_->ReportInsideMiss(flow, flow.daddr, *packet);
     }
     return false;
   }
@@ -106,14 +108,18 @@ bool InboundPipeline::LeavesInside(const InboundItem& item) {
   const bool plain = !ip.fragment && !ip.has_options && !item.joined &&
                      HopLimit(packet->l3().data()) > 1 && IsRoutedSource(flow) &&
                      !ctx_->path->host_addresses().Contains(flow.saddr, flow.family);
-  const bool fits = ip.total_length <= to->mtu.load(std::memory_order_relaxed) &&
-                    ip.total_length <= to->port->mtu();
-  if (!plain || !fits || to->device != packet->interface || !to->port->link_up()) {
+  const bool fits = ip.total_length <= host->mtu && ip.total_length <= to->port->mtu() &&
+                    ip.total_length <= to->mtu.load(std::memory_order_relaxed);
+  const bool of_device = packet->tunnel != 0 || to->device == packet->interface;
+  if (!plain || !fits || !of_device || !to->port->link_up()) {
     ctx_->path->inside.CountMiss();
     return false;
   }
-  host->Touch();
-  packet->SetTunnel(to->number);
+  host->use.Touch();
+  packet->SetInside(to->number);
+  if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(packet->tunnel))) {
+    tunnel->to_inside.Count(ip.total_length);
+  }
   packet->TrimTo(packet->l3_offset + ip.total_length);
   WriteInsideFrame(*to, host->next_hop, packet);
   return true;
@@ -124,7 +130,7 @@ void InboundPipeline::DeliverInside(InsideInterface* to, std::span<InboundItem> 
   PacketBatch batch;
   uint64_t bytes = 0;
   for (InboundItem& item : items) {
-    if (item.packet == nullptr || item.packet->tunnel != to->number) continue;
+    if (item.packet == nullptr || item.packet->inside != to->number) continue;
     bytes += item.packet->length;
     batch.Push(item.packet);
     item.packet = nullptr;  // it has left the batch
@@ -137,9 +143,9 @@ void InboundPipeline::DeliverInside(InsideInterface* to, std::span<InboundItem> 
 // One batch for each tunnel or inside interface.
 void InboundPipeline::DeliverToTunnels() {
   for (InboundItem& first : items_.all()) {
-    if (first.packet == nullptr || first.packet->tunnel == 0) continue;
+    if (first.packet == nullptr || !first.packet->enclosed()) continue;
     const auto number = static_cast<uint16_t>(first.packet->tunnel);
-    if (InsideInterface* to = ctx_->path->inside.at(number)) {
+    if (InsideInterface* to = ctx_->path->inside.at(first.packet->inside)) {
       DeliverInside(to, items_.all());
       continue;
     }
@@ -148,6 +154,7 @@ void InboundPipeline::DeliverToTunnels() {
     uint32_t tcp = 0;
     for (InboundItem& item : items_.all()) {
       if (item.packet == nullptr || item.packet->tunnel != number) continue;
+      if (item.packet->inside != 0) continue;  // its turn comes
       if (tunnel != nullptr) {
         DeliverOne(item, tunnel->port.get(), &batch, &tcp);
       } else {

@@ -45,7 +45,7 @@ void InsideInterface::SetAddress(const ParsedAddress& own) {
 InsideInterface* Inside::Add(std::string name, uint8_t device, Port* port, uint16_t vlan) {
   CYGNET_CHECK(interfaces_.size() < kMax);
   auto interface = std::make_unique<InsideInterface>();
-  interface->number = static_cast<uint16_t>(kFirst + interfaces_.size());
+  interface->number = static_cast<uint8_t>(interfaces_.size() + 1);
   interface->name = std::move(name);
   interface->device = device;
   interface->vlan = vlan;
@@ -55,19 +55,11 @@ InsideInterface* Inside::Add(std::string name, uint8_t device, Port* port, uint1
   return interfaces_.back().get();
 }
 
-void Inside::Put(std::unique_ptr<InsideHost> host) {
-  InsideHost* const before = Find(host->address.address, host->address.family);
-  hosts_.Insert(host.release());  // found first
-  if (before == nullptr) return;
-  hosts_.Erase(before);
-  quiescence_->Retire([before] { delete before; });
-}
-
-void Inside::Drop(const ParsedAddress& address) {
-  InsideHost* const host = Find(address.address, address.family);
-  if (host == nullptr) return;
-  hosts_.Erase(host);
-  quiescence_->Retire([host] { delete host; });
+const InsideStep& InsideRoutes::Find(const IpAddress& to) const {
+  const auto above =
+      std::upper_bound(steps_.begin() + 1, steps_.end(), to,
+                       [](const IpAddress& a, const InsideStep& step) { return a < step.first; });
+  return *std::prev(above);
 }
 
 uint16_t TakeVlan(Packet* packet) {

@@ -44,21 +44,32 @@ TEST(InsideTest, ATagIsTakenOffAndPutBack) {
   cache.Give(packet);
 }
 
-TEST(InsideTest, AHostIsFoundUntilItIsDropped) {
+TEST(InsideTest, AHostIsFoundInItsScopeUntilItIsDropped) {
   Quiescence quiescence;
   Inside inside(1, &quiescence);
-  const ParsedAddress address = *ParseAddress("10.1.0.2");
-  for (const uint16_t number : {uint16_t{4001}, uint16_t{4002}}) {
+  const InsideKey key{.scope = 0, .address = *ParseAddress("10.1.0.2")};
+  for (const uint8_t number : {uint8_t{1}, uint8_t{2}}) {
     auto host = std::make_unique<InsideHost>();
-    host->address = address;
+    host->key = key;
     host->inside = number;
     inside.Put(std::move(host));
-    EXPECT_EQ(inside.Find(address.address, address.family)->inside, number);
+    EXPECT_EQ(inside.FindHost(key)->inside, number);
   }
   EXPECT_EQ(inside.hosts(), 1u);
-  EXPECT_EQ(inside.Find(address.address, IpFamily::kV6), nullptr);
-  inside.Drop(address);
-  EXPECT_EQ(inside.Find(address.address, address.family), nullptr);
+  EXPECT_EQ(inside.FindHost({0, {key.address.address, IpFamily::kV6}}), nullptr);
+  EXPECT_EQ(inside.FindHost({5, key.address}), nullptr) << "of another VRF";
+  EXPECT_EQ(inside.FindSource({0, key.address}), nullptr);
+  inside.DropHost(key);
+  EXPECT_EQ(inside.FindHost(key), nullptr);
+}
+
+TEST(InsideTest, AnInterfaceHasANumberOfItsOwn) {
+  Quiescence quiescence;
+  Inside inside(1, &quiescence);
+  EXPECT_EQ(inside.at(0), nullptr);
+  InsideInterface* const first = inside.Add("lan0", 0, nullptr, 0);
+  EXPECT_EQ(inside.at(first->number), first);
+  EXPECT_EQ(inside.at(first->number + 1u), nullptr);
 }
 
 }  // namespace

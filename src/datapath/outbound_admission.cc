@@ -57,11 +57,15 @@ void OutboundAdmission::RetryHeld(HoldQueue* queue, uint64_t generation) {
 }
 
 void OutboundAdmission::BeginNextIfOther(const Packet& packet) {
-  if (packet.interface == batch_interface_ && packet.tunnel == batch_tunnel_) return;
+  if (packet.interface == batch_interface_ && packet.tunnel == batch_tunnel_ &&
+      packet.inside == batch_inside_) {
+    return;
+  }
   EndBatch();
   BeginBatch();
   batch_interface_ = packet.interface;
   batch_tunnel_ = static_cast<uint16_t>(packet.tunnel);
+  batch_inside_ = packet.inside;
 }
 
 // Policy decides anew, because it or the SA's place may have changed.
@@ -93,16 +97,16 @@ void OutboundAdmission::Admit(Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutBadPacket);
     return;
   }
-  if (packet->tunnel != 0 && !SetTunnelOf(*ctx_->path, *packet, &item->view.flow)) {
-    ctx_->sink.Drop(packet, DropReason::kPortDown);
-    return;
-  }
-  if (Inside::IsNumber(packet->tunnel) && !CameBack(*packet)) {
-    const DropReason reason = CheckInside(*packet, item->view);
+  if (packet->inside != 0 && !CameBack(*packet)) {
+    const DropReason reason = EnterFromInside(packet, item->view);
     if (reason != DropReason::kNone) {
       ctx_->sink.Drop(packet, reason);
       return;
     }
+  }
+  if (packet->tunnel != 0 && !SetTunnelOf(*ctx_->path, *packet, &item->view.flow)) {
+    ctx_->sink.Drop(packet, DropReason::kPortDown);
+    return;
   }
   // Policy does not check bytes after the packet's end, so they are cut off.
   packet->TrimTo(packet->l3_offset + item->view.total_length);
@@ -147,7 +151,7 @@ void OutboundAdmission::AdmitFragment(OutboundItem* item, Packet* packet) {
 // Steps 3 and 4 for the packet that item->view describes.
 void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
   const uint8_t interface = packet->interface;
-  const bool of_inside = Inside::IsNumber(packet->tunnel);
+  const bool of_inside = packet->inside != 0;
   const bool forwarded_now = of_inside && !CameBack(*packet);
   const FlowDecision& decision = decider_.Outbound(interface, item->view, packet->l3());
   decision.CountUse(ctx_->now);
@@ -160,7 +164,7 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
     ctx_->sink.Drop(packet, DropReason::kOutInsidePolicy);
   } else if (CameBack(*packet) && WaitsForMove(packet, decision)) {
     return;
-  } else if (packet->tunnel != 0 && WaitsForNextHop(packet, item->view, decision.chain)) {
+  } else if (packet->enclosed() && WaitsForNextHop(packet, item->view, decision.chain)) {
     return;
   } else if (LeavesWhole(*packet, item->view, decision.chain)) {
     item->Begin(packet, decision.chain);
@@ -175,31 +179,6 @@ void OutboundAdmission::AdmitIp(OutboundItem* item, Packet* packet) {
     item->Begin(packet, decision.chain);
     next_->Commit();
   }
-}
-
-// What a router checks in a packet before policy. The program at the interface has checked the
-// same, but the host may have moved since.
-DropReason OutboundAdmission::CheckInside(const Packet& packet, const IpPacketView& ip) {
-  const std::span<const uint8_t> l3 = packet.l3();
-  if (ip.fragment || ip.has_options || HopLimit(l3.data()) <= 1) return DropReason::kOutBadPacket;
-  if (ip.flow.family == IpFamily::kV4 && Checksum(l3.first(ip.ip_header_length)) != 0) {
-    return DropReason::kOutBadPacket;
-  }
-  InsideHost* const source = ctx_->path->inside.Find(ip.flow.saddr, ip.flow.family);
-  if (source == nullptr || source->inside != packet.tunnel) return DropReason::kOutInsideSource;
-  source->Touch();
-  return DropReason::kNone;
-}
-
-// A host whose packets the kernel forwards to here may be behind an inside interface.
-void OutboundAdmission::NoteSource(const Packet& packet, const IpPacketView& ip,
-                                   const SaChain& chain) {
-  DataPath& path = *ctx_->path;
-  if (path.inside.empty() || packet.tunnel != 0 || chain.size == 0) return;
-  const FlowKey& flow = ip.flow;
-  if (path.inside.Find(flow.saddr, flow.family) != nullptr) return;
-  if (path.host_addresses().Contains(flow.saddr, flow.family)) return;
-  ctx_->ReportInsideMiss(flow, flow.saddr, packet.interface);
 }
 
 bool OutboundAdmission::WantsOwnNow(const FlowDecision& decision) {
@@ -219,8 +198,7 @@ void OutboundAdmission::Acquire(const FlowDecision& decision, uint8_t interface,
 void OutboundAdmission::HoldOrDrop(Packet* packet, const IpPacketView& ip,
                                    const FlowDecision& decision) {
   if (!decision.acquire || !ctx_->path->hold_larval.load(std::memory_order_relaxed)) {
-    const bool of_tunnel = packet->tunnel != 0 && !Inside::IsNumber(packet->tunnel);
-    if (of_tunnel) CountUnprotected(*packet, ip);
+    if (packet->tunnel != 0) CountUnprotected(*packet, ip);
     ctx_->sink.Drop(packet, decision.reason);
   } else if (!hold_.Hold(packet, decision.policy->number, ctx_->now_ms)) {
     ctx_->sink.Drop(packet, DropReason::kOutHoldFull);
@@ -234,17 +212,9 @@ void OutboundAdmission::CountUnprotected(const Packet& packet, const IpPacketVie
   AnswerUnreachable(packet, ip);
 }
 
-// The answer of the kernel's tunnel interfaces to every packet that is not protected (xfrmi_xmit2,
-// vti_xmit: dst_link_failure).
-void OutboundAdmission::AnswerUnreachable(const Packet& packet, const IpPacketView& ip) {
-  if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
-  if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
-  if (Packet* answer = MakeUnreachable(packet, ip, &ctx_->caches.small)) to_host_.Push(answer);
-}
-
-// Packets of a tunnel interface have no Ethernet header of the host that names a neighbour. As in
-// the kernel (neigh_resolve_output), the packets wait while it asks, and the sender is told when
-// nobody has answered. False: the next hop is known.
+// Packets of tunnel and inside interfaces have no Ethernet header of the host that names a
+// neighbour. As in the kernel (neigh_resolve_output), the packets wait while it asks, and the
+// sender is told when nobody has answered. False: the next hop is known.
 bool OutboundAdmission::WaitsForNextHop(Packet* packet, const IpPacketView& ip,
                                         const SaChain& chain) {
   const OutboundSa* sa = AddressingSa(chain);
@@ -289,7 +259,7 @@ bool OutboundAdmission::WaitsForMove(Packet* packet, const FlowDecision& decisio
 // so that the port or a fragmenter sees what does not fit.
 bool OutboundAdmission::LeavesWhole(const Packet& packet, const IpPacketView& ip,
                                     const SaChain& chain) const {
-  if (packet.gso_type == GsoType::kNone || chain.size != 0 || packet.tunnel != 0) return false;
+  if (packet.gso_type == GsoType::kNone || chain.size != 0 || packet.enclosed()) return false;
   const Interface& out = ctx_->path->interfaces[packet.interface];
   Segmenter segmenter;
   return out.whole && segmenter.Begin(packet, ip) && segmenter.LargestSegment() <= out.wire->mtu();
@@ -355,35 +325,6 @@ uint32_t OutboundAdmission::InnerMtu(uint8_t interface, const IpPacketView& ip,
     mtu = esp::InnerMtu(*chain.sas[i], mtu, outside);
   }
   return mtu;
-}
-
-void OutboundAdmission::NotifySender(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
-  if (to_host_.full() || !MayAnswerWithError(packet, ip)) return;
-  if (!icmp_limiter_.Allow(ctx_->now_ms)) return;
-  if (Packet* answer = TooBig(packet, ip, mtu)) to_host_.Push(answer);
-}
-
-// To a host behind an inside interface it comes from that interface, as from any router.
-Packet* OutboundAdmission::TooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu) {
-  const InsideInterface* inside = ctx_->path->inside.at(packet.tunnel);
-  const IpAddress own = inside != nullptr ? inside->Address(ip.flow.family) : IpAddress{};
-  return MakePacketTooBig(packet, ip, mtu, &ctx_->caches.small, own.IsAny() ? nullptr : &own);
-}
-
-void OutboundAdmission::AnswerToHost() {
-  if (to_host_.empty()) return;
-  const Packet& first = *to_host_[0];
-  if (InsideInterface* inside = ctx_->path->inside.at(first.tunnel)) {
-    for (Packet* packet : to_host_.packets()) AddVlan(*inside, packet);
-    inside->port->Transmit(ctx_->number, &to_host_, &ctx_->sink);
-  } else if (first.tunnel == 0) {
-    ctx_->path->interfaces[first.interface].host->Transmit(ctx_->number, &to_host_, &ctx_->sink);
-  } else if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(first.tunnel))) {
-    tunnel->port->Transmit(ctx_->number, &to_host_, &ctx_->sink);
-  } else {
-    for (Packet* packet : to_host_.packets()) ctx_->sink.Recycle(packet);
-    to_host_.ReleaseAll();
-  }
 }
 
 }  // namespace cygnet

@@ -63,9 +63,9 @@ class OutboundAdmission {
   void AdmitOther(const EtherTypeView& type, Packet* packet);
   void AdmitFragment(OutboundItem* item, Packet* packet);
   void AdmitIp(OutboundItem* item, Packet* packet);
-  DropReason CheckInside(const Packet& packet, const IpPacketView& ip);
+  DropReason EnterFromInside(Packet* packet, const IpPacketView& ip);
   void NoteSource(const Packet& packet, const IpPacketView& ip, const SaChain& chain);
-  Packet* TooBig(const Packet& packet, const IpPacketView& ip, uint32_t mtu);
+  IpAddress OwnAddress(const Packet& packet, const IpPacketView& ip) const;
   bool WantsOwnNow(const FlowDecision& decision);
   void Acquire(const FlowDecision& decision, uint8_t interface, const FlowKey& flow);
   void HoldOrDrop(Packet* packet, const IpPacketView& ip, const FlowDecision& decision);
@@ -102,6 +102,7 @@ class OutboundAdmission {
   Fits fits_;
   uint8_t batch_interface_ = 0;  // of the packets of this batch
   uint16_t batch_tunnel_ = 0;
+  uint8_t batch_inside_ = 0;
   OwnSaWishes own_sa_wishes_;
   Reassembler reassembler_;  // for the host's datagrams that ESP must protect whole
   // Dropped at the first retry that finds them where they were.

@@ -44,7 +44,7 @@ void OutboundDeparture::SendBy(uint8_t egress, std::span<const OutboundItem> ite
 DropReason OutboundDeparture::Verdict(const OutboundItem& item) const {
   if (item.verdict != DropReason::kNone) return item.verdict;
   if (item.chain.size == 0) {
-    return item.packet->tunnel == 0 ? DropReason::kNone : DropReason::kOutGuard;
+    return item.packet->enclosed() ? DropReason::kOutGuard : DropReason::kNone;
   }
   const OffloadStatus status = item.packet->offload.status;
   const bool by_device =

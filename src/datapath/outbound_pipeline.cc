@@ -46,7 +46,7 @@ void OutboundPipeline::RunInside(const Port* port, PacketBatch* in) {
       continue;
     }
     packet->interface = from->device;
-    packet->SetTunnel(from->number);
+    packet->SetInside(from->number);
     from->counters.in_packets.fetch_add(1, std::memory_order_relaxed);
     from->counters.in_bytes.fetch_add(packet->length, std::memory_order_relaxed);
     admission_.AdmitNext(packet);

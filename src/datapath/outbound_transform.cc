@@ -28,7 +28,7 @@ void RefuseAll(std::span<OutboundItem> items, DropReason reason) {
 // neighbour.
 void RefuseWithoutNextHop(std::span<OutboundItem> run) {
   for (OutboundItem& item : run) {
-    if (item.packet->tunnel != 0 && item.verdict == DropReason::kNone) {
+    if (item.packet->enclosed() && item.verdict == DropReason::kNone) {
       item.verdict = DropReason::kOutNoNextHop;
     }
   }

@@ -50,13 +50,15 @@ Status Tunnels::Watch(const Tunnel& tunnel) const {
   return {};
 }
 
-Result<Tunnel*> Tunnels::Add(const TunnelIdentity& identity, std::unique_ptr<Port> port) {
+Result<Tunnel*> Tunnels::Add(const TunnelIdentity& identity, std::unique_ptr<Port> port,
+                             int32_t ifindex) {
   const auto number = ChooseNumber();
   if (!number) return number.error();
   auto tunnel = std::make_unique<Tunnel>();
   tunnel->number = *number;
   tunnel->identity = identity;
   tunnel->port = std::move(port);
+  tunnel->ifindex = ifindex;
   slots_[*number].store(tunnel.get(), std::memory_order_release);
   count_.fetch_add(1, std::memory_order_relaxed);
   Tunnel* const added = tunnel.release();

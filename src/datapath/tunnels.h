@@ -31,6 +31,17 @@ struct Tunnel {
   uint16_t number = 0;  // never 0
   TunnelIdentity identity;
   std::unique_ptr<Port> port;  // one queue for each worker
+  int32_t ifindex = 0;         // in the network namespace where the interface was made
+  // Of what comes in by it (datapath/inside.h); kNoInsideScope: all goes by the interface.
+  std::atomic<uint32_t> inside_scope{~uint32_t{0}};
+  // What passed without the host: taken from an inside interface, sent by one. Any worker.
+  struct Passed {
+    std::atomic<uint64_t> packets{0}, bytes{0};
+    void Count(uint64_t length) {
+      packets.fetch_add(1, std::memory_order_relaxed);
+      bytes.fetch_add(length, std::memory_order_relaxed);
+    }
+  } from_inside, to_inside;
   // Any worker. Packets that the host sent through it and that no policy of the tunnel protected.
   std::atomic<uint64_t> unprotected{0};
 };
@@ -58,7 +69,8 @@ class Tunnels {
 
   // --- Control thread ---
   // Packets may come at once.
-  Result<Tunnel*> Add(const TunnelIdentity& identity, std::unique_ptr<Port> port);
+  Result<Tunnel*> Add(const TunnelIdentity& identity, std::unique_ptr<Port> port,
+                      int32_t ifindex = 0);
   // Workers may use the tunnel until they are quiescent. Its number is not given again soon.
   void Remove(uint16_t number);
   std::size_t size() const { return count_.load(std::memory_order_relaxed); }

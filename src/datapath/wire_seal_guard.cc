@@ -89,7 +89,7 @@ DropReason WireSealGuard::JudgeShadow(Queue* queue, const Packet& packet) const 
 
 // Decides as the pipeline does, but from the bytes that are about to leave.
 DropReason WireSealGuard::JudgeClear(Queue* queue, const Packet& packet) const {
-  if (packet.tunnel != 0) return DropReason::kOutGuard;
+  if (packet.enclosed()) return DropReason::kOutGuard;
   const auto type = ParseEtherType(packet.bytes());
   if (!type) return DropReason::kPortBadFrame;
   if (!type->IsIp()) {

@@ -64,7 +64,7 @@ struct WorkerContext {
   }
 
   // A packet of a host that inside interfaces may have went by the host's stack.
-  void ReportInsideMiss(const FlowKey& flow, const IpAddress& host, uint8_t interface) {
+  void ReportInsideMiss(const FlowKey& flow, const IpAddress& host, const Packet& packet) {
     constexpr uint32_t kPerMs = 16;  // control asks the kernel for each
     if (now_ms != inside_ms) {
       inside_ms = now_ms;
@@ -73,8 +73,10 @@ struct WorkerContext {
     path->inside.CountMiss();
     if (inside_left == 0) return;
     --inside_left;
-    const IpAddress& peer = host == flow.saddr ? flow.daddr : flow.saddr;
-    const Inside::Miss miss{.host = {host, flow.family}, .peer = peer, .device = interface};
+    const Inside::Miss miss{.host = {host, flow.family},
+                            .peer = host == flow.saddr ? flow.daddr : flow.saddr,
+                            .tunnel = static_cast<uint16_t>(packet.tunnel),
+                            .device = packet.interface};
     if (path->inside.Report(number, miss)) path->control_bell.Ring();
   }
 

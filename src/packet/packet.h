@@ -68,8 +68,8 @@ enum class GsoType : uint8_t { kNone, kTcpV4, kTcpV6, kUdp };
 struct alignas(kCacheLine) Packet {
   uint8_t* buffer = nullptr;
   uint32_t capacity : 20 = 0;  // of the buffer
-  // Number of the tunnel interface (datapath/tunnels.h) or inside interface (datapath/inside.h)
-  // that it was sent through, or that it comes in by; 0: none.
+  // Number of the tunnel interface (datapath/tunnels.h) that it was sent through, or that it comes
+  // in by; 0: none.
   uint32_t tunnel : 12 = 0;
   uint32_t head = 0;       // offset of the first byte of the frame
   uint32_t length = 0;     // of the frame
@@ -81,7 +81,10 @@ struct alignas(kCacheLine) Packet {
   uint16_t csum_start = 0;
   uint16_t csum_offset = 0;
   GsoType gso_type = GsoType::kNone;
-  bool csum_partial = false;
+  bool csum_partial : 1 = false;
+  // Number of the inside interface (datapath/inside.h) that it was taken from, or that it leaves
+  // by; 0: none.
+  uint8_t inside : 7 = 0;
   uint8_t interface = 0;  // index of the interface it arrived on
   Protection protection = Protection::kNone;
   OffloadMeta offload;
@@ -95,7 +98,11 @@ struct alignas(kCacheLine) Packet {
   void TakeOrigin(const Packet& other) {
     interface = other.interface;
     tunnel = other.tunnel;
+    inside = other.inside;
   }
+  // It came from where nothing leaves in clear, and has no Ethernet header of the host that names a
+  // neighbour.
+  bool enclosed() const { return tunnel != 0 || inside != 0; }
   // Low 32 bits of Sa::number of an ESP packet that a device must seal; needed if the device hands
   // it back. REQUIRES: !csum_partial.
   void SetSaNumber(uint64_t number) {
@@ -104,6 +111,7 @@ struct alignas(kCacheLine) Packet {
   }
   void SetCapacity(uint32_t bytes) { capacity = bytes & 0xfffffu; }
   void SetTunnel(uint16_t number) { tunnel = number & 0xfffu; }
+  void SetInside(uint8_t number) { inside = number & 0x7fu; }
   uint32_t sa_number() const { return uint32_t{csum_start} << 16 | csum_offset; }
 
   uint8_t* data() { return buffer + head; }

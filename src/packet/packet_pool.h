@@ -93,6 +93,7 @@ class PacketCache {
     p->gso_size = 0;
     p->gso_type = GsoType::kNone;
     p->csum_partial = false;
+    p->inside = 0;
     p->interface = 0;
     p->SetCapacity(pool_->capacity());  // with the next line one store of a whole word
     p->tunnel = 0;

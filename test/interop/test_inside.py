@@ -7,144 +7,17 @@ VLANs need the kernel's module 8021q.
 import os
 import socket
 import subprocess
-import unittest
 
 import suite
-from labkit import Namespace, connect, in_user_namespace
-
-WIRE = {"gw": "192.0.2.1", "peer": "192.0.2.2"}
-# Inner networks of each family: behind lan0, behind VLAN 7 of it, behind the peer.
-LAN, VLAN, FAR = "10.1.0", "10.7.0", "10.2.0"
-LAN6, FAR6 = "2001:db8:1:", "2001:db8:2:"
-CLEAR = "10.3.0.2"  # of the peer, without a policy
-KEY = "0x" + "4b" * 20
-MARK = b"plaintext-of-the-lan"
-PAIRS = ((f"{LAN}.0/24", f"{FAR}.0/24"), (f"{VLAN}.0/24", f"{FAR}.0/24"),
-         (f"{LAN6}:/64", f"{FAR6}:/64"))
-
-SERVER = """import socket,sys
-six=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
-s=socket.create_server((sys.argv[1],5000),family=six)
-print('up',flush=True); c,_=s.accept(); n=0
-while True:
-  d=c.recv(1<<16)
-  if not d: break
-  n+=len(d)
-c.sendall(b'y'*n); c.close(); print(n,flush=True)
-"""
-CLIENT = """import socket,sys
-s=socket.create_connection((sys.argv[1],5000),timeout=20); s.sendall(b'x'*3000000)
-s.shutdown(socket.SHUT_WR); n=0
-while True:
-  d=s.recv(1<<16)
-  if not d: break
-  n+=len(d)
-print(n)
-"""
+from insidekit import CLEAR, FAR, FAR6, LAN, MARK, VLAN, WIRE, InsideByPolicy
 
 
-def protect(side):
-    peer = "peer" if side == "gw" else "gw"
-    here, there = WIRE[side], WIRE[peer]
-    lines = []
-    for near, far in PAIRS:
-        near, far = (near, far) if side == "gw" else (far, near)
-        lines.append(f"policy add src {near} dst {far} dir out tmpl src {here} dst {there} proto esp "
-                     "reqid 1 mode tunnel")
-        for direction in ("in", "fwd"):
-            lines.append(f"policy add src {far} dst {near} dir {direction} tmpl src {there} dst {here} "
-                         "proto esp reqid 1 mode tunnel")
-    for src, dst in ((here, there), (there, here)):
-        lines.append(f"state add src {src} dst {dst} proto esp spi {0x1000 + (dst == WIRE['gw'])} reqid 1 "
-                     f"mode tunnel flag af-unspec aead rfc4106(gcm(aes)) {KEY} 128 replay-window 32")
-    return lines
-
-
-class Inside(suite.Case):
+class Inside(InsideByPolicy):
 
     @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if in_user_namespace():
-            raise unittest.SkipTest("the kernel loads no XDP program from a user namespace")
-        cls.gw, cls.peer = cls.make_host("gw"), cls.make_host("peer")
-        cls.lan = cls.own(Namespace("lan"))
-        connect(cls.gw, cls.peer)
-        for setting in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
-                        "net.ipv4.icmp_ratelimit=0"):
-            cls.gw.ns.run(["sysctl", "-qw", setting])
-        cls.make_lan()
+    def start_daemons(cls):
         cls.gw.start(devices=[{"inside": ["lan0", "lan0.7"]}])
         cls.peer.start()
-        for host in (cls.gw, cls.peer):
-            host.ns.ip(f"addr add {WIRE[host.name]}/24 dev nic0")
-            suite.xfrm_batch(host, protect(host.name))
-        for address in (f"{FAR}.2/32", f"{CLEAR}/32"):
-            cls.peer.ns.ip(f"addr add {address} dev lo")
-        cls.peer.ns.ip(f"-6 addr add {FAR6}:2/128 dev lo")
-        for net in (LAN, VLAN):
-            cls.peer.ns.ip(f"route add {net}.0/24 via {WIRE['gw']} src {FAR}.2")
-        for net in (f"{FAR}.0/24", CLEAR):
-            cls.gw.ns.ip(f"route add {net} via {WIRE['peer']}")
-        for host, net, last in ((cls.gw, FAR6, 1), (cls.peer, LAN6, 2)):
-            host.ns.ip(f"-6 addr add 2001:db8::{last}/64 dev nic0 nodad")
-            host.ns.ip(f"-6 route add {net}:/64 via 2001:db8::{3 - last}")
-        cls.count_forwarded()
-        cls.gw.ns.run(["ping", "-c1", "-W5", WIRE["peer"]])
-
-    @classmethod
-    def make_lan(cls):
-        """lan0 with VLAN 7, and the host's end of both."""
-        cls.gw.ns.ip(f"link add lan0 type veth peer name eth0 netns {cls.lan.holder.pid}")
-        cls.lan.run(["ethtool", "-K", "eth0", "txvlan", "off"])
-        for ns, name, last in ((cls.gw.ns, "lan0", 1), (cls.lan, "eth0", 2)):
-            ns.ip(f"link set {name} up")
-            ns.ip(f"addr add {LAN}.{last}/24 dev {name}")
-            ns.ip(f"-6 addr add {LAN6}:{last}/64 dev {name} nodad")
-        cls.lan.ip(f"route replace default via {LAN}.1 src {LAN}.2")
-        cls.lan.ip(f"-6 route replace default via {LAN6}:1")
-        cls.make_vlan()
-
-    @classmethod
-    def make_vlan(cls):
-        for ns, name, last in ((cls.gw.ns, "lan0", 1), (cls.lan, "eth0", 2)):
-            made = ns.ip(f"link add link {name} name {name}.7 type vlan id 7", check=False)
-            cls.vlans = made.returncode == 0
-            if not cls.vlans:
-                return
-            ns.ip(f"link set {name}.7 up")
-            ns.ip(f"addr add {VLAN}.{last}/24 dev {name}.7")
-        cls.lan.ip("rule del pref 100", check=False)
-        cls.lan.ip(f"rule add pref 100 from {VLAN}.0/24 lookup 7")
-        cls.lan.ip(f"route replace default via {VLAN}.1 table 7")
-
-    @classmethod
-    def count_forwarded(cls):
-        rules = os.path.join(cls.workdir, "count.nft")
-        with open(rules, "w", encoding="ascii") as f:
-            f.write('table inet t {\n counter seen {}\n chain f {\n type filter hook forward priority 0\n'
-                    ' counter name "seen"\n }\n}\n')
-        cls.gw.ns.run(["nft", "-f", rules])
-
-    def forwarded(self):
-        """Packets that the host has forwarded since the last call."""
-        text = self.gw.ns.run(["nft", "reset", "counter", "inet", "t", "seen"]).stdout
-        return int(text.split("packets")[1].split()[0])
-
-    def inside(self, name="lan0"):
-        return next(i for i in self.gw.show("dev")[0]["inside"] if i["name"] == name)
-
-    def ping(self, target, *options, check=True, count=1):
-        return self.lan.run(["ping", f"-c{count}", "-i0.1", "-W3", *options, target], check=check)
-
-    def learn(self, target=f"{FAR}.2", *options):
-        """Packets in both directions until neither goes by the host any more."""
-        def all_inside():
-            self.ping(target, *options, check=False)
-            self.forwarded()
-            done = self.ping(target, *options, check=False).returncode == 0
-            return self.forwarded() == 0 and done
-        self.wait_for(all_inside, f"{target} to be reached past the host's stack")
 
     def test_both_directions_skip_the_host(self):
         for target, name, options in ((f"{FAR}.2", "lan0", ()), (f"{FAR6}:2", "lan0", ()),
@@ -172,15 +45,6 @@ class Inside(suite.Case):
         self.learn()
         self.lan.run(["ping", "-c3", "-i0.1", "-W3", CLEAR])
         self.assertGreaterEqual(self.forwarded(), 3)
-
-    def tcp(self, target):
-        server = self.peer.ns.popen(["python3", "-c", SERVER, target], stdout=subprocess.PIPE, text=True)
-        self.assertEqual(server.stdout.readline(), "up\n")
-        out = self.lan.run(["python3", "-c", CLIENT, target]).stdout
-        self.assertEqual(out, "3000000\n")
-        self.assertEqual(server.stdout.readline(), "3000000\n")
-        server.wait(5)
-        server.stdout.close()
 
     def test_tcp_is_whole_and_nothing_clear_is_on_the_wire(self):
         """The host's checksums are unfinished and its packets too large at first: it learns the path
@@ -254,12 +118,6 @@ class Inside(suite.Case):
         after = self.inside(), self.inside("lan0.7")
         self.assertEqual([a["rx_packets"] for a in before], [a["rx_packets"] for a in after])
 
-    def taken(self, target, *options):
-        """How many of three packets are taken from lan0, and how many answers arrive."""
-        before = self.inside()["rx_packets"]
-        answer = self.ping(target, *options, check=False, count=3).stdout
-        return self.inside()["rx_packets"] - before, int(answer.split(" received")[0].split()[-1])
-
     def test_a_route_that_blocks_within_a_protected_network(self):
         self.learn()
         for kind in ("blackhole", "prohibit", "unreachable"):
@@ -296,11 +154,16 @@ class Inside(suite.Case):
         self.learn()
 
     def test_the_mtu_of_a_route(self):
-        """To the far network, and to a host of the lan: the host's stack keeps it."""
+        """To the far network, and to a host of the lan: the host answers what exceeds it, the rest skips
+        it."""
         self.learn()
         self.gw.ns.ip(f"route replace {FAR}.0/24 via {WIRE['peer']} mtu 1200")
         self.wait_for(lambda: "mtu = 1200" in self.ping(f"{FAR}.2", "-Mdo", "-s1250", check=False).stdout,
                       "an error with the route's MTU")
+        before = self.inside()["rx_packets"]
+        self.ping(f"{FAR}.2", "-Mdo", "-s1172", count=3)
+        self.assertGreaterEqual(self.inside()["rx_packets"] - before, 3, "1200 bytes are taken")
+        self.ping(f"{FAR}.2", "-Mdont", "-s1250")
         self.gw.ns.ip(f"route replace {FAR}.0/24 via {WIRE['peer']}")
         self.lan.ip("route flush cache")
         self.learn()
@@ -308,6 +171,7 @@ class Inside(suite.Case):
         self.wait_for(lambda: "mtu = 1200" in self.peer.ns.run(
             ["ping", "-c1", "-W1", "-Mdo", "-s1250", "-I", f"{FAR}.2", f"{LAN}.2"], check=False).stdout,
                       "an error with the MTU of the host's route")
+        self.learn()
         self.gw.ns.ip(f"route del {LAN}.2/32 dev lan0")
         self.peer.ns.ip("route flush cache")
         self.learn()

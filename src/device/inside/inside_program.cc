@@ -164,7 +164,10 @@ class Writer {
     FindClass(static_cast<int32_t>(kClassBits + 32));
     CopyWords(16, kPrefixKey + 8, 1);
     a_.LoadMap(A::kR1, maps_.prefixes_v4);
-    FindPrefix();
+    FindLargest();
+    a_.Load(A::kHalf, A::kR2, A::kR9, 2);
+    a_.FromWire16(A::kR2);
+    TakeIfNotAbove();
   }
 
   void JudgeV6() {
@@ -182,7 +185,11 @@ class Writer {
     FindClass(static_cast<int32_t>(kClassBits + 128));
     CopyWords(24, kPrefixKey + 8, 4);
     a_.LoadMap(A::kR1, maps_.prefixes_v6);
-    FindPrefix();
+    FindLargest();
+    a_.Load(A::kHalf, A::kR2, A::kR9, 4);
+    a_.FromWire16(A::kR2);
+    a_.Add(A::kR2, 40);
+    TakeIfNotAbove();
   }
 
   // Passes a packet whose protocol, r1, is another: an IPv6 extension header may be for a router,
@@ -212,11 +219,16 @@ class Writer {
     a_.StoreValue(A::kWord, A::kFrame, kPrefixKey, bits);
   }
 
-  void FindPrefix() {
+  // r1: the largest packet that is taken.
+  void FindLargest() {
     LookUp(kPrefixKey);
     a_.Load(A::kWord, A::kR1, A::kR0, 0);
-    a_.JumpIfNotEqual(A::kR1, 0, take_);
-    a_.Jump(pass_);
+  }
+
+  // r2: the packet's length. The kernel cuts what is larger, or tells its sender.
+  void TakeIfNotAbove() {
+    a_.JumpIfAbove(A::kR2, A::kR1, pass_);
+    a_.Jump(take_);
   }
 
   void End() {
@@ -297,12 +309,11 @@ void InsideTables::DropHost(const Place& place, const ParsedAddress& host) {
   (void)bpf_map_delete_elem(hosts_.get(), &key);  // it may not be there
 }
 
-Status InsideTables::SetPrefix(uint32_t source_class, const AddressPrefix& to, bool take) {
-  const uint32_t value = take ? 1 : 0;
+Status InsideTables::SetPrefix(uint32_t source_class, const AddressPrefix& to, uint32_t largest) {
   const auto key_v4 = KeyOf<PrefixKeyV4>(source_class, to);
   const auto key_v6 = KeyOf<PrefixKeyV6>(source_class, to);
   const void* key = to.family == IpFamily::kV4 ? static_cast<const void*>(&key_v4) : &key_v6;
-  if (bpf_map_update_elem(prefixes(to.family), key, &value, BPF_ANY) == 0) return {};
+  if (bpf_map_update_elem(prefixes(to.family), key, &largest, BPF_ANY) == 0) return {};
   return ErrnoError("enter a prefix into the table of the XDP program");
 }
 

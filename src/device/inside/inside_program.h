@@ -1,7 +1,8 @@
 // The XDP program on an inside interface, and its tables. It takes a packet for the workers if the
-// table of hosts has its source with this interface, and the table of prefixes says "take" for its
-// destination. It passes every other frame to the kernel: what is not plain IPv4 or IPv6, not to
-// the interface's own MAC address, a fragment, or about to exceed its hop limit.
+// table of hosts has its source with this interface, and the table of prefixes has a length for its
+// destination that it does not exceed. It passes every other frame to the kernel: what is not plain
+// IPv4 or IPv6, not to the interface's own MAC address, a fragment, or about to exceed its hop
+// limit.
 //
 // Which prefixes are taken depends on the source. Sources for which policy is the same form a
 // class; a prefix belongs to one class.
@@ -35,8 +36,9 @@ class InsideTables {
 
   Status SetHost(const Place& place, const ParsedAddress& host, uint32_t source_class);
   void DropHost(const Place& place, const ParsedAddress& host);
-  // The longest prefix that has a destination decides. `take` false: passes.
-  Status SetPrefix(uint32_t source_class, const AddressPrefix& to, bool take);
+  // The longest prefix that has a destination decides. Packets of at most `largest` bytes are
+  // taken, counted from the IP header; 0: none.
+  Status SetPrefix(uint32_t source_class, const AddressPrefix& to, uint32_t largest);
   void DropPrefix(uint32_t source_class, const AddressPrefix& to);
 
   int hosts() const { return hosts_.get(); }
