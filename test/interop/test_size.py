@@ -34,6 +34,8 @@ class Pair(suite.Case):
 
     mtu = 1500
     narrow = None
+    device = {"offload": "crypto"}
+    rest = ""  # of the configuration
 
     @classmethod
     def setUpClass(cls):
@@ -51,8 +53,8 @@ class Pair(suite.Case):
                                      + (" nodad" if family == 6 else ""))
         else:
             labkit.connect(cls.west, cls.east, 0, cls.mtu)
-        cls.west.start([{"offload": "crypto"}])
-        cls.east.start([{"offload": "crypto", "wire": "wire1" if cls.narrow else "wire0"}])
+        cls.west.start([cls.device], cls.rest)
+        cls.east.start([{**cls.device, "wire": "wire1" if cls.narrow else "wire0"}], cls.rest)
         for me, host in enumerate((cls.west, cls.east)):
             cls.addresses(host.ns, me)
         cls.wire = cls.own(FrameSocket(cls.west.ns, "wire0"))
