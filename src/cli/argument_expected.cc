@@ -33,7 +33,7 @@ std::vector<std::string_view> ArgumentReader::OptionWords() const {
       if (keyword.IsOption()) words.push_back(keyword.word);
     }
   }
-  for (const OptionRow& row : Options()) {
+  for (const OptionRow& row : OptionRows()) {
     if (row.use == 0 || command == nullptr || (command->uses & row.use) != 0) {
       words.push_back(row.keyword.word);
     }
@@ -62,7 +62,7 @@ Expectation ArgumentReader::Expected() const {
     return expected;
   }
   if (row_ == nullptr) {
-    for (const ObjectRow* row : Objects()) {
+    for (const ObjectRow* row : ObjectRows()) {
       if (!row->is_hidden) expected.words.push_back(row->word);
     }
   } else if (command_ != nullptr && !command_->rest.empty()) {

@@ -21,7 +21,7 @@ bool Names(const Keyword& keyword, std::string_view word) {
 }
 
 const OptionRow* FindOption(std::string_view word) {
-  const auto options = Options();
+  const auto options = OptionRows();
   const auto found = std::find_if(options.begin(), options.end(), [word](const OptionRow& row) {
     return Names(row.keyword, word);
   });
@@ -31,7 +31,7 @@ const OptionRow* FindOption(std::string_view word) {
 // The objects that have a use for an option.
 std::string UsersOf(uint16_t use) {
   std::string text;
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     const bool uses = std::any_of(row->commands.begin(), row->commands.end(),
                                   [use](const Command& c) { return (c.uses & use) != 0; });
     if (uses) text += fmt::format("{}{}", text.empty() ? "" : ", ", row->word);
@@ -277,7 +277,7 @@ void ArgumentReader::Finish() {
 }
 
 void ArgumentReader::CheckOptions() const {
-  for (const OptionRow& row : Options()) {
+  for (const OptionRow& row : OptionRows()) {
     if (!given_.test(static_cast<std::size_t>(row.option)) || row.use == 0) continue;
     if ((command_->uses & row.use) != 0) continue;
     // Only "always" asks for colours where there are none.

@@ -179,7 +179,7 @@ Json ReadValue(const Keyword& keyword, std::string_view text) {
 
 void FailUnknownObject(std::string_view word) {
   std::vector<std::string_view> words;
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     if (!row->is_hidden) words.push_back(row->word);
   }
   throw UsageError{fmt::format("unknown object \"{}\"; {}", word,

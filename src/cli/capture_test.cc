@@ -135,13 +135,13 @@ class RunCaptureTest : public ::testing::Test {
     close(fd);
     arguments_.object = Object::kCapture;
     arguments_.request = {{"command", "capture"}};
-    arguments_.write_file = path;
+    arguments_.local["write"] = path;
   }
-  void TearDown() override { unlink(arguments_.write_file.c_str()); }
+  void TearDown() override { unlink(arguments_.WriteFile().c_str()); }
 
   std::string Written() const {
     std::ostringstream text;
-    text << std::ifstream(arguments_.write_file, std::ios::binary).rdbuf();
+    text << std::ifstream(arguments_.WriteFile(), std::ios::binary).rdbuf();
     return text.str();
   }
 
@@ -149,7 +149,7 @@ class RunCaptureTest : public ::testing::Test {
 };
 
 TEST_F(RunCaptureTest, EndsAfterTheLimitWithTheStatistics) {
-  arguments_.count = 2;
+  arguments_.local["count"] = 2;
   const ScriptedDaemon daemon(
       {R"({"ok":true})", Header(), PacketBlock(), PacketBlock(), PacketBlock(), Statistics(0)},
       Ending::kWaitForShutdown);
@@ -160,7 +160,7 @@ TEST_F(RunCaptureTest, EndsAfterTheLimitWithTheStatistics) {
 
 TEST_F(RunCaptureTest, KeysGoBesideTheFile) {
   arguments_.request["with_keys"] = true;
-  const std::string folder = arguments_.write_file + ".keys";
+  const std::string folder = arguments_.WriteFile() + ".keys";
   const std::string keys =
       R"json({"sa":{"src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000","family":4,)json"
       R"json("aead":{"name":"rfc4106(gcm(aes))","icv_bits":128,"key":"0x00"}}})json";
@@ -174,9 +174,9 @@ TEST_F(RunCaptureTest, KeysGoBesideTheFile) {
 }
 
 TEST_F(RunCaptureTest, FailureBeforeTheFirstPacketLeavesNoKeys) {
-  unlink(arguments_.write_file.c_str());
-  const std::string folder = arguments_.write_file + ".keys";
-  ASSERT_EQ(symlink("/dev/full", arguments_.write_file.c_str()), 0);
+  unlink(arguments_.WriteFile().c_str());
+  const std::string folder = arguments_.WriteFile() + ".keys";
+  ASSERT_EQ(symlink("/dev/full", arguments_.WriteFile().c_str()), 0);
   arguments_.request["with_keys"] = true;
   const std::string keys =
       R"json({"sa":{"src":"192.0.2.1","dst":"192.0.2.2","spi":"0x00001000"}})json";
@@ -190,12 +190,12 @@ TEST_F(RunCaptureTest, FailureBeforeTheFirstPacketLeavesNoKeys) {
 }
 
 TEST_F(RunCaptureTest, ExistingFileIsOverwrittenAndNobodyElseMayReadIt) {
-  std::ofstream(arguments_.write_file) << std::string(100'000, 'x');
-  ASSERT_EQ(chmod(arguments_.write_file.c_str(), 0644), 0);
+  std::ofstream(arguments_.WriteFile()) << std::string(100'000, 'x');
+  ASSERT_EQ(chmod(arguments_.WriteFile().c_str(), 0644), 0);
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
   (void)RunCapture(arguments_, daemon.connector());
   EXPECT_EQ(Written(), Header() + PacketBlock());
-  EXPECT_EQ(std::filesystem::status(arguments_.write_file).permissions(),
+  EXPECT_EQ(std::filesystem::status(arguments_.WriteFile()).permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
@@ -208,7 +208,7 @@ TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
 }
 
 TEST_F(RunCaptureTest, ErrorLeavesTheFileAlone) {
-  std::ofstream(arguments_.write_file) << "precious";
+  std::ofstream(arguments_.WriteFile()) << "precious";
   const ScriptedDaemon daemon({R"({"error":"no device \"nic0\""})"}, Ending::kClose);
   const Status status = RunCapture(arguments_, daemon.connector());
   ASSERT_FALSE(status);
@@ -237,7 +237,7 @@ TEST_F(RunCaptureTest, EndsWhenTheReaderOfItsOutputGoes) {
   if (child == 0) {
     dup2(pipe.writer(), STDOUT_FILENO);
     pipe.CloseReader();
-    arguments_.write_file = "-";
+    arguments_.WriteFile() = "-";
     _exit(RunCapture(arguments_, daemon.connector()) ? 0 : 1);
   }
   while (pipe.Read().empty()) std::this_thread::yield();

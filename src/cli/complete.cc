@@ -106,7 +106,7 @@ void PrintValues(const Expectation& expected, const OperatorConnector& connect,
     return;
   }
   if (keyword.kind == Kind::kText && expected.row != nullptr && expected.row->word == "help") {
-    for (const ObjectRow* row : Objects()) {
+    for (const ObjectRow* row : ObjectRows()) {
       if (!row->is_hidden) printer->Print(row->word);
     }
     return;
@@ -116,7 +116,7 @@ void PrintValues(const Expectation& expected, const OperatorConnector& connect,
 
 // The keyword of "--sum=pe".
 const Keyword* InlineKeyword(const Expectation& expected, std::string_view name) {
-  for (const OptionRow& row : Options()) {
+  for (const OptionRow& row : OptionRows()) {
     if (row.keyword.word == name || row.keyword.alias == name) return &row.keyword;
   }
   if (expected.row == nullptr) return nullptr;

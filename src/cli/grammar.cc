@@ -62,9 +62,9 @@ constexpr OptionRow kOptions[] = {
 
 }  // namespace
 
-std::span<const ObjectRow* const> Objects() { return kObjects; }
+std::span<const ObjectRow* const> ObjectRows() { return kObjects; }
 
-std::span<const OptionRow> Options() { return kOptions; }
+std::span<const OptionRow> OptionRows() { return kOptions; }
 
 const ObjectRow* FindObject(std::string_view word) {
   if (word.empty()) return nullptr;

@@ -153,8 +153,8 @@ struct OptionRow {
 };
 
 // A shortened name means the first object of the table that it begins.
-std::span<const ObjectRow* const> Objects();
-std::span<const OptionRow> Options();
+std::span<const ObjectRow* const> ObjectRows();
+std::span<const OptionRow> OptionRows();
 const ObjectRow* FindObject(std::string_view word);  // nullptr: none
 
 // "spi SPI", "[dev] NAME", "FILE ...", with brackets if it may be left out.

@@ -53,7 +53,7 @@ std::string Joined(const std::vector<std::string>& words) {
 }
 
 TEST(GrammarTest, EveryExampleIsRight) {
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     for (const std::string_view example : row->examples) {
       const auto arguments = Parse(example);
       ASSERT_TRUE(arguments) << example << ": " << arguments.error().message;
@@ -63,13 +63,13 @@ TEST(GrammarTest, EveryExampleIsRight) {
 }
 
 TEST(GrammarTest, HelpFitsEightyColumnsAndNamesEveryWord) {
-  std::vector<const ObjectRow*> rows(Objects().begin(), Objects().end());
+  std::vector<const ObjectRow*> rows(ObjectRows().begin(), ObjectRows().end());
   rows.push_back(nullptr);
   for (const ObjectRow* row : rows) {
     std::istringstream lines(HelpText(row));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
   }
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     if (!row->is_hidden) {
       EXPECT_THAT(HelpText(), HasSubstr("\n  " + std::string(row->word) + " "));
     }
@@ -111,7 +111,7 @@ TEST(GrammarTest, ShortNamesStayWhatTheyWere) {
 
 TEST(GrammarTest, WordsAreUnique) {
   std::set<std::string_view> objects;
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     EXPECT_TRUE(objects.insert(row->word).second) << row->word;
     EXPECT_FALSE(row->commands.empty()) << row->word;
     std::size_t defaults = 0;
@@ -131,13 +131,13 @@ TEST(GrammarTest, WordsAreUnique) {
 
 TEST(GrammarTest, TheManualPageHasEverySynopsis) {
   const std::string page = ManPage("cygnet.8.scd");
-  for (const ObjectRow* row : Objects()) {
+  for (const ObjectRow* row : ObjectRows()) {
     if (row->is_hidden || row->word == "extcap") continue;  // Wireshark's options are its own
     for (const Command& command : row->commands) {
       EXPECT_THAT(page, HasSubstr(" " + Joined(SynopsisOf(*row, command)) + " "));
     }
   }
-  for (const OptionRow& option : Options()) {
+  for (const OptionRow& option : OptionRows()) {
     EXPECT_THAT(page, HasSubstr(std::string(option.keyword.word)));
     EXPECT_THAT(page, HasSubstr(std::string(option.keyword.alias)));
   }

@@ -73,7 +73,7 @@ std::string FormOfOption(const OptionRow& row) {
 
 std::string OptionLines(uint16_t uses, bool all) {
   std::string text;
-  for (const OptionRow& row : Options()) {
+  for (const OptionRow& row : OptionRows()) {
     if (!all && (row.use & uses) == 0) continue;
     text += Entry(FormOfOption(row), row.keyword.help);
   }
@@ -120,7 +120,7 @@ std::string HelpText(const ObjectRow* row) {
   if (row != nullptr) return ObjectText(*row);
   std::string text(kUsage);
   text += "\nObjects:\n";
-  for (const ObjectRow* object : Objects()) {
+  for (const ObjectRow* object : ObjectRows()) {
     if (!object->is_hidden) text += fmt::format("  {:<13}{}\n", object->word, object->help);
   }
   return text + "\nOptions:\n" + OptionLines(0, /*all=*/true) + std::string(kNotes);
