@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
@@ -56,6 +57,17 @@ transport::BindPayload BindPayloadOf(const XfrmSocket& socket) {
 bool IsHungUp(int fd) {
   pollfd entry{.fd = fd, .events = 0, .revents = 0};
   return real::poll(&entry, nfds_t{1}, 0) > 0 && entry.revents != 0;
+}
+
+// The daemon cannot run while we look.
+bool HasOneCpu() {
+  static constinit std::atomic<int> count{0};
+  if (count.load() == 0) {
+    cpu_set_t cpus;
+    const bool known = sched_getaffinity(0, sizeof cpus, &cpus) == 0;
+    count.store(known ? CPU_COUNT(&cpus) : 2);
+  }
+  return count.load() == 1;
 }
 
 // Until an answer comes, but not long. One that was there before cannot end it.
@@ -182,20 +194,20 @@ void EnsureBound(XfrmSocket& socket, int fd) {
 // longer. A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the
 // answer, which comes just before the request is consumed, ends the wait.
 bool WaitConsumed(int fd) {
-  constexpr int kLooks = 100;
+  const int looks = HasOneCpu() ? 0 : 100;
   for (int look = 0;; ++look) {
     int unread_bytes = 0;
     if (real::ioctl(fd, size_t{SIOCOUTQ}, &unread_bytes) != 0 || unread_bytes == 0) {
       break;
     }
-    if (look < kLooks) {
+    if (look < looks) {
       continue;
     }
     if (IsHungUp(fd)) {
       break;
     }
     Nap(fd);
-    look = 0;
+    look = -1;
   }
   if (!IsHungUp(fd)) {
     return true;
