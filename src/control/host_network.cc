@@ -7,81 +7,18 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "base/errno_error.h"
 #include "base/random.h"
+#include "control/route_messages.h"
 
 namespace cygnet {
+
+using namespace route_messages;
+
 namespace {
-
-using Buffer = std::array<char, 16384>;
-
-uint8_t AddressFamily(IpFamily family) { return static_cast<uint8_t>(family); }
-
-IpAddress ReadAddress(const nlattr* attr, IpFamily family) {
-  const std::size_t want = AddressBits(family) / 8;
-  if (mnl_attr_get_payload_len(attr) < want) return {};
-  return family == IpFamily::kV4 ? IpAddress::V4(mnl_attr_get_payload(attr))
-                                 : IpAddress::V6(mnl_attr_get_payload(attr));
-}
-
-void PutAddress(nlmsghdr* message, uint16_t type, const IpAddress& address, IpFamily family) {
-  mnl_attr_put(message, type, AddressBits(family) / 8, address.bytes.data());
-}
-
-// Calls fn(attribute) for each attribute behind the fixed header of `message`.
-template <typename Fn>
-void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
-  const auto* attr = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, fixed));
-  const char* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
-  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
-    fn(attr);
-    attr = mnl_attr_next(attr);
-  }
-}
-
-// Sends a request and calls fn(message) for each answer of type `answer`. False: an error reply, or
-// what a dump lists changed meanwhile, so that it may lack something.
-template <typename Fn>
-bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
-  const bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-  if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return false;
-  Buffer buffer;
-  bool whole = true;
-  for (;;) {
-    const ssize_t n = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
-    if (n <= 0) return false;
-    int left = static_cast<int>(n);
-    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
-         m = mnl_nlmsg_next(m, &left)) {
-      if (m->nlmsg_seq != request->nlmsg_seq) continue;
-      if (dump && (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0) whole = false;
-      if (m->nlmsg_type == NLMSG_DONE) return whole;
-      if (m->nlmsg_type == NLMSG_ERROR) {
-        return static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error == 0;
-      }
-      if (m->nlmsg_type == answer) fn(m);
-      if (!dump) return true;
-    }
-  }
-}
-
-// 0: the route has none.
-uint32_t MtuIn(const nlattr* metrics) {
-  uint32_t mtu = 0;
-  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(metrics));
-  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(metrics);
-  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
-    if (mnl_attr_get_type(attr) == RTAX_MTU && mnl_attr_get_payload_len(attr) >= sizeof(mtu)) {
-      mtu = mnl_attr_get_u32(attr);
-    }
-    attr = mnl_attr_next(attr);
-  }
-  return mtu;
-}
 
 // nullopt: not about an IP address.
 std::optional<NeighbourChange> ReadNeighbour(const nlmsghdr* m) {
@@ -152,62 +89,6 @@ void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
     default:
       changes->routes = true;
   }
-}
-
-// A request whose fixed part is empty yet.
-template <typename Body>
-nlmsghdr* BeginRequest(uint16_t type, int flags, uint32_t sequence, Buffer* buffer, Body** body) {
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer->data());
-  request->nlmsg_type = type;
-  request->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
-  request->nlmsg_seq = sequence;
-  *body = static_cast<Body*>(mnl_nlmsg_put_extra_header(request, sizeof(Body)));
-  return request;
-}
-
-nlmsghdr* BeginRouteRequest(uint32_t sequence, const IpAddress& daddr, IpFamily family,
-                            Buffer* buffer) {
-  rtmsg* body = nullptr;
-  nlmsghdr* request = BeginRequest(RTM_GETROUTE, 0, sequence, buffer, &body);
-  body->rtm_family = AddressFamily(family);
-  body->rtm_dst_len = static_cast<uint8_t>(AddressBits(family));
-  PutAddress(request, RTA_DST, daddr, family);
-  return request;
-}
-
-nlmsghdr* BeginForwarded(uint32_t sequence, const ParsedAddress& from, const IpAddress& daddr,
-                         int32_t iif, Buffer* buffer) {
-  nlmsghdr* request = BeginRouteRequest(sequence, daddr, from.family, buffer);
-  static_cast<rtmsg*>(mnl_nlmsg_get_payload(request))->rtm_src_len =
-      static_cast<uint8_t>(AddressBits(from.family));
-  PutAddress(request, RTA_SRC, from.address, from.family);
-  mnl_attr_put_u32(request, RTA_IIF, static_cast<uint32_t>(iif));
-  return request;
-}
-
-bool HasEncapsulation(const rtnexthop* hop) {
-  const auto* attr = reinterpret_cast<const nlattr*>(RTNH_DATA(hop));
-  const char* end = reinterpret_cast<const char*>(hop) + hop->rtnh_len;
-  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
-    if (mnl_attr_get_type(attr) == RTA_ENCAP) return true;
-    attr = mnl_attr_next(attr);
-  }
-  return false;
-}
-
-// The interface of all next hops; 0: they have several, or more than frames are needed.
-int32_t OnlyInterface(const nlattr* next_hops) {
-  const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(next_hops));
-  auto left = static_cast<int>(mnl_attr_get_payload_len(next_hops));
-  int32_t only = 0;
-  while (RTNH_OK(hop, left)) {
-    if ((only != 0 && hop->rtnh_ifindex != only) || HasEncapsulation(hop)) return 0;
-    only = hop->rtnh_ifindex;
-    const int size = RTNH_ALIGN(hop->rtnh_len);
-    hop = reinterpret_cast<const rtnexthop*>(reinterpret_cast<const char*>(hop) + size);
-    left -= size;
-  }
-  return only;
 }
 
 }  // namespace
@@ -284,57 +165,6 @@ std::optional<std::vector<HostAddress>> HostNetwork::Addresses() {
   });
   if (!told) return std::nullopt;
   return addresses;
-}
-
-std::optional<EgressRoute> HostNetwork::LookupRoute(const IpAddress& daddr, IpFamily family,
-                                                    uint32_t mark) {
-  Buffer buffer;
-  nlmsghdr* request = BeginRouteRequest(sequence_++, daddr, family, &buffer);
-  if (mark != 0) mnl_attr_put_u32(request, RTA_MARK, mark);
-  return AskRoute(request, daddr, family);
-}
-
-std::optional<EgressRoute> HostNetwork::LookupForwarded(const IpAddress& saddr,
-                                                        const IpAddress& daddr, IpFamily family,
-                                                        int32_t iif) {
-  Buffer buffer;
-  return AskRoute(BeginForwarded(sequence_++, {saddr, family}, daddr, iif, &buffer), daddr, family);
-}
-
-std::optional<EgressRoute> HostNetwork::LookupOnlyWay(const IpAddress& saddr,
-                                                      const IpAddress& daddr, IpFamily family,
-                                                      int32_t iif) {
-  Buffer buffer;
-  nlmsghdr* request = BeginForwarded(sequence_++, {saddr, family}, daddr, iif, &buffer);
-  static_cast<rtmsg*>(mnl_nlmsg_get_payload(request))->rtm_flags |= RTM_F_FIB_MATCH;
-  return AskRoute(request, daddr, family);
-}
-
-std::optional<EgressRoute> HostNetwork::AskRoute(nlmsghdr* request, const IpAddress& daddr,
-                                                 IpFamily family) {
-  std::optional<EgressRoute> found;
-  Ask(requests_.get(), request, RTM_NEWROUTE, [&](const nlmsghdr* m) {
-    const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(m));
-    if (info->rtm_type != RTN_UNICAST) return;
-    EgressRoute route{.ifindex = 0, .gateway = daddr, .source = {}};
-    ForEachAttr(m, sizeof(rtmsg), [&](const nlattr* attr) {
-      if (mnl_attr_get_type(attr) == RTA_OIF) {
-        route.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
-      } else if (mnl_attr_get_type(attr) == RTA_GATEWAY) {
-        route.gateway = ReadAddress(attr, family);
-      } else if (mnl_attr_get_type(attr) == RTA_PREFSRC) {
-        route.source = ReadAddress(attr, family);
-      } else if (mnl_attr_get_type(attr) == RTA_METRICS) {
-        route.mtu = MtuIn(attr);
-      } else if (mnl_attr_get_type(attr) == RTA_ENCAP || mnl_attr_get_type(attr) == RTA_VIA) {
-        route.special = true;
-      } else if (mnl_attr_get_type(attr) == RTA_MULTIPATH) {
-        route.ifindex = OnlyInterface(attr);
-      }
-    });
-    if (route.ifindex != 0) found = route;
-  });
-  return found;
 }
 
 std::optional<ResolvedHop> HostNetwork::LookupNeighbour(const EgressRoute& route, IpFamily family) {
