@@ -112,8 +112,17 @@ void ReplayWindow::MarkLocked(uint64_t seq) {
 void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
                             std::span<DropReason> verdict) {
   const std::lock_guard lock(lock_);
+  // Nearly every number is above the newest, in its subspace, and the window lies in that, too.
+  // Then its high word is that of the newest (InferEsn).
+  const bool esn = esn_ && window_ > 0;
+  const bool simple = !esn || static_cast<uint32_t>(top_) >= window_ - 1;
+  const uint64_t high = esn ? top_ >> 32 << 32 : 0;
+  const uint64_t known = std::max(top_, lost_);
+  const uint64_t last = limit_;
   for (std::size_t i = 0; i < low.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
+    seq[i] = high | low[i];
+    if (simple && seq[i] > known && seq[i] <= last) continue;
     seq[i] = InferLocked(low[i]);
     if (seq[i] == 0 && window_ > 0) {
       // Number 0 is never sent. With ESN, a low word from before the first subspace is merely old.
