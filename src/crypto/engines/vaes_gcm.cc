@@ -3,6 +3,7 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "base/huge_memory.h"
@@ -40,25 +41,37 @@ const Kernel* ChooseKernel(bool avx512) {
   return wide ? &vaes_gcm::kAvx512Kernel : &vaes_gcm::kAvx2Kernel;
 }
 
-// Allocated from slabs of huge pages: with a million sessions each would otherwise miss the TLB.
-class alignas(64) Session final : public CryptoSession, public FromSlab<Session> {
+class Session : public CryptoSession {
+ public:
+  const GcmKey& key() const { return key_; }
+
+ protected:
+  GcmKey key_{};  // the round keys are in the derived class
+};
+
+// As large as its key needs. Allocated from slabs of huge pages: with a million sessions each would
+// otherwise miss the TLB.
+template <std::size_t kKeyBytes>
+class alignas(64) SizedSession final : public Session, public FromSlab<SizedSession<kKeyBytes>> {
  public:
   // REQUIRES: the lengths are valid in the table.
-  Session(const Kernel& kernel, const SessionParams& params) {
-    kernel.expand(params.key.data(), params.key.size() - params.cipher->salt_bytes, &key_);
+  SizedSession(const Kernel& kernel, const SessionParams& params) {
+    CYGNET_CHECK(reinterpret_cast<uint8_t*>(&key_ + 1) == round_keys_.data());
+    kernel.expand(params.key.data(), kKeyBytes, &key_);
     key_.icv_bytes = params.icv_bytes;
     key_.seals = params.direction == CryptoDirection::kSeal;
   }
-  ~Session() override { SecureWipe(&key_, sizeof(key_)); }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-
-  const GcmKey& key() const { return key_; }
+  ~SizedSession() override {
+    SecureWipe(&key_, sizeof(key_));
+    SecureWipe(round_keys_.data(), round_keys_.size());
+  }
+  SizedSession(const SizedSession&) = delete;
+  SizedSession& operator=(const SizedSession&) = delete;
 
  private:
-  GcmKey key_{};
+  std::array<uint8_t, kKeyBytes * 4 + 112> round_keys_;  // 11, 13 or 15 of 16 bytes
 };
-static_assert(sizeof(Session) == 512);
+static_assert(sizeof(SizedSession<16>) == 320 && sizeof(SizedSession<32>) == 384);
 
 class Queue final : public CryptoQueue {
  public:
@@ -105,7 +118,14 @@ class VaesGcmEngine final : public CryptoEngine {
 
   Result<std::unique_ptr<CryptoSession>> CreateSession(const SessionParams& params) override {
     CYGNET_RETURN_IF_ERROR(CheckSessionParams(*this, params));
-    return std::unique_ptr<CryptoSession>(std::make_unique<Session>(*kernel_, params));
+    switch (params.key.size() - params.cipher->salt_bytes) {
+      case 16:
+        return Make<16>(params);
+      case 24:
+        return Make<24>(params);
+      default:
+        return Make<32>(params);
+    }
   }
 
   std::unique_ptr<CryptoQueue> CreateQueue(uint32_t number) override {
@@ -115,6 +135,11 @@ class VaesGcmEngine final : public CryptoEngine {
   }
 
  private:
+  template <std::size_t kKeyBytes>
+  std::unique_ptr<CryptoSession> Make(const SessionParams& params) const {
+    return std::make_unique<SizedSession<kKeyBytes>>(*kernel_, params);
+  }
+
   const Kernel* const kernel_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 CYGNET_INLINE void ExpandAes(const uint8_t* key, size_t key_bytes, GcmKey* out) {
   const unsigned words = static_cast<unsigned>(key_bytes / 4);
   out->rounds = static_cast<uint8_t>(words + 6);
-  uint8_t* w = out->round_keys;
+  uint8_t* w = reinterpret_cast<uint8_t*>(out) + sizeof(GcmKey);
   memcpy(w, key, key_bytes);
   uint32_t rcon = 1;
   unsigned phase = 0;  // i % words
@@ -37,9 +37,10 @@ CYGNET_INLINE void ExpandAes(const uint8_t* key, size_t key_bytes, GcmKey* out) 
 }
 
 CYGNET_INLINE __m128i HashKey(const GcmKey& key) {
-  __m128i x = LoadBlock(key.round_keys);
-  for (int r = 1; r < key.rounds; ++r) x = _mm_aesenc_si128(x, LoadBlock(key.round_keys + 16 * r));
-  x = _mm_aesenclast_si128(x, LoadBlock(key.round_keys + 16 * key.rounds));
+  const uint8_t* round_keys = RoundKeys(key);
+  __m128i x = LoadBlock(round_keys);
+  for (int r = 1; r < key.rounds; ++r) x = _mm_aesenc_si128(x, LoadBlock(round_keys + 16 * r));
+  x = _mm_aesenclast_si128(x, LoadBlock(round_keys + 16 * key.rounds));
   x = _mm_shuffle_epi8(x, ReversedBytes());
   // Shifts left by one bit; a carry out of the top is reduced by the polynomial.
   const __m128i signs = _mm_srai_epi32(_mm_shuffle_epi32(x, 0xd3), 31);
@@ -64,16 +65,8 @@ void Expand(const uint8_t* key, size_t key_bytes, GcmKey* out) {
   ExpandAes(key, key_bytes, out);
   const __m128i h = HashKey(*out);
   __m128i power = h;
-  for (unsigned n = 1; n <= 16; ++n) {
-    uint8_t* place = out->powers + 16 * (16 - n);  // Zmm
-    if (S::kLanes == 2) place = out->powers + (n <= 8 ? 256 - 16 * n : 8 * (16 - n));
-    if (S::kLanes == 4 || n <= 8 || n % 2 == 0) {
-      _mm_storeu_si128(reinterpret_cast<__m128i_u*>(place), power);
-    }
-    if (S::kLanes == 2 && n % 2 == 0) {
-      const __m128i both = _mm_xor_si128(power, _mm_shuffle_epi32(power, 0x4e));
-      _mm_storel_epi64(reinterpret_cast<__m128i_u*>(out->powers + 64 + 4 * (16 - n)), both);
-    }
+  for (unsigned n = 1; n <= 8; ++n) {
+    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(out->powers + 16 * (8 - n)), power);
     power = MultiplyPowers(power, h);
   }
 }

@@ -4,7 +4,7 @@
 // of the next. Part of vaes_gcm_kernel.h.
 #pragma once
 
-#include "crypto/engines/vaes_gcm_parts.h"
+#include "crypto/engines/vaes_gcm_powers.h"
 
 namespace cygnet::vaes_gcm {
 namespace {
@@ -15,7 +15,6 @@ class Group {
   using G = Ghash<S>;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
   static constexpr int kVectors = 8 / S::kLanes;  // per packet: a row of up to eight blocks
-  static constexpr unsigned kMaxText = 96;        // J0 or AAD, six blocks of text, the lengths
 
  public:
   explicit CYGNET_INLINE Group(const GcmKey& any) {
@@ -83,7 +82,7 @@ class Group {
                           __attribute__((always_inline)) { Counters(works[g.value], x[g.value]); });
     const auto round = [&](unsigned r) __attribute__((always_inline)) {
       Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
-        const V k = S::Repeat(LoadBlock(works[g.value].key->round_keys + 16 * r));
+        const V k = S::Repeat(LoadBlock(RoundKeys(*works[g.value].key) + 16 * r));
         Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
           x[g.value][i.value] = S::Aes(x[g.value][i.value], k);
         });
@@ -103,14 +102,14 @@ class Group {
       }
     }
     Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
-      const V last = S::Repeat(LoadBlock(works[g.value].key->round_keys + 16 * rounds));
+      const V last = S::Repeat(LoadBlock(RoundKeys(*works[g.value].key) + 16 * rounds));
       Prepare<g.value>(works[g.value], x[g.value], last);
     });
   }
 
   static CYGNET_INLINE void Counters(const Work& work, V (&x)[kVectors]) {
     const __m128i nonce = _mm_blend_epi16(FirstCounter(*work.job), _mm_setzero_si128(), 0xc0);
-    const V base = S::Repeat(_mm_xor_si128(nonce, LoadBlock(work.key->round_keys)));
+    const V base = S::Repeat(_mm_xor_si128(nonce, LoadBlock(RoundKeys(*work.key))));
     Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
       x[i.value] = S::Xor(base, S::template CountersFrom<1 + i.value * S::kLanes>());
     });
@@ -122,7 +121,7 @@ class Group {
     const CryptoJob& job = *work.job;
     const unsigned bytes = job.text_length + 16;
     const unsigned lanes = (bytes + 15) / 16;
-    rows_[kG] = G::Row(*work.key, lanes + 1);
+    rows_[kG] = G::Row(G::EndOf(*work.key), lanes + 1);
     const __m128i aad = Aad<S>(work);
     const V lengths = S::Repeat(Lengths(job));
     Each<0, kVectors>([&](auto index) __attribute__((always_inline)) {

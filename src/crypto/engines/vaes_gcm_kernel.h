@@ -31,9 +31,8 @@ CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
   const Work& next = works[i + kKeysAhead];
   if (next.key == works[i + kKeysAhead - 1].key) return;
   const char* powers = reinterpret_cast<const char*>(next.key->powers);
-  if (next.job->text_length > 96) _mm_prefetch(powers + 64, _MM_HINT_T0);  // powers above H^8
-  if (next.key->rounds > 10) _mm_prefetch(powers + 448, _MM_HINT_T0);
-  Each<2, 7>([&](auto line) __attribute__((always_inline)) {
+  if (next.key->rounds > 10) _mm_prefetch(powers + 64 * 5, _MM_HINT_T0);
+  Each<1, 5>([&](auto line) __attribute__((always_inline)) {
     _mm_prefetch(powers + 64 * line.value, _MM_HINT_T0);
   });
 }
@@ -41,13 +40,16 @@ CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
 template <class S, bool kSeal>
 void Run(const Work* works, size_t count) {
   Group<S, kSeal> group(*works[0].key);
+  AllPowers<S> powers;
   for (size_t i = 0; i < count;) {
     const size_t taken = group.Takes(works + i, count - i) ? Group<S, kSeal>::kPackets : 1;
     for (size_t k = i; k < i + taken; ++k) PrefetchKey(works, k, count);
     if (taken > 1) {
       group.Run(works + i);
     } else {
-      Packet<S, kSeal>::Run(works[i]);
+      const GcmKey& key = *works[i].key;
+      const bool longer = works[i].job->text_length > kMaxText;
+      Packet<S, kSeal>::Run(works[i], longer ? powers.Of(key) : Ghash<S>::EndOf(key));
     }
     i += taken;
   }

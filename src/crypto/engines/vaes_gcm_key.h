@@ -12,17 +12,19 @@ struct CryptoJob;
 
 namespace vaes_gcm {
 
-// 504 bytes, so that a session with its virtual table is eight cache lines. AES-128 needs seven of
-// them, and six for short packets. Only the kernel knows which powers are stored and in which
-// order.
+// What is kept of a key. The round keys follow it in memory, 16 bytes each, rounds + 1 of them:
+// with a virtual table in front, the session of an AES-128 key is five cache lines, of an AES-256
+// key six. A million keys do not fit into a cache, and a packet waits for each line. So higher
+// powers, which only packets of more than 96 bytes use, are computed for each run of packets with
+// one key.
 struct GcmKey {
   uint8_t rounds;
   uint8_t icv_bytes;
   bool seals;
   uint8_t unused[5];
-  uint8_t powers[256];  // of the hash key H
-  uint8_t round_keys[15 * 16];
+  uint8_t powers[8 * 16];  // of the hash key H: H^8 … H^1
 };
+static_assert(sizeof(GcmKey) == 136, "round keys follow without a gap");
 
 struct Work {
   CryptoJob* job;
@@ -31,7 +33,7 @@ struct Work {
 
 // One instruction set. Every job is finished when the call returns.
 struct Kernel {
-  // REQUIRES: key_bytes is 16, 24 or 32.
+  // REQUIRES: key_bytes is 16, 24 or 32; key_bytes * 4 + 112 bytes of memory follow `out`.
   void (*expand)(const uint8_t* key, size_t key_bytes, GcmKey* out);
   void (*seal)(const Work* works, size_t count);
   void (*open)(const Work* works, size_t count);

@@ -1,7 +1,7 @@
 // One packet of any length. Part of vaes_gcm_kernel.h, which describes the method.
 #pragma once
 
-#include "crypto/engines/vaes_gcm_parts.h"
+#include "crypto/engines/vaes_gcm_powers.h"
 
 namespace cygnet::vaes_gcm {
 namespace {
@@ -18,12 +18,16 @@ class Packet {
   static constexpr unsigned kTailBytes = 16 * S::kTailLanes;
 
  public:
-  static CYGNET_INLINE void Run(const Work& work) { Packet(work).RunPacket(); }
+  // `powers`: the end of a row, of sixteen powers if the text is longer than kMaxText.
+  static CYGNET_INLINE void Run(const Work& work, const uint8_t* powers) {
+    Packet(work, powers).RunPacket();
+  }
 
  private:
-  explicit CYGNET_INLINE Packet(const Work& work)
+  CYGNET_INLINE Packet(const Work& work, const uint8_t* powers)
       : work_(work),
         key_(*work.key),
+        powers_(powers),
         text_(work.job->text),
         counter_(S::Add32(S::Repeat(FirstCounter(*work.job)), S::LaneNumbers())),
         sum_(S::InLane0(Aad<S>(work))) {}
@@ -34,7 +38,7 @@ class Packet {
   CYGNET_INLINE void Counters(V (&x)[kN]) {
     const V order = S::Repeat(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     const V step = S::Repeat(_mm_set_epi32(S::kLanes, 0, 0, 0));
-    const V whitening = S::Repeat(LoadBlock(key_.round_keys));
+    const V whitening = S::Repeat(LoadBlock(RoundKeys(key_)));
     Each<0, kN>([&](auto i) __attribute__((always_inline)) {
       x[i.value] = S::Xor(S::Shuffle(counter_, order), whitening);
       counter_ = S::Add32(counter_, step);
@@ -51,7 +55,7 @@ class Packet {
   // work to interleave.
   template <int kN, class F>
   CYGNET_INLINE V Rounds(V (&x)[kN], F between) {
-    const uint8_t* keys = key_.round_keys;
+    const uint8_t* keys = RoundKeys(key_);
     Each<1, 10>([&](auto r) __attribute__((always_inline)) {
       Round(x, keys + 16 * r.value);
       between(r);
@@ -84,21 +88,21 @@ class Packet {
   // Powers for a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
   template <int kN>
   struct ChunkPowers {
-    const GcmKey& key;
+    const uint8_t* const first;  // H^16
     PairPowers kept[S::kLanes == 2 ? 1 : kN / 2];
 
-    explicit CYGNET_INLINE ChunkPowers(const GcmKey& of) : key(of) {
+    explicit CYGNET_INLINE ChunkPowers(const uint8_t* end) : first(G::Row(end, 16)) {
       if constexpr (S::kLanes == 4) {
         Each<0, kN / 2>([&](auto pair) __attribute__((always_inline)) {
-          const V a = S::Repeat(LoadBlock(key.powers + 128 * pair.value));
-          const V b = S::Repeat(LoadBlock(key.powers + 128 * pair.value + 64));
+          const V a = S::Repeat(LoadBlock(first + 128 * pair.value));
+          const V b = S::Repeat(LoadBlock(first + 128 * pair.value + 64));
           kept[pair.value] = {a, b, G::Halves(a, b)};
         });
       }
     }
     CYGNET_INLINE void BecomeRow() {
       Each<0, kN / 2>([&](auto pair) __attribute__((always_inline)) {
-        kept[pair.value] = RowPowers(key.powers + 2 * kVectorBytes * pair.value);
+        kept[pair.value] = RowPowers(first + 2 * kVectorBytes * pair.value);
       });
     }
     template <int kPair>
@@ -106,9 +110,9 @@ class Packet {
       if constexpr (S::kLanes == 4) return kept[kPair];
       constexpr int kSkip = kChunkVectors - kN + 2 * kPair;  // even powers from H^16
       constexpr int kStep = kSkip < 4 ? 16 : 32;
-      const uint8_t* p = key.powers + (kSkip < 4 ? 16 * kSkip : 128 + 32 * (kSkip - 4));
+      const uint8_t* p = first + (kSkip < 4 ? 16 * kSkip : 128 + 32 * (kSkip - 4));
       return {S::Repeat(LoadBlock(p)), S::Repeat(LoadBlock(p + kStep)),
-              S::Repeat(LoadBlock(key.powers + 64 + 8 * kSkip))};
+              S::Repeat(LoadBlock(first + 64 + 8 * kSkip))};
     }
   };
 
@@ -187,7 +191,7 @@ class Packet {
 
   // AES of a chunk interleaved with GHASH of the previous chunk.
   CYGNET_INLINE void Chunks(size_t count) {
-    ChunkPowers<kChunkVectors> powers(key_);
+    ChunkPowers<kChunkVectors> powers(powers_);
     if constexpr (kSeal) {
       constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
       V front = Crypt<true, kChunkVectors>([](auto) __attribute__((always_inline)){});
@@ -219,7 +223,7 @@ class Packet {
   template <bool kFirst>
   CYGNET_INLINE void HalfChunk() {
     constexpr int kHalf = kChunkVectors / 2;
-    const ChunkPowers<kHalf> powers(key_);
+    const ChunkPowers<kHalf> powers(powers_);
     if constexpr (kSeal) {
       const V front = Crypt<kFirst, kHalf>([](auto) __attribute__((always_inline)){});
       Hash(front, text_ - kVectorBytes * (kHalf - 1), powers);
@@ -276,7 +280,7 @@ class Packet {
   // Multiplies by consecutive powers, with H^1 in lane `lanes` - 1.
   template <int kN>
   CYGNET_INLINE void HashRow(const V (&blocks)[kN], unsigned lanes) {
-    const uint8_t* row = G::Row(key_, lanes);
+    const uint8_t* row = G::Row(powers_, lanes);
     Sum sum;
     Each<0, kN>([&](auto index) __attribute__((always_inline)) {
       constexpr int i = index.value;
@@ -296,7 +300,7 @@ class Packet {
   // power is H^0.
   CYGNET_INLINE void LengthsAlone() {
     Sum sum;
-    const V power = S::PowersOneAndZero(LoadBlock(G::Row(key_, 1)), Polynomial());
+    const V power = S::PowersOneAndZero(LoadBlock(G::Row(powers_, 1)), Polynomial());
     G::AddOne(S::Xor(S::InLane0(Lengths(*work_.job)), sum_), power, &sum);
     sum_ = S::InLane0(S::XorOfLanes(G::Reduce(sum)));
   }
@@ -348,6 +352,7 @@ class Packet {
 
   const Work& work_;
   const GcmKey& key_;
+  const uint8_t* powers_;
   uint8_t* text_;  // of the next vector
   V counter_;      // same; salt ‖ IV ‖ the counter as a number
   V sum_;          // added to the next blocks

@@ -11,6 +11,10 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
+CYGNET_INLINE const uint8_t* RoundKeys(const GcmKey& key) {
+  return reinterpret_cast<const uint8_t*>(&key) + sizeof(GcmKey);
+}
+
 // GHASH on byte-reversed blocks with powers of H shifted left by one bit, so the product of a
 // carry-less multiplication needs no shift.
 template <class S>
@@ -18,12 +22,13 @@ struct Ghash {
   using V = typename S::V;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
 
-  // Layout of GcmKey::powers. Zmm: H^16 … H^1. Ymm: H^16 H^14 H^12 H^10, then high ⊕ low half of
-  // each even power from H^16, then H^8 … H^1. For a row that ends with H^1 the last vectors may
-  // read beyond it; those bytes meet no data.
-  static CYGNET_INLINE const uint8_t* Row(const GcmKey& key, unsigned n) {
-    return key.powers + sizeof(key.powers) - 16 * n;
+  // The end of a row of powers that ends with H^1. A key has eight of them (GcmKey::powers), and
+  // AllPowers sixteen. The last vectors of a row may read beyond H^1; those bytes meet no data.
+  static CYGNET_INLINE const uint8_t* EndOf(const GcmKey& key) {
+    return key.powers + sizeof(key.powers);
   }
+  // The last `n` powers.
+  static CYGNET_INLINE const uint8_t* Row(const uint8_t* end, unsigned n) { return end - 16 * n; }
 
   // Unreduced products: low and high halves, and Karatsuba's middle.
   struct Sum {
@@ -102,7 +107,8 @@ __attribute__((noinline)) __m128i LongAad(const GcmKey& key, const uint8_t* aad,
   alignas(16) uint8_t rest[16] = {};
   memcpy(rest, aad + 16, length - 16);
   typename G::Sum sum;
-  G::AddOne(S::InLane0(ReverseBlock(LoadBlock(aad))), S::InLane0(LoadBlock(G::Row(key, 1))), &sum);
+  G::AddOne(S::InLane0(ReverseBlock(LoadBlock(aad))),
+            S::InLane0(LoadBlock(G::Row(G::EndOf(key), 1))), &sum);
   return _mm_xor_si128(S::Lane0(G::Reduce(sum)), ReverseBlock(LoadBlock(rest)));
 }
 
