@@ -1,6 +1,7 @@
 // The cost of an SA and a policy: installs them through the control plane, as the XFRM server does
 // after reading a message, and prints the time and memory used.
-//   scale_memory [SAS [POLICIES]]
+//   scale_memory [SAS [POLICIES [BYTES_OF_AN_SA BYTES_OF_A_POLICY]]]
+// With the last two, the status is 1 if an SA or a policy takes more than that.
 // Each table runs in its own process, because memory freed by one table would distort the next.
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,15 +30,19 @@ double Seconds() {
   return std::chrono::duration<double>(now).count();
 }
 
-// Measures `fn`, which handles `n` objects.
+// Measures `fn`, which handles `n` objects. Ends the process if each takes more bytes than `most`.
 template <typename Fn>
-void Measure(const char* what, uint32_t n, Fn fn) {
+void Measure(const char* what, uint32_t n, Fn fn, double most = 1e9) {
   const double resident = ResidentBytes();
   const double begin = Seconds();
   fn();
   const double took = Seconds() - begin;
+  const double each = (ResidentBytes() - resident) / n;
   std::printf("%-28s %9u  %8.3f s  %7.2f us each  %7.0f bytes each\n", what, n, took,
-              took / n * 1e6, (ResidentBytes() - resident) / n);
+              took / n * 1e6, each);
+  if (each <= most) return;
+  std::fprintf(stderr, "%s: %.0f bytes each, at most %.0f are expected\n", what, each, most);
+  std::exit(1);
 }
 
 void Require(const Status& status, const char* what) {
@@ -74,14 +79,17 @@ class Machine {
   std::unique_ptr<ControlPlane> control;
 };
 
-void Sas(uint32_t n, SaDirection direction) {
+void Sas(uint32_t n, SaDirection direction, double most) {
   Machine machine;
-  Measure(direction == SaDirection::kOut ? "SAs, outbound" : "SAs, inbound", n, [&] {
-    for (uint32_t i = 0; i < n; ++i) {
-      Require(machine.control->AddSa(SpecOf(i, direction), {}), "NEWSA");
-      if (i % 4096 == 0) machine.path.quiescence.Collect();
-    }
-  });
+  Measure(
+      direction == SaDirection::kOut ? "SAs, outbound" : "SAs, inbound", n,
+      [&] {
+        for (uint32_t i = 0; i < n; ++i) {
+          Require(machine.control->AddSa(SpecOf(i, direction), {}), "NEWSA");
+          if (i % 4096 == 0) machine.path.quiescence.Collect();
+        }
+      },
+      most);
   Measure("  a tick of the control plane", n, [&] { machine.control->Tick(); });
   Measure("  deleted", n, [&] { machine.control->FlushSas(0, {}); });
 }
@@ -128,18 +136,21 @@ void Parts(uint32_t n) {
   });
 }
 
-void Policies(uint32_t n) {
+void Policies(uint32_t n, double most) {
   Machine machine;
   const test::SaOptions options;
-  Measure("policies", n, [&] {
-    for (uint32_t i = 0; i < n; ++i) {
-      PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "11.0.0.0/24",
-                                         {test::TemplateFor(options)});
-      spec.selector.daddr = V4(0x0b000000 + i * 256);
-      Require(machine.control->AddPolicy(std::move(spec), {}), "NEWPOLICY");
-      if (i % 4096 == 0) machine.path.quiescence.Collect();
-    }
-  });
+  Measure(
+      "policies", n,
+      [&] {
+        for (uint32_t i = 0; i < n; ++i) {
+          PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "11.0.0.0/24",
+                                             {test::TemplateFor(options)});
+          spec.selector.daddr = V4(0x0b000000 + i * 256);
+          Require(machine.control->AddPolicy(std::move(spec), {}), "NEWPOLICY");
+          if (i % 4096 == 0) machine.path.quiescence.Collect();
+        }
+      },
+      most);
   Measure("  deleted one by one", n, [&] {
     for (const PolicyView& view : machine.control->ListPolicies()) {
       PolicyId id;
@@ -159,11 +170,13 @@ int main(int argc, char** argv) {
   };
   const uint32_t sas = number(1, 100'000);
   const uint32_t policies = number(2, 100'000);
+  const double sa_bytes = number(3, 1u << 30);
+  const double policy_bytes = number(4, 1u << 30);
   std::printf("engine: %s\n", std::string(cygnet::bench::BestEngine()->name).c_str());
   using namespace cygnet::bench;  // NOLINT
-  Alone([&] { Policies(policies); });
-  Alone([&] { Sas(sas, cygnet::SaDirection::kOut); });
-  Alone([&] { Sas(sas, cygnet::SaDirection::kIn); });
+  Alone([&] { Policies(policies, policy_bytes); });
+  Alone([&] { Sas(sas, cygnet::SaDirection::kOut, sa_bytes); });
+  Alone([&] { Sas(sas, cygnet::SaDirection::kIn, sa_bytes); });
   Alone([&] { Parts(sas); });
   return 0;
 }

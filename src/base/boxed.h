@@ -25,6 +25,9 @@ class Boxed {
   }
   Boxed& operator=(Boxed&&) noexcept = default;
 
+  operator std::optional<T>() const {  // NOLINT: as std::optional
+    return has_value() ? std::optional<T>(*value_) : std::nullopt;
+  }
   bool has_value() const { return value_ != nullptr; }
   explicit operator bool() const { return has_value(); }
   T& operator*() { return *value_; }

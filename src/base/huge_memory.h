@@ -112,6 +112,26 @@ class Slab {
   std::size_t region_ = 0;  // size of the last region
 };
 
+// For std::allocate_shared and the control blocks of shared pointers: single objects only. Large
+// ones begin at a cache line.
+template <typename T>
+struct SlabAllocator {
+  using value_type = T;
+  using Memory = Slab<sizeof(T), (sizeof(T) > 64 ? 64 : alignof(T))>;
+  SlabAllocator() = default;
+  template <typename U>
+  SlabAllocator(const SlabAllocator<U>&) {}  // NOLINT: implicit, as in allocators
+  T* allocate(std::size_t n) {
+    CYGNET_CHECK(n == 1);
+    return static_cast<T*>(Memory::Take());
+  }
+  void deallocate(T* p, std::size_t) { Memory::Give(p); }
+  template <typename U>
+  bool operator==(const SlabAllocator<U>&) const {
+    return true;
+  }
+};
+
 // Base of classes whose objects are allocated one by one.
 template <typename T>
 struct FromSlab {

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "base/check.h"
 #include "base/locked_memory.h"
@@ -17,13 +16,17 @@ namespace cygnet {
 namespace {
 
 // Keys come from arenas of locked pages, so that 100,000 keys do not cost 100,000 locked pages.
-// There are two slot sizes, because nearly every key is short. A key longer than kMaxBytes is a bug
-// (none exists today).
-constexpr std::size_t kShortSlot = 64;
-constexpr std::size_t kArenaBytes = 256 * 1024;
+// Few slot sizes, because nearly every key is short. A key longer than kMaxBytes is a bug (none
+// exists today).
+constexpr std::size_t kSizeBytes = 2;
+constexpr std::array<std::size_t, 5> kSlots = {32, 48, 64, 80, KeyMaterial::kMaxBytes + 16};
+constexpr std::size_t kArenaBytes = 64 * 1024;
 
+// Index in kSlots.
 constexpr std::size_t SlotFor(std::size_t bytes) {
-  return bytes <= kShortSlot ? kShortSlot : KeyMaterial::kMaxBytes;
+  std::size_t i = 0;
+  while (kSlots[i] < bytes + kSizeBytes) ++i;
+  return i;
 }
 
 std::atomic<std::size_t> g_unlocked_bytes{0};
@@ -33,19 +36,25 @@ class LockedArena {
   explicit LockedArena(std::size_t slot) : slot_(slot) {}
   uint8_t* Take() {
     const std::lock_guard lock(mutex_);
-    if (free_.empty()) {
-      Grow();
-    }
-    uint8_t* slot = free_.back();
-    free_.pop_back();
+    if (free_ == nullptr) Grow();
+    uint8_t* slot = free_;
+    std::memcpy(&free_, LinkOf(slot), sizeof(free_));
     return slot;
   }
+  // Overwrites the slot.
   void Give(uint8_t* slot) {
+    SecureWipe(slot, slot_);
     const std::lock_guard lock(mutex_);
-    free_.push_back(slot);
+    Link(slot);
   }
 
  private:
+  // A free slot has the next one at its end.
+  uint8_t* LinkOf(uint8_t* slot) const { return slot + slot_ - sizeof(free_); }
+  void Link(uint8_t* slot) {
+    std::memcpy(LinkOf(slot), &free_, sizeof(free_));
+    free_ = slot;
+  }
   void Grow() {
     void* p =
         mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -55,21 +64,22 @@ class LockedArena {
     if (mlock(p, kArenaBytes) != 0) g_unlocked_bytes.fetch_add(kArenaBytes);
     (void)madvise(p, kArenaBytes, MADV_DONTDUMP);
     auto* base = static_cast<uint8_t*>(p);
-    for (std::size_t offset = 0; offset < kArenaBytes; offset += slot_) {
-      free_.push_back(base + offset);
+    for (std::size_t offset = 0; offset + slot_ <= kArenaBytes; offset += slot_) {
+      Link(base + offset);
     }
   }
 
   const std::size_t slot_;
   std::mutex mutex_;
-  std::vector<uint8_t*> free_;
+  uint8_t* free_ = nullptr;
 };
 
 LockedArena& ArenaFor(std::size_t bytes) {
   // Never destroyed: keys may outlive main.
-  static LockedArena* const short_keys = new LockedArena(kShortSlot);
-  static LockedArena* const long_keys = new LockedArena(KeyMaterial::kMaxBytes);
-  return SlotFor(bytes) == kShortSlot ? *short_keys : *long_keys;
+  static const auto* const arenas = new std::array<LockedArena*, kSlots.size()>{
+      new LockedArena(kSlots[0]), new LockedArena(kSlots[1]), new LockedArena(kSlots[2]),
+      new LockedArena(kSlots[3]), new LockedArena(kSlots[4])};
+  return *(*arenas)[SlotFor(bytes)];
 }
 
 }  // namespace
@@ -83,41 +93,37 @@ KeyMaterial::KeyMaterial(std::span<const uint8_t> bytes) {
     return;
   }
   CYGNET_CHECK(bytes.size() <= kMaxBytes);
-  data_ = ArenaFor(bytes.size()).Take();
-  size_ = bytes.size();
-  std::memcpy(data_, bytes.data(), size_);
+  slot_ = ArenaFor(bytes.size()).Take();
+  const auto size = static_cast<uint16_t>(bytes.size());
+  std::memcpy(slot_, &size, kSizeBytes);
+  std::memcpy(slot_ + kSizeBytes, bytes.data(), size);
 }
 
 KeyMaterial::~KeyMaterial() { Wipe(); }
 
 KeyMaterial::KeyMaterial(KeyMaterial&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : slot_(std::exchange(other.slot_, nullptr)) {}
 
 KeyMaterial& KeyMaterial::operator=(KeyMaterial&& other) noexcept {
   if (this != &other) {
     Wipe();
-    data_ = std::exchange(other.data_, nullptr);
-    size_ = std::exchange(other.size_, 0);
+    slot_ = std::exchange(other.slot_, nullptr);
   }
   return *this;
 }
 
 void KeyMaterial::Wipe() {
-  if (data_ != nullptr) {
-    SecureWipe(data_, SlotFor(size_));
-    ArenaFor(size_).Give(std::exchange(data_, nullptr));
-    size_ = 0;
-  }
+  if (slot_ == nullptr) return;
+  LockedArena& arena = ArenaFor(size());
+  arena.Give(std::exchange(slot_, nullptr));
 }
 
 bool operator==(const KeyMaterial& a, const KeyMaterial& b) {
-  if (a.size_ != b.size_) {
-    return false;
-  }
+  if (a.size() != b.size()) return false;
+  const std::span<const uint8_t> x = a.bytes();
+  const std::span<const uint8_t> y = b.bytes();
   unsigned diff = 0;
-  for (std::size_t i = 0; i < a.size_; ++i) {
-    diff |= static_cast<unsigned>(a.data_[i] ^ b.data_[i]);
-  }
+  for (std::size_t i = 0; i < x.size(); ++i) diff |= static_cast<unsigned>(x[i] ^ y[i]);
   return diff == 0;
 }
 

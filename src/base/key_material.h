@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace cygnet {
@@ -23,9 +24,15 @@ class KeyMaterial {
   // Deep copy. Explicit because copies of keys must be rare.
   KeyMaterial Clone() const { return KeyMaterial(bytes()); }
 
-  std::span<const uint8_t> bytes() const { return {data_, size_}; }
-  std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
+  std::span<const uint8_t> bytes() const {
+    return slot_ == nullptr ? std::span<const uint8_t>() : std::span(slot_ + kSizeBytes, size());
+  }
+  std::size_t size() const {
+    uint16_t size = 0;
+    if (slot_ != nullptr) std::memcpy(&size, slot_, kSizeBytes);
+    return size;
+  }
+  bool empty() const { return slot_ == nullptr; }
 
   // Constant time in the contents.
   friend bool operator==(const KeyMaterial& a, const KeyMaterial& b);
@@ -34,8 +41,8 @@ class KeyMaterial {
   void Wipe();
 
  private:
-  uint8_t* data_ = nullptr;
-  std::size_t size_ = 0;
+  static constexpr std::size_t kSizeBytes = 2;
+  uint8_t* slot_ = nullptr;  // the size, then the bytes; nullptr: none
 };
 
 // Overwrites memory in a way that the compiler does not remove.

@@ -98,7 +98,7 @@ TEST_F(AcquireStormTest, OneTurnTakesAPart) {
 TEST_F(AcquireStormTest, TimesOfManySasAreCheckedInParts) {
   for (uint32_t spi = 1; spi <= 5000; ++spi) {
     SaSpec spec = test::MakeSpec({.spi = spi});
-    spec.limits.hard_add_seconds = 10;
+    spec.limits.Change()->hard_add_seconds = 10;
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
   }
   recorder_.Take();

@@ -53,7 +53,7 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
   if (!parts_.budget->Admit(policy.number)) return;
   wanted.acquire_seq = ++sequence_;
   wanted.direction = SaDirection::kOut;
-  wanted.limits.hard_add_seconds = parts_.larval_seconds();
+  wanted.limits.Change()->hard_add_seconds = parts_.larval_seconds();
   const uint32_t seq = wanted.acquire_seq;
   const IpAddress saddr = wanted.saddr;
   wanted.selector = FlowSelector(event.flow, IfindexOf(event));

@@ -55,7 +55,7 @@ TEST_F(AcquiresTest, OpenLocalEndIsWhereTheHostSendsFrom) {
   const SaSpec& spec = path_.sad.List()[0]->spec();
   EXPECT_EQ(spec.saddr, Ip("192.0.2.77"));
   EXPECT_EQ(spec.selector.ifindex, test::kNic0);
-  EXPECT_EQ(spec.limits.hard_add_seconds, 30u);
+  EXPECT_EQ(spec.limits->hard_add_seconds, 30u);
 }
 
 TEST_F(AcquiresTest, NobodyListensSoNothingIsMade) {

@@ -55,11 +55,12 @@ Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
 
 void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
   const SaSpec& spec = sa.spec();
-  watched_[sa.number] = {.max_diff = spec.replay_max_diff.value_or(defaults.max_diff),
-                         .max_age = spec.replay_max_age.value_or(defaults.max_age),
-                         .reported_seq = spec.replay.seq,
-                         .reported_oseq = spec.replay.oseq,
-                         .reported_at_ns = clock_.MonotonicNs()};
+  watched_.insert_or_assign(sa.number,
+                            {.max_diff = spec.replay_max_diff.value_or(defaults.max_diff),
+                             .max_age = spec.replay_max_age.value_or(defaults.max_age),
+                             .reported_seq = spec.replay.seq,
+                             .reported_oseq = spec.replay.oseq,
+                             .reported_at_ns = clock_.MonotonicNs()});
 }
 
 void Aevents::Continue(const Sa& from, const Sa& to) {

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 
 #include "base/clock.h"
+#include "base/numbered_map.h"
 #include "control/announcer.h"
 #include "requests/xfrm_control.h"
 #include "sa/sa.h"
@@ -50,7 +50,7 @@ class Aevents {
 
   const Announcer& announcer_;
   const Clock& clock_;
-  std::unordered_map<uint64_t, Watch> watched_;  // by the SA's number
+  NumberedMap<Watch> watched_;  // by the SA's number
 };
 
 }  // namespace cygnet

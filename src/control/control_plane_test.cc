@@ -51,7 +51,7 @@ TEST_F(ControlPlaneTest, UpdateOfALarvalStateReplacesItWhole) {
 TEST_F(ControlPlaneTest, UpdateOfAValidSaChangesLimitsAndKeepsTheKey) {
   ASSERT_TRUE(control_->AddSa(MakeSpec({.spi = 0x100}), {}).has_value());
   SaSpec changed = MakeSpec({.spi = 0x100, .key_bytes = 32});
-  changed.limits.hard_packets = 9;
+  changed.limits.Change()->hard_packets = 9;
   ASSERT_TRUE(control_->UpdateSa(std::move(changed), {}).has_value());
   const auto sa = *control_->GetSa(IdOf(0x100));
   EXPECT_EQ(sa->spec().aead.key.size(), 20u);
@@ -88,8 +88,8 @@ TEST_F(ControlPlaneTest, LarvalStateExpiresWithoutADeleteEvent) {
 
 TEST_F(ControlPlaneTest, TimeLimitsExpireSoftOnceThenHard) {
   SaSpec spec = MakeSpec({.spi = 0x100});
-  spec.limits.soft_add_seconds = 10;
-  spec.limits.hard_add_seconds = 20;
+  spec.limits.Change()->soft_add_seconds = 10;
+  spec.limits.Change()->hard_add_seconds = 20;
   ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
   recorder_.Take();
   Pass(10);
@@ -145,8 +145,8 @@ TEST_F(ControlPlaneTest, PolicyIdentityIgnoresThePriority) {
 
 TEST_F(ControlPlaneTest, PolicyTimeLimitsExpireSoftEveryHalfMinuteThenHard) {
   PolicySpec spec = MakePolicy(PolicyDirection::kIn, "10.1.0.0/16", "10.2.0.0/16");
-  spec.limits.soft_add_seconds = 10;
-  spec.limits.hard_add_seconds = 60;
+  spec.limits.Change()->soft_add_seconds = 10;
+  spec.limits.Change()->hard_add_seconds = 60;
   ASSERT_TRUE(control_->AddPolicy(spec, {}).has_value());
   recorder_.Take();
   Pass(10);

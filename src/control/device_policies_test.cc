@@ -107,7 +107,7 @@ TEST_F(DevicePoliciesTest, ARemovedPolicyStaysInTheDeviceForPacketsThatItDecided
   Settle();
   EXPECT_EQ(Held(), "4 5");
   PolicySpec brief = Offloaded(PolicyTo(4));
-  brief.limits.hard_add_seconds = 5;
+  brief.limits.Change()->hard_add_seconds = 5;
   ASSERT_TRUE(control_->UpdatePolicy(brief, {}).has_value());
   Pass(6);
   Settle();

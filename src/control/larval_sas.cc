@@ -87,7 +87,7 @@ Result<std::shared_ptr<const Sa>> LarvalSas::AllocateSpi(SpiRequest request) {
   SaSpec spec = std::move(request.spec);
   request.spec.proto = spec.proto;
   spec.limits = LifetimeLimits{};
-  spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
+  spec.limits.Change()->hard_add_seconds = request.larval_lifetime_seconds;
   spec.selector = LarvalSelector(spec);
   const std::shared_ptr<Sa> larval = Find(spec);
   spec.acquire_seq = 0;  // it was only used to find a state; a new state has none

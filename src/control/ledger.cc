@@ -44,7 +44,7 @@ Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
   const uint64_t number = next_number_++;
   const KeyEntry entry = EntryOf(key);
   for (LedgerSink* sink : sinks_) CYGNET_RETURN_IF_ERROR(sink->OnKeyGiven(number, entry));
-  held_.emplace(number, key);
+  held_.insert_or_assign(number, key);
   return number;
 }
 
@@ -104,8 +104,6 @@ std::vector<std::pair<uint64_t, KeyEntry>> Ledger::HeldKeys() const {
   std::vector<std::pair<uint64_t, KeyEntry>> held;
   held.reserve(held_.size());
   for (const auto& [number, key] : held_) held.emplace_back(number, EntryOf(key));
-  std::sort(held.begin(), held.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
   return held;
 }
 

@@ -7,11 +7,11 @@
 #include <deque>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/numbered_map.h"
 #include "base/result.h"
 #include "control/placement/report.h"
 
@@ -93,7 +93,7 @@ class Ledger {
   std::vector<Holder> holders_;
   std::deque<PlacementEntry> placements_;
   std::deque<Key> ended_;
-  std::unordered_map<uint64_t, Held> held_;
+  NumberedMap<Held> held_;
   uint64_t next_number_ = 1;
   uint64_t dropped_ = 0;
   std::string file_;

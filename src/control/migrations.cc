@@ -43,7 +43,7 @@ bool Fits(const MigrateEntry& entry, const SaSpec& spec) {
 
 // The number of templates that the entries match. An entry may match one that an earlier entry
 // moved.
-int MoveTemplates(const std::vector<MigrateEntry>& entries, std::vector<Template>* templates) {
+int MoveTemplates(const std::vector<MigrateEntry>& entries, Templates* templates) {
   int found = 0;
   for (Template& tmpl : *templates) {
     for (const MigrateEntry& entry : entries) {
@@ -129,7 +129,7 @@ void Migrations::UndoMoves(const std::vector<MovingSa>& moves) {
 Status Migrations::Run(const Migration& migration) {
   const auto policy = FindMigrated(migration);
   if (!policy) return policy.error();
-  std::vector<Template> templates = (*policy)->spec.templates;
+  Templates templates = (*policy)->spec.templates;
   if (MoveTemplates(migration.entries, &templates) == 0) return MakeError(Errc::kNoData);
   std::vector<MovingSa> moves;
   Status prepared = PrepareMoves(migration, &moves);

@@ -70,7 +70,7 @@ Status MoveEncap(const SaMigration& migration, SaSpec* spec) {
 }
 
 Status MoveOffload(const SaMigration& migration, SaSpec* spec) {
-  if (migration.clears_offload) spec->offload.reset();
+  if (migration.clears_offload) spec->offload = std::nullopt;
   if (!migration.offload) return {};
   const SaDirection other = migration.offload->inbound ? SaDirection::kOut : SaDirection::kIn;
   if (spec->direction == other) return Invalid("Mismatched SA and offload direction");

@@ -12,7 +12,7 @@ namespace {
 // How many of the half's packets the CPU computes again: one of so many; 0: none.
 uint32_t VerifiedOneOf(const PlacedHalf& row, const PlacementDevices& devices) {
   const SaBinding& binding = *row.binding;
-  if (!binding.on_device() || binding.shadow == nullptr) return 0;
+  if (!binding.on_device() || binding.shadow() == nullptr) return 0;
   return devices[devices.NumberOf(binding.device)].terms.verify;
 }
 
@@ -32,10 +32,10 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
       .since = row.since,
       .requested_by = std::string(Name(row.request.by)),
       .pinned = row.request.pinned,
-      .history = row.history,
-      .really = row.really,
+      .history = row.rare().history,
+      .really = row.rare().really,
       .verified_one_of = one_of,
-      .not_verified = row.not_verified};
+      .not_verified = row.rare().not_verified};
 }
 
 }  // namespace

@@ -155,7 +155,7 @@ TEST_F(SocketPolicyControlTest, WhatWouldNotBeDoneIsRefused) {
   change.proto = 89;
   EXPECT_EQ(Refused(change), Errc::kNotSupported);
   change = Wish(PolicyDirection::kOut);
-  change.spec->templates.emplace_back();
+  change.spec->templates.push_back({});
   EXPECT_EQ(Refused(change), Errc::kNotSupported);
   EXPECT_TRUE(control_.List().empty());
 }

@@ -40,7 +40,7 @@ TEST_F(WalksTest, ManySasAreCheckedInTurns) {
 
 TEST_F(WalksTest, PolicyThatIsGoneIsNotChecked) {
   PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16");
-  spec.limits.hard_add_seconds = 10;
+  spec.limits.Change()->hard_add_seconds = 10;
   ASSERT_TRUE(policies_.Add(spec, {}));
   recorder_.Take();
   clock_.wall_seconds += 10;

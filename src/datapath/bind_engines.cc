@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/huge_memory.h"
 #include "esp/crypto_jobs.h"
 
 namespace cygnet {
@@ -15,7 +16,8 @@ Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const Sessi
   if (keys == nullptr) {
     auto session = holder.CreateSession(params);
     if (!session) return session.error();
-    return std::shared_ptr<CryptoSession>(*std::move(session));
+    return std::shared_ptr<CryptoSession>(session->release(), std::default_delete<CryptoSession>{},
+                                          SlabAllocator<CryptoSession>{});
   }
   const auto key = keys->GiveToEngine(engine, it.spec, it.half);
   if (!key) {
@@ -27,11 +29,13 @@ Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const Sessi
     keys->NotTaken(*key, session.error().message);
     return session.error();
   }
-  return std::shared_ptr<CryptoSession>(session->release(),
-                                        [keys, number = *key](CryptoSession* last) {
-                                          delete last;
-                                          keys->Erased(number);
-                                        });
+  return std::shared_ptr<CryptoSession>(
+      session->release(),
+      [keys, number = *key](CryptoSession* last) {
+        delete last;
+        keys->Erased(number);
+      },
+      SlabAllocator<CryptoSession>{});
 }
 
 Result<EngineSession> ShadowSessionFor(CryptoDirection direction, const HalfToBind& it,
@@ -56,7 +60,7 @@ Result<EngineSession> SessionOn(EngineKind kind, const SessionParams& params, co
 // of packet offload; packets that such a device opened but did not accept may come up, too.
 Result<std::shared_ptr<ShadowSession>> ShadowOf(OffloadMode mode, const HalfToBind& it) {
   const std::shared_ptr<ShadowSession> now =
-      it.inputs.current != nullptr ? it.inputs.current->shadow : nullptr;
+      it.inputs.current != nullptr ? it.inputs.current->rare().shadow : nullptr;
   const bool inbound = IsInbound(it.half);
   const bool packet = mode == OffloadMode::kPacket;
   EngineSession open;

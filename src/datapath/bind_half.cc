@@ -77,6 +77,9 @@ class HalfBinder {
     return required_ || (wants_packet() && request().by == RequestedBy::kClient);
   }
   std::optional<Error> ErrorOf(const PlacementReason& obstacle) const;
+  void SetFirstNumber(uint64_t first) {
+    if (first != 0) binding_->MakeRare()->first_number = first;
+  }
   // Engines.
   bool NeedsCpu() const;
   Status BindEngines();
@@ -168,7 +171,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
   if (holds_slot) {
     binding_->handle = in_.current->handle;
-    binding_->first_number = in_.current->first_number;
+    SetFirstNumber(in_.current->rare().first_number);
   } else if (auto refusal = GiveToDevice(device)) {
     return refusal;
   }
@@ -198,7 +201,7 @@ std::optional<PlacementReason> HalfBinder::GiveToDevice(OffloadDevice* device) {
     sa.number = in_.number;
     sa.iv_mask = in_.iv_mask;
     if (in_.numbers) sa.numbers = in_.numbers(*device);
-    if (IsInbound(half_)) binding_->first_number = sa.numbers.first;
+    if (IsInbound(half_)) SetFirstNumber(sa.numbers.first);
   }
   const auto refusal = device->InstallSa(sa, &binding_->handle);
   if (!refusal) {
@@ -239,7 +242,7 @@ std::optional<Error> HalfBinder::ErrorOf(const PlacementReason& obstacle) const 
   }
   if (required_) return MakeError(code, "offload required: " + obstacle.FullText());
   if (request().by != RequestedBy::kClient) return std::nullopt;
-  if (obstacle.code == ReasonCode::kNoCapability && obstacle.detail == "esn") {
+  if (obstacle.code == ReasonCode::kNoCapability && obstacle.detail.str() == "esn") {
     return MakeError(Errc::kInvalid, "Device doesn't support offload with ESN");
   }
   if (code != Errc::kNotSupported) return MakeError(code, obstacle.detail);
@@ -267,10 +270,10 @@ Status HalfBinder::BindEngines() {
   binding_->cpu = *std::move(cpu);
   if (binding_->on_device() || in_.look_aside == LookAsideMode::kNo) return {};
   auto session = SessionOn(EngineKind::kLookAside, params_, whole(),
-                           now != nullptr ? &now->look_aside : nullptr);
+                           now != nullptr ? &now->rare().look_aside : nullptr);
   if (session) {
     binding_->path = ProcessingPath::kLookAside;
-    binding_->look_aside = *std::move(session);
+    binding_->MakeRare()->look_aside = *std::move(session);
   } else if (reason_.code == ReasonCode::kNotRequested) {
     reason_ = {ReasonCode::kEngineRefused, session.error().message};
   }
@@ -289,7 +292,7 @@ void HalfBinder::BindShadow() {
   }
   auto shadow = ShadowOf(wants_packet() ? OffloadMode::kPacket : OffloadMode::kCrypto, whole());
   if (shadow) {
-    binding_->shadow = *std::move(shadow);
+    binding_->MakeRare()->shadow = *std::move(shadow);
   } else {
     not_verified_ = shadow.error().message;
   }
@@ -298,7 +301,8 @@ void HalfBinder::BindShadow() {
 // Packets of the device that had the half are still on their way.
 void HalfBinder::KeepShadow() {
   const SaBinding* now = in_.current;
-  if (now != nullptr && now->on_device()) binding_->shadow = now->shadow;
+  if (now == nullptr || !now->on_device() || now->shadow() == nullptr) return;
+  binding_->MakeRare()->shadow = now->rare().shadow;
 }
 
 // --- Results ---
@@ -325,12 +329,13 @@ BoundHalf HalfBinder::Block(PlacementReason reason) {
 BoundHalf HalfBinder::Finish() {
   const SaBinding* now = in_.current;
   // A shadow that was kept for packets on their way needs no new binding.
-  const bool same_shadow = now != nullptr && (now->shadow == binding_->shadow || !now->on_device());
+  const bool same_shadow =
+      now != nullptr && (now->shadow() == binding_->shadow() || !now->on_device());
   const bool stays = same_shadow && now->path == binding_->path &&
                      now->device == binding_->device && now->handle == binding_->handle &&
                      now->device_resets == binding_->device_resets &&
                      now->cpu.session == binding_->cpu.session &&
-                     now->look_aside.session == binding_->look_aside.session;
+                     now->rare().look_aside.session == binding_->rare().look_aside.session;
   if (stays) return {StaysBound{}, std::move(reason_), std::move(not_verified_)};
   return {std::move(binding_), std::move(reason_), std::move(not_verified_)};
 }

@@ -31,16 +31,17 @@ DropReason InboundPipeline::CheckInner(OffloadHandle handle, const Sa& sa, const
   if (shadow == nullptr || shadow->one_of() == 0) return DropReason::kNone;
   const bool own = mirror_ != nullptr && mirror_->offload.handle == handle &&
                    mirror_->sa_number() == inner.sa_number();
-  return shadow_.CheckInner({.sa = sa,
-                             .binding = binding,
-                             .shadow = shadow,
-                             .encap_ports = ctx_->path->encap_ports(),
-                             .now_ms = ctx_->now_ms,
-                             // Packets of an earlier place may still come.
-                             .first_number = binding.handle == handle ? binding.first_number : 0,
-                             .copy = own ? mirror_ : nullptr,
-                             .inner = inner,
-                             .inner_length = item.view.total_length});
+  return shadow_.CheckInner(
+      {.sa = sa,
+       .binding = binding,
+       .shadow = shadow,
+       .encap_ports = ctx_->path->encap_ports(),
+       .now_ms = ctx_->now_ms,
+       // Packets of an earlier place may still come.
+       .first_number = binding.handle == handle ? binding.rare().first_number : 0,
+       .copy = own ? mirror_ : nullptr,
+       .inner = inner,
+       .inner_length = item.view.total_length});
 }
 
 // Admit leaves both to this function.
@@ -75,7 +76,7 @@ InboundPipeline::Outcome InboundPipeline::AdmitDecapsulated(const Frame& frame, 
       item->verdict = DropReason::kInDeviceStale;
     } else if (frame.kind != FrameKind::kIp) {
       item->verdict = DropReason::kInModeMismatch;
-    } else if (binding->shadow != nullptr) {
+    } else if (binding->shadow() != nullptr) {
       item->verdict = CheckInner(by.handle, *sa, *binding, *item);
     }
   }

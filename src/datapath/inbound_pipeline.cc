@@ -239,7 +239,7 @@ void InboundPipeline::BeginRun(uint16_t first_index, std::span<InboundItem> run)
                         .first_index = first_index,
                         .items = run,
                         .jobs = &ctx_->jobs});
-  if (binding->shadow != nullptr) shadow_.CheckRun(*sa, *binding, ctx_->path->interfaces, run);
+  if (binding->shadow() != nullptr) shadow_.CheckRun(*sa, *binding, ctx_->path->interfaces, run);
   HoldOver(run);
 }
 

@@ -36,7 +36,7 @@ void RefuseWithoutNextHop(std::span<OutboundItem> run) {
 
 // How many of the packets for the device `out` the CPU computes again: one of so many.
 uint32_t ShadowOneOf(const SaBinding& binding, const Interface& out) {
-  return binding.shadow != nullptr && out.shadow != nullptr ? out.shadow->one_of() : 0;
+  return binding.shadow() != nullptr && out.shadow != nullptr ? out.shadow->one_of() : 0;
 }
 
 // The output of one transform is the input of the next.

@@ -47,7 +47,7 @@ void PrepareOutboundSoftware(const OutboundRun& run) {
 // Look-aside: the same, but an engine seals it later.
 void PrepareOutboundLookAside(const OutboundRun& run) {
   EncapsulateRun(run);
-  AddSealJobs(run, run.binding.look_aside);
+  AddSealJobs(run, run.binding.rare().look_aside);
 }
 
 // For a packet that the SA's device cannot seal: the CPU seals it, or it is dropped if a device is
@@ -177,7 +177,9 @@ void PrepareInbound(const InboundRun& run, const EngineSession& with) {
 
 void PrepareInboundOnCpu(const InboundRun& run) { PrepareInbound(run, run.binding.cpu); }
 
-void PrepareInboundLookAside(const InboundRun& run) { PrepareInbound(run, run.binding.look_aside); }
+void PrepareInboundLookAside(const InboundRun& run) {
+  PrepareInbound(run, run.binding.rare().look_aside);
+}
 
 void PrepareInboundBlocked(const InboundRun& run) {
   for (InboundItem& item : run.items) {

@@ -2,6 +2,8 @@
 
 namespace cygnet {
 
+const SaBinding::Rare SaBinding::kNothingRare{};
+
 std::string_view Name(ProcessingPath path) {
   switch (path) {
     case ProcessingPath::kSoftware:

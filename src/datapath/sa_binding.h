@@ -38,18 +38,29 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   // Handles what a device or look-aside engine cannot. Empty if the SA is required to be on a
   // device, or is blocked.
   EngineSession cpu;
-  EngineSession look_aside;         // kLookAside only
   OffloadDevice* device = nullptr;  // kCryptoOffload and kPacketOffload
   OffloadHandle handle;
   uint32_t device_resets = 0;  // of the device when it returned the handle
-  // Shadow verification; nullptr: none. After a move off the device it stays for one binding,
-  // because packets of the device are still on their way.
-  std::shared_ptr<ShadowSession> shadow;
-  uint64_t first_number = 0;  // inbound, packet offload: no number of the device is lower
-  // Inbound: earlier places of this half, newest first. Packets that they opened may still arrive
-  // after a move.
+
+  // What no binding needs that was in software from the start.
+  struct Rare {
+    EngineSession look_aside;  // kLookAside only
+    // Shadow verification; nullptr: none. After a move off the device it stays for one binding,
+    // because packets of the device are still on their way.
+    std::shared_ptr<ShadowSession> shadow;
+    uint64_t first_number = 0;  // inbound, packet offload: no number of the device is lower
+    // Inbound: earlier places of this half, newest first. Packets that they opened may still arrive
+    // after a move.
+    std::vector<OpenedBy> earlier;
+  };
   static constexpr std::size_t kMaxEarlier = 8;
-  std::vector<OpenedBy> earlier;
+  const Rare& rare() const { return rare_ != nullptr ? *rare_ : kNothingRare; }
+  ShadowSession* shadow() const { return rare_ != nullptr ? rare_->shadow.get() : nullptr; }
+  // REQUIRES: it is not published yet.
+  Rare* MakeRare() {
+    if (rare_ == nullptr) rare_ = std::make_unique<Rare>();
+    return rare_.get();
+  }
 
   bool blocked() const { return path == ProcessingPath::kBlocked; }
   bool on_device() const { return device != nullptr; }
@@ -60,7 +71,9 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
     return path == ProcessingPath::kSoftware && cpu.session != nullptr && shadow == nullptr;
   }
   // Runs what the device does not; without a session: nothing does.
-  const EngineSession& engine() const { return look_aside.session != nullptr ? look_aside : cpu; }
+  const EngineSession& engine() const {
+    return rare_ != nullptr && rare_->look_aside.session != nullptr ? rare_->look_aside : cpu;
+  }
   // True if both refer to the same entry of one device's table.
   bool SharesSlotWith(const SaBinding& other) const {
     return device != nullptr && device == other.device && handle == other.handle &&
@@ -69,11 +82,16 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
 
   bool MayHaveOpened(const OpenedBy& by) const {
     if (device == by.device && device != nullptr && handle == by.handle) return true;
-    for (const OpenedBy& e : earlier) {
+    for (const OpenedBy& e : rare().earlier) {
       if (e == by && e.device != nullptr) return true;
     }
     return false;
   }
+
+ private:
+  static const Rare kNothingRare;
+  std::unique_ptr<Rare> rare_;
 };
+static_assert(sizeof(SaBinding) == kCacheLine);
 
 }  // namespace cygnet

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/rare_text.h"
+
 namespace cygnet {
 
 enum class ReasonCode : uint8_t {
@@ -49,7 +51,7 @@ enum class ReasonCode : uint8_t {
 
 struct PlacementReason {
   ReasonCode code = ReasonCode::kNotRequested;
-  std::string detail;
+  RareText detail;
 
   // Stable: "table-full", "no-capability:icv-64". cygnet-placement(7) documents the codes. CLI,
   // JSON, log, extended ACK, ledger, metrics and captures use them.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 namespace cygnet {
 
@@ -17,7 +16,8 @@ struct OffloadRequest {
 
 // The interface that packet offload is requested on; 0: packet offload is not requested. An SA and
 // a policy belong together only if both have the same (kernel: xfrm_state_find).
-inline int32_t PacketDeviceOf(const std::optional<OffloadRequest>& request) {
+template <typename Optional>  // of an OffloadRequest
+int32_t PacketDeviceOf(const Optional& request) {
   return request.has_value() && request->mode == OffloadMode::kPacket ? request->ifindex : 0;
 }
 

@@ -94,8 +94,8 @@ cygnet_sa Describe(const SaSpec& spec, Half half, OffloadMode mode, bool with_ke
   out.cipher = Algorithm(spec.cipher, with_keys);
   out.auth = Algorithm(spec.auth, with_keys);
   out.tfc_pad = spec.tfc_pad;
-  out.limits = {spec.limits.soft_bytes, spec.limits.hard_bytes, spec.limits.soft_packets,
-                spec.limits.hard_packets};
+  out.limits = {spec.limits->soft_bytes, spec.limits->hard_bytes, spec.limits->soft_packets,
+                spec.limits->hard_packets};
   out.selector = ToSelector(spec.selector);
   return out;
 }

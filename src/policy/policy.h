@@ -3,12 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <vector>
 
+#include "base/boxed.h"
+#include "base/defaulted.h"
 #include "base/ids.h"
 #include "net/offload_request.h"
 #include "net/selector.h"
+#include "policy/templates.h"
 
 namespace cygnet {
 
@@ -17,30 +18,11 @@ inline constexpr int kPolicyDirections = 3;
 enum class PolicyAction : uint8_t { kAllow = 0, kBlock = 1 };
 enum class PolicyType : uint8_t { kMain = 0, kSub = 1 };
 
-inline constexpr std::size_t kMaxTemplates = 6;  // XFRM_MAX_DEPTH
-
 // userpolicy_info.flags
 inline constexpr uint8_t kPolicyLocalOk = 1;
 inline constexpr uint8_t kPolicyIcmp = 2;
 // Key management is asked for an SA for each CPU that sends (RFC 9611).
 inline constexpr uint8_t kPolicyCpuAcquire = 4;
-
-// The SA that a protected packet requires (struct xfrm_user_tmpl).
-struct Template {
-  IpAddress daddr;
-  IpAddress saddr;
-  Spi spi;  // 0 = any
-  IpFamily family = IpFamily::kUnspec;
-  uint8_t proto = 0;
-  uint8_t mode = 0;  // a value of SaMode
-  uint8_t share = 0;
-  bool optional = false;  // "level use"
-  Reqid reqid;
-  uint32_t aalgos = ~uint32_t{0};
-  uint32_t ealgos = ~uint32_t{0};
-  uint32_t calgos = ~uint32_t{0};
-  bool operator==(const Template&) const = default;
-};
 
 // The limits of sa/sa_spec.h, repeated for policies. Only the time limits have an effect.
 struct PolicyLimits {
@@ -66,21 +48,20 @@ struct PolicySpec {
   uint8_t flags = 0;
   uint8_t share = 0;
   bool of_socket = false;  // see policy/socket_policies.h; not in the SPD
+  // Set by control: no tunnel interface has its if_id or mark. It then blocks every packet that its
+  // selector matches, whatever it allowed: a packet that it would have protected could otherwise
+  // take another way, in clear.
+  bool unmet = false;
   // The packets of a tunnel interface: its if_id is equal, and so are the bits of its mark under
   // the mask (kernel: xfrm_policy_match). Both are part of the identity.
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
   uint32_t if_id = 0;
-  std::vector<Template> templates;  // empty and kAllow: pass in clear
-  PolicyLimits limits;
+  Templates templates;  // empty and kAllow: pass in clear
+  Defaulted<PolicyLimits> limits;
   // Packet offload only. The policy finds only SAs with packet offload on the same device, and a
   // policy without it finds none of these.
-  std::optional<OffloadRequest> offload;
-  // Set by control: no tunnel interface has its if_id or mark. It then blocks every packet that its
-  // selector matches, whatever it allowed: a packet that it would have protected could otherwise
-  // take another way, in clear.
-  bool unmet = false;
-
+  Boxed<OffloadRequest> offload;
   bool of_tunnel() const { return (if_id | mark_value | mark_mask) != 0; }
   bool blocks() const { return action == PolicyAction::kBlock || unmet; }
   // The packets of the tunnel are among those that the policy is for.

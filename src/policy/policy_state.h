@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/huge_memory.h"
 #include "base/ids.h"
@@ -10,9 +12,9 @@
 
 namespace cygnet {
 
-// `spec` never changes; replacing a policy makes a new object. Fields that look-ups read come
-// first.
-struct alignas(kCacheLine) Policy : FromSlab<Policy> {
+// `spec` never changes; replacing a policy makes a new object (NewPolicy). Fields that look-ups
+// read come first, and the template after them.
+struct Policy {
   uint64_t number = 0;  // order of installation
   uint64_t place = 0;   // order among policies of equal priority: the lowest is checked first
   std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
@@ -27,6 +29,13 @@ struct alignas(kCacheLine) Policy : FromSlab<Policy> {
     }
   }
 };
+
+// In one block with the counts of the shared pointers, which begins at a cache line.
+inline std::shared_ptr<Policy> NewPolicy() {
+  return std::allocate_shared<Policy>(SlabAllocator<Policy>());
+}
+static_assert(sizeof(Policy) + 2 * sizeof(void*) <= 4 * kCacheLine);
+static_assert(offsetof(Policy, spec.templates) + 2 * sizeof(void*) == 2 * kCacheLine);
 
 // The order of the policies of one direction and type: the first that matches decides.
 inline bool Before(const Policy& a, const Policy& b) {

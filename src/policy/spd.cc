@@ -1,6 +1,7 @@
 #include "policy/spd.h"
 
 #include <algorithm>
+#include <memory>
 
 namespace cygnet {
 namespace {
@@ -30,6 +31,8 @@ uint64_t IdentityHash(const Identified& id) {
                                        static_cast<uint32_t>(id.type) << 29);
 }
 
+uint64_t IndexHash(uint32_t index) { return SeededHash(index, 0); }
+
 uint64_t PeersKey(const PolicySpec& spec) {
   return (uint64_t{spec.priority} << 8 | static_cast<uint64_t>(spec.type) << 4 |
           static_cast<uint64_t>(spec.direction)) ^
@@ -50,7 +53,16 @@ FlowKey WithoutTunnel(FlowKey flow) {
 
 }  // namespace
 
-Spd::Spd(Quiescence* quiescence) : quiescence_(quiescence) {
+uint64_t Spd::IndexHashOf::operator()(const Policy& policy) const {
+  return IndexHash(policy.spec.index);
+}
+
+uint64_t Spd::IdentityHashOf::operator()(const Policy& policy) const {
+  return IdentityHash(policy.spec);
+}
+
+Spd::Spd(Quiescence* quiescence)
+    : quiescence_(quiescence), by_index_(quiescence), by_identity_(quiescence) {
   for (auto& by_type : tables_) {
     for (auto& table : by_type) table = std::make_unique<Table>(quiescence);
   }
@@ -137,15 +149,15 @@ bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, i
 }
 
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place) {
-  std::shared_ptr<Policy> policy(new Policy);  // make_shared would not use the slab
+  std::shared_ptr<Policy> policy = NewPolicy();
   spec.index = ChooseIndex(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;
   policy->number = next_number_++;
   policy->place = place.value_or(policy->number);
-  by_number_.emplace(policy->number, policy);
-  by_index_.emplace(policy->spec.index, policy);
-  by_identity_.emplace(IdentityHash(policy->spec), policy);
+  by_number_.insert_or_assign(policy->number, policy);
+  by_index_.Insert(policy.get());
+  by_identity_.Insert(policy.get());
   ++counts_[Index(policy->spec.direction)];
   JoinPeers(policy->spec);
   Indexes& table = IndexesOf(policy->spec);
@@ -162,11 +174,8 @@ void Spd::Unlink(const std::shared_ptr<Policy>& policy) {
   table.all.Remove(keep.get());
   if (AsksForPorts(keep->spec.selector)) table.with_ports.Remove(keep.get());
   by_number_.erase(keep->number);
-  const auto at = by_index_.find(keep->spec.index);
-  if (at != by_index_.end() && at->second == keep) by_index_.erase(at);
-  const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
-  by_identity_.erase(
-      std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; }));
+  by_index_.Erase(keep.get());  // no effect if Replace has done it
+  by_identity_.Erase(keep.get());
   --counts_[Index(keep->spec.direction)];
   LeavePeers(keep->spec);
   Changed();
@@ -182,7 +191,7 @@ std::shared_ptr<Policy> Spd::Insert(PolicySpec spec, uint64_t now) {
 std::shared_ptr<Policy> Spd::Replace(const std::shared_ptr<Policy>& old, PolicySpec spec,
                                      uint64_t now) {
   const std::shared_ptr<Policy> keep = old;
-  by_index_.erase(keep->spec.index);
+  by_index_.Erase(keep.get());
   const bool stays = KeepsPlace(*keep, spec);
   auto policy = Link(std::move(spec), now, stays ? std::optional(keep->place) : std::nullopt);
   Unlink(keep);
@@ -217,8 +226,7 @@ void Spd::LeavePeers(const PolicySpec& spec) {
   if (at->second == PeerCounts{}) peers_.erase(at);
 }
 
-std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old,
-                                   std::vector<Template> templates) {
+std::shared_ptr<Policy> Spd::Amend(const std::shared_ptr<Policy>& old, Templates templates) {
   PolicySpec next = old->spec;
   next.templates = std::move(templates);
   return Exchange(old, std::move(next));
@@ -233,18 +241,18 @@ std::shared_ptr<Policy> Spd::SetUnmet(const std::shared_ptr<Policy>& old, bool u
 // REQUIRES: the same identity and priority.
 std::shared_ptr<Policy> Spd::Exchange(const std::shared_ptr<Policy>& old, PolicySpec next) {
   const std::shared_ptr<Policy> keep = old;
-  std::shared_ptr<Policy> policy(new Policy);
+  std::shared_ptr<Policy> policy = NewPolicy();
   policy->spec = std::move(next);
   policy->number = keep->number;
   policy->place = keep->place;
   policy->add_time = keep->add_time;
   policy->soft_signalled_at = keep->soft_signalled_at;
   policy->Touch(keep->use_time.load(std::memory_order_relaxed));
-  by_number_[keep->number] = policy;
-  by_index_[keep->spec.index] = policy;
-  const auto [begin, end] = by_identity_.equal_range(IdentityHash(keep->spec));
-  std::find_if(begin, end, [&](const auto& entry) { return entry.second == keep; })->second =
-      policy;
+  by_number_.insert_or_assign(keep->number, policy);
+  by_index_.Erase(keep.get());
+  by_index_.Insert(policy.get());
+  by_identity_.Erase(keep.get());
+  by_identity_.Insert(policy.get());
   // The new one first, so that readers always find one of them.
   for (const auto index : {&Indexes::all, &Indexes::with_ports}) {
     if (index == &Indexes::with_ports && !AsksForPorts(keep->spec.selector)) continue;
@@ -279,16 +287,13 @@ std::shared_ptr<Policy> Spd::Find(const PolicyId& id) const {
     return spec.direction == id.direction && spec.type == id.type && spec.if_id == id.if_id &&
            spec.mark_value == id.mark_value && spec.mark_mask == id.mark_mask;
   };
-  if (id.index != 0) {
-    const auto it = by_index_.find(id.index);
-    return it != by_index_.end() && same(it->second->spec) ? it->second : nullptr;
-  }
-  const auto [begin, end] = by_identity_.equal_range(IdentityHash(id));
-  for (auto it = begin; it != end; ++it) {
-    const PolicySpec& spec = it->second->spec;
-    if (same(spec) && spec.selector == id.selector) return it->second;
-  }
-  return nullptr;
+  const Policy* found =
+      id.index != 0 ? by_index_.Find(IndexHash(id.index),
+                                     [&](const Policy* p) { return p->spec.index == id.index; })
+                    : by_identity_.Find(IdentityHash(id), [&](const Policy* p) {
+                        return same(p->spec) && p->spec.selector == id.selector;
+                      });
+  return found != nullptr && same(found->spec) ? FindByNumber(found->number) : nullptr;
 }
 
 std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType type,
@@ -300,7 +305,8 @@ std::shared_ptr<Policy> Spd::FindFirst(PolicyDirection direction, PolicyType typ
 std::vector<std::shared_ptr<Policy>> Spd::List() const {
   std::vector<std::shared_ptr<Policy>> all;
   all.reserve(by_number_.size());
-  for (auto it = by_number_.rbegin(); it != by_number_.rend(); ++it) all.push_back(it->second);
+  by_number_.ForEachReversed(
+      [&](uint64_t, const std::shared_ptr<Policy>& policy) { all.push_back(policy); });
   return all;
 }
 
@@ -309,18 +315,23 @@ void Spd::SetDefault(PolicyDirection direction, PolicyAction action) {
   Changed();
 }
 
+bool Spd::IndexTaken(uint32_t index) const {
+  return by_index_.Find(IndexHash(index),
+                        [index](const Policy* p) { return p->spec.index == index; }) != nullptr;
+}
+
 uint32_t Spd::NewIndex(uint32_t low) {
   for (;;) {
     uint32_t index = index_counter_ | low;
     index_counter_ += 8;
     if (index == 0) index = 8;
-    if (!by_index_.contains(index)) return index;
+    if (!IndexTaken(index)) return index;
   }
 }
 
 // A requested index is honoured if it is free.
 uint32_t Spd::ChooseIndex(const PolicySpec& spec) {
-  if (spec.index != 0 && !by_index_.contains(spec.index)) return spec.index;
+  if (spec.index != 0 && !IndexTaken(spec.index)) return spec.index;
   return NewIndex(static_cast<uint32_t>(spec.direction));
 }
 

@@ -6,14 +6,15 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "base/numbered_map.h"
 #include "base/quiescence.h"
+#include "base/rcu_hash.h"
 #include "net/flow_key.h"
 #include "policy/kernel_order.h"
 #include "policy/policy.h"
@@ -36,7 +37,7 @@ struct PolicyMatch {
   }
   // REQUIRES: i < templates().
   const Template& at(std::size_t i) const {
-    const std::vector<Template>& inner = first->spec.templates;
+    const Templates& inner = first->spec.templates;
     return i < inner.size() ? inner[i] : second->spec.templates[i - inner.size()];
   }
 };
@@ -87,8 +88,7 @@ class Spd {
   // Replaces the policy by one with another PolicySpec::unmet. Order, index, age and clocks stay.
   std::shared_ptr<Policy> SetUnmet(const std::shared_ptr<Policy>& old, bool unmet);
   // Replaces the templates. Order, index, age and clocks stay.
-  std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old,
-                                std::vector<Template> templates);
+  std::shared_ptr<Policy> Amend(const std::shared_ptr<Policy>& old, Templates templates);
   void Remove(const std::shared_ptr<Policy>& policy);
   std::size_t RemoveAll(PolicyType type);
   std::shared_ptr<Policy> FindByNumber(uint64_t number) const;
@@ -108,6 +108,13 @@ class Spd {
   uint32_t ChooseIndex(const PolicySpec& spec);
 
  private:
+  struct IndexHashOf {
+    uint64_t operator()(const Policy& policy) const;
+  };
+  struct IdentityHashOf {
+    uint64_t operator()(const Policy& policy) const;
+  };
+  bool IndexTaken(uint32_t index) const;
   using PeerCounts = std::array<uint32_t, kKernelLists>;
   // The policies of one direction and type; those that select by ports are also indexed without
   // ports.
@@ -152,9 +159,9 @@ class Spd {
   std::atomic<bool> idle_{true};
   std::atomic<uint32_t> version_{0};
   // Control thread.
-  std::map<uint64_t, std::shared_ptr<Policy>> by_number_;
-  std::unordered_map<uint32_t, std::shared_ptr<Policy>> by_index_;
-  std::unordered_multimap<uint64_t, std::shared_ptr<Policy>> by_identity_;  // by its hash
+  NumberedMap<std::shared_ptr<Policy>> by_number_;
+  RcuHash<Policy, IndexHashOf> by_index_;
+  RcuHash<Policy, IdentityHashOf> by_identity_;
   std::array<uint32_t, kPolicyDirections> counts_{};
   // Number of policies of one direction, type and priority in each of the kernel's lists.
   std::unordered_map<uint64_t, PeerCounts> peers_;

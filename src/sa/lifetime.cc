@@ -14,11 +14,14 @@ Lifetime::Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage)
 void Lifetime::SetLimits(const LifetimeLimits& limits) {
   Limits* live = limits_.load(std::memory_order_relaxed);
   if (live == nullptr && limits != LifetimeLimits{}) {
-    live = new Limits{kUnlimited, kUnlimited, kUnlimited, kUnlimited, {}};
+    live = new Limits{kUnlimited, kUnlimited, kUnlimited, kUnlimited};
     limits_.store(live, std::memory_order_release);
   }
   if (live != nullptr) {
-    live->all = limits;
+    live->soft_add_seconds = limits.soft_add_seconds;
+    live->hard_add_seconds = limits.hard_add_seconds;
+    live->soft_use_seconds = limits.soft_use_seconds;
+    live->hard_use_seconds = limits.hard_use_seconds;
     live->soft_bytes.store(limits.soft_bytes, std::memory_order_relaxed);
     live->hard_bytes.store(limits.hard_bytes, std::memory_order_relaxed);
     live->soft_packets.store(limits.soft_packets, std::memory_order_relaxed);
@@ -32,7 +35,15 @@ void Lifetime::SetLimits(const LifetimeLimits& limits) {
 
 LifetimeLimits Lifetime::limits() const {
   const Limits* live = limits_.load(std::memory_order_relaxed);
-  return live == nullptr ? LifetimeLimits{} : live->all;
+  if (live == nullptr) return {};
+  return {.soft_bytes = live->soft_bytes.load(std::memory_order_relaxed),
+          .hard_bytes = live->hard_bytes.load(std::memory_order_relaxed),
+          .soft_packets = live->soft_packets.load(std::memory_order_relaxed),
+          .hard_packets = live->hard_packets.load(std::memory_order_relaxed),
+          .soft_add_seconds = live->soft_add_seconds,
+          .hard_add_seconds = live->hard_add_seconds,
+          .soft_use_seconds = live->soft_use_seconds,
+          .hard_use_seconds = live->hard_use_seconds};
 }
 
 void Lifetime::SetUsage(const LifetimeUsage& usage) {

@@ -46,7 +46,11 @@ class Lifetime {
     std::atomic<uint64_t> hard_bytes;
     std::atomic<uint64_t> soft_packets;
     std::atomic<uint64_t> hard_packets;
-    LifetimeLimits all;  // control thread's copy
+    // Control thread.
+    uint64_t soft_add_seconds = 0;
+    uint64_t hard_add_seconds = 0;
+    uint64_t soft_use_seconds = 0;
+    uint64_t hard_use_seconds = 0;
   };
   std::atomic<uint64_t> bytes_;
   std::atomic<uint64_t> packets_;

@@ -33,14 +33,13 @@ uint64_t InferEsn(uint32_t low, uint64_t top, uint32_t window) {
 ReplayWindow::ReplayWindow(const ReplayState& initial, bool esn, uint32_t at_least)
     : esn_(esn),
       extended_form_(initial.extended_form),
-      asked_(initial.window),
       window_(EffectiveWindow(initial.window, at_least)),
+      asked_(initial.window),
       bmp_words_(static_cast<uint32_t>(initial.bitmap.size())) {
   // One word more than the window needs, because the word being entered may be cleared as a whole.
   const uint32_t words = std::bit_ceil(window_ / 64 + 2);
   word_mask_ = words - 1;
   if (words > kWordsInside) outside_ = std::make_unique<uint64_t[]>(words);
-  bits_ = outside_ != nullptr ? outside_.get() : inside_.data();
   Import(initial);
 }
 
@@ -52,7 +51,7 @@ void ReplayWindow::Import(const ReplayState& initial) {
     const uint64_t index = extended_form_ ? (seq - 1) % asked_ : back;
     const std::size_t word = static_cast<std::size_t>(index / 32);
     if (word < initial.bitmap.size() && ((initial.bitmap[word] >> (index % 32)) & 1) != 0) {
-      bits_[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
+      bits()[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
     }
   }
 }
@@ -81,9 +80,9 @@ uint64_t ReplayWindow::InferLocked(uint32_t low) const {
 }
 
 DropReason ReplayWindow::CheckLocked(uint64_t seq) const {
-  if (seq > limit_) return DropReason::kInHandOver;
+  if (!plain_ && seq > limit_) return DropReason::kInHandOver;
   if (window_ == 0) return DropReason::kNone;
-  if (seq <= lost_) return DropReason::kInNumberUnknown;
+  if (!plain_ && seq <= lost_) return DropReason::kInNumberUnknown;
   if (seq > top_) return DropReason::kNone;
   if (top_ - seq >= window_ || seq < floor_) {
     return DropReason::kInReplayOld;
@@ -101,12 +100,10 @@ void ReplayWindow::MarkLocked(uint64_t seq) {
     const uint64_t from = top_ >> 6;
     const uint64_t steps = (seq >> 6) - from;
     const uint64_t clear = steps <= word_mask_ ? steps : uint64_t{word_mask_} + 1;
-    for (uint64_t i = 1; i <= clear; ++i) {
-      bits_[(from + i) & word_mask_] = 0;
-    }
+    for (uint64_t i = 1; i <= clear; ++i) bits()[(from + i) & word_mask_] = 0;
     top_ = seq;
   }
-  bits_[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
+  bits()[(seq >> 6) & word_mask_] |= uint64_t{1} << (seq & 63);
 }
 
 void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
@@ -142,15 +139,17 @@ bool ReplayWindow::OnlyRises(std::span<const uint64_t> seq,
     if (seq[i] <= newest || verdict[i] != DropReason::kNone) return false;
     newest = seq[i];
   }
+  if (seq.empty() || closed_ || newest - seq[0] >= window_) return false;
+  if (plain_) return true;
   const uint64_t mark = kept_ != nullptr ? kept_->mark : ~uint64_t{0};
-  return !seq.empty() && !closed_ && newest <= std::min(limit_, mark) && seq[0] > lost_ &&
-         newest - seq[0] < window_;
+  return newest <= std::min(limit_, mark) && seq[0] > lost_;
 }
 
 // MarkLocked for all of a run that only rises: words are cleared once.
 void ReplayWindow::MarkRisingLocked(std::span<const uint64_t> seq) {
   MarkLocked(seq.back());
-  for (const uint64_t s : seq) bits_[(s >> 6) & word_mask_] |= uint64_t{1} << (s & 63);
+  uint64_t* const words = bits();
+  for (const uint64_t s : seq) words[(s >> 6) & word_mask_] |= uint64_t{1} << (s & 63);
 }
 
 NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict) {
@@ -159,7 +158,7 @@ NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<Dro
     MarkRisingLocked(seq);
     return TellLocked();
   }
-  const uint64_t mark = kept_ != nullptr ? kept_->mark : ~uint64_t{0};
+  const uint64_t mark = !plain_ && kept_ != nullptr ? kept_->mark : ~uint64_t{0};
   for (std::size_t i = 0; i < seq.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
     verdict[i] = closed_ ? DropReason::kInReplayOld : CheckLocked(seq[i]);
@@ -178,7 +177,7 @@ NumbersLeft ReplayWindow::CommitRun(std::span<const uint64_t> seq, std::span<Dro
 
 // After each commit.
 NumbersLeft ReplayWindow::TellLocked() {
-  if (kept_ == nullptr) return NumbersLeft::kEnough;
+  if (plain_ || kept_ == nullptr) return NumbersLeft::kEnough;
   TellCell();
   if (top_ < kept_->ask_at) return NumbersLeft::kEnough;
   kept_->ask_at = ~uint64_t{0};
@@ -229,7 +228,8 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
   floor_ = from.floor_;
   limit_ = from.limit_;
   const uint64_t own = std::exchange(lost_, std::max(lost_, from.lost_));
-  std::copy_n(from.bits_, std::size_t{word_mask_} + 1, bits_);
+  std::copy_n(from.bits(), std::size_t{word_mask_} + 1, bits());
+  NotePlain();
   from.closed_ = true;
   if (own > top_) MarkLocked(own);  // BeginAt
   TellCell();
@@ -238,6 +238,7 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
 void ReplayWindow::Limit(uint64_t last) {
   const std::lock_guard lock(lock_);
   limit_ = last;
+  NotePlain();
   if (kept_ != nullptr && last == ~uint64_t{0}) kept_->lent = 0;
 }
 
@@ -251,6 +252,7 @@ void ReplayWindow::Lend(uint64_t last) {
 void ReplayWindow::Merge(uint64_t highest, std::span<const uint32_t> bitmap) {
   const std::lock_guard lock(lock_);
   const uint64_t own = std::exchange(limit_, ~uint64_t{0});
+  NotePlain();
   if (kept_ != nullptr) kept_->lent = 0;
   if (highest <= own) return TellCell();  // it accepted nothing
   MarkLocked(highest);
@@ -268,6 +270,7 @@ void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
   limit_ = ~uint64_t{0};
   if (kept_ != nullptr) kept_->lent = 0;
   lost_ = last > lost_ ? last : lost_;
+  NotePlain();
   if (highest > top_) MarkLocked(highest);  // so that the high word of an ESN is inferred rightly
   TellCell();
 }
@@ -275,6 +278,7 @@ void ReplayWindow::GiveUp(uint64_t highest, uint64_t last) {
 void ReplayWindow::BeginAt(uint64_t last) {
   const std::lock_guard lock(lock_);
   lost_ = std::max(lost_, last);
+  NotePlain();
   if (last > top_) MarkLocked(last);  // as in GiveUp
   TellCell();
 }
@@ -306,6 +310,7 @@ void ReplayWindow::SetCell(std::atomic<uint64_t>* cell) {
 
 ReplayWindow::Kept* ReplayWindow::KeptLocked() {
   if (kept_ == nullptr) kept_ = std::make_unique<Kept>();
+  NotePlain();
   return kept_.get();
 }
 

@@ -120,26 +120,34 @@ class ReplayWindow {
   DropReason RefuseLocked(uint64_t seq);
   void TellCell() const;
   Kept* KeptLocked();
-  bool TestBit(uint64_t seq) const { return (bits_[(seq >> 6) & word_mask_] >> (seq & 63)) & 1; }
+  bool TestBit(uint64_t seq) const { return (bits()[(seq >> 6) & word_mask_] >> (seq & 63)) & 1; }
+  const uint64_t* bits() const {
+    return word_mask_ < kWordsInside ? inside_.data() : outside_.get();
+  }
+  uint64_t* bits() { return word_mask_ < kWordsInside ? inside_.data() : outside_.get(); }
   void Import(const ReplayState& initial);
+  // Call after a change of limit_, lost_ or kept_.
+  void NotePlain() { plain_ = limit_ == ~uint64_t{0} && lost_ == 0 && kept_ == nullptr; }
 
+  // One cache line has all that packets of a plain window need, if it has 128 numbers or less.
   SpinLock lock_;
+  bool plain_ = true;  // no number belongs or belonged to a device, and none outlives the process
   const bool esn_;
   const bool extended_form_;
-  bool closed_ = false;   // TakeOver gave the state to another window
-  const uint32_t asked_;  // the client's window
+  bool closed_ = false;  // TakeOver gave the state to another window
   const uint32_t window_;
-  const uint32_t bmp_words_;  // words in the kernel's layout
   uint32_t word_mask_ = 0;
   uint64_t top_ = 0;    // highest authenticated number
   uint64_t floor_ = 0;  // numbers below were never in the window: unknown whether they were seen
+  static constexpr uint32_t kWordsInside = 4;  // larger windows are allocated
+  std::array<uint64_t, kWordsInside> inside_{};
+
+  std::unique_ptr<uint64_t[]> outside_;
   uint64_t limit_ = ~uint64_t{0};  // numbers above belong to a device
   uint64_t lost_ = 0;              // a lost device may have accepted numbers up to here
   std::unique_ptr<Kept> kept_;     // nullptr: no number outlives the process
-  uint64_t* bits_ = nullptr;
-  static constexpr uint32_t kWordsInside = 4;  // a window of 128; larger ones are allocated
-  std::array<uint64_t, kWordsInside> inside_{};
-  std::unique_ptr<uint64_t[]> outside_;
+  const uint32_t asked_;           // the client's window
+  const uint32_t bmp_words_;       // words in the kernel's layout
   LatenessCounts lateness_;
 };
 

@@ -194,6 +194,8 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
     return admits_all_ || spec_.selector.Admits(flow, ifindex);
   }
 
+  bool admits_all() const { return admits_all_; }
+
   // PacketDeviceOf the request; here because each look-up compares it.
   int32_t packet_device() const { return packet_device_; }
 
@@ -207,10 +209,11 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void TakeOver(Sa* from);
 };
 
-// std::make_shared for SAs: its memory would not come from the slab.
+// std::make_shared for SAs: its memory would not begin at a cache line of the slab.
 template <typename... Args>
 std::shared_ptr<Sa> MakeSharedSa(Args&&... args) {
-  return std::shared_ptr<Sa>(new Sa(std::forward<Args>(args)...));
+  return std::shared_ptr<Sa>(new Sa(std::forward<Args>(args)...), std::default_delete<Sa>(),
+                             SlabAllocator<Sa>());
 }
 
 // True if the SA may carry outgoing (incoming) packets: decided by XFRMA_SA_DIR, otherwise by the

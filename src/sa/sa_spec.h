@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/boxed.h"
+#include "base/defaulted.h"
 #include "base/ids.h"
 #include "base/key_material.h"
 #include "crypto/algorithm.h"
@@ -93,6 +94,7 @@ struct SaAlgorithm {
   SaAlgorithm Clone() const;
 };
 
+// What look-ups compare comes first, in one cache line.
 struct SaSpec {
   // Identity: daddr, spi, proto, family.
   IpAddress saddr;
@@ -103,19 +105,6 @@ struct SaSpec {
 
   SaMode mode = SaMode::kTransport;
   Reqid reqid;
-  uint32_t acquire_seq = 0;  // usersa_info.seq: the number of the ACQUIRE that the SA answers
-  uint8_t flags = 0;
-  uint32_t extra_flags = 0;
-  Selector selector;
-  LifetimeLimits limits;
-  Boxed<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
-  ReplayState replay;                  // window and starting counters
-  uint32_t replay_at_least = 0;        // set by the operator: smaller windows are widened to it
-  SaAlgorithm aead;
-  SaAlgorithm cipher;
-  SaAlgorithm auth;
-  Boxed<UdpEncap> encap;
-  uint32_t tfc_pad = 0;
   // Outbound: policies with the same if_id use it, no others (kernel: xfrm_state_find). Inbound:
   // its packets come in by the tunnel interface with this id. 0: no tunnel's.
   uint32_t if_id = 0;
@@ -123,18 +112,32 @@ struct SaSpec {
   // identity.
   uint32_t mark_value = 0;
   uint32_t mark_mask = 0;
+  uint8_t flags = 0;
+  SaDirection direction = SaDirection::kUnspec;
+  uint32_t extra_flags = 0;
+
+  std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
+  Selector selector;
   // XFRMA_SET_MARK. Outbound: the mark by which the outer packets are routed. Inbound: of the
   // opened packets.
   uint32_t set_mark_value = 0;
   uint32_t set_mark_mask = 0;
-  SaDirection direction = SaDirection::kUnspec;
-  std::optional<OffloadRequest> offload;
+  uint32_t tfc_pad = 0;
+  uint32_t group = 0;            // of nodes that share its numbers, by the number store; 0: none
+  uint32_t acquire_seq = 0;      // usersa_info.seq: the number of the ACQUIRE that the SA answers
+  uint32_t replay_at_least = 0;  // set by the operator: smaller windows are widened to it
+  ReplayState replay;            // window and starting counters
+  SaAlgorithm aead;
+  SaAlgorithm cipher;
+  SaAlgorithm auth;
   std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
   std::optional<uint32_t> nat_keepalive;    // seconds
-  uint32_t group = 0;           // of nodes that share its numbers, by the number store; 0: none
-  std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
+  Defaulted<LifetimeLimits> limits;
+  Boxed<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
+  Boxed<UdpEncap> encap;
+  Boxed<OffloadRequest> offload;
 
   // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;

@@ -158,7 +158,7 @@ TEST(SaTest, NewLimitsBringADyingSaBack) {
   sa->UpdateLimits({.soft_packets = 100});
   EXPECT_EQ(sa->state(), SaState::kValid);
   EXPECT_FALSE(sa->soft_time_signalled);
-  EXPECT_EQ(sa->spec().limits.soft_packets, 100u);
+  EXPECT_EQ(sa->spec().limits->soft_packets, 100u);
 }
 
 TEST(NextHopTest, KeepsMacAndInterface) {

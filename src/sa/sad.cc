@@ -3,7 +3,11 @@
 namespace cygnet {
 
 Sad::Sad(Quiescence* quiescence)
-    : quiescence_(quiescence), inbound_(quiescence), outbound_(quiescence), numbered_(quiescence) {}
+    : quiescence_(quiescence),
+      inbound_(quiescence),
+      outbound_(quiescence),
+      numbered_(quiescence),
+      by_spi_(quiescence) {}
 
 Sad::~Sad() = default;
 
@@ -121,15 +125,14 @@ void Sad::ForgetNumber(const std::shared_ptr<Sa>& sa) {
 template <typename Fits>
 std::shared_ptr<Sa> Sad::FindNewest(const SaId& id, Fits fits) const {
   const Sa* found = nullptr;
-  const auto [begin, end] = by_spi_.equal_range(id.spi.value);
-  for (auto it = begin; it != end; ++it) {
-    const Sa* sa = it->second;
+  (void)by_spi_.Find(SpiHash(id.spi), [&](const Sa* sa) {
     const SaSpec& spec = sa->spec();
-    if (spec.proto == id.proto && spec.family == id.family && spec.daddr == id.daddr &&
-        fits(spec) && (found == nullptr || sa->number > found->number)) {
+    if (spec.spi == id.spi && spec.proto == id.proto && spec.family == id.family &&
+        spec.daddr == id.daddr && fits(spec) && (found == nullptr || sa->number > found->number)) {
       found = sa;
     }
-  }
+    return false;
+  });
   return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
@@ -160,10 +163,10 @@ std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
 void Sad::Insert(std::shared_ptr<Sa> sa) {
   if (sa->number == 0) sa->number = NextNumber();
   // An SA that is inserted again after its removal counts as new.
-  if (!by_number_.empty() && by_number_.rbegin()->first >= sa->number) sa->number = NextNumber();
+  if (!by_number_.empty() && by_number_.last() >= sa->number) sa->number = NextNumber();
   const SaSpec& spec = sa->spec();
   const bool larval = sa->state() == SaState::kLarval;
-  if (!larval || spec.spi.value != 0) by_spi_.emplace(spec.spi.value, sa.get());
+  if (!larval || spec.spi.value != 0) by_spi_.Insert(sa.get());
   if (larval) {
     by_tuple_.emplace(TupleHash(spec), sa.get());
     if (spec.acquire_seq != 0) by_acquire_seq_.emplace(spec.acquire_seq, sa.get());
@@ -174,7 +177,7 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
     outbound_.Insert(sa.get());
   }
   const uint64_t number = sa->number;
-  by_number_.emplace_hint(by_number_.end(), number, std::move(sa));
+  by_number_.insert_or_assign(number, std::move(sa));
 }
 
 void Sad::Remove(const std::shared_ptr<Sa>& sa) {
@@ -185,7 +188,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     outbound_.Erase(sa.get());
   }
   CountCpu(*sa, ~uint32_t{0});
-  EraseFrom(&by_spi_, spec.spi.value, sa.get());
+  by_spi_.Erase(sa.get());
   if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // was larval when inserted
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());
     EraseFrom(&by_acquire_seq_, spec.acquire_seq, sa.get());
@@ -196,17 +199,15 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
 }
 
 bool Sad::SpiTaken(uint8_t proto, Spi spi) const {
-  const auto [begin, end] = by_spi_.equal_range(spi.value);
-  for (auto it = begin; it != end; ++it) {
-    if (it->second->spec().proto == proto) return true;
-  }
-  return false;
+  return by_spi_.Find(SpiHash(spi), [&](const Sa* sa) {
+    return sa->spec().spi == spi && sa->spec().proto == proto;
+  }) != nullptr;
 }
 
 std::vector<std::shared_ptr<Sa>> Sad::List() const {
   std::vector<std::shared_ptr<Sa>> all;
   all.reserve(by_number_.size());
-  for (auto it = by_number_.rbegin(); it != by_number_.rend(); ++it) all.push_back(it->second);
+  by_number_.ForEachReversed([&](uint64_t, const std::shared_ptr<Sa>& sa) { all.push_back(sa); });
   return all;
 }
 

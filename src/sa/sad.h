@@ -4,12 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "base/numbered_map.h"
 #include "base/quiescence.h"
 #include "base/rcu_hash.h"
 #include "net/flow_key.h"
@@ -146,9 +146,10 @@ class Sad {
   template <typename Fits>
   std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
   void CountCpu(const Sa& sa, uint32_t change);
-  struct SpiHash {
-    std::size_t operator()(uint32_t spi) const { return SeededHash(spi, 0); }
+  struct SpiHashOf {
+    uint64_t operator()(const Sa& sa) const { return SpiHash(sa.spec().spi); }
   };
+  static uint64_t SpiHash(Spi spi) { return SeededHash(spi.value, 0); }
   using ByHash = std::unordered_multimap<uint64_t, const Sa*>;
   template <typename Index, typename Key>
   static void EraseFrom(Index* index, const Key& key, const Sa* sa) {
@@ -182,10 +183,10 @@ class Sad {
   RcuHash<Sa, InboundHashOf> inbound_;
   RcuHash<Sa, OutboundHashOf> outbound_;
   RcuHash<Sa, NumberHashOf> numbered_;  // IndexByNumber
-  std::map<uint64_t, std::shared_ptr<Sa>> by_number_;
+  NumberedMap<std::shared_ptr<Sa>> by_number_;
   // Further indexes of by_number_: SAs with an SPI; larval states by tuple; larval states made by
   // an ACQUIRE.
-  std::unordered_multimap<uint32_t, const Sa*, SpiHash> by_spi_;
+  RcuHash<Sa, SpiHashOf> by_spi_;
   ByHash by_tuple_;
   ByHash by_acquire_seq_;
   std::atomic<uint32_t> of_one_cpu_{0};  // SAs that packets of one CPU alone may use

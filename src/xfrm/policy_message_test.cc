@@ -56,7 +56,7 @@ TEST(DecodePolicyTest, TakesEveryField) {
   EXPECT_EQ(spec->type, PolicyType::kMain);
   EXPECT_EQ(spec->flags, 2);
   EXPECT_EQ(spec->share, 3);
-  EXPECT_EQ(spec->limits.hard_use_seconds, 60u);
+  EXPECT_EQ(spec->limits->hard_use_seconds, 60u);
   EXPECT_EQ(spec->mark_value, 3u);
   EXPECT_EQ(spec->mark_mask, 0xfu);
   EXPECT_EQ(spec->if_id, 9u);

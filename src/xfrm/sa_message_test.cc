@@ -205,8 +205,8 @@ TEST(DecodeSaTest, TakesEveryField) {
   EXPECT_EQ(spec->replay.window, 32u) << "the legacy window is clamped";
   EXPECT_FALSE(spec->replay.extended_form);
   EXPECT_EQ(spec->flags, kSaFlagNoEcn);
-  EXPECT_EQ(spec->limits.hard_bytes, 1000u);
-  EXPECT_EQ(spec->limits.soft_bytes, kUnlimited);
+  EXPECT_EQ(spec->limits->hard_bytes, 1000u);
+  EXPECT_EQ(spec->limits->soft_bytes, kUnlimited);
   EXPECT_EQ(spec->aead.descriptor->id, AlgorithmId::kAesGcm);
   EXPECT_EQ(spec->aead.key.size(), 20u);
   EXPECT_EQ(spec->aead.icv_bits, 128);

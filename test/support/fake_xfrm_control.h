@@ -98,7 +98,7 @@ class FakeXfrmControl final : public XfrmControl {
     spec.selector.prefixlen_s = static_cast<uint8_t>(AddressBits(spec.family));
     spec.selector.prefixlen_d = spec.selector.prefixlen_s;
     spec.limits = {};
-    spec.limits.hard_add_seconds = request.larval_lifetime_seconds;
+    spec.limits.Change()->hard_add_seconds = request.larval_lifetime_seconds;
     spec.flags = 0;
     spec.spi = Spi(request.min);
     const bool taken = std::any_of(sas.begin(), sas.end(), [&](const auto& sa) {

@@ -110,7 +110,7 @@ ExplainReport::Verdict VerdictOf(const SaSpec& spec, Half half, const ExplainQue
                       context.device.mode == PlacementMode::kRequired;
   // The kernel refuses a client's crypto offload for these instead of falling back.
   const bool esn = obstacle->code == ReasonCode::kNoCapability &&
-                   (obstacle->detail == "esn" || obstacle->detail == "tfc-padding");
+                   (obstacle->detail.str() == "esn" || obstacle->detail.str() == "tfc-padding");
   const bool nowhere = DeniedAlgorithm(spec, context).has_value();
   if (strict || nowhere || (mode == PlacementMode::kCrypto && esn)) return verdict;
   const SessionParams session = esp::SessionFor(spec, DirectionOf(half), 1);

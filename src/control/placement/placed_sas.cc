@@ -72,7 +72,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
     PlacedHalf& row = placed.half(half);
     row.request = inputs.request;
     row.reason = std::move(bound->reason);
-    row.not_verified = std::move(bound->not_verified);
+    row.SetNotVerified(std::move(bound->not_verified));
     if (!bound->next().device_numbers()) packets_->Cancel(*sa, half);
     (void)Publish(&placed, half, bound->ReleaseNext());  // nothing was lost: it was nowhere
   }
@@ -81,7 +81,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
     Record(placed, half);
     if (WaitsForReturn(placed.half(half))) SetDue(&placed.half(half), ReasonCode::kRequested);
   }
-  placed_.emplace(sa->number, std::move(placed));
+  placed_.insert_or_assign(sa->number, std::move(placed));
   return {};
 }
 
@@ -122,13 +122,13 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
   inputs.cause = cause;
   inputs.current = row.binding.get();
   inputs.success = success;
-  inputs.lost_by = row.lost_by;
-  inputs.lost_why = row.lost_why;
+  inputs.lost_by = row.rare().lost_by;
+  inputs.lost_why = row.rare().lost_why;
   if (IsInbound(half)) inputs.highest = packets_->Highest(*placed->sa);
   AddPacketInputs(placed->sa, half, row.binding.get(), &inputs);
   auto bound = BindHalf(spec, half, inputs);
   CYGNET_CHECK(bound.has_value());  // a move never fails
-  row.not_verified = std::move(bound->not_verified);
+  row.SetNotVerified(std::move(bound->not_verified));
   if (bound->stays() || !bound->next().device_numbers()) packets_->Cancel(*placed->sa, half);
   if (bound->stays()) {
     row.request = inputs.request;
@@ -139,8 +139,9 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
     if (before.Text() != row.reason.Text()) Record(*placed, half);
     return false;
   }
-  if (row.history.size() == PlacedHalf::kMaxHistory) row.history.erase(row.history.begin());
-  row.history.push_back(EntryOf(*placed, half));
+  std::vector<PlacementEntry>& history = row.MakeRare()->history;
+  if (history.size() == PlacedHalf::kMaxHistory) history.erase(history.begin());
+  history.push_back(EntryOf(*placed, half));
   row.request = inputs.request;
   row.reason = std::move(bound->reason);
   const PacketHalves::Outcome outcome = Publish(placed, half, bound->ReleaseNext());
@@ -172,7 +173,7 @@ bool PlacedSas::MoveAndSetDue(PlacedSa* placed, Half half, std::span<const Place
   const bool moved = Move(placed, half, devices, row.due.value_or(success));
   if (!row.IsAway()) {
     SetDue(&row, std::nullopt);
-  } else if (was_on_device && row.lost_by == nullptr) {
+  } else if (was_on_device && row.rare().lost_by == nullptr) {
     SetDue(&row, ReasonCode::kReturned);
   } else if (!row.due.has_value() && WaitsForReturn(row)) {
     SetDue(&row, ReasonCode::kRequested);
@@ -230,10 +231,11 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   if (old != nullptr && IsInbound(half)) {
     const bool same_handle = next->device == old->device && next->handle == old->handle;
     if (old->on_device() && !same_handle && !p_.devices->lied(p_.devices->NumberOf(old->device))) {
-      next->earlier.push_back({old->device, old->handle});
+      next->MakeRare()->earlier.push_back({old->device, old->handle});
     }
-    for (const OpenedBy& e : old->earlier) {
-      if (next->earlier.size() < SaBinding::kMaxEarlier) next->earlier.push_back(e);
+    for (const OpenedBy& e : old->rare().earlier) {
+      std::vector<OpenedBy>& earlier = next->MakeRare()->earlier;
+      if (earlier.size() < SaBinding::kMaxEarlier) earlier.push_back(e);
     }
   }
   row.binding = std::move(next);
@@ -250,7 +252,7 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   }
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
-  if (!same_slot) row.really.clear();
+  if (!same_slot && !row.rare().really.empty()) row.MakeRare()->really.clear();
   if (now.on_device() && !same_slot) now.device->StartSa(now.handle);
   if (enters) packets_->Begin(*placed->sa, half);
   PacketHalves::Outcome outcome;

@@ -13,9 +13,11 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/numbered_map.h"
 #include "control/ledger.h"
 #include "control/placement/devices.h"
 #include "control/placement/keys.h"
@@ -37,18 +39,33 @@ struct PlacedHalf {
   PlacementRequest request;                  // what was requested for it
   PlacementReason reason;                    // why it runs there
   uint64_t since = 0;                        // wall-clock seconds
-  std::vector<PlacementEntry> history;       // earlier places, oldest first
   // Set: it moves to a device as soon as that has room, with this reason (kReturned, kPromoted).
   std::optional<ReasonCode> due;
-  uint64_t rate = 0;  // packets in the last interval of the scheduler
-  // What its device really does for it, if less than it claimed: "not-used: …"; empty: as claimed.
-  std::string really;
-  // Why the CPU does not verify its device's packets, although it should; empty: it does, or need
-  // not.
-  std::string not_verified;
-  // The device that accepted it and turned out not to hold it, and why.
-  const OffloadDevice* lost_by = nullptr;
-  std::string lost_why;
+
+  // What few halves have: those that moved, or whose device does less than it claimed.
+  struct Rare {
+    std::vector<PlacementEntry> history;  // earlier places, oldest first
+    // What its device really does for it, if less than it claimed: "not-used: …"; empty: as
+    // claimed.
+    std::string really;
+    // Why the CPU does not verify its device's packets, although it should; empty: it does, or need
+    // not.
+    std::string not_verified;
+    // The device that accepted it and turned out not to hold it, and why.
+    const OffloadDevice* lost_by = nullptr;
+    std::string lost_why;
+  };
+  const Rare& rare() const {
+    static const Rare nothing;
+    return rare_ != nullptr ? *rare_ : nothing;
+  }
+  Rare* MakeRare() {
+    if (rare_ == nullptr) rare_ = std::make_unique<Rare>();
+    return rare_.get();
+  }
+  void SetNotVerified(std::string why) {
+    if (why != rare().not_verified) MakeRare()->not_verified = std::move(why);
+  }
 
   bool IsOn(const OffloadDevice* device) const {
     return binding != nullptr && binding->device == device;
@@ -59,13 +76,18 @@ struct PlacedHalf {
   }
   // True if the device satisfies the request.
   bool Wants(int32_t ifindex) const { return request.ifindex == 0 || request.ifindex == ifindex; }
+
+ private:
+  std::unique_ptr<Rare> rare_;
 };
+static_assert(sizeof(PlacedHalf) <= 64);
 
 struct PlacedSa {
   std::shared_ptr<Sa> sa;
   PlacedHalf outbound;
   PlacedHalf inbound;
   uint64_t packets = 0;  // at the end of the last interval of the scheduler
+  uint64_t rate = 0;     // packets in that interval
   PlacedHalf& half(Half h) { return IsInbound(h) ? inbound : outbound; }
   const PlacedHalf& half(Half h) const { return IsInbound(h) ? inbound : outbound; }
 };
@@ -112,8 +134,8 @@ class PlacedSas {
   void Remove(uint64_t sa_number);
   // nullptr: larval or removed.
   const PlacedSa* Find(uint64_t sa_number) const;
-  const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_; }
-  std::unordered_map<uint64_t, PlacedSa>& all() { return placed_; }
+  const NumberedMap<PlacedSa>& all() const { return placed_; }
+  NumberedMap<PlacedSa>& all() { return placed_; }
 
   // False: it stays where it is. Its request may have changed nevertheless.
   bool Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
@@ -160,7 +182,7 @@ class PlacedSas {
   const PlacedSasParams p_;
   DataPath& path_;
   const std::unique_ptr<PacketHalves> packets_;
-  std::unordered_map<uint64_t, PlacedSa> placed_;  // by Sa::number
+  NumberedMap<PlacedSa> placed_;  // by Sa::number
   TunnelSlots slots_;
   std::size_t due_ = 0;  // halves with `due` set
 };

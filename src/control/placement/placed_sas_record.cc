@@ -16,7 +16,7 @@ PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
           .reason = row.reason.Text(),
           .explanation = row.reason.Explanation(),
           .simulated = binding.on_device() && binding.device->identity().simulated,
-          .really = row.really};
+          .really = row.rare().really};
 }
 
 bool PlacedSas::RecordFindings(const OffloadDevice* device, std::span<const SaFinding> findings) {
@@ -38,14 +38,15 @@ bool PlacedSas::RecordFindings(const OffloadDevice* device, std::span<const SaFi
 
 void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& finding) {
   PlacedHalf& row = placed->half(half);
-  row.really = std::string(Name(finding.gap)) + ": " + finding.text;
+  PlacedHalf::Rare* const rare = row.MakeRare();
+  rare->really = std::string(Name(finding.gap)) + ": " + finding.text;
   if (finding.gap == ClaimGap::kNotHeld) {
-    row.lost_by = row.binding->device;
-    row.lost_why = finding.text;
+    rare->lost_by = row.binding->device;
+    rare->lost_why = finding.text;
   }
   Log(LogLevel::kWarning, "SA " + Describe(placed->sa->spec()) + " " + std::string(Name(half)) +
                               ": device " + std::string(row.binding->device->device_name()) +
-                              " claims it: " + row.really);
+                              " claims it: " + rare->really);
   p_.ledger->Placed(EntryOf(*placed, half));
 }
 
@@ -54,9 +55,10 @@ void PlacedSas::Record(const PlacedSa& placed, Half half) {
   PlacementEntry entry = EntryOf(placed, half);
   // A half that runs where it was requested needs no log line; the ledger records it.
   if (row.binding->blocked() || row.IsAway()) {
-    const std::string where = row.binding->blocked() || row.binding->look_aside.session != nullptr
-                                  ? entry.effective
-                                  : "in software";
+    const std::string where =
+        row.binding->blocked() || row.binding->rare().look_aside.session != nullptr
+            ? entry.effective
+            : "in software";
     Log(LogLevel::kInfo, "SA " + Describe(placed.sa->spec()) + " " + std::string(Name(half)) +
                              ": " + where + ": " + entry.reason + " (" + entry.explanation + ")");
   }

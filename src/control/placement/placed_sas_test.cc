@@ -97,8 +97,8 @@ TEST_F(PlacedSasTest, MoveReplacesTheBindingAndKeepsTheWayThere) {
   EXPECT_EQ(half.since, clock_.WallSeconds());
   EXPECT_EQ(half.due, ReasonCode::kReturned);
   EXPECT_TRUE(placed_.AnyIsDue());
-  ASSERT_THAT(half.history, SizeIs(1));
-  EXPECT_EQ(half.history[0].effective, "crypto");
+  ASSERT_THAT(half.rare().history, SizeIs(1));
+  EXPECT_EQ(half.rare().history[0].effective, "crypto");
   placed_.Remove(sa->number);
   EXPECT_FALSE(placed_.AnyIsDue());
 }

@@ -241,7 +241,7 @@ void Placement::CollectFindings(std::size_t i) {
   if (findings.empty() || !placed_.RecordFindings(device, findings)) return;
   (void)placed_.MoveEach(
       [device](const PlacedSa&, const PlacedHalf& h) {
-        return h.IsOn(device) && h.lost_by == device;
+        return h.IsOn(device) && h.rare().lost_by == device;
       },
       ReasonCode::kRequested);
 }

@@ -83,7 +83,7 @@ class Placement {
   void ForgetCommands(const Sa& sa);
   // nullptr: larval or removed.
   const PlacedSa* Find(uint64_t sa_number) const { return placed_.Find(sa_number); }
-  const std::unordered_map<uint64_t, PlacedSa>& all() const { return placed_.all(); }
+  const NumberedMap<PlacedSa>& all() const { return placed_.all(); }
 
   // --- Devices and time ---
   // Reads devices' states, tables and erasures. Call after their bell, and about once a second.

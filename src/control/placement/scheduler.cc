@@ -35,9 +35,8 @@ bool SlotScheduler::WaitsFor(const PlacedHalf& half, std::size_t device) const {
 void SlotScheduler::MeasureRates() {
   for (auto& [number, placed] : placed_.all()) {
     const uint64_t packets = placed.sa->lifetime().usage().packets;
-    const uint64_t rate = packets > placed.packets ? packets - placed.packets : 0;
+    placed.rate = packets > placed.packets ? packets - placed.packets : 0;
     placed.packets = packets;
-    placed.outbound.rate = placed.inbound.rate = rate;
   }
 }
 
@@ -60,15 +59,14 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
   std::vector<PlacedSa*> waiting, resident;
   for (auto& [number, placed] : placed_.all()) {
     const PlacedHalf& row = placed.half(half);
-    if (WaitsFor(row, device) && row.rate > 0) waiting.push_back(&placed);
+    if (WaitsFor(row, device) && placed.rate > 0) waiting.push_back(&placed);
     if (row.IsOn(devices_[device].offload)) resident.push_back(&placed);
   }
-  const auto rate = [half](const PlacedSa* p) { return p->half(half).rate; };
   std::sort(waiting.begin(), waiting.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return rate(a) != rate(b) ? rate(a) > rate(b) : a->sa->number < b->sa->number;
+    return a->rate != b->rate ? a->rate > b->rate : a->sa->number < b->sa->number;
   });
   std::sort(resident.begin(), resident.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return rate(a) != rate(b) ? rate(a) < rate(b) : a->sa->number < b->sa->number;
+    return a->rate != b->rate ? a->rate < b->rate : a->sa->number < b->sa->number;
   });
   std::size_t next = 0;
   for (PlacedSa* busy : waiting) {
@@ -79,8 +77,8 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
     }
     PlacedSa* idle = NextIdle(resident, half, &next);
     // All later candidates are less busy, and all later residents less idle.
-    if (idle == nullptr || rate(busy) * 100 < rate(idle) * params_.hysteresis_percent ||
-        rate(busy) <= rate(idle)) {
+    if (idle == nullptr || busy->rate * 100 < idle->rate * params_.hysteresis_percent ||
+        busy->rate <= idle->rate) {
       return;
     }
     ++next;

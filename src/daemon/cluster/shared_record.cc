@@ -105,7 +105,7 @@ SharedRecord RecordOf(const SharedUsage& usage) {
 }
 
 SharedRecord RecordOf(PolicySpec spec) {
-  spec.offload.reset();
+  spec.offload = std::nullopt;
   const netlink::Buffer message = xfrm::EncodePolicy(spec, {}, {}, xfrm::DumpPart::kNo);
   SharedRecord record{.kind = EntryKind::kPolicy, .clear = {kVersion}};
   record.clear.insert(record.clear.end(), message.begin(), message.end());
@@ -126,7 +126,7 @@ Result<RestoredSa> SaOf(std::span<const uint8_t> clear, std::span<const uint8_t>
     if (!PlaceKey(&keys, algorithm)) return Unreadable("keys are missing");
   }
   if (!keys.empty()) return Unreadable("it has more keys than algorithms");
-  spec->offload.reset();
+  spec->offload = std::nullopt;
   spec->initial_usage = usage.usage;
   RestoredSa sa{.spec = *std::move(spec),
                 .iv_mask = RandomWord(),
@@ -152,7 +152,7 @@ Result<PolicySpec> PolicyOf(std::span<const uint8_t> clear) {
   if (!request) return Unreadable(request.error().message);
   auto spec = xfrm::DecodePolicy(*request);
   if (!spec) return Unreadable(spec.error().message);
-  spec->offload.reset();
+  spec->offload = std::nullopt;
   return spec;
 }
 

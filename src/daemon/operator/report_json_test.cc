@@ -65,8 +65,8 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.direction = SaDirection::kIn;
   spec.cpu = 3;
   spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};
-  spec.limits.hard_packets = 0;
-  spec.limits.soft_add_seconds = 3600;
+  spec.limits.Change()->hard_packets = 0;
+  spec.limits.Change()->soft_add_seconds = 3600;
   spec.offload = OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 5, .inbound = true};
   const Json json = ToJson(test::ReportOf(std::move(spec)), KeyVisibility::kHidden);
   EXPECT_EQ(json["src"], "2001:db8::1");

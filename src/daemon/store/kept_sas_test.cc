@@ -147,7 +147,7 @@ TEST(KeptSasTest, SasOfADeviceComeBackToIt) {
 TEST(KeptSasTest, KeepsThresholdsLifetimesAndTheStateOfAnSa) {
   Life first(Fresh());
   SaSpec spec = Both(0x1001);
-  spec.limits.hard_packets = 100;
+  spec.limits.Change()->hard_packets = 100;
   ASSERT_TRUE(first.Add(std::move(spec)));
   AeventChange change{.id = Life::IdOf(0x1001)};
   change.max_diff = 33;
@@ -174,7 +174,7 @@ TEST(KeptSasTest, AChangedSaIsRestoredAsItIs) {
   Life first(Fresh());
   ASSERT_TRUE(first.Add(Both(0x1001)));
   SaSpec spec = Both(0x1001);
-  spec.limits.hard_bytes = 4711;
+  spec.limits.Change()->hard_bytes = 4711;
   ASSERT_TRUE(first.control().UpdateSa(std::move(spec), {}));
   Life second(first.Killed());
   EXPECT_EQ(second.Get(0x1001)->lifetime().limits().hard_bytes, 4711u);
@@ -294,7 +294,7 @@ SaSpec SampleSpec() {
   SaSpec spec = test::MakeSpec({.spi = 0x1001, .flags = kSaFlagEsn});
   spec.replay.extended_form = true;
   spec.replay.bitmap.assign(2, 0);
-  spec.limits.hard_packets = 1'000'000;
+  spec.limits.Change()->hard_packets = 1'000'000;
   return spec;
 }
 

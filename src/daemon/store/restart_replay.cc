@@ -55,7 +55,7 @@ Status RestartReplay::TakePolicy(const xfrm::Request& request) {
   if (!policy->offload.has_value()) return control_->UpdatePolicy(*std::move(policy), {});
   if (control_->UpdatePolicy(*policy, {})) return {};
   // The device may have changed since. Without its offload the policy still blocks what has no SA.
-  policy->offload.reset();
+  policy->offload = std::nullopt;
   return control_->UpdatePolicy(*std::move(policy), {});
 }
 

@@ -67,10 +67,10 @@ std::optional<std::string_view> InboundShadow::JudgeOpened(const InboundSa& sa,
   if (!esp::HasRoomForJob(sa.layout, esp.size())) {
     return opened ? "it is shorter than an ESP packet" : std::string_view{};
   }
-  if (sa.layout.icv == 0 || binding.shadow->seal.session == nullptr) return std::nullopt;
+  if (sa.layout.icv == 0 || binding.shadow()->seal.session == nullptr) return std::nullopt;
   const esp::JobParams params = ParamsFor(sa);
   const std::span<uint8_t> again = desk_.Copy(esp);
-  const auto status = desk_.Run(params, binding.shadow->seal, meta.esn_high, again);
+  const auto status = desk_.Run(params, binding.shadow()->seal, meta.esn_high, again);
   const bool good = status == CryptoStatus::kOk &&
                     std::equal(again.end() - sa.layout.icv, again.end(), esp.end() - sa.layout.icv);
   if (opened) return good ? std::string_view{} : "the ICV that arrived is not the packet's";
@@ -120,7 +120,7 @@ DropReason InboundShadow::CheckInner(const Mirrored& m) {
 std::optional<std::string_view> InboundShadow::JudgeCopy(const Mirrored& m, Copy* copy) {
   const InboundSa& sa = *m.sa.inbound();
   // After a move to crypto offload, the CPU's own session opens.
-  ShadowSession& shadow = *m.binding.shadow;
+  ShadowSession& shadow = *m.binding.shadow();
   const EngineSession& with = shadow.open.session != nullptr ? shadow.open : m.binding.cpu;
   if (with.session == nullptr) return std::nullopt;
   if (const std::string_view what = FindEsp(m, copy); !what.empty()) return what;

@@ -538,7 +538,7 @@ TEST(ShadowTest, RequiredHalfIsNotVerifiedAndSaysWhy) {
       BindHalf(spec, Half::kOutbound,
                {.request = ClientRequest(spec), .devices = with.devices, .engines = &with.engines});
   ASSERT_TRUE(bound.has_value());
-  EXPECT_EQ(bound->next().shadow, nullptr);
+  EXPECT_EQ(bound->next().shadow(), nullptr);
   EXPECT_THAT(bound->not_verified, testing::HasSubstr("does not get the key"));
   with.nic().ReleaseSa(bound->next().handle);
 }

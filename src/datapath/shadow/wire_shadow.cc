@@ -168,11 +168,11 @@ WireShadow::Finding WireShadow::Find(const Packet& packet, Frame* frame,
   }
   frame->sa = sa->outbound();
   const SaBinding* binding = frame->sa->binding.load(std::memory_order_acquire);
-  if (binding == nullptr || binding->shadow == nullptr ||
-      binding->shadow->open.session == nullptr) {
+  if (binding == nullptr || binding->shadow() == nullptr ||
+      binding->shadow()->open.session == nullptr) {
     return Finding::kUnknown;
   }
-  frame->with = binding->shadow.get();
+  frame->with = binding->shadow();
   return Finding::kRight;
 }
 

@@ -122,16 +122,16 @@ const std::map<CardTest, Breaker>& Breakers() {
       {T::kNoReqid, [](Case* c) { c->spec.reqid = Reqid(0); }},
       {T::kByteLimitOrder,
        [](Case* c) {
-         c->spec.limits.soft_bytes = 5000;
-         c->spec.limits.hard_bytes = 5000;
+         c->spec.limits.Change()->soft_bytes = 5000;
+         c->spec.limits.Change()->hard_bytes = 5000;
        }},
-      {T::kByteLimitZero, [](Case* c) { c->spec.limits.soft_bytes = 0; }},
+      {T::kByteLimitZero, [](Case* c) { c->spec.limits.Change()->soft_bytes = 0; }},
       {T::kPacketLimitOrder,
        [](Case* c) {
-         c->spec.limits.soft_packets = 7;
-         c->spec.limits.hard_packets = 6;
+         c->spec.limits.Change()->soft_packets = 7;
+         c->spec.limits.Change()->hard_packets = 6;
        }},
-      {T::kPacketLimitZero, [](Case* c) { c->spec.limits.soft_packets = 0; }},
+      {T::kPacketLimitZero, [](Case* c) { c->spec.limits.Change()->soft_packets = 0; }},
       {T::kTableFull,
        [](Case* c) { c->before = test::MakeSpec({.spi = 0x77, .mode = c->spec.mode}); }},
       {T::kAddressTableFull,
