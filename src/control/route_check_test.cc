@@ -30,7 +30,7 @@ PolicySpec Protects(const char* from, const char* to, SaMode mode = SaMode::kTun
   policy.selector.prefixlen_s = src.bits;
   policy.selector.daddr = dst.address;
   policy.selector.prefixlen_d = dst.bits;
-  policy.templates.emplace_back();
+  policy.templates.push_back({});
   policy.templates[0].mode = static_cast<uint8_t>(mode);
   return policy;
 }

@@ -349,7 +349,7 @@ TEST_P(SimNicCardDirectTest, Mlx5AnswersForPoliciesInItsWords) {
   ASSERT_NE(nic_->packet_offload(), nullptr);
   EXPECT_EQ(refusal(spec)->text, "mlx5_core: Cannot offload more than one template");
   EXPECT_EQ(refusal(spec)->code, Errc::kInvalid);
-  spec.templates.pop_back();
+  spec.templates.resize(1);
   EXPECT_EQ(refusal(spec), std::nullopt);
   spec.direction = PolicyDirection::kForward;
   EXPECT_EQ(refusal(spec)->text, "mlx5_core: Cannot offload forward policy");
