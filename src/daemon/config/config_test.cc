@@ -68,17 +68,17 @@ TEST(ConfigTest, TunnelsByIdAndByMark) {
 }
 
 TEST(ConfigTest, InsideInterfacesOfTwoDevices) {
-  const auto config = ParseConfig(kDevice +
+  const auto config = ParseConfig(std::string(kDevice) +
                                       "inside = [\"lan0\"]\n[[device]]\nname = \"nic1\"\n"
                                       "wire = \"eth2\"\ninside = [\"lan0.7\", \"lan1\"]\n",
                                   "f.toml");
   ASSERT_TRUE(config) << config.error().message;
-  EXPECT_THAT(config->devices[1].inside, ElementsAre("lan0.7", "lan1"));
+  EXPECT_THAT(config->devices[1].inside, ::testing::ElementsAre("lan0.7", "lan1"));
 }
 
 TEST(ConfigTest, WrongInsideInterfaces) {
   const auto error = [](const std::string& names, const std::string& rest = "") {
-    return ErrorOf(kDevice + "inside = [" + names + "]\n" + rest);
+    return ErrorOf(std::string(kDevice) + "inside = [" + names + "]\n" + rest);
   };
   const std::string second = "[[device]]\nname = \"nic1\"\nwire = \"eth2\"\n";
   EXPECT_THAT(error("\"eth1.7\""), HasSubstr("\"eth1.7\": eth1 belongs to device nic0"));
@@ -89,8 +89,9 @@ TEST(ConfigTest, WrongInsideInterfaces) {
   EXPECT_THAT(error("\"red.7\"", "[[tunnel]]\nname = \"red\"\nif_id = 1\n"),
               HasSubstr("is a tunnel interface"));
   std::string many;
-  for (int i = 1; i <= 65; ++i)
+  for (int i = 1; i <= 65; ++i) {
     many += (i > 1 ? ", \"lan0." : "\"lan0.") + std::to_string(i) + "\"";
+  }
   EXPECT_THAT(error(many), HasSubstr("at most 64"));
 }
 
