@@ -17,6 +17,7 @@
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"
 #include "esp/encapsulate.h"
+#include "esp/plain_inside.h"
 #include "null_nic.h"
 #include "support/fake_clock.h"
 #include "support/test_sa.h"
@@ -161,12 +162,11 @@ class TransformBench {
     }
     sa_->inbound()->replay.CommitRun(seq_, verdict);
     for (uint32_t i = 0; i < kBatch; ++i) {
-      esp::Trailer trailer;
-      if (verdict[i] == DropReason::kNone &&
-          esp::ReadTrailer(*sa_->inbound(), *packets_[i], kEspOffset, &trailer) ==
-              DropReason::kNone) {
-        (void)esp::Decapsulate(*sa_->inbound(), outer_[i], kEspOffset, trailer, packets_[i]);
-      }
+      if (verdict[i] != DropReason::kNone) continue;
+      const InboundSa& sa = *sa_->inbound();
+      const esp::PlainInside inside = esp::ReadPlainInside(sa, *packets_[i], kEspOffset);
+      if (inside.length == 0) continue;
+      esp::StripTunnel(sa, outer_[i].tos, inside.at, inside.length, IpFamily::kV4, packets_[i]);
     }
   }
   bool CameBack() const {

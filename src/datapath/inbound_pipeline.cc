@@ -42,7 +42,7 @@ DropReason Decapsulate(InboundSa* sa, InboundItem* item) {
 void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   decider_.BeginInboundBatch();
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
-  straight_.Begin(interface);
+  straight_.Begin(interface, in->size());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     if (straight_.Take(packet)) continue;

@@ -6,6 +6,7 @@
 #include "datapath/path_ops.h"
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"
+#include "esp/plain_inside.h"
 #include "net/esp_view.h"
 #include "net/ethernet.h"
 #include "net/ip_protocol.h"
@@ -35,9 +36,10 @@ uint32_t Raw(const uint8_t* at) {
 
 // While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
 // way has more to do.
-void InboundStraight::Begin(uint8_t interface) {
+void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
   const DataPath& path = *ctx_->path;
-  open_ = path.straight_from <= kMaxBatch && !ctx_->record.on() && path.inside.empty();
+  open_ = packets >= path.straight_from && !ctx_->record.on() && path.inside.empty();
+  in_vain_ = 0;
   interface_ = interface;
   flow_sa_ = nullptr;
   Forget();
@@ -77,6 +79,18 @@ bool InboundStraight::Take(Packet* packet) {
 
 // False: the general way finds out why not.
 bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
+  if (!Lookup(spi, daddr)) {
+    open_ = ++in_vain_ < kPatience;
+    return false;
+  }
+  in_vain_ = 0;
+  spi_ = spi;
+  daddr_ = daddr;
+  generation_ = generation;
+  return true;
+}
+
+bool InboundStraight::Lookup(uint32_t spi, uint32_t daddr) {
   const Sa* sa = ctx_->path->sad.LookupInbound(Spi(ByteSwap(spi)), IpAddress::V4(&daddr),
                                                IpFamily::kV4, kProtoEsp);
   if (sa == nullptr || CheckInboundState(*sa) != DropReason::kNone) return false;
@@ -89,9 +103,6 @@ bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
                    .least = PayloadAt(*half) + 2u + half->layout.icv,
                    .begin = at,
                    .end = at};
-  spi_ = spi;
-  daddr_ = daddr;
-  generation_ = generation;
   return true;
 }
 
@@ -128,12 +139,11 @@ void InboundStraight::OpenRun(const Run& run) {
 bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
   if (verdict_[index] != DropReason::kNone) return false;
   const Packet& packet = *packet_[index];
-  esp::Trailer trailer;
-  if (esp::ReadTrailer(sa, packet, kOuterHeader, &trailer) != DropReason::kNone) return false;
-  payload_[index] = trailer.payload_length;
-  const uint8_t* ip = packet.data() + kEthernetHeader + PayloadAt(sa);
-  return trailer.next_header == kProtoIpip && PlainV4Length({ip, trailer.payload_length}) != 0 &&
-         (ip[9] == kProtoTcp || (ip[9] == kProtoUdp && !MayBeEsp(ip)));
+  const esp::PlainInside inside = esp::ReadPlainInside(sa, packet, kOuterHeader);
+  if (inside.length == 0) return false;
+  payload_[index] = inside.payload;
+  const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
+  return ip[9] == kProtoTcp || (ip[9] == kProtoUdp && !MayBeEsp(ip));
 }
 
 // UDP to a port that carries ESP.
@@ -162,6 +172,18 @@ uint32_t InboundStraight::Complete(const Part& part, PacketBatch* batch) {
     if (begin < end) tcp += CompleteRun(run, begin, end, batch);
   }
   return tcp;
+}
+
+// Packets of a flow mostly follow each other.
+inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow) {
+  const uint64_t generation = ctx_->path->generation();
+  if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
+  const Sa* const secpath[] = {sa.sa};
+  flow_verdict_ = CheckPolicy(ctx_, decider_, interface_, flow.Key(), secpath);
+  flow_ = flow;
+  flow_sa_ = &sa;
+  flow_generation_ = generation;
+  return flow_verdict_;
 }
 
 // Step 8, then steps 9 and 10 for each packet.
@@ -193,18 +215,6 @@ uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t e
     }
   }
   return tcp;
-}
-
-// Packets of a flow mostly follow each other.
-DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow) {
-  const uint64_t generation = ctx_->path->generation();
-  if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
-  const Sa* const secpath[] = {sa.sa};
-  flow_verdict_ = CheckPolicy(ctx_, decider_, interface_, flow.Key(), secpath);
-  flow_ = flow;
-  flow_sa_ = &sa;
-  flow_generation_ = generation;
-  return flow_verdict_;
 }
 
 }  // namespace cygnet

@@ -23,8 +23,8 @@ class InboundStraight {
   InboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
       : ctx_(context), warm_up_(warm_up), decider_(decider) {}
 
-  // All packets until the next Begin arrived from the wire of `interface`.
-  void Begin(uint8_t interface);
+  // `packets`: how many come until the next Begin, from the wire of `interface`.
+  void Begin(uint8_t interface, uint32_t packets);
   // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
   // happen on the general way, too. REQUIRES: at most kMaxBatch calls after Begin.
   bool Take(Packet* packet);
@@ -77,7 +77,11 @@ class InboundStraight {
     uint8_t end;
   };
 
+  // Packets of a batch whose look-up was in vain before none is offered any more.
+  static constexpr uint32_t kPatience = 4;
+
   bool Find(uint32_t spi, uint32_t daddr, uint64_t generation);
+  bool Lookup(uint32_t spi, uint32_t daddr);
   void Forget();
   void OpenRun(const Run& run);
   bool IsPlain(uint32_t index, const InboundSa& sa);
@@ -88,7 +92,8 @@ class InboundStraight {
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;
   FlowDecider* const decider_;
-  bool open_ = false;  // in this batch
+  bool open_ = false;     // in this batch
+  uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint8_t interface_ = 0;
   uint32_t size_ = 0;
   uint32_t runs_ = 0;

@@ -7,7 +7,7 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
     warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.decider());
   }
   admission_.BeginBatch();
-  straight_.Begin(interface);
+  straight_.Begin(interface, in->size());
   for (Packet* packet : in->packets()) {
     packet->interface = interface;
     if (straight_.Take(packet)) continue;

@@ -53,9 +53,10 @@ void CompleteJob(CryptoStatus status, OutboundLane* lane) {
 
 // While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
 // way has more to do.
-void OutboundStraight::Begin(uint8_t interface) {
+void OutboundStraight::Begin(uint8_t interface, uint32_t packets) {
   const DataPath& path = *ctx_->path;
-  open_ = path.straight_from <= kMaxBatch && !ctx_->record.on() && path.inside.empty();
+  open_ = packets >= path.straight_from && !ctx_->record.on() && path.inside.empty();
+  in_vain_ = 0;
   interface_ = interface;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
   Forget();
@@ -96,6 +97,17 @@ bool OutboundStraight::Take(Packet* packet) {
 
 // Step 3, for the first packet of a flow. False: the general way decides.
 bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
+  if (!Lookup(flow)) {
+    open_ = ++in_vain_ < kPatience;
+    return false;
+  }
+  in_vain_ = 0;
+  flow_ = flow;
+  generation_ = generation;
+  return true;
+}
+
+bool OutboundStraight::Lookup(const PlainFlow& flow) {
   const FlowDecision* known = decider_->KnownOutbound(interface_, flow.Key());
   if (known == nullptr || known->action != FlowAction::kProtect || known->acquire ||
       known->wants_own || known->chain.size != 1) {
@@ -104,8 +116,6 @@ bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
   OutboundSa* sa = known->chain.sas[0];
   if ((runs_ == 0 || run_[runs_ - 1].sa != sa) && !OpenRun(sa)) return false;
   known->CountUse(ctx_->now);
-  flow_ = flow;
-  generation_ = generation;
   return true;
 }
 

@@ -32,8 +32,8 @@ class OutboundStraight {
   OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
       : ctx_(context), warm_up_(warm_up), decider_(decider) {}
 
-  // All packets until the next Begin came from the host by `interface`.
-  void Begin(uint8_t interface);
+  // `packets`: how many come until the next Begin, from the host by `interface`.
+  void Begin(uint8_t interface, uint32_t packets);
   // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
   // happen on the general way, too. REQUIRES: size() < kMaxBatch.
   bool Take(Packet* packet);
@@ -62,7 +62,11 @@ class OutboundStraight {
     uint8_t begin;      // its first lane
   };
 
+  // Packets of a batch whose look-up was in vain before none is offered any more.
+  static constexpr uint32_t kPatience = 4;
+
   bool Find(const PlainFlow& flow, uint64_t generation);
+  bool Lookup(const PlainFlow& flow);
   bool OpenRun(OutboundSa* sa);
   void Forget();
   std::span<OutboundLane> LanesOf(uint32_t run);
@@ -74,7 +78,8 @@ class OutboundStraight {
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;
   FlowDecider* const decider_;
-  bool open_ = false;  // in this batch
+  bool open_ = false;     // in this batch
+  uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint8_t interface_ = 0;
   uint32_t wire_mtu_ = 0;  // of `interface_`
   uint32_t size_ = 0;

@@ -17,11 +17,11 @@ void AddSealJob(const esp::JobParams& params, Packet* packet, uint16_t index, Jo
 }
 
 void EncapsulateRun(const OutboundRun& run) {
+  const esp::Encapsulator esp_packet(run.sa, run.path_mtu);
   for (std::size_t i = 0; i < run.items.size(); ++i) {
     OutboundItem& item = run.items[i];
     if (item.verdict != DropReason::kNone) continue;
-    item.verdict =
-        esp::Encapsulate(run.sa, item.view, run.first_seq + i, run.path_mtu, item.packet);
+    item.verdict = esp_packet.Build(item.view, run.first_seq + i, item.packet);
     if (item.verdict == DropReason::kNone &&
         !OweSeal(run.sa.layout, run.unsealed_word, item.packet)) {
       item.verdict = DropReason::kOutTooBig;
