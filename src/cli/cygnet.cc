@@ -15,7 +15,9 @@
 #include "cli/extcap.h"
 #include "cli/json_text.h"
 #include "cli/ledger_command.h"
+#include "cli/monitor_command.h"
 #include "cli/report.h"
+#include "cli/top/command.h"
 #include "cli/watch.h"
 #include "client/operator_client.h"
 
@@ -86,8 +88,9 @@ int Run(const Arguments& arguments, std::span<char* const> words, const Operator
       return Finish(out, err, status, exit_status);
     }
     case Object::kTop:
+      return RunTop(arguments, connect, out, err);
     case Object::kMonitor:
-      return Complain(err, kExitFailed, "this build has neither top nor monitor");
+      return RunMonitor(arguments, connect, out, err);
     default:
       break;
   }

@@ -213,6 +213,16 @@ constexpr Command kMetricsCommands[] = {
     {.object = Object::kMetrics, .help = "metrics in the text format of Prometheus"},
 };
 
+void CheckTop(Arguments* arguments) {
+  if (arguments->json && !arguments->local.contains("once")) {
+    throw UsageError{"top: JSON is for one view: add --once"};
+  }
+  const double delay = arguments->local.value("delay", 1.0);
+  if (delay < 0.5 || delay > 3600) {
+    throw UsageError{"top: the delay must be 0.5 to 3600 seconds"};
+  }
+}
+
 constexpr Keyword kTopKeywords[] = {
     {.word = "--delay",
      .alias = "-d",
@@ -223,8 +233,8 @@ constexpr Keyword kTopKeywords[] = {
      .help = "time between two readings"},
     {.word = "--once", .field = "once", .traits = kLocal, .help = "one view as text, then ends"},
     {.word = "sort",
-     .kind = Kind::kText,
-     .value = "KEY",
+     .kind = Kind::kOneOf,
+     .value = "rate|packets|drops|late|age|left|spi|dst|where",
      .field = "sort",
      .traits = kLocal,
      .help = "the column that sorts"},
@@ -238,14 +248,16 @@ constexpr Command kTopCommands[] = {
     {.object = Object::kTop,
      .request = "sa",
      .keywords = kTopKeywords,
-     .help = "SAs, devices and workers with their rates, live"},
+     .uses = kUsesJson,
+     .help = "SAs, devices and workers with their rates, live",
+     .check = CheckTop},
 };
 
 constexpr std::string_view kTopExamples[] = {"top", "top -d 5 dst 192.0.2.2", "top --once"};
 
 constexpr Keyword kMonitorKeywords[] = {
     {.kind = Kind::kOneOf,
-     .value = "sa|placement|key|device|guard|order",
+     .value = "sa|policy|placement|key|device|guard|order|fips|protection|keys-shown|cluster|ledger",
      .field = "events",
      .traits = kRepeats,
      .help = "events of these kinds alone; none: all"},

@@ -60,19 +60,20 @@ Status OperatorClient::Send(const Json& request) {
 }
 
 Result<std::string> OperatorClient::Receive() {
-  std::string text(kMaxDatagram, '\0');
+  thread_local std::string
+      buffer;  // to clear one for each datagram would take longer than the rest
+  buffer.resize(kMaxDatagram);
   ssize_t got = 0;
   do {
-    got = recv(fd_.get(), text.data(), text.size(), MSG_TRUNC);
+    got = recv(fd_.get(), buffer.data(), buffer.size(), MSG_TRUNC);
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return MakeError(Errc::kIo, "cygnetd does not answer");
   if (got < 0 && errno == ECONNRESET) return std::string();
   if (got < 0) return ErrnoError("cannot receive from cygnetd");
-  if (static_cast<std::size_t>(got) > text.size()) {
+  if (static_cast<std::size_t>(got) > buffer.size()) {
     return MakeError(Errc::kIo, "cygnetd sent an oversized datagram");
   }
-  text.resize(static_cast<std::size_t>(got));
-  return text;
+  return buffer.substr(0, static_cast<std::size_t>(got));
 }
 
 Result<Json> OperatorClient::ReceiveJson() {

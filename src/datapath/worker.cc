@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 namespace cygnet {
 
@@ -31,19 +32,24 @@ void Worker::Stop() {
 
 void Worker::Loop() {
   context_.reader->Online();
+  uint64_t now = clock_->MonotonicNs();
   while (!stop_.load(std::memory_order_relaxed)) {
-    if (RunOnce() != 0) {
+    const uint32_t moved = Turn(now);
+    const uint64_t began = std::exchange(now, clock_->MonotonicNs());
+    if (moved != 0) {
+      load_.Add(now - began, moved);
       empty_turns_ = 0;
       spin_.Worked();
       continue;
     }
-    if (spin_.LookAgain(clock_->MonotonicNs())) continue;
+    if (spin_.LookAgain(now)) continue;
     if (!Sleep() && ++empty_turns_ > kEmptyTurns) {
       // A port has packets but the worker has no buffers. Pause, because other threads may free
       // some.
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
-    spin_.Slept(clock_->MonotonicNs());
+    now = clock_->MonotonicNs();
+    spin_.Slept(now);
   }
   EmptyDevices();
   // Look-aside engines finish the jobs that they still hold, or return them undone.
@@ -146,10 +152,10 @@ uint32_t Worker::ReceiveFromHosts() {
   return received;
 }
 
-uint32_t Worker::RunOnce() {
+uint32_t Worker::Turn(uint64_t now_ns) {
   context_.reader->Quiescent(HeldEpoch());
   context_.now = clock_->WallSeconds();
-  context_.now_ms = clock_->MonotonicNs() / 1'000'000;
+  context_.now_ms = now_ns / 1'000'000;
   last_turn_ms_.store(context_.now_ms, std::memory_order_relaxed);
   LookAtHolds();
   uint32_t received = PollEngines();

@@ -8,6 +8,7 @@
 #include "datapath/inbound_pipeline.h"
 #include "datapath/outbound_pipeline.h"
 #include "datapath/spin_window.h"
+#include "datapath/worker_load.h"
 
 namespace cygnet {
 
@@ -24,18 +25,21 @@ class Worker {
   void Stop();
   // Does one turn of the loop and returns the number of packets received. For tests and benchmarks
   // without a thread.
-  uint32_t RunOnce();
+  uint32_t RunOnce() { return Turn(clock_->MonotonicNs()); }
   // Until then the worker takes nothing from wires, or from the host, and frames wait in the queues
   // where they are. What the host had sent before still passes. 0: no longer. Any thread.
   void HoldWires(uint64_t until_ms);
   void HoldHosts(uint64_t until_ms);
   // Monotonic milliseconds of the last turn. A worker does at least one turn a second. Any thread.
   uint64_t last_turn_ms() const { return last_turn_ms_.load(std::memory_order_relaxed); }
+  // Any thread. Turns of RunOnce do not count.
+  WorkerLoad::Sums load() const { return load_.sums(); }
   // True if packets wait for a look-aside engine.
   bool HasParked() const { return HeldEpoch() != Quiescence::Reader::kNothingHeld; }
 
  private:
   void Loop();
+  uint32_t Turn(uint64_t now_ns);
   uint32_t PollEngines();
   uint32_t TakeInjected();
   uint32_t ReceiveFromWire(std::size_t interface);
@@ -54,6 +58,7 @@ class Worker {
   InboundPipeline inbound_;
   const Clock* const clock_;
   std::atomic<bool> stop_{false};
+  WorkerLoad load_;
   std::atomic<uint64_t> last_turn_ms_{0};
   std::atomic<uint64_t> hold_wires_ms_{0};
   std::atomic<uint64_t> hold_hosts_ms_{0};

@@ -10,10 +10,6 @@
 namespace cygnet::web {
 namespace {
 
-double Rate(uint64_t rise, double seconds) {
-  return seconds > 0 ? static_cast<double>(rise) / seconds : 0.0;
-}
-
 bool IsUnspecified(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
 
 // The template of a policy that the SA fulfils.
@@ -63,41 +59,6 @@ void Copy(const Json& from, std::initializer_list<const char*> fields, Json* to)
   }
 }
 
-struct Flow {
-  const Json* sa;
-  const Json* half;
-  double packets;
-  double bits;
-  // The SA is used the other way: a client that names no direction gets both halves.
-  bool unused;
-};
-
-std::vector<Flow> FlowsOf(const ViewInput& input) {
-  std::vector<Flow> flows;
-  for (const Json& sa : input.readings->of(Reading::kSas)) {
-    const std::string used = UsedDirection(sa);
-    const std::string key = SaKey(sa);
-    Counted rise;
-    if (input.before != nullptr) {
-      const auto before = input.before->sas.find(key);
-      const auto now = input.now->sas.find(key);
-      const Counted was = before == input.before->sas.end() ? Counted{} : before->second;
-      if (now != input.now->sas.end()) {
-        rise = {Rise(was.packets, now->second.packets), Rise(was.bytes, now->second.bytes)};
-      }
-    }
-    for (const Json& half : Child(sa, "placements")) {
-      const bool moving = Text(half, "direction") == used;
-      flows.push_back({.sa = &sa,
-                       .half = &half,
-                       .packets = moving ? Rate(rise.packets, input.seconds) : 0.0,
-                       .bits = moving ? 8 * Rate(rise.bytes, input.seconds) : 0.0,
-                       .unused = !moving && Number(Child(sa, "usage"), "packets") > 0});
-    }
-  }
-  return flows;
-}
-
 Json FlowJson(const Flow& flow, const Readings& readings) {
   Json row = {{"key", SaKey(*flow.sa) + " " + Text(*flow.half, "direction")}};
   Copy(*flow.sa,
@@ -119,7 +80,10 @@ Json FlowJson(const Flow& flow, const Readings& readings) {
 }
 
 void AddFlows(const ViewInput& input, Json* view) {
-  std::vector<Flow> flows = FlowsOf(input);
+  std::vector<Flow> flows = FlowsOf({.readings = input.readings,
+                                     .before = input.before,
+                                     .now = input.now,
+                                     .seconds = input.seconds});
   std::map<std::string, uint64_t> places;
   std::map<std::string, std::pair<double, double>> directions;
   for (const Flow& flow : flows) {
@@ -256,36 +220,6 @@ void AddEngines(const std::vector<Json>& engines, Json* view) {
 }
 
 }  // namespace
-
-std::string SaKey(const Json& sa) {
-  return Text(sa, "src") + " " + Text(sa, "dst") + " " + Text(sa, "proto") + " " + Text(sa, "spi");
-}
-
-std::string UsedDirection(const Json& sa) {
-  const Json& halves = Child(sa, "placements");
-  if (halves.size() == 1) return Text(halves.front(), "direction");
-  if (const std::string set = Text(sa, "direction"); !set.empty()) return set;
-  const Json& replay = Child(sa, "replay");
-  return Number(replay, "seq") > Number(replay, "oseq") ? "in" : "out";
-}
-
-Counts Counts::Of(const Readings& readings) {
-  Counts counts;
-  for (const Json& sa : readings.of(Reading::kSas)) {
-    const Json& usage = Child(sa, "usage");
-    counts.sas[SaKey(sa)] = {Number(usage, "packets"), Number(usage, "bytes")};
-  }
-  for (const auto& [reason, count] : Child(readings.one(Reading::kStat), "drops").items()) {
-    counts.drops[reason] = count.get<uint64_t>();
-  }
-  for (const Json& device : readings.of(Reading::kDevices)) {
-    const Json& offload = Child(device, "offload");
-    if (!offload.value("capable", false)) continue;
-    counts.sealed_opened[Text(device, "name")] = {Number(offload, "sealed"),
-                                                  Number(offload, "opened")};
-  }
-  return counts;
-}
 
 Json MakeView(const ViewInput& input) {
   const Json& stat = input.readings->one(Reading::kStat);

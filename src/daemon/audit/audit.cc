@@ -37,6 +37,20 @@ AuditRecord Record(AuditKind kind, std::string message) {
 
 std::string_view Name(AuditKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
+std::string Describe(const PlacementEntry& entry) {
+  return fmt::format("{}: {}{}{} ({}: {}){}{}", HalfText(entry.half), entry.effective,
+                     entry.where.empty() ? "" : " ", entry.where, entry.reason, entry.explanation,
+                     entry.really.empty() ? "" : ", really ", entry.really);
+}
+
+std::string Describe(const KeyEntry& entry) {
+  const char* what = entry.until_ms == 0 ? "was given the key of"
+                     : entry.erased      ? "has erased the key of"
+                                         : "held the key of";
+  return fmt::format("{} {} {} the {}{}{}", entry.holder_kind, entry.holder, what,
+                     HalfText(entry.half), entry.note.empty() ? "" : ": ", entry.note);
+}
+
 Audit::Audit(std::vector<std::unique_ptr<AuditSink>> sinks, const Clock* clock, AuditLimits limits)
     : clock_(clock), limits_(limits) {
   SetSinks(std::move(sinks));
@@ -61,11 +75,7 @@ Audit::~Audit() {
 
 void Audit::Placement(const PlacementEntry& entry) {
   if (!Admits(AuditKind::kPlacement)) return;
-  AuditRecord record =
-      Record(AuditKind::kPlacement,
-             fmt::format("{}: {}{}{} ({}: {}){}{}", HalfText(entry.half), entry.effective,
-                         entry.where.empty() ? "" : " ", entry.where, entry.reason,
-                         entry.explanation, entry.really.empty() ? "" : ", really ", entry.really));
+  AuditRecord record = Record(AuditKind::kPlacement, Describe(entry));
   AddHalf(entry.half, &record);
   record.success = entry.effective != "blocked";
   record.warning = !record.success || !entry.really.empty();
@@ -80,13 +90,7 @@ void Audit::Placement(const PlacementEntry& entry) {
 void Audit::Key(const KeyEntry& entry) {
   if (!Admits(AuditKind::kKey)) return;
   const bool ended = entry.until_ms != 0;
-  const char* what = !ended         ? "was given the key of"
-                     : entry.erased ? "has erased the key of"
-                                    : "held the key of";
-  AuditRecord record =
-      Record(AuditKind::kKey,
-             fmt::format("{} {} {} the {}{}{}", entry.holder_kind, entry.holder, what,
-                         HalfText(entry.half), entry.note.empty() ? "" : ": ", entry.note));
+  AuditRecord record = Record(AuditKind::kKey, Describe(entry));
   record.success = !ended || entry.erased;
   record.warning = !record.success;
   AddHalf(entry.half, &record);
@@ -244,6 +248,7 @@ bool Audit::TakeToken(AuditKind kind) {
 }
 
 void Audit::Submit(AuditRecord record) {
+  if (watcher_) watcher_(record);
   if (Admits(record.kind)) Write(std::move(record));
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -66,6 +67,10 @@ std::string LinuxAuditText(const AuditRecord& record);
 // The record as a datagram of the journal's native protocol.
 std::string JournalDatagram(const AuditRecord& record);
 
+// What happened, in a sentence: "outbound SA to 192.0.2.2 spi 0x00001000: crypto nic0 (…)".
+std::string Describe(const PlacementEntry& entry);
+std::string Describe(const KeyEntry& entry);
+
 struct AuditLimits {
   double per_second = 50;  // of each kind
   double burst = 200;
@@ -97,6 +102,10 @@ class Audit final : public LedgerSink, public DeviceAudit {
                     const std::string& evidence) override;
   // An operator's command, and who sent it.
   void Command(const std::string& text, uint32_t uid, int32_t pid);
+  // `watcher` gets every record but placements and keys, before the limits.
+  void SetWatcher(std::function<void(const AuditRecord&)> watcher) {
+    watcher_ = std::move(watcher);
+  }
   // Replaces the sinks, for a reload.
   void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
   // What a client of the XFRM socket did, and who it was.
@@ -147,6 +156,7 @@ class Audit final : public LedgerSink, public DeviceAudit {
   static AuditRecord LossRecord(const Sink& row);
 
   std::vector<Sink> sinks_;
+  std::function<void(const AuditRecord&)> watcher_;  // may be empty
   const Clock* const clock_;
   const AuditLimits limits_;
   std::array<Bucket, static_cast<std::size_t>(AuditKind::kCount)> buckets_{};

@@ -62,6 +62,8 @@ std::vector<std::unique_ptr<AuditSink>> Runtime::AuditSinks(const AuditConfig& c
 void Runtime::StartAudit(const AuditConfig& config) {
   audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
+  ledger_->AddSink(&events_);
+  audit_->SetWatcher([this](const AuditRecord& record) { events_.OnRecord(record); });
   if (ledger_file_ != nullptr) {
     if (!ledger_file_->found().empty()) {
       audit_->Protection("the ledger: " + ledger_file_->found());

@@ -22,6 +22,7 @@
 #include "daemon/cygnetd/check.h"
 #include "daemon/cygnetd/link.h"
 #include "daemon/fence/wire_fence.h"
+#include "daemon/operator/event_feed.h"
 #include "daemon/operator/evidence_file.h"
 #include "daemon/operator/operator_server.h"
 #include "daemon/store/kept_sas.h"
@@ -176,6 +177,7 @@ class Runtime {
   std::unique_ptr<RestartLog> restart_log_;  // nullptr: no state outlives this daemon
   std::unique_ptr<KeptSas> kept_sas_;        // nullptr: no SA outlives this process
   StoredState stored_;
+  EventFeed events_{&clock_};  // outlives what tells it
   std::shared_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFile> ledger_file_;
   std::unique_ptr<NumberFile> number_file_;  // nullptr: numbers end with this daemon

@@ -66,7 +66,8 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
     params.number_cells = [this](const Sa& sa) { return kept_sas_->Cells(sa); };
   }
   params.stored = &stored_;
-  params.listener = xfrm_.get();
+  events_.PassOnTo(xfrm_.get());
+  params.listener = &events_;
   params.larval_seconds = ReadAcquireExpires;
   params.settings = ReadXfrmSettings;
   params.pools = pools_.get();
@@ -97,6 +98,11 @@ void Runtime::StartServers() {
   xfrm_->SetLinkControl(&control_->tunnel_requests());
   xfrm_->Start(control_.get());
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());
+  operator_->SetSources({.events = &events_, .loads = [this] {
+                           std::vector<WorkerLoad::Sums> loads;
+                           for (const auto& worker : workers_) loads.push_back(worker->load());
+                           return loads;
+                         }});
   operator_->SetOrderObserver([this](const std::string& request, uint32_t uid, int32_t pid) {
     audit_->Command(request, uid, pid);
   });

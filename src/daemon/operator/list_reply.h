@@ -143,6 +143,19 @@ class RequestReader {
     return value->get<std::string>();
   }
 
+  // An array of strings; empty if the field is absent.
+  std::vector<std::string> Texts(const char* field) const {
+    std::vector<std::string> texts;
+    const auto value = json_.find(field);
+    if (value == json_.end()) return texts;
+    const bool fits =
+        value->is_array() && std::all_of(value->begin(), value->end(),
+                                         [](const Json& text) { return text.is_string(); });
+    if (!fits) throw RequestError{fmt::format("{}: must be an array of strings", field)};
+    for (const Json& text : *value) texts.push_back(text.get<std::string>());
+    return texts;
+  }
+
   bool Flag(const char* field) const {
     const auto value = json_.find(field);
     if (value == json_.end()) return false;
@@ -185,6 +198,9 @@ class RequestReader {
 
   const Json& json_;
 };
+
+// monitor_requests.cc
+std::unique_ptr<OperatorReply> MakeMonitorReply(EventFeed* feed, const RequestReader& request);
 
 // cluster_requests.cc
 std::unique_ptr<OperatorReply> MakeClusterReply(OperatorControl* control,

@@ -83,7 +83,7 @@ bool OperatorServer::ReadRequest(ClientId id, Client* client) {
     request.resize(static_cast<std::size_t>(got));
     const OrderMark mark = MarkOf(client->fd());
     NotifyOrder(mark, request);
-    StartReply(id, client, MakeReply(control_, request, mark));
+    StartReply(id, client, MakeReply(control_, request, mark, sources_));
   }
   return true;
 }

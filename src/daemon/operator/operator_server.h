@@ -3,10 +3,11 @@
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
 //                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" | "why" |
-//                       "capture" | "statistics" | "cluster", …}
-//            sa: [show_keys] bool, [spi] "0x1000" or number, [dst], [src] address, [reqid] number
+//                       "capture" | "statistics" | "cluster" | "monitor", …}
+//            sa: [show_keys] bool, [brief] bool (ToBriefJson), [spi] "0x1000" or number, [dst],
+//            [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number
-//            dev: [name]
+//            dev: [name], [brief] bool: without held, key_log, driver_view and statistics
 //            statistics: ifindex of a device's host-side interface: for the preload library, which
 //            answers `ethtool -S`; an item for each: name, value
 //            capture: device, [side] "host", "wire" or "guard" (default: the host-side interface
@@ -19,6 +20,7 @@
 //            placement: action "set": [spi], [dst], [reqid], mode, [device], [pin] bool; "unset":
 //            [spi], [dst], [reqid]
 //            cluster: [action] "move": group, node
+//            monitor: [events] array of kinds of events (EventFeed::kKinds); default: all
 //            fault: device, fault: the fault that a simulated device is to play
 //   reply    {"item": {…}} for each entry (report_json.h lists the fields), then {"done": true}
 //            {"append": {"held": […]}}: more elements for an array of the preceding item, if the
@@ -27,6 +29,8 @@
 //   capture  {"ok": true}, then pcapng, whole blocks in each datagram, until the client closes the
 //            connection or shuts its side down (then queued frames and statistics still follow).
 //            With keys, {"sa": {…}} comes before the first frame of each SA (KeysOf).
+//   monitor  {"ok": true}, then an event in each datagram (report_json.h), until the client closes
+//            the connection or shuts its side down
 //
 // No JSON datagram is longer than kOperatorDatagram. The server makes a reply as the client reads
 // it, and reads a request when the previous reply is complete: a slow client costs the snapshot of
@@ -74,6 +78,9 @@ class OperatorServer {
 
   void SetOrderObserver(OrderObserver observer) { on_order_ = std::move(observer); }
 
+  // What they name outlives the server.
+  void SetSources(OperatorSources sources) { sources_ = std::move(sources); }
+
   std::size_t clients() const { return clients_.clients().size(); }
 
  private:
@@ -106,6 +113,7 @@ class OperatorServer {
   Poller* const poller_;
   OperatorControl* const control_;
   const std::size_t max_held_bytes_;
+  OperatorSources sources_;
   OrderObserver on_order_;           // may be empty
   SeqpacketServer<Client> clients_;  // last: its destructor uses the members above
 };

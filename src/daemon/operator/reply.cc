@@ -39,12 +39,16 @@ bool Matches(const std::optional<ParsedAddress>& wanted, const IpAddress& addres
 
 std::unique_ptr<OperatorReply> MakeSaReply(const OperatorControl& control,
                                            const RequestReader& request) {
-  request.AllowOnly({"show_keys", "spi", "dst", "src", "reqid"});
+  request.AllowOnly({"show_keys", "spi", "dst", "src", "reqid", "brief"});
+  const bool brief = request.Flag("brief");
   const auto keys = request.Flag("show_keys") ? KeyVisibility::kShown : KeyVisibility::kHidden;
   const auto spi = request.Number("spi");
   const auto reqid = request.Number("reqid");
   const auto dst = request.Address("dst");
   const auto src = request.Address("src");
+  if (brief && keys == KeyVisibility::kShown) {
+    throw RequestError{"brief: has no keys; leave out \"show_keys\""};
+  }
   if (keys == KeyVisibility::kShown) Log(LogLevel::kInfo, "an operator requested the keys of SAs");
   std::vector<SaReport> reports = control.ReportSas();
   std::erase_if(reports, [&](const SaReport& report) {
@@ -53,7 +57,9 @@ std::unique_ptr<OperatorReply> MakeSaReply(const OperatorControl& control,
            !Matches(dst, spec.daddr, spec.family) || !Matches(src, spec.saddr, spec.family);
   });
   return std::make_unique<ListReply<SaReport>>(
-      std::move(reports), [keys](const SaReport& report) { return ToJson(report, keys); });
+      std::move(reports), [keys, brief](const SaReport& report) {
+        return brief ? ToBriefJson(report) : ToJson(report, keys);
+      });
 }
 
 std::unique_ptr<OperatorReply> MakePolicyReply(const OperatorControl& control,
@@ -67,10 +73,21 @@ RequestError NoDevice(const OperatorControl& control, const std::string& name) {
   return {WithDevices(control, MakeError(Errc::kNoDevice, fmt::format("no device \"{}\"", name)))};
 }
 
+// They may be long, and programs that read often do not need them.
+void LeaveOutLists(DeviceReport* report) {
+  report->held.clear();
+  report->key_log.clear();
+  report->driver_view.clear();
+  report->statistics.clear();
+}
+
 std::unique_ptr<OperatorReply> MakeDeviceReply(const OperatorControl& control,
                                                const RequestReader& request) {
-  request.AllowOnly({"name"});
+  request.AllowOnly({"name", "brief"});
   std::vector<DeviceReport> reports = control.ReportDevices();
+  if (request.Flag("brief")) {
+    for (DeviceReport& report : reports) LeaveOutLists(&report);
+  }
   if (const auto name = request.Text("name")) {
     std::erase_if(reports, [&](const DeviceReport& report) { return report.name != *name; });
     if (reports.empty()) throw NoDevice(control, *name);
@@ -94,12 +111,21 @@ std::unique_ptr<OperatorReply> MakeStatisticsReply(const OperatorControl& contro
 }
 
 std::unique_ptr<OperatorReply> MakeStatReply(const OperatorControl& control,
-                                             const RequestReader& request) {
+                                             const RequestReader& request,
+                                             const OperatorSources& sources) {
   request.AllowOnly({});
   std::vector<StatReport> reports;
   reports.push_back(control.ReportStats());
+  Json loads = Json::array();
+  if (sources.loads) {
+    for (const WorkerLoad::Sums& load : sources.loads()) loads.push_back(ToJson(load));
+  }
   return std::make_unique<ListReply<StatReport>>(
-      std::move(reports), [](const StatReport& report) { return ToJson(report); });
+      std::move(reports), [loads = std::move(loads)](const StatReport& report) {
+        Json json = ToJson(report);
+        json["worker_loads"] = loads;
+        return json;
+      });
 }
 
 std::unique_ptr<OperatorReply> MakeEngineReply(const OperatorControl& control,
@@ -248,7 +274,8 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
 }
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text,
-                                        const OrderMark& mark) {
+                                        const OrderMark& mark,
+                                        const OperatorSources& sources) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw RequestError{"the request is not a JSON object"};
   const RequestReader request(json);
@@ -256,7 +283,7 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "sa") return MakeSaReply(*control, request);
   if (command == "policy") return MakePolicyReply(*control, request);
   if (command == "dev") return MakeDeviceReply(*control, request);
-  if (command == "stat") return MakeStatReply(*control, request);
+  if (command == "stat") return MakeStatReply(*control, request, sources);
   if (command == "engine") return MakeEngineReply(*control, request);
   if (command == "tunnel") return MakeTunnelReply(*control, request);
   if (command == "mtu") return MakeMtuReply(*control, request);
@@ -273,6 +300,9 @@ std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_vi
   if (command == "cluster") return MakeClusterReply(control, request);
   if (command == "statistics") return MakeStatisticsReply(*control, request);
   if (command == "capture") return StartCapture(control, request);
+  if (command == "monitor" && sources.events != nullptr) {
+    return MakeMonitorReply(sources.events, request);
+  }
   throw RequestError{fmt::format("unknown command \"{}\"", command)};
 }
 
@@ -289,7 +319,8 @@ std::string OrderOf(std::string_view request) {
   if (command == json.end() || !command->is_string()) return {};
   // Commands that only read; every other one is an order.
   constexpr std::string_view kLooks[] = {"policy", "dev",     "stat",   "engine",     "mtu",
-                                         "ledger", "explain", "tunnel", "statistics", "why"};
+                                         "ledger", "explain", "tunnel", "statistics", "why",
+                                         "monitor"};
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};
@@ -303,9 +334,10 @@ std::string OrderOf(std::string_view request) {
 }
 
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request,
-                                         const OrderMark& mark) {
+                                         const OrderMark& mark,
+                                         const OperatorSources& sources) {
   try {
-    return Dispatch(control, request, mark);
+    return Dispatch(control, request, mark, sources);
   } catch (const RequestError& error) {
     // The text may quote the request.
     return MakeErrorReply(std::string_view(error.text).substr(0, 1024));

@@ -3,17 +3,22 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/report.h"
+#include "datapath/worker_load.h"
 
 namespace cygnet {
 
 // Longest JSON datagram either way.
 inline constexpr std::size_t kOperatorDatagram = 64u << 10;
+
+class EventFeed;
 
 class OperatorReply {
  public:
@@ -39,10 +44,17 @@ class OperatorReply {
 
 std::unique_ptr<OperatorReply> MakeErrorReply(std::string_view text);
 
-// Executes a request: takes the snapshot that the reply will show.
-// `mark`: who asks; its time does not matter.
+// What replies are made of besides the control plane. All of it outlives them.
+struct OperatorSources {
+  EventFeed* events = nullptr;                                // nullptr: no events are told
+  std::function<std::vector<WorkerLoad::Sums>()> loads = {};  // empty: no loads are told
+};
+
+// Executes a request: takes the snapshot that the reply will show. `control` and what `sources`
+// names outlive the reply. `mark`: who asks; its time does not matter.
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request,
-                                         const OrderMark& mark = {});
+                                         const OrderMark& mark = {},
+                                         const OperatorSources& sources = {});
 
 // The audit text of a request that changes something, shows keys or captures: its parsed fields,
 // whatever the bytes look like. Empty: the request only reads. REQUIRES: `request` is also passed

@@ -154,6 +154,19 @@ Json LatenessJson(const LatenessHistogram& lateness) {
   return rows;
 }
 
+void AddLateness(const SaReport& report, Json* out) {
+  if (!report.lateness) return;
+  (*out)["lateness"] = LatenessJson(*report.lateness);
+  (*out)["window_for_all"] = report.lateness->WindowForAll();
+}
+
+void AddDirection(const SaSpec& spec, Json* out) {
+  if (spec.direction == SaDirection::kUnspec) return;
+  (*out)["direction"] = Name(HalfFor(spec.direction == SaDirection::kIn));
+}
+
+Json ReplayJson(const ReplayState& replay) { return {{"oseq", replay.oseq}, {"seq", replay.seq}}; }
+
 Json TemplateJson(const Template& tmpl) {
   return {{"src", ToString(tmpl.saddr, tmpl.family)},
           {"dst", ToString(tmpl.daddr, tmpl.family)},
@@ -178,12 +191,34 @@ Json KeysOf(const SaSpec& spec) {
   return json;
 }
 
+// What changes while an SA lives, and what names it: programs that read often need no more.
+Json ToBriefJson(const SaReport& report) {
+  const SaSpec& spec = report.sa->spec();
+  Json json = {{"src", ToString(spec.saddr, spec.family)},
+               {"dst", ToString(spec.daddr, spec.family)},
+               {"spi", Hex32(spec.spi.value)},
+               {"proto", ProtoName(spec.proto)},
+               {"reqid", spec.reqid.value},
+               {"replay_window", spec.replay.window},
+               {"esn", spec.esn()}};
+  AddDirection(spec, &json);
+  json["state"] = StateName(report.state);
+  json["usage"] = UsageJson(report.usage);
+  json["replay"] = ReplayJson(report.replay);
+  AddLateness(report, &json);
+  json["limits"] = LimitsJson(spec.limits);
+  json["placements"] = Json::array();
+  for (const PlacementReport& row : report.placements) {
+    json["placements"].push_back(BriefPlacementJson(row));
+  }
+  json["drops"] = CountsJson(report.drops);
+  return json;
+}
+
 Json ToJson(const SaReport& report, KeyVisibility keys) {
   const SaSpec& spec = report.sa->spec();
   Json json = IdentityJson(spec);
-  if (spec.direction != SaDirection::kUnspec) {
-    json["direction"] = Name(HalfFor(spec.direction == SaDirection::kIn));
-  }
+  AddDirection(spec, &json);
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
   if ((spec.set_mark_value | spec.set_mark_mask) != 0) {
     json["set_mark"] = {{"value", Hex32(spec.set_mark_value)}, {"mask", Hex32(spec.set_mark_mask)}};
@@ -197,12 +232,9 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   json["stats"] = {{"replay_window", report.stats.replay_window},
                    {"replay", report.stats.replay},
                    {"integrity_failed", report.stats.integrity_failed}};
-  json["replay"] = {{"oseq", report.replay.oseq}, {"seq", report.replay.seq}};
+  json["replay"] = ReplayJson(report.replay);
   if (report.path_mtu != 0) json["path_mtu"] = report.path_mtu;
-  if (report.lateness) {
-    json["lateness"] = LatenessJson(*report.lateness);
-    json["window_for_all"] = report.lateness->WindowForAll();
-  }
+  AddLateness(report, &json);
   json["limits"] = LimitsJson(spec.limits);
   json["selector"] = ToString(spec.selector);
   json["offload_requested"] = OffloadRequestJson(spec.offload);

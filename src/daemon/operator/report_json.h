@@ -166,13 +166,25 @@
 //                              numbers_us, sas
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
-//              limit), uptime_seconds, workers, engine, version (of the daemon)
+//              limit), uptime_seconds, workers, engine, version (of the daemon), worker_loads
+//              (array, one per worker: busy_us in turns that moved packets, packets received; both since the start)
+//
+// Event        event (its kind, EventFeed::kKinds, or "lost"), time_ms, warning (bool), text
+//              "sa": action ("added", "updated", "deleted", "soft-limit", "hard-limit", "migrated",
+//              "mapping", "acquire", "flushed"), [src], [dst], [spi], [proto], [reqid], [mode]
+//              "placement", "key": as in Ledger, without kind
+//              others: the fields of the audit record: [device], [state], [reason], [packets],
+//              [command], [peer_uid], [peer_pid] …, as text
+//              "lost": count of events that came here and were not read in time
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "control/report.h"
+#include "daemon/audit/audit.h"
+#include "datapath/worker_load.h"
+#include "requests/control_event.h"
 
 namespace cygnet {
 
@@ -181,6 +193,9 @@ using Json = nlohmann::ordered_json;
 enum class KeyVisibility : uint8_t { kHidden, kShown };
 
 Json ToJson(const SaReport& report, KeyVisibility keys);
+// What names an SA and what changes while it lives. Placements: direction, effective, device,
+// engine, reason, since.
+Json ToBriefJson(const SaReport& report);
 // What is needed to read an SA's packets: its identity and algorithms, with the keys.
 Json KeysOf(const SaSpec& spec);
 Json ToJson(const PolicyReport& report);
@@ -202,6 +217,16 @@ Json ToJson(const ReloadReport& report);
 Json ToJson(const DoctorRow& row);
 Json ToJson(const StoredReport& report);
 Json ToJson(const ClusterReport& report);
+
+bool IsAboutSas(const ControlEvent& event);
+// Events, without their kind and time.
+Json EventJson(const ControlEvent& event);  // REQUIRES: IsAboutSas(event).
+Json EventJson(const PlacementEntry& entry, const std::string& text);
+Json EventJson(const KeyEntry& entry, const std::string& text);
+Json EventJson(const AuditRecord& record);
+Json LostJson(uint64_t count, uint64_t time_ms);
+
+Json ToJson(const WorkerLoad::Sums& load);
 
 // As one line. Invalid UTF-8 is replaced.
 std::string ToText(const Json& json);

@@ -62,6 +62,12 @@ Json PlacementJson(const PlacementReport& placement) {
   return json;
 }
 
+Json BriefPlacementJson(const PlacementReport& placement) {
+  return {{"direction", Name(placement.half)}, {"effective", placement.effective},
+          {"device", placement.device},        {"engine", placement.engine},
+          {"reason", placement.reason},        {"since", placement.since}};
+}
+
 Json ToJson(const PlacementEntry& entry) {
   Json json = HalfJson("placement", entry.half);
   json["time"] = entry.time_ms / 1000;

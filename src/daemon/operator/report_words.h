@@ -48,6 +48,7 @@ Json PolicyBriefJson(const PolicySpec& policy);
 
 // report_json_placement.cc
 Json PlacementJson(const PlacementReport& placement);
+Json BriefPlacementJson(const PlacementReport& placement);
 
 inline Json CountsJson(const std::vector<std::pair<std::string, uint64_t>>& counts) {
   Json json = Json::object();
