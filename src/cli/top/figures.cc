@@ -11,12 +11,12 @@ std::string Short(double value) {
   constexpr char kUnits[] = {'k', 'M', 'G', 'T', 'P', 'E'};
   if (!(value >= 0.05)) return "0";
   if (value < 99.95) {
-    return value == std::floor(value) ? fmt::format("{:.0f}", value) : fmt::format("{:.1f}", value);
+    return fmt::format("{:.{}f}", value, value == std::floor(value) ? 0 : 1);
   }
   if (value < 999.5) return fmt::format("{:.0f}", value);
   std::size_t unit = 0;
   for (value /= 1000; value >= 999.5 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
-  return fmt::format(value < 99.95 ? "{:.1f}{}" : "{:.0f}{}", value, kUnits[unit]);
+  return fmt::format("{:.{}f}{}", value, value < 99.95 ? 1 : 0, kUnits[unit]);
 }
 
 std::string Span(double seconds) {

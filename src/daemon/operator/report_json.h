@@ -167,7 +167,8 @@
 // Stat         xfrm (name: n, all of /proc/net/xfrm_stat), drops (reason name: n, all),
 //              acquires_refused (packets that needed an SA when the larval states were at their
 //              limit), uptime_seconds, workers, engine, version (of the daemon), worker_loads
-//              (array, one per worker: busy_us in turns that moved packets, packets received; both since the start)
+//              (array, one per worker: busy_us in turns that moved packets, packets received;
+//              both since the start)
 //
 // Event        event (its kind, EventFeed::kKinds, or "lost"), time_ms, warning (bool), text
 //              "sa": action ("added", "updated", "deleted", "soft-limit", "hard-limit", "migrated",
