@@ -25,6 +25,8 @@ def schema_of(words):
         return "sa-sum"
     if words == ["offload"]:
         return "offload-list"
+    if words[0] == "monitor":
+        return "event"
     return OF_COMMANDS.get(tuple(words[:2]), words[0])
 
 

@@ -174,7 +174,7 @@ class Schemas(suite.Case):
                 "ledger report", "ledger key", "offload disable dev nic0", "offload list",
                 "offload enable dev nic0", "offload explain dev nic0 aead rfc4106(gcm(aes)) 128",
                 "placement set reqid 1 mode no", "offload list", "placement unset reqid 1", "reload", "stored",
-                "cluster", "version", "sim dev nic0 reset")
+                "cluster", "version", "top --once -d 0.5", "sim dev nic0 reset")
 
     def test_all(self):
         host = self.make_host()
@@ -194,6 +194,7 @@ class Schemas(suite.Case):
             self.assertIn(result.returncode, (0, 3), f"{command}: {result.stderr}")
             schemakit.check(words, labkit.json.loads(result.stdout))
             used.add(schemakit.schema_of(words))
+        used.add(schemakit.schema_of(("monitor",)))  # test_monitor.py
         self.assertEqual({path.stem for path in schemakit.FOLDER.glob("*.json")} - used, set())
 
 

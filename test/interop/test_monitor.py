@@ -42,6 +42,7 @@ class Watcher:
                 event = json.loads(self.lines.get(timeout=0.2))
             except queue.Empty:
                 continue
+            labkit.schemakit.check(("monitor",), event)
             seen.append(event)
             if all(event.get(k) == v for k, v in fields.items()):
                 return event
