@@ -237,7 +237,7 @@ TEST_F(RunCaptureTest, EndsWhenTheReaderOfItsOutputGoes) {
   if (child == 0) {
     dup2(pipe.writer(), STDOUT_FILENO);
     pipe.CloseReader();
-    arguments_.WriteFile() = "-";
+    arguments_.local["write"] = "-";
     _exit(RunCapture(arguments_, daemon.connector()) ? 0 : 1);
   }
   while (pipe.Read().empty()) std::this_thread::yield();
