@@ -25,7 +25,7 @@ std::string AskedText(const Json& decision) {
 }
 
 // "table-full (the device's SA table is full)".
-std::string WhyText(const Json& row) {
+std::string ReasonText(const Json& row) {
   return fmt::format("{} ({})", Text(row, "reason"), Text(row, "explanation"));
 }
 
@@ -49,7 +49,7 @@ std::string HistoryLines(const Json& placement) {
   for (const Json& row : Child(placement, "history")) {
     text +=
         fmt::format("\t\t{} {} at {}: {}{}\n", text.empty() ? "placed in" : "moved to",
-                    PlaceText(row), TimeText(Number(row, "time")), WhyText(row), TruthText(row));
+                    PlaceText(row), TimeText(Number(row, "time")), ReasonText(row), TruthText(row));
   }
   return text;
 }
@@ -84,7 +84,7 @@ std::string HalfTitle(const Json& entry) {
 
 std::string DecisionLine(const Json& entry) {
   return fmt::format("\t{} {}{}: {}{}\n", UtcText(Number(entry, "time_ms")), PlaceText(entry),
-                     AskedText(entry), WhyText(entry), TruthText(entry));
+                     AskedText(entry), ReasonText(entry), TruthText(entry));
 }
 
 std::string HolderTitle(const Json& entry) {
@@ -137,7 +137,7 @@ std::string PlacementText(const Json& placement, const Ink& ink) {
   const std::string asker = by.empty() ? "" : " by " + by;
   // A request that is not met gets the full explanation.
   if (blocked || (software && requested != "no" && !requested.empty())) {
-    text += fmt::format(" — requested {}{}: {}", requested, asker, WhyText(placement));
+    text += fmt::format(" — requested {}{}: {}", requested, asker, ReasonText(placement));
   } else {
     const std::string who = by.empty() ? "" : fmt::format("; {} requested {}", by, requested);
     text += fmt::format(" ({}{})", Text(placement, "reason"), who);
@@ -166,7 +166,7 @@ std::string ExplainText(const Json& explain, const Ink& ink) {
         fmt::format("{:<4}{} by {}: such an SA would run in {}: {}\n", Text(verdict, "direction"),
                     verdict.value("offloaded", false) ? ink.Paint(Tone::kGood, "OFFLOADED")
                                                       : ink.Paint(Tone::kBad, "NOT offloaded"),
-                    device, PlaceText(verdict), WhyText(verdict));
+                    device, PlaceText(verdict), ReasonText(verdict));
   }
   return text;
 }
