@@ -37,7 +37,9 @@ Holding HoldingOf(const Json& record) {
           .from_ms = Time(record, "from", "from")};
 }
 
-std::string_view ProtocolName(uint64_t proto) { return proto == 50 ? "esp" : "ah or other"; }
+std::string ProtocolName(uint64_t proto) {
+  return proto == 50 ? "esp" : fmt::format("protocol {}", proto);
+}
 
 // "2026-…Z to 2026-…Z, out 192.0.2.1 > 192.0.2.2 esp spi 0x00001000: erased"
 std::string HoldingText(const Holding& row) {
@@ -54,7 +56,7 @@ Json JsonOf(const Holding& row) {
           {"src", row.src},
           {"dst", row.dst},
           {"spi", row.spi},
-          {"proto", row.proto},
+          {"proto", ProtocolName(row.proto)},
           {"direction", row.direction},
           {"from", UtcMsText(row.from_ms)},
           {"until", row.until_ms == 0 ? "" : UtcMsText(row.until_ms)},

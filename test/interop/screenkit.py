@@ -18,8 +18,7 @@ class Screen:
         self.server = host.ns.popen(["tmux", "-S", self.socket, "-f", "/dev/null", "-D"],
                                     env={**clean, "LC_ALL": "C.UTF-8"}, stdout=-3, stderr=-3)
         labkit.wait_for(lambda: os.path.exists(self.socket), 10, "tmux")
-        self._tmux("set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off",
-                   ";", "set-option", "-g", "window-size", "manual", ";",
+        self._tmux("set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off", ";",
                    "new-session", "-d", "-x", str(columns), "-y", str(rows),
                    *[word for k, v in (env or {}).items() for word in ("-e", f"{k}={v}")], *argv)
 
@@ -47,9 +46,9 @@ class Screen:
         return int(self._tmux("display-message", "-p", "#{pane_pid}"))
 
     def status(self):
-        """The exit status; None: it runs."""
-        dead, status = self._tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}").rstrip("\n").split(" ")
-        return int(status or -1) if dead == "1" else None
+        """The exit status; None: it runs, or tmux has not heard of its end yet."""
+        status = self._tmux("display-message", "-p", "#{pane_dead_status}").strip()
+        return int(status) if status else None
 
     def in_alternate_screen(self):
         return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"

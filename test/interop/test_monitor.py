@@ -20,7 +20,8 @@ class Watcher:
     def __init__(self, host, *words, options=("-j",)):
         self.proc = host.ns.popen([host.cygnet.command, *options, "monitor", *words], stdout=subprocess.PIPE, text=True)
         self.lines = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         # It watches as soon as the daemon has answered: an order of ours tells.
         labkit.wait_for(lambda: self._hears(host), 10, "the monitor")
 
@@ -49,8 +50,9 @@ class Watcher:
         raise AssertionError(f"no {fields} among {seen}")
 
     def close(self):
-        self.proc.stdout.close()
         labkit.end(self.proc)
+        self.reader.join()
+        self.proc.stdout.close()
 
 
 class Monitor(WireHost, suite.Case):

@@ -180,10 +180,10 @@ class Top(WireHost, suite.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn("--once", done.stderr)
         for name, why in (("dumb", "cannot move its cursor"), ("nonesuch", "is unknown here")):
-            screen = Screen(self.host, ["env", f"TERM={name}", *argv])
+            screen = Screen(self.host, ["env", f"TERM={name}", *argv], columns=160)
             self.addCleanup(screen.close)
             screen.wait(why, 5)
-            self.assertEqual(screen.status(), 1)
+            self.wait_for(lambda it=screen: it.status() == 1, "the exit status")
         # Nobody reads it.
         with subprocess.Popen([*self.host.ns.enter(), *argv, "--once", "-d", "0.5"], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as proc:

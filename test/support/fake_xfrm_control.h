@@ -97,7 +97,7 @@ class FakeXfrmControl final : public XfrmControl {
     spec.selector.daddr = spec.daddr;
     spec.selector.prefixlen_s = static_cast<uint8_t>(AddressBits(spec.family));
     spec.selector.prefixlen_d = spec.selector.prefixlen_s;
-    spec.limits = {};
+    spec.limits = LifetimeLimits{};
     spec.limits.Change()->hard_add_seconds = request.larval_lifetime_seconds;
     spec.flags = 0;
     spec.spi = Spi(request.min);

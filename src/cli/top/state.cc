@@ -21,10 +21,16 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
+// "0x1001" of "0x00001001", as people write it.
+std::string ShortSpi(const std::string& spi) {
+  const std::size_t digit = std::min(spi.find_first_not_of("0x"), spi.size());
+  return "0x" + spi.substr(digit);
+}
+
 bool Passes(const SaRow& row, const std::vector<std::string>& words) {
   const std::string text =
-      Lower(fmt::format("{} {} {} {} {} {} {} {}", row.direction, row.src, row.dst, row.spi,
-                        row.state, row.place, row.reason, row.drop_reason));
+      Lower(fmt::format("{} {} {} {} {} {} {} {} {}", row.direction, row.src, row.dst, row.spi,
+                        ShortSpi(row.spi), row.state, row.place, row.reason, row.drop_reason));
   return std::all_of(words.begin(), words.end(), [&text](const std::string& word) {
     return text.find(word) != std::string::npos;
   });

@@ -77,6 +77,7 @@ TEST(TopArrangeTest, EveryWordOfTheFilterMustBeThere) {
   EXPECT_THAT(Spis(view, {.filter = "CRYPTO"}), ElementsAre("2", "3"));
   EXPECT_THAT(Spis(view, {.filter = " nic1  crypto "}), ElementsAre("2"));
   EXPECT_THAT(Spis(view, {.filter = "crypto openssl"}), ElementsAre());
+  EXPECT_THAT(Spis(view, {.filter = "0x2"}), ElementsAre("2"));  // without its zeros
 }
 
 TEST(TopArrangeTest, NamesOfKeysAreParsed) {

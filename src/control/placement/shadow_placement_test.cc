@@ -202,11 +202,11 @@ TEST_P(ShadowPlacementTest, EvidenceThatCannotBeKeptIsSaid) {
 
 TEST_P(ShadowPlacementTest, VerifyMayChangeWhileSasRun) {
   const OffloadHandle handle = Outbound().handle;
-  EXPECT_NE(Outbound().shadow, nullptr);
+  EXPECT_NE(Outbound().shadow(), nullptr);
   (void)SetVerify(0);
   Settle();
-  EXPECT_EQ(Outbound().shadow, nullptr);
-  EXPECT_EQ(Inbound().shadow, nullptr);
+  EXPECT_EQ(Outbound().shadow(), nullptr);
+  EXPECT_EQ(Inbound().shadow(), nullptr);
   EXPECT_EQ(Outbound().handle, handle) << "the device keeps it";
   EXPECT_THAT(Send(), SizeIs(1));
   EXPECT_THAT(Receive(), SizeIs(1));

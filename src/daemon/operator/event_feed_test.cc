@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -67,9 +68,9 @@ class EventFeedTest : public ::testing::Test {
 };
 
 AuditRecord Order(const std::string& text) {
-  AuditRecord record{.kind = AuditKind::kCommand, .message = "operator (uid 0, pid 9): " + text};
-  record.fields = {{"CYGNET_COMMAND", text}, {"CYGNET_PEER_UID", "0"}};
-  return record;
+  return {.kind = AuditKind::kCommand,
+          .message = "operator (uid 0, pid 9): " + text,
+          .fields = {{"CYGNET_COMMAND", text}, {"CYGNET_PEER_UID", "0"}}};
 }
 
 TEST_F(EventFeedTest, TellsWhatHappensInItsOrder) {
