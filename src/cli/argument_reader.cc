@@ -299,9 +299,9 @@ void ArgumentReader::CheckOptions() const {
 void ArgumentReader::CheckRequired() const {
   for (std::size_t i = 0; i < command_->keywords.size(); ++i) {
     const Keyword& keyword = command_->keywords[i];
-    if (!keyword.Has(kRequired) || used_.test(i)) continue;
+    if (!keyword.Has(kMandatory) || used_.test(i)) continue;
     Keyword plain = keyword;  // without "[…]"
-    plain.traits = kRequired;
+    plain.traits = kMandatory;
     throw UsageError{fmt::format("{}: \"{}\" is missing", Title(), FormOf(plain))};
   }
 }

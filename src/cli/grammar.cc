@@ -82,7 +82,7 @@ std::string FormOf(const Keyword& keyword) {
   form += keyword.value;
   const bool alone = keyword.word.empty();
   if (keyword.Has(kRepeats) && alone) form += " ...";
-  if (!keyword.Has(kRequired)) form = "[" + form + "]";
+  if (!keyword.Has(kMandatory)) form = "[" + form + "]";
   return keyword.Has(kRepeats) && !alone ? form + " ..." : form;
 }
 

@@ -77,9 +77,9 @@ enum class Kind : uint8_t {
 };
 
 // Traits of a keyword, as bits.
-inline constexpr uint8_t kLocal = 1;     // goes to Arguments::local: not for the daemon
-inline constexpr uint8_t kRepeats = 2;   // its values are an array
-inline constexpr uint8_t kRequired = 4;  // the command needs it
+inline constexpr uint8_t kLocal = 1;      // goes to Arguments::local: not for the daemon
+inline constexpr uint8_t kRepeats = 2;    // its values are an array
+inline constexpr uint8_t kMandatory = 4;  // the command needs it
 inline constexpr uint8_t kBare = 8;     // the value may stand without the keyword, as in ip-link(8)
 inline constexpr uint8_t kJoined = 16;  // with kRepeats: one text, with spaces, instead of an array
 

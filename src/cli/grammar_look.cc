@@ -123,7 +123,7 @@ constexpr Keyword kMtuKeywords[] = {
     {.kind = Kind::kAddress,
      .value = "ADDRESS",
      .field = "dst",
-     .traits = kRequired,
+     .traits = kMandatory,
      .help = "where packets go"},
     {.word = "src",
      .kind = Kind::kAddress,
@@ -257,7 +257,8 @@ constexpr std::string_view kTopExamples[] = {"top", "top -d 5 dst 192.0.2.2", "t
 
 constexpr Keyword kMonitorKeywords[] = {
     {.kind = Kind::kOneOf,
-     .value = "sa|policy|placement|key|device|guard|order|fips|protection|keys-shown|cluster|ledger",
+     .value =
+         "sa|policy|placement|key|device|guard|order|fips|protection|keys-shown|cluster|ledger",
      .field = "events",
      .traits = kRepeats,
      .help = "events of these kinds alone; none: all"},

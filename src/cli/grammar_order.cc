@@ -9,7 +9,7 @@ namespace {
 constexpr std::string_view kModes = "no|crypto|packet|auto|required";
 
 constexpr Keyword kModeKeywords[] = {
-    {.kind = Kind::kOneOf, .value = "auto|on|off", .field = "mode", .traits = kRequired},
+    {.kind = Kind::kOneOf, .value = "auto|on|off", .field = "mode", .traits = kMandatory},
 };
 
 constexpr Command kFipsCommands[] = {
@@ -60,13 +60,13 @@ constexpr Keyword kMoveKeywords[] = {
      .kind = Kind::kGroup,
      .value = "NAME",
      .field = "group",
-     .traits = kRequired,
+     .traits = kMandatory,
      .help = "a group that this node owns"},
     {.word = "to",
      .kind = Kind::kNode,
      .value = "NODE",
      .field = "node",
-     .traits = kRequired,
+     .traits = kMandatory,
      .help = "the node that gets it"},
 };
 
@@ -95,7 +95,7 @@ constexpr Keyword kExplainKeywords[] = {
      .kind = Kind::kDevice,
      .value = "NAME",
      .field = "device",
-     .traits = kRequired,
+     .traits = kMandatory,
      .help = "the device that is asked"},
     {.word = "aead",
      .kind = Kind::kAlgorithm,
@@ -169,7 +169,7 @@ constexpr Keyword kSwitchKeywords[] = {
      .kind = Kind::kSwitchable,
      .value = "NAME",
      .field = "device",
-     .traits = kBare | kRequired,
+     .traits = kBare | kMandatory,
      .help = "a device or an engine"},
 };
 
@@ -220,7 +220,7 @@ constexpr Keyword kSetKeywords[] = {
      .kind = Kind::kOneOf,
      .value = kModes,
      .field = "mode",
-     .traits = kRequired,
+     .traits = kMandatory,
      .help = "where they run"},
     {.word = "dev",
      .kind = Kind::kDevice,
@@ -268,12 +268,12 @@ constexpr Keyword kSimKeywords[] = {
      .kind = Kind::kDevice,
      .value = "NAME",
      .field = "device",
-     .traits = kBare | kRequired,
+     .traits = kBare | kMandatory,
      .help = "a software NIC"},
     {.kind = Kind::kText,
      .value = "FAULT",
      .field = "fault",
-     .traits = kRequired | kRepeats | kJoined,
+     .traits = kMandatory | kRepeats | kJoined,
      .help = "as in cygnet-sim(7)"},
 };
 

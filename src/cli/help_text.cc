@@ -85,7 +85,7 @@ std::string KeywordLines(const Command& command) {
   for (const Keyword& keyword : command.keywords) {
     if (keyword.help.empty()) continue;
     Keyword plain = keyword;  // the synopsis has the brackets
-    plain.traits = kRequired;
+    plain.traits = kMandatory;
     const std::string alias = keyword.alias.empty() ? "" : std::string(keyword.alias) + ", ";
     text += Entry(alias + FormOf(plain), keyword.help);
   }
